@@ -1,0 +1,113 @@
+# Everything there is to do with this repository. `make help` lists it.
+SHELL        := bash
+.SHELLFLAGS  := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN          := $(CURDIR)/bin
+TOOLS        := $(BIN)/tools
+DEV          := deploy/dev
+LINT_VERSION := v2.15.0
+VULN_VERSION := v1.9.0
+WFC_VERSION  := v0.6.0
+
+# `make run DEMO=0` starts without the simulated fleet, ARGS adds flags.
+DEMO ?= 1
+ARGS ?=
+# `make test PKG=./workflows/...` tests a part, RUN=Pattern some tests of it.
+PKG  ?= ./...
+RUN  ?= .
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## compile api, worker and the embedded stack into bin/
+	@echo "compiling (the first time builds a Temporal server: some minutes) ..."
+	@go build -o $(BIN)/spotkeeper-api ./api
+	@go build -o $(BIN)/spotkeeper-worker ./worker
+	@cd $(DEV) && go build -o $(BIN)/spotkeeper-dev .
+
+.PHONY: run
+run: build ## start the whole stack on this machine, with a demo fleet (DEMO=0: without)
+	@$(BIN)/spotkeeper-dev stack $(if $(filter 0,$(DEMO)),--no-demo,--demo) $(ARGS)
+
+.PHONY: migrate
+migrate: ## bring the schema of DATABASE_URL up to date
+	@go run ./worker migrate
+
+.PHONY: test
+test: test-unit test-e2e ## run every test
+
+.PHONY: onnxruntime
+onnxruntime: ## fetch the library that runs ONNX models into bin/onnxruntime (once, 108 MB)
+	@deploy/onnxruntime.sh $(BIN)/onnxruntime
+
+.PHONY: test-unit
+test-unit: onnxruntime ## run the product's tests (PKG, RUN)
+	@go test -race -shuffle=on -timeout 15m -run '$(RUN)' $(PKG)
+
+.PHONY: test-e2e
+test-e2e: ## run the tests on the real stack: races, crashes, conformance
+	@cd $(DEV) && go test -race -shuffle=on -timeout 40m -p 1 ./...
+
+.PHONY: crash
+crash: ## move 70 agents 210 times while every process is killed at random
+	@cd $(DEV) && go test -race -count=1 -timeout 40m -run TestCrash -v ./e2e -crash-agents 70
+
+.PHONY: check
+check: generate lint test ## what CI runs
+
+.PHONY: lint
+lint: vet workflowcheck golangci ## all linters
+
+.PHONY: vet
+vet:
+	@go vet ./...
+	@cd $(DEV) && go vet ./...
+
+.PHONY: workflowcheck
+workflowcheck: $(TOOLS)/workflowcheck-$(WFC_VERSION)
+	@$< -config workflowcheck.yaml ./workflows/...
+
+.PHONY: golangci
+golangci: $(TOOLS)/golangci-lint-$(LINT_VERSION)
+	@$< run ./...
+	@cd $(DEV) && $< run --config $(CURDIR)/.golangci.yaml ./...
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities (needs the vulnerability database)
+	@$< ./...
+
+.PHONY: generate
+generate: ## rewrite golden files: openapi.json, docs/config.md, docs/errors.md
+	@go test ./internal/config ./internal/app ./api/rest -run 'Current$$|DocumentIsValidAndKept' -args -update >/dev/null
+	@git diff --exit-code --stat -- docs/config.md docs/errors.md api/openapi.json || { echo "generated files changed: commit them"; exit 1; }
+
+.PHONY: bench
+bench: build ## measure against the budgets of the design, on this machine
+	@go test -run "^$$" -bench 'Prices$$' -benchtime 1x -timeout 60m ./internal/postgres
+	@cd $(DEV) && go test -run "^$$" -bench . -benchtime 1x -timeout 60m ./bench $(ARGS)
+
+.PHONY: histories
+histories: ## record workflow histories from the real server for the replay tests
+	@cd $(DEV) && go test -run TestRecordHistories -count=1 ./e2e -record $(CURDIR)/workflows/testdata/histories
+
+.PHONY: clean
+clean: ## remove what was built and the embedded stack's state
+	@for state in .spotkeeper $(DEV)/.spotkeeper; do \
+	  [ ! -L $$state/postgres ] || rm -rf "$$(readlink $$state/postgres)"; done
+	@rm -rf $(BIN)/spotkeeper-* $(BIN)/test .spotkeeper $(DEV)/.spotkeeper
+
+$(TOOLS)/golangci-lint-$(LINT_VERSION):
+	@echo "compiling golangci-lint $(LINT_VERSION) (once, minutes) ..."
+	@GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/workflowcheck-$(WFC_VERSION):
+	@GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@$(WFC_VERSION)
+	@mv $(TOOLS)/workflowcheck $@
+
+$(TOOLS)/govulncheck-$(VULN_VERSION):
+	@GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	@mv $(TOOLS)/govulncheck $@

@@ -1,0 +1,205 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"spotkeeper/internal/engine"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/switching"
+)
+
+// DecisionStore is the part of postgres.Decisions that fleet-decisions uses.
+type DecisionStore interface {
+	Due(ctx context.Context, period time.Time) ([]string, error)
+	Inputs(ctx context.Context, agentIDs []string) ([]engine.Input, error)
+	Keep(ctx context.Context, records ...engine.Record) error
+	OpenMoves(ctx context.Context, period time.Time, fresh time.Duration) ([]OpenMove, error)
+	Settle(ctx context.Context, in SettledMove) error
+	Tally(ctx context.Context, period time.Time) (map[string]int64, error)
+}
+
+// Mover is workflows.Moves: it orders a switch and tells the agent's Guardian.
+type Mover interface {
+	Move(ctx context.Context, in switching.Order) (*switching.Moved, error)
+}
+
+// OpenMove is a move that was decided and is to be ordered.
+type OpenMove struct {
+	DecisionID int64            `json:"decision_id"`
+	AgentID    string           `json:"agent_id"`
+	Name       string           `json:"name"` // as people call the agent
+	Target     switching.Target `json:"target"`
+	Reason     string           `json:"reason"`
+}
+
+// SettledMove is what became of it.
+type SettledMove struct {
+	DecisionID int64
+	Outcome    string
+	CommandID  string
+	Vetoes     []engine.Veto
+}
+
+// Decisions let the engine judge every agent in auto mode, and act on it.
+type Decisions struct {
+	Store DecisionStore
+	Mover Mover
+	Log   *slog.Logger
+	// EngineFor returns the engine that is live for an agent; nil, or one that
+	// returns nil: the built-in rules.
+	EngineFor func(agentID string) engine.Engine
+	// ShadowFor returns the engine on trial for an agent, nil for none. What it
+	// answers is kept beside the live decision, and nobody acts on it.
+	ShadowFor func(agentID string) engine.Engine
+
+	BatchSize int           // agents that are read at once; 0: 500
+	Patience  time.Duration // for one decision; 0: 5 s
+}
+
+const (
+	fleetBatch    = 500
+	fleetPatience = 5 * time.Second
+	// freshMove is how old a decision may be that is still acted on.
+	freshMove = 5 * time.Minute
+	// tooManyFailures in a row of an engine, or of orders: not one agent's trouble.
+	tooManyFailures = 3
+)
+
+// DecideFleetInput is one run.
+type DecideFleetInput struct {
+	Period time.Time `json:"period"` // with the agent, what decision and command are known by
+}
+
+// DecideFleet judges every agent in auto mode, keeps each decision and orders the
+// moves. It may run twice: an agent is decided on once in a period, by constraint;
+// an order has an id made from agent and period, so it is one command and one
+// switch; and limits are judged again in the transaction of the order, where other
+// orders wait, so that neither a second attempt nor another process overshoots.
+func (d *Decisions) DecideFleet(ctx context.Context, in DecideFleetInput) (*JobCounts, error) {
+	ids, err := d.Store.Due(ctx, in.Period)
+	if err != nil {
+		return nil, err
+	}
+	shuffle(ids, in.Period)
+	live, shadow := newPanel(d.EngineFor, d.Patience), newPanel(d.ShadowFor, d.Patience)
+	if err := d.order(ctx, in.Period); err != nil { // what an attempt before this one left
+		return nil, err
+	}
+	size := cmp.Or(d.BatchSize, fleetBatch)
+	for len(ids) > 0 {
+		batch := ids[:min(size, len(ids))]
+		ids = ids[len(batch):]
+		inputs, err := d.Store.Inputs(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.decide(ctx, in.Period, inputs, live); err != nil {
+			return nil, err
+		}
+		if err := d.order(ctx, in.Period); err != nil {
+			return nil, err
+		}
+		if err := d.try(ctx, in.Period, inputs, shadow); err != nil {
+			return nil, err
+		}
+	}
+	counts, err := d.Store.Tally(ctx, in.Period)
+	out := JobCounts(counts)
+	return &out, err
+}
+
+// shuffle orders the agents anew in each period, and the same in each attempt:
+// where only some may move, nobody is first for ever.
+func shuffle(ids []string, period time.Time) {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(period.UTC().Format(time.RFC3339)))
+	r := rand.New(rand.NewPCG(h.Sum64(), 0)) //nolint:gosec // fair, not secret
+	r.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+}
+
+// decide judges a batch by the live engines and keeps what they answer. A move
+// that is decided takes room from those after it.
+func (d *Decisions) decide(ctx context.Context, period time.Time, inputs []engine.Input, live *panel) error {
+	records := make([]engine.Record, 0, len(inputs))
+	moving, all := map[string]int{}, 0
+	for _, in := range inputs {
+		in.Holds.ClientMoving += moving[in.Agent.ClientID]
+		in.Holds.FleetMoving += all
+		r := engine.Record{Input: in, Decision: live.ask(ctx, in, engine.Rules{}), Source: engine.BySchedule, Period: period}
+		if r.Decision.Moves() {
+			r.Outcome = engine.OutcomeOpen
+			moving[in.Agent.ClientID]++
+			all++
+		}
+		records = append(records, r)
+		beat(ctx)
+		if err := ctx.Err(); err != nil { // the answers of engines that were cut short are nobody's
+			return err
+		}
+	}
+	return d.Store.Keep(ctx, records...)
+}
+
+// try has the engines on trial judge the same.
+func (d *Decisions) try(ctx context.Context, period time.Time, inputs []engine.Input, shadow *panel) error {
+	var records []engine.Record
+	for _, in := range inputs {
+		if d.ShadowFor == nil || d.ShadowFor(in.Agent.ID) == nil {
+			continue
+		}
+		records = append(records, engine.Record{Input: in, Decision: shadow.ask(ctx, in, nil), Shadow: true, Source: engine.BySchedule, Period: period})
+		beat(ctx)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return d.Store.Keep(ctx, records...)
+}
+
+// order asks for the moves that are decided. One that is refused is settled as
+// held back. When several in a row cannot be asked for at all, the rest waits for
+// the next attempt.
+func (d *Decisions) order(ctx context.Context, period time.Time) error {
+	moves, err := d.Store.OpenMoves(ctx, period, freshMove)
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, m := range moves {
+		beat(ctx)
+		id := CommandOf(m.AgentID, period)
+		_, err := d.Mover.Move(ctx, switching.Order{
+			ID: id, AgentID: m.AgentID, Target: m.Target, Priority: switching.PriorityModel, By: "fleet-decisions", Reason: m.Reason, Voluntary: true,
+			Notify: "Moving " + m.Name + " to " + cmp.Or(m.Target.PoolID, "on-demand") + ": " + m.Reason,
+		})
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		settled := SettledMove{DecisionID: m.DecisionID, Outcome: engine.OutcomeOrdered, CommandID: id}
+		switch kind := fault.KindOf(err); {
+		case err == nil, fault.Is(err, switching.AlreadyDone): // an attempt before this one ordered it
+			failed = 0
+		case kind.Retryable():
+			d.Log.WarnContext(ctx, "a move could not be ordered", "agent_id", m.AgentID, "command_id", id, "code", fault.CodeOf(err), "error", err)
+			if failed++; failed == tooManyFailures {
+				return err
+			}
+			settled = SettledMove{DecisionID: m.DecisionID, Outcome: engine.OutcomeFailed, Vetoes: []engine.Veto{{Code: fault.CodeOf(err), Reason: "The move could not be ordered."}}}
+		default:
+			failed = 0
+			settled = SettledMove{DecisionID: m.DecisionID, Outcome: string(fault.CodeOf(err)), Vetoes: []engine.Veto{{Code: fault.CodeOf(err), Reason: sentenceOf(err)}}}
+		}
+		if err := d.Store.Settle(ctx, settled); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/replica"
+)
+
+// Fleet is the part of the way to EC2 that activities use. What a launch is made
+// of is opaque here: it is read once, frozen in Postgres and sent as it is, so
+// that the same token always comes with the same parameters.
+type Fleet interface {
+	// Template reads what a new instance copies from the one it stands by for.
+	// Fails with launch.instance_gone when that one has ended.
+	Template(ctx context.Context, a Account, region, instanceID string) (json.RawMessage, error)
+	// Freeze makes the whole request of one attempt. It reaches nobody. Fails with
+	// launch.no_addresses when the template cannot be launched in that zone.
+	Freeze(template json.RawMessage, where replica.Candidate, owner LaunchOwner) (*FrozenLaunch, error)
+	// Launch asks for exactly one instance; the token makes a repetition the same
+	// instance. Fails with the launch faults of package replica.
+	Launch(ctx context.Context, a Account, request json.RawMessage) (*CloudInstance, error)
+	// State says what EC2 shows of an instance, absent included.
+	State(ctx context.Context, a Account, region, instanceID string) (*CloudInstance, error)
+	// Terminate ends an instance; one that has ended is success. One that EC2 does
+	// not show yet, judged by launchedAt, fails with launch.not_running.
+	Terminate(ctx context.Context, a Account, region, instanceID string, launchedAt time.Time) error
+	// Ours lists the living instances in the account that carry our tag for the client.
+	Ours(ctx context.Context, a Account, region, clientID string) ([]CloudInstance, error)
+}
+
+// Account is where a client's instances live: our own AWS account, or theirs by
+// a role.
+type Account struct {
+	ClientID   string `json:"client_id"`
+	RoleARN    string `json:"role_arn,omitempty"`
+	ExternalID string `json:"external_id,omitempty"`
+}
+
+// LaunchOwner says for whom something is launched. It becomes tags.
+type LaunchOwner struct {
+	ClientID  string `json:"client_id"`
+	AgentID   string `json:"agent_id"`
+	ReplicaID string `json:"replica_id"`
+	Operation string `json:"operation"`
+	Epoch     int64  `json:"epoch"`
+}
+
+// FrozenLaunch is one attempt to launch, as it was decided and as it ended.
+type FrozenLaunch struct {
+	Token      string          `json:"token"`
+	Request    json.RawMessage `json:"request"`
+	State      string          `json:"state,omitempty"` // requested, launched, failed
+	InstanceID string          `json:"instance_id,omitempty"`
+}
+
+// States of an instance in EC2's words; absent is ours.
+const (
+	StatePending      = "pending"
+	StateRunning      = "running"
+	StateShuttingDown = "shutting-down"
+	StateTerminated   = "terminated"
+	StateStopping     = "stopping"
+	StateStopped      = "stopped"
+	StateAbsent       = "absent"
+)
+
+// Visibility is how long after its launch an instance may be unknown to EC2's own
+// answers. Absent before means "not yet", after it "no more".
+const Visibility = 5 * time.Minute
+
+// CloudInstance is what EC2 says of an instance.
+type CloudInstance struct {
+	ID         string
+	State      string
+	Reason     string // Server.SpotInstanceTermination after an interruption
+	ChecksOK   bool
+	Mode       agent.Mode
+	PoolID     string
+	Region     string
+	LaunchedAt time.Time
+	// Owner is what the tags say; anyone who may tag can lie.
+	Owner LaunchOwner
+	// Lacks lists what an instance that was just launched lacks of its request.
+	Lacks []string
+}
+
+// gone says that the instance will not come back by itself. One that EC2 does not
+// show is gone when it is too old to be merely unseen.
+func (i *CloudInstance) gone(launchedAt, now time.Time) bool {
+	switch i.State {
+	case StateTerminated, StateShuttingDown, StateStopping, StateStopped:
+		return true
+	case StateAbsent:
+		return now.Sub(launchedAt) > Visibility
+	default:
+		return false
+	}
+}

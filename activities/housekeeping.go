@@ -1,0 +1,170 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// HousekeepingStore is the part of postgres.Housekeeping that activities use.
+type HousekeepingStore interface {
+	EnsurePartitions(ctx context.Context, first time.Time, days int) (made int64, err error)
+	DropPartitions(ctx context.Context, before time.Time) (dropped int64, err error)
+	Expire(ctx context.Context, table string, before time.Time, beat func()) (deleted int64, err error)
+	SnapshotClients(ctx context.Context, day time.Time) (total int64, err error)
+	FirstOpenMonth(ctx context.Context) (time.Time, error)
+	ClientsOf(ctx context.Context, month time.Time) ([]string, error)
+	ComputeSavings(ctx context.Context, clientID string, month, now time.Time) error
+}
+
+// Housekeeping are the daily jobs: figures of the day and of the month, and the
+// end of what is too old.
+type Housekeeping struct {
+	Store HousekeepingStore
+	Log   *slog.Logger
+	Now   func() time.Time // nil: time.Now
+	// Keep is how long each table is kept; a table without an entry is kept as
+	// DefaultKeep says. Zero keeps it for ever.
+	Keep map[string]time.Duration
+}
+
+const day = 24 * time.Hour
+
+// DefaultKeep is how long tables are kept.
+var DefaultKeep = map[string]time.Duration{
+	"price_submissions": 30 * day, // what was told; what is true is kept longer
+	"price_buckets":     2 * 365 * day,
+	"price_features":    2 * 365 * day,
+	"decisions":         90 * day,
+	"shadow_decisions":  30 * day, // of engines that were only asked along
+	"decisions_to_stay": 3 * day,  // of fleet-decisions: one per agent and five minutes
+	"pauses":            30 * day, // that have ended
+	"events":            90 * day,
+	"operations":        180 * day,
+	"notifications":     30 * day, // that were read
+	"commands":          30 * day, // that are done
+	"cleanup_reports":   90 * day,
+	"job_runs":          90 * day,
+	"orphan_sightings":  90 * day,
+}
+
+// CheckKeep refuses times for tables that nothing is deleted from, which are
+// spelling mistakes that would show after months.
+func CheckKeep(keep map[string]time.Duration) error {
+	for _, table := range slices.Sorted(maps.Keys(keep)) {
+		if _, known := DefaultKeep[table]; !known {
+			return fmt.Errorf("RETENTION: nothing is kept for a time under the name %q; there are %s", table, strings.Join(slices.Sorted(maps.Keys(DefaultKeep)), ", "))
+		}
+		if keep[table] < 0 {
+			return fmt.Errorf("RETENTION: %s cannot be kept for %v", table, keep[table])
+		}
+	}
+	return nil
+}
+
+// partitionsAhead is how many days have a partition before they begin.
+const partitionsAhead = 7
+
+// JobCounts is the result of a job that has nothing to tell but its counts.
+type JobCounts map[string]int64
+
+// Counts is what the run did, for its row.
+func (c *JobCounts) Counts() map[string]int64 { return *c }
+
+func (h *Housekeeping) now() time.Time {
+	if h.Now == nil {
+		return time.Now().UTC()
+	}
+	return h.Now().UTC()
+}
+
+// CleanUpData deletes what is older than it is kept: whole partitions where there
+// are some, else in chunks that no writer waits for. It also makes the partitions
+// of the coming days.
+func (h *Housekeeping) CleanUpData(ctx context.Context) (*JobCounts, error) {
+	now, out := h.now(), JobCounts{}
+	made, err := h.Store.EnsurePartitions(ctx, now.Add(-day), partitionsAhead+2)
+	if err != nil {
+		return nil, err
+	}
+	out["partitions_made"] = made
+	keep := maps.Clone(DefaultKeep)
+	maps.Copy(keep, h.Keep)
+	if span := keep["price_submissions"]; span > 0 {
+		if out["partitions_dropped"], err = h.Store.DropPartitions(ctx, now.Add(-span)); err != nil {
+			return nil, err
+		}
+	}
+	for _, table := range slices.Sorted(maps.Keys(keep)) {
+		if keep[table] <= 0 {
+			continue
+		}
+		if out[table], err = h.Store.Expire(ctx, table, now.Add(-keep[table]), func() { beat(ctx) }); err != nil {
+			return nil, err
+		}
+	}
+	return &out, nil
+}
+
+// MakePartitions makes the partitions of the coming days. Days that have one are
+// left alone.
+func (h *Housekeeping) MakePartitions(ctx context.Context) (*JobCounts, error) {
+	made, err := h.Store.EnsurePartitions(ctx, h.now().Add(-day), partitionsAhead+2)
+	return &JobCounts{"partitions_made": made}, err
+}
+
+// SnapshotClients counts the clients at the end of the day before the period. It
+// counts by when they were made, so a late or second run finds the same.
+func (h *Housekeeping) SnapshotClients(ctx context.Context, period time.Time) (*JobCounts, error) {
+	total, err := h.Store.SnapshotClients(ctx, period.UTC().AddDate(0, 0, -1))
+	return &JobCounts{"clients": total}, err
+}
+
+// ComputeSavings computes the month before the period until it is final, and the
+// period's own month provisionally; months that an outage left open are closed
+// too. A client whose figures cannot be computed is counted and does not keep the
+// others from theirs.
+func (h *Housekeeping) ComputeSavings(ctx context.Context, period time.Time) (*JobCounts, error) {
+	now := h.now()
+	period = period.UTC()
+	current := time.Date(period.Year(), period.Month(), 1, 0, 0, 0, 0, time.UTC)
+	out := JobCounts{"clients": 0, "closed": 0, "failed": 0}
+	first, err := h.Store.FirstOpenMonth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if before := current.AddDate(0, -1, 0); first.IsZero() || first.After(before) {
+		first = before
+	}
+	var last error
+	for month := first; !month.After(current); month = month.AddDate(0, 1, 0) {
+		clients, err := h.Store.ClientsOf(ctx, month)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range clients {
+			if err := h.Store.ComputeSavings(ctx, id, month, now); err != nil {
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				last = err
+				out["failed"]++
+				h.Log.WarnContext(ctx, "savings could not be computed", "client_id", id, "month", month.Format(time.DateOnly), "error", err)
+				continue
+			}
+			out["clients"]++
+			if month.Before(current) {
+				out["closed"]++
+			}
+			beat(ctx)
+		}
+	}
+	if out["clients"] == 0 && last != nil {
+		return nil, last
+	}
+	return &out, nil
+}

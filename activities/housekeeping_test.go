@@ -1,0 +1,57 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/activities"
+)
+
+// house remembers what was asked of it.
+type house struct {
+	activities.HousekeepingStore
+	dropped time.Time
+	expired map[string]time.Time
+}
+
+func (h *house) EnsurePartitions(context.Context, time.Time, int) (int64, error) { return 0, nil }
+
+func (h *house) DropPartitions(_ context.Context, before time.Time) (int64, error) {
+	h.dropped = before
+	return 0, nil
+}
+
+func (h *house) Expire(_ context.Context, table string, before time.Time, _ func()) (int64, error) {
+	h.expired[table] = before
+	return 0, nil
+}
+
+// TestRetention: tables are kept as long as the defaults say, unless told otherwise.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+
+	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
+	clean := func(keep map[string]time.Duration) *house {
+		h := &house{expired: map[string]time.Time{}}
+		require.NoError(t, activities.CheckKeep(keep))
+		_, err := (&activities.Housekeeping{Store: h, Keep: keep, Now: func() time.Time { return now }}).CleanUpData(t.Context())
+		require.NoError(t, err)
+		return h
+	}
+	h := clean(nil)
+	require.Equal(t, now.AddDate(0, 0, -30), h.dropped)
+	require.Len(t, h.expired, len(activities.DefaultKeep))
+	require.Equal(t, now.AddDate(0, 0, -90), h.expired["decisions"])
+	require.Equal(t, now.AddDate(0, 0, -30), h.expired["shadow_decisions"])
+
+	h = clean(map[string]time.Duration{"price_submissions": 0, "decisions": 48 * time.Hour})
+	require.Zero(t, h.dropped, "kept for ever")
+	require.NotContains(t, h.expired, "price_submissions")
+	require.Equal(t, now.AddDate(0, 0, -2), h.expired["decisions"])
+
+	require.ErrorContains(t, activities.CheckKeep(map[string]time.Duration{"decision": time.Hour}), `"decision"`)
+	require.ErrorContains(t, activities.CheckKeep(map[string]time.Duration{"events": -time.Hour}), "events")
+}

@@ -1,0 +1,76 @@
+package activities
+
+import (
+	"context"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/replica"
+)
+
+// LaunchInput asks for one instance for a replica in one pool.
+type LaunchInput struct {
+	AgentID   string            `json:"agent_id"`
+	ReplicaID string            `json:"replica_id"`
+	Where     replica.Candidate `json:"where"`
+	Operation string            `json:"operation"` // for the tags
+	Epoch     int64             `json:"epoch"`
+}
+
+// LaunchResult names the instance.
+type LaunchResult struct {
+	InstanceID string `json:"instance_id"`
+}
+
+// ChooseInput asks for the pools to try.
+type ChooseInput struct {
+	AgentID   string `json:"agent_id"`
+	ReplicaID string `json:"replica_id"`
+}
+
+// ChooseResult lists the candidates, best first.
+type ChooseResult struct {
+	Candidates []replica.Candidate `json:"candidates"`
+}
+
+// InstanceState is what EC2 says of an instance.
+type InstanceState struct {
+	State    string     `json:"state"` // pending, running, shutting-down, terminated, stopping, stopped, absent
+	Reason   string     `json:"reason,omitempty"`
+	ChecksOK bool       `json:"checks_ok"`
+	Mode     agent.Mode `json:"mode,omitempty"`
+	PoolID   string     `json:"pool_id,omitempty"`
+}
+
+// WatchInput names an instance of an agent.
+type WatchInput struct {
+	AgentID    string `json:"agent_id"`
+	InstanceID string `json:"instance_id"`
+}
+
+// InstanceSteps is the contract of the struct Instances (see instances_ec2.go):
+//
+//	ChooseCandidates(ctx, ChooseInput) (*ChooseResult, error)   pure choice over facts read from Postgres (local activity)
+//	LaunchInstance(ctx, LaunchInput) (*LaunchResult, error)     launch.* faults; token = hash(replica/pool/mode); frozen request
+//	AwaitRunning(ctx, WatchInput) (*InstanceState, error)       launch.not_running until it runs (retry policy is the poll); launch.instance_gone
+//	AwaitReady(ctx, WatchInput) (*InstanceState, error)         the same for status checks
+//	AwaitGone(ctx, WatchInput) (*InstanceState, error)          launch.not_running until terminated; then marks it retired
+//	DescribeInstance(ctx, WatchInput) (*InstanceState, error)
+//	RetireInstance(ctx, WatchInput) error                       marks retiring in a tx that refuses a primary (roles.is_primary), terminates, marks retired
+//	RecordPool(ctx, PoolOutcome) error                          local; remembers success or failure of a pool with back-off
+type InstanceSteps interface {
+	ChooseCandidates(ctx context.Context, in ChooseInput) (*ChooseResult, error)
+	LaunchInstance(ctx context.Context, in LaunchInput) (*LaunchResult, error)
+	AwaitRunning(ctx context.Context, in WatchInput) (*InstanceState, error)
+	AwaitReady(ctx context.Context, in WatchInput) (*InstanceState, error)
+	AwaitGone(ctx context.Context, in WatchInput) (*InstanceState, error)
+	DescribeInstance(ctx context.Context, in WatchInput) (*InstanceState, error)
+	RetireInstance(ctx context.Context, in WatchInput) error
+	RecordPool(ctx context.Context, in PoolOutcome) error
+}
+
+// PoolOutcome is how a launch in a pool went.
+type PoolOutcome struct {
+	AgentID string            `json:"agent_id"`
+	Where   replica.Candidate `json:"where"`
+	Code    string            `json:"code"` // fault code; empty: it launched
+}

@@ -1,0 +1,183 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/replica"
+)
+
+// InstanceStore is what instance activities keep in Postgres.
+type InstanceStore interface {
+	// Choice reads what the choice of pools is made from.
+	Choice(ctx context.Context, agentID, replicaID string) (replica.Plan, replica.Facts, error)
+	// LaunchPlace says for whom and beside which primary a replica is launched.
+	// Fails with replica.not_found, and replica.already_ended when it is not open.
+	LaunchPlace(ctx context.Context, replicaID string) (*LaunchPlace, error)
+	// FrozenLaunch finds the attempt in a pool, nil when there is none yet.
+	FrozenLaunch(ctx context.Context, replicaID string, where replica.Candidate) (*FrozenLaunch, error)
+	// FreezeLaunch stores an attempt before it is made, or returns the stored one.
+	FreezeLaunch(ctx context.Context, replicaID string, where replica.Candidate, f FrozenLaunch) (*FrozenLaunch, error)
+	// EndLaunch records how an attempt ended. Fails with replica.already_exists when
+	// the replica has an instance of another attempt.
+	EndLaunch(ctx context.Context, token string, end LaunchEnd) error
+	// KeepTemplate remembers a template for when its instance is gone.
+	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
+	// Template returns the remembered template, nil when there is none.
+	Template(ctx context.Context, agentID string) (json.RawMessage, error)
+	// Whereabouts says where an instance of the agent lives.
+	Whereabouts(ctx context.Context, agentID, instanceID string) (*Ending, error)
+	// MarkRetiring is Whereabouts that takes the instance out of its role. Fails
+	// with roles.is_primary.
+	MarkRetiring(ctx context.Context, agentID, instanceID string) (*Ending, error)
+	MarkRetired(ctx context.Context, instanceID string) error
+	RecordPool(ctx context.Context, in PoolOutcome) error
+}
+
+// LaunchPlace is the surroundings of a launch.
+type LaunchPlace struct {
+	Account   Account
+	PrimaryID string
+	Region    string // of the primary
+}
+
+// LaunchEnd is how an attempt ended: with an instance, or with a fault's code.
+type LaunchEnd struct {
+	InstanceID string
+	Code       fault.Code
+	Error      string
+}
+
+// Ending is where an instance lives that is watched or ended.
+type Ending struct {
+	Account    Account
+	Region     string
+	LaunchedAt time.Time
+	Ended      bool // it is known to have ended
+}
+
+// Instances are the steps at EC2. They are regular activities: slow, limited and
+// retried. What they create is found again by its token, and what they end is
+// judged by its state, so each may run any number of times.
+type Instances struct {
+	Store InstanceStore
+	Fleet Fleet
+	Log   *slog.Logger
+	Now   func() time.Time // nil: time.Now
+}
+
+var _ InstanceSteps = (*Instances)(nil)
+
+func (i *Instances) now() time.Time {
+	if i.Now == nil {
+		return time.Now()
+	}
+	return i.Now()
+}
+
+// ChooseCandidates lists the pools to try, best first, from what Postgres knows
+// now. It changes nothing, so it may run again, with fresher facts. Fails with
+// replica.no_pool when there is nothing to try and replica.not_found.
+func (i *Instances) ChooseCandidates(ctx context.Context, in ChooseInput) (*ChooseResult, error) {
+	plan, facts, err := i.Store.Choice(ctx, in.AgentID, in.ReplicaID)
+	if err != nil {
+		return nil, err
+	}
+	out := replica.Choose(plan, facts)
+	if len(out) == 0 {
+		return nil, replica.NoPool.New("no pool in %s may be tried now", facts.Primary.Region)
+	}
+	return &ChooseResult{Candidates: out}, nil
+}
+
+// LaunchInstance launches one instance for a replica in one pool. The request is
+// frozen in Postgres before EC2 sees it, and its token follows from the replica,
+// the pool and the mode alone: whoever repeats this, in this run or another,
+// finds the same instance, and an answer that was lost is not a second launch.
+//
+// Fails with replica.already_ended when the replica was given up meanwhile, with
+// launch.no_capacity, .quota, .no_addresses and .token_of_dead_instance, which
+// the workflow answers with another pool, and with launch.refused,
+// .misconfigured and .token_reused, which it does not.
+func (i *Instances) LaunchInstance(ctx context.Context, in LaunchInput) (*LaunchResult, error) {
+	place, err := i.Store.LaunchPlace(ctx, in.ReplicaID)
+	if err != nil {
+		return nil, err
+	}
+	frozen, err := i.freeze(ctx, in, place)
+	if err != nil {
+		return nil, err
+	}
+	if frozen.State == "launched" {
+		return &LaunchResult{InstanceID: frozen.InstanceID}, nil
+	}
+	log := i.Log.With("client_id", place.Account.ClientID, "agent_id", in.AgentID, "operation_id", in.Operation, "pool", in.Where.Key())
+	made, err := i.Fleet.Launch(ctx, place.Account, frozen.Request)
+	if err != nil {
+		if fault.KindOf(err).Retryable() {
+			return nil, err // whether it launched is not known: the token will tell
+		}
+		log.WarnContext(ctx, "launch failed", "code", fault.CodeOf(err), "error", err)
+		if end := i.Store.EndLaunch(ctx, frozen.Token, LaunchEnd{Code: fault.CodeOf(err), Error: err.Error()}); end != nil {
+			return nil, end
+		}
+		return nil, err
+	}
+	if len(made.Lacks) > 0 {
+		log.WarnContext(ctx, "the instance is not quite what was asked for", "instance_id", made.ID, "lacks", made.Lacks)
+	}
+	if err := i.Store.EndLaunch(ctx, frozen.Token, LaunchEnd{InstanceID: made.ID}); err != nil {
+		if fault.Is(err, replica.AlreadyExists) { // one launch decision, one instance
+			log.ErrorContext(ctx, "a second instance for one replica is ended", "instance_id", made.ID)
+			if undo := i.Fleet.Terminate(ctx, place.Account, in.Where.Region, made.ID, i.now()); undo != nil {
+				return nil, undo
+			}
+		}
+		return nil, err
+	}
+	log.InfoContext(ctx, "launched", "instance_id", made.ID)
+	return &LaunchResult{InstanceID: made.ID}, nil
+}
+
+// freeze returns the stored request of the attempt, and makes it the first time:
+// from the primary while it is there, else from what was remembered of it.
+func (i *Instances) freeze(ctx context.Context, in LaunchInput, place *LaunchPlace) (*FrozenLaunch, error) {
+	if stored, err := i.Store.FrozenLaunch(ctx, in.ReplicaID, in.Where); err != nil || stored != nil {
+		return stored, err
+	}
+	template, err := i.template(ctx, in.AgentID, place)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := i.Fleet.Freeze(template, in.Where, LaunchOwner{
+		ClientID: place.Account.ClientID, AgentID: in.AgentID, ReplicaID: in.ReplicaID, Operation: in.Operation, Epoch: in.Epoch,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return i.Store.FreezeLaunch(ctx, in.ReplicaID, in.Where, *fresh)
+}
+
+func (i *Instances) template(ctx context.Context, agentID string, place *LaunchPlace) (json.RawMessage, error) {
+	template, err := i.Fleet.Template(ctx, place.Account, place.Region, place.PrimaryID)
+	if err == nil {
+		return template, i.Store.KeepTemplate(ctx, agentID, place.PrimaryID, template)
+	}
+	if !fault.Is(err, replica.Gone) {
+		return nil, err
+	}
+	template, err = i.Store.Template(ctx, agentID)
+	if err == nil && template == nil {
+		err = replica.Misconfigured.New("instance %s has ended and nobody has noted what it was launched with", place.PrimaryID)
+	}
+	return template, err
+}
+
+// RecordPool remembers how a launch in a pool went, for the next choice. A pool
+// that rests already does not rest longer, so twice is once.
+func (i *Instances) RecordPool(ctx context.Context, in PoolOutcome) error {
+	return i.Store.RecordPool(ctx, in)
+}

@@ -1,0 +1,98 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+
+	"spotkeeper/internal/replica"
+)
+
+// AwaitRunning returns once EC2 says that the instance runs. Until then it fails
+// with launch.not_running, and the retry policy is the poll; when the instance
+// ended first it fails with launch.instance_gone.
+func (i *Instances) AwaitRunning(ctx context.Context, in WatchInput) (*InstanceState, error) {
+	return i.await(ctx, in, func(c *CloudInstance) bool { return c.State == StateRunning })
+}
+
+// AwaitReady returns once both status checks of the instance pass. It fails as
+// AwaitRunning does.
+func (i *Instances) AwaitReady(ctx context.Context, in WatchInput) (*InstanceState, error) {
+	return i.await(ctx, in, func(c *CloudInstance) bool { return c.State == StateRunning && c.ChecksOK })
+}
+
+func (i *Instances) await(ctx context.Context, in WatchInput, there func(*CloudInstance) bool) (*InstanceState, error) {
+	where, seen, err := i.look(ctx, in)
+	switch {
+	case err != nil:
+		return nil, err
+	case there(seen):
+		return stateOf(seen), nil
+	case seen.gone(where.LaunchedAt, i.now()):
+		return nil, replica.Gone.New("instance %s is %s %s", in.InstanceID, seen.State, seen.Reason)
+	default:
+		return nil, notYet("instance %s is %s", in.InstanceID, seen.State)
+	}
+}
+
+// AwaitGone returns once the instance has ended, and marks it retired; a primary
+// stays one, because its agent still waits for an heir. Until then it fails with
+// launch.not_running. An instance that EC2 does not show counts as ended only
+// when it is too old to be merely unseen.
+func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceState, error) {
+	where, seen, err := i.look(ctx, in)
+	switch {
+	case err != nil:
+		return nil, err
+	case seen.State == StateTerminated, seen.State == StateAbsent && seen.gone(where.LaunchedAt, i.now()):
+		return stateOf(seen), i.Store.MarkRetired(ctx, in.InstanceID)
+	default:
+		return nil, notYet("instance %s is still %s", in.InstanceID, seen.State)
+	}
+}
+
+// DescribeInstance says what EC2 shows of an instance of the agent.
+func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (*InstanceState, error) {
+	_, seen, err := i.look(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return stateOf(seen), nil
+}
+
+func (i *Instances) look(ctx context.Context, in WatchInput) (*Ending, *CloudInstance, error) {
+	where, err := i.Store.Whereabouts(ctx, in.AgentID, in.InstanceID)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen, err := i.Fleet.State(ctx, where.Account, where.Region, in.InstanceID)
+	return where, seen, err
+}
+
+func stateOf(c *CloudInstance) *InstanceState {
+	return &InstanceState{State: c.State, Reason: c.Reason, ChecksOK: c.ChecksOK, Mode: c.Mode, PoolID: c.PoolID}
+}
+
+// RetireInstance ends an instance: it is taken out of its role in a transaction
+// that refuses a primary, then terminated, then marked retired. One that has
+// ended already is success; "not found" is believed only of an instance old
+// enough to be known. Fails with roles.is_primary, launch.not_running and
+// launch.refused.
+func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
+	where, err := i.Store.MarkRetiring(ctx, in.AgentID, in.InstanceID)
+	if err != nil || where.Ended {
+		return err
+	}
+	if err := i.Fleet.Terminate(ctx, where.Account, where.Region, in.InstanceID, where.LaunchedAt); err != nil {
+		return err
+	}
+	i.Log.InfoContext(ctx, "terminated", "client_id", where.Account.ClientID, "agent_id", in.AgentID, "instance_id", in.InstanceID)
+	return i.Store.MarkRetired(ctx, in.InstanceID)
+}
+
+// notYet is launch.not_running as an expected answer: tried again, no alert.
+func notYet(format string, args ...any) error {
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), string(replica.NotRunning),
+		temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
+}

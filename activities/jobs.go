@@ -1,0 +1,85 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// JobStore is the part of postgres.Jobs that job activities use.
+type JobStore interface {
+	Start(ctx context.Context, in JobStart) error
+	End(ctx context.Context, in JobEnd) error
+}
+
+// FailureStore is the part of postgres.Jobs that knows when a job fails again
+// and again.
+type FailureStore interface {
+	FailuresInRow(ctx context.Context, job string) (int, error)
+	TellPaused(ctx context.Context, in JobEnd, message string) error
+	TellFailing(ctx context.Context, in JobEnd, message string) error
+}
+
+// JobPauser is the part of workflows.Client that stops a job.
+type JobPauser interface {
+	PauseJob(ctx context.Context, job, reason string) error
+}
+
+// Jobs keep a row per run of a scheduled job. They are local activities.
+type Jobs struct {
+	Store    JobStore
+	Failures FailureStore // nil: no job is ever paused by its failures
+	Pauser   JobPauser
+}
+
+// pauseAfter is how many periods in a row may fail before a person has to look.
+const pauseAfter = 5
+
+// neverPaused are the jobs that the life of agents hangs on: while a neighbour is
+// away they fail for a while and must go on the moment it is back.
+var neverPaused = map[string]bool{"notice-redelivery": true, "primary-watch": true, "agent-health": true}
+
+// JobStart begins the run of a job for a period.
+type JobStart struct {
+	Job    string    `json:"job"`
+	Period time.Time `json:"period"` // the start of what the run is about; with the job, the row's key
+}
+
+// JobEnd closes a run.
+type JobEnd struct {
+	Job    string           `json:"job"`
+	Period time.Time        `json:"period"`
+	Counts map[string]int64 `json:"counts,omitempty"` // what it did
+	Error  string           `json:"error,omitempty"`  // empty: it succeeded
+}
+
+// StartJob opens the row of a run. A period that is run again counts one more
+// attempt in the same row.
+func (j *Jobs) StartJob(ctx context.Context, in JobStart) error { return j.Store.Start(ctx, in) }
+
+// EndJob closes the row of a run. It sets a level, so twice is once.
+func (j *Jobs) EndJob(ctx context.Context, in JobEnd) error { return j.Store.End(ctx, in) }
+
+// PauseFailingJob pauses a job that has failed for several periods in a row, and
+// tells operators once; of one that is never paused it only tells. It sets a level,
+// so twice is once.
+func (j *Jobs) PauseFailingJob(ctx context.Context, in JobEnd) error {
+	if j.Failures == nil || j.Pauser == nil {
+		return nil
+	}
+	n, err := j.Failures.FailuresInRow(ctx, in.Job)
+	if err != nil || n < pauseAfter {
+		return err
+	}
+	if neverPaused[in.Job] {
+		if n > pauseAfter {
+			return nil // they know
+		}
+		return j.Failures.TellFailing(ctx, in, fmt.Sprintf("The job %s failed %d times in a row and goes on, last with: %s", in.Job, n, in.Error))
+	}
+	message := fmt.Sprintf("The job %s is paused: it failed %d times in a row, last with: %s", in.Job, n, in.Error)
+	if err := j.Pauser.PauseJob(ctx, in.Job, message); err != nil {
+		return err
+	}
+	return j.Failures.TellPaused(ctx, in, message)
+}

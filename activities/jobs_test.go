@@ -1,0 +1,57 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/activities"
+)
+
+// failures is a job that has failed so many times in a row.
+type failures struct {
+	n      int
+	paused []string
+	told   []string
+}
+
+func (f *failures) FailuresInRow(context.Context, string) (int, error) { return f.n, nil }
+
+func (f *failures) TellPaused(_ context.Context, _ activities.JobEnd, message string) error {
+	f.told = append(f.told, message)
+	return nil
+}
+
+func (f *failures) TellFailing(_ context.Context, _ activities.JobEnd, message string) error {
+	f.told = append(f.told, message)
+	return nil
+}
+
+func (f *failures) PauseJob(_ context.Context, job, _ string) error {
+	f.paused = append(f.paused, job)
+	return nil
+}
+
+// TestAJobThatKeepsFailingIsPaused, and one that failed now and then is not.
+func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
+	t.Parallel()
+
+	end := activities.JobEnd{Job: "gap-fill", Error: "the disk is full"}
+	for n, paused := range map[int]bool{1: false, 4: false, 5: true, 6: true} {
+		f := &failures{n: n}
+		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(), end))
+		require.Equal(t, paused, len(f.paused) == 1, "%d failures", n)
+		require.Len(t, f.told, len(f.paused))
+		if paused {
+			require.Contains(t, f.told[0], "the disk is full")
+		}
+	}
+	for n, told := range map[int]int{4: 0, 5: 1, 6: 0} { // what agents live by goes on, and is told of once
+		f := &failures{n: n}
+		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(), activities.JobEnd{Job: "notice-redelivery", Error: "EC2 is away"}))
+		require.Empty(t, f.paused)
+		require.Len(t, f.told, told, "%d failures", n)
+	}
+	require.NoError(t, (&activities.Jobs{}).PauseFailingJob(t.Context(), end), "a worker without a pauser leaves jobs alone")
+}

@@ -1,0 +1,127 @@
+package activities_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+	"spotkeeper/internal/testkit/postgrestest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	postgrestest.Stop()
+	if err := goleak.Find(); code == 0 && err != nil {
+		slog.Error("goroutines are left", "error", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// world is agent a1 of client k1 on i-0, the stores, and an EC2 that remembers.
+type world struct {
+	t         *testing.T
+	db        *postgres.DB
+	roles     *postgres.Roles
+	fleet     *fakeFleet
+	instances *activities.Instances
+	orphans   *activities.Orphans
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	db, fleet, log := postgrestest.Open(t), newFakeFleet(), quiet
+	now := func() time.Time { fleet.mu.Lock(); defer fleet.mu.Unlock(); return fleet.now }
+	w := &world{t: t, db: db, fleet: fleet, roles: &postgres.Roles{DB: db},
+		instances: &activities.Instances{Store: &postgres.Launches{DB: db}, Fleet: fleet, Log: log, Now: now},
+		orphans:   &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: fleet, Log: log, Now: now}}
+	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01')`)
+	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
+	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by)
+		VALUES ('i-0', 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'control-plane')`)
+	w.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z`)
+	fleet.become("i-0", activities.StateRunning, true)
+	return w
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	_, err := w.db.Pool.Exec(w.t.Context(), sql, args...)
+	require.NoError(w.t, err)
+}
+
+func one[T any](w *world, sql string, args ...any) T {
+	w.t.Helper()
+	var out T
+	require.NoError(w.t, w.db.Pool.QueryRow(w.t.Context(), sql, args...).Scan(&out))
+	return out
+}
+
+func (w *world) replica(kind replica.Kind) roles.Replica {
+	w.t.Helper()
+	opened, err := w.roles.OpenReplica(w.t.Context(), roles.Opening{AgentID: "a1", Kind: kind, For: "i-0"})
+	require.NoError(w.t, err)
+	return opened.Replica
+}
+
+func (w *world) advance(id string, to replica.State, instanceID string) {
+	w.t.Helper()
+	_, err := w.roles.Advance(w.t.Context(), roles.Step{ReplicaID: id, To: to, InstanceID: instanceID})
+	require.NoError(w.t, err)
+}
+
+func (w *world) promote(r roles.Replica, instanceID string, fate roles.Fate) {
+	w.t.Helper()
+	set, err := w.roles.Roles(w.t.Context(), "a1")
+	require.NoError(w.t, err)
+	_, err = w.roles.ChangeRoles(w.t.Context(), roles.Change{AgentID: "a1", Epoch: set.Epoch, OldID: set.Primary.ID, NewID: instanceID, ReplicaID: r.ID, Cause: roles.BySwitch, Fate: fate})
+	require.NoError(w.t, err)
+}
+
+// place is a pool of t3.medium.
+func place(zone string) replica.Candidate {
+	az := "us-east-1" + zone
+	return replica.Candidate{PoolID: "t3.medium." + az, InstanceType: "t3.medium", Region: "us-east-1", AZ: az, Mode: agent.Spot}
+}
+
+func (w *world) launch(r roles.Replica, zone string) (*activities.LaunchResult, error) {
+	return w.instances.LaunchInstance(w.t.Context(), activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place(zone), Operation: "replica/" + r.ID, Epoch: 1})
+}
+
+// launched is a replica on a running instance of ours.
+func (w *world) launched(kind replica.Kind, zone string) (roles.Replica, string) {
+	w.t.Helper()
+	r := w.replica(kind)
+	made, err := w.launch(r, zone)
+	require.NoError(w.t, err)
+	w.advance(r.ID, replica.Ready, made.InstanceID)
+	w.fleet.become(made.InstanceID, activities.StateRunning, true)
+	return r, made.InstanceID
+}
+
+// TestNamesAreUnique holds the rule that makes a method's name an activity type.
+func TestNamesAreUnique(t *testing.T) {
+	t.Parallel()
+
+	seen := map[string]string{}
+	for _, set := range []any{&activities.Roles{}, &activities.Instances{}, &activities.Operations{}, &activities.Switches{}, &activities.Messages{},
+		&activities.Notices{}, &activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Jobs{}} {
+		of := reflect.TypeOf(set)
+		for m := range of.Methods() {
+			require.Empty(t, seen[m.Name], "%s is a method of two structs", m.Name)
+			seen[m.Name] = of.String()
+			require.Equal(t, reflect.TypeFor[context.Context](), m.Type.In(1), "%s takes a context", m.Name)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package activities
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"spotkeeper/internal/interruption"
+)
+
+// NoticeStore is the part of postgres.Notices that the redelivery uses.
+type NoticeStore interface {
+	Undelivered(ctx context.Context, olderThan time.Duration, limit int) ([]interruption.Notice, error)
+	Unattended(ctx context.Context, olderThan time.Duration, limit int) ([]string, error)
+}
+
+// NoticeDesk is the part of workflows.Client that takes a notice without waiting
+// for its outcome.
+type NoticeDesk interface {
+	Wake(ctx context.Context, agentID, why string) error
+	DeliverNotice(ctx context.Context, n interruption.Notice) error
+}
+
+// Notices are the steps that see to it that what is durable is also acted on.
+type Notices struct {
+	Store     NoticeStore
+	Workflows NoticeDesk
+	Log       *slog.Logger
+}
+
+// RedeliverInput bounds one pass.
+type RedeliverInput struct {
+	OlderThan time.Duration `json:"older_than"` // of a notice that nobody took; zero: 5 s
+	Idle      time.Duration `json:"idle"`       // of roles that wait for a Guardian; zero: 1 min
+	Limit     int           `json:"limit"`      // zero: 500
+
+	NoticesOnly bool `json:"notices_only,omitempty"` // leave the roles to another pass
+}
+
+// RedeliverResult counts one pass.
+type RedeliverResult struct {
+	Delivered int `json:"delivered"`
+	Woken     int `json:"woken"`
+	Failed    int `json:"failed"`
+}
+
+// Counts is what a pass did, for its row.
+func (r *RedeliverResult) Counts() map[string]int64 {
+	return map[string]int64{"delivered": int64(r.Delivered), "woken": int64(r.Woken), "failed": int64(r.Failed)}
+}
+
+// RedeliverNotices gives the notices that no Guardian took to one, and wakes the
+// Guardians of agents whose roles want judging. A Guardian recognizes a notice by
+// its key and a wake carries no fact, so it may run any number of times, also
+// beside the loop of the API. One that cannot be delivered is counted and left
+// for the next pass.
+func (n *Notices) RedeliverNotices(ctx context.Context, in RedeliverInput) (*RedeliverResult, error) {
+	if in.OlderThan <= 0 {
+		in.OlderThan = 5 * time.Second
+	}
+	if in.Idle <= 0 {
+		in.Idle = time.Minute
+	}
+	if in.Limit <= 0 {
+		in.Limit = 500
+	}
+	out := &RedeliverResult{}
+	waiting, err := n.Store.Undelivered(ctx, in.OlderThan, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range waiting {
+		if err := n.Workflows.DeliverNotice(ctx, w); err != nil {
+			out.Failed++
+			n.Log.WarnContext(ctx, "a notice could not be delivered", "agent_id", w.AgentID, "instance_id", w.InstanceID, "error", err)
+			continue
+		}
+		out.Delivered++
+	}
+	if in.NoticesOnly {
+		return out, ctx.Err()
+	}
+	agents, err := n.Store.Unattended(ctx, in.Idle, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range agents {
+		if err := n.Workflows.Wake(ctx, a, "its roles want judging"); err != nil {
+			out.Failed++
+			n.Log.WarnContext(ctx, "a guardian could not be woken", "agent_id", a, "error", err)
+			continue
+		}
+		out.Woken++
+	}
+	return out, ctx.Err()
+}

@@ -1,0 +1,162 @@
+package activities
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"spotkeeper/internal/fault"
+)
+
+// Place is where a sweep looks: one account in one region.
+type Place struct {
+	Account Account
+	Region  string
+}
+
+// Suspect is an instance that costs money and has no reason to.
+type Suspect struct {
+	InstanceID string
+	AgentID    string
+	Reason     string
+	// Ours says that the database knows the decision that launched it. One that
+	// only its tags call ours is reported and left alone: anyone who may tag can lie.
+	Ours bool
+}
+
+// OrphanStore is what the sweep keeps in Postgres.
+type OrphanStore interface {
+	// Places lists every account and region that something of ours may live in.
+	Places(ctx context.Context) ([]Place, error)
+	// Suspects judges the instances that the cloud showed, by what the database
+	// says now.
+	Suspects(ctx context.Context, p Place, seen []CloudInstance) ([]Suspect, error)
+	// Sight notes the suspects, forgets those of the client that are none any more,
+	// and answers the ids that were suspect before, longer than apart ago.
+	Sight(ctx context.Context, p Place, seen []CloudInstance, suspects []Suspect, apart time.Duration) ([]string, error)
+	// Condemn takes an instance out of every role before it is terminated, in a
+	// transaction that judges once more. False: it has found a reason to live.
+	Condemn(ctx context.Context, p Place, instance CloudInstance, s Suspect) (bool, error)
+	// Buried records the end of an orphan and reports the find.
+	Buried(ctx context.Context, p Place, s Suspect) error
+}
+
+// How sure a sweep wants to be.
+const (
+	orphanGrace = Visibility      // nothing younger is looked at: its row may still be on its way
+	orphanApart = 3 * time.Minute // between the two sightings
+)
+
+// Orphans find what compensation has missed. They are the second line: each find
+// is an event to look into.
+type Orphans struct {
+	Store OrphanStore
+	Fleet Fleet
+	Log   *slog.Logger
+	Now   func() time.Time // nil: time.Now
+}
+
+// SweepInput starts a sweep. Fields are only ever added.
+type SweepInput struct{}
+
+// SweepResult counts a sweep.
+type SweepResult struct {
+	Places     int `json:"places"`
+	Seen       int `json:"seen"`
+	Suspects   int `json:"suspects"`
+	Terminated int `json:"terminated"`
+	Failed     int `json:"failed"` // places or instances that the next sweep must see to
+}
+
+// Counts names the counts for the run's row.
+func (r *SweepResult) Counts() map[string]int64 {
+	return map[string]int64{"places": int64(r.Places), "seen": int64(r.Seen), "suspects": int64(r.Suspects),
+		"terminated": int64(r.Terminated), "failed": int64(r.Failed)}
+}
+
+// SweepOrphans compares the cloud with the database, place by place. The cloud is
+// listed before the database is read: what was launched in between is then known
+// to the second and unknown to the first, which harms nobody. An instance is
+// terminated when two sweeps in a row found that our tags and our database both
+// call it ours and nothing needs it. A place that cannot be reached is counted
+// and left for the next sweep. It may run again at any point.
+func (o *Orphans) SweepOrphans(ctx context.Context, _ SweepInput) (*SweepResult, error) {
+	places, err := o.Store.Places(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &SweepResult{}
+	for _, p := range places {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		out.Places++
+		if err := o.sweep(ctx, p, out); err != nil {
+			out.Failed++
+			o.Log.WarnContext(ctx, "a place could not be swept", "client_id", p.Account.ClientID, "region", p.Region, "code", fault.CodeOf(err), "error", err)
+		}
+		if activity.IsActivity(ctx) {
+			activity.RecordHeartbeat(ctx, out.Places)
+		}
+	}
+	return out, nil
+}
+
+func (o *Orphans) sweep(ctx context.Context, p Place, out *SweepResult) error {
+	listed, err := o.Fleet.Ours(ctx, p.Account, p.Region, p.Account.ClientID)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if o.Now != nil {
+		now = o.Now()
+	}
+	byID, seen := map[string]CloudInstance{}, listed[:0:0]
+	for _, i := range listed {
+		if now.Sub(i.LaunchedAt) > orphanGrace {
+			byID[i.ID], seen = i, append(seen, i)
+		}
+	}
+	out.Seen += len(seen)
+	suspects, err := o.Store.Suspects(ctx, p, seen)
+	if err != nil {
+		return err
+	}
+	out.Suspects += len(suspects)
+	certain, err := o.Store.Sight(ctx, p, seen, suspects, orphanApart)
+	if err != nil {
+		return err
+	}
+	twice := map[string]bool{}
+	for _, id := range certain {
+		twice[id] = true
+	}
+	for _, s := range suspects {
+		if !twice[s.InstanceID] || !s.Ours {
+			continue
+		}
+		ended, err := o.end(ctx, p, byID[s.InstanceID], s)
+		if err != nil {
+			out.Failed++
+			o.Log.WarnContext(ctx, "an orphan could not be ended", "client_id", p.Account.ClientID, "instance_id", s.InstanceID, "error", err)
+		}
+		if ended {
+			out.Terminated++
+		}
+	}
+	return nil
+}
+
+func (o *Orphans) end(ctx context.Context, p Place, i CloudInstance, s Suspect) (bool, error) {
+	condemned, err := o.Store.Condemn(ctx, p, i, s)
+	if err != nil || !condemned {
+		return false, err
+	}
+	if err := o.Fleet.Terminate(ctx, p.Account, p.Region, i.ID, i.LaunchedAt); err != nil {
+		return false, err
+	}
+	o.Log.WarnContext(ctx, "an orphan was ended", "client_id", p.Account.ClientID, "agent_id", s.AgentID, "instance_id", i.ID, "reason", s.Reason)
+	return true, o.Store.Buried(ctx, p, s)
+}

@@ -1,0 +1,313 @@
+package activities
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"spotkeeper/internal/fault"
+)
+
+// PriceStore is the part of postgres.Prices that price activities use. Each
+// method is set-based, works in bounded chunks and calls beat between them.
+type PriceStore interface {
+	InUse(ctx context.Context) ([]TypeInRegion, error)
+	Watermark(ctx context.Context, job, scope string) (time.Time, error)
+	SetWatermark(ctx context.Context, job, scope string, at time.Time) error
+	KeepMoves(ctx context.Context, place TypeInRegion, moves []PriceMove, since, until time.Time) (int64, error)
+	KeepOnDemand(ctx context.Context, place TypeInRegion, dollars float64, at time.Time) error
+	Deduplicate(ctx context.Context, beat func()) (PricesDeduplicated, error)
+	FillGaps(ctx context.Context, until time.Time, beat func()) (GapsFilled, error)
+	RefreshFeatures(ctx context.Context, beat func()) (DatasetRefreshed, error)
+}
+
+// Market is the part of the way to EC2 that prices come by.
+type Market interface {
+	// Siblings lists the types of a family that a region offers.
+	Siblings(ctx context.Context, region, family string) ([]string, error)
+	// Moves hands over when the spot prices of types changed since a moment, and
+	// what was in force then, in portions.
+	Moves(ctx context.Context, region string, instanceTypes []string, since time.Time, each func([]PriceMove) error) error
+	// OnDemandPrice is the list price in USD per hour.
+	OnDemandPrice(ctx context.Context, region, instanceType string) (float64, error)
+}
+
+// TypeInRegion is where prices are collected.
+type TypeInRegion struct {
+	Region       string
+	InstanceType string
+}
+
+func (t TypeInRegion) scope() string { return t.Region + "/" + t.InstanceType }
+
+// family is the part of the type before the dot.
+func (t TypeInRegion) family() string {
+	family, _, _ := strings.Cut(t.InstanceType, ".")
+	return family
+}
+
+// PriceMove is a new spot price of a pool and since when it is in force.
+type PriceMove struct {
+	InstanceType string
+	AZ           string
+	Price        string // USD per hour
+	At           time.Time
+}
+
+// Prices are the jobs that know what pools cost. Everything they write is merged
+// by rules that do not depend on order, so each may run any number of times.
+type Prices struct {
+	Store  PriceStore
+	Market Market
+	Log    *slog.Logger
+	Now    func() time.Time // nil: time.Now
+	// Backfill is how far back the history of a type that is new to us is read.
+	// Zero: as far as EC2 knows it.
+	Backfill time.Duration
+}
+
+const (
+	collectJob = "price-collection"
+	// historyJob marks the types whose whole history was read: one that was known as
+	// a sibling has only the present until somebody lives on it.
+	historyJob = "price-history"
+	// spotHistory is how far back EC2 knows spot prices.
+	spotHistory = 90 * 24 * time.Hour
+	// siblingHistory is how far back the history of a type is read that nobody
+	// lives on: enough to choose by.
+	siblingHistory = time.Hour
+)
+
+func (p *Prices) now() time.Time {
+	if p.Now == nil {
+		return time.Now()
+	}
+	return p.Now()
+}
+
+// PricesCollected counts one collection.
+type PricesCollected struct {
+	Types    int64 `json:"types"`
+	Moves    int64 `json:"moves"`
+	Buckets  int64 `json:"buckets"`
+	OnDemand int64 `json:"on_demand"`
+	Failed   int64 `json:"failed"` // types whose prices could not be read
+}
+
+// Counts is what the run did, for its row.
+func (c *PricesCollected) Counts() map[string]int64 {
+	return map[string]int64{"types": c.Types, "moves": c.Moves, "buckets": c.Buckets, "on_demand": c.OnDemand, "failed": c.Failed}
+}
+
+// CollectPrices reads from EC2 what the pools of all types in use and of their
+// families cost, since the last time; at first sight of a type that is in use,
+// its whole history. So a pool is known before anybody lives in it. A type that
+// cannot be read is counted and left for the next run; when none can, the run
+// fails.
+func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
+	inUse, err := p.Store.InUse(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &PricesCollected{}
+	var last error
+	for _, place := range p.withSiblings(ctx, inUse) {
+		if err := p.collect(ctx, place, out); err != nil {
+			if ctx.Err() != nil {
+				return out, ctx.Err()
+			}
+			out.Failed++
+			last = err
+			p.Log.WarnContext(ctx, "prices could not be collected", "region", place.Region, "instance_type", place.InstanceType, "code", fault.CodeOf(err), "error", err)
+		}
+		out.Types++
+		beat(ctx)
+	}
+	if out.Failed > 0 && out.Failed == out.Types {
+		return nil, last
+	}
+	return out, nil
+}
+
+// place is a type to collect and how far back at first sight.
+type place struct {
+	TypeInRegion
+	history time.Duration
+	inUse   bool
+}
+
+func (p *Prices) withSiblings(ctx context.Context, inUse []TypeInRegion) []place {
+	known, families := map[TypeInRegion]bool{}, map[TypeInRegion]bool{}
+	var out []place
+	history := p.Backfill
+	if history <= 0 || history > spotHistory {
+		history = spotHistory
+	}
+	for _, t := range inUse {
+		known[t] = true
+		out = append(out, place{t, history, true})
+	}
+	for _, t := range inUse {
+		family := TypeInRegion{t.Region, t.family()}
+		if families[family] {
+			continue
+		}
+		families[family] = true
+		siblings, err := p.Market.Siblings(ctx, t.Region, t.family())
+		if err != nil {
+			p.Log.WarnContext(ctx, "the types of a family could not be listed", "region", t.Region, "family", t.family(), "code", fault.CodeOf(err), "error", err)
+			continue
+		}
+		for _, s := range siblings {
+			if sibling := (TypeInRegion{t.Region, s}); !known[sibling] {
+				known[sibling] = true
+				out = append(out, place{sibling, siblingHistory, false})
+			}
+		}
+	}
+	return out
+}
+
+func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) error {
+	now := p.now().UTC()
+	since, whole, err := p.since(ctx, at, now)
+	if err != nil {
+		return err
+	}
+	if dollars, err := p.Market.OnDemandPrice(ctx, at.Region, at.InstanceType); err == nil {
+		if err := p.Store.KeepOnDemand(ctx, at.TypeInRegion, dollars, now); err != nil {
+			return err
+		}
+		out.OnDemand++
+	} else {
+		p.Log.WarnContext(ctx, "the price list could not be read", "region", at.Region, "instance_type", at.InstanceType, "code", fault.CodeOf(err), "error", err)
+	}
+	byZone := map[string][]PriceMove{}
+	if err := p.Market.Moves(ctx, at.Region, []string{at.InstanceType}, since, func(moves []PriceMove) error {
+		for _, m := range moves {
+			byZone[m.AZ] = append(byZone[m.AZ], m)
+		}
+		beat(ctx)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, moves := range byZone { // a zone at a time: 90 days of one pool are 26,000 buckets
+		n, err := p.Store.KeepMoves(ctx, at.TypeInRegion, moves, since.Truncate(5*time.Minute), now)
+		if err != nil {
+			return err
+		}
+		out.Moves += int64(len(moves))
+		out.Buckets += n
+		beat(ctx)
+	}
+	if whole {
+		if err := p.Store.SetWatermark(ctx, historyJob, at.scope(), now); err != nil {
+			return err
+		}
+	}
+	return p.Store.SetWatermark(ctx, collectJob, at.scope(), now)
+}
+
+// since is the moment from which on prices of a type are not known yet; whole says
+// that this is the first time its history is read.
+func (p *Prices) since(ctx context.Context, at place, now time.Time) (since time.Time, whole bool, err error) {
+	if at.inUse {
+		read, err := p.Store.Watermark(ctx, historyJob, at.scope())
+		if err != nil {
+			return time.Time{}, false, err
+		}
+		whole = read.IsZero()
+	}
+	if !whole {
+		if since, err = p.Store.Watermark(ctx, collectJob, at.scope()); err != nil {
+			return time.Time{}, false, err
+		}
+	}
+	if since.IsZero() {
+		since = now.Add(-at.history)
+	}
+	if oldest := now.Add(-spotHistory); since.Before(oldest) {
+		since = oldest
+	}
+	return since, whole, nil
+}
+
+// PricesDeduplicated counts one deduplication.
+type PricesDeduplicated struct {
+	Processed     int64 `json:"processed"`
+	New           int64 `json:"new_snapshots"`
+	Replaced      int64 `json:"replaced"`
+	Duplicates    int64 `json:"duplicates_found"`
+	Discrepancies int64 `json:"discrepancies"` // buckets of the last hour in which equals differ by more than 10 %
+}
+
+// Counts is what the run did, for its row.
+func (d *PricesDeduplicated) Counts() map[string]int64 {
+	return map[string]int64{"processed": d.Processed, "new_snapshots": d.New, "replaced": d.Replaced, "duplicates_found": d.Duplicates, "discrepancies": d.Discrepancies}
+}
+
+// DeduplicatePrices merges into the buckets what arrived since the last run.
+func (p *Prices) DeduplicatePrices(ctx context.Context) (*PricesDeduplicated, error) {
+	out, err := p.Store.Deduplicate(ctx, func() { beat(ctx) })
+	return &out, err
+}
+
+// GapsFilled counts one gap filling.
+type GapsFilled struct {
+	Pools             int64 `json:"pools"`
+	Found             int64 `json:"found"`   // buckets that were missing and could be filled
+	Written           int64 `json:"written"` // of those, new or corrected
+	Linear            int64 `json:"linear"`
+	Weighted          int64 `json:"weighted_average"`
+	CrossPool         int64 `json:"cross_pool"`
+	TooLong           int64 `json:"gap_too_long"`
+	MissingBoundaries int64 `json:"missing_boundaries"`
+}
+
+// Counts is what the run did, for its row.
+func (g *GapsFilled) Counts() map[string]int64 {
+	return map[string]int64{
+		"pools": g.Pools, "found": g.Found, "written": g.Written, "linear": g.Linear, "weighted_average": g.Weighted, "cross_pool": g.CrossPool,
+		"gap_too_long": g.TooLong, "missing_boundaries": g.MissingBoundaries,
+	}
+}
+
+// FillPriceGaps interpolates what nobody measured in the day before the period, or
+// since the last run if that is longer ago. So a backfill fills the days it names,
+// and corrects there what was guessed before a late report came.
+func (p *Prices) FillPriceGaps(ctx context.Context, period time.Time) (*GapsFilled, error) {
+	until := p.now()
+	if !period.IsZero() && period.Before(until) {
+		until = period
+	}
+	out, err := p.Store.FillGaps(ctx, until, func() { beat(ctx) })
+	return &out, err
+}
+
+// DatasetRefreshed counts one refresh.
+type DatasetRefreshed struct {
+	Days    int64 `json:"days"`
+	Written int64 `json:"written"`
+}
+
+// Counts is what the run did, for its row.
+func (d *DatasetRefreshed) Counts() map[string]int64 {
+	return map[string]int64{"days": d.Days, "written": d.Written}
+}
+
+// RefreshDataset computes the features of what changed since the last run.
+func (p *Prices) RefreshDataset(ctx context.Context) (*DatasetRefreshed, error) {
+	out, err := p.Store.RefreshFeatures(ctx, func() { beat(ctx) })
+	return &out, err
+}
+
+// beat tells the server that the work goes on; outside a worker it says nothing.
+func beat(ctx context.Context) {
+	if activity.IsActivity(ctx) {
+		activity.RecordHeartbeat(ctx)
+	}
+}

@@ -1,0 +1,127 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/replica"
+)
+
+// PrimaryStore is what the watch over primaries keeps in Postgres.
+type PrimaryStore interface {
+	// Untold lists primaries that we launch for and whose template nobody has read.
+	Untold(ctx context.Context, limit int) ([]Primary, error)
+	// Missing lists primaries of offline agents about which no notice came.
+	Missing(ctx context.Context, limit int) ([]Primary, error)
+	// Gone makes it durable that AWS has taken an instance nobody announced.
+	Gone(ctx context.Context, clientID string, n interruption.Notice) error
+	// KeepTemplate remembers a template for when its instance is gone.
+	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
+}
+
+// Primary is the instance an agent lives on, and where.
+type Primary struct {
+	AgentID    string
+	InstanceID string
+	Region     string
+	Account    Account
+}
+
+// Primaries watch the instances that agents live on.
+type Primaries struct {
+	Store     PrimaryStore
+	Fleet     Fleet
+	Workflows NoticeDesk
+	Log       *slog.Logger
+}
+
+// WatchPrimariesInput bounds a run. Fields are only ever added.
+type WatchPrimariesInput struct {
+	Limit int `json:"limit,omitempty"` // instances of each sort per run; zero: 100
+}
+
+// WatchPrimariesResult counts a run.
+type WatchPrimariesResult struct {
+	Templates int `json:"templates"` // read and remembered
+	Lost      int `json:"lost"`      // found ended without a notice
+	Failed    int `json:"failed"`
+}
+
+// Counts names the counts for the run's row.
+func (r *WatchPrimariesResult) Counts() map[string]int64 {
+	return map[string]int64{"templates": int64(r.Templates), "lost": int64(r.Lost), "failed": int64(r.Failed)}
+}
+
+// WatchPrimaries does two things that cannot wait for an emergency. It notes what
+// each new primary was launched with, because one that has ended cannot be asked.
+// And it asks EC2 about primaries that fell silent: two minutes of notice are not
+// guaranteed, and one that EC2 says has ended is replaced as if a notice had
+// come. An instance that EC2 does not show is left alone: not found is not gone.
+// Each effect is keyed by the instance, so it may run again.
+func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) (*WatchPrimariesResult, error) {
+	if in.Limit <= 0 {
+		in.Limit = 100
+	}
+	out := &WatchPrimariesResult{}
+	untold, err := p.Store.Untold(ctx, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	p.each(ctx, untold, out, func(x Primary) error {
+		template, err := p.Fleet.Template(ctx, x.Account, x.Region, x.InstanceID)
+		if fault.Is(err, replica.Gone) {
+			return nil
+		}
+		if err == nil {
+			err = p.Store.KeepTemplate(ctx, x.AgentID, x.InstanceID, template)
+			out.Templates++
+		}
+		return err
+	})
+	missing, err := p.Store.Missing(ctx, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	p.each(ctx, missing, out, func(x Primary) error { return p.ask(ctx, x, out) })
+	return out, ctx.Err()
+}
+
+// each goes through the instances; one that cannot be dealt with is counted and
+// left for the next run.
+func (p *Primaries) each(ctx context.Context, list []Primary, out *WatchPrimariesResult, do func(Primary) error) {
+	for _, x := range list {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := do(x); err != nil {
+			out.Failed++
+			p.Log.WarnContext(ctx, "a primary could not be looked at", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "error", err)
+		}
+		if activity.IsActivity(ctx) {
+			activity.RecordHeartbeat(ctx, out)
+		}
+	}
+}
+
+func (p *Primaries) ask(ctx context.Context, x Primary, out *WatchPrimariesResult) error {
+	seen, err := p.Fleet.State(ctx, x.Account, x.Region, x.InstanceID)
+	if err != nil {
+		return err
+	}
+	if seen.State != StateTerminated && seen.State != StateShuttingDown {
+		return nil
+	}
+	n := interruption.Notice{AgentID: x.AgentID, InstanceID: x.InstanceID, Kind: interruption.Termination, Deadline: time.Now(), Door: "sweep"}
+	if err := p.Store.Gone(ctx, x.Account.ClientID, n); err != nil {
+		return err
+	}
+	out.Lost++
+	p.Log.WarnContext(ctx, "a primary ended without a notice", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "reason", seen.Reason)
+	return p.Workflows.DeliverNotice(ctx, n)
+}

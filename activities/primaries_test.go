@@ -1,0 +1,66 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/replica"
+)
+
+func (w *world) watch(d *desk) *activities.WatchPrimariesResult {
+	w.t.Helper()
+	p := &activities.Primaries{Store: &postgres.Primaries{Launches: postgres.Launches{DB: w.db}}, Fleet: w.fleet, Workflows: d, Log: quiet}
+	got, err := p.WatchPrimaries(w.t.Context(), activities.WatchPrimariesInput{})
+	require.NoError(w.t, err)
+	return got
+}
+
+// TestAPrimaryThatVanished had no notice: EC2 is asked, and what it was launched
+// with is known.
+func TestAPrimaryThatVanished(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	d := &desk{take: func(n interruption.Notice) {
+		_, err := w.roles.RecordNotice(t.Context(), n)
+		require.NoError(t, err)
+	}}
+	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1}, w.watch(d))
+	require.Equal(t, &activities.WatchPrimariesResult{}, w.watch(d), "read once per primary")
+
+	w.exec(`UPDATE agents SET status = 'offline'`)
+	require.Zero(t, w.watch(d).Lost, "silent and alive")
+	w.fleet.unseen = true
+	require.Zero(t, w.watch(d).Lost, "not found is not gone")
+	w.fleet.unseen, w.fleet.gone = false, true
+	w.fleet.become("i-0", activities.StateTerminated, false)
+	require.Equal(t, &activities.WatchPrimariesResult{Lost: 1}, w.watch(d))
+	require.Equal(t, &activities.WatchPrimariesResult{}, w.watch(d), "found once")
+	require.Equal(t, []string{"i-0"}, d.delivered)
+	require.Equal(t, "sweep", one[string](w, `SELECT door FROM notices WHERE delivered_at IS NOT NULL`))
+
+	set, err := w.roles.Roles(t.Context(), "a1")
+	require.NoError(t, err)
+	_, wants := set.WantsEmergency()
+	require.True(t, wants)
+	_, err = w.launch(w.replica(replica.Termination), "b")
+	require.NoError(t, err, "from what was noted while it lived")
+}
+
+// TestAVanishedPrimaryIsNotForgotten when Temporal is away at that moment.
+func TestAVanishedPrimaryIsNotForgotten(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	w.exec(`UPDATE agents SET status = 'offline'`)
+	w.fleet.become("i-0", activities.StateShuttingDown, false)
+	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1, Lost: 1, Failed: 1}, w.watch(&desk{away: context.DeadlineExceeded, take: func(interruption.Notice) {}}))
+	waiting, err := (&postgres.Notices{DB: w.db}).Undelivered(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, waiting, 1, "the redelivery has it")
+}

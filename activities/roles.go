@@ -1,0 +1,99 @@
+package activities
+
+import (
+	"context"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/roles"
+)
+
+// RoleStore is the part of postgres.Roles that role activities use.
+type RoleStore interface {
+	Roles(ctx context.Context, agentID string) (*roles.Set, error)
+	OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error)
+	Advance(ctx context.Context, in roles.Step) (bool, error)
+	RecordNotice(ctx context.Context, in interruption.Notice) (*roles.Set, error)
+	DecideNotice(ctx context.Context, in Decision) (*roles.Set, error)
+	SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.Set, error)
+	ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error)
+	Remove(ctx context.Context, agentID, by string) (*Removed, error)
+}
+
+// Roles are the steps that judge and change who plays which part. They run as
+// local activities: each is one short transaction. A workflow task that is lost
+// runs them again, so each is guarded by a natural key or by the epoch and finds
+// its own work done.
+type Roles struct{ Store RoleStore }
+
+// LoadRoles reads an agent's roles. Fails with agent.not_found.
+func (r *Roles) LoadRoles(ctx context.Context, agentID string) (*roles.Set, error) {
+	return r.Store.Roles(ctx, agentID)
+}
+
+// OpenReplica makes the decision to have one more replica durable. The request,
+// and while it is open the cause, make it the same decision when it comes again.
+func (r *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error) {
+	return r.Store.OpenReplica(ctx, in)
+}
+
+// AdvanceReplica moves a replica on, and answers false when it was promoted or
+// given up meanwhile; a replica that stands there already is true again.
+func (r *Roles) AdvanceReplica(ctx context.Context, in roles.Step) (bool, error) {
+	return r.Store.Advance(ctx, in)
+}
+
+// RecordNotice makes a notice durable and marks it as taken by a Guardian. The
+// key (agent, instance, kind) makes a second one the same.
+func (r *Roles) RecordNotice(ctx context.Context, in interruption.Notice) (*roles.Set, error) {
+	return r.Store.RecordNotice(ctx, in)
+}
+
+// Decision closes a notice that led to no change of roles.
+type Decision struct {
+	Notice interruption.Notice `json:"notice"`
+	Result interruption.Result `json:"result"` // stood_down, not_primary or lost
+}
+
+// DecideNotice closes a notice; one that was decided before keeps its result.
+func (r *Roles) DecideNotice(ctx context.Context, in Decision) (*roles.Set, error) {
+	return r.Store.DecideNotice(ctx, in)
+}
+
+// SetKeepingInput is the input of SetKeeping.
+type SetKeepingInput struct {
+	AgentID string        `json:"agent_id"`
+	Keeping agent.Keeping `json:"keeping"`
+	By      string        `json:"by"`
+}
+
+// SetKeeping sets when an agent keeps a replica. It sets a level, so twice is once.
+func (r *Roles) SetKeeping(ctx context.Context, in SetKeepingInput) (*roles.Set, error) {
+	return r.Store.SetKeeping(ctx, in.AgentID, in.Keeping, in.By)
+}
+
+// ChangeRoles makes a replica the primary: the only place where that happens.
+// A change that was made already is success. Fails with roles.stale, which the
+// workflow answers by reading the roles again.
+func (r *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error) {
+	return r.Store.ChangeRoles(ctx, in)
+}
+
+// RemoveAgentInput is the input of RemoveAgent.
+type RemoveAgentInput struct {
+	AgentID string `json:"agent_id"`
+	By      string `json:"by"`
+}
+
+// Removed says what a removed agent leaves to be ended.
+type Removed struct {
+	Set       *roles.Set `json:"set"`
+	Replicas  []string   `json:"replicas"`  // whose workflows must let go
+	Instances []string   `json:"instances"` // launched by us and no longer needed
+}
+
+// RemoveAgent marks the agent deleted and its replicas retiring, and answers what
+// is left to terminate. Instances that we did not launch are left alone.
+func (r *Roles) RemoveAgent(ctx context.Context, in RemoveAgentInput) (*Removed, error) {
+	return r.Store.Remove(ctx, in.AgentID, in.By)
+}

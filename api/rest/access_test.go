@@ -1,0 +1,174 @@
+package rest_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/api/rest"
+	"spotkeeper/workflows"
+)
+
+// access says, for every route, who may call it. A route that is not here fails.
+//
+//	open   everybody
+//	agent  the tenant's own token; an operator is not an agent
+//	owner  the tenant whose thing it is, or an operator; for anybody else it is not there
+//	own    each tenant sees its own, an operator all
+//	admin  operators
+var access = map[string][]string{
+	"open": {"health", "ready", "metrics", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
+	"agent": {
+		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands", "commandExecuted", "markCommandExecuted",
+		"reportSwitch", "decide", "switchRecommendation", "issueSwitchCommand", "reportRebalance", "reportPrices",
+	},
+	"agent, own": {"registerAgent", "getPricingHistory"},
+	"owner": {
+		"createReplica", "listReplicas", "bindReplica", "deleteReplica", "promoteReplica", "reportReplicaStatus", "reportReplicaSync",
+		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent", "changeAgentSettings", "configureAgent", "deleteAgent",
+		"forceSwitch", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
+		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
+		"listSinks", "createSink", "deleteSink", "testSink",
+		"pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
+	},
+	"own": {"listOperations", "listNotifications", "markRead", "markAllRead"},
+	"admin": {
+		"createClient", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
+		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
+		"listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
+		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",
+		"resumeRollout", "abortRollout", "rollbackRollout",
+	},
+}
+
+func classOf(id string) string {
+	for class, ids := range access {
+		if slices.Contains(ids, id) {
+			return class
+		}
+	}
+	return ""
+}
+
+// bodyFor is good enough for every route to get as far as asking whose it is.
+const bodyFor = `{"instance_id":"i-1","old_instance":{"instance_id":"i-1"},"new_instance":{"instance_id":"i-9"},"instance":{},
+	"pricing":{"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.01}],"on_demand_price":0.05},
+	"target":"ondemand","signal_type":"termination-notice","command_id":"x","target_mode":"ondemand"}`
+
+// TestAccess calls every route without a token, with a wrong one, with another
+// tenant's, with its own for another tenant's thing, and as an operator.
+func TestAccess(t *testing.T) {
+	t.Parallel()
+
+	s := newStack(t)
+	s.exec(readyRow)
+	s.exec(someOperations)
+	s.exec(someSessions)
+	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}", "price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1",
+		"{session_id}", "s-live")
+	theirs := strings.NewReplacer("{agent_id}", "b1", "{client_id}", "c2", "{instance_id}", "i-b", "{replica_id}", "11112222-3333", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
+	s.wf.fails(workflows.Unreachable.New("away")) // nothing of this is to have consequences
+	s.models.refuses = workflows.Unreachable.New("away")
+	asked := 0
+	send := func(r rest.Route, path *strings.Replacer, dress func(*http.Request)) int {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if strings.HasSuffix(r.ID, "Sink") {
+			s.exec(logSink) // it may have been deleted by the one before
+		}
+		body := bodyFor
+		switch r.ID {
+		case "reportReplicaStatus":
+			body = `{"status":"ready"}`
+		case "bindReplica":
+			body = `{"instance_id":"i-r"}`
+		case "createClient", "markAllRead":
+			body = `{}`
+		case "createSink":
+			body = `{"kind":"log"}`
+		case "removeClient":
+			body = `{"confirm":"another name"}`
+		}
+		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(rest.DocumentPath(r)), strings.NewReader(body))
+		asked++
+		req.RemoteAddr = fmt.Sprintf("192.0.2.%d:1234", asked%250) // guessing from one address is slowed down
+		dress(req)
+		if r.ID == "streamEvents" && (req.Header.Get("Cookie") != "" || strings.Contains(req.Header.Get("Authorization"), operatorToken)) {
+			ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond) // it would go on for ever
+			defer cancel()
+			req = req.WithContext(ctx)
+		}
+		rec := httptest.NewRecorder()
+		s.handler.ServeHTTP(rec, req)
+		return rec.Code
+	}
+	ask := func(token string, r rest.Route, path *strings.Replacer) int {
+		return send(r, path, func(req *http.Request) {
+			if token != "" {
+				req.Header.Set("Authorization", "Bearer "+token)
+			}
+		})
+	}
+	cookie := s.login(t)
+	browse := func(r rest.Route, cookie, origin string) int {
+		return send(r, mine, func(req *http.Request) {
+			req.Header.Set("Cookie", cookie)
+			req.Header.Set("Origin", origin)
+		})
+	}
+	routes := (rest.Deps{}).Routes()
+	for _, r := range routes {
+		class := classOf(r.ID)
+		require.NotEmpty(t, class, "%s has no row: say who may call it", r.ID)
+		if class == "open" {
+			require.NotContains(t, []int{403, 404}, ask("", r, mine), r.ID)
+			continue
+		}
+		require.Equal(t, 401, browse(r, "spotkeeper_session=e30.AAAA", "http://example.com"), "%s with a made-up session", r.ID)
+		require.Equal(t, 401, ask("", r, mine), "%s without a token", r.ID)
+		require.Equal(t, 401, ask("token-wrong", r, mine), "%s with a wrong token", r.ID)
+		switch class {
+		case "agent":
+			require.Equal(t, 404, ask(s.beta, r, mine), "%s with another tenant's token", r.ID)
+			require.Equal(t, 404, ask(s.acme, r, theirs), "%s for another tenant's agent", r.ID)
+			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
+		case "agent, own":
+			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
+		case "owner":
+			require.Equal(t, 404, ask(s.beta, r, mine), "%s with another tenant's token", r.ID)
+			require.Equal(t, 404, ask(s.acme, r, theirs), "%s for another tenant's thing", r.ID)
+		case "own":
+			require.Equal(t, 200, ask(s.beta, r, mine), r.ID)
+		case "admin":
+			require.Equal(t, 403, ask(s.acme, r, mine), "%s for a tenant", r.ID)
+		}
+	}
+	for _, r := range routes {
+		class := classOf(r.ID)
+		if class == "open" {
+			continue
+		}
+		if strings.HasPrefix(class, "agent") {
+			require.Equal(t, 401, browse(r, cookie, "http://example.com"), "%s with an operator's session", r.ID)
+			continue
+		}
+		require.NotContains(t, []int{401, 403, 404}, ask(operatorToken, r, mine), "%s as an operator", r.ID)
+		require.NotContains(t, []int{401, 403, 404}, browse(r, cookie, "http://example.com"), "%s with an operator's session", r.ID)
+		if r.Method != http.MethodGet {
+			require.Equal(t, 403, browse(r, cookie, "https://elsewhere.example"), "%s with a session from a page of another origin", r.ID)
+			require.Equal(t, 403, browse(r, cookie, ""), "%s with a session from who knows where", r.ID)
+		}
+	}
+	listed := 0
+	for _, ids := range access {
+		listed += len(ids)
+	}
+	require.Len(t, routes, listed, "a row names a route that is gone, or one is named twice")
+}

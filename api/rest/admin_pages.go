@@ -1,0 +1,350 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/postgres"
+)
+
+// AdminPageViews is the part of postgres.Views that operators' pages read.
+type AdminPageViews interface {
+	FleetStats(ctx context.Context) (*postgres.FleetStats, error)
+	Clients(ctx context.Context, p postgres.Page) ([]postgres.ClientView, error)
+	Growth(ctx context.Context, days int) ([]postgres.GrowthView, error)
+	Instances(ctx context.Context, f postgres.InstanceFilter) ([]postgres.InstanceView, error)
+	AllAgents(ctx context.Context, status string, limit int) ([]postgres.AgentView, error)
+	Activity(ctx context.Context, p postgres.Page) ([]postgres.ActivityView, error)
+}
+
+// Database is what the health page asks of the database.
+type Database interface {
+	Ping(ctx context.Context) error
+	// Connections says how many of the pool are free, and how many there are.
+	Connections() (free, size int)
+}
+
+// EngineStatus is what decides, and the models it decides by.
+type EngineStatus struct {
+	Loaded  bool
+	Type    string
+	Version string
+	Files   []EngineFile
+	Models  ModelStatus
+}
+
+// ModelStatus is the state of uploaded models.
+type ModelStatus struct {
+	Loaded  bool
+	Name    string
+	Version string
+	Active  []ActiveModel
+	Files   []EngineFile
+}
+
+// EngineFile is an uploaded file.
+type EngineFile struct {
+	Name     string `json:"name"`
+	Size     int64  `json:"size"` // bytes
+	Modified Time   `json:"modified"`
+}
+
+// ActiveModel is a model in use.
+type ActiveModel struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Active  bool   `json:"active"`
+}
+
+// AdminPages serve what operators see of all tenants.
+type AdminPages struct {
+	Views    AdminPageViews
+	Database Database
+	Engine   func(ctx context.Context) EngineStatus
+	Now      func() time.Time
+}
+
+// What the legacy lists show at most.
+const (
+	mostListed   = 500
+	mostClients  = 5000
+	mostActivity = 50
+)
+
+// Routes lists the endpoints.
+func (p *AdminPages) Routes() []Route {
+	return []Route{
+		{Method: http.MethodGet, Path: "/api/admin/stats", ID: "getStats", Summary: "Count over all tenants", Auth: Admin, Status: 200, Endpoint: endpoint(p.stats)},
+		{Method: http.MethodGet, Path: "/api/admin/clients", ID: "listClients", Summary: "List the clients, newest first", Auth: Admin, Status: 200, Endpoint: endpoint(p.clients)},
+		{Method: http.MethodGet, Path: "/api/admin/clients/growth", ID: "getGrowth", Summary: "Count the clients per day", Auth: Admin, Status: 200, Endpoint: endpoint(p.growth)},
+		{Method: http.MethodGet, Path: "/api/admin/instances", ID: "listInstances", Summary: "List instances of all tenants, newest first", Auth: Admin, Status: 200, Endpoint: endpoint(p.instances)},
+		{Method: http.MethodGet, Path: "/api/admin/agents", ID: "listAgents", Summary: "List agents of all tenants, newest heartbeat first", Auth: Admin, Status: 200, Endpoint: endpoint(p.agents)},
+		{Method: http.MethodGet, Path: "/api/admin/activity", ID: "listActivity", Summary: "List what happened lately", Auth: Admin, Status: 200, Endpoint: endpoint(p.activity)},
+		{Method: http.MethodGet, Path: "/api/admin/system-health", ID: "getSystemHealth", Summary: "Read how the service and its engine are", Auth: Admin, Status: 200, Endpoint: endpoint(p.health)},
+	}
+}
+
+type statsAnswer struct {
+	TotalAccounts  int     `json:"totalAccounts"`
+	AgentsOnline   int     `json:"agentsOnline"`
+	AgentsTotal    int     `json:"agentsTotal"`
+	PoolsCovered   int     `json:"poolsCovered"`
+	TotalSavings   float64 `json:"totalSavings"`
+	TotalSwitches  int     `json:"totalSwitches"`
+	ManualSwitches int     `json:"manualSwitches"`
+	ModelSwitches  int     `json:"modelSwitches"`
+	BackendHealth  string  `json:"backendHealth"`
+	EngineLoaded   bool    `json:"decisionEngineLoaded"`
+	ModelsLoaded   bool    `json:"mlModelsLoaded"`
+}
+
+func (p *AdminPages) stats(ctx context.Context, _ *none) (*statsAnswer, error) {
+	s, err := p.Views.FleetStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := p.engine(ctx)
+	return &statsAnswer{
+		TotalAccounts: s.TotalAccounts, AgentsOnline: s.AgentsOnline, AgentsTotal: s.AgentsTotal, PoolsCovered: s.PoolsCovered, TotalSavings: s.TotalSavings,
+		TotalSwitches: s.TotalSwitches, ManualSwitches: s.ManualSwitches, ModelSwitches: s.ModelSwitches,
+		BackendHealth: word(e.Loaded, "Healthy", "Decision Engine Not Loaded"), EngineLoaded: e.Loaded, ModelsLoaded: e.Models.Loaded,
+	}, nil
+}
+
+// engine is the engine's status; the built-in rules when nobody says otherwise.
+func (p *AdminPages) engine(ctx context.Context) EngineStatus {
+	if p.Engine != nil {
+		return p.Engine(ctx)
+	}
+	return EngineStatus{Loaded: true, Type: "rules", Version: "1", Models: ModelStatus{Loaded: true, Name: "rules", Version: "1"}}
+}
+
+type clientsRequest struct {
+	paging
+	Limit *int `json:"-" form:"limit" binding:"omitempty,min=1,max=5000" doc:"5000 by default"`
+}
+
+func (p *AdminPages) clients(ctx context.Context, in *clientsRequest) (*[]clientAnswer, error) {
+	found, err := p.Views.Clients(ctx, in.upTo(or(in.Limit, mostClients)))
+	found, err = turned(&in.paging, found, err, func(c postgres.ClientView) postgres.Cursor {
+		return postgres.Cursor{At: c.CreatedAt, ID: c.ID}
+	})
+	return each(found, err, clientOf)
+}
+
+type growthRequest struct {
+	Days string `json:"-" form:"days" doc:"1 to 365, 30 by default"`
+}
+
+type growthPoint struct {
+	Date   string `json:"date"`
+	Total  int    `json:"total"`
+	Count  int    `json:"count"` // the same, as the page plots it
+	New    int    `json:"new"`
+	Active int    `json:"active"`
+}
+
+func (p *AdminPages) growth(ctx context.Context, in *growthRequest) (*[]growthPoint, error) {
+	days, err := strconv.Atoi(in.Days)
+	if err != nil {
+		days = 30
+	}
+	found, err := p.Views.Growth(ctx, min(max(days, 1), 365))
+	return each(found, err, func(g postgres.GrowthView) growthPoint {
+		return growthPoint{Date: g.Day, Total: g.Total, Count: g.Total, New: g.New, Active: g.Active}
+	})
+}
+
+type adminInstancesRequest struct {
+	paging
+	Status *string `json:"-" form:"status" doc:"active or terminated; anything else is all"`
+	Mode   *string `json:"-" form:"mode"`
+	Region *string `json:"-" form:"region"`
+	Search *string `json:"-" form:"search" doc:"a part of the id or the type"`
+	Limit  *int    `json:"-" form:"limit" binding:"omitempty,min=1,max=500"`
+}
+
+type adminInstances struct {
+	Instances []adminInstance `json:"instances"`
+	Total     int             `json:"total"`
+	Filters   instanceFilters `json:"filters"`
+}
+
+type instanceFilters struct {
+	Status *string `json:"status"`
+	Mode   *string `json:"mode"`
+	Region *string `json:"region"`
+	Search *string `json:"search"`
+}
+
+type adminInstance struct {
+	ID             string   `json:"id"`
+	InstanceID     string   `json:"instanceId"`
+	ClientID       string   `json:"clientId"`
+	ClientName     string   `json:"clientName"`
+	AgentID        *string  `json:"agentId"`
+	Region         string   `json:"region"`
+	AZ             string   `json:"az"`
+	InstanceType   string   `json:"instanceType"`
+	CurrentMode    string   `json:"currentMode"`
+	CurrentPoolID  *string  `json:"currentPoolId"`
+	SpotPrice      *float64 `json:"spotPrice"`
+	OnDemandPrice  *float64 `json:"ondemandPrice"`
+	IsActive       bool     `json:"isActive"`
+	InstalledAt    *Time    `json:"installedAt"`
+	CreatedAt      Time     `json:"createdAt"`
+	LogicalAgentID *string  `json:"logicalAgentId"`
+	AgentStatus    *string  `json:"agentStatus"`
+	Role           string   `json:"role"`
+}
+
+func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (*adminInstances, error) {
+	found, err := p.Views.Instances(ctx, postgres.InstanceFilter{Status: text(in.Status), Mode: text(in.Mode), Region: text(in.Region), Search: text(in.Search), Page: in.upTo(or(in.Limit, mostListed))})
+	found, err = turned(&in.paging, found, err, placeOfInstance)
+	if err != nil {
+		return nil, err
+	}
+	out := &adminInstances{Instances: []adminInstance{}, Total: len(found), Filters: instanceFilters{Status: in.Status, Mode: in.Mode, Region: in.Region, Search: in.Search}}
+	for _, i := range found {
+		out.Instances = append(out.Instances, adminInstance{
+			ID: i.ID, InstanceID: i.ID, ClientID: i.ClientID, ClientName: i.ClientName, AgentID: i.AgentID, Region: i.Region, AZ: i.AZ, InstanceType: i.InstanceType,
+			CurrentMode: i.Mode, CurrentPoolID: spotPool(i.Mode, i.PoolID), SpotPrice: positive(i.SpotPrice), OnDemandPrice: positive(i.OnDemandPrice), IsActive: i.Active,
+			InstalledAt: timeOf(&i.InstalledAt), CreatedAt: Time{i.CreatedAt}, LogicalAgentID: i.LogicalAgentID, AgentStatus: i.AgentStatus, Role: i.Role,
+		})
+	}
+	return out, nil
+}
+
+// positive is a price; null when it is not known.
+func positive(price *float64) *float64 {
+	if price == nil || *price <= 0 {
+		return nil
+	}
+	return price
+}
+
+type adminAgentsRequest struct {
+	Status *string `json:"-" form:"status"`
+	Limit  *int    `json:"-" form:"limit" binding:"omitempty,min=1,max=500"`
+}
+
+type adminAgents struct {
+	Agents  []adminAgent `json:"agents"`
+	Total   int          `json:"total"`
+	Filters statusFilter `json:"filters"`
+}
+
+type statusFilter struct {
+	Status *string `json:"status"`
+}
+
+type adminAgent struct {
+	ID             string  `json:"id"`
+	LogicalAgentID string  `json:"logicalAgentId"`
+	Hostname       *string `json:"hostname"`
+	ClientID       string  `json:"clientId"`
+	ClientName     string  `json:"clientName"`
+	InstanceID     *string `json:"instanceId"`
+	InstanceType   *string `json:"instanceType"`
+	Region         *string `json:"region"`
+	AZ             *string `json:"az"`
+	CurrentMode    *string `json:"currentMode"`
+	CurrentPoolID  *string `json:"currentPoolId"`
+	Status         string  `json:"status"`
+	Enabled        bool    `json:"enabled"`
+	AutoSwitch     bool    `json:"autoSwitchEnabled"`
+	Version        *string `json:"version"`
+	LastHeartbeat  *Time   `json:"lastHeartbeatAt"`
+	CreatedAt      Time    `json:"createdAt"`
+}
+
+func (p *AdminPages) agents(ctx context.Context, in *adminAgentsRequest) (*adminAgents, error) {
+	found, err := p.Views.AllAgents(ctx, text(in.Status), or(in.Limit, mostListed))
+	if err != nil {
+		return nil, err
+	}
+	out := &adminAgents{Agents: []adminAgent{}, Total: len(found), Filters: statusFilter{Status: in.Status}}
+	for _, a := range found {
+		out.Agents = append(out.Agents, adminAgent{
+			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Hostname: orNull(a.Hostname), ClientID: a.ClientID, ClientName: a.ClientName, InstanceID: a.InstanceID,
+			InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, CurrentMode: a.Mode, CurrentPoolID: spotPool(text(a.Mode), text(a.PoolID)), Status: string(a.Status),
+			Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Version: orNull(a.AgentVersion), LastHeartbeat: timeOf(a.LastHeartbeat), CreatedAt: Time{a.CreatedAt},
+		})
+	}
+	return out, nil
+}
+
+type activityAnswer struct {
+	ID   int    `json:"id"`
+	Type string `json:"type"`
+	Text string `json:"text"`
+	Time Time   `json:"time"`
+}
+
+type activityRequest struct {
+	paging
+	Limit *int `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
+}
+
+func (p *AdminPages) activity(ctx context.Context, in *activityRequest) (*[]activityAnswer, error) {
+	found, err := p.Views.Activity(ctx, in.upTo(or(in.Limit, mostActivity)))
+	found, err = turned(&in.paging, found, err, func(a postgres.ActivityView) postgres.Cursor {
+		return postgres.Cursor{At: a.CreatedAt, ID: a.ID}
+	})
+	place := 0
+	return each(found, err, func(a postgres.ActivityView) activityAnswer {
+		place++
+		kind := "event"
+		switch a.Type {
+		case "switch_completed", "manual_switch_requested":
+			kind = "switch"
+		case "agent_registered":
+			kind = "agent"
+		}
+		return activityAnswer{ID: place, Type: kind, Text: a.Message, Time: Time{a.CreatedAt}}
+	})
+}
+
+type systemHealth struct {
+	APIStatus      string       `json:"apiStatus"`
+	Database       string       `json:"database"`
+	DecisionEngine string       `json:"decisionEngine"`
+	ConnectionPool string       `json:"connectionPool"`
+	Timestamp      Time         `json:"timestamp"`
+	Models         modelHealth  `json:"modelStatus"`
+	Engine         engineHealth `json:"decisionEngineStatus"`
+}
+
+type modelHealth struct {
+	Loaded  bool          `json:"loaded"`
+	Name    *string       `json:"name"`
+	Version *string       `json:"version"`
+	Count   int           `json:"filesUploaded"`
+	Active  []ActiveModel `json:"activeModels"`
+	Files   []EngineFile  `json:"files"`
+}
+
+type engineHealth struct {
+	Loaded  bool         `json:"loaded"`
+	Type    *string      `json:"type"`
+	Version *string      `json:"version"`
+	Count   int          `json:"filesUploaded"`
+	Files   []EngineFile `json:"files"`
+}
+
+func (p *AdminPages) health(ctx context.Context, _ *none) (*systemHealth, error) {
+	e := p.engine(ctx)
+	free, size := p.Database.Connections()
+	ping, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return &systemHealth{
+		APIStatus: "Healthy", Database: word(p.Database.Ping(ping) == nil, "Connected", "Disconnected"), DecisionEngine: word(e.Loaded, "Loaded", "Not Loaded"),
+		ConnectionPool: fmt.Sprintf("%d/%d", free, size), Timestamp: Time{p.Now()},
+		Models: modelHealth{Loaded: e.Models.Loaded, Name: orNull(e.Models.Name), Version: orNull(e.Models.Version), Count: len(e.Models.Files), Active: orEmpty(e.Models.Active), Files: orEmpty(e.Models.Files)},
+		Engine: engineHealth{Loaded: e.Loaded, Type: orNull(e.Type), Version: orNull(e.Version), Count: len(e.Files), Files: orEmpty(e.Files)},
+	}, nil
+}

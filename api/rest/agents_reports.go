@@ -1,0 +1,76 @@
+package rest
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"unicode/utf8"
+
+	"spotkeeper/internal/postgres"
+)
+
+type terminationReport struct {
+	agentPath
+	Reason string `json:"reason"`
+}
+
+func (a *Agents) termination(ctx context.Context, in *terminationReport) (*success, error) {
+	return done, a.Store.Terminated(ctx, PrincipalFrom(ctx).ClientID, in.AgentID, cmp.Or(shortened(in.Reason, 500), "Unknown"))
+}
+
+type cleanupRequest struct {
+	agentPath
+	Timestamp *Time            `json:"timestamp"`
+	Snapshots cleanedSnapshots `json:"snapshots"`
+	AMIs      cleanedAMIs      `json:"amis"`
+}
+
+type cleanedSnapshots struct {
+	Deleted []Text            `json:"deleted"`
+	Failed  []json.RawMessage `json:"failed" doc:"ids, or objects with id and error"`
+	Cutoff  *Time             `json:"cutoff_date"`
+	Error   string            `json:"error"`
+}
+
+type cleanedAMIs struct {
+	Deleted   []Text            `json:"deleted_amis"`
+	Snapshots []Text            `json:"deleted_snapshots"`
+	Failed    []json.RawMessage `json:"failed" doc:"ids, or objects with id and error"`
+	Cutoff    *Time             `json:"cutoff_date"`
+	Error     string            `json:"error"`
+}
+
+type cleanupAnswer struct {
+	Success          bool   `json:"success"`
+	Message          string `json:"message"`
+	DeletedSnapshots int    `json:"deleted_snapshots"`
+	DeletedAMIs      int    `json:"deleted_amis"`
+	FailedCount      int    `json:"failed_count"`
+}
+
+func (a *Agents) cleanup(ctx context.Context, in *cleanupRequest) (*cleanupAnswer, error) {
+	out := &cleanupAnswer{
+		Success: true, Message: "Cleanup report recorded",
+		DeletedSnapshots: len(in.Snapshots.Deleted), DeletedAMIs: len(in.AMIs.Deleted), FailedCount: len(in.Snapshots.Failed) + len(in.AMIs.Failed),
+	}
+	err := a.Store.RecordCleanup(ctx, postgres.Cleanup{
+		ClientID: PrincipalFrom(ctx).ClientID, AgentID: in.AgentID, At: in.Timestamp.OrZero(),
+		DeletedSnapshots: out.DeletedSnapshots, DeletedAMIs: out.DeletedAMIs, Failed: out.FailedCount,
+		Details: map[string]any{"snapshots": in.Snapshots, "amis": in.AMIs},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// shortened keeps what a column holds of a text that only people read.
+func shortened(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}

@@ -1,0 +1,349 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/postgres"
+)
+
+// ClientPageViews is the part of postgres.Views that a client's pages read.
+type ClientPageViews interface {
+	Client(ctx context.Context, id string) (*postgres.ClientView, error)
+	ClientAgents(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentView, error)
+	AgentHistory(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentView, error)
+	AgentDecisions(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentDecisions, error)
+	Instances(ctx context.Context, f postgres.InstanceFilter) ([]postgres.InstanceView, error)
+	ClientReplicas(ctx context.Context, clientID string, p postgres.Page) ([]postgres.ReplicaView, error)
+	SavingsByMonth(ctx context.Context, clientID string, months int) ([]postgres.MonthView, error)
+	SwitchHistory(ctx context.Context, clientID, instanceID string, p postgres.Page) ([]postgres.SwitchView, error)
+	ModeDistribution(ctx context.Context, clientID string) ([]postgres.Count, error)
+	SwitchFrequency(ctx context.Context, clientID string) ([]postgres.Count, error)
+}
+
+// ClientPages serve what a tenant sees of its fleet. The route's class has made
+// sure that it is the tenant's own.
+type ClientPages struct{ Views ClientPageViews }
+
+// Routes lists the endpoints.
+func (p *ClientPages) Routes() []Route {
+	const one = "/api/client/:client_id"
+	return []Route{
+		{Method: http.MethodGet, Path: one, ID: "getClient", Summary: "Read a client with its counts", Auth: Client, Status: 200, Endpoint: endpoint(p.client)},
+		{Method: http.MethodGet, Path: one + "/agents", ID: "listClientAgents", Summary: "List a client's agents, newest heartbeat first", Auth: Client, Status: 200, Endpoint: endpoint(p.agents)},
+		{Method: http.MethodGet, Path: one + "/agents/decisions", ID: "listAgentDecisions", Summary: "List what each agent decided and reported lately", Auth: Client, Status: 200, Endpoint: endpoint(p.decisions)},
+		{Method: http.MethodGet, Path: one + "/agents/history", ID: "listAgentHistory", Summary: "List all agents a client ever had", Auth: Client, Status: 200, Endpoint: endpoint(p.history)},
+		{Method: http.MethodGet, Path: one + "/instances", ID: "listClientInstances", Summary: "List a client's instances, newest first", Auth: Client, Status: 200, Endpoint: endpoint(p.instances)},
+		{Method: http.MethodGet, Path: one + "/replicas", ID: "listClientReplicas", Summary: "List the standbys of a client's agents", Auth: Client, Status: 200, Endpoint: endpoint(p.replicas)},
+		{Method: http.MethodGet, Path: one + "/savings", ID: "listSavings", Summary: "List what a client saved per month", Auth: Client, Status: 200, Endpoint: endpoint(p.savings)},
+		{Method: http.MethodGet, Path: one + "/switch-history", ID: "listSwitches", Summary: "List a client's switches, newest first", Auth: Client, Status: 200, Endpoint: endpoint(p.switches)},
+		{Method: http.MethodGet, Path: one + "/stats/charts", ID: "getCharts", Summary: "Read the figures of a client's charts", Auth: Client, Status: 200, Endpoint: endpoint(p.charts)},
+	}
+}
+
+type clientAnswer struct {
+	ID           string  `json:"id"`
+	Name         string  `json:"name"`
+	Status       string  `json:"status"`
+	AgentsOnline int     `json:"agentsOnline"`
+	AgentsTotal  int     `json:"agentsTotal"`
+	Instances    int     `json:"instances"`
+	TotalSavings float64 `json:"totalSavings"`
+	LastSync     *Time   `json:"lastSync"`
+}
+
+func clientOf(c postgres.ClientView) clientAnswer {
+	return clientAnswer{ID: c.ID, Name: c.Name, Status: c.Status, AgentsOnline: c.AgentsOnline, AgentsTotal: c.AgentsTotal, Instances: c.Instances, TotalSavings: c.TotalSavings, LastSync: timeOf(c.LastSync)}
+}
+
+func (p *ClientPages) client(ctx context.Context, in *clientPath) (*clientAnswer, error) {
+	c, err := p.Views.Client(ctx, in.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	out := clientOf(*c)
+	return &out, nil
+}
+
+type clientAgent struct {
+	ID             string  `json:"id"`
+	LogicalAgentID string  `json:"logicalAgentId"`
+	InstanceID     *string `json:"instanceId"`
+	InstanceType   *string `json:"instanceType"`
+	Region         *string `json:"region"`
+	AZ             *string `json:"az"`
+	Mode           *string `json:"currentMode"`
+	Status         string  `json:"status"`
+	LastHeartbeat  *Time   `json:"lastHeartbeat"`
+	Enabled        bool    `json:"enabled"`
+	AutoSwitch     bool    `json:"autoSwitchEnabled"`
+	Manual         bool    `json:"manualReplicaEnabled"`
+}
+
+func clientAgentOf(a postgres.AgentView) clientAgent {
+	return clientAgent{
+		ID: a.ID, LogicalAgentID: a.LogicalAgentID, InstanceID: a.InstanceID, InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, Mode: a.Mode,
+		Status: string(a.Status), LastHeartbeat: timeOf(a.LastHeartbeat), Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Manual: a.Keeping == agent.KeepManual,
+	}
+}
+
+type presentAgent struct {
+	clientAgent
+	InstanceCount int    `json:"instanceCount"`
+	AutoTerminate bool   `json:"autoTerminateEnabled"`
+	WaitMinutes   int    `json:"terminateWaitMinutes"`
+	Version       string `json:"agentVersion"`
+}
+
+// clientListRequest asks for a list of a client's.
+type clientListRequest struct {
+	clientPath
+	pagedWhole
+}
+
+// placeOfAgent is where an agent stands in the pages of its client's agents.
+func placeOfAgent(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.LogicalAgentID} }
+
+func (p *ClientPages) agents(ctx context.Context, in *clientListRequest) (*[]presentAgent, error) {
+	found, err := p.Views.ClientAgents(ctx, in.ClientID, in.page())
+	found, err = turned(&in.paging, found, err, placeOfAgent)
+	return each(found, err, func(a postgres.AgentView) presentAgent {
+		return presentAgent{clientAgent: clientAgentOf(a), InstanceCount: a.InstanceCount, AutoTerminate: a.AutoTerminate, WaitMinutes: a.TerminateWait / 60, Version: a.AgentVersion}
+	})
+}
+
+type pastAgent struct {
+	clientAgent
+	CreatedAt    Time  `json:"createdAt"`
+	UpdatedAt    Time  `json:"updatedAt"`
+	InstalledAt  *Time `json:"installedAt"`
+	TerminatedAt *Time `json:"terminatedAt"`
+}
+
+func (p *ClientPages) history(ctx context.Context, in *clientListRequest) (*[]pastAgent, error) {
+	found, err := p.Views.AgentHistory(ctx, in.ClientID, in.page())
+	found, err = turned(&in.paging, found, err, placeOfAgent)
+	return each(found, err, func(a postgres.AgentView) pastAgent {
+		return pastAgent{clientAgent: clientAgentOf(a), CreatedAt: Time{a.CreatedAt}, UpdatedAt: Time{a.UpdatedAt}, InstalledAt: timeOf(a.InstalledAt), TerminatedAt: timeOf(a.TerminatedAt)}
+	})
+}
+
+type clientInstancesRequest struct {
+	clientPath
+	paging
+	Status string `json:"-" form:"status" doc:"active or terminated; anything else is all"`
+	Mode   string `json:"-" form:"mode" doc:"spot or ondemand; empty or all is all"`
+	Search string `json:"-" form:"search" binding:"max=255" doc:"a part of the id or the type"`
+	Limit  *int   `json:"-" form:"limit" binding:"omitempty,min=1,max=5000"`
+}
+
+type clientInstance struct {
+	ID            string  `json:"id"`
+	Type          string  `json:"type"`
+	Region        string  `json:"region"`
+	AZ            string  `json:"az"`
+	Mode          string  `json:"mode"`
+	PoolID        string  `json:"poolId"`
+	SpotPrice     float64 `json:"spotPrice"`
+	OnDemandPrice float64 `json:"onDemandPrice"`
+	IsActive      bool    `json:"isActive"`
+	LastSwitch    *Time   `json:"lastSwitch"`
+}
+
+func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest) (*[]clientInstance, error) {
+	f := postgres.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.upTo(or(in.Limit, 5000))}
+	if f.Mode == "all" {
+		f.Mode = ""
+	}
+	found, err := p.Views.Instances(ctx, f)
+	found, err = turned(&in.paging, found, err, placeOfInstance)
+	return each(found, err, func(i postgres.InstanceView) clientInstance {
+		pool := "n/a"
+		if id := spotPool(i.Mode, i.PoolID); id != nil {
+			pool = *id
+		}
+		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: or(i.SpotPrice, 0), OnDemandPrice: or(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: timeOf(i.LastSwitch)}
+	})
+}
+
+func placeOfInstance(i postgres.InstanceView) postgres.Cursor {
+	return postgres.Cursor{At: i.CreatedAt, ID: i.ID}
+}
+
+type clientReplica struct {
+	AgentID string        `json:"agentId"`
+	Primary primaryBrief  `json:"primary"`
+	Replica standingBrief `json:"replica"`
+}
+
+type primaryBrief struct {
+	InstanceID   string `json:"instanceId"`
+	InstanceType string `json:"instanceType"`
+	Region       string `json:"region"`
+	AZ           string `json:"az"`
+	Mode         string `json:"mode"`
+}
+
+type standingBrief struct {
+	replicaBody
+	InstanceID string `json:"instanceId"`
+}
+
+func (p *ClientPages) replicas(ctx context.Context, in *clientListRequest) (*[]clientReplica, error) {
+	found, err := p.Views.ClientReplicas(ctx, in.ClientID, in.page())
+	found, err = turned(&in.paging, found, err, func(r postgres.ReplicaView) postgres.Cursor {
+		return postgres.Cursor{At: r.CreatedAt, ID: r.ID}
+	})
+	return each(found, err, func(r postgres.ReplicaView) clientReplica {
+		return clientReplica{
+			AgentID: r.AgentID,
+			Primary: primaryBrief{InstanceID: r.PrimaryID, InstanceType: r.PrimaryType, Region: r.PrimaryRegion, AZ: r.PrimaryAZ, Mode: r.PrimaryMode},
+			Replica: standingBrief{replicaBody: bodyOf(r), InstanceID: instanceOf(r)},
+		}
+	})
+}
+
+type savingsRequest struct {
+	clientPath
+	Range *string `json:"-" form:"range" doc:"monthly, the default; there is no other"`
+}
+
+type monthAnswer struct {
+	Name         string  `json:"name"`
+	Year         int     `json:"year"`
+	Savings      float64 `json:"savings"`
+	OnDemandCost float64 `json:"onDemandCost"`
+	ModelCost    float64 `json:"modelCost"`
+}
+
+func (p *ClientPages) savings(ctx context.Context, in *savingsRequest) (*[]monthAnswer, error) {
+	if in.Range != nil && *in.Range != "monthly" {
+		return &[]monthAnswer{}, nil
+	}
+	found, err := p.Views.SavingsByMonth(ctx, in.ClientID, 12)
+	return each(found, err, func(m postgres.MonthView) monthAnswer {
+		return monthAnswer{Name: time.Month(m.Month).String(), Year: m.Year, Savings: m.Savings, OnDemandCost: m.Baseline, ModelCost: m.Actual}
+	})
+}
+
+type switchesRequest struct {
+	clientPath
+	paging
+	InstanceID string `json:"-" form:"instance_id" doc:"only switches from or to this instance"`
+	Limit      *int   `json:"-" form:"limit" binding:"omitempty,min=1,max=1000" doc:"100 by default"`
+}
+
+type switchAnswer struct {
+	ID            string  `json:"id"`
+	InstanceID    string  `json:"instanceId"` // where it moved to
+	OldInstanceID string  `json:"oldInstanceId"`
+	NewInstanceID string  `json:"newInstanceId"`
+	At            Time    `json:"timestamp"`
+	FromMode      string  `json:"fromMode"`
+	ToMode        string  `json:"toMode"`
+	FromPool      string  `json:"fromPool"`
+	ToPool        string  `json:"toPool"`
+	Trigger       string  `json:"trigger"`
+	Price         float64 `json:"price"`
+	Impact        float64 `json:"savingsImpact"`
+}
+
+func (p *ClientPages) switches(ctx context.Context, in *switchesRequest) (*[]switchAnswer, error) {
+	found, err := p.Views.SwitchHistory(ctx, in.ClientID, in.InstanceID, in.upTo(or(in.Limit, 100)))
+	found, err = turned(&in.paging, found, err, func(s postgres.SwitchView) postgres.Cursor {
+		return postgres.Cursor{At: s.InitiatedAt, ID: s.ID}
+	})
+	return each(found, err, func(s postgres.SwitchView) switchAnswer {
+		return switchAnswer{
+			ID: s.ID, InstanceID: s.NewID, OldInstanceID: s.OldID, NewInstanceID: s.NewID, At: Time{s.At}, FromMode: s.FromMode, ToMode: s.ToMode,
+			FromPool: orNA(s.FromPool), ToPool: orNA(s.ToPool), Trigger: s.Trigger, Price: s.Price, Impact: s.SavingsImpact,
+		}
+	})
+}
+
+type chartsAnswer struct {
+	SavingsTrend     []trendPoint `json:"savingsTrend"`
+	ModeDistribution []modeCount  `json:"modeDistribution"`
+	SwitchFrequency  []dayCount   `json:"switchFrequency"`
+}
+
+type trendPoint struct {
+	Month    string  `json:"month"`
+	Savings  float64 `json:"savings"`
+	Baseline float64 `json:"baseline"`
+	Actual   float64 `json:"actual"`
+}
+
+type modeCount struct {
+	Mode  string `json:"mode"`
+	Name  string `json:"name"` // the same, for the chart's legend
+	Count int    `json:"count"`
+}
+
+type dayCount struct {
+	Date     string `json:"date"`
+	Switches int    `json:"switches"`
+}
+
+func (p *ClientPages) charts(ctx context.Context, in *clientPath) (*chartsAnswer, error) {
+	months, err := p.Views.SavingsByMonth(ctx, in.ClientID, 12)
+	if err != nil {
+		return nil, err
+	}
+	modes, err := p.Views.ModeDistribution(ctx, in.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	days, err := p.Views.SwitchFrequency(ctx, in.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	out := &chartsAnswer{SavingsTrend: []trendPoint{}, ModeDistribution: []modeCount{}, SwitchFrequency: []dayCount{}}
+	for _, m := range months {
+		out.SavingsTrend = append(out.SavingsTrend, trendPoint{Month: time.Month(m.Month).String(), Savings: m.Savings, Baseline: m.Baseline, Actual: m.Actual})
+	}
+	for _, m := range modes {
+		out.ModeDistribution = append(out.ModeDistribution, modeCount{Mode: m.Name, Name: m.Name, Count: m.N})
+	}
+	for _, d := range days {
+		out.SwitchFrequency = append(out.SwitchFrequency, dayCount{Date: d.Name, Switches: d.N})
+	}
+	return out, nil
+}
+
+// each makes an answer's list of a store's rows. The list is never null.
+func each[In, Out any](found []In, err error, make1 func(In) Out) (*[]Out, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Out, 0, len(found))
+	for _, x := range found {
+		out = append(out, make1(x))
+	}
+	return &out, nil
+}
+
+// or is a value, or another when it is missing.
+func or[T any](v *T, other T) T {
+	if v == nil {
+		return other
+	}
+	return *v
+}
+
+func orNA(s *string) string {
+	if s == nil || *s == "" {
+		return "n/a"
+	}
+	return *s
+}
+
+// spotPool is the pool of a spot instance; what is bought on demand is in none.
+func spotPool(mode, pool string) *string {
+	if mode == string(agent.OnDemand) || pool == "" {
+		return nil
+	}
+	return &pool
+}

@@ -1,0 +1,111 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/workflows"
+)
+
+// CommandStore is the part of postgres.Commands that agents' routes use.
+type CommandStore interface {
+	Deliver(ctx context.Context, clientID, agentID string) ([]postgres.Command, error)
+	Complete(ctx context.Context, clientID, agentID, commandID string, outcome postgres.CommandOutcome) (*postgres.Command, error)
+	Told(ctx context.Context, commandID string) error
+}
+
+// SwitchReportStore is the part of postgres.SwitchReports that reports are kept by.
+type SwitchReportStore interface {
+	Record(ctx context.Context, r postgres.SwitchReport) (*postgres.Reported, error)
+	Told(ctx context.Context, switchID string) error
+}
+
+// Commands serves the agents that perform switches themselves: what they are to
+// do, and what they did.
+type Commands struct {
+	Store     CommandStore
+	Reports   SwitchReportStore
+	Workflows AgentWorkflows
+}
+
+// Routes lists the endpoints.
+func (c *Commands) Routes() []Route {
+	const one = "/api/agents/:agent_id"
+	return []Route{
+		{Method: http.MethodGet, Path: one + "/pending-commands", ID: "pendingCommands", Summary: "Lease the command that an agent is to perform next", Auth: Agent, Status: 200, Endpoint: endpoint(c.pending), Quiet: true},
+		{Method: http.MethodPost, Path: one + "/commands/:command_id/executed", ID: "commandExecuted", Summary: "Tell how a command went", Auth: Agent, Status: 200, Endpoint: endpoint(c.executed)},
+		{Method: http.MethodPost, Path: one + "/mark-command-executed", ID: "markCommandExecuted", Summary: "Tell that a command was performed, as old agents do", Auth: Agent, Status: 200, Endpoint: endpoint(c.mark)},
+		{Method: http.MethodPost, Path: one + "/switch-report", ID: "reportSwitch", Summary: "Tell how a switch went that an agent performed", Auth: Agent, Status: 200, Endpoint: endpoint(c.report)},
+	}
+}
+
+// pendingCommand has numbers where deployed agents calculate: null in their place
+// makes an agent forget to report what it has launched.
+type pendingCommand struct {
+	ID            string     `json:"id"`
+	InstanceID    string     `json:"instance_id"`
+	Type          string     `json:"command_type"`
+	TargetMode    agent.Mode `json:"target_mode"`
+	TargetPoolID  *string    `json:"target_pool_id"`
+	Priority      int        `json:"priority"`
+	TerminateWait int        `json:"terminate_wait_seconds"`
+	CreatedAt     Time       `json:"created_at"`
+}
+
+func (c *Commands) pending(ctx context.Context, in *agentPath) (*[]pendingCommand, error) {
+	found, err := c.Store.Deliver(ctx, PrincipalFrom(ctx).ClientID, in.AgentID)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]pendingCommand, 0, len(found))
+	for _, x := range found {
+		out = append(out, pendingCommand{
+			ID: x.ID, InstanceID: x.InstanceID, Type: "switch", TargetMode: x.TargetMode, TargetPoolID: x.TargetPoolID, Priority: x.Priority,
+			TerminateWait: x.TerminateWait, CreatedAt: Time{x.CreatedAt},
+		})
+	}
+	return &out, nil
+}
+
+type executedRequest struct {
+	agentPath
+	CommandID string `json:"-" uri:"command_id"`
+	Success   *Bool  `json:"success" doc:"by default true"`
+	Message   string `json:"message"`
+}
+
+func (c *Commands) executed(ctx context.Context, in *executedRequest) (*success, error) {
+	went := in.Success.Or(true)
+	return c.complete(ctx, in.AgentID, in.CommandID, postgres.CommandOutcome{Success: &went, Message: shortened(in.Message, 2000)})
+}
+
+type markRequest struct {
+	agentPath
+	CommandID Text `json:"command_id" binding:"required,max=64"`
+}
+
+// mark is what old agents send whatever happened. That a switch went well shows
+// in its report, which they send before.
+func (c *Commands) mark(ctx context.Context, in *markRequest) (*success, error) {
+	return c.complete(ctx, in.AgentID, string(in.CommandID), postgres.CommandOutcome{})
+}
+
+func (c *Commands) complete(ctx context.Context, agentID, commandID string, outcome postgres.CommandOutcome) (*success, error) {
+	command, err := c.Store.Complete(ctx, PrincipalFrom(ctx).ClientID, agentID, commandID, outcome)
+	if err != nil {
+		return nil, err
+	}
+	went := command.Status == "completed"
+	told, cancel := context.WithTimeout(ctx, toldWithin)
+	defer cancel()
+	err = c.Workflows.SwitchReport(told, workflows.SwitchReport{AgentID: agentID, CommandID: command.ID, Done: true, Success: went, Message: outcome.Message})
+	if err == nil {
+		err = c.Store.Told(told, command.ID)
+	}
+	if err != nil { // it is durable, and told again
+		loggerFrom(ctx).WarnContext(ctx, "a switch was not told how its command went", "agent_id", agentID, "operation_id", workflows.SwitchID(command.ID), "error", err)
+	}
+	return done, nil
+}

@@ -1,0 +1,166 @@
+package rest
+
+import (
+	"embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+//go:embed pages/login.html
+var pages embed.FS
+
+var loginPage = template.Must(template.ParseFS(pages, "pages/login.html"))
+
+// page is the Out of an endpoint that answers with HTML.
+type page struct{}
+
+func (d Deps) loginRoutes() []Route {
+	return []Route{
+		{Method: http.MethodGet, Path: "/login", ID: "showLogin", Summary: "Show the page on which operators log in", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: stream[loginQuery, page](d.showLogin)},
+		{Method: http.MethodPost, Path: "/login", ID: "login", Summary: "Begin an operator's session: a cookie, and the way to the page", Auth: Anonymous, Status: 303, Timeout: quick, Endpoint: stream[loginForm, page](d.login)},
+		{Method: http.MethodPost, Path: "/logout", ID: "logout", Summary: "End the session of the cookie", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: stream[logoutForm, success](d.logout)},
+	}
+}
+
+type loginQuery struct {
+	Next string `json:"-" form:"next" doc:"the page to show after the login"`
+}
+
+// loginForm documents the form; a form is not JSON and is read by hand.
+type loginForm struct {
+	optionalBody
+	formBody
+	Token string `json:"token" doc:"the operator's token"`
+	Next  string `json:"next" doc:"the page to show after the login"`
+}
+
+type logoutForm struct{ optionalBody }
+
+// formBody, embedded in an In, says that the body is a form.
+type formBody struct{}
+
+func (formBody) isForm() {}
+
+type loginView struct{ Next, Problem, Closed string }
+
+func (d Deps) showLogin(c *gin.Context, in *loginQuery) error {
+	d.showLoginAs(c, http.StatusOK, loginView{Next: ownPath(in.Next)})
+	return nil
+}
+
+func (d Deps) showLoginAs(c *gin.Context, status int, v loginView) {
+	if len(d.Operators) == 0 {
+		v.Closed = "No operators are configured here (ADMIN_TOKEN): on this machine, pages need no login."
+	}
+	h := c.Writer.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("X-Frame-Options", "DENY")
+	c.Status(status)
+	if err := loginPage.Execute(c.Writer, v); err != nil {
+		loggerOf(c).WarnContext(c.Request.Context(), "the login page was not written", "error", err)
+	}
+}
+
+// maxLogin is more than any form of ours.
+const maxLogin = 8 << 10
+
+func (d Deps) login(c *gin.Context, _ *loginForm) error {
+	ctx, address := c.Request.Context(), c.ClientIP()
+	if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {
+		return ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
+	}
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxLogin)
+	if err := c.Request.ParseForm(); err != nil {
+		return InvalidRequest.Wrap(err, "The form could not be read.")
+	}
+	next := ownPath(c.Request.PostForm.Get("next"))
+	if d.loginGate.closed(address, nil) {
+		c.Header("Retry-After", "60")
+		c.Set(codeKey, string(TooManyGuesses))
+		d.showLoginAs(c, http.StatusTooManyRequests, loginView{Next: next, Problem: "Too many failed attempts: wait a minute."})
+		return nil
+	}
+	operator, ok := d.auth.operator(strings.TrimSpace(c.Request.PostForm.Get("token")))
+	if !ok {
+		d.loginGate.failed(address)
+		if err := d.Tokens.RecordAuthFailure(ctx, "/login", address, "unknown operator token"); err != nil {
+			loggerOf(c).WarnContext(ctx, "a refused attempt was not recorded", "error", err)
+		}
+		c.Set(codeKey, string(InvalidToken))
+		d.showLoginAs(c, http.StatusUnauthorized, loginView{Next: next, Problem: "This is not an operator's token."})
+		return nil
+	}
+	cookie, expires, err := d.auth.Sessions.issue(operator)
+	if err != nil {
+		return err
+	}
+	if err := d.auth.Sessions.Store.SessionBegun(ctx, operator, address); err != nil {
+		return err
+	}
+	http.SetCookie(c.Writer, sessionCookie(c.Request, cookie, expires))
+	if next == "" {
+		if next = "/docs"; d.Web != nil {
+			next = "/"
+		}
+	}
+	c.Redirect(http.StatusSeeOther, next)
+	return nil
+}
+
+func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
+	if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {
+		return ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
+	}
+	found, err := d.auth.Sessions.read(c.Request)
+	if err != nil {
+		return err
+	}
+	if found != nil {
+		if err := d.auth.Sessions.Store.EndSession(c.Request.Context(), found.ID, found.Operator, time.Unix(found.Expires, 0)); err != nil {
+			return err
+		}
+	}
+	http.SetCookie(c.Writer, sessionCookie(c.Request, "", time.Unix(1, 0)))
+	if strings.Contains(c.GetHeader("Accept"), "text/html") {
+		c.Redirect(http.StatusSeeOther, "/login")
+		return nil
+	}
+	writeJSON(c, http.StatusOK, done)
+	return nil
+}
+
+// ownPath is a path of this server, or nothing: a login does not send anybody
+// elsewhere.
+func ownPath(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return ""
+	}
+	return next
+}
+
+// servePage serves the built page. Where operators are configured, its browser is
+// sent to log in first: the page itself has no way to.
+func (d Deps) servePage(c *gin.Context) error {
+	wantsPage := c.Request.Method == http.MethodGet && strings.Contains(c.GetHeader("Accept"), "text/html")
+	if wantsPage && len(d.Operators) > 0 {
+		found, err := d.auth.Sessions.read(c.Request)
+		if err != nil {
+			return err
+		}
+		if found == nil {
+			c.Header("Cache-Control", "no-store")
+			c.Redirect(http.StatusSeeOther, "/login?next="+url.QueryEscape(c.Request.URL.RequestURI()))
+			return nil
+		}
+	}
+	d.Web.ServeHTTP(c.Writer, c.Request)
+	return nil
+}

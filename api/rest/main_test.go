@@ -1,0 +1,16 @@
+package rest_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"spotkeeper/internal/testkit/postgrestest"
+)
+
+// run lets goleak look after the database server has gone.
+type run struct{ m *testing.M }
+
+func (r run) Run() int { return postgrestest.Main(r.m) }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(run{m}) }

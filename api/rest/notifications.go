@@ -1,0 +1,98 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"spotkeeper/internal/clients"
+	"spotkeeper/internal/postgres"
+)
+
+// NotificationStore is what the notification routes use of postgres.Notifications.
+type NotificationStore interface {
+	Newest(ctx context.Context, clientID string, p postgres.Page) ([]postgres.NotificationView, error)
+	MarkRead(ctx context.Context, clientID, id string) error
+	MarkAllRead(ctx context.Context, clientID string) (int64, error)
+}
+
+// Notifications serve what people are told. A tenant has its own; an operator
+// has everybody's, or a client's when one is named.
+type Notifications struct{ Store NotificationStore }
+
+// Routes lists the endpoints.
+func (n *Notifications) Routes() []Route {
+	return []Route{
+		{Method: http.MethodGet, Path: "/api/notifications", ID: "listNotifications", Summary: "List notifications, newest first", Auth: Client, Status: 200, Endpoint: endpoint(n.list)},
+		{Method: http.MethodPost, Path: "/api/notifications/:notification_id/mark-read", ID: "markRead", Summary: "Mark a notification as read", Auth: Client, Status: 200, Endpoint: endpoint(n.markRead)},
+		{Method: http.MethodPost, Path: "/api/notifications/mark-all-read", ID: "markAllRead", Summary: "Mark a client's notifications as read, or as an operator everybody's", Auth: Client, Status: 200, Event: "notifications_read", Endpoint: endpoint(n.markAllRead)},
+	}
+}
+
+type notificationsRequest struct {
+	paging
+	ClientID string `json:"-" form:"client_id"`
+	Limit    *int   `json:"-" form:"limit" binding:"omitempty,min=0,max=1000" doc:"10 by default"`
+}
+
+type notificationAnswer struct {
+	ID       string `json:"id"`
+	Message  string `json:"message"`
+	Severity string `json:"severity"`
+	IsRead   bool   `json:"isRead"`
+	Time     Time   `json:"time"`
+}
+
+func (n *Notifications) list(ctx context.Context, in *notificationsRequest) (*[]notificationAnswer, error) {
+	clientID, err := narrowed(ctx, in.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	page := in.upTo(or(in.Limit, 10))
+	if page.Limit == 0 { // none is what was asked for
+		return &[]notificationAnswer{}, nil
+	}
+	found, err := n.Store.Newest(ctx, clientID, page)
+	found, err = turned(&in.paging, found, err, func(x postgres.NotificationView) postgres.Cursor {
+		return postgres.Cursor{At: x.CreatedAt, ID: x.ID}
+	})
+	return each(found, err, func(x postgres.NotificationView) notificationAnswer {
+		return notificationAnswer{ID: x.ID, Message: x.Message, Severity: x.Severity, IsRead: x.IsRead, Time: Time{x.CreatedAt}}
+	})
+}
+
+type markReadRequest struct {
+	optionalBody
+	ID string `json:"-" uri:"notification_id"`
+}
+
+func (n *Notifications) markRead(ctx context.Context, in *markReadRequest) (*success, error) {
+	return done, n.Store.MarkRead(ctx, scopeOf(ctx), in.ID)
+}
+
+type markAllReadRequest struct {
+	optionalBody
+	ClientID *string `json:"client_id" doc:"whose; as an operator, everybody's when absent"`
+}
+
+func (n *Notifications) markAllRead(ctx context.Context, in *markAllReadRequest) (*success, error) {
+	clientID, err := narrowed(ctx, text(in.ClientID))
+	if err != nil {
+		return nil, err
+	}
+	_, err = n.Store.MarkAllRead(ctx, clientID)
+	return done, err
+}
+
+// narrowed is whom a request is about: the tenant itself, or the client that an
+// operator names; empty for all. Fails with clients.not_found when a tenant names
+// another.
+func narrowed(ctx context.Context, asked string) (string, error) {
+	scope := scopeOf(ctx)
+	if scope != "" && asked != "" && asked != scope {
+		return "", clients.NotFound.New("Client not found")
+	}
+	if scope != "" {
+		return scope, nil
+	}
+	return asked, nil
+}

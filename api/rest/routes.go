@@ -1,0 +1,46 @@
+package rest
+
+import (
+	"slices"
+	"time"
+)
+
+// Route is one row of the API. The router, the OpenAPI document and the test of
+// who may call what are all made from these rows.
+type Route struct {
+	Method, Path string // Path as gin writes it: /api/agents/:agent_id/config
+	ID, Summary  string // operationId and summary of the OpenAPI operation
+	Auth         Auth
+	Status       int // of success, when the answer does not choose its own
+	Endpoint     Endpoint
+	Timeout      time.Duration // 0: quick
+	MaxBody      int64         // bytes; 0: 1 MiB
+	Quiet        bool          // success is logged at debug level: called all day long
+	// Event is the type of the event that a success is told as, for changes that
+	// no store makes: those that go to Temporal. What a store changes it tells in
+	// the same transaction, with before and after.
+	Event string
+}
+
+// quick is the deadline of a route that names none. It keeps the answer "a
+// neighbour is away" within two seconds.
+const quick = 1900 * time.Millisecond
+
+// maxBody is the size of body that a route reads when it names none.
+const maxBody = 1 << 20
+
+// Routes is the whole surface: literal paths win over parameters, and the order
+// does not matter.
+func (d Deps) Routes() []Route {
+	return slices.Concat(
+		d.healthRoutes(),
+		d.Agents.Routes(),
+		d.Commands.Routes(),
+		d.Decisions.Routes(),
+		d.Pricing.Routes(),
+		d.validateRoutes(),
+		d.loginRoutes(),
+		d.docsRoutes(),
+		d.moreRoutes(),
+	)
+}

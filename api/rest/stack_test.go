@@ -1,0 +1,260 @@
+package rest_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/api/rest"
+	"spotkeeper/internal/artifacts"
+	"spotkeeper/internal/clients"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/testkit/postgrestest"
+	"spotkeeper/internal/webhook"
+	"spotkeeper/workflows"
+)
+
+// Who asks in a test.
+const operatorToken = "operator-token-0123456789"
+
+// stack is the API over a real Postgres, with workflows that a test plays.
+type stack struct {
+	t       testing.TB
+	db      *postgres.DB
+	handler http.Handler
+	wf      *playedWorkflows
+	feed    *rest.Feed
+	jobs    playedJobs
+	models  playedRollouts
+	deps    rest.Deps
+	from    string // address that asks; empty: httptest's
+	acme    string // token of client c1, which owns a1 (ours launches) and a2 (the agent launches)
+	beta    string // token of client c2, which owns b1
+}
+
+// tenants is what every test begins with.
+const tenants = `
+INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_heartbeat_at, launcher, keeping) VALUES
+	('a1', 'c1', 'web-1', 'h1', 'online', now(), 'control-plane', 'auto'),
+	('a2', 'c1', 'web-2', 'h2', 'online', now(), 'agent', 'manual'),
+	('b1', 'c2', 'web-1', 'hb', 'online', now(), 'control-plane', 'auto');
+INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, spot_price, ondemand_price) VALUES
+	('i-1', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 0.0125, 0.0416),
+	('i-0', 'c1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', NULL, NULL),
+	('i-2', 'c1', 'a2', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', NULL, 0.0416),
+	('i-b', 'c2', 'b1', 'primary', 'm5.large', 'us-east-1', 'us-east-1a', 'm5.large.us-east-1a', 'spot', NULL, NULL);
+INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z;
+INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-east-1a', 'm5.large', 'us-east-1', 'us-east-1a');
+`
+
+// loopback is where the receivers of the tests are.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+func newStack(t testing.TB) *stack {
+	t.Helper()
+	db := postgrestest.Open(t)
+	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
+	require.NoError(t, err)
+	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
+	require.NoError(t, err)
+	s := &stack{t: t, db: db, wf: &playedWorkflows{}}
+	_, s.acme, err = store.Create(t.Context(), clients.New{ID: "c1", Name: "Acme"}, "test")
+	require.NoError(t, err)
+	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta"}, "test")
+	require.NoError(t, err)
+	s.exec(tenants)
+	s.models.store = &postgres.Rollouts{Models: postgres.Models{DB: db}}
+	views, log := &postgres.Views{DB: db}, slog.New(slog.DiscardHandler)
+	s.feed = rest.NewFeed(&postgres.Changes{DB: db}, log)
+	s.feed.Interval = 10 * time.Millisecond
+	d := rest.Deps{
+		Log: log, Tokens: store, Quick: time.Minute, // what is slow here is the machine
+		Operators:  map[string]string{"ops": operatorToken},
+		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Acts: &postgres.Acts{DB: db},
+		Probes:    s.probes(),
+		Agents:    &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf},
+		Commands:  &rest.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
+		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: db}},
+		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
+		Resources: rest.Resources{
+			Replicas: &rest.Replicas{
+				Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db},
+				Workflows: s.wf, Now: time.Now, NoticeWait: time.Second,
+			},
+			Operations:    &rest.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
+			Events:        &rest.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
+			Settings:      &rest.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
+			Accounts:      &rest.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
+			ClientPages:   &rest.ClientPages{Views: views},
+			InstancePages: &rest.InstancePages{Views: views, Now: time.Now},
+			AdminPages:    &rest.AdminPages{Views: views, Database: db, Now: time.Now},
+			Notifications: &rest.Notifications{Store: &postgres.Notifications{DB: db}},
+			Sinks:         &rest.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
+			Models:        &rest.Models{Store: &postgres.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
+			ModelRollouts: &rest.ModelRollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: db}}, Workflows: &s.models},
+			Schedules:     &rest.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
+			Pauses:        &rest.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
+			Switches:      &rest.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		},
+	}
+	s.deps = d
+	s.handler, err = rest.New(d)
+	require.NoError(t, err)
+	return s
+}
+
+func (s *stack) exec(sql string, args ...any) {
+	s.t.Helper()
+	_, err := s.db.Pool.Exec(s.t.Context(), sql, args...)
+	require.NoError(s.t, err)
+}
+
+func (s *stack) value(sql string, args ...any) (out string) {
+	s.t.Helper()
+	require.NoError(s.t, s.db.Pool.QueryRow(s.t.Context(), sql, args...).Scan(&out))
+	return out
+}
+
+// answer is what a request got.
+type answer struct {
+	status int
+	body   map[string]any
+	list   []any
+	header http.Header
+	raw    string
+}
+
+// call asks with a token ("" for none) and a body ("" for none).
+func (s *stack) call(token, method, path, body string) answer {
+	s.t.Helper()
+	req := httptest.NewRequestWithContext(s.t.Context(), method, path, strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if s.from != "" {
+		req.RemoteAddr = s.from
+	}
+	rec := httptest.NewRecorder()
+	s.handler.ServeHTTP(rec, req)
+	out := answer{status: rec.Code, header: rec.Header(), raw: rec.Body.String()}
+	if strings.HasPrefix(strings.TrimSpace(out.raw), "[") {
+		require.NoError(s.t, json.Unmarshal(rec.Body.Bytes(), &out.list), out.raw)
+	} else {
+		require.NoError(s.t, json.Unmarshal(rec.Body.Bytes(), &out.body), out.raw)
+	}
+	return out
+}
+
+// holds requires the status and, of the body, what is wanted; "*" is anything.
+func (a answer) holds(t *testing.T, status int, want string) {
+	t.Helper()
+	require.Equal(t, status, a.status, a.raw)
+	var w map[string]any
+	require.NoError(t, json.Unmarshal([]byte(want), &w))
+	for k, v := range w {
+		require.Contains(t, a.body, k, a.raw)
+		if v != "*" {
+			require.Equal(t, v, a.body[k], "%s in %s", k, a.raw)
+		}
+	}
+	if status >= 400 {
+		require.NotEmpty(t, a.body["code"], a.raw)
+	}
+}
+
+// playedWorkflows answers as a test tells it to, and remembers what it was asked.
+type playedWorkflows struct {
+	mu      sync.Mutex
+	asked   []any
+	replica workflows.ReplicaAnswer
+	notice  workflows.NoticeAnswer
+	promote workflows.PromoteAnswer
+	live    *workflows.Progress
+	err     error
+}
+
+func (p *playedWorkflows) ask(in any) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, in)
+	return p.err
+}
+
+// last is the last message of a type.
+func last[T any](t *testing.T, p *playedWorkflows) T {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.asked) - 1; i >= 0; i-- {
+		if in, ok := p.asked[i].(T); ok {
+			return in
+		}
+	}
+	var none T
+	require.Failf(t, "not asked", "no %T", none)
+	return none
+}
+
+func (p *playedWorkflows) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.asked)
+}
+
+func (p *playedWorkflows) CreateReplica(_ context.Context, _ string, in workflows.CreateReplicaInput) (*workflows.ReplicaAnswer, error) {
+	return &p.replica, p.ask(in)
+}
+
+func (p *playedWorkflows) EmergencyReplica(_ context.Context, _ string, in workflows.EmergencyInput) (*workflows.ReplicaAnswer, error) {
+	return &p.replica, p.ask(in)
+}
+
+func (p *playedWorkflows) TerminationNotice(_ context.Context, _ string, in workflows.NoticeInput) (*workflows.NoticeAnswer, error) {
+	return &p.notice, p.ask(in)
+}
+
+func (p *playedWorkflows) Promote(_ context.Context, _ string, in workflows.PromoteInput) (*workflows.PromoteAnswer, error) {
+	return &p.promote, p.ask(in)
+}
+
+func (p *playedWorkflows) DeleteReplica(_ context.Context, _ string, in workflows.DeleteReplicaInput) (*workflows.ReplicaAnswer, error) {
+	return &p.replica, p.ask(in)
+}
+
+func (p *playedWorkflows) ReplicaReport(_ context.Context, in workflows.ReplicaReport) error {
+	return p.ask(in)
+}
+
+func (p *playedWorkflows) RequestSwitch(_ context.Context, _ string, in workflows.RequestSwitchInput) (*workflows.OperationAnswer, error) {
+	return &workflows.OperationAnswer{OperationID: "switch/" + in.CommandID}, p.ask(in)
+}
+
+func (p *playedWorkflows) Configure(_ context.Context, _ string, in workflows.ConfigureInput) (*workflows.ConfigureAnswer, error) {
+	return &workflows.ConfigureAnswer{Keeping: in.Keeping}, p.ask(in)
+}
+
+func (p *playedWorkflows) RemoveAgent(_ context.Context, agentID string, in workflows.RemoveAgentInput) (*workflows.OperationAnswer, error) {
+	return &workflows.OperationAnswer{OperationID: "removal/" + agentID}, p.ask(in)
+}
+
+func (p *playedWorkflows) OperationState(_ context.Context, operationID string) (*workflows.Progress, error) {
+	return p.live, p.ask(operationID)
+}
+
+func (p *playedWorkflows) GuardianState(context.Context, string) (*workflows.GuardianState, error) {
+	return nil, workflows.NoOperation.New("at rest")
+}
+
+func (p *playedWorkflows) CancelOperation(_ context.Context, operationID, _ string) error {
+	return p.ask(operationID)
+}

@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"spotkeeper/deploy/dev/devtest"
+)
+
+const instanceType = "t3.medium"
+
+// fleet is a tenant with agents that live on simulated instances.
+type fleet struct {
+	*devtest.Stack
+	db     *pgxpool.Pool
+	client string
+	token  string
+	agents []agent
+}
+
+type agent struct{ id, instance string }
+
+// newFleet registers n agents on n instances. keep, when true, gives each a ready
+// standby by manual mode.
+func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fleet {
+	b.Helper()
+	ctx := b.Context()
+	db, err := pgxpool.New(ctx, s.DatabaseURL)
+	require.NoError(b, err)
+	b.Cleanup(db.Close)
+	f := &fleet{Stack: s, db: db, agents: make([]agent, n)}
+	var made struct {
+		Client struct{ ID, Token string } `json:"client"`
+	}
+	f.must(b, http.MethodPost, "/api/admin/clients/create", map[string]any{"name": name}, &made)
+	f.client, f.token = made.Client.ID, made.Client.Token
+	instances := launch(ctx, b, s, n)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for i, instance := range instances {
+		g.Go(func() error {
+			var answer struct {
+				AgentID string `json:"agent_id"`
+			}
+			status, err := s.Call(ctx, http.MethodPost, "/api/agents/register", f.token, map[string]any{
+				"client_token": f.token, "hostname": "bench", "instance_id": instance, "instance_type": instanceType, "region": "us-east-1",
+				"az": "us-east-1a", "ami_id": "ami-1", "agent_version": "4.0.0", "logical_agent_id": fmt.Sprintf("bench-%d", i), "mode": "spot",
+			}, &answer)
+			if err != nil || status != http.StatusOK {
+				return fmt.Errorf("register: status %d: %w", status, err)
+			}
+			f.agents[i] = agent{answer.AgentID, instance}
+			if !keep {
+				return nil
+			}
+			for { // hundreds of standbys are launched beside it, so it may be refused for a while
+				status, err = s.Call(ctx, http.MethodPost, "/api/client/agents/"+answer.AgentID+"/config", f.token, map[string]any{"manualReplicaEnabled": true}, nil)
+				if err != nil || status != http.StatusServiceUnavailable {
+					break
+				}
+			}
+			if err != nil || status != http.StatusOK {
+				return fmt.Errorf("configure: status %d: %w", status, err)
+			}
+			return nil
+		})
+	}
+	require.NoError(b, g.Wait())
+	if keep {
+		f.await(b, 10*time.Minute, n, `SELECT count(*) FROM replicas WHERE client_id = $1 AND state = 'ready'`)
+	}
+	return f
+}
+
+// launch makes the customers' own instances.
+func launch(ctx context.Context, b *testing.B, s *devtest.Stack, n int) []string {
+	b.Helper()
+	c := ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.EC2), Credentials: credentials.NewStaticCredentialsProvider("bench", "bench", "")})
+	images, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("architecture"), Values: []string{"x86_64"}}}})
+	require.NoError(b, err)
+	require.NotEmpty(b, images.Images)
+	var ids []string
+	for len(ids) < n {
+		count := aws.Int32(int32(min(100, n-len(ids)))) //nolint:gosec // at most 100
+		out, err := c.RunInstances(ctx, &ec2.RunInstancesInput{
+			ImageId: images.Images[0].ImageId, InstanceType: types.InstanceType(instanceType), MinCount: count, MaxCount: count,
+			Placement:             &types.Placement{AvailabilityZone: aws.String("us-east-1a")},
+			InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
+		})
+		require.NoError(b, err)
+		for _, i := range out.Instances {
+			ids = append(ids, aws.ToString(i.InstanceId))
+		}
+	}
+	return ids
+}
+
+func (f *fleet) must(b *testing.B, method, path string, in, out any) {
+	b.Helper()
+	status, err := f.Call(b.Context(), method, path, f.token, in, out)
+	require.NoError(b, err)
+	require.Less(b, status, 300)
+}
+
+// await polls a count until it is n.
+func (f *fleet) await(b *testing.B, within time.Duration, n int, query string) {
+	b.Helper()
+	require.Eventually(b, func() bool { return f.count(b, query) >= n }, within, 50*time.Millisecond, query)
+}
+
+func (f *fleet) count(b *testing.B, query string) int {
+	b.Helper()
+	var n int
+	require.NoError(b, f.db.QueryRow(b.Context(), query, f.client).Scan(&n))
+	return n
+}
+
+// notify tells of an instance's end as its agent does.
+func (f *fleet) notify(ctx context.Context, a agent) (action string, err error) {
+	var answer struct {
+		Action string `json:"action"`
+	}
+	status, err := f.Call(ctx, http.MethodPost, "/api/agents/"+a.id+"/termination-imminent", f.token, map[string]any{"instance_id": a.instance}, &answer)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d", status)
+	}
+	return answer.Action, err
+}
+
+// changedAt is when Postgres changed an agent's primary.
+func (f *fleet) changedAt(b *testing.B, agentID string) time.Time {
+	b.Helper()
+	var at time.Time
+	require.NoError(b, f.db.QueryRow(b.Context(), `SELECT changed_at FROM role_changes WHERE agent_id = $1 ORDER BY epoch DESC LIMIT 1`, agentID).Scan(&at))
+	return at
+}

@@ -1,0 +1,135 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"time"
+)
+
+// fleet is who lives in the demo. Six agents over two clients, in every situation
+// the control plane knows.
+func fleet() []*member {
+	const acme, nimbus = "Acme Streaming", "Nimbus Analytics"
+	return []*member{
+		{client: acme, name: "checkout", instanceType: "t3.medium", zone: "us-east-1a"},
+		{client: acme, name: "search", instanceType: "t3.medium", zone: "us-east-1b"},
+		{client: acme, name: "gateway", instanceType: "m5.large", zone: "us-east-1a"},
+		{client: nimbus, name: "warehouse", instanceType: "c5.large", zone: "us-east-1c"},
+		{client: nimbus, name: "reports", instanceType: "m5.large", zone: "us-east-1b"},
+		{client: nimbus, name: "etl", instanceType: "c5.large", zone: "us-east-1a"},
+	}
+}
+
+// account is a client of the demo, remembered over restarts.
+type account struct {
+	ID    string `json:"id"`
+	Token string `json:"token"`
+}
+
+// Run brings the fleet to life and tells its stories until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	w := newWorld(o)
+	w.members = fleet()
+	accounts, err := w.accounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range w.members {
+		m.clientID, m.token = accounts[m.client].ID, accounts[m.client].Token
+	}
+	for _, m := range w.members {
+		if err := w.ensureInstance(ctx, m); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.live(ctx)
+	}()
+	narrated := make(chan struct{})
+	go func() {
+		defer close(narrated)
+		w.narrate(ctx)
+	}()
+	err = w.tell(ctx)
+	cancel()
+	<-done
+	<-narrated
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// Client is a tenant of the demo with the token its agents use.
+type Client struct{ Name, ID, Token string }
+
+// Prepare makes the demo's clients, once, and returns them, so that their tokens
+// can be shown before the fleet lives.
+func Prepare(ctx context.Context, o Options) ([]Client, error) {
+	w := newWorld(o)
+	w.members = fleet()
+	accounts, err := w.accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Client
+	for _, name := range slices.Sorted(maps.Keys(accounts)) {
+		out = append(out, Client{name, accounts[name].ID, accounts[name].Token})
+	}
+	return out, nil
+}
+
+// accounts makes the clients that are not there yet.
+func (w *world) accounts(ctx context.Context) (map[string]account, error) {
+	known := map[string]account{}
+	if raw, err := os.ReadFile(w.o.StateFile); err == nil {
+		if err := json.Unmarshal(raw, &known); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range w.members {
+		if a, ok := known[m.client]; ok && w.alive(ctx, a) {
+			continue
+		}
+		a, err := w.makeAccount(ctx, m.client)
+		if err != nil {
+			return nil, err
+		}
+		known[m.client] = a
+	}
+	raw, err := json.Marshal(known)
+	if err != nil {
+		return nil, err
+	}
+	return known, os.WriteFile(w.o.StateFile, raw, 0o600)
+}
+
+// alive says whether a remembered client still exists: somebody may have removed
+// the database and kept the file.
+func (w *world) alive(ctx context.Context, a account) bool {
+	var now struct {
+		Token string `json:"token"`
+	}
+	err := w.api.call(ctx, http.MethodGet, "/api/admin/clients/"+a.ID+"/token", w.o.AdminToken, nil, &now)
+	return err == nil && now.Token == a.Token
+}
+
+func (w *world) makeAccount(ctx context.Context, name string) (account, error) {
+	var made struct {
+		Client account `json:"client"`
+	}
+	err := w.api.call(ctx, http.MethodPost, "/api/admin/clients/create", w.o.AdminToken, map[string]any{"name": name}, &made)
+	if taken, ok := errors.AsType[*statusError](err); ok && taken.status == http.StatusConflict {
+		// The name is taken by a client whose token was lost with the file.
+		return w.makeAccount(ctx, name+" "+time.Now().UTC().Format("15:04:05"))
+	}
+	return made.Client, err
+}

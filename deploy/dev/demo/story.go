@@ -1,0 +1,240 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"spotkeeper/internal/ec2sim"
+)
+
+// settle is how long the fleet gets to register before the first story.
+const settle = time.Minute
+
+// state is what GET /api/client/agents/{id}/state says, as far as the stories need it.
+type state struct {
+	Primary struct {
+		ID     string `json:"id"`
+		PoolID string `json:"pool_id"`
+	} `json:"primary"`
+	Replicas []struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+	} `json:"replicas"`
+}
+
+// tell waits for the fleet and then tells the stories in turn: first each once,
+// quickly, then for ever, slowly.
+func (w *world) tell(ctx context.Context) error {
+	w.say(nil, "six agents of two clients are starting on simulated instances")
+	if err := w.awaitFleet(ctx); err != nil {
+		return err
+	}
+	w.say(nil, "all six agents are registered and report heartbeats and prices")
+	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.foretold, w.outOfTheBlue, w.movedByHand, w.standbyTakesOver}
+	for pause := 4 * time.Second; ; pause = 45 * time.Second {
+		for _, story := range stories {
+			if err := story(ctx); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				w.say(nil, "a story was cut short: %v", err)
+			}
+			if err := wait(ctx, pause); err != nil {
+				return err
+			}
+		}
+		if w.o.Once {
+			return nil
+		}
+		w.say(nil, "every story was told once; they go on in turn")
+	}
+}
+
+// manualMode: one standby, always; a person promotes it, the old primary becomes
+// the standby.
+func (w *world) manualMode(ctx context.Context) error {
+	m := w.named("warehouse")
+	w.say(m, "its owner turns manual replicas on: exactly one standby, always")
+	if err := w.keep(ctx, m, true); err != nil {
+		return err
+	}
+	if err := w.keep(ctx, w.named("reports"), true); err != nil {
+		return err
+	}
+	replica, err := w.awaitReady(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.say(m, "its standby is ready; the owner promotes it and keeps the old primary as the standby")
+	return w.api.call(ctx, http.MethodPost, "/api/agents/"+m.agent()+"/replicas/"+replica+"/promote", m.token, map[string]any{"demote_old_primary": true}, nil)
+}
+
+// falseAlarm: AWS recommends to leave and nothing follows; the replica stands
+// down after its hold.
+func (w *world) falseAlarm(ctx context.Context) error {
+	m := w.named("checkout")
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.say(m, "AWS sends a rebalance recommendation for %s in %s; nothing will come of it", at.Primary.ID, at.Primary.PoolID)
+	return w.sim.Interrupt(ctx, at.Primary.ID, ec2sim.Rebalance, 0)
+}
+
+// foretold: a rebalance, time for a replica, then the notice.
+func (w *world) foretold(ctx context.Context) error {
+	m := w.named("search")
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.say(m, "AWS sends a rebalance recommendation for %s in %s; this time it is serious", at.Primary.ID, at.Primary.PoolID)
+	if err := w.sim.Interrupt(ctx, at.Primary.ID, ec2sim.Rebalance, 0); err != nil {
+		return err
+	}
+	if _, err := w.awaitReady(ctx, m); err != nil {
+		return err
+	}
+	return w.notice(ctx, m, at.Primary.ID)
+}
+
+// outOfTheBlue: no warning, no replica, and the first pool has no capacity.
+func (w *world) outOfTheBlue(ctx context.Context) error {
+	m := w.named("gateway")
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, zone := range []string{"us-east-1a", "us-east-1b", "us-east-1c"} {
+		if _, err := w.sim.SetCapacity(ctx, ec2sim.Capacity{Pool: m.instanceType + "." + zone, Market: ec2sim.Spot, Limit: 0}); err != nil {
+			return err
+		}
+	}
+	w.say(m, "zones a, b and c run out of %s; there is no replica and no warning", m.instanceType)
+	if err := w.notice(ctx, m, at.Primary.ID); err != nil {
+		return err
+	}
+	if err := w.awaitMove(ctx, m, at.Primary.ID); err != nil {
+		return err
+	}
+	_, err = w.sim.SetCapacity(ctx, ec2sim.Capacity{Pool: m.instanceType + ".*", Market: ec2sim.Spot, Limit: -1})
+	return err
+}
+
+// movedByHand: somebody moves an agent to another pool.
+func (w *world) movedByHand(ctx context.Context) error {
+	m := w.named("etl")
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	pool := m.instanceType + ".us-east-1d"
+	if at.Primary.PoolID == pool {
+		pool = m.instanceType + ".us-east-1b"
+	}
+	w.say(m, "its owner moves it from %s to %s", at.Primary.PoolID, pool)
+	return w.api.call(ctx, http.MethodPost, "/api/client/instances/"+at.Primary.ID+"/force-switch", m.token,
+		map[string]any{"target": "pool", "pool_id": pool}, nil)
+}
+
+// standbyTakesOver: manual mode meets a notice; the standby is promoted at once
+// and another one is built.
+func (w *world) standbyTakesOver(ctx context.Context) error {
+	m := w.named("reports")
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	if _, err := w.awaitReady(ctx, m); err != nil {
+		return err
+	}
+	return w.notice(ctx, m, at.Primary.ID)
+}
+
+func (w *world) notice(ctx context.Context, m *member, instanceID string) error {
+	w.say(m, "AWS gives %s two minutes", instanceID)
+	return w.sim.Interrupt(ctx, instanceID, ec2sim.Notice, 0)
+}
+
+func (w *world) keep(ctx context.Context, m *member, manual bool) error {
+	return w.api.call(ctx, http.MethodPost, "/api/client/agents/"+m.agent()+"/config", m.token, map[string]any{"manualReplicaEnabled": manual}, nil)
+}
+
+func (w *world) named(name string) *member {
+	for _, m := range w.members {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+func (w *world) primary(ctx context.Context, m *member) (state, error) {
+	var s state
+	err := w.api.call(ctx, http.MethodGet, "/api/client/agents/"+m.agent()+"/state", m.token, nil, &s)
+	if err == nil && s.Primary.ID == "" {
+		err = fmt.Errorf("%s has no primary", m.name)
+	}
+	return s, err
+}
+
+func (w *world) awaitFleet(ctx context.Context) error {
+	return until(ctx, settle, "the fleet did not register", func() bool {
+		for _, m := range w.members {
+			if m.agent() == "" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// awaitReady waits for a ready replica and returns its id.
+func (w *world) awaitReady(ctx context.Context, m *member) (id string, err error) {
+	err = until(ctx, time.Minute, m.name+" got no ready replica", func() bool {
+		s, err := w.primary(ctx, m)
+		if err != nil {
+			return false
+		}
+		for _, r := range s.Replicas {
+			if r.Status == "ready" {
+				id = r.ID
+				return true
+			}
+		}
+		return false
+	})
+	return id, err
+}
+
+func (w *world) awaitMove(ctx context.Context, m *member, from string) error {
+	return until(ctx, 2*time.Minute, m.name+" was not moved", func() bool {
+		s, err := w.primary(ctx, m)
+		return err == nil && s.Primary.ID != from
+	})
+}
+
+func until(ctx context.Context, patience time.Duration, otherwise string, done func() bool) error {
+	end := time.Now().Add(patience)
+	for !done() {
+		if time.Now().After(end) {
+			return errors.New(otherwise)
+		}
+		if err := wait(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

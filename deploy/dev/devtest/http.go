@@ -1,0 +1,55 @@
+package devtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// maxAnswer is far more than any answer of the api.
+const maxAnswer = 16 << 20
+
+// Call sends one request to the api: in as JSON unless it is nil, with the
+// token when there is one. The answer, whatever its status, is read into out
+// unless that is nil. The error is for requests that got no answer.
+func (s *Stack) Call(ctx context.Context, method, path, token string, in, out any) (status int, err error) {
+	var body io.Reader = http.NoBody
+	if in != nil {
+		content, err := json.Marshal(in)
+		if err != nil {
+			return 0, fmt.Errorf("write the request: %w", err)
+		}
+		body = bytes.NewReader(content)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, s.API+path, body)
+	if err != nil {
+		return 0, fmt.Errorf("make the request: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return response.StatusCode, fmt.Errorf("read the answer: %w", err)
+	}
+	if out == nil {
+		return response.StatusCode, nil
+	}
+	if text, ok := out.(*string); ok {
+		*text = string(content)
+		return response.StatusCode, nil
+	}
+	if err := json.Unmarshal(content, out); err != nil {
+		return response.StatusCode, fmt.Errorf("read the answer %s %q: %w", response.Status, content, err)
+	}
+	return response.StatusCode, nil
+}

@@ -1,0 +1,239 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"spotkeeper/deploy/dev/devtest"
+)
+
+var (
+	crashSeed   = flag.Uint64("crash-seed", 1, "decides who is killed when in TestCrash")
+	crashAgents = flag.Int("crash-agents", 10, "agents in TestCrash; each moves three times. `make crash` takes 70")
+)
+
+const (
+	crashRounds = 3
+	crashLead   = 90 * time.Second // from notice to the end of an instance
+)
+
+// TestCrash moves agents by failovers, switches and promotions while every part
+// but the cloud is killed at random. Clients do what deployed ones do: a call
+// that failed is repeated on a timer. In the end nothing is lost, nothing was
+// done twice, and no instance runs that nobody needs.
+func TestCrash(t *testing.T) {
+	s := devtest.Start(t, devtest.Options{})
+	f := newFleet(t, s, newTenant(t, s))
+	ctx := deadline(t, 6*time.Minute+time.Duration(*crashAgents)*12*time.Second) // killed every other second, progress is slow
+
+	begun := time.Now()
+	members := make([]*member, *crashAgents)
+	work, joining := errgroup.WithContext(ctx)
+	work.SetLimit(16)
+	for i := range members {
+		work.Go(func() (err error) {
+			members[i], err = f.join(joining, fmt.Sprintf("agent-%03d", i), zones[i%len(zones)])
+			return err
+		})
+	}
+	require.NoError(t, work.Wait())
+	first, err := members[0].state(ctx)
+	require.NoError(t, err)
+	require.NoError(t, members[0].reportPrices(ctx, first.Primary.ID))
+	t.Logf("%d agents joined in %s", len(members), time.Since(begun).Round(time.Second))
+
+	begun = time.Now()
+	k := &killer{stack: s, random: rand.New(rand.NewPCG(*crashSeed, 1)), killed: map[string]int{}} //nolint:gosec // repeatable, not secret
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() { stopped <- k.run(ctx, stop) }()
+	moves := &tally{counts: map[string]int{}}
+	work, moving := errgroup.WithContext(ctx)
+	work.SetLimit(24)
+	for i, m := range members {
+		work.Go(func() error { return m.travel(moving, i, moves) })
+	}
+	failed := work.Wait()
+	close(stop)
+	require.NoError(t, <-stopped)
+	require.NoError(t, failed)
+	t.Logf("%d moves in %s: %v; killed %d times: %v", len(members)*crashRounds, time.Since(begun).Round(time.Second), moves, k.kills(), k.killed)
+
+	begun = time.Now()
+	db := openBooks(t, s)
+	require.Eventually(t, func() bool { return len(db.unsettled(ctx)) == 0 }, 3*time.Minute, time.Second, "%v", unsettled{db})
+	t.Logf("settled after %s", time.Since(begun).Round(time.Second))
+	db.audit(t, f, len(members), len(members)*crashRounds)
+}
+
+// tally counts by name, from any goroutine.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (c *tally) add(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts[name]++
+}
+
+func (c *tally) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprint(c.counts)
+}
+
+// travel moves the agent a few times, each agent in a way of its own.
+func (m *member) travel(ctx context.Context, way int, moves *tally) error {
+	ways := []struct {
+		name string
+		move func(ctx context.Context, s *standing) error
+	}{{"foretold", m.foretold}, {"out of the blue", m.outOfTheBlue}, {"switch", m.switchAway}, {"standby", m.standbyTakesOver}, {"promotion", m.promoted}}
+	chosen := ways[way%len(ways)]
+	modes := map[string]any{"terminateWaitMinutes": 1, "autoTerminateEnabled": true}
+	if chosen.name == "standby" || chosen.name == "promotion" {
+		modes["manualReplicaEnabled"] = true
+	}
+	if err := m.configure(ctx, modes); err != nil {
+		return err
+	}
+	for range crashRounds {
+		before, err := m.state(ctx)
+		if err != nil {
+			return err
+		}
+		if err := chosen.move(ctx, before); err != nil {
+			return fmt.Errorf("%s, %s: %w", m.name, chosen.name, err)
+		}
+		after, err := m.awaitMove(ctx, before.Primary.ID)
+		if err != nil {
+			return err
+		}
+		moves.add(chosen.name)
+		// The machine image starts the agent there.
+		if err := m.register(ctx, after.Primary.ID, after.Primary.AZ); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foretold: a rebalance recommendation leaves time for a replica.
+func (m *member) foretold(ctx context.Context, s *standing) error {
+	if err := m.emergency(ctx, "rebalance-recommendation", s.Primary.ID); err != nil {
+		return err
+	}
+	if _, _, err := m.awaitReady(ctx); err != nil {
+		return err
+	}
+	return m.outOfTheBlue(ctx, s)
+}
+
+// outOfTheBlue: whatever there is at the notice must do.
+func (m *member) outOfTheBlue(ctx context.Context, s *standing) error {
+	_, err := m.notice(ctx, s.Primary.ID, crashLead)
+	return err
+}
+
+// standbyTakesOver: manual mode meets a notice.
+func (m *member) standbyTakesOver(ctx context.Context, s *standing) error {
+	if _, _, err := m.awaitReady(ctx); err != nil {
+		return err
+	}
+	return m.outOfTheBlue(ctx, s)
+}
+
+// promoted: a person promotes the standby. A refusal may mean that the call
+// before it, whose answer was lost, did it.
+func (m *member) promoted(ctx context.Context, s *standing) error {
+	return until(ctx, again, func() (bool, error) {
+		now, replica, err := m.awaitReady(ctx)
+		if err != nil || now.Primary.ID != s.Primary.ID {
+			return true, err
+		}
+		err = m.try(ctx, "POST", m.path("/replicas/"+replica+"/promote"), map[string]any{"demote_old_primary": now.Epoch%2 == 0}, nil)
+		return err == nil, err
+	})
+}
+
+// switchAway: a person moves the agent, and orders it again when the order came
+// to nothing.
+func (m *member) switchAway(ctx context.Context, s *standing) error {
+	return until(ctx, 2*again, func() (bool, error) {
+		now, err := m.state(ctx)
+		switch {
+		case err != nil || now.Primary.ID != s.Primary.ID:
+			return true, err
+		case now.Switch != nil:
+			return false, nil
+		}
+		err = m.forceSwitch(ctx, s.Primary.ID, s.Primary.AZ)
+		if refused(err) {
+			err = nil // one is under way, or it has moved
+		}
+		return false, err
+	})
+}
+
+// killer kills parts at random and starts them again.
+type killer struct {
+	stack  *devtest.Stack
+	random *rand.Rand
+	killed map[string]int
+}
+
+func (k *killer) run(ctx context.Context, stop <-chan struct{}) error {
+	order := []string{devtest.Postgres, devtest.Temporal, devtest.Worker, devtest.API}
+	// Processes of ours die more often than databases.
+	urn := []string{devtest.Postgres, devtest.Temporal, devtest.Worker, devtest.Worker, devtest.API, devtest.API}
+	for {
+		if !k.pause(stop, 500, 3500) {
+			return nil
+		}
+		victims := []string{urn[k.random.IntN(len(urn))]}
+		if k.random.IntN(4) == 0 {
+			victims = append(victims, urn[k.random.IntN(len(urn))])
+		}
+		slices.SortFunc(victims, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+		victims = slices.Compact(victims)
+		for _, part := range victims {
+			if err := k.stack.Kill(part); err != nil {
+				return err
+			}
+			k.killed[part]++
+		}
+		k.pause(nil, 0, 800)
+		for _, part := range victims {
+			if err := k.stack.Restart(ctx, part); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// pause waits for a random time and says whether to go on.
+func (k *killer) pause(stop <-chan struct{}, atLeast, atMost int) bool {
+	select {
+	case <-stop:
+		return false
+	case <-time.After(time.Duration(atLeast+k.random.IntN(atMost-atLeast)) * time.Millisecond):
+		return true
+	}
+}
+
+func (k *killer) kills() (n int) {
+	for c := range maps.Values(k.killed) {
+		n += c
+	}
+	return n
+}

@@ -1,0 +1,173 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/deploy/dev/devtest"
+	"spotkeeper/internal/testkit/legacytest"
+)
+
+// TestTheRecordedStory plays the whole story that was recorded of the legacy
+// backend, on every route, and holds each answer to the recorded one. What is
+// meant to differ is a row of docs/http-compat.md, and each row is needed. It is
+// the recording's world: no demo fleet, agents that launch, pages from any origin
+// and operators without a token.
+func TestTheRecordedStory(t *testing.T) {
+	t.Parallel()
+	root, err := devtest.Root()
+	require.NoError(t, err)
+	table, err := legacytest.LoadTable(filepath.Join(root, "docs", "http-compat.md"))
+	require.NoError(t, err)
+	recordings, err := legacytest.Load(filepath.Join(root, "api", "rest", "testdata", "legacy.jsonl"))
+	require.NoError(t, err)
+	require.Greater(t, len(recordings), 500)
+	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"DEFAULT_LAUNCHER": "agent", "CORS_ORIGINS": "*"}})
+	ctx := deadline(t, 8*time.Minute)
+
+	served := servedRoutes(ctx, t, s)
+	told := story{s: s, names: legacytest.Names{}}
+	counts, needed, wrong := map[legacytest.Verdict]int{}, make([]bool, len(table)), []string{}
+	for _, r := range recordings {
+		if !served(r.Route) {
+			counts["not served"]++
+			continue
+		}
+		status, body, err := told.play(ctx, r)
+		require.NoError(t, err, r.Name())
+		told.settle(ctx, t, r, status)
+		told.names.Learn(r, body)
+		verdict, why := legacytest.Judge(r, told.names, status, body)
+		if row := table.Find(r); row >= 0 && verdict != legacytest.Mended && table[row].Allows(r, status) {
+			needed[row] = needed[row] || verdict == legacytest.Differs
+			verdict = legacytest.Intended
+		}
+		counts[verdict]++
+		if verdict == legacytest.Differs {
+			wrong = append(wrong, fmt.Sprintf("%d %s: %s", r.Seq, r.Name(), why))
+		}
+	}
+	for i, row := range table {
+		if !needed[i] {
+			wrong = append(wrong, fmt.Sprintf("the row %s | %s is not needed", row.Route, row.Case))
+		}
+	}
+	t.Logf("%d exchanges: %v", len(recordings), counts)
+	require.Empty(t, wrong, strings.Join(wrong, "\n"))
+}
+
+// servedRoutes knows the routes by the document that the stack serves. Those that
+// are not there have an issue of their own.
+func servedRoutes(ctx context.Context, t *testing.T, s *devtest.Stack) func(route string) bool {
+	t.Helper()
+	var document struct{ Paths map[string]map[string]any }
+	status, err := s.Call(ctx, http.MethodGet, "/openapi.json", "", nil, &document)
+	require.NoError(t, err)
+	require.Equal(t, 200, status)
+	params := regexp.MustCompile(`<\w+>|\{\w+\}`)
+	known := map[string]bool{}
+	for path, methods := range document.Paths {
+		for method := range methods {
+			known[strings.ToUpper(method)+" "+params.ReplaceAllString(path, "{}")] = true
+		}
+	}
+	return func(route string) bool { return route == "_misc" || known[params.ReplaceAllString(route, "{}")] }
+}
+
+// story is a replay and what it has learned so far.
+type story struct {
+	s     *devtest.Stack
+	names legacytest.Names
+}
+
+func (p story) play(ctx context.Context, r legacytest.Recording) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	body, contentType, err := p.body(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, p.s.API+p.names.Fill(r.Path), body)
+	if err != nil {
+		return 0, nil, err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for name, value := range r.Headers {
+		req.Header.Set(name, value)
+	}
+	if r.Authorization != nil {
+		req.Header.Set("Authorization", p.names.Fill(*r.Authorization))
+	}
+	res, err := storyClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err = io.ReadAll(res.Body)
+	return res.StatusCode, answer, err
+}
+
+// settle waits until a replica that was told to have failed has: its workflow
+// hears of it after the answer, and the story goes on at once.
+func (p story) settle(ctx context.Context, t *testing.T, r legacytest.Recording, status int) {
+	t.Helper()
+	list, said := strings.CutSuffix(p.names.Fill(r.Path), "/status")
+	if !said || status != http.StatusOK || r.Body == nil || !strings.Contains(*r.Body, `"failed"`) {
+		return
+	}
+	at := strings.LastIndexByte(list, '/')
+	list, id := list[:at], list[at+1:]
+	require.Eventually(t, func() bool {
+		var found struct{ Replicas []struct{ ID, Status string } }
+		_, err := p.s.Call(ctx, http.MethodGet, list+"?include_terminated=true", "", nil, &found)
+		return err == nil && slices.ContainsFunc(found.Replicas, func(one struct{ ID, Status string }) bool { return one.ID == id && one.Status == "failed" })
+	}, time.Minute, 50*time.Millisecond, "replica %s has not failed", id)
+}
+
+// storyClient follows nothing: a redirect would be a difference.
+var storyClient = &http.Client{
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func (p story) body(r legacytest.Recording) (io.Reader, string, error) {
+	if len(r.Files) == 0 {
+		if r.Body == nil {
+			return http.NoBody, r.ContentType, nil
+		}
+		// Prices are believed for a month; the recordings are older some day.
+		yesterday := time.Now().UTC().Add(-24 * time.Hour).Format(time.DateOnly)
+		return strings.NewReader(strings.ReplaceAll(p.names.FillBody(*r.Body), "2026-11-22", yesterday)), r.ContentType, nil
+	}
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	for i, f := range r.Files {
+		part, err := w.CreateFormFile("files", f.Name)
+		if err != nil {
+			return nil, "", err
+		}
+		// What the files held is not recorded, but that no two were alike.
+		content := bytes.Repeat([]byte{byte('A' + (r.Seq+i)%26)}, f.Size)
+		if strings.HasSuffix(f.Name, ".py") {
+			content[0] = '#'
+		}
+		if _, err := part.Write(content); err != nil {
+			return nil, "", err
+		}
+	}
+	return &form, w.FormDataContentType(), w.Close()
+}

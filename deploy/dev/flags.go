@@ -1,0 +1,90 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"spotkeeper/deploy/dev/stack"
+	"spotkeeper/internal/ec2sim"
+)
+
+// command is what the command line asks for.
+type command struct {
+	// name is the subcommand: the whole stack, or one of its parts alone.
+	name    string
+	options stack.Options
+	demo    bool
+	json    bool
+}
+
+const usage = `spotkeeper-dev [command] [flags]
+
+commands:
+  stack      everything, in order, with a demo fleet (the default)
+  postgres   the database server alone
+  temporal   the Temporal server and its Web UI alone
+  ec2sim     the EC2 simulator alone
+
+flags:
+`
+
+func parse(args []string, out io.Writer) (command, error) {
+	c := command{name: "stack", options: stack.DefaultOptions()}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		c.name, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("spotkeeper-dev", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.Usage = func() {
+		_, _ = fmt.Fprint(out, usage)
+		flags.PrintDefaults()
+	}
+	o := &c.options
+	flags.StringVar(&o.Dir, "dir", o.Dir, "directory of the state")
+	flags.IntVar(&o.APIPort, "api-port", o.APIPort, "port of the api; 0 picks a free one, as for every port")
+	flags.IntVar(&o.UIPort, "ui-port", o.UIPort, "port of the Temporal Web UI")
+	flags.IntVar(&o.TemporalPort, "temporal-port", o.TemporalPort, "port of the Temporal server")
+	flags.IntVar(&o.PostgresPort, "postgres-port", o.PostgresPort, "port of Postgres")
+	flags.IntVar(&o.EC2Port, "ec2-port", o.EC2Port, "port of the EC2 simulator")
+	flags.IntVar(&o.MetricsPort, "metrics-port", o.MetricsPort, "port of the worker's metrics")
+	flags.Int64Var(&o.EC2Seed, "ec2-seed", o.EC2Seed, "seed of the simulated spot market")
+	launcher := flags.String("launcher", "", "who launches for clients that do not say: control-plane, or agent as with the legacy backend")
+	delays := flags.String("ec2-delays", "quick", "how slow the simulated EC2 is: none, quick or real")
+	flags.BoolVar(&c.demo, "demo", true, "run a demo fleet")
+	noDemo := flags.Bool("no-demo", false, "do not run a demo fleet")
+	flags.BoolVar(&c.json, "json", false, "print the addresses as one line of JSON on stdout, progress on stderr")
+	if err := flags.Parse(args); err != nil {
+		return c, err
+	}
+	if flags.NArg() > 0 {
+		return c, fmt.Errorf("spotkeeper-dev: what is %q? Flags follow the command, see --help", flags.Arg(0))
+	}
+	if !slices.Contains([]string{"stack", "postgres", "temporal", "ec2sim"}, c.name) {
+		return c, fmt.Errorf("spotkeeper-dev: there is no command %q, see --help", c.name)
+	}
+	c.demo = c.demo && !*noDemo
+	if *launcher != "" {
+		o.Environment = map[string]string{"DEFAULT_LAUNCHER": *launcher}
+	}
+	var known bool
+	if o.EC2Delays, known = delaysNamed(*delays); !known {
+		return c, fmt.Errorf("spotkeeper-dev: --ec2-delays is none, quick or real, not %q", *delays)
+	}
+	return c, nil
+}
+
+func delaysNamed(name string) (ec2sim.Delays, bool) {
+	switch name {
+	case "none":
+		return ec2sim.Delays{}, true
+	case "quick":
+		return stack.QuickDelays(), true
+	case "real":
+		return ec2sim.AWSDelays(), true
+	default:
+		return ec2sim.Delays{}, false
+	}
+}

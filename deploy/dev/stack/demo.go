@@ -1,0 +1,72 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"spotkeeper/deploy/dev/demo"
+)
+
+type demoPart struct {
+	options   Options
+	addresses *Addresses
+	out       io.Writer
+	begin     <-chan struct{}
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+	failed chan error
+}
+
+// Demo is the simulated fleet. Its clients exist when it has started; it comes
+// to life, and writes its sentences to out, once begin is closed.
+func Demo(o Options, a *Addresses, out io.Writer, begin <-chan struct{}) Part {
+	return &demoPart{options: o, addresses: a, out: out, begin: begin, ended: make(chan struct{}), failed: make(chan error, 1)}
+}
+
+func (*demoPart) Name() string { return "demo" }
+
+func (d *demoPart) Start(ctx context.Context) error {
+	o := demo.Options{
+		API: d.addresses.API, EC2: d.addresses.EC2,
+		StateFile: d.options.file("demo.json"),
+		Out:       d.out,
+		Log:       d.options.Logger.With("process", "demo"),
+	}
+	clients, err := demo.Prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, c := range clients {
+		d.addresses.Clients = append(d.addresses.Clients, Client{Name: c.Name, ID: c.ID, Token: c.Token})
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.cancel = cancel
+	go d.live(life, o)
+	return nil
+}
+
+func (d *demoPart) live(ctx context.Context, o demo.Options) {
+	defer close(d.ended)
+	select {
+	case <-d.begin:
+	case <-ctx.Done():
+		return
+	}
+	if err := demo.Run(ctx, o); err != nil && ctx.Err() == nil {
+		d.failed <- err
+	}
+}
+
+func (d *demoPart) Failed() <-chan error { return d.failed }
+
+func (d *demoPart) Stop(ctx context.Context) error {
+	d.cancel()
+	select {
+	case <-d.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop the demo: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Puts ONNX Runtime's shared library into a directory (default bin/onnxruntime),
+# once. It comes ready-made in the npm package onnxruntime-node, of which nothing
+# is run: the package is fetched by whatever registry npm is configured with and
+# unpacked, and the file must have the sum that stands here.
+set -euo pipefail
+
+version=1.30.0
+into=${1:-$(dirname "$0")/../bin/onnxruntime}
+case "$(uname -s)/$(uname -m)" in
+  Linux/x86_64) arch=x64 sum=ffb75a925ba05e47b235bb66e3e3911714a80b328a9c9425539feb204aa32a23 ;;
+  Linux/aarch64 | Linux/arm64) arch=arm64 sum=1f549d46250b005580b597f4164984aaf75b3bcb9f3aeb07c7f8a8fe60b23c76 ;;
+  *) echo "onnxruntime: there is no library for $(uname -s) on $(uname -m)" >&2; exit 1 ;;
+esac
+library=$into/libonnxruntime.so
+
+check() { echo "$sum  $1" | sha256sum --check --status; }
+
+if [ -f "$library" ] && check "$library"; then
+  echo "$library"
+  exit 0
+fi
+command -v npm >/dev/null || { echo "onnxruntime: npm is needed to fetch the library" >&2; exit 1; }
+mkdir -p "$into"
+work=$(mktemp -d "$into/fetch.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+(cd "$work" && npm pack --ignore-scripts --silent "onnxruntime-node@$version" >/dev/null)
+member=package/bin/napi-v6/linux/$arch/libonnxruntime.so.1
+tar -xzf "$work"/onnxruntime-node-*.tgz -C "$work" "$member"
+check "$work/$member" || { echo "onnxruntime: the fetched library is not the expected one" >&2; exit 1; }
+mv "$work/$member" "$library"
+echo "$library"

@@ -1,0 +1,58 @@
+package agent
+
+import "time"
+
+// LostAfter is the silence after which a primary that nobody replaced may be
+// followed by an instance that nobody launched for us. It is longer than the
+// silence that makes an agent offline, and than any restart of an agent.
+const LostAfter = 5 * time.Minute
+
+// Registration is what an agent says of itself when it starts.
+type Registration struct {
+	ClientID     string
+	Launcher     Launcher // who launches for an agent that is new
+	LogicalID    string
+	Hostname     string
+	InstanceID   string
+	InstanceType string // "unknown" when the instance's metadata has none; likewise AZ and AMI
+	Region       string
+	AZ           string
+	AMI          string
+	Mode         Mode
+	Version      string
+	PrivateIP    string
+	PublicIP     string
+}
+
+// Heartbeat is what an agent says while it runs. Old programs leave out the
+// instance; then it can only be guessed who speaks.
+type Heartbeat struct {
+	AgentID    string
+	ClientID   string
+	InstanceID string
+	Status     Status
+	Type       string
+	AZ         string
+	Mode       Mode
+}
+
+// Standing is how an instance that speaks stands to its agent.
+type Standing string
+
+// Standings. The first four are the instance's role.
+const (
+	StandsPrimary  Standing = "primary"
+	StandsReplica  Standing = "replica"
+	StandsRetiring Standing = "retiring"
+	StandsRetired  Standing = "retired"
+	StandsOutside  Standing = "outside" // nobody launched it for us, and it has no part
+	StandsUnnamed  Standing = "unnamed" // an old program: it did not say
+)
+
+// Known takes a fact that an agent could not find out for unknown.
+func Known(fact string) string {
+	if fact == "unknown" {
+		return ""
+	}
+	return fact
+}

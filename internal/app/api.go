@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"spotkeeper/activities"
+	"spotkeeper/api/rest"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/webhook"
+)
+
+// RunAPI answers HTTP until ctx ends. It refuses a deployment that anybody could
+// operate.
+func (a *App) RunAPI(ctx context.Context) error {
+	if err := a.Config.Safe(); err != nil {
+		return err
+	}
+	handler, feed, err := a.handler() //nolint:contextcheck // requests bring their own context
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return serve(ctx, a.Log, "api", a.Config.API.Listen, handler, nil) })
+	g.Go(func() error { return feed.Run(ctx) })
+	redelivery := &Redelivery{Notices: &activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log}, Log: a.Log}
+	g.Go(func() error { return redelivery.Run(ctx) })
+	g.Go(func() error { return a.engines.serving.Run(ctx) })
+	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: a.DB}, Commands: &postgres.Commands{DB: a.DB}, Workflows: a.Workflows, Log: a.Log}
+	g.Go(func() error { retelling.Run(ctx); return nil })
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// handler builds the whole HTTP surface.
+func (a *App) handler() (http.Handler, *rest.Feed, error) {
+	operators, err := a.Config.API.Operators()
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := a.Config.Secrets.Bytes()
+	if err != nil {
+		return nil, nil, err
+	}
+	clients, err := postgres.NewClients(a.DB, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	sinks, err := a.sinks()
+	if err != nil {
+		return nil, nil, err
+	}
+	views := &postgres.Views{DB: a.DB}
+	notices, commands := &postgres.Notices{DB: a.DB}, &postgres.Commands{DB: a.DB}
+	models := &postgres.Models{DB: a.DB}
+	preferences := &postgres.Preferences{DB: a.DB}
+	feed := rest.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
+	deps := rest.Deps{
+		Log: a.Log, Metrics: a.Metrics,
+		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
+		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
+		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Acts: &postgres.Acts{DB: a.DB},
+		Probes:    a.probes(),
+		Agents:    &rest.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows},
+		Commands:  &rest.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
+		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
+		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: a.DB}},
+		Resources: rest.Resources{
+			Replicas:   &rest.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
+			Operations: &rest.Operations{Views: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
+			Events:     &rest.Events{Feed: feed},
+			Settings:   &rest.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
+			Accounts:   &rest.Accounts{Store: clients, Views: views, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+			Switches:   &rest.Switches{Views: views, Commands: commands, Workflows: a.Workflows},
+
+			ClientPages:   &rest.ClientPages{Views: views},
+			InstancePages: &rest.InstancePages{Views: views, Now: time.Now},
+			AdminPages:    &rest.AdminPages{Views: views, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
+			Notifications: &rest.Notifications{Store: &postgres.Notifications{DB: a.DB}},
+			Sinks:         &rest.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Allowed: a.Config.Webhooks.Allowed},
+			Models:        &rest.Models{Store: models, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
+			ModelRollouts: &rest.ModelRollouts{Store: &postgres.Rollouts{Models: *models}, Workflows: a.Workflows},
+			Schedules:     &rest.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
+			Pauses:        &rest.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now},
+		},
+	}
+	h, err := rest.New(deps)
+	return h, feed, err
+}
+
+// probes are what /ready asks.
+func (a *App) probes() []rest.Probe {
+	return []rest.Probe{
+		{Name: "postgres", Check: a.DB.Ping},
+		{Name: "schema", Check: a.DB.CheckVersion},
+		{Name: "temporal", Check: a.Workflows.Ping},
+		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
+	}
+}
+
+// web serves a built page from WEB_DIR, and its index for the page's own routes.
+func (a *App) web() http.Handler {
+	if a.Config.API.WebDir == "" {
+		return nil
+	}
+	root := os.DirFS(a.Config.API.WebDir)
+	files := http.FileServerFS(root)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if info, err := fs.Stat(root, strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")); err == nil && !info.IsDir() {
+			files.ServeHTTP(w, r)
+			return
+		}
+		http.ServeFileFS(w, r, root, "index.html")
+	})
+}

@@ -1,0 +1,102 @@
+// Package app puts the parts together: it is the one place where stores, clients
+// and handlers meet, and it decides nothing else.
+package app
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.temporal.io/sdk/client"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/config"
+	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/temporalx"
+	"spotkeeper/workflows"
+)
+
+// App is what both processes need: the two stores of truth and EC2.
+type App struct {
+	Config    config.Config
+	Log       *slog.Logger
+	Metrics   *prometheus.Registry
+	DB        *postgres.DB
+	Fleet     *fleet.Provider
+	Temporal  client.Client
+	Namespace string // of Temporal
+	Workflows *workflows.Client
+	engines   *engines
+}
+
+// Options are what a process adds to its configuration.
+type Options struct {
+	Log      *slog.Logger
+	Temporal temporalx.Options // zero: the TEMPORAL_* settings
+	Tuning   workflows.Tuning  // zero: the product's; tests and benchmarks change it
+}
+
+// Open makes the connections, lazily: a neighbour that is away is found out at
+// the first call, and again at each further one, so a process starts before its
+// neighbours and recovers with them.
+func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
+	if err := activities.CheckKeep(c.Worker.Keep); err != nil {
+		return nil, err
+	}
+	a := &App{Config: c, Log: o.Log, Metrics: prometheus.NewRegistry()}
+	if a.Log == nil {
+		a.Log = slog.Default()
+	}
+	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	db, err := postgres.Open(ctx, postgres.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns})
+	if err != nil {
+		return nil, err
+	}
+	a.DB = db
+	if a.Fleet, err = fleet.New(ctx, fleetOptions(c.AWS)); err != nil {
+		db.Close()
+		return nil, err
+	}
+	o.Temporal.Logger, o.Temporal.Metrics = a.Log, temporalx.NewMetrics(a.Metrics)
+	if a.Temporal, err = temporalx.Connect(o.Temporal); err != nil {
+		db.Close()
+		return nil, err
+	}
+	if a.Namespace, err = temporalx.Namespace(o.Temporal); err != nil {
+		a.Close()
+		return nil, err
+	}
+	retries := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "spotkeeper_workflow_message_retries_total", Help: "Messages to workflows that were answered by trying again.",
+	})
+	a.Metrics.MustRegister(retries)
+	if a.engines, err = a.openEngines(ctx, c); err != nil {
+		a.Close()
+		return nil, err
+	}
+	a.Workflows = &workflows.Client{Temporal: a.Temporal, Queue: c.Temporal.Queue, Tuning: o.Tuning, OnRetry: func(error) { retries.Inc() }}
+	return a, nil
+}
+
+// Close gives the connections back.
+func (a *App) Close() {
+	a.Temporal.Close()
+	a.DB.Close()
+}
+
+func fleetOptions(c config.AWS) fleet.Options {
+	o := fleet.Options{Region: c.Region, Endpoint: c.EC2Endpoint, STSEndpoint: c.STSEndpoint, PricingEndpoint: c.PricingEndpoint}
+	if c.Simulated {
+		o.Credentials = fleet.Static("simulated", "simulated")
+		o.STSEndpoint, o.PricingEndpoint = cmp.Or(o.STSEndpoint, o.Endpoint), cmp.Or(o.PricingEndpoint, o.Endpoint)
+	}
+	return o
+}
+
+// startWithin is how long a process keeps trying to reach a neighbour that it
+// cannot work without, before it says so again.
+const startWithin = 5 * time.Second

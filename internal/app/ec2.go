@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/replica"
+)
+
+// ec2Fleet shows the way to EC2 as activities want it: what a launch is made of
+// is opaque to them, and so is stored and sent as the same bytes.
+type ec2Fleet struct{ *fleet.Provider }
+
+var _ activities.Fleet = ec2Fleet{}
+
+// Template reads what a new instance copies. Fails with launch.instance_gone.
+func (f ec2Fleet) Template(ctx context.Context, a activities.Account, region, instanceID string) (json.RawMessage, error) {
+	t, err := f.Provider.Template(ctx, fleet.Account(a), region, instanceID)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(t)
+}
+
+// Freeze makes the whole request of an attempt. Fails with launch.no_addresses,
+// and with launch.misconfigured for a template that cannot be read.
+func (ec2Fleet) Freeze(template json.RawMessage, where replica.Candidate, owner activities.LaunchOwner) (*activities.FrozenLaunch, error) {
+	var t fleet.Template
+	if err := json.Unmarshal(template, &t); err != nil {
+		return nil, replica.Misconfigured.Wrap(err, "the stored template cannot be read")
+	}
+	request, err := fleet.NewLaunchRequest(t, where, fleet.Owner(owner))
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	return &activities.FrozenLaunch{Token: request.ClientToken, Request: raw}, nil
+}
+
+// Launch sends a frozen request.
+func (f ec2Fleet) Launch(ctx context.Context, a activities.Account, request json.RawMessage) (*activities.CloudInstance, error) {
+	var r fleet.LaunchRequest
+	if err := json.Unmarshal(request, &r); err != nil {
+		return nil, replica.Misconfigured.Wrap(err, "the stored request cannot be read")
+	}
+	made, err := f.Provider.Launch(ctx, fleet.Account(a), r)
+	if err != nil {
+		return nil, err
+	}
+	out := cloudInstance(made)
+	out.Lacks = r.Differences(made)
+	return &out, nil
+}
+
+// State says what EC2 shows of an instance, absent included.
+func (f ec2Fleet) State(ctx context.Context, a activities.Account, region, instanceID string) (*activities.CloudInstance, error) {
+	i, err := f.ConsoleState(ctx, fleet.Account(a), region, instanceID)
+	if err != nil {
+		return nil, err
+	}
+	out := cloudInstance(i)
+	return &out, nil
+}
+
+// Terminate ends an instance; one that has ended is success.
+func (f ec2Fleet) Terminate(ctx context.Context, a activities.Account, region, instanceID string, launchedAt time.Time) error {
+	return f.Provider.Terminate(ctx, fleet.Account(a), region, instanceID, launchedAt)
+}
+
+// Ours lists the living instances in the account that carry our tag for the client.
+func (f ec2Fleet) Ours(ctx context.Context, a activities.Account, region, clientID string) ([]activities.CloudInstance, error) {
+	found, err := f.ListOurs(ctx, fleet.Account(a), region, clientID)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]activities.CloudInstance, 0, len(found))
+	for _, i := range found {
+		out = append(out, cloudInstance(i))
+	}
+	return out, nil
+}
+
+func cloudInstance(i fleet.Instance) activities.CloudInstance {
+	owner, _ := fleet.OwnerOf(i)
+	out := activities.CloudInstance{
+		ID: i.ID, State: i.State, Reason: i.StateReason, ChecksOK: i.ChecksOK, Mode: i.Mode, Region: i.Region,
+		LaunchedAt: i.LaunchedAt, Owner: activities.LaunchOwner(owner),
+	}
+	if i.AZ != "" {
+		out.PoolID = i.PoolID()
+	}
+	return out
+}

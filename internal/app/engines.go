@@ -1,0 +1,66 @@
+package app
+
+import (
+	"context"
+	"path"
+
+	"spotkeeper/api/rest"
+	"spotkeeper/internal/artifacts"
+	"spotkeeper/internal/config"
+	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/serving"
+)
+
+// engines are what a process decides with, and what it decides whether to decide
+// with.
+type engines struct {
+	files   artifacts.Store
+	loader  *serving.Loader
+	serving *serving.Serving
+	trial   *serving.Trial
+}
+
+func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error) {
+	o := artifacts.Options{URL: c.Artifacts.URL, Region: c.AWS.Region, Endpoint: c.Artifacts.Endpoint}
+	if c.AWS.Simulated {
+		o.Credentials = fleet.Static("simulated", "simulated")
+	}
+	files, err := artifacts.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	loader := &serving.Loader{Files: files, ONNXLibrary: c.Engine.ONNXLibrary, Python: c.Engine.Python == "on", PythonPath: c.Engine.PythonPath, Log: a.Log}
+	return &engines{
+		files: files, loader: loader,
+		serving: &serving.Serving{Source: &postgres.Models{DB: a.DB}, Load: loader.Load, Log: a.Log},
+		trial:   &serving.Trial{Load: loader.Load},
+	}, nil
+}
+
+// engineStatus is what the operators' page shows of the engine and the models.
+func (a *App) engineStatus(context.Context) rest.EngineStatus {
+	s := a.engines.serving.Status()
+	out := rest.EngineStatus{Loaded: true, Type: s.Engine, Version: s.Version, Models: rest.ModelStatus{Loaded: true, Name: s.Engine, Version: s.Version}}
+	for _, session := range s.Sessions {
+		files := make([]rest.EngineFile, len(session.Files))
+		for i, f := range session.Files {
+			files[i] = rest.EngineFile{Name: f.Name, Size: f.Size, Modified: rest.Time{Time: session.CreatedAt}}
+		}
+		if session.Kind == mlmodel.Engine {
+			out.Files = files
+			continue
+		}
+		main, err := session.Main()
+		if err != nil {
+			continue // it could not have become live
+		}
+		name := main.Name[:len(main.Name)-len(path.Ext(main.Name))]
+		out.Models = rest.ModelStatus{
+			Loaded: session.ID == s.Session || len(s.Sessions) > 1, Name: name, Version: session.Version, Files: files,
+			Active: []rest.ActiveModel{{Name: name, Version: session.Version, Active: session.ID == s.Session}},
+		}
+	}
+	return out
+}

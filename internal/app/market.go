@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/fleet"
+)
+
+// ec2Market shows EC2's prices as activities want them, read in our own account:
+// prices are the same for everybody.
+type ec2Market struct {
+	fleet *fleet.Provider
+
+	mu       sync.Mutex
+	families map[string]offered // by region and family
+}
+
+// offered is what a family consists of, as it was last asked.
+type offered struct {
+	types []string
+	until time.Time
+}
+
+// offeredTTL is how long the types of a family are taken as they are: AWS adds
+// one a few times in a year.
+const offeredTTL = 24 * time.Hour
+
+var _ activities.Market = (*ec2Market)(nil)
+
+func newEC2Market(p *fleet.Provider) *ec2Market {
+	return &ec2Market{fleet: p, families: map[string]offered{}}
+}
+
+// Siblings lists the types of a family that a region offers.
+func (m *ec2Market) Siblings(ctx context.Context, region, family string) ([]string, error) {
+	key := region + "/" + family
+	m.mu.Lock()
+	had, known := m.families[key]
+	m.mu.Unlock()
+	if known && time.Now().Before(had.until) {
+		return had.types, nil
+	}
+	found, err := m.fleet.Offerings(ctx, fleet.Account{}, region, family+".*")
+	if err != nil {
+		return nil, err
+	}
+	types := slices.Sorted(maps.Keys(found))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.families[key] = offered{types, time.Now().Add(offeredTTL)}
+	return types, nil
+}
+
+// Moves hands over the changes of spot prices since a moment, in portions.
+func (m *ec2Market) Moves(ctx context.Context, region string, instanceTypes []string, since time.Time, each func([]activities.PriceMove) error) error {
+	query := fleet.SpotPriceQuery{InstanceTypes: instanceTypes, Since: since}
+	return m.fleet.SpotPrices(ctx, fleet.Account{}, region, query, func(page []fleet.SpotPrice) error {
+		moves := make([]activities.PriceMove, len(page))
+		for i, p := range page {
+			moves[i] = activities.PriceMove(p)
+		}
+		return each(moves)
+	})
+}
+
+// OnDemandPrice is the list price in USD per hour.
+func (m *ec2Market) OnDemandPrice(ctx context.Context, region, instanceType string) (float64, error) {
+	return m.fleet.OnDemandPrice(ctx, region, instanceType)
+}

@@ -1,0 +1,57 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// drain is how long requests in flight may take after a stop was asked for. It is
+// longer than a notice waits for its outcome.
+const drain = 30 * time.Second
+
+// serve answers on addr until ctx ends, then lets requests in flight finish.
+// announce is told the address that was taken, which matters for port 0.
+func serve(ctx context.Context, log *slog.Logger, name, addr string, h http.Handler, announce func(net.Addr)) error {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("the address %s of the %s is taken by another program", addr, name)
+	}
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       3 * time.Minute, // well above the agents' timers: they do not repeat a request that met a close
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if announce != nil {
+		announce(ln.Addr())
+	}
+	log.Info("listening", "part", name, "address", ln.Addr().String())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	err = srv.Shutdown(stop)
+	if errors.Is(err, context.DeadlineExceeded) {
+		log.Warn("requests were cut off at the end", "part", name)
+		err = srv.Close()
+	}
+	if end := <-ended; !errors.Is(end, http.ErrServerClosed) {
+		return end
+	}
+	return err
+}

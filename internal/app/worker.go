@@ -1,0 +1,192 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/errgroup"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/webhook"
+	"spotkeeper/workflows"
+)
+
+// How long a run of the delivery goes on looking, which its schedule follows
+// every minute, and how often it looks.
+const (
+	deliveryWatch = 50 * time.Second
+	deliveryEvery = 2 * time.Second
+)
+
+// sinks are the ways on which notifications leave the building.
+func (a *App) sinks() (*postgres.Sinks, error) {
+	key, err := a.Config.Secrets.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.NewSinks(a.DB, key)
+}
+
+// stopWorker is how long activities may take to end after a stop.
+const stopWorker = 30 * time.Second
+
+// RunWorker runs workflows and activities, keeps the schedules and answers
+// /metrics and /ready, until ctx ends.
+func (a *App) RunWorker(ctx context.Context) error {
+	if err := a.awaitSchema(ctx); err != nil {
+		return err
+	}
+	a.Metrics.MustRegister(newGauges(a.DB, a.Log))
+	w, err := a.startWorker(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	g.Go(func() error { return a.engines.serving.Run(ctx) })
+	if a.Config.Worker.Schedules {
+		g.Go(func() error { return a.keepSchedules(ctx) })
+	}
+	if a.Config.Worker.MetricsListen != "" {
+		g.Go(func() error {
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, a.workerPages(), a.announceMetrics)
+		})
+	}
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// awaitSchema waits for a database that is away, and refuses one whose schema is
+// not this program's.
+func (a *App) awaitSchema(ctx context.Context) error {
+	return a.persist(ctx, "postgres", func(ctx context.Context) error { return a.DB.CheckVersion(ctx) })
+}
+
+// startWorker registers everything and begins to poll, as soon as Temporal is
+// there.
+func (a *App) startWorker(ctx context.Context) (worker.Worker, error) {
+	var w worker.Worker
+	err := a.persist(ctx, "temporal", func(ctx context.Context) error {
+		if err := a.Workflows.Ping(ctx); err != nil {
+			return err
+		}
+		// Workflows start with these; a namespace that lacks them refuses the start.
+		if err := temporalx.EnsureAttributes(ctx, a.Temporal, a.Namespace, workflows.Attributes()...); err != nil {
+			a.Log.WarnContext(ctx, "search attributes could not be made: they must be there already", "attributes", workflows.Attributes(), "error", err)
+		}
+		w = a.newWorker()
+		return w.Start()
+	})
+	return w, err
+}
+
+func (a *App) newWorker() worker.Worker {
+	w := worker.New(a.Temporal, a.Config.Temporal.Queue, worker.Options{
+		Interceptors:      []interceptor.WorkerInterceptor{&temporalx.Faults{Polls: []fault.Code{replica.NotRunning}}},
+		WorkerStopTimeout: stopWorker,
+		// A local activity holds a connection of the pool; more of them would only wait there.
+		MaxConcurrentLocalActivityExecutionSize: int(max(a.Config.Database.MaxConns, 4)),
+	})
+	workflows.Register(w)
+	a.Register(w)
+	return w
+}
+
+// Register tells a worker about every activity.
+func (a *App) Register(w worker.ActivityRegistry) {
+	sinks, err := a.sinks()
+	if err != nil {
+		a.Log.Error("notifications do not leave the building", "error", err)
+	}
+	launches := &postgres.Launches{DB: a.DB}
+	for _, steps := range []any{
+		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Watch: deliveryWatch, Every: deliveryEvery},
+		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
+		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
+		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
+		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
+		&activities.Messages{Workflows: a.Workflows},
+		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows},
+		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Timeout: a.Config.Worker.AgentTimeout},
+		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
+		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
+		&activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log},
+		&activities.Prices{Store: &postgres.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
+		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
+			EngineFor: a.engines.serving.EngineFor, ShadowFor: a.engines.serving.ShadowFor},
+		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial, Desk: a.Workflows},
+		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
+	} {
+		w.RegisterActivity(steps)
+	}
+}
+
+// keepSchedules brings the server's schedules in line with the code's, again
+// until it has succeeded once.
+func (a *App) keepSchedules(ctx context.Context) error {
+	return a.persist(ctx, "schedules", func(ctx context.Context) error {
+		done, err := temporalx.ReconcileSchedules(ctx, a.Temporal.ScheduleClient(), workflows.SchedulePrefix, workflows.Schedules(a.Config.Temporal.Queue))
+		if err != nil {
+			return err
+		}
+		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created, "updated", done.Updated, "not_ours_any_more", done.Removed)
+		return (&postgres.Jobs{DB: a.DB}).TellRemoved(ctx, done.Removed)
+	})
+}
+
+// persist tries again until fn succeeds or ctx ends, and says why it waits.
+func (a *App) persist(ctx context.Context, what string, fn func(context.Context) error) error {
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, startWithin) {
+		err := fn(ctx)
+		if err == nil {
+			return nil
+		}
+		a.Log.WarnContext(ctx, "waiting for a neighbour", "neighbour", what, "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (a *App) workerPages() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 1500*time.Millisecond)
+		defer cancel()
+		if err := errors.Join(a.DB.Ping(ctx), a.Workflows.Ping(ctx)); err != nil {
+			a.Log.WarnContext(ctx, "not ready", "error", err)
+			http.Error(w, "a neighbour is away", http.StatusServiceUnavailable)
+			return
+		}
+		if err := a.engines.serving.Check(ctx); err != nil {
+			_, _ = fmt.Fprintln(w, "ready, but:", err)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
+	return mux
+}
+
+func (a *App) announceMetrics(addr net.Addr) {
+	a.Log.Info("worker is polling", "queue", a.Config.Temporal.Queue, "metrics", addr.String())
+}

@@ -1,0 +1,222 @@
+// Package config reads the environment once and reports everything that is wrong
+// with it together. Nothing else in the program calls os.Getenv: each component
+// is handed the part it needs.
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Config is the deployment: addresses, credentials and limits. Policy, such as
+// cool-downs and thresholds, is rows per client and agent instead.
+type Config struct {
+	Database  Database
+	API       API
+	Worker    Worker
+	AWS       AWS
+	Temporal  Temporal
+	Secrets   Secrets
+	Webhooks  Webhooks
+	Log       Log
+	Engine    Engine
+	Artifacts Artifacts
+}
+
+// Database says where Postgres is.
+type Database struct {
+	URL      Secret `env:"DATABASE_URL,required,notEmpty" doc:"Postgres, as postgres://user:password@host:port/name"`
+	MaxConns int32  `env:"DATABASE_MAX_CONNS" envDefault:"16" doc:"connections per process"`
+}
+
+// API is the HTTP surface.
+type API struct {
+	Listen         string        `env:"API_LISTEN" envDefault:"127.0.0.1:5000" doc:"address to listen on"`
+	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token pairs separated by commas; without it the api listens on loopback only"`
+	CORSOrigins    []string      `env:"CORS_ORIGINS" doc:"origins that browsers may call from, separated by commas; * for any, on loopback alone"`
+	TrustedProxies []string      `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts"`
+	WebDir         string        `env:"WEB_DIR" doc:"directory with a built page, served at /"`
+	Launcher       string        `env:"DEFAULT_LAUNCHER" envDefault:"control-plane" doc:"who launches for the agents of new clients that do not say: control-plane, or agent as with the legacy backend"`
+	NoticeWait     time.Duration `env:"NOTICE_WAIT" envDefault:"20s" doc:"how long a termination notice waits for its outcome"`
+	RebalanceHold  time.Duration `env:"REBALANCE_HOLD" envDefault:"2h" doc:"how long a replica made on a rebalance recommendation waits for its notice"`
+}
+
+// Worker runs workflows and activities.
+type Worker struct {
+	MetricsListen string        `env:"WORKER_METRICS_LISTEN" envDefault:"127.0.0.1:9091" doc:"address of the worker's /metrics and /ready; empty: none"`
+	AgentTimeout  time.Duration `env:"AGENT_HEARTBEAT_TIMEOUT" envDefault:"120s" doc:"silence after which an agent counts as offline"`
+	Schedules     bool          `env:"WORKER_SCHEDULES" envDefault:"true" doc:"reconcile the schedules at start"`
+	PriceBackfill time.Duration `env:"PRICE_BACKFILL" envDefault:"2160h" doc:"how far back spot prices of an instance type are read at first sight; EC2 knows 90 days"`
+
+	Keep map[string]time.Duration `env:"RETENTION" doc:"how long tables are kept where the default does not fit, as price_submissions:720h,decisions:2160h; 0s keeps for ever"`
+}
+
+// AWS says how EC2 is reached. Credentials come from the SDK's own chain.
+type AWS struct {
+	Region          string `env:"AWS_REGION" envDefault:"us-east-1" doc:"region of the control plane's own calls"`
+	EC2Endpoint     string `env:"AWS_ENDPOINT_URL_EC2" doc:"another EC2, such as a simulator"`
+	STSEndpoint     string `env:"AWS_ENDPOINT_URL_STS" doc:"another STS"`
+	PricingEndpoint string `env:"AWS_ENDPOINT_URL_PRICING" doc:"another Pricing API"`
+	Simulated       bool   `env:"EC2_SIMULATED" envDefault:"false" doc:"use fixed credentials, for a simulator"`
+}
+
+// Temporal names what is ours; addresses and credentials are the standard
+// TEMPORAL_* settings, read by the SDK.
+type Temporal struct {
+	Queue string `env:"TEMPORAL_TASK_QUEUE" envDefault:"control" doc:"task queue"`
+}
+
+// Secrets protect what must be shown again.
+type Secrets struct {
+	Key Secret `env:"SECRET_KEY" doc:"32 bytes in base64 that seal client tokens in the database; required unless the api is on loopback"`
+}
+
+// Webhooks say where notifications may go.
+type Webhooks struct {
+	Allowed []netip.Prefix `env:"WEBHOOK_NETWORKS" doc:"networks inside that webhooks may go to besides the public internet, as 10.1.0.0/16; for tests and development 127.0.0.0/8"`
+}
+
+// Log says how to log.
+type Log struct {
+	Level  slog.Level `env:"LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	Format string     `env:"LOG_FORMAT" envDefault:"json" doc:"json or text"`
+}
+
+// Engine configures decision engines.
+type Engine struct {
+	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: run uploaded Python engines and models in a supervised subprocess"`
+	PythonPath  string `env:"ENGINE_PYTHON_PATH" envDefault:"python3" doc:"the interpreter"`
+	ONNXLibrary string `env:"ONNXRUNTIME_LIB" doc:"path of libonnxruntime; empty: ONNX models are off"`
+}
+
+// Artifacts say where uploaded models live.
+type Artifacts struct {
+	URL      string `env:"ARTIFACTS_URL" envDefault:"./artifacts" doc:"a directory that all processes share, or s3://bucket/prefix"`
+	Endpoint string `env:"AWS_ENDPOINT_URL_S3" doc:"another S3"`
+}
+
+// Secret is text that does not show itself in logs.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// LogValue implements slog.LogValuer.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Reveal returns the secret. Call it where it is used, not where it is passed.
+func (s Secret) Reveal() string { return string(s) }
+
+// Load reads the environment, or the variables given instead of it.
+func Load(environment map[string]string) (Config, error) {
+	var c Config
+	opts := env.Options{}
+	if environment != nil {
+		opts.Environment = environment
+	}
+	err := env.ParseWithOptions(&c, opts)
+	return c, errors.Join(err, c.validate())
+}
+
+func (c Config) validate() error {
+	var problems []error
+	if _, _, err := net.SplitHostPort(c.API.Listen); c.API.Listen != "" && err != nil {
+		problems = append(problems, fmt.Errorf("API_LISTEN: %w", err))
+	}
+	if c.Secrets.Key != "" {
+		if _, err := c.Secrets.Bytes(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
+		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))
+	}
+	if c.Log.Format != "json" && c.Log.Format != "text" && c.Log.Format != "" {
+		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))
+	}
+	if _, err := c.API.Operators(); err != nil {
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// developmentKey seals tokens when no key is configured, which only an api that
+// listens on loopback accepts.
+var developmentKey = []byte("spotkeeper development key 32 b!")
+
+// Bytes returns the sealing key, or the development key when there is none.
+func (s Secrets) Bytes() ([]byte, error) {
+	if s.Key == "" {
+		return developmentKey, nil
+	}
+	key, err := base64.StdEncoding.DecodeString(s.Key.Reveal())
+	if err != nil || len(key) != 32 {
+		return nil, errors.New("SECRET_KEY must be 32 bytes in base64")
+	}
+	return key, nil
+}
+
+// Loopback says whether the api can be reached from this machine only.
+func (a API) Loopback() bool {
+	host, _, err := net.SplitHostPort(a.Listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Operators returns the operators' tokens by name.
+func (a API) Operators() (map[string]string, error) {
+	ops := map[string]string{}
+	for part := range strings.SplitSeq(a.AdminTokens.Reveal(), ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		name, token, named := strings.Cut(part, "=")
+		if !named {
+			name, token = "operator", part
+		}
+		if len(token) < 16 {
+			return nil, fmt.Errorf("ADMIN_TOKEN: the token of %q is shorter than 16 characters", name)
+		}
+		if _, twice := ops[name]; twice {
+			return nil, fmt.Errorf("ADMIN_TOKEN: %q is named twice", name)
+		}
+		ops[name] = token
+	}
+	return ops, nil
+}
+
+// Safe refuses a deployment that everybody could operate or read.
+func (c Config) Safe() error {
+	if c.API.Loopback() {
+		return nil
+	}
+	var problems []error
+	if c.API.AdminTokens == "" {
+		problems = append(problems, fmt.Errorf("without ADMIN_TOKEN the api listens on loopback addresses only, not on %s", c.API.Listen))
+	}
+	if slices.Contains(c.API.CORSOrigins, "*") {
+		problems = append(problems, fmt.Errorf("CORS_ORIGINS names the origins when the api listens on %s: * is for this machine alone", c.API.Listen))
+	}
+	if c.Secrets.Key == "" {
+		problems = append(problems, fmt.Errorf("SECRET_KEY is needed when the api listens on %s", c.API.Listen))
+	}
+	return errors.Join(problems...)
+}

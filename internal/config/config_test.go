@@ -1,0 +1,71 @@
+package config_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/config"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestDefaultsAreUsable(t *testing.T) {
+	t.Parallel()
+
+	c, err := config.Load(map[string]string{"DATABASE_URL": "postgres://u:secret@h/d"})
+	require.NoError(t, err)
+	require.NoError(t, c.Safe())
+	require.True(t, c.API.Loopback())
+	require.NotContains(t, fmt.Sprintf("%v %+v", c, c), "secret")
+	require.Equal(t, "control", c.Temporal.Queue)
+}
+
+func TestEveryProblemIsReportedTogether(t *testing.T) {
+	t.Parallel()
+
+	_, err := config.Load(map[string]string{"API_LISTEN": "nowhere", "SECRET_KEY": "short", "LOG_FORMAT": "xml", "ADMIN_TOKEN": "tiny"})
+	for _, name := range []string{"DATABASE_URL", "API_LISTEN", "SECRET_KEY", "LOG_FORMAT", "ADMIN_TOKEN"} {
+		require.ErrorContains(t, err, name)
+	}
+}
+
+func TestAnOpenDeploymentIsRefused(t *testing.T) {
+	t.Parallel()
+
+	c, err := config.Load(map[string]string{"DATABASE_URL": "postgres://h/d", "API_LISTEN": "0.0.0.0:5000"})
+	require.NoError(t, err)
+	require.ErrorContains(t, c.Safe(), "ADMIN_TOKEN")
+	require.ErrorContains(t, c.Safe(), "SECRET_KEY")
+	c.API.CORSOrigins = []string{"*"}
+	require.ErrorContains(t, c.Safe(), "CORS_ORIGINS")
+	c.API.Listen = "127.0.0.1:5000"
+	require.NoError(t, c.Safe(), "this machine alone")
+}
+
+func TestOperatorsHaveNames(t *testing.T) {
+	t.Parallel()
+
+	ops, err := config.API{AdminTokens: "ann=0123456789abcdef, bob=fedcba9876543210"}.Operators()
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"ann": "0123456789abcdef", "bob": "fedcba9876543210"}, ops)
+
+	_, err = config.API{AdminTokens: "ann=0123456789abcdef,ann=fedcba9876543210"}.Operators()
+	require.ErrorContains(t, err, "twice")
+}
+
+func TestDocumentIsCurrent(t *testing.T) {
+	t.Parallel()
+
+	golden := filepath.Join("..", "..", "docs", "config.md")
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(config.Document()), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), config.Document(), "run `make generate`")
+}

@@ -1,0 +1,33 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Document renders every setting as a Markdown table; docs/config.md is its
+// golden file.
+func Document() string {
+	var b strings.Builder
+	b.WriteString("# Configuration\n\nEvery setting is an environment variable. Temporal's address and credentials are the standard `TEMPORAL_*` variables\n" +
+		"(`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`), AWS credentials the SDK's own chain.\n\n" +
+		"| variable | default | what it is |\n|---|---|---|\n")
+	sections := reflect.TypeFor[Config]()
+	for i := range sections.NumField() {
+		section := sections.Field(i).Type
+		for j := range section.NumField() {
+			f := section.Field(j)
+			name, flags, _ := strings.Cut(f.Tag.Get("env"), ",")
+			def := f.Tag.Get("envDefault")
+			switch {
+			case strings.Contains(flags, "required"):
+				def = "**required**"
+			case def != "":
+				def = "`" + def + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, def, f.Tag.Get("doc"))
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,149 @@
+package ec2sim
+
+import (
+	"slices"
+	"strings"
+)
+
+// region is a place with zones. Zone names mean the same zone in every account.
+type region struct {
+	name     string
+	location string // as the price list writes it
+	zones    []zone
+	factor   float64 // prices relative to us-east-1
+}
+
+type zone struct{ name, id string }
+
+var regions = []region{
+	{"eu-west-1", "EU (Ireland)", zones("eu-west-1", "euw1", "abc"), 1.115},
+	{"us-east-1", "US East (N. Virginia)", zones("us-east-1", "use1", "abcdef"), 1},
+	{"us-west-2", "US West (Oregon)", zones("us-west-2", "usw2", "abcd"), 1},
+}
+
+func zones(region, short, letters string) []zone {
+	var out []zone
+	for i, letter := range letters {
+		out = append(out, zone{region + string(letter), short + "-az" + string(rune('1'+(i*5+3)%len(letters)))})
+	}
+	return out
+}
+
+func regionNamed(name string) (region, bool) {
+	i := slices.IndexFunc(regions, func(r region) bool { return r.name == name })
+	if i < 0 {
+		return region{}, false
+	}
+	return regions[i], true
+}
+
+func (r region) zone(nameOrID string) (zone, bool) {
+	i := slices.IndexFunc(r.zones, func(z zone) bool { return z.name == nameOrID || z.id == nameOrID })
+	if i < 0 {
+		return zone{}, false
+	}
+	return r.zones[i], true
+}
+
+// instanceType is one size of a family, with its Linux price per hour in us-east-1.
+type instanceType struct {
+	name      string
+	family    string
+	arch      string
+	vcpus     int
+	memoryMiB int
+	price     float64
+}
+
+// families lists per family the architecture, memory per vCPU, the price of
+// one large, and the sizes. Sizes double in price, as they do at AWS.
+var families = []struct {
+	name, arch string
+	memory     int // MiB of a large
+	large      float64
+	sizes      string
+}{
+	{"c5", "x86_64", 4096, 0.085, "large xlarge 2xlarge 4xlarge"},
+	{"c6g", "arm64", 4096, 0.068, "medium large xlarge 2xlarge"},
+	{"c6i", "x86_64", 4096, 0.085, "large xlarge 2xlarge 4xlarge"},
+	{"m5", "x86_64", 8192, 0.096, "large xlarge 2xlarge 4xlarge"},
+	{"m5a", "x86_64", 8192, 0.086, "large xlarge 2xlarge 4xlarge"},
+	{"m6g", "arm64", 8192, 0.077, "medium large xlarge 2xlarge"},
+	{"m6i", "x86_64", 8192, 0.096, "large xlarge 2xlarge 4xlarge"},
+	{"r5", "x86_64", 16384, 0.126, "large xlarge 2xlarge 4xlarge"},
+	{"r6i", "x86_64", 16384, 0.126, "large xlarge 2xlarge 4xlarge"},
+	{"t3", "x86_64", 8192, 0.0832, "nano micro small medium large xlarge 2xlarge"},
+	{"t3a", "x86_64", 8192, 0.0752, "nano micro small medium large xlarge 2xlarge"},
+	{"t4g", "arm64", 8192, 0.0672, "nano micro small medium large xlarge 2xlarge"},
+}
+
+var sizes = map[string]float64{"nano": 1. / 16, "micro": 1. / 8, "small": 1. / 4, "medium": 1. / 2, "large": 1, "xlarge": 2, "2xlarge": 4, "4xlarge": 8}
+
+var (
+	typeList = buildTypes()
+	typeMap  = func() map[string]instanceType {
+		m := map[string]instanceType{}
+		for _, t := range typeList {
+			m[t.name] = t
+		}
+		return m
+	}()
+)
+
+func buildTypes() []instanceType {
+	var out []instanceType
+	for _, f := range families {
+		for size := range strings.FieldsSeq(f.sizes) {
+			by := sizes[size]
+			t := instanceType{name: f.name + "." + size, family: f.name, arch: f.arch, memoryMiB: int(float64(f.memory) * by), price: f.large * by}
+			t.vcpus = max(2, int(2*by))
+			if size == "medium" && f.name[0] != 't' {
+				t.vcpus = 1
+			}
+			out = append(out, t)
+		}
+	}
+	slices.SortFunc(out, func(a, b instanceType) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+// onDemand is the Linux list price per hour.
+func (t instanceType) onDemand(r region) float64 { return t.price * r.factor }
+
+// windows is what the Windows licence adds per hour.
+func (t instanceType) windows() float64 { return 0.046 * float64(t.vcpus) }
+
+// poolID names the capacity of a type in a zone, as the product does.
+func poolID(instanceType, zone string) string { return instanceType + "." + zone }
+
+// splitPool cuts a pool at its last dot.
+func splitPool(pool string) (t instanceType, r region, zone string, ok bool) {
+	i := strings.LastIndexByte(pool, '.')
+	if i < 0 {
+		return t, r, "", false
+	}
+	zone = pool[i+1:]
+	t, ok = typeMap[pool[:i]]
+	if !ok || zone == "" {
+		return t, r, "", false
+	}
+	r, ok = regionNamed(zone[:len(zone)-1])
+	if !ok {
+		return t, r, "", false
+	}
+	_, ok = r.zone(zone)
+	return t, r, zone, ok
+}
+
+// pools lists every pool there is.
+func pools() []string {
+	var out []string
+	for _, r := range regions {
+		for _, t := range typeList {
+			for _, z := range r.zones {
+				out = append(out, poolID(t.name, z.name))
+			}
+		}
+	}
+	return out
+}

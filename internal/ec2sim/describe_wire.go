@@ -1,0 +1,130 @@
+package ec2sim
+
+import "time"
+
+type stateItem struct {
+	Code int    `xml:"code"`
+	Name string `xml:"name"`
+}
+
+type reasonItem struct {
+	Code    string `xml:"code"`
+	Message string `xml:"message"`
+}
+
+type groupItem struct {
+	ID   string `xml:"groupId"`
+	Name string `xml:"groupName"`
+}
+
+type diskItem struct {
+	Device string `xml:"deviceName"`
+	Volume string `xml:"ebs>volumeId"`
+	Status string `xml:"ebs>status"`
+	At     string `xml:"ebs>attachTime"`
+	Delete bool   `xml:"ebs>deleteOnTermination"`
+}
+
+type nicItem struct {
+	ID      string      `xml:"networkInterfaceId"`
+	Subnet  string      `xml:"subnetId"`
+	VPC     string      `xml:"vpcId"`
+	Owner   string      `xml:"ownerId"`
+	Status  string      `xml:"status"`
+	Private string      `xml:"privateIpAddress"`
+	Groups  []groupItem `xml:"groupSet>item"`
+	Public  string      `xml:"association>publicIp,omitempty"`
+}
+
+type instanceItem struct {
+	ID           string      `xml:"instanceId"`
+	Image        string      `xml:"imageId"`
+	State        stateItem   `xml:"instanceState"`
+	PrivateDNS   string      `xml:"privateDnsName"`
+	PublicDNS    string      `xml:"dnsName"`
+	Transition   string      `xml:"reason"`
+	KeyName      string      `xml:"keyName,omitempty"`
+	Index        int         `xml:"amiLaunchIndex"`
+	Type         string      `xml:"instanceType"`
+	Launched     string      `xml:"launchTime"`
+	Zone         string      `xml:"placement>availabilityZone"`
+	ZoneID       string      `xml:"placement>availabilityZoneId"`
+	Tenancy      string      `xml:"placement>tenancy"`
+	Monitoring   string      `xml:"monitoring>state"`
+	Subnet       string      `xml:"subnetId,omitempty"`
+	VPC          string      `xml:"vpcId,omitempty"`
+	PrivateIP    string      `xml:"privateIpAddress,omitempty"`
+	PublicIP     string      `xml:"ipAddress,omitempty"`
+	Groups       []groupItem `xml:"groupSet>item"`
+	Reason       *reasonItem `xml:"stateReason"`
+	Architecture string      `xml:"architecture"`
+	RootType     string      `xml:"rootDeviceType"`
+	RootDevice   string      `xml:"rootDeviceName"`
+	Disks        []diskItem  `xml:"blockDeviceMapping>item"`
+	Virtual      string      `xml:"virtualizationType"`
+	Lifecycle    string      `xml:"instanceLifecycle,omitempty"`
+	SpotRequest  string      `xml:"spotInstanceRequestId,omitempty"`
+	Token        string      `xml:"clientToken"`
+	Tags         []tag       `xml:"tagSet>item"`
+	Hypervisor   string      `xml:"hypervisor"`
+	NICs         []nicItem   `xml:"networkInterfaceSet>item"`
+	Profile      string      `xml:"iamInstanceProfile>arn,omitempty"`
+	ENA          bool        `xml:"enaSupport"`
+	HTTPTokens   string      `xml:"metadataOptions>httpTokens"`
+	HTTPEndpoint string      `xml:"metadataOptions>httpEndpoint"`
+	OptionsState string      `xml:"metadataOptions>state"`
+	Platform     string      `xml:"platformDetails"`
+}
+
+type reservationItem struct {
+	ID        string         `xml:"reservationId"`
+	Owner     string         `xml:"ownerId"`
+	Instances []instanceItem `xml:"instancesSet>item"`
+}
+
+type runInstancesResponse struct {
+	reply
+	reservationItem
+}
+
+type describeInstancesResponse struct {
+	reply
+	Reservations []reservationItem `xml:"reservationSet>item"`
+	NextToken    string            `xml:"nextToken,omitempty"`
+}
+
+func (c *call) reservationItem(made []*instance) reservationItem {
+	out := reservationItem{ID: made[0].Reservation, Owner: made[0].Account}
+	for _, i := range made {
+		out.Instances = append(out.Instances, c.instanceItem(i, c.seen()))
+	}
+	return out
+}
+
+func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
+	state := i.state(now)
+	z, _ := c.place.zone(i.Zone)
+	out := instanceItem{
+		ID: i.ID, Image: i.Image, State: stateItem{stateCodes[state], state}, Transition: i.transition(now), KeyName: i.KeyName, Index: i.Index,
+		Type: i.Type, Launched: stamp(i.Launched), Zone: i.Zone, ZoneID: z.id, Tenancy: "default", Monitoring: "disabled",
+		Architecture: typeMap[i.Type].arch, RootType: "ebs", RootDevice: rootDevice, Virtual: "hvm", Hypervisor: "xen", ENA: true,
+		SpotRequest: i.SpotRequest, Token: i.Token, Tags: c.world.tagsOf(i.ID), Profile: i.Profile, Groups: c.groupItems(i.Groups),
+		HTTPTokens: tokensOf(i), HTTPEndpoint: "enabled", OptionsState: "applied", Platform: linux,
+	}
+	if i.Market == Spot {
+		out.Lifecycle = "spot"
+	}
+	if code, message := i.reason(now); code != "" {
+		out.Reason = &reasonItem{code, message}
+	}
+	if state == terminated { // nothing is attached to it any more
+		return out
+	}
+	out.Subnet, out.VPC, out.PrivateIP = i.Subnet, vpcID(i.Account, i.Region), i.PrivateIP
+	out.PrivateDNS = dnsName("ip", i.PrivateIP, i.Region+".compute.internal")
+	out.PublicIP = c.world.publicIP(i, now)
+	out.PublicDNS = dnsName("ec2", out.PublicIP, i.Region+".compute.amazonaws.com")
+	out.Disks = []diskItem{{rootDevice, i.volume(), "attached", stamp(i.Launched), !i.Disk.Keep}}
+	out.NICs = []nicItem{{i.nic(), i.Subnet, out.VPC, i.Account, "in-use", i.PrivateIP, out.Groups, out.PublicIP}}
+	return out
+}

@@ -1,0 +1,60 @@
+package ec2sim
+
+import (
+	"net/http"
+	"strings"
+)
+
+// caller is who a request is from and what region it is for. The simulator
+// reads the credential scope of the signature and does not verify the
+// signature: whoever reaches its address may use it.
+type caller struct {
+	account string
+	key     string // access key id
+	service string
+	place   region
+}
+
+// identify reads "AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, ...".
+func (s *Server) identify(r *http.Request) (caller, error) {
+	who := caller{account: s.opts.Account}
+	name := s.opts.Region
+	if _, credential, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
+		credential, _, _ = strings.Cut(credential, ",")
+		if parts := strings.Split(credential, "/"); len(parts) == 5 {
+			who.key, name, who.service = parts[0], parts[2], parts[3]
+			if account, ok := accountOf(who.key); ok {
+				who.account = account
+			}
+		}
+	}
+	place, ok := regionNamed(name)
+	if !ok && (who.service == "sts" || who.service == "pricing") { // global services, signed for regions we do not have
+		place, ok = regionNamed("us-east-1")
+	}
+	if !ok {
+		return who, fail("AuthFailure", "There is no region %s here.", name)
+	}
+	who.place = place
+	return who, nil
+}
+
+// AccessKey returns an access key id that stands for an account: a client that
+// signs with it, and with any secret, sees that account's instances. The
+// account is in the key itself, so that keys outlive the simulator.
+func AccessKey(account string) string { return "AKIA" + account + "SIMU" }
+
+// sessionKey is the access key of an assumed role.
+func sessionKey(account string) string { return "ASIA" + account + strings.ToUpper(suffix(4)) }
+
+func accountOf(key string) (string, bool) {
+	if len(key) != 20 || key[:4] != "AKIA" && key[:4] != "ASIA" {
+		return "", false
+	}
+	account := key[4:16]
+	return account, isAccount(account)
+}
+
+func isAccount(account string) bool {
+	return len(account) == 12 && strings.Trim(account, "0123456789") == ""
+}

@@ -1,0 +1,266 @@
+package ec2sim
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const rootDevice = "/dev/xvda"
+
+// image is a machine image. Account "amazon" owns the public ones.
+type image struct {
+	ID          string    `json:"id"`
+	Account     string    `json:"account"`
+	Region      string    `json:"region"`
+	Name        string    `json:"name"`
+	Description string    `json:"description,omitempty"`
+	Arch        string    `json:"arch"`
+	Snapshot    string    `json:"snapshot"`
+	Size        int       `json:"size"` // GiB
+	Source      string    `json:"source,omitempty"`
+	Created     time.Time `json:"created"`
+	Available   time.Time `json:"available"`
+}
+
+const amazon = "amazon"
+
+// PublicImage is the id of the public Linux image of a region; arch is x86_64 or arm64.
+func PublicImage(region, arch string) string {
+	return fmt.Sprintf("ami-0%016x", mix(hash(region+"/"+arch), 7))
+}
+
+func publicImages(r region) []*image {
+	var out []*image
+	for _, arch := range []string{"x86_64", "arm64"} {
+		id := PublicImage(r.name, arch)
+		out = append(out, &image{
+			ID: id, Account: amazon, Region: r.name, Name: "simulated-linux-" + arch, Description: "A public Linux image", Arch: arch,
+			Snapshot: "snap-" + strings.TrimPrefix(id, "ami-"), Size: 8, Created: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC),
+		})
+	}
+	return out
+}
+
+func (m *image) state(now time.Time) string {
+	if now.Before(m.Available) {
+		return "pending"
+	}
+	return "available"
+}
+
+// images lists what the caller may use: the public ones and his own.
+func (c *call) images() []*image {
+	own := c.world.images.sorted(func(m *image) bool { return m.Account == c.account && m.Region == c.place.name })
+	return append(publicImages(c.place), own...)
+}
+
+var imageIDs = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+func (c *call) imageNamed(id string) (*image, error) {
+	if !imageIDs.MatchString(id) {
+		return nil, fail("InvalidAMIID.Malformed", "Invalid id: \"%s\" (expecting \"ami-...\")", id)
+	}
+	for _, m := range c.images() {
+		if m.ID == id {
+			return m, nil
+		}
+	}
+	return nil, fail("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
+}
+
+// imageFor is the image to launch a type from.
+func (c *call) imageFor(id string, t instanceType) (*image, error) {
+	if id == "" {
+		return nil, fail("MissingParameter", "The request must contain the parameter ImageId")
+	}
+	m, err := c.imageNamed(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.state(c.now) != "available":
+		return nil, fail("InvalidAMIID.Unavailable", "The image '%s' is not available: it is %s.", id, m.state(c.now))
+	case m.Arch != t.arch:
+		return nil, invalid("The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI.", t.arch, m.Arch)
+	}
+	return m, nil
+}
+
+type createImageResponse struct {
+	reply
+	ID string `xml:"imageId"`
+}
+
+// createImage has no client token at AWS: the name is what makes it happen once.
+func (c *call) createImage() (replier, error) {
+	found, err := c.lookUp([]string{c.form.get("InstanceId")})
+	if err != nil {
+		return nil, err
+	}
+	i, name := found[0], c.form.get("Name")
+	if s := i.state(c.now); s != running && s != stopped && s != stopping {
+		return nil, incorrectState(i, s)
+	}
+	if len(name) < 3 || len(name) > 128 {
+		return nil, fail("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long.")
+	}
+	for _, m := range c.images() {
+		if m.Account == c.account && m.Name == name {
+			return nil, fail("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, m.ID)
+		}
+	}
+	tags, err := c.form.tagSpecifications("image", "snapshot")
+	if err != nil {
+		return nil, err
+	}
+	snap := c.snap(i, "Created by CreateImage("+i.ID+")")
+	m := &image{
+		ID: "ami-0" + suffix(16), Account: c.account, Region: c.place.name, Name: name, Description: c.form.get("Description"),
+		Arch: typeMap[i.Type].arch, Snapshot: snap.ID, Size: i.Disk.Size, Source: i.ID, Created: c.now, Available: snap.Completed,
+	}
+	c.world.images.put(m.ID, m)
+	c.world.tag(m.ID, tags["image"])
+	c.world.tag(snap.ID, tags["snapshot"])
+	return &createImageResponse{ID: m.ID}, nil
+}
+
+func (c *call) deregisterImage() (replier, error) {
+	m, err := c.imageNamed(c.form.get("ImageId"))
+	if err != nil {
+		return nil, err
+	}
+	if m.Account != c.account {
+		return nil, fail("AuthFailure", "Not authorized for images: [%s]", m.ID)
+	}
+	c.world.images.drop(m.ID)
+	c.world.tags.drop(m.ID)
+	if both, err := c.form.flag("DeleteAssociatedSnapshots"); err != nil {
+		return nil, err
+	} else if both {
+		c.world.snapshots.drop(m.Snapshot)
+		c.world.tags.drop(m.Snapshot)
+	}
+	return &done{Return: true}, nil
+}
+
+type imageItem struct {
+	ID          string     `xml:"imageId"`
+	Location    string     `xml:"imageLocation"`
+	State       string     `xml:"imageState"`
+	Owner       string     `xml:"imageOwnerId"`
+	Alias       string     `xml:"imageOwnerAlias,omitempty"`
+	Public      bool       `xml:"isPublic"`
+	Arch        string     `xml:"architecture"`
+	Type        string     `xml:"imageType"`
+	Name        string     `xml:"name"`
+	Description string     `xml:"description,omitempty"`
+	RootType    string     `xml:"rootDeviceType"`
+	RootDevice  string     `xml:"rootDeviceName"`
+	Disks       []ebsImage `xml:"blockDeviceMapping>item"`
+	Virtual     string     `xml:"virtualizationType"`
+	Hypervisor  string     `xml:"hypervisor"`
+	ENA         bool       `xml:"enaSupport"`
+	Created     string     `xml:"creationDate"`
+	Platform    string     `xml:"platformDetails"`
+	Source      string     `xml:"sourceInstanceId,omitempty"`
+	Tags        []tag      `xml:"tagSet>item"`
+}
+
+type ebsImage struct {
+	Device   string `xml:"deviceName"`
+	Snapshot string `xml:"ebs>snapshotId"`
+	Size     int    `xml:"ebs>volumeSize"`
+	Delete   bool   `xml:"ebs>deleteOnTermination"`
+	Kind     string `xml:"ebs>volumeType"`
+}
+
+type describeImagesResponse struct {
+	reply
+	Images    []imageItem `xml:"imagesSet>item"`
+	NextToken string      `xml:"nextToken,omitempty"`
+}
+
+func (c *call) describeImages() (replier, error) {
+	filters, err := c.form.filters("image-id", "name", "state", "architecture", "owner-id", "owner-alias", "source-instance-id", "is-public", "root-device-type", "virtualization-type", "block-device-mapping.snapshot-id", "creation-date", "description")
+	if err != nil {
+		return nil, err
+	}
+	ids, owners := c.form.list("ImageId"), c.form.list("Owner")
+	for _, id := range ids {
+		if _, err := c.imageNamed(id); err != nil {
+			return nil, err
+		}
+	}
+	found := slices.DeleteFunc(c.images(), func(m *image) bool {
+		return len(ids) > 0 && !slices.Contains(ids, m.ID) || !c.ownedBy(owners, m.Account) ||
+			!match(filters, c.world.tags.rows[m.ID], func(name string) []string { return []string{c.imageField(m, name)} })
+	})
+	slices.SortFunc(found, func(a, b *image) int { return cmp.Compare(a.ID, b.ID) })
+	found, next, err := page(c, found, 1000, func(m *image) string { return m.ID })
+	if err != nil {
+		return nil, err
+	}
+	out := &describeImagesResponse{NextToken: next}
+	for _, m := range found {
+		item := imageItem{
+			ID: m.ID, Location: m.Account + "/" + m.Name, State: m.state(c.now), Owner: ownerID(m.Account), Public: m.Account == amazon, Arch: m.Arch, Type: "machine",
+			Name: m.Name, Description: m.Description, RootType: "ebs", RootDevice: rootDevice, Virtual: "hvm", Hypervisor: "xen", ENA: true,
+			Created: stamp(m.Created), Platform: linux, Source: m.Source, Tags: c.world.tagsOf(m.ID),
+			Disks: []ebsImage{{rootDevice, m.Snapshot, m.Size, true, "gp3"}},
+		}
+		if m.Account == amazon {
+			item.Alias = amazon
+		}
+		out.Images = append(out.Images, item)
+	}
+	return out, nil
+}
+
+// ownedBy says whether an account is among the owners asked for; none asked for is any.
+func (c *call) ownedBy(owners []string, account string) bool {
+	return len(owners) == 0 || slices.ContainsFunc(owners, func(o string) bool {
+		return o == account || o == ownerID(account) || o == "self" && account == c.account
+	})
+}
+
+func ownerID(account string) string {
+	if account == amazon {
+		return "137112412989"
+	}
+	return account
+}
+
+func (c *call) imageField(m *image, name string) string {
+	switch name {
+	case "image-id":
+		return m.ID
+	case "name":
+		return m.Name
+	case "state":
+		return m.state(c.now)
+	case "architecture":
+		return m.Arch
+	case "owner-id":
+		return ownerID(m.Account)
+	case "owner-alias":
+		return strings.TrimSuffix(m.Account, c.account)
+	case "source-instance-id":
+		return m.Source
+	case "is-public":
+		return strconv.FormatBool(m.Account == amazon)
+	case "root-device-type":
+		return "ebs"
+	case "virtualization-type":
+		return "hvm"
+	case "block-device-mapping.snapshot-id":
+		return m.Snapshot
+	case "creation-date":
+		return stamp(m.Created)
+	default: // description
+		return m.Description
+	}
+}

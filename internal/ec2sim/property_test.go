@@ -1,0 +1,116 @@
+package ec2sim_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"spotkeeper/internal/ec2sim"
+)
+
+// TestNoHistoryBreaksTheRules drives a small cloud at random and holds it to
+// its promises: one token is one instance per account, whatever was lost,
+// refused or repeated; a pool never holds more than it may.
+func TestNoHistoryBreaksTheRules(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		sim := ec2sim.New(ec2sim.Options{Now: func() time.Time { return start }, Delays: ec2sim.Delays{Pending: 3, ShuttingDown: 5}})
+		srv := httptest.NewServer(sim)
+		defer srv.Close()
+		c := &cloud{ctl: ec2sim.NewClient(srv.URL, srv.Client()), srv: srv}
+		callers := map[string]*ec2.Client{account: c.as(account, east), other: c.as(other, east)}
+		made := map[string]string{} // account and token: the instance
+		limit := map[string]int{}
+		codes := []string{"InternalError", "RequestLimitExceeded", "InsufficientInstanceCapacity"}
+		rt.Repeat(map[string]func(*rapid.T){
+			"launch": func(rt *rapid.T) {
+				who := rapid.SampledFrom([]string{account, other}).Draw(rt, "account")
+				token := strconv.Itoa(rapid.IntRange(1, 6).Draw(rt, "token"))
+				out, err := callers[who].RunInstances(t.Context(), order(token, zoneA))
+				key := who + "/" + token
+				if err != nil {
+					return
+				}
+				id := *out.Instances[0].InstanceId
+				if former, ok := made[key]; ok {
+					require.Equal(rt, former, id)
+				}
+				made[key] = id
+			},
+			"terminate": func(rt *rapid.T) {
+				live, err := c.ctl.Live(t.Context(), "")
+				require.NoError(rt, err)
+				if len(live) == 0 {
+					return
+				}
+				i := rapid.SampledFrom(live).Draw(rt, "instance")
+				_, err = callers[i.Account].TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{i.InstanceID}})
+				var api smithy.APIError
+				require.True(rt, err == nil || errors.As(err, &api))
+			},
+			"fault": func(rt *rapid.T) {
+				require.NoError(rt, c.ctl.AddFault(t.Context(), ec2sim.Fault{
+					Action: "RunInstances", Mode: rapid.SampledFrom([]string{ec2sim.FaultError, ec2sim.FaultLost, ec2sim.FaultAfter, ec2sim.FaultStillborn}).Draw(rt, "mode"),
+					Code: rapid.SampledFrom(codes).Draw(rt, "code"),
+				}))
+			},
+			"capacity": func(rt *rapid.T) {
+				n := rapid.IntRange(0, 4).Draw(rt, "limit")
+				_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Limit: n, Market: ec2sim.Spot})
+				require.NoError(rt, err)
+				live, err := c.ctl.Live(t.Context(), "")
+				require.NoError(rt, err)
+				limit[poolA] = max(n, holding(live))
+			},
+			"interrupt": func(rt *rapid.T) {
+				_, err := c.ctl.Signal(t.Context(), ec2sim.Interruption{Pool: poolA, Kind: rapid.SampledFrom([]string{ec2sim.Rebalance, ec2sim.Notice, ec2sim.Terminate}).Draw(rt, "kind"), InSeconds: 1})
+				require.NoError(rt, err)
+			},
+			"time": func(rt *rapid.T) {
+				_, err := c.ctl.Advance(t.Context(), time.Duration(rapid.IntRange(1, 200).Draw(rt, "seconds"))*time.Second)
+				require.NoError(rt, err)
+			},
+			"": func(rt *rapid.T) {
+				state, err := c.ctl.State(t.Context())
+				require.NoError(rt, err)
+				owner := map[string]string{}
+				for _, i := range state.Instances {
+					key := i.Account + "/" + i.ClientToken
+					require.NotContains(rt, owner, key, "two instances of one token")
+					owner[key] = i.InstanceID
+				}
+				for key, id := range made {
+					require.Equal(rt, id, owner[key], "an answered launch is forgotten")
+				}
+				if most, ok := limit[poolA]; ok {
+					require.LessOrEqual(rt, holding(state.Instances), most)
+				}
+				for _, p := range state.Pools {
+					require.GreaterOrEqual(rt, p.SpotFree, -1)
+				}
+				counts, err := c.ctl.Counts(t.Context())
+				require.NoError(rt, err)
+				require.EqualValues(rt, len(owner), counts.Launched)
+				require.Equal(rt, counts.Launched, counts.Tokens)
+				require.Equal(rt, counts.Launched, counts.Live+counts.Terminated)
+			},
+		})
+	})
+}
+
+func holding(instances []ec2sim.InstanceInfo) int {
+	n := 0
+	for _, i := range instances {
+		if i.State == "pending" || i.State == "running" {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,256 @@
+package ec2sim
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// launch is one decided RunInstances call. While it is remembered, its client
+// token makes nothing else.
+type launch struct {
+	Token       string   `json:"token"`
+	Fingerprint string   `json:"fingerprint"`
+	Instances   []string `json:"instances"`
+}
+
+// order is a RunInstances request, read and checked for form.
+type order struct {
+	typ       instanceType
+	zone      string // empty: any
+	subnet    string
+	market    string
+	behaviour string
+	maxPrice  float64
+	image     string
+	least     int
+	most      int
+	groups    []string
+	disk      disk
+	tags      map[string][]tag
+}
+
+func (c *call) runInstances() (replier, error) {
+	token := c.form.get("ClientToken")
+	if len(token) > 64 || strings.ContainsFunc(token, func(r rune) bool { return r > 126 || r < 32 }) {
+		return nil, invalid("Invalid value for ClientToken: it must be at most 64 ASCII characters.")
+	}
+	key := c.tokenKey(token)
+	if former, ok := c.world.launches.rows[key]; ok && token != "" {
+		return c.again(former)
+	}
+	o, err := c.readOrder()
+	if err != nil {
+		return nil, err
+	}
+	n, err := c.choose(&o)
+	if err != nil {
+		return nil, err
+	}
+	c.world.forget(c.now, c.opts.Retention)
+	made := c.make(o, n, key, token)
+	if token != "" {
+		c.world.launches.put(key, &launch{Token: token, Fingerprint: c.fingerprint(), Instances: made.ids()})
+	}
+	return c.reservation(made), nil
+}
+
+// tokenKey is what a client token is unique in: account and region and, when
+// the request names a zone or a subnet, the zone. The same token in another
+// zone is another launch, as at AWS.
+func (c *call) tokenKey(token string) string {
+	return strings.Join([]string{c.account, c.place.name, c.askedZone(), token}, "/")
+}
+
+// again answers a repeated token: the same instances for the same request.
+func (c *call) again(former *launch) (replier, error) {
+	if former.Fingerprint != c.fingerprint() {
+		return nil, fail("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+	}
+	var made reservation
+	for _, id := range former.Instances {
+		i := c.world.instances.rows[id]
+		if i.state(c.now) == terminated {
+			return nil, fail("IdempotentInstanceTerminated", "The client token you have provided is associated with the terminated instance %s. Please use a different client token.", id)
+		}
+		made = append(made, i)
+	}
+	return c.reservation(made), nil
+}
+
+// fingerprint is the whole request but the token itself.
+func (c *call) fingerprint() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(c.form)) {
+		if name == "Action" || name == "Version" || name == "ClientToken" {
+			continue
+		}
+		for _, part := range append([]string{name}, c.form[name]...) {
+			_, _ = h.Write([]byte(strconv.Itoa(len(part)) + ":" + part)) // a hash never fails
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// askedZone is the zone that the request names, directly or by subnet.
+func (c *call) askedZone() string {
+	if z, ok := c.place.zone(c.form.get("Placement.AvailabilityZone")); ok {
+		return z.name
+	}
+	if z, ok := c.place.zone(c.form.get("Placement.AvailabilityZoneId")); ok {
+		return z.name
+	}
+	if z, ok := c.subnetZone(c.askedSubnet()); ok {
+		return z.name
+	}
+	return ""
+}
+
+func (c *call) askedSubnet() string {
+	if id := c.form.get("SubnetId"); id != "" {
+		return id
+	}
+	return c.form.get("NetworkInterface.1.SubnetId")
+}
+
+func marketOf(f form) string {
+	if f.get("InstanceMarketOptions.MarketType") == "spot" {
+		return Spot
+	}
+	return OnDemand
+}
+
+// readOrder checks the request the way EC2 does before it looks for capacity.
+func (c *call) readOrder() (o order, err error) {
+	var ok bool
+	name := c.form.get("InstanceType")
+	if o.typ, ok = typeMap[name]; !ok {
+		return o, invalid("Invalid value '%s' for InstanceType.", name)
+	}
+	if c.form.anyUnder("LaunchTemplate") {
+		return o, fail("InvalidLaunchTemplateId.NotFound", "The specified launch template does not exist.")
+	}
+	if o.least, err = c.form.number("MinCount", 0); err != nil {
+		return o, err
+	}
+	if o.most, err = c.form.number("MaxCount", 0); err != nil {
+		return o, err
+	}
+	if o.least < 1 || o.most < o.least || o.most > 1000 {
+		return o, invalid("Invalid values for MinCount (%d) and MaxCount (%d)", o.least, o.most)
+	}
+	if err = c.readPlacement(&o); err != nil {
+		return o, err
+	}
+	if err = c.readMarket(&o); err != nil {
+		return o, err
+	}
+	img, err := c.imageFor(c.form.get("ImageId"), o.typ)
+	if err != nil {
+		return o, err
+	}
+	o.image = img.ID
+	if o.groups, err = c.askedGroups(); err != nil {
+		return o, err
+	}
+	o.disk = disk{Size: img.Size, Kind: "gp3"}
+	if err = c.readDisk(&o.disk); err != nil {
+		return o, err
+	}
+	if data := c.form.get("UserData"); data != "" {
+		if raw, bad := base64.StdEncoding.DecodeString(data); bad != nil || len(raw) > 16<<10 {
+			return o, fail("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.")
+		}
+	}
+	o.tags, err = c.form.tagSpecifications("instance", "volume", "network-interface", "spot-instances-request")
+	return o, err
+}
+
+func (c *call) readPlacement(o *order) error {
+	asked := c.form.get("Placement.AvailabilityZone")
+	if id := c.form.get("Placement.AvailabilityZoneId"); id != "" {
+		asked = id
+	}
+	if asked != "" {
+		z, ok := c.place.zone(asked)
+		if !ok {
+			return invalid("Invalid availability zone: [%s]", asked)
+		}
+		o.zone = z.name
+	}
+	o.subnet = c.askedSubnet()
+	if o.subnet == "" {
+		return nil
+	}
+	z, ok := c.subnetZone(o.subnet)
+	if !ok {
+		return fail("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", o.subnet)
+	}
+	if o.zone != "" && o.zone != z.name {
+		return invalid("The availability zone '%s' does not match that of subnet '%s'", o.zone, o.subnet)
+	}
+	o.zone = z.name
+	return nil
+}
+
+func (c *call) readMarket(o *order) error {
+	const at = "InstanceMarketOptions."
+	switch kind := c.form.get(at + "MarketType"); kind {
+	case "spot":
+		o.market = Spot
+	case "":
+		o.market = OnDemand
+		if c.form.anyUnder("InstanceMarketOptions") {
+			return fail("InvalidParameterCombination", "The market options need a market type.")
+		}
+		return nil
+	default:
+		return invalid("The market type '%s' is not offered here.", kind)
+	}
+	lasting := c.form.get(at+"SpotOptions.SpotInstanceType") == "persistent"
+	o.behaviour = c.form.get(at + "SpotOptions.InstanceInterruptionBehavior")
+	switch o.behaviour {
+	case "":
+		o.behaviour = "terminate"
+	case "terminate", "stop", "hibernate":
+	default:
+		return invalid("Invalid value '%s' for InstanceInterruptionBehavior", o.behaviour)
+	}
+	if lasting == (o.behaviour == "terminate") {
+		return fail("InvalidParameterCombination", "Interruption behavior '%s' does not go with this Spot instance type.", o.behaviour)
+	}
+	if text := c.form.get(at + "SpotOptions.MaxPrice"); text != "" {
+		price, err := strconv.ParseFloat(text, 64)
+		if err != nil || price <= 0 {
+			return invalid("Invalid value '%s' for MaxPrice", text)
+		}
+		o.maxPrice = price
+	}
+	return nil
+}
+
+// readDisk reads the mapping of the root device; other volumes are accepted and not simulated.
+func (c *call) readDisk(d *disk) error {
+	for i := 1; c.form.anyUnder("BlockDeviceMapping." + strconv.Itoa(i)); i++ {
+		at := "BlockDeviceMapping." + strconv.Itoa(i) + "."
+		if c.form.get(at+"DeviceName") != rootDevice {
+			continue
+		}
+		size, err := c.form.number(at+"Ebs.VolumeSize", d.Size)
+		if err != nil {
+			return err
+		}
+		if size < d.Size {
+			return fail("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot, expect size >= %dGB", size, d.Size)
+		}
+		d.Size, d.Keep = size, c.form.get(at+"Ebs.DeleteOnTermination") == "false"
+		if kind := c.form.get(at + "Ebs.VolumeType"); kind != "" {
+			d.Kind = kind
+		}
+	}
+	return nil
+}

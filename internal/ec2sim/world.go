@@ -1,0 +1,225 @@
+package ec2sim
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// table holds the rows of one kind and remembers which of them changed since
+// they were last written down.
+type table[T any] struct {
+	rows  map[string]T
+	dirty map[string]bool
+}
+
+func (t *table[T]) put(key string, row T) {
+	if t.rows == nil {
+		t.rows = map[string]T{}
+	}
+	t.rows[key] = row
+	t.touch(key)
+}
+
+func (t *table[T]) touch(key string) {
+	if t.dirty == nil {
+		t.dirty = map[string]bool{}
+	}
+	t.dirty[key] = true
+}
+
+func (t *table[T]) drop(key string) {
+	delete(t.rows, key)
+	t.touch(key)
+}
+
+// sorted returns the rows that pass, in the order of their keys.
+func (t *table[T]) sorted(pass func(T) bool) []T {
+	var out []T
+	for _, key := range slices.Sorted(maps.Keys(t.rows)) {
+		if row := t.rows[key]; pass(row) {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
+// changes hands each changed row to write, null for one that is gone.
+func (t *table[T]) changes(write func(key string, row any) error) error {
+	for key := range t.dirty {
+		var row any
+		if r, ok := t.rows[key]; ok {
+			row = r
+		}
+		if err := write(key, row); err != nil {
+			return err
+		}
+	}
+	clear(t.dirty)
+	return nil
+}
+
+// every marks all rows as changed, for a snapshot.
+func (t *table[T]) every() {
+	for key := range t.rows {
+		t.touch(key)
+	}
+}
+
+func (t *table[T]) load(key string, raw json.RawMessage) error {
+	if string(raw) == "null" {
+		delete(t.rows, key)
+		return nil
+	}
+	var row T
+	if err := json.Unmarshal(raw, &row); err != nil {
+		return err
+	}
+	if t.rows == nil {
+		t.rows = map[string]T{}
+	}
+	t.rows[key] = row
+	return nil
+}
+
+// persistent is a table of any kind.
+type persistent interface {
+	changes(write func(key string, row any) error) error
+	every()
+	load(key string, raw json.RawMessage) error
+}
+
+// world is all that is remembered. Everything else follows from it and the clock.
+type world struct {
+	instances table[*instance]
+	launches  table[*launch] // by account, region, zone if the token is zonal, and token
+	tags      table[map[string]string]
+	images    table[*image]
+	snapshots table[*snapshot]
+	addresses table[*address]
+	groups    table[*group]
+	settings  table[*settings] // one row
+	tally     table[*tally]    // one row
+
+	live    map[string]*instance // not yet known to be terminated
+	buckets map[string]*bucket
+	seq     int64
+}
+
+// settings are what the control API sets, and the clock.
+type settings struct {
+	Seed      int64                   `json:"seed"`
+	Step      time.Duration           `json:"price_step"`
+	Clock     clock                   `json:"clock"`
+	Delays    Delays                  `json:"delays"`
+	Hazard    float64                 `json:"hazard"`
+	Limits    map[string]int          `json:"limits"` // by pool/market
+	Quotas    map[string]Quota        `json:"quotas"` // by account/region
+	Throttles map[string]Throttle     `json:"throttles"`
+	Faults    []*Fault                `json:"faults"`
+	Roles     map[string]Role         `json:"roles"`
+	Prices    map[string][]fixedPrice `json:"prices"`
+	// Forgotten are launched, interrupted instances and tokens that retention removed.
+	Forgotten struct{ Launched, Interrupted, Tokens int64 } `json:"forgotten"`
+}
+
+// tally counts calls. It is written with snapshots only: no instance depends on it.
+type tally struct {
+	Calls   map[string]int64 `json:"calls"`
+	Errors  map[string]int64 `json:"errors"`
+	Dropped int64            `json:"dropped"`
+}
+
+const theRow = "0"
+
+func newWorld(o Options) *world {
+	w := &world{live: map[string]*instance{}, buckets: map[string]*bucket{}}
+	w.settings.put(theRow, &settings{
+		Seed: o.Seed, Step: o.PriceStep, Clock: newClock(o.Now), Delays: o.Delays, Hazard: o.Hazard,
+		Limits: map[string]int{}, Quotas: map[string]Quota{}, Throttles: map[string]Throttle{},
+		Roles: map[string]Role{}, Prices: map[string][]fixedPrice{},
+	})
+	w.tally.put(theRow, &tally{Calls: map[string]int64{}, Errors: map[string]int64{}})
+	return w
+}
+
+func (w *world) tables() map[string]persistent {
+	return map[string]persistent{
+		"instances": &w.instances, "launches": &w.launches, "tags": &w.tags, "images": &w.images, "snapshots": &w.snapshots,
+		"addresses": &w.addresses, "groups": &w.groups, "settings": &w.settings, "tally": &w.tally,
+	}
+}
+
+func (w *world) set() *settings { return w.settings.rows[theRow] }
+
+// changeSettings returns the settings to be changed.
+func (w *world) changeSettings() *settings {
+	w.settings.touch(theRow)
+	return w.set()
+}
+
+func (w *world) count() *tally { return w.tally.rows[theRow] }
+
+func (w *world) now() time.Time { return w.set().Clock.now() }
+
+func (w *world) market() market {
+	s := w.set()
+	return market{seed: mix(uint64(s.Seed), 0), step: s.Step, fixed: s.Prices}
+}
+
+// revive builds what is not stored after a load.
+func (w *world) revive(real func() time.Time) {
+	w.set().Clock.real = real
+	w.live = map[string]*instance{}
+	for id, i := range w.instances.rows {
+		w.live[id] = i
+		w.seq = max(w.seq, i.Seq)
+	}
+}
+
+// alive calls f with every instance that holds capacity now.
+func (w *world) alive(now time.Time, f func(*instance)) {
+	for id, i := range w.live {
+		switch i.state(now) {
+		case pending, running:
+			f(i)
+		case terminated:
+			delete(w.live, id)
+		}
+	}
+}
+
+// forget drops what ended longer ago than keep, with its token and tags.
+func (w *world) forget(now time.Time, keep time.Duration) {
+	if keep <= 0 {
+		return
+	}
+	for id, i := range w.instances.rows {
+		if i.Gone.IsZero() || now.Sub(i.Gone) < keep {
+			continue
+		}
+		s := w.changeSettings()
+		s.Forgotten.Launched++
+		if i.interrupted(now) {
+			s.Forgotten.Interrupted++
+		}
+		if l, ok := w.launches.rows[i.Launch]; ok {
+			l.Instances = slices.DeleteFunc(l.Instances, func(one string) bool { return one == id })
+			w.launches.touch(i.Launch)
+			if len(l.Instances) == 0 {
+				w.launches.drop(i.Launch)
+				s.Forgotten.Tokens++
+			}
+		}
+		suffix := strings.TrimPrefix(id, "i-")
+		for _, tagged := range []string{id, "vol-" + suffix, "eni-" + suffix, i.SpotRequest} {
+			if _, ok := w.tags.rows[tagged]; ok {
+				w.tags.drop(tagged)
+			}
+		}
+		delete(w.live, id)
+		w.instances.drop(id)
+	}
+}

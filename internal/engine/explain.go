@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"fmt"
+
+	"spotkeeper/internal/agent"
+)
+
+// Explain says in sentences why a decision is what it is: where the agent lives
+// and what that costs, what is wanted, what holds it back, and what speaks against
+// each other place.
+func Explain(in Input, d Decision) []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if in.Instance.ID == "" {
+		say("The agent has no primary, so there is nothing to move.")
+		return out
+	}
+	say("%s", in.whereabouts(d))
+	engine := fmt.Sprintf("The engine (%s %s)", d.Engine, d.Version)
+	switch {
+	case d.Moves():
+		say("%s wants to move it to %s, which saves $%.4f per hour against where it is: %s", engine, placeName(d.Mode, d.PoolID), d.Gain, d.Reason)
+	case d.Wanted != nil:
+		mode := agent.Spot
+		if d.Wanted.Action == SwitchToOnDemand {
+			mode = agent.OnDemand
+		}
+		say("%s wants to move it to %s, but is held back.", engine, placeName(mode, d.Wanted.PoolID))
+	default:
+		say("%s leaves it where it is: %s", engine, d.Reason)
+	}
+	for _, v := range d.Vetoes {
+		say("Against any move: %s (%s)", v.Reason, v.Code)
+	}
+	for _, s := range d.Scores {
+		if !s.Current && len(s.Vetoes) > 0 {
+			say("Against %s: %s (%s)", placeName(s.Mode, s.PoolID), s.Vetoes[0].Reason, s.Vetoes[0].Code)
+		}
+	}
+	switch {
+	case !in.Agent.Enabled:
+		say("The agent is disabled, so nobody acts on this.")
+	case !in.Agent.AutoSwitch:
+		say("The agent is not in auto mode, so nobody acts on this.")
+	}
+	l, a := in.Limits, in.Activity
+	say("It has made %d of at most %d switches in 24 hours and %d of %d in 7 days. A move must save at least %.1f%%, and a pool may have a risk of at most %.0f%% a day.",
+		a.SwitchesDay, l.MaxSwitchesPerDay, a.SwitchesWeek, l.MaxSwitchesPerWeek, l.MinSavingsPercent, l.RiskThreshold*100)
+	say("%d of the client's %d agents are moving (at most %.0f%% at once, and always one), and %d of all %d (at most %.0f%%).",
+		in.Holds.ClientMoving, in.Holds.ClientAgents, l.MaxMovingPercent, in.Holds.FleetMoving, in.Holds.FleetAgents, l.MaxFleetMovingPercent)
+	return out
+}
+
+// whereabouts says where the agent lives and what that costs.
+func (in Input) whereabouts(d Decision) string {
+	place := placeName(in.Instance.Mode, in.Instance.spotPool())
+	p, known := in.pool(in.Instance.spotPool())
+	switch {
+	case in.Instance.Mode == agent.OnDemand && in.OnDemand.Known():
+		return fmt.Sprintf("The agent runs %s at $%.4f per hour.", place, in.OnDemand.USD)
+	case known && p.Price.Known() && in.OnDemand.Known():
+		return fmt.Sprintf("The agent runs in %s at $%.4f per hour, %.1f%% below on-demand ($%.4f), with a risk of %.1f%% of being interrupted within a day.",
+			place, p.Price.USD, (1-p.Price.USD/in.OnDemand.USD)*100, in.OnDemand.USD, d.Risk*100)
+	default:
+		return fmt.Sprintf("The agent runs in %s; what that costs is not known.", place)
+	}
+}
+
+func placeName(mode agent.Mode, poolID string) string {
+	if mode == agent.Spot {
+		return "spot pool " + poolID
+	}
+	return "on-demand"
+}

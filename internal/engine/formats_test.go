@@ -1,0 +1,52 @@
+package engine_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/engine"
+	"spotkeeper/internal/fault"
+)
+
+func TestRunnerOf(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"m.onnx": "onnx", "M.ONNX": "onnx", "e.py": "python", "e.pkl": "python", "e.joblib": "python"} {
+		runner, err := engine.RunnerOf(name)
+		require.NoError(t, err)
+		require.Equal(t, want, runner)
+	}
+	for _, name := range []string{"m.h5", "m.pb", "m.pth", "m.pt"} {
+		_, err := engine.RunnerOf(name)
+		require.True(t, fault.Is(err, engine.NoRunner))
+		require.ErrorContains(t, err, "export the model to ONNX")
+	}
+	_, err := engine.RunnerOf("archive.zip")
+	require.ErrorContains(t, err, "use .onnx, .py, .pkl or .joblib")
+}
+
+func TestFeaturesFollowTheList(t *testing.T) {
+	t.Parallel()
+	in := onSpot(.03, .02, .05)
+	rows := engine.Features(in, []engine.Place{{Pool: &in.Pools[0], Age: 3600e9 * 5, Current: true}, {Pool: &in.Pools[2]}})
+	require.Len(t, rows, 2*len(engine.FeatureList))
+	require.InDeltaSlice(t, []float32{.3, .3, 0, 0, 0, 1000, .00048, 5, 1, 12, 1}, rows[:len(engine.FeatureList)], 1e-5)
+	require.InDelta(t, .5, rows[len(engine.FeatureList)], 1e-6)
+	require.NoError(t, engine.CheckFeatures(engine.FeatureNames()))
+	require.True(t, fault.Is(engine.CheckFeatures([]string{"price"}), engine.OtherFeatures))
+}
+
+// TestFeaturesAreDocumented holds the document that model makers read against
+// the list.
+func TestFeaturesAreDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/engine.md")
+	require.NoError(t, err)
+	for i, f := range engine.FeatureList {
+		require.Contains(t, string(doc), fmt.Sprintf("| %d | `%s` | %s | %s |", i, f.Name, f.Unit, f.Meaning))
+	}
+	require.Contains(t, string(doc), fmt.Sprintf("`[n, %d]`", len(engine.FeatureList)))
+	require.Contains(t, string(doc), fmt.Sprintf("(version %d)", engine.FeatureVersion))
+}

@@ -1,0 +1,184 @@
+package onnx_test
+
+import (
+	"context"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/onnx"
+	"spotkeeper/internal/engine/onnx/onnxtest"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/testkit/cpu"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var now = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// library opens the one that `make onnxruntime` puts under bin.
+func library(t *testing.T) *onnx.Runtime {
+	t.Helper()
+	_, file, _, ok := runtime.Caller(0)
+	require.True(t, ok)
+	path := filepath.Join(filepath.Dir(file), "..", "..", "..", "bin", "onnxruntime", "libonnxruntime.so")
+	require.FileExists(t, path, "run `make onnxruntime` first")
+	r, err := onnx.Open(path)
+	require.NoError(t, err)
+	return r
+}
+
+// byRate is a risk model that splits on the interruption rate.
+func byRate() onnxtest.Model {
+	return onnxtest.Model{
+		Feature: slices.Index(engine.FeatureNames(), "interruptions_per_day"),
+		Splits:  []onnxtest.Split{{Below: .05, Value: .01}, {Below: .2, Value: .1}}, Otherwise: .6,
+		Inputs: len(engine.FeatureList),
+	}
+}
+
+func load(t *testing.T, m onnxtest.Model) *onnx.Engine {
+	t.Helper()
+	e, err := library(t).Load(t.Context(), m.Bytes())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	return e
+}
+
+func pool(az string, usd float64, count int) engine.Pool {
+	return engine.Pool{
+		ID: agent.PoolID("t3.medium", az), Type: "t3.medium", Region: "us-east-1", AZ: az,
+		Price:         engine.Price{USD: usd, At: now},
+		History:       []engine.Price{{USD: usd, At: now.Add(-24 * time.Hour)}},
+		Interruptions: &engine.Interruptions{Count: count, InstanceHours: 24000},
+	}
+}
+
+// input is an agent in a pool that the model finds dangerous.
+func input() engine.Input {
+	return engine.Input{
+		Now: now, Agent: engine.Agent{ID: "a1", Enabled: true},
+		Instance: engine.Instance{ID: "i-1", Type: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: agent.Spot, PoolID: "t3.medium.us-east-1a", LaunchedAt: now.Add(-48 * time.Hour)},
+		OnDemand: engine.Price{USD: .1, At: now},
+		Pools:    []engine.Pool{pool("us-east-1a", .03, 300), pool("us-east-1b", .035, 0)},
+		Limits:   engine.DefaultLimits(),
+	}
+}
+
+func TestDecidesByTheModelsRisk(t *testing.T) {
+	t.Parallel()
+	e := load(t, byRate())
+	d := engine.Ask(t.Context(), e, input())
+	require.Equal(t, engine.SwitchToSpot, d.Action, d.Reason)
+	require.Equal(t, "t3.medium.us-east-1b", d.PoolID)
+	require.InDelta(t, .6, d.Risk, 1e-6)
+	require.InDelta(t, .01, d.Scores[2].Risk, 1e-6)
+	require.Equal(t, "onnx", d.Engine)
+	require.Len(t, d.Version, 12)
+}
+
+func TestAModelsNonsenseMakesItStay(t *testing.T) {
+	t.Parallel()
+	m := byRate()
+	m.Otherwise = 5
+	d := engine.Ask(t.Context(), load(t, m), input())
+	require.Equal(t, engine.Stay, d.Action)
+	require.Equal(t, string(engine.BadAnswer), string(d.Vetoes[0].Code))
+	require.Contains(t, d.Reason, "answered the risk 5")
+}
+
+func TestSignature(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name string
+		edit func(*onnxtest.Model)
+		code fault.Code
+		want string
+	}{
+		{"too few features", func(m *onnxtest.Model) { m.Inputs = 7 }, onnx.BadModel, "it must be float [n, 11]"},
+		{"doubles", func(m *onnxtest.Model) { m.ElementType = 11 }, onnx.BadModel, "it must be float [n, 11]"},
+		{"other features", func(m *onnxtest.Model) { m.Metadata = map[string]string{"features": "price, age"} }, engine.OtherFeatures, "[price age]"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := byRate()
+			c.edit(&m)
+			_, err := library(t).Load(t.Context(), m.Bytes())
+			require.True(t, fault.Is(err, c.code), "%v", err)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	for name, data := range map[string][]byte{"empty": nil, "not a model": []byte("PK\x03\x04 no"), "cut off": byRate().Bytes()[:100]} {
+		_, err := library(t).Load(t.Context(), data)
+		require.True(t, fault.Is(err, onnx.BadModel), "%s: %v", name, err)
+	}
+}
+
+func TestNamedFeaturesAndASingleOutput(t *testing.T) {
+	t.Parallel()
+	m := byRate()
+	m.Metadata = map[string]string{"features": strings.Join(engine.FeatureNames(), ", ")}
+	m.Output = "variable"
+	e := load(t, m)
+	require.InDelta(t, .6, engine.Ask(t.Context(), e, input()).Risk, 1e-6)
+}
+
+func TestWithoutTheLibrary(t *testing.T) {
+	t.Parallel()
+	library(t) // loaded once, it stays: only a fresh process is without
+	for _, path := range []string{"", filepath.Join(t.TempDir(), "none.so")} {
+		require.NoError(t, func() error { _, err := onnx.Open(path); return err }())
+	}
+}
+
+func TestNoTimeLeft(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := engine.Ask(ctx, load(t, byRate()), input())
+	require.Equal(t, engine.Stay, d.Action)
+	require.Contains(t, d.Reason, "no time left")
+}
+
+func TestClosedWhileInUse(t *testing.T) {
+	t.Parallel()
+	e := load(t, byRate())
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for range 200 {
+				d := engine.Guarded(context.Background(), e, input())
+				if !d.Moves() && !strings.Contains(d.Reason, "unloaded") {
+					t.Errorf("an answer that is neither a decision nor unloaded: %s", d.Reason)
+				}
+			}
+		})
+	}
+	require.NoError(t, e.Close())
+	callers.Wait()
+	require.Contains(t, engine.Guarded(t.Context(), e, input()).Reason, "the model was unloaded")
+}
+
+func BenchmarkDecide(b *testing.B) {
+	_, file, _, _ := runtime.Caller(0)
+	r, err := onnx.Open(filepath.Join(filepath.Dir(file), "..", "..", "..", "bin", "onnxruntime", "libonnxruntime.so"))
+	require.NoError(b, err)
+	e, err := r.Load(b.Context(), byRate().Bytes())
+	require.NoError(b, err)
+	in := input()
+	used := cpu.Used()
+	for b.Loop() {
+		engine.Guarded(b.Context(), e, in)
+	}
+	cpu.Report(b, b.N, b.Elapsed(), used)
+}

@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"time"
+
+	"spotkeeper/internal/fault"
+)
+
+// BadPause means that a pause ends at no sane time.
+var BadPause = fault.Define("engine.bad_pause", fault.Invalid)
+
+// Scope is whom a pause stops.
+type Scope string
+
+// Scopes of a pause.
+const (
+	ScopeGlobal Scope = "global"
+	ScopeClient Scope = "client"
+	ScopeAgent  Scope = "agent"
+)
+
+// How long a pause lasts when nobody says, and how long at most: one without an
+// end is one that somebody forgot.
+const (
+	DefaultPause = time.Hour
+	LongestPause = 90 * day
+)
+
+// Pause stops voluntary moves until a time. Failovers, and what a person insists
+// on, go on.
+type Pause struct {
+	Scope  Scope     `json:"scope"`
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// Validate judges a pause that somebody wants. Fails with engine.bad_pause.
+func (p Pause) Validate(now time.Time) error {
+	switch {
+	case !p.Until.After(now):
+		return BadPause.New("A pause must end in the future.")
+	case p.Until.Sub(now) > LongestPause:
+		return BadPause.New("A pause lasts at most %d days.", int(LongestPause.Hours()/24))
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// batch is EC2's limit of values per filter. Ids are asked for by filter and not
+// by list, because a list with one unknown id is refused as a whole.
+const batch = 200
+
+// page is how many instances an answer holds at most.
+const page = 1000
+
+// visibility is how long after its launch an instance may be unknown to EC2's
+// own Describe calls.
+const visibility = 5 * time.Minute
+
+// Describe returns what EC2 says of the instances, by id. One that EC2 does not
+// know is not among them: it is too new or long gone, and who knows its age
+// knows which.
+func (p *Provider) Describe(ctx context.Context, a Account, region string, ids []string) (map[string]Instance, error) {
+	out := make(map[string]Instance, len(ids))
+	for some := range slices.Chunk(ids, batch) {
+		err := p.list(ctx, a, region, []types.Filter{filter("instance-id", some...)}, func(i Instance) { out[i.ID] = i })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// ListOurs returns all instances of an account in a region that carry our tag and
+// have not ended, for the sweep. clientID, when set, leaves out other tenants'.
+func (p *Provider) ListOurs(ctx context.Context, a Account, region, clientID string) ([]Instance, error) {
+	filters := []types.Filter{
+		filter("tag:"+TagManagedBy, ManagedBy),
+		filter("instance-state-name", StatePending, StateRunning, StateStopping, StateStopped),
+	}
+	if clientID != "" {
+		filters = append(filters, filter("tag:"+TagClient, clientID))
+	}
+	var out []Instance
+	err := p.list(ctx, a, region, filters, func(i Instance) { out = append(out, i) })
+	return out, err
+}
+
+// list calls each with every instance that passes the filters, over all pages.
+func (p *Provider) list(ctx context.Context, a Account, region string, filters []types.Filter, each func(Instance)) error {
+	c, err := p.client(a, region)
+	if err != nil {
+		return err
+	}
+	for token := (*string)(nil); ; {
+		out, err := p.instancePage(ctx, c, filters, token)
+		if err != nil {
+			return err
+		}
+		for _, r := range out.Reservations {
+			for _, i := range r.Instances {
+				each(instanceFrom(region, i))
+			}
+		}
+		if token = out.NextToken; aws.ToString(token) == "" {
+			return nil
+		}
+	}
+}
+
+func (p *Provider) instancePage(ctx context.Context, c EC2API, filters []types.Filter, token *string) (*ec2.DescribeInstancesOutput, error) {
+	ctx, cancel := p.read(ctx)
+	defer cancel()
+	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(page), NextToken: token})
+	return out, classify(ctx, err, "describing instances")
+}
+
+// ConsoleState returns what the EC2 console would show of one instance, status
+// checks included. An instance that EC2 does not know is StateAbsent, and no
+// error.
+func (p *Provider) ConsoleState(ctx context.Context, a Account, region, instanceID string) (Instance, error) {
+	found, err := p.Describe(ctx, a, region, []string{instanceID})
+	if err != nil {
+		return Instance{}, err
+	}
+	i, known := found[instanceID]
+	switch {
+	case !known:
+		return Instance{ID: instanceID, Region: region, State: StateAbsent}, nil
+	case i.State == StateRunning:
+		i.ChecksOK, err = p.checksOK(ctx, a, region, instanceID)
+	}
+	return i, err
+}
+
+// checksOK says whether both status checks pass. They are unknown, so not ok,
+// while EC2 does not know the instance here yet.
+func (p *Provider) checksOK(ctx context.Context, a Account, region, instanceID string) (bool, error) {
+	c, err := p.client(a, region)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := p.read(ctx)
+	defer cancel()
+	out, err := c.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{instanceID}})
+	if hasCode(err, "InvalidInstanceID.NotFound") {
+		return false, nil
+	}
+	if err != nil {
+		return false, classify(ctx, err, "reading the status checks of "+instanceID)
+	}
+	for _, s := range out.InstanceStatuses {
+		if aws.ToString(s.InstanceId) == instanceID {
+			return s.InstanceStatus != nil && s.InstanceStatus.Status == types.SummaryStatusOk &&
+				s.SystemStatus != nil && s.SystemStatus.Status == types.SummaryStatusOk, nil
+		}
+	}
+	return false, nil
+}
+
+// Terminate ends an instance; one that ends or has ended already is success.
+// launchedAt, when known, tells an instance that EC2 does not show yet from one
+// that it has forgotten: the former fails with launch.not_running, to be tried
+// again. Fails with launch.refused when the instance is protected.
+func (p *Provider) Terminate(ctx context.Context, a Account, region, instanceID string, launchedAt time.Time) error {
+	c, err := p.client(a, region)
+	if err != nil {
+		return err
+	}
+	call, cancel := p.write(ctx)
+	defer cancel()
+	_, err = c.TerminateInstances(call, &ec2.TerminateInstancesInput{InstanceIds: []string{instanceID}}, once)
+	if err == nil {
+		return nil
+	}
+	refusal := classify(call, err, "terminating "+instanceID)
+	if !hasCode(err, "InvalidInstanceID.NotFound") {
+		return refusal
+	}
+	// Not found is not gone: the two calls may be answered by different places.
+	state, err := p.ConsoleState(ctx, a, region, instanceID)
+	switch {
+	case err != nil:
+		return err
+	case state.Ended():
+		return nil
+	case state.State == StateAbsent && p.opts.Now().Sub(launchedAt) > visibility:
+		return nil
+	}
+	return refusal
+}

@@ -1,0 +1,146 @@
+package fleet_test
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/replica"
+)
+
+// moto starts an EC2 double that nobody here wrote, and fails when it cannot: a
+// test that skips itself proves nothing.
+func moto(t *testing.T) *fleet.Provider {
+	t.Helper()
+	require.NoError(t, exec.CommandContext(t.Context(), "python3", "-c", "import moto.server").Run(),
+		"this test needs moto: pip install 'moto[server]==5.2.1'")
+	port := freePort(t)
+	output := filepath.Join(t.TempDir(), "moto.log")
+	log, err := os.Create(output)
+	require.NoError(t, err)
+	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port)) //nolint:noctx // it is ended below
+	cmd.Env = append(os.Environ(), "MOTO_ENABLE_AMI_VALIDATION=1", "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION=1")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+	})
+	url := "http://127.0.0.1:" + strconv.Itoa(port)
+	web := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	require.Eventually(t, func() bool {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/moto-api/", nil)
+		if err != nil {
+			return false
+		}
+		answer, err := web.Do(request)
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	}, time.Minute, 100*time.Millisecond, "moto did not come up; see %s", output)
+	return providerAt(t, url, func(o *fleet.Options) { // its first answer loads a lot of Python
+		o.CallTimeout, o.LaunchTimeout = time.Minute, time.Minute
+	})
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// TestAgainstMoto runs the calls that moto has. It knows no client tokens, spot
+// market, quotas or price list: those are the simulator's.
+func TestAgainstMoto(t *testing.T) {
+	t.Parallel()
+	p := moto(t)
+
+	zones, err := p.Zones(t.Context(), own, region)
+	require.NoError(t, err)
+	require.NotEmpty(t, zones)
+	require.Equal(t, "us-east-1a", zones[0].Name)
+	require.NotEmpty(t, zones[0].ID)
+	offered, err := p.Offerings(t.Context(), own, region, "m5.large")
+	require.NoError(t, err)
+	require.Contains(t, offered["m5.large"], "us-east-1a")
+
+	_, err = p.Launch(t.Context(), own, fleet.LaunchRequest{
+		ClientToken: "no-such-image", Region: region, Mode: agent.OnDemand, InstanceType: "m5.large", AZ: "us-east-1a", ImageID: "ami-00000000000000000",
+	})
+	require.Equal(t, replica.Misconfigured, fault.CodeOf(err), "%v", err)
+
+	old, err := p.Launch(t.Context(), own, fleet.LaunchRequest{
+		ClientToken: "primary", Region: region, Mode: agent.OnDemand, InstanceType: "m5.large", AZ: "us-east-1a",
+		ImageID: "ami-03cf127a", UserData: "I2Nsb3VkLWNvbmZpZw==", Tags: map[string]string{"Name": "web"},
+	})
+	require.NoError(t, err)
+	template, err := p.Template(t.Context(), own, region, old.ID)
+	require.NoError(t, err)
+	require.Equal(t, "ami-03cf127a", template.ImageID)
+	require.Equal(t, "I2Nsb3VkLWNvbmZpZw==", template.UserData)
+	require.Contains(t, template.Zones(), "us-east-1b")
+
+	for _, mode := range []agent.Mode{agent.Spot, agent.OnDemand} {
+		request, err := fleet.NewLaunchRequest(template, candidate("m5.large", "us-east-1b", mode), owner)
+		require.NoError(t, err)
+		made, err := p.Launch(t.Context(), own, request)
+		require.NoError(t, err)
+		require.Equal(t, mode, made.Mode)
+		require.Equal(t, "us-east-1b", made.AZ)
+		require.Equal(t, template.Subnets["us-east-1b"], made.SubnetID)
+		who, ours := fleet.OwnerOf(made)
+		require.True(t, ours)
+		require.Equal(t, owner, who)
+
+		state, err := p.ConsoleState(t.Context(), own, region, made.ID)
+		require.NoError(t, err)
+		require.Equal(t, fleet.StateRunning, state.State)
+		require.True(t, state.ChecksOK)
+		require.True(t, state.TokensRequired)
+	}
+	ours, err := p.ListOurs(t.Context(), own, region, owner.ClientID)
+	require.NoError(t, err)
+	require.Len(t, ours, 2)
+
+	require.NoError(t, p.Tag(t.Context(), own, region, []string{ours[0].ID}, map[string]string{"spotkeeper:role": "primary"}))
+	absent := "i-0123456789abcdef0"
+	found, err := p.Describe(t.Context(), own, region, []string{absent, ours[0].ID, ours[1].ID})
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.Equal(t, "primary", found[ours[0].ID].Tags["spotkeeper:role"])
+
+	for range 2 {
+		require.NoError(t, p.Terminate(t.Context(), own, region, ours[0].ID, time.Now()), "twice is once")
+	}
+	require.NoError(t, p.Terminate(t.Context(), own, region, absent, time.Now().Add(-time.Hour)))
+	require.Equal(t, replica.NotRunning, fault.CodeOf(p.Terminate(t.Context(), own, region, absent, time.Now())))
+	state, err := p.ConsoleState(t.Context(), own, region, ours[0].ID)
+	require.NoError(t, err)
+	require.True(t, state.Ended())
+	state, err = p.ConsoleState(t.Context(), own, region, absent)
+	require.NoError(t, err)
+	require.Equal(t, fleet.StateAbsent, state.State)
+
+	tenant := fleet.Account{ClientID: "c1", RoleARN: "arn:aws:iam::111111111111:role/spotkeeper-c1", ExternalID: "secret"}
+	theirs, err := p.Describe(t.Context(), tenant, region, []string{ours[1].ID})
+	require.NoError(t, err)
+	require.Empty(t, theirs, "the role's account is another one")
+}

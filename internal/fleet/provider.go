@@ -1,0 +1,152 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"golang.org/x/sync/singleflight"
+
+	"spotkeeper/internal/replica"
+)
+
+// Provider is the way to EC2 for all clients. It is safe for concurrent use and
+// holds no goroutine.
+type Provider struct {
+	opts   Options
+	base   aws.Config
+	roles  RoleAPI
+	prices PriceListAPI
+
+	mu      sync.Mutex
+	clients map[clientKey]EC2API
+
+	priceMu   sync.Mutex
+	listed    map[listKey]listPrice
+	priceCall singleflight.Group
+}
+
+type clientKey struct {
+	account Account
+	region  string
+}
+
+// maxClients bounds the cache of clients. Beyond it the cache starts anew, which
+// costs each account one AssumeRole.
+const maxClients = 10_000
+
+// New returns a Provider. It reaches nobody yet: a wrong address or missing
+// credentials show at the first call.
+func New(ctx context.Context, o Options) (*Provider, error) {
+	o = o.withDefaults()
+	load := []func(*config.LoadOptions) error{config.WithRegion(o.Region), config.WithRetryer(readRetryer)}
+	if o.Credentials != nil {
+		load = append(load, config.WithCredentialsProvider(o.Credentials))
+	}
+	base, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, fmt.Errorf("AWS configuration: %w", err)
+	}
+	return &Provider{
+		opts: o, base: base,
+		roles:   sts.NewFromConfig(base, func(s *sts.Options) { s.BaseEndpoint = address(o.STSEndpoint) }),
+		prices:  pricing.NewFromConfig(base, func(s *pricing.Options) { s.BaseEndpoint, s.Region = address(o.PricingEndpoint), priceListRegion }),
+		clients: map[clientKey]EC2API{},
+		listed:  map[listKey]listPrice{},
+	}, nil
+}
+
+// readRetryer tries a read three times within its deadline: a lost connection or
+// a full bucket is no reason to fail a whole activity.
+func readRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, 2*time.Second })
+}
+
+// once sends a call a single time. The SDK would repeat a capacity error for
+// seconds without telling anybody; the workflow has a better answer.
+func once(o *ec2.Options) {
+	o.RetryMaxAttempts = 1
+	o.Retryer = aws.NopRetryer{}
+}
+
+func address(url string) *string {
+	if url == "" {
+		return nil
+	}
+	return &url
+}
+
+// client returns the EC2 client of an account in a region. Fails with
+// launch.misconfigured when the account cannot be acted in.
+func (p *Provider) client(a Account, region string) (EC2API, error) {
+	if err := a.validate(); err != nil {
+		return nil, err
+	}
+	if region == "" {
+		return nil, replica.Misconfigured.New("no region was named")
+	}
+	key := clientKey{Account{RoleARN: a.RoleARN, ExternalID: a.ExternalID}, region}
+	if a.RoleARN != "" {
+		key.account.ClientID = a.ClientID // two tenants never share a session
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c, ok := p.clients[key]; ok {
+		return c, nil
+	}
+	if len(p.clients) >= maxClients {
+		clear(p.clients)
+	}
+	c := p.connect(a, region)
+	p.clients[key] = c
+	return c, nil
+}
+
+func (p *Provider) connect(a Account, region string) EC2API {
+	return ec2.NewFromConfig(p.base, func(o *ec2.Options) {
+		o.Region = region
+		o.BaseEndpoint = address(p.opts.Endpoint)
+		if a.RoleARN != "" {
+			o.Credentials = p.session(a)
+		}
+	})
+}
+
+// session assumes the tenant's role when it is needed and keeps the session
+// until shortly before it ends.
+func (p *Provider) session(a Account) aws.CredentialsProvider {
+	role := stscreds.NewAssumeRoleProvider(p.roles, a.RoleARN, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = sessionName(a.ClientID)
+		o.ExternalID = aws.String(a.ExternalID)
+		o.Duration = p.opts.SessionDuration
+	})
+	return aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = time.Minute })
+}
+
+var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)
+
+// sessionName is what the tenant reads in CloudTrail: at most 64 characters.
+func sessionName(clientID string) string {
+	name := strings.TrimSuffix("spotkeeper-"+notInSessionName.ReplaceAllString(clientID, "-"), "-")
+	return name[:min(len(name), 64)]
+}
+
+// read bounds one call that reads.
+func (p *Provider) read(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, p.opts.CallTimeout)
+}
+
+// write bounds one call that launches or terminates.
+func (p *Provider) write(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, p.opts.LaunchTimeout)
+}

@@ -1,0 +1,92 @@
+package fleet
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// Tags that everything we launch carries from its first moment. They find what a
+// lost answer left behind. Anyone who may tag can lie, so nothing is terminated
+// for its tags alone: the database has the second word.
+const (
+	TagManagedBy = "managed-by"
+	TagClient    = "spotkeeper:client"
+	TagAgent     = "spotkeeper:agent"
+	TagOperation = "spotkeeper:operation"
+	TagEpoch     = "spotkeeper:epoch"
+	TagReplica   = "spotkeeper:replica"
+
+	ManagedBy = "spotkeeper"
+)
+
+// Owner says for whom and by which decision something is launched.
+type Owner struct {
+	ClientID  string `json:"client_id"`
+	AgentID   string `json:"agent_id"`
+	ReplicaID string `json:"replica_id"`
+	Operation string `json:"operation"`
+	Epoch     int64  `json:"epoch"`
+}
+
+func (o Owner) tags() map[string]string {
+	return map[string]string{
+		TagManagedBy: ManagedBy, TagClient: o.ClientID, TagAgent: o.AgentID, TagReplica: o.ReplicaID,
+		TagOperation: o.Operation, TagEpoch: strconv.FormatInt(o.Epoch, 10),
+	}
+}
+
+// OwnerOf reads the tags back, false when the instance does not carry ours.
+func OwnerOf(i Instance) (Owner, bool) {
+	epoch, _ := strconv.ParseInt(i.Tags[TagEpoch], 10, 64)
+	return Owner{
+		ClientID: i.Tags[TagClient], AgentID: i.Tags[TagAgent], ReplicaID: i.Tags[TagReplica],
+		Operation: i.Tags[TagOperation], Epoch: epoch,
+	}, i.Tags[TagManagedBy] == ManagedBy
+}
+
+// maxTags is EC2's limit per resource; a primary with more passes on the first
+// ones by name.
+const maxTags = 50
+
+// inherit returns the primary's own tags that a new instance carries too: all
+// but AWS's and ours.
+func inherit(tags map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		reserved := strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, "spotkeeper:") || k == TagManagedBy
+		if !reserved && len(out) < maxTags-len(Owner{}.tags()) {
+			out[k] = tags[k]
+		}
+	}
+	return out
+}
+
+// sdkTags lists tags in the order of their keys, so that a request is the same
+// bytes each time.
+func sdkTags(tags map[string]string) []types.Tag {
+	out := make([]types.Tag, 0, len(tags))
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
+	}
+	return out
+}
+
+// Tag sets tags on instances that exist. It sets a level, so twice is once.
+// Fails with launch.not_running while EC2 does not show an instance yet.
+func (p *Provider) Tag(ctx context.Context, a Account, region string, ids []string, tags map[string]string) error {
+	c, err := p.client(a, region)
+	if err != nil || len(ids) == 0 || len(tags) == 0 {
+		return err
+	}
+	ctx, cancel := p.read(ctx)
+	defer cancel()
+	_, err = c.CreateTags(ctx, &ec2.CreateTagsInput{Resources: ids, Tags: sdkTags(tags)})
+	return classify(ctx, err, "tagging instances")
+}

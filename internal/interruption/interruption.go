@@ -1,0 +1,66 @@
+// Package interruption defines the notices that say an instance is in danger,
+// and what became of them. It is pure.
+package interruption
+
+import (
+	"time"
+
+	"spotkeeper/internal/fault"
+)
+
+// Ways to fail.
+var (
+	UnknownKind = fault.Define("notice.unknown_kind", fault.Invalid)
+	NoReplica   = fault.Define("notice.no_replica", fault.Unavailable) // the agent must stay alive and launch
+)
+
+// Kind is what AWS said.
+type Kind string
+
+// Kinds.
+const (
+	Rebalance   Kind = "rebalance-recommendation" // early and uncertain
+	Termination Kind = "termination-notice"       // final, about two minutes
+)
+
+// Valid says whether the kind is known.
+func (k Kind) Valid() bool { return k == Rebalance || k == Termination }
+
+// Lead is AWS's warning time, when the notice does not say better.
+const Lead = 2 * time.Minute
+
+// Margin is what a change of roles must have left before the deadline.
+const Margin = 10 * time.Second
+
+// Notice is one signal about one instance. Its key is (agent, instance, kind):
+// the first arrival wins, through whichever door.
+type Notice struct {
+	AgentID    string    `json:"agent_id"`
+	InstanceID string    `json:"instance_id"`
+	Kind       Kind      `json:"kind"`
+	Deadline   time.Time `json:"deadline"` // when the instance goes; zero for a rebalance
+	Door       string    `json:"door"`     // http, eventbridge, sweep
+}
+
+// Outcome is what became of a notice. A zero ReplicaID means undecided.
+type Outcome struct {
+	InstanceID string    `json:"instance_id"` // the one in danger
+	Kind       Kind      `json:"kind"`
+	Deadline   time.Time `json:"deadline"`
+	Result     Result    `json:"result,omitempty"`
+	ReplicaID  string    `json:"replica_id,omitempty"`
+	NewPrimary string    `json:"new_primary,omitempty"`
+	Past       bool      `json:"past,omitempty"` // the deadline is over, by the database's clock
+}
+
+// Result is how a notice ended.
+type Result string
+
+// Results.
+const (
+	Undecided  Result = ""
+	Promoted   Result = "promoted"    // another instance took over
+	StoodDown  Result = "stood_down"  // the danger passed
+	NotPrimary Result = "not_primary" // it was about an instance that is nobody's primary
+	Lost       Result = "lost"        // the deadline passed without an heir
+)

@@ -1,0 +1,39 @@
+package postgres
+
+import (
+	"context"
+
+	"spotkeeper/internal/replica"
+)
+
+// selectChoice reads what the choice of pools for a replica is made from: its
+// plan and the facts of its primary's region, in one row. Only pools of the
+// family are of use; which of them is judged elsewhere.
+const selectChoice = `
+SELECT r.plan, jsonb_build_object('kind', r.kind,
+    'primary', jsonb_build_object('instance_type', p.instance_type, 'region', p.region, 'az', p.az),
+    'pools', coalesce((
+        SELECT jsonb_agg(jsonb_build_object('instance_type', k.instance_type, 'az', k.az, 'price', coalesce(pp.price, 0), 'interruptions',
+            (SELECT count(*) FROM interruptions x WHERE x.pool_id = k.id AND x.detected_at > now() - interval '7 days')) ORDER BY k.id)
+        FROM pools k LEFT JOIN pool_prices pp ON pp.pool_id = k.id AND pp.observed_at > now() - interval '1 day'
+        WHERE k.region = p.region AND k.is_active AND (k.instance_type LIKE f.types OR k.id = r.plan->>'pool')), '[]'),
+    'on_demand', coalesce((
+        SELECT jsonb_object_agg(o.instance_type, o.price) FROM on_demand_prices o
+        WHERE o.region = p.region AND o.instance_type LIKE f.types), '{}'),
+    'resting', coalesce((
+        SELECT jsonb_agg(h.mode || '/' || h.pool_id) FROM pool_health h WHERE h.client_id = r.client_id AND h.retry_after > now()), '[]'))
+FROM replicas r JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary',
+    LATERAL (SELECT split_part(coalesce(nullif(r.plan->>'instance_type', ''), nullif(r.plan->>'pool', ''), p.instance_type), '.', 1) || '.%' AS types) f
+WHERE r.id = $2 AND r.agent_id = $1`
+
+// Choice reads what the choice of pools for a replica is made from. Fails with
+// replica.not_found, also when the agent has no primary.
+func (s *Launches) Choice(ctx context.Context, agentID, replicaID string) (replica.Plan, replica.Facts, error) {
+	var plan replica.Plan
+	var facts replica.Facts
+	err := s.DB.Pool.QueryRow(ctx, selectChoice, agentID, replicaID).Scan(&plan, &facts)
+	if noRows(err) {
+		return plan, facts, replica.NotFound.New("there is no replica %s of an agent with a primary", replicaID)
+	}
+	return plan, facts, translate(err)
+}

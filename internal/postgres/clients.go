@@ -1,0 +1,195 @@
+package postgres
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/clients"
+)
+
+var (
+	_ = meaning("clients_name_key", clients.NameTaken, "A client with this name exists already")
+	_ = meaning("clients_email_key", clients.EmailTaken, "A client with this e-mail address exists already")
+)
+
+// Clients keeps tenants and their tokens. A token is looked up by its hash and
+// kept sealed with a key of the deployment, bound to its client, so that neither
+// a copy of the table nor a row moved to another client shows or lends one.
+type Clients struct {
+	DB *DB
+
+	seal cipher.AEAD
+}
+
+// NewClients takes the 32 bytes that seal tokens.
+func NewClients(db *DB, key []byte) (*Clients, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("the key that seals tokens: %w", err)
+	}
+	seal, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	return &Clients{DB: db, seal: seal}, nil
+}
+
+func (c *Clients) sealed(id, token string) []byte {
+	nonce := make([]byte, c.seal.NonceSize())
+	_, _ = rand.Read(nonce) // never fails
+	return c.seal.Seal(nonce, nonce, []byte(token), []byte(id))
+}
+
+func (c *Clients) open(id string, sealed []byte) (string, error) {
+	if len(sealed) < c.seal.NonceSize() {
+		return "", errors.New("the sealed token is too short")
+	}
+	token, err := c.seal.Open(nil, sealed[:c.seal.NonceSize()], sealed[c.seal.NonceSize():], []byte(id))
+	if err != nil {
+		return "", fmt.Errorf("the token was sealed with another key: %w", err)
+	}
+	return string(token), nil
+}
+
+// Create makes a client with its token, and tells it. Fails with
+// clients.bad_name, clients.bad_email, clients.name_taken and
+// clients.email_taken.
+func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*clients.Client, string, error) {
+	if err := n.Normalize(); err != nil {
+		return nil, "", err
+	}
+	if n.ID == "" {
+		n.ID = uuid.NewString()
+	}
+	token, err := clients.NewToken(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	out := &clients.Client{ID: n.ID, Name: n.Name, Email: n.Email, Status: clients.Active, Launcher: n.Launcher, TokenHash: clients.Hash(token)}
+	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `INSERT INTO clients (id, name, email, launcher, role_arn, token_hash, token_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING created_at`,
+			n.ID, n.Name, n.Email, n.Launcher, n.RoleARN, out.TokenHash, c.sealed(n.ID, token)).Scan(&out.CreatedAt)
+		if err != nil {
+			return err
+		}
+		return tell(ctx, tx, told{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true})
+	})
+	if err != nil {
+		return nil, "", c.taken(err, n)
+	}
+	return out, token, nil
+}
+
+// taken puts the name that was asked for into the sentence.
+func (c *Clients) taken(err error, n clients.New) error {
+	if isConstraint(err, "clients_name_key") {
+		return clients.NameTaken.Wrap(err, "Client %q already exists", n.Name)
+	}
+	return err
+}
+
+// ClientByToken finds the client of a token's hash. Fails with clients.not_found.
+func (c *Clients) ClientByToken(ctx context.Context, hash []byte) (*clients.Client, error) {
+	out := &clients.Client{}
+	err := c.DB.Pool.QueryRow(ctx, `SELECT id, name, email, status, launcher, token_hash, created_at FROM clients WHERE token_hash = $1`, hash).
+		Scan(&out.ID, &out.Name, &out.Email, &out.Status, &out.Launcher, &out.TokenHash, &out.CreatedAt)
+	if noRows(err) {
+		return nil, clients.NotFound.New("Client not found")
+	}
+	if err != nil {
+		return nil, translate(err)
+	}
+	return out, nil
+}
+
+// Token shows a client's present token. Fails with clients.not_found.
+func (c *Clients) Token(ctx context.Context, id string) (name, token string, err error) {
+	var sealed []byte
+	err = c.DB.Pool.QueryRow(ctx, `SELECT name, token_sealed FROM clients WHERE id = $1`, id).Scan(&name, &sealed)
+	if noRows(err) {
+		return "", "", clients.NotFound.New("Client not found")
+	}
+	if err != nil {
+		return "", "", translate(err)
+	}
+	token, err = c.open(id, sealed)
+	return name, token, err
+}
+
+// RegenerateToken replaces a client's token: the old one is dead when this
+// returns. Fails with clients.not_found.
+func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, token string, err error) {
+	if token, err = clients.NewToken(rand.Reader); err != nil {
+		return "", "", err
+	}
+	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `UPDATE clients SET token_hash = $2, token_sealed = $3, updated_at = now() WHERE id = $1 RETURNING name`,
+			id, clients.Hash(token), c.sealed(id, token)).Scan(&name)
+		if noRows(err) {
+			return clients.NotFound.New("Client not found")
+		}
+		if err != nil {
+			return err
+		}
+		return tell(ctx, tx, told{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true})
+	})
+	return name, token, err
+}
+
+// Delete removes a client with everything that belongs to it, its events too, and
+// leaves one event that says so; what its agents run on is the caller's to end
+// first. Fails with clients.not_found.
+func (c *Clients) Delete(ctx context.Context, id, by string) (name string, err error) {
+	// A workflow that closes its page may hold a row that goes with the client and
+	// wait for the client's: one of the two is told to begin again.
+	for range deleteTries {
+		if name, err = c.delete(ctx, id, by); !deadlocked(err) {
+			break
+		}
+	}
+	return name, err
+}
+
+const deleteTries = 4
+
+func (c *Clients) delete(ctx context.Context, id, by string) (name string, err error) {
+	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
+		var agents, instances, events int
+		err := tx.QueryRow(ctx, `SELECT name, (SELECT count(*) FROM agents WHERE client_id = $1), (SELECT count(*) FROM instances WHERE client_id = $1),
+				(SELECT count(*) FROM events WHERE client_id = $1)
+			FROM clients WHERE id = $1 FOR UPDATE`, id).Scan(&name, &agents, &instances, &events)
+		if noRows(err) {
+			return clients.NotFound.New("Client not found")
+		}
+		if err != nil {
+			return err
+		}
+		// Before the client: afterwards they would be nobody's.
+		if _, err := tx.Exec(ctx, `DELETE FROM events WHERE client_id = $1`, id); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM clients WHERE id = $1`, id); err != nil {
+			return err
+		}
+		return tell(ctx, tx, told{Type: "client_deleted", Severity: "warning", Actor: by, Message: "Client deleted: " + name,
+			Metadata: map[string]any{"client_id": id, "name": name, "agents": agents, "instances": instances, "events": events}})
+	})
+	return name, err
+}
+
+// RecordAuthFailure keeps a refused attempt as an event, one per address, path
+// and minute, so that guessing does not fill the table.
+func (c *Clients) RecordAuthFailure(ctx context.Context, path, address, why string) error {
+	_, err := c.DB.Pool.Exec(ctx, `
+		INSERT INTO events (type, severity, actor, message, dedup_key)
+		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint)
+		ON CONFLICT (dedup_key) DO NOTHING`, path, address, "Authentication failed on "+path+": "+why)
+	return translate(err)
+}

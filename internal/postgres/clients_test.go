@@ -1,0 +1,77 @@
+package postgres_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/clients"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/testkit/postgrestest"
+)
+
+// TestTokensAreSealed: neither a copy of the table nor a row that was moved
+// shows a token, and another key says so instead of showing nonsense.
+func TestTokensAreSealed(t *testing.T) {
+	t.Parallel()
+	db, ctx := postgrestest.Open(t), t.Context()
+	store, err := postgres.NewClients(db, bytes.Repeat([]byte{1}, 32))
+	require.NoError(t, err)
+	a, token, err := store.Create(ctx, clients.New{Name: "Acme"}, "test")
+	require.NoError(t, err)
+	b, _, err := store.Create(ctx, clients.New{Name: "Beta"}, "test")
+	require.NoError(t, err)
+
+	name, shown, err := store.Token(ctx, a.ID)
+	require.NoError(t, err)
+	require.Equal(t, []string{"Acme", token}, []string{name, shown})
+	var sealed []byte
+	require.NoError(t, db.Pool.QueryRow(ctx, `SELECT token_sealed FROM clients WHERE id = $1`, a.ID).Scan(&sealed))
+	require.NotContains(t, string(sealed), token[6:])
+	_, err = db.Pool.Exec(ctx, `UPDATE clients SET token_sealed = $2 WHERE id = $1`, b.ID, sealed)
+	require.NoError(t, err)
+	_, _, err = store.Token(ctx, b.ID)
+	require.Error(t, err, "a token of another client")
+	other, err := postgres.NewClients(db, bytes.Repeat([]byte{2}, 32))
+	require.NoError(t, err)
+	_, _, err = other.Token(ctx, a.ID)
+	require.ErrorContains(t, err, "another key")
+	_, err = postgres.NewClients(db, []byte("short"))
+	require.Error(t, err)
+}
+
+func TestTokensComeAndGo(t *testing.T) {
+	t.Parallel()
+	db, ctx := postgrestest.Open(t), t.Context()
+	store, err := postgres.NewClients(db, bytes.Repeat([]byte{1}, 32))
+	require.NoError(t, err)
+	a, token, err := store.Create(ctx, clients.New{Name: "Acme", Email: "ops@acme.test"}, "test")
+	require.NoError(t, err)
+
+	got, err := store.ClientByToken(ctx, clients.Hash(token))
+	require.NoError(t, err)
+	require.Equal(t, []any{a.ID, clients.Active}, []any{got.ID, got.Status})
+	_, _, err = store.Create(ctx, clients.New{Name: "aCME"}, "test")
+	require.True(t, fault.Is(err, clients.NameTaken), "%v", err)
+	_, _, err = store.Create(ctx, clients.New{Name: "Other", Email: "OPS@acme.test"}, "test")
+	require.True(t, fault.Is(err, clients.EmailTaken), "%v", err)
+
+	_, fresh, err := store.RegenerateToken(ctx, a.ID, "test")
+	require.NoError(t, err)
+	_, err = store.ClientByToken(ctx, clients.Hash(token))
+	require.True(t, fault.Is(err, clients.NotFound), "the old token is dead at once")
+	_, err = store.ClientByToken(ctx, clients.Hash(fresh))
+	require.NoError(t, err)
+	_, err = store.Delete(ctx, a.ID, "test")
+	require.NoError(t, err)
+	for _, forget := range []func() error{
+		func() error { _, err := store.ClientByToken(ctx, clients.Hash(fresh)); return err },
+		func() error { _, _, err := store.Token(ctx, a.ID); return err },
+		func() error { _, _, err := store.RegenerateToken(ctx, a.ID, "test"); return err },
+		func() error { _, err := store.Delete(ctx, a.ID, "test"); return err },
+	} {
+		require.True(t, fault.Is(forget(), clients.NotFound))
+	}
+}

@@ -1,0 +1,257 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/engine"
+	"spotkeeper/internal/switching"
+)
+
+var _ = meaning("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")
+
+// Commands keep what somebody ordered an agent to do. A command is a row before
+// any workflow hears of it, and is delivered to an agent that performs it itself.
+type Commands struct{ DB *DB }
+
+// NewCommand orders a switch.
+type NewCommand = switching.Order
+
+// Command is an order as it stands.
+type Command = switching.Command
+
+// staleCommand is how long a command waits for its switch to begin. The caller
+// that wrote it tells the workflow at once, so one that is older lost its caller.
+const staleCommand = 2 * time.Minute
+
+const commandColumns = `id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority, terminate_wait_seconds, status, created_at`
+
+func scanCommand(row pgx.Row) (*Command, error) {
+	var c Command
+	err := row.Scan(&c.ID, &c.ClientID, &c.AgentID, &c.InstanceID, &c.Launcher, &c.TargetMode, &c.TargetPoolID, &c.Priority, &c.TerminateWait, &c.Status, &c.CreatedAt)
+	return &c, err
+}
+
+// Order makes a switch command durable. An agent has at most one that is
+// pending; one with the id of an earlier order is that order, as it stands. Fails
+// with agent.not_found for an agent that is deleted or without a primary, with
+// switch.busy, which names the operation, and if the move is voluntary as
+// engine.Standing.Refusal does.
+func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
+	var out *Command
+	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		if in.Voluntary { // before the agent's row: everybody takes the two in this order
+			if _, err := tx.Exec(ctx, `SELECT FROM fleet_limits FOR NO KEY UPDATE`); err != nil {
+				return err
+			}
+		}
+		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
+			return err
+		}
+		if known, err := ordered(ctx, tx, in); known != nil || err != nil {
+			out = known
+			return err
+		}
+		if err := noneOpen(ctx, tx, in.AgentID); err != nil {
+			return err
+		}
+		if in.Voluntary {
+			if err := mayMove(ctx, tx, in.AgentID); err != nil {
+				return err
+			}
+		}
+		var pool *string
+		if in.Target.PoolID != "" {
+			pool = &in.Target.PoolID
+		}
+		var err error
+		out, err = scanCommand(tx.QueryRow(ctx, `
+			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, instance_type, priority, terminate_wait_seconds, created_by, reason)
+			SELECT $2, a.client_id, a.id, i.id, a.launcher, $3, $4, nullif($5, ''), $6,
+				coalesce($7::int, CASE WHEN a.auto_terminate_enabled THEN a.terminate_wait_seconds ELSE 0 END), $8, $9
+			FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' WHERE a.id = $1
+			RETURNING `+commandColumns,
+			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority, in.TerminateWait, in.By, in.Reason))
+		if noRows(err) {
+			return unknownAgent(in.AgentID)
+		}
+		if err != nil {
+			return err
+		}
+		return tell(ctx, tx, told{
+			ClientID: out.ClientID, AgentID: out.AgentID, Type: "manual_switch_requested", Severity: "info", Actor: in.By,
+			Message: in.Notify, Notify: in.Notify != "",
+			Metadata: map[string]any{"command_id": out.ID, "target_mode": out.TargetMode, "target_pool_id": out.TargetPoolID, "reason": in.Reason, "priority": out.Priority},
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ordered finds an earlier order with the same id.
+func ordered(ctx context.Context, tx pgx.Tx, in NewCommand) (*Command, error) {
+	if in.ID == "" {
+		return nil, nil
+	}
+	c, err := scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2`, in.ID, in.AgentID))
+	if noRows(err) {
+		return nil, nil
+	}
+	return c, err
+}
+
+// mayMove judges a voluntary move by what holds at this moment, under the lock of
+// fleet_limits: whoever moved into the room before has committed.
+func mayMove(ctx context.Context, tx pgx.Tx, agentID string) error {
+	var raw []byte
+	if err := tx.QueryRow(ctx, selectStanding, []string{agentID}).Scan(&raw); err != nil {
+		return err
+	}
+	standing := engine.Standing{Limits: unset}
+	if err := json.Unmarshal(raw, &standing); err != nil {
+		return err
+	}
+	return standing.Refusal()
+}
+
+// noneOpen refuses a second order, after it gave up one whose switch never
+// began because its caller was lost in between.
+func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
+	if _, err := tx.Exec(ctx, `UPDATE commands c SET status = 'cancelled', message = 'its switch never began'
+		WHERE agent_id = $1 AND status = 'pending' AND launcher = 'control-plane' AND created_at < now() - $2::float8 * interval '1 second'
+			AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id) AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = $1 AND r.made_for = c.id)`,
+		agentID, staleCommand.Seconds()); err != nil {
+		return err
+	}
+	var open string
+	err := tx.QueryRow(ctx, `SELECT id FROM commands WHERE agent_id = $1 AND status = 'pending' AND command_type = 'switch'`, agentID).Scan(&open)
+	if noRows(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return switching.Busy.New("another switch of this agent is in flight").With("command_id", open).With("operation_id", "switch/"+open)
+}
+
+// Cancel takes an order back that no workflow has taken up. One that has begun,
+// or has ended, is left as it is.
+func (s *Commands) Cancel(ctx context.Context, id, why string) error {
+	_, err := s.DB.Pool.Exec(ctx, `UPDATE commands c SET status = 'cancelled', message = $2
+		WHERE id = $1 AND status = 'pending' AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id)
+			AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = c.agent_id AND r.made_for = c.id)`, id, why)
+	return translate(err)
+}
+
+// Deliver leases the agent's most urgent pending command, if the agent performs
+// commands itself and lives on the instance the command was meant for: two live
+// agents with one id must not both perform it. A delivered command is not
+// delivered again before its lease ends. At most one is leased, because an agent
+// performs one per poll. Fails with agent.not_found.
+func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]Command, error) {
+	r, err := s.DB.Pool.Query(ctx, `
+		WITH a AS (SELECT id FROM agents WHERE id = $1 AND client_id = $2), due AS (
+			SELECT c.id FROM commands c JOIN instances i ON i.agent_id = c.agent_id AND i.role = 'primary' AND i.id = c.instance_id
+			WHERE c.agent_id = (SELECT id FROM a) AND c.status = 'pending' AND c.launcher = 'agent' AND (c.leased_until IS NULL OR c.leased_until <= clock_timestamp())
+			ORDER BY c.priority DESC, c.created_at, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED), leased AS (
+			UPDATE commands c SET leased_to = c.instance_id, leased_until = clock_timestamp() + $3::float8 * interval '1 second', deliveries = c.deliveries + 1
+			FROM due WHERE c.id = due.id RETURNING c.*)
+		SELECT coalesce(l.id, ''), coalesce(l.client_id, ''), a.id, coalesce(l.instance_id, ''), coalesce(l.launcher, ''), coalesce(l.target_mode, ''), l.target_pool_id,
+			coalesce(l.priority, 0), coalesce(l.terminate_wait_seconds, 0), coalesce(l.status, ''), coalesce(l.created_at, now())
+		FROM a LEFT JOIN leased l ON true`, agentID, clientID, switching.CommandLease.Seconds())
+	if err != nil {
+		return nil, translate(err)
+	}
+	c, err := pgx.CollectExactlyOneRow(r, func(row pgx.CollectableRow) (*Command, error) { return scanCommand(row) })
+	switch {
+	case noRows(err):
+		return nil, agent.NotFound.New("Agent not found")
+	case err != nil:
+		return nil, translate(err)
+	case c.ID == "":
+		return []Command{}, nil
+	}
+	return []Command{*c}, nil
+}
+
+// CommandOutcome is how a command went, as its agent says. A nil Success is an old
+// agent that does not say: then the command went well if its switch was reported.
+type CommandOutcome struct {
+	Success *bool
+	Message string
+}
+
+// Complete records that the agent has performed a command, or failed to. Fails
+// with switch.command_not_found, and with switch.command_already_done when the
+// command ended otherwise before; the same report again is success.
+func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (*Command, error) {
+	var out *Command
+	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		var err error
+		out, err = scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2 AND client_id = $3 FOR UPDATE`, commandID, agentID, clientID))
+		if noRows(err) {
+			return switching.NotFound.New("Command not found")
+		}
+		if err != nil {
+			return err
+		}
+		status, err := outcome.status(ctx, tx, commandID)
+		switch {
+		case err != nil:
+			return err
+		case out.Status == status || outcome.Success == nil && out.Status != "pending":
+			return nil
+		case out.Status != "pending":
+			return switching.AlreadyDone.New("The command is %s already.", out.Status).With("status", out.Status)
+		}
+		out.Status = status
+		_, err = tx.Exec(ctx, `UPDATE commands SET status = $2, success = $2 = 'completed', message = nullif($3, ''), executed_at = clock_timestamp() WHERE id = $1`, commandID, status, outcome.Message)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (o CommandOutcome) status(ctx context.Context, tx pgx.Tx, commandID string) (string, error) {
+	went := false
+	if o.Success != nil {
+		went = *o.Success
+	} else if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM switches WHERE id = $1 AND (reported_at IS NOT NULL OR new_id <> ''))`, commandID).Scan(&went); err != nil {
+		return "", err
+	}
+	if went {
+		return "completed", nil
+	}
+	return "failed", nil
+}
+
+// Told records that the command's switch has heard how the command went.
+func (s *Commands) Told(ctx context.Context, id string) error {
+	_, err := s.DB.Pool.Exec(ctx, `UPDATE commands SET told_at = clock_timestamp() WHERE id = $1 AND told_at IS NULL`, id)
+	return translate(err)
+}
+
+// Untold lists commands that their agents performed and whose switches have not
+// heard of it within a while, oldest first.
+func (s *Commands) Untold(ctx context.Context, olderThan time.Duration, limit int) ([]Command, error) {
+	r, err := s.DB.Pool.Query(ctx, `SELECT `+commandColumns+` FROM commands
+		WHERE told_at IS NULL AND launcher = 'agent' AND executed_at < clock_timestamp() - $1::float8 * interval '1 second' ORDER BY executed_at LIMIT $2`, olderThan.Seconds(), limit)
+	if err != nil {
+		return nil, translate(err)
+	}
+	out, err := pgx.CollectRows(r, func(row pgx.CollectableRow) (Command, error) {
+		c, err := scanCommand(row)
+		return *c, err
+	})
+	return out, translate(err)
+}

@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/engine"
+)
+
+// Decisions read what an engine judges by, and keep what it answered.
+type Decisions struct{ DB *DB }
+
+// The pieces that statements about decisions are put together from. An agent is
+// a, its primary is i; a is chosen by $1, a list of ids, and by $2, the tenant.
+const (
+	// alive is a pending command that somebody works on: one of ours that is older
+	// and that no workflow has taken up lost its caller.
+	alive = `c.status = 'pending' AND c.command_type = 'switch' AND (c.launcher = 'agent' OR c.created_at > now() - interval '2 minutes'
+		OR EXISTS (SELECT FROM switches s WHERE s.id = c.id) OR EXISTS (SELECT FROM replicas r WHERE r.agent_id = c.agent_id AND r.made_for = c.id))`
+
+	// whoMoves counts as moving from the order until the cut-over; how long an old
+	// instance is kept after that is nobody's concern.
+	whoMoves = `
+moving AS MATERIALIZED (
+	SELECT o.agent_id FROM operations o WHERE o.state = 'running' AND o.kind = 'switch'
+		AND NOT EXISTS (SELECT FROM switches s WHERE s.id = substring(o.id FROM 8) AND s.phase IN ('retiring_old', 'done', 'abandoned'))
+	UNION SELECT c.agent_id FROM commands c WHERE ` + alive + `),
+sizes AS MATERIALIZED (
+	SELECT x.client_id, count(*) AS agents, count(m.agent_id) AS moving FROM agents x LEFT JOIN moving m ON m.agent_id = x.id WHERE x.status <> 'deleted' GROUP BY x.client_id),
+a AS (
+	SELECT a.*, c.max_moving_percent AS client_share, z.agents AS client_agents, z.moving AS client_moving
+	FROM agents a JOIN clients c ON c.id = a.client_id LEFT JOIN sizes z ON z.client_id = a.client_id WHERE a.id = ANY($1))`
+
+	// standingOf is what voluntary moves are judged by: engine.Standing.
+	standingOf = `
+	'now', now(),
+	'agent', jsonb_build_object('id', a.id, 'client_id', a.client_id, 'enabled', a.enabled AND a.status <> 'deleted', 'auto_switch', a.keeping = 'auto'),
+	'instance', CASE WHEN i.id IS NULL THEN '{}' ELSE jsonb_build_object('id', i.id, 'type', i.instance_type, 'region', i.region, 'az', i.az, 'mode', i.mode, 'pool_id', i.pool_id, 'launched_at', i.installed_at) END,
+	'limits', jsonb_build_object('min_savings_percent', a.min_savings_percent, 'risk_threshold', a.risk_threshold, 'max_switches_per_week', a.max_switches_per_week,
+		'max_switches_per_day', a.max_switches_per_day, 'min_pool_duration', a.min_pool_duration_hours * 3600000000000::bigint,
+		'max_moving_percent', a.client_share, 'max_fleet_moving_percent', (SELECT max_moving_percent FROM fleet_limits)),
+	'activity', jsonb_build_object(
+		'switches_day', (SELECT count(*) FROM switches s WHERE s.agent_id = a.id AND s.phase <> 'abandoned' AND s.initiated_at > now() - interval '1 day'),
+		'switches_week', (SELECT count(*) FROM switches s WHERE s.agent_id = a.id AND s.phase <> 'abandoned' AND s.initiated_at > now() - interval '7 days'),
+		'last_change_at', (SELECT max(changed_at) FROM role_changes r WHERE r.agent_id = a.id),
+		'pool_since', CASE i.mode WHEN 'spot' THEN i.primary_since END),
+	'holds', jsonb_build_object(
+		'pauses', (SELECT coalesce(jsonb_agg(jsonb_build_object('scope', p.scope, 'until', p.until, 'reason', p.reason) ORDER BY p.until DESC), '[]') FROM pauses p
+			WHERE p.until > now() AND p.subject = CASE p.scope WHEN 'client' THEN a.client_id WHEN 'agent' THEN a.id ELSE '' END),
+		'notice', coalesce((SELECT n.kind FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.result = '' AND n.deadline > now() ORDER BY n.kind DESC LIMIT 1), ''),
+		'operation', coalesce((SELECT o.id FROM operations o WHERE o.agent_id = a.id AND o.state = 'running' AND o.kind IN ('switch', 'termination', 'promotion', 'removal') ORDER BY o.started_at LIMIT 1),
+			(SELECT 'switch/' || c.id FROM commands c WHERE c.agent_id = a.id AND ` + alive + ` LIMIT 1), ''),
+		'client_agents', coalesce(a.client_agents, 0), 'client_moving', coalesce(a.client_moving, 0),
+		'fleet_agents', coalesce((SELECT sum(agents) FROM sizes), 0), 'fleet_moving', coalesce((SELECT sum(moving) FROM sizes), 0))`
+
+	onDemandOf = `coalesce((SELECT jsonb_build_object('usd', o.price, 'at', o.observed_at) FROM on_demand_prices o WHERE o.region = i.region AND o.instance_type = i.instance_type),
+		CASE WHEN i.ondemand_price > 0 THEN jsonb_build_object('usd', i.ondemand_price, 'at', i.last_seen_at) END, '{}')`
+
+	// poolFacts is what is known of the pools in candidates. Statistics are over all
+	// tenants: what interrupts one interrupts the others. Instance-hours count the
+	// part of each life that lies in the window.
+	poolFacts = `
+history AS (
+	SELECT b.pool_id, jsonb_agg(jsonb_build_object('usd', b.price, 'at', b.observed_at) ORDER BY b.bucket) AS points
+	FROM price_buckets b JOIN candidates p ON p.id = b.pool_id WHERE b.bucket > now() - interval '1 day' GROUP BY b.pool_id),
+lost AS (
+	SELECT x.pool_id, count(*) AS n FROM interruptions x JOIN candidates p ON p.id = x.pool_id
+	WHERE x.kind = 'termination-notice' AND x.detected_at > now() - interval '30 days' GROUP BY x.pool_id),
+lived AS (
+	SELECT x.pool_id, sum(extract(epoch FROM least(coalesce(x.terminated_at, now()), now()) - greatest(x.installed_at, now() - interval '30 days')) / 3600) AS hours
+	FROM instances x JOIN candidates p ON p.id = x.pool_id
+	WHERE x.mode = 'spot' AND coalesce(x.terminated_at, now()) > now() - interval '30 days' AND (x.role <> 'retired' OR x.terminated_at IS NOT NULL) GROUP BY x.pool_id),
+known AS (
+	SELECT p.id, p.region, p.instance_type, jsonb_build_object('id', p.id, 'type', p.instance_type, 'region', p.region, 'az', p.az,
+		'price', CASE WHEN pp.price IS NULL THEN '{}' ELSE jsonb_build_object('usd', pp.price, 'at', pp.observed_at) END,
+		'history', coalesce(h.points, '[]'),
+		'interruptions', jsonb_build_object('count', coalesce(lost.n, 0), 'instance_hours', coalesce(lived.hours, 0))) AS facts
+	FROM candidates p LEFT JOIN pool_prices pp ON pp.pool_id = p.id LEFT JOIN history h ON h.pool_id = p.id
+		LEFT JOIN lost ON lost.pool_id = p.id LEFT JOIN lived ON lived.pool_id = p.id)`
+)
+
+const selectStanding = `WITH ` + whoMoves + `
+SELECT jsonb_build_object(` + standingOf + `) FROM a LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'`
+
+// selectInput reads a whole engine.Input in one row, so that a decision is made
+// from one moment.
+const selectInput = `WITH ` + whoMoves + `,
+i AS (SELECT i.* FROM instances i JOIN a ON i.agent_id = a.id AND i.role = 'primary'),
+candidates AS (
+	SELECT p.id, p.instance_type, p.region, p.az FROM pools p JOIN i ON p.region = i.region AND p.instance_type = i.instance_type WHERE p.is_active),
+` + poolFacts + `
+SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf + `,
+	'pools', coalesce((SELECT jsonb_agg(k.facts || jsonb_build_object('blocked_until', ph.retry_after) ORDER BY k.id)
+		FROM known k LEFT JOIN pool_health ph ON ph.client_id = a.client_id AND ph.pool_id = k.id AND ph.mode = 'spot'), '[]'))
+FROM a LEFT JOIN i ON true WHERE $2 = '' OR a.client_id = $2`
+
+// unset are the limits that nobody can set.
+var unset = engine.Limits{CoolDown: engine.DefaultLimits().CoolDown}
+
+// Input reads everything a decision about the agent is made from. An agent
+// without a primary has an instance without an id. Fails with agent.not_found.
+func (s *Decisions) Input(ctx context.Context, clientID, agentID string) (engine.Input, error) {
+	in := engine.Input{Limits: unset}
+	var raw []byte
+	err := s.DB.Pool.QueryRow(ctx, selectInput, []string{agentID}, clientID).Scan(&raw)
+	if noRows(err) {
+		return in, agent.NotFound.New("Agent not found")
+	}
+	if err != nil {
+		return in, translate(err)
+	}
+	return in, json.Unmarshal(raw, &in)
+}
+
+// insertDecisions keeps many decisions in one statement. A decision of a run of
+// fleet-decisions is kept once: the one that is there stays.
+const insertDecisions = `
+INSERT INTO decisions (client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings, confidence, reason,
+	vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id)
+SELECT a.client_id, a.id, x.instance_id, x.action, x.current_mode, x.current_pool_id, x.pool_id, x.risk_score, x.expected_savings, x.confidence, x.reason,
+	x.vetoes, x.scores, x.inputs, x.engine, x.engine_version, x.shadow, x.source, x.period, x.outcome, x.command_id
+FROM jsonb_to_recordset($1::jsonb) AS x (agent_id text, instance_id text, action text, current_mode text, current_pool_id text, pool_id text,
+	risk_score numeric, expected_savings numeric, confidence numeric, reason text, vetoes jsonb, scores jsonb, inputs jsonb, engine text, engine_version text,
+	shadow boolean, source text, period timestamptz, outcome text, command_id text)
+JOIN agents a ON a.id = x.agent_id
+ON CONFLICT (period, agent_id, shadow) WHERE period IS NOT NULL DO NOTHING`
+
+// Keep keeps decisions with what they were made from. What is about an agent that
+// is gone is dropped; a decision of a run that is there already stays as it is, so
+// a run may keep what it decided twice.
+func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
+	lines := make([]map[string]any, len(records))
+	for i, r := range records {
+		in, d := r.Input, r.Decision
+		lines[i] = map[string]any{
+			"agent_id": in.Agent.ID, "instance_id": in.Instance.ID, "action": d.LegacyType(), "current_mode": in.Instance.Mode, "current_pool_id": in.Instance.PoolID,
+			"pool_id": d.PoolID, "risk_score": d.Risk, "expected_savings": d.Savings, "confidence": d.Confidence, "reason": d.Reason,
+			"vetoes": list(d.Vetoes), "scores": list(d.Scores), "engine": d.Engine, "engine_version": d.Version, "shadow": r.Shadow, "source": r.Source, "outcome": r.Outcome,
+			"inputs": map[string]any{
+				"digest": d.Digest, "wanted": d.Wanted, "gain": d.Gain, "on_demand": in.OnDemand, "limits": in.Limits, "activity": in.Activity, "holds": in.Holds,
+			},
+		}
+		if !r.Period.IsZero() {
+			lines[i]["period"] = r.Period
+		}
+		if r.CommandID != "" {
+			lines[i]["command_id"] = r.CommandID
+		}
+	}
+	raw, err := json.Marshal(lines)
+	if err != nil {
+		return err
+	}
+	_, err = s.DB.Pool.Exec(ctx, insertDecisions, raw)
+	return translate(err)
+}
+
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// collectJSON reads rows of one JSON value each.
+func collectJSON[T any](r pgx.Rows) ([]T, error) {
+	return pgx.CollectRows(r, func(row pgx.CollectableRow) (out T, err error) {
+		var raw []byte
+		if err = row.Scan(&raw); err == nil {
+			err = json.Unmarshal(raw, &out)
+		}
+		return out, err
+	})
+}

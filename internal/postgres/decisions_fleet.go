@@ -1,0 +1,167 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/engine"
+)
+
+var _ activities.DecisionStore = (*Decisions)(nil)
+
+// Due lists the agents that a run of fleet-decisions has yet to decide about: in
+// auto mode, enabled and online, with a primary.
+func (s *Decisions) Due(ctx context.Context, period time.Time) ([]string, error) {
+	r, err := s.DB.Pool.Query(ctx, `
+		SELECT a.id FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
+		WHERE a.keeping = 'auto' AND a.enabled AND a.status = 'online'
+			AND NOT EXISTS (SELECT FROM decisions d WHERE d.period = $1 AND d.agent_id = a.id AND NOT d.shadow) ORDER BY a.id`, period)
+	if err != nil {
+		return nil, translate(err)
+	}
+	ids, err := pgx.CollectRows(r, pgx.RowTo[string])
+	return ids, translate(err)
+}
+
+const selectInputs = `WITH ` + whoMoves + `
+SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf + `) FROM a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' ORDER BY array_position($1, a.id)`
+
+const selectMarkets = `WITH markets AS (
+	SELECT DISTINCT region, instance_type FROM instances WHERE agent_id = ANY($1) AND role = 'primary'),
+candidates AS (
+	SELECT p.id, p.instance_type, p.region, p.az FROM pools p JOIN markets m ON p.region = m.region AND p.instance_type = m.instance_type WHERE p.is_active),
+` + poolFacts + `
+SELECT jsonb_build_object('region', region, 'type', instance_type, 'pools', jsonb_agg(facts ORDER BY id)) FROM known GROUP BY region, instance_type`
+
+const selectBlocked = `SELECT jsonb_build_object('client_id', client_id, 'pool_id', pool_id, 'until', retry_after) FROM pool_health
+	WHERE mode = 'spot' AND retry_after > now() AND client_id IN (SELECT client_id FROM agents WHERE id = ANY($1))`
+
+type placePools struct {
+	Region string        `json:"region"`
+	Type   string        `json:"type"`
+	Pools  []engine.Pool `json:"pools"`
+}
+
+type blockedPool struct {
+	ClientID string    `json:"client_id"`
+	PoolID   string    `json:"pool_id"`
+	Until    time.Time `json:"until"`
+}
+
+// Inputs reads what decisions about many agents are made from, in the order of
+// their ids: three statements that see one moment, whatever the number of agents.
+// Agents of one market share its pools, which must not be changed. One without a
+// primary is left out.
+func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Input, error) {
+	var inputs []engine.Input
+	var markets []placePools
+	var stops []blockedPool
+	err := translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		var err error
+		if inputs, err = query[engine.Input](ctx, tx, selectInputs, agentIDs); err != nil {
+			return err
+		}
+		if markets, err = query[placePools](ctx, tx, selectMarkets, agentIDs); err != nil {
+			return err
+		}
+		stops, err = query[blockedPool](ctx, tx, selectBlocked, agentIDs)
+		return err
+	}))
+	if err != nil {
+		return nil, err
+	}
+	pools := map[[2]string][]engine.Pool{}
+	for _, m := range markets {
+		engine.Prepare(m.Pools)
+		pools[[2]string{m.Region, m.Type}] = m.Pools
+	}
+	until := map[[2]string]time.Time{}
+	for _, b := range stops {
+		until[[2]string{b.ClientID, b.PoolID}] = b.Until
+	}
+	for n := range inputs {
+		in := &inputs[n]
+		in.Limits.CoolDown = unset.CoolDown
+		in.Pools = pools[[2]string{in.Instance.Region, in.Instance.Type}]
+		shared := true
+		for i := range in.Pools {
+			at, stopped := until[[2]string{in.Agent.ClientID, in.Pools[i].ID}]
+			if !stopped {
+				continue
+			}
+			if shared { // the block is this client's, the pools are everybody's
+				in.Pools, shared = slices.Clone(in.Pools), false
+			}
+			in.Pools[i].BlockedUntil = at
+		}
+	}
+	return inputs, nil
+}
+
+func query[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]T, error) {
+	r, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return collectJSON[T](r)
+}
+
+// OpenMoves lists the moves that a run has decided on and not settled. Those that
+// nobody came to order while they were fresh are settled as lapsed.
+func (s *Decisions) OpenMoves(ctx context.Context, period time.Time, fresh time.Duration) ([]activities.OpenMove, error) {
+	var out []activities.OpenMove
+	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE decisions SET outcome = 'lapsed' WHERE outcome = 'open' AND period <= $1 AND created_at < now() - $2::float8 * interval '1 second'`,
+			period, fresh.Seconds())
+		if err != nil {
+			return err
+		}
+		out, err = query[activities.OpenMove](ctx, tx, `
+			SELECT jsonb_build_object('decision_id', d.id, 'agent_id', d.agent_id, 'name', coalesce(nullif(a.hostname, ''), a.logical_agent_id), 'reason', d.reason,
+				'target', jsonb_build_object('mode', CASE d.action WHEN 'switch_to_spot' THEN 'spot' ELSE 'ondemand' END, 'pool_id', d.pool_id))
+			FROM decisions d JOIN agents a ON a.id = d.agent_id WHERE d.period = $1 AND d.outcome = 'open' ORDER BY d.id`, period)
+		return err
+	})
+	return out, err
+}
+
+// Settle keeps what became of a move. The refusal of an order is a veto of the
+// decision like any other. It settles once; again changes nothing.
+func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error {
+	vetoes, err := json.Marshal(list(in.Vetoes))
+	if err != nil {
+		return err
+	}
+	_, err = s.DB.Pool.Exec(ctx, `UPDATE decisions SET outcome = $2, command_id = nullif($3, ''), vetoes = vetoes || $4::jsonb WHERE id = $1 AND outcome = 'open'`,
+		in.DecisionID, in.Outcome, in.CommandID, vetoes)
+	return translate(err)
+}
+
+// Tally counts what a run decided, over all its attempts. What was held back is
+// counted by its first veto.
+func (s *Decisions) Tally(ctx context.Context, period time.Time) (map[string]int64, error) {
+	out := map[string]int64{"evaluated": 0, "moved": 0, "stayed": 0, "failed": 0, "lapsed": 0, "shadow": 0}
+	r, err := s.DB.Pool.Query(ctx, `
+		SELECT CASE WHEN shadow THEN 'shadow' WHEN outcome = 'ordered' THEN 'moved' WHEN outcome IN ('lapsed', 'open') THEN 'lapsed'
+				WHEN outcome = 'failed' OR vetoes->0->>'code' = ANY($2) THEN 'failed'
+				WHEN outcome <> '' THEN 'held: ' || outcome WHEN jsonb_array_length(vetoes) > 0 THEN 'held: ' || (vetoes->0->>'code') ELSE 'stayed' END, count(*)
+		FROM decisions WHERE period = $1 GROUP BY 1`, period, []string{string(engine.Unavailable), string(engine.BadAnswer)})
+	if err != nil {
+		return nil, translate(err)
+	}
+	var what string
+	var n int64
+	_, err = pgx.ForEachRow(r, []any{&what, &n}, func() error {
+		out[what] += n
+		if what != "shadow" {
+			out["evaluated"] += n
+		}
+		return nil
+	})
+	return out, translate(err)
+}

@@ -1,0 +1,73 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"spotkeeper/internal/fault"
+)
+
+// Unavailable means that Postgres did not answer, or not in time.
+var Unavailable = fault.Define("postgres.unavailable", fault.Unavailable)
+
+// translate turns what a driver says into what a caller can act on. A fault
+// passes as it is; a lost or missing connection is Unavailable; a constraint
+// that somebody gave a meaning becomes that fault; the rest stays internal.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if as, known := byConstraint[pg.ConstraintName]; known {
+			return as(err)
+		}
+		switch pg.Code[:2] {
+		case "08", "40", "53", "57": // connection, deadlock, resources, operator intervention (also: starting up)
+			return Unavailable.Wrap(err, "the database is not available")
+		}
+		return err
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return Unavailable.Wrap(err, "the database is not available")
+	}
+	if _, ok := errors.AsType[net.Error](err); ok || pgconn.Timeout(err) || errors.Is(err, net.ErrClosed) {
+		return Unavailable.Wrap(err, "the database is not available")
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) { // the server died in the middle of an answer
+		return Unavailable.Wrap(err, "the database is not available")
+	}
+	if pgconn.SafeToRetry(err) && !errors.Is(err, context.Canceled) {
+		return Unavailable.Wrap(err, "the database is not available")
+	}
+	return err
+}
+
+// byConstraint gives the broken constraints that callers can act on their
+// meaning. Add a row beside the constraint's first use.
+var byConstraint = map[string]func(error) error{}
+
+// meaning registers what a broken constraint says to the caller. Call it while
+// the package initializes.
+func meaning(constraint string, code fault.Code, sentence string) struct{} { //nolint:unparam // the result lets a declaration call it
+	byConstraint[constraint] = func(err error) error { return code.Wrap(err, "%s", sentence) }
+	return struct{}{}
+}
+
+// deadlocked says whether a transaction was given up for another one.
+func deadlocked(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "40P01"
+}
+
+// isConstraint says whether err is a violation of the named constraint.
+func isConstraint(err error, name string) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.ConstraintName == name
+}

@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/replica"
+)
+
+// Launches stores attempts to launch, what they copy, how pools fared, and the
+// end of instances.
+type Launches struct{ DB *DB }
+
+var (
+	_ activities.RoleStore     = (*Roles)(nil)
+	_ activities.InstanceStore = (*Launches)(nil)
+)
+
+// LaunchPlace says for whom and beside which primary a replica is launched. Fails
+// with replica.not_found, with replica.already_ended when it is not open, and
+// with agent.not_found when its agent has no primary to copy.
+func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activities.LaunchPlace, error) {
+	var out activities.LaunchPlace
+	var state replica.State
+	var primary, region *string
+	err := s.DB.Pool.QueryRow(ctx, `SELECT c.id, c.role_arn, c.external_id, r.state, p.id, p.region
+		FROM replicas r JOIN clients c ON c.id = r.client_id LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
+		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &state, &primary, &region)
+	switch {
+	case noRows(err):
+		return nil, replica.NotFound.New("there is no replica %s", replicaID)
+	case err != nil:
+		return nil, translate(err)
+	case !state.IsOpen():
+		return nil, replica.AlreadyEnded.New("replica %s is %s", replicaID, state)
+	case primary == nil:
+		return nil, agent.NotFound.New("the agent of replica %s has no primary", replicaID)
+	}
+	out.PrimaryID, out.Region = *primary, *region
+	return &out, nil
+}
+
+const selectLaunch = `SELECT client_token, request, state, coalesce(instance_id, '') FROM launches WHERE replica_id = $1 AND pool_id = $2 AND mode = $3`
+
+func scanLaunch(row pgx.Row) (*activities.FrozenLaunch, error) {
+	var out activities.FrozenLaunch
+	if err := row.Scan(&out.Token, &out.Request, &out.State, &out.InstanceID); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// FrozenLaunch finds the attempt of a replica in a pool, nil when there is none.
+func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where replica.Candidate) (*activities.FrozenLaunch, error) {
+	out, err := scanLaunch(s.DB.Pool.QueryRow(ctx, selectLaunch, replicaID, where.PoolID, where.Mode))
+	if noRows(err) {
+		return nil, nil //nolint:nilnil // there being none is an answer, not a failure
+	}
+	return out, translate(err)
+}
+
+// FreezeLaunch stores an attempt before it is made. Whoever comes second gets the
+// first one's request, whatever it would have asked itself.
+func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where replica.Candidate, f activities.FrozenLaunch) (*activities.FrozenLaunch, error) {
+	b := &pgx.Batch{}
+	var out *activities.FrozenLaunch
+	b.Queue(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request)
+		SELECT $4, client_id, agent_id, id, $2, $3, $5 FROM replicas WHERE id = $1 ON CONFLICT ON CONSTRAINT launches_one_per_replica_and_pool DO NOTHING`,
+		replicaID, where.PoolID, where.Mode, f.Token, f.Request)
+	b.Queue(selectLaunch, replicaID, where.PoolID, where.Mode).QueryRow(func(row pgx.Row) (err error) {
+		out, err = scanLaunch(row)
+		if noRows(err) {
+			err = replica.NotFound.New("there is no replica %s", replicaID)
+		}
+		return err
+	})
+	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, translate(err)
+	}
+	return out, nil
+}
+
+var _ = meaning("launches_one_instance_per_replica", replica.AlreadyExists, "the replica has an instance of another attempt")
+
+// EndLaunch records how an attempt ended, and with an instance gives it its row:
+// from here on it can be watched and ended, whatever becomes of whoever launched
+// it. One whose replica was given up meanwhile is retiring from the start. An
+// attempt that failed may launch after all when it is made again; one whose
+// instance died is failed and remembers it. Fails with replica.already_exists
+// when the replica has an instance of another attempt.
+func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.LaunchEnd) error {
+	b := &pgx.Batch{}
+	b.Queue(`UPDATE launches SET state = CASE WHEN $2 <> '' THEN 'launched' ELSE 'failed' END, instance_id = coalesce(nullif($2, ''), instance_id),
+			error_code = nullif($3, ''), error = nullif($4, ''), ended_at = clock_timestamp()
+		WHERE client_token = $1`, token, end.InstanceID, end.Code, end.Error)
+	if end.InstanceID != "" {
+		b.Queue(`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, role, terminate_by, retiring_since)
+			SELECT l.instance_id, l.client_id, l.agent_id, substring(l.pool_id FROM '^(.*)\.'), z.az, regexp_replace(z.az, '[a-z]$', ''), l.pool_id, l.mode, 'control-plane',
+				CASE WHEN o.open THEN 'replica' ELSE 'retiring' END, CASE WHEN o.open THEN '' ELSE 'us' END, CASE WHEN NOT o.open THEN clock_timestamp() END
+			FROM launches l JOIN replicas r ON r.id = l.replica_id, LATERAL (SELECT substring(l.pool_id FROM '[^.]*$') AS az) z,
+				LATERAL (SELECT r.state IN ('requested', 'launching', 'running', 'ready') AS open) o
+			WHERE l.client_token = $1 ON CONFLICT (id) DO NOTHING`, token)
+	}
+	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+}
+
+// KeepTemplate remembers what an agent's instances are launched with.
+func (s *Launches) KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error {
+	_, err := s.DB.Pool.Exec(ctx, `INSERT INTO launch_templates AS t (agent_id, instance_id, template) SELECT id, $2, $3 FROM agents WHERE id = $1
+		ON CONFLICT (agent_id) DO UPDATE SET instance_id = excluded.instance_id, template = excluded.template, read_at = now()
+		WHERE t.template <> excluded.template OR t.instance_id <> excluded.instance_id`, agentID, instanceID, template)
+	return translate(err)
+}
+
+// Template returns what was remembered, nil when nothing was.
+func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessage, error) {
+	var out json.RawMessage
+	err := s.DB.Pool.QueryRow(ctx, `SELECT template FROM launch_templates WHERE agent_id = $1`, agentID).Scan(&out)
+	if noRows(err) {
+		return nil, nil
+	}
+	return out, translate(err)
+}
+
+// Whereabouts says where an instance of the agent lives. Fails with
+// agent.instance_of_another_tenant.
+func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) (*activities.Ending, error) {
+	var out activities.Ending
+	err := s.DB.Pool.QueryRow(ctx, `SELECT i.region, c.id, c.role_arn, c.external_id, i.terminated_at IS NOT NULL, i.created_at
+		FROM instances i JOIN clients c ON c.id = i.client_id WHERE i.id = $2 AND i.agent_id = $1`, agentID, instanceID).
+		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Ended, &out.LaunchedAt)
+	if noRows(err) {
+		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
+	}
+	return &out, translate(err)
+}

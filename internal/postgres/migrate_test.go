@@ -1,0 +1,35 @@
+package postgres_test
+
+import (
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/testkit/postgrestest"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+// TestMigrateTwiceAtOnce holds the advisory lock to its word.
+func TestMigrateTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+
+	db := postgrestest.Open(t)
+	_, err := db.Pool.Exec(t.Context(), "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+	require.NoError(t, err)
+	require.Error(t, db.CheckVersion(t.Context()))
+
+	var wg sync.WaitGroup
+	applied, errs := [2]int{}, [2]error{}
+	for i := range 2 {
+		wg.Go(func() { applied[i], errs[i] = db.Migrate(t.Context()) })
+	}
+	wg.Wait()
+	require.NoError(t, errs[0])
+	require.NoError(t, errs[1])
+	require.Positive(t, applied[0]+applied[1])
+	require.True(t, applied[0] == 0 || applied[1] == 0, "one of two migrated, the other waited: %v", applied)
+	require.NoError(t, db.CheckVersion(t.Context()))
+}

@@ -1,0 +1,117 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/mlmodel"
+)
+
+// group counts what was seen of a group of agents in a span: those that decisions
+// can move, inside or outside of a session's canary. The hash is that of
+// mlmodel.InCanary. Decisions count when they were the session's own, so that a
+// process which kept the old engine says nothing about the new one. What ran is
+// priced by the latest price of its place.
+const group = `
+WITH members AS (
+	SELECT id FROM agents a WHERE status <> 'deleted' AND enabled AND keeping = 'auto'
+		AND (SELECT ((get_byte(h, 0) * 65536 + get_byte(h, 1) * 256 + get_byte(h, 2))::bigint * 100 < $2::bigint * 16777216) FROM sha256(convert_to($1 || '/' || a.id, 'UTF8')) h) = $3::boolean),
+decided AS (
+	SELECT count(*) AS n, count(*) FILTER (WHERE vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")') AS failed
+	FROM decisions WHERE created_at >= greatest($4::timestamptz, $5::timestamptz - interval '2 hours') AND created_at < $5 AND NOT shadow AND ($6 = '' OR engine_version = $6)
+		AND agent_id IN (SELECT id FROM members)),
+moved AS (
+	SELECT count(*) AS n FROM switches WHERE initiated_at >= $4 AND initiated_at < $5 AND phase <> 'abandoned' AND trigger = 'model' AND agent_id IN (SELECT id FROM members)),
+lost AS (
+	SELECT count(*) AS n FROM operations WHERE kind = 'termination' AND state = 'failed' AND ended_at >= $4 AND ended_at < $5 AND agent_id IN (SELECT id FROM members)),
+lives AS (
+	SELECT i.role = 'primary' AS leads, coalesce(od.price, i.ondemand_price, i.baseline_price) AS reference,
+		CASE WHEN i.mode = 'spot' THEN coalesce(pp.price, i.spot_price) ELSE coalesce(od.price, i.ondemand_price, i.baseline_price) END AS price,
+		greatest(extract(epoch FROM least(coalesce(i.terminated_at, CASE WHEN i.role = 'retired' THEN coalesce(i.retiring_since, i.installed_at) END, $5), $5) - greatest(i.installed_at, $4)) / 3600, 0) AS hours
+	FROM instances i LEFT JOIN on_demand_prices od ON od.region = i.region AND od.instance_type = i.instance_type LEFT JOIN pool_prices pp ON pp.pool_id = i.pool_id
+	WHERE i.agent_id IN (SELECT id FROM members) AND i.installed_at < $5 AND coalesce(i.terminated_at, $5) >= $4)
+SELECT (SELECT count(*) FROM members), decided.n, decided.failed, moved.n, lost.n,
+	coalesce((SELECT sum(hours * price) FROM lives WHERE price IS NOT NULL AND reference IS NOT NULL), 0)::float8,
+	coalesce((SELECT sum(hours * reference) FROM lives WHERE leads AND price IS NOT NULL AND reference IS NOT NULL), 0)::float8
+FROM decided, moved, lost`
+
+// compare pairs a session's shadow decisions with the live ones of the same agent
+// and period.
+const compare = `
+SELECT count(*), count(*) FILTER (WHERE s.action = l.action AND s.pool_id = l.pool_id),
+	count(*) FILTER (WHERE s.vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")'),
+	count(*) FILTER (WHERE s.action LIKE 'switch%'), count(*) FILTER (WHERE l.action LIKE 'switch%'), coalesce(avg(l.expected_savings - s.expected_savings), 0)::float8
+FROM decisions s JOIN decisions l ON l.period = s.period AND l.agent_id = s.agent_id AND NOT l.shadow
+WHERE s.shadow AND s.engine_version = $1 AND s.created_at >= $2`
+
+// Readings measures what the guards of a rollout judge by, and keeps it for the
+// page. Once the session
+// decides for all, the others are the same fleet in as much time before it began.
+func (s *Rollouts) Readings(ctx context.Context, in activities.ReadingsQuery) (mlmodel.Readings, error) {
+	out, err := s.measure(ctx, in)
+	if err != nil || out.Gone {
+		return out, err
+	}
+	shown, err := json.Marshal(out)
+	if err != nil {
+		return out, err
+	}
+	_, err = s.DB.Pool.Exec(ctx, `UPDATE model_rollouts SET readings = $2, updated_at = clock_timestamp() WHERE session_id = $1 AND ended_at IS NULL`, in.SessionID, shown)
+	return out, translate(err)
+}
+
+func (s *Rollouts) measure(ctx context.Context, in activities.ReadingsQuery) (mlmodel.Readings, error) {
+	var version string
+	var now, began time.Time
+	var gone bool
+	err := s.DB.Pool.QueryRow(ctx, `SELECT s.version, now(), r.started_at, r.ended_at IS NOT NULL FROM model_rollouts r JOIN model_sessions s ON s.id = r.session_id WHERE r.session_id = $1`,
+		in.SessionID).Scan(&version, &now, &began, &gone)
+	if noRows(err) {
+		return mlmodel.Readings{Gone: true}, nil
+	}
+	if err != nil {
+		return mlmodel.Readings{}, translate(err)
+	}
+	out := mlmodel.Readings{Since: later(in.Since, now.Add(-measuredFor)), Gone: gone}
+	out.Span = now.Sub(out.Since)
+	if gone || in.Phase == mlmodel.Validating {
+		return out, nil
+	}
+	if in.Phase == mlmodel.Shadow {
+		err := s.DB.Pool.QueryRow(ctx, compare, version, later(in.Since, now.Add(-comparedFor))).
+			Scan(&out.Shadow.Pairs, &out.Shadow.Agree, &out.Shadow.Errors, &out.Shadow.Moves, &out.Shadow.LiveMoves, &out.Shadow.Regret)
+		return out, translate(err)
+	}
+	b := &pgx.Batch{}
+	b.Queue(group, in.SessionID, in.Percent, true, out.Since, now, version).QueryRow(into(&out.Group))
+	if in.Percent < 100 {
+		b.Queue(group, in.SessionID, in.Percent, false, out.Since, now, "").QueryRow(into(&out.Others))
+	} else {
+		b.Queue(group, in.SessionID, 100, true, began.Add(-out.Span), began, "").QueryRow(into(&out.Others))
+	}
+	return out, translate(s.DB.Pool.SendBatch(ctx, b).Close())
+}
+
+// How far back readings go at most, so that a long stage costs no more to watch
+// than a short one.
+const (
+	measuredFor = 24 * time.Hour
+	comparedFor = 2 * time.Hour
+)
+
+func into(m *mlmodel.Measure) func(pgx.Row) error {
+	return func(row pgx.Row) error {
+		return row.Scan(&m.Agents, &m.Decisions, &m.Errors, &m.Switches, &m.FailedFailovers, &m.Spend, &m.Reference)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/activities"
+)
+
+// Orphans keeps what the sweep saw, and judges it.
+type Orphans struct{ DB *DB }
+
+var (
+	_ activities.OrphanStore = (*Orphans)(nil)
+	_ activities.AgentStore  = (*Silence)(nil)
+)
+
+// Places lists every account and region that something of a client's lives in, or
+// was ever launched in.
+func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
+	rows, err := s.DB.Pool.Query(ctx, `SELECT DISTINCT c.id, c.role_arn, c.external_id, p.region FROM clients c, LATERAL (
+			SELECT i.region FROM instances i WHERE i.client_id = c.id AND (i.terminated_at IS NULL OR i.terminated_at > now() - interval '2 days')
+			UNION SELECT l.request->>'region' FROM launches l WHERE l.client_id = c.id AND l.created_at > now() - interval '30 days') p
+		WHERE p.region <> '' ORDER BY 1, 4`)
+	if err != nil {
+		return nil, translate(err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Place, err error) {
+		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Region)
+	})
+	return out, translate(err)
+}
+
+// judged gives each instance that the cloud showed a reason to be ended, or none.
+// Something has a reason to live while it is a primary, a living replica's, still
+// being handed over, or kept because its owner wished it. The parameters are the
+// client, the ids, and per id the agent and the replica that its tags name.
+const judged = `
+SELECT v.id, coalesce(i.agent_id, r.agent_id, '') AS agent_id, i.id IS NOT NULL OR r.id IS NOT NULL AS ours, CASE
+		WHEN i.client_id <> $1 THEN NULL
+		WHEN i.role = 'primary' OR i.terminate_by IN ('nobody', 'agent') THEN NULL
+		WHEN living.id IS NOT NULL THEN NULL
+		WHEN i.role = 'retiring' AND i.retiring_since > now() - make_interval(secs => coalesce(a.terminate_wait_seconds, 0)) - interval '30 minutes' THEN NULL
+		WHEN i.role = 'retiring' THEN 'its retirement was never finished'
+		WHEN i.role = 'retired' THEN 'it was recorded as ended and lives'
+		WHEN i.role = 'replica' THEN 'its replica has ended'
+		WHEN r.id IS NULL THEN 'nobody knows the decision that its tags name'
+		WHEN r.state IN ('requested', 'launching', 'running', 'ready', 'retiring') AND r.instance_id IS NULL AND r.created_at > now() - interval '1 hour' THEN NULL
+		WHEN r.instance_id IS NOT NULL AND r.instance_id <> v.id THEN 'its replica lives on another instance'
+		ELSE 'its replica ended without knowing it'
+	END AS reason
+FROM unnest($2::text[], $3::text[]) AS v (id, replica)
+	LEFT JOIN instances i ON i.id = v.id
+	LEFT JOIN replicas r ON r.id = v.replica AND r.client_id = $1
+	LEFT JOIN agents a ON a.id = i.agent_id
+	LEFT JOIN LATERAL (SELECT x.id FROM replicas x WHERE x.instance_id = v.id AND (x.state IN ('requested', 'launching', 'running', 'ready')
+		OR x.state = 'retiring' AND i.retiring_since > now() - interval '30 minutes') LIMIT 1) living ON true`
+
+// Suspects judges the instances that the cloud showed. It is asked after the
+// cloud was, so that what was launched in between is not unknown to it.
+func (s *Orphans) Suspects(ctx context.Context, p activities.Place, seen []activities.CloudInstance) ([]activities.Suspect, error) {
+	ids, replicas := make([]string, 0, len(seen)), make([]string, 0, len(seen))
+	for _, i := range seen {
+		ids, replicas = append(ids, i.ID), append(replicas, i.Owner.ReplicaID)
+	}
+	rows, err := s.DB.Pool.Query(ctx, `SELECT id, agent_id, reason, ours FROM (`+judged+`) j WHERE reason IS NOT NULL ORDER BY id`, p.Account.ClientID, ids, replicas)
+	if err != nil {
+		return nil, translate(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[activities.Suspect])
+	return out, translate(err)
+}
+
+// Sight notes the suspects and reports each new one, forgets what the cloud
+// showed and is none any more, and answers those that were suspect already so
+// long ago. A sweep that runs twice at once is one sighting, because both are
+// within the same moment.
+func (s *Orphans) Sight(ctx context.Context, p activities.Place, seen []activities.CloudInstance, suspects []activities.Suspect, apart time.Duration) ([]string, error) {
+	cleared, ids, reasons := []string{}, make([]string, 0, len(suspects)), make([]string, 0, len(suspects))
+	is := map[string]bool{}
+	for _, x := range suspects {
+		ids, reasons, is[x.InstanceID] = append(ids, x.InstanceID), append(reasons, x.Reason), true
+	}
+	for _, i := range seen {
+		if !is[i.ID] {
+			cleared = append(cleared, i.ID)
+		}
+	}
+	out := []string{}
+	b := &pgx.Batch{}
+	b.Queue(`DELETE FROM orphan_sightings WHERE client_id = $1 AND terminated_at IS NULL AND (instance_id = ANY ($2) OR last_seen_at < now() - interval '1 hour')`, p.Account.ClientID, cleared)
+	b.Queue(`INSERT INTO orphan_sightings AS o (instance_id, client_id, reason) SELECT id, $1, reason FROM unnest($2::text[], $3::text[]) AS v (id, reason)
+		ON CONFLICT (instance_id) DO UPDATE SET last_seen_at = now(), reason = excluded.reason,
+			sightings = o.sightings + CASE WHEN o.last_seen_at < now() - $4::float8 * interval '1 second' THEN 1 ELSE 0 END
+		WHERE o.client_id = excluded.client_id`, p.Account.ClientID, ids, reasons, apart.Seconds())
+	b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
+		SELECT $1, nullif(agent, ''), 'orphan_found', 'warning', id || ' costs money and nothing needs it: ' || reason,
+			jsonb_build_object('instance_id', id, 'reason', reason, 'region', $5::text), 'orphan-found:' || id
+		FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, reason, agent) ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, ids, reasons, agentsOf(suspects), p.Region)
+	b.Queue(`SELECT instance_id FROM orphan_sightings WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1 ORDER BY instance_id`, p.Account.ClientID, ids).Query(collect(&out))
+	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, translate(err)
+	}
+	return out, nil
+}
+
+func agentsOf(suspects []activities.Suspect) []string {
+	out := make([]string, 0, len(suspects))
+	for _, x := range suspects {
+		out = append(out, x.AgentID)
+	}
+	return out
+}
+
+// Condemn judges an instance once more and takes it out of its role, under the
+// lock of its agent, by which every change of roles goes. One that no row knew
+// gets one, so that nobody adopts what is about to end. False: it found a reason
+// to live.
+func (s *Orphans) Condemn(ctx context.Context, p activities.Place, i activities.CloudInstance, x activities.Suspect) (bool, error) {
+	guilty := false
+	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockAgent, x.AgentID); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `SELECT reason IS NOT NULL AND ours FROM (`+judged+`) j`, p.Account.ClientID, []string{i.ID}, []string{i.Owner.ReplicaID}).Scan(&guilty)
+		if err != nil || !guilty {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO instances AS n (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, terminate_by, retiring_since)
+			SELECT $2, $1, (SELECT id FROM agents WHERE id = $3), 'retiring', coalesce(substring($4 FROM '^(.*)\.'), ''), $5, coalesce(substring($4 FROM '[^.]*$'), ''), $4, $6, 'control-plane', 'us', now()
+			ON CONFLICT (id) DO UPDATE SET role = 'retiring', terminate_by = 'us', retiring_since = coalesce(n.retiring_since, now()), terminated_at = NULL
+			WHERE n.role <> 'primary' AND n.client_id = excluded.client_id`, p.Account.ClientID, i.ID, x.AgentID, i.PoolID, p.Region, knownMode(i))
+		guilty = err == nil && tag.RowsAffected() == 1
+		return err
+	})
+	return guilty, err
+}
+
+func knownMode(i activities.CloudInstance) string {
+	if i.Mode == "" {
+		return "unknown"
+	}
+	return string(i.Mode)
+}
+
+// Buried records the end of an orphan, and reports it once.
+func (s *Orphans) Buried(ctx context.Context, p activities.Place, x activities.Suspect) error {
+	b := &pgx.Batch{}
+	b.Queue(`UPDATE orphan_sightings SET terminated_at = coalesce(terminated_at, now()) WHERE instance_id = $1`, x.InstanceID)
+	b.Queue(`UPDATE instances SET role = 'retired', terminated_at = coalesce(terminated_at, now()) WHERE id = $1 AND role <> 'primary'`, x.InstanceID)
+	b.Queue(`UPDATE replicas SET state = 'retired', ended_at = coalesce(ended_at, now()) WHERE instance_id = $1 AND state = 'retiring'`, x.InstanceID)
+	b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
+		VALUES ($1, nullif($2, ''), 'orphan_terminated', 'warning', $3 || ' was terminated: ' || $4, jsonb_build_object('instance_id', $3::text, 'reason', $4::text), 'orphan-ended:' || $3)
+		ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, x.AgentID, x.InstanceID, x.Reason)
+	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+}

@@ -1,0 +1,35 @@
+package postgres
+
+import (
+	"context"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/replica"
+)
+
+// RecordPool remembers how a launch in a pool went. A pool without capacity rests
+// for minutes, longer each time in a row; a launch ends that. A quota or a missing
+// permission is ours and not the pool's. A pool that rests already does not rest
+// longer, so that an outcome which is told twice counts once.
+func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) error {
+	var err error
+	switch in.Code {
+	case "":
+		_, err = s.DB.Pool.Exec(ctx, `INSERT INTO pool_health (client_id, pool_id, mode, last_success_at) SELECT client_id, $2, $3, now() FROM agents WHERE id = $1
+			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET failures = 0, last_code = '', retry_after = NULL, last_success_at = now()`,
+			in.AgentID, in.Where.PoolID, cmpMode(in.Where.Mode))
+	case string(replica.NoCapacity):
+		_, err = s.DB.Pool.Exec(ctx, `INSERT INTO pool_health AS h (client_id, pool_id, mode, failures, last_code, last_failed_at, retry_after)
+			SELECT client_id, $2, $3, 1, $4, now(), now() + `+rest("1")+` FROM agents WHERE id = $1
+			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET last_code = excluded.last_code, last_failed_at = excluded.last_failed_at,
+				failures = h.failures + 1, retry_after = now() + `+rest("h.failures + 1")+`
+			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID, cmpMode(in.Where.Mode), in.Code)
+	}
+	return translate(err)
+}
+
+// rest is how long a pool rests after so many failures in a row: 3, 6, 12 …
+// minutes, an hour at most. The outages of traces lasted 23 to 42 minutes.
+func rest(failures string) string {
+	return `least(interval '3 minutes' * 2 ^ least(` + failures + ` - 1, 10), interval '1 hour')`
+}

@@ -1,0 +1,50 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/replica"
+)
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.agent("k1", "a2", "i-2")
+	g.exec(`UPDATE instances SET launched_by = 'agent' WHERE id = 'i-2'`)
+	g.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode) VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'ondemand')`)
+	ready, requested := g.heir(replica.Manual, "i-0", "i-1"), g.open(replica.Switch, "c1")
+	_, err := g.RecordNotice(t.Context(), interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination})
+	require.NoError(t, err)
+	for range 2 {
+		got, err := g.Remove(t.Context(), "a1", "ops")
+		require.NoError(t, err)
+		require.Equal(t, []string{ready.ID, requested.ID}, got.Replicas)
+		require.Equal(t, []string{"i-0"}, got.Instances, "the replica's own workflow ends its instance")
+		require.True(t, got.Set.Deleted)
+		require.Empty(t, got.Set.Primary.ID)
+		require.False(t, got.Set.Unsettled())
+	}
+	require.Equal(t, "cancelled", one[string](g, `SELECT status FROM commands`))
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM events WHERE type = 'agent_deleted' AND actor = 'ops'`))
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notifications WHERE message = 'Agent a1 has been deleted'`))
+
+	require.True(t, g.advance(ready.ID, replica.Retired, ""))
+	got, err := g.Remove(t.Context(), "a1", "ops")
+	require.NoError(t, err)
+	require.Equal(t, []string{requested.ID}, got.Replicas, "what is still left")
+
+	theirs, err := g.Remove(t.Context(), "a2", "")
+	require.NoError(t, err)
+	require.Equal(t, &activities.Removed{Set: theirs.Set, Replicas: []string{}, Instances: []string{}}, theirs, "the tenant's own instance is left alone")
+	require.Equal(t, "retired nobody", one[string](g, `SELECT role || ' ' || terminate_by FROM instances WHERE id = 'i-2' AND terminated_at IS NULL`))
+	_, err = g.Remove(t.Context(), "a9", "")
+	require.Equal(t, agent.NotFound, fault.CodeOf(err))
+	g.sound()
+}

@@ -1,0 +1,147 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+)
+
+var _ = meaning("instances_one_primary_per_agent", roles.Stale, "the agent has another primary already")
+var _ = meaning("replicas_one_manual_per_agent", replica.AlreadyExists, "the agent has a standby already")
+
+// ChangeRoles is the only place where an agent gets another primary: one
+// transaction, guarded by the epoch. The outcome of the notice that caused it,
+// what becomes of the old primary and what people are told commit with it or not
+// at all. A change that was made already, by whomever, is success.
+//
+// Fails with roles.stale when the epoch moved on or somebody is not in the role
+// that the caller believes, with replica.already_exists when the old primary is
+// to be the standby and there is one, and with agent.not_found.
+func (s *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error) {
+	var set *roles.Set
+	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		done, err := guardEpoch(ctx, tx, in)
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		if !done {
+			queueChange(b, in)
+		}
+		queueOutcome(b, in)
+		b.Queue(selectSet, in.AgentID).QueryRow(func(row pgx.Row) (err error) {
+			set, err = scanSet(row, in.AgentID)
+			return err
+		})
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+// guardEpoch locks the agent and says whether the change was made already. It
+// looks after the lock is held, in a statement of its own: one that waits for a
+// lock sees everything else as it was before. Fails with roles.stale.
+func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.Change) (done bool, err error) {
+	var epoch int64
+	b := &pgx.Batch{}
+	b.Queue(lockAgent, in.AgentID)
+	b.Queue(`SELECT epoch, EXISTS (SELECT FROM role_changes WHERE agent_id = $1 AND replica_id = $2) FROM agents WHERE id = $1`, in.AgentID, in.ReplicaID).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&epoch, &done) })
+	err = tx.SendBatch(ctx, b).Close()
+	switch {
+	case noRows(err):
+		return false, unknownAgent(in.AgentID)
+	case err == nil && !done && epoch != in.Epoch:
+		err = roles.Stale.New("agent %s is at epoch %d, not %d", in.AgentID, epoch, in.Epoch)
+	}
+	return done, err
+}
+
+// queueChange queues the change itself. Each statement must find exactly the one
+// row that it is about: together they check that everybody was in the role that
+// the caller believed. The old primary goes first, because there is never a
+// moment with two.
+func queueChange(b *pgx.Batch, in roles.Change) {
+	role, by := oldRole(in)
+	must := func(what, sql string, args ...any) {
+		q := b.Queue(sql, args...)
+		q.Fn = func(br pgx.BatchResults) error {
+			tag, err := br.Exec()
+			if err == nil && tag.RowsAffected() != 1 {
+				err = roles.Stale.New("%s of agent %s is not as it was believed to be", what, in.AgentID)
+			}
+			return err
+		}
+	}
+	must("the replica "+in.ReplicaID, `UPDATE replicas SET state = 'promoted', promoted_at = clock_timestamp(), ended_at = clock_timestamp(), total_cost = `+costSoFar+`
+		WHERE id = $1 AND agent_id = $2 AND instance_id = $3 AND state IN ('running', 'ready')`, in.ReplicaID, in.AgentID, in.NewID)
+	must("the old primary "+in.OldID, `UPDATE instances SET role = $3, terminate_by = $4,
+			retiring_since = CASE WHEN $3 IN ('retiring', 'retired') THEN clock_timestamp() END
+		WHERE agent_id = $1 AND id = $2 AND role = 'primary'`, in.AgentID, in.OldID, role, by)
+	must("the new primary "+in.NewID, `UPDATE instances SET role = 'primary', epoch = $3::bigint + 1, primary_since = clock_timestamp(), retiring_since = NULL, terminate_by = ''
+		WHERE agent_id = $1 AND id = $2 AND role = 'replica' AND terminated_at IS NULL`, in.AgentID, in.NewID, in.Epoch)
+	must("the epoch", `UPDATE agents SET epoch = epoch + 1, updated_at = now(), failures = 0,
+			last_failover_at = CASE WHEN $3 = 'termination' THEN clock_timestamp() ELSE last_failover_at END,
+			last_switch_at = CASE WHEN $3 = 'termination' THEN last_switch_at ELSE clock_timestamp() END,
+			interruptions_handled = interruptions_handled + CASE WHEN $3 = 'termination' THEN 1 ELSE 0 END
+		WHERE id = $1 AND epoch = $2`, in.AgentID, in.Epoch, in.Cause)
+	if in.Fate == roles.Demote {
+		must("the place of the standby", insertDemoted, in.AgentID, in.OldID, in.NewID, seconds(replica.RebalanceHold))
+	}
+	must("the history", `INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id)
+		SELECT client_id, id, epoch, $2, $3, $4, $5, $6 FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.ReplicaID, in.Cause, in.OperationID)
+	must("the event", `INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
+		SELECT client_id, id, 'primary_changed', CASE WHEN $5 = 'termination' THEN 'warning' ELSE 'info' END, $3 || ' is primary instead of ' || $2,
+			jsonb_build_object('old_primary', $2::text, 'new_primary', $3::text, 'replica_id', $4::text, 'cause', $5::text, 'operation_id', $6::text, 'epoch', epoch),
+			'roles:' || id || '/' || epoch
+		FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.ReplicaID, in.Cause, in.OperationID)
+	must("the notification", `INSERT INTO notifications (client_id, message, severity, dedup_key)
+		SELECT client_id, CASE $4 WHEN 'termination' THEN 'Failover: ' WHEN 'switch' THEN 'Switch: ' ELSE 'Promotion: ' END
+				|| logical_agent_id || ' runs on ' || $3 || ' now instead of ' || $2,
+			CASE WHEN $4 = 'termination' THEN 'warning' ELSE 'info' END, 'roles:' || id || '/' || epoch
+		FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.Cause)
+}
+
+// oldRole says what the old primary is from now on, and who ends it.
+func oldRole(in roles.Change) (role, terminateBy string) {
+	switch {
+	case in.Fate == roles.Demote:
+		return "replica", ""
+	case in.Fate == roles.Keep:
+		return "retired", "nobody"
+	case in.Fate == roles.Leave && in.Cause == roles.ByTermination:
+		return "retiring", "aws"
+	case in.Fate == roles.Leave:
+		return "retiring", "agent"
+	default:
+		return "retiring", "us"
+	}
+}
+
+// insertDemoted makes the old primary the standby. In manual mode it stays until
+// it is needed; otherwise it is the way back for two hours.
+const insertDemoted = `INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, hold, hold_until,
+		created_by, reason, launched_at, running_at, ready_at, sync_status, sync_progress)
+	SELECT a.client_id, a.id, 'manual', $3, 'ready', i.launched_by, jsonb_build_object('pool', i.pool_id, 'mode', m.mode), i.pool_id, m.mode, i.id,
+		CASE WHEN a.keeping <> 'manual' THEN $4::float8 * interval '1 second' END, CASE WHEN a.keeping <> 'manual' THEN clock_timestamp() + $4::float8 * interval '1 second' END,
+		'system', 'the former primary', clock_timestamp(), clock_timestamp(), clock_timestamp(), 'synced', 100
+	FROM agents a JOIN instances i ON i.id = $2 AND i.agent_id = a.id, LATERAL (SELECT CASE i.mode WHEN 'ondemand' THEN 'ondemand' ELSE 'spot' END AS mode) m
+	WHERE a.id = $1`
+
+// queueOutcome closes the notices about the old primary as promoted, also when
+// somebody else, a switch perhaps, made the same change first. A notice that was
+// answered as lost has an heir after all.
+func queueOutcome(b *pgx.Batch, in roles.Change) {
+	if n := in.Notice; n != nil {
+		b.Queue(insertNotice, noticeRow(*n, true)...)
+		queueInterruption(b, *n)
+	}
+	b.Queue(`UPDATE notices n SET result = 'promoted', replica_id = c.replica_id, new_primary = c.new_id, decided_at = clock_timestamp(), delivered_at = coalesce(n.delivered_at, clock_timestamp())
+		FROM role_changes c WHERE c.agent_id = $1 AND c.replica_id = $2 AND n.agent_id = $1 AND n.instance_id = c.old_id AND n.result IN ('', 'lost')`, in.AgentID, in.ReplicaID)
+}

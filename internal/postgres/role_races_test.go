@@ -1,0 +1,123 @@
+package postgres_test
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+)
+
+// TestOneOfTwoChangesWins is invariant 1: however many try, the epoch lets one.
+func TestOneOfTwoChangesWins(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	first, second := g.heir(replica.Manual, "i-0", "i-1"), g.heir(replica.Switch, "c1", "i-2")
+	set := g.set()
+	errs := make([]error, 8)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			heir, cause := first, roles.ByTermination
+			if i%2 == 1 {
+				heir, cause = second, roles.BySwitch
+			}
+			_, errs[i] = g.ChangeRoles(t.Context(), change(set, heir, cause, roles.Leave))
+		})
+	}
+	wg.Wait()
+	var won [2]int
+	for i, err := range errs {
+		if err == nil {
+			won[i%2]++
+			continue
+		}
+		require.True(t, fault.Is(err, roles.Stale), "%v", err)
+	}
+	require.True(t, won == [2]int{4, 0} || won == [2]int{0, 4}, "one heir won for all who asked for it: %v", won)
+	g.sound()
+	require.EqualValues(t, 1, g.set().Epoch)
+}
+
+// TestEndingAndPromotingAtOnce is invariant 4 in a race: of the same instance
+// either the end or the promotion is refused.
+func TestEndingAndPromotingAtOnce(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	launches := &postgres.Launches{DB: g.db}
+	for n := range 12 {
+		id := "i-" + strconv.Itoa(n+1)
+		heir := g.heir(replica.Manual, g.set().Primary.ID, id)
+		in := change(g.set(), heir, roles.ByTermination, roles.Leave)
+		var changed, ended error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
+		wg.Go(func() { _, ended = launches.MarkRetiring(t.Context(), "a1", id) })
+		wg.Wait()
+		if changed == nil {
+			require.Equal(t, roles.IsPrimary, fault.CodeOf(ended))
+		} else {
+			require.Equal(t, roles.Stale, fault.CodeOf(changed))
+			require.NoError(t, ended)
+			g.advance(heir.ID, replica.Retired, "")
+		}
+		g.sound()
+	}
+}
+
+// TestReadyAndPromotedAtOnce: a replica reports while a failover takes it, and
+// neither waits for the other until the database ends one of them.
+func TestReadyAndPromotedAtOnce(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	for n := range 12 {
+		heir := g.heir(replica.Manual, g.set().Primary.ID, "i-"+strconv.Itoa(n+1))
+		g.exec(`UPDATE replicas SET state = 'running' WHERE id = $1`, heir.ID)
+		g.exec(`UPDATE agents SET failures = 1`)
+		in := change(g.set(), heir, roles.ByTermination, roles.Leave)
+		var changed, advanced error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
+		wg.Go(func() { _, advanced = g.Advance(t.Context(), roles.Step{ReplicaID: heir.ID, To: replica.Ready}) })
+		wg.Wait()
+		require.NoError(t, changed)
+		require.NoError(t, advanced)
+		g.sound()
+	}
+}
+
+// TestHeartbeatsDuringAFailover come from the old primary while it is replaced.
+func TestHeartbeatsDuringAFailover(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	agents := &postgres.Agents{DB: g.db}
+	for n := range 12 {
+		old := g.set().Primary.ID
+		in := change(g.set(), g.heir(replica.Manual, old, "i-"+strconv.Itoa(n+1)), roles.ByTermination, roles.Leave)
+		var changed error
+		var beats [4]error
+		var wg sync.WaitGroup
+		for i := range beats {
+			wg.Go(func() {
+				_, beats[i] = agents.Heartbeat(t.Context(), agent.Heartbeat{ClientID: "k1", AgentID: "a1", InstanceID: old, Status: agent.Online})
+			})
+		}
+		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
+		wg.Wait()
+		require.NoError(t, changed)
+		for _, err := range beats {
+			require.NoError(t, err)
+		}
+		g.sound()
+	}
+}

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/roles"
+)
+
+// Roles stores who plays which part for an agent. Every method locks the agent's
+// row before it writes, so two that run at once follow each other; each returns
+// the roles as they are afterwards, because whoever writes must judge again.
+type Roles struct{ DB *DB }
+
+// selectSet reads a whole roles.Set in one row. What is compared with now is
+// compared with the database's clock, by which holds and deadlines were stamped.
+const selectSet = `
+SELECT jsonb_build_object(
+    'agent_id', a.id, 'client_id', a.client_id, 'epoch', a.epoch, 'keeping', a.keeping, 'launcher', a.launcher,
+    'enabled', a.enabled, 'deleted', a.status = 'deleted', 'failures', a.failures,
+    'auto_terminate', a.auto_terminate_enabled, 'terminate_wait', a.terminate_wait_seconds * 1000000000::bigint,
+    'primary', coalesce((
+        SELECT jsonb_build_object('id', i.id, 'instance_type', i.instance_type, 'region', i.region, 'az', i.az,
+            'pool_id', i.pool_id, 'mode', i.mode, 'role', i.role)
+        FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary'), '{}'),
+    'replicas', coalesce((
+        SELECT jsonb_agg(` + replicaObject + ` ORDER BY r.created_at, r.id)
+        FROM replicas r WHERE r.agent_id = a.id AND r.state IN ('requested', 'launching', 'running', 'ready')), '[]'),
+    'outcomes', coalesce((
+        SELECT jsonb_agg(jsonb_build_object('instance_id', n.instance_id, 'kind', n.kind,
+            'deadline', to_char(n.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'past', n.deadline <= clock_timestamp(),
+            'result', n.result, 'replica_id', coalesce(n.replica_id, ''), 'new_primary', coalesce(n.new_primary, '')) ORDER BY n.received_at, n.instance_id)
+        FROM notices n WHERE n.agent_id = a.id AND (n.result = '' OR n.received_at > now() - interval '1 day')), '[]'),
+    'open_switch', coalesce((
+        SELECT s.id FROM switches s WHERE s.agent_id = a.id AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over')
+        ORDER BY s.initiated_at DESC LIMIT 1), ''),
+    'promotions', coalesce((
+        SELECT jsonb_agg(jsonb_build_object('agent_id', c.agent_id, 'epoch', c.epoch - 1, 'old_id', c.old_id, 'new_id', c.new_id, 'replica_id', c.replica_id,
+            'fate', 'retire', 'cause', c.cause, 'operation_id', c.operation_id) ORDER BY c.epoch)
+        FROM role_changes c WHERE c.agent_id = a.id AND ` + promotionLeftAlone + `), '[]'))
+FROM agents a WHERE a.id = $1`
+
+// promotionLeftAlone is about the role change c: a promotion that changed the
+// roles a while ago, and whose workflow never came to end the old primary. The
+// while is what a start may take; the workflow's first step is its operation.
+const promotionLeftAlone = `c.cause = 'promotion' AND c.changed_at < clock_timestamp() - interval '30 seconds'
+			AND EXISTS (SELECT FROM instances old WHERE old.id = c.old_id AND old.role = 'retiring' AND old.terminate_by = 'us')
+			AND NOT EXISTS (SELECT FROM operations o WHERE o.id = c.operation_id)`
+
+// replicaObject is a roles.Replica of the row r.
+const replicaObject = `jsonb_build_object('id', r.id, 'kind', r.kind, 'for', r.made_for, 'state', r.state, 'launcher', r.launcher, 'plan', r.plan,
+            'instance_id', coalesce(r.instance_id, ''), 'pool_id', coalesce(r.pool_id, ''), 'request_id', coalesce(r.request_id, ''), 'hold', coalesce((extract(epoch FROM r.hold) * 1000000000)::bigint, 0),
+            'expired', coalesce(r.hold_until <= clock_timestamp(), false),
+            'wait', CASE WHEN r.state = 'requested' AND r.not_before > clock_timestamp() THEN (extract(epoch FROM r.not_before - clock_timestamp()) * 1000000000)::bigint ELSE 0 END)`
+
+// lockAgent makes writers of one agent's roles follow each other. The lock lets
+// those pass that only refer to the agent.
+const lockAgent = `SELECT client_id FROM agents WHERE id = $1 FOR NO KEY UPDATE`
+
+// scanSet reads the one row of selectSet. Fails with agent.not_found.
+func scanSet(row pgx.Row, agentID string) (*roles.Set, error) {
+	var set roles.Set
+	err := row.Scan(&set)
+	if noRows(err) {
+		return nil, unknownAgent(agentID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &set, nil
+}
+
+func unknownAgent(agentID string) error { return agent.NotFound.New("there is no agent %s", agentID) }
+
+// Roles reads an agent's roles. Fails with agent.not_found.
+func (s *Roles) Roles(ctx context.Context, agentID string) (*roles.Set, error) {
+	set, err := scanSet(s.DB.Pool.QueryRow(ctx, selectSet, agentID), agentID)
+	return set, translate(err)
+}
+
+// write runs the statements of b in one round trip and one transaction, after
+// the agent was locked, and reads the roles at its end. A statement may not
+// depend on the answer of another; those that do have a transaction of their own.
+func (s *Roles) write(ctx context.Context, agentID string, queue func(*pgx.Batch)) (*roles.Set, error) {
+	b := &pgx.Batch{}
+	var set *roles.Set
+	b.Queue(lockAgent, agentID)
+	queue(b)
+	b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
+		set, err = scanSet(row, agentID)
+		return err
+	})
+	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, translate(err)
+	}
+	return set, nil
+}
+
+// SetKeeping sets when the agent keeps a replica. The two active modes exclude
+// each other by being one value; failures of the former mode are forgotten. A
+// deleted agent keeps nothing. Fails with agent.not_found.
+func (s *Roles) SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.Set, error) {
+	return s.write(ctx, agentID, func(b *pgx.Batch) {
+		b.Queue(`WITH before AS (SELECT id, keeping FROM agents WHERE id = $1), changed AS (
+				UPDATE agents a SET keeping = $2, failures = 0, updated_at = now()
+				FROM before WHERE a.id = before.id AND a.keeping <> $2 AND a.status <> 'deleted'
+				RETURNING a.client_id, a.id, before.keeping AS was)
+			INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
+			SELECT client_id, id, 'replica_mode_changed', coalesce(nullif($3, ''), 'system'), 'replica mode is ' || $2::text || ', it was ' || was,
+				jsonb_build_object('before', was, 'after', $2::text) FROM changed`, agentID, keeping, by)
+	})
+}

@@ -1,0 +1,110 @@
+package postgres
+
+import (
+	"context"
+	"time"
+)
+
+// ledger computes a client's month. Each agent's time with a primary costs its
+// on-demand reference; everything that ran for the client, primaries, replicas
+// and both sides of a switch, cost the price in force in its zone, second by
+// second. The difference was saved. A spot instance that EC2 took back within its
+// first hour was free. A price is in force until another is known; time for which
+// nobody knows a price or a reference counts on neither side, and is told.
+//
+// Hours of twelve known buckets are taken as one; an hour that something ran for in
+// part, or that is known in part, is taken in its five minutes.
+const ledger = `
+WITH span AS (SELECT $2::timestamptz AS first, least($3::timestamptz, $4::timestamptz) AS last),
+inst AS (
+	SELECT i.id, i.agent_id, i.mode, i.pool_id, i.instance_type, i.region, i.installed_at AS since, i.spot_price,
+		coalesce(i.terminated_at, CASE WHEN i.role = 'retired' THEN coalesce(i.retiring_since, i.installed_at) END, $4) AS until,
+		CASE WHEN i.role <> 'primary' THEN i.retiring_since END AS left_at,
+		i.mode = 'spot' AND i.terminate_by = 'aws' AND i.terminated_at < i.installed_at + interval '1 hour' AS free,
+		coalesce(od.price, i.baseline_price, i.ondemand_price) AS reference, od.source
+	FROM instances i LEFT JOIN on_demand_prices od ON od.region = i.region AND od.instance_type = i.instance_type
+	WHERE i.client_id = $1),
+led AS ( -- who was primary from when to when; without an end, until it left
+	SELECT agent_id, new_id AS id, changed_at AS since, lead(changed_at) OVER (PARTITION BY agent_id ORDER BY epoch) AS until FROM role_changes WHERE client_id = $1
+	UNION ALL
+	(SELECT DISTINCT ON (agent_id) agent_id, old_id, '-infinity'::timestamptz, changed_at FROM role_changes WHERE client_id = $1 ORDER BY agent_id, epoch)
+	UNION ALL -- an agent that never moved: all that it had and that was no replica
+	SELECT i.agent_id, i.id, '-infinity'::timestamptz, NULL FROM instances i
+	WHERE i.client_id = $1 AND i.role <> 'replica' AND NOT EXISTS (SELECT 1 FROM role_changes c WHERE c.agent_id = i.agent_id)
+		AND (i.role = 'primary' OR NOT EXISTS (SELECT 1 FROM replicas r WHERE r.agent_id = i.agent_id AND r.instance_id = i.id))),
+parts AS ( -- pieces of time per instance, as primary and beside
+	SELECT i.*, true AS leads, greatest(i.since, l.since, s.first) AS a, least(i.until, coalesce(l.until, i.left_at), s.last) AS b
+	FROM led l JOIN inst i ON i.id = l.id, span s
+	UNION ALL
+	SELECT i.*, false, greatest(i.since, s.first), least(i.until, s.last) FROM inst i, span s),
+spot AS (
+	SELECT b.pool_id, date_trunc('hour', b.bucket, 'UTC') AS hour, avg(b.price) AS price, count(*) AS known
+	FROM price_buckets b, span s WHERE b.pool_id IN (SELECT pool_id FROM inst WHERE mode = 'spot') AND b.bucket >= s.first AND b.bucket < s.last GROUP BY 1, 2),
+hours AS (
+	SELECT p.*, x.price, greatest(p.a, h.hour) AS at, least(p.b, h.hour + interval '1 hour') AS till,
+		p.mode = 'spot' AND x.known IS NOT NULL AND (x.known < 12 OR p.a > h.hour OR p.b < h.hour + interval '1 hour') AS split
+	FROM parts p CROSS JOIN LATERAL generate_series(date_trunc('hour', p.a, 'UTC'), p.b, interval '1 hour') AS h(hour)
+	LEFT JOIN spot x ON x.pool_id = p.pool_id AND x.hour = h.hour WHERE p.a < p.b AND h.hour < p.b),
+pieces AS (
+	SELECT leads, mode, free, reference, source, pool_id, spot_price, at, extract(epoch FROM till - at) AS seconds, price FROM hours WHERE NOT split
+	UNION ALL
+	SELECT h.leads, h.mode, h.free, h.reference, h.source, h.pool_id, h.spot_price, f.at,
+		extract(epoch FROM least(h.till, f.at + interval '5 minutes') - greatest(h.at, f.at)), b.price
+	FROM hours h CROSS JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond', interval '5 minutes') AS f(at)
+	LEFT JOIN price_buckets b ON b.pool_id = h.pool_id AND b.bucket = f.at WHERE h.split),
+priced AS (
+	SELECT leads, seconds, reference, source, CASE WHEN free THEN 0 WHEN mode <> 'spot' THEN reference ELSE coalesce(price,
+		(SELECT b.price FROM price_buckets b WHERE b.pool_id = p.pool_id AND b.bucket <= p.at ORDER BY b.bucket DESC LIMIT 1),
+		spot_price, (SELECT pp.price FROM pool_prices pp WHERE pp.pool_id = p.pool_id)) END AS price
+	FROM pieces p),
+sums AS (
+	SELECT coalesce(sum(seconds / 3600 * reference) FILTER (WHERE leads AND known), 0) AS baseline,
+		coalesce(sum(seconds / 3600 * price) FILTER (WHERE NOT leads AND known), 0) AS everything,
+		coalesce(sum(seconds / 3600 * price) FILTER (WHERE leads AND known), 0) AS primaries,
+		coalesce(sum(seconds / 3600) FILTER (WHERE leads), 0) AS hours,
+		coalesce(sum(seconds / 3600) FILTER (WHERE NOT leads AND NOT known), 0) AS unknown,
+		coalesce(string_agg(DISTINCT coalesce(source, 'instance'), ', '), 'none') AS list
+	FROM (SELECT *, reference IS NOT NULL AND price IS NOT NULL AS known FROM priced) p)
+INSERT INTO client_savings AS c (client_id, month, baseline, actual, savings, provisional, details)
+SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything, $3::timestamptz > $4::timestamptz,
+	jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6), 'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
+		'price_list', 'on-demand Linux list price per region and type (' || list || '), as known on ' || to_char($4::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
+FROM sums
+ON CONFLICT (client_id, month) DO UPDATE SET baseline = excluded.baseline, actual = excluded.actual, savings = excluded.savings, provisional = excluded.provisional,
+	details = excluded.details, computed_at = now()
+WHERE c.provisional`
+
+// ClientsOf lists the clients that existed in a month whose figures are not final.
+func (s *Housekeeping) ClientsOf(ctx context.Context, month time.Time) ([]string, error) {
+	type c struct{ ID string }
+	list, err := rows[c](ctx, s.DB, `SELECT id FROM clients WHERE created_at < $1 AND NOT EXISTS (
+		SELECT 1 FROM client_savings s WHERE s.client_id = clients.id AND s.month = $2::date AND NOT s.provisional) ORDER BY id`, month.AddDate(0, 1, 0), month.Format(time.DateOnly))
+	out := make([]string, 0, len(list))
+	for _, x := range list {
+		out = append(out, x.ID)
+	}
+	return out, err
+}
+
+// FirstOpenMonth is the oldest month that somebody's figures are provisional for;
+// zero: there is none.
+func (s *Housekeeping) FirstOpenMonth(ctx context.Context) (time.Time, error) {
+	var month *time.Time
+	err := s.DB.Pool.QueryRow(ctx, `SELECT min(month) FROM client_savings WHERE provisional`).Scan(&month)
+	if err != nil || month == nil {
+		return time.Time{}, translate(err)
+	}
+	return *month, nil
+}
+
+// ComputeSavings writes a client's month as it looks at a moment; one that is over
+// becomes final and is not computed again. The total is the sum of the months
+// and nothing else.
+func (s *Housekeeping) ComputeSavings(ctx context.Context, clientID string, month, now time.Time) error {
+	if _, err := s.DB.Pool.Exec(ctx, ledger, clientID, month, month.AddDate(0, 1, 0), now); err != nil {
+		return translate(err)
+	}
+	_, err := s.DB.Pool.Exec(ctx, `UPDATE clients SET total_savings = x.total, updated_at = now()
+		FROM (SELECT coalesce(sum(savings), 0) AS total FROM client_savings WHERE client_id = $1) x WHERE id = $1 AND total_savings <> x.total`, clientID)
+	return translate(err)
+}

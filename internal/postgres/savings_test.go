@@ -1,0 +1,158 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/postgres"
+)
+
+// month is one that a ledger is computed of, for a client whose instances cost
+// 0.04 USD per hour on demand.
+type month struct {
+	*guarded
+	first time.Time
+}
+
+func newMonth(g *guarded, year int, m time.Month) *month {
+	for _, table := range []string{"instances", "replicas", "role_changes", "price_buckets", "client_savings", "on_demand_prices"} {
+		g.exec(`DELETE FROM ` + table)
+	}
+	g.exec(`INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.04, 'pricing-api', now())`)
+	return &month{g, time.Date(year, m, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+// at is some hours after the month began.
+func (m *month) at(hours float64) time.Time {
+	return m.first.Add(time.Duration(hours * float64(time.Hour)))
+}
+
+// runs has an instance of the agent run from an hour to another; 0: it still does.
+func (m *month) runs(id, role, zone, mode string, from, until float64) {
+	m.t.Helper()
+	m.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, terminated_at)
+		VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', 'us-east-1' || $3, 't3.medium.us-east-1' || $3, $4, $5, $6)`, id, role, zone, mode, m.at(from), nullTime(m.at(until), until))
+}
+
+// costs has a zone's five minutes cost so much from an hour to another.
+func (m *month) costs(zone string, dollars, from, until float64) {
+	m.t.Helper()
+	m.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
+		SELECT 't3.medium.us-east-1' || $1, t, $2, 'primary', 1, t FROM generate_series($3::timestamptz, $4::timestamptz - interval '1 second', interval '5 minutes') t`, zone, dollars, m.at(from), m.at(until))
+}
+
+func (m *month) moves(epoch int, from, to string, at float64) {
+	m.t.Helper()
+	m.exec(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at) VALUES ('k1', 'a1', $1, $2, $3, $4, 'switch', $5)`, epoch, from, to, to, m.at(at))
+}
+
+// TestLedgerByHand: what was saved is seconds times the difference between the
+// reference and the price in force, minus what ran beside.
+func TestLedgerByHand(t *testing.T) {
+	t.Parallel()
+	g := guard(t)
+	for name, c := range map[string]struct {
+		year             int
+		month            time.Month
+		have             func(m *month)
+		hours            float64 // until which it is computed; 0: the month is over
+		baseline, actual float64
+	}{
+		"thirty days on demand save nothing": {2026, time.November, func(m *month) { m.runs("i", "primary", "a", "ondemand", -1, 0) }, 0, 720 * 0.04, 720 * 0.04},
+		"thirty days on spot": {2026, time.November, func(m *month) {
+			m.runs("i", "primary", "a", "spot", -1, 0)
+			m.costs("a", 0.01, -1, 721)
+		}, 0, 720 * 0.04, 720 * 0.01},
+		"thirty-one days, and the clocks go forward in the sessions' zone": {2027, time.March, func(m *month) {
+			m.runs("i", "primary", "a", "spot", -1, 0)
+			m.costs("a", 0.01, -1, 745)
+		}, 0, 744 * 0.04, 744 * 0.01},
+		"twenty-nine days": {2028, time.February, func(m *month) {
+			m.runs("i", "primary", "a", "spot", -1, 0)
+			m.costs("a", 0.01, -1, 697)
+		}, 0, 696 * 0.04, 696 * 0.01},
+		"the clocks go back while the price moves": {2026, time.November, func(m *month) { // at 04:30 UTC of the first
+			m.runs("i", "retired", "a", "spot", 0, 6)
+			m.costs("a", 0.01, 0, 4)
+			m.costs("a", 0.02, 4, 5)
+			m.costs("a", 0.03, 5, 6)
+		}, 6, 6 * 0.04, 4*0.01 + 1*0.02 + 1*0.03},
+		"by the price in force and not by the hour's": {2026, time.November, func(m *month) {
+			m.runs("i", "retired", "a", "spot", 10.5, 10.75)
+			m.costs("a", 0.01, 10, 10.5)
+			m.costs("a", 0.03, 10.5, 11)
+		}, 20, 0.25 * 0.04, 0.25 * 0.03},
+		"to the second": {2026, time.November, func(m *month) {
+			m.runs("i", "retired", "a", "spot", 10, 10+100.0/3600)
+			m.costs("a", 0.018, 9, 12)
+		}, 20, 100.0 / 3600 * 0.04, 100.0 / 3600 * 0.018},
+		"a price is in force until the next is known": {2026, time.November, func(m *month) {
+			m.runs("i", "retired", "a", "spot", 0, 10)
+			m.costs("a", 0.01, 0, 2.5)
+			m.costs("a", 0.02, 7.5, 10)
+		}, 10, 10 * 0.04, 7.5*0.01 + 2.5*0.02},
+		"a replica beside costs": {2026, time.November, func(m *month) {
+			m.runs("i", "primary", "a", "spot", 0, 0)
+			m.runs("r", "replica", "b", "spot", 5, 15)
+			m.costs("a", 0.01, 0, 20)
+			m.costs("b", 0.02, 0, 20)
+		}, 20, 20 * 0.04, 20*0.01 + 10*0.02},
+		"from on demand to spot, both running for half an hour": {2026, time.November, func(m *month) {
+			m.runs("i", "retired", "a", "ondemand", 0, 10.5)
+			m.runs("n", "primary", "b", "spot", 10, 0)
+			m.moves(1, "i", "n", 10.25)
+			m.costs("b", 0.01, 0, 20)
+		}, 20, 20 * 0.04, 10.5*0.04 + 10*0.01},
+		"spot that is dearer saves less than nothing": {2026, time.November, func(m *month) {
+			m.runs("i", "primary", "a", "spot", 0, 0)
+			m.costs("a", 0.05, 0, 20)
+		}, 20, 20 * 0.04, 20 * 0.05},
+		"an agent that is gone was there until then": {2026, time.November, func(m *month) {
+			m.runs("i", "retired", "a", "spot", 0, 9)
+			m.costs("a", 0.01, 0, 20)
+			m.exec(`UPDATE instances SET retiring_since = $1`, m.at(8))
+		}, 20, 8 * 0.04, 9 * 0.01},
+		"a failed replica leads nobody": {2026, time.November, func(m *month) {
+			m.runs("i", "primary", "a", "ondemand", 0, 0)
+			m.runs("r", "retired", "b", "ondemand", 2, 3)
+			m.exec(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id) VALUES ('r', 'k1', 'a1', 'manual', 'i', 'failed', 'control-plane', 'r')`)
+		}, 20, 20 * 0.04, 21 * 0.04},
+	} {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // one after the other in one database
+			m := newMonth(g, c.year, c.month)
+			c.have(m)
+			now := m.first.AddDate(0, 1, 0)
+			if c.hours > 0 {
+				now = m.at(c.hours)
+			}
+			require.NoError(t, (&postgres.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, now))
+			require.InDelta(t, c.baseline, one[float64](m.guarded, `SELECT baseline::float8 FROM client_savings`), 1e-6, "baseline")
+			require.InDelta(t, c.actual, one[float64](m.guarded, `SELECT actual::float8 FROM client_savings`), 1e-6, "actual")
+			require.InDelta(t, c.baseline-c.actual, one[float64](m.guarded, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`), 2e-6, "the total is the sum of the months")
+			require.Equal(t, c.hours > 0, one[bool](m.guarded, `SELECT provisional FROM client_savings`))
+		})
+	}
+}
+
+// TestTotalIsTheSumOfTheMonths, over months that are closed and one that is not.
+func TestTotalIsTheSumOfTheMonths(t *testing.T) {
+	t.Parallel()
+	m := newMonth(guard(t), 2026, time.September)
+	h := &postgres.Housekeeping{DB: m.db}
+	m.runs("i", "primary", "a", "spot", 700, 0)
+	m.costs("a", 0.01, 700, 720+744+100)
+	now := m.at(720 + 744 + 100)
+	open, err := h.FirstOpenMonth(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, open)
+	for n := range 3 {
+		require.NoError(t, h.ComputeSavings(t.Context(), "k1", m.first.AddDate(0, n, 0), now))
+	}
+	require.Equal(t, "0.600000 22.320000 3.000000", one[string](m.guarded, `SELECT string_agg(savings::text, ' ' ORDER BY month) FROM client_savings`), "20, 744 and 100 hours at 0.03")
+	require.Equal(t, "25.920000", one[string](m.guarded, `SELECT total_savings::text FROM clients WHERE id = 'k1'`))
+	open, err = h.FirstOpenMonth(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "2026-11-01", open.Format(time.DateOnly))
+}

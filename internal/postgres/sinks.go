@@ -1,0 +1,233 @@
+package postgres
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/clients"
+	"spotkeeper/internal/notification"
+)
+
+// Sinks keeps the ways on which notifications leave the building, and what is
+// still to be delivered. Secrets are sealed like tokens, bound to their sink.
+type Sinks struct {
+	DB *DB
+
+	seal cipher.AEAD
+}
+
+// NewSinks takes the 32 bytes that seal secrets.
+func NewSinks(db *DB, key []byte) (*Sinks, error) {
+	c, err := NewClients(db, key)
+	if err != nil {
+		return nil, err
+	}
+	return &Sinks{DB: db, seal: c.seal}, nil
+}
+
+// SinkView is a sink as its owner sees it. Its secret is shown once, when it is
+// made.
+type SinkView struct {
+	ID              string
+	ClientID        string
+	Kind            notification.Kind
+	URL             string `db:"url"`
+	MinSeverity     notification.Severity
+	Failures        int
+	RetryAfter      *time.Time
+	LastError       *string
+	LastDeliveredAt *time.Time
+	Pending         int
+	CreatedAt       time.Time
+}
+
+const selectSinks = `SELECT s.id, s.client_id, s.kind, s.url, s.min_severity, s.failures, s.retry_after, s.last_error, s.last_delivered_at, s.created_at,
+	(SELECT count(*) FROM notification_deliveries d WHERE d.sink_id = s.id AND d.state = 'pending') AS pending FROM notification_sinks s `
+
+// Sinks lists a client's sinks, oldest first.
+func (s *Sinks) Sinks(ctx context.Context, clientID string) ([]SinkView, error) {
+	return rows[SinkView](ctx, s.DB, selectSinks+`WHERE s.client_id = $1 ORDER BY s.created_at, s.id`, clientID)
+}
+
+// Create makes a sink with its secret and tells it. Fails with clients.not_found
+// and sink.too_many.
+func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New, by string) (*SinkView, string, error) {
+	secret, err := notification.NewSecret(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	var out *SinkView
+	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		var has int
+		// The client's row makes the count exact: of two that come at once one waits.
+		if err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM notification_sinks WHERE client_id = c.id) FROM clients c WHERE id = $1 FOR NO KEY UPDATE`, clientID).Scan(&has); err != nil {
+			if noRows(err) {
+				return clients.NotFound.New("Client not found")
+			}
+			return err
+		}
+		if has >= notification.MaxSinks {
+			return notification.TooManySinks.New("A client has at most %d sinks: delete one first", notification.MaxSinks)
+		}
+		var id string
+		if err := tx.QueryRow(ctx, `SELECT gen_random_uuid()::text`).Scan(&id); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO notification_sinks (id, client_id, kind, url, secret_sealed, min_severity, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			id, clientID, n.Kind, n.URL, s.sealed(id, secret), n.MinSeverity, by); err != nil {
+			return err
+		}
+		found, err := tx.Query(ctx, selectSinks+`WHERE s.id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if out, err = pgx.CollectExactlyOneRow(found, pgx.RowToAddrOfStructByName[SinkView]); err != nil {
+			return err
+		}
+		return tell(ctx, tx, told{ClientID: clientID, Type: "sink_created", Severity: "info", Actor: by, Message: "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
+			Metadata: map[string]any{"after": map[string]any{"sink_id": id, "kind": n.Kind, "url": n.URL, "min_severity": n.MinSeverity}}})
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return out, secret, nil
+}
+
+// Delete removes a sink with what it has not delivered, and tells it. Fails with
+// sink.not_found.
+func (s *Sinks) Delete(ctx context.Context, clientID, id, by string) error {
+	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		var kind, url, severity string
+		err := tx.QueryRow(ctx, `DELETE FROM notification_sinks WHERE id = $1 AND client_id = $2 RETURNING kind, url, min_severity`, id, clientID).Scan(&kind, &url, &severity)
+		if noRows(err) {
+			return notification.SinkNotFound.New("Sink not found")
+		}
+		if err != nil {
+			return err
+		}
+		return tell(ctx, tx, told{ClientID: clientID, Type: "sink_deleted", Severity: "warning", Actor: by, Message: "Notifications no longer go to a " + kind,
+			Metadata: map[string]any{"before": map[string]any{"sink_id": id, "kind": kind, "url": url, "min_severity": severity}}})
+	})
+}
+
+// Target reads where a sink goes, for a test of it. Fails with sink.not_found.
+func (s *Sinks) Target(ctx context.Context, clientID, id string) (*activities.SinkTarget, error) {
+	var t activities.SinkTarget
+	var sealed []byte
+	err := s.DB.Pool.QueryRow(ctx, `SELECT id, kind, url, secret_sealed FROM notification_sinks WHERE id = $1 AND client_id = $2`, id, clientID).Scan(&t.SinkID, &t.Kind, &t.URL, &sealed)
+	if noRows(err) {
+		return nil, notification.SinkNotFound.New("Sink not found")
+	}
+	if err != nil {
+		return nil, translate(err)
+	}
+	t.Secret, err = s.open(id, sealed)
+	return &t, err
+}
+
+// Enqueue gives each notification of the last day that a sink wants a delivery
+// to it. Those it has got are left alone, so it may run any number of times.
+func (s *Sinks) Enqueue(ctx context.Context) (int64, error) {
+	tag, err := s.DB.Pool.Exec(ctx, `
+		INSERT INTO notification_deliveries (sink_id, notification_id)
+		SELECT s.id, n.id FROM notification_sinks s JOIN notifications n ON n.client_id = s.client_id
+		WHERE n.created_at > greatest(s.created_at, now() - interval '1 day')
+		  AND array_position(ARRAY['info', 'warning', 'error', 'critical'], n.severity) >= array_position(ARRAY['info', 'warning', 'error', 'critical'], s.min_severity)
+		  AND NOT EXISTS (SELECT FROM notification_deliveries d WHERE d.sink_id = s.id AND d.notification_id = n.id)
+		ON CONFLICT ON CONSTRAINT notification_deliveries_once DO NOTHING`)
+	return tag.RowsAffected(), translate(err)
+}
+
+// Claim takes what is due, at most perSink of each sink, fresh ones before those
+// that failed. What is claimed is not due again for the lease, so that a sender
+// that dies delays a delivery and does not lose it.
+func (s *Sinks) Claim(ctx context.Context, perSink int, lease time.Duration) ([]activities.Delivery, error) {
+	found, err := s.DB.Pool.Query(ctx, `
+		WITH due AS (
+			SELECT d.id FROM notification_sinks s CROSS JOIN LATERAL (
+				SELECT id FROM notification_deliveries WHERE sink_id = s.id AND state = 'pending' AND next_at <= now() ORDER BY attempts, created_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
+			WHERE s.retry_after IS NULL OR s.retry_after <= now()),
+		claimed AS (
+			UPDATE notification_deliveries d SET attempts = attempts + 1, next_at = now() + $2::float8 * interval '1 second' FROM due WHERE d.id = due.id
+			RETURNING d.id, d.sink_id, d.notification_id, d.attempts)
+		SELECT c.id, c.attempts, s.id, s.kind, s.url, s.secret_sealed, n.id, n.client_id, n.severity, n.message, n.created_at
+		FROM claimed c JOIN notification_sinks s ON s.id = c.sink_id JOIN notifications n ON n.id = c.notification_id ORDER BY s.id, n.created_at, n.id`, perSink, lease.Seconds())
+	if err != nil {
+		return nil, translate(err)
+	}
+	out, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (d activities.Delivery, err error) {
+		var sealed []byte
+		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &d.NotificationID, &d.ClientID, &d.Severity, &d.Message, &d.At); err != nil {
+			return d, err
+		}
+		d.Secret, err = s.open(d.SinkID, sealed)
+		return d, err
+	})
+	return out, translate(err)
+}
+
+// Delivered closes a delivery and forgets the sink's failures. It sets a level.
+func (s *Sinks) Delivered(ctx context.Context, d activities.Delivery) error {
+	b := &pgx.Batch{}
+	b.Queue(`UPDATE notification_deliveries SET state = 'delivered', ended_at = now(), error = NULL WHERE id = $1 AND state = 'pending'`, d.ID)
+	b.Queue(`UPDATE notification_sinks SET failures = 0, retry_after = NULL, last_error = NULL, last_delivered_at = now() WHERE id = $1`, d.SinkID)
+	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+}
+
+// Failed plans the next attempt, or gives the delivery up after the last one. A
+// sink that is down waits as a whole. Its owner is told once a day.
+func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, down bool) error {
+	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE notification_deliveries SET error = $2, next_at = now() + $3::float8 * interval '1 second',
+				state = CASE WHEN attempts >= $4 THEN 'abandoned' ELSE state END, ended_at = CASE WHEN attempts >= $4 THEN now() END
+			WHERE id = $1 AND state = 'pending'`, d.ID, why, notification.BackOff(d.Attempts).Seconds(), notification.MaxAttempts); err != nil {
+			return err
+		}
+		var failures int
+		err := tx.QueryRow(ctx, `UPDATE notification_sinks SET failures = failures + 1, last_error = $2, last_failed_at = now() WHERE id = $1 RETURNING failures`, d.SinkID, why).Scan(&failures)
+		if noRows(err) {
+			return nil // deleted meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if down {
+			if _, err := tx.Exec(ctx, `UPDATE notification_sinks SET retry_after = now() + $2::float8 * interval '1 second' WHERE id = $1`, d.SinkID, notification.BackOff(failures).Seconds()); err != nil {
+				return err
+			}
+		}
+		if failures < failuresToTell {
+			return nil
+		}
+		return tell(ctx, tx, told{ClientID: d.ClientID, Type: "sink_failing", Severity: "error", Message: "Notifications could not be delivered to the " + string(d.Kind) + ": " + why,
+			Metadata: map[string]any{"sink_id": d.SinkID, "failures": failures}, Notify: true, Key: "sink_failing/" + d.SinkID + "/" + time.Now().UTC().Format(time.DateOnly)})
+	})
+}
+
+// failuresToTell is how often in a row a sink fails before its owner is told.
+const failuresToTell = 3
+
+func (s *Sinks) sealed(id, secret string) []byte {
+	nonce := make([]byte, s.seal.NonceSize())
+	_, _ = rand.Read(nonce) // never fails
+	return s.seal.Seal(nonce, nonce, []byte(secret), []byte("sink/"+id))
+}
+
+func (s *Sinks) open(id string, sealed []byte) (string, error) {
+	if len(sealed) == 0 {
+		return "", nil // what goes to the log is not signed
+	}
+	if len(sealed) < s.seal.NonceSize() {
+		return "", errors.New("the sealed secret is too short")
+	}
+	secret, err := s.seal.Open(nil, sealed[:s.seal.NonceSize()], sealed[s.seal.NonceSize():], []byte("sink/"+id))
+	return string(secret), err
+}
+
+var _ activities.SinkStore = (*Sinks)(nil)

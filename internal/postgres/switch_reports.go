@@ -1,0 +1,207 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/switching"
+)
+
+// SwitchReports keep what agents report of switches that they performed. A report
+// is sent once and never again, so it is durable before any workflow hears of it,
+// and told again until one has.
+type SwitchReports struct{ DB *DB }
+
+// SwitchReport is a switch as its agent saw it. Prices are USD per hour, nil when
+// they are not known; times are zero when they are not.
+type SwitchReport struct {
+	ClientID    string
+	AgentID     string
+	CommandID   string // empty: the one that the agent was given
+	Trigger     string
+	OldID       string
+	NewID       string
+	OldMode     string
+	NewMode     string
+	OldPool     string
+	NewPool     string
+	OnDemand    *float64
+	OldSpot     *float64
+	NewSpot     *float64
+	Timing      map[string]any
+	Snapshot    map[string]any
+	InitiatedAt time.Time
+	LaunchedAt  time.Time
+	ReadyAt     time.Time
+	SwitchedAt  time.Time
+	EndedOldAt  time.Time // when the agent terminated the old instance
+}
+
+// Savings is what the switch saves per hour; a price of 0 is one that the agent
+// did not find. Nil when either side is unknown.
+func (r SwitchReport) Savings() *float64 {
+	pick := func(prices ...*float64) *float64 {
+		for _, p := range prices {
+			if p != nil && *p > 0 {
+				return p
+			}
+		}
+		return nil
+	}
+	before, after := pick(r.OldSpot, r.OnDemand), pick(r.NewSpot, r.OnDemand)
+	if before == nil || after == nil {
+		return nil
+	}
+	saved := *before - *after
+	return &saved
+}
+
+// key recognizes a report that comes again: an instance is new only once.
+func (r SwitchReport) key() string { return r.AgentID + "/" + r.OldID + "/" + r.NewID }
+
+// Reported names the switch that a report belongs to.
+type Reported struct {
+	SwitchID  string // the command's id, or the new instance's when nobody ordered it
+	CommandID string // empty: nobody ordered it
+	First     bool   // the report was not known
+}
+
+// Record keeps a report: the switch's history, the prices of the new instance and
+// what people are told are one transaction, once per report. Roles are not touched: that is for the workflow which hears of it.
+// Fails with agent.not_found, switch.command_not_found and
+// agent.instance_of_another_tenant.
+func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, error) {
+	timing, err := json.Marshal(r.Timing)
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := json.Marshal(r.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	out := &Reported{}
+	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		if err := lockAlive(ctx, tx, r.AgentID); err != nil {
+			return err
+		}
+		if err := ownInstances(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).Scan(&out.SwitchID); err == nil || !noRows(err) {
+			if out.SwitchID != r.NewID {
+				out.CommandID = out.SwitchID
+			}
+			return err
+		}
+		if out.CommandID, err = commandOf(ctx, tx, r); err != nil {
+			return err
+		}
+		out.SwitchID = cmp.Or(out.CommandID, r.NewID)
+		if err := tx.QueryRow(ctx, insertReport, out.SwitchID, r.ClientID, r.AgentID, cmp.Or(r.Trigger, "manual"), r.OldID, r.NewID, r.OldMode, r.NewMode, r.OldPool, r.NewPool,
+			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), at(r.InitiatedAt), at(r.LaunchedAt), at(r.ReadyAt), out.CommandID != "", at(r.SwitchedAt)).Scan(&out.First); noRows(err) {
+			return nil // the same report again, or another of a switch that was reported
+		} else if err != nil {
+			return err
+		}
+		return s.follow(ctx, tx, r, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// insertReport joins the report with the row that its workflow may have made. A
+// switch that somebody ordered is carried on by its workflow; of one that nobody
+// ordered the report is all there is.
+const insertReport = `INSERT INTO switches AS s (id, client_id, agent_id, trigger, old_id, new_id, from_mode, to_mode, from_pool, to_pool, on_demand, old_spot, new_spot,
+		savings_impact, timing, snapshot, report_key, initiated_at, launched_at, ready_at, reported_at, phase, cut_over_at, ended_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, $12, $13, $14, $15, $16, $17,
+		coalesce($18::timestamptz, now()), $19, $20, clock_timestamp(), CASE WHEN $21 THEN 'launching' ELSE 'done' END,
+		CASE WHEN NOT $21 THEN coalesce($22::timestamptz, now()) END, CASE WHEN NOT $21 THEN now() END)
+	ON CONFLICT (id) DO UPDATE SET old_id = coalesce(nullif(s.old_id, ''), excluded.old_id), new_id = coalesce(nullif(s.new_id, ''), excluded.new_id),
+		from_mode = coalesce(nullif(s.from_mode, ''), excluded.from_mode), to_mode = coalesce(nullif(s.to_mode, ''), excluded.to_mode),
+		from_pool = coalesce(s.from_pool, excluded.from_pool), to_pool = coalesce(s.to_pool, excluded.to_pool),
+		on_demand = coalesce(excluded.on_demand, s.on_demand), old_spot = coalesce(excluded.old_spot, s.old_spot), new_spot = coalesce(excluded.new_spot, s.new_spot),
+		savings_impact = coalesce(excluded.savings_impact, s.savings_impact), timing = excluded.timing, snapshot = excluded.snapshot,
+		report_key = excluded.report_key, launched_at = coalesce(excluded.launched_at, s.launched_at), ready_at = coalesce(excluded.ready_at, s.ready_at), reported_at = excluded.reported_at
+		WHERE s.report_key IS NULL AND s.agent_id = excluded.agent_id
+	RETURNING true`
+
+// ownInstances refuses a report about instances of another tenant or agent.
+func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
+	var theirs string
+	err := tx.QueryRow(ctx, `SELECT id FROM instances WHERE id IN ($1, $2) AND (client_id <> $3 OR agent_id IS DISTINCT FROM $4 AND role <> 'retired') LIMIT 1`,
+		r.OldID, r.NewID, r.ClientID, r.AgentID).Scan(&theirs)
+	if err == nil {
+		return foreign(theirs)
+	}
+	if noRows(err) {
+		return nil
+	}
+	return err
+}
+
+// commandOf finds the command that the agent performed: the one it names, the one
+// whose switch has this instance already, or the one that was delivered to it.
+func commandOf(ctx context.Context, tx pgx.Tx, r SwitchReport) (string, error) {
+	var id string
+	err := tx.QueryRow(ctx, `
+		SELECT id FROM commands WHERE agent_id = $1 AND CASE WHEN $2 <> '' THEN id = $2 ELSE
+			id IN (SELECT id FROM switches WHERE agent_id = $1 AND new_id = $4)
+			OR status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 AND instance_id = $3 END
+		ORDER BY (status = 'pending') DESC, created_at DESC LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&id)
+	if noRows(err) && r.CommandID != "" {
+		return "", switching.NotFound.New("Command not found")
+	}
+	if noRows(err) {
+		return "", nil
+	}
+	return id, err
+}
+
+// follow writes what a report means beside the switch itself.
+func (s *SwitchReports) follow(ctx context.Context, tx pgx.Tx, r SwitchReport, out *Reported) error {
+	saved, message := r.Savings(), "Instance switched: "+r.NewID
+	if saved != nil {
+		message += fmt.Sprintf(" - Saved $%.4f/hr", *saved)
+	}
+	b := &pgx.Batch{}
+	b.Queue(`UPDATE instances SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price) WHERE id = $2 AND agent_id = $1`, r.AgentID, r.NewID, r.NewSpot, r.OnDemand)
+	b.Queue(`UPDATE instances SET terminated_at = coalesce(terminated_at, $3::timestamptz) WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, at(r.EndedOldAt))
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	return tell(ctx, tx, told{
+		ClientID: r.ClientID, AgentID: r.AgentID, Type: "switch_completed", Severity: "info", Actor: "agent", Message: message, Notify: true, Key: "switch-report/" + r.key(),
+		Metadata: map[string]any{"old_instance_id": r.OldID, "new_instance_id": r.NewID, "command_id": out.CommandID, "savings_impact": saved, "trigger": r.Trigger},
+	})
+}
+
+// Told records that a workflow has heard of the report.
+func (s *SwitchReports) Told(ctx context.Context, switchID string) error {
+	_, err := s.DB.Pool.Exec(ctx, `UPDATE switches SET told_at = clock_timestamp() WHERE id = $1 AND told_at IS NULL`, switchID)
+	return translate(err)
+}
+
+// Untold is a report that no workflow has heard of.
+type Untold struct{ AgentID, SwitchID, CommandID, NewID string }
+
+// Untold lists the reports that no workflow has heard of within a while, oldest
+// first.
+func (s *SwitchReports) Untold(ctx context.Context, olderThan time.Duration, limit int) ([]Untold, error) {
+	return rows[Untold](ctx, s.DB, `SELECT agent_id, id AS switch_id, CASE WHEN id = new_id THEN '' ELSE id END AS command_id, new_id FROM switches
+		WHERE reported_at < clock_timestamp() - $1::float8 * interval '1 second' AND told_at IS NULL ORDER BY reported_at LIMIT $2`, olderThan.Seconds(), limit)
+}
+
+func at(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

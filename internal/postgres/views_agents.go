@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"spotkeeper/internal/agent"
+)
+
+// AgentView is an agent with its primary.
+type AgentView struct {
+	ID             string
+	ClientID       string
+	ClientName     string
+	LogicalAgentID string
+	Hostname       string
+	Status         agent.Status
+	AgentVersion   string
+	Launcher       agent.Launcher
+	Epoch          int64
+	Keeping        agent.Keeping
+	Enabled        bool
+	AutoTerminate  bool
+	TerminateWait  int // seconds
+	LastHeartbeat  *time.Time
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	InstanceCount  int // not retired
+
+	InstanceID   *string
+	InstanceType *string
+	Region       *string
+	AZ           *string `db:"az"`
+	Mode         *string
+	PoolID       *string
+	InstalledAt  *time.Time
+	TerminatedAt *time.Time // the agent's end; null while it lives
+}
+
+// selectAgents reads each agent's primary over the partial unique index of
+// primaries, so a list of any length stays one pass.
+const selectAgents = `
+SELECT a.id, a.client_id, c.name AS client_name, a.logical_agent_id, a.hostname, a.status, a.agent_version, a.launcher, a.epoch, a.keeping,
+       a.enabled, a.auto_terminate_enabled AS auto_terminate, a.terminate_wait_seconds AS terminate_wait,
+       a.last_heartbeat_at AS last_heartbeat, a.created_at, a.updated_at, coalesce(n.live, 0) AS instance_count,
+       i.id AS instance_id, i.instance_type, i.region, i.az, i.mode, i.pool_id, i.installed_at,
+       a.terminated_at
+FROM agents a
+JOIN clients c ON c.id = a.client_id
+LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
+LEFT JOIN (SELECT agent_id, count(*) AS live FROM instances
+           WHERE role <> 'retired' AND ($1 = '' OR client_id = $1) GROUP BY agent_id) n ON n.agent_id = a.id
+WHERE ($1 = '' OR a.client_id = $1)
+`
+
+// ClientAgents lists a client's agents that are not deleted, newest heartbeat
+// first, or in pages by logical id.
+func (v *Views) ClientAgents(ctx context.Context, clientID string, p Page) ([]AgentView, error) {
+	if p.whole() {
+		return rows[AgentView](ctx, v.DB, selectAgents+`AND a.status <> 'deleted' ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id`, clientID)
+	}
+	return rows[AgentView](ctx, v.DB, selectAgents+`AND a.status <> 'deleted' AND a.logical_agent_id > $2
+		ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.upTo())
+}
+
+// AgentHistory lists all agents a client ever had: online, offline, deleted,
+// others, each with the newest heartbeat first, or in pages by logical id.
+func (v *Views) AgentHistory(ctx context.Context, clientID string, p Page) ([]AgentView, error) {
+	if p.whole() {
+		return rows[AgentView](ctx, v.DB, selectAgents+`ORDER BY CASE a.status WHEN 'online' THEN 1 WHEN 'offline' THEN 2 WHEN 'deleted' THEN 3 ELSE 4 END,
+			a.last_heartbeat_at DESC NULLS LAST, a.id`, clientID)
+	}
+	return rows[AgentView](ctx, v.DB, selectAgents+`AND a.logical_agent_id > $2 ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.upTo())
+}
+
+// AllAgents lists the agents of all tenants, newest heartbeat first.
+func (v *Views) AllAgents(ctx context.Context, status string, limit int) ([]AgentView, error) {
+	return rows[AgentView](ctx, v.DB, selectAgents+`AND ($2 = '' OR a.status = $2) ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id LIMIT $3`, "", status, limit)
+}
+
+// Agent reads one agent, deleted or not. Fails with agent.not_found.
+func (v *Views) Agent(ctx context.Context, clientID, id string) (*AgentView, error) {
+	a, err := row[AgentView](ctx, v.DB, `
+		SELECT a.id, a.client_id, c.name AS client_name, a.logical_agent_id, a.hostname, a.status, a.agent_version, a.launcher, a.epoch, a.keeping,
+		       a.enabled, a.auto_terminate_enabled AS auto_terminate, a.terminate_wait_seconds AS terminate_wait,
+		       a.last_heartbeat_at AS last_heartbeat, a.created_at, a.updated_at,
+		       (SELECT count(*) FROM instances n WHERE n.agent_id = a.id AND n.role <> 'retired') AS instance_count,
+		       i.id AS instance_id, i.instance_type, i.region, i.az, i.mode, i.pool_id, i.installed_at, a.terminated_at
+		FROM agents a
+		JOIN clients c ON c.id = a.client_id
+		LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
+		WHERE a.id = $1 AND ($2 = '' OR a.client_id = $2)`, id, clientID)
+	if noRows(err) {
+		return nil, agent.NotFound.New("Agent not found")
+	}
+	return a, err
+}

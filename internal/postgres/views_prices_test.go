@@ -1,0 +1,98 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/postgres"
+)
+
+// asked remembers the last statement that was sent and with what.
+type asked struct {
+	sql  string
+	args []any
+}
+
+func (a *asked) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	a.sql, a.args = d.SQL, d.Args
+	return ctx
+}
+
+func (*asked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// plan is a node of what EXPLAIN tells.
+type plan struct {
+	Type    string  `json:"Node Type"`
+	Table   string  `json:"Relation Name"`
+	Rows    float64 `json:"Actual Rows"`
+	Loops   float64 `json:"Actual Loops"`
+	Removed float64 `json:"Rows Removed by Filter"`
+	Plans   []plan  `json:"Plans"`
+}
+
+// read sums what the nodes of a plan read of a table, by their types.
+func (p plan) read(table string, by map[string]int) {
+	if p.Table == table {
+		by[p.Type] += int((p.Rows + p.Removed) * p.Loops)
+	}
+	for _, sub := range p.Plans {
+		sub.read(table, by)
+	}
+}
+
+// TestAChartCostsWhatItShows: the rows that a chart reads are those of its own
+// pools and its own days, however many others there are, and each point tells how
+// much of it was measured.
+func TestAChartCostsWhatItShows(t *testing.T) {
+	t.Parallel()
+	g := guard(t)
+	cfg, tracer := g.db.Pool.Config(), &asked{}
+	cfg.ConnConfig.Tracer = tracer
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	views := &postgres.Views{DB: &postgres.DB{Pool: pool}}
+
+	const perDay, days = 288, 3
+	grow := func(fromType, types int) {
+		g.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n || '.x.us-east-1' || z, 't' || n || '.x', 'us-east-1', 'us-east-1' || z
+			FROM generate_series($1::int, $2::int) n, unnest(ARRAY['a', 'b']) z`, fromType, fromType+types-1)
+		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, method, confidence, observed_at)
+			SELECT p.id, t, 0.01, CASE WHEN k THEN 'interpolated' ELSE 'primary' END, CASE WHEN k THEN 'linear' END, 1, t
+			FROM pools p, generate_series($1::timestamptz - interval '10 days', $1::timestamptz - interval '5 minutes', interval '5 minutes') t, LATERAL (SELECT extract(minute FROM t) >= 45 AS k) i
+			WHERE p.instance_type = ANY (SELECT 't' || n || '.x' FROM generate_series($2::int, $3::int) n)`, noon, fromType, fromType+types-1)
+		g.exec(`ANALYZE price_buckets`)
+		g.exec(`ANALYZE pools`)
+	}
+	chart := func(unit string) (points []postgres.PricePoint, read map[string]int) {
+		points, err := views.PriceHistory(t.Context(), "t0.x", "us-east-1", unit, noon.AddDate(0, 0, -days))
+		require.NoError(t, err)
+		var raw []byte
+		require.NoError(t, g.db.Pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) "+tracer.sql, tracer.args...).Scan(&raw))
+		var plans []struct{ Plan plan }
+		require.NoError(t, json.Unmarshal(raw, &plans))
+		read = map[string]int{}
+		plans[0].Plan.read("price_buckets", read)
+		return points, read
+	}
+	grow(0, 4)
+	for size, more := range []int{4, 24, 0} {
+		for unit, want := range map[string]int{"hour": 24 * days * 2, "day": (days + 1) * 2} {
+			points, read := chart(unit)
+			require.Len(t, points, want, unit)
+			total := 0
+			for how, n := range read {
+				require.NotEqual(t, "Seq Scan", how, "size %d", size)
+				total = max(total, n) // a bitmap is read once for the index and once for the rows
+			}
+			require.Equal(t, 2*days*perDay, total, "of size %d: %v", size, read)
+			require.InDelta(t, 0.75, points[2].Measured, 1e-9, "a quarter of each hour is interpolated")
+		}
+		grow(100*(size+1), max(more, 1))
+	}
+}

@@ -1,0 +1,207 @@
+package roles
+
+import (
+	"slices"
+	"time"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/replica"
+)
+
+// Pauses between launches, which tests know.
+const (
+	standbyFirstPause   = 30 * time.Second
+	standbyLongestPause = 30 * time.Minute
+	emergencyPause      = 2 * time.Second
+	emergencyLongest    = 5 * time.Minute
+	emergencyBreaths    = 3 // so many short pauses before they grow
+)
+
+// nearness orders the open states by how soon a replica could take over.
+var nearness = map[replica.State]int{replica.Requested: 1, replica.Launching: 2, replica.Running: 3, replica.Ready: 4}
+
+// Doomed says whether AWS has announced the end of a replica's instance, however
+// that notice was answered. Such a replica is no heir: it would hand over to
+// nobody two minutes later.
+func (s *Set) Doomed(r Replica) bool {
+	_, told := s.Outcome(r.InstanceID, interruption.Termination)
+	return told && r.InstanceID != ""
+}
+
+// Heir returns the replica that would take over soonest, whatever its kind. A
+// later one wins only by being nearer, so that the choice does not waver. A
+// standby whose launch waits is none: an emergency is opened beside it.
+func (s *Set) Heir() (Replica, bool) {
+	return s.nearest(func(r Replica) bool { return !s.Doomed(r) && (r.Wait <= 0 || r.Kind != replica.Manual) })
+}
+
+// HeirWanted is Heir for somebody who names a replica: it gets its wish when
+// that one is as near as any other, because time decides before taste.
+func (s *Set) HeirWanted(replicaID string) (Replica, bool) {
+	best, ok := s.Heir()
+	if wish, open := s.Replica(replicaID); open && !s.Doomed(wish) && nearness[wish.State] >= nearness[best.State] {
+		return wish, true
+	}
+	return best, ok
+}
+
+// LastResort returns the replica to promote when the deadline is upon us: one
+// that EC2 runs, even if it has never reported ready.
+func (s *Set) LastResort() (Replica, bool) {
+	r, ok := s.Heir()
+	return r, ok && nearness[r.State] >= nearness[replica.Running]
+}
+
+func (s *Set) nearest(fits func(Replica) bool) (best Replica, ok bool) {
+	for _, r := range s.Replicas {
+		if fits(r) && nearness[r.State] > nearness[best.State] {
+			best, ok = r, true
+		}
+	}
+	return best, ok
+}
+
+// Undecided returns the termination notice for the present primary that waits
+// for an heir. One that was answered as lost still waits: its instance is gone
+// and a late heir is better than none.
+func (s *Set) Undecided() (interruption.Outcome, bool) {
+	o, told := s.Outcome(s.Primary.ID, interruption.Termination)
+	return o, told && (o.Result == interruption.Undecided || o.Result == interruption.Lost)
+}
+
+// Rulings returns the notices whose end follows from the roles alone, with
+// their result filled in: a rebalance that came to nothing, a notice about an
+// instance that is not the primary, and a termination whose deadline passed.
+// They are only to be written down; a notice with an heir is closed by the
+// change of roles.
+func (s *Set) Rulings() []interruption.Outcome {
+	var out []interruption.Outcome
+	for _, o := range s.Outcomes {
+		if o.Result != interruption.Undecided {
+			continue
+		}
+		switch {
+		case o.InstanceID != s.Primary.ID:
+			o.Result = interruption.NotPrimary
+		case o.Kind == interruption.Rebalance && (o.Past || s.heldOut(o.InstanceID)):
+			o.Result = interruption.StoodDown
+		case o.Kind == interruption.Termination && o.Past:
+			o.Result = interruption.Lost
+		default:
+			continue
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// heldOut says whether a replica has waited its whole hold for the instance's end.
+func (s *Set) heldOut(instanceID string) bool {
+	return slices.ContainsFunc(s.Replicas, func(r Replica) bool {
+		return r.Kind == replica.Rebalance && r.For == instanceID && r.Expired
+	})
+}
+
+// WantsStandby says whether manual mode lacks its standby. Whatever is open
+// counts, a demoted primary or an emergency replica too, because there are
+// never two; only a switch's instance is spoken for.
+func (s *Set) WantsStandby() bool {
+	return s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
+}
+
+// WantsEmergency returns the notice that asks for a replica which nobody has
+// opened, or whose replica failed: a termination in any mode, a rebalance in
+// auto mode while its two hours last.
+func (s *Set) WantsEmergency() (interruption.Outcome, bool) {
+	if !s.alive() {
+		return interruption.Outcome{}, false
+	}
+	if o, waits := s.Undecided(); waits {
+		_, heir := s.Heir()
+		return o, !heir
+	}
+	o, told := s.Outcome(s.Primary.ID, interruption.Rebalance)
+	wanted := told && o.Result == interruption.Undecided && !o.Past && s.Keeping == agent.KeepAuto && len(s.standbys()) == 0
+	return o, wanted
+}
+
+// BackOff is how long the next launch of a kind waits after so many standbys
+// that failed in a row. An emergency takes a breath at first; a user who asked
+// for a switch does not wait at all.
+func BackOff(kind replica.Kind, failures int) time.Duration {
+	switch {
+	case failures <= 0 || kind == replica.Switch:
+		return 0
+	case kind == replica.Manual:
+		return min(standbyFirstPause<<min(failures-1, 10), standbyLongestPause)
+	default:
+		return min(emergencyPause<<min(max(failures-emergencyBreaths, 0), 10), emergencyLongest)
+	}
+}
+
+// While more than StormBacklog notices wait for their Guardian, a new standby
+// waits for StormPause, and for up to as long again so that they do not all come
+// at once: whoever is about to lose its instance goes first. An emergency and
+// whoever asked for a replica do not wait.
+const (
+	StormBacklog = 8
+	StormPause   = time.Minute
+)
+
+// Surplus returns the replicas that nobody needs any more: what the mode that
+// was turned off had kept, a hold that has run out, an emergency that another
+// heir has settled, a second standby in manual mode, and the doomed. While a
+// termination notice waits for its heir every other replica is a candidate and
+// stays. A switch's replica belongs to its Switch and is never surplus.
+func (s *Set) Surplus() []Replica {
+	_, waiting := s.Undecided()
+	keep, _ := s.nearest(func(r Replica) bool { return s.standsBy(r) && !s.Doomed(r) && !s.outdated(r) })
+	var out []Replica
+	for _, r := range s.Replicas {
+		switch {
+		case s.Deleted:
+			out = append(out, r)
+		case r.Kind == replica.Switch:
+		case s.Doomed(r):
+			out = append(out, r)
+		case waiting:
+		case s.outdated(r), s.Keeping == agent.KeepManual && r.ID != keep.ID:
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// outdated says whether the reason of a standby is gone.
+func (s *Set) outdated(r Replica) bool {
+	switch r.Kind {
+	case replica.Manual:
+		// Outside manual mode a demoted primary is the way back while it is held.
+		return s.Keeping != agent.KeepManual && (r.Hold == 0 || r.Expired)
+	case replica.Rebalance:
+		return s.Keeping != agent.KeepAuto || r.Expired || r.For != s.Primary.ID
+	case replica.Termination:
+		// Manual mode takes it over as its standby: it is paid for already.
+		return s.Keeping != agent.KeepManual && (r.Expired || r.For != s.Primary.ID)
+	default:
+		return false
+	}
+}
+
+// Unsettled says whether a reconciliation would find something to do.
+func (s *Set) Unsettled() bool {
+	_, waiting := s.Undecided()
+	_, emergency := s.WantsEmergency()
+	requested := slices.ContainsFunc(s.Replicas, func(r Replica) bool { return r.State == replica.Requested })
+	return waiting || emergency || requested || s.WantsStandby() || len(s.Surplus()) > 0 || len(s.Rulings()) > 0
+}
+
+func (s *Set) alive() bool { return !s.Deleted && s.Primary.ID != "" }
+
+func (s *Set) standsBy(r Replica) bool { return r.Kind != replica.Switch }
+
+// standbys returns the open replicas that no switch has spoken for.
+func (s *Set) standbys() []Replica {
+	return slices.DeleteFunc(slices.Clone(s.Replicas), func(r Replica) bool { return r.Kind == replica.Switch })
+}

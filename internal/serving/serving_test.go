@@ -1,0 +1,173 @@
+package serving_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/engine"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/serving"
+)
+
+// named is an engine that knows whether it was closed.
+type named struct {
+	engine.Rules
+	id     string
+	closed atomic.Bool
+}
+
+func (n *named) Version() string { return n.id }
+func (n *named) Close() error    { n.closed.Store(true); return nil }
+
+// place is one process's surroundings.
+type place struct {
+	mu      sync.Mutex
+	want    mlmodel.Serving
+	away    error
+	broken  map[string]error
+	loaded  []*named
+	serving *serving.Serving
+}
+
+func newPlace(now func() time.Time) *place {
+	p := &place{broken: map[string]error{}}
+	p.serving = &serving.Serving{Source: p, Load: p.load, Log: slog.New(slog.DiscardHandler), Now: now}
+	return p
+}
+
+func (p *place) Serving(context.Context) (mlmodel.Serving, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.want, p.away
+}
+
+func (p *place) load(_ context.Context, s mlmodel.Session) (serving.Loaded, error) {
+	if err := p.broken[s.ID]; err != nil {
+		return nil, err
+	}
+	n := &named{id: s.ID}
+	p.loaded = append(p.loaded, n)
+	return n, nil
+}
+
+func (p *place) wants(phase mlmodel.Phase, percent int, candidate string, live ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.want = mlmodel.Serving{Phase: phase, Percent: percent}
+	if candidate != "" {
+		p.want.Candidate = &mlmodel.Session{ID: candidate}
+	}
+	for i, id := range live {
+		at := time.Unix(int64(i), 0)
+		p.want.Live = append(p.want.Live, mlmodel.Session{ID: id, Live: true, ActivatedAt: &at})
+	}
+}
+
+func (p *place) version(agentID string) string { return p.serving.EngineFor(agentID).Version() }
+
+// TestARolloutInOneProcess: rules, live, shadow, canary, live, and back.
+func TestARolloutInOneProcess(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	p, ctx := newPlace(func() time.Time { return now }), t.Context()
+	rules := engine.Rules{}
+	require.Equal(t, rules.Version(), p.version("a"), "before the first look the rules decide")
+	require.Nil(t, p.serving.ShadowFor("a"))
+
+	p.wants("", 0, "", "s1")
+	p.serving.Look(ctx)
+	require.Equal(t, "s1", p.version("a"))
+
+	p.wants(mlmodel.Shadow, 0, "s2", "s1")
+	p.serving.Look(ctx)
+	require.Equal(t, "s1", p.version("a"))
+	require.Equal(t, "s2", p.serving.ShadowFor("a").Version())
+
+	p.wants(mlmodel.Canary, 30, "s2", "s1")
+	p.serving.Look(ctx)
+	require.Nil(t, p.serving.ShadowFor("a"))
+	for i := range 200 {
+		id := fmt.Sprintf("agent-%d", i)
+		want := "s1"
+		if mlmodel.InCanary("s2", id, 30) {
+			want = "s2"
+		}
+		require.Equal(t, want, p.version(id))
+	}
+
+	p.wants("", 0, "", "s2")
+	p.serving.Look(ctx)
+	require.Equal(t, "s2", p.version("a"))
+	require.Len(t, p.loaded, 2, "the candidate is not loaded again when it becomes live")
+	require.False(t, p.loaded[0].closed.Load(), "a decision may still be made with it")
+	now = now.Add(time.Minute)
+	p.serving.Look(ctx)
+	require.True(t, p.loaded[0].closed.Load())
+
+	p.wants("", 0, "")
+	p.serving.Look(ctx)
+	require.Equal(t, rules.Version(), p.version("a"))
+	require.NoError(t, p.serving.Check(ctx))
+}
+
+// TestAProcessThatCannotLoadKeepsWhatItHas, says so, and tries again.
+func TestAProcessThatCannotLoadKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	p, ctx := newPlace(func() time.Time { return now }), t.Context()
+	p.wants("", 0, "", "s1")
+	p.serving.Look(ctx)
+	p.broken["s2"] = errors.New("the library is missing")
+	p.wants(mlmodel.Canary, 99, "s2", "s1")
+	p.serving.Look(ctx)
+	require.Equal(t, "s1", p.version("agent-1"), "the live engine decides for the canary")
+	require.ErrorContains(t, p.serving.Check(ctx), "the library is missing")
+
+	p.wants("", 0, "", "s2")
+	p.serving.Look(ctx)
+	require.Equal(t, "s1", p.version("a"))
+	err := p.serving.Check(ctx)
+	require.Equal(t, mlmodel.LoadFailed, fault.CodeOf(err))
+	now = now.Add(10 * time.Minute)
+	p.serving.Look(ctx)
+	require.False(t, p.loaded[0].closed.Load(), "what serves is not unloaded, however long it is not wanted")
+
+	delete(p.broken, "s2")
+	now = now.Add(time.Minute)
+	p.serving.Look(ctx)
+	require.Equal(t, "s2", p.version("a"))
+	require.NoError(t, p.serving.Check(ctx))
+
+	p.away = errors.New("the database is away")
+	p.serving.Look(ctx)
+	require.Equal(t, "s2", p.version("a"), "nobody knows better")
+}
+
+// TestASwapReachesAProcessWithinFiveSeconds by the clock of the process.
+func TestASwapReachesAProcessWithinFiveSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.serving.Run(ctx) }()
+		synctest.Wait()
+		p.wants("", 0, "", "s1")
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		require.Equal(t, "s1", p.version("a"))
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+		require.True(t, p.loaded[0].closed.Load(), "nothing is left behind")
+	})
+}

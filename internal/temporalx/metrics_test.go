@@ -1,0 +1,59 @@
+package temporalx_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/temporalx"
+)
+
+func TestMetricsKeepTheNamesOfTemporalsDashboards(t *testing.T) {
+	t.Parallel()
+
+	r := prometheus.NewRegistry()
+	m := temporalx.NewMetrics(r).WithTags(map[string]string{"namespace": "default", "workflow_id": "left out"})
+	m.Counter("temporal_request").Inc(2)
+	m.WithTags(map[string]string{"operation": "Poll"}).Counter("temporal_request").Inc(1)
+	m.Gauge("temporal_worker_task_slots_used").Update(3)
+	m.Timer("temporal_request_latency").Record(20 * time.Millisecond)
+
+	families, err := r.Gather()
+	require.NoError(t, err)
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+		if f.GetName() != "temporal_request_total" {
+			continue
+		}
+		require.Len(t, f.GetMetric(), 2, "by their tags")
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			require.NotEqual(t, "workflow_id", l.GetName())
+		}
+		require.InDelta(t, 3, f.GetMetric()[0].GetCounter().GetValue()+f.GetMetric()[1].GetCounter().GetValue(), 0)
+	}
+	require.Equal(t, []string{"temporal_request_latency_seconds", "temporal_request_total", "temporal_worker_task_slots_used"}, names)
+}
+
+func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+
+	r := prometheus.NewRegistry()
+	m := temporalx.NewMetrics(r)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				m.Counter("temporal_request").Inc(1)
+			}
+		})
+	}
+	all.Wait()
+	families, err := r.Gather()
+	require.NoError(t, err)
+	require.Len(t, families, 1)
+	require.InDelta(t, 800, families[0].GetMetric()[0].GetCounter().GetValue(), 0)
+}

@@ -1,0 +1,97 @@
+package histories_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/common/v1"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.uber.org/goleak"
+
+	"spotkeeper/internal/testkit/histories"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server has two runs of equal shape and one of another.
+type server struct{ client.Client }
+
+func (server) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	run := func(id string) *workflow.WorkflowExecutionInfo {
+		return &workflow.WorkflowExecutionInfo{Execution: &common.WorkflowExecution{WorkflowId: id, RunId: id}, Type: &common.WorkflowType{Name: "Guardian"}}
+	}
+	return &workflowservice.ListWorkflowExecutionsResponse{Executions: []*workflow.WorkflowExecutionInfo{run("a"), run("b"), run("long")}}, nil
+}
+
+func (server) GetWorkflowHistory(_ context.Context, id, _ string, _ bool, _ enums.HistoryEventFilterType) client.HistoryEventIterator {
+	it := &events{all: tasks(1)}
+	if id == "long" {
+		it.all = tasks(2)
+	}
+	return it
+}
+
+type events struct{ all []*history.HistoryEvent }
+
+func (e *events) HasNext() bool { return len(e.all) > 0 }
+func (e *events) Next() (*history.HistoryEvent, error) {
+	next := e.all[0]
+	e.all = e.all[1:]
+	return next, nil
+}
+
+// tasks is a history of n workflow tasks.
+func tasks(n int) []*history.HistoryEvent {
+	all := []*history.HistoryEvent{{EventId: 1, EventType: enums.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+		Attributes: &history.HistoryEvent_WorkflowExecutionStartedEventAttributes{WorkflowExecutionStartedEventAttributes: &history.WorkflowExecutionStartedEventAttributes{
+			Identity: "7@somebodys-machine"}}}}
+	for range n {
+		all = append(all,
+			&history.HistoryEvent{EventType: enums.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, Attributes: &history.HistoryEvent_WorkflowTaskScheduledEventAttributes{
+				WorkflowTaskScheduledEventAttributes: &history.WorkflowTaskScheduledEventAttributes{
+					TaskQueue: &taskqueue.TaskQueue{Name: "somebodys-machine:1", Kind: enums.TASK_QUEUE_KIND_STICKY}}}},
+			&history.HistoryEvent{EventType: enums.EVENT_TYPE_WORKFLOW_TASK_STARTED},
+			&history.HistoryEvent{EventType: enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED})
+	}
+	return all
+}
+
+func TestOneOfEachShapeIsKept(t *testing.T) {
+	t.Parallel()
+
+	dir := t.TempDir()
+	kept, err := histories.Record(t.Context(), server{}, "control", dir, 5)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"guardian": 2}, kept)
+	back, err := histories.Load(filepath.Join(dir, "guardian"))
+	require.NoError(t, err)
+	require.Len(t, back, 2)
+	for file, h := range back {
+		require.NotContains(t, h.String(), "somebodys-machine", file)
+	}
+}
+
+func TestPrefixesEndWithEachWorkflowTask(t *testing.T) {
+	t.Parallel()
+
+	var lengths []int
+	for _, p := range histories.Prefixes(&history.History{Events: tasks(2)}) {
+		lengths = append(lengths, len(p.GetEvents()))
+	}
+	require.Equal(t, []int{3, 6, 7}, lengths)
+}
+
+func TestNoDirectoryHasNoHistories(t *testing.T) {
+	t.Parallel()
+
+	got, err := histories.Load(filepath.Join(t.TempDir(), "absent"))
+	require.NoError(t, err)
+	require.Empty(t, got)
+}

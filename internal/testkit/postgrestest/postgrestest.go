@@ -1,0 +1,144 @@
+// Package postgrestest gives each test a migrated database of its own: a clone of
+// a template, about 50 ms. Sessions run in Newfoundland time, which has an offset
+// of half an hour and daylight saving, so that code which confuses zones shows.
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/testkit/pgserver"
+)
+
+// Zone is the time zone of every session of a test.
+const Zone = "Canada/Newfoundland"
+
+var (
+	mu       sync.Mutex
+	server   *pgserver.Server
+	dir      string
+	base     string // URL of the maintenance database
+	template string
+	serial   atomic.Int64
+)
+
+// Main runs a package's tests and stops the server they used. Use it as
+// func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }, or call Stop.
+func Main(m interface{ Run() int }) int {
+	defer Stop()
+	return m.Run()
+}
+
+// Stop ends the package's server, if a test has started one.
+func Stop() {
+	mu.Lock()
+	defer mu.Unlock()
+	if server != nil {
+		server.Stop()
+		_ = os.RemoveAll(dir)
+		server, template = nil, ""
+	}
+}
+
+// Open returns a fresh, migrated database that is dropped after the test.
+func Open(t testing.TB) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), postgres.Options{URL: URL(t), MaxConns: 8, ConnTimeout: 10 * time.Second, TimeZone: Zone})
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	return db
+}
+
+// URL returns the address of a fresh, migrated database.
+func URL(t testing.TB) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tmpl, err := ready(ctx)
+	require.NoError(t, err)
+	name := fmt.Sprintf("t_%d_%d", os.Getpid(), serial.Add(1))
+	require.NoError(t, maintain(ctx, "CREATE DATABASE "+name+" TEMPLATE "+tmpl))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, maintain(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"))
+	})
+	return urlOf(name)
+}
+
+// ready starts the server and makes the template once per test process.
+func ready(ctx context.Context) (string, error) {
+	mu.Lock()
+	defer mu.Unlock()
+	if template != "" {
+		return template, nil
+	}
+	if base = os.Getenv("SPOTKEEPER_TEST_DATABASE_URL"); base == "" { //nolint:forbidigo // tests have no config
+		var err error
+		if dir, err = os.MkdirTemp("", "spotkeeper-pg-"); err != nil {
+			return "", err
+		}
+		if err = os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's user must get through
+			return "", err
+		}
+		if server, err = pgserver.Start(ctx, dir); err != nil {
+			return "", err
+		}
+		base = server.URL("postgres")
+	}
+	name := fmt.Sprintf("template_%d", os.Getpid())
+	if err := maintainLocked(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)", "CREATE DATABASE "+name); err != nil {
+		return "", err
+	}
+	db, err := postgres.Open(ctx, postgres.Options{URL: urlOf(name), MaxConns: 2, TimeZone: Zone})
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	if _, err := db.Migrate(ctx); err != nil {
+		return "", err
+	}
+	template = name
+	return template, nil
+}
+
+func maintain(ctx context.Context, statements ...string) error {
+	mu.Lock()
+	defer mu.Unlock()
+	return maintainLocked(ctx, statements...)
+}
+
+// maintainLocked runs one statement at a time: cloning wants the template alone.
+func maintainLocked(ctx context.Context, statements ...string) error {
+	conn, err := pgx.Connect(ctx, base)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, s := range statements {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+func urlOf(database string) string {
+	at := strings.LastIndexByte(strings.SplitN(base, "?", 2)[0], '/')
+	_, query, _ := strings.Cut(base, "?")
+	url := base[:at+1] + database
+	if query != "" {
+		url += "?" + query
+	}
+	return url
+}

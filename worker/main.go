@@ -1,0 +1,59 @@
+// The worker runs workflows and activities, and keeps the schedules.
+//
+//	worker            run until told to stop
+//	worker migrate    bring the database schema up to date, and end
+//	worker backtest   run engines over a market and print what they would have cost (-h)
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	_ "time/tzdata" // schedules must not depend on the machine's zones
+
+	"spotkeeper/internal/app"
+	"spotkeeper/internal/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	command := "run"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	c, err := config.Load(nil)
+	if command == "backtest" {
+		return runBacktest(ctx, c, err, args[1:], os.Stdout)
+	}
+	if err != nil {
+		return err
+	}
+	a, err := app.Open(ctx, c, app.Options{Log: app.NewLog(os.Stdout, c.Log, "worker")})
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	switch command {
+	case "run":
+		return a.RunWorker(ctx)
+	case "migrate":
+		applied, err := a.DB.Migrate(ctx)
+		a.Log.Info("schema is up to date", "applied", applied)
+		return err
+	default:
+		return fmt.Errorf("there is no command %q: run, migrate or backtest", command)
+	}
+}

@@ -1,0 +1,188 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/temporalx"
+)
+
+// NoAnswer means that Temporal is there and the workflow did not answer in time:
+// the message may have been taken or not.
+var NoAnswer = fault.Define("workflow.no_answer", fault.Unavailable)
+
+// tell sends an update, starting the Guardian if need be. A Guardian that is
+// about to end refuses it; the next one takes it, under the same update id. An
+// update whose answer was lost may so run twice, in two Guardians: the handlers
+// recognize what they did by its natural key and by the update's id.
+func tell[Out any](ctx context.Context, c *Client, agentID, update, id string, in any) (*Out, error) {
+	ctx, done := c.attend(ctx, answerWithin)
+	defer done()
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		out := new(Out)
+		h, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(c.guardian(agentID, update), Guardian, GuardianInput{AgentID: agentID, Tuning: c.Tuning}),
+			UpdateOptions:          client.UpdateWorkflowOptions{UpdateID: id, UpdateName: update, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted},
+		})
+		if err == nil {
+			err = h.Get(ctx, out)
+		}
+		switch {
+		case err == nil:
+			return out, nil
+		case !isPassing(err) && !isTimeout(ctx, err):
+			return nil, problem(ctx, err)
+		case c.OnRetry != nil:
+			c.OnRetry(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, problem(ctx, err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (c *Client) signal(ctx context.Context, id, name string, arg any) error {
+	ctx, done := c.attend(ctx, signalWithin)
+	defer done()
+	return problem(ctx, c.Temporal.SignalWorkflow(ctx, id, "", name, arg))
+}
+
+func (c *Client) signalWithStart(ctx context.Context, opts client.StartWorkflowOptions, name string, arg, fn, in any) error {
+	ctx, done := c.attend(ctx, signalWithin)
+	defer done()
+	_, err := c.Temporal.SignalWithStartWorkflow(ctx, opts.ID, name, arg, opts, fn, in)
+	return problem(ctx, err)
+}
+
+// Ping says whether Temporal answers. Fails with workflow.unreachable.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingWithin)
+	defer cancel()
+	if _, err := c.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return Unreachable.Wrap(err, "the workflow service is not available")
+	}
+	return nil
+}
+
+// attend bounds a call: by the caller's deadline, else by the default, and by
+// Temporal's being there. The SDK goes on trying an absent server until the
+// deadline; a caller should hear of it sooner. Call done to end the attendance.
+func (c *Client) attend(ctx context.Context, within time.Duration) (context.Context, func()) {
+	release := func() {}
+	if _, bounded := ctx.Deadline(); !bounded {
+		ctx, release = context.WithTimeout(ctx, within)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for misses := 0; ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			switch err := c.health.check(ctx, c); {
+			case err == nil:
+				misses = 0
+			case ctx.Err() != nil:
+				return
+			case isRefused(err) || misses >= 2: // a busy server may miss one
+				cancel(err)
+				return
+			default:
+				misses++
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel(context.Canceled)
+		<-ended
+		release()
+	}
+}
+
+// check pings at most once in half a second, whoever asks.
+func (h *health) check(ctx context.Context, c *Client) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.at) < 500*time.Millisecond {
+		return h.err
+	}
+	err := c.Ping(ctx)
+	if ctx.Err() != nil {
+		return err // it says more about the asker than about Temporal
+	}
+	h.at, h.err = time.Now(), err
+	return err
+}
+
+// problem turns what the SDK returns into what callers understand.
+func problem(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if away := context.Cause(ctx); fault.Is(away, Unreachable) {
+		return away
+	}
+	if restored := temporalx.Restore(err); fault.CodeOf(restored).Kind() != fault.Internal {
+		return restored
+	}
+	switch {
+	case isRefused(err):
+		return Unreachable.Wrap(err, "the workflow service is not available")
+	case isNotFound(err):
+		return NoOperation.Wrap(err, "there is no such operation in flight")
+	case ctx.Err() != nil, is[*serviceerror.DeadlineExceeded](err), is[*serviceerror.Canceled](err), isPassing(err),
+		is[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err):
+		return NoAnswer.Wrap(err, "the workflow did not answer in time")
+	}
+	return err
+}
+
+// isPassing says whether the next Guardian, or the next moment, may take the
+// update: a run that ends, a worker that lost the task, a server that is busy.
+func isPassing(err error) bool {
+	return isNotFound(err) || fault.CodeOf(err) == "AcceptedUpdateCompletedWorkflow" ||
+		is[*serviceerror.WorkflowNotReady](err) || is[*serviceerror.Unavailable](err) ||
+		is[*serviceerror.ResourceExhausted](err) || is[*serviceerror.Aborted](err) || is[*serviceerror.MultiOperationExecution](err)
+}
+
+// isTimeout says whether one call of the SDK ran out of its own time, a minute,
+// while the caller has some left.
+func isTimeout(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && (is[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err) || is[*serviceerror.DeadlineExceeded](err))
+}
+
+// isRefused says that nobody is there, as against somebody slow.
+func isRefused(err error) bool {
+	if is[*serviceerror.Unavailable](err) {
+		return true
+	}
+	var carries interface{ GRPCStatus() *status.Status }
+	return errors.As(err, &carries) && carries.GRPCStatus().Code() == codes.Unavailable
+}
+
+func isNotFound(err error) bool { return is[*serviceerror.NotFound](err) }
+
+// orNone forgives that an operation has ended.
+func orNone(err error) error {
+	if fault.Is(err, NoOperation) {
+		return nil
+	}
+	return err
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

@@ -1,0 +1,96 @@
+package workflows
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"spotkeeper/internal/fault"
+)
+
+// StartRollout starts the rollout of a session and answers when the session
+// serves somebody, which for an immediate plan is everybody. Fails with what the
+// validation refused, with mlmodel.busy and mlmodel.already_live, and with
+// workflow.no_answer when the validation takes longer than the caller waits: the
+// rollout goes on.
+func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutProgress, error) {
+	ctx, done := c.attend(ctx, answerWithin)
+	defer done()
+	in.RequestID = uuid.NewString()
+	opts := client.StartWorkflowOptions{
+		ID: ModelRolloutID(in.SessionID), TaskQueue: c.Queue, StaticSummary: "rollout of session " + in.SessionID,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		TypedSearchAttributes: attributes("", "", "rollout"),
+	}
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		out := new(RolloutProgress)
+		h, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(opts, ModelRollout, in),
+			UpdateOptions: client.UpdateWorkflowOptions{
+				UpdateID: in.RequestID, UpdateName: RolloutBegin, Args: []any{RolloutCommand{By: in.By, RequestID: in.RequestID}}, WaitForStage: client.WorkflowUpdateStageCompleted,
+			},
+		})
+		if err == nil {
+			err = h.Get(ctx, out)
+		}
+		switch {
+		case err == nil:
+			return out, nil
+		case isPassing(err), isTimeout(ctx, err), fault.Is(problem(ctx, err), Ended): // the run before is about to end: the next one takes it
+		default:
+			return nil, problem(ctx, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, problem(ctx, err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// TellRollout gives a rollout a command and answers when it is done. Fails with
+// mlmodel.wrong_phase, and with operation.not_found when the rollout has ended or
+// never was.
+func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string) (*RolloutProgress, error) {
+	ctx, done := c.attend(ctx, answerWithin)
+	defer done()
+	h, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: ModelRolloutID(sessionID), UpdateName: command, Args: []any{RolloutCommand{By: by}}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	out := new(RolloutProgress)
+	if err == nil {
+		err = h.Get(ctx, out)
+	}
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
+	return out, nil
+}
+
+// RolloutState asks a rollout how it stands now; one that has ended answers too,
+// as long as Temporal keeps its history. Fails with operation.not_found.
+func (c *Client) RolloutState(ctx context.Context, sessionID string) (*RolloutProgress, error) {
+	ctx, done := c.attend(ctx, queryWithin)
+	defer done()
+	v, err := c.Temporal.QueryWorkflow(ctx, ModelRolloutID(sessionID), "", QueryProgress)
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
+	var p RolloutProgress
+	if err := v.Get(&p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// NudgeRollout makes a rollout look at its guards, and whether it was
+// superseded. It implements activities.RolloutDesk.
+func (c *Client) NudgeRollout(ctx context.Context, sessionID string) error {
+	return orNone(c.signal(ctx, ModelRolloutID(sessionID), signalNudge, nil))
+}
+
+// ModelRolloutID is the id of the rollout of a session.
+func ModelRolloutID(sessionID string) string { return "model-rollout/" + sessionID }

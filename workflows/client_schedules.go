@@ -1,0 +1,121 @@
+package workflows
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"spotkeeper/internal/fault"
+)
+
+// NoJob means that no scheduled job has this name.
+var NoJob = fault.Define("job.not_found", fault.NotFound)
+
+// ScheduleState is how one scheduled job stands at the server.
+type ScheduleState struct {
+	Job     string
+	Cron    string // UTC
+	Note    string // what it does
+	Paused  bool
+	Reason  string      // of the pause, as the operator or the failures left it
+	Next    []time.Time // when it runs next
+	Running []string    // ids of the runs in flight
+	Missed  int64       // runs that were due while the server was away for too long
+	Skipped int64       // runs that were due while the one before went on
+	// Absent says that the server has no such schedule: no worker has reconciled
+	// them yet.
+	Absent bool
+}
+
+// nextRuns is how many runs ahead a schedule tells.
+const nextRuns = 3
+
+// Schedules asks the server how the scheduled jobs stand, in the order of their
+// names.
+func (c *Client) Schedules(ctx context.Context) ([]ScheduleState, error) {
+	ctx, done := c.attend(ctx, queryWithin)
+	defer done()
+	out := make([]ScheduleState, 0, len(jobs))
+	for _, j := range jobs {
+		s := ScheduleState{Job: j.name, Cron: j.cron, Note: j.note}
+		d, err := c.schedule(ctx, j.name).Describe(ctx)
+		switch {
+		case isNotFound(err):
+			s.Absent = true
+		case err != nil:
+			return nil, problem(ctx, err)
+		default:
+			s.read(d)
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b ScheduleState) int { return cmp.Compare(a.Job, b.Job) })
+	return out, nil
+}
+
+func (s *ScheduleState) read(d *client.ScheduleDescription) {
+	if st := d.Schedule.State; st != nil && st.Paused {
+		s.Paused, s.Reason = true, st.Note
+	}
+	s.Next = d.Info.NextActionTimes[:min(nextRuns, len(d.Info.NextActionTimes))]
+	for _, r := range d.Info.RunningWorkflows {
+		s.Running = append(s.Running, r.WorkflowID)
+	}
+	s.Missed, s.Skipped = int64(d.Info.NumActionsMissedCatchupWindow), int64(d.Info.NumActionsSkippedOverlap)
+}
+
+// TriggerJob runs a job now, unless it is running: then nothing happens, because
+// the run in flight does the same. Fails with job.not_found.
+func (c *Client) TriggerJob(ctx context.Context, job string) error {
+	return c.onSchedule(ctx, job, func(ctx context.Context, h client.ScheduleHandle) error {
+		return h.Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP})
+	})
+}
+
+// PauseJob stops a job from running by the clock; the reason is kept and shown.
+// It stays paused over restarts and new versions. Fails with job.not_found.
+func (c *Client) PauseJob(ctx context.Context, job, reason string) error {
+	return c.onSchedule(ctx, job, func(ctx context.Context, h client.ScheduleHandle) error {
+		return h.Pause(ctx, client.SchedulePauseOptions{Note: reason})
+	})
+}
+
+// ResumeJob lets a job run by the clock again. Fails with job.not_found.
+func (c *Client) ResumeJob(ctx context.Context, job, reason string) error {
+	return c.onSchedule(ctx, job, func(ctx context.Context, h client.ScheduleHandle) error {
+		return h.Unpause(ctx, client.ScheduleUnpauseOptions{Note: reason})
+	})
+}
+
+// BackfillJob runs a job once for each time it was due in a span, one after the
+// other. Runs are idempotent per period, so it may be asked twice. Fails with
+// job.not_found.
+func (c *Client) BackfillJob(ctx context.Context, job string, from, until time.Time) error {
+	return c.onSchedule(ctx, job, func(ctx context.Context, h client.ScheduleHandle) error {
+		return h.Backfill(ctx, client.ScheduleBackfillOptions{
+			Backfill: []client.ScheduleBackfill{{Start: from, End: until, Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL}},
+		})
+	})
+}
+
+func (c *Client) schedule(ctx context.Context, job string) client.ScheduleHandle {
+	return c.Temporal.ScheduleClient().GetHandle(ctx, SchedulePrefix+job)
+}
+
+// onSchedule does something with the schedule of a job.
+func (c *Client) onSchedule(ctx context.Context, name string, do func(context.Context, client.ScheduleHandle) error) error {
+	if !slices.ContainsFunc(jobs, func(j job) bool { return j.name == name }) {
+		return NoJob.New("there is no job %s", name)
+	}
+	ctx, done := c.attend(ctx, queryWithin)
+	defer done()
+	err := do(ctx, c.schedule(ctx, name))
+	if isNotFound(err) {
+		return NoJob.Wrap(err, "the job %s has no schedule yet: no worker has made it", name)
+	}
+	return problem(ctx, err)
+}

@@ -1,0 +1,276 @@
+package workflows_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+)
+
+// store is one agent in memory, with the guards of the real one: a request, a
+// cause and a replica count once, states only go forward, and the epoch decides.
+type store struct {
+	mu       sync.Mutex
+	set      roles.Set
+	all      map[string]*roles.Replica // whatever became of them
+	until    map[string]time.Time      // when holds end
+	promoted map[string]string         // role changes by replica
+	steps    []roles.Step
+	now      func() time.Time
+
+	stale  int   // so many role changes are refused first
+	broken error // what every step fails with, while it is set
+}
+
+func newStore() *store {
+	return &store{
+		all: map[string]*roles.Replica{}, until: map[string]time.Time{}, promoted: map[string]string{}, now: time.Now,
+		set: roles.Set{AgentID: "a1", ClientID: "c1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, AutoTerminate: true,
+			Primary: roles.Instance{ID: "i-old", InstanceType: "t3.medium", AZ: "us-east-1a", Role: agent.Primary}},
+	}
+}
+
+// with adds a replica that is there already.
+func (s *store) with(r roles.Replica) *store {
+	s.all[r.ID] = &r
+	if r.Hold > 0 && r.State == replica.Ready {
+		s.until[r.ID] = s.now().Add(r.Hold)
+	}
+	return s
+}
+
+// standby is a ready replica, the usual heir.
+func standby() roles.Replica {
+	return roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Ready, Launcher: agent.ControlPlane, InstanceID: "i-new"}
+}
+
+// copy is the set as Postgres would answer it now. Call it with the lock.
+func (s *store) copy() *roles.Set {
+	c := s.set
+	c.Replicas = nil
+	for _, id := range s.ids() {
+		r := *s.all[id]
+		if !r.State.IsOpen() {
+			continue
+		}
+		if until, held := s.until[id]; held {
+			r.Expired = !s.now().Before(until)
+		}
+		c.Replicas = append(c.Replicas, r)
+	}
+	c.Outcomes = slices.Clone(s.set.Outcomes)
+	for i, o := range c.Outcomes {
+		c.Outcomes[i].Past = !s.now().Before(o.Deadline)
+	}
+	return &c
+}
+
+func (s *store) ids() []string {
+	var ids []string
+	for id := range s.all {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// view is copy for tests.
+func (s *store) view() *roles.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.copy()
+}
+
+// state is where a replica stands, whatever became of it.
+func (s *store) state(id string) replica.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.all[id]; r != nil {
+		return r.State
+	}
+	return ""
+}
+
+func (s *store) changes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.promoted)
+}
+
+func (s *store) decided() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+func (s *store) Roles(context.Context, string) (*roles.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.copy(), s.broken
+}
+
+func (s *store) OpenReplica(_ context.Context, in roles.Opening) (*roles.Opened, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.set.Deleted {
+		return nil, agent.NotFound.New("gone")
+	}
+	if r := s.same(in); r != nil {
+		return &roles.Opened{Set: s.copy(), Replica: *r}, nil
+	}
+	r := &roles.Replica{ID: fmt.Sprintf("r%d", len(s.all)+1), Kind: in.Kind, For: in.For, State: replica.Requested, Launcher: s.set.Launcher, Plan: in.Plan,
+		Hold: in.Hold, RequestID: in.RequestID}
+	if in.InstanceID != "" {
+		r.InstanceID, r.State, r.Launcher = in.InstanceID, replica.Running, agent.ByAgent
+	}
+	s.all[r.ID] = r
+	return &roles.Opened{Set: s.copy(), Replica: *r}, nil
+}
+
+// same finds the replica of an equal decision: by its request, whatever became of
+// it; by its kind while it is open.
+func (s *store) same(in roles.Opening) *roles.Replica {
+	for _, id := range s.ids() {
+		if r := s.all[id]; in.RequestID != "" && r.RequestID == in.RequestID || in.InstanceID != "" && r.InstanceID == in.InstanceID {
+			return r
+		}
+	}
+	for _, id := range s.ids() {
+		if r := s.all[id]; r.State.IsOpen() && (r.Kind == in.Kind || r.Kind.Emergency() && in.Kind.Emergency()) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (s *store) Advance(_ context.Context, in roles.Step) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.all[in.ReplicaID]
+	if r == nil {
+		return false, replica.NotFound.New("no replica %s", in.ReplicaID)
+	}
+	if r.State != in.To && !slices.Contains(in.To.From(), r.State) {
+		return false, nil
+	}
+	s.steps = append(s.steps, in)
+	if r.State != in.To && r.Kind != replica.Switch {
+		switch in.To {
+		case replica.Failed:
+			s.set.Failures++
+		case replica.Ready:
+			s.set.Failures = 0
+		}
+	}
+	r.State = in.To
+	if r.InstanceID == "" {
+		r.InstanceID = in.InstanceID
+	}
+	if _, held := s.until[r.ID]; in.To == replica.Ready && r.Hold > 0 && !held {
+		s.until[r.ID] = s.now().Add(r.Hold)
+	}
+	return true, s.broken
+}
+
+func (s *store) RecordNotice(_ context.Context, in interruption.Notice) (*roles.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcome(in)
+	return s.copy(), s.broken
+}
+
+// outcome finds or makes the row of a notice.
+func (s *store) outcome(in interruption.Notice) *interruption.Outcome {
+	for i, o := range s.set.Outcomes {
+		if o.InstanceID == in.InstanceID && o.Kind == in.Kind {
+			return &s.set.Outcomes[i]
+		}
+	}
+	deadline := in.Deadline
+	if in.Kind == interruption.Rebalance && deadline.IsZero() {
+		deadline = s.now().Add(replica.RebalanceHold)
+	}
+	s.set.Outcomes = append(s.set.Outcomes, interruption.Outcome{InstanceID: in.InstanceID, Kind: in.Kind, Deadline: deadline})
+	return &s.set.Outcomes[len(s.set.Outcomes)-1]
+}
+
+func (s *store) DecideNotice(_ context.Context, in activities.Decision) (*roles.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.outcome(in.Notice); o.Result == interruption.Undecided {
+		o.Result = in.Result
+	}
+	return s.copy(), s.broken
+}
+
+func (s *store) SetKeeping(_ context.Context, _ string, keeping agent.Keeping, _ string) (*roles.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set.Keeping, s.set.Failures = keeping, 0
+	return s.copy(), s.broken
+}
+
+func (s *store) ChangeRoles(_ context.Context, in roles.Change) (*roles.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stale > 0 {
+		s.stale--
+		return nil, roles.Stale.New("too late")
+	}
+	if _, done := s.promoted[in.ReplicaID]; !done {
+		r := s.all[in.ReplicaID]
+		if in.Epoch != s.set.Epoch || in.OldID != s.set.Primary.ID || r == nil || r.InstanceID != in.NewID ||
+			r.State != replica.Running && r.State != replica.Ready {
+			return nil, roles.Stale.New("too late")
+		}
+		r.State = replica.Promoted
+		s.set.Epoch++
+		s.set.Failures = 0
+		s.promoted[in.ReplicaID] = in.NewID
+		old := s.set.Primary.ID
+		s.set.Primary.ID = in.NewID
+		if in.Fate == roles.Demote {
+			id := fmt.Sprintf("r%d", len(s.all)+1)
+			s.all[id] = &roles.Replica{ID: id, Kind: replica.Manual, For: in.NewID, State: replica.Ready, Launcher: agent.ControlPlane, InstanceID: old}
+			if s.set.Keeping != agent.KeepManual {
+				s.all[id].Hold, s.until[id] = replica.RebalanceHold, s.now().Add(replica.RebalanceHold)
+			}
+		}
+	}
+	if in.Notice != nil {
+		s.outcome(*in.Notice)
+	}
+	for i, o := range s.set.Outcomes {
+		if o.InstanceID == in.OldID && (o.Result == interruption.Undecided || o.Result == interruption.Lost) {
+			s.set.Outcomes[i].Result, s.set.Outcomes[i].ReplicaID, s.set.Outcomes[i].NewPrimary = interruption.Promoted, in.ReplicaID, in.NewID
+		}
+	}
+	return s.copy(), s.broken
+}
+
+func (s *store) Remove(context.Context, string, string) (*activities.Removed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := &activities.Removed{}
+	for _, id := range s.ids() {
+		if r := s.all[id]; r.State.IsOpen() {
+			r.State = replica.Retiring
+		}
+		if s.all[id].State == replica.Retiring {
+			out.Replicas = append(out.Replicas, id)
+		}
+	}
+	if !s.set.Deleted {
+		out.Instances = []string{s.set.Primary.ID}
+	}
+	s.set.Deleted, s.set.Primary = true, roles.Instance{}
+	out.Set = s.copy()
+	return out, nil
+}

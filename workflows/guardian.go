@@ -1,0 +1,248 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/roles"
+)
+
+// Graces of an idle Guardian.
+const (
+	minGrace     = time.Millisecond // a task of its own for the end
+	defaultGrace = time.Second      // also absorbs bursts
+)
+
+// GuardianInput starts a Guardian, and is all that continue-as-new carries: what
+// a Guardian knows, it reads from Postgres.
+type GuardianInput struct {
+	AgentID string          `json:"agent_id"`
+	Tuning  Tuning          `json:"tuning"`
+	Done    GuardianSummary `json:"done"`
+}
+
+// Tuning is what only tests and measurements change.
+type Tuning struct {
+	IdleGrace time.Duration `json:"idle_grace,omitempty"` // how long a Guardian lingers with nothing to do; 0: a second
+	MaxEvents int           `json:"max_events,omitempty"` // continue as new from here on; 0: when the server suggests it
+}
+
+// GuardianSummary is the result of a Guardian: what it took in, over all runs
+// that continued each other.
+type GuardianSummary struct {
+	Updates int `json:"updates"`
+	Wakes   int `json:"wakes"`
+	Runs    int `json:"runs"`
+}
+
+// Guardian decides who is an agent's primary. It is a virtual actor without
+// state: it starts with the first message, reads the roles from Postgres before
+// each decision, and ends when nothing is in flight. Nothing that a later run
+// would miss is kept, so ending, continuing as new and being reset mean the same.
+// It undoes nothing: each decision is one guarded transaction.
+func Guardian(ctx workflow.Context, in GuardianInput) (*GuardianSummary, error) {
+	g := &guardian{
+		in: in, turn: workflow.NewMutex(ctx), inbox: workflow.GetSignalChannel(ctx, SignalWake), phase: "waking up",
+		watched: map[string]bool{}, wishes: map[string]string{}, decided: map[string]interruption.Outcome{}, resumed: map[string]bool{},
+	}
+	g.in.Done.Runs++
+	if err := g.listen(ctx); err != nil {
+		return nil, err
+	}
+	return g.run(ctx)
+}
+
+type guardian struct {
+	in       GuardianInput
+	roles    *roles.Set
+	phase    string
+	turn     workflow.Mutex          // held from reading the roles to acting on them
+	inbox    workflow.ReceiveChannel // read by run alone
+	dirty    bool                    // something happened that reconcile should see
+	touches  int                     // messages and results so far; idleness is that it stands still
+	touched  int                     // history length of the workflow task that brought or answered the last message
+	inFlight int                     // coroutines and starts that this run must see the end of
+	misses   int                     // reconciliations that failed in a row
+	leaving  bool                    // continue-as-new is due: waiting handlers answer "in progress"
+
+	// What helps this run and is read again by the next one.
+	watched map[string]bool                 // instances whose deadline a coroutine watches
+	wishes  map[string]string               // the heir an agent asked for, by the instance that ends
+	decided map[string]interruption.Outcome // termination notices this run saw decided
+	resumed map[string]bool                 // promotions whose aftercare this run has begun, by replica
+}
+
+// listen registers every handler. It must run before anything blocks, so that a
+// message sent together with the start is not lost.
+func (g *guardian) listen(ctx workflow.Context) error {
+	return errors.Join(
+		workflow.SetQueryHandler(ctx, QueryState, g.state),
+		handle(ctx, g, UpdateTerminationNotice, g.onNotice, NoticeInput.validate),
+		handle(ctx, g, UpdateEmergencyReplica, g.onEmergency, EmergencyInput.validate),
+		handle(ctx, g, UpdateCreateReplica, g.onCreateReplica, CreateReplicaInput.validate),
+		handle(ctx, g, UpdatePromote, g.onPromote, PromoteInput.validate),
+		handle(ctx, g, UpdateDeleteReplica, g.onDeleteReplica, DeleteReplicaInput.validate),
+		handle(ctx, g, UpdateRequestSwitch, g.onRequestSwitch, RequestSwitchInput.validate),
+		handle(ctx, g, UpdateConfigure, g.onConfigure, ConfigureInput.validate),
+		handle(ctx, g, UpdateRemoveAgent, g.onRemoveAgent, RemoveAgentInput.validate),
+	)
+}
+
+// handle registers an update and counts it. The update's id goes to the handler,
+// because only here it can be asked for.
+func handle[In, Out any](ctx workflow.Context, g *guardian, name string, fn func(workflow.Context, In, string) (*Out, error), validate func(In) error) error {
+	return workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, in In) (*Out, error) {
+		g.in.Done.Updates++
+		g.touch(ctx)
+		defer g.touch(ctx) // a handler that waited answers in a later task than the one that brought it
+		return fn(ctx, in, workflow.GetCurrentUpdateInfo(ctx).ID)
+	}, workflow.UpdateHandlerOptions{Validator: validate})
+}
+
+// run is the one consumer of the inbox and the only place where a Guardian
+// ends. Between atRest and the return nothing yields: a message that comes in
+// meanwhile makes the server refuse the whole workflow task and give it again
+// with the message. That is why the task that ends a run must carry no answer:
+// it would be refused with it, and its sender told to try again.
+func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
+	for {
+		for g.inbox.ReceiveAsync(nil) {
+			g.in.Done.Wakes++
+			g.touch(ctx)
+			g.dirty = true
+		}
+		switch {
+		case g.dirty:
+			g.dirty = false
+			g.attempt(ctx)
+		case !g.atRest(ctx):
+			g.leaving = g.due(ctx) && g.inFlight == 0
+			if err := workflow.Await(ctx, func() bool {
+				return g.dirty || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.due(ctx)
+			}); err != nil {
+				return nil, err
+			}
+		case g.due(ctx) && !g.answering(ctx):
+			return nil, workflow.NewContinueAsNewError(ctx, Guardian, g.in)
+		default:
+			stirred, err := g.linger(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if !stirred && !g.due(ctx) {
+				return &g.in.Done, nil
+			}
+		}
+	}
+}
+
+// attempt reconciles. When that fails because a neighbour is away, the Guardian
+// stays and tries again: what it has not done, nobody else will notice soon.
+func (g *guardian) attempt(ctx workflow.Context) {
+	err := g.reconcile(ctx)
+	switch {
+	case err == nil:
+		g.misses = 0
+		return
+	case fault.Is(err, agent.NotFound):
+		workflow.GetLogger(ctx).Debug("no such agent", "agent_id", g.in.AgentID)
+		return
+	}
+	g.misses++
+	if g.misses > 5 && !fault.KindOf(err).Retryable() {
+		workflow.GetLogger(ctx).Error("reconcile is refused", "agent_id", g.in.AgentID, "error", err)
+		return
+	}
+	pause := min(time.Second<<min(g.misses-1, 6), 30*time.Second)
+	workflow.GetLogger(ctx).Error("reconcile failed", "agent_id", g.in.AgentID, "error", err, "again_in", pause)
+	g.spawn(ctx, func(ctx workflow.Context) error { return workflow.Sleep(ctx, pause) })
+}
+
+// atRest says whether nothing is in flight and every message was taken in.
+func (g *guardian) atRest(ctx workflow.Context) bool {
+	return g.inFlight == 0 && !g.dirty && g.inbox.Len() == 0 && workflow.AllHandlersFinished(ctx)
+}
+
+// touch notes that something came or was answered, and in which workflow task.
+func (g *guardian) touch(ctx workflow.Context) {
+	g.touches++
+	g.touched = workflow.GetInfo(ctx).GetCurrentHistoryLength()
+}
+
+// answering says whether the present workflow task brought a message or carries
+// an answer. If that task ended the run, a message that comes in meanwhile would
+// have the server refuse it, the answer included.
+func (g *guardian) answering(ctx workflow.Context) bool {
+	return g.touched == workflow.GetInfo(ctx).GetCurrentHistoryLength()
+}
+
+// linger waits for the idle grace, shortly when continue-as-new is due, and says
+// whether something came. Its timer brings a workflow task without an answer.
+func (g *guardian) linger(ctx workflow.Context) (bool, error) {
+	grace := max(g.in.Tuning.IdleGrace, minGrace)
+	if g.in.Tuning.IdleGrace == 0 {
+		grace = defaultGrace
+	}
+	if g.due(ctx) {
+		grace = minGrace
+	}
+	seen := g.touches
+	return workflow.AwaitWithTimeout(ctx, grace, func() bool { return g.touches != seen || !g.atRest(ctx) })
+}
+
+// due says whether the history is long enough to continue as new.
+func (g *guardian) due(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.GetContinueAsNewSuggested() || g.in.Tuning.MaxEvents > 0 && info.GetCurrentHistoryLength() > g.in.Tuning.MaxEvents
+}
+
+// load reads the roles. Every decision begins with it, inside its turn.
+func (g *guardian) load(ctx workflow.Context) (*roles.Set, error) {
+	var local *activities.Roles
+	return g.learn(ctx, localStep(ctx, "read the roles", local.LoadRoles, g.in.AgentID))
+}
+
+// learn takes in the roles that a step in Postgres returns.
+func (g *guardian) learn(ctx workflow.Context, f workflow.Future) (*roles.Set, error) {
+	var set roles.Set
+	if err := f.Get(ctx, &set); err != nil {
+		return nil, err
+	}
+	g.roles = &set
+	return &set, nil
+}
+
+// enter says for operators what the Guardian is doing.
+func (g *guardian) enter(ctx workflow.Context, format string, args ...any) {
+	g.phase = fmt.Sprintf(format, args...)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("agent `%s`: %s", g.in.AgentID, g.phase))
+}
+
+func (g *guardian) state() (GuardianState, error) {
+	s := GuardianState{Roles: g.roles, Phase: g.phase, InFlight: g.inFlight}
+	if g.roles != nil && g.roles.OpenSwitch != "" {
+		s.Switch = SwitchID(g.roles.OpenSwitch)
+	}
+	return s, nil
+}
+
+// spawn runs fn beside the consumer loop, keeps the Guardian until it is done,
+// and has it look again then.
+func (g *guardian) spawn(ctx workflow.Context, fn func(workflow.Context) error) {
+	g.inFlight++
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if err := fn(ctx); err != nil {
+			workflow.GetLogger(ctx).Warn("a step beside ended badly", "agent_id", g.in.AgentID, "error", err)
+		}
+		g.inFlight--
+		g.touch(ctx)
+		g.dirty = true
+	})
+}

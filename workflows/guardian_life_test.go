@@ -1,0 +1,116 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+	"spotkeeper/workflows"
+)
+
+func TestAGuardianAtRestEndsAfterItsGrace(t *testing.T) {
+	t.Parallel()
+
+	w := guardianWorld(t, newStore())
+	began := w.Now()
+	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "once") })
+	w.guard(t)
+	var done workflows.GuardianSummary
+	require.NoError(t, w.GetWorkflowResult(&done))
+	require.Equal(t, workflows.GuardianSummary{Wakes: 1, Runs: 1}, done)
+	require.Equal(t, time.Minute, w.Now().Sub(began).Round(time.Second))
+}
+
+func TestMessagesInTheGraceAreTaken(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(standby())
+	s.set.Keeping = agent.KeepManual
+	w := guardianWorld(t, s)
+	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "once") })
+	w.after(59*time.Second, func() { w.SignalWorkflow(workflows.SignalWake, "just in time") })
+	got := notify(w, 118*time.Second, "i-old")
+	w.guard(t)
+	var done workflows.GuardianSummary
+	require.NoError(t, w.GetWorkflowResult(&done))
+	require.Equal(t, workflows.GuardianSummary{Wakes: 2, Updates: 1, Runs: 1}, done)
+	require.Equal(t, workflows.NoticePromoted, got.Answer.Status)
+}
+
+func TestALongGuardianContinuesAsNewWithoutAnAnswerInTheTask(t *testing.T) {
+	t.Parallel()
+
+	w := guardianWorld(t, newStore().with(standby()))
+	got := notify(w, 0, "i-old")
+	w.SetContinueAsNewSuggested(true)
+	w.after(10*time.Millisecond, func() { w.SetCurrentHistoryLength(20) }) // the task of a timer, not of the message
+	w.ExecuteWorkflow(workflows.Guardian, workflows.GuardianInput{AgentID: "a1"})
+	require.True(t, workflow.IsContinueAsNewError(w.GetWorkflowError()))
+	require.Equal(t, workflows.NoticePromoted, got.Answer.Status)
+}
+
+func TestAFailedReconciliationIsTriedAgain(t *testing.T) {
+	t.Parallel()
+
+	s := newStore()
+	s.set.Keeping = agent.KeepManual
+	w := guardianWorld(t, s)
+	w.after(0, func() {
+		s.mu.Lock()
+		s.broken = fault.Code("postgres.unavailable").New("away")
+		s.mu.Unlock()
+		w.SignalWorkflow(workflows.SignalWake, "look")
+	})
+	w.after(5*time.Minute, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.broken = nil
+	})
+	w.guard(t)
+	require.Equal(t, replica.Requested, s.state("r1"), "nobody else would have noticed")
+}
+
+func TestAnUnknownAgentEndsAtOnce(t *testing.T) {
+	t.Parallel()
+
+	s := newStore()
+	s.broken = agent.NotFound.New("no such agent")
+	w := guardianWorld(t, s)
+	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "look") })
+	got := notify(w, time.Second, "i-old")
+	w.guard(t)
+	require.Equal(t, agent.NotFound, fault.CodeOf(got.Err))
+}
+
+func TestALostStartIsPickedUp(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Requested})
+	s.set.Keeping = agent.KeepManual
+	w := guardianWorld(t, s)
+	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "look") })
+	w.guard(t)
+	w.AssertWorkflowNumberOfCalls(t, "Replica", 1)
+}
+
+func TestTheStateOfAGuardianCanBeAsked(t *testing.T) {
+	t.Parallel()
+
+	w := guardianWorld(t, newStore().with(standby()))
+	notify(w, 0, "i-old")
+	w.after(time.Second, func() {
+		v, err := w.QueryWorkflow(workflows.QueryState)
+		require.NoError(t, err)
+		var s workflows.GuardianState
+		require.NoError(t, v.Get(&s))
+		require.Equal(t, "i-new", s.Roles.Primary.ID)
+		require.Contains(t, s.Phase, "i-new")
+	})
+	w.guard(t)
+}

@@ -1,0 +1,216 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+	"spotkeeper/internal/switching"
+	"spotkeeper/workflows"
+)
+
+func TestCreateReplicaIsOnePerRequest(t *testing.T) {
+	t.Parallel()
+
+	s := newStore()
+	s.set.Keeping = agent.KeepManual
+	w := guardianWorld(t, s)
+	in := workflows.CreateReplicaInput{Plan: replica.Plan{Pool: "t3.medium.us-east-1b"}, CreatedBy: "ada"}
+	first := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", in)
+	other := update[workflows.ReplicaAnswer](w, 2*time.Second, workflows.UpdateCreateReplica, "u2", in)
+	w.guard(t)
+	require.NoError(t, first.Err)
+	require.Equal(t, replica.AlreadyExists, fault.CodeOf(other.Err))
+
+	// The same request comes again in a later run, because its answer was lost.
+	later := guardianWorld(t, s)
+	again := update[workflows.ReplicaAnswer](later, 0, workflows.UpdateCreateReplica, "u1", in)
+	later.guard(t)
+	require.NoError(t, again.Err)
+	require.Equal(t, first.Answer.ReplicaID, again.Answer.ReplicaID)
+	require.True(t, again.Answer.Existing)
+	require.Equal(t, 1, s.decided())
+}
+
+func TestCreateReplicaNeedsManualMode(t *testing.T) {
+	t.Parallel()
+
+	w := guardianWorld(t, newStore())
+	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", workflows.CreateReplicaInput{})
+	w.guard(t)
+	require.Equal(t, replica.NotAllowed, fault.CodeOf(got.Err))
+}
+
+func TestAReportedInstanceBecomesTheReplicaThatWaitsForIt(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Launching, Launcher: agent.ByAgent})
+	s.set.Launcher = agent.ByAgent
+	w := guardianWorld(t, s)
+	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", workflows.CreateReplicaInput{InstanceID: "i-mine", Kind: replica.Rebalance, Ready: true})
+	w.guard(t)
+	require.NoError(t, got.Err)
+	require.Equal(t, "r1", got.Answer.ReplicaID)
+	require.Len(t, w.post.reports, 1)
+	require.Equal(t, "ready", w.post.reports[0].Status)
+}
+
+func TestAReportedInstanceIsTakenIn(t *testing.T) {
+	t.Parallel()
+
+	s := newStore()
+	s.set.Keeping, s.set.Launcher = agent.KeepManual, agent.ByAgent
+	w := guardianWorld(t, s)
+	in := workflows.CreateReplicaInput{InstanceID: "i-mine", Ready: true}
+	first := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", in)
+	again := update[workflows.ReplicaAnswer](w, time.Second, workflows.UpdateCreateReplica, "u2", in)
+	w.guard(t)
+	require.NoError(t, first.Err)
+	require.Equal(t, replica.Ready, s.state("r1"))
+	require.Equal(t, "r1", again.Answer.ReplicaID)
+	require.Equal(t, 1, s.decided())
+}
+
+func TestDeleteReplicaRetiresIt(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(standby())
+	w := guardianWorld(t, s)
+	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateDeleteReplica, "u1", workflows.DeleteReplicaInput{ReplicaID: "r1"})
+	again := update[workflows.ReplicaAnswer](w, time.Second, workflows.UpdateDeleteReplica, "u2", workflows.DeleteReplicaInput{ReplicaID: "r1"})
+	w.guard(t)
+	require.NoError(t, got.Err)
+	require.Equal(t, replica.Retiring, s.state("r1"))
+	require.Equal(t, replica.NotFound, fault.CodeOf(again.Err))
+	require.Len(t, w.post.releases, 1)
+}
+
+func TestPromoteChangesTheRolesAtOnce(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(standby())
+	w := guardianWorld(t, s)
+	got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1", Demote: true})
+	w.guard(t)
+	require.NoError(t, got.Err)
+	require.True(t, got.Answer.Changed)
+	require.Equal(t, "i-old", got.Answer.OldPrimary)
+	require.Equal(t, "i-new", s.view().Primary.ID)
+	old, standsBy := s.view().ReplicaOn("i-old")
+	require.True(t, standsBy)
+	w.AssertWorkflowCalled(t, "Replica", mock.Anything, mock.MatchedBy(func(in workflows.ReplicaInput) bool { return in.ReplicaID == old.ID && in.Ready }))
+	w.AssertWorkflowCalled(t, "Promotion", mock.Anything, mock.MatchedBy(func(in workflows.PromotionInput) bool { return in.Changed && in.Change.Fate == roles.Demote }))
+}
+
+func TestPromoteJudgesAStaleEpochAgain(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(standby())
+	s.stale = 2
+	w := guardianWorld(t, s)
+	got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1"})
+	w.guard(t)
+	require.NoError(t, got.Err)
+	require.Equal(t, "i-new", s.view().Primary.ID)
+}
+
+func TestPromoteOfALaunchingReplicaIsRefusedOrWaits(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Launching, InstanceID: "i-new"})
+	s.set.Keeping = agent.KeepManual
+	w := guardianWorld(t, s)
+	refused := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1"})
+	waits := update[workflows.PromoteAnswer](w, time.Second, workflows.UpdatePromote, "u2", workflows.PromoteInput{ReplicaID: "r1", Wait: time.Minute})
+	w.guard(t)
+	require.Equal(t, replica.NotReady, fault.CodeOf(refused.Err))
+	require.NoError(t, waits.Err)
+	require.False(t, waits.Answer.Changed)
+	require.Equal(t, "promotion/r1", waits.Answer.OperationID)
+	require.Zero(t, s.changes())
+}
+
+func switchTo(pool string) workflows.RequestSwitchInput {
+	return workflows.RequestSwitchInput{CommandID: "cmd", Target: switching.Target{Mode: agent.Spot, PoolID: pool}, Reason: "cheaper", Trigger: "manual", Retire: true}
+}
+
+func TestRequestSwitchIsOnePerCommand(t *testing.T) {
+	t.Parallel()
+
+	s := newStore()
+	w := guardianWorld(t, s)
+	first := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
+	again := update[workflows.OperationAnswer](w, time.Second, workflows.UpdateRequestSwitch, "u2", switchTo("t3.medium.us-east-1b"))
+	w.guard(t)
+	require.NoError(t, first.Err)
+	require.Equal(t, "switch/cmd", first.Answer.OperationID)
+	require.Equal(t, first.Answer, again.Answer)
+	require.Equal(t, 1, s.decided())
+	require.Equal(t, "t3.medium.us-east-1b", s.view().Replicas[0].Plan.Pool, "it goes where it was asked to")
+}
+
+func TestASwitchWaitsForNoNoticeAndNoOtherSwitch(t *testing.T) {
+	t.Parallel()
+
+	noticed := newStore()
+	noticed.set.Outcomes = []interruption.Outcome{{InstanceID: "i-old", Kind: interruption.Termination, Deadline: time.Now().Add(time.Hour)}}
+	other := newStore().with(roles.Replica{ID: "r1", Kind: replica.Switch, For: "another", State: replica.Launching})
+	for name, s := range map[string]*store{"notice": noticed, "switch": other} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := guardianWorld(t, s)
+			got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
+			w.after(time.Second, w.CancelWorkflow) // the notice keeps the Guardian for an hour
+			w.ExecuteWorkflow(workflows.Guardian, workflows.GuardianInput{AgentID: "a1", Tuning: workflows.Tuning{IdleGrace: time.Minute}})
+			require.Equal(t, switching.Busy, fault.CodeOf(got.Err))
+		})
+	}
+}
+
+func TestASwitchOfALaunchingAgentOpensNoReplica(t *testing.T) {
+	t.Parallel()
+
+	s := newStore()
+	s.set.Launcher = agent.ByAgent
+	w := guardianWorld(t, s)
+	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
+	w.guard(t)
+	require.NoError(t, got.Err)
+	require.Zero(t, s.decided())
+	w.AssertWorkflowCalled(t, "Switch", mock.Anything, mock.MatchedBy(func(in workflows.SwitchInput) bool { return in.Launcher == agent.ByAgent && in.Fate == roles.Leave }))
+}
+
+func TestANoticeCallsTheSwitchOffByItsTermination(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(standby()).with(roles.Replica{ID: "r2", Kind: replica.Switch, For: "cmd", State: replica.Launching})
+	s.set.OpenSwitch = "cmd"
+	w := guardianWorld(t, s)
+	notify(w, time.Second, "i-old")
+	w.guard(t)
+	w.AssertWorkflowCalled(t, "Termination", mock.Anything, mock.MatchedBy(func(in workflows.TerminationInput) bool { return len(in.CallOff) == 1 && in.CallOff[0] == "switch/cmd" }))
+}
+
+func TestRemoveAgentLeavesTheRestToARemoval(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(standby())
+	w := guardianWorld(t, s)
+	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRemoveAgent, "u1", workflows.RemoveAgentInput{By: "ada"})
+	after := notify(w, time.Second, "i-old")
+	w.guard(t)
+	require.NoError(t, got.Err)
+	require.Equal(t, "removal/a1", got.Answer.OperationID)
+	require.Equal(t, agent.NotFound, fault.CodeOf(after.Err))
+	w.AssertWorkflowCalled(t, "Removal", mock.Anything, mock.MatchedBy(func(in workflows.RemovalInput) bool {
+		return len(in.Replicas) == 1 && len(in.Instances) == 1 && in.Instances[0] == "i-old"
+	}))
+}

@@ -1,0 +1,35 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/activities"
+)
+
+// ClientSnapshot counts the clients at the end of the day before.
+func ClientSnapshot(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var house *activities.Housekeeping
+	return runJob[activities.JobCounts](ctx, "client-snapshot", in, jobPolicy, house.SnapshotClients, periodOf(ctx, in))
+}
+
+// MonthlySavings closes the past month and keeps the current one provisional.
+func MonthlySavings(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var house *activities.Housekeeping
+	return runJob[activities.JobCounts](ctx, "monthly-savings", in, jobPolicy, house.ComputeSavings, periodOf(ctx, in))
+}
+
+// DataCleanup ends what is older than it is kept.
+func DataCleanup(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var house *activities.Housekeeping
+	return runJob[activities.JobCounts](ctx, "data-cleanup", in, jobPolicy, house.CleanUpData)
+}
+
+// periodOf is what a run is about.
+func periodOf(ctx workflow.Context, in JobInput) time.Time {
+	if in.Period.IsZero() {
+		return scheduledAt(ctx)
+	}
+	return in.Period
+}

@@ -1,0 +1,69 @@
+package workflows
+
+import (
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+
+	"spotkeeper/internal/roles"
+)
+
+// The search attributes of every workflow, all keywords. The namespace must know
+// them; temporalx.EnsureAttributes sees to it.
+var (
+	ClientAttribute = temporal.NewSearchAttributeKeyKeyword("ClientID")
+	AgentAttribute  = temporal.NewSearchAttributeKeyKeyword("AgentID")
+	ReasonAttribute = temporal.NewSearchAttributeKeyKeyword("Reason")
+)
+
+// Attributes names the search attributes, for whoever registers them.
+func Attributes() []string {
+	return []string{ClientAttribute.GetName(), AgentAttribute.GetName(), ReasonAttribute.GetName()}
+}
+
+// GuardianID is the id of an agent's Guardian. Like every id here it is a
+// natural key, so the id is the lock.
+func GuardianID(agentID string) string { return "guardian/" + agentID }
+
+// ReplicaID is the id of the workflow of a replica.
+func ReplicaID(replicaID string) string { return "replica/" + replicaID }
+
+// SwitchID is the id of the workflow of a switch command.
+func SwitchID(commandID string) string { return roles.SwitchOperation(commandID) }
+
+// TerminationID is the id of the workflow around the loss of an instance.
+func TerminationID(agentID, instanceID string) string {
+	return roles.TerminationOperation(agentID, instanceID)
+}
+
+// PromotionID is the id of the workflow that promotes a replica by hand.
+func PromotionID(replicaID string) string { return "promotion/" + replicaID }
+
+// RemovalID is the id of the workflow that ends what a removed agent leaves.
+func RemovalID(agentID string) string { return "removal/" + agentID }
+
+// kindOf is the kind of operation that an id names, "" for none.
+func kindOf(operationID string) string {
+	kind, _, _ := strings.Cut(operationID, "/")
+	switch kind {
+	case KindSwitch, KindReplica, KindTermination, KindPromotion, KindRemoval:
+		return kind
+	default:
+		return ""
+	}
+}
+
+// attributes are those of a workflow about an agent. What is not known is left out.
+func attributes(clientID, agentID, reason string) temporal.SearchAttributes {
+	var set []temporal.SearchAttributeUpdate
+	if clientID != "" {
+		set = append(set, ClientAttribute.ValueSet(clientID))
+	}
+	if agentID != "" {
+		set = append(set, AgentAttribute.ValueSet(agentID))
+	}
+	if reason != "" {
+		set = append(set, ReasonAttribute.ValueSet(reason))
+	}
+	return temporal.NewSearchAttributes(set...)
+}

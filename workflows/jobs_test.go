@@ -1,0 +1,81 @@
+package workflows_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"spotkeeper/activities"
+	"spotkeeper/workflows"
+)
+
+// runs are the rows of job runs in memory.
+type runs struct {
+	started []activities.JobStart
+	ended   []activities.JobEnd
+}
+
+func (r *runs) Start(_ context.Context, in activities.JobStart) error {
+	r.started = append(r.started, in)
+	return nil
+}
+
+func (r *runs) End(_ context.Context, in activities.JobEnd) error {
+	r.ended = append(r.ended, in)
+	return nil
+}
+
+func TestAJobKeepsARowOfItsRun(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, newStore())
+	rows := &runs{}
+	w.RegisterActivity(&activities.Jobs{Store: rows})
+	w.RegisterActivityWithOptions(func(context.Context, activities.RedeliverInput) (*activities.RedeliverResult, error) {
+		return &activities.RedeliverResult{Delivered: 2, Woken: 1}, nil
+	}, activity.RegisterOptions{Name: "RedeliverNotices"})
+	period := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	w.ExecuteWorkflow(workflows.RedeliverNotices, workflows.JobInput{Period: period})
+	require.NoError(t, w.GetWorkflowError())
+	require.Equal(t, []activities.JobStart{{Job: "notice-redelivery", Period: period}}, rows.started)
+	require.Equal(t, map[string]int64{"delivered": 2, "woken": 1, "failed": 0}, rows.ended[0].Counts)
+	require.Empty(t, rows.ended[0].Error)
+}
+
+func TestAJobThatFailsSaysSoInItsRow(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, newStore())
+	rows := &runs{}
+	w.RegisterActivity(&activities.Jobs{Store: rows})
+	w.RegisterActivityWithOptions(func(context.Context, activities.RedeliverInput) (*activities.RedeliverResult, error) {
+		return nil, temporal.NewNonRetryableApplicationError("no", "job.broken", nil)
+	}, activity.RegisterOptions{Name: "RedeliverNotices"})
+	w.ExecuteWorkflow(workflows.RedeliverNotices, workflows.JobInput{})
+	require.Error(t, w.GetWorkflowError())
+	require.Contains(t, rows.ended[0].Error, "no")
+	require.False(t, rows.started[0].Period.IsZero(), "by the start of the run")
+}
+
+func TestEveryScheduleIsComplete(t *testing.T) {
+	t.Parallel()
+
+	seen := map[string]bool{}
+	for _, s := range workflows.Schedules("control") {
+		require.Contains(t, s.ID, workflows.SchedulePrefix)
+		require.False(t, seen[s.ID], s.ID)
+		seen[s.ID] = true
+		require.NotEmpty(t, s.Cron)
+		require.NotEmpty(t, s.Note)
+		require.Positive(t, s.CatchUp)
+		require.Positive(t, s.Timeout)
+		require.Equal(t, "control", s.Queue)
+	}
+	require.Contains(t, seen, "job/notice-redelivery")
+	require.Contains(t, seen, "job/agent-health")
+	require.Contains(t, seen, "job/orphan-sweep")
+}

@@ -1,0 +1,213 @@
+package workflows
+
+import (
+	"time"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+	"spotkeeper/internal/switching"
+)
+
+// What a Guardian understands. Each update takes the input and gives the answer
+// named behind it; each input has a validate method that judges form only,
+// because the first message of a run is validated before anything can be read.
+const (
+	UpdateTerminationNotice = "termination-notice" // NoticeInput, NoticeAnswer
+	UpdateEmergencyReplica  = "emergency-replica"  // EmergencyInput, ReplicaAnswer
+	UpdateCreateReplica     = "create-replica"     // CreateReplicaInput, ReplicaAnswer
+	UpdatePromote           = "promote"            // PromoteInput, PromoteAnswer
+	UpdateDeleteReplica     = "delete-replica"     // DeleteReplicaInput, ReplicaAnswer
+	UpdateRequestSwitch     = "request-switch"     // RequestSwitchInput, OperationAnswer
+	UpdateConfigure         = "configure"          // ConfigureInput, ConfigureAnswer
+	UpdateRemoveAgent       = "remove-agent"       // RemoveAgentInput, OperationAnswer
+	SignalWake              = "wake"               // carries no fact: look again
+	QueryState              = "state"              // GuardianState
+)
+
+// NoticeInput says that an instance is about to end.
+type NoticeInput struct {
+	InstanceID string        `json:"instance_id"`
+	Deadline   time.Time     `json:"deadline"`             // zero: two minutes from now
+	ReplicaID  string        `json:"replica_id,omitempty"` // the heir the agent asks for; empty: choose
+	Wait       time.Duration `json:"wait"`                 // answer by then, whatever the outcome
+}
+
+// NoticeStatus is how far a failover is.
+type NoticeStatus string
+
+// How a notice is answered.
+const (
+	NoticePromoted   NoticeStatus = "promoted"    // another instance is primary
+	NoticeInProgress NoticeStatus = "in_progress" // our launcher is at it: ask again
+	NoticeNoReplica  NoticeStatus = "no_replica"  // the agent launches, and there is nothing yet
+	NoticeNotPrimary NoticeStatus = "not_primary" // nothing to do
+	NoticeLost       NoticeStatus = "lost"        // the deadline passed without an heir
+)
+
+// NoticeAnswer answers UpdateTerminationNotice.
+type NoticeAnswer struct {
+	Status      NoticeStatus `json:"status"`
+	OperationID string       `json:"operation_id"`
+	ReplicaID   string       `json:"replica_id,omitempty"`
+	NewPrimary  string       `json:"new_primary,omitempty"`
+}
+
+// EmergencyInput asks for a replica because an instance is in danger. Asking
+// again with the same instance and kind answers the same replica.
+type EmergencyInput struct {
+	InstanceID string            `json:"instance_id"`
+	Kind       interruption.Kind `json:"kind"`
+	Deadline   time.Time         `json:"deadline"`       // of a termination notice
+	Hold       time.Duration     `json:"hold,omitempty"` // zero: as the kind says
+}
+
+// CreateReplicaInput asks for the standby of manual mode, or reports one that the
+// agent has launched already (InstanceID).
+type CreateReplicaInput struct {
+	Plan       replica.Plan      `json:"plan"`
+	CreatedBy  string            `json:"created_by"`
+	Tags       map[string]string `json:"tags,omitempty"`
+	InstanceID string            `json:"instance_id,omitempty"`
+	Kind       replica.Kind      `json:"kind,omitempty"` // of an instance that exists: manual or rebalance
+	ParentID   string            `json:"parent_id,omitempty"`
+	Ready      bool              `json:"ready,omitempty"`      // it runs and is ready, says the agent
+	RequestID  string            `json:"request_id,omitempty"` // of the caller; a repeated request answers the same replica
+}
+
+// ReplicaAnswer names a replica.
+type ReplicaAnswer struct {
+	ReplicaID   string        `json:"replica_id"`
+	State       replica.State `json:"state"`
+	InstanceID  string        `json:"instance_id,omitempty"`
+	OperationID string        `json:"operation_id"`
+	Existing    bool          `json:"existing,omitempty"` // an older decision answered
+}
+
+// PromoteInput makes a replica primary because a person wants it.
+type PromoteInput struct {
+	ReplicaID string        `json:"replica_id"`
+	Demote    bool          `json:"demote"` // the old primary becomes the standby
+	Wait      time.Duration `json:"wait"`   // for a replica that is not ready yet
+	By        string        `json:"by,omitempty"`
+	RequestID string        `json:"request_id,omitempty"`
+}
+
+// PromoteAnswer answers UpdatePromote. Changed is false while a Promotion waits.
+type PromoteAnswer struct {
+	OperationID string    `json:"operation_id"`
+	Changed     bool      `json:"changed"`
+	OldPrimary  string    `json:"old_primary"`
+	NewPrimary  string    `json:"new_primary,omitempty"`
+	At          time.Time `json:"at"`
+}
+
+// DeleteReplicaInput retires a replica.
+type DeleteReplicaInput struct {
+	ReplicaID string `json:"replica_id"`
+	By        string `json:"by,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// RequestSwitchInput asks to move the agent. CommandID makes it idempotent; the
+// command row exists already.
+type RequestSwitchInput struct {
+	CommandID string           `json:"command_id"`
+	Target    switching.Target `json:"target"`
+	Reason    string           `json:"reason"`
+	Trigger   string           `json:"trigger"`  // manual, model, agent
+	KeepOld   time.Duration    `json:"keep_old"` // how long the old instance lives on
+	Retire    bool             `json:"retire"`   // terminate it then; false: keep it
+}
+
+// OperationAnswer names the workflow that carries on.
+type OperationAnswer struct {
+	OperationID string `json:"operation_id"`
+}
+
+// ConfigureInput sets how an agent keeps replicas.
+type ConfigureInput struct {
+	Keeping   agent.Keeping `json:"keeping"`
+	By        string        `json:"by,omitempty"`
+	RequestID string        `json:"request_id,omitempty"`
+}
+
+// ConfigureAnswer is what is stored now.
+type ConfigureAnswer struct {
+	Keeping agent.Keeping `json:"keeping"`
+}
+
+// RemoveAgentInput ends an agent: its replicas are retired, what we launched for
+// it is terminated, and its row says deleted.
+type RemoveAgentInput struct {
+	By        string `json:"by,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// GuardianState answers QueryState.
+type GuardianState struct {
+	Roles    *roles.Set `json:"roles,omitempty"` // as last read
+	Phase    string     `json:"phase"`
+	Switch   string     `json:"switch,omitempty"` // operation in flight
+	InFlight int        `json:"in_flight"`
+}
+
+// ReplicaReport is what an agent says of a replica that it launched, or that it
+// lives on. It reaches the Replica as a signal; the row is changed by the Replica.
+type ReplicaReport struct {
+	ReplicaID  string `json:"replica_id"`
+	InstanceID string `json:"instance_id,omitempty"`
+	Status     string `json:"status"` // launching, syncing, ready, failed, terminated
+	Message    string `json:"message,omitempty"`
+}
+
+// SwitchReport is what an agent says of a switch that it performed.
+type SwitchReport struct {
+	AgentID    string `json:"agent_id"`
+	CommandID  string `json:"command_id,omitempty"`  // empty: the agent's open switch
+	InstanceID string `json:"instance_id,omitempty"` // the new one
+	Done       bool   `json:"done"`                  // executed, successfully or not
+	Success    bool   `json:"success"`
+	Message    string `json:"message,omitempty"`
+}
+
+// What an operation understands: a Switch, Replica, Termination, Promotion or Removal.
+const (
+	QueryProgress = "progress" // Progress
+	UpdateCancel  = "cancel"   // CancelInput, OperationAnswer; refused past the point of no return
+	SignalNews    = "news"     // activities.News: what became of the replica, or of the notice, it waits for
+	SignalCallOff = "call-off" // activities.CallOff: leave the replica to a failover; a Switch only
+	SignalRelease = "release"  // activities.Release: it was promoted, or must go; a Replica only
+	SignalReport  = "report"   // ReplicaReport to a Replica, SwitchReport to a Switch
+)
+
+// CancelInput calls an operation off.
+type CancelInput struct {
+	By string `json:"by,omitempty"`
+}
+
+// Progress answers QueryProgress: one operation as it stands now. Lists and pages
+// read the projection in Postgres instead.
+type Progress struct {
+	OperationID   string         `json:"operation_id"`
+	Kind          string         `json:"kind"`
+	AgentID       string         `json:"agent_id"`
+	Phase         string         `json:"phase"`
+	Detail        string         `json:"detail,omitempty"`
+	Committed     bool           `json:"committed"` // past the point of no return: it can only go forward
+	Deadline      *time.Time     `json:"deadline,omitempty"`
+	ReplicaID     string         `json:"replica_id,omitempty"`
+	InstanceID    string         `json:"instance_id,omitempty"`
+	NewInstanceID string         `json:"new_instance_id,omitempty"`
+	Steps         []ProgressStep `json:"steps"`
+}
+
+// ProgressStep is one line of an operation's timeline.
+type ProgressStep struct {
+	Name        string    `json:"name"`
+	Status      string    `json:"status"`
+	Detail      string    `json:"detail,omitempty"`
+	At          time.Time `json:"at"`
+	SecondsLeft *float64  `json:"seconds_left,omitempty"`
+}

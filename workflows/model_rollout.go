@@ -1,0 +1,297 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/mlmodel"
+)
+
+// What a ModelRollout hears: updates by name, one signal without a fact, and the
+// query progress.
+const (
+	RolloutBegin    = "begin" // answers once the session serves somebody, or was refused
+	RolloutPromote  = "promote"
+	RolloutPause    = "pause"
+	RolloutResume   = "resume"
+	RolloutAbort    = "abort"
+	RolloutRollback = "rollback"
+	signalNudge     = "nudge"
+)
+
+// RolloutInput starts a ModelRollout.
+type RolloutInput struct {
+	SessionID string       `json:"session_id"`
+	Plan      mlmodel.Plan `json:"plan"`
+	By        string       `json:"by,omitempty"`
+	RequestID string       `json:"request_id,omitempty"` // of the begin that started it
+	// Carried is how far the run before was: a long rollout continues as new.
+	Carried *RolloutProgress `json:"carried,omitempty"`
+}
+
+// RolloutCommand is what an operator, or the begin that started it, says.
+type RolloutCommand struct {
+	By        string `json:"by,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// RolloutProgress is how a rollout stands.
+type RolloutProgress struct {
+	SessionID  string                     `json:"session_id"`
+	Phase      mlmodel.Phase              `json:"phase"`
+	Percent    int                        `json:"percent"`
+	Paused     bool                       `json:"paused"`
+	Detail     string                     `json:"detail"`
+	Stage      int                        `json:"stage"` // the index in the plan's stages
+	StageSince time.Time                  `json:"stage_since"`
+	Elapsed    time.Duration              `json:"elapsed"` // of the stage, without pauses
+	Plan       mlmodel.Plan               `json:"plan"`
+	Validation *activities.Validation     `json:"validation,omitempty"`
+	Readings   mlmodel.Readings           `json:"readings"`
+	Timeline   []activities.TimelineEntry `json:"timeline"`
+	Code       string                     `json:"code,omitempty"`
+	Error      string                     `json:"error,omitempty"`
+}
+
+// rollout is one run's memory. The loop of run is the only one that changes where
+// it stands; handlers queue what they were told and wait until it was done.
+type rollout struct {
+	in        RolloutInput
+	progress  RolloutProgress
+	queue     []*order
+	nudged    bool
+	announced bool   // the first stage has begun
+	ended     bool   // nothing is taken any more
+	failure   error  // why it was refused
+	owed      *order // a promotion that is answered when the next stage has begun
+	blind     bool   // the last look at the guards failed
+}
+
+// order is a command that waits for the loop.
+type order struct {
+	what, by string
+	done     bool
+}
+
+// ModelRollout lets a session earn its way: validate, shadow, canary steps, live.
+// Its guards, an abort and a rollback lead back to what was there before. The row
+// in Postgres says what processes serve; this workflow moves it.
+func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, error) {
+	r := &rollout{in: in, progress: RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Validating, Plan: in.Plan, Timeline: []activities.TimelineEntry{}}}
+	if in.Carried != nil {
+		r.progress, r.announced = *in.Carried, true
+	}
+	if err := r.listen(ctx); err != nil {
+		return nil, err
+	}
+	next, err := r.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if next {
+		in.Carried = &r.progress
+		return nil, workflow.NewContinueAsNewError(ctx, ModelRollout, in)
+	}
+	r.ended = true
+	// The task that ends a run must not carry an answer: see doc.go.
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	for settled := false; !settled; settled = workflow.AllHandlersFinished(ctx) {
+		if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+			return nil, err
+		}
+		if err := workflow.Sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
+	return &r.progress, nil
+}
+
+// listen registers what the rollout hears; call it before anything blocks.
+func (r *rollout) listen(ctx workflow.Context) error {
+	if err := workflow.SetQueryHandler(ctx, QueryProgress, func() (RolloutProgress, error) { return r.progress, nil }); err != nil {
+		return err
+	}
+	nudges := workflow.GetSignalChannel(ctx, signalNudge)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for nudges.Receive(ctx, nil) {
+			r.nudged = true
+		}
+	})
+	err := workflow.SetUpdateHandler(ctx, RolloutBegin, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
+		if in.RequestID != r.in.RequestID {
+			if r.ended {
+				return nil, Ended.New("the rollout of session %s has just ended", r.in.SessionID)
+			}
+			return nil, mlmodel.Busy.New("A rollout of session %s is under way already", r.in.SessionID)
+		}
+		if err := workflow.Await(ctx, func() bool { return r.announced || r.ended }); err != nil {
+			return nil, err
+		}
+		if r.failure != nil {
+			return nil, r.failure
+		}
+		answer := r.progress
+		return &answer, nil
+	})
+	for _, what := range []string{RolloutPromote, RolloutPause, RolloutResume, RolloutAbort, RolloutRollback} {
+		if err == nil {
+			err = workflow.SetUpdateHandler(ctx, what, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
+				return r.take(ctx, what, in)
+			})
+		}
+	}
+	return err
+}
+
+// take queues a command and waits until the loop has done it.
+func (r *rollout) take(ctx workflow.Context, what string, in RolloutCommand) (*RolloutProgress, error) {
+	if err := r.allows(what); err != nil {
+		return nil, err
+	}
+	o := &order{what: what, by: in.By}
+	r.queue = append(r.queue, o)
+	if err := workflow.Await(ctx, func() bool { return o.done || r.ended }); err != nil {
+		return nil, err
+	}
+	if !o.done {
+		return nil, r.allows(what) // it ended before the command's turn
+	}
+	answer := r.progress
+	return &answer, nil
+}
+
+// allows says whether a command fits the phase. Fails with mlmodel.wrong_phase.
+func (r *rollout) allows(what string) error {
+	p := r.progress.Phase
+	switch {
+	case r.ended || p.Ended():
+		return mlmodel.WrongPhase.New("The rollout has ended: %s", p)
+	case what == RolloutRollback && !p.Touching():
+		return mlmodel.WrongPhase.New("The session decides for no agent yet: abort it instead")
+	case p == mlmodel.Validating && what != RolloutAbort:
+		return mlmodel.WrongPhase.New("The session is still being validated: it can only be aborted")
+	}
+	return nil
+}
+
+// next takes the oldest command off the queue.
+func (r *rollout) next() *order {
+	if len(r.queue) == 0 {
+		return nil
+	}
+	o := r.queue[0]
+	r.queue = r.queue[1:]
+	return o
+}
+
+// run is the loop. It says whether the rollout goes on in another run.
+func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
+	if r.in.Carried == nil {
+		if refused := r.validate(ctx); refused || r.progress.Phase.Ended() {
+			return false, nil
+		}
+	}
+	stages := r.in.Plan.Stages()
+	for r.progress.Stage < len(stages) {
+		stage := stages[r.progress.Stage]
+		if r.in.Carried == nil || r.progress.Phase != stage.Phase || r.progress.Percent != stage.Percent {
+			if err := r.enter(ctx, stage); err != nil {
+				return false, r.lost(ctx, err)
+			}
+		}
+		switch end := r.dwell(ctx, stage); end.how {
+		case goOn:
+			r.progress.Stage++
+			if r.progress.Stage == len(stages) {
+				return false, r.close(ctx, mlmodel.Completed, "the session has earned its place", end)
+			}
+			r.owed = end.by
+		case carryOn:
+			return true, nil
+		case goBack:
+			return false, r.undo(ctx, end)
+		case gone:
+			r.progress.Phase, r.progress.Detail = mlmodel.Completed, "another rollout took over"
+			r.show(ctx)
+			return false, nil
+		}
+		r.in.Carried = nil
+	}
+	return false, nil
+}
+
+// validate opens the row and tries the session; an abort meanwhile is heard. It
+// says whether that was the end.
+func (r *rollout) validate(ctx workflow.Context) bool {
+	var local *activities.Rollouts
+	var opened activities.RolloutOpened
+	r.note(ctx, "its files are being validated")
+	if err := localStep(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{SessionID: r.in.SessionID, Plan: r.in.Plan, By: r.in.By}).Get(ctx, &opened); err != nil {
+		r.refuse(ctx, err)
+		return true
+	}
+	if opened.Superseded != "" {
+		if err := message(ctx, "tell the rollout of "+opened.Superseded, local.NudgeRollout, opened.Superseded); err != nil {
+			workflow.GetLogger(ctx).Info("the superseded rollout will look by itself", "session_id", opened.Superseded, "error", err)
+		}
+	}
+	trial, stop := workflow.WithCancel(ctx)
+	defer stop()
+	tried := step(trial, validatePolicy, "load it and run a back-test", local.ValidateSession, r.in.SessionID)
+	if err := workflow.Await(ctx, func() bool { return tried.IsReady() || len(r.queue) > 0 }); err != nil {
+		_ = r.close(ctx, mlmodel.Aborted, "cancelled while it was validated", verdict{})
+		return true
+	}
+	if o := r.next(); o != nil { // the only command that is allowed here
+		stop()
+		_ = r.close(ctx, mlmodel.Aborted, "aborted by "+orSomebody(o.by)+" while it was validated", verdict{by: o})
+		return true
+	}
+	v := &activities.Validation{}
+	if err := tried.Get(ctx, v); err != nil {
+		r.refuse(ctx, err)
+		return true
+	}
+	r.progress.Validation = v
+	r.note(ctx, "valid: it decided %d times in a back-test at $%.2f; never switching costs $%.2f and the rules $%.2f", v.Decisions, v.Total, v.Never, v.Rules)
+	return false
+}
+
+// refuse ends the rollout before anything was touched.
+func (r *rollout) refuse(ctx workflow.Context, cause error) {
+	r.failure = cause
+	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
+	_ = r.close(ctx, mlmodel.Rejected, r.progress.Error, verdict{})
+}
+
+// lost ends a rollout whose row is not open any more; any other failure is one.
+func (r *rollout) lost(ctx workflow.Context, cause error) error {
+	if !fault.Is(cause, mlmodel.WrongPhase) {
+		r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
+		return r.undo(ctx, verdict{why: "it could not go on: " + r.progress.Error, to: mlmodel.Aborted})
+	}
+	r.progress.Phase, r.progress.Detail = mlmodel.Completed, "another rollout took over"
+	r.show(ctx)
+	return nil
+}
+
+func orSomebody(by string) string {
+	if by == "" {
+		return "somebody"
+	}
+	return by
+}
+
+// validatePolicy loads a model and runs a back-test; a store that is away is
+// waited for a little, because somebody waits for the answer.
+var validatePolicy = workflow.ActivityOptions{
+	StartToCloseTimeout:    2 * time.Minute,
+	ScheduleToCloseTimeout: 6 * time.Minute,
+	WaitForCancellation:    false,
+	RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: 5 * time.Second, MaximumAttempts: 3},
+}

@@ -1,0 +1,244 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/mlmodel"
+)
+
+// verdict is how a stage ended.
+type verdict struct {
+	how string
+	by  *order        // the command that ended it; nil: the clock or a guard
+	to  mlmodel.Phase // of going back: aborted or rolled_back
+	why string
+}
+
+// How a stage ends.
+const (
+	goOn    = "go on"
+	goBack  = "go back"
+	carryOn = "carry on in a new run"
+	gone    = "superseded"
+)
+
+func (v verdict) acknowledge() {
+	if v.by != nil {
+		v.by.done = true
+	}
+}
+
+// pausedTick is how often the guards of a paused stage are looked at.
+const pausedTick = 15 * time.Minute
+
+// mostTimeline bounds what is kept of a rollout's history.
+const mostTimeline = 60
+
+// Steps of a rollout.
+var (
+	// rolloutPolicy must succeed: until then processes serve what they served.
+	rolloutPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: 24 * time.Hour,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, MaximumInterval: 30 * time.Second},
+	}
+	// measurePolicy is for readings: one that fails is made again at the next tick.
+	measurePolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    20 * time.Second,
+		ScheduleToCloseTimeout: time.Minute,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumAttempts: 3},
+	}
+)
+
+// enter begins a stage: from here processes serve it.
+func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
+	var remote *activities.Rollouts
+	if s.Phase == mlmodel.Live {
+		if err := step(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx, nil); err != nil {
+			return err
+		}
+	}
+	p := &r.progress
+	p.Phase, p.Percent, p.Paused, p.Elapsed, p.StageSince, p.Readings = s.Phase, s.Percent, false, 0, workflow.Now(ctx), mlmodel.Readings{}
+	switch s.Phase {
+	case mlmodel.Shadow:
+		r.note(ctx, "its decisions are recorded beside the live ones for %s", s.For)
+	case mlmodel.Canary:
+		r.note(ctx, "it decides for %d %% of the agents for %s", s.Percent, s.For)
+	default:
+		r.note(ctx, "it decides for all agents and is watched for %s", s.For)
+	}
+	if err := r.record(ctx); err != nil {
+		return err
+	}
+	r.announced = true
+	if r.owed != nil {
+		r.owed.done, r.owed = true, nil
+	}
+	return nil
+}
+
+// dwell stays in a stage until the clock, a command or a guard ends it. Time that
+// is paused does not count; the guards are looked at all the same.
+func (r *rollout) dwell(ctx workflow.Context, s mlmodel.Stage) verdict {
+	p := &r.progress
+	for {
+		if err := r.wait(ctx, s); err != nil {
+			return verdict{how: goBack, to: mlmodel.Aborted, why: "the workflow was cancelled"}
+		}
+		if o := r.next(); o != nil {
+			if v, over := r.obey(ctx, o); over {
+				return v
+			}
+			continue
+		}
+		r.nudged = false
+		var remote *activities.Rollouts
+		var seen mlmodel.Readings
+		query := activities.ReadingsQuery{SessionID: r.in.SessionID, Phase: s.Phase, Percent: s.Percent, Since: p.StageSince}
+		if err := step(ctx, measurePolicy, "measure", remote.MeasureRollout, query).Get(ctx, &seen); err != nil {
+			workflow.GetLogger(ctx).Warn("the guards saw nothing", "session_id", r.in.SessionID, "error", err)
+			r.blind = true
+			continue
+		}
+		r.blind = false
+		if seen.Gone {
+			return verdict{how: gone}
+		}
+		p.Readings = seen
+		if breach := r.in.Plan.Guards.Breach(s.Phase, seen); breach != "" {
+			return verdict{how: goBack, to: mlmodel.RolledBack, why: "a guard tripped: " + breach}
+		}
+		if !p.Paused && p.Elapsed >= s.For && len(r.queue) == 0 {
+			if r.in.Plan.Guards.Enough(s.Phase, seen) {
+				return verdict{how: goOn}
+			}
+			p.Detail = fmt.Sprintf("its time is up; it has yet to decide %d times", r.in.Plan.Guards.MinDecisions)
+		}
+		r.show(ctx)
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(r.queue) == 0 && workflow.AllHandlersFinished(ctx) {
+			return verdict{how: carryOn}
+		}
+	}
+}
+
+// wait ends at the next look at the guards, the stage's end, or a message.
+func (r *rollout) wait(ctx workflow.Context, s mlmodel.Stage) error {
+	p := &r.progress
+	d, began := s.Every(), workflow.Now(ctx)
+	if left := s.For - p.Elapsed; !p.Paused && (left > 0 || s.Phase == mlmodel.Live) {
+		d = min(d, max(left, 0))
+	}
+	if p.Paused {
+		d = pausedTick
+	} else if r.blind {
+		d = s.Every()
+	}
+	if d > 0 || len(r.queue) > 0 {
+		if _, err := workflow.AwaitWithTimeout(ctx, d, func() bool { return len(r.queue) > 0 || r.nudged }); err != nil {
+			return err
+		}
+	}
+	if !p.Paused {
+		p.Elapsed += workflow.Now(ctx).Sub(began)
+	}
+	return nil
+}
+
+// obey does what a command says. It says whether that ends the stage.
+func (r *rollout) obey(ctx workflow.Context, o *order) (verdict, bool) {
+	by := orSomebody(o.by)
+	switch o.what {
+	case RolloutPromote:
+		r.note(ctx, "promoted by %s", by)
+		return verdict{how: goOn, by: o}, true
+	case RolloutAbort:
+		return verdict{how: goBack, by: o, to: mlmodel.Aborted, why: "aborted by " + by}, true
+	case RolloutRollback:
+		return verdict{how: goBack, by: o, to: mlmodel.RolledBack, why: "rolled back by " + by}, true
+	case RolloutPause, RolloutResume:
+		if paused := o.what == RolloutPause; r.progress.Paused != paused {
+			r.progress.Paused = paused
+			r.note(ctx, "%sd by %s", o.what, by)
+			if err := r.record(ctx); err != nil {
+				workflow.GetLogger(ctx).Warn("the pause is not shown", "session_id", r.in.SessionID, "error", err)
+			}
+		}
+	}
+	o.done = true
+	return verdict{}, false
+}
+
+// undo puts back what was live, whatever the stage, and closes the rollout.
+func (r *rollout) undo(ctx workflow.Context, v verdict) error {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	var remote *activities.Rollouts
+	if err := step(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx, nil); err != nil {
+		return UndoFailed.Wrap(err, "session %s may still be live", r.in.SessionID)
+	}
+	return r.close(ctx, v.to, v.why, v)
+}
+
+// close ends the rollout's row.
+func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v verdict) error {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	var remote *activities.Rollouts
+	r.progress.Phase = phase
+	r.note(ctx, "%s", why)
+	err := step(ctx, rolloutPolicy, "close: "+string(phase), remote.CloseRollout, activities.EndRollout{
+		SessionID: r.in.SessionID, Phase: phase, Detail: why, Code: r.progress.Code, Error: r.progress.Error, Timeline: r.progress.Timeline,
+		Keep: r.failure != nil && fault.CodeOf(r.failure).Kind().Retryable(),
+	}).Get(ctx, nil)
+	v.acknowledge()
+	return err
+}
+
+func (r *rollout) record(ctx workflow.Context) error {
+	var remote *activities.Rollouts
+	p := &r.progress
+	return step(ctx, rolloutPolicy, "record: "+string(p.Phase), remote.RecordRollout, activities.RolloutState{
+		SessionID: p.SessionID, Phase: p.Phase, Percent: p.Percent, Paused: p.Paused, Detail: p.Detail, StageSince: &p.StageSince, Timeline: p.Timeline,
+	}).Get(ctx, nil)
+}
+
+// note adds a line to the timeline.
+func (r *rollout) note(ctx workflow.Context, format string, args ...any) {
+	p := &r.progress
+	p.Detail = fmt.Sprintf(format, args...)
+	p.Timeline = append(p.Timeline, activities.TimelineEntry{At: workflow.Now(ctx), Phase: p.Phase, Detail: p.Detail})
+	if more := len(p.Timeline) - mostTimeline; more > 0 {
+		p.Timeline = p.Timeline[more:]
+	}
+	r.show(ctx)
+}
+
+// show is what operators read in the Temporal UI.
+func (r *rollout) show(ctx workflow.Context) {
+	p := r.progress
+	lines := []string{fmt.Sprintf("**%s** at %d %% · session `%s`: %s", strings.ReplaceAll(string(p.Phase), "_", " "), p.Percent, p.SessionID, p.Detail)}
+	if p.Paused {
+		lines = append(lines, "", "**paused**: the stage's clock stands still, its guards do not")
+	}
+	g, o := p.Readings.Group, p.Readings.Others
+	lines = append(lines, "", "| | its agents | the others |", "|---|---|---|",
+		fmt.Sprintf("| agents | %d | %d |", g.Agents, o.Agents), fmt.Sprintf("| decisions (failed) | %d (%d) | %d (%d) |", g.Decisions, g.Errors, o.Decisions, o.Errors),
+		fmt.Sprintf("| switches | %d | %d |", g.Switches, o.Switches), fmt.Sprintf("| failed failovers | %d | %d |", g.FailedFailovers, o.FailedFailovers),
+		fmt.Sprintf("| spend of on-demand | $%.2f of $%.2f | $%.2f of $%.2f |", g.Spend, g.Reference, o.Spend, o.Reference))
+	if c := p.Readings.Shadow; c.Pairs > 0 {
+		lines = append(lines, "", fmt.Sprintf("Shadow: %d pairs, %.1f %% agree, %d failed, regret $%.4f per hour", c.Pairs, c.Agreement()*100, c.Errors, c.Regret))
+	}
+	lines = append(lines, "")
+	for _, e := range p.Timeline[max(0, len(p.Timeline)-shownSteps):] {
+		lines = append(lines, fmt.Sprintf("- %s %s: %s", e.At.UTC().Format(time.RFC3339), e.Phase, e.Detail))
+	}
+	workflow.SetCurrentDetails(ctx, strings.Join(lines, "\n"))
+}

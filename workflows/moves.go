@@ -1,0 +1,63 @@
+package workflows
+
+import (
+	"context"
+	"time"
+
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/switching"
+)
+
+// CommandOrders is the part of postgres.Commands that keeps orders.
+type CommandOrders interface {
+	Order(ctx context.Context, in switching.Order) (*switching.Command, error)
+	Cancel(ctx context.Context, id, why string) error
+}
+
+// SwitchStarter is the part of Client that starts a switch.
+type SwitchStarter interface {
+	RequestSwitch(ctx context.Context, agentID string, in RequestSwitchInput) (*OperationAnswer, error)
+}
+
+// Moves order switches, whoever wants them: the command is durable, then the
+// agent's Guardian hears of it.
+type Moves struct {
+	Commands  CommandOrders
+	Guardians SwitchStarter
+}
+
+// Move orders a switch, and takes the order back when the Guardian refuses it. An
+// order with an id may be given again: the command and the switch are the same.
+// Fails as postgres.Commands.Order and Client.RequestSwitch do, and with
+// switch.command_already_done for an order that is over.
+func (m *Moves) Move(ctx context.Context, in switching.Order) (*switching.Moved, error) {
+	command, err := m.Commands.Order(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if in.ID != "" && command.Status != switching.Pending {
+		return nil, switching.AlreadyDone.New("The command is %s already.", command.Status).With("status", command.Status)
+	}
+	keep, retire := command.KeepOld()
+	answer, err := m.Guardians.RequestSwitch(ctx, in.AgentID, RequestSwitchInput{
+		CommandID: command.ID, Target: in.Target, Reason: in.Reason, Trigger: switching.TriggerOf(command.Priority), KeepOld: keep, Retire: retire,
+	})
+	if fault.Is(err, NoAnswer) { // it may have begun; one that did not is given up when the next order comes
+		return nil, err
+	}
+	if err != nil {
+		return nil, m.takeBack(ctx, command.ID, err)
+	}
+	return &switching.Moved{CommandID: command.ID, OperationID: answer.OperationID}, nil
+}
+
+// takeBack cancels a command whose switch did not begin, also when the caller is
+// gone. One that did begin after all is left alone.
+func (m *Moves) takeBack(ctx context.Context, commandID string, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := m.Commands.Cancel(ctx, commandID, why.Error()); err != nil {
+		return err
+	}
+	return why
+}

@@ -1,0 +1,107 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/internal/fault"
+)
+
+// Ways in which any workflow can end, or a message to one can fail.
+var (
+	Cancelled   = fault.Define("workflow.cancelled", fault.Conflict)      // a person called it off
+	UndoFailed  = fault.Define("workflow.undo_failed", fault.Internal)    // a person must look
+	Unreachable = fault.Define("workflow.unreachable", fault.Unavailable) // Temporal did not take the message in time
+	NoOperation = fault.Define("operation.not_found", fault.NotFound)     // no such workflow, or its history is gone
+	Ended       = fault.Define("operation.ended", fault.Conflict)         // it is over: nothing to cancel
+	Committed   = fault.Define("operation.committed", fault.Conflict)     // past its point of no return
+)
+
+// The only activity options in the program. A step picks one by what it touches.
+var (
+	// localPolicy is for short steps in Postgres. It keeps each attempt well
+	// inside a workflow task's ten seconds; after the last one the workflow decides.
+	localPolicy = workflow.LocalActivityOptions{
+		StartToCloseTimeout:    2 * time.Second,
+		ScheduleToCloseTimeout: time.Minute,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
+	}
+	// messagePolicy is for a message to another workflow, by way of Temporal's
+	// frontend, which a storm makes slower than Postgres.
+	messagePolicy = workflow.LocalActivityOptions{
+		StartToCloseTimeout:    5 * time.Second,
+		ScheduleToCloseTimeout: time.Minute,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
+	}
+	// pagePolicy is for the projection that pages read. Nothing waits for it
+	// long: an operation goes on without its page.
+	pagePolicy = workflow.LocalActivityOptions{
+		StartToCloseTimeout:    2 * time.Second,
+		ScheduleToCloseTimeout: 5 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second, MaximumAttempts: 4},
+	}
+	// launchPolicy is for RunInstances. Its attempts share one client token, so a
+	// short attempt costs nothing; throttling is waited out here, never fallen
+	// back from.
+	launchPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    15 * time.Second,
+		ScheduleToCloseTimeout: 5 * time.Minute,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 20 * time.Second},
+	}
+	// pollPolicy waits until EC2 says what we want to hear: the retry is the poll.
+	pollPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: 15 * time.Minute,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 250 * time.Millisecond, BackoffCoefficient: 1.5, MaximumInterval: 5 * time.Second},
+	}
+	// watchPolicy is pollPolicy for an instance whose end may be hours away.
+	watchPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: 12 * time.Hour,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 1.5, MaximumInterval: 5 * time.Minute},
+	}
+	// lookPolicy asks EC2 once or twice, inside the workflow task, for an answer
+	// that is optional.
+	lookPolicy = workflow.LocalActivityOptions{
+		StartToCloseTimeout:    3 * time.Second,
+		ScheduleToCloseTimeout: 5 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 250 * time.Millisecond, MaximumAttempts: 2},
+	}
+	// retirePolicy must succeed: an instance that is not ended costs money. It
+	// tries for a day before a person has to look.
+	retirePolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    15 * time.Second,
+		ScheduleToCloseTimeout: 24 * time.Hour,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 5 * time.Minute},
+	}
+	// jobPolicy is for set-based work that heartbeats between its chunks.
+	jobPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout: 30 * time.Minute,
+		HeartbeatTimeout:    time.Minute,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute, MaximumAttempts: 5},
+	}
+)
+
+// step runs an activity under a policy, with a line that operators read in the
+// event list of the Temporal UI.
+func step(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any, args ...any) workflow.Future {
+	policy.Summary = summary
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, policy), activity, args...)
+}
+
+// message tells another workflow something, inside the workflow task.
+func message(ctx workflow.Context, summary string, activity, in any) error {
+	return localStepWith(ctx, messagePolicy, summary, activity, in).Get(ctx, nil)
+}
+
+// localStep runs a short step in Postgres inside the workflow task.
+func localStep(ctx workflow.Context, summary string, activity any, args ...any) workflow.Future {
+	return localStepWith(ctx, localPolicy, summary, activity, args...)
+}
+
+func localStepWith(ctx workflow.Context, policy workflow.LocalActivityOptions, summary string, activity any, args ...any) workflow.Future {
+	policy.Summary = summary
+	return workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, policy), activity, args...)
+}

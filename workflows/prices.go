@@ -1,0 +1,39 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/activities"
+)
+
+// PriceCollection reads from EC2 what pools cost, so that a pool is known before
+// anybody lives in it.
+func PriceCollection(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var prices *activities.Prices
+	return runJob[activities.PricesCollected](ctx, "price-collection", in, jobPolicy, prices.CollectPrices)
+}
+
+// PriceDedup merges into the five-minute truth what arrived since the last run.
+func PriceDedup(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var prices *activities.Prices
+	return runJob[activities.PricesDeduplicated](ctx, "price-dedup", in, jobPolicy, prices.DeduplicatePrices)
+}
+
+// GapFill interpolates what nobody measured.
+func GapFill(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var prices *activities.Prices
+	return runJob[activities.GapsFilled](ctx, "gap-fill", in, jobPolicy, prices.FillPriceGaps, periodOf(ctx, in))
+}
+
+// MLDataset computes what models learn from.
+func MLDataset(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var prices *activities.Prices
+	return runJob[activities.DatasetRefreshed](ctx, "ml-dataset", in, jobPolicy, prices.RefreshDataset)
+}
+
+// PricePartitions makes the partitions of the coming days. Without it reports
+// still arrive, in the default partition.
+func PricePartitions(ctx workflow.Context, in JobInput) (*JobResult, error) {
+	var house *activities.Housekeeping
+	return runJob[activities.JobCounts](ctx, "price-partitions", in, jobPolicy, house.MakePartitions)
+}

@@ -1,0 +1,58 @@
+package workflows
+
+import (
+	"slices"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+)
+
+// Validators judge form only: the first message of a run is validated before
+// anything can be read. What depends on the roles is for the handlers.
+
+func (in NoticeInput) validate() error { return require(in.InstanceID != "", "an instance") }
+
+func (in EmergencyInput) validate() error {
+	if !in.Kind.Valid() {
+		return interruption.UnknownKind.New("Invalid signal_type")
+	}
+	return require(in.InstanceID != "" && in.Hold >= 0, "an instance")
+}
+
+func (in CreateReplicaInput) validate() error {
+	kinds := []replica.Kind{"", replica.Manual, replica.Rebalance, replica.Termination}
+	if in.Plan.Pool != "" {
+		if _, _, err := agent.SplitPool(in.Plan.Pool); err != nil {
+			return err
+		}
+	}
+	return require(slices.Contains(kinds, in.Kind) && (in.InstanceID != "" || !in.Ready), "a known kind, and an instance if it is ready")
+}
+
+func (in PromoteInput) validate() error {
+	return require(in.ReplicaID != "" && in.Wait >= 0, "a replica")
+}
+
+func (in DeleteReplicaInput) validate() error { return require(in.ReplicaID != "", "a replica") }
+
+func (in RequestSwitchInput) validate() error {
+	if err := in.Target.Validate(); err != nil {
+		return err
+	}
+	return require(in.CommandID != "" && in.KeepOld >= 0, "a command")
+}
+
+func (in ConfigureInput) validate() error {
+	return require(slices.Contains([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto}, in.Keeping), "a known way of keeping replicas")
+}
+
+func (in RemoveAgentInput) validate() error { return nil }
+
+func require(ok bool, what string) error {
+	if ok {
+		return nil
+	}
+	return roles.InvalidMessage.New("the message must have %s", what)
+}

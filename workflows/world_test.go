@@ -1,0 +1,235 @@
+package workflows_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"go.temporal.io/sdk/activity"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+)
+
+// cloud is EC2 in memory: what was launched and what became of it.
+type cloud struct {
+	mu        sync.Mutex
+	store     *store
+	pools     []replica.Candidate
+	full      map[string]fault.Code // what launching in a pool fails with, by key
+	launched  []string
+	ended     []string
+	asked     []string // pools in which a launch was tried
+	outcomes  []activities.PoolOutcome
+	neverRun  bool
+	neverDone bool                // status checks never pass
+	gone      map[string]bool     // ended without us
+	watches   map[string][][]byte // task tokens, by instance
+	complete  func(token []byte, result any, err error) error
+	refuse    fault.Code // what ending an instance fails with
+}
+
+func newCloud(s *store) *cloud {
+	return &cloud{store: s, full: map[string]fault.Code{}, gone: map[string]bool{}, watches: map[string][][]byte{}, pools: []replica.Candidate{
+		{PoolID: "t3.medium.us-east-1b", InstanceType: "t3.medium", AZ: "us-east-1b", Mode: "spot", Why: "safest"},
+		{PoolID: "t3.medium.us-east-1c", InstanceType: "t3.medium", AZ: "us-east-1c", Mode: "spot"},
+		{PoolID: "m5.large.us-east-1b", InstanceType: "m5.large", AZ: "us-east-1b", Mode: "spot"},
+		{PoolID: "t3.medium.us-east-1b", InstanceType: "t3.medium", AZ: "us-east-1b", Mode: "ondemand"},
+	}}
+}
+
+func (c *cloud) ChooseCandidates(context.Context, activities.ChooseInput) (*activities.ChooseResult, error) {
+	if len(c.pools) == 0 {
+		return nil, replica.NoPool.New("none")
+	}
+	return &activities.ChooseResult{Candidates: c.pools}, nil
+}
+
+func (c *cloud) LaunchInstance(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, in.Where.Key())
+	if code, full := c.full[in.Where.Key()]; full {
+		return nil, code.New("%s", in.Where.Key())
+	}
+	id := "i-" + in.ReplicaID
+	if !slices.Contains(c.launched, id) {
+		c.launched = append(c.launched, id)
+	}
+	return &activities.LaunchResult{InstanceID: id}, nil
+}
+
+func (c *cloud) AwaitRunning(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+	return c.await(in.InstanceID, !c.neverRun)
+}
+
+func (c *cloud) AwaitReady(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+	return c.await(in.InstanceID, !c.neverDone)
+}
+
+// await answers at once or never: the polls of the real one are its retries, which
+// a test would have to sit through.
+func (c *cloud) await(id string, there bool) (*activities.InstanceState, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.gone[id] || slices.Contains(c.ended, id):
+		return nil, replica.Gone.New("%s has ended", id)
+	case !there:
+		return nil, activity.ErrResultPending
+	}
+	return &activities.InstanceState{State: "running", ChecksOK: true}, nil
+}
+
+func (c *cloud) AwaitGone(ctx context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone[in.InstanceID] || slices.Contains(c.ended, in.InstanceID) {
+		return &activities.InstanceState{State: "terminated"}, nil
+	}
+	c.watches[in.InstanceID] = append(c.watches[in.InstanceID], activity.GetInfo(ctx).TaskToken)
+	return nil, activity.ErrResultPending
+}
+
+func (c *cloud) DescribeInstance(context.Context, activities.WatchInput) (*activities.InstanceState, error) {
+	return &activities.InstanceState{State: "running"}, nil
+}
+
+func (c *cloud) RetireInstance(_ context.Context, in activities.WatchInput) error {
+	if c.store.view().Primary.ID == in.InstanceID {
+		return roles.IsPrimary.New("%s is the primary", in.InstanceID)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refuse != "" {
+		return c.refuse.New("no")
+	}
+	if !slices.Contains(c.ended, in.InstanceID) {
+		c.ended = append(c.ended, in.InstanceID)
+	}
+	return nil
+}
+
+func (c *cloud) RecordPool(_ context.Context, in activities.PoolOutcome) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outcomes = append(c.outcomes, in)
+	return nil
+}
+
+// end takes an instance away; whoever watches it is told.
+func (c *cloud) end(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone[id] = true
+	for _, token := range c.watches[id] {
+		_ = c.complete(token, &activities.InstanceState{State: "terminated", Reason: "Server.SpotInstanceTermination"}, nil)
+	}
+}
+
+// pages is the projection in memory.
+type pages struct {
+	mu     sync.Mutex
+	opened []activities.BeginOperation
+	steps  []activities.OperationStep
+	closed []activities.EndOperation
+	phases []activities.SwitchPhase
+	orders []activities.CommandResult
+	broken error
+}
+
+func (p *pages) Begin(_ context.Context, in activities.BeginOperation) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened = append(p.opened, in)
+	return p.broken
+}
+
+func (p *pages) Step(_ context.Context, in activities.OperationStep) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.steps = append(p.steps, in)
+	return p.broken
+}
+
+func (p *pages) End(_ context.Context, in activities.EndOperation) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = append(p.closed, in)
+	return p.broken
+}
+
+func (p *pages) RecordPhase(_ context.Context, in activities.SwitchPhase) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.phases = append(p.phases, in)
+	return nil
+}
+
+func (p *pages) CloseCommand(_ context.Context, in activities.CommandResult) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.orders = append(p.orders, in)
+	return nil
+}
+
+// last is how the operation was closed.
+func (p *pages) last() activities.EndOperation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.closed) == 0 {
+		return activities.EndOperation{}
+	}
+	return p.closed[len(p.closed)-1]
+}
+
+// has says whether a step of this name ended so.
+func (p *pages) has(name, status string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.steps, func(s activities.OperationStep) bool { return s.Name == name && s.Status == status })
+}
+
+// post takes the messages between workflows.
+type post struct {
+	mu       sync.Mutex
+	wakes    []string
+	releases []activities.Release
+	news     []activities.News
+	callOffs []activities.CallOff
+	reports  []activities.Report
+	failures int // so many messages get lost first
+}
+
+func (p *post) take(add func()) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failures > 0 {
+		p.failures--
+		return fault.Code("workflow.unreachable").New("away")
+	}
+	add()
+	return nil
+}
+
+func (p *post) Wake(_ context.Context, _, why string) error {
+	return p.take(func() { p.wakes = append(p.wakes, why) })
+}
+
+func (p *post) ReleaseReplica(_ context.Context, in activities.Release) error {
+	return p.take(func() { p.releases = append(p.releases, in) })
+}
+
+func (p *post) Tell(_ context.Context, in activities.News) error {
+	return p.take(func() { p.news = append(p.news, in) })
+}
+
+func (p *post) CallOff(_ context.Context, in activities.CallOff) error {
+	return p.take(func() { p.callOffs = append(p.callOffs, in) })
+}
+
+func (p *post) Report(_ context.Context, in activities.Report) error {
+	return p.take(func() { p.reports = append(p.reports, in) })
+}
