@@ -16,12 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/fleet"
 )
 
 const role = "arn:aws:iam::" + other + ":role/spotkeeper"
 
 func (c *cloud) sts(creds aws.CredentialsProvider) *sts.Client {
-	return sts.New(sts.Options{Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: c.srv.Client(), Retryer: aws.NopRetryer{}, Credentials: creds})
+	return sts.New(sts.Options{Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{}, Credentials: creds})
 }
 
 func TestRolesLeadIntoAnotherAccount(t *testing.T) {
@@ -49,7 +50,7 @@ func TestRolesLeadIntoAnotherAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, other, *me.Account)
 
-	tenant := ec2.New(ec2.Options{Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: c.srv.Client(), Retryer: aws.NopRetryer{}, Credentials: creds})
+	tenant := ec2.New(ec2.Options{Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{}, Credentials: creds})
 	out, err := tenant.RunInstances(t.Context(), order("t", zoneA))
 	require.NoError(t, err)
 	require.Equal(t, other, *out.OwnerId)
@@ -64,7 +65,7 @@ func TestPriceList(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
 	api := pricing.New(pricing.Options{
-		Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: c.srv.Client(), Retryer: aws.NopRetryer{},
+		Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
 	})
 	is := func(field, value string) pricingtypes.Filter {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/fleet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -62,7 +63,7 @@ func serve(t *testing.T, sim *ec2sim.Server) *cloud {
 // as is the SDK's own client, in the name of an account and a region.
 func (c *cloud) as(account, region string) *ec2.Client {
 	return ec2.New(ec2.Options{
-		Region: region, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: c.srv.Client(), Retryer: aws.NopRetryer{},
+		Region: region, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
 	})
 }

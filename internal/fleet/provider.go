@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -57,6 +58,10 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
+	if base.HTTPClient == nil { // set only where AWS_CA_BUNDLE is
+		base.HTTPClient = awshttp.NewBuildableClient()
+	}
+	base.HTTPClient = SafeBodies(base.HTTPClient)
 	return &Provider{
 		opts: o, base: base,
 		roles:   sts.NewFromConfig(base, func(s *sts.Options) { s.BaseEndpoint = address(o.STSEndpoint) }),
