@@ -13,6 +13,7 @@ import (
 
 	"spotkeeper/internal/clients"
 	"spotkeeper/internal/fault"
+	"spotkeeper/internal/flight"
 )
 
 // Ways to fail to say who is asking. The sentences are those that deployed
@@ -97,6 +98,8 @@ type Authenticator struct {
 	Acts ActStore
 
 	gate *gate
+	// lookups are shared by the requests of one tenant that come together.
+	lookups flight.Group[string, *clients.Client]
 }
 
 // authenticate resolves who calls a route of the class, and refuses who may not.
@@ -184,7 +187,7 @@ func (a *Authenticator) barred(c *gin.Context, hash []byte) error {
 // does not lock out its neighbours behind the same address.
 func (a *Authenticator) client(c *gin.Context, hash []byte) (*clients.Client, error) {
 	ctx, address := c.Request.Context(), c.ClientIP()
-	client, err := a.Tokens.ClientByToken(ctx, hash)
+	client, err := a.lookups.Do(ctx, string(hash), func(ctx context.Context) (*clients.Client, error) { return a.Tokens.ClientByToken(ctx, hash) })
 	switch {
 	case fault.Is(err, clients.NotFound), err == nil && subtle.ConstantTimeCompare(hash, client.TokenHash) != 1:
 		a.refused(c, address, "unknown token")

@@ -96,14 +96,20 @@ func messageOf(err error) string {
 
 // writeJSON encodes first and writes then, so that an answer is whole or a 500.
 func writeJSON(c *gin.Context, status int, v any) {
+	body, err := encode(v)
+	if err != nil {
+		loggerOf(c).ErrorContext(c.Request.Context(), "the answer cannot be encoded", "error", err)
+		status, body = http.StatusInternalServerError, []byte(`{"code":"internal","error":"An internal error occurred."}`+"\n")
+	}
+	c.Data(status, contentJSON, body)
+}
+
+const contentJSON = "application/json"
+
+func encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		loggerOf(c).ErrorContext(c.Request.Context(), "the answer cannot be encoded", "error", err)
-		status = http.StatusInternalServerError
-		buf.Reset()
-		buf.WriteString(`{"code":"internal","error":"An internal error occurred."}` + "\n")
-	}
-	c.Data(status, "application/json", buf.Bytes())
+	err := enc.Encode(v)
+	return buf.Bytes(), err
 }

@@ -155,6 +155,10 @@ func cors(origins []string) gin.HandlerFunc {
 
 // serve is what every route does: deadline, body, principal, endpoint, answer.
 func (r Route) serve(a *Authenticator) gin.HandlerFunc {
+	var shared *readings
+	if r.shares() {
+		shared = &readings{}
+	}
 	return func(c *gin.Context) {
 		c.Set(quietKey, r.Quiet)
 		ctx := c.Request.Context()
@@ -179,20 +183,35 @@ func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 			r.Endpoint.raw(c)
 			return
 		}
-		out, err := r.Endpoint.call(c, body)
+		if shared != nil {
+			err = r.serveShared(c, shared)
+		} else {
+			err = r.serveAlone(c, a, p, body)
+		}
 		if err != nil {
 			writeError(c, err)
-			return
 		}
-		status := r.Status
-		if s, ok := out.(Statused); ok {
-			status = s.Status()
-		}
-		if r.Event != "" {
-			a.tell(c, r, p, body)
-		}
-		writeJSON(c, status, out)
 	}
+}
+
+// serveAlone answers one request, and tells of it if it was a change.
+func (r Route) serveAlone(c *gin.Context, a *Authenticator, p Principal, body []byte) error {
+	out, err := r.Endpoint.call(c, body)
+	if err != nil {
+		return err
+	}
+	if r.Event != "" {
+		a.tell(c, r, p, body)
+	}
+	writeJSON(c, r.statusOf(out), out)
+	return nil
+}
+
+func (r Route) statusOf(out any) int {
+	if s, ok := out.(Statused); ok {
+		return s.Status()
+	}
+	return r.Status
 }
 
 // read reads the body of a request that may have one. Fails with

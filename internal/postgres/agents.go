@@ -10,6 +10,7 @@ import (
 
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
+	"spotkeeper/internal/flight"
 )
 
 // InstanceInUse means that an instance plays a part for another agent of the
@@ -19,7 +20,11 @@ var InstanceInUse = fault.Define("agent.instance_in_use", fault.Conflict)
 // Agents keep what agents say of themselves. Who plays which part is decided by
 // Roles; the one exception, an agent that has lost its primary for good, is in
 // takeOver.
-type Agents struct{ DB *DB }
+type Agents struct {
+	DB *DB
+
+	beats flight.Batch[agent.Heartbeat, *Beat]
+}
 
 // AgentConfig is an agent's configuration with its limits.
 type AgentConfig struct {

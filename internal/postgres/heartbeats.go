@@ -16,57 +16,118 @@ type Beat struct {
 	Silent bool
 }
 
-// Heartbeat records a sign of life in one statement, judged by (agent,
-// instance). From the primary it is the agent's status; from any other instance
-// it is that instance's alone. An old program that does not say where it runs
-// speaks for the agent, unless it says goodbye while another instance of the
-// agent is alive: then it is probably the replaced one, and agent-health finds
-// out if it was not. Transitions to and from offline are told to the client in
-// the same statement. One that brings no transition waits for no disk: a crash of
-// the database that loses it is followed by the next one half a minute later.
-// Fails with agent.not_found, also for a deleted agent.
+// Heartbeat records a sign of life, judged by (agent, instance). From the primary
+// it is the agent's status; from any other instance it is that instance's alone.
+// An old program that does not say where it runs speaks for the agent, unless it
+// says goodbye while another instance of the agent is alive: then it is probably
+// the replaced one, and agent-health finds out if it was not. Transitions to and
+// from offline are told to the client in the same statement. What brings no
+// transition waits for no disk: a crash of the database that loses it is followed
+// by the next one half a minute later. Those that come together are one
+// statement. Fails with agent.not_found, also for a deleted agent.
 func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error) {
-	var out Beat
-	var lazily *string
-	err := s.DB.Pool.QueryRow(ctx, heartbeat, h.AgentID, h.ClientID, h.InstanceID, h.Status, agent.Known(h.Type), agent.Known(h.AZ), h.Mode, agent.LostAfter.Seconds()).
-		Scan(&out.Standing, &out.Silent, &lazily)
-	if noRows(err) {
+	out, err := s.beats.Do(ctx, h, s.Heartbeats)
+	if apart(err) || err == nil && out == nil { // one that fails must not fail its neighbours, nor wait with them
+		var found map[string]*Beat
+		found, err = s.beat(ctx, heartbeat, h)
+		out = found[h.AgentID]
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case out == nil:
 		return nil, agent.NotFound.New("Agent not found")
 	}
+	return out, nil
+}
+
+// Heartbeats records those of different agents in one statement. One that is left
+// out is nil: of an agent that is not there, whose row is locked, or that has
+// another one before it.
+func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat, error) {
+	var batch []agent.Heartbeat
+	first := map[string]int{}
+	for n, h := range all {
+		if _, again := first[h.AgentID]; !again {
+			first[h.AgentID] = n
+			batch = append(batch, h)
+		}
+	}
+	found, err := s.beat(ctx, heartbeat+` SKIP LOCKED`, batch...)
+	out := make([]*Beat, len(all))
+	for id, b := range found {
+		out[first[id]] = b
+	}
+	return out, err
+}
+
+func (s *Agents) beat(ctx context.Context, statement string, all ...agent.Heartbeat) (map[string]*Beat, error) {
+	columns := make([][]string, 7)
+	for _, h := range all {
+		for n, v := range []string{h.AgentID, h.ClientID, h.InstanceID, string(h.Status), agent.Known(h.Type), agent.Known(h.AZ), string(h.Mode)} {
+			columns[n] = append(columns[n], v)
+		}
+	}
+	found, err := s.DB.Pool.Query(ctx, statement+`)`+heartbeatJudged, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6], agent.LostAfter.Seconds())
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &out, nil
+	out := make(map[string]*Beat, len(all))
+	var id string
+	var b Beat
+	var lazily *string
+	if _, err = pgx.ForEachRow(found, []any{&id, &b.Standing, &b.Silent, &lazily}, func() error {
+		one := b
+		out[id] = &one
+		return nil
+	}); err != nil {
+		return nil, translate(err)
+	}
+	return out, nil
 }
 
-// The agent's row is locked before any instance is touched, as every change of
-// roles does it: in another order a failover could meet a heartbeat in a deadlock.
+// The agents' rows are locked before any instance is touched, as every change of
+// roles does it, and all in the order of their ids: in another order a failover,
+// or a pricing report, could meet a heartbeat in a deadlock.
 const heartbeat = `
-WITH a AS (
-	SELECT a.id, a.client_id, a.status AS was, p.id AS primary_id,
+WITH h AS (
+	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+		AS h(agent_id, tenant, instance_id, status, type, zone, bought)),
+a AS (
+	SELECT a.id, a.client_id, a.status AS was, h.instance_id, h.status, h.type, h.zone, h.bought, p.id AS primary_id,
 		p.id IS NULL OR greatest(p.last_seen_at, p.primary_since, p.installed_at) < clock_timestamp() - $8::float8 * interval '1 second' AS silent
-	FROM agents a LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
-	WHERE a.id = $1 AND a.client_id = $2 AND a.status <> 'deleted' FOR NO KEY UPDATE OF a),
+	FROM h JOIN agents a ON a.id = h.agent_id AND a.client_id = h.tenant
+	LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
+	WHERE a.status <> 'deleted' ORDER BY a.id FOR NO KEY UPDATE OF a`
+
+// heartbeatJudged goes on after the lock. A client's last sync is left to whoever else is
+// writing it, so that two statements never wait for each other's clients.
+const heartbeatJudged = `,
 speaker AS (
 	SELECT a.*, CASE
-			WHEN $3 = '' AND $4 = 'offline' AND EXISTS (
+			WHEN a.instance_id = '' AND a.status = 'offline' AND EXISTS (
 				SELECT FROM instances o WHERE o.agent_id = a.id AND o.id IS DISTINCT FROM a.primary_id AND o.last_seen_at > clock_timestamp() - interval '2 minutes') THEN 'outside'
-			WHEN $3 = '' THEN 'unnamed'
-			ELSE coalesce((SELECT i.role FROM instances i WHERE i.id = $3 AND i.agent_id = a.id), 'outside') END AS standing
+			WHEN a.instance_id = '' THEN 'unnamed'
+			ELSE coalesce((SELECT i.role FROM instances i WHERE i.id = a.instance_id AND i.agent_id = a.id), 'outside') END AS standing
 	FROM a),
+heard AS MATERIALIZED (
+	SELECT i.id AS heard_id, s.* FROM speaker s JOIN instances i ON i.id = CASE WHEN s.standing = 'unnamed' THEN s.primary_id ELSE s.instance_id END AND i.agent_id = s.id
+	WHERE s.instance_id <> '' OR s.status <> 'offline' ORDER BY i.id FOR NO KEY UPDATE OF i),
 seen AS (
 	UPDATE instances i SET last_seen_at = clock_timestamp(),
-		mode = CASE WHEN i.mode = 'unknown' AND $7 IN ('spot', 'ondemand') THEN $7 ELSE i.mode END,
-		instance_type = CASE WHEN i.instance_type IN ('', 'unknown') AND $5 <> '' THEN $5 ELSE i.instance_type END,
-		az = CASE WHEN i.az IN ('', 'unknown') AND $6 <> '' THEN $6 ELSE i.az END,
-		pool_id = CASE WHEN (i.instance_type IN ('', 'unknown') OR i.az IN ('', 'unknown')) AND $5 <> '' AND $6 <> '' THEN $5 || '.' || $6 ELSE i.pool_id END
-	FROM speaker s WHERE i.id = CASE WHEN s.standing = 'unnamed' THEN s.primary_id ELSE $3 END AND i.agent_id = s.id AND ($3 <> '' OR $4 <> 'offline')),
+		mode = CASE WHEN i.mode = 'unknown' AND s.bought IN ('spot', 'ondemand') THEN s.bought ELSE i.mode END,
+		instance_type = CASE WHEN i.instance_type IN ('', 'unknown') AND s.type <> '' THEN s.type ELSE i.instance_type END,
+		az = CASE WHEN i.az IN ('', 'unknown') AND s.zone <> '' THEN s.zone ELSE i.az END,
+		pool_id = CASE WHEN (i.instance_type IN ('', 'unknown') OR i.az IN ('', 'unknown')) AND s.type <> '' AND s.zone <> '' THEN s.type || '.' || s.zone ELSE i.pool_id END
+	FROM heard s WHERE i.id = s.heard_id),
 moved AS (
-	UPDATE agents x SET status = $4, last_heartbeat_at = clock_timestamp()
+	UPDATE agents x SET status = s.status, last_heartbeat_at = clock_timestamp()
 	FROM speaker s WHERE x.id = s.id AND s.standing IN ('primary', 'unnamed') AND x.status <> 'deleted'
 	RETURNING x.id, x.client_id, s.was, x.status),
 synced AS (
-	UPDATE clients SET last_sync_at = now() WHERE id = $2 AND EXISTS (SELECT FROM moved) AND (last_sync_at IS NULL OR last_sync_at < now() - interval '30 seconds')),
+	UPDATE clients SET last_sync_at = now() WHERE id IN (
+		SELECT c.id FROM clients c WHERE c.id IN (SELECT client_id FROM moved) AND (c.last_sync_at IS NULL OR c.last_sync_at < now() - interval '30 seconds')
+		FOR NO KEY UPDATE SKIP LOCKED)),
 told AS (
 	SELECT client_id, id, 'agent_offline' AS type, 'warning' AS severity, 'Agent ' || id || ' went offline' AS message FROM moved WHERE status = 'offline' AND was <> 'offline'
 	UNION ALL
@@ -75,7 +136,7 @@ events AS (
 	INSERT INTO events (client_id, agent_id, type, severity, actor, message) SELECT client_id, id, type, severity, 'agent', message FROM told),
 notes AS (
 	INSERT INTO notifications (client_id, message, severity) SELECT client_id, message, severity FROM told)
-SELECT standing, silent, CASE WHEN was = $4 THEN set_config('synchronous_commit', 'off', true) END FROM speaker`
+SELECT id, standing, silent, CASE WHEN NOT EXISTS (SELECT FROM speaker WHERE was <> status) THEN set_config('synchronous_commit', 'off', true) END FROM speaker`
 
 // TakeOver makes an outside instance the primary of an agent that has lost its
 // own for good, if nothing else is about to. It says whether it did. Fails with

@@ -5,22 +5,62 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/deploy/dev/devtest"
 )
 
-const connections = 16
+const (
+	connections = 16
+	told        = 60 // price reports of each agent before the measurement, one in five minutes
+)
 
-// BenchmarkHTTP loads the routes that agents call all day long.
+var zones = []string{"a", "b", "c", "d", "e", "f"}
+
+// pricesAt is a report of six pools at a time.
+func pricesAt(a agent, at time.Time) map[string]any {
+	var pools []map[string]any
+	for i, z := range zones {
+		pools = append(pools, map[string]any{"pool_id": instanceType + ".us-east-1" + z, "instance_type": instanceType, "az": "us-east-1" + z, "price": 0.01 + float64(i)/1000})
+	}
+	return map[string]any{
+		"instance": map[string]any{"instance_id": a.instance, "instance_type": instanceType, "region": "us-east-1", "az": "us-east-1a", "mode": "spot", "pool_id": instanceType + ".us-east-1a"},
+		"pricing":  map[string]any{"on_demand_price": 0.0416, "current_spot_price": 0.01, "spot_pools": pools, "collected_at": at.Format(time.RFC3339Nano)},
+	}
+}
+
+// tell brings in each agent's reports of the last hours.
+func tell(b *testing.B, f *fleet) {
+	b.Helper()
+	g, ctx := errgroup.WithContext(b.Context())
+	g.SetLimit(connections)
+	now := time.Now().UTC()
+	for _, a := range f.agents {
+		g.Go(func() error {
+			for n := range told {
+				status, err := f.Call(ctx, http.MethodPost, "/api/agents/"+a.id+"/pricing-report", f.token, pricesAt(a, now.Add(-time.Duration(n)*5*time.Minute)), nil)
+				if err != nil || status != http.StatusOK {
+					return fmt.Errorf("report: status %d: %w", status, err)
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(b, g.Wait())
+}
+
+// BenchmarkHTTP loads the routes that agents and pages call all day long.
 func BenchmarkHTTP(b *testing.B) {
 	s := devtest.Start(b, devtest.Options{})
 	f := newFleet(b, s, "http", 200, false)
-	heading(b, fmt.Sprintf("HTTP, %d connections, %d agents; CPU is per request", connections, len(f.agents)))
-	zones := []string{"a", "b", "c", "d", "e", "f"}
+	tell(b, f)
+	heading(b, fmt.Sprintf("HTTP, %d connections, %d agents, %d price reports each; CPU is per request", connections, len(f.agents), told))
+	var asked atomic.Int64
 	routes := []struct {
 		name   string
 		legacy string // CPU ms per request, application + database
@@ -30,15 +70,7 @@ func BenchmarkHTTP(b *testing.B) {
 			return http.MethodPost, "/api/agents/" + a.id + "/heartbeat", map[string]any{"status": "online", "instance_id": a.instance, "mode": "spot", "az": "us-east-1a"}
 		}},
 		{"pricing-report, 6 pools", "5.1 + 4.0", func(a agent) (string, string, any) {
-			at := time.Now().UTC()
-			var pools []map[string]any
-			for i, z := range zones {
-				pools = append(pools, map[string]any{"pool_id": instanceType + ".us-east-1" + z, "instance_type": instanceType, "az": "us-east-1" + z, "price": 0.01 + float64(i)/1000})
-			}
-			return http.MethodPost, "/api/agents/" + a.id + "/pricing-report", map[string]any{
-				"instance": map[string]any{"instance_id": a.instance, "instance_type": instanceType, "region": "us-east-1", "az": "us-east-1a", "mode": "spot", "pool_id": instanceType + ".us-east-1a"},
-				"pricing":  map[string]any{"on_demand_price": 0.0416, "current_spot_price": 0.01, "spot_pools": pools, "collected_at": at.Format(time.RFC3339Nano)},
-			}
+			return http.MethodPost, "/api/agents/" + a.id + "/pricing-report", pricesAt(a, time.Now().UTC())
 		}},
 		{"pending-commands", "1.35 + 0.6", func(a agent) (string, string, any) {
 			return http.MethodGet, "/api/agents/" + a.id + "/pending-commands", nil
@@ -46,6 +78,16 @@ func BenchmarkHTTP(b *testing.B) {
 		{"client agents, 200 agents", "7.5 + 1.3", func(agent) (string, string, any) {
 			return http.MethodGet, "/api/client/" + f.client + "/agents", nil
 		}},
+		{"the same, no two callers asking the same", "7.5 + 1.3", func(agent) (string, string, any) {
+			return http.MethodGet, fmt.Sprintf("/api/client/%s/agents?alone=%d", f.client, asked.Add(1)), nil
+		}},
+		{"agents/decisions, 200 agents", "not measured", func(agent) (string, string, any) {
+			return http.MethodGet, "/api/client/" + f.client + "/agents/decisions", nil
+		}},
+		{"price-history, 7 days by the hour", "1.7 + 1.2 at 360 rows, 3.5 + 15.4 at 10,638", func(a agent) (string, string, any) {
+			return http.MethodGet, "/api/client/instances/" + a.instance + "/price-history?days=7&interval=hour", nil
+		}},
+		{"admin clients", "not measured", func(agent) (string, string, any) { return http.MethodGet, "/api/admin/clients", nil }},
 	}
 	for _, r := range routes {
 		load(b, f, 2*time.Second, r.call) // warm
@@ -77,7 +119,11 @@ func load(b *testing.B, f *fleet, during time.Duration, call func(agent) (string
 			for i := c; time.Now().Before(end); i += connections {
 				method, path, body := call(f.agents[i%len(f.agents)])
 				begun := time.Now()
-				status, err := f.Call(b.Context(), method, path, f.token, body, nil)
+				token := f.token
+				if strings.HasPrefix(path, "/api/admin/") {
+					token = "" // an operator of the embedded stack
+				}
+				status, err := f.Call(b.Context(), method, path, token, body, nil)
 				if err != nil || status != http.StatusOK {
 					bad++
 					continue

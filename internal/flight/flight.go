@@ -1,0 +1,122 @@
+// Package flight lets those who ask the same question at the same time share
+// one answer.
+package flight
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// errUnfinished is what the others get when the one who worked panicked.
+var errUnfinished = errors.New("the work that was shared did not end")
+
+// Group shares answers by question. At most one flight of a question is under
+// way; who asks meanwhile waits for the next one together with all others who do.
+// So an answer is never older than the question: nobody reads less than what
+// they have just written, which joining the present flight could not promise.
+// There is no goroutine of its own: one of the callers does the work.
+//
+// The zero Group is ready for use.
+type Group[K comparable, V any] struct {
+	mu    sync.Mutex
+	lines map[K]*line[V]
+}
+
+// line is one question: what is under way and who waits for the next flight.
+type line[V any] struct {
+	flying bool
+	next   *flight[V]
+}
+
+type flight[V any] struct {
+	lead    chan struct{} // holds the word that one of those who wait may begin
+	done    chan struct{}
+	waiting int
+	value   V
+	err     error
+}
+
+// Do answers the question with what ask returns, for this caller and for those
+// who come before it begins. The context of ask has the deadline of the caller
+// that runs it and does not end when that caller leaves. A caller that leaves
+// while it waits gets its context's error.
+func (g *Group[K, V]) Do(ctx context.Context, question K, ask func(context.Context) (V, error)) (V, error) {
+	g.mu.Lock()
+	l := g.lines[question]
+	if l == nil {
+		if g.lines == nil {
+			g.lines = map[K]*line[V]{}
+		}
+		l = &line[V]{}
+		g.lines[question] = l
+	}
+	if !l.flying && l.next == nil {
+		l.flying = true
+		g.mu.Unlock()
+		return g.fly(ctx, question, l, newFlight[V](), ask)
+	}
+	if l.next == nil {
+		l.next = newFlight[V]()
+	}
+	f := l.next
+	f.waiting++
+	g.mu.Unlock()
+
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-f.lead:
+		g.mu.Lock()
+		l.next, l.flying = nil, true
+		g.mu.Unlock()
+		return g.fly(ctx, question, l, f, ask)
+	case <-ctx.Done():
+		g.leave(question, l, f)
+		var none V
+		return none, ctx.Err()
+	}
+}
+
+func newFlight[V any]() *flight[V] {
+	return &flight[V]{lead: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// fly does the work, tells those who waited for it and lets the next begin.
+func (g *Group[K, V]) fly(ctx context.Context, question K, l *line[V], f *flight[V], ask func(context.Context) (V, error)) (V, error) {
+	f.err = errUnfinished
+	defer func() {
+		close(f.done)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		l.flying = false
+		if l.next == nil {
+			delete(g.lines, question)
+			return
+		}
+		l.next.lead <- struct{}{}
+	}()
+	work := context.WithoutCancel(ctx)
+	if end, limited := ctx.Deadline(); limited {
+		var cancel context.CancelFunc
+		work, cancel = context.WithDeadline(work, end)
+		defer cancel()
+	}
+	f.value, f.err = ask(work)
+	return f.value, f.err
+}
+
+// leave takes a caller out of a flight. The last to leave one that has not begun
+// takes it away with its line, so that no word to begin is kept for nobody.
+func (g *Group[K, V]) leave(question K, l *line[V], f *flight[V]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.waiting--
+	if f.waiting > 0 || l.next != f {
+		return
+	}
+	l.next = nil
+	if !l.flying {
+		delete(g.lines, question)
+	}
+}
