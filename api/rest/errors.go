@@ -107,6 +107,9 @@ func writeJSON(c *gin.Context, status int, v any) {
 const contentJSON = "application/json"
 
 func encode(v any) ([]byte, error) {
+	if e, ok := v.(interface{ asJSON() []byte }); ok && e.asJSON() != nil {
+		return e.asJSON(), nil
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/agent"
+	"spotkeeper/internal/flight"
 	"spotkeeper/internal/postgres"
 )
 
@@ -28,6 +29,8 @@ type InstancePageViews interface {
 type InstancePages struct {
 	Views InstancePageViews
 	Now   func() time.Time
+
+	charts flight.Group[chartQuestion, *priceHistoryAnswer]
 }
 
 // Routes lists the endpoints.
@@ -182,7 +185,11 @@ type priceHistoryAnswer struct {
 	Data          []map[string]any `json:"data"`
 	Pools         []keyedPool      `json:"pools"`
 	OnDemandPrice float64          `json:"onDemandPrice"`
+
+	encoded []byte // once, for all who share it
 }
+
+func (a *priceHistoryAnswer) asJSON() []byte { return a.encoded }
 
 type keyedPool struct {
 	namedPool
@@ -198,23 +205,37 @@ func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryReques
 	if err != nil {
 		days = 7
 	}
-	unit, layout := unitOf(in.Interval, "2006-01-02 15:00")
-	pools, err := p.Views.PoolsOf(ctx, place.InstanceType, place.Region)
+	q := chartQuestion{instanceType: place.InstanceType, region: place.Region, onDemand: place.OnDemandPrice, since: p.since(min(max(days, 1), 90))}
+	q.unit, q.layout = unitOf(in.Interval, "2006-01-02 15:00")
+	return p.charts.Do(ctx, q, func(ctx context.Context) (*priceHistoryAnswer, error) { return p.chart(ctx, q) })
+}
+
+// chartQuestion is what a chart depends on: the same for all instances of a type
+// in a region.
+type chartQuestion struct {
+	instanceType, region string
+	onDemand             float64 // USD per hour, where a point does not know its own
+	unit, layout         string
+	since                time.Time
+}
+
+func (p *InstancePages) chart(ctx context.Context, q chartQuestion) (*priceHistoryAnswer, error) {
+	pools, err := p.Views.PoolsOf(ctx, q.instanceType, q.region)
 	if err != nil {
 		return nil, err
 	}
-	points, err := p.Views.PriceHistory(ctx, place.InstanceType, place.Region, unit, p.since(min(max(days, 1), 90)))
+	points, err := p.Views.PriceHistory(ctx, q.instanceType, q.region, q.unit, q.since)
 	if err != nil {
 		return nil, err
 	}
-	out := &priceHistoryAnswer{Data: []map[string]any{}, Pools: []keyedPool{}, OnDemandPrice: place.OnDemandPrice}
+	out := &priceHistoryAnswer{Data: []map[string]any{}, Pools: []keyedPool{}, OnDemandPrice: q.onDemand}
 	for _, x := range pools {
 		out.Pools = append(out.Pools, keyedPool{namedPool: namedPool{ID: x.ID, Name: poolName(x.InstanceType, x.AZ), AZ: x.AZ}, Key: "pool_" + x.ID})
 	}
 	var last time.Time
 	for _, x := range points {
 		if !x.At.Equal(last) || len(out.Data) == 0 {
-			point := map[string]any{"time": x.At.UTC().Format(layout), "onDemand": or(x.OnDemand, place.OnDemandPrice), "measured": map[string]float64{}}
+			point := map[string]any{"time": x.At.UTC().Format(q.layout), "onDemand": or(x.OnDemand, q.onDemand), "measured": map[string]float64{}}
 			for _, pool := range pools {
 				point["pool_"+pool.ID] = nil
 			}
@@ -224,7 +245,8 @@ func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryReques
 		point["pool_"+x.PoolID] = x.Price
 		point["measured"].(map[string]float64)[x.PoolID] = x.Measured
 	}
-	return out, nil
+	out.encoded, err = encode(out)
+	return out, err
 }
 
 // since is the start of the chart, at a whole hour, so that the first point is

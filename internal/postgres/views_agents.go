@@ -37,19 +37,19 @@ type AgentView struct {
 	TerminatedAt *time.Time // the agent's end; null while it lives
 }
 
-// selectAgents reads each agent's primary over the partial unique index of
-// primaries, so a list of any length stays one pass.
+// selectAgents looks each agent's primary and number of instances up by index. A
+// plain join leaves it to statistics, which a young database does not have, to see
+// that; without them the planner went through all primaries for each agent.
 const selectAgents = `
 SELECT a.id, a.client_id, c.name AS client_name, a.logical_agent_id, a.hostname, a.status, a.agent_version, a.launcher, a.epoch, a.keeping,
        a.enabled, a.auto_terminate_enabled AS auto_terminate, a.terminate_wait_seconds AS terminate_wait,
-       a.last_heartbeat_at AS last_heartbeat, a.created_at, a.updated_at, coalesce(n.live, 0) AS instance_count,
-       i.id AS instance_id, i.instance_type, i.region, i.az, i.mode, i.pool_id, i.installed_at,
-       a.terminated_at
+       a.last_heartbeat_at AS last_heartbeat, a.created_at, a.updated_at,
+       (SELECT count(*) FROM instances n WHERE n.agent_id = a.id AND n.role <> 'retired') AS instance_count,
+       i.id AS instance_id, i.instance_type, i.region, i.az, i.mode, i.pool_id, i.installed_at, a.terminated_at
 FROM agents a
 JOIN clients c ON c.id = a.client_id
-LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
-LEFT JOIN (SELECT agent_id, count(*) AS live FROM instances
-           WHERE role <> 'retired' AND ($1 = '' OR client_id = $1) GROUP BY agent_id) n ON n.agent_id = a.id
+LEFT JOIN LATERAL (
+	SELECT * FROM instances p WHERE p.agent_id = a.id AND p.role = 'primary' LIMIT 1) i ON true
 WHERE ($1 = '' OR a.client_id = $1)
 `
 
@@ -80,16 +80,7 @@ func (v *Views) AllAgents(ctx context.Context, status string, limit int) ([]Agen
 
 // Agent reads one agent, deleted or not. Fails with agent.not_found.
 func (v *Views) Agent(ctx context.Context, clientID, id string) (*AgentView, error) {
-	a, err := row[AgentView](ctx, v.DB, `
-		SELECT a.id, a.client_id, c.name AS client_name, a.logical_agent_id, a.hostname, a.status, a.agent_version, a.launcher, a.epoch, a.keeping,
-		       a.enabled, a.auto_terminate_enabled AS auto_terminate, a.terminate_wait_seconds AS terminate_wait,
-		       a.last_heartbeat_at AS last_heartbeat, a.created_at, a.updated_at,
-		       (SELECT count(*) FROM instances n WHERE n.agent_id = a.id AND n.role <> 'retired') AS instance_count,
-		       i.id AS instance_id, i.instance_type, i.region, i.az, i.mode, i.pool_id, i.installed_at, a.terminated_at
-		FROM agents a
-		JOIN clients c ON c.id = a.client_id
-		LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
-		WHERE a.id = $1 AND ($2 = '' OR a.client_id = $2)`, id, clientID)
+	a, err := row[AgentView](ctx, v.DB, selectAgents+`AND a.id = $2`, clientID, id)
 	if noRows(err) {
 		return nil, agent.NotFound.New("Agent not found")
 	}

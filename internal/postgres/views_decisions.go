@@ -46,6 +46,10 @@ type PastEvent struct {
 	At       time.Time `json:"created_at"`
 }
 
+// reportRows bounds what is read of an agent's reports: the newest five and those
+// of ten minutes, of agents that report two dozen pools every few minutes.
+const reportRows = "120"
+
 // AgentDecisions reads the newest five decisions, reports and events of each of a
 // client's agents that are not deleted, by index, in one statement: newest
 // heartbeat first, or in pages by logical id.
@@ -60,7 +64,7 @@ func (v *Views) AgentDecisions(ctx context.Context, clientID string, p Page) ([]
 		       extract(epoch FROM now() - a.last_heartbeat_at)::float8 AS since_beat,
 		       d.list AS decisions, coalesce(r.list, '[]') AS reports, coalesce(r.n, 0) AS report_count, e.list AS events
 		FROM agents a
-		LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
+		LEFT JOIN LATERAL (SELECT mode, pool_id FROM instances p WHERE p.agent_id = a.id AND p.role = 'primary' LIMIT 1) i ON true
 		LEFT JOIN LATERAL (
 			SELECT coalesce(jsonb_agg(to_jsonb(x) ORDER BY x.id DESC), '[]') AS list FROM (
 				SELECT id, action, risk_score, expected_savings, current_mode, created_at, extract(epoch FROM now() - created_at) AS age
@@ -71,8 +75,9 @@ func (v *Views) AgentDecisions(ctx context.Context, clientID string, p Page) ([]
 			FROM (SELECT received_at AS at, coalesce(max(ondemand_price), 0) AS on_demand,
 			             coalesce(min(price) FILTER (WHERE pool_id = i.pool_id), min(price), 0) AS spot,
 			             row_number() OVER (ORDER BY received_at DESC) AS place
-			      FROM price_submissions
-			      WHERE agent_id = a.id AND received_at > now() - interval '1 hour' AND observed_at > now() - interval '2 hours'
+			      FROM (SELECT received_at, ondemand_price, price, pool_id FROM price_submissions
+			            WHERE agent_id = a.id AND received_at > now() - interval '1 hour' AND observed_at > now() - interval '2 hours'
+			            ORDER BY received_at DESC LIMIT `+reportRows+`) newest
 			      GROUP BY received_at) x) r ON true
 		LEFT JOIN LATERAL (
 			SELECT coalesce(jsonb_agg(to_jsonb(x) ORDER BY x.id DESC), '[]') AS list FROM (
