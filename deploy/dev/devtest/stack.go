@@ -49,7 +49,8 @@ type Stack struct {
 	tb      testing.TB
 	options Options
 	parts   map[string]*program
-	worker  string // the worker's program, which also migrates
+	beside  []string // parts that Beside added
+	worker  string   // the worker's program, which also migrates
 }
 
 // Start builds the programs and starts a stack that is stopped with the test.
@@ -183,7 +184,7 @@ func (s *Stack) end() {
 			s.tb.Logf("the end of the log of %s:\n%s", name, child.Tail(part.stderr(), 15))
 		}
 	}
-	for _, name := range []string{API, Worker, EC2, Temporal, Postgres} {
+	for _, name := range append(s.beside, API, Worker, EC2, Temporal, Postgres) {
 		if err := s.parts[name].stop(ctx); err != nil {
 			s.tb.Error(err)
 		}

@@ -1,0 +1,38 @@
+package devtest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"spotkeeper/deploy/dev/embedded/loopback"
+)
+
+// Beside starts one more process of the api or the worker, as deployments run
+// several, and returns where it answers. The environment is added to the stack's.
+// It is stopped with the stack. Call it from the test's own goroutine: the parts
+// are not locked.
+func (s *Stack) Beside(ctx context.Context, part, name string, environment map[string]string) (address string, err error) {
+	like, err := s.part(part)
+	if err != nil {
+		return "", err
+	}
+	listen := map[string]string{API: "API_LISTEN", Worker: "WORKER_METRICS_LISTEN"}[part]
+	if _, taken := s.parts[name]; taken || listen == "" {
+		return "", fmt.Errorf("there is no second %s called %q", part, name)
+	}
+	ports, err := loopback.Free(1)
+	if err != nil {
+		return "", err
+	}
+	at := loopback.Addr(ports[0])
+	p := &program{name: name, path: like.path, logs: s.Dir, ready: answers("http://" + at + "/ready"), env: func() map[string]string {
+		all := s.environment(listen, at)
+		maps.Copy(all, environment)
+		return all
+	}}
+	s.parts[name], s.beside = p, append(s.beside, name)
+	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	return "http://" + at, p.start(ctx)
+}
