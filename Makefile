@@ -48,7 +48,7 @@ test-unit: onnxruntime ## run the product's tests (PKG, RUN)
 	@go test -race -shuffle=on -timeout 15m -run '$(RUN)' $(PKG)
 
 .PHONY: test-e2e
-test-e2e: ## run the tests on the real stack: races, crashes, conformance
+test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, conformance
 	@cd $(DEV) && go test -race -shuffle=on -timeout 40m -p 1 ./...
 
 .PHONY: crash

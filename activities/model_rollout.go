@@ -10,10 +10,10 @@ import (
 // RolloutStore is the part of postgres.Rollouts that rollout activities use.
 type RolloutStore interface {
 	Session(ctx context.Context, id string) (*mlmodel.Session, error)
-	Open(ctx context.Context, in OpenRollout) (RolloutOpened, error)
-	Record(ctx context.Context, in RolloutState) error
+	Open(ctx context.Context, in OpenRollout) error
+	Record(ctx context.Context, in RolloutState) (StageTaken, error)
 	Validated(ctx context.Context, in Validation) error
-	GoLive(ctx context.Context, sessionID string) error
+	GoLive(ctx context.Context, sessionID string) (StageTaken, error)
 	Undo(ctx context.Context, sessionID string) error
 	End(ctx context.Context, in EndRollout) error
 	Readings(ctx context.Context, in ReadingsQuery) (mlmodel.Readings, error)
@@ -36,6 +36,9 @@ type Rollouts struct {
 	Desk  RolloutDesk
 }
 
+// trialBeat is well below the heartbeat timeout of a trial.
+const trialBeat = 2 * time.Second
+
 // OpenRollout begins a rollout.
 type OpenRollout struct {
 	SessionID string       `json:"session_id"`
@@ -43,8 +46,8 @@ type OpenRollout struct {
 	By        string       `json:"by,omitempty"`
 }
 
-// RolloutOpened says what gave way.
-type RolloutOpened struct {
+// StageTaken says what gave way to a stage.
+type StageTaken struct {
 	Superseded string `json:"superseded,omitempty"` // the session whose watch ended
 }
 
@@ -100,20 +103,23 @@ type ReadingsQuery struct {
 
 // OpenRollout begins the row of a rollout, once per run: a second call finds it
 // begun. Fails with mlmodel.not_found, mlmodel.already_live and mlmodel.busy.
-func (r *Rollouts) OpenRollout(ctx context.Context, in OpenRollout) (RolloutOpened, error) {
+func (r *Rollouts) OpenRollout(ctx context.Context, in OpenRollout) error {
 	return r.Store.Open(ctx, in)
 }
 
 // ValidateSession loads the session's engine in this process, lets it decide in a
 // back-test and keeps what it found. It leaves nothing loaded and touches
-// nothing that serves, so twice is harmless. Fails with what is wrong with the
-// files: final unless a neighbour was away.
+// nothing that serves, so twice is harmless. It beats, so that another worker
+// begins anew soon after this one died, and so that it ends when it is called
+// off. Fails with what is wrong with the files: final unless a neighbour was away.
 func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Validation, error) {
 	s, err := r.Store.Session(ctx, sessionID)
 	if err != nil {
 		return Validation{}, err
 	}
+	rest := beating(trialBeat, func() { beat(ctx) })
 	v, err := r.Trial.Try(ctx, *s)
+	rest()
 	if err != nil {
 		return v, err
 	}
@@ -122,19 +128,22 @@ func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Valid
 }
 
 // RecordRollout writes how far a rollout is, from which every process knows what
-// to serve. It sets a level. Fails with mlmodel.wrong_phase when it has ended.
-func (r *Rollouts) RecordRollout(ctx context.Context, in RolloutState) error {
+// to serve. It sets a level; a second call finds nobody left that gives way, and
+// who did looks by itself. Fails with mlmodel.wrong_phase when it has ended, and
+// with mlmodel.already_live when there is nothing to roll out any more.
+func (r *Rollouts) RecordRollout(ctx context.Context, in RolloutState) (StageTaken, error) {
 	return r.Store.Record(ctx, in)
 }
 
-// ActivateSession makes a session the live one of its kind; one that is live
-// already needs nothing. Fails with mlmodel.wrong_phase.
-func (r *Rollouts) ActivateSession(ctx context.Context, sessionID string) error {
+// ActivateSession makes a rollout's session the live one of its kind; twice is
+// once. Fails as RecordRollout does.
+func (r *Rollouts) ActivateSession(ctx context.Context, sessionID string) (StageTaken, error) {
 	return r.Store.GoLive(ctx, sessionID)
 }
 
-// RestoreSessions makes live again what was live before the session; one that is
-// not live needs nothing.
+// RestoreSessions makes live again what was live before the rollout; one that has
+// made nothing live needs nothing. Fails with mlmodel.wrong_phase when another
+// took over.
 func (r *Rollouts) RestoreSessions(ctx context.Context, sessionID string) error {
 	return r.Store.Undo(ctx, sessionID)
 }

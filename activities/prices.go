@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"spotkeeper/internal/fault"
 )
 
@@ -303,11 +301,4 @@ func (d *DatasetRefreshed) Counts() map[string]int64 {
 func (p *Prices) RefreshDataset(ctx context.Context) (*DatasetRefreshed, error) {
 	out, err := p.Store.RefreshFeatures(ctx, func() { beat(ctx) })
 	return &out, err
-}
-
-// beat tells the server that the work goes on; outside a worker it says nothing.
-func beat(ctx context.Context) {
-	if activity.IsActivity(ctx) {
-		activity.RecordHeartbeat(ctx)
-	}
 }

@@ -79,7 +79,8 @@ type order struct {
 
 // ModelRollout lets a session earn its way: validate, shadow, canary steps, live.
 // Its guards, an abort and a rollback lead back to what was there before. The row
-// in Postgres says what processes serve; this workflow moves it.
+// in Postgres says what processes serve; this workflow moves it. Another rollout
+// that only watches is left alone until this one takes its first stage.
 func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, error) {
 	r := &rollout{in: in, progress: RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Validating, Plan: in.Plan, Timeline: []activities.TimelineEntry{}}}
 	if in.Carried != nil {
@@ -216,8 +217,7 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 		case goBack:
 			return false, r.undo(ctx, end)
 		case gone:
-			r.progress.Phase, r.progress.Detail = mlmodel.Completed, "another rollout took over"
-			r.show(ctx)
+			r.gaveWay(ctx)
 			return false, nil
 		}
 		r.in.Carried = nil
@@ -229,16 +229,10 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 // says whether that was the end.
 func (r *rollout) validate(ctx workflow.Context) bool {
 	var local *activities.Rollouts
-	var opened activities.RolloutOpened
 	r.note(ctx, "its files are being validated")
-	if err := localStep(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{SessionID: r.in.SessionID, Plan: r.in.Plan, By: r.in.By}).Get(ctx, &opened); err != nil {
+	if err := localStep(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{SessionID: r.in.SessionID, Plan: r.in.Plan, By: r.in.By}).Get(ctx, nil); err != nil {
 		r.refuse(ctx, err)
 		return true
-	}
-	if opened.Superseded != "" {
-		if err := message(ctx, "tell the rollout of "+opened.Superseded, local.NudgeRollout, opened.Superseded); err != nil {
-			workflow.GetLogger(ctx).Info("the superseded rollout will look by itself", "session_id", opened.Superseded, "error", err)
-		}
 	}
 	trial, stop := workflow.WithCancel(ctx)
 	defer stop()
@@ -269,15 +263,25 @@ func (r *rollout) refuse(ctx workflow.Context, cause error) {
 	_ = r.close(ctx, mlmodel.Rejected, r.progress.Error, verdict{})
 }
 
-// lost ends a rollout whose row is not open any more; any other failure is one.
+// lost ends a rollout that could not enter a stage: its row is not open any more,
+// or what it wanted has come about without it; any other failure is one.
 func (r *rollout) lost(ctx workflow.Context, cause error) error {
-	if !fault.Is(cause, mlmodel.WrongPhase) {
-		r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
-		return r.undo(ctx, verdict{why: "it could not go on: " + r.progress.Error, to: mlmodel.Aborted})
+	switch {
+	case fault.Is(cause, mlmodel.WrongPhase):
+		r.gaveWay(ctx)
+		return nil
+	case fault.Is(cause, mlmodel.AlreadyLive):
+		r.refuse(ctx, cause)
+		return nil
 	}
+	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
+	return r.undo(ctx, verdict{why: "it could not go on: " + r.progress.Error, to: mlmodel.Aborted})
+}
+
+// gaveWay ends a rollout whose row another one has closed.
+func (r *rollout) gaveWay(ctx workflow.Context) {
 	r.progress.Phase, r.progress.Detail = mlmodel.Completed, "another rollout took over"
 	r.show(ctx)
-	return nil
 }
 
 func orSomebody(by string) string {
@@ -288,9 +292,11 @@ func orSomebody(by string) string {
 }
 
 // validatePolicy loads a model and runs a back-test; a store that is away is
-// waited for a little, because somebody waits for the answer.
+// waited for a little, because somebody waits for the answer. A worker that died
+// is missed in seconds.
 var validatePolicy = workflow.ActivityOptions{
 	StartToCloseTimeout:    2 * time.Minute,
+	HeartbeatTimeout:       10 * time.Second,
 	ScheduleToCloseTimeout: 6 * time.Minute,
 	WaitForCancellation:    false,
 	RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: 5 * time.Second, MaximumAttempts: 3},

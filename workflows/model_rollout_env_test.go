@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -28,13 +29,14 @@ type rollouts struct {
 	open     bool
 	states   []activities.RolloutState
 	end      *activities.EndRollout
-	nudged   []string
+	nudged   []string // who, and after how many stages
 
-	supersedes string
-	opening    error
-	trial      func(context.Context) error
-	seen       func(q activities.ReadingsQuery) mlmodel.Readings
-	blind      int // looks that fail first
+	watched  string // the session that is only watched, until another takes a stage
+	opening  error
+	entering error // why no stage can be taken
+	trial    func(context.Context) error
+	seen     func(q activities.ReadingsQuery) mlmodel.Readings
+	blind    int // looks that fail first
 }
 
 func newRollouts(t *testing.T) *rollouts {
@@ -62,43 +64,53 @@ func (r *rollouts) Session(context.Context, string) (*mlmodel.Session, error) {
 	return &mlmodel.Session{ID: "new"}, nil
 }
 
-func (r *rollouts) Open(context.Context, activities.OpenRollout) (activities.RolloutOpened, error) {
+func (r *rollouts) Open(context.Context, activities.OpenRollout) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.opening != nil {
-		return activities.RolloutOpened{}, r.opening
-	}
-	r.open = true
-	return activities.RolloutOpened{Superseded: r.supersedes}, nil
+	r.open = r.opening == nil
+	return r.opening
 }
 
-func (r *rollouts) Record(_ context.Context, in activities.RolloutState) error {
+// take is how a stage is taken; call it with the lock.
+func (r *rollouts) take() (out activities.StageTaken, err error) {
+	if !r.open {
+		return out, mlmodel.WrongPhase.New("ended")
+	}
+	if r.entering != nil {
+		return out, r.entering
+	}
+	out.Superseded, r.watched = r.watched, ""
+	return out, nil
+}
+
+func (r *rollouts) Record(_ context.Context, in activities.RolloutState) (activities.StageTaken, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.open {
-		return mlmodel.WrongPhase.New("ended")
+	out, err := r.take()
+	if err == nil {
+		r.states = append(r.states, in)
 	}
-	r.states = append(r.states, in)
-	return nil
+	return out, err
 }
 
 func (r *rollouts) Validated(context.Context, activities.Validation) error { return nil }
 
-func (r *rollouts) GoLive(_ context.Context, sessionID string) error {
+func (r *rollouts) GoLive(_ context.Context, sessionID string) (activities.StageTaken, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.open {
-		return mlmodel.WrongPhase.New("ended")
-	}
-	if r.live != sessionID {
+	out, err := r.take()
+	if err == nil && r.live != sessionID {
 		r.live, r.previous = sessionID, r.live
 	}
-	return nil
+	return out, err
 }
 
 func (r *rollouts) Undo(_ context.Context, sessionID string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.open {
+		return mlmodel.WrongPhase.New("ended")
+	}
 	if r.live == sessionID {
 		r.live = r.previous
 	}
@@ -146,7 +158,9 @@ func (r *rollouts) trialTakes(d time.Duration) {
 }
 
 func (r *rollouts) NudgeRollout(_ context.Context, sessionID string) error {
-	r.nudged = append(r.nudged, sessionID)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.nudged = append(r.nudged, fmt.Sprintf("%s after %d", sessionID, len(r.states)))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -57,11 +58,13 @@ var (
 	}
 )
 
-// enter begins a stage: from here processes serve it.
+// enter begins a stage: from here processes serve it. A rollout that only watched
+// gives way to the first one, and is told when the stage has begun.
 func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
 	var remote *activities.Rollouts
+	var went, recorded activities.StageTaken
 	if s.Phase == mlmodel.Live {
-		if err := step(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx, nil); err != nil {
+		if err := step(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx, &went); err != nil {
 			return err
 		}
 	}
@@ -75,12 +78,17 @@ func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
 	default:
 		r.note(ctx, "it decides for all agents and is watched for %s", s.For)
 	}
-	if err := r.record(ctx); err != nil {
+	if err := r.record(ctx).Get(ctx, &recorded); err != nil {
 		return err
 	}
 	r.announced = true
 	if r.owed != nil {
 		r.owed.done, r.owed = true, nil
+	}
+	if superseded := cmp.Or(went.Superseded, recorded.Superseded); superseded != "" {
+		if err := message(ctx, "tell the rollout of "+superseded, remote.NudgeRollout, superseded); err != nil {
+			workflow.GetLogger(ctx).Info("the superseded rollout will look by itself", "session_id", superseded, "error", err)
+		}
 	}
 	return nil
 }
@@ -117,10 +125,15 @@ func (r *rollout) dwell(ctx workflow.Context, s mlmodel.Stage) verdict {
 			return verdict{how: goBack, to: mlmodel.RolledBack, why: "a guard tripped: " + breach}
 		}
 		if !p.Paused && p.Elapsed >= s.For && len(r.queue) == 0 {
-			if r.in.Plan.Guards.Enough(s.Phase, seen) {
+			passes, remark := r.in.Plan.Passes(p.Stage, seen)
+			if !passes {
+				p.Detail = remark
+			} else {
+				if remark != "" {
+					r.note(ctx, "%s", remark)
+				}
 				return verdict{how: goOn}
 			}
-			p.Detail = fmt.Sprintf("its time is up; it has yet to decide %d times", r.in.Plan.Guards.MinDecisions)
 		}
 		r.show(ctx)
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(r.queue) == 0 && workflow.AllHandlersFinished(ctx) {
@@ -167,7 +180,7 @@ func (r *rollout) obey(ctx workflow.Context, o *order) (verdict, bool) {
 		if paused := o.what == RolloutPause; r.progress.Paused != paused {
 			r.progress.Paused = paused
 			r.note(ctx, "%sd by %s", o.what, by)
-			if err := r.record(ctx); err != nil {
+			if err := r.record(ctx).Get(ctx, nil); err != nil {
 				workflow.GetLogger(ctx).Warn("the pause is not shown", "session_id", r.in.SessionID, "error", err)
 			}
 		}
@@ -181,7 +194,13 @@ func (r *rollout) undo(ctx workflow.Context, v verdict) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var remote *activities.Rollouts
-	if err := step(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx, nil); err != nil {
+	err := step(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx, nil)
+	if fault.Is(err, mlmodel.WrongPhase) {
+		r.gaveWay(ctx)
+		v.acknowledge()
+		return nil
+	}
+	if err != nil {
 		return UndoFailed.Wrap(err, "session %s may still be live", r.in.SessionID)
 	}
 	return r.close(ctx, v.to, v.why, v)
@@ -202,12 +221,12 @@ func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v
 	return err
 }
 
-func (r *rollout) record(ctx workflow.Context) error {
+func (r *rollout) record(ctx workflow.Context) workflow.Future {
 	var remote *activities.Rollouts
 	p := &r.progress
 	return step(ctx, rolloutPolicy, "record: "+string(p.Phase), remote.RecordRollout, activities.RolloutState{
 		SessionID: p.SessionID, Phase: p.Phase, Percent: p.Percent, Paused: p.Paused, Detail: p.Detail, StageSince: &p.StageSince, Timeline: p.Timeline,
-	}).Get(ctx, nil)
+	})
 }
 
 // note adds a line to the timeline.

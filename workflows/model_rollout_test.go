@@ -115,7 +115,7 @@ func TestAnAbortInEachPhase(t *testing.T) {
 func TestTheImmediatePlanAnswersWhenItIsLive(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
-	r.supersedes = "older"
+	r.watched = "older"
 	first := r.tell(0, workflows.RolloutBegin)
 	begun := r.Now()
 	p := r.roll(t, mlmodel.Immediate())
@@ -125,12 +125,13 @@ func TestTheImmediatePlanAnswersWhenItIsLive(t *testing.T) {
 	require.Less(t, first.at.Sub(begun), time.Minute)
 	require.Equal(t, mlmodel.Completed, p.Phase)
 	require.GreaterOrEqual(t, r.Now().Sub(begun), 30*time.Minute, "it is watched for half an hour")
-	require.Equal(t, []string{"older"}, r.nudged)
+	require.Equal(t, []string{"older after 1"}, r.nudged)
 }
 
 func TestARefusedSessionTouchesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
+	r.watched = "older"
 	r.trial = func(context.Context) error { return mlmodel.Refused.New("It failed in 60 of 60 decisions") }
 	first := r.tell(0, workflows.RolloutBegin)
 	p := r.roll(t, mlmodel.Immediate())
@@ -140,6 +141,8 @@ func TestARefusedSessionTouchesNothing(t *testing.T) {
 	require.Equal(t, "old", r.live)
 	require.Empty(t, r.states)
 	require.False(t, r.end.Keep)
+	require.Equal(t, "older", r.watched, "who was watched is watched on")
+	require.Empty(t, r.nudged)
 
 	r = newRollouts(t)
 	r.opening = mlmodel.Busy.New("Another rollout is under way")
@@ -206,21 +209,25 @@ func TestWhatHasNotDecidedEnoughStays(t *testing.T) {
 	require.Greater(t, r.Now().Sub(begun), 20*time.Hour)
 }
 
-func TestASupersededRolloutLetsGo(t *testing.T) {
+// TestAStepThatIsNobodyIsPassed: waiting would not put an agent into it.
+func TestAStepThatIsNobodyIsPassed(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
-	r.RegisterDelayedCallback(func() {
-		r.mu.Lock()
-		r.open, r.live = false, "newer" // as the other rollout's transaction does
-		r.mu.Unlock()
-		r.SignalWorkflow("nudge", nil)
-	}, 10*time.Minute)
-	begun := r.Now()
-	p := r.roll(t, mlmodel.Immediate())
+	r.seen = func(q activities.ReadingsQuery) mlmodel.Readings {
+		seen := healthy(q)
+		if q.Percent == 10 {
+			seen.Group = mlmodel.Measure{}
+		}
+		return seen
+	}
+	p := r.roll(t, slowly())
 	require.Equal(t, mlmodel.Completed, p.Phase)
-	require.Less(t, r.Now().Sub(begun), 11*time.Minute, "the nudge ends the wait")
-	require.Equal(t, "newer", r.live)
-	require.Nil(t, r.end)
+	require.Equal(t, []int{0, 10, 50, 100}, r.course())
+	var told []string
+	for _, e := range p.Timeline {
+		told = append(told, e.Detail)
+	}
+	require.Contains(t, told, "no agent is among its 10 %: nothing was learnt")
 }
 
 func TestBlindGuardsLookAgain(t *testing.T) {

@@ -44,7 +44,7 @@ func (p *playedRollouts) StartRollout(ctx context.Context, in workflows.RolloutI
 	if p.refuses != nil {
 		return nil, p.refuses
 	}
-	if _, err := p.store.Open(ctx, activities.OpenRollout{SessionID: in.SessionID, Plan: in.Plan, By: in.By}); err != nil {
+	if err := p.store.Open(ctx, activities.OpenRollout{SessionID: in.SessionID, Plan: in.Plan, By: in.By}); err != nil {
 		return nil, err
 	}
 	v := activities.Validation{SessionID: in.SessionID, Runner: "onnx", Version: "abc123"}
@@ -52,9 +52,11 @@ func (p *playedRollouts) StartRollout(ctx context.Context, in workflows.RolloutI
 		return nil, err
 	}
 	if !in.Plan.Immediate() {
-		return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Shadow, Validation: &v}, p.store.Record(ctx, activities.RolloutState{SessionID: in.SessionID, Phase: mlmodel.Shadow, Detail: "shadow"})
+		_, err := p.store.Record(ctx, activities.RolloutState{SessionID: in.SessionID, Phase: mlmodel.Shadow, Detail: "shadow"})
+		return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Shadow, Validation: &v}, err
 	}
-	return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Live, Percent: 100, Validation: &v}, p.store.GoLive(ctx, in.SessionID)
+	_, err := p.store.GoLive(ctx, in.SessionID)
+	return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Live, Percent: 100, Validation: &v}, err
 }
 
 func (p *playedRollouts) TellRollout(_ context.Context, sessionID, command, by string) (*workflows.RolloutProgress, error) {

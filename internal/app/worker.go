@@ -41,6 +41,10 @@ func (a *App) sinks() (*postgres.Sinks, error) {
 // stopWorker is how long activities may take to end after a stop.
 const stopWorker = 30 * time.Second
 
+// beatAtMost is how long the SDK may hold a heartbeat back. Its own limit is most
+// of a heartbeat timeout, which leaves a busy machine too little time to be late.
+const beatAtMost = 2 * time.Second
+
 // RunWorker runs workflows and activities, keeps the schedules and answers
 // /metrics and /ready, until ctx ends.
 func (a *App) RunWorker(ctx context.Context) error {
@@ -101,6 +105,8 @@ func (a *App) newWorker() worker.Worker {
 	w := worker.New(a.Temporal, a.Config.Temporal.Queue, worker.Options{
 		Interceptors:      []interceptor.WorkerInterceptor{&temporalx.Faults{Polls: []fault.Code{replica.NotRunning}}},
 		WorkerStopTimeout: stopWorker,
+
+		MaxHeartbeatThrottleInterval: beatAtMost,
 		// A local activity holds a connection of the pool; more of them would only wait there.
 		MaxConcurrentLocalActivityExecutionSize: int(max(a.Config.Database.MaxConns, 4)),
 	})

@@ -144,4 +144,23 @@ func (g Guards) Enough(phase Phase, r Readings) bool {
 	}
 }
 
+// Passes says whether the clock may end a stage of the plan, and what is worth
+// telling about it. A share of a small fleet may be no agent at all, and waiting
+// does not change that: such a step is passed when a larger one follows. The last
+// one is not, because nothing was learnt then.
+func (p Plan) Passes(stage int, r Readings) (passes bool, remark string) {
+	stages := p.Stages()
+	s := stages[stage]
+	switch {
+	case p.Guards.Enough(s.Phase, r):
+		return true, ""
+	case s.Phase != Canary || r.Group.Agents > 0:
+		return false, fmt.Sprintf("its time is up; it has yet to decide %d times", p.Guards.MinDecisions)
+	case stages[stage+1].Phase == Canary:
+		return true, fmt.Sprintf("no agent is among its %d %%: nothing was learnt", s.Percent)
+	default:
+		return false, fmt.Sprintf("its time is up; no agent is among its %d %%, so it takes a promotion to go on", s.Percent)
+	}
+}
+
 func share(part, whole int) float64 { return float64(part) / float64(whole) }

@@ -163,3 +163,26 @@ func TestGuards(t *testing.T) {
 	require.InDelta(t, .97, mlmodel.Comparison{Pairs: 100, Agree: 97}.Agreement(), 1e-9)
 	require.Zero(t, mlmodel.Comparison{}.Agreement())
 }
+
+// TestAShareOfNobody: in a small fleet a canary step may be no agent. It is passed
+// when a larger one follows, and never when it is the only proof there would be.
+func TestAShareOfNobody(t *testing.T) {
+	t.Parallel()
+	p := mlmodel.Plan{Shadow: time.Hour, Canary: []int{1, 50}, Step: time.Hour, Guards: mlmodel.DefaultGuards()}
+	few := mlmodel.Readings{Group: mlmodel.Measure{Agents: 1, Decisions: 9}}
+	for _, c := range []struct {
+		stage  int
+		seen   mlmodel.Readings
+		passes bool
+		remark string
+	}{
+		{0, mlmodel.Readings{}, false, "it has yet to decide 10 times"}, {1, few, false, "it has yet to decide 10 times"},
+		{1, mlmodel.Readings{}, true, "no agent is among its 1 %"}, {2, mlmodel.Readings{}, false, "it takes a promotion"},
+		{2, mlmodel.Readings{Group: mlmodel.Measure{Agents: 1, Decisions: 10}}, true, ""}, {3, mlmodel.Readings{}, true, ""},
+	} {
+		passes, remark := p.Passes(c.stage, c.seen)
+		require.Equal(t, c.passes, passes, "stage %d", c.stage)
+		require.Contains(t, remark, c.remark)
+		require.Equal(t, c.remark == "", remark == "")
+	}
+}

@@ -22,8 +22,7 @@ func TestTheHashOfSQLIsOurs(t *testing.T) {
 	s.exec(`DELETE FROM instances`)
 	s.exec(`DELETE FROM agents`)
 	s.exec(`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'agent-' || n, 'k1', 'l' || n FROM generate_series(1, 500) n`)
-	_, err := s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()})
-	require.NoError(t, err)
+	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()}))
 	for _, percent := range []int{1, 10, 50, 99} {
 		want := 0
 		for i := range 500 {
@@ -57,8 +56,7 @@ func TestReadings(t *testing.T) {
 	s.exec(`UPDATE agents SET keeping = 'manual' WHERE id = 'a1'`) // nobody's decisions move it
 	s.exec(`UPDATE instances SET installed_at = now() - interval '2 days', spot_price = 0.02, ondemand_price = 0.04`)
 	s.exec(`UPDATE instances SET mode = 'ondemand' WHERE id = 'i-in'`)
-	_, err := s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()})
-	require.NoError(t, err)
+	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()}))
 	require.NoError(t, s.Validated(ctx, activities.Validation{SessionID: "s1", Runner: "onnx", Version: "new"}))
 
 	decisions := &postgres.Decisions{DB: s.db}

@@ -17,17 +17,19 @@ type Rollouts struct{ Models }
 var (
 	_ activities.RolloutStore = (*Rollouts)(nil)
 	_                         = meaning("model_rollouts_one_open", mlmodel.Busy, "Another rollout is under way")
+	_                         = meaning("model_rollouts_one_stage", mlmodel.Busy, "Another rollout is under way")
 )
 
-// Open begins a session's rollout, or finds it begun by the same run. A rollout
-// whose session is live and only watched gives way; any other is in the way.
+// Open begins a session's rollout, or finds it begun by the same run. It touches
+// no other: a session that is live and only watched is watched on while this one
+// is validated, and any other rollout is in the way.
 // Fails with mlmodel.not_found, mlmodel.already_live and mlmodel.busy.
-func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) (out activities.RolloutOpened, err error) {
+func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) error {
 	plan, err := json.Marshal(in.Plan)
 	if err != nil {
-		return out, err
+		return err
 	}
-	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockModels); err != nil {
 			return err
 		}
@@ -44,37 +46,69 @@ func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) (out act
 		case live:
 			return mlmodel.AlreadyLive.New("The session %s is live already", in.SessionID)
 		}
-		err = tx.QueryRow(ctx, `UPDATE model_rollouts SET phase = 'completed', detail = $1, ended_at = clock_timestamp(), updated_at = clock_timestamp()
-			WHERE phase = 'live' RETURNING session_id`, "session "+in.SessionID+" took over").Scan(&out.Superseded)
-		if err != nil && !noRows(err) {
-			return err
-		}
 		_, err = tx.Exec(ctx, `INSERT INTO model_rollouts (session_id, plan, started_by, detail) VALUES ($1, $2, $3, 'its files are being validated')
 			ON CONFLICT (session_id) DO UPDATE SET plan = excluded.plan, started_by = excluded.started_by, detail = excluded.detail, phase = 'validating', percent = 0, paused = false,
 				previous_id = NULL, displaced_id = NULL, validation = '{}', readings = '{}', timeline = '[]', error_code = '', error = '',
 				started_at = clock_timestamp(), stage_since = NULL, updated_at = clock_timestamp(), ended_at = NULL`, in.SessionID, plan, in.By)
 		return err
 	})
-	return out, err
 }
 
 // lockModels makes changes of what serves wait for each other.
 const lockModels = `SELECT pg_advisory_xact_lock(hashtext('model_sessions'))`
 
+// openRollout is one that has not ended, and how its session stands.
+type openRollout struct {
+	kind  mlmodel.Kind
+	phase mlmodel.Phase
+	live  bool
+	back  bool // its plan is that the fallback comes back
+}
+
+// takeStage locks an open rollout that is about to enter a stage. When that is
+// its first, it passed its validation: the session that was only watched is left
+// to itself, and is the one that out names. Fails with mlmodel.wrong_phase, and
+// with mlmodel.already_live for a session that an undo made live while it was
+// validated: going back from it would lead nowhere.
+func takeStage(ctx context.Context, tx pgx.Tx, sessionID string, out *activities.StageTaken) (r openRollout, err error) {
+	if _, err := tx.Exec(ctx, lockModels); err != nil {
+		return r, err
+	}
+	err = tx.QueryRow(ctx, `SELECT s.kind, r.phase, s.is_live, coalesce((r.plan->>'back')::boolean, false) FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
+		WHERE s.id = $1 AND r.ended_at IS NULL`, sessionID).Scan(&r.kind, &r.phase, &r.live, &r.back)
+	switch {
+	case noRows(err):
+		return r, ended(sessionID)
+	case err != nil || r.phase != mlmodel.Validating:
+		return r, err
+	case r.live:
+		return r, mlmodel.AlreadyLive.New("The session %s is live already", sessionID)
+	}
+	err = tx.QueryRow(ctx, `UPDATE model_rollouts SET phase = 'completed', detail = $1, ended_at = clock_timestamp(), updated_at = clock_timestamp()
+		WHERE phase = 'live' RETURNING session_id`, "session "+sessionID+" took over").Scan(&out.Superseded)
+	if noRows(err) {
+		err = nil
+	}
+	return r, err
+}
+
 // Record writes how far a rollout is; from here the processes know what to serve.
-// One that has ended, because another took over, stays as it ended. Fails with
-// mlmodel.wrong_phase.
-func (s *Rollouts) Record(ctx context.Context, in activities.RolloutState) error {
+// One that has ended, because another took over, stays as it ended. Fails as
+// takeStage does.
+func (s *Rollouts) Record(ctx context.Context, in activities.RolloutState) (out activities.StageTaken, err error) {
 	timeline, err := json.Marshal(list(in.Timeline))
 	if err != nil {
+		return out, err
+	}
+	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := takeStage(ctx, tx, in.SessionID, &out); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE model_rollouts SET phase = $2, percent = $3, paused = $4, detail = $5, timeline = $6, stage_since = $7, updated_at = clock_timestamp()
+			WHERE session_id = $1`, in.SessionID, in.Phase, in.Percent, in.Paused, in.Detail, timeline, in.StageSince)
 		return err
-	}
-	tag, err := s.DB.Pool.Exec(ctx, `UPDATE model_rollouts SET phase = $2, percent = $3, paused = $4, detail = $5, timeline = $6, stage_since = $7, updated_at = clock_timestamp()
-		WHERE session_id = $1 AND ended_at IS NULL`, in.SessionID, in.Phase, in.Percent, in.Paused, in.Detail, timeline, in.StageSince)
-	if err == nil && tag.RowsAffected() == 0 {
-		return ended(in.SessionID)
-	}
-	return translate(err)
+	})
+	return out, err
 }
 
 func ended(sessionID string) error {
@@ -95,23 +129,15 @@ func (s *Rollouts) Validated(ctx context.Context, in activities.Validation) erro
 
 // GoLive makes the session of an open rollout the live one of its kind. What was
 // live becomes the fallback, and what was the fallback is archived; a fallback
-// that comes back leaves none. A session that is live already needs nothing.
-// Fails with mlmodel.wrong_phase.
-func (s *Rollouts) GoLive(ctx context.Context, sessionID string) error {
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockModels); err != nil {
+// that comes back leaves none. A rollout whose session is live needs nothing.
+// Fails as takeStage does.
+func (s *Rollouts) GoLive(ctx context.Context, sessionID string) (out activities.StageTaken, err error) {
+	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		r, err := takeStage(ctx, tx, sessionID, &out)
+		if err != nil || r.live {
 			return err
 		}
-		var kind mlmodel.Kind
-		var live, back bool
-		err := tx.QueryRow(ctx, `SELECT s.kind, s.is_live, coalesce((r.plan->>'back')::boolean, false) FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
-			WHERE s.id = $1 AND r.ended_at IS NULL`, sessionID).Scan(&kind, &live, &back)
-		if noRows(err) {
-			return ended(sessionID)
-		}
-		if err != nil || live {
-			return err
-		}
+		kind, back := r.kind, r.back
 		b := &pgx.Batch{}
 		b.Queue(`UPDATE model_rollouts SET previous_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_live), displaced_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_fallback)
 			WHERE session_id = $1`, sessionID, kind)
@@ -123,6 +149,7 @@ func (s *Rollouts) GoLive(ctx context.Context, sessionID string) error {
 			sessionID, liveEvent(kind, back), map[bool]string{true: "warning", false: "info"}[back], "session "+sessionID+" is live")
 		return tx.SendBatch(ctx, b).Close()
 	})
+	return out, err
 }
 
 func liveEvent(kind mlmodel.Kind, back bool) string {
@@ -136,8 +163,9 @@ func liveEvent(kind mlmodel.Kind, back bool) string {
 	}
 }
 
-// Undo puts everything back to how it was before the session went live. One that
-// is not live needs nothing.
+// Undo puts everything back to how it was before the rollout made its session
+// live. One that did not, or not yet, needs nothing. Fails with
+// mlmodel.wrong_phase when another took over: there is nothing to go back to.
 func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockModels); err != nil {
@@ -145,12 +173,12 @@ func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 		}
 		var live, back bool
 		var previous, displaced *string
-		err := tx.QueryRow(ctx, `SELECT s.is_live, coalesce((r.plan->>'back')::boolean, false), r.previous_id, r.displaced_id FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
+		err := tx.QueryRow(ctx, `SELECT s.is_live AND r.phase = 'live', coalesce((r.plan->>'back')::boolean, false), r.previous_id, r.displaced_id FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
 			WHERE s.id = $1 AND r.ended_at IS NULL`, sessionID).Scan(&live, &back, &previous, &displaced)
-		if noRows(err) || err == nil && !live {
-			return nil
+		if noRows(err) {
+			return ended(sessionID)
 		}
-		if err != nil {
+		if err != nil || !live {
 			return err
 		}
 		b := &pgx.Batch{}

@@ -39,9 +39,9 @@ func (s *shelf) upload(kind mlmodel.Kind, id string, names ...string) {
 // activate takes a session through an immediate rollout as far as being live.
 func (s *shelf) activate(id string, back bool) {
 	s.t.Helper()
-	_, err := s.Open(s.t.Context(), activities.OpenRollout{SessionID: id, Plan: mlmodel.Plan{Back: back}, By: "ann"})
+	require.NoError(s.t, s.Open(s.t.Context(), activities.OpenRollout{SessionID: id, Plan: mlmodel.Plan{Back: back}, By: "ann"}))
+	_, err := s.GoLive(s.t.Context(), id)
 	require.NoError(s.t, err)
-	require.NoError(s.t, s.GoLive(s.t.Context(), id))
 }
 
 // states says how each session stands: L live, F fallback, else the first letter
@@ -127,7 +127,8 @@ func TestUndoRestoresEverything(t *testing.T) {
 	s.activate("s2", false)
 	require.Equal(t, "s1F s2L s3u", s.states())
 	s.activate("s3", false)
-	require.NoError(t, s.GoLive(ctx, "s3"), "twice is once")
+	_, err := s.GoLive(ctx, "s3")
+	require.NoError(t, err, "twice is once")
 	require.Equal(t, "s1a s2F s3L", s.states())
 	at := s.text(`SELECT activated_at::text FROM model_sessions WHERE id = 's2'`)
 	require.NoError(t, s.Undo(ctx, "s3"))
@@ -140,9 +141,12 @@ func TestUndoRestoresEverything(t *testing.T) {
 	require.NoError(t, s.Undo(ctx, "s1"))
 	require.Equal(t, "s1F s2L s3a", s.states())
 	finish("s1", mlmodel.Aborted)
-	require.NoError(t, s.Undo(ctx, "s1"), "one that has ended changes nothing")
-	require.Equal(t, mlmodel.WrongPhase, fault.CodeOf(s.GoLive(ctx, "s1")))
-	require.Equal(t, mlmodel.WrongPhase, fault.CodeOf(s.Record(ctx, activities.RolloutState{SessionID: "s1", Phase: mlmodel.Shadow})))
+	_, going := s.GoLive(ctx, "s1")
+	_, recording := s.Record(ctx, activities.RolloutState{SessionID: "s1", Phase: mlmodel.Shadow})
+	for _, err := range []error{s.Undo(ctx, "s1"), going, recording} {
+		require.Equal(t, mlmodel.WrongPhase, fault.CodeOf(err), "one that has ended changes nothing")
+	}
+	require.Equal(t, "s1F s2L s3a", s.states())
 }
 
 func TestOneRolloutAtATime(t *testing.T) {
@@ -151,14 +155,13 @@ func TestOneRolloutAtATime(t *testing.T) {
 	for i := range 6 {
 		s.upload(mlmodel.Models, fmt.Sprintf("s%d", i), "m.onnx")
 	}
-	_, err := s.Open(ctx, activities.OpenRollout{SessionID: "nope"})
-	require.Equal(t, mlmodel.NotFound, fault.CodeOf(err))
+	require.Equal(t, mlmodel.NotFound, fault.CodeOf(s.Open(ctx, activities.OpenRollout{SessionID: "nope"})))
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	codes := map[fault.Code]int{}
 	for i := range 6 {
 		wg.Go(func() {
-			_, err := s.Open(ctx, activities.OpenRollout{SessionID: fmt.Sprintf("s%d", i), Plan: mlmodel.DefaultPlan()})
+			err := s.Open(ctx, activities.OpenRollout{SessionID: fmt.Sprintf("s%d", i), Plan: mlmodel.DefaultPlan()})
 			mu.Lock()
 			defer mu.Unlock()
 			codes[fault.CodeOf(err)]++
@@ -168,10 +171,10 @@ func TestOneRolloutAtATime(t *testing.T) {
 	require.Equal(t, map[fault.Code]int{"": 1, mlmodel.Busy: 5}, codes)
 
 	mine := s.text(`SELECT session_id FROM model_rollouts WHERE ended_at IS NULL`)
-	_, err = s.Open(ctx, activities.OpenRollout{SessionID: mine})
-	require.NoError(t, err, "its own run may ask twice")
+	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: mine}), "its own run may ask twice")
 	since := time.Now()
-	require.NoError(t, s.Record(ctx, activities.RolloutState{SessionID: mine, Phase: mlmodel.Canary, Percent: 10, StageSince: &since, Detail: "it decides for 10 %"}))
+	_, err := s.Record(ctx, activities.RolloutState{SessionID: mine, Phase: mlmodel.Canary, Percent: 10, StageSince: &since, Detail: "it decides for 10 %"})
+	require.NoError(t, err)
 	serving, err := s.Serving(ctx)
 	require.NoError(t, err)
 	require.Equal(t, mine, serving.Candidate.ID)
@@ -207,7 +210,8 @@ func TestConstraintsOfSessions(t *testing.T) {
 		"model_sessions_one_fallback":      `UPDATE model_sessions SET is_live = false, is_fallback = true, state = 'active'`,
 		"model_sessions_live_or_fallback":  `UPDATE model_sessions SET is_fallback = true WHERE is_live`,
 		"model_sessions_serving_is_active": `UPDATE model_sessions SET state = 'archived' WHERE is_live`,
-		"model_rollouts_one_open":          `INSERT INTO model_rollouts (session_id, plan) VALUES ('s2', '{}')`,
+		"model_rollouts_one_open":          `INSERT INTO model_rollouts (session_id, plan, phase, percent) VALUES ('s2', '{}', 'live', 100)`,
+		"model_rollouts_one_stage":         `INSERT INTO model_rollouts (session_id, plan, phase) VALUES ('s2', '{}', 'shadow')`,
 		"model_rollouts_percent_fits":      `UPDATE model_rollouts SET phase = 'canary', percent = 0`,
 		"model_rollouts_ended_has_time":    `UPDATE model_rollouts SET ended_at = now()`,
 	} {
@@ -239,8 +243,7 @@ func TestARefusalIsKeptUnlessANeighbourWasAway(t *testing.T) {
 	s, ctx := newShelf(t), t.Context()
 	for id, keep := range map[string]bool{"s1": false, "s2": true} {
 		s.upload(mlmodel.Models, id, "m.h5")
-		_, err := s.Open(ctx, activities.OpenRollout{SessionID: id})
-		require.NoError(t, err)
+		require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: id}))
 		require.NoError(t, s.End(ctx, activities.EndRollout{SessionID: id, Phase: mlmodel.Rejected, Detail: "use ONNX", Code: "engine.no_runner", Error: "use ONNX", Keep: keep}))
 	}
 	require.Equal(t, "s1r s2u", s.states())

@@ -116,3 +116,25 @@ func TestTrialsRefuse(t *testing.T) {
 	require.Equal(t, mlmodel.Refused, fault.CodeOf(err), "%v", err)
 	require.ErrorContains(t, err, "costs")
 }
+
+// TestATrialThatIsCalledOff, because its worker stops or its rollout was aborted,
+// says nothing about the session.
+func TestATrialThatIsCalledOff(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	trial := &serving.Trial{Load: func(context.Context, mlmodel.Session) (serving.Loaded, error) {
+		return judge{decide: func(in engine.Input) (engine.Decision, error) {
+			cancel()
+			return engine.StayPut(in, "fine"), nil
+		}}, nil
+	}}
+	_, err := trial.Try(ctx, mlmodel.Session{ID: "s"})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, fault.CodeOf(err))
+
+	trial.Load = func(ctx context.Context, _ mlmodel.Session) (serving.Loaded, error) {
+		return nil, python.BadEngine.Wrap(ctx.Err(), "it did not start in time")
+	}
+	_, err = trial.Try(ctx, mlmodel.Session{ID: "s"})
+	require.Empty(t, fault.CodeOf(err))
+}

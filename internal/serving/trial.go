@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -34,16 +35,18 @@ const (
 )
 
 // Try loads the session's engine, runs the back-test and unloads it. Fails with
-// what is wrong with the files, and with mlmodel.refused.
+// what is wrong with the files, with mlmodel.refused, and with ctx's error when it
+// was called off, which says nothing about the session.
 func (t *Trial) Try(ctx context.Context, s mlmodel.Session) (activities.Validation, error) {
 	loaded, err := t.Load(ctx, s)
 	if err != nil {
-		return activities.Validation{}, err
+		return activities.Validation{}, cmp.Or(ctx.Err(), err)
 	}
 	defer func() { _ = loaded.Close() }()
 	out := activities.Validation{SessionID: s.ID, Runner: loaded.Name(), Version: loaded.Version()}
 
-	ctx, cancel := context.WithTimeout(ctx, trialWithin)
+	asked := ctx
+	ctx, cancel := context.WithTimeout(asked, trialWithin)
 	defer cancel()
 	tried := &tried{Engine: loaded, giveUp: cancel}
 	const name = "session"
@@ -53,6 +56,8 @@ func (t *Trial) Try(ctx context.Context, s mlmodel.Session) (activities.Validati
 	})
 	calls, failed := tried.calls.Load(), tried.failed.Load()
 	switch why := tried.last.Load(); {
+	case asked.Err() != nil:
+		return out, asked.Err()
 	case failed > 0 && (tried.row.Load() >= mostInRow || float64(failed) > mostFailed*float64(calls)):
 		return out, mlmodel.Refused.Wrap(*why, "It failed in %d of %d decisions of the back-test: %s", failed, calls, (*why).Error())
 	case err != nil && ctx.Err() != nil:

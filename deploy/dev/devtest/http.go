@@ -6,8 +6,32 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 )
+
+// Upload sends one file as the deployed page does, and reads the answer into out
+// as Call does.
+func (s *Stack) Upload(ctx context.Context, path, name string, content []byte, out any) (status int, err error) {
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, err := form.CreateFormFile("files", name)
+	if err == nil {
+		_, err = part.Write(content)
+	}
+	if err == nil {
+		err = form.Close()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("write the form: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.API+path, &body)
+	if err != nil {
+		return 0, fmt.Errorf("make the request: %w", err)
+	}
+	request.Header.Set("Content-Type", form.FormDataContentType())
+	return answer(request, out)
+}
 
 // maxAnswer is far more than any answer of the api.
 const maxAnswer = 16 << 20
@@ -32,6 +56,10 @@ func (s *Stack) Call(ctx context.Context, method, path, token string, in, out an
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
+	return answer(request, out)
+}
+
+func answer(request *http.Request, out any) (status int, err error) {
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, err

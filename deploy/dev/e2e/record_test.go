@@ -5,14 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/deploy/dev/devtest"
@@ -55,10 +53,7 @@ func TestRecordHistories(t *testing.T) {
 	for i, p := range agentPaths {
 		paths.Go(func() error { return p.walk(walking, theirs, fmt.Sprintf("%02d %s", i, p.name)) })
 	}
-	temporal, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: s.Namespace,
-		Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
-	require.NoError(t, err)
-	t.Cleanup(temporal.Close)
+	temporal := dialTemporal(ctx, t, s)
 	runJobs(ctx, t, temporal)
 	walked := paths.Wait()
 	t.Logf("%d paths walked in %s", len(controlPlanePaths)+len(agentPaths), time.Since(begun).Round(time.Second))
@@ -72,6 +67,7 @@ func TestRecordHistories(t *testing.T) {
 		return false, fmt.Errorf("%d operations still run", left)
 	})
 	var kept map[string]int
+	var err error
 	require.Eventually(t, func() bool {
 		kept, err = histories.Record(ctx, temporal, queueOfStack, dir, perWorkflow)
 		return err == nil && len(missing(kept)) == 0

@@ -61,8 +61,8 @@ func newField(ctx context.Context, t *testing.T, s *devtest.Stack) *field {
 	return f
 }
 
-// ask has every agent ask in turn, and the schedule judge all of them at once
-// every now and then, until ctx ends.
+// ask has every agent ask in turn, and every now and then say that it lives and
+// the schedule judge all of them at once, until ctx ends.
 func (f *field) ask(ctx context.Context) error {
 	for turn := 0; ; turn++ {
 		for _, m := range f.members {
@@ -72,6 +72,11 @@ func (f *field) ask(ctx context.Context) error {
 			}
 		}
 		if turn%8 == 0 {
+			for _, m := range f.members {
+				if err := m.beat(ctx); err != nil && ctx.Err() == nil {
+					return err
+				}
+			}
 			// It may be running already, or its worker dead.
 			_, _ = f.Call(ctx, "POST", "/api/admin/schedules/fleet-decisions/trigger", "", nil, nil)
 		}
@@ -81,6 +86,16 @@ func (f *field) ask(ctx context.Context) error {
 		case <-time.After(again):
 		}
 	}
+}
+
+// beat is a sign of life from where the agent lives now.
+func (m *member) beat(ctx context.Context) error {
+	at, err := m.state(ctx)
+	if err != nil {
+		return err
+	}
+	return m.insist(ctx, "POST", m.path("/heartbeat"), map[string]any{"status": "online", "instance_id": at.Primary.ID, "instance_type": machine, "az": at.Primary.AZ,
+		"mode": "spot", "monitored_instances": []string{at.Primary.ID}}, nil)
 }
 
 // has waits until the query finds something.
@@ -174,28 +189,4 @@ func (f *field) goesBack(ctx context.Context, t *testing.T, content string, plan
 			AND d.engine_version <> (SELECT version FROM model_sessions WHERE is_live AND kind = 'engine')`, from)
 		return err == nil && len(strangers) == 0, err
 	}))
-}
-
-// comesThroughDeaths rolls out an engine whose worker is killed in every phase.
-func (f *field) comesThroughDeaths(ctx context.Context, t *testing.T, live string) {
-	t.Helper()
-	session, status, err := upload(ctx, f.Stack, fmt.Sprintf(stays, 1), false)
-	require.NoError(t, err)
-	require.Equal(t, 200, status)
-	_, err = roll(ctx, f.Stack, session, map[string]any{"shadow": "1h", "canary": []int{50}, "step": "1h", "watch": "20s", "guards": map[string]any{"min_decisions": 1}})
-	require.NoError(t, err)
-	for _, phase := range []string{"shadow", "canary", "live"} {
-		require.NoError(t, awaitRollout(ctx, f.Stack, session, phase))
-		require.NoError(t, f.Kill(devtest.Worker))
-		require.NoError(t, f.Restart(ctx, devtest.Worker))
-		if phase != "live" { // its watch is ended by the clock
-			require.NoError(t, tellRollout(ctx, f.Stack, session, "promote", map[string]string{"shadow": "canary", "canary": "live"}[phase]))
-		}
-	}
-	require.NoError(t, awaitRollout(ctx, f.Stack, session, "completed"))
-	require.Equal(t, []string{"engine fallback " + live, "engine live " + session}, f.serving(ctx, t))
-	for _, once := range []string{"decision_engine_updated", "model_rollout_completed"} {
-		require.Equal(t, "1", f.count(ctx, t, `events WHERE type = $1 AND metadata->>'session_id' = $2 AND agent_id IS NULL AND message <> ''`, once, session), once)
-	}
-	require.NoError(t, f.has(ctx, decidedBy, session, f.lastDecision(ctx, t)))
 }

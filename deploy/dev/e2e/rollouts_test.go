@@ -1,19 +1,12 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"log/slog"
-	"mime/multipart"
-	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/internal/testkit/histories"
@@ -28,31 +21,11 @@ def make_decision(agent_data, pricing_data, market_data=None):
 
 // upload sends one engine file and returns its session.
 func upload(ctx context.Context, s *devtest.Stack, content string, activate bool) (session string, status int, err error) {
-	var body bytes.Buffer
-	w := multipart.NewWriter(&body)
-	part, err := w.CreateFormFile("files", "engine.py")
-	if err == nil {
-		_, err = part.Write([]byte(content))
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		return "", 0, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("%s/api/admin/decision-engine/upload?activate=%v", s.API, activate), &body)
-	if err != nil {
-		return "", 0, err
-	}
-	request.Header.Set("Content-Type", w.FormDataContentType())
-	response, err := (&http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
-	if err != nil {
-		return "", 0, err
-	}
-	defer func() { _ = response.Body.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	var answer struct{ SessionID string }
-	err = json.NewDecoder(response.Body).Decode(&answer)
-	return answer.SessionID, response.StatusCode, err
+	status, err = s.Upload(ctx, fmt.Sprintf("/api/admin/decision-engine/upload?activate=%v", activate), "engine.py", []byte(content), &answer)
+	return answer.SessionID, status, err
 }
 
 // rolling is a rollout as its page says.
@@ -126,7 +99,13 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 	if err := awaitRollout(ctx, s, sessions[0], "live"); err != nil {
 		return err
 	}
-	if _, err := roll(ctx, s, sessions[1], short()); err != nil { // ends the watch of the first
+	if _, status, err := upload(ctx, s, "def make_decision(:", true); err != nil || status != 400 {
+		return fmt.Errorf("a broken engine: %d %w", status, err)
+	}
+	if err := awaitRollout(ctx, s, sessions[0], "live"); err != nil { // who is refused ends nobody's watch
+		return err
+	}
+	if _, err := roll(ctx, s, sessions[1], short()); err != nil { // its shadow ends the watch of the first
 		return err
 	}
 	if err := awaitRollout(ctx, s, sessions[1], "completed"); err != nil {
@@ -146,9 +125,6 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 				return err
 			}
 		}
-	}
-	if _, status, err := upload(ctx, s, "def make_decision(:", true); err != nil || status != 400 {
-		return fmt.Errorf("a broken engine: %d %w", status, err)
 	}
 	status, err := s.Call(ctx, "POST", "/api/admin/ml-models/fallback", "", map[string]any{"kind": "engine"}, nil)
 	if err != nil || status != 200 {
@@ -188,9 +164,7 @@ func TestModelRollouts(t *testing.T) {
 	require.NoError(t, tellRollout(ctx, s, id, "rollback", "rolled_back"), "a worker that died loses no rollout")
 
 	if *record != "" {
-		temporal, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: s.Namespace, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
-		require.NoError(t, err)
-		t.Cleanup(temporal.Close)
+		temporal := dialTemporal(ctx, t, s)
 		require.NoError(t, until(ctx, time.Second, func() (bool, error) { return running(ctx, temporal, "ModelRollout") == 0, nil }))
 		kept, err := histories.Record(ctx, temporal, queueOfStack, *record, perWorkflow)
 		require.NoError(t, err)

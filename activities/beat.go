@@ -1,0 +1,35 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// beat tells the server that the work goes on; outside a worker it says nothing.
+func beat(ctx context.Context) {
+	if activity.IsActivity(ctx) {
+		activity.RecordHeartbeat(ctx)
+	}
+}
+
+// beating calls beat at once and then every so often until rest is called, for
+// work that is bounded by other means and has no parts between which to beat.
+func beating(every time.Duration, beat func()) (rest func()) {
+	resting, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			beat()
+			select {
+			case <-resting:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { close(resting); <-ended }
+}
