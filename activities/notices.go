@@ -28,6 +28,10 @@ type Notices struct {
 	Log       *slog.Logger
 }
 
+// wakesAtOnce bounds how many Guardians one pass wakes: after a storm hundreds of
+// agents lack a standby, and their launches should not make the next one.
+const wakesAtOnce = 100
+
 // RedeliverInput bounds one pass.
 type RedeliverInput struct {
 	OlderThan time.Duration `json:"older_than"` // of a notice that nobody took; zero: 5 s
@@ -80,7 +84,7 @@ func (n *Notices) RedeliverNotices(ctx context.Context, in RedeliverInput) (*Red
 	if in.NoticesOnly {
 		return out, ctx.Err()
 	}
-	agents, err := n.Store.Unattended(ctx, in.Idle, in.Limit)
+	agents, err := n.Store.Unattended(ctx, in.Idle, min(in.Limit, wakesAtOnce))
 	if err != nil {
 		return nil, err
 	}

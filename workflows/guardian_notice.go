@@ -116,6 +116,9 @@ func (g *guardian) failOver(ctx workflow.Context, set *roles.Set, heir roles.Rep
 	o, _ := next.Outcome(notice.InstanceID, interruption.Termination)
 	g.decided[notice.InstanceID] = o
 	g.dirty = g.dirty || next.Unsettled()
+	if next.Storm && !g.watched[notice.InstanceID] && len(switchesIn(set)) == 0 {
+		return next, nil // others are about to lose their instances: a later run attends
+	}
 	g.startTermination(ctx, set, TerminationInput{Notice: notice, Outcome: o})
 	return next, nil
 }

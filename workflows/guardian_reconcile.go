@@ -44,8 +44,12 @@ func (g *guardian) reconcile(ctx workflow.Context) error {
 const attended = 15 * time.Minute
 
 // attend gives the failovers of an earlier run their aftercare, should it never
-// have come about: whoever changed the roles may have died with its workflow task.
+// have come about: whoever changed the roles may have died with its workflow task,
+// or have left it until a storm is over.
 func (g *guardian) attend(ctx workflow.Context, set *roles.Set) {
+	if set.Storm {
+		return
+	}
 	for _, o := range set.Outcomes {
 		if _, here := g.decided[o.InstanceID]; here || o.Kind != interruption.Termination || o.Result != interruption.Promoted ||
 			workflow.Now(ctx).After(o.Deadline.Add(attended)) {

@@ -80,8 +80,9 @@ func (s *Notices) Undelivered(ctx context.Context, olderThan time.Duration, limi
 // Unattended lists agents whose roles want a Guardian that perhaps nobody woke:
 // a replica that was decided on and not begun, a hold that has run out, a notice
 // past its deadline without an end or a notice without an heir on its way, a
-// manual mode without its standby, a promotion without its aftercare. Who asks takes them on: for the same while
-// nobody else is told of them.
+// promotion without its aftercare and, when no storm is on, a failover without it
+// and a manual mode without its standby. Who asks takes them on: for the same
+// while nobody else is told of them.
 func (s *Notices) Unattended(ctx context.Context, idle time.Duration, limit int) ([]string, error) {
 	rows, err := s.DB.Pool.Query(ctx, `WITH waiting AS (
 			SELECT agent_id FROM replicas WHERE state = 'requested' AND launcher = 'control-plane'
@@ -91,7 +92,10 @@ func (s *Notices) Unattended(ctx context.Context, idle time.Duration, limit int)
 			UNION SELECT n.agent_id FROM notices n JOIN agents a ON a.id = n.agent_id JOIN instances i ON i.id = n.instance_id AND i.agent_id = n.agent_id AND i.role = 'primary'
 				WHERE n.result IN ('', 'lost') AND (n.kind = 'termination-notice' OR n.result = '' AND a.keeping = 'auto') AND n.delivered_at < clock_timestamp() - $1::float8 * interval '1 second'
 				AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = n.agent_id AND r.state IN ('requested', 'launching', 'running', 'ready'))
-			UNION SELECT a.id FROM agents a WHERE a.keeping = 'manual' AND a.enabled AND a.status <> 'deleted'
+			UNION SELECT n.agent_id FROM notices n WHERE n.kind = 'termination-notice' AND n.result = 'promoted' AND NOT `+storm+`
+				AND n.delivered_at < clock_timestamp() - $1::float8 * interval '1 second' AND n.deadline > clock_timestamp() - interval '10 minutes'
+				AND NOT EXISTS (SELECT FROM operations o WHERE o.id = 'termination/' || n.agent_id || '/' || n.instance_id)
+			UNION SELECT a.id FROM agents a WHERE a.keeping = 'manual' AND NOT `+storm+` AND a.enabled AND a.status <> 'deleted'
 				AND EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary')
 				AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = a.id AND r.kind <> 'switch' AND r.state IN ('requested', 'launching', 'running', 'ready'))
 			UNION SELECT c.agent_id FROM role_changes c WHERE `+promotionLeftAlone+`),

@@ -42,7 +42,7 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opene
 		}
 		b := &pgx.Batch{}
 		b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, cmpMode(in.Plan.Mode), in.InstanceID, seconds(in.Hold), seconds(in.NotBefore),
-			in.RequestID, in.CreatedBy, in.Reason, tags, roles.StormBacklog, seconds(roles.StormPause))
+			in.RequestID, in.CreatedBy, in.Reason, tags)
 		b.Queue(`SELECT `+replicaObject+` FROM replicas r WHERE r.agent_id = $1 AND (r.request_id = nullif($2, '') OR r.instance_id = nullif($5, '')
 				OR (CASE $3 WHEN 'manual' THEN r.kind = 'manual' WHEN 'switch' THEN r.kind = 'switch' AND r.made_for = $4 ELSE r.kind IN ('rebalance', 'termination') END))
 			ORDER BY (r.request_id = nullif($2, '')) DESC NULLS LAST, (r.state IN ('requested', 'launching', 'running', 'ready')) DESC, r.created_at DESC LIMIT 1`,
@@ -75,18 +75,13 @@ const poolForAgent = `SELECT coalesce(pp.pool_id, i.pool_id) FROM instances i
 	WHERE i.agent_id = a.id AND i.role = 'primary'
 	ORDER BY coalesce(h.retry_after > now(), false), pp.az IS NOT DISTINCT FROM i.az, pp.price LIMIT 1`
 
-// stormy says that what $2 and $10 ask for is a standby that nobody waits for,
-// while more than $14 notices wait for their Guardian.
-const stormy = `$2 = 'manual' AND $10 = '' AND $7 = '' AND
-	(SELECT count(*) > $14 FROM (SELECT FROM notices WHERE delivered_at IS NULL AND received_at > clock_timestamp() - interval '2 minutes' LIMIT $14 + 1) n)`
-
 const insertReplica = `WITH made AS (
 		INSERT INTO replicas (client_id, agent_id, kind, made_for, launcher, plan, pool_id, mode, instance_id, state, running_at, launched_at,
 			hold, not_before, request_id, created_by, reason, tags, sync_status)
 		SELECT a.client_id, a.id, $2, $3, CASE WHEN $7 = '' THEN a.launcher ELSE 'agent' END, $4,
 			coalesce(nullif($5, ''), CASE WHEN $7 = '' AND a.launcher = 'agent' AND $2 <> 'switch' THEN (` + poolForAgent + `) END), $6, nullif($7, ''),
 			CASE WHEN $7 = '' THEN 'requested' ELSE 'running' END, CASE WHEN $7 <> '' THEN clock_timestamp() END, CASE WHEN $7 <> '' THEN clock_timestamp() END,
-			$8::float8 * interval '1 second', clock_timestamp() + greatest($9::float8, CASE WHEN ` + stormy + ` THEN $15::float8 * (1 + random()) END) * interval '1 second',
+			$8::float8 * interval '1 second', clock_timestamp() + $9::float8 * interval '1 second',
 			nullif($10, ''), $11, $12, $13,
 			CASE WHEN $7 = '' THEN 'initializing' ELSE 'syncing' END
 		FROM agents a WHERE a.id = $1 AND a.status <> 'deleted'

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,7 +17,7 @@ type Roles struct{ DB *DB }
 
 // selectSet reads a whole roles.Set in one row. What is compared with now is
 // compared with the database's clock, by which holds and deadlines were stamped.
-const selectSet = `
+var selectSet = `
 SELECT jsonb_build_object(
     'agent_id', a.id, 'client_id', a.client_id, 'epoch', a.epoch, 'keeping', a.keeping, 'launcher', a.launcher,
     'enabled', a.enabled, 'deleted', a.status = 'deleted', 'failures', a.failures,
@@ -39,8 +40,14 @@ SELECT jsonb_build_object(
     'promotions', coalesce((
         SELECT jsonb_agg(jsonb_build_object('agent_id', c.agent_id, 'epoch', c.epoch - 1, 'old_id', c.old_id, 'new_id', c.new_id, 'replica_id', c.replica_id,
             'fate', 'retire', 'cause', c.cause, 'operation_id', c.operation_id) ORDER BY c.epoch)
-        FROM role_changes c WHERE c.agent_id = a.id AND ` + promotionLeftAlone + `), '[]'))
+        FROM role_changes c WHERE c.agent_id = a.id AND ` + promotionLeftAlone + `), '[]'),
+    'storm', ` + storm + `)
 FROM agents a WHERE a.id = $1`
+
+// storm says whether more notices wait for their Guardian than roles.StormBacklog.
+// One that has waited for two minutes is not waiting for its turn.
+var storm = fmt.Sprintf(`(SELECT count(*) > %[1]d FROM (
+        SELECT FROM notices WHERE delivered_at IS NULL AND received_at > clock_timestamp() - interval '2 minutes' LIMIT %[1]d + 1) n)`, roles.StormBacklog)
 
 // promotionLeftAlone is about the role change c: a promotion that changed the
 // roles a while ago, and whose workflow never came to end the old primary. The

@@ -105,9 +105,9 @@ func (s *Set) heldOut(instanceID string) bool {
 
 // WantsStandby says whether manual mode lacks its standby. Whatever is open
 // counts, a demoted primary or an emergency replica too, because there are
-// never two; only a switch's instance is spoken for.
+// never two; only a switch's instance is spoken for. In a storm it can wait.
 func (s *Set) WantsStandby() bool {
-	return s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
+	return !s.Storm && s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
 }
 
 // WantsEmergency returns the notice that asks for a replica which nobody has
@@ -140,14 +140,11 @@ func BackOff(kind replica.Kind, failures int) time.Duration {
 	}
 }
 
-// While more than StormBacklog notices wait for their Guardian, a new standby
-// waits for StormPause, and for up to as long again so that they do not all come
-// at once: whoever is about to lose its instance goes first. An emergency and
-// whoever asked for a replica do not wait.
-const (
-	StormBacklog = 8
-	StormPause   = time.Minute
-)
+// StormBacklog is how many notices may wait for their Guardian before it is a
+// storm. In one, whoever is about to lose its instance goes first: a new standby
+// and the aftercare of a failover are left to the Guardian that is woken for them
+// when it is over.
+const StormBacklog = 8
 
 // Surplus returns the replicas that nobody needs any more: what the mode that
 // was turned off had kept, a hold that has run out, an emergency that another

@@ -148,6 +148,7 @@ func TestWantsStandby(t *testing.T) {
 		{"one decided counts", set(agent.KeepManual, rep(replica.Manual, replica.Requested)), false},
 		{"an emergency one counts", set(agent.KeepManual, rep(replica.Termination, replica.Requested)), false},
 		{"auto keeps none", set(agent.KeepAuto), false},
+		{"in a storm", func() *roles.Set { s := set(agent.KeepManual); s.Storm = true; return s }(), false},
 		{"off keeps none", set(agent.KeepNone), false},
 		{"disabled", func() *roles.Set { s := set(agent.KeepManual); s.Enabled = false; return s }(), false},
 		{"deleted", func() *roles.Set { s := set(agent.KeepManual); s.Deleted = true; return s }(), false},

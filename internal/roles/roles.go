@@ -40,6 +40,9 @@ type Set struct {
 	// Promotions are changes of roles by hand whose aftercare never began: whoever
 	// made them died before it was started. The old primary waits to be ended.
 	Promotions []Change `json:"promotions,omitempty"`
+
+	// Storm says that more notices than StormBacklog wait for their Guardians.
+	Storm bool `json:"storm,omitempty"`
 }
 
 // Instance is an EC2 instance in its role.
