@@ -76,7 +76,7 @@ func TestReadersOfTheSameShare(t *testing.T) {
 			require.Equal(t, 200, rec.Code)
 			require.Equal(t, "[3]\n", rec.Body.String())
 			require.Equal(t, `</shelf?after=`+rec.Header().Get(nextHeader)+`&kind=a>; rel="next"`, rec.Header().Get(linkHeader))
-			require.Equal(t, contentJSON, rec.Header().Get("Content-Type"))
+			require.Equal(t, "application/json", rec.Header().Get("Content-Type"))
 		}
 		require.NotEqual(t, a.Header().Get(requestKey), b.Header().Get(requestKey), "each is a request of its own")
 
