@@ -87,8 +87,8 @@ type Readings struct {
 	Gone bool `json:"gone,omitempty"`
 }
 
-// leastSpan is the time over which a rate of switches says something: many good
-// models move some agents at once and then leave them alone.
+// leastSpan is the time over which a rate of switches, and what they cost, says
+// something: many good models move some agents at once and then leave them alone.
 const leastSpan = 6 * time.Hour
 
 // SwitchRate is how often an agent of the group was moved per day.
@@ -121,15 +121,19 @@ func (g Guards) Breach(phase Phase, r Readings) string {
 	}
 	its, known := r.Group.SpendShare()
 	theirs, comparable := r.Others.SpendShare()
-	if known && comparable && its > theirs*(1+g.SpendPercent/100)+spendNoise {
+	if known && comparable && its > theirs*(1+g.SpendPercent/100)+r.spendNoise() {
 		return fmt.Sprintf("its agents cost %.1f %% of on-demand and the others %.1f %%; %.0f %% more is the limit", its*100, theirs*100, g.SpendPercent)
 	}
 	return ""
 }
 
 // spendNoise is the difference of cost, as a share of on-demand, that means
-// nothing: one failover pays twice for minutes.
-const spendNoise = .02
+// nothing: a move pays twice for minutes. Those minutes are the same however short
+// the time is that was looked at, so that early in a stage they are most of it.
+func (r Readings) spendNoise() float64 {
+	const noise = .02
+	return noise * float64(max(r.Span, leastSpan)) / float64(max(r.Span, time.Second))
+}
 
 // Enough says whether a stage may be left by the clock: what has decided too
 // little has not earned anything yet.

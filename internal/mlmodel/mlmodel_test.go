@@ -155,7 +155,9 @@ func TestGuards(t *testing.T) {
 	breaks("2.1 times a day", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Switches = 21 })
 	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Span, r.Group.Switches = time.Minute, 5 }) // a first move of some is no rate
 	breaks("cost", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Spend = 3.6 })
-	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Spend, r.Others.Reference = 9, 0 }) // nobody to compare with
+	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Spend, r.Others.Reference = 9, 0 })                         // nobody to compare with
+	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Span, r.Group.Switches, r.Group.Spend = 15*time.Minute, 5, 6.5 }) // all of them move, and pay twice meanwhile
+	breaks("cost", mlmodel.Canary, func(r *mlmodel.Readings) { r.Span, r.Group.Switches, r.Group.Spend = time.Hour, 5, 6.5 })  // that is no move any more
 	breaks("", mlmodel.Validating, func(r *mlmodel.Readings) { r.Group.FailedFailovers = 9 })
 	require.False(t, g.Enough(mlmodel.Canary, mlmodel.Readings{Group: mlmodel.Measure{Decisions: 9}}))
 	require.False(t, g.Enough(mlmodel.Shadow, mlmodel.Readings{}))
