@@ -41,20 +41,40 @@ func (c *Client) Schedules(ctx context.Context) ([]ScheduleState, error) {
 	defer done()
 	out := make([]ScheduleState, 0, len(jobs))
 	for _, j := range jobs {
-		s := ScheduleState{Job: j.name, Cron: j.cron, Note: j.note}
-		d, err := c.schedule(ctx, j.name).Describe(ctx)
-		switch {
-		case isNotFound(err):
-			s.Absent = true
-		case err != nil:
+		s, err := c.describe(ctx, j)
+		if err != nil {
 			return nil, problem(ctx, err)
-		default:
-			s.read(d)
 		}
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b ScheduleState) int { return cmp.Compare(a.Job, b.Job) })
 	return out, nil
+}
+
+// Schedule asks the server how one scheduled job stands. Fails with job.not_found.
+func (c *Client) Schedule(ctx context.Context, name string) (*ScheduleState, error) {
+	at := slices.IndexFunc(jobs, func(j job) bool { return j.name == name })
+	if at < 0 {
+		return nil, NoJob.New("there is no job %s", name)
+	}
+	ctx, done := c.attend(ctx, queryWithin)
+	defer done()
+	s, err := c.describe(ctx, jobs[at])
+	return &s, problem(ctx, err)
+}
+
+func (c *Client) describe(ctx context.Context, j job) (ScheduleState, error) {
+	s := ScheduleState{Job: j.name, Cron: j.cron, Note: j.note}
+	d, err := c.schedule(ctx, j.name).Describe(ctx)
+	switch {
+	case isNotFound(err):
+		s.Absent = true
+	case err != nil:
+		return s, err
+	default:
+		s.read(d)
+	}
+	return s, nil
 }
 
 func (s *ScheduleState) read(d *client.ScheduleDescription) {

@@ -168,7 +168,7 @@ func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*messageA
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for _, x := range agents {
-		if x.Status == agent.Deleted {
+		if x.Status == agent.Deleted && x.InstanceCount == 0 { // else its removal did not get to the end
 			continue
 		}
 		g.Go(func() error {

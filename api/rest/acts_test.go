@@ -2,40 +2,152 @@ package rest_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/workflows"
 )
 
-// toldByStores are the changes that are told in their own transaction, or by the
-// workflow that makes them.
-var toldByStores = map[string]string{
-	"createClient": "client_created", "deleteClient": "client_deleted", "removeClient": "client_deleted", "regenerateToken": "token_regenerated",
-	"toggleAgent": "agent_toggled", "changeAgentSettings": "agent_settings_changed", "configureAgent": "agent_settings_changed", "deleteAgent": "agent_deleted",
-	"forceSwitch": "manual_switch_requested", "createSink": "sink_created", "deleteSink": "sink_deleted",
-	"pauseMoves": "moves_paused", "pauseAgent": "moves_paused", "pauseClient": "moves_paused", "resumeMoves": "moves_resumed", "resumeAgent": "moves_resumed", "resumeClient": "moves_resumed",
-	"setMovingLimit": "moving_limit_changed", "uploadEngine": "decision_engine_uploaded", "uploadModels": "ml_models_uploaded",
-}
-
 // toldAsWhatFollows are reports of agents, whose consequences are told, and what
-// changes nothing that anybody would ask about.
+// changes nothing.
 var toldAsWhatFollows = map[string]bool{
 	"bindReplica": true, "reportReplicaStatus": true, "reportReplicaSync": true, "createEmergencyReplica": true, "terminationImminent": true,
-	"markRead": true, "testSink": true,
+	"testSink": true,
 }
 
-// TestEveryChangeIsTold: a route through which an operator or a tenant changes
-// something leaves an event, and a new one has to say which.
+// deed is what somebody does on a route, and the event that is to tell it.
+type deed struct {
+	event  string
+	body   string
+	path   string         // empty: the route's, about the things of the first tenant
+	tenant bool           // who acts; else an operator
+	before func(s *stack) // what must have happened
+	does   func(s *stack) // what workflows do when they hear of it
+	sends  func(s *stack) // in place of the request
+}
+
+// does is what a workflow does in Postgres.
+func does(sql string) func(*stack) { return func(s *stack) { s.exec(sql) } }
+
+func pauses(path string) func(*stack) {
+	return func(s *stack) { require.Equal(s.t, 200, s.call(operatorToken, "POST", path, `{}`).status) }
+}
+
+const (
+	newSession   = `INSERT INTO model_sessions (id, kind, state) VALUES ('s-new', 'models', 'uploaded')`
+	someNews     = `INSERT INTO notifications (id, client_id, message) VALUES ('n', 'c1', 'x'), ('n2', 'c1', 'y')`
+	rolloutMoves = `UPDATE model_rollouts SET paused = NOT paused`
+)
+
+// deeds has every route through which an operator or a tenant changes something.
+var deeds = map[string][]deed{
+	"createClient":    {{event: "client_created", body: `{"name":"Gamma"}`}},
+	"deleteClient":    {{event: "client_deleted"}},
+	"removeClient":    {{event: "client_deleted", body: `{"confirm":"Acme"}`}},
+	"regenerateToken": {{event: "token_regenerated"}},
+
+	"toggleAgent": {{event: "agent_toggled", body: `{"enabled":false}`, tenant: true}},
+	"changeAgentSettings": {{event: "agent_settings_changed", body: `{"min_savings_percent":20}`, tenant: true},
+		{event: "replica_mode_changed", body: `{"auto_switch_enabled":false}`, tenant: true, does: keeps(agent.KeepNone)}},
+	"configureAgent": {{event: "agent_settings_changed", body: `{"terminateWaitMinutes":9}`},
+		{event: "replica_mode_changed", body: `{"manualReplicaEnabled":true}`, does: keeps(agent.KeepManual)}},
+	"deleteAgent": {{event: "agent_deleted", tenant: true, does: func(s *stack) {
+		_, err := (&postgres.Roles{DB: s.db}).Remove(s.t.Context(), "a1", "client:Acme")
+		require.NoError(s.t, err)
+	}}},
+	"forceSwitch": {{event: "manual_switch_requested", body: `{"target":"ondemand"}`, tenant: true}},
+	"createReplica": {{event: "replica_requested", path: "/api/agents/a2/replicas", body: `{"created_by":"somebody else"}`, tenant: true,
+		does: does(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by) VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`)}},
+	"deleteReplica":   {{event: "replica_removed", tenant: true, before: does(readyRow), does: does(`UPDATE replicas SET state = 'retiring'`)}},
+	"promoteReplica":  {{event: "replica_promotion_requested", before: does(readyRow), does: does(`UPDATE agents SET epoch = epoch + 1`)}},
+	"cancelOperation": {{event: "operation_cancelled", path: "/api/operations/switch%2F1/cancel", tenant: true, before: does(someOperations), does: does(`UPDATE operations SET phase = 'undoing'`)}},
+
+	"markRead":    {{event: "notification_read", tenant: true, before: does(someNews)}},
+	"markAllRead": {{event: "notifications_read", body: `{"client_id":"c1"}`, before: does(someNews)}},
+	"createSink":  {{event: "sink_created", body: `{"kind":"log"}`, tenant: true}},
+	"deleteSink":  {{event: "sink_deleted", tenant: true, before: does(logSink)}},
+
+	"pauseMoves":     {{event: "moves_paused"}},
+	"resumeMoves":    {{event: "moves_resumed", before: pauses("/api/admin/pauses")}},
+	"pauseAgent":     {{event: "moves_paused", tenant: true}},
+	"resumeAgent":    {{event: "moves_resumed", before: pauses("/api/client/agents/a1/pause")}},
+	"pauseClient":    {{event: "moves_paused", tenant: true}},
+	"resumeClient":   {{event: "moves_resumed", before: pauses("/api/client/c1/pause")}},
+	"setMovingLimit": {{event: "moving_limit_changed", body: `{"max_moving_percent":7}`}},
+
+	"triggerJob":  {{event: "job_triggered"}},
+	"pauseJob":    {{event: "job_paused", body: `{"reason":"looking"}`}},
+	"resumeJob":   {{event: "job_resumed"}},
+	"backfillJob": {{event: "job_backfilled", body: `{"from":"2026-03-01T00:00:00Z","until":"2026-03-01T02:00:00Z"}`}},
+
+	"uploadEngine":    {{event: "decision_engine_uploaded", sends: func(s *stack) { s.send(uploadEngine, "engine.py", 9) }}},
+	"uploadModels":    {{event: "ml_models_uploaded", sends: func(s *stack) { s.send(uploadModels, "model.onnx", 9) }}},
+	"activateModels":  {{event: "model_activation_requested", body: `{"sessionId":"s-new"}`, before: does(newSession)}},
+	"fallBack":        {{event: "model_fallback_requested", before: does(someSessions)}},
+	"startRollout":    {{event: "model_rollout_requested", body: `{"session_id":"s-new"}`, before: does(newSession)}},
+	"promoteRollout":  {{event: "model_rollout_promotion_requested", before: does(someSessions), does: does(rolloutMoves)}},
+	"pauseRollout":    {{event: "model_rollout_paused", before: does(someSessions), does: does(rolloutMoves)}},
+	"resumeRollout":   {{event: "model_rollout_resumed", before: does(someSessions), does: does(rolloutMoves)}},
+	"abortRollout":    {{event: "model_rollout_abort_requested", before: does(someSessions), does: does(rolloutMoves)}},
+	"rollbackRollout": {{event: "model_rollout_rollback_requested", before: does(someSessions), does: does(rolloutMoves)}},
+}
+
+func keeps(k agent.Keeping) func(*stack) {
+	return func(s *stack) {
+		in := last[workflows.ConfigureInput](s.t.(*testing.T), s.wf)
+		_, err := (&postgres.Roles{DB: s.db}).SetKeeping(s.t.Context(), "a1", k, in.By)
+		require.NoError(s.t, err)
+	}
+}
+
+// TestEveryChangeIsTold does everything that an operator or a tenant can change,
+// and finds one event for it that says who did it, what was and what is. A new
+// route without a row fails.
 func TestEveryChangeIsTold(t *testing.T) {
 	t.Parallel()
-
+	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{session_id}", "s-live")
 	for _, r := range (rest.Deps{}).Routes() {
 		if r.Method == http.MethodGet || r.Auth == rest.Agent || r.Auth == rest.Anonymous || toldAsWhatFollows[r.ID] {
 			continue
 		}
-		require.NotEqual(t, r.Event == "", toldByStores[r.ID] == "", "%s: which event tells it?", r.ID)
+		require.NotEmpty(t, deeds[r.ID], "%s: which event tells it?", r.ID)
+		for _, d := range deeds[r.ID] {
+			t.Run(r.ID+" "+d.event, func(t *testing.T) {
+				t.Parallel()
+				s := newStack(t)
+				s.wf.replica.ReplicaID, s.wf.promote.Changed = "11112222-3333", true
+				if d.before != nil {
+					d.before(s)
+				}
+				s.exec(`DELETE FROM events`)
+				if d.does != nil {
+					s.wf.effect = func() { d.does(s) }
+					s.models.effect = s.wf.effect
+				}
+				token, who := operatorToken, "operator:ops"
+				if d.tenant {
+					token, who = s.acme, "client:Acme"
+				}
+				path := d.path
+				if path == "" {
+					path = mine.Replace(rest.DocumentPath(r))
+				}
+				if d.sends != nil {
+					d.sends(s)
+				} else {
+					got := s.call(token, r.Method, path, d.body)
+					require.Less(t, got.status, 300, got.raw)
+				}
+				require.Equal(t, who, s.value(`SELECT string_agg(actor, ', ') FROM events WHERE type = $1`, d.event))
+				require.Equal(t, "true true true", s.value(`SELECT concat_ws(' ', (metadata ? 'before')::text, (metadata ? 'after')::text, (metadata->'before' <> metadata->'after')::text) FROM events WHERE type = $1`, d.event),
+					s.value(`SELECT metadata::text FROM events WHERE type = $1`, d.event))
+			})
+		}
 	}
 }
 
@@ -49,9 +161,24 @@ func TestActsAreTold(t *testing.T) {
 	s.call(operatorToken, "POST", "/api/admin/schedules/price-dedup/pause", `{"note":"looking"}`)
 	s.call(s.acme, "DELETE", "/api/agents/a1/replicas/11112222-3333", "")
 	s.call(s.beta, "DELETE", "/api/agents/a1/replicas/11112222-3333", "")
-	s.call(s.acme, "POST", "/api/notifications/mark-all-read", `{}`)
+	s.call(operatorToken, "POST", "/api/operations/switch%2F1/cancel", ``)
 	require.Equal(t, "operator:ops", s.value(`SELECT actor FROM events WHERE type = 'job_paused'`))
 	require.Equal(t, "price-dedup looking", s.value(`SELECT metadata->>'job' || ' ' || (metadata->'asked'->>'note') FROM events WHERE type = 'job_paused'`))
 	require.Equal(t, "client:Acme c1 a1 1", s.value(`SELECT max(actor) || ' ' || max(client_id) || ' ' || max(agent_id) || ' ' || count(*) FROM events WHERE type = 'replica_removed'`))
-	require.Equal(t, "c1", s.value(`SELECT client_id FROM events WHERE type = 'notifications_read'`))
+	require.Equal(t, "ready i-1", s.value(`SELECT (metadata->'before'->'replicas'->0->>'state') || ' ' || (metadata->'before'->'primary'->>'id') FROM events WHERE type = 'replica_removed'`))
+	require.Equal(t, "c1 a1", s.value(`SELECT client_id || ' ' || agent_id FROM events WHERE type = 'operation_cancelled'`), "whose operation an operator called off")
+}
+
+// TestWhatMayHaveBeenDoneIsTold: an act that was not answered in time may be done
+// all the same, and one that was refused is not.
+func TestWhatMayHaveBeenDoneIsTold(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.exec(readyRow)
+	s.wf.fails(workflows.NoAnswer.New("late"))
+	s.call(s.acme, "DELETE", "/api/agents/a1/replicas/11112222-3333", "").holds(t, 503, `{"code":"workflow.no_answer"}`)
+	require.Equal(t, "unknown: workflow.no_answer", s.value(`SELECT string_agg(metadata->>'outcome', ', ') FROM events WHERE type = 'replica_removed'`))
+	s.wf.fails(workflows.Unreachable.New("away"))
+	s.call(s.acme, "DELETE", "/api/agents/a1/replicas/11112222-3333", "").holds(t, 503, `{"code":"workflow.unreachable"}`)
+	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM events WHERE type = 'replica_removed'`))
 }

@@ -17,7 +17,7 @@ type AdminPageViews interface {
 	Clients(ctx context.Context, p postgres.Page) ([]postgres.ClientView, error)
 	Growth(ctx context.Context, days int) ([]postgres.GrowthView, error)
 	Instances(ctx context.Context, f postgres.InstanceFilter) ([]postgres.InstanceView, error)
-	AllAgents(ctx context.Context, status string, limit int) ([]postgres.AgentView, error)
+	AllAgents(ctx context.Context, status string, p postgres.Page, most int) ([]postgres.AgentView, error)
 	Activity(ctx context.Context, p postgres.Page) ([]postgres.ActivityView, error)
 }
 
@@ -228,8 +228,9 @@ func positive(price *float64) *float64 {
 }
 
 type adminAgentsRequest struct {
+	paging
 	Status *string `json:"-" form:"status"`
-	Limit  *int    `json:"-" form:"limit" binding:"omitempty,min=1,max=500"`
+	Limit  *int    `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"by default the 500 with the newest heartbeats; with one, in pages by id"`
 }
 
 type adminAgents struct {
@@ -263,7 +264,8 @@ type adminAgent struct {
 }
 
 func (p *AdminPages) agents(ctx context.Context, in *adminAgentsRequest) (*adminAgents, error) {
-	found, err := p.Views.AllAgents(ctx, text(in.Status), or(in.Limit, mostListed))
+	found, err := p.Views.AllAgents(ctx, text(in.Status), in.upTo(or(in.Limit, 0)), mostListed)
+	found, err = turned(&in.paging, found, err, func(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.ID} })
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +281,7 @@ func (p *AdminPages) agents(ctx context.Context, in *adminAgentsRequest) (*admin
 }
 
 type activityAnswer struct {
-	ID   int    `json:"id"`
+	ID   int64  `json:"id"`
 	Type string `json:"type"`
 	Text string `json:"text"`
 	Time Time   `json:"time"`
@@ -293,11 +295,9 @@ type activityRequest struct {
 func (p *AdminPages) activity(ctx context.Context, in *activityRequest) (*[]activityAnswer, error) {
 	found, err := p.Views.Activity(ctx, in.upTo(or(in.Limit, mostActivity)))
 	found, err = turned(&in.paging, found, err, func(a postgres.ActivityView) postgres.Cursor {
-		return postgres.Cursor{At: a.CreatedAt, ID: a.ID}
+		return postgres.Cursor{At: a.CreatedAt, ID: strconv.FormatInt(a.ID, 10)}
 	})
-	place := 0
 	return each(found, err, func(a postgres.ActivityView) activityAnswer {
-		place++
 		kind := "event"
 		switch a.Type {
 		case "switch_completed", "manual_switch_requested":
@@ -305,7 +305,7 @@ func (p *AdminPages) activity(ctx context.Context, in *activityRequest) (*[]acti
 		case "agent_registered":
 			kind = "agent"
 		}
-		return activityAnswer{ID: place, Type: kind, Text: a.Message, Time: Time{a.CreatedAt}}
+		return activityAnswer{ID: a.ID, Type: kind, Text: a.Message, Time: Time{a.CreatedAt}}
 	})
 }
 

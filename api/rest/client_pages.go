@@ -193,9 +193,7 @@ type standingBrief struct {
 
 func (p *ClientPages) replicas(ctx context.Context, in *clientListRequest) (*[]clientReplica, error) {
 	found, err := p.Views.ClientReplicas(ctx, in.ClientID, in.page())
-	found, err = turned(&in.paging, found, err, func(r postgres.ReplicaView) postgres.Cursor {
-		return postgres.Cursor{At: r.CreatedAt, ID: r.ID}
-	})
+	found, err = turned(&in.paging, found, err, placeOfReplica)
 	return each(found, err, func(r postgres.ReplicaView) clientReplica {
 		return clientReplica{
 			AgentID: r.AgentID,

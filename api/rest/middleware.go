@@ -196,12 +196,14 @@ func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 
 // serveAlone answers one request, and tells of it if it was a change.
 func (r Route) serveAlone(c *gin.Context, a *Authenticator, p Principal, body []byte) error {
-	out, err := r.Endpoint.call(c, body)
+	told, err := a.begin(c, r)
 	if err != nil {
 		return err
 	}
-	if r.Event != "" {
-		a.tell(c, r, p, body)
+	out, err := r.Endpoint.call(c, body)
+	told.end(c, p, body, err)
+	if err != nil {
+		return err
 	}
 	writeJSON(c, r.statusOf(out), out)
 	return nil

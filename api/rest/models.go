@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )
 
@@ -21,7 +23,7 @@ import (
 type ModelStore interface {
 	Create(ctx context.Context, in mlmodel.Session) error
 	Session(ctx context.Context, id string) (*mlmodel.Session, error)
-	Shown(ctx context.Context, kind mlmodel.Kind) ([]mlmodel.Session, error)
+	Sessions(ctx context.Context, kind mlmodel.Kind, all bool, p postgres.Page) ([]mlmodel.Session, error)
 	Fallback(ctx context.Context, kind mlmodel.Kind) (*mlmodel.Session, error)
 	Prune(ctx context.Context, kind mlmodel.Kind) ([]string, error)
 }
@@ -48,9 +50,9 @@ func (m *Models) Routes() []Route {
 	return []Route{
 		{Method: http.MethodPost, Path: "/api/admin/decision-engine/upload", ID: "uploadEngine", Summary: "Upload a decision engine as multipart files, and make it live when it is valid", Auth: Admin, Status: 200, Endpoint: stream[uploadEngineRequest, engineUploaded](m.uploadEngine), Timeout: uploadTime},
 		{Method: http.MethodPost, Path: "/api/admin/ml-models/upload", ID: "uploadModels", Summary: "Upload models as multipart files", Auth: Admin, Status: 200, Endpoint: stream[none, modelsUploaded](m.uploadModels), Timeout: uploadTime},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/activate", ID: "activateModels", Summary: "Validate a session and make it live at once", Auth: Admin, Status: 200, Event: "model_activation_requested", Endpoint: endpoint(m.activate), Timeout: patience},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/fallback", ID: "fallBack", Summary: "Make the fallback live again", Auth: Admin, Status: 200, Event: "model_fallback_requested", Endpoint: endpoint(m.fallback), Timeout: patience},
-		{Method: http.MethodGet, Path: "/api/admin/ml-models/sessions", ID: "listSessions", Summary: "List the live session, the fallback and the one that waits", Auth: Admin, Status: 200, Endpoint: endpoint(m.sessions)},
+		{Method: http.MethodPost, Path: "/api/admin/ml-models/activate", ID: "activateModels", Summary: "Validate a session and make it live at once", Auth: Admin, Status: 200, Event: "model_activation_requested", Subject: ofServing, Endpoint: endpoint(m.activate), Timeout: patience},
+		{Method: http.MethodPost, Path: "/api/admin/ml-models/fallback", ID: "fallBack", Summary: "Make the fallback live again", Auth: Admin, Status: 200, Event: "model_fallback_requested", Subject: ofServing, Endpoint: endpoint(m.fallback), Timeout: patience},
+		{Method: http.MethodGet, Path: "/api/admin/ml-models/sessions", ID: "listSessions", Summary: "List the live session, the fallback and the one that waits, or all that are kept", Auth: Admin, Status: 200, Endpoint: endpoint(m.sessions)},
 	}
 }
 
@@ -290,9 +292,19 @@ type sessionAnswer struct {
 	ActivatedAt *Time         `json:"activatedAt"`
 }
 
-// sessions lists no archived ones: the page would show one of them as pending.
-func (m *Models) sessions(ctx context.Context, _ *none) (*[]sessionAnswer, error) {
-	found, err := m.Store.Shown(ctx, mlmodel.Models)
+type sessionsRequest struct {
+	pagedWhole
+	All  *Bool        `json:"-" form:"all" doc:"also what is archived or was refused"`
+	Kind mlmodel.Kind `json:"-" form:"kind" binding:"omitempty,oneof=models engine" doc:"models by default"`
+}
+
+// sessions lists no archived ones unasked: the page would show one of them as
+// pending.
+func (m *Models) sessions(ctx context.Context, in *sessionsRequest) (*[]sessionAnswer, error) {
+	found, err := m.Store.Sessions(ctx, cmp.Or(in.Kind, mlmodel.Models), in.All.Or(false), in.page())
+	found, err = turned(&in.paging, found, err, func(s mlmodel.Session) postgres.Cursor {
+		return postgres.Cursor{At: s.CreatedAt, ID: s.ID}
+	})
 	return each(found, err, func(s mlmodel.Session) sessionAnswer {
 		return sessionAnswer{
 			ID: s.ID, State: s.State, Live: s.Live, Fallback: s.Fallback, Count: len(s.Files), Files: namesOf(s.Files), Size: s.Size(),

@@ -35,6 +35,7 @@ type playedRollouts struct {
 	refuses error
 	offs    error
 	state   *workflows.RolloutProgress
+	effect  func() // what a rollout that took a command would have done
 }
 
 func (p *playedRollouts) off(mlmodel.Session) error { return p.offs }
@@ -61,6 +62,9 @@ func (p *playedRollouts) StartRollout(ctx context.Context, in workflows.RolloutI
 
 func (p *playedRollouts) TellRollout(_ context.Context, sessionID, command, by string) (*workflows.RolloutProgress, error) {
 	p.told = append(p.told, command+" "+sessionID+" by "+by)
+	if p.effect != nil {
+		p.effect()
+	}
 	return &workflows.RolloutProgress{SessionID: sessionID}, p.refuses
 }
 

@@ -11,8 +11,8 @@ import (
 // NotificationStore is what the notification routes use of postgres.Notifications.
 type NotificationStore interface {
 	Newest(ctx context.Context, clientID string, p postgres.Page) ([]postgres.NotificationView, error)
-	MarkRead(ctx context.Context, clientID, id string) error
-	MarkAllRead(ctx context.Context, clientID string) (int64, error)
+	MarkRead(ctx context.Context, clientID, id, by string) error
+	MarkAllRead(ctx context.Context, clientID, by string) (int64, error)
 }
 
 // Notifications serve what people are told. A tenant has its own; an operator
@@ -24,7 +24,7 @@ func (n *Notifications) Routes() []Route {
 	return []Route{
 		{Method: http.MethodGet, Path: "/api/notifications", ID: "listNotifications", Summary: "List notifications, newest first", Auth: Client, Status: 200, Endpoint: endpoint(n.list)},
 		{Method: http.MethodPost, Path: "/api/notifications/:notification_id/mark-read", ID: "markRead", Summary: "Mark a notification as read", Auth: Client, Status: 200, Endpoint: endpoint(n.markRead)},
-		{Method: http.MethodPost, Path: "/api/notifications/mark-all-read", ID: "markAllRead", Summary: "Mark a client's notifications as read, or as an operator everybody's", Auth: Client, Status: 200, Event: "notifications_read", Endpoint: endpoint(n.markAllRead)},
+		{Method: http.MethodPost, Path: "/api/notifications/mark-all-read", ID: "markAllRead", Summary: "Mark a client's notifications as read, or as an operator everybody's", Auth: Client, Status: 200, Endpoint: endpoint(n.markAllRead)},
 	}
 }
 
@@ -66,7 +66,7 @@ type markReadRequest struct {
 }
 
 func (n *Notifications) markRead(ctx context.Context, in *markReadRequest) (*success, error) {
-	return done, n.Store.MarkRead(ctx, scopeOf(ctx), in.ID)
+	return done, n.Store.MarkRead(ctx, scopeOf(ctx), in.ID, actorOf(ctx))
 }
 
 type markAllReadRequest struct {
@@ -79,7 +79,7 @@ func (n *Notifications) markAllRead(ctx context.Context, in *markAllReadRequest)
 	if err != nil {
 		return nil, err
 	}
-	_, err = n.Store.MarkAllRead(ctx, clientID)
+	_, err = n.Store.MarkAllRead(ctx, clientID, actorOf(ctx))
 	return done, err
 }
 

@@ -19,13 +19,18 @@ INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az,
 INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id, created_by, created_at) SELECT 'r' || n, 'c1', 'p' || n, 'manual', 'i-p' || n, 'requested', 'agent', 't3.medium.us-east-1b', 'test', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
 INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, from_mode, to_mode, initiated_at) SELECT 'w' || n, 'c1', 'p' || n, 'manual', 'done', 'i-x', 'i-p' || n, 'spot', 'spot', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
 INSERT INTO notifications (id, client_id, message, created_at) SELECT 'm' || n, 'c1', 'm', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
+INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, created_by, created_at, ended_at) SELECT 'q' || n, 'c1', 'p1', 'manual', 'i-' || n, 'failed', 'agent', 'test', now() - n / 2 * interval '1 s', now() FROM generate_series(1, 5) n;
+INSERT INTO model_sessions (id, kind, state, created_at) SELECT 's' || n, 'models', 'archived', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
 INSERT INTO events (client_id, agent_id, type, message, created_at) SELECT 'c1', 'p1', 'x', 'event ' || n, now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
 `
 
 // pagedLists are the lists that have pages, and what tells their elements apart.
 var pagedLists = map[string]struct{ path, id string }{
 	"listClients":         {"/api/admin/clients", "id"},
-	"listActivity":        {"/api/admin/activity", "text"},
+	"listActivity":        {"/api/admin/activity", "id"},
+	"listAgents":          {"/api/admin/agents", "id"},
+	"listReplicas":        {"/api/agents/p1/replicas?include_terminated=true", "id"},
+	"listSessions":        {"/api/admin/ml-models/sessions?all=true", "id"},
 	"listInstances":       {"/api/admin/instances", "id"},
 	"listNotifications":   {"/api/notifications?client_id=c1", "id"},
 	"listClientAgents":    {"/api/client/c1/agents", "id"},
@@ -78,7 +83,7 @@ func TestPagesOfAListAreTheList(t *testing.T) {
 				next = strings.TrimSuffix(strings.TrimPrefix(page.header.Get("Link"), "<"), `>; rel="next"`)
 			}
 			require.Equal(t, byCursor, byLink)
-			if strings.Contains(path, "/agents") {
+			if strings.Contains(name, "Agent") { // by heartbeat when whole, by name in pages
 				require.ElementsMatch(t, all, byCursor)
 			} else {
 				require.Equal(t, all, byCursor)

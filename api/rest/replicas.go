@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -21,7 +22,7 @@ var OursToLaunch = fault.Define("replica.launched_by_control_plane", fault.Confl
 // ReplicaViews is the part of postgres.Views that replica routes read.
 type ReplicaViews interface {
 	Agent(ctx context.Context, clientID, id string) (*postgres.AgentView, error)
-	AgentReplicas(ctx context.Context, clientID, agentID string, ended bool) ([]postgres.ReplicaView, error)
+	AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p postgres.Page) ([]postgres.ReplicaView, error)
 	Replica(ctx context.Context, clientID, agentID, id string) (*postgres.ReplicaView, error)
 	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]postgres.ToLaunch, error)
 	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
@@ -59,6 +60,8 @@ type Replicas struct {
 	Now       func() time.Time
 	// NoticeWait is how long a termination notice waits for its outcome.
 	NoticeWait time.Duration
+	// ReportWait is how long the report of a failure waits to be seen; 0: a second.
+	ReportWait time.Duration
 	// RebalanceHold is how long a replica made on a rebalance recommendation waits
 	// for its notice; 0: as the rules say, two hours.
 	RebalanceHold time.Duration
@@ -72,12 +75,12 @@ const patience = 15 * time.Second
 func (r *Replicas) Routes() []Route {
 	const list, one = "/api/agents/:agent_id/replicas", "/api/agents/:agent_id/replicas/:replica_id"
 	return []Route{
-		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: Client, Status: 201, Event: "replica_requested", Endpoint: endpoint(r.create), Timeout: patience},
+		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: Client, Status: 201, Event: "replica_requested", Subject: ofAgent, Endpoint: endpoint(r.create), Timeout: patience},
 		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: Client, Status: 200, Endpoint: endpoint(r.list), Quiet: true},
 		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: Client, Status: 200, Endpoint: endpoint(r.bind)},
-		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: Client, Status: 200, Event: "replica_removed", Endpoint: endpoint(r.remove), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: Client, Status: 200, Event: "replica_promotion_requested", Endpoint: endpoint(r.promote), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: Client, Status: 200, Endpoint: endpoint(r.status)},
+		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: Client, Status: 200, Event: "replica_removed", Subject: ofAgent, Endpoint: endpoint(r.remove), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: Client, Status: 200, Event: "replica_promotion_requested", Subject: ofAgent, Endpoint: endpoint(r.promote), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: Client, Status: 200, Endpoint: endpoint(r.status), Timeout: patience},
 		{Method: http.MethodPost, Path: one + "/sync-status", ID: "reportReplicaSync", Summary: "Report how far a replica's state is copied", Auth: Client, Status: 200, Endpoint: endpoint(r.syncStatus)},
 		{Method: http.MethodPost, Path: "/api/agents/:agent_id/create-emergency-replica", ID: "createEmergencyReplica", Summary: "Ask for a replica because an instance is in danger", Auth: Client, Status: 201, Endpoint: endpoint(r.emergency), Timeout: patience},
 		{Method: http.MethodPost, Path: "/api/agents/:agent_id/termination-imminent", ID: "terminationImminent", Summary: "Tell that an instance is about to end, and learn the outcome", Auth: Client, Status: 200, Endpoint: endpoint(r.terminationImminent), Timeout: noticeTimeout},
@@ -97,8 +100,10 @@ type replicaPath struct {
 
 type listReplicasRequest struct {
 	agentPath
+	paging
 	Status            string `json:"-" form:"status" doc:"launching: only what the agent itself must launch; anything else is ignored"`
 	IncludeTerminated *Bool  `json:"-" form:"include_terminated" doc:"also those that have ended"`
+	Limit             *int   `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"500 by default"`
 }
 
 type replicaList struct {
@@ -125,7 +130,8 @@ func (r *Replicas) list(ctx context.Context, in *listReplicasRequest) (*replicaL
 			out.Replicas = append(out.Replicas, toLaunch{ID: x.ID, PoolID: x.PoolID, AZ: x.AZ, Status: "launching", Type: x.Kind.WireType(), CreatedAt: Time{x.CreatedAt}, AgeSeconds: x.AgeSeconds})
 		}
 	} else {
-		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false))
+		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false), in.upTo(or(in.Limit, mostListed)))
+		found, err = turned(&in.paging, found, err, placeOfReplica)
 		if err != nil {
 			return nil, err
 		}
@@ -135,6 +141,11 @@ func (r *Replicas) list(ctx context.Context, in *listReplicasRequest) (*replicaL
 	}
 	out.Total = len(out.Replicas)
 	return out, nil
+}
+
+// placeOfReplica is where a replica stands in a list of them.
+func placeOfReplica(r postgres.ReplicaView) postgres.Cursor {
+	return postgres.Cursor{At: r.CreatedAt, ID: r.ID}
 }
 
 type bindReplicaRequest struct {
@@ -220,10 +231,37 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 	if view.InstanceID != nil {
 		instanceID = *view.InstanceID
 	}
-	if err := r.report(ctx, view, instanceID, string(in.State), in.ErrorMessage); err != nil {
+	over := in.State == "failed" || in.State == "terminated"
+	if over && view.State.IsOpen() && view.Launcher != agent.ByAgent && instanceID == "" {
+		// Ours to launch, and given up before there is anything that could fail.
+		if _, err := r.Workflows.DeleteReplica(ctx, view.AgentID, workflows.DeleteReplicaInput{ReplicaID: view.ID, By: actorOf(ctx)}); err != nil {
+			return nil, err
+		}
+	} else if err := r.report(ctx, view, instanceID, string(in.State), in.ErrorMessage); err != nil {
 		return nil, err
+	} else if over {
+		r.seen(ctx, view)
 	}
 	return &replicaStatusAnswer{Success: true, ReplicaID: view.ID, State: string(in.State)}, nil
+}
+
+// seen waits until Postgres shows that a replica was given up, so that who asks
+// next does not find it open. Its workflow has the report, so when that takes
+// longer than anybody waits, the report is acknowledged all the same.
+func (r *Replicas) seen(ctx context.Context, view *postgres.ReplicaView) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.ReportWait, time.Second))
+	defer cancel()
+	for wait := 10 * time.Millisecond; view.State.IsOpen(); wait = min(2*wait, 100*time.Millisecond) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		var err error
+		if view, err = r.Views.Replica(ctx, view.ClientID, view.AgentID, view.ID); err != nil {
+			return
+		}
+	}
 }
 
 type syncRequest struct {

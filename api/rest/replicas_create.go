@@ -103,7 +103,7 @@ func (r *Replicas) standby(ctx context.Context, a *postgres.AgentView, in *creat
 		}
 		order.Plan.Pool = pool.ID
 	}
-	standing, err := r.Views.AgentReplicas(ctx, a.ClientID, a.ID, false)
+	standing, err := r.Views.AgentReplicas(ctx, a.ClientID, a.ID, false, postgres.Page{})
 	if err != nil {
 		return err
 	}

@@ -88,8 +88,8 @@ func (r *Replicas) remove(ctx context.Context, in *removeReplicaRequest) (*remov
 	case view.State == replica.Promoted && view.Active:
 		return nil, PrimaryNow.New("A promoted replica is the primary and cannot be terminated").With("current_status", "promoted")
 	case !view.State.IsOpen():
-		ended := timeOf(view.EndedAt)
-		return nil, replica.AlreadyEnded.New("Replica already terminated").With("terminated_at", ended)
+		ended := or(view.EndedAt, r.Now()) // it is ending, if not yet
+		return nil, replica.AlreadyEnded.New("Replica already terminated").With("terminated_at", Time{ended})
 	}
 	order := workflows.DeleteReplicaInput{ReplicaID: view.ID, By: actorOf(ctx), RequestID: idempotencyKey(ctx, "delete-replica", view.ID, in.Key)}
 	if _, err := r.Workflows.DeleteReplica(ctx, in.AgentID, order); err != nil {

@@ -17,9 +17,10 @@ type Route struct {
 	MaxBody      int64         // bytes; 0: 1 MiB
 	Quiet        bool          // success is logged at debug level: called all day long
 	// Event is the type of the event that a success is told as, for changes that
-	// no store makes: those that go to Temporal. What a store changes it tells in
-	// the same transaction, with before and after.
-	Event string
+	// no store makes: those that go to Temporal. Subject reads what the event tells
+	// as before and after. What a store changes it tells in the same transaction.
+	Event   string
+	Subject actSubject
 }
 
 // quick is the deadline of a route that names none. It keeps the answer "a

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gin-gonic/gin"
+
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
@@ -17,6 +19,7 @@ var InvalidSpan = fault.Define("job.invalid_span", fault.Invalid)
 // JobWorkflows is the part of workflows.Client that schedules are served by.
 type JobWorkflows interface {
 	Schedules(ctx context.Context) ([]workflows.ScheduleState, error)
+	Schedule(ctx context.Context, job string) (*workflows.ScheduleState, error)
 	TriggerJob(ctx context.Context, job string) error
 	PauseJob(ctx context.Context, job, reason string) error
 	ResumeJob(ctx context.Context, job, reason string) error
@@ -46,10 +49,10 @@ func (s *Schedules) Routes() []Route {
 	const one = "/api/admin/schedules/:job"
 	return []Route{
 		{Method: http.MethodGet, Path: "/api/admin/schedules", ID: "listSchedules", Summary: "List the scheduled jobs with their last runs", Auth: Admin, Status: 200, Endpoint: endpoint(s.list)},
-		{Method: http.MethodPost, Path: one + "/trigger", ID: "triggerJob", Summary: "Run a job now", Auth: Admin, Status: 202, Event: "job_triggered", Endpoint: endpoint(s.trigger)},
-		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseJob", Summary: "Stop a job from running by the clock", Auth: Admin, Status: 200, Event: "job_paused", Endpoint: endpoint(s.pause)},
-		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeJob", Summary: "Let a job run by the clock again", Auth: Admin, Status: 200, Event: "job_resumed", Endpoint: endpoint(s.resume)},
-		{Method: http.MethodPost, Path: one + "/backfill", ID: "backfillJob", Summary: "Run a job for each time it was due in a span", Auth: Admin, Status: 202, Event: "job_backfilled", Endpoint: endpoint(s.backfill)},
+		{Method: http.MethodPost, Path: one + "/trigger", ID: "triggerJob", Summary: "Run a job now", Auth: Admin, Status: 202, Event: "job_triggered", Subject: s.ofJob, Endpoint: endpoint(s.trigger)},
+		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseJob", Summary: "Stop a job from running by the clock", Auth: Admin, Status: 200, Event: "job_paused", Subject: s.ofJob, Endpoint: endpoint(s.pause)},
+		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeJob", Summary: "Let a job run by the clock again", Auth: Admin, Status: 200, Event: "job_resumed", Subject: s.ofJob, Endpoint: endpoint(s.resume)},
+		{Method: http.MethodPost, Path: one + "/backfill", ID: "backfillJob", Summary: "Run a job for each time it was due in a span", Auth: Admin, Status: 202, Event: "job_backfilled", Subject: s.ofJob, Endpoint: endpoint(s.backfill)},
 	}
 }
 
@@ -106,6 +109,16 @@ func (s *Schedules) list(ctx context.Context, _ *none) (*schedulesAnswer, error)
 		out.Schedules = append(out.Schedules, item)
 	}
 	return out, nil
+}
+
+// ofJob is what events tell of a job: whether the clock starts it, and what runs.
+func (s *Schedules) ofJob(ctx context.Context, _ ActStore, c *gin.Context) (postgres.Standing, error) {
+	st, err := s.Workflows.Schedule(ctx, c.Param("job"))
+	if err != nil {
+		return postgres.Standing{}, err
+	}
+	what, err := json.Marshal(map[string]any{"paused": st.Paused, "reason": st.Reason, "running": append([]string{}, st.Running...)})
+	return postgres.Standing{What: what}, err
 }
 
 type jobPath struct {

@@ -24,6 +24,17 @@ func (p *playedJobs) Schedules(context.Context) ([]workflows.ScheduleState, erro
 	}, nil
 }
 
+func (p *playedJobs) Schedule(ctx context.Context, job string) (*workflows.ScheduleState, error) {
+	all, err := p.Schedules(ctx)
+	for _, s := range all {
+		if s.Job == job {
+			s.Paused, s.Reason = len(p.told) == 0, strings.Join(p.told, ", ")
+			return &s, err
+		}
+	}
+	return nil, workflows.NoJob.New("there is no job %s", job)
+}
+
 func (p *playedJobs) act(what, job string) error {
 	if job != "price-dedup" {
 		return workflows.NoJob.New("there is no job %s", job)

@@ -88,7 +88,7 @@ func newStack(t testing.TB) *stack {
 		Resources: rest.Resources{
 			Replicas: &rest.Replicas{
 				Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db},
-				Workflows: s.wf, Now: time.Now, NoticeWait: time.Second,
+				Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 			},
 			Operations:    &rest.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
 			Events:        &rest.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
@@ -181,13 +181,18 @@ type playedWorkflows struct {
 	promote workflows.PromoteAnswer
 	live    *workflows.Progress
 	err     error
+	effect  func() // what a workflow that took the message would have done
 }
 
 func (p *playedWorkflows) ask(in any) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.asked = append(p.asked, in)
-	return p.err
+	effect, err := p.effect, p.err
+	p.mu.Unlock()
+	if effect != nil {
+		effect()
+	}
+	return err
 }
 
 // last is the last message of a type.

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -79,7 +80,8 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		if err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true})
+		return tell(ctx, tx, told{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true,
+			Metadata: map[string]any{"before": nil, "after": map[string]any{"client_id": n.ID, "name": n.Name, "email": n.Email, "launcher": n.Launcher, "role_arn": n.RoleARN, "token_hash": fingerprint(out.TokenHash)}}})
 	})
 	if err != nil {
 		return nil, "", c.taken(err, n)
@@ -130,15 +132,18 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 		return "", "", err
 	}
 	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `UPDATE clients SET token_hash = $2, token_sealed = $3, updated_at = now() WHERE id = $1 RETURNING name`,
-			id, clients.Hash(token), c.sealed(id, token)).Scan(&name)
+		var before []byte
+		err := tx.QueryRow(ctx, `WITH before AS (SELECT id, token_hash FROM clients WHERE id = $1 FOR NO KEY UPDATE)
+			UPDATE clients c SET token_hash = $2, token_sealed = $3, updated_at = now() FROM before WHERE c.id = before.id RETURNING c.name, before.token_hash`,
+			id, clients.Hash(token), c.sealed(id, token)).Scan(&name, &before)
 		if noRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true})
+		return tell(ctx, tx, told{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true,
+			Metadata: map[string]any{"before": map[string]any{"token_hash": fingerprint(before)}, "after": map[string]any{"token_hash": fingerprint(clients.Hash(token))}}})
 	})
 	return name, token, err
 }
@@ -179,10 +184,13 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 			return err
 		}
 		return tell(ctx, tx, told{Type: "client_deleted", Severity: "warning", Actor: by, Message: "Client deleted: " + name,
-			Metadata: map[string]any{"client_id": id, "name": name, "agents": agents, "instances": instances, "events": events}})
+			Metadata: map[string]any{"client_id": id, "before": map[string]any{"name": name, "agents": agents, "instances": instances, "events": events}, "after": nil}})
 	})
 	return name, err
 }
+
+// fingerprint tells tokens apart in events, and tells nothing of them.
+func fingerprint(tokenHash []byte) string { return hex.EncodeToString(tokenHash[:6]) }
 
 // RecordAuthFailure keeps a refused attempt as an event, one per address, path
 // and minute, so that guessing does not fill the table.

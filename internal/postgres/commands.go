@@ -84,10 +84,16 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 		if err != nil {
 			return err
 		}
+		var before []byte
+		err = tx.QueryRow(ctx, `SELECT jsonb_build_object('instance_id', id, 'mode', mode, 'pool_id', pool_id, 'instance_type', instance_type) FROM instances WHERE id = $1`, out.InstanceID).Scan(&before)
+		if err != nil {
+			return err
+		}
 		return tell(ctx, tx, told{
 			ClientID: out.ClientID, AgentID: out.AgentID, Type: "manual_switch_requested", Severity: "info", Actor: in.By,
 			Message: in.Notify, Notify: in.Notify != "",
-			Metadata: map[string]any{"command_id": out.ID, "target_mode": out.TargetMode, "target_pool_id": out.TargetPoolID, "reason": in.Reason, "priority": out.Priority},
+			Metadata: map[string]any{"command_id": out.ID, "reason": in.Reason, "priority": out.Priority, "before": orNull(before),
+				"after": map[string]any{"mode": out.TargetMode, "pool_id": out.TargetPoolID, "instance_type": in.Target.InstanceType}},
 		})
 	})
 	if err != nil {

@@ -50,9 +50,8 @@ func (s *Models) Create(ctx context.Context, in mlmodel.Session) error {
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO events (type, actor, message, metadata) VALUES ($1, $2, $3, jsonb_build_object('session_id', $4::text))`,
-			uploadEvent[in.Kind], in.UploadedBy, "files were uploaded: session "+in.ID, in.ID)
-		return err
+		return tell(ctx, tx, told{Type: uploadEvent[in.Kind], Severity: "info", Actor: in.UploadedBy, Message: "files were uploaded: session " + in.ID,
+			Metadata: map[string]any{"session_id": in.ID, "before": nil, "after": map[string]any{"kind": in.Kind, "files": in.Files}}})
 	})
 }
 
@@ -70,11 +69,12 @@ func (s *Models) Session(ctx context.Context, id string) (*mlmodel.Session, erro
 	return &found[0], nil
 }
 
-// Shown lists what matters of a kind, newest first: the live session, the
-// fallback, and the newest that waits.
-func (s *Models) Shown(ctx context.Context, kind mlmodel.Kind) ([]mlmodel.Session, error) {
-	return s.sessions(ctx, `WHERE s.kind = $1 AND (s.is_live OR s.is_fallback
-		OR s.id = (SELECT id FROM model_sessions WHERE kind = $1 ORDER BY created_at DESC, id LIMIT 1) AND s.state = 'uploaded') ORDER BY s.created_at DESC, s.id`, kind)
+// Sessions lists what matters of a kind, newest first: the live session, the fallback,
+// and the newest that waits; or all that are kept.
+func (s *Models) Sessions(ctx context.Context, kind mlmodel.Kind, all bool, p Page) ([]mlmodel.Session, error) {
+	at, id := p.from()
+	return s.sessions(ctx, `WHERE s.kind = $1 AND s.created_at <= $3 AND (s.created_at < $3 OR s.id > $4) AND ($2 OR s.is_live OR s.is_fallback
+		OR s.id = (SELECT id FROM model_sessions WHERE kind = $1 ORDER BY created_at DESC, id LIMIT 1) AND s.state = 'uploaded') ORDER BY s.created_at DESC, s.id LIMIT $5`, kind, all, at, id, p.upTo())
 }
 
 // Fallback is the session of a kind to go back to. Fails with mlmodel.no_fallback.

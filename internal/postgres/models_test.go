@@ -63,7 +63,7 @@ func TestTheSessionsOfTheDeployedPage(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShelf(t), t.Context()
 	shown := func() (ids []string) {
-		found, err := s.Shown(ctx, mlmodel.Models)
+		found, err := s.Sessions(ctx, mlmodel.Models, false, postgres.Page{})
 		require.NoError(t, err)
 		for _, x := range found {
 			ids = append(ids, x.ID)

@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Notifications are what people are told, and whether they have read it.
@@ -29,16 +32,27 @@ func (n *Notifications) Newest(ctx context.Context, clientID string, p Page) ([]
 	return rows[NotificationView](ctx, n.DB, columns+` AND client_id = $4 ORDER BY created_at DESC, id LIMIT $3`, at, id, p.upTo(), clientID)
 }
 
-// MarkRead marks one notification, of the client if one is named. One that is
-// read, or not there, is not an error: the answer is the same.
-func (n *Notifications) MarkRead(ctx context.Context, clientID, id string) error {
-	_, err := n.DB.Pool.Exec(ctx, `UPDATE notifications SET is_read = true WHERE id = $1 AND ($2 = '' OR client_id = $2) AND NOT is_read`, id, clientID)
+// MarkRead marks one notification, of the client if one is named, and tells it.
+// One that is read, or not there, is not an error: the answer is the same.
+func (n *Notifications) MarkRead(ctx context.Context, clientID, id, by string) error {
+	_, err := n.DB.Pool.Exec(ctx, `
+		WITH read AS (UPDATE notifications SET is_read = true WHERE id = $1 AND ($2 = '' OR client_id = $2) AND NOT is_read RETURNING id, client_id)
+		INSERT INTO events (client_id, type, actor, message, metadata)
+		SELECT client_id, 'notification_read', $3, 'A notification was read', jsonb_build_object('notification_id', id, 'before', '{"is_read": false}'::jsonb, 'after', '{"is_read": true}'::jsonb)
+		FROM read`, id, clientID, by)
 	return translate(err)
 }
 
 // MarkAllRead marks a client's notifications, or with an empty clientID
-// everybody's, and says how many it changed.
-func (n *Notifications) MarkAllRead(ctx context.Context, clientID string) (int64, error) {
-	tag, err := n.DB.Pool.Exec(ctx, `UPDATE notifications SET is_read = true WHERE NOT is_read AND ($1 = '' OR client_id = $1)`, clientID)
-	return tag.RowsAffected(), translate(err)
+// everybody's, tells it if any were unread, and says how many.
+func (n *Notifications) MarkAllRead(ctx context.Context, clientID, by string) (changed int64, err error) {
+	err = n.DB.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE notifications SET is_read = true WHERE NOT is_read AND ($1 = '' OR client_id = $1)`, clientID)
+		if changed = tag.RowsAffected(); err != nil || changed == 0 {
+			return err
+		}
+		return tell(ctx, tx, told{ClientID: clientID, Type: "notifications_read", Severity: "info", Actor: by, Message: fmt.Sprintf("%d notifications were read", changed),
+			Metadata: map[string]any{"before": map[string]int64{"unread": changed}, "after": map[string]int64{"unread": 0}}})
+	})
+	return changed, err
 }

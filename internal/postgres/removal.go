@@ -12,8 +12,10 @@ import (
 
 // Remove marks an agent deleted and answers what has to be ended after it: its
 // open replicas are retiring, its pending commands cancelled, its notices closed,
-// its primary is nobody's any more. An instance that we did not launch is the
-// tenant's and lives on. A second removal answers what is still left.
+// its primary is nobody's any more. What we launched is ours to end, also what was
+// kept after a move or is left to AWS: nobody knows of it afterwards. An instance
+// that we did not launch is the tenant's and lives on. A second removal answers
+// what is still left.
 // Fails with agent.not_found.
 func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Removed, error) {
 	out := &activities.Removed{Replicas: []string{}, Instances: []string{}}
@@ -24,8 +26,12 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 		} else if err != nil {
 			return err
 		}
+		var before []byte // what the event tells; read before anything is different
+		if err := tx.QueryRow(ctx, `SELECT `+agentStanding+` FROM agents a WHERE a.id = $1`, agentID).Scan(&before); err != nil {
+			return err
+		}
 		b := &pgx.Batch{}
-		queueRemoval(b, agentID, by)
+		queueRemoval(b, agentID, by, before)
 		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).Query(collect(&out.Replicas))
 		b.Queue(`SELECT id FROM instances i WHERE agent_id = $1 AND role = 'retiring' AND terminate_by = 'us' AND terminated_at IS NULL
 				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).Query(collect(&out.Instances))
@@ -41,21 +47,23 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 	return out, nil
 }
 
-func queueRemoval(b *pgx.Batch, agentID, by string) {
+func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 	b.Queue(`UPDATE replicas SET state = 'retiring' WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`, agentID)
 	b.Queue(`UPDATE commands SET status = 'cancelled', message = 'the agent was deleted' WHERE agent_id = $1 AND status = 'pending'`, agentID)
 	b.Queue(`UPDATE notices SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())
 		WHERE agent_id = $1 AND result = ''`, agentID)
 	b.Queue(`UPDATE instances SET role = CASE launched_by WHEN 'control-plane' THEN 'retiring' ELSE 'retired' END,
 			terminate_by = CASE launched_by WHEN 'control-plane' THEN 'us' ELSE 'nobody' END, retiring_since = coalesce(retiring_since, clock_timestamp())
-		WHERE agent_id = $1 AND role IN ('primary', 'replica')`, agentID)
+		WHERE agent_id = $1 AND (role IN ('primary', 'replica')
+			OR launched_by = 'control-plane' AND terminated_at IS NULL AND terminate_by <> 'us')`, agentID)
 	b.Queue(`WITH gone AS (
 			UPDATE agents SET status = 'deleted', enabled = false, keeping = 'off', replica_enabled = false, replica_count = 0, terminated_at = now(), updated_at = now()
 			WHERE id = $1 AND status <> 'deleted' RETURNING id, client_id, logical_agent_id),
 		event AS (
-			INSERT INTO events (client_id, agent_id, type, severity, actor, message)
-			SELECT client_id, id, 'agent_deleted', 'warning', coalesce(nullif($2, ''), 'system'), 'agent ' || logical_agent_id || ' was deleted' FROM gone)
-		INSERT INTO notifications (client_id, message, severity) SELECT client_id, 'Agent ' || logical_agent_id || ' has been deleted', 'warning' FROM gone`, agentID, by)
+			INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadata)
+			SELECT client_id, id, 'agent_deleted', 'warning', coalesce(nullif($2, ''), 'system'), 'agent ' || logical_agent_id || ' was deleted',
+				jsonb_build_object('before', $3::jsonb, 'after', $3::jsonb || '{"status": "deleted", "enabled": false, "keeping": "off", "primary": null, "replicas": []}') FROM gone)
+		INSERT INTO notifications (client_id, message, severity) SELECT client_id, 'Agent ' || logical_agent_id || ' has been deleted', 'warning' FROM gone`, agentID, by, before)
 }
 
 // collect reads a column of ids.

@@ -86,9 +86,9 @@ const insertReplica = `WITH made AS (
 			CASE WHEN $7 = '' THEN 'initializing' ELSE 'syncing' END
 		FROM agents a WHERE a.id = $1 AND a.status <> 'deleted'
 		ON CONFLICT DO NOTHING RETURNING id, client_id, agent_id, kind, made_for, created_by)
-	INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
-	SELECT client_id, agent_id, 'replica_requested', coalesce(nullif(created_by, ''), 'system'), 'a ' || kind || ' replica was decided on',
-		jsonb_build_object('replica_id', id, 'kind', kind, 'for', made_for) FROM made`
+	INSERT INTO events (client_id, agent_id, type, message, metadata)
+	SELECT client_id, agent_id, 'replica_decided', 'a ' || kind || ' replica was decided on',
+		jsonb_build_object('replica_id', id, 'kind', kind, 'for', made_for, 'created_by', created_by) FROM made`
 
 // lockAlive locks an agent that is not deleted. Fails with agent.not_found.
 func lockAlive(ctx context.Context, tx pgx.Tx, agentID string) error {

@@ -37,7 +37,7 @@ func TestOpenReplicaOnce(t *testing.T) {
 	_, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: "c2"})
 	require.Equal(t, switching.Busy, fault.CodeOf(err), "two commands do not share an instance")
 	require.Len(t, g.set().Replicas, 3)
-	require.Equal(t, 3, one[int](g, `SELECT count(*) FROM events WHERE type = 'replica_requested'`))
+	require.Equal(t, 3, one[int](g, `SELECT count(*) FROM events WHERE type = 'replica_decided'`))
 
 	require.True(t, g.advance(emergency.ID, replica.Failed, ""))
 	require.Equal(t, emergency.ID, ask(replica.Rebalance, "i-0", "u3").ID, "a request that comes again finds its replica, whatever became of it")

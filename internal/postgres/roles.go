@@ -116,6 +116,6 @@ func (s *Roles) SetKeeping(ctx context.Context, agentID string, keeping agent.Ke
 				RETURNING a.client_id, a.id, before.keeping AS was)
 			INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
 			SELECT client_id, id, 'replica_mode_changed', coalesce(nullif($3, ''), 'system'), 'replica mode is ' || $2::text || ', it was ' || was,
-				jsonb_build_object('before', was, 'after', $2::text) FROM changed`, agentID, keeping, by)
+				jsonb_build_object('before', jsonb_build_object('keeping', was), 'after', jsonb_build_object('keeping', $2::text)) FROM changed`, agentID, keeping, by)
 	})
 }

@@ -44,7 +44,7 @@ func TestSetKeeping(t *testing.T) {
 		require.Zero(t, set.Failures)
 		require.True(t, set.WantsStandby())
 	}
-	require.Equal(t, "ops@acme auto manual", one[string](g, `SELECT actor || ' ' || (metadata->>'before') || ' ' || (metadata->>'after') FROM events WHERE type = 'replica_mode_changed'`))
+	require.Equal(t, "ops@acme auto manual", one[string](g, `SELECT actor || ' ' || (metadata->'before'->>'keeping') || ' ' || (metadata->'after'->>'keeping') FROM events WHERE type = 'replica_mode_changed'`))
 	_, err := g.SetKeeping(t.Context(), "a9", agent.KeepManual, "")
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))
 }

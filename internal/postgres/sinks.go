@@ -91,7 +91,7 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 			return err
 		}
 		return tell(ctx, tx, told{ClientID: clientID, Type: "sink_created", Severity: "info", Actor: by, Message: "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
-			Metadata: map[string]any{"after": map[string]any{"sink_id": id, "kind": n.Kind, "url": n.URL, "min_severity": n.MinSeverity}}})
+			Metadata: map[string]any{"before": nil, "after": map[string]any{"sink_id": id, "kind": n.Kind, "url": n.URL, "min_severity": n.MinSeverity}}})
 	})
 	if err != nil {
 		return nil, "", err
@@ -112,7 +112,7 @@ func (s *Sinks) Delete(ctx context.Context, clientID, id, by string) error {
 			return err
 		}
 		return tell(ctx, tx, told{ClientID: clientID, Type: "sink_deleted", Severity: "warning", Actor: by, Message: "Notifications no longer go to a " + kind,
-			Metadata: map[string]any{"before": map[string]any{"sink_id": id, "kind": kind, "url": url, "min_severity": severity}}})
+			Metadata: map[string]any{"before": map[string]any{"sink_id": id, "kind": kind, "url": url, "min_severity": severity}, "after": nil}})
 	})
 }
 

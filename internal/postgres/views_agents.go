@@ -73,9 +73,14 @@ func (v *Views) AgentHistory(ctx context.Context, clientID string, p Page) ([]Ag
 	return rows[AgentView](ctx, v.DB, selectAgents+`AND a.logical_agent_id > $2 ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.upTo())
 }
 
-// AllAgents lists the agents of all tenants, newest heartbeat first.
-func (v *Views) AllAgents(ctx context.Context, status string, limit int) ([]AgentView, error) {
-	return rows[AgentView](ctx, v.DB, selectAgents+`AND ($2 = '' OR a.status = $2) ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id LIMIT $3`, "", status, limit)
+// AllAgents lists agents of all tenants: the whole list up to most of them, newest
+// heartbeat first, or in pages by id.
+func (v *Views) AllAgents(ctx context.Context, status string, p Page, most int) ([]AgentView, error) {
+	const all = selectAgents + `AND ($2 = '' OR a.status = $2) AND a.id > $3 `
+	if p.whole() {
+		return rows[AgentView](ctx, v.DB, all+`ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id LIMIT $4`, "", status, "", most)
+	}
+	return rows[AgentView](ctx, v.DB, all+`ORDER BY a.id LIMIT $4`, "", status, p.After.ID, p.upTo())
 }
 
 // Agent reads one agent, deleted or not. Fails with agent.not_found.

@@ -123,15 +123,15 @@ func TestNotificationsAndChanges(t *testing.T) {
 		require.NoError(t, db.Pool.QueryRow(ctx, `SELECT count(*) FROM notifications WHERE NOT is_read`).Scan(&count))
 		return count
 	}
-	require.NoError(t, n.MarkRead(ctx, "c2", "n1"))
+	require.NoError(t, n.MarkRead(ctx, "c2", "n1", "test"))
 	require.Equal(t, 3, unread(), "not theirs")
-	require.NoError(t, n.MarkRead(ctx, "c1", "n1"))
-	require.NoError(t, n.MarkRead(ctx, "c1", "n1"))
+	require.NoError(t, n.MarkRead(ctx, "c1", "n1", "test"))
+	require.NoError(t, n.MarkRead(ctx, "c1", "n1", "test"))
 	require.Equal(t, 2, unread())
-	changed, err := n.MarkAllRead(ctx, "c1")
+	changed, err := n.MarkAllRead(ctx, "c1", "test")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, changed)
-	_, err = n.MarkAllRead(ctx, "")
+	_, err = n.MarkAllRead(ctx, "", "test")
 	require.NoError(t, err)
 	require.Zero(t, unread())
 

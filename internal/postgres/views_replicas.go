@@ -63,9 +63,11 @@ LEFT JOIN instances i ON i.agent_id = r.agent_id AND i.role = 'primary'
 
 // AgentReplicas lists an agent's replicas, newest first: the active ones, or all
 // with ended. A promoted one is active while its instance is the primary.
-func (v *Views) AgentReplicas(ctx context.Context, clientID, agentID string, ended bool) ([]ReplicaView, error) {
-	return rows[ReplicaView](ctx, v.DB, `SELECT * FROM (`+selectReplicas+`WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2)) x
-		WHERE active OR $3 ORDER BY created_at DESC, id LIMIT 500`, agentID, clientID, ended)
+func (v *Views) AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p Page) ([]ReplicaView, error) {
+	at, id := p.from()
+	return rows[ReplicaView](ctx, v.DB, `SELECT * FROM (`+selectReplicas+`WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2)
+			AND r.created_at <= $4 AND (r.created_at < $4 OR r.id > $5)) x
+		WHERE active OR $3 ORDER BY created_at DESC, id LIMIT $6`, agentID, clientID, ended, at, id, p.upTo())
 }
 
 // ClientReplicas lists the standbys of a client's agents, newest first.

@@ -80,7 +80,7 @@ func TestReplicaViews(t *testing.T) {
 	_, v := fleetOf(t)
 	ctx := t.Context()
 
-	active, err := v.AgentReplicas(ctx, "c1", "a1", false)
+	active, err := v.AgentReplicas(ctx, "c1", "a1", false, postgres.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"r-ready", "r-primary"}, replicaIDs(active), "a promoted one stays while it is the primary")
 	require.Equal(t, "us-east-1c", *active[0].AZ)
@@ -89,11 +89,11 @@ func TestReplicaViews(t *testing.T) {
 	require.Equal(t, map[string]string{"k": "v"}, active[0].Tags)
 	require.InDelta(t, 7200, active[0].AgeSeconds, 60)
 
-	all, err := v.AgentReplicas(ctx, "", "a1", true)
+	all, err := v.AgentReplicas(ctx, "", "a1", true, postgres.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"r-ready", "r-dead", "r-primary", "r-past"}, replicaIDs(all))
 
-	foreign, err := v.AgentReplicas(ctx, "c2", "a1", true)
+	foreign, err := v.AgentReplicas(ctx, "c2", "a1", true, postgres.Page{})
 	require.NoError(t, err)
 	require.NotNil(t, foreign)
 	require.Empty(t, foreign)
@@ -177,7 +177,7 @@ func TestClientAndAgentViews(t *testing.T) {
 	history, err := v.AgentHistory(ctx, "c1", postgres.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a1", "a2", "a3"}, agentIDs(history))
-	all, err := v.AllAgents(ctx, "online", 10)
+	all, err := v.AllAgents(ctx, "online", postgres.Page{}, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a1", "b1"}, agentIDs(all))
 
