@@ -42,6 +42,7 @@ type LaunchPlace struct {
 	Account   Account
 	PrimaryID string
 	Region    string // of the primary
+	Young     bool   // the primary was first heard of a moment ago: EC2 may not show it yet
 }
 
 // LaunchEnd is how an attempt ended: with an instance, or with a fault's code.
@@ -170,7 +171,11 @@ func (i *Instances) template(ctx context.Context, agentID string, place *LaunchP
 		return nil, err
 	}
 	template, err = i.Store.Template(ctx, agentID)
-	if err == nil && template == nil {
+	switch {
+	case err != nil || template != nil:
+	case place.Young:
+		err = replica.NotRunning.New("EC2 does not show instance %s yet", place.PrimaryID)
+	default:
 		err = replica.Misconfigured.New("instance %s has ended and nobody has noted what it was launched with", place.PrimaryID)
 	}
 	return template, err

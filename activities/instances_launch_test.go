@@ -119,7 +119,11 @@ func TestTheTemplateOutlivesItsInstance(t *testing.T) {
 
 	w := newWorld(t)
 	w.fleet.gone = true
-	_, err := w.launch(w.replica(replica.Termination), "b")
+	made := w.replica(replica.Termination)
+	_, err := w.launch(made, "b")
+	require.Equal(t, replica.NotRunning, fault.CodeOf(err), "EC2 may not show yet what has just registered")
+	w.exec(`UPDATE instances SET installed_at = now() - interval '3 minutes'`)
+	_, err = w.launch(made, "b")
 	require.Equal(t, replica.Misconfigured, fault.CodeOf(err), "nothing was ever noted")
 	w.fleet.gone = false
 	_, err = w.launch(w.replica(replica.Manual), "c")

@@ -21,7 +21,7 @@ func TestCompatTableNamesRoutes(t *testing.T) {
 	for _, r := range (rest.Deps{}).Routes() {
 		served[r.Method+" "+params.ReplaceAllString(rest.DocumentPath(r), "{}")] = true
 	}
-	table, err := legacytest.LoadTable("../../docs/http-compat.md")
+	table, err := legacytest.LoadTable("../../docs/http-compat.md", "agent")
 	require.NoError(t, err)
 	require.NotEmpty(t, table)
 	whole := map[string]bool{}

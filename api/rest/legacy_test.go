@@ -30,7 +30,7 @@ var ofAgents = map[string]bool{
 func TestLegacyContract(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	table, err := legacytest.LoadTable("../../docs/http-compat.md")
+	table, err := legacytest.LoadTable("../../docs/http-compat.md", "")
 	require.NoError(t, err)
 	recordings, err := legacytest.Load("testdata/legacy.jsonl")
 	require.NoError(t, err)

@@ -27,9 +27,9 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 	var out activities.LaunchPlace
 	var state replica.State
 	var primary, region *string
-	err := s.DB.Pool.QueryRow(ctx, `SELECT c.id, c.role_arn, c.external_id, r.state, p.id, p.region
+	err := s.DB.Pool.QueryRow(ctx, `SELECT c.id, c.role_arn, c.external_id, r.state, p.id, p.region, coalesce(p.installed_at > now() - interval '2 minutes', false)
 		FROM replicas r JOIN clients c ON c.id = r.client_id LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
-		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &state, &primary, &region)
+		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &state, &primary, &region, &out.Young)
 	switch {
 	case noRows(err):
 		return nil, replica.NotFound.New("there is no replica %s", replicaID)

@@ -30,8 +30,8 @@ func (s *Set) CanCreate(kind replica.Kind) error {
 		if s.Keeping != agent.KeepManual {
 			return replica.NotAllowed.New("Manual replicas not enabled for this agent").With("hint", "Enable manual_replica_enabled in agent settings")
 		}
-		if n := len(s.standbys()); n > 0 {
-			return replica.AlreadyExists.New("Replica already exists for this agent").With("current_count", n).With("max_allowed", 1).
+		if in := s.standbys(); len(in) > 0 {
+			return replica.AlreadyExists.New("Replica already exists for this agent").With("current_count", len(in)).With("max_allowed", 1).With("replica_id", in[0].ID).
 				With("note", "Manual replica mode maintains exactly 1 replica. Delete existing replica first.")
 		}
 	case replica.Rebalance, replica.Termination:

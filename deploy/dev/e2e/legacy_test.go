@@ -23,23 +23,43 @@ import (
 // TestTheRecordedStory plays the whole story that was recorded of the legacy
 // backend, on every route, and holds each answer to the recorded one. What is
 // meant to differ is a row of docs/http-compat.md, and each row is needed. It is
-// the recording's world: no demo fleet, agents that launch, pages from any origin
-// and operators without a token.
+// the world of `make run DEMO=0`, with either launcher: no demo fleet, Python
+// engines on, pages from any origin and operators without a token.
 func TestTheRecordedStory(t *testing.T) {
 	t.Parallel()
 	root, err := devtest.Root()
 	require.NoError(t, err)
-	table, err := legacytest.LoadTable(filepath.Join(root, "docs", "http-compat.md"))
-	require.NoError(t, err)
 	recordings, err := legacytest.Load(filepath.Join(root, "api", "rest", "testdata", "legacy.jsonl"))
 	require.NoError(t, err)
 	require.Greater(t, len(recordings), 500)
-	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"DEFAULT_LAUNCHER": "agent", "CORS_ORIGINS": "*"}})
+	needed, wrong := map[legacytest.Row]bool{}, []string{}
+	var table legacytest.Table
+	for _, launcher := range []string{"control-plane", "agent"} {
+		table, err = legacytest.LoadTable(filepath.Join(root, "docs", "http-compat.md"), launcher)
+		require.NoError(t, err)
+		t.Run(launcher, func(t *testing.T) {
+			wrong := tellStory(t, launcher, recordings, table, needed)
+			require.Empty(t, wrong, strings.Join(wrong, "\n"))
+		})
+	}
+	for _, row := range table { // the agents' own rows are in it
+		if !needed[row] {
+			wrong = append(wrong, fmt.Sprintf("the row %s | %s is not needed", row.Route, row.Case))
+		}
+	}
+	require.Empty(t, wrong, strings.Join(wrong, "\n"))
+}
+
+// tellStory plays the story on a stack of its own, says what differs, and notes
+// which rows of the table were needed.
+func tellStory(t *testing.T, launcher string, recordings []legacytest.Recording, table legacytest.Table, needed map[legacytest.Row]bool) (wrong []string) {
+	t.Helper()
+	s := devtest.Start(t, devtest.Options{EC2Delays: "quick", Environment: map[string]string{"DEFAULT_LAUNCHER": launcher, "ENGINE_PYTHON": "on", "CORS_ORIGINS": "*"}})
 	ctx := deadline(t, 8*time.Minute)
 
 	served := servedRoutes(ctx, t, s)
 	told := story{s: s, names: legacytest.Names{}}
-	counts, needed, wrong := map[legacytest.Verdict]int{}, make([]bool, len(table)), []string{}
+	counts := map[legacytest.Verdict]int{}
 	for _, r := range recordings {
 		if !served(r.Route) {
 			counts["not served"]++
@@ -51,7 +71,7 @@ func TestTheRecordedStory(t *testing.T) {
 		told.names.Learn(r, body)
 		verdict, why := legacytest.Judge(r, told.names, status, body)
 		if row := table.Find(r); row >= 0 && verdict != legacytest.Mended && table[row].Allows(r, status) {
-			needed[row] = needed[row] || verdict == legacytest.Differs
+			needed[table[row]] = needed[table[row]] || verdict == legacytest.Differs
 			verdict = legacytest.Intended
 		}
 		counts[verdict]++
@@ -59,13 +79,8 @@ func TestTheRecordedStory(t *testing.T) {
 			wrong = append(wrong, fmt.Sprintf("%d %s: %s", r.Seq, r.Name(), why))
 		}
 	}
-	for i, row := range table {
-		if !needed[i] {
-			wrong = append(wrong, fmt.Sprintf("the row %s | %s is not needed", row.Route, row.Case))
-		}
-	}
 	t.Logf("%d exchanges: %v", len(recordings), counts)
-	require.Empty(t, wrong, strings.Join(wrong, "\n"))
+	return wrong
 }
 
 // servedRoutes knows the routes by the document that the stack serves. Those that
@@ -121,8 +136,9 @@ func (p story) play(ctx context.Context, r legacytest.Recording) (status int, an
 	return res.StatusCode, answer, err
 }
 
-// settle waits until a replica that was told to have failed has: its workflow
-// hears of it after the answer, and the story goes on at once.
+// settle waits until a replica that was told to have failed has ended, and its
+// instance does not stand by any more: its workflow hears of it after the answer,
+// and the story goes on at once.
 func (p story) settle(ctx context.Context, t *testing.T, r legacytest.Recording, status int) {
 	t.Helper()
 	list, said := strings.CutSuffix(p.names.Fill(r.Path), "/status")
@@ -131,10 +147,20 @@ func (p story) settle(ctx context.Context, t *testing.T, r legacytest.Recording,
 	}
 	at := strings.LastIndexByte(list, '/')
 	list, id := list[:at], list[at+1:]
+	type standing struct {
+		ID, Status string
+		InstanceID string `json:"instance_id"`
+	}
 	require.Eventually(t, func() bool {
-		var found struct{ Replicas []struct{ ID, Status string } }
+		var found struct{ Replicas []standing }
 		_, err := p.s.Call(ctx, http.MethodGet, list+"?include_terminated=true", "", nil, &found)
-		return err == nil && slices.ContainsFunc(found.Replicas, func(one struct{ ID, Status string }) bool { return one.ID == id && one.Status == "failed" })
+		at := slices.IndexFunc(found.Replicas, func(one standing) bool { return one.ID == id })
+		if err != nil || at < 0 || slices.Contains([]string{"launching", "syncing", "ready"}, found.Replicas[at].Status) {
+			return false
+		}
+		var lives struct{ Instances []struct{ Role string } }
+		_, err = p.s.Call(ctx, http.MethodGet, "/api/admin/instances?search="+found.Replicas[at].InstanceID, "", nil, &lives)
+		return err == nil && !slices.ContainsFunc(lives.Instances, func(one struct{ Role string }) bool { return one.Role == "replica" })
 	}, time.Minute, 50*time.Millisecond, "replica %s has not failed", id)
 }
 
