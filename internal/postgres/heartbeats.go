@@ -100,8 +100,8 @@ a AS (
 	LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 	WHERE a.status <> 'deleted' ORDER BY a.id FOR NO KEY UPDATE OF a`
 
-// heartbeatJudged goes on after the lock. A client's last sync is left to whoever else is
-// writing it, so that two statements never wait for each other's clients.
+// heartbeatJudged goes on after the lock. A client's last sync is left to whoever
+// else is writing it, so that two statements never wait for each other's clients.
 const heartbeatJudged = `,
 speaker AS (
 	SELECT a.*, CASE

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/postgres"
@@ -16,12 +15,7 @@ import (
 func TestAPageCostsWhatItShows(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	cfg, tracer := g.db.Pool.Config(), &asked{}
-	cfg.ConnConfig.Tracer = tracer
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	v := &postgres.Views{DB: &postgres.DB{Pool: pool}}
+	v, tracer := g.traced()
 
 	const many, each, page = 1500, 3, 10
 	g.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, created_at)

@@ -52,7 +52,7 @@ func (s *Prices) Report(ctx context.Context, clientID, agentID string, r pricing
 // takeIn writes reports of different agents. A second one of an agent is left out.
 func (s *Prices) takeIn(ctx context.Context, all []believed) ([]counted, error) {
 	out := make([]counted, len(all))
-	args, seen := newReportArgs(), map[string]bool{}
+	args, seen := &reportArgs{}, map[string]bool{}
 	for n, r := range all {
 		if !seen[r.agentID] {
 			seen[r.agentID], out[n].done = true, true
@@ -80,8 +80,6 @@ type reportArgs struct {
 	ids, pools, types, regions, zones []string
 	prices, references                []int64
 }
-
-func newReportArgs() *reportArgs { return &reportArgs{} }
 
 func (a *reportArgs) add(n int, r believed) {
 	onDemand := int64(r.OnDemand)

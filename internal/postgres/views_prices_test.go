@@ -45,18 +45,24 @@ func (p plan) read(table string, by map[string]int) {
 	}
 }
 
+// traced is the views over a pool of their own, and what they ask.
+func (g *guarded) traced() (*postgres.Views, *asked) {
+	g.t.Helper()
+	cfg, tracer := g.db.Pool.Config(), &asked{}
+	cfg.ConnConfig.Tracer = tracer
+	pool, err := pgxpool.NewWithConfig(g.t.Context(), cfg)
+	require.NoError(g.t, err)
+	g.t.Cleanup(pool.Close)
+	return &postgres.Views{DB: &postgres.DB{Pool: pool}}, tracer
+}
+
 // TestAChartCostsWhatItShows: the rows that a chart reads are those of its own
 // pools and its own days, however many others there are, and each point tells how
 // much of it was measured.
 func TestAChartCostsWhatItShows(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	cfg, tracer := g.db.Pool.Config(), &asked{}
-	cfg.ConnConfig.Tracer = tracer
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	views := &postgres.Views{DB: &postgres.DB{Pool: pool}}
+	views, tracer := g.traced()
 
 	const perDay, days = 288, 3
 	grow := func(fromType, types int) {
