@@ -14,6 +14,15 @@ func beat(ctx context.Context) {
 	}
 }
 
+// stopping is closed when the worker is about to stop, for work that can end early;
+// outside a worker it never is.
+func stopping(ctx context.Context) <-chan struct{} {
+	if activity.IsActivity(ctx) {
+		return activity.GetWorkerStopChannel(ctx)
+	}
+	return nil
+}
+
 // beating calls beat at once and then every so often until rest is called, for
 // work that is bounded by other means and has no parts between which to beat.
 func beating(every time.Duration, beat func()) (rest func()) {

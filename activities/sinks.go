@@ -95,6 +95,9 @@ func (s *Sinks) DeliverNotifications(ctx context.Context) (*DeliverResult, error
 		case <-ctx.Done():
 			wait.Stop()
 			return out, ctx.Err()
+		case <-stopping(ctx): // between two passes nothing is half done: the next run goes on
+			wait.Stop()
+			return out, nil
 		case <-wait.C:
 		}
 	}

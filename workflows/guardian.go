@@ -76,7 +76,7 @@ type guardian struct {
 	watched map[string]bool                 // instances whose deadline a coroutine watches
 	wishes  map[string]string               // the heir an agent asked for, by the instance that ends
 	decided map[string]interruption.Outcome // termination notices this run saw decided
-	resumed map[string]bool                 // promotions whose aftercare this run has begun, by replica
+	resumed map[string]bool                 // promotions and switches that this run has taken up again, by replica
 }
 
 // listen registers every handler. It must run before anything blocks, so that a

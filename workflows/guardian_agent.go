@@ -7,6 +7,7 @@ import (
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
+	"spotkeeper/internal/switching"
 )
 
 // onRequestSwitch answers when the Switch has started. A notice that waits for
@@ -43,6 +44,18 @@ func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, 
 	}
 	s.ReplicaID, s.Epoch = opened.Replica.ID, opened.Set.Epoch
 	return answer, g.startSwitch(ctx, opened.Set, s)
+}
+
+// resumedSwitch is the input of a switch whose first start was lost. It names the
+// primary that it was meant for: one that has gone since is not replaced twice.
+func resumedSwitch(set *roles.Set, m roles.Move) SwitchInput {
+	in := SwitchInput{AgentID: set.AgentID, ClientID: set.ClientID, CommandID: m.CommandID, Launcher: agent.ControlPlane, Reason: m.Reason,
+		Trigger: switching.TriggerOf(m.Priority), OldInstanceID: m.OldID, ReplicaID: m.ReplicaID, Epoch: set.Epoch, KeepOld: m.KeepOld, Target: m.Target,
+		Fate: roles.Keep, Resumed: true}
+	if m.KeepOld > 0 {
+		in.Fate = fateOf(set, false)
+	}
+	return in
 }
 
 // onConfigure sets how the agent keeps replicas; reconcile does what follows.

@@ -62,8 +62,17 @@ func (g *guardian) attend(ctx workflow.Context, set *roles.Set) {
 }
 
 // resume gives the promotions of an earlier run their aftercare, for the same
-// reason: without it the old primary would run, and cost, for ever.
+// reason: without it the old primary would run, and cost, for ever. A switch that
+// never began is begun, unless a notice goes first: it would block every other.
 func (g *guardian) resume(ctx workflow.Context, set *roles.Set) {
+	_, noticed := set.Undecided()
+	for _, m := range set.Switches {
+		if g.resumed[m.ReplicaID] || noticed {
+			continue
+		}
+		g.resumed[m.ReplicaID] = true
+		g.spawn(ctx, func(ctx workflow.Context) error { return g.startSwitch(ctx, set, resumedSwitch(set, m)) })
+	}
 	for _, c := range set.Promotions {
 		if g.resumed[c.ReplicaID] {
 			continue

@@ -108,7 +108,7 @@ func (o *operation) end(ctx workflow.Context, in activities.EndOperation) {
 	}
 	o.progress.Phase, o.progress.Detail = in.Phase, in.Summary
 	workflow.SetCurrentDetails(ctx, o.progress.markdown())
-	o.page(ctx, "close the page: "+in.State, local.CloseOperation, in)
+	o.settle(ctx, "close the page: "+in.State, local.CloseOperation, in)
 }
 
 // endBadly closes the row with the cause; a cancellation is no failure.
@@ -126,6 +126,16 @@ func (o *operation) page(ctx workflow.Context, summary string, activity, in any)
 	defer cancel()
 	if err := localStepWith(ctx, pagePolicy, summary, activity, in).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("operation was not shown", "agent_id", o.progress.AgentID, "operation_id", o.progress.OperationID, "error", err)
+	}
+}
+
+// settle is page for what others go by when the operation is over: it is written
+// even if Postgres is away for long.
+func (o *operation) settle(ctx workflow.Context, summary string, activity, in any) {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	if err := insist(ctx, pagePolicy, summary, activity, nil, in); err != nil {
+		workflow.GetLogger(ctx).Warn("the end of an operation was not shown", "agent_id", o.progress.AgentID, "operation_id", o.progress.OperationID, "error", err)
 	}
 }
 

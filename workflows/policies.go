@@ -42,6 +42,13 @@ var (
 		ScheduleToCloseTimeout: 5 * time.Second,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second, MaximumAttempts: 4},
 	}
+	// outagePolicy carries on what the local attempts could not finish. Operators
+	// see it pending, with its last failure.
+	outagePolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    5 * time.Second,
+		ScheduleToCloseTimeout: 24 * time.Hour,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 30 * time.Second},
+	}
 	// launchPolicy is for RunInstances. Its attempts share one client token, so a
 	// short attempt costs nothing; throttling is waited out here, never fallen
 	// back from.
@@ -94,6 +101,28 @@ func step(ctx workflow.Context, policy workflow.ActivityOptions, summary string,
 // message tells another workflow something, inside the workflow task.
 func message(ctx workflow.Context, summary string, activity, in any) error {
 	return localStepWith(ctx, messagePolicy, summary, activity, in).Get(ctx, nil)
+}
+
+// deliver is message for an operation that nobody repeats. A Guardian does not
+// insist: it holds its turn meanwhile, and reconciles again.
+func deliver(ctx workflow.Context, summary string, activity, in any) error {
+	return insist(ctx, messagePolicy, summary, activity, nil, in)
+}
+
+// lasting is localStep for an operation that would end half done without it. It
+// sits out an outage of Postgres that is longer than a workflow task can wait.
+func lasting(ctx workflow.Context, summary string, activity, out any, args ...any) error {
+	return insist(ctx, localPolicy, summary, activity, out, args...)
+}
+
+// insist tries a short step inside the workflow task first. When a neighbour stays
+// away, an activity goes on for as long as it takes; a refusal is final at once.
+func insist(ctx workflow.Context, policy workflow.LocalActivityOptions, summary string, activity, out any, args ...any) error {
+	err := localStepWith(ctx, policy, summary, activity, args...).Get(ctx, out)
+	if err == nil || isCancel(err) || !fault.KindOf(err).Retryable() {
+		return err
+	}
+	return step(ctx, outagePolicy, summary, activity, args...).Get(ctx, out)
 }
 
 // localStep runs a short step in Postgres inside the workflow task.

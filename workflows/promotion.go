@@ -105,7 +105,7 @@ func (p *promotionRun) change(ctx workflow.Context) error {
 	p.enter(ctx, "waiting", "replica %s is not ready yet", c.ReplicaID)
 	for deadline := workflow.Now(ctx).Add(p.in.Wait); ; {
 		var set roles.Set
-		if err := localStep(ctx, "read the roles", local.LoadRoles, c.AgentID).Get(ctx, &set); err != nil {
+		if err := lasting(ctx, "read the roles", local.LoadRoles, &set, c.AgentID); err != nil {
 			return err
 		}
 		heir, err := set.CanPromote(c.ReplicaID, true)
@@ -114,7 +114,7 @@ func (p *promotionRun) change(ctx workflow.Context) error {
 		}
 		if heir.State == replica.Ready {
 			c.NewID, c.OldID, c.Epoch = heir.InstanceID, set.Primary.ID, set.Epoch
-			err := localStep(ctx, "make "+c.NewID+" primary", local.ChangeRoles, *c).Get(ctx, nil)
+			err := lasting(ctx, "make "+c.NewID+" primary", local.ChangeRoles, nil, *c)
 			if !fault.Is(err, roles.Stale) {
 				return err
 			}
@@ -138,12 +138,12 @@ func (p *promotionRun) aftercare(ctx workflow.Context) error {
 	var msgs *activities.Messages
 	var instances *activities.Instances
 	c := p.in.Change
-	if err := message(ctx, "release replica "+c.ReplicaID, msgs.ReleaseReplica, activities.Release{AgentID: c.AgentID, ReplicaID: c.ReplicaID,
+	if err := deliver(ctx, "release replica "+c.ReplicaID, msgs.ReleaseReplica, activities.Release{AgentID: c.AgentID, ReplicaID: c.ReplicaID,
 		InstanceID: c.NewID, As: replica.Promoted}); err != nil {
 		return err
 	}
 	p.note(ctx, "replica released", stepDone, "%s is no stand-by any more", c.NewID)
-	if err := message(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: c.AgentID, Why: "promoted"}); err != nil {
+	if err := deliver(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: c.AgentID, Why: "promoted"}); err != nil {
 		return err
 	}
 	if c.Fate != roles.Retire {

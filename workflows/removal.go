@@ -41,12 +41,12 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	var msgs *activities.Messages
 	var instances *activities.Instances
 	for _, id := range in.CallOff {
-		if err := message(ctx, "call off "+id, msgs.CallOffSwitch, activities.CallOff{OperationID: id, Why: "the agent was removed"}); err != nil {
+		if err := deliver(ctx, "call off "+id, msgs.CallOffSwitch, activities.CallOff{OperationID: id, Why: "the agent was removed"}); err != nil {
 			return nil, err
 		}
 	}
 	for _, id := range in.Replicas {
-		if err := message(ctx, "release replica "+id, msgs.ReleaseReplica, activities.Release{AgentID: in.AgentID, ReplicaID: id, As: replica.Retiring}); err != nil {
+		if err := deliver(ctx, "release replica "+id, msgs.ReleaseReplica, activities.Release{AgentID: in.AgentID, ReplicaID: id, As: replica.Retiring}); err != nil {
 			return nil, err
 		}
 		op.note(ctx, "replica "+id, stepDone, "told to end")

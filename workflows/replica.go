@@ -308,7 +308,7 @@ func (r *replicaRun) watchEnd(ctx workflow.Context) workflow.Future {
 func (r *replicaRun) recheck(ctx workflow.Context) error {
 	var local *activities.Roles
 	var set roles.Set
-	if err := localStep(ctx, "read the roles", local.LoadRoles, r.in.AgentID).Get(ctx, &set); err != nil {
+	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, r.in.AgentID); err != nil {
 		if fault.Is(err, agent.NotFound) {
 			set = roles.Set{}
 		} else {

@@ -145,7 +145,7 @@ func (r *replicaRun) awaitRelease(ctx workflow.Context) error {
 func (r *replicaRun) record(ctx workflow.Context, to roles.Step) (ours bool, err error) {
 	var local *activities.Roles
 	to.ReplicaID = r.in.ReplicaID
-	err = localStep(ctx, "record "+string(to.To), local.AdvanceReplica, to).Get(ctx, &ours)
+	err = lasting(ctx, "record "+string(to.To), local.AdvanceReplica, &ours, to)
 	return ours, err
 }
 
@@ -163,7 +163,7 @@ func (r *replicaRun) news(ctx workflow.Context, state replica.State, cause error
 	if cause != nil {
 		n.Code, n.Error = string(fault.CodeOf(cause)), sentence(cause)
 	}
-	return message(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
+	return deliver(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
 }
 
 // tellSwitch tells the Switch that the replica was made for how far it is.
@@ -173,12 +173,12 @@ func (r *replicaRun) tellSwitch(ctx workflow.Context, state replica.State) error
 		return nil
 	}
 	n := activities.News{OperationID: SwitchID(r.in.For), ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, State: state}
-	return message(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
+	return deliver(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
 }
 
 func (r *replicaRun) wake(ctx workflow.Context, why string) error {
 	var msgs *activities.Messages
-	return message(ctx, "wake the guardian: "+why, msgs.WakeGuardian, activities.WakeInput{AgentID: r.in.AgentID, Why: r.in.ReplicaID + " " + why})
+	return deliver(ctx, "wake the guardian: "+why, msgs.WakeGuardian, activities.WakeInput{AgentID: r.in.AgentID, Why: r.in.ReplicaID + " " + why})
 }
 
 func (r *replicaRun) summary() string {

@@ -23,7 +23,7 @@ func (r *replicaRun) launch(ctx workflow.Context) error {
 	var local *activities.Instances
 	var choice activities.ChooseResult
 	r.enter(ctx, "choosing", "choosing where to launch")
-	if err := localStep(ctx, "choose pools", local.ChooseCandidates, activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}).Get(ctx, &choice); err != nil {
+	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}); err != nil {
 		return err
 	}
 	var last error = replica.NoPool.New("there is no pool to launch in")

@@ -28,6 +28,7 @@ type SwitchInput struct {
 	KeepOld       time.Duration    `json:"keep_old,omitempty"`
 	Fate          roles.Fate       `json:"fate,omitempty"`
 	Reported      bool             `json:"reported,omitempty"` // started by a report that nobody waited for
+	Resumed       bool             `json:"resumed,omitempty"`  // its first start was lost: the news of its replica may have come and gone
 }
 
 // SwitchStatus is the result of a Switch.
@@ -130,6 +131,11 @@ func (s *switchRun) run(ctx workflow.Context) (*SwitchStatus, error) {
 			return s.answer(ctx, err)
 		}
 	}
+	if s.in.Resumed {
+		if err := s.catchUp(ctx); err != nil {
+			return nil, s.abandon(ctx, err)
+		}
+	}
 	if err := s.await(ctx); err != nil {
 		return nil, s.abandon(ctx, err)
 	}
@@ -191,7 +197,7 @@ func (s *switchRun) cutOver(ctx workflow.Context) error {
 	}
 	c := roles.Change{AgentID: s.in.AgentID, Epoch: s.in.Epoch, OldID: s.in.OldInstanceID, NewID: s.status.NewInstanceID, ReplicaID: s.replicaID,
 		Fate: s.in.Fate, Cause: roles.BySwitch, OperationID: s.progress.OperationID}
-	if err := localStep(ctx, "make "+c.NewID+" primary", local.ChangeRoles, c).Get(ctx, nil); err != nil {
+	if err := lasting(ctx, "make "+c.NewID+" primary", local.ChangeRoles, nil, c); err != nil {
 		return err
 	}
 	s.note(ctx, "primary changed", stepDone, "%s", c.NewID)
@@ -199,7 +205,7 @@ func (s *switchRun) cutOver(ctx workflow.Context) error {
 	if err := s.release(ctx, replica.Promoted); err != nil {
 		return err
 	}
-	return message(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: s.in.AgentID, Why: "switched"})
+	return deliver(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: s.in.AgentID, Why: "switched"})
 }
 
 // retireOld ends the old instance when its time is over, if that is ours to do.

@@ -80,7 +80,7 @@ func (s *switchRun) settled(ctx workflow.Context, deadline time.Time) (bool, err
 	}
 	var local *activities.Roles
 	var set roles.Set
-	if err := localStep(ctx, "read the roles", local.LoadRoles, s.in.AgentID).Get(ctx, &set); err != nil {
+	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, s.in.AgentID); err != nil {
 		return false, err
 	}
 	if _, open := set.Replica(s.replicaID); !open {
@@ -99,7 +99,7 @@ func (s *switchRun) retireReplica(ctx workflow.Context) error {
 		return nil
 	}
 	var ours bool
-	err := localStep(ctx, "retire replica "+s.replicaID, local.AdvanceReplica, roles.Step{ReplicaID: s.replicaID, To: replica.Retiring}).Get(ctx, &ours)
+	err := lasting(ctx, "retire replica "+s.replicaID, local.AdvanceReplica, &ours, roles.Step{ReplicaID: s.replicaID, To: replica.Retiring})
 	if err != nil || !ours {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *switchRun) retireReplica(ctx workflow.Context) error {
 
 func (s *switchRun) release(ctx workflow.Context, as replica.State) error {
 	var msgs *activities.Messages
-	return message(ctx, "release replica "+s.replicaID, msgs.ReleaseReplica, activities.Release{
+	return deliver(ctx, "release replica "+s.replicaID, msgs.ReleaseReplica, activities.Release{
 		AgentID: s.in.AgentID, ReplicaID: s.replicaID, InstanceID: s.status.NewInstanceID, As: as, Launcher: s.in.Launcher})
 }
 
@@ -121,7 +121,7 @@ func (s *switchRun) adopt(ctx workflow.Context) error {
 	key := cmp.Or(s.in.CommandID, s.status.NewInstanceID)
 	in := roles.Opening{AgentID: s.in.AgentID, Kind: replica.Switch, For: key, CreatedBy: "agent", Reason: s.in.Reason, RequestID: "report/" + key,
 		InstanceID: s.status.NewInstanceID, Plan: replica.Plan{Pool: s.in.Target.PoolID, Mode: s.in.Target.Mode, InstanceType: s.in.Target.InstanceType}}
-	if err := localStep(ctx, "take in "+s.status.NewInstanceID, local.OpenReplica, in).Get(ctx, &opened); err != nil {
+	if err := lasting(ctx, "take in "+s.status.NewInstanceID, local.OpenReplica, &opened, in); err != nil {
 		return err
 	}
 	s.replicaID, s.progress.ReplicaID = opened.Replica.ID, opened.Replica.ID
@@ -148,7 +148,7 @@ func (s *switchRun) takeOver(ctx workflow.Context) (bool, error) {
 		return true, nil
 	}
 	var set roles.Set
-	if err := localStep(ctx, "read the roles", local.LoadRoles, s.in.AgentID).Get(ctx, &set); err != nil {
+	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, s.in.AgentID); err != nil {
 		return false, err
 	}
 	switch {
@@ -156,9 +156,28 @@ func (s *switchRun) takeOver(ctx workflow.Context) (bool, error) {
 		return true, nil
 	case set.OpenSwitch != "" && set.OpenSwitch != s.in.CommandID:
 		n := activities.News{OperationID: SwitchID(set.OpenSwitch), InstanceID: s.report.InstanceID, State: replica.Ready}
-		return true, message(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
+		return true, deliver(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
 	}
 	return false, nil
+}
+
+// catchUp reads what a switch has missed that starts late. Whatever happens to its
+// replica from now on it is told.
+func (s *switchRun) catchUp(ctx workflow.Context) error {
+	var local *activities.Roles
+	var set roles.Set
+	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, s.in.AgentID); err != nil {
+		return err
+	}
+	r, open := set.Replica(s.replicaID)
+	switch {
+	case set.Primary.ID != s.in.OldInstanceID:
+		return roles.Stale.New("%s is the primary now, not %s", set.Primary.ID, s.in.OldInstanceID)
+	case !open:
+		return switching.NeverReady.New("its replica ended before the switch began")
+	}
+	s.ready, s.status.NewInstanceID = s.ready || r.State == replica.Ready, cmp.Or(s.status.NewInstanceID, r.InstanceID)
+	return nil
 }
 
 // answer ends a switch that had nothing to do.
@@ -177,7 +196,11 @@ func (s *switchRun) record(ctx workflow.Context, code string) {
 	if s.in.CommandID == "" {
 		return
 	}
-	s.page(ctx, "record "+string(s.status.Phase), local.RecordSwitch, activities.SwitchPhase{
+	write := s.page
+	if s.status.Phase.Over() { // until it is written the agent counts as being switched
+		write = s.settle
+	}
+	write(ctx, "record "+string(s.status.Phase), local.RecordSwitch, activities.SwitchPhase{
 		CommandID: s.in.CommandID, AgentID: s.in.AgentID, OperationID: s.progress.OperationID, Phase: s.status.Phase, Trigger: s.in.Trigger,
 		OldID: s.in.OldInstanceID, NewID: s.status.NewInstanceID, Code: code})
 }
@@ -187,5 +210,5 @@ func (s *switchRun) closeCommand(ctx workflow.Context, status, message string) {
 	if s.in.CommandID == "" {
 		return
 	}
-	s.page(ctx, "close the command: "+status, local.CloseCommand, activities.CommandResult{CommandID: s.in.CommandID, Status: status, Message: message})
+	s.settle(ctx, "close the command: "+status, local.CloseCommand, activities.CommandResult{CommandID: s.in.CommandID, Status: status, Message: message})
 }

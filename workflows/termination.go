@@ -100,7 +100,7 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 func (t *terminationRun) callOff(ctx workflow.Context) error {
 	var msgs *activities.Messages
 	for _, id := range t.in.CallOff {
-		if err := message(ctx, "call off "+id, msgs.CallOffSwitch, activities.CallOff{OperationID: id, Why: "AWS takes " + t.in.Notice.InstanceID}); err != nil {
+		if err := deliver(ctx, "call off "+id, msgs.CallOffSwitch, activities.CallOff{OperationID: id, Why: "AWS takes " + t.in.Notice.InstanceID}); err != nil {
 			return err
 		}
 		t.note(ctx, "call off "+id, stepDone, "its instance may take over")
@@ -145,7 +145,7 @@ func (t *terminationRun) awaitHeir(ctx workflow.Context) error {
 func (t *terminationRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
 	var set roles.Set
-	err := localStep(ctx, "read the outcome", local.LoadRoles, t.in.Notice.AgentID).Get(ctx, &set)
+	err := lasting(ctx, "read the outcome", local.LoadRoles, &set, t.in.Notice.AgentID)
 	if fault.Is(err, agent.NotFound) {
 		t.outcome.Result = interruption.NotPrimary
 		return nil
@@ -177,12 +177,12 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	var msgs *activities.Messages
 	var instances *activities.Instances
 	n := t.in.Notice
-	if err := message(ctx, "release replica "+t.outcome.ReplicaID, msgs.ReleaseReplica, activities.Release{AgentID: n.AgentID,
+	if err := deliver(ctx, "release replica "+t.outcome.ReplicaID, msgs.ReleaseReplica, activities.Release{AgentID: n.AgentID,
 		ReplicaID: t.outcome.ReplicaID, InstanceID: t.outcome.NewPrimary, As: replica.Promoted}); err != nil {
 		return err
 	}
 	t.note(ctx, "replica released", stepDone, "%s is no stand-by any more", t.outcome.NewPrimary)
-	if err := message(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: n.AgentID, Why: "failed over"}); err != nil {
+	if err := deliver(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: n.AgentID, Why: "failed over"}); err != nil {
 		return err
 	}
 	t.note(ctx, t.handBack(), stepDone, "")

@@ -143,36 +143,46 @@ type pages struct {
 func (p *pages) Begin(_ context.Context, in activities.BeginOperation) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.opened = append(p.opened, in)
+	if p.broken == nil {
+		p.opened = append(p.opened, in)
+	}
 	return p.broken
 }
 
 func (p *pages) Step(_ context.Context, in activities.OperationStep) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.steps = append(p.steps, in)
+	if p.broken == nil {
+		p.steps = append(p.steps, in)
+	}
 	return p.broken
 }
 
 func (p *pages) End(_ context.Context, in activities.EndOperation) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = append(p.closed, in)
+	if p.broken == nil {
+		p.closed = append(p.closed, in)
+	}
 	return p.broken
 }
 
 func (p *pages) RecordPhase(_ context.Context, in activities.SwitchPhase) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.phases = append(p.phases, in)
-	return nil
+	if p.broken == nil {
+		p.phases = append(p.phases, in)
+	}
+	return p.broken
 }
 
 func (p *pages) CloseCommand(_ context.Context, in activities.CommandResult) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.orders = append(p.orders, in)
-	return nil
+	if p.broken == nil {
+		p.orders = append(p.orders, in)
+	}
+	return p.broken
 }
 
 // last is how the operation was closed.

@@ -80,7 +80,7 @@ func (s *Notices) Undelivered(ctx context.Context, olderThan time.Duration, limi
 // Unattended lists agents whose roles want a Guardian that perhaps nobody woke:
 // a replica that was decided on and not begun, a hold that has run out, a notice
 // past its deadline without an end or a notice without an heir on its way, a
-// promotion without its aftercare and, when no storm is on, a failover without it
+// promotion without its aftercare, a switch that never began and, when no storm is on, a failover without it
 // and a manual mode without its standby. Who asks takes them on: for the same
 // while nobody else is told of them.
 func (s *Notices) Unattended(ctx context.Context, idle time.Duration, limit int) ([]string, error) {
@@ -98,7 +98,8 @@ func (s *Notices) Unattended(ctx context.Context, idle time.Duration, limit int)
 			UNION SELECT a.id FROM agents a WHERE a.keeping = 'manual' AND NOT `+storm+` AND a.enabled AND a.status <> 'deleted'
 				AND EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary')
 				AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = a.id AND r.kind <> 'switch' AND r.state IN ('requested', 'launching', 'running', 'ready'))
-			UNION SELECT c.agent_id FROM role_changes c WHERE `+promotionLeftAlone+`),
+			UNION SELECT c.agent_id FROM role_changes c WHERE `+promotionLeftAlone+`
+			UNION SELECT c.agent_id FROM commands c JOIN replicas r ON r.agent_id = c.agent_id AND r.made_for = c.id WHERE `+switchLeftAlone+`),
 		mine AS (
 			SELECT id FROM agents JOIN waiting ON agent_id = id WHERE woken_at IS NULL OR woken_at < clock_timestamp() - $1::float8 * interval '1 second'
 			ORDER BY id LIMIT $2 FOR NO KEY UPDATE OF agents SKIP LOCKED)

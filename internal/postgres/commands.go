@@ -149,12 +149,15 @@ func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
 }
 
 // Cancel takes an order back that no workflow has taken up. One that has begun,
-// or has ended, is left as it is.
+// or has ended, is left as it is. Whoever takes one up locks the agent, and finds
+// it cancelled.
 func (s *Commands) Cancel(ctx context.Context, id, why string) error {
-	_, err := s.DB.Pool.Exec(ctx, `UPDATE commands c SET status = 'cancelled', message = $2
+	b := &pgx.Batch{}
+	b.Queue(`SELECT FROM agents WHERE id = (SELECT agent_id FROM commands WHERE id = $1) FOR NO KEY UPDATE`, id)
+	b.Queue(`UPDATE commands c SET status = 'cancelled', message = $2
 		WHERE id = $1 AND status = 'pending' AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id)
 			AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = c.agent_id AND r.made_for = c.id)`, id, why)
-	return translate(err)
+	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // Deliver leases the agent's most urgent pending command, if the agent performs

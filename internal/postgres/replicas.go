@@ -20,7 +20,8 @@ import (
 //
 // With an InstanceID the instance exists already, so the replica begins as
 // running and the instance plays its role. Fails with agent.not_found,
-// agent.instance_of_another_tenant, roles.is_primary and switch.busy.
+// agent.instance_of_another_tenant, roles.is_primary and switch.busy, and with
+// switch.command_already_done for an order that was taken back meanwhile.
 func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error) {
 	plan, err := json.Marshal(in.Plan)
 	if err != nil {
@@ -34,6 +35,11 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opene
 	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
+		}
+		if in.Kind == replica.Switch && in.InstanceID == "" {
+			if err := stillOrdered(ctx, tx, in.For); err != nil {
+				return err
+			}
 		}
 		if in.InstanceID != "" {
 			if err := adopt(ctx, tx, adoption{agentID: in.AgentID, instanceID: in.InstanceID, poolID: in.Plan.Pool, mode: in.Plan.Mode, launcher: agent.ByAgent}); err != nil {
@@ -63,6 +69,19 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opene
 		return nil, err
 	}
 	return out, nil
+}
+
+// stillOrdered refuses a switch whose order was taken back before its Guardian
+// heard of it: its caller was told that it would not happen.
+func stillOrdered(ctx context.Context, tx pgx.Tx, commandID string) error {
+	var cancelled bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM commands WHERE id = $1 AND status = 'cancelled')`, commandID).Scan(&cancelled); err != nil {
+		return err
+	}
+	if cancelled {
+		return switching.AlreadyDone.New("The command is cancelled already.").With("status", "cancelled")
+	}
+	return nil
 }
 
 // poolForAgent is where the agent a is told to launch when the plan $4 leaves it

@@ -41,6 +41,11 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(jsonb_build_object('agent_id', c.agent_id, 'epoch', c.epoch - 1, 'old_id', c.old_id, 'new_id', c.new_id, 'replica_id', c.replica_id,
             'fate', 'retire', 'cause', c.cause, 'operation_id', c.operation_id) ORDER BY c.epoch)
         FROM role_changes c WHERE c.agent_id = a.id AND ` + promotionLeftAlone + `), '[]'),
+    'switches', coalesce((
+        SELECT jsonb_agg(jsonb_build_object('command_id', c.id, 'replica_id', r.id, 'old_id', c.instance_id, 'reason', c.reason, 'priority', c.priority,
+            'target', jsonb_build_object('mode', c.target_mode, 'pool_id', coalesce(c.target_pool_id, ''), 'instance_type', coalesce(c.instance_type, '')),
+            'keep_old', c.terminate_wait_seconds * 1000000000::bigint))
+        FROM commands c JOIN replicas r ON r.agent_id = c.agent_id AND r.made_for = c.id WHERE c.agent_id = a.id AND ` + switchLeftAlone + `), '[]'),
     'storm', ` + storm + `)
 FROM agents a WHERE a.id = $1`
 
@@ -55,6 +60,12 @@ var storm = fmt.Sprintf(`(SELECT count(*) > %[1]d FROM (
 const promotionLeftAlone = `c.cause = 'promotion' AND c.changed_at < clock_timestamp() - interval '30 seconds'
 			AND EXISTS (SELECT FROM instances old WHERE old.id = c.old_id AND old.role = 'retiring' AND old.terminate_by = 'us')
 			AND NOT EXISTS (SELECT FROM operations o WHERE o.id = c.operation_id)`
+
+// switchLeftAlone is about the command c and its replica r: a switch that was
+// decided on a while ago, and whose workflow never came to be.
+const switchLeftAlone = `c.status = 'pending' AND c.command_type = 'switch' AND c.launcher = 'control-plane' AND r.kind = 'switch'
+			AND r.created_at < clock_timestamp() - interval '30 seconds'
+			AND NOT EXISTS (SELECT FROM operations o WHERE o.id = 'switch/' || c.id)`
 
 // replicaObject is a roles.Replica of the row r.
 const replicaObject = `jsonb_build_object('id', r.id, 'kind', r.kind, 'for', r.made_for, 'state', r.state, 'launcher', r.launcher, 'plan', r.plan,

@@ -26,7 +26,7 @@ func TestRoles(t *testing.T) {
 	require.Equal(t, &roles.Set{
 		AgentID: "a1", ClientID: "k1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, TerminateWait: 90 * time.Second, Failures: 2, OpenSwitch: "s1",
 		Primary:  roles.Instance{ID: "i-0", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", PoolID: "t3.medium.us-east-1a", Mode: agent.Spot, Role: agent.Primary},
-		Replicas: []roles.Replica{}, Outcomes: []interruption.Outcome{}, Promotions: []roles.Change{},
+		Replicas: []roles.Replica{}, Outcomes: []interruption.Outcome{}, Promotions: []roles.Change{}, Switches: []roles.Move{},
 	}, set)
 	_, err := g.Roles.Roles(t.Context(), "a9")
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))

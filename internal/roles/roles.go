@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/switching"
 )
 
 // Ways to fail.
@@ -41,6 +42,10 @@ type Set struct {
 	// made them died before it was started. The old primary waits to be ended.
 	Promotions []Change `json:"promotions,omitempty"`
 
+	// Switches were decided on and never began: their replica is there, whoever was
+	// to start them died. Until they begin the agent cannot be moved again.
+	Switches []Move `json:"switches,omitempty"`
+
 	// Storm says that more notices than StormBacklog wait for their Guardians.
 	Storm bool `json:"storm,omitempty"`
 }
@@ -70,6 +75,17 @@ type Replica struct {
 	Expired    bool           `json:"expired"`              // the hold has run out, by the database's clock
 	RequestID  string         `json:"request_id,omitempty"` // the update that asked for it
 	Wait       time.Duration  `json:"wait,omitempty"`       // how long its launch still waits, by the database's clock
+}
+
+// Move is a switch as it was ordered, with the replica that was decided on for it.
+type Move struct {
+	CommandID string           `json:"command_id"`
+	ReplicaID string           `json:"replica_id"`
+	OldID     string           `json:"old_id"` // the primary it was meant for
+	Target    switching.Target `json:"target"`
+	Reason    string           `json:"reason,omitempty"`
+	Priority  int              `json:"priority"`
+	KeepOld   time.Duration    `json:"keep_old"` // zero: the old instance is kept
 }
 
 // Replica returns the open replica with this id.

@@ -35,6 +35,9 @@ const (
 	Abandoned   Phase = "abandoned"
 )
 
+// Over says whether no other switch has to wait for this one any more.
+func (p Phase) Over() bool { return p == Retiring || p == Done || p == Abandoned }
+
 // Priorities of commands, as the deployed agents know them: 50 and more is
 // reported as manual.
 const (
