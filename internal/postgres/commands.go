@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/agent"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/flight"
 	"spotkeeper/internal/switching"
 )
 
@@ -18,7 +18,11 @@ var _ = meaning("commands_one_open_switch_per_agent", switching.Busy, "another s
 
 // Commands keep what somebody ordered an agent to do. A command is a row before
 // any workflow hears of it, and is delivered to an agent that performs it itself.
-type Commands struct{ DB *DB }
+type Commands struct {
+	DB *DB
+
+	polls flight.Batch[poll, polled]
+}
 
 // NewCommand orders a switch.
 type NewCommand = switching.Order
@@ -158,37 +162,6 @@ func (s *Commands) Cancel(ctx context.Context, id, why string) error {
 		WHERE id = $1 AND status = 'pending' AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id)
 			AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = c.agent_id AND r.made_for = c.id)`, id, why)
 	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
-}
-
-// Deliver leases the agent's most urgent pending command, if the agent performs
-// commands itself and lives on the instance the command was meant for: two live
-// agents with one id must not both perform it. A delivered command is not
-// delivered again before its lease ends. At most one is leased, because an agent
-// performs one per poll. Fails with agent.not_found.
-func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]Command, error) {
-	r, err := s.DB.Pool.Query(ctx, `
-		WITH a AS (SELECT id FROM agents WHERE id = $1 AND client_id = $2), due AS (
-			SELECT c.id FROM commands c JOIN instances i ON i.agent_id = c.agent_id AND i.role = 'primary' AND i.id = c.instance_id
-			WHERE c.agent_id = (SELECT id FROM a) AND c.status = 'pending' AND c.launcher = 'agent' AND (c.leased_until IS NULL OR c.leased_until <= clock_timestamp())
-			ORDER BY c.priority DESC, c.created_at, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED), leased AS (
-			UPDATE commands c SET leased_to = c.instance_id, leased_until = clock_timestamp() + $3::float8 * interval '1 second', deliveries = c.deliveries + 1
-			FROM due WHERE c.id = due.id RETURNING c.*)
-		SELECT coalesce(l.id, ''), coalesce(l.client_id, ''), a.id, coalesce(l.instance_id, ''), coalesce(l.launcher, ''), coalesce(l.target_mode, ''), l.target_pool_id,
-			coalesce(l.priority, 0), coalesce(l.terminate_wait_seconds, 0), coalesce(l.status, ''), coalesce(l.created_at, now())
-		FROM a LEFT JOIN leased l ON true`, agentID, clientID, switching.CommandLease.Seconds())
-	if err != nil {
-		return nil, translate(err)
-	}
-	c, err := pgx.CollectExactlyOneRow(r, func(row pgx.CollectableRow) (*Command, error) { return scanCommand(row) })
-	switch {
-	case noRows(err):
-		return nil, agent.NotFound.New("Agent not found")
-	case err != nil:
-		return nil, translate(err)
-	case c.ID == "":
-		return []Command{}, nil
-	}
-	return []Command{*c}, nil
 }
 
 // CommandOutcome is how a command went, as its agent says. A nil Success is an old

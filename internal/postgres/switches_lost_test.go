@@ -56,7 +56,9 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 		c, err := orders.Order(t.Context(), switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Priority: switching.PriorityManual})
 		require.NoError(t, err)
 		cancelled := make(chan error, 1)
-		go func() { cancelled <- orders.Cancel(context.WithoutCancel(t.Context()), c.ID, "the server did not answer") }()
+		go func() {
+			cancelled <- orders.Cancel(context.WithoutCancel(t.Context()), c.ID, "the server did not answer")
+		}()
 		_, err = g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: c.ID})
 		require.NoError(t, <-cancelled)
 		status := one[string](g, `SELECT status FROM commands WHERE id = $1`, c.ID)

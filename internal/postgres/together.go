@@ -1,10 +1,27 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"spotkeeper/internal/flight"
 )
+
+// together asks with those who come at the same time, and once more alone if what
+// was asked together was refused: one that is wrong must not fail its neighbours.
+func together[In, Out any](ctx context.Context, b *flight.Batch[In, Out], in In, run func(context.Context, []In) ([]Out, error)) (Out, error) {
+	out, err := b.Do(ctx, in, run)
+	if !apart(err) {
+		return out, err
+	}
+	alone, err := run(ctx, []In{in})
+	if err != nil {
+		return out, err
+	}
+	return alone[0], nil
+}
 
 // apart says whether what failed together may succeed one by one: the server
 // refused something in it. A server that is away, or out of its means, is not

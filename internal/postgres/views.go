@@ -4,12 +4,18 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/flight"
 )
 
 // Views answer what pages, lists and legacy routes read. Each method is one
 // indexed statement, whatever the number of rows; nothing here is written. A
 // clientID that is not empty limits a view to that tenant.
-type Views struct{ DB *DB }
+type Views struct {
+	DB *DB
+
+	places flight.Batch[placeAsked, *InstancePlace]
+}
 
 // rows reads every row of a statement into structs, by column name. The result
 // is never nil: a page that is sent null instead of a list shows nothing at all.

@@ -127,19 +127,45 @@ type InstancePlace struct {
 	OnDemandPrice float64 `db:"on_demand_price"` // USD per hour; 0: unknown
 }
 
-// InstancePlace reads where an instance lives. Fails with instance.not_found.
+// placeAsked is who asks where an instance lives; without a client an operator.
+type placeAsked struct{ clientID, id string }
+
+// InstancePlace reads where an instance lives; those who ask together share a
+// reading. Fails with instance.not_found.
 func (v *Views) InstancePlace(ctx context.Context, clientID, id string) (*InstancePlace, error) {
-	p, err := row[InstancePlace](ctx, v.DB, `
-		SELECT i.id, i.client_id, i.agent_id, a.status AS agent_status, i.role, i.instance_type, i.region, i.az, i.mode, i.pool_id,
-		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price
-		FROM instances i
-		LEFT JOIN agents a ON a.id = i.agent_id
-		LEFT JOIN on_demand_prices o ON o.region = i.region AND o.instance_type = i.instance_type
-		WHERE i.id = $1 AND ($2 = '' OR i.client_id = $2)`, id, clientID)
-	if noRows(err) {
+	p, err := together(ctx, &v.places, placeAsked{clientID, id}, v.instancePlaces)
+	if err == nil && p == nil {
 		return nil, InstanceNotFound.New("Instance not found")
 	}
 	return p, err
+}
+
+// instancePlaces reads where instances live; nil for one that is not there, or not
+// the asker's.
+func (v *Views) instancePlaces(ctx context.Context, all []placeAsked) ([]*InstancePlace, error) {
+	ids, tenants := make([]string, len(all)), make([]string, len(all))
+	for n, q := range all {
+		ids[n], tenants[n] = q.id, q.clientID
+	}
+	type place struct {
+		N int
+		InstancePlace
+	}
+	found, err := rows[place](ctx, v.DB, `
+		SELECT q.n, i.id, i.client_id, i.agent_id, a.status AS agent_status, i.role, i.instance_type, i.region, i.az, i.mode, i.pool_id,
+		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price
+		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(id, tenant, n)
+		JOIN instances i ON i.id = q.id AND (q.tenant = '' OR i.client_id = q.tenant)
+		LEFT JOIN agents a ON a.id = i.agent_id
+		LEFT JOIN on_demand_prices o ON o.region = i.region AND o.instance_type = i.instance_type`, ids, tenants)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*InstancePlace, len(all))
+	for n := range found {
+		out[found[n].N-1] = &found[n].InstancePlace
+	}
+	return out, nil
 }
 
 // Standing reads which part an instance plays for an agent; empty for one that
