@@ -52,7 +52,8 @@ func (c *Client) TerminationNotice(ctx context.Context, agentID string, in Notic
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, by.Add(-noticeSpare))
 		defer cancel()
-		in.Wait = max(0, min(in.Wait, time.Until(by)-2*noticeSpare))
+		// In whole seconds, so that a repeated notice is the same update.
+		in.Wait = max(0, min(in.Wait, time.Until(by)-2*noticeSpare)).Truncate(time.Second)
 	}
 	id := "notice/" + agentID + "/" + in.InstanceID + "/" + string(interruption.Termination)
 	out, err := tell[NoticeAnswer](ctx, c, agentID, UpdateTerminationNotice, id, in)

@@ -2,7 +2,11 @@ package workflows
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
@@ -22,7 +26,11 @@ var NoAnswer = fault.Define("workflow.no_answer", fault.Unavailable)
 // about to end refuses it; the next one takes it, under the same update id. An
 // update whose answer was lost may so run twice, in two Guardians: the handlers
 // recognize what they did by its natural key and by the update's id.
-func tell[Out any](ctx context.Context, c *Client, agentID, update, id string, in any) (*Out, error) {
+func tell[Out any](ctx context.Context, c *Client, agentID, update, key string, in any) (*Out, error) {
+	id, err := updateID(key, in)
+	if err != nil {
+		return nil, err
+	}
 	ctx, done := c.attend(ctx, answerWithin)
 	defer done()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -48,6 +56,30 @@ func tell[Out any](ctx context.Context, c *Client, agentID, update, id string, i
 		case <-time.After(wait):
 		}
 	}
+}
+
+// keyEnd separates the key of an update from what it says.
+const keyEnd = "#"
+
+// updateID names a request by its key and by its content. Until a worker has
+// answered, the server keeps an update in memory only; when that is lost, a second
+// one of the same id takes its place. Were it to say something else, the history
+// would hold its words and the deeds of the first, and no worker could replay it.
+func updateID(key string, in any) (string, error) {
+	said, err := json.Marshal(in)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(said)
+	return key + keyEnd + hex.EncodeToString(sum[:8]), nil
+}
+
+// keyOf is the key of an update: what its sender means by "the same request".
+func keyOf(updateID string) string {
+	if end := strings.LastIndex(updateID, keyEnd); end >= 0 {
+		return updateID[:end]
+	}
+	return updateID
 }
 
 func (c *Client) signal(ctx context.Context, id, name string, arg any) error {

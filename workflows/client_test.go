@@ -144,7 +144,7 @@ func TestAnUpdateIsSentAgainUnderTheSameID(t *testing.T) {
 	require.Equal(t, 5, retries)
 	require.Len(t, s.updates, 6)
 	for _, u := range s.updates {
-		require.Equal(t, "notice/a1/i-old/termination-notice", u.UpdateID)
+		require.Regexp(t, "^notice/a1/i-old/termination-notice#[0-9a-f]{16}$", u.UpdateID)
 	}
 	require.Equal(t, enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, s.started[0].WorkflowIDConflictPolicy)
 	require.Equal(t, "guardian/a1", s.started[0].ID)
@@ -163,7 +163,7 @@ func TestARefusalComesBackAsTheFaultItWas(t *testing.T) {
 	require.ErrorAs(t, err, &f)
 	require.Equal(t, "switch/x", f.Details["operation_id"])
 	require.Len(t, s.updates, 1, "a refusal is final")
-	require.Equal(t, "switch/cmd", s.updates[0].UpdateID)
+	require.Regexp(t, "^switch/cmd#", s.updates[0].UpdateID)
 }
 
 func TestAnAbsentTemporalIsHeardOfSoon(t *testing.T) {
@@ -260,4 +260,24 @@ func TestWhatCannotBeCalledOff(t *testing.T) {
 	require.NoError(t, c.CancelOperation(ctx, "replica/r1", "ada"))
 	_, err := c.OperationState(ctx, "elsewhere")
 	require.Equal(t, workflows.NoOperation, fault.CodeOf(err))
+}
+
+// TestAnUpdateIsNamedByWhatItSays holds that two messages which say different things
+// never share an id: after a crash of the server one would stand in the history
+// for the other. The same message again is the same update.
+func TestAnUpdateIsNamedByWhatItSays(t *testing.T) {
+	t.Parallel()
+
+	s := &server{answer: workflows.NoticeAnswer{Status: workflows.NoticePromoted}}
+	c := &workflows.Client{Temporal: s}
+	for _, in := range []workflows.NoticeInput{
+		{InstanceID: "i-old", Wait: 20 * time.Second}, {InstanceID: "i-old"}, {InstanceID: "i-old", Wait: 20 * time.Second}, {InstanceID: "i-old", ReplicaID: "r1"},
+	} {
+		_, err := c.TerminationNotice(t.Context(), "a1", in)
+		require.NoError(t, err)
+	}
+	first, swept, again, wish := s.updates[0].UpdateID, s.updates[1].UpdateID, s.updates[2].UpdateID, s.updates[3].UpdateID
+	require.Equal(t, first, again)
+	require.NotEqual(t, first, swept)
+	require.NotEqual(t, swept, wish)
 }

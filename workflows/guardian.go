@@ -95,14 +95,14 @@ func (g *guardian) listen(ctx workflow.Context) error {
 	)
 }
 
-// handle registers an update and counts it. The update's id goes to the handler,
-// because only here it can be asked for.
+// handle registers an update and counts it. The key in the update's id goes to the
+// handler, because only here it can be asked for.
 func handle[In, Out any](ctx workflow.Context, g *guardian, name string, fn func(workflow.Context, In, string) (*Out, error), validate func(In) error) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, in In) (*Out, error) {
 		g.in.Done.Updates++
 		g.touch(ctx)
 		defer g.touch(ctx) // a handler that waited answers in a later task than the one that brought it
-		return fn(ctx, in, workflow.GetCurrentUpdateInfo(ctx).ID)
+		return fn(ctx, in, keyOf(workflow.GetCurrentUpdateInfo(ctx).ID))
 	}, workflow.UpdateHandlerOptions{Validator: validate})
 }
 

@@ -146,7 +146,7 @@ func TestRequestSwitchIsOnePerCommand(t *testing.T) {
 
 	s := newStore()
 	w := guardianWorld(t, s)
-	first := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
+	first := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "switch/cmd#0123456789abcdef", switchTo("t3.medium.us-east-1b"))
 	again := update[workflows.OperationAnswer](w, time.Second, workflows.UpdateRequestSwitch, "u2", switchTo("t3.medium.us-east-1b"))
 	w.guard(t)
 	require.NoError(t, first.Err)
@@ -154,6 +154,7 @@ func TestRequestSwitchIsOnePerCommand(t *testing.T) {
 	require.Equal(t, first.Answer, again.Answer)
 	require.Equal(t, 1, s.decided())
 	require.Equal(t, "t3.medium.us-east-1b", s.view().Replicas[0].Plan.Pool, "it goes where it was asked to")
+	require.Equal(t, "switch/cmd", s.view().Replicas[0].RequestID, "whatever else its id says")
 }
 
 func TestASwitchWaitsForNoNoticeAndNoOtherSwitch(t *testing.T) {

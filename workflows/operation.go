@@ -45,6 +45,7 @@ type operation struct {
 	progress Progress
 	runID    string
 	seq      int
+	opening  *activities.BeginOperation // the row that is not there yet
 	unsaved  []activities.OperationStep // written at the next phase, before anything is waited for
 }
 
@@ -57,10 +58,10 @@ func show(ctx workflow.Context, kind, agentID string) (*operation, error) {
 
 // begin opens the operation's row.
 func (o *operation) begin(ctx workflow.Context, in activities.BeginOperation) {
-	var local *activities.Operations
 	in.ID, in.Kind, in.AgentID = o.progress.OperationID, o.progress.Kind, o.progress.AgentID
 	o.progress.Deadline, o.progress.ReplicaID, o.progress.InstanceID = in.Deadline, in.ReplicaID, in.InstanceID
-	o.page(ctx, "open the page", local.OpenOperation, in)
+	o.opening = &in
+	o.project(ctx, o.page)
 }
 
 // enter begins a phase, and saves what was noted in the one before.
@@ -89,19 +90,30 @@ func (o *operation) line(ctx workflow.Context, name, status, detail, phase strin
 
 // save projects what was noted.
 func (o *operation) save(ctx workflow.Context) {
-	var local *activities.Operations
-	if len(o.unsaved) == 0 {
-		return
+	if len(o.unsaved) > 0 {
+		o.project(ctx, o.page)
 	}
-	last := o.unsaved[len(o.unsaved)-1]
-	o.page(ctx, "page: "+last.Name, local.RecordSteps, o.unsaved)
-	o.unsaved = nil
+}
+
+// project opens the row, if it is not there yet, and writes the steps. What could
+// not be written waits for the next time.
+func (o *operation) project(ctx workflow.Context, write writer) {
+	var local *activities.Operations
+	if o.opening != nil {
+		if !write(ctx, "open the page", local.OpenOperation, *o.opening) {
+			return
+		}
+		o.opening = nil
+	}
+	if n := len(o.unsaved); n > 0 && write(ctx, "page: "+o.unsaved[n-1].Name, local.RecordSteps, o.unsaved) {
+		o.unsaved = nil
+	}
 }
 
 // end closes the operation's row.
 func (o *operation) end(ctx workflow.Context, in activities.EndOperation) {
 	var local *activities.Operations
-	o.save(ctx)
+	o.project(ctx, o.settle)
 	in.OperationID = o.progress.OperationID
 	if in.Phase == "" {
 		in.Phase = o.progress.Phase
@@ -120,23 +132,29 @@ func (o *operation) endBadly(ctx workflow.Context, cause error, summary, notify 
 	o.end(ctx, in)
 }
 
+// writer tells Postgres, and says whether that is settled: written, or refused for good.
+type writer func(ctx workflow.Context, summary string, activity, in any) (settled bool)
+
 // page tells Postgres, also when the workflow was cancelled.
-func (o *operation) page(ctx workflow.Context, summary string, activity, in any) {
+func (o *operation) page(ctx workflow.Context, summary string, activity, in any) bool {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	if err := localStepWith(ctx, pagePolicy, summary, activity, in).Get(ctx, nil); err != nil {
+	return o.shown(ctx, localStepWith(ctx, pagePolicy, summary, activity, in).Get(ctx, nil))
+}
+
+func (o *operation) shown(ctx workflow.Context, err error) bool {
+	if err != nil {
 		workflow.GetLogger(ctx).Warn("operation was not shown", "agent_id", o.progress.AgentID, "operation_id", o.progress.OperationID, "error", err)
 	}
+	return err == nil || !fault.KindOf(err).Retryable()
 }
 
 // settle is page for what others go by when the operation is over: it is written
 // even if Postgres is away for long.
-func (o *operation) settle(ctx workflow.Context, summary string, activity, in any) {
+func (o *operation) settle(ctx workflow.Context, summary string, activity, in any) bool {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	if err := insist(ctx, pagePolicy, summary, activity, nil, in); err != nil {
-		workflow.GetLogger(ctx).Warn("the end of an operation was not shown", "agent_id", o.progress.AgentID, "operation_id", o.progress.OperationID, "error", err)
-	}
+	return o.shown(ctx, insist(ctx, pagePolicy, summary, activity, nil, in))
 }
 
 func (o *operation) secondsLeft(ctx workflow.Context) *float64 {
