@@ -22,6 +22,7 @@ type InstancePageViews interface {
 	TypesOf(ctx context.Context, family, region string) ([]string, error)
 	OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error)
 	PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PricePoint, error)
+	Chart(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PoolPriceView, []postgres.PricePoint, error)
 	NewestOnlineAgent(ctx context.Context, clientID string) (agentID string, found bool, err error)
 }
 
@@ -220,11 +221,7 @@ type chartQuestion struct {
 }
 
 func (p *InstancePages) chart(ctx context.Context, q chartQuestion) (*priceHistoryAnswer, error) {
-	pools, err := p.Views.PoolsOf(ctx, q.instanceType, q.region)
-	if err != nil {
-		return nil, err
-	}
-	points, err := p.Views.PriceHistory(ctx, q.instanceType, q.region, q.unit, q.since)
+	pools, points, err := p.Views.Chart(ctx, q.instanceType, q.region, q.unit, q.since)
 	if err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 		shared = &readings{}
 	}
 	return func(c *gin.Context) {
-		c.Set(quietKey, r.Quiet)
+		c.Set(quietKey, r.Quiet || shared != nil) // pages read all day long, too
 		ctx := c.Request.Context()
 		if r.Timeout > 0 {
 			var cancel context.CancelFunc

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,7 @@ type Options struct {
 // the first call, and again at each further one, so a process starts before its
 // neighbours and recovers with them.
 func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
+	collectLess()
 	if err := activities.CheckKeep(c.Worker.Keep); err != nil {
 		return nil, err
 	}
@@ -101,3 +103,18 @@ func fleetOptions(c config.AWS) fleet.Options {
 // startWithin is how long a process keeps trying to reach a neighbour that it
 // cannot work without, before it says so again.
 const startWithin = 5 * time.Second
+
+// Percent of the living heap that may be allocated before it is collected. A
+// process keeps some twenty MiB alive and allocates as much again in a fraction of
+// a second under load: a fifth of the CPU went into collecting it.
+const (
+	goDefault = 100
+	ours      = 400
+)
+
+// collectLess trades a few dozen MiB for CPU, unless GOGC says something.
+func collectLess() {
+	if was := debug.SetGCPercent(ours); was != goDefault && was != ours {
+		debug.SetGCPercent(was)
+	}
+}

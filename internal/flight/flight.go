@@ -5,6 +5,7 @@ package flight
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 )
 
@@ -51,13 +52,11 @@ func (g *Group[K, V]) Do(ctx context.Context, question K, ask func(context.Conte
 		l = &line[V]{}
 		g.lines[question] = l
 	}
-	if !l.flying && l.next == nil {
-		l.flying = true
-		g.mu.Unlock()
-		return g.fly(ctx, question, l, newFlight[V](), ask)
-	}
 	if l.next == nil {
 		l.next = newFlight[V]()
+		if !l.flying {
+			l.next.lead <- struct{}{}
+		}
 	}
 	f := l.next
 	f.waiting++
@@ -67,6 +66,9 @@ func (g *Group[K, V]) Do(ctx context.Context, question K, ask func(context.Conte
 	case <-f.done:
 		return f.value, f.err
 	case <-f.lead:
+		// Those who are about to ask were often let go by the same answer: they come
+		// along. When nobody else can run, this costs nothing.
+		runtime.Gosched()
 		g.mu.Lock()
 		l.next, l.flying = nil, true
 		g.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"spotkeeper/internal/fault"
 )
 
@@ -19,13 +21,14 @@ type PoolPriceView struct {
 // PoolsOf lists the active pools of a type in a region with their prices of the
 // last hour, cheapest first and unknown last.
 func (v *Views) PoolsOf(ctx context.Context, instanceType, region string) ([]PoolPriceView, error) {
-	return rows[PoolPriceView](ctx, v.DB, `
-		SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 AS price
+	return rows[PoolPriceView](ctx, v.DB, poolsOf, instanceType, region)
+}
+
+const poolsOf = `SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 AS price
 		FROM pools p
 		LEFT JOIN pool_prices x ON x.pool_id = p.id AND x.updated_at > now() - interval '1 hour'
 		WHERE p.region = $2 AND p.instance_type = $1 AND p.is_active
-		ORDER BY x.price NULLS LAST, p.id`, instanceType, region)
-}
+		ORDER BY x.price NULLS LAST, p.id`
 
 // TypesOf lists the instance types of a family that have pools in a region.
 func (v *Views) TypesOf(ctx context.Context, family, region string) ([]string, error) {
@@ -67,15 +70,30 @@ type PricePoint struct {
 // day since a time, oldest first. It reads each pool's own stretch of the primary
 // key, so its cost is that of the chart and not of the table.
 func (v *Views) PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]PricePoint, error) {
-	return rows[PricePoint](ctx, v.DB, `
-		SELECT x.at, p.id AS pool_id, p.az, x.price, x.on_demand, x.measured
+	return rows[PricePoint](ctx, v.DB, priceHistory, instanceType, region, unit, since)
+}
+
+const priceHistory = `SELECT x.at, p.id AS pool_id, p.az, x.price, x.on_demand, x.measured
 		FROM pools p
 		CROSS JOIN LATERAL (
 			SELECT date_trunc($3, b.bucket, 'UTC') AS at, avg(b.price)::float8 AS price, avg(b.ondemand_price)::float8 AS on_demand,
 				avg((b.source_type <> 'interpolated')::int)::float8 AS measured
 			FROM price_buckets b WHERE b.pool_id = p.id AND b.bucket >= $4 GROUP BY 1) x
 		WHERE p.region = $2 AND p.instance_type = $1 AND p.is_active
-		ORDER BY x.at, p.id`, instanceType, region, unit, since)
+		ORDER BY x.at, p.id`
+
+// Chart is PoolsOf and PriceHistory in one round trip.
+func (v *Views) Chart(ctx context.Context, instanceType, region, unit string, since time.Time) (pools []PoolPriceView, points []PricePoint, err error) {
+	b := &pgx.Batch{}
+	b.Queue(poolsOf, instanceType, region).Query(func(r pgx.Rows) (err error) {
+		pools, err = pgx.CollectRows(r, pgx.RowToStructByName[PoolPriceView])
+		return err
+	})
+	b.Queue(priceHistory, instanceType, region, unit, since).Query(func(r pgx.Rows) (err error) {
+		points, err = pgx.CollectRows(r, pgx.RowToStructByName[PricePoint])
+		return err
+	})
+	return pools, points, translate(v.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // NewestOnlineAgent reads the client's online agent that was heard last, for
