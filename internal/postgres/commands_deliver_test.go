@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ func TestPollsAtOnce(t *testing.T) {
 		require.NoError(t, failed[n][0])
 		require.NoError(t, failed[n][1])
 		require.True(t, fault.Is(foreign[n], agent.NotFound), "another tenant's agent")
-		leased := append(got[n][0], got[n][1]...)
+		leased := slices.Concat(got[n][0], got[n][1])
 		if n%3 != 0 {
 			require.Empty(t, leased)
 			continue
