@@ -104,15 +104,16 @@ func fleetOptions(c config.AWS) fleet.Options {
 // cannot work without, before it says so again.
 const startWithin = 5 * time.Second
 
-// Percent of the living heap that may be allocated before it is collected. A
-// process keeps some twenty MiB alive and allocates as much again in a fraction of
-// a second under load: a fifth of the CPU went into collecting it.
+// Percent of the living heap that may be allocated before it is collected. Little
+// is alive and much is allocated: with ours a list of 200 agents costs a third less
+// CPU, and the api 30 MiB more.
 const (
 	goDefault = 100
 	ours      = 400
 )
 
-// collectLess trades a few dozen MiB for CPU, unless GOGC says something.
+// collectLess trades a few dozen MiB for CPU, unless GOGC says something else than
+// the default.
 func collectLess() {
 	if was := debug.SetGCPercent(ours); was != goDefault && was != ours {
 		debug.SetGCPercent(was)

@@ -80,9 +80,9 @@ func (s *Notices) Undelivered(ctx context.Context, olderThan time.Duration, limi
 // Unattended lists agents whose roles want a Guardian that perhaps nobody woke:
 // a replica that was decided on and not begun, a hold that has run out, a notice
 // past its deadline without an end or a notice without an heir on its way, a
-// promotion without its aftercare, a switch that never began and, when no storm is on, a failover without it
-// and a manual mode without its standby. Who asks takes them on: for the same
-// while nobody else is told of them.
+// promotion without its aftercare, a switch that never began and, when no storm is
+// on, a failover without its aftercare and a manual mode without its standby. Who
+// asks takes them on: for the same while nobody else is told of them.
 func (s *Notices) Unattended(ctx context.Context, idle time.Duration, limit int) ([]string, error) {
 	rows, err := s.DB.Pool.Query(ctx, `WITH waiting AS (
 			SELECT agent_id FROM replicas WHERE state = 'requested' AND launcher = 'control-plane'
