@@ -10,6 +10,11 @@ LINT_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
 WFC_VERSION  := v0.6.0
 
+# Known weaknesses of echo v4's rate limiter and reverse proxy, never mended in v4. The database does not
+# say which functions they are about, so whatever links echo is reported. Only the development stack does,
+# by the Temporal Web UI, which uses neither; they go from here when the UI leaves echo v4.
+VULN_UNUSED  := GO-2026-6872 GO-2026-6875
+
 # `make run DEMO=0` starts without the simulated fleet, ARGS adds flags.
 DEMO ?= 1
 ARGS ?=
@@ -75,11 +80,14 @@ golangci: $(TOOLS)/golangci-lint-$(LINT_VERSION)
 	@$< run ./...
 	@cd $(DEV) && $< run --config $(CURDIR)/.golangci.yaml ./...
 
-# The database comes through the module proxy, which is all that many networks reach.
+# The database comes through the module proxy, which is all that many networks reach. The standard
+# library is go.mod's toolchain's, which is what deploy/Dockerfile builds with.
 .PHONY: vuln
-vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by the newest database
-	@dir=$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)",/\1/p') && rm -rf $(BIN)/vulndb && \
-	  go run golang.org/x/vulndb/cmd/indexdb@latest -out $(BIN)/vulndb -vulns $$dir/data/osv
+vuln: export GOTOOLCHAIN=auto
+vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by the newest database (16 GB of memory)
+	@dir=$$(go mod download -json golang.org/x/vulndb@latest | sed -n 's/.*"Dir": "\(.*\)",/\1/p') && \
+	  rm -rf $(BIN)/vulndb $(BIN)/osv && cp -r --no-preserve=mode $$dir/data/osv $(BIN)/osv && rm $(VULN_UNUSED:%=$(BIN)/osv/%.json) && \
+	  go run golang.org/x/vulndb/cmd/indexdb@latest -out $(BIN)/vulndb -vulns $(BIN)/osv && rm -r $(BIN)/osv
 	@$< -db file://$(BIN)/vulndb ./...
 	@cd $(DEV) && $< -db file://$(BIN)/vulndb ./...
 
