@@ -1,6 +1,9 @@
 package temporalx_test
 
 import (
+	"os"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,4 +59,29 @@ func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, families, 1)
 	require.InDelta(t, 800, families[0].GetMetric()[0].GetCounter().GetValue(), 0)
+}
+
+// TestTheAlertForFailingTasksFindsItsLabels: in an expression a label that no
+// series has is no error, only empty.
+func TestTheAlertForFailingTasksFindsItsLabels(t *testing.T) {
+	t.Parallel()
+
+	rules, err := os.ReadFile("../../deploy/dashboards/alerts.yaml")
+	require.NoError(t, err)
+	by := regexp.MustCompile(`sum by \(([^)]*)\) \(increase\((temporal_workflow_task_execution_failed)_total`).FindSubmatch(rules)
+	require.NotNil(t, by)
+
+	r := prometheus.NewRegistry()
+	reason := map[string]string{"workflow_type": "Guardian", "failure_reason": "NonDeterminismError"}
+	temporalx.NewMetrics(r).WithTags(reason).Counter(string(by[2])).Inc(1)
+	families, err := r.Gather()
+	require.NoError(t, err)
+	require.Len(t, families, 1)
+	kept := map[string]string{}
+	for _, l := range families[0].GetMetric()[0].GetLabel() {
+		kept[l.GetName()] = l.GetValue()
+	}
+	for _, label := range strings.Split(string(by[1]), ", ") {
+		require.Equal(t, reason[label], kept[label], label)
+	}
 }
