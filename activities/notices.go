@@ -3,7 +3,10 @@ package activities
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/internal/interruption"
 )
@@ -31,6 +34,13 @@ type Notices struct {
 // wakesAtOnce bounds how many Guardians one pass wakes: after a storm hundreds of
 // agents lack a standby, and their launches should not make the next one.
 const wakesAtOnce = 100
+
+// How many Guardians one pass tells at once, and how long one of them may take to
+// answer before it is the next pass's.
+const (
+	tellAtOnce = 4
+	tellWithin = 5 * time.Second
+)
 
 // RedeliverInput bounds one pass.
 type RedeliverInput struct {
@@ -68,19 +78,14 @@ func (n *Notices) RedeliverNotices(ctx context.Context, in RedeliverInput) (*Red
 	if in.Limit <= 0 {
 		in.Limit = 500
 	}
-	out := &RedeliverResult{}
 	waiting, err := n.Store.Undelivered(ctx, in.OlderThan, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range waiting {
-		if err := n.Workflows.DeliverNotice(ctx, w); err != nil {
-			out.Failed++
-			n.Log.WarnContext(ctx, "a notice could not be delivered", "agent_id", w.AgentID, "instance_id", w.InstanceID, "error", err)
-			continue
-		}
-		out.Delivered++
-	}
+	told, failed := tellEach(ctx, waiting, n.Workflows.DeliverNotice, func(w interruption.Notice, err error) {
+		n.Log.WarnContext(ctx, "a notice could not be delivered", "agent_id", w.AgentID, "instance_id", w.InstanceID, "error", err)
+	})
+	out := &RedeliverResult{Delivered: told, Failed: failed}
 	if in.NoticesOnly {
 		return out, ctx.Err()
 	}
@@ -88,13 +93,39 @@ func (n *Notices) RedeliverNotices(ctx context.Context, in RedeliverInput) (*Red
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range agents {
-		if err := n.Workflows.Wake(ctx, a, "its roles want judging"); err != nil {
-			out.Failed++
-			n.Log.WarnContext(ctx, "a guardian could not be woken", "agent_id", a, "error", err)
-			continue
-		}
-		out.Woken++
+	wake := func(ctx context.Context, agentID string) error {
+		return n.Workflows.Wake(ctx, agentID, "its roles want judging")
 	}
+	told, failed = tellEach(ctx, agents, wake, func(agentID string, err error) {
+		n.Log.WarnContext(ctx, "a guardian could not be woken", "agent_id", agentID, "error", err)
+	})
+	out.Woken, out.Failed = told, out.Failed+failed
 	return out, ctx.Err()
+}
+
+// tellEach tells each of many, a few at once and none for long: a Guardian that
+// does not answer, say because no worker can replay it, must not keep the others
+// waiting. Those that ctx leaves no time for are neither told nor failed.
+func tellEach[T any](ctx context.Context, all []T, tell func(context.Context, T) error, missed func(T, error)) (told, failed int) {
+	var ok, bad atomic.Int64
+	var g errgroup.Group
+	g.SetLimit(tellAtOnce)
+	for _, one := range all {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(ctx, tellWithin)
+			defer cancel()
+			if err := tell(ctx, one); err != nil {
+				bad.Add(1)
+				missed(one, err)
+				return nil
+			}
+			ok.Add(1)
+			return nil
+		})
+	}
+	_ = g.Wait() // each failure is counted
+	return int(ok.Load()), int(bad.Load())
 }

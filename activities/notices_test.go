@@ -3,8 +3,11 @@ package activities_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -72,4 +75,76 @@ func TestRedeliverNotices(t *testing.T) {
 	require.Equal(t, []string{"a1", "a1"}, d.woken)
 	w.exec(`UPDATE replicas SET state = 'launching'`)
 	require.Equal(t, &activities.RedeliverResult{}, pass())
+}
+
+// waits is a store in which many notices and agents wait.
+type waits int
+
+func (n waits) Undelivered(context.Context, time.Duration, int) (out []interruption.Notice, err error) {
+	for i := range n {
+		out = append(out, interruption.Notice{AgentID: fmt.Sprint("a", i), InstanceID: fmt.Sprint("i-", i), Kind: interruption.Termination})
+	}
+	return out, nil
+}
+
+func (n waits) Unattended(context.Context, time.Duration, int) (out []string, err error) {
+	for i := range n {
+		out = append(out, fmt.Sprint("a", i))
+	}
+	return out, nil
+}
+
+// mute is a desk where the first agents' Guardians do not answer.
+type mute struct {
+	silent []string
+	mu     sync.Mutex
+	heard  []string
+}
+
+func (m *mute) DeliverNotice(ctx context.Context, n interruption.Notice) error {
+	return m.Wake(ctx, n.AgentID, "")
+}
+
+func (m *mute) Wake(ctx context.Context, agentID, _ string) error {
+	if slices.Contains(m.silent, agentID) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard = append(m.heard, agentID)
+	return nil
+}
+
+// TestAMuteGuardianDelaysNobody: the oldest notices come first, and the oldest is
+// the one whose Guardian does not answer.
+func TestAMuteGuardianDelaysNobody(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		d := &mute{silent: []string{"a0", "a1"}}
+		steps := &activities.Notices{Store: waits(50), Workflows: d, Log: quiet}
+		pass, cancel := context.WithTimeout(t.Context(), 30*time.Second) // the loop's own limit
+		defer cancel()
+		got, err := steps.RedeliverNotices(pass, activities.RedeliverInput{})
+		require.NoError(t, err)
+		require.Equal(t, &activities.RedeliverResult{Delivered: 48, Woken: 48, Failed: 4}, got)
+		require.Len(t, d.heard, 96)
+	})
+}
+
+// TestAPassThatIsOverTellsNobodyMore, and does not count them as failures.
+func TestAPassThatIsOverTellsNobodyMore(t *testing.T) {
+	t.Parallel()
+
+	synctest.Test(t, func(t *testing.T) {
+		d := &mute{silent: []string{"a0", "a1", "a2", "a3"}}
+		steps := &activities.Notices{Store: waits(50), Workflows: d, Log: quiet}
+		pass, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		got, err := steps.RedeliverNotices(pass, activities.RedeliverInput{NoticesOnly: true})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 4, got.Failed)
+		require.Empty(t, d.heard)
+	})
 }

@@ -55,20 +55,25 @@ func (c *Client) TerminationNotice(ctx context.Context, agentID string, in Notic
 		// In whole seconds, so that a repeated notice is the same update.
 		in.Wait = max(0, min(in.Wait, time.Until(by)-2*noticeSpare)).Truncate(time.Second)
 	}
-	id := "notice/" + agentID + "/" + in.InstanceID + "/" + string(interruption.Termination)
-	out, err := tell[NoticeAnswer](ctx, c, agentID, UpdateTerminationNotice, id, in)
+	out, err := c.notify(ctx, agentID, in)
 	if fault.Is(err, NoAnswer) {
 		return &NoticeAnswer{Status: NoticeInProgress, OperationID: TerminationID(agentID, in.InstanceID)}, nil
 	}
 	return out, err
 }
 
+func (c *Client) notify(ctx context.Context, agentID string, in NoticeInput) (*NoticeAnswer, error) {
+	id := "notice/" + agentID + "/" + in.InstanceID + "/" + string(interruption.Termination)
+	return tell[NoticeAnswer](ctx, c, agentID, UpdateTerminationNotice, id, in)
+}
+
 // DeliverNotice gives a notice that is durable, and that no Guardian has taken, to
 // one, and does not wait for the outcome. A rebalance that the agent's mode does
-// not answer is taken all the same. It implements activities.NoticeDesk.
+// not answer is taken all the same. Fails with workflow.no_answer when the Guardian
+// does not take it. It implements activities.NoticeDesk.
 func (c *Client) DeliverNotice(ctx context.Context, n interruption.Notice) error {
 	if n.Kind == interruption.Termination {
-		_, err := c.TerminationNotice(ctx, n.AgentID, NoticeInput{InstanceID: n.InstanceID, Deadline: n.Deadline})
+		_, err := c.notify(ctx, n.AgentID, NoticeInput{InstanceID: n.InstanceID, Deadline: n.Deadline})
 		return err
 	}
 	_, err := c.EmergencyReplica(ctx, n.AgentID, EmergencyInput{InstanceID: n.InstanceID, Kind: n.Kind, Deadline: n.Deadline})

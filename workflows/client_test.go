@@ -197,6 +197,17 @@ func TestASlowNoticeIsInProgressBeforeTheCallersDeadline(t *testing.T) {
 	require.Equal(t, workflows.NoAnswer, fault.CodeOf(err))
 }
 
+// TestANoticeThatNoGuardianTakesIsNotDelivered: who delivers it again should say so.
+func TestANoticeThatNoGuardianTakesIsNotDelivered(t *testing.T) {
+	t.Parallel()
+
+	c := &workflows.Client{Temporal: &server{silent: true}}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := c.DeliverNotice(ctx, interruption.Notice{AgentID: "a1", InstanceID: "i", Kind: interruption.Termination})
+	require.Equal(t, workflows.NoAnswer, fault.CodeOf(err))
+}
+
 func TestADurableNoticeIsDeliveredByItsKind(t *testing.T) {
 	t.Parallel()
 
