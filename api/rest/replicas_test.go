@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	todoRow  = `INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, plan) VALUES ('r-todo', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', '{"pool": "t3.medium.us-east-1c"}')`
+	todoRow = `INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, plan) VALUES ('r-todo', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', '{"pool": "t3.medium.us-east-1c"}');
+		INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('replica/r-todo', 'replica', 'c1', 'a2')`
 	readyRow = `INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode) VALUES ('i-r', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', 'spot');
 		INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id, instance_id, created_by, tags) VALUES ('11112222-3333', 'c1', 'a1', 'manual', 'i-1', 'ready', 'control-plane', 't3.medium.us-east-1c', 'i-r', 'user@acme', '{"why":"test"}')`
 )

@@ -85,7 +85,7 @@ func (s *Notices) Undelivered(ctx context.Context, olderThan time.Duration, limi
 // asks takes them on: for the same while nobody else is told of them.
 func (s *Notices) Unattended(ctx context.Context, idle time.Duration, limit int) ([]string, error) {
 	rows, err := s.DB.Pool.Query(ctx, `WITH waiting AS (
-			SELECT agent_id FROM replicas WHERE state = 'requested' AND launcher = 'control-plane'
+			SELECT agent_id FROM replicas r WHERE state = 'requested' AND (launcher = 'control-plane' OR NOT `+replicaBegun+`)
 				AND greatest(created_at, coalesce(not_before, created_at)) < clock_timestamp() - $1::float8 * interval '1 second'
 			UNION SELECT agent_id FROM replicas WHERE state = 'ready' AND hold_until < clock_timestamp() - $1::float8 * interval '1 second'
 			UNION SELECT agent_id FROM notices WHERE result = '' AND delivered_at IS NOT NULL AND deadline < clock_timestamp() - $1::float8 * interval '1 second'

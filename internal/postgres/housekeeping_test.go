@@ -2,10 +2,12 @@ package postgres_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/fault"
@@ -41,6 +43,25 @@ func TestPartitions(t *testing.T) {
 	deleted, err := h.Expire(t.Context(), "price_submissions", noon.AddDate(0, 0, -2), func() {})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), deleted, "of the default partition")
+}
+
+// TestJobsThatMakePartitionsAtOnce, as the cleanup and the job of that name do,
+// make each once.
+func TestJobsThatMakePartitionsAtOnce(t *testing.T) {
+	t.Parallel()
+	g := guard(t)
+	h := &postgres.Housekeeping{DB: g.db}
+	var made atomic.Int64
+	var all errgroup.Group
+	for range 4 {
+		all.Go(func() error {
+			n, err := h.EnsurePartitions(t.Context(), noon, 9)
+			made.Add(n)
+			return err
+		})
+	}
+	require.NoError(t, all.Wait())
+	require.Equal(t, int64(9), made.Load())
 }
 
 // TestCleanupWaitsForNobody: while somebody reads submissions for long, or has a row

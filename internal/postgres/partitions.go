@@ -59,12 +59,18 @@ func (s *Housekeeping) EnsurePartitions(ctx context.Context, first time.Time, da
 		day := first.AddDate(0, 0, n)
 		name, from, until := partitionOf(day), bound(day), bound(day.AddDate(0, 0, 1))
 		err := s.change(ctx, func(tx pgx.Tx) error {
-			var exists bool
-			if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&exists); err != nil || exists {
+			exists, err := hasTable(ctx, tx, name)
+			if err != nil || exists {
+				return err
+			}
+			// One maker at a time; readers and writers go on. Who waited looks again.
+			if _, err := tx.Exec(ctx, "LOCK TABLE price_submissions IN SHARE UPDATE EXCLUSIVE MODE"); err != nil {
+				return err
+			}
+			if exists, err = hasTable(ctx, tx, name); err != nil || exists {
 				return err
 			}
 			for _, sql := range []string{
-				"LOCK TABLE price_submissions IN SHARE UPDATE EXCLUSIVE MODE", // one maker at a time; readers and writers go on
 				"CREATE TABLE " + name + " (LIKE price_submissions INCLUDING ALL)",
 				// From here to the commit reporters wait: the move and the attachment of a few rows.
 				"LOCK TABLE price_submissions_default IN ACCESS EXCLUSIVE MODE",
@@ -85,6 +91,11 @@ func (s *Housekeeping) EnsurePartitions(ctx context.Context, first time.Time, da
 		}
 	}
 	return made, nil
+}
+
+func hasTable(ctx context.Context, tx pgx.Tx, name string) (exists bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&exists)
+	return exists, err
 }
 
 // bound writes the start of a day, which is in UTC whatever the session's zone is.

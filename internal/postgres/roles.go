@@ -67,6 +67,10 @@ const switchLeftAlone = `c.status = 'pending' AND c.command_type = 'switch' AND 
 			AND r.created_at < clock_timestamp() - interval '30 seconds'
 			AND NOT EXISTS (SELECT FROM operations o WHERE o.id = 'switch/' || c.id)`
 
+// replicaBegun is about the replica r: its workflow has come to be, and opened its
+// page first.
+const replicaBegun = `EXISTS (SELECT FROM operations o WHERE o.id = 'replica/' || r.id)`
+
 // replicaObject is a roles.Replica of the row r.
 const replicaObject = `jsonb_build_object('id', r.id, 'kind', r.kind, 'for', r.made_for, 'state', r.state, 'launcher', r.launcher, 'plan', r.plan,
             'instance_id', coalesce(r.instance_id, ''), 'pool_id', coalesce(r.pool_id, ''), 'request_id', coalesce(r.request_id, ''), 'hold', coalesce((extract(epoch FROM r.hold) * 1000000000)::bigint, 0),

@@ -99,7 +99,9 @@ type ToLaunch struct {
 
 // ReplicasToLaunch lists what the agent itself must launch: decided, not begun,
 // due, and with a pool. It is empty for everything the control plane launches,
-// because a deployed agent launches each element it is given.
+// because a deployed agent launches each element it is given; and at first for what
+// no workflow has taken up yet, because nobody would hear of what the agent
+// launches. After a minute a page that is missing was only not written.
 func (v *Views) ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]ToLaunch, error) {
 	return rows[ToLaunch](ctx, v.DB, `
 		SELECT r.id, w.pool_id, coalesce(p.az, regexp_replace(w.pool_id, '^.*\.', '')) AS az, r.kind, r.created_at,
@@ -109,6 +111,6 @@ func (v *Views) ReplicasToLaunch(ctx context.Context, clientID, agentID string) 
 		LEFT JOIN pools p ON p.id = w.pool_id
 		WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2) AND r.launcher = 'agent' AND r.kind <> 'switch'
 		  AND r.state IN ('requested', 'launching') AND r.instance_id IS NULL AND w.pool_id IS NOT NULL
-		  AND coalesce(r.not_before, now()) <= now()
+		  AND coalesce(r.not_before, now()) <= now() AND (`+replicaBegun+` OR r.created_at < now() - interval '1 minute')
 		ORDER BY r.created_at, r.id`, agentID, clientID)
 }

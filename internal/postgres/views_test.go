@@ -112,13 +112,24 @@ func TestReplicaViews(t *testing.T) {
 }
 
 // TestReplicasToLaunch holds that an agent is never told to launch what the
-// control plane launches, nor what it launched already.
+// control plane launches, nor what it launched already, nor what nobody waits for.
 func TestReplicasToLaunch(t *testing.T) {
 	t.Parallel()
 	db, v := fleetOf(t)
 	ctx := t.Context()
 
 	todo, err := v.ReplicasToLaunch(ctx, "c1", "a2")
+	require.NoError(t, err)
+	require.Empty(t, todo, "no workflow would hear of what is launched")
+	_, err = db.Pool.Exec(ctx, `UPDATE replicas SET created_at = now() - interval '2 minutes' WHERE id = 'r-todo'`)
+	require.NoError(t, err)
+	todo, err = v.ReplicasToLaunch(ctx, "c1", "a2")
+	require.NoError(t, err)
+	require.Len(t, todo, 1, "its page was only not written")
+	_, err = db.Pool.Exec(ctx, `UPDATE replicas SET created_at = now() WHERE id = 'r-todo';
+		INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('replica/r-todo', 'replica', 'c1', 'a2')`)
+	require.NoError(t, err)
+	todo, err = v.ReplicasToLaunch(ctx, "c1", "a2")
 	require.NoError(t, err)
 	require.Len(t, todo, 1, "the one without a pool is not ready to be launched")
 	require.Equal(t, "r-todo", todo[0].ID)
