@@ -27,6 +27,6 @@
 // have started. Nothing signals another workflow but by a local step through
 // Client. Postgres's clock decides what is late.
 //
-// Changing a workflow that may be running wants a gate, workflow.GetVersion with a
-// constant named <workflow>.<change>, and a new history in testdata/histories.
+// Changing a workflow that may be running wants a gate, a constant of gates.go named
+// <workflow>.<change>, and a new history in testdata/histories.
 package workflows

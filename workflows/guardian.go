@@ -69,8 +69,10 @@ type guardian struct {
 	touches  int                     // messages and results so far; idleness is that it stands still
 	touched  int                     // history length of the workflow task that brought or answered the last message
 	inFlight int                     // coroutines and starts that this run must see the end of
+	starts   int                     // those of them that are starts of children
 	misses   int                     // reconciliations that failed in a row
 	leaving  bool                    // continue-as-new is due: waiting handlers answer "in progress"
+	hurried  bool                    // an answer goes out before the next reconciliation
 
 	// What helps this run and is read again by the next one.
 	watched map[string]bool                 // instances whose deadline a coroutine watches
@@ -119,13 +121,13 @@ func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
 			g.dirty = true
 		}
 		switch {
-		case g.dirty:
+		case g.dirty && !g.hurrying(ctx):
 			g.dirty = false
 			g.attempt(ctx)
 		case !g.atRest(ctx):
 			g.leaving = g.due(ctx) && g.inFlight == 0
 			if err := workflow.Await(ctx, func() bool {
-				return g.dirty || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.due(ctx)
+				return g.dirty && !g.hurrying(ctx) || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.due(ctx)
 			}); err != nil {
 				return nil, err
 			}
@@ -181,6 +183,14 @@ func (g *guardian) touch(ctx workflow.Context) {
 // have the server refuse it, the answer included.
 func (g *guardian) answering(ctx workflow.Context) bool {
 	return g.touched == workflow.GetInfo(ctx).GetCurrentHistoryLength()
+}
+
+// hurrying says whether the present workflow task carries the answer to a
+// failover. A child's start is on its way then and brings the next task in
+// milliseconds, so what is left to do waits for that: an agent with seconds to
+// live does not wait until its next standby is decided on.
+func (g *guardian) hurrying(ctx workflow.Context) bool {
+	return g.hurried && g.starts > 0 && g.answering(ctx)
 }
 
 // linger waits for the idle grace, shortly when continue-as-new is due, and says

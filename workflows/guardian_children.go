@@ -31,9 +31,11 @@ func child(ctx workflow.Context, id, clientID, agentID, reason, summary string) 
 // ran already is fine; otherwise says what to do then, if anything.
 func (g *guardian) launch(ctx workflow.Context, run workflow.ChildWorkflowFuture, otherwise func(workflow.Context) error) {
 	g.inFlight++
+	g.starts++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { g.inFlight-- }()
 		err := run.GetChildWorkflowExecution().Get(ctx, nil)
+		g.starts--
 		if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 			err = nil
 			if otherwise != nil {

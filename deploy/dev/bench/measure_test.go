@@ -25,6 +25,9 @@ func (s sample) at(p float64) time.Duration {
 	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
 }
 
+// over is the ratio of the medians.
+func (s sample) over(other sample) float64 { return float64(s.at(.5)) / float64(other.at(.5)) }
+
 func (s sample) String() string {
 	if len(s) == 0 {
 		return "none"

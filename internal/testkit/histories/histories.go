@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -74,42 +75,95 @@ func Prefixes(h *history.History) []*history.History {
 	return append(out, h)
 }
 
-// Record keeps the histories of what ran on a task queue under dir, in a directory
+// Gates returns the versions that a run decided on, by their change ids.
+func Gates(h *history.History) []string {
+	var out []string
+	for _, e := range h.GetEvents() {
+		marker := e.GetMarkerRecordedEventAttributes()
+		if marker.GetMarkerName() != "Version" {
+			continue
+		}
+		var id string
+		if converter.GetDefaultDataConverter().FromPayloads(marker.GetDetails()["change-id"], &id) == nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// Record adds histories of what ran on a task queue to dir, which has a directory
 // per workflow type, at most perKind of each. Those of equal shape are one: the
-// sequence of their event types is what they are told apart by. It returns how
-// many there are of each type.
+// sequence of their event types is what they are told apart by. What was recorded
+// before stays, because such runs may still be on their way; of a type and version
+// that is there already nothing is added. It returns how many there are of each
+// type that ran.
 func Record(ctx context.Context, c client.Client, queue, dir string, perKind int) (map[string]int, error) {
-	seen, kept := map[string]bool{}, map[string]int{}
+	kinds := map[string]*shelf{}
 	var page []byte
 	for {
 		res, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			Query: fmt.Sprintf("TaskQueue = %q AND ExecutionStatus != 'Running'", queue), PageSize: 500, NextPageToken: page})
 		if err != nil {
-			return kept, err
+			return nil, err
 		}
 		for _, e := range res.GetExecutions() {
 			kind := Kind(e.GetType().GetName())
-			if kept[kind] >= perKind {
+			s := kinds[kind]
+			if s == nil {
+				if s, err = open(filepath.Join(dir, kind)); err != nil {
+					return nil, err
+				}
+				kinds[kind] = s
+			}
+			if s.added >= perKind {
 				continue
 			}
 			h, err := fetch(ctx, c, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId())
 			if err != nil {
-				return kept, err
+				return nil, err
 			}
-			shape := kind + " " + Shape(h)
-			if seen[shape] {
-				continue
-			}
-			seen[shape] = true
-			kept[kind]++
-			if err := write(filepath.Join(dir, kind, fmt.Sprintf("%02d.json.gz", kept[kind])), h); err != nil {
-				return kept, err
+			if err := s.put(h); err != nil {
+				return nil, err
 			}
 		}
 		if page = res.GetNextPageToken(); len(page) == 0 {
-			return kept, nil
+			break
 		}
 	}
+	there := map[string]int{}
+	for kind, s := range kinds {
+		there[kind] = s.before + s.added
+	}
+	return there, nil
+}
+
+// shelf is the directory of one workflow type.
+type shelf struct {
+	dir           string
+	versions      map[string]bool // recorded before, by the gates they pass
+	shapes        map[string]bool
+	before, added int
+}
+
+func open(dir string) (*shelf, error) {
+	recorded, err := Load(dir)
+	s := &shelf{dir: dir, versions: map[string]bool{}, shapes: map[string]bool{}, before: len(recorded)}
+	for _, h := range recorded {
+		s.versions[version(h)] = true
+	}
+	return s, err
+}
+
+func version(h *history.History) string { return strings.Join(Gates(h), " ") }
+
+func (s *shelf) put(h *history.History) error {
+	shape := Shape(h)
+	if s.versions[version(h)] || s.shapes[shape] {
+		return nil
+	}
+	s.shapes[shape] = true
+	s.added++
+	return write(filepath.Join(s.dir, fmt.Sprintf("%02d.json.gz", s.before+s.added)), h)
 }
 
 // Shape is the sequence of a history's events, without their content.

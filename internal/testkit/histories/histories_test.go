@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.uber.org/goleak"
 
 	"spotkeeper/internal/testkit/histories"
@@ -76,6 +77,38 @@ func TestOneOfEachShapeIsKept(t *testing.T) {
 	for file, h := range back {
 		require.NotContains(t, h.String(), "somebodys-machine", file)
 	}
+}
+
+// gated has one more run, of a version that passes a gate.
+type gated struct{ server }
+
+func (gated) GetWorkflowHistory(ctx context.Context, id, run string, wait bool, filter enums.HistoryEventFilterType) client.HistoryEventIterator {
+	if id != "b" {
+		return server{}.GetWorkflowHistory(ctx, id, run, wait, filter)
+	}
+	gate, err := converter.GetDefaultDataConverter().ToPayloads("guardian.swifter")
+	if err != nil {
+		panic(err)
+	}
+	return &events{all: append(tasks(1), &history.HistoryEvent{Attributes: &history.HistoryEvent_MarkerRecordedEventAttributes{
+		MarkerRecordedEventAttributes: &history.MarkerRecordedEventAttributes{MarkerName: "Version", Details: map[string]*common.Payloads{"change-id": gate}}}})}
+}
+
+// TestANewVersionIsAddedToTheOlder: their runs may still be on their way.
+func TestANewVersionIsAddedToTheOlder(t *testing.T) {
+	t.Parallel()
+
+	dir := t.TempDir()
+	for _, world := range []client.Client{server{}, server{}, gated{}, gated{}} {
+		_, err := histories.Record(t.Context(), world, "control", dir, 5)
+		require.NoError(t, err)
+	}
+	there, err := histories.Record(t.Context(), gated{}, "control", dir, 5)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"guardian": 3}, there)
+	newest, err := histories.Read(filepath.Join(dir, "guardian", "03.json.gz"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"guardian.swifter"}, histories.Gates(newest))
 }
 
 func TestPrefixesEndWithEachWorkflowTask(t *testing.T) {
