@@ -3,6 +3,7 @@ package workflows
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,32 @@ import (
 
 	"spotkeeper/internal/testkit/histories"
 )
+
+// TestAnAnswerGoesOutBeforeTheNextStandby holds what guardianAnswersFirst is for: in
+// a recorded failover the workflow task that changed the roles ends there.
+func TestAnAnswerGoesOutBeforeTheNextStandby(t *testing.T) {
+	t.Parallel()
+
+	recorded, err := histories.Load(filepath.Join("testdata", "histories", "guardian"))
+	must.NoError(t, err)
+	followed := 0
+	for file, h := range recorded {
+		if !slices.Contains(histories.Gates(h), guardianAnswersFirst) {
+			continue
+		}
+		tasks := histories.LocalSteps(h)
+		changed := slices.IndexFunc(tasks, func(task []string) bool { return slices.Contains(task, "ChangeRoles") })
+		must.GreaterOrEqual(t, changed, 0, file)
+		must.Equal(t, "ChangeRoles", tasks[changed][len(tasks[changed])-1], file)
+		for _, task := range tasks[changed+1:] {
+			if slices.Contains(task, "OpenReplica") {
+				followed++
+				break
+			}
+		}
+	}
+	must.Positive(t, followed, "no recorded failover decided on a standby afterwards")
+}
 
 // TestEachGateHasAHistory of a run that passed it, and there is no other way to a
 // version.

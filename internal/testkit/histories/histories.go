@@ -91,6 +91,25 @@ func Gates(h *history.History) []string {
 	return out
 }
 
+// LocalSteps returns the local activities of each workflow task, by name.
+func LocalSteps(h *history.History) [][]string {
+	var tasks [][]string
+	for _, e := range h.GetEvents() {
+		if e.GetEventType() == enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
+			tasks = append(tasks, nil)
+		}
+		marker := e.GetMarkerRecordedEventAttributes()
+		if marker.GetMarkerName() != "LocalActivity" || len(tasks) == 0 {
+			continue
+		}
+		var step struct{ ActivityType string }
+		if converter.GetDefaultDataConverter().FromPayloads(marker.GetDetails()["data"], &step) == nil {
+			tasks[len(tasks)-1] = append(tasks[len(tasks)-1], step.ActivityType)
+		}
+	}
+	return tasks
+}
+
 // Record adds histories of what ran on a task queue to dir, which has a directory
 // per workflow type, at most perKind of each. Those of equal shape are one: the
 // sequence of their event types is what they are told apart by. What was recorded
