@@ -53,10 +53,7 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 			var answer struct {
 				AgentID string `json:"agent_id"`
 			}
-			status, err := s.Call(ctx, http.MethodPost, "/api/agents/register", f.token, map[string]any{
-				"client_token": f.token, "hostname": "bench", "instance_id": instance, "instance_type": instanceType, "region": "us-east-1",
-				"az": "us-east-1a", "ami_id": "ami-1", "agent_version": "4.0.0", "logical_agent_id": fmt.Sprintf("bench-%d", i), "mode": "spot",
-			}, &answer)
+			status, err := s.Call(ctx, http.MethodPost, "/api/agents/register", f.token, registration(f.token, instance, fmt.Sprintf("bench-%d", i)), &answer)
 			if err != nil || status != http.StatusOK {
 				return fmt.Errorf("register: status %d: %w", status, err)
 			}
@@ -81,6 +78,14 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 		f.await(b, 10*time.Minute, n, `SELECT count(*) FROM replicas WHERE client_id = $1 AND state = 'ready'`)
 	}
 	return f
+}
+
+// registration is what an agent says of itself when it starts.
+func registration(token, instance, logicalID string) map[string]any {
+	return map[string]any{
+		"client_token": token, "hostname": "bench", "instance_id": instance, "instance_type": instanceType, "region": "us-east-1",
+		"az": "us-east-1a", "ami_id": "ami-1", "agent_version": "4.0.0", "logical_agent_id": logicalID, "mode": "spot",
+	}
 }
 
 // launch makes the customers' own instances.
