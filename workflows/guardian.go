@@ -72,7 +72,7 @@ type guardian struct {
 	starts   int                     // those of them that are starts of children
 	misses   int                     // reconciliations that failed in a row
 	leaving  bool                    // continue-as-new is due: waiting handlers answer "in progress"
-	hurried  bool                    // an answer goes out before the next reconciliation
+	hurried  bool                    // this run passed guardianAnswersFirst
 
 	// What helps this run and is read again by the next one.
 	watched map[string]bool                 // instances whose deadline a coroutine watches
@@ -185,10 +185,10 @@ func (g *guardian) answering(ctx workflow.Context) bool {
 	return g.touched == workflow.GetInfo(ctx).GetCurrentHistoryLength()
 }
 
-// hurrying says whether the present workflow task carries the answer to a
-// failover. A child's start is on its way then and brings the next task in
-// milliseconds, so what is left to do waits for that: an agent with seconds to
-// live does not wait until its next standby is decided on.
+// hurrying says whether the present workflow task brought or answers a message
+// while a child's start is on its way. That brings the next task in milliseconds,
+// so what is left to do waits for it: an agent with seconds to live does not wait
+// until its next standby is decided on.
 func (g *guardian) hurrying(ctx workflow.Context) bool {
 	return g.hurried && g.starts > 0 && g.answering(ctx)
 }

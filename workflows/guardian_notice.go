@@ -119,7 +119,7 @@ func (g *guardian) failOver(ctx workflow.Context, set *roles.Set, heir roles.Rep
 	if next.Storm && !g.watched[notice.InstanceID] && len(switchesIn(set)) == 0 {
 		return next, nil // others are about to lose their instances: a later run attends
 	}
-	if !g.watched[notice.InstanceID] {
+	if !g.watched[notice.InstanceID] { // else nothing is started, and no task would follow
 		g.hurried = passed(ctx, guardianAnswersFirst)
 	}
 	g.startTermination(ctx, set, TerminationInput{Notice: notice, Outcome: o})

@@ -39,7 +39,7 @@ func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
 				Plan: replica.Plan{Mode: agent.Spot, InstanceType: "t3.medium", ExcludeZones: c.exclude}})
 			require.NoError(t, err)
 			require.Equal(t, c.want, opened.Replica.PoolID)
-			g.exec(`INSERT INTO operations (id, kind, client_id, agent_id) SELECT 'replica/' || id, 'replica', client_id, agent_id FROM replicas`)
+			g.begun()
 			todo, err := (&postgres.Views{DB: g.db}).ReplicasToLaunch(t.Context(), "k1", "a1")
 			require.NoError(t, err)
 			require.Len(t, todo, 1)

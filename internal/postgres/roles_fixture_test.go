@@ -42,6 +42,12 @@ func (g *guarded) exec(sql string, args ...any) {
 	require.NoError(g.t, err)
 }
 
+// begun opens the pages of all replicas, which their workflows do first.
+func (g *guarded) begun() {
+	g.t.Helper()
+	g.exec(`INSERT INTO operations (id, kind, client_id, agent_id) SELECT 'replica/' || id, 'replica', client_id, agent_id FROM replicas`)
+}
+
 // one reads a single value.
 func one[T any](g *guarded, sql string, args ...any) T {
 	g.t.Helper()

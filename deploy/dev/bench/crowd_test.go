@@ -34,8 +34,8 @@ func BenchmarkCrowd(b *testing.B) {
 		failed         int
 	)
 	send := func(into *sample, path string, body any) {
+		due := time.Now()
 		wg.Go(func() {
-			due := time.Now()
 			status, err := f.Call(b.Context(), http.MethodPost, path, f.token, body, nil)
 			took := time.Since(due)
 			mu.Lock()
@@ -51,9 +51,9 @@ func BenchmarkCrowd(b *testing.B) {
 	tick := time.NewTicker(heartbeatEvery / crowdSize)
 	defer tick.Stop()
 	// A ticker drops what its reader is late for, so what is due follows from the clock.
-	for sent, due := 0, 0; time.Since(begun) < during; {
+	for sent := 0; time.Since(begun) < during; {
 		<-tick.C
-		for due = int(time.Since(begun) * crowdSize / heartbeatEvery); sent < due; sent++ {
+		for due := int(time.Since(begun) * crowdSize / heartbeatEvery); sent < due; sent++ {
 			a := f.agents[sent%crowdSize]
 			send(&beats, "/api/agents/"+a.id+"/heartbeat", map[string]any{"status": "online", "instance_id": a.instance, "mode": "spot", "az": "us-east-1a"})
 			if sent%beatsPerReport == 0 {
@@ -82,18 +82,7 @@ func crowd(b *testing.B, s *devtest.Stack) *fleet {
 	g, ctx := errgroup.WithContext(b.Context())
 	g.SetLimit(connections)
 	for i := range f.agents {
-		g.Go(func() error {
-			instance := fmt.Sprintf("i-%017x", i)
-			var answer struct {
-				AgentID string `json:"agent_id"`
-			}
-			status, err := f.Call(ctx, http.MethodPost, "/api/agents/register", f.token, registration(f.token, instance, fmt.Sprintf("crowd-%d", i)), &answer)
-			if err != nil || status != http.StatusOK {
-				return fmt.Errorf("register: status %d: %w", status, err)
-			}
-			f.agents[i] = agent{answer.AgentID, instance}
-			return nil
-		})
+		g.Go(func() error { return f.register(ctx, i, fmt.Sprintf("i-%017x", i)) })
 	}
 	require.NoError(b, g.Wait())
 	return f

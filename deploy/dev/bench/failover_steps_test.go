@@ -8,7 +8,6 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/workflows"
 )
 
@@ -49,12 +48,4 @@ func (s *steps) show(b *testing.B) {
 	show(b, "  task → primary changed", "%v", s.changed)
 	show(b, "  changed → task completed", "%v", s.done)
 	show(b, "  completed → HTTP answer", "%v", s.answered)
-}
-
-func dial(b *testing.B, s *devtest.Stack) client.Client {
-	b.Helper()
-	c, err := client.DialContext(b.Context(), client.Options{HostPort: s.Temporal, Namespace: s.Namespace})
-	require.NoError(b, err)
-	b.Cleanup(c.Close)
-	return c
 }

@@ -26,7 +26,7 @@ func echo(ctx workflow.Context) error {
 // rests before each.
 func bareUpdates(b *testing.B, s *devtest.Stack, n int, rest func(*testing.B)) sample {
 	b.Helper()
-	c := dial(b, s)
+	c := s.Dial(b.Context(), b)
 	w := worker.New(c, "bench", worker.Options{})
 	w.RegisterWorkflow(echo)
 	require.NoError(b, w.Start())
@@ -92,7 +92,7 @@ func BenchmarkFailover(b *testing.B) {
 func (f *fleet) failOver(b *testing.B) (changed, answered sample, used usage, where *steps) {
 	b.Helper()
 	used, where = usage{}, &steps{}
-	c := dial(b, f.Stack)
+	c := f.Dial(b.Context(), b)
 	f.settle(b)
 	for _, a := range f.agents {
 		before := cpu(f.Stack)

@@ -50,19 +50,13 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 	g.SetLimit(16)
 	for i, instance := range instances {
 		g.Go(func() error {
-			var answer struct {
-				AgentID string `json:"agent_id"`
+			err := f.register(ctx, i, instance)
+			if err != nil || !keep {
+				return err
 			}
-			status, err := s.Call(ctx, http.MethodPost, "/api/agents/register", f.token, registration(f.token, instance, fmt.Sprintf("bench-%d", i)), &answer)
-			if err != nil || status != http.StatusOK {
-				return fmt.Errorf("register: status %d: %w", status, err)
-			}
-			f.agents[i] = agent{answer.AgentID, instance}
-			if !keep {
-				return nil
-			}
+			var status int
 			for { // hundreds of standbys are launched beside it, so it may be refused for a while
-				status, err = s.Call(ctx, http.MethodPost, "/api/client/agents/"+answer.AgentID+"/config", f.token, map[string]any{"manualReplicaEnabled": true}, nil)
+				status, err = s.Call(ctx, http.MethodPost, "/api/client/agents/"+f.agents[i].id+"/config", f.token, map[string]any{"manualReplicaEnabled": true}, nil)
 				if err != nil || status != http.StatusServiceUnavailable {
 					break
 				}
@@ -80,12 +74,20 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 	return f
 }
 
-// registration is what an agent says of itself when it starts.
-func registration(token, instance, logicalID string) map[string]any {
-	return map[string]any{
-		"client_token": token, "hostname": "bench", "instance_id": instance, "instance_type": instanceType, "region": "us-east-1",
-		"az": "us-east-1a", "ami_id": "ami-1", "agent_version": "4.0.0", "logical_agent_id": logicalID, "mode": "spot",
+// register says what the i-th agent says of itself when it starts.
+func (f *fleet) register(ctx context.Context, i int, instance string) error {
+	var answer struct {
+		AgentID string `json:"agent_id"`
 	}
+	status, err := f.Call(ctx, http.MethodPost, "/api/agents/register", f.token, map[string]any{
+		"client_token": f.token, "hostname": "bench", "instance_id": instance, "instance_type": instanceType, "region": "us-east-1",
+		"az": "us-east-1a", "ami_id": "ami-1", "agent_version": "4.0.0", "logical_agent_id": fmt.Sprintf("bench-%d", i), "mode": "spot",
+	}, &answer)
+	if err != nil || status != http.StatusOK {
+		return fmt.Errorf("register: status %d: %w", status, err)
+	}
+	f.agents[i] = agent{answer.AgentID, instance}
+	return nil
 }
 
 // launch makes the customers' own instances.

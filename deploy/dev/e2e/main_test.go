@@ -4,13 +4,10 @@ package e2e
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 	"go.uber.org/goleak"
 
 	"spotkeeper/deploy/dev/devtest"
@@ -23,15 +20,6 @@ func deadline(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// dialTemporal connects to the stack's own Temporal, for what no page shows.
-func dialTemporal(ctx context.Context, t *testing.T, s *devtest.Stack) client.Client {
-	t.Helper()
-	c, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: s.Namespace, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	return c
 }
 
 // tenant is a client made for one test.

@@ -53,7 +53,7 @@ func TestRecordHistories(t *testing.T) {
 	for i, p := range agentPaths {
 		paths.Go(func() error { return p.walk(walking, theirs, fmt.Sprintf("%02d %s", i, p.name)) })
 	}
-	temporal := dialTemporal(ctx, t, s)
+	temporal := s.Dial(ctx, t)
 	runJobs(ctx, t, temporal)
 	walked := paths.Wait()
 	t.Logf("%d paths walked in %s", len(controlPlanePaths)+len(agentPaths), time.Since(begun).Round(time.Second))

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/internal/ec2sim"
@@ -27,11 +25,7 @@ func TestRemoval(t *testing.T) {
 	t.Parallel()
 	s := devtest.Start(t, devtest.Options{})
 	ctx := deadline(t, 15*time.Minute)
-	temporal, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: s.Namespace,
-		Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
-	require.NoError(t, err)
-	t.Cleanup(temporal.Close)
-	r := &remover{t: t, temporal: temporal, books: openBooks(t, s)}
+	r := &remover{t: t, temporal: s.Dial(ctx, t), books: openBooks(t, s)}
 	neighbour := r.household(ctx, s, "neighbour")
 	before := r.possessions(ctx, neighbour)
 	require.Len(t, before, 6)

@@ -58,7 +58,7 @@ func (f *field) comesThroughDeaths(ctx context.Context, t *testing.T, live strin
 // anew when the heartbeats of the first are missed, not when its time is up.
 func (f *field) diesValidating(ctx context.Context, t *testing.T, session string) {
 	t.Helper()
-	temporal := dialTemporal(ctx, t, f.Stack)
+	temporal := f.Dial(ctx, t)
 	id := workflows.ModelRolloutID(session)
 	require.NoError(t, until(ctx, 100*time.Millisecond, func() (bool, error) {
 		d, err := temporal.DescribeWorkflowExecution(ctx, id, "")

@@ -164,7 +164,7 @@ func TestModelRollouts(t *testing.T) {
 	require.NoError(t, tellRollout(ctx, s, id, "rollback", "rolled_back"), "a worker that died loses no rollout")
 
 	if *record != "" {
-		temporal := dialTemporal(ctx, t, s)
+		temporal := s.Dial(ctx, t)
 		require.NoError(t, until(ctx, time.Second, func() (bool, error) { return running(ctx, temporal, "ModelRollout") == 0, nil }))
 		kept, err := histories.Record(ctx, temporal, queueOfStack, *record, perWorkflow)
 		require.NoError(t, err)

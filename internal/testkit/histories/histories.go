@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.temporal.io/api/enums/v1"
@@ -24,10 +25,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
+const suffix = ".json.gz"
+
 // Load returns the histories of a directory by their paths. A directory that is
 // not there has none.
 func Load(dir string) (map[string]*history.History, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.json.gz"))
+	files, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +82,8 @@ func Prefixes(h *history.History) []*history.History {
 func Gates(h *history.History) []string {
 	var out []string
 	for _, e := range h.GetEvents() {
-		marker := e.GetMarkerRecordedEventAttributes()
-		if marker.GetMarkerName() != "Version" {
-			continue
-		}
 		var id string
-		if converter.GetDefaultDataConverter().FromPayloads(marker.GetDetails()["change-id"], &id) == nil {
+		if detail(e, "Version", "change-id", &id) {
 			out = append(out, id)
 		}
 	}
@@ -98,16 +97,18 @@ func LocalSteps(h *history.History) [][]string {
 		if e.GetEventType() == enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
 			tasks = append(tasks, nil)
 		}
-		marker := e.GetMarkerRecordedEventAttributes()
-		if marker.GetMarkerName() != "LocalActivity" || len(tasks) == 0 {
-			continue
-		}
 		var step struct{ ActivityType string }
-		if converter.GetDefaultDataConverter().FromPayloads(marker.GetDetails()["data"], &step) == nil {
+		if detail(e, "LocalActivity", "data", &step) {
 			tasks[len(tasks)-1] = append(tasks[len(tasks)-1], step.ActivityType)
 		}
 	}
 	return tasks
+}
+
+// detail reads what a marker of that name says, if the event is one.
+func detail(e *history.HistoryEvent, marker, key string, into any) bool {
+	m := e.GetMarkerRecordedEventAttributes()
+	return m.GetMarkerName() == marker && converter.GetDefaultDataConverter().FromPayloads(m.GetDetails()[key], into) == nil
 }
 
 // Record adds histories of what ran on a task queue to dir, which has a directory
@@ -162,18 +163,25 @@ type shelf struct {
 	versions      map[string]bool // recorded before, by the gates they pass
 	shapes        map[string]bool
 	before, added int
+	next          int // what the next file is called; the oldest may have gone
 }
 
 func open(dir string) (*shelf, error) {
 	recorded, err := Load(dir)
 	s := &shelf{dir: dir, versions: map[string]bool{}, shapes: map[string]bool{}, before: len(recorded)}
-	for _, h := range recorded {
+	for file, h := range recorded {
 		s.versions[version(h)] = true
+		if n, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(file), suffix)); err == nil {
+			s.next = max(s.next, n)
+		}
 	}
+	s.next++
 	return s, err
 }
 
-func version(h *history.History) string { return strings.Join(Gates(h), " ") }
+func version(h *history.History) string {
+	return strings.Join(slices.Sorted(slices.Values(Gates(h))), " ")
+}
 
 func (s *shelf) put(h *history.History) error {
 	shape := Shape(h)
@@ -182,7 +190,8 @@ func (s *shelf) put(h *history.History) error {
 	}
 	s.shapes[shape] = true
 	s.added++
-	return write(filepath.Join(s.dir, fmt.Sprintf("%02d.json.gz", s.before+s.added)), h)
+	s.next++
+	return write(filepath.Join(s.dir, fmt.Sprintf("%02d"+suffix, s.next-1)), h)
 }
 
 // Shape is the sequence of a history's events, without their content.
