@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 )
 
 // PrimaryStore is what the watch over primaries keeps in Postgres.
@@ -19,8 +20,8 @@ type PrimaryStore interface {
 	Untold(ctx context.Context, limit int) ([]Primary, error)
 	// Missing lists primaries of offline agents about which no notice came.
 	Missing(ctx context.Context, limit int) ([]Primary, error)
-	// Gone makes it durable that AWS has taken an instance nobody announced.
-	Gone(ctx context.Context, clientID string, n interruption.Notice) error
+	// Take takes a notice in, as every door does.
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
 	// KeepTemplate remembers a template for when its instance is gone.
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 }
@@ -37,8 +38,14 @@ type Primary struct {
 type Primaries struct {
 	Store     PrimaryStore
 	Fleet     Fleet
-	Workflows NoticeDesk
+	Workflows NoticeFollower
 	Log       *slog.Logger
+}
+
+// NoticeFollower is the part of workflows.Client that starts what follows from a
+// notice that was taken in.
+type NoticeFollower interface {
+	FollowNotice(ctx context.Context, taken *roles.Taken) error
 }
 
 // WatchPrimariesInput bounds a run. Fields are only ever added.
@@ -118,10 +125,11 @@ func (p *Primaries) ask(ctx context.Context, x Primary, out *WatchPrimariesResul
 		return nil
 	}
 	n := interruption.Notice{AgentID: x.AgentID, InstanceID: x.InstanceID, Kind: interruption.Termination, Deadline: time.Now(), Door: "sweep"}
-	if err := p.Store.Gone(ctx, x.Account.ClientID, n); err != nil {
+	taken, err := p.Store.Take(ctx, x.Account.ClientID, n, roles.JudgeNotice)
+	if err != nil {
 		return err
 	}
 	out.Lost++
 	p.Log.WarnContext(ctx, "a primary ended without a notice", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "reason", seen.Reason)
-	return p.Workflows.DeliverNotice(ctx, n)
+	return p.Workflows.FollowNotice(ctx, taken) // the sweep follows it when this fails
 }

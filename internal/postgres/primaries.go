@@ -7,6 +7,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/roles"
 )
 
 // Primaries finds instances that agents live on and that want looking at.
@@ -48,9 +49,8 @@ func (s *Primaries) primaries(ctx context.Context, sql string, limit int) ([]act
 	return out, translate(err)
 }
 
-// Gone makes it durable that AWS has taken an instance nobody announced: a notice
-// through the door of the sweep, the same row as any other's.
-func (s *Primaries) Gone(ctx context.Context, clientID string, n interruption.Notice) error {
-	_, err := (&Notices{DB: s.DB}).Arrive(ctx, clientID, n)
-	return err
+// Take takes in that AWS has taken an instance without a notice: a notice through the
+// door of the sweep, the same row as any other's.
+func (s *Primaries) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	return (&Notices{DB: s.DB}).Take(ctx, clientID, n, judge)
 }

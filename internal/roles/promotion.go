@@ -1,0 +1,26 @@
+package roles
+
+import "time"
+
+// PromotionWish is a person's wish to make a replica the primary.
+type PromotionWish struct {
+	AgentID   string        `json:"agent_id"`
+	ReplicaID string        `json:"replica_id"`
+	Demote    bool          `json:"demote"` // the old primary becomes the standby
+	Wait      time.Duration `json:"wait"`   // for the replica to be ready
+	By        string        `json:"by,omitempty"`
+}
+
+// Promotion is a wish as it stands.
+type Promotion struct {
+	AgentID   string        `json:"agent_id"`
+	ReplicaID string        `json:"replica_id"`
+	Demote    bool          `json:"demote"`
+	By        string        `json:"by,omitempty"`
+	Left      time.Duration `json:"left"`    // of the time to wait, by the database's clock
+	Changed   bool          `json:"changed"` // the replica is or was the primary
+	Cause     Cause         `json:"cause,omitempty"`
+	OldID     string        `json:"old_id,omitempty"`
+	NewID     string        `json:"new_id,omitempty"`
+	RetireOld bool          `json:"retire_old"` // the old primary waits to be ended by us
+}
