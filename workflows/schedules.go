@@ -22,8 +22,6 @@ type job struct {
 // jobs lists what runs by the clock. The worker brings the server in line with it
 // when it starts; what operators paused stays paused.
 var jobs = []job{
-	{"notice-redelivery", "* * * * *", time.Minute, 5 * time.Minute, RedeliverNotices,
-		"Gives notices that no Guardian took to one, and wakes Guardians whose agents want judging."},
 	{"notification-delivery", "* * * * *", time.Minute, 5 * time.Minute, DeliverNotifications,
 		"Takes notifications to the webhooks and logs that their clients chose; it looks every two seconds."},
 	{"agent-health", "*/5 * * * *", 5 * time.Minute, 5 * time.Minute, AgentHealth,

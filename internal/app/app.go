@@ -32,6 +32,7 @@ type App struct {
 	Namespace string // of Temporal
 	Workflows *workflows.Client
 	engines   *engines
+	aftercare *Aftercare // of an api
 }
 
 // Options are what a process adds to its configuration.

@@ -63,6 +63,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return ctx.Err()
 	})
 	g.Go(func() error { return a.engines.serving.Run(ctx) })
+	g.Go(func() error { return a.newSweep().Run(ctx) })
 	if a.Config.Worker.Schedules {
 		g.Go(func() error { return a.keepSchedules(ctx) })
 	}
@@ -133,7 +134,6 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Timeout: a.Config.Worker.AgentTimeout},
 		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
 		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
-		&activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log},
 		&activities.Prices{Store: &postgres.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
 		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
 			EngineFor: a.engines.serving.EngineFor, ShadowFor: a.engines.serving.ShadowFor},

@@ -24,3 +24,12 @@ type Promotion struct {
 	NewID     string        `json:"new_id,omitempty"`
 	RetireOld bool          `json:"retire_old"` // the old primary waits to be ended by us
 }
+
+// Promote is the change that makes a replica primary because a person wants it. It
+// answers an open notice of the old primary as well.
+func (s *Set) Promote(r Replica, demote bool) Change {
+	return Change{
+		AgentID: s.AgentID, Epoch: s.Epoch, OldID: s.Primary.ID, NewID: r.InstanceID, ReplicaID: r.ID,
+		Fate: s.OldPrimary(demote), Cause: ByPromotion, OperationID: "promotion/" + r.ID,
+	}
+}
