@@ -41,7 +41,7 @@ func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.Set) (*rol
 		g.enterPhase(ctx, "looking for a successor of `%s` until %s", o.InstanceID, o.Deadline.UTC().Format(time.TimeOnly))
 		return set, nil
 	}
-	next, err := g.change(ctx, set.FailOver(successor, noticeOf(set, o)))
+	next, err := g.change(ctx, set.FailOver(successor))
 	if err != nil {
 		return set, err // roles.stale too: the next attempt judges again, after a pause
 	}

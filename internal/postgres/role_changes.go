@@ -30,9 +30,9 @@ func (s *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, e
 		b := &pgx.Batch{}
 		if !done {
 			queueChange(b, in)
+			queueReview(b, in.AgentID)
 		}
 		queueOutcome(b, in)
-		queueReview(b, in.AgentID)
 		b.Queue(selectSet, in.AgentID).QueryRow(func(row pgx.Row) (err error) {
 			set, err = scanSet(row, in.AgentID)
 			return err

@@ -49,7 +49,8 @@ func JudgeNotice(s *Set, n interruption.Notice) Verdict {
 	if !ok || successor.State != replica.Ready || successor.InstanceID == "" {
 		return Verdict{Ruling: RuledLaunch, Review: true}
 	}
-	return Verdict{Ruling: RuledFailOver, Change: s.failOver(successor, n), Review: s.reviewedAfter(successor)}
+	change := s.FailOver(successor)
+	return Verdict{Ruling: RuledFailOver, Change: &change, Review: s.reviewedAfter(successor)}
 }
 
 // judgeOther judges a notice about an instance that is not the primary. A replica
@@ -62,16 +63,12 @@ func (s *Set) judgeOther(n interruption.Notice) Verdict {
 	return v
 }
 
-// FailOver is the change that makes a replica primary in place of the instance that
-// a notice is about. AWS ends that instance.
-func (s *Set) FailOver(successor Replica, n interruption.Notice) Change {
-	return *s.failOver(successor, n)
-}
-
-func (s *Set) failOver(successor Replica, n interruption.Notice) *Change {
-	return &Change{
+// FailOver is the change that makes a replica primary because AWS takes the present
+// one. AWS ends that instance.
+func (s *Set) FailOver(successor Replica) Change {
+	return Change{
 		AgentID: s.AgentID, Epoch: s.Epoch, OldID: s.Primary.ID, NewID: successor.InstanceID, ReplicaID: successor.ID,
-		Fate: Leave, Cause: ByTermination, OperationID: TerminationOperation(s.AgentID, s.Primary.ID), Notice: &n,
+		Fate: Leave, Cause: ByTermination, OperationID: TerminationOperation(s.AgentID, s.Primary.ID),
 	}
 }
 

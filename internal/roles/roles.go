@@ -193,5 +193,4 @@ type Change struct {
 	Fate        Fate                 `json:"fate"`
 	Cause       Cause                `json:"cause"`
 	OperationID string               `json:"operation_id"`
-	Notice      *interruption.Notice `json:"notice,omitempty"` // the one that this change answers
 }
