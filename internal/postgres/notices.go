@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
@@ -35,6 +36,22 @@ func (s *Roles) TakeAgain(ctx context.Context, n interruption.Notice, judge role
 }
 
 func (s *Notices) take(ctx context.Context, clientID string, n interruption.Notice, again bool, judge roles.NoticeJudge) (*roles.Taken, error) {
+	out, err := s.takeOnce(ctx, clientID, n, again, judge)
+	if !fault.Is(err, roles.Stale) {
+		return out, err
+	}
+	// The successor is not what its row says. The notice is kept all the same, and the
+	// Guardian brings another one about.
+	return s.takeOnce(ctx, clientID, n, again, func(set *roles.Set, n interruption.Notice) roles.Verdict {
+		v := judge(set, n)
+		if v.Ruling == roles.RuledFailOver {
+			v = roles.Verdict{Ruling: roles.RuledLaunch, Review: true}
+		}
+		return v
+	})
+}
+
+func (s *Notices) takeOnce(ctx context.Context, clientID string, n interruption.Notice, again bool, judge roles.NoticeJudge) (*roles.Taken, error) {
 	var out *roles.Taken
 	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		var err error

@@ -96,6 +96,19 @@ func TestTakeNoticeWithoutASuccessor(t *testing.T) {
 	require.Equal(t, 1, one[int](g, `SELECT arrivals FROM notices WHERE delivered_at IS NOT NULL`), "a Guardian is no arrival")
 }
 
+// TestTakeNoticeIsKeptWhenTheSuccessorIsNotSound: the replica's row says ready, and its
+// instance has ended.
+func TestTakeNoticeIsKeptWhenTheSuccessorIsNotSound(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.heir(replica.Manual, "i-0", "i-1")
+	g.exec(`UPDATE instances SET terminated_at = now() WHERE id = 'i-1'`)
+	require.Equal(t, roles.RuledLaunch, g.take("k1", termination("i-0")).Verdict.Ruling)
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices`))
+	require.Equal(t, "i-0", g.set().Primary.ID)
+}
+
 func TestTakeNoticeOfAStandby(t *testing.T) {
 	t.Parallel()
 

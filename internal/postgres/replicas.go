@@ -283,7 +283,7 @@ func advance(ctx context.Context, tx pgx.Tx, in roles.Step, at standing) error {
 		}
 		switch in.To {
 		case replica.Ready:
-			b.Queue(`UPDATE agents SET failures = 0 WHERE id = $1 AND failures > 0 AND $2 = 'manual'`, at.agentID, at.kind)
+			b.Queue(`UPDATE agents SET failures = 0 WHERE id = $1 AND failures > 0 AND $2 <> 'switch'`, at.agentID, at.kind)
 		case replica.Failed:
 			b.Queue(`UPDATE agents SET failures = failures + 1 WHERE id = $1 AND $2 = 'manual'`, at.agentID, at.kind)
 			b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -165,7 +164,9 @@ func TestALateHeirMendsALostNotice(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination, Deadline: time.Now().Add(-time.Second)}
+	g.noticed("i-0", interruption.Termination)
+	g.exec(`UPDATE notices SET deadline = now() - interval '1 second'`)
+	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination}
 	set, err := g.DecideNotice(t.Context(), activities.Decision{Notice: notice, Result: interruption.Lost})
 	require.NoError(t, err)
 	o, waits := set.Undecided()

@@ -76,7 +76,8 @@ SELECT jsonb_build_object(
         FROM commands c
         WHERE c.agent_id = a.id
           AND c.status = 'pending'
-          AND c.command_type = 'switch'), ''))
+          AND c.command_type = 'switch'
+          AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id AND s.phase IN ('retiring_old', 'done', 'abandoned'))), ''))
 FROM agents a
 WHERE a.id = $1`
 
