@@ -271,4 +271,3 @@ func endOf(err error) (state, reason string) {
 	}
 	return details[activities.GoneState], details[activities.GoneReason]
 }
-
