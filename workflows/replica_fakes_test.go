@@ -178,20 +178,7 @@ func (w *world) launches(born map[string][2]string) {
 	})
 }
 
-// hangs is a pool whose launches never answer.
-func (w *world) hangs(key string) {
-	w.OnActivity("LaunchInstance", mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
-		if in.Where.Key() == key {
-			w.cloud.mu.Lock()
-			defer w.cloud.mu.Unlock()
-			w.cloud.asked = append(w.cloud.asked, key)
-			return nil, replica.Throttled.New("%s never answers", key)
-		}
-		return w.cloud.LaunchInstance(ctx, in)
-	})
-}
-
-// counts makes an activity about the instance fail and counts how often it is asked.
+// refuses makes an activity about the instance fail, and notes when it is asked.
 func (w *world) refuses(name string, code fault.Code, asked *[]time.Time) {
 	w.OnActivity(name, mock.Anything, mock.Anything).Return(func(context.Context, activities.WatchInput) (*activities.InstanceState, error) {
 		*asked = append(*asked, w.Now())
@@ -212,3 +199,15 @@ func (w *world) stops(d time.Duration, id, state string) {
 
 // anything matches any argument.
 const anything = mock.Anything
+
+// when is the moment of the first step of this name.
+func (p *pages) when(name string) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.steps {
+		if s.Name == name {
+			return s.At
+		}
+	}
+	return time.Time{}
+}
