@@ -51,6 +51,10 @@ type OperationEnd struct {
 	Error    string `json:"error,omitempty"`
 	Notify   string `json:"notify,omitempty"` // a notification to the client, once per operation; empty: none
 	Severity string `json:"severity,omitempty"`
+
+	// NotifyKey makes the notification the same as that of another operation: of two
+	// with one key the client gets the first. Empty: the operation's own.
+	NotifyKey string `json:"notify_key,omitempty"`
 }
 
 // SaveOperation writes the whole progress of an operation since the last time.

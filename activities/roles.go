@@ -14,6 +14,9 @@ type RoleStore interface {
 	Roles(ctx context.Context, agentID string) (*roles.Set, error)
 	OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error)
 	Advance(ctx context.Context, in roles.Step) (bool, error)
+	LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error)
+	ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error)
+	TakeOverLaunch(ctx context.Context, replicaID string) (bool, error)
 	TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
 	SettleReview(ctx context.Context, in Review) error
 	Termination(ctx context.Context, agentID, instanceID string) (*TerminationFacts, error)
@@ -46,6 +49,25 @@ func (r *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opene
 // given up meanwhile; a replica that stands there already is true again.
 func (r *Roles) AdvanceReplica(ctx context.Context, in roles.Step) (bool, error) {
 	return r.Store.Advance(ctx, in)
+}
+
+// LoadReplica reads how a replica stands. Fails with replica.not_found.
+func (r *Roles) LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error) {
+	return r.Store.LoadReplica(ctx, replicaID)
+}
+
+// ReplaceInstance takes an instance that ended before it ran away from its replica,
+// which may then launch in another pool, and answers false when it may not. It names
+// the instance, so a second call takes away no later one.
+func (r *Roles) ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error) {
+	return r.Store.ReplaceInstance(ctx, in)
+}
+
+// TakeOverLaunch makes the control plane the launcher of a replica whose agent has
+// launched nothing, and answers false when it has an instance or is over. It sets a
+// level, so twice is once.
+func (r *Roles) TakeOverLaunch(ctx context.Context, replicaID string) (bool, error) {
+	return r.Store.TakeOverLaunch(ctx, replicaID)
 }
 
 // TakeNotice makes a notice durable, has the roles judged and changes them when a

@@ -58,6 +58,13 @@ var (
 		ScheduleToCloseTimeout: 5 * time.Minute,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 20 * time.Second},
 	}
+	// urgentLaunchPolicy is launchPolicy in an emergency, in which no pool gets more
+	// than twenty seconds: the next one may be healthy.
+	urgentLaunchPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    9 * time.Second,
+		ScheduleToCloseTimeout: 20 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+	}
 	// pollPolicy waits until EC2 says what we want to hear: the retry is the poll.
 	pollPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,

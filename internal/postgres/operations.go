@@ -63,7 +63,7 @@ SET name = excluded.name,
     seconds_left = coalesce(excluded.seconds_left, s.seconds_left)`
 
 // closeOperation ends an operation that is open, with the event and, when it is worth
-// one, the notification, once per operation.
+// one, the notification, once per operation or per key.
 const closeOperation = `
 WITH ended AS (
     UPDATE operations
@@ -86,7 +86,7 @@ event AS (
         jsonb_build_object('operation_id', id, 'code', nullif($5, ''), 'error', nullif($6, ''))
     FROM ended)
 INSERT INTO notifications (client_id, message, severity, dedup_key)
-SELECT client_id, $7, coalesce(nullif($8, ''), 'info'), 'operation:' || id
+SELECT client_id, $7, coalesce(nullif($8, ''), 'info'), coalesce(nullif($9, ''), 'operation:' || id)
 FROM ended
 WHERE $7 <> ''
 ON CONFLICT (dedup_key) DO NOTHING`
@@ -111,7 +111,7 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 		b.Queue(upsertSteps, in.ID, in.RunID, lines)
 	}
 	if e := in.End; e != nil {
-		b.Queue(closeOperation, in.ID, e.State, e.Phase, e.Summary, e.Code, e.Error, e.Notify, e.Severity)
+		b.Queue(closeOperation, in.ID, e.State, e.Phase, e.Summary, e.Code, e.Error, e.Notify, e.Severity, e.NotifyKey)
 	}
 	err := s.DB.Pool.SendBatch(ctx, b).Close()
 	if isConstraint(err, "operation_steps_operation_fk") || err == nil && !found {
