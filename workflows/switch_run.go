@@ -205,9 +205,7 @@ func (s *switchRun) changeRoles(ctx workflow.Context) error {
 	f := s.facts
 	s.status.NewInstanceID = cmp.Or(f.NewID, f.Replica.InstanceID)
 	s.progress.NewInstanceID = s.status.NewInstanceID
-	if s.status.Phase != switching.CuttingOver {
-		s.enter(ctx, switching.CuttingOver, "making %s primary instead of %s", s.status.NewInstanceID, f.Primary)
-	}
+	s.enter(ctx, switching.CuttingOver, "making %s primary instead of %s", s.status.NewInstanceID, f.Primary)
 	instanceID, err := s.successor(ctx)
 	if err != nil {
 		return err
@@ -223,7 +221,8 @@ func (s *switchRun) take(r roles.Replica) {
 	s.progress.ReplicaID = r.ID
 }
 
-// enter begins a phase, in the row of the switch and on its page.
+// enter begins a phase, in the row of the switch and on its page. One that has begun
+// goes on.
 func (s *switchRun) enter(ctx workflow.Context, p switching.Phase, format string, args ...any) {
 	if s.status.Phase == p {
 		return
