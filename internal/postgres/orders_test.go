@@ -172,7 +172,7 @@ func TestAnOrderThatIsTakenBackClosesItsOperation(t *testing.T) {
 	require.NoError(t, err)
 	for range 2 {
 		require.NoError(t, c.Cancel(t.Context(), first.ID, "another one is in flight"))
-		require.Equal(t, "cancelled|another one is in flight|cancelled|true|true", one[string](g,
+		require.Equal(t, "cancelled|another one is in flight|cancelled|t|t", one[string](g,
 			`SELECT concat_ws('|', o.state, o.error, c.status, o.tend_at IS NULL, o.ended_at IS NOT NULL) FROM operations o JOIN commands c ON o.id = 'switch/' || c.id`))
 	}
 	second, err := c.Order(t.Context(), order)

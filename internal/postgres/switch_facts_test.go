@@ -107,7 +107,7 @@ func TestAReportIsReadAndOpensItsOperation(t *testing.T) {
 
 	r := g.reported(c.ID, "i-0", "i-agents")
 	require.Equal(t, &postgres.Reported{SwitchID: c.ID, CommandID: c.ID, Launcher: agent.ByAgent, First: true}, r)
-	require.Equal(t, "running true true", one[string](g, `SELECT concat_ws(' ', state, tend_at IS NOT NULL, error_code IS NULL) FROM operations`))
+	require.Equal(t, "running t t", one[string](g, `SELECT concat_ws(' ', state, tend_at IS NOT NULL, error_code IS NULL) FROM operations`))
 	f = g.facts(c.ID)
 	require.Equal(t, lines("i-agents", true, false), lines(f.NewID, f.Reported, f.Replaced))
 
