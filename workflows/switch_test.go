@@ -231,7 +231,7 @@ func TestASwitchWaitsForAnotherThatLetsGo(t *testing.T) {
 	m.rows.busy = 1000
 	_, err = m.run(t, workflows.Switch)
 	require.Equal(t, switching.NeverReady, fault.CodeOf(err))
-	require.Len(t, m.rows.asked, 40, "every half minute, for twenty")
+	require.Len(t, m.rows.asked, 41, "at once, then every half minute, for twenty minutes")
 }
 
 func TestASwitchWhosePrimaryIsTakenLeavesItsReplicaToTheFailover(t *testing.T) {

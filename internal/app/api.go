@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"spotkeeper/activities"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/postgres"
