@@ -63,7 +63,8 @@ func judgeSwitch(f *activities.SwitchFacts) (switchStep, error) {
 	case r.State == replica.Ready:
 		return switchCutOver, nil
 	case r.State == replica.Failed:
-		return switchAbandon, fault.Code(cmp.Or(r.Code, string(switching.NeverReady))).New("%s", cmp.Or(r.Error, "no instance could be launched"))
+		code := fault.Code(cmp.Or(r.Code, string(switching.NeverReady)))
+		return switchAbandon, code.New("%s", cmp.Or(r.Error, "no instance could be launched"))
 	case !r.State.IsOpen():
 		return switchAbandon, switching.NeverReady.New("its replica was given up")
 	default:
@@ -80,7 +81,8 @@ func endedAs(f *activities.SwitchFacts) error {
 	if f.Status == "cancelled" {
 		return Cancelled.New("the order was taken back: %s", cmp.Or(f.Message, "no reason given"))
 	}
-	return fault.Code(cmp.Or(f.Code, string(switching.AlreadyDone))).New("the command is %s already: %s", f.Status, cmp.Or(f.Message, "no reason given"))
+	code := fault.Code(cmp.Or(f.Code, string(switching.AlreadyDone)))
+	return code.New("the command is %s already: %s", f.Status, cmp.Or(f.Message, "no reason given"))
 }
 
 // openReplica decides on the replica of the order, unless the Guardian has done so:

@@ -24,7 +24,8 @@ func (s *switchRun) finishMove(ctx workflow.Context) (*SwitchStatus, error) {
 	nudge(ctx, activities.Nudge{OperationID: ReplicaID(change.ReplicaID), AgentID: s.in.AgentID}) // it was promoted
 	wakeGuardian(ctx, s.in.AgentID, "switched")
 	if err := s.endOld(ctx, change); err != nil {
-		s.fail(ctx, err, s.summary()+": the old instance may still be running", "Instance "+change.OldID+" could not be terminated and may still cost money")
+		s.fail(ctx, err, s.summary()+": the old instance may still be running",
+			"Instance "+change.OldID+" could not be terminated and may still cost money")
 		return nil, err
 	}
 	return s.succeed(ctx, s.summary()+" to "+change.NewID)
@@ -66,7 +67,8 @@ func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange
 		return err
 	}
 	var instances *activities.Instances
-	err := step(ctx, retirePolicy, "terminate "+old, instances.RetireInstance, activities.WatchInput{AgentID: s.in.AgentID, InstanceID: old}).Get(ctx, nil)
+	err := step(ctx, retirePolicy, "terminate "+old, instances.RetireInstance,
+		activities.WatchInput{AgentID: s.in.AgentID, InstanceID: old}).Get(ctx, nil)
 	switch {
 	case err == nil:
 		s.addStep(ctx, "terminate "+old, stepDone, "")

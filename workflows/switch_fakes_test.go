@@ -45,7 +45,8 @@ func (b *switchRows) Switch(_ context.Context, _, switchID string) (*activities.
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
 	f, set := b.row, b.store.copy()
-	f.AgentID, f.LogicalID, f.Epoch, f.Primary, f.AutoTerminate, f.Deleted = "a1", "web-1", set.Epoch, set.Primary.ID, set.AutoTerminate, set.Deleted
+	f.AgentID, f.LogicalID = "a1", "web-1"
+	f.Epoch, f.Primary, f.AutoTerminate, f.Deleted = set.Epoch, set.Primary.ID, set.AutoTerminate, set.Deleted
 	for _, r := range b.store.all {
 		if r.Kind == replica.Switch && r.For == switchID {
 			f.Replica.ID, f.Replica.State, f.Replica.InstanceID = r.ID, r.State, r.InstanceID
@@ -114,7 +115,8 @@ func newMove(t *testing.T, s *store) *move {
 	t.Helper()
 	w := newWorld(t, s)
 	rows := &switchRows{pages: w.pages, store: s, cloud: w.cloud, row: activities.SwitchFacts{Ordered: true, Status: switching.Pending,
-		Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, Reason: "cheaper", Trigger: "manual", KeepOld: 5 * time.Minute, OldID: "i-old"}}
+		Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, Reason: "cheaper", Trigger: "manual",
+		KeepOld: 5 * time.Minute, OldID: "i-old"}}
 	again := activity.RegisterOptions{DisableAlreadyRegisteredCheck: true}
 	w.RegisterActivityWithOptions(&activities.Switches{Store: rows}, again)
 	w.RegisterActivityWithOptions(&activities.Roles{Store: &switchRoles{store: s, rows: rows}}, again)
@@ -180,7 +182,8 @@ func (m *move) failOver(t *testing.T, d time.Duration, r roles.Replica, cause ro
 	t.Helper()
 	m.store.with(r)
 	m.after(d, func() {
-		_, err := m.store.ChangeRoles(m.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: r.InstanceID, ReplicaID: r.ID, Cause: cause, OperationID: "other"})
+		_, err := m.store.ChangeRoles(m.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: r.InstanceID, ReplicaID: r.ID,
+			Cause: cause, OperationID: "other"})
 		require.NoError(t, err)
 	})
 }

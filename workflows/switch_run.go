@@ -240,8 +240,8 @@ func (s *switchRun) record(ctx workflow.Context, p switching.Phase, code fault.C
 		return
 	}
 	var local *activities.Switches
-	in := activities.SwitchPhase{CommandID: s.in.SwitchID, AgentID: s.in.AgentID, OperationID: s.progress.OperationID, Phase: p, Trigger: s.facts.Trigger,
-		OldID: s.facts.OldID, NewID: s.status.NewInstanceID, Code: string(code)}
+	in := activities.SwitchPhase{CommandID: s.in.SwitchID, AgentID: s.in.AgentID, OperationID: s.progress.OperationID, Phase: p,
+		Trigger: s.facts.Trigger, OldID: s.facts.OldID, NewID: s.status.NewInstanceID, Code: string(code)}
 	var err error
 	if p.Over() {
 		err = insist(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, nil, in)

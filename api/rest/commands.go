@@ -13,7 +13,8 @@ import (
 // CommandStore is the part of postgres.Commands that agents' routes use.
 type CommandStore interface {
 	Deliver(ctx context.Context, clientID, agentID string) ([]postgres.Command, error)
-	Complete(ctx context.Context, clientID, agentID, commandID string, outcome postgres.CommandOutcome) (command *postgres.Command, news bool, err error)
+	Complete(ctx context.Context, clientID, agentID, commandID string, outcome postgres.CommandOutcome) (
+		command *postgres.Command, news bool, err error)
 }
 
 // SwitchReportStore is the part of postgres.SwitchReports that reports are kept by.

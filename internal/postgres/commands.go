@@ -117,7 +117,8 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 
 // openedSwitch is the operation of a command.
 func openedSwitch(c *Command, name, cause string) opened {
-	return opened{kind: "switch", id: roles.SwitchOperation(c.ID), agentID: c.AgentID, summary: "switch of " + name, cause: cause, instanceID: c.InstanceID}
+	return opened{kind: "switch", id: roles.SwitchOperation(c.ID), agentID: c.AgentID, summary: "switch of " + name, cause: cause,
+		instanceID: c.InstanceID}
 }
 
 // ordered finds an earlier order with the same id.
@@ -156,7 +157,8 @@ func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
 	if err != nil {
 		return err
 	}
-	return switching.Busy.New("another switch of this agent is in flight").With("command_id", open).With("operation_id", roles.SwitchOperation(open))
+	return switching.Busy.New("another switch of this agent is in flight").
+		With("command_id", open).With("operation_id", roles.SwitchOperation(open))
 }
 
 // Cancel takes an order back that no workflow has taken up, and closes its operation.
@@ -198,7 +200,9 @@ type CommandOutcome struct {
 // with switch.command_not_found, and with switch.command_already_done when the
 // command ended otherwise before; the same report again is success. News says that
 // the switch has not seen it: its operation is open.
-func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (out *Command, news bool, err error) {
+func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (
+	out *Command, news bool, err error,
+) {
 	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		out, err = scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2 AND client_id = $3 FOR UPDATE`, commandID, agentID, clientID))

@@ -27,7 +27,8 @@ func (g *guarded) facts(switchID string) *activities.SwitchFacts {
 func (g *guarded) ordered() *postgres.Command {
 	g.t.Helper()
 	wait := 300
-	c, err := (&postgres.Commands{DB: g.db}).Order(g.t.Context(), switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"},
+	c, err := (&postgres.Commands{DB: g.db}).Order(g.t.Context(), switching.Order{
+		AgentID: "a1", Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"},
 		Priority: switching.PriorityManual, TerminateWait: &wait, Reason: "cheaper"})
 	require.NoError(g.t, err)
 	return c
@@ -36,7 +37,8 @@ func (g *guarded) ordered() *postgres.Command {
 // reported records that a1 moved.
 func (g *guarded) reported(command, from, to string) *postgres.Reported {
 	g.t.Helper()
-	r, err := (&postgres.SwitchReports{DB: g.db}).Record(g.t.Context(), postgres.SwitchReport{ClientID: "k1", AgentID: "a1", CommandID: command, OldID: from, NewID: to})
+	report := postgres.SwitchReport{ClientID: "k1", AgentID: "a1", CommandID: command, OldID: from, NewID: to}
+	r, err := (&postgres.SwitchReports{DB: g.db}).Record(g.t.Context(), report)
 	require.NoError(g.t, err)
 	return r
 }
@@ -47,12 +49,14 @@ func TestAnOrderIsReadAtEachOfItsStates(t *testing.T) {
 	g := guard(t)
 	c := g.ordered()
 	want := &activities.SwitchFacts{AgentID: "a1", LogicalID: "a1", Primary: "i-0", AutoTerminate: true, Ordered: true, Status: "pending",
-		Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, Reason: "cheaper", Trigger: "manual", KeepOld: 5 * time.Minute, OldID: "i-0"}
+		Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, Reason: "cheaper", Trigger: "manual",
+		KeepOld: 5 * time.Minute, OldID: "i-0"}
 	require.Equal(t, want, g.facts(c.ID))
 	require.Equal(t, roles.Retire, want.OldPrimary())
 	require.Equal(t, roles.Leave, want.OldPrimaryOfAgent())
 
-	require.NoError(t, (&postgres.Switches{DB: g.db}).RecordPhase(t.Context(), activities.SwitchPhase{CommandID: c.ID, AgentID: "a1", Phase: switching.Launching}))
+	begun := activities.SwitchPhase{CommandID: c.ID, AgentID: "a1", Phase: switching.Launching}
+	require.NoError(t, (&postgres.Switches{DB: g.db}).RecordPhase(t.Context(), begun))
 	r := g.open(replica.Switch, c.ID)
 	want.Phase, want.Replica = switching.Launching, activities.SwitchReplica{ID: r.ID, State: replica.Requested}
 	require.Equal(t, want, g.facts(c.ID))
@@ -80,9 +84,12 @@ func TestWhatCallsASwitchOffIsRead(t *testing.T) {
 
 	g := guard(t)
 	c := g.ordered()
-	g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', 'rebalance-recommendation', now() + interval '2 hours')`)
+	notice := func(kind string) {
+		g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', $1, now() + interval '1 hour')`, kind)
+	}
+	notice("rebalance-recommendation")
 	require.False(t, g.facts(c.ID).Noticed, "a rebalance takes nothing away")
-	g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', 'termination-notice', now() + interval '2 minutes')`)
+	notice("termination-notice")
 	require.True(t, g.facts(c.ID).Noticed)
 	g.exec(`UPDATE notices SET result = 'lost', decided_at = now(), delivered_at = now() WHERE kind = 'termination-notice'`)
 	require.True(t, g.facts(c.ID).Noticed, "lost, and still in want of a successor")
