@@ -36,8 +36,6 @@ func (a *App) RunAPI(ctx context.Context) error {
 	g.Go(func() error { return a.newSweep().Run(ctx) })
 	g.Go(func() error { return a.aftercare.Run(ctx) })
 	g.Go(func() error { return a.engines.serving.Run(ctx) })
-	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: a.DB}, Commands: &postgres.Commands{DB: a.DB}, Workflows: a.Workflows, Log: a.Log}
-	g.Go(func() error { retelling.Run(ctx); return nil })
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
