@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"spotkeeper/activities"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/postgres"
