@@ -130,7 +130,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows},
 		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows},
-		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Timeout: a.Config.Worker.AgentTimeout},
+		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Timeout: a.Config.Worker.AgentTimeout},
 		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
 		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
 		&activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log},
