@@ -37,7 +37,7 @@ const pauseAfter = 5
 
 // neverPaused are the jobs that the life of agents hangs on: while a neighbour is
 // away they fail for a while and must go on the moment it is back.
-var neverPaused = map[string]bool{"notice-redelivery": true, "primary-watch": true, "agent-health": true}
+var neverPaused = map[string]bool{"notice-redelivery": true, "primary-watch": true, "template-notes": true, "agent-health": true}
 
 // JobStart begins the run of a job for a period.
 type JobStart struct {

@@ -22,11 +22,13 @@ import (
 	"spotkeeper/workflows"
 )
 
-// How long a run of the delivery goes on looking, which its schedule follows
-// every minute, and how often it looks.
+// How long a run of the delivery, and of the noting of templates, goes on looking,
+// which its schedule follows every minute, and how often it looks.
 const (
-	deliveryWatch = 50 * time.Second
-	deliveryEvery = 2 * time.Second
+	deliveryWatch  = 50 * time.Second
+	deliveryEvery  = 2 * time.Second
+	templatesWatch = 50 * time.Second
+	templatesEvery = 2 * time.Second
 )
 
 // sinks are the ways on which notifications leave the building.
@@ -133,6 +135,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Timeout: a.Config.Worker.AgentTimeout},
 		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
 		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
+		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Watch: templatesWatch, Every: templatesEvery},
 		&activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log},
 		&activities.Prices{Store: &postgres.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
 		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
