@@ -126,7 +126,8 @@ func TestTemplatesAreNotedWithinSeconds(t *testing.T) {
 
 	synctest.Test(t, func(t *testing.T) {
 		store := &registrations{began: time.Now(), noted: map[string]time.Duration{},
-			at: map[string]time.Duration{"hidden": 0, "first": 0, "later": 21 * time.Second, "last": 47 * time.Second, "next run's": 49 * time.Second}}
+			at: map[string]time.Duration{"hidden": 0, "first": 0, "later": 21 * time.Second, "last": 47 * time.Second,
+				"next run's": 49 * time.Second}}
 		ec2 := &hiding{fakeFleet: newFakeFleet(), began: store.began, hidden: "hidden"}
 		steps := &activities.Templates{Store: store, Fleet: ec2, Log: quiet, Watch: 50 * time.Second, Every: 2 * time.Second}
 		got, err := steps.NoteTemplates(t.Context())

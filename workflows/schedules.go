@@ -27,7 +27,7 @@ var jobs = []job{
 	{"notification-delivery", "* * * * *", time.Minute, 5 * time.Minute, DeliverNotifications,
 		"Takes notifications to the webhooks and logs that their clients chose; it looks every two seconds."},
 	{"agent-health", "*/5 * * * *", 5 * time.Minute, 5 * time.Minute, AgentHealth,
-		"Marks agents offline that have been silent for too long, and tells their clients; retires instances that agents left and that have gone."},
+		"Marks agents offline that have been silent for too long, and tells their clients; retires old instances that have gone."},
 	{"template-notes", "* * * * *", time.Minute, 5 * time.Minute, TemplateNotes,
 		"Notes what new primaries were launched with; it looks every two seconds."},
 	{"primary-watch", "2-59/5 * * * *", 5 * time.Minute, 10 * time.Minute, PrimaryWatch,

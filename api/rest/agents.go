@@ -118,7 +118,7 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 			return a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{ReplicaID: got.ReplicaID, InstanceID: in.InstanceID, Status: "ready"})
 		})
 	case got.Takeover.Done:
-		a.tellTakeover(ctx, got.AgentID, in.InstanceID, got.Takeover)
+		a.reportTakeover(ctx, got.AgentID, in.InstanceID, got.Takeover)
 	}
 	return &registerAnswer{AgentID: got.AgentID, ClientID: got.ClientID, Config: registerConfigOf(&got.AgentConfig)}, nil
 }
@@ -161,7 +161,10 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*success,
 	if in.Status == "" {
 		in.Status = agent.Online
 	}
-	h := agent.Heartbeat{AgentID: in.AgentID, ClientID: p.ClientID, InstanceID: in.speaker(), Status: in.Status, Type: in.Type, AZ: in.AZ, Mode: agent.Mode(in.Mode)}
+	h := agent.Heartbeat{
+		AgentID: in.AgentID, ClientID: p.ClientID, InstanceID: in.speaker(), Status: in.Status,
+		Type: in.Type, AZ: in.AZ, Mode: agent.Mode(in.Mode),
+	}
 	beat, err := a.Store.Heartbeat(ctx, h)
 	if err != nil {
 		return nil, err
@@ -174,8 +177,8 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*success,
 	return done, nil
 }
 
-// follow lets an instance that nobody launched for us, and that reports for the
-// agent, take the place of a primary that is lost. One that plays a part elsewhere
+// follow lets an outside instance that reports for the agent take the place of a
+// primary that is lost. One that plays a part elsewhere
 // lives, and is left there.
 func (a *Agents) follow(ctx context.Context, agentID string, r agent.Registration) error {
 	took, err := a.Store.TakeOver(ctx, agentID, r)
@@ -183,17 +186,19 @@ func (a *Agents) follow(ctx context.Context, agentID string, r agent.Registratio
 	case fault.Is(err, postgres.InstanceInUse), fault.Is(err, agent.ForeignInst):
 		return nil
 	case err == nil && took.Done:
-		a.tellTakeover(ctx, agentID, r.InstanceID, took)
+		a.reportTakeover(ctx, agentID, r.InstanceID, took)
 	}
 	return err
 }
 
-// tellTakeover tells the workflows that still wait for an instance that theirs is
-// not needed, and wakes the Guardian, which rebuilds what the mode wants.
-func (a *Agents) tellTakeover(ctx context.Context, agentID, instanceID string, took postgres.Takeover) {
+// reportTakeover reports to the workflows that still wait for an instance that theirs
+// is not needed, and wakes the Guardian, which rebuilds what the mode wants.
+func (a *Agents) reportTakeover(ctx context.Context, agentID, instanceID string, took postgres.Takeover) {
 	for _, id := range took.Closed {
 		a.tell(ctx, agentID, func(ctx context.Context) error {
-			err := a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{ReplicaID: id, Status: "terminated", Message: instanceID + " took the place of the lost primary"})
+			err := a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{
+				ReplicaID: id, Status: "terminated", Message: instanceID + " took the place of the lost primary",
+			})
 			if fault.Is(err, replica.NotFound) {
 				return nil // its workflow has not begun, and finds the row closed
 			}

@@ -10,8 +10,10 @@ import (
 // left makes instances that a2 left, each to be ended by another.
 func (s *stack) left() {
 	s.t.Helper()
-	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, terminate_by, retiring_since, last_seen_at)
-		SELECT 'i-old-' || who, 'c1', 'a2', 'retiring', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', who, now(), now() FROM unnest(ARRAY['agent', 'aws', 'nobody', 'us']) who`)
+	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, terminate_by,
+			retiring_since, last_seen_at)
+		SELECT 'i-old-' || who, 'c1', 'a2', 'retiring', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', who, now(), now()
+		FROM unnest(ARRAY['agent', 'aws', 'nobody', 'us']) who`)
 }
 
 // active are the client's instances that its page shows as active.
@@ -49,8 +51,9 @@ func TestASwitchReportThatNamesTheEnd(t *testing.T) {
 	s := newStack(t)
 	s.left()
 	report := func(old, next string) {
-		s.call(s.acme, "POST", "/api/agents/a2/switch-report", fmt.Sprintf(`{"old_instance":{"instance_id":%q},"new_instance":{"instance_id":%q},
-			"timing":{"switch_initiated_at":"2026-11-22T10:00:00Z","old_instance_terminated_at":"2026-11-22T10:05:00Z"}}`, old, next)).holds(t, 200, `{"success":true}`)
+		body := fmt.Sprintf(`{"old_instance":{"instance_id":%q},"new_instance":{"instance_id":%q},
+			"timing":{"switch_initiated_at":"2026-11-22T10:00:00Z","old_instance_terminated_at":"2026-11-22T10:05:00Z"}}`, old, next)
+		s.call(s.acme, "POST", "/api/agents/a2/switch-report", body).holds(t, 200, `{"success":true}`)
 	}
 
 	report("i-old-agent", "i-x")

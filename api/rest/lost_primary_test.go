@@ -14,20 +14,24 @@ import (
 const lateBeat = `{"status":"online","monitored_instances":["i-n"]}`
 
 func latePrices() string {
-	said := reported(time.Time{}, "0.0416", `[{"pool_id":"t3.medium.us-east-1c","instance_type":"t3.medium","az":"us-east-1c","price":0.0131}]`)["C"]
+	const pools = `[{"pool_id":"t3.medium.us-east-1c","instance_type":"t3.medium","az":"us-east-1c","price":0.0131}]`
+	said := reported(time.Time{}, "0.0416", pools)["C"]
 	return strings.NewReplacer(`"i-1"`, `"i-n"`, "us-east-1a", "us-east-1c").Replace(said)
 }
 
 // silence makes the primaries fall silent for longer than an agent's restart takes.
 func (s *stack) silence() {
 	s.t.Helper()
-	s.exec(`UPDATE instances SET last_seen_at = now() - interval '6 minutes', primary_since = now() - interval '1 day', installed_at = now() - interval '1 day' WHERE role = 'primary'`)
+	s.exec(`UPDATE instances
+		SET last_seen_at = now() - interval '6 minutes', primary_since = now() - interval '1 day', installed_at = now() - interval '1 day'
+		WHERE role = 'primary'`)
 }
 
 // unfilled opens a replica of a2 that its agent is to launch.
 func (s *stack) unfilled() {
 	s.t.Helper()
-	s.exec(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id) VALUES ('r1', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', 't3.medium.us-east-1c')`)
+	s.exec(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id)
+		VALUES ('r1', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', 't3.medium.us-east-1c')`)
 }
 
 // followed requires that i-n took the place of i-2, and that nothing waits for an
@@ -35,9 +39,11 @@ func (s *stack) unfilled() {
 func (s *stack) followed() {
 	s.t.Helper()
 	require.Equal(s.t, []string{"primary", "retired"}, []string{s.role("i-n"), s.role("i-2")})
-	require.Equal(s.t, "1 takeover", s.value(`SELECT a.epoch || ' ' || c.cause FROM agents a JOIN role_changes c ON c.agent_id = a.id AND c.epoch = a.epoch WHERE a.id = 'a2'`))
+	require.Equal(s.t, "1 takeover", s.value(`SELECT a.epoch || ' ' || c.cause
+		FROM agents a JOIN role_changes c ON c.agent_id = a.id AND c.epoch = a.epoch WHERE a.id = 'a2'`))
 	require.Equal(s.t, "retired true", s.value(`SELECT state || ' ' || (ended_at IS NOT NULL)::text FROM replicas WHERE id = 'r1'`))
-	require.Equal(s.t, workflows.ReplicaReport{ReplicaID: "r1", Status: "terminated", Message: "i-n took the place of the lost primary"}, last[workflows.ReplicaReport](s.t, s.wf))
+	require.Equal(s.t, workflows.ReplicaReport{ReplicaID: "r1", Status: "terminated", Message: "i-n took the place of the lost primary"},
+		last[workflows.ReplicaReport](s.t, s.wf))
 	require.Equal(s.t, wake{"a2"}, last[wake](s.t, s.wf))
 	require.Equal(s.t, "t3.medium.us-east-1c us-east-1", s.value(`SELECT pool_id || ' ' || region FROM instances WHERE id = 'i-n'`))
 	require.Equal(s.t, "0", s.value(`SELECT count(*)::text FROM outside_instances`))
@@ -71,7 +77,8 @@ func TestAnInstanceStartedByHandIsFollowed(t *testing.T) {
 		require.Equal(t, "none", s.role("i-n"), "the primary was heard of just now")
 		s.silence()
 		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", goodbye).holds(t, 200, `{"success":true}`)
-		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", strings.Replace(lateBeat, "i-n", "i-never-registered", 1)).holds(t, 200, `{"success":true}`)
+		stranger := strings.Replace(lateBeat, "i-n", "i-never-registered", 1)
+		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", stranger).holds(t, 200, `{"success":true}`)
 		require.Equal(t, "none", s.role("i-never-registered"), "its type is not known")
 		s.silence()
 		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", lateBeat).holds(t, 200, `{"success":true}`)
@@ -110,10 +117,14 @@ func TestANoticeWithoutAnHeirLetsAnotherFollow(t *testing.T) {
 			t.Parallel()
 			s := newStack(t)
 			s.unfilled()
-			s.exec(`UPDATE instances SET last_seen_at = now() + $1::interval, primary_since = now() - interval '1 hour', installed_at = now() - interval '1 hour' WHERE id = 'i-2'`, c.seen)
-			s.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, result) VALUES ('c1', 'a2', 'i-2', 'termination-notice', now() + $1::interval, $2)`, c.deadline, c.result)
+			s.exec(`UPDATE instances
+				SET last_seen_at = now() + $1::interval, primary_since = now() - interval '1 hour', installed_at = now() - interval '1 hour'
+				WHERE id = 'i-2'`, c.seen)
+			s.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, result)
+				VALUES ('c1', 'a2', 'i-2', 'termination-notice', now() + $1::interval, $2)`, c.deadline, c.result)
 
-			s.call(s.acme, "POST", "/api/agents/a2/heartbeat", `{"status":"online","instance_id":"i-n","instance_type":"t3.medium","az":"us-east-1c","mode":"spot"}`).holds(t, 200, `{}`)
+			own := strings.ReplaceAll(beat("online", "i-n"), "us-east-1a", "us-east-1c")
+			s.call(s.acme, "POST", "/api/agents/a2/heartbeat", own).holds(t, 200, `{}`)
 			require.Equal(t, c.role, s.role("i-n"))
 			if c.role == "primary" {
 				s.followed()
@@ -141,7 +152,8 @@ func TestWhatIsOnItsWayGoesFirst(t *testing.T) {
 		"a switch that was ordered": {`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode)
 			VALUES ('cmd', 'c1', 'a2', 'i-2', 'agent', 'ondemand')`, "none"},
 		"a switch in flight": {`INSERT INTO switches (id, client_id, agent_id, phase) VALUES ('cmd', 'c1', 'a2', 'waiting_until_ready')`, "none"},
-		"not a launch that waits because former ones failed": {`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, not_before)
+		"not a launch that waits because former ones failed": {`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, not_before)
 			VALUES ('r1', 'c1', 'a2', 'termination', 'i-2', 'requested', 'control-plane', now() + interval '4 minutes')`, "primary"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,9 +182,12 @@ func TestNoTakeoverOfWhatIsNotYours(t *testing.T) {
 
 	for _, other := range []string{"i-1", "i-b"} {
 		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", strings.ReplaceAll(latePrices(), "i-n", other)).holds(t, 200, `{"success":true}`)
-		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", strings.ReplaceAll(beat("online", "i-n"), "i-n", other)).holds(t, 200, `{"success":true}`)
+		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", beat("online", other)).holds(t, 200, `{"success":true}`)
 	}
-	s.call(s.acme, "POST", "/api/agents/a2/pricing-report", strings.ReplaceAll(latePrices(), "i-n", strings.Repeat("i", 65))).holds(t, 200, `{"success":true}`)
-	require.Equal(t, "a1 b1 i-2", s.value(`SELECT concat_ws(' ', (SELECT agent_id FROM instances WHERE id = 'i-1'), (SELECT agent_id FROM instances WHERE id = 'i-b'),
+	long := strings.ReplaceAll(latePrices(), "i-n", strings.Repeat("i", 65))
+	s.call(s.acme, "POST", "/api/agents/a2/pricing-report", long).holds(t, 200, `{"success":true}`)
+	require.Equal(t, "a1 b1 i-2", s.value(`SELECT concat_ws(' ',
+		(SELECT agent_id FROM instances WHERE id = 'i-1'),
+		(SELECT agent_id FROM instances WHERE id = 'i-b'),
 		(SELECT id FROM instances WHERE agent_id = 'a2' AND role = 'primary'))`))
 }

@@ -83,6 +83,7 @@ func (p *Pricing) follow(ctx context.Context, clientID string, in *pricingReport
 		ClientID: clientID, InstanceID: r.InstanceID, InstanceType: own.InstanceType, Region: own.Region, AZ: own.AZ, Mode: r.Mode,
 	})
 	if err != nil {
-		loggerFrom(ctx).WarnContext(ctx, "an instance could not follow a lost primary", "agent_id", in.AgentID, "instance_id", r.InstanceID, "error", err)
+		loggerFrom(ctx).WarnContext(ctx, "an instance could not follow a lost primary",
+			"agent_id", in.AgentID, "instance_id", r.InstanceID, "error", err)
 	}
 }

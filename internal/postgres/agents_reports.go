@@ -59,8 +59,10 @@ func (s *Agents) RecordCleanup(ctx context.Context, c Cleanup) error {
 			SELECT client_id, id, 'cleanup_completed', 'agent', 'Cleanup: ' || $3::int || ' snapshots and ' || $4::int || ' images deleted, ' || $5::int || ' failures',
 				jsonb_build_object('deleted_snapshots', $3::int, 'deleted_amis', $4::int, 'failed', $5::int) FROM a),
 		ended AS (
-			UPDATE instances i SET role = 'retired', terminated_at = coalesce(i.terminated_at, clock_timestamp())
-			FROM a WHERE i.agent_id = a.id AND i.id = ANY($8::text[]) AND i.role = 'retiring' AND i.terminate_by IN ('agent', 'aws', 'nobody'))
+			UPDATE instances i
+			SET role = 'retired', terminated_at = coalesce(i.terminated_at, clock_timestamp())
+			FROM a
+			WHERE i.agent_id = a.id AND i.id = ANY($8::text[]) AND i.role = 'retiring' AND i.terminate_by IN ('agent', 'aws', 'nobody'))
 		INSERT INTO cleanup_reports (client_id, agent_id, deleted_snapshots, deleted_amis, failed, details, executed_at)
 		SELECT client_id, id, $3::int, $4::int, $5::int, $6::jsonb, coalesce($7::timestamptz, now()) FROM a`,
 		c.AgentID, c.ClientID, c.DeletedSnapshots, c.DeletedAMIs, c.Failed, details, at, c.DeletedInstances)

@@ -25,12 +25,16 @@ type Takeover struct {
 var primaryLost = fmt.Sprintf(`(p.id IS NULL
 		OR greatest(p.last_seen_at, p.primary_since, p.installed_at) < clock_timestamp() - interval '%d seconds'
 		OR EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = p.id AND n.kind = 'termination-notice'
-			AND (n.result = 'lost' OR n.result = '' AND n.deadline <= clock_timestamp() AND coalesce(p.last_seen_at < n.deadline, true))))`, int(agent.LostAfter.Seconds()))
+			AND (n.result = 'lost'
+				OR n.result = '' AND n.deadline <= clock_timestamp() AND coalesce(p.last_seen_at < n.deadline, true))))`,
+	int(agent.LostAfter.Seconds()))
 
 // unfilled is about the open replica r: it has no instance, and none is on its way
 // from the control plane. It waits for an agent that may be gone, or its launch
 // waits because former ones failed. A switch's replica belongs to the switch.
-const unfilled = `(r.instance_id IS NULL AND r.kind <> 'switch' AND (r.launcher = 'agent' OR r.state = 'requested' AND coalesce(r.not_before > clock_timestamp(), false)))`
+const unfilled = `(r.instance_id IS NULL
+		AND r.kind <> 'switch'
+		AND (r.launcher = 'agent' OR r.state = 'requested' AND coalesce(r.not_before > clock_timestamp(), false)))`
 
 // selectTakeover finds the agent $1 when its primary is lost and nothing is about
 // to replace it.
@@ -40,18 +44,20 @@ FROM agents a
 LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 WHERE a.id = $1 AND a.status <> 'deleted'
 	AND ` + primaryLost + `
-	AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = a.id AND r.state IN ('requested', 'launching', 'running', 'ready') AND NOT ` + unfilled + `)
-	AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.result = '' AND n.kind = 'termination-notice' AND n.deadline > clock_timestamp())
+	AND NOT EXISTS (SELECT FROM replicas r
+		WHERE r.agent_id = a.id AND r.state IN ('requested', 'launching', 'running', 'ready') AND NOT ` + unfilled + `)
+	AND NOT EXISTS (SELECT FROM notices n
+		WHERE n.agent_id = a.id AND n.result = '' AND n.kind = 'termination-notice' AND n.deadline > clock_timestamp())
 	AND NOT EXISTS (SELECT FROM commands c WHERE c.agent_id = a.id AND c.status = 'pending')
 	AND NOT EXISTS (SELECT FROM switches s WHERE s.agent_id = a.id AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over'))`
 
-// takeOver makes an instance that nobody launched for us the agent's primary when
-// the one it has is lost (see primaryLost). While anything is in flight that could
+// takeOver makes an outside instance the agent's primary when the one it has is
+// lost (see primaryLost). While anything is in flight that could
 // bring an heir (a replica with an instance or with a launch of ours, a switch, a
 // notice) it does nothing. A replica that waits for an instance is closed with it.
 // An instance that was replaced before never comes back this way, because that one
 // has a row. The caller holds the agent's lock; the epoch moves as with every
-// change of primary, and the old instance is nobody's to end.
+// change of primary, and the old instance is left as it is: it may be alive.
 func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registration) (Takeover, error) {
 	var out Takeover
 	var old string
@@ -64,14 +70,23 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 		return out, err
 	}
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE instances SET role = 'retired', terminate_by = 'nobody', retiring_since = clock_timestamp() WHERE id = $1 AND role = 'primary'`, old)
-	b.Queue(`UPDATE notices SET result = 'not_primary', decided_at = clock_timestamp() WHERE agent_id = $1 AND instance_id = $2 AND result IN ('', 'lost')`, agentID, old)
-	b.Queue(`UPDATE replicas r SET state = 'retired', ended_at = clock_timestamp(), error = $2 || ' took the place of the lost primary'
-		WHERE r.agent_id = $1 AND r.state IN ('requested', 'launching', 'running', 'ready') AND `+unfilled+` RETURNING r.id`, agentID, r.InstanceID).Query(collect(&out.Closed))
-	b.Queue(`UPDATE agents SET epoch = epoch + 1, failures = 0, last_switch_at = clock_timestamp() WHERE id = $1 AND epoch = $2`, agentID, epoch)
+	b.Queue(`UPDATE instances
+		SET role = 'retired', terminate_by = 'nobody', retiring_since = clock_timestamp()
+		WHERE id = $1 AND role = 'primary'`, old)
+	b.Queue(`UPDATE notices
+		SET result = 'not_primary', decided_at = clock_timestamp()
+		WHERE agent_id = $1 AND instance_id = $2 AND result IN ('', 'lost')`, agentID, old)
+	b.Queue(`UPDATE replicas r
+		SET state = 'retired', ended_at = clock_timestamp(), error = $2 || ' took the place of the lost primary'
+		WHERE r.agent_id = $1 AND r.state IN ('requested', 'launching', 'running', 'ready') AND `+unfilled+`
+		RETURNING r.id`, agentID, r.InstanceID).Query(collect(&out.Closed))
+	b.Queue(`UPDATE agents
+		SET epoch = epoch + 1, failures = 0, last_switch_at = clock_timestamp()
+		WHERE id = $1 AND epoch = $2`, agentID, epoch)
 	queueFirstInstance(b, agentID, r)
 	b.Queue(`DELETE FROM outside_instances WHERE agent_id = $1 AND instance_id = $2`, agentID, r.InstanceID)
-	b.Queue(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause) VALUES ($1, $2, $3, $4, $5, $6, 'takeover')`,
+	b.Queue(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause)
+		VALUES ($1, $2, $3, $4, $5, $6, 'takeover')`,
 		r.ClientID, agentID, epoch+1, old, r.InstanceID, fmt.Sprintf("takeover/%s/%d", agentID, epoch+1))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return out, err
@@ -82,7 +97,8 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 		message += "; " + old + " is lost"
 	}
 	return out, tell(ctx, tx, told{
-		ClientID: r.ClientID, AgentID: agentID, Type: "primary_taken_over", Severity: "warning", Actor: "agent", Message: message, Notify: true,
+		ClientID: r.ClientID, AgentID: agentID, Type: "primary_taken_over", Severity: "warning", Actor: "agent",
+		Message: message, Notify: true,
 		Metadata: map[string]any{"old_primary": old, "new_primary": r.InstanceID, "epoch": epoch + 1, "closed_replicas": out.Closed},
 	})
 }
@@ -119,11 +135,13 @@ func remember(ctx context.Context, tx pgx.Tx, agentID string, r *agent.Registrat
 	var was agent.Registration
 	var region string
 	err := tx.QueryRow(ctx, `
-		SELECT a.logical_agent_id, coalesce(p.region, ''), coalesce(o.instance_type, ''), coalesce(o.region, ''), coalesce(o.az, ''), coalesce(o.mode, ''), coalesce(o.ami_id, '')
+		SELECT a.logical_agent_id, coalesce(p.region, ''),
+			coalesce(o.instance_type, ''), coalesce(o.region, ''), coalesce(o.az, ''), coalesce(o.mode, ''), coalesce(o.ami_id, '')
 		FROM agents a
 		LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 		LEFT JOIN outside_instances o ON o.agent_id = a.id AND o.instance_id = $2
-		WHERE a.id = $1`, agentID, r.InstanceID).Scan(&r.LogicalID, &region, &was.InstanceType, &was.Region, &was.AZ, &was.Mode, &was.AMI)
+		WHERE a.id = $1`, agentID, r.InstanceID).
+		Scan(&r.LogicalID, &region, &was.InstanceType, &was.Region, &was.AZ, &was.Mode, &was.AMI)
 	if err != nil {
 		return err
 	}
@@ -137,13 +155,15 @@ func remember(ctx context.Context, tx pgx.Tx, agentID string, r *agent.Registrat
 	return nil
 }
 
-// queueOutside keeps what an instance without a part says of itself. Those of the
-// agent that nobody heard of for a day go, so that a fleet that replaces its
-// instances every hour leaves no pile.
+// queueOutside keeps what an instance without a part says of itself. Rows of the
+// agent that are older than a day go, so that a fleet that replaces its instances
+// every hour leaves no pile.
 func queueOutside(b *pgx.Batch, agentID string, r agent.Registration) {
 	b.Queue(`DELETE FROM outside_instances WHERE agent_id = $1 AND seen_at < clock_timestamp() - interval '1 day'`, agentID)
-	b.Queue(`INSERT INTO outside_instances (agent_id, instance_id, instance_type, region, az, mode, ami_id) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT ON CONSTRAINT outside_instances_key DO UPDATE SET instance_type = excluded.instance_type, region = excluded.region, az = excluded.az,
+	b.Queue(`INSERT INTO outside_instances (agent_id, instance_id, instance_type, region, az, mode, ami_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT ON CONSTRAINT outside_instances_key DO UPDATE
+		SET instance_type = excluded.instance_type, region = excluded.region, az = excluded.az,
 			mode = excluded.mode, ami_id = excluded.ami_id, seen_at = excluded.seen_at`,
 		agentID, r.InstanceID, r.InstanceType, r.Region, r.AZ, cmp.Or(r.Mode, agent.ModeUnknown), agent.Known(r.AMI))
 }

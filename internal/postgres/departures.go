@@ -19,16 +19,17 @@ var departed = fmt.Sprintf(`i.role = 'retiring' AND (i.terminated_at IS NOT NULL
 			EXISTS (SELECT FROM switches s WHERE s.agent_id = i.agent_id AND s.old_id = i.id AND s.timing ? 'old_terminated_at')
 			OR greatest(i.retiring_since, i.last_seen_at) < clock_timestamp() - interval '%d seconds'
 				AND (i.terminate_by <> 'agent' OR i.retiring_since < clock_timestamp() - make_interval(secs => a.terminate_wait_seconds))
-				AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = i.agent_id AND n.instance_id = i.id AND n.kind = 'termination-notice' AND n.deadline > clock_timestamp())))`,
+				AND NOT EXISTS (SELECT FROM notices n
+					WHERE n.agent_id = i.agent_id AND n.instance_id = i.id AND n.kind = 'termination-notice' AND n.deadline > clock_timestamp())))`,
 	int(agent.LostAfter.Seconds()))
 
 // inSight is about the same two: the control plane launches for the agent, or
 // launched the instance, so EC2 can be asked.
 const inSight = `(a.launcher = 'control-plane' OR i.launched_by = 'control-plane') AND i.region <> ''`
 
-// retireDeparted marks the departed instances retired that a condition names, and
-// tells of each once. It locks no agent, so it waits for no instance either: one
-// that somebody else is writing is left for the next run.
+// retireDeparted marks the departed instances retired that a condition names, with
+// one event for each. It locks no agent, so it waits for no instance either: one
+// that is being written is left for the next run.
 func (s *Silence) retireDeparted(ctx context.Context, condition string, args ...any) (int, error) {
 	var n int
 	err := s.DB.Pool.QueryRow(ctx, `WITH gone AS (
@@ -41,7 +42,9 @@ func (s *Silence) retireDeparted(ctx context.Context, condition string, args ...
 			FOR NO KEY UPDATE OF i SKIP LOCKED),
 		marked AS (
 			UPDATE instances i
-			SET role = 'retired', terminated_at = CASE WHEN i.terminate_by = 'nobody' THEN i.terminated_at ELSE coalesce(i.terminated_at, greatest(i.last_seen_at, i.retiring_since)) END
+			SET role = 'retired',
+				terminated_at = CASE WHEN i.terminate_by = 'nobody' THEN i.terminated_at
+					ELSE coalesce(i.terminated_at, greatest(i.last_seen_at, i.retiring_since)) END
 			FROM gone
 			WHERE i.id = gone.id
 			RETURNING i.id, i.client_id, i.agent_id, i.last_seen_at, i.terminate_by),

@@ -29,7 +29,7 @@ func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
 	if apart(err) || err == nil && out == nil { // one that fails must not fail its neighbours, nor wait with them
 		var found map[string]*Beat
-		found, err = s.beat(ctx, heartbeat, h)
+		found, err = s.beat(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]
 	}
 	switch {
@@ -53,7 +53,7 @@ func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat
 			batch = append(batch, h)
 		}
 	}
-	found, err := s.beat(ctx, heartbeat+` SKIP LOCKED`, batch...)
+	found, err := s.beat(ctx, heartbeatTogether, batch...)
 	out := make([]*Beat, len(all))
 	for id, b := range found {
 		out[first[id]] = b
@@ -68,7 +68,7 @@ func (s *Agents) beat(ctx context.Context, statement string, all ...agent.Heartb
 			columns[n] = append(columns[n], v)
 		}
 	}
-	found, err := s.DB.Pool.Query(ctx, statement+`)`+heartbeatJudged, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6])
+	found, err := s.DB.Pool.Query(ctx, statement, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6])
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -85,6 +85,9 @@ func (s *Agents) beat(ctx context.Context, statement string, all ...agent.Heartb
 	}
 	return out, nil
 }
+
+// heartbeatTogether leaves out those whose agent is locked.
+var heartbeatAlone, heartbeatTogether = heartbeat + `)` + heartbeatJudged, heartbeat + ` SKIP LOCKED)` + heartbeatJudged
 
 // The agents' rows are locked before any instance is touched, as every change of
 // roles does it, and all in the order of their ids: in another order a failover,
@@ -136,4 +139,5 @@ events AS (
 	INSERT INTO events (client_id, agent_id, type, severity, actor, message) SELECT client_id, id, type, severity, 'agent', message FROM told),
 notes AS (
 	INSERT INTO notifications (client_id, message, severity) SELECT client_id, message, severity FROM told)
-SELECT id, standing, lost, CASE WHEN NOT EXISTS (SELECT FROM speaker WHERE was <> status) THEN set_config('synchronous_commit', 'off', true) END FROM speaker`
+SELECT id, standing, lost,
+	CASE WHEN NOT EXISTS (SELECT FROM speaker WHERE was <> status) THEN set_config('synchronous_commit', 'off', true) END FROM speaker`

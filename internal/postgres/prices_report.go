@@ -122,13 +122,14 @@ func (a *reportArgs) all() []any {
 // has said so for a while.
 var reports = `
 WITH r AS (
-	SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-			$11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[])
+	SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+			$10::text[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[])
 		AS r(n, tenant, agent, instance, type, region, kind, zone, place, mode, at, bucket, od, spot)),
 who AS MATERIALIZED (
 	SELECT r.n, r.type, r.region, r.kind, r.zone, r.place, r.mode, r.at, r.bucket, r.od / 1e6 AS od, r.spot / 1e6 AS spot,
 		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id,
-		CASE WHEN r.instance <> '' AND i.id IS NULL THEN (SELECT ` + primaryLost + ` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
+		CASE WHEN r.instance <> '' AND i.id IS NULL
+			THEN (SELECT ` + primaryLost + ` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
 			ELSE false END AS orphaned,
 		CASE WHEN i.role = 'primary' THEN 'primary'
 		WHEN EXISTS (SELECT 1 FROM replicas x WHERE x.instance_id = r.instance AND x.agent_id = a.id AND x.kind IN ('rebalance', 'termination')) THEN 'replica-automatic'
@@ -185,7 +186,9 @@ changed AS MATERIALIZED (
 	FROM who JOIN instances i ON i.id = who.instance_id
 	WHERE who.spot > 0 AND i.spot_price IS DISTINCT FROM who.spot OR who.od > 0 AND i.ondemand_price IS DISTINCT FROM who.od
 		OR i.mode = 'unknown' AND who.mode <> 'unknown'
-		OR i.instance_type IN ('', 'unknown') AND who.kind <> '' OR i.az IN ('', 'unknown') AND who.zone <> '' OR i.region IN ('', 'unknown') AND who.place <> ''
+		OR i.instance_type IN ('', 'unknown') AND who.kind <> ''
+		OR i.az IN ('', 'unknown') AND who.zone <> ''
+		OR i.region IN ('', 'unknown') AND who.place <> ''
 		OR coalesce(i.last_seen_at < clock_timestamp() - interval '1 minute', true)
 	ORDER BY i.id FOR NO KEY UPDATE OF i),
 mine AS (

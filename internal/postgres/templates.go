@@ -19,7 +19,9 @@ var _ activities.TemplateStore = (*Templates)(nil)
 // FreshPrimaries lists primaries that became it within the span, that the control
 // plane launches for, and whose template was never read, oldest first and without
 // those named. It is asked every two seconds and goes by instances_primary_since_idx.
-func (s *Templates) FreshPrimaries(ctx context.Context, within time.Duration, without []string, limit int) ([]activities.FreshPrimary, error) {
+func (s *Templates) FreshPrimaries(
+	ctx context.Context, within time.Duration, without []string, limit int,
+) ([]activities.FreshPrimary, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
 		SELECT a.id, i.id, i.region, c.id, c.role_arn, c.external_id, extract(epoch FROM clock_timestamp() - i.primary_since)::float8
 		FROM instances i

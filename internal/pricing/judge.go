@@ -66,7 +66,9 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 	if err := CheckTime(at, now); err != nil {
 		return Accepted{}, err
 	}
-	out := Accepted{InstanceID: r.InstanceID, InstanceType: r.InstanceType, Region: r.Region, Own: r.Own(), Mode: r.Mode, At: at, Rejected: []Rejection{}}
+	out := Accepted{
+		InstanceID: r.InstanceID, InstanceType: r.InstanceType, Region: r.Region, Own: r.Own(), Mode: r.Mode, At: at, Rejected: []Rejection{},
+	}
 	out.OnDemand = r.onDemand(&out)
 	if r.CurrentSpot != nil {
 		if spot := FromFloat(*r.CurrentSpot); spot.Valid() {
@@ -143,9 +145,9 @@ func (r Report) Own() Place {
 
 // ownPrice is what the report says of the reporting instance's own pool, 0 when it
 // names no such pool. The oldest agents say the price of their instance only so.
-func (r Report) ownPrice(told []Submission) USD {
+func (r Report) ownPrice(believed []Submission) USD {
 	own := cmp.Or(r.PoolID, agent.PoolID(r.InstanceType, r.AZ))
-	for _, s := range told {
+	for _, s := range believed {
 		if s.PoolID == own {
 			return s.Price
 		}
