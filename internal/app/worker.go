@@ -91,14 +91,23 @@ func (a *App) startWorker(ctx context.Context) (worker.Worker, error) {
 		if err := a.Workflows.Ping(ctx); err != nil {
 			return err
 		}
-		// Workflows start with these; a namespace that lacks them refuses the start.
-		if err := temporalx.EnsureAttributes(ctx, a.Temporal, a.Namespace, workflows.Attributes()...); err != nil {
-			a.Log.WarnContext(ctx, "search attributes could not be made: they must be there already", "attributes", workflows.Attributes(), "error", err)
-		}
+		a.ensureAttributes(ctx)
 		w = a.newWorker()
 		return w.Start()
 	})
 	return w, err
+}
+
+// ensureAttributes makes the search attributes where we may. Where we may not, it is
+// enough that they are there; without them workflows start all the same.
+func (a *App) ensureAttributes(ctx context.Context) {
+	refused := temporalx.EnsureAttributes(ctx, a.Temporal, a.Namespace, workflows.Attributes()...)
+	if refused == nil {
+		return
+	}
+	if err := a.attributes.Check(ctx); err != nil {
+		a.Log.WarnContext(ctx, "search attributes are missing and could not be made", "attributes", workflows.Attributes(), "missing", err, "error", refused)
+	}
 }
 
 func (a *App) newWorker() worker.Worker {
@@ -184,11 +193,16 @@ func (a *App) workerPages() http.Handler {
 			http.Error(w, "a neighbour is away", http.StatusServiceUnavailable)
 			return
 		}
-		if err := a.engines.serving.Check(ctx); err != nil {
-			_, _ = fmt.Fprintln(w, "ready, but:", err)
-			return
+		ready := true
+		for _, check := range []func(context.Context) error{a.engines.serving.Check, a.attributes.Check} {
+			if err := check(ctx); err != nil {
+				_, _ = fmt.Fprintln(w, "ready, but:", err)
+				ready = false
+			}
 		}
-		_, _ = fmt.Fprintln(w, "ready")
+		if ready {
+			_, _ = fmt.Fprintln(w, "ready")
+		}
 	})
 	return mux
 }

@@ -29,7 +29,8 @@ type Cloud struct {
 	Refuse codes.Code // what the health and the operator service answer
 	// Namespace is what DescribeNamespace answers; zero: that it is there.
 	Namespace codes.Code
-	Lacks     []string // search attributes that the namespace does not have
+	Count     codes.Code // what CountWorkflowExecutions answers; zero: a count
+	Lacks     []string   // search attributes that the namespace does not have
 	// Answer is called for each query before it is answered with it.
 	Answer func(ctx context.Context) *common.Payloads
 
@@ -88,13 +89,6 @@ func (c *Cloud) Started() [][]string {
 		out = append(out, names)
 	}
 	return out
-}
-
-// Lack sets which search attributes the namespace does not have, from now on.
-func (c *Cloud) Lack(names ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.Lacks = names
 }
 
 func (c *Cloud) count(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -160,6 +154,35 @@ func (c *Cloud) SignalWithStartWorkflowExecution(_ context.Context, in *workflow
 	return &workflowservice.SignalWithStartWorkflowExecutionResponse{RunId: "run"}, c.take(in.GetSearchAttributes())
 }
 
+// ExecuteMultiOperation starts nothing.
+func (c *Cloud) ExecuteMultiOperation(_ context.Context, in *workflowservice.ExecuteMultiOperationRequest) (*workflowservice.ExecuteMultiOperationResponse, error) {
+	for _, o := range in.GetOperations() {
+		if start := o.GetStartWorkflow(); start != nil {
+			if err := c.take(start.GetSearchAttributes()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &workflowservice.ExecuteMultiOperationResponse{}, nil
+}
+
+// RespondWorkflowTaskCompleted takes the children that a task starts, and its next
+// run.
+func (c *Cloud) RespondWorkflowTaskCompleted(_ context.Context, in *workflowservice.RespondWorkflowTaskCompletedRequest) (*workflowservice.RespondWorkflowTaskCompletedResponse, error) {
+	for _, x := range in.GetCommands() {
+		for _, s := range []*common.SearchAttributes{x.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes(),
+			x.GetContinueAsNewWorkflowExecutionCommandAttributes().GetSearchAttributes()} {
+			if s == nil {
+				continue
+			}
+			if err := c.take(s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &workflowservice.RespondWorkflowTaskCompletedResponse{}, nil
+}
+
 // CreateSchedule makes nothing.
 func (c *Cloud) CreateSchedule(_ context.Context, in *workflowservice.CreateScheduleRequest) (*workflowservice.CreateScheduleResponse, error) {
 	if err := c.take(in.GetSchedule().GetAction().GetStartWorkflow().GetSearchAttributes()); err != nil {
@@ -175,6 +198,9 @@ func (*Cloud) ListSchedules(context.Context, *workflowservice.ListSchedulesReque
 
 // CountWorkflowExecutions refuses a query by what the namespace lacks.
 func (c *Cloud) CountWorkflowExecutions(_ context.Context, in *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
+	if c.Count != codes.OK {
+		return nil, status.Error(c.Count, "Request unauthorized.")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range c.Lacks {
