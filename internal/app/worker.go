@@ -51,7 +51,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if err := a.awaitSchema(ctx); err != nil {
 		return err
 	}
-	a.Metrics.MustRegister(newGauges(a.DB, a.Log))
+	a.Metrics.MustRegister(newGauges(a.DB, a.Log), newScheduleGauges(a.Workflows.PausedJobs, a.Log))
 	w, err := a.startWorker(ctx)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (a *App) startWorker(ctx context.Context) (worker.Worker, error) {
 			return err
 		}
 		a.ensureAttributes(ctx)
-		w = a.newWorker()
+		w = a.NewWorker()
 		return w.Start()
 	})
 	return w, err
@@ -110,14 +110,23 @@ func (a *App) ensureAttributes(ctx context.Context) {
 	}
 }
 
-func (a *App) newWorker() worker.Worker {
+// How many local activities may wait for Temporal and for EC2 at once. They have
+// slots of their own, so that a neighbour which hangs leaves those in Postgres as
+// many slots as they have connections.
+const (
+	messagesAtOnce = 32
+	looksAtOnce    = 8
+)
+
+// NewWorker makes a worker of the product's workflows and activities.
+func (a *App) NewWorker() worker.Worker {
 	w := worker.New(a.Temporal, a.Config.Temporal.Queue, worker.Options{
 		Interceptors:      []interceptor.WorkerInterceptor{&temporalx.Faults{Polls: []fault.Code{replica.NotRunning}}},
 		WorkerStopTimeout: stopWorker,
 
 		MaxHeartbeatThrottleInterval: beatAtMost,
-		// A local activity holds a connection of the pool; more of them would only wait there.
-		MaxConcurrentLocalActivityExecutionSize: int(max(a.Config.Database.MaxConns, 4)),
+		// A step in Postgres holds a connection of the pool; more of them would only wait there.
+		MaxConcurrentLocalActivityExecutionSize: int(max(a.Config.Database.MaxConns, 4)) + messagesAtOnce + looksAtOnce,
 	})
 	workflows.Register(w)
 	a.Register(w)
@@ -131,14 +140,15 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		a.Log.Error("notifications do not leave the building", "error", err)
 	}
 	launches := &postgres.Launches{DB: a.DB}
+	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
 		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Watch: deliveryWatch, Every: deliveryEvery},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
-		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
+		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Slots: looks},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
-		&activities.Messages{Workflows: a.Workflows},
-		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows},
+		&activities.Messages{Workflows: a.Workflows, Slots: messages},
+		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows, Slots: messages},
 		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Timeout: a.Config.Worker.AgentTimeout},
 		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
 		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
@@ -146,7 +156,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Prices{Store: &postgres.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
 		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
 			EngineFor: a.engines.serving.EngineFor, ShadowFor: a.engines.serving.ShadowFor},
-		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial, Desk: a.Workflows},
+		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial, Desk: a.Workflows, Slots: messages},
 		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
 	} {
 		w.RegisterActivity(steps)
