@@ -20,7 +20,10 @@ type Messenger interface {
 // Messages are the steps by which one workflow reaches another that may have
 // ended. An external signal cannot start its target and is dropped when its
 // sender ends before the server delivers it; a local step is done when it returns.
-type Messages struct{ Workflows Messenger }
+type Messages struct {
+	Workflows Messenger
+	Slots     Slots // for what waits for Temporal
+}
 
 // WakeInput is the input of WakeGuardian.
 type WakeInput struct {
@@ -31,7 +34,7 @@ type WakeInput struct {
 // WakeGuardian makes the agent's Guardian read the roles and judge again,
 // starting it if need be. A wake carries no fact, so twice is harmless.
 func (m *Messages) WakeGuardian(ctx context.Context, in WakeInput) error {
-	return m.Workflows.Wake(ctx, in.AgentID, in.Why)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.Wake(ctx, in.AgentID, in.Why) })
 }
 
 // Release tells a Replica what became of it: promoted or retiring.
@@ -49,7 +52,7 @@ type Release struct {
 // ReleaseReplica ends a Replica. One that has to retire an instance is started
 // again if it is gone; a second release of the same replica finds it retired.
 func (m *Messages) ReleaseReplica(ctx context.Context, in Release) error {
-	return m.Workflows.ReleaseReplica(ctx, in)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.ReleaseReplica(ctx, in) })
 }
 
 // News tells an operation that waits what became of its replica, or of the
@@ -67,7 +70,7 @@ type News struct {
 // TellOperation passes news on. An operation that has ended needs none, and the
 // receiver judges by what it reads, so the same news twice is harmless.
 func (m *Messages) TellOperation(ctx context.Context, in News) error {
-	return m.Workflows.Tell(ctx, in)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.Tell(ctx, in) })
 }
 
 // CallOff asks a Switch to leave its replica to somebody who needs it more.
@@ -79,7 +82,7 @@ type CallOff struct {
 // CallOffSwitch calls a Switch off. One that is past its point of no return, or
 // has ended, does not hear it: the epoch decides who was first.
 func (m *Messages) CallOffSwitch(ctx context.Context, in CallOff) error {
-	return m.Workflows.CallOff(ctx, in)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.CallOff(ctx, in) })
 }
 
 // Report is what an agent says of an instance that it launched for a replica.
@@ -93,5 +96,5 @@ type Report struct {
 // ReportReplica passes an agent's report on to the Replica that waits for it. It
 // sets a level, so the same report twice is harmless.
 func (m *Messages) ReportReplica(ctx context.Context, in Report) error {
-	return m.Workflows.Report(ctx, in)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.Report(ctx, in) })
 }

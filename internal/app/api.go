@@ -106,6 +106,7 @@ func (a *App) probes() []rest.Probe {
 		{Name: "postgres", Check: a.DB.Ping},
 		{Name: "schema", Check: a.DB.CheckVersion},
 		{Name: "temporal", Check: a.Workflows.Ping},
+		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
 	}
 }
