@@ -181,7 +181,9 @@ func (s *SwitchReports) follow(ctx context.Context, tx pgx.Tx, r SwitchReport, o
 	}
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE instances SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price) WHERE id = $2 AND agent_id = $1`, r.AgentID, r.NewID, r.NewSpot, r.OnDemand)
-	b.Queue(`UPDATE instances SET terminated_at = coalesce(terminated_at, $3::timestamptz) WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, at(r.EndedOldAt))
+	b.Queue(`UPDATE instances
+		SET terminated_at = coalesce(terminated_at, $3::timestamptz), role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
+		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, at(r.EndedOldAt))
 	var name string
 	b.Queue(`SELECT logical_agent_id FROM agents WHERE id = $1`, r.AgentID).QueryRow(func(row pgx.Row) error { return row.Scan(&name) })
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
