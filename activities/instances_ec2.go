@@ -68,6 +68,7 @@ type Instances struct {
 	Fleet Fleet
 	Log   *slog.Logger
 	Now   func() time.Time // nil: time.Now
+	Slots Slots            // for local steps that wait for EC2
 }
 
 var _ InstanceSteps = (*Instances)(nil)

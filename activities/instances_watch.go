@@ -71,12 +71,15 @@ func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceStat
 }
 
 // DescribeInstance says what EC2 shows of an instance of the agent.
-func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (*InstanceState, error) {
-	_, seen, err := i.look(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	return stateOf(seen), nil
+func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (out *InstanceState, err error) {
+	err = i.Slots.Run(ctx, func() error {
+		_, seen, err := i.look(ctx, in)
+		if err == nil {
+			out = stateOf(seen)
+		}
+		return err
+	})
+	return out, err
 }
 
 func (i *Instances) look(ctx context.Context, in WatchInput) (*Ending, *CloudInstance, error) {

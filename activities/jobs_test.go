@@ -33,6 +33,9 @@ func (f *failures) PauseJob(_ context.Context, job, _ string) error {
 	return nil
 }
 
+// PausesOnFailure is as in workflows.Client.
+func (f *failures) PausesOnFailure(job string) bool { return job == "gap-fill" }
+
 // TestAJobThatKeepsFailingIsPaused, and one that failed now and then is not.
 func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
 	t.Parallel()

@@ -116,7 +116,8 @@ func TestNamesAreUnique(t *testing.T) {
 
 	seen := map[string]string{}
 	for _, set := range []any{&activities.Roles{}, &activities.Instances{}, &activities.Operations{}, &activities.Switches{}, &activities.Messages{},
-		&activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Jobs{}} {
+		&activities.Notices{}, &activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Templates{},
+		&activities.Jobs{}} {
 		of := reflect.TypeOf(set)
 		for m := range of.Methods() {
 			require.Empty(t, seen[m.Name], "%s is a method of two structs", m.Name)

@@ -20,7 +20,10 @@ type Messenger interface {
 //
 // A message carries no fact: its receiver reads its row. So a message may be lost,
 // late or doubled, and the sweep makes up for a lost one.
-type Messages struct{ Workflows Messenger }
+type Messages struct {
+	Workflows Messenger
+	Slots     Slots // for what waits for Temporal
+}
 
 // WakeInput is the input of WakeGuardian.
 type WakeInput struct {
@@ -31,7 +34,7 @@ type WakeInput struct {
 // WakeGuardian makes the agent's Guardian read the roles and judge again, starting it
 // if need be. A second wake finds nothing to do.
 func (m *Messages) WakeGuardian(ctx context.Context, in WakeInput) error {
-	return m.Workflows.Wake(ctx, in.AgentID, in.Why)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.Wake(ctx, in.AgentID, in.Why) })
 }
 
 // Nudge asks the workflow of an operation to read its row again.
@@ -49,13 +52,15 @@ type Nudge struct {
 // NudgeOperation makes the workflow of an operation read its row again. It carries no
 // fact, so twice is harmless.
 func (m *Messages) NudgeOperation(ctx context.Context, in Nudge) error {
-	return m.Workflows.Nudge(ctx, in)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.Nudge(ctx, in) })
 }
 
 // StartOperation starts the workflow of an open row. One that runs already is fine.
 func (m *Messages) StartOperation(ctx context.Context, in OpenRow) error {
-	_, err := m.Workflows.StartOperation(ctx, in)
-	return err
+	return m.Slots.Run(ctx, func() error {
+		_, err := m.Workflows.StartOperation(ctx, in)
+		return err
+	})
 }
 
 // Report is what an agent says of an instance that it launched for a replica.
@@ -69,5 +74,5 @@ type Report struct {
 // ReportReplica passes an agent's report on to the Replica that waits for it. It
 // sets a level, so the same report twice is harmless.
 func (m *Messages) ReportReplica(ctx context.Context, in Report) error {
-	return m.Workflows.Report(ctx, in)
+	return m.Slots.Run(ctx, func() error { return m.Workflows.Report(ctx, in) })
 }

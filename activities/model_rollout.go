@@ -35,6 +35,7 @@ type Rollouts struct {
 	Store RolloutStore
 	Trial SessionTrial
 	Desk  RolloutDesk
+	Slots Slots // for what waits for Temporal
 }
 
 // trialBeat is well below the heartbeat timeout of a trial.
@@ -178,5 +179,5 @@ func (r *Rollouts) MeasureRollout(ctx context.Context, in ReadingsQuery) (mlmode
 // NudgeRollout makes a rollout look whether it has been superseded. It carries no
 // fact, so twice is harmless; one that has ended needs none.
 func (r *Rollouts) NudgeRollout(ctx context.Context, sessionID string) error {
-	return r.Desk.NudgeRollout(ctx, sessionID)
+	return r.Slots.Run(ctx, func() error { return r.Desk.NudgeRollout(ctx, sessionID) })
 }

@@ -110,7 +110,9 @@ func TestTerminationWithoutASuccessorSaysSo(t *testing.T) {
 
 	w := newWorld(t, newStore())
 	w.lost(interruption.Undecided)
-	w.after(125*time.Second, func() { w.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination}).Result = interruption.Lost })
+	w.after(125*time.Second, func() {
+		w.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination}).Result = interruption.Lost
+	})
 	res, err := w.terminate(t)
 	require.NoError(t, err)
 	require.Equal(t, interruption.Lost, res.Outcome.Result)

@@ -37,10 +37,11 @@ const (
 // Every method fails with workflow.unreachable when Temporal is away, within
 // two seconds; what a workflow refuses comes back as the fault it was.
 type Client struct {
-	Temporal client.Client
-	Queue    string
-	Tuning   Tuning
-	OnRetry  func(error) // told of each error that was answered by trying again; may be nil
+	Temporal  client.Client
+	Namespace string // that Temporal was connected with; empty: the default one
+	Queue     string
+	Tuning    Tuning
+	OnRetry   func(error) // told of each error that was answered by trying again; may be nil
 
 	health health
 }

@@ -76,14 +76,15 @@ func newStack(t testing.TB) *stack {
 	views, log := &postgres.Views{DB: db}, slog.New(slog.DiscardHandler)
 	s.feed = rest.NewFeed(&postgres.Changes{DB: db}, log)
 	s.feed.Interval = 10 * time.Millisecond
+	agents := &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
 	d := rest.Deps{
 		Log: log, Tokens: store, Quick: time.Minute, // what is slow here is the machine
 		Operators:  map[string]string{"ops": operatorToken},
 		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Acts: &postgres.Acts{DB: db},
 		Probes:    s.probes(),
-		Agents:    &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf},
+		Agents:    agents,
 		Commands:  &rest.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
-		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: db}},
+		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: db}, Agents: agents},
 		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
 		Resources: rest.Resources{
 			Replicas: &rest.Replicas{
@@ -196,7 +197,7 @@ func (p *playedWorkflows) ask(in any) error {
 }
 
 // last is the last message of a type.
-func last[T any](t *testing.T, p *playedWorkflows) T {
+func last[T any](t testing.TB, p *playedWorkflows) T {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/agent"
 )
 
 // Bool is a boolean as deployed programs send it: true, false, 1 or 0. It is
@@ -146,6 +148,23 @@ func (s *Text) UnmarshalJSON(data []byte) error {
 	default:
 		return errNotString
 	}
+	return nil
+}
+
+// Mode is how an instance is bought, in the spellings of deployed programs. A word
+// that means nothing stays as it was sent, and the rule of its field refuses it.
+type Mode string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Mode) UnmarshalJSON(data []byte) error {
+	var word string
+	if err := json.Unmarshal(data, &word); err != nil {
+		return errNotString
+	}
+	if known := agent.ModeOf(word); known != agent.ModeUnknown {
+		word = string(known)
+	}
+	*m = Mode(word)
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"spotkeeper/activities"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/postgres"
@@ -36,8 +35,6 @@ func (a *App) RunAPI(ctx context.Context) error {
 	g.Go(func() error { return a.newSweep().Run(ctx) })
 	g.Go(func() error { return a.aftercare.Run(ctx) })
 	g.Go(func() error { return a.engines.serving.Run(ctx) })
-	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: a.DB}, Commands: &postgres.Commands{DB: a.DB}, Workflows: a.Workflows, Log: a.Log}
-	g.Go(func() error { retelling.Run(ctx); return nil })
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -67,16 +64,17 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 	models := &postgres.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := rest.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
+	agents := &rest.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
 		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Acts: &postgres.Acts{DB: a.DB},
 		Probes:    a.probes(),
-		Agents:    &rest.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows},
+		Agents:    agents,
 		Commands:  &rest.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
 		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
-		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: a.DB}},
+		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: agents},
 		Resources: rest.Resources{
 			Replicas:   &rest.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
 			Operations: &rest.Operations{Views: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
@@ -106,6 +104,7 @@ func (a *App) probes() []rest.Probe {
 		{Name: "postgres", Check: a.DB.Ping},
 		{Name: "schema", Check: a.DB.CheckVersion},
 		{Name: "temporal", Check: a.Workflows.Ping},
+		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
 	}
 }

@@ -49,10 +49,10 @@ func TestHeir(t *testing.T) {
 	waiting := with(rep(replica.Manual, replica.Requested), func(r *roles.Replica) { r.Wait = time.Minute })
 	second := with(ready, func(r *roles.Replica) { r.ID = "second"; r.InstanceID = "i-second" })
 	for _, tt := range []struct {
-		name  string
-		set   *roles.Set
-		wish  string
-		heir  string // of HeirWanted(wish)
+		name string
+		set  *roles.Set
+		wish string
+		heir string // of HeirWanted(wish)
 	}{
 		{"nobody", set(agent.KeepAuto), "", ""},
 		{"the only one, however far", set(agent.KeepAuto, requested), "", requested.ID},

@@ -185,12 +185,12 @@ const (
 // Change makes a replica the primary. Epoch and OldID are what the caller
 // believes; when they are not so, nothing changes.
 type Change struct {
-	AgentID     string               `json:"agent_id"`
-	Epoch       int64                `json:"epoch"`
-	OldID       string               `json:"old_id"`
-	NewID       string               `json:"new_id"`
-	ReplicaID   string               `json:"replica_id"`
-	Fate        Fate                 `json:"fate"`
-	Cause       Cause                `json:"cause"`
-	OperationID string               `json:"operation_id"`
+	AgentID     string `json:"agent_id"`
+	Epoch       int64  `json:"epoch"`
+	OldID       string `json:"old_id"`
+	NewID       string `json:"new_id"`
+	ReplicaID   string `json:"replica_id"`
+	Fate        Fate   `json:"fate"`
+	Cause       Cause  `json:"cause"`
+	OperationID string `json:"operation_id"`
 }
