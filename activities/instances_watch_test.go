@@ -25,7 +25,7 @@ func TestAwait(t *testing.T) {
 		{activities.StateRunning, false, "", replica.NotRunning, replica.NotRunning},
 		{activities.StateRunning, true, "", "", replica.NotRunning},
 		{activities.StateShuttingDown, false, replica.Gone, replica.Gone, replica.NotRunning},
-		{activities.StateStopped, false, replica.Gone, replica.Gone, replica.NotRunning},
+		{activities.StateStopped, false, replica.Gone, replica.Gone, ""}, // it exists, and its watcher ends it
 		{activities.StateTerminated, false, replica.Gone, replica.Gone, ""},
 	} {
 		t.Run(tt.state, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestAwait(t *testing.T) {
 			seen, err := w.instances.DescribeInstance(t.Context(), in)
 			require.NoError(t, err)
 			require.Equal(t, &activities.InstanceState{State: tt.state, ChecksOK: tt.checks, Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, seen)
-			require.Equal(t, tt.gone == "", one[string](w, `SELECT role FROM instances WHERE id = $1`, id) == "retired")
+			require.Equal(t, tt.state == activities.StateTerminated, one[string](w, `SELECT role FROM instances WHERE id = $1`, id) == "retired")
 		})
 	}
 }

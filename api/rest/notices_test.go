@@ -56,13 +56,18 @@ func TestTerminationImminent(t *testing.T) {
 	// A known outcome is answered from Postgres alone, also to the restarted agent
 	// on the old instance.
 	s.exec(`UPDATE notices SET result = 'promoted', new_primary = 'i-n', replica_id = 'r-n', decided_at = now()`)
+	s.exec(`UPDATE instances SET role = 'retiring', terminate_by = 'aws', retiring_since = now() WHERE id = 'i-1'`)
+	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) VALUES ('i-n', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b')`)
 	before := s.wf.count()
 	for range 3 {
 		s.call(s.acme, "POST", ours, `{"instance_id":"i-1"}`).holds(t, 200, `{"success":true,"action":"replica_promoted","new_instance_id":"i-n"}`)
 	}
 	require.Equal(t, before, s.wf.count())
 	// One that was switched away from may stop as well.
-	s.call(s.acme, "POST", ours, `{"instance_id":"i-0"}`).holds(t, 200, `{"success":true,"action":"already_replaced","new_instance_id":"i-1"}`)
+	s.call(s.acme, "POST", ours, `{"instance_id":"i-0"}`).holds(t, 200, `{"success":true,"action":"already_replaced","new_instance_id":"i-n"}`)
+	// One whose successor is gone too is answered with the present primary.
+	s.exec(`UPDATE notices SET new_primary = 'i-between' WHERE result = 'promoted'`)
+	s.call(s.acme, "POST", ours, `{"instance_id":"i-1"}`).holds(t, 200, `{"success":true,"action":"already_replaced","new_instance_id":"i-n"}`)
 	require.Equal(t, before, s.wf.count())
 }
 
