@@ -116,7 +116,7 @@ func TestNamesAreUnique(t *testing.T) {
 
 	seen := map[string]string{}
 	for _, set := range []any{&activities.Roles{}, &activities.Instances{}, &activities.Operations{}, &activities.Switches{}, &activities.Messages{},
-		&activities.Notices{}, &activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Templates{},
+		&activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Templates{},
 		&activities.Jobs{}} {
 		of := reflect.TypeOf(set)
 		for m := range of.Methods() {
