@@ -219,14 +219,10 @@ func (r *replicaRun) extend(ctx workflow.Context) {
 func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 	r.enterPhase(ctx, "awaiting_agent", "waiting until the agent has launched an instance")
 	until := workflow.Now(ctx).Add(replica.AgentDeadline)
+	asked := false // whether the launch could not be taken over since the row was read
 	for {
-		if r.row.Overdue() && r.instanceID == "" {
-			if taken, err := r.takeOver(ctx); err != nil || taken || r.isOver() {
-				return err
-			}
-		}
 		left := until.Sub(workflow.Now(ctx))
-		_, err := r.await(ctx, min(left, roles.StallAfter), func() bool { return r.instanceID != "" })
+		_, err := r.await(ctx, min(left, roles.StallAfter), func() bool { return r.instanceID != "" || r.row.Overdue() && !asked })
 		switch {
 		case err != nil || r.isOver():
 			return err
@@ -236,11 +232,19 @@ func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 			r.addStep(ctx, "launched by the agent", stepDone, "%s", r.instanceID)
 			_, err := r.start(ctx, r.row.Where())
 			return err
+		case r.row.Overdue() && !asked:
+			taken, err := r.takeOver(ctx)
+			if err != nil || taken {
+				return err
+			}
+			asked = true
 		case left <= 0:
 			return replica.NotReady.New("the agent has launched nothing within %s", replica.AgentDeadline)
-		}
-		if err := r.read(ctx); err != nil || r.isOver() {
-			return err
+		default:
+			if err := r.read(ctx); err != nil {
+				return err
+			}
+			asked = false
 		}
 	}
 }
