@@ -27,7 +27,7 @@ func TestAwait(t *testing.T) {
 		{activities.StateRunning, true, "", "", replica.NotRunning},
 		{activities.StateShuttingDown, false, replica.Gone, replica.Gone, replica.NotRunning},
 		{activities.StateStopping, false, replica.Gone, replica.Gone, ""},
-		{activities.StateStopped, false, replica.Gone, replica.Gone, ""},
+		{activities.StateStopped, false, replica.Gone, replica.Gone, ""}, // it exists, and its watcher ends it
 		{activities.StateTerminated, false, replica.Gone, replica.Gone, ""},
 	} {
 		t.Run(tt.state, func(t *testing.T) {

@@ -2,9 +2,11 @@ package activities_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,3 +128,7 @@ func TestNamesAreUnique(t *testing.T) {
 		}
 	}
 }
+
+func lines(parts ...any) string { return strings.TrimSpace(fmt.Sprintln(parts...)) }
+
+func silence(w *world) activities.AgentStore { return &postgres.Silence{DB: w.db} }

@@ -12,7 +12,6 @@ import (
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 	"spotkeeper/workflows"
 )
 

@@ -77,6 +77,6 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 	if taken.Verdict.Lost != "" {
 		nudge(ctx, activities.Nudge{OperationID: ReplicaID(taken.Verdict.Lost), AgentID: g.in.AgentID, Start: true})
 	}
-	g.dirty = g.dirty || taken.Verdict.Review || taken.Outcome.Result == interruption.Lost
+	g.dirty = true // whatever was decided, by this call or by one before it, the roles may want more
 	return &taken, nil
 }

@@ -131,7 +131,7 @@ func TestARunningReplicaIsTheLastResort(t *testing.T) {
 	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Running, InstanceID: "i-new"})
 	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
-	for _, at := range []time.Duration{21 * time.Second, 112 * time.Second} { // as the Termination does
+	for _, at := range []time.Duration{21 * time.Second, 70 * time.Second, 112 * time.Second} { // as the Termination does
 		w.after(at, func() { w.SignalWorkflow(workflows.SignalWake, "no successor yet") })
 	}
 	var early, late string

@@ -210,8 +210,28 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 		return err
 	case err != nil:
 		t.addStep(ctx, "watch "+t.in.InstanceID, stepFailed, "%s", sentence(err)) // the orphan sweep is the second line
+	case seen.State == activities.StateStopped || seen.State == activities.StateStopping:
+		return t.endStopped(ctx, seen)
 	default:
 		t.addStep(ctx, t.in.InstanceID+" is gone", stepDone, "%s %s", seen.State, seen.Reason)
+	}
+	return nil
+}
+
+// endStopped ends an instance that AWS has only stopped: it still costs, and could come
+// back beside its successor.
+func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.InstanceState) error {
+	var instances *activities.Instances
+	id := t.in.InstanceID
+	t.addStep(ctx, id+" has stopped", stepDone, "%s %s", seen.State, seen.Reason)
+	err := step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
+	switch {
+	case isCancel(err):
+		return err
+	case err != nil:
+		t.addStep(ctx, "terminate "+id, stepFailed, "%s", sentence(err)) // the orphan sweep is the second line
+	default:
+		t.addStep(ctx, "terminate "+id, stepDone, "")
 	}
 	return nil
 }
