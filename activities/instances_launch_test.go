@@ -120,7 +120,8 @@ func TestAnUrgentLaunchDoesNotReadEC2(t *testing.T) {
 	r := w.replica(replica.Termination)
 	urgent := func(zone string) {
 		t.Helper()
-		_, err := w.instances.LaunchInstance(t.Context(), activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place(zone), Operation: "replica/" + r.ID, Urgent: true})
+		_, err := w.instances.LaunchInstance(t.Context(), activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place(zone),
+			Operation: "replica/" + r.ID, Urgent: true})
 		require.Equal(t, replica.NoCapacity, fault.CodeOf(err))
 	}
 	for _, zone := range []string{"b", "c", "d"} {

@@ -41,7 +41,8 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 	var local *activities.Instances
 	var choice activities.ChooseResult
 	r.enterPhase(ctx, "choosing", "choosing where to launch")
-	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}); err != nil {
+	in := activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}
+	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
 		return err
 	}
 	for _, c := range choice.Candidates {
@@ -94,7 +95,8 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 	}
 	through, _ := workflow.NewDisconnectedContext(ctx)
 	r.launching = step(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
-		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c, Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
+		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c,
+		Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
 	for !r.launching.IsReady() {
 		// A report that the agent has given the replica up does not end a launch of ours.
 		r.refused = nil
@@ -176,7 +178,8 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", sentence(cause))
 	switch {
 	case blame == replica.BlameSetup:
-		return false, replica.Misconfigured.Wrap(cause, "instance %s ended before it ran, because of %s: what it is launched with has to be mended", r.instanceID, reason)
+		return false, replica.Misconfigured.Wrap(cause,
+			"instance %s ended before it ran, because of %s: what it is launched with has to be mended", r.instanceID, reason)
 	case blame == replica.BlameUnknown && !r.row.Urgent(), !ended:
 		return false, cause
 	}

@@ -25,8 +25,8 @@ func TestAHeldInstanceThatEndsIsAFailure(t *testing.T) {
 	require.Contains(t, w.post.wakes, "r1 failed")
 }
 
-// TestAStandbyThatStopsIsNoStandby and does not cost money until somebody looks: an
-// instance that has stopped or hibernates still exists.
+// TestAStandbyThatStopsIsNoStandby and is terminated: an instance that has stopped or
+// hibernates still exists and costs money.
 func TestAStandbyThatStopsIsNoStandby(t *testing.T) {
 	t.Parallel()
 
@@ -82,12 +82,13 @@ func TestRefusalsOfLongAgoAreForgotten(t *testing.T) {
 
 	w := replicaWorld(t, replicaOf(replica.Manual))
 	refused := 0
-	w.OnActivity("AwaitGone", anything, anything).Return(func(ctx context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+	await := func(ctx context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
 		if refused++; refused <= 12 {
 			return nil, replica.Refused.New("no")
 		}
 		return w.cloud.AwaitGone(ctx, in)
-	})
+	}
+	w.OnActivity("AwaitGone", anything, anything).Return(await)
 	w.after(90*time.Minute, func() {
 		w.cloud.mu.Lock()
 		defer w.cloud.mu.Unlock()

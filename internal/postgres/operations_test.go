@@ -91,5 +91,6 @@ func TestOneCauseIsNotifiedOnce(t *testing.T) {
 				End: &activities.OperationEnd{State: "failed", Notify: "A quota", Severity: "error", NotifyKey: key}}))
 		}
 	}
-	require.Equal(t, "launch:a1/i-0/launch.quota operation:replica/r1 operation:replica/r2", one[string](g, `SELECT string_agg(dedup_key, ' ' ORDER BY dedup_key) FROM notifications`))
+	require.Equal(t, "launch:a1/i-0/launch.quota operation:replica/r1 operation:replica/r2",
+		one[string](g, `SELECT string_agg(dedup_key, ' ' ORDER BY dedup_key) FROM notifications`))
 }
