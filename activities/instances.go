@@ -58,7 +58,7 @@ type WatchInput struct {
 //
 //	ChooseCandidates(ctx, ChooseInput) (*ChooseResult, error)   pure choice over facts read from Postgres (local activity)
 //	LaunchInstance(ctx, LaunchInput) (*LaunchResult, error)     launch.* faults; token = hash(replica/pool/mode); frozen request
-//	AwaitRunning(ctx, WatchInput) (*InstanceState, error)       launch.not_running until it runs (retry policy is the poll); launch.instance_gone with EC2's state and reason
+//	AwaitRunning(ctx, WatchInput) (*InstanceState, error)       launch.not_running until it runs; launch.instance_gone with EC2's reason
 //	AwaitReady(ctx, WatchInput) (*InstanceState, error)         the same for status checks
 //	AwaitGone(ctx, WatchInput) (*InstanceState, error)          launch.not_running until it stopped or ended; marks it retired when it ended
 //	DescribeInstance(ctx, WatchInput) (*InstanceState, error)

@@ -168,15 +168,17 @@ func (p Progress) markdown() string {
 	return strings.Join(lines, "\n")
 }
 
-// sentence is what a user reads of an error: the fault's own words, without the
-// causes below it and without how Temporal carried it. Operators find those in the
+// sentence is what a user reads of an error: the outermost fault's own words, without
+// the causes below it and without how Temporal carried it. Operators find those in the
 // history.
 func sentence(err error) string {
-	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		return app.Message()
-	}
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return f.Message
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		switch e := e.(type) { //nolint:errorlint // the chain is walked by hand: the first of two types counts
+		case *temporal.ApplicationError:
+			return e.Message()
+		case *fault.Error:
+			return e.Message
+		}
 	}
 	return err.Error()
 }

@@ -103,7 +103,7 @@ func (r *replicaRun) hear(report ReplicaReport) {
 		}
 		r.instanceID, r.named = report.InstanceID, report.InstanceID != ""
 	}
-	if report.InstanceID != "" && report.InstanceID != r.instanceID {
+	if report.InstanceID != r.instanceID && (report.InstanceID != "" || r.takenOver()) {
 		return
 	}
 	switch report.Status {
@@ -239,6 +239,12 @@ func (r *replicaRun) isOver() bool { return !r.row.Replica.State.IsOpen() }
 // show such an instance to us.
 func (r *replicaRun) byAgent() bool {
 	return r.named || r.row.Replica.Launcher == agent.ByAgent
+}
+
+// takenOver says whether the control plane has launched what the agent was to. Such an
+// agent may still report about an instance of its own.
+func (r *replicaRun) takenOver() bool {
+	return r.row.Launcher == agent.ByAgent && !r.byAgent()
 }
 
 // refusal is the failure of a replica that its agent gave up, nil when it did not.

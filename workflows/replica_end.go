@@ -86,7 +86,8 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 		return nil
 	}
 	r.enterPhase(ctx, "retiring", "ending %s", id)
-	err := step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: r.in.AgentID, InstanceID: id}).Get(ctx, nil)
+	in := activities.WatchInput{AgentID: r.in.AgentID, InstanceID: id}
+	err := step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, in).Get(ctx, nil)
 	switch {
 	case err == nil:
 		r.addStep(ctx, "terminate "+id, stepDone, "")
@@ -102,7 +103,8 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 		return nil
 	}
 	err = UndoFailed.Wrap(err, "instance %s may still be running", id)
-	r.operation.fail(ctx, err, r.summary()+": its instance may still be running", "Instance "+id+" could not be terminated and may still cost money")
+	r.operation.fail(ctx, err, r.summary()+": its instance may still be running",
+		"Instance "+id+" could not be terminated and may still cost money")
 	return err
 }
 
@@ -127,7 +129,8 @@ func (r *replicaRun) close(ctx workflow.Context, cause error) (*ReplicaResult, e
 // by it.
 func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 	code := fault.CodeOf(cause)
-	end := activities.OperationEnd{State: stateFailed, Summary: r.summary() + " failed", Code: string(code), Error: sentence(cause), Severity: "error"}
+	end := activities.OperationEnd{State: stateFailed, Summary: r.summary() + " failed",
+		Code: string(code), Error: sentence(cause), Severity: "error"}
 	switch code {
 	case Cancelled:
 		end.State, end.Severity = stateCancelled, ""

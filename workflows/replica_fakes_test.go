@@ -138,7 +138,8 @@ func (w *world) news(d time.Duration) {
 // says is a report of the agent after d.
 func (w *world) says(d time.Duration, status, instanceID string) {
 	w.after(d, func() {
-		w.SignalWorkflow(workflows.SignalReport, workflows.ReplicaReport{ReplicaID: "r1", Status: status, InstanceID: instanceID, Message: "as it says"})
+		w.SignalWorkflow(workflows.SignalReport,
+			workflows.ReplicaReport{ReplicaID: "r1", Status: status, InstanceID: instanceID, Message: "as it says"})
 	})
 }
 
@@ -160,7 +161,7 @@ func (w *world) stalls(d time.Duration) {
 // launches gives every launch an instance of its own, named after its pool, and lets the
 // test say what becomes of it before it runs: EC2's state and reason, by pool.
 func (w *world) launches(born map[string][2]string) {
-	w.OnActivity("LaunchInstance", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
+	launch := func(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
 		w.cloud.mu.Lock()
 		defer w.cloud.mu.Unlock()
 		w.cloud.asked = append(w.cloud.asked, in.Where.Key())
@@ -169,24 +170,27 @@ func (w *world) launches(born map[string][2]string) {
 			w.cloud.launched = append(w.cloud.launched, id)
 		}
 		return &activities.LaunchResult{InstanceID: id}, nil
-	})
-	w.OnActivity("AwaitRunning", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+	}
+	await := func(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
 		if end, dead := born[in.InstanceID[len("i-"):]]; dead {
-			return nil, replica.Gone.New("instance %s is %s: %s", in.InstanceID, end[0], end[1]).With(activities.GoneState, end[0]).With(activities.GoneReason, end[1])
+			return nil, replica.Gone.New("instance %s is %s: %s", in.InstanceID, end[0], end[1]).
+				With(activities.GoneState, end[0]).With(activities.GoneReason, end[1])
 		}
 		return &activities.InstanceState{State: activities.StateRunning}, nil
-	})
+	}
+	w.OnActivity("LaunchInstance", anything, anything).Return(launch)
+	w.OnActivity("AwaitRunning", anything, anything).Return(await)
 }
 
 // refuses makes an activity about the instance fail, and notes when it is asked.
 func (w *world) refuses(name string, code fault.Code, asked *[]time.Time) {
-	w.OnActivity(name, mock.Anything, mock.Anything).Return(func(context.Context, activities.WatchInput) (*activities.InstanceState, error) {
+	w.OnActivity(name, anything, anything).Return(func(context.Context, activities.WatchInput) (*activities.InstanceState, error) {
 		*asked = append(*asked, w.Now())
 		return nil, code.New("no")
 	})
 }
 
-// stops lets EC2 say that whoever watches the instance finds it in a state.
+// stops lets each watch of the instance find it in a state.
 func (w *world) stops(d time.Duration, id, state string) {
 	w.after(d, func() {
 		w.cloud.mu.Lock()

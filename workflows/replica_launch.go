@@ -41,7 +41,8 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 	var local *activities.Instances
 	var choice activities.ChooseResult
 	r.enterPhase(ctx, "choosing", "choosing where to launch")
-	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}); err != nil {
+	in := activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}
+	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
 		return err
 	}
 	for _, c := range choice.Candidates {
@@ -94,7 +95,8 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 	}
 	through, _ := workflow.NewDisconnectedContext(ctx)
 	r.launching = step(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
-		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c, Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
+		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c,
+		Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
 	for !r.launching.IsReady() {
 		// A report that the agent has given the replica up does not end a launch of ours.
 		r.refused = nil
@@ -176,7 +178,8 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", sentence(cause))
 	switch {
 	case blame == replica.BlameSetup:
-		return false, replica.Misconfigured.Wrap(cause, "instance %s ended before it ran, because of %s: what it is launched with has to be mended", r.instanceID, reason)
+		return false, replica.Misconfigured.Wrap(cause,
+			"instance %s ended before it ran, because of %s: what it is launched with has to be mended", r.instanceID, reason)
 	case blame == replica.BlameUnknown && !r.row.Urgent(), !ended:
 		return false, cause
 	}
@@ -219,14 +222,10 @@ func (r *replicaRun) extend(ctx workflow.Context) {
 func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 	r.enterPhase(ctx, "awaiting_agent", "waiting until the agent has launched an instance")
 	until := workflow.Now(ctx).Add(replica.AgentDeadline)
+	asked := false // whether the launch could not be taken over since the row was read
 	for {
-		if r.row.Overdue() && r.instanceID == "" {
-			if taken, err := r.takeOver(ctx); err != nil || taken || r.isOver() {
-				return err
-			}
-		}
 		left := until.Sub(workflow.Now(ctx))
-		_, err := r.await(ctx, min(left, roles.StallAfter), func() bool { return r.instanceID != "" })
+		_, err := r.await(ctx, min(left, roles.StallAfter), func() bool { return r.instanceID != "" || r.row.Overdue() && !asked })
 		switch {
 		case err != nil || r.isOver():
 			return err
@@ -236,11 +235,19 @@ func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 			r.addStep(ctx, "launched by the agent", stepDone, "%s", r.instanceID)
 			_, err := r.start(ctx, r.row.Where())
 			return err
+		case r.row.Overdue() && !asked:
+			taken, err := r.takeOver(ctx)
+			if err != nil || taken {
+				return err
+			}
+			asked = true
 		case left <= 0:
 			return replica.NotReady.New("the agent has launched nothing within %s", replica.AgentDeadline)
-		}
-		if err := r.read(ctx); err != nil || r.isOver() {
-			return err
+		default:
+			if err := r.read(ctx); err != nil {
+				return err
+			}
+			asked = false
 		}
 	}
 }

@@ -23,16 +23,22 @@ func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
 		asked []string
 		code  fault.Code // of the replica's end; empty: it launched
 	}{
-		"capacity: the next pool":               {full: map[string]fault.Code{t3b: replica.NoCapacity}, asked: []string{t3b, t3c}},
-		"a dead attempt: the next pool":         {full: map[string]fault.Code{t3b: replica.TokenDead}, asked: []string{t3b, t3c}},
-		"quota: another family":                 {full: map[string]fault.Code{t3b: replica.Quota}, asked: []string{t3b, m5b}},
-		"quota of all: on-demand":               {full: map[string]fault.Code{t3b: replica.Quota, m5b: replica.Quota}, asked: []string{t3b, m5b, t3bD}},
-		"network: another zone":                 {full: map[string]fault.Code{t3b: replica.NoAddresses}, asked: []string{t3b, t3c}},
-		"network everywhere: none is left":      {full: map[string]fault.Code{t3b: replica.NoAddresses, t3c: replica.NoAddresses}, asked: []string{t3b, t3c}, code: replica.NoPool},
-		"permission: stop":                      {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b}, code: replica.Refused},
-		"configuration: stop":                   {full: map[string]fault.Code{t3b: replica.Misconfigured}, asked: []string{t3b}, code: replica.Misconfigured},
-		"all empty: on-demand, then no pool":    {full: map[string]fault.Code{t3b: replica.NoCapacity, t3c: replica.NoCapacity, m5b: replica.NoCapacity, t3bD: replica.NoCapacity}, asked: []string{t3b, t3c, m5b, t3bD}, code: replica.NoPool},
-		"token of another request: stop, a bug": {full: map[string]fault.Code{t3b: replica.TokenReused}, asked: []string{t3b}, code: replica.TokenReused},
+		"capacity: the next pool":       {full: map[string]fault.Code{t3b: replica.NoCapacity}, asked: []string{t3b, t3c}},
+		"a dead attempt: the next pool": {full: map[string]fault.Code{t3b: replica.TokenDead}, asked: []string{t3b, t3c}},
+		"quota: another family":         {full: map[string]fault.Code{t3b: replica.Quota}, asked: []string{t3b, m5b}},
+		"quota of all: on-demand": {full: map[string]fault.Code{t3b: replica.Quota, m5b: replica.Quota},
+			asked: []string{t3b, m5b, t3bD}},
+		"network: another zone": {full: map[string]fault.Code{t3b: replica.NoAddresses}, asked: []string{t3b, t3c}},
+		"network everywhere: none is left": {full: map[string]fault.Code{t3b: replica.NoAddresses, t3c: replica.NoAddresses},
+			asked: []string{t3b, t3c}, code: replica.NoPool},
+		"permission: stop": {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b}, code: replica.Refused},
+		"configuration: stop": {full: map[string]fault.Code{t3b: replica.Misconfigured},
+			asked: []string{t3b}, code: replica.Misconfigured},
+		"all empty: on-demand, then no pool": {
+			full:  map[string]fault.Code{t3b: replica.NoCapacity, t3c: replica.NoCapacity, m5b: replica.NoCapacity, t3bD: replica.NoCapacity},
+			asked: []string{t3b, t3c, m5b, t3bD}, code: replica.NoPool},
+		"token of another request: stop, a bug": {full: map[string]fault.Code{t3b: replica.TokenReused},
+			asked: []string{t3b}, code: replica.TokenReused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -239,9 +245,10 @@ func TestASetUpThatKillsIsTheTenantsToMend(t *testing.T) {
 			require.Empty(t, w.cloud.outcomes, "the pool is healthy")
 			require.Equal(t, replica.Failed, w.store.state("r1"))
 			end := w.pages.last()
-			require.Equal(t, "No replacement can be launched for web: instance i-"+t3b+" ended before it ran, because of Client.VolumeLimitExceeded: "+
-				"what it is launched with has to be mended", end.Notify)
-			require.Equal(t, "launch:a1/i-old/launch.misconfigured/"+w.Now().UTC().Format("2006-01-02"), end.NotifyKey, "the next replica that fails so does not say it again")
+			require.Equal(t, "No replacement can be launched for web: "+
+				"instance i-"+t3b+" ended before it ran, because of Client.VolumeLimitExceeded: what it is launched with has to be mended", end.Notify)
+			key := "launch:a1/i-old/launch.misconfigured/" + w.Now().UTC().Format("2006-01-02")
+			require.Equal(t, key, end.NotifyKey, "the next replica that fails so does not say it again")
 		})
 	}
 }
@@ -281,13 +288,15 @@ func TestEveryPoolIsDead(t *testing.T) {
 func TestAnUrgentLaunchSaysSo(t *testing.T) {
 	t.Parallel()
 
-	for kind, urgent := range map[replica.Kind]bool{replica.Manual: false, replica.Switch: false, replica.Rebalance: true, replica.Termination: true} {
+	kinds := map[replica.Kind]bool{replica.Manual: false, replica.Switch: false, replica.Rebalance: true, replica.Termination: true}
+	for kind, urgent := range kinds {
 		w := replicaWorld(t, replicaOf(kind))
 		var got activities.LaunchInput
-		w.OnActivity("LaunchInstance", anything, anything).Return(func(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
+		launch := func(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
 			got = in
 			return &activities.LaunchResult{InstanceID: "i-1"}, nil
-		})
+		}
+		w.OnActivity("LaunchInstance", anything, anything).Return(launch)
 		w.settled(time.Minute, replica.Promoted)
 		_, err := w.replicate(t)
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/temporalx"
 )
 
 func TestAHeldInstanceThatEndsIsAFailure(t *testing.T) {
@@ -23,8 +25,8 @@ func TestAHeldInstanceThatEndsIsAFailure(t *testing.T) {
 	require.Contains(t, w.post.wakes, "r1 failed")
 }
 
-// TestAStandbyThatStopsIsNoStandby and does not cost money until somebody looks: an
-// instance that has stopped or hibernates still exists.
+// TestAStandbyThatStopsIsNoStandby and is terminated: an instance that has stopped or
+// hibernates still exists and costs money.
 func TestAStandbyThatStopsIsNoStandby(t *testing.T) {
 	t.Parallel()
 
@@ -74,17 +76,30 @@ func TestARefusedWatchIsAskedAgainAfterAPause(t *testing.T) {
 	}
 }
 
-// TestAWatchThatWasRefusedOnceGoesOn forgets refusals that are long ago.
-func TestAWatchThatWasRefusedOnceGoesOn(t *testing.T) {
+// TestRefusalsOfLongAgoAreForgotten when a watch has lasted since.
+func TestRefusalsOfLongAgoAreForgotten(t *testing.T) {
 	t.Parallel()
 
 	w := replicaWorld(t, replicaOf(replica.Manual))
-	w.OnActivity("AwaitGone", anything, anything).Return(nil, replica.Refused.New("no")).Times(5)
-	w.OnActivity("AwaitGone", anything, anything).Return(w.cloud.AwaitGone)
-	w.settled(2*time.Hour, replica.Promoted)
+	refused := 0
+	await := func(ctx context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+		if refused++; refused <= 12 {
+			return nil, replica.Refused.New("no")
+		}
+		return w.cloud.AwaitGone(ctx, in)
+	}
+	w.OnActivity("AwaitGone", anything, anything).Return(await)
+	w.after(90*time.Minute, func() {
+		w.cloud.mu.Lock()
+		defer w.cloud.mu.Unlock()
+		require.Len(t, w.cloud.watches["i-r1"], 1)
+		_ = w.cloud.complete(w.cloud.watches["i-r1"][0], nil, temporalx.Translate(replica.Refused.New("no, once more")))
+	})
+	w.settled(3*time.Hour, replica.Promoted)
 	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, replica.Promoted, res.State)
+	require.Len(t, w.cloud.watches["i-r1"], 2, "it watches on")
 }
 
 func TestARefusedPollIsAskedAgainAfterAPause(t *testing.T) {

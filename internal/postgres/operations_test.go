@@ -77,3 +77,20 @@ func TestSaveOperationOfNoAgent(t *testing.T) {
 	require.NoError(t, ops.Save(t.Context(), activities.OperationProgress{ID: "x", Kind: "switch", AgentID: "a1"}))
 	require.Error(t, ops.Save(t.Context(), activities.OperationProgress{ID: "x", Kind: "switch", AgentID: "b1"}), "an id is one agent's")
 }
+
+// TestOneCauseIsNotifiedOnce however many operations end by it.
+func TestOneCauseIsNotifiedOnce(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	s := &postgres.Operations{DB: g.db}
+	for _, id := range []string{"replica/r1", "replica/r2"} {
+		for _, key := range []string{"launch:a1/i-0/launch.quota", ""} {
+			require.NoError(t, s.Save(t.Context(), activities.OperationProgress{ID: id + key, Kind: "replica", AgentID: "a1", RunID: "run", Phase: "launching"}))
+			require.NoError(t, s.Save(t.Context(), activities.OperationProgress{ID: id + key, Kind: "replica", AgentID: "a1", RunID: "run",
+				End: &activities.OperationEnd{State: "failed", Notify: "A quota", Severity: "error", NotifyKey: key}}))
+		}
+	}
+	require.Equal(t, "launch:a1/i-0/launch.quota operation:replica/r1 operation:replica/r2",
+		one[string](g, `SELECT string_agg(dedup_key, ' ' ORDER BY dedup_key) FROM notifications`))
+}

@@ -28,7 +28,8 @@ func (g *guarded) attempt(replicaID, zone, instanceID string) {
 	g.t.Helper()
 	s := &postgres.Launches{DB: g.db}
 	token := replicaID + zone
-	_, err := s.FreezeLaunch(g.t.Context(), replicaID, in(zone, agent.Spot), activities.FrozenLaunch{Token: token, Request: json.RawMessage(`{}`)})
+	frozen := activities.FrozenLaunch{Token: token, Request: json.RawMessage(`{}`)}
+	_, err := s.FreezeLaunch(g.t.Context(), replicaID, in(zone, agent.Spot), frozen)
 	require.NoError(g.t, err)
 	require.NoError(g.t, s.EndLaunch(g.t.Context(), token, activities.LaunchEnd{InstanceID: instanceID}))
 }
@@ -38,19 +39,24 @@ func TestLoadReplica(t *testing.T) {
 
 	g := guard(t)
 	g.exec(`UPDATE agents SET logical_agent_id = 'web-1', epoch = 4, launcher = 'agent'`)
-	opened, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Rebalance, For: "i-0", Hold: time.Hour, NotBefore: time.Minute, Launcher: agent.ControlPlane})
+	opened, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Rebalance, For: "i-0",
+		Hold: time.Hour, NotBefore: time.Minute, Launcher: agent.ControlPlane})
 	require.NoError(t, err)
 	id := opened.Replica.ID
 
 	row := g.row(id)
 	require.InDelta(t, time.Minute, row.Replica.Wait, float64(10*time.Second), "the back-off is in the row")
 	row.Replica.Wait = 0
-	require.Equal(t, &roles.ReplicaRow{AgentID: "a1", ClientID: "k1", LogicalID: "web-1", Epoch: 4, Launcher: agent.ByAgent, Mode: agent.Spot, PrimaryID: "i-0",
-		Replica: roles.Replica{ID: id, Kind: replica.Rebalance, For: "i-0", State: replica.Requested, Launcher: agent.ControlPlane, Hold: time.Hour}}, row)
+	require.Equal(t, &roles.ReplicaRow{
+		AgentID: "a1", ClientID: "k1", LogicalID: "web-1", Epoch: 4, Launcher: agent.ByAgent, Mode: agent.Spot, PrimaryID: "i-0",
+		Replica: roles.Replica{ID: id, Kind: replica.Rebalance, For: "i-0", State: replica.Requested,
+			Launcher: agent.ControlPlane, Hold: time.Hour},
+	}, row)
 
 	g.attempt(id, "us-east-1b", "i-1")
 	row = g.row(id)
-	require.Equal(t, &roles.Launch{InstanceID: "i-1", PoolID: "t3.medium.us-east-1b", Mode: agent.Spot}, row.Launch, "the replica's row has it later")
+	launch := &roles.Launch{InstanceID: "i-1", PoolID: "t3.medium.us-east-1b", Mode: agent.Spot}
+	require.Equal(t, launch, row.Launch, "the replica's row has it later")
 	require.Equal(t, lines("i-1", "i-1", ""), lines(row.InstanceID(), row.Remains, row.Replica.InstanceID))
 
 	g.advance(id, replica.Ready, "i-1")
@@ -63,7 +69,8 @@ func TestLoadReplica(t *testing.T) {
 	require.True(t, row.Replica.Expired)
 
 	require.False(t, row.Noticed)
-	g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, received_at) VALUES ('k1', 'a1', 'i-0', 'termination-notice', now(), now() - interval '1 minute'),
+	g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, received_at)
+		VALUES ('k1', 'a1', 'i-0', 'termination-notice', now(), now() - interval '1 minute'),
 		('k1', 'a1', 'i-x', 'termination-notice', now(), now())`)
 	for result, noticed := range map[string]bool{"": true, "lost": true, "stood_down": false} {
 		g.exec(`UPDATE notices SET result = $1 WHERE instance_id = 'i-0'`, result)
@@ -126,15 +133,18 @@ func TestReplaceInstance(t *testing.T) {
 	require.False(t, replace("i-other"), "it lives on another one")
 	for range 2 {
 		require.True(t, replace("i-1"))
-		require.Equal(t, "failed i-1 launch.instance_gone Server.InternalError", one[string](g, `SELECT concat_ws(' ', state, instance_id, error_code, error) FROM launches`))
+		require.Equal(t, "failed i-1 launch.instance_gone Server.InternalError",
+			one[string](g, `SELECT concat_ws(' ', state, instance_id, error_code, error) FROM launches`))
 		require.Equal(t, "retired", one[string](g, `SELECT role FROM instances WHERE id = 'i-1' AND terminated_at IS NOT NULL`))
 		row := g.row(r.ID)
 		require.Equal(t, lines(replica.Launching, "", "", true), lines(row.Replica.State, row.InstanceID(), row.Remains, row.Launch == nil))
 	}
 	g.attempt(r.ID, "us-east-1c", "i-2")
-	_, err := s.FreezeLaunch(t.Context(), r.ID, in("us-east-1d", agent.Spot), activities.FrozenLaunch{Token: "t-d", Request: json.RawMessage(`{}`)})
+	frozen := activities.FrozenLaunch{Token: "t-d", Request: json.RawMessage(`{}`)}
+	_, err := s.FreezeLaunch(t.Context(), r.ID, in("us-east-1d", agent.Spot), frozen)
 	require.NoError(t, err)
-	require.Equal(t, replica.AlreadyExists, fault.CodeOf(s.EndLaunch(t.Context(), "t-d", activities.LaunchEnd{InstanceID: "i-3"})), "one living instance")
+	err = s.EndLaunch(t.Context(), "t-d", activities.LaunchEnd{InstanceID: "i-3"})
+	require.Equal(t, replica.AlreadyExists, fault.CodeOf(err), "one living instance")
 	require.True(t, g.advance(r.ID, replica.Launching, "i-2"))
 	require.False(t, replace("i-1"), "a second call takes no later instance away")
 	require.Equal(t, "i-2", g.row(r.ID).InstanceID())

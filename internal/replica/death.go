@@ -2,7 +2,7 @@ package replica
 
 import "strings"
 
-// Blame says why an instance ended before it ran, as far as EC2's state reason tells.
+// Blame says why an instance ended before it ran, as far as EC2's state reason shows.
 type Blame string
 
 // Blames.

@@ -15,7 +15,8 @@ func TestTheRowOfAReplicaKnowsItsInstanceAndPool(t *testing.T) {
 
 	row := roles.ReplicaRow{Replica: roles.Replica{PoolID: "t3.medium.us-east-1a"}, Mode: agent.Spot}
 	require.Empty(t, row.InstanceID())
-	require.Equal(t, replica.Candidate{PoolID: "t3.medium.us-east-1a", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: agent.Spot}, row.Where())
+	require.Equal(t, replica.Candidate{PoolID: "t3.medium.us-east-1a", InstanceType: "t3.medium",
+		Region: "us-east-1", AZ: "us-east-1a", Mode: agent.Spot}, row.Where())
 	row.Launch = &roles.Launch{InstanceID: "i-1", PoolID: "m5.large.us-east-1b", Mode: agent.OnDemand}
 	require.Equal(t, "i-1", row.InstanceID(), "the launch is known before the replica's row has it")
 	require.Equal(t, "ondemand/m5.large.us-east-1b", row.Where().Key())
@@ -43,7 +44,8 @@ func TestAnAgentThatDoesNotLaunchIsNotWaitedForInAnEmergency(t *testing.T) {
 		"ours":                          {kind: replica.Termination, launcher: agent.ControlPlane, stalled: true},
 		"it has an instance":            {kind: replica.Termination, launcher: agent.ByAgent, stalled: true, instance: "i-1"},
 	} {
-		row := roles.ReplicaRow{Noticed: c.noticed, Replica: roles.Replica{Kind: c.kind, Launcher: c.launcher, InstanceID: c.instance, Stalled: c.stalled}}
+		of := roles.Replica{Kind: c.kind, Launcher: c.launcher, InstanceID: c.instance, Stalled: c.stalled}
+		row := roles.ReplicaRow{Noticed: c.noticed, Replica: of}
 		require.Equal(t, c.overdue, row.Overdue(), name)
 	}
 }
