@@ -50,6 +50,7 @@ var DefaultKeep = map[string]time.Duration{
 	"cleanup_reports":   90 * day,
 	"job_runs":          90 * day,
 	"orphan_sightings":  90 * day,
+	"sweep_attempts":    7 * day, // what is swept at all is tried again sooner
 }
 
 // CheckKeep refuses times for tables that nothing is deleted from, which are
