@@ -25,8 +25,9 @@ import (
 // How long a run of the delivery goes on looking, which its schedule follows
 // every minute, and how often it looks.
 const (
-	deliveryWatch = 50 * time.Second
-	deliveryEvery = 2 * time.Second
+	deliveryWatch  = 50 * time.Second
+	deliveryEvery  = 2 * time.Second
+	deliveryPeriod = time.Minute
 )
 
 // sinks are the ways on which notifications leave the building.
@@ -142,7 +143,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 	launches := &postgres.Launches{DB: a.DB}
 	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
-		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Watch: deliveryWatch, Every: deliveryEvery},
+		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
 		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Slots: looks},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
