@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -157,4 +158,45 @@ func TestWhatTemporalMissedIsToldLater(t *testing.T) {
 		{AgentID: "a2", CommandID: "cmd", InstanceID: "i-n", Success: true},
 		{AgentID: "a2", CommandID: "cmd", Done: true, Success: true},
 	}, messages[workflows.SwitchReport](s.wf)[before:], "each once")
+}
+
+// stuck is a way to workflows of which those of one agent take no report.
+type stuck struct {
+	rest.AgentWorkflows
+	agentID string
+	tried   int
+	told    []string
+}
+
+func (s *stuck) SwitchReport(_ context.Context, in workflows.SwitchReport) error {
+	if in.AgentID == s.agentID {
+		s.tried++
+		return workflows.NoAnswer.New("its history is too long")
+	}
+	s.told = append(s.told, in.AgentID)
+	return nil
+}
+
+// TestReportsThatAreNotTakenKeepNoneWaiting: more of one agent than a pass takes,
+// all of them older than another's.
+func TestReportsThatAreNotTakenKeepNoneWaiting(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	for _, sql := range []string{
+		`INSERT INTO switches (id, client_id, agent_id, old_id, new_id, reported_at) SELECT 'stuck-' || n, 'c1', 'a1', 'i-1', 'i-n' || n, now() - interval '1 hour' FROM generate_series(1, 101) n`,
+		`INSERT INTO switches (id, client_id, agent_id, old_id, new_id, reported_at) VALUES ('good', 'c1', 'a2', 'i-2', 'i-n', now() - interval '1 minute')`,
+		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, executed_at)
+			SELECT 'stuck-' || n, 'c1', 'a1', 'i-1', 'agent', 'ondemand', 'completed', now() - interval '1 hour' FROM generate_series(1, 101) n`,
+		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, executed_at) VALUES ('good', 'c1', 'a2', 'i-2', 'agent', 'ondemand', 'completed', now() - interval '1 minute')`,
+	} {
+		_, err := s.db.Pool.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	wf := &stuck{agentID: "a1"}
+	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: s.db}, Commands: &postgres.Commands{DB: s.db}, Workflows: wf, Log: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		require.NoError(t, retelling.Once(t.Context(), 0))
+	}
+	require.Equal(t, []string{"a2", "a2"}, wf.told, "its switch and its command")
+	require.Equal(t, 100+99+100+99, wf.tried, "the others have their turn again and again")
 }

@@ -14,12 +14,14 @@ import (
 type UntoldReports interface {
 	Untold(ctx context.Context, olderThan time.Duration, limit int) ([]postgres.Untold, error)
 	Told(ctx context.Context, switchID string) error
+	Tried(ctx context.Context, switchID string) error
 }
 
 // UntoldCommands is the part of postgres.Commands that Retelling reads.
 type UntoldCommands interface {
 	Untold(ctx context.Context, olderThan time.Duration, limit int) ([]postgres.Command, error)
 	Told(ctx context.Context, commandID string) error
+	Tried(ctx context.Context, commandID string) error
 }
 
 // Retelling tells switches again what their agents reported while Temporal was
@@ -34,6 +36,10 @@ type Retelling struct {
 }
 
 const mostRetold = 100
+
+// retellWithin is how long one report may take to be passed on, so that a workflow
+// which does not take it leaves time for the others of a pass.
+const retellWithin = 5 * time.Second
 
 // Run tells until the context ends.
 func (r *Retelling) Run(ctx context.Context) {
@@ -55,9 +61,9 @@ func (r *Retelling) Run(ctx context.Context) {
 	}
 }
 
-// Once tells what is older, oldest first. While nobody is there to be told it
-// stops at once: the next will not do better. One that is refused waits, and the
-// others do not wait for it.
+// Once tells what is older, oldest first. While Temporal is away it stops at once:
+// the next will not do better. One that fails for another reason is stamped, comes
+// again after all others, and keeps none of them waiting.
 func (r *Retelling) Once(ctx context.Context, olderThan time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -66,8 +72,8 @@ func (r *Retelling) Once(ctx context.Context, olderThan time.Duration) error {
 		return err
 	}
 	for _, x := range reports {
-		told := func() error { return r.Reports.Told(ctx, x.SwitchID) }
-		if err := r.tell(ctx, workflows.SwitchReport{AgentID: x.AgentID, CommandID: x.CommandID, InstanceID: x.NewID, Success: true}, told); err != nil {
+		report := workflows.SwitchReport{AgentID: x.AgentID, CommandID: x.CommandID, InstanceID: x.NewID, Success: true}
+		if err := r.tell(ctx, report, x.SwitchID, r.Reports.Told, r.Reports.Tried); err != nil {
 			return err
 		}
 	}
@@ -76,23 +82,25 @@ func (r *Retelling) Once(ctx context.Context, olderThan time.Duration) error {
 		return err
 	}
 	for _, x := range commands {
-		told := func() error { return r.Commands.Told(ctx, x.ID) }
-		if err := r.tell(ctx, workflows.SwitchReport{AgentID: x.AgentID, CommandID: x.ID, Done: true, Success: x.Status == "completed"}, told); err != nil {
+		report := workflows.SwitchReport{AgentID: x.AgentID, CommandID: x.ID, Done: true, Success: x.Status == "completed"}
+		if err := r.tell(ctx, report, x.ID, r.Commands.Told, r.Commands.Tried); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tell tells one and records that it was told.
-func (r *Retelling) tell(ctx context.Context, report workflows.SwitchReport, told func() error) error {
-	err := r.Workflows.SwitchReport(ctx, report)
+// tell tells one and records that it was told, or that it was tried.
+func (r *Retelling) tell(ctx context.Context, report workflows.SwitchReport, id string, told, tried func(context.Context, string) error) error {
+	within, cancel := context.WithTimeout(ctx, retellWithin)
+	defer cancel()
+	err := r.Workflows.SwitchReport(within, report)
 	switch {
 	case err == nil:
-		return told()
-	case fault.KindOf(err).Retryable():
+		return told(ctx, id)
+	case fault.Is(err, workflows.Unreachable), ctx.Err() != nil:
 		return err
 	}
-	r.Log.ErrorContext(ctx, "a report of a switch was refused", "agent_id", report.AgentID, "operation_id", workflows.SwitchID(report.CommandID), "error", err)
-	return nil
+	r.Log.ErrorContext(ctx, "a report of a switch was not taken", "agent_id", report.AgentID, "operation_id", workflows.SwitchID(report.CommandID), "error", err)
+	return tried(ctx, id)
 }

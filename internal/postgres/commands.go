@@ -223,11 +223,22 @@ func (s *Commands) Told(ctx context.Context, id string) error {
 	return translate(err)
 }
 
+// Tried records that a command's switch did not take how the command went.
+func (s *Commands) Tried(ctx context.Context, id string) error {
+	return s.DB.tried(ctx, untoldCommands, id)
+}
+
+const untoldCommands = "command-outcome"
+
 // Untold lists commands that their agents performed and whose switches have not
-// heard of it within a while, oldest first.
+// heard of it within a while, oldest first; those that were tried come after all
+// that were not.
 func (s *Commands) Untold(ctx context.Context, olderThan time.Duration, limit int) ([]Command, error) {
 	r, err := s.DB.Pool.Query(ctx, `SELECT `+commandColumns+` FROM commands
-		WHERE told_at IS NULL AND launcher = 'agent' AND executed_at < clock_timestamp() - $1::float8 * interval '1 second' ORDER BY executed_at LIMIT $2`, olderThan.Seconds(), limit)
+		LEFT JOIN sweep_attempts t ON t.sweep = $3 AND t.subject = id
+		WHERE told_at IS NULL AND launcher = 'agent' AND executed_at < clock_timestamp() - $1::float8 * interval '1 second'
+		ORDER BY t.tried_at NULLS FIRST, executed_at
+		LIMIT $2`, olderThan.Seconds(), limit, untoldCommands)
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -192,11 +192,23 @@ func (s *SwitchReports) Told(ctx context.Context, switchID string) error {
 // Untold is a report that no workflow has heard of.
 type Untold struct{ AgentID, SwitchID, CommandID, NewID string }
 
+// Tried records that a switch did not take its report.
+func (s *SwitchReports) Tried(ctx context.Context, switchID string) error {
+	return s.DB.tried(ctx, untoldReports, switchID)
+}
+
+const untoldReports = "switch-report"
+
 // Untold lists the reports that no workflow has heard of within a while, oldest
-// first.
+// first; those that were tried come after all that were not.
 func (s *SwitchReports) Untold(ctx context.Context, olderThan time.Duration, limit int) ([]Untold, error) {
-	return rows[Untold](ctx, s.DB, `SELECT agent_id, id AS switch_id, CASE WHEN id = new_id THEN '' ELSE id END AS command_id, new_id FROM switches
-		WHERE reported_at < clock_timestamp() - $1::float8 * interval '1 second' AND told_at IS NULL ORDER BY reported_at LIMIT $2`, olderThan.Seconds(), limit)
+	return rows[Untold](ctx, s.DB, `
+		SELECT agent_id, id AS switch_id, CASE WHEN id = new_id THEN '' ELSE id END AS command_id, new_id
+		FROM switches
+		LEFT JOIN sweep_attempts t ON t.sweep = $3 AND t.subject = id
+		WHERE reported_at < clock_timestamp() - $1::float8 * interval '1 second' AND told_at IS NULL
+		ORDER BY t.tried_at NULLS FIRST, reported_at
+		LIMIT $2`, olderThan.Seconds(), limit, untoldReports)
 }
 
 func at(t time.Time) *time.Time {
