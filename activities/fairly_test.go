@@ -16,7 +16,7 @@ import (
 )
 
 // moody is an EC2 in which the account of one client refuses every call, or answers
-// none before it was asked for somebody else. It remembers what it was asked about.
+// none before another client's account was asked. It remembers what it was asked about.
 type moody struct {
 	*fakeFleet
 	refuses, hangs string        // a client
@@ -75,12 +75,14 @@ func (m *moody) Ours(ctx context.Context, a activities.Account, region, clientID
 func (w *world) tenants(agents map[string]int) {
 	w.t.Helper()
 	for client, n := range agents {
-		w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ($1, $1, $1 || '@x', decode(md5($1), 'hex'), '\x01')`, client)
+		w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed)
+			VALUES ($1, $1, $1 || '@x', decode(md5($1), 'hex'), '\x01')`, client)
 		for i := range n {
 			id := client + "-" + strconv.Itoa(i)
 			w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ($2, $1, $2)`, client, id)
 			w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, created_at)
-				VALUES ('i-' || $2, $1, $2, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'control-plane', now() + $3 * interval '1 minute')`, client, id, i+1)
+				VALUES ('i-' || $2, $1, $2, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a',
+					'spot', 'control-plane', now() + $3 * interval '1 minute')`, client, id, i+1)
 			w.fleet.become("i-"+id, activities.StateRunning, true)
 		}
 	}
@@ -108,7 +110,8 @@ func TestOneTenantsRoleDelaysNoOtherTenantsPrimaries(t *testing.T) {
 	m.hangs, m.refuses = "broken", "broken"
 	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1, Failed: 1}, w.watchOnce(m, d))
 
-	w.exec(`UPDATE agents SET status = 'offline', last_heartbeat_at = CASE WHEN client_id = 'k1' THEN now() - interval '1 hour' ELSE now() END`)
+	w.exec(`UPDATE agents SET status = 'offline',
+		last_heartbeat_at = CASE WHEN client_id = 'k1' THEN now() - interval '1 hour' ELSE now() END`)
 	w.fleet.become("i-0", activities.StateTerminated, false)
 	require.Equal(t, 1, w.watchOnce(m, d).Lost)
 	require.Equal(t, []string{"i-0"}, d.delivered)

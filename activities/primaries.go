@@ -16,7 +16,7 @@ import (
 // PrimaryStore is what the watch over primaries keeps in Postgres.
 type PrimaryStore interface {
 	Attempts
-	// Untold lists primaries that we launch for and whose template nobody has read,
+	// Untold lists primaries that we launch for and whose template was never read,
 	// a client's in turn with those of others, and those first that SweepTemplates
 	// tried longest ago.
 	Untold(ctx context.Context, limit int) ([]Primary, error)

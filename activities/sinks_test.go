@@ -163,7 +163,8 @@ func TestASlowSinkDelaysNoOther(t *testing.T) {
 func TestASinkWithoutASecretFailsAlone(t *testing.T) {
 	t.Parallel()
 
-	q := &queued{slow: []activities.Delivery{{ID: "sealed", SinkTarget: activities.SinkTarget{SinkID: "broken", URL: "slow"}, Fault: notification.NotDelivered.New("no secret")}}}
+	q := &queued{slow: []activities.Delivery{{
+		ID: "sealed", SinkTarget: activities.SinkTarget{SinkID: "broken", URL: "slow"}, Fault: notification.NotDelivered.New("no secret")}}}
 	got, err := (&activities.Sinks{Store: q, Sender: q, Log: quiet}).DeliverNotifications(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, &activities.DeliverResult{Delivered: 1, Failed: 1}, got)

@@ -165,7 +165,7 @@ type stuck struct {
 	rest.AgentWorkflows
 	agentID string
 	tried   int
-	told    []string
+	taken   []string
 }
 
 func (s *stuck) SwitchReport(_ context.Context, in workflows.SwitchReport) error {
@@ -173,7 +173,7 @@ func (s *stuck) SwitchReport(_ context.Context, in workflows.SwitchReport) error
 		s.tried++
 		return workflows.NoAnswer.New("its history is too long")
 	}
-	s.told = append(s.told, in.AgentID)
+	s.taken = append(s.taken, in.AgentID)
 	return nil
 }
 
@@ -183,20 +183,24 @@ func TestReportsThatAreNotTakenKeepNoneWaiting(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	for _, sql := range []string{
-		`INSERT INTO switches (id, client_id, agent_id, old_id, new_id, reported_at) SELECT 'stuck-' || n, 'c1', 'a1', 'i-1', 'i-n' || n, now() - interval '1 hour' FROM generate_series(1, 101) n`,
-		`INSERT INTO switches (id, client_id, agent_id, old_id, new_id, reported_at) VALUES ('good', 'c1', 'a2', 'i-2', 'i-n', now() - interval '1 minute')`,
+		`INSERT INTO switches (id, client_id, agent_id, old_id, new_id, reported_at)
+			SELECT 'stuck-' || n, 'c1', 'a1', 'i-1', 'i-n' || n, now() - interval '1 hour' FROM generate_series(1, 101) n`,
+		`INSERT INTO switches (id, client_id, agent_id, old_id, new_id, reported_at)
+			VALUES ('good', 'c1', 'a2', 'i-2', 'i-n', now() - interval '1 minute')`,
 		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, executed_at)
 			SELECT 'stuck-' || n, 'c1', 'a1', 'i-1', 'agent', 'ondemand', 'completed', now() - interval '1 hour' FROM generate_series(1, 101) n`,
-		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, executed_at) VALUES ('good', 'c1', 'a2', 'i-2', 'agent', 'ondemand', 'completed', now() - interval '1 minute')`,
+		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, executed_at)
+			VALUES ('good', 'c1', 'a2', 'i-2', 'agent', 'ondemand', 'completed', now() - interval '1 minute')`,
 	} {
 		_, err := s.db.Pool.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
 	wf := &stuck{agentID: "a1"}
-	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: s.db}, Commands: &postgres.Commands{DB: s.db}, Workflows: wf, Log: slog.New(slog.DiscardHandler)}
+	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: s.db}, Commands: &postgres.Commands{DB: s.db},
+		Workflows: wf, Log: slog.New(slog.DiscardHandler)}
 	for range 2 {
 		require.NoError(t, retelling.Once(t.Context(), 0))
 	}
-	require.Equal(t, []string{"a2", "a2"}, wf.told, "its switch and its command")
+	require.Equal(t, []string{"a2", "a2"}, wf.taken, "its switch and its command")
 	require.Equal(t, 100+99+100+99, wf.tried, "the others have their turn again and again")
 }

@@ -61,7 +61,7 @@ func (r *Retelling) Run(ctx context.Context) {
 	}
 }
 
-// Once tells what is older, oldest first. While Temporal is away it stops at once:
+// Once passes on what is older, oldest first. While Temporal is away it stops at once:
 // the next will not do better. One that fails for another reason is stamped, comes
 // again after all others, and keeps none of them waiting.
 func (r *Retelling) Once(ctx context.Context, olderThan time.Duration) error {
@@ -90,8 +90,9 @@ func (r *Retelling) Once(ctx context.Context, olderThan time.Duration) error {
 	return nil
 }
 
-// tell tells one and records that it was told, or that it was tried.
-func (r *Retelling) tell(ctx context.Context, report workflows.SwitchReport, id string, told, tried func(context.Context, string) error) error {
+// tell passes one report on and records that it was taken, or that it was tried.
+func (r *Retelling) tell(ctx context.Context, report workflows.SwitchReport, id string,
+	told, tried func(context.Context, string) error) error {
 	within, cancel := context.WithTimeout(ctx, retellWithin)
 	defer cancel()
 	err := r.Workflows.SwitchReport(within, report)
@@ -101,6 +102,7 @@ func (r *Retelling) tell(ctx context.Context, report workflows.SwitchReport, id 
 	case fault.Is(err, workflows.Unreachable), ctx.Err() != nil:
 		return err
 	}
-	r.Log.ErrorContext(ctx, "a report of a switch was not taken", "agent_id", report.AgentID, "operation_id", workflows.SwitchID(report.CommandID), "error", err)
+	r.Log.ErrorContext(ctx, "a report of a switch was not taken", "agent_id", report.AgentID,
+		"operation_id", workflows.SwitchID(report.CommandID), "error", err)
 	return tried(ctx, id)
 }

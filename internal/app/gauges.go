@@ -64,7 +64,8 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	for i, value := range []float64{
 		float64(v.UndeliveredNotices), float64(v.UndecidedNotices), float64(v.LostNotices), float64(v.AgentsWithoutOne), float64(v.AgentsOnline),
-		float64(v.AgentsOffline), float64(v.OpenReplicas), float64(v.LateRetirements), float64(v.OrphansFound), float64(v.FailedJobs), float64(v.OldestUndeliveredMs) / 1000,
+		float64(v.AgentsOffline), float64(v.OpenReplicas),
+		float64(v.LateRetirements), float64(v.OrphansFound), float64(v.FailedJobs), float64(v.OldestUndeliveredMs) / 1000,
 	} {
 		out <- prometheus.MustNewConstMetric(g.desc[i], prometheus.GaugeValue, value)
 	}

@@ -34,12 +34,13 @@ FROM (
 ORDER BY turn, tried_at NULLS FIRST
 LIMIT $2`
 
-// untold are the primaries whose template nobody has read, the newest first among
+// untold are the primaries whose template was never read, the newest first among
 // those that were never tried. One that could not be read for a day, perhaps because
 // EC2 does not know it, is tried once in an hour from then on.
 var untold = fmt.Sprintf(primaries, `i.created_at DESC`, `
 		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id)
-		AND (coalesce(i.primary_since, i.installed_at) > now() - interval '1 day' OR t.tried_at IS NULL OR t.tried_at < now() - interval '1 hour')`)
+		AND (coalesce(i.primary_since, i.installed_at) > now() - interval '1 day'
+			OR t.tried_at IS NULL OR t.tried_at < now() - interval '1 hour')`)
 
 // missing are the primaries of offline agents about which no termination notice
 // came, those first that fell silent last among those that were never tried. A
@@ -48,7 +49,7 @@ var missing = fmt.Sprintf(primaries, `a.last_heartbeat_at DESC NULLS LAST`, `
 		a.status = 'offline' AND a.enabled
 		AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')`)
 
-// Untold lists primaries whose template nobody has read.
+// Untold lists primaries whose template was never read.
 func (s *Primaries) Untold(ctx context.Context, limit int) ([]activities.Primary, error) {
 	return s.primaries(ctx, untold, activities.SweepTemplates, limit)
 }

@@ -20,7 +20,8 @@ func sinks(t *testing.T, g *guarded, of map[string]int) *postgres.Sinks {
 	require.NoError(t, err)
 	for client, n := range of {
 		for range n {
-			_, _, err := s.Create(t.Context(), client, notification.New{Kind: notification.Webhook, URL: "https://example.com", MinSeverity: notification.Info}, "test")
+			_, _, err := s.Create(t.Context(), client,
+				notification.New{Kind: notification.Webhook, URL: "https://example.com", MinSeverity: notification.Info}, "test")
 			require.NoError(t, err)
 		}
 	}

@@ -18,7 +18,8 @@ import (
 var termination = &workflowservice.CountWorkflowExecutionsRequest{Query: `WorkflowType = "Termination"`}
 
 // asToAnAPIKey refuses what Temporal Cloud refuses to an API key of a namespace.
-func asToAnAPIKey(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func asToAnAPIKey(ctx context.Context, method string, in, out any,
+	cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if strings.Contains(method, "grpc.health") || strings.Contains(method, "operatorservice") {
 		return status.Error(codes.PermissionDenied, "Request unauthorized.")
 	}

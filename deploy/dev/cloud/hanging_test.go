@@ -25,7 +25,8 @@ type deaf struct {
 	over    chan struct{} // closed when it need not hang any more
 }
 
-func (d *deaf) between(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (d *deaf) between(ctx context.Context, method string, in, out any,
+	cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if !strings.HasSuffix(method, "/SignalWithStartWorkflowExecution") {
 		return invoke(ctx, method, in, out, cc, opts...)
 	}
@@ -35,9 +36,9 @@ func (d *deaf) between(ctx context.Context, method string, in, out any, cc *grpc
 	return nil
 }
 
-// tells is a workflow that wakes a Guardian, and changes one that changes an agent's
+// wakes is a workflow that wakes a Guardian, and changes one that changes an agent's
 // settings of its roles. Both do it in local activities, as the product's do.
-func tells(ctx workflow.Context) error {
+func wakes(ctx workflow.Context) error {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: patience, ScheduleToCloseTimeout: patience,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second}})
 	var local *activities.Messages
@@ -45,9 +46,11 @@ func tells(ctx workflow.Context) error {
 }
 
 func changes(ctx workflow.Context) error {
-	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: 2 * time.Second, ScheduleToCloseTimeout: patience})
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: 2 * time.Second, ScheduleToCloseTimeout: patience})
 	var local *activities.Roles
-	return workflow.ExecuteLocalActivity(ctx, local.SetKeeping, activities.SetKeepingInput{AgentID: "a1", Keeping: agent.KeepManual, By: "test"}).Get(ctx, nil)
+	return workflow.ExecuteLocalActivity(ctx, local.SetKeeping,
+		activities.SetKeepingInput{AgentID: "a1", Keeping: agent.KeepManual, By: "test"}).Get(ctx, nil)
 }
 
 // TestRolesChangeWhileTheFrontendHangs: more messages than there are slots wait for Temporal, and
@@ -62,13 +65,14 @@ func TestRolesChangeWhileTheFrontendHangs(t *testing.T) {
 	for _, sql := range []string{
 		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01')`,
 		`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web')`,
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) VALUES ('i-0', 'k1', 'a1', 'primary', 't', 'us-east-1', 'us-east-1a', 't.us-east-1a')`,
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
+			VALUES ('i-0', 'k1', 'a1', 'primary', 't', 'us-east-1', 'us-east-1a', 't.us-east-1a')`,
 	} {
 		_, err := p.DB.Pool.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
 	w := p.NewWorker()
-	w.RegisterWorkflow(tells)
+	w.RegisterWorkflow(wakes)
 	w.RegisterWorkflow(changes)
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
@@ -81,10 +85,11 @@ func TestRolesChangeWhileTheFrontendHangs(t *testing.T) {
 	}
 	const many = 48 // more than all slots of messages
 	for n := range many {
-		_, err := p.Temporal.ExecuteWorkflow(ctx, options("tells-"+strconv.Itoa(n)), tells)
+		_, err := p.Temporal.ExecuteWorkflow(ctx, options("wakes-"+strconv.Itoa(n)), wakes)
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return d.hanging.Load() >= 16 }, patience, 10*time.Millisecond, "as many as an agent's roles have slots")
+	require.Eventually(t, func() bool { return d.hanging.Load() >= 16 }, patience,
+		10*time.Millisecond, "as many as an agent's roles have slots")
 	for n := range 5 {
 		run, err := p.Temporal.ExecuteWorkflow(ctx, options("changes-"+strconv.Itoa(n)), changes)
 		require.NoError(t, err)

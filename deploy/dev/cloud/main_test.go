@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 
 const patience = 2 * time.Minute
 
-// product is the product with its neighbours. Only what a test starts runs.
+// product is the product with the services that it needs. Only what a test starts runs.
 type product struct {
 	*app.App
 	t   *testing.T
@@ -42,14 +42,15 @@ type product struct {
 	ec2 *fleet.Provider
 }
 
-// open starts the neighbours and opens the product. The server's namespace has the
+// open starts those services and opens the product. The server's namespace has the
 // search attributes that are named; between stands in every call to Temporal.
 func open(t *testing.T, attributes map[string]enums.IndexedValueType, between grpc.UnaryClientInterceptor) *product {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	server, err := temporal.Start(ctx, temporal.Options{File: filepath.Join(t.TempDir(), "temporal.db"), NoUI: true, SearchAttributes: attributes,
-		Logger: slog.New(slog.DiscardHandler)})
+	server, err := temporal.Start(ctx, temporal.Options{File: filepath.Join(t.TempDir(), "temporal.db"), NoUI: true,
+		SearchAttributes: attributes,
+		Logger:           slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -71,7 +72,8 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = ""
 	a, err := app.Open(t.Context(), settings, app.Options{Log: slog.New(slog.DiscardHandler),
-		Temporal: temporalx.Options{Address: server.HostPort, Namespace: "default", Dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
+		Temporal: temporalx.Options{Address: server.HostPort, Namespace: "default",
+			Dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
 	require.NoError(t, err)
 	t.Cleanup(a.Close)
 	provider, err := fleet.New(t.Context(), fleet.Options{Region: "us-east-1", Endpoint: ec2.URL, Credentials: fleet.Static("test", "test")})
@@ -113,13 +115,15 @@ func (p *product) call(method, path, token string, in any) (status int, out map[
 // registered registers an agent on a running instance.
 func (p *product) registered() (token, agentID, instanceID string) {
 	p.t.Helper()
-	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{}, fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1", Mode: agent.Spot,
+	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{}, fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
+		Mode:         agent.Spot,
 		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage("us-east-1", "x86_64")})
 	require.NoError(p.t, err)
 	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "", map[string]any{"name": "Acme"})
 	require.NoError(p.t, err)
 	token = out["client"].(map[string]any)["token"].(string)
-	_, out, err = p.call(http.MethodPost, "/api/agents/register", token, map[string]any{"client_token": token, "logical_agent_id": "web", "hostname": "web-1", "instance_id": made.ID,
+	_, out, err = p.call(http.MethodPost, "/api/agents/register", token, map[string]any{"client_token": token, "logical_agent_id": "web",
+		"hostname": "web-1", "instance_id": made.ID,
 		"instance_type": "t3.medium", "region": "us-east-1", "az": "us-east-1a", "mode": "spot", "agent_version": "4.0.0"})
 	require.NoError(p.t, err)
 	return token, out["agent_id"].(string), made.ID
