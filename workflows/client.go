@@ -41,7 +41,7 @@ type Client struct {
 	Namespace string // that Temporal was connected with; empty: the default one
 	Queue     string
 	Tuning    Tuning
-	OnRetry   func(error) // told of each error that was answered by trying again; may be nil
+	OnRetry   func(error) // called with each error that was answered by trying again; may be nil
 
 	health health
 }

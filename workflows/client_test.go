@@ -66,7 +66,9 @@ type pinged struct {
 	server *server
 }
 
-func (p pinged) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest, ...grpc.CallOption) (*workflowservice.DescribeNamespaceResponse, error) {
+func (p pinged) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest, ...grpc.CallOption) (
+	*workflowservice.DescribeNamespaceResponse, error,
+) {
 	p.server.mu.Lock()
 	defer p.server.mu.Unlock()
 	if p.server.away {

@@ -27,8 +27,8 @@ type onFailure int
 
 const (
 	// goesOn is for what rescues agents, ends what costs money, reports what went
-	// wrong, or supplies those with what they need: it fails while a neighbour is
-	// away, and has to be there when the neighbour is back. It is the zero value, so
+	// wrong, or supplies those with what they need: it fails while a service is
+	// away, and has to be there when that is back. It is the zero value, so
 	// that a new job pauses only where it says so.
 	goesOn onFailure = iota
 	// pauses is for what can wait until a person has looked.
