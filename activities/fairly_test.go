@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
 )
