@@ -118,7 +118,7 @@ func TestIssueSwitchCommand(t *testing.T) {
 	got.holds(t, 201, `{"success":true,"agent_id":"a1","target_mode":"spot","target_pool_id":"t3.medium.us-east-1c","reason":"Manual command","auto_switch_enabled":true,"message":"Switch command queued. Agent will execute on next heartbeat."}`)
 	id := got.body["command_id"].(string)
 	require.Equal(t, workflows.RequestSwitchInput{
-		CommandID: id, Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1c"}, Reason: "Manual command", Trigger: "model", KeepOld: 5 * time.Minute, Retire: true,
+		CommandID: id, Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1c"}, Reason: "Manual command", Trigger: "model",
 	}, last[workflows.RequestSwitchInput](t, s.wf))
 	require.Equal(t, "i-1 control-plane 25 300", s.value(`SELECT instance_id || ' ' || launcher || ' ' || priority || ' ' || terminate_wait_seconds FROM commands WHERE id = $1`, id))
 	s.call(s.acme, "POST", path, toC).holds(t, 409, `{"code":"switch.busy","operation_id":"switch/`+id+`"}`)
