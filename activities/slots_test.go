@@ -42,9 +42,8 @@ func TestMessagesTakeNoMoreThanTheirSlots(t *testing.T) {
 	}
 	for _, message := range []func() error{
 		func() error { return m.WakeGuardian(t.Context(), activities.WakeInput{}) },
-		func() error { return m.ReleaseReplica(t.Context(), activities.Release{}) },
-		func() error { return m.TellOperation(t.Context(), activities.News{}) },
-		func() error { return m.CallOffSwitch(t.Context(), activities.CallOff{}) },
+		func() error { return m.NudgeOperation(t.Context(), activities.Nudge{}) },
+		func() error { return m.StartOperation(t.Context(), activities.OpenRow{}) },
 		func() error { return m.ReportReplica(t.Context(), activities.Report{}) },
 	} {
 		err := message()

@@ -12,7 +12,6 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
 )
@@ -39,10 +38,7 @@ func TestAPrimaryThatEndsRightAfterItsRegistration(t *testing.T) {
 	w.fleet.become("i-0", activities.StateTerminated, false)
 	w.exec(`UPDATE agents SET status = 'offline'`)
 	w.exec(`UPDATE instances SET installed_at = now() - interval '3 minutes'`)
-	d := &desk{take: func(n interruption.Notice) {
-		_, err := w.roles.RecordNotice(t.Context(), n)
-		require.NoError(t, err)
-	}}
+	d := &follower{}
 	require.Equal(t, &activities.WatchPrimariesResult{Lost: 1}, w.watch(d))
 	_, err := w.launch(w.replica(replica.Termination), "b")
 	require.NoError(t, err)

@@ -69,7 +69,7 @@ func (failing) TellPaused(context.Context, activities.JobEnd, string) error  { r
 func (failing) TellFailing(context.Context, activities.JobEnd, string) error { return nil }
 
 // TestWhatRescuesIsNeverPausedByItsFailures: a job that is paused after five bad
-// minutes does not come back with the neighbour that was away, and one that reports
+// minutes does not come back with the service that was away, and one that reports
 // would report nothing of its own pause either.
 func TestWhatRescuesIsNeverPausedByItsFailures(t *testing.T) {
 	t.Parallel()
@@ -79,12 +79,13 @@ func TestWhatRescuesIsNeverPausedByItsFailures(t *testing.T) {
 	jobs := &activities.Jobs{Failures: failing{n: 5}, Pauser: c}
 	for _, x := range workflows.Schedules("control") {
 		s.schedules.paused[x.ID] = false
-		require.NoError(t, jobs.PauseFailingJob(t.Context(), activities.JobEnd{Job: strings.TrimPrefix(x.ID, workflows.SchedulePrefix), Error: "EC2 is away"}))
+		require.NoError(t, jobs.PauseFailingJob(t.Context(),
+			activities.JobEnd{Job: strings.TrimPrefix(x.ID, workflows.SchedulePrefix), Error: "EC2 is away"}))
 	}
 	paused, err := c.PausedJobs(t.Context())
 	require.NoError(t, err)
 	require.Len(t, paused, len(workflows.Schedules("control")), "and no others")
-	goOn := []string{"agent-health", "template-notes", "notice-redelivery", "notification-delivery", "orphan-sweep", "price-collection", "price-partitions", "primary-watch"}
+	goOn := []string{"agent-health", "template-notes", "notification-delivery", "orphan-sweep", "price-collection", "price-partitions", "primary-watch"}
 	for job, stopped := range paused {
 		require.Equal(t, !slices.Contains(goOn, job), stopped, job)
 	}

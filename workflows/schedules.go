@@ -27,8 +27,8 @@ type onFailure int
 
 const (
 	// goesOn is for what rescues agents, ends what costs money, reports what went
-	// wrong, or supplies those with what they need: it fails while a neighbour is
-	// away, and has to be there when the neighbour is back. It is the zero value, so
+	// wrong, or supplies those with what they need: it fails while a service is
+	// away, and has to be there when that is back. It is the zero value, so
 	// that a new job pauses only where it says so.
 	goesOn onFailure = iota
 	// pauses is for what can wait until a person has looked.
@@ -38,8 +38,6 @@ const (
 // jobs lists what runs by the clock. The worker brings the server in line with it
 // when it starts; what operators paused stays paused.
 var jobs = []job{
-	{"notice-redelivery", "* * * * *", time.Minute, 5 * time.Minute, RedeliverNotices,
-		"Gives notices that no Guardian took to one, and wakes Guardians whose agents want judging.", goesOn},
 	{"notification-delivery", "* * * * *", time.Minute, 5 * time.Minute, DeliverNotifications,
 		"Takes notifications to the webhooks and logs that their clients chose; it looks every two seconds.", goesOn},
 	{"agent-health", "*/5 * * * *", 5 * time.Minute, 5 * time.Minute, AgentHealth,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/postgres"
@@ -25,7 +26,7 @@ type AgentStore interface {
 // AgentWorkflows is the part of workflows.Client that hears what agents report.
 type AgentWorkflows interface {
 	ReplicaReport(ctx context.Context, in workflows.ReplicaReport) error
-	SwitchReport(ctx context.Context, in workflows.SwitchReport) error
+	Nudge(ctx context.Context, in activities.Nudge) error
 	Wake(ctx context.Context, agentID, why string) error
 }
 
@@ -111,7 +112,8 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	switch {
 	case got.CommandID != "":
 		a.tell(ctx, got.AgentID, func(ctx context.Context) error {
-			return a.Workflows.SwitchReport(ctx, workflows.SwitchReport{AgentID: got.AgentID, CommandID: got.CommandID, InstanceID: in.InstanceID, Success: true})
+			return a.Workflows.Nudge(ctx, activities.Nudge{
+				OperationID: workflows.SwitchID(got.CommandID), AgentID: got.AgentID, Start: true, Launcher: agent.ByAgent})
 		})
 	case got.ReplicaID != "":
 		a.tell(ctx, got.AgentID, func(ctx context.Context) error {

@@ -91,6 +91,35 @@ func (t *Time) OrZero() time.Time {
 	return t.Time
 }
 
+// NoticeTime is a moment in a notice. A notice is never lost for the form of one
+// field: a number is Unix seconds or milliseconds, and what cannot be read, or is
+// empty, counts as not given.
+type NoticeTime struct{ Time }
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (t *NoticeTime) UnmarshalJSON(data []byte) error {
+	var unix float64
+	switch {
+	case t.Time.UnmarshalJSON(data) == nil:
+	case json.Unmarshal(data, &unix) == nil && unix > 0:
+		if unix > 1e11 {
+			unix /= 1000
+		}
+		if unix < 1e11 {
+			t.Time = Time{time.UnixMilli(int64(unix * 1000)).UTC()}
+		}
+	}
+	return nil
+}
+
+// OrZero returns the moment, or the zero time when there is none.
+func (t *NoticeTime) OrZero() time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time.Time
+}
+
 // timeOf wraps a time that may be missing, for an answer.
 func timeOf(at *time.Time) *Time {
 	if at == nil || at.IsZero() {

@@ -34,6 +34,7 @@ type App struct {
 
 	attributes *temporalx.Attributes // with which workflows start
 	engines    *engines
+	aftercare  *Aftercare // of an api
 }
 
 // Options are what a process adds to its configuration.
@@ -84,7 +85,8 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.Metrics.MustRegister(newEngineGauges(a.engines.serving))
-	a.Workflows = &workflows.Client{Temporal: a.Temporal, Namespace: a.Namespace, Queue: c.Temporal.Queue, Tuning: o.Tuning, OnRetry: func(error) { retries.Inc() }}
+	a.Workflows = &workflows.Client{Temporal: a.Temporal, Namespace: a.Namespace, Queue: c.Temporal.Queue, Tuning: o.Tuning,
+		OnRetry: func(error) { retries.Inc() }}
 	return a, nil
 }
 

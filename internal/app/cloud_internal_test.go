@@ -26,7 +26,8 @@ func opened(t *testing.T, c *frontend.Cloud) *App {
 	})
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = "" // its pages are asked directly
-	a, err := Open(t.Context(), settings, Options{Log: slog.New(slog.DiscardHandler), Temporal: temporalx.Options{Address: frontend.Serve(t, c), Namespace: "ours.acct"}})
+	a, err := Open(t.Context(), settings, Options{Log: slog.New(slog.DiscardHandler),
+		Temporal: temporalx.Options{Address: frontend.Serve(t, c), Namespace: "ours.acct"}})
 	require.NoError(t, err)
 	t.Cleanup(a.Close)
 	return a
@@ -65,7 +66,8 @@ func TestAWorkerOfTemporalCloudPolls(t *testing.T) {
 			if lacks == nil {
 				require.Equal(t, "ready\n", page)
 			} else {
-				require.Contains(t, page, "ready, but: The namespace ours.acct lacks the search attributes ClientID, AgentID, Reason, of the type Keyword.")
+				require.Contains(t, page,
+					"ready, but: The namespace ours.acct lacks the search attributes ClientID, AgentID, Reason, of the type Keyword.")
 			}
 			stop()
 			require.NoError(t, <-ended)
@@ -81,8 +83,9 @@ func TestAnAPIOfTemporalCloudIsReady(t *testing.T) {
 		lacks []string
 		says  string
 	}{
-		"whole":                     {nil, `"search_attributes":{"ok":true`},
-		"without search attributes": {[]string{"AgentID"}, `"error":"The namespace ours.acct lacks the search attributes AgentID, of the type Keyword.`},
+		"whole": {nil, `"search_attributes":{"ok":true`},
+		"without search attributes": {[]string{"AgentID"},
+			`"error":"The namespace ours.acct lacks the search attributes AgentID, of the type Keyword.`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

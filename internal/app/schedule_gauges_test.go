@@ -34,7 +34,8 @@ func TestAPausedScheduleIsAGauge(t *testing.T) {
 		}
 		return out
 	}
-	require.Equal(t, map[string]float64{"spotkeeper_schedule_paused job=gap-fill": 0, "spotkeeper_schedule_paused job=notification-delivery": 1}, shown())
+	require.Equal(t, map[string]float64{"spotkeeper_schedule_paused job=gap-fill": 0,
+		"spotkeeper_schedule_paused job=notification-delivery": 1}, shown())
 	away = errors.New("Temporal is away")
 	require.Empty(t, shown())
 }

@@ -29,6 +29,7 @@ const (
 	deliveryEvery  = 2 * time.Second
 	templatesWatch = 50 * time.Second
 	templatesEvery = 2 * time.Second
+	deliveryPeriod = time.Minute
 )
 
 // sinks are the ways on which notifications leave the building.
@@ -65,6 +66,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return ctx.Err()
 	})
 	g.Go(func() error { return a.engines.serving.Run(ctx) })
+	g.Go(func() error { return a.newSweep().Run(ctx) })
 	if a.Config.Worker.Schedules {
 		g.Go(func() error { return a.keepSchedules(ctx) })
 	}
@@ -108,12 +110,13 @@ func (a *App) ensureAttributes(ctx context.Context) {
 		return
 	}
 	if err := a.attributes.Check(ctx); err != nil {
-		a.Log.WarnContext(ctx, "search attributes are missing and could not be made", "attributes", workflows.Attributes(), "missing", err, "error", refused)
+		a.Log.WarnContext(ctx, "search attributes are missing and could not be made", "attributes", workflows.Attributes(),
+			"missing", err, "error", refused)
 	}
 }
 
 // How many local activities may wait for Temporal and for EC2 at once. They have
-// slots of their own, so that a neighbour which hangs leaves those in Postgres as
+// slots of their own, so that one which hangs leaves those in Postgres as
 // many slots as they have connections.
 const (
 	messagesAtOnce = 32
@@ -144,7 +147,8 @@ func (a *App) Register(w worker.ActivityRegistry) {
 	launches := &postgres.Launches{DB: a.DB}
 	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
-		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Watch: deliveryWatch, Every: deliveryEvery},
+		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
+			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
 		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Slots: looks},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
@@ -156,11 +160,11 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
 		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log,
 			Watch: templatesWatch, Every: templatesEvery},
-		&activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log},
 		&activities.Prices{Store: &postgres.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
 		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
 			EngineFor: a.engines.serving.EngineFor, ShadowFor: a.engines.serving.ShadowFor},
-		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial, Desk: a.Workflows, Slots: messages},
+		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial,
+			Desk: a.Workflows, Slots: messages},
 		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
 	} {
 		w.RegisterActivity(steps)

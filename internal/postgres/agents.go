@@ -160,8 +160,16 @@ func foreign(instanceID string) error {
 // that it saw in its list and has not named yet. When the primary is lost the
 // instance follows it, whether or not a replica still waits for an instance.
 func (s *Agents) origin(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
-	err := tx.QueryRow(ctx, `UPDATE commands SET leased_until = greatest(leased_until, clock_timestamp() + interval '20 minutes')
-		WHERE agent_id = $1 AND status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 RETURNING id`, out.AgentID).Scan(&out.CommandID)
+	err := tx.QueryRow(ctx, `
+UPDATE commands
+SET leased_until = greatest(leased_until, clock_timestamp() + interval '20 minutes'),
+    new_instance_id = coalesce(new_instance_id, $2)
+WHERE agent_id = $1
+  AND status = 'pending'
+  AND launcher = 'agent'
+  AND command_type = 'switch'
+  AND deliveries > 0
+RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
 	if err == nil || !noRows(err) {
 		return err
 	}

@@ -55,7 +55,8 @@ func (a *Attributes) Check(ctx context.Context) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return NoAttributes.New("The namespace %s lacks the search attributes %s, of the type Keyword. Workflows start without them and cannot be found by them until they are made there.",
+	return NoAttributes.New("The namespace %s lacks the search attributes %s, of the type Keyword. "+
+		"Workflows start without them and cannot be found by them until they are made there.",
 		a.namespace, strings.Join(missing, ", "))
 }
 
@@ -121,7 +122,8 @@ func (a *Attributes) set(missing []string) {
 // intercept is the gRPC interceptor. It takes out of each request what is known to
 // be missing. A start that is refused nevertheless makes it look, and is sent once
 // more; nothing was started by the first one.
-func (a *Attributes) intercept(ctx context.Context, method string, in, out any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (a *Attributes) intercept(ctx context.Context, method string, in, out any,
+	cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	used := slices.DeleteFunc(attributesOf(in), func(name string) bool { return !slices.Contains(a.Names, name) })
 	if len(used) == 0 {
 		return invoke(ctx, method, in, out, cc, opts...)
@@ -138,7 +140,8 @@ func (a *Attributes) intercept(ctx context.Context, method string, in, out any, 
 	if _, task := in.(*workflowservice.RespondWorkflowTaskCompletedRequest); task {
 		return err // the server has failed the task, and gives it out again
 	}
-	if learned := slices.ContainsFunc(used, func(name string) bool { return slices.Contains(now, name) && !slices.Contains(missing, name) }); learned {
+	isNew := func(name string) bool { return slices.Contains(now, name) && !slices.Contains(missing, name) }
+	if slices.ContainsFunc(used, isNew) {
 		return invoke(ctx, method, without(in, now), out, cc, opts...)
 	}
 	// The namespace says that it has them all, or does not let us ask. Any other

@@ -35,13 +35,14 @@ func connect(t *testing.T, c *frontend.Cloud) (client.Client, *temporalx.Attribu
 }
 
 func start(ctx context.Context, c client.Client) error {
-	o := client.StartWorkflowOptions{ID: "w", TaskQueue: "q", TypedSearchAttributes: temporal.NewSearchAttributes(clientID.ValueSet("k1"), agentID.ValueSet("a1"), theirs.ValueSet("x"))}
+	o := client.StartWorkflowOptions{ID: "w", TaskQueue: "q",
+		TypedSearchAttributes: temporal.NewSearchAttributes(clientID.ValueSet("k1"), agentID.ValueSet("a1"), theirs.ValueSet("x"))}
 	_, err := c.SignalWithStartWorkflow(ctx, o.ID, "wake", nil, o, "Guardian")
 	return err
 }
 
 // TestAStartGoesOutWithoutWhatTheNamespaceLacks: whether the first start finds it
-// out or somebody asks before. What is there is sent.
+// out or Check before it. What is there is sent.
 func TestAStartGoesOutWithoutWhatTheNamespaceLacks(t *testing.T) {
 	t.Parallel()
 
@@ -117,31 +118,39 @@ func TestEveryRequestThatStartsSomething(t *testing.T) {
 	c := &frontend.Cloud{Lacks: []string{"AgentID"}}
 	tc, attributes := connect(t, c)
 	require.Error(t, attributes.Check(t.Context()))
-	_, err := tc.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: "q", TypedSearchAttributes: temporal.NewSearchAttributes(agentID.ValueSet("a1"))}, "Guardian")
+	_, err := tc.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: "q",
+		TypedSearchAttributes: temporal.NewSearchAttributes(agentID.ValueSet("a1"))}, "Guardian")
 	require.NoError(t, err)
-	_, err = tc.ScheduleClient().Create(t.Context(), client.ScheduleOptions{ID: "s", TypedSearchAttributes: temporal.NewSearchAttributes(agentID.ValueSet("a1")),
-		Action: &client.ScheduleWorkflowAction{ID: "s", Workflow: "W", TaskQueue: "q", TypedSearchAttributes: temporal.NewSearchAttributes(agentID.ValueSet("a1"))}})
+	_, err = tc.ScheduleClient().Create(t.Context(), client.ScheduleOptions{ID: "s",
+		TypedSearchAttributes: temporal.NewSearchAttributes(agentID.ValueSet("a1")),
+		Action: &client.ScheduleWorkflowAction{ID: "s", Workflow: "W", TaskQueue: "q",
+			TypedSearchAttributes: temporal.NewSearchAttributes(agentID.ValueSet("a1"))}})
 	require.NoError(t, err)
 
 	sets := func() *common.SearchAttributes {
 		return &common.SearchAttributes{IndexedFields: map[string]*common.Payload{"AgentID": {}, "Other": {}}}
 	}
-	child := &command.Command{CommandType: enums.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION, Attributes: &command.Command_StartChildWorkflowExecutionCommandAttributes{
-		StartChildWorkflowExecutionCommandAttributes: &command.StartChildWorkflowExecutionCommandAttributes{SearchAttributes: sets()}}}
-	again := &command.Command{CommandType: enums.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION, Attributes: &command.Command_ContinueAsNewWorkflowExecutionCommandAttributes{
-		ContinueAsNewWorkflowExecutionCommandAttributes: &command.ContinueAsNewWorkflowExecutionCommandAttributes{SearchAttributes: sets()}}}
+	child := &command.Command{CommandType: enums.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
+		Attributes: &command.Command_StartChildWorkflowExecutionCommandAttributes{
+			StartChildWorkflowExecutionCommandAttributes: &command.StartChildWorkflowExecutionCommandAttributes{SearchAttributes: sets()}}}
+	again := &command.Command{CommandType: enums.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
+		Attributes: &command.Command_ContinueAsNewWorkflowExecutionCommandAttributes{
+			ContinueAsNewWorkflowExecutionCommandAttributes: &command.ContinueAsNewWorkflowExecutionCommandAttributes{SearchAttributes: sets()}}}
 	task := &workflowservice.RespondWorkflowTaskCompletedRequest{Commands: []*command.Command{child, again}}
 	_, err = tc.WorkflowService().RespondWorkflowTaskCompleted(t.Context(), task)
 	require.NoError(t, err)
-	multi := &workflowservice.ExecuteMultiOperationRequest{Namespace: "ours.acct", Operations: []*workflowservice.ExecuteMultiOperationRequest_Operation{{
-		Operation: &workflowservice.ExecuteMultiOperationRequest_Operation_StartWorkflow{StartWorkflow: &workflowservice.StartWorkflowExecutionRequest{SearchAttributes: sets()}}}}}
+	multi := &workflowservice.ExecuteMultiOperationRequest{Namespace: "ours.acct",
+		Operations: []*workflowservice.ExecuteMultiOperationRequest_Operation{{
+			Operation: &workflowservice.ExecuteMultiOperationRequest_Operation_StartWorkflow{
+				StartWorkflow: &workflowservice.StartWorkflowExecutionRequest{SearchAttributes: sets()}}}}}
 	_, err = tc.WorkflowService().ExecuteMultiOperation(t.Context(), multi)
 	require.NoError(t, err)
 	for _, names := range c.Started() {
 		require.NotContains(t, names, "AgentID")
 	}
 	require.Len(t, c.Started(), 6)
-	require.Contains(t, child.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes().GetIndexedFields(), "AgentID", "the sender's own is as it was")
+	require.Contains(t, child.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes().GetIndexedFields(),
+		"AgentID", "the sender's own is as it was")
 }
 
 // TestATaskThatIsRefusedIsNotSentTwice: the server has failed it, and what was
@@ -151,9 +160,10 @@ func TestATaskThatIsRefusedIsNotSentTwice(t *testing.T) {
 
 	c := &frontend.Cloud{Lacks: []string{"AgentID"}}
 	tc, _ := connect(t, c)
-	task := &workflowservice.RespondWorkflowTaskCompletedRequest{Commands: []*command.Command{{Attributes: &command.Command_StartChildWorkflowExecutionCommandAttributes{
-		StartChildWorkflowExecutionCommandAttributes: &command.StartChildWorkflowExecutionCommandAttributes{
-			SearchAttributes: &common.SearchAttributes{IndexedFields: map[string]*common.Payload{"AgentID": {}}}}}}}}
+	task := &workflowservice.RespondWorkflowTaskCompletedRequest{Commands: []*command.Command{{
+		Attributes: &command.Command_StartChildWorkflowExecutionCommandAttributes{
+			StartChildWorkflowExecutionCommandAttributes: &command.StartChildWorkflowExecutionCommandAttributes{
+				SearchAttributes: &common.SearchAttributes{IndexedFields: map[string]*common.Payload{"AgentID": {}}}}}}}}
 	_, err := tc.WorkflowService().RespondWorkflowTaskCompleted(t.Context(), task)
 	require.Error(t, err)
 	require.Equal(t, 1, c.Calls("RespondWorkflowTaskCompleted"))

@@ -16,7 +16,7 @@ import (
 	"go.temporal.io/api/namespace/v1"
 	"go.temporal.io/api/query/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
+	api "go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,7 +24,7 @@ import (
 
 // Cloud is the frontend. Its exported members are set before it serves.
 type Cloud struct {
-	workflowservice.UnimplementedWorkflowServiceServer
+	api.UnimplementedWorkflowServiceServer
 
 	Refuse codes.Code // what the health and the operator service answer
 	// Namespace is what DescribeNamespace answers; zero: that it is there.
@@ -54,7 +54,7 @@ func Serve(t testing.TB, c *Cloud) string {
 		c.called(method)
 		return status.Error(c.Refuse, "Request unauthorized.")
 	}))
-	workflowservice.RegisterWorkflowServiceServer(s, c)
+	api.RegisterWorkflowServiceServer(s, c)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -105,12 +105,12 @@ func (c *Cloud) called(method string) {
 var shortName = regexp.MustCompile(`[^/]+$`)
 
 // GetSystemInfo says that the server can do all that the SDK asks for.
-func (*Cloud) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
-	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
+func (*Cloud) GetSystemInfo(context.Context, *api.GetSystemInfoRequest) (*api.GetSystemInfoResponse, error) {
+	return &api.GetSystemInfoResponse{Capabilities: &api.GetSystemInfoResponse_Capabilities{}}, nil
 }
 
 // DescribeNamespace knows the namespace that is asked for.
-func (c *Cloud) DescribeNamespace(_ context.Context, in *workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
+func (c *Cloud) DescribeNamespace(_ context.Context, in *api.DescribeNamespaceRequest) (*api.DescribeNamespaceResponse, error) {
 	switch c.Namespace {
 	case codes.OK:
 	case codes.NotFound:
@@ -118,44 +118,46 @@ func (c *Cloud) DescribeNamespace(_ context.Context, in *workflowservice.Describ
 	default:
 		return nil, status.Error(c.Namespace, "Request unauthorized.")
 	}
-	return &workflowservice.DescribeNamespaceResponse{NamespaceInfo: &namespace.NamespaceInfo{Name: in.GetNamespace()}}, nil
+	return &api.DescribeNamespaceResponse{NamespaceInfo: &namespace.NamespaceInfo{Name: in.GetNamespace()}}, nil
 }
 
 // PollWorkflowTaskQueue has no task.
-func (*Cloud) PollWorkflowTaskQueue(ctx context.Context, _ *workflowservice.PollWorkflowTaskQueueRequest) (*workflowservice.PollWorkflowTaskQueueResponse, error) {
+func (*Cloud) PollWorkflowTaskQueue(ctx context.Context, _ *api.PollWorkflowTaskQueueRequest) (*api.PollWorkflowTaskQueueResponse, error) {
 	<-ctx.Done()
 	return nil, status.FromContextError(ctx.Err()).Err()
 }
 
 // PollActivityTaskQueue has no task.
-func (*Cloud) PollActivityTaskQueue(ctx context.Context, _ *workflowservice.PollActivityTaskQueueRequest) (*workflowservice.PollActivityTaskQueueResponse, error) {
+func (*Cloud) PollActivityTaskQueue(ctx context.Context, _ *api.PollActivityTaskQueueRequest) (*api.PollActivityTaskQueueResponse, error) {
 	<-ctx.Done()
 	return nil, status.FromContextError(ctx.Err()).Err()
 }
 
 // QueryWorkflow answers what Answer says.
-func (c *Cloud) QueryWorkflow(ctx context.Context, _ *workflowservice.QueryWorkflowRequest) (*workflowservice.QueryWorkflowResponse, error) {
+func (c *Cloud) QueryWorkflow(ctx context.Context, _ *api.QueryWorkflowRequest) (*api.QueryWorkflowResponse, error) {
 	out := c.Answer(ctx)
 	if ctx.Err() != nil {
-		return &workflowservice.QueryWorkflowResponse{QueryRejected: &query.QueryRejected{}}, status.FromContextError(ctx.Err()).Err()
+		return &api.QueryWorkflowResponse{QueryRejected: &query.QueryRejected{}}, status.FromContextError(ctx.Err()).Err()
 	}
-	return &workflowservice.QueryWorkflowResponse{QueryResult: out}, nil
+	return &api.QueryWorkflowResponse{QueryResult: out}, nil
 }
 
 // StartWorkflowExecution starts nothing.
-func (c *Cloud) StartWorkflowExecution(_ context.Context, in *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
-	return &workflowservice.StartWorkflowExecutionResponse{RunId: "run"}, c.take(in.GetSearchAttributes())
+func (c *Cloud) StartWorkflowExecution(_ context.Context, in *api.StartWorkflowExecutionRequest) (
+	*api.StartWorkflowExecutionResponse, error,
+) {
+	return &api.StartWorkflowExecutionResponse{RunId: "run"}, c.take(in.GetSearchAttributes())
 }
 
 // SignalWithStartWorkflowExecution starts nothing.
-func (c *Cloud) SignalWithStartWorkflowExecution(_ context.Context, in *workflowservice.SignalWithStartWorkflowExecutionRequest) (
-	*workflowservice.SignalWithStartWorkflowExecutionResponse, error,
+func (c *Cloud) SignalWithStartWorkflowExecution(_ context.Context, in *api.SignalWithStartWorkflowExecutionRequest) (
+	*api.SignalWithStartWorkflowExecutionResponse, error,
 ) {
-	return &workflowservice.SignalWithStartWorkflowExecutionResponse{RunId: "run"}, c.take(in.GetSearchAttributes())
+	return &api.SignalWithStartWorkflowExecutionResponse{RunId: "run"}, c.take(in.GetSearchAttributes())
 }
 
 // ExecuteMultiOperation starts nothing.
-func (c *Cloud) ExecuteMultiOperation(_ context.Context, in *workflowservice.ExecuteMultiOperationRequest) (*workflowservice.ExecuteMultiOperationResponse, error) {
+func (c *Cloud) ExecuteMultiOperation(_ context.Context, in *api.ExecuteMultiOperationRequest) (*api.ExecuteMultiOperationResponse, error) {
 	for _, o := range in.GetOperations() {
 		if start := o.GetStartWorkflow(); start != nil {
 			if err := c.take(start.GetSearchAttributes()); err != nil {
@@ -163,12 +165,14 @@ func (c *Cloud) ExecuteMultiOperation(_ context.Context, in *workflowservice.Exe
 			}
 		}
 	}
-	return &workflowservice.ExecuteMultiOperationResponse{}, nil
+	return &api.ExecuteMultiOperationResponse{}, nil
 }
 
 // RespondWorkflowTaskCompleted takes the children that a task starts, and its next
 // run.
-func (c *Cloud) RespondWorkflowTaskCompleted(_ context.Context, in *workflowservice.RespondWorkflowTaskCompletedRequest) (*workflowservice.RespondWorkflowTaskCompletedResponse, error) {
+func (c *Cloud) RespondWorkflowTaskCompleted(_ context.Context, in *api.RespondWorkflowTaskCompletedRequest) (
+	*api.RespondWorkflowTaskCompletedResponse, error,
+) {
 	for _, x := range in.GetCommands() {
 		for _, s := range []*common.SearchAttributes{x.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes(),
 			x.GetContinueAsNewWorkflowExecutionCommandAttributes().GetSearchAttributes()} {
@@ -180,24 +184,26 @@ func (c *Cloud) RespondWorkflowTaskCompleted(_ context.Context, in *workflowserv
 			}
 		}
 	}
-	return &workflowservice.RespondWorkflowTaskCompletedResponse{}, nil
+	return &api.RespondWorkflowTaskCompletedResponse{}, nil
 }
 
 // CreateSchedule makes nothing.
-func (c *Cloud) CreateSchedule(_ context.Context, in *workflowservice.CreateScheduleRequest) (*workflowservice.CreateScheduleResponse, error) {
+func (c *Cloud) CreateSchedule(_ context.Context, in *api.CreateScheduleRequest) (*api.CreateScheduleResponse, error) {
 	if err := c.take(in.GetSchedule().GetAction().GetStartWorkflow().GetSearchAttributes()); err != nil {
 		return nil, err
 	}
-	return &workflowservice.CreateScheduleResponse{}, c.take(in.GetSearchAttributes())
+	return &api.CreateScheduleResponse{}, c.take(in.GetSearchAttributes())
 }
 
 // ListSchedules has none.
-func (*Cloud) ListSchedules(context.Context, *workflowservice.ListSchedulesRequest) (*workflowservice.ListSchedulesResponse, error) {
-	return &workflowservice.ListSchedulesResponse{}, nil
+func (*Cloud) ListSchedules(context.Context, *api.ListSchedulesRequest) (*api.ListSchedulesResponse, error) {
+	return &api.ListSchedulesResponse{}, nil
 }
 
 // CountWorkflowExecutions refuses a query by what the namespace lacks.
-func (c *Cloud) CountWorkflowExecutions(_ context.Context, in *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
+func (c *Cloud) CountWorkflowExecutions(_ context.Context, in *api.CountWorkflowExecutionsRequest) (
+	*api.CountWorkflowExecutionsResponse, error,
+) {
 	if c.Count != codes.OK {
 		return nil, status.Error(c.Count, "Request unauthorized.")
 	}
@@ -208,7 +214,7 @@ func (c *Cloud) CountWorkflowExecutions(_ context.Context, in *workflowservice.C
 			return nil, status.Error(codes.InvalidArgument, "invalid query: column name is not defined: "+name)
 		}
 	}
-	return &workflowservice.CountWorkflowExecutionsResponse{}, nil
+	return &api.CountWorkflowExecutionsResponse{}, nil
 }
 
 // take refuses what the namespace lacks, as the server does.

@@ -70,7 +70,8 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions", "--locale=C")
+	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres",
+		"-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions", "--locale=C")
 	initdb.SysProcAttr, initdb.Dir = who, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
@@ -87,7 +88,8 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 func (s *Server) Demote(ctx context.Context) error {
 	_ = s.cmd.Process.Signal(syscall.SIGINT) // as a failover does it: cleanly, and without waiting for clients
 	<-s.done
-	if err := os.WriteFile(filepath.Join(s.data(), "standby.signal"), nil, 0o644); err != nil { //nolint:gosec // the server's user must read it
+	signal := filepath.Join(s.data(), "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o644); err != nil { //nolint:gosec // the server's user must read it
 		return err
 	}
 	return s.run(ctx)
@@ -97,13 +99,15 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // run starts the cluster and waits until it answers.
 func (s *Server) run(ctx context.Context) error {
-	log, err := os.OpenFile(filepath.Join(s.dir, "postgres.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // it is there to be read
+	file := filepath.Join(s.dir, "postgres.log")
+	log, err := os.OpenFile(filepath.Clean(file), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", "", "-h", "127.0.0.1", //nolint:noctx // it outlives the start
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=128MB")
+	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", "", "-h", "127.0.0.1",
+		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=128MB"}
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:noctx // it outlives the start
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = s.who, s.dir, log, log
 	if err := cmd.Start(); err != nil {
 		return err
