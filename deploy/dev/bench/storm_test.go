@@ -18,7 +18,7 @@ import (
 func BenchmarkStorm(b *testing.B) {
 	for _, n := range []int{500, 1000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := devtest.Start(b, devtest.Options{})
+			s := devtest.Start(b, devtest.Options{OnDisk: true})
 			storm(b, newFleet(b, s, "storm", n, true))
 		})
 	}

@@ -20,16 +20,20 @@ import (
 
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/testkit/pgserver"
+	"spotkeeper/internal/testkit/scratch"
 )
 
 // Zone is the time zone of every session of a test.
 const Zone = "Canada/Newfoundland"
 
+// room is four times what the databases of any package have needed at once.
+const room = 512 << 20
+
 var (
 	mu       sync.Mutex
 	server   *pgserver.Server
-	home     *directory // the server's
-	base     string     // URL of the maintenance database
+	home     *scratch.Directory // the server's
+	base     string             // URL of the maintenance database
 	template string
 	clone    string // what follows the template's name in CREATE DATABASE
 	serial   atomic.Int64
@@ -48,7 +52,7 @@ func Stop() {
 	defer mu.Unlock()
 	if server != nil {
 		server.Stop()
-		home.remove()
+		home.Remove()
 		server, home, template = nil, nil, ""
 	}
 }
@@ -88,10 +92,10 @@ func ready(ctx context.Context) (string, error) {
 	}
 	if base = os.Getenv("SPOTKEEPER_TEST_DATABASE_URL"); base == "" { //nolint:forbidigo // tests have no config
 		var err error
-		if home, err = makeDirectory(); err != nil {
+		if home, err = scratch.InMemory("spotkeeper-pg-", room); err != nil {
 			return "", err
 		}
-		if server, err = pgserver.Start(ctx, home.path); err != nil {
+		if server, err = pgserver.Start(ctx, home.Path); err != nil {
 			return "", err
 		}
 		base = server.URL("postgres")

@@ -1,4 +1,7 @@
-package postgrestest
+// Package scratch makes temporary directories for the servers that tests run. They
+// are in memory where the system can: what a server writes for safety costs nothing
+// there, and still outlives the kill of any process.
+package scratch
 
 import (
 	"os"
@@ -10,33 +13,39 @@ const (
 	// memory is where Linux keeps files in memory. Other systems do not have this
 	// directory, and containers often have little room in it.
 	memory = "/dev/shm"
-	// room is four times what the databases of any package have needed at once.
-	room = 512 << 20
 	// lockName is the file that a test process keeps locked for as long as it
 	// needs the directory. The kernel frees the lock of a process that is killed.
 	lockName = "lock"
 )
 
-// directory is where the server of this test process keeps its files.
-type directory struct {
-	path string
+// Directory is one that belongs to this test process, and that every user may enter.
+type Directory struct {
+	Path string
 	lock *os.File
 }
 
-// makeDirectory makes one in memory where that has room, else on the disk.
-func makeDirectory() (*directory, error) {
-	parent := ""
+// InMemory makes one in memory where that has room for so many bytes, else on the
+// disk. What killed test processes left of the same prefix is removed.
+func InMemory(prefix string, room uint64) (*Directory, error) {
+	parent := os.TempDir()
 	if free(memory) >= room {
 		parent = memory
-		clearAbandoned(memory)
 	}
-	path, err := os.MkdirTemp(parent, "spotkeeper-pg-")
+	return in(parent, prefix)
+}
+
+// OnDisk makes one on the disk, for what measures it.
+func OnDisk(prefix string) (*Directory, error) { return in(os.TempDir(), prefix) }
+
+func in(parent, prefix string) (*Directory, error) {
+	clearAbandoned(parent, prefix)
+	path, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{path: path}
+	d := &Directory{Path: path}
 	if err := d.claim(); err != nil {
-		d.remove()
+		d.Remove()
 		return nil, err
 	}
 	return d, nil
@@ -44,21 +53,22 @@ func makeDirectory() (*directory, error) {
 
 // claim lets the server's user in and takes the lock. The lock file gets its name
 // when it is locked, so that clearAbandoned never sees one that is not locked yet.
-func (d *directory) claim() (err error) {
-	if err := os.Chmod(d.path, 0o755); err != nil { //nolint:gosec // the server's user must get through
+func (d *Directory) claim() (err error) {
+	if err := os.Chmod(d.Path, 0o755); err != nil { //nolint:gosec // the server's user must get through
 		return err
 	}
-	if d.lock, err = os.CreateTemp(d.path, "unlocked-"); err != nil {
+	if d.lock, err = os.CreateTemp(d.Path, "unlocked-"); err != nil {
 		return err
 	}
 	if err := syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	return os.Rename(d.lock.Name(), filepath.Join(d.path, lockName))
+	return os.Rename(d.lock.Name(), filepath.Join(d.Path, lockName))
 }
 
-func (d *directory) remove() {
-	_ = os.RemoveAll(d.path)
+// Remove deletes it.
+func (d *Directory) Remove() {
+	_ = os.RemoveAll(d.Path)
 	if d.lock != nil {
 		_ = d.lock.Close()
 	}
@@ -76,8 +86,8 @@ func free(path string) uint64 {
 
 // clearAbandoned removes the directories of test processes that were killed: what
 // is in memory stays there until it is removed.
-func clearAbandoned(parent string) {
-	locks, _ := filepath.Glob(filepath.Join(parent, "spotkeeper-pg-*", lockName)) // the pattern is well formed
+func clearAbandoned(parent, prefix string) {
+	locks, _ := filepath.Glob(filepath.Join(parent, prefix+"*", lockName)) // the pattern is well formed
 	for _, path := range locks {
 		lock, err := os.OpenFile(path, os.O_RDWR, 0o600)
 		if err != nil {

@@ -1,4 +1,4 @@
-package postgrestest
+package scratch
 
 import (
 	"os"
@@ -28,7 +28,7 @@ func TestAbandonedDirectoriesAreCleared(t *testing.T) {
 	begun, _ := with("spotkeeper-pg-3", "unlocked-1")
 	others, _ := with("other", lockName)
 
-	clearAbandoned(parent)
+	clearAbandoned(parent, "spotkeeper-pg-")
 
 	require.NoDirExists(t, abandoned)
 	require.DirExists(t, used)
@@ -39,10 +39,10 @@ func TestAbandonedDirectoriesAreCleared(t *testing.T) {
 // TestADirectoryIsLockedUntilItIsRemoved holds the two halves together.
 func TestADirectoryIsLockedUntilItIsRemoved(t *testing.T) {
 	t.Parallel()
-	d, err := makeDirectory()
+	d, err := InMemory("spotkeeper-scratch-test-", 1<<20)
 	require.NoError(t, err)
-	clearAbandoned(filepath.Dir(d.path))
-	require.DirExists(t, d.path)
-	d.remove()
-	require.NoDirExists(t, d.path)
+	clearAbandoned(filepath.Dir(d.Path), "spotkeeper-scratch-test-")
+	require.DirExists(t, d.Path)
+	d.Remove()
+	require.NoDirExists(t, d.Path)
 }
