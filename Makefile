@@ -63,7 +63,12 @@ test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, confor
 
 .PHONY: crash
 crash: ## move 70 agents 210 times while every process is killed at random (AGENTS, MOVES, ARGS=-crash-lose-temporal)
-	@cd $(DEV) && go test -race -count=1 -timeout 0 -run TestCrash -v ./e2e -crash-agents $(AGENTS) -crash-moves $(MOVES) $(ARGS)
+	@cd $(DEV) && go test -race -count=1 -timeout 0 -run TestCrash -v ./e2e -crash-lead 90s \
+	  -crash-agents $(AGENTS) -crash-moves $(MOVES) $(ARGS)
+
+.PHONY: races
+races: ## send 2000 updates and wakes to Guardians that end all the time, twice
+	@cd $(DEV) && go test -race -count=1 -timeout 20m -run TestRaces -v ./e2e -race-moves 5 -race-updates 800
 
 .PHONY: check
 check: generate lint test ## what CI runs

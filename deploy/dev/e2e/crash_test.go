@@ -21,11 +21,9 @@ var (
 	crashSeed   = flag.Uint64("crash-seed", 1, "decides who is killed when in TestCrash")
 	crashAgents = flag.Int("crash-agents", 12, "agents in TestCrash, at least 5 for every way to move; `make crash` takes 70")
 	crashMoves  = flag.Int("crash-moves", 30, "moves that the agents of TestCrash make together; `make crash` takes 210")
+	crashLead   = flag.Duration("crash-lead", 40*time.Second, "from a notice to the end of an instance in TestCrash; `make crash` takes 90s")
 	crashLoses  = flag.Bool("crash-lose-temporal", false, "delete all that Temporal has stored when half of the moves of TestCrash are made")
 )
-
-// crashLead is the time from a notice to the end of an instance.
-const crashLead = 90 * time.Second
 
 // TestCrash moves agents by failovers, switches and promotions while every part
 // but the cloud is killed at random. Clients do what deployed ones do: a call
@@ -77,6 +75,7 @@ func TestCrash(t *testing.T) {
 	require.NoError(t, <-stopped)
 	require.NoError(t, failed)
 	t.Logf("%d moves in %s: %v; killed %d times: %v", *crashMoves, time.Since(begun).Round(time.Second), moves, k.kills(), k.killed)
+	require.Positive(t, k.kills())
 	require.Equal(t, *crashLoses, k.forgotten)
 
 	begun = time.Now()
@@ -164,7 +163,7 @@ func (m *member) foretold(ctx context.Context, s *standing) error {
 
 // outOfTheBlue: whatever there is at the notice must do.
 func (m *member) outOfTheBlue(ctx context.Context, s *standing) error {
-	_, err := m.notice(ctx, s.Primary.ID, crashLead)
+	_, err := m.notice(ctx, s.Primary.ID, *crashLead)
 	return err
 }
 
@@ -223,7 +222,7 @@ func (k *killer) run(ctx context.Context, stop <-chan struct{}) error {
 	// Processes of ours die more often than databases.
 	urn := []string{devtest.Postgres, devtest.Temporal, devtest.Worker, devtest.Worker, devtest.API, devtest.API}
 	for {
-		if !k.pause(stop, 500, 3500) {
+		if !k.pause(stop, 200, 1700) {
 			return nil
 		}
 		if k.forget != nil && !k.forgotten && k.forget() {
