@@ -50,7 +50,7 @@ func bareUpdates(b *testing.B, s *devtest.Stack, n int, rest func(*testing.B)) s
 // BenchmarkFailover is one notice at a time, first with a ready standby, then
 // with none, then with a ready standby while Temporal is stopped.
 func BenchmarkFailover(b *testing.B) {
-	s := devtest.Start(b, devtest.Options{})
+	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	const n = 100
 	f := newFleet(b, s, "ready", n, true)
 	busy := bareUpdates(b, s, n, func(*testing.B) {})

@@ -27,7 +27,7 @@ func BenchmarkStorm(b *testing.B) {
 		n, err := strconv.Atoi(size)
 		require.NoError(b, err)
 		b.Run(size, func(b *testing.B) {
-			s := devtest.Start(b, devtest.Options{})
+			s := devtest.Start(b, devtest.Options{OnDisk: true})
 			f := newFleet(b, s, "storm", n, true)
 			f.settle(b)
 			storm(b, f, fmt.Sprintf("storm: %d notices within a second, held standbys", n), nothing, nothing)
@@ -39,7 +39,7 @@ func BenchmarkStorm(b *testing.B) {
 // and starts it again when all primaries have changed.
 func BenchmarkStormWithoutTemporal(b *testing.B) {
 	const n = 1000
-	s := devtest.Start(b, devtest.Options{})
+	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	f := newFleet(b, s, "away", n, true)
 	f.settle(b)
 	storm(b, f, fmt.Sprintf("storm: %d notices within a second, Temporal killed in the middle and started again after it", n), func() {
