@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,4 +33,15 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 	require.Positive(t, applied[0]+applied[1])
 	require.True(t, applied[0] == 0 || applied[1] == 0, "one of two migrated, the other waited: %v", applied)
 	require.NoError(t, db.CheckVersion(t.Context()))
+}
+
+// rerun runs the statement of a migration once more, as after one that was cut off.
+func (g *guarded) rerun(file string) {
+	g.t.Helper()
+	raw, err := os.ReadFile("migrations/" + file)
+	require.NoError(g.t, err)
+	_, rest, found := strings.Cut(string(raw), "-- +goose StatementBegin")
+	require.True(g.t, found, file)
+	statement, _, _ := strings.Cut(rest, "-- +goose StatementEnd")
+	g.exec(statement)
 }

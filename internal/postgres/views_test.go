@@ -182,9 +182,12 @@ func TestClientAndAgentViews(t *testing.T) {
 	}
 	agents, err := v.ClientAgents(ctx, "c1", postgres.Page{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"a1", "a2"}, agentIDs(agents))
-	require.Equal(t, "i-1", *agents[0].InstanceID)
+	require.Equal(t, []string{"a1", "a2"}, ids(agents, func(a postgres.ClientAgent) string { return a.ID }))
+	require.Equal(t, postgres.PrimaryPlace{ID: "i-1", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: "spot", PoolID: "t3.medium.us-east-1a"}, *agents[0].Primary)
 	require.Equal(t, 2, agents[0].InstanceCount)
+	paged, err := v.ClientAgents(ctx, "c1", postgres.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, agents, paged, "whole or in pages, an agent is the same")
 	history, err := v.AgentHistory(ctx, "c1", postgres.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a1", "a2", "a3"}, agentIDs(history))
@@ -194,7 +197,7 @@ func TestClientAndAgentViews(t *testing.T) {
 
 	one, err := v.Agent(ctx, "", "a1")
 	require.NoError(t, err)
-	require.Equal(t, agents[0], *one)
+	require.Equal(t, history[0], *one)
 	for _, who := range [][2]string{{"c2", "a1"}, {"", "nope"}} {
 		_, err = v.Agent(ctx, who[0], who[1])
 		requireCode(t, err, agent.NotFound)
