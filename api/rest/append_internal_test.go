@@ -87,3 +87,69 @@ func TestAgentsAreWrittenAsDocumented(t *testing.T) {
 		require.Equal(t, string(want), string(*finish[[]presentAgent](appendList(nil, found, appendAgent))))
 	}
 }
+
+// agentDecisionsOf is what an agent decided as its documented type.
+func agentDecisionsOf(a postgres.AgentDecisions) agentDecisions {
+	w := wellBeingOf(&a)
+	light := word(a.ReportCount >= healthyReports, "healthy", "unhealthy")
+	out := agentDecisions{
+		AgentID: a.AgentID, AgentName: a.AgentName, Status: a.Status, CurrentMode: a.CurrentMode,
+		CurrentPoolID: spotPool(a.CurrentMode, a.CurrentPool), IsHealthy: w.healthy, LastHeartbeat: agoOf(a.SinceBeat),
+		DecisionHistory: []pastDecision{},
+		RecentActivity: recentActivity{PricingReports: []pastReport{}, SystemEvents: []pastEvent{}, HealthStatus: healthStatus{
+			Overall: word(w.healthy, "healthy", "unhealthy"), Heartbeat: word(w.beating, "active", "stale"),
+			Activity: word(w.busy, "active", "inactive"), RecentReportsCount: a.ReportCount, DecisionCount: len(a.Decisions),
+		}},
+	}
+	for i, d := range a.Decisions {
+		if i == 0 {
+			out.LastDecision = &lastDecision{Type: d.Action, Time: Time{d.At}, Elapsed: elapsedOf(d.Age.Seconds())}
+		}
+		out.DecisionHistory = append(out.DecisionHistory, pastDecision{
+			Type: d.Action, Action: d.Action, RiskScore: d.RiskScore, ExpectedSavings: d.ExpectedSavings,
+			CurrentMode: d.CurrentMode, Time: Time{d.At},
+		})
+	}
+	activity := &out.RecentActivity
+	for _, r := range a.Reports {
+		activity.PricingReports = append(activity.PricingReports, pastReport{Time: Time{r.At}, OnDemandPrice: r.OnDemand, SpotPrice: r.Spot})
+	}
+	for _, e := range a.Events {
+		activity.SystemEvents = append(activity.SystemEvents, pastEvent{Type: e.Type, Severity: e.Severity, Message: e.Message, Time: Time{e.At}})
+	}
+	out.PricingHealth = pricingHealth{Status: light, RecentReportsCount: a.ReportCount, RecentReports: activity.PricingReports}
+	return out
+}
+
+// TestDecisionsAreWrittenAsDocumented: with much of a past, and with none.
+func TestDecisionsAreWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // reproducible agents
+	for range 200 {
+		found, plain := []postgres.AgentDecisions{}, []agentDecisions{}
+		for range r.IntN(4) {
+			a := postgres.AgentDecisions{
+				AgentID: anyWord(r), LogicalID: anyWord(r), AgentName: anyWord(r), Status: []string{"online", "offline"}[r.IntN(2)],
+				CurrentMode: []string{"spot", "ondemand", "unknown"}[r.IntN(3)], CurrentPool: anyWord(r), ReportCount: r.IntN(9),
+			}
+			if r.IntN(4) > 0 {
+				seconds := r.Float64() * 10_000
+				a.SinceBeat = &seconds
+			}
+			for range r.IntN(6) {
+				a.Decisions = append(a.Decisions, postgres.PastDecision{
+					Action: anyWord(r), RiskScore: r.Float64(), ExpectedSavings: r.Float64() - 0.5, CurrentMode: anyWord(r), At: anyTime(r),
+					Age: time.Duration(r.Int64N(int64(100 * time.Hour))),
+				})
+			}
+			for range r.IntN(6) {
+				a.Reports = append(a.Reports, postgres.PastReport{At: anyTime(r), OnDemand: r.Float64(), Spot: r.Float64() / 1e6})
+				a.Events = append(a.Events, postgres.PastEvent{Type: anyWord(r), Severity: anyWord(r), Message: anyWord(r), At: anyTime(r)})
+			}
+			found, plain = append(found, a), append(plain, agentDecisionsOf(a))
+		}
+		want, err := encode(plain)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(*finish[[]agentDecisions](appendList(nil, found, appendDecisions))))
+	}
+}

@@ -118,8 +118,13 @@ func TestExplainShowsTheLastOfARepetition(t *testing.T) {
 	require.Contains(t, got.raw, "It has decided so 3 times within ")
 
 	page := s.call(s.acme, "GET", "/api/client/c1/agents/decisions", "").list[0].(map[string]any)
-	require.Len(t, page["decisionHistory"], 1)
-	answer{status: 200, body: page["decisionHistory"].([]any)[0].(map[string]any)}.holds(t, 200, `{"type":"stay_spot","count":3,"since":"*"}`)
+	history := page["decisionHistory"].([]any)
+	require.Len(t, history, 3, "the page shows each time, as it did before")
+	for n, price := range []float64{0.0102, 0.0101, 0.0100} {
+		d := history[n].(map[string]any)
+		require.Len(t, d, 6)
+		require.InDelta(t, 0.0416-price, d["expectedSavings"], 1e-9)
+	}
 	require.InDelta(t, 3, page["recentActivity"].(map[string]any)["healthStatus"].(map[string]any)["decisionCount"], 0)
 }
 

@@ -31,7 +31,8 @@ type InstancePages struct {
 	Views InstancePageViews
 	Now   func() time.Time
 
-	charts flight.Group[chartQuestion, *written[priceHistoryAnswer]]
+	charts    flight.Group[chartQuestion, *written[priceHistoryAnswer]]
+	histories flight.Group[chartQuestion, []postgres.PriceSeries]
 }
 
 // Routes lists the endpoints.
@@ -288,7 +289,9 @@ func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRe
 	if q.onDemand, err = p.Views.OnDemandPrice(ctx, q.instanceType, q.region); err != nil {
 		return nil, err
 	}
-	series, err := p.Views.PriceHistory(ctx, q.instanceType, q.region, q.unit, q.since)
+	series, err := p.histories.Do(ctx, q, func(ctx context.Context) ([]postgres.PriceSeries, error) {
+		return p.Views.PriceHistory(ctx, q.instanceType, q.region, q.unit, q.since)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,9 +17,9 @@ import (
 	"spotkeeper/internal/testkit/cpu"
 )
 
-// BenchmarkReads asks for what a client's pages show, sixteen callers at once and no
-// two the same, and reports the processor time of a request here and in Postgres. The
-// fleet is 200 agents of one client that report six pools every five seconds, beside
+// BenchmarkReads asks for what a client's pages show, sixteen callers at once and,
+// unless it says so, no two the same. It reports the processor time of a request here
+// and in Postgres. The fleet is 200 agents of one client that report six pools every five seconds, beside
 // 200 agents of another client. Run it with
 // go test ./api/rest -run '^$' -bench Reads -benchtime 3s.
 func BenchmarkReads(b *testing.B) {
@@ -28,21 +29,46 @@ func BenchmarkReads(b *testing.B) {
 		{"an instance, which costs next to nothing", "/api/client/instances/i-1/pricing?"},
 		{"client agents", "/api/client/c1/agents?"},
 		{"agents decisions", "/api/client/c1/agents/decisions?"},
+		{"agents decisions, all callers the same", "/api/client/c1/agents/decisions"},
 		{"price history of a week", "/api/client/instances/i-1/price-history?days=7&interval=hour&"},
 		{"pricing history of a week", "/api/client/pricing-history?days=7&agent_id=a1&"},
 	} {
 		b.Run(route.name, func(b *testing.B) {
 			cpu.PerCall(b, s.db.Pool, func(n int) {
-				req := httptest.NewRequestWithContext(b.Context(), http.MethodGet, route.path+"alone="+strconv.Itoa(n), http.NoBody)
+				path := route.path
+				if strings.HasSuffix(path, "?") || strings.HasSuffix(path, "&") {
+					path += "alone=" + strconv.Itoa(n)
+				}
+				req := httptest.NewRequestWithContext(b.Context(), http.MethodGet, path, http.NoBody)
 				req.Header.Set("Authorization", "Bearer "+s.acme)
-				rec := httptest.NewRecorder()
-				s.handler.ServeHTTP(rec, req)
-				if rec.Code != http.StatusOK {
-					b.Error(rec.Code, rec.Body)
+				answer := &unread{}
+				s.handler.ServeHTTP(answer, req)
+				if answer.status != http.StatusOK || answer.bytes == 0 {
+					b.Error(answer.status, answer.bytes)
 				}
 			})
 		})
 	}
+}
+
+// unread is an answer that nothing keeps.
+type unread struct {
+	header        http.Header
+	status, bytes int
+}
+
+func (u *unread) Header() http.Header {
+	if u.header == nil {
+		u.header = http.Header{}
+	}
+	return u.header
+}
+
+func (u *unread) WriteHeader(status int) { u.status = status }
+
+func (u *unread) Write(b []byte) (int, error) {
+	u.bytes += len(b)
+	return len(b), nil
 }
 
 // busyFleet fills the stack with the fleet of BenchmarkReads.
@@ -62,6 +88,11 @@ func (s *stack) busyFleet() {
 			generate_series(1, 240) k, unnest(ARRAY['a', 'b', 'c', 'd', 'e', 'f']) z, LATERAL (SELECT now() - k * interval '5 seconds') t(at)`)
 	s.exec(`INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version, scores, inputs, created_at)
 		SELECT client, 'f' || n, 'stay_spot', 'spot', 0.3, 0.029, 'rules', '1', to_jsonb(array_fill(md5(n::text), ARRAY[20])), to_jsonb(array_fill(md5(k::text), ARRAY[20])), now() - (100 - k) * interval '5 minutes' ` + fleet + `, generate_series(1, 100) k`)
+	s.exec(`INSERT INTO agent_decisions (agent_id, at, actions, modes, risks, savings)
+		SELECT agent_id, array_agg(created_at), array_agg(action), array_agg(current_mode), array_agg(risk_score), array_agg(expected_savings)
+		FROM (SELECT *, row_number() OVER (PARTITION BY agent_id ORDER BY id DESC) AS place FROM decisions ORDER BY id DESC) d
+		WHERE place <= 5
+		GROUP BY agent_id`)
 	s.exec(`INSERT INTO events (client_id, agent_id, type, severity, message) SELECT client, 'f' || n, 'agent_registered', 'info', 'Agent f' || n || ' has registered' ` + fleet + `, generate_series(1, 20)`)
 	s.exec(`INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
 		SELECT id, at, 0.01 + extract(minute FROM at) / 1e5, 0.0416, 'collector', 0.95, at

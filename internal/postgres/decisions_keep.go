@@ -35,10 +35,13 @@ const sameDecision = `(
 // numbersOfReason matches prices, shares, dates and times.
 const numbersOfReason = `'[0-9][0-9.:-]*'`
 
-// keepDecisions keeps decisions of different streams, and returns the numbers of those
-// that have to be tried again because another writer began a new row in the same
-// moment. The newest row of each stream is locked in the order of the streams, so two
-// batches wait for each other and never in a circle.
+// keepDecisions keeps at most one decision about each agent and one of a shadow beside
+// it, and returns the numbers of those that have to be tried again because another
+// writer began a new row in the same moment. Each decision that is not of a shadow goes
+// to the front of the agent's last five, whether it is counted or begins a row. The
+// newest row of each stream is locked in the order of the streams, and after all of
+// them the agents' last decisions in the order of the agents, so two batches wait for
+// each other and never in a circle.
 //
 // With $2 it begins no newest row: it keeps what says something else as a row that is
 // not said again, beside the newest one. Then only a run's constraint can refuse it,
@@ -76,12 +79,13 @@ held AS MATERIALIZED (
 		FOR NO KEY UPDATE) d),
 repeated AS (
 	UPDATE decisions d
-	SET repeats = d.repeats + 1, last_at = greatest(now(), d.created_at), last_period = x.period, risk_score = x.risk_score, expected_savings = x.expected_savings,
-		confidence = x.confidence, reason = x.reason, vetoes = x.vetoes, scores = x.scores, inputs = x.inputs, live_regret = d.live_regret + x.live_regret
+	SET repeats = d.repeats + 1, last_at = greatest(now(), d.created_at), last_period = x.period, risk_score = x.risk_score,
+		expected_savings = x.expected_savings, confidence = x.confidence, reason = x.reason, vetoes = x.vetoes, scores = x.scores, inputs = x.inputs,
+		live_regret = d.live_regret + x.live_regret
 	FROM held h
 	JOIN x USING (n)
 	WHERE d.id = h.id AND h.same AND NOT h.late
-	RETURNING x.n),
+	RETURNING x.n, ` + shownOfDecision + `),
 closed AS (
 	UPDATE decisions d
 	SET newest = false
@@ -89,19 +93,37 @@ closed AS (
 	WHERE d.id = h.id AND NOT h.same AND NOT h.late AND NOT $2
 	RETURNING h.n),
 begun AS (
-	INSERT INTO decisions (client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings, confidence, reason,
-		vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id, live_action, live_pool_id, live_regret, newest)
-	SELECT client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings, confidence, reason,
-		vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id, live_action, live_pool_id, live_regret, NOT $2
+	INSERT INTO decisions AS d (client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings,
+		confidence, reason, vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id, live_action, live_pool_id,
+		live_regret, newest)
+	SELECT client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings,
+		confidence, reason, vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id, live_action, live_pool_id,
+		live_regret, NOT $2
 	FROM x
 	WHERE n IN (SELECT n FROM closed) OR n NOT IN (SELECT n FROM held) OR $2 AND n IN (SELECT n FROM held WHERE NOT same AND NOT late)
 	ORDER BY agent_id, source, shadow
 	ON CONFLICT DO NOTHING
-	RETURNING agent_id, source, shadow)
+	RETURNING ` + shownOfDecision + `),
+shown AS (
+	INSERT INTO agent_decisions AS p (agent_id, at, actions, modes, risks, savings)
+	SELECT agent_id, ARRAY[at], ARRAY[action], ARRAY[current_mode], ARRAY[risk_score::float8], ARRAY[expected_savings::float8]
+	FROM (SELECT ` + namesOfShown + ` FROM repeated UNION ALL SELECT ` + namesOfShown + ` FROM begun) d
+	WHERE NOT shadow
+	ORDER BY agent_id
+	ON CONFLICT (agent_id) DO UPDATE
+	SET at = (excluded.at || p.at)[1:5], actions = (excluded.actions || p.actions)[1:5], modes = (excluded.modes || p.modes)[1:5],
+		risks = (excluded.risks || p.risks)[1:5], savings = (excluded.savings || p.savings)[1:5])
 SELECT x.n
 FROM x
 WHERE x.n NOT IN (SELECT n FROM repeated) AND x.n NOT IN (SELECT n FROM held WHERE late)
-	AND NOT EXISTS (SELECT FROM begun b WHERE b.agent_id = x.agent_id AND b.source = x.source AND b.shadow = x.shadow)`
+	AND NOT EXISTS (SELECT FROM begun b WHERE b.agent_id = x.agent_id AND b.shadow = x.shadow)`
+
+// What pages show of a decision.
+const (
+	namesOfShown    = `agent_id, shadow, action, current_mode, risk_score, expected_savings, at`
+	shownOfDecision = `d.agent_id, d.shadow, d.action, d.current_mode, d.risk_score, d.expected_savings,
+		coalesce(d.last_at, d.created_at) AS at`
+)
 
 // turns is how often a decision is tried, each time after another writer of the stream
 // has kept one that says something else. The last time it needs no turn.
@@ -117,7 +139,7 @@ func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
 		lines[n] = lineOf(n, r)
 	}
 	for len(lines) > 0 {
-		batch, later := firstOfStreams(lines, records)
+		batch, later := firstOfAgents(lines, records)
 		for turn := 1; turn <= turns && len(batch) > 0; turn++ {
 			lost, err := s.keep(ctx, batch, turn == turns)
 			if err != nil {
@@ -130,8 +152,7 @@ func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
 	return nil
 }
 
-// keep keeps decisions of different streams and returns the numbers of those that lost
-// their turn.
+// keep is keepDecisions; it returns the numbers of those that lost their turn.
 func (s *Decisions) keep(ctx context.Context, lines []map[string]any, last bool) ([]int, error) {
 	raw, err := json.Marshal(lines)
 	if err != nil {
@@ -145,17 +166,17 @@ func (s *Decisions) keep(ctx context.Context, lines []map[string]any, last bool)
 	return lost, translate(err)
 }
 
-// firstOfStreams takes the first decision of each stream; the others wait for it.
-func firstOfStreams(lines []map[string]any, records []engine.Record) (first, later []map[string]any) {
-	type stream struct {
+// firstOfAgents takes the first decision about each agent, and the first of a shadow;
+// the others wait for it.
+func firstOfAgents(lines []map[string]any, records []engine.Record) (first, later []map[string]any) {
+	type subject struct {
 		agentID string
-		source  engine.Source
 		shadow  bool
 	}
-	seen := make(map[stream]bool, len(lines))
+	seen := make(map[subject]bool, len(lines))
 	for _, line := range lines {
 		r := records[line["n"].(int)]
-		if of := (stream{r.Input.Agent.ID, r.Source, r.Shadow}); !seen[of] {
+		if of := (subject{r.Input.Agent.ID, r.Shadow}); !seen[of] {
 			seen[of] = true
 			first = append(first, line)
 		} else {

@@ -15,6 +15,24 @@ import (
 	"spotkeeper/internal/postgres"
 )
 
+// shownAgree requires that the row of each agent is its last five decisions, however
+// they are kept: so many of them, newest first, and the first is the one said last.
+func (g *guarded) shownAgree() {
+	g.t.Helper()
+	require.Equal(g.t, one[string](g, `
+		SELECT coalesce(string_agg(concat_ws(' ', agent_id, least(said, 5), at, action, current_mode, risk, saving), '; ' ORDER BY agent_id), '')
+		FROM (
+			SELECT DISTINCT ON (agent_id) *, coalesce(last_at, created_at) AS at, sum(repeats) OVER (PARTITION BY agent_id) AS said,
+				risk_score::float8 AS risk, expected_savings::float8 AS saving
+			FROM decisions
+			WHERE NOT shadow
+			ORDER BY agent_id, at DESC, id DESC) d`),
+		one[string](g, `
+		SELECT coalesce(string_agg(x, '; ' ORDER BY agent_id), '')
+		FROM agent_decisions, concat_ws(' ', agent_id, cardinality(at), at[1], actions[1], modes[1], risks[1], savings[1]) x`))
+	require.Zero(g.t, one[int](g, `SELECT count(*)::int FROM agent_decisions WHERE at <> ARRAY(SELECT t FROM unnest(at) t ORDER BY t DESC)`), "newest first")
+}
+
 // stay is a decision to stay of an agent, as a page or an agent asks for it.
 func stay(agentID string, edit ...func(*engine.Record)) engine.Record {
 	r := engine.Record{
@@ -66,6 +84,9 @@ func TestARepeatedDecisionIsOneRow(t *testing.T) {
 		g.keep(last)
 	}
 	require.Equal(t, "5N", g.said())
+	g.shownAgree()
+	require.Equal(t, "{0.04,0.03,0.02,0.01,0} {0.07,0.06,0.05,0.04,0.03}",
+		one[string](g, `SELECT risks::text || ' ' || savings::text FROM agent_decisions`), "pages show each time with its own numbers")
 	found, err := (&postgres.Decisions{DB: g.db}).DecisionsOf(t.Context(), "a1", 10)
 	require.NoError(t, err)
 	require.Len(t, found, 1)
@@ -114,6 +135,7 @@ func TestWhatEndsARepetition(t *testing.T) {
 			g := guard(t)
 			g.keep(stay("a1"), stay("a1", edit), stay("a1"), stay("a1"))
 			require.Equal(t, "1 1 2N", g.said())
+			g.shownAgree()
 		})
 	}
 	t.Run("another stream does not", func(t *testing.T) {
@@ -124,6 +146,7 @@ func TestWhatEndsARepetition(t *testing.T) {
 			g.keep(stay("a1"), stay("a2"), stay("a1", inRun(n)), stay("a1", inRun(n), func(r *engine.Record) { r.Shadow = true }))
 		}
 		require.Equal(t, "3N 3N 3N 3N", g.said())
+		g.shownAgree()
 	})
 	t.Run("an order never repeats", func(t *testing.T) {
 		t.Parallel()
@@ -393,7 +416,11 @@ func TestTheNewestDecisionsAreThoseSaidLast(t *testing.T) {
 	g.keep(stay("a1", inRun(0), version("goes on")))
 	for n := range 9 {
 		g.keep(stay("a1", version(fmt.Sprint(n))))
+		g.shownAgree()
 	}
+	g.keep(stay("a1", inRun(0), version("goes on"), func(r *engine.Record) { r.Shadow = true }))
+	g.shownAgree()
+	g.exec(`DELETE FROM decisions WHERE shadow`)
 	g.exec(`UPDATE decisions SET created_at = now() - interval '20 hours' + id * interval '1 minute'`)
 	g.keep(stay("a1", inRun(1), version("goes on")))
 	found, err := d.DecisionsOf(t.Context(), "a1", 3)
@@ -403,6 +430,7 @@ func TestTheNewestDecisionsAreThoseSaidLast(t *testing.T) {
 	deleted, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions", time.Now().Add(-time.Hour), func() {})
 	require.NoError(t, err)
 	require.Equal(t, int64(9), deleted)
+	require.Equal(t, 5, one[int](g, `SELECT cardinality(at) FROM agent_decisions`), "what is shown stays")
 	require.Equal(t, "2N", g.said())
 	g.keep(stay("a1", version("8")))
 	require.Equal(t, "2N 1N", g.said(), "a stream whose rows have expired begins anew")

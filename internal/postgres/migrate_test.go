@@ -35,13 +35,15 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 	require.NoError(t, db.CheckVersion(t.Context()))
 }
 
-// rerun runs the statement of a migration once more, as after one that was cut off.
+// rerun runs the statements of a migration once more, as after one that was cut off.
 func (g *guarded) rerun(file string) {
 	g.t.Helper()
 	raw, err := os.ReadFile("migrations/" + file)
 	require.NoError(g.t, err)
-	_, rest, found := strings.Cut(string(raw), "-- +goose StatementBegin")
-	require.True(g.t, found, file)
-	statement, _, _ := strings.Cut(rest, "-- +goose StatementEnd")
-	g.exec(statement)
+	statements := strings.Split(string(raw), "-- +goose StatementBegin")[1:]
+	require.NotEmpty(g.t, statements, file)
+	for _, s := range statements {
+		s, _, _ = strings.Cut(s, "-- +goose StatementEnd")
+		g.exec(s)
+	}
 }
