@@ -2,9 +2,11 @@ package activities
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
-	"go.temporal.io/sdk/activity"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/replica"
 )
 
 // AgentStore is what the agent-health job does in Postgres.
@@ -12,13 +14,37 @@ type AgentStore interface {
 	// MarkSilent marks agents offline that are online and silent for longer than
 	// the timeout, at most limit of them, and tells their clients.
 	MarkSilent(ctx context.Context, timeout time.Duration, limit int) (int, error)
+	// RetireDeparted marks instances retired whose end was reported or that fell
+	// silent, and that EC2 cannot be asked about, at most limit of them.
+	RetireDeparted(ctx context.Context, limit int) (int, error)
+	// Departed lists such instances that EC2 can be asked about.
+	Departed(ctx context.Context, limit int) ([]Departed, error)
+	// RetireOne marks one of those retired, unless it was heard of meanwhile.
+	RetireOne(ctx context.Context, instanceID string) error
+}
+
+// Departed is an instance that its agent left and that seems to have ended.
+type Departed struct {
+	InstanceID string
+	AgentID    string
+	Region     string
+	LaunchedAt time.Time
+	Account    Account
 }
 
 // Agents are the steps about agents' signs of life.
 type Agents struct {
 	Store   AgentStore
+	Fleet   Fleet // nil: EC2 is not asked
+	Log     *slog.Logger
 	Timeout time.Duration // silence after which an agent counts as offline
 }
+
+// Bounds of asking EC2 in one run.
+const (
+	departedPerRun = 100
+	askWithin      = 10 * time.Second
+)
 
 // SilenceInput bounds a run. Fields are only ever added.
 type SilenceInput struct {
@@ -29,16 +55,19 @@ type SilenceInput struct {
 // SilenceResult counts a run.
 type SilenceResult struct {
 	Offline int `json:"offline"`
+	Retired int `json:"retired"` // instances that count as ended
+	Failed  int `json:"failed"`  // instances that EC2 could not be asked about now
 }
 
 // Counts names the counts for the run's row.
 func (r *SilenceResult) Counts() map[string]int64 {
-	return map[string]int64{"offline": int64(r.Offline)}
+	return map[string]int64{"offline": int64(r.Offline), "retired": int64(r.Retired), "failed": int64(r.Failed)}
 }
 
 // MarkSilentAgents marks the agents offline that have been silent for too long,
 // set by set. An agent is marked and told of once per silence: a run that is
-// repeated finds it offline already.
+// repeated finds it offline already. Then it marks the instances retired that
+// agents left and that have gone; a run that is repeated finds them retired.
 func (a *Agents) MarkSilentAgents(ctx context.Context, in SilenceInput) (*SilenceResult, error) {
 	timeout, chunk := in.Timeout, in.Chunk
 	if timeout <= 0 {
@@ -51,17 +80,77 @@ func (a *Agents) MarkSilentAgents(ctx context.Context, in SilenceInput) (*Silenc
 		chunk = 1000
 	}
 	out := &SilenceResult{}
-	for {
-		n, err := a.Store.MarkSilent(ctx, timeout, chunk)
-		if err != nil {
-			return nil, err
-		}
-		out.Offline += n
-		if n < chunk {
-			return out, nil
-		}
-		if activity.IsActivity(ctx) {
-			activity.RecordHeartbeat(ctx, out.Offline)
-		}
+	if err := inChunks(ctx, chunk, &out.Offline, func() (int, error) { return a.Store.MarkSilent(ctx, timeout, chunk) }); err != nil {
+		return nil, err
 	}
+	if err := inChunks(ctx, chunk, &out.Retired, func() (int, error) { return a.Store.RetireDeparted(ctx, chunk) }); err != nil {
+		return nil, err
+	}
+	if err := a.askAboutDeparted(ctx, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// inChunks repeats a statement until it finds less than a chunk, and sums up.
+func inChunks(ctx context.Context, chunk int, sum *int, do func() (int, error)) error {
+	for {
+		n, err := do()
+		if err != nil {
+			return err
+		}
+		*sum += n
+		if n < chunk {
+			return nil
+		}
+		beat(ctx)
+	}
+}
+
+// askAboutDeparted asks EC2 about the instances that it knows, because its answer
+// goes before their silence: one that runs is left as it is.
+func (a *Agents) askAboutDeparted(ctx context.Context, out *SilenceResult) error {
+	if a.Fleet == nil {
+		return nil
+	}
+	list, err := a.Store.Departed(ctx, departedPerRun)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		beat(ctx)
+		ended, err := a.hasEnded(ctx, d)
+		if err != nil {
+			out.Failed++
+			a.Log.WarnContext(ctx, "EC2 could not be asked about an instance that fell silent",
+				"client_id", d.Account.ClientID, "agent_id", d.AgentID, "instance_id", d.InstanceID, "code", fault.CodeOf(err), "error", err)
+			continue
+		}
+		if !ended {
+			continue
+		}
+		if err := a.Store.RetireOne(ctx, d.InstanceID); err != nil {
+			return err
+		}
+		out.Retired++
+	}
+	return nil
+}
+
+// hasEnded says whether EC2 shows the instance as ended. In an account that we may
+// not look into, its silence has said so.
+func (a *Agents) hasEnded(ctx context.Context, d Departed) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	seen, err := a.Fleet.State(ctx, d.Account, d.Region, d.InstanceID)
+	switch {
+	case fault.Is(err, replica.Refused):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	return seen.State == StateTerminated || seen.State == StateAbsent && seen.gone(d.LaunchedAt, time.Now()), nil
 }

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,7 @@ var DefaultKeep = map[string]time.Duration{
 	"cleanup_reports":   90 * day,
 	"job_runs":          90 * day,
 	"orphan_sightings":  90 * day,
+	"sweep_attempts":    7 * day, // what is swept at all is tried again sooner
 }
 
 // CheckKeep refuses times for tables that nothing is deleted from, which are
@@ -84,28 +86,35 @@ func (h *Housekeeping) now() time.Time {
 
 // CleanUpData deletes what is older than it is kept: whole partitions where there
 // are some, else in chunks that no writer waits for. It also makes the partitions
-// of the coming days.
+// of the coming days. A table that cannot be dealt with keeps no other from its
+// turn; the run fails in the end.
 func (h *Housekeeping) CleanUpData(ctx context.Context) (*JobCounts, error) {
 	now, out := h.now(), JobCounts{}
-	made, err := h.Store.EnsurePartitions(ctx, now.Add(-day), partitionsAhead+2)
-	if err != nil {
-		return nil, err
-	}
-	out["partitions_made"] = made
 	keep := maps.Clone(DefaultKeep)
 	maps.Copy(keep, h.Keep)
-	if span := keep["price_submissions"]; span > 0 {
-		if out["partitions_dropped"], err = h.Store.DropPartitions(ctx, now.Add(-span)); err != nil {
-			return nil, err
+	var first error
+	step := func(name string, do func() (int64, error)) {
+		if ctx.Err() != nil {
+			return
+		}
+		n, err := do()
+		out[name] = n
+		if err != nil {
+			h.Log.WarnContext(ctx, "data could not be cleaned up", "step", name, "error", err)
+			first = cmp.Or(first, err)
 		}
 	}
+	step("partitions_made", func() (int64, error) { return h.Store.EnsurePartitions(ctx, now.Add(-day), partitionsAhead+2) })
+	if span := keep["price_submissions"]; span > 0 {
+		step("partitions_dropped", func() (int64, error) { return h.Store.DropPartitions(ctx, now.Add(-span)) })
+	}
 	for _, table := range slices.Sorted(maps.Keys(keep)) {
-		if keep[table] <= 0 {
-			continue
+		if keep[table] > 0 {
+			step(table, func() (int64, error) { return h.Store.Expire(ctx, table, now.Add(-keep[table]), func() { beat(ctx) }) })
 		}
-		if out[table], err = h.Store.Expire(ctx, table, now.Add(-keep[table]), func() { beat(ctx) }); err != nil {
-			return nil, err
-		}
+	}
+	if err := cmp.Or(ctx.Err(), first); err != nil {
+		return nil, err
 	}
 	return &out, nil
 }

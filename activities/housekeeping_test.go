@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/fault"
 )
 
 // house remembers what was asked of it.
@@ -15,6 +16,7 @@ type house struct {
 	activities.HousekeepingStore
 	dropped time.Time
 	expired map[string]time.Time
+	broken  string // a table that cannot be dealt with
 }
 
 func (h *house) EnsurePartitions(context.Context, time.Time, int) (int64, error) { return 0, nil }
@@ -25,6 +27,9 @@ func (h *house) DropPartitions(_ context.Context, before time.Time) (int64, erro
 }
 
 func (h *house) Expire(_ context.Context, table string, before time.Time, _ func()) (int64, error) {
+	if table == h.broken {
+		return 0, fault.Code("postgres.unavailable").New("its lock was not there")
+	}
 	h.expired[table] = before
 	return 0, nil
 }
@@ -54,4 +59,14 @@ func TestRetention(t *testing.T) {
 
 	require.ErrorContains(t, activities.CheckKeep(map[string]time.Duration{"decision": time.Hour}), `"decision"`)
 	require.ErrorContains(t, activities.CheckKeep(map[string]time.Duration{"events": -time.Hour}), "events")
+}
+
+// TestOneTableKeepsNoOtherFromItsTurn: it would be the same one every night.
+func TestOneTableKeepsNoOtherFromItsTurn(t *testing.T) {
+	t.Parallel()
+
+	h := &house{expired: map[string]time.Time{}, broken: "cleanup_reports"}
+	_, err := (&activities.Housekeeping{Store: h, Log: quiet}).CleanUpData(t.Context())
+	require.ErrorContains(t, err, "its lock was not there")
+	require.Len(t, h.expired, len(activities.DefaultKeep)-1)
 }

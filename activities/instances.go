@@ -14,6 +14,9 @@ type LaunchInput struct {
 	Where     replica.Candidate `json:"where"`
 	Operation string            `json:"operation"` // for the tags
 	Epoch     int64             `json:"epoch"`
+
+	// Urgent launches from what was noted of the primary, without reading EC2 first.
+	Urgent bool `json:"urgent,omitempty"`
 }
 
 // LaunchResult names the instance.
@@ -45,15 +48,19 @@ type InstanceState struct {
 type WatchInput struct {
 	AgentID    string `json:"agent_id"`
 	InstanceID string `json:"instance_id"`
+
+	// Standby ends a watch as soon as the instance shuts down: it could not take over
+	// any more.
+	Standby bool `json:"standby,omitempty"`
 }
 
 // InstanceSteps is the contract of the struct Instances (see instances_ec2.go):
 //
 //	ChooseCandidates(ctx, ChooseInput) (*ChooseResult, error)   pure choice over facts read from Postgres (local activity)
 //	LaunchInstance(ctx, LaunchInput) (*LaunchResult, error)     launch.* faults; token = hash(replica/pool/mode); frozen request
-//	AwaitRunning(ctx, WatchInput) (*InstanceState, error)       launch.not_running until it runs (retry policy is the poll); launch.instance_gone
+//	AwaitRunning(ctx, WatchInput) (*InstanceState, error)       launch.not_running until it runs; launch.instance_gone with EC2's reason
 //	AwaitReady(ctx, WatchInput) (*InstanceState, error)         the same for status checks
-//	AwaitGone(ctx, WatchInput) (*InstanceState, error)          launch.not_running until terminated; then marks it retired
+//	AwaitGone(ctx, WatchInput) (*InstanceState, error)          launch.not_running until it stopped or ended; marks it retired when it ended
 //	DescribeInstance(ctx, WatchInput) (*InstanceState, error)
 //	RetireInstance(ctx, WatchInput) error                       marks retiring in a tx that refuses a primary (roles.is_primary), terminates, marks retired
 //	RecordPool(ctx, PoolOutcome) error                          local; remembers success or failure of a pool with back-off
@@ -72,5 +79,5 @@ type InstanceSteps interface {
 type PoolOutcome struct {
 	AgentID string            `json:"agent_id"`
 	Where   replica.Candidate `json:"where"`
-	Code    string            `json:"code"` // fault code; empty: it launched
+	Code    string            `json:"code"` // fault code; empty: its instance runs
 }

@@ -68,6 +68,7 @@ type Instances struct {
 	Fleet Fleet
 	Log   *slog.Logger
 	Now   func() time.Time // nil: time.Now
+	Slots Slots            // for local steps that wait for EC2
 }
 
 var _ InstanceSteps = (*Instances)(nil)
@@ -143,13 +144,12 @@ func (i *Instances) LaunchInstance(ctx context.Context, in LaunchInput) (*Launch
 	return &LaunchResult{InstanceID: made.ID}, nil
 }
 
-// freeze returns the stored request of the attempt, and makes it the first time:
-// from the primary while it is there, else from what was remembered of it.
+// freeze returns the stored request of the attempt, and makes it the first time.
 func (i *Instances) freeze(ctx context.Context, in LaunchInput, place *LaunchPlace) (*FrozenLaunch, error) {
 	if stored, err := i.Store.FrozenLaunch(ctx, in.ReplicaID, in.Where); err != nil || stored != nil {
 		return stored, err
 	}
-	template, err := i.template(ctx, in.AgentID, place)
+	template, err := i.template(ctx, in, place)
 	if err != nil {
 		return nil, err
 	}
@@ -162,15 +162,23 @@ func (i *Instances) freeze(ctx context.Context, in LaunchInput, place *LaunchPla
 	return i.Store.FreezeLaunch(ctx, in.ReplicaID, in.Where, *fresh)
 }
 
-func (i *Instances) template(ctx context.Context, agentID string, place *LaunchPlace) (json.RawMessage, error) {
+// template is what the new instance copies: read from the primary while it is there,
+// else what was noted of it. An urgent launch takes what was noted first, because EC2
+// costs it time.
+func (i *Instances) template(ctx context.Context, in LaunchInput, place *LaunchPlace) (json.RawMessage, error) {
+	if in.Urgent {
+		if noted, err := i.Store.Template(ctx, in.AgentID); err != nil || noted != nil {
+			return noted, err
+		}
+	}
 	template, err := i.Fleet.Template(ctx, place.Account, place.Region, place.PrimaryID)
 	if err == nil {
-		return template, i.Store.KeepTemplate(ctx, agentID, place.PrimaryID, template)
+		return template, i.Store.KeepTemplate(ctx, in.AgentID, place.PrimaryID, template)
 	}
 	if !fault.Is(err, replica.Gone) {
 		return nil, err
 	}
-	template, err = i.Store.Template(ctx, agentID)
+	template, err = i.Store.Template(ctx, in.AgentID)
 	switch {
 	case err != nil || template != nil:
 	case place.Young:

@@ -112,6 +112,30 @@ func TestNothingIsLaunchedForAReplicaGivenUp(t *testing.T) {
 	require.Zero(t, w.fleet.launches)
 }
 
+// TestAnUrgentLaunchDoesNotReadEC2 when what the primary was launched with is noted.
+func TestAnUrgentLaunchDoesNotReadEC2(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	r := w.replica(replica.Termination)
+	urgent := func(zone string) {
+		t.Helper()
+		_, err := w.instances.LaunchInstance(t.Context(), activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place(zone),
+			Operation: "replica/" + r.ID, Urgent: true})
+		require.Equal(t, replica.NoCapacity, fault.CodeOf(err))
+	}
+	for _, zone := range []string{"b", "c", "d"} {
+		w.fleet.empty[place(zone).Key()] = true
+	}
+	urgent("b")
+	require.Equal(t, 1, w.fleet.templates, "nothing was noted yet")
+	urgent("c")
+	require.Equal(t, 1, w.fleet.templates)
+	_, err := w.launch(r, "d")
+	require.Equal(t, replica.NoCapacity, fault.CodeOf(err))
+	require.Equal(t, 2, w.fleet.templates, "at rest what is true now is copied")
+}
+
 // TestTheTemplateOutlivesItsInstance is the primary that vanished before anything
 // could be read from it.
 func TestTheTemplateOutlivesItsInstance(t *testing.T) {

@@ -30,16 +30,32 @@ func (i *Instances) await(ctx context.Context, in WatchInput, there func(*CloudI
 	case there(seen):
 		return stateOf(seen), nil
 	case seen.gone(where.LaunchedAt, i.now()):
-		return nil, replica.Gone.New("instance %s is %s %s", in.InstanceID, seen.State, seen.Reason)
+		return nil, goneAs(in.InstanceID, seen)
 	default:
 		return nil, notYet("instance %s is %s", in.InstanceID, seen.State)
 	}
 }
 
-// AwaitGone returns once the instance has ended, and marks it retired; a primary
-// stays one, because its agent still waits for an heir. Until then it fails with
-// launch.not_running. An instance that EC2 does not show counts as ended only
-// when it is too old to be merely unseen.
+// The details of launch.instance_gone, by which a workflow judges what the instance
+// died of.
+const (
+	GoneState  = "state"  // in EC2's words
+	GoneReason = "reason" // EC2's state reason, such as Server.InsufficientInstanceCapacity
+)
+
+func goneAs(id string, seen *CloudInstance) error {
+	e := replica.Gone.New("instance %s is %s", id, seen.State)
+	if seen.Reason != "" {
+		e = replica.Gone.New("instance %s is %s: %s", id, seen.State, seen.Reason)
+	}
+	return e.With(GoneState, seen.State).With(GoneReason, seen.Reason)
+}
+
+// AwaitGone returns once the instance has ended or stopped, and says which. One that
+// ended is marked retired; a primary stays one, because its agent still waits for a
+// successor. One that stopped or hibernates still exists, so it is left to the caller
+// to end. Until then AwaitGone fails with launch.not_running. An instance that EC2 does
+// not show counts as ended only when it is too old to be merely unseen.
 func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceState, error) {
 	where, seen, err := i.look(ctx, in)
 	switch {
@@ -47,18 +63,23 @@ func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceStat
 		return nil, err
 	case seen.State == StateTerminated, seen.State == StateAbsent && seen.gone(where.LaunchedAt, i.now()):
 		return stateOf(seen), i.Store.MarkRetired(ctx, in.InstanceID)
+	case seen.State == StateStopping, seen.State == StateStopped, seen.State == StateShuttingDown && in.Standby:
+		return stateOf(seen), nil
 	default:
 		return nil, notYet("instance %s is still %s", in.InstanceID, seen.State)
 	}
 }
 
 // DescribeInstance says what EC2 shows of an instance of the agent.
-func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (*InstanceState, error) {
-	_, seen, err := i.look(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	return stateOf(seen), nil
+func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (out *InstanceState, err error) {
+	err = i.Slots.Run(ctx, func() error {
+		_, seen, err := i.look(ctx, in)
+		if err == nil {
+			out = stateOf(seen)
+		}
+		return err
+	})
+	return out, err
 }
 
 func (i *Instances) look(ctx context.Context, in WatchInput) (*Ending, *CloudInstance, error) {

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -25,7 +26,8 @@ func TestAwait(t *testing.T) {
 		{activities.StateRunning, false, "", replica.NotRunning, replica.NotRunning},
 		{activities.StateRunning, true, "", "", replica.NotRunning},
 		{activities.StateShuttingDown, false, replica.Gone, replica.Gone, replica.NotRunning},
-		{activities.StateStopped, false, replica.Gone, replica.Gone, replica.NotRunning},
+		{activities.StateStopping, false, replica.Gone, replica.Gone, ""},
+		{activities.StateStopped, false, replica.Gone, replica.Gone, ""}, // it exists, and its watcher ends it
 		{activities.StateTerminated, false, replica.Gone, replica.Gone, ""},
 	} {
 		t.Run(tt.state, func(t *testing.T) {
@@ -43,9 +45,37 @@ func TestAwait(t *testing.T) {
 			seen, err := w.instances.DescribeInstance(t.Context(), in)
 			require.NoError(t, err)
 			require.Equal(t, &activities.InstanceState{State: tt.state, ChecksOK: tt.checks, Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, seen)
-			require.Equal(t, tt.gone == "", one[string](w, `SELECT role FROM instances WHERE id = $1`, id) == "retired")
+			require.Equal(t, tt.state == activities.StateTerminated, one[string](w, `SELECT role FROM instances WHERE id = $1`, id) == "retired")
 		})
 	}
+}
+
+// TestAStandbyThatShutsDownIsGone although it has not ended yet: it takes nothing over.
+func TestAStandbyThatShutsDownIsGone(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	_, id := w.launched(replica.Manual, "b")
+	w.fleet.become(id, activities.StateShuttingDown, false)
+	seen, err := w.instances.AwaitGone(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: id, Standby: true})
+	require.NoError(t, err)
+	require.Equal(t, activities.StateShuttingDown, seen.State)
+	require.Equal(t, "replica", one[string](w, `SELECT role FROM instances WHERE id = $1`, id), "it is still to be ended")
+}
+
+// TestWhatAnInstanceDiedOfIsInTheFault, by which a workflow judges pool and set-up.
+func TestWhatAnInstanceDiedOfIsInTheFault(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	_, id := w.launched(replica.Manual, "b")
+	w.fleet.become(id, activities.StateTerminated, false)
+	w.fleet.instances[id].Reason = "Client.VolumeLimitExceeded"
+	_, err := w.instances.AwaitRunning(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: id})
+	require.EqualError(t, err, "instance "+id+" is terminated: Client.VolumeLimitExceeded")
+	f, ok := errors.AsType[*fault.Error](err)
+	require.True(t, ok)
+	require.Equal(t, map[string]any{activities.GoneState: "terminated", activities.GoneReason: "Client.VolumeLimitExceeded"}, f.Details)
 }
 
 // TestAbsentIsNotGone is EC2's eventual consistency: what is not shown is not

@@ -20,8 +20,10 @@ type FailureStore interface {
 	TellFailing(ctx context.Context, in JobEnd, message string) error
 }
 
-// JobPauser is the part of workflows.Client that stops a job.
+// JobPauser is the part of workflows.Client that stops a job, and that knows which
+// jobs may be stopped because they fail.
 type JobPauser interface {
+	PausesOnFailure(job string) bool
 	PauseJob(ctx context.Context, job, reason string) error
 }
 
@@ -30,14 +32,11 @@ type Jobs struct {
 	Store    JobStore
 	Failures FailureStore // nil: no job is ever paused by its failures
 	Pauser   JobPauser
+	Slots    Slots // for what waits for Temporal
 }
 
 // pauseAfter is how many periods in a row may fail before a person has to look.
 const pauseAfter = 5
-
-// neverPaused are the jobs that the life of agents hangs on: while a neighbour is
-// away they fail for a while and must go on the moment it is back.
-var neverPaused = map[string]bool{"notice-redelivery": true, "primary-watch": true, "agent-health": true}
 
 // JobStart begins the run of a job for a period.
 type JobStart struct {
@@ -61,8 +60,8 @@ func (j *Jobs) StartJob(ctx context.Context, in JobStart) error { return j.Store
 func (j *Jobs) EndJob(ctx context.Context, in JobEnd) error { return j.Store.End(ctx, in) }
 
 // PauseFailingJob pauses a job that has failed for several periods in a row, and
-// tells operators once; of one that is never paused it only tells. It sets a level,
-// so twice is once.
+// reports it to operators once. A job that rescues, or that reports what went wrong,
+// goes on: it is reported only. It sets a level, so twice is once.
 func (j *Jobs) PauseFailingJob(ctx context.Context, in JobEnd) error {
 	if j.Failures == nil || j.Pauser == nil {
 		return nil
@@ -71,14 +70,14 @@ func (j *Jobs) PauseFailingJob(ctx context.Context, in JobEnd) error {
 	if err != nil || n < pauseAfter {
 		return err
 	}
-	if neverPaused[in.Job] {
+	if !j.Pauser.PausesOnFailure(in.Job) {
 		if n > pauseAfter {
-			return nil // they know
+			return nil // it was reported
 		}
 		return j.Failures.TellFailing(ctx, in, fmt.Sprintf("The job %s failed %d times in a row and goes on, last with: %s", in.Job, n, in.Error))
 	}
 	message := fmt.Sprintf("The job %s is paused: it failed %d times in a row, last with: %s", in.Job, n, in.Error)
-	if err := j.Pauser.PauseJob(ctx, in.Job, message); err != nil {
+	if err := j.Slots.Run(ctx, func() error { return j.Pauser.PauseJob(ctx, in.Job, message) }); err != nil {
 		return err
 	}
 	return j.Failures.TellPaused(ctx, in, message)

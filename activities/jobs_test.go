@@ -33,6 +33,9 @@ func (f *failures) PauseJob(_ context.Context, job, _ string) error {
 	return nil
 }
 
+// PausesOnFailure is as in workflows.Client.
+func (f *failures) PausesOnFailure(job string) bool { return job == "gap-fill" }
+
 // TestAJobThatKeepsFailingIsPaused, and one that failed now and then is not.
 func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
 	t.Parallel()
@@ -49,7 +52,7 @@ func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
 	}
 	for n, told := range map[int]int{4: 0, 5: 1, 6: 0} { // what agents live by goes on, and is told of once
 		f := &failures{n: n}
-		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(), activities.JobEnd{Job: "notice-redelivery", Error: "EC2 is away"}))
+		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(), activities.JobEnd{Job: "primary-watch", Error: "EC2 is away"}))
 		require.Empty(t, f.paused)
 		require.Len(t, f.told, told, "%d failures", n)
 	}

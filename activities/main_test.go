@@ -2,9 +2,11 @@ package activities_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,7 +118,8 @@ func TestNamesAreUnique(t *testing.T) {
 
 	seen := map[string]string{}
 	for _, set := range []any{&activities.Roles{}, &activities.Instances{}, &activities.Operations{}, &activities.Switches{}, &activities.Messages{},
-		&activities.Notices{}, &activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Jobs{}} {
+		&activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Templates{},
+		&activities.Jobs{}} {
 		of := reflect.TypeOf(set)
 		for m := range of.Methods() {
 			require.Empty(t, seen[m.Name], "%s is a method of two structs", m.Name)
@@ -125,3 +128,7 @@ func TestNamesAreUnique(t *testing.T) {
 		}
 	}
 }
+
+func lines(parts ...any) string { return strings.TrimSpace(fmt.Sprintln(parts...)) }
+
+func silence(w *world) activities.AgentStore { return &postgres.Silence{DB: w.db} }

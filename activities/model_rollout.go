@@ -11,6 +11,7 @@ import (
 type RolloutStore interface {
 	Session(ctx context.Context, id string) (*mlmodel.Session, error)
 	Open(ctx context.Context, in OpenRollout) error
+	Row(ctx context.Context, sessionID string) (*RolloutRow, error)
 	Record(ctx context.Context, in RolloutState) (StageTaken, error)
 	Validated(ctx context.Context, in Validation) error
 	GoLive(ctx context.Context, sessionID string) (StageTaken, error)
@@ -34,6 +35,7 @@ type Rollouts struct {
 	Store RolloutStore
 	Trial SessionTrial
 	Desk  RolloutDesk
+	Slots Slots // for what waits for Temporal
 }
 
 // trialBeat is well below the heartbeat timeout of a trial.
@@ -44,6 +46,22 @@ type OpenRollout struct {
 	SessionID string       `json:"session_id"`
 	Plan      mlmodel.Plan `json:"plan"`
 	By        string       `json:"by,omitempty"`
+}
+
+// RolloutRow is how far a rollout is, as its row says.
+type RolloutRow struct {
+	Plan       mlmodel.Plan    `json:"plan"`
+	By         string          `json:"by,omitempty"`
+	Phase      mlmodel.Phase   `json:"phase"`
+	Percent    int             `json:"percent"`
+	Paused     bool            `json:"paused"`
+	StageSince time.Time       `json:"stage_since,omitzero"`
+	Timeline   []TimelineEntry `json:"timeline"`
+}
+
+// LoadRollout reads a rollout's row. Fails with mlmodel.not_found.
+func (r *Rollouts) LoadRollout(ctx context.Context, sessionID string) (*RolloutRow, error) {
+	return r.Store.Row(ctx, sessionID)
 }
 
 // StageTaken says what gave way to a stage.
@@ -161,5 +179,5 @@ func (r *Rollouts) MeasureRollout(ctx context.Context, in ReadingsQuery) (mlmode
 // NudgeRollout makes a rollout look whether it has been superseded. It carries no
 // fact, so twice is harmless; one that has ended needs none.
 func (r *Rollouts) NudgeRollout(ctx context.Context, sessionID string) error {
-	return r.Desk.NudgeRollout(ctx, sessionID)
+	return r.Slots.Run(ctx, func() error { return r.Desk.NudgeRollout(ctx, sessionID) })
 }

@@ -1,11 +1,11 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"sync"
 	"time"
-
-	"go.temporal.io/sdk/activity"
 
 	"spotkeeper/internal/fault"
 )
@@ -15,6 +15,12 @@ type Place struct {
 	Account Account
 	Region  string
 }
+
+// Subject is what the attempts of a sweep know the place by.
+func (p Place) Subject() string { return p.Account.ClientID + "/" + p.Region }
+
+// SweepPlaces is what the attempts of the sweep are kept under.
+const SweepPlaces = "orphan-place"
 
 // Suspect is an instance that costs money and has no reason to.
 type Suspect struct {
@@ -28,7 +34,9 @@ type Suspect struct {
 
 // OrphanStore is what the sweep keeps in Postgres.
 type OrphanStore interface {
-	// Places lists every account and region that something of ours may live in.
+	Attempts
+	// Places lists every account and region that something of ours may live in,
+	// those first that SweepPlaces tried longest ago.
 	Places(ctx context.Context) ([]Place, error)
 	// Suspects judges the instances that the cloud showed, by what the database
 	// says now.
@@ -56,7 +64,17 @@ type Orphans struct {
 	Fleet Fleet
 	Log   *slog.Logger
 	Now   func() time.Time // nil: time.Now
+
+	Within time.Duration // for one place; zero: a minute
 }
+
+// How long a sweep stays in one place and with one client, and with how many
+// clients at once.
+const (
+	placeWithin  = time.Minute
+	placesWithin = 5 * time.Minute
+	sweptAtOnce  = 8
+)
 
 // SweepInput starts a sweep. Fields are only ever added.
 type SweepInput struct{}
@@ -81,27 +99,42 @@ func (r *SweepResult) Counts() map[string]int64 {
 // to the second and unknown to the first, which harms nobody. An instance is
 // terminated when two sweeps in a row found that our tags and our database both
 // call it ours and nothing needs it. A place that cannot be reached is counted
-// and left for the next sweep. It may run again at any point.
+// and left for the next sweep; it delays no other client's. It may run again at
+// any point.
 func (o *Orphans) SweepOrphans(ctx context.Context, _ SweepInput) (*SweepResult, error) {
 	places, err := o.Store.Places(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := &SweepResult{}
-	for _, p := range places {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	var mu sync.Mutex
+	bounds := fairness{atOnce: sweptAtOnce, client: placesWithin, one: cmp.Or(o.Within, placeWithin)}
+	eachFairly(ctx, places, func(p Place) string { return p.Account.ClientID }, bounds, func(ctx context.Context, p Place) {
+		here := SweepResult{Places: 1}
+		err := o.Store.Tried(ctx, SweepPlaces, p.Subject())
+		if err == nil {
+			err = o.sweep(ctx, p, &here)
 		}
-		out.Places++
-		if err := o.sweep(ctx, p, out); err != nil {
-			out.Failed++
+		if err != nil {
+			here.Failed++
 			o.Log.WarnContext(ctx, "a place could not be swept", "client_id", p.Account.ClientID, "region", p.Region, "code", fault.CodeOf(err), "error", err)
 		}
-		if activity.IsActivity(ctx) {
-			activity.RecordHeartbeat(ctx, out.Places)
-		}
+		mu.Lock()
+		defer mu.Unlock()
+		out.add(here)
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+func (r *SweepResult) add(x SweepResult) {
+	r.Places += x.Places
+	r.Seen += x.Seen
+	r.Suspects += x.Suspects
+	r.Terminated += x.Terminated
+	r.Failed += x.Failed
 }
 
 func (o *Orphans) sweep(ctx context.Context, p Place, out *SweepResult) error {

@@ -1,26 +1,31 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
+	"sync"
 	"time"
-
-	"go.temporal.io/sdk/activity"
 
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 )
 
 // PrimaryStore is what the watch over primaries keeps in Postgres.
 type PrimaryStore interface {
-	// Untold lists primaries that we launch for and whose template nobody has read.
+	Attempts
+	// Untold lists primaries that we launch for and whose template was never read,
+	// a client's in turn with those of others, and those first that SweepTemplates
+	// tried longest ago.
 	Untold(ctx context.Context, limit int) ([]Primary, error)
-	// Missing lists primaries of offline agents about which no notice came.
+	// Missing lists primaries of offline agents about which no notice came, likewise
+	// by SweepMissing.
 	Missing(ctx context.Context, limit int) ([]Primary, error)
-	// Gone makes it durable that AWS has taken an instance nobody announced.
-	Gone(ctx context.Context, clientID string, n interruption.Notice) error
+	// Take takes a notice in, as every door does.
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
 	// KeepTemplate remembers a template for when its instance is gone.
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 }
@@ -37,9 +42,30 @@ type Primary struct {
 type Primaries struct {
 	Store     PrimaryStore
 	Fleet     Fleet
-	Workflows NoticeDesk
+	Workflows NoticeFollower
 	Log       *slog.Logger
+	Within    time.Duration // for one primary; zero: ten seconds
 }
+
+// NoticeFollower is the part of workflows.Client that starts what follows from a
+// notice that was taken in.
+type NoticeFollower interface {
+	FollowNotice(ctx context.Context, taken *roles.Taken) error
+}
+// What the attempts of the watch are kept under, by instance.
+const (
+	SweepTemplates = "primary-template"
+	SweepMissing   = "primary-missing"
+)
+
+// How long a run looks at one primary and at all of one client, and at how many
+// clients at once.
+const (
+	primaryWithin    = 10 * time.Second
+	primariesWithin  = 2 * time.Minute
+	watchedAtOnce    = 8
+	primariesDefault = 100
+)
 
 // WatchPrimariesInput bounds a run. Fields are only ever added.
 type WatchPrimariesInput struct {
@@ -66,21 +92,21 @@ func (r *WatchPrimariesResult) Counts() map[string]int64 {
 // Each effect is keyed by the instance, so it may run again.
 func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) (*WatchPrimariesResult, error) {
 	if in.Limit <= 0 {
-		in.Limit = 100
+		in.Limit = primariesDefault
 	}
-	out := &WatchPrimariesResult{}
+	out := &watched{}
 	untold, err := p.Store.Untold(ctx, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	p.each(ctx, untold, out, func(x Primary) error {
+	p.each(ctx, SweepTemplates, untold, out, func(ctx context.Context, x Primary) error {
 		template, err := p.Fleet.Template(ctx, x.Account, x.Region, x.InstanceID)
 		if fault.Is(err, replica.Gone) {
 			return nil
 		}
 		if err == nil {
 			err = p.Store.KeepTemplate(ctx, x.AgentID, x.InstanceID, template)
-			out.Templates++
+			out.count(func(r *WatchPrimariesResult) { r.Templates++ })
 		}
 		return err
 	})
@@ -88,28 +114,40 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 	if err != nil {
 		return nil, err
 	}
-	p.each(ctx, missing, out, func(x Primary) error { return p.ask(ctx, x, out) })
-	return out, ctx.Err()
+	p.each(ctx, SweepMissing, missing, out, func(ctx context.Context, x Primary) error { return p.ask(ctx, x, out) })
+	return &out.WatchPrimariesResult, ctx.Err()
 }
 
-// each goes through the instances; one that cannot be dealt with is counted and
-// left for the next run.
-func (p *Primaries) each(ctx context.Context, list []Primary, out *WatchPrimariesResult, do func(Primary) error) {
-	for _, x := range list {
-		if ctx.Err() != nil {
-			return
+// watched is a result that several count in at once.
+type watched struct {
+	mu sync.Mutex
+	WatchPrimariesResult
+}
+
+func (w *watched) count(what func(*WatchPrimariesResult)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	what(&w.WatchPrimariesResult)
+}
+
+// each goes through the instances; one that cannot be dealt with is counted, and
+// its turn comes again after all others. A client that does not answer delays no
+// other.
+func (p *Primaries) each(ctx context.Context, sweep string, list []Primary, out *watched, do func(context.Context, Primary) error) {
+	bounds := fairness{atOnce: watchedAtOnce, client: primariesWithin, one: cmp.Or(p.Within, primaryWithin)}
+	eachFairly(ctx, list, func(x Primary) string { return x.Account.ClientID }, bounds, func(ctx context.Context, x Primary) {
+		err := p.Store.Tried(ctx, sweep, x.InstanceID)
+		if err == nil {
+			err = do(ctx, x)
 		}
-		if err := do(x); err != nil {
-			out.Failed++
+		if err != nil {
+			out.count(func(r *WatchPrimariesResult) { r.Failed++ })
 			p.Log.WarnContext(ctx, "a primary could not be looked at", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "error", err)
 		}
-		if activity.IsActivity(ctx) {
-			activity.RecordHeartbeat(ctx, out)
-		}
-	}
+	})
 }
 
-func (p *Primaries) ask(ctx context.Context, x Primary, out *WatchPrimariesResult) error {
+func (p *Primaries) ask(ctx context.Context, x Primary, out *watched) error {
 	seen, err := p.Fleet.State(ctx, x.Account, x.Region, x.InstanceID)
 	if err != nil {
 		return err
@@ -118,10 +156,11 @@ func (p *Primaries) ask(ctx context.Context, x Primary, out *WatchPrimariesResul
 		return nil
 	}
 	n := interruption.Notice{AgentID: x.AgentID, InstanceID: x.InstanceID, Kind: interruption.Termination, Deadline: time.Now(), Door: "sweep"}
-	if err := p.Store.Gone(ctx, x.Account.ClientID, n); err != nil {
+	taken, err := p.Store.Take(ctx, x.Account.ClientID, n, roles.JudgeNotice)
+	if err != nil {
 		return err
 	}
-	out.Lost++
+	out.count(func(r *WatchPrimariesResult) { r.Lost++ })
 	p.Log.WarnContext(ctx, "a primary ended without a notice", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "reason", seen.Reason)
-	return p.Workflows.DeliverNotice(ctx, n)
+	return p.Workflows.FollowNotice(ctx, taken) // the sweep follows it when this fails
 }

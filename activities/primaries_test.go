@@ -7,12 +7,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 )
 
-func (w *world) watch(d *desk) *activities.WatchPrimariesResult {
+// follower takes what follows from a notice.
+type follower struct {
+	taken []*roles.Taken
+	away  error
+}
+
+func (f *follower) FollowNotice(_ context.Context, taken *roles.Taken) error {
+	if f.away == nil {
+		f.taken = append(f.taken, taken)
+	}
+	return f.away
+}
+
+func (w *world) watch(d *follower) *activities.WatchPrimariesResult {
 	w.t.Helper()
 	p := &activities.Primaries{Store: &postgres.Primaries{Launches: postgres.Launches{DB: w.db}}, Fleet: w.fleet, Workflows: d, Log: quiet}
 	got, err := p.WatchPrimaries(w.t.Context(), activities.WatchPrimariesInput{})
@@ -26,10 +39,7 @@ func TestAPrimaryThatVanished(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t)
-	d := &desk{take: func(n interruption.Notice) {
-		_, err := w.roles.RecordNotice(t.Context(), n)
-		require.NoError(t, err)
-	}}
+	d := &follower{}
 	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1}, w.watch(d))
 	require.Equal(t, &activities.WatchPrimariesResult{}, w.watch(d), "read once per primary")
 
@@ -41,8 +51,9 @@ func TestAPrimaryThatVanished(t *testing.T) {
 	w.fleet.become("i-0", activities.StateTerminated, false)
 	require.Equal(t, &activities.WatchPrimariesResult{Lost: 1}, w.watch(d))
 	require.Equal(t, &activities.WatchPrimariesResult{}, w.watch(d), "found once")
-	require.Equal(t, []string{"i-0"}, d.delivered)
-	require.Equal(t, "sweep", one[string](w, `SELECT door FROM notices WHERE delivered_at IS NOT NULL`))
+	require.Len(t, d.taken, 1)
+	require.Equal(t, roles.RuledLaunch, d.taken[0].Verdict.Ruling)
+	require.Equal(t, "sweep", one[string](w, `SELECT door FROM notices`))
 
 	set, err := w.roles.Roles(t.Context(), "a1")
 	require.NoError(t, err)
@@ -59,8 +70,6 @@ func TestAVanishedPrimaryIsNotForgotten(t *testing.T) {
 	w := newWorld(t)
 	w.exec(`UPDATE agents SET status = 'offline'`)
 	w.fleet.become("i-0", activities.StateShuttingDown, false)
-	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1, Lost: 1, Failed: 1}, w.watch(&desk{away: context.DeadlineExceeded, take: func(interruption.Notice) {}}))
-	waiting, err := (&postgres.Notices{DB: w.db}).Undelivered(t.Context(), 0, 10)
-	require.NoError(t, err)
-	require.Len(t, waiting, 1, "the redelivery has it")
+	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1, Lost: 1, Failed: 1}, w.watch(&follower{away: context.DeadlineExceeded}))
+	require.Equal(t, 1, one[int](w, `SELECT count(*) FROM agents WHERE review_at IS NOT NULL`), "the sweep has it")
 }

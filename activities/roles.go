@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"time"
 
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/interruption"
@@ -13,7 +14,14 @@ type RoleStore interface {
 	Roles(ctx context.Context, agentID string) (*roles.Set, error)
 	OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error)
 	Advance(ctx context.Context, in roles.Step) (bool, error)
-	RecordNotice(ctx context.Context, in interruption.Notice) (*roles.Set, error)
+	LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error)
+	ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error)
+	TakeOverLaunch(ctx context.Context, replicaID string) (bool, error)
+	TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	SettleReview(ctx context.Context, in Review) error
+	Termination(ctx context.Context, agentID, instanceID string) (*TerminationFacts, error)
+	WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.Set, error)
+	Promotion(ctx context.Context, replicaID string) (*roles.Promotion, error)
 	DecideNotice(ctx context.Context, in Decision) (*roles.Set, error)
 	SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.Set, error)
 	ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error)
@@ -43,10 +51,81 @@ func (r *Roles) AdvanceReplica(ctx context.Context, in roles.Step) (bool, error)
 	return r.Store.Advance(ctx, in)
 }
 
-// RecordNotice makes a notice durable and marks it as taken by a Guardian. The
-// key (agent, instance, kind) makes a second one the same.
-func (r *Roles) RecordNotice(ctx context.Context, in interruption.Notice) (*roles.Set, error) {
-	return r.Store.RecordNotice(ctx, in)
+// LoadReplica reads how a replica stands. Fails with replica.not_found.
+func (r *Roles) LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error) {
+	return r.Store.LoadReplica(ctx, replicaID)
+}
+
+// ReplaceInstance takes an instance that ended before it ran away from its replica,
+// which may then launch in another pool, and answers false when it may not. It names
+// the instance, so a second call takes away no later one.
+func (r *Roles) ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error) {
+	return r.Store.ReplaceInstance(ctx, in)
+}
+
+// TakeOverLaunch makes the control plane the launcher of a replica whose agent has
+// launched nothing, and answers false when it has an instance or is over. It sets a
+// level, so twice is once.
+func (r *Roles) TakeOverLaunch(ctx context.Context, replicaID string) (bool, error) {
+	return r.Store.TakeOverLaunch(ctx, replicaID)
+}
+
+// TakeNotice makes a notice durable, has the roles judged and changes them when a
+// successor is ready, in one transaction. The key (agent, instance, kind) makes a
+// second one the same, and finds what the first one decided.
+func (r *Roles) TakeNotice(ctx context.Context, in interruption.Notice) (*roles.Taken, error) {
+	return r.Store.TakeAgain(ctx, in, roles.JudgeNotice)
+}
+
+// Review says that a Guardian has judged the roles as they were at a sequence number.
+type Review struct {
+	AgentID string        `json:"agent_id"`
+	Seq     int64         `json:"seq"`
+	Next    time.Duration `json:"next,omitempty"` // until they are due again; zero: never
+}
+
+// SettleReview closes a request for a review. Roles that changed meanwhile stay due,
+// so a Guardian that is late settles nothing it has not seen.
+func (r *Roles) SettleReview(ctx context.Context, in Review) error {
+	return r.Store.SettleReview(ctx, in)
+}
+
+// TerminationFacts are how the loss of an instance stands in Postgres.
+type TerminationFacts struct {
+	Notice     interruption.Notice  `json:"notice"`
+	Outcome    interruption.Outcome `json:"outcome"`
+	Keeping    agent.Keeping        `json:"keeping"`
+	Launcher   agent.Launcher       `json:"launcher"`
+	LogicalID  string               `json:"logical_id"`
+	Primary    bool                 `json:"primary"`  // the instance still is the primary
+	Gone       bool                 `json:"gone"`     // it is known to have ended
+	Switches   []string             `json:"switches"` // operations of switches that are pending
+	ArrivedAt  *time.Time           `json:"arrived_at,omitempty"`
+	ReceivedAt time.Time            `json:"received_at"`
+	JudgedAt   *time.Time           `json:"judged_at,omitempty"`
+	ChangedAt  *time.Time           `json:"changed_at,omitempty"`
+}
+
+// LoadTerminationInput names the loss of an instance.
+type LoadTerminationInput struct {
+	AgentID    string `json:"agent_id"`
+	InstanceID string `json:"instance_id"`
+}
+
+// LoadTermination reads how the loss of an instance stands. Fails with
+// agent.not_found when there is no notice about it.
+func (r *Roles) LoadTermination(ctx context.Context, in LoadTerminationInput) (*TerminationFacts, error) {
+	return r.Store.Termination(ctx, in.AgentID, in.InstanceID)
+}
+
+// WantPromotion makes a person's promotion durable, once per replica.
+func (r *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.Set, error) {
+	return r.Store.WantPromotion(ctx, in)
+}
+
+// LoadPromotion reads how a person's promotion stands. Fails with replica.not_found.
+func (r *Roles) LoadPromotion(ctx context.Context, replicaID string) (*roles.Promotion, error) {
+	return r.Store.Promotion(ctx, replicaID)
 }
 
 // Decision closes a notice that led to no change of roles.

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/notification"
 	"spotkeeper/internal/webhook"
@@ -32,14 +30,27 @@ type Delivery struct {
 	Severity       string
 	Message        string
 	At             time.Time
+
+	Fault error // why it cannot be sent at all, such as a secret that cannot be read
+}
+
+// DueDeliveries says what to claim.
+type DueDeliveries struct {
+	Sinks   int           // at most so many sinks
+	PerSink int           // of each at most so many deliveries
+	Lease   time.Duration // for which they are not due again
+	Busy    []string      // sinks that are being delivered to
 }
 
 // SinkStore is the part of postgres.Sinks that the delivery uses.
 type SinkStore interface {
 	Enqueue(ctx context.Context) (int64, error)
-	Claim(ctx context.Context, perSink int, lease time.Duration) ([]Delivery, error)
+	// Claim takes what is due, of those sinks first that were tried longest ago.
+	Claim(ctx context.Context, due DueDeliveries) ([]Delivery, error)
 	Delivered(ctx context.Context, d Delivery) error
 	Failed(ctx context.Context, d Delivery, why string, down bool) error
+	// Release gives back what was claimed and not sent, as if it had not been claimed.
+	Release(ctx context.Context, unsent []Delivery) error
 }
 
 // SinkSender posts a signed body; webhook.Sender is one.
@@ -54,13 +65,18 @@ type Sinks struct {
 	Log    *slog.Logger
 	// Watch is how long a run goes on looking, and Every how often. Zero: once.
 	Watch, Every time.Duration
+	// Period is that of the schedule. A run whose deliveries are not over in time makes
+	// the schedule skip one, and goes on looking in its place.
+	Period time.Duration
 }
 
-// Bounds of one pass.
+// Bounds of a run.
 const (
 	deliveriesPerSink = 20
-	deliveryLease     = 5 * time.Minute // longer than a pass takes when every answer is late
+	deliveryLease     = 5 * time.Minute // longer than one sink takes when every answer is late
 	sinksAtOnce       = 16
+	sinkWithin        = 10 * time.Second // a sink is sent nothing more after it, until its next turn
+	mostPeriods       = 3                // that a run goes on in place of skipped ones
 )
 
 // DeliverResult counts a run.
@@ -79,93 +95,27 @@ func (r *DeliverResult) Counts() map[string]int64 {
 // goes on looking for most of a minute, so that news is out in seconds. A
 // delivery is claimed before it is sent and closed afterwards: a run that dies in
 // between sends it again under the same id, which is what receivers know
-// repetitions by. A sink that fails waits and holds up no other.
+// repetitions by. A sink that fails waits; one that is slow is given up until its
+// next turn. Neither holds up another.
 func (s *Sinks) DeliverNotifications(ctx context.Context) (*DeliverResult, error) {
-	out, end := &DeliverResult{}, time.Now().Add(s.Watch)
-	for {
-		if err := s.pass(ctx, out); err != nil {
-			return nil, err
-		}
-		if s.Watch <= 0 || !time.Now().Add(s.Every).Before(end) {
-			return out, nil
-		}
-		beat(ctx)
-		wait := time.NewTimer(s.Every)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return out, ctx.Err()
-		case <-stopping(ctx): // between two passes nothing is half done: the next run goes on
-			wait.Stop()
-			return out, nil
-		case <-wait.C:
-		}
+	r := &deliveryRun{Sinks: s, busy: map[string]bool{}, freed: make(chan struct{}, sinksAtOnce)}
+	rest := beating(fairBeat, func() { beat(ctx) })
+	defer rest()
+	err := r.look(ctx)
+	r.all.Wait()
+	if err == nil {
+		err = r.err
 	}
-}
-
-func (s *Sinks) pass(ctx context.Context, out *DeliverResult) error {
-	made, err := s.Store.Enqueue(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out.Enqueued += made
-	claimed, err := s.Store.Claim(ctx, deliveriesPerSink, deliveryLease)
-	if err != nil || len(claimed) == 0 {
-		return err
-	}
-	bySink := map[string][]Delivery{}
-	for _, d := range claimed {
-		bySink[d.SinkID] = append(bySink[d.SinkID], d)
-	}
-	results := make(chan [2]int64, len(bySink))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(sinksAtOnce)
-	for _, of := range bySink {
-		g.Go(func() error {
-			delivered, failed, err := s.deliver(ctx, of)
-			results <- [2]int64{delivered, failed}
-			return err
-		})
-	}
-	err = g.Wait()
-	close(results)
-	for r := range results {
-		out.Delivered += r[0]
-		out.Failed += r[1]
-	}
-	return err
-}
-
-// deliver sends what one sink is to get, in order. After the first sign that the
-// sink itself is down the rest waits with it.
-func (s *Sinks) deliver(ctx context.Context, of []Delivery) (delivered, failed int64, err error) {
-	for _, d := range of {
-		sent := s.send(ctx, d)
-		if ctx.Err() != nil {
-			return delivered, failed, ctx.Err()
-		}
-		if sent == nil {
-			if err := s.Store.Delivered(ctx, d); err != nil {
-				return delivered, failed, err
-			}
-			delivered++
-			beat(ctx)
-			continue
-		}
-		failed++
-		down := isDown(sent)
-		s.Log.WarnContext(ctx, "a notification could not be delivered", "sink_id", d.SinkID, "client_id", d.ClientID, "attempt", d.Attempts, "down", down, "error", sent)
-		if err := s.Store.Failed(ctx, d, failureOf(sent), down); err != nil {
-			return delivered, failed, err
-		}
-		if down {
-			return delivered, failed, nil
-		}
-	}
-	return delivered, failed, nil
+	return &r.out, nil
 }
 
 func (s *Sinks) send(ctx context.Context, d Delivery) error {
+	if d.Fault != nil {
+		return d.Fault
+	}
 	if d.Kind == notification.Log {
 		s.Log.LogAttrs(ctx, slog.LevelInfo, "notification", slog.String("delivery_id", d.ID), slog.String("client_id", d.ClientID),
 			slog.String("severity", d.Severity), slog.String("message", d.Message), slog.Time("at", d.At))

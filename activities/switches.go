@@ -2,12 +2,16 @@ package activities
 
 import (
 	"context"
+	"time"
 
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 	"spotkeeper/internal/switching"
 )
 
 // SwitchStore is the part of postgres.Switches that switch activities use.
 type SwitchStore interface {
+	Switch(ctx context.Context, agentID, switchID string) (*SwitchFacts, error)
 	RecordPhase(ctx context.Context, in SwitchPhase) error
 	CloseCommand(ctx context.Context, in CommandResult) error
 }
@@ -15,6 +19,86 @@ type SwitchStore interface {
 // Switches keep the history of switches and the commands that ordered them. They
 // are local activities; each sets a level, so twice is once.
 type Switches struct{ Store SwitchStore }
+
+// LoadSwitchInput names a switch.
+type LoadSwitchInput struct {
+	AgentID  string `json:"agent_id"`
+	SwitchID string `json:"switch_id"` // the command's; of a move that nothing ordered, the new instance's
+}
+
+// SwitchFacts are how a switch stands in Postgres.
+type SwitchFacts struct {
+	AgentID       string `json:"agent_id"`
+	LogicalID     string `json:"logical_id"`
+	Epoch         int64  `json:"epoch"`
+	Primary       string `json:"primary"` // at present
+	AutoTerminate bool   `json:"auto_terminate"`
+	Deleted       bool   `json:"deleted"` // the agent was removed
+
+	// Ordered says that there is a command. Otherwise the agent moved by itself.
+	Ordered bool             `json:"ordered"`
+	Status  string           `json:"status"`            // of the command: pending, completed, failed, cancelled
+	Message string           `json:"message,omitempty"` // why it ended so
+	Target  switching.Target `json:"target"`
+	Reason  string           `json:"reason,omitempty"`
+	Trigger string           `json:"trigger"`
+	KeepOld time.Duration    `json:"keep_old"` // how long the old instance lives on; zero: for good
+	OldID   string           `json:"old_id"`   // the primary that it was meant for
+
+	Phase    switching.Phase `json:"phase"`              // as recorded; empty: it has not begun
+	Code     string          `json:"code,omitempty"`     // why it was abandoned
+	NewID    string          `json:"new_id,omitempty"`   // the instance that the agent has named
+	Reported bool            `json:"reported,omitempty"` // the agent says that it has moved
+
+	Replica SwitchReplica `json:"replica"`          // zero: not decided on
+	Change  *SwitchChange `json:"change,omitempty"` // the cut-over, once it is made
+
+	Noticed    bool `json:"noticed"`     // the present primary waits for a successor
+	FailedOver bool `json:"failed_over"` // a failover replaced the primary that it was meant for
+	Replaced   bool `json:"replaced"`    // another instance is the primary than this switch may replace
+}
+
+// SwitchReplica is the replica of a switch, whatever became of it.
+type SwitchReplica struct {
+	ID         string        `json:"id"`
+	State      replica.State `json:"state"`
+	InstanceID string        `json:"instance_id,omitempty"`
+	Code       string        `json:"code,omitempty"` // why it failed
+	Error      string        `json:"error,omitempty"`
+}
+
+// SwitchChange is a cut-over that was made.
+type SwitchChange struct {
+	OldID     string        `json:"old_id"`
+	NewID     string        `json:"new_id"`
+	ReplicaID string        `json:"replica_id"`
+	EndedBy   string        `json:"ended_by"` // who ends the old instance: us, agent; otherwise it is kept
+	OldGone   bool          `json:"old_gone"` // it has ended
+	KeepLeft  time.Duration `json:"keep_left"`
+}
+
+// OldPrimary is what becomes of the old instance when we launched the new one.
+func (f *SwitchFacts) OldPrimary() roles.Fate {
+	if f.KeepOld == 0 {
+		return roles.Keep
+	}
+	return (&roles.Set{AutoTerminate: f.AutoTerminate}).OldPrimary(false)
+}
+
+// OldPrimaryOfAgent is what becomes of the old instance when the agent launched the
+// new one: the agent ends it itself.
+func (f *SwitchFacts) OldPrimaryOfAgent() roles.Fate {
+	if !f.AutoTerminate || f.Ordered && f.KeepOld == 0 {
+		return roles.Keep
+	}
+	return roles.Leave
+}
+
+// LoadSwitch reads how a switch stands. Fails with switch.command_not_found when
+// nothing ordered it and no agent reported it.
+func (s *Switches) LoadSwitch(ctx context.Context, in LoadSwitchInput) (*SwitchFacts, error) {
+	return s.Store.Switch(ctx, in.AgentID, in.SwitchID)
+}
 
 // SwitchPhase is how far a switch is. The first one, launching, makes the row
 // from the command and the agent's primary.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
@@ -15,21 +14,20 @@ import (
 	"spotkeeper/workflows"
 )
 
-// lost is the notice of the primary, two minutes before its end.
-func lost(w *world, result interruption.Result) workflows.TerminationInput {
-	deadline := w.Now().Add(interruption.Lead)
-	in := workflows.TerminationInput{Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, CallOff: []string{"switch/cmd"},
-		Notice:  interruption.Notice{AgentID: "a1", InstanceID: "i-old", Kind: interruption.Termination, Deadline: deadline},
-		Outcome: interruption.Outcome{InstanceID: "i-old", Kind: interruption.Termination, Deadline: deadline, Result: result}}
+// lost makes the notice of the primary durable, two minutes before its end. With a
+// result of promoted i-new took over at once.
+func (w *world) lost(result interruption.Result) {
+	o := w.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination, Deadline: w.Now().Add(interruption.Lead)})
 	if result == interruption.Promoted {
-		in.Outcome.ReplicaID, in.Outcome.NewPrimary = "r1", "i-new"
+		w.store.changedAt = w.Now()
+		w.store.set.Primary.ID = "i-new"
+		o.Result, o.ReplicaID, o.NewPrimary = result, "r1", "i-new"
 	}
-	return in
 }
 
-func (w *world) terminate(t *testing.T, in workflows.TerminationInput) (workflows.TerminationResult, error) {
+func (w *world) terminate(t *testing.T) (workflows.TerminationResult, error) {
 	t.Helper()
-	w.ExecuteWorkflow(workflows.Termination, in)
+	w.ExecuteWorkflow(workflows.Termination, workflows.TerminationInput{AgentID: "a1", InstanceID: "i-old"})
 	require.True(t, w.IsWorkflowCompleted())
 	var res workflows.TerminationResult
 	err := w.GetWorkflowError()
@@ -39,17 +37,20 @@ func (w *world) terminate(t *testing.T, in workflows.TerminationInput) (workflow
 	return res, err
 }
 
-func TestATerminationCaresForWhatAFailoverLeaves(t *testing.T) {
+func TestTerminationCaresForWhatAFailoverLeaves(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t, newStore())
+	w.lost(interruption.Promoted)
+	w.store.switches = []string{"switch/cmd"}
 	w.after(150*time.Second, func() { w.cloud.end("i-old") })
-	res, err := w.terminate(t, lost(w, interruption.Promoted))
+	res, err := w.terminate(t)
 	require.NoError(t, err)
 	require.Equal(t, interruption.Lead, res.Left)
-	require.Equal(t, []activities.CallOff{{OperationID: "switch/cmd", Why: "AWS takes i-old"}}, w.post.callOffs)
-	require.Equal(t, replica.Promoted, w.post.releases[0].As)
-	require.Equal(t, []string{"failed over"}, w.post.wakes)
+	require.Equal(t, 1, w.post.nudged("switch/cmd"), "the switch reads that it is called off")
+	require.Equal(t, 1, w.post.nudged("replica/r1"))
+	require.True(t, w.pages.has("notice durable", "done"))
+	require.True(t, w.pages.has("primary changed", "done"))
 	require.True(t, w.pages.has("i-old is gone", "done"))
 	require.True(t, w.pages.has("look at i-new", "done"))
 	require.Empty(t, w.cloud.ended, "AWS ends it: the first hour is then free")
@@ -59,147 +60,217 @@ func TestATerminationCaresForWhatAFailoverLeaves(t *testing.T) {
 	}
 }
 
-func TestATerminationIsToldOfALateHeir(t *testing.T) {
+// TestTerminationReadsALateSuccessor: a message says only that there is something to
+// read.
+func TestTerminationReadsALateSuccessor(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t, newStore())
-	in := lost(w, interruption.Undecided)
+	w.lost(interruption.Undecided)
 	w.after(115*time.Second, func() {
-		o := lost(w, interruption.Promoted).Outcome
-		w.SignalWorkflow(workflows.SignalNews, activities.News{Outcome: &o})
+		w.lost(interruption.Promoted)
+		w.SignalWorkflow(workflows.SignalNews, nil)
 	})
 	w.after(3*time.Minute, func() { w.cloud.end("i-old") })
-	res, err := w.terminate(t, in)
+	res, err := w.terminate(t)
 	require.NoError(t, err)
 	require.Equal(t, interruption.Promoted, res.Outcome.Result)
-	require.Equal(t, 5*time.Second, res.Left)
+	require.Equal(t, 5*time.Second, res.Left.Round(time.Second))
 	require.True(t, w.pages.has("look at i-new", "dropped"), "no time was left for it")
-	require.Equal(t, "r1", w.post.releases[0].ReplicaID)
+	require.Equal(t, 1, w.post.nudged("replica/r1"))
 }
 
-func TestATerminationReadsForItselfWhenNobodyTellsIt(t *testing.T) {
+// TestTerminationWakesTheGuardian when a successor should have its instance, in time
+// for a last resort and at the deadline.
+func TestTerminationWakesTheGuardian(t *testing.T) {
 	t.Parallel()
 
-	s := newStore()
-	w := newWorld(t, s)
-	in := lost(w, interruption.Undecided)
-	w.cloud.end("i-old")
-	w.after(time.Minute, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.set.Outcomes = []interruption.Outcome{lost(w, interruption.Promoted).Outcome}
+	w := newWorld(t, newStore())
+	w.lost(interruption.Undecided)
+	var early, stalled, margin, late int
+	for at, n := range map[time.Duration]*int{19 * time.Second: &early, 21 * time.Second: &stalled, 111 * time.Second: &margin, 121 * time.Second: &late} {
+		w.after(at, func() {
+			w.post.mu.Lock()
+			defer w.post.mu.Unlock()
+			*n = len(w.post.wakes)
+		})
+	}
+	w.after(122*time.Second, func() {
+		w.lost(interruption.Promoted)
+		w.cloud.end("i-old")
 	})
-	res, err := w.terminate(t, in)
+	res, err := w.terminate(t)
 	require.NoError(t, err)
-	require.Equal(t, "i-new", res.Outcome.NewPrimary)
+	require.Equal(t, "i-new", res.Outcome.NewPrimary, "it reads for itself when no message comes")
+	require.Equal(t, []int{0, 1, 2, 3}, []int{early, stalled, margin, late})
 }
 
-func TestATerminationWithoutAnHeirSaysSo(t *testing.T) {
+func TestTerminationWithoutASuccessorSaysSo(t *testing.T) {
 	t.Parallel()
 
-	s := newStore()
-	w := newWorld(t, s)
-	in := lost(w, interruption.Undecided)
-	s.set.Outcomes = []interruption.Outcome{in.Outcome}
+	w := newWorld(t, newStore())
+	w.lost(interruption.Undecided)
 	w.after(125*time.Second, func() {
-		_, err := s.DecideNotice(w.ctx, activities.Decision{Notice: in.Notice, Result: interruption.Lost})
-		require.NoError(t, err)
+		w.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination}).Result = interruption.Lost
 	})
-	res, err := w.terminate(t, in)
+	res, err := w.terminate(t)
 	require.NoError(t, err)
 	require.Equal(t, interruption.Lost, res.Outcome.Result)
 	end := w.pages.last()
 	require.Equal(t, "failed", end.State)
 	require.Equal(t, "critical", end.Severity)
+	require.Contains(t, end.Notify, "web", "people know the agent by its name")
 	require.True(t, w.pages.has("lost", "started"))
 }
 
-func TestATerminationGoesOnWhenItsMessagesAreSlow(t *testing.T) {
+func TestTerminationGoesOnWhenMessagesGetLost(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t, newStore())
-	w.post.failures = 3
+	w.lost(interruption.Promoted)
+	w.post.failures = 1000
 	w.cloud.end("i-old")
-	_, err := w.terminate(t, lost(w, interruption.Promoted))
+	_, err := w.terminate(t)
 	require.NoError(t, err)
-	require.Len(t, w.post.releases, 1)
+	require.Equal(t, "succeeded", w.pages.last().State)
 }
 
-func TestATerminationOfAnAgentsOwnInstanceWatchesNothing(t *testing.T) {
+func TestTerminationOfAnAgentsOwnInstanceWatchesNothing(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t, newStore())
-	in := lost(w, interruption.Promoted)
-	in.Launcher = agent.ByAgent
-	_, err := w.terminate(t, in)
+	w.store.set.Launcher = agent.ByAgent
+	w.lost(interruption.Promoted)
+	_, err := w.terminate(t)
 	require.NoError(t, err)
 	require.True(t, w.pages.has("watch i-old", "dropped"))
 }
 
-func promotionIn(fate roles.Fate) workflows.PromotionInput {
-	return workflows.PromotionInput{Change: roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: fate, Cause: roles.ByPromotion}}
+// TestTerminationThatBeginsLate goes on from where its row stands: all of it is over.
+func TestTerminationThatBeginsLate(t *testing.T) {
+	t.Parallel()
+
+	for name, result := range map[string]interruption.Result{"another decision closed it": interruption.NotPrimary, "promoted": interruption.Promoted} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, newStore())
+			w.lost(result)
+			o := w.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination})
+			o.Result, o.Deadline = result, w.Now().Add(-time.Hour)
+			w.cloud.end("i-old")
+			_, err := w.terminate(t)
+			require.NoError(t, err)
+			require.Equal(t, "succeeded", w.pages.last().State)
+		})
+	}
+	w := newWorld(t, newStore())
+	_, err := w.terminate(t)
+	require.NoError(t, err, "there is no such notice any more")
+	require.Equal(t, "succeeded", w.pages.last().State)
 }
 
-func (w *world) promote(t *testing.T, in workflows.PromotionInput) error {
+// wanted makes a person's wish for r1 durable.
+func (w *world) wanted(demote bool, wait time.Duration) {
+	_, err := w.store.WantPromotion(w.ctx, roles.PromotionWish{AgentID: "a1", ReplicaID: "r1", Demote: demote, Wait: wait, By: "ada"})
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (w *world) promote(t *testing.T) error {
 	t.Helper()
-	w.ExecuteWorkflow(workflows.Promotion, in)
+	w.ExecuteWorkflow(workflows.Promotion, workflows.PromotionInput{AgentID: "a1", ReplicaID: "r1"})
 	require.True(t, w.IsWorkflowCompleted())
 	return w.GetWorkflowError()
 }
 
-func TestThePromotionsAftercare(t *testing.T) {
+// TestPromotionThatBeginsLate ends the old primary although the process that changed
+// the roles died before it started anything.
+func TestPromotionThatBeginsLate(t *testing.T) {
 	t.Parallel()
 
-	for fate, ended := range map[roles.Fate][]string{roles.Retire: {"i-old"}, roles.Demote: nil, roles.Keep: nil, roles.Leave: nil} {
-		t.Run(string(fate), func(t *testing.T) {
+	for name, tt := range map[string]struct {
+		demote, auto bool
+		ended        []string
+	}{
+		"retired": {false, true, []string{"i-old"}}, "demoted": {true, true, nil}, "kept": {false, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			s := newStore()
-			s.set.Primary.ID = "i-new"
+			s := newStore().with(standby())
+			s.set.AutoTerminate = tt.auto
 			w := newWorld(t, s)
-			in := promotionIn(fate)
-			in.Changed = true
-			require.NoError(t, w.promote(t, in))
-			require.Equal(t, ended, w.cloud.ended)
-			require.Equal(t, replica.Promoted, w.post.releases[0].As)
-			require.Equal(t, []string{"promoted"}, w.post.wakes)
+			w.wanted(tt.demote, time.Minute)
+			set := s.view()
+			_, err := s.ChangeRoles(w.ctx, set.Promote(set.Replicas[0], tt.demote))
+			require.NoError(t, err)
+			require.NoError(t, w.promote(t))
+			require.Equal(t, tt.ended, w.cloud.ended)
 			require.Equal(t, "succeeded", w.pages.last().State)
+			require.Equal(t, 1, s.changes())
 		})
 	}
 }
 
-func TestAPromotionWaitsUntilItsReplicaIsReady(t *testing.T) {
+func TestPromotionWaitsUntilItsReplicaIsReady(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, State: replica.Running, InstanceID: "i-new"})
 	w := newWorld(t, s)
+	w.wanted(false, 5*time.Minute)
 	began := w.Now()
 	w.after(100*time.Second, func() {
 		_, err := s.Advance(w.ctx, roles.Step{ReplicaID: "r1", To: replica.Ready})
 		require.NoError(t, err)
-		w.SignalWorkflow(workflows.SignalNews, activities.News{State: replica.Ready})
+		w.SignalWorkflow(workflows.SignalNews, nil)
 	})
-	in := promotionIn(roles.Retire)
-	in.Wait = 5 * time.Minute
-	require.NoError(t, w.promote(t, in))
+	require.NoError(t, w.promote(t))
 	require.Equal(t, "i-new", s.view().Primary.ID)
 	require.Equal(t, []string{"i-old"}, w.cloud.ended)
-	require.Equal(t, 100*time.Second, w.Now().Sub(began).Round(time.Second), "it was told")
+	require.Equal(t, 100*time.Second, w.Now().Sub(began).Round(time.Second), "a message had it read at once")
+	require.Equal(t, []string{"promoted"}, w.post.wakes)
 }
 
-func TestAPromotionThatJudgesAStaleEpochAgain(t *testing.T) {
+// TestPromotionThatAFailoverAnsweredIsOver: its replica is primary already, and AWS
+// ends the old instance.
+func TestPromotionThatAFailoverAnsweredIsOver(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(standby())
+	w := newWorld(t, s)
+	w.wanted(false, time.Minute)
+	set := s.view()
+	_, err := s.ChangeRoles(w.ctx, set.FailOver(set.Replicas[0]))
+	require.NoError(t, err)
+	require.NoError(t, w.promote(t))
+	require.Empty(t, w.cloud.ended)
+	require.Equal(t, "succeeded", w.pages.last().State)
+}
+
+// TestPromotionPausesWhenAnotherDecisionIsFaster, and gives up in the end.
+func TestPromotionPausesWhenAnotherDecisionIsFaster(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
 	s.stale = 2
 	w := newWorld(t, s)
-	in := promotionIn(roles.Keep)
-	in.Wait = time.Minute
-	require.NoError(t, w.promote(t, in))
+	w.wanted(false, time.Minute)
+	began := w.Now()
+	require.NoError(t, w.promote(t))
 	require.Equal(t, 1, s.changes())
+	require.GreaterOrEqual(t, w.Now().Sub(began), 2*time.Second)
+
+	s = newStore().with(standby())
+	s.stale = 1000
+	w = newWorld(t, s)
+	w.wanted(false, time.Minute)
+	require.Equal(t, roles.Stale, fault.CodeOf(w.promote(t)))
+	require.Equal(t, 990, s.stale)
 }
 
-func TestAPromotionThatCannotBe(t *testing.T) {
+func TestPromotionThatCannotBe(t *testing.T) {
 	t.Parallel()
 
 	running := roles.Replica{ID: "r1", Kind: replica.Manual, State: replica.Running, InstanceID: "i-new"}
@@ -219,38 +290,34 @@ func TestAPromotionThatCannotBe(t *testing.T) {
 			t.Parallel()
 
 			w := newWorld(t, c.store)
+			w.wanted(false, 5*time.Minute)
 			c.do(w)
-			in := promotionIn(roles.Retire)
-			in.Wait = 5 * time.Minute
-			require.Equal(t, c.code, fault.CodeOf(w.promote(t, in)))
+			require.Equal(t, c.code, fault.CodeOf(w.promote(t)))
 			require.Zero(t, c.store.changes())
 			require.Empty(t, w.cloud.ended)
 		})
 	}
 }
 
-func TestARemovalEndsWhatIsLeft(t *testing.T) {
+func TestRemovalEndsWhatIsLeft(t *testing.T) {
 	t.Parallel()
 
-	s := newStore()
-	s.set.Primary, s.set.Deleted = roles.Instance{}, true
+	s := newStore().with(standby())
 	w := newWorld(t, s)
-	w.ExecuteWorkflow(workflows.Removal, workflows.RemovalInput{AgentID: "a1", CallOff: []string{"switch/cmd"}, Replicas: []string{"r1"}, Instances: []string{"i-1", "i-2"}})
+	w.ExecuteWorkflow(workflows.Removal, workflows.RemovalInput{AgentID: "a1"})
 	require.NoError(t, w.GetWorkflowError())
-	require.ElementsMatch(t, []string{"i-1", "i-2"}, w.cloud.ended)
-	require.Equal(t, "r1", w.post.releases[0].ReplicaID)
-	require.Len(t, w.post.callOffs, 1)
+	require.Equal(t, []string{"i-old"}, w.cloud.ended)
+	require.Equal(t, 1, w.post.nudged("replica/r1"))
 	require.Equal(t, "succeeded", w.pages.last().State)
 }
 
-func TestARemovalThatCannotEndAnInstanceSaysSo(t *testing.T) {
+func TestRemovalThatCannotEndAnInstanceSaysSo(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	s.set.Primary = roles.Instance{}
 	w := newWorld(t, s)
 	w.cloud.refuse = replica.Refused
-	w.ExecuteWorkflow(workflows.Removal, workflows.RemovalInput{AgentID: "a1", Instances: []string{"i-1"}})
+	w.ExecuteWorkflow(workflows.Removal, workflows.RemovalInput{AgentID: "a1"})
 	require.Equal(t, workflows.UndoFailed, fault.CodeOf(w.GetWorkflowError()))
 	require.Equal(t, "failed", w.pages.last().State)
 }

@@ -3,11 +3,14 @@ package workflows
 import (
 	"cmp"
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"spotkeeper/activities"
@@ -15,6 +18,7 @@ import (
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 )
 
 // How long callers are kept waiting.
@@ -33,20 +37,21 @@ const (
 // Every method fails with workflow.unreachable when Temporal is away, within
 // two seconds; what a workflow refuses comes back as the fault it was.
 type Client struct {
-	Temporal client.Client
-	Queue    string
-	Tuning   Tuning
-	OnRetry  func(error) // told of each error that was answered by trying again; may be nil
+	Temporal  client.Client
+	Namespace string // that Temporal was connected with; empty: the default one
+	Queue     string
+	Tuning    Tuning
+	OnRetry   func(error) // called with each error that was answered by trying again; may be nil
 
 	health health
 }
 
-// TerminationNotice tells of an instance that is about to end, and answers the
-// outcome; or in_progress after in.Wait, or when the caller's deadline is near.
-// It changes the roles at most once per instance, however often it is sent.
+// TerminationNotice has the Guardian bring about a successor for an instance that is
+// about to end, and answers the outcome; or in_progress after in.Wait, or when the
+// caller's deadline is near.
 //
-// The caller has made the notice durable before: an answer of in_progress does
-// not depend on this message having arrived.
+// The notice is durable before: an answer of in_progress does not depend on this
+// message having arrived.
 func (c *Client) TerminationNotice(ctx context.Context, agentID string, in NoticeInput) (*NoticeAnswer, error) {
 	if by, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -55,32 +60,31 @@ func (c *Client) TerminationNotice(ctx context.Context, agentID string, in Notic
 		// In whole seconds, so that a repeated notice is the same update.
 		in.Wait = max(0, min(in.Wait, time.Until(by)-2*noticeSpare)).Truncate(time.Second)
 	}
-	out, err := c.notify(ctx, agentID, in)
+	id := "notice/" + agentID + "/" + in.InstanceID + "/" + string(interruption.Termination)
+	out, err := tell[NoticeAnswer](ctx, c, agentID, UpdateTerminationNotice, id, in)
 	if fault.Is(err, NoAnswer) {
 		return &NoticeAnswer{Status: NoticeInProgress, OperationID: TerminationID(agentID, in.InstanceID)}, nil
 	}
 	return out, err
 }
 
-func (c *Client) notify(ctx context.Context, agentID string, in NoticeInput) (*NoticeAnswer, error) {
-	id := "notice/" + agentID + "/" + in.InstanceID + "/" + string(interruption.Termination)
-	return tell[NoticeAnswer](ctx, c, agentID, UpdateTerminationNotice, id, in)
-}
-
-// DeliverNotice gives a notice that is durable, and that no Guardian has taken, to
-// one, and does not wait for the outcome. A rebalance that the agent's mode does
-// not answer is taken all the same. Fails with workflow.no_answer when the Guardian
-// does not take it. It implements activities.NoticeDesk.
-func (c *Client) DeliverNotice(ctx context.Context, n interruption.Notice) error {
-	if n.Kind == interruption.Termination {
-		_, err := c.notify(ctx, n.AgentID, NoticeInput{InstanceID: n.InstanceID, Deadline: n.Deadline})
-		return err
+// FollowNotice starts what follows from a notice that was taken in: the Termination,
+// the end of the successor's standing by, and the Guardian's review. The sweep does
+// what fails here. It implements activities.NoticeFollower.
+func (c *Client) FollowNotice(ctx context.Context, taken *roles.Taken) error {
+	v := taken.Verdict
+	var errs []error
+	if id := taken.Operation(); id != "" {
+		_, err := c.StartOperation(ctx, activities.OpenRow{ID: id, AgentID: taken.Set.AgentID, ClientID: taken.Set.ClientID})
+		errs = append(errs, err)
 	}
-	_, err := c.EmergencyReplica(ctx, n.AgentID, EmergencyInput{InstanceID: n.InstanceID, Kind: n.Kind, Deadline: n.Deadline})
-	if fault.Is(err, agent.AutoOff) {
-		return nil
+	if v.Lost != "" {
+		errs = append(errs, c.Nudge(ctx, activities.Nudge{OperationID: ReplicaID(v.Lost), AgentID: taken.Set.AgentID, Start: true}))
 	}
-	return err
+	if v.Review {
+		errs = append(errs, c.Wake(ctx, taken.Set.AgentID, string(v.Ruling)))
+	}
+	return errors.Join(errs...)
 }
 
 // EmergencyReplica asks for a replica because an instance is in danger, once per
@@ -134,18 +138,87 @@ func (c *Client) Wake(ctx context.Context, agentID, why string) error {
 	return c.signalWithStart(ctx, c.guardian(agentID, SignalWake), SignalWake, why, Guardian, GuardianInput{AgentID: agentID, Tuning: c.Tuning})
 }
 
-// ReleaseReplica tells a Replica what became of it. One that was promoted and is
-// gone needs nothing more; one that must retire its instance is started again.
-func (c *Client) ReleaseReplica(ctx context.Context, in activities.Release) error {
-	id := ReplicaID(in.ReplicaID)
-	if in.As == replica.Promoted {
-		return orNone(c.signal(ctx, id, SignalRelease, in))
+// StartOperation starts the workflow of an open row, and says whether it was missing.
+// One that runs already is left alone. It implements activities.Starter.
+func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (started bool, err error) {
+	fn, in, err := workflowOf(row)
+	if err != nil {
+		return false, err
 	}
-	opts := client.StartWorkflowOptions{
-		ID: id, TaskQueue: c.Queue, StaticSummary: "retiring replica " + in.ReplicaID + " of " + in.AgentID,
-		TypedSearchAttributes: attributes("", in.AgentID, "retire"),
+	ctx, done := c.attend(ctx, signalWithin)
+	defer done()
+	opts := c.operation(row)
+	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
+	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
+	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, fn, in)
+	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
+		return false, nil
 	}
-	return c.signalWithStart(ctx, opts, SignalRelease, in, Replica, ReplicaInput{AgentID: in.AgentID, ReplicaID: in.ReplicaID})
+	return err == nil, problem(ctx, err)
+}
+
+// StartRolloutOf starts the rollout of a session whose row is open, and says whether
+// it was missing. It implements activities.Starter.
+func (c *Client) StartRolloutOf(ctx context.Context, sessionID string) (started bool, err error) {
+	ctx, done := c.attend(ctx, signalWithin)
+	defer done()
+	opts := c.rollout(sessionID)
+	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
+	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
+	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, ModelRollout, RolloutInput{SessionID: sessionID, FromRow: true})
+	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
+		return false, nil
+	}
+	return err == nil, problem(ctx, err)
+}
+
+// Nudge makes the workflow of an operation read its row again. With in.Start one that
+// is not there is started; otherwise it needs nothing.
+func (c *Client) Nudge(ctx context.Context, in activities.Nudge) error {
+	if !in.Start {
+		return orNone(c.signal(ctx, in.OperationID, SignalNews, nil))
+	}
+	row := activities.OpenRow{ID: in.OperationID, AgentID: in.AgentID, Launcher: string(in.Launcher)}
+	fn, start, err := workflowOf(row)
+	if err != nil {
+		return err
+	}
+	return c.signalWithStart(ctx, c.operation(row), SignalNews, nil, fn, start)
+}
+
+// operation gives the options under which the workflow of a row is started. A row
+// that is open again, after its workflow has ended, has the next run.
+func (c *Client) operation(row activities.OpenRow) client.StartWorkflowOptions {
+	kind := kindOf(row.ID)
+	return client.StartWorkflowOptions{
+		ID: row.ID, TaskQueue: c.Queue, StaticSummary: kind + " of " + row.AgentID,
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		TypedSearchAttributes: attributes(row.ClientID, row.AgentID, kind),
+	}
+}
+
+// workflowOf names the workflow of an open row, and its input: nothing but the row's
+// key, because it reads the rest. Fails with operation.not_found.
+func workflowOf(row activities.OpenRow) (fn, in any, err error) {
+	_, key, _ := strings.Cut(row.ID, "/")
+	switch kindOf(row.ID) {
+	case KindReplica:
+		return Replica, ReplicaInput{AgentID: row.AgentID, ReplicaID: key}, nil
+	case KindSwitch:
+		if agent.Launcher(row.Launcher) == agent.ByAgent {
+			return AgentSwitch, SwitchInput{AgentID: row.AgentID, SwitchID: key}, nil
+		}
+		return Switch, SwitchInput{AgentID: row.AgentID, SwitchID: key}, nil
+	case KindTermination:
+		_, instanceID, _ := strings.Cut(key, "/")
+		return Termination, TerminationInput{AgentID: row.AgentID, InstanceID: instanceID}, nil
+	case KindPromotion:
+		return Promotion, PromotionInput{AgentID: row.AgentID, ReplicaID: key}, nil
+	case KindRemoval:
+		return Removal, RemovalInput{AgentID: row.AgentID}, nil
+	default:
+		return nil, nil, NoOperation.New("there is no operation %s", row.ID)
+	}
 }
 
 // ReplicaReport passes on what an agent says of a replica. Fails with
@@ -158,37 +231,10 @@ func (c *Client) ReplicaReport(ctx context.Context, in ReplicaReport) error {
 	return err
 }
 
-// SwitchReport passes on what an agent says of a switch that it performed. A
-// report of an instance is never lost: when no Switch waits for it (it was called
-// off, it has ended, nobody ordered it), one is started to take the instance in.
-// A report without an instance that nobody waits for needs nothing.
-func (c *Client) SwitchReport(ctx context.Context, in SwitchReport) error {
-	id := SwitchID(cmp.Or(in.CommandID, in.InstanceID))
-	if in.InstanceID == "" {
-		return orNone(c.signal(ctx, id, SignalReport, in))
-	}
-	opts := client.StartWorkflowOptions{
-		ID: id, TaskQueue: c.Queue, StaticSummary: "a switch of " + in.AgentID + " that its agent reports",
-		TypedSearchAttributes: attributes("", in.AgentID, "switch-report"),
-	}
-	start := SwitchInput{AgentID: in.AgentID, CommandID: in.CommandID, Launcher: agent.ByAgent, Reported: true}
-	return c.signalWithStart(ctx, opts, SignalReport, in, Switch, start)
-}
-
-// Tell passes news on to an operation that waits. It implements activities.Messenger.
-func (c *Client) Tell(ctx context.Context, in activities.News) error {
-	return orNone(c.signal(ctx, in.OperationID, SignalNews, in))
-}
-
 // Report passes an agent's report on. It implements activities.Messenger.
 func (c *Client) Report(ctx context.Context, in activities.Report) error {
 	return orNone(c.signal(ctx, ReplicaID(in.ReplicaID), SignalReport, ReplicaReport{
 		ReplicaID: in.ReplicaID, InstanceID: in.InstanceID, Status: in.Status}))
-}
-
-// CallOff calls a Switch off. It implements activities.Messenger.
-func (c *Client) CallOff(ctx context.Context, in activities.CallOff) error {
-	return orNone(c.signal(ctx, in.OperationID, SignalCallOff, in))
 }
 
 // guardian gives the options under which any message starts a Guardian: join

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -95,14 +97,35 @@ func (c *Client) signalWithStart(ctx context.Context, opts client.StartWorkflowO
 	return problem(ctx, err)
 }
 
-// Ping says whether Temporal answers. Fails with workflow.unreachable.
+// Ping says whether Temporal takes calls for our namespace. It is a call that names
+// the namespace, because Temporal Cloud refuses any other to an API key, the health
+// service among them; the frontend answers it from memory. Fails with
+// workflow.unreachable.
 func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingWithin)
 	defer cancel()
-	if _, err := c.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return Unreachable.Wrap(err, "the workflow service is not available")
+	in := &workflowservice.DescribeNamespaceRequest{Namespace: cmp.Or(c.Namespace, client.DefaultNamespace), WeakConsistency: true}
+	_, err := c.Temporal.WorkflowService().DescribeNamespace(ctx, in)
+	switch {
+	case err == nil, is[*serviceerror.ResourceExhausted](err): // it is there, and busy
+		return nil
+	case is[*serviceerror.NamespaceNotFound](err):
+		return Unreachable.Wrap(err, "the workflow service has no namespace %s", in.GetNamespace())
+	case answered(err):
+		return Unreachable.Wrap(err, "the workflow service refuses calls for the namespace %s", in.GetNamespace())
 	}
-	return nil
+	return Unreachable.Wrap(err, "the workflow service is not available")
+}
+
+// answered says whether an error is the server's answer, as against a sign that it
+// is away.
+func answered(err error) bool {
+	switch serviceerror.ToStatus(err).Code() {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown:
+		return false
+	default:
+		return true
+	}
 }
 
 // attend bounds a call: by the caller's deadline, else by the default, and by
@@ -124,7 +147,7 @@ func (c *Client) attend(ctx context.Context, within time.Duration) (context.Cont
 			case <-time.After(time.Second):
 			}
 			switch err := c.health.check(ctx, c); {
-			case err == nil:
+			case err == nil, answered(errors.Unwrap(err)): // a refusal is an answer, and the call itself meets it too
 				misses = 0
 			case ctx.Err() != nil:
 				return

@@ -20,11 +20,7 @@ func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutPro
 	ctx, done := c.attend(ctx, answerWithin)
 	defer done()
 	in.RequestID = uuid.NewString()
-	opts := client.StartWorkflowOptions{
-		ID: ModelRolloutID(in.SessionID), TaskQueue: c.Queue, StaticSummary: "rollout of session " + in.SessionID,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		TypedSearchAttributes: attributes("", "", "rollout"),
-	}
+	opts := c.rollout(in.SessionID)
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		out := new(RolloutProgress)
 		h, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
@@ -48,6 +44,16 @@ func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutPro
 			return nil, problem(ctx, err)
 		case <-time.After(wait):
 		}
+	}
+}
+
+// rollout gives the options under which a session's rollout is started.
+func (c *Client) rollout(sessionID string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID: ModelRolloutID(sessionID), TaskQueue: c.Queue, StaticSummary: "rollout of session " + sessionID,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		TypedSearchAttributes:    attributes("", "", "rollout"),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -86,6 +87,36 @@ func (s *ScheduleState) read(d *client.ScheduleDescription) {
 		s.Running = append(s.Running, r.WorkflowID)
 	}
 	s.Missed, s.Skipped = int64(d.Info.NumActionsMissedCatchupWindow), int64(d.Info.NumActionsSkippedOverlap)
+}
+
+// PausesOnFailure says whether a job may be paused because it keeps failing. It
+// implements activities.JobPauser.
+func (*Client) PausesOnFailure(name string) bool {
+	at := slices.IndexFunc(jobs, func(j job) bool { return j.name == name })
+	return at >= 0 && jobs[at].onFailure == pauses
+}
+
+// PausedJobs says of each job that has a schedule whether that is paused, for any
+// reason. It is one call; the server's list may be some seconds behind.
+func (c *Client) PausedJobs(ctx context.Context) (map[string]bool, error) {
+	ctx, done := c.attend(ctx, queryWithin)
+	defer done()
+	there, err := c.Temporal.ScheduleClient().List(ctx, client.ScheduleListOptions{PageSize: 100})
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
+	paused := map[string]bool{}
+	for there.HasNext() {
+		s, err := there.Next()
+		if err != nil {
+			return nil, problem(ctx, err)
+		}
+		name, ours := strings.CutPrefix(s.ID, SchedulePrefix)
+		if ours && slices.ContainsFunc(jobs, func(j job) bool { return j.name == name }) {
+			paused[name] = s.Paused
+		}
+	}
+	return paused, nil
 }
 
 // TriggerJob runs a job now, unless it is running: then nothing happens, because

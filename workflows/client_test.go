@@ -14,10 +14,10 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"google.golang.org/grpc"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/fault"
-	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/switching"
 	"spotkeeper/internal/temporalx"
@@ -58,13 +58,23 @@ func (s *server) next() error {
 	return err
 }
 
-func (s *server) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.away {
+// WorkflowService answers the one call that the client makes of it.
+func (s *server) WorkflowService() workflowservice.WorkflowServiceClient { return pinged{server: s} }
+
+type pinged struct {
+	workflowservice.WorkflowServiceClient
+	server *server
+}
+
+func (p pinged) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest, ...grpc.CallOption) (
+	*workflowservice.DescribeNamespaceResponse, error,
+) {
+	p.server.mu.Lock()
+	defer p.server.mu.Unlock()
+	if p.server.away {
 		return nil, serviceerror.NewUnavailable("connection refused")
 	}
-	return &client.CheckHealthResponse{}, nil
+	return &workflowservice.DescribeNamespaceResponse{}, nil
 }
 
 func (s *server) NewWithStartWorkflowOperation(o client.StartWorkflowOptions, _ any, _ ...any) client.WithStartWorkflowOperation {
@@ -197,63 +207,36 @@ func TestASlowNoticeIsInProgressBeforeTheCallersDeadline(t *testing.T) {
 	require.Equal(t, workflows.NoAnswer, fault.CodeOf(err))
 }
 
-// TestANoticeThatNoGuardianTakesIsNotDelivered: who delivers it again should say so.
-func TestANoticeThatNoGuardianTakesIsNotDelivered(t *testing.T) {
-	t.Parallel()
-
-	c := &workflows.Client{Temporal: &server{silent: true}}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	err := c.DeliverNotice(ctx, interruption.Notice{AgentID: "a1", InstanceID: "i", Kind: interruption.Termination})
-	require.Equal(t, workflows.NoAnswer, fault.CodeOf(err))
-}
-
-func TestADurableNoticeIsDeliveredByItsKind(t *testing.T) {
-	t.Parallel()
-
-	s := &server{errs: []error{nil, nil, nil, temporalx.Translate(fault.Code("agent.auto_switch_off").New("off"))}, answer: struct{}{}}
-	c := &workflows.Client{Temporal: s}
-	require.NoError(t, c.DeliverNotice(t.Context(), interruption.Notice{AgentID: "a1", InstanceID: "i", Kind: interruption.Termination}))
-	require.NoError(t, c.DeliverNotice(t.Context(), interruption.Notice{AgentID: "a1", InstanceID: "i", Kind: interruption.Rebalance}))
-	require.Equal(t, workflows.UpdateTerminationNotice, s.updates[0].UpdateName)
-	require.Equal(t, workflows.UpdateEmergencyReplica, s.updates[1].UpdateName)
-}
-
 func TestMessagesToWhatHasEnded(t *testing.T) {
 	t.Parallel()
 
 	gone := serviceerror.NewNotFound("workflow execution already completed")
-	s := &server{errs: []error{gone, gone, gone, gone, gone}}
+	s := &server{errs: []error{gone, gone}}
 	c := &workflows.Client{Temporal: s}
 	ctx := t.Context()
-	require.NoError(t, c.ReleaseReplica(ctx, activities.Release{ReplicaID: "r1", As: replica.Promoted}))
-	require.NoError(t, c.Tell(ctx, activities.News{OperationID: "switch/x"}))
-	require.NoError(t, c.CallOff(ctx, activities.CallOff{OperationID: "switch/x"}))
-	require.NoError(t, c.SwitchReport(ctx, workflows.SwitchReport{CommandID: "x", Done: true}))
+	require.NoError(t, c.Nudge(ctx, activities.Nudge{OperationID: "switch/x"}))
 	require.Equal(t, replica.NotFound, fault.CodeOf(c.ReplicaReport(ctx, workflows.ReplicaReport{ReplicaID: "r1"})))
-	require.Len(t, s.signals, 5)
+	require.Len(t, s.signals, 2)
 }
 
-func TestAMessageThatMustArriveStartsItsWorkflow(t *testing.T) {
+func TestANudgeThatMustArriveStartsItsWorkflow(t *testing.T) {
 	t.Parallel()
 
 	s := &server{}
 	c := &workflows.Client{Temporal: s, Queue: "control"}
 	ctx := t.Context()
-	require.NoError(t, c.ReleaseReplica(ctx, activities.Release{AgentID: "a1", ReplicaID: "r1", As: replica.Retiring}))
-	require.NoError(t, c.SwitchReport(ctx, workflows.SwitchReport{AgentID: "a1", CommandID: "x", InstanceID: "i-new", Done: true, Success: true}))
-	require.NoError(t, c.SwitchReport(ctx, workflows.SwitchReport{AgentID: "a1", InstanceID: "i-new"}))
+	require.NoError(t, c.Nudge(ctx, activities.Nudge{OperationID: "replica/r1", AgentID: "a1", Start: true}))
+	require.NoError(t, c.Nudge(ctx, activities.Nudge{OperationID: "termination/a1/i-old", AgentID: "a1", Start: true}))
 	require.NoError(t, c.Wake(ctx, "a1", "look"))
 	require.Equal(t, "replica/r1", s.signals[0].id)
 	require.Equal(t, workflows.ReplicaInput{AgentID: "a1", ReplicaID: "r1"}, s.signals[0].start)
-	require.Equal(t, "switch/x", s.signals[1].id)
-	require.True(t, s.signals[1].start.(workflows.SwitchInput).Reported)
-	require.Equal(t, "switch/i-new", s.signals[2].id)
-	require.Equal(t, "guardian/a1", s.signals[3].id)
+	require.Equal(t, workflows.TerminationInput{AgentID: "a1", InstanceID: "i-old"}, s.signals[1].start)
+	require.Equal(t, "guardian/a1", s.signals[2].id)
 	for _, o := range s.started {
 		require.Equal(t, "control", o.TaskQueue)
 		require.NotEmpty(t, o.StaticSummary)
 	}
+	require.Equal(t, workflows.NoOperation, fault.CodeOf(c.Nudge(ctx, activities.Nudge{OperationID: "elsewhere", Start: true})))
 }
 
 func TestWhatCannotBeCalledOff(t *testing.T) {

@@ -6,8 +6,10 @@
 //	                                                                                  signal-with-start
 //	Replica      replica/<replica>                 release, report, cancel, progress  Guardian; a release, only to        from the choice of a pool
 //	                                                                                  retire                              to promotion or retirement
-//	Switch       switch/<command>                  news, report, call-off, cancel,    Guardian; a report that nobody      minutes, and as long as the
-//	                                               progress                           waited for                          old instance is kept
+//	Switch       switch/<command>                  news, cancel, progress             Guardian; the sweep                 minutes, and as long as the
+//	                                                                                                                      old instance is kept
+//	AgentSwitch  switch/<command>, or              news, cancel, progress             Guardian; an agent's report;        until the agent has moved
+//	             switch/<new instance>                                                the sweep
 //	Termination  termination/<agent>/<instance>    news, progress                     Guardian, after the change of       until AWS has taken the
 //	                                                                                  roles or beside the search          instance
 //	Promotion    promotion/<replica>               news, cancel, progress             Guardian                            until the old instance ended

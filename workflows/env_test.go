@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
@@ -50,18 +49,6 @@ func newWorld(t *testing.T, s *store) *world {
 	} {
 		w.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
-	return w
-}
-
-// guardian is a world whose children only start.
-func guardianWorld(t *testing.T, s *store) *world {
-	t.Helper()
-	w := newWorld(t, s)
-	w.OnWorkflow(workflows.Termination, mock.Anything, mock.Anything).Return(&workflows.TerminationResult{}, nil).Maybe()
-	w.OnWorkflow(workflows.Replica, mock.Anything, mock.Anything).Return(&workflows.ReplicaResult{}, nil).Maybe()
-	w.OnWorkflow(workflows.Switch, mock.Anything, mock.Anything).Return(&workflows.SwitchStatus{}, nil).Maybe()
-	w.OnWorkflow(workflows.Promotion, mock.Anything, mock.Anything).Return(&workflows.PromotionResult{}, nil).Maybe()
-	w.OnWorkflow(workflows.Removal, mock.Anything, mock.Anything).Return(&workflows.RemovalResult{}, nil).Maybe()
 	return w
 }
 

@@ -25,6 +25,13 @@ type store struct {
 	steps    []roles.Step
 	now      func() time.Time
 
+	taken     []interruption.Notice
+	reviews   []activities.Review
+	wishes    map[string]wish
+	changed   map[string]roles.Change
+	changedAt time.Time // of the last change
+	switches  []string  // operations of switches that are pending
+
 	stale  int   // so many role changes are refused first
 	broken error // what every step fails with, while it is set
 }
@@ -32,6 +39,7 @@ type store struct {
 func newStore() *store {
 	return &store{
 		all: map[string]*roles.Replica{}, until: map[string]time.Time{}, promoted: map[string]string{}, now: time.Now,
+		wishes: map[string]wish{}, changed: map[string]roles.Change{},
 		set: roles.Set{AgentID: "a1", ClientID: "c1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, AutoTerminate: true,
 			Primary: roles.Instance{ID: "i-old", InstanceType: "t3.medium", AZ: "us-east-1a", Role: agent.Primary}},
 	}
@@ -67,7 +75,7 @@ func (s *store) copy() *roles.Set {
 	}
 	c.Outcomes = slices.Clone(s.set.Outcomes)
 	for i, o := range c.Outcomes {
-		c.Outcomes[i].Past = !s.now().Before(o.Deadline)
+		c.Outcomes[i].Past, c.Outcomes[i].Left = !s.now().Before(o.Deadline), o.Deadline.Sub(s.now())
 	}
 	return &c
 }
@@ -164,9 +172,16 @@ func (s *store) Advance(_ context.Context, in roles.Step) (bool, error) {
 	if r.State != in.To && r.Kind != replica.Switch {
 		switch in.To {
 		case replica.Failed:
-			s.set.Failures++
+			switch r.Kind {
+			case replica.Termination:
+				s.set.Failures.Termination++
+			case replica.Rebalance:
+				s.set.Failures.Rebalance++
+			default:
+				s.set.Failures.Standby++
+			}
 		case replica.Ready:
-			s.set.Failures = 0
+			s.set.Failures.Standby = 0
 		}
 	}
 	r.State = in.To
@@ -179,11 +194,106 @@ func (s *store) Advance(_ context.Context, in roles.Step) (bool, error) {
 	return true, s.broken
 }
 
-func (s *store) RecordNotice(_ context.Context, in interruption.Notice) (*roles.Set, error) {
+func (s *store) TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	s.mu.Lock()
+	if s.broken != nil {
+		defer s.mu.Unlock()
+		return nil, s.broken
+	}
+	if s.set.Deleted {
+		defer s.mu.Unlock()
+		return nil, agent.NotFound.New("gone")
+	}
+	s.taken = append(s.taken, in)
+	o := s.outcome(in)
+	out := &roles.Taken{Known: true, Set: s.copy()}
+	out.Outcome, _ = out.Set.Outcome(in.InstanceID, in.Kind)
+	out.Verdict = judge(out.Set, in)
+	if s.stale > 0 && out.Verdict.Change != nil {
+		s.stale--
+		out.Verdict = roles.Verdict{Ruling: roles.RuledLaunch, Review: true}
+	}
+	switch {
+	case out.Verdict.Ruling == roles.RuledNotPrimary:
+		o.Result = interruption.NotPrimary
+		if r := s.all[out.Verdict.Lost]; r != nil {
+			r.State = replica.Retiring
+		}
+	case out.Verdict.Change != nil:
+		s.mu.Unlock()
+		_, err := s.ChangeRoles(ctx, *out.Verdict.Change)
+		s.mu.Lock()
+		if err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+	}
+	defer s.mu.Unlock()
+	out.Outcome, _ = s.copy().Outcome(in.InstanceID, in.Kind)
+	return out, nil
+}
+
+func (s *store) SettleReview(_ context.Context, in activities.Review) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.outcome(in)
+	s.reviews = append(s.reviews, in)
+	return s.broken
+}
+
+// Termination is how the loss of an instance stands.
+func (s *store) Termination(_ context.Context, agentID, instanceID string) (*activities.TerminationFacts, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	set := s.copy()
+	o, told := set.Outcome(instanceID, interruption.Termination)
+	if !told {
+		return nil, agent.NotFound.New("no notice")
+	}
+	out := &activities.TerminationFacts{Outcome: o, Keeping: set.Keeping, Launcher: set.Launcher, LogicalID: "web", Primary: set.Primary.ID == instanceID,
+		Notice:     interruption.Notice{AgentID: agentID, InstanceID: instanceID, Kind: interruption.Termination, Deadline: o.Deadline, Door: "http"},
+		ReceivedAt: o.Deadline.Add(-interruption.Lead), Switches: s.switches}
+	if o.Result == interruption.Promoted {
+		at := s.changedAt
+		if at.IsZero() {
+			at = out.ReceivedAt
+		}
+		out.ChangedAt = &at
+	}
+	return out, nil
+}
+
+func (s *store) WantPromotion(_ context.Context, in roles.PromotionWish) (*roles.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.wishes[in.ReplicaID]; !there {
+		s.wishes[in.ReplicaID] = wish{PromotionWish: in, until: s.now().Add(in.Wait)}
+	}
 	return s.copy(), s.broken
+}
+
+func (s *store) Promotion(_ context.Context, replicaID string) (*roles.Promotion, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, there := s.wishes[replicaID]
+	if !there {
+		return nil, replica.NotFound.New("no promotion")
+	}
+	out := &roles.Promotion{AgentID: w.AgentID, ReplicaID: replicaID, Demote: w.Demote, By: w.By, Left: w.until.Sub(s.now())}
+	if newID, done := s.promoted[replicaID]; done {
+		c := s.changed[replicaID]
+		out.Changed, out.NewID, out.OldID, out.Cause, out.RetireOld = true, newID, c.OldID, c.Cause, c.Fate == roles.Retire
+	}
+	return out, s.broken
+}
+
+// wish is a promotion that was asked for.
+type wish struct {
+	roles.PromotionWish
+
+	until time.Time
 }
 
 // outcome finds or makes the row of a notice.
@@ -194,10 +304,13 @@ func (s *store) outcome(in interruption.Notice) *interruption.Outcome {
 		}
 	}
 	deadline := in.Deadline
+	if in.Kind == interruption.Termination && deadline.IsZero() {
+		deadline = s.now().Add(interruption.Lead)
+	}
 	if in.Kind == interruption.Rebalance && deadline.IsZero() {
 		deadline = s.now().Add(replica.RebalanceHold)
 	}
-	s.set.Outcomes = append(s.set.Outcomes, interruption.Outcome{InstanceID: in.InstanceID, Kind: in.Kind, Deadline: deadline})
+	s.set.Outcomes = append(s.set.Outcomes, interruption.Outcome{InstanceID: in.InstanceID, Kind: in.Kind, Deadline: deadline, Wanted: in.ReplicaID})
 	return &s.set.Outcomes[len(s.set.Outcomes)-1]
 }
 
@@ -213,7 +326,7 @@ func (s *store) DecideNotice(_ context.Context, in activities.Decision) (*roles.
 func (s *store) SetKeeping(_ context.Context, _ string, keeping agent.Keeping, _ string) (*roles.Set, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set.Keeping, s.set.Failures = keeping, 0
+	s.set.Keeping, s.set.Failures = keeping, roles.Failures{}
 	return s.copy(), s.broken
 }
 
@@ -232,8 +345,8 @@ func (s *store) ChangeRoles(_ context.Context, in roles.Change) (*roles.Set, err
 		}
 		r.State = replica.Promoted
 		s.set.Epoch++
-		s.set.Failures = 0
-		s.promoted[in.ReplicaID] = in.NewID
+		s.set.Failures = roles.Failures{}
+		s.promoted[in.ReplicaID], s.changed[in.ReplicaID], s.changedAt = in.NewID, in, s.now()
 		old := s.set.Primary.ID
 		s.set.Primary.ID = in.NewID
 		if in.Fate == roles.Demote {
@@ -243,9 +356,6 @@ func (s *store) ChangeRoles(_ context.Context, in roles.Change) (*roles.Set, err
 				s.all[id].Hold, s.until[id] = replica.RebalanceHold, s.now().Add(replica.RebalanceHold)
 			}
 		}
-	}
-	if in.Notice != nil {
-		s.outcome(*in.Notice)
 	}
 	for i, o := range s.set.Outcomes {
 		if o.InstanceID == in.OldID && (o.Result == interruption.Undecided || o.Result == interruption.Lost) {

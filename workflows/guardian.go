@@ -34,7 +34,7 @@ type Tuning struct {
 	MaxEvents int           `json:"max_events,omitempty"` // continue as new from here on; 0: when the server suggests it
 }
 
-// GuardianSummary is the result of a Guardian: what it took in, over all runs
+// GuardianSummary is the result of a Guardian: the messages it took in, over all runs
 // that continued each other.
 type GuardianSummary struct {
 	Updates int `json:"updates"`
@@ -42,16 +42,15 @@ type GuardianSummary struct {
 	Runs    int `json:"runs"`
 }
 
-// Guardian decides who is an agent's primary. It is a virtual actor without
-// state: it starts with the first message, reads the roles from Postgres before
-// each decision, and ends when nothing is in flight. Nothing that a later run
-// would miss is kept, so ending, continuing as new and being reset mean the same.
-// It undoes nothing: each decision is one guarded transaction.
+// Guardian decides about an agent's roles whatever is not a failover to a ready
+// successor, which the door of the notice decides itself. It is a virtual actor
+// without state: it starts with the first message, reads the roles from Postgres
+// before each decision, and ends when nothing is in flight. Nothing that a later run
+// would miss is kept, so ending, continuing as new and being reset mean the same. It
+// undoes nothing: each decision is one guarded transaction. It has no children: a
+// decision opens its row, whose workflow is started by a message or by the sweep.
 func Guardian(ctx workflow.Context, in GuardianInput) (*GuardianSummary, error) {
-	g := &guardian{
-		in: in, turn: workflow.NewMutex(ctx), inbox: workflow.GetSignalChannel(ctx, SignalWake), phase: "waking up",
-		watched: map[string]bool{}, wishes: map[string]string{}, decided: map[string]interruption.Outcome{}, resumed: map[string]bool{},
-	}
+	g := &guardian{in: in, turn: workflow.NewMutex(ctx), inbox: workflow.GetSignalChannel(ctx, SignalWake), phase: "starting"}
 	g.in.Done.Runs++
 	if err := g.listen(ctx); err != nil {
 		return nil, err
@@ -67,18 +66,9 @@ type guardian struct {
 	inbox    workflow.ReceiveChannel // read by run alone
 	dirty    bool                    // something happened that reconcile should see
 	touches  int                     // messages and results so far; idleness is that it stands still
-	touched  int                     // history length of the workflow task that brought or answered the last message
-	inFlight int                     // coroutines and starts that this run must see the end of
-	starts   int                     // those of them that are starts of children
+	inFlight int                     // pauses that this run must see the end of
 	misses   int                     // reconciliations that failed in a row
 	leaving  bool                    // continue-as-new is due: waiting handlers answer "in progress"
-	hurried  bool                    // this run passed guardianAnswersFirst
-
-	// What helps this run and is read again by the next one.
-	watched map[string]bool                 // instances whose deadline a coroutine watches
-	wishes  map[string]string               // the heir an agent asked for, by the instance that ends
-	decided map[string]interruption.Outcome // termination notices this run saw decided
-	resumed map[string]bool                 // promotions and switches that this run has taken up again, by replica
 }
 
 // listen registers every handler. It must run before anything blocks, so that a
@@ -102,51 +92,67 @@ func (g *guardian) listen(ctx workflow.Context) error {
 func handle[In, Out any](ctx workflow.Context, g *guardian, name string, fn func(workflow.Context, In, string) (*Out, error), validate func(In) error) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, in In) (*Out, error) {
 		g.in.Done.Updates++
-		g.touch(ctx)
-		defer g.touch(ctx) // a handler that waited answers in a later task than the one that brought it
+		g.touches++
+		defer func() { g.touches++ }() // a handler that waited answers in a later task than the one that brought it
 		return fn(ctx, in, keyOf(workflow.GetCurrentUpdateInfo(ctx).ID))
 	}, workflow.UpdateHandlerOptions{Validator: validate})
 }
 
-// run is the one consumer of the inbox and the only place where a Guardian
-// ends. Between atRest and the return nothing yields: a message that comes in
-// meanwhile makes the server refuse the whole workflow task and give it again
-// with the message. That is why the task that ends a run must carry no answer:
-// it would be refused with it, and its sender told to try again.
+// decide reads the roles and has fn act on them, in one turn: nothing else of this
+// Guardian decides between the reading and the acting.
+func (g *guardian) decide(ctx workflow.Context, fn func(set *roles.Set) error) error {
+	if err := g.turn.Lock(ctx); err != nil {
+		return err
+	}
+	defer g.turn.Unlock()
+	set, err := g.load(ctx)
+	if err != nil {
+		return err
+	}
+	return fn(set)
+}
+
+// run is the one consumer of the inbox and the only place where a Guardian ends.
+// Between atRest and the return nothing yields: a message that comes in meanwhile
+// makes the server refuse the whole workflow task and give it again with the message.
+// That is why a run ends, or continues as new, only in a task that a timer brought:
+// the answers of any other task would be refused with it.
 func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
 	for {
 		for g.inbox.ReceiveAsync(nil) {
 			g.in.Done.Wakes++
-			g.touch(ctx)
+			g.touches++
 			g.dirty = true
 		}
 		switch {
-		case g.dirty && !g.hurrying(ctx):
+		case g.dirty:
 			g.dirty = false
 			g.attempt(ctx)
 		case !g.atRest(ctx):
 			g.leaving = g.due(ctx) && g.inFlight == 0
 			if err := workflow.Await(ctx, func() bool {
-				return g.dirty && !g.hurrying(ctx) || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.due(ctx)
+				return g.dirty || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.due(ctx)
 			}); err != nil {
 				return nil, err
 			}
-		case g.due(ctx) && !g.answering(ctx):
-			return nil, workflow.NewContinueAsNewError(ctx, Guardian, g.in)
 		default:
 			stirred, err := g.linger(ctx)
-			if err != nil {
+			switch {
+			case err != nil:
 				return nil, err
-			}
-			if !stirred && !g.due(ctx) {
+			case stirred:
+			case g.due(ctx):
+				return nil, workflow.NewContinueAsNewError(ctx, Guardian, g.in)
+			default:
 				return &g.in.Done, nil
 			}
 		}
 	}
 }
 
-// attempt reconciles. When that fails because a neighbour is away, the Guardian
-// stays and tries again: what it has not done, nobody else will notice soon.
+// attempt reconciles. When that fails it pauses and tries again, longer each time:
+// what it has not done the sweep would notice late. A refusal that repeats is left to
+// the sweep.
 func (g *guardian) attempt(ctx workflow.Context) {
 	err := g.reconcile(ctx)
 	switch {
@@ -162,35 +168,20 @@ func (g *guardian) attempt(ctx workflow.Context) {
 		workflow.GetLogger(ctx).Error("reconcile is refused", "agent_id", g.in.AgentID, "error", err)
 		return
 	}
-	pause := min(time.Second<<min(g.misses-1, 6), 30*time.Second)
-	workflow.GetLogger(ctx).Error("reconcile failed", "agent_id", g.in.AgentID, "error", err, "again_in", pause)
-	g.spawn(ctx, func(ctx workflow.Context) error { return workflow.Sleep(ctx, pause) })
+	pause := min(250*time.Millisecond<<min(g.misses-1, 7), 30*time.Second)
+	workflow.GetLogger(ctx).Warn("reconcile failed", "agent_id", g.in.AgentID, "error", err, "again_in", pause)
+	g.inFlight++
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		_ = workflow.Sleep(ctx, pause) // a cancelled run looks again at once and ends
+		g.inFlight--
+		g.touches++
+		g.dirty = true
+	})
 }
 
 // atRest says whether nothing is in flight and every message was taken in.
 func (g *guardian) atRest(ctx workflow.Context) bool {
 	return g.inFlight == 0 && !g.dirty && g.inbox.Len() == 0 && workflow.AllHandlersFinished(ctx)
-}
-
-// touch notes that something came or was answered, and in which workflow task.
-func (g *guardian) touch(ctx workflow.Context) {
-	g.touches++
-	g.touched = workflow.GetInfo(ctx).GetCurrentHistoryLength()
-}
-
-// answering says whether the present workflow task brought a message or carries
-// an answer. If that task ended the run, a message that comes in meanwhile would
-// have the server refuse it, the answer included.
-func (g *guardian) answering(ctx workflow.Context) bool {
-	return g.touched == workflow.GetInfo(ctx).GetCurrentHistoryLength()
-}
-
-// hurrying says whether the present workflow task brought or answers a message
-// while a child's start is on its way. That brings the next task in milliseconds,
-// so what is left to do waits for it: an agent with seconds to live does not wait
-// until its next standby is decided on.
-func (g *guardian) hurrying(ctx workflow.Context) bool {
-	return g.hurried && g.starts > 0 && g.answering(ctx)
 }
 
 // linger waits for the idle grace, shortly when continue-as-new is due, and says
@@ -229,8 +220,8 @@ func (g *guardian) learn(ctx workflow.Context, f workflow.Future) (*roles.Set, e
 	return &set, nil
 }
 
-// enter says for operators what the Guardian is doing.
-func (g *guardian) enter(ctx workflow.Context, format string, args ...any) {
+// enterPhase says for operators what the Guardian is doing.
+func (g *guardian) enterPhase(ctx workflow.Context, format string, args ...any) {
 	g.phase = fmt.Sprintf(format, args...)
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("agent `%s`: %s", g.in.AgentID, g.phase))
 }
@@ -243,16 +234,19 @@ func (g *guardian) state() (GuardianState, error) {
 	return s, nil
 }
 
-// spawn runs fn beside the consumer loop, keeps the Guardian until it is done,
-// and has it look again then.
-func (g *guardian) spawn(ctx workflow.Context, fn func(workflow.Context) error) {
-	g.inFlight++
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		if err := fn(ctx); err != nil {
-			workflow.GetLogger(ctx).Warn("a step beside ended badly", "agent_id", g.in.AgentID, "error", err)
-		}
-		g.inFlight--
-		g.touch(ctx)
-		g.dirty = true
-	})
+// outcome is how a notice stands in the roles that were read last.
+func (g *guardian) outcome(instanceID string) interruption.Outcome {
+	if g.roles == nil {
+		return interruption.Outcome{}
+	}
+	o, _ := g.roles.Outcome(instanceID, interruption.Termination)
+	return o
+}
+
+// start starts the workflow of a row that a decision has opened. The sweep does when
+// that fails.
+func (g *guardian) start(ctx workflow.Context, operationID string, launcher agent.Launcher) {
+	var msgs *activities.Messages
+	sendMessage(ctx, "start "+operationID, msgs.StartOperation,
+		activities.OpenRow{ID: operationID, ClientID: g.roles.ClientID, AgentID: g.in.AgentID, Launcher: string(launcher)})
 }

@@ -7,17 +7,18 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/workflow"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
+	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 	"spotkeeper/workflows"
 )
 
 func TestAGuardianAtRestEndsAfterItsGrace(t *testing.T) {
 	t.Parallel()
 
-	w := guardianWorld(t, newStore())
+	w := newWorld(t, newStore())
 	began := w.Now()
 	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "once") })
 	w.guard(t)
@@ -32,7 +33,7 @@ func TestMessagesInTheGraceAreTaken(t *testing.T) {
 
 	s := newStore().with(standby())
 	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "once") })
 	w.after(59*time.Second, func() { w.SignalWorkflow(workflows.SignalWake, "just in time") })
 	got := notify(w, 118*time.Second, "i-old")
@@ -46,7 +47,7 @@ func TestMessagesInTheGraceAreTaken(t *testing.T) {
 func TestALongGuardianContinuesAsNewWithoutAnAnswerInTheTask(t *testing.T) {
 	t.Parallel()
 
-	w := guardianWorld(t, newStore().with(standby()))
+	w := newWorld(t, newStore().with(standby()))
 	got := notify(w, 0, "i-old")
 	w.SetContinueAsNewSuggested(true)
 	w.after(10*time.Millisecond, func() { w.SetCurrentHistoryLength(20) }) // the task of a timer, not of the message
@@ -60,7 +61,7 @@ func TestAFailedReconciliationIsTriedAgain(t *testing.T) {
 
 	s := newStore()
 	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	w.after(0, func() {
 		s.mu.Lock()
 		s.broken = fault.Code("postgres.unavailable").New("away")
@@ -81,28 +82,45 @@ func TestAnUnknownAgentEndsAtOnce(t *testing.T) {
 
 	s := newStore()
 	s.broken = agent.NotFound.New("no such agent")
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "look") })
 	got := notify(w, time.Second, "i-old")
 	w.guard(t)
 	require.Equal(t, agent.NotFound, fault.CodeOf(got.Err))
 }
 
-func TestALostStartIsPickedUp(t *testing.T) {
+// TestARefusedReconciliationIsBounded: a change of roles that is refused for good is
+// tried a few times, with pauses, and then left to the sweep.
+func TestARefusedReconciliationIsBounded(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Requested})
-	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	s := newStore().with(standby())
+	s.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination})
+	s.stale = 1000
+	w := newWorld(t, s)
+	began := w.Now()
 	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "look") })
 	w.guard(t)
-	w.AssertWorkflowNumberOfCalls(t, "Replica", 1)
+	require.InDelta(t, 994, s.stale, 2, "six tries")
+	require.Greater(t, w.Now().Sub(began), time.Minute+5*time.Second, "with growing pauses")
+}
+
+// TestAReviewIsSettled records what was judged, and when the roles are due again.
+func TestAReviewIsSettled(t *testing.T) {
+	t.Parallel()
+
+	s := newStore()
+	s.set.Keeping, s.set.Review, s.set.ReviewSeq = agent.KeepManual, true, 7
+	w := newWorld(t, s)
+	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "look") })
+	w.guard(t)
+	require.Equal(t, activities.Review{AgentID: "a1", Seq: 7}, s.reviews[0], "a standby is on its way: nothing is due")
 }
 
 func TestTheStateOfAGuardianCanBeAsked(t *testing.T) {
 	t.Parallel()
 
-	w := guardianWorld(t, newStore().with(standby()))
+	w := newWorld(t, newStore().with(standby()))
 	notify(w, 0, "i-old")
 	w.after(time.Second, func() {
 		v, err := w.QueryWorkflow(workflows.QueryState)

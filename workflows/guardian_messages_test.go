@@ -4,9 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
@@ -21,7 +21,7 @@ func TestCreateReplicaIsOnePerRequest(t *testing.T) {
 
 	s := newStore()
 	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	in := workflows.CreateReplicaInput{Plan: replica.Plan{Pool: "t3.medium.us-east-1b"}, CreatedBy: "ada"}
 	first := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", in)
 	other := update[workflows.ReplicaAnswer](w, 2*time.Second, workflows.UpdateCreateReplica, "u2", in)
@@ -30,7 +30,7 @@ func TestCreateReplicaIsOnePerRequest(t *testing.T) {
 	require.Equal(t, replica.AlreadyExists, fault.CodeOf(other.Err))
 
 	// The same request comes again in a later run, because its answer was lost.
-	later := guardianWorld(t, s)
+	later := newWorld(t, s)
 	again := update[workflows.ReplicaAnswer](later, 0, workflows.UpdateCreateReplica, "u1", in)
 	later.guard(t)
 	require.NoError(t, again.Err)
@@ -42,7 +42,7 @@ func TestCreateReplicaIsOnePerRequest(t *testing.T) {
 func TestCreateReplicaNeedsManualMode(t *testing.T) {
 	t.Parallel()
 
-	w := guardianWorld(t, newStore())
+	w := newWorld(t, newStore())
 	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", workflows.CreateReplicaInput{})
 	w.guard(t)
 	require.Equal(t, replica.NotAllowed, fault.CodeOf(got.Err))
@@ -53,7 +53,7 @@ func TestAReportedInstanceBecomesTheReplicaThatWaitsForIt(t *testing.T) {
 
 	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Launching, Launcher: agent.ByAgent})
 	s.set.Launcher = agent.ByAgent
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", workflows.CreateReplicaInput{InstanceID: "i-mine", Kind: replica.Rebalance, Ready: true})
 	w.guard(t)
 	require.NoError(t, got.Err)
@@ -67,7 +67,7 @@ func TestAReportedInstanceIsTakenIn(t *testing.T) {
 
 	s := newStore()
 	s.set.Keeping, s.set.Launcher = agent.KeepManual, agent.ByAgent
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	in := workflows.CreateReplicaInput{InstanceID: "i-mine", Ready: true}
 	first := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", in)
 	again := update[workflows.ReplicaAnswer](w, time.Second, workflows.UpdateCreateReplica, "u2", in)
@@ -82,21 +82,21 @@ func TestDeleteReplicaRetiresIt(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateDeleteReplica, "u1", workflows.DeleteReplicaInput{ReplicaID: "r1"})
 	again := update[workflows.ReplicaAnswer](w, time.Second, workflows.UpdateDeleteReplica, "u2", workflows.DeleteReplicaInput{ReplicaID: "r1"})
 	w.guard(t)
 	require.NoError(t, got.Err)
 	require.Equal(t, replica.Retiring, s.state("r1"))
 	require.Equal(t, replica.NotFound, fault.CodeOf(again.Err))
-	require.Len(t, w.post.releases, 1)
+	require.Equal(t, 1, w.post.nudged("replica/r1"))
 }
 
 func TestPromoteChangesTheRolesAtOnce(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1", Demote: true})
 	w.guard(t)
 	require.NoError(t, got.Err)
@@ -105,8 +105,8 @@ func TestPromoteChangesTheRolesAtOnce(t *testing.T) {
 	require.Equal(t, "i-new", s.view().Primary.ID)
 	old, standsBy := s.view().ReplicaOn("i-old")
 	require.True(t, standsBy)
-	w.AssertWorkflowCalled(t, "Replica", mock.Anything, mock.MatchedBy(func(in workflows.ReplicaInput) bool { return in.ReplicaID == old.ID && in.Ready }))
-	w.AssertWorkflowCalled(t, "Promotion", mock.Anything, mock.MatchedBy(func(in workflows.PromotionInput) bool { return in.Changed && in.Change.Fate == roles.Demote }))
+	require.Equal(t, 1, w.post.started("replica/"+old.ID), "the old primary's workflow holds it")
+	require.Equal(t, 1, w.post.nudged("promotion/r1"))
 }
 
 func TestPromoteJudgesAStaleEpochAgain(t *testing.T) {
@@ -114,7 +114,7 @@ func TestPromoteJudgesAStaleEpochAgain(t *testing.T) {
 
 	s := newStore().with(standby())
 	s.stale = 2
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1"})
 	w.guard(t)
 	require.NoError(t, got.Err)
@@ -126,7 +126,7 @@ func TestPromoteOfALaunchingReplicaIsRefusedOrWaits(t *testing.T) {
 
 	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Launching, InstanceID: "i-new"})
 	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	refused := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1"})
 	waits := update[workflows.PromoteAnswer](w, time.Second, workflows.UpdatePromote, "u2", workflows.PromoteInput{ReplicaID: "r1", Wait: time.Minute})
 	w.guard(t)
@@ -145,7 +145,7 @@ func TestRequestSwitchIsOnePerCommand(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	first := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "switch/cmd#0123456789abcdef", switchTo("t3.medium.us-east-1b"))
 	again := update[workflows.OperationAnswer](w, time.Second, workflows.UpdateRequestSwitch, "u2", switchTo("t3.medium.us-east-1b"))
 	w.guard(t)
@@ -167,9 +167,9 @@ func TestASwitchWaitsForNoNoticeAndNoOtherSwitch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			w := guardianWorld(t, s)
+			w := newWorld(t, s)
 			got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
-			w.after(time.Second, w.CancelWorkflow) // the notice keeps the Guardian for an hour
+			w.after(time.Second, w.CancelWorkflow)
 			w.ExecuteWorkflow(workflows.Guardian, workflows.GuardianInput{AgentID: "a1", Tuning: workflows.Tuning{IdleGrace: time.Minute}})
 			require.Equal(t, switching.Busy, fault.CodeOf(got.Err))
 		})
@@ -181,37 +181,41 @@ func TestASwitchOfALaunchingAgentOpensNoReplica(t *testing.T) {
 
 	s := newStore()
 	s.set.Launcher = agent.ByAgent
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
 	w.guard(t)
 	require.NoError(t, got.Err)
 	require.Zero(t, s.decided())
-	w.AssertWorkflowCalled(t, "Switch", mock.Anything, mock.MatchedBy(func(in workflows.SwitchInput) bool { return in.Launcher == agent.ByAgent && in.Fate == roles.Leave }))
-}
-
-func TestANoticeCallsTheSwitchOffByItsTermination(t *testing.T) {
-	t.Parallel()
-
-	s := newStore().with(standby()).with(roles.Replica{ID: "r2", Kind: replica.Switch, For: "cmd", State: replica.Launching})
-	s.set.OpenSwitch = "cmd"
-	w := guardianWorld(t, s)
-	notify(w, time.Second, "i-old")
-	w.guard(t)
-	w.AssertWorkflowCalled(t, "Termination", mock.Anything, mock.MatchedBy(func(in workflows.TerminationInput) bool { return len(in.CallOff) == 1 && in.CallOff[0] == "switch/cmd" }))
+	require.Equal(t, []activities.OpenRow{{ID: "switch/cmd", ClientID: "c1", AgentID: "a1", Launcher: string(agent.ByAgent)}}, w.post.starts)
 }
 
 func TestRemoveAgentLeavesTheRestToARemoval(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRemoveAgent, "u1", workflows.RemoveAgentInput{By: "ada"})
 	after := notify(w, time.Second, "i-old")
 	w.guard(t)
 	require.NoError(t, got.Err)
 	require.Equal(t, "removal/a1", got.Answer.OperationID)
 	require.Equal(t, agent.NotFound, fault.CodeOf(after.Err))
-	w.AssertWorkflowCalled(t, "Removal", mock.Anything, mock.MatchedBy(func(in workflows.RemovalInput) bool {
-		return len(in.Replicas) == 1 && len(in.Instances) == 1 && in.Instances[0] == "i-old"
-	}))
+	require.Equal(t, 1, w.post.started("removal/a1"))
+}
+
+// TestTwoPromotionsOfOneReplicaAreOne: the second wish finds the first one's outcome.
+func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Running, InstanceID: "i-new"})
+	w := newWorld(t, s)
+	in := workflows.PromoteInput{ReplicaID: "r1", Wait: time.Minute}
+	first := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", in)
+	second := update[workflows.PromoteAnswer](w, time.Second, workflows.UpdatePromote, "u2", in)
+	w.guard(t)
+	require.NoError(t, first.Err)
+	require.NoError(t, second.Err)
+	require.Equal(t, first.Answer.OperationID, second.Answer.OperationID)
+	require.Len(t, s.wishes, 1)
+	require.Zero(t, s.changes())
 }

@@ -22,7 +22,7 @@ func TestARebalanceOpensOneReplicaForTwoHours(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	first := emergency(w, time.Second, "u1", interruption.Rebalance)
 	again := emergency(w, 2*time.Second, "u2", interruption.Rebalance)
 	w.guard(t)
@@ -39,7 +39,7 @@ func TestARebalanceThatComesToNothingIsStoodDown(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	emergency(w, time.Second, "u1", interruption.Rebalance)
 	w.after(30*time.Second, func() {
 		_, err := s.Advance(t.Context(), roles.Step{ReplicaID: "r1", To: replica.Ready, InstanceID: "i-new"})
@@ -49,12 +49,12 @@ func TestARebalanceThatComesToNothingIsStoodDown(t *testing.T) {
 	w.guard(t)
 	require.Equal(t, replica.Ready, s.state("r1"), "it is held")
 
-	later := guardianWorld(t, s)
+	later := newWorld(t, s)
 	s.now = func() time.Time { return w.Now().Add(replica.RebalanceHold + time.Minute) }
 	later.after(0, func() { later.SignalWorkflow(workflows.SignalWake, "hold is over") })
 	later.guard(t)
 	require.Equal(t, replica.Retiring, s.state("r1"))
-	require.Len(t, later.post.releases, 1)
+	require.Equal(t, 1, later.post.nudged("replica/r1"))
 	o, _ := s.view().Outcome("i-old", interruption.Rebalance)
 	require.Equal(t, interruption.StoodDown, o.Result)
 	require.Equal(t, 1, s.decided(), "nothing new is launched")
@@ -65,10 +65,9 @@ func TestAShorterHoldEndsTheNoticeToo(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Rebalance, For: "i-old", State: replica.Ready, InstanceID: "i-new", Hold: time.Minute})
-	w := guardianWorld(t, s)
-	_, err := s.RecordNotice(w.ctx, interruption.Notice{InstanceID: "i-old", Kind: interruption.Rebalance})
-	require.NoError(t, err)
+	w := newWorld(t, s)
 	s.mu.Lock()
+	s.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Rebalance})
 	s.until["r1"] = w.Now().Add(-time.Second)
 	s.mu.Unlock()
 	w.after(0, func() { w.SignalWorkflow(workflows.SignalWake, "hold is over") })
@@ -83,7 +82,7 @@ func TestANoticeAfterARebalancePromotesItsReplica(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Rebalance, For: "i-old", State: replica.Ready, InstanceID: "i-new", Hold: replica.RebalanceHold})
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-old")
 	w.guard(t)
 	require.Equal(t, "r1", got.Answer.ReplicaID)
@@ -95,7 +94,7 @@ func TestAnEmergencyOutsideAutoModeIsTakenAndRefused(t *testing.T) {
 
 	s := newStore()
 	s.set.Keeping = agent.KeepNone
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := emergency(w, time.Second, "u1", interruption.Rebalance)
 	w.guard(t)
 	require.Equal(t, agent.AutoOff, fault.CodeOf(got.Err))
@@ -108,7 +107,7 @@ func TestAnEmergencyOfAReplacedInstanceAnswersWhatBecameOfIt(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
 	got := emergency(w, 2*time.Second, "u1", interruption.Termination)
 	w.guard(t)
@@ -122,7 +121,7 @@ func TestAFailedEmergencyIsTriedAgain(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
 	w.after(3*time.Second, func() {
 		_, err := s.Advance(t.Context(), roles.Step{ReplicaID: "r1", To: replica.Failed, ErrorCode: replica.NoPool})
@@ -139,7 +138,7 @@ func TestManualModeBuildsExactlyOne(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1", workflows.ConfigureInput{Keeping: agent.KeepManual})
 	w.after(2*time.Second, func() { w.SignalWorkflow(workflows.SignalWake, "look") })
 	w.guard(t)
@@ -153,7 +152,7 @@ func TestManualModeRebuildsAfterAFailover(t *testing.T) {
 
 	s := newStore().with(standby())
 	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
 	w.guard(t)
 	set := s.view()
@@ -167,18 +166,18 @@ func TestModesExcludeEachOther(t *testing.T) {
 
 	s := newStore().with(standby())
 	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1", workflows.ConfigureInput{Keeping: agent.KeepAuto})
 	w.guard(t)
 	require.Equal(t, replica.Retiring, s.state("r1"))
-	require.Len(t, w.post.releases, 1)
+	require.Equal(t, 1, w.post.nudged("replica/r1"))
 	require.Empty(t, s.view().Replicas)
 }
 
 func TestAnUnknownModeIsRejected(t *testing.T) {
 	t.Parallel()
 
-	w := guardianWorld(t, newStore())
+	w := newWorld(t, newStore())
 	got := update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1", workflows.ConfigureInput{Keeping: "sometimes"})
 	w.guard(t)
 	require.Equal(t, roles.InvalidMessage, fault.CodeOf(got.Rejected))

@@ -18,7 +18,7 @@ func TestNoticeIsActedOnOnce(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	first, again := notify(w, time.Second, "i-old"), notify(w, 2*time.Second, "i-old")
 	w.guard(t)
 	require.Equal(t, workflows.NoticePromoted, first.Answer.Status)
@@ -31,7 +31,7 @@ func TestNoticeForAnotherInstanceChangesNothing(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-unknown")
 	w.guard(t)
 	require.Equal(t, workflows.NoticeNotPrimary, got.Answer.Status)
@@ -46,7 +46,7 @@ func TestNoticeForAStandbyReplacesIt(t *testing.T) {
 
 	s := newStore().with(standby())
 	s.set.Keeping = agent.KeepManual
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-new")
 	w.guard(t)
 	require.Equal(t, workflows.NoticeNotPrimary, got.Answer.Status)
@@ -55,17 +55,17 @@ func TestNoticeForAStandbyReplacesIt(t *testing.T) {
 	require.Zero(t, s.changes())
 }
 
-func TestNoticeForASwitchsInstanceTellsTheSwitch(t *testing.T) {
+func TestNoticeForASwitchsInstanceEndsIt(t *testing.T) {
 	t.Parallel()
 
 	r := standby()
 	r.Kind, r.For = replica.Switch, "cmd"
-	w := guardianWorld(t, newStore().with(r))
+	s := newStore().with(r)
+	w := newWorld(t, s)
 	notify(w, time.Second, "i-new")
 	w.guard(t)
-	require.Len(t, w.post.news, 1)
-	require.Equal(t, "switch/cmd", w.post.news[0].OperationID)
-	require.Equal(t, replica.Failed, w.post.news[0].State)
+	require.Equal(t, replica.Retiring, s.state("r1"))
+	require.Equal(t, 1, w.post.nudged("replica/r1"), "its workflow ends it, and the Switch reads that")
 }
 
 func TestStaleEpochIsJudgedAgain(t *testing.T) {
@@ -73,7 +73,7 @@ func TestStaleEpochIsJudgedAgain(t *testing.T) {
 
 	s := newStore().with(standby())
 	s.stale = 1
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-old")
 	w.guard(t)
 	require.Equal(t, workflows.NoticePromoted, got.Answer.Status)
@@ -83,7 +83,7 @@ func TestStaleEpochIsJudgedAgain(t *testing.T) {
 func TestMalformedNoticeIsRejected(t *testing.T) {
 	t.Parallel()
 
-	w := guardianWorld(t, newStore())
+	w := newWorld(t, newStore())
 	got := notify(w, time.Second, "")
 	w.guard(t)
 	require.Equal(t, roles.InvalidMessage, fault.CodeOf(got.Rejected))
@@ -93,7 +93,7 @@ func TestNoticeWithoutHeirAnswersInProgressThenTheOutcome(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-old")
 	w.after(40*time.Second, func() {
 		s.with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Ready, InstanceID: "i-new"})
@@ -111,7 +111,7 @@ func TestAWaitingNoticeIsAnsweredWhenTheHeirIsReady(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-old")
 	began := w.Now()
 	w.after(5*time.Second, func() {
@@ -121,16 +121,19 @@ func TestAWaitingNoticeIsAnsweredWhenTheHeirIsReady(t *testing.T) {
 	w.guard(t)
 	require.Equal(t, workflows.NoticePromoted, got.Answer.Status)
 	require.Less(t, got.At.Sub(began), 7*time.Second)
-	require.NotEmpty(t, w.post.news, "the page of the notice is told")
-	require.Equal(t, interruption.Promoted, w.post.news[0].Outcome.Result)
+	require.Equal(t, 1, w.post.nudged("termination/a1/i-old"), "the page of the notice reads the outcome")
+	require.Equal(t, 1, w.post.started("termination/a1/i-old"))
 }
 
 func TestARunningReplicaIsTheLastResort(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Running, InstanceID: "i-new"})
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
+	for _, at := range []time.Duration{21 * time.Second, 70 * time.Second, 112 * time.Second} { // as the Termination does
+		w.after(at, func() { w.SignalWorkflow(workflows.SignalWake, "no successor yet") })
+	}
 	var early, late string
 	w.after(100*time.Second, func() { early = s.view().Primary.ID })
 	w.after(115*time.Second, func() { late = s.view().Primary.ID })
@@ -143,7 +146,7 @@ func TestTheHeirTheAgentNamesIsTakenWhenItIsAsReady(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby()).with(roles.Replica{ID: "r2", Kind: replica.Rebalance, For: "i-old", State: replica.Ready, InstanceID: "i-wish"})
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := update[workflows.NoticeAnswer](w, time.Second, workflows.UpdateTerminationNotice, "u", workflows.NoticeInput{InstanceID: "i-old", ReplicaID: "r2"})
 	w.guard(t)
 	require.Equal(t, "i-wish", got.Answer.NewPrimary)
@@ -153,8 +156,11 @@ func TestALostAgentIsHealedLate(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
+	for _, at := range []time.Duration{50 * time.Second, 100 * time.Second, 122 * time.Second} { // as the Termination does
+		w.after(at, func() { w.SignalWorkflow(workflows.SignalWake, "no successor yet") })
+	}
 	var at interruption.Result
 	w.after(130*time.Second, func() {
 		o, _ := s.view().Outcome("i-old", interruption.Termination)
@@ -178,11 +184,11 @@ func TestWithoutReplicaTheLaunchingAgentMustLive(t *testing.T) {
 
 	s := newStore()
 	s.set.Launcher = agent.ByAgent
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-old")
 	var asked replica.State
 	w.after(2*time.Second, func() { asked = s.state("r1") })
-	w.after(60*time.Second, func() {
+	w.after(40*time.Second, func() {
 		s.with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Ready, Launcher: agent.ByAgent, InstanceID: "i-new"})
 		w.SignalWorkflow(workflows.SignalWake, "its agent launched it")
 	})
@@ -196,7 +202,7 @@ func TestAnAbsentDatabaseDelaysTheDecision(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
-	w := guardianWorld(t, s)
+	w := newWorld(t, s)
 	s.mu.Lock()
 	s.broken = fault.Code("postgres.unavailable").New("away")
 	s.mu.Unlock()

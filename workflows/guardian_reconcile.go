@@ -6,7 +6,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
@@ -16,126 +15,78 @@ import (
 // the level, not by the message: it reads where things stand and acts on that,
 // so a wake may be late, doubled or about something long done.
 func (g *guardian) reconcile(ctx workflow.Context) error {
-	if err := g.turn.Lock(ctx); err != nil {
-		return err
-	}
-	defer g.turn.Unlock()
-
-	set, err := g.load(ctx)
-	if err != nil {
-		return err
-	}
-	for _, act := range []func(workflow.Context, *roles.Set) (*roles.Set, error){g.replace, g.rule, g.clear, g.provide} {
-		if set, err = act(ctx, set); err != nil {
-			return err
+	return g.decide(ctx, func(set *roles.Set) (err error) {
+		for _, act := range []func(workflow.Context, *roles.Set) (*roles.Set, error){
+			g.failOverIfNoticed, g.closeSettledNotices, g.retireSurplus, g.openMissingReplica,
+		} {
+			if set, err = act(ctx, set); err != nil {
+				return err
+			}
 		}
-	}
-	g.attend(ctx, set)
-	g.resume(ctx, set)
-	for _, r := range set.Replicas {
-		if r.State == replica.Requested {
-			g.startReplica(ctx, set, r) // its decision is durable; perhaps its start was lost
-		}
-	}
-	return nil
+		return g.settleReview(ctx, set)
+	})
 }
 
-// attended is how long after a deadline a failover is still looked after.
-const attended = 15 * time.Minute
-
-// attend gives the failovers of an earlier run their aftercare, should it never
-// have come about: whoever changed the roles may have died with its workflow task,
-// or have left it until a storm is over.
-func (g *guardian) attend(ctx workflow.Context, set *roles.Set) {
-	if set.Storm {
-		return
-	}
-	for _, o := range set.Outcomes {
-		if _, here := g.decided[o.InstanceID]; here || o.Kind != interruption.Termination || o.Result != interruption.Promoted ||
-			workflow.Now(ctx).After(o.Deadline.Add(attended)) {
-			continue
-		}
-		g.decided[o.InstanceID] = o
-		g.startTermination(ctx, set, TerminationInput{Outcome: o, Notice: interruption.Notice{
-			AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}})
-	}
-}
-
-// resume gives the promotions of an earlier run their aftercare, for the same
-// reason: without it the old primary would run, and cost, for ever. A switch that
-// never began is begun, unless a notice goes first: it would block every other.
-func (g *guardian) resume(ctx workflow.Context, set *roles.Set) {
-	_, noticed := set.Undecided()
-	for _, m := range set.Switches {
-		if g.resumed[m.ReplicaID] || noticed {
-			continue
-		}
-		g.resumed[m.ReplicaID] = true
-		g.spawn(ctx, func(ctx workflow.Context) error { return g.startSwitch(ctx, set, resumedSwitch(set, m)) })
-	}
-	for _, c := range set.Promotions {
-		if g.resumed[c.ReplicaID] {
-			continue
-		}
-		g.resumed[c.ReplicaID] = true
-		g.spawn(ctx, func(ctx workflow.Context) error {
-			return g.startPromotion(ctx, set, PromotionInput{ClientID: set.ClientID, Change: c, Changed: true})
-		})
-	}
-}
-
-// replace works on a notice that waits for an heir. It goes on when the deadline
-// has passed: an agent whose primary is gone must be healed all the same.
-func (g *guardian) replace(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+// failOverIfNoticed makes a successor primary for a notice that waits for one. It goes
+// on when the deadline has passed: an agent whose primary is gone must be healed all
+// the same. When there is just time for a last resort, a successor that runs will do.
+func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
 	o, waits := set.Undecided()
 	if !waits || set.Deleted {
 		return set, nil
 	}
-	notice := interruption.Notice{AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}
-	late := o.Past || !workflow.Now(ctx).Before(o.Deadline.Add(-interruption.Margin))
-	heir, ok := set.HeirWanted(g.wishes[o.InstanceID])
-	if ok && (heir.State == replica.Ready || late && heir.State == replica.Running) {
-		next, err := g.failOver(ctx, set, heir, notice)
-		if fault.Is(err, roles.Stale) {
-			g.dirty = true // somebody was faster: look again
-			return set, nil
-		}
-		return next, err
+	late := o.Past || o.Left < interruption.Margin
+	successor, ok := set.HeirWanted(o.Wanted)
+	if !ok || successor.InstanceID == "" || successor.State != replica.Ready && !(late && successor.State == replica.Running) {
+		g.enterPhase(ctx, "looking for a successor of `%s` until %s", o.InstanceID, o.Deadline.UTC().Format(time.TimeOnly))
+		return set, nil
 	}
-	if o.Result == interruption.Undecided {
-		g.watch(ctx, set, notice)
+	next, err := g.change(ctx, set.FailOver(successor))
+	if err != nil {
+		return set, err // roles.stale too: the next attempt judges again, after a pause
 	}
-	return set, nil
+	nudge(ctx, activities.Nudge{OperationID: TerminationID(set.AgentID, o.InstanceID), AgentID: set.AgentID, Start: true})
+	nudge(ctx, activities.Nudge{OperationID: ReplicaID(successor.ID), AgentID: set.AgentID})
+	return next, nil
 }
 
-// rule closes the notices whose end follows from the roles.
-func (g *guardian) rule(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+// noticeOf is the notice of an outcome, as the Guardian found it.
+func noticeOf(set *roles.Set, o interruption.Outcome) interruption.Notice {
+	return interruption.Notice{AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}
+}
+
+// change is one guarded role change.
+func (g *guardian) change(ctx workflow.Context, c roles.Change) (*roles.Set, error) {
 	var local *activities.Roles
-	for _, o := range set.Rulings() {
-		d := activities.Decision{Result: o.Result, Notice: interruption.Notice{
-			AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}}
+	g.enterPhase(ctx, "making `%s` primary instead of `%s` (%s)", c.NewID, c.OldID, c.Cause)
+	return g.learn(ctx, localStep(ctx, "make "+c.NewID+" primary", local.ChangeRoles, c))
+}
+
+// closeSettledNotices closes the notices whose end follows from the roles.
+func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+	var local *activities.Roles
+	for _, o := range set.SettledNotices() {
+		d := activities.Decision{Result: o.Result, Notice: noticeOf(set, o)}
 		next, err := g.learn(ctx, localStep(ctx, "the notice of "+o.InstanceID+" ends: "+string(o.Result), local.DecideNotice, d))
 		if err != nil {
 			return set, err
 		}
 		set = next
 		if o.Kind == interruption.Termination {
-			g.decided[o.InstanceID] = o
-			g.tellTermination(ctx, o)
+			nudge(ctx, activities.Nudge{OperationID: TerminationID(set.AgentID, o.InstanceID), AgentID: set.AgentID})
 		}
 	}
 	return set, nil
 }
 
-// clear retires what nobody needs any more. With the hold of a rebalance replica
-// its notice ends too: otherwise it would ask for the next one.
-func (g *guardian) clear(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+// retireSurplus retires the replicas that are not needed any more. With the hold of a
+// rebalance replica its notice ends too: otherwise it would ask for the next one.
+func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
 	var local *activities.Roles
 	surplus := set.Surplus()
 	for _, r := range surplus {
 		if o, told := set.Outcome(r.For, interruption.Rebalance); r.Kind == replica.Rebalance && r.Expired && told && o.Result == interruption.Undecided {
-			d := activities.Decision{Result: interruption.StoodDown, Notice: interruption.Notice{
-				AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}}
+			d := activities.Decision{Result: interruption.StoodDown, Notice: noticeOf(set, o)}
 			if _, err := g.learn(ctx, localStep(ctx, "the danger to "+o.InstanceID+" has passed", local.DecideNotice, d)); err != nil {
 				return set, err
 			}
@@ -150,9 +101,9 @@ func (g *guardian) clear(ctx workflow.Context, set *roles.Set) (*roles.Set, erro
 	return g.load(ctx)
 }
 
-// provide opens the replica that is lacking: for an emergency, else the standby
-// of manual mode.
-func (g *guardian) provide(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+// openMissingReplica opens the replica that is lacking: for an emergency, else the
+// standby of manual mode.
+func (g *guardian) openMissingReplica(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
 	in := roles.Opening{AgentID: set.AgentID, CreatedBy: "system", Plan: replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType}}
 	o, emergency := set.WantsEmergency()
 	switch {
@@ -165,7 +116,7 @@ func (g *guardian) provide(ctx workflow.Context, set *roles.Set) (*roles.Set, er
 	default:
 		return set, nil
 	}
-	in.NotBefore = roles.BackOff(in.Kind, set.Failures)
+	in.NotBefore = set.BackOff(in.Kind)
 	opened, err := g.openReplica(ctx, in)
 	if err != nil {
 		return set, err
@@ -176,28 +127,39 @@ func (g *guardian) provide(ctx workflow.Context, set *roles.Set) (*roles.Set, er
 // openReplica makes the decision durable and starts the Replica.
 func (g *guardian) openReplica(ctx workflow.Context, in roles.Opening) (*roles.Opened, error) {
 	var local *activities.Roles
-	g.enter(ctx, "deciding on a %s replica for `%s`", in.Kind, in.For)
+	g.enterPhase(ctx, "deciding on a %s replica for `%s`", in.Kind, in.For)
 	var opened roles.Opened
 	if err := localStep(ctx, "decide on a "+string(in.Kind)+" replica", local.OpenReplica, in).Get(ctx, &opened); err != nil {
 		return nil, err
 	}
 	g.roles = opened.Set
 	if r, open := opened.Set.Replica(opened.Replica.ID); open && (r.State == replica.Requested || in.InstanceID != "") {
-		g.startReplica(ctx, opened.Set, r)
+		g.start(ctx, ReplicaID(r.ID), "")
 	}
 	return &opened, nil
 }
 
-// retire closes a replica in Postgres, which makes it no candidate, and tells
-// its workflow to end the instance.
+// retire closes a replica in Postgres, which makes it no candidate, and has its
+// workflow end the instance.
 func (g *guardian) retire(ctx workflow.Context, r roles.Replica) error {
 	var local *activities.Roles
-	var msgs *activities.Messages
 	var ours bool
-	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, roles.Step{ReplicaID: r.ID, To: replica.Retiring}).Get(ctx, &ours); err != nil || !ours {
+	step := roles.Step{ReplicaID: r.ID, To: replica.Retiring}
+	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &ours); err != nil || !ours {
 		return err
 	}
 	g.dirty = true
-	return message(ctx, "release replica "+r.ID, msgs.ReleaseReplica,
-		activities.Release{AgentID: g.in.AgentID, ReplicaID: r.ID, InstanceID: r.InstanceID, As: replica.Retiring, Launcher: r.Launcher})
+	nudge(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: g.in.AgentID, Start: true})
+	return nil
+}
+
+// settleReview records that the roles were judged, and when they are due again.
+func (g *guardian) settleReview(ctx workflow.Context, set *roles.Set) error {
+	next, wanted := set.NextReview()
+	if !set.Review && !wanted {
+		return nil
+	}
+	var local *activities.Roles
+	return localStep(ctx, "the roles are judged", local.SettleReview,
+		activities.Review{AgentID: set.AgentID, Seq: set.ReviewSeq, Next: next}).Get(ctx, nil)
 }

@@ -15,61 +15,45 @@ import (
 
 // onEmergency answers as soon as the decision is durable. The launch follows.
 func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestID string) (*ReplicaAnswer, error) {
-	if err := g.turn.Lock(ctx); err != nil {
-		return nil, err
-	}
-	defer g.turn.Unlock()
-
-	set, err := g.load(ctx)
+	taken, err := g.takeNotice(ctx, interruption.Notice{AgentID: g.in.AgentID, InstanceID: in.InstanceID, Kind: in.Kind, Deadline: in.Deadline})
 	if err != nil {
 		return nil, err
 	}
-	notice := interruption.Notice{AgentID: g.in.AgentID, InstanceID: in.InstanceID, Kind: in.Kind, Deadline: in.Deadline, Door: "http"}
-	known, told := set.Outcome(in.InstanceID, in.Kind)
-	switch {
-	case told && known.Result != interruption.Undecided && known.Result != interruption.Lost:
-		return emergencySettled(set, known), nil
-	case !set.Deleted && set.Primary.ID != in.InstanceID:
-		if err := g.lose(ctx, set, notice); err != nil {
-			return nil, err
-		}
-		return emergencySettled(set, interruption.Outcome{InstanceID: in.InstanceID, Result: interruption.NotPrimary}), nil
+	switch taken.Outcome.Result {
+	case interruption.Undecided, interruption.Lost:
+	default:
+		return emergencySettled(taken.Set, taken.Outcome), nil
 	}
-	kind := replica.Rebalance
-	opening := roles.Opening{AgentID: g.in.AgentID, Kind: kind, For: in.InstanceID, Hold: in.Hold, CreatedBy: "agent", Reason: string(in.Kind),
-		RequestID: requestID, Plan: replica.Plan{Mode: agent.Spot, InstanceType: set.Primary.InstanceType}}
+	if !taken.Known {
+		return emergencySettled(taken.Set, interruption.Outcome{InstanceID: in.InstanceID, Result: interruption.NotPrimary}), nil
+	}
+	opening := roles.Opening{AgentID: g.in.AgentID, Kind: replica.Rebalance, For: in.InstanceID, Hold: cmp.Or(in.Hold, replica.RebalanceHold),
+		CreatedBy: "agent", Reason: string(in.Kind), RequestID: requestID}
 	if in.Kind == interruption.Termination {
-		kind, opening.Kind = replica.Termination, replica.Termination
-		if in.Deadline.IsZero() {
-			notice.Deadline = workflow.Now(ctx).Add(interruption.Lead)
+		opening.Kind, opening.Hold = replica.Termination, 0
+	}
+	var answer *ReplicaAnswer
+	err = g.decide(ctx, func(set *roles.Set) error {
+		if err := set.CanCreate(opening.Kind); err != nil {
+			return err
 		}
-	} else if in.Hold == 0 {
-		opening.Hold = replica.RebalanceHold
-	}
-	// The notice is taken also when the mode does not answer it with a replica: it
-	// is durable before the launch, and nobody need deliver it again.
-	var local *activities.Roles
-	if set, err = g.learn(ctx, localStep(ctx, "record the notice", local.RecordNotice, notice)); err != nil {
-		return nil, err
-	}
-	g.dirty = true
-	if err := set.CanCreate(kind); err != nil {
-		return nil, err
-	}
-	if heir, ok := set.Heir(); ok {
-		return replicaAnswer(heir, true), nil
-	}
-	opened, err := g.openReplica(ctx, opening)
-	if err != nil {
-		return nil, err
-	}
-	if !opened.Replica.State.IsOpen() { // this request had one, and it failed: the next is a decision of its own
-		opening.RequestID = ""
-		if opened, err = g.openReplica(ctx, opening); err != nil {
-			return nil, err
+		if heir, ok := set.Heir(); ok {
+			answer = replicaAnswer(heir, true)
+			return nil
 		}
-	}
-	return replicaAnswer(opened.Replica, false), nil
+		opening.Plan = replica.Plan{Mode: agent.Spot, InstanceType: set.Primary.InstanceType}
+		opened, err := g.openReplica(ctx, opening)
+		if err == nil && !opened.Replica.State.IsOpen() { // this request had one, and it failed: the next is a decision of its own
+			opening.RequestID, opening.NotBefore = "", set.BackOff(opening.Kind)
+			opened, err = g.openReplica(ctx, opening)
+		}
+		if err != nil {
+			return err
+		}
+		answer = replicaAnswer(opened.Replica, false)
+		return nil
+	})
+	return answer, err
 }
 
 // emergencySettled answers a request whose emergency is over.
@@ -90,16 +74,15 @@ func replicaAnswer(r roles.Replica, existing bool) *ReplicaAnswer {
 
 // onCreateReplica opens the standby that a person asked for, or takes in an
 // instance that the agent has launched.
-func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, requestID string) (*ReplicaAnswer, error) {
-	if err := g.turn.Lock(ctx); err != nil {
-		return nil, err
-	}
-	defer g.turn.Unlock()
+func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, requestID string) (answer *ReplicaAnswer, err error) {
+	err = g.decide(ctx, func(set *roles.Set) error {
+		answer, err = g.createReplica(ctx, set, in, requestID)
+		return err
+	})
+	return answer, err
+}
 
-	set, err := g.load(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (g *guardian) createReplica(ctx workflow.Context, set *roles.Set, in CreateReplicaInput, requestID string) (*ReplicaAnswer, error) {
 	for _, r := range set.Replicas {
 		if r.RequestID == requestID {
 			return replicaAnswer(r, true), nil
@@ -121,7 +104,7 @@ func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, 
 	plan := in.Plan
 	plan.Mode, plan.InstanceType = cmp.Or(plan.Mode, agent.Spot), cmp.Or(plan.InstanceType, set.Primary.InstanceType)
 	opening := roles.Opening{AgentID: g.in.AgentID, Kind: kind, For: set.Primary.ID, Plan: plan, CreatedBy: in.CreatedBy,
-		Reason: "asked for", Tags: in.Tags, RequestID: requestID, InstanceID: in.InstanceID}
+		Reason: "asked for", Tags: in.Tags, RequestID: requestID, InstanceID: in.InstanceID, NotBefore: set.BackOff(kind)}
 	if kind == replica.Rebalance {
 		opening.Hold = replica.RebalanceHold
 	}
@@ -132,7 +115,8 @@ func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, 
 	if in.Ready && opened.Replica.State.IsOpen() {
 		var local *activities.Roles
 		var ours bool
-		if err := localStep(ctx, "record ready", local.AdvanceReplica, roles.Step{ReplicaID: opened.Replica.ID, To: replica.Ready, InstanceID: in.InstanceID}).Get(ctx, &ours); err != nil {
+		step := roles.Step{ReplicaID: opened.Replica.ID, To: replica.Ready, InstanceID: in.InstanceID}
+		if err := localStep(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &ours); err != nil {
 			return nil, err
 		}
 		if ours {
@@ -143,7 +127,7 @@ func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, 
 	return replicaAnswer(opened.Replica, false), nil
 }
 
-// awaitedFrom returns the replica that an agent was told to launch, when it
+// awaitedFrom returns the replica that an agent was asked to launch, when it
 // reports an instance without saying which replica it is.
 func awaitedFrom(set *roles.Set, in CreateReplicaInput) (roles.Replica, bool) {
 	for _, r := range set.Replicas {
@@ -171,49 +155,39 @@ func (g *guardian) attach(ctx workflow.Context, r roles.Replica, in CreateReplic
 
 // onDeleteReplica retires a replica because a person wants it. In manual mode
 // another takes its place: exactly one, always.
-func (g *guardian) onDeleteReplica(ctx workflow.Context, in DeleteReplicaInput, _ string) (*ReplicaAnswer, error) {
-	if err := g.turn.Lock(ctx); err != nil {
-		return nil, err
-	}
-	defer g.turn.Unlock()
-
-	set, err := g.load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, err := set.CanDelete(in.ReplicaID)
-	if err != nil {
-		return nil, err
-	}
-	if err := g.retire(ctx, r); err != nil {
-		return nil, err
-	}
-	g.dirty = true
-	r.State = replica.Retiring
-	return replicaAnswer(r, false), nil
+func (g *guardian) onDeleteReplica(ctx workflow.Context, in DeleteReplicaInput, _ string) (answer *ReplicaAnswer, err error) {
+	err = g.decide(ctx, func(set *roles.Set) error {
+		r, err := set.CanDelete(in.ReplicaID)
+		if err != nil {
+			return err
+		}
+		if err := g.retire(ctx, r); err != nil {
+			return err
+		}
+		g.dirty = true
+		r.State = replica.Retiring
+		answer = replicaAnswer(r, false)
+		return nil
+	})
+	return answer, err
 }
 
-// onPromote changes the roles at once when the replica can take over, else
-// leaves it to a Promotion that waits.
-func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (*PromoteAnswer, error) {
-	if err := g.turn.Lock(ctx); err != nil {
-		return nil, err
-	}
-	defer g.turn.Unlock()
-
+// onPromote makes the wish durable, and changes the roles at once when the replica can
+// take over. Otherwise the Promotion does when it is ready. Two wishes for one replica
+// are one row and one outcome.
+func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (answer *PromoteAnswer, err error) {
 	for tries := 1; ; tries++ {
-		answer, err := g.promote(ctx, in)
+		err = g.decide(ctx, func(set *roles.Set) error {
+			answer, err = g.promote(ctx, set, in)
+			return err
+		})
 		if tries == 3 || !fault.Is(err, roles.Stale) {
 			return answer, err
 		}
 	}
 }
 
-func (g *guardian) promote(ctx workflow.Context, in PromoteInput) (*PromoteAnswer, error) {
-	set, err := g.load(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (g *guardian) promote(ctx workflow.Context, set *roles.Set, in PromoteInput) (*PromoteAnswer, error) {
 	heir, err := set.CanPromote(in.ReplicaID, in.Wait > 0)
 	if err != nil {
 		return nil, err
@@ -223,41 +197,24 @@ func (g *guardian) promote(ctx workflow.Context, in PromoteInput) (*PromoteAnswe
 			return nil, err
 		}
 	}
-	p := PromotionInput{ClientID: set.ClientID, Wait: in.Wait, By: in.By, Change: roles.Change{
-		AgentID: set.AgentID, Epoch: set.Epoch, OldID: set.Primary.ID, NewID: heir.InstanceID, ReplicaID: heir.ID,
-		Fate: fateOf(set, in.Demote), Cause: roles.ByPromotion, OperationID: PromotionID(heir.ID),
-	}}
-	if o, noticed := set.Undecided(); noticed {
-		p.Change.Notice = &interruption.Notice{AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "http"}
+	var local *activities.Roles
+	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: heir.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
+	if set, err = g.learn(ctx, localStep(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
+		return nil, err
 	}
 	answer := &PromoteAnswer{OperationID: PromotionID(heir.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}
 	if heir.State == replica.Ready || in.Wait == 0 {
-		next, err := g.change(ctx, p.Change)
+		next, err := g.change(ctx, set.Promote(heir, in.Demote))
 		if err != nil {
 			return nil, err
 		}
-		if o, told := next.Outcome(set.Primary.ID, interruption.Termination); told {
-			g.decided[set.Primary.ID] = o
-		}
 		if demoted, stays := next.ReplicaOn(set.Primary.ID); stays {
-			g.startReplica(ctx, next, demoted) // somebody must hold it
+			g.start(ctx, ReplicaID(demoted.ID), "")
 		}
-		p.Changed, g.dirty = true, true
+		nudge(ctx, activities.Nudge{OperationID: ReplicaID(heir.ID), AgentID: set.AgentID})
+		g.dirty = true
 		answer.Changed, answer.NewPrimary = true, heir.InstanceID
 	}
-	return answer, g.startPromotion(ctx, set, p)
-}
-
-// fateOf is what becomes of an old primary that somebody moved away from.
-func fateOf(set *roles.Set, demote bool) roles.Fate {
-	switch {
-	case demote:
-		return roles.Demote
-	case !set.AutoTerminate:
-		return roles.Keep
-	case set.Launcher == agent.ByAgent:
-		return roles.Leave
-	default:
-		return roles.Retire
-	}
+	nudge(ctx, activities.Nudge{OperationID: PromotionID(heir.ID), AgentID: set.AgentID, Start: true})
+	return answer, nil
 }

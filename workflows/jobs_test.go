@@ -35,14 +35,14 @@ func TestAJobKeepsARowOfItsRun(t *testing.T) {
 	w := newWorld(t, newStore())
 	rows := &runs{}
 	w.RegisterActivity(&activities.Jobs{Store: rows})
-	w.RegisterActivityWithOptions(func(context.Context, activities.RedeliverInput) (*activities.RedeliverResult, error) {
-		return &activities.RedeliverResult{Delivered: 2, Woken: 1}, nil
-	}, activity.RegisterOptions{Name: "RedeliverNotices"})
+	w.RegisterActivityWithOptions(func(context.Context, activities.SilenceInput) (*activities.SilenceResult, error) {
+		return &activities.SilenceResult{Offline: 2}, nil
+	}, activity.RegisterOptions{Name: "MarkSilentAgents"})
 	period := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	w.ExecuteWorkflow(workflows.RedeliverNotices, workflows.JobInput{Period: period})
+	w.ExecuteWorkflow(workflows.AgentHealth, workflows.JobInput{Period: period})
 	require.NoError(t, w.GetWorkflowError())
-	require.Equal(t, []activities.JobStart{{Job: "notice-redelivery", Period: period}}, rows.started)
-	require.Equal(t, map[string]int64{"delivered": 2, "woken": 1, "failed": 0}, rows.ended[0].Counts)
+	require.Equal(t, []activities.JobStart{{Job: "agent-health", Period: period}}, rows.started)
+	require.EqualValues(t, 2, rows.ended[0].Counts["offline"])
 	require.Empty(t, rows.ended[0].Error)
 }
 
@@ -52,10 +52,10 @@ func TestAJobThatFailsSaysSoInItsRow(t *testing.T) {
 	w := newWorld(t, newStore())
 	rows := &runs{}
 	w.RegisterActivity(&activities.Jobs{Store: rows})
-	w.RegisterActivityWithOptions(func(context.Context, activities.RedeliverInput) (*activities.RedeliverResult, error) {
+	w.RegisterActivityWithOptions(func(context.Context, activities.SilenceInput) (*activities.SilenceResult, error) {
 		return nil, temporal.NewNonRetryableApplicationError("no", "job.broken", nil)
-	}, activity.RegisterOptions{Name: "RedeliverNotices"})
-	w.ExecuteWorkflow(workflows.RedeliverNotices, workflows.JobInput{})
+	}, activity.RegisterOptions{Name: "MarkSilentAgents"})
+	w.ExecuteWorkflow(workflows.AgentHealth, workflows.JobInput{})
 	require.Error(t, w.GetWorkflowError())
 	require.Contains(t, rows.ended[0].Error, "no")
 	require.False(t, rows.started[0].Period.IsZero(), "by the start of the run")
@@ -75,7 +75,6 @@ func TestEveryScheduleIsComplete(t *testing.T) {
 		require.Positive(t, s.Timeout)
 		require.Equal(t, "control", s.Queue)
 	}
-	require.Contains(t, seen, "job/notice-redelivery")
 	require.Contains(t, seen, "job/agent-health")
 	require.Contains(t, seen, "job/orphan-sweep")
 }

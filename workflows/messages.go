@@ -162,24 +162,12 @@ type ReplicaReport struct {
 	Message    string `json:"message,omitempty"`
 }
 
-// SwitchReport is what an agent says of a switch that it performed.
-type SwitchReport struct {
-	AgentID    string `json:"agent_id"`
-	CommandID  string `json:"command_id,omitempty"`  // empty: the agent's open switch
-	InstanceID string `json:"instance_id,omitempty"` // the new one
-	Done       bool   `json:"done"`                  // executed, successfully or not
-	Success    bool   `json:"success"`
-	Message    string `json:"message,omitempty"`
-}
-
 // What an operation understands: a Switch, Replica, Termination, Promotion or Removal.
 const (
 	QueryProgress = "progress" // Progress
 	UpdateCancel  = "cancel"   // CancelInput, OperationAnswer; refused past the point of no return
-	SignalNews    = "news"     // activities.News: what became of the replica, or of the notice, it waits for
-	SignalCallOff = "call-off" // activities.CallOff: leave the replica to a failover; a Switch only
-	SignalRelease = "release"  // activities.Release: it was promoted, or must go; a Replica only
-	SignalReport  = "report"   // ReplicaReport to a Replica, SwitchReport to a Switch
+	SignalNews    = "news"     // carries no fact: read the row again
+	SignalReport  = "report"   // ReplicaReport, to a Replica
 )
 
 // CancelInput calls an operation off.

@@ -29,6 +29,9 @@ type RolloutInput struct {
 	Plan      mlmodel.Plan `json:"plan"`
 	By        string       `json:"by,omitempty"`
 	RequestID string       `json:"request_id,omitempty"` // of the begin that started it
+	// FromRow says that the row is open and its workflow was missing: the plan and how
+	// far the rollout was are read from it.
+	FromRow bool `json:"from_row,omitempty"`
 	// Carried is how far the run before was: a long rollout continues as new.
 	Carried *RolloutProgress `json:"carried,omitempty"`
 }
@@ -88,6 +91,12 @@ func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, erro
 	}
 	if err := r.listen(ctx); err != nil {
 		return nil, err
+	}
+	if in.FromRow && in.Carried == nil {
+		if ended, err := r.resume(ctx); ended || err != nil {
+			return &r.progress, err
+		}
+		in = r.in
 	}
 	next, err := r.run(ctx)
 	if err != nil {
@@ -254,6 +263,31 @@ func (r *rollout) validate(ctx workflow.Context) bool {
 	r.progress.Validation = v
 	r.note(ctx, "valid: it decided %d times in a back-test at $%.2f; never switching costs $%.2f and the rules $%.2f", v.Decisions, v.Total, v.Never, v.Rules)
 	return false
+}
+
+// resume reads the row of a rollout whose workflow was missing, and says whether it
+// has ended. A stage that was under way begins its time again, because the pauses in
+// it are not known; one that was only validated is validated again.
+func (r *rollout) resume(ctx workflow.Context) (ended bool, err error) {
+	var local *activities.Rollouts
+	var row activities.RolloutRow
+	if err := localStep(ctx, "read the rollout", local.LoadRollout, r.in.SessionID).Get(ctx, &row); err != nil {
+		return false, err
+	}
+	r.in.Plan, r.in.By, r.progress.Plan, r.progress.Phase = row.Plan, row.By, row.Plan, row.Phase
+	if row.Phase.Ended() || row.Phase == mlmodel.Validating {
+		return row.Phase.Ended(), nil
+	}
+	p := &r.progress
+	p.Percent, p.Paused, p.Timeline, p.StageSince = row.Percent, row.Paused, row.Timeline, row.StageSince
+	for i, s := range row.Plan.Stages() {
+		if s.Phase == row.Phase && s.Percent == row.Percent {
+			p.Stage = i
+		}
+	}
+	r.note(ctx, "its workflow was missing and goes on from here")
+	r.announced, r.in.Carried = true, p
+	return false, nil
 }
 
 // refuse ends the rollout before anything was touched.

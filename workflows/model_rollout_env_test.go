@@ -22,6 +22,7 @@ import (
 // rollouts is the surroundings of a ModelRollout in memory: a store with one live
 // session, a trial, and what the guards see.
 type rollouts struct {
+	row *activities.RolloutRow // of a rollout whose workflow was missing
 	*testsuite.TestWorkflowEnvironment
 	mu       sync.Mutex
 	live     string
@@ -62,6 +63,13 @@ func healthy(q activities.ReadingsQuery) mlmodel.Readings {
 
 func (r *rollouts) Session(context.Context, string) (*mlmodel.Session, error) {
 	return &mlmodel.Session{ID: "new"}, nil
+}
+
+func (r *rollouts) Row(context.Context, string) (*activities.RolloutRow, error) {
+	if r.row == nil {
+		return nil, mlmodel.NotFound.New("no rollout")
+	}
+	return r.row, nil
 }
 
 func (r *rollouts) Open(context.Context, activities.OpenRollout) error {

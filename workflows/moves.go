@@ -19,8 +19,9 @@ type SwitchStarter interface {
 	RequestSwitch(ctx context.Context, agentID string, in RequestSwitchInput) (*OperationAnswer, error)
 }
 
-// Moves order switches, whoever wants them: the command is durable, then the
-// agent's Guardian hears of it.
+// Moves order switches for persons and for the engine: the command and its operation
+// are durable, then the agent's Guardian judges it and starts the switch. An order
+// whose caller dies in between is started by the sweep of open operations.
 type Moves struct {
 	Commands  CommandOrders
 	Guardians SwitchStarter
@@ -42,7 +43,7 @@ func (m *Moves) Move(ctx context.Context, in switching.Order) (*switching.Moved,
 	answer, err := m.Guardians.RequestSwitch(ctx, in.AgentID, RequestSwitchInput{
 		CommandID: command.ID, Target: in.Target, Reason: in.Reason, Trigger: switching.TriggerOf(command.Priority), KeepOld: keep, Retire: retire,
 	})
-	if fault.Is(err, NoAnswer) { // it may have begun; one that did not is given up when the next order comes
+	if fault.Is(err, NoAnswer) { // it may have begun; otherwise the sweep starts it
 		return nil, err
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/fault"
 )
 
@@ -31,8 +32,8 @@ var (
 	// messagePolicy is for a message to another workflow, by way of Temporal's
 	// frontend, which a storm makes slower than Postgres.
 	messagePolicy = workflow.LocalActivityOptions{
-		StartToCloseTimeout:    5 * time.Second,
-		ScheduleToCloseTimeout: time.Minute,
+		StartToCloseTimeout:    3 * time.Second,
+		ScheduleToCloseTimeout: 8 * time.Second,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
 	}
 	// pagePolicy is for the projection that pages read. Nothing waits for it
@@ -56,6 +57,13 @@ var (
 		StartToCloseTimeout:    15 * time.Second,
 		ScheduleToCloseTimeout: 5 * time.Minute,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 20 * time.Second},
+	}
+	// urgentLaunchPolicy is launchPolicy in an emergency, in which no pool gets more
+	// than twenty seconds: the next one may be healthy.
+	urgentLaunchPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    9 * time.Second,
+		ScheduleToCloseTimeout: 20 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 	}
 	// pollPolicy waits until EC2 says what we want to hear: the retry is the poll.
 	pollPolicy = workflow.ActivityOptions{
@@ -98,15 +106,29 @@ func step(ctx workflow.Context, policy workflow.ActivityOptions, summary string,
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, policy), activity, args...)
 }
 
-// message tells another workflow something, inside the workflow task.
-func message(ctx workflow.Context, summary string, activity, in any) error {
-	return localStepWith(ctx, messagePolicy, summary, activity, in).Get(ctx, nil)
+// wakeGuardian asks the agent's Guardian for a review. The sweep does when that fails.
+func wakeGuardian(ctx workflow.Context, agentID, why string) {
+	var msgs *activities.Messages
+	sendMessage(ctx, "wake the guardian: "+why, msgs.WakeGuardian, activities.WakeInput{AgentID: agentID, Why: why})
 }
 
-// deliver is message for an operation that nobody repeats. A Guardian does not
-// insist: it holds its turn meanwhile, and reconciles again.
-func deliver(ctx workflow.Context, summary string, activity, in any) error {
-	return insist(ctx, messagePolicy, summary, activity, nil, in)
+// nudge asks the workflow of an operation to read its row again.
+func nudge(ctx workflow.Context, in activities.Nudge) {
+	var msgs *activities.Messages
+	sendMessage(ctx, "nudge "+in.OperationID, msgs.NudgeOperation, in)
+}
+
+// sendMessage sends a message that carries no fact, inside the workflow task. One that
+// gets lost is made up for by the sweep, so nothing waits for it long.
+func sendMessage(ctx workflow.Context, summary string, activity, in any) {
+	if err := localStepWith(ctx, messagePolicy, summary, activity, in).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("a message got lost", "message", summary, "error", err)
+	}
+}
+
+// message sends another workflow something, inside the workflow task.
+func message(ctx workflow.Context, summary string, activity, in any) error {
+	return localStepWith(ctx, messagePolicy, summary, activity, in).Get(ctx, nil)
 }
 
 // lasting is localStep for an operation that would end half done without it. It

@@ -11,17 +11,18 @@ import (
 	"spotkeeper/internal/roles"
 )
 
-// rereadEvery is how often a waiting Promotion reads for itself, should the news
-// of its replica get lost.
-const rereadEvery = 30 * time.Second
+// How often a waiting Promotion reads for itself, should a message get lost, and how
+// long it pauses when another decision was faster.
+const (
+	rereadEvery = 30 * time.Second
+	stalePause  = time.Second
+	mostStale   = 10 // refusals in a row before a promotion is given up
+)
 
 // PromotionInput starts a Promotion.
 type PromotionInput struct {
-	Change   roles.Change  `json:"change"`
-	ClientID string        `json:"client_id,omitempty"`
-	Wait     time.Duration `json:"wait"`    // for the replica to be ready
-	Changed  bool          `json:"changed"` // the Guardian changed the roles: only the aftercare is left
-	By       string        `json:"by,omitempty"`
+	AgentID   string `json:"agent_id"`
+	ReplicaID string `json:"replica_id"`
 }
 
 // PromotionResult is how a Promotion ended.
@@ -29,12 +30,13 @@ type PromotionResult struct {
 	NewPrimary string `json:"new_primary"`
 }
 
-// Promotion makes a replica primary because somebody asked for it: it waits until
-// the replica is ready, changes the roles, and retires the old primary unless it
-// stays, as the standby or outside. Before the role change it can be called off at
-// no cost, and the replica is left as it is; after it, it only goes forward.
+// Promotion carries out a person's wish to make a replica primary: it waits until the
+// replica is ready, changes the roles unless that is done, and retires the old primary
+// unless it stays, as the standby or outside. It reads its row whenever it begins, so
+// two wishes for one replica have one outcome. Before the role change it can be called
+// off at no cost, and the replica is left as it is; after it, it only goes forward.
 func Promotion(ctx workflow.Context, in PromotionInput) (*PromotionResult, error) {
-	op, err := show(ctx, KindPromotion, in.Change.AgentID)
+	op, err := newOperation(ctx, KindPromotion, in.AgentID)
 	if err != nil {
 		return nil, err
 	}
@@ -48,22 +50,20 @@ func Promotion(ctx workflow.Context, in PromotionInput) (*PromotionResult, error
 type promotionRun struct {
 	*operation
 	in        PromotionInput
-	stirred   int // pieces of news so far
+	wish      roles.Promotion
+	nudges    int
 	cancelled bool
 }
 
 func (p *promotionRun) listen(ctx workflow.Context) error {
 	news := workflow.GetSignalChannel(ctx, SignalNews)
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		for {
-			if more := news.Receive(ctx, nil); !more {
-				return
-			}
-			p.stirred++
+		for news.Receive(ctx, nil) {
+			p.nudges++
 		}
 	})
 	return workflow.SetUpdateHandler(ctx, UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
-		if p.progress.Committed || p.in.Changed {
+		if p.progress.Committed {
 			return nil, Committed.New("%s is past its point of no return", p.progress.OperationID).With("operation_id", p.progress.OperationID)
 		}
 		p.cancelled = true
@@ -72,59 +72,73 @@ func (p *promotionRun) listen(ctx workflow.Context) error {
 }
 
 func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
-	c := &p.in.Change
-	p.begin(ctx, activities.BeginOperation{Summary: "promotion of replica " + c.ReplicaID, Cause: p.in.By, InstanceID: c.OldID, ReplicaID: c.ReplicaID})
-	if !p.in.Changed {
-		if err := p.change(ctx); err != nil {
-			ctx, cancel := workflow.NewDisconnectedContext(ctx)
-			defer cancel()
-			if isCancel(err) {
-				err = Cancelled.Wrap(err, "%s was called off", p.progress.OperationID)
-			}
-			p.endBadly(ctx, err, "replica "+c.ReplicaID+" was not promoted", "Replica "+c.ReplicaID+" was not promoted: "+sentence(err))
-			return nil, err
+	p.describe(activities.OperationProgress{Summary: "promotion of replica " + p.in.ReplicaID, ReplicaID: p.in.ReplicaID})
+	if err := p.change(ctx); err != nil {
+		ctx, cancel := workflow.NewDisconnectedContext(ctx)
+		defer cancel()
+		if isCancel(err) {
+			err = Cancelled.Wrap(err, "%s was called off", p.progress.OperationID)
 		}
-	}
-	p.progress.Committed, p.progress.NewInstanceID = true, c.NewID
-	p.note(ctx, "primary changed", stepDone, "%s instead of %s", c.NewID, c.OldID)
-	ctx, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
-	if err := p.aftercare(ctx); err != nil {
-		p.endBadly(ctx, err, c.NewID+" is primary, but the old instance may still be running", "Instance "+c.OldID+" could not be terminated and may still cost money")
+		p.fail(ctx, err, "replica "+p.in.ReplicaID+" was not promoted", "Replica "+p.in.ReplicaID+" was not promoted: "+sentence(err))
 		return nil, err
 	}
-	p.end(ctx, activities.EndOperation{State: stateSucceeded, Phase: "done", Summary: c.NewID + " was promoted in place of " + c.OldID})
-	return &PromotionResult{NewPrimary: c.NewID}, nil
+	w := p.wish
+	p.progress.Committed, p.progress.NewInstanceID, p.progress.InstanceID = true, w.NewID, w.OldID
+	p.addStep(ctx, "primary changed", stepDone, "%s instead of %s", w.NewID, w.OldID)
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	if err := p.retireOld(ctx); err != nil {
+		p.fail(ctx, err, w.NewID+" is primary, but the old instance may still be running", "Instance "+w.OldID+" could not be terminated and may still cost money")
+		return nil, err
+	}
+	p.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: w.NewID + " was promoted in place of " + w.OldID})
+	return &PromotionResult{NewPrimary: w.NewID}, nil
 }
 
-// change waits until the replica is ready and makes it primary. The roles are
-// judged again as they are then.
+// change returns when the replica is, or was, the primary, whichever decision made it
+// that. The roles are judged as they are when the replica is ready.
 func (p *promotionRun) change(ctx workflow.Context) error {
 	var local *activities.Roles
-	c := &p.in.Change
-	p.enter(ctx, "waiting", "replica %s is not ready yet", c.ReplicaID)
-	for deadline := workflow.Now(ctx).Add(p.in.Wait); ; {
-		var set roles.Set
-		if err := lasting(ctx, "read the roles", local.LoadRoles, &set, c.AgentID); err != nil {
+	for stale, waiting := 0, false; ; {
+		if err := lasting(ctx, "read the promotion", local.LoadPromotion, &p.wish, p.in.ReplicaID); err != nil || p.wish.Changed {
 			return err
 		}
-		heir, err := set.CanPromote(c.ReplicaID, true)
+		var set roles.Set
+		if err := lasting(ctx, "read the roles", local.LoadRoles, &set, p.in.AgentID); err != nil {
+			return err
+		}
+		heir, err := set.CanPromote(p.in.ReplicaID, true)
 		if err != nil {
 			return err
 		}
+		pause := min(p.wish.Left, rereadEvery)
 		if heir.State == replica.Ready {
-			c.NewID, c.OldID, c.Epoch = heir.InstanceID, set.Primary.ID, set.Epoch
-			err := lasting(ctx, "make "+c.NewID+" primary", local.ChangeRoles, nil, *c)
-			if !fault.Is(err, roles.Stale) {
+			err := lasting(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil, set.Promote(heir, p.wish.Demote))
+			if err != nil && !fault.Is(err, roles.Stale) {
 				return err
 			}
-			continue // somebody was faster: judge again
+			if err != nil {
+				stale++
+			}
+			if stale == mostStale {
+				return err
+			}
+			pause = stalePause // another decision was faster, or the change is there to be read
+			if err == nil {
+				wakeGuardian(ctx, p.in.AgentID, "promoted")
+				nudge(ctx, activities.Nudge{OperationID: ReplicaID(p.in.ReplicaID), AgentID: p.in.AgentID})
+				continue
+			}
 		}
-		left, seen := deadline.Sub(workflow.Now(ctx)), p.stirred
-		if left <= 0 {
-			return replica.NotReady.New("replica %s was not ready within %s", c.ReplicaID, p.in.Wait)
+		if p.wish.Left <= 0 {
+			return replica.NotReady.New("replica %s was not ready in time", p.in.ReplicaID)
 		}
-		if _, err := workflow.AwaitWithTimeout(ctx, min(left, rereadEvery), func() bool { return p.stirred != seen || p.cancelled }); err != nil {
+		if !waiting {
+			waiting = true
+			p.enterPhase(ctx, "waiting", "replica %s is not ready yet", p.in.ReplicaID)
+		}
+		seen := p.nudges
+		if _, err := workflow.AwaitWithTimeout(ctx, pause, func() bool { return p.nudges != seen || p.cancelled }); err != nil {
 			return err
 		}
 		if p.cancelled {
@@ -133,32 +147,23 @@ func (p *promotionRun) change(ctx workflow.Context) error {
 	}
 }
 
-// aftercare ends the replica's stand-by and the old instance's time.
-func (p *promotionRun) aftercare(ctx workflow.Context) error {
-	var msgs *activities.Messages
+// retireOld ends the old instance, if that is ours to do.
+func (p *promotionRun) retireOld(ctx workflow.Context) error {
 	var instances *activities.Instances
-	c := p.in.Change
-	if err := deliver(ctx, "release replica "+c.ReplicaID, msgs.ReleaseReplica, activities.Release{AgentID: c.AgentID, ReplicaID: c.ReplicaID,
-		InstanceID: c.NewID, As: replica.Promoted}); err != nil {
-		return err
-	}
-	p.note(ctx, "replica released", stepDone, "%s is no stand-by any more", c.NewID)
-	if err := deliver(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: c.AgentID, Why: "promoted"}); err != nil {
-		return err
-	}
-	if c.Fate != roles.Retire {
-		p.note(ctx, "old instance", stepDone, "%s: %s", c.OldID, c.Fate)
+	old := p.wish.OldID
+	if !p.wish.RetireOld {
+		p.addStep(ctx, "old instance", stepDone, "%s is not ours to end", old)
 		return nil
 	}
-	p.enter(ctx, "retiring_old", "ending %s", c.OldID)
-	err := step(ctx, retirePolicy, "terminate "+c.OldID, instances.RetireInstance, activities.WatchInput{AgentID: c.AgentID, InstanceID: c.OldID}).Get(ctx, nil)
+	p.enterPhase(ctx, "retiring_old", "ending %s", old)
+	err := step(ctx, retirePolicy, "terminate "+old, instances.RetireInstance, activities.WatchInput{AgentID: p.in.AgentID, InstanceID: old}).Get(ctx, nil)
 	switch {
 	case err == nil:
-		p.note(ctx, "terminate "+c.OldID, stepDone, "")
+		p.addStep(ctx, "terminate "+old, stepDone, "")
 		return nil
 	case fault.Is(err, roles.IsPrimary):
-		p.note(ctx, "terminate "+c.OldID, stepDropped, "it is the primary again")
+		p.addStep(ctx, "terminate "+old, stepDropped, "it is the primary again")
 		return nil
 	}
-	return UndoFailed.Wrap(err, "instance %s may still be running", c.OldID)
+	return UndoFailed.Wrap(err, "instance %s may still be running", old)
 }

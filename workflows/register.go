@@ -7,6 +7,7 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(Guardian)
 	r.RegisterWorkflow(Replica)
 	r.RegisterWorkflow(Switch)
+	r.RegisterWorkflow(AgentSwitch)
 	r.RegisterWorkflow(Termination)
 	r.RegisterWorkflow(Promotion)
 	r.RegisterWorkflow(Removal)

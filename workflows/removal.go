@@ -6,17 +6,11 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/replica"
 )
 
-// RemovalInput starts a Removal: what a removed agent leaves.
+// RemovalInput starts a Removal.
 type RemovalInput struct {
-	AgentID   string   `json:"agent_id"`
-	ClientID  string   `json:"client_id,omitempty"`
-	By        string   `json:"by,omitempty"`
-	CallOff   []string `json:"call_off,omitempty"`  // the switches in flight
-	Replicas  []string `json:"replicas,omitempty"`  // whose workflows must let go
-	Instances []string `json:"instances,omitempty"` // launched by us
+	AgentID string `json:"agent_id"`
 }
 
 // RemovalResult says what a Removal ended.
@@ -25,50 +19,46 @@ type RemovalResult struct {
 	Instances int `json:"instances"`
 }
 
-// Removal ends what a removed agent leaves: its switch, its replicas, the
-// instances we launched for it. The agent is gone already when it starts, so it
-// only goes forward and cannot be called off.
+// Removal ends what a removed agent leaves: its replicas and the instances we launched
+// for it. The agent is gone already when it starts, so it only goes forward and cannot
+// be called off. Whenever it begins, it reads what is still left.
 func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
-	op, err := show(ctx, KindRemoval, in.AgentID)
+	op, err := newOperation(ctx, KindRemoval, in.AgentID)
 	if err != nil {
 		return nil, err
 	}
 	op.progress.Committed = true
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	op.begin(ctx, activities.BeginOperation{Summary: "removal of agent " + in.AgentID, Cause: in.By})
-	op.enter(ctx, "removing", "%d replicas and %d instances are left", len(in.Replicas), len(in.Instances))
-	var msgs *activities.Messages
+	var local *activities.Roles
 	var instances *activities.Instances
-	for _, id := range in.CallOff {
-		if err := deliver(ctx, "call off "+id, msgs.CallOffSwitch, activities.CallOff{OperationID: id, Why: "the agent was removed"}); err != nil {
-			return nil, err
-		}
+	var left activities.Removed
+	if err := lasting(ctx, "read what is left", local.RemoveAgent, &left, activities.RemoveAgentInput{AgentID: in.AgentID}); err != nil {
+		return nil, err
 	}
-	for _, id := range in.Replicas {
-		if err := deliver(ctx, "release replica "+id, msgs.ReleaseReplica, activities.Release{AgentID: in.AgentID, ReplicaID: id, As: replica.Retiring}); err != nil {
-			return nil, err
-		}
-		op.note(ctx, "replica "+id, stepDone, "told to end")
+	op.enterPhase(ctx, "removing", "%d replicas and %d instances are left", len(left.Replicas), len(left.Instances))
+	for _, id := range left.Replicas {
+		nudge(ctx, activities.Nudge{OperationID: ReplicaID(id), AgentID: in.AgentID, Start: true})
+		op.addStep(ctx, "replica "+id, stepDone, "its workflow ends it")
 	}
-	ends := make([]workflow.Future, len(in.Instances))
-	for i, id := range in.Instances {
+	ends := make([]workflow.Future, len(left.Instances))
+	for i, id := range left.Instances {
 		ends[i] = step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: in.AgentID, InstanceID: id})
 	}
 	var failed error
-	for i, id := range in.Instances {
+	for i, id := range left.Instances {
 		if err := ends[i].Get(ctx, nil); err != nil {
 			failed = errors.Join(failed, err)
-			op.note(ctx, "terminate "+id, stepFailed, "%s", err)
+			op.addStep(ctx, "terminate "+id, stepFailed, "%s", sentence(err))
 			continue
 		}
-		op.note(ctx, "terminate "+id, stepDone, "")
+		op.addStep(ctx, "terminate "+id, stepDone, "")
 	}
 	if failed != nil {
 		err := UndoFailed.Wrap(failed, "instances of removed agent %s may still be running", in.AgentID)
-		op.endBadly(ctx, err, "removal of agent "+in.AgentID+": instances may still be running", "Instances of a removed agent could not be terminated")
+		op.fail(ctx, err, "removal of agent "+in.AgentID+": instances may still be running", "Instances of a removed agent could not be terminated")
 		return nil, err
 	}
-	op.end(ctx, activities.EndOperation{State: stateSucceeded, Phase: "done", Summary: "agent " + in.AgentID + " was removed"})
-	return &RemovalResult{Replicas: len(in.Replicas), Instances: len(in.Instances)}, nil
+	op.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: "agent " + in.AgentID + " was removed"})
+	return &RemovalResult{Replicas: len(left.Replicas), Instances: len(left.Instances)}, nil
 }

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -14,28 +15,10 @@ import (
 	"spotkeeper/internal/roles"
 )
 
-// recheckEvery is how often a held replica makes sure that it is still wanted. A
-// release that got lost with its sender is found out so.
-const recheckEvery = 6 * time.Hour
-
-// releaseWithin is how long a release may take that Postgres knows of already.
-const releaseWithin = 30 * time.Second
-
-// ReplicaInput starts a Replica. One that is started by a release, only to retire
-// an instance, has nothing but the first two.
+// ReplicaInput names a replica. The workflow reads everything else from its row.
 type ReplicaInput struct {
-	AgentID    string         `json:"agent_id"`
-	ReplicaID  string         `json:"replica_id"`
-	ClientID   string         `json:"client_id,omitempty"`
-	Kind       replica.Kind   `json:"kind,omitempty"`
-	For        string         `json:"for,omitempty"`
-	Launcher   agent.Launcher `json:"launcher,omitempty"`
-	Delay      time.Duration  `json:"delay,omitempty"` // back-off before the launch
-	Hold       time.Duration  `json:"hold,omitempty"`  // zero: until it is released
-	Epoch      int64          `json:"epoch,omitempty"`
-	InstanceID string         `json:"instance_id,omitempty"` // it exists already
-	Ready      bool           `json:"ready,omitempty"`       // and is ready
-	HoldOver   bool           `json:"hold_over,omitempty"`   // its hold ended in an earlier run
+	AgentID   string `json:"agent_id"`
+	ReplicaID string `json:"replica_id"`
 }
 
 // ReplicaResult is how a Replica ended.
@@ -45,54 +28,54 @@ type ReplicaResult struct {
 	State      replica.State `json:"state"`
 }
 
-// Replica is one standby from the decision to its end: choose a pool, launch,
-// wait until it is ready, hold it until it is promoted or retired. It outlives
-// the Guardian that started it, and wakes one when something changes.
+// Replica is one standby from the decision to its end: choose a pool, launch, wait
+// until it is ready, hold it until it is promoted or retired. It goes on from wherever
+// its row stands, however late it begins. It wakes the Guardian when something changes.
 //
-// An instance it launched is terminated by it unless it was promoted: until the
-// promotion everything can be undone, and is, also when the workflow is cancelled.
+// An instance that was launched for it is terminated by it unless it was promoted:
+// until the promotion everything can be undone, and is, also when the workflow is
+// cancelled.
 func Replica(ctx workflow.Context, in ReplicaInput) (*ReplicaResult, error) {
-	op, err := show(ctx, KindReplica, in.AgentID)
+	op, err := newOperation(ctx, KindReplica, in.AgentID)
 	if err != nil {
 		return nil, err
 	}
-	r := &replicaRun{operation: op, in: in, instanceID: in.InstanceID}
+	r := &replicaRun{operation: op, in: in}
 	if err := r.listen(ctx); err != nil {
 		return nil, err
 	}
-	return r.run(ctx)
+	out, err := r.run(ctx)
+	if !workflow.IsContinueAsNewError(err) {
+		idle, cancel := workflow.NewDisconnectedContext(ctx)
+		defer cancel()
+		if handled := workflow.Await(idle, func() bool { return workflow.AllHandlersFinished(idle) }); handled != nil {
+			return nil, handled
+		}
+	}
+	return out, err
 }
 
 type replicaRun struct {
 	*operation
 	in         ReplicaInput
+	row        *roles.ReplicaRow // as it was last read
+	stale      bool              // news came since
 	instanceID string
-	poolID     string
-	ready      bool                // its agent said so
-	refused    *ReplicaReport      // its agent gave it up
-	released   *activities.Release // somebody decided its end
+	named      bool            // the agent named the instance, so its word counts and not EC2's
+	ready      bool            // its agent reported it ready
+	refused    *ReplicaReport  // its agent gave it up
+	deadline   time.Time       // for the instance to be ready
+	launching  workflow.Future // the launch in flight
+	where      replica.Candidate
 }
 
-// listen takes in every message. A release that came with the start is seen at
-// once, so that a Replica which is started only to retire does nothing else.
+// listen takes in every message. News carries no fact, so it is enough to know that
+// some came. Reports are judged by the row, so the first ones wait until it is read.
 func (r *replicaRun) listen(ctx workflow.Context) error {
-	release, reports := workflow.GetSignalChannel(ctx, SignalRelease), workflow.GetSignalChannel(ctx, SignalReport)
-	take := func(as activities.Release) {
-		if r.released == nil || as.As == replica.Promoted {
-			r.released = &as
-		}
-	}
-	var first activities.Release
-	for release.ReceiveAsync(&first) {
-		take(first)
-	}
+	news, reports := workflow.GetSignalChannel(ctx, SignalNews), workflow.GetSignalChannel(ctx, SignalReport)
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		for {
-			var as activities.Release
-			if more := release.Receive(ctx, &as); !more {
-				return
-			}
-			take(as)
+		for news.Receive(ctx, nil) {
+			r.stale = true
 		}
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -101,16 +84,27 @@ func (r *replicaRun) listen(ctx workflow.Context) error {
 			if more := reports.Receive(ctx, &report); !more {
 				return
 			}
+			if err := workflow.Await(ctx, r.known); err != nil {
+				return
+			}
 			r.hear(report)
 		}
 	})
 	return workflow.SetUpdateHandler(ctx, UpdateCancel, r.onCancel)
 }
 
-// hear takes in what the agent says. An instance, once named, stays the one.
+// hear takes in what the agent reports. An instance, once named, stays the one, and of
+// an instance that the control plane launches the agent names none: a report about
+// another instance is ignored.
 func (r *replicaRun) hear(report ReplicaReport) {
 	if r.instanceID == "" {
-		r.instanceID = report.InstanceID
+		if !r.byAgent() {
+			return
+		}
+		r.instanceID, r.named = report.InstanceID, report.InstanceID != ""
+	}
+	if report.InstanceID != r.instanceID && (report.InstanceID != "" || r.takenOver()) {
+		return
 	}
 	switch report.Status {
 	case "ready":
@@ -122,8 +116,11 @@ func (r *replicaRun) hear(report ReplicaReport) {
 
 // onCancel retires the replica because a person wants it.
 func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAnswer, error) {
-	if r.in.Kind == replica.Switch {
-		return nil, Committed.New("this replica belongs to %s: call that off", SwitchID(r.in.For)).With("operation_id", SwitchID(r.in.For))
+	if err := workflow.Await(ctx, r.known); err != nil {
+		return nil, err
+	}
+	if of := r.row.Replica; of.Kind == replica.Switch {
+		return nil, Committed.New("this replica belongs to %s: call that off", SwitchID(of.For)).With("operation_id", SwitchID(of.For))
 	}
 	ours, err := r.record(ctx, roles.Step{To: replica.Retiring})
 	switch {
@@ -132,201 +129,174 @@ func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAn
 	case !ours:
 		return nil, Committed.New("replica %s was promoted or has ended", r.in.ReplicaID)
 	}
-	if r.released == nil {
-		r.released = &activities.Release{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, As: replica.Retiring, Launcher: r.in.Launcher}
-	}
+	r.stale = true
+	wakeGuardian(ctx, r.in.AgentID, r.in.ReplicaID+" was called off")
 	return &OperationAnswer{OperationID: r.progress.OperationID}, nil
 }
 
 func (r *replicaRun) run(ctx workflow.Context) (*ReplicaResult, error) {
-	r.begin(ctx, activities.BeginOperation{Summary: r.summary(), Cause: string(r.in.Kind), ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID})
+	if err := r.read(ctx); err != nil {
+		r.operation.fail(ctx, err, "replica "+r.in.ReplicaID+" cannot be read", "")
+		return nil, err
+	}
+	of := r.row.Replica
+	r.describe(activities.OperationProgress{Summary: r.summary(), Cause: string(of.Kind), ReplicaID: of.ID, InstanceID: r.instanceID})
 	for _, phase := range []func(workflow.Context) error{r.wait, r.launch, r.awaitReady, r.hold} {
-		if r.isReleased() {
+		if r.isOver() {
 			break
 		}
 		if err := phase(ctx); err != nil {
 			if workflow.IsContinueAsNewError(err) {
 				return nil, err
 			}
-			return r.fail(ctx, err)
+			return r.giveUp(ctx, err)
 		}
 	}
-	return r.finish(ctx)
+	return r.settle(ctx, nil)
 }
 
-// wait sits out the back-off.
-func (r *replicaRun) wait(ctx workflow.Context) error {
-	if r.in.Delay <= 0 {
+// read reads the row again.
+func (r *replicaRun) read(ctx workflow.Context) error {
+	var local *activities.Roles
+	var row roles.ReplicaRow
+	r.stale = false
+	if err := lasting(ctx, "read the replica", local.LoadReplica, &row, r.in.ReplicaID); err != nil {
+		return err
+	}
+	r.row = &row
+	r.instanceID = cmp.Or(r.instanceID, row.InstanceID())
+	return nil
+}
+
+// refresh reads the row again when news came.
+func (r *replicaRun) refresh(ctx workflow.Context) error {
+	if !r.stale {
 		return nil
 	}
-	r.enter(ctx, "backing_off", "the launch waits %s, because former ones failed or many notices come first", r.in.Delay.Round(time.Second))
-	_, err := workflow.AwaitWithTimeout(ctx, r.in.Delay, func() bool { return r.isReleased() || r.instanceID != "" })
-	return err
+	return r.read(ctx)
 }
 
-// awaitReady returns when the instance could take over, or was released. EC2's
+// await waits until the condition holds, so long at most, and says whether it does. It
+// reads the row again when news comes, and returns early when the replica is over or
+// its agent gave it up.
+func (r *replicaRun) await(ctx workflow.Context, limit time.Duration, met func() bool) (bool, error) {
+	until := workflow.Now(ctx).Add(limit)
+	for {
+		if err := r.refresh(ctx); err != nil || r.isOver() {
+			return false, err
+		}
+		left := max(until.Sub(workflow.Now(ctx)), 0)
+		if _, err := workflow.AwaitWithTimeout(ctx, left, func() bool { return met() || r.stale || r.refused != nil }); err != nil {
+			return false, err
+		}
+		if !r.stale {
+			return met(), nil
+		}
+	}
+}
+
+// wait sits out the back-off, which is in the row.
+func (r *replicaRun) wait(ctx workflow.Context) error {
+	for first := true; r.row.Replica.Wait > 0 && r.instanceID == "" && !r.isOver(); first = false {
+		pause := r.row.Replica.Wait
+		if first {
+			r.enterPhase(ctx, "backing_off", "the launch waits %s, because former ones failed or many notices come first", pause.Round(time.Second))
+		}
+		if _, err := r.await(ctx, pause, func() bool { return r.instanceID != "" }); err != nil || r.isOver() || r.refused != nil {
+			return cmp.Or(err, r.refusal())
+		}
+		if err := r.read(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitReady returns when the instance could take over, or the replica is over. EC2's
 // status checks or the word of the agent on it are enough.
 func (r *replicaRun) awaitReady(ctx workflow.Context) error {
 	var instances *activities.Instances
-	if r.in.Ready {
+	if r.row.Replica.State == replica.Ready {
 		return nil
 	}
-	watch := activities.WatchInput{AgentID: r.in.AgentID, InstanceID: r.instanceID}
-	deadline := workflow.Now(ctx).Add(replica.ReadyDeadline)
-	if r.in.Launcher != agent.ByAgent {
-		r.enter(ctx, "starting", "waiting until %s runs", r.instanceID)
-		if err := r.poll(ctx, step, "wait until "+r.instanceID+" runs", instances.AwaitRunning, watch, deadline); err != nil || r.isReleased() {
-			return err
-		}
-	}
-	if err := r.advance(ctx, roles.Step{To: replica.Running, InstanceID: r.instanceID}); err != nil || r.isReleased() {
+	r.enterPhase(ctx, "synchronizing", "%s runs, waiting until it is ready", r.instanceID)
+	err := r.poll(ctx, "wait until "+r.instanceID+" passes its checks", instances.AwaitReady)
+	if err != nil || r.isOver() {
 		return err
 	}
-	if r.in.Kind.Emergency() { // at the deadline a running one is better than none
-		if err := r.wake(ctx, "runs"); err != nil {
-			return err
-		}
-	}
-	r.enter(ctx, "synchronizing", "%s runs, waiting until it is ready", r.instanceID)
-	if r.in.Launcher == agent.ByAgent {
-		if err := r.awaitWord(ctx, deadline); err != nil || r.isReleased() {
-			return err
-		}
-	} else if err := r.poll(ctx, step, "wait until "+r.instanceID+" passes its checks", instances.AwaitReady, watch, deadline); err != nil || r.isReleased() {
+	if err := r.advance(ctx, roles.Step{To: replica.Ready, InstanceID: r.instanceID}); err != nil || r.isOver() {
 		return err
 	}
-	if err := r.advance(ctx, roles.Step{To: replica.Ready, InstanceID: r.instanceID}); err != nil || r.isReleased() {
-		return err
-	}
-	r.note(ctx, "ready", stepDone, "%s can take over", r.instanceID)
-	return r.news(ctx, replica.Ready, nil)
+	r.addStep(ctx, "ready", stepDone, "%s can take over", r.instanceID)
+	r.notifyWaiting(ctx, string(replica.Ready))
+	return r.read(ctx)
 }
 
-type stepper func(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any, args ...any) workflow.Future
+func (r *replicaRun) known() bool  { return r.row != nil }
+func (r *replicaRun) isOver() bool { return !r.row.Replica.State.IsOpen() }
 
-// poll waits for EC2, unless the agent on the instance speaks first.
-func (r *replicaRun) poll(ctx workflow.Context, run stepper, summary string, activity any, in activities.WatchInput, deadline time.Time) error {
-	ctx, stop := workflow.WithCancel(ctx)
-	defer stop()
-	seen := run(ctx, pollPolicy, summary, activity, in)
-	intime, err := workflow.AwaitWithTimeout(ctx, max(deadline.Sub(workflow.Now(ctx)), 0), func() bool {
-		return seen.IsReady() || r.ready || r.isReleased() || r.refused != nil
-	})
-	switch {
-	case err != nil:
-		return err
-	case r.isReleased() || r.ready:
+// byAgent says whether the agent launches the instance, or has launched it. EC2 may not
+// show such an instance to us.
+func (r *replicaRun) byAgent() bool {
+	return r.named || r.row.Replica.Launcher == agent.ByAgent
+}
+
+// takenOver says whether the control plane has launched what the agent was to. Such an
+// agent may still report about an instance of its own.
+func (r *replicaRun) takenOver() bool {
+	return r.row.Launcher == agent.ByAgent && !r.byAgent()
+}
+
+// refusal is the failure of a replica that its agent gave up, nil when it did not.
+func (r *replicaRun) refusal() error {
+	if r.refused == nil {
 		return nil
-	case r.refused != nil:
-		return r.agentGaveUp()
-	case !intime:
-		return replica.NotReady.New("instance %s was not ready within %s", r.instanceID, replica.ReadyDeadline)
 	}
-	return seen.Get(ctx, nil)
-}
-
-// awaitWord waits until the agent says that its instance is ready.
-func (r *replicaRun) awaitWord(ctx workflow.Context, deadline time.Time) error {
-	intime, err := workflow.AwaitWithTimeout(ctx, max(deadline.Sub(workflow.Now(ctx)), 0), func() bool {
-		return r.ready || r.isReleased() || r.refused != nil
-	})
-	switch {
-	case err != nil || r.isReleased() || r.ready:
-		return err
-	case r.refused != nil:
-		return r.agentGaveUp()
-	case !intime:
-		return replica.NotReady.New("the agent did not report %s ready within %s", r.instanceID, replica.ReadyDeadline)
-	}
-	return nil
-}
-
-func (r *replicaRun) agentGaveUp() error {
 	return replica.Gone.New("its agent reports it %s: %s", r.refused.Status, r.refused.Message)
 }
 
-// hold waits for the release. When the time of a kind that is not kept for ever
-// is over it wakes the Guardian, and goes on waiting: the Guardian decides. An
-// instance that ends meanwhile is a failure.
-func (r *replicaRun) hold(ctx workflow.Context) error {
-	r.enter(ctx, "standing_by", "%s stands by", r.instanceID)
-	ctx, stop := workflow.WithCancel(ctx)
-	defer stop()
-	gone := r.watchEnd(ctx)
-	until := workflow.Now(ctx).Add(r.in.Hold)
-	for over := r.in.Hold == 0 || r.in.HoldOver; !r.isReleased(); {
-		pause := recheckEvery
-		if left := until.Sub(workflow.Now(ctx)); !over && left < pause {
-			pause = max(left, 0)
-		}
-		stirred, err := workflow.AwaitWithTimeout(ctx, pause, func() bool { return r.isReleased() || r.refused != nil || gone.IsReady() })
-		switch {
-		case err != nil:
-			return err
-		case r.isReleased():
-		case r.refused != nil:
-			return r.agentGaveUp()
-		case stirred:
-			if err := gone.Get(ctx, nil); err == nil {
-				return replica.Gone.New("instance %s has ended", r.instanceID)
-			}
-			gone = r.watchEnd(ctx) // EC2 could not say: watch on
-		case !over && !workflow.Now(ctx).Before(until):
-			over = true
-			r.note(ctx, "hold is over", stepDone, "after %s", r.in.Hold)
-			r.save(ctx)
-			if err := r.wake(ctx, "hold is over"); err != nil {
-				return err
-			}
-		default:
-			if err := r.recheck(ctx); err != nil {
-				return err
-			}
-		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !r.isReleased() && r.refused == nil && workflow.AllHandlersFinished(ctx) {
-			next := r.in
-			next.InstanceID, next.Ready, next.Delay, next.HoldOver = r.instanceID, true, 0, over
-			return workflow.NewContinueAsNewError(ctx, Replica, next)
-		}
-	}
-	return nil
+func (r *replicaRun) summary() string {
+	return string(r.row.Replica.Kind) + " replica for " + r.row.Replica.For
 }
 
-// watchEnd watches the held instance. One that an agent launched may be out of
-// our sight: its agent tells.
-func (r *replicaRun) watchEnd(ctx workflow.Context) workflow.Future {
-	var instances *activities.Instances
-	if r.in.Launcher == agent.ByAgent {
-		never, _ := workflow.NewFuture(ctx)
-		return never
-	}
-	return step(ctx, watchPolicy, "watch "+r.instanceID, instances.AwaitGone, activities.WatchInput{AgentID: r.in.AgentID, InstanceID: r.instanceID})
-}
-
-// recheck reads whether the replica is still open; one that is not was released,
-// and the release got lost.
-func (r *replicaRun) recheck(ctx workflow.Context) error {
+// record writes a state, and says whether the replica stands there now.
+func (r *replicaRun) record(ctx workflow.Context, to roles.Step) (ours bool, err error) {
 	var local *activities.Roles
-	var set roles.Set
-	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, r.in.AgentID); err != nil {
-		if fault.Is(err, agent.NotFound) {
-			set = roles.Set{}
-		} else {
-			return err
-		}
+	to.ReplicaID = r.in.ReplicaID
+	err = lasting(ctx, "record "+string(to.To), local.AdvanceReplica, &ours, to)
+	return ours, err
+}
+
+// advance records a state. When the replica was promoted or given up meanwhile, it
+// reads which of them.
+func (r *replicaRun) advance(ctx workflow.Context, to roles.Step) error {
+	ours, err := r.record(ctx, to)
+	switch {
+	case err != nil:
+		return err
+	case !ours:
+		return r.read(ctx)
 	}
-	if _, open := set.Replica(r.in.ReplicaID); open || r.isReleased() {
-		return nil
-	}
-	as := replica.Retiring
-	if set.Primary.ID == r.instanceID && r.instanceID != "" {
-		as = replica.Promoted
-	}
-	r.released = &activities.Release{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, As: as, Launcher: r.in.Launcher}
+	r.row.Replica.State = to.To
 	return nil
 }
 
-func (r *replicaRun) isReleased() bool { return r.released != nil }
+// notifyWaiting reports a change of state to those who wait for it: the Guardian, which
+// judges anew, and the operation that the replica was made for or that waits to promote
+// it. They read the roles, so a report that gets lost is made up for by the sweep.
+func (r *replicaRun) notifyWaiting(ctx workflow.Context, what string) {
+	r.flush(ctx)
+	wakeGuardian(ctx, r.in.AgentID, r.in.ReplicaID+" "+what)
+	nudge(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
+}
+
+// waitingOperation is the operation that waits for the replica, if one does.
+func (r *replicaRun) waitingOperation() string {
+	if r.row.Replica.Kind == replica.Switch {
+		return SwitchID(r.row.Replica.For)
+	}
+	return PromotionID(r.in.ReplicaID)
+}
 
 func isCancel(err error) bool {
 	_, cancelled := errors.AsType[*temporal.CanceledError](err)

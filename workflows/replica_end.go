@@ -12,178 +12,137 @@ import (
 	"spotkeeper/internal/roles"
 )
 
-// finish ends as the release says. A cancellation is not heard any more: what is
-// to be ended is ended.
-func (r *replicaRun) finish(ctx workflow.Context) (*ReplicaResult, error) {
+// giveUp ends the replica because of a failure, or because the workflow was cancelled.
+// It is closed in Postgres first, so that it is chosen as a successor no more while its
+// instance ends. One that was promoted or retired meanwhile ends as that.
+func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	r.instanceID = cmp.Or(r.instanceID, r.released.InstanceID) // an earlier run launched it
-	r.progress.Committed = true
-	if r.released.As == replica.Promoted {
-		return r.close(ctx, replica.Promoted)
-	}
-	if err := r.terminate(ctx); err != nil {
+	if err := r.read(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := r.record(ctx, roles.Step{To: replica.Retired}); err != nil {
-		return nil, err
-	}
-	return r.close(ctx, replica.Retired)
-}
-
-// fail gives the replica up and undoes the launch. It is closed in Postgres
-// first, so that nobody chooses it as an heir while its instance ends; one that
-// was promoted or released meanwhile is left to whoever did that.
-func (r *replicaRun) fail(ctx workflow.Context, cause error) (*ReplicaResult, error) {
-	ctx, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
-	if fault.Is(cause, replica.AlreadyEnded) { // given up while it was being launched
-		if err := r.awaitRelease(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if r.isReleased() {
-		return r.finish(ctx)
+	if r.isOver() {
+		return r.settle(ctx, nil)
 	}
 	to := roles.Step{To: replica.Failed, InstanceID: r.instanceID, ErrorCode: fault.CodeOf(cause), Error: sentence(cause)}
 	if isCancel(cause) {
 		to = roles.Step{To: replica.Retiring}
+		cause = Cancelled.Wrap(cause, "replica %s was called off", r.in.ReplicaID)
 	}
 	ours, err := r.record(ctx, to)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !ours {
-		if err := r.awaitRelease(ctx); err != nil {
+	case !ours:
+		if err := r.read(ctx); err != nil {
 			return nil, err
 		}
-		if !r.isReleased() {
+		if !r.isOver() {
 			return nil, cause
 		}
-		return r.finish(ctx)
+		return r.settle(ctx, nil)
 	}
+	r.row.Replica.State = to.To
 	r.progress.Committed = true
-	r.enter(ctx, "giving_up", "%s", cause)
-	if err := r.news(ctx, replica.Failed, cause); err != nil {
+	r.enterPhase(ctx, "giving_up", "%s", cause)
+	r.notifyWaiting(ctx, string(to.To))
+	return r.settle(ctx, cause)
+}
+
+// settle ends what the replica leaves and closes its page. The row says how it ended;
+// the cause is why it failed in this run. A cancellation is not heard any more: what is
+// to be ended is ended.
+func (r *replicaRun) settle(ctx workflow.Context, cause error) (*ReplicaResult, error) {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	r.progress.Committed = true
+	if r.launching != nil {
+		// How it ended is in the row, and an instance too.
+		_ = r.launching.Get(ctx, nil)
+	}
+	if err := r.read(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.terminate(ctx); err != nil {
-		return nil, err
+	if r.row.Replica.State != replica.Promoted {
+		if err := r.terminate(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if isCancel(cause) {
+	if r.row.Replica.State == replica.Retiring {
 		if _, err := r.record(ctx, roles.Step{To: replica.Retired}); err != nil {
 			return nil, err
 		}
-		cause = Cancelled.Wrap(cause, "replica %s was called off", r.in.ReplicaID)
+		r.row.Replica.State = replica.Retired
 	}
-	notify := ""
-	switch fault.CodeOf(cause) {
-	case replica.Refused, replica.Misconfigured, replica.TokenReused:
-		notify = "No replacement can be launched for " + r.in.AgentID + ": " + sentence(cause)
-	case replica.Quota:
-		notify = "A quota keeps " + r.in.AgentID + " from launching a replacement: " + sentence(cause)
-	case replica.NoPool:
-		notify = "No pool has room for a replacement of " + r.in.AgentID
-	}
-	r.endBadly(ctx, cause, r.summary()+" failed", notify)
-	return nil, cause
+	return r.close(ctx, cause)
 }
 
-// terminate ends the instance, if there is one. One that an agent launched may
-// be out of our reach: then its owner is told.
+// terminate ends the instance that remains of the replica, if one does. One that an
+// agent launched may be out of our reach: then its owner has to end it.
 func (r *replicaRun) terminate(ctx workflow.Context) error {
 	var instances *activities.Instances
-	if r.instanceID == "" {
+	id := r.row.Remains
+	if id == "" {
 		return nil
 	}
-	r.enter(ctx, "retiring", "ending %s", r.instanceID)
-	err := step(ctx, retirePolicy, "terminate "+r.instanceID, instances.RetireInstance, activities.WatchInput{AgentID: r.in.AgentID, InstanceID: r.instanceID}).Get(ctx, nil)
-	launcher := r.in.Launcher
-	if r.released != nil {
-		launcher = cmp.Or(launcher, r.released.Launcher)
-	}
+	r.enterPhase(ctx, "retiring", "ending %s", id)
+	in := activities.WatchInput{AgentID: r.in.AgentID, InstanceID: id}
+	err := step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, in).Get(ctx, nil)
 	switch {
 	case err == nil:
-		r.note(ctx, "terminate "+r.instanceID, stepDone, "")
+		r.addStep(ctx, "terminate "+id, stepDone, "")
 		return nil
 	case fault.Is(err, roles.IsPrimary):
-		r.note(ctx, "terminate "+r.instanceID, stepDropped, "it is the primary now")
+		r.addStep(ctx, "terminate "+id, stepDropped, "it is the primary now")
 		return nil
-	case launcher == agent.ByAgent:
-		r.note(ctx, "terminate "+r.instanceID, stepFailed, "its agent launched it and we may not end it: %s", err)
+	case fault.Is(err, agent.ForeignInst):
+		r.addStep(ctx, "terminate "+id, stepDropped, "it is not this agent's")
+		return nil
+	case r.byAgent():
+		r.addStep(ctx, "terminate "+id, stepFailed, "its agent launched it and we may not end it: %s", sentence(err))
 		return nil
 	}
-	err = UndoFailed.Wrap(err, "instance %s may still be running", r.instanceID)
-	r.endBadly(ctx, err, r.summary()+": its instance may still be running", "Instance "+r.instanceID+" could not be terminated and may still cost money")
+	err = UndoFailed.Wrap(err, "instance %s may still be running", id)
+	r.operation.fail(ctx, err, r.summary()+": its instance may still be running",
+		"Instance "+id+" could not be terminated and may still cost money")
 	return err
 }
 
-func (r *replicaRun) close(ctx workflow.Context, as replica.State) (*ReplicaResult, error) {
-	r.end(ctx, activities.EndOperation{State: stateSucceeded, Phase: string(as), Summary: r.summary() + " was " + string(as)})
-	return &ReplicaResult{InstanceID: r.instanceID, PoolID: r.poolID, State: as}, nil
+// close closes the page as the row says.
+func (r *replicaRun) close(ctx workflow.Context, cause error) (*ReplicaResult, error) {
+	of := r.row.Replica
+	out := &ReplicaResult{InstanceID: r.instanceID, PoolID: cmp.Or(r.where.PoolID, of.PoolID), State: of.State}
+	switch {
+	case cause != nil:
+		r.closeFailed(ctx, cause)
+		return nil, cause
+	case of.State == replica.Failed: // an earlier run, or another writer, has recorded why
+		r.closeFailed(ctx, fault.Code(r.row.ErrorCode).New("%s", r.row.Error))
+	default:
+		r.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: string(of.State), Summary: r.summary() + " was " + string(of.State)})
+	}
+	return out, nil
 }
 
-// advance records a state. When Postgres says that the replica was promoted or
-// given up meanwhile, it waits for the release that says so.
-func (r *replicaRun) advance(ctx workflow.Context, to roles.Step) error {
-	ours, err := r.record(ctx, to)
-	if err != nil || ours {
-		return err
+// closeFailed closes the page with the cause. The client is notified of what a person
+// has to do something about: once a day for the same cause, however many replicas fail
+// by it.
+func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
+	code := fault.CodeOf(cause)
+	end := activities.OperationEnd{State: stateFailed, Summary: r.summary() + " failed",
+		Code: string(code), Error: sentence(cause), Severity: "error"}
+	switch code {
+	case Cancelled:
+		end.State, end.Severity = stateCancelled, ""
+	case replica.Refused, replica.Misconfigured, replica.TokenReused:
+		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + sentence(cause)
+	case replica.Quota:
+		end.Notify = "A quota keeps " + r.row.LogicalID + " from launching a replacement: " + sentence(cause)
+	case replica.NoPool:
+		end.Notify = "No pool has room for a replacement of " + r.row.LogicalID
 	}
-	return r.awaitRelease(ctx)
-}
-
-// awaitRelease waits for a release that is on its way, and reads the roles when
-// it does not come.
-func (r *replicaRun) awaitRelease(ctx workflow.Context) error {
-	if _, err := workflow.AwaitWithTimeout(ctx, releaseWithin, r.isReleased); err != nil {
-		return err
+	if end.Notify != "" {
+		end.NotifyKey = "launch:" + r.in.AgentID + "/" + r.row.Replica.For + "/" + end.Code + "/" + workflow.Now(ctx).UTC().Format("2006-01-02")
 	}
-	return r.recheck(ctx)
-}
-
-func (r *replicaRun) record(ctx workflow.Context, to roles.Step) (ours bool, err error) {
-	var local *activities.Roles
-	to.ReplicaID = r.in.ReplicaID
-	err = lasting(ctx, "record "+string(to.To), local.AdvanceReplica, &ours, to)
-	return ours, err
-}
-
-// news tells whoever waits: the Guardian, which judges anew, and the operation
-// that the replica was made for, or that waits to promote it.
-func (r *replicaRun) news(ctx workflow.Context, state replica.State, cause error) error {
-	var msgs *activities.Messages
-	if err := r.wake(ctx, string(state)); err != nil {
-		return err
-	}
-	n := activities.News{OperationID: PromotionID(r.in.ReplicaID), ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, State: state}
-	if r.in.Kind == replica.Switch {
-		n.OperationID = SwitchID(r.in.For)
-	}
-	if cause != nil {
-		n.Code, n.Error = string(fault.CodeOf(cause)), sentence(cause)
-	}
-	return deliver(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
-}
-
-// tellSwitch tells the Switch that the replica was made for how far it is.
-func (r *replicaRun) tellSwitch(ctx workflow.Context, state replica.State) error {
-	var msgs *activities.Messages
-	if r.in.Kind != replica.Switch || r.isReleased() {
-		return nil
-	}
-	n := activities.News{OperationID: SwitchID(r.in.For), ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, State: state}
-	return deliver(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
-}
-
-func (r *replicaRun) wake(ctx workflow.Context, why string) error {
-	var msgs *activities.Messages
-	return deliver(ctx, "wake the guardian: "+why, msgs.WakeGuardian, activities.WakeInput{AgentID: r.in.AgentID, Why: r.in.ReplicaID + " " + why})
-}
-
-func (r *replicaRun) summary() string {
-	if r.in.Kind == "" {
-		return "retiring replica " + r.in.ReplicaID
-	}
-	return string(r.in.Kind) + " replica for " + r.in.For
+	r.finish(ctx, end)
 }

@@ -1,8 +1,9 @@
 package workflows
 
 import (
-	"strings"
+	"errors"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
@@ -12,133 +13,268 @@ import (
 	"spotkeeper/internal/roles"
 )
 
-// launch gets an instance: from EC2, or from the agent that launches on our word.
+// launch brings about an instance that runs: from EC2, or from the agent that launches
+// on our word. It goes on from an instance that was launched before.
 func (r *replicaRun) launch(ctx workflow.Context) error {
-	switch {
-	case r.instanceID != "":
+	if s := r.row.Replica.State; s == replica.Running || s == replica.Ready {
+		r.extend(ctx)
 		return nil
-	case r.in.Launcher == agent.ByAgent:
-		return r.awaitAgent(ctx)
 	}
+	avoid := &avoidance{}
+	if r.instanceID != "" {
+		next, err := r.adopt(ctx)
+		if !next {
+			return err
+		}
+		avoid.learn(r.where, err)
+	}
+	if r.byAgent() {
+		if err := r.awaitAgent(ctx); err != nil || r.isOver() || r.row.Replica.State == replica.Running {
+			return err
+		}
+	}
+	return r.launchSomewhere(ctx, avoid)
+}
+
+// launchSomewhere tries the candidates in their order.
+func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) error {
 	var local *activities.Instances
 	var choice activities.ChooseResult
-	r.enter(ctx, "choosing", "choosing where to launch")
-	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}); err != nil {
+	r.enterPhase(ctx, "choosing", "choosing where to launch")
+	in := activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}
+	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
 		return err
 	}
-	var last error = replica.NoPool.New("there is no pool to launch in")
-	avoid := &avoidance{}
 	for _, c := range choice.Candidates {
 		if why := avoid.reason(c); why != "" {
-			r.note(ctx, "skip "+c.Key(), stepDropped, "%s", why)
+			r.addStep(ctx, "skip "+c.Key(), stepDropped, "%s", why)
 			continue
 		}
-		if r.isReleased() {
-			return nil
-		}
-		err := r.try(ctx, c)
-		if err == nil || !avoid.learn(c, fault.CodeOf(err)) {
+		if err := r.refresh(ctx); err != nil || r.isOver() {
 			return err
 		}
-		last = err
+		next, err := r.try(ctx, c)
+		if !next {
+			return err
+		}
+		avoid.learn(c, err)
 	}
-	return replica.NoPool.Wrap(last, "none of %d pools had room", len(choice.Candidates))
+	return avoid.verdict(len(choice.Candidates))
 }
 
-// try launches in one pool and remembers how it went.
-func (r *replicaRun) try(ctx workflow.Context, c replica.Candidate) error {
-	var instances *activities.Instances
+// try launches in one pool and waits until the instance runs. When it fails it says
+// whether the next candidate may help.
+func (r *replicaRun) try(ctx workflow.Context, c replica.Candidate) (next bool, err error) {
 	var made activities.LaunchResult
-	r.enter(ctx, "launching", "launching in %s (%s)", c.Key(), c.Why)
-	err := step(ctx, launchPolicy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
-		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c, Operation: r.progress.OperationID, Epoch: r.in.Epoch,
-	}).Get(ctx, &made)
-	if isCancel(err) {
-		return err
+	r.enterPhase(ctx, "launching", "launching in %s (%s)", c.Key(), c.Why)
+	if err := r.request(ctx, c, &made); isCancel(err) || r.isOver() {
+		return false, err
+	} else if err != nil {
+		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s: %s", fault.CodeOf(err), sentence(err))
+		r.remember(ctx, c, fault.CodeOf(err))
+		return r.afterFailure(ctx, err)
 	}
-	code := fault.CodeOf(err)
-	if err != nil {
-		r.note(ctx, "launch in "+c.Key(), stepFailed, "%s: %s", code, err)
-	} else {
-		r.instanceID, r.poolID = made.InstanceID, c.PoolID
-		r.progress.NewInstanceID = made.InstanceID
-		if err := r.advance(ctx, roles.Step{To: replica.Launching, InstanceID: made.InstanceID, Where: &c}); err != nil {
+	r.instanceID = made.InstanceID
+	if err := r.advance(ctx, roles.Step{To: replica.Launching, InstanceID: made.InstanceID, Where: &c}); err != nil || r.isOver() {
+		return false, err
+	}
+	r.addStep(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
+	if r.row.Replica.Kind == replica.Switch {
+		nudge(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
+	}
+	return r.start(ctx, c)
+}
+
+// request asks EC2 for the instance. A launch that was begun is not called off, because
+// the instance may exist by then: settle waits for its end.
+func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *activities.LaunchResult) error {
+	var instances *activities.Instances
+	policy := launchPolicy
+	if r.row.Urgent() {
+		policy = urgentLaunchPolicy
+	}
+	through, _ := workflow.NewDisconnectedContext(ctx)
+	r.launching = step(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
+		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c,
+		Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
+	for !r.launching.IsReady() {
+		// A report that the agent has given the replica up does not end a launch of ours.
+		r.refused = nil
+		if _, err := r.await(ctx, policy.ScheduleToCloseTimeout, r.launching.IsReady); err != nil || r.isOver() {
 			return err
 		}
-		r.note(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
-		if err := r.tellSwitch(ctx, replica.Launching); err != nil {
-			return err
+	}
+	ended := r.launching
+	r.launching = nil
+	return ended.Get(ctx, made)
+}
+
+// afterFailure says whether the next candidate may help after a launch that failed. An
+// attempt that was given up, or whose answer was lost, may have led to an instance all
+// the same: when its row has one, the replica goes on with it.
+func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool, err error) {
+	switch code := fault.CodeOf(cause); code {
+	case replica.NoCapacity, replica.TokenDead, replica.Quota, replica.NoAddresses:
+		return true, cause
+	case replica.AlreadyEnded:
+		return false, cause
+	}
+	if err := r.read(ctx); err != nil || r.isOver() {
+		return false, err
+	}
+	if r.instanceID != "" {
+		return r.adopt(ctx)
+	}
+	return r.row.Urgent(), cause
+}
+
+// adopt goes on with an instance that was launched before, by an attempt whose end this
+// run has not seen.
+func (r *replicaRun) adopt(ctx workflow.Context) (next bool, err error) {
+	where := r.row.Where()
+	if r.row.Replica.InstanceID == "" && !r.byAgent() {
+		if err := r.advance(ctx, roles.Step{To: replica.Launching, InstanceID: r.instanceID, Where: &where}); err != nil || r.isOver() {
+			return false, err
 		}
+		r.addStep(ctx, "launch in "+where.Key(), stepDone, "%s, found by its attempt", r.instanceID)
 	}
-	outcome := activities.PoolOutcome{AgentID: r.in.AgentID, Where: c, Code: string(code)}
-	if remember := localStepWith(ctx, pagePolicy, "remember "+c.Key(), instances.RecordPool, outcome).Get(ctx, nil); remember != nil {
-		workflow.GetLogger(ctx).Warn("a pool's outcome was not remembered", "agent_id", r.in.AgentID, "pool", c.Key(), "error", remember)
-	}
-	return err
+	return r.start(ctx, where)
 }
 
-// avoidance is what failed launches say about the candidates that follow.
-type avoidance struct {
-	quotas []string // modes and families whose quota is used up
-	zones  []string // that have no address left
-}
-
-// learn takes in a failed launch, and says whether the next candidate may help.
-// The five classes of errors ask for five reactions; throttling, which the launch
-// has waited out already, and whatever nobody knows, are not answered by falling
-// back: the instance may exist.
-func (a *avoidance) learn(c replica.Candidate, code fault.Code) bool {
-	switch code {
-	case replica.NoCapacity, replica.TokenDead:
-		return true // the next pool
-	case replica.Quota:
-		a.quotas = append(a.quotas, quotaKey(c)) // another family, or on-demand
-		return true
-	case replica.NoAddresses:
-		a.zones = append(a.zones, c.AZ) // another subnet
-		return true
-	default:
-		return false
-	}
-}
-
-// reason says why a candidate is not worth trying, "" when it is.
-func (a *avoidance) reason(c replica.Candidate) string {
-	for _, key := range a.quotas {
-		if key == quotaKey(c) {
-			return "the quota of " + key + " is used up"
+// start waits until an instance that was launched runs. The pool's success is recorded
+// only then. An instance that ended before is judged by EC2's reason.
+func (r *replicaRun) start(ctx workflow.Context, where replica.Candidate) (next bool, err error) {
+	var instances *activities.Instances
+	r.where, r.progress.NewInstanceID = where, r.instanceID
+	r.deadline = workflow.Now(ctx).Add(replica.ReadyDeadline)
+	if !r.byAgent() {
+		r.enterPhase(ctx, "starting", "waiting until %s runs", r.instanceID)
+		err := r.poll(ctx, "wait until "+r.instanceID+" runs", instances.AwaitRunning)
+		switch {
+		case isGone(err) && r.refused == nil:
+			return r.bornDead(ctx, where, err)
+		case err != nil || r.isOver():
+			return false, err
 		}
+		r.remember(ctx, where, "")
 	}
-	for _, zone := range a.zones {
-		if zone == c.AZ {
-			return zone + " has no address left"
-		}
+	if err := r.advance(ctx, roles.Step{To: replica.Running, InstanceID: r.instanceID}); err != nil || r.isOver() {
+		return false, err
 	}
-	return ""
+	if r.row.Urgent() { // at the deadline one that runs is better than none
+		r.notifyWaiting(ctx, "runs")
+	}
+	return false, nil
 }
 
-// quotaKey is what EC2 counts together: a family, as spot and as on-demand.
-func quotaKey(c replica.Candidate) string {
-	family, _, _ := strings.Cut(c.InstanceType, ".")
-	return string(c.Mode) + " " + family
-}
-
-// awaitAgent waits until the agent has launched on our word and names its
-// instance. Until then the row is what it finds when it asks what to launch.
-func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
-	r.enter(ctx, "awaiting_agent", "waiting until the agent has launched an instance")
-	named, err := workflow.AwaitWithTimeout(ctx, replica.AgentDeadline, func() bool {
-		return r.instanceID != "" || r.refused != nil || r.isReleased()
-	})
+// bornDead judges an instance that ended before it ran. One that its pool could not keep
+// is replaced by one in the next pool. One that its set-up has ended is a failure that
+// every pool would repeat.
+func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cause error) (next bool, err error) {
+	var local *activities.Roles
+	state, reason := endOf(cause)
+	blame := replica.BlameFor(reason)
+	ended := state == activities.StateTerminated || state == activities.StateShuttingDown
+	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", sentence(cause))
 	switch {
-	case err != nil || r.isReleased():
-		return err
-	case r.refused != nil:
-		return r.agentGaveUp()
-	case !named:
-		return replica.NotReady.New("the agent has launched nothing within %s", replica.AgentDeadline)
+	case blame == replica.BlameSetup:
+		return false, replica.Misconfigured.Wrap(cause,
+			"instance %s ended before it ran, because of %s: what it is launched with has to be mended", r.instanceID, reason)
+	case blame == replica.BlameUnknown && !r.row.Urgent(), !ended:
+		return false, cause
 	}
-	r.progress.NewInstanceID = r.instanceID
-	r.note(ctx, "launched by the agent", stepDone, "%s", r.instanceID)
-	return nil
+	if blame == replica.BlamePool {
+		r.remember(ctx, where, replica.Gone)
+	}
+	replaced := false
+	if err := lasting(ctx, "let go of "+r.instanceID, local.ReplaceInstance, &replaced,
+		roles.Replacement{ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, Reason: reason}); err != nil {
+		return false, err
+	}
+	if !replaced {
+		if err := r.read(ctx); err != nil || r.isOver() {
+			return false, err
+		}
+		return false, cause
+	}
+	r.instanceID, r.progress.NewInstanceID = "", ""
+	return true, cause
+}
+
+// remember records how a launch in a pool went, for the next choice.
+func (r *replicaRun) remember(ctx workflow.Context, where replica.Candidate, code fault.Code) {
+	var instances *activities.Instances
+	in := activities.PoolOutcome{AgentID: r.in.AgentID, Where: where, Code: string(code)}
+	if err := localStepWith(ctx, pagePolicy, "remember "+where.Key(), instances.RecordPool, in).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("a pool's outcome was not remembered", "agent_id", r.in.AgentID, "pool", where.Key(), "error", err)
+	}
+}
+
+// extend gives an instance that runs its time to be ready.
+func (r *replicaRun) extend(ctx workflow.Context) {
+	r.where, r.progress.NewInstanceID = r.row.Where(), r.instanceID
+	r.deadline = workflow.Now(ctx).Add(replica.ReadyDeadline)
+}
+
+// awaitAgent waits until the agent has launched on our word and names its instance.
+// Until then the row is what it finds when it asks what to launch. In an emergency the
+// control plane takes the launch over from an agent that has named none in time.
+func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
+	r.enterPhase(ctx, "awaiting_agent", "waiting until the agent has launched an instance")
+	until := workflow.Now(ctx).Add(replica.AgentDeadline)
+	asked := false // whether the launch could not be taken over since the row was read
+	for {
+		left := until.Sub(workflow.Now(ctx))
+		_, err := r.await(ctx, min(left, roles.StallAfter), func() bool { return r.instanceID != "" || r.row.Overdue() && !asked })
+		switch {
+		case err != nil || r.isOver():
+			return err
+		case r.refused != nil:
+			return r.refusal()
+		case r.instanceID != "":
+			r.addStep(ctx, "launched by the agent", stepDone, "%s", r.instanceID)
+			_, err := r.start(ctx, r.row.Where())
+			return err
+		case r.row.Overdue() && !asked:
+			taken, err := r.takeOver(ctx)
+			if err != nil || taken {
+				return err
+			}
+			asked = true
+		case left <= 0:
+			return replica.NotReady.New("the agent has launched nothing within %s", replica.AgentDeadline)
+		default:
+			if err := r.read(ctx); err != nil {
+				return err
+			}
+			asked = false
+		}
+	}
+}
+
+// takeOver makes the control plane launch what the agent was to. An instance that the
+// agent named in the same moment is the replica's all the same.
+func (r *replicaRun) takeOver(ctx workflow.Context) (bool, error) {
+	var local *activities.Roles
+	taken := false
+	if err := lasting(ctx, "take the launch over", local.TakeOverLaunch, &taken, r.in.ReplicaID); err != nil {
+		return false, err
+	}
+	if !taken || r.instanceID != "" {
+		return false, r.read(ctx)
+	}
+	r.row.Replica.Launcher = agent.ControlPlane
+	r.addStep(ctx, "take the launch over", stepDone, "the agent has launched nothing for %s", roles.StallAfter)
+	return true, nil
+}
+
+func isGone(err error) bool { return fault.Is(err, replica.Gone) }
+
+// endOf reads EC2's words about an instance that ended from the error that says so.
+func endOf(err error) (state, reason string) {
+	details := map[string]string{}
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.HasDetails() && app.Details(&details) != nil {
+		return "", ""
+	}
+	return details[activities.GoneState], details[activities.GoneReason]
 }

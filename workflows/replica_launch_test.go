@@ -1,23 +1,18 @@
 package workflows_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/replica"
-	"spotkeeper/workflows"
-)
-
-// The four candidates of the cloud, by key.
-const (
-	t3b  = "spot/t3.medium.us-east-1b"
-	t3c  = "spot/t3.medium.us-east-1c"
-	m5b  = "spot/m5.large.us-east-1b"
-	t3bD = "ondemand/t3.medium.us-east-1b"
+	"spotkeeper/internal/roles"
 )
 
 func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
@@ -28,150 +23,296 @@ func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
 		asked []string
 		code  fault.Code // of the replica's end; empty: it launched
 	}{
-		"capacity: the next pool":               {full: map[string]fault.Code{t3b: replica.NoCapacity}, asked: []string{t3b, t3c}},
-		"a dead attempt: the next pool":         {full: map[string]fault.Code{t3b: replica.TokenDead}, asked: []string{t3b, t3c}},
-		"quota: another family":                 {full: map[string]fault.Code{t3b: replica.Quota}, asked: []string{t3b, m5b}},
-		"quota of all: on-demand":               {full: map[string]fault.Code{t3b: replica.Quota, m5b: replica.Quota}, asked: []string{t3b, m5b, t3bD}},
-		"network: another zone":                 {full: map[string]fault.Code{t3b: replica.NoAddresses}, asked: []string{t3b, t3c}},
-		"network everywhere: none is left":      {full: map[string]fault.Code{t3b: replica.NoAddresses, t3c: replica.NoAddresses}, asked: []string{t3b, t3c}, code: replica.NoPool},
-		"permission: stop":                      {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b}, code: replica.Refused},
-		"configuration: stop":                   {full: map[string]fault.Code{t3b: replica.Misconfigured}, asked: []string{t3b}, code: replica.Misconfigured},
-		"all empty: on-demand, then no pool":    {full: map[string]fault.Code{t3b: replica.NoCapacity, t3c: replica.NoCapacity, m5b: replica.NoCapacity, t3bD: replica.NoCapacity}, asked: []string{t3b, t3c, m5b, t3bD}, code: replica.NoPool},
-		"token of another request: stop, a bug": {full: map[string]fault.Code{t3b: replica.TokenReused}, asked: []string{t3b}, code: replica.TokenReused},
+		"capacity: the next pool":       {full: map[string]fault.Code{t3b: replica.NoCapacity}, asked: []string{t3b, t3c}},
+		"a dead attempt: the next pool": {full: map[string]fault.Code{t3b: replica.TokenDead}, asked: []string{t3b, t3c}},
+		"quota: another family":         {full: map[string]fault.Code{t3b: replica.Quota}, asked: []string{t3b, m5b}},
+		"quota of all: on-demand": {full: map[string]fault.Code{t3b: replica.Quota, m5b: replica.Quota},
+			asked: []string{t3b, m5b, t3bD}},
+		"network: another zone": {full: map[string]fault.Code{t3b: replica.NoAddresses}, asked: []string{t3b, t3c}},
+		"network everywhere: none is left": {full: map[string]fault.Code{t3b: replica.NoAddresses, t3c: replica.NoAddresses},
+			asked: []string{t3b, t3c}, code: replica.NoPool},
+		"permission: stop": {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b}, code: replica.Refused},
+		"configuration: stop": {full: map[string]fault.Code{t3b: replica.Misconfigured},
+			asked: []string{t3b}, code: replica.Misconfigured},
+		"all empty: on-demand, then no pool": {
+			full:  map[string]fault.Code{t3b: replica.NoCapacity, t3c: replica.NoCapacity, m5b: replica.NoCapacity, t3bD: replica.NoCapacity},
+			asked: []string{t3b, t3c, m5b, t3bD}, code: replica.NoPool},
+		"token of another request: stop, a bug": {full: map[string]fault.Code{t3b: replica.TokenReused},
+			asked: []string{t3b}, code: replica.TokenReused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			in := replicaIn(replica.Termination)
-			w := replicaWorld(t, in)
+			w := replicaWorld(t, replicaOf(replica.Manual))
 			w.cloud.full = c.full
-			w.release(time.Hour, replica.Promoted)
-			_, err := w.replicate(t, in)
+			w.settled(time.Hour, replica.Promoted)
+			_, err := w.replicate(t)
 			require.Equal(t, c.code, fault.CodeOf(err))
 			require.Equal(t, c.asked, w.cloud.asked)
 			require.Len(t, w.cloud.outcomes, len(c.asked), "each is remembered")
 			if c.code != "" {
 				require.Equal(t, replica.Failed, w.store.state("r1"))
-				require.NotEmpty(t, w.pages.last().Notify, "people are told")
+				require.NotEmpty(t, w.pages.last().Notify, "the client hears of it")
 				require.Empty(t, w.cloud.launched)
 			}
 		})
 	}
 }
 
-func TestThrottlingIsWaitedOutAndNeverFallenBackFrom(t *testing.T) {
+// TestAnEmergencyWalksTheWholeList, whatever one candidate fails with, and fails with the
+// reason that a person can do something about.
+func TestAnEmergencyWalksTheWholeList(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Termination)
-	w := replicaWorld(t, in)
+	all := func(code fault.Code) map[string]fault.Code {
+		return map[string]fault.Code{t3b: code, t3c: code, m5b: code, t3bD: code}
+	}
+	for name, c := range map[string]struct {
+		full  map[string]fault.Code
+		asked []string
+		code  fault.Code
+	}{
+		"permission":            {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b, t3c}},
+		"configuration":         {full: map[string]fault.Code{t3b: replica.Misconfigured}, asked: []string{t3b, t3c}},
+		"unclassified":          {full: map[string]fault.Code{t3b: "odd.thing", t3c: "odd.thing"}, asked: []string{t3b, t3c, m5b}},
+		"throttling":            {full: map[string]fault.Code{t3b: replica.Throttled}, asked: []string{t3b, t3c}},
+		"permission everywhere": {full: all(replica.Refused), asked: []string{t3b, t3c, m5b, t3bD}, code: replica.Refused},
+		"throttled everywhere":  {full: all(replica.Throttled), asked: []string{t3b, t3c, m5b, t3bD}, code: replica.Throttled},
+		"mixed": {full: map[string]fault.Code{t3b: replica.Refused, t3c: replica.NoCapacity, m5b: replica.NoCapacity, t3bD: replica.NoCapacity},
+			asked: []string{t3b, t3c, m5b, t3bD}, code: replica.NoPool},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := replicaWorld(t, replicaOf(replica.Termination))
+			w.cloud.full = c.full
+			began := w.Now()
+			w.settled(time.Hour, replica.Promoted)
+			_, err := w.replicate(t)
+			require.Equal(t, c.code, fault.CodeOf(err))
+			require.Equal(t, c.asked, compact(w.cloud.asked))
+			if c.code == "" {
+				require.Equal(t, replica.Promoted, w.store.state("r1"))
+				require.LessOrEqual(t, w.pages.when("ready").Sub(began), time.Duration(len(c.asked)-1)*20*time.Second, "twenty seconds for each pool")
+			}
+		})
+	}
+}
+
+// compact leaves one of each run of equal strings.
+func compact(in []string) (out []string) {
+	for _, s := range in {
+		if len(out) == 0 || out[len(out)-1] != s {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func TestAtRestThrottlingIsWaitedOutAndNeverFallenBackFrom(t *testing.T) {
+	t.Parallel()
+
+	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
 	w.after(30*time.Second, func() {
 		w.cloud.mu.Lock()
 		defer w.cloud.mu.Unlock()
 		w.cloud.full = map[string]fault.Code{}
 	})
-	w.release(time.Hour, replica.Promoted)
-	_, err := w.replicate(t, in)
+	w.settled(time.Hour, replica.Promoted)
+	_, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Greater(t, len(w.cloud.asked), 2)
-	for _, key := range w.cloud.asked {
-		require.Equal(t, t3b, key)
-	}
-}
+	require.Equal(t, []string{t3b}, compact(w.cloud.asked))
 
-func TestEndlessThrottlingFailsWithoutFallingBack(t *testing.T) {
-	t.Parallel()
-
-	in := replicaIn(replica.Termination)
-	w := replicaWorld(t, in)
+	w = replicaWorld(t, replicaOf(replica.Manual))
 	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
-	_, err := w.replicate(t, in)
+	_, err = w.replicate(t)
 	require.Error(t, err)
-	require.NotContains(t, w.cloud.asked, t3c)
+	require.Equal(t, []string{t3b}, compact(w.cloud.asked))
 	require.Equal(t, replica.Failed, w.store.state("r1"))
 }
 
-func TestAReleaseDuringTheLaunchEndsWhatWasLaunched(t *testing.T) {
+// TestALaunchThatWasGivenUpIsLookedUp is the attempt that was late: it launched after all,
+// so the next candidate's instance was refused, and the replica goes on with the first.
+func TestALaunchThatWasGivenUpIsLookedUp(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
+	for name, code := range map[string]fault.Code{"before the next candidate": replica.Throttled, "beside it": replica.AlreadyExists} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := replicaWorld(t, replicaOf(replica.Termination))
+			w.cloud.full = map[string]fault.Code{t3b: code}
+			w.OnActivity("LoadReplica", anything, anything).Return(func(ctx context.Context, id string) (*roles.ReplicaRow, error) {
+				row, err := w.store.LoadReplica(ctx, id)
+				if len(w.cloud.asked) > 0 {
+					row.Launch = &roles.Launch{InstanceID: "i-late", PoolID: "t3.medium.us-east-1c", Mode: agent.Spot}
+				}
+				return row, err
+			})
+			w.settled(time.Hour, replica.Promoted)
+			res, err := w.replicate(t)
+			require.NoError(t, err)
+			require.Equal(t, "i-late", res.InstanceID)
+			require.Equal(t, "t3.medium.us-east-1c", res.PoolID)
+			require.Equal(t, []string{t3b}, compact(w.cloud.asked))
+			require.Empty(t, w.cloud.launched)
+		})
+	}
+}
+
+func TestARetirementDuringTheLaunchEndsWhatWasLaunched(t *testing.T) {
+	t.Parallel()
+
+	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
 	w.after(20*time.Second, func() {
 		w.cloud.mu.Lock()
 		defer w.cloud.mu.Unlock()
 		w.cloud.full = map[string]fault.Code{}
+		w.store.edit(func(r *roles.Replica) { r.InstanceID = "i-r1" }) // as EndLaunch makes it known
 	})
-	w.release(10*time.Second, replica.Retiring)
-	res, err := w.replicate(t, in)
+	w.settled(10*time.Second, replica.Retiring)
+	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, replica.Retired, res.State)
-	require.Equal(t, w.cloud.launched, w.cloud.ended)
-	require.Len(t, w.cloud.launched, 1)
+	require.Equal(t, []string{"i-r1"}, w.cloud.launched)
+	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 }
 
-func TestALaunchingAgentReportsItsInstance(t *testing.T) {
+// TestOneThatIsBornDeadIsReplacedInTheNextPool and only an instance that runs is its
+// pool's success.
+func TestOneThatIsBornDeadIsReplacedInTheNextPool(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Termination)
-	in.Launcher = agent.ByAgent
-	w := replicaWorld(t, in)
-	say := func(d time.Duration, status, instance string) {
-		w.after(d, func() {
-			w.SignalWorkflow(workflows.SignalReport, workflows.ReplicaReport{ReplicaID: "r1", Status: status, InstanceID: instance})
+	for _, kind := range []replica.Kind{replica.Manual, replica.Termination} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+
+			w := replicaWorld(t, replicaOf(kind))
+			w.launches(map[string][2]string{
+				t3b: {activities.StateTerminated, "Server.InsufficientInstanceCapacity"},
+				t3c: {activities.StateShuttingDown, "Server.InternalError"}})
+			w.settled(time.Minute, replica.Promoted)
+			res, err := w.replicate(t)
+			require.NoError(t, err)
+			require.Equal(t, "i-"+m5b, res.InstanceID)
+			require.Equal(t, "m5.large.us-east-1b", res.PoolID)
+			require.Equal(t, []string{t3b, t3c, m5b}, w.cloud.asked)
+			require.Equal(t, []string{t3b + " launch.instance_gone", t3c + " launch.instance_gone", m5b + " "}, outcomes(w))
+			require.Equal(t, 1, w.store.decided(), "it is the same replica")
 		})
 	}
-	say(time.Minute, "syncing", "i-agents")
-	var middle replica.State
-	w.after(90*time.Second, func() { middle = w.store.state("r1") })
-	say(2*time.Minute, "ready", "")
-	w.release(time.Hour, replica.Promoted)
-	res, err := w.replicate(t, in)
+}
+
+func outcomes(w *world) (out []string) {
+	for _, o := range w.cloud.outcomes {
+		out = append(out, o.Where.Key()+" "+o.Code)
+	}
+	return out
+}
+
+// TestOneThatIsBornDeadAfterItsWorkflowWasLost is replaced as well, and its pool is not
+// tried again at once.
+func TestOneThatIsBornDeadAfterItsWorkflowWasLost(t *testing.T) {
+	t.Parallel()
+
+	r := replicaOf(replica.Manual)
+	r.State, r.InstanceID, r.PoolID = replica.Launching, "i-"+t3b, "t3.medium.us-east-1b"
+	w := replicaWorld(t, r)
+	w.launches(map[string][2]string{t3b: {activities.StateTerminated, "Server.InternalError"}})
+	w.settled(time.Minute, replica.Promoted)
+	res, err := w.replicate(t)
 	require.NoError(t, err)
-	require.Equal(t, replica.Running, middle)
-	require.Equal(t, "i-agents", res.InstanceID)
-	require.Empty(t, w.cloud.asked)
-	require.Equal(t, []string{"r1 runs", "r1 ready"}, w.post.wakes)
+	require.Equal(t, "i-"+t3c, res.InstanceID)
+	require.Equal(t, []string{t3b + " launch.instance_gone", t3c + " "}, outcomes(w))
 }
 
-func TestALaunchingAgentThatStaysSilentFails(t *testing.T) {
+// TestASetUpThatKillsIsTheTenantsToMend and would do so in every pool.
+func TestASetUpThatKillsIsTheTenantsToMend(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Termination)
-	in.Launcher = agent.ByAgent
-	w := replicaWorld(t, in)
-	began := w.Now()
-	_, err := w.replicate(t, in)
-	require.Equal(t, replica.NotReady, fault.CodeOf(err))
-	require.Equal(t, replica.AgentDeadline, w.Now().Sub(began).Round(time.Second))
-	require.Equal(t, replica.Failed, w.store.state("r1"))
+	for _, kind := range []replica.Kind{replica.Manual, replica.Termination} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+
+			w := replicaWorld(t, replicaOf(kind))
+			w.launches(map[string][2]string{t3b: {activities.StateTerminated, "Client.VolumeLimitExceeded"}})
+			_, err := w.replicate(t)
+			require.Equal(t, replica.Misconfigured, fault.CodeOf(err))
+			require.Equal(t, []string{t3b}, w.cloud.asked)
+			require.Empty(t, w.cloud.outcomes, "the pool is healthy")
+			require.Equal(t, replica.Failed, w.store.state("r1"))
+			end := w.pages.last()
+			require.Equal(t, "No replacement can be launched for web: "+
+				"instance i-"+t3b+" ended before it ran, because of Client.VolumeLimitExceeded: what it is launched with has to be mended", end.Notify)
+			key := "launch:a1/i-old/launch.misconfigured/" + w.Now().UTC().Format("2006-01-02")
+			require.Equal(t, key, end.NotifyKey, "the next replica that fails so does not say it again")
+		})
+	}
 }
 
-func TestALaunchingAgentThatFailsIsBelieved(t *testing.T) {
+// TestOneThatAPersonEndedIsAFailureAtRest and costs an emergency a candidate only.
+func TestOneThatAPersonEndedIsAFailureAtRest(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	in.Launcher = agent.ByAgent
-	w := replicaWorld(t, in)
-	w.after(time.Minute, func() {
-		w.SignalWorkflow(workflows.SignalReport, workflows.ReplicaReport{ReplicaID: "r1", Status: "failed", Message: "no capacity"})
-	})
-	_, err := w.replicate(t, in)
+	dead := map[string][2]string{t3b: {activities.StateTerminated, "Client.UserInitiatedShutdown"}}
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	w.launches(dead)
+	_, err := w.replicate(t)
 	require.Equal(t, replica.Gone, fault.CodeOf(err))
-	require.ErrorContains(t, err, "no capacity")
+	require.Empty(t, w.cloud.outcomes)
+
+	w = replicaWorld(t, replicaOf(replica.Termination))
+	w.launches(dead)
+	w.settled(time.Minute, replica.Promoted)
+	res, err := w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, "i-"+t3c, res.InstanceID)
+	require.Equal(t, []string{t3c + " "}, outcomes(w), "no pool is blamed")
 }
 
-func TestTheWordOfTheAgentIsEnoughToBeReady(t *testing.T) {
+func TestEveryPoolIsDead(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	w.cloud.neverDone = true
-	w.after(time.Minute, func() {
-		w.SignalWorkflow(workflows.SignalReport, workflows.ReplicaReport{ReplicaID: "r1", Status: "ready"})
-	})
-	w.release(2*time.Minute, replica.Promoted)
-	_, err := w.replicate(t, in)
-	require.NoError(t, err)
-	require.Contains(t, w.post.wakes, "r1 ready")
+	end := [2]string{activities.StateTerminated, "Server.InternalError"}
+	w := replicaWorld(t, replicaOf(replica.Termination))
+	w.launches(map[string][2]string{t3b: end, t3c: end, m5b: end, t3bD: end})
+	_, err := w.replicate(t)
+	require.Equal(t, replica.NoPool, fault.CodeOf(err))
+	require.Equal(t, []string{t3b, t3c, m5b, t3bD}, w.cloud.asked, "each once")
+}
+
+// TestAnUrgentLaunchSaysSo in its input, so that it does without a read of EC2.
+func TestAnUrgentLaunchSaysSo(t *testing.T) {
+	t.Parallel()
+
+	kinds := map[replica.Kind]bool{replica.Manual: false, replica.Switch: false, replica.Rebalance: true, replica.Termination: true}
+	for kind, urgent := range kinds {
+		w := replicaWorld(t, replicaOf(kind))
+		var got activities.LaunchInput
+		launch := func(_ context.Context, in activities.LaunchInput) (*activities.LaunchResult, error) {
+			got = in
+			return &activities.LaunchResult{InstanceID: "i-1"}, nil
+		}
+		w.OnActivity("LaunchInstance", anything, anything).Return(launch)
+		w.settled(time.Minute, replica.Promoted)
+		_, err := w.replicate(t)
+		require.NoError(t, err)
+		require.Equal(t, urgent, got.Urgent, kind)
+	}
+}
+
+func TestAReadThatFailsForGoodIsNotTriedForEver(t *testing.T) {
+	t.Parallel()
+
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	w.store.broken = errors.New("the store is away")
+	w.SetTestTimeout(time.Minute)
+	began := w.Now()
+	_, err := w.replicate(t)
+	require.Error(t, err)
+	require.LessOrEqual(t, w.Now().Sub(began), 49*time.Hour)
+	require.Empty(t, w.cloud.asked)
 }

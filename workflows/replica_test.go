@@ -1,13 +1,13 @@
 package workflows_test
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/workflow"
 
-	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/replica"
@@ -15,159 +15,175 @@ import (
 	"spotkeeper/workflows"
 )
 
-// replicaIn starts the replica r1 of a store that has decided on it.
-func replicaIn(kind replica.Kind) workflows.ReplicaInput {
-	return workflows.ReplicaInput{AgentID: "a1", ClientID: "c1", ReplicaID: "r1", Kind: kind, For: "i-old", Launcher: agent.ControlPlane, Epoch: 0}
-}
-
-func replicaWorld(t *testing.T, in workflows.ReplicaInput) *world {
-	t.Helper()
-	return newWorld(t, newStore().with(roles.Replica{ID: "r1", Kind: in.Kind, For: in.For, State: replica.Requested, Launcher: in.Launcher, Hold: in.Hold}))
-}
-
-func (w *world) release(d time.Duration, as replica.State) {
-	w.after(d, func() {
-		if as != replica.Promoted {
-			_, _ = w.store.Advance(w.ctx, roles.Step{ReplicaID: "r1", To: as})
-		}
-		w.SignalWorkflow(workflows.SignalRelease, activities.Release{AgentID: "a1", ReplicaID: "r1", As: as})
-	})
-}
-
-func (w *world) replicate(t *testing.T, in workflows.ReplicaInput) (workflows.ReplicaResult, error) {
-	t.Helper()
-	w.ExecuteWorkflow(workflows.Replica, in)
-	require.True(t, w.IsWorkflowCompleted())
-	var res workflows.ReplicaResult
-	err := w.GetWorkflowError()
-	if err == nil {
-		require.NoError(t, w.GetWorkflowResult(&res))
-	}
-	return res, err
-}
-
 func TestAReplicaIsLaunchedHeldAndPromoted(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
+	w := replicaWorld(t, replicaOf(replica.Manual))
 	var held replica.State
 	w.after(time.Minute, func() { held = w.store.state("r1") })
-	w.release(2*time.Minute, replica.Promoted)
-	res, err := w.replicate(t, in)
+	w.settled(2*time.Minute, replica.Promoted)
+	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, replica.Ready, held)
 	require.Equal(t, workflows.ReplicaResult{InstanceID: "i-r1", PoolID: "t3.medium.us-east-1b", State: replica.Promoted}, res)
 	require.Empty(t, w.cloud.ended)
 	require.Equal(t, []string{"r1 ready"}, w.post.wakes)
 	require.Equal(t, "succeeded", w.pages.last().State)
-	require.Equal(t, "promotion/r1", w.post.news[0].OperationID)
+	require.Equal(t, 1, w.post.nudged("promotion/r1"))
 }
 
-func TestAnEmergencyReplicaTellsAlreadyThatItRuns(t *testing.T) {
+func TestAnEmergencyReplicaIsNewsAlreadyWhenItRuns(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Termination)
-	w := replicaWorld(t, in)
-	w.release(time.Minute, replica.Promoted)
-	_, err := w.replicate(t, in)
+	w := replicaWorld(t, replicaOf(replica.Termination))
+	w.settled(time.Minute, replica.Promoted)
+	_, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, []string{"r1 runs", "r1 ready"}, w.post.wakes)
+}
+
+func TestTheSwitchHearsOfItsReplica(t *testing.T) {
+	t.Parallel()
+
+	r := replicaOf(replica.Switch)
+	r.For = "c1"
+	w := replicaWorld(t, r)
+	w.settled(time.Minute, replica.Promoted)
+	_, err := w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, 2, w.post.nudged("switch/c1"), "it launches, and it is ready")
+	require.Zero(t, w.post.nudged("promotion/r1"))
 }
 
 func TestARetiredReplicaEndsItsInstance(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	w.release(time.Minute, replica.Retiring)
-	res, err := w.replicate(t, in)
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	w.settled(time.Minute, replica.Retiring)
+	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, replica.Retired, res.State)
 	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 	require.Equal(t, replica.Retired, w.store.state("r1"))
 }
 
-func TestAReplicaStartedOnlyToRetireDoesNothingElse(t *testing.T) {
+// TestAReplicaGoesOnFromItsRow starts the workflow when its row already stands
+// somewhere: the run before was lost, or Temporal was.
+func TestAReplicaGoesOnFromItsRow(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, State: replica.Retiring, InstanceID: "i-left"})
-	w := newWorld(t, s)
-	w.after(0, func() {
-		w.SignalWorkflow(workflows.SignalRelease, activities.Release{AgentID: "a1", ReplicaID: "r1", InstanceID: "i-left", As: replica.Retiring})
-	})
-	res, err := w.replicate(t, workflows.ReplicaInput{AgentID: "a1", ReplicaID: "r1", Delay: time.Millisecond})
-	require.NoError(t, err)
-	require.Equal(t, replica.Retired, res.State)
-	require.Equal(t, []string{"i-left"}, w.cloud.ended)
-	require.Empty(t, w.cloud.asked)
+	ready := []string{"r1 ready"}
+	for name, c := range map[string]struct {
+		state    replica.State
+		instance string
+		hold     time.Duration
+		asked    int      // launches
+		ended    []string // instances
+		end      replica.State
+		page     string // empty: succeeded
+		wakes    []string
+	}{
+		"requested":                     {state: replica.Requested, asked: 1, end: replica.Promoted, wakes: ready},
+		"launching without an instance": {state: replica.Launching, asked: 1, end: replica.Promoted, wakes: ready},
+		"launching with one":            {state: replica.Launching, instance: "i-1", end: replica.Promoted, wakes: ready},
+		"running":                       {state: replica.Running, instance: "i-1", end: replica.Promoted, wakes: ready},
+		"ready":                         {state: replica.Ready, instance: "i-1", end: replica.Promoted},
+		"ready, and its hold is over": {state: replica.Ready, instance: "i-1", hold: time.Nanosecond,
+			end: replica.Promoted, wakes: []string{"r1 hold is over"}},
+		"promoted":                       {state: replica.Promoted, instance: "i-old", end: replica.Promoted},
+		"retiring":                       {state: replica.Retiring, instance: "i-1", ended: []string{"i-1"}, end: replica.Retired},
+		"retiring, nothing was launched": {state: replica.Retiring, end: replica.Retired},
+		"retired":                        {state: replica.Retired, instance: "i-1", end: replica.Retired},
+		"failed, with an instance":       {state: replica.Failed, instance: "i-1", ended: []string{"i-1"}, end: replica.Failed, page: "failed"},
+		"failed, nothing was launched":   {state: replica.Failed, end: replica.Failed, page: "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			r := replicaOf(replica.Manual)
+			r.State, r.InstanceID, r.Hold = c.state, c.instance, c.hold
+			w := replicaWorld(t, r)
+			w.settled(time.Minute, replica.Promoted)
+			res, err := w.replicate(t)
+			require.NoError(t, err)
+			require.Equal(t, c.end, res.State)
+			require.Equal(t, c.end, w.store.state("r1"))
+			require.Len(t, w.cloud.asked, c.asked)
+			require.Equal(t, c.ended, w.cloud.ended)
+			require.Equal(t, cmp.Or(c.page, "succeeded"), w.pages.last().State)
+			require.Equal(t, c.wakes, w.post.wakes)
+			if c.page == "failed" {
+				require.Equal(t, string(replica.Gone), w.pages.last().Code, "the row says why")
+			}
+			if !c.state.IsOpen() && c.ended == nil {
+				require.Len(t, w.pages.saves, 1, "a page that is closed already is not opened again")
+			}
+		})
+	}
+}
+
+func TestAReplicaThatIsNotThereIsAFailure(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, newStore())
+	_, err := w.replicate(t)
+	require.Equal(t, replica.NotFound, fault.CodeOf(err))
+	require.Equal(t, "failed", w.pages.last().State)
 }
 
 func TestAHoldThatEndsWakesTheGuardianAndGoesOn(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Rebalance)
-	in.Hold = replica.RebalanceHold
-	w := replicaWorld(t, in)
-	w.release(3*time.Hour, replica.Retiring)
-	res, err := w.replicate(t, in)
+	r := replicaOf(replica.Rebalance)
+	r.Hold = replica.RebalanceHold
+	w := replicaWorld(t, r)
+	var before []string
+	w.after(replica.RebalanceHold-time.Minute, func() { before = append(before, w.post.wakes...) })
+	w.settled(3*time.Hour, replica.Retiring)
+	res, err := w.replicate(t)
 	require.NoError(t, err)
+	require.Equal(t, []string{"r1 runs", "r1 ready"}, before)
 	require.Equal(t, []string{"r1 runs", "r1 ready", "r1 hold is over"}, w.post.wakes)
 	require.Equal(t, replica.Retired, res.State)
 }
 
-func TestALostReleaseIsFoundOut(t *testing.T) {
+// TestLostNewsIsFoundOut within a quarter of an hour.
+func TestLostNewsIsFoundOut(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	w.after(time.Hour, func() {
-		_, _ = w.store.Advance(w.ctx, roles.Step{ReplicaID: "r1", To: replica.Retiring})
-	})
-	res, err := w.replicate(t, in)
-	require.NoError(t, err)
-	require.Equal(t, replica.Retired, res.State)
-	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
-}
+	for _, as := range []replica.State{replica.Retiring, replica.Promoted} {
+		t.Run(string(as), func(t *testing.T) {
+			t.Parallel()
 
-func TestAPromotionThatNobodyToldOfIsFoundOut(t *testing.T) {
-	t.Parallel()
-
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	w.after(time.Hour, func() {
-		_, err := w.store.ChangeRoles(w.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-r1", ReplicaID: "r1"})
-		require.NoError(t, err)
-	})
-	res, err := w.replicate(t, in)
-	require.NoError(t, err)
-	require.Equal(t, replica.Promoted, res.State)
-	require.Empty(t, w.cloud.ended)
-}
-
-func TestAHeldInstanceThatEndsIsAFailure(t *testing.T) {
-	t.Parallel()
-
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	w.after(time.Minute, func() { w.cloud.end("i-r1") })
-	_, err := w.replicate(t, in)
-	require.Equal(t, replica.Gone, fault.CodeOf(err))
-	require.Equal(t, replica.Failed, w.store.state("r1"))
-	require.Contains(t, w.post.wakes, "r1 failed")
+			w := replicaWorld(t, replicaOf(replica.Manual))
+			began := w.Now()
+			w.silently(time.Hour, as)
+			_, err := w.replicate(t)
+			require.NoError(t, err)
+			require.LessOrEqual(t, w.Now().Sub(began), time.Hour+15*time.Minute)
+			if as == replica.Retiring {
+				require.Equal(t, replica.Retired, w.store.state("r1"))
+				require.Equal(t, []string{"i-r1"}, w.cloud.ended)
+			} else {
+				require.Empty(t, w.cloud.ended)
+			}
+		})
+	}
 }
 
 func TestAReplicaThatIsNeverReadyIsEnded(t *testing.T) {
 	t.Parallel()
 
-	for name, break_ := range map[string]func(*cloud){"runs": func(c *cloud) { c.neverRun = true }, "passes": func(c *cloud) { c.neverDone = true }} {
+	for name, hinder := range map[string]func(*cloud){
+		"runs":   func(c *cloud) { c.neverRun = true },
+		"passes": func(c *cloud) { c.neverDone = true },
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			in := replicaIn(replica.Termination)
-			w := replicaWorld(t, in)
-			break_(w.cloud)
-			_, err := w.replicate(t, in)
+			w := replicaWorld(t, replicaOf(replica.Termination))
+			hinder(w.cloud)
+			_, err := w.replicate(t)
 			require.Equal(t, replica.NotReady, fault.CodeOf(err))
 			require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 			require.Equal(t, replica.Failed, w.store.state("r1"))
@@ -178,10 +194,9 @@ func TestAReplicaThatIsNeverReadyIsEnded(t *testing.T) {
 func TestACancelledReplicaEndsWhatItLaunched(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
+	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.after(time.Minute, w.CancelWorkflow)
-	_, err := w.replicate(t, in)
+	_, err := w.replicate(t)
 	require.Equal(t, workflows.Cancelled, fault.CodeOf(err))
 	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 	require.Equal(t, replica.Retired, w.store.state("r1"))
@@ -189,48 +204,67 @@ func TestACancelledReplicaEndsWhatItLaunched(t *testing.T) {
 	require.Zero(t, w.store.view().Failures, "nothing failed")
 }
 
-func TestAPersonCallsAReplicaOff(t *testing.T) {
+// TestACancelDuringTheLaunchWaitsForItsInstance holds that an instance which EC2 is just
+// launching is ended too.
+func TestACancelDuringTheLaunchWaitsForItsInstance(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	got := update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{By: "ada"})
-	res, err := w.replicate(t, in)
-	require.NoError(t, err)
-	require.NoError(t, got.Err)
-	require.Equal(t, replica.Retired, res.State)
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
+	w.after(10*time.Second, w.CancelWorkflow)
+	w.after(20*time.Second, func() {
+		w.cloud.mu.Lock()
+		defer w.cloud.mu.Unlock()
+		w.cloud.full = nil
+		w.store.edit(func(r *roles.Replica) { r.InstanceID = "i-r1" }) // as EndLaunch makes it known
+	})
+	_, err := w.replicate(t)
+	require.Equal(t, workflows.Cancelled, fault.CodeOf(err))
+	require.Equal(t, []string{"i-r1"}, w.cloud.launched)
 	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 }
 
-func TestAPromotedReplicaCannotBeCalledOff(t *testing.T) {
+func TestAPersonCallsAReplicaOff(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	w.after(time.Minute, func() {
-		_, err := w.store.ChangeRoles(w.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-r1", ReplicaID: "r1"})
-		require.NoError(t, err)
-	})
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	got := update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{By: "ada"})
+	res, err := w.replicate(t)
+	require.NoError(t, err)
+	require.NoError(t, got.Err)
+	require.Equal(t, "default-test-workflow-id", got.Answer.OperationID)
+	require.Equal(t, replica.Retired, res.State)
+	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
+	require.Contains(t, w.post.wakes, "r1 was called off")
+}
+
+func TestWhatIsCommittedCannotBeCalledOff(t *testing.T) {
+	t.Parallel()
+
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	w.silently(time.Minute, replica.Promoted)
 	got := update[workflows.OperationAnswer](w, 2*time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
-	w.release(3*time.Minute, replica.Promoted)
-	_, err := w.replicate(t, in)
+	w.news(3 * time.Minute)
+	_, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, workflows.Committed, fault.CodeOf(got.Err))
 	require.Empty(t, w.cloud.ended)
+
+	w = replicaWorld(t, replicaOf(replica.Switch))
+	got = update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
+	w.settled(2*time.Minute, replica.Promoted)
+	_, err = w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, workflows.Committed, fault.CodeOf(got.Err), "it is the Switch's")
 }
 
 func TestAPromotionThatRacesWithAFailureWins(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
-	w.after(time.Minute, func() {
-		_, err := w.store.ChangeRoles(w.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-r1", ReplicaID: "r1"})
-		require.NoError(t, err)
-		w.CancelWorkflow()
-	})
-	w.release(time.Minute+time.Second, replica.Promoted)
-	res, err := w.replicate(t, in)
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	w.silently(time.Minute, replica.Promoted)
+	w.after(time.Minute, w.CancelWorkflow)
+	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, replica.Promoted, res.State)
 	require.Empty(t, w.cloud.ended)
@@ -239,50 +273,81 @@ func TestAPromotionThatRacesWithAFailureWins(t *testing.T) {
 func TestAnInstanceThatCannotBeEndedIsAPersonsBusiness(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
+	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.cloud.refuse = replica.Refused
-	w.release(time.Minute, replica.Retiring)
-	_, err := w.replicate(t, in)
+	w.settled(time.Minute, replica.Retiring)
+	_, err := w.replicate(t)
 	require.Equal(t, workflows.UndoFailed, fault.CodeOf(err))
 	require.NotEmpty(t, w.pages.last().Notify)
+
+	w = replicaWorld(t, replicaOf(replica.Manual))
+	w.cloud.refuse = agent.ForeignInst
+	w.settled(time.Minute, replica.Retiring)
+	_, err = w.replicate(t)
+	require.NoError(t, err, "an instance that is not the agent's is none of ours")
 }
 
-func TestABackOffDelaysTheLaunch(t *testing.T) {
+// TestABackOffIsInTheRow waits as long as the row says, and reads it again.
+func TestABackOffIsInTheRow(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	in.Delay = 10 * time.Minute
-	w := replicaWorld(t, in)
+	r := replicaOf(replica.Manual)
+	r.Wait = 10 * time.Minute
+	w := replicaWorld(t, r)
 	var before int
 	w.after(9*time.Minute, func() { before = len(w.cloud.asked) })
-	w.release(11*time.Minute, replica.Promoted)
-	_, err := w.replicate(t, in)
+	w.after(10*time.Minute-time.Second, func() { w.store.edit(func(r *roles.Replica) { r.Wait = 2 * time.Second }) })
+	w.after(10*time.Minute+time.Second, func() { w.store.edit(func(r *roles.Replica) { r.Wait = 0 }) })
+	w.settled(11*time.Minute, replica.Promoted)
+	_, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Zero(t, before)
 	require.Len(t, w.cloud.asked, 1)
 }
 
+func TestAReplicaThatIsRetiredWhileItWaitsLaunchesNothing(t *testing.T) {
+	t.Parallel()
+
+	r := replicaOf(replica.Manual)
+	r.Wait = 10 * time.Minute
+	w := replicaWorld(t, r)
+	w.settled(time.Minute, replica.Retiring)
+	res, err := w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, replica.Retired, res.State)
+	require.Empty(t, w.cloud.asked)
+}
+
 func TestALongHeldReplicaContinuesAsNew(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
+	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.after(time.Hour, func() { w.SetContinueAsNewSuggested(true) })
-	_, err := w.replicate(t, in)
+	_, err := w.replicate(t)
 	require.True(t, workflow.IsContinueAsNewError(err))
 	require.Empty(t, w.cloud.ended)
 	require.Equal(t, replica.Ready, w.store.state("r1"))
+	require.Empty(t, w.pages.closed)
 }
 
 func TestAReplicaGoesOnWithoutItsPage(t *testing.T) {
 	t.Parallel()
 
-	in := replicaIn(replica.Manual)
-	w := replicaWorld(t, in)
+	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.pages.broken = agent.NotFound.New("the agent's rows are gone")
-	w.release(time.Minute, replica.Promoted)
-	res, err := w.replicate(t, in)
+	w.settled(time.Minute, replica.Promoted)
+	res, err := w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, replica.Promoted, res.State)
+}
+
+func TestLostMessagesDoNotStopAReplica(t *testing.T) {
+	t.Parallel()
+
+	w := replicaWorld(t, replicaOf(replica.Termination))
+	w.post.failures = 1000
+	w.settled(time.Hour, replica.Promoted)
+	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, replica.Promoted, res.State)
 }

@@ -1,214 +1,163 @@
 package workflows
 
 import (
-	"cmp"
-	"time"
-
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
 	"spotkeeper/internal/switching"
 )
 
+// finishMove does what is left after the cut-over. Nothing of it harms when it was
+// done before.
+func (s *switchRun) finishMove(ctx workflow.Context) (*SwitchStatus, error) {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	change := s.facts.Change
+	s.progress.Committed = true
+	s.status.NewInstanceID, s.progress.NewInstanceID = change.NewID, change.NewID
+	s.progress.ReplicaID = change.ReplicaID
+	s.addStep(ctx, "primary changed", stepDone, "%s", change.NewID)
+	s.closeCommand(ctx, "completed", "")
+	nudge(ctx, activities.Nudge{OperationID: ReplicaID(change.ReplicaID), AgentID: s.in.AgentID}) // it was promoted
+	wakeGuardian(ctx, s.in.AgentID, "switched")
+	if err := s.endOld(ctx, change); err != nil {
+		s.fail(ctx, err, s.summary()+": the old instance may still be running",
+			"Instance "+change.OldID+" could not be terminated and may still cost money")
+		return nil, err
+	}
+	return s.succeed(ctx, s.summary()+" to "+change.NewID)
+}
+
+// finishKnown ends a switch whose instance became the primary in another way.
+func (s *switchRun) finishKnown(ctx workflow.Context) (*SwitchStatus, error) {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	s.status.NewInstanceID, s.progress.NewInstanceID = s.facts.NewID, s.facts.NewID
+	s.closeCommand(ctx, "completed", "")
+	return s.succeed(ctx, s.summary()+": the agent lives on "+s.facts.NewID+" already")
+}
+
+func (s *switchRun) succeed(ctx workflow.Context, summary string) (*SwitchStatus, error) {
+	s.record(ctx, switching.Done, "")
+	s.addStep(ctx, string(switching.Done), stepDone, "the agent lives on %s", s.status.NewInstanceID)
+	s.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: string(switching.Done), Summary: summary})
+	return &s.status, nil
+}
+
+// endOld ends the old instance when its time is over, if that is ours to do.
+func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange) error {
+	old := change.OldID
+	switch {
+	case change.OldGone:
+		s.addStep(ctx, "old instance", stepDone, "%s has ended", old)
+		return nil
+	case change.EndedBy == "agent":
+		s.addStep(ctx, "old instance", stepDone, "%s is left to its agent", old)
+		return nil
+	case change.EndedBy != "us":
+		s.addStep(ctx, "old instance", stepDone, "%s is kept", old)
+		return nil
+	}
+	keep := max(change.KeepLeft, 0)
+	s.enter(ctx, switching.Retiring, "ending %s in %s", old, keep)
+	if err := workflow.Sleep(ctx, keep); err != nil {
+		return err
+	}
+	var instances *activities.Instances
+	err := step(ctx, retirePolicy, "terminate "+old, instances.RetireInstance,
+		activities.WatchInput{AgentID: s.in.AgentID, InstanceID: old}).Get(ctx, nil)
+	switch {
+	case err == nil:
+		s.addStep(ctx, "terminate "+old, stepDone, "")
+	case fault.Is(err, roles.IsPrimary):
+		s.addStep(ctx, "terminate "+old, stepDropped, "it is the primary again")
+	default:
+		s.addStep(ctx, "terminate "+old, stepFailed, "%s", sentence(err))
+		return UndoFailed.Wrap(err, "instance %s may still be running", old)
+	}
+	return nil
+}
+
 // abandon gives the switch up and returns its cause. The replica is closed in
 // Postgres first; one that a failover has promoted is not closed, and left alone.
 func (s *switchRun) abandon(ctx workflow.Context, cause error) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	if isCancel(cause) {
-		cause = Cancelled.Wrap(cause, "%s was called off", s.progress.OperationID)
-	}
-	s.status.Phase = switching.Abandoned
-	s.record(ctx, string(fault.CodeOf(cause)))
-	s.enter(ctx, string(switching.Abandoned), "%s", cause)
 	status := "failed"
 	if isCancel(cause) {
 		status = "cancelled"
+		if !fault.Is(cause, Cancelled) {
+			cause = Cancelled.Wrap(cause, "%s was called off", s.progress.OperationID)
+		}
 	}
+	s.recordAbandoned(ctx, fault.CodeOf(cause))
 	s.closeCommand(ctx, status, sentence(cause))
 	if err := s.retireReplica(ctx); err != nil {
 		return err
 	}
-	s.endBadly(ctx, cause, s.summary()+" was given up", "A switch of "+s.in.AgentID+" failed: "+sentence(cause))
+	s.addStep(ctx, string(switching.Abandoned), stepFailed, "%s", sentence(cause))
+	s.progress.Phase = string(switching.Abandoned)
+	name := s.summary()
+	s.fail(ctx, cause, name+" was given up: "+sentence(cause), "The "+name+" failed: "+sentence(cause))
 	return cause
 }
 
-// letGo leaves the replica to the failover that called the switch off, and sees
-// to it that it is not forgotten when the failover took another one.
+// letGo leaves the replica to the failover that goes before the switch, and sees to
+// it that it is not forgotten when the failover took another one.
 func (s *switchRun) letGo(ctx workflow.Context) (*SwitchStatus, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	s.status.Phase = switching.Abandoned
-	s.record(ctx, string(switching.CalledOff))
-	s.enter(ctx, string(switching.Abandoned), "called off: %s", s.callOff)
-	s.closeCommand(ctx, "cancelled", s.callOff)
-	deadline := workflow.Now(ctx).Add(switching.AgentDeadline)
-	for pause := 2 * time.Second; ; pause = min(2*pause, 30*time.Second) {
-		settled, err := s.settled(ctx, deadline)
-		if err != nil {
+	s.letting = true
+	why := "AWS takes " + s.facts.OldID
+	s.recordAbandoned(ctx, switching.CalledOff)
+	s.closeCommand(ctx, "cancelled", why)
+	if s.awaitsFailover() {
+		s.enterPhase(ctx, string(switching.Abandoned), "called off: %s", why)
+	}
+	for s.awaitsFailover() {
+		if _, err := workflow.AwaitWithTimeout(ctx, switchLook, func() bool { return s.news }); err != nil {
 			return nil, err
 		}
-		if settled {
-			break
-		}
-		seen := s.status.NewInstanceID
-		if _, err := workflow.AwaitWithTimeout(ctx, pause, func() bool { return s.status.NewInstanceID != seen || s.lost != nil }); err != nil {
+		if err := s.read(ctx); err != nil {
 			return nil, err
 		}
 	}
-	s.end(ctx, activities.EndOperation{State: stateCancelled, Summary: s.summary() + " was called off: " + s.callOff, Code: string(switching.CalledOff)})
+	if err := s.retireReplica(ctx); err != nil {
+		return nil, err
+	}
+	s.finish(ctx, activities.OperationEnd{State: stateCancelled, Phase: string(switching.Abandoned),
+		Summary: s.summary() + " was called off: " + why, Code: string(switching.CalledOff)})
 	return &s.status, nil
 }
 
-// settled says whether nothing of a switch that was called off is left to care
-// for: its replica was promoted or given up. One that nobody needs is retired.
-func (s *switchRun) settled(ctx workflow.Context, deadline time.Time) (bool, error) {
-	if s.replicaID == "" && s.in.Launcher == agent.ByAgent {
-		// The agent does not hear a call-off: it may yet report an instance.
-		if s.report == nil {
-			silent := s.lost != nil || !workflow.Now(ctx).Before(deadline)
-			return silent, nil //nolint:nilerr // its failure is an end too, not ours
-		}
-		if err := s.adopt(ctx); err != nil {
-			s.note(ctx, "late report", stepFailed, "%s", err)
-			return true, nil
-		}
+// awaitsFailover says whether a failover may still take the replica.
+func (s *switchRun) awaitsFailover() bool {
+	return s.facts.Noticed && s.facts.Replica.State.IsOpen()
+}
+
+// recordAbandoned records that the switch was given up, unless its order had ended
+// before the switch began: then there was none.
+func (s *switchRun) recordAbandoned(ctx workflow.Context, code fault.Code) {
+	s.status.Phase = switching.Abandoned
+	if s.facts.Phase != "" || s.facts.Status == switching.Pending {
+		s.record(ctx, switching.Abandoned, code)
 	}
-	var local *activities.Roles
-	var set roles.Set
-	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, s.in.AgentID); err != nil {
-		return false, err
-	}
-	if _, open := set.Replica(s.replicaID); !open {
-		return true, nil
-	}
-	if _, waits := set.Undecided(); waits {
-		return false, nil
-	}
-	return true, s.retireReplica(ctx)
 }
 
 // retireReplica gives up the replica of the switch, if it is still to be had.
 func (s *switchRun) retireReplica(ctx workflow.Context) error {
-	var local *activities.Roles
-	if s.replicaID == "" {
+	r := s.facts.Replica
+	if !r.State.IsOpen() {
 		return nil
 	}
+	var local *activities.Roles
 	var ours bool
-	err := lasting(ctx, "retire replica "+s.replicaID, local.AdvanceReplica, &ours, roles.Step{ReplicaID: s.replicaID, To: replica.Retiring})
-	if err != nil || !ours {
-		return err
+	err := lasting(ctx, "retire replica "+r.ID, local.AdvanceReplica, &ours, roles.Step{ReplicaID: r.ID, To: replica.Retiring})
+	if err == nil && ours {
+		nudge(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: s.in.AgentID, Start: true})
 	}
-	return s.release(ctx, replica.Retiring)
-}
-
-func (s *switchRun) release(ctx workflow.Context, as replica.State) error {
-	var msgs *activities.Messages
-	return deliver(ctx, "release replica "+s.replicaID, msgs.ReleaseReplica, activities.Release{
-		AgentID: s.in.AgentID, ReplicaID: s.replicaID, InstanceID: s.status.NewInstanceID, As: as, Launcher: s.in.Launcher})
-}
-
-// adopt takes in the instance that the agent launched: as a replica, so that the
-// same guarded change of roles serves both launchers. The switch goes on from the
-// roles as they are now, because the agent's word is younger than the command.
-func (s *switchRun) adopt(ctx workflow.Context) error {
-	var local *activities.Roles
-	var opened roles.Opened
-	key := cmp.Or(s.in.CommandID, s.status.NewInstanceID)
-	in := roles.Opening{AgentID: s.in.AgentID, Kind: replica.Switch, For: key, CreatedBy: "agent", Reason: s.in.Reason, RequestID: "report/" + key,
-		InstanceID: s.status.NewInstanceID, Plan: replica.Plan{Pool: s.in.Target.PoolID, Mode: s.in.Target.Mode, InstanceType: s.in.Target.InstanceType}}
-	if err := lasting(ctx, "take in "+s.status.NewInstanceID, local.OpenReplica, &opened, in); err != nil {
-		return err
-	}
-	s.replicaID, s.progress.ReplicaID = opened.Replica.ID, opened.Replica.ID
-	if s.callOff == "" && s.in.OldInstanceID == "" || s.in.Reported {
-		s.in.OldInstanceID, s.in.Epoch = opened.Set.Primary.ID, opened.Set.Epoch
-		s.in.Fate = roles.Leave
-		if !opened.Set.AutoTerminate {
-			s.in.Fate = roles.Keep
-		}
-	}
-	return nil
-}
-
-// takeOver judges a report that nobody waited for. It answers true when there is
-// nothing to do: the instance is the primary already, or a Switch in flight is
-// told instead.
-func (s *switchRun) takeOver(ctx workflow.Context) (bool, error) {
-	var local *activities.Roles
-	var msgs *activities.Messages
-	if _, err := workflow.AwaitWithTimeout(ctx, time.Second, func() bool { return s.report != nil || s.lost != nil }); err != nil {
-		return false, err
-	}
-	if s.report == nil {
-		return true, nil
-	}
-	var set roles.Set
-	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, s.in.AgentID); err != nil {
-		return false, err
-	}
-	switch {
-	case set.Primary.ID == s.report.InstanceID:
-		return true, nil
-	case set.OpenSwitch != "" && set.OpenSwitch != s.in.CommandID:
-		n := activities.News{OperationID: SwitchID(set.OpenSwitch), InstanceID: s.report.InstanceID, State: replica.Ready}
-		return true, deliver(ctx, "tell "+n.OperationID, msgs.TellOperation, n)
-	}
-	return false, nil
-}
-
-// catchUp reads what a switch has missed that starts late. Whatever happens to its
-// replica from now on it is told.
-func (s *switchRun) catchUp(ctx workflow.Context) error {
-	var local *activities.Roles
-	var set roles.Set
-	if err := lasting(ctx, "read the roles", local.LoadRoles, &set, s.in.AgentID); err != nil {
-		return err
-	}
-	r, open := set.Replica(s.replicaID)
-	switch {
-	case set.Primary.ID != s.in.OldInstanceID:
-		return roles.Stale.New("%s is the primary now, not %s", set.Primary.ID, s.in.OldInstanceID)
-	case !open:
-		return switching.NeverReady.New("its replica ended before the switch began")
-	}
-	s.ready, s.status.NewInstanceID = s.ready || r.State == replica.Ready, cmp.Or(s.status.NewInstanceID, r.InstanceID)
-	return nil
-}
-
-// answer ends a switch that had nothing to do.
-func (s *switchRun) answer(ctx workflow.Context, err error) (*SwitchStatus, error) {
-	if err != nil {
-		return nil, s.abandon(ctx, err)
-	}
-	s.status.Phase = switching.Done
-	s.end(ctx, activities.EndOperation{State: stateSucceeded, Phase: string(switching.Done), Summary: s.summary() + ": the report was known already"})
-	return &s.status, nil
-}
-
-// record keeps the switch's row. One that nobody ordered has none of ours.
-func (s *switchRun) record(ctx workflow.Context, code string) {
-	var local *activities.Switches
-	if s.in.CommandID == "" {
-		return
-	}
-	write := s.page
-	if s.status.Phase.Over() { // until it is written the agent counts as being switched
-		write = s.settle
-	}
-	write(ctx, "record "+string(s.status.Phase), local.RecordSwitch, activities.SwitchPhase{
-		CommandID: s.in.CommandID, AgentID: s.in.AgentID, OperationID: s.progress.OperationID, Phase: s.status.Phase, Trigger: s.in.Trigger,
-		OldID: s.in.OldInstanceID, NewID: s.status.NewInstanceID, Code: code})
-}
-
-func (s *switchRun) closeCommand(ctx workflow.Context, status, message string) {
-	var local *activities.Switches
-	if s.in.CommandID == "" {
-		return
-	}
-	s.settle(ctx, "close the command: "+status, local.CloseCommand, activities.CommandResult{CommandID: s.in.CommandID, Status: status, Message: message})
+	return err
 }

@@ -16,189 +16,297 @@ import (
 	"spotkeeper/workflows"
 )
 
-func switchIn(launcher agent.Launcher) workflows.SwitchInput {
-	in := workflows.SwitchInput{AgentID: "a1", CommandID: "cmd", Launcher: launcher, Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"},
-		Reason: "cheaper", Trigger: "manual", OldInstanceID: "i-old", KeepOld: 5 * time.Minute, Fate: roles.Retire}
-	if launcher == agent.ControlPlane {
-		in.ReplicaID = "r1"
-	} else {
-		in.Fate = roles.Leave
-	}
-	return in
-}
-
-// switchWorld is the world of a switch whose replica is on its way.
-func switchWorld(t *testing.T) *world {
-	t.Helper()
-	return newWorld(t, newStore().with(roles.Replica{ID: "r1", Kind: replica.Switch, For: "cmd", State: replica.Launching, InstanceID: "i-new"}))
-}
-
-func (w *world) news(d time.Duration, state replica.State) {
-	w.after(d, func() {
-		_, _ = w.store.Advance(w.ctx, roles.Step{ReplicaID: "r1", To: state})
-		w.SignalWorkflow(workflows.SignalNews, activities.News{ReplicaID: "r1", InstanceID: "i-new", State: state, Code: string(replica.NoPool), Error: "no room"})
-	})
-}
-
-func (w *world) report(d time.Duration, r workflows.SwitchReport) {
-	w.after(d, func() { w.SignalWorkflow(workflows.SignalReport, r) })
-}
-
-func (w *world) callOff(d time.Duration) {
-	w.after(d, func() { w.SignalWorkflow(workflows.SignalCallOff, activities.CallOff{Why: "AWS takes i-old"}) })
-}
-
-func (w *world) move(t *testing.T, in workflows.SwitchInput) (workflows.SwitchStatus, error) {
-	t.Helper()
-	w.ExecuteWorkflow(workflows.Switch, in)
-	require.True(t, w.IsWorkflowCompleted())
-	var res workflows.SwitchStatus
-	err := w.GetWorkflowError()
-	if err == nil {
-		require.NoError(t, w.GetWorkflowResult(&res))
-	}
-	return res, err
-}
-
 func TestASwitchCutsOverAndRetiresTheOldInstance(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	began := w.Now()
-	w.news(time.Minute, replica.Launching)
-	w.news(2*time.Minute, replica.Ready)
+	m := newMove(t, newStore().with(switchReplica(replica.Requested)))
+	began := m.Now()
+	m.news(time.Minute, replica.Launching)
+	m.news(2*time.Minute, replica.Ready)
 	var between []string
-	w.after(6*time.Minute, func() { between = w.cloud.ended })
-	res, err := w.move(t, switchIn(agent.ControlPlane))
+	m.after(6*time.Minute, func() { between = m.cloud.ended })
+	res, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
 	require.Equal(t, workflows.SwitchStatus{Phase: switching.Done, NewInstanceID: "i-new"}, res)
-	require.Equal(t, "i-new", w.store.view().Primary.ID)
+	require.Equal(t, "i-new", m.store.view().Primary.ID)
 	require.Empty(t, between, "the old one lives on for a while")
-	require.Equal(t, []string{"i-old"}, w.cloud.ended)
-	require.Equal(t, 7*time.Minute, w.Now().Sub(began).Round(time.Second))
-	require.Equal(t, []activities.CommandResult{{CommandID: "cmd", Status: "completed"}}, w.pages.orders)
-	var phases []switching.Phase
-	for _, p := range w.pages.phases {
-		phases = append(phases, p.Phase)
-	}
-	require.Equal(t, []switching.Phase{switching.Launching, switching.Waiting, switching.CuttingOver, switching.Retiring, switching.Done}, phases)
-	require.Equal(t, replica.Promoted, w.post.releases[0].As)
+	require.Equal(t, []string{"i-old"}, m.cloud.ended)
+	require.Equal(t, 7*time.Minute, m.Now().Sub(began).Round(time.Second))
+	require.Equal(t, []activities.CommandResult{{CommandID: "cmd", Status: "completed"}}, m.pages.orders)
+	require.Equal(t, []switching.Phase{switching.Launching, switching.Waiting, switching.CuttingOver, switching.Retiring, switching.Done}, m.phases())
+	require.Equal(t, 1, m.post.nudged("replica/r1"), "it reads that it was promoted")
+	require.Len(t, m.post.wakes, 1)
+	require.Equal(t, activities.OperationEnd{State: "succeeded", Phase: "done", Summary: "switch of web-1 to i-new"}, m.pages.last())
+	require.Empty(t, m.rows.asked, "the Guardian has decided on the replica")
 }
 
-func TestASwitchKeepsTheOldInstanceWhenToldSo(t *testing.T) {
+func TestASwitchKeepsTheOldInstance(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	w.news(time.Minute, replica.Ready)
-	in := switchIn(agent.ControlPlane)
-	in.Fate = roles.Keep
-	_, err := w.move(t, in)
+	for name, change := range map[string]func(*move){
+		"when it was ordered so":     func(m *move) { m.rows.row.KeepOld = 0 },
+		"when auto-terminate is off": func(m *move) { m.store.set.AutoTerminate = false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			m := moving(t)
+			change(m)
+			m.news(time.Minute, replica.Ready)
+			_, err := m.run(t, workflows.Switch)
+			require.NoError(t, err)
+			require.Equal(t, roles.Keep, m.fate())
+			require.Empty(t, m.cloud.ended)
+		})
+	}
+}
+
+// TestAnOrderWhoseCallerDiedIsCarriedOut: neither the Guardian nor the caller did
+// anything with it. The replica is the one that the Guardian would decide on.
+func TestAnOrderWhoseCallerDiedIsCarriedOut(t *testing.T) {
+	t.Parallel()
+
+	m := newMove(t, newStore())
+	m.news(time.Minute, replica.Ready)
+	_, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
-	require.Empty(t, w.cloud.ended)
+	require.Equal(t, "i-new", m.store.view().Primary.ID)
+	require.Equal(t, []roles.Opening{{AgentID: "a1", Kind: replica.Switch, For: "cmd", CreatedBy: "manual", Reason: "cheaper", RequestID: "switch/cmd",
+		Launcher: agent.ControlPlane, Plan: replica.Plan{Pool: "t3.medium.us-east-1b", Mode: agent.Spot}}}, m.rows.asked)
+	require.Equal(t, activities.Nudge{OperationID: "replica/r1", AgentID: "a1", Start: true}, m.post.nudges[0])
+}
+
+// TestASwitchThatBeginsLateGoesOn holds what a switch does that is started at each
+// state in which its rows may be.
+func TestASwitchThatBeginsLateGoesOn(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		name   string
+		state  replica.State
+		change func(*move)
+		code   fault.Code
+		after  replica.State
+		phase  switching.Phase
+		order  string
+		page   string
+		ended  []string
+		took   time.Duration
+	}{
+		{"its replica is ready", replica.Ready, nil, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 5 * time.Minute},
+		{"its replica has failed", replica.Failed, nil, switching.NeverReady, replica.Failed, switching.Abandoned, "failed", "failed", nil, 0},
+		{"its replica was given up", replica.Retiring, nil, switching.NeverReady, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
+		{"another instance is the primary", replica.Ready, func(m *move) { m.store.set.Primary.ID = "i-faster" },
+			roles.Stale, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
+		{"a failover took its replica", replica.Promoted, func(m *move) {
+			m.store.set.Primary.ID = "i-new"
+			m.store.changed["r1"] = roles.Change{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination, OperationID: "termination/a1/i-old"}
+		}, "", replica.Promoted, switching.Abandoned, "cancelled", "cancelled", nil, 0},
+		{"it has cut over", replica.Promoted, func(m *move) {
+			m.store.set.Primary.ID, m.store.changedAt = "i-new", m.Now().Add(-time.Minute)
+			m.store.changed["r1"] = roles.Change{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
+		}, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 4 * time.Minute},
+		{"all is done", replica.Promoted, func(m *move) {
+			m.rows.row.Status, m.rows.row.Phase, m.cloud.ended = "completed", switching.Done, []string{"i-old"}
+			m.store.set.Primary.ID = "i-new"
+			m.store.changed["r1"] = roles.Change{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
+		}, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 0},
+		{"its order has failed", replica.Ready, func(m *move) { m.rows.row.Status, m.rows.row.Phase = "failed", switching.Launching },
+			switching.AlreadyDone, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
+		{"its order was taken back", "", func(m *move) { m.rows.row.Status, m.rows.row.Message = "cancelled", "another one" },
+			workflows.Cancelled, "", "", "cancelled", "cancelled", nil, 0},
+		{"its agent was removed", replica.Ready, func(m *move) { m.store.set.Deleted = true },
+			agent.NotFound, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+
+			s := newStore()
+			if tt.state != "" {
+				s.with(switchReplica(tt.state))
+			}
+			m := newMove(t, s)
+			if tt.change != nil {
+				tt.change(m)
+			}
+			began, primary := m.Now(), s.set.Primary.ID
+			if tt.state == replica.Ready && tt.code == "" {
+				primary = "i-new"
+			}
+			_, err := m.run(t, workflows.Switch)
+			require.Equal(t, tt.code, fault.CodeOf(err), "%v", err)
+			require.Equal(t, tt.after, s.state("r1"))
+			require.Equal(t, primary, s.view().Primary.ID)
+			require.Equal(t, tt.order, m.rows.row.Status)
+			require.Equal(t, tt.phase, m.rows.row.Phase)
+			require.Equal(t, tt.page, m.pages.last().State)
+			require.Equal(t, tt.ended, m.cloud.ended)
+			require.Equal(t, tt.took, m.Now().Sub(began).Round(time.Second))
+		})
+	}
+}
+
+func TestASwitchNeedsNoNews(t *testing.T) {
+	t.Parallel()
+
+	m := moving(t)
+	began := m.Now()
+	m.silently(100*time.Second, replica.Ready)
+	_, err := m.run(t, workflows.Switch)
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Minute+5*time.Minute, m.Now().Sub(began).Round(time.Second), "it looks every half minute")
 }
 
 func TestASwitchThatGetsNoInstanceIsAbandoned(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	w.news(time.Minute, replica.Failed)
-	_, err := w.move(t, switchIn(agent.ControlPlane))
+	m := moving(t)
+	m.rows.row.Replica = activities.SwitchReplica{Code: string(replica.NoPool), Error: "no room"}
+	m.news(time.Minute, replica.Failed)
+	_, err := m.run(t, workflows.Switch)
 	require.Equal(t, replica.NoPool, fault.CodeOf(err))
-	require.Equal(t, "i-old", w.store.view().Primary.ID)
-	require.Equal(t, "failed", w.pages.orders[0].Status)
-	require.Equal(t, switching.Abandoned, w.pages.phases[len(w.pages.phases)-1].Phase)
+	require.Equal(t, "i-old", m.store.view().Primary.ID)
+	require.Equal(t, activities.CommandResult{CommandID: "cmd", Status: "failed", Message: "no room"}, m.pages.orders[0])
+	require.Equal(t, switching.Abandoned, m.rows.row.Phase)
+	require.Equal(t, "The switch of web-1 failed: no room", m.pages.last().Notify)
 }
 
 func TestASwitchThatIsNeverReadyRetiresItsReplica(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	_, err := w.move(t, switchIn(agent.ControlPlane))
+	m := moving(t)
+	began := m.Now()
+	_, err := m.run(t, workflows.Switch)
 	require.Equal(t, switching.NeverReady, fault.CodeOf(err))
-	require.Equal(t, replica.Retiring, w.store.state("r1"))
-	require.Equal(t, replica.Retiring, w.post.releases[0].As)
+	require.Equal(t, replica.Retiring, m.store.state("r1"))
+	require.Equal(t, 1, m.post.nudged("replica/r1"))
+	require.Equal(t, 2*switching.ReadyDeadline, m.Now().Sub(began).Round(time.Second))
 }
 
-func TestASwitchThatAFailoverOvertookIsAbandoned(t *testing.T) {
+func TestASwitchThatWasOvertakenIsAbandoned(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	w.store.with(roles.Replica{ID: "r9", State: replica.Ready, InstanceID: "i-faster"})
-	w.after(time.Minute, func() {
-		_, err := w.store.ChangeRoles(w.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-faster", ReplicaID: "r9"})
-		require.NoError(t, err)
-	})
-	w.news(2*time.Minute, replica.Ready)
-	_, err := w.move(t, switchIn(agent.ControlPlane))
+	m := moving(t)
+	m.failOver(t, time.Minute, roles.Replica{ID: "r9", State: replica.Ready, InstanceID: "i-faster"}, roles.ByPromotion)
+	m.news(2*time.Minute, replica.Ready)
+	_, err := m.run(t, workflows.Switch)
 	require.Equal(t, roles.Stale, fault.CodeOf(err))
-	require.Equal(t, "i-faster", w.store.view().Primary.ID)
-	require.Equal(t, replica.Retiring, w.store.state("r1"))
+	require.Equal(t, "i-faster", m.store.view().Primary.ID)
+	require.Equal(t, replica.Retiring, m.store.state("r1"))
 }
 
-func TestASwitchThatIsCalledOffLeavesItsReplicaToTheFailover(t *testing.T) {
+// TestARefusedCutOverIsTriedAgainWithAPauseAndABound: Postgres may refuse it although
+// the rows look the same, for example because the new instance has ended.
+func TestARefusedCutOverIsTriedAgainWithAPauseAndABound(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	_, err := w.store.RecordNotice(w.ctx, interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination, Deadline: w.Now().Add(3 * time.Minute)})
+	m := newMove(t, newStore().with(switchReplica(replica.Ready)))
+	m.store.stale = 3
+	began := m.Now()
+	_, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
-	w.callOff(time.Minute)
-	w.news(90*time.Second, replica.Ready)
-	w.after(100*time.Second, func() {
-		_, err := w.store.ChangeRoles(w.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-new", ReplicaID: "r1"})
+	require.Equal(t, 14*time.Second+5*time.Minute, m.Now().Sub(began).Round(time.Second))
+
+	m = newMove(t, newStore().with(switchReplica(replica.Ready)))
+	m.store.stale = 1000
+	began = m.Now()
+	_, err = m.run(t, workflows.Switch)
+	require.Equal(t, roles.Stale, fault.CodeOf(err))
+	require.Equal(t, 994, m.store.stale, "six times")
+	require.Equal(t, 62*time.Second, m.Now().Sub(began).Round(time.Second))
+	require.Equal(t, replica.Retiring, m.store.state("r1"))
+	require.Equal(t, "failed", m.pages.last().State)
+}
+
+func TestASwitchWaitsForAnotherThatLetsGo(t *testing.T) {
+	t.Parallel()
+
+	m := newMove(t, newStore())
+	m.rows.busy = 3
+	m.news(2*time.Minute, replica.Ready)
+	_, err := m.run(t, workflows.Switch)
+	require.NoError(t, err)
+
+	m = newMove(t, newStore())
+	m.rows.busy = 1000
+	_, err = m.run(t, workflows.Switch)
+	require.Equal(t, switching.NeverReady, fault.CodeOf(err))
+	require.Len(t, m.rows.asked, 41, "at once, then every half minute, for twenty minutes")
+}
+
+func TestASwitchWhosePrimaryIsTakenLeavesItsReplicaToTheFailover(t *testing.T) {
+	t.Parallel()
+
+	m := moving(t)
+	m.notice(time.Minute, 3*time.Minute)
+	m.news(90*time.Second, replica.Ready)
+	m.after(100*time.Second, func() {
+		_, err := m.store.ChangeRoles(m.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination})
 		require.NoError(t, err)
 	})
-	res, err := w.move(t, switchIn(agent.ControlPlane))
+	got := update[workflows.OperationAnswer](m.world, 95*time.Second, workflows.UpdateCancel, "u1", workflows.CancelInput{})
+	res, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
 	require.Equal(t, switching.Abandoned, res.Phase)
-	require.Equal(t, replica.Promoted, w.store.state("r1"))
-	require.Empty(t, w.post.releases, "the failover releases it")
-	require.Equal(t, "cancelled", w.pages.orders[0].Status)
+	require.Equal(t, replica.Promoted, m.store.state("r1"))
+	require.Empty(t, m.post.nudges, "the failover sees to it")
+	require.Equal(t, "cancelled", m.rows.row.Status)
+	require.Equal(t, string(switching.CalledOff), m.rows.row.Code)
+	require.Equal(t, "cancelled", m.pages.last().State)
+	require.Equal(t, workflows.Committed, fault.CodeOf(got.Err), "there is nothing to call off any more")
 }
 
 func TestAReplicaThatTheFailoverDidNotNeedIsRetired(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	w.callOff(time.Minute)
-	_, err := w.move(t, switchIn(agent.ControlPlane))
+	m := moving(t)
+	m.notice(time.Minute, time.Hour)
+	m.after(2*time.Minute, func() {
+		m.store.mu.Lock()
+		defer m.store.mu.Unlock()
+		m.store.set.Outcomes[0].Result = interruption.StoodDown
+	})
+	_, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
-	require.Equal(t, replica.Retiring, w.store.state("r1"))
+	require.Equal(t, replica.Retiring, m.store.state("r1"))
+	require.Equal(t, "i-old", m.store.view().Primary.ID)
 }
 
-func TestACallOffAfterTheCutOverIsNotHeard(t *testing.T) {
+func TestNothingStopsASwitchThatHasCutOver(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	w.news(time.Minute, replica.Ready)
-	w.callOff(2 * time.Minute)
-	got := update[workflows.OperationAnswer](w, 3*time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
-	w.after(4*time.Minute, w.CancelWorkflow)
-	res, err := w.move(t, switchIn(agent.ControlPlane))
+	m := moving(t)
+	m.news(time.Minute, replica.Ready)
+	m.notice(2*time.Minute, time.Hour)
+	got := update[workflows.OperationAnswer](m.world, 3*time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
+	m.after(4*time.Minute, m.CancelWorkflow)
+	res, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
 	require.Equal(t, workflows.Committed, fault.CodeOf(got.Err))
 	require.Equal(t, switching.Done, res.Phase)
-	require.Equal(t, []string{"i-old"}, w.cloud.ended)
+	require.Equal(t, []string{"i-old"}, m.cloud.ended)
 }
 
 func TestAPersonCallsASwitchOff(t *testing.T) {
 	t.Parallel()
 
-	for name, cancel := range map[string]func(*world){
-		"over HTTP": func(w *world) {
-			update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
+	for name, cancel := range map[string]func(*move){
+		"over HTTP": func(m *move) {
+			update[workflows.OperationAnswer](m.world, time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
 		},
-		"in the UI": func(w *world) { w.after(time.Minute, w.CancelWorkflow) },
+		"in the UI": func(m *move) { m.after(time.Minute, m.CancelWorkflow) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			w := switchWorld(t)
-			cancel(w)
-			_, err := w.move(t, switchIn(agent.ControlPlane))
+			m := moving(t)
+			cancel(m)
+			_, err := m.run(t, workflows.Switch)
 			require.Equal(t, workflows.Cancelled, fault.CodeOf(err))
-			require.Equal(t, replica.Retiring, w.store.state("r1"))
-			require.Equal(t, "cancelled", w.pages.orders[0].Status)
-			require.Equal(t, "cancelled", w.pages.last().State)
+			require.Equal(t, replica.Retiring, m.store.state("r1"))
+			require.Equal(t, "cancelled", m.rows.row.Status)
+			require.Equal(t, "cancelled", m.pages.last().State)
+			require.Empty(t, m.pages.last().Notify)
 		})
 	}
 }
@@ -206,20 +314,53 @@ func TestAPersonCallsASwitchOff(t *testing.T) {
 func TestAnOldInstanceThatCannotBeEndedIsAPersonsBusiness(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	w.cloud.refuse = replica.Refused
-	w.news(time.Minute, replica.Ready)
-	_, err := w.move(t, switchIn(agent.ControlPlane))
+	m := moving(t)
+	m.cloud.refuse = replica.Refused
+	m.news(time.Minute, replica.Ready)
+	_, err := m.run(t, workflows.Switch)
 	require.Equal(t, workflows.UndoFailed, fault.CodeOf(err))
-	require.Equal(t, "i-new", w.store.view().Primary.ID)
+	require.Equal(t, "i-new", m.store.view().Primary.ID)
+	require.Equal(t, "failed", m.pages.last().State)
 }
 
-func TestASwitchIsRecordedWithoutAnyPage(t *testing.T) {
+func TestASwitchNeedsNoPage(t *testing.T) {
 	t.Parallel()
 
-	w := switchWorld(t)
-	w.pages.broken = agent.NotFound.New("gone")
-	w.news(time.Minute, replica.Ready)
-	_, err := w.move(t, switchIn(agent.ControlPlane))
+	m := moving(t)
+	m.pages.broken = agent.NotFound.New("gone")
+	m.news(time.Minute, replica.Ready)
+	_, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
+	require.Equal(t, []string{"i-old"}, m.cloud.ended)
+}
+
+func TestASwitchThatIsNotThereClosesItsPage(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t, newStore())
+	w.ExecuteWorkflow(workflows.Switch, workflows.SwitchInput{AgentID: "a1", SwitchID: "gone"})
+	require.Equal(t, switching.NotFound, fault.CodeOf(w.GetWorkflowError()))
+	require.Equal(t, "failed", w.pages.last().State)
+}
+
+func TestAWorkerThatDiesAfterEachStepOfASwitch(t *testing.T) {
+	t.Parallel()
+
+	m := newMove(t, newStore())
+	dying(m.world)
+	m.news(time.Minute, replica.Ready)
+	res, err := m.run(t, workflows.Switch)
+	require.NoError(t, err)
+	require.Equal(t, switching.Done, res.Phase)
+	require.Equal(t, 1, m.store.decided())
+	require.Equal(t, 1, m.store.changes())
+	require.Equal(t, []string{"i-old"}, m.cloud.ended)
+
+	m = byAgent(t)
+	dying(m.world)
+	m.says(time.Minute, func(f *activities.SwitchFacts) { f.NewID, f.Reported = "i-agents", true })
+	_, err = m.run(t, workflows.AgentSwitch)
+	require.NoError(t, err)
+	require.Equal(t, 1, m.store.decided())
+	require.Equal(t, 1, m.store.changes())
 }

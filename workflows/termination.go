@@ -9,22 +9,16 @@ import (
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
 )
 
-// healWithin is how long a Termination goes on watching for a late heir.
+// healWithin is how long a Termination goes on watching for a late successor.
 const healWithin = time.Hour
 
-// TerminationInput starts a Termination. Outcome is undecided while the Guardian
-// still looks for an heir.
+// TerminationInput starts a Termination.
 type TerminationInput struct {
-	Notice   interruption.Notice  `json:"notice"`
-	Outcome  interruption.Outcome `json:"outcome"`
-	ClientID string               `json:"client_id,omitempty"`
-	Keeping  agent.Keeping        `json:"keeping,omitempty"`
-	Launcher agent.Launcher       `json:"launcher,omitempty"`
-	CallOff  []string             `json:"call_off,omitempty"` // the switches in flight
+	AgentID    string `json:"agent_id"`
+	InstanceID string `json:"instance_id"`
 }
 
 // TerminationResult is how the loss of an instance ended.
@@ -33,203 +27,237 @@ type TerminationResult struct {
 	Left    time.Duration        `json:"left"` // before the deadline, when it was decided
 }
 
-// Termination is what operators see of a lost instance, and its aftercare: it
-// calls a switch off, ends the promoted replica's stand-by, and watches the old
-// instance until AWS has taken it. The role change itself is the Guardian's:
-// nothing here is on the way of the answer. It launches nothing and changes no
-// roles, so there is nothing to undo; it cannot be called off.
+// Termination is what operators see of a lost instance, and its aftercare: it wakes the
+// Guardian at the moments that matter while there is no successor, has the promoted
+// replica's workflow end, and watches the old instance until AWS has taken it. The
+// roles are changed by the door of the notice or by the Guardian: nothing here is on
+// the way of the answer. It reads how the notice stands whenever it begins. It launches
+// nothing and changes no roles, so there is nothing to undo and nothing to call off.
 func Termination(ctx workflow.Context, in TerminationInput) (*TerminationResult, error) {
-	op, err := show(ctx, KindTermination, in.Notice.AgentID)
+	op, err := newOperation(ctx, KindTermination, in.AgentID)
 	if err != nil {
 		return nil, err
 	}
 	op.progress.Committed = true
-	t := &terminationRun{operation: op, in: in, outcome: in.Outcome}
+	t := &terminationRun{operation: op, in: in}
 	t.listen(ctx)
 	return t.run(ctx)
 }
 
 type terminationRun struct {
 	*operation
-	in      TerminationInput
-	outcome interruption.Outcome
-	left    time.Duration // when it was decided
+	in     TerminationInput
+	facts  activities.TerminationFacts
+	nudges int
 }
 
 func (t *terminationRun) listen(ctx workflow.Context) {
 	news := workflow.GetSignalChannel(ctx, SignalNews)
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		for {
-			var n activities.News
-			if more := news.Receive(ctx, &n); !more {
-				return
-			}
-			if n.Outcome != nil && !t.promoted() {
-				t.outcome = *n.Outcome
-			}
+		for news.Receive(ctx, nil) {
+			t.nudges++
 		}
 	})
 }
 
-func (t *terminationRun) promoted() bool { return t.outcome.Result == interruption.Promoted }
+func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == interruption.Promoted }
+
+// read asks Postgres how the notice stands. An agent or a notice that is not there any
+// more concerns no primary.
+func (t *terminationRun) read(ctx workflow.Context) error {
+	var local *activities.Roles
+	err := lasting(ctx, "read the notice", local.LoadTermination, &t.facts, activities.LoadTerminationInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID})
+	if fault.Is(err, agent.NotFound) {
+		t.facts.Outcome.Result = interruption.NotPrimary
+		return nil
+	}
+	return err
+}
 
 func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
-	n := t.in.Notice
-	t.begin(ctx, activities.BeginOperation{Summary: "AWS takes " + n.InstanceID, Cause: string(n.Kind), InstanceID: n.InstanceID, ReplicaID: t.outcome.ReplicaID, Deadline: &n.Deadline})
-	t.note(ctx, "notice taken", stepDone, "%s goes at %s", n.InstanceID, n.Deadline.UTC().Format(time.TimeOnly))
-	if err := t.callOff(ctx); err != nil {
+	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.awaitHeir(ctx); err != nil {
+	n := t.facts.Notice
+	t.describe(activities.OperationProgress{Summary: "AWS takes " + t.in.InstanceID, Cause: string(interruption.Termination), InstanceID: t.in.InstanceID,
+		ReplicaID: t.facts.Outcome.ReplicaID, Deadline: &n.Deadline})
+	t.addOpening(ctx)
+	for _, id := range t.facts.Switches { // its instance may take over: it reads that and lets go
+		nudge(ctx, activities.Nudge{OperationID: id, AgentID: t.in.AgentID})
+		t.addStep(ctx, "call off "+id, stepDone, "its instance may take over")
+	}
+	if err := t.awaitSuccessor(ctx); err != nil {
 		return nil, err
 	}
 	if !t.promoted() {
-		return t.unhealed(ctx)
+		return t.endWithoutSuccessor(ctx)
 	}
-	t.left = n.Deadline.Sub(workflow.Now(ctx))
-	t.progress.ReplicaID, t.progress.NewInstanceID = t.outcome.ReplicaID, t.outcome.NewPrimary
-	t.note(ctx, "primary changed", stepDone, "%s took over from %s", t.outcome.NewPrimary, n.InstanceID)
+	o := t.facts.Outcome
+	left := n.Deadline.Sub(workflow.Now(ctx))
+	t.progress.ReplicaID, t.progress.NewInstanceID = o.ReplicaID, o.NewPrimary
+	changed := workflow.Now(ctx)
+	if t.facts.ChangedAt != nil {
+		changed, left = *t.facts.ChangedAt, n.Deadline.Sub(*t.facts.ChangedAt)
+	}
+	t.addStepAt(ctx, changed, "primary changed", stepDone, "%s took over from %s", o.NewPrimary, t.in.InstanceID)
 	if err := t.aftercare(ctx); err != nil {
 		return nil, err
 	}
-	t.end(ctx, activities.EndOperation{State: stateSucceeded, Phase: "done", Summary: t.outcome.NewPrimary + " took over from " + n.InstanceID})
-	return &TerminationResult{Outcome: t.outcome, Left: t.left}, nil
+	t.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: o.NewPrimary + " took over from " + t.in.InstanceID})
+	return &TerminationResult{Outcome: o, Left: left}, nil
 }
 
-// callOff tells the switches in flight that a failover needs their instance.
-func (t *terminationRun) callOff(ctx workflow.Context) error {
-	var msgs *activities.Messages
-	for _, id := range t.in.CallOff {
-		if err := deliver(ctx, "call off "+id, msgs.CallOffSwitch, activities.CallOff{OperationID: id, Why: "AWS takes " + t.in.Notice.InstanceID}); err != nil {
-			return err
-		}
-		t.note(ctx, "call off "+id, stepDone, "its instance may take over")
+// addOpening writes what the door of the notice did, with its moments.
+func (t *terminationRun) addOpening(ctx workflow.Context) {
+	f := t.facts
+	if f.ReceivedAt.IsZero() {
+		return
 	}
-	return nil
+	if f.ArrivedAt != nil {
+		t.addStepAt(ctx, *f.ArrivedAt, "notice arrived", stepDone, "by the door %s", f.Notice.Door)
+	}
+	t.addStepAt(ctx, f.ReceivedAt, "notice durable", stepDone, "%s goes at %s", t.in.InstanceID, f.Notice.Deadline.UTC().Format(time.TimeOnly))
+	if f.JudgedAt != nil {
+		t.addStepAt(ctx, *f.JudgedAt, "judged", stepDone, "")
+	}
 }
 
-// awaitHeir returns when the Guardian has decided. Until the deadline it only
-// listens; it reads for itself there, and goes on for a while: an agent that was
-// lost is healed by a late heir.
-func (t *terminationRun) awaitHeir(ctx workflow.Context) error {
-	if t.promoted() {
+// awaitSuccessor returns when the notice is decided. It wakes the Guardian when a
+// successor that was wanted should have an instance, when there is just time for a last
+// resort, and at the deadline; and it goes on for a while, because an agent that was
+// lost is healed by a late successor.
+func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
+	if t.decided() {
 		return nil
 	}
-	n := t.in.Notice
-	t.enter(ctx, "looking_for_an_heir", "nothing can take over from %s yet", n.InstanceID)
-	if _, err := workflow.AwaitWithTimeout(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0), t.promoted); err != nil {
-		return err
-	}
-	until := workflow.Now(ctx).Add(healWithin)
-	for pause := 5 * time.Second; !t.promoted() && workflow.Now(ctx).Before(until); pause = min(2*pause, 5*time.Minute) {
-		before := t.outcome.Result
+	deadline := t.facts.Notice.Deadline
+	t.enterPhase(ctx, "looking_for_an_heir", "nothing can take over from %s yet", t.in.InstanceID)
+	moments := []time.Time{workflow.Now(ctx).Add(roles.StallAfter), deadline.Add(-interruption.Margin), deadline.Add(100 * time.Millisecond)}
+	until := deadline.Add(healWithin)
+	for pause := 5 * time.Second; !t.decided() && workflow.Now(ctx).Before(until); {
+		wait := pause
+		late := len(moments) == 0
+		if late {
+			pause = min(2*pause, 5*time.Minute)
+		} else {
+			wait = max(moments[0].Sub(workflow.Now(ctx)), 0)
+		}
+		seen := t.nudges
+		nudged, err := workflow.AwaitWithTimeout(ctx, wait, func() bool { return t.nudges != seen })
+		if err != nil {
+			return err
+		}
+		if !nudged {
+			if !late {
+				moments = moments[1:]
+			}
+			wakeGuardian(ctx, t.in.AgentID, "no successor yet")
+		}
+		before := t.facts.Outcome.Result
 		if err := t.read(ctx); err != nil {
 			return err
 		}
-		switch {
-		case t.promoted():
-			return nil
-		case t.outcome.Result == interruption.NotPrimary:
-			return nil
-		case before != interruption.Lost && t.outcome.Result == interruption.Lost:
-			t.enter(ctx, "lost", "the deadline passed without an heir; a replacement is still being made")
-		}
-		if _, err := workflow.AwaitWithTimeout(ctx, pause, t.promoted); err != nil {
-			return err
+		if before != interruption.Lost && t.facts.Outcome.Result == interruption.Lost {
+			t.enterPhase(ctx, "lost", "the deadline passed without an heir; a replacement is still being made")
 		}
 	}
 	return nil
 }
 
-// read asks Postgres how the notice stands.
-func (t *terminationRun) read(ctx workflow.Context) error {
-	var local *activities.Roles
-	var set roles.Set
-	err := lasting(ctx, "read the outcome", local.LoadRoles, &set, t.in.Notice.AgentID)
-	if fault.Is(err, agent.NotFound) {
-		t.outcome.Result = interruption.NotPrimary
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if o, told := set.Outcome(t.in.Notice.InstanceID, interruption.Termination); told && !t.promoted() {
-		t.outcome = o
-	}
-	return nil
+func (t *terminationRun) decided() bool {
+	return t.facts.Outcome.Result != interruption.Undecided && t.facts.Outcome.Result != interruption.Lost
 }
 
-// unhealed ends the page of a notice that nothing answered.
-func (t *terminationRun) unhealed(ctx workflow.Context) (*TerminationResult, error) {
-	res := &TerminationResult{Outcome: t.outcome}
-	if t.outcome.Result == interruption.NotPrimary {
-		t.end(ctx, activities.EndOperation{State: stateSucceeded, Phase: "done", Summary: t.in.Notice.InstanceID + " was nobody's primary any more"})
+// endWithoutSuccessor ends the page of a notice that nothing answered.
+func (t *terminationRun) endWithoutSuccessor(ctx workflow.Context) (*TerminationResult, error) {
+	res := &TerminationResult{Outcome: t.facts.Outcome}
+	if t.decided() {
+		t.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: t.in.InstanceID + " was not a primary any more"})
 		return res, nil
 	}
-	t.end(ctx, activities.EndOperation{State: stateFailed, Phase: "lost", Summary: "nothing took over from " + t.in.Notice.InstanceID, Code: string(interruption.NoReplica),
-		Error: "the deadline passed without an heir", Notify: t.in.Notice.AgentID + " has had no living primary for an hour", Severity: "critical"})
+	name := t.facts.LogicalID
+	if name == "" {
+		name = t.in.AgentID
+	}
+	t.finish(ctx, activities.OperationEnd{State: stateFailed, Phase: "lost", Summary: "nothing took over from " + t.in.InstanceID, Code: string(interruption.NoReplica),
+		Error: "the deadline passed without an heir", Notify: name + " has had no living primary for an hour", Severity: "critical"})
 	return res, nil
 }
 
 // aftercare is what follows a change of primary. Each step is recorded with the
 // seconds that were left; what does not fit before the deadline is dropped.
 func (t *terminationRun) aftercare(ctx workflow.Context) error {
-	var msgs *activities.Messages
 	var instances *activities.Instances
-	n := t.in.Notice
-	if err := deliver(ctx, "release replica "+t.outcome.ReplicaID, msgs.ReleaseReplica, activities.Release{AgentID: n.AgentID,
-		ReplicaID: t.outcome.ReplicaID, InstanceID: t.outcome.NewPrimary, As: replica.Promoted}); err != nil {
-		return err
-	}
-	t.note(ctx, "replica released", stepDone, "%s is no stand-by any more", t.outcome.NewPrimary)
-	if err := deliver(ctx, "wake the guardian", msgs.WakeGuardian, activities.WakeInput{AgentID: n.AgentID, Why: "failed over"}); err != nil {
-		return err
-	}
-	t.note(ctx, t.handBack(), stepDone, "")
-	if t.in.Launcher == agent.ByAgent {
-		t.note(ctx, "watch "+n.InstanceID, stepDropped, "its account is the agent's")
-		t.save(ctx)
+	n, o := t.facts.Notice, t.facts.Outcome
+	nudge(ctx, activities.Nudge{OperationID: ReplicaID(o.ReplicaID), AgentID: t.in.AgentID})
+	t.addStep(ctx, "replica released", stepDone, "%s is no stand-by any more", o.NewPrimary)
+	t.addStep(ctx, t.handBack(), stepDone, "")
+	if t.facts.Launcher == agent.ByAgent {
+		t.addStep(ctx, "watch "+t.in.InstanceID, stepDropped, "its account is the agent's")
+		t.flush(ctx)
 		return workflow.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0))
 	}
-	t.checkHeir(ctx)
-	t.enter(ctx, "waiting_for_aws", "%s runs until AWS takes it", n.InstanceID)
+	t.checkSuccessor(ctx)
+	t.enterPhase(ctx, "waiting_for_aws", "%s runs until AWS takes it", t.in.InstanceID)
 	if err := workflow.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0)); err != nil { // it will not go before
 		return err
 	}
 	var seen activities.InstanceState
-	err := step(ctx, watchPolicy, "wait until "+n.InstanceID+" is gone", instances.AwaitGone, activities.WatchInput{AgentID: n.AgentID, InstanceID: n.InstanceID}).Get(ctx, &seen)
+	watch := activities.WatchInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID}
+	err := step(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
 	switch {
 	case isCancel(err):
 		return err
 	case err != nil:
-		t.note(ctx, "watch "+n.InstanceID, stepFailed, "%s", err) // the sweep is the second line
+		t.addStep(ctx, "watch "+t.in.InstanceID, stepFailed, "%s", sentence(err)) // the orphan sweep is the second line
+	case seen.State == activities.StateStopped || seen.State == activities.StateStopping:
+		return t.endStopped(ctx, seen)
 	default:
-		t.note(ctx, n.InstanceID+" is gone", stepDone, "%s %s", seen.State, seen.Reason)
+		t.addStep(ctx, t.in.InstanceID+" is gone", stepDone, "%s %s", seen.State, seen.Reason)
 	}
 	return nil
 }
 
-// checkHeir looks at the new primary at EC2 while the old one still lives. One
-// look is a local step: it is short, and optional.
-func (t *terminationRun) checkHeir(ctx workflow.Context) {
+// endStopped ends an instance that AWS has only stopped: it still costs, and could come
+// back beside its successor.
+func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.InstanceState) error {
 	var instances *activities.Instances
-	name := "look at " + t.outcome.NewPrimary
-	if t.in.Notice.Deadline.Sub(workflow.Now(ctx)) < interruption.Margin {
-		t.note(ctx, name, stepDropped, "no time is left")
+	id := t.in.InstanceID
+	t.addStep(ctx, id+" has stopped", stepDone, "%s %s", seen.State, seen.Reason)
+	err := step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
+	switch {
+	case isCancel(err):
+		return err
+	case err != nil:
+		t.addStep(ctx, "terminate "+id, stepFailed, "%s", sentence(err)) // the orphan sweep is the second line
+	default:
+		t.addStep(ctx, "terminate "+id, stepDone, "")
+	}
+	return nil
+}
+
+// checkSuccessor looks at the new primary at EC2 while the old one still lives. One
+// look is a local step: it is short, and optional.
+func (t *terminationRun) checkSuccessor(ctx workflow.Context) {
+	var instances *activities.Instances
+	primary := t.facts.Outcome.NewPrimary
+	name := "look at " + primary
+	if t.facts.Notice.Deadline.Sub(workflow.Now(ctx)) < interruption.Margin {
+		t.addStep(ctx, name, stepDropped, "no time is left")
 		return
 	}
 	var seen activities.InstanceState
-	err := localStepWith(ctx, lookPolicy, name, instances.DescribeInstance, activities.WatchInput{AgentID: t.in.Notice.AgentID, InstanceID: t.outcome.NewPrimary}).Get(ctx, &seen)
+	err := localStepWith(ctx, lookPolicy, name, instances.DescribeInstance, activities.WatchInput{AgentID: t.in.AgentID, InstanceID: primary}).Get(ctx, &seen)
 	if err != nil {
-		t.note(ctx, name, stepFailed, "%s", err)
+		t.addStep(ctx, name, stepFailed, "%s", sentence(err))
 		return
 	}
-	t.note(ctx, name, stepDone, "%s", seen.State)
+	t.addStep(ctx, name, stepDone, "%s", seen.State)
 }
 
-// handBack says who cares for the agent from now on.
+// handBack says what cares for the agent from now on.
 func (t *terminationRun) handBack() string {
-	if t.in.Keeping == agent.KeepManual {
+	if t.facts.Keeping == agent.KeepManual {
 		return "a new standby is being built"
 	}
 	return "handed back to the engine"

@@ -14,7 +14,6 @@ import (
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
-	"spotkeeper/internal/switching"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
@@ -58,56 +57,12 @@ func (w *world) accounted(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatDiesAfterEachStepOfAReplica(t *testing.T) {
-	t.Parallel()
-
-	for name, end := range map[string]func(*world){
-		"retired":   func(w *world) { w.release(time.Minute, replica.Retiring) },
-		"cancelled": func(w *world) { w.after(time.Minute, w.CancelWorkflow) },
-		"gone":      func(w *world) { w.after(time.Minute, func() { w.cloud.end("i-r1") }) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-
-			in := replicaIn(replica.Termination)
-			w := dying(replicaWorld(t, in))
-			end(w)
-			_, _ = w.replicate(t, in)
-			require.Len(t, w.cloud.asked, 2, "it was launched two times")
-			require.Len(t, w.pages.opened, 2, "local steps too")
-			require.Len(t, w.cloud.launched, 1, "one decision, one instance")
-			require.Equal(t, []string{"i-r1"}, w.cloud.ended)
-			w.accounted(t)
-		})
-	}
-}
-
-func TestAWorkerThatDiesAfterEachStepOfASwitch(t *testing.T) {
-	t.Parallel()
-
-	w := dying(switchWorld(t))
-	w.news(time.Minute, replica.Ready)
-	res, err := w.move(t, switchIn(agent.ControlPlane))
-	require.NoError(t, err)
-	require.Equal(t, switching.Done, res.Phase)
-	require.Equal(t, 1, w.store.changes())
-	require.Equal(t, []string{"i-old"}, w.cloud.ended)
-	w.accounted(t)
-
-	w = dying(agentWorld(t))
-	w.report(time.Minute, workflows.SwitchReport{AgentID: "a1", CommandID: "cmd", InstanceID: "i-agents", Done: true, Success: true})
-	_, err = w.move(t, switchIn(agent.ByAgent))
-	require.NoError(t, err)
-	require.Equal(t, 1, w.store.decided())
-	require.Equal(t, 1, w.store.changes())
-}
-
 func TestAWorkerThatDiesAfterEachStepOfAFailover(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby())
 	s.set.Keeping = agent.KeepManual
-	w := dying(guardianWorld(t, s))
+	w := dying(newWorld(t, s))
 	got, again := notify(w, time.Second, "i-old"), notify(w, 2*time.Second, "i-old")
 	w.guard(t)
 	require.Equal(t, workflows.NoticePromoted, got.Answer.Status)
@@ -116,7 +71,7 @@ func TestAWorkerThatDiesAfterEachStepOfAFailover(t *testing.T) {
 	require.Equal(t, 2, s.decided(), "one heir and one standby after it")
 
 	s = newStore()
-	w = dying(guardianWorld(t, s))
+	w = dying(newWorld(t, s))
 	emergency(w, time.Second, "u1", interruption.Rebalance)
 	notify(w, 2*time.Second, "i-old")
 	w.after(10*time.Second, func() {
@@ -133,16 +88,16 @@ func TestAWorkerThatDiesAfterEachStepOfTheAftercare(t *testing.T) {
 	t.Parallel()
 
 	w := dying(newWorld(t, newStore()))
+	w.lost(interruption.Promoted)
 	w.after(3*time.Minute, func() { w.cloud.end("i-old") })
-	_, err := w.terminate(t, lost(w, interruption.Promoted))
+	_, err := w.terminate(t)
 	require.NoError(t, err)
 	require.Empty(t, w.cloud.ended)
 
 	s := newStore().with(standby())
 	w = dying(newWorld(t, s))
-	in := promotionIn(roles.Retire)
-	in.Wait = time.Minute
-	require.NoError(t, w.promote(t, in))
+	w.wanted(false, time.Minute)
+	require.NoError(t, w.promote(t))
 	require.Equal(t, 1, s.changes())
 	require.Equal(t, []string{"i-old"}, w.cloud.ended)
 	w.accounted(t)

@@ -129,42 +129,28 @@ func (c *cloud) end(id string) {
 	}
 }
 
-// pages is the projection in memory.
+// pages are the rows of operations in memory.
 type pages struct {
 	mu     sync.Mutex
-	opened []activities.BeginOperation
+	saves  []activities.OperationProgress
 	steps  []activities.OperationStep
-	closed []activities.EndOperation
+	closed []activities.OperationEnd
 	phases []activities.SwitchPhase
 	orders []activities.CommandResult
 	broken error
 }
 
-func (p *pages) Begin(_ context.Context, in activities.BeginOperation) error {
+func (p *pages) Save(_ context.Context, in activities.OperationProgress) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.broken == nil {
-		p.opened = append(p.opened, in)
+	if p.broken != nil {
+		return p.broken
 	}
-	return p.broken
-}
-
-func (p *pages) Step(_ context.Context, in activities.OperationStep) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.broken == nil {
-		p.steps = append(p.steps, in)
+	p.saves, p.steps = append(p.saves, in), append(p.steps, in.Steps...)
+	if in.End != nil {
+		p.closed = append(p.closed, *in.End)
 	}
-	return p.broken
-}
-
-func (p *pages) End(_ context.Context, in activities.EndOperation) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.broken == nil {
-		p.closed = append(p.closed, in)
-	}
-	return p.broken
+	return nil
 }
 
 func (p *pages) RecordPhase(_ context.Context, in activities.SwitchPhase) error {
@@ -186,11 +172,11 @@ func (p *pages) CloseCommand(_ context.Context, in activities.CommandResult) err
 }
 
 // last is how the operation was closed.
-func (p *pages) last() activities.EndOperation {
+func (p *pages) last() activities.OperationEnd {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.closed) == 0 {
-		return activities.EndOperation{}
+		return activities.OperationEnd{}
 	}
 	return p.closed[len(p.closed)-1]
 }
@@ -206,9 +192,8 @@ func (p *pages) has(name, status string) bool {
 type post struct {
 	mu       sync.Mutex
 	wakes    []string
-	releases []activities.Release
-	news     []activities.News
-	callOffs []activities.CallOff
+	nudges   []activities.Nudge
+	starts   []activities.OpenRow
 	reports  []activities.Report
 	failures int // so many messages get lost first
 }
@@ -228,18 +213,38 @@ func (p *post) Wake(_ context.Context, _, why string) error {
 	return p.take(func() { p.wakes = append(p.wakes, why) })
 }
 
-func (p *post) ReleaseReplica(_ context.Context, in activities.Release) error {
-	return p.take(func() { p.releases = append(p.releases, in) })
+func (p *post) Nudge(_ context.Context, in activities.Nudge) error {
+	return p.take(func() { p.nudges = append(p.nudges, in) })
 }
 
-func (p *post) Tell(_ context.Context, in activities.News) error {
-	return p.take(func() { p.news = append(p.news, in) })
-}
-
-func (p *post) CallOff(_ context.Context, in activities.CallOff) error {
-	return p.take(func() { p.callOffs = append(p.callOffs, in) })
+func (p *post) StartOperation(_ context.Context, row activities.OpenRow) (bool, error) {
+	return true, p.take(func() { p.starts = append(p.starts, row) })
 }
 
 func (p *post) Report(_ context.Context, in activities.Report) error {
 	return p.take(func() { p.reports = append(p.reports, in) })
+}
+
+// nudged counts the nudges of an operation.
+func (p *post) nudged(operationID string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.nudges {
+		if x.OperationID == operationID {
+			n++
+		}
+	}
+	return n
+}
+
+// started counts the starts of an operation.
+func (p *post) started(operationID string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.starts {
+		if x.ID == operationID {
+			n++
+		}
+	}
+	return n
 }

@@ -89,6 +89,10 @@ func TestAccess(t *testing.T) {
 			body = `{"status":"ready"}`
 		case "bindReplica":
 			body = `{"instance_id":"i-r"}`
+		case "terminationImminent": // one of the primary would move the agent
+			body = `{"instance_id":"i-unknown"}`
+		case "createEmergencyReplica":
+			body = `{"instance_id":"i-unknown","signal_type":"termination-notice"}`
 		case "createClient", "markAllRead":
 			body = `{}`
 		case "createSink":

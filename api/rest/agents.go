@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"time"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/replica"
 	"spotkeeper/workflows"
 )
 
@@ -16,7 +18,7 @@ type AgentStore interface {
 	Config(ctx context.Context, clientID, agentID string) (*postgres.AgentConfig, error)
 	Register(ctx context.Context, r agent.Registration) (*postgres.Registered, error)
 	Heartbeat(ctx context.Context, h agent.Heartbeat) (*postgres.Beat, error)
-	TakeOver(ctx context.Context, agentID string, r agent.Registration) (bool, error)
+	TakeOver(ctx context.Context, agentID string, r agent.Registration) (postgres.Takeover, error)
 	Terminated(ctx context.Context, clientID, agentID, reason string) error
 	RecordCleanup(ctx context.Context, c postgres.Cleanup) error
 }
@@ -24,7 +26,7 @@ type AgentStore interface {
 // AgentWorkflows is the part of workflows.Client that hears what agents report.
 type AgentWorkflows interface {
 	ReplicaReport(ctx context.Context, in workflows.ReplicaReport) error
-	SwitchReport(ctx context.Context, in workflows.SwitchReport) error
+	Nudge(ctx context.Context, in activities.Nudge) error
 	Wake(ctx context.Context, agentID, why string) error
 }
 
@@ -50,17 +52,17 @@ func (a *Agents) Routes() []Route {
 
 type registerRequest struct {
 	legacyValidation
-	Hostname     string     `json:"hostname"         binding:"max=255"`
-	LogicalID    string     `json:"logical_agent_id" binding:"required,max=255"`
-	InstanceID   string     `json:"instance_id"      binding:"required,max=50"`
-	InstanceType string     `json:"instance_type"    binding:"required,max=64"`
-	Region       string     `json:"region"           binding:"required,max=32"`
-	AZ           string     `json:"az"               binding:"required,max=32"`
-	AMI          string     `json:"ami_id"           binding:"max=64"`
-	Mode         agent.Mode `json:"mode"             binding:"omitempty,oneof=spot ondemand unknown"`
-	Version      string     `json:"agent_version"    binding:"max=32"`
-	PrivateIP    string     `json:"private_ip"       binding:"max=45"`
-	PublicIP     string     `json:"public_ip"        binding:"max=45" doc:"null when the instance has none"`
+	Hostname     string `json:"hostname"         binding:"max=255"`
+	LogicalID    string `json:"logical_agent_id" binding:"required,max=255"`
+	InstanceID   string `json:"instance_id"      binding:"required,max=50"`
+	InstanceType string `json:"instance_type"    binding:"required,max=64"`
+	Region       string `json:"region"           binding:"required,max=32"`
+	AZ           string `json:"az"               binding:"required,max=32"`
+	AMI          string `json:"ami_id"           binding:"max=64"`
+	Mode         Mode   `json:"mode"             binding:"omitempty,oneof=spot ondemand unknown"`
+	Version      string `json:"agent_version"    binding:"max=32"`
+	PrivateIP    string `json:"private_ip"       binding:"max=45"`
+	PublicIP     string `json:"public_ip"        binding:"max=45" doc:"null when the instance has none"`
 }
 
 type registerAnswer struct {
@@ -101,7 +103,7 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	p := PrincipalFrom(ctx)
 	got, err := a.Store.Register(ctx, agent.Registration{
 		ClientID: p.ClientID, Launcher: agent.Launcher(p.Launcher), LogicalID: in.LogicalID, Hostname: in.Hostname, InstanceID: in.InstanceID,
-		InstanceType: in.InstanceType, Region: in.Region, AZ: in.AZ, AMI: in.AMI, Mode: in.Mode, Version: in.Version,
+		InstanceType: in.InstanceType, Region: in.Region, AZ: in.AZ, AMI: in.AMI, Mode: agent.Mode(in.Mode), Version: in.Version,
 		PrivateIP: agent.Known(in.PrivateIP), PublicIP: agent.Known(in.PublicIP),
 	})
 	if err != nil {
@@ -110,16 +112,15 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	switch {
 	case got.CommandID != "":
 		a.tell(ctx, got.AgentID, func(ctx context.Context) error {
-			return a.Workflows.SwitchReport(ctx, workflows.SwitchReport{AgentID: got.AgentID, CommandID: got.CommandID, InstanceID: in.InstanceID, Success: true})
+			return a.Workflows.Nudge(ctx, activities.Nudge{
+				OperationID: workflows.SwitchID(got.CommandID), AgentID: got.AgentID, Start: true, Launcher: agent.ByAgent})
 		})
 	case got.ReplicaID != "":
 		a.tell(ctx, got.AgentID, func(ctx context.Context) error {
 			return a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{ReplicaID: got.ReplicaID, InstanceID: in.InstanceID, Status: "ready"})
 		})
-	case got.TookOver:
-		a.tell(ctx, got.AgentID, func(ctx context.Context) error {
-			return a.Workflows.Wake(ctx, got.AgentID, "another instance took over")
-		})
+	case got.Takeover.Done:
+		a.reportTakeover(ctx, got.AgentID, in.InstanceID, got.Takeover)
 	}
 	return &registerAnswer{AgentID: got.AgentID, ClientID: got.ClientID, Config: registerConfigOf(&got.AgentConfig)}, nil
 }
@@ -143,7 +144,7 @@ type heartbeatRequest struct {
 	InstanceID string       `json:"instance_id"   binding:"max=64"`
 	Type       string       `json:"instance_type" binding:"max=64"`
 	AZ         string       `json:"az"            binding:"max=32"`
-	Mode       agent.Mode   `json:"mode"          binding:"omitempty,oneof=spot ondemand unknown"`
+	Mode       Mode         `json:"mode"          binding:"omitempty,oneof=spot ondemand unknown"`
 	Monitored  []string     `json:"monitored_instances" binding:"max=100,dive,max=64"`
 }
 
@@ -162,36 +163,53 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*success,
 	if in.Status == "" {
 		in.Status = agent.Online
 	}
-	h := agent.Heartbeat{AgentID: in.AgentID, ClientID: p.ClientID, InstanceID: in.speaker(), Status: in.Status, Type: in.Type, AZ: in.AZ, Mode: in.Mode}
+	h := agent.Heartbeat{
+		AgentID: in.AgentID, ClientID: p.ClientID, InstanceID: in.speaker(), Status: in.Status,
+		Type: in.Type, AZ: in.AZ, Mode: agent.Mode(in.Mode),
+	}
 	beat, err := a.Store.Heartbeat(ctx, h)
 	if err != nil {
 		return nil, err
 	}
-	if beat.Standing == agent.StandsOutside && beat.Silent && in.InstanceID != "" && in.Status != agent.Offline {
-		return done, a.follow(ctx, p, in)
+	if beat.Standing == agent.StandsOutside && beat.Lost && in.speaker() != "" && in.Status != agent.Offline {
+		return done, a.follow(ctx, in.AgentID, agent.Registration{
+			ClientID: p.ClientID, InstanceID: in.speaker(), InstanceType: in.Type, AZ: in.AZ, Mode: agent.Mode(in.Mode),
+		})
 	}
 	return done, nil
 }
 
-// follow lets an instance that nobody launched for us take the place of a primary
-// that is lost.
-func (a *Agents) follow(ctx context.Context, p Principal, in *heartbeatRequest) error {
-	kind, az := agent.Known(in.Type), agent.Known(in.AZ)
-	if kind == "" || az == "" {
-		return nil // its registration says more, if it comes
-	}
-	took, err := a.Store.TakeOver(ctx, in.AgentID, agent.Registration{
-		ClientID: p.ClientID, InstanceID: in.InstanceID, InstanceType: kind, Region: agent.RegionOf(az), AZ: az, Mode: in.Mode,
-	})
-	if fault.Is(err, postgres.InstanceInUse) || fault.Is(err, agent.ForeignInst) {
-		return nil // it lives, and plays a part elsewhere
-	}
-	if took {
-		a.tell(ctx, in.AgentID, func(ctx context.Context) error {
-			return a.Workflows.Wake(ctx, in.AgentID, "another instance took over")
-		})
+// follow lets an outside instance that reports for the agent take the place of a
+// primary that is lost. One that plays a part elsewhere
+// lives, and is left there.
+func (a *Agents) follow(ctx context.Context, agentID string, r agent.Registration) error {
+	took, err := a.Store.TakeOver(ctx, agentID, r)
+	switch {
+	case fault.Is(err, postgres.InstanceInUse), fault.Is(err, agent.ForeignInst):
+		return nil
+	case err == nil && took.Done:
+		a.reportTakeover(ctx, agentID, r.InstanceID, took)
 	}
 	return err
+}
+
+// reportTakeover reports to the workflows that still wait for an instance that theirs
+// is not needed, and wakes the Guardian, which rebuilds what the mode wants.
+func (a *Agents) reportTakeover(ctx context.Context, agentID, instanceID string, took postgres.Takeover) {
+	for _, id := range took.Closed {
+		a.tell(ctx, agentID, func(ctx context.Context) error {
+			err := a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{
+				ReplicaID: id, Status: "terminated", Message: instanceID + " took the place of the lost primary",
+			})
+			if fault.Is(err, replica.NotFound) {
+				return nil // its workflow has not begun, and finds the row closed
+			}
+			return err
+		})
+	}
+	a.tell(ctx, agentID, func(ctx context.Context) error {
+		return a.Workflows.Wake(ctx, agentID, "another instance took over")
+	})
 }
 
 func (a *Agents) config(ctx context.Context, in *agentPath) (*configAnswer, error) {

@@ -23,6 +23,13 @@ type cleanupRequest struct {
 	Timestamp *Time            `json:"timestamp"`
 	Snapshots cleanedSnapshots `json:"snapshots"`
 	AMIs      cleanedAMIs      `json:"amis"`
+	Instances cleanedInstances `json:"instances"`
+}
+
+type cleanedInstances struct {
+	Deleted []Text            `json:"deleted" doc:"instances that the agent terminated"`
+	Failed  []json.RawMessage `json:"failed" doc:"ids, or objects with id and error"`
+	Error   string            `json:"error"`
 }
 
 type cleanedSnapshots struct {
@@ -53,10 +60,14 @@ func (a *Agents) cleanup(ctx context.Context, in *cleanupRequest) (*cleanupAnswe
 		Success: true, Message: "Cleanup report recorded",
 		DeletedSnapshots: len(in.Snapshots.Deleted), DeletedAMIs: len(in.AMIs.Deleted), FailedCount: len(in.Snapshots.Failed) + len(in.AMIs.Failed),
 	}
+	ended := make([]string, len(in.Instances.Deleted))
+	for n, id := range in.Instances.Deleted {
+		ended[n] = string(id)
+	}
 	err := a.Store.RecordCleanup(ctx, postgres.Cleanup{
 		ClientID: PrincipalFrom(ctx).ClientID, AgentID: in.AgentID, At: in.Timestamp.OrZero(),
-		DeletedSnapshots: out.DeletedSnapshots, DeletedAMIs: out.DeletedAMIs, Failed: out.FailedCount,
-		Details: map[string]any{"snapshots": in.Snapshots, "amis": in.AMIs},
+		DeletedSnapshots: out.DeletedSnapshots, DeletedAMIs: out.DeletedAMIs, DeletedInstances: ended, Failed: out.FailedCount,
+		Details: map[string]any{"snapshots": in.Snapshots, "amis": in.AMIs, "instances": in.Instances},
 	})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/activities"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
@@ -26,7 +27,7 @@ func (s *stack) probes() []rest.Probe {
 	}
 }
 
-func (p *playedWorkflows) SwitchReport(_ context.Context, in workflows.SwitchReport) error {
+func (p *playedWorkflows) Nudge(_ context.Context, in activities.Nudge) error {
 	return p.ask(in)
 }
 

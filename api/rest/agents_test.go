@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/activities"
+	"spotkeeper/internal/agent"
 	"spotkeeper/workflows"
 )
 
@@ -93,10 +95,12 @@ func TestRegistrationBindsTheSwitchThatItsAgentPerforms(t *testing.T) {
 	s.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode) VALUES ('cmd', 'c1', 'a2', 'i-2', 'agent', 'ondemand')`)
 
 	s.register(s.acme, "web-2", "i-n", "us-east-1c")
-	require.Empty(t, messages[workflows.SwitchReport](s.wf), "the command was not delivered yet")
+	require.Empty(t, messages[activities.Nudge](s.wf), "the command was not delivered yet")
 	require.Len(t, s.call(s.acme, "GET", "/api/agents/a2/pending-commands", "").list, 1)
 	s.register(s.acme, "web-2", "i-n", "us-east-1c")
-	require.Equal(t, workflows.SwitchReport{AgentID: "a2", CommandID: "cmd", InstanceID: "i-n", Success: true}, last[workflows.SwitchReport](t, s.wf))
+	require.Equal(t, activities.Nudge{OperationID: "switch/cmd", AgentID: "a2", Start: true, Launcher: agent.ByAgent}, last[activities.Nudge](t, s.wf))
+	s.register(s.acme, "web-2", "i-later", "us-east-1c")
+	require.Equal(t, "i-n", s.value(`SELECT new_instance_id FROM commands`), "the switch reads it there; the first one counts")
 	s.exec(`UPDATE commands SET leased_until = leased_until - interval '10 minutes'`)
 	require.Empty(t, s.call(s.acme, "GET", "/api/agents/a2/pending-commands", "").list, "performed, so it is not delivered again")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
@@ -12,14 +13,13 @@ import (
 // CommandStore is the part of postgres.Commands that agents' routes use.
 type CommandStore interface {
 	Deliver(ctx context.Context, clientID, agentID string) ([]postgres.Command, error)
-	Complete(ctx context.Context, clientID, agentID, commandID string, outcome postgres.CommandOutcome) (*postgres.Command, error)
-	Told(ctx context.Context, commandID string) error
+	Complete(ctx context.Context, clientID, agentID, commandID string, outcome postgres.CommandOutcome) (
+		command *postgres.Command, news bool, err error)
 }
 
 // SwitchReportStore is the part of postgres.SwitchReports that reports are kept by.
 type SwitchReportStore interface {
 	Record(ctx context.Context, r postgres.SwitchReport) (*postgres.Reported, error)
-	Told(ctx context.Context, switchID string) error
 }
 
 // Commands serves the agents that perform switches themselves: what they are to
@@ -93,19 +93,23 @@ func (c *Commands) mark(ctx context.Context, in *markRequest) (*success, error) 
 }
 
 func (c *Commands) complete(ctx context.Context, agentID, commandID string, outcome postgres.CommandOutcome) (*success, error) {
-	command, err := c.Store.Complete(ctx, PrincipalFrom(ctx).ClientID, agentID, commandID, outcome)
+	command, news, err := c.Store.Complete(ctx, PrincipalFrom(ctx).ClientID, agentID, commandID, outcome)
 	if err != nil {
 		return nil, err
 	}
-	went := command.Status == "completed"
-	told, cancel := context.WithTimeout(ctx, toldWithin)
-	defer cancel()
-	err = c.Workflows.SwitchReport(told, workflows.SwitchReport{AgentID: agentID, CommandID: command.ID, Done: true, Success: went, Message: outcome.Message})
-	if err == nil {
-		err = c.Store.Told(told, command.ID)
-	}
-	if err != nil { // it is durable, and told again
-		loggerFrom(ctx).WarnContext(ctx, "a switch was not told how its command went", "agent_id", agentID, "operation_id", workflows.SwitchID(command.ID), "error", err)
+	if news {
+		c.nudge(ctx, agentID, command.ID, command.Launcher)
 	}
 	return done, nil
+}
+
+// nudge has the switch read what is durable now. When that fails, the sweep of open
+// operations starts the switch, or the running one reads its rows again by itself.
+func (c *Commands) nudge(ctx context.Context, agentID, switchID string, launcher agent.Launcher) {
+	bounded, cancel := context.WithTimeout(ctx, toldWithin)
+	defer cancel()
+	id := workflows.SwitchID(switchID)
+	if err := c.Workflows.Nudge(bounded, activities.Nudge{OperationID: id, AgentID: agentID, Start: true, Launcher: launcher}); err != nil {
+		loggerFrom(ctx).WarnContext(ctx, "a switch reads late what its agent reports", "agent_id", agentID, "operation_id", id, "error", err)
+	}
 }

@@ -1,14 +1,12 @@
 package rest_test
 
 import (
-	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/api/rest"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/activities"
+	"spotkeeper/internal/agent"
 	"spotkeeper/workflows"
 )
 
@@ -56,8 +54,10 @@ func TestHowACommandWent(t *testing.T) {
 	s.call(s.acme, "POST", path, `{"message":{}}`).holds(t, 400, `{}`)
 	s.call(s.acme, "POST", "/api/agents/a1/commands/cmd/executed", `{}`).holds(t, 404, `{"code":"switch.command_not_found"}`)
 	s.call(s.acme, "POST", path, `{"success":false,"message":"Switch failed"}`).holds(t, 200, `{"success":true}`)
-	require.Equal(t, workflows.SwitchReport{AgentID: "a2", CommandID: "cmd", Done: true, Message: "Switch failed"}, last[workflows.SwitchReport](t, s.wf))
+	nudge := activities.Nudge{OperationID: "switch/cmd", AgentID: "a2", Start: true, Launcher: agent.ByAgent}
+	require.Equal(t, []activities.Nudge{nudge}, messages[activities.Nudge](s.wf))
 	s.call(s.acme, "POST", path, `{"success":false}`).holds(t, 200, `{}`)
+	require.Len(t, messages[activities.Nudge](s.wf), 1, "the same again is no news")
 	s.call(s.acme, "POST", path, `{"success":true}`).holds(t, 409, `{"code":"switch.command_already_done","status":"failed"}`)
 	require.Equal(t, "failed", s.value(`SELECT status FROM commands WHERE id = 'cmd'`))
 }
@@ -91,7 +91,7 @@ func report(from, to string) string {
 		"timing":{"switch_initiated_at":"2026-11-22T19:08:37.239689+00:00","new_instance_launched_at":"2026-11-22T19:08:40+00:00","new_instance_ready_at":"2026-11-22T19:09:14.864067Z","traffic_switched_at":"2026-11-22T19:09:16"},"trigger":"manual"}`
 }
 
-func TestASwitchReportIsKeptOnceAndTold(t *testing.T) {
+func TestASwitchReportIsKeptOnce(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	const path = "/api/agents/a2/switch-report"
@@ -101,7 +101,7 @@ func TestASwitchReportIsKeptOnceAndTold(t *testing.T) {
 	for range 2 {
 		s.call(s.acme, "POST", path, report("i-2", "i-n")).holds(t, 200, `{"success":true}`)
 	}
-	require.Equal(t, workflows.SwitchReport{AgentID: "a2", CommandID: "cmd", InstanceID: "i-n", Success: true}, last[workflows.SwitchReport](t, s.wf))
+	require.Equal(t, []activities.Nudge{{OperationID: "switch/cmd", AgentID: "a2", Start: true, Launcher: agent.ByAgent}}, messages[activities.Nudge](s.wf), "once")
 	require.Equal(t, "cmd i-2 i-n 0.001200 launching", s.value(`SELECT id || ' ' || old_id || ' ' || new_id || ' ' || savings_impact || ' ' || phase FROM switches`))
 	require.Equal(t, "2026-11-22 19:08:37", s.value(`SELECT to_char(initiated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') FROM switches`))
 	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM notifications WHERE message = 'Instance switched: i-n - Saved $0.0012/hr'`))
@@ -134,27 +134,18 @@ func TestSwitchReportsInEverySpelling(t *testing.T) {
 	require.Equal(t, "0", s.value(`SELECT count(*)::text FROM switches WHERE new_id IN ('i-d', 'i-b')`), "nothing is half-written")
 }
 
-// TestWhatTemporalMissedIsToldLater: an agent reports once.
-func TestWhatTemporalMissedIsToldLater(t *testing.T) {
+// TestWhatAnAgentReportsWhileTemporalIsAwayIsNotLost: an agent reports once. The
+// operation is open, by which the sweep starts the switch.
+func TestWhatAnAgentReportsWhileTemporalIsAwayIsNotLost(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.command("cmd", "a2", "i-2", "agent")
 	s.call(s.acme, "GET", "/api/agents/a2/pending-commands", "")
-	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: s.db}, Commands: &postgres.Commands{DB: s.db}, Workflows: s.wf, Log: slog.New(slog.DiscardHandler)}
 
 	s.wf.fails(workflows.Unreachable.New("away"))
 	s.call(s.acme, "POST", "/api/agents/a2/switch-report", report("i-2", "i-n")).holds(t, 200, `{"success":true}`)
+	require.Equal(t, "running", s.value(`SELECT state FROM operations WHERE id = 'switch/cmd' AND tend_at IS NOT NULL`))
+	s.exec(`UPDATE operations SET state = 'failed', ended_at = now(), tend_at = NULL`)
 	s.call(s.acme, "POST", "/api/agents/a2/commands/cmd/executed", `{"success":true}`).holds(t, 200, `{"success":true}`)
-	require.Error(t, retelling.Once(t.Context(), 0))
-	s.wf.fails(workflows.NoOperation.New("refused"))
-	require.NoError(t, retelling.Once(t.Context(), 0), "one that is refused stands in nobody's way")
-	s.wf.fails(nil)
-	before := len(messages[workflows.SwitchReport](s.wf))
-	require.NoError(t, retelling.Once(t.Context(), time.Hour), "too young")
-	require.NoError(t, retelling.Once(t.Context(), 0))
-	require.NoError(t, retelling.Once(t.Context(), 0))
-	require.Equal(t, []workflows.SwitchReport{
-		{AgentID: "a2", CommandID: "cmd", InstanceID: "i-n", Success: true},
-		{AgentID: "a2", CommandID: "cmd", Done: true, Success: true},
-	}, messages[workflows.SwitchReport](s.wf)[before:], "each once")
+	require.Equal(t, "running", s.value(`SELECT state FROM operations WHERE id = 'switch/cmd' AND tend_at IS NOT NULL`))
 }

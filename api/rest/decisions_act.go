@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 	"spotkeeper/internal/switching"
 	"spotkeeper/workflows"
 )
@@ -144,8 +145,8 @@ func (d *Decisions) fits(ctx context.Context, facts engine.Input, target switchi
 
 type rebalanceRequest struct {
 	agentPath
-	InstanceID string `json:"instance_id" binding:"required,max=64"`
-	DetectedAt *Time  `json:"detected_at"`
+	InstanceID string      `json:"instance_id" binding:"required,max=64"`
+	DetectedAt *NoticeTime `json:"detected_at"`
 }
 
 type rebalanceAnswer struct {
@@ -169,7 +170,7 @@ func (d *Decisions) rebalance(ctx context.Context, in *rebalanceRequest) (*rebal
 		return nil, err
 	}
 	notice := interruption.Notice{AgentID: in.AgentID, InstanceID: in.InstanceID, Kind: interruption.Rebalance, Door: "http"}
-	known, err := d.Notices.Arrive(ctx, facts.Agent.ClientID, notice)
+	known, err := d.Notices.Take(ctx, facts.Agent.ClientID, notice, roles.JudgeNotice)
 	if err != nil {
 		return nil, unknownAgent(err)
 	}
@@ -178,7 +179,7 @@ func (d *Decisions) rebalance(ctx context.Context, in *rebalanceRequest) (*rebal
 	if t := judged.Target; t != nil {
 		out.TargetMode, out.TargetPool, out.TargetName = agent.Spot, t.ID, poolName(t.Type, t.AZ)
 	}
-	if known.Primary && !known.Delivered && known.Outcome.Result == interruption.Undecided && facts.Agent.AutoSwitch && facts.Agent.Enabled {
+	if known.Role == agent.Primary && !known.Delivered && known.Outcome.Result == interruption.Undecided && facts.Agent.AutoSwitch && facts.Agent.Enabled {
 		d.prepare(ctx, in.AgentID, in.InstanceID, known.Outcome.Deadline, out)
 	}
 	return out, nil

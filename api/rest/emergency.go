@@ -9,15 +9,16 @@ import (
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/roles"
 	"spotkeeper/workflows"
 )
 
 type emergencyRequest struct {
 	agentPath
 	optionalBody
-	Signal     Text   `json:"signal_type"`
-	InstanceID string `json:"instance_id" binding:"max=64"`
-	Deadline   *Time  `json:"termination_time"`
+	Signal     Text        `json:"signal_type"`
+	InstanceID string      `json:"instance_id" binding:"max=64"`
+	Deadline   *NoticeTime `json:"termination_time"`
 }
 
 type emergencyPool struct {
@@ -61,15 +62,19 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 			With("reason", "auto_switch_enabled is OFF. Enable auto-switch mode in agent configuration to allow automatic emergency replicas.").
 			With("hint", "Turn on Auto-Switch Mode in agent settings to enable emergency failover protection")
 	}
-	notice := interruption.Notice{AgentID: a.ID, InstanceID: cmp.Or(in.InstanceID, text(a.InstanceID)), Kind: kind, Deadline: in.Deadline.OrZero(), Door: "http"}
-	known, err := r.Notices.Arrive(ctx, a.ClientID, notice)
+	notice := interruption.Notice{AgentID: a.ID, InstanceID: cmp.Or(in.InstanceID, text(a.InstanceID)), Kind: kind, Deadline: in.Deadline.OrZero(), Door: "http", ArrivedAt: r.Now()}
+	taken, err := r.takeNotice(ctx, a.ClientID, notice)
 	if err != nil {
 		return nil, unknownAgent(err)
 	}
-	if !known.Primary {
+	if taken.Verdict.Ruling == roles.RuledFailOver {
+		return r.failedOver(ctx, a, taken, urgency)
+	}
+	if taken.Role != agent.Primary {
+		r.Aftercare.Add(taken)
 		return &emergencyAnswer{Success: true, Urgency: urgency, status: 200, Message: fmt.Sprintf("Instance %s is not the primary of this agent: it needs no replica.", notice.InstanceID)}, nil
 	}
-	ask := workflows.EmergencyInput{InstanceID: notice.InstanceID, Kind: kind, Deadline: known.Outcome.Deadline}
+	ask := workflows.EmergencyInput{InstanceID: notice.InstanceID, Kind: kind, Deadline: taken.Outcome.Deadline}
 	if kind == interruption.Rebalance {
 		ask.Hold = r.RebalanceHold
 	}
@@ -86,6 +91,14 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 	}
 	out.ReplicaID = &answer.ReplicaID
 	return out, r.describe(ctx, a, answer.ReplicaID, out)
+}
+
+// failedOver answers for an agent that a ready successor took over from at once.
+func (r *Replicas) failedOver(ctx context.Context, a *postgres.AgentView, taken *roles.Taken, urgency string) (*emergencyAnswer, error) {
+	r.Aftercare.Add(taken)
+	out := &emergencyAnswer{Success: true, Urgency: urgency, Operation: taken.Operation(), status: 201, ReplicaID: &taken.Outcome.ReplicaID,
+		Message: "There is a replica for this instance already."}
+	return out, r.describe(ctx, a, taken.Outcome.ReplicaID, out)
 }
 
 func (r *Replicas) describe(ctx context.Context, a *postgres.AgentView, replicaID string, out *emergencyAnswer) error {

@@ -12,7 +12,7 @@ import (
 
 // Probe asks one neighbour whether it is there.
 type Probe struct {
-	Name  string // postgres, schema, temporal, engine
+	Name  string // postgres, schema, temporal, search_attributes, engine
 	Check func(ctx context.Context) error
 	// Degrades says that the process works without it: it is told, and the process
 	// stays ready. What every process lacks at once must not take all of them away.

@@ -17,7 +17,6 @@ func TestTerminationImminent(t *testing.T) {
 	notices := func() string { return s.value(`SELECT count(*)::text FROM notices`) }
 
 	s.call(s.acme, "POST", ours, `{}`).holds(t, 400, `{"error":"instance_id is required"}`)
-	s.call(s.acme, "POST", ours, `{"instance_id":"i-1","termination_time":"soon"}`).holds(t, 400, `{}`)
 	s.call(s.acme, "POST", "/api/agents/nope/termination-imminent", `{"instance_id":"i-1"}`).holds(t, 404, `{"error":"Agent not found"}`)
 	s.call(s.beta, "POST", ours, `{"instance_id":"i-1"}`).holds(t, 404, `{"error":"Agent not found"}`)
 	s.call(s.acme, "POST", ours, `{"instance_id":"i-1","replica_id":"nope"}`).holds(t, 404, `{"error":"Replica instance_id not found"}`)
@@ -31,10 +30,11 @@ func TestTerminationImminent(t *testing.T) {
 
 	// In progress: with our launcher the agent may stop, with its own it must live.
 	s.wf.notice = workflows.NoticeAnswer{Status: workflows.NoticeInProgress, OperationID: "termination/a1/i-1"}
-	s.call(s.acme, "POST", ours, `{"instance_id":"i-1","termination_time":"2026-11-22T10:47:00Z","detected_at":"2026-11-22T10:45:00.000001"}`).
+	deadline := time.Now().Add(100 * time.Second).UTC().Truncate(time.Second)
+	s.call(s.acme, "POST", ours, `{"instance_id":"i-1","termination_time":"`+deadline.Format(time.RFC3339)+`","detected_at":"soon"}`).
 		holds(t, 200, `{"success":true,"action":"failover_in_progress","operation_id":"termination/a1/i-1"}`)
 	asked := last[workflows.NoticeInput](t, s.wf)
-	require.Equal(t, []any{"i-1", time.Second, time.Date(2026, 11, 22, 10, 47, 0, 0, time.UTC)}, []any{asked.InstanceID, asked.Wait, asked.Deadline})
+	require.Equal(t, []any{"i-1", time.Second, deadline}, []any{asked.InstanceID, asked.Wait, asked.Deadline})
 	for _, status := range []workflows.NoticeStatus{workflows.NoticeInProgress, workflows.NoticeNoReplica, workflows.NoticeLost} {
 		s.wf.notice = workflows.NoticeAnswer{Status: status}
 		got := s.call(s.acme, "POST", theirs, `{"instance_id":"i-2","termination_time":null}`)
@@ -56,13 +56,18 @@ func TestTerminationImminent(t *testing.T) {
 	// A known outcome is answered from Postgres alone, also to the restarted agent
 	// on the old instance.
 	s.exec(`UPDATE notices SET result = 'promoted', new_primary = 'i-n', replica_id = 'r-n', decided_at = now()`)
+	s.exec(`UPDATE instances SET role = 'retiring', terminate_by = 'aws', retiring_since = now() WHERE id = 'i-1'`)
+	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) VALUES ('i-n', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b')`)
 	before := s.wf.count()
 	for range 3 {
 		s.call(s.acme, "POST", ours, `{"instance_id":"i-1"}`).holds(t, 200, `{"success":true,"action":"replica_promoted","new_instance_id":"i-n"}`)
 	}
 	require.Equal(t, before, s.wf.count())
 	// One that was switched away from may stop as well.
-	s.call(s.acme, "POST", ours, `{"instance_id":"i-0"}`).holds(t, 200, `{"success":true,"action":"already_replaced","new_instance_id":"i-1"}`)
+	s.call(s.acme, "POST", ours, `{"instance_id":"i-0"}`).holds(t, 200, `{"success":true,"action":"already_replaced","new_instance_id":"i-n"}`)
+	// One whose successor is gone too is answered with the present primary.
+	s.exec(`UPDATE notices SET new_primary = 'i-between' WHERE result = 'promoted'`)
+	s.call(s.acme, "POST", ours, `{"instance_id":"i-1"}`).holds(t, 200, `{"success":true,"action":"already_replaced","new_instance_id":"i-n"}`)
 	require.Equal(t, before, s.wf.count())
 }
 

@@ -15,8 +15,10 @@ type schemas struct{ components object }
 
 // special are the types whose JSON is not what their Go kind says.
 var special = map[reflect.Type]struct{ in, out object }{
-	reflect.TypeFor[Bool]():            {object{"type": []string{"boolean", "integer"}, "description": "true, false, 1 or 0"}, object{"type": "boolean"}},
-	reflect.TypeFor[Time]():            {object{"type": "string", "description": "RFC 3339, with or without zone and fraction"}, object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[Bool](): {object{"type": []string{"boolean", "integer"}, "description": "true, false, 1 or 0"}, object{"type": "boolean"}},
+	reflect.TypeFor[Time](): {object{"type": "string", "description": "RFC 3339, with or without zone and fraction"}, object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[NoticeTime](): {object{"description": "RFC 3339, with or without zone and fraction, or Unix seconds; what cannot be read counts as not given"},
+		object{"type": "string", "format": "date-time"}},
 	reflect.TypeFor[Text]():            {object{"type": []string{"string", "number"}}, object{"type": "string"}},
 	reflect.TypeFor[json.RawMessage](): {anything(), anything()},
 	reflect.TypeFor[cursor]():          {object{"type": "string"}, object{"type": "string"}},

@@ -19,7 +19,7 @@ import (
 
 const someOperations = `
 INSERT INTO operations (id, kind, client_id, agent_id, summary, started_at) SELECT 'switch/' || n, 'switch', 'c1', 'a1', 'moving', timestamptz '2026-03-01 00:00Z' + n * interval '1 minute' FROM generate_series(1, 5) n;
-INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at) VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now());
+INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now(), NULL);
 INSERT INTO operation_steps (operation_id, run_id, seq, name, detail, seconds_left) VALUES ('switch/1', 'r', 1, 'launch', 'in t3.medium.us-east-1c', 42.5);`
 
 func TestOperations(t *testing.T) {

@@ -37,7 +37,7 @@ func TestPausesOverHTTP(t *testing.T) {
 	require.Len(t, left.body["still_paused"], 2, "what operators have paused is theirs to lift")
 	s.call(s.acme, "POST", issue, toC).holds(t, 409, `{"code":"switch.paused"}`)
 	s.call(s.acme, "POST", "/api/client/instances/i-1/force-switch", `{"target":"ondemand"}`).holds(t, 200, `{"success":true}`)
-	s.exec(`DELETE FROM commands`)
+	s.exec(`DELETE FROM commands; DELETE FROM operations`)
 	s.call(operatorToken, "DELETE", "/api/admin/pauses", "").holds(t, 200, `{"lifted":true}`)
 	s.call(operatorToken, "DELETE", "/api/admin/pauses?client_id=c1", "").holds(t, 200, `{"lifted":true,"still_paused":[]}`)
 	s.call(s.acme, "POST", issue, toC).holds(t, 201, `{}`)

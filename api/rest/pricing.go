@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 
+	"spotkeeper/internal/agent"
 	"spotkeeper/internal/pricing"
 )
 
@@ -18,6 +19,9 @@ type PriceStore interface {
 // Pricing serves the agents' reports of prices.
 type Pricing struct {
 	Store PriceStore
+	// Agents let an instance that reports follow a primary that is lost. Nil: none
+	// follows.
+	Agents *Agents
 }
 
 // Routes lists the endpoints.
@@ -26,6 +30,9 @@ func (p *Pricing) Routes() []Route {
 		{Method: http.MethodPost, Path: "/api/agents/:agent_id/pricing-report", ID: "reportPrices", Summary: "Tell what pools cost", Auth: Agent, Status: 200, Endpoint: endpoint(p.report), Quiet: true},
 	}
 }
+
+// longestInstanceID is what the other routes accept, and a row holds.
+const longestInstanceID = 64
 
 // pricingReport is read by its domain, which knows the shapes of all deployed
 // programs.
@@ -54,9 +61,29 @@ type pricingAnswer struct {
 // fail: an agent reports once in five minutes and reads no answer. It is named all
 // the same, for whoever looks.
 func (p *Pricing) report(ctx context.Context, in *pricingReport) (*pricingAnswer, error) {
-	got, err := p.Store.Report(ctx, PrincipalFrom(ctx).ClientID, in.AgentID, in.report)
+	clientID := PrincipalFrom(ctx).ClientID
+	got, err := p.Store.Report(ctx, clientID, in.AgentID, in.report)
 	if err != nil {
 		return nil, err
 	}
+	if got.Orphaned {
+		p.follow(ctx, clientID, in)
+	}
 	return &pricingAnswer{Success: true, Accepted: got.Accepted, Duplicates: got.Duplicates, Rejected: len(got.Rejected), Rejections: got.Rejected}, nil
+}
+
+// follow lets the instance that reports follow a primary that is lost. That it
+// could not is only logged: the prices are kept, and the next report asks again.
+func (p *Pricing) follow(ctx context.Context, clientID string, in *pricingReport) {
+	r, own := in.report, in.report.Own()
+	if p.Agents == nil || len(r.InstanceID) > longestInstanceID {
+		return
+	}
+	err := p.Agents.follow(ctx, in.AgentID, agent.Registration{
+		ClientID: clientID, InstanceID: r.InstanceID, InstanceType: own.InstanceType, Region: own.Region, AZ: own.AZ, Mode: r.Mode,
+	})
+	if err != nil {
+		loggerFrom(ctx).WarnContext(ctx, "an instance could not follow a lost primary",
+			"agent_id", in.AgentID, "instance_id", r.InstanceID, "error", err)
+	}
 }

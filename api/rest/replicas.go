@@ -56,6 +56,7 @@ type Replicas struct {
 	Store     ReplicaStore
 	Sync      SyncStore
 	Notices   NoticeStore
+	Aftercare Aftercare
 	Workflows ReplicaWorkflows
 	Now       func() time.Time
 	// NoticeWait is how long a termination notice waits for its outcome.

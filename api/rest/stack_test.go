@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/clients"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/roles"
 	"spotkeeper/internal/testkit/postgrestest"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"
@@ -28,17 +29,18 @@ const operatorToken = "operator-token-0123456789"
 
 // stack is the API over a real Postgres, with workflows that a test plays.
 type stack struct {
-	t       testing.TB
-	db      *postgres.DB
-	handler http.Handler
-	wf      *playedWorkflows
-	feed    *rest.Feed
-	jobs    playedJobs
-	models  playedRollouts
-	deps    rest.Deps
-	from    string // address that asks; empty: httptest's
-	acme    string // token of client c1, which owns a1 (ours launches) and a2 (the agent launches)
-	beta    string // token of client c2, which owns b1
+	t         testing.TB
+	db        *postgres.DB
+	handler   http.Handler
+	wf        *playedWorkflows
+	feed      *rest.Feed
+	jobs      playedJobs
+	models    playedRollouts
+	aftercare aftercare
+	deps      rest.Deps
+	from      string // address that asks; empty: httptest's
+	acme      string // token of client c1, which owns a1 (ours launches) and a2 (the agent launches)
+	beta      string // token of client c2, which owns b1
 }
 
 // tenants is what every test begins with.
@@ -76,18 +78,19 @@ func newStack(t testing.TB) *stack {
 	views, log := &postgres.Views{DB: db}, slog.New(slog.DiscardHandler)
 	s.feed = rest.NewFeed(&postgres.Changes{DB: db}, log)
 	s.feed.Interval = 10 * time.Millisecond
+	agents := &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
 	d := rest.Deps{
 		Log: log, Tokens: store, Quick: time.Minute, // what is slow here is the machine
 		Operators:  map[string]string{"ops": operatorToken},
 		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Acts: &postgres.Acts{DB: db},
 		Probes:    s.probes(),
-		Agents:    &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf},
+		Agents:    agents,
 		Commands:  &rest.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
-		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: db}},
+		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: db}, Agents: agents},
 		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
 		Resources: rest.Resources{
 			Replicas: &rest.Replicas{
-				Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db},
+				Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
 				Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 			},
 			Operations:    &rest.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
@@ -196,7 +199,7 @@ func (p *playedWorkflows) ask(in any) error {
 }
 
 // last is the last message of a type.
-func last[T any](t *testing.T, p *playedWorkflows) T {
+func last[T any](t testing.TB, p *playedWorkflows) T {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -262,4 +265,18 @@ func (p *playedWorkflows) GuardianState(context.Context, string) (*workflows.Gua
 
 func (p *playedWorkflows) CancelOperation(_ context.Context, operationID, _ string) error {
 	return p.ask(operationID)
+}
+
+// aftercare keeps what would be started after the answer to a notice.
+type aftercare struct {
+	mu    sync.Mutex
+	taken []*roles.Taken
+}
+
+func (a *aftercare) Taking() func() { return func() {} }
+
+func (a *aftercare) Add(taken *roles.Taken) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.taken = append(a.taken, taken)
 }

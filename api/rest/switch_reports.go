@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"spotkeeper/internal/postgres"
-	"spotkeeper/workflows"
 )
 
 type reportedInstance struct {
@@ -100,8 +99,8 @@ func (in *switchReportRequest) record(clientID string) postgres.SwitchReport {
 	return r
 }
 
-// report keeps the report, which comes only once, and then tells the switch. Who
-// becomes primary is for the switch to decide.
+// report keeps the report, which comes only once. Which instance becomes primary is
+// for the switch to decide.
 func (c *Commands) report(ctx context.Context, in *switchReportRequest) (*success, error) {
 	if in.Old.InstanceID == in.New.InstanceID {
 		return nil, InvalidRequest.New("old_instance and new_instance are the same instance")
@@ -110,14 +109,8 @@ func (c *Commands) report(ctx context.Context, in *switchReportRequest) (*succes
 	if err != nil {
 		return nil, err
 	}
-	told, cancel := context.WithTimeout(ctx, toldWithin)
-	defer cancel()
-	err = c.Workflows.SwitchReport(told, workflows.SwitchReport{AgentID: in.AgentID, CommandID: kept.CommandID, InstanceID: in.New.InstanceID, Success: true})
-	if err == nil {
-		err = c.Reports.Told(told, kept.SwitchID)
-	}
-	if err != nil { // it is durable, and told again
-		loggerFrom(ctx).WarnContext(ctx, "a switch was not told of its agent's report", "agent_id", in.AgentID, "operation_id", workflows.SwitchID(kept.SwitchID), "error", err)
+	if kept.First {
+		c.nudge(ctx, in.AgentID, kept.SwitchID, kept.Launcher)
 	}
 	return done, nil
 }

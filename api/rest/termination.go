@@ -8,8 +8,8 @@ import (
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 	"spotkeeper/workflows"
 )
 
@@ -21,16 +21,29 @@ const longestWait = 20 * time.Second
 
 // NoticeStore is the part of postgres.Notices that takes notices in.
 type NoticeStore interface {
-	Arrive(ctx context.Context, clientID string, in interruption.Notice) (*postgres.Arrival, error)
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+}
+
+// Aftercare starts what follows from a notice, after its answer.
+type Aftercare interface {
+	Taking() (done func())
+	Add(taken *roles.Taken)
+}
+
+// takeNotice makes a notice durable and judges it in one transaction: with a ready
+// successor the roles have changed when it returns.
+func (r *Replicas) takeNotice(ctx context.Context, scope string, n interruption.Notice) (*roles.Taken, error) {
+	defer r.Aftercare.Taking()()
+	return r.Notices.Take(ctx, scope, n, roles.JudgeNotice)
 }
 
 type terminationRequest struct {
 	agentPath
 	optionalBody
-	InstanceID string `json:"instance_id" binding:"max=64"`
-	Deadline   *Time  `json:"termination_time"`
-	DetectedAt *Time  `json:"detected_at"`
-	ReplicaID  string `json:"replica_id" binding:"max=64" doc:"the replica to promote; by default the best"`
+	InstanceID string      `json:"instance_id" binding:"max=64"`
+	Deadline   *NoticeTime `json:"termination_time"`
+	DetectedAt *NoticeTime `json:"detected_at"`
+	ReplicaID  string      `json:"replica_id" binding:"max=64" doc:"the replica to promote; by default the best"`
 }
 
 // terminationAnswer tells what became of the agent. Success is true only when
@@ -46,10 +59,11 @@ type terminationAnswer struct {
 	Error          string `json:"error,omitempty"`
 }
 
-// terminationImminent first makes the notice durable, which also tells an outcome
-// that is known; then it waits for the Guardian. A 2xx means that the notice is
-// never lost; a 503 means that the agent must stay alive, and the notice is acted
-// on all the same.
+// terminationImminent takes the notice in: with a ready successor the roles change in
+// the same transaction, and nothing but Postgres is needed. Otherwise the Guardian
+// brings a successor about, and the answer waits for it. A 2xx means that the notice is
+// never lost; a 503 means that the agent must stay alive, and the notice is acted on all
+// the same.
 func (r *Replicas) terminationImminent(ctx context.Context, in *terminationRequest) (*terminationAnswer, error) {
 	began := r.Now()
 	if in.InstanceID == "" {
@@ -61,19 +75,19 @@ func (r *Replicas) terminationImminent(ctx context.Context, in *terminationReque
 			return nil, err
 		}
 	}
-	notice := interruption.Notice{AgentID: in.AgentID, InstanceID: in.InstanceID, Kind: interruption.Termination, Deadline: in.Deadline.OrZero(), Door: "http"}
-	known, err := r.Notices.Arrive(ctx, scope, notice)
+	taken, err := r.takeNotice(ctx, scope, interruption.Notice{AgentID: in.AgentID, InstanceID: in.InstanceID, Kind: interruption.Termination,
+		Deadline: in.Deadline.OrZero(), Door: "http", ArrivedAt: began, ReplicaID: in.ReplicaID})
 	if err != nil {
 		return nil, unknownAgent(err)
 	}
-	if known.Outcome.Result == interruption.Promoted {
-		return promoted(known.Outcome.NewPrimary, known.Outcome.ReplicaID, workflows.TerminationID(in.AgentID, in.InstanceID), r.Now().Sub(began)), nil
+	if taken.Verdict.Ruling == roles.RuledFailOver {
+		r.Aftercare.Add(taken)
+		return promoted(taken.Outcome.NewPrimary, taken.Outcome.ReplicaID, taken.Operation(), r.Now().Sub(began)), nil
 	}
-	order := workflows.NoticeInput{InstanceID: in.InstanceID, Deadline: known.Outcome.Deadline, ReplicaID: in.ReplicaID}
-	if !known.Primary {
-		return r.notPrimary(ctx, scope, in.AgentID, known, order)
+	if taken.Role != agent.Primary {
+		return r.notPrimary(ctx, scope, taken, in, r.Now().Sub(began))
 	}
-	order.Wait = r.NoticeWait
+	order := workflows.NoticeInput{InstanceID: in.InstanceID, Deadline: taken.Outcome.Deadline, ReplicaID: in.ReplicaID, Wait: r.NoticeWait}
 	if order.Wait <= 0 || order.Wait > longestWait {
 		order.Wait = longestWait
 	}
@@ -81,7 +95,7 @@ func (r *Replicas) terminationImminent(ctx context.Context, in *terminationReque
 	if err != nil {
 		return nil, err
 	}
-	return r.outcome(ctx, in.AgentID, in.InstanceID, known.Launcher, answer, r.Now().Sub(began))
+	return r.outcome(ctx, in.AgentID, in.InstanceID, taken.Set.Launcher, answer, r.Now().Sub(began))
 }
 
 // unknownAgent gives agents and pages the sentence they know.
@@ -102,29 +116,23 @@ func (r *Replicas) mayPromote(ctx context.Context, scope, agentID, replicaID str
 	return err
 }
 
-// notPrimary answers for an instance that nobody depends on: it was replaced, or
-// it stands by, or it is not known. The first may stop; the others have nothing
-// to stop for.
-func (r *Replicas) notPrimary(ctx context.Context, scope, agentID string, known *postgres.Arrival, order workflows.NoticeInput) (*terminationAnswer, error) {
-	if !known.Known {
+// notPrimary answers for an instance that is not the primary: it was replaced, or it
+// stands by, or it is not known. The first may stop; the others have nothing to stop
+// for. An instance whose successor still is the primary is answered with that failover,
+// any other with the present primary.
+func (r *Replicas) notPrimary(ctx context.Context, scope string, taken *roles.Taken, in *terminationRequest, took time.Duration) (*terminationAnswer, error) {
+	o := taken.Outcome
+	switch {
+	case !taken.Known:
 		return &terminationAnswer{Action: "not_primary", Message: "This instance is not known to play a part for the agent: nothing is done."}, nil
+	case o.Result == interruption.Promoted && o.NewPrimary == taken.Set.Primary.ID:
+		return promoted(o.NewPrimary, o.ReplicaID, workflows.TerminationID(in.AgentID, in.InstanceID), took), nil
+	case taken.Role == agent.Retiring || taken.Role == agent.Retired:
+		return r.replaced(ctx, scope, in.AgentID)
 	}
-	role, err := r.Views.Standing(ctx, agentID, order.InstanceID)
-	if err != nil {
-		return nil, err
-	}
-	if role == agent.Retiring || role == agent.Retired {
-		return r.replaced(ctx, scope, agentID)
-	}
-	// A replica that is about to go: the Guardian must know, and nobody waits.
-	answer, err := r.Workflows.TerminationNotice(ctx, agentID, order)
-	if err != nil {
-		return nil, err
-	}
-	if answer.Status == workflows.NoticePromoted {
-		return promoted(answer.NewPrimary, answer.ReplicaID, answer.OperationID, 0), nil
-	}
-	return &terminationAnswer{Action: "not_primary", Message: "This instance is a replica, not the primary.", OperationID: answer.OperationID}, nil
+	r.Aftercare.Add(taken) // a replica that is about to go is no candidate any more
+	return &terminationAnswer{Action: "not_primary", Message: "This instance is a replica, not the primary.",
+		OperationID: workflows.TerminationID(in.AgentID, in.InstanceID)}, nil
 }
 
 // replaced answers for an instance whose agent lives elsewhere already.

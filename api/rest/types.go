@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/agent"
 )
 
 // Bool is a boolean as deployed programs send it: true, false, 1 or 0. It is
@@ -89,6 +91,35 @@ func (t *Time) OrZero() time.Time {
 	return t.Time
 }
 
+// NoticeTime is a moment in a notice. A notice is never lost for the form of one
+// field: a number is Unix seconds or milliseconds, and what cannot be read, or is
+// empty, counts as not given.
+type NoticeTime struct{ Time }
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (t *NoticeTime) UnmarshalJSON(data []byte) error {
+	var unix float64
+	switch {
+	case t.Time.UnmarshalJSON(data) == nil:
+	case json.Unmarshal(data, &unix) == nil && unix > 0:
+		if unix > 1e11 {
+			unix /= 1000
+		}
+		if unix < 1e11 {
+			t.Time = Time{time.UnixMilli(int64(unix * 1000)).UTC()}
+		}
+	}
+	return nil
+}
+
+// OrZero returns the moment, or the zero time when there is none.
+func (t *NoticeTime) OrZero() time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time.Time
+}
+
 // timeOf wraps a time that may be missing, for an answer.
 func timeOf(at *time.Time) *Time {
 	if at == nil || at.IsZero() {
@@ -117,6 +148,23 @@ func (s *Text) UnmarshalJSON(data []byte) error {
 	default:
 		return errNotString
 	}
+	return nil
+}
+
+// Mode is how an instance is bought, in the spellings of deployed programs. A word
+// that means nothing stays as it was sent, and the rule of its field refuses it.
+type Mode string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Mode) UnmarshalJSON(data []byte) error {
+	var word string
+	if err := json.Unmarshal(data, &word); err != nil {
+		return errNotString
+	}
+	if known := agent.ModeOf(word); known != agent.ModeUnknown {
+		word = string(known)
+	}
+	*m = Mode(word)
 	return nil
 }
 

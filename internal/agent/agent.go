@@ -29,6 +29,19 @@ const (
 	ModeUnknown Mode = "unknown"
 )
 
+// ModeOf reads how an instance is bought from a word that an agent uses for it.
+// Upper case, hyphens, underscores and spaces change nothing: "On-Demand" and
+// "on_demand" are on-demand. Every other word is ModeUnknown.
+func ModeOf(word string) Mode {
+	plain := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(word))
+	switch m := Mode(plain); m {
+	case Spot, OnDemand:
+		return m
+	default:
+		return ModeUnknown
+	}
+}
+
 // Status is what an agent says of itself, or what its silence says.
 type Status string
 

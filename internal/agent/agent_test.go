@@ -36,3 +36,17 @@ func TestTheRegionOfAZone(t *testing.T) {
 	require.Equal(t, "us-east-1", agent.RegionOf("us-east-1"))
 	require.Empty(t, agent.RegionOf(""))
 }
+
+func TestTheModeThatAWordMeans(t *testing.T) {
+	t.Parallel()
+
+	for word, want := range map[string]agent.Mode{
+		"spot": agent.Spot, "Spot": agent.Spot, " SPOT ": agent.Spot,
+		"ondemand": agent.OnDemand, "on-demand": agent.OnDemand, "on_demand": agent.OnDemand, "On Demand": agent.OnDemand,
+		"OnDemand": agent.OnDemand,
+		"":         agent.ModeUnknown, "unknown": agent.ModeUnknown, "null": agent.ModeUnknown,
+		"spot-fleet": agent.ModeUnknown, "reserved": agent.ModeUnknown,
+	} {
+		require.Equal(t, want, agent.ModeOf(word), "%q", word)
+	}
+}

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"spotkeeper/activities"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/postgres"
@@ -25,6 +24,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 	if err := a.Config.Safe(); err != nil {
 		return err
 	}
+	a.aftercare = NewAftercare(a.Workflows.FollowNotice, a.Log)
 	handler, feed, err := a.handler() //nolint:contextcheck // requests bring their own context
 	if err != nil {
 		return err
@@ -32,11 +32,9 @@ func (a *App) RunAPI(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serve(ctx, a.Log, "api", a.Config.API.Listen, handler, nil) })
 	g.Go(func() error { return feed.Run(ctx) })
-	redelivery := &Redelivery{Notices: &activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log}, Log: a.Log}
-	g.Go(func() error { return redelivery.Run(ctx) })
+	g.Go(func() error { return a.newSweep().Run(ctx) })
+	g.Go(func() error { return a.aftercare.Run(ctx) })
 	g.Go(func() error { return a.engines.serving.Run(ctx) })
-	retelling := &rest.Retelling{Reports: &postgres.SwitchReports{DB: a.DB}, Commands: &postgres.Commands{DB: a.DB}, Workflows: a.Workflows, Log: a.Log}
-	g.Go(func() error { retelling.Run(ctx); return nil })
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -66,18 +64,19 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 	models := &postgres.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := rest.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
+	agents := &rest.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
 		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Acts: &postgres.Acts{DB: a.DB},
 		Probes:    a.probes(),
-		Agents:    &rest.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows},
+		Agents:    agents,
 		Commands:  &rest.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
 		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
-		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: a.DB}},
+		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: agents},
 		Resources: rest.Resources{
-			Replicas:   &rest.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
+			Replicas:   &rest.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
 			Operations: &rest.Operations{Views: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
 			Events:     &rest.Events{Feed: feed},
 			Settings:   &rest.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
@@ -105,6 +104,7 @@ func (a *App) probes() []rest.Probe {
 		{Name: "postgres", Check: a.DB.Ping},
 		{Name: "schema", Check: a.DB.CheckVersion},
 		{Name: "temporal", Check: a.Workflows.Ping},
+		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
 	}
 }

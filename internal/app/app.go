@@ -31,7 +31,10 @@ type App struct {
 	Temporal  client.Client
 	Namespace string // of Temporal
 	Workflows *workflows.Client
-	engines   *engines
+
+	attributes *temporalx.Attributes // with which workflows start
+	engines    *engines
+	aftercare  *Aftercare // of an api
 }
 
 // Options are what a process adds to its configuration.
@@ -63,7 +66,8 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		db.Close()
 		return nil, err
 	}
-	o.Temporal.Logger, o.Temporal.Metrics = a.Log, temporalx.NewMetrics(a.Metrics)
+	a.attributes = &temporalx.Attributes{Names: workflows.Attributes()}
+	o.Temporal.Logger, o.Temporal.Metrics, o.Temporal.Attributes = a.Log, temporalx.NewMetrics(a.Metrics), a.attributes
 	if a.Temporal, err = temporalx.Connect(o.Temporal); err != nil {
 		db.Close()
 		return nil, err
@@ -81,7 +85,8 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.Metrics.MustRegister(newEngineGauges(a.engines.serving))
-	a.Workflows = &workflows.Client{Temporal: a.Temporal, Queue: c.Temporal.Queue, Tuning: o.Tuning, OnRetry: func(error) { retries.Inc() }}
+	a.Workflows = &workflows.Client{Temporal: a.Temporal, Namespace: a.Namespace, Queue: c.Temporal.Queue, Tuning: o.Tuning,
+		OnRetry: func(error) { retries.Inc() }}
 	return a, nil
 }
 

@@ -26,9 +26,10 @@ type gauges struct {
 var gaugeNames = [][2]string{
 	{"spotkeeper_notices_undelivered", "Notices that no Guardian has taken yet."},
 	{"spotkeeper_notices_undecided", "Termination notices of a present primary that have no heir."},
-	{"spotkeeper_notices_lost", "Deadlines of the last hour that passed without an heir."},
-	{"spotkeeper_agents_without_primary", "Enabled agents that have no primary."},
+	{"spotkeeper_notices_lost", "Deadlines that passed without an heir, in the last hour or of an agent that still does not live."},
+	{"spotkeeper_agents_without_primary", "Enabled agents that have no primary, or one that is lost."},
 	{"spotkeeper_agents_online", "Agents that are online."},
+	{"spotkeeper_agents_offline", "Enabled agents that are silent."},
 	{"spotkeeper_replicas_open", "Replicas that cost money or soon will."},
 	{"spotkeeper_retirements_late", "Instances of ours that have been ending for more than fifteen minutes."},
 	{"spotkeeper_orphans_ended", "Orphans that the sweep ended in the last day."},
@@ -63,7 +64,8 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	for i, value := range []float64{
 		float64(v.UndeliveredNotices), float64(v.UndecidedNotices), float64(v.LostNotices), float64(v.AgentsWithoutOne), float64(v.AgentsOnline),
-		float64(v.OpenReplicas), float64(v.LateRetirements), float64(v.OrphansFound), float64(v.FailedJobs), float64(v.OldestUndeliveredMs) / 1000,
+		float64(v.AgentsOffline), float64(v.OpenReplicas),
+		float64(v.LateRetirements), float64(v.OrphansFound), float64(v.FailedJobs), float64(v.OldestUndeliveredMs) / 1000,
 	} {
 		out <- prometheus.MustNewConstMetric(g.desc[i], prometheus.GaugeValue, value)
 	}

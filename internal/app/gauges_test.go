@@ -27,7 +27,8 @@ func TestGaugesSayWhatIs(t *testing.T) {
 	r.MustRegister(newGauges(db, slog.New(slog.DiscardHandler)))
 	require.Equal(t, map[string]float64{
 		"spotkeeper_agents_without_primary": 1, "spotkeeper_notices_undecided": 1, "spotkeeper_notices_undelivered": 1,
-		"spotkeeper_notices_lost": 0, "spotkeeper_agents_online": 2, "spotkeeper_replicas_open": 0, "spotkeeper_retirements_late": 0,
+		"spotkeeper_notices_lost": 0, "spotkeeper_agents_online": 2, "spotkeeper_agents_offline": 0,
+		"spotkeeper_replicas_open": 0, "spotkeeper_retirements_late": 0,
 		"spotkeeper_orphans_ended": 0, "spotkeeper_jobs_failed": 0,
 	}, gathered(t, r, "spotkeeper_notice_undelivered_age_seconds"))
 }

@@ -22,11 +22,14 @@ import (
 	"spotkeeper/workflows"
 )
 
-// How long a run of the delivery goes on looking, which its schedule follows
-// every minute, and how often it looks.
+// How long a run of the delivery, and of the noting of templates, goes on looking,
+// which its schedule follows every minute, and how often it looks.
 const (
-	deliveryWatch = 50 * time.Second
-	deliveryEvery = 2 * time.Second
+	deliveryWatch  = 50 * time.Second
+	deliveryEvery  = 2 * time.Second
+	templatesWatch = 50 * time.Second
+	templatesEvery = 2 * time.Second
+	deliveryPeriod = time.Minute
 )
 
 // sinks are the ways on which notifications leave the building.
@@ -51,7 +54,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if err := a.awaitSchema(ctx); err != nil {
 		return err
 	}
-	a.Metrics.MustRegister(newGauges(a.DB, a.Log))
+	a.Metrics.MustRegister(newGauges(a.DB, a.Log), newScheduleGauges(a.Workflows.PausedJobs, a.Log))
 	w, err := a.startWorker(ctx)
 	if err != nil {
 		return err
@@ -63,6 +66,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return ctx.Err()
 	})
 	g.Go(func() error { return a.engines.serving.Run(ctx) })
+	g.Go(func() error { return a.newSweep().Run(ctx) })
 	if a.Config.Worker.Schedules {
 		g.Go(func() error { return a.keepSchedules(ctx) })
 	}
@@ -91,24 +95,43 @@ func (a *App) startWorker(ctx context.Context) (worker.Worker, error) {
 		if err := a.Workflows.Ping(ctx); err != nil {
 			return err
 		}
-		// Workflows start with these; a namespace that lacks them refuses the start.
-		if err := temporalx.EnsureAttributes(ctx, a.Temporal, a.Namespace, workflows.Attributes()...); err != nil {
-			a.Log.WarnContext(ctx, "search attributes could not be made: they must be there already", "attributes", workflows.Attributes(), "error", err)
-		}
-		w = a.newWorker()
+		a.ensureAttributes(ctx)
+		w = a.NewWorker()
 		return w.Start()
 	})
 	return w, err
 }
 
-func (a *App) newWorker() worker.Worker {
+// ensureAttributes makes the search attributes where we may. Where we may not, it is
+// enough that they are there; without them workflows start all the same.
+func (a *App) ensureAttributes(ctx context.Context) {
+	refused := temporalx.EnsureAttributes(ctx, a.Temporal, a.Namespace, workflows.Attributes()...)
+	if refused == nil {
+		return
+	}
+	if err := a.attributes.Check(ctx); err != nil {
+		a.Log.WarnContext(ctx, "search attributes are missing and could not be made", "attributes", workflows.Attributes(),
+			"missing", err, "error", refused)
+	}
+}
+
+// How many local activities may wait for Temporal and for EC2 at once. They have
+// slots of their own, so that one which hangs leaves those in Postgres as
+// many slots as they have connections.
+const (
+	messagesAtOnce = 32
+	looksAtOnce    = 8
+)
+
+// NewWorker makes a worker of the product's workflows and activities.
+func (a *App) NewWorker() worker.Worker {
 	w := worker.New(a.Temporal, a.Config.Temporal.Queue, worker.Options{
 		Interceptors:      []interceptor.WorkerInterceptor{&temporalx.Faults{Polls: []fault.Code{replica.NotRunning}}},
 		WorkerStopTimeout: stopWorker,
 
 		MaxHeartbeatThrottleInterval: beatAtMost,
-		// A local activity holds a connection of the pool; more of them would only wait there.
-		MaxConcurrentLocalActivityExecutionSize: int(max(a.Config.Database.MaxConns, 4)),
+		// A step in Postgres holds a connection of the pool; more of them would only wait there.
+		MaxConcurrentLocalActivityExecutionSize: int(max(a.Config.Database.MaxConns, 4)) + messagesAtOnce + looksAtOnce,
 	})
 	workflows.Register(w)
 	a.Register(w)
@@ -122,22 +145,26 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		a.Log.Error("notifications do not leave the building", "error", err)
 	}
 	launches := &postgres.Launches{DB: a.DB}
+	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
-		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log, Watch: deliveryWatch, Every: deliveryEvery},
+		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
+			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
-		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
+		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Slots: looks},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
-		&activities.Messages{Workflows: a.Workflows},
-		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows},
-		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Timeout: a.Config.Worker.AgentTimeout},
+		&activities.Messages{Workflows: a.Workflows, Slots: messages},
+		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows, Slots: messages},
+		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Timeout: a.Config.Worker.AgentTimeout},
 		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
 		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
-		&activities.Notices{Store: &postgres.Notices{DB: a.DB}, Workflows: a.Workflows, Log: a.Log},
+		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log,
+			Watch: templatesWatch, Every: templatesEvery},
 		&activities.Prices{Store: &postgres.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
 		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
 			EngineFor: a.engines.serving.EngineFor, ShadowFor: a.engines.serving.ShadowFor},
-		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial, Desk: a.Workflows},
+		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial,
+			Desk: a.Workflows, Slots: messages},
 		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
 	} {
 		w.RegisterActivity(steps)
@@ -184,11 +211,16 @@ func (a *App) workerPages() http.Handler {
 			http.Error(w, "a neighbour is away", http.StatusServiceUnavailable)
 			return
 		}
-		if err := a.engines.serving.Check(ctx); err != nil {
-			_, _ = fmt.Fprintln(w, "ready, but:", err)
-			return
+		ready := true
+		for _, check := range []func(context.Context) error{a.engines.serving.Check, a.attributes.Check} {
+			if err := check(ctx); err != nil {
+				_, _ = fmt.Fprintln(w, "ready, but:", err)
+				ready = false
+			}
 		}
-		_, _ = fmt.Fprintln(w, "ready")
+		if ready {
+			_, _ = fmt.Fprintln(w, "ready")
+		}
 	})
 	return mux
 }

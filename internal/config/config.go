@@ -34,7 +34,7 @@ type Config struct {
 
 // Database says where Postgres is.
 type Database struct {
-	URL      Secret `env:"DATABASE_URL,required,notEmpty" doc:"Postgres, as postgres://user:password@host:port/name"`
+	URL      Secret `env:"DATABASE_URL,required,notEmpty" doc:"Postgres, as postgres://user:password@host:port/name; several host:port with commas between them are tried in turn, and a server that only reads is not taken unless target_session_attrs says so"`
 	MaxConns int32  `env:"DATABASE_MAX_CONNS" envDefault:"16" doc:"connections per process"`
 }
 

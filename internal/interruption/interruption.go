@@ -40,7 +40,16 @@ type Notice struct {
 	Kind       Kind      `json:"kind"`
 	Deadline   time.Time `json:"deadline"` // when the instance goes; zero for a rebalance
 	Door       string    `json:"door"`     // http, eventbridge, sweep
+
+	// ArrivedAt is when the door took the notice in, by the clock of its process.
+	ArrivedAt time.Time `json:"arrived_at,omitzero"`
+	// ReplicaID is the successor that the agent asks for; empty: the best.
+	ReplicaID string `json:"replica_id,omitempty"`
 }
+
+// Furthest is how far ahead the deadline of a termination notice can lie: AWS
+// gives two minutes, and a clock or a program may be wrong by a few.
+const Furthest = 10 * time.Minute
 
 // Outcome is what became of a notice. A zero ReplicaID means undecided.
 type Outcome struct {
@@ -51,6 +60,9 @@ type Outcome struct {
 	ReplicaID  string    `json:"replica_id,omitempty"`
 	NewPrimary string    `json:"new_primary,omitempty"`
 	Past       bool      `json:"past,omitempty"` // the deadline is over, by the database's clock
+
+	Left   time.Duration `json:"left,omitempty"`   // until the deadline, by the database's clock
+	Wanted string        `json:"wanted,omitempty"` // the successor that the agent asked for
 }
 
 // Result is how a notice ended.

@@ -39,7 +39,7 @@ func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
 				Plan: replica.Plan{Mode: agent.Spot, InstanceType: "t3.medium", ExcludeZones: c.exclude}})
 			require.NoError(t, err)
 			require.Equal(t, c.want, opened.Replica.PoolID)
-			g.begun()
+			g.exec(`UPDATE operations SET phase = 'awaiting_agent'`)
 			todo, err := (&postgres.Views{DB: g.db}).ReplicasToLaunch(t.Context(), "k1", "a1")
 			require.NoError(t, err)
 			require.Len(t, todo, 1)

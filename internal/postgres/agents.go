@@ -68,7 +68,7 @@ type Registered struct {
 	Standing  agent.Standing
 	ReplicaID string // the open replica that the instance is, or may be
 	CommandID string // the agent-launched switch that the instance comes from
-	TookOver  bool   // it is primary because the former one is lost
+	Takeover  Takeover
 }
 
 // Register records that an agent has started, judged by (agent, instance): a new
@@ -157,13 +157,28 @@ func foreign(instanceID string) error {
 
 // origin finds out where an instance comes from that we have no row of. Only an
 // agent launches without us: for a switch it was told to make, or for a replica
-// that it saw in its list and has not named yet. Else the instance may follow a
-// primary that is lost.
+// that it saw in its list and has not named yet. When the primary is lost the
+// instance follows it, whether or not a replica still waits for an instance.
 func (s *Agents) origin(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
-	err := tx.QueryRow(ctx, `UPDATE commands SET leased_until = greatest(leased_until, clock_timestamp() + interval '20 minutes')
-		WHERE agent_id = $1 AND status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 RETURNING id`, out.AgentID).Scan(&out.CommandID)
+	err := tx.QueryRow(ctx, `
+UPDATE commands
+SET leased_until = greatest(leased_until, clock_timestamp() + interval '20 minutes'),
+    new_instance_id = coalesce(new_instance_id, $2)
+WHERE agent_id = $1
+  AND status = 'pending'
+  AND launcher = 'agent'
+  AND command_type = 'switch'
+  AND deliveries > 0
+RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
 	if err == nil || !noRows(err) {
 		return err
+	}
+	if out.Takeover, err = takeOver(ctx, tx, out.AgentID, r); err != nil {
+		return err
+	}
+	if out.Takeover.Done {
+		out.Standing = agent.StandsPrimary
+		return nil
 	}
 	var candidates []string
 	if err := tx.QueryRow(ctx, `SELECT coalesce(array_agg(id), '{}') FROM replicas WHERE agent_id = $1 AND launcher = 'agent' AND instance_id IS NULL
@@ -172,13 +187,8 @@ func (s *Agents) origin(ctx context.Context, tx pgx.Tx, r agent.Registration, ou
 	}
 	if len(candidates) == 1 { // with more it is for the agent to say which one it launched
 		out.ReplicaID = candidates[0]
-		return nil
 	}
-	out.TookOver, err = takeOver(ctx, tx, out.AgentID, r)
-	if out.TookOver {
-		out.Standing = agent.StandsPrimary
-	}
-	return err
+	return nil
 }
 
 // recordStart writes what the registration changes, by the instance's standing.
@@ -189,6 +199,9 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 		out.Standing = agent.StandsPrimary
 	} else {
 		queueSeen(b, out.AgentID, r)
+	}
+	if out.Standing == agent.StandsOutside {
+		queueOutside(b, out.AgentID, r)
 	}
 	if out.Standing == agent.StandsPrimary {
 		b.Queue(`UPDATE agents SET hostname = $2, agent_version = $3, private_ip = nullif($4, ''), public_ip = nullif($5, ''), status = 'online',

@@ -34,12 +34,14 @@ type Cleanup struct {
 	AgentID          string
 	DeletedSnapshots int
 	DeletedAMIs      int
+	DeletedInstances []string // that the agent terminated
 	Failed           int
 	Details          map[string]any
 	At               time.Time // zero: now
 }
 
-// RecordCleanup keeps a cleanup report. Fails with agent.not_found.
+// RecordCleanup keeps a cleanup report. Instances of the agent that it names as
+// ended, and that are not the control plane's to end, are retired. Fails with agent.not_found.
 func (s *Agents) RecordCleanup(ctx context.Context, c Cleanup) error {
 	details, err := json.Marshal(c.Details)
 	if err != nil {
@@ -55,10 +57,15 @@ func (s *Agents) RecordCleanup(ctx context.Context, c Cleanup) error {
 		event AS (
 			INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
 			SELECT client_id, id, 'cleanup_completed', 'agent', 'Cleanup: ' || $3::int || ' snapshots and ' || $4::int || ' images deleted, ' || $5::int || ' failures',
-				jsonb_build_object('deleted_snapshots', $3::int, 'deleted_amis', $4::int, 'failed', $5::int) FROM a)
+				jsonb_build_object('deleted_snapshots', $3::int, 'deleted_amis', $4::int, 'failed', $5::int) FROM a),
+		ended AS (
+			UPDATE instances i
+			SET role = 'retired', terminated_at = coalesce(i.terminated_at, clock_timestamp())
+			FROM a
+			WHERE i.agent_id = a.id AND i.id = ANY($8::text[]) AND i.role = 'retiring' AND i.terminate_by IN ('agent', 'aws', 'nobody'))
 		INSERT INTO cleanup_reports (client_id, agent_id, deleted_snapshots, deleted_amis, failed, details, executed_at)
 		SELECT client_id, id, $3::int, $4::int, $5::int, $6::jsonb, coalesce($7::timestamptz, now()) FROM a`,
-		c.AgentID, c.ClientID, c.DeletedSnapshots, c.DeletedAMIs, c.Failed, details, at)
+		c.AgentID, c.ClientID, c.DeletedSnapshots, c.DeletedAMIs, c.Failed, details, at, c.DeletedInstances)
 	if err != nil {
 		return translate(err)
 	}

@@ -4,20 +4,22 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/flight"
+	"spotkeeper/internal/roles"
 	"spotkeeper/internal/switching"
 )
 
 var _ = meaning("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")
 
-// Commands keep what somebody ordered an agent to do. A command is a row before
-// any workflow hears of it, and is delivered to an agent that performs it itself.
+// Commands keep what an agent was ordered to do. A command is a row before any
+// workflow hears of it, and is delivered to an agent that performs it itself. With
+// its row the operation of its switch is open, so the sweep starts a switch whose
+// caller died in between.
 type Commands struct {
 	DB *DB
 
@@ -30,10 +32,6 @@ type NewCommand = switching.Order
 // Command is an order as it stands.
 type Command = switching.Command
 
-// staleCommand is how long a command waits for its switch to begin. The caller
-// that wrote it tells the workflow at once, so one that is older lost its caller.
-const staleCommand = 2 * time.Minute
-
 const commandColumns = `id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority, terminate_wait_seconds, status, created_at`
 
 func scanCommand(row pgx.Row) (*Command, error) {
@@ -42,7 +40,7 @@ func scanCommand(row pgx.Row) (*Command, error) {
 	return &c, err
 }
 
-// Order makes a switch command durable. An agent has at most one that is
+// Order makes a switch command durable and opens its operation. An agent has at most one that is
 // pending; one with the id of an earlier order is that order, as it stands. Fails
 // with agent.not_found for an agent that is deleted or without a primary, with
 // switch.busy, which names the operation, and if the move is voluntary as
@@ -89,8 +87,19 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 			return err
 		}
 		var before []byte
-		err = tx.QueryRow(ctx, `SELECT jsonb_build_object('instance_id', id, 'mode', mode, 'pool_id', pool_id, 'instance_type', instance_type) FROM instances WHERE id = $1`, out.InstanceID).Scan(&before)
+		var name string
+		err = tx.QueryRow(ctx, `
+SELECT jsonb_build_object('instance_id', i.id, 'mode', i.mode, 'pool_id', i.pool_id, 'instance_type', i.instance_type),
+    a.logical_agent_id
+FROM instances i
+JOIN agents a ON a.id = i.agent_id
+WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		queueOperation(b, openedSwitch(out, name, in.Reason))
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
 		return tell(ctx, tx, told{
@@ -104,6 +113,12 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// openedSwitch is the operation of a command.
+func openedSwitch(c *Command, name, cause string) opened {
+	return opened{kind: "switch", id: roles.SwitchOperation(c.ID), agentID: c.AgentID, summary: "switch of " + name, cause: cause,
+		instanceID: c.InstanceID}
 }
 
 // ordered finds an earlier order with the same id.
@@ -132,15 +147,8 @@ func mayMove(ctx context.Context, tx pgx.Tx, agentID string) error {
 	return standing.Refusal()
 }
 
-// noneOpen refuses a second order, after it gave up one whose switch never
-// began because its caller was lost in between.
+// noneOpen refuses a second order.
 func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
-	if _, err := tx.Exec(ctx, `UPDATE commands c SET status = 'cancelled', message = 'its switch never began'
-		WHERE agent_id = $1 AND status = 'pending' AND launcher = 'control-plane' AND created_at < now() - $2::float8 * interval '1 second'
-			AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id) AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = $1 AND r.made_for = c.id)`,
-		agentID, staleCommand.Seconds()); err != nil {
-		return err
-	}
 	var open string
 	err := tx.QueryRow(ctx, `SELECT id FROM commands WHERE agent_id = $1 AND status = 'pending' AND command_type = 'switch'`, agentID).Scan(&open)
 	if noRows(err) {
@@ -149,18 +157,35 @@ func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
 	if err != nil {
 		return err
 	}
-	return switching.Busy.New("another switch of this agent is in flight").With("command_id", open).With("operation_id", "switch/"+open)
+	return switching.Busy.New("another switch of this agent is in flight").
+		With("command_id", open).With("operation_id", roles.SwitchOperation(open))
 }
 
-// Cancel takes an order back that no workflow has taken up. One that has begun,
-// or has ended, is left as it is. Whoever takes one up locks the agent, and finds
-// it cancelled.
+// Cancel takes an order back that no workflow has taken up, and closes its operation.
+// One that has begun, or has ended, is left as it is. A workflow that takes one up
+// locks the agent, and finds it cancelled.
 func (s *Commands) Cancel(ctx context.Context, id, why string) error {
 	b := &pgx.Batch{}
 	b.Queue(`SELECT FROM agents WHERE id = (SELECT agent_id FROM commands WHERE id = $1) FOR NO KEY UPDATE`, id)
-	b.Queue(`UPDATE commands c SET status = 'cancelled', message = $2
-		WHERE id = $1 AND status = 'pending' AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id)
-			AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = c.agent_id AND r.made_for = c.id)`, id, why)
+	b.Queue(`
+WITH cancelled AS (
+    UPDATE commands c
+    SET status = 'cancelled',
+        message = $2
+    WHERE id = $1
+      AND status = 'pending'
+      AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id)
+      AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = c.agent_id AND r.made_for = c.id)
+    RETURNING id)
+UPDATE operations o
+SET state = 'cancelled',
+    error = $2,
+    updated_at = clock_timestamp(),
+    ended_at = clock_timestamp(),
+    tend_at = NULL
+FROM cancelled
+WHERE o.id = 'switch/' || cancelled.id
+  AND o.state = 'running'`, id, why)
 	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
@@ -173,10 +198,12 @@ type CommandOutcome struct {
 
 // Complete records that the agent has performed a command, or failed to. Fails
 // with switch.command_not_found, and with switch.command_already_done when the
-// command ended otherwise before; the same report again is success.
-func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (*Command, error) {
-	var out *Command
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+// command ended otherwise before; the same report again is success. News says that
+// the switch has not seen it: its operation is open.
+func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (
+	out *Command, news bool, err error,
+) {
+	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		out, err = scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2 AND client_id = $3 FOR UPDATE`, commandID, agentID, clientID))
 		if noRows(err) {
@@ -194,14 +221,22 @@ func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID st
 		case out.Status != "pending":
 			return switching.AlreadyDone.New("The command is %s already.", out.Status).With("status", out.Status)
 		}
-		out.Status = status
-		_, err = tx.Exec(ctx, `UPDATE commands SET status = $2, success = $2 = 'completed', message = nullif($3, ''), executed_at = clock_timestamp() WHERE id = $1`, commandID, status, outcome.Message)
-		return err
+		out.Status, news = status, true
+		b := &pgx.Batch{}
+		b.Queue(`
+UPDATE commands
+SET status = $2,
+    success = $2 = 'completed',
+    message = nullif($3, ''),
+    executed_at = clock_timestamp()
+WHERE id = $1`, commandID, status, outcome.Message)
+		queueOperation(b, openedSwitch(out, out.AgentID, ""))
+		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return out, nil
+	return out, news, nil
 }
 
 func (o CommandOutcome) status(ctx context.Context, tx pgx.Tx, commandID string) (string, error) {
@@ -215,25 +250,4 @@ func (o CommandOutcome) status(ctx context.Context, tx pgx.Tx, commandID string)
 		return "completed", nil
 	}
 	return "failed", nil
-}
-
-// Told records that the command's switch has heard how the command went.
-func (s *Commands) Told(ctx context.Context, id string) error {
-	_, err := s.DB.Pool.Exec(ctx, `UPDATE commands SET told_at = clock_timestamp() WHERE id = $1 AND told_at IS NULL`, id)
-	return translate(err)
-}
-
-// Untold lists commands that their agents performed and whose switches have not
-// heard of it within a while, oldest first.
-func (s *Commands) Untold(ctx context.Context, olderThan time.Duration, limit int) ([]Command, error) {
-	r, err := s.DB.Pool.Query(ctx, `SELECT `+commandColumns+` FROM commands
-		WHERE told_at IS NULL AND launcher = 'agent' AND executed_at < clock_timestamp() - $1::float8 * interval '1 second' ORDER BY executed_at LIMIT $2`, olderThan.Seconds(), limit)
-	if err != nil {
-		return nil, translate(err)
-	}
-	out, err := pgx.CollectRows(r, func(row pgx.CollectableRow) (Command, error) {
-		c, err := scanCommand(row)
-		return *c, err
-	})
-	return out, translate(err)
 }

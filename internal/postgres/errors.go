@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -24,18 +25,19 @@ func translate(err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
+	// First, because it wraps what the server said: a wrong password and a database
+	// that does not exist are the installation's trouble, not the caller's.
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return Unavailable.Wrap(err, "the database is not available")
+	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		if as, known := byConstraint[pg.ConstraintName]; known {
 			return as(err)
 		}
-		switch pg.Code[:2] {
-		case "08", "40", "53", "57": // connection, deadlock, resources, operator intervention (also: starting up)
+		if isPassing(pg) {
 			return Unavailable.Wrap(err, "the database is not available")
 		}
 		return err
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return Unavailable.Wrap(err, "the database is not available")
 	}
 	if _, ok := errors.AsType[net.Error](err); ok || pgconn.Timeout(err) || errors.Is(err, net.ErrClosed) {
 		return Unavailable.Wrap(err, "the database is not available")
@@ -47,6 +49,25 @@ func translate(err error) error {
 		return Unavailable.Wrap(err, "the database is not available")
 	}
 	return err
+}
+
+// isPassing says whether the same statement may succeed on another session, or
+// later on this one.
+func isPassing(pg *pgconn.PgError) bool {
+	if strings.EqualFold(pg.SeverityUnlocalized, "FATAL") || strings.EqualFold(pg.Severity, "FATAL") {
+		return true // the session has ended, whatever the reason
+	}
+	switch pg.Code {
+	case readOnlySession, forgottenStatement,
+		"25P03", "25P04", // the session was idle in its transaction, or in one, for too long
+		"55P03": // a lock was not there within the server's lock_timeout
+		return true
+	}
+	switch pg.Code[:min(2, len(pg.Code))] {
+	case connectionException, "40", "53", "57", "58": // deadlock, resources, operator intervention (also: starting up), the server's disk
+		return true
+	}
+	return false
 }
 
 // byConstraint gives the broken constraints that callers can act on their

@@ -11,9 +11,9 @@ import (
 // Beat is what became of a heartbeat.
 type Beat struct {
 	Standing agent.Standing
-	// Silent says that the agent's primary is gone or has been silent for
-	// agent.LostAfter, so that an outside instance may follow it.
-	Silent bool
+	// Lost says that the agent's primary is lost (see primaryLost), so that an
+	// outside instance may follow it.
+	Lost bool
 }
 
 // Heartbeat records a sign of life, judged by (agent, instance). From the primary
@@ -29,7 +29,7 @@ func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
 	if apart(err) || err == nil && out == nil { // one that fails must not fail its neighbours, nor wait with them
 		var found map[string]*Beat
-		found, err = s.beat(ctx, heartbeat, h)
+		found, err = s.beat(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]
 	}
 	switch {
@@ -53,7 +53,7 @@ func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat
 			batch = append(batch, h)
 		}
 	}
-	found, err := s.beat(ctx, heartbeat+` SKIP LOCKED`, batch...)
+	found, err := s.beat(ctx, heartbeatTogether, batch...)
 	out := make([]*Beat, len(all))
 	for id, b := range found {
 		out[first[id]] = b
@@ -68,7 +68,7 @@ func (s *Agents) beat(ctx context.Context, statement string, all ...agent.Heartb
 			columns[n] = append(columns[n], v)
 		}
 	}
-	found, err := s.DB.Pool.Query(ctx, statement+`)`+heartbeatJudged, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6], agent.LostAfter.Seconds())
+	found, err := s.DB.Pool.Query(ctx, statement, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6])
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -76,7 +76,7 @@ func (s *Agents) beat(ctx context.Context, statement string, all ...agent.Heartb
 	var id string
 	var b Beat
 	var lazily *string
-	if _, err = pgx.ForEachRow(found, []any{&id, &b.Standing, &b.Silent, &lazily}, func() error {
+	if _, err = pgx.ForEachRow(found, []any{&id, &b.Standing, &b.Lost, &lazily}, func() error {
 		one := b
 		out[id] = &one
 		return nil
@@ -86,16 +86,19 @@ func (s *Agents) beat(ctx context.Context, statement string, all ...agent.Heartb
 	return out, nil
 }
 
+// heartbeatTogether leaves out those whose agent is locked.
+var heartbeatAlone, heartbeatTogether = heartbeat + `)` + heartbeatJudged, heartbeat + ` SKIP LOCKED)` + heartbeatJudged
+
 // The agents' rows are locked before any instance is touched, as every change of
 // roles does it, and all in the order of their ids: in another order a failover,
 // or a pricing report, could meet a heartbeat in a deadlock.
-const heartbeat = `
+var heartbeat = `
 WITH h AS (
 	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
 		AS h(agent_id, tenant, instance_id, status, type, zone, bought)),
 a AS (
 	SELECT a.id, a.client_id, a.status AS was, h.instance_id, h.status, h.type, h.zone, h.bought, p.id AS primary_id,
-		p.id IS NULL OR greatest(p.last_seen_at, p.primary_since, p.installed_at) < clock_timestamp() - $8::float8 * interval '1 second' AS silent
+		CASE WHEN h.instance_id IS DISTINCT FROM p.id THEN ` + primaryLost + ` ELSE false END AS lost
 	FROM h JOIN agents a ON a.id = h.agent_id AND a.client_id = h.tenant
 	LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 	WHERE a.status <> 'deleted' ORDER BY a.id FOR NO KEY UPDATE OF a`
@@ -136,28 +139,5 @@ events AS (
 	INSERT INTO events (client_id, agent_id, type, severity, actor, message) SELECT client_id, id, type, severity, 'agent', message FROM told),
 notes AS (
 	INSERT INTO notifications (client_id, message, severity) SELECT client_id, message, severity FROM told)
-SELECT id, standing, silent, CASE WHEN NOT EXISTS (SELECT FROM speaker WHERE was <> status) THEN set_config('synchronous_commit', 'off', true) END FROM speaker`
-
-// TakeOver makes an outside instance the primary of an agent that has lost its
-// own for good, if nothing else is about to. It says whether it did. Fails with
-// agent.not_found, agent.instance_of_another_tenant and agent.instance_in_use.
-func (s *Agents) TakeOver(ctx context.Context, agentID string, r agent.Registration) (bool, error) {
-	took := false
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
-		if err := lockAlive(ctx, tx, agentID); err != nil {
-			return err
-		}
-		out := &Registered{}
-		if err := tx.QueryRow(ctx, `SELECT a.id, a.logical_agent_id, coalesce(nullif($2, ''), p.region, '') FROM agents a
-			LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary' WHERE a.id = $1`, agentID, r.Region).Scan(&out.AgentID, &r.LogicalID, &r.Region); err != nil {
-			return err
-		}
-		if err := s.stand(ctx, tx, r, out); err != nil || out.Standing != agent.StandsOutside {
-			return err
-		}
-		var err error
-		took, err = takeOver(ctx, tx, agentID, r)
-		return err
-	})
-	return took, err
-}
+SELECT id, standing, lost,
+	CASE WHEN NOT EXISTS (SELECT FROM speaker WHERE was <> status) THEN set_config('synchronous_commit', 'off', true) END FROM speaker`

@@ -38,6 +38,7 @@ var expiries = map[string]struct{ table, where string }{
 	"cleanup_reports":   {"cleanup_reports", `created_at < $1`},
 	"job_runs":          {"job_runs", `started_at < $1 AND state <> 'running'`},
 	"operations":        {"operations", `started_at < $1 AND state <> 'running'`},
+	"sweep_attempts":    {"sweep_attempts", `tried_at < $1`}, // of what is no subject any more
 	"orphan_sightings":  {"orphan_sightings", `last_seen_at < $1`},
 }
 

@@ -111,6 +111,9 @@ func TestPoolsRestLongerEachTime(t *testing.T) {
 	require.Zero(t, one[int](g, `SELECT failures FROM pool_health WHERE last_success_at IS NOT NULL`))
 	tell(replica.NoCapacity)
 	require.Equal(t, 3, minutes(), "a success makes it forgotten")
+	tell("")
+	tell(replica.Gone)
+	require.Equal(t, 3, minutes(), "its instance was born dead")
 }
 
 func TestChoice(t *testing.T) {

@@ -79,7 +79,7 @@ func TestReadings(t *testing.T) {
 	decide(in, "new", 10, true, true)
 	decide(in, "new", 20, true, false) // without a partner
 	s.exec(`INSERT INTO switches (id, client_id, agent_id, trigger, phase) VALUES ('w1', 'k1', $1, 'model', 'done'), ('w2', 'k1', $1, 'manual', 'done'), ('w3', 'k1', $1, 'model', 'abandoned')`, in)
-	s.exec(`INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at) VALUES ('termination/x', 'termination', 'k1', $1, 'failed', now()), ('switch/x', 'switch', 'k1', $1, 'failed', now())`, in)
+	s.exec(`INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/x', 'termination', 'k1', $1, 'failed', now(), NULL), ('switch/x', 'switch', 'k1', $1, 'failed', now(), NULL)`, in)
 	s.exec(`UPDATE decisions SET created_at = created_at - interval '1 minute'`)
 	s.exec(`UPDATE switches SET initiated_at = initiated_at - interval '1 minute'`)
 	s.exec(`UPDATE operations SET ended_at = ended_at - interval '1 minute'`)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -49,9 +50,27 @@ func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) error {
 		_, err = tx.Exec(ctx, `INSERT INTO model_rollouts (session_id, plan, started_by, detail) VALUES ($1, $2, $3, 'its files are being validated')
 			ON CONFLICT (session_id) DO UPDATE SET plan = excluded.plan, started_by = excluded.started_by, detail = excluded.detail, phase = 'validating', percent = 0, paused = false,
 				previous_id = NULL, displaced_id = NULL, validation = '{}', readings = '{}', timeline = '[]', error_code = '', error = '',
-				started_at = clock_timestamp(), stage_since = NULL, updated_at = clock_timestamp(), ended_at = NULL`, in.SessionID, plan, in.By)
+				started_at = clock_timestamp(), stage_since = NULL, updated_at = clock_timestamp(), ended_at = NULL,
+				tend_at = clock_timestamp() + interval '5 seconds'`, in.SessionID, plan, in.By)
 		return err
 	})
+}
+
+// Row reads how far a rollout is. Fails with mlmodel.not_found.
+func (s *Rollouts) Row(ctx context.Context, sessionID string) (*activities.RolloutRow, error) {
+	var out activities.RolloutRow
+	var since *time.Time
+	err := s.DB.Pool.QueryRow(ctx, `
+SELECT plan, started_by, phase, percent, paused, stage_since, timeline
+FROM model_rollouts
+WHERE session_id = $1`, sessionID).Scan(&out.Plan, &out.By, &out.Phase, &out.Percent, &out.Paused, &since, &out.Timeline)
+	if noRows(err) {
+		return nil, mlmodel.NotFound.New("There is no rollout of session %s", sessionID)
+	}
+	if since != nil {
+		out.StageSince = since.UTC()
+	}
+	return &out, translate(err)
 }
 
 // lockModels makes changes of what serves wait for each other.

@@ -1,84 +1,193 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
-	"time"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/activities"
+	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
 )
 
-// insertNotice makes a notice durable, once per (agent, instance, kind). The
-// first arrival's deadline stands; one that names none gets it from the
-// database's clock, which also judges when it is over.
-const insertNotice = `INSERT INTO notices AS n (client_id, agent_id, instance_id, kind, deadline, door, delivered_at)
-	SELECT client_id, id, $2, $3, coalesce($4::timestamptz, clock_timestamp() + $5::float8 * interval '1 second'), $6, CASE WHEN $7::bool THEN clock_timestamp() END
-	FROM agents WHERE id = $1
-	ON CONFLICT ON CONSTRAINT notices_once DO UPDATE SET arrivals = n.arrivals + CASE WHEN $7::bool THEN 0 ELSE 1 END,
-		delivered_at = CASE WHEN $7::bool THEN coalesce(n.delivered_at, clock_timestamp()) ELSE n.delivered_at END`
+// Notices take notices in, through whichever door they come.
+type Notices struct{ DB *DB }
 
-// noticeRow gives the parameters of insertNotice. taken says that a Guardian has
-// it; otherwise it has only arrived.
-func noticeRow(n interruption.Notice, taken bool) []any {
-	lead := interruption.Lead
-	if n.Kind == interruption.Rebalance {
-		lead = replica.RebalanceHold // then it came to nothing
-	}
-	var deadline *time.Time
-	if !n.Deadline.IsZero() {
-		deadline = &n.Deadline
-	}
-	return []any{n.AgentID, n.InstanceID, n.Kind, deadline, lead.Seconds(), cmp.Or(n.Door, "http"), taken}
+// Take makes a notice durable, has the agent's roles judged with it and writes what
+// follows from the verdict, in one transaction of two round trips: with a ready
+// successor the roles have changed when it returns. The agent's row is locked first,
+// so two doors with the same notice follow each other, and the second one finds what
+// the first has decided.
+//
+// The same notice is one row however often it comes. Its deadline lies between now
+// and interruption.Furthest, by the database's clock; of two the earlier one holds.
+// A notice about an instance that never was the agent's leaves no row. An empty
+// clientID is any tenant. Fails with agent.not_found.
+func (s *Notices) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	return s.take(ctx, clientID, n, false, judge)
 }
 
-// queueInterruption counts a notice for the statistics of risk, and tells of it,
-// the first time that it is heard of.
-func queueInterruption(b *pgx.Batch, n interruption.Notice) {
-	b.Queue(`WITH counted AS (
-			INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id, region, az, instance_type, instance_age)
-			SELECT a.client_id, a.id, $2, $3, i.pool_id, i.region, i.az, i.instance_type, now() - i.installed_at
-			FROM agents a JOIN instances i ON i.id = $2 AND i.agent_id = a.id WHERE a.id = $1
-			ON CONFLICT ON CONSTRAINT interruptions_once DO NOTHING RETURNING client_id, agent_id, instance_id, kind, pool_id),
-		touched AS (
-			UPDATE agents SET last_rebalance_at = now() FROM counted c WHERE id = c.agent_id AND c.kind = 'rebalance-recommendation')
-		INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadata)
-		SELECT client_id, agent_id, replace(kind, '-', '_'), CASE WHEN kind = 'termination-notice' THEN 'critical' ELSE 'warning' END, 'agent',
-			'AWS sent a ' || kind || ' for ' || instance_id, jsonb_build_object('instance_id', instance_id, 'pool_id', pool_id)
-		FROM counted`, n.AgentID, n.InstanceID, n.Kind)
+// TakeAgain is Take for a notice that arrived before: the Guardian judges it, and
+// the notice counts as delivered.
+func (s *Roles) TakeAgain(ctx context.Context, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	return (&Notices{DB: s.DB}).take(ctx, "", n, true, judge)
 }
 
-// RecordNotice makes a notice durable and marks it as taken by a Guardian. The
-// second of the same changes nothing.
-func (s *Roles) RecordNotice(ctx context.Context, in interruption.Notice) (*roles.Set, error) {
-	return s.write(ctx, in.AgentID, func(b *pgx.Batch) {
-		b.Queue(insertNotice, noticeRow(in, true)...)
-		queueInterruption(b, in)
+func (s *Notices) take(ctx context.Context, clientID string, n interruption.Notice, again bool, judge roles.NoticeJudge) (*roles.Taken, error) {
+	out, err := s.takeOnce(ctx, clientID, n, again, judge)
+	if !fault.Is(err, roles.Stale) {
+		return out, err
+	}
+	// The successor is not what its row says. The notice is kept all the same, and the
+	// Guardian brings another one about.
+	return s.takeOnce(ctx, clientID, n, again, func(set *roles.Set, n interruption.Notice) roles.Verdict {
+		v := judge(set, n)
+		if v.Ruling == roles.RuledFailOver {
+			v = roles.Verdict{Ruling: roles.RuledLaunch, Review: true}
+		}
+		return v
 	})
 }
 
-// DecideNotice closes a notice that led to no change of roles, and tells people
-// of one that was lost. A notice that was decided before keeps its result.
-func (s *Roles) DecideNotice(ctx context.Context, in activities.Decision) (*roles.Set, error) {
-	n := in.Notice
-	return s.write(ctx, n.AgentID, func(b *pgx.Batch) {
-		b.Queue(insertNotice, noticeRow(n, true)...)
-		b.Queue(`WITH closed AS (
-				UPDATE notices SET result = $4, decided_at = clock_timestamp()
-				WHERE agent_id = $1 AND instance_id = $2 AND kind = $3 AND result = '' RETURNING client_id, agent_id, instance_id, kind, result),
-			event AS (
-				INSERT INTO events (client_id, agent_id, type, severity, message, metadata)
-				SELECT client_id, agent_id, 'notice_' || result, CASE WHEN result = 'lost' THEN 'critical' ELSE 'info' END,
-					'the ' || kind || ' for ' || instance_id || ' ended: ' || replace(result, '_', ' '), jsonb_build_object('instance_id', instance_id, 'kind', kind, 'result', result)
-				FROM closed)
-			INSERT INTO notifications (client_id, message, severity, dedup_key)
-			SELECT c.client_id, a.logical_agent_id || ' lost ' || c.instance_id || ' before anything could take over; a replacement is still being made', 'critical',
-				'lost:' || c.agent_id || '/' || c.instance_id
-			FROM closed c JOIN agents a ON a.id = c.agent_id WHERE c.result = 'lost' ON CONFLICT (dedup_key) DO NOTHING`,
-			n.AgentID, n.InstanceID, n.Kind, in.Result)
+func (s *Notices) takeOnce(ctx context.Context, clientID string, n interruption.Notice, again bool, judge roles.NoticeJudge) (*roles.Taken, error) {
+	var out *roles.Taken
+	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		var err error
+		if out, err = arrive(ctx, tx, clientID, n, again); err != nil || !out.Known {
+			return err
+		}
+		out.Verdict = judge(out.Set, n)
+		b := &pgx.Batch{}
+		queueVerdict(b, n, out)
+		if b.Len() == 0 {
+			return nil
+		}
+		return tx.SendBatch(ctx, b).Close()
 	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// selectNotice reads one notice as an outcome.
+const selectNotice = `
+SELECT n.deadline,
+    n.deadline <= clock_timestamp(),
+    (extract(epoch FROM n.deadline - clock_timestamp()) * 1000000000)::bigint,
+    n.result,
+    coalesce(n.replica_id, ''),
+    coalesce(n.new_primary, ''),
+    n.wanted_replica,
+    n.arrivals = 1,
+    n.delivered_at IS NOT NULL
+FROM notices n
+WHERE n.agent_id = $1
+  AND n.instance_id = $2
+  AND n.kind = $3`
+
+// arrive is the first round trip: it locks the agent, makes the notice durable and
+// reads the roles. The lock is taken in a statement of its own, because a statement
+// that waits for a lock sees everything else as it was before.
+func arrive(ctx context.Context, tx pgx.Tx, clientID string, n interruption.Notice, again bool) (*roles.Taken, error) {
+	out := &roles.Taken{Outcome: interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind}}
+	var deleted bool
+	b := &pgx.Batch{}
+	b.Queue(`SELECT status = 'deleted' FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) FOR NO KEY UPDATE`, n.AgentID, clientID).
+		QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&deleted)
+			if noRows(err) || err == nil && deleted {
+				return unknownAgent(n.AgentID)
+			}
+			return err
+		})
+	b.Queue(`SELECT role FROM instances WHERE id = $2 AND agent_id = $1`, n.AgentID, n.InstanceID).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&out.Role)
+		if out.Known = err == nil; noRows(err) {
+			return nil
+		}
+		return err
+	})
+	b.Queue(insertNotice, noticeRow(n, again)...)
+	queueInterruption(b, n)
+	b.Queue(selectNotice, n.AgentID, n.InstanceID, n.Kind).QueryRow(func(row pgx.Row) error {
+		o := &out.Outcome
+		err := row.Scan(&o.Deadline, &o.Past, &o.Left, &o.Result, &o.ReplicaID, &o.NewPrimary, &o.Wanted, &out.First, &out.Delivered)
+		if noRows(err) {
+			return nil
+		}
+		return err
+	})
+	b.Queue(selectSet, n.AgentID).QueryRow(func(row pgx.Row) (err error) {
+		out.Set, err = scanSet(row, n.AgentID)
+		return err
+	})
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	out.Outcome.Deadline = out.Outcome.Deadline.UTC()
+	if _, listed := out.Set.Outcome(n.InstanceID, n.Kind); out.Known && !listed {
+		out.Set.Outcomes = append(slices.Clone(out.Set.Outcomes), out.Outcome)
+	}
+	return out, nil
+}
+
+// queueVerdict queues the second round trip, and fills in the outcome it leads to.
+func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) {
+	v := out.Verdict
+	switch v.Ruling {
+	case roles.RuledFailOver:
+		queueTermination(b, n)
+		queueChange(b, *v.Change)
+		queueOutcome(b, *v.Change)
+		out.Outcome.Result, out.Outcome.ReplicaID, out.Outcome.NewPrimary = interruption.Promoted, v.Change.ReplicaID, v.Change.NewID
+	case roles.RuledNotPrimary:
+		b.Queue(closeNotice, n.AgentID, n.InstanceID, n.Kind, interruption.NotPrimary)
+		if v.Lost != "" {
+			b.Queue(loseReplica, v.Lost, replica.Gone, "AWS takes instance "+n.InstanceID)
+		}
+		out.Outcome.Result = interruption.NotPrimary
+	case roles.RuledLaunch:
+		queueTermination(b, n)
+	case roles.RuledNone:
+		b.Queue(`UPDATE notices SET delivered_at = coalesce(delivered_at, clock_timestamp()) WHERE agent_id = $1 AND instance_id = $2 AND kind = $3`,
+			n.AgentID, n.InstanceID, n.Kind)
+	}
+	if v.Review {
+		queueReview(b, n.AgentID)
+	}
+}
+
+// queueTermination opens the operation of a termination notice, once per instance.
+func queueTermination(b *pgx.Batch, n interruption.Notice) {
+	b.Queue(`
+INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, instance_id, deadline)
+SELECT $4, 'termination', n.client_id, n.agent_id, 'noticed', 'AWS takes ' || n.instance_id, n.kind, n.instance_id, n.deadline
+FROM notices n
+WHERE n.agent_id = $1
+  AND n.instance_id = $2
+  AND n.kind = $3
+ON CONFLICT (id) DO NOTHING`, n.AgentID, n.InstanceID, n.Kind, roles.TerminationOperation(n.AgentID, n.InstanceID))
+}
+
+// loseReplica takes a replica whose instance ends out of the candidates. Its
+// workflow ends what is left of it.
+const loseReplica = `
+UPDATE replicas
+SET state = 'retiring',
+    error_code = $2,
+    error = $3
+WHERE id = $1
+  AND state IN ('requested', 'launching', 'running', 'ready')`
+
+// queueReview asks for a Guardian to judge the agent's roles. The caller wakes one
+// itself; the sweep does when that message is lost.
+func queueReview(b *pgx.Batch, agentID string) {
+	b.Queue(`
+UPDATE agents
+SET review_at = least(coalesce(review_at, 'infinity'), clock_timestamp() + interval '5 seconds'),
+    review_seq = review_seq + 1
+WHERE id = $1`, agentID)
 }

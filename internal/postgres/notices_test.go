@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -15,143 +16,216 @@ import (
 	"spotkeeper/internal/roles"
 )
 
-func TestArrive(t *testing.T) {
+func termination(instanceID string) interruption.Notice {
+	return interruption.Notice{AgentID: "a1", InstanceID: instanceID, Kind: interruption.Termination, Door: "http"}
+}
+
+func (g *guarded) take(clientID string, n interruption.Notice) *roles.Taken {
+	g.t.Helper()
+	got, err := (&postgres.Notices{DB: g.db}).Take(g.t.Context(), clientID, n, roles.JudgeNotice)
+	require.NoError(g.t, err)
+	return got
+}
+
+func TestTakeNoticeChangesTheRolesAtOnce(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	desk := &postgres.Notices{DB: g.db}
-	deadline := time.Now().Add(time.Minute).UTC().Truncate(time.Microsecond)
-	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination, Deadline: deadline, Door: "http"}
+	heir := g.heir(replica.Manual, "i-0", "i-1")
 	for n := range 3 {
-		got, err := desk.Arrive(t.Context(), "k1", notice)
-		require.NoError(t, err)
-		require.Equal(t, &postgres.Arrival{First: n == 0, Primary: true, Known: true, Launcher: agent.ControlPlane,
-			Outcome: interruption.Outcome{InstanceID: "i-0", Kind: interruption.Termination, Deadline: deadline}}, got)
-		require.False(t, got.Decided())
-		notice.Deadline, notice.Door = deadline.Add(time.Hour), "eventbridge"
+		got := g.take("k1", termination("i-0"))
+		require.Equal(t, lines(true, n == 0, interruption.Promoted, heir.ID, "i-1"),
+			lines(got.Known, got.First, got.Outcome.Result, got.Outcome.ReplicaID, got.Outcome.NewPrimary))
+		if n == 0 {
+			require.Equal(t, lines(roles.RuledFailOver, agent.Primary, "termination/a1/i-0"), lines(got.Verdict.Ruling, got.Role, got.Operation()))
+		} else {
+			require.Equal(t, lines(roles.RuledKnown, agent.Retiring, ""), lines(got.Verdict.Ruling, got.Role, got.Operation()))
+		}
 	}
-	require.Equal(t, "3 http", one[string](g, `SELECT arrivals || ' ' || door FROM notices`), "the first arrival stands")
+	require.Equal(t, "i-1", g.set().Primary.ID)
+	require.EqualValues(t, 1, g.set().Epoch)
+	require.Equal(t, "3 http", one[string](g, `SELECT arrivals || ' ' || door FROM notices WHERE delivered_at IS NOT NULL`))
+	require.Equal(t, "running", one[string](g, `SELECT state FROM operations WHERE id = 'termination/a1/i-0' AND tend_at > clock_timestamp()`))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM interruptions WHERE pool_id = 't3.medium.us-east-1a' AND instance_age IS NOT NULL`))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM events WHERE type = 'termination_notice'`))
-
-	heir := g.heir(replica.Termination, "i-0", "i-1")
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.Leave))
-	require.NoError(t, err)
-	got, err := desk.Arrive(t.Context(), "k1", notice)
-	require.NoError(t, err)
-	require.True(t, got.Decided())
-	require.False(t, got.Primary)
-	require.Equal(t, "i-1", got.Outcome.NewPrimary)
-	require.True(t, got.Delivered)
+	g.sound()
 }
 
-func TestArriveWithoutADeadline(t *testing.T) {
+// TestTakeNoticeThroughTwoDoorsAtOnce has one winner: the other one finds what it did.
+func TestTakeNoticeThroughTwoDoorsAtOnce(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	desk := &postgres.Notices{DB: g.db}
-	for kind, lead := range map[interruption.Kind]time.Duration{interruption.Termination: interruption.Lead, interruption.Rebalance: replica.RebalanceHold} {
-		got, err := desk.Arrive(t.Context(), "", interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: kind})
-		require.NoError(t, err)
-		require.InDelta(t, lead.Seconds(), time.Until(got.Outcome.Deadline).Seconds(), 60)
+	g.heir(replica.Manual, "i-0", "i-1")
+	doors := []string{"http", "eventbridge", "sweep", "http"}
+	answers := make([]*roles.Taken, len(doors))
+	var wg sync.WaitGroup
+	for i, door := range doors {
+		wg.Go(func() {
+			n := termination("i-0")
+			n.Door = door
+			answers[i] = g.take("", n)
+		})
 	}
-	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM agents WHERE last_rebalance_at IS NOT NULL`))
+	wg.Wait()
+	changes := 0
+	for _, got := range answers {
+		require.Equal(t, "i-1", got.Outcome.NewPrimary)
+		if got.Verdict.Ruling == roles.RuledFailOver {
+			changes++
+		}
+	}
+	require.Equal(t, 1, changes)
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM role_changes`))
+	g.sound()
 }
 
-func TestArriveOfStrangers(t *testing.T) {
+func TestTakeNoticeWithoutASuccessor(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	got := g.take("k1", termination("i-0"))
+	require.Equal(t, lines(roles.RuledLaunch, interruption.Undecided, "termination/a1/i-0"), lines(got.Verdict.Ruling, got.Outcome.Result, got.Operation()))
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE id = 'termination/a1/i-0'`))
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM agents WHERE review_at > clock_timestamp()`), "the sweep wakes a Guardian when the message is lost")
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices WHERE delivered_at IS NULL`))
+
+	again, err := g.TakeAgain(t.Context(), termination("i-0"), roles.JudgeNotice)
+	require.NoError(t, err)
+	require.Equal(t, roles.RuledLaunch, again.Verdict.Ruling)
+	require.Equal(t, 1, one[int](g, `SELECT arrivals FROM notices WHERE delivered_at IS NOT NULL`), "a Guardian is no arrival")
+}
+
+// TestTakeNoticeIsKeptWhenTheSuccessorIsNotSound: the replica's row says ready, and its
+// instance has ended.
+func TestTakeNoticeIsKeptWhenTheSuccessorIsNotSound(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.heir(replica.Manual, "i-0", "i-1")
+	g.exec(`UPDATE instances SET terminated_at = now() WHERE id = 'i-1'`)
+	require.Equal(t, roles.RuledLaunch, g.take("k1", termination("i-0")).Verdict.Ruling)
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices`))
+	require.Equal(t, "i-0", g.set().Primary.ID)
+}
+
+func TestTakeNoticeOfAStandby(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	heir := g.heir(replica.Manual, "i-0", "i-1")
+	got := g.take("k1", termination("i-1"))
+	require.Equal(t, lines(roles.RuledNotPrimary, agent.Replica, interruption.NotPrimary, heir.ID),
+		lines(got.Verdict.Ruling, got.Role, got.Outcome.Result, got.Verdict.Lost))
+	require.Equal(t, "retiring launch.instance_gone", one[string](g, `SELECT state || ' ' || error_code FROM replicas WHERE id = $1`, heir.ID))
+	require.Equal(t, roles.RuledLaunch, g.take("k1", termination("i-0")).Verdict.Ruling, "it is no successor any more")
+	g.sound()
+}
+
+func TestTakeNoticeOfStrangers(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
 	g.agent("k2", "b1", "i-b")
-	desk := &postgres.Notices{DB: g.db}
 	for _, instance := range []string{"i-unheard-of", "i-b"} {
-		got, err := desk.Arrive(t.Context(), "k1", interruption.Notice{AgentID: "a1", InstanceID: instance, Kind: interruption.Termination})
-		require.NoError(t, err, "acknowledged")
-		require.False(t, got.Known || got.Primary || got.Decided())
+		got := g.take("k1", termination(instance))
+		require.False(t, got.Known, "acknowledged, and nothing more")
 	}
 	require.Zero(t, one[int](g, `SELECT count(*) FROM notices`))
 	for _, stranger := range []interruption.Notice{{AgentID: "b1", InstanceID: "i-b", Kind: interruption.Termination}, {AgentID: "a9", InstanceID: "i-0", Kind: interruption.Termination}} {
-		_, err := desk.Arrive(t.Context(), "k1", stranger)
+		_, err := (&postgres.Notices{DB: g.db}).Take(t.Context(), "k1", stranger, roles.JudgeNotice)
 		require.Equal(t, agent.NotFound, fault.CodeOf(err))
 	}
+	require.Zero(t, one[int](g, `SELECT count(*) FROM notices`))
 }
 
-func TestRecordAndDecideNotice(t *testing.T) {
+// TestNoticeDeadlines holds that a deadline lies between now and ten minutes ahead, and
+// that of two the earlier one holds.
+func TestNoticeDeadlines(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	desk := &postgres.Notices{DB: g.db}
-	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Rebalance}
-	_, err := desk.Arrive(t.Context(), "k1", notice)
-	require.NoError(t, err)
-	waiting, err := desk.Undelivered(t.Context(), 0, 10)
-	require.NoError(t, err)
-	require.Len(t, waiting, 1)
-	require.Equal(t, lines("a1", "i-0", interruption.Rebalance, "http"), lines(waiting[0].AgentID, waiting[0].InstanceID, waiting[0].Kind, waiting[0].Door))
-	waiting, err = desk.Undelivered(t.Context(), time.Hour, 10)
-	require.NoError(t, err)
-	require.Empty(t, waiting, "it is too fresh")
-
-	for range 2 {
-		set, err := g.RecordNotice(t.Context(), notice)
-		require.NoError(t, err)
-		_, wants := set.WantsEmergency()
-		require.True(t, wants)
+	left := func(n interruption.Notice) time.Duration {
+		return g.take("", n).Outcome.Left.Round(time.Minute)
 	}
-	waiting, err = desk.Undelivered(t.Context(), 0, 10)
-	require.NoError(t, err)
-	require.Empty(t, waiting, "a Guardian has it")
+	n := termination("i-0")
+	n.Deadline = time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
+	require.Equal(t, interruption.Furthest, left(n), "years ahead")
+	n.Deadline = time.Time{}
+	require.Equal(t, interruption.Lead, left(n), "the earlier one holds: AWS's two minutes")
+	n.Deadline = time.Now().Add(-time.Hour)
+	require.Zero(t, left(n), "it is over")
+	n.Deadline = time.Now().Add(5 * time.Minute)
+	require.Zero(t, left(n))
+
+	rebalance := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Rebalance}
+	require.Equal(t, replica.RebalanceHold, left(rebalance), "after that it came to nothing")
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM agents WHERE last_rebalance_at IS NOT NULL`))
+}
+
+// TestNoticeOfThePresentPrimaryNeverAgesOut: an agent that was lost is healed however
+// long ago that was.
+func TestNoticeOfThePresentPrimaryNeverAgesOut(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.noticed("i-0", interruption.Termination)
+	g.exec(`UPDATE notices SET result = 'lost', received_at = now() - interval '3 days', deadline = now() - interval '3 days'`)
+	o, waits := g.set().Undecided()
+	require.True(t, waits)
+	require.Equal(t, interruption.Lost, o.Result)
+	_, wanted := g.set().WantsEmergency()
+	require.True(t, wanted)
+}
+
+// TestFailuresCountPerCause: nine failed standbys say nothing about the launch for a
+// fresh notice.
+func TestFailuresCountPerCause(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.exec(`UPDATE agents SET failures = 9`)
+	g.exec(`INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, ended_at)
+		SELECT 'k1', 'a1', 'termination', 'i-before', 'failed', 'control-plane', now() FROM generate_series(1, 12)`)
+	require.Equal(t, roles.Failures{Standby: 9}, g.set().Failures)
+	require.Zero(t, g.set().BackOff(replica.Termination))
+	r := g.open(replica.Termination, "i-0")
+	require.True(t, g.advance(r.ID, replica.Failed, ""))
+	require.Equal(t, roles.Failures{Standby: 9, Termination: 1}, g.set().Failures)
+}
+
+func TestDecideNotice(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Rebalance}
+	require.Equal(t, roles.RuledPrepare, g.take("k1", notice).Verdict.Ruling)
 	for _, result := range []interruption.Result{interruption.StoodDown, interruption.Lost} {
 		set, err := g.DecideNotice(t.Context(), activities.Decision{Notice: notice, Result: result})
 		require.NoError(t, err)
 		o, _ := set.Outcome("i-0", interruption.Rebalance)
 		require.Equal(t, interruption.StoodDown, o.Result, "what was decided stays")
 	}
-	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM interruptions`))
-	require.Equal(t, 1, one[int](g, `SELECT arrivals FROM notices`), "a Guardian is no arrival")
 	require.Zero(t, one[int](g, `SELECT count(*) FROM notifications`))
 }
 
-func TestUnattended(t *testing.T) {
+// TestSettleReviewKeepsWhatCameMeanwhile: a Guardian settles only what it has judged.
+func TestSettleReviewKeepsWhatCameMeanwhile(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	desk := &postgres.Notices{DB: g.db}
-	unattended := func() []string {
-		got, err := desk.Unattended(t.Context(), time.Minute, 10)
-		require.NoError(t, err)
-		again, err := desk.Unattended(t.Context(), time.Minute, 10)
-		require.NoError(t, err)
-		require.Empty(t, again, "who asks first takes them on")
-		g.exec(`UPDATE agents SET woken_at = now() - interval '2 minutes'`)
-		return got
-	}
-	require.Empty(t, unattended())
-	r := g.open(replica.Rebalance, "i-0")
-	require.Empty(t, unattended(), "just decided")
-	g.exec(`UPDATE replicas SET created_at = now() - interval '2 minutes'`)
-	require.Equal(t, []string{"a1"}, unattended(), "decided on and not begun")
-	g.exec(`UPDATE replicas SET launcher = 'agent'`)
-	require.Equal(t, []string{"a1"}, unattended(), "nobody waits for what the agent launches")
-	g.begun()
-	require.Empty(t, unattended(), "the agent takes its time")
-	g.exec(`UPDATE replicas SET launcher = 'control-plane'`)
-	g.exec(`UPDATE replicas SET not_before = now() + interval '2 minutes'`)
-	require.Empty(t, unattended(), "it is to wait")
-	g.advance(r.ID, replica.Ready, "i-1")
-	g.exec(`UPDATE replicas SET hold_until = now() - interval '2 minutes'`)
-	require.Equal(t, []string{"a1"}, unattended(), "held for too long")
-	g.advance(r.ID, replica.Retired, "")
-	_, err := g.RecordNotice(t.Context(), interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination, Deadline: time.Now().Add(-time.Hour)})
+	g.take("k1", termination("i-0"))
+	before := g.set()
+	require.True(t, before.Review)
+	_, err := g.SetKeeping(t.Context(), "a1", agent.KeepManual, "")
 	require.NoError(t, err)
-	require.Equal(t, []string{"a1"}, unattended(), "a notice without an end")
-	g.exec(`UPDATE notices SET result = 'lost', delivered_at = now() - interval '2 minutes'`)
-	require.Equal(t, []string{"a1"}, unattended(), "lost, and nothing is on its way")
-	r = g.open(replica.Termination, "i-0")
-	require.Empty(t, unattended(), "an heir is")
-	g.advance(r.ID, replica.Failed, "")
-	g.exec(`UPDATE notices SET kind = 'rebalance-recommendation', result = 'stood_down'`)
-	require.Empty(t, unattended())
-	g.exec(`UPDATE agents SET keeping = 'manual'`)
-	require.Equal(t, []string{"a1"}, unattended(), "a standby is missing")
+	require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: before.ReviewSeq}))
+	require.True(t, g.set().Review, "the roles changed since")
+	for range 2 {
+		require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: g.set().ReviewSeq}))
+		require.False(t, g.set().Review)
+	}
+	require.Zero(t, one[int](g, `SELECT count(*) FROM notices WHERE delivered_at IS NULL`))
+	require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: g.set().ReviewSeq, Next: time.Hour}))
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM agents WHERE review_at > now() + interval '50 minutes'`))
 }

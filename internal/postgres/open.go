@@ -60,6 +60,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		_, err := c.PgConn().Exec(ctx, "SET jit = off").ReadAll()
 		return err
 	}
+	keepWritable(cfg, o.URL)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err

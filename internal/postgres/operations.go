@@ -2,13 +2,16 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"spotkeeper/activities"
 )
 
-// Operations projects what workflows do. Views reads it.
+// Operations keep the rows of operations: an open row has a workflow, and pages read
+// them through Views.
 type Operations struct{ DB *DB }
 
 var (
@@ -16,67 +19,128 @@ var (
 	_ activities.SwitchStore    = (*Switches)(nil)
 )
 
-// Begin opens an operation, and opens it again when its workflow was started
-// again: the row is one per id, and it began when it first began. Fails with
-// agent.not_found.
-func (s *Operations) Begin(ctx context.Context, in activities.BeginOperation) error {
-	tag, err := s.DB.Pool.Exec(ctx, `INSERT INTO operations AS o (id, kind, client_id, agent_id, summary, cause, instance_id, replica_id, deadline)
-		SELECT $1, $2, client_id, id, $4, $5, $6, $7, $8 FROM agents WHERE id = $3
-		ON CONFLICT (id) DO UPDATE SET state = 'running', ended_at = NULL, error_code = NULL, error = NULL, updated_at = clock_timestamp(),
-			summary = excluded.summary, cause = excluded.cause, deadline = coalesce(excluded.deadline, o.deadline),
-			instance_id = coalesce(nullif(excluded.instance_id, ''), o.instance_id), replica_id = coalesce(nullif(excluded.replica_id, ''), o.replica_id)
-		WHERE o.agent_id = excluded.agent_id`,
-		in.ID, in.Kind, in.AgentID, in.Summary, in.Cause, in.InstanceID, in.ReplicaID, in.Deadline)
-	if err == nil && tag.RowsAffected() == 0 {
+// tendAgain is when the sweep looks next for the workflow of the operation o, which
+// has just been started or has just written: a fresh one after half a minute, one
+// that lives long every quarter of an hour.
+const tendAgain = `clock_timestamp() + least(greatest(clock_timestamp() - o.started_at, interval '30 seconds'), interval '15 minutes')`
+
+// upsertOperation opens an operation, or brings it up to date. A workflow that was
+// started again opens it again; the end of one does not, because it may be written
+// twice. What is not given stays as it is.
+const upsertOperation = `
+INSERT INTO operations AS o (id, kind, client_id, agent_id, summary, cause, instance_id, replica_id, new_instance_id, deadline, phase)
+SELECT $1, $2, client_id, id, $4, $5, $6, $7, $8, $9, $10
+FROM agents
+WHERE id = $3
+ON CONFLICT (id) DO UPDATE
+SET state = CASE WHEN $11::bool THEN o.state ELSE 'running' END,
+    ended_at = CASE WHEN $11::bool THEN o.ended_at END,
+    tend_at = CASE WHEN $11::bool THEN o.tend_at ELSE ` + tendAgain + ` END,
+    error_code = CASE WHEN $11::bool THEN o.error_code END,
+    error = CASE WHEN $11::bool THEN o.error END,
+    updated_at = clock_timestamp(),
+    summary = coalesce(nullif(excluded.summary, ''), o.summary),
+    cause = coalesce(nullif(excluded.cause, ''), o.cause),
+    deadline = coalesce(excluded.deadline, o.deadline),
+    phase = coalesce(nullif(excluded.phase, ''), o.phase),
+    instance_id = coalesce(nullif(excluded.instance_id, ''), o.instance_id),
+    replica_id = coalesce(nullif(excluded.replica_id, ''), o.replica_id),
+    new_instance_id = coalesce(nullif(excluded.new_instance_id, ''), o.new_instance_id)
+WHERE o.agent_id = excluded.agent_id`
+
+// upsertSteps writes the lines of a timeline; the same line again is written over. A
+// deadline that lies far away must not cost the line.
+const upsertSteps = `
+INSERT INTO operation_steps AS s (operation_id, run_id, seq, name, status, detail, seconds_left, at)
+SELECT $1, $2, x.seq, x.name, x.status, coalesce(x.detail, ''),
+    round(least(greatest(x.seconds_left, -99999), 99999)::numeric, 3),
+    coalesce(x.at, clock_timestamp())
+FROM jsonb_to_recordset($3) AS x(seq int, name text, status text, detail text, seconds_left float8, at timestamptz)
+ON CONFLICT (operation_id, run_id, seq) DO UPDATE
+SET name = excluded.name,
+    status = excluded.status,
+    detail = excluded.detail,
+    seconds_left = coalesce(excluded.seconds_left, s.seconds_left)`
+
+// closeOperation ends an operation that is open, with the event and, when it is worth
+// one, the notification, once per operation or per key.
+const closeOperation = `
+WITH ended AS (
+    UPDATE operations
+    SET state = $2,
+        phase = coalesce(nullif($3, ''), phase),
+        summary = coalesce(nullif($4, ''), summary),
+        error_code = nullif($5, ''),
+        error = nullif($6, ''),
+        updated_at = clock_timestamp(),
+        ended_at = clock_timestamp(),
+        tend_at = NULL
+    WHERE id = $1
+      AND state = 'running'
+    RETURNING id, client_id, agent_id, kind, summary),
+event AS (
+    INSERT INTO events (client_id, agent_id, type, severity, message, metadata)
+    SELECT client_id, agent_id, kind || '_' || $2::text,
+        CASE WHEN $2 = 'failed' THEN 'error' ELSE 'info' END,
+        summary,
+        jsonb_build_object('operation_id', id, 'code', nullif($5, ''), 'error', nullif($6, ''))
+    FROM ended)
+INSERT INTO notifications (client_id, message, severity, dedup_key)
+SELECT client_id, $7, coalesce(nullif($8, ''), 'info'), coalesce(nullif($9, ''), 'operation:' || id)
+FROM ended
+WHERE $7 <> ''
+ON CONFLICT (dedup_key) DO NOTHING`
+
+// Save writes how far an operation is, in one round trip and one transaction: its
+// row, the lines of its timeline since the last time and, with an End, its end. The
+// same again changes nothing. One that has ended stays as it ended, unless its
+// workflow was started again. Fails with agent.not_found.
+func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) error {
+	b := &pgx.Batch{}
+	found := false
+	b.Queue(upsertOperation, in.ID, in.Kind, in.AgentID, in.Summary, in.Cause, in.InstanceID, in.ReplicaID, in.NewInstanceID, in.Deadline, in.Phase, in.End != nil).
+		Exec(func(tag pgconn.CommandTag) error {
+			found = tag.RowsAffected() > 0
+			return nil
+		})
+	if len(in.Steps) > 0 {
+		lines, err := json.Marshal(in.Steps)
+		if err != nil {
+			return err
+		}
+		b.Queue(upsertSteps, in.ID, in.RunID, lines)
+	}
+	if e := in.End; e != nil {
+		b.Queue(closeOperation, in.ID, e.State, e.Phase, e.Summary, e.Code, e.Error, e.Notify, e.Severity, e.NotifyKey)
+	}
+	err := s.DB.Pool.SendBatch(ctx, b).Close()
+	if isConstraint(err, "operation_steps_operation_fk") || err == nil && !found {
 		return unknownAgent(in.AgentID)
 	}
 	return translate(err)
 }
 
-// Step adds a line to an operation's timeline, and moves its phase when the step
-// names one. The same step told again is the same line, as it is told last.
-// Fails with operation.unknown.
-func (s *Operations) Step(ctx context.Context, in activities.OperationStep) error {
-	b := &pgx.Batch{}
-	found := false
-	b.Queue(`UPDATE operations SET phase = coalesce(nullif($2, ''), phase), new_instance_id = coalesce(nullif($3, ''), new_instance_id),
-			replica_id = coalesce(nullif($4, ''), replica_id), updated_at = clock_timestamp() WHERE id = $1 RETURNING true`,
-		in.OperationID, in.Phase, in.NewInstanceID, in.ReplicaID).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&found)
-		if noRows(err) {
-			return unknownOperation(in.OperationID)
-		}
-		return err
-	})
-	b.Queue(`INSERT INTO operation_steps AS s (operation_id, run_id, seq, name, status, detail, seconds_left) VALUES ($1, $2, $3, $4, $5, $6, round($7::numeric, 3))
-		ON CONFLICT (operation_id, run_id, seq) DO UPDATE SET name = excluded.name, status = excluded.status, detail = excluded.detail,
-			seconds_left = coalesce(excluded.seconds_left, s.seconds_left)`,
-		in.OperationID, in.RunID, in.Seq, in.Name, in.Status, in.Detail, in.SecondsLeft)
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+// opened is an operation that begins with a decision, in the decision's transaction.
+type opened struct {
+	kind, id, agentID     string
+	summary, cause        string
+	instanceID, replicaID string
 }
 
-func unknownOperation(id string) error { return UnknownOperation.New("there is no operation %s", id) }
-
-// End closes an operation and tells the client when it is worth it, once per
-// operation however often it is closed. One that has ended stays as it ended.
-// Fails with operation.unknown.
-func (s *Operations) End(ctx context.Context, in activities.EndOperation) error {
-	var known bool
-	err := s.DB.Pool.QueryRow(ctx, `WITH ended AS (
-			UPDATE operations SET state = $2, phase = coalesce(nullif($3, ''), phase), summary = coalesce(nullif($4, ''), summary),
-				error_code = nullif($5, ''), error = nullif($6, ''), updated_at = clock_timestamp(), ended_at = clock_timestamp()
-			WHERE id = $1 AND state = 'running' RETURNING id, client_id, agent_id, kind, summary),
-		event AS (
-			INSERT INTO events (client_id, agent_id, type, severity, message, metadata)
-			SELECT client_id, agent_id, kind || '_' || $2::text, CASE WHEN $2 = 'failed' THEN 'error' ELSE 'info' END, summary,
-				jsonb_build_object('operation_id', id, 'code', nullif($5, ''), 'error', nullif($6, '')) FROM ended),
-		told AS (
-			INSERT INTO notifications (client_id, message, severity, dedup_key)
-			SELECT client_id, $7, coalesce(nullif($8, ''), 'info'), 'operation:' || id FROM ended WHERE $7 <> '' ON CONFLICT (dedup_key) DO NOTHING)
-		SELECT EXISTS (SELECT FROM operations WHERE id = $1)`,
-		in.OperationID, in.State, in.Phase, in.Summary, in.Code, in.Error, in.Notify, in.Severity).Scan(&known)
-	if err == nil && !known {
-		return unknownOperation(in.OperationID)
-	}
-	return translate(err)
+// queueOperation opens the operation of a decision. One that ended before is opened
+// again: the decision is a new one.
+func queueOperation(b *pgx.Batch, in opened) {
+	b.Queue(`
+INSERT INTO operations AS o (id, kind, client_id, agent_id, phase, summary, cause, instance_id, replica_id)
+SELECT $1, $2, client_id, id, 'requested', $4, $5, $6, $7
+FROM agents
+WHERE id = $3
+ON CONFLICT (id) DO UPDATE
+SET state = 'running',
+    ended_at = NULL,
+    error_code = NULL,
+    error = NULL,
+    updated_at = clock_timestamp(),
+    tend_at = clock_timestamp() + interval '5 seconds'
+WHERE o.state <> 'running'`, in.id, in.kind, in.agentID, in.summary, in.cause, in.instanceID, in.replicaID)
 }

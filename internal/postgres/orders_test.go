@@ -79,8 +79,7 @@ func TestOneOfAClientsAgentsMayAlwaysMove(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Order(t.Context(), toOnDemand("a2"))
 	require.Equal(t, engine.ClientMoving, fault.CodeOf(err))
-	g.exec(`INSERT INTO switches (id, client_id, agent_id, phase) SELECT id, client_id, agent_id, 'retiring_old' FROM commands; UPDATE commands SET status = 'completed', executed_at = now();
-		INSERT INTO operations (id, kind, client_id, agent_id) SELECT 'switch/' || id, 'switch', client_id, agent_id FROM commands`)
+	g.exec(`INSERT INTO switches (id, client_id, agent_id, phase) SELECT id, client_id, agent_id, 'retiring_old' FROM commands; UPDATE commands SET status = 'completed', executed_at = now()`)
 	_, err = c.Order(t.Context(), toOnDemand("a2"))
 	require.NoError(t, err, "the other has cut over: how long its old instance is kept is nobody's concern")
 }
@@ -133,19 +132,52 @@ func TestVoluntaryOrdersAreJudgedAgain(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestAnOrderThatLostItsCallerBlocksNobody: no workflow took it up, so after a
-// while it is neither an operation nor a move.
-func TestAnOrderThatLostItsCallerBlocksNobody(t *testing.T) {
+// TestAnOrderOpensItsOperation holds that an order whose caller died is carried out: the
+// sweep finds its operation and starts the switch.
+func TestAnOrderOpensItsOperation(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	g.agent("k1", "a2", "i-2")
-	g.settled()
+	c, sweep := &postgres.Commands{DB: g.db}, &postgres.OpenRows{DB: g.db}
+	order := toOnDemand("a1")
+	order.Voluntary, order.Reason = false, "cheaper"
+	first, err := c.Order(t.Context(), order)
+	require.NoError(t, err)
+	require.Equal(t, "switch/"+first.ID+" switch running requested i-0 cheaper switch of a1", one[string](g,
+		`SELECT concat_ws(' ', id, kind, state, phase, instance_id, cause, summary) FROM operations`))
+	due, err := sweep.ClaimOperations(t.Context(), 10)
+	require.NoError(t, err)
+	require.Empty(t, due, "its caller starts it")
+	g.exec(`UPDATE operations SET tend_at = now()`)
+	due, err = sweep.ClaimOperations(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, due, 1)
+	require.Equal(t, "switch/"+first.ID+" a1 control-plane", lines(due[0].ID, due[0].AgentID, due[0].Launcher))
+
+	g.exec(`UPDATE commands SET created_at = now() - interval '1 day'`)
+	_, err = c.Order(t.Context(), order)
+	require.Equal(t, switching.Busy, fault.CodeOf(err), "however old: its switch ends it")
+}
+
+// TestAnOrderThatIsTakenBackClosesItsOperation: nothing is left for the sweep. One that
+// has begun is left alone.
+func TestAnOrderThatIsTakenBackClosesItsOperation(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
 	c := &postgres.Commands{DB: g.db}
-	_, err := c.Order(t.Context(), toOnDemand("a1"))
+	order := toOnDemand("a1")
+	order.Voluntary = false
+	first, err := c.Order(t.Context(), order)
 	require.NoError(t, err)
-	g.exec(`UPDATE commands SET created_at = now() - interval '3 minutes'`)
-	_, err = c.Order(t.Context(), toOnDemand("a1"))
+	for range 2 {
+		require.NoError(t, c.Cancel(t.Context(), first.ID, "another one is in flight"))
+		require.Equal(t, "cancelled|another one is in flight|cancelled|t|t", one[string](g,
+			`SELECT concat_ws('|', o.state, o.error, c.status, o.tend_at IS NULL, o.ended_at IS NOT NULL) FROM operations o JOIN commands c ON o.id = 'switch/' || c.id`))
+	}
+	second, err := c.Order(t.Context(), order)
 	require.NoError(t, err)
-	require.Equal(t, "cancelled, pending", one[string](g, `SELECT string_agg(status, ', ' ORDER BY created_at) FROM commands`))
+	g.exec(`INSERT INTO switches (id, client_id, agent_id) VALUES ($1, 'k1', 'a1')`, second.ID)
+	require.NoError(t, c.Cancel(t.Context(), second.ID, "too late"))
+	require.Equal(t, "running pending", one[string](g, `SELECT concat_ws(' ', o.state, c.status) FROM operations o, commands c WHERE c.id = $1 AND o.id = 'switch/' || c.id`, second.ID))
 }

@@ -18,12 +18,18 @@ var (
 )
 
 // Places lists every account and region that something of a client's lives in, or
-// was ever launched in.
+// was ever launched in, those first that were tried longest ago or never.
 func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
-	rows, err := s.DB.Pool.Query(ctx, `SELECT DISTINCT c.id, c.role_arn, c.external_id, p.region FROM clients c, LATERAL (
-			SELECT i.region FROM instances i WHERE i.client_id = c.id AND (i.terminated_at IS NULL OR i.terminated_at > now() - interval '2 days')
-			UNION SELECT l.request->>'region' FROM launches l WHERE l.client_id = c.id AND l.created_at > now() - interval '30 days') p
-		WHERE p.region <> '' ORDER BY 1, 4`)
+	rows, err := s.DB.Pool.Query(ctx, `
+		SELECT x.id, x.role_arn, x.external_id, x.region
+		FROM (
+			SELECT DISTINCT c.id, c.role_arn, c.external_id, p.region
+			FROM clients c, LATERAL (
+				SELECT i.region FROM instances i WHERE i.client_id = c.id AND (i.terminated_at IS NULL OR i.terminated_at > now() - interval '2 days')
+				UNION SELECT l.request->>'region' FROM launches l WHERE l.client_id = c.id AND l.created_at > now() - interval '30 days') p
+			WHERE p.region <> '') x
+		LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = x.id || '/' || x.region
+		ORDER BY t.tried_at NULLS FIRST, x.id, x.region`, activities.SweepPlaces)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -31,6 +37,11 @@ func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
 		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Region)
 	})
 	return out, translate(err)
+}
+
+// Tried stamps a place as tried.
+func (s *Orphans) Tried(ctx context.Context, sweep, subject string) error {
+	return s.DB.tried(ctx, sweep, subject)
 }
 
 // judged gives each instance that the cloud showed a reason to be ended, or none.

@@ -7,8 +7,9 @@ import (
 	"spotkeeper/internal/replica"
 )
 
-// RecordPool remembers how a launch in a pool went. A pool without capacity rests
-// for minutes, longer each time in a row; a launch ends that. A quota or a missing
+// RecordPool remembers how a launch in a pool went. A pool without capacity, or whose
+// instance EC2 ended before it ran, rests for minutes, longer each time in a row; an
+// instance that runs ends that. A quota or a missing
 // permission is ours and not the pool's. A pool that rests already does not rest
 // longer, so that an outcome which is told twice counts once.
 func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) error {
@@ -17,13 +18,13 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 	case "":
 		_, err = s.DB.Pool.Exec(ctx, `INSERT INTO pool_health (client_id, pool_id, mode, last_success_at) SELECT client_id, $2, $3, now() FROM agents WHERE id = $1
 			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET failures = 0, last_code = '', retry_after = NULL, last_success_at = now()`,
-			in.AgentID, in.Where.PoolID, cmpMode(in.Where.Mode))
-	case string(replica.NoCapacity):
+			in.AgentID, in.Where.PoolID, launchMode(in.Where.Mode))
+	case string(replica.NoCapacity), string(replica.Gone):
 		_, err = s.DB.Pool.Exec(ctx, `INSERT INTO pool_health AS h (client_id, pool_id, mode, failures, last_code, last_failed_at, retry_after)
 			SELECT client_id, $2, $3, 1, $4, now(), now() + `+rest("1")+` FROM agents WHERE id = $1
 			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET last_code = excluded.last_code, last_failed_at = excluded.last_failed_at,
 				failures = h.failures + 1, retry_after = now() + `+rest("h.failures + 1")+`
-			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID, cmpMode(in.Where.Mode), in.Code)
+			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID, launchMode(in.Where.Mode), in.Code)
 	}
 	return translate(err)
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -20,6 +21,7 @@ type believed struct {
 type counted struct {
 	known          bool
 	done           bool // false: it was left out
+	orphaned       bool
 	prices, stored int
 }
 
@@ -46,7 +48,7 @@ func (s *Prices) Report(ctx context.Context, clientID, agentID string, r pricing
 	case !out.known:
 		return pricing.Ingested{}, agent.NotFound.New("Agent not found")
 	}
-	return pricing.Ingested{Accepted: out.prices, Duplicates: out.prices - out.stored, Rejected: a.Rejected}, nil
+	return pricing.Ingested{Orphaned: out.orphaned, Accepted: out.prices, Duplicates: out.prices - out.stored, Rejected: a.Rejected}, nil
 }
 
 // takeIn writes reports of different agents. A second one of an agent is left out.
@@ -64,17 +66,18 @@ func (s *Prices) takeIn(ctx context.Context, all []believed) ([]counted, error) 
 		return nil, translate(err)
 	}
 	var n, prices, stored int
-	_, err = pgx.ForEachRow(found, []any{&n, &prices, &stored}, func() error {
-		out[n] = counted{known: true, done: true, prices: prices, stored: stored}
+	var orphaned bool
+	_, err = pgx.ForEachRow(found, []any{&n, &orphaned, &prices, &stored}, func() error {
+		out[n] = counted{known: true, done: true, orphaned: orphaned, prices: prices, stored: stored}
 		return nil
 	})
 	return out, translate(err)
 }
 
-// reportArgs are the columns of reports and, from the eleventh on, of their prices.
+// reportArgs are the columns of reports and, from the fifteenth on, of their prices.
 type reportArgs struct {
 	numbers, numbersOf                []int
-	texts                             [5][]string // tenant, agent, instance, type, region
+	texts                             [9][]string // tenant, agent, instance, type, region, and what is believed of the instance
 	times                             [2][]time.Time
 	dollars                           [2][]int64 // millionths of on-demand and spot
 	ids, pools, types, regions, zones []string
@@ -87,7 +90,8 @@ func (a *reportArgs) add(n int, r believed) {
 		onDemand = 0 // a price of nothing in particular
 	}
 	a.numbers = append(a.numbers, n)
-	for i, text := range []string{r.clientID, r.agentID, r.InstanceID, r.InstanceType, r.Region} {
+	for i, text := range []string{r.clientID, r.agentID, r.InstanceID, r.InstanceType, r.Region,
+		r.Own.InstanceType, r.Own.AZ, r.Own.Region, string(cmp.Or(r.Mode, agent.ModeUnknown))} {
 		a.texts[i] = append(a.texts[i], text)
 	}
 	a.times[0], a.times[1] = append(a.times[0], r.At), append(a.times[1], pricing.Bucket(r.At))
@@ -102,7 +106,8 @@ func (a *reportArgs) add(n int, r believed) {
 
 func (a *reportArgs) all() []any {
 	return []any{
-		a.numbers, a.texts[0], a.texts[1], a.texts[2], a.texts[3], a.texts[4], a.times[0], a.times[1], a.dollars[0], a.dollars[1],
+		a.numbers, a.texts[0], a.texts[1], a.texts[2], a.texts[3], a.texts[4], a.texts[5], a.texts[6], a.texts[7], a.texts[8],
+		a.times[0], a.times[1], a.dollars[0], a.dollars[1],
 		a.numbersOf, a.ids, a.pools, a.types, a.regions, a.zones, a.prices, a.references,
 	}
 }
@@ -113,13 +118,21 @@ func (a *reportArgs) all() []any {
 // in a circle. A report goes to the front of the agent's last 24, which pages that list
 // agents read. The latest price is the last that was observed, not the last that
 // arrived. What is known already is looked up and not written, because thousands
-// of agents share a pool.
-const reports = `
+// of agents share a pool. Of the reporting instance only the unknown is filled in,
+// and only if it is the agent's own. That it is alive is written when no heartbeat
+// has said so for a while.
+var reports = `
 WITH r AS (
-	SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::bigint[], $10::bigint[])
-		AS r(n, tenant, agent, instance, type, region, at, bucket, od, spot)),
+	SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+			$10::text[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[])
+		AS r(n, tenant, agent, instance, type, region, kind, zone, place, mode, at, bucket, od, spot)),
 who AS MATERIALIZED (
-	SELECT r.n, r.type, r.region, r.at, r.bucket, r.od / 1e6 AS od, r.spot / 1e6 AS spot, a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id, CASE WHEN i.role = 'primary' THEN 'primary'
+	SELECT r.n, r.type, r.region, r.kind, r.zone, r.place, r.mode, r.at, r.bucket, r.od / 1e6 AS od, r.spot / 1e6 AS spot,
+		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id,
+		CASE WHEN r.instance <> '' AND i.id IS NULL
+			THEN (SELECT ` + primaryLost + ` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
+			ELSE false END AS orphaned,
+		CASE WHEN i.role = 'primary' THEN 'primary'
 		WHEN EXISTS (SELECT 1 FROM replicas x WHERE x.instance_id = r.instance AND x.agent_id = a.id AND x.kind IN ('rebalance', 'termination')) THEN 'replica-automatic'
 		ELSE 'replica-manual' END AS source
 	FROM r JOIN agents a ON a.id = r.agent AND a.client_id = r.tenant
@@ -128,7 +141,7 @@ who AS MATERIALIZED (
 told AS MATERIALIZED (
 	SELECT who.n, t.id, t.pool_id, t.instance_type, t.region, t.az, (t.price / 1e6)::numeric(12, 6) AS price, (nullif(t.od, 0) / 1e6)::numeric(12, 6) AS od,
 		who.agent_id, who.client_id, who.named, who.source, who.at, who.bucket
-	FROM who JOIN unnest($11::int[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[])
+	FROM who JOIN unnest($15::int[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::bigint[])
 		AS t(n, id, pool_id, instance_type, region, az, price, od) USING (n) ORDER BY t.pool_id, who.n),
 pool AS (
 	INSERT INTO pools (id, instance_type, region, az)
@@ -166,12 +179,24 @@ reference AS (
 	ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
 	WHERE (o.source = 'agent' OR o.observed_at < now() - interval '7 days') AND excluded.observed_at >= o.observed_at),
 changed AS MATERIALIZED (
-	SELECT i.id, who.spot, who.od FROM who JOIN instances i ON i.id = who.instance_id
+	SELECT i.id, who.spot, who.od,
+		CASE WHEN i.mode = 'unknown' THEN who.mode ELSE i.mode END AS mode,
+		CASE WHEN i.instance_type IN ('', 'unknown') AND who.kind <> '' THEN who.kind ELSE i.instance_type END AS kind,
+		CASE WHEN i.az IN ('', 'unknown') AND who.zone <> '' THEN who.zone ELSE i.az END AS zone,
+		CASE WHEN i.region IN ('', 'unknown') AND who.place <> '' THEN who.place ELSE i.region END AS place
+	FROM who JOIN instances i ON i.id = who.instance_id
 	WHERE who.spot > 0 AND i.spot_price IS DISTINCT FROM who.spot OR who.od > 0 AND i.ondemand_price IS DISTINCT FROM who.od
+		OR i.mode = 'unknown' AND who.mode <> 'unknown'
+		OR i.instance_type IN ('', 'unknown') AND who.kind <> ''
+		OR i.az IN ('', 'unknown') AND who.zone <> ''
+		OR i.region IN ('', 'unknown') AND who.place <> ''
+		OR coalesce(i.last_seen_at < clock_timestamp() - interval '1 minute', true)
 	ORDER BY i.id FOR NO KEY UPDATE OF i),
 mine AS (
 	UPDATE instances i SET spot_price = coalesce(nullif(c.spot, 0), i.spot_price), ondemand_price = coalesce(nullif(c.od, 0), i.ondemand_price),
-		baseline_price = coalesce(i.baseline_price, nullif(c.od, 0))
+		baseline_price = coalesce(i.baseline_price, nullif(c.od, 0)), mode = c.mode, instance_type = c.kind, az = c.zone, region = c.place,
+		pool_id = CASE WHEN (c.kind, c.zone) IS DISTINCT FROM (i.instance_type, i.az) THEN c.kind || '.' || c.zone ELSE i.pool_id END,
+		last_seen_at = clock_timestamp()
 	FROM changed c WHERE i.id = c.id),
 noted AS (
 	INSERT INTO agent_reports AS r (agent_id, at, on_demand, spot)
@@ -184,5 +209,5 @@ noted AS (
 	ORDER BY told.agent_id
 	ON CONFLICT (agent_id) DO UPDATE
 	SET at = (excluded.at || r.at)[1:24], on_demand = (excluded.on_demand || r.on_demand)[1:24], spot = (excluded.spot || r.spot)[1:24])
-SELECT who.n, count(told.id), count(stored.submission_id)
-FROM who LEFT JOIN told USING (n) LEFT JOIN stored ON stored.submission_id = told.id GROUP BY who.n`
+SELECT who.n, who.orphaned, count(told.id), count(stored.submission_id)
+FROM who LEFT JOIN told USING (n) LEFT JOIN stored ON stored.submission_id = told.id GROUP BY who.n, who.orphaned`

@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/roles"
 )
 
 // Primaries finds instances that agents live on and that want looking at.
@@ -16,29 +18,56 @@ type Primaries struct {
 
 var _ activities.PrimaryStore = (*Primaries)(nil)
 
-const primaryColumns = `SELECT a.id, i.id, i.region, c.id, c.role_arn, c.external_id
-	FROM instances i JOIN agents a ON a.id = i.agent_id JOIN clients c ON c.id = a.client_id
-	WHERE i.role = 'primary' AND i.region <> '' AND a.status <> 'deleted' AND a.launcher = 'control-plane'`
+// primaries lists some of the primaries that we launch for. Each client has its
+// turn before any has a second one; among equals those come first that the sweep,
+// $1, tried longest ago or never.
+const primaries = `
+SELECT agent_id, instance_id, region, client_id, role_arn, external_id
+FROM (
+	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, t.tried_at,
+		row_number() OVER (PARTITION BY c.id ORDER BY t.tried_at NULLS FIRST, %s) AS turn
+	FROM instances i
+	JOIN agents a ON a.id = i.agent_id
+	JOIN clients c ON c.id = a.client_id
+	LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = i.id
+	WHERE i.role = 'primary' AND i.region <> '' AND a.status <> 'deleted' AND a.launcher = 'control-plane'
+		AND %s) x
+ORDER BY turn, tried_at NULLS FIRST
+LIMIT $2`
 
-// Untold lists primaries whose template nobody has read, newest first. One that
-// EC2 does not know is not asked for after a day.
+// untold are the primaries whose template was never read, the newest first among
+// those that were never tried. One that could not be read for a day, perhaps because
+// EC2 does not know it, is tried once in an hour from then on.
+var untold = fmt.Sprintf(primaries, `i.created_at DESC`, `
+		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id)
+		AND (coalesce(i.primary_since, i.installed_at) > now() - interval '1 day'
+			OR t.tried_at IS NULL OR t.tried_at < now() - interval '1 hour')`)
+
+// missing are the primaries of offline agents about which no termination notice
+// came, those first that fell silent last among those that were never tried. A
+// disabled agent may stay away.
+var missing = fmt.Sprintf(primaries, `a.last_heartbeat_at DESC NULLS LAST`, `
+		a.status = 'offline' AND a.enabled
+		AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')`)
+
+// Untold lists primaries whose template was never read.
 func (s *Primaries) Untold(ctx context.Context, limit int) ([]activities.Primary, error) {
-	return s.primaries(ctx, primaryColumns+`
-		AND coalesce(i.primary_since, i.installed_at) > now() - interval '1 day'
-		AND NOT EXISTS (SELECT FROM launch_templates t WHERE t.agent_id = a.id AND t.instance_id = i.id)
-		ORDER BY i.created_at DESC LIMIT $1`, limit)
+	return s.primaries(ctx, untold, activities.SweepTemplates, limit)
 }
 
 // Missing lists the primaries of offline agents about which no termination notice
-// came, those first that fell silent last. A disabled agent may stay away.
+// came.
 func (s *Primaries) Missing(ctx context.Context, limit int) ([]activities.Primary, error) {
-	return s.primaries(ctx, primaryColumns+` AND a.status = 'offline' AND a.enabled
-		AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')
-		ORDER BY a.last_heartbeat_at DESC NULLS LAST LIMIT $1`, limit)
+	return s.primaries(ctx, missing, activities.SweepMissing, limit)
 }
 
-func (s *Primaries) primaries(ctx context.Context, sql string, limit int) ([]activities.Primary, error) {
-	rows, err := s.DB.Pool.Query(ctx, sql, limit)
+// Tried stamps an instance as tried.
+func (s *Primaries) Tried(ctx context.Context, sweep, instanceID string) error {
+	return s.DB.tried(ctx, sweep, instanceID)
+}
+
+func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int) ([]activities.Primary, error) {
+	rows, err := s.DB.Pool.Query(ctx, sql, sweep, limit)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -48,9 +77,8 @@ func (s *Primaries) primaries(ctx context.Context, sql string, limit int) ([]act
 	return out, translate(err)
 }
 
-// Gone makes it durable that AWS has taken an instance nobody announced: a notice
-// through the door of the sweep, the same row as any other's.
-func (s *Primaries) Gone(ctx context.Context, clientID string, n interruption.Notice) error {
-	_, err := (&Notices{DB: s.DB}).Arrive(ctx, clientID, n)
-	return err
+// Take takes in that AWS has taken an instance without a notice: a notice through the
+// door of the sweep, the same row as any other's.
+func (s *Primaries) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	return (&Notices{DB: s.DB}).Take(ctx, clientID, n, judge)
 }

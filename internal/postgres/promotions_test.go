@@ -6,31 +6,52 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/fault"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
 )
 
-// TestAPromotionLeftAloneIsSeen holds that an old primary is not forgotten when
-// whoever changed the roles died before the aftercare was started.
-func TestAPromotionLeftAloneIsSeen(t *testing.T) {
+// TestTwoPromotionsOfOneReplicaAreOne: one row, one change, and the old primary waits
+// to be ended until it is.
+func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	desk := &postgres.Notices{DB: g.db}
-	in := change(g.set(), g.heir(replica.Manual, "i-0", "i-1"), roles.ByPromotion, roles.Retire)
-	in.OperationID = "promotion/" + in.ReplicaID
-	set, err := g.ChangeRoles(t.Context(), in)
+	g.exec(`UPDATE agents SET auto_terminate_enabled = true`)
+	heir := g.heir(replica.Manual, "i-0", "i-1")
+	_, err := g.Promotion(t.Context(), heir.ID)
+	require.Equal(t, replica.NotFound, fault.CodeOf(err))
+	for range 2 {
+		_, err := g.WantPromotion(t.Context(), roles.PromotionWish{AgentID: "a1", ReplicaID: heir.ID, Wait: time.Minute, By: "ops"})
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE id = 'promotion/' || $1 AND state = 'running'`, heir.ID))
+	p, err := g.Promotion(t.Context(), heir.ID)
 	require.NoError(t, err)
-	require.Empty(t, set.Promotions, "its start is still on the way")
+	require.Equal(t, lines("a1", false, "ops", false), lines(p.AgentID, p.Demote, p.By, p.Changed))
+	require.Positive(t, p.Left)
 
-	g.exec(`UPDATE role_changes SET changed_at = changed_at - interval '1 minute'`)
-	require.Equal(t, []roles.Change{{AgentID: "a1", Epoch: 0, OldID: "i-0", NewID: "i-1", ReplicaID: in.ReplicaID, Fate: roles.Retire,
-		Cause: roles.ByPromotion, OperationID: in.OperationID}}, g.set().Promotions)
-	woken, err := desk.Unattended(t.Context(), time.Minute, 10)
+	before := g.set()
+	for range 2 {
+		_, err = g.ChangeRoles(t.Context(), before.Promote(heir, false))
+		require.NoError(t, err)
+	}
+	p, err = g.Promotion(t.Context(), heir.ID)
 	require.NoError(t, err)
-	require.Equal(t, []string{"a1"}, woken)
+	require.Equal(t, lines(true, roles.ByPromotion, "i-0", "i-1", true), lines(p.Changed, p.Cause, p.OldID, p.NewID, p.RetireOld))
+	g.sound()
+}
 
-	g.exec(`INSERT INTO operations (id, kind, client_id, agent_id) VALUES ($1, 'promotion', 'k1', 'a1')`, in.OperationID)
-	require.Empty(t, g.set().Promotions, "its workflow has begun")
+// TestAPromotionThatAFailoverAnswered has changed, and leaves the old instance to AWS.
+func TestAPromotionThatAFailoverAnswered(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	heir := g.heir(replica.Manual, "i-0", "i-1")
+	_, err := g.WantPromotion(t.Context(), roles.PromotionWish{AgentID: "a1", ReplicaID: heir.ID, Wait: time.Minute})
+	require.NoError(t, err)
+	g.take("k1", termination("i-0"))
+	p, err := g.Promotion(t.Context(), heir.ID)
+	require.NoError(t, err)
+	require.Equal(t, lines(true, roles.ByTermination, false), lines(p.Changed, p.Cause, p.RetireOld))
 }

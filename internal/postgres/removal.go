@@ -32,6 +32,7 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 		}
 		b := &pgx.Batch{}
 		queueRemoval(b, agentID, by, before)
+		queueOperation(b, opened{kind: "removal", id: "removal/" + agentID, agentID: agentID, summary: "removal of agent " + agentID, cause: by})
 		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).Query(collect(&out.Replicas))
 		b.Queue(`SELECT id FROM instances i WHERE agent_id = $1 AND role = 'retiring' AND terminate_by = 'us' AND terminated_at IS NULL
 				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).Query(collect(&out.Instances))
@@ -50,6 +51,7 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 	b.Queue(`UPDATE replicas SET state = 'retiring' WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`, agentID)
 	b.Queue(`UPDATE commands SET status = 'cancelled', message = 'the agent was deleted' WHERE agent_id = $1 AND status = 'pending'`, agentID)
+	b.Queue(`UPDATE agents SET review_at = NULL WHERE id = $1`, agentID)
 	b.Queue(`UPDATE notices SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())
 		WHERE agent_id = $1 AND result = ''`, agentID)
 	b.Queue(`UPDATE instances SET role = CASE launched_by WHEN 'control-plane' THEN 'retiring' ELSE 'retired' END,

@@ -23,8 +23,7 @@ func TestRemove(t *testing.T) {
 		('i-kept', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'control-plane', 'nobody', NULL), ('i-taken', 'k1', 'a1', 'retiring', 't', 'r', 'z', 't.z', 'control-plane', 'aws', NULL),
 		('i-old', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'control-plane', 'us', now()), ('i-theirs', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'agent', 'nobody', NULL)`)
 	ready, requested := g.heir(replica.Manual, "i-0", "i-1"), g.open(replica.Switch, "c1")
-	_, err := g.RecordNotice(t.Context(), interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination})
-	require.NoError(t, err)
+	g.noticed("i-0", interruption.Termination)
 	for range 2 {
 		got, err := g.Remove(t.Context(), "a1", "ops")
 		require.NoError(t, err)

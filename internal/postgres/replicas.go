@@ -47,8 +47,8 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opene
 			}
 		}
 		b := &pgx.Batch{}
-		b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, cmpMode(in.Plan.Mode), in.InstanceID, seconds(in.Hold), seconds(in.NotBefore),
-			in.RequestID, in.CreatedBy, in.Reason, tags)
+		b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID, seconds(in.Hold), seconds(in.NotBefore),
+			in.RequestID, in.CreatedBy, in.Reason, tags, in.Launcher)
 		b.Queue(`SELECT `+replicaObject+` FROM replicas r WHERE r.agent_id = $1 AND (r.request_id = nullif($2, '') OR r.instance_id = nullif($5, '')
 				OR (CASE $3 WHEN 'manual' THEN r.kind = 'manual' WHEN 'switch' THEN r.kind = 'switch' AND r.made_for = $4 ELSE r.kind IN ('rebalance', 'termination') END))
 			ORDER BY (r.request_id = nullif($2, '')) DESC NULLS LAST, (r.state IN ('requested', 'launching', 'running', 'ready')) DESC, r.created_at DESC LIMIT 1`,
@@ -97,14 +97,17 @@ const poolForAgent = `SELECT coalesce(pp.pool_id, i.pool_id) FROM instances i
 const insertReplica = `WITH made AS (
 		INSERT INTO replicas (client_id, agent_id, kind, made_for, launcher, plan, pool_id, mode, instance_id, state, running_at, launched_at,
 			hold, not_before, request_id, created_by, reason, tags, sync_status)
-		SELECT a.client_id, a.id, $2, $3, CASE WHEN $7 = '' THEN a.launcher ELSE 'agent' END, $4,
-			coalesce(nullif($5, ''), CASE WHEN $7 = '' AND a.launcher = 'agent' AND $2 <> 'switch' THEN (` + poolForAgent + `) END), $6, nullif($7, ''),
+		SELECT a.client_id, a.id, $2, $3, CASE WHEN $7 = '' THEN coalesce(nullif($14, ''), a.launcher) ELSE 'agent' END, $4,
+			coalesce(nullif($5, ''), CASE WHEN $7 = '' AND coalesce(nullif($14, ''), a.launcher) = 'agent' AND $2 <> 'switch' THEN (` + poolForAgent + `) END), $6, nullif($7, ''),
 			CASE WHEN $7 = '' THEN 'requested' ELSE 'running' END, CASE WHEN $7 <> '' THEN clock_timestamp() END, CASE WHEN $7 <> '' THEN clock_timestamp() END,
 			$8::float8 * interval '1 second', clock_timestamp() + $9::float8 * interval '1 second',
 			nullif($10, ''), $11, $12, $13,
 			CASE WHEN $7 = '' THEN 'initializing' ELSE 'syncing' END
 		FROM agents a WHERE a.id = $1 AND a.status <> 'deleted'
-		ON CONFLICT DO NOTHING RETURNING id, client_id, agent_id, kind, made_for, created_by)
+		ON CONFLICT DO NOTHING RETURNING id, client_id, agent_id, kind, made_for, created_by, instance_id),
+	operation AS (
+		INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, replica_id, instance_id)
+		SELECT 'replica/' || id, 'replica', client_id, agent_id, 'requested', kind || ' replica for ' || made_for, kind, id, coalesce(instance_id, '') FROM made)
 	INSERT INTO events (client_id, agent_id, type, message, metadata)
 	SELECT client_id, agent_id, 'replica_decided', 'a ' || kind || ' replica was decided on',
 		jsonb_build_object('replica_id', id, 'kind', kind, 'for', made_for, 'created_by', created_by) FROM made`
@@ -166,7 +169,9 @@ func adopt(ctx context.Context, tx pgx.Tx, in adoption) error {
 	return nil
 }
 
-func cmpMode(m agent.Mode) agent.Mode {
+// launchMode is how an instance is bought when a mode is asked for: spot, unless
+// on-demand is.
+func launchMode(m agent.Mode) agent.Mode {
 	if m == agent.OnDemand {
 		return m
 	}
@@ -256,7 +261,7 @@ func advance(ctx context.Context, tx pgx.Tx, in roles.Step, at standing) error {
 	var pool, mode *string
 	var price *float64
 	if in.Where != nil {
-		m := string(cmpMode(in.Where.Mode))
+		m := string(launchMode(in.Where.Mode))
 		pool, mode, price = &in.Where.PoolID, &m, &in.Where.HourlyPrice
 	}
 	b := &pgx.Batch{}
@@ -273,11 +278,14 @@ func advance(ctx context.Context, tx pgx.Tx, in roles.Step, at standing) error {
 			error_code = coalesce(nullif($7, ''), error_code), error = coalesce(nullif($8, ''), error)
 		WHERE id = $1`, in.ReplicaID, in.To, in.InstanceID, pool, mode, price, in.ErrorCode, in.Error)
 	if at.state != in.To {
+		if in.To != replica.Launching {
+			queueReview(b, at.agentID)
+		}
 		switch in.To {
 		case replica.Ready:
 			b.Queue(`UPDATE agents SET failures = 0 WHERE id = $1 AND failures > 0 AND $2 <> 'switch'`, at.agentID, at.kind)
 		case replica.Failed:
-			b.Queue(`UPDATE agents SET failures = failures + 1 WHERE id = $1 AND $2 <> 'switch'`, at.agentID, at.kind)
+			b.Queue(`UPDATE agents SET failures = failures + 1 WHERE id = $1 AND $2 = 'manual'`, at.agentID, at.kind)
 			b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
 				SELECT client_id, agent_id, 'replica_failed', 'warning', 'a ' || kind || ' replica failed: ' || coalesce(error, error_code, 'no reason given'),
 					jsonb_build_object('replica_id', id, 'kind', kind, 'code', error_code, 'instance_id', instance_id), 'replica-failed:' || id

@@ -30,6 +30,7 @@ func (s *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, e
 		b := &pgx.Batch{}
 		if !done {
 			queueChange(b, in)
+			queueReview(b, in.AgentID)
 		}
 		queueOutcome(b, in)
 		b.Queue(selectSet, in.AgentID).QueryRow(func(row pgx.Row) (err error) {
@@ -126,22 +127,33 @@ func oldRole(in roles.Change) (role, terminateBy string) {
 
 // insertDemoted makes the old primary the standby. In manual mode it stays until
 // it is needed; otherwise it is the way back for two hours.
-const insertDemoted = `INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, hold, hold_until,
+const insertDemoted = `WITH made AS (
+	INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, hold, hold_until,
 		created_by, reason, launched_at, running_at, ready_at, sync_status, sync_progress)
 	SELECT a.client_id, a.id, 'manual', $3, 'ready', i.launched_by, jsonb_build_object('pool', i.pool_id, 'mode', m.mode), i.pool_id, m.mode, i.id,
 		CASE WHEN a.keeping <> 'manual' THEN $4::float8 * interval '1 second' END, CASE WHEN a.keeping <> 'manual' THEN clock_timestamp() + $4::float8 * interval '1 second' END,
 		'system', 'the former primary', clock_timestamp(), clock_timestamp(), clock_timestamp(), 'synced', 100
 	FROM agents a JOIN instances i ON i.id = $2 AND i.agent_id = a.id, LATERAL (SELECT CASE i.mode WHEN 'ondemand' THEN 'ondemand' ELSE 'spot' END AS mode) m
-	WHERE a.id = $1`
+	WHERE a.id = $1
+	RETURNING id, client_id, agent_id, kind, made_for, instance_id)
+	INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, replica_id, instance_id)
+	SELECT 'replica/' || id, 'replica', client_id, agent_id, 'requested', kind || ' replica for ' || made_for, kind, id, instance_id FROM made`
 
 // queueOutcome closes the notices about the old primary as promoted, also when
-// somebody else, a switch perhaps, made the same change first. A notice that was
-// answered as lost has an heir after all.
+// another caller, a switch perhaps, made the same change first. A notice that was
+// answered as lost has a successor after all.
 func queueOutcome(b *pgx.Batch, in roles.Change) {
-	if n := in.Notice; n != nil {
-		b.Queue(insertNotice, noticeRow(*n, true)...)
-		queueInterruption(b, *n)
-	}
-	b.Queue(`UPDATE notices n SET result = 'promoted', replica_id = c.replica_id, new_primary = c.new_id, decided_at = clock_timestamp(), delivered_at = coalesce(n.delivered_at, clock_timestamp())
-		FROM role_changes c WHERE c.agent_id = $1 AND c.replica_id = $2 AND n.agent_id = $1 AND n.instance_id = c.old_id AND n.result IN ('', 'lost')`, in.AgentID, in.ReplicaID)
+	b.Queue(`
+UPDATE notices n
+SET result = 'promoted',
+    replica_id = c.replica_id,
+    new_primary = c.new_id,
+    decided_at = clock_timestamp(),
+    delivered_at = coalesce(n.delivered_at, clock_timestamp())
+FROM role_changes c
+WHERE c.agent_id = $1
+  AND c.replica_id = $2
+  AND n.agent_id = $1
+  AND n.instance_id = c.old_id
+  AND n.result IN ('', 'lost')`, in.AgentID, in.ReplicaID)
 }

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -128,11 +127,9 @@ func TestAChangeClosesItsNotice(t *testing.T) {
 
 	g := guard(t)
 	heir := g.heir(replica.Rebalance, "i-0", "i-1")
-	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination, Deadline: time.Now().Add(time.Minute)}
-	_, err := g.RecordNotice(t.Context(), interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Rebalance})
-	require.NoError(t, err)
+	g.noticed("i-0", interruption.Rebalance)
+	g.noticed("i-0", interruption.Termination)
 	in := change(g.set(), heir, roles.ByTermination, roles.Leave)
-	in.Notice = &notice
 	set, err := g.ChangeRoles(t.Context(), in)
 	require.NoError(t, err)
 	for _, kind := range []interruption.Kind{interruption.Termination, interruption.Rebalance} {
@@ -150,11 +147,11 @@ func TestAChangeMadeByAnotherClosesTheNotice(t *testing.T) {
 
 	g := guard(t)
 	heir := g.heir(replica.Switch, "c1", "i-1")
+	g.noticed("i-0", interruption.Termination)
 	set := g.set()
 	_, err := g.ChangeRoles(t.Context(), change(set, heir, roles.BySwitch, roles.Retire))
 	require.NoError(t, err)
 	in := change(set, heir, roles.ByTermination, roles.Leave)
-	in.Notice = &interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination}
 	after, err := g.ChangeRoles(t.Context(), in)
 	require.NoError(t, err)
 	o, _ := after.Outcome("i-0", interruption.Termination)
@@ -167,7 +164,9 @@ func TestALateHeirMendsALostNotice(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination, Deadline: time.Now().Add(-time.Second)}
+	g.noticed("i-0", interruption.Termination)
+	g.exec(`UPDATE notices SET deadline = now() - interval '1 second'`)
+	notice := interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination}
 	set, err := g.DecideNotice(t.Context(), activities.Decision{Notice: notice, Result: interruption.Lost})
 	require.NoError(t, err)
 	o, waits := set.Undecided()

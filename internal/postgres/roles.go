@@ -16,66 +16,90 @@ import (
 type Roles struct{ DB *DB }
 
 // selectSet reads a whole roles.Set in one row. What is compared with now is
-// compared with the database's clock, by which holds and deadlines were stamped.
+// compared with the database's clock, by which holds and deadlines were stamped. A
+// notice about an instance that still plays a part never ages out.
 var selectSet = `
 SELECT jsonb_build_object(
-    'agent_id', a.id, 'client_id', a.client_id, 'epoch', a.epoch, 'keeping', a.keeping, 'launcher', a.launcher,
-    'enabled', a.enabled, 'deleted', a.status = 'deleted', 'failures', a.failures,
-    'auto_terminate', a.auto_terminate_enabled, 'terminate_wait', a.terminate_wait_seconds * 1000000000::bigint,
+    'agent_id', a.id,
+    'client_id', a.client_id,
+    'epoch', a.epoch,
+    'keeping', a.keeping,
+    'launcher', a.launcher,
+    'enabled', a.enabled,
+    'deleted', a.status = 'deleted',
+    'auto_terminate', a.auto_terminate_enabled,
+    'terminate_wait', a.terminate_wait_seconds * 1000000000::bigint,
+    'review_seq', a.review_seq,
+    'review', a.review_at IS NOT NULL,
+    'failures', (
+        SELECT jsonb_build_object(
+            'standby', a.failures,
+            'rebalance', count(*) FILTER (WHERE f.kind = 'rebalance'),
+            'termination', count(*) FILTER (WHERE f.kind = 'termination'))
+        FROM replicas f
+        JOIN instances i ON i.id = f.made_for AND i.agent_id = a.id AND i.role = 'primary'
+        WHERE f.agent_id = a.id
+          AND f.state = 'failed'),
     'primary', coalesce((
         SELECT jsonb_build_object('id', i.id, 'instance_type', i.instance_type, 'region', i.region, 'az', i.az,
             'pool_id', i.pool_id, 'mode', i.mode, 'role', i.role)
-        FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary'), '{}'),
+        FROM instances i
+        WHERE i.agent_id = a.id
+          AND i.role = 'primary'), '{}'),
     'replicas', coalesce((
         SELECT jsonb_agg(` + replicaObject + ` ORDER BY r.created_at, r.id)
-        FROM replicas r WHERE r.agent_id = a.id AND r.state IN ('requested', 'launching', 'running', 'ready')), '[]'),
+        FROM replicas r
+        WHERE r.agent_id = a.id
+          AND r.state IN ('requested', 'launching', 'running', 'ready')), '[]'),
     'outcomes', coalesce((
         SELECT jsonb_agg(jsonb_build_object('instance_id', n.instance_id, 'kind', n.kind,
-            'deadline', to_char(n.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'past', n.deadline <= clock_timestamp(),
-            'result', n.result, 'replica_id', coalesce(n.replica_id, ''), 'new_primary', coalesce(n.new_primary, '')) ORDER BY n.received_at, n.instance_id)
-        FROM notices n WHERE n.agent_id = a.id AND (n.result = '' OR n.received_at > now() - interval '1 day')), '[]'),
-    'open_switch', coalesce((
-        SELECT s.id FROM switches s WHERE s.agent_id = a.id AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over')
-        ORDER BY s.initiated_at DESC LIMIT 1), ''),
-    'promotions', coalesce((
-        SELECT jsonb_agg(jsonb_build_object('agent_id', c.agent_id, 'epoch', c.epoch - 1, 'old_id', c.old_id, 'new_id', c.new_id, 'replica_id', c.replica_id,
-            'fate', 'retire', 'cause', c.cause, 'operation_id', c.operation_id) ORDER BY c.epoch)
-        FROM role_changes c WHERE c.agent_id = a.id AND ` + promotionLeftAlone + `), '[]'),
-    'switches', coalesce((
-        SELECT jsonb_agg(jsonb_build_object('command_id', c.id, 'replica_id', r.id, 'old_id', c.instance_id, 'reason', c.reason, 'priority', c.priority,
-            'target', jsonb_build_object('mode', c.target_mode, 'pool_id', coalesce(c.target_pool_id, ''), 'instance_type', coalesce(c.instance_type, '')),
-            'keep_old', c.terminate_wait_seconds * 1000000000::bigint))
-        FROM commands c JOIN replicas r ON r.agent_id = c.agent_id AND r.made_for = c.id WHERE c.agent_id = a.id AND ` + switchLeftAlone + `), '[]'),
-    'storm', ` + storm + `)
-FROM agents a WHERE a.id = $1`
-
-// storm says whether more notices wait for their Guardian than roles.StormBacklog.
-// One that has waited for two minutes is not waiting for its turn.
-var storm = fmt.Sprintf(`(SELECT count(*) > %[1]d FROM (
-        SELECT FROM notices WHERE delivered_at IS NULL AND received_at > clock_timestamp() - interval '2 minutes' LIMIT %[1]d + 1) n)`, roles.StormBacklog)
-
-// promotionLeftAlone is about the role change c: a promotion that changed the
-// roles a while ago, and whose workflow never came to end the old primary. The
-// while is what a start may take; the workflow's first step is its operation.
-const promotionLeftAlone = `c.cause = 'promotion' AND c.changed_at < clock_timestamp() - interval '30 seconds'
-			AND EXISTS (SELECT FROM instances old WHERE old.id = c.old_id AND old.role = 'retiring' AND old.terminate_by = 'us')
-			AND NOT EXISTS (SELECT FROM operations o WHERE o.id = c.operation_id)`
-
-// switchLeftAlone is about the command c and its replica r: a switch that was
-// decided on a while ago, and whose workflow never came to be.
-const switchLeftAlone = `c.status = 'pending' AND c.command_type = 'switch' AND c.launcher = 'control-plane' AND r.kind = 'switch'
-			AND r.created_at < clock_timestamp() - interval '30 seconds'
-			AND NOT EXISTS (SELECT FROM operations o WHERE o.id = 'switch/' || c.id)`
-
-// replicaBegun is about the replica r: its workflow has come to be, and opened its
-// page first.
-const replicaBegun = `EXISTS (SELECT FROM operations o WHERE o.id = 'replica/' || r.id)`
+            'deadline', to_char(n.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'past', n.deadline <= clock_timestamp(),
+            'left', (extract(epoch FROM n.deadline - clock_timestamp()) * 1000000000)::bigint,
+            'result', n.result,
+            'replica_id', coalesce(n.replica_id, ''),
+            'new_primary', coalesce(n.new_primary, ''),
+            'wanted', n.wanted_replica) ORDER BY n.received_at, n.instance_id)
+        FROM notices n
+        WHERE n.agent_id = a.id
+          AND (n.result = ''
+            OR n.received_at > now() - interval '1 day'
+            OR EXISTS (SELECT FROM instances i WHERE i.id = n.instance_id AND i.agent_id = a.id AND i.role IN ('primary', 'replica')))), '[]'),
+    'open_switch', coalesce(
+        (SELECT s.id
+        FROM switches s
+        WHERE s.agent_id = a.id
+          AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over')
+        ORDER BY s.initiated_at DESC
+        LIMIT 1),
+        (SELECT c.id
+        FROM commands c
+        WHERE c.agent_id = a.id
+          AND c.status = 'pending'
+          AND c.command_type = 'switch'
+          AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id AND s.phase IN ('retiring_old', 'done', 'abandoned'))), ''))
+FROM agents a
+WHERE a.id = $1`
 
 // replicaObject is a roles.Replica of the row r.
-const replicaObject = `jsonb_build_object('id', r.id, 'kind', r.kind, 'for', r.made_for, 'state', r.state, 'launcher', r.launcher, 'plan', r.plan,
-            'instance_id', coalesce(r.instance_id, ''), 'pool_id', coalesce(r.pool_id, ''), 'request_id', coalesce(r.request_id, ''), 'hold', coalesce((extract(epoch FROM r.hold) * 1000000000)::bigint, 0),
+var replicaObject = fmt.Sprintf(`jsonb_build_object(
+            'id', r.id,
+            'kind', r.kind,
+            'for', r.made_for,
+            'state', r.state,
+            'launcher', r.launcher,
+            'plan', r.plan,
+            'instance_id', coalesce(r.instance_id, ''),
+            'pool_id', coalesce(r.pool_id, ''),
+            'request_id', coalesce(r.request_id, ''),
+            'hold', coalesce((extract(epoch FROM r.hold) * 1000000000)::bigint, 0),
             'expired', coalesce(r.hold_until <= clock_timestamp(), false),
-            'wait', CASE WHEN r.state = 'requested' AND r.not_before > clock_timestamp() THEN (extract(epoch FROM r.not_before - clock_timestamp()) * 1000000000)::bigint ELSE 0 END)`
+            'stalled', r.instance_id IS NULL
+                AND greatest(r.created_at, r.not_before) < clock_timestamp() - interval '%d seconds',
+            'wait', CASE
+                WHEN r.state = 'requested' AND r.not_before > clock_timestamp()
+                THEN (extract(epoch FROM r.not_before - clock_timestamp()) * 1000000000)::bigint
+                ELSE 0 END)`, int(roles.StallAfter.Seconds()))
 
 // lockAgent makes writers of one agent's roles follow each other. The lock lets
 // those pass that only refer to the agent.
@@ -125,6 +149,7 @@ func (s *Roles) write(ctx context.Context, agentID string, queue func(*pgx.Batch
 // deleted agent keeps nothing. Fails with agent.not_found.
 func (s *Roles) SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.Set, error) {
 	return s.write(ctx, agentID, func(b *pgx.Batch) {
+		queueReview(b, agentID)
 		b.Queue(`WITH before AS (SELECT id, keeping FROM agents WHERE id = $1), changed AS (
 				UPDATE agents a SET keeping = $2, failures = 0, updated_at = now()
 				FROM before WHERE a.id = before.id AND a.keeping <> $2 AND a.status <> 'deleted'

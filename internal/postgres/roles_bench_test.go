@@ -26,8 +26,7 @@ func BenchmarkRoles(b *testing.B) {
 	g := guard(b)
 	crowd(g)
 	g.heir(replica.Manual, "i-0", "i-1")
-	_, err := g.RecordNotice(b.Context(), interruption.Notice{AgentID: "a1", InstanceID: "i-0", Kind: interruption.Termination})
-	require.NoError(b, err)
+	g.noticed("i-0", interruption.Termination)
 	took := make([]time.Duration, 0, b.N)
 	for b.Loop() {
 		began := time.Now()
@@ -38,8 +37,8 @@ func BenchmarkRoles(b *testing.B) {
 	report(b, took)
 }
 
-// BenchmarkChangeRoles is a failover with its notice, each time of the same agent.
-func BenchmarkChangeRoles(b *testing.B) {
+// BenchmarkTakeNotice is a failover with its notice, each time of the same agent.
+func BenchmarkTakeNotice(b *testing.B) {
 	g := guard(b)
 	crowd(g)
 	took := make([]time.Duration, 0, b.N)
@@ -48,14 +47,13 @@ func BenchmarkChangeRoles(b *testing.B) {
 		b.StopTimer()
 		n++
 		set := g.set()
-		in := change(set, g.heir(replica.Termination, set.Primary.ID, "i-x"+strconv.Itoa(n)), roles.ByTermination, roles.Leave)
-		in.Notice = &interruption.Notice{AgentID: "a1", InstanceID: set.Primary.ID, Kind: interruption.Termination}
+		g.heir(replica.Termination, set.Primary.ID, "i-x"+strconv.Itoa(n))
 		g.exec(`DELETE FROM notices`) // a day's worth of failovers is not the usual
 		b.StartTimer()
 		began := time.Now()
-		_, err := g.ChangeRoles(b.Context(), in)
+		got := g.take("", termination(set.Primary.ID))
 		took = append(took, time.Since(began))
-		require.NoError(b, err)
+		require.Equal(b, roles.RuledFailOver, got.Verdict.Ruling)
 	}
 	report(b, took)
 }

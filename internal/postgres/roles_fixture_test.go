@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
@@ -42,10 +43,10 @@ func (g *guarded) exec(sql string, args ...any) {
 	require.NoError(g.t, err)
 }
 
-// begun opens the pages of all replicas, which their workflows do first.
-func (g *guarded) begun() {
+// noticed makes a notice about an instance of a1 durable, and nothing more.
+func (g *guarded) noticed(instanceID string, kind interruption.Kind) {
 	g.t.Helper()
-	g.exec(`INSERT INTO operations (id, kind, client_id, agent_id) SELECT 'replica/' || id, 'replica', client_id, agent_id FROM replicas`)
+	g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', $1, $2, clock_timestamp() + interval '2 minutes')`, instanceID, kind)
 }
 
 // one reads a single value.

@@ -24,9 +24,9 @@ func TestRoles(t *testing.T) {
 	g.exec(`INSERT INTO switches (id, client_id, agent_id, phase, initiated_at) VALUES ('s0', 'k1', 'a1', 'done', now()), ('s1', 'k1', 'a1', 'waiting_until_ready', now() - interval '1 hour'), ('s2', 'k1', 'a1', 'retiring_old', now())`)
 	set := g.set()
 	require.Equal(t, &roles.Set{
-		AgentID: "a1", ClientID: "k1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, TerminateWait: 90 * time.Second, Failures: 2, OpenSwitch: "s1",
+		AgentID: "a1", ClientID: "k1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, TerminateWait: 90 * time.Second, Failures: roles.Failures{Standby: 2}, OpenSwitch: "s1",
 		Primary:  roles.Instance{ID: "i-0", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", PoolID: "t3.medium.us-east-1a", Mode: agent.Spot, Role: agent.Primary},
-		Replicas: []roles.Replica{}, Outcomes: []interruption.Outcome{}, Promotions: []roles.Change{}, Switches: []roles.Move{},
+		Replicas: []roles.Replica{}, Outcomes: []interruption.Outcome{},
 	}, set)
 	_, err := g.Roles.Roles(t.Context(), "a9")
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))
@@ -88,7 +88,7 @@ func TestRolesHold(t *testing.T) {
 				fate := rapid.SampledFrom([]roles.Fate{roles.Retire, roles.Leave, roles.Keep, roles.Demote}).Draw(rt, "fate")
 				_, err = g.ChangeRoles(t.Context(), change(believed, open, rapid.SampledFrom([]roles.Cause{roles.ByTermination, roles.BySwitch, roles.ByPromotion}).Draw(rt, "cause"), fate))
 			case "notice":
-				_, err = g.RecordNotice(t.Context(), interruption.Notice{AgentID: id, InstanceID: believed.Primary.ID, Kind: interruption.Termination})
+				_, err = g.TakeAgain(t.Context(), interruption.Notice{AgentID: id, InstanceID: believed.Primary.ID, Kind: interruption.Termination}, roles.JudgeNotice)
 			case "decide":
 				_, err = g.DecideNotice(t.Context(), activities.Decision{Result: interruption.Lost,
 					Notice: interruption.Notice{AgentID: id, InstanceID: believed.Primary.ID, Kind: interruption.Termination}})

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Silence finds agents that no longer speak.
+// Silence finds agents and instances that no longer speak.
 type Silence struct{ DB *DB }
 
 // MarkSilent marks agents offline that are online and silent for longer than the

@@ -144,20 +144,42 @@ func (s *Sinks) Enqueue(ctx context.Context) (int64, error) {
 	return tag.RowsAffected(), translate(err)
 }
 
-// Claim takes what is due, at most perSink of each sink, fresh ones before those
-// that failed. What is claimed is not due again for the lease, so that a sender
-// that dies delays a delivery and does not lose it.
-func (s *Sinks) Claim(ctx context.Context, perSink int, lease time.Duration) ([]activities.Delivery, error) {
+// Claim takes what is due of some sinks, fresh deliveries before those that failed.
+// Each client has its turn with one sink before any has a second one; among equals
+// those sinks come first that were tried longest ago. What is claimed is not due
+// again for the lease, so that a sender that dies delays a delivery and does not
+// lose it. A sink whose secret cannot be read fails by itself.
+func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activities.Delivery, error) {
 	found, err := s.DB.Pool.Query(ctx, `
-		WITH due AS (
-			SELECT d.id FROM notification_sinks s CROSS JOIN LATERAL (
-				SELECT id FROM notification_deliveries WHERE sink_id = s.id AND state = 'pending' AND next_at <= now() ORDER BY attempts, created_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
-			WHERE s.retry_after IS NULL OR s.retry_after <= now()),
+		WITH turns AS (
+			SELECT s.id, s.tried_at, row_number() OVER (PARTITION BY s.client_id ORDER BY s.tried_at NULLS FIRST, s.id) AS turn
+			FROM notification_sinks s
+			WHERE (s.retry_after IS NULL OR s.retry_after <= now())
+				AND s.id <> ALL (coalesce($4::text[], '{}'))
+				AND EXISTS (SELECT FROM notification_deliveries d WHERE d.sink_id = s.id AND d.state = 'pending' AND d.next_at <= now())),
+		tried AS (
+			UPDATE notification_sinks s SET tried_at = clock_timestamp()
+			FROM (SELECT id FROM turns ORDER BY turn, tried_at NULLS FIRST, id LIMIT $3) t
+			WHERE s.id = t.id
+			RETURNING s.id),
+		due AS (
+			SELECT d.id
+			FROM tried t CROSS JOIN LATERAL (
+				SELECT id FROM notification_deliveries
+				WHERE sink_id = t.id AND state = 'pending' AND next_at <= now()
+				ORDER BY attempts, created_at
+				LIMIT $1
+				FOR UPDATE SKIP LOCKED) d),
 		claimed AS (
-			UPDATE notification_deliveries d SET attempts = attempts + 1, next_at = now() + $2::float8 * interval '1 second' FROM due WHERE d.id = due.id
+			UPDATE notification_deliveries d SET attempts = attempts + 1, next_at = now() + $2::float8 * interval '1 second'
+			FROM due
+			WHERE d.id = due.id
 			RETURNING d.id, d.sink_id, d.notification_id, d.attempts)
 		SELECT c.id, c.attempts, s.id, s.kind, s.url, s.secret_sealed, n.id, n.client_id, n.severity, n.message, n.created_at
-		FROM claimed c JOIN notification_sinks s ON s.id = c.sink_id JOIN notifications n ON n.id = c.notification_id ORDER BY s.id, n.created_at, n.id`, perSink, lease.Seconds())
+		FROM claimed c
+		JOIN notification_sinks s ON s.id = c.sink_id
+		JOIN notifications n ON n.id = c.notification_id
+		ORDER BY s.id, n.created_at, n.id`, in.PerSink, in.Lease.Seconds(), in.Sinks, in.Busy)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -166,10 +188,27 @@ func (s *Sinks) Claim(ctx context.Context, perSink int, lease time.Duration) ([]
 		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &d.NotificationID, &d.ClientID, &d.Severity, &d.Message, &d.At); err != nil {
 			return d, err
 		}
-		d.Secret, err = s.open(d.SinkID, sealed)
-		return d, err
+		if d.Secret, err = s.open(d.SinkID, sealed); err != nil {
+			d.Fault = notification.NotDelivered.Wrap(err, "The secret of the webhook cannot be read. Make the webhook anew.")
+		}
+		return d, nil
 	})
 	return out, translate(err)
+}
+
+// Release gives deliveries back: they are due at once, and the attempt that was
+// none does not count. One that was closed meanwhile stays closed. It
+// compares the attempt, so twice is once.
+func (s *Sinks) Release(ctx context.Context, unsent []activities.Delivery) error {
+	ids, attempts := make([]string, len(unsent)), make([]int, len(unsent))
+	for i, d := range unsent {
+		ids[i], attempts[i] = d.ID, d.Attempts
+	}
+	_, err := s.DB.Pool.Exec(ctx, `
+		UPDATE notification_deliveries d SET attempts = d.attempts - 1, next_at = now()
+		FROM unnest($1::text[], $2::int[]) AS r (id, attempts)
+		WHERE d.id = r.id AND d.attempts = r.attempts AND d.state = 'pending'`, ids, attempts)
+	return translate(err)
 }
 
 // Delivered closes a delivery and forgets the sink's failures. It sets a level.

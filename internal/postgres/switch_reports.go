@@ -9,12 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/roles"
 	"spotkeeper/internal/switching"
 )
 
 // SwitchReports keep what agents report of switches that they performed. A report
-// is sent once and never again, so it is durable before any workflow hears of it,
-// and told again until one has.
+// is sent once and never again, so it is durable before any workflow hears of it, and
+// with it the operation is open by which a workflow takes it in.
 type SwitchReports struct{ DB *DB }
 
 // SwitchReport is a switch as its agent saw it. Prices are USD per hour, nil when
@@ -66,13 +68,15 @@ func (r SwitchReport) key() string { return r.AgentID + "/" + r.OldID + "/" + r.
 
 // Reported names the switch that a report belongs to.
 type Reported struct {
-	SwitchID  string // the command's id, or the new instance's when nobody ordered it
-	CommandID string // empty: nobody ordered it
-	First     bool   // the report was not known
+	SwitchID  string // the command's id, or the new instance's when nothing ordered it
+	CommandID string // empty: nothing ordered it
+	Launcher  agent.Launcher
+	First     bool // the report was not known: its operation is open
 }
 
-// Record keeps a report: the switch's history, the prices of the new instance and
-// what people are told are one transaction, once per report. Roles are not touched: that is for the workflow which hears of it.
+// Record keeps a report: the switch's history, the prices of the new instance, what
+// people are notified of and the operation that takes it in are one transaction, once
+// per report. Roles are not touched: that is for the workflow of the operation.
 // Fails with agent.not_found, switch.command_not_found and
 // agent.instance_of_another_tenant.
 func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, error) {
@@ -84,7 +88,7 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 	if err != nil {
 		return nil, err
 	}
-	out := &Reported{}
+	out := &Reported{Launcher: agent.ByAgent}
 	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		if err := lockAlive(ctx, tx, r.AgentID); err != nil {
 			return err
@@ -98,7 +102,7 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 			}
 			return err
 		}
-		if out.CommandID, err = commandOf(ctx, tx, r); err != nil {
+		if err := commandOf(ctx, tx, r, out); err != nil {
 			return err
 		}
 		out.SwitchID = cmp.Or(out.CommandID, r.NewID)
@@ -149,20 +153,24 @@ func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 
 // commandOf finds the command that the agent performed: the one it names, the one
 // whose switch has this instance already, or the one that was delivered to it.
-func commandOf(ctx context.Context, tx pgx.Tx, r SwitchReport) (string, error) {
-	var id string
+func commandOf(ctx context.Context, tx pgx.Tx, r SwitchReport, out *Reported) error {
 	err := tx.QueryRow(ctx, `
-		SELECT id FROM commands WHERE agent_id = $1 AND CASE WHEN $2 <> '' THEN id = $2 ELSE
-			id IN (SELECT id FROM switches WHERE agent_id = $1 AND new_id = $4)
-			OR status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 AND instance_id = $3 END
-		ORDER BY (status = 'pending') DESC, created_at DESC LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&id)
+SELECT id, launcher
+FROM commands
+WHERE agent_id = $1
+  AND CASE
+    WHEN $2 <> '' THEN id = $2
+    ELSE id IN (SELECT id FROM switches WHERE agent_id = $1 AND new_id = $4)
+        OR status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 AND instance_id = $3 END
+ORDER BY (status = 'pending') DESC, created_at DESC
+LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&out.CommandID, &out.Launcher)
 	if noRows(err) && r.CommandID != "" {
-		return "", switching.NotFound.New("Command not found")
+		return switching.NotFound.New("Command not found")
 	}
 	if noRows(err) {
-		return "", nil
+		return nil
 	}
-	return id, err
+	return err
 }
 
 // follow writes what a report means beside the switch itself.
@@ -173,7 +181,17 @@ func (s *SwitchReports) follow(ctx context.Context, tx pgx.Tx, r SwitchReport, o
 	}
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE instances SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price) WHERE id = $2 AND agent_id = $1`, r.AgentID, r.NewID, r.NewSpot, r.OnDemand)
-	b.Queue(`UPDATE instances SET terminated_at = coalesce(terminated_at, $3::timestamptz) WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, at(r.EndedOldAt))
+	b.Queue(`UPDATE instances
+		SET terminated_at = coalesce(terminated_at, $3::timestamptz), role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
+		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, at(r.EndedOldAt))
+	var name string
+	b.Queue(`SELECT logical_agent_id FROM agents WHERE id = $1`, r.AgentID).QueryRow(func(row pgx.Row) error { return row.Scan(&name) })
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	b = &pgx.Batch{}
+	queueOperation(b, opened{kind: "switch", id: roles.SwitchOperation(out.SwitchID), agentID: r.AgentID, summary: "switch of " + name,
+		cause: "reported by the agent", instanceID: r.OldID})
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
@@ -181,22 +199,6 @@ func (s *SwitchReports) follow(ctx context.Context, tx pgx.Tx, r SwitchReport, o
 		ClientID: r.ClientID, AgentID: r.AgentID, Type: "switch_completed", Severity: "info", Actor: "agent", Message: message, Notify: true, Key: "switch-report/" + r.key(),
 		Metadata: map[string]any{"old_instance_id": r.OldID, "new_instance_id": r.NewID, "command_id": out.CommandID, "savings_impact": saved, "trigger": r.Trigger},
 	})
-}
-
-// Told records that a workflow has heard of the report.
-func (s *SwitchReports) Told(ctx context.Context, switchID string) error {
-	_, err := s.DB.Pool.Exec(ctx, `UPDATE switches SET told_at = clock_timestamp() WHERE id = $1 AND told_at IS NULL`, switchID)
-	return translate(err)
-}
-
-// Untold is a report that no workflow has heard of.
-type Untold struct{ AgentID, SwitchID, CommandID, NewID string }
-
-// Untold lists the reports that no workflow has heard of within a while, oldest
-// first.
-func (s *SwitchReports) Untold(ctx context.Context, olderThan time.Duration, limit int) ([]Untold, error) {
-	return rows[Untold](ctx, s.DB, `SELECT agent_id, id AS switch_id, CASE WHEN id = new_id THEN '' ELSE id END AS command_id, new_id FROM switches
-		WHERE reported_at < clock_timestamp() - $1::float8 * interval '1 second' AND told_at IS NULL ORDER BY reported_at LIMIT $2`, olderThan.Seconds(), limit)
 }
 
 func at(t time.Time) *time.Time {

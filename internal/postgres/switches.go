@@ -12,6 +12,107 @@ import (
 // Switches stores the history of voluntary moves and the commands behind them.
 type Switches struct{ DB *DB }
 
+// selectSwitch reads how a switch stands, in one row. What is compared with now is
+// compared with the database's clock. An instance on which the agent registered while
+// it performed the order counts as named, until its report names one.
+//
+// A report that nothing ordered is about the primary as it was then. It counts
+// although another instance is the primary, when that one is older than the report and
+// did not follow the one that the agent left: a report on the move before is on its way.
+const selectSwitch = `
+SELECT jsonb_build_object(
+    'agent_id', a.id,
+    'logical_id', a.logical_agent_id,
+    'epoch', a.epoch,
+    'primary', coalesce(p.id, ''),
+    'auto_terminate', a.auto_terminate_enabled,
+    'deleted', a.status = 'deleted',
+    'ordered', c.id IS NOT NULL,
+    'status', coalesce(c.status, ''),
+    'message', coalesce(c.message, ''),
+    'target', jsonb_build_object(
+        'mode', coalesce(c.target_mode, ''),
+        'pool_id', coalesce(c.target_pool_id, ''),
+        'instance_type', coalesce(c.instance_type, '')),
+    'reason', coalesce(c.reason, ''),
+    'priority', coalesce(c.priority, 0),
+    'trigger', coalesce(s.trigger, ''),
+    'keep_old', coalesce(c.terminate_wait_seconds, 0) * 1000000000::bigint,
+    'old_id', coalesce(c.instance_id, s.old_id, ''),
+    'phase', coalesce(s.phase, ''),
+    'code', coalesce(s.error_code, ''),
+    'new_id', coalesce(CASE WHEN s.reported_at IS NOT NULL THEN nullif(s.new_id, '') END, c.new_instance_id, s.new_id, ''),
+    'reported', s.reported_at IS NOT NULL,
+    'replica', coalesce((
+        SELECT jsonb_build_object(
+            'id', r.id,
+            'state', r.state,
+            'instance_id', coalesce(r.instance_id, ''),
+            'code', coalesce(r.error_code, ''),
+            'error', coalesce(r.error, ''))
+        FROM replicas r
+        WHERE r.agent_id = a.id
+          AND r.kind = 'switch'
+          AND r.made_for = $2
+        ORDER BY (r.state IN ('requested', 'launching', 'running', 'ready')) DESC, r.created_at DESC
+        LIMIT 1), '{}'),
+    'change', (
+        SELECT jsonb_build_object(
+            'old_id', h.old_id,
+            'new_id', h.new_id,
+            'replica_id', h.replica_id,
+            'ended_by', CASE WHEN o.role = 'primary' THEN '' ELSE coalesce(o.terminate_by, '') END,
+            'old_gone', o.terminated_at IS NOT NULL,
+            'keep_left', (extract(epoch FROM h.changed_at - clock_timestamp()) * 1000000000)::bigint
+                + coalesce(c.terminate_wait_seconds, 0) * 1000000000::bigint)
+        FROM role_changes h
+        LEFT JOIN instances o ON o.id = h.old_id AND o.agent_id = h.agent_id
+        WHERE h.agent_id = a.id
+          AND h.operation_id = 'switch/' || $2
+        ORDER BY h.epoch DESC
+        LIMIT 1),
+    'noticed', EXISTS (
+        SELECT FROM notices n
+        WHERE n.agent_id = a.id
+          AND n.instance_id = p.id
+          AND n.kind = 'termination-notice'
+          AND n.result IN ('', 'lost')),
+    'failed_over', EXISTS (
+        SELECT FROM role_changes h
+        WHERE h.agent_id = a.id
+          AND h.old_id = c.instance_id
+          AND h.cause = 'termination'
+          AND h.changed_at > c.created_at),
+    'replaced', p.id IS NULL OR CASE
+        WHEN c.id IS NOT NULL THEN p.id <> c.instance_id
+        ELSE p.id <> s.old_id
+            AND (coalesce(p.primary_since > s.reported_at, false)
+                OR EXISTS (SELECT FROM role_changes h WHERE h.agent_id = a.id AND h.old_id = s.old_id)) END)
+FROM agents a
+LEFT JOIN commands c ON c.id = $2 AND c.agent_id = a.id AND c.command_type = 'switch'
+LEFT JOIN switches s ON s.id = $2 AND s.agent_id = a.id
+LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
+WHERE a.id = $1
+  AND coalesce(c.id, s.id) IS NOT NULL`
+
+// Switch reads how a switch stands. Fails with switch.command_not_found when nothing
+// ordered it and no agent reported it.
+func (s *Switches) Switch(ctx context.Context, agentID, switchID string) (*activities.SwitchFacts, error) {
+	var row struct {
+		activities.SwitchFacts
+
+		Priority int `json:"priority"`
+	}
+	err := s.DB.Pool.QueryRow(ctx, selectSwitch, agentID, switchID).Scan(&row)
+	if noRows(err) {
+		return nil, switching.NotFound.New("there is no switch %s of agent %s", switchID, agentID)
+	}
+	if row.Ordered {
+		row.Trigger = switching.TriggerOf(row.Priority)
+	}
+	return &row.SwitchFacts, translate(err)
+}
+
 // phaseRank ranks the phases; a switch is abandoned only before it cut over.
 const phaseRank = `array_position(ARRAY['launching', 'waiting_until_ready', 'cutting_over', 'abandoned', 'retiring_old', 'done'], `
 

@@ -35,6 +35,7 @@ func TestRecordPhase(t *testing.T) {
 	phase(switching.CuttingOver, "i-1")
 	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.BySwitch, roles.Retire))
 	require.NoError(t, err)
+	require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{CommandID: "c1", Status: "completed"}))
 	phase(switching.Retiring, "i-1")
 	require.Empty(t, g.set().OpenSwitch, "it has cut over")
 	phase(switching.Waiting, "i-1")

@@ -69,7 +69,7 @@ func TestOperationViews(t *testing.T) {
 	ctx := t.Context()
 	_, err := db.Pool.Exec(ctx, `
 		INSERT INTO operations (id, kind, client_id, agent_id, started_at) SELECT 'switch/' || n, 'switch', 'c1', 'a1', timestamptz '2026-03-01 00:00Z' + (n / 2) * interval '1 minute' FROM generate_series(1, 5) n;
-		INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at) VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now());
+		INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now(), NULL);
 		INSERT INTO operation_steps (operation_id, run_id, seq, name, seconds_left, at) VALUES ('switch/1', 'r', 2, 'b', 1.5, now()), ('switch/1', 'r', 1, 'a', NULL, now() - interval '1 s')`)
 	require.NoError(t, err)
 

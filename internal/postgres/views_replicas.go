@@ -111,6 +111,6 @@ func (v *Views) ReplicasToLaunch(ctx context.Context, clientID, agentID string) 
 		LEFT JOIN pools p ON p.id = w.pool_id
 		WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2) AND r.launcher = 'agent' AND r.kind <> 'switch'
 		  AND r.state IN ('requested', 'launching') AND r.instance_id IS NULL AND w.pool_id IS NOT NULL
-		  AND coalesce(r.not_before, now()) <= now() AND (`+replicaBegun+` OR r.created_at < now() - interval '1 minute')
+		  AND coalesce(r.not_before, now()) <= now() AND (EXISTS (SELECT FROM operations o WHERE o.id = 'replica/' || r.id AND o.phase <> 'requested') OR r.created_at < now() - interval '1 minute')
 		ORDER BY r.created_at, r.id`, agentID, clientID)
 }

@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type Accepted struct {
 	InstanceID   string
 	InstanceType string
 	Region       string
+	Own          Place
 	Mode         agent.Mode
 	At           time.Time
 	OnDemand     USD // 0: not told, or the sentinel
@@ -42,6 +44,8 @@ type Accepted struct {
 
 // Ingested counts what a report led to.
 type Ingested struct {
+	Orphaned bool `json:"-"` // the agent's primary is lost, and the instance that reports plays no part: it may follow
+
 	Accepted   int         `json:"accepted"`   // prices that are stored, duplicates included
 	Duplicates int         `json:"duplicates"` // of those, the ones that had come before
 	Rejected   []Rejection `json:"rejected"`
@@ -62,7 +66,9 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 	if err := CheckTime(at, now); err != nil {
 		return Accepted{}, err
 	}
-	out := Accepted{InstanceID: r.InstanceID, InstanceType: r.InstanceType, Region: r.Region, Mode: r.Mode, At: at, Rejected: []Rejection{}}
+	out := Accepted{
+		InstanceID: r.InstanceID, InstanceType: r.InstanceType, Region: r.Region, Own: r.Own(), Mode: r.Mode, At: at, Rejected: []Rejection{},
+	}
 	out.OnDemand = r.onDemand(&out)
 	if r.CurrentSpot != nil {
 		if spot := FromFloat(*r.CurrentSpot); spot.Valid() {
@@ -92,6 +98,9 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 		}
 		out.Submissions = append(out.Submissions, s)
 	}
+	if out.CurrentSpot == 0 && out.Mode == agent.Spot {
+		out.CurrentSpot = r.ownPrice(out.Submissions)
+	}
 	// One order for all writers: two reports that meet in the database wait for
 	// each other instead of locking each other out.
 	slices.SortFunc(out.Submissions, func(a, b Submission) int { return strings.Compare(a.PoolID, b.PoolID) })
@@ -104,6 +113,46 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 
 func (a *Accepted) reject(what, why string) {
 	a.Rejected = append(a.Rejected, Rejection{what, why})
+}
+
+// Place is what an instance says of itself and can be true. What is no type of an
+// instance, no zone or no region is empty.
+type Place struct {
+	InstanceType string
+	Region       string
+	AZ           string
+}
+
+// Own returns where the reporting instance says it lives.
+func (r Report) Own() Place {
+	plausible := func(instanceType, az string) bool {
+		_, _, err := agent.SplitPool(agent.PoolID(instanceType, az))
+		return err == nil
+	}
+	const someType, someZone = "t3.medium", "us-east-1a" // each vouches for the other half of a pool's id
+	var out Place
+	if plausible(r.InstanceType, someZone) {
+		out.InstanceType = r.InstanceType
+	}
+	if plausible(someType, r.Region+"a") {
+		out.Region = r.Region
+	}
+	if plausible(someType, r.AZ) {
+		out.AZ, out.Region = r.AZ, agent.RegionOf(r.AZ)
+	}
+	return out
+}
+
+// ownPrice is what the report says of the reporting instance's own pool, 0 when it
+// names no such pool. The oldest agents say the price of their instance only so.
+func (r Report) ownPrice(believed []Submission) USD {
+	own := cmp.Or(r.PoolID, agent.PoolID(r.InstanceType, r.AZ))
+	for _, s := range believed {
+		if s.PoolID == own {
+			return s.Price
+		}
+	}
+	return 0
 }
 
 // onDemand is the on-demand price, 0 when it was not told or is what agents say

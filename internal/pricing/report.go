@@ -149,8 +149,7 @@ func kindOf(err *json.UnmarshalTypeError) string {
 
 func modeOf(words ...string) agent.Mode {
 	for _, w := range words {
-		switch m := agent.Mode(w); m {
-		case agent.Spot, agent.OnDemand:
+		if m := agent.ModeOf(w); m != agent.ModeUnknown {
 			return m
 		}
 	}

@@ -11,11 +11,11 @@ import (
 
 // Pauses between launches, which tests know.
 const (
-	standbyFirstPause   = 30 * time.Second
-	standbyLongestPause = 30 * time.Minute
-	emergencyPause      = 2 * time.Second
-	emergencyLongest    = 5 * time.Minute
-	emergencyBreaths    = 3 // so many short pauses before they grow
+	standbyFirstPause    = 30 * time.Second
+	standbyLongestPause  = 30 * time.Minute
+	emergencyPause       = 2 * time.Second
+	emergencyLongest     = 5 * time.Minute
+	emergencyShortPauses = 3 // pauses before they grow
 )
 
 // nearness orders the open states by how soon a replica could take over.
@@ -29,11 +29,18 @@ func (s *Set) Doomed(r Replica) bool {
 	return told && r.InstanceID != ""
 }
 
+// StallAfter is how long a wanted replica may be without an instance before it no
+// longer counts as a successor: an emergency replica is opened beside it.
+const StallAfter = 20 * time.Second
+
 // Heir returns the replica that would take over soonest, whatever its kind. A
 // later one wins only by being nearer, so that the choice does not waver. A
-// standby whose launch waits is none: an emergency is opened beside it.
+// standby whose launch waits, and any replica that has stalled, is none: an
+// emergency replica is opened beside it.
 func (s *Set) Heir() (Replica, bool) {
-	return s.nearest(func(r Replica) bool { return !s.Doomed(r) && (r.Wait <= 0 || r.Kind != replica.Manual) })
+	return s.nearest(func(r Replica) bool {
+		return !s.Doomed(r) && !r.Stalled && (r.Wait <= 0 || r.Kind != replica.Manual)
+	})
 }
 
 // HeirWanted is Heir for somebody who names a replica: it gets its wish when
@@ -44,13 +51,6 @@ func (s *Set) HeirWanted(replicaID string) (Replica, bool) {
 		return wish, true
 	}
 	return best, ok
-}
-
-// LastResort returns the replica to promote when the deadline is upon us: one
-// that EC2 runs, even if it has never reported ready.
-func (s *Set) LastResort() (Replica, bool) {
-	r, ok := s.Heir()
-	return r, ok && nearness[r.State] >= nearness[replica.Running]
 }
 
 func (s *Set) nearest(fits func(Replica) bool) (best Replica, ok bool) {
@@ -70,12 +70,12 @@ func (s *Set) Undecided() (interruption.Outcome, bool) {
 	return o, told && (o.Result == interruption.Undecided || o.Result == interruption.Lost)
 }
 
-// Rulings returns the notices whose end follows from the roles alone, with
+// SettledNotices returns the notices whose end follows from the roles alone, with
 // their result filled in: a rebalance that came to nothing, a notice about an
 // instance that is not the primary, and a termination whose deadline passed.
 // They are only to be written down; a notice with an heir is closed by the
 // change of roles.
-func (s *Set) Rulings() []interruption.Outcome {
+func (s *Set) SettledNotices() []interruption.Outcome {
 	var out []interruption.Outcome
 	for _, o := range s.Outcomes {
 		if o.Result != interruption.Undecided {
@@ -105,9 +105,9 @@ func (s *Set) heldOut(instanceID string) bool {
 
 // WantsStandby says whether manual mode lacks its standby. Whatever is open
 // counts, a demoted primary or an emergency replica too, because there are
-// never two; only a switch's instance is spoken for. In a storm it can wait.
+// never two; only a switch's instance is spoken for.
 func (s *Set) WantsStandby() bool {
-	return !s.Storm && s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
+	return s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
 }
 
 // WantsEmergency returns the notice that asks for a replica which nobody has
@@ -126,25 +126,20 @@ func (s *Set) WantsEmergency() (interruption.Outcome, bool) {
 	return o, wanted
 }
 
-// BackOff is how long the next launch of a kind waits after so many standbys
-// that failed in a row. An emergency takes a breath at first; a user who asked
-// for a switch does not wait at all.
-func BackOff(kind replica.Kind, failures int) time.Duration {
+// BackOff is how long the next launch of a kind waits after the launches for the
+// same cause that failed in a row. The first launch of a cause never waits, and a
+// switch that a person asked for does not wait at all.
+func (s *Set) BackOff(kind replica.Kind) time.Duration {
+	failures := s.Failures.Of(kind)
 	switch {
-	case failures <= 0 || kind == replica.Switch:
+	case failures <= 0:
 		return 0
 	case kind == replica.Manual:
 		return min(standbyFirstPause<<min(failures-1, 10), standbyLongestPause)
 	default:
-		return min(emergencyPause<<min(max(failures-emergencyBreaths, 0), 10), emergencyLongest)
+		return min(emergencyPause<<min(max(failures-emergencyShortPauses, 0), 10), emergencyLongest)
 	}
 }
-
-// StormBacklog is how many notices may wait for their Guardian before it is a
-// storm. In one, whoever is about to lose its instance goes first: a new standby
-// and the aftercare of a failover are left to the Guardian that is woken for them
-// when it is over.
-const StormBacklog = 8
 
 // Surplus returns the replicas that nobody needs any more: what the mode that
 // was turned off had kept, a hold that has run out, an emergency that another
@@ -153,7 +148,7 @@ const StormBacklog = 8
 // stays. A switch's replica belongs to its Switch and is never surplus.
 func (s *Set) Surplus() []Replica {
 	_, waiting := s.Undecided()
-	keep, _ := s.nearest(func(r Replica) bool { return s.standsBy(r) && !s.Doomed(r) && !s.outdated(r) })
+	keep, _ := s.nearest(func(r Replica) bool { return r.Kind != replica.Switch && !s.Doomed(r) && !s.outdated(r) })
 	var out []Replica
 	for _, r := range s.Replicas {
 		switch {
@@ -190,13 +185,32 @@ func (s *Set) outdated(r Replica) bool {
 func (s *Set) Unsettled() bool {
 	_, waiting := s.Undecided()
 	_, emergency := s.WantsEmergency()
-	requested := slices.ContainsFunc(s.Replicas, func(r Replica) bool { return r.State == replica.Requested })
-	return waiting || emergency || requested || s.WantsStandby() || len(s.Surplus()) > 0 || len(s.Rulings()) > 0
+	return waiting || emergency || s.WantsStandby() || len(s.Surplus()) > 0 || len(s.SettledNotices()) > 0
+}
+
+// reviewAgain is how soon a Guardian looks again at roles that want something it
+// cannot bring about at once.
+const reviewAgain = 30 * time.Second
+
+// NextReview says whether the roles have to be judged again although nothing new is
+// heard of the agent, and how soon: in half a minute while something is wanted, and
+// when the time of an open notice is over.
+func (s *Set) NextReview() (in time.Duration, wanted bool) {
+	if s.Deleted && len(s.Replicas) == 0 {
+		return 0, false
+	}
+	if s.Unsettled() {
+		return reviewAgain, true
+	}
+	for _, o := range s.Outcomes {
+		if o.Result == interruption.Undecided && (!wanted || o.Left < in) {
+			in, wanted = max(o.Left, time.Second), true
+		}
+	}
+	return in, wanted
 }
 
 func (s *Set) alive() bool { return !s.Deleted && s.Primary.ID != "" }
-
-func (s *Set) standsBy(r Replica) bool { return r.Kind != replica.Switch }
 
 // standbys returns the open replicas that no switch has spoken for.
 func (s *Set) standbys() []Replica {

@@ -49,39 +49,37 @@ func TestHeir(t *testing.T) {
 	waiting := with(rep(replica.Manual, replica.Requested), func(r *roles.Replica) { r.Wait = time.Minute })
 	second := with(ready, func(r *roles.Replica) { r.ID = "second"; r.InstanceID = "i-second" })
 	for _, tt := range []struct {
-		name  string
-		set   *roles.Set
-		wish  string
-		heir  string // of HeirWanted(wish)
-		final bool   // LastResort has one
+		name string
+		set  *roles.Set
+		wish string
+		heir string // of HeirWanted(wish)
 	}{
-		{"nobody", set(agent.KeepAuto), "", "", false},
-		{"the only one, however far", set(agent.KeepAuto, requested), "", requested.ID, false},
-		{"the nearest", set(agent.KeepAuto, requested, launching), "", launching.ID, false},
-		{"a switch's replica is an heir like any other", set(agent.KeepAuto, launching, running), "", running.ID, true},
-		{"the first of equals", set(agent.KeepManual, ready, second), "", ready.ID, true},
-		{"the wish among equals", set(agent.KeepManual, ready, second), "second", "second", true},
-		{"time before the wish", set(agent.KeepManual, running, ready), running.ID, ready.ID, true},
-		{"a wish that is not ours", set(agent.KeepManual, ready), "elsewhere", ready.ID, true},
-		{"not the doomed", noticed(set(agent.KeepAuto, ready, requested), ready.InstanceID, interruption.Termination, "", false), ready.ID, requested.ID, false},
-		{"nor one whose notice was closed", noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Termination, interruption.NotPrimary, false), "", "", false},
-		{"nor the primary that was noticed and demoted by hand", noticed(set(agent.KeepManual, ready), ready.InstanceID, interruption.Termination, interruption.Promoted, true), "", "", false},
-		{"nor a standby whose launch waits", set(agent.KeepManual, waiting), "", "", false},
-		{"but an emergency that waits is the best there is", set(agent.KeepAuto, with(requested, func(r *roles.Replica) { r.Wait = time.Minute })), "", requested.ID, false},
-		{"a rebalance dooms nobody", noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Rebalance, "", false), "", ready.ID, true},
+		{"nobody", set(agent.KeepAuto), "", ""},
+		{"the only one, however far", set(agent.KeepAuto, requested), "", requested.ID},
+		{"the nearest", set(agent.KeepAuto, requested, launching), "", launching.ID},
+		{"a switch's replica is an heir like any other", set(agent.KeepAuto, launching, running), "", running.ID},
+		{"the first of equals", set(agent.KeepManual, ready, second), "", ready.ID},
+		{"the wish among equals", set(agent.KeepManual, ready, second), "second", "second"},
+		{"time before the wish", set(agent.KeepManual, running, ready), running.ID, ready.ID},
+		{"a wish that is not ours", set(agent.KeepManual, ready), "elsewhere", ready.ID},
+		{"not the doomed", noticed(set(agent.KeepAuto, ready, requested), ready.InstanceID, interruption.Termination, "", false), ready.ID, requested.ID},
+		{"nor one whose notice was closed", noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Termination, interruption.NotPrimary, false), "", ""},
+		{"nor the primary that was noticed and demoted by hand", noticed(set(agent.KeepManual, ready), ready.InstanceID, interruption.Termination, interruption.Promoted, true), "", ""},
+		{"nor a standby whose launch waits", set(agent.KeepManual, waiting), "", ""},
+		{"nor one that has stalled", set(agent.KeepAuto, with(requested, func(r *roles.Replica) { r.Stalled = true })), "", ""},
+		{"but an emergency that waits is the best there is", set(agent.KeepAuto, with(requested, func(r *roles.Replica) { r.Wait = time.Minute })), "", requested.ID},
+		{"a rebalance dooms nobody", noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Rebalance, "", false), "", ready.ID},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			heir, ok := tt.set.HeirWanted(tt.wish)
 			require.Equal(t, tt.heir, heir.ID)
 			require.Equal(t, tt.heir != "", ok)
-			_, ok = tt.set.LastResort()
-			require.Equal(t, tt.final, ok)
 		})
 	}
 }
 
-func TestUndecidedAndRulings(t *testing.T) {
+func TestUndecidedAndSettledNotices(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {
@@ -108,12 +106,12 @@ func TestUndecidedAndRulings(t *testing.T) {
 			_, waits := s.Undecided()
 			require.Equal(t, tt.waits, waits)
 			if tt.ruling == "" {
-				require.Empty(t, s.Rulings())
+				require.Empty(t, s.SettledNotices())
 				return
 			}
-			require.Len(t, s.Rulings(), 1)
-			require.Equal(t, tt.ruling, s.Rulings()[0].Result)
-			require.Equal(t, tt.instance, s.Rulings()[0].InstanceID)
+			require.Len(t, s.SettledNotices(), 1)
+			require.Equal(t, tt.ruling, s.SettledNotices()[0].Result)
+			require.Equal(t, tt.instance, s.SettledNotices()[0].InstanceID)
 			require.True(t, s.Unsettled())
 		})
 	}
@@ -127,12 +125,12 @@ func TestAHoldThatRanOutStandsTheNoticeDown(t *testing.T) {
 	held := rep(replica.Rebalance, replica.Ready)
 	held.For, held.Expired = "i-old", true
 	s := noticed(set(agent.KeepAuto, held), "i-old", interruption.Rebalance, "", false)
-	require.Len(t, s.Rulings(), 1)
-	require.Equal(t, interruption.StoodDown, s.Rulings()[0].Result)
+	require.Len(t, s.SettledNotices(), 1)
+	require.Equal(t, interruption.StoodDown, s.SettledNotices()[0].Result)
 
 	held.For = "i-else"
 	s = noticed(set(agent.KeepAuto, held), "i-old", interruption.Rebalance, "", false)
-	require.Empty(t, s.Rulings(), "that one waited for another instance's notice")
+	require.Empty(t, s.SettledNotices(), "that one waited for another instance's notice")
 }
 
 func TestWantsStandby(t *testing.T) {
@@ -148,7 +146,6 @@ func TestWantsStandby(t *testing.T) {
 		{"one decided counts", set(agent.KeepManual, rep(replica.Manual, replica.Requested)), false},
 		{"an emergency one counts", set(agent.KeepManual, rep(replica.Termination, replica.Requested)), false},
 		{"auto keeps none", set(agent.KeepAuto), false},
-		{"in a storm", func() *roles.Set { s := set(agent.KeepManual); s.Storm = true; return s }(), false},
 		{"off keeps none", set(agent.KeepNone), false},
 		{"disabled", func() *roles.Set { s := set(agent.KeepManual); s.Enabled = false; return s }(), false},
 		{"deleted", func() *roles.Set { s := set(agent.KeepManual); s.Deleted = true; return s }(), false},
@@ -157,7 +154,7 @@ func TestWantsStandby(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			require.Equal(t, tt.want, tt.set.WantsStandby())
-			require.Equal(t, tt.want || len(tt.set.Replicas) > 0 && tt.set.Replicas[0].State == replica.Requested, tt.set.Unsettled())
+			require.Equal(t, tt.want, tt.set.Unsettled())
 		})
 	}
 }
@@ -211,8 +208,20 @@ func TestBackOff(t *testing.T) {
 		{replica.Termination, 5, 8 * time.Second},
 		{replica.Rebalance, 1000, 5 * time.Minute},
 	} {
-		require.Equal(t, tt.want, roles.BackOff(tt.kind, tt.failures), "%s after %d", tt.kind, tt.failures)
+		s := set(agent.KeepAuto)
+		switch tt.kind {
+		case replica.Rebalance:
+			s.Failures.Rebalance = tt.failures
+		case replica.Termination:
+			s.Failures.Termination = tt.failures
+		default:
+			s.Failures.Standby = tt.failures
+		}
+		require.Equal(t, tt.want, s.BackOff(tt.kind), "%s after %d", tt.kind, tt.failures)
 	}
+	s := set(agent.KeepManual)
+	s.Failures = roles.Failures{Standby: 12, Rebalance: 9}
+	require.Zero(t, s.BackOff(replica.Termination), "trouble with standbys does not hold back the launch for a fresh notice")
 }
 
 func TestSurplus(t *testing.T) {

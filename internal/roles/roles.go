@@ -10,7 +10,6 @@ import (
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/replica"
-	"spotkeeper/internal/switching"
 )
 
 // Ways to fail.
@@ -32,22 +31,35 @@ type Set struct {
 	Deleted       bool                   `json:"deleted"`
 	AutoTerminate bool                   `json:"auto_terminate"`
 	TerminateWait time.Duration          `json:"terminate_wait"` // how long the old instance lives on after a switch
-	Failures      int                    `json:"failures"`       // standbys that failed in a row
+	Failures      Failures               `json:"failures"`
 	Primary       Instance               `json:"primary"`
 	Replicas      []Replica              `json:"replicas"`
 	Outcomes      []interruption.Outcome `json:"outcomes"`
 	OpenSwitch    string                 `json:"open_switch,omitempty"` // command id of the switch that is not over
+	Review        bool                   `json:"review,omitempty"`      // a Guardian was asked to judge these roles
+	ReviewSeq     int64                  `json:"review_seq,omitempty"`  // which request for a review was the last
+}
 
-	// Promotions are changes of roles by hand whose aftercare never began: whoever
-	// made them died before it was started. The old primary waits to be ended.
-	Promotions []Change `json:"promotions,omitempty"`
+// Failures counts what failed in a row, by what it was made for: trouble with a
+// standby says nothing about the launch that a fresh notice asks for.
+type Failures struct {
+	Standby     int `json:"standby"`     // standbys of manual mode
+	Rebalance   int `json:"rebalance"`   // replicas for the rebalance recommendation of the present primary
+	Termination int `json:"termination"` // replicas for its termination notice
+}
 
-	// Switches were decided on and never began: their replica is there, whoever was
-	// to start them died. Until they begin the agent cannot be moved again.
-	Switches []Move `json:"switches,omitempty"`
-
-	// Storm says that more notices than StormBacklog wait for their Guardians.
-	Storm bool `json:"storm,omitempty"`
+// Of returns the failures that count for the next launch of a kind.
+func (f Failures) Of(kind replica.Kind) int {
+	switch kind {
+	case replica.Manual:
+		return f.Standby
+	case replica.Rebalance:
+		return f.Rebalance
+	case replica.Termination:
+		return f.Termination
+	default:
+		return 0
+	}
 }
 
 // Instance is an EC2 instance in its role.
@@ -75,17 +87,7 @@ type Replica struct {
 	Expired    bool           `json:"expired"`              // the hold has run out, by the database's clock
 	RequestID  string         `json:"request_id,omitempty"` // the update that asked for it
 	Wait       time.Duration  `json:"wait,omitempty"`       // how long its launch still waits, by the database's clock
-}
-
-// Move is a switch as it was ordered, with the replica that was decided on for it.
-type Move struct {
-	CommandID string           `json:"command_id"`
-	ReplicaID string           `json:"replica_id"`
-	OldID     string           `json:"old_id"` // the primary it was meant for
-	Target    switching.Target `json:"target"`
-	Reason    string           `json:"reason,omitempty"`
-	Priority  int              `json:"priority"`
-	KeepOld   time.Duration    `json:"keep_old"` // zero: the old instance is kept
+	Stalled    bool           `json:"stalled,omitempty"`    // it has been wanted for longer than StallAfter and has no instance
 }
 
 // Replica returns the open replica with this id.
@@ -135,8 +137,11 @@ type Opening struct {
 	RequestID string `json:"request_id,omitempty"`
 
 	// InstanceID is set when the instance exists already: the agent launched it
-	// and told us afterwards. The replica then begins as running.
+	// and reported it afterwards. The replica then begins as running.
 	InstanceID string `json:"instance_id,omitempty"`
+
+	// Launcher overrides the agent's launcher for this replica. Empty: the agent's.
+	Launcher agent.Launcher `json:"launcher,omitempty"`
 }
 
 // Opened is the replica that a decision led to, which may be an older one, and
@@ -180,13 +185,12 @@ const (
 // Change makes a replica the primary. Epoch and OldID are what the caller
 // believes; when they are not so, nothing changes.
 type Change struct {
-	AgentID     string               `json:"agent_id"`
-	Epoch       int64                `json:"epoch"`
-	OldID       string               `json:"old_id"`
-	NewID       string               `json:"new_id"`
-	ReplicaID   string               `json:"replica_id"`
-	Fate        Fate                 `json:"fate"`
-	Cause       Cause                `json:"cause"`
-	OperationID string               `json:"operation_id"`
-	Notice      *interruption.Notice `json:"notice,omitempty"` // the one that this change answers
+	AgentID     string `json:"agent_id"`
+	Epoch       int64  `json:"epoch"`
+	OldID       string `json:"old_id"`
+	NewID       string `json:"new_id"`
+	ReplicaID   string `json:"replica_id"`
+	Fate        Fate   `json:"fate"`
+	Cause       Cause  `json:"cause"`
+	OperationID string `json:"operation_id"`
 }

@@ -24,6 +24,8 @@ type Options struct {
 	Metrics   client.MetricsHandler // nil: none
 	Env       envconfig.EnvLookup   // nil: the process's environment
 	Dial      []grpc.DialOption     // beside the SDK's own; an interceptor here sees each attempt
+
+	Attributes *Attributes // what to leave out where the namespace lacks it; nil: nothing
 }
 
 // Connect returns a client from the standard TEMPORAL_* settings (address,
@@ -47,9 +49,16 @@ func Connect(o Options) (client.Client, error) {
 	}
 	opts.Logger = sdklog.NewStructuredLogger(logger.With("component", "temporal"))
 	opts.MetricsHandler = o.Metrics
+	if o.Attributes != nil {
+		opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(o.Attributes.intercept))
+	}
 	opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions, o.Dial...)
 	opts.ConnectionOptions.GetSystemInfoTimeout = 2 * time.Second
-	return client.NewLazyClient(opts)
+	c, err := client.NewLazyClient(opts)
+	if err == nil && o.Attributes != nil {
+		o.Attributes.service, o.Attributes.namespace = c.WorkflowService(), cmp.Or(opts.Namespace, client.DefaultNamespace)
+	}
+	return c, err
 }
 
 // Namespace is the namespace that Connect would use with the same options.

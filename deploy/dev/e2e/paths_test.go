@@ -107,11 +107,15 @@ var controlPlanePaths = []path{
 		if err := m.configure(ctx, map[string]any{"terminateWaitMinutes": 1}); err != nil {
 			return err
 		}
-		if err := m.forceSwitch(ctx, at, zones[0]); err != nil {
-			return err
+		for { // until an order whose pool is not the one that another path has filled
+			if err := m.forceSwitch(ctx, at, zones[0]); err != nil {
+				return err
+			}
+			s, err := m.await(ctx, "its switch has ended", func(s *standing) bool { return s.Switch == nil })
+			if err != nil || s.Primary.ID != at {
+				return err
+			}
 		}
-		_, err := m.awaitMove(ctx, at)
-		return err
 	}},
 	{"switch that keeps the old one", func(ctx context.Context, m *member, at string) error {
 		if err := m.configure(ctx, map[string]any{"terminateWaitMinutes": 0}); err != nil {

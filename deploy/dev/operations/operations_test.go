@@ -8,9 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
 	"spotkeeper/internal/roles"
 	"spotkeeper/internal/switching"
@@ -204,7 +206,11 @@ func (k *keeper) agentsSwitch(t *testing.T, _ *keeper) {
 	_, fresh := k.agent("agents-switch-helper")
 	_, err := k.pool.Exec(t.Context(), `DELETE FROM instances WHERE id = $1`, fresh)
 	require.NoError(t, err)
-	require.NoError(t, k.workflows.SwitchReport(t.Context(), workflows.SwitchReport{AgentID: id, CommandID: command, InstanceID: fresh, Done: true, Success: true}))
+	reports := &postgres.SwitchReports{DB: k.roles.DB}
+	clientID := k.set(id).ClientID
+	_, err = reports.Record(t.Context(), postgres.SwitchReport{ClientID: clientID, AgentID: id, CommandID: command, OldID: old, NewID: fresh})
+	require.NoError(t, err)
+	require.NoError(t, k.workflows.Nudge(t.Context(), activities.Nudge{OperationID: workflows.SwitchID(command), AgentID: id, Start: true, Launcher: agent.ByAgent}))
 	require.Equal(t, "succeeded", k.ended(t, workflows.SwitchID(command)))
 	require.Equal(t, fresh, k.set(id).Primary.ID)
 }

@@ -24,10 +24,12 @@ var ErrNoBinaries = errors.New("no Postgres server binaries found: install postg
 
 // Server is a running Postgres, listening on loopback only.
 type Server struct {
-	Port int
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	end  error         // how
+	Port     int
+	bin, dir string
+	who      *syscall.SysProcAttr
+	cmd      *exec.Cmd
+	done     chan struct{} // closed when it has ended
+	end      error         // how
 }
 
 // BinDir finds the directory that holds initdb and postgres.
@@ -66,33 +68,58 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions", "--locale=C")
+	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres",
+		"-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions", "--locale=C")
 	initdb.SysProcAttr, initdb.Dir = who, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	log, err := os.Create(filepath.Join(dir, "postgres.log"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", "", "-h", "127.0.0.1", //nolint:noctx // it outlives the start
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=128MB")
-	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = who, dir, log, log
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	s := &Server{Port: port, cmd: cmd, done: make(chan struct{})}
-	go func() {
-		s.end = cmd.Wait()
-		close(s.done)
-	}()
-	if err := s.await(ctx); err != nil {
-		s.Stop()
+	s := &Server{Port: port, bin: bin, dir: dir, who: who}
+	if err := s.run(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Demote stops the server and starts it again on the same port as a hot standby,
+// which only reads until pg_promote ends its recovery. It follows no primary.
+func (s *Server) Demote(ctx context.Context) error {
+	_ = s.cmd.Process.Signal(syscall.SIGINT) // as a failover does it: cleanly, and without waiting for clients
+	<-s.done
+	signal := filepath.Join(s.data(), "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o644); err != nil { //nolint:gosec // the server's user must read it
+		return err
+	}
+	return s.run(ctx)
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// run starts the cluster and waits until it answers.
+func (s *Server) run(ctx context.Context) error {
+	file := filepath.Join(s.dir, "postgres.log")
+	log, err := os.OpenFile(filepath.Clean(file), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", "", "-h", "127.0.0.1",
+		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=128MB"}
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:noctx // it outlives the start
+	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = s.who, s.dir, log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.cmd, s.done = cmd, make(chan struct{})
+	go func(done chan struct{}) {
+		s.end = cmd.Wait()
+		close(done)
+	}(s.done)
+	if err := s.await(ctx); err != nil {
+		s.Stop()
+		return err
+	}
+	return nil
 }
 
 // URL returns the address of one of the server's databases.

@@ -1,0 +1,183 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+)
+
+// OpenRow is a row whose workflow has not written its end.
+type OpenRow struct {
+	ID        string    `json:"id"` // the workflow's
+	ClientID  string    `json:"client_id"`
+	AgentID   string    `json:"agent_id"`
+	Launcher  string    `json:"launcher,omitempty"` // of a switch
+	StartedAt time.Time `json:"started_at"`
+}
+
+// OpenRowStore is the part of postgres.OpenRows that the sweep uses.
+type OpenRowStore interface {
+	ClaimOperations(ctx context.Context, limit int) ([]OpenRow, error)
+	ClaimRollouts(ctx context.Context, limit int) ([]string, error)
+	ClaimReviews(ctx context.Context, limit int) ([]string, error)
+	ClaimAgain(ctx context.Context, operations, agents []string, in time.Duration) error
+	TendSoon(ctx context.Context, within time.Duration) error
+}
+
+// Starter is the part of workflows.Client that starts what a row wants.
+type Starter interface {
+	Ping(ctx context.Context) error
+	Wake(ctx context.Context, agentID, why string) error
+	StartOperation(ctx context.Context, row OpenRow) (started bool, err error)
+	StartRolloutOf(ctx context.Context, sessionID string) (started bool, err error)
+}
+
+// OpenRows is the one rule of recovery: every open row has a workflow, and the sweep
+// that finds one without starts it. A workflow that runs already makes a start
+// harmless, so any number of processes may sweep at once.
+type OpenRows struct {
+	Store     OpenRowStore
+	Workflows Starter
+	Log       *slog.Logger
+	Pace      *rate.Limiter // of starts; nil: no limit
+
+	healed time.Time // when all rows were made due last
+}
+
+// Bounds of one pass.
+const (
+	healPause   = 5 * time.Minute  // between two times that all rows are made due
+	sweepLimit  = 50               // rows of each sort
+	sweepAtOnce = 4                // starts in flight
+	tendWithin  = 5 * time.Second  // one start, with its turn
+	againIn     = 10 * time.Second // a row whose workflow could not be started
+	lostAge     = 2 * time.Minute  // a row so old whose workflow is missing was not just decided on
+	healWithin  = 2 * time.Minute  // how soon all rows are looked at when workflows are missing
+)
+
+// SweepCounts is what one pass did.
+type SweepCounts struct {
+	Started int // workflows that were missing
+	Running int // workflows that were there
+	Woken   int // Guardians
+	Failed  int
+	Lost    int // of those started, the ones that had been there before
+}
+
+// Sweep looks after the rows that are due. While Temporal is away it claims nothing.
+// A row that cannot be tended costs its own deadline and waits behind the others.
+// When workflows are missing that had been there, every open row becomes due soon:
+// Temporal may have lost its state. Fails with workflow.unreachable.
+func (o *OpenRows) Sweep(ctx context.Context) (SweepCounts, error) {
+	if err := o.Workflows.Ping(ctx); err != nil {
+		return SweepCounts{}, err
+	}
+	agents, err := o.Store.ClaimReviews(ctx, sweepLimit)
+	if err != nil {
+		return SweepCounts{}, err
+	}
+	rows, err := o.Store.ClaimOperations(ctx, sweepLimit)
+	if err != nil {
+		return SweepCounts{}, err
+	}
+	rollouts, err := o.Store.ClaimRollouts(ctx, sweepLimit)
+	if err != nil {
+		return SweepCounts{}, err
+	}
+	p := &pass{OpenRows: o}
+	p.group.SetLimit(sweepAtOnce)
+	for _, id := range agents {
+		p.tend(ctx, id, &p.agents, func(ctx context.Context) (func(*SweepCounts), error) {
+			return func(s *SweepCounts) { s.Woken++ }, o.Workflows.Wake(ctx, id, "its roles are due for a review")
+		})
+	}
+	for _, row := range rows {
+		p.tend(ctx, row.ID, &p.operations, func(ctx context.Context) (func(*SweepCounts), error) {
+			started, err := o.Workflows.StartOperation(ctx, row)
+			return func(s *SweepCounts) { s.count(started, time.Since(row.StartedAt) > lostAge) }, err
+		})
+	}
+	for _, id := range rollouts {
+		p.tend(ctx, id, nil, func(ctx context.Context) (func(*SweepCounts), error) {
+			started, err := o.Workflows.StartRolloutOf(ctx, id)
+			return func(s *SweepCounts) { s.count(started, false) }, err
+		})
+	}
+	_ = p.group.Wait() // each failure is counted
+	return p.counts, p.finish(ctx)
+}
+
+func (s *SweepCounts) count(started, old bool) {
+	switch {
+	case !started:
+		s.Running++
+	case old:
+		s.Started, s.Lost = s.Started+1, s.Lost+1
+	default:
+		s.Started++
+	}
+}
+
+// pass is one pass of the sweep.
+type pass struct {
+	*OpenRows
+
+	group      errgroup.Group
+	mu         sync.Mutex
+	counts     SweepCounts
+	operations []string // that could not be started
+	agents     []string // that could not be woken
+}
+
+// tend starts what one row wants, with a deadline of its own. A row that fails is
+// noted in failed and logged.
+func (p *pass) tend(ctx context.Context, id string, failed *[]string, start func(context.Context) (func(*SweepCounts), error)) {
+	p.group.Go(func() error {
+		ctx, cancel := context.WithTimeout(ctx, tendWithin)
+		defer cancel()
+		var done func(*SweepCounts)
+		err := p.pace(ctx)
+		if err == nil {
+			done, err = start(ctx)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err == nil {
+			done(&p.counts)
+			return nil
+		}
+		p.counts.Failed++
+		if failed != nil {
+			*failed = append(*failed, id)
+		}
+		p.Log.WarnContext(ctx, "an open row could not be tended", "row", id, "error", err)
+		return nil
+	})
+}
+
+func (p *pass) pace(ctx context.Context) error {
+	if p.Pace == nil {
+		return nil
+	}
+	return p.Pace.Wait(ctx)
+}
+
+// finish puts the rows that failed on again, and makes all rows due soon when
+// workflows were missing that had been there.
+func (p *pass) finish(ctx context.Context) error {
+	var errs error
+	if len(p.operations)+len(p.agents) > 0 {
+		errs = p.Store.ClaimAgain(ctx, p.operations, p.agents, againIn)
+	}
+	if p.counts.Lost > 0 && time.Since(p.healed) > healPause {
+		p.healed = time.Now()
+		p.Log.WarnContext(ctx, "workflows were missing: every open row is looked at soon", "missing", p.counts.Lost)
+		errs = errors.Join(errs, p.Store.TendSoon(ctx, healWithin))
+	}
+	return errs
+}

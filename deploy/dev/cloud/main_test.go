@@ -1,0 +1,130 @@
+// Package cloud runs the product in the test's own process against a real Temporal
+// server, so that a test can stand between the two: refuse what Temporal Cloud
+// refuses to an API key, or hang.
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"google.golang.org/grpc"
+
+	"spotkeeper/deploy/dev/embedded/loopback"
+	"spotkeeper/deploy/dev/embedded/temporal"
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/app"
+	"spotkeeper/internal/config"
+	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/postgrestest"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+const patience = 2 * time.Minute
+
+// product is the product with the services that it needs. Only what a test starts runs.
+type product struct {
+	*app.App
+	t   *testing.T
+	api string
+	ec2 *fleet.Provider
+}
+
+// open starts those services and opens the product. The server's namespace has the
+// search attributes that are named; between stands in every call to Temporal.
+func open(t *testing.T, attributes map[string]enums.IndexedValueType, between grpc.UnaryClientInterceptor) *product {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	server, err := temporal.Start(ctx, temporal.Options{File: filepath.Join(t.TempDir(), "temporal.db"), NoUI: true,
+		SearchAttributes: attributes,
+		Logger:           slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		require.NoError(t, server.Stop(ctx))
+	})
+	sim := ec2sim.New(ec2sim.Options{})
+	ec2 := httptest.NewServer(sim)
+	t.Cleanup(func() {
+		ec2.Close()
+		require.NoError(t, sim.Close())
+	})
+	ports, err := loopback.Free(1)
+	require.NoError(t, err)
+	settings, err := config.Load(map[string]string{
+		"DATABASE_URL": postgrestest.URL(t), "API_LISTEN": loopback.Addr(ports[0]), "ARTIFACTS_URL": t.TempDir(),
+		"AWS_ENDPOINT_URL_EC2": ec2.URL, "EC2_SIMULATED": "true",
+	})
+	require.NoError(t, err)
+	settings.Worker.MetricsListen = ""
+	a, err := app.Open(t.Context(), settings, app.Options{Log: slog.New(slog.DiscardHandler),
+		Temporal: temporalx.Options{Address: server.HostPort, Namespace: "default",
+			Dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
+	require.NoError(t, err)
+	t.Cleanup(a.Close)
+	provider, err := fleet.New(t.Context(), fleet.Options{Region: "us-east-1", Endpoint: ec2.URL, Credentials: fleet.Static("test", "test")})
+	require.NoError(t, err)
+	return &product{App: a, t: t, api: "http://" + loopback.Addr(ports[0]), ec2: provider}
+}
+
+// run runs a part of the product until the test ends.
+func (p *product) run(part func(context.Context) error) {
+	p.t.Helper()
+	ctx, stop := context.WithCancel(p.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- part(ctx) }()
+	p.t.Cleanup(func() {
+		stop()
+		require.NoError(p.t, <-ended)
+	})
+}
+
+// call speaks HTTP to the api.
+func (p *product) call(method, path, token string, in any) (status int, out map[string]any, err error) {
+	p.t.Helper()
+	raw, err := json.Marshal(in)
+	require.NoError(p.t, err)
+	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, p.api+path, bytes.NewReader(raw))
+	require.NoError(p.t, err)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := (&http.Client{Timeout: 30 * time.Second}).Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return answer.StatusCode, out, json.NewDecoder(answer.Body).Decode(&out)
+}
+
+// registered registers an agent on a running instance.
+func (p *product) registered() (token, agentID, instanceID string) {
+	p.t.Helper()
+	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{}, fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
+		Mode:         agent.Spot,
+		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage("us-east-1", "x86_64")})
+	require.NoError(p.t, err)
+	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "", map[string]any{"name": "Acme"})
+	require.NoError(p.t, err)
+	token = out["client"].(map[string]any)["token"].(string)
+	_, out, err = p.call(http.MethodPost, "/api/agents/register", token, map[string]any{"client_token": token, "logical_agent_id": "web",
+		"hostname": "web-1", "instance_id": made.ID,
+		"instance_type": "t3.medium", "region": "us-east-1", "az": "us-east-1a", "mode": "spot", "agent_version": "4.0.0"})
+	require.NoError(p.t, err)
+	return token, out["agent_id"].(string), made.ID
+}

@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/postgres"
+)
+
+// Sweep looks after open rows, in every api and worker: it starts what was decided and
+// not begun, above all when Temporal was away or a process died in between.
+type Sweep struct {
+	Rows interface {
+		Sweep(ctx context.Context) (activities.SweepCounts, error)
+	}
+	Every time.Duration // between two passes; 0: one second
+	Log   *slog.Logger
+}
+
+// passWithin bounds one pass, so that a dependency which hangs does not end the loop.
+const passWithin = 30 * time.Second
+
+// startsPerSecond bounds what one process starts: after an outage thousands of rows
+// are due, and agents with seconds to live come first.
+const startsPerSecond = 25
+
+func (a *App) newSweep() *Sweep {
+	rows := &activities.OpenRows{Store: &postgres.OpenRows{DB: a.DB}, Workflows: a.Workflows, Log: a.Log, Pace: rate.NewLimiter(startsPerSecond, startsPerSecond)}
+	return &Sweep{Rows: rows, Log: a.Log}
+}
+
+// Run passes until ctx ends. A pass that fails is the next one's business: with the
+// database or Temporal away there is nothing else to do than to ask again.
+func (s *Sweep) Run(ctx context.Context) error {
+	every := s.Every
+	if every <= 0 {
+		every = time.Second
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for away := false; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		pass, cancel := context.WithTimeout(ctx, passWithin)
+		out, err := s.Rows.Sweep(pass)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && fault.KindOf(err) == fault.Unavailable:
+			if !away { // once per outage
+				s.Log.WarnContext(ctx, "open rows wait: a dependency is unavailable", "error", err)
+			}
+			away = true
+			continue
+		case err != nil:
+			s.Log.ErrorContext(ctx, "open rows could not be looked after", "error", err)
+		case out.Started+out.Failed > 0:
+			s.Log.InfoContext(ctx, "started what was missing", "started", out.Started, "woken", out.Woken, "failed", out.Failed)
+		}
+		away = false
+	}
+}

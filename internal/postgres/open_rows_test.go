@@ -1,0 +1,100 @@
+package postgres_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/replica"
+)
+
+func (g *guarded) rows() *postgres.OpenRows { return &postgres.OpenRows{DB: g.db} }
+
+func (g *guarded) claim(limit int) []string {
+	g.t.Helper()
+	found, err := g.rows().ClaimOperations(g.t.Context(), limit)
+	require.NoError(g.t, err)
+	ids := []string{}
+	for _, x := range found {
+		ids = append(ids, x.ID)
+	}
+	return ids
+}
+
+// TestDecisionsOpenTheirOperations: the row is there before any workflow, and due for
+// the sweep in seconds.
+func TestDecisionsOpenTheirOperations(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	r := g.open(replica.Manual, "i-0")
+	require.Equal(t, "running requested", one[string](g, `SELECT state || ' ' || phase FROM operations WHERE id = 'replica/' || $1`, r.ID))
+	require.Empty(t, g.claim(10), "the process that decided it starts it first")
+	g.exec(`UPDATE operations SET tend_at = now() - interval '1 second'`)
+	require.Equal(t, []string{"replica/" + r.ID}, g.claim(10))
+	require.Empty(t, g.claim(10), "it was claimed")
+	_, err := g.Remove(t.Context(), "a1", "")
+	require.NoError(t, err)
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE id = 'removal/a1'`))
+}
+
+// TestClaimOperationsRotates: rows that are claimed, and cannot be tended, go
+// behind the others.
+func TestClaimOperationsRotates(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	for n := range 6 {
+		g.exec(`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) VALUES ($1, 'removal', 'k1', 'a1', now() - $2::float8 * interval '1 second')`,
+			fmt.Sprintf("removal/%d", n), 10-n)
+	}
+	require.Equal(t, []string{"removal/0", "removal/1"}, g.claim(2))
+	require.NoError(t, g.rows().ClaimAgain(t.Context(), []string{"removal/0", "removal/1"}, nil, time.Second))
+	require.Equal(t, []string{"removal/2", "removal/3"}, g.claim(2))
+	require.Equal(t, []string{"removal/4", "removal/5"}, g.claim(2))
+}
+
+func TestClaimsAreShared(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.exec(`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) SELECT 'removal/' || n, 'removal', 'k1', 'a1', now() - interval '1 second' FROM generate_series(1, 40) n`)
+	g.exec(`UPDATE agents SET review_at = now() - interval '1 second'`)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	seen, woken := map[string]int{}, 0
+	for range 4 {
+		wg.Go(func() {
+			ids := g.claim(10)
+			agents, err := g.rows().ClaimReviews(t.Context(), 10)
+			mu.Lock()
+			defer mu.Unlock()
+			require.NoError(t, err)
+			woken += len(agents)
+			for _, id := range ids {
+				seen[id]++
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, seen, 40)
+	for id, n := range seen {
+		require.Equal(t, 1, n, id)
+	}
+	require.Equal(t, 1, woken)
+}
+
+// TestTendSoon makes long-lived rows due when Temporal has lost their workflows.
+func TestTendSoon(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.open(replica.Manual, "i-0")
+	g.exec(`UPDATE operations SET tend_at = now() + interval '15 minutes'`)
+	require.NoError(t, g.rows().TendSoon(t.Context(), time.Second))
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE tend_at < now() + interval '10 seconds'`))
+}

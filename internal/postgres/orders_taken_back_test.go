@@ -1,0 +1,48 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/agent"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+	"spotkeeper/internal/switching"
+)
+
+// TestAnOrderThatWasTakenBackIsNotTakenUp holds that a Guardian which hears late of
+// an order does not carry out what its caller was told would not happen.
+func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	orders := &postgres.Commands{DB: g.db}
+	for range 20 { // whoever locks the agent first has the last word
+		c, err := orders.Order(t.Context(), switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Priority: switching.PriorityManual})
+		require.NoError(t, err)
+		cancelled := make(chan error, 1)
+		go func() {
+			cancelled <- orders.Cancel(context.WithoutCancel(t.Context()), c.ID, "the server did not answer")
+		}()
+		_, err = g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: c.ID})
+		require.NoError(t, <-cancelled)
+		status := one[string](g, `SELECT status FROM commands WHERE id = $1`, c.ID)
+		if err == nil {
+			require.Equal(t, "pending", status)
+			g.exec(`UPDATE commands SET status = 'cancelled' WHERE id = $1`, c.ID)
+			g.exec(`UPDATE replicas SET state = 'failed', ended_at = now() WHERE made_for = $1`, c.ID)
+		} else {
+			require.Equal(t, switching.AlreadyDone, fault.CodeOf(err))
+			require.Equal(t, "cancelled", status)
+		}
+	}
+	c, err := orders.Order(t.Context(), switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Priority: switching.PriorityManual})
+	require.NoError(t, err)
+	require.NoError(t, orders.Cancel(t.Context(), c.ID, "the server did not answer"))
+	_, err = g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: c.ID})
+	require.Equal(t, switching.AlreadyDone, fault.CodeOf(err))
+}

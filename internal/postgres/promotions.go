@@ -1,0 +1,53 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
+)
+
+// WantPromotion makes a person's promotion of a replica durable and opens its
+// operation, once per replica: a second wish for the same replica is the first one,
+// as it was asked for. Whether it may be is for the caller to judge.
+func (s *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.Set, error) {
+	return s.write(ctx, in.AgentID, func(b *pgx.Batch) {
+		b.Queue(`
+INSERT INTO promotions (replica_id, client_id, agent_id, demote, requested_by, wait_until)
+SELECT r.id, r.client_id, r.agent_id, $3, $4, clock_timestamp() + $5::float8 * interval '1 second'
+FROM replicas r
+WHERE r.id = $2
+  AND r.agent_id = $1
+ON CONFLICT (replica_id) DO UPDATE
+SET wait_until = greatest(promotions.wait_until, excluded.wait_until)`, in.AgentID, in.ReplicaID, in.Demote, in.By, in.Wait.Seconds())
+		queueOperation(b, opened{kind: "promotion", id: "promotion/" + in.ReplicaID, agentID: in.AgentID, replicaID: in.ReplicaID,
+			summary: "promotion of replica " + in.ReplicaID, cause: in.By})
+	})
+}
+
+// Promotion reads how a person's promotion stands: the wish, and the change of roles
+// that answered it, whoever made that. Fails with replica.not_found.
+func (s *Roles) Promotion(ctx context.Context, replicaID string) (*roles.Promotion, error) {
+	out := roles.Promotion{ReplicaID: replicaID}
+	err := s.DB.Pool.QueryRow(ctx, `
+SELECT p.agent_id,
+    p.demote,
+    p.requested_by,
+    (extract(epoch FROM p.wait_until - clock_timestamp()) * 1000000000)::bigint,
+    c.replica_id IS NOT NULL,
+    coalesce(c.cause, ''),
+    coalesce(c.old_id, ''),
+    coalesce(c.new_id, ''),
+    coalesce(o.role = 'retiring' AND o.terminate_by = 'us', false)
+FROM promotions p
+LEFT JOIN role_changes c ON c.replica_id = p.replica_id
+LEFT JOIN instances o ON o.id = c.old_id AND o.agent_id = c.agent_id
+WHERE p.replica_id = $1`, replicaID).
+		Scan(&out.AgentID, &out.Demote, &out.By, &out.Left, &out.Changed, &out.Cause, &out.OldID, &out.NewID, &out.RetireOld)
+	if noRows(err) {
+		return nil, replica.NotFound.New("no promotion of replica %s was asked for", replicaID)
+	}
+	return &out, translate(err)
+}

@@ -1,0 +1,35 @@
+package roles
+
+import "time"
+
+// PromotionWish is a person's wish to make a replica the primary.
+type PromotionWish struct {
+	AgentID   string        `json:"agent_id"`
+	ReplicaID string        `json:"replica_id"`
+	Demote    bool          `json:"demote"` // the old primary becomes the standby
+	Wait      time.Duration `json:"wait"`   // for the replica to be ready
+	By        string        `json:"by,omitempty"`
+}
+
+// Promotion is a wish as it stands.
+type Promotion struct {
+	AgentID   string        `json:"agent_id"`
+	ReplicaID string        `json:"replica_id"`
+	Demote    bool          `json:"demote"`
+	By        string        `json:"by,omitempty"`
+	Left      time.Duration `json:"left"`    // of the time to wait, by the database's clock
+	Changed   bool          `json:"changed"` // the replica is or was the primary
+	Cause     Cause         `json:"cause,omitempty"`
+	OldID     string        `json:"old_id,omitempty"`
+	NewID     string        `json:"new_id,omitempty"`
+	RetireOld bool          `json:"retire_old"` // the old primary waits to be ended by us
+}
+
+// Promote is the change that makes a replica primary because a person wants it. It
+// answers an open notice of the old primary as well.
+func (s *Set) Promote(r Replica, demote bool) Change {
+	return Change{
+		AgentID: s.AgentID, Epoch: s.Epoch, OldID: s.Primary.ID, NewID: r.InstanceID, ReplicaID: r.ID,
+		Fate: s.OldPrimary(demote), Cause: ByPromotion, OperationID: "promotion/" + r.ID,
+	}
+}
