@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"spotkeeper/internal/agent"
@@ -12,7 +13,7 @@ import (
 // ClientPageViews is the part of postgres.Views that a client's pages read.
 type ClientPageViews interface {
 	Client(ctx context.Context, id string) (*postgres.ClientView, error)
-	ClientAgents(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentView, error)
+	ClientAgents(ctx context.Context, clientID string, p postgres.Page) ([]postgres.ClientAgent, error)
 	AgentHistory(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentView, error)
 	AgentDecisions(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentDecisions, error)
 	Instances(ctx context.Context, f postgres.InstanceFilter) ([]postgres.InstanceView, error)
@@ -106,12 +107,38 @@ type clientListRequest struct {
 // placeOfAgent is where an agent stands in the pages of its client's agents.
 func placeOfAgent(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.LogicalAgentID} }
 
-func (p *ClientPages) agents(ctx context.Context, in *clientListRequest) (*[]presentAgent, error) {
+func (p *ClientPages) agents(ctx context.Context, in *clientListRequest) (*written[[]presentAgent], error) {
 	found, err := p.Views.ClientAgents(ctx, in.ClientID, in.page())
-	found, err = turned(&in.paging, found, err, placeOfAgent)
-	return each(found, err, func(a postgres.AgentView) presentAgent {
-		return presentAgent{clientAgent: clientAgentOf(a), InstanceCount: a.InstanceCount, AutoTerminate: a.AutoTerminate, WaitMinutes: a.TerminateWait / 60, Version: a.AgentVersion}
-	})
+	found, err = turned(&in.paging, found, err, func(a postgres.ClientAgent) postgres.Cursor { return postgres.Cursor{ID: a.LogicalAgentID} })
+	if err != nil {
+		return nil, err
+	}
+	return finish[[]presentAgent](appendList(make([]byte, 0, 64+448*len(found)), found, appendAgent)), nil
+}
+
+// appendAgent appends a presentAgent.
+func appendAgent(b []byte, a *postgres.ClientAgent) []byte {
+	b = appendText(append(b, `{"id":`...), a.ID)
+	b = appendText(append(b, `,"logicalAgentId":`...), a.LogicalAgentID)
+	if i := a.Primary; i == nil {
+		b = append(b, `,"instanceId":null,"instanceType":null,"region":null,"az":null,"currentMode":null`...)
+	} else {
+		b = appendText(append(b, `,"instanceId":`...), i.ID)
+		b = appendText(append(b, `,"instanceType":`...), i.InstanceType)
+		b = appendText(append(b, `,"region":`...), i.Region)
+		b = appendText(append(b, `,"az":`...), i.AZ)
+		b = appendText(append(b, `,"currentMode":`...), i.Mode)
+	}
+	b = appendText(append(b, `,"status":`...), string(a.Status))
+	b = appendTime(append(b, `,"lastHeartbeat":`...), a.LastHeartbeat)
+	b = strconv.AppendBool(append(b, `,"enabled":`...), a.Enabled)
+	b = strconv.AppendBool(append(b, `,"autoSwitchEnabled":`...), a.Keeping == agent.KeepAuto)
+	b = strconv.AppendBool(append(b, `,"manualReplicaEnabled":`...), a.Keeping == agent.KeepManual)
+	b = strconv.AppendInt(append(b, `,"instanceCount":`...), int64(a.InstanceCount), 10)
+	b = strconv.AppendBool(append(b, `,"autoTerminateEnabled":`...), a.AutoTerminate)
+	b = strconv.AppendInt(append(b, `,"terminateWaitMinutes":`...), int64(a.TerminateWait/60), 10)
+	b = appendText(append(b, `,"agentVersion":`...), a.AgentVersion)
+	return append(b, '}')
 }
 
 type pastAgent struct {

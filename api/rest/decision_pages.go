@@ -84,41 +84,97 @@ const beatWithin = 5 * time.Minute
 // healthyReports is what the page promises of a green light: five in ten minutes.
 const healthyReports = 5
 
-func (p *ClientPages) decisions(ctx context.Context, in *clientListRequest) (*[]agentDecisions, error) {
+func (p *ClientPages) decisions(ctx context.Context, in *clientListRequest) (*written[[]agentDecisions], error) {
 	found, err := p.Views.AgentDecisions(ctx, in.ClientID, in.page())
 	found, err = turned(&in.paging, found, err, func(a postgres.AgentDecisions) postgres.Cursor {
 		return postgres.Cursor{ID: a.LogicalID}
 	})
-	return each(found, err, decisionsOf)
+	if err != nil {
+		return nil, err
+	}
+	size := 64
+	for n := range found {
+		size += 700 + 140*len(found[n].Decisions) + 160*len(found[n].Reports) + 160*len(found[n].Events)
+	}
+	return finish[[]agentDecisions](appendList(make([]byte, 0, size), found, appendDecisions)), nil
 }
 
-func decisionsOf(a postgres.AgentDecisions) agentDecisions {
-	beating := a.SinceBeat != nil && *a.SinceBeat <= beatWithin.Seconds()
-	busy := a.ReportCount > 0 || len(a.Decisions) > 0
-	healthy := a.Status == "online" && beating && busy
-	out := agentDecisions{
-		AgentID: a.AgentID, AgentName: a.AgentName, Status: a.Status, CurrentMode: a.CurrentMode, CurrentPoolID: spotPool(a.CurrentMode, text(a.CurrentPoolID)),
-		IsHealthy: healthy, LastHeartbeat: agoOf(a.SinceBeat), DecisionHistory: []pastDecision{},
-		RecentActivity: recentActivity{PricingReports: []pastReport{}, SystemEvents: []pastEvent{}, HealthStatus: healthStatus{
-			Overall: word(healthy, "healthy", "unhealthy"), Heartbeat: word(beating, "active", "stale"), Activity: word(busy, "active", "inactive"),
-			RecentReportsCount: a.ReportCount, DecisionCount: len(a.Decisions),
-		}},
+// wellBeing is what the page says of how an agent does.
+type wellBeing struct{ beating, busy, healthy bool }
+
+func wellBeingOf(a *postgres.AgentDecisions) wellBeing {
+	w := wellBeing{beating: a.SinceBeat != nil && *a.SinceBeat <= beatWithin.Seconds(), busy: a.ReportCount > 0 || len(a.Decisions) > 0}
+	w.healthy = a.Status == "online" && w.beating && w.busy
+	return w
+}
+
+// appendDecisions appends an agentDecisions. The reports are in it twice.
+func appendDecisions(b []byte, a *postgres.AgentDecisions) []byte {
+	w := wellBeingOf(a)
+	b = appendText(append(b, `{"agentId":`...), a.AgentID)
+	b = appendText(append(b, `,"agentName":`...), a.AgentName)
+	b = appendText(append(b, `,"status":`...), a.Status)
+	b = appendText(append(b, `,"currentMode":`...), a.CurrentMode)
+	b = appendOptionalText(append(b, `,"currentPoolId":`...), spotPool(a.CurrentMode, a.CurrentPool))
+	b = strconv.AppendBool(append(b, `,"isHealthy":`...), w.healthy)
+	b = appendOptionalText(append(b, `,"lastHeartbeat":`...), agoOf(a.SinceBeat))
+	b = append(b, `,"lastDecision":`...)
+	if len(a.Decisions) == 0 {
+		b = append(b, "null"...)
+	} else {
+		b = appendLastDecision(b, &a.Decisions[0])
 	}
-	for _, d := range a.Decisions {
-		out.DecisionHistory = append(out.DecisionHistory, pastDecision{Type: d.Action, Action: d.Action, RiskScore: d.RiskScore, ExpectedSavings: d.ExpectedSavings, CurrentMode: d.CurrentMode, Time: Time{d.At}})
-	}
-	if len(a.Decisions) > 0 {
-		d := a.Decisions[0]
-		out.LastDecision = &lastDecision{Type: d.Action, Time: Time{d.At}, Elapsed: elapsedOf(d.Age)}
-	}
-	for _, r := range a.Reports {
-		out.RecentActivity.PricingReports = append(out.RecentActivity.PricingReports, pastReport{Time: Time{r.At}, OnDemandPrice: r.OnDemand, SpotPrice: r.Spot})
-	}
-	for _, e := range a.Events {
-		out.RecentActivity.SystemEvents = append(out.RecentActivity.SystemEvents, pastEvent{Type: e.Type, Severity: e.Severity, Message: e.Message, Time: Time{e.At}})
-	}
-	out.PricingHealth = pricingHealth{Status: word(a.ReportCount >= healthyReports, "healthy", "unhealthy"), RecentReportsCount: a.ReportCount, RecentReports: out.RecentActivity.PricingReports}
-	return out
+	b = appendList(append(b, `,"decisionHistory":`...), a.Decisions, appendPastDecision)
+	b = append(b, `,"recentActivity":{"pricingReports":`...)
+	from := len(b)
+	b = appendList(b, a.Reports, appendPastReport)
+	reports := b[from:len(b):len(b)]
+	b = appendList(append(b, `,"systemEvents":`...), a.Events, appendPastEvent)
+	b = appendText(append(b, `,"healthStatus":{"overall":`...), word(w.healthy, "healthy", "unhealthy"))
+	b = appendText(append(b, `,"heartbeat":`...), word(w.beating, "active", "stale"))
+	b = appendText(append(b, `,"activity":`...), word(w.busy, "active", "inactive"))
+	b = strconv.AppendInt(append(b, `,"recentReportsCount":`...), int64(a.ReportCount), 10)
+	b = strconv.AppendInt(append(b, `,"decisionCount":`...), int64(len(a.Decisions)), 10)
+	b = appendText(append(b, `}},"pricingHealth":{"status":`...), word(a.ReportCount >= healthyReports, "healthy", "unhealthy"))
+	b = strconv.AppendInt(append(b, `,"recentReportsCount":`...), int64(a.ReportCount), 10)
+	b = append(append(b, `,"recentReports":`...), reports...)
+	return append(b, "}}"...)
+}
+
+func appendLastDecision(b []byte, d *postgres.PastDecision) []byte {
+	e := elapsedOf(d.Age.Seconds())
+	b = appendText(append(b, `{"type":`...), d.Action)
+	b = appendTime(append(b, `,"time":`...), d.At)
+	b = strconv.AppendInt(append(b, `,"elapsed":{"minutes":`...), int64(e.Minutes), 10)
+	b = appendText(append(b, `,"formatted":`...), e.Formatted)
+	b = strconv.AppendInt(append(b, `,"value":`...), int64(e.Value), 10)
+	b = appendText(append(b, `,"unit":`...), e.Unit)
+	return append(b, "}}"...)
+}
+
+func appendPastDecision(b []byte, d *postgres.PastDecision) []byte {
+	b = appendText(append(b, `{"type":`...), d.Action)
+	b = appendText(append(b, `,"action":`...), d.Action)
+	b = appendNumber(append(b, `,"riskScore":`...), d.RiskScore)
+	b = appendNumber(append(b, `,"expectedSavings":`...), d.ExpectedSavings)
+	b = appendText(append(b, `,"currentMode":`...), d.CurrentMode)
+	b = appendTime(append(b, `,"time":`...), d.At)
+	return append(b, '}')
+}
+
+func appendPastReport(b []byte, r *postgres.PastReport) []byte {
+	b = appendTime(append(b, `{"time":`...), r.At)
+	b = appendNumber(append(b, `,"onDemandPrice":`...), r.OnDemand)
+	b = appendNumber(append(b, `,"spotPrice":`...), r.Spot)
+	return append(b, '}')
+}
+
+func appendPastEvent(b []byte, e *postgres.PastEvent) []byte {
+	b = appendText(append(b, `{"type":`...), e.Type)
+	b = appendText(append(b, `,"severity":`...), e.Severity)
+	b = appendText(append(b, `,"message":`...), e.Message)
+	b = appendTime(append(b, `,"time":`...), e.At)
+	return append(b, '}')
 }
 
 // elapsedOf tells seconds in the unit in which people say them.

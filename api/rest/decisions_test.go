@@ -95,6 +95,38 @@ func TestExplainSaysWhy(t *testing.T) {
 	s.call(operatorToken, "GET", path, "").holds(t, 200, `{"agent_id":"a1"}`)
 }
 
+// TestExplainShowsTheLastOfARepetition: what is shown is what was decided last, with how
+// often that was.
+func TestExplainShowsTheLastOfARepetition(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.market(0.0100, 0.0131, 0.0119)
+	var last answer
+	for _, price := range []float64{0.0100, 0.0101, 0.0102} {
+		s.exec(`UPDATE pool_prices SET price = $1, observed_at = now() WHERE pool_id = 't3.medium.us-east-1a'`, price)
+		last = s.call(s.acme, "GET", "/api/agents/a1/switch-recommendation", "")
+		last.holds(t, 200, `{"decision_type":"stay_spot"}`)
+	}
+	got := s.call(s.acme, "GET", "/api/client/agents/a1/explain", "")
+	kept := got.body["decisions"].([]any)
+	require.Len(t, kept, 1)
+	answer{status: 200, body: kept[0].(map[string]any)}.holds(t, 200, `{"count":3,"action":"stay_spot","source":"agent"}`)
+	require.Equal(t, last.body["reason"], kept[0].(map[string]any)["reason"])
+	require.Contains(t, kept[0].(map[string]any)["reason"], "75.5%", "of 0.0102 against 0.0416")
+	require.InDelta(t, 0.0416-0.0102, kept[0].(map[string]any)["expected_savings_per_hour"], 1e-9)
+	require.Contains(t, got.raw, "It has decided so 3 times within ")
+
+	page := s.call(s.acme, "GET", "/api/client/c1/agents/decisions", "").list[0].(map[string]any)
+	history := page["decisionHistory"].([]any)
+	require.Len(t, history, 3, "the page shows each time, as it did before")
+	for n, price := range []float64{0.0102, 0.0101, 0.0100} {
+		d := history[n].(map[string]any)
+		require.Len(t, d, 6)
+		require.InDelta(t, 0.0416-price, d["expectedSavings"], 1e-9)
+	}
+	require.InDelta(t, 3, page["recentActivity"].(map[string]any)["healthStatus"].(map[string]any)["decisionCount"], 0)
+}
+
 func TestIssueSwitchCommand(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

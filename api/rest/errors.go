@@ -107,7 +107,7 @@ func writeJSON(c *gin.Context, status int, v any) {
 const contentJSON = "application/json"
 
 func encode(v any) ([]byte, error) {
-	if e, ok := v.(interface{ asJSON() []byte }); ok && e.asJSON() != nil {
+	if e, ok := v.(interface{ asJSON() []byte }); ok {
 		return e.asJSON(), nil
 	}
 	var buf bytes.Buffer

@@ -74,7 +74,9 @@ type pauseNow struct {
 }
 
 type madeDecision struct {
-	At         Time            `json:"at"`
+	At         Time            `json:"at" doc:"when it was said last; numbers and words are of that time"`
+	FirstAt    Time            `json:"first_at"`
+	Count      int             `json:"count" doc:"how often in a row the same was decided"`
 	Source     string          `json:"source" doc:"schedule: fleet-decisions; agent: somebody asked; command: somebody ordered a move"`
 	Engine     string          `json:"engine"`
 	Version    string          `json:"engine_version"`
@@ -139,7 +141,7 @@ func (d *Decisions) explain(ctx context.Context, in *agentPath) (*explanation, e
 		out.Holds.Pauses = append(out.Holds.Pauses, pauseNow{Scope: p.Scope, Until: Time{p.Until}, Reason: p.Reason})
 	}
 	for _, x := range decisions {
-		out.Decisions = append(out.Decisions, madeDecision{At: Time{x.At}, Source: x.Source, Engine: x.Engine, Version: x.EngineVersion, Shadow: x.Shadow, Action: x.Action,
+		out.Decisions = append(out.Decisions, madeDecision{At: Time{x.At}, FirstAt: Time{x.FirstAt}, Count: x.Count, Source: x.Source, Engine: x.Engine, Version: x.EngineVersion, Shadow: x.Shadow, Action: x.Action,
 			PoolID: orNull(x.PoolID), Risk: x.RiskScore, Savings: x.ExpectedSavings, Confidence: x.Confidence, Reason: x.Reason, Vetoes: x.Vetoes, Scores: x.Scores, Inputs: x.Inputs,
 			Outcome: orNull(x.Outcome), CommandID: x.CommandID})
 	}
@@ -167,6 +169,9 @@ func pastOf(now time.Time, decisions []postgres.MadeDecision, switches []postgre
 			s += " The move is about to be ordered."
 		default:
 			s += " The move was not made (" + x.Outcome + ")."
+		}
+		if x.Count > 1 {
+			s += fmt.Sprintf(" It has decided so %d times within %s.", x.Count, since(x.At, x.FirstAt))
 		}
 		out = append(out, s)
 		break

@@ -21,8 +21,8 @@ type InstancePageViews interface {
 	PoolsOf(ctx context.Context, instanceType, region string) ([]postgres.PoolPriceView, error)
 	TypesOf(ctx context.Context, family, region string) ([]string, error)
 	OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error)
-	PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PricePoint, error)
-	Chart(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PoolPriceView, []postgres.PricePoint, error)
+	PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PriceSeries, error)
+	Chart(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PoolPriceView, []postgres.PriceSeries, error)
 	NewestOnlineAgent(ctx context.Context, clientID string) (agentID string, found bool, err error)
 }
 
@@ -31,7 +31,8 @@ type InstancePages struct {
 	Views InstancePageViews
 	Now   func() time.Time
 
-	charts flight.Group[chartQuestion, *priceHistoryAnswer]
+	charts    flight.Group[chartQuestion, *written[priceHistoryAnswer]]
+	histories flight.Group[chartQuestion, []postgres.PriceSeries]
 }
 
 // Routes lists the endpoints.
@@ -186,18 +187,14 @@ type priceHistoryAnswer struct {
 	Data          []map[string]any `json:"data"`
 	Pools         []keyedPool      `json:"pools"`
 	OnDemandPrice float64          `json:"onDemandPrice"`
-
-	encoded []byte // once, for all who share it
 }
-
-func (a *priceHistoryAnswer) asJSON() []byte { return a.encoded }
 
 type keyedPool struct {
 	namedPool
 	Key string `json:"key"`
 }
 
-func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryRequest) (*priceHistoryAnswer, error) {
+func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryRequest) (*written[priceHistoryAnswer], error) {
 	place, err := p.Views.InstancePlace(ctx, scopeOf(ctx), in.InstanceID)
 	if err != nil {
 		return nil, err
@@ -208,7 +205,7 @@ func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryReques
 	}
 	q := chartQuestion{instanceType: place.InstanceType, region: place.Region, onDemand: place.OnDemandPrice, since: p.since(min(max(days, 1), 90))}
 	q.unit, q.layout = unitOf(in.Interval, "2006-01-02 15:00")
-	return p.charts.Do(ctx, q, func(ctx context.Context) (*priceHistoryAnswer, error) { return p.chart(ctx, q) })
+	return p.charts.Do(ctx, q, func(ctx context.Context) (*written[priceHistoryAnswer], error) { return p.chart(ctx, q) })
 }
 
 // chartQuestion is what a chart depends on: the same for all instances of a type
@@ -220,30 +217,12 @@ type chartQuestion struct {
 	since                time.Time
 }
 
-func (p *InstancePages) chart(ctx context.Context, q chartQuestion) (*priceHistoryAnswer, error) {
-	pools, points, err := p.Views.Chart(ctx, q.instanceType, q.region, q.unit, q.since)
+func (p *InstancePages) chart(ctx context.Context, q chartQuestion) (*written[priceHistoryAnswer], error) {
+	pools, series, err := p.Views.Chart(ctx, q.instanceType, q.region, q.unit, q.since)
 	if err != nil {
 		return nil, err
 	}
-	out := &priceHistoryAnswer{Data: []map[string]any{}, Pools: []keyedPool{}, OnDemandPrice: q.onDemand}
-	for _, x := range pools {
-		out.Pools = append(out.Pools, keyedPool{namedPool: namedPool{ID: x.ID, Name: poolName(x.InstanceType, x.AZ), AZ: x.AZ}, Key: "pool_" + x.ID})
-	}
-	var last time.Time
-	for _, x := range points {
-		if !x.At.Equal(last) || len(out.Data) == 0 {
-			point := map[string]any{"time": x.At.UTC().Format(q.layout), "onDemand": or(x.OnDemand, q.onDemand), "measured": map[string]float64{}}
-			for _, pool := range pools {
-				point["pool_"+pool.ID] = nil
-			}
-			out.Data, last = append(out.Data, point), x.At
-		}
-		point := out.Data[len(out.Data)-1]
-		point["pool_"+x.PoolID] = x.Price
-		point["measured"].(map[string]float64)[x.PoolID] = x.Measured
-	}
-	out.encoded, err = encode(out)
-	return out, err
+	return writeChart(q, pools, series), nil
 }
 
 // since is the start of the chart, at a whole hour, so that the first point is
@@ -288,7 +267,7 @@ type zonedPrice struct {
 	Measured float64 `json:"measured" doc:"share of the price that was seen and not interpolated, 0 to 1"`
 }
 
-func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRequest) (*pricingHistoryAnswer, error) {
+func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRequest) (*written[pricingHistoryAnswer], error) {
 	scope, id := scopeOf(ctx), in.AgentID
 	if id == "" {
 		newest, found, err := p.Views.NewestOnlineAgent(ctx, scope)
@@ -304,27 +283,21 @@ func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRe
 	if err != nil {
 		return nil, err
 	}
-	out := &pricingHistoryAnswer{History: []historyPoint{}, Days: min(max(or(in.Days, 7), 1), 30), InstanceType: text(a.InstanceType), Region: text(a.Region)}
+	days := min(max(or(in.Days, 7), 1), 30)
+	q := chartQuestion{instanceType: text(a.InstanceType), region: text(a.Region), since: p.since(days)}
+	q.unit, q.layout = unitOf(in.Interval, "2006-01-02 15:00:00")
+	if q.onDemand, err = p.Views.OnDemandPrice(ctx, q.instanceType, q.region); err != nil {
+		return nil, err
+	}
+	series, err := p.histories.Do(ctx, q, func(ctx context.Context) ([]postgres.PriceSeries, error) {
+		return p.Views.PriceHistory(ctx, q.instanceType, q.region, q.unit, q.since)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var named *string
 	if in.AgentID != "" {
-		out.AgentID = &a.ID
+		named = &a.ID
 	}
-	unit, layout := unitOf(in.Interval, "2006-01-02 15:00:00")
-	known, err := p.Views.OnDemandPrice(ctx, out.InstanceType, out.Region)
-	if err != nil {
-		return nil, err
-	}
-	points, err := p.Views.PriceHistory(ctx, out.InstanceType, out.Region, unit, p.since(out.Days))
-	if err != nil {
-		return nil, err
-	}
-	var last time.Time
-	for _, x := range points {
-		if !x.At.Equal(last) || len(out.History) == 0 {
-			out.History, last = append(out.History, historyPoint{Timestamp: x.At.UTC().Format(layout), OnDemand: or(x.OnDemand, known), SpotPools: []zonedPrice{}}), x.At
-		}
-		point := &out.History[len(out.History)-1]
-		point.SpotPools = append(point.SpotPools, zonedPrice{PoolID: x.PoolID, AZ: x.AZ, Price: x.Price, Measured: x.Measured})
-	}
-	out.DataPoints = len(out.History)
-	return out, nil
+	return writePricingHistory(q, days, named, series), nil
 }

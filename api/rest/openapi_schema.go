@@ -31,6 +31,9 @@ func anything() object {
 
 // of is the schema of a type, of an answer or of a request's body.
 func (s *schemas) of(t reflect.Type, answer bool) object {
+	if w, ok := reflect.New(t).Interface().(interface{ document() reflect.Type }); ok {
+		t = w.document()
+	}
 	if known, ok := special[t]; ok {
 		if answer {
 			return copied(known.out)

@@ -17,9 +17,15 @@ INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type,
 	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.0104, 'primary', now(), now());
 INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
 	SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'primary', 1, b FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '3 hours', date_trunc('hour', now(), 'UTC') - interval '1 minute', '5 minutes') b;
-INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price, source_type, client_id, agent_id, observed_at, received_at)
-	SELECT 'p' || n, now(), 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 0.0416, 'primary', 'c1', 'a1', now() - n * interval '1 minute', now() - n * interval '1 minute' FROM generate_series(1, 6) n;
+INSERT INTO agent_reports (agent_id, at, on_demand, spot)
+	SELECT 'a1', array_agg(now() - n * interval '1 minute' ORDER BY n), array_agg(41600 ORDER BY n), array_agg(12500 ORDER BY n)
+	FROM generate_series(1, 6) n;
 INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version, created_at) VALUES ('c1', 'a1', 'stay_spot', 'spot', 0.3, 0.029, 'rules', '1', now() - interval '4 minutes');
+INSERT INTO agent_decisions (agent_id, at, actions, modes, risks, savings)
+	SELECT agent_id, array_agg(created_at ORDER BY id DESC), array_agg(action ORDER BY id DESC), array_agg(current_mode ORDER BY id DESC),
+		array_agg(risk_score ORDER BY id DESC), array_agg(expected_savings ORDER BY id DESC)
+	FROM (SELECT * FROM decisions WHERE NOT shadow ORDER BY id DESC LIMIT 5) d
+	GROUP BY agent_id;
 INSERT INTO client_savings (client_id, month, baseline, actual, savings) VALUES ('c1', '2026-01-01', 30, 10, 20), ('c1', '2026-02-01', 31, 12, 19);
 INSERT INTO client_snapshots (day, total, new_clients, active) VALUES ((now() AT TIME ZONE 'UTC')::date - 1, 1, 1, 1), ((now() AT TIME ZONE 'UTC')::date - 40, 1, 1, 1);
 INSERT INTO notifications (id, client_id, message, severity, created_at) VALUES ('n1', 'c1', 'one', 'warning', now() + interval '1 s'), ('n2', 'c2', 'two', 'info', now());

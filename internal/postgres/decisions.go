@@ -115,49 +115,6 @@ func (s *Decisions) Input(ctx context.Context, clientID, agentID string) (engine
 	return in, json.Unmarshal(raw, &in)
 }
 
-// insertDecisions keeps many decisions in one statement. A decision of a run of
-// fleet-decisions is kept once: the one that is there stays.
-const insertDecisions = `
-INSERT INTO decisions (client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings, confidence, reason,
-	vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id)
-SELECT a.client_id, a.id, x.instance_id, x.action, x.current_mode, x.current_pool_id, x.pool_id, x.risk_score, x.expected_savings, x.confidence, x.reason,
-	x.vetoes, x.scores, x.inputs, x.engine, x.engine_version, x.shadow, x.source, x.period, x.outcome, x.command_id
-FROM jsonb_to_recordset($1::jsonb) AS x (agent_id text, instance_id text, action text, current_mode text, current_pool_id text, pool_id text,
-	risk_score numeric, expected_savings numeric, confidence numeric, reason text, vetoes jsonb, scores jsonb, inputs jsonb, engine text, engine_version text,
-	shadow boolean, source text, period timestamptz, outcome text, command_id text)
-JOIN agents a ON a.id = x.agent_id
-ON CONFLICT (period, agent_id, shadow) WHERE period IS NOT NULL DO NOTHING`
-
-// Keep keeps decisions with what they were made from. What is about an agent that
-// is gone is dropped; a decision of a run that is there already stays as it is, so
-// a run may keep what it decided twice.
-func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
-	lines := make([]map[string]any, len(records))
-	for i, r := range records {
-		in, d := r.Input, r.Decision
-		lines[i] = map[string]any{
-			"agent_id": in.Agent.ID, "instance_id": in.Instance.ID, "action": d.LegacyType(), "current_mode": in.Instance.Mode, "current_pool_id": in.Instance.PoolID,
-			"pool_id": d.PoolID, "risk_score": d.Risk, "expected_savings": d.Savings, "confidence": d.Confidence, "reason": d.Reason,
-			"vetoes": list(d.Vetoes), "scores": list(d.Scores), "engine": d.Engine, "engine_version": d.Version, "shadow": r.Shadow, "source": r.Source, "outcome": r.Outcome,
-			"inputs": map[string]any{
-				"digest": d.Digest, "wanted": d.Wanted, "gain": d.Gain, "on_demand": in.OnDemand, "limits": in.Limits, "activity": in.Activity, "holds": in.Holds,
-			},
-		}
-		if !r.Period.IsZero() {
-			lines[i]["period"] = r.Period
-		}
-		if r.CommandID != "" {
-			lines[i]["command_id"] = r.CommandID
-		}
-	}
-	raw, err := json.Marshal(lines)
-	if err != nil {
-		return err
-	}
-	_, err = s.DB.Pool.Exec(ctx, insertDecisions, raw)
-	return translate(err)
-}
-
 func list[T any](items []T) []T {
 	if items == nil {
 		return []T{}

@@ -15,12 +15,15 @@ import (
 var _ activities.DecisionStore = (*Decisions)(nil)
 
 // Due lists the agents that a run of fleet-decisions has yet to decide about: in
-// auto mode, enabled and online, with a primary.
+// auto mode, enabled and online, with a primary. An agent that a later run has decided
+// about is left to that.
 func (s *Decisions) Due(ctx context.Context, period time.Time) ([]string, error) {
 	r, err := s.DB.Pool.Query(ctx, `
 		SELECT a.id FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
 		WHERE a.keeping = 'auto' AND a.enabled AND a.status = 'online'
-			AND NOT EXISTS (SELECT FROM decisions d WHERE d.period = $1 AND d.agent_id = a.id AND NOT d.shadow) ORDER BY a.id`, period)
+			AND NOT EXISTS (SELECT FROM decisions d WHERE d.period = $1 AND d.agent_id = a.id AND NOT d.shadow)
+			AND NOT EXISTS (SELECT FROM decisions d WHERE d.agent_id = a.id AND d.source = 'schedule' AND NOT d.shadow AND d.newest AND coalesce(d.last_period, d.period) >= $1)
+		ORDER BY a.id`, period)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -142,15 +145,19 @@ func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error
 	return translate(err)
 }
 
-// Tally counts what a run decided, over all its attempts. What was held back is
-// counted by its first veto.
+// Tally counts what a run decided, over all its attempts, while no later run has
+// begun. What was held back is counted by its first veto.
 func (s *Decisions) Tally(ctx context.Context, period time.Time) (map[string]int64, error) {
 	out := map[string]int64{"evaluated": 0, "moved": 0, "stayed": 0, "failed": 0, "lapsed": 0, "shadow": 0}
 	r, err := s.DB.Pool.Query(ctx, `
 		SELECT CASE WHEN shadow THEN 'shadow' WHEN outcome = 'ordered' THEN 'moved' WHEN outcome IN ('lapsed', 'open') THEN 'lapsed'
 				WHEN outcome = 'failed' OR vetoes->0->>'code' = ANY($2) THEN 'failed'
 				WHEN outcome <> '' THEN 'held: ' || outcome WHEN jsonb_array_length(vetoes) > 0 THEN 'held: ' || (vetoes->0->>'code') ELSE 'stayed' END, count(*)
-		FROM decisions WHERE period = $1 GROUP BY 1`, period, []string{string(engine.Unavailable), string(engine.BadAnswer)})
+		FROM (
+			SELECT * FROM decisions WHERE period = $1
+			UNION ALL
+			SELECT * FROM decisions WHERE source = 'schedule' AND newest AND last_period = $1) d
+		GROUP BY 1`, period, []string{string(engine.Unavailable), string(engine.BadAnswer)})
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
-// MadeDecision is a decision as it was kept.
+// MadeDecision is a decision as it was kept. One that was said several times in a row
+// shows the numbers and words of the last time.
 type MadeDecision struct {
-	At              time.Time
+	At              time.Time // when it was said last
+	FirstAt         time.Time
+	Count           int // how often it was said
 	Source          string
 	Engine          string
 	EngineVersion   string
@@ -43,11 +46,22 @@ type MadeSwitch struct {
 }
 
 // DecisionsOf lists an agent's newest decisions, those of engines on trial among
-// them.
+// them, the one that was said last first.
 func (s *Decisions) DecisionsOf(ctx context.Context, agentID string, limit int) ([]MadeDecision, error) {
-	return rows[MadeDecision](ctx, s.DB, `SELECT created_at AS at, source, engine, engine_version, shadow, action, pool_id, risk_score::float8 AS risk_score,
-		expected_savings::float8 AS expected_savings, confidence::float8 AS confidence, reason, vetoes, scores, inputs, outcome, command_id
-		FROM decisions WHERE agent_id = $1 ORDER BY id DESC LIMIT $2`, agentID, limit)
+	return rows[MadeDecision](ctx, s.DB, `
+		SELECT coalesce(d.last_at, d.created_at) AS at, d.created_at AS first_at, d.repeats AS count, d.source, d.engine, d.engine_version, d.shadow, d.action, d.pool_id,
+			d.risk_score::float8 AS risk_score, d.expected_savings::float8 AS expected_savings, d.confidence::float8 AS confidence, d.reason, d.vetoes, d.scores, d.inputs,
+			d.outcome, d.command_id
+		FROM (VALUES ('agent'), ('command'), ('schedule')) AS s(source)
+		CROSS JOIN (VALUES (false), (true)) AS t(shadow)
+		CROSS JOIN LATERAL (
+			SELECT *
+			FROM decisions d
+			WHERE d.agent_id = $1 AND d.source = s.source AND d.shadow = t.shadow
+			ORDER BY d.id DESC
+			LIMIT $2) d
+		ORDER BY at DESC, d.id DESC
+		LIMIT $2`, agentID, limit)
 }
 
 // SwitchesOf lists an agent's newest switches.

@@ -28,9 +28,9 @@ var expiries = map[string]struct{ table, where string }{
 	"price_submissions": {"price_submissions_default", `observed_at < $1`}, // what was told before its partition was there
 	"price_buckets":     {"price_buckets", `bucket < $1`},
 	"price_features":    {"price_features", `bucket < $1`},
-	"decisions":         {"decisions", `created_at < $1`},
-	"shadow_decisions":  {"decisions", `created_at < $1 AND shadow`},
-	"decisions_to_stay": {"decisions", `created_at < $1 AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // of most agents nothing else is decided all day long
+	"decisions":         {"decisions", saidBefore},
+	"shadow_decisions":  {"decisions", saidBefore + ` AND shadow`},
+	"decisions_to_stay": {"decisions", saidBefore + ` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // of most agents nothing else is decided all day long
 	"pauses":            {"pauses", `until < $1`},
 	"events":            {"events", `created_at < $1`},
 	"notifications":     {"notifications", `created_at < $1 AND is_read`},
@@ -41,6 +41,10 @@ var expiries = map[string]struct{ table, where string }{
 	"sweep_attempts":    {"sweep_attempts", `tried_at < $1`}, // of what is no subject any more
 	"orphan_sightings":  {"orphan_sightings", `last_seen_at < $1`},
 }
+
+// saidBefore is a decision that was said for the last time before $1. The first
+// condition lets the block range index leave the new ones out.
+const saidBefore = `created_at < $1 AND coalesce(last_at, created_at) < $1`
 
 // Expire deletes what of a table is older than a moment, chunk by chunk; beat is
 // called after each. Rows that somebody is writing are left for the next run, so

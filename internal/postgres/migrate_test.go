@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,4 +33,17 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 	require.Positive(t, applied[0]+applied[1])
 	require.True(t, applied[0] == 0 || applied[1] == 0, "one of two migrated, the other waited: %v", applied)
 	require.NoError(t, db.CheckVersion(t.Context()))
+}
+
+// rerun runs the statements of a migration once more, as after one that was cut off.
+func (g *guarded) rerun(file string) {
+	g.t.Helper()
+	raw, err := os.ReadFile("migrations/" + file)
+	require.NoError(g.t, err)
+	statements := strings.Split(string(raw), "-- +goose StatementBegin")[1:]
+	require.NotEmpty(g.t, statements, file)
+	for _, s := range statements {
+		s, _, _ = strings.Cut(s, "-- +goose StatementEnd")
+		g.exec(s)
+	}
 }

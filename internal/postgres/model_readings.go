@@ -16,14 +16,17 @@ import (
 // mlmodel.InCanary. Decisions count when they were the session's own, so that a
 // process which kept the old engine says nothing about the new one. What ran is
 // priced by the latest price of its place.
-const group = `
+var group = `
 WITH members AS (
 	SELECT id FROM agents a WHERE status <> 'deleted' AND enabled AND keeping = 'auto'
 		AND (SELECT ((get_byte(h, 0) * 65536 + get_byte(h, 1) * 256 + get_byte(h, 2))::bigint * 100 < $2::bigint * 16777216) FROM sha256(convert_to($1 || '/' || a.id, 'UTF8')) h) = $3::boolean),
 decided AS (
-	SELECT count(*) AS n, count(*) FILTER (WHERE vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")') AS failed
-	FROM decisions WHERE created_at >= greatest($4::timestamptz, $5::timestamptz - interval '2 hours') AND created_at < $5 AND NOT shadow AND ($6 = '' OR engine_version = $6)
-		AND agent_id IN (SELECT id FROM members)),
+	SELECT coalesce(sum(n), 0)::bigint AS n, coalesce(sum(n) FILTER (WHERE failed), 0)::bigint AS failed
+	FROM (
+		SELECT ` + saidWithin("b.since", "$5::timestamptz") + ` AS n, d.vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")' AS failed
+		FROM (SELECT greatest($4::timestamptz, $5::timestamptz - interval '2 hours')) AS b(since)
+		JOIN decisions d ON d.created_at >= b.since - interval '1 day' AND d.created_at < $5 AND coalesce(d.last_at, d.created_at) >= b.since
+		WHERE NOT d.shadow AND ($6 = '' OR d.engine_version = $6) AND d.agent_id IN (SELECT id FROM members)) s),
 moved AS (
 	SELECT count(*) AS n FROM switches WHERE initiated_at >= $4 AND initiated_at < $5 AND phase <> 'abandoned' AND trigger = 'model' AND agent_id IN (SELECT id FROM members)),
 lost AS (
@@ -39,14 +42,19 @@ SELECT (SELECT count(*) FROM members), decided.n, decided.failed, moved.n, lost.
 	coalesce((SELECT sum(hours * reference) FROM lives WHERE leads AND price IS NOT NULL AND reference IS NOT NULL), 0)::float8
 FROM decided, moved, lost`
 
-// compare pairs a session's shadow decisions with the live ones of the same agent
-// and period.
-const compare = `
-SELECT count(*), count(*) FILTER (WHERE s.action = l.action AND s.pool_id = l.pool_id),
-	count(*) FILTER (WHERE s.vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")'),
-	count(*) FILTER (WHERE s.action LIKE 'switch%'), count(*) FILTER (WHERE l.action LIKE 'switch%'), coalesce(avg(l.expected_savings - s.expected_savings), 0)::float8
-FROM decisions s JOIN decisions l ON l.period = s.period AND l.agent_id = s.agent_id AND NOT l.shadow
-WHERE s.shadow AND s.engine_version = $1 AND s.created_at >= $2`
+// compare holds a session's shadow decisions against the live ones of the same agent
+// and run, which were noted beside them when they were kept. A decision without a live
+// one beside it counts for nothing.
+var compare = `
+SELECT coalesce(sum(n), 0)::bigint, coalesce(sum(n) FILTER (WHERE action = live_action AND pool_id = live_pool_id), 0)::bigint,
+	coalesce(sum(n) FILTER (WHERE vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")'), 0)::bigint,
+	coalesce(sum(n) FILTER (WHERE action LIKE 'switch%'), 0)::bigint, coalesce(sum(n) FILTER (WHERE live_action LIKE 'switch%'), 0)::bigint,
+	coalesce(sum(live_regret * n / repeats) / nullif(sum(n), 0), 0)::float8
+FROM (
+	SELECT d.*, ` + saidWithin("$2::timestamptz", "(now() + interval '1 day')") + ` AS n
+	FROM decisions d
+	WHERE d.shadow AND d.engine_version = $1 AND d.live_action <> '' AND d.created_at >= $2::timestamptz - interval '1 day'
+		AND coalesce(d.last_at, d.created_at) >= $2) s`
 
 // Readings measures what the guards of a rollout judge by, and keeps it for the
 // page. Once the session

@@ -115,7 +115,8 @@ func (a *reportArgs) all() []any {
 // reports is pricing reports as one statement: who reports, then everything that
 // follows from it. Rows are written in the order of their pools and locked in the
 // order of their instances, so that two statements wait for each other and never
-// in a circle. The latest price is the last that was observed, not the last that
+// in a circle. A report goes to the front of the agent's last 24, which pages that list
+// agents read. The latest price is the last that was observed, not the last that
 // arrived. What is known already is looked up and not written, because thousands
 // of agents share a pool. Of the reporting instance only the unknown is filled in,
 // and only if it is the agent's own. That it is alive is written when no heartbeat
@@ -196,6 +197,17 @@ mine AS (
 		baseline_price = coalesce(i.baseline_price, nullif(c.od, 0)), mode = c.mode, instance_type = c.kind, az = c.zone, region = c.place,
 		pool_id = CASE WHEN (c.kind, c.zone) IS DISTINCT FROM (i.instance_type, i.az) THEN c.kind || '.' || c.zone ELSE i.pool_id END,
 		last_seen_at = clock_timestamp()
-	FROM changed c WHERE i.id = c.id)
+	FROM changed c WHERE i.id = c.id),
+noted AS (
+	INSERT INTO agent_reports AS r (agent_id, at, on_demand, spot)
+	SELECT told.agent_id, ARRAY[now()], ARRAY[(coalesce(max(told.od), 0) * 1e6)::bigint],
+		ARRAY[(coalesce(min(told.price) FILTER (WHERE told.pool_id = lives.pool_id), min(told.price)) * 1e6)::bigint]
+	FROM told
+	JOIN stored ON stored.submission_id = told.id
+	LEFT JOIN instances lives ON lives.agent_id = told.agent_id AND lives.role = 'primary'
+	GROUP BY told.agent_id
+	ORDER BY told.agent_id
+	ON CONFLICT (agent_id) DO UPDATE
+	SET at = (excluded.at || r.at)[1:24], on_demand = (excluded.on_demand || r.on_demand)[1:24], spot = (excluded.spot || r.spot)[1:24])
 SELECT who.n, who.orphaned, count(told.id), count(stored.submission_id)
 FROM who LEFT JOIN told USING (n) LEFT JOIN stored ON stored.submission_id = told.id GROUP BY who.n, who.orphaned`

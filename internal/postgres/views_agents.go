@@ -53,16 +53,6 @@ LEFT JOIN LATERAL (
 WHERE ($1 = '' OR a.client_id = $1)
 `
 
-// ClientAgents lists a client's agents that are not deleted, newest heartbeat
-// first, or in pages by logical id.
-func (v *Views) ClientAgents(ctx context.Context, clientID string, p Page) ([]AgentView, error) {
-	if p.whole() {
-		return rows[AgentView](ctx, v.DB, selectAgents+`AND a.status <> 'deleted' ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id`, clientID)
-	}
-	return rows[AgentView](ctx, v.DB, selectAgents+`AND a.status <> 'deleted' AND a.logical_agent_id > $2
-		ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.upTo())
-}
-
 // AgentHistory lists all agents a client ever had: online, offline, deleted,
 // others, each with the newest heartbeat first, or in pages by logical id.
 func (v *Views) AgentHistory(ctx context.Context, clientID string, p Page) ([]AgentView, error) {

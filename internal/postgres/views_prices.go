@@ -56,44 +56,76 @@ func (v *Views) OnDemandPrice(ctx context.Context, instanceType, region string) 
 	return x.Price, nil
 }
 
-// PricePoint is the mean price of a pool over one bucket of a chart.
-type PricePoint struct {
-	At       time.Time // UTC, the start of the hour or day
+// PriceSeries is the prices of a pool over time, oldest first. The lists are of one
+// length: one entry for each hour or day in which a price is known.
+type PriceSeries struct {
 	PoolID   string
-	AZ       string `db:"az"`
-	Price    float64
-	OnDemand *float64
-	Measured float64 // share of the five-minute prices that somebody saw; the rest is interpolated
+	AZ       string      `db:"az"`
+	At       []time.Time // the starts of the hours or days
+	Price    []float64   // mean, USD per hour
+	OnDemand []float64   // likewise; 0: nobody knew it
+	Measured []float64   // share of the five-minute prices that somebody saw; the rest is interpolated
 }
 
-// PriceHistory means the prices of the pools of a type in a region per hour or
-// day since a time, oldest first. It reads each pool's own stretch of the primary
-// key, so its cost is that of the chart and not of the table.
-func (v *Views) PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]PricePoint, error) {
-	return rows[PricePoint](ctx, v.DB, priceHistory, instanceType, region, unit, since)
+// PriceHistory means the prices of the active pools of a type in a region per hour or
+// day since a whole hour, in the order of the pools. It reads the rows of the hours,
+// each pool's own stretch of the primary key, so its cost is that of the chart and not
+// of the table.
+func (v *Views) PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]PriceSeries, error) {
+	return rows[PriceSeries](ctx, v.DB, priceHistory(unit), instanceType, region, since)
 }
 
-const priceHistory = `SELECT x.at, p.id AS pool_id, p.az, x.price, x.on_demand, x.measured
-		FROM pools p
-		CROSS JOIN LATERAL (
-			SELECT date_trunc($3, b.bucket, 'UTC') AS at, avg(b.price)::float8 AS price, avg(b.ondemand_price)::float8 AS on_demand,
-				avg((b.source_type <> 'interpolated')::int)::float8 AS measured
-			FROM price_buckets b WHERE b.pool_id = p.id AND b.bucket >= $4 GROUP BY 1) x
-		WHERE p.region = $2 AND p.instance_type = $1 AND p.is_active
-		ORDER BY x.at, p.id`
+// priceHistory is the statement for hours or for days.
+func priceHistory(unit string) string {
+	if unit == "hour" {
+		return hourHistory
+	}
+	return dayHistory
+}
+
+const (
+	hourHistory = `
+SELECT p.id AS pool_id, p.az, x.at, x.price, x.on_demand, x.measured
+FROM pools p
+CROSS JOIN LATERAL (
+	SELECT array_agg(hour) AS at, array_agg(price_sum / (known * 1e6::float8)) AS price,
+		array_agg(CASE WHEN ondemand_known > 0 THEN ondemand_sum / (ondemand_known * 1e6::float8) ELSE 0 END) AS on_demand,
+		array_agg(measured / known::float8) AS measured
+	FROM (SELECT * FROM price_hours WHERE pool_id = p.id AND hour >= $3 ORDER BY hour) h) x
+WHERE p.region = $2 AND p.instance_type = $1 AND p.is_active AND x.at IS NOT NULL
+ORDER BY p.id`
+
+	dayHistory = `
+SELECT p.id AS pool_id, p.az, x.at, x.price, x.on_demand, x.measured
+FROM pools p
+CROSS JOIN LATERAL (
+	SELECT array_agg(day) AS at, array_agg(price_sum / (known * 1e6::float8)) AS price,
+		array_agg(CASE WHEN ondemand_known > 0 THEN ondemand_sum / (ondemand_known * 1e6::float8) ELSE 0 END) AS on_demand,
+		array_agg(measured / known::float8) AS measured
+	FROM (
+		SELECT date_trunc('day', hour, 'UTC') AS day, sum(known) AS known, sum(measured) AS measured, sum(price_sum)::float8 AS price_sum,
+			sum(ondemand_known) AS ondemand_known, sum(ondemand_sum)::float8 AS ondemand_sum
+		FROM price_hours
+		WHERE pool_id = p.id AND hour >= $3
+		GROUP BY 1
+		ORDER BY 1) d) x
+WHERE p.region = $2 AND p.instance_type = $1 AND p.is_active AND x.at IS NOT NULL
+ORDER BY p.id`
+)
 
 // Chart is PoolsOf and PriceHistory in one round trip.
-func (v *Views) Chart(ctx context.Context, instanceType, region, unit string, since time.Time) (pools []PoolPriceView, points []PricePoint, err error) {
+func (v *Views) Chart(ctx context.Context, instanceType, region, unit string, since time.Time) (pools []PoolPriceView, series []PriceSeries, err error) {
 	b := &pgx.Batch{}
 	b.Queue(poolsOf, instanceType, region).Query(func(r pgx.Rows) (err error) {
 		pools, err = pgx.CollectRows(r, pgx.RowToStructByName[PoolPriceView])
 		return err
 	})
-	b.Queue(priceHistory, instanceType, region, unit, since).Query(func(r pgx.Rows) (err error) {
-		points, err = pgx.CollectRows(r, pgx.RowToStructByName[PricePoint])
+	b.Queue(priceHistory(unit), instanceType, region, since).Query(func(r pgx.Rows) (err error) {
+		series, err = pgx.CollectRows(r, pgx.RowToStructByName[PriceSeries])
 		return err
 	})
-	return pools, points, translate(v.DB.Pool.SendBatch(ctx, b).Close())
+	err = translate(v.DB.Pool.SendBatch(ctx, b).Close())
+	return pools, series, err
 }
 
 // NewestOnlineAgent reads the client's online agent that was heard last, for

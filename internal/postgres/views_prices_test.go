@@ -56,15 +56,15 @@ func (g *guarded) traced() (*postgres.Views, *asked) {
 	return &postgres.Views{DB: &postgres.DB{Pool: pool}}, tracer
 }
 
-// TestAChartCostsWhatItShows: the rows that a chart reads are those of its own
-// pools and its own days, however many others there are, and each point tells how
+// TestAChartCostsWhatItShows: the rows that a chart reads are the hours of its
+// own pools and its own days, however many others there are, and each point tells how
 // much of it was measured.
 func TestAChartCostsWhatItShows(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	views, tracer := g.traced()
 
-	const perDay, days = 288, 3
+	const days = 3
 	grow := func(fromType, types int) {
 		g.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n || '.x.us-east-1' || z, 't' || n || '.x', 'us-east-1', 'us-east-1' || z
 			FROM generate_series($1::int, $2::int) n, unnest(ARRAY['a', 'b']) z`, fromType, fromType+types-1)
@@ -72,11 +72,11 @@ func TestAChartCostsWhatItShows(t *testing.T) {
 			SELECT p.id, t, 0.01, CASE WHEN k THEN 'interpolated' ELSE 'primary' END, CASE WHEN k THEN 'linear' END, 1, t
 			FROM pools p, generate_series($1::timestamptz - interval '10 days', $1::timestamptz - interval '5 minutes', interval '5 minutes') t, LATERAL (SELECT extract(minute FROM t) >= 45 AS k) i
 			WHERE p.instance_type = ANY (SELECT 't' || n || '.x' FROM generate_series($2::int, $3::int) n)`, noon, fromType, fromType+types-1)
-		g.exec(`ANALYZE price_buckets`)
+		g.exec(`ANALYZE price_hours`)
 		g.exec(`ANALYZE pools`)
 	}
-	chart := func(unit string) (points []postgres.PricePoint, read map[string]int) {
-		points, err := views.PriceHistory(t.Context(), "t0.x", "us-east-1", unit, noon.AddDate(0, 0, -days))
+	chart := func(unit string) (series []postgres.PriceSeries, read map[string]int) {
+		series, err := views.PriceHistory(t.Context(), "t0.x", "us-east-1", unit, noon.AddDate(0, 0, -days))
 		require.NoError(t, err)
 		var raw []byte
 		require.NoError(t, g.db.Pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) "+tracer.sql, tracer.args...).Scan(&raw))
@@ -84,20 +84,26 @@ func TestAChartCostsWhatItShows(t *testing.T) {
 		require.NoError(t, json.Unmarshal(raw, &plans))
 		read = map[string]int{}
 		plans[0].Plan.read("price_buckets", read)
-		return points, read
+		require.Empty(t, read, "the five-minute prices are not read")
+		plans[0].Plan.read("price_hours", read)
+		return series, read
 	}
 	grow(0, 4)
 	for size, more := range []int{4, 24, 0} {
-		for unit, want := range map[string]int{"hour": 24 * days * 2, "day": (days + 1) * 2} {
-			points, read := chart(unit)
-			require.Len(t, points, want, unit)
+		for unit, want := range map[string]int{"hour": 24 * days, "day": days + 1} {
+			series, read := chart(unit)
+			require.Len(t, series, 2)
+			for _, s := range series {
+				require.Len(t, s.At, want, unit)
+				require.InDelta(t, 0.01, s.Price[1], 1e-12)
+				require.InDelta(t, 0.75, s.Measured[1], 1e-9, "a quarter of each hour is interpolated")
+			}
 			total := 0
 			for how, n := range read {
 				require.NotEqual(t, "Seq Scan", how, "size %d", size)
 				total = max(total, n) // a bitmap is read once for the index and once for the rows
 			}
-			require.Equal(t, 2*days*perDay, total, "of size %d: %v", size, read)
-			require.InDelta(t, 0.75, points[2].Measured, 1e-9, "a quarter of each hour is interpolated")
+			require.Equal(t, 2*days*24, total, "of size %d: %v", size, read)
 		}
 		grow(100*(size+1), max(more, 1))
 	}

@@ -50,8 +50,16 @@ INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type,
 INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price, source_type, client_id, agent_id, observed_at, received_at)
 	SELECT 'p' || n, now(), 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z, 0.01 + n * 0.001, 0.0416, 'primary', 'c1', 'a1',
 	now() - n * interval '4 minutes', now() - n * interval '4 minutes' FROM generate_series(1, 8) n, unnest(ARRAY['a', 'b']) z;
+INSERT INTO agent_reports (agent_id, at, on_demand, spot)
+	SELECT 'a1', array_agg(now() - n * interval '4 minutes' ORDER BY n), array_agg(41600 ORDER BY n), array_agg(10000 + n * 1000 ORDER BY n)
+	FROM generate_series(1, 8) n;
 INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version, created_at, shadow)
 	SELECT 'c1', 'a1', 'stay_spot', 'spot', 0.3, n, 'rules', '1', now() - (10 - n) * interval '1 minute', n = 7 FROM generate_series(1, 7) n;
+INSERT INTO agent_decisions (agent_id, at, actions, modes, risks, savings)
+	SELECT agent_id, array_agg(created_at ORDER BY id DESC), array_agg(action ORDER BY id DESC), array_agg(current_mode ORDER BY id DESC),
+		array_agg(risk_score ORDER BY id DESC), array_agg(expected_savings ORDER BY id DESC)
+	FROM (SELECT * FROM decisions WHERE NOT shadow ORDER BY id DESC LIMIT 5) d
+	GROUP BY agent_id;
 INSERT INTO events (client_id, agent_id, type, severity, message) VALUES ('c1', 'a1', 'agent_registered', 'info', 'hello'), ('c1', 'a1', 'boom', 'error', 'hidden');
 `
 
@@ -182,9 +190,12 @@ func TestClientAndAgentViews(t *testing.T) {
 	}
 	agents, err := v.ClientAgents(ctx, "c1", postgres.Page{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"a1", "a2"}, agentIDs(agents))
-	require.Equal(t, "i-1", *agents[0].InstanceID)
+	require.Equal(t, []string{"a1", "a2"}, ids(agents, func(a postgres.ClientAgent) string { return a.ID }))
+	require.Equal(t, postgres.PrimaryPlace{ID: "i-1", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: "spot", PoolID: "t3.medium.us-east-1a"}, *agents[0].Primary)
 	require.Equal(t, 2, agents[0].InstanceCount)
+	paged, err := v.ClientAgents(ctx, "c1", postgres.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, agents, paged, "whole or in pages, an agent is the same")
 	history, err := v.AgentHistory(ctx, "c1", postgres.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a1", "a2", "a3"}, agentIDs(history))
@@ -194,7 +205,7 @@ func TestClientAndAgentViews(t *testing.T) {
 
 	one, err := v.Agent(ctx, "", "a1")
 	require.NoError(t, err)
-	require.Equal(t, agents[0], *one)
+	require.Equal(t, history[0], *one)
 	for _, who := range [][2]string{{"c2", "a1"}, {"", "nope"}} {
 		_, err = v.Agent(ctx, who[0], who[1])
 		requireCode(t, err, agent.NotFound)
@@ -261,6 +272,13 @@ func TestDecisionView(t *testing.T) {
 	require.InDelta(t, 0.011, a.Reports[0].Spot, 1e-9)
 	require.InDelta(t, 0.0416, a.Reports[0].OnDemand, 1e-9)
 	require.Equal(t, 2, a.ReportCount, "of the last ten minutes")
+	require.Equal(t, []string{"spot", "t3.medium.us-east-1a"}, []string{a.CurrentMode, a.CurrentPool})
+	paged, err := v.AgentDecisions(t.Context(), "c1", postgres.Page{Limit: 1})
+	require.NoError(t, err)
+	pagedIDs := ids(paged, func(a postgres.AgentDecisions) string { return a.AgentID })
+	require.Equal(t, []string{"a1", "a2"}, pagedIDs, "one more says that there are more")
+	require.Equal(t, a.Decisions[0].At, paged[0].Decisions[0].At)
+	require.Len(t, paged[0].Events, 2)
 	require.Len(t, a.Events, 2)
 	require.Empty(t, list[1].Decisions)
 	require.Equal(t, "web-2", list[1].AgentName)
