@@ -73,7 +73,7 @@ func TestWhatAgentsDidBeforeIsListed(t *testing.T) {
 	require.Contains(t, want, "[18000, 17000, 16000, 15000, 14000, 13000, 12000]")
 	g.exec(`TRUNCATE agent_decisions, agent_reports`)
 	for range 2 {
-		g.rerun("0055_what_agents_did_before.sql")
+		g.rerun("0078_what_agents_did_before.sql")
 		require.JSONEq(t, want, one[string](g, kept))
 	}
 }

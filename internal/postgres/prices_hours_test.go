@@ -164,13 +164,13 @@ func TestHoursOfThePast(t *testing.T) {
 	g.hoursAgree("as they were written")
 	want := one[string](g, keptHours)
 
-	g.rerun("0051_price_hours_of_the_past.sql")
+	g.rerun("0074_price_hours_of_the_past.sql")
 	require.Equal(t, want, one[string](g, keptHours), "what is there already stays")
 	g.exec(`DELETE FROM price_hours WHERE hour < now() - interval '91 days 1 hour'`)
 	recent := one[string](g, keptHours)
 	g.exec(`TRUNCATE price_hours`)
 	for range 2 {
-		g.rerun("0051_price_hours_of_the_past.sql")
+		g.rerun("0074_price_hours_of_the_past.sql")
 		require.Equal(t, recent, one[string](g, keptHours))
 	}
 	g.exec(`UPDATE price_buckets SET price = 0.5 WHERE bucket = (SELECT min(bucket) FROM price_buckets)`)
