@@ -34,7 +34,7 @@ func TestALossIsSurvivedWithoutSearchAttributes(t *testing.T) {
 
 	p := open(t, map[string]enums.IndexedValueType{}, asToAnAPIKey)
 	p.run(p.RunAPI)
-	p.run(p.RunWorker)
+	p.run(p.worker.RunWorker)
 	ready := func() (string, bool) {
 		code, page, err := p.call(http.MethodGet, "/ready", "", nil)
 		if err != nil || code != http.StatusOK {

@@ -36,10 +36,11 @@ const patience = 2 * time.Minute
 
 // product is the product with the services that it needs. Only what a test starts runs.
 type product struct {
-	*app.App
-	t   *testing.T
-	api string
-	ec2 *fleet.Provider
+	*app.App // of the api
+	worker   *app.App
+	t        *testing.T
+	api      string
+	ec2      *fleet.Provider
 }
 
 // open starts those services and opens the product. The server's namespace has the
@@ -71,14 +72,17 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 	})
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = ""
-	a, err := app.Open(t.Context(), settings, app.Options{Log: slog.New(slog.DiscardHandler),
-		Temporal: temporalx.Options{Address: server.HostPort, Namespace: "default",
-			Dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
-	require.NoError(t, err)
-	t.Cleanup(a.Close)
+	open := func() *app.App { // as each process does
+		a, err := app.Open(t.Context(), settings, app.Options{Log: slog.New(slog.DiscardHandler),
+			Temporal: temporalx.Options{Address: server.HostPort, Namespace: "default",
+				Dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
+		require.NoError(t, err)
+		t.Cleanup(a.Close)
+		return a
+	}
 	provider, err := fleet.New(t.Context(), fleet.Options{Region: "us-east-1", Endpoint: ec2.URL, Credentials: fleet.Static("test", "test")})
 	require.NoError(t, err)
-	return &product{App: a, t: t, api: "http://" + loopback.Addr(ports[0]), ec2: provider}
+	return &product{App: open(), worker: open(), t: t, api: "http://" + loopback.Addr(ports[0]), ec2: provider}
 }
 
 // run runs a part of the product until the test ends.
