@@ -12,10 +12,12 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+
+	"spotkeeper/workflows"
 )
 
-// wire counts the requests that carried each update to the server. There are
-// more than updates: the SDK sends one again that was refused, or that was taken
+// wire counts the requests that carried each update, and wakes, to the server. There are
+// more than updates and wakes: the SDK sends one again that was refused, or that was taken
 // while the server answered "unavailable". A later run does not know what an
 // earlier one took, so such a one may be taken again; that is why every handler
 // is idempotent.
@@ -23,11 +25,18 @@ type wire struct {
 	mu       sync.Mutex
 	requests map[string]int // by update id
 	refused  map[string]int // by gRPC code
+	wakes    int            // requests that carried one
 }
 
 // intercept is a grpc.UnaryClientInterceptor below the SDK's own retries.
 func (w *wire) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoke(ctx, method, req, reply, cc, opts...)
+	if signal, ok := req.(*workflowservice.SignalWithStartWorkflowExecutionRequest); ok && signal.GetSignalName() == workflows.SignalWake {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.wakes++
+		return err
+	}
 	order, ok := req.(*workflowservice.ExecuteMultiOperationRequest)
 	if !ok {
 		return err
@@ -53,6 +62,13 @@ func (w *wire) sent() (requests, updates int) {
 		requests += n
 	}
 	return requests, len(w.requests)
+}
+
+// wakesSent is how many requests carried a wake.
+func (w *wire) wakesSent() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wakes
 }
 
 // taken reads from the histories how often each update was taken, and checks
