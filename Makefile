@@ -21,6 +21,11 @@ ARGS ?=
 # `make test PKG=./workflows/...` tests a part, RUN=Pattern some tests of it.
 PKG  ?= ./...
 RUN  ?= .
+# `make crash MOVES=3000` is the long run; it ends by the deadline of the test itself.
+AGENTS ?= 70
+MOVES  ?= 210
+# Tests of the real stack wait more than they compute, so more run at once than there are cores.
+STACKS ?= 4
 
 .PHONY: help
 help: ## list the targets
@@ -54,11 +59,16 @@ test-unit: onnxruntime ## run the product's tests (PKG, RUN)
 
 .PHONY: test-e2e
 test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, conformance
-	@cd $(DEV) && go test -race -shuffle=on -timeout 40m -p 1 ./...
+	@cd $(DEV) && go test -race -shuffle=on -timeout 40m -p 1 -parallel $(STACKS) ./...
 
 .PHONY: crash
-crash: ## move 70 agents 210 times while every process is killed at random
-	@cd $(DEV) && go test -race -count=1 -timeout 40m -run TestCrash -v ./e2e -crash-agents 70
+crash: ## move 70 agents 210 times while every process is killed at random (AGENTS, MOVES, ARGS=-crash-lose-temporal)
+	@cd $(DEV) && go test -race -count=1 -timeout 0 -run TestCrash -v ./e2e -crash-lead 90s \
+	  -crash-agents $(AGENTS) -crash-moves $(MOVES) $(ARGS)
+
+.PHONY: races
+races: ## send 2000 updates and wakes to Guardians that end all the time, twice
+	@cd $(DEV) && go test -race -count=1 -timeout 20m -run TestRaces -v ./e2e -race-moves 5 -race-updates 800
 
 .PHONY: check
 check: generate lint test ## what CI runs

@@ -54,7 +54,7 @@ type Decisions struct {
 	// returns nil: the built-in rules.
 	EngineFor func(agentID string) engine.Engine
 	// ShadowFor returns the engine on trial for an agent, nil for none. What it
-	// answers is kept beside the live decision, and nobody acts on it.
+	// answers is kept beside the live decision, and is never acted on.
 	ShadowFor func(agentID string) engine.Engine
 
 	BatchSize int           // agents that are read at once; 0: 500
@@ -114,7 +114,7 @@ func (d *Decisions) DecideFleet(ctx context.Context, in DecideFleetInput) (*JobC
 }
 
 // shuffle orders the agents anew in each period, and the same in each attempt:
-// where only some may move, nobody is first for ever.
+// where only some may move, no agent is first for ever.
 func shuffle(ids []string, period time.Time) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(period.UTC().Format(time.RFC3339)))

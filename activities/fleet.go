@@ -16,7 +16,7 @@ type Fleet interface {
 	// Template reads what a new instance copies from the one it stands by for.
 	// Fails with launch.instance_gone when that one has ended.
 	Template(ctx context.Context, a Account, region, instanceID string) (json.RawMessage, error)
-	// Freeze makes the whole request of one attempt. It reaches nobody. Fails with
+	// Freeze makes the whole request of one attempt. It calls nothing. Fails with
 	// launch.no_addresses when the template cannot be launched in that zone.
 	Freeze(template json.RawMessage, where replica.Candidate, owner LaunchOwner) (*FrozenLaunch, error)
 	// Launch asks for exactly one instance; the token makes a repetition the same

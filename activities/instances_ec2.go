@@ -97,7 +97,7 @@ func (i *Instances) ChooseCandidates(ctx context.Context, in ChooseInput) (*Choo
 
 // LaunchInstance launches one instance for a replica in one pool. The request is
 // frozen in Postgres before EC2 sees it, and its token follows from the replica,
-// the pool and the mode alone: whoever repeats this, in this run or another,
+// the pool and the mode alone: a repetition, in this run or another,
 // finds the same instance, and an answer that was lost is not a second launch.
 //
 // Fails with replica.already_ended when the replica was given up meanwhile, with

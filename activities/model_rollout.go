@@ -129,7 +129,7 @@ func (r *Rollouts) OpenRollout(ctx context.Context, in OpenRollout) error {
 // back-test and keeps what it found. It leaves nothing loaded and touches
 // nothing that serves, so twice is harmless. It beats, so that another worker
 // begins anew soon after this one died, and so that it ends when it is called
-// off. Fails with what is wrong with the files: final unless a neighbour was away.
+// off. Fails with what is wrong with the files: final unless a dependency was away.
 func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Validation, error) {
 	s, err := r.Store.Session(ctx, sessionID)
 	if err != nil {
@@ -146,8 +146,8 @@ func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Valid
 }
 
 // RecordRollout writes how far a rollout is, from which every process knows what
-// to serve. It sets a level; a second call finds nobody left that gives way, and
-// who did looks by itself. Fails with mlmodel.wrong_phase when it has ended, and
+// to serve. It sets a level; a second call finds no rollout left that gives way, and
+// one that did sees that in its row. Fails with mlmodel.wrong_phase when it has ended, and
 // with mlmodel.already_live when there is nothing to roll out any more.
 func (r *Rollouts) RecordRollout(ctx context.Context, in RolloutState) (StageTaken, error) {
 	return r.Store.Record(ctx, in)

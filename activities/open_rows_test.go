@@ -15,7 +15,6 @@ import (
 
 // shelf is the store of open rows in memory.
 type shelf struct {
-	mu                          sync.Mutex
 	operations                  []activities.OpenRow
 	agents, rollouts            []string
 	againOperations, againAgent []string

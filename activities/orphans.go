@@ -96,7 +96,7 @@ func (r *SweepResult) Counts() map[string]int64 {
 
 // SweepOrphans compares the cloud with the database, place by place. The cloud is
 // listed before the database is read: what was launched in between is then known
-// to the second and unknown to the first, which harms nobody. An instance is
+// to the second and unknown to the first, which is harmless. An instance is
 // terminated when two sweeps in a row found that our tags and our database both
 // call it ours and nothing needs it. A place that cannot be reached is counted
 // and left for the next sweep; it delays no other client's. It may run again at

@@ -70,11 +70,11 @@ type Prices struct {
 const (
 	collectJob = "price-collection"
 	// historyJob marks the types whose whole history was read: one that was known as
-	// a sibling has only the present until somebody lives on it.
+	// a sibling has only the present until an agent lives on it.
 	historyJob = "price-history"
 	// spotHistory is how far back EC2 knows spot prices.
 	spotHistory = 90 * 24 * time.Hour
-	// siblingHistory is how far back the history of a type is read that nobody
+	// siblingHistory is how far back the history of a type is read that no agent
 	// lives on: enough to choose by.
 	siblingHistory = time.Hour
 )
@@ -274,7 +274,7 @@ func (g *GapsFilled) Counts() map[string]int64 {
 	}
 }
 
-// FillPriceGaps interpolates what nobody measured in the day before the period, or
+// FillPriceGaps interpolates what was not measured in the day before the period, or
 // since the last run if that is longer ago. So a backfill fills the days it names,
 // and corrects there what was guessed before a late report came.
 func (p *Prices) FillPriceGaps(ctx context.Context, period time.Time) (*GapsFilled, error) {

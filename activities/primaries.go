@@ -52,6 +52,7 @@ type Primaries struct {
 type NoticeFollower interface {
 	FollowNotice(ctx context.Context, taken *roles.Taken) error
 }
+
 // What the attempts of the watch are kept under, by instance.
 const (
 	SweepTemplates = "primary-template"

@@ -30,9 +30,9 @@ const (
 	noticeSpare  = time.Second             // what a notice's answer leaves of its caller's deadline
 )
 
-// Client starts, asks and tells workflows. It is the only code that knows their
-// ids, queues and conflict policies, so that the HTTP surface, the schedules and
-// other workflows mean the same by "tell the Guardian".
+// Client starts workflows, queries them and sends them messages. It is the only code
+// that knows their queues and conflict policies, so that the HTTP surface, the sweep
+// and other workflows start and reach a workflow in the same way.
 //
 // Every method fails with workflow.unreachable when Temporal is away, within
 // two seconds; what a workflow refuses comes back as the fault it was.

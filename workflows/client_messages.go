@@ -166,7 +166,7 @@ func (c *Client) attend(ctx context.Context, within time.Duration) (context.Cont
 	}
 }
 
-// check pings at most once in half a second, whoever asks.
+// check pings at most once in half a second for all callers together.
 func (h *health) check(ctx context.Context, c *Client) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -218,7 +218,7 @@ func isTimeout(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && (is[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err) || is[*serviceerror.DeadlineExceeded](err))
 }
 
-// isRefused says that nobody is there, as against somebody slow.
+// isRefused says that Temporal is not there, as against slow.
 func isRefused(err error) bool {
 	if is[*serviceerror.Unavailable](err) {
 		return true

@@ -11,8 +11,8 @@ import (
 	"spotkeeper/internal/fault"
 )
 
-// StartRollout starts the rollout of a session and answers when the session
-// serves somebody, which for an immediate plan is everybody. Fails with what the
+// StartRollout starts the rollout of a session and answers when the session serves
+// some agents, which for an immediate plan are all. Fails with what the
 // validation refused, with mlmodel.busy and mlmodel.already_live, and with
 // workflow.no_answer when the validation takes longer than the caller waits: the
 // rollout goes on.

@@ -1,34 +1,36 @@
-// Package workflows orders work and remembers how far it got. Its code is
+// Package workflows carries decisions out and remembers how far it got. Its code is
 // replayed, so it reads no clock, does no I/O and ranges over no map.
 //
 //	workflow     id                                what it hears                      who starts it                       lives
 //	Guardian     guardian/<agent>                  eight updates, wake, state         any message, by update- or          one decision and a second
-//	                                                                                  signal-with-start
-//	Replica      replica/<replica>                 release, report, cancel, progress  Guardian; a release, only to        from the choice of a pool
-//	                                                                                  retire                              to promotion or retirement
+//	                                                                                  signal-with-start; the sweep
+//	Replica      replica/<replica>                 news, report, cancel, progress     Guardian; a Switch; the sweep       from the choice of a pool
+//	                                                                                                                      to promotion or retirement
 //	Switch       switch/<command>                  news, cancel, progress             Guardian; the sweep                 minutes, and as long as the
 //	                                                                                                                      old instance is kept
 //	AgentSwitch  switch/<command>, or              news, cancel, progress             Guardian; an agent's report;        until the agent has moved
 //	             switch/<new instance>                                                the sweep
-//	Termination  termination/<agent>/<instance>    news, progress                     Guardian, after the change of       until AWS has taken the
-//	                                                                                  roles or beside the search          instance
-//	Promotion    promotion/<replica>               news, cancel, progress             Guardian                            until the old instance ended
-//	Removal      removal/<agent>                   progress                           Guardian                            until what we launched ended
+//	Termination  termination/<agent>/<instance>    news, progress                     the door of the notice, after its   until AWS has taken the
+//	                                                                                  answer; Guardian; the sweep         instance
+//	Promotion    promotion/<replica>               news, cancel, progress             Guardian; the sweep                 until the old instance ended
+//	Removal      removal/<agent>                   progress                           Guardian; the sweep                 until what we launched ended
 //	ModelRollout model-rollout/<session>           begin, promote, pause, resume,     StartRollout, by                    until the session has earned
-//	                                               abort, rollback, nudge, progress   update-with-start                   its place, or lost it
+//	                                               abort, rollback, nudge, progress   update-with-start; the sweep        its place, or lost it
 //	jobs         job/<name>-<time>                 nothing                            schedules (schedules.go)            one period
 //
-// Ids are natural keys, so the id is the lock. Only Client and guardian_children.go
-// start workflows; only Client knows queues and conflict policies. Children are
-// abandoned, never awaited to their end, and found again by their rows: decisions
-// are rows first, then children.
+// Ids are natural keys, so the id is the lock. Only Client starts workflows and knows
+// queues and conflict policies. A workflow has no children: a decision opens a row,
+// and the row's workflow is started through Client by the decider, or by the sweep
+// of open rows (activities.OpenRows) when that start was lost.
 //
-// Rules that every change must keep. One consumer and one exit in the Guardian; the
-// task that ends it carries no answer. Handlers are idempotent by natural key and
-// by request. Validators judge form only. A Guardian ends only when its children
-// have started. Nothing signals another workflow but by a local step through
-// Client. Postgres's clock decides what is late.
+// Rules that every change must keep. A workflow reads its row when it begins and goes
+// on from there, so that it may be started late, and again. Its row stays open until
+// it has written its end. A message carries no fact: its receiver reads its row. The
+// report to a Replica is the one exception. Nothing signals another workflow but by a
+// local step through Client. One consumer and one exit in the Guardian; the task that
+// ends it carries no answer. Handlers are idempotent by natural key and by request.
+// Validators judge form only. Postgres's clock decides what is late.
 //
-// Changing a workflow that may be running wants a gate, a constant of gates.go named
-// <workflow>.<change>, and a new history in testdata/histories.
+// A change that running workflows cannot replay wants workflow.GetVersion and a new
+// history in testdata/histories.
 package workflows

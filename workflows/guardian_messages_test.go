@@ -138,7 +138,7 @@ func TestPromoteOfALaunchingReplicaIsRefusedOrWaits(t *testing.T) {
 }
 
 func switchTo(pool string) workflows.RequestSwitchInput {
-	return workflows.RequestSwitchInput{CommandID: "cmd", Target: switching.Target{Mode: agent.Spot, PoolID: pool}, Reason: "cheaper", Trigger: "manual", Retire: true}
+	return workflows.RequestSwitchInput{CommandID: "cmd", Target: switching.Target{Mode: agent.Spot, PoolID: pool}, Reason: "cheaper", Trigger: "manual"}
 }
 
 func TestRequestSwitchIsOnePerCommand(t *testing.T) {

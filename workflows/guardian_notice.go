@@ -71,6 +71,9 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 		return nil, err
 	}
 	g.roles = taken.Set
+	if heir := taken.Outcome.NewPrimary; heir != "" {
+		g.enterPhase(ctx, "`%s` is primary in place of `%s`", heir, n.InstanceID)
+	}
 	if id := taken.Operation(); id != "" {
 		g.start(ctx, id, "")
 	}

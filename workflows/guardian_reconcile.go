@@ -37,7 +37,7 @@ func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.Set) (*rol
 	}
 	late := o.Past || o.Left < interruption.Margin
 	successor, ok := set.HeirWanted(o.Wanted)
-	if !ok || successor.InstanceID == "" || successor.State != replica.Ready && !(late && successor.State == replica.Running) {
+	if !ok || successor.InstanceID == "" || successor.State != replica.Ready && (!late || successor.State != replica.Running) {
 		g.enterPhase(ctx, "looking for a successor of `%s` until %s", o.InstanceID, o.Deadline.UTC().Format(time.TimeOnly))
 		return set, nil
 	}

@@ -16,7 +16,8 @@ var (
 	ReasonAttribute = temporal.NewSearchAttributeKeyKeyword("Reason")
 )
 
-// Attributes names the search attributes, for whoever registers them.
+// Attributes names the search attributes, for the worker that registers them and the
+// checks of /ready.
 func Attributes() []string {
 	return []string{ClientAttribute.GetName(), AgentAttribute.GetName(), ReasonAttribute.GetName()}
 }

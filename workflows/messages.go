@@ -111,14 +111,12 @@ type DeleteReplicaInput struct {
 }
 
 // RequestSwitchInput asks to move the agent. CommandID makes it idempotent; the
-// command row exists already.
+// command row exists already, and says what becomes of the old instance.
 type RequestSwitchInput struct {
 	CommandID string           `json:"command_id"`
 	Target    switching.Target `json:"target"`
 	Reason    string           `json:"reason"`
-	Trigger   string           `json:"trigger"`  // manual, model, agent
-	KeepOld   time.Duration    `json:"keep_old"` // how long the old instance lives on
-	Retire    bool             `json:"retire"`   // terminate it then; false: keep it
+	Trigger   string           `json:"trigger"` // manual, model, agent
 }
 
 // OperationAnswer names the workflow that carries on.

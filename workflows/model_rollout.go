@@ -14,7 +14,7 @@ import (
 // What a ModelRollout hears: updates by name, one signal without a fact, and the
 // query progress.
 const (
-	RolloutBegin    = "begin" // answers once the session serves somebody, or was refused
+	RolloutBegin    = "begin" // answers once the session serves some agents, or was refused
 	RolloutPromote  = "promote"
 	RolloutPause    = "pause"
 	RolloutResume   = "resume"
@@ -326,7 +326,7 @@ func orSomebody(by string) string {
 }
 
 // validatePolicy loads a model and runs a back-test; a store that is away is
-// waited for a little, because somebody waits for the answer. A worker that died
+// waited for a little, because a person waits for the answer. A worker that died
 // is missed in seconds.
 var validatePolicy = workflow.ActivityOptions{
 	StartToCloseTimeout:    2 * time.Minute,

@@ -39,9 +39,8 @@ func (m *Moves) Move(ctx context.Context, in switching.Order) (*switching.Moved,
 	if in.ID != "" && command.Status != switching.Pending {
 		return nil, switching.AlreadyDone.New("The command is %s already.", command.Status).With("status", command.Status)
 	}
-	keep, retire := command.KeepOld()
 	answer, err := m.Guardians.RequestSwitch(ctx, in.AgentID, RequestSwitchInput{
-		CommandID: command.ID, Target: in.Target, Reason: in.Reason, Trigger: switching.TriggerOf(command.Priority), KeepOld: keep, Retire: retire,
+		CommandID: command.ID, Target: in.Target, Reason: in.Reason, Trigger: switching.TriggerOf(command.Priority),
 	})
 	if fault.Is(err, NoAnswer) { // it may have begun; otherwise the sweep starts it
 		return nil, err

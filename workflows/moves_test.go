@@ -3,7 +3,6 @@ package workflows_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -62,7 +61,7 @@ func TestMove(t *testing.T) {
 				return
 			}
 			require.Equal(t, &switching.Moved{CommandID: "c1", OperationID: "switch/c1"}, moved)
-			require.Equal(t, workflows.RequestSwitchInput{CommandID: "c1", Target: order.Target, Reason: "cheaper", Trigger: "model", KeepOld: time.Minute, Retire: true}, tt.desk.asked[0])
+			require.Equal(t, workflows.RequestSwitchInput{CommandID: "c1", Target: order.Target, Reason: "cheaper", Trigger: "model"}, tt.desk.asked[0])
 		})
 	}
 }

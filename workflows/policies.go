@@ -137,7 +137,7 @@ func lasting(ctx workflow.Context, summary string, activity, out any, args ...an
 	return insist(ctx, localPolicy, summary, activity, out, args...)
 }
 
-// insist tries a short step inside the workflow task first. When a neighbour stays
+// insist tries a short step inside the workflow task first. While Postgres stays
 // away, an activity goes on for as long as it takes; a refusal is final at once.
 func insist(ctx workflow.Context, policy workflow.LocalActivityOptions, summary string, activity, out any, args ...any) error {
 	err := localStepWith(ctx, policy, summary, activity, args...).Get(ctx, out)

@@ -19,7 +19,7 @@ func PriceDedup(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	return runJob[activities.PricesDeduplicated](ctx, "price-dedup", in, jobPolicy, prices.DeduplicatePrices)
 }
 
-// GapFill interpolates what nobody measured.
+// GapFill interpolates prices that were not measured.
 func GapFill(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	var prices *activities.Prices
 	return runJob[activities.GapsFilled](ctx, "gap-fill", in, jobPolicy, prices.FillPriceGaps, periodOf(ctx, in))

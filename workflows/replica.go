@@ -136,7 +136,7 @@ func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAn
 
 func (r *replicaRun) run(ctx workflow.Context) (*ReplicaResult, error) {
 	if err := r.read(ctx); err != nil {
-		r.operation.fail(ctx, err, "replica "+r.in.ReplicaID+" cannot be read", "")
+		r.fail(ctx, err, "replica "+r.in.ReplicaID+" cannot be read", "")
 		return nil, err
 	}
 	of := r.row.Replica

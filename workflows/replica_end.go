@@ -103,7 +103,7 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 		return nil
 	}
 	err = UndoFailed.Wrap(err, "instance %s may still be running", id)
-	r.operation.fail(ctx, err, r.summary()+": its instance may still be running",
+	r.fail(ctx, err, r.summary()+": its instance may still be running",
 		"Instance "+id+" could not be terminated and may still cost money")
 	return err
 }

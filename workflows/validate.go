@@ -41,7 +41,7 @@ func (in RequestSwitchInput) validate() error {
 	if err := in.Target.Validate(); err != nil {
 		return err
 	}
-	return require(in.CommandID != "" && in.KeepOld >= 0, "a command")
+	return require(in.CommandID != "", "a command")
 }
 
 func (in ConfigureInput) validate() error {

@@ -178,7 +178,7 @@ func TestForceSwitch(t *testing.T) {
 	asked := last[workflows.RequestSwitchInput](t, s.wf)
 	require.Equal(t, got.body["command_id"], asked.CommandID)
 	require.Equal(t, switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1c", InstanceType: "t3.medium"}, asked.Target)
-	require.Equal(t, []any{"manual", true, "5m0s"}, []any{asked.Trigger, asked.Retire, asked.KeepOld.String()})
+	require.Equal(t, "manual", asked.Trigger)
 	require.Equal(t, "75 300 pending", s.value(`SELECT priority || ' ' || terminate_wait_seconds || ' ' || status FROM commands WHERE id = $1`, asked.CommandID))
 	s.call(s.acme, "POST", path, `{"target":"ondemand"}`).holds(t, 409, `{"code":"switch.busy","operation_id":"switch/`+asked.CommandID+`"}`)
 }

@@ -128,8 +128,8 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 // toldWithin bounds telling a workflow what is durable already.
 const toldWithin = time.Second
 
-// tell passes on what is durable already. That nobody hears it is no reason to
-// refuse the agent: it would end itself or say it again for ever.
+// tell passes on what is durable already. A message that gets lost is no reason to
+// refuse the agent, which would end itself or repeat the request for ever.
 func (a *Agents) tell(ctx context.Context, agentID string, message func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, toldWithin)
 	defer cancel()

@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/internal/fault"
+	"spotkeeper/internal/interruption"
 )
 
 // words are the members and values that bodies are made of: what the routes
@@ -63,7 +66,31 @@ func TestNoBodyIsAFault(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+s.acme)
 		rec := httptest.NewRecorder()
 		s.handler.ServeHTTP(rec, req)
-		require.Less(t, rec.Code, 500, "%s %s: %s -> %s", r.Method, r.Path, body, rec.Body)
-		require.True(t, json.Valid(rec.Body.Bytes()), "%s %s", r.Method, r.Path)
+		requireNoFault(t, rec, "%s %s: %s", r.Method, r.Path, body)
 	})
+}
+
+// requireNoFault wants JSON, and no answer that blames the server. One answer above
+// 499 blames nothing: an agent that must stay alive learns that no replica can take over.
+func requireNoFault(t require.TestingT, rec *httptest.ResponseRecorder, of string, args ...any) {
+	of = fmt.Sprintf(of, args...)
+	var answer struct{ Code fault.Code }
+	require.True(t, json.Valid(rec.Body.Bytes()), "%s: %s", of, rec.Body)
+	_ = json.Unmarshal(rec.Body.Bytes(), &answer) // a list has no code
+	if rec.Code != http.StatusServiceUnavailable || answer.Code != interruption.NoReplica {
+		require.Less(t, rec.Code, 500, "%s: %s", of, rec.Body)
+	}
+}
+
+// TestNoReplicaIsNoFault sends what TestNoBodyIsAFault draws once in many runs.
+func TestNoReplicaIsNoFault(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	body := strings.NewReader(`{"instance_id":"i-2"}`)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/agents/a2/termination-imminent", body)
+	req.Header.Set("Authorization", "Bearer "+s.acme)
+	rec := httptest.NewRecorder()
+	s.handler.ServeHTTP(rec, req)
+	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	requireNoFault(t, rec, "a notice without a replica")
 }

@@ -185,8 +185,8 @@ func (d *Decisions) rebalance(ctx context.Context, in *rebalanceRequest) (*rebal
 	return out, nil
 }
 
-// prepare asks for a replica. The notice is durable: when the Guardian cannot be
-// reached now, it is delivered to it again later.
+// prepare asks for a replica. The notice is durable and the roles are due for a
+// review: when the Guardian cannot be reached now, the sweep wakes it later.
 func (d *Decisions) prepare(ctx context.Context, agentID, instanceID string, deadline time.Time, out *rebalanceAnswer) {
 	ctx, cancel := context.WithTimeout(ctx, toldWithin)
 	defer cancel()

@@ -3,7 +3,6 @@ package rest_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -150,7 +149,7 @@ func TestIssueSwitchCommand(t *testing.T) {
 	got.holds(t, 201, `{"success":true,"agent_id":"a1","target_mode":"spot","target_pool_id":"t3.medium.us-east-1c","reason":"Manual command","auto_switch_enabled":true,"message":"Switch command queued. Agent will execute on next heartbeat."}`)
 	id := got.body["command_id"].(string)
 	require.Equal(t, workflows.RequestSwitchInput{
-		CommandID: id, Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1c"}, Reason: "Manual command", Trigger: "model", KeepOld: 5 * time.Minute, Retire: true,
+		CommandID: id, Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1c"}, Reason: "Manual command", Trigger: "model",
 	}, last[workflows.RequestSwitchInput](t, s.wf))
 	require.Equal(t, "i-1 control-plane 25 300", s.value(`SELECT instance_id || ' ' || launcher || ' ' || priority || ' ' || terminate_wait_seconds FROM commands WHERE id = $1`, id))
 	s.call(s.acme, "POST", path, toC).holds(t, 409, `{"code":"switch.busy","operation_id":"switch/`+id+`"}`)
@@ -185,7 +184,7 @@ func TestIssueSwitchCommandWithinTheLimits(t *testing.T) {
 	s.exec(`UPDATE agents SET launcher = 'agent', auto_terminate_enabled = false WHERE id = 'a1'`)
 	s.call(s.acme, "POST", path, body).holds(t, 201, `{"target_mode":"ondemand"}`)
 	require.Len(t, s.call(s.acme, "GET", "/api/agents/a1/pending-commands", "").list, 1, "the agent launches: it is told, and a switch follows it")
-	require.False(t, last[workflows.RequestSwitchInput](t, s.wf).Retire)
+	require.Equal(t, "0", s.value(`SELECT max(terminate_wait_seconds)::text FROM commands WHERE status = 'pending'`))
 }
 
 func TestRebalanceIsDurableAndAskedOnce(t *testing.T) {

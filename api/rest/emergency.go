@@ -130,5 +130,5 @@ func text(s *string) string {
 	return *s
 }
 
-// isAway says whether a neighbour did not answer, as against having refused.
+// isAway says whether a dependency did not answer, as against having refused.
 func isAway(err error) bool { return fault.KindOf(err) == fault.Unavailable }

@@ -32,13 +32,13 @@ var statuses = map[fault.Kind]int{
 // StatusOf is the HTTP status that faults of a kind are answered with.
 func StatusOf(k fault.Kind) int { return statuses[k] }
 
-// retryAfter is what a caller that meets a neighbour's absence is told, in
-// seconds. Neighbours come back in seconds or not soon.
+// retryAfter is the Retry-After of an answer that a dependency is away, in seconds:
+// it comes back in seconds or not soon.
 const retryAfter = 5
 
 // writeError is the only place where an error becomes an answer:
 // {"error": sentence, "code": code, ...details}. The cause of an unavailable
-// neighbour and the whole of an internal error go to the log alone.
+// dependency and the whole of an internal error go to the log alone.
 func writeError(c *gin.Context, err error) {
 	kind, code := fault.KindOf(err), fault.CodeOf(err)
 	f, coded := errors.AsType[*fault.Error](err)

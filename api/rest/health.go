@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Probe asks one neighbour whether it is there.
+// Probe asks one dependency whether it is there.
 type Probe struct {
 	Name  string // postgres, schema, temporal, search_attributes, engine
 	Check func(ctx context.Context) error
@@ -20,7 +20,7 @@ type Probe struct {
 }
 
 // said is what /ready says of a failure: the sentence of one that only degrades,
-// and no more than that of a neighbour.
+// and no more than that it does not answer for any other.
 func (p Probe) said(err error) string {
 	if p.Degrades {
 		return messageOf(err)
@@ -28,7 +28,7 @@ func (p Probe) said(err error) string {
 	return "It does not answer."
 }
 
-// probeTimeout keeps /ready within two seconds when a neighbour hangs.
+// probeTimeout keeps /ready within two seconds when a dependency hangs.
 const probeTimeout = 1500 * time.Millisecond
 
 func (d Deps) healthRoutes() []Route {
@@ -90,7 +90,7 @@ type check struct {
 // Status implements Statused.
 func (a *readyAnswer) Status() int { return a.status }
 
-// ready asks all neighbours at once.
+// ready asks all dependencies at once.
 func (h health) ready(ctx context.Context, _ *none) (*readyAnswer, error) {
 	out := &readyAnswer{State: "ready", Checks: map[string]check{}, status: http.StatusOK}
 	var mu sync.Mutex

@@ -23,8 +23,8 @@ type Route struct {
 	Subject actSubject
 }
 
-// quick is the deadline of a route that names none. It keeps the answer "a
-// neighbour is away" within two seconds.
+// quick is the deadline of a route that names none. It keeps the answer that a
+// dependency is away within two seconds.
 const quick = 1900 * time.Millisecond
 
 // maxBody is the size of body that a route reads when it names none.

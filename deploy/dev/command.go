@@ -8,23 +8,28 @@ import (
 	"os"
 	"path/filepath"
 
+	"spotkeeper/deploy/dev/commandline"
 	"spotkeeper/deploy/dev/stack"
+	"spotkeeper/deploy/dev/stack/parts"
 )
 
 // demoHold is how long a replica waits for its notice while the demo runs.
 const demoHold = "20s"
 
+// command is what main was asked to do.
+type command struct{ commandline.Command }
+
 // run starts the command's parts and waits for their end.
 func (c command) run(ctx context.Context, stdout, stderr io.Writer) error {
-	o, err := c.options.Prepare()
+	o, err := c.Options.Prepare()
 	if err != nil {
 		return err
 	}
-	if c.demo {
-		// Two hours are the rule; somebody who watches has a minute.
+	if c.Demo {
+		// Two hours are the rule; a person who watches has a minute.
 		o.Environment = map[string]string{"REBALANCE_HOLD": demoHold}
 	}
-	logFile, err := os.OpenFile(filepath.Join(o.Dir, c.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	logFile, err := os.OpenFile(filepath.Join(o.Dir, c.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
@@ -34,7 +39,7 @@ func (c command) run(ctx context.Context, stdout, stderr io.Writer) error {
 	o.Logger = slog.New(slog.NewMultiHandler(o.Background.Handler(),
 		slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	people := stdout
-	if c.json {
+	if c.JSON {
 		people = stderr
 	}
 	show := progress{out: people}
@@ -57,26 +62,26 @@ func (c command) run(ctx context.Context, stdout, stderr io.Writer) error {
 // parts lists what the command runs, in the order of its start. The demo
 // writes to people once begin is closed.
 func (c command) parts(o stack.Options, a *stack.Addresses, people io.Writer, begin <-chan struct{}) []stack.Part {
-	switch c.name {
+	switch c.Name {
 	case "postgres":
-		return []stack.Part{stack.Postgres(o, a)}
+		return []stack.Part{parts.Postgres(o, a)}
 	case "temporal":
-		return []stack.Part{stack.Temporal(o, a)}
+		return []stack.Part{parts.Temporal(o, a)}
 	case "ec2sim":
-		return []stack.Part{stack.EC2(o, a)}
+		return []stack.Part{parts.EC2(o, a)}
 	}
 	all := []stack.Part{
-		stack.Postgres(o, a), stack.Temporal(o, a), stack.EC2(o, a),
-		stack.Migrations(o, a), stack.Worker(o, a), stack.API(o, a),
+		parts.Postgres(o, a), parts.Temporal(o, a), parts.EC2(o, a),
+		parts.Migrations(o, a), parts.Worker(o, a), parts.API(o, a),
 	}
-	if c.demo {
-		all = append(all, stack.Demo(o, a, people, begin))
+	if c.Demo {
+		all = append(all, parts.Demo(o, a, people, begin))
 	}
 	return all
 }
 
 func (c command) announce(a *stack.Addresses, stdout io.Writer) error {
-	if c.json {
+	if c.JSON {
 		return a.WriteJSON(stdout)
 	}
 	if _, err := fmt.Fprintln(stdout, "\nready, Ctrl-C stops it:"); err != nil {

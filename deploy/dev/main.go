@@ -15,6 +15,8 @@ import (
 	"time"
 
 	_ "time/tzdata" // Schedules name zones that a small machine may not have.
+
+	"spotkeeper/deploy/dev/commandline"
 )
 
 func main() {
@@ -27,7 +29,7 @@ func main() {
 
 // run is main without the process around it. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
-	command, err := parse(args, stderr)
+	asked, err := commandline.Parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -35,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 		_, _ = fmt.Fprintln(stderr, err)
 		return 2
 	}
-	if err := command.run(ctx, stdout, stderr); err != nil {
+	if err := (command{asked}).run(ctx, stdout, stderr); err != nil {
 		_, _ = fmt.Fprintf(stderr, "spotkeeper-dev: %v\n", err)
 		return 1
 	}

@@ -44,9 +44,9 @@ type Options struct {
 	Tuning   workflows.Tuning  // zero: the product's; tests and benchmarks change it
 }
 
-// Open makes the connections, lazily: a neighbour that is away is found out at
-// the first call, and again at each further one, so a process starts before its
-// neighbours and recovers with them.
+// Open makes the connections, lazily: that Postgres or Temporal is away shows at the
+// first call, and again at each further one, so a process starts before its
+// dependencies and recovers with them.
 func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	collectLess()
 	if err := activities.CheckKeep(c.Worker.Keep); err != nil {
@@ -105,7 +105,7 @@ func fleetOptions(c config.AWS) fleet.Options {
 	return o
 }
 
-// startWithin is how long a process keeps trying to reach a neighbour that it
+// startWithin is how long a process keeps trying to reach a dependency that it
 // cannot work without, before it says so again.
 const startWithin = 5 * time.Second
 

@@ -32,7 +32,7 @@ const (
 	deliveryPeriod = time.Minute
 )
 
-// sinks are the ways on which notifications leave the building.
+// sinks stores the webhooks and logs that clients want their notifications in.
 func (a *App) sinks() (*postgres.Sinks, error) {
 	key, err := a.Config.Secrets.Bytes()
 	if err != nil {

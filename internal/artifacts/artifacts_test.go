@@ -4,16 +4,10 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -22,6 +16,7 @@ import (
 
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/fault"
+	"spotkeeper/internal/testkit/moto"
 )
 
 // conforms is what both stores must do.
@@ -120,10 +115,10 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestBucket runs against moto, an S3 that nobody here wrote.
+// TestBucket runs against the S3 of moto, a double that was not written here.
 func TestBucket(t *testing.T) {
 	t.Parallel()
-	endpoint := moto(t)
+	endpoint := moto.Start(t)
 	who := credentials.NewStaticCredentialsProvider("x", "x", "")
 	api := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true, Credentials: who})
 	_, err := api.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("models")})
@@ -143,42 +138,4 @@ func TestBucket(t *testing.T) {
 	require.NoError(t, err)
 	_, err = nowhere.Put(t.Context(), "x", strings.NewReader("x"))
 	require.Equal(t, artifacts.Unavailable, fault.CodeOf(err), "%v", err)
-}
-
-func moto(t *testing.T) string {
-	t.Helper()
-	require.NoError(t, exec.CommandContext(t.Context(), "python3", "-c", "import moto.server").Run(),
-		"this test needs moto: pip install 'moto[server]==5.2.1'")
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := ln.Addr().(*net.TCPAddr)
-	require.NoError(t, ln.Close())
-	output := filepath.Join(t.TempDir(), "moto.log")
-	log, err := os.Create(output)
-	require.NoError(t, err)
-	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(address.Port)) //nolint:noctx // it is ended below
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = log.Close()
-	})
-	endpoint := "http://" + address.String()
-	web := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	require.Eventually(t, func() bool {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, endpoint+"/moto-api/", nil)
-		if err != nil {
-			return false
-		}
-		answer, err := web.Do(request)
-		if err != nil {
-			return false
-		}
-		_ = answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
-	}, time.Minute, 100*time.Millisecond, "moto did not come up; see %s", output)
-	return endpoint
 }

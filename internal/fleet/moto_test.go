@@ -1,13 +1,6 @@
 package fleet_test
 
 import (
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,61 +10,24 @@ import (
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/testkit/moto"
 )
 
-// moto starts an EC2 double that nobody here wrote, and fails when it cannot: a
-// test that skips itself proves nothing.
-func moto(t *testing.T) *fleet.Provider {
+// startMoto is a provider that calls moto. Moto's first answer loads a lot of
+// Python.
+func startMoto(t *testing.T) *fleet.Provider {
 	t.Helper()
-	require.NoError(t, exec.CommandContext(t.Context(), "python3", "-c", "import moto.server").Run(),
-		"this test needs moto: pip install 'moto[server]==5.2.1'")
-	port := freePort(t)
-	output := filepath.Join(t.TempDir(), "moto.log")
-	log, err := os.Create(output)
-	require.NoError(t, err)
-	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port)) //nolint:noctx // it is ended below
-	cmd.Env = append(os.Environ(), "MOTO_ENABLE_AMI_VALIDATION=1", "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION=1")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = log.Close()
-	})
-	url := "http://127.0.0.1:" + strconv.Itoa(port)
-	web := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	require.Eventually(t, func() bool {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/moto-api/", nil)
-		if err != nil {
-			return false
-		}
-		answer, err := web.Do(request)
-		if err != nil {
-			return false
-		}
-		_ = answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
-	}, time.Minute, 100*time.Millisecond, "moto did not come up; see %s", output)
-	return providerAt(t, url, func(o *fleet.Options) { // its first answer loads a lot of Python
+	endpoint := moto.Start(t, "MOTO_ENABLE_AMI_VALIDATION=1", "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION=1")
+	return providerAt(t, endpoint, func(o *fleet.Options) {
 		o.CallTimeout, o.LaunchTimeout = time.Minute, time.Minute
 	})
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 // TestAgainstMoto runs the calls that moto has. It knows no client tokens, spot
 // market, quotas or price list: those are the simulator's.
 func TestAgainstMoto(t *testing.T) {
 	t.Parallel()
-	p := moto(t)
+	p := startMoto(t)
 
 	zones, err := p.Zones(t.Context(), own, region)
 	require.NoError(t, err)

@@ -32,8 +32,8 @@ const Lead = 2 * time.Minute
 // Margin is what a change of roles must have left before the deadline.
 const Margin = 10 * time.Second
 
-// Notice is one signal about one instance. Its key is (agent, instance, kind):
-// the first arrival wins, through whichever door.
+// Notice is one signal about one instance. Its key is (agent, instance, kind), so that
+// it is one notice however often and through whichever door it comes.
 type Notice struct {
 	AgentID    string    `json:"agent_id"`
 	InstanceID string    `json:"instance_id"`
@@ -73,6 +73,6 @@ const (
 	Undecided  Result = ""
 	Promoted   Result = "promoted"    // another instance took over
 	StoodDown  Result = "stood_down"  // the danger passed
-	NotPrimary Result = "not_primary" // it was about an instance that is nobody's primary
+	NotPrimary Result = "not_primary" // it was about an instance that is not the agent's primary
 	Lost       Result = "lost"        // the deadline passed without an heir
 )

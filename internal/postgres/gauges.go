@@ -4,7 +4,7 @@ import "context"
 
 // Gauges is what an operator would page on, as it stands now.
 type Gauges struct {
-	UndeliveredNotices  int64 // told, and taken by no Guardian yet
+	UndeliveredNotices  int64 // durable, and judged by no Guardian yet; a failover at the door counts as judged
 	UndecidedNotices    int64 // terminations of a present primary without an heir
 	LostNotices         int64 // deadlines that passed without an heir, in the last hour or of an agent that still does not live
 	AgentsWithoutOne    int64 // enabled agents that have no primary, or one that is lost

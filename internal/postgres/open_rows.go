@@ -10,9 +10,9 @@ import (
 )
 
 // OpenRows find the rows that are open and whose workflow the sweep has to look for.
-// A row is open until its workflow has written its end. Whoever claims a row puts off
-// its next turn in the same statement, so two processes never claim the same one and
-// a row that cannot be tended waits behind all others.
+// A row is open until its workflow has written its end. Claiming a row puts off its
+// next turn in the same statement, so two processes never claim the same one and a
+// row that cannot be tended waits behind all others.
 type OpenRows struct{ DB *DB }
 
 var _ activities.OpenRowStore = (*OpenRows)(nil)

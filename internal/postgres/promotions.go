@@ -28,7 +28,7 @@ SET wait_until = greatest(promotions.wait_until, excluded.wait_until)`, in.Agent
 }
 
 // Promotion reads how a person's promotion stands: the wish, and the change of roles
-// that answered it, whoever made that. Fails with replica.not_found.
+// that answered it, whichever decision made that. Fails with replica.not_found.
 func (s *Roles) Promotion(ctx context.Context, replicaID string) (*roles.Promotion, error) {
 	out := roles.Promotion{ReplicaID: replicaID}
 	err := s.DB.Pool.QueryRow(ctx, `

@@ -13,8 +13,8 @@ import (
 	"spotkeeper/internal/switching"
 )
 
-// OpenReplica makes the decision to have one more replica durable. Whoever
-// decides the same again gets the first one's replica: once per request, whatever
+// OpenReplica makes the decision to have one more replica durable. The same
+// decision again answers with the first one's replica: once per request, whatever
 // became of it since, and while it is open once per agent for a standby, once
 // for an emergency and once per command for a switch.
 //
@@ -223,8 +223,8 @@ type standing struct {
 	state                     replica.State
 }
 
-// lockReplica locks a replica, its agent first: whoever changes roles locks in
-// that order too, so neither waits for the other for ever.
+// lockReplica locks a replica, its agent first: a change of roles locks in that
+// order too, so neither waits for the other for ever.
 func lockReplica(ctx context.Context, tx pgx.Tx, id string) (at standing, err error) {
 	b := &pgx.Batch{}
 	b.Queue(`SELECT FROM agents WHERE id = (SELECT agent_id FROM replicas WHERE id = $1) FOR NO KEY UPDATE`, id)

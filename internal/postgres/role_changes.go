@@ -17,7 +17,7 @@ var _ = meaning("replicas_one_manual_per_agent", replica.AlreadyExists, "the age
 // what becomes of the old primary and what people are told commit with it or not
 // at all. A change that was made already, by whomever, is success.
 //
-// Fails with roles.stale when the epoch moved on or somebody is not in the role
+// Fails with roles.stale when the epoch moved on or an instance is not in the role
 // that the caller believes, with replica.already_exists when the old primary is
 // to be the standby and there is one, and with agent.not_found.
 func (s *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error) {

@@ -12,7 +12,7 @@ import (
 
 // Roles stores who plays which part for an agent. Every method locks the agent's
 // row before it writes, so two that run at once follow each other; each returns
-// the roles as they are afterwards, because whoever writes must judge again.
+// the roles as they are afterwards, because a writer must judge again.
 type Roles struct{ DB *DB }
 
 // selectSet reads a whole roles.Set in one row. What is compared with now is

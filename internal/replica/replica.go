@@ -54,7 +54,7 @@ type State string
 
 // States.
 const (
-	Requested State = "requested" // decided; perhaps nobody works on it yet
+	Requested State = "requested" // decided; perhaps its workflow has not begun
 	Launching State = "launching" // an instance was asked for
 	Running   State = "running"   // EC2 runs it
 	Ready     State = "ready"     // it could take over

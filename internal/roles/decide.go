@@ -22,8 +22,8 @@ const (
 var nearness = map[replica.State]int{replica.Requested: 1, replica.Launching: 2, replica.Running: 3, replica.Ready: 4}
 
 // Doomed says whether AWS has announced the end of a replica's instance, however
-// that notice was answered. Such a replica is no heir: it would hand over to
-// nobody two minutes later.
+// that notice was answered. Such a replica is no heir: it would be gone two minutes
+// later.
 func (s *Set) Doomed(r Replica) bool {
 	_, told := s.Outcome(r.InstanceID, interruption.Termination)
 	return told && r.InstanceID != ""
@@ -43,8 +43,8 @@ func (s *Set) Heir() (Replica, bool) {
 	})
 }
 
-// HeirWanted is Heir for somebody who names a replica: it gets its wish when
-// that one is as near as any other, because time decides before taste.
+// HeirWanted is Heir for an agent that asks for a replica: that one wins only if no
+// other is closer to ready.
 func (s *Set) HeirWanted(replicaID string) (Replica, bool) {
 	best, ok := s.Heir()
 	if wish, open := s.Replica(replicaID); open && !s.Doomed(wish) && nearness[wish.State] >= nearness[best.State] {
@@ -110,9 +110,9 @@ func (s *Set) WantsStandby() bool {
 	return s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
 }
 
-// WantsEmergency returns the notice that asks for a replica which nobody has
-// opened, or whose replica failed: a termination in any mode, a rebalance in
-// auto mode while its two hours last.
+// WantsEmergency returns the notice that has no open replica, because none was opened
+// or the last one failed: a termination in any mode, a rebalance in auto mode while
+// its two hours last.
 func (s *Set) WantsEmergency() (interruption.Outcome, bool) {
 	if !s.alive() {
 		return interruption.Outcome{}, false
@@ -141,7 +141,7 @@ func (s *Set) BackOff(kind replica.Kind) time.Duration {
 	}
 }
 
-// Surplus returns the replicas that nobody needs any more: what the mode that
+// Surplus returns the replicas that are not needed any more: what the mode that
 // was turned off had kept, a hold that has run out, an emergency that another
 // heir has settled, a second standby in manual mode, and the doomed. While a
 // termination notice waits for its heir every other replica is a candidate and

@@ -31,7 +31,7 @@ type Verdict struct {
 
 // JudgeNotice judges a notice by the roles, in which the notice itself is among the
 // outcomes already. Every door and the Guardian judge by it. With a ready successor
-// the verdict is the change of roles, whoever asks: the epoch decides between two.
+// the verdict is the change of roles at every door: the epoch decides between two.
 func JudgeNotice(s *Set, n interruption.Notice) Verdict {
 	known, _ := s.Outcome(n.InstanceID, n.Kind)
 	switch {

@@ -43,11 +43,6 @@ type Command struct {
 // Pending is the status of a command that is not over.
 const Pending = "pending"
 
-// KeepOld is how long the old instance lives on, and whether it is ended then.
-func (c *Command) KeepOld() (time.Duration, bool) {
-	return time.Duration(c.TerminateWait) * time.Second, c.TerminateWait > 0
-}
-
 // Moved is an order that the agent's Guardian has taken.
 type Moved struct {
 	CommandID   string

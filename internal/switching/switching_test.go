@@ -2,7 +2,6 @@ package switching_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -31,17 +30,6 @@ func TestTargetsAreJudgedByTheirForm(t *testing.T) {
 		require.Equal(t, c.code, fault.CodeOf(c.target.Validate()), c.name)
 	}
 	require.Error(t, switching.Target{Mode: agent.Spot, PoolID: "nowhere"}.Validate(), "a pool is <type>.<zone>")
-}
-
-func TestAWaitOfZeroKeepsTheOldInstance(t *testing.T) {
-	t.Parallel()
-
-	keep, retire := (&switching.Command{TerminateWait: 0}).KeepOld()
-	require.Zero(t, keep)
-	require.False(t, retire)
-	keep, retire = (&switching.Command{TerminateWait: 90}).KeepOld()
-	require.Equal(t, 90*time.Second, keep)
-	require.True(t, retire)
 }
 
 // The deployed agents report priorities of fifty and more as manual.

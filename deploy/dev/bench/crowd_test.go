@@ -24,7 +24,7 @@ const (
 // it, with every scheduled job running beside them. Requests come when they are
 // due, whether or not the one before was answered.
 func BenchmarkCrowd(b *testing.B) {
-	s := devtest.Start(b, devtest.Options{})
+	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	f := crowd(b, s)
 	const during = 3 * time.Minute
 	var (

@@ -144,11 +144,3 @@ func (f *fleet) notify(ctx context.Context, a agent) (action string, err error) 
 	}
 	return answer.Action, err
 }
-
-// changedAt is when Postgres changed an agent's primary.
-func (f *fleet) changedAt(b *testing.B, agentID string) time.Time {
-	b.Helper()
-	var at time.Time
-	require.NoError(b, f.db.QueryRow(b.Context(), `SELECT changed_at FROM role_changes WHERE agent_id = $1 ORDER BY epoch DESC LIMIT 1`, agentID).Scan(&at))
-	return at
-}

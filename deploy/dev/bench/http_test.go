@@ -72,7 +72,7 @@ func remember(b *testing.B, f *fleet) {
 
 // BenchmarkHTTP loads the routes that agents and pages call all day long.
 func BenchmarkHTTP(b *testing.B) {
-	s := devtest.Start(b, devtest.Options{})
+	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	f := newFleet(b, s, "http", 200, false)
 	// Its first run brings in ninety days of prices, in the middle of a measurement.
 	status, err := f.Call(b.Context(), http.MethodPost, "/api/admin/schedules/price-collection/pause", "", nil, nil)

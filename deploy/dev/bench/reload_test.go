@@ -23,7 +23,7 @@ def make_decision(agent_data, pricing_data, market_data=None):
 // BenchmarkReload uploads engines that become live at once, and measures when each
 // of two api and two worker processes decides with them.
 func BenchmarkReload(b *testing.B) {
-	s := devtest.Start(b, devtest.Options{Environment: map[string]string{"ENGINE_PYTHON": "on"}})
+	s := devtest.Start(b, devtest.Options{OnDisk: true, Environment: map[string]string{"ENGINE_PYTHON": "on"}})
 	ctx := b.Context()
 	processes := map[string]string{devtest.API: s.API, devtest.Worker: s.WorkerMetrics}
 	for _, part := range []string{devtest.API, devtest.Worker} {

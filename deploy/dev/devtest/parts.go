@@ -2,7 +2,10 @@ package devtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"spotkeeper/deploy/dev/embedded/child"
 )
@@ -41,6 +44,27 @@ func (s *Stack) Restart(ctx context.Context, part string) error {
 		return err
 	}
 	return p.start(ctx)
+}
+
+// LoseTemporal kills the Temporal server and starts a new one that has stored
+// nothing, as after the loss of its disk. Postgres keeps everything.
+func (s *Stack) LoseTemporal(ctx context.Context) error {
+	if err := s.Kill(Temporal); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(s.Dir, "state", "temporal.db*"))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return errors.New("find what Temporal has stored: there is no such file")
+	}
+	for _, file := range files {
+		if err := os.Remove(file); err != nil {
+			return fmt.Errorf("lose what Temporal has stored: %w", err)
+		}
+	}
+	return s.Restart(ctx, Temporal)
 }
 
 // PID is the process number of a part, for measurements; 0 when it never ran.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"spotkeeper/deploy/dev/embedded/child"
 	"spotkeeper/deploy/dev/embedded/loopback"
 	"spotkeeper/deploy/dev/stack"
+	"spotkeeper/internal/testkit/scratch"
 )
 
 // The parts of a stack, in the order of their start.
@@ -39,6 +39,9 @@ type Options struct {
 	Environment map[string]string
 	// Without are parts that are not started. They can be later, by Restart.
 	Without []string
+	// OnDisk keeps the stack's state on the disk, for measurements. Else it is in
+	// memory where that has room.
+	OnDisk bool
 }
 
 // Stack is a running stack. Its addresses stay the same over restarts of its
@@ -65,25 +68,30 @@ func Start(tb testing.TB, o Options) *Stack {
 		o.EC2Delays = "none"
 	}
 	s := &Stack{tb: tb, options: o, parts: map[string]*program{}, worker: compiled.worker}
-	s.Dir = openDir(tb)
+	s.Dir = openDir(tb, o.OnDisk)
 	s.describe(compiled)
 	tb.Cleanup(s.end)
 	s.boot()
 	return s
 }
 
+// room is what a stack may come to store.
+const room = 2 << 30
+
 // openDir is a temporary directory that the database's user can enter.
-func openDir(tb testing.TB) string {
+func openDir(tb testing.TB, onDisk bool) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "spotkeeper-e2e-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // that is the point
+	const prefix = "spotkeeper-e2e-"
+	place := func() (*scratch.Directory, error) { return scratch.InMemory(prefix, room) }
+	if onDisk {
+		place = func() (*scratch.Directory, error) { return scratch.OnDisk(prefix) }
 	}
+	dir, err := place()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
+	tb.Cleanup(dir.Remove)
+	return dir.Path
 }
 
 // describe fills in addresses and parts. The ports are chosen here, once.

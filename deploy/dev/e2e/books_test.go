@@ -35,7 +35,8 @@ func (b *books) list(ctx context.Context, sql string, args ...any) ([]string, er
 }
 
 // unsettled names what is still going on: a retiring replica, an undecided
-// notice, an open switch, an old instance that is ours to end.
+// notice, an open switch, an operation that is not a standby's, an old instance that is
+// ours to end.
 func (b *books) unsettled(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -47,6 +48,8 @@ func (b *books) unsettled(ctx context.Context) []string {
 		UNION ALL SELECT 'instance ' || i.id || ' is to be ended by us since ' || i.retiring_since || ', ' || coalesce(c.operation_id || ' ' || coalesce(o.state || ' ' || o.phase, 'never began'), 'nobody knows why')
 			FROM instances i LEFT JOIN role_changes c ON c.agent_id = i.agent_id AND c.old_id = i.id LEFT JOIN operations o ON o.id = c.operation_id
 			WHERE i.role = 'retiring' AND i.terminate_by = 'us'
+		UNION ALL SELECT 'operation ' || id || ' runs: ' || phase FROM operations o WHERE state = 'running'
+			AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.state = 'ready' AND o.id = 'replica/' || r.id)
 		UNION ALL SELECT 'agent ' || id || ' lacks its standby' FROM agents a WHERE keeping = 'manual'
 			AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.agent_id = a.id AND r.state = 'ready')
 		LIMIT 50`)
@@ -102,7 +105,7 @@ func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
 			delete(needed, i.InstanceID)
 		}
 	}
-	require.Empty(t, stray, "instances run that nobody needs")
+	require.Empty(t, stray, "instances run that no agent needs")
 	require.Empty(t, needed, "instances are needed that do not run")
 
 	// Launched is what was decided, once each.

@@ -17,6 +17,7 @@ import (
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/deploy/dev/stack"
+	"spotkeeper/internal/testkit/scratch"
 )
 
 // command is the program that people start, with its output in files.
@@ -82,19 +83,21 @@ func (c *command) wait(t *testing.T) int {
 
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "spotkeeper-e2e-")
+	dir, err := scratch.InMemory("spotkeeper-e2e-", 1<<30)
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755))
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	return filepath.Join(dir, "state")
+	t.Cleanup(dir.Remove)
+	return filepath.Join(dir.Path, "state")
 }
 
+// TestTheCommandStopsCleanlyAndReusesItsState: a stack is interrupted, and the next
+// one, which is asked to end, finds its state.
 func TestTheCommandStopsCleanlyAndReusesItsState(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
 
 	first := run(t, dir)
 	who := newTenant(t, &devtest.Stack{Addresses: first.addresses})
+	requireTakenIsSaid(t, first, dir)
 	require.NoError(t, first.process.Process.Signal(os.Interrupt))
 	require.Zero(t, first.wait(t), first.log(t))
 	require.Contains(t, first.log(t), "stopped")
@@ -126,10 +129,10 @@ func postmaster(t *testing.T, dir string) int {
 	return pid
 }
 
-func TestATakenPortAndATakenDirectoryAreSaidInOneSentence(t *testing.T) {
-	t.Parallel()
-	dir := openDir(t)
-	c := run(t, dir)
+// requireTakenIsSaid: a port and a directory that a running stack has are each
+// refused in one sentence.
+func requireTakenIsSaid(t *testing.T, c *command, dir string) {
+	t.Helper()
 	_, port, found := strings.Cut(strings.TrimPrefix(c.addresses.API, "http://"), ":")
 	require.True(t, found)
 

@@ -19,22 +19,27 @@ import (
 
 var (
 	crashSeed   = flag.Uint64("crash-seed", 1, "decides who is killed when in TestCrash")
-	crashAgents = flag.Int("crash-agents", 10, "agents in TestCrash; each moves three times. `make crash` takes 70")
-)
-
-const (
-	crashRounds = 3
-	crashLead   = 90 * time.Second // from notice to the end of an instance
+	crashAgents = flag.Int("crash-agents", 12, "agents in TestCrash, at least 5 for every way to move; `make crash` takes 70")
+	crashMoves  = flag.Int("crash-moves", 30, "moves that the agents of TestCrash make together; `make crash` takes 210")
+	crashLead   = flag.Duration("crash-lead", 40*time.Second, "from a notice to the end of an instance in TestCrash; `make crash` takes 90s")
+	crashLoses  = flag.Bool("crash-lose-temporal", false, "delete all that Temporal has stored when half of the moves of TestCrash are made")
 )
 
 // TestCrash moves agents by failovers, switches and promotions while every part
 // but the cloud is killed at random. Clients do what deployed ones do: a call
 // that failed is repeated on a timer. In the end nothing is lost, nothing was
-// done twice, and no instance runs that nobody needs.
+// done twice, and no instance runs that no agent needs. With -crash-lose-temporal
+// that holds although Temporal forgets everything on the way.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	s := devtest.Start(t, devtest.Options{})
 	f := newFleet(t, s, newTenant(t, s))
-	ctx := deadline(t, 6*time.Minute+time.Duration(*crashAgents)*12*time.Second) // killed every other second, progress is slow
+	patience := 3 * time.Minute // until what the last move has left behind is over
+	if *crashLoses {
+		patience = 10 * time.Minute
+	}
+	// Killed every other second, progress is slow.
+	ctx := deadline(t, 2*patience+time.Duration(*crashMoves)*4*time.Second)
 
 	begun := time.Now()
 	members := make([]*member, *crashAgents)
@@ -53,27 +58,35 @@ func TestCrash(t *testing.T) {
 	t.Logf("%d agents joined in %s", len(members), time.Since(begun).Round(time.Second))
 
 	begun = time.Now()
+	moves := &tally{counts: map[string]int{}}
 	k := &killer{stack: s, random: rand.New(rand.NewPCG(*crashSeed, 1)), killed: map[string]int{}} //nolint:gosec // repeatable, not secret
+	if *crashLoses {
+		k.forget = func() bool { return moves.total() >= *crashMoves/2 }
+	}
 	stop, stopped := make(chan struct{}), make(chan error, 1)
 	go func() { stopped <- k.run(ctx, stop) }()
-	moves := &tally{counts: map[string]int{}}
 	work, moving := errgroup.WithContext(ctx)
 	work.SetLimit(24)
 	for i, m := range members {
-		work.Go(func() error { return m.travel(moving, i, moves) })
+		work.Go(func() error { return m.travel(moving, i, share(*crashMoves, len(members), i), moves) })
 	}
 	failed := work.Wait()
 	close(stop)
 	require.NoError(t, <-stopped)
 	require.NoError(t, failed)
-	t.Logf("%d moves in %s: %v; killed %d times: %v", len(members)*crashRounds, time.Since(begun).Round(time.Second), moves, k.kills(), k.killed)
+	t.Logf("%d moves in %s: %v; killed %d times: %v", *crashMoves, time.Since(begun).Round(time.Second), moves, k.kills(), k.killed)
+	require.Positive(t, k.kills())
+	require.Equal(t, *crashLoses, k.forgotten)
 
 	begun = time.Now()
 	db := openBooks(t, s)
-	require.Eventually(t, func() bool { return len(db.unsettled(ctx)) == 0 }, 3*time.Minute, time.Second, "%v", unsettled{db})
+	require.Eventually(t, func() bool { return len(db.unsettled(ctx)) == 0 }, patience, time.Second, "%v", unsettled{db})
 	t.Logf("settled after %s", time.Since(begun).Round(time.Second))
-	db.audit(t, f, len(members), len(members)*crashRounds)
+	db.audit(t, f, len(members), *crashMoves)
 }
+
+// share is how many of all moves the i-th of so many agents makes.
+func share(moves, agents, i int) int { return (moves + agents - 1 - i) / agents }
 
 // tally counts by name, from any goroutine.
 type tally struct {
@@ -87,14 +100,23 @@ func (c *tally) add(name string) {
 	c.counts[name]++
 }
 
+func (c *tally) total() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for m := range maps.Values(c.counts) {
+		n += m
+	}
+	return n
+}
+
 func (c *tally) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return fmt.Sprint(c.counts)
 }
 
-// travel moves the agent a few times, each agent in a way of its own.
-func (m *member) travel(ctx context.Context, way int, moves *tally) error {
+// travel moves the agent some times, always in the same way.
+func (m *member) travel(ctx context.Context, way, times int, moves *tally) error {
 	ways := []struct {
 		name string
 		move func(ctx context.Context, s *standing) error
@@ -107,7 +129,7 @@ func (m *member) travel(ctx context.Context, way int, moves *tally) error {
 	if err := m.configure(ctx, modes); err != nil {
 		return err
 	}
-	for range crashRounds {
+	for range times {
 		before, err := m.state(ctx)
 		if err != nil {
 			return err
@@ -141,7 +163,7 @@ func (m *member) foretold(ctx context.Context, s *standing) error {
 
 // outOfTheBlue: whatever there is at the notice must do.
 func (m *member) outOfTheBlue(ctx context.Context, s *standing) error {
-	_, err := m.notice(ctx, s.Primary.ID, crashLead)
+	_, err := m.notice(ctx, s.Primary.ID, *crashLead)
 	return err
 }
 
@@ -190,6 +212,9 @@ type killer struct {
 	stack  *devtest.Stack
 	random *rand.Rand
 	killed map[string]int
+	// forget says when Temporal is to lose all it has stored; nil is never.
+	forget    func() bool
+	forgotten bool
 }
 
 func (k *killer) run(ctx context.Context, stop <-chan struct{}) error {
@@ -197,8 +222,14 @@ func (k *killer) run(ctx context.Context, stop <-chan struct{}) error {
 	// Processes of ours die more often than databases.
 	urn := []string{devtest.Postgres, devtest.Temporal, devtest.Worker, devtest.Worker, devtest.API, devtest.API}
 	for {
-		if !k.pause(stop, 500, 3500) {
+		if !k.pause(stop, 200, 1700) {
 			return nil
+		}
+		if k.forget != nil && !k.forgotten && k.forget() {
+			k.forgotten = true
+			if err := k.stack.LoseTemporal(ctx); err != nil {
+				return err
+			}
 		}
 		victims := []string{urn[k.random.IntN(len(urn))]}
 		if k.random.IntN(4) == 0 {

@@ -82,6 +82,7 @@ func (m *member) explain(ctx context.Context) (*explained, error) {
 // them to the cheapest other one, never more at once than may; the one that is
 // paused stays until the pause is lifted; and each is told why.
 func TestTheFleetDecides(t *testing.T) {
+	t.Parallel()
 	// The agents say that they live once, at their start.
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"AGENT_HEARTBEAT_TIMEOUT": "1h"}})
 	ctx := deadline(t, 5*time.Minute)

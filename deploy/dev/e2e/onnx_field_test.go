@@ -61,6 +61,7 @@ func split(t *testing.T, session string, members []*member) (none, some int) {
 // TestONNXInTheField takes a model over a fleet that asks: uploaded, validated, in
 // the shadow, for some, for none of so small a fleet, and for all.
 func TestONNXInTheField(t *testing.T) {
+	t.Parallel()
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"ONNXRUNTIME_LIB": onnxLibrary(t)}})
 	ctx := deadline(t, 5*time.Minute)
 	f := newField(ctx, t, s)

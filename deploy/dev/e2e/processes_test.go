@@ -45,6 +45,7 @@ func (p processes) says(ctx context.Context, t *testing.T, name string) string {
 // restart. One of each that lacks its files says so, serves on with the session
 // before, and serves the new one when the files are there.
 func TestEveryProcessFollows(t *testing.T) {
+	t.Parallel()
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"ENGINE_PYTHON": "on"}})
 	ctx := deadline(t, 5*time.Minute)
 	activate := func(n int) string {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -30,16 +31,19 @@ import (
 
 const (
 	raceAgents   = 20
-	raceMoves    = 5   // of each agent: an emergency and a notice, so 200 updates
-	raceUpdates  = 800 // beside them
-	raceWakes    = 1000
 	raceInFlight = 64
+)
+
+var (
+	raceMoves   = flag.Int("race-moves", 2, "moves of each agent in TestRaces, of two updates each; `make races` takes 5")
+	raceUpdates = flag.Int("race-updates", 320, "updates in TestRaces beside those of moves, and as many wakes and a quarter; `make races` takes 800")
 )
 
 // TestRaces sends updates and wakes at random moments to few agents whose
 // Guardians end, or continue as new, all the time. What was sent is compared with
 // what the runs say they took in, and with what came of it.
 func TestRaces(t *testing.T) {
+	t.Parallel()
 	s := devtest.Start(t, devtest.Options{Without: []string{devtest.Worker, devtest.API}})
 	ctx := deadline(t, 5*time.Minute)
 	require.NoError(t, s.Migrate(ctx))
@@ -50,7 +54,7 @@ func TestRaces(t *testing.T) {
 		{"ending", workflows.Tuning{IdleGrace: 3 * time.Millisecond}},
 		{"continuing as new", workflows.Tuning{IdleGrace: 5 * time.Millisecond, MaxEvents: 12}},
 	} {
-		t.Run(c.name, func(t *testing.T) { race(t, s, c.tuning) }) //nolint:paralleltest // they share the machine's two cores
+		t.Run(c.name, func(t *testing.T) { race(t, s, c.tuning) }) // one after the other: each is as much as a machine can do
 	}
 }
 
@@ -99,12 +103,12 @@ func race(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) {
 	}
 	others, _ := errgroup.WithContext(ctx)
 	others.SetLimit(raceInFlight - raceAgents)
-	orders := rand.Perm(raceUpdates + raceWakes)
+	orders := rand.Perm(*raceUpdates + *raceUpdates*5/4)
 	for _, n := range orders {
 		id := r.agents[rand.IntN(len(r.agents))] //nolint:gosec // not secret
 		others.Go(func() error {
 			<-time.After(time.Duration(rand.IntN(40)) * time.Millisecond) //nolint:gosec // not secret
-			if n < raceUpdates {
+			if n < *raceUpdates {
 				_, err := r.app.Workflows.Configure(ctx, id, workflows.ConfigureInput{Keeping: agent.KeepAuto, By: "race"})
 				return err
 			}
@@ -115,7 +119,7 @@ func race(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) {
 	require.NoError(t, chains.Wait())
 	t.Logf("sent in %s", time.Since(begun).Round(time.Millisecond))
 
-	updates := raceUpdates + 2*raceMoves*raceAgents
+	updates := *raceUpdates + 2**raceMoves*raceAgents
 	var last guardians
 	require.Eventually(t, func() bool {
 		now, err := r.guardians(ctx)
@@ -202,7 +206,7 @@ func mustDecode(t *testing.T, text string) []byte {
 // notice, which finds the replica ready or not.
 func (r *racer) move(ctx context.Context, id string) error {
 	at := r.primary[id]
-	for range raceMoves {
+	for range *raceMoves {
 		if _, err := r.app.Workflows.EmergencyReplica(ctx, id, workflows.EmergencyInput{InstanceID: at, Kind: interruption.Rebalance}); err != nil {
 			return err
 		}
@@ -239,7 +243,7 @@ func (r *racer) successor(ctx context.Context, id, of string) (next string, err 
 // compare counts what came of it, in Postgres and in the cloud.
 func (r *racer) compare(t *testing.T) {
 	t.Helper()
-	const moves = raceAgents * raceMoves
+	moves := raceAgents * *raceMoves
 	ctx := deadline(t, time.Minute)
 	count := func(sql string) int {
 		found, err := r.books.list(ctx, sql, r.who.ID)

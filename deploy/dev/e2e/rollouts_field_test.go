@@ -150,6 +150,7 @@ func startField(ctx context.Context, t *testing.T) (f *field, live string) {
 // TestGuardsInTheField takes engines over a fleet that asks: bad ones are rolled
 // back by their guards, and a good one comes through, whoever dies meanwhile.
 func TestGuardsInTheField(t *testing.T) {
+	t.Parallel()
 	ctx := deadline(t, 9*time.Minute)
 	f, live := startField(ctx, t)
 	f.goesBack(ctx, t, fmt.Sprintf(raises, 1), map[string]any{"shadow": "4s", "canary": []int{50}, "step": "1h", "watch": "1h", "guards": map[string]any{"min_decisions": 4}}, "shadow decisions failed")

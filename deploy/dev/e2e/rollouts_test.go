@@ -137,6 +137,7 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 // TestModelRollouts: engines are uploaded, earn their way and lose it over HTTP,
 // and every process follows without a restart.
 func TestModelRollouts(t *testing.T) {
+	t.Parallel()
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"ENGINE_PYTHON": "on"}})
 	ctx := deadline(t, 5*time.Minute)
 	require.NoError(t, walkRollouts(ctx, s))

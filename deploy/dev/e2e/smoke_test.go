@@ -9,11 +9,21 @@ import (
 	"spotkeeper/deploy/dev/devtest"
 )
 
-// The shortest way through everything: a client, its agent, a sign of life, and
-// what operators look at.
-func TestAnAgentLives(t *testing.T) {
+// TestOneStack has what needs no stack of its own, one after the other: each has
+// its tenant, and the last two kill.
+func TestOneStack(t *testing.T) {
 	t.Parallel()
 	s := devtest.Start(t, devtest.Options{})
+	t.Run("an agent lives", func(t *testing.T) { anAgentLives(t, s) })
+	t.Run("a tenant sees only its own", func(t *testing.T) { aTenantSeesOnlyItsOwn(t, s) })
+	t.Run("operators run the jobs", func(t *testing.T) { operatorsRunTheJobs(t, s) })
+	t.Run("every part comes back after kill -9", func(t *testing.T) { everyPartComesBack(t, s) })
+}
+
+// anAgentLives is the shortest way through everything: a client, its agent, a sign
+// of life, and what operators look at.
+func anAgentLives(t *testing.T, s *devtest.Stack) {
+	t.Helper()
 	ctx := deadline(t, time.Minute)
 	who := newTenant(t, s)
 
@@ -41,14 +51,13 @@ func TestAnAgentLives(t *testing.T) {
 	}
 }
 
-// Another client's agent does not exist for one.
-func TestATenantSeesOnlyItsOwn(t *testing.T) {
-	t.Parallel()
-	s := devtest.Start(t, devtest.Options{})
+// aTenantSeesOnlyItsOwn: another client's agent does not exist for one.
+func aTenantSeesOnlyItsOwn(t *testing.T, s *devtest.Stack) {
+	t.Helper()
 	owner := newTenant(t, s)
-	agent := register(t, s, owner, "web", "i-0123456789abcdef0")
+	agent := register(t, s, owner, "web", "i-0123456789abcdef1")
 
-	for token, want := range map[string]int{owner.Token: 200, "": 401, "token-of-nobody": 401} {
+	for token, want := range map[string]int{owner.Token: 200, "": 401, "no-such-token": 401} {
 		var answer map[string]any
 		status, err := s.Call(deadline(t, time.Minute), "GET", "/api/agents/"+agent+"/config", token, nil, &answer)
 		require.NoError(t, err)
@@ -56,13 +65,12 @@ func TestATenantSeesOnlyItsOwn(t *testing.T) {
 	}
 }
 
-// The whole stack comes back after every part of it was killed.
-func TestEveryPartComesBackAfterKill9(t *testing.T) {
-	t.Parallel()
-	s := devtest.Start(t, devtest.Options{})
+// everyPartComesBack: the whole stack does after every part of it was killed.
+func everyPartComesBack(t *testing.T, s *devtest.Stack) {
+	t.Helper()
 	ctx := deadline(t, 4*time.Minute)
 	who := newTenant(t, s)
-	agent := register(t, s, who, "web", "i-0123456789abcdef0")
+	agent := register(t, s, who, "web", "i-0123456789abcdef3")
 
 	for _, part := range []string{devtest.Postgres, devtest.Temporal, devtest.EC2, devtest.Worker, devtest.API} {
 		require.NoError(t, s.Kill(part))
@@ -73,5 +81,5 @@ func TestEveryPartComesBackAfterKill9(t *testing.T) {
 		status, err := s.Call(ctx, "GET", "/ready", "", nil, nil)
 		return err == nil && status == 200
 	}, 30*time.Second, 100*time.Millisecond)
-	require.Equal(t, agent, register(t, s, who, "web", "i-0123456789abcdef0"))
+	require.Equal(t, agent, register(t, s, who, "web", "i-0123456789abcdef3"))
 }

@@ -126,11 +126,11 @@ func (k *keeper) promotions(t *testing.T, _ *keeper) {
 func (k *keeper) order(t *testing.T, id, instance, pool string, retire bool) string {
 	t.Helper()
 	command := uuid.NewString()
-	_, err := k.pool.Exec(t.Context(), `INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id)
-		SELECT $1, client_id, id, $3, launcher, 'spot', $4 FROM agents WHERE id = $2`, command, id, instance, pool)
+	_, err := k.pool.Exec(t.Context(), `INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, terminate_wait_seconds)
+		SELECT $1, client_id, id, $3, launcher, 'spot', $4, $5::bool::int FROM agents WHERE id = $2`, command, id, instance, pool, retire)
 	require.NoError(t, err)
-	got, err := k.workflows.RequestSwitch(t.Context(), id, workflows.RequestSwitchInput{CommandID: command, Retire: retire, Reason: "test", Trigger: "manual",
-		Target: switching.Target{Mode: agent.Spot, PoolID: pool}, KeepOld: time.Second})
+	got, err := k.workflows.RequestSwitch(t.Context(), id, workflows.RequestSwitchInput{CommandID: command, Reason: "test", Trigger: "manual",
+		Target: switching.Target{Mode: agent.Spot, PoolID: pool}})
 	require.NoError(t, err)
 	require.Equal(t, workflows.SwitchID(command), got.OperationID)
 	return command

@@ -71,4 +71,5 @@ func (o Options) Prepare() (Options, error) {
 	return o, nil
 }
 
-func (o Options) file(name string) string { return filepath.Join(o.Dir, name) }
+// File is the path of something in the state directory.
+func (o Options) File(name string) string { return filepath.Join(o.Dir, name) }

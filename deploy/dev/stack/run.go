@@ -32,11 +32,11 @@ func Run(ctx context.Context, parts []Part, progress Progress, ready func()) err
 	case ctx.Err() != nil:
 		err = nil // Stopped while it booted: that is what was asked for.
 	}
-	return also(err, stop(context.WithoutCancel(ctx), started, progress))
+	return Also(err, stop(context.WithoutCancel(ctx), started, progress))
 }
 
-// also keeps both of two errors, the first as the reason.
-func also(first, then error) error {
+// Also keeps both of two errors, the first as the reason.
+func Also(first, then error) error {
 	switch {
 	case first == nil:
 		return then
@@ -90,7 +90,7 @@ func stop(ctx context.Context, parts []Part, progress Progress) error {
 		cancel()
 		progress.Stopped(parts[i].Name(), time.Since(begun), err)
 		if err != nil {
-			problem = also(problem, fmt.Errorf("%s did not stop cleanly: %w", parts[i].Name(), err))
+			problem = Also(problem, fmt.Errorf("%s did not stop cleanly: %w", parts[i].Name(), err))
 		}
 	}
 	return problem

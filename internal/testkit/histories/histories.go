@@ -160,7 +160,7 @@ func Record(ctx context.Context, c client.Client, queue, dir string, perKind int
 // shelf is the directory of one workflow type.
 type shelf struct {
 	dir           string
-	versions      map[string]bool // recorded before, by the gates they pass
+	versions      map[string]bool // recorded before, by the versions they decided on
 	shapes        map[string]bool
 	before, added int
 	next          int // what the next file is called; the oldest may have gone

@@ -1,5 +1,5 @@
 // Package pgserver runs a Postgres of its own from the binaries of the machine:
-// for tests, and for anybody who wants one that leaves nothing behind.
+// for tests and for programs that want a server which leaves nothing behind.
 package pgserver
 
 import (
@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/testkit/subprocess"
 )
 
 // ErrNoBinaries means that the machine has no Postgres server programs.
@@ -154,7 +156,7 @@ func (s *Server) await(ctx context.Context) error {
 // unprivileged returns how to start a program that refuses to run as root, and
 // gives dir to the user it will run as.
 func unprivileged(dir string) (*syscall.SysProcAttr, error) {
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	attr := subprocess.EndsWithParent(syscall.SIGQUIT)
 	if os.Geteuid() != 0 {
 		return attr, nil
 	}

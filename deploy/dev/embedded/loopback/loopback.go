@@ -5,6 +5,7 @@ package loopback
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 )
@@ -52,17 +53,29 @@ func listen(port int) (net.Listener, error) {
 	return config.Listen(context.Background(), "tcp", Addr(port))
 }
 
+// Ports that Free chooses from: below those that systems give to outgoing connections
+// (from 32768 on by Linux, from 49152 on by RFC 6335), so that no connection takes a
+// port between its choice and its use.
+const (
+	firstFree = 15000
+	lastFree  = 32000
+)
+
 // Free returns n different free ports. They are held open together while they
 // are chosen, so that no two are the same.
 func Free(n int) ([]int, error) {
 	ports := make([]int, 0, n)
-	for range n {
-		listener, err := listen(0)
+	for tries := 0; len(ports) < n; tries++ {
+		port := firstFree + rand.IntN(lastFree-firstFree) //nolint:gosec // no secret
+		listener, err := listen(port)
 		if err != nil {
+			if tries < 100*n {
+				continue
+			}
 			return nil, fmt.Errorf("find a free port on %s: %w", Host, err)
 		}
 		defer func() { _ = listener.Close() }()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports, nil
 }

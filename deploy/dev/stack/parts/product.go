@@ -1,4 +1,4 @@
-package stack
+package parts
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/temporalx"
+
+	"spotkeeper/deploy/dev/stack"
 )
 
 // product is one of Spotkeeper's own processes, run inside this one. It is
@@ -19,8 +21,8 @@ import (
 // addresses of the parts that were started before it.
 type product struct {
 	name      string
-	options   Options
-	addresses *Addresses
+	options   stack.Options
+	addresses *stack.Addresses
 	// port is what the flag asked for, listen the variable it becomes.
 	port   int
 	flag   string
@@ -34,7 +36,7 @@ type product struct {
 }
 
 // Worker runs the workflows and activities.
-func Worker(o Options, a *Addresses) Part {
+func Worker(o stack.Options, a *stack.Addresses) stack.Part {
 	return &product{
 		name: "worker", options: o, addresses: a,
 		port: o.MetricsPort, flag: "metrics-port", listen: "WORKER_METRICS_LISTEN", found: &a.WorkerMetrics,
@@ -43,7 +45,7 @@ func Worker(o Options, a *Addresses) Part {
 }
 
 // API serves agents, the web page and operators.
-func API(o Options, a *Addresses) Part {
+func API(o stack.Options, a *stack.Addresses) stack.Part {
 	return &product{
 		name: "api", options: o, addresses: a,
 		port: o.APIPort, flag: "api-port", listen: "API_LISTEN", found: &a.API,
@@ -75,7 +77,7 @@ func (p *product) Start(ctx context.Context) error {
 		}
 	}()
 	if err := p.awaitReady(ctx, "http://"+address+"/ready"); err != nil {
-		return also(err, p.Stop(context.WithoutCancel(ctx)))
+		return stack.Also(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	*p.found = "http://" + address
 	return nil
@@ -131,9 +133,9 @@ func (p *product) Stop(ctx context.Context) error {
 }
 
 // open makes the product's connections from the stack's addresses.
-func open(ctx context.Context, o Options, a *Addresses, name string, more map[string]string) (*app.App, error) {
+func open(ctx context.Context, o stack.Options, a *stack.Addresses, name string, more map[string]string) (*app.App, error) {
 	environment := a.Environment()
-	environment["ARTIFACTS_URL"] = o.file("artifacts")
+	environment["ARTIFACTS_URL"] = o.File("artifacts")
 	if _, err := exec.LookPath("python3"); err == nil { // on a developer's machine, whoever uploads is its operator
 		environment["ENGINE_PYTHON"] = "on"
 	}

@@ -1,4 +1,4 @@
-package stack
+package parts
 
 import (
 	"context"
@@ -6,11 +6,13 @@ import (
 	"io"
 
 	"spotkeeper/deploy/dev/demo"
+
+	"spotkeeper/deploy/dev/stack"
 )
 
 type demoPart struct {
-	options   Options
-	addresses *Addresses
+	options   stack.Options
+	addresses *stack.Addresses
 	out       io.Writer
 	begin     <-chan struct{}
 
@@ -21,7 +23,7 @@ type demoPart struct {
 
 // Demo is the simulated fleet. Its clients exist when it has started; it comes
 // to life, and writes its sentences to out, once begin is closed.
-func Demo(o Options, a *Addresses, out io.Writer, begin <-chan struct{}) Part {
+func Demo(o stack.Options, a *stack.Addresses, out io.Writer, begin <-chan struct{}) stack.Part {
 	return &demoPart{options: o, addresses: a, out: out, begin: begin, ended: make(chan struct{}), failed: make(chan error, 1)}
 }
 
@@ -30,7 +32,7 @@ func (*demoPart) Name() string { return "demo" }
 func (d *demoPart) Start(ctx context.Context) error {
 	o := demo.Options{
 		API: d.addresses.API, EC2: d.addresses.EC2,
-		StateFile: d.options.file("demo.json"),
+		StateFile: d.options.File("demo.json"),
 		Out:       d.out,
 		Log:       d.options.Logger.With("process", "demo"),
 	}
@@ -39,7 +41,7 @@ func (d *demoPart) Start(ctx context.Context) error {
 		return err
 	}
 	for _, c := range clients {
-		d.addresses.Clients = append(d.addresses.Clients, Client{Name: c.Name, ID: c.ID, Token: c.Token})
+		d.addresses.Clients = append(d.addresses.Clients, stack.Client{Name: c.Name, ID: c.ID, Token: c.Token})
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.cancel = cancel

@@ -1,26 +1,30 @@
-package stack
+package parts
 
 import (
 	"context"
 
 	"spotkeeper/deploy/dev/embedded/temporal"
+
+	"spotkeeper/deploy/dev/stack"
 )
 
 type temporalPart struct {
-	options   Options
-	addresses *Addresses
+	options   stack.Options
+	addresses *stack.Addresses
 	server    *temporal.Server
 }
 
 // Temporal is the Temporal server and its Web UI, in this process.
-func Temporal(o Options, a *Addresses) Part { return &temporalPart{options: o, addresses: a} }
+func Temporal(o stack.Options, a *stack.Addresses) stack.Part {
+	return &temporalPart{options: o, addresses: a}
+}
 
 func (*temporalPart) Name() string { return "temporal" }
 
 func (p *temporalPart) Start(ctx context.Context) error {
 	var err error
 	p.server, err = temporal.Start(ctx, temporal.Options{
-		File: p.options.file("temporal.db"), Port: p.options.TemporalPort, UIPort: p.options.UIPort,
+		File: p.options.File("temporal.db"), Port: p.options.TemporalPort, UIPort: p.options.UIPort,
 		Logger: p.options.Background,
 	})
 	if err != nil {

@@ -1,14 +1,20 @@
-package stack
+package parts
 
-import "context"
+import (
+	"context"
+
+	"spotkeeper/deploy/dev/stack"
+)
 
 type migrations struct {
-	options   Options
-	addresses *Addresses
+	options   stack.Options
+	addresses *stack.Addresses
 }
 
 // Migrations bring the schema up to date, before anything that uses it.
-func Migrations(o Options, a *Addresses) Part { return &migrations{options: o, addresses: a} }
+func Migrations(o stack.Options, a *stack.Addresses) stack.Part {
+	return &migrations{options: o, addresses: a}
+}
 
 func (*migrations) Name() string { return "migrations" }
 

@@ -1,4 +1,5 @@
-package main
+// Package commandline reads what the development stack is asked for.
+package commandline
 
 import (
 	"flag"
@@ -11,13 +12,13 @@ import (
 	"spotkeeper/internal/ec2sim"
 )
 
-// command is what the command line asks for.
-type command struct {
-	// name is the subcommand: the whole stack, or one of its parts alone.
-	name    string
-	options stack.Options
-	demo    bool
-	json    bool
+// Command is what the command line asks for.
+type Command struct {
+	// Name is the subcommand: the whole stack, or one of its parts alone.
+	Name    string
+	Options stack.Options
+	Demo    bool
+	JSON    bool
 }
 
 const usage = `spotkeeper-dev [command] [flags]
@@ -31,10 +32,11 @@ commands:
 flags:
 `
 
-func parse(args []string, out io.Writer) (command, error) {
-	c := command{name: "stack", options: stack.DefaultOptions()}
+// Parse reads the arguments. What a person should read about them is written to out.
+func Parse(args []string, out io.Writer) (Command, error) {
+	c := Command{Name: "stack", Options: stack.DefaultOptions()}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		c.name, args = args[0], args[1:]
+		c.Name, args = args[0], args[1:]
 	}
 	flags := flag.NewFlagSet("spotkeeper-dev", flag.ContinueOnError)
 	flags.SetOutput(out)
@@ -42,7 +44,7 @@ func parse(args []string, out io.Writer) (command, error) {
 		_, _ = fmt.Fprint(out, usage)
 		flags.PrintDefaults()
 	}
-	o := &c.options
+	o := &c.Options
 	flags.StringVar(&o.Dir, "dir", o.Dir, "directory of the state")
 	flags.IntVar(&o.APIPort, "api-port", o.APIPort, "port of the api; 0 picks a free one, as for every port")
 	flags.IntVar(&o.UIPort, "ui-port", o.UIPort, "port of the Temporal Web UI")
@@ -53,19 +55,19 @@ func parse(args []string, out io.Writer) (command, error) {
 	flags.Int64Var(&o.EC2Seed, "ec2-seed", o.EC2Seed, "seed of the simulated spot market")
 	launcher := flags.String("launcher", "", "who launches for clients that do not say: control-plane, or agent as with the legacy backend")
 	delays := flags.String("ec2-delays", "quick", "how slow the simulated EC2 is: none, quick or real")
-	flags.BoolVar(&c.demo, "demo", true, "run a demo fleet")
+	flags.BoolVar(&c.Demo, "demo", true, "run a demo fleet")
 	noDemo := flags.Bool("no-demo", false, "do not run a demo fleet")
-	flags.BoolVar(&c.json, "json", false, "print the addresses as one line of JSON on stdout, progress on stderr")
+	flags.BoolVar(&c.JSON, "json", false, "print the addresses as one line of JSON on stdout, progress on stderr")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
 	if flags.NArg() > 0 {
 		return c, fmt.Errorf("spotkeeper-dev: what is %q? Flags follow the command, see --help", flags.Arg(0))
 	}
-	if !slices.Contains([]string{"stack", "postgres", "temporal", "ec2sim"}, c.name) {
-		return c, fmt.Errorf("spotkeeper-dev: there is no command %q, see --help", c.name)
+	if !slices.Contains([]string{"stack", "postgres", "temporal", "ec2sim"}, c.Name) {
+		return c, fmt.Errorf("spotkeeper-dev: there is no command %q, see --help", c.Name)
 	}
-	c.demo = c.demo && !*noDemo
+	c.Demo = c.Demo && !*noDemo
 	if *launcher != "" {
 		o.Environment = map[string]string{"DEFAULT_LAUNCHER": *launcher}
 	}

@@ -1,4 +1,4 @@
-package main
+package commandline_test
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 func TestTheProductDoesNotRequireTheTemporalServer(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join("..", "..", name))
+		content, err := os.ReadFile(filepath.Join("..", "..", "..", name))
 		require.NoError(t, err)
 		require.NotContains(t, string(content), "go.temporal.io/server ", name)
 	}

@@ -1,4 +1,4 @@
-package stack
+package parts
 
 import (
 	"context"
@@ -12,11 +12,13 @@ import (
 	"spotkeeper/deploy/dev/embedded/dirlock"
 	"spotkeeper/deploy/dev/embedded/loopback"
 	"spotkeeper/internal/ec2sim"
+
+	"spotkeeper/deploy/dev/stack"
 )
 
 type ec2Part struct {
-	options   Options
-	addresses *Addresses
+	options   stack.Options
+	addresses *stack.Addresses
 	lock      *dirlock.Lock
 	cloud     *ec2sim.Server
 	http      *http.Server
@@ -24,7 +26,7 @@ type ec2Part struct {
 }
 
 // EC2 is the simulated cloud.
-func EC2(o Options, a *Addresses) Part {
+func EC2(o stack.Options, a *stack.Addresses) stack.Part {
 	return &ec2Part{options: o, addresses: a, failed: make(chan error, 1)}
 }
 
@@ -35,7 +37,7 @@ func (p *ec2Part) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	state := p.options.file("ec2.json")
+	state := p.options.File("ec2.json")
 	if p.lock, err = dirlock.Acquire(state + ".lock"); err != nil {
 		return err
 	}
@@ -61,7 +63,7 @@ func (p *ec2Part) serve(ctx context.Context, state string, port int) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", loopback.Addr(port))
 	if err != nil {
-		return also(fmt.Errorf("listen for the EC2 simulator: %w", err), p.cloud.Close())
+		return stack.Also(fmt.Errorf("listen for the EC2 simulator: %w", err), p.cloud.Close())
 	}
 	p.http = &http.Server{
 		Handler:           p.cloud,
@@ -82,5 +84,5 @@ func (p *ec2Part) Failed() <-chan error { return p.failed }
 // for them.
 func (p *ec2Part) Stop(ctx context.Context) error {
 	defer p.lock.Release()
-	return also(p.cloud.Close(), p.http.Shutdown(ctx))
+	return stack.Also(p.cloud.Close(), p.http.Shutdown(ctx))
 }

@@ -1,0 +1,3 @@
+// Package subprocess has what differs between systems when a test starts another
+// program.
+package subprocess
