@@ -45,6 +45,7 @@ func (s *stack) followed() {
 	require.Equal(s.t, workflows.ReplicaReport{ReplicaID: "r1", Status: "terminated", Message: "i-n took the place of the lost primary"},
 		last[workflows.ReplicaReport](s.t, s.wf))
 	require.Equal(s.t, wake{"a2"}, last[wake](s.t, s.wf))
+	require.Equal(s.t, "true", s.value(`SELECT (review_at IS NOT NULL)::text FROM agents WHERE id = 'a2'`), "the sweep wakes the Guardian when that message is lost")
 	require.Equal(s.t, "t3.medium.us-east-1c us-east-1", s.value(`SELECT pool_id || ' ' || region FROM instances WHERE id = 'i-n'`))
 	require.Equal(s.t, "0", s.value(`SELECT count(*)::text FROM outside_instances`))
 }

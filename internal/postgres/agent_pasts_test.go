@@ -1,7 +1,7 @@
 package postgres_test
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -61,7 +61,7 @@ func TestWhatAgentsDidBeforeIsListed(t *testing.T) {
 	g.agent("k1", "a2", "i-2")
 	p := &postgres.Prices{DB: g.db}
 	for n := range 7 {
-		version := func(r *engine.Record) { r.Decision.Version, r.Decision.Savings = fmt.Sprint(n), float64(n)/100 }
+		version := func(r *engine.Record) { r.Decision.Version, r.Decision.Savings = strconv.Itoa(n), float64(n)/100 }
 		g.keep(stay("a1", version), stay("a1", version, func(r *engine.Record) { r.Shadow = true }), stay("a2", version, inRun(n)))
 		_, err := p.Report(t.Context(), "k1", "a1", seen("i-0", time.Now().Add(-time.Duration(n)*time.Second), 0.012+float64(n)/1000, 0.011))
 		require.NoError(t, err)

@@ -52,9 +52,8 @@ WHERE a.id = $1 AND a.status <> 'deleted'
 	AND NOT EXISTS (SELECT FROM switches s WHERE s.agent_id = a.id AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over'))`
 
 // takeOver makes an outside instance the agent's primary when the one it has is
-// lost (see primaryLost). While anything is in flight that could
-// bring an heir (a replica with an instance or with a launch of ours, a switch, a
-// notice) it does nothing. A replica that waits for an instance is closed with it.
+// lost (see primaryLost). While anything is in flight that could bring an heir (a
+// replica with an instance or with a launch of ours, a switch, a notice) it does nothing. A replica that waits for an instance is closed with it.
 // An instance that was replaced before never comes back this way, because that one
 // has a row. The caller holds the agent's lock; the epoch moves as with every
 // change of primary, and the old instance is left as it is: it may be alive.
@@ -74,7 +73,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 		SET role = 'retired', terminate_by = 'nobody', retiring_since = clock_timestamp()
 		WHERE id = $1 AND role = 'primary'`, old)
 	b.Queue(`UPDATE notices
-		SET result = 'not_primary', decided_at = clock_timestamp()
+		SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())
 		WHERE agent_id = $1 AND instance_id = $2 AND result IN ('', 'lost')`, agentID, old)
 	b.Queue(`UPDATE replicas r
 		SET state = 'retired', ended_at = clock_timestamp(), error = $2 || ' took the place of the lost primary'
@@ -84,6 +83,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 		SET epoch = epoch + 1, failures = 0, last_switch_at = clock_timestamp()
 		WHERE id = $1 AND epoch = $2`, agentID, epoch)
 	queueFirstInstance(b, agentID, r)
+	queueReview(b, agentID) // the new primary may lack the standby that it is to have
 	b.Queue(`DELETE FROM outside_instances WHERE agent_id = $1 AND instance_id = $2`, agentID, r.InstanceID)
 	b.Queue(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause)
 		VALUES ($1, $2, $3, $4, $5, $6, 'takeover')`,

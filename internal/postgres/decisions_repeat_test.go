@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -242,10 +243,10 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 		"the same":     {func(int, int) engine.Record { return stay("a1") }, fmt.Sprintf("%d 1 true", writers*rounds)},
 		"the same run": {func(_, n int) engine.Record { return stay("a1", inRun(n)) }, fmt.Sprintf("%d 1 true", rounds)},
 		"a run decided anew": {func(w, n int) engine.Record {
-			return stay("a1", inRun(n), func(r *engine.Record) { r.Decision.Version = fmt.Sprint(n % 3) })
+			return stay("a1", inRun(n), func(r *engine.Record) { r.Decision.Version = strconv.Itoa(n % 3) })
 		}, fmt.Sprintf("%d 1 false", rounds)},
 		"each something else": {func(w, _ int) engine.Record {
-			return stay("a1", func(r *engine.Record) { r.Decision.Version = fmt.Sprint(w % 2) })
+			return stay("a1", func(r *engine.Record) { r.Decision.Version = strconv.Itoa(w % 2) })
 		}, fmt.Sprintf("%d 1 false", writers*rounds)},
 		"an open move of a run": {func(_, n int) engine.Record {
 			return stay("a1", inRun(n), func(r *engine.Record) { r.Outcome = engine.OutcomeOpen })

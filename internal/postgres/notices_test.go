@@ -221,6 +221,7 @@ func TestSettleReviewKeepsWhatCameMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: before.ReviewSeq}))
 	require.True(t, g.set().Review, "the roles changed since")
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices WHERE delivered_at IS NULL`), "a notice may be what changed them")
 	for range 2 {
 		require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: g.set().ReviewSeq}))
 		require.False(t, g.set().Review)

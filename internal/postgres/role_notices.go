@@ -131,6 +131,7 @@ WHERE id = $1
 UPDATE notices
 SET delivered_at = clock_timestamp()
 WHERE agent_id = $1
-  AND delivered_at IS NULL`, in.AgentID)
+  AND delivered_at IS NULL
+  AND EXISTS (SELECT FROM agents WHERE id = $1 AND review_seq = $2)`, in.AgentID, in.Seq)
 	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
