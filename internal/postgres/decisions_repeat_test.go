@@ -316,7 +316,7 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 				for n := range rounds {
 					var batch []engine.Record
 					for k := range 20 {
-						batch = append(batch, stay(fmt.Sprintf("b%d", (k*7+w)%20), func(r *engine.Record) { r.Decision.Version = fmt.Sprint((n + k) % 2) }))
+						batch = append(batch, stay(fmt.Sprintf("b%d", (k*7+w)%20), func(r *engine.Record) { r.Decision.Version = strconv.Itoa((n + k) % 2) }))
 					}
 					if err := (&postgres.Decisions{DB: g.db}).Keep(t.Context(), batch...); err != nil {
 						errs[w] = err
@@ -416,7 +416,7 @@ func TestTheNewestDecisionsAreThoseSaidLast(t *testing.T) {
 	version := func(v string) func(*engine.Record) { return func(r *engine.Record) { r.Decision.Version = v } }
 	g.keep(stay("a1", inRun(0), version("goes on")))
 	for n := range 9 {
-		g.keep(stay("a1", version(fmt.Sprint(n))))
+		g.keep(stay("a1", version(strconv.Itoa(n))))
 		g.shownAgree()
 	}
 	g.keep(stay("a1", inRun(0), version("goes on"), func(r *engine.Record) { r.Shadow = true }))
