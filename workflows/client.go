@@ -139,7 +139,7 @@ func (c *Client) Wake(ctx context.Context, agentID, why string) error {
 }
 
 // StartOperation starts the workflow of an open row, and says whether it was missing.
-// One that runs already is left alone. It implements activities.Starter.
+// One that runs already reads its row again, in case the word about a change got lost. It implements activities.Starter.
 func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (started bool, err error) {
 	fn, in, err := workflowOf(row)
 	if err != nil {
@@ -152,7 +152,7 @@ func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (st
 	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
 	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, fn, in)
 	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
-		return false, nil
+		return false, orNone(c.signal(ctx, row.ID, SignalNews, nil))
 	}
 	return err == nil, problem(ctx, err)
 }

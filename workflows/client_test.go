@@ -58,6 +58,10 @@ func (s *server) next() error {
 	return err
 }
 
+func (s *server) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+	return nil, s.next()
+}
+
 // WorkflowService answers the one call that the client makes of it.
 func (s *server) WorkflowService() workflowservice.WorkflowServiceClient { return pinged{server: s} }
 
@@ -274,4 +278,25 @@ func TestAnUpdateIsNamedByWhatItSays(t *testing.T) {
 	require.Equal(t, first, again)
 	require.NotEqual(t, first, swept)
 	require.NotEqual(t, swept, wish)
+}
+
+// TestASweptWorkflowReadsItsRowAgain: a workflow that runs already may have missed the
+// word about a change.
+func TestASweptWorkflowReadsItsRowAgain(t *testing.T) {
+	t.Parallel()
+
+	s := &server{errs: []error{serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "")}}
+	c := &workflows.Client{Temporal: s}
+	started, err := c.StartOperation(t.Context(), activities.OpenRow{ID: "replica/r1", AgentID: "a1"})
+	require.NoError(t, err)
+	require.False(t, started)
+	require.Len(t, s.signals, 1)
+	require.Equal(t, "replica/r1 "+workflows.SignalNews, s.signals[0].id+" "+s.signals[0].name)
+
+	s = &server{}
+	c = &workflows.Client{Temporal: s}
+	started, err = c.StartOperation(t.Context(), activities.OpenRow{ID: "replica/r1", AgentID: "a1"})
+	require.NoError(t, err)
+	require.True(t, started)
+	require.Empty(t, s.signals)
 }

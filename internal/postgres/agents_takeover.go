@@ -83,6 +83,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 		SET epoch = epoch + 1, failures = 0, last_switch_at = clock_timestamp()
 		WHERE id = $1 AND epoch = $2`, agentID, epoch)
 	queueFirstInstance(b, agentID, r)
+	queueNewsOfAll(b, agentID)
 	queueReview(b, agentID) // the new primary may lack the standby that it is to have
 	b.Queue(`DELETE FROM outside_instances WHERE agent_id = $1 AND instance_id = $2`, agentID, r.InstanceID)
 	b.Queue(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause)

@@ -147,6 +147,7 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) {
 		b.Queue(closeNotice, n.AgentID, n.InstanceID, n.Kind, interruption.NotPrimary)
 		if v.Lost != "" {
 			b.Queue(loseReplica, v.Lost, replica.Gone, "AWS takes instance "+n.InstanceID)
+			queueNews(b, v.Lost)
 		}
 		out.Outcome.Result = interruption.NotPrimary
 	case roles.RuledLaunch:

@@ -8,8 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/replica"
+	"spotkeeper/internal/roles"
 )
 
 func (g *guarded) rows() *postgres.OpenRows { return &postgres.OpenRows{DB: g.db} }
@@ -97,4 +99,39 @@ func TestTendSoon(t *testing.T) {
 	g.exec(`UPDATE operations SET tend_at = now() + interval '15 minutes'`)
 	require.NoError(t, g.rows().TendSoon(t.Context(), time.Second))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE tend_at < now() + interval '10 seconds'`))
+}
+
+// TestWhatOthersDecideIsHeardOfSoon: the workflow of a standby that stands by for days
+// is told of what others decide about its replica. When that message is lost, the
+// sweep looks for the workflow in seconds and not in a quarter of an hour.
+func TestWhatOthersDecideIsHeardOfSoon(t *testing.T) {
+	t.Parallel()
+
+	for name, decide := range map[string]func(g *guarded, standby roles.Replica) error{
+		"it was promoted": func(g *guarded, standby roles.Replica) error {
+			_, err := g.ChangeRoles(g.t.Context(), change(g.set(), standby, roles.ByPromotion, roles.Retire))
+			return err
+		},
+		"it is called off": func(g *guarded, standby roles.Replica) error {
+			g.advance(standby.ID, replica.Retiring, "")
+			return nil
+		},
+		"AWS takes its instance": func(g *guarded, standby roles.Replica) error {
+			g.take("k1", interruption.Notice{AgentID: "a1", InstanceID: standby.InstanceID, Kind: interruption.Termination, Deadline: time.Now().Add(time.Minute)})
+			return nil
+		},
+		"its agent was removed": func(g *guarded, _ roles.Replica) error {
+			_, err := g.Remove(g.t.Context(), "a1", "ops")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guard(t)
+			standby := g.heir(replica.Manual, "i-0", "i-1")
+			g.exec(`UPDATE operations SET started_at = now() - interval '3 days', tend_at = now() + interval '15 minutes'`)
+			require.NoError(t, decide(g, standby))
+			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE id = 'replica/' || $1 AND tend_at < now() + interval '10 seconds'`, standby.ID))
+		})
+	}
 }

@@ -120,6 +120,27 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 	return translate(err)
 }
 
+// queueNews makes the operation of a replica due, because the replica was decided
+// about by another than its workflow. The caller sends the workflow word itself; the
+// sweep does when that message is lost.
+func queueNews(b *pgx.Batch, replicaID string) {
+	b.Queue(`
+UPDATE operations
+SET tend_at = least(tend_at, clock_timestamp() + interval '5 seconds')
+WHERE id = 'replica/' || $1::text
+  AND state = 'running'`, replicaID)
+}
+
+// queueNewsOfAll makes every operation of an agent due, because what they are about was
+// decided about together.
+func queueNewsOfAll(b *pgx.Batch, agentID string) {
+	b.Queue(`
+UPDATE operations
+SET tend_at = least(tend_at, clock_timestamp() + interval '5 seconds')
+WHERE agent_id = $1
+  AND state = 'running'`, agentID)
+}
+
 // opened is an operation that begins with a decision, in the decision's transaction.
 type opened struct {
 	kind, id, agentID     string

@@ -50,6 +50,7 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 
 func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 	b.Queue(`UPDATE replicas SET state = 'retiring' WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`, agentID)
+	queueNewsOfAll(b, agentID)
 	b.Queue(`UPDATE commands SET status = 'cancelled', message = 'the agent was deleted' WHERE agent_id = $1 AND status = 'pending'`, agentID)
 	b.Queue(`UPDATE agents SET review_at = NULL WHERE id = $1`, agentID)
 	b.Queue(`UPDATE notices SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())

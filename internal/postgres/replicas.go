@@ -278,6 +278,9 @@ func advance(ctx context.Context, tx pgx.Tx, in roles.Step, at standing) error {
 			error_code = coalesce(nullif($7, ''), error_code), error = coalesce(nullif($8, ''), error)
 		WHERE id = $1`, in.ReplicaID, in.To, in.InstanceID, pool, mode, price, in.ErrorCode, in.Error)
 	if at.state != in.To {
+		if in.To == replica.Retiring {
+			queueNews(b, in.ReplicaID)
+		}
 		if in.To != replica.Launching {
 			queueReview(b, at.agentID)
 		}

@@ -82,6 +82,7 @@ func queueChange(b *pgx.Batch, in roles.Change) {
 	}
 	must("the replica "+in.ReplicaID, `UPDATE replicas SET state = 'promoted', promoted_at = clock_timestamp(), ended_at = clock_timestamp(), total_cost = `+costSoFar+`
 		WHERE id = $1 AND agent_id = $2 AND instance_id = $3 AND state IN ('running', 'ready')`, in.ReplicaID, in.AgentID, in.NewID)
+	queueNews(b, in.ReplicaID)
 	must("the old primary "+in.OldID, `UPDATE instances SET role = $3, terminate_by = $4,
 			retiring_since = CASE WHEN $3 IN ('retiring', 'retired') THEN clock_timestamp() END
 		WHERE agent_id = $1 AND id = $2 AND role = 'primary'`, in.AgentID, in.OldID, role, by)

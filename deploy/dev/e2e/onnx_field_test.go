@@ -110,5 +110,5 @@ func TestONNXInTheField(t *testing.T) {
 		}))
 		require.InDelta(t, modelRisk, answer.Risk, 1e-6)
 	}
-	require.NoError(t, f.has(ctx, `SELECT 'all' FROM decisions WHERE source = 'schedule' AND NOT shadow AND engine = 'onnx' AND id > $1::bigint HAVING count(DISTINCT agent_id) = 4`, f.lastDecision(ctx, t)))
+	require.NoError(t, f.has(ctx, `SELECT 'all' FROM decisions WHERE source = 'schedule' AND NOT shadow AND engine = 'onnx' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`, f.lastDecision(ctx, t)))
 }

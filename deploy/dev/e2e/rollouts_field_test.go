@@ -117,12 +117,13 @@ func (f *field) serving(ctx context.Context, t *testing.T) []string {
 	return found
 }
 
-const decidedBy = `SELECT id::text FROM decisions WHERE source = 'agent' AND NOT shadow AND engine_version = (SELECT version FROM model_sessions WHERE id = $1) AND id > $2::bigint LIMIT 1`
+const decidedBy = `SELECT id::text FROM decisions WHERE source = 'agent' AND NOT shadow AND engine_version = (SELECT version FROM model_sessions WHERE id = $1) AND coalesce(last_at, created_at) > $2::timestamptz LIMIT 1`
 
-// lastDecision is the id of the newest one.
+// lastDecision is when the newest one was made. A decision that repeats renews the
+// row of the one before it, so new ones are told by their time and not by their id.
 func (f *field) lastDecision(ctx context.Context, t *testing.T) string {
 	t.Helper()
-	found, err := f.db.list(ctx, `SELECT coalesce(max(id), 0)::text FROM decisions`)
+	found, err := f.db.list(ctx, `SELECT coalesce(max(coalesce(last_at, created_at)), '-infinity')::text FROM decisions`)
 	require.NoError(t, err)
 	return found[0]
 }
@@ -143,7 +144,7 @@ func startField(ctx context.Context, t *testing.T) (f *field, live string) {
 	require.Equal(t, 200, status)
 	require.NoError(t, tellRollout(ctx, s, live, "promote", "completed"))
 	f = newField(ctx, t, s)
-	require.NoError(t, f.has(ctx, decidedBy, live, "0"))
+	require.NoError(t, f.has(ctx, decidedBy, live, "-infinity"))
 	return f, live
 }
 
@@ -183,10 +184,10 @@ func (f *field) goesBack(ctx context.Context, t *testing.T, content string, plan
 	// The agents are decided for by what was live, all of them.
 	require.NoError(t, until(ctx, again, func() (bool, error) {
 		from := f.lastDecision(ctx, t)
-		if err := f.has(ctx, `SELECT 'all' FROM decisions WHERE source = 'agent' AND id > $1::bigint HAVING count(DISTINCT agent_id) = 4`, from); err != nil {
+		if err := f.has(ctx, `SELECT 'all' FROM decisions WHERE source = 'agent' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`, from); err != nil {
 			return true, err
 		}
-		strangers, err := f.db.list(ctx, `SELECT DISTINCT d.engine_version FROM decisions d WHERE d.source = 'agent' AND d.id > $1::bigint
+		strangers, err := f.db.list(ctx, `SELECT DISTINCT d.engine_version FROM decisions d WHERE d.source = 'agent' AND coalesce(d.last_at, d.created_at) > $1::timestamptz
 			AND d.engine_version <> (SELECT version FROM model_sessions WHERE is_live AND kind = 'engine')`, from)
 		return err == nil && len(strangers) == 0, err
 	}))

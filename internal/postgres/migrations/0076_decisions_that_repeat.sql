@@ -2,7 +2,7 @@
 -- A decision that says the same as the one before it is counted on that row: ten
 -- thousand agents that stay where they are made 2.9 million rows a day. What a row
 -- says in numbers and words is what was said last. Rows from before were said once.
--- No row is rewritten or looked at here; 0056 validates what holds for all of them.
+-- No row is rewritten or looked at here.
 ALTER TABLE decisions
     ADD COLUMN repeats      int NOT NULL DEFAULT 1, -- how often it was said
     ADD COLUMN last_at      timestamptz, -- when it was said last; null: once, at created_at
