@@ -24,6 +24,7 @@ RUN  ?= .
 # `make crash MOVES=3000` is the long run; it ends by the deadline of the test itself.
 AGENTS ?= 70
 MOVES  ?= 210
+SOAK   ?= 30m
 # Tests of the real stack wait more than they compute, so more run at once than there are cores.
 STACKS ?= 4
 
@@ -65,6 +66,10 @@ test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, confor
 crash: ## move 70 agents 210 times while every process is killed at random (AGENTS, MOVES, ARGS=-crash-lose-temporal)
 	@cd $(DEV) && go test -race -count=1 -timeout 0 -run TestCrash -v ./e2e -crash-lead 90s \
 	  -crash-agents $(AGENTS) -crash-moves $(MOVES) $(ARGS)
+
+.PHONY: soak
+soak: build ## let 10,000 agents live for SOAK while one loses its instance each second
+	@cd $(DEV) && go test -run "^$$" -bench Soak -benchtime 1x -timeout 0 ./bench -soak $(SOAK)
 
 .PHONY: races
 races: ## send 2000 updates and wakes to Guardians that end all the time, twice

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/agent"
 	"spotkeeper/internal/fault"
 	"spotkeeper/internal/interruption"
@@ -144,6 +145,36 @@ func TestTerminationOfAnAgentsOwnInstanceWatchesNothing(t *testing.T) {
 	_, err := w.terminate(t)
 	require.NoError(t, err)
 	require.True(t, w.pages.has("watch i-old", "dropped"))
+}
+
+// TestTerminationEndsAnInstanceThatOnlyStopped: a stopped one still costs, and could
+// come back beside its successor. The orphan sweep is the second line.
+func TestTerminationEndsAnInstanceThatOnlyStopped(t *testing.T) {
+	t.Parallel()
+
+	for name, tt := range map[string]struct {
+		refuse fault.Code
+		ended  []string
+		step   string
+	}{
+		"it is terminated": {"", []string{"i-old"}, "done"},
+		"EC2 refuses":      {replica.Refused, nil, "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, newStore())
+			w.lost(interruption.Promoted)
+			w.cloud.refuse = tt.refuse
+			w.OnActivity("AwaitGone", anything, anything).Return(&activities.InstanceState{State: activities.StateStopped}, nil)
+			_, err := w.terminate(t)
+			require.NoError(t, err)
+			require.True(t, w.pages.has("i-old has stopped", "done"))
+			require.True(t, w.pages.has("terminate i-old", tt.step))
+			require.Equal(t, tt.ended, w.cloud.ended)
+			require.Equal(t, "succeeded", w.pages.last().State)
+		})
+	}
 }
 
 // TestTerminationThatBeginsLate goes on from where its row stands: all of it is over.

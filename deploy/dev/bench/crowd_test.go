@@ -21,17 +21,43 @@ const (
 )
 
 // BenchmarkCrowd is a day like any other of ten thousand agents, three minutes of
-// it, with every scheduled job running beside them. Requests come when they are
-// due, whether or not the one before was answered.
+// it, with every scheduled job running beside them.
 func BenchmarkCrowd(b *testing.B) {
 	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	f := crowd(b, s)
 	const during = 3 * time.Minute
+	before := cpu(s)
+	d := f.live(b, during)
+	after := cpu(s)
+	heading(b, fmt.Sprintf("%d agents, a heartbeat every %v, a report every %v, for %v", crowdSize, heartbeatEvery, heartbeatEvery*beatsPerReport, during))
+	d.show(b)
+	show(b, "CPU per second", "%s", after.per(before, int(d.took.Seconds())))
+	show(b, "memory of api + worker (≤ 512 MiB)", "%d + %d MiB", resident(s.PID(devtest.API)), resident(s.PID(devtest.Worker)))
+}
+
+// day is what the requests of a crowd took.
+type day struct {
+	beats, reports sample
+	failed         int // not answered with 200
+	took           time.Duration
+}
+
+func (d *day) show(b *testing.B) {
+	b.Helper()
+	show(b, "heartbeats (p99 ≤ 50 ms)", "%v", d.beats)
+	show(b, "pricing reports", "%v", d.reports)
+	show(b, "not answered with 200", "%d", d.failed)
+}
+
+// live sends what the agents send. Requests come when they are due, whether or not
+// the one before was answered.
+func (f *fleet) live(b *testing.B, during time.Duration) *day {
+	b.Helper()
 	var (
-		wg             sync.WaitGroup
-		mu             sync.Mutex
-		beats, reports sample
-		failed         int
+		d     day
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		begun = time.Now()
 	)
 	send := func(into *sample, path string, body any) {
 		due := time.Now()
@@ -41,13 +67,11 @@ func BenchmarkCrowd(b *testing.B) {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil || status != http.StatusOK {
-				failed++
+				d.failed++
 			}
 			*into = append(*into, took)
 		})
 	}
-	before := cpu(s)
-	begun := time.Now()
 	tick := time.NewTicker(heartbeatEvery / crowdSize)
 	defer tick.Stop()
 	// A ticker drops what its reader is late for, so what is due follows from the clock.
@@ -55,22 +79,16 @@ func BenchmarkCrowd(b *testing.B) {
 		<-tick.C
 		for due := int(time.Since(begun) * crowdSize / heartbeatEvery); sent < due; sent++ {
 			a := f.agents[sent%crowdSize]
-			send(&beats, "/api/agents/"+a.id+"/heartbeat", map[string]any{"status": "online", "instance_id": a.instance, "mode": "spot", "az": "us-east-1a"})
+			send(&d.beats, "/api/agents/"+a.id+"/heartbeat", map[string]any{"status": "online", "instance_id": a.instance, "mode": "spot", "az": "us-east-1a"})
 			if sent%beatsPerReport == 0 {
 				a = f.agents[sent/beatsPerReport%crowdSize]
-				send(&reports, "/api/agents/"+a.id+"/pricing-report", pricesAt(a, time.Now().UTC()))
+				send(&d.reports, "/api/agents/"+a.id+"/pricing-report", pricesAt(a, time.Now().UTC()))
 			}
 		}
 	}
 	wg.Wait()
-	took := time.Since(begun)
-	after := cpu(s)
-	heading(b, fmt.Sprintf("%d agents, a heartbeat every %v, a report every %v, for %v", crowdSize, heartbeatEvery, heartbeatEvery*beatsPerReport, during))
-	show(b, "heartbeats (p99 ≤ 50 ms)", "%v", beats)
-	show(b, "pricing reports", "%v", reports)
-	show(b, "not answered with 200", "%d", failed)
-	show(b, "CPU per second", "%s", after.per(before, int(took.Seconds())))
-	show(b, "memory of api + worker (≤ 512 MiB)", "%d + %d MiB", resident(s.PID(devtest.API)), resident(s.PID(devtest.Worker)))
+	d.took = time.Since(begun)
+	return &d
 }
 
 // crowd registers ten thousand agents of one client. Nobody launched their
