@@ -103,7 +103,7 @@ func inChunks(ctx context.Context, chunk int, sum *int, do func() (int, error)) 
 		if n < chunk {
 			return nil
 		}
-		beat(ctx)
+		recordHeartbeat(ctx)
 	}
 }
 
@@ -121,7 +121,7 @@ func (a *Agents) askAboutDeparted(ctx context.Context, out *SilenceResult) error
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		beat(ctx)
+		recordHeartbeat(ctx)
 		ended, err := a.hasEnded(ctx, d)
 		if err != nil {
 			out.Failed++

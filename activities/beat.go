@@ -7,8 +7,8 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// beat tells the server that the work goes on; outside a worker it says nothing.
-func beat(ctx context.Context) {
+// recordHeartbeat tells the server that the work goes on; outside a worker it says nothing.
+func recordHeartbeat(ctx context.Context) {
 	if activity.IsActivity(ctx) {
 		activity.RecordHeartbeat(ctx)
 	}
@@ -23,9 +23,9 @@ func stopping(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
-// beating calls beat at once and then every so often until rest is called, for
+// heartbeatEvery calls beat at once and then every so often until rest is called, for
 // work that is bounded by other means and has no parts between which to beat.
-func beating(every time.Duration, beat func()) (rest func()) {
+func heartbeatEvery(every time.Duration, beat func()) (rest func()) {
 	resting, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -12,7 +12,7 @@ func TestBeating(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		beats := 0
-		rest := beating(2*time.Second, func() { beats++ })
+		rest := heartbeatEvery(2*time.Second, func() { beats++ })
 		time.Sleep(11 * time.Second)
 		rest()
 		require.Equal(t, 6, beats)

@@ -85,7 +85,7 @@ func (d *Decisions) DecideFleet(ctx context.Context, in DecideFleetInput) (*JobC
 	if err != nil {
 		return nil, err
 	}
-	shuffle(ids, in.Period)
+	shuffleForPeriod(ids, in.Period)
 	live, shadow := newPanel(d.EngineFor, d.Patience), newPanel(d.ShadowFor, d.Patience)
 	if err := d.order(ctx, in.Period); err != nil { // what an attempt before this one left
 		return nil, err
@@ -113,9 +113,9 @@ func (d *Decisions) DecideFleet(ctx context.Context, in DecideFleetInput) (*JobC
 	return &out, err
 }
 
-// shuffle orders the agents anew in each period, and the same in each attempt:
+// shuffleForPeriod orders the agents anew in each period, and the same in each attempt:
 // where only some may move, no agent is first for ever.
-func shuffle(ids []string, period time.Time) {
+func shuffleForPeriod(ids []string, period time.Time) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(period.UTC().Format(time.RFC3339)))
 	r := rand.New(rand.NewPCG(h.Sum64(), 0)) //nolint:gosec // fair, not secret
@@ -137,8 +137,8 @@ func (d *Decisions) decide(ctx context.Context, period time.Time, inputs []engin
 			all++
 		}
 		records = append(records, r)
-		beat(ctx)
-		if err := ctx.Err(); err != nil { // the answers of engines that were cut short are nobody's
+		recordHeartbeat(ctx)
+		if err := ctx.Err(); err != nil { // the answers of engines that were cut short do not count
 			return err
 		}
 	}
@@ -153,7 +153,7 @@ func (d *Decisions) try(ctx context.Context, period time.Time, inputs []engine.I
 			continue
 		}
 		records = append(records, engine.Record{Input: in, Decision: shadow.ask(ctx, in, nil), Shadow: true, Source: engine.BySchedule, Period: period})
-		beat(ctx)
+		recordHeartbeat(ctx)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -174,7 +174,7 @@ func (d *Decisions) order(ctx context.Context, period time.Time) error {
 	}
 	failed := 0
 	for _, m := range moves {
-		beat(ctx)
+		recordHeartbeat(ctx)
 		id := CommandOf(m.AgentID, period)
 		_, err := d.Mover.Move(ctx, switching.Order{
 			ID: id, AgentID: m.AgentID, Target: m.Target, Priority: switching.PriorityModel, By: "fleet-decisions", Reason: m.Reason, Voluntary: true,

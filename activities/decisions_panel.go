@@ -50,7 +50,7 @@ func (p *panel) ask(ctx context.Context, in engine.Input, otherwise engine.Engin
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
-	d := engine.Ask(ctx, e, in)
+	d := engine.Decide(ctx, e, in)
 	p.failures[key]++
 	if len(d.Vetoes) == 0 || d.Vetoes[0].Code != engine.Unavailable && d.Vetoes[0].Code != engine.BadAnswer {
 		p.failures[key] = 0

@@ -35,7 +35,7 @@ func eachFairly[T any](ctx context.Context, list []T, clientOf func(T) string, f
 		}
 		of[c] = append(of[c], x)
 	}
-	rest := beating(fairBeat, func() { beat(ctx) })
+	rest := heartbeatEvery(fairBeat, func() { recordHeartbeat(ctx) })
 	defer rest()
 	var g errgroup.Group
 	g.SetLimit(f.atOnce)
@@ -47,7 +47,7 @@ func eachFairly[T any](ctx context.Context, list []T, clientOf func(T) string, f
 				if ctx.Err() != nil {
 					break
 				}
-				alone(ctx, f.one, x, do)
+				runWithDeadline(ctx, f.one, x, do)
 			}
 			return nil
 		})
@@ -59,7 +59,7 @@ func eachFairly[T any](ctx context.Context, list []T, clientOf func(T) string, f
 // once may hang for longer.
 const fairBeat = 10 * time.Second
 
-func alone[T any](ctx context.Context, within time.Duration, x T, do func(context.Context, T)) {
+func runWithDeadline[T any](ctx context.Context, within time.Duration, x T, do func(context.Context, T)) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	do(ctx, x)

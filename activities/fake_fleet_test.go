@@ -62,7 +62,7 @@ func (f *fakeFleet) Freeze(template json.RawMessage, where replica.Candidate, ow
 	if f.noSubnet[where.AZ] {
 		return nil, replica.NoAddresses.New("no subnet in %s", where.AZ)
 	}
-	token := fleet.Token(owner.ReplicaID, where.PoolID, where.Mode)
+	token := fleet.LaunchToken(owner.ReplicaID, where.PoolID, where.Mode)
 	raw, err := json.Marshal(fakeRequest{Token: token, Region: where.Region, Where: where, Owner: owner, Template: template})
 	return &activities.FrozenLaunch{Token: token, Request: raw}, err
 }

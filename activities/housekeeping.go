@@ -110,7 +110,9 @@ func (h *Housekeeping) CleanUpData(ctx context.Context) (*JobCounts, error) {
 	}
 	for _, table := range slices.Sorted(maps.Keys(keep)) {
 		if keep[table] > 0 {
-			step(table, func() (int64, error) { return h.Store.Expire(ctx, table, now.Add(-keep[table]), func() { beat(ctx) }) })
+			step(table, func() (int64, error) {
+				return h.Store.Expire(ctx, table, now.Add(-keep[table]), func() { recordHeartbeat(ctx) })
+			})
 		}
 	}
 	if err := cmp.Or(ctx.Err(), first); err != nil {
@@ -169,7 +171,7 @@ func (h *Housekeeping) ComputeSavings(ctx context.Context, period time.Time) (*J
 			if month.Before(current) {
 				out["closed"]++
 			}
-			beat(ctx)
+			recordHeartbeat(ctx)
 		}
 	}
 	if out["clients"] == 0 && last != nil {

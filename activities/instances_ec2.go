@@ -184,7 +184,7 @@ func (i *Instances) template(ctx context.Context, in LaunchInput, place *LaunchP
 	case place.Young:
 		err = replica.NotRunning.New("EC2 does not show instance %s yet", place.PrimaryID)
 	default:
-		err = replica.Misconfigured.New("instance %s has ended and nobody has noted what it was launched with", place.PrimaryID)
+		err = replica.Misconfigured.New("instance %s has ended, and what it was launched with was never recorded", place.PrimaryID)
 	}
 	return template, err
 }

@@ -177,7 +177,7 @@ func TestChooseCandidates(t *testing.T) {
 	require.Equal(t, "spot/t3.medium.us-east-1c", got.Candidates[0].Key())
 	require.Equal(t, "spot/t3.medium.us-east-1b", got.Candidates[len(got.Candidates)-1].Key(), "in an emergency last, not never")
 
-	opened, err := w.roles.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: "c1", Plan: replica.Plan{Mode: "spot", Pool: "t3.medium.us-east-1b"}})
+	opened, err := w.roles.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Switch, For: "c1", Plan: replica.Plan{Mode: "spot", Pool: "t3.medium.us-east-1b"}})
 	require.NoError(t, err)
 	_, err = choose(opened.Replica.ID)
 	require.Equal(t, replica.NoPool, fault.CodeOf(err))

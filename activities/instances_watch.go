@@ -28,11 +28,11 @@ func (i *Instances) await(ctx context.Context, in WatchInput, there func(*CloudI
 	case err != nil:
 		return nil, err
 	case there(seen):
-		return stateOf(seen), nil
+		return newInstanceState(seen), nil
 	case seen.gone(where.LaunchedAt, i.now()):
-		return nil, goneAs(in.InstanceID, seen)
+		return nil, errInstanceGone(in.InstanceID, seen)
 	default:
-		return nil, notYet("instance %s is %s", in.InstanceID, seen.State)
+		return nil, errNotYet("instance %s is %s", in.InstanceID, seen.State)
 	}
 }
 
@@ -43,7 +43,7 @@ const (
 	GoneReason = "reason" // EC2's state reason, such as Server.InsufficientInstanceCapacity
 )
 
-func goneAs(id string, seen *CloudInstance) error {
+func errInstanceGone(id string, seen *CloudInstance) error {
 	e := replica.Gone.New("instance %s is %s", id, seen.State)
 	if seen.Reason != "" {
 		e = replica.Gone.New("instance %s is %s: %s", id, seen.State, seen.Reason)
@@ -62,11 +62,11 @@ func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceStat
 	case err != nil:
 		return nil, err
 	case seen.State == StateTerminated, seen.State == StateAbsent && seen.gone(where.LaunchedAt, i.now()):
-		return stateOf(seen), i.Store.MarkRetired(ctx, in.InstanceID)
+		return newInstanceState(seen), i.Store.MarkRetired(ctx, in.InstanceID)
 	case seen.State == StateStopping, seen.State == StateStopped, seen.State == StateShuttingDown && in.Standby:
-		return stateOf(seen), nil
+		return newInstanceState(seen), nil
 	default:
-		return nil, notYet("instance %s is still %s", in.InstanceID, seen.State)
+		return nil, errNotYet("instance %s is still %s", in.InstanceID, seen.State)
 	}
 }
 
@@ -75,7 +75,7 @@ func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (out *I
 	err = i.Slots.Run(ctx, func() error {
 		_, seen, err := i.look(ctx, in)
 		if err == nil {
-			out = stateOf(seen)
+			out = newInstanceState(seen)
 		}
 		return err
 	})
@@ -91,7 +91,7 @@ func (i *Instances) look(ctx context.Context, in WatchInput) (*Ending, *CloudIns
 	return where, seen, err
 }
 
-func stateOf(c *CloudInstance) *InstanceState {
+func newInstanceState(c *CloudInstance) *InstanceState {
 	return &InstanceState{State: c.State, Reason: c.Reason, ChecksOK: c.ChecksOK, Mode: c.Mode, PoolID: c.PoolID}
 }
 
@@ -112,8 +112,8 @@ func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
 	return i.Store.MarkRetired(ctx, in.InstanceID)
 }
 
-// notYet is launch.not_running as an expected answer: tried again, no alert.
-func notYet(format string, args ...any) error {
+// errNotYet is launch.not_running as an expected answer: tried again, no alert.
+func errNotYet(format string, args ...any) error {
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), string(replica.NotRunning),
 		temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
 }

@@ -72,14 +72,14 @@ func one[T any](w *world, sql string, args ...any) T {
 
 func (w *world) replica(kind replica.Kind) roles.Replica {
 	w.t.Helper()
-	opened, err := w.roles.OpenReplica(w.t.Context(), roles.Opening{AgentID: "a1", Kind: kind, For: "i-0"})
+	opened, err := w.roles.OpenReplica(w.t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: kind, For: "i-0"})
 	require.NoError(w.t, err)
 	return opened.Replica
 }
 
 func (w *world) advance(id string, to replica.State, instanceID string) {
 	w.t.Helper()
-	_, err := w.roles.Advance(w.t.Context(), roles.Step{ReplicaID: id, To: to, InstanceID: instanceID})
+	_, err := w.roles.Advance(w.t.Context(), roles.ReplicaTransition{ReplicaID: id, To: to, InstanceID: instanceID})
 	require.NoError(w.t, err)
 }
 
@@ -87,7 +87,7 @@ func (w *world) promote(r roles.Replica, instanceID string, fate roles.Fate) {
 	w.t.Helper()
 	set, err := w.roles.Roles(w.t.Context(), "a1")
 	require.NoError(w.t, err)
-	_, err = w.roles.ChangeRoles(w.t.Context(), roles.Change{AgentID: "a1", Epoch: set.Epoch, OldID: set.Primary.ID, NewID: instanceID, ReplicaID: r.ID, Cause: roles.BySwitch, Fate: fate})
+	_, err = w.roles.ChangeRoles(w.t.Context(), roles.RoleChange{AgentID: "a1", Epoch: set.Epoch, OldID: set.Primary.ID, NewID: instanceID, ReplicaID: r.ID, Cause: roles.BySwitch, Fate: fate})
 	require.NoError(w.t, err)
 }
 

@@ -135,7 +135,7 @@ func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Valid
 	if err != nil {
 		return Validation{}, err
 	}
-	rest := beating(trialBeat, func() { beat(ctx) })
+	rest := heartbeatEvery(trialBeat, func() { recordHeartbeat(ctx) })
 	v, err := r.Trial.Try(ctx, *s)
 	rest()
 	if err != nil {

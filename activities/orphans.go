@@ -41,14 +41,14 @@ type OrphanStore interface {
 	// Suspects judges the instances that the cloud showed, by what the database
 	// says now.
 	Suspects(ctx context.Context, p Place, seen []CloudInstance) ([]Suspect, error)
-	// Sight notes the suspects, forgets those of the client that are none any more,
+	// RecordSightings notes the suspects, forgets those of the client that are none any more,
 	// and answers the ids that were suspect before, longer than apart ago.
-	Sight(ctx context.Context, p Place, seen []CloudInstance, suspects []Suspect, apart time.Duration) ([]string, error)
-	// Condemn takes an instance out of every role before it is terminated, in a
+	RecordSightings(ctx context.Context, p Place, seen []CloudInstance, suspects []Suspect, apart time.Duration) ([]string, error)
+	// MarkForTermination takes an instance out of every role before it is terminated, in a
 	// transaction that judges once more. False: it has found a reason to live.
-	Condemn(ctx context.Context, p Place, instance CloudInstance, s Suspect) (bool, error)
-	// Buried records the end of an orphan and reports the find.
-	Buried(ctx context.Context, p Place, s Suspect) error
+	MarkForTermination(ctx context.Context, p Place, instance CloudInstance, s Suspect) (bool, error)
+	// RecordTerminated records the end of an orphan and reports the find.
+	RecordTerminated(ctx context.Context, p Place, s Suspect) error
 }
 
 // How sure a sweep wants to be.
@@ -158,7 +158,7 @@ func (o *Orphans) sweep(ctx context.Context, p Place, out *SweepResult) error {
 		return err
 	}
 	out.Suspects += len(suspects)
-	certain, err := o.Store.Sight(ctx, p, seen, suspects, orphanApart)
+	certain, err := o.Store.RecordSightings(ctx, p, seen, suspects, orphanApart)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (o *Orphans) sweep(ctx context.Context, p Place, out *SweepResult) error {
 }
 
 func (o *Orphans) end(ctx context.Context, p Place, i CloudInstance, s Suspect) (bool, error) {
-	condemned, err := o.Store.Condemn(ctx, p, i, s)
+	condemned, err := o.Store.MarkForTermination(ctx, p, i, s)
 	if err != nil || !condemned {
 		return false, err
 	}
@@ -191,5 +191,5 @@ func (o *Orphans) end(ctx context.Context, p Place, i CloudInstance, s Suspect) 
 		return false, err
 	}
 	o.Log.WarnContext(ctx, "an orphan was ended", "client_id", p.Account.ClientID, "agent_id", s.AgentID, "instance_id", i.ID, "reason", s.Reason)
-	return true, o.Store.Buried(ctx, p, s)
+	return true, o.Store.RecordTerminated(ctx, p, s)
 }

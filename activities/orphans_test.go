@@ -182,7 +182,7 @@ func TestASuspectThatFoundAReason(t *testing.T) {
 
 	w.exec(`UPDATE replicas SET state = 'ready' WHERE id = $1`, r.ID)
 	store, suspect := w.orphans.Store, activities.Suspect{InstanceID: id, AgentID: "a1", Reason: "as it was", Ours: true}
-	condemned, err := store.Condemn(t.Context(), activities.Place{Account: activities.Account{ClientID: "k1"}, Region: "us-east-1"}, *w.fleet.instances[id], suspect)
+	condemned, err := store.MarkForTermination(t.Context(), activities.Place{Account: activities.Account{ClientID: "k1"}, Region: "us-east-1"}, *w.fleet.instances[id], suspect)
 	require.NoError(t, err)
 	require.False(t, condemned, "the last word is the database's, under the agent's lock")
 	w.promote(r, id, roles.Retire)

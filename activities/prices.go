@@ -122,7 +122,7 @@ func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
 			p.Log.WarnContext(ctx, "prices could not be collected", "region", place.Region, "instance_type", place.InstanceType, "code", fault.CodeOf(err), "error", err)
 		}
 		out.Types++
-		beat(ctx)
+		recordHeartbeat(ctx)
 	}
 	if out.Failed > 0 && out.Failed == out.Types {
 		return nil, last
@@ -188,7 +188,7 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 		for _, m := range moves {
 			byZone[m.AZ] = append(byZone[m.AZ], m)
 		}
-		beat(ctx)
+		recordHeartbeat(ctx)
 		return nil
 	}); err != nil {
 		return err
@@ -200,7 +200,7 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 		}
 		out.Moves += int64(len(moves))
 		out.Buckets += n
-		beat(ctx)
+		recordHeartbeat(ctx)
 	}
 	if whole {
 		if err := p.Store.SetWatermark(ctx, historyJob, at.scope(), now); err != nil {
@@ -250,7 +250,7 @@ func (d *PricesDeduplicated) Counts() map[string]int64 {
 
 // DeduplicatePrices merges into the buckets what arrived since the last run.
 func (p *Prices) DeduplicatePrices(ctx context.Context) (*PricesDeduplicated, error) {
-	out, err := p.Store.Deduplicate(ctx, func() { beat(ctx) })
+	out, err := p.Store.Deduplicate(ctx, func() { recordHeartbeat(ctx) })
 	return &out, err
 }
 
@@ -282,7 +282,7 @@ func (p *Prices) FillPriceGaps(ctx context.Context, period time.Time) (*GapsFill
 	if !period.IsZero() && period.Before(until) {
 		until = period
 	}
-	out, err := p.Store.FillGaps(ctx, until, func() { beat(ctx) })
+	out, err := p.Store.FillGaps(ctx, until, func() { recordHeartbeat(ctx) })
 	return &out, err
 }
 
@@ -299,6 +299,6 @@ func (d *DatasetRefreshed) Counts() map[string]int64 {
 
 // RefreshDataset computes the features of what changed since the last run.
 func (p *Prices) RefreshDataset(ctx context.Context) (*DatasetRefreshed, error) {
-	out, err := p.Store.RefreshFeatures(ctx, func() { beat(ctx) })
+	out, err := p.Store.RefreshFeatures(ctx, func() { recordHeartbeat(ctx) })
 	return &out, err
 }

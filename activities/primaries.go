@@ -17,10 +17,10 @@ import (
 // PrimaryStore is what the watch over primaries keeps in Postgres.
 type PrimaryStore interface {
 	Attempts
-	// Untold lists primaries that we launch for and whose template was never read,
+	// ListWithoutTemplate lists primaries that we launch for and whose template was never read,
 	// a client's in turn with those of others, and those first that SweepTemplates
 	// tried longest ago.
-	Untold(ctx context.Context, limit int) ([]Primary, error)
+	ListWithoutTemplate(ctx context.Context, limit int) ([]Primary, error)
 	// Missing lists primaries of offline agents about which no notice came, likewise
 	// by SweepMissing.
 	Missing(ctx context.Context, limit int) ([]Primary, error)
@@ -96,7 +96,7 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 		in.Limit = primariesDefault
 	}
 	out := &watched{}
-	untold, err := p.Store.Untold(ctx, in.Limit)
+	untold, err := p.Store.ListWithoutTemplate(ctx, in.Limit)
 	if err != nil {
 		return nil, err
 	}

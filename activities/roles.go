@@ -11,20 +11,20 @@ import (
 
 // RoleStore is the part of postgres.Roles that role activities use.
 type RoleStore interface {
-	Roles(ctx context.Context, agentID string) (*roles.Set, error)
-	OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error)
-	Advance(ctx context.Context, in roles.Step) (bool, error)
+	Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error)
+	OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error)
+	Advance(ctx context.Context, in roles.ReplicaTransition) (bool, error)
 	LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error)
 	ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error)
 	TakeOverLaunch(ctx context.Context, replicaID string) (bool, error)
 	TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
 	SettleReview(ctx context.Context, in Review) error
 	Termination(ctx context.Context, agentID, instanceID string) (*TerminationFacts, error)
-	WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.Set, error)
+	WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.AgentRoles, error)
 	Promotion(ctx context.Context, replicaID string) (*roles.Promotion, error)
-	DecideNotice(ctx context.Context, in Decision) (*roles.Set, error)
-	SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.Set, error)
-	ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error)
+	DecideNotice(ctx context.Context, in Decision) (*roles.AgentRoles, error)
+	SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.AgentRoles, error)
+	ChangeRoles(ctx context.Context, in roles.RoleChange) (*roles.AgentRoles, error)
 	Remove(ctx context.Context, agentID, by string) (*Removed, error)
 }
 
@@ -35,19 +35,19 @@ type RoleStore interface {
 type Roles struct{ Store RoleStore }
 
 // LoadRoles reads an agent's roles. Fails with agent.not_found.
-func (r *Roles) LoadRoles(ctx context.Context, agentID string) (*roles.Set, error) {
+func (r *Roles) LoadRoles(ctx context.Context, agentID string) (*roles.AgentRoles, error) {
 	return r.Store.Roles(ctx, agentID)
 }
 
 // OpenReplica makes the decision to have one more replica durable. The request,
 // and while it is open the cause, make it the same decision when it comes again.
-func (r *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error) {
+func (r *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error) {
 	return r.Store.OpenReplica(ctx, in)
 }
 
 // AdvanceReplica moves a replica on, and answers false when it was promoted or
 // given up meanwhile; a replica that stands there already is true again.
-func (r *Roles) AdvanceReplica(ctx context.Context, in roles.Step) (bool, error) {
+func (r *Roles) AdvanceReplica(ctx context.Context, in roles.ReplicaTransition) (bool, error) {
 	return r.Store.Advance(ctx, in)
 }
 
@@ -119,7 +119,7 @@ func (r *Roles) LoadTermination(ctx context.Context, in LoadTerminationInput) (*
 }
 
 // WantPromotion makes a person's promotion durable, once per replica.
-func (r *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.Set, error) {
+func (r *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.AgentRoles, error) {
 	return r.Store.WantPromotion(ctx, in)
 }
 
@@ -135,7 +135,7 @@ type Decision struct {
 }
 
 // DecideNotice closes a notice; one that was decided before keeps its result.
-func (r *Roles) DecideNotice(ctx context.Context, in Decision) (*roles.Set, error) {
+func (r *Roles) DecideNotice(ctx context.Context, in Decision) (*roles.AgentRoles, error) {
 	return r.Store.DecideNotice(ctx, in)
 }
 
@@ -147,14 +147,14 @@ type SetKeepingInput struct {
 }
 
 // SetKeeping sets when an agent keeps a replica. It sets a level, so twice is once.
-func (r *Roles) SetKeeping(ctx context.Context, in SetKeepingInput) (*roles.Set, error) {
+func (r *Roles) SetKeeping(ctx context.Context, in SetKeepingInput) (*roles.AgentRoles, error) {
 	return r.Store.SetKeeping(ctx, in.AgentID, in.Keeping, in.By)
 }
 
 // ChangeRoles makes a replica the primary: the only place where that happens.
 // A change that was made already is success. Fails with roles.stale, which the
 // workflow answers by reading the roles again.
-func (r *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error) {
+func (r *Roles) ChangeRoles(ctx context.Context, in roles.RoleChange) (*roles.AgentRoles, error) {
 	return r.Store.ChangeRoles(ctx, in)
 }
 
@@ -166,9 +166,9 @@ type RemoveAgentInput struct {
 
 // Removed says what a removed agent leaves to be ended.
 type Removed struct {
-	Set       *roles.Set `json:"set"`
-	Replicas  []string   `json:"replicas"`  // whose workflows must let go
-	Instances []string   `json:"instances"` // launched by us and no longer needed
+	Set       *roles.AgentRoles `json:"set"`
+	Replicas  []string          `json:"replicas"`  // whose workflows must let go
+	Instances []string          `json:"instances"` // launched by us and no longer needed
 }
 
 // RemoveAgent marks the agent deleted and its replicas retiring, and answers what

@@ -99,7 +99,7 @@ func (r *DeliverResult) Counts() map[string]int64 {
 // next turn. Neither holds up another.
 func (s *Sinks) DeliverNotifications(ctx context.Context) (*DeliverResult, error) {
 	r := &deliveryRun{Sinks: s, busy: map[string]bool{}, freed: make(chan struct{}, sinksAtOnce)}
-	rest := beating(fairBeat, func() { beat(ctx) })
+	rest := heartbeatEvery(fairBeat, func() { recordHeartbeat(ctx) })
 	defer rest()
 	err := r.look(ctx)
 	r.all.Wait()
@@ -136,9 +136,9 @@ func DeliveryBody(d Delivery) ([]byte, error) {
 	})
 }
 
-// isDown says whether a failure is the sink's and not this one delivery's: a
+// isReceiverDown says whether a failure is the sink's and not this one delivery's: a
 // receiver that refuses one body may well take the next.
-func isDown(err error) bool {
+func isReceiverDown(err error) bool {
 	refused, answered := errors.AsType[*webhook.Refused](err)
 	return !answered || refused.Status >= 500 || refused.Status == 429 || refused.Status == 408
 }

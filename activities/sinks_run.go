@@ -141,7 +141,7 @@ func (r *deliveryRun) sendAll(ctx context.Context, of []Delivery, until time.Tim
 			continue
 		}
 		failed++
-		down := isDown(sent)
+		down := isReceiverDown(sent)
 		r.Log.WarnContext(ctx, "a notification could not be delivered", "sink_id", d.SinkID, "client_id", d.ClientID,
 			"attempt", d.Attempts, "down", down, "error", sent)
 		if err := r.Store.Failed(ctx, d, failureOf(sent), down); err != nil {

@@ -82,7 +82,7 @@ func (f *SwitchFacts) OldPrimary() roles.Fate {
 	if f.KeepOld == 0 {
 		return roles.Keep
 	}
-	return (&roles.Set{AutoTerminate: f.AutoTerminate}).OldPrimary(false)
+	return (&roles.AgentRoles{AutoTerminate: f.AutoTerminate}).OldPrimary(false)
 }
 
 // OldPrimaryOfAgent is what becomes of the old instance when the agent launched the

@@ -71,7 +71,7 @@ func (t *Templates) NoteTemplates(ctx context.Context) (*NoteTemplatesResult, er
 		if t.Watch <= 0 || !time.Now().Add(t.Every).Before(end) {
 			return out, nil
 		}
-		beat(ctx)
+		recordHeartbeat(ctx)
 		wait := time.NewTimer(t.Every)
 		select {
 		case <-ctx.Done():

@@ -253,7 +253,7 @@ func TestPromotionWaitsUntilItsReplicaIsReady(t *testing.T) {
 	w.wanted(false, 5*time.Minute)
 	began := w.Now()
 	w.after(100*time.Second, func() {
-		_, err := s.Advance(w.ctx, roles.Step{ReplicaID: "r1", To: replica.Ready})
+		_, err := s.Advance(w.ctx, roles.ReplicaTransition{ReplicaID: "r1", To: replica.Ready})
 		require.NoError(t, err)
 		w.SignalWorkflow(workflows.SignalNews, nil)
 	})

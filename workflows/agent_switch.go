@@ -55,7 +55,7 @@ func judgeAgentSwitch(f *activities.SwitchFacts) (switchStep, error) {
 	case failed:
 		return switchAbandon, switching.NeverReady.New("the agent reports that the switch failed: %s", cmp.Or(f.Message, "no reason given"))
 	case f.Status == "cancelled":
-		return switchAbandon, endedAs(f)
+		return switchAbandon, commandEnd(f)
 	default:
 		return switchWait, nil
 	}
@@ -65,12 +65,12 @@ func judgeAgentSwitch(f *activities.SwitchFacts) (switchStep, error) {
 // same guarded change of roles serves both launchers.
 func (s *switchRun) adopt(ctx workflow.Context) (string, error) {
 	var local *activities.Roles
-	var opened roles.Opened
+	var opened roles.ReplicaOpened
 	f := s.facts
-	in := roles.Opening{AgentID: s.in.AgentID, Kind: replica.Switch, For: s.in.SwitchID, CreatedBy: "agent", Reason: f.Reason,
+	in := roles.ReplicaRequest{AgentID: s.in.AgentID, Kind: replica.Switch, For: s.in.SwitchID, CreatedBy: "agent", Reason: f.Reason,
 		RequestID: "report/" + s.in.SwitchID, InstanceID: f.NewID,
 		Plan: replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType}}
-	if err := lasting(ctx, "take in "+f.NewID, local.OpenReplica, &opened, in); err != nil {
+	if err := runUntilSaved(ctx, "take in "+f.NewID, local.OpenReplica, &opened, in); err != nil {
 		return "", err
 	}
 	s.take(opened.Replica)

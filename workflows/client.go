@@ -61,7 +61,7 @@ func (c *Client) TerminationNotice(ctx context.Context, agentID string, in Notic
 		in.Wait = max(0, min(in.Wait, time.Until(by)-2*noticeSpare)).Truncate(time.Second)
 	}
 	id := "notice/" + agentID + "/" + in.InstanceID + "/" + string(interruption.Termination)
-	out, err := tell[NoticeAnswer](ctx, c, agentID, UpdateTerminationNotice, id, in)
+	out, err := sendUpdate[NoticeAnswer](ctx, c, agentID, UpdateTerminationNotice, id, in)
 	if fault.Is(err, NoAnswer) {
 		return &NoticeAnswer{Status: NoticeInProgress, OperationID: TerminationID(agentID, in.InstanceID)}, nil
 	}
@@ -91,7 +91,7 @@ func (c *Client) FollowNotice(ctx context.Context, taken *roles.Taken) error {
 // (instance, kind). Fails with agent.not_found and agent.auto_switch_off.
 func (c *Client) EmergencyReplica(ctx context.Context, agentID string, in EmergencyInput) (*ReplicaAnswer, error) {
 	id := "emergency/" + agentID + "/" + in.InstanceID + "/" + string(in.Kind)
-	return tell[ReplicaAnswer](ctx, c, agentID, UpdateEmergencyReplica, id, in)
+	return sendUpdate[ReplicaAnswer](ctx, c, agentID, UpdateEmergencyReplica, id, in)
 }
 
 // CreateReplica asks for the standby of manual mode, or reports one that the
@@ -102,35 +102,35 @@ func (c *Client) CreateReplica(ctx context.Context, agentID string, in CreateRep
 	if in.RequestID == "" && in.InstanceID != "" {
 		id = "reported/" + agentID + "/" + in.InstanceID
 	}
-	return tell[ReplicaAnswer](ctx, c, agentID, UpdateCreateReplica, id, in)
+	return sendUpdate[ReplicaAnswer](ctx, c, agentID, UpdateCreateReplica, id, in)
 }
 
 // Promote makes a replica primary. Fails with replica.not_found,
 // replica.not_ready, replica.already_exists and switch.busy.
 func (c *Client) Promote(ctx context.Context, agentID string, in PromoteInput) (*PromoteAnswer, error) {
-	return tell[PromoteAnswer](ctx, c, agentID, UpdatePromote, cmp.Or(in.RequestID, uuid.NewString()), in)
+	return sendUpdate[PromoteAnswer](ctx, c, agentID, UpdatePromote, cmp.Or(in.RequestID, uuid.NewString()), in)
 }
 
 // DeleteReplica retires a replica. Fails with replica.not_found and switch.busy.
 func (c *Client) DeleteReplica(ctx context.Context, agentID string, in DeleteReplicaInput) (*ReplicaAnswer, error) {
-	return tell[ReplicaAnswer](ctx, c, agentID, UpdateDeleteReplica, cmp.Or(in.RequestID, uuid.NewString()), in)
+	return sendUpdate[ReplicaAnswer](ctx, c, agentID, UpdateDeleteReplica, cmp.Or(in.RequestID, uuid.NewString()), in)
 }
 
 // RequestSwitch asks to move the agent, once per command. Fails with
 // agent.not_found and switch.busy.
 func (c *Client) RequestSwitch(ctx context.Context, agentID string, in RequestSwitchInput) (*OperationAnswer, error) {
-	return tell[OperationAnswer](ctx, c, agentID, UpdateRequestSwitch, "switch/"+in.CommandID, in)
+	return sendUpdate[OperationAnswer](ctx, c, agentID, UpdateRequestSwitch, "switch/"+in.CommandID, in)
 }
 
 // Configure sets how an agent keeps replicas. Fails with agent.not_found.
 func (c *Client) Configure(ctx context.Context, agentID string, in ConfigureInput) (*ConfigureAnswer, error) {
-	return tell[ConfigureAnswer](ctx, c, agentID, UpdateConfigure, cmp.Or(in.RequestID, uuid.NewString()), in)
+	return sendUpdate[ConfigureAnswer](ctx, c, agentID, UpdateConfigure, cmp.Or(in.RequestID, uuid.NewString()), in)
 }
 
 // RemoveAgent ends an agent and what we launched for it. An agent that is
 // removed already is success.
 func (c *Client) RemoveAgent(ctx context.Context, agentID string, in RemoveAgentInput) (*OperationAnswer, error) {
-	return tell[OperationAnswer](ctx, c, agentID, UpdateRemoveAgent, cmp.Or(in.RequestID, uuid.NewString()), in)
+	return sendUpdate[OperationAnswer](ctx, c, agentID, UpdateRemoveAgent, cmp.Or(in.RequestID, uuid.NewString()), in)
 }
 
 // Wake makes the agent's Guardian read the roles and judge.
@@ -145,22 +145,22 @@ func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (st
 	if err != nil {
 		return false, err
 	}
-	ctx, done := c.attend(ctx, signalWithin)
+	ctx, done := c.withHealthDeadline(ctx, signalWithin)
 	defer done()
 	opts := c.operation(row)
 	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
 	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, fn, in)
 	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
-		return false, orNone(c.signal(ctx, row.ID, SignalNews, nil))
+		return false, ignoreEnded(c.signal(ctx, row.ID, SignalNews, nil))
 	}
-	return err == nil, problem(ctx, err)
+	return err == nil, translateError(ctx, err)
 }
 
 // StartRolloutOf starts the rollout of a session whose row is open, and says whether
 // it was missing. It implements activities.Starter.
 func (c *Client) StartRolloutOf(ctx context.Context, sessionID string) (started bool, err error) {
-	ctx, done := c.attend(ctx, signalWithin)
+	ctx, done := c.withHealthDeadline(ctx, signalWithin)
 	defer done()
 	opts := c.rollout(sessionID)
 	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
@@ -169,14 +169,14 @@ func (c *Client) StartRolloutOf(ctx context.Context, sessionID string) (started 
 	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
 		return false, nil
 	}
-	return err == nil, problem(ctx, err)
+	return err == nil, translateError(ctx, err)
 }
 
 // Nudge makes the workflow of an operation read its row again. With in.Start one that
 // is not there is started; otherwise it needs nothing.
 func (c *Client) Nudge(ctx context.Context, in activities.Nudge) error {
 	if !in.Start {
-		return orNone(c.signal(ctx, in.OperationID, SignalNews, nil))
+		return ignoreEnded(c.signal(ctx, in.OperationID, SignalNews, nil))
 	}
 	row := activities.OpenRow{ID: in.OperationID, AgentID: in.AgentID, Launcher: string(in.Launcher)}
 	fn, start, err := workflowOf(row)
@@ -189,7 +189,7 @@ func (c *Client) Nudge(ctx context.Context, in activities.Nudge) error {
 // operation gives the options under which the workflow of a row is started. A row
 // that is open again, after its workflow has ended, has the next run.
 func (c *Client) operation(row activities.OpenRow) client.StartWorkflowOptions {
-	kind := kindOf(row.ID)
+	kind := operationKind(row.ID)
 	return client.StartWorkflowOptions{
 		ID: row.ID, TaskQueue: c.Queue, StaticSummary: kind + " of " + row.AgentID,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
@@ -201,7 +201,7 @@ func (c *Client) operation(row activities.OpenRow) client.StartWorkflowOptions {
 // key, because it reads the rest. Fails with operation.not_found.
 func workflowOf(row activities.OpenRow) (fn, in any, err error) {
 	_, key, _ := strings.Cut(row.ID, "/")
-	switch kindOf(row.ID) {
+	switch operationKind(row.ID) {
 	case KindReplica:
 		return Replica, ReplicaInput{AgentID: row.AgentID, ReplicaID: key}, nil
 	case KindSwitch:
@@ -233,7 +233,7 @@ func (c *Client) ReplicaReport(ctx context.Context, in ReplicaReport) error {
 
 // Report passes an agent's report on. It implements activities.Messenger.
 func (c *Client) Report(ctx context.Context, in activities.Report) error {
-	return orNone(c.signal(ctx, ReplicaID(in.ReplicaID), SignalReport, ReplicaReport{
+	return ignoreEnded(c.signal(ctx, ReplicaID(in.ReplicaID), SignalReport, ReplicaReport{
 		ReplicaID: in.ReplicaID, InstanceID: in.InstanceID, Status: in.Status}))
 }
 

@@ -24,16 +24,16 @@ import (
 // the message may have been taken or not.
 var NoAnswer = fault.Define("workflow.no_answer", fault.Unavailable)
 
-// tell sends an update, starting the Guardian if need be. A Guardian that is
+// sendUpdate sends an update, starting the Guardian if need be. A Guardian that is
 // about to end refuses it; the next one takes it, under the same update id. An
 // update whose answer was lost may so run twice, in two Guardians: the handlers
 // recognize what they did by its natural key and by the update's id.
-func tell[Out any](ctx context.Context, c *Client, agentID, update, key string, in any) (*Out, error) {
+func sendUpdate[Out any](ctx context.Context, c *Client, agentID, update, key string, in any) (*Out, error) {
 	id, err := updateID(key, in)
 	if err != nil {
 		return nil, err
 	}
-	ctx, done := c.attend(ctx, answerWithin)
+	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		out := new(Out)
@@ -48,13 +48,13 @@ func tell[Out any](ctx context.Context, c *Client, agentID, update, key string, 
 		case err == nil:
 			return out, nil
 		case !isPassing(err) && !isTimeout(ctx, err):
-			return nil, problem(ctx, err)
+			return nil, translateError(ctx, err)
 		case c.OnRetry != nil:
 			c.OnRetry(err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, problem(ctx, err)
+			return nil, translateError(ctx, err)
 		case <-time.After(wait):
 		}
 	}
@@ -76,8 +76,8 @@ func updateID(key string, in any) (string, error) {
 	return key + keyEnd + hex.EncodeToString(sum[:8]), nil
 }
 
-// keyOf is the key of an update: what its sender means by "the same request".
-func keyOf(updateID string) string {
+// requestKey is the key of an update: what its sender means by "the same request".
+func requestKey(updateID string) string {
 	if end := strings.LastIndex(updateID, keyEnd); end >= 0 {
 		return updateID[:end]
 	}
@@ -85,16 +85,16 @@ func keyOf(updateID string) string {
 }
 
 func (c *Client) signal(ctx context.Context, id, name string, arg any) error {
-	ctx, done := c.attend(ctx, signalWithin)
+	ctx, done := c.withHealthDeadline(ctx, signalWithin)
 	defer done()
-	return problem(ctx, c.Temporal.SignalWorkflow(ctx, id, "", name, arg))
+	return translateError(ctx, c.Temporal.SignalWorkflow(ctx, id, "", name, arg))
 }
 
 func (c *Client) signalWithStart(ctx context.Context, opts client.StartWorkflowOptions, name string, arg, fn, in any) error {
-	ctx, done := c.attend(ctx, signalWithin)
+	ctx, done := c.withHealthDeadline(ctx, signalWithin)
 	defer done()
 	_, err := c.Temporal.SignalWithStartWorkflow(ctx, opts.ID, name, arg, opts, fn, in)
-	return problem(ctx, err)
+	return translateError(ctx, err)
 }
 
 // Ping says whether Temporal takes calls for our namespace. It is a call that names
@@ -128,10 +128,10 @@ func answered(err error) bool {
 	}
 }
 
-// attend bounds a call: by the caller's deadline, else by the default, and by
+// withHealthDeadline bounds a call: by the caller's deadline, else by the default, and by
 // Temporal's being there. The SDK goes on trying an absent server until the
 // deadline; a caller should hear of it sooner. Call done to end the attendance.
-func (c *Client) attend(ctx context.Context, within time.Duration) (context.Context, func()) {
+func (c *Client) withHealthDeadline(ctx context.Context, within time.Duration) (context.Context, func()) {
 	release := func() {}
 	if _, bounded := ctx.Deadline(); !bounded {
 		ctx, release = context.WithTimeout(ctx, within)
@@ -181,8 +181,8 @@ func (h *health) check(ctx context.Context, c *Client) error {
 	return err
 }
 
-// problem turns what the SDK returns into what callers understand.
-func problem(ctx context.Context, err error) error {
+// translateError turns what the SDK returns into what callers understand.
+func translateError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -229,8 +229,8 @@ func isRefused(err error) bool {
 
 func isNotFound(err error) bool { return is[*serviceerror.NotFound](err) }
 
-// orNone forgives that an operation has ended.
-func orNone(err error) error {
+// ignoreEnded forgives that an operation has ended.
+func ignoreEnded(err error) error {
 	if fault.Is(err, NoOperation) {
 		return nil
 	}

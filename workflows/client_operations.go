@@ -13,14 +13,14 @@ import (
 // ended answers too, as long as Temporal keeps its history. Fails with
 // operation.not_found.
 func (c *Client) OperationState(ctx context.Context, operationID string) (*Progress, error) {
-	if kindOf(operationID) == "" {
+	if operationKind(operationID) == "" {
 		return nil, NoOperation.New("there is no operation %s", operationID)
 	}
-	ctx, done := c.attend(ctx, queryWithin)
+	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	v, err := c.Temporal.QueryWorkflow(ctx, operationID, "", QueryProgress)
 	if err != nil {
-		return nil, problem(ctx, err)
+		return nil, translateError(ctx, err)
 	}
 	var p Progress
 	if err := v.Get(&p); err != nil {
@@ -32,11 +32,11 @@ func (c *Client) OperationState(ctx context.Context, operationID string) (*Progr
 // GuardianState asks an agent's Guardian how it stands. An agent at rest has
 // none: that is operation.not_found.
 func (c *Client) GuardianState(ctx context.Context, agentID string) (*GuardianState, error) {
-	ctx, done := c.attend(ctx, queryWithin)
+	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	v, err := c.Temporal.QueryWorkflow(ctx, GuardianID(agentID), "", QueryState)
 	if err != nil {
-		return nil, problem(ctx, err)
+		return nil, translateError(ctx, err)
 	}
 	var s GuardianState
 	if err := v.Get(&s); err != nil {
@@ -49,13 +49,13 @@ func (c *Client) GuardianState(ctx context.Context, agentID string) (*GuardianSt
 // with operation.not_found, with operation.ended, and with operation.committed
 // when it is past its point of no return, as a failover is from its start.
 func (c *Client) CancelOperation(ctx context.Context, operationID, by string) error {
-	switch kindOf(operationID) {
+	switch operationKind(operationID) {
 	case "":
 		return NoOperation.New("there is no operation %s", operationID)
 	case KindTermination, KindRemoval:
 		return Committed.New("%s cannot be called off", operationID).With("operation_id", operationID)
 	}
-	ctx, done := c.attend(ctx, answerWithin)
+	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	h, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: operationID, UpdateName: UpdateCancel, Args: []any{CancelInput{By: by}}, WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -63,7 +63,7 @@ func (c *Client) CancelOperation(ctx context.Context, operationID, by string) er
 	if err == nil {
 		err = h.Get(ctx, nil)
 	}
-	err = problem(ctx, err)
+	err = translateError(ctx, err)
 	if fault.Is(err, NoOperation) && c.hasEnded(ctx, operationID) {
 		return Ended.Wrap(err, "%s has ended already", operationID).With("operation_id", operationID)
 	}

@@ -17,7 +17,7 @@ import (
 // workflow.no_answer when the validation takes longer than the caller waits: the
 // rollout goes on.
 func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutProgress, error) {
-	ctx, done := c.attend(ctx, answerWithin)
+	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	in.RequestID = uuid.NewString()
 	opts := c.rollout(in.SessionID)
@@ -35,13 +35,13 @@ func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutPro
 		switch {
 		case err == nil:
 			return out, nil
-		case isPassing(err), isTimeout(ctx, err), fault.Is(problem(ctx, err), Ended): // the run before is about to end: the next one takes it
+		case isPassing(err), isTimeout(ctx, err), fault.Is(translateError(ctx, err), Ended): // the run before is about to end: the next one takes it
 		default:
-			return nil, problem(ctx, err)
+			return nil, translateError(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, problem(ctx, err)
+			return nil, translateError(ctx, err)
 		case <-time.After(wait):
 		}
 	}
@@ -61,7 +61,7 @@ func (c *Client) rollout(sessionID string) client.StartWorkflowOptions {
 // mlmodel.wrong_phase, and with operation.not_found when the rollout has ended or
 // never was.
 func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string) (*RolloutProgress, error) {
-	ctx, done := c.attend(ctx, answerWithin)
+	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	h, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: ModelRolloutID(sessionID), UpdateName: command, Args: []any{RolloutCommand{By: by}}, WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -71,7 +71,7 @@ func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string)
 		err = h.Get(ctx, out)
 	}
 	if err != nil {
-		return nil, problem(ctx, err)
+		return nil, translateError(ctx, err)
 	}
 	return out, nil
 }
@@ -79,11 +79,11 @@ func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string)
 // RolloutState asks a rollout how it stands now; one that has ended answers too,
 // as long as Temporal keeps its history. Fails with operation.not_found.
 func (c *Client) RolloutState(ctx context.Context, sessionID string) (*RolloutProgress, error) {
-	ctx, done := c.attend(ctx, queryWithin)
+	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	v, err := c.Temporal.QueryWorkflow(ctx, ModelRolloutID(sessionID), "", QueryProgress)
 	if err != nil {
-		return nil, problem(ctx, err)
+		return nil, translateError(ctx, err)
 	}
 	var p RolloutProgress
 	if err := v.Get(&p); err != nil {
@@ -95,7 +95,7 @@ func (c *Client) RolloutState(ctx context.Context, sessionID string) (*RolloutPr
 // NudgeRollout makes a rollout look at its guards, and whether it was
 // superseded. It implements activities.RolloutDesk.
 func (c *Client) NudgeRollout(ctx context.Context, sessionID string) error {
-	return orNone(c.signal(ctx, ModelRolloutID(sessionID), signalNudge, nil))
+	return ignoreEnded(c.signal(ctx, ModelRolloutID(sessionID), signalNudge, nil))
 }
 
 // ModelRolloutID is the id of the rollout of a session.

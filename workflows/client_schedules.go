@@ -38,13 +38,13 @@ const nextRuns = 3
 // Schedules asks the server how the scheduled jobs stand, in the order of their
 // names.
 func (c *Client) Schedules(ctx context.Context) ([]ScheduleState, error) {
-	ctx, done := c.attend(ctx, queryWithin)
+	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	out := make([]ScheduleState, 0, len(jobs))
 	for _, j := range jobs {
 		s, err := c.describe(ctx, j)
 		if err != nil {
-			return nil, problem(ctx, err)
+			return nil, translateError(ctx, err)
 		}
 		out = append(out, s)
 	}
@@ -58,10 +58,10 @@ func (c *Client) Schedule(ctx context.Context, name string) (*ScheduleState, err
 	if at < 0 {
 		return nil, NoJob.New("there is no job %s", name)
 	}
-	ctx, done := c.attend(ctx, queryWithin)
+	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	s, err := c.describe(ctx, jobs[at])
-	return &s, problem(ctx, err)
+	return &s, translateError(ctx, err)
 }
 
 func (c *Client) describe(ctx context.Context, j job) (ScheduleState, error) {
@@ -99,17 +99,17 @@ func (*Client) PausesOnFailure(name string) bool {
 // PausedJobs says of each job that has a schedule whether that is paused, for any
 // reason. It is one call; the server's list may be some seconds behind.
 func (c *Client) PausedJobs(ctx context.Context) (map[string]bool, error) {
-	ctx, done := c.attend(ctx, queryWithin)
+	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	there, err := c.Temporal.ScheduleClient().List(ctx, client.ScheduleListOptions{PageSize: 100})
 	if err != nil {
-		return nil, problem(ctx, err)
+		return nil, translateError(ctx, err)
 	}
 	paused := map[string]bool{}
 	for there.HasNext() {
 		s, err := there.Next()
 		if err != nil {
-			return nil, problem(ctx, err)
+			return nil, translateError(ctx, err)
 		}
 		name, ours := strings.CutPrefix(s.ID, SchedulePrefix)
 		if ours && slices.ContainsFunc(jobs, func(j job) bool { return j.name == name }) {
@@ -162,11 +162,11 @@ func (c *Client) onSchedule(ctx context.Context, name string, do func(context.Co
 	if !slices.ContainsFunc(jobs, func(j job) bool { return j.name == name }) {
 		return NoJob.New("there is no job %s", name)
 	}
-	ctx, done := c.attend(ctx, queryWithin)
+	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	err := do(ctx, c.schedule(ctx, name))
 	if isNotFound(err) {
 		return NoJob.Wrap(err, "the job %s has no schedule yet: no worker has made it", name)
 	}
-	return problem(ctx, err)
+	return translateError(ctx, err)
 }

@@ -105,7 +105,7 @@ func (s *server) take(ctx context.Context, o client.UpdateWorkflowOptions) (clie
 		<-ctx.Done()
 		return nil, serviceerror.NewDeadlineExceeded("context deadline exceeded")
 	}
-	return handle{s}, s.next()
+	return registerUpdate{s}, s.next()
 }
 
 func (s *server) SignalWorkflow(_ context.Context, id, _, name string, arg any) error {
@@ -126,12 +126,12 @@ func (s *server) DescribeWorkflowExecution(context.Context, string, string) (*wo
 	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: s.status}}, nil
 }
 
-type handle struct{ *server }
+type registerUpdate struct{ *server }
 
-func (handle) WorkflowID() string { return "" }
-func (handle) RunID() string      { return "" }
-func (handle) UpdateID() string   { return "" }
-func (h handle) Get(_ context.Context, into any) error {
+func (registerUpdate) WorkflowID() string { return "" }
+func (registerUpdate) RunID() string      { return "" }
+func (registerUpdate) UpdateID() string   { return "" }
+func (h registerUpdate) Get(_ context.Context, into any) error {
 	if err := h.next(); err != nil || into == nil {
 		return err
 	}

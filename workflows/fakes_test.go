@@ -18,17 +18,17 @@ import (
 // cause and a replica count once, states only go forward, and the epoch decides.
 type store struct {
 	mu       sync.Mutex
-	set      roles.Set
+	set      roles.AgentRoles
 	all      map[string]*roles.Replica // whatever became of them
 	until    map[string]time.Time      // when holds end
 	promoted map[string]string         // role changes by replica
-	steps    []roles.Step
+	steps    []roles.ReplicaTransition
 	now      func() time.Time
 
 	taken     []interruption.Notice
 	reviews   []activities.Review
 	wishes    map[string]wish
-	changed   map[string]roles.Change
+	changed   map[string]roles.RoleChange
 	changedAt time.Time // of the last change
 	switches  []string  // operations of switches that are pending
 
@@ -39,8 +39,8 @@ type store struct {
 func newStore() *store {
 	return &store{
 		all: map[string]*roles.Replica{}, until: map[string]time.Time{}, promoted: map[string]string{}, now: time.Now,
-		wishes: map[string]wish{}, changed: map[string]roles.Change{},
-		set: roles.Set{AgentID: "a1", ClientID: "c1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, AutoTerminate: true,
+		wishes: map[string]wish{}, changed: map[string]roles.RoleChange{},
+		set: roles.AgentRoles{AgentID: "a1", ClientID: "c1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, AutoTerminate: true,
 			Primary: roles.Instance{ID: "i-old", InstanceType: "t3.medium", AZ: "us-east-1a", Role: agent.Primary}},
 	}
 }
@@ -60,7 +60,7 @@ func standby() roles.Replica {
 }
 
 // copy is the set as Postgres would answer it now. Call it with the lock.
-func (s *store) copy() *roles.Set {
+func (s *store) copy() *roles.AgentRoles {
 	c := s.set
 	c.Replicas = nil
 	for _, id := range s.ids() {
@@ -90,7 +90,7 @@ func (s *store) ids() []string {
 }
 
 // view is copy for tests.
-func (s *store) view() *roles.Set {
+func (s *store) view() *roles.AgentRoles {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.copy()
@@ -118,20 +118,20 @@ func (s *store) decided() int {
 	return len(s.all)
 }
 
-func (s *store) Roles(context.Context, string) (*roles.Set, error) {
+func (s *store) Roles(context.Context, string) (*roles.AgentRoles, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.copy(), s.broken
 }
 
-func (s *store) OpenReplica(_ context.Context, in roles.Opening) (*roles.Opened, error) {
+func (s *store) OpenReplica(_ context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.set.Deleted {
 		return nil, agent.NotFound.New("gone")
 	}
 	if r := s.same(in); r != nil {
-		return &roles.Opened{Set: s.copy(), Replica: *r}, nil
+		return &roles.ReplicaOpened{Set: s.copy(), Replica: *r}, nil
 	}
 	r := &roles.Replica{ID: fmt.Sprintf("r%d", len(s.all)+1), Kind: in.Kind, For: in.For, State: replica.Requested, Launcher: s.set.Launcher, Plan: in.Plan,
 		Hold: in.Hold, RequestID: in.RequestID}
@@ -139,12 +139,12 @@ func (s *store) OpenReplica(_ context.Context, in roles.Opening) (*roles.Opened,
 		r.InstanceID, r.State, r.Launcher = in.InstanceID, replica.Running, agent.ByAgent
 	}
 	s.all[r.ID] = r
-	return &roles.Opened{Set: s.copy(), Replica: *r}, nil
+	return &roles.ReplicaOpened{Set: s.copy(), Replica: *r}, nil
 }
 
 // same finds the replica of an equal decision: by its request, whatever became of
 // it; by its kind while it is open.
-func (s *store) same(in roles.Opening) *roles.Replica {
+func (s *store) same(in roles.ReplicaRequest) *roles.Replica {
 	for _, id := range s.ids() {
 		if r := s.all[id]; in.RequestID != "" && r.RequestID == in.RequestID || in.InstanceID != "" && r.InstanceID == in.InstanceID {
 			return r
@@ -158,7 +158,7 @@ func (s *store) same(in roles.Opening) *roles.Replica {
 	return nil
 }
 
-func (s *store) Advance(_ context.Context, in roles.Step) (bool, error) {
+func (s *store) Advance(_ context.Context, in roles.ReplicaTransition) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.all[in.ReplicaID]
@@ -265,7 +265,7 @@ func (s *store) Termination(_ context.Context, agentID, instanceID string) (*act
 	return out, nil
 }
 
-func (s *store) WantPromotion(_ context.Context, in roles.PromotionWish) (*roles.Set, error) {
+func (s *store) WantPromotion(_ context.Context, in roles.PromotionWish) (*roles.AgentRoles, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.wishes[in.ReplicaID]; !there {
@@ -314,7 +314,7 @@ func (s *store) outcome(in interruption.Notice) *interruption.Outcome {
 	return &s.set.Outcomes[len(s.set.Outcomes)-1]
 }
 
-func (s *store) DecideNotice(_ context.Context, in activities.Decision) (*roles.Set, error) {
+func (s *store) DecideNotice(_ context.Context, in activities.Decision) (*roles.AgentRoles, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o := s.outcome(in.Notice); o.Result == interruption.Undecided {
@@ -323,14 +323,14 @@ func (s *store) DecideNotice(_ context.Context, in activities.Decision) (*roles.
 	return s.copy(), s.broken
 }
 
-func (s *store) SetKeeping(_ context.Context, _ string, keeping agent.Keeping, _ string) (*roles.Set, error) {
+func (s *store) SetKeeping(_ context.Context, _ string, keeping agent.Keeping, _ string) (*roles.AgentRoles, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.set.Keeping, s.set.Failures = keeping, roles.Failures{}
 	return s.copy(), s.broken
 }
 
-func (s *store) ChangeRoles(_ context.Context, in roles.Change) (*roles.Set, error) {
+func (s *store) ChangeRoles(_ context.Context, in roles.RoleChange) (*roles.AgentRoles, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stale > 0 {

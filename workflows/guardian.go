@@ -60,7 +60,7 @@ func Guardian(ctx workflow.Context, in GuardianInput) (*GuardianSummary, error) 
 
 type guardian struct {
 	in       GuardianInput
-	roles    *roles.Set
+	roles    *roles.AgentRoles
 	phase    string
 	turn     workflow.Mutex          // held from reading the roles to acting on them
 	inbox    workflow.ReceiveChannel // read by run alone
@@ -76,31 +76,31 @@ type guardian struct {
 func (g *guardian) listen(ctx workflow.Context) error {
 	return errors.Join(
 		workflow.SetQueryHandler(ctx, QueryState, g.state),
-		handle(ctx, g, UpdateTerminationNotice, g.onNotice, NoticeInput.validate),
-		handle(ctx, g, UpdateEmergencyReplica, g.onEmergency, EmergencyInput.validate),
-		handle(ctx, g, UpdateCreateReplica, g.onCreateReplica, CreateReplicaInput.validate),
-		handle(ctx, g, UpdatePromote, g.onPromote, PromoteInput.validate),
-		handle(ctx, g, UpdateDeleteReplica, g.onDeleteReplica, DeleteReplicaInput.validate),
-		handle(ctx, g, UpdateRequestSwitch, g.onRequestSwitch, RequestSwitchInput.validate),
-		handle(ctx, g, UpdateConfigure, g.onConfigure, ConfigureInput.validate),
-		handle(ctx, g, UpdateRemoveAgent, g.onRemoveAgent, RemoveAgentInput.validate),
+		registerUpdate(ctx, g, UpdateTerminationNotice, g.onNotice, NoticeInput.validate),
+		registerUpdate(ctx, g, UpdateEmergencyReplica, g.onEmergency, EmergencyInput.validate),
+		registerUpdate(ctx, g, UpdateCreateReplica, g.onCreateReplica, CreateReplicaInput.validate),
+		registerUpdate(ctx, g, UpdatePromote, g.onPromote, PromoteInput.validate),
+		registerUpdate(ctx, g, UpdateDeleteReplica, g.onDeleteReplica, DeleteReplicaInput.validate),
+		registerUpdate(ctx, g, UpdateRequestSwitch, g.onRequestSwitch, RequestSwitchInput.validate),
+		registerUpdate(ctx, g, UpdateConfigure, g.onConfigure, ConfigureInput.validate),
+		registerUpdate(ctx, g, UpdateRemoveAgent, g.onRemoveAgent, RemoveAgentInput.validate),
 	)
 }
 
-// handle registers an update and counts it. The key in the update's id goes to the
+// registerUpdate registers an update and counts it. The key in the update's id goes to the
 // handler, because only here it can be asked for.
-func handle[In, Out any](ctx workflow.Context, g *guardian, name string, fn func(workflow.Context, In, string) (*Out, error), validate func(In) error) error {
+func registerUpdate[In, Out any](ctx workflow.Context, g *guardian, name string, fn func(workflow.Context, In, string) (*Out, error), validate func(In) error) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, in In) (*Out, error) {
 		g.in.Done.Updates++
 		g.touches++
 		defer func() { g.touches++ }() // a handler that waited answers in a later task than the one that brought it
-		return fn(ctx, in, keyOf(workflow.GetCurrentUpdateInfo(ctx).ID))
+		return fn(ctx, in, requestKey(workflow.GetCurrentUpdateInfo(ctx).ID))
 	}, workflow.UpdateHandlerOptions{Validator: validate})
 }
 
 // decide reads the roles and has fn act on them, in one turn: nothing else of this
 // Guardian decides between the reading and the acting.
-func (g *guardian) decide(ctx workflow.Context, fn func(set *roles.Set) error) error {
+func (g *guardian) decide(ctx workflow.Context, fn func(set *roles.AgentRoles) error) error {
 	if err := g.turn.Lock(ctx); err != nil {
 		return err
 	}
@@ -205,14 +205,14 @@ func (g *guardian) due(ctx workflow.Context) bool {
 }
 
 // load reads the roles. Every decision begins with it, inside its turn.
-func (g *guardian) load(ctx workflow.Context) (*roles.Set, error) {
+func (g *guardian) load(ctx workflow.Context) (*roles.AgentRoles, error) {
 	var local *activities.Roles
 	return g.learn(ctx, localStep(ctx, "read the roles", local.LoadRoles, g.in.AgentID))
 }
 
 // learn takes in the roles that a step in Postgres returns.
-func (g *guardian) learn(ctx workflow.Context, f workflow.Future) (*roles.Set, error) {
-	var set roles.Set
+func (g *guardian) learn(ctx workflow.Context, f workflow.Future) (*roles.AgentRoles, error) {
+	var set roles.AgentRoles
 	if err := f.Get(ctx, &set); err != nil {
 		return nil, err
 	}
@@ -247,6 +247,6 @@ func (g *guardian) outcome(instanceID string) interruption.Outcome {
 // that fails.
 func (g *guardian) start(ctx workflow.Context, operationID string, launcher agent.Launcher) {
 	var msgs *activities.Messages
-	sendMessage(ctx, "start "+operationID, msgs.StartOperation,
+	trySendMessage(ctx, "start "+operationID, msgs.StartOperation,
 		activities.OpenRow{ID: operationID, ClientID: g.roles.ClientID, AgentID: g.in.AgentID, Launcher: string(launcher)})
 }

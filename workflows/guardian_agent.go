@@ -12,7 +12,7 @@ import (
 // onRequestSwitch answers when the decision is durable. A notice that waits for its
 // successor, or another switch, goes first.
 func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, requestID string) (answer *OperationAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.Set) error {
+	err = g.decide(ctx, func(set *roles.AgentRoles) error {
 		if err := set.CanSwitch(in.CommandID); err != nil {
 			return err
 		}
@@ -21,7 +21,7 @@ func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, 
 			g.start(ctx, answer.OperationID, set.Launcher) // its replica comes with the agent's report
 			return nil
 		}
-		opened, err := g.openReplica(ctx, roles.Opening{AgentID: g.in.AgentID, Kind: replica.Switch, For: in.CommandID, CreatedBy: in.Trigger, Reason: in.Reason,
+		opened, err := g.openReplica(ctx, roles.ReplicaRequest{AgentID: g.in.AgentID, Kind: replica.Switch, For: in.CommandID, CreatedBy: in.Trigger, Reason: in.Reason,
 			RequestID: requestID, Plan: replica.Plan{Pool: in.Target.PoolID, Mode: in.Target.Mode, InstanceType: in.Target.InstanceType}})
 		if err != nil {
 			return err
@@ -36,7 +36,7 @@ func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, 
 
 // onConfigure sets how the agent keeps replicas; reconcile does what follows.
 func (g *guardian) onConfigure(ctx workflow.Context, in ConfigureInput, _ string) (answer *ConfigureAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.Set) error {
+	err = g.decide(ctx, func(set *roles.AgentRoles) error {
 		if set.Deleted {
 			return agent.NotFound.New("Agent not found")
 		}
@@ -56,7 +56,7 @@ func (g *guardian) onConfigure(ctx workflow.Context, in ConfigureInput, _ string
 // onRemoveAgent ends the agent in one transaction, and leaves what is to be
 // terminated to a Removal. Asking again finds what is still left.
 func (g *guardian) onRemoveAgent(ctx workflow.Context, in RemoveAgentInput, _ string) (*OperationAnswer, error) {
-	err := g.decide(ctx, func(*roles.Set) error {
+	err := g.decide(ctx, func(*roles.AgentRoles) error {
 		var local *activities.Roles
 		var left activities.Removed
 		g.enterPhase(ctx, "removing the agent")

@@ -42,7 +42,7 @@ func TestARebalanceThatComesToNothingIsStoodDown(t *testing.T) {
 	w := newWorld(t, s)
 	emergency(w, time.Second, "u1", interruption.Rebalance)
 	w.after(30*time.Second, func() {
-		_, err := s.Advance(t.Context(), roles.Step{ReplicaID: "r1", To: replica.Ready, InstanceID: "i-new"})
+		_, err := s.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: "r1", To: replica.Ready, InstanceID: "i-new"})
 		require.NoError(t, err)
 		w.SignalWorkflow(workflows.SignalWake, "ready")
 	})
@@ -124,7 +124,7 @@ func TestAFailedEmergencyIsTriedAgain(t *testing.T) {
 	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
 	w.after(3*time.Second, func() {
-		_, err := s.Advance(t.Context(), roles.Step{ReplicaID: "r1", To: replica.Failed, ErrorCode: replica.NoPool})
+		_, err := s.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: "r1", To: replica.Failed, ErrorCode: replica.NoPool})
 		require.NoError(t, err)
 		w.SignalWorkflow(workflows.SignalWake, "r1 failed")
 	})

@@ -26,7 +26,7 @@ func (g *guardian) onNotice(ctx workflow.Context, in NoticeInput, _ string) (*No
 	if answer.Status != NoticeInProgress && answer.Status != NoticeLost {
 		return answer, nil
 	}
-	if heir, ok := taken.Set.Heir(); answer.Status == NoticeInProgress && taken.Set.Launcher == agent.ByAgent && (!ok || heir.InstanceID == "") {
+	if heir, ok := taken.Set.Successor(); answer.Status == NoticeInProgress && taken.Set.Launcher == agent.ByAgent && (!ok || heir.InstanceID == "") {
 		answer.Status = NoticeNoReplica // the agent must live to launch one, and may still report it
 		return answer, nil
 	}
@@ -78,7 +78,7 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 		g.start(ctx, id, "")
 	}
 	if taken.Verdict.Lost != "" {
-		nudge(ctx, activities.Nudge{OperationID: ReplicaID(taken.Verdict.Lost), AgentID: g.in.AgentID, Start: true})
+		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(taken.Verdict.Lost), AgentID: g.in.AgentID, Start: true})
 	}
 	g.dirty = true // whatever was decided, by this call or by one before it, the roles may want more
 	return &taken, nil

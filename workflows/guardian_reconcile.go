@@ -15,8 +15,8 @@ import (
 // the level, not by the message: it reads where things stand and acts on that,
 // so a wake may be late, doubled or about something long done.
 func (g *guardian) reconcile(ctx workflow.Context) error {
-	return g.decide(ctx, func(set *roles.Set) (err error) {
-		for _, act := range []func(workflow.Context, *roles.Set) (*roles.Set, error){
+	return g.decide(ctx, func(set *roles.AgentRoles) (err error) {
+		for _, act := range []func(workflow.Context, *roles.AgentRoles) (*roles.AgentRoles, error){
 			g.failOverIfNoticed, g.closeSettledNotices, g.retireSurplus, g.openMissingReplica,
 		} {
 			if set, err = act(ctx, set); err != nil {
@@ -30,7 +30,7 @@ func (g *guardian) reconcile(ctx workflow.Context) error {
 // failOverIfNoticed makes a successor primary for a notice that waits for one. It goes
 // on when the deadline has passed: an agent whose primary is gone must be healed all
 // the same. When there is just time for a last resort, a successor that runs will do.
-func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.AgentRoles) (*roles.AgentRoles, error) {
 	o, waits := set.Undecided()
 	if !waits || set.Deleted {
 		return set, nil
@@ -45,25 +45,25 @@ func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.Set) (*rol
 	if err != nil {
 		return set, err // roles.stale too: the next attempt judges again, after a pause
 	}
-	nudge(ctx, activities.Nudge{OperationID: TerminationID(set.AgentID, o.InstanceID), AgentID: set.AgentID, Start: true})
-	nudge(ctx, activities.Nudge{OperationID: ReplicaID(successor.ID), AgentID: set.AgentID})
+	sendNews(ctx, activities.Nudge{OperationID: TerminationID(set.AgentID, o.InstanceID), AgentID: set.AgentID, Start: true})
+	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(successor.ID), AgentID: set.AgentID})
 	return next, nil
 }
 
 // noticeOf is the notice of an outcome, as the Guardian found it.
-func noticeOf(set *roles.Set, o interruption.Outcome) interruption.Notice {
+func noticeOf(set *roles.AgentRoles, o interruption.Outcome) interruption.Notice {
 	return interruption.Notice{AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}
 }
 
 // change is one guarded role change.
-func (g *guardian) change(ctx workflow.Context, c roles.Change) (*roles.Set, error) {
+func (g *guardian) change(ctx workflow.Context, c roles.RoleChange) (*roles.AgentRoles, error) {
 	var local *activities.Roles
 	g.enterPhase(ctx, "making `%s` primary instead of `%s` (%s)", c.NewID, c.OldID, c.Cause)
 	return g.learn(ctx, localStep(ctx, "make "+c.NewID+" primary", local.ChangeRoles, c))
 }
 
 // closeSettledNotices closes the notices whose end follows from the roles.
-func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.AgentRoles) (*roles.AgentRoles, error) {
 	var local *activities.Roles
 	for _, o := range set.SettledNotices() {
 		d := activities.Decision{Result: o.Result, Notice: noticeOf(set, o)}
@@ -73,7 +73,7 @@ func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.Set) (*r
 		}
 		set = next
 		if o.Kind == interruption.Termination {
-			nudge(ctx, activities.Nudge{OperationID: TerminationID(set.AgentID, o.InstanceID), AgentID: set.AgentID})
+			sendNews(ctx, activities.Nudge{OperationID: TerminationID(set.AgentID, o.InstanceID), AgentID: set.AgentID})
 		}
 	}
 	return set, nil
@@ -81,7 +81,7 @@ func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.Set) (*r
 
 // retireSurplus retires the replicas that are not needed any more. With the hold of a
 // rebalance replica its notice ends too: otherwise it would ask for the next one.
-func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
+func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.AgentRoles) (*roles.AgentRoles, error) {
 	var local *activities.Roles
 	surplus := set.Surplus()
 	for _, r := range surplus {
@@ -103,8 +103,8 @@ func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.Set) (*roles.S
 
 // openMissingReplica opens the replica that is lacking: for an emergency, else the
 // standby of manual mode.
-func (g *guardian) openMissingReplica(ctx workflow.Context, set *roles.Set) (*roles.Set, error) {
-	in := roles.Opening{AgentID: set.AgentID, CreatedBy: "system", Plan: replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType}}
+func (g *guardian) openMissingReplica(ctx workflow.Context, set *roles.AgentRoles) (*roles.AgentRoles, error) {
+	in := roles.ReplicaRequest{AgentID: set.AgentID, CreatedBy: "system", Plan: replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType}}
 	o, emergency := set.WantsEmergency()
 	switch {
 	case emergency && o.Kind == interruption.Rebalance:
@@ -125,10 +125,10 @@ func (g *guardian) openMissingReplica(ctx workflow.Context, set *roles.Set) (*ro
 }
 
 // openReplica makes the decision durable and starts the Replica.
-func (g *guardian) openReplica(ctx workflow.Context, in roles.Opening) (*roles.Opened, error) {
+func (g *guardian) openReplica(ctx workflow.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error) {
 	var local *activities.Roles
 	g.enterPhase(ctx, "deciding on a %s replica for `%s`", in.Kind, in.For)
-	var opened roles.Opened
+	var opened roles.ReplicaOpened
 	if err := localStep(ctx, "decide on a "+string(in.Kind)+" replica", local.OpenReplica, in).Get(ctx, &opened); err != nil {
 		return nil, err
 	}
@@ -144,17 +144,17 @@ func (g *guardian) openReplica(ctx workflow.Context, in roles.Opening) (*roles.O
 func (g *guardian) retire(ctx workflow.Context, r roles.Replica) error {
 	var local *activities.Roles
 	var ours bool
-	step := roles.Step{ReplicaID: r.ID, To: replica.Retiring}
+	step := roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring}
 	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &ours); err != nil || !ours {
 		return err
 	}
 	g.dirty = true
-	nudge(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: g.in.AgentID, Start: true})
+	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: g.in.AgentID, Start: true})
 	return nil
 }
 
 // settleReview records that the roles were judged, and when they are due again.
-func (g *guardian) settleReview(ctx workflow.Context, set *roles.Set) error {
+func (g *guardian) settleReview(ctx workflow.Context, set *roles.AgentRoles) error {
 	next, wanted := set.NextReview()
 	if !set.Review && !wanted {
 		return nil

@@ -27,17 +27,17 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 	if !taken.Known {
 		return emergencySettled(taken.Set, interruption.Outcome{InstanceID: in.InstanceID, Result: interruption.NotPrimary}), nil
 	}
-	opening := roles.Opening{AgentID: g.in.AgentID, Kind: replica.Rebalance, For: in.InstanceID, Hold: cmp.Or(in.Hold, replica.RebalanceHold),
+	opening := roles.ReplicaRequest{AgentID: g.in.AgentID, Kind: replica.Rebalance, For: in.InstanceID, Hold: cmp.Or(in.Hold, replica.RebalanceHold),
 		CreatedBy: "agent", Reason: string(in.Kind), RequestID: requestID}
 	if in.Kind == interruption.Termination {
 		opening.Kind, opening.Hold = replica.Termination, 0
 	}
 	var answer *ReplicaAnswer
-	err = g.decide(ctx, func(set *roles.Set) error {
+	err = g.decide(ctx, func(set *roles.AgentRoles) error {
 		if err := set.CanCreate(opening.Kind); err != nil {
 			return err
 		}
-		if heir, ok := set.Heir(); ok {
+		if heir, ok := set.Successor(); ok {
 			answer = replicaAnswer(heir, true)
 			return nil
 		}
@@ -57,7 +57,7 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 }
 
 // emergencySettled answers a request whose emergency is over.
-func emergencySettled(set *roles.Set, o interruption.Outcome) *ReplicaAnswer {
+func emergencySettled(set *roles.AgentRoles, o interruption.Outcome) *ReplicaAnswer {
 	a := &ReplicaAnswer{ReplicaID: o.ReplicaID, State: replica.Retired, InstanceID: o.NewPrimary, Existing: true}
 	if o.Result != interruption.StoodDown {
 		a.State, a.InstanceID, a.OperationID = replica.Promoted, cmp.Or(o.NewPrimary, set.Primary.ID), TerminationID(set.AgentID, o.InstanceID)
@@ -75,14 +75,14 @@ func replicaAnswer(r roles.Replica, existing bool) *ReplicaAnswer {
 // onCreateReplica opens the standby that a person asked for, or takes in an
 // instance that the agent has launched.
 func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, requestID string) (answer *ReplicaAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.Set) error {
+	err = g.decide(ctx, func(set *roles.AgentRoles) error {
 		answer, err = g.createReplica(ctx, set, in, requestID)
 		return err
 	})
 	return answer, err
 }
 
-func (g *guardian) createReplica(ctx workflow.Context, set *roles.Set, in CreateReplicaInput, requestID string) (*ReplicaAnswer, error) {
+func (g *guardian) createReplica(ctx workflow.Context, set *roles.AgentRoles, in CreateReplicaInput, requestID string) (*ReplicaAnswer, error) {
 	for _, r := range set.Replicas {
 		if r.RequestID == requestID {
 			return replicaAnswer(r, true), nil
@@ -103,7 +103,7 @@ func (g *guardian) createReplica(ctx workflow.Context, set *roles.Set, in Create
 	}
 	plan := in.Plan
 	plan.Mode, plan.InstanceType = cmp.Or(plan.Mode, agent.Spot), cmp.Or(plan.InstanceType, set.Primary.InstanceType)
-	opening := roles.Opening{AgentID: g.in.AgentID, Kind: kind, For: set.Primary.ID, Plan: plan, CreatedBy: in.CreatedBy,
+	opening := roles.ReplicaRequest{AgentID: g.in.AgentID, Kind: kind, For: set.Primary.ID, Plan: plan, CreatedBy: in.CreatedBy,
 		Reason: "asked for", Tags: in.Tags, RequestID: requestID, InstanceID: in.InstanceID, NotBefore: set.BackOff(kind)}
 	if kind == replica.Rebalance {
 		opening.Hold = replica.RebalanceHold
@@ -115,7 +115,7 @@ func (g *guardian) createReplica(ctx workflow.Context, set *roles.Set, in Create
 	if in.Ready && opened.Replica.State.IsOpen() {
 		var local *activities.Roles
 		var ours bool
-		step := roles.Step{ReplicaID: opened.Replica.ID, To: replica.Ready, InstanceID: in.InstanceID}
+		step := roles.ReplicaTransition{ReplicaID: opened.Replica.ID, To: replica.Ready, InstanceID: in.InstanceID}
 		if err := localStep(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &ours); err != nil {
 			return nil, err
 		}
@@ -129,7 +129,7 @@ func (g *guardian) createReplica(ctx workflow.Context, set *roles.Set, in Create
 
 // awaitedFrom returns the replica that an agent was asked to launch, when it
 // reports an instance without saying which replica it is.
-func awaitedFrom(set *roles.Set, in CreateReplicaInput) (roles.Replica, bool) {
+func awaitedFrom(set *roles.AgentRoles, in CreateReplicaInput) (roles.Replica, bool) {
 	for _, r := range set.Replicas {
 		if in.InstanceID != "" && r.InstanceID == "" && r.Launcher == agent.ByAgent && r.Kind != replica.Switch {
 			return r, true
@@ -146,7 +146,7 @@ func (g *guardian) attach(ctx workflow.Context, r roles.Replica, in CreateReplic
 		status = "ready"
 	}
 	report := activities.Report{AgentID: g.in.AgentID, ReplicaID: r.ID, InstanceID: in.InstanceID, Status: status}
-	if err := message(ctx, "report "+in.InstanceID+" to replica "+r.ID, msgs.ReportReplica, report); err != nil {
+	if err := sendMessage(ctx, "report "+in.InstanceID+" to replica "+r.ID, msgs.ReportReplica, report); err != nil {
 		return nil, err
 	}
 	r.InstanceID = in.InstanceID
@@ -156,7 +156,7 @@ func (g *guardian) attach(ctx workflow.Context, r roles.Replica, in CreateReplic
 // onDeleteReplica retires a replica because a person wants it. In manual mode
 // another takes its place: exactly one, always.
 func (g *guardian) onDeleteReplica(ctx workflow.Context, in DeleteReplicaInput, _ string) (answer *ReplicaAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.Set) error {
+	err = g.decide(ctx, func(set *roles.AgentRoles) error {
 		r, err := set.CanDelete(in.ReplicaID)
 		if err != nil {
 			return err
@@ -177,7 +177,7 @@ func (g *guardian) onDeleteReplica(ctx workflow.Context, in DeleteReplicaInput, 
 // are one row and one outcome.
 func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (answer *PromoteAnswer, err error) {
 	for tries := 1; ; tries++ {
-		err = g.decide(ctx, func(set *roles.Set) error {
+		err = g.decide(ctx, func(set *roles.AgentRoles) error {
 			answer, err = g.promote(ctx, set, in)
 			return err
 		})
@@ -187,7 +187,7 @@ func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (a
 	}
 }
 
-func (g *guardian) promote(ctx workflow.Context, set *roles.Set, in PromoteInput) (*PromoteAnswer, error) {
+func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in PromoteInput) (*PromoteAnswer, error) {
 	heir, err := set.CanPromote(in.ReplicaID, in.Wait > 0)
 	if err != nil {
 		return nil, err
@@ -211,10 +211,10 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.Set, in PromoteInput
 		if demoted, stays := next.ReplicaOn(set.Primary.ID); stays {
 			g.start(ctx, ReplicaID(demoted.ID), "")
 		}
-		nudge(ctx, activities.Nudge{OperationID: ReplicaID(heir.ID), AgentID: set.AgentID})
+		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(heir.ID), AgentID: set.AgentID})
 		g.dirty = true
 		answer.Changed, answer.NewPrimary = true, heir.InstanceID
 	}
-	nudge(ctx, activities.Nudge{OperationID: PromotionID(heir.ID), AgentID: set.AgentID, Start: true})
+	sendNews(ctx, activities.Nudge{OperationID: PromotionID(heir.ID), AgentID: set.AgentID, Start: true})
 	return answer, nil
 }

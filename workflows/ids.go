@@ -43,8 +43,8 @@ func PromotionID(replicaID string) string { return "promotion/" + replicaID }
 // RemovalID is the id of the workflow that ends what a removed agent leaves.
 func RemovalID(agentID string) string { return "removal/" + agentID }
 
-// kindOf is the kind of operation that an id names, "" for none.
-func kindOf(operationID string) string {
+// operationKind is the kind of operation that an id names, "" for none.
+func operationKind(operationID string) string {
 	kind, _, _ := strings.Cut(operationID, "/")
 	switch kind {
 	case KindSwitch, KindReplica, KindTermination, KindPromotion, KindRemoval:

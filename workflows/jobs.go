@@ -44,7 +44,7 @@ func runJob[Out any, P interface {
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** for `%s`: running", name, period.Format(time.RFC3339)))
 	var out Out
-	err := step(ctx, policy, name, activity, args...).Get(ctx, &out)
+	err := runActivity(ctx, policy, name, activity, args...).Get(ctx, &out)
 	end := activities.JobEnd{Job: name, Period: period}
 	if err != nil {
 		end.Error = err.Error()

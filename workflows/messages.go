@@ -145,10 +145,10 @@ type RemoveAgentInput struct {
 
 // GuardianState answers QueryState.
 type GuardianState struct {
-	Roles    *roles.Set `json:"roles,omitempty"` // as last read
-	Phase    string     `json:"phase"`
-	Switch   string     `json:"switch,omitempty"` // operation in flight
-	InFlight int        `json:"in_flight"`
+	Roles    *roles.AgentRoles `json:"roles,omitempty"` // as last read
+	Phase    string            `json:"phase"`
+	Switch   string            `json:"switch,omitempty"` // operation in flight
+	InFlight int               `json:"in_flight"`
 }
 
 // ReplicaReport is what an agent says of a replica that it launched, or that it

@@ -245,7 +245,7 @@ func (r *rollout) validate(ctx workflow.Context) bool {
 	}
 	trial, stop := workflow.WithCancel(ctx)
 	defer stop()
-	tried := step(trial, validatePolicy, "load it and run a back-test", local.ValidateSession, r.in.SessionID)
+	tried := runActivity(trial, validatePolicy, "load it and run a back-test", local.ValidateSession, r.in.SessionID)
 	if err := workflow.Await(ctx, func() bool { return tried.IsReady() || len(r.queue) > 0 }); err != nil {
 		_ = r.close(ctx, mlmodel.Aborted, "cancelled while it was validated", verdict{})
 		return true
@@ -320,7 +320,7 @@ func (r *rollout) gaveWay(ctx workflow.Context) {
 
 func orSomebody(by string) string {
 	if by == "" {
-		return "somebody"
+		return "an operator"
 	}
 	return by
 }

@@ -64,7 +64,7 @@ func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
 	var remote *activities.Rollouts
 	var went, recorded activities.StageTaken
 	if s.Phase == mlmodel.Live {
-		if err := step(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx, &went); err != nil {
+		if err := runActivity(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx, &went); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
 		r.owed.done, r.owed = true, nil
 	}
 	if superseded := cmp.Or(went.Superseded, recorded.Superseded); superseded != "" {
-		if err := message(ctx, "tell the rollout of "+superseded, remote.NudgeRollout, superseded); err != nil {
+		if err := sendMessage(ctx, "tell the rollout of "+superseded, remote.NudgeRollout, superseded); err != nil {
 			workflow.GetLogger(ctx).Info("the superseded rollout will look by itself", "session_id", superseded, "error", err)
 		}
 	}
@@ -111,7 +111,7 @@ func (r *rollout) dwell(ctx workflow.Context, s mlmodel.Stage) verdict {
 		var remote *activities.Rollouts
 		var seen mlmodel.Readings
 		query := activities.ReadingsQuery{SessionID: r.in.SessionID, Phase: s.Phase, Percent: s.Percent, Since: p.StageSince}
-		if err := step(ctx, measurePolicy, "measure", remote.MeasureRollout, query).Get(ctx, &seen); err != nil {
+		if err := runActivity(ctx, measurePolicy, "measure", remote.MeasureRollout, query).Get(ctx, &seen); err != nil {
 			workflow.GetLogger(ctx).Warn("the guards saw nothing", "session_id", r.in.SessionID, "error", err)
 			r.blind = true
 			continue
@@ -194,7 +194,7 @@ func (r *rollout) undo(ctx workflow.Context, v verdict) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var remote *activities.Rollouts
-	err := step(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx, nil)
+	err := runActivity(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx, nil)
 	if fault.Is(err, mlmodel.WrongPhase) {
 		r.gaveWay(ctx)
 		v.acknowledge()
@@ -213,7 +213,7 @@ func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v
 	var remote *activities.Rollouts
 	r.progress.Phase = phase
 	r.note(ctx, "%s", why)
-	err := step(ctx, rolloutPolicy, "close: "+string(phase), remote.CloseRollout, activities.EndRollout{
+	err := runActivity(ctx, rolloutPolicy, "close: "+string(phase), remote.CloseRollout, activities.EndRollout{
 		SessionID: r.in.SessionID, Phase: phase, Detail: why, Code: r.progress.Code, Error: r.progress.Error, Timeline: r.progress.Timeline,
 		Keep: r.failure != nil && fault.CodeOf(r.failure).Kind().Retryable(),
 	}).Get(ctx, nil)
@@ -224,7 +224,7 @@ func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v
 func (r *rollout) record(ctx workflow.Context) workflow.Future {
 	var remote *activities.Rollouts
 	p := &r.progress
-	return step(ctx, rolloutPolicy, "record: "+string(p.Phase), remote.RecordRollout, activities.RolloutState{
+	return runActivity(ctx, rolloutPolicy, "record: "+string(p.Phase), remote.RecordRollout, activities.RolloutState{
 		SessionID: p.SessionID, Phase: p.Phase, Percent: p.Percent, Paused: p.Paused, Detail: p.Detail, StageSince: &p.StageSince, Timeline: p.Timeline,
 	})
 }

@@ -128,7 +128,7 @@ func (o *operation) finish(ctx workflow.Context, end activities.OperationEnd) {
 	var local *activities.Operations
 	in := o.current()
 	in.End = &end
-	o.saved(ctx, insist(ctx, pagePolicy, "close the page: "+end.State, local.SaveOperation, nil, in))
+	o.saved(ctx, retryWhileUnavailable(ctx, pagePolicy, "close the page: "+end.State, local.SaveOperation, nil, in))
 }
 
 // fail closes the row with the cause; a cancellation is no failure.

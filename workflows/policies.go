@@ -99,9 +99,9 @@ var (
 	}
 )
 
-// step runs an activity under a policy, with a line that operators read in the
+// runActivity runs an activity under a policy, with a line that operators read in the
 // event list of the Temporal UI.
-func step(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any, args ...any) workflow.Future {
+func runActivity(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any, args ...any) workflow.Future {
 	policy.Summary = summary
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, policy), activity, args...)
 }
@@ -109,42 +109,42 @@ func step(ctx workflow.Context, policy workflow.ActivityOptions, summary string,
 // wakeGuardian asks the agent's Guardian for a review. The sweep does when that fails.
 func wakeGuardian(ctx workflow.Context, agentID, why string) {
 	var msgs *activities.Messages
-	sendMessage(ctx, "wake the guardian: "+why, msgs.WakeGuardian, activities.WakeInput{AgentID: agentID, Why: why})
+	trySendMessage(ctx, "wake the guardian: "+why, msgs.WakeGuardian, activities.WakeInput{AgentID: agentID, Why: why})
 }
 
-// nudge asks the workflow of an operation to read its row again.
-func nudge(ctx workflow.Context, in activities.Nudge) {
+// sendNews asks the workflow of an operation to read its row again.
+func sendNews(ctx workflow.Context, in activities.Nudge) {
 	var msgs *activities.Messages
-	sendMessage(ctx, "nudge "+in.OperationID, msgs.NudgeOperation, in)
+	trySendMessage(ctx, "nudge "+in.OperationID, msgs.NudgeOperation, in)
 }
 
-// sendMessage sends a message that carries no fact, inside the workflow task. One that
+// trySendMessage sends a message that carries no fact, inside the workflow task. One that
 // gets lost is made up for by the sweep, so nothing waits for it long.
-func sendMessage(ctx workflow.Context, summary string, activity, in any) {
+func trySendMessage(ctx workflow.Context, summary string, activity, in any) {
 	if err := localStepWith(ctx, messagePolicy, summary, activity, in).Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("a message got lost", "message", summary, "error", err)
 	}
 }
 
-// message sends another workflow something, inside the workflow task.
-func message(ctx workflow.Context, summary string, activity, in any) error {
+// sendMessage sends another workflow something, inside the workflow task.
+func sendMessage(ctx workflow.Context, summary string, activity, in any) error {
 	return localStepWith(ctx, messagePolicy, summary, activity, in).Get(ctx, nil)
 }
 
-// lasting is localStep for an operation that would end half done without it. It
+// runUntilSaved is localStep for an operation that would end half done without it. It
 // sits out an outage of Postgres that is longer than a workflow task can wait.
-func lasting(ctx workflow.Context, summary string, activity, out any, args ...any) error {
-	return insist(ctx, localPolicy, summary, activity, out, args...)
+func runUntilSaved(ctx workflow.Context, summary string, activity, out any, args ...any) error {
+	return retryWhileUnavailable(ctx, localPolicy, summary, activity, out, args...)
 }
 
-// insist tries a short step inside the workflow task first. While Postgres stays
+// retryWhileUnavailable tries a short step inside the workflow task first. While Postgres stays
 // away, an activity goes on for as long as it takes; a refusal is final at once.
-func insist(ctx workflow.Context, policy workflow.LocalActivityOptions, summary string, activity, out any, args ...any) error {
+func retryWhileUnavailable(ctx workflow.Context, policy workflow.LocalActivityOptions, summary string, activity, out any, args ...any) error {
 	err := localStepWith(ctx, policy, summary, activity, args...).Get(ctx, out)
 	if err == nil || isCancel(err) || !fault.KindOf(err).Retryable() {
 		return err
 	}
-	return step(ctx, outagePolicy, summary, activity, args...).Get(ctx, out)
+	return runActivity(ctx, outagePolicy, summary, activity, args...).Get(ctx, out)
 }
 
 // localStep runs a short step in Postgres inside the workflow task.

@@ -100,11 +100,11 @@ func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
 func (p *promotionRun) change(ctx workflow.Context) error {
 	var local *activities.Roles
 	for stale, waiting := 0, false; ; {
-		if err := lasting(ctx, "read the promotion", local.LoadPromotion, &p.wish, p.in.ReplicaID); err != nil || p.wish.Changed {
+		if err := runUntilSaved(ctx, "read the promotion", local.LoadPromotion, &p.wish, p.in.ReplicaID); err != nil || p.wish.Changed {
 			return err
 		}
-		var set roles.Set
-		if err := lasting(ctx, "read the roles", local.LoadRoles, &set, p.in.AgentID); err != nil {
+		var set roles.AgentRoles
+		if err := runUntilSaved(ctx, "read the roles", local.LoadRoles, &set, p.in.AgentID); err != nil {
 			return err
 		}
 		heir, err := set.CanPromote(p.in.ReplicaID, true)
@@ -113,7 +113,7 @@ func (p *promotionRun) change(ctx workflow.Context) error {
 		}
 		pause := min(p.wish.Left, rereadEvery)
 		if heir.State == replica.Ready {
-			err := lasting(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil, set.Promote(heir, p.wish.Demote))
+			err := runUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil, set.Promote(heir, p.wish.Demote))
 			if err != nil && !fault.Is(err, roles.Stale) {
 				return err
 			}
@@ -126,7 +126,7 @@ func (p *promotionRun) change(ctx workflow.Context) error {
 			pause = stalePause // another decision was faster, or the change is there to be read
 			if err == nil {
 				wakeGuardian(ctx, p.in.AgentID, "promoted")
-				nudge(ctx, activities.Nudge{OperationID: ReplicaID(p.in.ReplicaID), AgentID: p.in.AgentID})
+				sendNews(ctx, activities.Nudge{OperationID: ReplicaID(p.in.ReplicaID), AgentID: p.in.AgentID})
 				continue
 			}
 		}
@@ -156,7 +156,7 @@ func (p *promotionRun) retireOld(ctx workflow.Context) error {
 		return nil
 	}
 	p.enterPhase(ctx, "retiring_old", "ending %s", old)
-	err := step(ctx, retirePolicy, "terminate "+old, instances.RetireInstance, activities.WatchInput{AgentID: p.in.AgentID, InstanceID: old}).Get(ctx, nil)
+	err := runActivity(ctx, retirePolicy, "terminate "+old, instances.RetireInstance, activities.WatchInput{AgentID: p.in.AgentID, InstanceID: old}).Get(ctx, nil)
 	switch {
 	case err == nil:
 		p.addStep(ctx, "terminate "+old, stepDone, "")

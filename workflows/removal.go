@@ -33,17 +33,17 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	var local *activities.Roles
 	var instances *activities.Instances
 	var left activities.Removed
-	if err := lasting(ctx, "read what is left", local.RemoveAgent, &left, activities.RemoveAgentInput{AgentID: in.AgentID}); err != nil {
+	if err := runUntilSaved(ctx, "read what is left", local.RemoveAgent, &left, activities.RemoveAgentInput{AgentID: in.AgentID}); err != nil {
 		return nil, err
 	}
 	op.enterPhase(ctx, "removing", "%d replicas and %d instances are left", len(left.Replicas), len(left.Instances))
 	for _, id := range left.Replicas {
-		nudge(ctx, activities.Nudge{OperationID: ReplicaID(id), AgentID: in.AgentID, Start: true})
+		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(id), AgentID: in.AgentID, Start: true})
 		op.addStep(ctx, "replica "+id, stepDone, "its workflow ends it")
 	}
 	ends := make([]workflow.Future, len(left.Instances))
 	for i, id := range left.Instances {
-		ends[i] = step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: in.AgentID, InstanceID: id})
+		ends[i] = runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: in.AgentID, InstanceID: id})
 	}
 	var failed error
 	for i, id := range left.Instances {

@@ -122,7 +122,7 @@ func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAn
 	if of := r.row.Replica; of.Kind == replica.Switch {
 		return nil, Committed.New("this replica belongs to %s: call that off", SwitchID(of.For)).With("operation_id", SwitchID(of.For))
 	}
-	ours, err := r.record(ctx, roles.Step{To: replica.Retiring})
+	ours, err := r.record(ctx, roles.ReplicaTransition{To: replica.Retiring})
 	switch {
 	case err != nil:
 		return nil, err
@@ -160,7 +160,7 @@ func (r *replicaRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
 	var row roles.ReplicaRow
 	r.stale = false
-	if err := lasting(ctx, "read the replica", local.LoadReplica, &row, r.in.ReplicaID); err != nil {
+	if err := runUntilSaved(ctx, "read the replica", local.LoadReplica, &row, r.in.ReplicaID); err != nil {
 		return err
 	}
 	r.row = &row
@@ -224,7 +224,7 @@ func (r *replicaRun) awaitReady(ctx workflow.Context) error {
 	if err != nil || r.isOver() {
 		return err
 	}
-	if err := r.advance(ctx, roles.Step{To: replica.Ready, InstanceID: r.instanceID}); err != nil || r.isOver() {
+	if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Ready, InstanceID: r.instanceID}); err != nil || r.isOver() {
 		return err
 	}
 	r.addStep(ctx, "ready", stepDone, "%s can take over", r.instanceID)
@@ -260,16 +260,16 @@ func (r *replicaRun) summary() string {
 }
 
 // record writes a state, and says whether the replica stands there now.
-func (r *replicaRun) record(ctx workflow.Context, to roles.Step) (ours bool, err error) {
+func (r *replicaRun) record(ctx workflow.Context, to roles.ReplicaTransition) (ours bool, err error) {
 	var local *activities.Roles
 	to.ReplicaID = r.in.ReplicaID
-	err = lasting(ctx, "record "+string(to.To), local.AdvanceReplica, &ours, to)
+	err = runUntilSaved(ctx, "record "+string(to.To), local.AdvanceReplica, &ours, to)
 	return ours, err
 }
 
 // advance records a state. When the replica was promoted or given up meanwhile, it
 // reads which of them.
-func (r *replicaRun) advance(ctx workflow.Context, to roles.Step) error {
+func (r *replicaRun) advance(ctx workflow.Context, to roles.ReplicaTransition) error {
 	ours, err := r.record(ctx, to)
 	switch {
 	case err != nil:
@@ -287,7 +287,7 @@ func (r *replicaRun) advance(ctx workflow.Context, to roles.Step) error {
 func (r *replicaRun) notifyWaiting(ctx workflow.Context, what string) {
 	r.flush(ctx)
 	wakeGuardian(ctx, r.in.AgentID, r.in.ReplicaID+" "+what)
-	nudge(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
+	sendNews(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
 }
 
 // waitingOperation is the operation that waits for the replica, if one does.

@@ -24,9 +24,9 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 	if r.isOver() {
 		return r.settle(ctx, nil)
 	}
-	to := roles.Step{To: replica.Failed, InstanceID: r.instanceID, ErrorCode: fault.CodeOf(cause), Error: sentence(cause)}
+	to := roles.ReplicaTransition{To: replica.Failed, InstanceID: r.instanceID, ErrorCode: fault.CodeOf(cause), Error: sentence(cause)}
 	if isCancel(cause) {
-		to = roles.Step{To: replica.Retiring}
+		to = roles.ReplicaTransition{To: replica.Retiring}
 		cause = Cancelled.Wrap(cause, "replica %s was called off", r.in.ReplicaID)
 	}
 	ours, err := r.record(ctx, to)
@@ -69,7 +69,7 @@ func (r *replicaRun) settle(ctx workflow.Context, cause error) (*ReplicaResult, 
 		}
 	}
 	if r.row.Replica.State == replica.Retiring {
-		if _, err := r.record(ctx, roles.Step{To: replica.Retired}); err != nil {
+		if _, err := r.record(ctx, roles.ReplicaTransition{To: replica.Retired}); err != nil {
 			return nil, err
 		}
 		r.row.Replica.State = replica.Retired
@@ -87,7 +87,7 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 	}
 	r.enterPhase(ctx, "retiring", "ending %s", id)
 	in := activities.WatchInput{AgentID: r.in.AgentID, InstanceID: id}
-	err := step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, in).Get(ctx, nil)
+	err := runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, in).Get(ctx, nil)
 	switch {
 	case err == nil:
 		r.addStep(ctx, "terminate "+id, stepDone, "")

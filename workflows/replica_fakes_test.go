@@ -118,10 +118,10 @@ func (w *world) replicate(t *testing.T) (workflows.ReplicaResult, error) {
 func (w *world) silently(d time.Duration, as replica.State) {
 	w.after(d, func() {
 		if as == replica.Promoted {
-			_, _ = w.store.ChangeRoles(w.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: w.store.one().InstanceID, ReplicaID: "r1"})
+			_, _ = w.store.ChangeRoles(w.ctx, roles.RoleChange{AgentID: "a1", OldID: "i-old", NewID: w.store.one().InstanceID, ReplicaID: "r1"})
 			return
 		}
-		_, _ = w.store.Advance(w.ctx, roles.Step{ReplicaID: "r1", To: as})
+		_, _ = w.store.Advance(w.ctx, roles.ReplicaTransition{ReplicaID: "r1", To: as})
 	})
 }
 

@@ -42,7 +42,7 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 	var choice activities.ChooseResult
 	r.enterPhase(ctx, "choosing", "choosing where to launch")
 	in := activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}
-	if err := lasting(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
+	if err := runUntilSaved(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
 		return err
 	}
 	for _, c := range choice.Candidates {
@@ -75,12 +75,12 @@ func (r *replicaRun) try(ctx workflow.Context, c replica.Candidate) (next bool, 
 		return r.afterFailure(ctx, err)
 	}
 	r.instanceID = made.InstanceID
-	if err := r.advance(ctx, roles.Step{To: replica.Launching, InstanceID: made.InstanceID, Where: &c}); err != nil || r.isOver() {
+	if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: made.InstanceID, Where: &c}); err != nil || r.isOver() {
 		return false, err
 	}
 	r.addStep(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
 	if r.row.Replica.Kind == replica.Switch {
-		nudge(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
+		sendNews(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
 	}
 	return r.start(ctx, c)
 }
@@ -94,7 +94,7 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 		policy = urgentLaunchPolicy
 	}
 	through, _ := workflow.NewDisconnectedContext(ctx)
-	r.launching = step(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
+	r.launching = runActivity(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
 		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c,
 		Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
 	for !r.launching.IsReady() {
@@ -133,7 +133,7 @@ func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool,
 func (r *replicaRun) adopt(ctx workflow.Context) (next bool, err error) {
 	where := r.row.Where()
 	if r.row.Replica.InstanceID == "" && !r.byAgent() {
-		if err := r.advance(ctx, roles.Step{To: replica.Launching, InstanceID: r.instanceID, Where: &where}); err != nil || r.isOver() {
+		if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: r.instanceID, Where: &where}); err != nil || r.isOver() {
 			return false, err
 		}
 		r.addStep(ctx, "launch in "+where.Key(), stepDone, "%s, found by its attempt", r.instanceID)
@@ -151,14 +151,14 @@ func (r *replicaRun) start(ctx workflow.Context, where replica.Candidate) (next 
 		r.enterPhase(ctx, "starting", "waiting until %s runs", r.instanceID)
 		err := r.poll(ctx, "wait until "+r.instanceID+" runs", instances.AwaitRunning)
 		switch {
-		case isGone(err) && r.refused == nil:
+		case isInstanceGone(err) && r.refused == nil:
 			return r.bornDead(ctx, where, err)
 		case err != nil || r.isOver():
 			return false, err
 		}
 		r.remember(ctx, where, "")
 	}
-	if err := r.advance(ctx, roles.Step{To: replica.Running, InstanceID: r.instanceID}); err != nil || r.isOver() {
+	if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Running, InstanceID: r.instanceID}); err != nil || r.isOver() {
 		return false, err
 	}
 	if r.row.Urgent() { // at the deadline one that runs is better than none
@@ -172,7 +172,7 @@ func (r *replicaRun) start(ctx workflow.Context, where replica.Candidate) (next 
 // every pool would repeat.
 func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cause error) (next bool, err error) {
 	var local *activities.Roles
-	state, reason := endOf(cause)
+	state, reason := instanceEnd(cause)
 	blame := replica.BlameFor(reason)
 	ended := state == activities.StateTerminated || state == activities.StateShuttingDown
 	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", sentence(cause))
@@ -187,7 +187,7 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 		r.remember(ctx, where, replica.Gone)
 	}
 	replaced := false
-	if err := lasting(ctx, "let go of "+r.instanceID, local.ReplaceInstance, &replaced,
+	if err := runUntilSaved(ctx, "let go of "+r.instanceID, local.ReplaceInstance, &replaced,
 		roles.Replacement{ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, Reason: reason}); err != nil {
 		return false, err
 	}
@@ -257,7 +257,7 @@ func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 func (r *replicaRun) takeOver(ctx workflow.Context) (bool, error) {
 	var local *activities.Roles
 	taken := false
-	if err := lasting(ctx, "take the launch over", local.TakeOverLaunch, &taken, r.in.ReplicaID); err != nil {
+	if err := runUntilSaved(ctx, "take the launch over", local.TakeOverLaunch, &taken, r.in.ReplicaID); err != nil {
 		return false, err
 	}
 	if !taken || r.instanceID != "" {
@@ -268,10 +268,10 @@ func (r *replicaRun) takeOver(ctx workflow.Context) (bool, error) {
 	return true, nil
 }
 
-func isGone(err error) bool { return fault.Is(err, replica.Gone) }
+func isInstanceGone(err error) bool { return fault.Is(err, replica.Gone) }
 
-// endOf reads EC2's words about an instance that ended from the error that says so.
-func endOf(err error) (state, reason string) {
+// instanceEnd reads EC2's words about an instance that ended from the error that says so.
+func instanceEnd(err error) (state, reason string) {
 	details := map[string]string{}
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.HasDetails() && app.Details(&details) != nil {
 		return "", ""

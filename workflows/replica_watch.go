@@ -57,7 +57,7 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string, activity any) er
 			return replica.NotReady.New("instance %s was not ready within %s", r.instanceID, replica.ReadyDeadline)
 		}
 		refusal = answer.Get(ctx, nil)
-		if refusal == nil || isGone(refusal) || isCancel(refusal) {
+		if refusal == nil || isInstanceGone(refusal) || isCancel(refusal) {
 			return refusal
 		}
 		pause, again := ask.pause()
@@ -78,7 +78,7 @@ func (r *replicaRun) ask(ctx workflow.Context, policy workflow.ActivityOptions, 
 		never, _ := workflow.NewFuture(ctx)
 		return never
 	}
-	return step(ctx, policy, summary, activity, activities.WatchInput{AgentID: r.in.AgentID, InstanceID: r.instanceID, Standby: true})
+	return runActivity(ctx, policy, summary, activity, activities.WatchInput{AgentID: r.in.AgentID, InstanceID: r.instanceID, Standby: true})
 }
 
 // hold waits until the replica is promoted or retired. When its time is over it wakes

@@ -57,7 +57,7 @@ var jobs = []job{
 	{"price-partitions", "15 * * * *", time.Hour, 5 * time.Minute, PricePartitions,
 		"Makes the partitions of the coming days for price submissions.", goesOn},
 	{"gap-fill", "20 1 * * *", 24 * time.Hour, 2 * time.Hour, GapFill,
-		"Interpolates prices that nobody measured, for gaps of at most two hours.", pauses},
+		"Interpolates prices that were not measured, for gaps of at most two hours.", pauses},
 	{"ml-dataset", "40 */6 * * *", 6 * time.Hour, 2 * time.Hour, MLDataset,
 		"Computes the features of prices that models learn from, for what changed.", pauses},
 	{"client-snapshot", "5 0 * * *", 24 * time.Hour, 5 * time.Minute, ClientSnapshot,

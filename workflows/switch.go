@@ -57,7 +57,7 @@ func judgeSwitch(f *activities.SwitchFacts) (switchStep, error) {
 	case f.Replaced:
 		return switchAbandon, replacedBy(f)
 	case f.Status != switching.Pending:
-		return switchAbandon, endedAs(f)
+		return switchAbandon, commandEnd(f)
 	case r.ID == "":
 		return switchOpen, nil
 	case r.State == replica.Ready:
@@ -76,8 +76,8 @@ func replacedBy(f *activities.SwitchFacts) error {
 	return roles.Stale.New("%s is the primary now, not %s", cmp.Or(f.Primary, "no instance"), f.OldID)
 }
 
-// endedAs is why a switch goes no further whose command has ended.
-func endedAs(f *activities.SwitchFacts) error {
+// commandEnd is why a switch goes no further whose command has ended.
+func commandEnd(f *activities.SwitchFacts) error {
 	if f.Status == "cancelled" {
 		return Cancelled.New("the order was taken back: %s", cmp.Or(f.Message, "no reason given"))
 	}
@@ -89,15 +89,15 @@ func endedAs(f *activities.SwitchFacts) error {
 // the request is the same, so it is one replica.
 func (s *switchRun) openReplica(ctx workflow.Context) error {
 	var local *activities.Roles
-	var opened roles.Opened
+	var opened roles.ReplicaOpened
 	f := s.facts
-	in := roles.Opening{AgentID: s.in.AgentID, Kind: replica.Switch, For: s.in.SwitchID, CreatedBy: f.Trigger, Reason: f.Reason,
+	in := roles.ReplicaRequest{AgentID: s.in.AgentID, Kind: replica.Switch, For: s.in.SwitchID, CreatedBy: f.Trigger, Reason: f.Reason,
 		RequestID: SwitchID(s.in.SwitchID), Launcher: agent.ControlPlane,
 		Plan: replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType}}
-	if err := lasting(ctx, "decide on the replica", local.OpenReplica, &opened, in); err != nil {
+	if err := runUntilSaved(ctx, "decide on the replica", local.OpenReplica, &opened, in); err != nil {
 		return err
 	}
 	s.take(opened.Replica)
-	nudge(ctx, activities.Nudge{OperationID: ReplicaID(opened.Replica.ID), AgentID: s.in.AgentID, Start: true})
+	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(opened.Replica.ID), AgentID: s.in.AgentID, Start: true})
 	return nil
 }

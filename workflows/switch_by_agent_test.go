@@ -123,7 +123,7 @@ func TestAReportAfterAFailoverChangesNothing(t *testing.T) {
 	m := byAgent(t)
 	moved(&m.rows.row)
 	m.store.set.Primary.ID = "i-faster"
-	m.store.changed["r9"] = roles.Change{OldID: "i-old", NewID: "i-faster", Cause: roles.ByTermination, OperationID: "termination/a1/i-old"}
+	m.store.changed["r9"] = roles.RoleChange{OldID: "i-old", NewID: "i-faster", Cause: roles.ByTermination, OperationID: "termination/a1/i-old"}
 	res, err := m.run(t, workflows.AgentSwitch)
 	require.NoError(t, err)
 	require.Equal(t, switching.Abandoned, res.Phase)

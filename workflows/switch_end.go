@@ -21,7 +21,7 @@ func (s *switchRun) finishMove(ctx workflow.Context) (*SwitchStatus, error) {
 	s.progress.ReplicaID = change.ReplicaID
 	s.addStep(ctx, "primary changed", stepDone, "%s", change.NewID)
 	s.closeCommand(ctx, "completed", "")
-	nudge(ctx, activities.Nudge{OperationID: ReplicaID(change.ReplicaID), AgentID: s.in.AgentID}) // it was promoted
+	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(change.ReplicaID), AgentID: s.in.AgentID}) // it was promoted
 	wakeGuardian(ctx, s.in.AgentID, "switched")
 	if err := s.endOld(ctx, change); err != nil {
 		s.fail(ctx, err, s.summary()+": the old instance may still be running",
@@ -67,7 +67,7 @@ func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange
 		return err
 	}
 	var instances *activities.Instances
-	err := step(ctx, retirePolicy, "terminate "+old, instances.RetireInstance,
+	err := runActivity(ctx, retirePolicy, "terminate "+old, instances.RetireInstance,
 		activities.WatchInput{AgentID: s.in.AgentID, InstanceID: old}).Get(ctx, nil)
 	switch {
 	case err == nil:
@@ -155,9 +155,9 @@ func (s *switchRun) retireReplica(ctx workflow.Context) error {
 	}
 	var local *activities.Roles
 	var ours bool
-	err := lasting(ctx, "retire replica "+r.ID, local.AdvanceReplica, &ours, roles.Step{ReplicaID: r.ID, To: replica.Retiring})
+	err := runUntilSaved(ctx, "retire replica "+r.ID, local.AdvanceReplica, &ours, roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring})
 	if err == nil && ours {
-		nudge(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: s.in.AgentID, Start: true})
+		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: s.in.AgentID, Start: true})
 	}
 	return err
 }

@@ -35,7 +35,7 @@ type switchRows struct {
 	row   activities.SwitchFacts // of the command, of the agent's reports and of the history
 	reads int
 	busy  int // so many replicas are refused first, because another switch is in flight
-	asked []roles.Opening
+	asked []roles.ReplicaRequest
 }
 
 func (b *switchRows) Switch(_ context.Context, _, switchID string) (*activities.SwitchFacts, error) {
@@ -92,7 +92,7 @@ type switchRoles struct {
 	rows *switchRows
 }
 
-func (r *switchRoles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error) {
+func (r *switchRoles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error) {
 	r.rows.mu.Lock()
 	r.rows.asked = append(r.rows.asked, in)
 	busy := r.rows.busy > 0
@@ -154,7 +154,9 @@ func (m *move) news(d time.Duration, state replica.State) {
 
 // silently brings the replica to a state; the message got lost.
 func (m *move) silently(d time.Duration, state replica.State) {
-	m.after(d, func() { _, _ = m.store.Advance(m.ctx, roles.Step{ReplicaID: "r1", To: state, InstanceID: "i-new"}) })
+	m.after(d, func() {
+		_, _ = m.store.Advance(m.ctx, roles.ReplicaTransition{ReplicaID: "r1", To: state, InstanceID: "i-new"})
+	})
 }
 
 // says changes what the rows have of the agent, and says that something is new.
@@ -182,7 +184,7 @@ func (m *move) failOver(t *testing.T, d time.Duration, r roles.Replica, cause ro
 	t.Helper()
 	m.store.with(r)
 	m.after(d, func() {
-		_, err := m.store.ChangeRoles(m.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: r.InstanceID, ReplicaID: r.ID,
+		_, err := m.store.ChangeRoles(m.ctx, roles.RoleChange{AgentID: "a1", OldID: "i-old", NewID: r.InstanceID, ReplicaID: r.ID,
 			Cause: cause, OperationID: "other"})
 		require.NoError(t, err)
 	})

@@ -109,7 +109,7 @@ func (s *switchRun) read(ctx workflow.Context) error {
 	var local *activities.Switches
 	var facts activities.SwitchFacts
 	s.news = false // what comes from now on may be younger than the rows
-	if err := lasting(ctx, "read the switch", local.LoadSwitch, &facts, activities.LoadSwitchInput(s.in)); err != nil {
+	if err := runUntilSaved(ctx, "read the switch", local.LoadSwitch, &facts, activities.LoadSwitchInput(s.in)); err != nil {
 		return err
 	}
 	if s.facts == nil {
@@ -210,7 +210,7 @@ func (s *switchRun) changeRoles(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	return lasting(ctx, "make "+instanceID+" primary", local.ChangeRoles, nil, roles.Change{
+	return runUntilSaved(ctx, "make "+instanceID+" primary", local.ChangeRoles, nil, roles.RoleChange{
 		AgentID: s.in.AgentID, Epoch: f.Epoch, OldID: f.Primary, NewID: instanceID, ReplicaID: f.Replica.ID,
 		Fate: s.fate(), Cause: roles.BySwitch, OperationID: s.progress.OperationID})
 }
@@ -244,7 +244,7 @@ func (s *switchRun) record(ctx workflow.Context, p switching.Phase, code fault.C
 		Trigger: s.facts.Trigger, OldID: s.facts.OldID, NewID: s.status.NewInstanceID, Code: string(code)}
 	var err error
 	if p.Over() {
-		err = insist(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, nil, in)
+		err = retryWhileUnavailable(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, nil, in)
 	} else {
 		err = localStepWith(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, in).Get(ctx, nil)
 	}
@@ -258,7 +258,7 @@ func (s *switchRun) closeCommand(ctx workflow.Context, status, message string) {
 	}
 	var local *activities.Switches
 	in := activities.CommandResult{CommandID: s.in.SwitchID, Status: status, Message: message}
-	s.warn(ctx, "a command was not closed", insist(ctx, pagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
+	s.warn(ctx, "a command was not closed", retryWhileUnavailable(ctx, pagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
 }
 
 func (s *switchRun) warn(ctx workflow.Context, what string, err error) {

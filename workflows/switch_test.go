@@ -71,7 +71,7 @@ func TestAnOrderWhoseCallerDiedIsCarriedOut(t *testing.T) {
 	_, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
 	require.Equal(t, "i-new", m.store.view().Primary.ID)
-	require.Equal(t, []roles.Opening{{AgentID: "a1", Kind: replica.Switch, For: "cmd", CreatedBy: "manual", Reason: "cheaper", RequestID: "switch/cmd",
+	require.Equal(t, []roles.ReplicaRequest{{AgentID: "a1", Kind: replica.Switch, For: "cmd", CreatedBy: "manual", Reason: "cheaper", RequestID: "switch/cmd",
 		Launcher: agent.ControlPlane, Plan: replica.Plan{Pool: "t3.medium.us-east-1b", Mode: agent.Spot}}}, m.rows.asked)
 	require.Equal(t, activities.Nudge{OperationID: "replica/r1", AgentID: "a1", Start: true}, m.post.nudges[0])
 }
@@ -100,16 +100,16 @@ func TestASwitchThatBeginsLateGoesOn(t *testing.T) {
 			roles.Stale, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
 		{"a failover took its replica", replica.Promoted, func(m *move) {
 			m.store.set.Primary.ID = "i-new"
-			m.store.changed["r1"] = roles.Change{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination, OperationID: "termination/a1/i-old"}
+			m.store.changed["r1"] = roles.RoleChange{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination, OperationID: "termination/a1/i-old"}
 		}, "", replica.Promoted, switching.Abandoned, "cancelled", "cancelled", nil, 0},
 		{"it has cut over", replica.Promoted, func(m *move) {
 			m.store.set.Primary.ID, m.store.changedAt = "i-new", m.Now().Add(-time.Minute)
-			m.store.changed["r1"] = roles.Change{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
+			m.store.changed["r1"] = roles.RoleChange{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
 		}, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 4 * time.Minute},
 		{"all is done", replica.Promoted, func(m *move) {
 			m.rows.row.Status, m.rows.row.Phase, m.cloud.ended = "completed", switching.Done, []string{"i-old"}
 			m.store.set.Primary.ID = "i-new"
-			m.store.changed["r1"] = roles.Change{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
+			m.store.changed["r1"] = roles.RoleChange{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
 		}, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 0},
 		{"its order has failed", replica.Ready, func(m *move) { m.rows.row.Status, m.rows.row.Phase = "failed", switching.Launching },
 			switching.AlreadyDone, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
@@ -241,7 +241,7 @@ func TestASwitchWhosePrimaryIsTakenLeavesItsReplicaToTheFailover(t *testing.T) {
 	m.notice(time.Minute, 3*time.Minute)
 	m.news(90*time.Second, replica.Ready)
 	m.after(100*time.Second, func() {
-		_, err := m.store.ChangeRoles(m.ctx, roles.Change{AgentID: "a1", OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination})
+		_, err := m.store.ChangeRoles(m.ctx, roles.RoleChange{AgentID: "a1", OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination})
 		require.NoError(t, err)
 	})
 	got := update[workflows.OperationAnswer](m.world, 95*time.Second, workflows.UpdateCancel, "u1", workflows.CancelInput{})

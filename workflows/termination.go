@@ -66,7 +66,7 @@ func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == inte
 // more concerns no primary.
 func (t *terminationRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
-	err := lasting(ctx, "read the notice", local.LoadTermination, &t.facts, activities.LoadTerminationInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID})
+	err := runUntilSaved(ctx, "read the notice", local.LoadTermination, &t.facts, activities.LoadTerminationInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID})
 	if fault.Is(err, agent.NotFound) {
 		t.facts.Outcome.Result = interruption.NotPrimary
 		return nil
@@ -83,7 +83,7 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 		ReplicaID: t.facts.Outcome.ReplicaID, Deadline: &n.Deadline})
 	t.addOpening(ctx)
 	for _, id := range t.facts.Switches { // its instance may take over: it reads that and lets go
-		nudge(ctx, activities.Nudge{OperationID: id, AgentID: t.in.AgentID})
+		sendNews(ctx, activities.Nudge{OperationID: id, AgentID: t.in.AgentID})
 		t.addStep(ctx, "call off "+id, stepDone, "its instance may take over")
 	}
 	if err := t.awaitSuccessor(ctx); err != nil {
@@ -189,7 +189,7 @@ func (t *terminationRun) endWithoutSuccessor(ctx workflow.Context) (*Termination
 func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	var instances *activities.Instances
 	n, o := t.facts.Notice, t.facts.Outcome
-	nudge(ctx, activities.Nudge{OperationID: ReplicaID(o.ReplicaID), AgentID: t.in.AgentID})
+	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(o.ReplicaID), AgentID: t.in.AgentID})
 	t.addStep(ctx, "replica released", stepDone, "%s is no stand-by any more", o.NewPrimary)
 	t.addStep(ctx, t.handBack(), stepDone, "")
 	if t.facts.Launcher == agent.ByAgent {
@@ -204,7 +204,7 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	}
 	var seen activities.InstanceState
 	watch := activities.WatchInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID}
-	err := step(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
+	err := runActivity(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
 	switch {
 	case isCancel(err):
 		return err
@@ -224,7 +224,7 @@ func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.Instan
 	var instances *activities.Instances
 	id := t.in.InstanceID
 	t.addStep(ctx, id+" has stopped", stepDone, "%s %s", seen.State, seen.Reason)
-	err := step(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
+	err := runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
 	switch {
 	case isCancel(err):
 		return err

@@ -75,7 +75,7 @@ func TestAWorkerThatDiesAfterEachStepOfAFailover(t *testing.T) {
 	emergency(w, time.Second, "u1", interruption.Rebalance)
 	notify(w, 2*time.Second, "i-old")
 	w.after(10*time.Second, func() {
-		_, err := s.Advance(t.Context(), roles.Step{ReplicaID: "r1", To: replica.Ready, InstanceID: "i-new"})
+		_, err := s.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: "r1", To: replica.Ready, InstanceID: "i-new"})
 		require.NoError(t, err)
 		w.SignalWorkflow(workflows.SignalWake, "ready")
 	})

@@ -12,13 +12,13 @@ import (
 // Validators judge form only: the first message of a run is validated before
 // anything can be read. What depends on the roles is for the handlers.
 
-func (in NoticeInput) validate() error { return require(in.InstanceID != "", "an instance") }
+func (in NoticeInput) validate() error { return requireField(in.InstanceID != "", "an instance") }
 
 func (in EmergencyInput) validate() error {
 	if !in.Kind.Valid() {
 		return interruption.UnknownKind.New("Invalid signal_type")
 	}
-	return require(in.InstanceID != "" && in.Hold >= 0, "an instance")
+	return requireField(in.InstanceID != "" && in.Hold >= 0, "an instance")
 }
 
 func (in CreateReplicaInput) validate() error {
@@ -28,29 +28,29 @@ func (in CreateReplicaInput) validate() error {
 			return err
 		}
 	}
-	return require(slices.Contains(kinds, in.Kind) && (in.InstanceID != "" || !in.Ready), "a known kind, and an instance if it is ready")
+	return requireField(slices.Contains(kinds, in.Kind) && (in.InstanceID != "" || !in.Ready), "a known kind, and an instance if it is ready")
 }
 
 func (in PromoteInput) validate() error {
-	return require(in.ReplicaID != "" && in.Wait >= 0, "a replica")
+	return requireField(in.ReplicaID != "" && in.Wait >= 0, "a replica")
 }
 
-func (in DeleteReplicaInput) validate() error { return require(in.ReplicaID != "", "a replica") }
+func (in DeleteReplicaInput) validate() error { return requireField(in.ReplicaID != "", "a replica") }
 
 func (in RequestSwitchInput) validate() error {
 	if err := in.Target.Validate(); err != nil {
 		return err
 	}
-	return require(in.CommandID != "", "a command")
+	return requireField(in.CommandID != "", "a command")
 }
 
 func (in ConfigureInput) validate() error {
-	return require(slices.Contains([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto}, in.Keeping), "a known way of keeping replicas")
+	return requireField(slices.Contains([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto}, in.Keeping), "a known way of keeping replicas")
 }
 
 func (in RemoveAgentInput) validate() error { return nil }
 
-func require(ok bool, what string) error {
+func requireField(ok bool, what string) error {
 	if ok {
 		return nil
 	}

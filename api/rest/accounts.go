@@ -92,7 +92,7 @@ func (a *Accounts) create(ctx context.Context, in *createClientRequest) (*create
 	if in.Launcher != nil {
 		n.Launcher = agent.Launcher(*in.Launcher)
 	}
-	c, token, err := a.Store.Create(ctx, n, actorOf(ctx))
+	c, token, err := a.Store.Create(ctx, n, actorName(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ type regenerateAnswer struct {
 }
 
 func (a *Accounts) regenerate(ctx context.Context, in *regenerateRequest) (*regenerateAnswer, error) {
-	_, token, err := a.Store.RegenerateToken(ctx, in.ClientID, actorOf(ctx))
+	_, token, err := a.Store.RegenerateToken(ctx, in.ClientID, actorName(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*messageA
 			continue
 		}
 		g.Go(func() error {
-			_, err := a.Workflows.RemoveAgent(gctx, x.ID, workflows.RemoveAgentInput{By: actorOf(ctx)})
+			_, err := a.Workflows.RemoveAgent(gctx, x.ID, workflows.RemoveAgentInput{By: actorName(ctx)})
 			return err
 		})
 	}
@@ -182,7 +182,7 @@ func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*messageA
 	if err := a.awaitEnd(ctx, client.ID); err != nil {
 		return nil, err
 	}
-	name, err := a.Store.Delete(ctx, client.ID, actorOf(ctx))
+	name, err := a.Store.Delete(ctx, client.ID, actorName(ctx))
 	if err != nil {
 		return nil, err
 	}

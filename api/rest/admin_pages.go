@@ -111,11 +111,11 @@ func (p *AdminPages) stats(ctx context.Context, _ *none) (*statsAnswer, error) {
 	return &statsAnswer{
 		TotalAccounts: s.TotalAccounts, AgentsOnline: s.AgentsOnline, AgentsTotal: s.AgentsTotal, PoolsCovered: s.PoolsCovered, TotalSavings: s.TotalSavings,
 		TotalSwitches: s.TotalSwitches, ManualSwitches: s.ManualSwitches, ModelSwitches: s.ModelSwitches,
-		BackendHealth: word(e.Loaded, "Healthy", "Decision Engine Not Loaded"), EngineLoaded: e.Loaded, ModelsLoaded: e.Models.Loaded,
+		BackendHealth: chooseWord(e.Loaded, "Healthy", "Decision Engine Not Loaded"), EngineLoaded: e.Loaded, ModelsLoaded: e.Models.Loaded,
 	}, nil
 }
 
-// engine is the engine's status; the built-in rules when nobody says otherwise.
+// engine is the engine's status; the built-in rules unless another is named.
 func (p *AdminPages) engine(ctx context.Context) EngineStatus {
 	if p.Engine != nil {
 		return p.Engine(ctx)
@@ -129,11 +129,11 @@ type clientsRequest struct {
 }
 
 func (p *AdminPages) clients(ctx context.Context, in *clientsRequest) (*[]clientAnswer, error) {
-	found, err := p.Views.Clients(ctx, in.upTo(or(in.Limit, mostClients)))
-	found, err = turned(&in.paging, found, err, func(c postgres.ClientView) postgres.Cursor {
+	found, err := p.Views.Clients(ctx, in.upTo(valueOr(in.Limit, mostClients)))
+	found, err = finishPage(&in.paging, found, err, func(c postgres.ClientView) postgres.Cursor {
 		return postgres.Cursor{At: c.CreatedAt, ID: c.ID}
 	})
-	return each(found, err, clientOf)
+	return mapRows(found, err, clientOf)
 }
 
 type growthRequest struct {
@@ -154,7 +154,7 @@ func (p *AdminPages) growth(ctx context.Context, in *growthRequest) (*[]growthPo
 		days = 30
 	}
 	found, err := p.Views.Growth(ctx, min(max(days, 1), 365))
-	return each(found, err, func(g postgres.GrowthView) growthPoint {
+	return mapRows(found, err, func(g postgres.GrowthView) growthPoint {
 		return growthPoint{Date: g.Day, Total: g.Total, Count: g.Total, New: g.New, Active: g.Active}
 	})
 }
@@ -203,8 +203,8 @@ type adminInstance struct {
 }
 
 func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (*adminInstances, error) {
-	found, err := p.Views.Instances(ctx, postgres.InstanceFilter{Status: text(in.Status), Mode: text(in.Mode), Region: text(in.Region), Search: text(in.Search), Page: in.upTo(or(in.Limit, mostListed))})
-	found, err = turned(&in.paging, found, err, placeOfInstance)
+	found, err := p.Views.Instances(ctx, postgres.InstanceFilter{Status: deref(in.Status), Mode: deref(in.Mode), Region: deref(in.Region), Search: deref(in.Search), Page: in.upTo(valueOr(in.Limit, mostListed))})
+	found, err = finishPage(&in.paging, found, err, placeOfInstance)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +213,7 @@ func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (
 		out.Instances = append(out.Instances, adminInstance{
 			ID: i.ID, InstanceID: i.ID, ClientID: i.ClientID, ClientName: i.ClientName, AgentID: i.AgentID, Region: i.Region, AZ: i.AZ, InstanceType: i.InstanceType,
 			CurrentMode: i.Mode, CurrentPoolID: spotPool(i.Mode, i.PoolID), SpotPrice: positive(i.SpotPrice), OnDemandPrice: positive(i.OnDemandPrice), IsActive: i.Active,
-			InstalledAt: timeOf(&i.InstalledAt), CreatedAt: Time{i.CreatedAt}, LogicalAgentID: i.LogicalAgentID, AgentStatus: i.AgentStatus, Role: i.Role,
+			InstalledAt: newTime(&i.InstalledAt), CreatedAt: Time{i.CreatedAt}, LogicalAgentID: i.LogicalAgentID, AgentStatus: i.AgentStatus, Role: i.Role,
 		})
 	}
 	return out, nil
@@ -264,17 +264,17 @@ type adminAgent struct {
 }
 
 func (p *AdminPages) agents(ctx context.Context, in *adminAgentsRequest) (*adminAgents, error) {
-	found, err := p.Views.AllAgents(ctx, text(in.Status), in.upTo(or(in.Limit, 0)), mostListed)
-	found, err = turned(&in.paging, found, err, func(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.ID} })
+	found, err := p.Views.AllAgents(ctx, deref(in.Status), in.upTo(valueOr(in.Limit, 0)), mostListed)
+	found, err = finishPage(&in.paging, found, err, func(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.ID} })
 	if err != nil {
 		return nil, err
 	}
 	out := &adminAgents{Agents: []adminAgent{}, Total: len(found), Filters: statusFilter{Status: in.Status}}
 	for _, a := range found {
 		out.Agents = append(out.Agents, adminAgent{
-			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Hostname: orNull(a.Hostname), ClientID: a.ClientID, ClientName: a.ClientName, InstanceID: a.InstanceID,
-			InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, CurrentMode: a.Mode, CurrentPoolID: spotPool(text(a.Mode), text(a.PoolID)), Status: string(a.Status),
-			Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Version: orNull(a.AgentVersion), LastHeartbeat: timeOf(a.LastHeartbeat), CreatedAt: Time{a.CreatedAt},
+			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Hostname: nilIfEmpty(a.Hostname), ClientID: a.ClientID, ClientName: a.ClientName, InstanceID: a.InstanceID,
+			InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, CurrentMode: a.Mode, CurrentPoolID: spotPool(deref(a.Mode), deref(a.PoolID)), Status: string(a.Status),
+			Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Version: nilIfEmpty(a.AgentVersion), LastHeartbeat: newTime(a.LastHeartbeat), CreatedAt: Time{a.CreatedAt},
 		})
 	}
 	return out, nil
@@ -293,11 +293,11 @@ type activityRequest struct {
 }
 
 func (p *AdminPages) activity(ctx context.Context, in *activityRequest) (*[]activityAnswer, error) {
-	found, err := p.Views.Activity(ctx, in.upTo(or(in.Limit, mostActivity)))
-	found, err = turned(&in.paging, found, err, func(a postgres.ActivityView) postgres.Cursor {
+	found, err := p.Views.Activity(ctx, in.upTo(valueOr(in.Limit, mostActivity)))
+	found, err = finishPage(&in.paging, found, err, func(a postgres.ActivityView) postgres.Cursor {
 		return postgres.Cursor{At: a.CreatedAt, ID: strconv.FormatInt(a.ID, 10)}
 	})
-	return each(found, err, func(a postgres.ActivityView) activityAnswer {
+	return mapRows(found, err, func(a postgres.ActivityView) activityAnswer {
 		kind := "event"
 		switch a.Type {
 		case "switch_completed", "manual_switch_requested":
@@ -342,9 +342,9 @@ func (p *AdminPages) health(ctx context.Context, _ *none) (*systemHealth, error)
 	ping, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	return &systemHealth{
-		APIStatus: "Healthy", Database: word(p.Database.Ping(ping) == nil, "Connected", "Disconnected"), DecisionEngine: word(e.Loaded, "Loaded", "Not Loaded"),
+		APIStatus: "Healthy", Database: chooseWord(p.Database.Ping(ping) == nil, "Connected", "Disconnected"), DecisionEngine: chooseWord(e.Loaded, "Loaded", "Not Loaded"),
 		ConnectionPool: fmt.Sprintf("%d/%d", free, size), Timestamp: Time{p.Now()},
-		Models: modelHealth{Loaded: e.Models.Loaded, Name: orNull(e.Models.Name), Version: orNull(e.Models.Version), Count: len(e.Models.Files), Active: orEmpty(e.Models.Active), Files: orEmpty(e.Models.Files)},
-		Engine: engineHealth{Loaded: e.Loaded, Type: orNull(e.Type), Version: orNull(e.Version), Count: len(e.Files), Files: orEmpty(e.Files)},
+		Models: modelHealth{Loaded: e.Models.Loaded, Name: nilIfEmpty(e.Models.Name), Version: nilIfEmpty(e.Models.Version), Count: len(e.Models.Files), Active: emptyIfNil(e.Models.Active), Files: emptyIfNil(e.Models.Files)},
+		Engine: engineHealth{Loaded: e.Loaded, Type: nilIfEmpty(e.Type), Version: nilIfEmpty(e.Version), Count: len(e.Files), Files: emptyIfNil(e.Files)},
 	}, nil
 }

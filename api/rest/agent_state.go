@@ -64,7 +64,7 @@ type operationBrief struct {
 // Guardian itself says when one is awake. That one is at rest, or that Temporal
 // is away, is no error: the roles are in Postgres.
 func (o *Operations) state(ctx context.Context, in *agentPath) (*agentStateAnswer, error) {
-	a, err := o.Views.Agent(ctx, scopeOf(ctx), in.AgentID)
+	a, err := o.Views.Agent(ctx, tenantScope(ctx), in.AgentID)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (o *Operations) state(ctx context.Context, in *agentPath) (*agentStateAnswe
 		out.Replicas = append(out.Replicas, stateReplica{ID: x.ID, Kind: string(x.Kind), For: x.For, State: string(x.State), Status: x.State.Wire(), InstanceID: x.InstanceID, PoolID: x.PoolID})
 	}
 	for _, x := range set.Outcomes {
-		out.Notices = append(out.Notices, noticeAnswer{InstanceID: x.InstanceID, Kind: string(x.Kind), Deadline: timeOf(&x.Deadline), Result: string(x.Result), NewPrimary: x.NewPrimary})
+		out.Notices = append(out.Notices, noticeAnswer{InstanceID: x.InstanceID, Kind: string(x.Kind), Deadline: newTime(&x.Deadline), Result: string(x.Result), NewPrimary: x.NewPrimary})
 	}
 	for _, x := range running {
 		out.Operation = append(out.Operation, operationBrief{ID: x.ID, Href: operationHref(x.ID), Kind: x.Kind, Phase: x.Phase})
@@ -95,13 +95,13 @@ func (o *Operations) state(ctx context.Context, in *agentPath) (*agentStateAnswe
 	switch live, err := o.Workflows.GuardianState(ctx, a.ID); {
 	case err == nil:
 		out.Guardian = &guardianAnswer{Phase: live.Phase, InFlight: live.InFlight}
-	case !resting(err):
+	case !isGuardianAbsent(err):
 		return nil, err
 	}
 	return out, nil
 }
 
-func primaryOf(set *roles.Set) *instanceAnswer {
+func primaryOf(set *roles.AgentRoles) *instanceAnswer {
 	if set.Primary.ID == "" {
 		return nil
 	}

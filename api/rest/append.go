@@ -18,8 +18,8 @@ func (w *written[T]) asJSON() []byte { return *w }
 
 func (*written[T]) document() reflect.Type { return reflect.TypeFor[T]() }
 
-// finish ends an answer as encode does.
-func finish[T any](b []byte) *written[T] {
+// finishAnswer ends an answer as encodeJSON does.
+func finishAnswer[T any](b []byte) *written[T] {
 	w := written[T](append(b, '\n'))
 	return &w
 }
@@ -28,7 +28,7 @@ func finish[T any](b []byte) *written[T] {
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, _ := encode(s) // strings have an encoding
+			quoted, _ := encodeJSON(s) // strings have an encoding
 			return append(b, quoted[:len(quoted)-1]...)
 		}
 	}

@@ -19,9 +19,9 @@ func FuzzAppendText(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		want, err := encode(s)
+		want, err := encodeJSON(s)
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(*finish[string](appendText(nil, s))))
+		require.Equal(t, string(want), string(*finishAnswer[string](appendText(nil, s))))
 	})
 }
 
@@ -55,7 +55,7 @@ func anyTime(r *rand.Rand) time.Time {
 func presentAgentOf(a postgres.ClientAgent) presentAgent {
 	out := presentAgent{
 		clientAgent: clientAgent{
-			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Status: string(a.Status), LastHeartbeat: timeOf(&a.LastHeartbeat), Enabled: a.Enabled,
+			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Status: string(a.Status), LastHeartbeat: newTime(&a.LastHeartbeat), Enabled: a.Enabled,
 			AutoSwitch: a.Keeping == agent.KeepAuto, Manual: a.Keeping == agent.KeepManual,
 		},
 		InstanceCount: a.InstanceCount, AutoTerminate: a.AutoTerminate, WaitMinutes: a.TerminateWait / 60, Version: a.AgentVersion,
@@ -82,23 +82,23 @@ func TestAgentsAreWrittenAsDocumented(t *testing.T) {
 			}
 			found, plain = append(found, a), append(plain, presentAgentOf(a))
 		}
-		want, err := encode(plain)
+		want, err := encodeJSON(plain)
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(*finish[[]presentAgent](appendList(nil, found, appendAgent))))
+		require.Equal(t, string(want), string(*finishAnswer[[]presentAgent](appendList(nil, found, appendAgent))))
 	}
 }
 
 // agentDecisionsOf is what an agent decided as its documented type.
 func agentDecisionsOf(a postgres.AgentDecisions) agentDecisions {
 	w := wellBeingOf(&a)
-	light := word(a.ReportCount >= healthyReports, "healthy", "unhealthy")
+	light := chooseWord(a.ReportCount >= healthyReports, "healthy", "unhealthy")
 	out := agentDecisions{
 		AgentID: a.AgentID, AgentName: a.AgentName, Status: a.Status, CurrentMode: a.CurrentMode,
-		CurrentPoolID: spotPool(a.CurrentMode, a.CurrentPool), IsHealthy: w.healthy, LastHeartbeat: agoOf(a.SinceBeat),
+		CurrentPoolID: spotPool(a.CurrentMode, a.CurrentPool), IsHealthy: w.healthy, LastHeartbeat: formatAgo(a.SinceBeat),
 		DecisionHistory: []pastDecision{},
 		RecentActivity: recentActivity{PricingReports: []pastReport{}, SystemEvents: []pastEvent{}, HealthStatus: healthStatus{
-			Overall: word(w.healthy, "healthy", "unhealthy"), Heartbeat: word(w.beating, "active", "stale"),
-			Activity: word(w.busy, "active", "inactive"), RecentReportsCount: a.ReportCount, DecisionCount: len(a.Decisions),
+			Overall: chooseWord(w.healthy, "healthy", "unhealthy"), Heartbeat: chooseWord(w.beating, "active", "stale"),
+			Activity: chooseWord(w.busy, "active", "inactive"), RecentReportsCount: a.ReportCount, DecisionCount: len(a.Decisions),
 		}},
 	}
 	for i, d := range a.Decisions {
@@ -148,8 +148,8 @@ func TestDecisionsAreWrittenAsDocumented(t *testing.T) {
 			}
 			found, plain = append(found, a), append(plain, agentDecisionsOf(a))
 		}
-		want, err := encode(plain)
+		want, err := encodeJSON(plain)
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(*finish[[]agentDecisions](appendList(nil, found, appendDecisions))))
+		require.Equal(t, string(want), string(*finishAnswer[[]agentDecisions](appendList(nil, found, appendDecisions))))
 	}
 }

@@ -41,7 +41,7 @@ const (
 
 // Principal is who asks, resolved once per request.
 type Principal struct {
-	ClientID string // the tenant; empty for an operator and for nobody
+	ClientID string // the tenant; empty for an operator and without a caller
 	Name     string
 	Operator bool
 	Launcher string // who launches for the tenant's new agents
@@ -94,10 +94,10 @@ type Authenticator struct {
 	// Sessions are what operators' browsers hold after a login.
 	Sessions *Sessions
 
-	// Acts tells what operators and tenants did, where no store tells it.
-	Acts ActStore
+	// Audit records what operators and tenants did, where no store records it.
+	Audit AuditStore
 
-	gate *gate
+	gate *throttle
 	// lookups are shared by the requests of one tenant that come together.
 	lookups flight.Group[string, *clients.Client]
 }
@@ -126,7 +126,7 @@ func (a *Authenticator) authenticate(c *gin.Context, class Auth, body []byte) (P
 	}
 	client, err := a.client(c, hash)
 	if a.Open && class != Agent && fault.CodeOf(err) == InvalidToken {
-		return a.withoutToken(c, class) // a token that nobody has is no worse here than none
+		return a.withoutToken(c, class) // an unknown token is treated here like none
 	}
 	if err != nil {
 		return Principal{}, err
@@ -184,7 +184,7 @@ func (a *Authenticator) barred(c *gin.Context, hash []byte) error {
 
 // client finds who a token belongs to. Guessing is slowed down by address; a
 // token that was good lately is looked up all the same, so that one broken agent
-// does not lock out its neighbours behind the same address.
+// does not lock out other callers behind the same address.
 func (a *Authenticator) client(c *gin.Context, hash []byte) (*clients.Client, error) {
 	ctx, address := c.Request.Context(), c.ClientIP()
 	client, err := a.lookups.Do(ctx, string(hash), func(ctx context.Context) (*clients.Client, error) { return a.Tokens.ClientByToken(ctx, hash) })

@@ -67,7 +67,7 @@ func (p *problems) decode(raw json.RawMessage, v reflect.Value, path string) {
 		}
 		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
 		for i, item := range items {
-			p.decode(item, v.Index(i), join(path, strconv.Itoa(i)))
+			p.decode(item, v.Index(i), joinPath(path, strconv.Itoa(i)))
 		}
 	case reflect.Map:
 		var items map[string]json.RawMessage
@@ -79,7 +79,7 @@ func (p *problems) decode(raw json.RawMessage, v reflect.Value, path string) {
 		for key, item := range items {
 			p.text(path, key)
 			elem := reflect.New(v.Type().Elem()).Elem()
-			p.decode(item, elem, join(path, key))
+			p.decode(item, elem, joinPath(path, key))
 			v.SetMapIndex(reflect.ValueOf(key), elem)
 		}
 	default:
@@ -118,9 +118,9 @@ func (p *problems) members(members map[string]json.RawMessage, v reflect.Value, 
 			switch {
 			case !given:
 			case string(raw) == "null" && required(f):
-				p.add(join(path, name), errNull.Error())
+				p.add(joinPath(path, name), errNull.Error())
 			default:
-				p.decode(raw, v.Field(i), join(path, name))
+				p.decode(raw, v.Field(i), joinPath(path, name))
 			}
 		}
 	}
@@ -226,7 +226,7 @@ func required(f reflect.StructField) bool {
 	return slices.Contains(strings.Split(f.Tag.Get("binding"), ","), "required")
 }
 
-func join(path, name string) string {
+func joinPath(path, name string) string {
 	if path == "" {
 		return name
 	}

@@ -113,7 +113,7 @@ func writeChart(q chartQuestion, pools []postgres.PoolPriceView, series []postgr
 		return append(b, '}')
 	})
 	b = appendNumber(append(b, `,"onDemandPrice":`...), q.onDemand)
-	return finish[priceHistoryAnswer](append(b, '}'))
+	return finishAnswer[priceHistoryAnswer](append(b, '}'))
 }
 
 // writePricingHistory writes the same prices as lists; agentID is null where the
@@ -146,5 +146,5 @@ func writePricingHistory(q chartQuestion, days int, agentID *string, series []po
 	b = appendOptionalText(append(b, `,"agent_id":`...), agentID)
 	b = appendText(append(b, `,"instance_type":`...), q.instanceType)
 	b = appendText(append(b, `,"region":`...), q.region)
-	return finish[pricingHistoryAnswer](append(b, '}'))
+	return finishAnswer[pricingHistoryAnswer](append(b, '}'))
 }

@@ -82,13 +82,13 @@ func TestAChartIsWrittenAsDocumented(t *testing.T) {
 				series = append(series, s)
 			}
 		}
-		want, err := encode(plainChart(q, pools, series))
+		want, err := encodeJSON(plainChart(q, pools, series))
 		require.NoError(t, err)
 		got := *writeChart(q, pools, series)
 		require.True(t, json.Valid(got))
 		require.Equal(t, string(want), string(got))
 
-		want, err = encode(plainHistory(q, series))
+		want, err = encodeJSON(plainHistory(q, series))
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(*writePricingHistory(q, 7, &q.region, series)))
 	}

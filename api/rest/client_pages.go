@@ -56,7 +56,7 @@ type clientAnswer struct {
 }
 
 func clientOf(c postgres.ClientView) clientAnswer {
-	return clientAnswer{ID: c.ID, Name: c.Name, Status: c.Status, AgentsOnline: c.AgentsOnline, AgentsTotal: c.AgentsTotal, Instances: c.Instances, TotalSavings: c.TotalSavings, LastSync: timeOf(c.LastSync)}
+	return clientAnswer{ID: c.ID, Name: c.Name, Status: c.Status, AgentsOnline: c.AgentsOnline, AgentsTotal: c.AgentsTotal, Instances: c.Instances, TotalSavings: c.TotalSavings, LastSync: newTime(c.LastSync)}
 }
 
 func (p *ClientPages) client(ctx context.Context, in *clientPath) (*clientAnswer, error) {
@@ -86,7 +86,7 @@ type clientAgent struct {
 func clientAgentOf(a postgres.AgentView) clientAgent {
 	return clientAgent{
 		ID: a.ID, LogicalAgentID: a.LogicalAgentID, InstanceID: a.InstanceID, InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, Mode: a.Mode,
-		Status: string(a.Status), LastHeartbeat: timeOf(a.LastHeartbeat), Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Manual: a.Keeping == agent.KeepManual,
+		Status: string(a.Status), LastHeartbeat: newTime(a.LastHeartbeat), Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Manual: a.Keeping == agent.KeepManual,
 	}
 }
 
@@ -109,11 +109,11 @@ func placeOfAgent(a postgres.AgentView) postgres.Cursor { return postgres.Cursor
 
 func (p *ClientPages) agents(ctx context.Context, in *clientListRequest) (*written[[]presentAgent], error) {
 	found, err := p.Views.ClientAgents(ctx, in.ClientID, in.page())
-	found, err = turned(&in.paging, found, err, func(a postgres.ClientAgent) postgres.Cursor { return postgres.Cursor{ID: a.LogicalAgentID} })
+	found, err = finishPage(&in.paging, found, err, func(a postgres.ClientAgent) postgres.Cursor { return postgres.Cursor{ID: a.LogicalAgentID} })
 	if err != nil {
 		return nil, err
 	}
-	return finish[[]presentAgent](appendList(make([]byte, 0, 64+448*len(found)), found, appendAgent)), nil
+	return finishAnswer[[]presentAgent](appendList(make([]byte, 0, 64+448*len(found)), found, appendAgent)), nil
 }
 
 // appendAgent appends a presentAgent.
@@ -151,9 +151,9 @@ type pastAgent struct {
 
 func (p *ClientPages) history(ctx context.Context, in *clientListRequest) (*[]pastAgent, error) {
 	found, err := p.Views.AgentHistory(ctx, in.ClientID, in.page())
-	found, err = turned(&in.paging, found, err, placeOfAgent)
-	return each(found, err, func(a postgres.AgentView) pastAgent {
-		return pastAgent{clientAgent: clientAgentOf(a), CreatedAt: Time{a.CreatedAt}, UpdatedAt: Time{a.UpdatedAt}, InstalledAt: timeOf(a.InstalledAt), TerminatedAt: timeOf(a.TerminatedAt)}
+	found, err = finishPage(&in.paging, found, err, placeOfAgent)
+	return mapRows(found, err, func(a postgres.AgentView) pastAgent {
+		return pastAgent{clientAgent: clientAgentOf(a), CreatedAt: Time{a.CreatedAt}, UpdatedAt: Time{a.UpdatedAt}, InstalledAt: newTime(a.InstalledAt), TerminatedAt: newTime(a.TerminatedAt)}
 	})
 }
 
@@ -180,18 +180,18 @@ type clientInstance struct {
 }
 
 func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest) (*[]clientInstance, error) {
-	f := postgres.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.upTo(or(in.Limit, 5000))}
+	f := postgres.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.upTo(valueOr(in.Limit, 5000))}
 	if f.Mode == "all" {
 		f.Mode = ""
 	}
 	found, err := p.Views.Instances(ctx, f)
-	found, err = turned(&in.paging, found, err, placeOfInstance)
-	return each(found, err, func(i postgres.InstanceView) clientInstance {
+	found, err = finishPage(&in.paging, found, err, placeOfInstance)
+	return mapRows(found, err, func(i postgres.InstanceView) clientInstance {
 		pool := "n/a"
 		if id := spotPool(i.Mode, i.PoolID); id != nil {
 			pool = *id
 		}
-		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: or(i.SpotPrice, 0), OnDemandPrice: or(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: timeOf(i.LastSwitch)}
+		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: valueOr(i.SpotPrice, 0), OnDemandPrice: valueOr(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: newTime(i.LastSwitch)}
 	})
 }
 
@@ -220,12 +220,12 @@ type standingBrief struct {
 
 func (p *ClientPages) replicas(ctx context.Context, in *clientListRequest) (*[]clientReplica, error) {
 	found, err := p.Views.ClientReplicas(ctx, in.ClientID, in.page())
-	found, err = turned(&in.paging, found, err, placeOfReplica)
-	return each(found, err, func(r postgres.ReplicaView) clientReplica {
+	found, err = finishPage(&in.paging, found, err, placeOfReplica)
+	return mapRows(found, err, func(r postgres.ReplicaView) clientReplica {
 		return clientReplica{
 			AgentID: r.AgentID,
 			Primary: primaryBrief{InstanceID: r.PrimaryID, InstanceType: r.PrimaryType, Region: r.PrimaryRegion, AZ: r.PrimaryAZ, Mode: r.PrimaryMode},
-			Replica: standingBrief{replicaBody: bodyOf(r), InstanceID: instanceOf(r)},
+			Replica: standingBrief{replicaBody: newReplicaBody(r), InstanceID: instanceOf(r)},
 		}
 	})
 }
@@ -248,7 +248,7 @@ func (p *ClientPages) savings(ctx context.Context, in *savingsRequest) (*[]month
 		return &[]monthAnswer{}, nil
 	}
 	found, err := p.Views.SavingsByMonth(ctx, in.ClientID, 12)
-	return each(found, err, func(m postgres.MonthView) monthAnswer {
+	return mapRows(found, err, func(m postgres.MonthView) monthAnswer {
 		return monthAnswer{Name: time.Month(m.Month).String(), Year: m.Year, Savings: m.Savings, OnDemandCost: m.Baseline, ModelCost: m.Actual}
 	})
 }
@@ -276,14 +276,14 @@ type switchAnswer struct {
 }
 
 func (p *ClientPages) switches(ctx context.Context, in *switchesRequest) (*[]switchAnswer, error) {
-	found, err := p.Views.SwitchHistory(ctx, in.ClientID, in.InstanceID, in.upTo(or(in.Limit, 100)))
-	found, err = turned(&in.paging, found, err, func(s postgres.SwitchView) postgres.Cursor {
+	found, err := p.Views.SwitchHistory(ctx, in.ClientID, in.InstanceID, in.upTo(valueOr(in.Limit, 100)))
+	found, err = finishPage(&in.paging, found, err, func(s postgres.SwitchView) postgres.Cursor {
 		return postgres.Cursor{At: s.InitiatedAt, ID: s.ID}
 	})
-	return each(found, err, func(s postgres.SwitchView) switchAnswer {
+	return mapRows(found, err, func(s postgres.SwitchView) switchAnswer {
 		return switchAnswer{
 			ID: s.ID, InstanceID: s.NewID, OldInstanceID: s.OldID, NewInstanceID: s.NewID, At: Time{s.At}, FromMode: s.FromMode, ToMode: s.ToMode,
-			FromPool: orNA(s.FromPool), ToPool: orNA(s.ToPool), Trigger: s.Trigger, Price: s.Price, Impact: s.SavingsImpact,
+			FromPool: valueOrNA(s.FromPool), ToPool: valueOrNA(s.ToPool), Trigger: s.Trigger, Price: s.Price, Impact: s.SavingsImpact,
 		}
 	})
 }
@@ -336,33 +336,6 @@ func (p *ClientPages) charts(ctx context.Context, in *clientPath) (*chartsAnswer
 		out.SwitchFrequency = append(out.SwitchFrequency, dayCount{Date: d.Name, Switches: d.N})
 	}
 	return out, nil
-}
-
-// each makes an answer's list of a store's rows. The list is never null.
-func each[In, Out any](found []In, err error, make1 func(In) Out) (*[]Out, error) {
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Out, 0, len(found))
-	for _, x := range found {
-		out = append(out, make1(x))
-	}
-	return &out, nil
-}
-
-// or is a value, or another when it is missing.
-func or[T any](v *T, other T) T {
-	if v == nil {
-		return other
-	}
-	return *v
-}
-
-func orNA(s *string) string {
-	if s == nil || *s == "" {
-		return "n/a"
-	}
-	return *s
 }
 
 // spotPool is the pool of a spot instance; what is bought on demand is in none.

@@ -86,7 +86,7 @@ const healthyReports = 5
 
 func (p *ClientPages) decisions(ctx context.Context, in *clientListRequest) (*written[[]agentDecisions], error) {
 	found, err := p.Views.AgentDecisions(ctx, in.ClientID, in.page())
-	found, err = turned(&in.paging, found, err, func(a postgres.AgentDecisions) postgres.Cursor {
+	found, err = finishPage(&in.paging, found, err, func(a postgres.AgentDecisions) postgres.Cursor {
 		return postgres.Cursor{ID: a.LogicalID}
 	})
 	if err != nil {
@@ -96,7 +96,7 @@ func (p *ClientPages) decisions(ctx context.Context, in *clientListRequest) (*wr
 	for n := range found {
 		size += 700 + 140*len(found[n].Decisions) + 160*len(found[n].Reports) + 160*len(found[n].Events)
 	}
-	return finish[[]agentDecisions](appendList(make([]byte, 0, size), found, appendDecisions)), nil
+	return finishAnswer[[]agentDecisions](appendList(make([]byte, 0, size), found, appendDecisions)), nil
 }
 
 // wellBeing is what the page says of how an agent does.
@@ -117,7 +117,7 @@ func appendDecisions(b []byte, a *postgres.AgentDecisions) []byte {
 	b = appendText(append(b, `,"currentMode":`...), a.CurrentMode)
 	b = appendOptionalText(append(b, `,"currentPoolId":`...), spotPool(a.CurrentMode, a.CurrentPool))
 	b = strconv.AppendBool(append(b, `,"isHealthy":`...), w.healthy)
-	b = appendOptionalText(append(b, `,"lastHeartbeat":`...), agoOf(a.SinceBeat))
+	b = appendOptionalText(append(b, `,"lastHeartbeat":`...), formatAgo(a.SinceBeat))
 	b = append(b, `,"lastDecision":`...)
 	if len(a.Decisions) == 0 {
 		b = append(b, "null"...)
@@ -130,12 +130,12 @@ func appendDecisions(b []byte, a *postgres.AgentDecisions) []byte {
 	b = appendList(b, a.Reports, appendPastReport)
 	reports := b[from:len(b):len(b)]
 	b = appendList(append(b, `,"systemEvents":`...), a.Events, appendPastEvent)
-	b = appendText(append(b, `,"healthStatus":{"overall":`...), word(w.healthy, "healthy", "unhealthy"))
-	b = appendText(append(b, `,"heartbeat":`...), word(w.beating, "active", "stale"))
-	b = appendText(append(b, `,"activity":`...), word(w.busy, "active", "inactive"))
+	b = appendText(append(b, `,"healthStatus":{"overall":`...), chooseWord(w.healthy, "healthy", "unhealthy"))
+	b = appendText(append(b, `,"heartbeat":`...), chooseWord(w.beating, "active", "stale"))
+	b = appendText(append(b, `,"activity":`...), chooseWord(w.busy, "active", "inactive"))
 	b = strconv.AppendInt(append(b, `,"recentReportsCount":`...), int64(a.ReportCount), 10)
 	b = strconv.AppendInt(append(b, `,"decisionCount":`...), int64(len(a.Decisions)), 10)
-	b = appendText(append(b, `}},"pricingHealth":{"status":`...), word(a.ReportCount >= healthyReports, "healthy", "unhealthy"))
+	b = appendText(append(b, `}},"pricingHealth":{"status":`...), chooseWord(a.ReportCount >= healthyReports, "healthy", "unhealthy"))
 	b = strconv.AppendInt(append(b, `,"recentReportsCount":`...), int64(a.ReportCount), 10)
 	b = append(append(b, `,"recentReports":`...), reports...)
 	return append(b, "}}"...)
@@ -191,7 +191,7 @@ func elapsedOf(seconds float64) elapsed {
 	return e
 }
 
-func agoOf(seconds *float64) *string {
+func formatAgo(seconds *float64) *string {
 	if seconds == nil {
 		return nil
 	}
@@ -204,11 +204,4 @@ func agoOf(seconds *float64) *string {
 		ago = strconv.Itoa(minutes) + " min ago"
 	}
 	return &ago
-}
-
-func word(yes bool, then, otherwise string) string {
-	if yes {
-		return then
-	}
-	return otherwise
 }

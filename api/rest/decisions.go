@@ -62,7 +62,7 @@ func (d *Decisions) engineFor(agentID string) engine.Engine {
 
 // ask has the agent's engine judge, and keeps what it answers.
 func (d *Decisions) ask(ctx context.Context, facts engine.Input) (engine.Decision, error) {
-	got := engine.Ask(ctx, d.engineFor(facts.Agent.ID), facts)
+	got := engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts)
 	return got, d.Store.Keep(ctx, engine.Record{Input: facts, Decision: got, Source: engine.ByAgent})
 }
 
@@ -126,9 +126,9 @@ func (d *Decisions) decide(ctx context.Context, in *decideRequest) (*decideAnswe
 		return nil, err
 	}
 	return &decideAnswer{
-		InstanceID: facts.Instance.ID, Risk: got.Risk, Action: got.Action, Mode: got.Mode, PoolID: orNull(got.PoolID), Savings: got.Savings,
+		InstanceID: facts.Instance.ID, Risk: got.Risk, Action: got.Action, Mode: got.Mode, PoolID: nilIfEmpty(got.PoolID), Savings: got.Savings,
 		Allowed: got.Moves() && facts.Agent.AutoSwitch, Reason: got.Reason, Confidence: got.Confidence,
-		Vetoes: orEmpty(got.Vetoes), Scores: orEmpty(got.Scores), Engine: got.Engine, EngineVersion: got.Version,
+		Vetoes: emptyIfNil(got.Vetoes), Scores: emptyIfNil(got.Scores), Engine: got.Engine, EngineVersion: got.Version,
 	}, nil
 }
 
@@ -191,9 +191,9 @@ func (d *Decisions) recommend(ctx context.Context, in *agentPath) (*recommendati
 		return nil, err
 	}
 	out := &recommendation{
-		DecisionType: got.LegacyType(), PoolID: orNull(got.PoolID), Risk: got.Risk, Savings: got.Savings, Confidence: got.Confidence, Reason: got.Reason,
+		DecisionType: got.LegacyType(), PoolID: nilIfEmpty(got.PoolID), Risk: got.Risk, Savings: got.Savings, Confidence: got.Confidence, Reason: got.Reason,
 		AgentID: facts.Agent.ID, AutoSwitch: facts.Agent.AutoSwitch, WillExecute: facts.Agent.AutoSwitch && got.Moves(),
-		Alternatives: []alternativePool{}, Vetoes: orEmpty(got.Vetoes),
+		Alternatives: []alternativePool{}, Vetoes: emptyIfNil(got.Vetoes),
 	}
 	i := facts.Instance
 	if i.Mode == agent.Spot && i.PoolID != "" {
@@ -222,12 +222,4 @@ func cheapestFirst(in engine.Input) []engine.Pool {
 		}
 	})
 	return pools
-}
-
-// orNull makes null of an empty text.
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

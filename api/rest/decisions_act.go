@@ -74,7 +74,7 @@ func (d *Decisions) issue(ctx context.Context, in *issueRequest) (*issueAnswer, 
 		return nil, err
 	}
 	if facts.Instance.At(target.Mode, target.PoolID) {
-		return &issueAnswer{Message: "Agent already in target state", CurrentMode: facts.Instance.Mode, CurrentPool: orNull(facts.Instance.PoolID), status: http.StatusOK}, nil
+		return &issueAnswer{Message: "Agent already in target state", CurrentMode: facts.Instance.Mode, CurrentPool: nilIfEmpty(facts.Instance.PoolID), status: http.StatusOK}, nil
 	}
 	if err := d.fits(ctx, facts, target); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (d *Decisions) issue(ctx context.Context, in *issueRequest) (*issueAnswer, 
 	}
 	moves := &workflows.Moves{Commands: d.Commands, Guardians: d.Workflows}
 	moved, err := moves.Move(ctx, switching.Order{
-		AgentID: in.AgentID, Target: target, Priority: priority, By: actorOf(ctx), Reason: reason, Voluntary: true,
+		AgentID: in.AgentID, Target: target, Priority: priority, By: actorName(ctx), Reason: reason, Voluntary: true,
 		Notify: "Switch command issued to " + cmp.Or(settings.Hostname, settings.LogicalAgentID) + ": " + string(target.Mode),
 	})
 	d.opinion(ctx, facts, moved, err)
@@ -96,15 +96,15 @@ func (d *Decisions) issue(ctx context.Context, in *issueRequest) (*issueAnswer, 
 	on := true
 	return &issueAnswer{
 		Success: true, CommandID: moved.CommandID, OperationID: moved.OperationID, Href: operationHref(moved.OperationID), AgentID: in.AgentID,
-		TargetMode: target.Mode, PoolID: orNull(target.PoolID), Reason: reason, AutoSwitch: &on, status: http.StatusCreated,
+		TargetMode: target.Mode, PoolID: nilIfEmpty(target.PoolID), Reason: reason, AutoSwitch: &on, status: http.StatusCreated,
 		Message: "Switch command queued. Agent will execute on next heartbeat.",
 	}, nil
 }
 
-// opinion keeps what the engine thinks of an agent that somebody else has moved,
+// opinion keeps what the engine thinks of an agent that a person or another process has moved,
 // and what became of the order. The order stands whether it can be kept or not.
 func (d *Decisions) opinion(ctx context.Context, facts engine.Input, moved *switching.Moved, refused error) {
-	r := engine.Record{Input: facts, Decision: engine.Ask(ctx, d.engineFor(facts.Agent.ID), facts), Source: engine.ByCommand, Outcome: string(fault.CodeOf(refused))}
+	r := engine.Record{Input: facts, Decision: engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts), Source: engine.ByCommand, Outcome: string(fault.CodeOf(refused))}
 	if moved != nil {
 		r.Outcome, r.CommandID = engine.OutcomeOrdered, moved.CommandID
 	}
@@ -113,7 +113,7 @@ func (d *Decisions) opinion(ctx context.Context, facts engine.Input, moved *swit
 	}
 }
 
-// mayBeMoved refuses agents that nobody may move without asking a person.
+// mayBeMoved refuses agents that only a person may move.
 func mayBeMoved(c *postgres.AgentConfig) error {
 	switch {
 	case c.Status == agent.Deleted:

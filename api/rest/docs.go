@@ -22,11 +22,11 @@ func (d Deps) docsRoutes() []Route {
 		swagger.ServeHTTP(c.Writer, c.Request)
 	}
 	return []Route{
-		{Method: http.MethodGet, Path: "/docs", ID: "showDocs", Summary: "Read this document as a page", Auth: Anonymous, Status: 200, Quiet: true, Endpoint: stream[none, page](func(c *gin.Context, _ *none) error {
+		{Method: http.MethodGet, Path: "/docs", ID: "showDocs", Summary: "Read this document as a page", Auth: Anonymous, Status: 200, Quiet: true, Endpoint: streamEndpoint[none, page](func(c *gin.Context, _ *none) error {
 			show(c)
 			return nil
 		})},
-		{Method: http.MethodGet, Path: "/docs/:file", ID: "getDocsFile", Summary: "Get a file of that page", Auth: Anonymous, Status: 200, Quiet: true, Endpoint: stream[docsFile, none](func(c *gin.Context, in *docsFile) error {
+		{Method: http.MethodGet, Path: "/docs/:file", ID: "getDocsFile", Summary: "Get a file of that page", Auth: Anonymous, Status: 200, Quiet: true, Endpoint: streamEndpoint[docsFile, none](func(c *gin.Context, in *docsFile) error {
 			if !slices.Contains(docsFiles, in.File) {
 				return NoRoute.New("There is no such path.")
 			}

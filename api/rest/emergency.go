@@ -62,7 +62,7 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 			With("reason", "auto_switch_enabled is OFF. Enable auto-switch mode in agent configuration to allow automatic emergency replicas.").
 			With("hint", "Turn on Auto-Switch Mode in agent settings to enable emergency failover protection")
 	}
-	notice := interruption.Notice{AgentID: a.ID, InstanceID: cmp.Or(in.InstanceID, text(a.InstanceID)), Kind: kind, Deadline: in.Deadline.OrZero(), Door: "http", ArrivedAt: r.Now()}
+	notice := interruption.Notice{AgentID: a.ID, InstanceID: cmp.Or(in.InstanceID, deref(a.InstanceID)), Kind: kind, Deadline: in.Deadline.OrZero(), Door: "http", ArrivedAt: r.Now()}
 	taken, err := r.takeNotice(ctx, a.ClientID, notice)
 	if err != nil {
 		return nil, unknownAgent(err)
@@ -106,7 +106,7 @@ func (r *Replicas) describe(ctx context.Context, a *postgres.AgentView, replicaI
 	if err != nil {
 		return err
 	}
-	instance, pool := instanceOf(*view), bodyOf(*view).Pool
+	instance, pool := instanceOf(*view), newReplicaBody(*view).Pool
 	out.InstanceID, out.HourlyCost = &instance, view.HourlyCost
 	if pool.ID != nil {
 		out.Pool = &emergencyPool{ID: pool.ID, Name: pool.Name, AZ: pool.AZ}
@@ -116,19 +116,12 @@ func (r *Replicas) describe(ctx context.Context, a *postgres.AgentView, replicaI
 
 // living reads an agent that is not deleted. Fails with agent.not_found.
 func (r *Replicas) living(ctx context.Context, agentID string) (*postgres.AgentView, error) {
-	a, err := r.Views.Agent(ctx, scopeOf(ctx), agentID)
+	a, err := r.Views.Agent(ctx, tenantScope(ctx), agentID)
 	if err == nil && a.Status == agent.Deleted {
 		err = agent.NotFound.New("Agent not found")
 	}
 	return a, err
 }
 
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// isAway says whether a dependency did not answer, as against having refused.
-func isAway(err error) bool { return fault.KindOf(err) == fault.Unavailable }
+// isUnavailable says whether a dependency did not answer, as against having refused.
+func isUnavailable(err error) bool { return fault.KindOf(err) == fault.Unavailable }

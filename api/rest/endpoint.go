@@ -38,7 +38,7 @@ func endpoint[In, Out any](fn func(context.Context, *In) (*Out, error)) Endpoint
 		In: reflect.TypeFor[In](), Out: reflect.TypeFor[Out](),
 		call: func(c *gin.Context, body []byte) (any, error) {
 			in := new(In)
-			if err := bind(c, body, in); err != nil {
+			if err := bindRequest(c, body, in); err != nil {
 				return nil, err
 			}
 			out, err := fn(c.Request.Context(), in)
@@ -53,16 +53,16 @@ func endpoint[In, Out any](fn func(context.Context, *In) (*Out, error)) Endpoint
 	}
 }
 
-// stream is an endpoint that writes its own answer: metrics, events, files. Out
+// streamEndpoint is an endpoint that writes its own answer: metrics, events, files. Out
 // is for the document; none says that it is not one JSON value. An error that it
 // returns before it has written becomes an answer as usual. A stream has no
 // deadline of ours, and its body is its own to read.
-func stream[In, Out any](fn func(c *gin.Context, in *In) error) Endpoint {
+func streamEndpoint[In, Out any](fn func(c *gin.Context, in *In) error) Endpoint {
 	return Endpoint{
 		In: reflect.TypeFor[In](), Out: reflect.TypeFor[Out](),
 		raw: func(c *gin.Context) {
 			in := new(In)
-			err := bind(c, nil, in)
+			err := bindRequest(c, nil, in)
 			if err == nil {
 				err = fn(c, in)
 			}
@@ -97,19 +97,19 @@ type legacyValidation struct{}
 
 func (legacyValidation) sentence(*problems) string { return "Validation failed" }
 
-// bind fills in from every source first and validates once at the end, because
+// bindRequest fills in from every source first and validates once at the end, because
 // a required field may come from any of them. Fails with request.invalid, whose
 // details name the fields.
-func bind(c *gin.Context, body []byte, in any) error {
+func bindRequest(c *gin.Context, body []byte, in any) error {
 	v, p := reflect.ValueOf(in).Elem(), &problems{}
 	if own, ok := in.(interface{ parseBody([]byte) error }); ok { // a domain reads it
 		if len(bytes.TrimSpace(body)) == 0 {
-			return noBody()
+			return errNoBody()
 		}
 		if err := own.parseBody(body); err != nil {
 			return err
 		}
-	} else if hasBody(v.Type()) {
+	} else if hasBodyFields(v.Type()) {
 		if err := bindBody(body, v, p); err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func bindBody(body []byte, v reflect.Value, p *problems) error {
 		if _, ok := v.Interface().(interface{ bodyOptional() }); ok {
 			return nil
 		}
-		return noBody()
+		return errNoBody()
 	}
 	if !json.Valid(body) {
 		return InvalidRequest.New("The body is not valid JSON.")
@@ -155,13 +155,13 @@ func bindBody(body []byte, v reflect.Value, p *problems) error {
 	return nil
 }
 
-func noBody() error { return InvalidRequest.New("The request needs a JSON object as its body.") }
+func errNoBody() error { return InvalidRequest.New("The request needs a JSON object as its body.") }
 
-// hasBody says whether any field comes from the body.
-func hasBody(t reflect.Type) bool {
+// hasBodyFields says whether any field comes from the body.
+func hasBodyFields(t reflect.Type) bool {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if jsonName(f) != "" || f.Anonymous && f.Type.Kind() == reflect.Struct && hasBody(f.Type) {
+		if jsonName(f) != "" || f.Anonymous && f.Type.Kind() == reflect.Struct && hasBodyFields(f.Type) {
 			return true
 		}
 	}

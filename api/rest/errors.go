@@ -44,12 +44,12 @@ func writeError(c *gin.Context, err error) {
 	f, coded := errors.AsType[*fault.Error](err)
 	ctx := c.Request.Context()
 	if !coded && code == "" && (errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
-		kind, code = fault.Unavailable, TimedOut // nobody classified it, but the time is up
+		kind, code = fault.Unavailable, TimedOut // it is not classified, but the time is up
 	}
 	status, body := statuses[kind], map[string]any{}
 	switch {
 	case !coded && errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
-		status = statusAbandoned // nobody reads the answer; the access log does
+		status = statusAbandoned // the caller has gone; only the access log shows it
 	case status == http.StatusInternalServerError:
 		loggerOf(c).ErrorContext(ctx, "request failed", "error", err)
 		body["error"], body["code"] = "An internal error occurred.", "internal"
@@ -62,7 +62,7 @@ func writeError(c *gin.Context, err error) {
 		body["error"], body["code"] = messageOf(err), string(code)
 	}
 	if kind == fault.Unavailable {
-		loggerOf(c).LogAttrs(ctx, slog.LevelWarn, "request met an unavailable neighbour", slog.Any("error", err))
+		loggerOf(c).LogAttrs(ctx, slog.LevelWarn, "request met an unavailable dependency", slog.Any("error", err))
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		c.Header("Retry-After", strconv.Itoa(retryAfter))
@@ -96,7 +96,7 @@ func messageOf(err error) string {
 
 // writeJSON encodes first and writes then, so that an answer is whole or a 500.
 func writeJSON(c *gin.Context, status int, v any) {
-	body, err := encode(v)
+	body, err := encodeJSON(v)
 	if err != nil {
 		loggerOf(c).ErrorContext(c.Request.Context(), "the answer cannot be encoded", "error", err)
 		status, body = http.StatusInternalServerError, []byte(`{"code":"internal","error":"An internal error occurred."}`+"\n")
@@ -106,7 +106,7 @@ func writeJSON(c *gin.Context, status int, v any) {
 
 const contentJSON = "application/json"
 
-func encode(v any) ([]byte, error) {
+func encodeJSON(v any) ([]byte, error) {
 	if e, ok := v.(interface{ asJSON() []byte }); ok {
 		return e.asJSON(), nil
 	}

@@ -23,7 +23,7 @@ type Events struct {
 // Routes lists the endpoints.
 func (e *Events) Routes() []Route {
 	return []Route{
-		{Method: http.MethodGet, Path: "/api/client/:client_id/events", ID: "streamEvents", Summary: "Follow operations, notices and changes of roles as server-sent events", Auth: Client, Status: 200, Endpoint: stream[eventsRequest, eventAnswer](e.follow)},
+		{Method: http.MethodGet, Path: "/api/client/:client_id/events", ID: "streamEvents", Summary: "Follow operations, notices and changes of roles as server-sent events", Auth: Client, Status: 200, Endpoint: streamEndpoint[eventsRequest, eventAnswer](e.follow)},
 	}
 }
 
@@ -45,7 +45,7 @@ type eventAnswer struct {
 // may come twice, and none is missing.
 func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 	ctx := c.Request.Context()
-	since, err := sinceOf(in)
+	since, err := parseLastEventID(in)
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 	}
 }
 
-// sinceOf reads where the listener was: the microseconds of the last event's id.
-func sinceOf(in *eventsRequest) (time.Time, error) {
+// parseLastEventID reads where the listener was: the microseconds of the last event's id.
+func parseLastEventID(in *eventsRequest) (time.Time, error) {
 	id := in.LastID
 	if id == "" {
 		id = in.After
@@ -129,11 +129,11 @@ func (w *eventWriter) open() error {
 }
 
 func (w *eventWriter) event(c postgres.Change) error {
-	if _, told := w.told[keyOf(c)]; told {
+	if _, told := w.told[keyOfChange(c)]; told {
 		return nil
 	}
 	if len(w.told) < 2*streamReplay {
-		w.told[keyOf(c)] = struct{}{}
+		w.told[keyOfChange(c)] = struct{}{}
 	}
 	var data bytes.Buffer
 	if err := json.Compact(&data, c.Data); err != nil {

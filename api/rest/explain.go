@@ -29,7 +29,7 @@ type judgement struct {
 	Action     engine.Action  `json:"action"`
 	Mode       agent.Mode     `json:"mode"`
 	PoolID     *string        `json:"pool_id"`
-	Wanted     *engine.Move   `json:"wanted" doc:"the move that the vetoes hold back"`
+	Wanted     *engine.Target `json:"wanted" doc:"the move that the vetoes hold back"`
 	Risk       float64        `json:"risk_score" doc:"probability of being interrupted within a day"`
 	Savings    float64        `json:"expected_savings_per_hour" doc:"USD against on-demand"`
 	Gain       float64        `json:"gain_per_hour" doc:"USD against staying"`
@@ -77,10 +77,10 @@ type madeDecision struct {
 	At         Time            `json:"at" doc:"when it was said last; numbers and words are of that time"`
 	FirstAt    Time            `json:"first_at"`
 	Count      int             `json:"count" doc:"how often in a row the same was decided"`
-	Source     string          `json:"source" doc:"schedule: fleet-decisions; agent: somebody asked; command: somebody ordered a move"`
+	Source     string          `json:"source" doc:"schedule: fleet-decisions; agent: it was asked for; command: a move was ordered"`
 	Engine     string          `json:"engine"`
 	Version    string          `json:"engine_version"`
-	Shadow     bool            `json:"shadow" doc:"of an engine on trial: nobody acts on it"`
+	Shadow     bool            `json:"shadow" doc:"of an engine on trial: it is not acted on"`
 	Action     string          `json:"action"`
 	PoolID     *string         `json:"pool_id"`
 	Risk       float64         `json:"risk_score"`
@@ -113,7 +113,7 @@ const mostExplained = 10
 
 // explain answers "why did it, why did it not".
 func (d *Decisions) explain(ctx context.Context, in *agentPath) (*explanation, error) {
-	facts, err := d.Store.Input(ctx, scopeOf(ctx), in.AgentID)
+	facts, err := d.Store.Input(ctx, tenantScope(ctx), in.AgentID)
 	if err != nil {
 		return nil, err
 	}
@@ -125,16 +125,16 @@ func (d *Decisions) explain(ctx context.Context, in *agentPath) (*explanation, e
 	if err != nil {
 		return nil, err
 	}
-	got := engine.Ask(ctx, d.engineFor(facts.Agent.ID), facts)
+	got := engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts)
 	l, a, h := facts.Limits, facts.Activity, facts.Holds
 	out := &explanation{
 		AgentID: facts.Agent.ID, At: Time{facts.Now}, Sentences: engine.Explain(facts, got),
-		Now: judgement{Action: got.Action, Mode: got.Mode, PoolID: orNull(got.PoolID), Wanted: got.Wanted, Risk: got.Risk, Savings: got.Savings, Gain: got.Gain,
-			Confidence: got.Confidence, Reason: got.Reason, Vetoes: orEmpty(got.Vetoes), Scores: orEmpty(got.Scores), Engine: got.Engine, Version: got.Version},
+		Now: judgement{Action: got.Action, Mode: got.Mode, PoolID: nilIfEmpty(got.PoolID), Wanted: got.Wanted, Risk: got.Risk, Savings: got.Savings, Gain: got.Gain,
+			Confidence: got.Confidence, Reason: got.Reason, Vetoes: emptyIfNil(got.Vetoes), Scores: emptyIfNil(got.Scores), Engine: got.Engine, Version: got.Version},
 		Limits: limitsNow{MinSavingsPercent: l.MinSavingsPercent, RiskThreshold: l.RiskThreshold, MaxSwitchesPerWeek: l.MaxSwitchesPerWeek, MaxSwitchesPerDay: l.MaxSwitchesPerDay,
 			MinPoolHours: l.MinPoolDuration.Hours(), CoolDownMinutes: l.CoolDown.Minutes(), MaxMovingPercent: l.MaxMovingPercent, MaxFleetMovingPercent: l.MaxFleetMovingPercent},
-		Activity:  activityNow{Day: a.SwitchesDay, Week: a.SwitchesWeek, LastChange: timeOf(&a.LastChangeAt), PoolSince: timeOf(&a.PoolSince)},
-		Holds:     holdsNow{Pauses: []pauseNow{}, Notice: orNull(h.Notice), Operation: orNull(h.Operation), Moving: h.ClientMoving, Agents: h.ClientAgents},
+		Activity:  activityNow{Day: a.SwitchesDay, Week: a.SwitchesWeek, LastChange: newTime(&a.LastChangeAt), PoolSince: newTime(&a.PoolSince)},
+		Holds:     holdsNow{Pauses: []pauseNow{}, Notice: nilIfEmpty(h.Notice), Operation: nilIfEmpty(h.Operation), Moving: h.ClientMoving, Agents: h.ClientAgents},
 		Decisions: []madeDecision{}, Switches: []explainSwitch{},
 	}
 	for _, p := range h.Pauses {
@@ -142,25 +142,25 @@ func (d *Decisions) explain(ctx context.Context, in *agentPath) (*explanation, e
 	}
 	for _, x := range decisions {
 		out.Decisions = append(out.Decisions, madeDecision{At: Time{x.At}, FirstAt: Time{x.FirstAt}, Count: x.Count, Source: x.Source, Engine: x.Engine, Version: x.EngineVersion, Shadow: x.Shadow, Action: x.Action,
-			PoolID: orNull(x.PoolID), Risk: x.RiskScore, Savings: x.ExpectedSavings, Confidence: x.Confidence, Reason: x.Reason, Vetoes: x.Vetoes, Scores: x.Scores, Inputs: x.Inputs,
-			Outcome: orNull(x.Outcome), CommandID: x.CommandID})
+			PoolID: nilIfEmpty(x.PoolID), Risk: x.RiskScore, Savings: x.ExpectedSavings, Confidence: x.Confidence, Reason: x.Reason, Vetoes: x.Vetoes, Scores: x.Scores, Inputs: x.Inputs,
+			Outcome: nilIfEmpty(x.Outcome), CommandID: x.CommandID})
 	}
 	for _, x := range switches {
-		out.Switches = append(out.Switches, explainSwitch{At: Time{x.At}, Operation: orNull(x.OperationID), Trigger: x.Trigger, By: x.By, Phase: x.Phase, FromMode: x.FromMode,
+		out.Switches = append(out.Switches, explainSwitch{At: Time{x.At}, Operation: nilIfEmpty(x.OperationID), Trigger: x.Trigger, By: x.By, Phase: x.Phase, FromMode: x.FromMode,
 			FromPool: x.FromPool, ToMode: x.ToMode, ToPool: x.ToPool, Impact: x.SavingsImpact, Error: x.ErrorCode, Reason: x.Reason})
 	}
-	out.Sentences = append(out.Sentences, pastOf(facts.Now, decisions, switches)...)
+	out.Sentences = append(out.Sentences, explainPast(facts.Now, decisions, switches)...)
 	return out, nil
 }
 
-// pastOf says what was decided and done last.
-func pastOf(now time.Time, decisions []postgres.MadeDecision, switches []postgres.MadeSwitch) []string {
+// explainPast says what was decided and done last.
+func explainPast(now time.Time, decisions []postgres.MadeDecision, switches []postgres.MadeSwitch) []string {
 	var out []string
 	for _, x := range decisions {
 		if x.Shadow {
 			continue
 		}
-		s := fmt.Sprintf("%s ago %s %s decided %s: %s", since(now, x.At), x.Engine, x.EngineVersion, x.Action, x.Reason)
+		s := fmt.Sprintf("%s ago %s %s decided %s: %s", formatSince(now, x.At), x.Engine, x.EngineVersion, x.Action, x.Reason)
 		switch x.Outcome {
 		case "":
 		case engine.OutcomeOrdered:
@@ -171,7 +171,7 @@ func pastOf(now time.Time, decisions []postgres.MadeDecision, switches []postgre
 			s += " The move was not made (" + x.Outcome + ")."
 		}
 		if x.Count > 1 {
-			s += fmt.Sprintf(" It has decided so %d times within %s.", x.Count, since(x.At, x.FirstAt))
+			s += fmt.Sprintf(" It has decided so %d times within %s.", x.Count, formatSince(x.At, x.FirstAt))
 		}
 		out = append(out, s)
 		break
@@ -180,7 +180,7 @@ func pastOf(now time.Time, decisions []postgres.MadeDecision, switches []postgre
 		return append(out, "It has never been switched.")
 	}
 	x := switches[0]
-	return append(out, fmt.Sprintf("Its last switch began %s ago, from %s to %s, asked for by %s: it is %s.", since(now, x.At),
+	return append(out, fmt.Sprintf("Its last switch began %s ago, from %s to %s, asked for by %s: it is %s.", formatSince(now, x.At),
 		cmp.Or(spotPlace(x.FromMode, x.FromPool), "an unknown place"), cmp.Or(spotPlace(x.ToMode, x.ToPool), "an unknown place"), cmp.Or(x.By, x.Trigger), x.Phase))
 }
 
@@ -191,4 +191,4 @@ func spotPlace(mode string, pool *string) string {
 	return mode
 }
 
-func since(now, at time.Time) string { return max(now.Sub(at), 0).Round(time.Second).String() }
+func formatSince(now, at time.Time) string { return max(now.Sub(at), 0).Round(time.Second).String() }

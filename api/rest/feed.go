@@ -30,7 +30,7 @@ type ChangeStore interface {
 }
 
 // Feed reads what changed once per process and tells every listener. It asks the
-// database only while somebody listens.
+// database only while there are listeners.
 type Feed struct {
 	Changes  ChangeStore
 	Interval time.Duration // between two looks; 0: one second
@@ -39,7 +39,7 @@ type Feed struct {
 	mu        sync.Mutex
 	listeners map[*listener]struct{}
 	stopped   bool
-	first     chan struct{} // told when somebody begins to listen
+	first     chan struct{} // sent to when the first listener arrives
 }
 
 // listener is one open stream.
@@ -96,7 +96,7 @@ type changeKey struct {
 	at        int64
 }
 
-func keyOf(c postgres.Change) changeKey { return changeKey{c.Kind, c.Key, c.At.UnixMicro()} }
+func keyOfChange(c postgres.Change) changeKey { return changeKey{c.Kind, c.Key, c.At.UnixMicro()} }
 
 func (f *Feed) look(ctx context.Context, w *watermark) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -115,9 +115,9 @@ func (f *Feed) look(ctx context.Context, w *watermark) error {
 			return err
 		}
 		for _, c := range changes {
-			if _, told := w.told[keyOf(c)]; !told {
+			if _, told := w.told[keyOfChange(c)]; !told {
 				f.tell(c)
-				w.told[keyOf(c)] = struct{}{}
+				w.told[keyOfChange(c)] = struct{}{}
 			}
 			if c.At.After(w.at) {
 				w.at = c.At

@@ -56,13 +56,13 @@ type forceSwitchAnswer struct {
 }
 
 func (s *Switches) force(ctx context.Context, in *forceSwitchRequest) (*forceSwitchAnswer, error) {
-	place, err := s.Views.InstancePlace(ctx, scopeOf(ctx), in.InstanceID)
+	place, err := s.Views.InstancePlace(ctx, tenantScope(ctx), in.InstanceID)
 	switch {
 	case fault.Is(err, postgres.InstanceNotFound):
 		return nil, postgres.InstanceNotFound.New("Instance or agent not found")
 	case err != nil:
 		return nil, err
-	case place.AgentID == nil, place.Role == string(agent.Retired), place.Role == string(agent.Retiring), text(place.AgentStatus) == string(agent.Deleted):
+	case place.AgentID == nil, place.Role == string(agent.Retired), place.Role == string(agent.Retiring), deref(place.AgentStatus) == string(agent.Deleted):
 		return nil, agent.NotFound.New("No agent assigned to instance")
 	case place.Role != string(agent.Primary):
 		return nil, NotThePrimary.New("The instance stands by for an agent: promote its replica instead.")
@@ -77,7 +77,7 @@ func (s *Switches) force(ctx context.Context, in *forceSwitchRequest) (*forceSwi
 	}
 	moves := &workflows.Moves{Commands: s.Commands, Guardians: s.Workflows}
 	moved, err := moves.Move(ctx, switching.Order{
-		AgentID: *place.AgentID, Target: target, Priority: switching.PriorityManual, By: actorOf(ctx), Reason: "force-switch", Notify: notify,
+		AgentID: *place.AgentID, Target: target, Priority: switching.PriorityManual, By: actorName(ctx), Reason: "force-switch", Notify: notify,
 	})
 	if err != nil {
 		return nil, err

@@ -45,9 +45,9 @@ func surface(t *testing.T, timeout time.Duration, fn func(context.Context, *echo
 	t.Helper()
 	quietGin()
 	g := gin.New()
-	g.Use(identify(testLogger(t)), observe(newMetrics(prometheus.NewRegistry())), recovery, cors(nil))
+	g.Use(identify(testLogger(t)), recordRequests(newMetrics(prometheus.NewRegistry())), recovery, allowOrigins(nil))
 	r := Route{Method: http.MethodPost, Path: "/e/:id", Auth: Anonymous, Status: 201, Endpoint: endpoint(fn), Timeout: timeout, MaxBody: 2048}
-	g.Handle(r.Method, r.Path, r.serve(&Authenticator{gate: newGate(time.Now)}))
+	g.Handle(r.Method, r.Path, r.serve(&Authenticator{gate: newThrottle(time.Now)}))
 	return g
 }
 

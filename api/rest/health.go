@@ -35,7 +35,7 @@ func (d Deps) healthRoutes() []Route {
 	h := health{probes: d.Probes, now: d.Now, engineLoaded: d.EngineLoaded}
 	return []Route{
 		{Method: http.MethodGet, Path: "/health", ID: "health", Summary: "Whether the service is healthy, for installers", Auth: Anonymous, Status: 200, Endpoint: endpoint(h.health), Quiet: true},
-		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether each neighbour answers", Auth: Anonymous, Status: 200, Endpoint: endpoint(h.ready), Quiet: true},
+		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether each dependency answers", Auth: Anonymous, Status: 200, Endpoint: endpoint(h.ready), Quiet: true},
 		{Method: http.MethodGet, Path: "/metrics", ID: "metrics", Summary: "Metrics for Prometheus", Auth: Anonymous, Status: 200, Endpoint: metricsEndpoint(d), Quiet: true},
 	}
 }
@@ -121,7 +121,7 @@ func (h health) ready(ctx context.Context, _ *none) (*readyAnswer, error) {
 }
 
 func metricsEndpoint(d Deps) Endpoint {
-	return stream[none, none](func(c *gin.Context, _ *none) error {
+	return streamEndpoint[none, none](func(c *gin.Context, _ *none) error {
 		promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{}).ServeHTTP(c.Writer, c.Request)
 		return nil
 	})

@@ -55,7 +55,7 @@ type namedPool struct {
 
 type pricedPool struct {
 	namedPool
-	Price   float64 `json:"price"`   // USD per hour; 0: nobody told it in the last hour
+	Price   float64 `json:"price"`   // USD per hour; 0: not reported in the last hour
 	Savings float64 `json:"savings"` // percent of the on-demand price
 }
 
@@ -72,7 +72,7 @@ type namedPrice struct {
 }
 
 func (p *InstancePages) pricing(ctx context.Context, in *instancePath) (*instancePricing, error) {
-	place, err := p.Views.InstancePlace(ctx, scopeOf(ctx), in.InstanceID)
+	place, err := p.Views.InstancePlace(ctx, tenantScope(ctx), in.InstanceID)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +80,12 @@ func (p *InstancePages) pricing(ctx context.Context, in *instancePath) (*instanc
 	if err != nil {
 		return nil, err
 	}
-	out := &instancePricing{CurrentMode: modeOf(place.Mode), OnDemand: namedPrice{Name: "On-Demand", Price: place.OnDemandPrice}, Pools: []pricedPool{}}
+	out := &instancePricing{CurrentMode: pageMode(place.Mode), OnDemand: namedPrice{Name: "On-Demand", Price: place.OnDemandPrice}, Pools: []pricedPool{}}
 	if id := spotPool(place.Mode, place.PoolID); id != nil {
 		out.CurrentPool = &namedPool{ID: *id, Name: poolName(place.InstanceType, place.AZ), AZ: place.AZ}
 	}
 	for _, x := range pools {
-		price := or(x.Price, 0)
+		price := valueOr(x.Price, 0)
 		out.Pools = append(out.Pools, pricedPool{namedPool: namedPool{ID: x.ID, Name: poolName(x.InstanceType, x.AZ), AZ: x.AZ}, Price: price, Savings: savingsOf(place.OnDemandPrice, price)})
 	}
 	return out, nil
@@ -99,8 +99,8 @@ func savingsOf(onDemand, price float64) float64 {
 	return (onDemand - price) / onDemand * 100
 }
 
-// modeOf is a mode as pages know them: what nobody knows counts as on demand.
-func modeOf(mode string) string {
+// pageMode is a mode as pages know them: an unknown mode counts as on demand.
+func pageMode(mode string) string {
 	if mode == string(agent.Spot) {
 		return mode
 	}
@@ -125,7 +125,7 @@ type metricsAnswer struct {
 }
 
 func (p *InstancePages) metrics(ctx context.Context, in *instancePath) (*metricsAnswer, error) {
-	m, err := p.Views.InstanceMetrics(ctx, scopeOf(ctx), in.InstanceID)
+	m, err := p.Views.InstanceMetrics(ctx, tenantScope(ctx), in.InstanceID)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ type optionPool struct {
 }
 
 func (p *InstancePages) options(ctx context.Context, in *instancePath) (*optionsAnswer, error) {
-	place, err := p.Views.InstancePlace(ctx, scopeOf(ctx), in.InstanceID)
+	place, err := p.Views.InstancePlace(ctx, tenantScope(ctx), in.InstanceID)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (p *InstancePages) options(ctx context.Context, in *instancePath) (*options
 	if err != nil {
 		return nil, err
 	}
-	out := &optionsAnswer{CurrentType: place.InstanceType, CurrentRegion: place.Region, CurrentAZ: place.AZ, AvailablePools: []optionPool{}, AvailableTypes: orEmpty(types)}
+	out := &optionsAnswer{CurrentType: place.InstanceType, CurrentRegion: place.Region, CurrentAZ: place.AZ, AvailablePools: []optionPool{}, AvailableTypes: emptyIfNil(types)}
 	for _, x := range pools {
 		out.AvailablePools = append(out.AvailablePools, optionPool{ID: x.ID, AZ: x.AZ, InstanceType: x.InstanceType, Price: x.Price})
 	}
@@ -195,7 +195,7 @@ type keyedPool struct {
 }
 
 func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryRequest) (*written[priceHistoryAnswer], error) {
-	place, err := p.Views.InstancePlace(ctx, scopeOf(ctx), in.InstanceID)
+	place, err := p.Views.InstancePlace(ctx, tenantScope(ctx), in.InstanceID)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryReques
 		days = 7
 	}
 	q := chartQuestion{instanceType: place.InstanceType, region: place.Region, onDemand: place.OnDemandPrice, since: p.since(min(max(days, 1), 90))}
-	q.unit, q.layout = unitOf(in.Interval, "2006-01-02 15:00")
+	q.unit, q.layout = chartUnit(in.Interval, "2006-01-02 15:00")
 	return p.charts.Do(ctx, q, func(ctx context.Context) (*written[priceHistoryAnswer], error) { return p.chart(ctx, q) })
 }
 
@@ -231,8 +231,8 @@ func (p *InstancePages) since(days int) time.Time {
 	return p.Now().UTC().Truncate(time.Hour).AddDate(0, 0, -days)
 }
 
-// unitOf reads the interval of a chart: hours, or for anything else days.
-func unitOf(interval, hourLayout string) (unit, layout string) {
+// chartUnit reads the interval of a chart: hours, or for anything else days.
+func chartUnit(interval, hourLayout string) (unit, layout string) {
 	if interval == "" || interval == "hour" {
 		return "hour", hourLayout
 	}
@@ -268,7 +268,7 @@ type zonedPrice struct {
 }
 
 func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRequest) (*written[pricingHistoryAnswer], error) {
-	scope, id := scopeOf(ctx), in.AgentID
+	scope, id := tenantScope(ctx), in.AgentID
 	if id == "" {
 		newest, found, err := p.Views.NewestOnlineAgent(ctx, scope)
 		if err != nil {
@@ -283,9 +283,9 @@ func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRe
 	if err != nil {
 		return nil, err
 	}
-	days := min(max(or(in.Days, 7), 1), 30)
-	q := chartQuestion{instanceType: text(a.InstanceType), region: text(a.Region), since: p.since(days)}
-	q.unit, q.layout = unitOf(in.Interval, "2006-01-02 15:00:00")
+	days := min(max(valueOr(in.Days, 7), 1), 30)
+	q := chartQuestion{instanceType: deref(a.InstanceType), region: deref(a.Region), since: p.since(days)}
+	q.unit, q.layout = chartUnit(in.Interval, "2006-01-02 15:00:00")
 	if q.onDemand, err = p.Views.OnDemandPrice(ctx, q.instanceType, q.region); err != nil {
 		return nil, err
 	}

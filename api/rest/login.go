@@ -21,9 +21,9 @@ type page struct{}
 
 func (d Deps) loginRoutes() []Route {
 	return []Route{
-		{Method: http.MethodGet, Path: "/login", ID: "showLogin", Summary: "Show the page on which operators log in", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: stream[loginQuery, page](d.showLogin)},
-		{Method: http.MethodPost, Path: "/login", ID: "login", Summary: "Begin an operator's session: a cookie, and the way to the page", Auth: Anonymous, Status: 303, Timeout: quick, Endpoint: stream[loginForm, page](d.login)},
-		{Method: http.MethodPost, Path: "/logout", ID: "logout", Summary: "End the session of the cookie", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: stream[logoutForm, success](d.logout)},
+		{Method: http.MethodGet, Path: "/login", ID: "showLogin", Summary: "Show the page on which operators log in", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: streamEndpoint[loginQuery, page](d.showLogin)},
+		{Method: http.MethodPost, Path: "/login", ID: "login", Summary: "Begin an operator's session: a cookie, and the way to the page", Auth: Anonymous, Status: 303, Timeout: quick, Endpoint: streamEndpoint[loginForm, page](d.login)},
+		{Method: http.MethodPost, Path: "/logout", ID: "logout", Summary: "End the session of the cookie", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: streamEndpoint[logoutForm, success](d.logout)},
 	}
 }
 
@@ -49,7 +49,7 @@ func (formBody) isForm() {}
 type loginView struct{ Next, Problem, Closed string }
 
 func (d Deps) showLogin(c *gin.Context, in *loginQuery) error {
-	d.showLoginAs(c, http.StatusOK, loginView{Next: ownPath(in.Next)})
+	d.showLoginAs(c, http.StatusOK, loginView{Next: safeRedirectPath(in.Next)})
 	return nil
 }
 
@@ -80,7 +80,7 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 	if err := c.Request.ParseForm(); err != nil {
 		return InvalidRequest.Wrap(err, "The form could not be read.")
 	}
-	next := ownPath(c.Request.PostForm.Get("next"))
+	next := safeRedirectPath(c.Request.PostForm.Get("next"))
 	if d.loginGate.closed(address, nil) {
 		c.Header("Retry-After", "60")
 		c.Set(codeKey, string(TooManyGuesses))
@@ -136,9 +136,9 @@ func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 	return nil
 }
 
-// ownPath is a path of this server, or nothing: a login does not send anybody
+// safeRedirectPath is a path of this server, or nothing: a login does not send anybody
 // elsewhere.
-func ownPath(next string) string {
+func safeRedirectPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
 		return ""

@@ -64,8 +64,8 @@ func identify(log *slog.Logger) gin.HandlerFunc {
 	}
 }
 
-// observe writes the access log and the metrics of a finished request.
-func observe(m *metrics) gin.HandlerFunc {
+// recordRequests writes the access log and the metrics of a finished request.
+func recordRequests(m *metrics) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start := time.Now()
 		m.inFlight.Inc()
@@ -123,8 +123,8 @@ func recovery(c *gin.Context) {
 	c.Next()
 }
 
-// cors answers browsers of the origins we were told of, on errors as well.
-func cors(origins []string) gin.HandlerFunc {
+// allowOrigins answers browsers of the origins we were told of, on errors as well.
+func allowOrigins(origins []string) gin.HandlerFunc {
 	any := slices.Contains(origins, "*")
 	return func(c *gin.Context) {
 		origin := c.GetHeader("Origin")
@@ -194,14 +194,14 @@ func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 	}
 }
 
-// serveAlone answers one request, and tells of it if it was a change.
+// serveAlone answers one request, and leaves an audit entry when it was a change.
 func (r Route) serveAlone(c *gin.Context, a *Authenticator, p Principal, body []byte) error {
-	told, err := a.begin(c, r)
+	audited, err := a.beginAudit(c, r)
 	if err != nil {
 		return err
 	}
 	out, err := r.Endpoint.call(c, body)
-	told.end(c, p, body, err)
+	audited.record(c, p, body, err)
 	if err != nil {
 		return err
 	}

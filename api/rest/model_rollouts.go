@@ -103,9 +103,9 @@ func (in *startRolloutRequest) plan() (mlmodel.Plan, error) {
 		}
 	}
 	if g := in.Guards; g != nil {
-		p.Guards.FailedFailovers, p.Guards.MinDecisions = or(g.FailedFailovers, p.Guards.FailedFailovers), or(g.MinDecisions, p.Guards.MinDecisions)
-		p.Guards.SwitchesPerAgentDay, p.Guards.SpendPercent = or(g.SwitchesPerAgentDay, p.Guards.SwitchesPerAgentDay), or(g.SpendPercent, p.Guards.SpendPercent)
-		p.Guards.ErrorRate = or(g.ErrorRate, p.Guards.ErrorRate)
+		p.Guards.FailedFailovers, p.Guards.MinDecisions = valueOr(g.FailedFailovers, p.Guards.FailedFailovers), valueOr(g.MinDecisions, p.Guards.MinDecisions)
+		p.Guards.SwitchesPerAgentDay, p.Guards.SpendPercent = valueOr(g.SwitchesPerAgentDay, p.Guards.SwitchesPerAgentDay), valueOr(g.SpendPercent, p.Guards.SpendPercent)
+		p.Guards.ErrorRate = valueOr(g.ErrorRate, p.Guards.ErrorRate)
 	}
 	return p, p.Validate()
 }
@@ -144,9 +144,9 @@ func rolloutOf(r postgres.RolloutView) rolloutAnswer {
 	p := r.Plan
 	return rolloutAnswer{
 		SessionID: r.SessionID, Kind: r.Kind, Phase: r.Phase, Percent: r.Percent, Paused: r.Paused, Detail: r.Detail, StartedBy: r.StartedBy, StartedAt: Time{r.StartedAt},
-		StageSince: timeOf(r.StageSince), EndedAt: timeOf(r.EndedAt), Previous: r.Previous, Validation: r.Validation, Readings: r.Readings, Agreement: r.Readings.Shadow.Agreement(),
-		Timeline: orEmpty(r.Timeline), ErrorCode: r.Code, Error: r.Error,
-		Plan: planAnswer{Shadow: span(p.Shadow), Canary: orEmpty(p.Canary), Step: span(p.Step), Watch: span(p.Watch), Guards: p.Guards, Immediate: p.Immediate()},
+		StageSince: newTime(r.StageSince), EndedAt: newTime(r.EndedAt), Previous: r.Previous, Validation: r.Validation, Readings: r.Readings, Agreement: r.Readings.Shadow.Agreement(),
+		Timeline: emptyIfNil(r.Timeline), ErrorCode: r.Code, Error: r.Error,
+		Plan: planAnswer{Shadow: span(p.Shadow), Canary: emptyIfNil(p.Canary), Step: span(p.Step), Watch: span(p.Watch), Guards: p.Guards, Immediate: p.Immediate()},
 	}
 }
 
@@ -157,7 +157,7 @@ func (m *ModelRollouts) start(ctx context.Context, in *startRolloutRequest) (*ro
 	if err != nil {
 		return nil, err
 	}
-	_, err = m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: in.SessionID, Plan: plan, By: actorOf(ctx)})
+	_, err = m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: in.SessionID, Plan: plan, By: actorName(ctx)})
 	if err != nil && !fault.Is(err, workflows.NoAnswer) {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ const mostRollouts = 50
 
 func (m *ModelRollouts) list(ctx context.Context, _ *none) (*rolloutsAnswer, error) {
 	found, err := m.Store.List(ctx, mostRollouts)
-	answers, err := each(found, err, rolloutOf)
+	answers, err := mapRows(found, err, rolloutOf)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (m *ModelRollouts) tell(command string) func(ctx context.Context, in *rollo
 		if before.EndedAt != nil {
 			return nil, mlmodel.WrongPhase.New("The rollout has ended: %s", before.Phase)
 		}
-		_, err = m.Workflows.TellRollout(ctx, in.SessionID, command, actorOf(ctx))
+		_, err = m.Workflows.TellRollout(ctx, in.SessionID, command, actorName(ctx))
 		if ends := command == workflows.RolloutAbort || command == workflows.RolloutRollback; ends && fault.Is(err, workflows.NoOperation) {
 			// Its workflow was ended by hand: the row must not stay in the way of others.
 			err = m.bury(ctx, in.SessionID)
@@ -239,5 +239,5 @@ func (m *ModelRollouts) bury(ctx context.Context, sessionID string) error {
 	if err := m.Store.Undo(ctx, sessionID); err != nil {
 		return err
 	}
-	return m.Store.End(ctx, activities.EndRollout{SessionID: sessionID, Phase: mlmodel.Aborted, Detail: "aborted by " + actorOf(ctx) + "; its workflow was gone"})
+	return m.Store.End(ctx, activities.EndRollout{SessionID: sessionID, Phase: mlmodel.Aborted, Detail: "aborted by " + actorName(ctx) + "; its workflow was gone"})
 }

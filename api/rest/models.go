@@ -48,8 +48,8 @@ type Models struct {
 // Routes lists the endpoints.
 func (m *Models) Routes() []Route {
 	return []Route{
-		{Method: http.MethodPost, Path: "/api/admin/decision-engine/upload", ID: "uploadEngine", Summary: "Upload a decision engine as multipart files, and make it live when it is valid", Auth: Admin, Status: 200, Endpoint: stream[uploadEngineRequest, engineUploaded](m.uploadEngine), Timeout: uploadTime},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/upload", ID: "uploadModels", Summary: "Upload models as multipart files", Auth: Admin, Status: 200, Endpoint: stream[none, modelsUploaded](m.uploadModels), Timeout: uploadTime},
+		{Method: http.MethodPost, Path: "/api/admin/decision-engine/upload", ID: "uploadEngine", Summary: "Upload a decision engine as multipart files, and make it live when it is valid", Auth: Admin, Status: 200, Endpoint: streamEndpoint[uploadEngineRequest, engineUploaded](m.uploadEngine), Timeout: uploadTime},
+		{Method: http.MethodPost, Path: "/api/admin/ml-models/upload", ID: "uploadModels", Summary: "Upload models as multipart files", Auth: Admin, Status: 200, Endpoint: streamEndpoint[none, modelsUploaded](m.uploadModels), Timeout: uploadTime},
 		{Method: http.MethodPost, Path: "/api/admin/ml-models/activate", ID: "activateModels", Summary: "Validate a session and make it live at once", Auth: Admin, Status: 200, Event: "model_activation_requested", Subject: ofServing, Endpoint: endpoint(m.activate), Timeout: patience},
 		{Method: http.MethodPost, Path: "/api/admin/ml-models/fallback", ID: "fallBack", Summary: "Make the fallback live again", Auth: Admin, Status: 200, Event: "model_fallback_requested", Subject: ofServing, Endpoint: endpoint(m.fallback), Timeout: patience},
 		{Method: http.MethodGet, Path: "/api/admin/ml-models/sessions", ID: "listSessions", Summary: "List the live session, the fallback and the one that waits, or all that are kept", Auth: Admin, Status: 200, Endpoint: endpoint(m.sessions)},
@@ -59,7 +59,7 @@ func (m *Models) Routes() []Route {
 // keep stores what was received as a new session, and lets old ones go.
 func (m *Models) keep(c *gin.Context, kind mlmodel.Kind, files upload) (mlmodel.Session, error) {
 	ctx := c.Request.Context()
-	s := mlmodel.Session{ID: uuid.NewString(), Kind: kind, State: mlmodel.Uploaded, UploadedBy: actorOf(ctx)}
+	s := mlmodel.Session{ID: uuid.NewString(), Kind: kind, State: mlmodel.Uploaded, UploadedBy: actorName(ctx)}
 	for _, f := range files {
 		o, err := m.Files.Put(ctx, s.ID, f.file)
 		if err != nil {
@@ -82,7 +82,7 @@ func (m *Models) keep(c *gin.Context, kind mlmodel.Kind, files upload) (mlmodel.
 	return s, nil
 }
 
-func namesOf(files []mlmodel.File) []string {
+func fileNames(files []mlmodel.File) []string {
 	names := make([]string, len(files))
 	for i, f := range files {
 		names[i] = f.Name
@@ -108,7 +108,7 @@ type modelsBrief struct {
 
 // uploadModels stores files and touches nothing that serves.
 func (m *Models) uploadModels(c *gin.Context, _ *none) error {
-	files, err := receive(c, mlmodel.Models)
+	files, err := receiveUpload(c, mlmodel.Models)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (m *Models) uploadModels(c *gin.Context, _ *none) error {
 		return err
 	}
 	out := modelsUploaded{
-		Success: true, Message: fmt.Sprintf("Uploaded %d model files. Use the RESTART button to activate.", len(s.Files)), Files: namesOf(s.Files), SessionID: s.ID, Restart: true,
+		Success: true, Message: fmt.Sprintf("Uploaded %d model files. Use the RESTART button to activate.", len(s.Files)), Files: fileNames(s.Files), SessionID: s.ID, Restart: true,
 		Status: modelsBrief{Files: len(s.Files), Size: s.Size(), Type: "pending_activation"},
 	}
 	if off := m.Off(s); off != nil {
@@ -151,7 +151,7 @@ type engineBrief struct {
 // uploadEngine stores an engine and makes it live when it is valid. Where engines
 // are off it is stored, and the answer says what is off.
 func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
-	files, err := receive(c, mlmodel.Engine)
+	files, err := receiveUpload(c, mlmodel.Engine)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
 	if err != nil {
 		return err
 	}
-	out := engineUploaded{Success: true, Files: namesOf(s.Files), SessionID: s.ID}
+	out := engineUploaded{Success: true, Files: fileNames(s.Files), SessionID: s.ID}
 	if off := m.Off(s); fault.KindOf(off) == fault.Unavailable && off != nil {
 		out.Message, out.Warning = "Decision engine files stored, not activated: "+messageOf(off), messageOf(off)
 		writeJSON(c, http.StatusOK, out)
@@ -173,12 +173,12 @@ func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), patience)
 	defer cancel()
-	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: mlmodel.Immediate(), By: actorOf(ctx)})
+	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: mlmodel.Immediate(), By: actorName(ctx)})
 	switch {
 	case fault.Is(err, workflows.NoAnswer):
 		out.Message = "Decision engine files uploaded successfully. They are still being validated and become live when they are valid."
 	case err != nil:
-		return refusal(err, "Files uploaded but failed to reload decision engine", map[string]any{"files": out.Files, "sessionId": s.ID})
+		return withPageFields(err, "Files uploaded but failed to reload decision engine", map[string]any{"files": out.Files, "sessionId": s.ID})
 	default:
 		out.Message, out.Restarting = "Decision engine files uploaded successfully. Backend will restart in 3 seconds.", true
 		out.Status = engineBrief{Loaded: true, Type: &p.Validation.Runner, Version: &p.Validation.Version}
@@ -187,8 +187,8 @@ func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
 	return nil
 }
 
-// refusal adds what the deployed page expects of one.
-func refusal(err error, message string, more map[string]any) error {
+// withPageFields adds what the deployed page expects of one.
+func withPageFields(err error, message string, more map[string]any) error {
 	f, coded := errors.AsType[*fault.Error](err)
 	if !coded {
 		return err
@@ -237,12 +237,12 @@ func (m *Models) activate(ctx context.Context, in *activateRequest) (*activated,
 	if s.Live {
 		return out, nil
 	}
-	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: mlmodel.Immediate(), By: actorOf(ctx)})
+	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: mlmodel.Immediate(), By: actorName(ctx)})
 	switch {
 	case fault.Is(err, workflows.NoAnswer):
 		out.Message, out.Restarting, out.Model, out.status = "The session is still being validated and becomes live when it is valid.", false, activeBrief{}, http.StatusAccepted
 	case err != nil:
-		return nil, refusal(err, "Failed to load new models", map[string]any{"sessionId": s.ID})
+		return nil, withPageFields(err, "Failed to load new models", map[string]any{"sessionId": s.ID})
 	default:
 		out.Model.Type = p.Validation.Runner
 	}
@@ -274,8 +274,8 @@ func (m *Models) fallback(ctx context.Context, in *fallbackRequest) (*fellBack, 
 	}
 	plan := mlmodel.Immediate()
 	plan.Back = true
-	if _, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: plan, By: actorOf(ctx)}); err != nil {
-		return nil, refusal(err, "Failed to load the fallback", map[string]any{"fallbackSessionId": s.ID})
+	if _, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: plan, By: actorName(ctx)}); err != nil {
+		return nil, withPageFields(err, "Failed to load the fallback", map[string]any{"fallbackSessionId": s.ID})
 	}
 	return &fellBack{Success: true, Message: "Rolled back to previous model version. Backend will restart in 3 seconds.", SessionID: s.ID, Restarting: true}, nil
 }
@@ -302,13 +302,13 @@ type sessionsRequest struct {
 // pending.
 func (m *Models) sessions(ctx context.Context, in *sessionsRequest) (*[]sessionAnswer, error) {
 	found, err := m.Store.Sessions(ctx, cmp.Or(in.Kind, mlmodel.Models), in.All.Or(false), in.page())
-	found, err = turned(&in.paging, found, err, func(s mlmodel.Session) postgres.Cursor {
+	found, err = finishPage(&in.paging, found, err, func(s mlmodel.Session) postgres.Cursor {
 		return postgres.Cursor{At: s.CreatedAt, ID: s.ID}
 	})
-	return each(found, err, func(s mlmodel.Session) sessionAnswer {
+	return mapRows(found, err, func(s mlmodel.Session) sessionAnswer {
 		return sessionAnswer{
-			ID: s.ID, State: s.State, Live: s.Live, Fallback: s.Fallback, Count: len(s.Files), Files: namesOf(s.Files), Size: s.Size(),
-			CreatedAt: Time{s.CreatedAt}, ActivatedAt: timeOf(s.ActivatedAt),
+			ID: s.ID, State: s.State, Live: s.Live, Fallback: s.Fallback, Count: len(s.Files), Files: fileNames(s.Files), Size: s.Size(),
+			CreatedAt: Time{s.CreatedAt}, ActivatedAt: newTime(s.ActivatedAt),
 		}
 	})
 }

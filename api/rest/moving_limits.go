@@ -41,5 +41,5 @@ type shareRequest struct {
 }
 
 func (p *Pauses) setShare(ctx context.Context, in *shareRequest) (*success, error) {
-	return done, p.Shares.SetShare(ctx, in.ClientID, *in.Percent, actorOf(ctx))
+	return done, p.Shares.SetShare(ctx, in.ClientID, *in.Percent, actorName(ctx))
 }

@@ -47,15 +47,15 @@ func (n *Notifications) list(ctx context.Context, in *notificationsRequest) (*[]
 	if err != nil {
 		return nil, err
 	}
-	page := in.upTo(or(in.Limit, 10))
+	page := in.upTo(valueOr(in.Limit, 10))
 	if page.Limit == 0 { // none is what was asked for
 		return &[]notificationAnswer{}, nil
 	}
 	found, err := n.Store.Newest(ctx, clientID, page)
-	found, err = turned(&in.paging, found, err, func(x postgres.NotificationView) postgres.Cursor {
+	found, err = finishPage(&in.paging, found, err, func(x postgres.NotificationView) postgres.Cursor {
 		return postgres.Cursor{At: x.CreatedAt, ID: x.ID}
 	})
-	return each(found, err, func(x postgres.NotificationView) notificationAnswer {
+	return mapRows(found, err, func(x postgres.NotificationView) notificationAnswer {
 		return notificationAnswer{ID: x.ID, Message: x.Message, Severity: x.Severity, IsRead: x.IsRead, Time: Time{x.CreatedAt}}
 	})
 }
@@ -66,7 +66,7 @@ type markReadRequest struct {
 }
 
 func (n *Notifications) markRead(ctx context.Context, in *markReadRequest) (*success, error) {
-	return done, n.Store.MarkRead(ctx, scopeOf(ctx), in.ID, actorOf(ctx))
+	return done, n.Store.MarkRead(ctx, tenantScope(ctx), in.ID, actorName(ctx))
 }
 
 type markAllReadRequest struct {
@@ -75,11 +75,11 @@ type markAllReadRequest struct {
 }
 
 func (n *Notifications) markAllRead(ctx context.Context, in *markAllReadRequest) (*success, error) {
-	clientID, err := narrowed(ctx, text(in.ClientID))
+	clientID, err := narrowed(ctx, deref(in.ClientID))
 	if err != nil {
 		return nil, err
 	}
-	_, err = n.Store.MarkAllRead(ctx, clientID, actorOf(ctx))
+	_, err = n.Store.MarkAllRead(ctx, clientID, actorName(ctx))
 	return done, err
 }
 
@@ -87,7 +87,7 @@ func (n *Notifications) markAllRead(ctx context.Context, in *markAllReadRequest)
 // operator names; empty for all. Fails with clients.not_found when a tenant names
 // another.
 func narrowed(ctx context.Context, asked string) (string, error) {
-	scope := scopeOf(ctx)
+	scope := tenantScope(ctx)
 	if scope != "" && asked != "" && asked != scope {
 		return "", clients.NotFound.New("Client not found")
 	}

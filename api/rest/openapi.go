@@ -19,7 +19,7 @@ func (d Deps) documentRoutes() []Route {
 	document := sync.OnceValues(func() ([]byte, error) { return Document(d.Routes()) })
 	return []Route{{
 		Method: http.MethodGet, Path: "/openapi.json", ID: "getDocument", Summary: "Read this document", Auth: Anonymous, Status: 200, Quiet: true,
-		Endpoint: stream[none, map[string]any](func(c *gin.Context, _ *none) error {
+		Endpoint: streamEndpoint[none, map[string]any](func(c *gin.Context, _ *none) error {
 			doc, err := document()
 			if err != nil {
 				return err
@@ -101,7 +101,7 @@ func (a Auth) security() []object {
 
 func (s *schemas) operation(r Route) object {
 	op := object{
-		"operationId": r.ID, "summary": r.Summary, "security": r.Auth.security(), "tags": []string{tagOf(r.Path)},
+		"operationId": r.ID, "summary": r.Summary, "security": r.Auth.security(), "tags": []string{documentTag(r.Path)},
 		"responses": object{
 			strconv.Itoa(r.Status): object{"description": http.StatusText(r.Status), "content": s.answer(r)},
 			"default":              object{"description": "Refused or failed.", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}},
@@ -121,7 +121,7 @@ func (s *schemas) operation(r Route) object {
 	}
 	in := reflect.New(r.Endpoint.In).Interface()
 	_, own := in.(interface{ parseBody([]byte) error })
-	if r.Method != http.MethodGet && (own || hasBody(r.Endpoint.In)) {
+	if r.Method != http.MethodGet && (own || hasBodyFields(r.Endpoint.In)) {
 		schema := object{"type": "object"}
 		if !own {
 			schema = s.body(r.Endpoint.In)
@@ -152,8 +152,8 @@ func (s *schemas) answer(r Route) object {
 	}
 }
 
-// tagOf groups routes by whom they serve.
-func tagOf(path string) string {
+// documentTag groups routes by whom they serve.
+func documentTag(path string) string {
 	parts := strings.Split(strings.TrimPrefix(path, "/api/"), "/")
 	switch {
 	case !strings.HasPrefix(path, "/api/"):

@@ -36,9 +36,9 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 	}
 	if known, ok := special[t]; ok {
 		if answer {
-			return copied(known.out)
+			return copySchema(known.out)
 		}
-		return copied(known.in)
+		return copySchema(known.in)
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -109,7 +109,7 @@ func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed 
 		}
 		schema := s.of(f.Type, answer)
 		if !answer {
-			schema = bounded(nullableUnlessRequired(schema, f), f)
+			schema = addBounds(nullableUnlessRequired(schema, f), f)
 		}
 		properties[name] = described(schema, f)
 		if answer && !strings.Contains(f.Tag.Get("json"), ",omitempty") || !answer && required(f) {
@@ -123,7 +123,7 @@ func nullableUnlessRequired(schema object, f reflect.StructField) object {
 	if required(f) || f.Type.Kind() == reflect.Pointer {
 		return schema
 	}
-	return nullable(copied(schema))
+	return nullable(copySchema(schema))
 }
 
 // body is the schema of the fields that come from the body.
@@ -142,7 +142,7 @@ func (s *schemas) parameters(r Route) []object {
 			return
 		}
 		seen[name] = true
-		p := object{"name": name, "in": where, "schema": bounded(copied(s.of(t, false)), f), "required": where == "path" || required(f)}
+		p := object{"name": name, "in": where, "schema": addBounds(copySchema(s.of(t, false)), f), "required": where == "path" || required(f)}
 		if doc := f.Tag.Get("doc"); doc != "" {
 			p["description"] = doc
 		}
@@ -171,8 +171,8 @@ func (s *schemas) collect(t reflect.Type, each func(where, name string, f reflec
 	}
 }
 
-// bounded adds what the binding tag asks for.
-func bounded(schema object, f reflect.StructField) object {
+// addBounds adds what the binding tag asks for.
+func addBounds(schema object, f reflect.StructField) object {
 	before, _, _ := strings.Cut(f.Tag.Get("binding"), ",dive")
 	kind := f.Type.Kind()
 	if kind == reflect.Pointer {
@@ -183,7 +183,7 @@ func bounded(schema object, f reflect.StructField) object {
 		n, err := strconv.ParseFloat(value, 64)
 		switch {
 		case name == "oneof":
-			schema["enum"] = enumOf(schema, value)
+			schema["enum"] = enumValues(schema, value)
 		case err != nil || name != "max" && name != "min":
 		case kind == reflect.String:
 			schema[name+"Length"] = n
@@ -198,7 +198,7 @@ func bounded(schema object, f reflect.StructField) object {
 	return schema
 }
 
-func enumOf(schema object, words string) []any {
+func enumValues(schema object, words string) []any {
 	var out []any
 	for word := range strings.FieldsSeq(words) {
 		out = append(out, word)
@@ -214,12 +214,12 @@ func described(schema object, f reflect.StructField) object {
 	if doc == "" {
 		return schema
 	}
-	schema = copied(schema)
+	schema = copySchema(schema)
 	schema["description"] = doc
 	return schema
 }
 
-func copied(schema object) object {
+func copySchema(schema object) object {
 	out := make(object, len(schema)+1)
 	for k, v := range schema {
 		out[k] = v

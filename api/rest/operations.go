@@ -22,7 +22,7 @@ type OperationViews interface {
 
 // RoleReader reads an agent's roles.
 type RoleReader interface {
-	Roles(ctx context.Context, agentID string) (*roles.Set, error)
+	Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error)
 }
 
 // OperationWorkflows is the part of workflows.Client that operation routes use.
@@ -90,7 +90,7 @@ func operationOf(x postgres.OperationView) operationAnswer {
 	return operationAnswer{
 		ID: x.ID, Href: operationHref(x.ID), Kind: x.Kind, ClientID: x.ClientID, AgentID: x.AgentID, State: x.State, Phase: x.Phase,
 		Summary: x.Summary, Cause: x.Cause, InstanceID: x.InstanceID, NewInstanceID: x.NewInstanceID, ReplicaID: x.ReplicaID,
-		Deadline: timeOf(x.Deadline), ErrorCode: x.ErrorCode, Error: x.Error, StartedAt: Time{x.StartedAt}, UpdatedAt: Time{x.UpdatedAt}, EndedAt: timeOf(x.EndedAt),
+		Deadline: newTime(x.Deadline), ErrorCode: x.ErrorCode, Error: x.Error, StartedAt: Time{x.StartedAt}, UpdatedAt: Time{x.UpdatedAt}, EndedAt: newTime(x.EndedAt),
 	}
 }
 
@@ -98,15 +98,15 @@ func operationHref(id string) string { return "/api/operations/" + url.PathEscap
 
 func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*operationList, error) {
 	turning := paging{After: in.After} // its next page is in the body
-	f := postgres.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.upTo(or(in.Limit, 50))}
-	if scope := scopeOf(ctx); scope != "" {
+	f := postgres.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.upTo(valueOr(in.Limit, 50))}
+	if scope := tenantScope(ctx); scope != "" {
 		f.ClientID = scope
 	}
 	found, err := o.Views.Operations(ctx, f)
-	found, err = turned(&turning, found, err, func(x postgres.OperationView) postgres.Cursor {
+	found, err = finishPage(&turning, found, err, func(x postgres.OperationView) postgres.Cursor {
 		return postgres.Cursor{At: x.StartedAt, ID: x.ID}
 	})
-	list, err := each(found, err, operationOf)
+	list, err := mapRows(found, err, operationOf)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ type liveAnswer struct {
 
 func (o *Operations) get(ctx context.Context, in *getOperationRequest) (*operationDetail, error) {
 	id := in.id()
-	view, err := o.Views.Operation(ctx, scopeOf(ctx), id)
+	view, err := o.Views.Operation(ctx, tenantScope(ctx), id)
 	if err != nil {
 		return nil, err
 	}
@@ -200,21 +200,23 @@ func (o *Operations) cancel(ctx context.Context, in *cancelRequest) (*cancelAnsw
 	if !found {
 		return nil, NoRoute.New("There is no such path: an operation is called off at its path with /cancel.")
 	}
-	view, err := o.Views.Operation(ctx, scopeOf(ctx), id)
+	view, err := o.Views.Operation(ctx, tenantScope(ctx), id)
 	if err != nil {
 		return nil, err
 	}
 	if view.State != "running" {
 		return nil, workflows.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
 	}
-	if err := o.Workflows.CancelOperation(ctx, id, actorOf(ctx)); err != nil {
+	if err := o.Workflows.CancelOperation(ctx, id, actorName(ctx)); err != nil {
 		return nil, err
 	}
 	return &cancelAnswer{Success: true, OperationID: id, Href: operationHref(id)}, nil
 }
 
-// resting says that an agent's Guardian is not needed at the moment.
-func resting(err error) bool { return fault.Is(err, workflows.NoOperation) || isAway(err) }
+// isGuardianAbsent says that an agent's Guardian is not needed at the moment.
+func isGuardianAbsent(err error) bool {
+	return fault.Is(err, workflows.NoOperation) || isUnavailable(err)
+}
 
 // runningOf chooses what is in flight for an agent.
 func runningOf(clientID, agentID string) postgres.OperationFilter {

@@ -32,7 +32,7 @@ type pagedWhole struct {
 	Limit *int `json:"-" form:"limit" binding:"omitempty,min=1,max=1000" doc:"all by default"`
 }
 
-func (p *pagedWhole) page() postgres.Page { return p.upTo(or(p.Limit, 0)) }
+func (p *pagedWhole) page() postgres.Page { return p.upTo(valueOr(p.Limit, 0)) }
 
 // upTo is the page of so many elements.
 func (p *paging) upTo(limit int) postgres.Page {
@@ -57,9 +57,9 @@ type paged interface {
 	announce(h http.Header, asked *url.URL)
 }
 
-// turned cuts what was read beyond the page, and remembers where the next begins:
+// finishPage cuts what was read beyond the page, and remembers where the next begins:
 // after the last element of this one.
-func turned[T any](p *paging, found []T, err error, place func(T) postgres.Cursor) ([]T, error) {
+func finishPage[T any](p *paging, found []T, err error, place func(T) postgres.Cursor) ([]T, error) {
 	if err != nil || p.limit == 0 || len(found) <= p.limit {
 		return found, err
 	}

@@ -31,7 +31,7 @@ func (p *Pauses) Routes() []Route {
 	return []Route{
 		{Method: http.MethodGet, Path: all, ID: "listAllPauses", Summary: "List what is paused", Auth: Admin, Status: 200, Endpoint: endpoint(p.listAll)},
 		{Method: http.MethodPost, Path: all, ID: "pauseMoves", Summary: "Pause the voluntary moves of all agents, of a client or of an agent", Auth: Admin, Status: 200, Endpoint: endpoint(p.pauseAny)},
-		{Method: http.MethodDelete, Path: all, ID: "resumeMoves", Summary: "Lift the pauses of all agents, of a client or of an agent, whoever set them", Auth: Admin, Status: 200, Endpoint: endpoint(p.resumeAny)},
+		{Method: http.MethodDelete, Path: all, ID: "resumeMoves", Summary: "Lift the pauses of all agents, of a client or of an agent, also those that others set", Auth: Admin, Status: 200, Endpoint: endpoint(p.resumeAny)},
 		{Method: http.MethodGet, Path: shares, ID: "listMovingLimits", Summary: "List how many agents may move at once", Auth: Admin, Status: 200, Endpoint: endpoint(p.shares)},
 		{Method: http.MethodPost, Path: shares, ID: "setMovingLimit", Summary: "Set how many of a client's agents, or of all, may move at once", Auth: Admin, Status: 200, Endpoint: endpoint(p.setShare)},
 		{Method: http.MethodPost, Path: agent + "/pause", ID: "pauseAgent", Summary: "Pause an agent's voluntary moves", Auth: Client, Status: 200, Endpoint: endpoint(p.pauseAgent)},
@@ -98,14 +98,14 @@ func (p *Pauses) set(ctx context.Context, on postgres.PauseSubject, w pauseWish)
 	if err := pause.Validate(now); err != nil {
 		return nil, err
 	}
-	if err := p.Store.Set(ctx, by(ctx, on), pause); err != nil {
+	if err := p.Store.Set(ctx, withActor(ctx, on), pause); err != nil {
 		return nil, err
 	}
 	return &pauseAnswer{Success: true, Until: Time{pause.Until}}, nil
 }
 
 func (p *Pauses) lift(ctx context.Context, on postgres.PauseSubject) (*resumeAnswer, error) {
-	lifted, owner, err := p.Store.Lift(ctx, by(ctx, on))
+	lifted, owner, err := p.Store.Lift(ctx, withActor(ctx, on))
 	if err != nil {
 		return nil, err
 	}
@@ -116,19 +116,19 @@ func (p *Pauses) lift(ctx context.Context, on postgres.PauseSubject) (*resumeAns
 	out := &resumeAnswer{Success: true, Lifted: lifted, Left: []pauseItem{}}
 	for _, x := range held {
 		if x.Scope == engine.ScopeGlobal || x.ClientID != nil && *x.ClientID == owner && x.AgentID == nil || x.AgentID != nil && *x.AgentID == on.AgentID {
-			out.Left = append(out.Left, pauseOf(x))
+			out.Left = append(out.Left, newPauseItem(x))
 		}
 	}
 	return out, nil
 }
 
-// by says who asks.
-func by(ctx context.Context, on postgres.PauseSubject) postgres.PauseSubject {
-	on.Operator, on.By = PrincipalFrom(ctx).Operator, actorOf(ctx)
+// withActor says who asks.
+func withActor(ctx context.Context, on postgres.PauseSubject) postgres.PauseSubject {
+	on.Operator, on.By = PrincipalFrom(ctx).Operator, actorName(ctx)
 	return on
 }
 
-func pauseOf(x postgres.PauseView) pauseItem {
+func newPauseItem(x postgres.PauseView) pauseItem {
 	return pauseItem{Scope: x.Scope, ClientID: x.ClientID, AgentID: x.AgentID, ByOperator: x.ByOperator, Until: Time{x.Until}, Reason: x.Reason, By: x.CreatedBy, At: Time{x.CreatedAt}}
 }
 
@@ -139,7 +139,7 @@ func (p *Pauses) listOf(ctx context.Context, clientID string) (*pausesAnswer, er
 	}
 	out := &pausesAnswer{Pauses: []pauseItem{}}
 	for _, x := range found {
-		out.Pauses = append(out.Pauses, pauseOf(x))
+		out.Pauses = append(out.Pauses, newPauseItem(x))
 	}
 	return out, nil
 }
@@ -159,7 +159,7 @@ type anyPauseRequest struct {
 }
 
 func (p *Pauses) pauseAny(ctx context.Context, in *anyPauseRequest) (*pauseAnswer, error) {
-	return p.set(ctx, subject(in.ClientID, in.AgentID), in.pauseWish)
+	return p.set(ctx, pauseSubject(in.ClientID, in.AgentID), in.pauseWish)
 }
 
 type anyResumeRequest struct {
@@ -168,11 +168,11 @@ type anyResumeRequest struct {
 }
 
 func (p *Pauses) resumeAny(ctx context.Context, in *anyResumeRequest) (*resumeAnswer, error) {
-	return p.lift(ctx, subject(in.ClientID, in.AgentID))
+	return p.lift(ctx, pauseSubject(in.ClientID, in.AgentID))
 }
 
-// subject is the narrowest that is named.
-func subject(clientID, agentID string) postgres.PauseSubject {
+// pauseSubject is the narrowest that is named.
+func pauseSubject(clientID, agentID string) postgres.PauseSubject {
 	switch {
 	case agentID != "":
 		return postgres.PauseSubject{Scope: engine.ScopeAgent, ClientID: clientID, AgentID: agentID}
@@ -189,7 +189,7 @@ type pauseAgentRequest struct {
 }
 
 func (p *Pauses) pauseAgent(ctx context.Context, in *pauseAgentRequest) (*pauseAnswer, error) {
-	return p.set(ctx, subject(scopeOf(ctx), in.AgentID), in.pauseWish)
+	return p.set(ctx, pauseSubject(tenantScope(ctx), in.AgentID), in.pauseWish)
 }
 
 type resumeAgentRequest struct {
@@ -198,7 +198,7 @@ type resumeAgentRequest struct {
 }
 
 func (p *Pauses) resumeAgent(ctx context.Context, in *resumeAgentRequest) (*resumeAnswer, error) {
-	return p.lift(ctx, subject(scopeOf(ctx), in.AgentID))
+	return p.lift(ctx, pauseSubject(tenantScope(ctx), in.AgentID))
 }
 
 type pauseClientRequest struct {
@@ -207,7 +207,7 @@ type pauseClientRequest struct {
 }
 
 func (p *Pauses) pauseClient(ctx context.Context, in *pauseClientRequest) (*pauseAnswer, error) {
-	return p.set(ctx, subject(in.ClientID, ""), in.pauseWish)
+	return p.set(ctx, pauseSubject(in.ClientID, ""), in.pauseWish)
 }
 
 type resumeClientRequest struct {
@@ -216,5 +216,5 @@ type resumeClientRequest struct {
 }
 
 func (p *Pauses) resumeClient(ctx context.Context, in *resumeClientRequest) (*resumeAnswer, error) {
-	return p.lift(ctx, subject(in.ClientID, ""))
+	return p.lift(ctx, pauseSubject(in.ClientID, ""))
 }

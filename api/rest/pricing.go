@@ -59,7 +59,7 @@ type pricingAnswer struct {
 
 // report keeps what is believed of the report. What is not does not make the rest
 // fail: an agent reports once in five minutes and reads no answer. It is named all
-// the same, for whoever looks.
+// the same, for readers of the log.
 func (p *Pricing) report(ctx context.Context, in *pricingReport) (*pricingAnswer, error) {
 	clientID := PrincipalFrom(ctx).ClientID
 	got, err := p.Store.Report(ctx, clientID, in.AgentID, in.report)

@@ -15,7 +15,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// OursToLaunch means that somebody names an instance for a replica that the
+// OursToLaunch means that a caller names an instance for a replica that the
 // control plane launches itself.
 var OursToLaunch = fault.Define("replica.launched_by_control_plane", fault.Conflict)
 
@@ -32,7 +32,7 @@ type ReplicaViews interface {
 // ReplicaStore keeps what agents report of replicas.
 type ReplicaStore interface {
 	// Advance is that of postgres.Roles.
-	Advance(ctx context.Context, in roles.Step) (bool, error)
+	Advance(ctx context.Context, in roles.ReplicaTransition) (bool, error)
 }
 
 // SyncStore keeps how far a replica's state is copied.
@@ -76,11 +76,11 @@ const patience = 15 * time.Second
 func (r *Replicas) Routes() []Route {
 	const list, one = "/api/agents/:agent_id/replicas", "/api/agents/:agent_id/replicas/:replica_id"
 	return []Route{
-		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: Client, Status: 201, Event: "replica_requested", Subject: ofAgent, Endpoint: endpoint(r.create), Timeout: patience},
+		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: Client, Status: 201, Event: "replica_requested", Subject: agentSubject, Endpoint: endpoint(r.create), Timeout: patience},
 		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: Client, Status: 200, Endpoint: endpoint(r.list), Quiet: true},
 		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: Client, Status: 200, Endpoint: endpoint(r.bind)},
-		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: Client, Status: 200, Event: "replica_removed", Subject: ofAgent, Endpoint: endpoint(r.remove), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: Client, Status: 200, Event: "replica_promotion_requested", Subject: ofAgent, Endpoint: endpoint(r.promote), Timeout: patience},
+		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: Client, Status: 200, Event: "replica_removed", Subject: agentSubject, Endpoint: endpoint(r.remove), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: Client, Status: 200, Event: "replica_promotion_requested", Subject: agentSubject, Endpoint: endpoint(r.promote), Timeout: patience},
 		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: Client, Status: 200, Endpoint: endpoint(r.status), Timeout: patience},
 		{Method: http.MethodPost, Path: one + "/sync-status", ID: "reportReplicaSync", Summary: "Report how far a replica's state is copied", Auth: Client, Status: 200, Endpoint: endpoint(r.syncStatus)},
 		{Method: http.MethodPost, Path: "/api/agents/:agent_id/create-emergency-replica", ID: "createEmergencyReplica", Summary: "Ask for a replica because an instance is in danger", Auth: Client, Status: 201, Endpoint: endpoint(r.emergency), Timeout: patience},
@@ -115,7 +115,7 @@ type replicaList struct {
 // list answers status=launching with flat elements, each of which the deployed
 // agent launches, and everything else with what pages show.
 func (r *Replicas) list(ctx context.Context, in *listReplicasRequest) (*replicaList, error) {
-	scope := scopeOf(ctx)
+	scope := tenantScope(ctx)
 	if scope != "" {
 		if _, err := r.Views.Agent(ctx, scope, in.AgentID); err != nil {
 			return nil, err
@@ -131,8 +131,8 @@ func (r *Replicas) list(ctx context.Context, in *listReplicasRequest) (*replicaL
 			out.Replicas = append(out.Replicas, toLaunch{ID: x.ID, PoolID: x.PoolID, AZ: x.AZ, Status: "launching", Type: x.Kind.WireType(), CreatedAt: Time{x.CreatedAt}, AgeSeconds: x.AgeSeconds})
 		}
 	} else {
-		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false), in.upTo(or(in.Limit, mostListed)))
-		found, err = turned(&in.paging, found, err, placeOfReplica)
+		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false), in.upTo(valueOr(in.Limit, mostListed)))
+		found, err = finishPage(&in.paging, found, err, placeOfReplica)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +173,7 @@ func (r *Replicas) bind(ctx context.Context, in *bindReplicaRequest) (*bindRepli
 	if in.Status != nil {
 		status = *in.Status
 	}
-	view, err := r.Views.Replica(ctx, scopeOf(ctx), in.AgentID, in.ReplicaID)
+	view, err := r.Views.Replica(ctx, tenantScope(ctx), in.AgentID, in.ReplicaID)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (r *Replicas) bind(ctx context.Context, in *bindReplicaRequest) (*bindRepli
 		return nil, OursToLaunch.New("The control plane launches this replica.").With("status", view.State.Wire())
 	}
 	if view.State.IsOpen() && view.InstanceID == nil {
-		if _, err := r.Store.Advance(ctx, roles.Step{ReplicaID: view.ID, To: replica.Launching, InstanceID: in.InstanceID}); err != nil {
+		if _, err := r.Store.Advance(ctx, roles.ReplicaTransition{ReplicaID: view.ID, To: replica.Launching, InstanceID: in.InstanceID}); err != nil {
 			return nil, err
 		}
 	} else if view.InstanceID != nil && *view.InstanceID != in.InstanceID {
@@ -224,7 +224,7 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 	if !slices.Contains([]string{"launching", "syncing", "ready", "failed", "terminated"}, string(in.State)) {
 		return nil, InvalidRequest.New("Invalid status")
 	}
-	view, err := r.Views.Replica(ctx, scopeOf(ctx), in.AgentID, in.ReplicaID)
+	view, err := r.Views.Replica(ctx, tenantScope(ctx), in.AgentID, in.ReplicaID)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 	over := in.State == "failed" || in.State == "terminated"
 	if over && view.State.IsOpen() && view.Launcher != agent.ByAgent && instanceID == "" {
 		// Ours to launch, and given up before there is anything that could fail.
-		if _, err := r.Workflows.DeleteReplica(ctx, view.AgentID, workflows.DeleteReplicaInput{ReplicaID: view.ID, By: actorOf(ctx)}); err != nil {
+		if _, err := r.Workflows.DeleteReplica(ctx, view.AgentID, workflows.DeleteReplicaInput{ReplicaID: view.ID, By: actorName(ctx)}); err != nil {
 			return nil, err
 		}
 	} else if err := r.report(ctx, view, instanceID, string(in.State), in.ErrorMessage); err != nil {
@@ -280,7 +280,7 @@ type messageAnswer struct {
 }
 
 func (r *Replicas) syncStatus(ctx context.Context, in *syncRequest) (*messageAnswer, error) {
-	view, err := r.Views.Replica(ctx, scopeOf(ctx), in.AgentID, in.ReplicaID)
+	view, err := r.Views.Replica(ctx, tenantScope(ctx), in.AgentID, in.ReplicaID)
 	if err != nil {
 		return nil, err
 	}

@@ -59,11 +59,11 @@ type agentReplica struct {
 	Launcher   string            `json:"launcher"`
 }
 
-func bodyOf(x postgres.ReplicaView) replicaBody {
+func newReplicaBody(x postgres.ReplicaView) replicaBody {
 	return replicaBody{
 		ID: x.ID, Type: x.Kind.WireType(), Status: x.State.Wire(), SyncStatus: x.SyncStatus, SyncLatency: x.SyncLatency, Progress: x.SyncProgress,
-		Pool: poolOf(x.PoolID, x.InstanceType, x.Region, x.AZ), Cost: costAnswer{Hourly: x.HourlyCost, Total: x.TotalCost},
-		CreatedBy: x.CreatedBy, CreatedAt: Time{x.CreatedAt}, ReadyAt: timeOf(x.ReadyAt), TerminatedAt: timeOf(x.EndedAt), IsActive: x.Active,
+		Pool: newPoolAnswer(x.PoolID, x.InstanceType, x.Region, x.AZ), Cost: costAnswer{Hourly: x.HourlyCost, Total: x.TotalCost},
+		CreatedBy: x.CreatedBy, CreatedAt: Time{x.CreatedAt}, ReadyAt: newTime(x.ReadyAt), TerminatedAt: newTime(x.EndedAt), IsActive: x.Active,
 	}
 }
 
@@ -72,11 +72,11 @@ func replicaOf(x postgres.ReplicaView) agentReplica {
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	return agentReplica{replicaBody: bodyOf(x), InstanceID: instanceOf(x), AgeSeconds: x.AgeSeconds, Tags: tags, Launcher: string(x.Launcher)}
+	return agentReplica{replicaBody: newReplicaBody(x), InstanceID: instanceOf(x), AgeSeconds: x.AgeSeconds, Tags: tags, Launcher: string(x.Launcher)}
 }
 
-// poolOf names a pool. One that the catalogue does not have is told by its id.
-func poolOf(id, instanceType, region, az *string) poolAnswer {
+// newPoolAnswer names a pool. One that the catalogue does not have is told by its id.
+func newPoolAnswer(id, instanceType, region, az *string) poolAnswer {
 	out := poolAnswer{ID: id, InstanceType: instanceType, Region: region, AZ: az}
 	if id == nil {
 		return poolAnswer{}

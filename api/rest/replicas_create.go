@@ -39,7 +39,7 @@ type createReplicaAnswer struct {
 }
 
 func (r *Replicas) create(ctx context.Context, in *createReplicaRequest) (*createReplicaAnswer, error) {
-	a, err := r.Views.Agent(ctx, scopeOf(ctx), in.AgentID)
+	a, err := r.Views.Agent(ctx, tenantScope(ctx), in.AgentID)
 	if err != nil || a.Status == agent.Deleted || in.InstanceID == "" && a.Status != agent.Online {
 		if err == nil || agentUnknown(err) {
 			err = agent.NotFound.New("Agent not found or offline")
@@ -67,13 +67,13 @@ func (r *Replicas) create(ctx context.Context, in *createReplicaRequest) (*creat
 		return nil, err
 	}
 	return &createReplicaAnswer{
-		Success: true, ReplicaID: view.ID, InstanceID: instanceOf(*view), Pool: bodyOf(*view).Pool, HourlyCost: view.HourlyCost,
+		Success: true, ReplicaID: view.ID, InstanceID: instanceOf(*view), Pool: newReplicaBody(*view).Pool, HourlyCost: view.HourlyCost,
 		Status: view.State.Wire(), Message: "Replica is launching. Connect your agent to establish sync.", Operation: answer.OperationID,
 	}, nil
 }
 
 // reported binds an instance that exists. Refusing it would leave it running
-// with nobody to end it, so neither the mode nor a limit is asked.
+// and nothing would end it, so neither the mode nor a limit is asked.
 func (r *Replicas) reported(in *createReplicaRequest, order *workflows.CreateReplicaInput) {
 	order.InstanceID, order.ParentID, order.Ready = in.InstanceID, in.ParentID, in.State == "ready"
 	order.Kind = replica.Manual

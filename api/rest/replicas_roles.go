@@ -38,7 +38,7 @@ type promoteAnswer struct {
 }
 
 func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAnswer, error) {
-	view, err := r.Views.Replica(ctx, scopeOf(ctx), in.AgentID, in.ReplicaID)
+	view, err := r.Views.Replica(ctx, tenantScope(ctx), in.AgentID, in.ReplicaID)
 	ended := err == nil && (view.State == replica.Retired || view.State == replica.Retiring || view.State == replica.Failed)
 	if ended || fault.Is(err, replica.NotFound) {
 		return nil, replica.NotFound.New("Replica not found or inactive")
@@ -49,7 +49,7 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 	if view.State != replica.Ready && view.State != replica.Running {
 		return nil, replica.NotReady.New("Replica not ready for promotion").With("current_status", view.State.Wire()).With("required_status", "ready or syncing")
 	}
-	order := workflows.PromoteInput{ReplicaID: view.ID, Demote: in.Demote.Or(true), By: actorOf(ctx), RequestID: idempotencyKey(ctx, "promote", view.ID, in.Key)}
+	order := workflows.PromoteInput{ReplicaID: view.ID, Demote: in.Demote.Or(true), By: actorName(ctx), RequestID: idempotencyKey(ctx, "promote", view.ID, in.Key)}
 	if view.State == replica.Running || in.Wait.Or(false) {
 		order.Wait = syncPatience
 	}
@@ -59,7 +59,7 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 	}
 	out := &promoteAnswer{
 		Success: true, Message: "Replica promoted to primary", NewPrimary: cmp.Or(answer.NewPrimary, instanceOf(*view)), OldPrimary: answer.OldPrimary,
-		Demoted: order.Demote, At: timeOf(&answer.At), Operation: answer.OperationID,
+		Demoted: order.Demote, At: newTime(&answer.At), Operation: answer.OperationID,
 	}
 	if !answer.Changed {
 		out.Message, out.At, out.Pending = "The replica will be promoted as soon as it is ready", nil, true
@@ -80,7 +80,7 @@ type removeReplicaAnswer struct {
 }
 
 func (r *Replicas) remove(ctx context.Context, in *removeReplicaRequest) (*removeReplicaAnswer, error) {
-	view, err := r.Views.Replica(ctx, scopeOf(ctx), in.AgentID, in.ReplicaID)
+	view, err := r.Views.Replica(ctx, tenantScope(ctx), in.AgentID, in.ReplicaID)
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +88,10 @@ func (r *Replicas) remove(ctx context.Context, in *removeReplicaRequest) (*remov
 	case view.State == replica.Promoted && view.Active:
 		return nil, PrimaryNow.New("A promoted replica is the primary and cannot be terminated").With("current_status", "promoted")
 	case !view.State.IsOpen():
-		ended := or(view.EndedAt, r.Now()) // it is ending, if not yet
+		ended := valueOr(view.EndedAt, r.Now()) // it is ending, if not yet
 		return nil, replica.AlreadyEnded.New("Replica already terminated").With("terminated_at", Time{ended})
 	}
-	order := workflows.DeleteReplicaInput{ReplicaID: view.ID, By: actorOf(ctx), RequestID: idempotencyKey(ctx, "delete-replica", view.ID, in.Key)}
+	order := workflows.DeleteReplicaInput{ReplicaID: view.ID, By: actorName(ctx), RequestID: idempotencyKey(ctx, "delete-replica", view.ID, in.Key)}
 	if _, err := r.Workflows.DeleteReplica(ctx, in.AgentID, order); err != nil {
 		return nil, err
 	}

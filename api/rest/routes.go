@@ -20,7 +20,7 @@ type Route struct {
 	// no store makes: those that go to Temporal. Subject reads what the event tells
 	// as before and after. What a store changes it tells in the same transaction.
 	Event   string
-	Subject actSubject
+	Subject auditSubject
 }
 
 // quick is the deadline of a route that names none. It keeps the answer that a
@@ -42,6 +42,21 @@ func (d Deps) Routes() []Route {
 		d.validateRoutes(),
 		d.loginRoutes(),
 		d.docsRoutes(),
-		d.moreRoutes(),
+		d.Replicas.Routes(),
+		d.Operations.Routes(),
+		d.Events.Routes(),
+		d.Settings.Routes(),
+		d.Accounts.Routes(),
+		d.Switches.Routes(),
+		d.ClientPages.Routes(),
+		d.InstancePages.Routes(),
+		d.AdminPages.Routes(),
+		d.Notifications.Routes(),
+		d.Sinks.Routes(),
+		d.Schedules.Routes(),
+		d.Pauses.Routes(),
+		d.Models.Routes(),
+		d.ModelRollouts.Routes(),
+		d.documentRoutes(),
 	)
 }

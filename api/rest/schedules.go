@@ -95,7 +95,7 @@ func (s *Schedules) list(ctx context.Context, _ *none) (*schedulesAnswer, error)
 	}
 	byJob := map[string][]runItem{}
 	for _, r := range runs {
-		byJob[r.Job] = append(byJob[r.Job], runItem{Period: Time{r.Period}, State: r.State, Counts: r.Counts, Error: r.Error, Attempts: r.Attempts, StartedAt: Time{r.StartedAt}, EndedAt: timeOf(r.EndedAt)})
+		byJob[r.Job] = append(byJob[r.Job], runItem{Period: Time{r.Period}, State: r.State, Counts: r.Counts, Error: r.Error, Attempts: r.Attempts, StartedAt: Time{r.StartedAt}, EndedAt: newTime(r.EndedAt)})
 	}
 	out := &schedulesAnswer{Schedules: []scheduleItem{}}
 	for _, st := range states {
@@ -112,13 +112,13 @@ func (s *Schedules) list(ctx context.Context, _ *none) (*schedulesAnswer, error)
 }
 
 // ofJob is what events tell of a job: whether the clock starts it, and what runs.
-func (s *Schedules) ofJob(ctx context.Context, _ ActStore, c *gin.Context) (postgres.Standing, error) {
+func (s *Schedules) ofJob(ctx context.Context, _ AuditStore, c *gin.Context) (postgres.Snapshot, error) {
 	st, err := s.Workflows.Schedule(ctx, c.Param("job"))
 	if err != nil {
-		return postgres.Standing{}, err
+		return postgres.Snapshot{}, err
 	}
 	what, err := json.Marshal(map[string]any{"paused": st.Paused, "reason": st.Reason, "running": append([]string{}, st.Running...)})
-	return postgres.Standing{What: what}, err
+	return postgres.Snapshot{What: what}, err
 }
 
 type jobPath struct {
@@ -136,16 +136,16 @@ func (s *Schedules) trigger(ctx context.Context, in *jobReason) (*success, error
 }
 
 func (s *Schedules) pause(ctx context.Context, in *jobReason) (*success, error) {
-	return done, s.Workflows.PauseJob(ctx, in.Job, signed(ctx, "paused", in.Reason))
+	return done, s.Workflows.PauseJob(ctx, in.Job, scheduleNote(ctx, "paused", in.Reason))
 }
 
 func (s *Schedules) resume(ctx context.Context, in *jobReason) (*success, error) {
-	return done, s.Workflows.ResumeJob(ctx, in.Job, signed(ctx, "resumed", in.Reason))
+	return done, s.Workflows.ResumeJob(ctx, in.Job, scheduleNote(ctx, "resumed", in.Reason))
 }
 
-// signed says who did something to a schedule, and why.
-func signed(ctx context.Context, did, reason string) string {
-	note := did + " by " + actorOf(ctx)
+// scheduleNote says who did something to a schedule, and why.
+func scheduleNote(ctx context.Context, did, reason string) string {
+	note := did + " by " + actorName(ctx)
 	if reason != "" {
 		note += ": " + reason
 	}

@@ -29,7 +29,7 @@ type Deps struct {
 	OpenToOperators bool
 	SessionKey      []byte // signs operators' sessions; the same in every process
 	Sessions        SessionStore
-	Acts            ActStore // nil: what goes to Temporal is not told
+	Audit           AuditStore // nil: changes made by workflows leave no audit entry
 
 	Probes []Probe // of /ready
 
@@ -37,12 +37,28 @@ type Deps struct {
 	Commands  *Commands
 	Decisions *Decisions
 	Pricing   *Pricing
-	Resources // pages, replicas, operations and notices
+	Replicas  *Replicas
+
+	Operations *Operations
+	Events     *Events
+	Settings   *Settings
+	Accounts   *Accounts
+	Switches   *Switches
+
+	ClientPages   *ClientPages
+	InstancePages *InstancePages
+	AdminPages    *AdminPages
+	Notifications *Notifications
+	Sinks         *Sinks
+	Schedules     *Schedules
+	Pauses        *Pauses
+	Models        *Models
+	ModelRollouts *ModelRollouts
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 
 	auth      *Authenticator
-	loginGate *gate
+	loginGate *throttle
 }
 
 var quietGin = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
@@ -61,7 +77,7 @@ func New(d Deps) (http.Handler, error) {
 	if err := g.SetTrustedProxies(d.TrustedProxies); err != nil {
 		return nil, err
 	}
-	g.Use(identify(d.Log), observe(newMetrics(d.Metrics)), recovery, cors(d.CORSOrigins))
+	g.Use(identify(d.Log), recordRequests(newMetrics(d.Metrics)), recovery, allowOrigins(d.CORSOrigins))
 	for _, r := range d.Routes() {
 		if r.Timeout == 0 && r.Endpoint.raw == nil {
 			r.Timeout = d.Quick
@@ -95,7 +111,7 @@ func (d Deps) withDefaults() Deps {
 		d.Quick = quick
 	}
 	d.auth = &Authenticator{
-		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Acts: d.Acts, gate: newGate(d.Now),
+		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, gate: newThrottle(d.Now),
 		Sessions: &Sessions{Key: d.SessionKey, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
 	}
 	d.loginGate = newLoginGate(d.Now)

@@ -100,7 +100,7 @@ func (s *Sessions) read(r *http.Request) (*session, error) {
 	return &found, nil
 }
 
-// principal is the operator whose browser asks; nobody without a session. A
+// principal is the operator whose browser asks; the zero Principal without a session. A
 // browser sends its cookie wherever a page sends it, so a write must come from a
 // page of ours: it is refused when it says otherwise, and when it does not say.
 func (s *Sessions) principal(r *http.Request) (Principal, error) {

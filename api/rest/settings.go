@@ -52,7 +52,7 @@ type toggleRequest struct {
 
 func (s *Settings) toggle(ctx context.Context, in *toggleRequest) (*success, error) {
 	on := in.Enabled.Or(true)
-	return done, s.Store.ChangeAgent(ctx, scopeOf(ctx), in.AgentID, actorOf(ctx), "agent_toggled", postgres.AgentPreferences{Enabled: &on})
+	return done, s.Store.ChangeAgent(ctx, tenantScope(ctx), in.AgentID, actorName(ctx), "agent_toggled", postgres.AgentPreferences{Enabled: &on})
 }
 
 type settingsRequest struct {
@@ -70,13 +70,13 @@ type settingsRequest struct {
 }
 
 func (s *Settings) change(ctx context.Context, in *settingsRequest) (*success, error) {
-	a, err := s.Views.Agent(ctx, scopeOf(ctx), in.AgentID)
+	a, err := s.Views.Agent(ctx, tenantScope(ctx), in.AgentID)
 	if err != nil {
 		return nil, err
 	}
-	settings := postgres.AgentPreferences{AutoTerminate: plain(in.AutoTerminate), ReplicaEnabled: plain(in.ReplicaEnabled), ReplicaCount: in.ReplicaCount,
+	settings := postgres.AgentPreferences{AutoTerminate: boolPtr(in.AutoTerminate), ReplicaEnabled: boolPtr(in.ReplicaEnabled), ReplicaCount: in.ReplicaCount,
 		MinSavings: in.MinSavings, RiskThreshold: in.RiskThreshold, SwitchesPerWeek: in.SwitchesPerWeek, SwitchesPerDay: in.SwitchesPerDay, MinPoolHours: in.MinPoolHours}
-	if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, actorOf(ctx), "agent_settings_changed", settings); err != nil {
+	if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, actorName(ctx), "agent_settings_changed", settings); err != nil {
 		return nil, err
 	}
 	_, err = s.keep(ctx, a, in.AutoSwitch, nil)
@@ -108,7 +108,7 @@ func (s *Settings) configure(ctx context.Context, in *modesRequest) (*modesAnswe
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.Views.Agent(ctx, scopeOf(ctx), in.AgentID)
+	a, err := s.Views.Agent(ctx, tenantScope(ctx), in.AgentID)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (s *Settings) configure(ctx context.Context, in *modesRequest) (*modesAnswe
 		return nil, agent.NotFound.New("Agent not found")
 	}
 	if seconds != nil || in.AutoTerminate != nil {
-		settings := postgres.AgentPreferences{AutoTerminate: plain(in.AutoTerminate), TerminateWait: seconds}
-		if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, actorOf(ctx), "agent_settings_changed", settings); err != nil {
+		settings := postgres.AgentPreferences{AutoTerminate: boolPtr(in.AutoTerminate), TerminateWait: seconds}
+		if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, actorName(ctx), "agent_settings_changed", settings); err != nil {
 			return nil, err
 		}
 	}
@@ -166,7 +166,7 @@ func (s *Settings) keep(ctx context.Context, a *postgres.AgentView, auto, manual
 	if want == a.Keeping {
 		return want, nil
 	}
-	answer, err := s.Workflows.Configure(ctx, a.ID, workflows.ConfigureInput{Keeping: want, By: actorOf(ctx)})
+	answer, err := s.Workflows.Configure(ctx, a.ID, workflows.ConfigureInput{Keeping: want, By: actorName(ctx)})
 	if err != nil {
 		return "", err
 	}
@@ -187,7 +187,7 @@ type removeAgentAnswer struct {
 
 // remove may be asked for again: an agent that is deleted already is success.
 func (s *Settings) remove(ctx context.Context, in *removeAgentRequest) (*removeAgentAnswer, error) {
-	a, err := s.Views.Agent(ctx, scopeOf(ctx), in.AgentID)
+	a, err := s.Views.Agent(ctx, tenantScope(ctx), in.AgentID)
 	if err != nil {
 		return nil, err
 	}
@@ -195,19 +195,10 @@ func (s *Settings) remove(ctx context.Context, in *removeAgentRequest) (*removeA
 	if a.Status == agent.Deleted {
 		return out, nil
 	}
-	answer, err := s.Workflows.RemoveAgent(ctx, a.ID, workflows.RemoveAgentInput{By: actorOf(ctx)})
+	answer, err := s.Workflows.RemoveAgent(ctx, a.ID, workflows.RemoveAgentInput{By: actorName(ctx)})
 	if err != nil {
 		return nil, err
 	}
 	out.Operation = answer.OperationID
 	return out, nil
-}
-
-// plain is a boolean for a store; null stays null.
-func plain(b *Bool) *bool {
-	if b == nil {
-		return nil
-	}
-	v := bool(*b)
-	return &v
 }

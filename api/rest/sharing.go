@@ -44,7 +44,7 @@ func (r Route) serveShared(c *gin.Context, g *readings) error {
 		if err != nil {
 			return nil, err
 		}
-		body, err := encode(out)
+		body, err := encodeJSON(out)
 		if err != nil {
 			return nil, err
 		}

@@ -33,7 +33,7 @@ func (s *shelf) list(_ context.Context, in *shelfRequest) (*[]int64, error) {
 		return nil, err
 	}
 	in.upTo(1)
-	found, err := turned(&in.paging, []int64{n, 0}, nil, func(int64) postgres.Cursor { return postgres.Cursor{ID: in.Kind} })
+	found, err := finishPage(&in.paging, []int64{n, 0}, nil, func(int64) postgres.Cursor { return postgres.Cursor{ID: in.Kind} })
 	return &found, err
 }
 
@@ -58,7 +58,7 @@ func TestReadersOfTheSameShare(t *testing.T) {
 		g := gin.New()
 		g.Use(identify(testLogger(t)), recovery)
 		r := Route{Method: http.MethodGet, Path: "/shelf", Status: 200, Endpoint: endpoint(s.list)}
-		g.Handle(r.Method, r.Path, r.serve(&Authenticator{Open: true, gate: newGate(time.Now)}))
+		g.Handle(r.Method, r.Path, r.serve(&Authenticator{Open: true, gate: newThrottle(time.Now)}))
 
 		first := get(t, g, "/shelf?kind=a")
 		one, two, other := get(t, g, "/shelf?kind=a"), get(t, g, "/shelf?kind=a"), get(t, g, "/shelf?kind=b")

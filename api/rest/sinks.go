@@ -56,10 +56,10 @@ type sinkAnswer struct {
 	CreatedAt   Time    `json:"created_at"`
 }
 
-func sinkOf(x postgres.SinkView) sinkAnswer {
+func newSinkAnswer(x postgres.SinkView) sinkAnswer {
 	out := sinkAnswer{
 		ID: x.ID, Kind: string(x.Kind), URL: x.URL, MinSeverity: string(x.MinSeverity), State: "ok", Failures: x.Failures, LastError: x.LastError,
-		RetryAfter: timeOf(x.RetryAfter), Delivered: timeOf(x.LastDeliveredAt), Pending: x.Pending, CreatedAt: Time{x.CreatedAt},
+		RetryAfter: newTime(x.RetryAfter), Delivered: newTime(x.LastDeliveredAt), Pending: x.Pending, CreatedAt: Time{x.CreatedAt},
 	}
 	if x.Failures > 0 {
 		out.State = "failing"
@@ -69,7 +69,7 @@ func sinkOf(x postgres.SinkView) sinkAnswer {
 
 func (s *Sinks) list(ctx context.Context, in *clientPath) (*[]sinkAnswer, error) {
 	found, err := s.Store.Sinks(ctx, in.ClientID)
-	return each(found, err, sinkOf)
+	return mapRows(found, err, newSinkAnswer)
 }
 
 type createSinkRequest struct {
@@ -86,15 +86,15 @@ type createSinkAnswer struct {
 }
 
 func (s *Sinks) create(ctx context.Context, in *createSinkRequest) (*createSinkAnswer, error) {
-	n := notification.New{Kind: notification.Kind(in.Kind), URL: in.URL, MinSeverity: notification.Severity(or(in.MinSeverity, ""))}
+	n := notification.New{Kind: notification.Kind(in.Kind), URL: in.URL, MinSeverity: notification.Severity(valueOr(in.MinSeverity, ""))}
 	if err := n.Normalize(s.Allowed); err != nil {
 		return nil, err
 	}
-	made, secret, err := s.Store.Create(ctx, in.ClientID, n, actorOf(ctx))
+	made, secret, err := s.Store.Create(ctx, in.ClientID, n, actorName(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return &createSinkAnswer{Success: true, Sink: sinkOf(*made), Secret: secret}, nil
+	return &createSinkAnswer{Success: true, Sink: newSinkAnswer(*made), Secret: secret}, nil
 }
 
 type sinkPath struct {
@@ -104,7 +104,7 @@ type sinkPath struct {
 }
 
 func (s *Sinks) remove(ctx context.Context, in *sinkPath) (*success, error) {
-	return done, s.Store.Delete(ctx, in.ClientID, in.SinkID, actorOf(ctx))
+	return done, s.Store.Delete(ctx, in.ClientID, in.SinkID, actorName(ctx))
 }
 
 type testSinkAnswer struct {

@@ -18,14 +18,14 @@ func storable(raw json.RawMessage) json.RawMessage {
 	if dec.Decode(&v) != nil { // this alone replaces invalid UTF-8 and surrogates
 		return json.RawMessage("null")
 	}
-	out, err := json.Marshal(settled(v))
+	out, err := json.Marshal(normalizeStored(v))
 	if err != nil {
 		return json.RawMessage("null")
 	}
 	return out
 }
 
-func settled(v any) any {
+func normalizeStored(v any) any {
 	switch v := v.(type) {
 	case string:
 		return strings.ReplaceAll(v, "\x00", "\uFFFD")
@@ -35,12 +35,12 @@ func settled(v any) any {
 		}
 	case []any:
 		for i := range v {
-			v[i] = settled(v[i])
+			v[i] = normalizeStored(v[i])
 		}
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, member := range v {
-			out[strings.ReplaceAll(name, "\x00", "\uFFFD")] = settled(member)
+			out[strings.ReplaceAll(name, "\x00", "\uFFFD")] = normalizeStored(member)
 		}
 		return out
 	}

@@ -69,7 +69,7 @@ func (r *Replicas) terminationImminent(ctx context.Context, in *terminationReque
 	if in.InstanceID == "" {
 		return nil, InvalidRequest.New("instance_id is required").With("details", map[string][]string{"instance_id": {"Missing data for required field."}})
 	}
-	scope := scopeOf(ctx)
+	scope := tenantScope(ctx)
 	if in.ReplicaID != "" {
 		if err := r.mayPromote(ctx, scope, in.AgentID, in.ReplicaID); err != nil {
 			return nil, err
@@ -141,7 +141,7 @@ func (r *Replicas) replaced(ctx context.Context, scope, agentID string) (*termin
 	if err != nil {
 		return nil, err
 	}
-	return &terminationAnswer{Success: true, Action: "already_replaced", Message: "This instance was replaced before.", NewInstanceID: text(a.InstanceID)}, nil
+	return &terminationAnswer{Success: true, Action: "already_replaced", Message: "This instance was replaced before.", NewInstanceID: deref(a.InstanceID)}, nil
 }
 
 func (r *Replicas) outcome(ctx context.Context, agentID, instanceID string, launcher agent.Launcher, answer *workflows.NoticeAnswer, took time.Duration) (*terminationAnswer, error) {
@@ -152,7 +152,7 @@ func (r *Replicas) outcome(ctx context.Context, agentID, instanceID string, laun
 	case answer.Status == workflows.NoticeInProgress && launcher != agent.ByAgent:
 		return &terminationAnswer{Success: true, Action: "failover_in_progress", Message: "A replacement is being made: the failover completes without this agent.", OperationID: operation}, nil
 	case answer.Status == workflows.NoticeNotPrimary: // it moved while we asked
-		return r.replaced(ctx, scopeOf(ctx), agentID)
+		return r.replaced(ctx, tenantScope(ctx), agentID)
 	}
 	return nil, interruption.NoReplica.New("No replica available").With("success", false).With("action", "emergency_snapshot_required").
 		With("message", "Agent should create emergency state snapshot and upload to S3").With("operation_id", operation)

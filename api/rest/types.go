@@ -120,8 +120,8 @@ func (t *NoticeTime) OrZero() time.Time {
 	return t.Time.Time
 }
 
-// timeOf wraps a time that may be missing, for an answer.
-func timeOf(at *time.Time) *Time {
+// newTime wraps a time that may be missing, for an answer.
+func newTime(at *time.Time) *Time {
 	if at == nil || at.IsZero() {
 		return nil
 	}
@@ -181,11 +181,3 @@ var (
 	errNotCursor  = errors.New("Not a cursor of this list.")       //nolint:staticcheck // likewise
 	errNUL        = errors.New("Null characters are not allowed.") //nolint:staticcheck // likewise
 )
-
-// orEmpty makes an empty list of none: lists are [] on the wire, never null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}

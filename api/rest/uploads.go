@@ -37,16 +37,16 @@ func (u upload) close() {
 	}
 }
 
-// receive reads the files of a request to the disk, and judges all their names
+// receiveUpload reads the files of a request to the disk, and judges all their names
 // before anything is kept. Fails with mlmodel.no_files, mlmodel.bad_file_type,
 // mlmodel.too_many_files and request.too_large.
-func receive(c *gin.Context, kind mlmodel.Kind) (files upload, err error) {
+func receiveUpload(c *gin.Context, kind mlmodel.Kind) (files upload, err error) {
 	sent := c.Request.Body
 	defer func() {
 		if err != nil {
 			files.close()
 			files = nil
-			drain(c, sent)
+			drainBody(c, sent)
 		}
 	}()
 	if c.Request.ContentLength > mostUpload {
@@ -121,9 +121,9 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// drain reads on, within bounds, before a refusal: a browser that is cut off
+// drainBody reads on, within bounds, before a refusal: a browser that is cut off
 // while it sends shows "Failed to fetch" instead of the answer.
-func drain(c *gin.Context, sent io.Reader) {
+func drainBody(c *gin.Context, sent io.Reader) {
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(30 * time.Second))
 	_, _ = io.CopyN(io.Discard, sent, mostDrained)
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})

@@ -12,7 +12,7 @@ import (
 
 func (d Deps) validateRoutes() []Route {
 	return []Route{
-		{Method: http.MethodGet, Path: "/api/client/validate", ID: "validateToken", Summary: "Whether a client token is good, for installers", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: stream[validateRequest, validateAnswer](d.validate)},
+		{Method: http.MethodGet, Path: "/api/client/validate", ID: "validateToken", Summary: "Whether a client token is good, for installers", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: streamEndpoint[validateRequest, validateAnswer](d.validate)},
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 type progress struct{ out io.Writer }
 
 func (p progress) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // Nobody is left to tell when the terminal is gone.
+	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // A closed terminal is not an error.
 }
 
 // Starting says nothing: the line comes with the outcome, a second later.

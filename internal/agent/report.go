@@ -2,8 +2,8 @@ package agent
 
 import "time"
 
-// LostAfter is the silence after which a primary that nobody replaced may be
-// followed by an instance that nobody launched for us. It is longer than the
+// LostAfter is the silence after which a primary that was not replaced may be
+// followed by an instance that was not launched for us. It is longer than the
 // silence that makes an agent offline, and than any restart of an agent.
 const LostAfter = 5 * time.Minute
 
@@ -36,17 +36,17 @@ type Heartbeat struct {
 	Mode       Mode
 }
 
-// Standing is how an instance that speaks stands to its agent.
-type Standing string
+// InstanceRelation is how an instance that speaks stands to its agent.
+type InstanceRelation string
 
 // Standings. The first four are the instance's role.
 const (
-	StandsPrimary  Standing = "primary"
-	StandsReplica  Standing = "replica"
-	StandsRetiring Standing = "retiring"
-	StandsRetired  Standing = "retired"
-	StandsOutside  Standing = "outside" // nobody launched it for us, and it has no part
-	StandsUnnamed  Standing = "unnamed" // an old program: it did not say
+	StandsPrimary  InstanceRelation = "primary"
+	StandsReplica  InstanceRelation = "replica"
+	StandsRetiring InstanceRelation = "retiring"
+	StandsRetired  InstanceRelation = "retired"
+	StandsOutside  InstanceRelation = "outside" // not launched for us, and without a role
+	StandsUnnamed  InstanceRelation = "unnamed" // an old program: it did not say
 )
 
 // Known takes a fact that an agent could not find out for unknown.

@@ -99,7 +99,7 @@ func (a *App) Close() {
 func fleetOptions(c config.AWS) fleet.Options {
 	o := fleet.Options{Region: c.Region, Endpoint: c.EC2Endpoint, STSEndpoint: c.STSEndpoint, PricingEndpoint: c.PricingEndpoint}
 	if c.Simulated {
-		o.Credentials = fleet.Static("simulated", "simulated")
+		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
 		o.STSEndpoint, o.PricingEndpoint = cmp.Or(o.STSEndpoint, o.Endpoint), cmp.Or(o.PricingEndpoint, o.Endpoint)
 	}
 	return o

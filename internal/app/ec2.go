@@ -87,7 +87,7 @@ func (f ec2Fleet) Ours(ctx context.Context, a activities.Account, region, client
 }
 
 func cloudInstance(i fleet.Instance) activities.CloudInstance {
-	owner, _ := fleet.OwnerOf(i)
+	owner, _ := fleet.OwnerFromTags(i)
 	out := activities.CloudInstance{
 		ID: i.ID, State: i.State, Reason: i.StateReason, ChecksOK: i.ChecksOK, Mode: i.Mode, Region: i.Region,
 		LaunchedAt: i.LaunchedAt, Owner: activities.LaunchOwner(owner),

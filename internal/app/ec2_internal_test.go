@@ -45,7 +45,7 @@ func simulate(t *testing.T) *simulated {
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
-	provider, err := fleet.New(t.Context(), fleet.Options{Region: simRegion, Endpoint: server.URL, Credentials: fleet.Static("test", "test")})
+	provider, err := fleet.New(t.Context(), fleet.Options{Region: simRegion, Endpoint: server.URL, Credentials: fleet.StaticCredentials("test", "test")})
 	require.NoError(t, err)
 	db, log := postgrestest.Open(t), slog.New(slog.DiscardHandler)
 	s := &simulated{t: t, ctx: t.Context(), db: db, control: ec2sim.NewClient(server.URL, server.Client()), roles: &postgres.Roles{DB: db},
@@ -78,7 +78,7 @@ func (s *simulated) pass(d time.Duration) {
 
 func (s *simulated) open(kind replica.Kind) string {
 	s.t.Helper()
-	opened, err := s.roles.OpenReplica(s.ctx, roles.Opening{AgentID: "a1", Kind: kind, For: s.primary})
+	opened, err := s.roles.OpenReplica(s.ctx, roles.ReplicaRequest{AgentID: "a1", Kind: kind, For: s.primary})
 	require.NoError(s.t, err)
 	return opened.Replica.ID
 }
@@ -137,10 +137,10 @@ func TestAReplicaAtEC2(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &activities.InstanceState{State: "running", ChecksOK: true, Mode: agent.Spot, PoolID: "t3.medium." + simZone}, seen)
 
-	ok, err := s.roles.Advance(t.Context(), roles.Step{ReplicaID: id, To: replica.Ready, InstanceID: made})
+	ok, err := s.roles.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: id, To: replica.Ready, InstanceID: made})
 	require.NoError(t, err)
 	require.True(t, ok)
-	set, err := s.roles.ChangeRoles(t.Context(), roles.Change{AgentID: "a1", OldID: s.primary, NewID: made, ReplicaID: id, Cause: roles.BySwitch, Fate: roles.Retire})
+	set, err := s.roles.ChangeRoles(t.Context(), roles.RoleChange{AgentID: "a1", OldID: s.primary, NewID: made, ReplicaID: id, Cause: roles.BySwitch, Fate: roles.Retire})
 	require.NoError(t, err)
 	require.Equal(t, roles.Instance{ID: made, InstanceType: "t3.medium", Region: simRegion, AZ: simZone, PoolID: "t3.medium." + simZone, Mode: agent.Spot, Role: agent.Primary}, set.Primary)
 	require.Equal(t, roles.IsPrimary, fault.CodeOf(s.instances.RetireInstance(t.Context(), watch)))
@@ -163,7 +163,7 @@ func TestTheSweepAtEC2(t *testing.T) {
 	require.NoError(t, s.control.AddFault(t.Context(), ec2sim.Fault{Action: "RunInstances", Mode: ec2sim.FaultLost}))
 	_, err := s.launch(id, simZone)
 	require.Error(t, err)
-	_, err = s.roles.Advance(t.Context(), roles.Step{ReplicaID: id, To: replica.Failed})
+	_, err = s.roles.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: id, To: replica.Failed})
 	require.NoError(t, err)
 	require.Len(t, s.live(), 2)
 

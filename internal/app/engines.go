@@ -25,7 +25,7 @@ type engines struct {
 func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error) {
 	o := artifacts.Options{URL: c.Artifacts.URL, Region: c.AWS.Region, Endpoint: c.Artifacts.Endpoint}
 	if c.AWS.Simulated {
-		o.Credentials = fleet.Static("simulated", "simulated")
+		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
 	}
 	files, err := artifacts.Open(ctx, o)
 	if err != nil {

@@ -31,7 +31,7 @@ func newCollected(t *testing.T, backfill time.Duration, now func() time.Time) *c
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
-	provider, err := fleet.New(t.Context(), fleet.Options{Endpoint: server.URL, STSEndpoint: server.URL, PricingEndpoint: server.URL, Credentials: fleet.Static("test", "test"), Now: now})
+	provider, err := fleet.New(t.Context(), fleet.Options{Endpoint: server.URL, STSEndpoint: server.URL, PricingEndpoint: server.URL, Credentials: fleet.StaticCredentials("test", "test"), Now: now})
 	require.NoError(t, err)
 	c := &collected{t: t, db: postgrestest.Open(t), control: ec2sim.NewClient(server.URL, server.Client())}
 	c.prices = &activities.Prices{Store: &postgres.Prices{DB: c.db}, Market: newEC2Market(provider), Log: slog.New(slog.DiscardHandler), Backfill: backfill, Now: now}

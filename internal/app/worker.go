@@ -191,7 +191,7 @@ func (a *App) persist(ctx context.Context, what string, fn func(context.Context)
 		if err == nil {
 			return nil
 		}
-		a.Log.WarnContext(ctx, "waiting for a neighbour", "neighbour", what, "error", err)
+		a.Log.WarnContext(ctx, "waiting for a dependency", "dependency", what, "error", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -208,7 +208,7 @@ func (a *App) workerPages() http.Handler {
 		defer cancel()
 		if err := errors.Join(a.DB.Ping(ctx), a.Workflows.Ping(ctx)); err != nil {
 			a.Log.WarnContext(ctx, "not ready", "error", err)
-			http.Error(w, "a neighbour is away", http.StatusServiceUnavailable)
+			http.Error(w, "a dependency is away", http.StatusServiceUnavailable)
 			return
 		}
 		ready := true

@@ -1,6 +1,6 @@
 // Package artifacts keeps uploaded files by their content: in a directory, or in
 // S3. A file lives under its owner, an upload, so that two uploads never share
-// one and removing either harms nobody else.
+// one and removing either does not affect the other.
 package artifacts
 
 import (
@@ -62,7 +62,7 @@ type Options struct {
 	Credentials aws.CredentialsProvider // nil: the SDK's own chain
 }
 
-// Open returns the store that a URL names. It reaches nobody yet. Fails with
+// Open returns the store that a URL names. It makes no call yet. Fails with
 // artifacts.bad_address.
 func Open(ctx context.Context, o Options) (Store, error) {
 	if !strings.Contains(o.URL, "://") {
@@ -133,7 +133,7 @@ func verified(o Object, r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// away says that a neighbour did not answer; a fault passes as it is.
+// away says that the store did not answer; a fault passes as it is.
 func away(err error, what string) error {
 	if err == nil {
 		return nil

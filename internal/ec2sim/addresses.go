@@ -96,7 +96,7 @@ func (c *call) allocateAddress() (replier, error) {
 	return &allocateAddressResponse{IP: a.IP, Domain: "vpc", ID: a.ID}, nil
 }
 
-// freshIP is the first address of the pool that nobody holds.
+// freshIP is the first address of the pool that is free.
 func (c *call) freshIP() string {
 	taken := map[string]bool{}
 	for _, a := range c.world.addresses.rows {

@@ -25,10 +25,10 @@
 //
 // # Time
 //
-// All moments are on a virtual clock, which is the real one until somebody
+// All moments are on a virtual clock, which is the real one until a test
 // advances or scales it. Nothing happens in the background: the state of an
 // instance, the price of a pool, the notices of an instance are functions of
-// what was decided and the clock, computed when somebody looks. So there is no
+// what was decided and the clock, computed when it is read. So there is no
 // goroutine to stop, a frozen clock freezes the cloud, and advancing it by an
 // hour is as exact as waiting for one.
 //

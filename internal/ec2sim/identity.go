@@ -7,7 +7,7 @@ import (
 
 // caller is who a request is from and what region it is for. The simulator
 // reads the credential scope of the signature and does not verify the
-// signature: whoever reaches its address may use it.
+// signature: every caller that reaches its address may use it.
 type caller struct {
 	account string
 	key     string // access key id

@@ -65,7 +65,7 @@ func (o Options) withDefaults() Options {
 }
 
 // Server is the simulated cloud, as an http.Handler. It owns no goroutine: what
-// happens by itself is computed from the virtual clock when somebody looks.
+// happens by itself is computed from the virtual clock when it is read.
 type Server struct {
 	opts    Options
 	control http.Handler

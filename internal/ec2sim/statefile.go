@@ -178,7 +178,7 @@ func writeSnapshot(path string, w *world) (err error) {
 }
 
 // read loads snapshot and journal over a new world. No file is an empty cloud.
-// The last line of a journal may be torn by a crash: nobody heard of it, and it is left out.
+// The last line of a journal may be torn by a crash: it was never answered, and it is left out.
 func (w *world) read(path string, o Options) error {
 	for _, name := range []string{path, path + journalSuffix} {
 		if err := w.readLines(name, name != path); err != nil {

@@ -21,7 +21,7 @@ type assumeRoleResponse struct {
 	stsReply
 }
 
-// assumeRole gives keys for another account to whoever names a registered role
+// assumeRole gives keys for another account to a caller that names a registered role
 // and its external id.
 func (c *call) assumeRole() (replier, error) {
 	arn, session := c.form.get("RoleArn"), c.form.get("RoleSessionName")

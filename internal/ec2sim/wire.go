@@ -150,7 +150,7 @@ func writeXML(w http.ResponseWriter, status int, start xml.StartElement, v any) 
 	w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // the caller may be gone; there is nobody else to tell
+	_, _ = w.Write(body.Bytes()) // the caller may be gone, which is no error here
 }
 
 func root(name, namespace string) xml.StartElement {

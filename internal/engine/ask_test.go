@@ -53,7 +53,7 @@ func TestAskMakesStayOfEveryFailure(t *testing.T) {
 			if c.edit != nil {
 				c.edit(&in)
 			}
-			d := engine.Ask(t.Context(), c.engine, in)
+			d := engine.Decide(t.Context(), c.engine, in)
 			require.Equal(t, engine.Stay, d.Action)
 			require.Equal(t, agent.Spot, d.Mode)
 			require.Equal(t, poolA, d.PoolID)
@@ -70,15 +70,15 @@ func TestAskKeepsWhatWasWanted(t *testing.T) {
 	t.Parallel()
 	in := onSpot(.03, .01, .03)
 	in.Holds.Notice = "rebalance-recommendation"
-	d := engine.Ask(t.Context(), engine.Rules{}, in)
+	d := engine.Decide(t.Context(), engine.Rules{}, in)
 	require.Equal(t, engine.Stay, d.Action)
-	require.Equal(t, &engine.Move{Action: engine.SwitchToSpot, PoolID: poolB}, d.Wanted)
+	require.Equal(t, &engine.Target{Action: engine.SwitchToSpot, PoolID: poolB}, d.Wanted)
 	require.InDelta(t, .07, d.Savings, 1e-9, "of the place it stays in")
 }
 
 func TestAskMovesNobodyToWhereTheyAre(t *testing.T) {
 	t.Parallel()
-	d := engine.Ask(t.Context(), answers(engine.Decision{Action: engine.SwitchToOnDemand}), onDemand(.03, .03, .03))
+	d := engine.Decide(t.Context(), answers(engine.Decision{Action: engine.SwitchToOnDemand}), onDemand(.03, .03, .03))
 	require.Equal(t, engine.Stay, d.Action)
 	require.Equal(t, "stay_ondemand", d.LegacyType())
 	require.Empty(t, d.Vetoes)

@@ -21,8 +21,8 @@ func BenchmarkAsk(b *testing.B) {
 		}
 	}
 	for name, decide := range map[string]func(){
-		"with digest":    func() { engine.Ask(b.Context(), engine.Rules{}, in) },
-		"without digest": func() { engine.Guarded(b.Context(), engine.Rules{}, in) },
+		"with digest":    func() { engine.Decide(b.Context(), engine.Rules{}, in) },
+		"without digest": func() { engine.DecideUnrecorded(b.Context(), engine.Rules{}, in) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			used := cpu.Used()

@@ -71,15 +71,15 @@ type Decision struct {
 	Reason string  `json:"reason"`           // one sentence
 	Scores []Score `json:"scores,omitempty"` // every place that was weighed
 	Vetoes []Veto  `json:"vetoes,omitempty"` // what held back a move that was wanted, or any move at all
-	Wanted *Move   `json:"wanted,omitempty"` // the move that the vetoes held back
+	Wanted *Target `json:"wanted,omitempty"` // the move that the vetoes held back
 
 	Engine  string `json:"engine"`
 	Version string `json:"engine_version"`
 	Digest  string `json:"inputs_digest,omitempty"` // of the Input; set by Ask
 }
 
-// Move is a place to go to.
-type Move struct {
+// Target is a place to go to.
+type Target struct {
 	Action Action `json:"action"`
 	PoolID string `json:"pool_id,omitempty"`
 }
@@ -130,33 +130,33 @@ func StayPut(in Input, reason string, vetoes ...Veto) Decision {
 	return d
 }
 
-// Ask lets an engine decide and never fails: an engine that errs, hangs past
+// Decide lets an engine decide and never fails: an engine that errs, hangs past
 // the deadline, panics or answers nonsense yields "stay" with the reason, and no
 // engine can move against the limits. The answer carries the engine's name,
 // version and the digest of the input.
-func Ask(ctx context.Context, e Engine, in Input) Decision {
-	d := Guarded(ctx, e, in)
+func Decide(ctx context.Context, e Engine, in Input) Decision {
+	d := DecideUnrecorded(ctx, e, in)
 	d.Digest = in.Digest()
 	return d
 }
 
-// Guarded is Ask without the digest, for loops that keep no record.
-func Guarded(ctx context.Context, e Engine, in Input) Decision {
+// DecideUnrecorded is Ask without the digest, for loops that keep no record.
+func DecideUnrecorded(ctx context.Context, e Engine, in Input) Decision {
 	var d Decision
 	if !in.Agent.Enabled {
 		d = StayPut(in, "Agent disabled", Veto{agent.Disabled, "The agent is disabled."})
-	} else if answer, err := decide(ctx, e, in); err != nil {
-		d = StayPut(in, "Decision engine unavailable - staying in current mode for safety: "+err.Error(), vetoOf(err))
+	} else if answer, err := callEngine(ctx, e, in); err != nil {
+		d = StayPut(in, "Decision engine unavailable - staying in current mode for safety: "+err.Error(), vetoForError(err))
 		d.Confidence = 0
 	} else {
-		d = Hold(in, answer)
+		d = HoldBack(in, answer)
 	}
 	d.Engine, d.Version = e.Name(), e.Version()
 	return d
 }
 
-// decide calls the engine and judges the form of its answer.
-func decide(ctx context.Context, e Engine, in Input) (d Decision, err error) {
+// callEngine calls the engine and judges the form of its answer.
+func callEngine(ctx context.Context, e Engine, in Input) (d Decision, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = Unavailable.New("the engine panicked: %v", p)
@@ -168,7 +168,7 @@ func decide(ctx context.Context, e Engine, in Input) (d Decision, err error) {
 	return d, d.check(in)
 }
 
-// check refuses an answer that nobody could carry out. Fails with
+// check refuses an answer that cannot be carried out. Fails with
 // engine.bad_answer.
 func (d *Decision) check(in Input) error {
 	for _, f := range []float64{d.Risk, d.Savings, d.Gain, d.Confidence} {
@@ -176,7 +176,7 @@ func (d *Decision) check(in Input) error {
 			return BadAnswer.New("the engine answered a number that is not finite")
 		}
 	}
-	d.Risk, d.Confidence = clamp(d.Risk), clamp(d.Confidence)
+	d.Risk, d.Confidence = clampToUnit(d.Risk), clampToUnit(d.Confidence)
 	switch d.Action {
 	case Stay:
 		d.Mode, d.PoolID = in.Instance.Mode, in.Instance.spotPool()
@@ -193,9 +193,9 @@ func (d *Decision) check(in Input) error {
 	return nil
 }
 
-// Hold turns a move into a stay when the limits forbid it, or when the agent is
+// HoldBack turns a move into a stay when the limits forbid it, or when the agent is
 // there already, and keeps what was wanted.
-func Hold(in Input, d Decision) Decision {
+func HoldBack(in Input, d Decision) Decision {
 	if !d.Moves() {
 		return d
 	}
@@ -211,12 +211,12 @@ func Hold(in Input, d Decision) Decision {
 		return d
 	}
 	held.Vetoes = append(held.Vetoes, vetoes...)
-	held.Wanted = &Move{Action: d.Action, PoolID: d.PoolID}
+	held.Wanted = &Target{Action: d.Action, PoolID: d.PoolID}
 	held.Reason = fmt.Sprintf("Held back: %s Wanted: %s", vetoes[0].Reason, d.Reason)
 	return held
 }
 
-func vetoOf(err error) Veto {
+func vetoForError(err error) Veto {
 	code := fault.CodeOf(err)
 	if code == "" {
 		code = Unavailable
@@ -224,7 +224,7 @@ func vetoOf(err error) Veto {
 	return Veto{code, err.Error()}
 }
 
-func clamp(f float64) float64 { return min(max(f, 0), 1) }
+func clampToUnit(f float64) float64 { return min(max(f, 0), 1) }
 
 // day is the horizon of every probability in this package.
 const day = 24 * time.Hour

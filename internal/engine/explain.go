@@ -40,9 +40,9 @@ func Explain(in Input, d Decision) []string {
 	}
 	switch {
 	case !in.Agent.Enabled:
-		say("The agent is disabled, so nobody acts on this.")
+		say("The agent is disabled, so this is not acted on.")
 	case !in.Agent.AutoSwitch:
-		say("The agent is not in auto mode, so nobody acts on this.")
+		say("The agent is not in auto mode, so this is not acted on.")
 	}
 	l, a := in.Limits, in.Activity
 	say("It has made %d of at most %d switches in 24 hours and %d of %d in 7 days. A move must save at least %.1f%%, and a pool may have a risk of at most %.0f%% a day.",

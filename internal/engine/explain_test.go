@@ -33,7 +33,7 @@ func TestExplain(t *testing.T) {
 			if tt.edit != nil {
 				tt.edit(&tt.in)
 			}
-			told := strings.Join(engine.Explain(tt.in, engine.Ask(t.Context(), engine.Rules{}, tt.in)), "\n")
+			told := strings.Join(engine.Explain(tt.in, engine.Decide(t.Context(), engine.Rules{}, tt.in)), "\n")
 			for _, sentence := range tt.want {
 				require.Contains(t, told, sentence)
 			}

@@ -36,7 +36,7 @@ const FeatureVersion = 1
 // Features computes the list for each place, one row after the other. Prices
 // need the on-demand reference; an input without one is never asked about.
 func Features(in Input, places []Place) []float32 {
-	prior := priorOf(in.Pools)
+	prior := priorRate(in.Pools)
 	rows := make([]float32, 0, len(places)*len(FeatureList))
 	for _, p := range places {
 		price := p.Pool.Price.USD

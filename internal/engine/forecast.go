@@ -35,7 +35,7 @@ const (
 	youngFor    = 2 * time.Hour
 	youngFactor = .63 / .20
 
-	// Where nobody lived yet, pools are taken for poor ones: one interruption in
+	// Pools without history are taken for poor ones: one interruption in
 	// a hundred instance-days.
 	priorPerHour = 0.01 / 24
 	// So much living in a pool weighs as much as what is known of its siblings.
@@ -52,7 +52,7 @@ type Arithmetic struct{}
 
 // Forecast never fails.
 func (Arithmetic) Forecast(_ context.Context, in Input, places []Place) ([]Forecast, error) {
-	prior := priorOf(in.Pools)
+	prior := priorRate(in.Pools)
 	out := make([]Forecast, len(places))
 	for i, p := range places {
 		out[i] = p.Pool.forecast(prior, p.Age)
@@ -69,7 +69,7 @@ func (p *Pool) forecast(prior float64, age time.Duration) Forecast {
 	f := Forecast{Price: p.Price.USD, Risk: 1}
 	rise := 0.0
 	if mean, known := p.mean(); known && p.Price.Known() {
-		f.Price, rise = mean, clamp(p.Price.USD/mean-1)
+		f.Price, rise = mean, clampToUnit(p.Price.USD/mean-1)
 	}
 	if p.Interruptions != nil {
 		// The integral over the day of what YouthFactor has above 1.
@@ -109,9 +109,9 @@ func (s Interruptions) hours() float64 {
 	return max(s.InstanceHours, 0)
 }
 
-// priorOf is the hazard a pool is taken for before anybody lived in it: the
+// priorRate is the hazard a pool is taken for before anybody lived in it: the
 // mean of the candidates.
-func priorOf(pools []Pool) float64 {
+func priorRate(pools []Pool) float64 {
 	var sum Interruptions
 	for i := range pools {
 		if s := pools[i].Interruptions; s != nil {

@@ -61,7 +61,7 @@ type Pool struct {
 	// History holds the prices of the last day, oldest first; Price need not
 	// be among them.
 	History []Price `json:"history,omitempty"`
-	// Interruptions covers StatisticsWindow; nil means that nobody could say,
+	// Interruptions covers StatisticsWindow; nil means unknown,
 	// which is not the same as none.
 	Interruptions *Interruptions `json:"interruptions,omitempty"`
 	BlockedUntil  time.Time      `json:"blocked_until,omitzero"` // it had no capacity; back-off until then
@@ -81,7 +81,7 @@ type Interruptions struct {
 const (
 	MaxPriceAge      = time.Hour
 	StatisticsWindow = 30 * day
-	clockSkew        = 5 * time.Minute // a price from the future beyond this is nobody's
+	clockSkew        = 5 * time.Minute // a price further in the future is ignored
 	maxUSD           = 100.0           // the sane range of prices ends here
 )
 

@@ -68,14 +68,14 @@ func (l Limits) Judge(now time.Time, a Activity, h Holds) []Veto {
 	}
 	for _, p := range h.Pauses {
 		if now.Before(p.Until) {
-			veto(switching.Paused, "Voluntary moves are paused (%s) until %s%s.", p.Scope, stamp(p.Until), because(p.Reason))
+			veto(switching.Paused, "Voluntary moves are paused (%s) until %s%s.", p.Scope, formatTime(p.Until), joinReason(p.Reason))
 		}
 	}
 	if until := a.LastChangeAt.Add(l.CoolDown); !a.LastChangeAt.IsZero() && now.Before(until) {
-		veto(switching.CoolingDown, "The agent changed its primary at %s and cools down until %s.", stamp(a.LastChangeAt), stamp(until))
+		veto(switching.CoolingDown, "The agent changed its primary at %s and cools down until %s.", formatTime(a.LastChangeAt), formatTime(until))
 	}
 	if until := a.PoolSince.Add(l.MinPoolDuration); !a.PoolSince.IsZero() && now.Before(until) {
-		veto(switching.CoolingDown, "The agent stays at least %s in a pool, until %s.", l.MinPoolDuration, stamp(until))
+		veto(switching.CoolingDown, "The agent stays at least %s in a pool, until %s.", l.MinPoolDuration, formatTime(until))
 	}
 	if a.SwitchesDay >= l.MaxSwitchesPerDay {
 		veto(switching.LimitReached, "The agent has made %d of its %d switches in the last 24 hours.", a.SwitchesDay, l.MaxSwitchesPerDay)
@@ -83,18 +83,18 @@ func (l Limits) Judge(now time.Time, a Activity, h Holds) []Veto {
 	if a.SwitchesWeek >= l.MaxSwitchesPerWeek {
 		veto(switching.LimitReached, "The agent has made %d of its %d switches in the last 7 days.", a.SwitchesWeek, l.MaxSwitchesPerWeek)
 	}
-	if h.ClientAgents > 0 && room(h.ClientAgents, h.ClientMoving, l.MaxMovingPercent) == 0 {
+	if h.ClientAgents > 0 && roomToMove(h.ClientAgents, h.ClientMoving, l.MaxMovingPercent) == 0 {
 		veto(ClientMoving, "%d of the client's %d agents are moving already.", h.ClientMoving, h.ClientAgents)
 	}
-	if h.FleetAgents > 0 && room(h.FleetAgents, h.FleetMoving, l.MaxFleetMovingPercent) == 0 {
+	if h.FleetAgents > 0 && roomToMove(h.FleetAgents, h.FleetMoving, l.MaxFleetMovingPercent) == 0 {
 		veto(FleetMoving, "%d of the fleet's %d agents are moving already.", h.FleetMoving, h.FleetAgents)
 	}
 	return vetoes
 }
 
-// room is how many more of some agents may start to move when a share of them
+// roomToMove is how many more of some agents may start to move when a share of them
 // may at once.
-func room(agents, moving int, percent float64) int {
+func roomToMove(agents, moving int, percent float64) int {
 	return max(max(1, int(float64(agents)*percent/100))-moving, 0)
 }
 
@@ -107,7 +107,7 @@ func Refusal(vetoes []Veto) error {
 	return vetoes[0].Code.New("%s", vetoes[0].Reason).With("vetoes", slices.Clone(vetoes))
 }
 
-// Validate judges a policy somebody wants to set. Fails with
+// Validate judges a policy before it is set. Fails with
 // engine.bad_limits.
 func (l Limits) Validate() error {
 	switch {
@@ -131,7 +131,7 @@ func (i Instance) At(mode agent.Mode, poolID string) bool {
 	return i.Mode == mode && (mode != agent.Spot || i.PoolID == poolID)
 }
 
-func because(reason string) string {
+func joinReason(reason string) string {
 	if reason == "" {
 		return ""
 	}

@@ -19,8 +19,8 @@ const (
 	ScopeAgent  Scope = "agent"
 )
 
-// How long a pause lasts when nobody says, and how long at most: one without an
-// end is one that somebody forgot.
+// How long a pause lasts by default, and how long at most: one without an
+// end is one that was forgotten.
 const (
 	DefaultPause = time.Hour
 	LongestPause = 90 * day
@@ -34,7 +34,7 @@ type Pause struct {
 	Reason string    `json:"reason,omitempty"`
 }
 
-// Validate judges a pause that somebody wants. Fails with engine.bad_pause.
+// Validate judges a pause before it is set. Fails with engine.bad_pause.
 func (p Pause) Validate(now time.Time) error {
 	switch {
 	case !p.Until.After(now):

@@ -30,7 +30,7 @@ func JudgeRebalance(now time.Time, i Instance, pools []Pool, threshold float64) 
 		case p.ID == i.spotPool():
 			risk = min(float64(p.Interruptions.Count)/(StatisticsWindow.Hours()/24), 1)
 		case p.Type != i.Type || p.Region != i.Region || p.AZ == i.AZ || now.Before(p.BlockedUntil):
-		case target == nil || safer(p, *target):
+		case target == nil || isSafer(p, *target):
 			target = &p
 		}
 	}
@@ -44,9 +44,9 @@ func JudgeRebalance(now time.Time, i Instance, pools []Pool, threshold float64) 
 	}
 }
 
-// safer orders pools by interruptions, then price, then name; unknown prices
+// isSafer orders pools by interruptions, then price, then name; unknown prices
 // come last.
-func safer(a, b Pool) bool {
+func isSafer(a, b Pool) bool {
 	if a.Interruptions.Count != b.Interruptions.Count {
 		return a.Interruptions.Count < b.Interruptions.Count
 	}

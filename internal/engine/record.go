@@ -8,7 +8,7 @@ type Source string
 // Sources.
 const (
 	ByAgent    Source = "agent"    // the agent, or a page, wanted to know
-	ByCommand  Source = "command"  // somebody ordered a move; the decision is the engine's opinion of it
+	ByCommand  Source = "command"  // a move was ordered; the decision is the engine's opinion of it
 	BySchedule Source = "schedule" // fleet-decisions, which acts on it
 )
 
@@ -16,7 +16,7 @@ const (
 const (
 	OutcomeOpen    = "open"    // it is to be ordered
 	OutcomeOrdered = "ordered" // there is a command
-	OutcomeLapsed  = "lapsed"  // nobody came to order it while it was fresh
+	OutcomeLapsed  = "lapsed"  // it was not ordered while it was fresh
 	OutcomeFailed  = "failed"  // it could not be ordered; the veto says why
 )
 
@@ -24,7 +24,7 @@ const (
 type Record struct {
 	Input     Input
 	Decision  Decision
-	Shadow    bool // of an engine on trial; nobody acts on it
+	Shadow    bool // of an engine on trial; it is not acted on
 	Source    Source
 	Period    time.Time // of the run of fleet-decisions; zero otherwise
 	Outcome   string    // of a move; empty: there was nothing to do

@@ -73,7 +73,7 @@ func (r Rules) Decide(ctx context.Context, in Input) (Decision, error) {
 	d.Savings = in.savingsAt(d.Mode, d.PoolID)
 	d.Gain = w.current.Price - best.Price
 	d.Reason = w.whyMove(best)
-	return Hold(in, d), nil
+	return HoldBack(in, d), nil
 }
 
 // missing lists what must be known about the present before anything is judged.
@@ -96,7 +96,7 @@ func (in Input) missing() []Veto {
 	case !known || !p.Price.Known():
 		lacks("Insufficient pricing data: the price of the present pool is not known.")
 	case !p.Price.Fresh(in.Now):
-		lacks("Insufficient pricing data: the price of the present pool %s is from %s.", p.ID, stamp(p.Price.At))
+		lacks("Insufficient pricing data: the price of the present pool %s is from %s.", p.ID, formatTime(p.Price.At))
 	case p.Interruptions == nil:
 		lacks("There are no interruption statistics for the present pool %s.", p.ID)
 	}
@@ -120,7 +120,7 @@ func (w *weighing) confidence() float64 {
 			hours = max(hours, p.Interruptions.InstanceHours/fullInstanceHours)
 		}
 	}
-	return 0.5 + 0.25*clamp(history) + 0.25*clamp(hours)
+	return 0.5 + 0.25*clampToUnit(history) + 0.25*clampToUnit(hours)
 }
 
 func (w *weighing) whyStay() string {

@@ -43,7 +43,7 @@ func TestRulesNeverExceedTheLimits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		in := inputs().Draw(t, "input")
-		d := engine.Ask(t.Context(), engine.Rules{}, in)
+		d := engine.Decide(t.Context(), engine.Rules{}, in)
 		if !d.Moves() {
 			return
 		}
@@ -76,7 +76,7 @@ func TestRulesNeverActOnMissingData(t *testing.T) {
 		case 3:
 			in.OnDemand = engine.Price{}
 		}
-		d := engine.Ask(t.Context(), engine.Rules{}, in)
+		d := engine.Decide(t.Context(), engine.Rules{}, in)
 		require.False(t, d.Moves() && d.PoolID == p.ID, "it never enters what it does not know")
 		if in.OnDemand.USD == 0 || in.Instance.Mode == agent.Spot && in.Instance.PoolID == p.ID {
 			require.False(t, d.Moves(), "it never leaves what it does not know")
@@ -89,9 +89,9 @@ func TestRulesAreMonotoneInPrice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := inputs().Draw(t, "input")
 		i := rapid.IntRange(1, 2).Draw(t, "pool")
-		before := engine.Ask(t.Context(), engine.Rules{}, in)
+		before := engine.Decide(t.Context(), engine.Rules{}, in)
 		in.Pools[i].Price.USD *= rapid.Float64Range(1, 3).Draw(t, "factor")
-		after := engine.Ask(t.Context(), engine.Rules{}, in)
+		after := engine.Decide(t.Context(), engine.Rules{}, in)
 		if before.PoolID != in.Pools[i].ID {
 			require.NotEqual(t, in.Pools[i].ID, after.PoolID, "a dearer pool attracts nobody")
 		}
@@ -102,10 +102,10 @@ func TestRulesAreDeterministicWhateverTheOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		in := inputs().Draw(t, "input")
-		first := engine.Ask(t.Context(), engine.Rules{}, in)
-		require.Equal(t, first, engine.Ask(t.Context(), engine.Rules{}, in))
+		first := engine.Decide(t.Context(), engine.Rules{}, in)
+		require.Equal(t, first, engine.Decide(t.Context(), engine.Rules{}, in))
 		in.Pools = rapid.Permutation(in.Pools).Draw(t, "order")
-		other := engine.Ask(t.Context(), engine.Rules{}, in)
+		other := engine.Decide(t.Context(), engine.Rules{}, in)
 		require.Equal(t, first.Action, other.Action)
 		require.Equal(t, first.PoolID, other.PoolID)
 		require.Equal(t, first.Reason, other.Reason)

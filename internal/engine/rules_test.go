@@ -102,7 +102,7 @@ func TestRulesDecide(t *testing.T) {
 
 func TestRulesExplainThemselves(t *testing.T) {
 	t.Parallel()
-	d := engine.Ask(t.Context(), engine.Rules{}, onSpot(.03, .02, .0299))
+	d := engine.Decide(t.Context(), engine.Rules{}, onSpot(.03, .02, .0299))
 	require.Equal(t, engine.SwitchToSpot, d.Action)
 	require.InDelta(t, .08, d.Savings, 1e-9)
 	require.InDelta(t, .01, d.Gain, 1e-9)

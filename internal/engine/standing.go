@@ -8,9 +8,9 @@ import (
 	"spotkeeper/internal/fault"
 )
 
-// Standing is what a voluntary move is judged by: all of an Input but prices. It
+// MoveContext is what a voluntary move is judged by: all of an Input but prices. It
 // is read again, in one transaction with the order, when a move is ordered.
-type Standing struct {
+type MoveContext struct {
 	Now      time.Time `json:"now"`
 	Agent    Agent     `json:"agent"`
 	Instance Instance  `json:"instance"`
@@ -22,7 +22,7 @@ type Standing struct {
 // Refusal says why the agent may not be moved now unless a person insists; nil:
 // it may. Fails with agent.disabled, agent.auto_switch_off, and with the first of
 // the vetoes; one of an operation names it.
-func (s Standing) Refusal() error {
+func (s MoveContext) Refusal() error {
 	switch {
 	case !s.Agent.Enabled:
 		return agent.Disabled.New("Agent is disabled").With("hint", "Enable the agent first")

@@ -75,13 +75,13 @@ func (w *weighing) score(places []Place, forecasts []Forecast) {
 // score prices an hour at a place. A price that moves is read against the move,
 // both ways: the pool we would leave at the lower of its price and what is
 // expected, the one we would enter at the higher, so that a spike or a dip alone
-// moves nobody.
+// moves no agent.
 func (in Input) score(p Place, f Forecast) Score {
 	s := Score{Mode: agent.Spot, PoolID: p.Pool.ID, AZ: p.Pool.AZ, Price: p.Pool.Price.USD, Risk: 1}
 	if !p.Pool.Price.Known() || p.Pool.Interruptions == nil {
 		return s
 	}
-	s.Risk = clamp(f.Risk)
+	s.Risk = clampToUnit(f.Risk)
 	s.SavingsPercent = (1 - s.Price/in.OnDemand.USD) * 100
 	s.Cost = max(f.Price, s.Price)
 	if p.Current {
@@ -106,7 +106,7 @@ func (w *weighing) judge(s *Score) {
 	}
 	in := w.in
 	if in.Now.Before(p.BlockedUntil) {
-		w.veto(s, PoolBlocked, "%s had no capacity and is avoided until %s.", p.ID, stamp(p.BlockedUntil))
+		w.veto(s, PoolBlocked, "%s had no capacity and is avoided until %s.", p.ID, formatTime(p.BlockedUntil))
 	}
 	if s.SavingsPercent < in.Limits.MinSavingsPercent {
 		w.veto(s, TooDear, "%s saves %.1f%% against on-demand, less than the minimum of %.1f%%.", p.ID, s.SavingsPercent, in.Limits.MinSavingsPercent)
@@ -195,4 +195,4 @@ func (w *weighing) scores() []Score { return append([]Score{w.current}, w.others
 // stampLayout is how times stand in sentences.
 const stampLayout = "2006-01-02 15:04 UTC"
 
-func stamp(t time.Time) string { return t.UTC().Format(stampLayout) }
+func formatTime(t time.Time) string { return t.UTC().Format(stampLayout) }

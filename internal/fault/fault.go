@@ -10,17 +10,17 @@ import (
 	"slices"
 )
 
-// Kind says what whoever meets a fault can do about it.
+// Kind says what the caller can do about a fault.
 type Kind int
 
-// Kinds. The zero Kind is Internal: nobody classified the error, so it is
+// Kinds. The zero Kind is Internal: the error is not classified, so it is
 // retried, logged with its cause and alerted on.
 const (
 	Internal     Kind = iota
-	Unavailable       // a neighbour is away or throttles: the same call may succeed later
+	Unavailable       // a dependency is away or throttles: the same call may succeed later
 	Exhausted         // no capacity here: ask somewhere else
 	Invalid           // the request can never succeed as it is
-	Unauthorized      // nobody knows who is asking
+	Unauthorized      // the caller is not known
 	Forbidden         // known, and not allowed
 	NotFound          // there is no such thing, or it is not yours
 	Conflict          // the present state forbids it
@@ -98,7 +98,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 // reads a code on either side of a workflow boundary without the SDK.
 func (e *Error) Type() string { return string(e.Code) }
 
-// CodeOf returns the code that err carries, or "" when nobody classified it.
+// CodeOf returns the code that err carries, or "" when it is not classified.
 func CodeOf(err error) Code {
 	var typed interface{ Type() string }
 	if errors.As(err, &typed) {

@@ -29,7 +29,7 @@ func TestTheEndOfABodyIsNoFailedWrite(t *testing.T) {
 	t.Parallel()
 	var client fast
 	api := ec2.New(ec2.Options{
-		Region: "us-east-1", Credentials: fleet.Static("test", "test"), Retryer: aws.NopRetryer{}, HTTPClient: fleet.SafeBodies(&client),
+		Region: "us-east-1", Credentials: fleet.StaticCredentials("test", "test"), Retryer: aws.NopRetryer{}, HTTPClient: fleet.SafeBodies(&client),
 	})
 	_, err := api.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
 	require.NoError(t, err)

@@ -27,7 +27,7 @@ const visibility = 5 * time.Minute
 func (p *Provider) Describe(ctx context.Context, a Account, region string, ids []string) (map[string]Instance, error) {
 	out := make(map[string]Instance, len(ids))
 	for some := range slices.Chunk(ids, batch) {
-		err := p.list(ctx, a, region, []types.Filter{filter("instance-id", some...)}, func(i Instance) { out[i.ID] = i })
+		err := p.list(ctx, a, region, []types.Filter{newFilter("instance-id", some...)}, func(i Instance) { out[i.ID] = i })
 		if err != nil {
 			return nil, err
 		}
@@ -39,11 +39,11 @@ func (p *Provider) Describe(ctx context.Context, a Account, region string, ids [
 // have not ended, for the sweep. clientID, when set, leaves out other tenants'.
 func (p *Provider) ListOurs(ctx context.Context, a Account, region, clientID string) ([]Instance, error) {
 	filters := []types.Filter{
-		filter("tag:"+TagManagedBy, ManagedBy),
-		filter("instance-state-name", StatePending, StateRunning, StateStopping, StateStopped),
+		newFilter("tag:"+TagManagedBy, ManagedBy),
+		newFilter("instance-state-name", StatePending, StateRunning, StateStopping, StateStopped),
 	}
 	if clientID != "" {
-		filters = append(filters, filter("tag:"+TagClient, clientID))
+		filters = append(filters, newFilter("tag:"+TagClient, clientID))
 	}
 	var out []Instance
 	err := p.list(ctx, a, region, filters, func(i Instance) { out = append(out, i) })
@@ -107,7 +107,7 @@ func (p *Provider) checksOK(ctx context.Context, a Account, region, instanceID s
 	ctx, cancel := p.read(ctx)
 	defer cancel()
 	out, err := c.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{instanceID}})
-	if hasCode(err, "InvalidInstanceID.NotFound") {
+	if hasErrorCode(err, "InvalidInstanceID.NotFound") {
 		return false, nil
 	}
 	if err != nil {
@@ -133,12 +133,12 @@ func (p *Provider) Terminate(ctx context.Context, a Account, region, instanceID 
 	}
 	call, cancel := p.write(ctx)
 	defer cancel()
-	_, err = c.TerminateInstances(call, &ec2.TerminateInstancesInput{InstanceIds: []string{instanceID}}, once)
+	_, err = c.TerminateInstances(call, &ec2.TerminateInstancesInput{InstanceIds: []string{instanceID}}, disableRetries)
 	if err == nil {
 		return nil
 	}
 	refusal := classify(call, err, "terminating "+instanceID)
-	if !hasCode(err, "InvalidInstanceID.NotFound") {
+	if !hasErrorCode(err, "InvalidInstanceID.NotFound") {
 		return refusal
 	}
 	// Not found is not gone: the two calls may be answered by different places.

@@ -15,7 +15,7 @@ import (
 var (
 	// Unavailable means that EC2 did not answer, not in time, or not sensibly.
 	Unavailable = fault.Define("ec2.unavailable", fault.Unavailable)
-	// Unknown means that EC2 refused with a code that nobody classified: retried,
+	// Unknown means that EC2 refused with a code that is not classified: retried,
 	// and a reason to look.
 	Unknown = fault.Define("ec2.unknown_error", fault.Internal)
 	// NoPrice means that the price list has no such instance type.
@@ -132,9 +132,9 @@ var prefixes = []struct {
 	{"Unsupported", replica.Misconfigured},
 }
 
-// classOf returns the fault for an API error code. serverFault says that the
+// classifyError returns the fault for an API error code. serverFault says that the
 // answer blamed the server.
-func classOf(code string, serverFault bool) fault.Code {
+func classifyError(code string, serverFault bool) fault.Code {
 	if c, ok := classes[code]; ok {
 		return c
 	}
@@ -181,7 +181,7 @@ func classify(ctx context.Context, err error, what string) error {
 	if !ok {
 		return Unavailable.Wrap(err, "%s: %s", what, sentences[Unavailable])
 	}
-	code := classOf(api.ErrorCode(), api.ErrorFault() == smithy.FaultServer || serverStatus(err))
+	code := classifyError(api.ErrorCode(), api.ErrorFault() == smithy.FaultServer || serverStatus(err))
 	return code.Wrap(err, "%s: %s (%s)", what, sentences[code], api.ErrorCode()).With("aws_code", api.ErrorCode())
 }
 
@@ -192,8 +192,8 @@ func serverStatus(err error) bool {
 	return errors.As(err, &answered) && answered.HTTPStatusCode() >= 500
 }
 
-// hasCode says whether EC2 answered with one of the codes.
-func hasCode(err error, codes ...string) bool {
+// hasErrorCode says whether EC2 answered with one of the codes.
+func hasErrorCode(err error, codes ...string) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
 		return false

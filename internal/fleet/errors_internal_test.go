@@ -56,7 +56,7 @@ func TestClassOf(t *testing.T) {
 	tested := map[string]bool{}
 	for class, codes := range byClass {
 		for _, code := range codes {
-			require.Equal(t, class, classOf(code, false), code)
+			require.Equal(t, class, classifyError(code, false), code)
 			tested[code] = true
 		}
 		require.NotEmpty(t, sentences[class], "%s has a sentence", class)
@@ -64,7 +64,7 @@ func TestClassOf(t *testing.T) {
 	for code := range classes {
 		require.True(t, tested[code], "%s is classified and not in this table", code)
 	}
-	require.Equal(t, Unavailable, classOf("SomethingNobodyHasSeen", true), "an unknown failure of the server may pass")
+	require.Equal(t, Unavailable, classifyError("SomethingNobodyHasSeen", true), "an unknown failure of the server may pass")
 }
 
 // TestReactions holds the classes to what a workflow does about them.

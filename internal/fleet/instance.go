@@ -68,7 +68,7 @@ func instanceFrom(region string, in types.Instance) Instance {
 		ImageID: aws.ToString(in.ImageId), Architecture: string(in.Architecture),
 		SubnetID: aws.ToString(in.SubnetId), VPCID: aws.ToString(in.VpcId), KeyName: aws.ToString(in.KeyName),
 		PrivateIP: aws.ToString(in.PrivateIpAddress), PublicIP: aws.ToString(in.PublicIpAddress),
-		ClientToken: aws.ToString(in.ClientToken), LaunchedAt: aws.ToTime(in.LaunchTime), Tags: tagMap(in.Tags),
+		ClientToken: aws.ToString(in.ClientToken), LaunchedAt: aws.ToTime(in.LaunchTime), Tags: tagsToMap(in.Tags),
 	}
 	if in.State != nil {
 		out.State = string(in.State.Name)
@@ -95,7 +95,7 @@ func instanceFrom(region string, in types.Instance) Instance {
 	return out
 }
 
-func tagMap(tags []types.Tag) map[string]string {
+func tagsToMap(tags []types.Tag) map[string]string {
 	if len(tags) == 0 {
 		return nil
 	}

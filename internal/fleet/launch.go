@@ -49,7 +49,7 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 	}
 	maps.Copy(tags, owner.tags())
 	return LaunchRequest{
-		ClientToken:  Token(owner.ReplicaID, where.PoolID, where.Mode),
+		ClientToken:  LaunchToken(owner.ReplicaID, where.PoolID, where.Mode),
 		Region:       where.Region,
 		Mode:         where.Mode,
 		InstanceType: where.InstanceType,
@@ -77,7 +77,7 @@ func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Inst
 	}
 	ctx, cancel := p.write(ctx)
 	defer cancel()
-	out, err := c.RunInstances(ctx, r.input(), once)
+	out, err := c.RunInstances(ctx, r.input(), disableRetries)
 	if err != nil {
 		return Instance{}, classify(ctx, err, fmt.Sprintf("launching %s (%s) in %s", r.InstanceType, r.Mode, r.AZ))
 	}
@@ -125,7 +125,7 @@ func (r LaunchRequest) input() *ec2.RunInstancesInput {
 		tagged = append(tagged, types.ResourceTypeSpotInstancesRequest)
 	}
 	for _, kind := range tagged {
-		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: sdkTags(r.Tags)})
+		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: toSDKTags(r.Tags)})
 	}
 	return in
 }

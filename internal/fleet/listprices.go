@@ -93,7 +93,7 @@ func (p *Provider) readPrice(ctx context.Context, key listKey) (float64, error) 
 			return 0, classify(ctx, err, "reading the price list")
 		}
 		for _, doc := range out.PriceList {
-			if usd := priceOf(doc); usd > 0 {
+			if usd := parseListPrice(doc); usd > 0 {
 				return usd, nil
 			}
 		}
@@ -115,9 +115,9 @@ type product struct {
 	} `json:"terms"`
 }
 
-// priceOf returns the hourly price in a document, 0 when it has none: products
+// parseListPrice returns the hourly price in a document, 0 when it has none: products
 // that are free or priced otherwise are in the list too.
-func priceOf(doc string) float64 {
+func parseListPrice(doc string) float64 {
 	var p product
 	if json.Unmarshal([]byte(doc), &p) != nil {
 		return 0

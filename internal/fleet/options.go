@@ -52,8 +52,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Static returns credentials that never change, for a double of EC2.
-func Static(accessKeyID, secretAccessKey string) aws.CredentialsProvider {
+// StaticCredentials returns credentials that never change, for a double of EC2.
+func StaticCredentials(accessKeyID, secretAccessKey string) aws.CredentialsProvider {
 	return credentials.NewStaticCredentialsProvider(accessKeyID, secretAccessKey, "")
 }
 

@@ -50,7 +50,7 @@ func (p *Provider) Offerings(ctx context.Context, a Account, region string, inst
 	}
 	in := &ec2.DescribeInstanceTypeOfferingsInput{LocationType: types.LocationTypeAvailabilityZone}
 	if len(instanceTypes) > 0 {
-		in.Filters = []types.Filter{filter("instance-type", instanceTypes...)}
+		in.Filters = []types.Filter{newFilter("instance-type", instanceTypes...)}
 	}
 	offered := map[string][]string{}
 	for {

@@ -46,7 +46,7 @@ type clientKey struct {
 // costs each account one AssumeRole.
 const maxClients = 10_000
 
-// New returns a Provider. It reaches nobody yet: a wrong address or missing
+// New returns a Provider. It makes no call yet: a wrong address or missing
 // credentials show at the first call.
 func New(ctx context.Context, o Options) (*Provider, error) {
 	o = o.withDefaults()
@@ -64,8 +64,8 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	base.HTTPClient = SafeBodies(base.HTTPClient)
 	return &Provider{
 		opts: o, base: base,
-		roles:   sts.NewFromConfig(base, func(s *sts.Options) { s.BaseEndpoint = address(o.STSEndpoint) }),
-		prices:  pricing.NewFromConfig(base, func(s *pricing.Options) { s.BaseEndpoint, s.Region = address(o.PricingEndpoint), priceListRegion }),
+		roles:   sts.NewFromConfig(base, func(s *sts.Options) { s.BaseEndpoint = nilIfEmptyURL(o.STSEndpoint) }),
+		prices:  pricing.NewFromConfig(base, func(s *pricing.Options) { s.BaseEndpoint, s.Region = nilIfEmptyURL(o.PricingEndpoint), priceListRegion }),
 		clients: map[clientKey]EC2API{},
 		listed:  map[listKey]listPrice{},
 	}, nil
@@ -77,14 +77,14 @@ func readRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, 2*time.Second })
 }
 
-// once sends a call a single time. The SDK would repeat a capacity error for
+// disableRetries sends a call a single time. The SDK would repeat a capacity error for
 // seconds without telling anybody; the workflow has a better answer.
-func once(o *ec2.Options) {
+func disableRetries(o *ec2.Options) {
 	o.RetryMaxAttempts = 1
 	o.Retryer = aws.NopRetryer{}
 }
 
-func address(url string) *string {
+func nilIfEmptyURL(url string) *string {
 	if url == "" {
 		return nil
 	}
@@ -120,7 +120,7 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 func (p *Provider) connect(a Account, region string) EC2API {
 	return ec2.NewFromConfig(p.base, func(o *ec2.Options) {
 		o.Region = region
-		o.BaseEndpoint = address(p.opts.Endpoint)
+		o.BaseEndpoint = nilIfEmptyURL(p.opts.Endpoint)
 		if a.RoleARN != "" {
 			o.Credentials = p.session(a)
 		}

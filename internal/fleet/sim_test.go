@@ -80,7 +80,7 @@ func TestLaunchCopiesThePrimary(t *testing.T) {
 			require.Equal(t, "m5.xlarge.us-east-1b", made.PoolID())
 			require.Empty(t, request.Differences(made))
 			require.Equal(t, "web", made.Tags["Name"])
-			who, ours := fleet.OwnerOf(made)
+			who, ours := fleet.OwnerFromTags(made)
 			require.True(t, ours)
 			require.Equal(t, owner, who)
 

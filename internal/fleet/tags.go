@@ -42,8 +42,8 @@ func (o Owner) tags() map[string]string {
 	}
 }
 
-// OwnerOf reads the tags back, false when the instance does not carry ours.
-func OwnerOf(i Instance) (Owner, bool) {
+// OwnerFromTags reads the tags back, false when the instance does not carry ours.
+func OwnerFromTags(i Instance) (Owner, bool) {
 	epoch, _ := strconv.ParseInt(i.Tags[TagEpoch], 10, 64)
 	return Owner{
 		ClientID: i.Tags[TagClient], AgentID: i.Tags[TagAgent], ReplicaID: i.Tags[TagReplica],
@@ -55,9 +55,9 @@ func OwnerOf(i Instance) (Owner, bool) {
 // ones by name.
 const maxTags = 50
 
-// inherit returns the primary's own tags that a new instance carries too: all
+// inheritedTags returns the primary's own tags that a new instance carries too: all
 // but AWS's and ours.
-func inherit(tags map[string]string) map[string]string {
+func inheritedTags(tags map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		reserved := strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, "spotkeeper:") || k == TagManagedBy
@@ -68,9 +68,9 @@ func inherit(tags map[string]string) map[string]string {
 	return out
 }
 
-// sdkTags lists tags in the order of their keys, so that a request is the same
+// toSDKTags lists tags in the order of their keys, so that a request is the same
 // bytes each time.
-func sdkTags(tags map[string]string) []types.Tag {
+func toSDKTags(tags map[string]string) []types.Tag {
 	out := make([]types.Tag, 0, len(tags))
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
@@ -87,6 +87,6 @@ func (p *Provider) Tag(ctx context.Context, a Account, region string, ids []stri
 	}
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	_, err = c.CreateTags(ctx, &ec2.CreateTagsInput{Resources: ids, Tags: sdkTags(tags)})
+	_, err = c.CreateTags(ctx, &ec2.CreateTagsInput{Resources: ids, Tags: toSDKTags(tags)})
 	return classify(ctx, err, "tagging instances")
 }

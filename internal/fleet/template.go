@@ -61,7 +61,7 @@ func (p *Provider) Template(ctx context.Context, a Account, region, instanceID s
 		From: source.ID, InstanceType: source.InstanceType, Architecture: source.Architecture,
 		ImageID: source.ImageID, KeyName: source.KeyName, InstanceProfileARN: source.InstanceProfileARN,
 		SecurityGroupIDs: source.SecurityGroupIDs, EBSOptimized: aws.ToBool(raw.EbsOptimized),
-		MetadataHops: defaultHops, VPCID: source.VPCID, Tags: inherit(source.Tags),
+		MetadataHops: defaultHops, VPCID: source.VPCID, Tags: inheritedTags(source.Tags),
 	}
 	if raw.MetadataOptions != nil && raw.MetadataOptions.HttpPutResponseHopLimit != nil {
 		t.MetadataHops = max(defaultHops, *raw.MetadataOptions.HttpPutResponseHopLimit)
@@ -78,7 +78,7 @@ func (p *Provider) Template(ctx context.Context, a Account, region, instanceID s
 func (p *Provider) find(ctx context.Context, c EC2API, instanceID string) (types.Instance, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: []types.Filter{filter("instance-id", instanceID)}})
+	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: []types.Filter{newFilter("instance-id", instanceID)}})
 	if err != nil {
 		return types.Instance{}, classify(ctx, err, "describing "+instanceID)
 	}
@@ -98,7 +98,7 @@ func (p *Provider) userData(ctx context.Context, c EC2API, instanceID string) (d
 		InstanceId: aws.String(instanceID), Attribute: types.InstanceAttributeNameUserData,
 	})
 	switch {
-	case hasCode(err, "UnauthorizedOperation", "AccessDenied"):
+	case hasErrorCode(err, "UnauthorizedOperation", "AccessDenied"):
 		return "", true, nil
 	case err != nil:
 		return "", false, classify(ctx, err, "reading the user data of "+instanceID)
@@ -128,7 +128,7 @@ func (p *Provider) subnets(ctx context.Context, c EC2API, source Instance) (map[
 func (p *Provider) subnetPage(ctx context.Context, c EC2API, vpcID string, token *string) (*ec2.DescribeSubnetsOutput, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("vpc-id", vpcID)}, NextToken: token})
+	out, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{newFilter("vpc-id", vpcID)}, NextToken: token})
 	return out, classify(ctx, err, "listing the subnets of "+vpcID)
 }
 
@@ -168,6 +168,6 @@ func chooseSubnets(all []types.Subnet, own string) map[string]string {
 	return chosen
 }
 
-func filter(name string, values ...string) types.Filter {
+func newFilter(name string, values ...string) types.Filter {
 	return types.Filter{Name: aws.String(name), Values: values}
 }

@@ -21,7 +21,7 @@ var own fleet.Account
 
 func request() fleet.LaunchRequest {
 	return fleet.LaunchRequest{
-		ClientToken: fleet.Token("r1", "m5.large.us-east-1a", agent.Spot), Region: "us-east-1", Mode: agent.Spot,
+		ClientToken: fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.Spot), Region: "us-east-1", Mode: agent.Spot,
 		InstanceType: "m5.large", AZ: "us-east-1a", ImageID: "ami-1",
 	}
 }
@@ -126,13 +126,13 @@ func TestRoleNeedsAnExternalID(t *testing.T) {
 func TestToken(t *testing.T) {
 	t.Parallel()
 
-	a := fleet.Token("r1", "m5.large.us-east-1a", agent.Spot)
+	a := fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.Spot)
 	require.Len(t, a, 64)
-	require.Equal(t, a, fleet.Token("r1", "m5.large.us-east-1a", agent.Spot), "the same decision is the same token")
+	require.Equal(t, a, fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.Spot), "the same decision is the same token")
 	for _, other := range []string{
-		fleet.Token("r2", "m5.large.us-east-1a", agent.Spot),
-		fleet.Token("r1", "m5.large.us-east-1b", agent.Spot),
-		fleet.Token("r1", "m5.large.us-east-1a", agent.OnDemand),
+		fleet.LaunchToken("r2", "m5.large.us-east-1a", agent.Spot),
+		fleet.LaunchToken("r1", "m5.large.us-east-1b", agent.Spot),
+		fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.OnDemand),
 	} {
 		require.NotEqual(t, a, other)
 	}

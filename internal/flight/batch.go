@@ -12,7 +12,7 @@ const most = 256
 
 // Batch lets those who come at the same time do one thing together: while one
 // batch is under way, who comes is collected for the next. Alone, a caller waits
-// for nobody.
+// for no caller.
 //
 // The zero Batch is ready for use.
 type Batch[In, Out any] struct {

@@ -14,7 +14,7 @@ var errUnfinished = errors.New("the work that was shared did not end")
 
 // Group shares answers by question. At most one flight of a question is under
 // way; who asks meanwhile waits for the next one together with all others who do.
-// So an answer is never older than the question: nobody reads less than what
+// So an answer is never older than the question: no caller reads less than what
 // they have just written, which joining the present flight could not promise.
 // There is no goroutine of its own: one of the callers does the work.
 //
@@ -67,7 +67,7 @@ func (g *Group[K, V]) Do(ctx context.Context, question K, ask func(context.Conte
 		return f.value, f.err
 	case <-f.lead:
 		// Those who are about to ask were often let go by the same answer: they come
-		// along. When nobody else can run, this costs nothing.
+		// along. When no other goroutine can run, this costs nothing.
 		runtime.Gosched()
 		g.mu.Lock()
 		l.next, l.flying = nil, true
@@ -109,7 +109,7 @@ func (g *Group[K, V]) fly(ctx context.Context, question K, l *line[V], f *flight
 }
 
 // leave takes a caller out of a flight. The last to leave one that has not begun
-// takes it away with its line, so that no word to begin is kept for nobody.
+// takes it away with its line, so that no signal to begin is kept without a waiter.
 func (g *Group[K, V]) leave(question K, l *line[V], f *flight[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

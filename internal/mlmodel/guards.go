@@ -46,7 +46,7 @@ type Measure struct {
 }
 
 // SpendShare is what the group cost as a share of its on-demand reference; false
-// when nobody knows.
+// when it is not known.
 func (m Measure) SpendShare() (float64, bool) {
 	if m.Reference <= 0 {
 		return 0, false

@@ -18,7 +18,7 @@ import (
 var (
 	NoFiles      = fault.Define("mlmodel.no_files", fault.Invalid)       // an upload without files
 	BadType      = fault.Define("mlmodel.bad_file_type", fault.Invalid)  // a file that is not stored
-	NoSession    = fault.Define("mlmodel.no_session_id", fault.Invalid)  // nobody said which
+	NoSession    = fault.Define("mlmodel.no_session_id", fault.Invalid)  // no session is named
 	NotFound     = fault.Define("mlmodel.not_found", fault.NotFound)     // no such session, or no rollout of it
 	NoFallback   = fault.Define("mlmodel.no_fallback", fault.NotFound)   // there is nothing to go back to
 	Refused      = fault.Define("mlmodel.refused", fault.Invalid)        // it did not pass its validation
@@ -120,7 +120,7 @@ func FileName(k Kind, sent string) (string, error) {
 
 // Main is the file of a session that runs. An engine file (.py) wins over a
 // model in ONNX, and that over pickled ones; of the best there is exactly one, so
-// that nobody has to guess which decides. Fails with engine.no_runner, in a
+// that it is clear which decides. Fails with engine.no_runner, in a
 // sentence that says which format to use, and with mlmodel.not_just_one.
 func (s *Session) Main() (File, error) {
 	for _, group := range [][]string{{".py"}, {".onnx"}, {".pkl", ".joblib"}} {

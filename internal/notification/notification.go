@@ -115,7 +115,7 @@ var private = []netip.Prefix{
 
 // Reachable says whether a webhook may go to an address: to the public internet,
 // and to networks that the deployment allows. The rest, such as the metadata
-// service of a cloud, would answer our machine what it answers nobody else.
+// service of a cloud, would answer our machine what it answers no other host.
 func Reachable(addr netip.Addr, allowed []netip.Prefix) bool {
 	addr = addr.Unmap().WithZone("")
 	for _, p := range allowed {

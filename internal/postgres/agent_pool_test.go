@@ -35,7 +35,7 @@ func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
 			for _, sql := range c.prepare {
 				g.exec(sql)
 			}
-			opened, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Rebalance, For: "i-0",
+			opened, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Rebalance, For: "i-0",
 				Plan: replica.Plan{Mode: agent.Spot, InstanceType: "t3.medium", ExcludeZones: c.exclude}})
 			require.NoError(t, err)
 			require.Equal(t, c.want, opened.Replica.PoolID)

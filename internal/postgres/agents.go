@@ -55,8 +55,8 @@ FROM agents WHERE `
 
 // Config reads an agent's configuration. Fails with agent.not_found.
 func (s *Agents) Config(ctx context.Context, clientID, agentID string) (*AgentConfig, error) {
-	out, err := row[AgentConfig](ctx, s.DB, selectConfig+`id = $1 AND ($2 = '' OR client_id = $2)`, agentID, clientID)
-	if noRows(err) {
+	out, err := queryRow[AgentConfig](ctx, s.DB, selectConfig+`id = $1 AND ($2 = '' OR client_id = $2)`, agentID, clientID)
+	if isNoRows(err) {
 		return nil, agent.NotFound.New("Agent not found")
 	}
 	return out, err
@@ -65,7 +65,7 @@ func (s *Agents) Config(ctx context.Context, clientID, agentID string) (*AgentCo
 // Registered is what became of a registration.
 type Registered struct {
 	AgentConfig
-	Standing  agent.Standing
+	Standing  agent.InstanceRelation
 	ReplicaID string // the open replica that the instance is, or may be
 	CommandID string // the agent-launched switch that the instance comes from
 	Takeover  Takeover
@@ -127,20 +127,20 @@ func (s *Agents) stand(ctx context.Context, tx pgx.Tx, r agent.Registration, out
 	var owner *string
 	err := tx.QueryRow(ctx, `SELECT client_id, agent_id, role FROM instances WHERE id = $1 FOR NO KEY UPDATE`, r.InstanceID).Scan(&clientID, &owner, &role)
 	switch {
-	case noRows(err):
+	case isNoRows(err):
 		out.Standing = agent.StandsOutside
 		return nil
 	case err != nil:
 		return err
 	case clientID != r.ClientID:
-		return foreign(r.InstanceID)
+		return errForeignInstance(r.InstanceID)
 	case owner != nil && *owner == out.AgentID:
-		out.Standing = agent.Standing(role)
+		out.Standing = agent.InstanceRelation(role)
 		if out.Standing != agent.StandsReplica {
 			return nil
 		}
 		err := tx.QueryRow(ctx, `SELECT id FROM replicas WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`, out.AgentID, r.InstanceID).Scan(&out.ReplicaID)
-		if noRows(err) {
+		if isNoRows(err) {
 			return nil
 		}
 		return err
@@ -151,7 +151,7 @@ func (s *Agents) stand(ctx context.Context, tx pgx.Tx, r agent.Registration, out
 	return nil
 }
 
-func foreign(instanceID string) error {
+func errForeignInstance(instanceID string) error {
 	return agent.ForeignInst.New("Instance %s is not this client's.", instanceID)
 }
 
@@ -170,7 +170,7 @@ WHERE agent_id = $1
   AND command_type = 'switch'
   AND deliveries > 0
 RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
-	if err == nil || !noRows(err) {
+	if err == nil || !isNoRows(err) {
 		return err
 	}
 	if out.Takeover, err = takeOver(ctx, tx, out.AgentID, r); err != nil {
@@ -213,7 +213,7 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	t := told{
+	t := eventRecord{
 		ClientID: r.ClientID, AgentID: out.AgentID, Type: "agent_registered", Severity: "info", Actor: "agent",
 		Message:  "Agent " + r.LogicalID + " registered from " + r.InstanceID,
 		Metadata: map[string]any{"instance_id": r.InstanceID, "standing": out.Standing, "mode": r.Mode, "version": r.Version},
@@ -226,7 +226,7 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 		t.Message = "Agent " + r.LogicalID + " also runs on " + r.InstanceID + ", which has no part"
 		t.Key = "outside/" + out.AgentID + "/" + r.InstanceID + "/" + time.Now().UTC().Format(time.DateOnly)
 	}
-	return tell(ctx, tx, t)
+	return recordEvent(ctx, tx, t)
 }
 
 // queueFirstInstance makes the instance of a new agent its primary. Its prices

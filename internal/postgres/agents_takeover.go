@@ -62,7 +62,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 	var old string
 	var epoch int64
 	err := tx.QueryRow(ctx, selectTakeover, agentID).Scan(&old, &epoch)
-	if noRows(err) {
+	if isNoRows(err) {
 		return out, nil
 	}
 	if err != nil {
@@ -78,7 +78,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 	b.Queue(`UPDATE replicas r
 		SET state = 'retired', ended_at = clock_timestamp(), error = $2 || ' took the place of the lost primary'
 		WHERE r.agent_id = $1 AND r.state IN ('requested', 'launching', 'running', 'ready') AND `+unfilled+`
-		RETURNING r.id`, agentID, r.InstanceID).Query(collect(&out.Closed))
+		RETURNING r.id`, agentID, r.InstanceID).Query(collectIDs(&out.Closed))
 	b.Queue(`UPDATE agents
 		SET epoch = epoch + 1, failures = 0, last_switch_at = clock_timestamp()
 		WHERE id = $1 AND epoch = $2`, agentID, epoch)
@@ -97,7 +97,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 	if old != "" {
 		message += "; " + old + " is lost"
 	}
-	return out, tell(ctx, tx, told{
+	return out, recordEvent(ctx, tx, eventRecord{
 		ClientID: r.ClientID, AgentID: agentID, Type: "primary_taken_over", Severity: "warning", Actor: "agent",
 		Message: message, Notify: true,
 		Metadata: map[string]any{"old_primary": old, "new_primary": r.InstanceID, "epoch": epoch + 1, "closed_replicas": out.Closed},

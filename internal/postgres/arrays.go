@@ -18,7 +18,7 @@ type array struct {
 // and of its one dimension the length and the lower bound.
 const arrayHeader = 20
 
-func arrayOf(raw []byte) array {
+func decodeArray(raw []byte) array {
 	if len(raw) < arrayHeader {
 		return array{}
 	}
@@ -37,13 +37,13 @@ func (a *array) number() float64 { return math.Float64frombits(binary.BigEndian.
 
 func (a *array) integer() int64 { return integerOf(a.next()) }
 
-func (a *array) time() time.Time { return timeOf(a.next()) }
+func (a *array) time() time.Time { return decodeTimestamp(a.next()) }
 
 // integerOf reads a bigint.
 func integerOf(raw []byte) int64 { return int64(binary.BigEndian.Uint64(raw)) } //nolint:gosec // its bits are those of the bigint
 
-// timeOf reads a timestamptz, which counts microseconds since the year 2000.
-func timeOf(raw []byte) time.Time {
+// decodeTimestamp reads a timestamptz, which counts microseconds since the year 2000.
+func decodeTimestamp(raw []byte) time.Time {
 	const from = 946_684_800
 	return time.UnixMicro(integerOf(raw) + from*1_000_000)
 }

@@ -22,7 +22,7 @@ type Change struct {
 // Now reads the database's clock, by which changes are stamped.
 func (c *Changes) Now(ctx context.Context) (time.Time, error) {
 	type now struct{ At time.Time }
-	n, err := row[now](ctx, c.DB, `SELECT clock_timestamp() AS at`)
+	n, err := queryRow[now](ctx, c.DB, `SELECT clock_timestamp() AS at`)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -34,7 +34,7 @@ func (c *Changes) Now(ctx context.Context) (time.Time, error) {
 // long may appear behind the newest: who follows along asks again for the last
 // seconds.
 func (c *Changes) Since(ctx context.Context, clientID string, since time.Time, limit int) ([]Change, error) {
-	return rows[Change](ctx, c.DB, `
+	return queryRows[Change](ctx, c.DB, `
 		SELECT at, kind, client_id, key, data FROM (
 			(SELECT updated_at AS at, 'operation' AS kind, client_id, id AS key, jsonb_build_object('id', id, 'kind', kind, 'agent_id', agent_id,
 				'state', state, 'phase', phase, 'summary', summary, 'instance_id', instance_id, 'new_instance_id', new_instance_id,

@@ -32,7 +32,7 @@ func (s *Launches) Choice(ctx context.Context, agentID, replicaID string) (repli
 	var plan replica.Plan
 	var facts replica.Facts
 	err := s.DB.Pool.QueryRow(ctx, selectChoice, agentID, replicaID).Scan(&plan, &facts)
-	if noRows(err) {
+	if isNoRows(err) {
 		return plan, facts, replica.NotFound.New("there is no replica %s of an agent with a primary", replicaID)
 	}
 	return plan, facts, translate(err)

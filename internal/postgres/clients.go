@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	_ = meaning("clients_name_key", clients.NameTaken, "A client with this name exists already")
-	_ = meaning("clients_email_key", clients.EmailTaken, "A client with this e-mail address exists already")
+	_ = registerConstraint("clients_name_key", clients.NameTaken, "A client with this name exists already")
+	_ = registerConstraint("clients_email_key", clients.EmailTaken, "A client with this e-mail address exists already")
 )
 
 // Clients keeps tenants and their tokens. A token is looked up by its hash and
@@ -80,7 +80,7 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		if err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true,
+		return recordEvent(ctx, tx, eventRecord{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true,
 			Metadata: map[string]any{"before": nil, "after": map[string]any{"client_id": n.ID, "name": n.Name, "email": n.Email, "launcher": n.Launcher, "role_arn": n.RoleARN, "token_hash": fingerprint(out.TokenHash)}}})
 	})
 	if err != nil {
@@ -102,7 +102,7 @@ func (c *Clients) ClientByToken(ctx context.Context, hash []byte) (*clients.Clie
 	out := &clients.Client{}
 	err := c.DB.Pool.QueryRow(ctx, `SELECT id, name, email, status, launcher, token_hash, created_at FROM clients WHERE token_hash = $1`, hash).
 		Scan(&out.ID, &out.Name, &out.Email, &out.Status, &out.Launcher, &out.TokenHash, &out.CreatedAt)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, clients.NotFound.New("Client not found")
 	}
 	if err != nil {
@@ -115,7 +115,7 @@ func (c *Clients) ClientByToken(ctx context.Context, hash []byte) (*clients.Clie
 func (c *Clients) Token(ctx context.Context, id string) (name, token string, err error) {
 	var sealed []byte
 	err = c.DB.Pool.QueryRow(ctx, `SELECT name, token_sealed FROM clients WHERE id = $1`, id).Scan(&name, &sealed)
-	if noRows(err) {
+	if isNoRows(err) {
 		return "", "", clients.NotFound.New("Client not found")
 	}
 	if err != nil {
@@ -136,13 +136,13 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 		err := tx.QueryRow(ctx, `WITH before AS (SELECT id, token_hash FROM clients WHERE id = $1 FOR NO KEY UPDATE)
 			UPDATE clients c SET token_hash = $2, token_sealed = $3, updated_at = now() FROM before WHERE c.id = before.id RETURNING c.name, before.token_hash`,
 			id, clients.Hash(token), c.sealed(id, token)).Scan(&name, &before)
-		if noRows(err) {
+		if isNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true,
+		return recordEvent(ctx, tx, eventRecord{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true,
 			Metadata: map[string]any{"before": map[string]any{"token_hash": fingerprint(before)}, "after": map[string]any{"token_hash": fingerprint(clients.Hash(token))}}})
 	})
 	return name, token, err
@@ -170,20 +170,20 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 		err := tx.QueryRow(ctx, `SELECT name, (SELECT count(*) FROM agents WHERE client_id = $1), (SELECT count(*) FROM instances WHERE client_id = $1),
 				(SELECT count(*) FROM events WHERE client_id = $1)
 			FROM clients WHERE id = $1 FOR UPDATE`, id).Scan(&name, &agents, &instances, &events)
-		if noRows(err) {
+		if isNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil {
 			return err
 		}
-		// Before the client: afterwards they would be nobody's.
+		// Before the client: afterwards they would have no owner.
 		if _, err := tx.Exec(ctx, `DELETE FROM events WHERE client_id = $1`, id); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM clients WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{Type: "client_deleted", Severity: "warning", Actor: by, Message: "Client deleted: " + name,
+		return recordEvent(ctx, tx, eventRecord{Type: "client_deleted", Severity: "warning", Actor: by, Message: "Client deleted: " + name,
 			Metadata: map[string]any{"client_id": id, "before": map[string]any{"name": name, "agents": agents, "instances": instances, "events": events}, "after": nil}})
 	})
 	return name, err

@@ -14,7 +14,7 @@ import (
 	"spotkeeper/internal/switching"
 )
 
-var _ = meaning("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")
+var _ = registerConstraint("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")
 
 // Commands keep what an agent was ordered to do. A command is a row before any
 // workflow hears of it, and is delivered to an agent that performs it itself. With
@@ -56,7 +56,7 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
 		}
-		if known, err := ordered(ctx, tx, in); known != nil || err != nil {
+		if known, err := findOrderByID(ctx, tx, in); known != nil || err != nil {
 			out = known
 			return err
 		}
@@ -64,7 +64,7 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 			return err
 		}
 		if in.Voluntary {
-			if err := mayMove(ctx, tx, in.AgentID); err != nil {
+			if err := checkMovingLimits(ctx, tx, in.AgentID); err != nil {
 				return err
 			}
 		}
@@ -80,7 +80,7 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 			FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' WHERE a.id = $1
 			RETURNING `+commandColumns,
 			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority, in.TerminateWait, in.By, in.Reason))
-		if noRows(err) {
+		if isNoRows(err) {
 			return unknownAgent(in.AgentID)
 		}
 		if err != nil {
@@ -102,10 +102,10 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{
+		return recordEvent(ctx, tx, eventRecord{
 			ClientID: out.ClientID, AgentID: out.AgentID, Type: "manual_switch_requested", Severity: "info", Actor: in.By,
 			Message: in.Notify, Notify: in.Notify != "",
-			Metadata: map[string]any{"command_id": out.ID, "reason": in.Reason, "priority": out.Priority, "before": orNull(before),
+			Metadata: map[string]any{"command_id": out.ID, "reason": in.Reason, "priority": out.Priority, "before": nullableJSON(before),
 				"after": map[string]any{"mode": out.TargetMode, "pool_id": out.TargetPoolID, "instance_type": in.Target.InstanceType}},
 		})
 	})
@@ -121,26 +121,26 @@ func openedSwitch(c *Command, name, cause string) opened {
 		instanceID: c.InstanceID}
 }
 
-// ordered finds an earlier order with the same id.
-func ordered(ctx context.Context, tx pgx.Tx, in NewCommand) (*Command, error) {
+// findOrderByID finds an earlier order with the same id.
+func findOrderByID(ctx context.Context, tx pgx.Tx, in NewCommand) (*Command, error) {
 	if in.ID == "" {
 		return nil, nil
 	}
 	c, err := scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2`, in.ID, in.AgentID))
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, nil
 	}
 	return c, err
 }
 
-// mayMove judges a voluntary move by what holds at this moment, under the lock of
-// fleet_limits: whoever moved into the room before has committed.
-func mayMove(ctx context.Context, tx pgx.Tx, agentID string) error {
+// checkMovingLimits judges a voluntary move by what holds at this moment, under the lock of
+// fleet_limits: an agent that took the room before has committed.
+func checkMovingLimits(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var raw []byte
 	if err := tx.QueryRow(ctx, selectStanding, []string{agentID}).Scan(&raw); err != nil {
 		return err
 	}
-	standing := engine.Standing{Limits: unset}
+	standing := engine.MoveContext{Limits: unset}
 	if err := json.Unmarshal(raw, &standing); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func mayMove(ctx context.Context, tx pgx.Tx, agentID string) error {
 func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var open string
 	err := tx.QueryRow(ctx, `SELECT id FROM commands WHERE agent_id = $1 AND status = 'pending' AND command_type = 'switch'`, agentID).Scan(&open)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil
 	}
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID st
 	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		out, err = scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2 AND client_id = $3 FOR UPDATE`, commandID, agentID, clientID))
-		if noRows(err) {
+		if isNoRows(err) {
 			return switching.NotFound.New("Command not found")
 		}
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 // poll is an agent that asks for work.
 type poll struct{ clientID, agentID string }
 
-// polled is what it finds. The zero value is an agent that nobody knows.
+// polled is what it finds. The zero value is an unknown agent.
 type polled int
 
 const (
@@ -66,7 +66,7 @@ func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 	return out, translate(err)
 }
 
-// lease takes the command, unless somebody was faster.
+// lease takes the command, unless another poll has it.
 func (s *Commands) lease(ctx context.Context, clientID, agentID string) ([]Command, error) {
 	r, err := s.DB.Pool.Query(ctx, `
 		WITH due AS (

@@ -16,13 +16,13 @@ type Decisions struct{ DB *DB }
 // The pieces that statements about decisions are put together from. An agent is
 // a, its primary is i; a is chosen by $1, a list of ids, and by $2, the tenant.
 const (
-	// alive is a pending command that somebody works on: one of ours that is older
+	// alive is a pending command that is being carried out: one of ours that is older
 	// and that no workflow has taken up lost its caller.
 	alive = `c.status = 'pending' AND c.command_type = 'switch' AND (c.launcher = 'agent' OR c.created_at > now() - interval '2 minutes'
 		OR EXISTS (SELECT FROM switches s WHERE s.id = c.id) OR EXISTS (SELECT FROM replicas r WHERE r.agent_id = c.agent_id AND r.made_for = c.id))`
 
 	// whoMoves counts as moving from the order until the cut-over; how long an old
-	// instance is kept after that is nobody's concern.
+	// instance is kept after that does not matter here.
 	whoMoves = `
 moving AS MATERIALIZED (
 	SELECT o.agent_id FROM operations o WHERE o.state = 'running' AND o.kind = 'switch'
@@ -97,7 +97,7 @@ SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf + `,
 		FROM known k LEFT JOIN pool_health ph ON ph.client_id = a.client_id AND ph.pool_id = k.id AND ph.mode = 'spot'), '[]'))
 FROM a LEFT JOIN i ON true WHERE $2 = '' OR a.client_id = $2`
 
-// unset are the limits that nobody can set.
+// unset are the limits that cannot be set.
 var unset = engine.Limits{CoolDown: engine.DefaultLimits().CoolDown}
 
 // Input reads everything a decision about the agent is made from. An agent
@@ -106,7 +106,7 @@ func (s *Decisions) Input(ctx context.Context, clientID, agentID string) (engine
 	in := engine.Input{Limits: unset}
 	var raw []byte
 	err := s.DB.Pool.QueryRow(ctx, selectInput, []string{agentID}, clientID).Scan(&raw)
-	if noRows(err) {
+	if isNoRows(err) {
 		return in, agent.NotFound.New("Agent not found")
 	}
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *Decisions) Input(ctx context.Context, clientID, agentID string) (engine
 	return in, json.Unmarshal(raw, &in)
 }
 
-func list[T any](items []T) []T {
+func nonNilList[T any](items []T) []T {
 	if items == nil {
 		return []T{}
 	}

@@ -66,13 +66,13 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 	var stops []blockedPool
 	err := translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		var err error
-		if inputs, err = query[engine.Input](ctx, tx, selectInputs, agentIDs); err != nil {
+		if inputs, err = queryStructs[engine.Input](ctx, tx, selectInputs, agentIDs); err != nil {
 			return err
 		}
-		if markets, err = query[placePools](ctx, tx, selectMarkets, agentIDs); err != nil {
+		if markets, err = queryStructs[placePools](ctx, tx, selectMarkets, agentIDs); err != nil {
 			return err
 		}
-		stops, err = query[blockedPool](ctx, tx, selectBlocked, agentIDs)
+		stops, err = queryStructs[blockedPool](ctx, tx, selectBlocked, agentIDs)
 		return err
 	}))
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 	return inputs, nil
 }
 
-func query[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]T, error) {
+func queryStructs[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]T, error) {
 	r, err := tx.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func query[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]T,
 }
 
 // OpenMoves lists the moves that a run has decided on and not settled. Those that
-// nobody came to order while they were fresh are settled as lapsed.
+// were not ordered while they were fresh are settled as lapsed.
 func (s *Decisions) OpenMoves(ctx context.Context, period time.Time, fresh time.Duration) ([]activities.OpenMove, error) {
 	var out []activities.OpenMove
 	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
@@ -124,7 +124,7 @@ func (s *Decisions) OpenMoves(ctx context.Context, period time.Time, fresh time.
 		if err != nil {
 			return err
 		}
-		out, err = query[activities.OpenMove](ctx, tx, `
+		out, err = queryStructs[activities.OpenMove](ctx, tx, `
 			SELECT jsonb_build_object('decision_id', d.id, 'agent_id', d.agent_id, 'name', coalesce(nullif(a.hostname, ''), a.logical_agent_id), 'reason', d.reason,
 				'target', jsonb_build_object('mode', CASE d.action WHEN 'switch_to_spot' THEN 'spot' ELSE 'ondemand' END, 'pool_id', d.pool_id))
 			FROM decisions d JOIN agents a ON a.id = d.agent_id WHERE d.period = $1 AND d.outcome = 'open' ORDER BY d.id`, period)
@@ -136,7 +136,7 @@ func (s *Decisions) OpenMoves(ctx context.Context, period time.Time, fresh time.
 // Settle keeps what became of a move. The refusal of an order is a veto of the
 // decision like any other. It settles once; again changes nothing.
 func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error {
-	vetoes, err := json.Marshal(list(in.Vetoes))
+	vetoes, err := json.Marshal(nonNilList(in.Vetoes))
 	if err != nil {
 		return err
 	}

@@ -274,7 +274,7 @@ func TestStayingIsForgottenFirst(t *testing.T) {
 	s := &postgres.Decisions{DB: g.db}
 	in, err := s.Input(t.Context(), "", "b1")
 	require.NoError(t, err)
-	require.NoError(t, s.Keep(t.Context(), engine.Record{Input: in, Decision: engine.Ask(t.Context(), engine.Rules{}, in), Source: engine.ByAgent}))
+	require.NoError(t, s.Keep(t.Context(), engine.Record{Input: in, Decision: engine.Decide(t.Context(), engine.Rules{}, in), Source: engine.ByAgent}))
 	deleted, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions_to_stay", time.Now().Add(time.Minute), func() {})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), deleted)

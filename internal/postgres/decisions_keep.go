@@ -136,7 +136,7 @@ const turns = 4
 func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
 	lines := make([]map[string]any, len(records))
 	for n, r := range records {
-		lines[n] = lineOf(n, r)
+		lines[n] = decisionLine(n, r)
 	}
 	for len(lines) > 0 {
 		batch, later := firstOfAgents(lines, records)
@@ -186,13 +186,13 @@ func firstOfAgents(lines []map[string]any, records []engine.Record) (first, late
 	return first, later
 }
 
-// lineOf is a record as keepDecisions reads it.
-func lineOf(n int, r engine.Record) map[string]any {
+// decisionLine is a record as keepDecisions reads it.
+func decisionLine(n int, r engine.Record) map[string]any {
 	in, d := r.Input, r.Decision
 	line := map[string]any{
 		"n": n, "agent_id": in.Agent.ID, "instance_id": in.Instance.ID, "action": d.LegacyType(), "current_mode": in.Instance.Mode, "current_pool_id": in.Instance.PoolID,
 		"pool_id": d.PoolID, "risk_score": d.Risk, "expected_savings": d.Savings, "confidence": d.Confidence, "reason": d.Reason,
-		"vetoes": list(d.Vetoes), "scores": list(d.Scores), "engine": d.Engine, "engine_version": d.Version, "shadow": r.Shadow, "source": r.Source, "outcome": r.Outcome,
+		"vetoes": nonNilList(d.Vetoes), "scores": nonNilList(d.Scores), "engine": d.Engine, "engine_version": d.Version, "shadow": r.Shadow, "source": r.Source, "outcome": r.Outcome,
 		"inputs": map[string]any{
 			"digest": d.Digest, "wanted": d.Wanted, "gain": d.Gain, "on_demand": in.OnDemand, "limits": in.Limits, "activity": in.Activity, "holds": in.Holds,
 		},

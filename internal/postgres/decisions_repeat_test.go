@@ -115,7 +115,7 @@ func TestARepeatedDecisionIsOneRow(t *testing.T) {
 func TestWhatEndsARepetition(t *testing.T) {
 	t.Parallel()
 	wanted := func(pool string) func(*engine.Record) {
-		return func(r *engine.Record) { r.Decision.Wanted = &engine.Move{Action: engine.SwitchToSpot, PoolID: pool} }
+		return func(r *engine.Record) { r.Decision.Wanted = &engine.Target{Action: engine.SwitchToSpot, PoolID: pool} }
 	}
 	for name, edit := range map[string]func(*engine.Record){
 		"instance":     func(r *engine.Record) { r.Input.Instance.ID = "i-9" },

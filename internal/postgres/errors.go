@@ -17,7 +17,7 @@ var Unavailable = fault.Define("postgres.unavailable", fault.Unavailable)
 
 // translate turns what a driver says into what a caller can act on. A fault
 // passes as it is; a lost or missing connection is Unavailable; a constraint
-// that somebody gave a meaning becomes that fault; the rest stays internal.
+// that was registered becomes that fault; the rest stays internal.
 func translate(err error) error {
 	if err == nil {
 		return nil
@@ -74,9 +74,9 @@ func isPassing(pg *pgconn.PgError) bool {
 // meaning. Add a row beside the constraint's first use.
 var byConstraint = map[string]func(error) error{}
 
-// meaning registers what a broken constraint says to the caller. Call it while
+// registerConstraint registers what a broken constraint says to the caller. Call it while
 // the package initializes.
-func meaning(constraint string, code fault.Code, sentence string) struct{} { //nolint:unparam // the result lets a declaration call it
+func registerConstraint(constraint string, code fault.Code, sentence string) struct{} { //nolint:unparam // the result lets a declaration call it
 	byConstraint[constraint] = func(err error) error { return code.Wrap(err, "%s", sentence) }
 	return struct{}{}
 }

@@ -10,7 +10,7 @@ import (
 
 // Beat is what became of a heartbeat.
 type Beat struct {
-	Standing agent.Standing
+	Standing agent.InstanceRelation
 	// Lost says that the agent's primary is lost (see primaryLost), so that an
 	// outside instance may follow it.
 	Lost bool
@@ -27,7 +27,7 @@ type Beat struct {
 // statement. Fails with agent.not_found, also for a deleted agent.
 func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error) {
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
-	if apart(err) || err == nil && out == nil { // one that fails must not fail its neighbours, nor wait with them
+	if mayConcernOneRow(err) || err == nil && out == nil { // one that fails must not fail the others, nor wait with them
 		var found map[string]*Beat
 		found, err = s.beat(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]
@@ -103,7 +103,7 @@ a AS (
 	LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 	WHERE a.status <> 'deleted' ORDER BY a.id FOR NO KEY UPDATE OF a`
 
-// heartbeatJudged goes on after the lock. A client's last sync is left to whoever
+// heartbeatJudged goes on after the lock. A client's last sync is left to the statement that
 // else is writing it, so that two statements never wait for each other's clients.
 const heartbeatJudged = `,
 speaker AS (

@@ -40,7 +40,7 @@ func TestHeartbeatsTogether(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Len(t, got, 9)
-	for n, want := range []agent.Standing{"primary", "primary", "primary", "outside"} {
+	for n, want := range []agent.InstanceRelation{"primary", "primary", "primary", "outside"} {
 		require.NotNil(t, got[n], n)
 		require.Equal(t, want, got[n].Standing, n)
 	}

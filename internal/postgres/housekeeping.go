@@ -47,8 +47,8 @@ var expiries = map[string]struct{ table, where string }{
 const saidBefore = `created_at < $1 AND coalesce(last_at, created_at) < $1`
 
 // Expire deletes what of a table is older than a moment, chunk by chunk; beat is
-// called after each. Rows that somebody is writing are left for the next run, so
-// that neither waits for the other. A table that nobody gave a rule to is left
+// called after each. Rows that are being written are left for the next run, so
+// that neither waits for the other. A table without a rule is left
 // alone.
 func (s *Housekeeping) Expire(ctx context.Context, table string, before time.Time, beat func()) (deleted int64, err error) {
 	rule, known := expiries[table]

@@ -51,7 +51,7 @@ type JobRun struct {
 
 // Runs reads the last runs of each job, newest first.
 func (s *Jobs) Runs(ctx context.Context, perJob int) ([]JobRun, error) {
-	return rows[JobRun](ctx, s.DB, `SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
+	return queryRows[JobRun](ctx, s.DB, `SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
 		FROM (SELECT DISTINCT job FROM job_runs) j
 		CROSS JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY period DESC LIMIT $1) r ORDER BY r.job, r.period DESC`, perJob)
 }
@@ -74,7 +74,7 @@ func (s *Jobs) TellFailing(ctx context.Context, in activities.JobEnd, message st
 }
 
 func (s *Jobs) tellOf(ctx context.Context, in activities.JobEnd, what, message string) error {
-	return translate(tell(ctx, s.DB.Pool, told{Type: what, Severity: "error", Message: message, Notify: true,
+	return translate(recordEvent(ctx, s.DB.Pool, eventRecord{Type: what, Severity: "error", Message: message, Notify: true,
 		Key: what + "/" + in.Job + "/" + in.Period.UTC().Format(time.RFC3339), Metadata: map[string]any{"job": in.Job, "error": in.Error}}))
 }
 
@@ -83,7 +83,7 @@ func (s *Jobs) tellOf(ctx context.Context, in activities.JobEnd, what, message s
 // another version may be there that runs them.
 func (s *Jobs) TellRemoved(ctx context.Context, schedules []string) error {
 	for _, id := range schedules {
-		if err := tell(ctx, s.DB.Pool, told{Type: "schedule_removed", Severity: "warning", Notify: true, Key: "schedule-removed/" + id,
+		if err := recordEvent(ctx, s.DB.Pool, eventRecord{Type: "schedule_removed", Severity: "warning", Notify: true, Key: "schedule-removed/" + id,
 			Message: "A worker has no job for the schedule " + id + ". Delete it when no version in use has one.", Metadata: map[string]any{"schedule": id}}); err != nil {
 			return translate(err)
 		}

@@ -31,7 +31,7 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 		FROM replicas r JOIN clients c ON c.id = r.client_id LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
 		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &state, &primary, &region, &out.Young)
 	switch {
-	case noRows(err):
+	case isNoRows(err):
 		return nil, replica.NotFound.New("there is no replica %s", replicaID)
 	case err != nil:
 		return nil, translate(err)
@@ -57,13 +57,13 @@ func scanLaunch(row pgx.Row) (*activities.FrozenLaunch, error) {
 // FrozenLaunch finds the attempt of a replica in a pool, nil when there is none.
 func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where replica.Candidate) (*activities.FrozenLaunch, error) {
 	out, err := scanLaunch(s.DB.Pool.QueryRow(ctx, selectLaunch, replicaID, where.PoolID, where.Mode))
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, nil //nolint:nilnil // there being none is an answer, not a failure
 	}
 	return out, translate(err)
 }
 
-// FreezeLaunch stores an attempt before it is made. Whoever comes second gets the
+// FreezeLaunch stores an attempt before it is made. The second caller gets the
 // first one's request, whatever it would have asked itself.
 func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where replica.Candidate, f activities.FrozenLaunch) (*activities.FrozenLaunch, error) {
 	b := &pgx.Batch{}
@@ -73,7 +73,7 @@ func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where rep
 		replicaID, where.PoolID, where.Mode, f.Token, f.Request)
 	b.Queue(selectLaunch, replicaID, where.PoolID, where.Mode).QueryRow(func(row pgx.Row) (err error) {
 		out, err = scanLaunch(row)
-		if noRows(err) {
+		if isNoRows(err) {
 			err = replica.NotFound.New("there is no replica %s", replicaID)
 		}
 		return err
@@ -84,10 +84,10 @@ func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where rep
 	return out, nil
 }
 
-var _ = meaning("launches_one_instance_per_replica", replica.AlreadyExists, "the replica has an instance of another attempt")
+var _ = registerConstraint("launches_one_instance_per_replica", replica.AlreadyExists, "the replica has an instance of another attempt")
 
 // EndLaunch records how an attempt ended, and with an instance gives it its row:
-// from here on it can be watched and ended, whatever becomes of whoever launched
+// from here on it can be watched and ended, whatever becomes of the process that launched
 // it. One whose replica was given up meanwhile is retiring from the start. An
 // attempt that failed may launch after all when it is made again; one whose
 // instance died is failed and remembers it. Fails with replica.already_exists
@@ -120,7 +120,7 @@ func (s *Launches) KeepTemplate(ctx context.Context, agentID, instanceID string,
 func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessage, error) {
 	var out json.RawMessage
 	err := s.DB.Pool.QueryRow(ctx, `SELECT template FROM launch_templates WHERE agent_id = $1`, agentID).Scan(&out)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, nil
 	}
 	return out, translate(err)
@@ -133,7 +133,7 @@ func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) 
 	err := s.DB.Pool.QueryRow(ctx, `SELECT i.region, c.id, c.role_arn, c.external_id, i.terminated_at IS NOT NULL, i.created_at
 		FROM instances i JOIN clients c ON c.id = i.client_id WHERE i.id = $2 AND i.agent_id = $1`, agentID, instanceID).
 		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Ended, &out.LaunchedAt)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
 	}
 	return &out, translate(err)

@@ -9,7 +9,7 @@ import (
 )
 
 // recordedOutage is how long a pool is taken to be without capacity after it
-// interrupted somebody; the median of what is published.
+// interrupted an instance; the median of what is published.
 const recordedOutage = 30 * time.Minute
 
 // selectMarket reads a recorded market as one document. Prices are the changes

@@ -78,28 +78,28 @@ func (s *Rollouts) measure(ctx context.Context, in activities.ReadingsQuery) (ml
 	var gone bool
 	err := s.DB.Pool.QueryRow(ctx, `SELECT s.version, now(), r.started_at, r.ended_at IS NOT NULL FROM model_rollouts r JOIN model_sessions s ON s.id = r.session_id WHERE r.session_id = $1`,
 		in.SessionID).Scan(&version, &now, &began, &gone)
-	if noRows(err) {
+	if isNoRows(err) {
 		return mlmodel.Readings{Gone: true}, nil
 	}
 	if err != nil {
 		return mlmodel.Readings{}, translate(err)
 	}
-	out := mlmodel.Readings{Since: later(in.Since, now.Add(-measuredFor)), Gone: gone}
+	out := mlmodel.Readings{Since: laterOf(in.Since, now.Add(-measuredFor)), Gone: gone}
 	out.Span = now.Sub(out.Since)
 	if gone || in.Phase == mlmodel.Validating {
 		return out, nil
 	}
 	if in.Phase == mlmodel.Shadow {
-		err := s.DB.Pool.QueryRow(ctx, compare, version, later(in.Since, now.Add(-comparedFor))).
+		err := s.DB.Pool.QueryRow(ctx, compare, version, laterOf(in.Since, now.Add(-comparedFor))).
 			Scan(&out.Shadow.Pairs, &out.Shadow.Agree, &out.Shadow.Errors, &out.Shadow.Moves, &out.Shadow.LiveMoves, &out.Shadow.Regret)
 		return out, translate(err)
 	}
 	b := &pgx.Batch{}
-	b.Queue(group, in.SessionID, in.Percent, true, out.Since, now, version).QueryRow(into(&out.Group))
+	b.Queue(group, in.SessionID, in.Percent, true, out.Since, now, version).QueryRow(scanMeasure(&out.Group))
 	if in.Percent < 100 {
-		b.Queue(group, in.SessionID, in.Percent, false, out.Since, now, "").QueryRow(into(&out.Others))
+		b.Queue(group, in.SessionID, in.Percent, false, out.Since, now, "").QueryRow(scanMeasure(&out.Others))
 	} else {
-		b.Queue(group, in.SessionID, 100, true, began.Add(-out.Span), began, "").QueryRow(into(&out.Others))
+		b.Queue(group, in.SessionID, 100, true, began.Add(-out.Span), began, "").QueryRow(scanMeasure(&out.Others))
 	}
 	return out, translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
@@ -111,13 +111,13 @@ const (
 	comparedFor = 2 * time.Hour
 )
 
-func into(m *mlmodel.Measure) func(pgx.Row) error {
+func scanMeasure(m *mlmodel.Measure) func(pgx.Row) error {
 	return func(row pgx.Row) error {
 		return row.Scan(&m.Agents, &m.Decisions, &m.Errors, &m.Switches, &m.FailedFailovers, &m.Spend, &m.Reference)
 	}
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}

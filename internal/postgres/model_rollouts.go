@@ -17,8 +17,8 @@ type Rollouts struct{ Models }
 
 var (
 	_ activities.RolloutStore = (*Rollouts)(nil)
-	_                         = meaning("model_rollouts_one_open", mlmodel.Busy, "Another rollout is under way")
-	_                         = meaning("model_rollouts_one_stage", mlmodel.Busy, "Another rollout is under way")
+	_                         = registerConstraint("model_rollouts_one_open", mlmodel.Busy, "Another rollout is under way")
+	_                         = registerConstraint("model_rollouts_one_stage", mlmodel.Busy, "Another rollout is under way")
 )
 
 // Open begins a session's rollout, or finds it begun by the same run. It touches
@@ -38,7 +38,7 @@ func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) error {
 		err := tx.QueryRow(ctx, `SELECT s.is_live, coalesce(r.ended_at IS NULL AND r.session_id IS NOT NULL, false)
 			FROM model_sessions s LEFT JOIN model_rollouts r ON r.session_id = s.id WHERE s.id = $1`, in.SessionID).Scan(&live, &mine)
 		switch {
-		case noRows(err):
+		case isNoRows(err):
 			return mlmodel.NotFound.New("There is no session %s", in.SessionID)
 		case err != nil:
 			return err
@@ -64,7 +64,7 @@ func (s *Rollouts) Row(ctx context.Context, sessionID string) (*activities.Rollo
 SELECT plan, started_by, phase, percent, paused, stage_since, timeline
 FROM model_rollouts
 WHERE session_id = $1`, sessionID).Scan(&out.Plan, &out.By, &out.Phase, &out.Percent, &out.Paused, &since, &out.Timeline)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, mlmodel.NotFound.New("There is no rollout of session %s", sessionID)
 	}
 	if since != nil {
@@ -96,8 +96,8 @@ func takeStage(ctx context.Context, tx pgx.Tx, sessionID string, out *activities
 	err = tx.QueryRow(ctx, `SELECT s.kind, r.phase, s.is_live, coalesce((r.plan->>'back')::boolean, false) FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
 		WHERE s.id = $1 AND r.ended_at IS NULL`, sessionID).Scan(&r.kind, &r.phase, &r.live, &r.back)
 	switch {
-	case noRows(err):
-		return r, ended(sessionID)
+	case isNoRows(err):
+		return r, errRolloutEnded(sessionID)
 	case err != nil || r.phase != mlmodel.Validating:
 		return r, err
 	case r.live:
@@ -105,7 +105,7 @@ func takeStage(ctx context.Context, tx pgx.Tx, sessionID string, out *activities
 	}
 	err = tx.QueryRow(ctx, `UPDATE model_rollouts SET phase = 'completed', detail = $1, ended_at = clock_timestamp(), updated_at = clock_timestamp()
 		WHERE phase = 'live' RETURNING session_id`, "session "+sessionID+" took over").Scan(&out.Superseded)
-	if noRows(err) {
+	if isNoRows(err) {
 		err = nil
 	}
 	return r, err
@@ -115,7 +115,7 @@ func takeStage(ctx context.Context, tx pgx.Tx, sessionID string, out *activities
 // One that has ended, because another took over, stays as it ended. Fails as
 // takeStage does.
 func (s *Rollouts) Record(ctx context.Context, in activities.RolloutState) (out activities.StageTaken, err error) {
-	timeline, err := json.Marshal(list(in.Timeline))
+	timeline, err := json.Marshal(nonNilList(in.Timeline))
 	if err != nil {
 		return out, err
 	}
@@ -130,7 +130,7 @@ func (s *Rollouts) Record(ctx context.Context, in activities.RolloutState) (out 
 	return out, err
 }
 
-func ended(sessionID string) error {
+func errRolloutEnded(sessionID string) error {
 	return mlmodel.WrongPhase.New("The rollout of session %s has ended", sessionID)
 }
 
@@ -194,8 +194,8 @@ func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 		var previous, displaced *string
 		err := tx.QueryRow(ctx, `SELECT s.is_live AND r.phase = 'live', coalesce((r.plan->>'back')::boolean, false), r.previous_id, r.displaced_id FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
 			WHERE s.id = $1 AND r.ended_at IS NULL`, sessionID).Scan(&live, &back, &previous, &displaced)
-		if noRows(err) {
-			return ended(sessionID)
+		if isNoRows(err) {
+			return errRolloutEnded(sessionID)
 		}
 		if err != nil || !live {
 			return err
@@ -213,7 +213,7 @@ func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 // End closes a rollout; one that has ended stays as it ended. A session that
 // waited and did not become live is archived, or refused with the reason.
 func (s *Rollouts) End(ctx context.Context, in activities.EndRollout) error {
-	timeline, err := json.Marshal(list(in.Timeline))
+	timeline, err := json.Marshal(nonNilList(in.Timeline))
 	if err != nil {
 		return err
 	}

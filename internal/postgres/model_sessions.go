@@ -50,7 +50,7 @@ func (s *Models) Create(ctx context.Context, in mlmodel.Session) error {
 				return err
 			}
 		}
-		return tell(ctx, tx, told{Type: uploadEvent[in.Kind], Severity: "info", Actor: in.UploadedBy, Message: "files were uploaded: session " + in.ID,
+		return recordEvent(ctx, tx, eventRecord{Type: uploadEvent[in.Kind], Severity: "info", Actor: in.UploadedBy, Message: "files were uploaded: session " + in.ID,
 			Metadata: map[string]any{"session_id": in.ID, "before": nil, "after": map[string]any{"kind": in.Kind, "files": in.Files}}})
 	})
 }
@@ -115,7 +115,7 @@ func (s *Models) Serving(ctx context.Context) (mlmodel.Serving, error) {
 	}
 	var out mlmodel.Serving
 	err = s.DB.Pool.QueryRow(ctx, `SELECT phase, percent FROM model_rollouts WHERE phase IN ('shadow', 'canary')`).Scan(&out.Phase, &out.Percent)
-	if err != nil && !noRows(err) {
+	if err != nil && !isNoRows(err) {
 		return out, translate(err)
 	}
 	for i := range found {

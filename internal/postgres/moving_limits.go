@@ -17,7 +17,7 @@ type MovingShare struct {
 
 // Shares lists how many agents may move at once: of all, and of each client.
 func (s *Preferences) Shares(ctx context.Context) ([]MovingShare, error) {
-	return rows[MovingShare](ctx, s.DB, `
+	return queryRows[MovingShare](ctx, s.DB, `
 		SELECT NULL AS client_id, max_moving_percent::float8 AS percent, (SELECT count(*) FROM agents WHERE status <> 'deleted') AS agents FROM fleet_limits
 		UNION ALL SELECT c.id, c.max_moving_percent::float8, count(a.id) FROM clients c LEFT JOIN agents a ON a.client_id = c.id AND a.status <> 'deleted' GROUP BY c.id
 		ORDER BY client_id NULLS FIRST`)
@@ -36,13 +36,13 @@ func (s *Preferences) SetShare(ctx context.Context, clientID string, percent flo
 		}
 		var was float64
 		err := tx.QueryRow(ctx, sql, args...).Scan(&was)
-		if noRows(err) {
+		if isNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil || was == percent {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: clientID, Type: "moving_limit_changed", Severity: "warning", Actor: by, Message: "How many agents of " + what + " may move at once was changed",
+		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "moving_limit_changed", Severity: "warning", Actor: by, Message: "How many agents of " + what + " may move at once was changed",
 			Metadata: map[string]any{"before": map[string]float64{"max_moving_percent": was}, "after": map[string]float64{"max_moving_percent": percent}}})
 	})
 }

@@ -42,7 +42,7 @@ func (s *Notices) take(ctx context.Context, clientID string, n interruption.Noti
 	}
 	// The successor is not what its row says. The notice is kept all the same, and the
 	// Guardian brings another one about.
-	return s.takeOnce(ctx, clientID, n, again, func(set *roles.Set, n interruption.Notice) roles.Verdict {
+	return s.takeOnce(ctx, clientID, n, again, func(set *roles.AgentRoles, n interruption.Notice) roles.Verdict {
 		v := judge(set, n)
 		if v.Ruling == roles.RuledFailOver {
 			v = roles.Verdict{Ruling: roles.RuledLaunch, Review: true}
@@ -55,7 +55,7 @@ func (s *Notices) takeOnce(ctx context.Context, clientID string, n interruption.
 	var out *roles.Taken
 	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
-		if out, err = arrive(ctx, tx, clientID, n, again); err != nil || !out.Known {
+		if out, err = recordNotice(ctx, tx, clientID, n, again); err != nil || !out.Known {
 			return err
 		}
 		out.Verdict = judge(out.Set, n)
@@ -88,24 +88,24 @@ WHERE n.agent_id = $1
   AND n.instance_id = $2
   AND n.kind = $3`
 
-// arrive is the first round trip: it locks the agent, makes the notice durable and
+// recordNotice is the first round trip: it locks the agent, makes the notice durable and
 // reads the roles. The lock is taken in a statement of its own, because a statement
 // that waits for a lock sees everything else as it was before.
-func arrive(ctx context.Context, tx pgx.Tx, clientID string, n interruption.Notice, again bool) (*roles.Taken, error) {
+func recordNotice(ctx context.Context, tx pgx.Tx, clientID string, n interruption.Notice, again bool) (*roles.Taken, error) {
 	out := &roles.Taken{Outcome: interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind}}
 	var deleted bool
 	b := &pgx.Batch{}
 	b.Queue(`SELECT status = 'deleted' FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) FOR NO KEY UPDATE`, n.AgentID, clientID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&deleted)
-			if noRows(err) || err == nil && deleted {
+			if isNoRows(err) || err == nil && deleted {
 				return unknownAgent(n.AgentID)
 			}
 			return err
 		})
 	b.Queue(`SELECT role FROM instances WHERE id = $2 AND agent_id = $1`, n.AgentID, n.InstanceID).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&out.Role)
-		if out.Known = err == nil; noRows(err) {
+		if out.Known = err == nil; isNoRows(err) {
 			return nil
 		}
 		return err
@@ -115,13 +115,13 @@ func arrive(ctx context.Context, tx pgx.Tx, clientID string, n interruption.Noti
 	b.Queue(selectNotice, n.AgentID, n.InstanceID, n.Kind).QueryRow(func(row pgx.Row) error {
 		o := &out.Outcome
 		err := row.Scan(&o.Deadline, &o.Past, &o.Left, &o.Result, &o.ReplicaID, &o.NewPrimary, &o.Wanted, &out.First, &out.Delivered)
-		if noRows(err) {
+		if isNoRows(err) {
 			return nil
 		}
 		return err
 	})
 	b.Queue(selectSet, n.AgentID).QueryRow(func(row pgx.Row) (err error) {
-		out.Set, err = scanSet(row, n.AgentID)
+		out.Set, err = scanRoles(row, n.AgentID)
 		return err
 	})
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {

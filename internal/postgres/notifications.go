@@ -27,9 +27,9 @@ func (n *Notifications) Newest(ctx context.Context, clientID string, p Page) ([]
 		WHERE created_at <= $1 AND (created_at < $1 OR id > $2)`
 	at, id := p.from()
 	if clientID == "" {
-		return rows[NotificationView](ctx, n.DB, columns+` ORDER BY created_at DESC, id LIMIT $3`, at, id, p.upTo())
+		return queryRows[NotificationView](ctx, n.DB, columns+` ORDER BY created_at DESC, id LIMIT $3`, at, id, p.upTo())
 	}
-	return rows[NotificationView](ctx, n.DB, columns+` AND client_id = $4 ORDER BY created_at DESC, id LIMIT $3`, at, id, p.upTo(), clientID)
+	return queryRows[NotificationView](ctx, n.DB, columns+` AND client_id = $4 ORDER BY created_at DESC, id LIMIT $3`, at, id, p.upTo(), clientID)
 }
 
 // MarkRead marks one notification, of the client if one is named, and tells it.
@@ -51,7 +51,7 @@ func (n *Notifications) MarkAllRead(ctx context.Context, clientID, by string) (c
 		if changed = tag.RowsAffected(); err != nil || changed == 0 {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: clientID, Type: "notifications_read", Severity: "info", Actor: by, Message: fmt.Sprintf("%d notifications were read", changed),
+		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "notifications_read", Severity: "info", Actor: by, Message: fmt.Sprintf("%d notifications were read", changed),
 			Metadata: map[string]any{"before": map[string]int64{"unread": changed}, "after": map[string]int64{"unread": 0}}})
 	})
 	return changed, err

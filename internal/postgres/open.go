@@ -100,7 +100,7 @@ func (db *DB) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 	return translate(pgx.BeginFunc(ctx, db.Pool, fn))
 }
 
-// noRows says whether a statement found nothing.
-func noRows(err error) bool {
+// isNoRows says whether a statement found nothing.
+func isNoRows(err error) bool {
 	return errors.Is(err, pgx.ErrNoRows) || errors.Is(err, gorm.ErrRecordNotFound)
 }

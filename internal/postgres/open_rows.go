@@ -20,7 +20,7 @@ var _ activities.OpenRowStore = (*OpenRows)(nil)
 // ClaimOperations claims operations that are due, longest due first. A switch names
 // its launcher, because who launches decides which workflow it is.
 func (s *OpenRows) ClaimOperations(ctx context.Context, limit int) ([]activities.OpenRow, error) {
-	return claim[activities.OpenRow](ctx, s.DB, `
+	return claimRows[activities.OpenRow](ctx, s.DB, `
 WITH due AS (
     SELECT id
     FROM operations
@@ -103,7 +103,7 @@ WHERE id = ANY($1)
 	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-func claim[T any](ctx context.Context, db *DB, sql string, limit int) ([]T, error) {
+func claimRows[T any](ctx context.Context, db *DB, sql string, limit int) ([]T, error) {
 	found, err := db.Pool.Query(ctx, sql, limit)
 	if err != nil {
 		return nil, translate(err)

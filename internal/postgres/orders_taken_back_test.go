@@ -28,7 +28,7 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 		go func() {
 			cancelled <- orders.Cancel(context.WithoutCancel(t.Context()), c.ID, "the server did not answer")
 		}()
-		_, err = g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: c.ID})
+		_, err = g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Switch, For: c.ID})
 		require.NoError(t, <-cancelled)
 		status := one[string](g, `SELECT status FROM commands WHERE id = $1`, c.ID)
 		if err == nil {
@@ -43,6 +43,6 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 	c, err := orders.Order(t.Context(), switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Priority: switching.PriorityManual})
 	require.NoError(t, err)
 	require.NoError(t, orders.Cancel(t.Context(), c.ID, "the server did not answer"))
-	_, err = g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: c.ID})
+	_, err = g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Switch, For: c.ID})
 	require.Equal(t, switching.AlreadyDone, fault.CodeOf(err))
 }

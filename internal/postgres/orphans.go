@@ -57,7 +57,7 @@ SELECT v.id, coalesce(i.agent_id, r.agent_id, '') AS agent_id, i.id IS NOT NULL 
 		WHEN i.role = 'retiring' THEN 'its retirement was never finished'
 		WHEN i.role = 'retired' THEN 'it was recorded as ended and lives'
 		WHEN i.role = 'replica' THEN 'its replica has ended'
-		WHEN r.id IS NULL THEN 'nobody knows the decision that its tags name'
+		WHEN r.id IS NULL THEN 'the decision that its tags name is not known'
 		WHEN r.state IN ('requested', 'launching', 'running', 'ready', 'retiring') AND r.instance_id IS NULL AND r.created_at > now() - interval '1 hour' THEN NULL
 		WHEN r.instance_id IS NOT NULL AND r.instance_id <> v.id THEN 'its replica lives on another instance'
 		ELSE 'its replica ended without knowing it'
@@ -84,11 +84,11 @@ func (s *Orphans) Suspects(ctx context.Context, p activities.Place, seen []activ
 	return out, translate(err)
 }
 
-// Sight notes the suspects and reports each new one, forgets what the cloud
+// RecordSightings notes the suspects and reports each new one, forgets what the cloud
 // showed and is none any more, and answers those that were suspect already so
 // long ago. A sweep that runs twice at once is one sighting, because both are
 // within the same moment.
-func (s *Orphans) Sight(ctx context.Context, p activities.Place, seen []activities.CloudInstance, suspects []activities.Suspect, apart time.Duration) ([]string, error) {
+func (s *Orphans) RecordSightings(ctx context.Context, p activities.Place, seen []activities.CloudInstance, suspects []activities.Suspect, apart time.Duration) ([]string, error) {
 	cleared, ids, reasons := []string{}, make([]string, 0, len(suspects)), make([]string, 0, len(suspects))
 	is := map[string]bool{}
 	for _, x := range suspects {
@@ -110,7 +110,7 @@ func (s *Orphans) Sight(ctx context.Context, p activities.Place, seen []activiti
 		SELECT $1, nullif(agent, ''), 'orphan_found', 'warning', id || ' costs money and nothing needs it: ' || reason,
 			jsonb_build_object('instance_id', id, 'reason', reason, 'region', $5::text), 'orphan-found:' || id
 		FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, reason, agent) ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, ids, reasons, agentsOf(suspects), p.Region)
-	b.Queue(`SELECT instance_id FROM orphan_sightings WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1 ORDER BY instance_id`, p.Account.ClientID, ids).Query(collect(&out))
+	b.Queue(`SELECT instance_id FROM orphan_sightings WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1 ORDER BY instance_id`, p.Account.ClientID, ids).Query(collectIDs(&out))
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, translate(err)
 	}
@@ -125,11 +125,11 @@ func agentsOf(suspects []activities.Suspect) []string {
 	return out
 }
 
-// Condemn judges an instance once more and takes it out of its role, under the
+// MarkForTermination judges an instance once more and takes it out of its role, under the
 // lock of its agent, by which every change of roles goes. One that no row knew
-// gets one, so that nobody adopts what is about to end. False: it found a reason
+// gets one, so that an instance that is about to end is not adopted. False: it found a reason
 // to live.
-func (s *Orphans) Condemn(ctx context.Context, p activities.Place, i activities.CloudInstance, x activities.Suspect) (bool, error) {
+func (s *Orphans) MarkForTermination(ctx context.Context, p activities.Place, i activities.CloudInstance, x activities.Suspect) (bool, error) {
 	guilty := false
 	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockAgent, x.AgentID); err != nil {
@@ -156,8 +156,8 @@ func knownMode(i activities.CloudInstance) string {
 	return string(i.Mode)
 }
 
-// Buried records the end of an orphan, and reports it once.
-func (s *Orphans) Buried(ctx context.Context, p activities.Place, x activities.Suspect) error {
+// RecordTerminated records the end of an orphan, and reports it once.
+func (s *Orphans) RecordTerminated(ctx context.Context, p activities.Place, x activities.Suspect) error {
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE orphan_sightings SET terminated_at = coalesce(terminated_at, now()) WHERE instance_id = $1`, x.InstanceID)
 	b.Queue(`UPDATE instances SET role = 'retired', terminated_at = coalesce(terminated_at, now()) WHERE id = $1 AND role <> 'primary'`, x.InstanceID)

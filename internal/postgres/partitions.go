@@ -57,7 +57,7 @@ func (s *Housekeeping) EnsurePartitions(ctx context.Context, first time.Time, da
 	first = first.UTC().Truncate(24 * time.Hour)
 	for n := range days {
 		day := first.AddDate(0, 0, n)
-		name, from, until := partitionOf(day), bound(day), bound(day.AddDate(0, 0, 1))
+		name, from, until := partitionOf(day), partitionBound(day), partitionBound(day.AddDate(0, 0, 1))
 		err := s.change(ctx, func(tx pgx.Tx) error {
 			exists, err := hasTable(ctx, tx, name)
 			if err != nil || exists {
@@ -98,8 +98,8 @@ func hasTable(ctx context.Context, tx pgx.Tx, name string) (exists bool, err err
 	return exists, err
 }
 
-// bound writes the start of a day, which is in UTC whatever the session's zone is.
-func bound(day time.Time) string {
+// partitionBound writes the start of a day, which is in UTC whatever the session's zone is.
+func partitionBound(day time.Time) string {
 	return "timestamptz '" + day.UTC().Format("2006-01-02 15:04:05") + "+00'"
 }
 
@@ -107,7 +107,7 @@ func bound(day time.Time) string {
 // and without reading it.
 func (s *Housekeeping) DropPartitions(ctx context.Context, before time.Time) (dropped int64, err error) {
 	type partition struct{ Name string }
-	list, err := rows[partition](ctx, s.DB, `SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	list, err := queryRows[partition](ctx, s.DB, `SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'price_submissions'::regclass AND c.relname ~ '^price_submissions_\d{8}$' AND c.relname < $1 ORDER BY 1`, partitionOf(before))
 	if err != nil {
 		return 0, err

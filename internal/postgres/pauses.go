@@ -60,7 +60,7 @@ func (s *Pauses) Set(ctx context.Context, on PauseSubject, pause engine.Pause) e
 		if err != nil || string(before) == string(after) {
 			return err
 		}
-		return on.tell(ctx, tx, owner, "moves_paused", "Voluntary moves of "+on.name(subject)+" are paused until "+pause.Until.UTC().Format("2006-01-02 15:04 UTC"), before, after)
+		return on.recordPauseEvent(ctx, tx, owner, "moves_paused", "Voluntary moves of "+on.name(subject)+" are paused until "+pause.Until.UTC().Format("2006-01-02 15:04 UTC"), before, after)
 	})
 }
 
@@ -80,7 +80,7 @@ func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner 
 		}
 		held, err := pgx.CollectRows(r, pgx.RowTo[[]byte])
 		for _, before := range held {
-			if err = on.tell(ctx, tx, owner, "moves_resumed", "Voluntary moves of "+on.name(subject)+" go on", before, nil); err != nil {
+			if err = on.recordPauseEvent(ctx, tx, owner, "moves_resumed", "Voluntary moves of "+on.name(subject)+" go on", before, nil); err != nil {
 				return err
 			}
 		}
@@ -92,7 +92,7 @@ func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner 
 
 // List lists the pauses that hold; for a client, those that stop its agents.
 func (s *Pauses) List(ctx context.Context, clientID string) ([]PauseView, error) {
-	return rows[PauseView](ctx, s.DB, `SELECT scope, client_id, agent_id, by_operator, until, reason, created_by, created_at FROM pauses
+	return queryRows[PauseView](ctx, s.DB, `SELECT scope, client_id, agent_id, by_operator, until, reason, created_by, created_at FROM pauses
 		WHERE until > now() AND ($1 = '' OR client_id = $1 OR scope = 'global') ORDER BY array_position(ARRAY['global', 'client', 'agent'], scope), subject, by_operator DESC`, clientID)
 }
 
@@ -104,12 +104,12 @@ func (on PauseSubject) find(ctx context.Context, tx pgx.Tx) (subject, owner stri
 	switch on.Scope {
 	case engine.ScopeAgent:
 		err = tx.QueryRow(ctx, `SELECT id, client_id FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE`, on.AgentID, on.ClientID).Scan(&subject, &owner)
-		if noRows(err) {
+		if isNoRows(err) {
 			err = agent.NotFound.New("Agent not found")
 		}
 	case engine.ScopeClient:
 		err = tx.QueryRow(ctx, `SELECT id, id FROM clients WHERE id = $1 FOR NO KEY UPDATE`, on.ClientID).Scan(&subject, &owner)
-		if noRows(err) {
+		if isNoRows(err) {
 			err = clients.NotFound.New("Client not found")
 		}
 	default:
@@ -125,13 +125,13 @@ func (on PauseSubject) name(subject string) string {
 	return string(on.Scope) + " " + subject
 }
 
-func (on PauseSubject) tell(ctx context.Context, tx pgx.Tx, owner, event, message string, before, after []byte) error {
-	return tell(ctx, tx, told{ClientID: owner, AgentID: on.AgentID, Type: event, Severity: "warning", Actor: on.By, Message: message,
-		Metadata: map[string]any{"scope": on.Scope, "before": orNull(before), "after": orNull(after)}})
+func (on PauseSubject) recordPauseEvent(ctx context.Context, tx pgx.Tx, owner, event, message string, before, after []byte) error {
+	return recordEvent(ctx, tx, eventRecord{ClientID: owner, AgentID: on.AgentID, Type: event, Severity: "warning", Actor: on.By, Message: message,
+		Metadata: map[string]any{"scope": on.Scope, "before": nullableJSON(before), "after": nullableJSON(after)}})
 }
 
-// orNull is a JSON value that may be missing.
-func orNull(raw []byte) json.RawMessage {
+// nullableJSON is a JSON value that may be missing.
+func nullableJSON(raw []byte) json.RawMessage {
 	if raw == nil {
 		return json.RawMessage("null")
 	}

@@ -21,16 +21,16 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 			in.AgentID, in.Where.PoolID, launchMode(in.Where.Mode))
 	case string(replica.NoCapacity), string(replica.Gone):
 		_, err = s.DB.Pool.Exec(ctx, `INSERT INTO pool_health AS h (client_id, pool_id, mode, failures, last_code, last_failed_at, retry_after)
-			SELECT client_id, $2, $3, 1, $4, now(), now() + `+rest("1")+` FROM agents WHERE id = $1
+			SELECT client_id, $2, $3, 1, $4, now(), now() + `+retryAfterSQL("1")+` FROM agents WHERE id = $1
 			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET last_code = excluded.last_code, last_failed_at = excluded.last_failed_at,
-				failures = h.failures + 1, retry_after = now() + `+rest("h.failures + 1")+`
+				failures = h.failures + 1, retry_after = now() + `+retryAfterSQL("h.failures + 1")+`
 			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID, launchMode(in.Where.Mode), in.Code)
 	}
 	return translate(err)
 }
 
-// rest is how long a pool rests after so many failures in a row: 3, 6, 12 …
+// retryAfterSQL is how long a pool rests after so many failures in a row: 3, 6, 12 …
 // minutes, an hour at most. The outages of traces lasted 23 to 42 minutes.
-func rest(failures string) string {
+func retryAfterSQL(failures string) string {
 	return `least(interval '3 minutes' * 2 ^ least(` + failures + ` - 1, 10), interval '1 hour')`
 }

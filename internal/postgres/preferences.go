@@ -40,7 +40,7 @@ func agentPreferences(of string) string {
 // agent.not_found; a deleted agent has no settings.
 func (s *Preferences) ChangeAgent(ctx context.Context, clientID, agentID, actor, eventType string, in AgentPreferences) error {
 	type found struct{ ID string }
-	_, err := row[found](ctx, s.DB, `
+	_, err := queryRow[found](ctx, s.DB, `
 		WITH before AS (
 			SELECT id, client_id, `+agentPreferences("")+` AS what
 			FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE),
@@ -60,7 +60,7 @@ func (s *Preferences) ChangeAgent(ctx context.Context, clientID, agentID, actor,
 		SELECT id FROM after`,
 		agentID, clientID, actor, eventType, in.Enabled, in.AutoTerminate, in.TerminateWait, in.ReplicaEnabled, in.ReplicaCount,
 		in.MinSavings, in.RiskThreshold, in.SwitchesPerWeek, in.SwitchesPerDay, in.MinPoolHours)
-	if noRows(err) {
+	if isNoRows(err) {
 		return agent.NotFound.New("Agent not found")
 	}
 	return err

@@ -10,7 +10,7 @@ import (
 // InUse lists the instance types that live or stand by in each region, for the
 // collection of prices.
 func (s *Prices) InUse(ctx context.Context) ([]activities.TypeInRegion, error) {
-	return rows[activities.TypeInRegion](ctx, s.DB, `SELECT DISTINCT region, instance_type FROM instances
+	return queryRows[activities.TypeInRegion](ctx, s.DB, `SELECT DISTINCT region, instance_type FROM instances
 		WHERE role IN ('primary', 'replica') AND region <> '' AND instance_type LIKE '%.%' ORDER BY 1, 2`)
 }
 
@@ -22,7 +22,7 @@ func (s *Prices) KeepMoves(ctx context.Context, place activities.TypeInRegion, m
 	for i, m := range moves {
 		zones[i], times[i], prices[i] = m.AZ, m.At, m.Price
 	}
-	// The latest price is replaced where nobody who lives there told one lately:
+	// The latest price is replaced where no agent there reported one lately:
 	// zone names are mapped per account, so they know better.
 	tag, err := s.DB.Pool.Exec(ctx, `
 		WITH move AS (

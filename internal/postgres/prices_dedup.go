@@ -15,7 +15,7 @@ var _ activities.PriceStore = (*Prices)(nil)
 func (s *Prices) Watermark(ctx context.Context, job, scope string) (time.Time, error) {
 	var at time.Time
 	err := s.DB.Pool.QueryRow(ctx, `SELECT at FROM job_watermarks WHERE job = $1 AND scope = $2`, job, scope).Scan(&at)
-	if noRows(err) {
+	if isNoRows(err) {
 		return time.Time{}, nil
 	}
 	return at.UTC(), translate(err)
@@ -76,7 +76,7 @@ func (s *Prices) Deduplicate(ctx context.Context, beat func()) (activities.Price
 		next := until
 		err := s.DB.Pool.QueryRow(ctx, `SELECT received_at FROM price_submissions WHERE received_at > $1 AND received_at <= $2
 			ORDER BY received_at OFFSET $3 LIMIT 1`, from, until, dedupChunk-1).Scan(&next)
-		if err != nil && !noRows(err) {
+		if err != nil && !isNoRows(err) {
 			return out, translate(err)
 		}
 		var told, fresh, changed int64

@@ -13,7 +13,7 @@ const datasetJob = "ml-dataset"
 const datasetSpan = 2 * 365 * 24 * time.Hour
 
 // features computes one day. What a price did before is read by time and not by
-// rows, so a gap is unknown and not somebody else's hour. The day before is read
+// rows, so a gap is unknown and not the hour of another row. The day before is read
 // along for the look back.
 const features = `
 WITH clean AS (
@@ -53,7 +53,7 @@ func (s *Prices) RefreshFeatures(ctx context.Context, beat func()) (activities.D
 		return out, translate(err)
 	}
 	type touched struct{ Day time.Time }
-	days, err := rows[touched](ctx, s.DB, `
+	days, err := queryRows[touched](ctx, s.DB, `
 		WITH changed AS (SELECT DISTINCT date_trunc('day', bucket, 'UTC') AS day FROM price_buckets WHERE updated_at > $1 AND bucket > $2)
 		SELECT DISTINCT day FROM (SELECT day FROM changed UNION SELECT day + interval '24 hours' FROM changed) d WHERE day <= now() ORDER BY day`,
 		since.Add(-commitLag), until.Add(-datasetSpan))

@@ -18,7 +18,7 @@ const gapJob = "gap-fill"
 // as much earlier as a gap that is filled may be long.
 const (
 	gapWindow = 24 * time.Hour
-	gapReach  = 2 * time.Hour // the longest gap that is filled; neighbours are looked for so far outside
+	gapReach  = 2 * time.Hour // the longest gap that is filled; measured prices are looked for so far outside
 	// gapStep is how much of a group is in memory at a time: an ordinary run at once.
 	gapStep = gapWindow + gapReach
 )
@@ -27,7 +27,7 @@ const (
 type gapGroup struct{ Pools []string }
 
 // FillGaps fills the gaps of the day before until, group by group; beat is called
-// after each. Only measured prices are neighbours and only interpolated ones are
+// after each. Only measured prices count and only interpolated ones are
 // written over, so a second run changes nothing, and one after a late report
 // corrects what the first had guessed.
 func (s *Prices) FillGaps(ctx context.Context, until time.Time, beat func()) (activities.GapsFilled, error) {
@@ -43,7 +43,7 @@ func (s *Prices) FillGaps(ctx context.Context, until time.Time, beat func()) (ac
 	if oldest := until.Add(-pricing.MaxAge); from.Before(oldest) {
 		from = oldest
 	}
-	groups, err := rows[gapGroup](ctx, s.DB, `SELECT array_agg(id ORDER BY id) AS pools FROM pools WHERE is_active GROUP BY instance_type, region ORDER BY 1`)
+	groups, err := queryRows[gapGroup](ctx, s.DB, `SELECT array_agg(id ORDER BY id) AS pools FROM pools WHERE is_active GROUP BY instance_type, region ORDER BY 1`)
 	if err != nil {
 		return out, err
 	}

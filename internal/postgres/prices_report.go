@@ -36,7 +36,7 @@ func (s *Prices) Report(ctx context.Context, clientID, agentID string, r pricing
 	}
 	in := believed{clientID, agentID, a}
 	out, err := s.reports.Do(ctx, in, s.takeIn)
-	if apart(err) || err == nil && !out.done {
+	if mayConcernOneRow(err) || err == nil && !out.done {
 		var alone []counted
 		if alone, err = s.takeIn(ctx, []believed{in}); err == nil {
 			out = alone[0]

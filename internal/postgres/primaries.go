@@ -50,8 +50,8 @@ var missing = fmt.Sprintf(primaries, `a.last_heartbeat_at DESC NULLS LAST`, `
 		a.status = 'offline' AND a.enabled
 		AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')`)
 
-// Untold lists primaries whose template was never read.
-func (s *Primaries) Untold(ctx context.Context, limit int) ([]activities.Primary, error) {
+// ListWithoutTemplate lists primaries whose template was never read.
+func (s *Primaries) ListWithoutTemplate(ctx context.Context, limit int) ([]activities.Primary, error) {
 	return s.primaries(ctx, untold, activities.SweepTemplates, limit)
 }
 

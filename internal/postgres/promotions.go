@@ -12,7 +12,7 @@ import (
 // WantPromotion makes a person's promotion of a replica durable and opens its
 // operation, once per replica: a second wish for the same replica is the first one,
 // as it was asked for. Whether it may be is for the caller to judge.
-func (s *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.Set, error) {
+func (s *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.AgentRoles, error) {
 	return s.write(ctx, in.AgentID, func(b *pgx.Batch) {
 		b.Queue(`
 INSERT INTO promotions (replica_id, client_id, agent_id, demote, requested_by, wait_until)
@@ -46,7 +46,7 @@ LEFT JOIN role_changes c ON c.replica_id = p.replica_id
 LEFT JOIN instances o ON o.id = c.old_id AND o.agent_id = c.agent_id
 WHERE p.replica_id = $1`, replicaID).
 		Scan(&out.AgentID, &out.Demote, &out.By, &out.Left, &out.Changed, &out.Cause, &out.OldID, &out.NewID, &out.RetireOld)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, replica.NotFound.New("no promotion of replica %s was asked for", replicaID)
 	}
 	return &out, translate(err)

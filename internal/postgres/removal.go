@@ -12,8 +12,8 @@ import (
 
 // Remove marks an agent deleted and answers what has to be ended after it: its
 // open replicas are retiring, its pending commands cancelled, its notices closed,
-// its primary is nobody's any more. What we launched is ours to end, also what was
-// kept after a move or is left to AWS: nobody knows of it afterwards. An instance
+// its primary has no agent any more. What we launched is ours to end, also what was
+// kept after a move or is left to AWS: no row names it afterwards. An instance
 // that we did not launch is the tenant's and lives on. A second removal answers
 // what is still left.
 // Fails with agent.not_found.
@@ -21,23 +21,23 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 	out := &activities.Removed{Replicas: []string{}, Instances: []string{}}
 	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		var clientID string
-		if err := tx.QueryRow(ctx, lockAgent, agentID).Scan(&clientID); noRows(err) {
+		if err := tx.QueryRow(ctx, lockAgent, agentID).Scan(&clientID); isNoRows(err) {
 			return unknownAgent(agentID)
 		} else if err != nil {
 			return err
 		}
 		var before []byte // what the event tells; read before anything is different
-		if err := tx.QueryRow(ctx, `SELECT `+agentStanding+` FROM agents a WHERE a.id = $1`, agentID).Scan(&before); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT `+agentSnapshot+` FROM agents a WHERE a.id = $1`, agentID).Scan(&before); err != nil {
 			return err
 		}
 		b := &pgx.Batch{}
 		queueRemoval(b, agentID, by, before)
 		queueOperation(b, opened{kind: "removal", id: "removal/" + agentID, agentID: agentID, summary: "removal of agent " + agentID, cause: by})
-		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).Query(collect(&out.Replicas))
+		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).Query(collectIDs(&out.Replicas))
 		b.Queue(`SELECT id FROM instances i WHERE agent_id = $1 AND role = 'retiring' AND terminate_by = 'us' AND terminated_at IS NULL
-				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).Query(collect(&out.Instances))
+				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).Query(collectIDs(&out.Instances))
 		b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
-			out.Set, err = scanSet(row, agentID)
+			out.Set, err = scanRoles(row, agentID)
 			return err
 		})
 		return tx.SendBatch(ctx, b).Close()
@@ -69,8 +69,8 @@ func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 		INSERT INTO notifications (client_id, message, severity) SELECT client_id, 'Agent ' || logical_agent_id || ' has been deleted', 'warning' FROM gone`, agentID, by, before)
 }
 
-// collect reads a column of ids.
-func collect(into *[]string) func(pgx.Rows) error {
+// collectIDs reads a column of ids.
+func collectIDs(into *[]string) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if len(ids) > 0 {
@@ -96,7 +96,7 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 		RETURNING i.role, i.region, c.id, c.role_arn, c.external_id, i.terminated_at IS NOT NULL, i.created_at`, agentID, instanceID).
 		Scan(&role, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Ended, &out.LaunchedAt)
 	switch {
-	case noRows(err):
+	case isNoRows(err):
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
 	case err != nil:
 		return nil, translate(err)

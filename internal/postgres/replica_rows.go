@@ -55,7 +55,7 @@ WHERE r.id = $1`
 func (s *Roles) LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error) {
 	var out roles.ReplicaRow
 	err := s.DB.Pool.QueryRow(ctx, selectReplicaRow, replicaID).Scan(&out)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, noReplica(replicaID)
 	}
 	if err != nil {
@@ -144,6 +144,6 @@ ON CONFLICT (dedup_key) DO NOTHING`, replicaID)
 }
 
 // launches says whether the replica is still to get an instance that runs.
-func (at standing) launches() bool {
+func (at lockedReplica) launches() bool {
 	return at.state == replica.Requested || at.state == replica.Launching
 }

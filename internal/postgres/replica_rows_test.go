@@ -39,7 +39,7 @@ func TestLoadReplica(t *testing.T) {
 
 	g := guard(t)
 	g.exec(`UPDATE agents SET logical_agent_id = 'web-1', epoch = 4, launcher = 'agent'`)
-	opened, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Rebalance, For: "i-0",
+	opened, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Rebalance, For: "i-0",
 		Hold: time.Hour, NotBefore: time.Minute, Launcher: agent.ControlPlane})
 	require.NoError(t, err)
 	id := opened.Replica.ID
@@ -81,7 +81,7 @@ func TestLoadReplica(t *testing.T) {
 		}
 	}
 
-	ok, err := g.Advance(t.Context(), roles.Step{ReplicaID: id, To: replica.Failed, ErrorCode: replica.Gone, Error: "it stopped"})
+	ok, err := g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: id, To: replica.Failed, ErrorCode: replica.Gone, Error: "it stopped"})
 	require.NoError(t, err)
 	require.True(t, ok)
 	row = g.row(id)

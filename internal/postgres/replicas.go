@@ -22,7 +22,7 @@ import (
 // running and the instance plays its role. Fails with agent.not_found,
 // agent.instance_of_another_tenant, roles.is_primary and switch.busy, and with
 // switch.command_already_done for an order that was taken back meanwhile.
-func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opened, error) {
+func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error) {
 	plan, err := json.Marshal(in.Plan)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opene
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	out := &roles.Opened{}
+	out := &roles.ReplicaOpened{}
 	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
@@ -42,25 +42,25 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.Opening) (*roles.Opene
 			}
 		}
 		if in.InstanceID != "" {
-			if err := adopt(ctx, tx, adoption{agentID: in.AgentID, instanceID: in.InstanceID, poolID: in.Plan.Pool, mode: in.Plan.Mode, launcher: agent.ByAgent}); err != nil {
+			if err := adoptInstance(ctx, tx, adoption{agentID: in.AgentID, instanceID: in.InstanceID, poolID: in.Plan.Pool, mode: in.Plan.Mode, launcher: agent.ByAgent}); err != nil {
 				return err
 			}
 		}
 		b := &pgx.Batch{}
-		b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID, seconds(in.Hold), seconds(in.NotBefore),
+		b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID, nullableSeconds(in.Hold), nullableSeconds(in.NotBefore),
 			in.RequestID, in.CreatedBy, in.Reason, tags, in.Launcher)
 		b.Queue(`SELECT `+replicaObject+` FROM replicas r WHERE r.agent_id = $1 AND (r.request_id = nullif($2, '') OR r.instance_id = nullif($5, '')
 				OR (CASE $3 WHEN 'manual' THEN r.kind = 'manual' WHEN 'switch' THEN r.kind = 'switch' AND r.made_for = $4 ELSE r.kind IN ('rebalance', 'termination') END))
 			ORDER BY (r.request_id = nullif($2, '')) DESC NULLS LAST, (r.state IN ('requested', 'launching', 'running', 'ready')) DESC, r.created_at DESC LIMIT 1`,
 			in.AgentID, in.RequestID, in.Kind, in.For, in.InstanceID).QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&out.Replica)
-			if noRows(err) { // the insert met another switch's replica
+			if isNoRows(err) { // the insert met another switch's replica
 				return switching.Busy.New("another switch of this agent is in flight")
 			}
 			return err
 		})
 		b.Queue(selectSet, in.AgentID).QueryRow(func(row pgx.Row) (err error) {
-			out.Set, err = scanSet(row, in.AgentID)
+			out.Set, err = scanRoles(row, in.AgentID)
 			return err
 		})
 		return tx.SendBatch(ctx, b).Close()
@@ -116,7 +116,7 @@ const insertReplica = `WITH made AS (
 func lockAlive(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var deleted bool
 	err := tx.QueryRow(ctx, `SELECT status = 'deleted' FROM agents WHERE id = $1 FOR NO KEY UPDATE`, agentID).Scan(&deleted)
-	if noRows(err) || err == nil && deleted {
+	if isNoRows(err) || err == nil && deleted {
 		return unknownAgent(agentID)
 	}
 	return err
@@ -131,12 +131,12 @@ type adoption struct {
 	price               float64 // USD per hour; 0: unknown
 }
 
-var _ = meaning("replicas_one_living_per_instance", replica.OtherInstance, "the instance is another replica's")
+var _ = registerConstraint("replicas_one_living_per_instance", replica.OtherInstance, "the instance is another replica's")
 
-// adopt records that the instance is a replica of the agent. An instance that
+// adoptInstance records that the instance is a replica of the agent. An instance that
 // plays a part for the agent already keeps it, so a report that comes late takes
 // nothing back. Fails with agent.instance_of_another_tenant and roles.is_primary.
-func adopt(ctx context.Context, tx pgx.Tx, in adoption) error {
+func adoptInstance(ctx context.Context, tx pgx.Tx, in adoption) error {
 	instanceType, az, region := "", "", ""
 	if in.poolID != "" {
 		var err error
@@ -178,8 +178,8 @@ func launchMode(m agent.Mode) agent.Mode {
 	return agent.Spot
 }
 
-// seconds is a duration for SQL; zero is null.
-func seconds(d time.Duration) *float64 {
+// nullableSeconds is a duration for SQL; zero is null.
+func nullableSeconds(d time.Duration) *float64 {
 	if d == 0 {
 		return nil
 	}
@@ -192,7 +192,7 @@ func seconds(d time.Duration) *float64 {
 // meanwhile does not. When a hold begins, it begins by the database's clock.
 // Fails with replica.not_found, replica.other_instance, roles.is_primary and
 // agent.instance_of_another_tenant.
-func (s *Roles) Advance(ctx context.Context, in roles.Step) (bool, error) {
+func (s *Roles) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, error) {
 	var ok bool
 	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		at, err := lockReplica(ctx, tx, in.ReplicaID)
@@ -202,20 +202,20 @@ func (s *Roles) Advance(ctx context.Context, in roles.Step) (bool, error) {
 		if in.InstanceID != "" && at.instanceID != "" && at.instanceID != in.InstanceID {
 			return replica.OtherInstance.New("replica %s lives on %s, not on %s", in.ReplicaID, at.instanceID, in.InstanceID)
 		}
-		if ok = at.state == in.To || canCome(at.state, in.To); !ok {
+		if ok = at.state == in.To || isTransitionAllowed(at.state, in.To); !ok {
 			return nil
 		}
 		if in.InstanceID != "" && at.instanceID == "" && at.state.IsOpen() {
-			if err := adopt(ctx, tx, at.adoption(in)); err != nil {
+			if err := adoptInstance(ctx, tx, at.adoption(in)); err != nil {
 				return err
 			}
 		}
-		return advance(ctx, tx, in, at)
+		return writeTransition(ctx, tx, in, at)
 	})
 	return ok, err
 }
 
-type standing struct {
+type lockedReplica struct {
 	agentID, instanceID, pool string
 	mode                      agent.Mode
 	launcher                  agent.Launcher
@@ -225,20 +225,20 @@ type standing struct {
 
 // lockReplica locks a replica, its agent first: a change of roles locks in that
 // order too, so neither waits for the other for ever.
-func lockReplica(ctx context.Context, tx pgx.Tx, id string) (at standing, err error) {
+func lockReplica(ctx context.Context, tx pgx.Tx, id string) (at lockedReplica, err error) {
 	b := &pgx.Batch{}
 	b.Queue(`SELECT FROM agents WHERE id = (SELECT agent_id FROM replicas WHERE id = $1) FOR NO KEY UPDATE`, id)
 	b.Queue(`SELECT agent_id, coalesce(instance_id, ''), coalesce(pool_id, ''), mode, launcher, kind, state FROM replicas WHERE id = $1 FOR UPDATE`, id).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&at.agentID, &at.instanceID, &at.pool, &at.mode, &at.launcher, &at.kind, &at.state)
 	})
 	err = tx.SendBatch(ctx, b).Close()
-	if noRows(err) {
+	if isNoRows(err) {
 		return at, replica.NotFound.New("there is no replica %s", id)
 	}
 	return at, err
 }
 
-func (at standing) adoption(in roles.Step) adoption {
+func (at lockedReplica) adoption(in roles.ReplicaTransition) adoption {
 	out := adoption{agentID: at.agentID, instanceID: in.InstanceID, poolID: at.pool, mode: at.mode, launcher: at.launcher}
 	if in.Where != nil {
 		out.poolID, out.mode, out.price = in.Where.PoolID, in.Where.Mode, in.Where.HourlyPrice
@@ -246,7 +246,7 @@ func (at standing) adoption(in roles.Step) adoption {
 	return out
 }
 
-func canCome(from, to replica.State) bool {
+func isTransitionAllowed(from, to replica.State) bool {
 	for _, s := range to.From() {
 		if s == from {
 			return true
@@ -255,9 +255,9 @@ func canCome(from, to replica.State) bool {
 	return false
 }
 
-// advance writes the step and what follows from it. The counter of failures
+// writeTransition writes the step and what follows from it. The counter of failures
 // moves only with the state, so that a step which runs twice counts once.
-func advance(ctx context.Context, tx pgx.Tx, in roles.Step, at standing) error {
+func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition, at lockedReplica) error {
 	var pool, mode *string
 	var price *float64
 	if in.Where != nil {

@@ -20,7 +20,7 @@ func TestOpenReplicaOnce(t *testing.T) {
 	g := guard(t)
 	ask := func(kind replica.Kind, cause, request string) roles.Replica {
 		t.Helper()
-		opened, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: kind, For: cause, RequestID: request, Hold: time.Hour, CreatedBy: "user@acme",
+		opened, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: kind, For: cause, RequestID: request, Hold: time.Hour, CreatedBy: "user@acme",
 			Plan: replica.Plan{Pool: "t3.medium.us-east-1c", Mode: agent.Spot}})
 		require.NoError(t, err)
 		return opened.Replica
@@ -34,7 +34,7 @@ func TestOpenReplicaOnce(t *testing.T) {
 	require.Equal(t, emergency.ID, ask(replica.Termination, "i-0", "u4").ID, "one emergency per agent")
 	move := ask(replica.Switch, "c1", "u5")
 	require.Equal(t, move.ID, ask(replica.Switch, "c1", "").ID)
-	_, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Switch, For: "c2"})
+	_, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Switch, For: "c2"})
 	require.Equal(t, switching.Busy, fault.CodeOf(err), "two commands do not share an instance")
 	require.Len(t, g.set().Replicas, 3)
 	require.Equal(t, 3, one[int](g, `SELECT count(*) FROM events WHERE type = 'replica_decided'`))
@@ -42,7 +42,7 @@ func TestOpenReplicaOnce(t *testing.T) {
 	require.True(t, g.advance(emergency.ID, replica.Failed, ""))
 	require.Equal(t, emergency.ID, ask(replica.Rebalance, "i-0", "u3").ID, "a request that comes again finds its replica, whatever became of it")
 	require.NotEqual(t, emergency.ID, ask(replica.Rebalance, "i-0", "u6").ID, "another one makes another")
-	_, err = g.OpenReplica(t.Context(), roles.Opening{AgentID: "a9", Kind: replica.Manual})
+	_, err = g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a9", Kind: replica.Manual})
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))
 }
 
@@ -55,7 +55,7 @@ func TestOpenReplicaAtOnce(t *testing.T) {
 	for i := range found {
 		wg.Go(func() {
 			kind := []replica.Kind{replica.Rebalance, replica.Termination}[i%2]
-			if opened, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: kind, For: "i-0", RequestID: []string{"", "r"}[i%2]}); err == nil {
+			if opened, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: kind, For: "i-0", RequestID: []string{"", "r"}[i%2]}); err == nil {
 				found[i] = opened.Replica.ID
 			}
 		})
@@ -74,7 +74,7 @@ func TestOpenReplicaThatExists(t *testing.T) {
 
 	g := guard(t)
 	g.agent("k2", "b1", "i-b")
-	in := roles.Opening{AgentID: "a1", Kind: replica.Manual, For: "i-0", InstanceID: "i-1", Plan: replica.Plan{Pool: "t3.large.us-east-1c", Mode: agent.Spot}}
+	in := roles.ReplicaRequest{AgentID: "a1", Kind: replica.Manual, For: "i-0", InstanceID: "i-1", Plan: replica.Plan{Pool: "t3.large.us-east-1c", Mode: agent.Spot}}
 	for range 2 {
 		opened, err := g.OpenReplica(t.Context(), in)
 		require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestAdvance(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	opened, err := g.OpenReplica(t.Context(), roles.Opening{AgentID: "a1", Kind: replica.Rebalance, For: "i-0", Hold: time.Millisecond})
+	opened, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Rebalance, For: "i-0", Hold: time.Millisecond})
 	require.NoError(t, err)
 	id := opened.Replica.ID
 	require.True(t, g.advance(id, replica.Launching, ""))
@@ -118,7 +118,7 @@ func TestAdvance(t *testing.T) {
 	require.Equal(t, "retired", one[string](g, `SELECT role FROM instances WHERE id = 'i-1' AND terminated_at IS NOT NULL`))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM replicas WHERE ended_at IS NOT NULL AND round(total_cost, 3) = 0.020`))
 
-	_, err = g.Advance(t.Context(), roles.Step{ReplicaID: "r9", To: replica.Ready})
+	_, err = g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: "r9", To: replica.Ready})
 	require.Equal(t, replica.NotFound, fault.CodeOf(err))
 }
 
@@ -129,7 +129,7 @@ func TestAdvanceCountsFailuresOnce(t *testing.T) {
 	for _, kind := range []replica.Kind{replica.Manual, replica.Termination, replica.Switch} {
 		r := g.open(kind, "c1")
 		for range 3 {
-			ok, err := g.Advance(t.Context(), roles.Step{ReplicaID: r.ID, To: replica.Failed, ErrorCode: replica.NoCapacity, Error: "nothing left"})
+			ok, err := g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Failed, ErrorCode: replica.NoCapacity, Error: "nothing left"})
 			require.NoError(t, err)
 			require.True(t, ok)
 		}
@@ -146,15 +146,15 @@ func TestAReplicaLivesOnOneInstance(t *testing.T) {
 	g.agent("k2", "b1", "i-b")
 	r := g.heir(replica.Manual, "i-0", "i-1")
 	for instance, code := range map[string]fault.Code{"i-2": replica.OtherInstance, "i-b": replica.OtherInstance} {
-		_, err := g.Advance(t.Context(), roles.Step{ReplicaID: r.ID, To: replica.Ready, InstanceID: instance})
+		_, err := g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Ready, InstanceID: instance})
 		require.Equal(t, code, fault.CodeOf(err))
 	}
 	other := g.open(replica.Rebalance, "i-0")
 	for instance, code := range map[string]fault.Code{"i-0": roles.IsPrimary, "i-b": agent.ForeignInst} {
-		_, err := g.Advance(t.Context(), roles.Step{ReplicaID: other.ID, To: replica.Running, InstanceID: instance})
+		_, err := g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: other.ID, To: replica.Running, InstanceID: instance})
 		require.Equal(t, code, fault.CodeOf(err))
 	}
-	_, err := g.Advance(t.Context(), roles.Step{ReplicaID: other.ID, To: replica.Running, InstanceID: "i-1"})
+	_, err := g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: other.ID, To: replica.Running, InstanceID: "i-1"})
 	require.Equal(t, replica.OtherInstance, fault.CodeOf(err))
 	require.Equal(t, "requested", one[string](g, `SELECT state FROM replicas WHERE id = $1`, other.ID), "nothing half-written")
 }

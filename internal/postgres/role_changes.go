@@ -9,8 +9,8 @@ import (
 	"spotkeeper/internal/roles"
 )
 
-var _ = meaning("instances_one_primary_per_agent", roles.Stale, "the agent has another primary already")
-var _ = meaning("replicas_one_manual_per_agent", replica.AlreadyExists, "the agent has a standby already")
+var _ = registerConstraint("instances_one_primary_per_agent", roles.Stale, "the agent has another primary already")
+var _ = registerConstraint("replicas_one_manual_per_agent", replica.AlreadyExists, "the agent has a standby already")
 
 // ChangeRoles is the only place where an agent gets another primary: one
 // transaction, guarded by the epoch. The outcome of the notice that caused it,
@@ -20,8 +20,8 @@ var _ = meaning("replicas_one_manual_per_agent", replica.AlreadyExists, "the age
 // Fails with roles.stale when the epoch moved on or an instance is not in the role
 // that the caller believes, with replica.already_exists when the old primary is
 // to be the standby and there is one, and with agent.not_found.
-func (s *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, error) {
-	var set *roles.Set
+func (s *Roles) ChangeRoles(ctx context.Context, in roles.RoleChange) (*roles.AgentRoles, error) {
+	var set *roles.AgentRoles
 	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		done, err := guardEpoch(ctx, tx, in)
 		if err != nil {
@@ -34,7 +34,7 @@ func (s *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, e
 		}
 		queueOutcome(b, in)
 		b.Queue(selectSet, in.AgentID).QueryRow(func(row pgx.Row) (err error) {
-			set, err = scanSet(row, in.AgentID)
+			set, err = scanRoles(row, in.AgentID)
 			return err
 		})
 		return tx.SendBatch(ctx, b).Close()
@@ -48,7 +48,7 @@ func (s *Roles) ChangeRoles(ctx context.Context, in roles.Change) (*roles.Set, e
 // guardEpoch locks the agent and says whether the change was made already. It
 // looks after the lock is held, in a statement of its own: one that waits for a
 // lock sees everything else as it was before. Fails with roles.stale.
-func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.Change) (done bool, err error) {
+func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.RoleChange) (done bool, err error) {
 	var epoch int64
 	b := &pgx.Batch{}
 	b.Queue(lockAgent, in.AgentID)
@@ -56,7 +56,7 @@ func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.Change) (done bool, err
 		QueryRow(func(row pgx.Row) error { return row.Scan(&epoch, &done) })
 	err = tx.SendBatch(ctx, b).Close()
 	switch {
-	case noRows(err):
+	case isNoRows(err):
 		return false, unknownAgent(in.AgentID)
 	case err == nil && !done && epoch != in.Epoch:
 		err = roles.Stale.New("agent %s is at epoch %d, not %d", in.AgentID, epoch, in.Epoch)
@@ -68,8 +68,8 @@ func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.Change) (done bool, err
 // row that it is about: together they check that everybody was in the role that
 // the caller believed. The old primary goes first, because there is never a
 // moment with two.
-func queueChange(b *pgx.Batch, in roles.Change) {
-	role, by := oldRole(in)
+func queueChange(b *pgx.Batch, in roles.RoleChange) {
+	role, by := oldPrimaryRole(in)
 	must := func(what, sql string, args ...any) {
 		q := b.Queue(sql, args...)
 		q.Fn = func(br pgx.BatchResults) error {
@@ -94,7 +94,7 @@ func queueChange(b *pgx.Batch, in roles.Change) {
 			interruptions_handled = interruptions_handled + CASE WHEN $3 = 'termination' THEN 1 ELSE 0 END
 		WHERE id = $1 AND epoch = $2`, in.AgentID, in.Epoch, in.Cause)
 	if in.Fate == roles.Demote {
-		must("the place of the standby", insertDemoted, in.AgentID, in.OldID, in.NewID, seconds(replica.RebalanceHold))
+		must("the place of the standby", insertDemoted, in.AgentID, in.OldID, in.NewID, nullableSeconds(replica.RebalanceHold))
 	}
 	must("the history", `INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id)
 		SELECT client_id, id, epoch, $2, $3, $4, $5, $6 FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.ReplicaID, in.Cause, in.OperationID)
@@ -110,8 +110,8 @@ func queueChange(b *pgx.Batch, in roles.Change) {
 		FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.Cause)
 }
 
-// oldRole says what the old primary is from now on, and who ends it.
-func oldRole(in roles.Change) (role, terminateBy string) {
+// oldPrimaryRole says what the old primary is from now on, and who ends it.
+func oldPrimaryRole(in roles.RoleChange) (role, terminateBy string) {
 	switch {
 	case in.Fate == roles.Demote:
 		return "replica", ""
@@ -143,7 +143,7 @@ const insertDemoted = `WITH made AS (
 // queueOutcome closes the notices about the old primary as promoted, also when
 // another caller, a switch perhaps, made the same change first. A notice that was
 // answered as lost has a successor after all.
-func queueOutcome(b *pgx.Batch, in roles.Change) {
+func queueOutcome(b *pgx.Batch, in roles.RoleChange) {
 	b.Queue(`
 UPDATE notices n
 SET result = 'promoted',

@@ -75,26 +75,28 @@ func TestChangeRolesRefusesWhatIsNotSo(t *testing.T) {
 
 	for _, tt := range []struct {
 		name  string
-		spoil func(g *guarded, in *roles.Change)
+		spoil func(g *guarded, in *roles.RoleChange)
 		code  fault.Code
 	}{
-		{"an older epoch", func(_ *guarded, in *roles.Change) { in.Epoch-- }, roles.Stale},
-		{"a newer epoch", func(_ *guarded, in *roles.Change) { in.Epoch++ }, roles.Stale},
-		{"another old primary", func(_ *guarded, in *roles.Change) { in.OldID = "i-1" }, roles.Stale},
-		{"another instance of the replica", func(_ *guarded, in *roles.Change) { in.NewID = "i-0" }, roles.Stale},
-		{"a replica of nobody", func(_ *guarded, in *roles.Change) { in.ReplicaID = "elsewhere" }, roles.Stale},
-		{"a replica that was given up", func(g *guarded, in *roles.Change) { g.advance(in.ReplicaID, replica.Retiring, "") }, roles.Stale},
-		{"a replica that is still launching", func(g *guarded, in *roles.Change) { g.exec(`UPDATE replicas SET state = 'launching'`) }, roles.Stale},
-		{"an instance that is being ended", func(g *guarded, _ *roles.Change) { g.exec(`UPDATE instances SET role = 'retiring' WHERE id = 'i-1'`) }, roles.Stale},
-		{"an instance that has ended", func(g *guarded, _ *roles.Change) {
+		{"an older epoch", func(_ *guarded, in *roles.RoleChange) { in.Epoch-- }, roles.Stale},
+		{"a newer epoch", func(_ *guarded, in *roles.RoleChange) { in.Epoch++ }, roles.Stale},
+		{"another old primary", func(_ *guarded, in *roles.RoleChange) { in.OldID = "i-1" }, roles.Stale},
+		{"another instance of the replica", func(_ *guarded, in *roles.RoleChange) { in.NewID = "i-0" }, roles.Stale},
+		{"a replica of nobody", func(_ *guarded, in *roles.RoleChange) { in.ReplicaID = "elsewhere" }, roles.Stale},
+		{"a replica that was given up", func(g *guarded, in *roles.RoleChange) { g.advance(in.ReplicaID, replica.Retiring, "") }, roles.Stale},
+		{"a replica that is still launching", func(g *guarded, in *roles.RoleChange) { g.exec(`UPDATE replicas SET state = 'launching'`) }, roles.Stale},
+		{"an instance that is being ended", func(g *guarded, _ *roles.RoleChange) {
+			g.exec(`UPDATE instances SET role = 'retiring' WHERE id = 'i-1'`)
+		}, roles.Stale},
+		{"an instance that has ended", func(g *guarded, _ *roles.RoleChange) {
 			g.exec(`UPDATE instances SET terminated_at = now() WHERE id = 'i-1'`)
 		}, roles.Stale},
-		{"no place for the old one", func(g *guarded, in *roles.Change) {
+		{"no place for the old one", func(g *guarded, in *roles.RoleChange) {
 			in.Fate = roles.Demote
 			g.exec(`UPDATE replicas SET kind = 'rebalance'`)
 			g.open(replica.Manual, "i-0")
 		}, replica.AlreadyExists},
-		{"an unknown agent", func(_ *guarded, in *roles.Change) { in.AgentID = "a9" }, agent.NotFound},
+		{"an unknown agent", func(_ *guarded, in *roles.RoleChange) { in.AgentID = "a9" }, agent.NotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -110,7 +110,7 @@ ON CONFLICT (dedup_key) DO NOTHING`
 // DecideNotice closes a notice that led to no change of roles, and notifies the
 // client of one that was lost. A notice that was decided before keeps its result, so
 // a second call changes nothing.
-func (s *Roles) DecideNotice(ctx context.Context, in activities.Decision) (*roles.Set, error) {
+func (s *Roles) DecideNotice(ctx context.Context, in activities.Decision) (*roles.AgentRoles, error) {
 	n := in.Notice
 	return s.write(ctx, n.AgentID, func(b *pgx.Batch) {
 		b.Queue(closeNotice, n.AgentID, n.InstanceID, n.Kind, in.Result)
@@ -126,7 +126,7 @@ func (s *Roles) SettleReview(ctx context.Context, in activities.Review) error {
 UPDATE agents
 SET review_at = clock_timestamp() + $3::float8 * interval '1 second'
 WHERE id = $1
-  AND review_seq = $2`, in.AgentID, in.Seq, seconds(in.Next))
+  AND review_seq = $2`, in.AgentID, in.Seq, nullableSeconds(in.Next))
 	b.Queue(`
 UPDATE notices
 SET delivered_at = clock_timestamp()

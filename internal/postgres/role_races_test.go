@@ -87,7 +87,9 @@ func TestReadyAndPromotedAtOnce(t *testing.T) {
 		var changed, advanced error
 		var wg sync.WaitGroup
 		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
-		wg.Go(func() { _, advanced = g.Advance(t.Context(), roles.Step{ReplicaID: heir.ID, To: replica.Ready}) })
+		wg.Go(func() {
+			_, advanced = g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: heir.ID, To: replica.Ready})
+		})
 		wg.Wait()
 		require.NoError(t, changed)
 		require.NoError(t, advanced)

@@ -105,11 +105,11 @@ var replicaObject = fmt.Sprintf(`jsonb_build_object(
 // those pass that only refer to the agent.
 const lockAgent = `SELECT client_id FROM agents WHERE id = $1 FOR NO KEY UPDATE`
 
-// scanSet reads the one row of selectSet. Fails with agent.not_found.
-func scanSet(row pgx.Row, agentID string) (*roles.Set, error) {
-	var set roles.Set
+// scanRoles reads the one row of selectSet. Fails with agent.not_found.
+func scanRoles(row pgx.Row, agentID string) (*roles.AgentRoles, error) {
+	var set roles.AgentRoles
 	err := row.Scan(&set)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, unknownAgent(agentID)
 	}
 	if err != nil {
@@ -121,21 +121,21 @@ func scanSet(row pgx.Row, agentID string) (*roles.Set, error) {
 func unknownAgent(agentID string) error { return agent.NotFound.New("there is no agent %s", agentID) }
 
 // Roles reads an agent's roles. Fails with agent.not_found.
-func (s *Roles) Roles(ctx context.Context, agentID string) (*roles.Set, error) {
-	set, err := scanSet(s.DB.Pool.QueryRow(ctx, selectSet, agentID), agentID)
+func (s *Roles) Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error) {
+	set, err := scanRoles(s.DB.Pool.QueryRow(ctx, selectSet, agentID), agentID)
 	return set, translate(err)
 }
 
 // write runs the statements of b in one round trip and one transaction, after
 // the agent was locked, and reads the roles at its end. A statement may not
 // depend on the answer of another; those that do have a transaction of their own.
-func (s *Roles) write(ctx context.Context, agentID string, queue func(*pgx.Batch)) (*roles.Set, error) {
+func (s *Roles) write(ctx context.Context, agentID string, queue func(*pgx.Batch)) (*roles.AgentRoles, error) {
 	b := &pgx.Batch{}
-	var set *roles.Set
+	var set *roles.AgentRoles
 	b.Queue(lockAgent, agentID)
 	queue(b)
 	b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
-		set, err = scanSet(row, agentID)
+		set, err = scanRoles(row, agentID)
 		return err
 	})
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
@@ -147,7 +147,7 @@ func (s *Roles) write(ctx context.Context, agentID string, queue func(*pgx.Batch
 // SetKeeping sets when the agent keeps a replica. The two active modes exclude
 // each other by being one value; failures of the former mode are forgotten. A
 // deleted agent keeps nothing. Fails with agent.not_found.
-func (s *Roles) SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.Set, error) {
+func (s *Roles) SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.AgentRoles, error) {
 	return s.write(ctx, agentID, func(b *pgx.Batch) {
 		queueReview(b, agentID)
 		b.Queue(`WITH before AS (SELECT id, keeping FROM agents WHERE id = $1), changed AS (

@@ -57,7 +57,7 @@ func one[T any](g *guarded, sql string, args ...any) T {
 	return out
 }
 
-func (g *guarded) set() *roles.Set {
+func (g *guarded) set() *roles.AgentRoles {
 	g.t.Helper()
 	set, err := g.Roles.Roles(g.t.Context(), "a1")
 	require.NoError(g.t, err)
@@ -67,14 +67,14 @@ func (g *guarded) set() *roles.Set {
 // open decides on a replica of a1.
 func (g *guarded) open(kind replica.Kind, cause string) roles.Replica {
 	g.t.Helper()
-	opened, err := g.OpenReplica(g.t.Context(), roles.Opening{AgentID: "a1", Kind: kind, For: cause})
+	opened, err := g.OpenReplica(g.t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: kind, For: cause})
 	require.NoError(g.t, err)
 	return opened.Replica
 }
 
 func (g *guarded) advance(id string, to replica.State, instanceID string) bool {
 	g.t.Helper()
-	ok, err := g.Advance(g.t.Context(), roles.Step{ReplicaID: id, To: to, InstanceID: instanceID,
+	ok, err := g.Advance(g.t.Context(), roles.ReplicaTransition{ReplicaID: id, To: to, InstanceID: instanceID,
 		Where: &replica.Candidate{PoolID: "t3.medium.us-east-1b", Mode: "spot", HourlyPrice: 0.01}})
 	require.NoError(g.t, err)
 	return ok
@@ -91,8 +91,8 @@ func (g *guarded) heir(kind replica.Kind, cause, instanceID string) roles.Replic
 }
 
 // change is the change that makes r the primary of the set.
-func change(set *roles.Set, r roles.Replica, cause roles.Cause, fate roles.Fate) roles.Change {
-	return roles.Change{AgentID: set.AgentID, Epoch: set.Epoch, OldID: set.Primary.ID, NewID: r.InstanceID, ReplicaID: r.ID, Cause: cause, Fate: fate}
+func change(set *roles.AgentRoles, r roles.Replica, cause roles.Cause, fate roles.Fate) roles.RoleChange {
+	return roles.RoleChange{AgentID: set.AgentID, Epoch: set.Epoch, OldID: set.Primary.ID, NewID: r.InstanceID, ReplicaID: r.ID, Cause: cause, Fate: fate}
 }
 
 // sound checks the invariants that hold for every agent at every moment.

@@ -23,7 +23,7 @@ func TestRoles(t *testing.T) {
 	g.exec(`UPDATE agents SET terminate_wait_seconds = 90, auto_terminate_enabled = false, failures = 2`)
 	g.exec(`INSERT INTO switches (id, client_id, agent_id, phase, initiated_at) VALUES ('s0', 'k1', 'a1', 'done', now()), ('s1', 'k1', 'a1', 'waiting_until_ready', now() - interval '1 hour'), ('s2', 'k1', 'a1', 'retiring_old', now())`)
 	set := g.set()
-	require.Equal(t, &roles.Set{
+	require.Equal(t, &roles.AgentRoles{
 		AgentID: "a1", ClientID: "k1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, TerminateWait: 90 * time.Second, Failures: roles.Failures{Standby: 2}, OpenSwitch: "s1",
 		Primary:  roles.Instance{ID: "i-0", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", PoolID: "t3.medium.us-east-1a", Mode: agent.Spot, Role: agent.Primary},
 		Replicas: []roles.Replica{}, Outcomes: []interruption.Outcome{},
@@ -63,7 +63,7 @@ func TestRolesHold(t *testing.T) {
 		g.agent("k1", id, "i-"+id)
 		set, err := g.Roles.Roles(t.Context(), id)
 		require.NoError(rt, err)
-		known := []*roles.Set{set} // what somebody may still believe
+		known := []*roles.AgentRoles{set} // what somebody may still believe
 		for range rapid.IntRange(1, 14).Draw(rt, "steps") {
 			believed := rapid.SampledFrom(known).Draw(rt, "believed")
 			var open roles.Replica
@@ -72,11 +72,11 @@ func TestRolesHold(t *testing.T) {
 			}
 			switch rapid.SampledFrom([]string{"open", "advance", "advance", "change", "change", "notice", "decide", "mode"}).Draw(rt, "act") {
 			case "open":
-				in := roles.Opening{AgentID: id, Kind: rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination, replica.Switch}).Draw(rt, "kind"), For: believed.Primary.ID}
+				in := roles.ReplicaRequest{AgentID: id, Kind: rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination, replica.Switch}).Draw(rt, "kind"), For: believed.Primary.ID}
 				_, err = g.OpenReplica(t.Context(), in)
 			case "advance":
 				serial++
-				in := roles.Step{ReplicaID: open.ID, To: rapid.SampledFrom([]replica.State{replica.Launching, replica.Running, replica.Ready, replica.Ready, replica.Retiring, replica.Failed}).Draw(rt, "to")}
+				in := roles.ReplicaTransition{ReplicaID: open.ID, To: rapid.SampledFrom([]replica.State{replica.Launching, replica.Running, replica.Ready, replica.Ready, replica.Retiring, replica.Failed}).Draw(rt, "to")}
 				if in.To == replica.Running || in.To == replica.Ready {
 					in.InstanceID = open.InstanceID
 					if in.InstanceID == "" {

@@ -77,7 +77,7 @@ WHERE c.provisional`
 // ClientsOf lists the clients that existed in a month whose figures are not final.
 func (s *Housekeeping) ClientsOf(ctx context.Context, month time.Time) ([]string, error) {
 	type c struct{ ID string }
-	list, err := rows[c](ctx, s.DB, `SELECT id FROM clients WHERE created_at < $1 AND NOT EXISTS (
+	list, err := queryRows[c](ctx, s.DB, `SELECT id FROM clients WHERE created_at < $1 AND NOT EXISTS (
 		SELECT 1 FROM client_savings s WHERE s.client_id = clients.id AND s.month = $2::date AND NOT s.provisional) ORDER BY id`, month.AddDate(0, 1, 0), month.Format(time.DateOnly))
 	out := make([]string, 0, len(list))
 	for _, x := range list {
@@ -86,7 +86,7 @@ func (s *Housekeeping) ClientsOf(ctx context.Context, month time.Time) ([]string
 	return out, err
 }
 
-// FirstOpenMonth is the oldest month that somebody's figures are provisional for;
+// FirstOpenMonth is the oldest month for which any figures are provisional;
 // zero: there is none.
 func (s *Housekeeping) FirstOpenMonth(ctx context.Context) (time.Time, error) {
 	var month *time.Time

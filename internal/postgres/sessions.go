@@ -13,7 +13,7 @@ type Sessions struct{ DB *DB }
 
 // SessionBegun keeps a login as an event.
 func (s *Sessions) SessionBegun(ctx context.Context, operator, address string) error {
-	return translate(tell(ctx, s.DB.Pool, told{Type: "operator_login", Severity: "info", Actor: "operator:" + operator,
+	return translate(recordEvent(ctx, s.DB.Pool, eventRecord{Type: "operator_login", Severity: "info", Actor: "operator:" + operator,
 		Message: "Operator " + operator + " logged in", Metadata: map[string]any{"address": address}}))
 }
 
@@ -24,10 +24,10 @@ func (s *Sessions) EndSession(ctx context.Context, id, operator string, expires 
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM ended_sessions WHERE expires_at < now()`); err != nil { // few, and nobody asks for them any more
+		if _, err := tx.Exec(ctx, `DELETE FROM ended_sessions WHERE expires_at < now()`); err != nil { // few, and they are not needed any more
 			return err
 		}
-		return tell(ctx, tx, told{Type: "operator_logout", Severity: "info", Actor: "operator:" + operator, Message: "Operator " + operator + " logged out"})
+		return recordEvent(ctx, tx, eventRecord{Type: "operator_logout", Severity: "info", Actor: "operator:" + operator, Message: "Operator " + operator + " logged out"})
 	})
 }
 

@@ -52,7 +52,7 @@ const selectSinks = `SELECT s.id, s.client_id, s.kind, s.url, s.min_severity, s.
 
 // Sinks lists a client's sinks, oldest first.
 func (s *Sinks) Sinks(ctx context.Context, clientID string) ([]SinkView, error) {
-	return rows[SinkView](ctx, s.DB, selectSinks+`WHERE s.client_id = $1 ORDER BY s.created_at, s.id`, clientID)
+	return queryRows[SinkView](ctx, s.DB, selectSinks+`WHERE s.client_id = $1 ORDER BY s.created_at, s.id`, clientID)
 }
 
 // Create makes a sink with its secret and tells it. Fails with clients.not_found
@@ -67,7 +67,7 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 		var has int
 		// The client's row makes the count exact: of two that come at once one waits.
 		if err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM notification_sinks WHERE client_id = c.id) FROM clients c WHERE id = $1 FOR NO KEY UPDATE`, clientID).Scan(&has); err != nil {
-			if noRows(err) {
+			if isNoRows(err) {
 				return clients.NotFound.New("Client not found")
 			}
 			return err
@@ -90,7 +90,7 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 		if out, err = pgx.CollectExactlyOneRow(found, pgx.RowToAddrOfStructByName[SinkView]); err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: clientID, Type: "sink_created", Severity: "info", Actor: by, Message: "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
+		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "sink_created", Severity: "info", Actor: by, Message: "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
 			Metadata: map[string]any{"before": nil, "after": map[string]any{"sink_id": id, "kind": n.Kind, "url": n.URL, "min_severity": n.MinSeverity}}})
 	})
 	if err != nil {
@@ -105,13 +105,13 @@ func (s *Sinks) Delete(ctx context.Context, clientID, id, by string) error {
 	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
 		var kind, url, severity string
 		err := tx.QueryRow(ctx, `DELETE FROM notification_sinks WHERE id = $1 AND client_id = $2 RETURNING kind, url, min_severity`, id, clientID).Scan(&kind, &url, &severity)
-		if noRows(err) {
+		if isNoRows(err) {
 			return notification.SinkNotFound.New("Sink not found")
 		}
 		if err != nil {
 			return err
 		}
-		return tell(ctx, tx, told{ClientID: clientID, Type: "sink_deleted", Severity: "warning", Actor: by, Message: "Notifications no longer go to a " + kind,
+		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "sink_deleted", Severity: "warning", Actor: by, Message: "Notifications no longer go to a " + kind,
 			Metadata: map[string]any{"before": map[string]any{"sink_id": id, "kind": kind, "url": url, "min_severity": severity}, "after": nil}})
 	})
 }
@@ -121,7 +121,7 @@ func (s *Sinks) Target(ctx context.Context, clientID, id string) (*activities.Si
 	var t activities.SinkTarget
 	var sealed []byte
 	err := s.DB.Pool.QueryRow(ctx, `SELECT id, kind, url, secret_sealed FROM notification_sinks WHERE id = $1 AND client_id = $2`, id, clientID).Scan(&t.SinkID, &t.Kind, &t.URL, &sealed)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, notification.SinkNotFound.New("Sink not found")
 	}
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 		}
 		var failures int
 		err := tx.QueryRow(ctx, `UPDATE notification_sinks SET failures = failures + 1, last_error = $2, last_failed_at = now() WHERE id = $1 RETURNING failures`, d.SinkID, why).Scan(&failures)
-		if noRows(err) {
+		if isNoRows(err) {
 			return nil // deleted meanwhile
 		}
 		if err != nil {
@@ -244,7 +244,7 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 		if failures < failuresToTell {
 			return nil
 		}
-		return tell(ctx, tx, told{ClientID: d.ClientID, Type: "sink_failing", Severity: "error", Message: "Notifications could not be delivered to the " + string(d.Kind) + ": " + why,
+		return recordEvent(ctx, tx, eventRecord{ClientID: d.ClientID, Type: "sink_failing", Severity: "error", Message: "Notifications could not be delivered to the " + string(d.Kind) + ": " + why,
 			Metadata: map[string]any{"sink_id": d.SinkID, "failures": failures}, Notify: true, Key: "sink_failing/" + d.SinkID + "/" + time.Now().UTC().Format(time.DateOnly)})
 	})
 }

@@ -96,7 +96,7 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		if err := ownInstances(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).Scan(&out.SwitchID); err == nil || !noRows(err) {
+		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).Scan(&out.SwitchID); err == nil || !isNoRows(err) {
 			if out.SwitchID != r.NewID {
 				out.CommandID = out.SwitchID
 			}
@@ -107,7 +107,7 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		}
 		out.SwitchID = cmp.Or(out.CommandID, r.NewID)
 		if err := tx.QueryRow(ctx, insertReport, out.SwitchID, r.ClientID, r.AgentID, cmp.Or(r.Trigger, "manual"), r.OldID, r.NewID, r.OldMode, r.NewMode, r.OldPool, r.NewPool,
-			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), at(r.InitiatedAt), at(r.LaunchedAt), at(r.ReadyAt), out.CommandID != "", at(r.SwitchedAt)).Scan(&out.First); noRows(err) {
+			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), nullableTime(r.InitiatedAt), nullableTime(r.LaunchedAt), nullableTime(r.ReadyAt), out.CommandID != "", nullableTime(r.SwitchedAt)).Scan(&out.First); isNoRows(err) {
 			return nil // the same report again, or another of a switch that was reported
 		} else if err != nil {
 			return err
@@ -121,8 +121,8 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 }
 
 // insertReport joins the report with the row that its workflow may have made. A
-// switch that somebody ordered is carried on by its workflow; of one that nobody
-// ordered the report is all there is.
+// switch with an order is carried on by its workflow; of one without an order the
+// report is all there is.
 const insertReport = `INSERT INTO switches AS s (id, client_id, agent_id, trigger, old_id, new_id, from_mode, to_mode, from_pool, to_pool, on_demand, old_spot, new_spot,
 		savings_impact, timing, snapshot, report_key, initiated_at, launched_at, ready_at, reported_at, phase, cut_over_at, ended_at)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, $12, $13, $14, $15, $16, $17,
@@ -143,9 +143,9 @@ func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 	err := tx.QueryRow(ctx, `SELECT id FROM instances WHERE id IN ($1, $2) AND (client_id <> $3 OR agent_id IS DISTINCT FROM $4 AND role <> 'retired') LIMIT 1`,
 		r.OldID, r.NewID, r.ClientID, r.AgentID).Scan(&theirs)
 	if err == nil {
-		return foreign(theirs)
+		return errForeignInstance(theirs)
 	}
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil
 	}
 	return err
@@ -164,10 +164,10 @@ WHERE agent_id = $1
         OR status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 AND instance_id = $3 END
 ORDER BY (status = 'pending') DESC, created_at DESC
 LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&out.CommandID, &out.Launcher)
-	if noRows(err) && r.CommandID != "" {
+	if isNoRows(err) && r.CommandID != "" {
 		return switching.NotFound.New("Command not found")
 	}
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil
 	}
 	return err
@@ -183,7 +183,7 @@ func (s *SwitchReports) follow(ctx context.Context, tx pgx.Tx, r SwitchReport, o
 	b.Queue(`UPDATE instances SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price) WHERE id = $2 AND agent_id = $1`, r.AgentID, r.NewID, r.NewSpot, r.OnDemand)
 	b.Queue(`UPDATE instances
 		SET terminated_at = coalesce(terminated_at, $3::timestamptz), role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
-		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, at(r.EndedOldAt))
+		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, nullableTime(r.EndedOldAt))
 	var name string
 	b.Queue(`SELECT logical_agent_id FROM agents WHERE id = $1`, r.AgentID).QueryRow(func(row pgx.Row) error { return row.Scan(&name) })
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
@@ -195,13 +195,13 @@ func (s *SwitchReports) follow(ctx context.Context, tx pgx.Tx, r SwitchReport, o
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	return tell(ctx, tx, told{
+	return recordEvent(ctx, tx, eventRecord{
 		ClientID: r.ClientID, AgentID: r.AgentID, Type: "switch_completed", Severity: "info", Actor: "agent", Message: message, Notify: true, Key: "switch-report/" + r.key(),
 		Metadata: map[string]any{"old_instance_id": r.OldID, "new_instance_id": r.NewID, "command_id": out.CommandID, "savings_impact": saved, "trigger": r.Trigger},
 	})
 }
 
-func at(t time.Time) *time.Time {
+func nullableTime(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}

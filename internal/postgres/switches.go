@@ -104,7 +104,7 @@ func (s *Switches) Switch(ctx context.Context, agentID, switchID string) (*activ
 		Priority int `json:"priority"`
 	}
 	err := s.DB.Pool.QueryRow(ctx, selectSwitch, agentID, switchID).Scan(&row)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, switching.NotFound.New("there is no switch %s of agent %s", switchID, agentID)
 	}
 	if row.Ordered {
@@ -141,7 +141,7 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 			ended_at = CASE WHEN $3 IN ('done', 'abandoned') AND `+phaseRank+`$3::text) >= `+phaseRank+`phase) THEN coalesce(ended_at, clock_timestamp()) ELSE ended_at END
 		WHERE id = $1 AND agent_id = $2 RETURNING true`, in.CommandID, in.AgentID, in.Phase, in.OperationID, in.NewID, in.Code).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&found)
-		if noRows(err) {
+		if isNoRows(err) {
 			return unknownAgent(in.AgentID)
 		}
 		return err

@@ -47,7 +47,7 @@ WHERE n.agent_id = $1
   AND n.kind = 'termination-notice'`, agentID, instanceID).
 		Scan(&o.Deadline, &o.Past, &o.Left, &out.Notice.Door, &out.ArrivedAt, &out.ReceivedAt, &o.Result, &o.ReplicaID, &o.NewPrimary, &out.ChangedAt,
 			&out.JudgedAt, &out.Keeping, &out.Launcher, &out.LogicalID, &out.Primary, &out.Gone, &out.Switches)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, unknownAgent(agentID)
 	}
 	if err != nil {

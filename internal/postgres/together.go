@@ -10,10 +10,10 @@ import (
 )
 
 // together asks with those who come at the same time, and once more alone if what
-// was asked together was refused: one that is wrong must not fail its neighbours.
+// was asked together was refused: one that is wrong must not fail the others.
 func together[In, Out any](ctx context.Context, b *flight.Batch[In, Out], in In, run func(context.Context, []In) ([]Out, error)) (Out, error) {
 	out, err := b.Do(ctx, in, run)
-	if !apart(err) {
+	if !mayConcernOneRow(err) {
 		return out, err
 	}
 	alone, err := run(ctx, []In{in})
@@ -23,10 +23,10 @@ func together[In, Out any](ctx context.Context, b *flight.Batch[In, Out], in In,
 	return alone[0], nil
 }
 
-// apart says whether what failed together may succeed one by one: the server
+// mayConcernOneRow says whether what failed together may succeed one by one: the server
 // refused something in it. A server that is away, or out of its means, is not
 // asked once more for each.
-func apart(err error) bool {
+func mayConcernOneRow(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return false

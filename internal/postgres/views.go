@@ -17,9 +17,9 @@ type Views struct {
 	places flight.Batch[placeAsked, *InstancePlace]
 }
 
-// rows reads every row of a statement into structs, by column name. The result
+// queryRows reads every row of a statement into structs, by column name. The result
 // is never nil: a page that is sent null instead of a list shows nothing at all.
-func rows[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, error) {
+func queryRows[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, error) {
 	r, err := db.Pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, translate(err)
@@ -34,8 +34,8 @@ func rows[T any](ctx context.Context, db *DB, sql string, args ...any) ([]T, err
 	return out, nil
 }
 
-// row reads the one row of a statement; none is pgx.ErrNoRows.
-func row[T any](ctx context.Context, db *DB, sql string, args ...any) (*T, error) {
+// queryRow reads the one row of a statement; none is pgx.ErrNoRows.
+func queryRow[T any](ctx context.Context, db *DB, sql string, args ...any) (*T, error) {
 	r, err := db.Pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, translate(err)

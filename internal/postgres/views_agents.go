@@ -57,10 +57,10 @@ WHERE ($1 = '' OR a.client_id = $1)
 // others, each with the newest heartbeat first, or in pages by logical id.
 func (v *Views) AgentHistory(ctx context.Context, clientID string, p Page) ([]AgentView, error) {
 	if p.whole() {
-		return rows[AgentView](ctx, v.DB, selectAgents+`ORDER BY CASE a.status WHEN 'online' THEN 1 WHEN 'offline' THEN 2 WHEN 'deleted' THEN 3 ELSE 4 END,
+		return queryRows[AgentView](ctx, v.DB, selectAgents+`ORDER BY CASE a.status WHEN 'online' THEN 1 WHEN 'offline' THEN 2 WHEN 'deleted' THEN 3 ELSE 4 END,
 			a.last_heartbeat_at DESC NULLS LAST, a.id`, clientID)
 	}
-	return rows[AgentView](ctx, v.DB, selectAgents+`AND a.logical_agent_id > $2 ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.upTo())
+	return queryRows[AgentView](ctx, v.DB, selectAgents+`AND a.logical_agent_id > $2 ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.upTo())
 }
 
 // AllAgents lists agents of all tenants: the whole list up to most of them, newest
@@ -68,15 +68,15 @@ func (v *Views) AgentHistory(ctx context.Context, clientID string, p Page) ([]Ag
 func (v *Views) AllAgents(ctx context.Context, status string, p Page, most int) ([]AgentView, error) {
 	const all = selectAgents + `AND ($2 = '' OR a.status = $2) AND a.id > $3 `
 	if p.whole() {
-		return rows[AgentView](ctx, v.DB, all+`ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id LIMIT $4`, "", status, "", most)
+		return queryRows[AgentView](ctx, v.DB, all+`ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id LIMIT $4`, "", status, "", most)
 	}
-	return rows[AgentView](ctx, v.DB, all+`ORDER BY a.id LIMIT $4`, "", status, p.After.ID, p.upTo())
+	return queryRows[AgentView](ctx, v.DB, all+`ORDER BY a.id LIMIT $4`, "", status, p.After.ID, p.upTo())
 }
 
 // Agent reads one agent, deleted or not. Fails with agent.not_found.
 func (v *Views) Agent(ctx context.Context, clientID, id string) (*AgentView, error) {
-	a, err := row[AgentView](ctx, v.DB, selectAgents+`AND a.id = $2`, clientID, id)
-	if noRows(err) {
+	a, err := queryRow[AgentView](ctx, v.DB, selectAgents+`AND a.id = $2`, clientID, id)
+	if isNoRows(err) {
 		return nil, agent.NotFound.New("Agent not found")
 	}
 	return a, err

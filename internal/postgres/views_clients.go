@@ -41,7 +41,7 @@ ORDER BY c.created_at DESC, c.id`
 // Clients lists the tenants, newest first.
 func (v *Views) Clients(ctx context.Context, p Page) ([]ClientView, error) {
 	at, id := p.from()
-	return rows[ClientView](ctx, v.DB, selectClients, "", at, id, p.upTo())
+	return queryRows[ClientView](ctx, v.DB, selectClients, "", at, id, p.upTo())
 }
 
 // Client reads one tenant. Fails with clients.not_found.
@@ -50,8 +50,8 @@ func (v *Views) Client(ctx context.Context, id string) (*ClientView, error) {
 		return nil, clients.NotFound.New("Client not found")
 	}
 	at, after := Page{}.from()
-	c, err := row[ClientView](ctx, v.DB, selectClients, id, at, after, 1)
-	if noRows(err) {
+	c, err := queryRow[ClientView](ctx, v.DB, selectClients, id, at, after, 1)
+	if isNoRows(err) {
 		return nil, clients.NotFound.New("Client not found")
 	}
 	return c, err
@@ -71,7 +71,7 @@ type FleetStats struct {
 
 // FleetStats counts over all tenants.
 func (v *Views) FleetStats(ctx context.Context) (*FleetStats, error) {
-	return row[FleetStats](ctx, v.DB, `
+	return queryRow[FleetStats](ctx, v.DB, `
 		SELECT c.n AS total_accounts, a.online AS agents_online, a.total AS agents_total, p.n AS pools_covered,
 		       s.total AS total_switches, s.manual AS manual_switches, s.model AS model_switches, c.savings::float8 AS total_savings
 		FROM (SELECT count(*) AS n, coalesce(sum(total_savings), 0) AS savings FROM clients) c,
@@ -96,7 +96,7 @@ func (v *Views) Activity(ctx context.Context, p Page) ([]ActivityView, error) {
 	if err != nil { // from the first one on, or a cursor of another list
 		before = math.MaxInt64
 	}
-	return rows[ActivityView](ctx, v.DB, `SELECT id, type, message, created_at FROM events
+	return queryRows[ActivityView](ctx, v.DB, `SELECT id, type, message, created_at FROM events
 		WHERE severity IN ('info', 'warning') AND created_at <= $1 AND (created_at < $1 OR events.id < $2)
 		ORDER BY created_at DESC, events.id DESC LIMIT $3`, at, before, p.upTo())
 }

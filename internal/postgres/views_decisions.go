@@ -119,14 +119,14 @@ func (p *agentPasts) agents(r pgx.Rows) error {
 	defer r.Close()
 	for r.Next() {
 		raw := r.RawValues()
-		now := timeOf(raw[6])
+		now := decodeTimestamp(raw[6])
 		a := AgentDecisions{
 			AgentID: string(raw[0]), LogicalID: string(raw[1]), AgentName: string(raw[2]),
 			Status: p.word(raw[3]), CurrentMode: p.word(raw[4]), CurrentPool: p.word(raw[5]),
 			Decisions: p.decisions(now, raw[8:13]),
 		}
 		if raw[7] != nil {
-			seconds := now.Sub(timeOf(raw[7])).Seconds()
+			seconds := now.Sub(decodeTimestamp(raw[7])).Seconds()
 			a.SinceBeat = &seconds
 		}
 		a.Reports, a.ReportCount = reportsOf(now, raw[13:16])
@@ -137,7 +137,7 @@ func (p *agentPasts) agents(r pgx.Rows) error {
 }
 
 func (p *agentPasts) decisions(now time.Time, raw [][]byte) []PastDecision {
-	at, actions, modes, risks, savings := arrayOf(raw[0]), arrayOf(raw[1]), arrayOf(raw[2]), arrayOf(raw[3]), arrayOf(raw[4])
+	at, actions, modes, risks, savings := decodeArray(raw[0]), decodeArray(raw[1]), decodeArray(raw[2]), decodeArray(raw[3]), decodeArray(raw[4])
 	if at.left == 0 {
 		return nil
 	}
@@ -152,7 +152,7 @@ func (p *agentPasts) decisions(now time.Time, raw [][]byte) []PastDecision {
 
 // reportsOf are those that are shown, and how many there were lately.
 func reportsOf(now time.Time, raw [][]byte) (shown []PastReport, lately int) {
-	at, onDemand, spot := arrayOf(raw[0]), arrayOf(raw[1]), arrayOf(raw[2])
+	at, onDemand, spot := decodeArray(raw[0]), decodeArray(raw[1]), decodeArray(raw[2])
 	for at.left > 0 {
 		t := at.time()
 		age := now.Sub(t)
@@ -181,7 +181,7 @@ func (p *agentPasts) events(r pgx.Rows) error {
 		if a.Events == nil {
 			a.Events = make([]PastEvent, 0, pastShown)
 		}
-		a.Events = append(a.Events, PastEvent{Type: p.word(raw[1]), Severity: p.word(raw[2]), Message: string(raw[3]), At: timeOf(raw[4])})
+		a.Events = append(a.Events, PastEvent{Type: p.word(raw[1]), Severity: p.word(raw[2]), Message: string(raw[3]), At: decodeTimestamp(raw[4])})
 	}
 	return r.Err()
 }

@@ -13,7 +13,7 @@ type MonthView struct {
 
 // SavingsByMonth reads a client's last months, oldest first.
 func (v *Views) SavingsByMonth(ctx context.Context, clientID string, months int) ([]MonthView, error) {
-	return rows[MonthView](ctx, v.DB, `SELECT year, month, baseline, actual, savings FROM (
+	return queryRows[MonthView](ctx, v.DB, `SELECT year, month, baseline, actual, savings FROM (
 			SELECT extract(year FROM month)::int AS year, extract(month FROM month)::int AS month, month AS first,
 			       baseline::float8 AS baseline, actual::float8 AS actual, savings::float8 AS savings
 			FROM client_savings WHERE client_id = $1 ORDER BY client_savings.month DESC LIMIT $2) x ORDER BY first`, clientID, months)
@@ -30,7 +30,7 @@ type GrowthView struct {
 // Growth reads the daily counts since some days ago, oldest first. Today has no
 // snapshot yet, so it is counted.
 func (v *Views) Growth(ctx context.Context, days int) ([]GrowthView, error) {
-	return rows[GrowthView](ctx, v.DB, `
+	return queryRows[GrowthView](ctx, v.DB, `
 		SELECT to_char(day, 'YYYY-MM-DD') AS day, total, new_clients AS new, active FROM client_snapshots
 		WHERE day >= (now() AT TIME ZONE 'UTC')::date - $1::int AND day < (now() AT TIME ZONE 'UTC')::date
 		UNION ALL

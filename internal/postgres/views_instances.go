@@ -40,7 +40,7 @@ type InstanceFilter struct {
 	Page                                   Page
 }
 
-// selectInstances knows the price of an instance's pool when nobody told its own.
+// selectInstances knows the price of an instance's pool when its own was not reported.
 const selectInstances = `
 SELECT i.id, i.client_id, c.name AS client_name, i.agent_id, a.logical_agent_id, a.status AS agent_status, i.role,
        i.instance_type, i.region, i.az, i.mode, i.pool_id,
@@ -61,7 +61,7 @@ WHERE ($1 = '' OR i.client_id = $1)
 // percent signs mean themselves.
 func (v *Views) Instances(ctx context.Context, f InstanceFilter) ([]InstanceView, error) {
 	at, id := f.Page.from()
-	return rows[InstanceView](ctx, v.DB, selectInstances+`
+	return queryRows[InstanceView](ctx, v.DB, selectInstances+`
 		AND ($2 <> 'active' OR i.role <> 'retired') AND ($2 <> 'terminated' OR i.role = 'retired')
 		AND ($3 = '' OR i.mode = $3) AND ($4 = '' OR i.region = $4)
 		AND ($5 = '' OR strpos(lower(i.id), lower($5)) > 0 OR strpos(lower(i.instance_type), lower($5)) > 0)
@@ -89,7 +89,7 @@ type InstanceMetrics struct {
 
 // InstanceMetrics reads one instance's figures. Fails with instance.not_found.
 func (v *Views) InstanceMetrics(ctx context.Context, clientID, id string) (*InstanceMetrics, error) {
-	m, err := row[InstanceMetrics](ctx, v.DB, `
+	m, err := queryRow[InstanceMetrics](ctx, v.DB, `
 		SELECT i.id, i.instance_type, i.mode, i.pool_id, coalesce(i.spot_price, CASE WHEN i.mode = 'spot' THEN p.price END, 0)::float8 AS spot_price,
 		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price,
 		       coalesce(i.baseline_price, i.ondemand_price, o.price, 0)::float8 AS baseline_price,
@@ -106,7 +106,7 @@ func (v *Views) InstanceMetrics(ctx context.Context, clientID, id string) (*Inst
 			       coalesce(sum(savings_impact) FILTER (WHERE initiated_at > now() - interval '30 days'), 0) * 24 AS savings30
 			FROM switches WHERE client_id = i.client_id AND new_id = i.id) s
 		WHERE i.id = $1 AND ($2 = '' OR i.client_id = $2)`, id, clientID)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, InstanceNotFound.New("Instance not found")
 	}
 	return m, err
@@ -151,7 +151,7 @@ func (v *Views) instancePlaces(ctx context.Context, all []placeAsked) ([]*Instan
 		N int
 		InstancePlace
 	}
-	found, err := rows[place](ctx, v.DB, `
+	found, err := queryRows[place](ctx, v.DB, `
 		SELECT q.n, i.id, i.client_id, i.agent_id, a.status AS agent_status, i.role, i.instance_type, i.region, i.az, i.mode, i.pool_id,
 		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(id, tenant, n)
@@ -172,8 +172,8 @@ func (v *Views) instancePlaces(ctx context.Context, all []placeAsked) ([]*Instan
 // is not the agent's.
 func (v *Views) Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error) {
 	type r struct{ Role agent.Role }
-	x, err := row[r](ctx, v.DB, `SELECT role FROM instances WHERE id = $1 AND agent_id = $2`, instanceID, agentID)
-	if noRows(err) {
+	x, err := queryRow[r](ctx, v.DB, `SELECT role FROM instances WHERE id = $1 AND agent_id = $2`, instanceID, agentID)
+	if isNoRows(err) {
 		return "", nil
 	}
 	if err != nil {
@@ -187,7 +187,7 @@ func (v *Views) Standing(ctx context.Context, agentID, instanceID string) (agent
 // still become one.
 func (v *Views) OursAlive(ctx context.Context, clientID string) (int, error) {
 	type n struct{ N int }
-	x, err := row[n](ctx, v.DB, `SELECT (SELECT count(*) FROM instances
+	x, err := queryRow[n](ctx, v.DB, `SELECT (SELECT count(*) FROM instances
 			WHERE client_id = $1 AND launched_by = 'control-plane' AND role <> 'retired' AND terminated_at IS NULL)
 		+ (SELECT count(*) FROM launches l JOIN replicas r ON r.id = l.replica_id
 			WHERE l.client_id = $1 AND l.state = 'requested' AND r.ended_at IS NULL) AS n`, clientID)

@@ -54,7 +54,7 @@ const operationColumns = `id, kind, client_id, agent_id, state, phase, summary, 
 // are more.
 func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationView, error) {
 	at, id := f.Page.from()
-	return rows[OperationView](ctx, v.DB, `SELECT `+operationColumns+` FROM operations
+	return queryRows[OperationView](ctx, v.DB, `SELECT `+operationColumns+` FROM operations
 		WHERE ($1 = '' OR client_id = $1) AND ($2 = '' OR agent_id = $2) AND ($3 = '' OR kind = $3) AND ($4 = '' OR state = $4)
 		  AND started_at <= $5 AND (started_at < $5 OR id > $6)
 		ORDER BY started_at DESC, id LIMIT $7`, f.ClientID, f.AgentID, f.Kind, f.State, at, id, f.Page.upTo())
@@ -62,8 +62,8 @@ func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationV
 
 // Operation reads one operation. Fails with operation.unknown.
 func (v *Views) Operation(ctx context.Context, clientID, id string) (*OperationView, error) {
-	o, err := row[OperationView](ctx, v.DB, `SELECT `+operationColumns+` FROM operations WHERE id = $1 AND ($2 = '' OR client_id = $2)`, id, clientID)
-	if noRows(err) {
+	o, err := queryRow[OperationView](ctx, v.DB, `SELECT `+operationColumns+` FROM operations WHERE id = $1 AND ($2 = '' OR client_id = $2)`, id, clientID)
+	if isNoRows(err) {
 		return nil, UnknownOperation.New("Operation not found")
 	}
 	return o, err
@@ -71,6 +71,6 @@ func (v *Views) Operation(ctx context.Context, clientID, id string) (*OperationV
 
 // OperationSteps reads an operation's timeline, in order.
 func (v *Views) OperationSteps(ctx context.Context, id string) ([]StepView, error) {
-	return rows[StepView](ctx, v.DB, `SELECT seq, name, status, detail, seconds_left::float8 AS seconds_left, at
+	return queryRows[StepView](ctx, v.DB, `SELECT seq, name, status, detail, seconds_left::float8 AS seconds_left, at
 		FROM operation_steps WHERE operation_id = $1 ORDER BY at, seq LIMIT 1000`, id)
 }

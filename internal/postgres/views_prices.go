@@ -15,13 +15,13 @@ type PoolPriceView struct {
 	InstanceType string
 	Region       string
 	AZ           string   `db:"az"`
-	Price        *float64 // USD per hour; null when nobody told it in the last hour
+	Price        *float64 // USD per hour; null when it was not reported in the last hour
 }
 
 // PoolsOf lists the active pools of a type in a region with their prices of the
 // last hour, cheapest first and unknown last.
 func (v *Views) PoolsOf(ctx context.Context, instanceType, region string) ([]PoolPriceView, error) {
-	return rows[PoolPriceView](ctx, v.DB, poolsOf, instanceType, region)
+	return queryRows[PoolPriceView](ctx, v.DB, poolsOf, instanceType, region)
 }
 
 const poolsOf = `SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 AS price
@@ -33,7 +33,7 @@ const poolsOf = `SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 A
 // TypesOf lists the instance types of a family that have pools in a region.
 func (v *Views) TypesOf(ctx context.Context, family, region string) ([]string, error) {
 	type t struct{ InstanceType string }
-	list, err := rows[t](ctx, v.DB, `SELECT DISTINCT instance_type FROM pools
+	list, err := queryRows[t](ctx, v.DB, `SELECT DISTINCT instance_type FROM pools
 		WHERE region = $2 AND is_active AND split_part(instance_type, '.', 1) = $1 ORDER BY 1`, family, region)
 	out := make([]string, 0, len(list))
 	for _, x := range list {
@@ -42,12 +42,12 @@ func (v *Views) TypesOf(ctx context.Context, family, region string) ([]string, e
 	return out, err
 }
 
-// OnDemandPrice reads the on-demand price of a type in a region; 0 when nobody
+// OnDemandPrice reads the on-demand price of a type in a region; 0 when no report
 // knows it.
 func (v *Views) OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error) {
 	type p struct{ Price float64 }
-	x, err := row[p](ctx, v.DB, `SELECT price::float8 AS price FROM on_demand_prices WHERE region = $2 AND instance_type = $1`, instanceType, region)
-	if noRows(err) {
+	x, err := queryRow[p](ctx, v.DB, `SELECT price::float8 AS price FROM on_demand_prices WHERE region = $2 AND instance_type = $1`, instanceType, region)
+	if isNoRows(err) {
 		return 0, nil
 	}
 	if err != nil {
@@ -63,8 +63,8 @@ type PriceSeries struct {
 	AZ       string      `db:"az"`
 	At       []time.Time // the starts of the hours or days
 	Price    []float64   // mean, USD per hour
-	OnDemand []float64   // likewise; 0: nobody knew it
-	Measured []float64   // share of the five-minute prices that somebody saw; the rest is interpolated
+	OnDemand []float64   // likewise; 0: not known
+	Measured []float64   // share of the five-minute prices that were measured; the rest is interpolated
 }
 
 // PriceHistory means the prices of the active pools of a type in a region per hour or
@@ -72,7 +72,7 @@ type PriceSeries struct {
 // each pool's own stretch of the primary key, so its cost is that of the chart and not
 // of the table.
 func (v *Views) PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]PriceSeries, error) {
-	return rows[PriceSeries](ctx, v.DB, priceHistory(unit), instanceType, region, since)
+	return queryRows[PriceSeries](ctx, v.DB, priceHistory(unit), instanceType, region, since)
 }
 
 // priceHistory is the statement for hours or for days.
@@ -132,9 +132,9 @@ func (v *Views) Chart(ctx context.Context, instanceType, region, unit string, si
 // charts that are asked for without naming one.
 func (v *Views) NewestOnlineAgent(ctx context.Context, clientID string) (agentID string, found bool, err error) {
 	type a struct{ ID string }
-	x, err := row[a](ctx, v.DB, `SELECT id FROM agents WHERE client_id = $1 AND status = 'online'
+	x, err := queryRow[a](ctx, v.DB, `SELECT id FROM agents WHERE client_id = $1 AND status = 'online'
 		ORDER BY last_heartbeat_at DESC NULLS LAST LIMIT 1`, clientID)
-	if noRows(err) {
+	if isNoRows(err) {
 		return "", false, nil
 	}
 	if err != nil {
@@ -148,11 +148,11 @@ var UnknownPool = fault.Define("pool.not_found", fault.NotFound)
 
 // Pool reads one pool with its price of the last hour. Fails with pool.not_found.
 func (v *Views) Pool(ctx context.Context, id string) (*PoolPriceView, error) {
-	p, err := row[PoolPriceView](ctx, v.DB, `
+	p, err := queryRow[PoolPriceView](ctx, v.DB, `
 		SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 AS price
 		FROM pools p LEFT JOIN pool_prices x ON x.pool_id = p.id AND x.updated_at > now() - interval '1 hour'
 		WHERE p.id = $1`, id)
-	if noRows(err) {
+	if isNoRows(err) {
 		return nil, UnknownPool.New("Pool not found")
 	}
 	return p, err

@@ -65,7 +65,7 @@ LEFT JOIN instances i ON i.agent_id = r.agent_id AND i.role = 'primary'
 // with ended. A promoted one is active while its instance is the primary.
 func (v *Views) AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p Page) ([]ReplicaView, error) {
 	at, id := p.from()
-	return rows[ReplicaView](ctx, v.DB, `SELECT * FROM (`+selectReplicas+`WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2)
+	return queryRows[ReplicaView](ctx, v.DB, `SELECT * FROM (`+selectReplicas+`WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2)
 			AND r.created_at <= $4 AND (r.created_at < $4 OR r.id > $5)) x
 		WHERE active OR $3 ORDER BY created_at DESC, id LIMIT $6`, agentID, clientID, ended, at, id, p.upTo())
 }
@@ -73,15 +73,15 @@ func (v *Views) AgentReplicas(ctx context.Context, clientID, agentID string, end
 // ClientReplicas lists the standbys of a client's agents, newest first.
 func (v *Views) ClientReplicas(ctx context.Context, clientID string, p Page) ([]ReplicaView, error) {
 	at, id := p.from()
-	return rows[ReplicaView](ctx, v.DB, selectReplicas+`WHERE r.client_id = $1
+	return queryRows[ReplicaView](ctx, v.DB, selectReplicas+`WHERE r.client_id = $1
 		AND r.state IN ('requested', 'launching', 'running', 'ready') AND r.created_at <= $2 AND (r.created_at < $2 OR r.id > $3)
 		ORDER BY r.created_at DESC, r.id LIMIT $4`, clientID, at, id, p.upTo())
 }
 
 // Replica reads one replica of an agent. Fails with replica.not_found.
 func (v *Views) Replica(ctx context.Context, clientID, agentID, id string) (*ReplicaView, error) {
-	r, err := row[ReplicaView](ctx, v.DB, selectReplicas+`WHERE r.id = $1 AND r.agent_id = $2 AND ($3 = '' OR r.client_id = $3)`, id, agentID, clientID)
-	if noRows(err) {
+	r, err := queryRow[ReplicaView](ctx, v.DB, selectReplicas+`WHERE r.id = $1 AND r.agent_id = $2 AND ($3 = '' OR r.client_id = $3)`, id, agentID, clientID)
+	if isNoRows(err) {
 		return nil, replica.NotFound.New("Replica not found")
 	}
 	return r, err
@@ -100,10 +100,10 @@ type ToLaunch struct {
 // ReplicasToLaunch lists what the agent itself must launch: decided, not begun,
 // due, and with a pool. It is empty for everything the control plane launches,
 // because a deployed agent launches each element it is given; and at first for what
-// no workflow has taken up yet, because nobody would hear of what the agent
+// no workflow has taken up yet, because no workflow would hear of what the agent
 // launches. After a minute a page that is missing was only not written.
 func (v *Views) ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]ToLaunch, error) {
-	return rows[ToLaunch](ctx, v.DB, `
+	return queryRows[ToLaunch](ctx, v.DB, `
 		SELECT r.id, w.pool_id, coalesce(p.az, regexp_replace(w.pool_id, '^.*\.', '')) AS az, r.kind, r.created_at,
 		       greatest(0, extract(epoch FROM now() - r.created_at))::int AS age_seconds
 		FROM replicas r

@@ -24,7 +24,7 @@ type SwitchView struct {
 // SwitchHistory lists a client's switches that changed something, newest first.
 func (v *Views) SwitchHistory(ctx context.Context, clientID, instanceID string, p Page) ([]SwitchView, error) {
 	at, id := p.from()
-	return rows[SwitchView](ctx, v.DB, `
+	return queryRows[SwitchView](ctx, v.DB, `
 		SELECT id, old_id, new_id, initiated_at, coalesce(launched_at, initiated_at) AS at, from_mode, to_mode, from_pool, to_pool, trigger,
 		       coalesce(CASE WHEN to_mode = 'spot' THEN new_spot ELSE on_demand END, 0)::float8 AS price,
 		       coalesce(savings_impact, 0)::float8 AS savings_impact
@@ -42,13 +42,13 @@ type Count struct {
 
 // ModeDistribution counts a client's live instances per mode.
 func (v *Views) ModeDistribution(ctx context.Context, clientID string) ([]Count, error) {
-	return rows[Count](ctx, v.DB, `SELECT mode AS name, count(*) AS n FROM instances
+	return queryRows[Count](ctx, v.DB, `SELECT mode AS name, count(*) AS n FROM instances
 		WHERE client_id = $1 AND role <> 'retired' GROUP BY mode ORDER BY mode`, clientID)
 }
 
 // SwitchFrequency counts a client's switches per day (UTC) of the last 30.
 func (v *Views) SwitchFrequency(ctx context.Context, clientID string) ([]Count, error) {
-	return rows[Count](ctx, v.DB, `
+	return queryRows[Count](ctx, v.DB, `
 		SELECT to_char(initiated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS name, count(*) AS n FROM switches
 		WHERE client_id = $1 AND phase <> 'abandoned' AND initiated_at > now() - interval '30 days'
 		GROUP BY 1 ORDER BY 1`, clientID)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Observation is one price that somebody saw.
+// Observation is one measured price.
 type Observation struct {
 	ID       string // of the submission
 	Source   Source

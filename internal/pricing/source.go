@@ -6,7 +6,7 @@ import "spotkeeper/internal/replica"
 type Source string
 
 // Sources. Collector is our own reading of EC2's price history, which knows
-// pools that nobody lives in; zone names are mapped per account, so who lives in
+// pools without instances; zone names are mapped per account, so who lives in
 // a pool knows its price better.
 const (
 	Primary          Source = "primary"
@@ -35,7 +35,7 @@ func (s Source) Priority() int {
 	}
 }
 
-// Measured says that somebody saw the price.
+// Measured says that the price was measured.
 func (s Source) Measured() bool { return s.Priority() > Interpolated.Priority() }
 
 // Confidence is how far a price from the source is trusted, 0 to 1. What was

@@ -14,8 +14,8 @@ import (
 )
 
 // set is an agent in the mode whose primary is i-old.
-func set(keeping agent.Keeping, rs ...roles.Replica) *roles.Set {
-	return &roles.Set{AgentID: "a", Keeping: keeping, Enabled: true, Primary: roles.Instance{ID: "i-old"}, Replicas: rs}
+func set(keeping agent.Keeping, rs ...roles.Replica) *roles.AgentRoles {
+	return &roles.AgentRoles{AgentID: "a", Keeping: keeping, Enabled: true, Primary: roles.Instance{ID: "i-old"}, Replicas: rs}
 }
 
 // rep is a replica that stands by for i-old; its id says what it is.
@@ -28,7 +28,7 @@ func with(r roles.Replica, change func(*roles.Replica)) roles.Replica {
 	return r
 }
 
-func noticed(s *roles.Set, instanceID string, kind interruption.Kind, result interruption.Result, past bool) *roles.Set {
+func noticed(s *roles.AgentRoles, instanceID string, kind interruption.Kind, result interruption.Result, past bool) *roles.AgentRoles {
 	s.Outcomes = append(s.Outcomes, interruption.Outcome{InstanceID: instanceID, Kind: kind, Result: result, Past: past})
 	return s
 }
@@ -50,7 +50,7 @@ func TestHeir(t *testing.T) {
 	second := with(ready, func(r *roles.Replica) { r.ID = "second"; r.InstanceID = "i-second" })
 	for _, tt := range []struct {
 		name string
-		set  *roles.Set
+		set  *roles.AgentRoles
 		wish string
 		heir string // of HeirWanted(wish)
 	}{
@@ -138,7 +138,7 @@ func TestWantsStandby(t *testing.T) {
 
 	for _, tt := range []struct {
 		name string
-		set  *roles.Set
+		set  *roles.AgentRoles
 		want bool
 	}{
 		{"manual without any", set(agent.KeepManual), true},
@@ -147,9 +147,9 @@ func TestWantsStandby(t *testing.T) {
 		{"an emergency one counts", set(agent.KeepManual, rep(replica.Termination, replica.Requested)), false},
 		{"auto keeps none", set(agent.KeepAuto), false},
 		{"off keeps none", set(agent.KeepNone), false},
-		{"disabled", func() *roles.Set { s := set(agent.KeepManual); s.Enabled = false; return s }(), false},
-		{"deleted", func() *roles.Set { s := set(agent.KeepManual); s.Deleted = true; return s }(), false},
-		{"without a primary", func() *roles.Set { s := set(agent.KeepManual); s.Primary.ID = ""; return s }(), false},
+		{"disabled", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Enabled = false; return s }(), false},
+		{"deleted", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Deleted = true; return s }(), false},
+		{"without a primary", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Primary.ID = ""; return s }(), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -164,7 +164,7 @@ func TestWantsEmergency(t *testing.T) {
 
 	for _, tt := range []struct {
 		name string
-		set  *roles.Set
+		set  *roles.AgentRoles
 		want bool
 	}{
 		{"no notice", set(agent.KeepAuto), false},
@@ -180,7 +180,7 @@ func TestWantsEmergency(t *testing.T) {
 			"i-old", interruption.Termination, "", false), true},
 		{"lost is no reason to stop", noticed(set(agent.KeepNone), "i-old", interruption.Termination, interruption.Lost, true), true},
 		{"of another instance", noticed(set(agent.KeepAuto), "i-else", interruption.Termination, "", false), false},
-		{"a deleted agent", noticed(func() *roles.Set { s := set(agent.KeepAuto); s.Deleted = true; return s }(), "i-old", interruption.Termination, "", false), false},
+		{"a deleted agent", noticed(func() *roles.AgentRoles { s := set(agent.KeepAuto); s.Deleted = true; return s }(), "i-old", interruption.Termination, "", false), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -231,10 +231,12 @@ func TestSurplus(t *testing.T) {
 	expired := with(rebalance, func(r *roles.Replica) { r.Hold, r.Expired = time.Hour, true })
 	held := with(manual, func(r *roles.Replica) { r.Hold = time.Hour })
 	elsewhere := func(r roles.Replica) roles.Replica { return with(r, func(r *roles.Replica) { r.For = "i-former" }) }
-	terminating := func(s *roles.Set) *roles.Set { return noticed(s, "i-old", interruption.Termination, "", false) }
+	terminating := func(s *roles.AgentRoles) *roles.AgentRoles {
+		return noticed(s, "i-old", interruption.Termination, "", false)
+	}
 	for _, tt := range []struct {
 		name string
-		set  *roles.Set
+		set  *roles.AgentRoles
 		want []string
 	}{
 		{"each mode keeps its own", set(agent.KeepManual, manual, move), []string{}},
@@ -255,7 +257,7 @@ func TestSurplus(t *testing.T) {
 		{"the replica of a notice that is not recorded yet", set(agent.KeepAuto, termination), []string{}},
 		{"a switch's is the switch's", set(agent.KeepNone, elsewhere(move)), []string{}},
 		{"the doomed, even in need", noticed(terminating(set(agent.KeepAuto, manual, termination)), "i-manual", interruption.Termination, "", false), []string{manual.ID}},
-		{"of a deleted agent all", func() *roles.Set { s := set(agent.KeepManual, manual, move); s.Deleted = true; return s }(), []string{manual.ID, move.ID}},
+		{"of a deleted agent all", func() *roles.AgentRoles { s := set(agent.KeepManual, manual, move); s.Deleted = true; return s }(), []string{manual.ID, move.ID}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

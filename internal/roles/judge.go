@@ -21,7 +21,7 @@ func TerminationOperation(agentID, instanceID string) string {
 // replica that is there already is no conflict: the store answers with it.
 // Fails with agent.not_found, replica.not_enabled, replica.already_exists and
 // agent.auto_switch_off.
-func (s *Set) CanCreate(kind replica.Kind) error {
+func (s *AgentRoles) CanCreate(kind replica.Kind) error {
 	if !s.alive() {
 		return agent.NotFound.New("Agent not found or offline")
 	}
@@ -46,7 +46,7 @@ func (s *Set) CanCreate(kind replica.Kind) error {
 // CanPromote judges a person's wish to make a replica primary, and returns it.
 // One that runs may take over; one that is still launching must be waited for.
 // Fails with replica.not_found, replica.not_ready and switch.busy.
-func (s *Set) CanPromote(replicaID string, waits bool) (Replica, error) {
+func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 	r, open := s.Replica(replicaID)
 	if !open || s.Deleted {
 		return r, replica.NotFound.New("Replica not found or inactive")
@@ -63,7 +63,7 @@ func (s *Set) CanPromote(replicaID string, waits bool) (Replica, error) {
 
 // CanDemote judges whether the old primary may become the standby when the
 // replica takes over: there is room for one. Fails with replica.already_exists.
-func (s *Set) CanDemote(heirID string) error {
+func (s *AgentRoles) CanDemote(heirID string) error {
 	for _, r := range s.Replicas {
 		if r.Kind == replica.Manual && r.ID != heirID {
 			return replica.AlreadyExists.New("another standby, %s, exists: promote without keeping the old primary, or delete it first", r.ID)
@@ -75,7 +75,7 @@ func (s *Set) CanDemote(heirID string) error {
 // CanDelete judges a person's wish to retire a replica, and returns it. Fails
 // with replica.not_found, and with switch.busy when a failover or a switch
 // needs it.
-func (s *Set) CanDelete(replicaID string) (Replica, error) {
+func (s *AgentRoles) CanDelete(replicaID string) (Replica, error) {
 	r, open := s.Replica(replicaID)
 	if !open {
 		return r, replica.NotFound.New("Replica not found")
@@ -84,7 +84,7 @@ func (s *Set) CanDelete(replicaID string) (Replica, error) {
 		return r, busy("it is the instance of a switch in flight", SwitchOperation(r.For))
 	}
 	o, noticed := s.Undecided()
-	if heir, ok := s.Heir(); noticed && ok && heir.ID == r.ID {
+	if heir, ok := s.Successor(); noticed && ok && heir.ID == r.ID {
 		return r, busy("it is about to take over from "+o.InstanceID, TerminationOperation(s.AgentID, o.InstanceID))
 	}
 	return r, nil
@@ -93,7 +93,7 @@ func (s *Set) CanDelete(replicaID string) (Replica, error) {
 // CanSwitch judges whether a voluntary move may begin. The command that is in
 // flight already may always come again. Fails with agent.not_found and
 // switch.busy.
-func (s *Set) CanSwitch(commandID string) error {
+func (s *AgentRoles) CanSwitch(commandID string) error {
 	if !s.alive() {
 		return agent.NotFound.New("Agent not found or offline")
 	}
@@ -107,7 +107,7 @@ func (s *Set) CanSwitch(commandID string) error {
 }
 
 // switchInFlight finds a switch other than the one of the command.
-func (s *Set) switchInFlight(commandID string) (*fault.Error, bool) {
+func (s *AgentRoles) switchInFlight(commandID string) (*fault.Error, bool) {
 	other := s.OpenSwitch
 	for _, r := range s.Replicas {
 		if r.Kind == replica.Switch && r.For != commandID {

@@ -33,7 +33,7 @@ func TestCanCreate(t *testing.T) {
 	deleted.Deleted = true
 	for _, tt := range []struct {
 		name string
-		set  *roles.Set
+		set  *roles.AgentRoles
 		kind replica.Kind
 		code fault.Code
 	}{
@@ -48,7 +48,7 @@ func TestCanCreate(t *testing.T) {
 		{"emergency while off", set(agent.KeepNone), replica.Termination, agent.AutoOff},
 		{"emergency while manual", set(agent.KeepManual), replica.Rebalance, agent.AutoOff},
 		{"deleted", deleted, replica.Manual, agent.NotFound},
-		{"no primary", &roles.Set{Keeping: agent.KeepManual}, replica.Manual, agent.NotFound},
+		{"no primary", &roles.AgentRoles{Keeping: agent.KeepManual}, replica.Manual, agent.NotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +64,7 @@ func TestCanPromote(t *testing.T) {
 	move.For = "c1"
 	for _, tt := range []struct {
 		name      string
-		set       *roles.Set
+		set       *roles.AgentRoles
 		id        string
 		waits     bool
 		code      fault.Code
@@ -127,5 +127,5 @@ func TestCanSwitch(t *testing.T) {
 	refused(t, set(agent.KeepAuto, move).CanSwitch("c2"), switching.Busy, "switch/c1")
 	refused(t, open.CanSwitch("c2"), switching.Busy, "switch/c1")
 	refused(t, noticed(set(agent.KeepAuto), "i-old", interruption.Termination, "", false).CanSwitch("c1"), switching.Busy, "termination/a/i-old")
-	refused(t, (&roles.Set{}).CanSwitch("c1"), agent.NotFound, "")
+	refused(t, (&roles.AgentRoles{}).CanSwitch("c1"), agent.NotFound, "")
 }

@@ -21,9 +21,9 @@ const (
 
 // Verdict is the judgement on one notice, and what has to be written with it.
 type Verdict struct {
-	Ruling Ruling  `json:"ruling"`
-	Change *Change `json:"change,omitempty"` // RuledFailOver: the change of roles
-	Lost   string  `json:"lost,omitempty"`   // RuledNotPrimary: the open replica whose instance ends
+	Ruling Ruling      `json:"ruling"`
+	Change *RoleChange `json:"change,omitempty"` // RuledFailOver: the change of roles
+	Lost   string      `json:"lost,omitempty"`   // RuledNotPrimary: the open replica whose instance ends
 
 	// Review says that the Guardian has to look at the roles afterwards.
 	Review bool `json:"review,omitempty"`
@@ -32,7 +32,7 @@ type Verdict struct {
 // JudgeNotice judges a notice by the roles, in which the notice itself is among the
 // outcomes already. Every door and the Guardian judge by it. With a ready successor
 // the verdict is the change of roles at every door: the epoch decides between two.
-func JudgeNotice(s *Set, n interruption.Notice) Verdict {
+func JudgeNotice(s *AgentRoles, n interruption.Notice) Verdict {
 	known, _ := s.Outcome(n.InstanceID, n.Kind)
 	switch {
 	case known.Result != interruption.Undecided && known.Result != interruption.Lost:
@@ -55,7 +55,7 @@ func JudgeNotice(s *Set, n interruption.Notice) Verdict {
 
 // judgeOther judges a notice about an instance that is not the primary. A replica
 // on an instance that AWS terminates can take over from nothing any more.
-func (s *Set) judgeOther(n interruption.Notice) Verdict {
+func (s *AgentRoles) judgeOther(n interruption.Notice) Verdict {
 	v := Verdict{Ruling: RuledNotPrimary}
 	if r, on := s.ReplicaOn(n.InstanceID); on && n.Kind == interruption.Termination {
 		v.Lost, v.Review = r.ID, true
@@ -65,8 +65,8 @@ func (s *Set) judgeOther(n interruption.Notice) Verdict {
 
 // FailOver is the change that makes a replica primary because AWS takes the present
 // one. AWS ends that instance.
-func (s *Set) FailOver(successor Replica) Change {
-	return Change{
+func (s *AgentRoles) FailOver(successor Replica) RoleChange {
+	return RoleChange{
 		AgentID: s.AgentID, Epoch: s.Epoch, OldID: s.Primary.ID, NewID: successor.InstanceID, ReplicaID: successor.ID,
 		Fate: Leave, Cause: ByTermination, OperationID: TerminationOperation(s.AgentID, s.Primary.ID),
 	}
@@ -74,7 +74,7 @@ func (s *Set) FailOver(successor Replica) Change {
 
 // reviewedAfter says whether the Guardian has work once the successor is primary: a
 // next standby, a replica that is surplus then, or a notice that it settles.
-func (s *Set) reviewedAfter(successor Replica) bool {
+func (s *AgentRoles) reviewedAfter(successor Replica) bool {
 	if s.Keeping == agent.KeepManual || len(s.Replicas) > 1 {
 		return true
 	}
@@ -92,7 +92,7 @@ func (s *Set) reviewedAfter(successor Replica) bool {
 
 // OldPrimary is what becomes of an old primary after a change of roles that a
 // person or the engine asked for.
-func (s *Set) OldPrimary(demote bool) Fate {
+func (s *AgentRoles) OldPrimary(demote bool) Fate {
 	switch {
 	case demote:
 		return Demote
@@ -104,7 +104,7 @@ func (s *Set) OldPrimary(demote bool) Fate {
 }
 
 // NoticeJudge judges a notice by the roles. It is JudgeNotice, but for tests.
-type NoticeJudge func(s *Set, n interruption.Notice) Verdict
+type NoticeJudge func(s *AgentRoles, n interruption.Notice) Verdict
 
 // Taken is a notice that is durable, with what followed from it at once.
 type Taken struct {
@@ -114,7 +114,7 @@ type Taken struct {
 	Role      agent.Role           `json:"role"`      // of the instance, when the notice arrived
 	Outcome   interruption.Outcome `json:"outcome"`   // after the verdict
 	Verdict   Verdict              `json:"verdict"`
-	Set       *Set                 `json:"set,omitempty"` // the roles as they were judged
+	Set       *AgentRoles          `json:"set,omitempty"` // the roles as they were judged
 }
 
 // Operation is the operation that carries the notice on, empty for none.

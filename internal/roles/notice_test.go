@@ -24,7 +24,7 @@ func TestJudgeNotice(t *testing.T) {
 	second := with(ready, func(r *roles.Replica) { r.ID, r.InstanceID = "second", "i-second" })
 	for _, tt := range []struct {
 		name     string
-		set      *roles.Set
+		set      *roles.AgentRoles
 		instance string
 		kind     interruption.Kind
 		wanted   string
@@ -106,7 +106,7 @@ func TestJudgeNoticeChangesOnlyToAReadySuccessor(t *testing.T) {
 		r, open := s.Replica(v.Change.ReplicaID)
 		require.True(t, open)
 		require.Equal(t, replica.Ready, r.State)
-		require.False(t, s.Doomed(r))
+		require.False(t, s.Interrupted(r))
 		require.Equal(t, s.Epoch, v.Change.Epoch)
 	})
 }

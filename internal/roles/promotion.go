@@ -27,8 +27,8 @@ type Promotion struct {
 
 // Promote is the change that makes a replica primary because a person wants it. It
 // answers an open notice of the old primary as well.
-func (s *Set) Promote(r Replica, demote bool) Change {
-	return Change{
+func (s *AgentRoles) Promote(r Replica, demote bool) RoleChange {
+	return RoleChange{
 		AgentID: s.AgentID, Epoch: s.Epoch, OldID: s.Primary.ID, NewID: r.InstanceID, ReplicaID: r.ID,
 		Fate: s.OldPrimary(demote), Cause: ByPromotion, OperationID: "promotion/" + r.ID,
 	}

@@ -19,9 +19,9 @@ var (
 	InvalidMessage = fault.Define("roles.invalid_message", fault.Invalid) // a message lacks what it must have
 )
 
-// Set is everything a Guardian judges by: one agent's roles as Postgres has
+// AgentRoles is everything a Guardian judges by: one agent's roles as Postgres has
 // them. Replicas are the open ones, Outcomes the notices of the last day.
-type Set struct {
+type AgentRoles struct {
 	AgentID       string                 `json:"agent_id"`
 	ClientID      string                 `json:"client_id"`
 	Epoch         int64                  `json:"epoch"`
@@ -91,7 +91,7 @@ type Replica struct {
 }
 
 // Replica returns the open replica with this id.
-func (s *Set) Replica(id string) (Replica, bool) {
+func (s *AgentRoles) Replica(id string) (Replica, bool) {
 	for _, r := range s.Replicas {
 		if r.ID == id {
 			return r, true
@@ -101,7 +101,7 @@ func (s *Set) Replica(id string) (Replica, bool) {
 }
 
 // ReplicaOn returns the open replica that lives on the instance.
-func (s *Set) ReplicaOn(instanceID string) (Replica, bool) {
+func (s *AgentRoles) ReplicaOn(instanceID string) (Replica, bool) {
 	for _, r := range s.Replicas {
 		if instanceID != "" && r.InstanceID == instanceID {
 			return r, true
@@ -111,7 +111,7 @@ func (s *Set) ReplicaOn(instanceID string) (Replica, bool) {
 }
 
 // Outcome returns what became of a notice.
-func (s *Set) Outcome(instanceID string, kind interruption.Kind) (interruption.Outcome, bool) {
+func (s *AgentRoles) Outcome(instanceID string, kind interruption.Kind) (interruption.Outcome, bool) {
 	for _, o := range s.Outcomes {
 		if o.InstanceID == instanceID && o.Kind == kind {
 			return o, true
@@ -120,8 +120,8 @@ func (s *Set) Outcome(instanceID string, kind interruption.Kind) (interruption.O
 	return interruption.Outcome{}, false
 }
 
-// Opening is the decision to have one more replica.
-type Opening struct {
+// ReplicaRequest is the decision to have one more replica.
+type ReplicaRequest struct {
 	AgentID   string            `json:"agent_id"`
 	Kind      replica.Kind      `json:"kind"`
 	For       string            `json:"for"`
@@ -144,15 +144,15 @@ type Opening struct {
 	Launcher agent.Launcher `json:"launcher,omitempty"`
 }
 
-// Opened is the replica that a decision led to, which may be an older one, and
+// ReplicaOpened is the replica that a decision led to, which may be an older one, and
 // the roles after it.
-type Opened struct {
-	Set     *Set    `json:"set"`
-	Replica Replica `json:"replica"`
+type ReplicaOpened struct {
+	Set     *AgentRoles `json:"set"`
+	Replica Replica     `json:"replica"`
 }
 
-// Step moves a replica to a state.
-type Step struct {
+// ReplicaTransition moves a replica to a state.
+type ReplicaTransition struct {
 	ReplicaID  string             `json:"replica_id"`
 	To         replica.State      `json:"to"`
 	InstanceID string             `json:"instance_id,omitempty"` // once it is known
@@ -182,9 +182,9 @@ const (
 	Demote Fate = "demote" // it becomes the standby
 )
 
-// Change makes a replica the primary. Epoch and OldID are what the caller
+// RoleChange makes a replica the primary. Epoch and OldID are what the caller
 // believes; when they are not so, nothing changes.
-type Change struct {
+type RoleChange struct {
 	AgentID     string `json:"agent_id"`
 	Epoch       int64  `json:"epoch"`
 	OldID       string `json:"old_id"`

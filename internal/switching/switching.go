@@ -1,5 +1,5 @@
 // Package switching defines how an agent moves to another instance because
-// somebody wants it, not because it must. It is pure.
+// it is wanted, not because it is necessary. It is pure.
 package switching
 
 import (

@@ -144,13 +144,21 @@ func (f *fleet) durations(b *testing.B, query string) (out sample) {
 // for half a second.
 func (f *fleet) settle(b *testing.B) {
 	b.Helper()
+	f.settleBelow(b, .1, 30*time.Second)
+}
+
+// settleBelow waits until all parts together have used less than the share of a core
+// for half a second.
+func (f *fleet) settleBelow(b *testing.B, share float64, within time.Duration) {
+	b.Helper()
 	const window = 500 * time.Millisecond
-	for range 60 {
+	var used time.Duration
+	for end := time.Now().Add(within); time.Now().Before(end); {
 		before := cpu(f.Stack)
 		<-time.After(window)
-		if cpu(f.Stack).total()-before.total() < window/10 {
+		if used = cpu(f.Stack).total() - before.total(); used < time.Duration(share*float64(window)) {
 			return
 		}
 	}
-	b.Fatal("the stack does not come to rest")
+	b.Fatalf("the stack does not come to rest: it still uses %v in %v", used, window)
 }

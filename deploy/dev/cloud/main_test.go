@@ -80,7 +80,7 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 		t.Cleanup(a.Close)
 		return a
 	}
-	provider, err := fleet.New(t.Context(), fleet.Options{Region: "us-east-1", Endpoint: ec2.URL, Credentials: fleet.Static("test", "test")})
+	provider, err := fleet.New(t.Context(), fleet.Options{Region: "us-east-1", Endpoint: ec2.URL, Credentials: fleet.StaticCredentials("test", "test")})
 	require.NoError(t, err)
 	return &product{App: open(), worker: open(), t: t, api: "http://" + loopback.Addr(ports[0]), ec2: provider}
 }

@@ -112,7 +112,7 @@ func (w *world) accounts(ctx context.Context) (map[string]account, error) {
 	return known, os.WriteFile(w.o.StateFile, raw, 0o600)
 }
 
-// alive says whether a remembered client still exists: somebody may have removed
+// alive says whether a remembered client still exists: an operator may have removed
 // the database and kept the file.
 func (w *world) alive(ctx context.Context, a account) bool {
 	var now struct {

@@ -124,7 +124,7 @@ func (w *world) outOfTheBlue(ctx context.Context) error {
 	return err
 }
 
-// movedByHand: somebody moves an agent to another pool.
+// movedByHand moves an agent to another pool on a person's order.
 func (w *world) movedByHand(ctx context.Context) error {
 	m := w.named("etl")
 	at, err := w.primary(ctx, m)

@@ -21,7 +21,7 @@ func (s *Stack) Beside(ctx context.Context, part, name string, environment map[s
 	if _, taken := s.parts[name]; taken || listen == "" {
 		return "", fmt.Errorf("there is no second %s called %q", part, name)
 	}
-	ports, err := loopback.Free(1) //nolint:contextcheck // taking a port of this machine waits for nobody
+	ports, err := loopback.Free(1) //nolint:contextcheck // taking a port of this machine does not block
 	if err != nil {
 		return "", err
 	}

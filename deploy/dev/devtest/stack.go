@@ -132,16 +132,16 @@ func (s *Stack) environment(name, value string) map[string]string {
 	return environment
 }
 
-// boot starts the neighbours side by side, then migrates, then the product.
+// boot starts the dependencies side by side, then migrates, then the product.
 func (s *Stack) boot() {
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(s.tb.Context(), bootTime)
 	defer cancel()
-	neighbours, product := errgroup.Group{}, errgroup.Group{}
+	dependencies, product := errgroup.Group{}, errgroup.Group{}
 	for _, name := range []string{Postgres, Temporal, EC2} {
-		s.later(ctx, &neighbours, name)
+		s.later(ctx, &dependencies, name)
 	}
-	err := neighbours.Wait()
+	err := dependencies.Wait()
 	if err == nil && s.wanted(Postgres) && (s.wanted(Worker) || s.wanted(API)) {
 		err = s.Migrate(ctx)
 	}

@@ -101,7 +101,7 @@ func (k *keeper) agent(name string) (agentID, instanceID string) {
 }
 
 // set reads an agent's roles.
-func (k *keeper) set(agentID string) *roles.Set {
+func (k *keeper) set(agentID string) *roles.AgentRoles {
 	k.t.Helper()
 	set, err := k.roles.Roles(k.t.Context(), agentID)
 	require.NoError(k.t, err)
@@ -109,9 +109,9 @@ func (k *keeper) set(agentID string) *roles.Set {
 }
 
 // until waits for an agent's roles to be so.
-func (k *keeper) until(t *testing.T, agentID, what string, so func(*roles.Set) bool) *roles.Set {
+func (k *keeper) until(t *testing.T, agentID, what string, so func(*roles.AgentRoles) bool) *roles.AgentRoles {
 	t.Helper()
-	var last *roles.Set
+	var last *roles.AgentRoles
 	require.Eventually(t, func() bool {
 		last = k.set(agentID)
 		return so(last)

@@ -63,7 +63,7 @@ func (k *keeper) blue(t *testing.T, _ *keeper) {
 	require.False(t, k.running(old))
 }
 
-func ready(set *roles.Set) bool {
+func ready(set *roles.AgentRoles) bool {
 	return len(set.Replicas) == 1 && set.Replicas[0].State == replica.Ready
 }
 
@@ -82,7 +82,7 @@ func (k *keeper) manual(t *testing.T, _ *keeper) {
 	second := k.until(t, id, "another standby", ready).Replicas[0]
 	require.NotEqual(t, first.ID, second.ID)
 	k.configure(t, id, agent.KeepNone)
-	k.until(t, id, "no standby", func(s *roles.Set) bool { return len(s.Replicas) == 0 })
+	k.until(t, id, "no standby", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 0 })
 	require.Equal(t, "succeeded", k.ended(t, workflows.ReplicaID(second.ID)))
 	require.False(t, k.running(second.InstanceID))
 }
@@ -96,7 +96,7 @@ func (k *keeper) rebalance(t *testing.T, _ *keeper) {
 	require.NoError(t, err)
 	require.Equal(t, got.ReplicaID, again.ReplicaID)
 	k.until(t, id, "ready", ready)
-	k.until(t, id, "stood down", func(s *roles.Set) bool { return len(s.Replicas) == 0 })
+	k.until(t, id, "stood down", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 0 })
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
 	require.Equal(t, old, k.set(id).Primary.ID)
 }
@@ -104,7 +104,7 @@ func (k *keeper) rebalance(t *testing.T, _ *keeper) {
 func (k *keeper) promotions(t *testing.T, _ *keeper) {
 	id, old := k.agent("promotions")
 	k.configure(t, id, agent.KeepManual)
-	r := k.until(t, id, "a standby", func(s *roles.Set) bool { return len(s.Replicas) == 1 }).Replicas[0]
+	r := k.until(t, id, "a standby", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 1 }).Replicas[0]
 	got, err := k.workflows.Promote(t.Context(), id, workflows.PromoteInput{ReplicaID: r.ID, Demote: true, Wait: time.Minute})
 	require.NoError(t, err)
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
@@ -156,7 +156,7 @@ func (k *keeper) calledOff(t *testing.T, _ *keeper) {
 	got := k.notice(t, id, old)
 	require.Equal(t, workflows.NoticePromoted, got.Status)
 	k.ended(t, workflows.SwitchID(command))
-	k.until(t, id, "nothing is left", func(s *roles.Set) bool { return len(s.Replicas) == 0 && s.OpenSwitch == "" })
+	k.until(t, id, "nothing is left", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 0 && s.OpenSwitch == "" })
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
 }
 
@@ -172,7 +172,7 @@ func (k *keeper) cancelled(t *testing.T, _ *keeper) {
 	command := k.order(t, id, old, "t3.medium.us-east-1f", true)
 	require.NoError(t, k.workflows.CancelOperation(t.Context(), workflows.SwitchID(command), "test"))
 	require.Equal(t, "cancelled", k.ended(t, workflows.SwitchID(command)))
-	k.until(t, id, "nothing is left", func(s *roles.Set) bool { return len(s.Replicas) == 0 && s.OpenSwitch == "" })
+	k.until(t, id, "nothing is left", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 0 && s.OpenSwitch == "" })
 	require.Equal(t, old, k.set(id).Primary.ID)
 }
 
@@ -188,14 +188,14 @@ func (k *keeper) byAgent(t *testing.T, _ *keeper) {
 	k.launches(t, id)
 	got := k.notice(t, id, old)
 	require.Equal(t, workflows.NoticeNoReplica, got.Status)
-	r := k.until(t, id, "a replica to launch", func(s *roles.Set) bool { return len(s.Replicas) == 1 }).Replicas[0]
+	r := k.until(t, id, "a replica to launch", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 1 }).Replicas[0]
 	_, fresh := k.agent("by-agent-helper")
 	_, err := k.pool.Exec(t.Context(), `DELETE FROM instances WHERE id = $1`, fresh)
 	require.NoError(t, err)
 	for _, status := range []string{"syncing", "ready"} {
 		require.NoError(t, k.workflows.ReplicaReport(t.Context(), workflows.ReplicaReport{ReplicaID: r.ID, InstanceID: fresh, Status: status}))
 	}
-	k.until(t, id, "healed", func(s *roles.Set) bool { return s.Primary.ID == fresh })
+	k.until(t, id, "healed", func(s *roles.AgentRoles) bool { return s.Primary.ID == fresh })
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
 }
 

@@ -25,7 +25,7 @@ type Options struct {
 	Environment map[string]string
 
 	// Logger receives what the parts log, Background what the Temporal server
-	// logs: it has a lot to say about itself at moments when nobody asked.
+	// logs: it logs a lot about itself.
 	Logger, Background *slog.Logger
 }
 

@@ -124,7 +124,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	return r, nil
 }
 
-// allOnDemand is what the fleet would pay if nobody ever used spot.
+// allOnDemand is what the fleet would pay without any use of spot.
 func (o Options) allOnDemand() float64 {
 	var usd float64
 	for i := range o.Agents {

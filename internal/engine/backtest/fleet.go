@@ -54,7 +54,7 @@ func newFleet(o Options, s Strategy) *fleet {
 	for i := range o.Agents {
 		h := o.home(i)
 		r := &resident{index: i, client: i % o.Clients, id: fmt.Sprintf("a%04d", i), reference: h.reference, onDemand: h.onDemand, pool: h.pool}
-		// Nobody is born at the start: the fleet is a day old.
+		// No agent begins at the start: the fleet is a day old.
 		r.launched, r.since = o.From.Add(-24*time.Hour), o.From.Add(-24*time.Hour)
 		r.kin = o.kin(h.pool)
 		f.agents = append(f.agents, r)
@@ -196,7 +196,7 @@ func (f *fleet) decide(ctx context.Context, now time.Time) {
 		if f.s.Unlimited {
 			d, err = f.s.Engine.Decide(ctx, in)
 		} else {
-			d = engine.Guarded(ctx, f.s.Engine, in)
+			d = engine.DecideUnrecorded(ctx, f.s.Engine, in)
 		}
 		f.row.deciding += time.Since(began)
 		f.row.Decisions++

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// foresee plays the market as somebody who knows all of it: for each agent the
+// foresee plays the market with full knowledge of it: for each agent the
 // cheapest course by dynamic programming, interruptions priced as everywhere.
 // The oracle keeps no limits, which makes it a bound and not a rival.
 func foresee(ctx context.Context, o Options) (Row, error) {

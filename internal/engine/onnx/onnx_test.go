@@ -77,7 +77,7 @@ func input() engine.Input {
 func TestDecidesByTheModelsRisk(t *testing.T) {
 	t.Parallel()
 	e := load(t, byRate())
-	d := engine.Ask(t.Context(), e, input())
+	d := engine.Decide(t.Context(), e, input())
 	require.Equal(t, engine.SwitchToSpot, d.Action, d.Reason)
 	require.Equal(t, "t3.medium.us-east-1b", d.PoolID)
 	require.InDelta(t, .6, d.Risk, 1e-6)
@@ -90,7 +90,7 @@ func TestAModelsNonsenseMakesItStay(t *testing.T) {
 	t.Parallel()
 	m := byRate()
 	m.Otherwise = 5
-	d := engine.Ask(t.Context(), load(t, m), input())
+	d := engine.Decide(t.Context(), load(t, m), input())
 	require.Equal(t, engine.Stay, d.Action)
 	require.Equal(t, string(engine.BadAnswer), string(d.Vetoes[0].Code))
 	require.Contains(t, d.Reason, "answered the risk 5")
@@ -130,7 +130,7 @@ func TestNamedFeaturesAndASingleOutput(t *testing.T) {
 	m.Metadata = map[string]string{"features": strings.Join(engine.FeatureNames(), ", ")}
 	m.Output = "variable"
 	e := load(t, m)
-	require.InDelta(t, .6, engine.Ask(t.Context(), e, input()).Risk, 1e-6)
+	require.InDelta(t, .6, engine.Decide(t.Context(), e, input()).Risk, 1e-6)
 }
 
 func TestWithoutTheLibrary(t *testing.T) {
@@ -145,7 +145,7 @@ func TestNoTimeLeft(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	d := engine.Ask(ctx, load(t, byRate()), input())
+	d := engine.Decide(ctx, load(t, byRate()), input())
 	require.Equal(t, engine.Stay, d.Action)
 	require.Contains(t, d.Reason, "no time left")
 }
@@ -157,7 +157,7 @@ func TestClosedWhileInUse(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			for range 200 {
-				d := engine.Guarded(context.Background(), e, input())
+				d := engine.DecideUnrecorded(context.Background(), e, input())
 				if !d.Moves() && !strings.Contains(d.Reason, "unloaded") {
 					t.Errorf("an answer that is neither a decision nor unloaded: %s", d.Reason)
 				}
@@ -166,7 +166,7 @@ func TestClosedWhileInUse(t *testing.T) {
 	}
 	require.NoError(t, e.Close())
 	callers.Wait()
-	require.Contains(t, engine.Guarded(t.Context(), e, input()).Reason, "the model was unloaded")
+	require.Contains(t, engine.DecideUnrecorded(t.Context(), e, input()).Reason, "the model was unloaded")
 }
 
 func BenchmarkDecide(b *testing.B) {
@@ -178,7 +178,7 @@ func BenchmarkDecide(b *testing.B) {
 	in := input()
 	used := cpu.Used()
 	for b.Loop() {
-		engine.Guarded(b.Context(), e, in)
+		engine.DecideUnrecorded(b.Context(), e, in)
 	}
 	cpu.Report(b, b.N, b.Elapsed(), used)
 }

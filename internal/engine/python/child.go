@@ -126,13 +126,13 @@ const (
 // reap waits for the process.
 func (c *child) reap() {
 	_ = c.cmd.Wait()
-	// Whoever still holds the pipe holds nobody up; what was written is read.
+	// A process that still holds the pipe does not delay the end; what was written is read.
 	_ = c.answers.SetReadDeadline(time.Now().Add(lastWords))
 	close(c.ended)
 }
 
 // read hands on what the child writes, line by line, until it ends; kill takes
-// what nobody asked for.
+// what was not asked for.
 func (c *child) read() {
 	defer close(c.lines)
 	defer func() { _ = c.answers.Close() }()

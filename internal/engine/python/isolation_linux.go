@@ -21,9 +21,9 @@ func isolations(o Options) []isolation {
 		return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	}
 	if os.Geteuid() == 0 {
-		nobody := &syscall.Credential{Uid: o.User, Gid: o.User, Groups: []uint32{}}
+		unprivileged := &syscall.Credential{Uid: o.User, Gid: o.User, Groups: []uint32{}}
 		strict, plain := base(), base()
-		strict.Cloneflags, strict.Credential, plain.Credential = spaces, nobody, nobody
+		strict.Cloneflags, strict.Credential, plain.Credential = spaces, unprivileged, unprivileged
 		return []isolation{
 			{strict, "unprivileged user, no network, own process space, memory and CPU limits"},
 			{plain, "unprivileged user, memory and CPU limits; the kernel gave no namespaces, so the network is reachable"},

@@ -68,7 +68,7 @@ def make_decision(agent_data, pricing_data, market_data=None):
 func TestAFunctionDecides(t *testing.T) {
 	t.Parallel()
 	e := load(t, options(), "engine.py", wise)
-	d := engine.Ask(t.Context(), e, input())
+	d := engine.Decide(t.Context(), e, input())
 	require.Equal(t, engine.SwitchToSpot, d.Action, d.Reason)
 	require.Equal(t, "t3.medium.us-east-1b", d.PoolID)
 	require.Equal(t, "cheapest of 2 for spot", d.Reason)
@@ -91,7 +91,7 @@ class MLBasedDecisionEngine:
         return {"decision_type": "stay_spot", "recommended_pool_id": agent_data["current_pool_id"], "risk_score": 0.3,
                 "expected_savings": 0.05, "confidence": 0.6, "reason": "%s, %.1f%% savings" % (self.loaded, saving)}
 `)
-	d := engine.Ask(t.Context(), e, input())
+	d := engine.Decide(t.Context(), e, input())
 	require.Equal(t, "stay_spot", d.LegacyType())
 	require.Equal(t, "True, 50.0% savings", d.Reason)
 }
@@ -100,7 +100,7 @@ func TestAnEngineCannotMoveAgainstTheLimits(t *testing.T) {
 	t.Parallel()
 	in := input()
 	in.Activity.SwitchesDay = 3
-	d := engine.Ask(t.Context(), load(t, options(), "engine.py", wise), in)
+	d := engine.Decide(t.Context(), load(t, options(), "engine.py", wise), in)
 	require.Equal(t, engine.Stay, d.Action)
 	require.Equal(t, "t3.medium.us-east-1b", d.Wanted.PoolID)
 }
@@ -141,7 +141,7 @@ func TestMisbehaviourMeansStay(t *testing.T) {
 				c.edit(&o)
 			}
 			e := load(t, o, "engine.py", c.source)
-			d := engine.Ask(t.Context(), e, input())
+			d := engine.Decide(t.Context(), e, input())
 			require.Equal(t, engine.Stay, d.Action, d.Reason)
 			require.Equal(t, agent.Spot, d.Mode)
 			require.Contains(t, d.Reason, c.reason)
@@ -161,12 +161,12 @@ def make_decision(agent_data, pricing_data, market_data):
 `)
 	deadly := input()
 	deadly.Agent.ID = "deadly"
-	require.Contains(t, engine.Ask(t.Context(), e, deadly).Reason, "died")
-	require.Equal(t, "alive", engine.Ask(t.Context(), e, input()).Reason, "the first death is free")
+	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
+	require.Equal(t, "alive", engine.Decide(t.Context(), e, input()).Reason, "the first death is free")
 
-	require.Contains(t, engine.Ask(t.Context(), e, deadly).Reason, "died")
-	require.Contains(t, engine.Ask(t.Context(), e, deadly).Reason, "died")
-	require.Eventually(t, func() bool { return engine.Ask(t.Context(), e, input()).Reason == "alive" }, time.Minute, 50*time.Millisecond)
+	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
+	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
+	require.Eventually(t, func() bool { return engine.Decide(t.Context(), e, input()).Reason == "alive" }, time.Minute, 50*time.Millisecond)
 }
 
 func TestAFileThatDoesNotLoad(t *testing.T) {
@@ -201,7 +201,7 @@ import os
 def make_decision(agent_data, pricing_data, market_data):
     return {"decision_type": "stay", "reason": "%d %d %s" % (os.getuid(), os.getpid(), sorted(k for k in os.environ if "SECRET" in k or "DATABASE" in k))}
 `)
-	d := engine.Ask(t.Context(), e, input())
+	d := engine.Decide(t.Context(), e, input())
 	require.Contains(t, e.Isolation(), "no network")
 	require.Contains(t, d.Reason, " 1 []", "the first of its process space, without our environment")
 	if os.Geteuid() == 0 {
@@ -209,7 +209,7 @@ def make_decision(agent_data, pricing_data, market_data):
 	}
 	require.NoError(t, e.Close())
 	require.Equal(t, "stopped", e.Isolation())
-	require.Contains(t, engine.Ask(t.Context(), e, input()).Reason, "unloaded")
+	require.Contains(t, engine.Decide(t.Context(), e, input()).Reason, "unloaded")
 }
 
 // TestAPickledModelPredicts makes a model with the interpreter itself, so that
@@ -228,7 +228,7 @@ sys.stdout.buffer.write(pickle.dumps(Maker()))
 `).Output()
 	require.NoError(t, err)
 	e := load(t, options(), "model.pkl", string(data))
-	d := engine.Ask(t.Context(), e, input())
+	d := engine.Decide(t.Context(), e, input())
 	require.Equal(t, engine.SwitchToSpot, d.Action, d.Reason)
 	require.InDelta(t, .9, d.Risk, 1e-6)
 	require.Equal(t, "t3.medium.us-east-1b", d.PoolID)
@@ -240,7 +240,7 @@ func BenchmarkDecide(b *testing.B) {
 	in := input()
 	used := cpu.Used()
 	for b.Loop() {
-		engine.Guarded(b.Context(), e, in)
+		engine.DecideUnrecorded(b.Context(), e, in)
 	}
 	elapsed := b.Elapsed()
 	require.NoError(b, e.Close()) // only then is known what the child has used; its start is in it

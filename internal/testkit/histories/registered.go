@@ -34,7 +34,7 @@ func Registered(register func(worker.WorkflowRegistry)) []string {
 }
 
 // registry notes what is registered, by name. What it does not know panics, so
-// that nobody takes an incomplete list for a complete one.
+// that an incomplete list is not taken for a complete one.
 type registry struct {
 	worker.WorkflowRegistry
 

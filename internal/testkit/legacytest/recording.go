@@ -67,7 +67,7 @@ func Load(path string) ([]Recording, error) {
 // Names are what a replay learned: the values behind the names in double braces.
 type Names map[string]string
 
-// Fill puts the values into a text. A name that nobody learned stays.
+// Fill puts the values into a text. A name without a value stays.
 func (n Names) Fill(text string) string {
 	for name, value := range n {
 		text = strings.ReplaceAll(text, "{{"+name+"}}", value)
@@ -75,7 +75,7 @@ func (n Names) Fill(text string) string {
 	return text
 }
 
-// FillBody is Fill for a JSON body: a value that nobody learned is null, which is
+// FillBody is Fill for a JSON body: a missing value is null, which is
 // what a program sends that was told nothing.
 func (n Names) FillBody(text string) string { return unlearned.ReplaceAllString(n.Fill(text), "null") }
 

@@ -83,7 +83,7 @@ func endPrevious(ctx context.Context, data string) (bool, error) {
 		return true, nil
 	}
 	if !isPostmaster(ctx, pid, data) {
-		// The number was given to somebody else since, which Postgres cannot
+		// The number was given to another process since, which Postgres cannot
 		// know.
 		if err := os.Remove(lockFile); err != nil {
 			return true, fmt.Errorf("remove the stale %s: %w", lockFile, err)

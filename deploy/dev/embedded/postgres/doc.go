@@ -4,5 +4,5 @@
 // over a kill -9.
 //
 // Everybody on the machine may connect, as is usual for a development
-// database; nobody from outside can.
+// database; other hosts cannot.
 package postgres

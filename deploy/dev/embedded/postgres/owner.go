@@ -12,7 +12,7 @@ import (
 )
 
 // owner is the user the server runs as. Postgres refuses to run as root, so
-// somebody who is root runs it as an existing unprivileged user; everybody else
+// a caller who is root runs it as an existing unprivileged user; every other user
 // runs it as himself.
 type owner struct {
 	// as is nil when the server runs as the calling user.

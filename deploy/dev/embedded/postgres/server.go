@@ -196,7 +196,7 @@ func arguments(data string, port int) []string {
 // Failed delivers the reason when the server ends without having been asked to.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// watch ends with the process. After Stop nobody listens any more.
+// watch ends with the process. After Stop its result is not read.
 func (s *Server) watch() {
 	<-s.process.Ended()
 	s.failed <- s.outcome()

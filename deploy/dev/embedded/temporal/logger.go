@@ -10,7 +10,7 @@ import (
 )
 
 // logger is the server's log.Logger on top of slog. Info and debug are dropped
-// before their tags are looked at: the server is talkative and nobody of the
+// before their tags are looked at: the server is talkative and no reader of the
 // product reads it there.
 type logger struct {
 	slog *slog.Logger

@@ -83,7 +83,7 @@ func (p *product) Start(ctx context.Context) error {
 	return nil
 }
 
-// awaitReady asks until the answer is 200, which includes that its neighbours
+// awaitReady asks until the answer is 200, which includes that its dependencies
 // answered it.
 func (p *product) awaitReady(ctx context.Context, url string) error {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -136,7 +136,7 @@ func (p *product) Stop(ctx context.Context) error {
 func open(ctx context.Context, o stack.Options, a *stack.Addresses, name string, more map[string]string) (*app.App, error) {
 	environment := a.Environment()
 	environment["ARTIFACTS_URL"] = o.File("artifacts")
-	if _, err := exec.LookPath("python3"); err == nil { // on a developer's machine, whoever uploads is its operator
+	if _, err := exec.LookPath("python3"); err == nil { // on a developer's machine, the uploader is its operator
 		environment["ENGINE_PYTHON"] = "on"
 	}
 	maps.Copy(environment, o.Environment)

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// gate slows down those who guess tokens. It remembers addresses that failed
+// throttle slows down those who guess tokens. It remembers addresses that failed
 // and hashes that passed, both bounded: a full table is emptied, which only
 // gives everybody a fresh start.
-type gate struct {
+type throttle struct {
 	mu        sync.Mutex
 	addresses map[string]*rate.Limiter
 	good      map[string]struct{}
@@ -21,21 +21,21 @@ type gate struct {
 
 const gateSize = 20_000 // addresses, and hashes
 
-// newGate is for tokens, which broken agents send again and again.
-func newGate(now func() time.Time) *gate {
-	return &gate{addresses: map[string]*rate.Limiter{}, good: map[string]struct{}{}, now: now, atOnce: 30, recharge: 0.5}
+// newThrottle is for tokens, which broken agents send again and again.
+func newThrottle(now func() time.Time) *throttle {
+	return &throttle{addresses: map[string]*rate.Limiter{}, good: map[string]struct{}{}, now: now, atOnce: 30, recharge: 0.5}
 }
 
 // newLoginGate is for people, who type a token wrong now and then.
-func newLoginGate(now func() time.Time) *gate {
-	g := newGate(now)
+func newLoginGate(now func() time.Time) *throttle {
+	g := newThrottle(now)
 	g.atOnce, g.recharge = 10, 0.1
 	return g
 }
 
 // closed says whether the address has used up its failures and the token gives
 // no reason to look all the same.
-func (g *gate) closed(address string, hash []byte) bool {
+func (g *throttle) closed(address string, hash []byte) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l, known := g.addresses[address]
@@ -46,7 +46,7 @@ func (g *gate) closed(address string, hash []byte) bool {
 	return !good
 }
 
-func (g *gate) failed(address string) {
+func (g *throttle) failed(address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l, known := g.addresses[address]
@@ -60,7 +60,7 @@ func (g *gate) failed(address string) {
 	l.AllowN(g.now(), 1)
 }
 
-func (g *gate) passed(hash []byte) {
+func (g *throttle) passed(hash []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.good) >= gateSize {

@@ -151,7 +151,7 @@ func TestEveryChangeIsTold(t *testing.T) {
 	}
 }
 
-func TestActsAreTold(t *testing.T) {
+func TestAuditEntries(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(readyRow)

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 )
 
-// Acts tells what operators and tenants had done by others than a store: by
-// Temporal, whose changes are in no transaction of ours. It also reads how the
-// subject of an act stands, for what was and what is.
-type Acts struct{ DB *DB }
+// AuditLog records audit entries for changes that workflows make, which cannot share a
+// transaction with them. It also reads the state of the audited object, for the state
+// before and after. Changes made by a store are recorded in the store's transaction.
+type AuditLog struct{ DB *DB }
 
-// Act is something that was done.
-type Act struct {
+// AuditEntry is one change that an operator or a tenant asked for.
+type AuditEntry struct {
 	ClientID string // empty: the agent's, if there is one
 	AgentID  string
 	Type     string
@@ -20,8 +20,8 @@ type Act struct {
 	Metadata map[string]any
 }
 
-// Tell keeps an act as an event.
-func (s *Acts) Tell(ctx context.Context, act Act) error {
+// Tell writes an audit entry into the events.
+func (s *AuditLog) Tell(ctx context.Context, act AuditEntry) error {
 	meta, err := json.Marshal(act.Metadata)
 	if err != nil {
 		return err
@@ -32,43 +32,43 @@ func (s *Acts) Tell(ctx context.Context, act Act) error {
 	return translate(err)
 }
 
-// Standing is how the subject of an act stands; What is null where there is none.
-type Standing struct {
-	AgentID string // whose it is; may be empty
+// Snapshot is the state of an audited object. What is null when it does not exist.
+type Snapshot struct {
+	AgentID string // of the agent that the object belongs to; may be empty
 	What    json.RawMessage
 }
 
-// agentStanding is what events tell of the agent a before and after somebody acted.
-const agentStanding = `jsonb_build_object('status', a.status, 'enabled', a.enabled, 'epoch', a.epoch, 'keeping', a.keeping,
+// agentSnapshot is the state of the agent a, as audit entries show it.
+const agentSnapshot = `jsonb_build_object('status', a.status, 'enabled', a.enabled, 'epoch', a.epoch, 'keeping', a.keeping,
 	'primary', (SELECT jsonb_build_object('id', i.id, 'pool_id', i.pool_id, 'mode', i.mode) FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary'),
 	'replicas', coalesce((SELECT jsonb_agg(jsonb_build_object('id', r.id, 'kind', r.kind, 'state', r.state, 'instance_id', r.instance_id) ORDER BY r.created_at, r.id)
 		FROM replicas r WHERE r.agent_id = a.id AND r.state IN ('requested', 'launching', 'running', 'ready')), '[]'))`
 
-// Agent reads how an agent stands: its mode, its primary, its replicas.
-func (s *Acts) Agent(ctx context.Context, id string) (Standing, error) {
-	return s.standing(ctx, `SELECT a.id AS agent_id, `+agentStanding+` AS what FROM agents a WHERE a.id = $1`, id)
+// Agent reads the state of an agent: its mode, its primary, its open replicas.
+func (s *AuditLog) Agent(ctx context.Context, id string) (Snapshot, error) {
+	return s.standing(ctx, `SELECT a.id AS agent_id, `+agentSnapshot+` AS what FROM agents a WHERE a.id = $1`, id)
 }
 
-// Operation reads how an operation stands.
-func (s *Acts) Operation(ctx context.Context, id string) (Standing, error) {
+// Operation reads the state of an operation.
+func (s *AuditLog) Operation(ctx context.Context, id string) (Snapshot, error) {
 	return s.standing(ctx, `SELECT agent_id, jsonb_build_object('state', state, 'phase', phase, 'summary', summary) AS what FROM operations WHERE id = $1`, id)
 }
 
-// Serving reads which sessions decide, and the rollout that is under way.
-func (s *Acts) Serving(ctx context.Context) (Standing, error) {
+// Serving reads which model sessions are live or fallback, and the open rollout.
+func (s *AuditLog) Serving(ctx context.Context) (Snapshot, error) {
 	return s.standing(ctx, `SELECT '' AS agent_id, jsonb_build_object(
 		'live', coalesce((SELECT jsonb_object_agg(kind, id) FROM model_sessions WHERE is_live), '{}'),
 		'fallback', coalesce((SELECT jsonb_object_agg(kind, id) FROM model_sessions WHERE is_fallback), '{}'),
 		'rollout', (SELECT jsonb_build_object('session_id', session_id, 'phase', phase, 'percent', percent, 'paused', paused) FROM model_rollouts WHERE ended_at IS NULL)) AS what`)
 }
 
-func (s *Acts) standing(ctx context.Context, sql string, args ...any) (Standing, error) {
-	found, err := row[Standing](ctx, s.DB, sql, args...)
-	if noRows(err) {
-		return Standing{}, nil
+func (s *AuditLog) standing(ctx context.Context, sql string, args ...any) (Snapshot, error) {
+	found, err := queryRow[Snapshot](ctx, s.DB, sql, args...)
+	if isNoRows(err) {
+		return Snapshot{}, nil
 	}
 	if err != nil {
-		return Standing{}, err
+		return Snapshot{}, err
 	}
 	return *found, nil
 }

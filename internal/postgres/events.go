@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// told is something that happened: an event, and with Notify a notification to
-// the client as well. It is written in the transaction of what happened, so that
-// neither is there without the other. Key makes it once only.
-type told struct {
+// eventRecord is an event and, with Notify, a notification to the client. It is written in
+// the transaction of the change that it reports, so that both are stored or neither.
+// A Key makes a repeated event one row.
+type eventRecord struct {
 	ClientID string
 	AgentID  string
 	Type     string
@@ -30,7 +30,8 @@ type execer interface {
 
 var _ execer = pgx.Tx(nil)
 
-func tell(ctx context.Context, tx execer, t told) error {
+// recordEvent writes an event, and its notification when it has one.
+func recordEvent(ctx context.Context, tx execer, t eventRecord) error {
 	meta := []byte("{}")
 	if len(t.Metadata) > 0 {
 		var err error
