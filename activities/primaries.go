@@ -96,11 +96,11 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 		in.Limit = primariesDefault
 	}
 	out := &watched{}
-	untold, err := p.Store.ListWithoutTemplate(ctx, in.Limit)
+	primaries, err := p.Store.ListWithoutTemplate(ctx, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	p.each(ctx, SweepTemplates, untold, out, func(ctx context.Context, x Primary) error {
+	p.each(ctx, SweepTemplates, primaries, out, func(ctx context.Context, x Primary) error {
 		template, err := p.Fleet.Template(ctx, x.Account, x.Region, x.InstanceID)
 		if fault.Is(err, replica.Gone) {
 			return nil

@@ -35,10 +35,10 @@ FROM (
 ORDER BY turn, tried_at NULLS FIRST
 LIMIT $2`
 
-// untold are the primaries whose template was never read, the newest first among
+// withoutTemplate are the primaries whose template was never read, the newest first among
 // those that were never tried. One that could not be read for a day, perhaps because
 // EC2 does not know it, is tried once in an hour from then on.
-var untold = fmt.Sprintf(primaries, `i.created_at DESC`, `
+var withoutTemplate = fmt.Sprintf(primaries, `i.created_at DESC`, `
 		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id)
 		AND (coalesce(i.primary_since, i.installed_at) > now() - interval '1 day'
 			OR t.tried_at IS NULL OR t.tried_at < now() - interval '1 hour')`)
@@ -52,7 +52,7 @@ var missing = fmt.Sprintf(primaries, `a.last_heartbeat_at DESC NULLS LAST`, `
 
 // ListWithoutTemplate lists primaries whose template was never read.
 func (s *Primaries) ListWithoutTemplate(ctx context.Context, limit int) ([]activities.Primary, error) {
-	return s.primaries(ctx, untold, activities.SweepTemplates, limit)
+	return s.primaries(ctx, withoutTemplate, activities.SweepTemplates, limit)
 }
 
 // Missing lists the primaries of offline agents about which no termination notice

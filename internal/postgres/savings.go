@@ -10,7 +10,7 @@ import (
 // and both sides of a switch, cost the price in force in its zone, second by
 // second. The difference was saved. A spot instance that EC2 took back within its
 // first hour was free. A price is in force until another is known; time for which
-// nobody knows a price or a reference counts on neither side, and is told.
+// no price or no reference is known counts on neither side, and is listed.
 //
 // Hours of twelve known buckets are taken as one; an hour that something ran for in
 // part, or that is known in part, is taken in its five minutes.

@@ -32,7 +32,7 @@ type Options struct {
 	LoadTimeout time.Duration // start and load; default 30 s
 	Memory      int64         // bytes of address space; default 1 GiB
 	CPU         time.Duration // of one child's life; default 10 minutes, then it is replaced
-	User        uint32        // to run as when we are root; default 65534, nobody
+	User        uint32        // to run as when we are root; default 65534
 	Log         *slog.Logger  // what the uploaded code prints goes here; default: nowhere
 }
 

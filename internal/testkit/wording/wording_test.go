@@ -1,0 +1,75 @@
+// Package wording keeps words out of the product that docs/glossary.md has better ones
+// for.
+package wording
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	// A sentence with one of these names no subject. Name the process, the caller or the
+	// person.
+	vague = regexp.MustCompile(`(?i)\b(somebody|someone|whoever|untold)\b`)
+	// "nobody" is also a user of the machine and a value of instances.terminate_by, so
+	// only comments are read.
+	nobody = regexp.MustCompile(`(?i)//.*\bnobody\b`)
+	// A dependency is called dependency. Prices have neighbours in time.
+	neighbour = regexp.MustCompile(`(?i)\bneighbours?\b`)
+)
+
+// TestWords reads the code and the documents, but no tests.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs("../../..")
+	require.NoError(t, err)
+	read, all := 0, []string{}
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() {
+			if name == "bin" || name == "testdata" || name == "node_modules" || name != "." && strings.HasPrefix(name, ".") && path != root {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(name, "_test.go") || !strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, ".md") {
+			return nil
+		}
+		read++
+		found, err := findWords(path)
+		all = append(all, found...)
+		return err
+	})
+	require.NoError(t, err)
+	require.Empty(t, all)
+	require.Greater(t, read, 300, "the code lies elsewhere")
+}
+
+func findWords(path string) (found []string, err error) {
+	file, err := os.Open(path) //nolint:gosec // a file of this repository
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	prices := strings.Contains(path, "pric")
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		line := lines.Text()
+		if vague.MatchString(line) || nobody.MatchString(line) || !prices && neighbour.MatchString(line) {
+			found = append(found, fmt.Sprintf("%s:%d: %s", path, n, strings.TrimSpace(line)))
+		}
+	}
+	return found, lines.Err()
+}
