@@ -87,7 +87,7 @@ func (d *Decisions) DecideFleet(ctx context.Context, in DecideFleetInput) (*JobC
 	}
 	shuffleForPeriod(ids, in.Period)
 	live, shadow := newPanel(d.EngineFor, d.Patience), newPanel(d.ShadowFor, d.Patience)
-	if err := d.order(ctx, in.Period); err != nil { // what an attempt before this one left
+	if err := d.orderMoves(ctx, in.Period); err != nil { // what an attempt before this one left
 		return nil, err
 	}
 	size := cmp.Or(d.BatchSize, fleetBatch)
@@ -101,10 +101,10 @@ func (d *Decisions) DecideFleet(ctx context.Context, in DecideFleetInput) (*JobC
 		if err := d.decide(ctx, in.Period, inputs, live); err != nil {
 			return nil, err
 		}
-		if err := d.order(ctx, in.Period); err != nil {
+		if err := d.orderMoves(ctx, in.Period); err != nil {
 			return nil, err
 		}
-		if err := d.try(ctx, in.Period, inputs, shadow); err != nil {
+		if err := d.decideShadow(ctx, in.Period, inputs, shadow); err != nil {
 			return nil, err
 		}
 	}
@@ -145,8 +145,8 @@ func (d *Decisions) decide(ctx context.Context, period time.Time, inputs []engin
 	return d.Store.Keep(ctx, records...)
 }
 
-// try has the engines on trial judge the same.
-func (d *Decisions) try(ctx context.Context, period time.Time, inputs []engine.Input, shadow *panel) error {
+// decideShadow has the engines on trial judge the same.
+func (d *Decisions) decideShadow(ctx context.Context, period time.Time, inputs []engine.Input, shadow *panel) error {
 	var records []engine.Record
 	for _, in := range inputs {
 		if d.ShadowFor == nil || d.ShadowFor(in.Agent.ID) == nil {
@@ -164,10 +164,10 @@ func (d *Decisions) try(ctx context.Context, period time.Time, inputs []engine.I
 	return d.Store.Keep(ctx, records...)
 }
 
-// order asks for the moves that are decided. One that is refused is settled as
+// orderMoves asks for the moves that are decided. One that is refused is settled as
 // held back. When several in a row cannot be asked for at all, the rest waits for
 // the next attempt.
-func (d *Decisions) order(ctx context.Context, period time.Time) error {
+func (d *Decisions) orderMoves(ctx context.Context, period time.Time) error {
 	moves, err := d.Store.OpenMoves(ctx, period, freshMove)
 	if err != nil {
 		return err

@@ -109,7 +109,7 @@ func (i *Instances) LaunchInstance(ctx context.Context, in LaunchInput) (*Launch
 	if err != nil {
 		return nil, err
 	}
-	frozen, err := i.freeze(ctx, in, place)
+	frozen, err := i.freezeRequest(ctx, in, place)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +144,8 @@ func (i *Instances) LaunchInstance(ctx context.Context, in LaunchInput) (*Launch
 	return &LaunchResult{InstanceID: made.ID}, nil
 }
 
-// freeze returns the stored request of the attempt, and makes it the first time.
-func (i *Instances) freeze(ctx context.Context, in LaunchInput, place *LaunchPlace) (*FrozenLaunch, error) {
+// freezeRequest returns the stored request of the attempt, and makes it the first time.
+func (i *Instances) freezeRequest(ctx context.Context, in LaunchInput, place *LaunchPlace) (*FrozenLaunch, error) {
 	if stored, err := i.Store.FrozenLaunch(ctx, in.ReplicaID, in.Where); err != nil || stored != nil {
 		return stored, err
 	}

@@ -23,7 +23,7 @@ func (i *Instances) AwaitReady(ctx context.Context, in WatchInput) (*InstanceSta
 }
 
 func (i *Instances) await(ctx context.Context, in WatchInput, there func(*CloudInstance) bool) (*InstanceState, error) {
-	where, seen, err := i.look(ctx, in)
+	where, seen, err := i.describeOwned(ctx, in)
 	switch {
 	case err != nil:
 		return nil, err
@@ -57,7 +57,7 @@ func errInstanceGone(id string, seen *CloudInstance) error {
 // to end. Until then AwaitGone fails with launch.not_running. An instance that EC2 does
 // not show counts as ended only when it is too old to be merely unseen.
 func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceState, error) {
-	where, seen, err := i.look(ctx, in)
+	where, seen, err := i.describeOwned(ctx, in)
 	switch {
 	case err != nil:
 		return nil, err
@@ -73,7 +73,7 @@ func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceStat
 // DescribeInstance says what EC2 shows of an instance of the agent.
 func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (out *InstanceState, err error) {
 	err = i.Slots.Run(ctx, func() error {
-		_, seen, err := i.look(ctx, in)
+		_, seen, err := i.describeOwned(ctx, in)
 		if err == nil {
 			out = newInstanceState(seen)
 		}
@@ -82,7 +82,7 @@ func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (out *I
 	return out, err
 }
 
-func (i *Instances) look(ctx context.Context, in WatchInput) (*Ending, *CloudInstance, error) {
+func (i *Instances) describeOwned(ctx context.Context, in WatchInput) (*Ending, *CloudInstance, error) {
 	where, err := i.Store.Whereabouts(ctx, in.AgentID, in.InstanceID)
 	if err != nil {
 		return nil, nil, err

@@ -92,18 +92,18 @@ func (o *OpenRows) Sweep(ctx context.Context) (SweepCounts, error) {
 	p := &pass{OpenRows: o}
 	p.group.SetLimit(sweepAtOnce)
 	for _, id := range agents {
-		p.tend(ctx, id, &p.agents, func(ctx context.Context) (func(*SweepCounts), error) {
+		p.startRow(ctx, id, &p.agents, func(ctx context.Context) (func(*SweepCounts), error) {
 			return func(s *SweepCounts) { s.Woken++ }, o.Workflows.Wake(ctx, id, "its roles are due for a review")
 		})
 	}
 	for _, row := range rows {
-		p.tend(ctx, row.ID, &p.operations, func(ctx context.Context) (func(*SweepCounts), error) {
+		p.startRow(ctx, row.ID, &p.operations, func(ctx context.Context) (func(*SweepCounts), error) {
 			started, err := o.Workflows.StartOperation(ctx, row)
 			return func(s *SweepCounts) { s.count(started, time.Since(row.StartedAt) > lostAge) }, err
 		})
 	}
 	for _, id := range rollouts {
-		p.tend(ctx, id, nil, func(ctx context.Context) (func(*SweepCounts), error) {
+		p.startRow(ctx, id, nil, func(ctx context.Context) (func(*SweepCounts), error) {
 			started, err := o.Workflows.StartRolloutOf(ctx, id)
 			return func(s *SweepCounts) { s.count(started, false) }, err
 		})
@@ -134,9 +134,9 @@ type pass struct {
 	agents     []string // that could not be woken
 }
 
-// tend starts what one row wants, with a deadline of its own. A row that fails is
+// startRow starts what one row wants, with a deadline of its own. A row that fails is
 // noted in failed and logged.
-func (p *pass) tend(ctx context.Context, id string, failed *[]string, start func(context.Context) (func(*SweepCounts), error)) {
+func (p *pass) startRow(ctx context.Context, id string, failed *[]string, start func(context.Context) (func(*SweepCounts), error)) {
 	p.group.Go(func() error {
 		ctx, cancel := context.WithTimeout(ctx, tendWithin)
 		defer cancel()

@@ -171,7 +171,7 @@ func (p *Prices) withSiblings(ctx context.Context, inUse []TypeInRegion) []place
 
 func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) error {
 	now := p.now().UTC()
-	since, whole, err := p.since(ctx, at, now)
+	since, whole, err := p.unknownSince(ctx, at, now)
 	if err != nil {
 		return err
 	}
@@ -210,9 +210,9 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 	return p.Store.SetWatermark(ctx, collectJob, at.scope(), now)
 }
 
-// since is the moment from which on prices of a type are not known yet; whole says
+// unknownSince is the moment from which on prices of a type are not known yet; whole says
 // that this is the first time its history is read.
-func (p *Prices) since(ctx context.Context, at place, now time.Time) (since time.Time, whole bool, err error) {
+func (p *Prices) unknownSince(ctx context.Context, at place, now time.Time) (since time.Time, whole bool, err error) {
 	if at.inUse {
 		read, err := p.Store.Watermark(ctx, historyJob, at.scope())
 		if err != nil {

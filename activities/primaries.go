@@ -100,7 +100,7 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 	if err != nil {
 		return nil, err
 	}
-	p.each(ctx, SweepTemplates, primaries, out, func(ctx context.Context, x Primary) error {
+	p.forEachClient(ctx, SweepTemplates, primaries, out, func(ctx context.Context, x Primary) error {
 		template, err := p.Fleet.Template(ctx, x.Account, x.Region, x.InstanceID)
 		if fault.Is(err, replica.Gone) {
 			return nil
@@ -115,7 +115,7 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 	if err != nil {
 		return nil, err
 	}
-	p.each(ctx, SweepMissing, missing, out, func(ctx context.Context, x Primary) error { return p.ask(ctx, x, out) })
+	p.forEachClient(ctx, SweepMissing, missing, out, func(ctx context.Context, x Primary) error { return p.checkPrimary(ctx, x, out) })
 	return &out.WatchPrimariesResult, ctx.Err()
 }
 
@@ -131,10 +131,10 @@ func (w *watched) count(what func(*WatchPrimariesResult)) {
 	what(&w.WatchPrimariesResult)
 }
 
-// each goes through the instances; one that cannot be dealt with is counted, and
+// forEachClient goes through the instances; one that cannot be dealt with is counted, and
 // its turn comes again after all others. A client that does not answer delays no
 // other.
-func (p *Primaries) each(ctx context.Context, sweep string, list []Primary, out *watched, do func(context.Context, Primary) error) {
+func (p *Primaries) forEachClient(ctx context.Context, sweep string, list []Primary, out *watched, do func(context.Context, Primary) error) {
 	bounds := fairness{atOnce: watchedAtOnce, client: primariesWithin, one: cmp.Or(p.Within, primaryWithin)}
 	eachFairly(ctx, list, func(x Primary) string { return x.Account.ClientID }, bounds, func(ctx context.Context, x Primary) {
 		err := p.Store.Tried(ctx, sweep, x.InstanceID)
@@ -148,7 +148,7 @@ func (p *Primaries) each(ctx context.Context, sweep string, list []Primary, out 
 	})
 }
 
-func (p *Primaries) ask(ctx context.Context, x Primary, out *watched) error {
+func (p *Primaries) checkPrimary(ctx context.Context, x Primary, out *watched) error {
 	seen, err := p.Fleet.State(ctx, x.Account, x.Region, x.InstanceID)
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ func (s *Sinks) DeliverNotifications(ctx context.Context) (*DeliverResult, error
 	r := &deliveryRun{Sinks: s, busy: map[string]bool{}, freed: make(chan struct{}, sinksAtOnce)}
 	rest := heartbeatEvery(fairBeat, func() { recordHeartbeat(ctx) })
 	defer rest()
-	err := r.look(ctx)
+	err := r.claimUntilDeadline(ctx)
 	r.all.Wait()
 	if err == nil {
 		err = r.err
@@ -112,7 +112,7 @@ func (s *Sinks) DeliverNotifications(ctx context.Context) (*DeliverResult, error
 	return &r.out, nil
 }
 
-func (s *Sinks) send(ctx context.Context, d Delivery) error {
+func (s *Sinks) deliverOne(ctx context.Context, d Delivery) error {
 	if d.Fault != nil {
 		return d.Fault
 	}

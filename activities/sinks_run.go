@@ -20,16 +20,16 @@ type deliveryRun struct {
 	err  error // of the database, the first
 }
 
-// look claims what is due until the time for it is over.
-func (r *deliveryRun) look(ctx context.Context) error {
+// claimUntilDeadline claims what is due until the time for it is over.
+func (r *deliveryRun) claimUntilDeadline(ctx context.Context) error {
 	end, last := time.Now().Add(r.Watch), time.Now().Add(r.Watch+mostPeriods*r.Period)
 	for {
-		more, err := r.pass(ctx)
+		more, err := r.claimBatch(ctx)
 		if err != nil {
 			return err
 		}
 		if !time.Now().Add(r.Every).Before(end) {
-			if r.Period <= 0 || !end.Before(last) || r.idle() {
+			if r.Period <= 0 || !end.Before(last) || r.isIdle() {
 				return nil
 			}
 			end = end.Add(r.Period) // the schedule has skipped, or will skip, a run for this one
@@ -60,9 +60,9 @@ func (r *deliveryRun) pause(ctx context.Context, more bool) (done bool, err erro
 	return false, nil
 }
 
-// pass claims what there is room for, and begins to deliver it. It says whether
+// claimBatch claims what there is room for, and begins to deliver it. It says whether
 // there may be more.
-func (r *deliveryRun) pass(ctx context.Context) (more bool, err error) {
+func (r *deliveryRun) claimBatch(ctx context.Context) (more bool, err error) {
 	made, err := r.Store.Enqueue(ctx)
 	if err != nil {
 		return false, err
@@ -96,7 +96,7 @@ func (r *deliveryRun) pass(ctx context.Context) (more bool, err error) {
 	return len(bySink) == room, nil
 }
 
-func (r *deliveryRun) idle() bool {
+func (r *deliveryRun) isIdle() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.busy) == 0
@@ -129,7 +129,7 @@ func (r *deliveryRun) sendAll(ctx context.Context, of []Delivery, until time.Tim
 		if n > 0 && !time.Now().Before(until) {
 			return delivered, failed, of[n:], nil
 		}
-		sent := r.send(ctx, d)
+		sent := r.deliverOne(ctx, d)
 		if ctx.Err() != nil { // the worker stops: that says nothing of the sink
 			return delivered, failed, of[n:], nil //nolint:nilerr // what is unsent is the result
 		}

@@ -65,7 +65,7 @@ func (r *NoteTemplatesResult) Counts() map[string]int64 {
 func (t *Templates) NoteTemplates(ctx context.Context) (*NoteTemplatesResult, error) {
 	out, end, again := &NoteTemplatesResult{}, time.Now().Add(t.Watch), map[string]time.Time{}
 	for {
-		if err := t.pass(ctx, again, out); err != nil {
+		if err := t.runPass(ctx, again, out); err != nil {
 			return nil, err
 		}
 		if t.Watch <= 0 || !time.Now().Add(t.Every).Before(end) {
@@ -85,8 +85,8 @@ func (t *Templates) NoteTemplates(ctx context.Context) (*NoteTemplatesResult, er
 	}
 }
 
-// pass looks once. again says when those that failed are asked about next.
-func (t *Templates) pass(ctx context.Context, again map[string]time.Time, out *NoteTemplatesResult) error {
+// runPass looks once. again says when those that failed are asked about next.
+func (t *Templates) runPass(ctx context.Context, again map[string]time.Time, out *NoteTemplatesResult) error {
 	waiting := make([]string, 0, len(again))
 	for id, at := range again {
 		if time.Now().Before(at) {
@@ -102,7 +102,7 @@ func (t *Templates) pass(ctx context.Context, again map[string]time.Time, out *N
 	g.SetLimit(templatesAtOnce)
 	for n, p := range fresh {
 		g.Go(func() error {
-			failed[n] = t.note(ctx, p)
+			failed[n] = t.noteTemplate(ctx, p)
 			return nil
 		})
 	}
@@ -125,7 +125,7 @@ func (t *Templates) pass(ctx context.Context, again map[string]time.Time, out *N
 	return ctx.Err()
 }
 
-func (t *Templates) note(ctx context.Context, p FreshPrimary) error {
+func (t *Templates) noteTemplate(ctx context.Context, p FreshPrimary) error {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	template, err := t.Fleet.Template(ctx, p.Account, p.Region, p.InstanceID)

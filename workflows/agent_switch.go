@@ -27,7 +27,7 @@ func AgentSwitch(ctx workflow.Context, in SwitchInput) (*SwitchStatus, error) {
 	}
 	s.limit = switching.AgentDeadline
 	s.judge = judgeAgentSwitch
-	s.successor = s.adopt
+	s.successor = s.adoptAgentInstance
 	s.fate = func() roles.Fate { return s.facts.OldPrimaryOfAgent() }
 	return s.run(ctx)
 }
@@ -61,9 +61,9 @@ func judgeAgentSwitch(f *activities.SwitchFacts) (switchStep, error) {
 	}
 }
 
-// adopt takes in the instance that the agent launched: as a replica, so that the
+// adoptAgentInstance takes in the instance that the agent launched: as a replica, so that the
 // same guarded change of roles serves both launchers.
-func (s *switchRun) adopt(ctx workflow.Context) (string, error) {
+func (s *switchRun) adoptAgentInstance(ctx workflow.Context) (string, error) {
 	var local *activities.Roles
 	var opened roles.ReplicaOpened
 	f := s.facts
@@ -73,6 +73,6 @@ func (s *switchRun) adopt(ctx workflow.Context) (string, error) {
 	if err := runUntilSaved(ctx, "take in "+f.NewID, local.OpenReplica, &opened, in); err != nil {
 		return "", err
 	}
-	s.take(opened.Replica)
+	s.rememberReplica(opened.Replica)
 	return f.NewID, nil
 }

@@ -146,7 +146,7 @@ func (c *Client) withHealthDeadline(ctx context.Context, within time.Duration) (
 				return
 			case <-time.After(time.Second):
 			}
-			switch err := c.health.check(ctx, c); {
+			switch err := c.health.pingShared(ctx, c); {
 			case err == nil, answered(errors.Unwrap(err)): // a refusal is an answer, and the call itself meets it too
 				misses = 0
 			case ctx.Err() != nil:
@@ -166,8 +166,8 @@ func (c *Client) withHealthDeadline(ctx context.Context, within time.Duration) (
 	}
 }
 
-// check pings at most once in half a second for all callers together.
-func (h *health) check(ctx context.Context, c *Client) error {
+// pingShared pings at most once in half a second for all callers together.
+func (h *health) pingShared(ctx context.Context, c *Client) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if time.Since(h.at) < 500*time.Millisecond {

@@ -98,14 +98,14 @@ func registerUpdate[In, Out any](ctx workflow.Context, g *guardian, name string,
 	}, workflow.UpdateHandlerOptions{Validator: validate})
 }
 
-// decide reads the roles and has fn act on them, in one turn: nothing else of this
+// withRoles reads the roles and has fn act on them, in one turn: nothing else of this
 // Guardian decides between the reading and the acting.
-func (g *guardian) decide(ctx workflow.Context, fn func(set *roles.AgentRoles) error) error {
+func (g *guardian) withRoles(ctx workflow.Context, fn func(set *roles.AgentRoles) error) error {
 	if err := g.turn.Lock(ctx); err != nil {
 		return err
 	}
 	defer g.turn.Unlock()
-	set, err := g.load(ctx)
+	set, err := g.loadRoles(ctx)
 	if err != nil {
 		return err
 	}
@@ -129,19 +129,19 @@ func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
 			g.dirty = false
 			g.attempt(ctx)
 		case !g.atRest(ctx):
-			g.leaving = g.due(ctx) && g.inFlight == 0
+			g.leaving = g.isContinueAsNewDue(ctx) && g.inFlight == 0
 			if err := workflow.Await(ctx, func() bool {
-				return g.dirty || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.due(ctx)
+				return g.dirty || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.isContinueAsNewDue(ctx)
 			}); err != nil {
 				return nil, err
 			}
 		default:
-			stirred, err := g.linger(ctx)
+			stirred, err := g.waitForMessages(ctx)
 			switch {
 			case err != nil:
 				return nil, err
 			case stirred:
-			case g.due(ctx):
+			case g.isContinueAsNewDue(ctx):
 				return nil, workflow.NewContinueAsNewError(ctx, Guardian, g.in)
 			default:
 				return &g.in.Done, nil
@@ -184,34 +184,34 @@ func (g *guardian) atRest(ctx workflow.Context) bool {
 	return g.inFlight == 0 && !g.dirty && g.inbox.Len() == 0 && workflow.AllHandlersFinished(ctx)
 }
 
-// linger waits for the idle grace, shortly when continue-as-new is due, and says
+// waitForMessages waits for the idle grace, shortly when continue-as-new is due, and says
 // whether something came. Its timer brings a workflow task without an answer.
-func (g *guardian) linger(ctx workflow.Context) (bool, error) {
+func (g *guardian) waitForMessages(ctx workflow.Context) (bool, error) {
 	grace := max(g.in.Tuning.IdleGrace, minGrace)
 	if g.in.Tuning.IdleGrace == 0 {
 		grace = defaultGrace
 	}
-	if g.due(ctx) {
+	if g.isContinueAsNewDue(ctx) {
 		grace = minGrace
 	}
 	seen := g.touches
 	return workflow.AwaitWithTimeout(ctx, grace, func() bool { return g.touches != seen || !g.atRest(ctx) })
 }
 
-// due says whether the history is long enough to continue as new.
-func (g *guardian) due(ctx workflow.Context) bool {
+// isContinueAsNewDue says whether the history is long enough to continue as new.
+func (g *guardian) isContinueAsNewDue(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	return info.GetContinueAsNewSuggested() || g.in.Tuning.MaxEvents > 0 && info.GetCurrentHistoryLength() > g.in.Tuning.MaxEvents
 }
 
-// load reads the roles. Every decision begins with it, inside its turn.
-func (g *guardian) load(ctx workflow.Context) (*roles.AgentRoles, error) {
+// loadRoles reads the roles. Every decision begins with it, inside its turn.
+func (g *guardian) loadRoles(ctx workflow.Context) (*roles.AgentRoles, error) {
 	var local *activities.Roles
-	return g.learn(ctx, localStep(ctx, "read the roles", local.LoadRoles, g.in.AgentID))
+	return g.rememberRoles(ctx, localStep(ctx, "read the roles", local.LoadRoles, g.in.AgentID))
 }
 
-// learn takes in the roles that a step in Postgres returns.
-func (g *guardian) learn(ctx workflow.Context, f workflow.Future) (*roles.AgentRoles, error) {
+// rememberRoles takes in the roles that a step in Postgres returns.
+func (g *guardian) rememberRoles(ctx workflow.Context, f workflow.Future) (*roles.AgentRoles, error) {
 	var set roles.AgentRoles
 	if err := f.Get(ctx, &set); err != nil {
 		return nil, err
@@ -243,9 +243,9 @@ func (g *guardian) outcome(instanceID string) interruption.Outcome {
 	return o
 }
 
-// start starts the workflow of a row that a decision has opened. The sweep does when
+// startOperation starts the workflow of a row that a decision has opened. The sweep does when
 // that fails.
-func (g *guardian) start(ctx workflow.Context, operationID string, launcher agent.Launcher) {
+func (g *guardian) startOperation(ctx workflow.Context, operationID string, launcher agent.Launcher) {
 	var msgs *activities.Messages
 	trySendMessage(ctx, "start "+operationID, msgs.StartOperation,
 		activities.OpenRow{ID: operationID, ClientID: g.roles.ClientID, AgentID: g.in.AgentID, Launcher: string(launcher)})

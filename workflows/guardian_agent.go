@@ -12,13 +12,13 @@ import (
 // onRequestSwitch answers when the decision is durable. A notice that waits for its
 // successor, or another switch, goes first.
 func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, requestID string) (answer *OperationAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.AgentRoles) error {
+	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		if err := set.CanSwitch(in.CommandID); err != nil {
 			return err
 		}
 		answer = &OperationAnswer{OperationID: SwitchID(in.CommandID)}
 		if set.Launcher == agent.ByAgent {
-			g.start(ctx, answer.OperationID, set.Launcher) // its replica comes with the agent's report
+			g.startOperation(ctx, answer.OperationID, set.Launcher) // its replica comes with the agent's report
 			return nil
 		}
 		opened, err := g.openReplica(ctx, roles.ReplicaRequest{AgentID: g.in.AgentID, Kind: replica.Switch, For: in.CommandID, CreatedBy: in.Trigger, Reason: in.Reason,
@@ -27,7 +27,7 @@ func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, 
 			return err
 		}
 		if opened.Replica.State.IsOpen() { // otherwise the command came again when its switch was over
-			g.start(ctx, answer.OperationID, set.Launcher)
+			g.startOperation(ctx, answer.OperationID, set.Launcher)
 		}
 		return nil
 	})
@@ -36,12 +36,12 @@ func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, 
 
 // onConfigure sets how the agent keeps replicas; reconcile does what follows.
 func (g *guardian) onConfigure(ctx workflow.Context, in ConfigureInput, _ string) (answer *ConfigureAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.AgentRoles) error {
+	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		if set.Deleted {
 			return agent.NotFound.New("Agent not found")
 		}
 		var local *activities.Roles
-		next, err := g.learn(ctx, localStep(ctx, "keep replicas: "+string(in.Keeping), local.SetKeeping,
+		next, err := g.rememberRoles(ctx, localStep(ctx, "keep replicas: "+string(in.Keeping), local.SetKeeping,
 			activities.SetKeepingInput{AgentID: g.in.AgentID, Keeping: in.Keeping, By: in.By}))
 		if err != nil {
 			return err
@@ -56,7 +56,7 @@ func (g *guardian) onConfigure(ctx workflow.Context, in ConfigureInput, _ string
 // onRemoveAgent ends the agent in one transaction, and leaves what is to be
 // terminated to a Removal. Asking again finds what is still left.
 func (g *guardian) onRemoveAgent(ctx workflow.Context, in RemoveAgentInput, _ string) (*OperationAnswer, error) {
-	err := g.decide(ctx, func(*roles.AgentRoles) error {
+	err := g.withRoles(ctx, func(*roles.AgentRoles) error {
 		var local *activities.Roles
 		var left activities.Removed
 		g.enterPhase(ctx, "removing the agent")
@@ -65,7 +65,7 @@ func (g *guardian) onRemoveAgent(ctx workflow.Context, in RemoveAgentInput, _ st
 			return err
 		}
 		g.roles, g.dirty = left.Set, true
-		g.start(ctx, RemovalID(g.in.AgentID), "")
+		g.startOperation(ctx, RemovalID(g.in.AgentID), "")
 		return nil
 	})
 	if err != nil {

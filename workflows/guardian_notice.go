@@ -75,7 +75,7 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 		g.enterPhase(ctx, "`%s` is primary in place of `%s`", heir, n.InstanceID)
 	}
 	if id := taken.Operation(); id != "" {
-		g.start(ctx, id, "")
+		g.startOperation(ctx, id, "")
 	}
 	if taken.Verdict.Lost != "" {
 		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(taken.Verdict.Lost), AgentID: g.in.AgentID, Start: true})

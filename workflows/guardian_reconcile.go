@@ -15,7 +15,7 @@ import (
 // the level, not by the message: it reads where things stand and acts on that,
 // so a wake may be late, doubled or about something long done.
 func (g *guardian) reconcile(ctx workflow.Context) error {
-	return g.decide(ctx, func(set *roles.AgentRoles) (err error) {
+	return g.withRoles(ctx, func(set *roles.AgentRoles) (err error) {
 		for _, act := range []func(workflow.Context, *roles.AgentRoles) (*roles.AgentRoles, error){
 			g.failOverIfNoticed, g.closeSettledNotices, g.retireSurplus, g.openMissingReplica,
 		} {
@@ -41,7 +41,7 @@ func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.AgentRoles
 		g.enterPhase(ctx, "looking for a successor of `%s` until %s", o.InstanceID, o.Deadline.UTC().Format(time.TimeOnly))
 		return set, nil
 	}
-	next, err := g.change(ctx, set.FailOver(successor))
+	next, err := g.changeRoles(ctx, set.FailOver(successor))
 	if err != nil {
 		return set, err // roles.stale too: the next attempt judges again, after a pause
 	}
@@ -55,11 +55,11 @@ func noticeOf(set *roles.AgentRoles, o interruption.Outcome) interruption.Notice
 	return interruption.Notice{AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}
 }
 
-// change is one guarded role change.
-func (g *guardian) change(ctx workflow.Context, c roles.RoleChange) (*roles.AgentRoles, error) {
+// changeRoles is one guarded role change.
+func (g *guardian) changeRoles(ctx workflow.Context, c roles.RoleChange) (*roles.AgentRoles, error) {
 	var local *activities.Roles
 	g.enterPhase(ctx, "making `%s` primary instead of `%s` (%s)", c.NewID, c.OldID, c.Cause)
-	return g.learn(ctx, localStep(ctx, "make "+c.NewID+" primary", local.ChangeRoles, c))
+	return g.rememberRoles(ctx, localStep(ctx, "make "+c.NewID+" primary", local.ChangeRoles, c))
 }
 
 // closeSettledNotices closes the notices whose end follows from the roles.
@@ -67,7 +67,7 @@ func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.AgentRol
 	var local *activities.Roles
 	for _, o := range set.SettledNotices() {
 		d := activities.Decision{Result: o.Result, Notice: noticeOf(set, o)}
-		next, err := g.learn(ctx, localStep(ctx, "the notice of "+o.InstanceID+" ends: "+string(o.Result), local.DecideNotice, d))
+		next, err := g.rememberRoles(ctx, localStep(ctx, "the notice of "+o.InstanceID+" ends: "+string(o.Result), local.DecideNotice, d))
 		if err != nil {
 			return set, err
 		}
@@ -87,18 +87,18 @@ func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.AgentRoles) (*
 	for _, r := range surplus {
 		if o, told := set.Outcome(r.For, interruption.Rebalance); r.Kind == replica.Rebalance && r.Expired && told && o.Result == interruption.Undecided {
 			d := activities.Decision{Result: interruption.StoodDown, Notice: noticeOf(set, o)}
-			if _, err := g.learn(ctx, localStep(ctx, "the danger to "+o.InstanceID+" has passed", local.DecideNotice, d)); err != nil {
+			if _, err := g.rememberRoles(ctx, localStep(ctx, "the danger to "+o.InstanceID+" has passed", local.DecideNotice, d)); err != nil {
 				return set, err
 			}
 		}
-		if err := g.retire(ctx, r); err != nil {
+		if err := g.retireReplica(ctx, r); err != nil {
 			return set, err
 		}
 	}
 	if len(surplus) == 0 {
 		return set, nil
 	}
-	return g.load(ctx)
+	return g.loadRoles(ctx)
 }
 
 // openMissingReplica opens the replica that is lacking: for an emergency, else the
@@ -134,14 +134,14 @@ func (g *guardian) openReplica(ctx workflow.Context, in roles.ReplicaRequest) (*
 	}
 	g.roles = opened.Set
 	if r, open := opened.Set.Replica(opened.Replica.ID); open && (r.State == replica.Requested || in.InstanceID != "") {
-		g.start(ctx, ReplicaID(r.ID), "")
+		g.startOperation(ctx, ReplicaID(r.ID), "")
 	}
 	return &opened, nil
 }
 
-// retire closes a replica in Postgres, which makes it no candidate, and has its
+// retireReplica closes a replica in Postgres, which makes it no candidate, and has its
 // workflow end the instance.
-func (g *guardian) retire(ctx workflow.Context, r roles.Replica) error {
+func (g *guardian) retireReplica(ctx workflow.Context, r roles.Replica) error {
 	var local *activities.Roles
 	var ours bool
 	step := roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring}

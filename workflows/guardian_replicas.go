@@ -33,7 +33,7 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 		opening.Kind, opening.Hold = replica.Termination, 0
 	}
 	var answer *ReplicaAnswer
-	err = g.decide(ctx, func(set *roles.AgentRoles) error {
+	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		if err := set.CanCreate(opening.Kind); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func replicaAnswer(r roles.Replica, existing bool) *ReplicaAnswer {
 // onCreateReplica opens the standby that a person asked for, or takes in an
 // instance that the agent has launched.
 func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, requestID string) (answer *ReplicaAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.AgentRoles) error {
+	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		answer, err = g.createReplica(ctx, set, in, requestID)
 		return err
 	})
@@ -96,7 +96,7 @@ func (g *guardian) createReplica(ctx workflow.Context, set *roles.AgentRoles, in
 	}
 	kind := cmp.Or(in.Kind, replica.Manual)
 	if r, waits := awaitedFrom(set, in); waits {
-		return g.attach(ctx, r, in)
+		return g.passInstanceToReplica(ctx, r, in)
 	}
 	if err := set.CanCreate(kind); err != nil {
 		return nil, err
@@ -138,8 +138,8 @@ func awaitedFrom(set *roles.AgentRoles, in CreateReplicaInput) (roles.Replica, b
 	return roles.Replica{}, false
 }
 
-// attach passes an agent's instance on to the Replica that waits for it.
-func (g *guardian) attach(ctx workflow.Context, r roles.Replica, in CreateReplicaInput) (*ReplicaAnswer, error) {
+// passInstanceToReplica passes an agent's instance on to the Replica that waits for it.
+func (g *guardian) passInstanceToReplica(ctx workflow.Context, r roles.Replica, in CreateReplicaInput) (*ReplicaAnswer, error) {
 	var msgs *activities.Messages
 	status := "syncing"
 	if in.Ready {
@@ -156,12 +156,12 @@ func (g *guardian) attach(ctx workflow.Context, r roles.Replica, in CreateReplic
 // onDeleteReplica retires a replica because a person wants it. In manual mode
 // another takes its place: exactly one, always.
 func (g *guardian) onDeleteReplica(ctx workflow.Context, in DeleteReplicaInput, _ string) (answer *ReplicaAnswer, err error) {
-	err = g.decide(ctx, func(set *roles.AgentRoles) error {
+	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		r, err := set.CanDelete(in.ReplicaID)
 		if err != nil {
 			return err
 		}
-		if err := g.retire(ctx, r); err != nil {
+		if err := g.retireReplica(ctx, r); err != nil {
 			return err
 		}
 		g.dirty = true
@@ -177,7 +177,7 @@ func (g *guardian) onDeleteReplica(ctx workflow.Context, in DeleteReplicaInput, 
 // are one row and one outcome.
 func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (answer *PromoteAnswer, err error) {
 	for tries := 1; ; tries++ {
-		err = g.decide(ctx, func(set *roles.AgentRoles) error {
+		err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 			answer, err = g.promote(ctx, set, in)
 			return err
 		})
@@ -199,17 +199,17 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in Promo
 	}
 	var local *activities.Roles
 	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: heir.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
-	if set, err = g.learn(ctx, localStep(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
+	if set, err = g.rememberRoles(ctx, localStep(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
 		return nil, err
 	}
 	answer := &PromoteAnswer{OperationID: PromotionID(heir.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}
 	if heir.State == replica.Ready || in.Wait == 0 {
-		next, err := g.change(ctx, set.Promote(heir, in.Demote))
+		next, err := g.changeRoles(ctx, set.Promote(heir, in.Demote))
 		if err != nil {
 			return nil, err
 		}
 		if demoted, stays := next.ReplicaOn(set.Primary.ID); stays {
-			g.start(ctx, ReplicaID(demoted.ID), "")
+			g.startOperation(ctx, ReplicaID(demoted.ID), "")
 		}
 		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(heir.ID), AgentID: set.AgentID})
 		g.dirty = true

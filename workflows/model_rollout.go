@@ -93,7 +93,7 @@ func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, erro
 		return nil, err
 	}
 	if in.FromRow && in.Carried == nil {
-		if ended, err := r.resume(ctx); ended || err != nil {
+		if ended, err := r.resumeFromRow(ctx); ended || err != nil {
 			return &r.progress, err
 		}
 		in = r.in
@@ -151,16 +151,16 @@ func (r *rollout) listen(ctx workflow.Context) error {
 	for _, what := range []string{RolloutPromote, RolloutPause, RolloutResume, RolloutAbort, RolloutRollback} {
 		if err == nil {
 			err = workflow.SetUpdateHandler(ctx, what, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
-				return r.take(ctx, what, in)
+				return r.queueCommand(ctx, what, in)
 			})
 		}
 	}
 	return err
 }
 
-// take queues a command and waits until the loop has done it.
-func (r *rollout) take(ctx workflow.Context, what string, in RolloutCommand) (*RolloutProgress, error) {
-	if err := r.allows(what); err != nil {
+// queueCommand queues a command and waits until the loop has done it.
+func (r *rollout) queueCommand(ctx workflow.Context, what string, in RolloutCommand) (*RolloutProgress, error) {
+	if err := r.checkPhase(what); err != nil {
 		return nil, err
 	}
 	o := &order{what: what, by: in.By}
@@ -169,14 +169,14 @@ func (r *rollout) take(ctx workflow.Context, what string, in RolloutCommand) (*R
 		return nil, err
 	}
 	if !o.done {
-		return nil, r.allows(what) // it ended before the command's turn
+		return nil, r.checkPhase(what) // it ended before the command's turn
 	}
 	answer := r.progress
 	return &answer, nil
 }
 
-// allows says whether a command fits the phase. Fails with mlmodel.wrong_phase.
-func (r *rollout) allows(what string) error {
+// checkPhase says whether a command fits the phase. Fails with mlmodel.wrong_phase.
+func (r *rollout) checkPhase(what string) error {
 	p := r.progress.Phase
 	switch {
 	case r.ended || p.Ended():
@@ -210,11 +210,11 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 	for r.progress.Stage < len(stages) {
 		stage := stages[r.progress.Stage]
 		if r.in.Carried == nil || r.progress.Phase != stage.Phase || r.progress.Percent != stage.Percent {
-			if err := r.enter(ctx, stage); err != nil {
+			if err := r.enterStage(ctx, stage); err != nil {
 				return false, r.lost(ctx, err)
 			}
 		}
-		switch end := r.dwell(ctx, stage); end.how {
+		switch end := r.stayInStage(ctx, stage); end.how {
 		case goOn:
 			r.progress.Stage++
 			if r.progress.Stage == len(stages) {
@@ -224,7 +224,7 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 		case carryOn:
 			return true, nil
 		case goBack:
-			return false, r.undo(ctx, end)
+			return false, r.rollBack(ctx, end)
 		case gone:
 			r.gaveWay(ctx)
 			return false, nil
@@ -238,9 +238,9 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 // says whether that was the end.
 func (r *rollout) validate(ctx workflow.Context) bool {
 	var local *activities.Rollouts
-	r.note(ctx, "its files are being validated")
+	r.addLine(ctx, "its files are being validated")
 	if err := localStep(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{SessionID: r.in.SessionID, Plan: r.in.Plan, By: r.in.By}).Get(ctx, nil); err != nil {
-		r.refuse(ctx, err)
+		r.closeRefused(ctx, err)
 		return true
 	}
 	trial, stop := workflow.WithCancel(ctx)
@@ -257,18 +257,18 @@ func (r *rollout) validate(ctx workflow.Context) bool {
 	}
 	v := &activities.Validation{}
 	if err := tried.Get(ctx, v); err != nil {
-		r.refuse(ctx, err)
+		r.closeRefused(ctx, err)
 		return true
 	}
 	r.progress.Validation = v
-	r.note(ctx, "valid: it decided %d times in a back-test at $%.2f; never switching costs $%.2f and the rules $%.2f", v.Decisions, v.Total, v.Never, v.Rules)
+	r.addLine(ctx, "valid: it decided %d times in a back-test at $%.2f; never switching costs $%.2f and the rules $%.2f", v.Decisions, v.Total, v.Never, v.Rules)
 	return false
 }
 
-// resume reads the row of a rollout whose workflow was missing, and says whether it
+// resumeFromRow reads the row of a rollout whose workflow was missing, and says whether it
 // has ended. A stage that was under way begins its time again, because the pauses in
 // it are not known; one that was only validated is validated again.
-func (r *rollout) resume(ctx workflow.Context) (ended bool, err error) {
+func (r *rollout) resumeFromRow(ctx workflow.Context) (ended bool, err error) {
 	var local *activities.Rollouts
 	var row activities.RolloutRow
 	if err := localStep(ctx, "read the rollout", local.LoadRollout, r.in.SessionID).Get(ctx, &row); err != nil {
@@ -285,13 +285,13 @@ func (r *rollout) resume(ctx workflow.Context) (ended bool, err error) {
 			p.Stage = i
 		}
 	}
-	r.note(ctx, "its workflow was missing and goes on from here")
+	r.addLine(ctx, "its workflow was missing and goes on from here")
 	r.announced, r.in.Carried = true, p
 	return false, nil
 }
 
-// refuse ends the rollout before anything was touched.
-func (r *rollout) refuse(ctx workflow.Context, cause error) {
+// closeRefused ends the rollout before anything was touched.
+func (r *rollout) closeRefused(ctx workflow.Context, cause error) {
 	r.failure = cause
 	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
 	_ = r.close(ctx, mlmodel.Rejected, r.progress.Error, verdict{})
@@ -305,17 +305,17 @@ func (r *rollout) lost(ctx workflow.Context, cause error) error {
 		r.gaveWay(ctx)
 		return nil
 	case fault.Is(cause, mlmodel.AlreadyLive):
-		r.refuse(ctx, cause)
+		r.closeRefused(ctx, cause)
 		return nil
 	}
 	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
-	return r.undo(ctx, verdict{why: "it could not go on: " + r.progress.Error, to: mlmodel.Aborted})
+	return r.rollBack(ctx, verdict{why: "it could not go on: " + r.progress.Error, to: mlmodel.Aborted})
 }
 
 // gaveWay ends a rollout whose row another one has closed.
 func (r *rollout) gaveWay(ctx workflow.Context) {
 	r.progress.Phase, r.progress.Detail = mlmodel.Completed, "another rollout took over"
-	r.show(ctx)
+	r.updateDetails(ctx)
 }
 
 func orSomebody(by string) string {

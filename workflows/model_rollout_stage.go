@@ -58,9 +58,9 @@ var (
 	}
 )
 
-// enter begins a stage: from here processes serve it. A rollout that only watched
+// enterStage begins a stage: from here processes serve it. A rollout that only watched
 // gives way to the first one, and is told when the stage has begun.
-func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
+func (r *rollout) enterStage(ctx workflow.Context, s mlmodel.Stage) error {
 	var remote *activities.Rollouts
 	var went, recorded activities.StageTaken
 	if s.Phase == mlmodel.Live {
@@ -72,11 +72,11 @@ func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
 	p.Phase, p.Percent, p.Paused, p.Elapsed, p.StageSince, p.Readings = s.Phase, s.Percent, false, 0, workflow.Now(ctx), mlmodel.Readings{}
 	switch s.Phase {
 	case mlmodel.Shadow:
-		r.note(ctx, "its decisions are recorded beside the live ones for %s", s.For)
+		r.addLine(ctx, "its decisions are recorded beside the live ones for %s", s.For)
 	case mlmodel.Canary:
-		r.note(ctx, "it decides for %d %% of the agents for %s", s.Percent, s.For)
+		r.addLine(ctx, "it decides for %d %% of the agents for %s", s.Percent, s.For)
 	default:
-		r.note(ctx, "it decides for all agents and is watched for %s", s.For)
+		r.addLine(ctx, "it decides for all agents and is watched for %s", s.For)
 	}
 	if err := r.record(ctx).Get(ctx, &recorded); err != nil {
 		return err
@@ -93,16 +93,16 @@ func (r *rollout) enter(ctx workflow.Context, s mlmodel.Stage) error {
 	return nil
 }
 
-// dwell stays in a stage until the clock, a command or a guard ends it. Time that
+// stayInStage stays in a stage until the clock, a command or a guard ends it. Time that
 // is paused does not count; the guards are looked at all the same.
-func (r *rollout) dwell(ctx workflow.Context, s mlmodel.Stage) verdict {
+func (r *rollout) stayInStage(ctx workflow.Context, s mlmodel.Stage) verdict {
 	p := &r.progress
 	for {
 		if err := r.wait(ctx, s); err != nil {
 			return verdict{how: goBack, to: mlmodel.Aborted, why: "the workflow was cancelled"}
 		}
 		if o := r.next(); o != nil {
-			if v, over := r.obey(ctx, o); over {
+			if v, over := r.runCommand(ctx, o); over {
 				return v
 			}
 			continue
@@ -130,12 +130,12 @@ func (r *rollout) dwell(ctx workflow.Context, s mlmodel.Stage) verdict {
 				p.Detail = remark
 			} else {
 				if remark != "" {
-					r.note(ctx, "%s", remark)
+					r.addLine(ctx, "%s", remark)
 				}
 				return verdict{how: goOn}
 			}
 		}
-		r.show(ctx)
+		r.updateDetails(ctx)
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && len(r.queue) == 0 && workflow.AllHandlersFinished(ctx) {
 			return verdict{how: carryOn}
 		}
@@ -165,12 +165,12 @@ func (r *rollout) wait(ctx workflow.Context, s mlmodel.Stage) error {
 	return nil
 }
 
-// obey does what a command says. It says whether that ends the stage.
-func (r *rollout) obey(ctx workflow.Context, o *order) (verdict, bool) {
+// runCommand does what a command says. It says whether that ends the stage.
+func (r *rollout) runCommand(ctx workflow.Context, o *order) (verdict, bool) {
 	by := orSomebody(o.by)
 	switch o.what {
 	case RolloutPromote:
-		r.note(ctx, "promoted by %s", by)
+		r.addLine(ctx, "promoted by %s", by)
 		return verdict{how: goOn, by: o}, true
 	case RolloutAbort:
 		return verdict{how: goBack, by: o, to: mlmodel.Aborted, why: "aborted by " + by}, true
@@ -179,7 +179,7 @@ func (r *rollout) obey(ctx workflow.Context, o *order) (verdict, bool) {
 	case RolloutPause, RolloutResume:
 		if paused := o.what == RolloutPause; r.progress.Paused != paused {
 			r.progress.Paused = paused
-			r.note(ctx, "%sd by %s", o.what, by)
+			r.addLine(ctx, "%sd by %s", o.what, by)
 			if err := r.record(ctx).Get(ctx, nil); err != nil {
 				workflow.GetLogger(ctx).Warn("the pause is not shown", "session_id", r.in.SessionID, "error", err)
 			}
@@ -189,8 +189,8 @@ func (r *rollout) obey(ctx workflow.Context, o *order) (verdict, bool) {
 	return verdict{}, false
 }
 
-// undo puts back what was live, whatever the stage, and closes the rollout.
-func (r *rollout) undo(ctx workflow.Context, v verdict) error {
+// rollBack puts back what was live, whatever the stage, and closes the rollout.
+func (r *rollout) rollBack(ctx workflow.Context, v verdict) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var remote *activities.Rollouts
@@ -212,7 +212,7 @@ func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v
 	defer cancel()
 	var remote *activities.Rollouts
 	r.progress.Phase = phase
-	r.note(ctx, "%s", why)
+	r.addLine(ctx, "%s", why)
 	err := runActivity(ctx, rolloutPolicy, "close: "+string(phase), remote.CloseRollout, activities.EndRollout{
 		SessionID: r.in.SessionID, Phase: phase, Detail: why, Code: r.progress.Code, Error: r.progress.Error, Timeline: r.progress.Timeline,
 		Keep: r.failure != nil && fault.CodeOf(r.failure).Kind().Retryable(),
@@ -229,19 +229,19 @@ func (r *rollout) record(ctx workflow.Context) workflow.Future {
 	})
 }
 
-// note adds a line to the timeline.
-func (r *rollout) note(ctx workflow.Context, format string, args ...any) {
+// addLine adds a line to the timeline.
+func (r *rollout) addLine(ctx workflow.Context, format string, args ...any) {
 	p := &r.progress
 	p.Detail = fmt.Sprintf(format, args...)
 	p.Timeline = append(p.Timeline, activities.TimelineEntry{At: workflow.Now(ctx), Phase: p.Phase, Detail: p.Detail})
 	if more := len(p.Timeline) - mostTimeline; more > 0 {
 		p.Timeline = p.Timeline[more:]
 	}
-	r.show(ctx)
+	r.updateDetails(ctx)
 }
 
-// show is what operators read in the Temporal UI.
-func (r *rollout) show(ctx workflow.Context) {
+// updateDetails is what operators read in the Temporal UI.
+func (r *rollout) updateDetails(ctx workflow.Context) {
 	p := r.progress
 	lines := []string{fmt.Sprintf("**%s** at %d %% · session `%s`: %s", strings.ReplaceAll(string(p.Phase), "_", " "), p.Percent, p.SessionID, p.Detail)}
 	if p.Paused {

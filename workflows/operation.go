@@ -94,7 +94,7 @@ func (o *operation) flush(ctx workflow.Context) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var local *activities.Operations
-	o.saved(ctx, localStepWith(ctx, pagePolicy, "page: "+o.progress.Phase, local.SaveOperation, o.current()).Get(ctx, nil))
+	o.clearSaved(ctx, localStepWith(ctx, pagePolicy, "page: "+o.progress.Phase, local.SaveOperation, o.current()).Get(ctx, nil))
 }
 
 // current is what the next write says.
@@ -104,8 +104,8 @@ func (o *operation) current() activities.OperationProgress {
 	return in
 }
 
-// saved forgets what is in Postgres now, or was refused for good.
-func (o *operation) saved(ctx workflow.Context, err error) {
+// clearSaved forgets what is in Postgres now, or was refused for good.
+func (o *operation) clearSaved(ctx workflow.Context, err error) {
 	if err != nil {
 		workflow.GetLogger(ctx).Warn("progress of an operation was not written",
 			"agent_id", o.progress.AgentID, "operation_id", o.progress.OperationID, "error", err)
@@ -115,9 +115,9 @@ func (o *operation) saved(ctx workflow.Context, err error) {
 	}
 }
 
-// finish closes the operation's row. Until that is written the row is open and the
+// closeRow closes the operation's row. Until that is written the row is open and the
 // sweep starts the workflow again, so it goes on trying.
-func (o *operation) finish(ctx workflow.Context, end activities.OperationEnd) {
+func (o *operation) closeRow(ctx workflow.Context, end activities.OperationEnd) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	if end.Phase == "" {
@@ -128,16 +128,16 @@ func (o *operation) finish(ctx workflow.Context, end activities.OperationEnd) {
 	var local *activities.Operations
 	in := o.current()
 	in.End = &end
-	o.saved(ctx, retryWhileUnavailable(ctx, pagePolicy, "close the page: "+end.State, local.SaveOperation, nil, in))
+	o.clearSaved(ctx, retryWhileUnavailable(ctx, pagePolicy, "close the page: "+end.State, local.SaveOperation, nil, in))
 }
 
-// fail closes the row with the cause; a cancellation is no failure.
-func (o *operation) fail(ctx workflow.Context, cause error, summary, notify string) {
+// closeWithError closes the row with the cause; a cancellation is no failure.
+func (o *operation) closeWithError(ctx workflow.Context, cause error, summary, notify string) {
 	end := activities.OperationEnd{State: stateFailed, Summary: summary, Code: string(fault.CodeOf(cause)), Error: sentence(cause), Notify: notify, Severity: "error"}
 	if isCancel(cause) {
 		end.State, end.Notify, end.Severity = stateCancelled, "", ""
 	}
-	o.finish(ctx, end)
+	o.closeRow(ctx, end)
 }
 
 func (o *operation) secondsLeft(at time.Time) *float64 {

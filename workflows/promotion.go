@@ -73,13 +73,13 @@ func (p *promotionRun) listen(ctx workflow.Context) error {
 
 func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
 	p.describe(activities.OperationProgress{Summary: "promotion of replica " + p.in.ReplicaID, ReplicaID: p.in.ReplicaID})
-	if err := p.change(ctx); err != nil {
+	if err := p.changeRoles(ctx); err != nil {
 		ctx, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
 		if isCancel(err) {
 			err = Cancelled.Wrap(err, "%s was called off", p.progress.OperationID)
 		}
-		p.fail(ctx, err, "replica "+p.in.ReplicaID+" was not promoted", "Replica "+p.in.ReplicaID+" was not promoted: "+sentence(err))
+		p.closeWithError(ctx, err, "replica "+p.in.ReplicaID+" was not promoted", "Replica "+p.in.ReplicaID+" was not promoted: "+sentence(err))
 		return nil, err
 	}
 	w := p.wish
@@ -88,16 +88,16 @@ func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	if err := p.retireOld(ctx); err != nil {
-		p.fail(ctx, err, w.NewID+" is primary, but the old instance may still be running", "Instance "+w.OldID+" could not be terminated and may still cost money")
+		p.closeWithError(ctx, err, w.NewID+" is primary, but the old instance may still be running", "Instance "+w.OldID+" could not be terminated and may still cost money")
 		return nil, err
 	}
-	p.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: w.NewID + " was promoted in place of " + w.OldID})
+	p.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: w.NewID + " was promoted in place of " + w.OldID})
 	return &PromotionResult{NewPrimary: w.NewID}, nil
 }
 
-// change returns when the replica is, or was, the primary, whichever decision made it
+// changeRoles returns when the replica is, or was, the primary, whichever decision made it
 // that. The roles are judged as they are when the replica is ready.
-func (p *promotionRun) change(ctx workflow.Context) error {
+func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 	var local *activities.Roles
 	for stale, waiting := 0, false; ; {
 		if err := runUntilSaved(ctx, "read the promotion", local.LoadPromotion, &p.wish, p.in.ReplicaID); err != nil || p.wish.Changed {

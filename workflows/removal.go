@@ -56,9 +56,9 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	}
 	if failed != nil {
 		err := UndoFailed.Wrap(failed, "instances of removed agent %s may still be running", in.AgentID)
-		op.fail(ctx, err, "removal of agent "+in.AgentID+": instances may still be running", "Instances of a removed agent could not be terminated")
+		op.closeWithError(ctx, err, "removal of agent "+in.AgentID+": instances may still be running", "Instances of a removed agent could not be terminated")
 		return nil, err
 	}
-	op.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: "agent " + in.AgentID + " was removed"})
+	op.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: "agent " + in.AgentID + " was removed"})
 	return &RemovalResult{Replicas: len(left.Replicas), Instances: len(left.Instances)}, nil
 }

@@ -84,19 +84,19 @@ func (r *replicaRun) listen(ctx workflow.Context) error {
 			if more := reports.Receive(ctx, &report); !more {
 				return
 			}
-			if err := workflow.Await(ctx, r.known); err != nil {
+			if err := workflow.Await(ctx, r.isRowRead); err != nil {
 				return
 			}
-			r.hear(report)
+			r.takeReport(report)
 		}
 	})
 	return workflow.SetUpdateHandler(ctx, UpdateCancel, r.onCancel)
 }
 
-// hear takes in what the agent reports. An instance, once named, stays the one, and of
+// takeReport takes in what the agent reports. An instance, once named, stays the one, and of
 // an instance that the control plane launches the agent names none: a report about
 // another instance is ignored.
-func (r *replicaRun) hear(report ReplicaReport) {
+func (r *replicaRun) takeReport(report ReplicaReport) {
 	if r.instanceID == "" {
 		if !r.byAgent() {
 			return
@@ -116,7 +116,7 @@ func (r *replicaRun) hear(report ReplicaReport) {
 
 // onCancel retires the replica because a person wants it.
 func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAnswer, error) {
-	if err := workflow.Await(ctx, r.known); err != nil {
+	if err := workflow.Await(ctx, r.isRowRead); err != nil {
 		return nil, err
 	}
 	if of := r.row.Replica; of.Kind == replica.Switch {
@@ -136,7 +136,7 @@ func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAn
 
 func (r *replicaRun) run(ctx workflow.Context) (*ReplicaResult, error) {
 	if err := r.read(ctx); err != nil {
-		r.fail(ctx, err, "replica "+r.in.ReplicaID+" cannot be read", "")
+		r.closeWithError(ctx, err, "replica "+r.in.ReplicaID+" cannot be read", "")
 		return nil, err
 	}
 	of := r.row.Replica
@@ -232,8 +232,8 @@ func (r *replicaRun) awaitReady(ctx workflow.Context) error {
 	return r.read(ctx)
 }
 
-func (r *replicaRun) known() bool  { return r.row != nil }
-func (r *replicaRun) isOver() bool { return !r.row.Replica.State.IsOpen() }
+func (r *replicaRun) isRowRead() bool { return r.row != nil }
+func (r *replicaRun) isOver() bool    { return !r.row.Replica.State.IsOpen() }
 
 // byAgent says whether the agent launches the instance, or has launched it. EC2 may not
 // show such an instance to us.

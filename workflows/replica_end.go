@@ -103,7 +103,7 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 		return nil
 	}
 	err = UndoFailed.Wrap(err, "instance %s may still be running", id)
-	r.fail(ctx, err, r.summary()+": its instance may still be running",
+	r.closeWithError(ctx, err, r.summary()+": its instance may still be running",
 		"Instance "+id+" could not be terminated and may still cost money")
 	return err
 }
@@ -119,7 +119,7 @@ func (r *replicaRun) close(ctx workflow.Context, cause error) (*ReplicaResult, e
 	case of.State == replica.Failed: // an earlier run, or another writer, has recorded why
 		r.closeFailed(ctx, fault.Code(r.row.ErrorCode).New("%s", r.row.Error))
 	default:
-		r.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: string(of.State), Summary: r.summary() + " was " + string(of.State)})
+		r.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: string(of.State), Summary: r.summary() + " was " + string(of.State)})
 	}
 	return out, nil
 }
@@ -144,5 +144,5 @@ func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 	if end.Notify != "" {
 		end.NotifyKey = "launch:" + r.in.AgentID + "/" + r.row.Replica.For + "/" + end.Code + "/" + workflow.Now(ctx).UTC().Format("2006-01-02")
 	}
-	r.finish(ctx, end)
+	r.closeRow(ctx, end)
 }

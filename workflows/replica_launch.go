@@ -17,12 +17,12 @@ import (
 // on our word. It goes on from an instance that was launched before.
 func (r *replicaRun) launch(ctx workflow.Context) error {
 	if s := r.row.Replica.State; s == replica.Running || s == replica.Ready {
-		r.extend(ctx)
+		r.extendDeadline(ctx)
 		return nil
 	}
 	avoid := &avoidance{}
 	if r.instanceID != "" {
-		next, err := r.adopt(ctx)
+		next, err := r.adoptLaunched(ctx)
 		if !next {
 			return err
 		}
@@ -53,7 +53,7 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 		if err := r.refresh(ctx); err != nil || r.isOver() {
 			return err
 		}
-		next, err := r.try(ctx, c)
+		next, err := r.launchIn(ctx, c)
 		if !next {
 			return err
 		}
@@ -62,9 +62,9 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 	return avoid.verdict(len(choice.Candidates))
 }
 
-// try launches in one pool and waits until the instance runs. When it fails it says
+// launchIn launches in one pool and waits until the instance runs. When it fails it says
 // whether the next candidate may help.
-func (r *replicaRun) try(ctx workflow.Context, c replica.Candidate) (next bool, err error) {
+func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next bool, err error) {
 	var made activities.LaunchResult
 	r.enterPhase(ctx, "launching", "launching in %s (%s)", c.Key(), c.Why)
 	if err := r.request(ctx, c, &made); isCancel(err) || r.isOver() {
@@ -82,7 +82,7 @@ func (r *replicaRun) try(ctx workflow.Context, c replica.Candidate) (next bool, 
 	if r.row.Replica.Kind == replica.Switch {
 		sendNews(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
 	}
-	return r.start(ctx, c)
+	return r.awaitRunning(ctx, c)
 }
 
 // request asks EC2 for the instance. A launch that was begun is not called off, because
@@ -123,14 +123,14 @@ func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool,
 		return false, err
 	}
 	if r.instanceID != "" {
-		return r.adopt(ctx)
+		return r.adoptLaunched(ctx)
 	}
 	return r.row.Urgent(), cause
 }
 
-// adopt goes on with an instance that was launched before, by an attempt whose end this
+// adoptLaunched goes on with an instance that was launched before, by an attempt whose end this
 // run has not seen.
-func (r *replicaRun) adopt(ctx workflow.Context) (next bool, err error) {
+func (r *replicaRun) adoptLaunched(ctx workflow.Context) (next bool, err error) {
 	where := r.row.Where()
 	if r.row.Replica.InstanceID == "" && !r.byAgent() {
 		if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: r.instanceID, Where: &where}); err != nil || r.isOver() {
@@ -138,12 +138,12 @@ func (r *replicaRun) adopt(ctx workflow.Context) (next bool, err error) {
 		}
 		r.addStep(ctx, "launch in "+where.Key(), stepDone, "%s, found by its attempt", r.instanceID)
 	}
-	return r.start(ctx, where)
+	return r.awaitRunning(ctx, where)
 }
 
-// start waits until an instance that was launched runs. The pool's success is recorded
+// awaitRunning waits until an instance that was launched runs. The pool's success is recorded
 // only then. An instance that ended before is judged by EC2's reason.
-func (r *replicaRun) start(ctx workflow.Context, where replica.Candidate) (next bool, err error) {
+func (r *replicaRun) awaitRunning(ctx workflow.Context, where replica.Candidate) (next bool, err error) {
 	var instances *activities.Instances
 	r.where, r.progress.NewInstanceID = where, r.instanceID
 	r.deadline = workflow.Now(ctx).Add(replica.ReadyDeadline)
@@ -210,8 +210,8 @@ func (r *replicaRun) remember(ctx workflow.Context, where replica.Candidate, cod
 	}
 }
 
-// extend gives an instance that runs its time to be ready.
-func (r *replicaRun) extend(ctx workflow.Context) {
+// extendDeadline gives an instance that runs its time to be ready.
+func (r *replicaRun) extendDeadline(ctx workflow.Context) {
 	r.where, r.progress.NewInstanceID = r.row.Where(), r.instanceID
 	r.deadline = workflow.Now(ctx).Add(replica.ReadyDeadline)
 }
@@ -233,7 +233,7 @@ func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 			return r.refusal()
 		case r.instanceID != "":
 			r.addStep(ctx, "launched by the agent", stepDone, "%s", r.instanceID)
-			_, err := r.start(ctx, r.row.Where())
+			_, err := r.awaitRunning(ctx, r.row.Where())
 			return err
 		case r.row.Overdue() && !asked:
 			taken, err := r.takeOver(ctx)

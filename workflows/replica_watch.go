@@ -44,7 +44,7 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string, activity any) er
 	var refusal error
 	ask := patience{most: pollRefusals}
 	for {
-		answer := r.ask(ctx, pollPolicy, summary, activity)
+		answer := r.startPoll(ctx, pollPolicy, summary, activity)
 		intime, err := r.await(ctx, r.deadline.Sub(workflow.Now(ctx)), func() bool { return answer.IsReady() || r.ready })
 		switch {
 		case err != nil || r.isOver() || r.ready:
@@ -71,9 +71,9 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string, activity any) er
 	}
 }
 
-// ask begins a poll of EC2 about the instance. There is no answer about one that the
+// startPoll begins a poll of EC2 about the instance. There is no answer about one that the
 // agent launched.
-func (r *replicaRun) ask(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any) workflow.Future {
+func (r *replicaRun) startPoll(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any) workflow.Future {
 	if r.byAgent() {
 		never, _ := workflow.NewFuture(ctx)
 		return never
@@ -104,7 +104,7 @@ func (r *replicaRun) hold(ctx workflow.Context) error {
 		case r.refused != nil:
 			return r.refusal()
 		case w.end.IsReady():
-			if err := w.again(ctx, r); err != nil {
+			if err := w.handleEnd(ctx, r); err != nil {
 				return err
 			}
 		default:
@@ -150,13 +150,13 @@ func (w *watch) begin(ctx workflow.Context, r *replicaRun, pause time.Duration) 
 			settle.SetError(err)
 			return
 		}
-		settle.Chain(r.ask(ctx, watchPolicy, "watch "+r.instanceID, instances.AwaitGone))
+		settle.Chain(r.startPoll(ctx, watchPolicy, "watch "+r.instanceID, instances.AwaitGone))
 	})
 }
 
-// again takes the answer of a watch that has ended. An instance that has ended, or a
+// handleEnd takes the answer of a watch that has ended. An instance that has ended, or a
 // watch that is refused again and again, is a failure; otherwise it watches on.
-func (w *watch) again(ctx workflow.Context, r *replicaRun) error {
+func (w *watch) handleEnd(ctx workflow.Context, r *replicaRun) error {
 	var seen activities.InstanceState
 	err := w.end.Get(ctx, &seen)
 	switch {

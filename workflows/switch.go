@@ -97,7 +97,7 @@ func (s *switchRun) openReplica(ctx workflow.Context) error {
 	if err := runUntilSaved(ctx, "decide on the replica", local.OpenReplica, &opened, in); err != nil {
 		return err
 	}
-	s.take(opened.Replica)
+	s.rememberReplica(opened.Replica)
 	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(opened.Replica.ID), AgentID: s.in.AgentID, Start: true})
 	return nil
 }

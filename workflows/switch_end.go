@@ -24,7 +24,7 @@ func (s *switchRun) finishMove(ctx workflow.Context) (*SwitchStatus, error) {
 	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(change.ReplicaID), AgentID: s.in.AgentID}) // it was promoted
 	wakeGuardian(ctx, s.in.AgentID, "switched")
 	if err := s.endOld(ctx, change); err != nil {
-		s.fail(ctx, err, s.summary()+": the old instance may still be running",
+		s.closeWithError(ctx, err, s.summary()+": the old instance may still be running",
 			"Instance "+change.OldID+" could not be terminated and may still cost money")
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (s *switchRun) finishKnown(ctx workflow.Context) (*SwitchStatus, error) {
 func (s *switchRun) succeed(ctx workflow.Context, summary string) (*SwitchStatus, error) {
 	s.record(ctx, switching.Done, "")
 	s.addStep(ctx, string(switching.Done), stepDone, "the agent lives on %s", s.status.NewInstanceID)
-	s.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: string(switching.Done), Summary: summary})
+	s.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: string(switching.Done), Summary: summary})
 	return &s.status, nil
 }
 
@@ -62,7 +62,7 @@ func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange
 		return nil
 	}
 	keep := max(change.KeepLeft, 0)
-	s.enter(ctx, switching.Retiring, "ending %s in %s", old, keep)
+	s.enterSwitchPhase(ctx, switching.Retiring, "ending %s in %s", old, keep)
 	if err := workflow.Sleep(ctx, keep); err != nil {
 		return err
 	}
@@ -101,13 +101,13 @@ func (s *switchRun) abandon(ctx workflow.Context, cause error) error {
 	s.addStep(ctx, string(switching.Abandoned), stepFailed, "%s", sentence(cause))
 	s.progress.Phase = string(switching.Abandoned)
 	name := s.summary()
-	s.fail(ctx, cause, name+" was given up: "+sentence(cause), "The "+name+" failed: "+sentence(cause))
+	s.closeWithError(ctx, cause, name+" was given up: "+sentence(cause), "The "+name+" failed: "+sentence(cause))
 	return cause
 }
 
-// letGo leaves the replica to the failover that goes before the switch, and sees to
+// yieldToFailover leaves the replica to the failover that goes before the switch, and sees to
 // it that it is not forgotten when the failover took another one.
-func (s *switchRun) letGo(ctx workflow.Context) (*SwitchStatus, error) {
+func (s *switchRun) yieldToFailover(ctx workflow.Context) (*SwitchStatus, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	s.letting = true
@@ -128,7 +128,7 @@ func (s *switchRun) letGo(ctx workflow.Context) (*SwitchStatus, error) {
 	if err := s.retireReplica(ctx); err != nil {
 		return nil, err
 	}
-	s.finish(ctx, activities.OperationEnd{State: stateCancelled, Phase: string(switching.Abandoned),
+	s.closeRow(ctx, activities.OperationEnd{State: stateCancelled, Phase: string(switching.Abandoned),
 		Summary: s.summary() + " was called off: " + why, Code: string(switching.CalledOff)})
 	return &s.status, nil
 }

@@ -81,7 +81,7 @@ func (s *switchRun) run(ctx workflow.Context) (*SwitchStatus, error) {
 	s.deadline = workflow.Now(ctx).Add(s.limit)
 	for {
 		if err := s.read(ctx); err != nil {
-			s.fail(ctx, err, s.summary()+" could not be carried out", "")
+			s.closeWithError(ctx, err, s.summary()+" could not be carried out", "")
 			return nil, err
 		}
 		next, cause := s.judge(s.facts)
@@ -91,7 +91,7 @@ func (s *switchRun) run(ctx workflow.Context) (*SwitchStatus, error) {
 		case switchKnown:
 			return s.finishKnown(ctx)
 		case switchLetGo:
-			return s.letGo(ctx)
+			return s.yieldToFailover(ctx)
 		case switchAbandon:
 			return nil, s.abandon(ctx, cause)
 		}
@@ -122,13 +122,13 @@ func (s *switchRun) read(ctx workflow.Context) error {
 
 // proceed does a step that is followed by another look at the rows.
 func (s *switchRun) proceed(ctx workflow.Context, next switchStep) error {
-	if err := s.wanted(ctx); err != nil {
+	if err := s.checkNotCancelled(ctx); err != nil {
 		return err
 	}
 	var err error
 	switch next {
 	case switchOpen:
-		s.enter(ctx, switching.Launching, "launching towards %s %s", s.facts.Target.Mode, s.facts.Target.PoolID)
+		s.enterSwitchPhase(ctx, switching.Launching, "launching towards %s %s", s.facts.Target.Mode, s.facts.Target.PoolID)
 		err = s.openReplica(ctx)
 	case switchCutOver:
 		err = s.cutOver(ctx)
@@ -150,8 +150,8 @@ func (s *switchRun) proceed(ctx workflow.Context, next switchStep) error {
 	return err
 }
 
-// wanted fails when a person has called the switch off.
-func (s *switchRun) wanted(ctx workflow.Context) error {
+// checkNotCancelled fails when a person has called the switch off.
+func (s *switchRun) checkNotCancelled(ctx workflow.Context) error {
 	if s.cancelled {
 		return Cancelled.New("a person called it off")
 	}
@@ -164,9 +164,9 @@ func (s *switchRun) await(ctx workflow.Context) error {
 	switch id := cmp.Or(f.NewID, f.Replica.InstanceID); {
 	case id != "" && id != s.status.NewInstanceID:
 		s.status.NewInstanceID, s.progress.NewInstanceID = id, id
-		s.enter(ctx, switching.Waiting, "%s is starting", id)
+		s.enterSwitchPhase(ctx, switching.Waiting, "%s is starting", id)
 	case s.status.Phase == "":
-		s.enter(ctx, switching.Launching, "launching towards %s %s", f.Target.Mode, f.Target.PoolID)
+		s.enterSwitchPhase(ctx, switching.Launching, "launching towards %s %s", f.Target.Mode, f.Target.PoolID)
 	}
 	return s.waitFor(ctx, switchLook, func() bool { return s.news || s.cancelled })
 }
@@ -186,7 +186,7 @@ func (s *switchRun) waitFor(ctx workflow.Context, d time.Duration, until func() 
 	if _, err := workflow.AwaitWithTimeout(ctx, min(d, left), until); err != nil {
 		return err
 	}
-	return s.wanted(ctx)
+	return s.checkNotCancelled(ctx)
 }
 
 // cutOver makes the new instance primary. Meanwhile it cannot be called off; the
@@ -205,7 +205,7 @@ func (s *switchRun) changeRoles(ctx workflow.Context) error {
 	f := s.facts
 	s.status.NewInstanceID = cmp.Or(f.NewID, f.Replica.InstanceID)
 	s.progress.NewInstanceID = s.status.NewInstanceID
-	s.enter(ctx, switching.CuttingOver, "making %s primary instead of %s", s.status.NewInstanceID, f.Primary)
+	s.enterSwitchPhase(ctx, switching.CuttingOver, "making %s primary instead of %s", s.status.NewInstanceID, f.Primary)
 	instanceID, err := s.successor(ctx)
 	if err != nil {
 		return err
@@ -215,15 +215,15 @@ func (s *switchRun) changeRoles(ctx workflow.Context) error {
 		Fate: s.fate(), Cause: roles.BySwitch, OperationID: s.progress.OperationID})
 }
 
-// take remembers the replica of the switch, which the rows show at the next look.
-func (s *switchRun) take(r roles.Replica) {
+// rememberReplica remembers the replica of the switch, which the rows show at the next look.
+func (s *switchRun) rememberReplica(r roles.Replica) {
 	s.facts.Replica = activities.SwitchReplica{ID: r.ID, State: r.State, InstanceID: r.InstanceID}
 	s.progress.ReplicaID = r.ID
 }
 
-// enter begins a phase, in the row of the switch and on its page. One that has begun
+// enterSwitchPhase begins a phase, in the row of the switch and on its page. One that has begun
 // goes on.
-func (s *switchRun) enter(ctx workflow.Context, p switching.Phase, format string, args ...any) {
+func (s *switchRun) enterSwitchPhase(ctx workflow.Context, p switching.Phase, format string, args ...any) {
 	if s.status.Phase == p {
 		return
 	}
@@ -248,7 +248,7 @@ func (s *switchRun) record(ctx workflow.Context, p switching.Phase, code fault.C
 	} else {
 		err = localStepWith(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, in).Get(ctx, nil)
 	}
-	s.warn(ctx, "the phase of a switch was not recorded", err)
+	s.logWarning(ctx, "the phase of a switch was not recorded", err)
 }
 
 // closeCommand ends the command. One that has ended keeps its result.
@@ -258,10 +258,10 @@ func (s *switchRun) closeCommand(ctx workflow.Context, status, message string) {
 	}
 	var local *activities.Switches
 	in := activities.CommandResult{CommandID: s.in.SwitchID, Status: status, Message: message}
-	s.warn(ctx, "a command was not closed", retryWhileUnavailable(ctx, pagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
+	s.logWarning(ctx, "a command was not closed", retryWhileUnavailable(ctx, pagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
 }
 
-func (s *switchRun) warn(ctx workflow.Context, what string, err error) {
+func (s *switchRun) logWarning(ctx workflow.Context, what string, err error) {
 	if err != nil {
 		workflow.GetLogger(ctx).Warn(what, "agent_id", s.in.AgentID, "operation_id", s.progress.OperationID, "error", err)
 	}

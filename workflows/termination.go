@@ -103,7 +103,7 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 	if err := t.aftercare(ctx); err != nil {
 		return nil, err
 	}
-	t.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: o.NewPrimary + " took over from " + t.in.InstanceID})
+	t.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: o.NewPrimary + " took over from " + t.in.InstanceID})
 	return &TerminationResult{Outcome: o, Left: left}, nil
 }
 
@@ -172,14 +172,14 @@ func (t *terminationRun) decided() bool {
 func (t *terminationRun) endWithoutSuccessor(ctx workflow.Context) (*TerminationResult, error) {
 	res := &TerminationResult{Outcome: t.facts.Outcome}
 	if t.decided() {
-		t.finish(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: t.in.InstanceID + " was not a primary any more"})
+		t.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: t.in.InstanceID + " was not a primary any more"})
 		return res, nil
 	}
 	name := t.facts.LogicalID
 	if name == "" {
 		name = t.in.AgentID
 	}
-	t.finish(ctx, activities.OperationEnd{State: stateFailed, Phase: "lost", Summary: "nothing took over from " + t.in.InstanceID, Code: string(interruption.NoReplica),
+	t.closeRow(ctx, activities.OperationEnd{State: stateFailed, Phase: "lost", Summary: "nothing took over from " + t.in.InstanceID, Code: string(interruption.NoReplica),
 		Error: "the deadline passed without an heir", Notify: name + " has had no living primary for an hour", Severity: "critical"})
 	return res, nil
 }

@@ -129,7 +129,7 @@ type clientsRequest struct {
 }
 
 func (p *AdminPages) clients(ctx context.Context, in *clientsRequest) (*[]clientAnswer, error) {
-	found, err := p.Views.Clients(ctx, in.upTo(valueOr(in.Limit, mostClients)))
+	found, err := p.Views.Clients(ctx, in.pageOf(valueOr(in.Limit, mostClients)))
 	found, err = finishPage(&in.paging, found, err, func(c postgres.ClientView) postgres.Cursor {
 		return postgres.Cursor{At: c.CreatedAt, ID: c.ID}
 	})
@@ -203,7 +203,7 @@ type adminInstance struct {
 }
 
 func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (*adminInstances, error) {
-	found, err := p.Views.Instances(ctx, postgres.InstanceFilter{Status: deref(in.Status), Mode: deref(in.Mode), Region: deref(in.Region), Search: deref(in.Search), Page: in.upTo(valueOr(in.Limit, mostListed))})
+	found, err := p.Views.Instances(ctx, postgres.InstanceFilter{Status: deref(in.Status), Mode: deref(in.Mode), Region: deref(in.Region), Search: deref(in.Search), Page: in.pageOf(valueOr(in.Limit, mostListed))})
 	found, err = finishPage(&in.paging, found, err, placeOfInstance)
 	if err != nil {
 		return nil, err
@@ -264,7 +264,7 @@ type adminAgent struct {
 }
 
 func (p *AdminPages) agents(ctx context.Context, in *adminAgentsRequest) (*adminAgents, error) {
-	found, err := p.Views.AllAgents(ctx, deref(in.Status), in.upTo(valueOr(in.Limit, 0)), mostListed)
+	found, err := p.Views.AllAgents(ctx, deref(in.Status), in.pageOf(valueOr(in.Limit, 0)), mostListed)
 	found, err = finishPage(&in.paging, found, err, func(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.ID} })
 	if err != nil {
 		return nil, err
@@ -293,7 +293,7 @@ type activityRequest struct {
 }
 
 func (p *AdminPages) activity(ctx context.Context, in *activityRequest) (*[]activityAnswer, error) {
-	found, err := p.Views.Activity(ctx, in.upTo(valueOr(in.Limit, mostActivity)))
+	found, err := p.Views.Activity(ctx, in.pageOf(valueOr(in.Limit, mostActivity)))
 	found, err = finishPage(&in.paging, found, err, func(a postgres.ActivityView) postgres.Cursor {
 		return postgres.Cursor{At: a.CreatedAt, ID: strconv.FormatInt(a.ID, 10)}
 	})

@@ -111,12 +111,12 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	}
 	switch {
 	case got.CommandID != "":
-		a.tell(ctx, got.AgentID, func(ctx context.Context) error {
+		a.sendBestEffort(ctx, got.AgentID, func(ctx context.Context) error {
 			return a.Workflows.Nudge(ctx, activities.Nudge{
 				OperationID: workflows.SwitchID(got.CommandID), AgentID: got.AgentID, Start: true, Launcher: agent.ByAgent})
 		})
 	case got.ReplicaID != "":
-		a.tell(ctx, got.AgentID, func(ctx context.Context) error {
+		a.sendBestEffort(ctx, got.AgentID, func(ctx context.Context) error {
 			return a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{ReplicaID: got.ReplicaID, InstanceID: in.InstanceID, Status: "ready"})
 		})
 	case got.Takeover.Done:
@@ -128,9 +128,9 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 // toldWithin bounds telling a workflow what is durable already.
 const toldWithin = time.Second
 
-// tell passes on what is durable already. A message that gets lost is no reason to
+// sendBestEffort passes on what is durable already. A message that gets lost is no reason to
 // refuse the agent, which would end itself or repeat the request for ever.
-func (a *Agents) tell(ctx context.Context, agentID string, message func(context.Context) error) {
+func (a *Agents) sendBestEffort(ctx context.Context, agentID string, message func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, toldWithin)
 	defer cancel()
 	if err := message(ctx); err != nil {
@@ -172,17 +172,17 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*success,
 		return nil, err
 	}
 	if beat.Standing == agent.StandsOutside && beat.Lost && in.speaker() != "" && in.Status != agent.Offline {
-		return done, a.follow(ctx, in.AgentID, agent.Registration{
+		return done, a.followLostPrimary(ctx, in.AgentID, agent.Registration{
 			ClientID: p.ClientID, InstanceID: in.speaker(), InstanceType: in.Type, AZ: in.AZ, Mode: agent.Mode(in.Mode),
 		})
 	}
 	return done, nil
 }
 
-// follow lets an outside instance that reports for the agent take the place of a
+// followLostPrimary lets an outside instance that reports for the agent take the place of a
 // primary that is lost. One that plays a part elsewhere
 // lives, and is left there.
-func (a *Agents) follow(ctx context.Context, agentID string, r agent.Registration) error {
+func (a *Agents) followLostPrimary(ctx context.Context, agentID string, r agent.Registration) error {
 	took, err := a.Store.TakeOver(ctx, agentID, r)
 	switch {
 	case fault.Is(err, postgres.InstanceInUse), fault.Is(err, agent.ForeignInst):
@@ -197,7 +197,7 @@ func (a *Agents) follow(ctx context.Context, agentID string, r agent.Registratio
 // is not needed, and wakes the Guardian, which rebuilds what the mode wants.
 func (a *Agents) reportTakeover(ctx context.Context, agentID, instanceID string, took postgres.Takeover) {
 	for _, id := range took.Closed {
-		a.tell(ctx, agentID, func(ctx context.Context) error {
+		a.sendBestEffort(ctx, agentID, func(ctx context.Context) error {
 			err := a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{
 				ReplicaID: id, Status: "terminated", Message: instanceID + " took the place of the lost primary",
 			})
@@ -207,7 +207,7 @@ func (a *Agents) reportTakeover(ctx context.Context, agentID, instanceID string,
 			return err
 		})
 	}
-	a.tell(ctx, agentID, func(ctx context.Context) error {
+	a.sendBestEffort(ctx, agentID, func(ctx context.Context) error {
 		return a.Workflows.Wake(ctx, agentID, "another instance took over")
 	})
 }

@@ -16,7 +16,7 @@ import (
 // AuditStore records audit entries, and reads the state of what they are about. It is
 // the part of postgres.Acts that requests use.
 type AuditStore interface {
-	Tell(ctx context.Context, act postgres.AuditEntry) error
+	Record(ctx context.Context, act postgres.AuditEntry) error
 	Agent(ctx context.Context, id string) (postgres.Snapshot, error)
 	Operation(ctx context.Context, id string) (postgres.Snapshot, error)
 	Serving(ctx context.Context) (postgres.Snapshot, error)
@@ -93,7 +93,7 @@ func (a *auditedRequest) record(c *gin.Context, p Principal, body []byte, failed
 	if failed != nil {
 		entry.Metadata["outcome"] = "unknown: " + string(fault.CodeOf(failed))
 	}
-	if err := a.audit.Tell(ctx, entry); err != nil {
+	if err := a.audit.Record(ctx, entry); err != nil {
 		log.ErrorContext(ctx, "a change left no audit entry", "type", entry.Type, "actor", entry.Actor, "error", err)
 	}
 }

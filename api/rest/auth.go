@@ -115,12 +115,12 @@ func (a *Authenticator) authenticate(c *gin.Context, class Auth, body []byte) (P
 		return a.withoutToken(c, class)
 	}
 	hash := clients.Hash(token)
-	if err := a.barred(c, hash); err != nil {
+	if err := a.checkThrottle(c, hash); err != nil {
 		return Principal{}, err
 	}
 	if class != Agent {
 		if name, ok := a.operator(token); ok {
-			a.gate.passed(hash)
+			a.gate.recordSuccess(hash)
 			return Principal{Operator: true, Name: name}, nil
 		}
 	}
@@ -173,10 +173,10 @@ func (a *Authenticator) sameOrigin(r *http.Request) error {
 	return nil
 }
 
-// barred refuses an address that has failed too often. Where everything is open
+// checkThrottle refuses an address that has failed too often. Where everything is open
 // there is nothing to guess.
-func (a *Authenticator) barred(c *gin.Context, hash []byte) error {
-	if !a.Open && a.gate.closed(c.ClientIP(), hash) {
+func (a *Authenticator) checkThrottle(c *gin.Context, hash []byte) error {
+	if !a.Open && a.gate.isClosed(c.ClientIP(), hash) {
 		return TooManyGuesses.New("Too many failed attempts: slow down.")
 	}
 	return nil
@@ -198,12 +198,12 @@ func (a *Authenticator) client(c *gin.Context, hash []byte) (*clients.Client, er
 		a.refused(c, address, "inactive client")
 		return nil, Inactive.New("Client account is not active")
 	}
-	a.gate.passed(hash)
+	a.gate.recordSuccess(hash)
 	return client, nil
 }
 
 func (a *Authenticator) refused(c *gin.Context, address, why string) {
-	a.gate.failed(address)
+	a.gate.recordFailure(address)
 	if err := a.Tokens.RecordAuthFailure(c.Request.Context(), c.Request.URL.Path, address, why); err != nil {
 		loggerOf(c).WarnContext(c.Request.Context(), "a refused attempt was not recorded", "error", err)
 	}

@@ -180,7 +180,7 @@ type clientInstance struct {
 }
 
 func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest) (*[]clientInstance, error) {
-	f := postgres.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.upTo(valueOr(in.Limit, 5000))}
+	f := postgres.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.pageOf(valueOr(in.Limit, 5000))}
 	if f.Mode == "all" {
 		f.Mode = ""
 	}
@@ -276,7 +276,7 @@ type switchAnswer struct {
 }
 
 func (p *ClientPages) switches(ctx context.Context, in *switchesRequest) (*[]switchAnswer, error) {
-	found, err := p.Views.SwitchHistory(ctx, in.ClientID, in.InstanceID, in.upTo(valueOr(in.Limit, 100)))
+	found, err := p.Views.SwitchHistory(ctx, in.ClientID, in.InstanceID, in.pageOf(valueOr(in.Limit, 100)))
 	found, err = finishPage(&in.paging, found, err, func(s postgres.SwitchView) postgres.Cursor {
 		return postgres.Cursor{At: s.InitiatedAt, ID: s.ID}
 	})

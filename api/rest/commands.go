@@ -36,7 +36,7 @@ func (c *Commands) Routes() []Route {
 	return []Route{
 		{Method: http.MethodGet, Path: one + "/pending-commands", ID: "pendingCommands", Summary: "Lease the command that an agent is to perform next", Auth: Agent, Status: 200, Endpoint: endpoint(c.pending), Quiet: true},
 		{Method: http.MethodPost, Path: one + "/commands/:command_id/executed", ID: "commandExecuted", Summary: "Tell how a command went", Auth: Agent, Status: 200, Endpoint: endpoint(c.executed)},
-		{Method: http.MethodPost, Path: one + "/mark-command-executed", ID: "markCommandExecuted", Summary: "Tell that a command was performed, as old agents do", Auth: Agent, Status: 200, Endpoint: endpoint(c.mark)},
+		{Method: http.MethodPost, Path: one + "/mark-command-executed", ID: "markCommandExecuted", Summary: "Tell that a command was performed, as old agents do", Auth: Agent, Status: 200, Endpoint: endpoint(c.markExecuted)},
 		{Method: http.MethodPost, Path: one + "/switch-report", ID: "reportSwitch", Summary: "Tell how a switch went that an agent performed", Auth: Agent, Status: 200, Endpoint: endpoint(c.report)},
 	}
 }
@@ -86,9 +86,9 @@ type markRequest struct {
 	CommandID Text `json:"command_id" binding:"required,max=64"`
 }
 
-// mark is what old agents send whatever happened. That a switch went well shows
+// markExecuted is what old agents send whatever happened. That a switch went well shows
 // in its report, which they send before.
-func (c *Commands) mark(ctx context.Context, in *markRequest) (*success, error) {
+func (c *Commands) markExecuted(ctx context.Context, in *markRequest) (*success, error) {
 	return c.complete(ctx, in.AgentID, string(in.CommandID), postgres.CommandOutcome{})
 }
 
@@ -98,14 +98,14 @@ func (c *Commands) complete(ctx context.Context, agentID, commandID string, outc
 		return nil, err
 	}
 	if news {
-		c.nudge(ctx, agentID, command.ID, command.Launcher)
+		c.sendSwitchNews(ctx, agentID, command.ID, command.Launcher)
 	}
 	return done, nil
 }
 
-// nudge has the switch read what is durable now. When that fails, the sweep of open
+// sendSwitchNews has the switch read what is durable now. When that fails, the sweep of open
 // operations starts the switch, or the running one reads its rows again by itself.
-func (c *Commands) nudge(ctx context.Context, agentID, switchID string, launcher agent.Launcher) {
+func (c *Commands) sendSwitchNews(ctx context.Context, agentID, switchID string, launcher agent.Launcher) {
 	bounded, cancel := context.WithTimeout(ctx, toldWithin)
 	defer cancel()
 	id := workflows.SwitchID(switchID)

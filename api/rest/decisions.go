@@ -45,7 +45,7 @@ func (d *Decisions) Routes() []Route {
 	return []Route{
 		{Method: http.MethodPost, Path: one + "/decide", ID: "decide", Summary: "Let the engine judge an agent's place, and keep the decision", Auth: Agent, Status: 200, Endpoint: endpoint(d.decide)},
 		{Method: http.MethodGet, Path: one + "/switch-recommendation", ID: "switchRecommendation", Summary: "Let the engine judge an agent's place, and what else there is", Auth: Agent, Status: 200, Endpoint: endpoint(d.recommend)},
-		{Method: http.MethodPost, Path: one + "/issue-switch-command", ID: "issueSwitchCommand", Summary: "Move an agent, within its limits", Auth: Agent, Status: 201, Endpoint: endpoint(d.issue), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/issue-switch-command", ID: "issueSwitchCommand", Summary: "Move an agent, within its limits", Auth: Agent, Status: 201, Endpoint: endpoint(d.issueCommand), Timeout: patience},
 		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/explain", ID: "explainAgent", Summary: "Say why an agent was moved, or was not, in words and numbers", Auth: Client, Status: 200, Endpoint: endpoint(d.explain)},
 		{Method: http.MethodPost, Path: one + "/rebalance-recommendation", ID: "reportRebalance", Summary: "Tell that AWS recommends to leave an instance", Auth: Agent, Status: 200, Endpoint: endpoint(d.rebalance)},
 	}
@@ -60,8 +60,8 @@ func (d *Decisions) engineFor(agentID string) engine.Engine {
 	return engine.Rules{}
 }
 
-// ask has the agent's engine judge, and keeps what it answers.
-func (d *Decisions) ask(ctx context.Context, facts engine.Input) (engine.Decision, error) {
+// decideAndStore has the agent's engine judge, and keeps what it answers.
+func (d *Decisions) decideAndStore(ctx context.Context, facts engine.Input) (engine.Decision, error) {
 	got := engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts)
 	return got, d.Store.Keep(ctx, engine.Record{Input: facts, Decision: got, Source: engine.ByAgent})
 }
@@ -121,7 +121,7 @@ func (d *Decisions) decide(ctx context.Context, in *decideRequest) (*decideAnswe
 		return nil, err
 	}
 	in.fillIn(&facts)
-	got, err := d.ask(ctx, facts)
+	got, err := d.decideAndStore(ctx, facts)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (d *Decisions) recommend(ctx context.Context, in *agentPath) (*recommendati
 	if err != nil {
 		return nil, err
 	}
-	got, err := d.ask(ctx, facts)
+	got, err := d.decideAndStore(ctx, facts)
 	if err != nil {
 		return nil, err
 	}

@@ -51,9 +51,9 @@ type issueAnswer struct {
 // Status implements Statused.
 func (a *issueAnswer) Status() int { return a.status }
 
-// issue moves an agent because an engine, or a person in its place, wants it: a
+// issueCommand moves an agent because an engine, or a person in its place, wants it: a
 // voluntary move, so the limits hold.
-func (d *Decisions) issue(ctx context.Context, in *issueRequest) (*issueAnswer, error) {
+func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueAnswer, error) {
 	clientID := PrincipalFrom(ctx).ClientID
 	settings, err := d.Settings.Config(ctx, clientID, in.AgentID)
 	if err != nil {
@@ -76,7 +76,7 @@ func (d *Decisions) issue(ctx context.Context, in *issueRequest) (*issueAnswer, 
 	if facts.Instance.At(target.Mode, target.PoolID) {
 		return &issueAnswer{Message: "Agent already in target state", CurrentMode: facts.Instance.Mode, CurrentPool: nilIfEmpty(facts.Instance.PoolID), status: http.StatusOK}, nil
 	}
-	if err := d.fits(ctx, facts, target); err != nil {
+	if err := d.checkTarget(ctx, facts, target); err != nil {
 		return nil, err
 	}
 	reason := cmp.Or(shortened(in.Reason, 500), "Manual command")
@@ -127,9 +127,9 @@ func mayBeMoved(c *postgres.AgentConfig) error {
 	return nil
 }
 
-// fits refuses a pool that is not known, or not one for this instance: an agent
+// checkTarget refuses a pool that is not known, or not one for this instance: an agent
 // would launch something else and call it that.
-func (d *Decisions) fits(ctx context.Context, facts engine.Input, target switching.Target) error {
+func (d *Decisions) checkTarget(ctx context.Context, facts engine.Input, target switching.Target) error {
 	if target.Mode != agent.Spot {
 		return nil
 	}

@@ -53,7 +53,7 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 	if kind == interruption.Termination {
 		urgency = "critical"
 	}
-	a, err := r.living(ctx, in.AgentID)
+	a, err := r.findAgent(ctx, in.AgentID)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +114,8 @@ func (r *Replicas) describe(ctx context.Context, a *postgres.AgentView, replicaI
 	return nil
 }
 
-// living reads an agent that is not deleted. Fails with agent.not_found.
-func (r *Replicas) living(ctx context.Context, agentID string) (*postgres.AgentView, error) {
+// findAgent reads an agent that is not deleted. Fails with agent.not_found.
+func (r *Replicas) findAgent(ctx context.Context, agentID string) (*postgres.AgentView, error) {
 	a, err := r.Views.Agent(ctx, tenantScope(ctx), agentID)
 	if err == nil && a.Status == agent.Deleted {
 		err = agent.NotFound.New("Agent not found")

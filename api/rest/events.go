@@ -53,7 +53,7 @@ func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 	if err != nil {
 		return err
 	}
-	defer e.Feed.forget(l)
+	defer e.Feed.closeListener(l)
 	var past []postgres.Change
 	if !since.IsZero() {
 		if past, err = e.Feed.Changes.Since(ctx, in.ClientID, since.Add(-streamOverlap), streamReplay); err != nil {

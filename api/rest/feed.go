@@ -61,10 +61,10 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	defer f.stop()
+	defer f.dropAll()
 	var at watermark
 	for {
-		if f.idle() {
+		if f.hasNoListeners() {
 			at = watermark{}
 			select {
 			case <-ctx.Done():
@@ -73,7 +73,7 @@ func (f *Feed) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := f.look(ctx, &at); err != nil && ctx.Err() == nil {
+		if err := f.readChanges(ctx, &at); err != nil && ctx.Err() == nil {
 			f.Log.WarnContext(ctx, "the feed of events cannot read changes", "error", err)
 		}
 		select {
@@ -98,7 +98,7 @@ type changeKey struct {
 
 func keyOfChange(c postgres.Change) changeKey { return changeKey{c.Kind, c.Key, c.At.UnixMicro()} }
 
-func (f *Feed) look(ctx context.Context, w *watermark) error {
+func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if w.at.IsZero() {
@@ -116,7 +116,7 @@ func (f *Feed) look(ctx context.Context, w *watermark) error {
 		}
 		for _, c := range changes {
 			if _, told := w.told[keyOfChange(c)]; !told {
-				f.tell(c)
+				f.publish(c)
 				w.told[keyOfChange(c)] = struct{}{}
 			}
 			if c.At.After(w.at) {
@@ -135,8 +135,8 @@ func (f *Feed) look(ctx context.Context, w *watermark) error {
 	return nil
 }
 
-// tell hands a change to those who may see it. One whose buffer is full is let go.
-func (f *Feed) tell(c postgres.Change) {
+// publish hands a change to those who may see it. One whose buffer is full is let go.
+func (f *Feed) publish(c postgres.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for l := range f.listeners {
@@ -146,7 +146,7 @@ func (f *Feed) tell(c postgres.Change) {
 		select {
 		case l.changes <- c:
 		default:
-			f.letGo(l)
+			f.dropListener(l)
 		}
 	}
 }
@@ -177,31 +177,31 @@ func (f *Feed) listen(clientID string) (*listener, error) {
 	return l, nil
 }
 
-// forget ends a stream from its own side.
-func (f *Feed) forget(l *listener) {
+// closeListener ends a stream from its own side.
+func (f *Feed) closeListener(l *listener) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.letGo(l)
+	f.dropListener(l)
 }
 
-func (f *Feed) letGo(l *listener) {
+func (f *Feed) dropListener(l *listener) {
 	if _, known := f.listeners[l]; known {
 		delete(f.listeners, l)
 		close(l.changes)
 	}
 }
 
-func (f *Feed) idle() bool {
+func (f *Feed) hasNoListeners() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.listeners) == 0
 }
 
-func (f *Feed) stop() {
+func (f *Feed) dropAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stopped = true
 	for l := range f.listeners {
-		f.letGo(l)
+		f.dropListener(l)
 	}
 }

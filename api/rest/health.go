@@ -19,9 +19,9 @@ type Probe struct {
 	Degrades bool
 }
 
-// said is what /ready says of a failure: the sentence of one that only degrades,
+// sentence is what /ready says of a failure: the sentence of one that only degrades,
 // and no more than that it does not answer for any other.
-func (p Probe) said(err error) string {
+func (p Probe) sentence(err error) string {
 	if p.Degrades {
 		return messageOf(err)
 	}
@@ -106,7 +106,7 @@ func (h health) ready(ctx context.Context, _ *none) (*readyAnswer, error) {
 			defer mu.Unlock()
 			out.Checks[p.Name] = check{OK: err == nil, TookMS: took}
 			if err != nil {
-				out.Checks[p.Name] = check{TookMS: took, Error: p.said(err)}
+				out.Checks[p.Name] = check{TookMS: took, Error: p.sentence(err)}
 				switch {
 				case !p.Degrades:
 					out.State, out.status = "not ready", http.StatusServiceUnavailable

@@ -81,7 +81,7 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 		return InvalidRequest.Wrap(err, "The form could not be read.")
 	}
 	next := safeRedirectPath(c.Request.PostForm.Get("next"))
-	if d.loginGate.closed(address, nil) {
+	if d.loginGate.isClosed(address, nil) {
 		c.Header("Retry-After", "60")
 		c.Set(codeKey, string(TooManyGuesses))
 		d.showLoginAs(c, http.StatusTooManyRequests, loginView{Next: next, Problem: "Too many failed attempts: wait a minute."})
@@ -89,7 +89,7 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 	}
 	operator, ok := d.auth.operator(strings.TrimSpace(c.Request.PostForm.Get("token")))
 	if !ok {
-		d.loginGate.failed(address)
+		d.loginGate.recordFailure(address)
 		if err := d.Tokens.RecordAuthFailure(ctx, "/login", address, "unknown operator token"); err != nil {
 			loggerOf(c).WarnContext(ctx, "a refused attempt was not recorded", "error", err)
 		}
@@ -97,7 +97,7 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 		d.showLoginAs(c, http.StatusUnauthorized, loginView{Next: next, Problem: "This is not an operator's token."})
 		return nil
 	}
-	cookie, expires, err := d.auth.Sessions.issue(operator)
+	cookie, expires, err := d.auth.Sessions.newCookie(operator)
 	if err != nil {
 		return err
 	}

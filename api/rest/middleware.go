@@ -156,7 +156,7 @@ func allowOrigins(origins []string) gin.HandlerFunc {
 // serve is what every route does: deadline, body, principal, endpoint, answer.
 func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 	var shared *readings
-	if r.shares() {
+	if r.isShared() {
 		shared = &readings{}
 	}
 	return func(c *gin.Context) {

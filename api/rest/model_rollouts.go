@@ -36,11 +36,11 @@ func (m *ModelRollouts) Routes() []Route {
 		{Method: http.MethodPost, Path: all, ID: "startRollout", Summary: "Roll out a session by a plan: shadow, canary steps, live, under guards", Auth: Admin, Status: 201, Event: "model_rollout_requested", Subject: ofServing, Endpoint: endpoint(m.start), Timeout: patience},
 		{Method: http.MethodGet, Path: all, ID: "listRollouts", Summary: "List rollouts, newest first", Auth: Admin, Status: 200, Endpoint: endpoint(m.list)},
 		{Method: http.MethodGet, Path: one, ID: "getRollout", Summary: "Read a rollout as it is now, with what its guards see", Auth: Admin, Status: 200, Endpoint: endpoint(m.get), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteRollout", Summary: "Go on to the next stage now", Auth: Admin, Status: 200, Event: "model_rollout_promotion_requested", Subject: ofServing, Endpoint: endpoint(m.tell(workflows.RolloutPromote)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseRollout", Summary: "Stop the stage's clock; the guards watch on", Auth: Admin, Status: 200, Event: "model_rollout_paused", Subject: ofServing, Endpoint: endpoint(m.tell(workflows.RolloutPause)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeRollout", Summary: "Let the stage's clock go on", Auth: Admin, Status: 200, Event: "model_rollout_resumed", Subject: ofServing, Endpoint: endpoint(m.tell(workflows.RolloutResume)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/abort", ID: "abortRollout", Summary: "End a rollout and put back what was live before it", Auth: Admin, Status: 200, Event: "model_rollout_abort_requested", Subject: ofServing, Endpoint: endpoint(m.tell(workflows.RolloutAbort)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/rollback", ID: "rollbackRollout", Summary: "Take a session back from the agents it decides for", Auth: Admin, Status: 200, Event: "model_rollout_rollback_requested", Subject: ofServing, Endpoint: endpoint(m.tell(workflows.RolloutRollback)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteRollout", Summary: "Go on to the next stage now", Auth: Admin, Status: 200, Event: "model_rollout_promotion_requested", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutPromote)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseRollout", Summary: "Stop the stage's clock; the guards watch on", Auth: Admin, Status: 200, Event: "model_rollout_paused", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutPause)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeRollout", Summary: "Let the stage's clock go on", Auth: Admin, Status: 200, Event: "model_rollout_resumed", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutResume)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/abort", ID: "abortRollout", Summary: "End a rollout and put back what was live before it", Auth: Admin, Status: 200, Event: "model_rollout_abort_requested", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutAbort)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/rollback", ID: "rollbackRollout", Summary: "Take a session back from the agents it decides for", Auth: Admin, Status: 200, Event: "model_rollout_rollback_requested", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutRollback)), Timeout: patience},
 	}
 }
 
@@ -161,11 +161,11 @@ func (m *ModelRollouts) start(ctx context.Context, in *startRolloutRequest) (*ro
 	if err != nil && !fault.Is(err, workflows.NoAnswer) {
 		return nil, err
 	}
-	return m.read(context.WithoutCancel(ctx), in.SessionID)
+	return m.readRow(context.WithoutCancel(ctx), in.SessionID)
 }
 
-// read shows the row. The caller's time may be up, so it has its own.
-func (m *ModelRollouts) read(ctx context.Context, sessionID string) (*rolloutAnswer, error) {
+// readRow shows the row. The caller's time may be up, so it has its own.
+func (m *ModelRollouts) readRow(ctx context.Context, sessionID string) (*rolloutAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
 	r, err := m.Store.Rollout(ctx, sessionID)
@@ -197,7 +197,7 @@ type rolloutPath struct {
 
 // get shows one; a workflow that runs says the latest.
 func (m *ModelRollouts) get(ctx context.Context, in *rolloutPath) (*rolloutAnswer, error) {
-	out, err := m.read(ctx, in.SessionID)
+	out, err := m.readRow(ctx, in.SessionID)
 	if err != nil || out.EndedAt != nil {
 		return out, err
 	}
@@ -214,9 +214,9 @@ type rolloutCommand struct {
 	optionalBody
 }
 
-func (m *ModelRollouts) tell(command string) func(ctx context.Context, in *rolloutCommand) (*rolloutAnswer, error) {
+func (m *ModelRollouts) sendCommand(command string) func(ctx context.Context, in *rolloutCommand) (*rolloutAnswer, error) {
 	return func(ctx context.Context, in *rolloutCommand) (*rolloutAnswer, error) {
-		before, err := m.read(ctx, in.SessionID)
+		before, err := m.readRow(ctx, in.SessionID)
 		if err != nil {
 			return nil, err
 		}
@@ -226,16 +226,16 @@ func (m *ModelRollouts) tell(command string) func(ctx context.Context, in *rollo
 		_, err = m.Workflows.TellRollout(ctx, in.SessionID, command, actorName(ctx))
 		if ends := command == workflows.RolloutAbort || command == workflows.RolloutRollback; ends && fault.Is(err, workflows.NoOperation) {
 			// Its workflow was ended by hand: the row must not stay in the way of others.
-			err = m.bury(ctx, in.SessionID)
+			err = m.closeAbandoned(ctx, in.SessionID)
 		}
 		if err != nil {
 			return nil, err
 		}
-		return m.read(ctx, in.SessionID)
+		return m.readRow(ctx, in.SessionID)
 	}
 }
 
-func (m *ModelRollouts) bury(ctx context.Context, sessionID string) error {
+func (m *ModelRollouts) closeAbandoned(ctx context.Context, sessionID string) error {
 	if err := m.Store.Undo(ctx, sessionID); err != nil {
 		return err
 	}

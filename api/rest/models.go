@@ -56,8 +56,8 @@ func (m *Models) Routes() []Route {
 	}
 }
 
-// keep stores what was received as a new session, and lets old ones go.
-func (m *Models) keep(c *gin.Context, kind mlmodel.Kind, files upload) (mlmodel.Session, error) {
+// storeSession stores what was received as a new session, and lets old ones go.
+func (m *Models) storeSession(c *gin.Context, kind mlmodel.Kind, files upload) (mlmodel.Session, error) {
 	ctx := c.Request.Context()
 	s := mlmodel.Session{ID: uuid.NewString(), Kind: kind, State: mlmodel.Uploaded, UploadedBy: actorName(ctx)}
 	for _, f := range files {
@@ -113,7 +113,7 @@ func (m *Models) uploadModels(c *gin.Context, _ *none) error {
 		return err
 	}
 	defer files.close()
-	s, err := m.keep(c, mlmodel.Models, files)
+	s, err := m.storeSession(c, mlmodel.Models, files)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
 		return err
 	}
 	defer files.close()
-	s, err := m.keep(c, mlmodel.Engine, files)
+	s, err := m.storeSession(c, mlmodel.Engine, files)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type shareItem struct {
 	Agents   int     `json:"agents"`
 }
 
-func (p *Pauses) shares(ctx context.Context, _ *none) (*sharesAnswer, error) {
+func (p *Pauses) listShares(ctx context.Context, _ *none) (*sharesAnswer, error) {
 	found, err := p.Shares.Shares(ctx)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func (n *Notifications) list(ctx context.Context, in *notificationsRequest) (*[]
 	if err != nil {
 		return nil, err
 	}
-	page := in.upTo(valueOr(in.Limit, 10))
+	page := in.pageOf(valueOr(in.Limit, 10))
 	if page.Limit == 0 { // none is what was asked for
 		return &[]notificationAnswer{}, nil
 	}

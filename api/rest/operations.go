@@ -98,7 +98,7 @@ func operationHref(id string) string { return "/api/operations/" + url.PathEscap
 
 func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*operationList, error) {
 	turning := paging{After: in.After} // its next page is in the body
-	f := postgres.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.upTo(valueOr(in.Limit, 50))}
+	f := postgres.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.pageOf(valueOr(in.Limit, 50))}
 	if scope := tenantScope(ctx); scope != "" {
 		f.ClientID = scope
 	}

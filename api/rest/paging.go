@@ -32,10 +32,10 @@ type pagedWhole struct {
 	Limit *int `json:"-" form:"limit" binding:"omitempty,min=1,max=1000" doc:"all by default"`
 }
 
-func (p *pagedWhole) page() postgres.Page { return p.upTo(valueOr(p.Limit, 0)) }
+func (p *pagedWhole) page() postgres.Page { return p.pageOf(valueOr(p.Limit, 0)) }
 
-// upTo is the page of so many elements.
-func (p *paging) upTo(limit int) postgres.Page {
+// pageOf is the page of so many elements.
+func (p *paging) pageOf(limit int) postgres.Page {
 	p.limit = limit
 	return postgres.Page{After: p.After.Cursor, Limit: limit}
 }

@@ -32,7 +32,7 @@ func (p *Pauses) Routes() []Route {
 		{Method: http.MethodGet, Path: all, ID: "listAllPauses", Summary: "List what is paused", Auth: Admin, Status: 200, Endpoint: endpoint(p.listAll)},
 		{Method: http.MethodPost, Path: all, ID: "pauseMoves", Summary: "Pause the voluntary moves of all agents, of a client or of an agent", Auth: Admin, Status: 200, Endpoint: endpoint(p.pauseAny)},
 		{Method: http.MethodDelete, Path: all, ID: "resumeMoves", Summary: "Lift the pauses of all agents, of a client or of an agent, also those that others set", Auth: Admin, Status: 200, Endpoint: endpoint(p.resumeAny)},
-		{Method: http.MethodGet, Path: shares, ID: "listMovingLimits", Summary: "List how many agents may move at once", Auth: Admin, Status: 200, Endpoint: endpoint(p.shares)},
+		{Method: http.MethodGet, Path: shares, ID: "listMovingLimits", Summary: "List how many agents may move at once", Auth: Admin, Status: 200, Endpoint: endpoint(p.listShares)},
 		{Method: http.MethodPost, Path: shares, ID: "setMovingLimit", Summary: "Set how many of a client's agents, or of all, may move at once", Auth: Admin, Status: 200, Endpoint: endpoint(p.setShare)},
 		{Method: http.MethodPost, Path: agent + "/pause", ID: "pauseAgent", Summary: "Pause an agent's voluntary moves", Auth: Client, Status: 200, Endpoint: endpoint(p.pauseAgent)},
 		{Method: http.MethodPost, Path: agent + "/resume", ID: "resumeAgent", Summary: "Lift the pause of an agent", Auth: Client, Status: 200, Endpoint: endpoint(p.resumeAgent)},
@@ -76,8 +76,8 @@ type pausesAnswer struct {
 	Pauses []pauseItem `json:"pauses"`
 }
 
-// until is when the pause ends.
-func (w pauseWish) until(now time.Time) time.Time {
+// endTime is when the pause ends.
+func (w pauseWish) endTime(now time.Time) time.Time {
 	at := w.Until.OrZero()
 	if w.Minutes == nil && !at.IsZero() {
 		return at
@@ -94,7 +94,7 @@ func (w pauseWish) until(now time.Time) time.Time {
 
 func (p *Pauses) set(ctx context.Context, on postgres.PauseSubject, w pauseWish) (*pauseAnswer, error) {
 	now := p.Now()
-	pause := engine.Pause{Scope: on.Scope, Until: w.until(now).Truncate(time.Second), Reason: w.Reason}
+	pause := engine.Pause{Scope: on.Scope, Until: w.endTime(now).Truncate(time.Second), Reason: w.Reason}
 	if err := pause.Validate(now); err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (p *Pauses) set(ctx context.Context, on postgres.PauseSubject, w pauseWish)
 	return &pauseAnswer{Success: true, Until: Time{pause.Until}}, nil
 }
 
-func (p *Pauses) lift(ctx context.Context, on postgres.PauseSubject) (*resumeAnswer, error) {
+func (p *Pauses) liftPause(ctx context.Context, on postgres.PauseSubject) (*resumeAnswer, error) {
 	lifted, owner, err := p.Store.Lift(ctx, withActor(ctx, on))
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func newPauseItem(x postgres.PauseView) pauseItem {
 	return pauseItem{Scope: x.Scope, ClientID: x.ClientID, AgentID: x.AgentID, ByOperator: x.ByOperator, Until: Time{x.Until}, Reason: x.Reason, By: x.CreatedBy, At: Time{x.CreatedAt}}
 }
 
-func (p *Pauses) listOf(ctx context.Context, clientID string) (*pausesAnswer, error) {
+func (p *Pauses) listForClient(ctx context.Context, clientID string) (*pausesAnswer, error) {
 	found, err := p.Store.List(ctx, clientID)
 	if err != nil {
 		return nil, err
@@ -145,11 +145,11 @@ func (p *Pauses) listOf(ctx context.Context, clientID string) (*pausesAnswer, er
 }
 
 func (p *Pauses) listAll(ctx context.Context, _ *none) (*pausesAnswer, error) {
-	return p.listOf(ctx, "")
+	return p.listForClient(ctx, "")
 }
 
 func (p *Pauses) list(ctx context.Context, in *clientPath) (*pausesAnswer, error) {
-	return p.listOf(ctx, in.ClientID)
+	return p.listForClient(ctx, in.ClientID)
 }
 
 type anyPauseRequest struct {
@@ -168,7 +168,7 @@ type anyResumeRequest struct {
 }
 
 func (p *Pauses) resumeAny(ctx context.Context, in *anyResumeRequest) (*resumeAnswer, error) {
-	return p.lift(ctx, pauseSubject(in.ClientID, in.AgentID))
+	return p.liftPause(ctx, pauseSubject(in.ClientID, in.AgentID))
 }
 
 // pauseSubject is the narrowest that is named.
@@ -198,7 +198,7 @@ type resumeAgentRequest struct {
 }
 
 func (p *Pauses) resumeAgent(ctx context.Context, in *resumeAgentRequest) (*resumeAnswer, error) {
-	return p.lift(ctx, pauseSubject(tenantScope(ctx), in.AgentID))
+	return p.liftPause(ctx, pauseSubject(tenantScope(ctx), in.AgentID))
 }
 
 type pauseClientRequest struct {
@@ -216,5 +216,5 @@ type resumeClientRequest struct {
 }
 
 func (p *Pauses) resumeClient(ctx context.Context, in *resumeClientRequest) (*resumeAnswer, error) {
-	return p.lift(ctx, pauseSubject(in.ClientID, ""))
+	return p.liftPause(ctx, pauseSubject(in.ClientID, ""))
 }

@@ -67,19 +67,19 @@ func (p *Pricing) report(ctx context.Context, in *pricingReport) (*pricingAnswer
 		return nil, err
 	}
 	if got.Orphaned {
-		p.follow(ctx, clientID, in)
+		p.followLostPrimary(ctx, clientID, in)
 	}
 	return &pricingAnswer{Success: true, Accepted: got.Accepted, Duplicates: got.Duplicates, Rejected: len(got.Rejected), Rejections: got.Rejected}, nil
 }
 
-// follow lets the instance that reports follow a primary that is lost. That it
+// followLostPrimary lets the instance that reports follow a primary that is lost. That it
 // could not is only logged: the prices are kept, and the next report asks again.
-func (p *Pricing) follow(ctx context.Context, clientID string, in *pricingReport) {
+func (p *Pricing) followLostPrimary(ctx context.Context, clientID string, in *pricingReport) {
 	r, own := in.report, in.report.Own()
 	if p.Agents == nil || len(r.InstanceID) > longestInstanceID {
 		return
 	}
-	err := p.Agents.follow(ctx, in.AgentID, agent.Registration{
+	err := p.Agents.followLostPrimary(ctx, in.AgentID, agent.Registration{
 		ClientID: clientID, InstanceID: r.InstanceID, InstanceType: own.InstanceType, Region: own.Region, AZ: own.AZ, Mode: r.Mode,
 	})
 	if err != nil {

@@ -78,7 +78,7 @@ func (r *Replicas) Routes() []Route {
 	return []Route{
 		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: Client, Status: 201, Event: "replica_requested", Subject: agentSubject, Endpoint: endpoint(r.create), Timeout: patience},
 		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: Client, Status: 200, Endpoint: endpoint(r.list), Quiet: true},
-		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: Client, Status: 200, Endpoint: endpoint(r.bind)},
+		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: Client, Status: 200, Endpoint: endpoint(r.bindInstance)},
 		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: Client, Status: 200, Event: "replica_removed", Subject: agentSubject, Endpoint: endpoint(r.remove), Timeout: patience},
 		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: Client, Status: 200, Event: "replica_promotion_requested", Subject: agentSubject, Endpoint: endpoint(r.promote), Timeout: patience},
 		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: Client, Status: 200, Endpoint: endpoint(r.status), Timeout: patience},
@@ -131,7 +131,7 @@ func (r *Replicas) list(ctx context.Context, in *listReplicasRequest) (*replicaL
 			out.Replicas = append(out.Replicas, toLaunch{ID: x.ID, PoolID: x.PoolID, AZ: x.AZ, Status: "launching", Type: x.Kind.WireType(), CreatedAt: Time{x.CreatedAt}, AgeSeconds: x.AgeSeconds})
 		}
 	} else {
-		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false), in.upTo(valueOr(in.Limit, mostListed)))
+		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false), in.pageOf(valueOr(in.Limit, mostListed)))
 		found, err = finishPage(&in.paging, found, err, placeOfReplica)
 		if err != nil {
 			return nil, err
@@ -163,9 +163,9 @@ type bindReplicaAnswer struct {
 	Status     string `json:"status"`
 }
 
-// bind keeps the instance before it tells the workflow: what the agent launched
+// bindInstance keeps the instance before it tells the workflow: what the agent launched
 // must not be launched again because Temporal was away at that moment.
-func (r *Replicas) bind(ctx context.Context, in *bindReplicaRequest) (*bindReplicaAnswer, error) {
+func (r *Replicas) bindInstance(ctx context.Context, in *bindReplicaRequest) (*bindReplicaAnswer, error) {
 	if in.InstanceID == "" {
 		return nil, InvalidRequest.New("instance_id is required")
 	}
@@ -241,15 +241,15 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 	} else if err := r.report(ctx, view, instanceID, string(in.State), in.ErrorMessage); err != nil {
 		return nil, err
 	} else if over {
-		r.seen(ctx, view)
+		r.awaitReportSeen(ctx, view)
 	}
 	return &replicaStatusAnswer{Success: true, ReplicaID: view.ID, State: string(in.State)}, nil
 }
 
-// seen waits until Postgres shows that a replica was given up, so that who asks
+// awaitReportSeen waits until Postgres shows that a replica was given up, so that who asks
 // next does not find it open. Its workflow has the report, so when that takes
 // longer than anybody waits, the report is acknowledged all the same.
-func (r *Replicas) seen(ctx context.Context, view *postgres.ReplicaView) {
+func (r *Replicas) awaitReportSeen(ctx context.Context, view *postgres.ReplicaView) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.ReportWait, time.Second))
 	defer cancel()
 	for wait := 10 * time.Millisecond; view.State.IsOpen(); wait = min(2*wait, 100*time.Millisecond) {

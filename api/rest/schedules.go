@@ -49,10 +49,10 @@ func (s *Schedules) Routes() []Route {
 	const one = "/api/admin/schedules/:job"
 	return []Route{
 		{Method: http.MethodGet, Path: "/api/admin/schedules", ID: "listSchedules", Summary: "List the scheduled jobs with their last runs", Auth: Admin, Status: 200, Endpoint: endpoint(s.list)},
-		{Method: http.MethodPost, Path: one + "/trigger", ID: "triggerJob", Summary: "Run a job now", Auth: Admin, Status: 202, Event: "job_triggered", Subject: s.ofJob, Endpoint: endpoint(s.trigger)},
-		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseJob", Summary: "Stop a job from running by the clock", Auth: Admin, Status: 200, Event: "job_paused", Subject: s.ofJob, Endpoint: endpoint(s.pause)},
-		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeJob", Summary: "Let a job run by the clock again", Auth: Admin, Status: 200, Event: "job_resumed", Subject: s.ofJob, Endpoint: endpoint(s.resume)},
-		{Method: http.MethodPost, Path: one + "/backfill", ID: "backfillJob", Summary: "Run a job for each time it was due in a span", Auth: Admin, Status: 202, Event: "job_backfilled", Subject: s.ofJob, Endpoint: endpoint(s.backfill)},
+		{Method: http.MethodPost, Path: one + "/trigger", ID: "triggerJob", Summary: "Run a job now", Auth: Admin, Status: 202, Event: "job_triggered", Subject: s.jobSnapshot, Endpoint: endpoint(s.trigger)},
+		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseJob", Summary: "Stop a job from running by the clock", Auth: Admin, Status: 200, Event: "job_paused", Subject: s.jobSnapshot, Endpoint: endpoint(s.pause)},
+		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeJob", Summary: "Let a job run by the clock again", Auth: Admin, Status: 200, Event: "job_resumed", Subject: s.jobSnapshot, Endpoint: endpoint(s.resume)},
+		{Method: http.MethodPost, Path: one + "/backfill", ID: "backfillJob", Summary: "Run a job for each time it was due in a span", Auth: Admin, Status: 202, Event: "job_backfilled", Subject: s.jobSnapshot, Endpoint: endpoint(s.backfill)},
 	}
 }
 
@@ -111,8 +111,8 @@ func (s *Schedules) list(ctx context.Context, _ *none) (*schedulesAnswer, error)
 	return out, nil
 }
 
-// ofJob is what events tell of a job: whether the clock starts it, and what runs.
-func (s *Schedules) ofJob(ctx context.Context, _ AuditStore, c *gin.Context) (postgres.Snapshot, error) {
+// jobSnapshot is what events tell of a job: whether the clock starts it, and what runs.
+func (s *Schedules) jobSnapshot(ctx context.Context, _ AuditStore, c *gin.Context) (postgres.Snapshot, error) {
 	st, err := s.Workflows.Schedule(ctx, c.Param("job"))
 	if err != nil {
 		return postgres.Snapshot{}, err

@@ -46,8 +46,8 @@ type session struct {
 	Expires  int64  `json:"e"`
 }
 
-// issue makes the value of a cookie.
-func (s *Sessions) issue(operator string) (string, time.Time, error) {
+// newCookie makes the value of a cookie.
+func (s *Sessions) newCookie(operator string) (string, time.Time, error) {
 	expires := s.Now().Add(sessionLength)
 	payload, err := json.Marshal(session{ID: uuid.NewString(), Operator: operator, Expires: expires.Unix()})
 	if err != nil {

@@ -39,7 +39,7 @@ func (s *Settings) Routes() []Route {
 	const one = "/api/client/agents/:agent_id"
 	return []Route{
 		{Method: http.MethodPost, Path: one + "/toggle-enabled", ID: "toggleAgent", Summary: "Enable or disable an agent", Auth: Client, Status: 200, Endpoint: endpoint(s.toggle)},
-		{Method: http.MethodPost, Path: one + "/settings", ID: "changeAgentSettings", Summary: "Change an agent's settings", Auth: Client, Status: 200, Endpoint: endpoint(s.change), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/settings", ID: "changeAgentSettings", Summary: "Change an agent's settings", Auth: Client, Status: 200, Endpoint: endpoint(s.changeSettings), Timeout: patience},
 		{Method: http.MethodPost, Path: one + "/config", ID: "configureAgent", Summary: "Choose an agent's mode and how long old instances live on", Auth: Client, Status: 200, Endpoint: endpoint(s.configure), Timeout: patience},
 		{Method: http.MethodDelete, Path: one, ID: "deleteAgent", Summary: "End an agent and what was launched for it", Auth: Client, Status: 200, Endpoint: endpoint(s.remove), Timeout: patience},
 	}
@@ -69,7 +69,7 @@ type settingsRequest struct {
 	MinPoolHours    *int     `json:"min_pool_duration_hours" binding:"omitempty,min=0,max=8760" doc:"how long an agent stays in a pool before it moves on by choice"`
 }
 
-func (s *Settings) change(ctx context.Context, in *settingsRequest) (*success, error) {
+func (s *Settings) changeSettings(ctx context.Context, in *settingsRequest) (*success, error) {
 	a, err := s.Views.Agent(ctx, tenantScope(ctx), in.AgentID)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (s *Settings) change(ctx context.Context, in *settingsRequest) (*success, e
 	if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, actorName(ctx), "agent_settings_changed", settings); err != nil {
 		return nil, err
 	}
-	_, err = s.keep(ctx, a, in.AutoSwitch, nil)
+	_, err = s.setKeeping(ctx, a, in.AutoSwitch, nil)
 	return done, err
 }
 
@@ -121,7 +121,7 @@ func (s *Settings) configure(ctx context.Context, in *modesRequest) (*modesAnswe
 			return nil, err
 		}
 	}
-	keeping, err := s.keep(ctx, a, in.AutoSwitch, in.Manual)
+	keeping, err := s.setKeeping(ctx, a, in.AutoSwitch, in.Manual)
 	if err != nil {
 		return nil, err
 	}
@@ -150,10 +150,10 @@ func minutesOf(in *modesRequest) (*int, error) {
 	return &seconds, nil
 }
 
-// keep turns the two switches of a page into the one value they mean, and tells
+// setKeeping turns the two switches of a page into the one value they mean, and tells
 // the Guardian if it is a new one. Turning one on turns the other off; turning
 // one off leaves the other.
-func (s *Settings) keep(ctx context.Context, a *postgres.AgentView, auto, manual *Bool) (agent.Keeping, error) {
+func (s *Settings) setKeeping(ctx context.Context, a *postgres.AgentView, auto, manual *Bool) (agent.Keeping, error) {
 	want := a.Keeping
 	switch {
 	case auto.Or(false):

@@ -28,10 +28,10 @@ type reading struct {
 // reads and the answer is encoded once for all of them.
 type readings = flight.Group[question, *reading]
 
-// shares says whether callers may share an answer of the route: it only reads,
+// isShared says whether callers may share an answer of the route: it only reads,
 // and it is not a message to one agent, as commands are that are leased when they
 // are fetched.
-func (r Route) shares() bool {
+func (r Route) isShared() bool {
 	return r.Method == http.MethodGet && r.Endpoint.raw == nil && r.Event == "" && (r.Auth == Client || r.Auth == Admin)
 }
 

@@ -32,7 +32,7 @@ func (s *shelf) list(_ context.Context, in *shelfRequest) (*[]int64, error) {
 	if err := <-s.read; err != nil {
 		return nil, err
 	}
-	in.upTo(1)
+	in.pageOf(1)
 	found, err := finishPage(&in.paging, []int64{n, 0}, nil, func(int64) postgres.Cursor { return postgres.Cursor{ID: in.Kind} })
 	return &found, err
 }
@@ -96,7 +96,7 @@ func TestWhatIsSharedOnlyReads(t *testing.T) {
 	t.Parallel()
 	shared := 0
 	for _, r := range (Deps{}).withDefaults().Routes() {
-		if r.shares() {
+		if r.isShared() {
 			shared++
 			require.Equal(t, http.MethodGet, r.Method, r.Path)
 			require.NotEqual(t, Agent, r.Auth, r.Path)

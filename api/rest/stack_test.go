@@ -271,7 +271,7 @@ type aftercare struct {
 	taken []*roles.Taken
 }
 
-func (a *aftercare) Taking() func() { return func() {} }
+func (a *aftercare) BeginNotice() func() { return func() {} }
 
 func (a *aftercare) Add(taken *roles.Taken) {
 	a.mu.Lock()

@@ -110,7 +110,7 @@ func (c *Commands) report(ctx context.Context, in *switchReportRequest) (*succes
 		return nil, err
 	}
 	if kept.First {
-		c.nudge(ctx, in.AgentID, kept.SwitchID, kept.Launcher)
+		c.sendSwitchNews(ctx, in.AgentID, kept.SwitchID, kept.Launcher)
 	}
 	return done, nil
 }

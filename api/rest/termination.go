@@ -26,14 +26,14 @@ type NoticeStore interface {
 
 // Aftercare starts what follows from a notice, after its answer.
 type Aftercare interface {
-	Taking() (done func())
+	BeginNotice() (done func())
 	Add(taken *roles.Taken)
 }
 
 // takeNotice makes a notice durable and judges it in one transaction: with a ready
 // successor the roles have changed when it returns.
 func (r *Replicas) takeNotice(ctx context.Context, scope string, n interruption.Notice) (*roles.Taken, error) {
-	defer r.Aftercare.Taking()()
+	defer r.Aftercare.BeginNotice()()
 	return r.Notices.Take(ctx, scope, n, roles.JudgeNotice)
 }
 

@@ -33,9 +33,9 @@ func newLoginGate(now func() time.Time) *throttle {
 	return g
 }
 
-// closed says whether the address has used up its failures and the token gives
+// isClosed says whether the address has used up its failures and the token gives
 // no reason to look all the same.
-func (g *throttle) closed(address string, hash []byte) bool {
+func (g *throttle) isClosed(address string, hash []byte) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l, known := g.addresses[address]
@@ -46,7 +46,7 @@ func (g *throttle) closed(address string, hash []byte) bool {
 	return !good
 }
 
-func (g *throttle) failed(address string) {
+func (g *throttle) recordFailure(address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l, known := g.addresses[address]
@@ -60,7 +60,7 @@ func (g *throttle) failed(address string) {
 	l.AllowN(g.now(), 1)
 }
 
-func (g *throttle) passed(hash []byte) {
+func (g *throttle) recordSuccess(hash []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.good) >= gateSize {

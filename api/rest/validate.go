@@ -39,7 +39,7 @@ func (d Deps) validate(c *gin.Context, in *validateRequest) error {
 		return MissingToken.New("Token is empty").With("valid", false)
 	}
 	hash := clients.Hash(token)
-	if err := d.auth.barred(c, hash); err != nil {
+	if err := d.auth.checkThrottle(c, hash); err != nil {
 		return err
 	}
 	client, err := d.auth.client(c, hash)

@@ -37,8 +37,8 @@ func NewAftercare(follow func(context.Context, *roles.Taken) error, log *slog.Lo
 	return &Aftercare{Follow: follow, Log: log, queue: make(chan *roles.Taken, aftercareQueue)}
 }
 
-// Taking says that a notice is being taken in. Call done when it is answered.
-func (a *Aftercare) Taking() (done func()) {
+// BeginNotice says that a notice is being taken in. Call done when it is answered.
+func (a *Aftercare) BeginNotice() (done func()) {
 	a.taking.Add(1)
 	return func() { a.taking.Add(-1) }
 }
@@ -61,7 +61,7 @@ func (a *Aftercare) Run(ctx context.Context) error {
 				case <-ctx.Done():
 					return nil
 				case taken := <-a.queue:
-					a.follow(ctx, taken)
+					a.startFollowUps(ctx, taken)
 				}
 			}
 		})
@@ -69,7 +69,7 @@ func (a *Aftercare) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (a *Aftercare) follow(ctx context.Context, taken *roles.Taken) {
+func (a *Aftercare) startFollowUps(ctx context.Context, taken *roles.Taken) {
 	for waited := time.Duration(0); a.taking.Load() >= stormTaking && waited < stormLongest; waited += stormPause {
 		select {
 		case <-ctx.Done():

@@ -70,7 +70,7 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
 		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
-		Probes:     a.probes(),
+		Probes:     a.readyProbes(),
 		Agents:     agents,
 		Commands:   &rest.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
 		Decisions:  &rest.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
@@ -96,8 +96,8 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 	return h, feed, err
 }
 
-// probes are what /ready asks.
-func (a *App) probes() []rest.Probe {
+// readyProbes are what /ready asks.
+func (a *App) readyProbes() []rest.Probe {
 	return []rest.Probe{
 		{Name: "postgres", Check: a.DB.Ping},
 		{Name: "schema", Check: a.DB.CheckVersion},

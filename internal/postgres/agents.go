@@ -89,11 +89,11 @@ func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registere
 			out.Enabled, out.Keeping, out.Standing = false, agent.KeepNone, agent.StandsOutside
 			return nil
 		}
-		if err := s.stand(ctx, tx, r, out); err != nil {
+		if err := s.findRelation(ctx, tx, r, out); err != nil {
 			return err
 		}
 		if out.Standing == agent.StandsOutside && !created {
-			if err := s.origin(ctx, tx, r, out); err != nil {
+			if err := s.recordOrigin(ctx, tx, r, out); err != nil {
 				return err
 			}
 		}
@@ -121,8 +121,8 @@ func (s *Agents) lockOrCreate(ctx context.Context, tx pgx.Tx, r agent.Registrati
 	return tag.RowsAffected() == 1, err
 }
 
-// stand finds out how the instance stands to the agent.
-func (s *Agents) stand(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
+// findRelation finds out how the instance stands to the agent.
+func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
 	var clientID, role string
 	var owner *string
 	err := tx.QueryRow(ctx, `SELECT client_id, agent_id, role FROM instances WHERE id = $1 FOR NO KEY UPDATE`, r.InstanceID).Scan(&clientID, &owner, &role)
@@ -155,11 +155,11 @@ func errForeignInstance(instanceID string) error {
 	return agent.ForeignInst.New("Instance %s is not this client's.", instanceID)
 }
 
-// origin finds out where an instance comes from that we have no row of. Only an
+// recordOrigin finds out where an instance comes from that we have no row of. Only an
 // agent launches without us: for a switch it was told to make, or for a replica
 // that it saw in its list and has not named yet. When the primary is lost the
 // instance follows it, whether or not a replica still waits for an instance.
-func (s *Agents) origin(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
+func (s *Agents) recordOrigin(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
 	err := tx.QueryRow(ctx, `
 UPDATE commands
 SET leased_until = greatest(leased_until, clock_timestamp() + interval '20 minutes'),

@@ -120,7 +120,7 @@ func (s *Agents) TakeOver(ctx context.Context, agentID string, r agent.Registrat
 			return err
 		}
 		stands := &Registered{AgentConfig: AgentConfig{AgentID: agentID}}
-		if err := s.stand(ctx, tx, r, stands); err != nil || stands.Standing != agent.StandsOutside {
+		if err := s.findRelation(ctx, tx, r, stands); err != nil || stands.Standing != agent.StandsOutside {
 			return err
 		}
 		var err error

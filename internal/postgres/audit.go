@@ -20,8 +20,8 @@ type AuditEntry struct {
 	Metadata map[string]any
 }
 
-// Tell writes an audit entry into the events.
-func (s *AuditLog) Tell(ctx context.Context, act AuditEntry) error {
+// Record writes an audit entry into the events.
+func (s *AuditLog) Record(ctx context.Context, act AuditEntry) error {
 	meta, err := json.Marshal(act.Metadata)
 	if err != nil {
 		return err
@@ -46,23 +46,23 @@ const agentSnapshot = `jsonb_build_object('status', a.status, 'enabled', a.enabl
 
 // Agent reads the state of an agent: its mode, its primary, its open replicas.
 func (s *AuditLog) Agent(ctx context.Context, id string) (Snapshot, error) {
-	return s.standing(ctx, `SELECT a.id AS agent_id, `+agentSnapshot+` AS what FROM agents a WHERE a.id = $1`, id)
+	return s.readSnapshot(ctx, `SELECT a.id AS agent_id, `+agentSnapshot+` AS what FROM agents a WHERE a.id = $1`, id)
 }
 
 // Operation reads the state of an operation.
 func (s *AuditLog) Operation(ctx context.Context, id string) (Snapshot, error) {
-	return s.standing(ctx, `SELECT agent_id, jsonb_build_object('state', state, 'phase', phase, 'summary', summary) AS what FROM operations WHERE id = $1`, id)
+	return s.readSnapshot(ctx, `SELECT agent_id, jsonb_build_object('state', state, 'phase', phase, 'summary', summary) AS what FROM operations WHERE id = $1`, id)
 }
 
 // Serving reads which model sessions are live or fallback, and the open rollout.
 func (s *AuditLog) Serving(ctx context.Context) (Snapshot, error) {
-	return s.standing(ctx, `SELECT '' AS agent_id, jsonb_build_object(
+	return s.readSnapshot(ctx, `SELECT '' AS agent_id, jsonb_build_object(
 		'live', coalesce((SELECT jsonb_object_agg(kind, id) FROM model_sessions WHERE is_live), '{}'),
 		'fallback', coalesce((SELECT jsonb_object_agg(kind, id) FROM model_sessions WHERE is_fallback), '{}'),
 		'rollout', (SELECT jsonb_build_object('session_id', session_id, 'phase', phase, 'percent', percent, 'paused', paused) FROM model_rollouts WHERE ended_at IS NULL)) AS what`)
 }
 
-func (s *AuditLog) standing(ctx context.Context, sql string, args ...any) (Snapshot, error) {
+func (s *AuditLog) readSnapshot(ctx context.Context, sql string, args ...any) (Snapshot, error) {
 	found, err := queryRow[Snapshot](ctx, s.DB, sql, args...)
 	if isNoRows(err) {
 		return Snapshot{}, nil

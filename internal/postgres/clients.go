@@ -42,13 +42,13 @@ func NewClients(db *DB, key []byte) (*Clients, error) {
 	return &Clients{DB: db, seal: seal}, nil
 }
 
-func (c *Clients) sealed(id, token string) []byte {
+func (c *Clients) encryptToken(id, token string) []byte {
 	nonce := make([]byte, c.seal.NonceSize())
 	_, _ = rand.Read(nonce) // never fails
 	return c.seal.Seal(nonce, nonce, []byte(token), []byte(id))
 }
 
-func (c *Clients) open(id string, sealed []byte) (string, error) {
+func (c *Clients) decryptToken(id string, sealed []byte) (string, error) {
 	if len(sealed) < c.seal.NonceSize() {
 		return "", errors.New("the sealed token is too short")
 	}
@@ -76,7 +76,7 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 	out := &clients.Client{ID: n.ID, Name: n.Name, Email: n.Email, Status: clients.Active, Launcher: n.Launcher, TokenHash: clients.Hash(token)}
 	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `INSERT INTO clients (id, name, email, launcher, role_arn, token_hash, token_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING created_at`,
-			n.ID, n.Name, n.Email, n.Launcher, n.RoleARN, out.TokenHash, c.sealed(n.ID, token)).Scan(&out.CreatedAt)
+			n.ID, n.Name, n.Email, n.Launcher, n.RoleARN, out.TokenHash, c.encryptToken(n.ID, token)).Scan(&out.CreatedAt)
 		if err != nil {
 			return err
 		}
@@ -84,13 +84,13 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 			Metadata: map[string]any{"before": nil, "after": map[string]any{"client_id": n.ID, "name": n.Name, "email": n.Email, "launcher": n.Launcher, "role_arn": n.RoleARN, "token_hash": fingerprint(out.TokenHash)}}})
 	})
 	if err != nil {
-		return nil, "", c.taken(err, n)
+		return nil, "", c.nameTaken(err, n)
 	}
 	return out, token, nil
 }
 
-// taken puts the name that was asked for into the sentence.
-func (c *Clients) taken(err error, n clients.New) error {
+// nameTaken puts the name that was asked for into the sentence.
+func (c *Clients) nameTaken(err error, n clients.New) error {
 	if isConstraint(err, "clients_name_key") {
 		return clients.NameTaken.Wrap(err, "Client %q already exists", n.Name)
 	}
@@ -121,7 +121,7 @@ func (c *Clients) Token(ctx context.Context, id string) (name, token string, err
 	if err != nil {
 		return "", "", translate(err)
 	}
-	token, err = c.open(id, sealed)
+	token, err = c.decryptToken(id, sealed)
 	return name, token, err
 }
 
@@ -135,7 +135,7 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 		var before []byte
 		err := tx.QueryRow(ctx, `WITH before AS (SELECT id, token_hash FROM clients WHERE id = $1 FOR NO KEY UPDATE)
 			UPDATE clients c SET token_hash = $2, token_sealed = $3, updated_at = now() FROM before WHERE c.id = before.id RETURNING c.name, before.token_hash`,
-			id, clients.Hash(token), c.sealed(id, token)).Scan(&name, &before)
+			id, clients.Hash(token), c.encryptToken(id, token)).Scan(&name, &before)
 		if isNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}

@@ -32,7 +32,7 @@ func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]Com
 	case err != nil:
 		return nil, err
 	case found == something:
-		return s.lease(ctx, clientID, agentID)
+		return s.leaseCommand(ctx, clientID, agentID)
 	case found == nothing:
 		return []Command{}, nil
 	}
@@ -66,8 +66,8 @@ func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 	return out, translate(err)
 }
 
-// lease takes the command, unless another poll has it.
-func (s *Commands) lease(ctx context.Context, clientID, agentID string) ([]Command, error) {
+// leaseCommand takes the command, unless another poll has it.
+func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) ([]Command, error) {
 	r, err := s.DB.Pool.Query(ctx, `
 		WITH due AS (
 			SELECT d.id FROM agents a CROSS JOIN LATERAL (`+deliverable+`

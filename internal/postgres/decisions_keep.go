@@ -141,7 +141,7 @@ func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
 	for len(lines) > 0 {
 		batch, later := firstOfAgents(lines, records)
 		for turn := 1; turn <= turns && len(batch) > 0; turn++ {
-			lost, err := s.keep(ctx, batch, turn == turns)
+			lost, err := s.storeDecisions(ctx, batch, turn == turns)
 			if err != nil {
 				return err
 			}
@@ -152,8 +152,8 @@ func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
 	return nil
 }
 
-// keep is keepDecisions; it returns the numbers of those that lost their turn.
-func (s *Decisions) keep(ctx context.Context, lines []map[string]any, last bool) ([]int, error) {
+// storeDecisions is keepDecisions; it returns the numbers of those that lost their turn.
+func (s *Decisions) storeDecisions(ctx context.Context, lines []map[string]any, last bool) ([]int, error) {
 	raw, err := json.Marshal(lines)
 	if err != nil {
 		return nil, err

@@ -8,5 +8,5 @@ import (
 
 // KeepWithoutTurn keeps a decision as Keep does after it has lost every turn.
 func (s *Decisions) KeepWithoutTurn(ctx context.Context, r engine.Record) ([]int, error) {
-	return s.keep(ctx, []map[string]any{decisionLine(0, r)}, true)
+	return s.storeDecisions(ctx, []map[string]any{decisionLine(0, r)}, true)
 }

@@ -29,7 +29,7 @@ func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
 	if mayConcernOneRow(err) || err == nil && out == nil { // one that fails must not fail the others, nor wait with them
 		var found map[string]*Beat
-		found, err = s.beat(ctx, heartbeatAlone, h)
+		found, err = s.writeHeartbeats(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]
 	}
 	switch {
@@ -53,7 +53,7 @@ func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat
 			batch = append(batch, h)
 		}
 	}
-	found, err := s.beat(ctx, heartbeatTogether, batch...)
+	found, err := s.writeHeartbeats(ctx, heartbeatTogether, batch...)
 	out := make([]*Beat, len(all))
 	for id, b := range found {
 		out[first[id]] = b
@@ -61,7 +61,7 @@ func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat
 	return out, err
 }
 
-func (s *Agents) beat(ctx context.Context, statement string, all ...agent.Heartbeat) (map[string]*Beat, error) {
+func (s *Agents) writeHeartbeats(ctx context.Context, statement string, all ...agent.Heartbeat) (map[string]*Beat, error) {
 	columns := make([][]string, 7)
 	for _, h := range all {
 		for n, v := range []string{h.AgentID, h.ClientID, h.InstanceID, string(h.Status), agent.Known(h.Type), agent.Known(h.AZ), string(h.Mode)} {

@@ -65,15 +65,15 @@ func (s *Jobs) FailuresInRow(ctx context.Context, job string) (n int, err error)
 
 // TellPaused tells operators, once per period, that a job was paused.
 func (s *Jobs) TellPaused(ctx context.Context, in activities.JobEnd, message string) error {
-	return s.tellOf(ctx, in, "job_paused", message)
+	return s.recordJobEvent(ctx, in, "job_paused", message)
 }
 
 // TellFailing tells operators, once per period, that a job fails and goes on.
 func (s *Jobs) TellFailing(ctx context.Context, in activities.JobEnd, message string) error {
-	return s.tellOf(ctx, in, "job_failing", message)
+	return s.recordJobEvent(ctx, in, "job_failing", message)
 }
 
-func (s *Jobs) tellOf(ctx context.Context, in activities.JobEnd, what, message string) error {
+func (s *Jobs) recordJobEvent(ctx context.Context, in activities.JobEnd, what, message string) error {
 	return translate(recordEvent(ctx, s.DB.Pool, eventRecord{Type: what, Severity: "error", Message: message, Notify: true,
 		Key: what + "/" + in.Job + "/" + in.Period.UTC().Format(time.RFC3339), Metadata: map[string]any{"job": in.Job, "error": in.Error}}))
 }

@@ -41,7 +41,7 @@ func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
 
 // Tried stamps a place as tried.
 func (s *Orphans) Tried(ctx context.Context, sweep, subject string) error {
-	return s.DB.tried(ctx, sweep, subject)
+	return s.DB.recordAttempt(ctx, sweep, subject)
 }
 
 // judged gives each instance that the cloud showed a reason to be ended, or none.

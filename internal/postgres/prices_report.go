@@ -35,10 +35,10 @@ func (s *Prices) Report(ctx context.Context, clientID, agentID string, r pricing
 		return pricing.Ingested{}, err
 	}
 	in := believed{clientID, agentID, a}
-	out, err := s.reports.Do(ctx, in, s.takeIn)
+	out, err := s.reports.Do(ctx, in, s.writeReports)
 	if mayConcernOneRow(err) || err == nil && !out.done {
 		var alone []counted
-		if alone, err = s.takeIn(ctx, []believed{in}); err == nil {
+		if alone, err = s.writeReports(ctx, []believed{in}); err == nil {
 			out = alone[0]
 		}
 	}
@@ -51,8 +51,8 @@ func (s *Prices) Report(ctx context.Context, clientID, agentID string, r pricing
 	return pricing.Ingested{Orphaned: out.orphaned, Accepted: out.prices, Duplicates: out.prices - out.stored, Rejected: a.Rejected}, nil
 }
 
-// takeIn writes reports of different agents. A second one of an agent is left out.
-func (s *Prices) takeIn(ctx context.Context, all []believed) ([]counted, error) {
+// writeReports writes reports of different agents. A second one of an agent is left out.
+func (s *Prices) writeReports(ctx context.Context, all []believed) ([]counted, error) {
 	out := make([]counted, len(all))
 	args, seen := &reportArgs{}, map[string]bool{}
 	for n, r := range all {

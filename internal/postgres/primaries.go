@@ -63,7 +63,7 @@ func (s *Primaries) Missing(ctx context.Context, limit int) ([]activities.Primar
 
 // Tried stamps an instance as tried.
 func (s *Primaries) Tried(ctx context.Context, sweep, instanceID string) error {
-	return s.DB.tried(ctx, sweep, instanceID)
+	return s.DB.recordAttempt(ctx, sweep, instanceID)
 }
 
 func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int) ([]activities.Primary, error) {

@@ -13,7 +13,7 @@ import (
 // operation, once per replica: a second wish for the same replica is the first one,
 // as it was asked for. Whether it may be is for the caller to judge.
 func (s *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.AgentRoles, error) {
-	return s.write(ctx, in.AgentID, func(b *pgx.Batch) {
+	return s.writeRoles(ctx, in.AgentID, func(b *pgx.Batch) {
 		b.Queue(`
 INSERT INTO promotions (replica_id, client_id, agent_id, demote, requested_by, wait_until)
 SELECT r.id, r.client_id, r.agent_id, $3, $4, clock_timestamp() + $5::float8 * interval '1 second'

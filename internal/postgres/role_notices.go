@@ -112,7 +112,7 @@ ON CONFLICT (dedup_key) DO NOTHING`
 // a second call changes nothing.
 func (s *Roles) DecideNotice(ctx context.Context, in activities.Decision) (*roles.AgentRoles, error) {
 	n := in.Notice
-	return s.write(ctx, n.AgentID, func(b *pgx.Batch) {
+	return s.writeRoles(ctx, n.AgentID, func(b *pgx.Batch) {
 		b.Queue(closeNotice, n.AgentID, n.InstanceID, n.Kind, in.Result)
 	})
 }

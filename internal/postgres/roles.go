@@ -126,10 +126,10 @@ func (s *Roles) Roles(ctx context.Context, agentID string) (*roles.AgentRoles, e
 	return set, translate(err)
 }
 
-// write runs the statements of b in one round trip and one transaction, after
+// writeRoles runs the statements of b in one round trip and one transaction, after
 // the agent was locked, and reads the roles at its end. A statement may not
 // depend on the answer of another; those that do have a transaction of their own.
-func (s *Roles) write(ctx context.Context, agentID string, queue func(*pgx.Batch)) (*roles.AgentRoles, error) {
+func (s *Roles) writeRoles(ctx context.Context, agentID string, queue func(*pgx.Batch)) (*roles.AgentRoles, error) {
 	b := &pgx.Batch{}
 	var set *roles.AgentRoles
 	b.Queue(lockAgent, agentID)
@@ -148,7 +148,7 @@ func (s *Roles) write(ctx context.Context, agentID string, queue func(*pgx.Batch
 // each other by being one value; failures of the former mode are forgotten. A
 // deleted agent keeps nothing. Fails with agent.not_found.
 func (s *Roles) SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.AgentRoles, error) {
-	return s.write(ctx, agentID, func(b *pgx.Batch) {
+	return s.writeRoles(ctx, agentID, func(b *pgx.Batch) {
 		queueReview(b, agentID)
 		b.Queue(`WITH before AS (SELECT id, keeping FROM agents WHERE id = $1), changed AS (
 				UPDATE agents a SET keeping = $2, failures = 0, updated_at = now()

@@ -80,7 +80,7 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO notification_sinks (id, client_id, kind, url, secret_sealed, min_severity, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			id, clientID, n.Kind, n.URL, s.sealed(id, secret), n.MinSeverity, by); err != nil {
+			id, clientID, n.Kind, n.URL, s.encryptSecret(id, secret), n.MinSeverity, by); err != nil {
 			return err
 		}
 		found, err := tx.Query(ctx, selectSinks+`WHERE s.id = $1`, id)
@@ -127,7 +127,7 @@ func (s *Sinks) Target(ctx context.Context, clientID, id string) (*activities.Si
 	if err != nil {
 		return nil, translate(err)
 	}
-	t.Secret, err = s.open(id, sealed)
+	t.Secret, err = s.decryptSecret(id, sealed)
 	return &t, err
 }
 
@@ -188,7 +188,7 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &d.NotificationID, &d.ClientID, &d.Severity, &d.Message, &d.At); err != nil {
 			return d, err
 		}
-		if d.Secret, err = s.open(d.SinkID, sealed); err != nil {
+		if d.Secret, err = s.decryptSecret(d.SinkID, sealed); err != nil {
 			d.Fault = notification.NotDelivered.Wrap(err, "The secret of the webhook cannot be read. Make the webhook anew.")
 		}
 		return d, nil
@@ -252,13 +252,13 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 // failuresToTell is how often in a row a sink fails before its owner is told.
 const failuresToTell = 3
 
-func (s *Sinks) sealed(id, secret string) []byte {
+func (s *Sinks) encryptSecret(id, secret string) []byte {
 	nonce := make([]byte, s.seal.NonceSize())
 	_, _ = rand.Read(nonce) // never fails
 	return s.seal.Seal(nonce, nonce, []byte(secret), []byte("sink/"+id))
 }
 
-func (s *Sinks) open(id string, sealed []byte) (string, error) {
+func (s *Sinks) decryptSecret(id string, sealed []byte) (string, error) {
 	if len(sealed) == 0 {
 		return "", nil // what goes to the log is not signed
 	}

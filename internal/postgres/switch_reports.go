@@ -112,7 +112,7 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		} else if err != nil {
 			return err
 		}
-		return s.follow(ctx, tx, r, out)
+		return s.writeConsequences(ctx, tx, r, out)
 	})
 	if err != nil {
 		return nil, err
@@ -173,8 +173,8 @@ LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&out.CommandID, &out.La
 	return err
 }
 
-// follow writes what a report means beside the switch itself.
-func (s *SwitchReports) follow(ctx context.Context, tx pgx.Tx, r SwitchReport, out *Reported) error {
+// writeConsequences writes what a report means beside the switch itself.
+func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r SwitchReport, out *Reported) error {
 	saved, message := r.Savings(), "Instance switched: "+r.NewID
 	if saved != nil {
 		message += fmt.Sprintf(" - Saved $%.4f/hr", *saved)
