@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/deploy/dev/devtest"
+	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/interruption"
 )
 
 var soakFor = flag.Duration("soak", 0, "how long BenchmarkSoak lasts; 0 leaves it out")
@@ -74,13 +76,15 @@ type struck struct {
 	actions  map[string]int
 }
 
-// lose sends a notice each second, about the present primary of the next agent.
+// lose has AWS take the present primary of the next agent each second, and sends the
+// notice of its end.
 func (f *fleet) lose(ctx context.Context) *struck {
 	var (
 		out = struck{actions: map[string]int{}}
 		wg  sync.WaitGroup
 		mu  sync.Mutex
 	)
+	sim := ec2sim.NewClient(f.EC2, patient)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -95,6 +99,10 @@ func (f *fleet) lose(ctx context.Context) *struck {
 			defer cancel()
 			a := f.agents[i%len(f.agents)]
 			err := f.db.QueryRow(ctx, `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary'`, a.id).Scan(&a.instance)
+			if err == nil {
+				_, err = sim.Signal(ctx, ec2sim.Interruption{
+					InstanceID: a.instance, Kind: ec2sim.Notice, NoticeSeconds: interruption.Lead.Seconds()})
+			}
 			begun := time.Now()
 			var action string
 			if err == nil {
