@@ -23,22 +23,22 @@ func stopping(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
-// heartbeatEvery calls beat at once and then every so often until rest is called, for
-// work that is bounded by other means and has no parts between which to beat.
-func heartbeatEvery(every time.Duration, beat func()) (rest func()) {
-	resting, ended := make(chan struct{}), make(chan struct{})
+// heartbeatEvery calls beat at once and then after each interval, until stop is called. It
+// is for work that is bounded by other means and that cannot beat in between.
+func heartbeatEvery(interval time.Duration, beat func()) (stop func()) {
+	stopping, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(every)
+		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		for {
 			beat()
 			select {
-			case <-resting:
+			case <-stopping:
 				return
 			case <-tick.C:
 			}
 		}
 	}()
-	return func() { close(resting); <-ended }
+	return func() { close(stopping); <-ended }
 }

@@ -138,8 +138,9 @@ func (c *Client) Wake(ctx context.Context, agentID, why string) error {
 	return c.signalWithStart(ctx, c.guardian(agentID, SignalWake), SignalWake, why, Guardian, GuardianInput{AgentID: agentID, Tuning: c.Tuning})
 }
 
-// StartOperation starts the workflow of an open row, and says whether it was missing.
-// One that runs already reads its row again, in case the word about a change got lost. It implements activities.Starter.
+// StartOperation starts the workflow of an open row, and says whether it was missing. A
+// workflow that runs already gets a news signal, because an earlier one may be lost. It
+// implements activities.Starter.
 func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (started bool, err error) {
 	fn, in, err := workflowOf(row)
 	if err != nil {

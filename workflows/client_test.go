@@ -280,9 +280,8 @@ func TestAnUpdateIsNamedByWhatItSays(t *testing.T) {
 	require.NotEqual(t, swept, wish)
 }
 
-// TestASweptWorkflowReadsItsRowAgain: a workflow that runs already may have missed the
-// word about a change.
-func TestASweptWorkflowReadsItsRowAgain(t *testing.T) {
+// TestStartOperationSendsNewsToARunningWorkflow, and none to one that it starts.
+func TestStartOperationSendsNewsToARunningWorkflow(t *testing.T) {
 	t.Parallel()
 
 	s := &server{errs: []error{serviceerror.NewWorkflowExecutionAlreadyStarted("it runs", "", "")}}

@@ -14,9 +14,9 @@ import (
 )
 
 // AuditStore records audit entries, and reads the state of what they are about. It is
-// the part of postgres.Acts that requests use.
+// the part of postgres.AuditLog that requests use.
 type AuditStore interface {
-	Record(ctx context.Context, act postgres.AuditEntry) error
+	Record(ctx context.Context, entry postgres.AuditEntry) error
 	Agent(ctx context.Context, id string) (postgres.Snapshot, error)
 	Operation(ctx context.Context, id string) (postgres.Snapshot, error)
 	Serving(ctx context.Context) (postgres.Snapshot, error)
@@ -29,11 +29,11 @@ func agentSubject(ctx context.Context, audit AuditStore, c *gin.Context) (postgr
 	return audit.Agent(ctx, c.Param("agent_id"))
 }
 
-func ofOperation(ctx context.Context, audit AuditStore, c *gin.Context) (postgres.Snapshot, error) {
+func operationSubject(ctx context.Context, audit AuditStore, c *gin.Context) (postgres.Snapshot, error) {
 	return audit.Operation(ctx, strings.TrimSuffix(operationPath{c.Param("operation_id")}.id(), "/cancel"))
 }
 
-func ofServing(ctx context.Context, audit AuditStore, _ *gin.Context) (postgres.Snapshot, error) {
+func servingSubject(ctx context.Context, audit AuditStore, _ *gin.Context) (postgres.Snapshot, error) {
 	return audit.Serving(ctx)
 }
 

@@ -33,14 +33,14 @@ func (m *ModelRollouts) Routes() []Route {
 	const all = "/api/admin/model-rollouts"
 	const one = all + "/:session_id"
 	return []Route{
-		{Method: http.MethodPost, Path: all, ID: "startRollout", Summary: "Roll out a session by a plan: shadow, canary steps, live, under guards", Auth: Admin, Status: 201, Event: "model_rollout_requested", Subject: ofServing, Endpoint: endpoint(m.start), Timeout: patience},
+		{Method: http.MethodPost, Path: all, ID: "startRollout", Summary: "Roll out a session by a plan: shadow, canary steps, live, under guards", Auth: Admin, Status: 201, Event: "model_rollout_requested", Subject: servingSubject, Endpoint: endpoint(m.start), Timeout: patience},
 		{Method: http.MethodGet, Path: all, ID: "listRollouts", Summary: "List rollouts, newest first", Auth: Admin, Status: 200, Endpoint: endpoint(m.list)},
 		{Method: http.MethodGet, Path: one, ID: "getRollout", Summary: "Read a rollout as it is now, with what its guards see", Auth: Admin, Status: 200, Endpoint: endpoint(m.get), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteRollout", Summary: "Go on to the next stage now", Auth: Admin, Status: 200, Event: "model_rollout_promotion_requested", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutPromote)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseRollout", Summary: "Stop the stage's clock; the guards watch on", Auth: Admin, Status: 200, Event: "model_rollout_paused", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutPause)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeRollout", Summary: "Let the stage's clock go on", Auth: Admin, Status: 200, Event: "model_rollout_resumed", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutResume)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/abort", ID: "abortRollout", Summary: "End a rollout and put back what was live before it", Auth: Admin, Status: 200, Event: "model_rollout_abort_requested", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutAbort)), Timeout: patience},
-		{Method: http.MethodPost, Path: one + "/rollback", ID: "rollbackRollout", Summary: "Take a session back from the agents it decides for", Auth: Admin, Status: 200, Event: "model_rollout_rollback_requested", Subject: ofServing, Endpoint: endpoint(m.sendCommand(workflows.RolloutRollback)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteRollout", Summary: "Go on to the next stage now", Auth: Admin, Status: 200, Event: "model_rollout_promotion_requested", Subject: servingSubject, Endpoint: endpoint(m.sendCommand(workflows.RolloutPromote)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseRollout", Summary: "Stop the stage's clock; the guards watch on", Auth: Admin, Status: 200, Event: "model_rollout_paused", Subject: servingSubject, Endpoint: endpoint(m.sendCommand(workflows.RolloutPause)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeRollout", Summary: "Let the stage's clock go on", Auth: Admin, Status: 200, Event: "model_rollout_resumed", Subject: servingSubject, Endpoint: endpoint(m.sendCommand(workflows.RolloutResume)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/abort", ID: "abortRollout", Summary: "End a rollout and put back what was live before it", Auth: Admin, Status: 200, Event: "model_rollout_abort_requested", Subject: servingSubject, Endpoint: endpoint(m.sendCommand(workflows.RolloutAbort)), Timeout: patience},
+		{Method: http.MethodPost, Path: one + "/rollback", ID: "rollbackRollout", Summary: "Take a session back from the agents it decides for", Auth: Admin, Status: 200, Event: "model_rollout_rollback_requested", Subject: servingSubject, Endpoint: endpoint(m.sendCommand(workflows.RolloutRollback)), Timeout: patience},
 	}
 }
 

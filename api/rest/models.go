@@ -50,8 +50,8 @@ func (m *Models) Routes() []Route {
 	return []Route{
 		{Method: http.MethodPost, Path: "/api/admin/decision-engine/upload", ID: "uploadEngine", Summary: "Upload a decision engine as multipart files, and make it live when it is valid", Auth: Admin, Status: 200, Endpoint: streamEndpoint[uploadEngineRequest, engineUploaded](m.uploadEngine), Timeout: uploadTime},
 		{Method: http.MethodPost, Path: "/api/admin/ml-models/upload", ID: "uploadModels", Summary: "Upload models as multipart files", Auth: Admin, Status: 200, Endpoint: streamEndpoint[none, modelsUploaded](m.uploadModels), Timeout: uploadTime},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/activate", ID: "activateModels", Summary: "Validate a session and make it live at once", Auth: Admin, Status: 200, Event: "model_activation_requested", Subject: ofServing, Endpoint: endpoint(m.activate), Timeout: patience},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/fallback", ID: "fallBack", Summary: "Make the fallback live again", Auth: Admin, Status: 200, Event: "model_fallback_requested", Subject: ofServing, Endpoint: endpoint(m.fallback), Timeout: patience},
+		{Method: http.MethodPost, Path: "/api/admin/ml-models/activate", ID: "activateModels", Summary: "Validate a session and make it live at once", Auth: Admin, Status: 200, Event: "model_activation_requested", Subject: servingSubject, Endpoint: endpoint(m.activate), Timeout: patience},
+		{Method: http.MethodPost, Path: "/api/admin/ml-models/fallback", ID: "fallBack", Summary: "Make the fallback live again", Auth: Admin, Status: 200, Event: "model_fallback_requested", Subject: servingSubject, Endpoint: endpoint(m.fallback), Timeout: patience},
 		{Method: http.MethodGet, Path: "/api/admin/ml-models/sessions", ID: "listSessions", Summary: "List the live session, the fallback and the one that waits, or all that are kept", Auth: Admin, Status: 200, Endpoint: endpoint(m.sessions)},
 	}
 }

@@ -46,7 +46,7 @@ func (o *Operations) Routes() []Route {
 	return []Route{
 		{Method: http.MethodGet, Path: "/api/operations", ID: "listOperations", Summary: "List operations, newest first", Auth: Client, Status: 200, Endpoint: endpoint(o.list)},
 		{Method: http.MethodGet, Path: "/api/operations/*operation_id", ID: "getOperation", Summary: "Read one operation with its timeline, or with live=true ask its workflow", Auth: Client, Status: 200, Endpoint: endpoint(o.get), Timeout: patience},
-		{Method: http.MethodPost, Path: "/api/operations/*operation_id", ID: "cancelOperation", Summary: "Call an operation off: the path ends with /cancel", Auth: Client, Status: 202, Event: "operation_cancelled", Subject: ofOperation, Endpoint: endpoint(o.cancel), Timeout: patience},
+		{Method: http.MethodPost, Path: "/api/operations/*operation_id", ID: "cancelOperation", Summary: "Call an operation off: the path ends with /cancel", Auth: Client, Status: 202, Event: "operation_cancelled", Subject: operationSubject, Endpoint: endpoint(o.cancel), Timeout: patience},
 		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/state", ID: "getAgentState", Summary: "Read who plays which part for an agent, and what is in flight", Auth: Client, Status: 200, Endpoint: endpoint(o.state), Timeout: patience},
 	}
 }

@@ -33,18 +33,16 @@ type Deps struct {
 
 	Probes []Probe // of /ready
 
-	Agents    *Agents
-	Commands  *Commands
-	Decisions *Decisions
-	Pricing   *Pricing
-	Replicas  *Replicas
-
-	Operations *Operations
-	Events     *Events
-	Settings   *Settings
-	Accounts   *Accounts
-	Switches   *Switches
-
+	Agents        *Agents
+	Commands      *Commands
+	Decisions     *Decisions
+	Pricing       *Pricing
+	Replicas      *Replicas
+	Operations    *Operations
+	Events        *Events
+	Settings      *Settings
+	Accounts      *Accounts
+	Switches      *Switches
 	ClientPages   *ClientPages
 	InstancePages *InstancePages
 	AdminPages    *AdminPages

@@ -140,7 +140,7 @@ func Decide(ctx context.Context, e Engine, in Input) Decision {
 	return d
 }
 
-// DecideUnrecorded is Ask without the digest, for loops that keep no record.
+// DecideUnrecorded is Decide without the digest, for loops that keep no record.
 func DecideUnrecorded(ctx context.Context, e Engine, in Input) Decision {
 	var d Decision
 	if !in.Agent.Enabled {

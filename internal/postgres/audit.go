@@ -21,14 +21,14 @@ type AuditEntry struct {
 }
 
 // Record writes an audit entry into the events.
-func (s *AuditLog) Record(ctx context.Context, act AuditEntry) error {
-	meta, err := json.Marshal(act.Metadata)
+func (s *AuditLog) Record(ctx context.Context, entry AuditEntry) error {
+	meta, err := json.Marshal(entry.Metadata)
 	if err != nil {
 		return err
 	}
 	_, err = s.DB.Pool.Exec(ctx, `INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
 		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)), nullif($2, ''), $3, $4, $5, $6)`,
-		act.ClientID, act.AgentID, act.Type, act.Actor, act.Message, meta)
+		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta)
 	return translate(err)
 }
 

@@ -101,10 +101,10 @@ func TestTendSoon(t *testing.T) {
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE tend_at < now() + interval '10 seconds'`))
 }
 
-// TestWhatOthersDecideIsHeardOfSoon: the workflow of a standby that stands by for days
-// is told of what others decide about its replica. When that message is lost, the
-// sweep looks for the workflow in seconds and not in a quarter of an hour.
-func TestWhatOthersDecideIsHeardOfSoon(t *testing.T) {
+// TestOperationIsDueAfterAChangeOfItsReplica covers the changes of a replica that its
+// workflow does not make itself. The sweep then looks at the operation within seconds,
+// although the operation is old and its next turn a quarter of an hour away.
+func TestOperationIsDueAfterAChangeOfItsReplica(t *testing.T) {
 	t.Parallel()
 
 	for name, decide := range map[string]func(g *guarded, standby roles.Replica) error{

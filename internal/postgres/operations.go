@@ -120,9 +120,9 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 	return translate(err)
 }
 
-// queueNews makes the operation of a replica due, because the replica was decided
-// about by another than its workflow. The caller sends the workflow word itself; the
-// sweep does when that message is lost.
+// queueNews makes the operation of a replica due for the sweep in 5 s. A statement that
+// changes the state of a replica outside its workflow queues it. The caller then sends
+// the workflow a news signal; when that signal is lost, the sweep sends it.
 func queueNews(b *pgx.Batch, replicaID string) {
 	b.Queue(`
 UPDATE operations
@@ -131,8 +131,8 @@ WHERE id = 'replica/' || $1::text
   AND state = 'running'`, replicaID)
 }
 
-// queueNewsOfAll makes every operation of an agent due, because what they are about was
-// decided about together.
+// queueNewsOfAll does the same for every running operation of an agent. Removals and
+// takeovers queue it, because they change several of them at once.
 func queueNewsOfAll(b *pgx.Batch, agentID string) {
 	b.Queue(`
 UPDATE operations

@@ -63,7 +63,7 @@ func TestRolesHold(t *testing.T) {
 		g.agent("k1", id, "i-"+id)
 		set, err := g.Roles.Roles(t.Context(), id)
 		require.NoError(rt, err)
-		known := []*roles.AgentRoles{set} // what somebody may still believe
+		known := []*roles.AgentRoles{set} // the role sets that earlier readers may still hold
 		for range rapid.IntRange(1, 14).Draw(rt, "steps") {
 			believed := rapid.SampledFrom(known).Draw(rt, "believed")
 			var open roles.Replica

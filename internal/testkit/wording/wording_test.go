@@ -1,5 +1,4 @@
-// Package wording keeps words out of the product that docs/glossary.md has better ones
-// for.
+// Package wording tests that code and documents use the words of docs/glossary.md.
 package wording
 
 import (
@@ -16,17 +15,17 @@ import (
 )
 
 var (
-	// A sentence with one of these names no subject. Name the process, the caller or the
-	// person.
+	// These words hide who acts. Comments name the process, the caller or the operator.
 	vague = regexp.MustCompile(`(?i)\b(somebody|someone|whoever|untold)\b`)
-	// "nobody" is also a user of the machine and a value of instances.terminate_by, so
-	// only comments are read.
+	// The word is searched for in comments only: "nobody" is also the name of a Unix user
+	// and a value of the column instances.terminate_by.
 	nobody = regexp.MustCompile(`(?i)//.*\bnobody\b`)
-	// A dependency is called dependency. Prices have neighbours in time.
+	// Postgres, Temporal and EC2 are called dependencies, not neighbours. The files about
+	// prices are not searched: gap filling speaks of neighbouring points in time.
 	neighbour = regexp.MustCompile(`(?i)\bneighbours?\b`)
 )
 
-// TestWords reads the code and the documents, but no tests.
+// TestWords searches all Go files and documents except tests for words that are not used.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../../..")
