@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"time"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 )
 
 // AgentStore is what the agent-health job does in Postgres.

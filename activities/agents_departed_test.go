@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/replica"
 )
 
 // answering is an EC2 that answers questions about instances with an error.

@@ -8,9 +8,9 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/switching"
 )
 
 // DecisionStore is the part of postgres.Decisions that fleet-decisions uses.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
 )
 
 // commands is the namespace of the ids of commands that fleet-decisions orders.

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/switching"
 	"spotkeeper/workflows"
 )
 

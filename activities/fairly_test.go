@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
 )
 
 // moody is an EC2 in which the account of one client refuses every call, or answers

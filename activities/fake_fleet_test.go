@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/replica"
 )
 
 // fakeFleet is a small EC2 that remembers: tokens are instances, pools run out,

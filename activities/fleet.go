@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
 )
 
 // Fleet is the part of the way to EC2 that activities use. What a launch is made

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // house remembers what was asked of it.

@@ -3,8 +3,8 @@ package activities
 import (
 	"context"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
 )
 
 // LaunchInput asks for one instance for a replica in one pool.

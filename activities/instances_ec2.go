@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 )
 
 // InstanceStore is what instance activities keep in Postgres.

@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 )
 
 // TestALostAnswerIsNotASecondLaunch is invariant 2: however often it is tried, by

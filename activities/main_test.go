@@ -14,10 +14,10 @@ import (
 	"go.uber.org/goleak"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 

@@ -3,7 +3,7 @@ package activities
 import (
 	"context"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Messenger is the part of workflows.Client that workflows need of each other.

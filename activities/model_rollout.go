@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/mlmodel"
 )
 
 // RolloutStore is the part of postgres.Rollouts that rollout activities use.

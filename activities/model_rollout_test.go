@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/mlmodel"
 )
 
 // tryout is a store with one session, and a trial that lasts until it was heard of.

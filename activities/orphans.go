@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // Place is where a sweep looks: one account in one region.

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // sweep lets a sweep run, ten minutes after the last one.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // PriceStore is the part of postgres.Prices that price activities use. Each

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // PrimaryStore is what the watch over primaries keeps in Postgres.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/roles"
 )
 
 // RoleStore is the part of postgres.Roles that role activities use.

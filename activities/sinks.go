@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/notification"
 	"spotkeeper/internal/webhook"
 )
 

@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/notification"
 )
 
 // emptySinks have nothing to deliver, and stop the worker at the first look.

@@ -5,7 +5,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // SlotsTaken means that as many local activities of a kind are running as may. The

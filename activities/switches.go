@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 )
 
 // SwitchStore is the part of postgres.Switches that switch activities use.

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
 )
 
 func (w *world) noteTemplates() *activities.NoteTemplatesResult {

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/grpc/codes"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/frontend"
 	"spotkeeper/workflows"

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/temporalx"
 )
 

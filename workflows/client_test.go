@@ -17,9 +17,9 @@ import (
 	"google.golang.org/grpc"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )

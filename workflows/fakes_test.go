@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // store is one agent in memory, with the guards of the real one: a request, a

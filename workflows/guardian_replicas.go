@@ -6,11 +6,11 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // onEmergency answers as soon as the decision is durable. The launch follows.

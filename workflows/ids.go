@@ -5,7 +5,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/roles"
 )
 
 // The search attributes of every workflow, all keywords. The namespace must know

@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )

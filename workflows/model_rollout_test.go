@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/workflows"
 )
 

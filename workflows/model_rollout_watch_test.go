@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/workflows"
 )
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 )
 
 // CommandOrders is the part of postgres.Commands that keeps orders.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/interruption"
 )
 
 // outage is longer than any step waits inside its task, and shorter than what the

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )

@@ -6,9 +6,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // How often a waiting Promotion reads for itself, should a message get lost, and how

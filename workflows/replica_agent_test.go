@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 )
 
 // agentWorld is a world with one replica that its agent launches.

@@ -3,8 +3,8 @@ package workflows
 import (
 	"strings"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 )
 
 // avoidance is what failed launches say about the candidates that follow.

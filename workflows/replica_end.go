@@ -6,10 +6,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // giveUp ends the replica because of a failure, or because the workflow was cancelled.

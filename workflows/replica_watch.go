@@ -6,7 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 )
 
 // lookEvery is how often a held replica reads its row when no news comes. News that got

@@ -4,10 +4,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 )
 
 // finishMove does what is left after the cut-over. Nothing of it harms when it was

@@ -12,11 +12,11 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows"
 )
 

@@ -6,10 +6,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/roles"
 )
 
 // healWithin is how long a Termination goes on watching for a late successor.

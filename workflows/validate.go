@@ -3,10 +3,10 @@ package workflows
 import (
 	"slices"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // Validators judge form only: the first message of a run is validated before

@@ -8,9 +8,9 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // cloud is EC2 in memory: what was launched and what became of it.

@@ -8,9 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/clients"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )

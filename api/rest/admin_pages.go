@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
 )
 

@@ -3,7 +3,7 @@ package rest
 import (
 	"context"
 
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/roles"
 )
 
 type agentStateAnswer struct {

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
 	"spotkeeper/workflows"
 )
 

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )

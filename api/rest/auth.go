@@ -11,8 +11,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"spotkeeper/internal/clients"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/flight"
 )
 

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"spotkeeper/api/rest"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/interruption"
 )
 
 // words are the members and values that bodies are made of: what the routes

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )

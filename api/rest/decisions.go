@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"slices"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"

@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows"
 )
 

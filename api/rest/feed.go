@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/flight"
 	"spotkeeper/internal/postgres"
 )

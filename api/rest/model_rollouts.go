@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"spotkeeper/internal/artifacts"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )

@@ -16,8 +16,8 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/api/rest"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine/python"
-	"spotkeeper/internal/mlmodel"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )

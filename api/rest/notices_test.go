@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/workflows"
 )
 

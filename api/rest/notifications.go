@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/postgres"
 )
 

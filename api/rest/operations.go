@@ -6,9 +6,9 @@ import (
 	"net/url"
 	"strings"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/roles"
 	"spotkeeper/workflows"
 )
 

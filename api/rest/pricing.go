@@ -5,8 +5,8 @@ import (
 	"context"
 	"net/http"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/pricing"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/pricing"
 )
 
 // PriceStore is the part of postgres.Prices that keeps what agents report.

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/pricing"
 	"spotkeeper/internal/testkit/cpu"
 )
 

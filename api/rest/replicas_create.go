@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
 	"spotkeeper/workflows"
 )
 

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/workflows"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/workflows"
 )
 

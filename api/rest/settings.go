@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )

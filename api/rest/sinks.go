@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/notification"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/webhook"
 )

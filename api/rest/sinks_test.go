@@ -16,7 +16,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/notification"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/webhook"
 )

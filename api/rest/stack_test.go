@@ -16,9 +16,9 @@ import (
 
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/artifacts"
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/roles"
 	"spotkeeper/internal/testkit/postgrestest"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"

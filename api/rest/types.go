@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Bool is a boolean as deployed programs send it: true, false, 1 or 0. It is

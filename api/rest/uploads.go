@@ -10,7 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/internal/artifacts"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/mlmodel"
 )
 
 // How an upload is read.

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/roles"
 )
 
 // Aftercare starts what follows from a notice after its answer: the page, the end of

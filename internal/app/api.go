@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/api/rest"
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/webhook"
 )

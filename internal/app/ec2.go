@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/replica"
 )
 
 // ec2Fleet shows the way to EC2 as activities want it: what a launch is made of

@@ -7,8 +7,8 @@ import (
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/mlmodel"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/serving"
 )

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")

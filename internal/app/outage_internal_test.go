@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/pricing"
 )
 
 // TestAnOutageLosesNoBucket: the worker is away for six hours in which prices move

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 )
 

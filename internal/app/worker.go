@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/artifacts"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/testkit/moto"
 )
 

@@ -11,8 +11,8 @@ import (
 	"math"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 )
 
 // Ways to fail, and to be held back. A veto's code is one of these or one of

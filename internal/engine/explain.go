@@ -3,7 +3,7 @@ package engine
 import (
 	"fmt"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Explain says in sentences why a decision is what it is: where the agent lives

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // NoRunner is a file that nothing here runs.

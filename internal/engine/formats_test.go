@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
 )
 
 func TestRunnerOf(t *testing.T) {

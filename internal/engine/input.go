@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Input is everything a decision is made from. The caller reads it in one go,

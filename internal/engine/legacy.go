@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Legacy is the engine of the backend that this one replaces, rule for rule,

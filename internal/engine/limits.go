@@ -5,9 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 )
 
 // Limits is the policy for voluntary moves. Involuntary ones (failovers) know

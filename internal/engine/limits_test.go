@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/switching"
 )
 
 func TestLimitsJudge(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 )
 

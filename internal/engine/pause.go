@@ -3,7 +3,7 @@ package engine
 import (
 	"time"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // BadPause means that a pause ends at no sane time.

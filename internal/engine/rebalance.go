@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Rebalance is the answer to a rebalance recommendation.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Rules is the built-in engine. It compares what an hour costs at each place,

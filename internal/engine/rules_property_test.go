@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 )
 

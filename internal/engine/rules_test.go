@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 )
 

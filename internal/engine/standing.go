@@ -4,8 +4,8 @@ import (
 	"errors"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 )
 
 // MoveContext is what a voluntary move is judged by: all of an Input but prices. It

@@ -6,8 +6,8 @@ import (
 	"math"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 )
 
 // weighing is the comparison of every place with the present one.

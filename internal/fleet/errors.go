@@ -7,8 +7,8 @@ import (
 
 	"github.com/aws/smithy-go"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 )
 
 // Ways to fail that are not the fault of a launch.

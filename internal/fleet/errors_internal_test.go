@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 )
 
 // TestClassOf names the reaction to each code that the facts about EC2 list, and

@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 )
 
 // Options configure a Provider. The zero value is AWS itself with the

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"golang.org/x/sync/singleflight"
 
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 )
 
 // Provider is the way to EC2 for all clients. It is safe for concurrent use and

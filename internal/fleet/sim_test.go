@@ -9,11 +9,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/ec2sim"
-	"spotkeeper/internal/fault"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/replica"
 )
 
 const region = "us-east-1"

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 )
 
 // Template is what a new instance copies from the one it stands by for.

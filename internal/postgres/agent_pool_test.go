@@ -5,10 +5,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 )
 
 // TestAnAgentIsToldWhereToLaunch holds that a replica which its agent launches has

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/flight"
 )
 

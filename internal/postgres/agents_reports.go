@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Terminated records that the agent says goodbye for good: it is offline from

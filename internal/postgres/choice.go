@@ -3,7 +3,7 @@ package postgres
 import (
 	"context"
 
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 )
 
 // selectChoice reads what the choice of pools for a replica is made from: its

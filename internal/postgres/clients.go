@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/clients"
 )
 
 var (

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/clients"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/testkit/postgrestest"
 )

@@ -8,10 +8,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/flight"
-	"spotkeeper/internal/roles"
-	"spotkeeper/internal/switching"
 )
 
 var _ = registerConstraint("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")

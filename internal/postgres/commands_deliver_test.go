@@ -8,10 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/switching"
 )
 
 // TestPollsAtOnce: whoever polls together, each gets its own command and nobody

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/roles"
 	"spotkeeper/workflows"
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/mlmodel"
 	"spotkeeper/internal/postgres"
 )
 

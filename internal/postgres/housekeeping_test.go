@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 )
 

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
 )
 
 // Launches stores attempts to launch, what they copy, how pools fared, and the

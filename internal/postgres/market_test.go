@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine/backtest"
 	"spotkeeper/internal/engine/market"
-	"spotkeeper/internal/fault"
 	"spotkeeper/internal/postgres"
 )
 

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/mlmodel"
 )
 
 // Rollouts keeps how sessions earn their way, and swaps what is live. Each method

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/mlmodel"
 )
 
 // RolloutView is a rollout as pages show it.

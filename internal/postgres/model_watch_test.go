@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 )
 
 // watched is a shelf on which s1 was live before s2, which is live and watched.

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/postgres"
 )
 

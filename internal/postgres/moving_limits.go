@@ -5,7 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/clients"
 )
 
 // MovingShare is how many of some agents may move at once, in percent.

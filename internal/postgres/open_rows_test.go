@@ -8,10 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 )
 
 func (g *guarded) rows() *postgres.OpenRows { return &postgres.OpenRows{DB: g.db} }

@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/switching"
 )
 
 // settled lets every agent have been where it is for ten days.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/engine"
 )
 

@@ -6,12 +6,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/switching"
 )
 
 // pausesOf are the scopes that stop an agent, as a decision sees them.

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 )
 
 // RecordPool remembers how a launch in a pool went. A pool without capacity, or whose

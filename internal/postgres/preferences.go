@@ -3,7 +3,7 @@ package postgres
 import (
 	"context"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // Preferences keep what people set for their agents. Which mode an agent is in is

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/pricing"
 )
 
 // The test server neither syncs nor logs to disk in full; what these figures

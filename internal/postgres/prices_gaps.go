@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/pricing"
+	"spotkeeper/internal/domain/pricing"
 )
 
 const gapJob = "gap-fill"

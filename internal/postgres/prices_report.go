@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/pricing"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/pricing"
 )
 
 // believed is what is believed of a report, and who told it.

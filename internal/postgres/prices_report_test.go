@@ -9,9 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/pricing"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/pricing"
 )
 
 // TestReportsThatComeTogether leave what they would have left one by one. The

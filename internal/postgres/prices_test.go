@@ -7,10 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/pricing"
 )
 
 // noon is when the tests of prices play.

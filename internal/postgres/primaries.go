@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/roles"
 )
 
 // Primaries finds instances that agents live on and that want looking at.

@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // TestTwoPromotionsOfOneReplicaAreOne: one row, one change, and the old primary waits

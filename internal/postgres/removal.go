@@ -6,8 +6,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/roles"
 )
 
 // Remove marks an agent deleted and answers what has to be ended after it: its

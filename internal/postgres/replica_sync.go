@@ -3,7 +3,7 @@ package postgres
 import (
 	"context"
 
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/replica"
 )
 
 // Syncs keep how far the state of replicas is copied.

@@ -7,11 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 )
 
 func TestOpenReplicaOnce(t *testing.T) {

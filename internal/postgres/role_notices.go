@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/interruption"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 )
 
 // insertNotice makes a notice durable, once per (agent, instance, kind), when the

@@ -7,11 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 )
 
 // TestOneOfTwoChangesWins is invariant 1: however many try, the epoch lets one.

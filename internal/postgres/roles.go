@@ -6,8 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/roles"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/roles"
 )
 
 // Roles stores who plays which part for an agent. Every method locks the agent's

@@ -7,10 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
-	"spotkeeper/internal/roles"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 

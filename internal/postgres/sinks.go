@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/clients"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/notification"
 )
 
 // Sinks keeps the ways on which notifications leave the building, and what is

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/notification"
 	"spotkeeper/internal/postgres"
 )
 

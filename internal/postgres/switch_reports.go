@@ -9,9 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/roles"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 )
 
 // SwitchReports keep what agents report of switches that they performed. A report

@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/switching"
+	"spotkeeper/internal/domain/switching"
 )
 
 // Switches stores the history of voluntary moves and the commands behind them.

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/domain/interruption"
 )
 
 // Termination reads how the loss of an instance stands: the notice with the moments

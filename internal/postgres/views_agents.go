@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // AgentView is an agent with its primary.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/clients"
 )
 
 // ClientView is a tenant with its counts. Deleted agents do not count.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 )
 
 // InstanceNotFound means that there is no such instance, or it is not yours.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 )
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // UnknownOperation means that no such operation was projected, or it is not yours.

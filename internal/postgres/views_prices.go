@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // PoolPriceView is a pool with its newest price.

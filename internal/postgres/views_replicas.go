@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/replica"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
 )
 
 // ReplicaView is a replica as pages and agents see it, with its agent's primary.

@@ -6,10 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/replica"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/testkit/pgserver"
 	"spotkeeper/internal/testkit/postgrestest"

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 
 	"spotkeeper/internal/artifacts"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/python"
-	"spotkeeper/internal/mlmodel"
 )
 
 // Loaded is an engine that holds something until it is closed.

@@ -9,13 +9,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/agent"
 	"spotkeeper/internal/artifacts"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/python"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
 	"spotkeeper/internal/serving"
 )
 

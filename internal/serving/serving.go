@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/mlmodel"
 )
 
 // Source says what should serve. postgres.Models implements it.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/mlmodel"
 	"spotkeeper/internal/serving"
 )
 

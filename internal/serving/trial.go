@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/backtest"
 	"spotkeeper/internal/engine/market"
-	"spotkeeper/internal/mlmodel"
 )
 
 // Trial loads sessions and lets them decide in a back-test, before they decide

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // NoAttributes means that the namespace lacks search attributes of ours.

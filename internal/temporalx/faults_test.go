@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/temporalx"
 )
 

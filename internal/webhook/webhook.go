@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"time"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/notification"
 )
 
 // Sender posts deliveries.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/fault"
-	"spotkeeper/internal/notification"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/notification"
 	"spotkeeper/internal/webhook"
 )
 

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/deploy/dev/devtest"
+	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/ec2sim"
-	"spotkeeper/internal/interruption"
 )
 
 var soakFor = flag.Duration("soak", 0, "how long BenchmarkSoak lasts; 0 leaves it out")

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 )
 
 // deaf is a frontend that takes no message for a workflow: such a call hangs. All

@@ -21,9 +21,9 @@ import (
 
 	"spotkeeper/deploy/dev/embedded/loopback"
 	"spotkeeper/deploy/dev/embedded/temporal"
-	"spotkeeper/internal/agent"
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/temporalx"

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"spotkeeper/internal/clients"
+	"spotkeeper/internal/domain/clients"
 )
 
 // decode reads an answer of the api.

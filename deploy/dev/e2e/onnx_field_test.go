@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
+	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/onnx/onnxtest"
-	"spotkeeper/internal/mlmodel"
 )
 
 // modelRisk is what the model answers for every place, so that a decision shows

@@ -22,10 +22,10 @@ import (
 	"google.golang.org/grpc"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/agent"
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
-	"spotkeeper/internal/interruption"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"

@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
+	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/roles"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/histories"
 	"spotkeeper/workflows"

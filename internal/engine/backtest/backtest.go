@@ -8,9 +8,9 @@ import (
 	"context"
 	"time"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/market"
-	"spotkeeper/internal/fault"
 )
 
 // BadOptions is a back-test that cannot be run as asked.

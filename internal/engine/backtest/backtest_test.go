@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/backtest"
 	"spotkeeper/internal/engine/market"
-	"spotkeeper/internal/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 )
 

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"spotkeeper/internal/fault"
+	"spotkeeper/internal/domain/fault"
 )
 
 // Report is what a back-test found. Money is USD over the whole time.

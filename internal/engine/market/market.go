@@ -9,8 +9,8 @@ import (
 	"sort"
 	"time"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
 )
 
 // Invalid is a market that cannot be run.

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine/market"
-	"spotkeeper/internal/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

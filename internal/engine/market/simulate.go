@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 )
 

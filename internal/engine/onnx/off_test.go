@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine/onnx"
-	"spotkeeper/internal/fault"
 )
 
 // TestOffInAFreshProcess runs itself again, because a process that has loaded

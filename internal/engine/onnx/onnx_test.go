@@ -13,11 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/onnx/onnxtest"
-	"spotkeeper/internal/fault"
 	"spotkeeper/internal/testkit/cpu"
 )
 

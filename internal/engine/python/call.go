@@ -6,8 +6,8 @@ import (
 	"encoding/hex"
 	"time"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
 )
 
 // call asks the child and waits its turn. Whatever goes wrong, a later call

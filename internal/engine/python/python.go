@@ -11,8 +11,8 @@ import (
 	"log/slog"
 	"time"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/fault"
 )
 
 // Ways to fail. A call that fails is engine.unavailable or engine.bad_answer.

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"spotkeeper/internal/agent"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/python"
-	"spotkeeper/internal/fault"
 	"spotkeeper/internal/testkit/cpu"
 )
 

@@ -1,0 +1,78 @@
+// Package interruption defines the notices that say an instance is in danger,
+// and what became of them. It is pure.
+package interruption
+
+import (
+	"time"
+
+	"spotkeeper/internal/domain/fault"
+)
+
+// Ways to fail.
+var (
+	UnknownKind = fault.Define("notice.unknown_kind", fault.Invalid)
+	NoReplica   = fault.Define("notice.no_replica", fault.Unavailable) // the agent must stay alive and launch
+)
+
+// Kind is what AWS said.
+type Kind string
+
+// Kinds.
+const (
+	Rebalance   Kind = "rebalance-recommendation" // early and uncertain
+	Termination Kind = "termination-notice"       // final, about two minutes
+)
+
+// Valid says whether the kind is known.
+func (k Kind) Valid() bool { return k == Rebalance || k == Termination }
+
+// Lead is AWS's warning time, when the notice does not say better.
+const Lead = 2 * time.Minute
+
+// Margin is what a change of roles must have left before the deadline.
+const Margin = 10 * time.Second
+
+// Notice is one signal about one instance. Its key is (agent, instance, kind), so that
+// it is one notice however often and through whichever door it comes.
+type Notice struct {
+	AgentID    string    `json:"agent_id"`
+	InstanceID string    `json:"instance_id"`
+	Kind       Kind      `json:"kind"`
+	Deadline   time.Time `json:"deadline"` // when the instance goes; zero for a rebalance
+	Door       string    `json:"door"`     // http, eventbridge, sweep
+
+	// ArrivedAt is when the door took the notice in, by the clock of its process.
+	ArrivedAt time.Time `json:"arrived_at,omitzero"`
+	// ReplicaID is the successor that the agent asks for; empty: the best.
+	ReplicaID string `json:"replica_id,omitempty"`
+}
+
+// Furthest is how far ahead the deadline of a termination notice can lie: AWS
+// gives two minutes, and a clock or a program may be wrong by a few.
+const Furthest = 10 * time.Minute
+
+// Outcome is what became of a notice. A zero ReplicaID means undecided.
+type Outcome struct {
+	InstanceID string    `json:"instance_id"` // the one in danger
+	Kind       Kind      `json:"kind"`
+	Deadline   time.Time `json:"deadline"`
+	Result     Result    `json:"result,omitempty"`
+	ReplicaID  string    `json:"replica_id,omitempty"`
+	NewPrimary string    `json:"new_primary,omitempty"`
+	Past       bool      `json:"past,omitempty"` // the deadline is over, by the database's clock
+
+	Left   time.Duration `json:"left,omitempty"`   // until the deadline, by the database's clock
+	Wanted string        `json:"wanted,omitempty"` // the successor that the agent asked for
+}
+
+// Result is how a notice ended.
+type Result string
+
+// Results.
+const (
+	Undecided  Result = ""
+	Promoted   Result = "promoted"    // another instance took over
+	StoodDown  Result = "stood_down"  // the danger passed
+	NotPrimary Result = "not_primary" // it was about an instance that is not the agent's primary
+	Lost       Result = "lost"        // the deadline passed without an heir
+)

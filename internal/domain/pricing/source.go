@@ -1,0 +1,68 @@
+package pricing
+
+import "spotkeeper/internal/domain/replica"
+
+// Source says who told a price.
+type Source string
+
+// Sources. Collector is our own reading of EC2's price history, which knows
+// pools without instances; zone names are mapped per account, so who lives in
+// a pool knows its price better.
+const (
+	Primary          Source = "primary"
+	ReplicaAutomatic Source = "replica-automatic"
+	ReplicaManual    Source = "replica-manual"
+	Collector        Source = "collector"
+	Interpolated     Source = "interpolated"
+)
+
+// Priority decides between two prices for one bucket: a higher one replaces a
+// lower one. An unknown source is 0 and replaces nothing.
+func (s Source) Priority() int {
+	switch s {
+	case Primary:
+		return 5
+	case ReplicaAutomatic:
+		return 4
+	case ReplicaManual:
+		return 3
+	case Collector:
+		return 2
+	case Interpolated:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// Measured says that the price was measured.
+func (s Source) Measured() bool { return s.Priority() > Interpolated.Priority() }
+
+// Confidence is how far a price from the source is trusted, 0 to 1. What was
+// interpolated is as good as its method; see Gap.
+func (s Source) Confidence() float64 {
+	switch s {
+	case Primary:
+		return 1.00
+	case ReplicaAutomatic, ReplicaManual, Collector:
+		return 0.95
+	case Interpolated:
+		return 0.70
+	default:
+		return 0.50
+	}
+}
+
+// SourceOf returns the source that an instance is by the part it plays: the
+// primary, or a replica of some kind. An instance that was replaced, or that we
+// do not know, saw a price too, and has the least say of those who live there.
+func SourceOf(isPrimary bool, kind replica.Kind) Source {
+	switch {
+	case isPrimary:
+		return Primary
+	case kind.Emergency():
+		return ReplicaAutomatic
+	default:
+		return ReplicaManual
+	}
+}

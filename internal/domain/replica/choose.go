@@ -1,0 +1,232 @@
+package replica
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"spotkeeper/internal/domain/agent"
+)
+
+// Facts are what a choice of pools is made from: all of one region.
+type Facts struct {
+	Kind    Kind   `json:"kind"`
+	Primary Origin `json:"primary"`
+	// Pools are the known pools, each as spot. The primary's own need not be there.
+	Pools []PoolFacts `json:"pools"`
+	// OnDemand holds the price of each instance type, in USD per hour.
+	OnDemand map[string]float64 `json:"on_demand,omitempty"`
+	// Resting are the pools, on-demand ones too, that failed lately: Candidate.Key.
+	Resting []string `json:"resting,omitempty"`
+}
+
+// Origin is the instance that the replica stands by for.
+type Origin struct {
+	InstanceType string `json:"instance_type"`
+	Region       string `json:"region"`
+	AZ           string `json:"az"`
+}
+
+// PoolFacts is what is known of a pool.
+type PoolFacts struct {
+	InstanceType  string  `json:"instance_type"`
+	AZ            string  `json:"az"`
+	Price         float64 `json:"price"`         // USD per hour; 0: unknown
+	Interruptions int     `json:"interruptions"` // notices seen there in the last week
+}
+
+// maxSteps is how many sizes above the primary's a stand-in may be. A smaller one
+// is no help.
+const maxSteps = 2
+
+// sizes are EC2's instance sizes in order.
+var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "3xlarge", "4xlarge", "6xlarge", "8xlarge", "9xlarge",
+	"10xlarge", "12xlarge", "16xlarge", "18xlarge", "24xlarge", "32xlarge", "48xlarge"}
+
+// Choose lists the pools to try for a replica, best first. The order is: the pools
+// of the type, the next sizes of its family, on-demand. An emergency wants the
+// pool with the fewest interruptions, then the cheapest; a standby the cheapest
+// that is not the primary's. The primary's own pool comes behind every other spot
+// pool, because both would end together. A switch goes where it was told to and
+// nowhere else.
+//
+// A pool that failed lately is passed over, in an emergency tried last. What is
+// in an excluded zone, or costs more than the cap or an unknown price under a
+// cap, is never in the list; no pool twice.
+func Choose(plan Plan, f Facts) []Candidate {
+	c := chooser{plan: plan, facts: f, base: f.Primary.InstanceType}
+	pinned, _, pinnedErr := agent.SplitPool(plan.Pool)
+	switch {
+	case plan.InstanceType != "":
+		c.base = plan.InstanceType
+	case pinnedErr == nil:
+		c.base = pinned
+	}
+	if f.Kind == Switch {
+		return c.finish(c.forSwitch())
+	}
+	return c.finish(c.forStandby())
+}
+
+type chooser struct {
+	plan  Plan
+	facts Facts
+	base  string // the instance type wanted
+}
+
+// forSwitch lists the one pool that was asked for, or every pool of the type in
+// the mode that was asked for.
+func (c chooser) forSwitch() []Candidate {
+	if instanceType, az, err := agent.SplitPool(c.plan.Pool); err == nil {
+		if c.plan.InstanceType != "" {
+			instanceType = c.plan.InstanceType
+		}
+		if c.plan.Mode == agent.OnDemand {
+			return []Candidate{c.onDemand(instanceType, az, "the place asked for")}
+		}
+		return []Candidate{c.spot(c.known(instanceType, az), "the pool asked for")}
+	}
+	if c.plan.Mode == agent.OnDemand {
+		return c.allOnDemand([]string{c.base})
+	}
+	return c.spotOf(c.base, "cheapest", byPrice)
+}
+
+func (c chooser) forStandby() []Candidate {
+	why, order := "cheapest", byPrice
+	if c.facts.Kind.Emergency() {
+		why, order = "fewest interruptions, then cheapest", bySafety
+	}
+	var out []Candidate
+	if instanceType, az, err := agent.SplitPool(c.plan.Pool); err == nil {
+		out = append(out, c.spot(c.known(instanceType, az), "the pool asked for"))
+	}
+	family := c.family()
+	if c.plan.Mode != agent.OnDemand {
+		for i, t := range append([]string{c.base}, family...) {
+			if i > 0 {
+				why = "next size of the family: " + t
+			}
+			out = append(out, c.spotOf(t, why, order)...)
+		}
+		own := func(x Candidate) bool { return x.PoolID == c.ownPool() && x.PoolID != c.plan.Pool }
+		out = slices.DeleteFunc(out, own)
+		out = append(out, c.spot(c.known(c.facts.Primary.InstanceType, c.facts.Primary.AZ), "the primary's own pool, for want of another"))
+	}
+	return append(out, c.allOnDemand(append([]string{c.base}, family...))...)
+}
+
+func (c chooser) ownPool() string {
+	return agent.PoolID(c.facts.Primary.InstanceType, c.facts.Primary.AZ)
+}
+
+// spotOf lists the known pools of a type in the given order.
+func (c chooser) spotOf(instanceType, why string, order func(a, b PoolFacts) int) []Candidate {
+	pools := slices.DeleteFunc(slices.Clone(c.facts.Pools), func(p PoolFacts) bool { return p.InstanceType != instanceType })
+	slices.SortFunc(pools, order)
+	out := make([]Candidate, 0, len(pools))
+	for _, p := range pools {
+		out = append(out, c.spot(p, why))
+	}
+	return out
+}
+
+func (c chooser) known(instanceType, az string) PoolFacts {
+	for _, p := range c.facts.Pools {
+		if p.InstanceType == instanceType && p.AZ == az {
+			return p
+		}
+	}
+	return PoolFacts{InstanceType: instanceType, AZ: az}
+}
+
+func (c chooser) spot(p PoolFacts, why string) Candidate {
+	return Candidate{PoolID: agent.PoolID(p.InstanceType, p.AZ), InstanceType: p.InstanceType, Region: c.facts.Primary.Region, AZ: p.AZ,
+		Mode: agent.Spot, HourlyPrice: p.Price, Why: why}
+}
+
+func (c chooser) onDemand(instanceType, az, why string) Candidate {
+	return Candidate{PoolID: agent.PoolID(instanceType, az), InstanceType: instanceType, Region: c.facts.Primary.Region, AZ: az,
+		Mode: agent.OnDemand, HourlyPrice: c.facts.OnDemand[instanceType], Why: why}
+}
+
+// allOnDemand lists the types in turn in every zone we know of. On-demand can be
+// out of capacity too. A switch stays in its zone if it can; a stand-in leaves
+// the zone that is in trouble for last.
+func (c chooser) allOnDemand(types []string) []Candidate {
+	zones := []string{}
+	for _, p := range c.facts.Pools {
+		if p.AZ != c.facts.Primary.AZ && !slices.Contains(zones, p.AZ) {
+			zones = append(zones, p.AZ)
+		}
+	}
+	slices.Sort(zones)
+	switch {
+	case c.facts.Primary.AZ == "":
+	case c.facts.Kind == Switch:
+		zones = slices.Insert(zones, 0, c.facts.Primary.AZ)
+	default:
+		zones = append(zones, c.facts.Primary.AZ)
+	}
+	var out []Candidate
+	for _, t := range types {
+		for _, az := range zones {
+			out = append(out, c.onDemand(t, az, "on-demand, in no spot pool's reach"))
+		}
+	}
+	return out
+}
+
+// family lists the next larger types of the wanted type's family, smallest first.
+func (c chooser) family() []string {
+	name, size, ok := strings.Cut(c.base, ".")
+	at := slices.Index(sizes, size)
+	if !ok || at < 0 {
+		return nil
+	}
+	var out []string
+	for _, s := range sizes[at+1 : min(at+1+maxSteps, len(sizes))] {
+		out = append(out, name+"."+s)
+	}
+	return out
+}
+
+// finish applies what holds for every choice.
+func (c chooser) finish(in []Candidate) []Candidate {
+	var out, resting []Candidate
+	seen := map[string]bool{}
+	for _, x := range in {
+		capped := c.plan.MaxHourlyCost > 0 && (x.HourlyPrice <= 0 || x.HourlyPrice > c.plan.MaxHourlyCost)
+		switch {
+		case x.AZ == "" || seen[x.Key()] || capped || slices.Contains(c.plan.ExcludeZones, x.AZ):
+		case !slices.Contains(c.facts.Resting, x.Key()):
+			out = append(out, x)
+		case c.facts.Kind.Emergency():
+			x.Why += "; it failed lately"
+			resting = append(resting, x)
+		}
+		seen[x.Key()] = true
+	}
+	return append(out, resting...)
+}
+
+// byPrice orders pools from cheap to dear, unknown prices last.
+func byPrice(a, b PoolFacts) int {
+	return cmp.Or(boolCompare(a.Price <= 0, b.Price <= 0), cmp.Compare(a.Price, b.Price), cmp.Compare(a.InstanceType+a.AZ, b.InstanceType+b.AZ))
+}
+
+// bySafety orders pools from quiet to troubled, then as byPrice.
+func bySafety(a, b PoolFacts) int {
+	return cmp.Or(cmp.Compare(a.Interruptions, b.Interruptions), byPrice(a, b))
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}

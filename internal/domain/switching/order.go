@@ -1,0 +1,58 @@
+package switching
+
+import (
+	"time"
+
+	"spotkeeper/internal/domain/agent"
+)
+
+// Order is a switch that a person or an engine wants.
+type Order struct {
+	// ID is the command's; empty makes a new one. The same id again is the same
+	// order, whatever became of it.
+	ID       string
+	AgentID  string
+	Target   Target
+	Priority int
+	// TerminateWait is how many seconds the old instance lives on; 0 keeps it.
+	// Nil takes the agent's setting.
+	TerminateWait *int
+	By            string
+	Reason        string
+	Notify        string // what the client is told; empty: nothing
+	// Voluntary says that limits and pauses hold. They are judged in the
+	// transaction of the order, so that orders made at once do not overshoot.
+	Voluntary bool
+}
+
+// Command is an order as it stands.
+type Command struct {
+	ID            string
+	ClientID      string
+	AgentID       string
+	InstanceID    string // the primary that it was meant for
+	Launcher      agent.Launcher
+	TargetMode    agent.Mode
+	TargetPoolID  *string
+	Priority      int
+	TerminateWait int // seconds; 0: keep the old instance
+	Status        string
+	CreatedAt     time.Time
+}
+
+// Pending is the status of a command that is not over.
+const Pending = "pending"
+
+// Moved is an order that the agent's Guardian has taken.
+type Moved struct {
+	CommandID   string
+	OperationID string
+}
+
+// TriggerOf names who wanted a switch as deployed agents do.
+func TriggerOf(priority int) string {
+	if priority >= PriorityUrgent {
+		return "manual"
+	}
+	return "model"
+}
