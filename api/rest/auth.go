@@ -204,7 +204,7 @@ func (a *Authenticator) client(c *gin.Context, hash []byte) (*clients.Client, er
 
 func (a *Authenticator) refused(c *gin.Context, address, why string) {
 	a.gate.recordFailure(address)
-	if err := a.Tokens.RecordAuthFailure(c.Request.Context(), c.Request.URL.Path, address, why); err != nil {
+	if err := a.Tokens.RecordAuthFailure(c.Request.Context(), c.FullPath(), address, why); err != nil {
 		loggerOf(c).WarnContext(c.Request.Context(), "a refused attempt was not recorded", "error", err)
 	}
 }

@@ -85,7 +85,7 @@ func TestTokensComeInThreeWays(t *testing.T) {
 	s.exec(`UPDATE clients SET status = 'inactive' WHERE id = 'c1'`)
 	require.Equal(t, 403, ask("POST", beat, s.acme, `{}`))
 	require.Equal(t, 403, ask("GET", "/api/client/validate", "Bearer "+s.acme, ""))
-	require.Equal(t, "auth_failed", s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/a1/heartbeat%' LIMIT 1`))
+	require.Equal(t, "auth_failed", s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/:agent_id/heartbeat%' LIMIT 1`))
 }
 
 // TestGuessingIsSlowedDown: an address that guesses is refused before anything is

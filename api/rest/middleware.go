@@ -2,9 +2,7 @@ package rest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -153,7 +151,7 @@ func allowOrigins(origins []string) gin.HandlerFunc {
 	}
 }
 
-// serve is what every route does: deadline, body, principal, endpoint, answer.
+// serve is what every route does: deadline, principal, body, endpoint, answer.
 func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 	var shared *readings
 	if r.isShared() {
@@ -168,12 +166,7 @@ func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 			defer cancel()
 			c.Request = c.Request.WithContext(ctx)
 		}
-		body, err := r.read(c)
-		if err != nil {
-			writeError(c, err)
-			return
-		}
-		p, err := a.authenticate(c, r.Auth, body)
+		p, body, err := r.receive(c, a)
 		if err != nil {
 			writeError(c, err)
 			return
@@ -214,30 +207,6 @@ func (r Route) statusOf(out any) int {
 		return s.Status()
 	}
 	return r.Status
-}
-
-// read reads the body of a request that may have one. Fails with
-// request.too_large and request.invalid.
-func (r Route) read(c *gin.Context) ([]byte, error) {
-	if r.Endpoint.raw != nil || c.Request.Method == http.MethodGet || c.Request.Body == nil {
-		return nil, nil
-	}
-	limit := r.MaxBody
-	if limit == 0 {
-		limit = maxBody
-	}
-	tooLarge := BodyTooLarge.New("The body is larger than %d bytes.", limit)
-	if c.Request.ContentLength > limit {
-		return nil, tooLarge
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, tooLarge
-	}
-	if err != nil {
-		return nil, InvalidRequest.Wrap(err, "The body could not be read.")
-	}
-	return body, nil
 }
 
 // metrics are the collectors of the HTTP surface.

@@ -14,6 +14,7 @@ import (
 
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/webhook"
 )
@@ -30,7 +31,9 @@ func (a *App) RunAPI(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serve(ctx, a.Log, "api", a.Config.API.Listen, handler, nil) })
+	g.Go(func() error {
+		return serve(ctx, a.Log, "api", a.Config.API.Listen, door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
+	})
 	g.Go(func() error { return feed.Run(ctx) })
 	g.Go(func() error { return a.newSweep().Run(ctx) })
 	g.Go(func() error { return a.aftercare.Run(ctx) })
