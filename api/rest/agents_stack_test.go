@@ -109,10 +109,8 @@ func TestPostgresAway(t *testing.T) {
 	gone, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
 	require.NoError(t, err)
 	t.Cleanup(gone.Close)
-	store, err := postgres.NewClients(gone, make([]byte, 32))
-	require.NoError(t, err)
 	s := &stack{t: t, db: gone, wf: &playedWorkflows{}}
-	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: store, Probes: s.probes(), Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}}})
+	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: &postgres.Credentials{DB: gone}, Probes: s.probes(), Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}}})
 	require.NoError(t, err)
 
 	got := s.call("token-of-somebody", "POST", "/api/agents/a1/heartbeat", `{}`)
@@ -157,10 +155,8 @@ func (s *stack) counted() (*stack, func() int) {
 	require.NoError(s.t, err)
 	s.t.Cleanup(pool.Close)
 	db := &postgres.DB{Pool: pool}
-	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
-	require.NoError(s.t, err)
 	d := s.deps
-	d.Metrics, d.Tokens = nil, store
+	d.Metrics, d.Tokens = nil, &postgres.Credentials{DB: db}
 	d.Agents = &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
 	d.Commands = &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
 	d.Pricing = &agents.Pricing{Store: &postgres.Prices{DB: db}}

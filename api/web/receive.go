@@ -23,10 +23,10 @@ func (r Route) receive(c *gin.Context, a *Authenticator) (Principal, []byte, err
 		if err != nil {
 			return Principal{}, nil, err
 		}
-		p, err := a.authenticate(c, r.Auth, body)
+		p, err := a.authenticate(c, r, body)
 		return p, body, err
 	}
-	p, err := a.authenticate(c, r.Auth, nil)
+	p, err := a.authenticate(c, r, nil)
 	if err != nil || !r.mayHaveBody(c.Request) {
 		return p, nil, err
 	}

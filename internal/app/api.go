@@ -65,28 +65,30 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	tokens := &postgres.Credentials{DB: a.DB}
 	views := &postgres.Views{DB: a.DB}
 	notices, commands := &postgres.Notices{DB: a.DB}, &postgres.Commands{DB: a.DB}
 	models := &postgres.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
-	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
+	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Credentials: tokens, Workflows: a.Workflows}
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
-		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
+		Tokens: tokens, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
-		Probes:     a.readyProbes(),
-		Agents:     registered,
-		Commands:   &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
-		Decisions:  &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
-		Pricing:    &agents.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: registered},
-		Replicas:   &agents.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
-		Operations: &control.Operations{Views: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
-		Events:     &pages.Events{Feed: feed},
-		Settings:   &control.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
-		Accounts:   &control.Accounts{Store: clients, Views: views, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
-		Switches:   &control.Switches{Views: views, Commands: commands, Workflows: a.Workflows},
+		Probes:      a.readyProbes(),
+		Agents:      registered,
+		Commands:    &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
+		Decisions:   &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
+		Pricing:     &agents.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: registered},
+		Replicas:    &agents.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
+		Operations:  &control.Operations{Views: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
+		Events:      &pages.Events{Feed: feed},
+		Settings:    &control.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
+		Credentials: &control.Credentials{Store: tokens},
+		Accounts:    &control.Accounts{Store: clients, Views: views, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Switches:    &control.Switches{Views: views, Commands: commands, Workflows: a.Workflows},
 
 		ClientPages:   &pages.ClientPages{Views: views},
 		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
