@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -28,7 +29,7 @@ type SettingStore interface {
 
 // PoolReader reads one pool with its prices; the part of postgres.Views that orders are checked by.
 type PoolReader interface {
-	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
+	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 }
 
 // Decisions serves what an engine thinks of an agent's place, and what follows

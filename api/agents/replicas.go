@@ -13,6 +13,8 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -22,12 +24,12 @@ var OursToLaunch = fault.Define("replica.launched_by_control_plane", fault.Confl
 
 // ReplicaViews is the part of postgres.Views that replica routes read.
 type ReplicaViews interface {
-	Agent(ctx context.Context, clientID, id string) (*postgres.AgentView, error)
-	AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p postgres.Page) ([]postgres.ReplicaView, error)
-	ClientReplicas(ctx context.Context, clientID string, p postgres.Page) ([]postgres.ReplicaView, error)
-	Replica(ctx context.Context, clientID, agentID, id string) (*postgres.ReplicaView, error)
-	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]postgres.ToLaunch, error)
-	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
+	AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p pg.Page) ([]views.ReplicaView, error)
+	ClientReplicas(ctx context.Context, clientID string, p pg.Page) ([]views.ReplicaView, error)
+	Replica(ctx context.Context, clientID, agentID, id string) (*views.ReplicaView, error)
+	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]views.ToLaunch, error)
+	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 	Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error)
 }
 
@@ -184,7 +186,7 @@ func (r *Replicas) bindInstance(ctx context.Context, in *bindReplicaRequest) (*b
 
 // report passes on what an agent says of a replica. One that has ended hears
 // nothing any more, and a promoted one has nothing to hear.
-func (r *Replicas) report(ctx context.Context, view *postgres.ReplicaView, instanceID, status, message string) error {
+func (r *Replicas) report(ctx context.Context, view *views.ReplicaView, instanceID, status, message string) error {
 	if !view.State.IsOpen() {
 		return nil
 	}
@@ -238,7 +240,7 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 // awaitReportSeen waits until Postgres shows that a replica was given up, so that who asks
 // next does not find it open. Its workflow has the report, so when that takes
 // longer than anybody waits, the report is acknowledged all the same.
-func (r *Replicas) awaitReportSeen(ctx context.Context, view *postgres.ReplicaView) {
+func (r *Replicas) awaitReportSeen(ctx context.Context, view *views.ReplicaView) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.ReportWait, time.Second))
 	defer cancel()
 	for wait := 10 * time.Millisecond; view.State.IsOpen(); wait = min(2*wait, 100*time.Millisecond) {

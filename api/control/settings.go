@@ -10,12 +10,13 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
 // SettingsViews is the part of postgres.Views that settings read.
 type SettingsViews interface {
-	Agent(ctx context.Context, clientID, id string) (*postgres.AgentView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
 }
 
 // SettingsStore keeps what people set.
@@ -155,7 +156,7 @@ func minutesOf(in *modesRequest) (*int, error) {
 // setKeeping turns the two switches of a page into the one value they mean, and tells
 // the Guardian if it is a new one. Turning one on turns the other off; turning
 // one off leaves the other.
-func (s *Settings) setKeeping(ctx context.Context, a *postgres.AgentView, auto, manual *web.Bool) (agent.Keeping, error) {
+func (s *Settings) setKeeping(ctx context.Context, a *views.AgentView, auto, manual *web.Bool) (agent.Keeping, error) {
 	want := a.Keeping
 	switch {
 	case auto.Or(false):

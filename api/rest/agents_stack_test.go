@@ -17,6 +17,8 @@ import (
 	"spotkeeper/api/agents"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/workflows"
 )
 
@@ -106,7 +108,7 @@ func TestReadyNamesWhoIsAway(t *testing.T) {
 // TestPostgresAway: nobody listens where the database should be.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
-	gone, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
+	gone, err := pg.Open(t.Context(), pg.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
 	require.NoError(t, err)
 	t.Cleanup(gone.Close)
 	s := &stack{t: t, db: gone, wf: &playedWorkflows{}}
@@ -154,12 +156,12 @@ func (s *stack) counted() (*stack, func() int) {
 	pool, err := pgxpool.NewWithConfig(s.t.Context(), cfg)
 	require.NoError(s.t, err)
 	s.t.Cleanup(pool.Close)
-	db := &postgres.DB{Pool: pool}
+	db := &pg.DB{Pool: pool}
 	d := s.deps
 	d.Metrics, d.Tokens = nil, &postgres.Credentials{DB: db}
 	d.Agents = &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
 	d.Commands = &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
-	d.Pricing = &agents.Pricing{Store: &postgres.Prices{DB: db}}
+	d.Pricing = &agents.Pricing{Store: &prices.Prices{DB: db}}
 	h, err := rest.New(d)
 	require.NoError(s.t, err)
 	return &stack{t: s.t, db: db, handler: h, wf: s.wf}, func() int { return int(tracer.n.Load()) }

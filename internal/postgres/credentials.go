@@ -10,10 +10,11 @@ import (
 
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/credentials"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Credentials keeps the hashes of tokens, and who they belong to.
-type Credentials struct{ DB *DB }
+type Credentials struct{ DB *pg.DB }
 
 // CredentialView is a credential as its owner sees it, without its token.
 type CredentialView struct {
@@ -42,7 +43,7 @@ FROM credentials `
 
 // FindCredential looks a token up by its hash. Fails with credentials.not_found.
 func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error) {
-	found, err := queryRow[credentials.Found](ctx, s.DB, `
+	found, err := pg.QueryRow[credentials.Found](ctx, s.DB, `
 		SELECT k.id, k.kind, k.name, k.scope, coalesce(k.logical_agent_id, a.logical_agent_id, '') AS logical_id, coalesce(k.agent_id, '') AS agent_id,
 		       coalesce(k.instance_id, '') AS instance_id, k.created_at, k.expires_at, k.revoked_at, k.renewed_at, k.last_used_at, k.token_hash,
 		       coalesce(i.role = 'retired' OR i.terminated_at IS NOT NULL, false) AS retired,
@@ -52,7 +53,7 @@ func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credent
 		LEFT JOIN agents a ON a.id = k.agent_id
 		LEFT JOIN instances i ON i.id = k.instance_id AND k.kind = 'agent'
 		WHERE k.token_hash = $1`, hash)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, credentials.NotFound.New("There is no such credential")
 	}
 	return found, err
@@ -66,10 +67,10 @@ func (s *Credentials) FindLegacy(ctx context.Context, hash []byte) (*credentials
 		SELECT id, name, email, status, launcher, legacy_token, token_hash, created_at
 		FROM clients WHERE token_hash = $1`, hash).
 		Scan(&found.ClientID, &found.ClientName, &found.Email, &found.Status, &found.Launcher, &found.LegacyMode, &found.TokenHash, &found.CreatedAt)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, credentials.NotFound.New("There is no such credential")
 	}
-	return found, translate(err)
+	return found, pg.Translate(err)
 }
 
 // Create makes an enrolment or a tenant credential, with its token. Fails with
@@ -83,14 +84,14 @@ func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) 
 		return nil, "", err
 	}
 	var out *CredentialView
-	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var open int
 		// The client's row is locked, so that the limit holds for two at once.
 		err := tx.QueryRow(ctx, `
 			SELECT (SELECT count(*) FROM credentials k
 			        WHERE k.client_id = c.id AND k.kind <> 'agent' AND k.revoked_at IS NULL AND coalesce(k.expires_at > now(), true))
 			FROM clients c WHERE c.id = $1 FOR NO KEY UPDATE`, n.ClientID).Scan(&open)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil {
@@ -111,7 +112,7 @@ func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) 
 		if out, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[CredentialView]); err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: n.ClientID, Type: "credential_created", Severity: "info", Actor: by,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: n.ClientID, Type: "credential_created", Severity: "info", Actor: by,
 			Message: "A credential was made: " + describeCredential(out), Notify: true,
 			Metadata: map[string]any{"before": nil, "after": map[string]any{"id": out.ID, "kind": out.Kind, "name": out.Name, "scope": out.Scope,
 				"uses": out.Uses, "expires_at": out.ExpiresAt, "token_hash": fingerprint(clients.Hash(token))}}})
@@ -133,7 +134,7 @@ func describeCredential(c *CredentialView) string {
 // Credentials lists a client's credentials, newest first. What has expired or was revoked
 // is in the list until it is deleted; of agents' credentials, only those that are good.
 func (s *Credentials) Credentials(ctx context.Context, clientID string) ([]CredentialView, error) {
-	return queryRows[CredentialView](ctx, s.DB, selectCredentials+`
+	return pg.QueryRows[CredentialView](ctx, s.DB, selectCredentials+`
 		WHERE client_id = $1 AND (kind <> 'agent' OR revoked_at IS NULL AND expires_at > now())
 		ORDER BY created_at DESC, id LIMIT 1000`, clientID)
 }
@@ -141,13 +142,13 @@ func (s *Credentials) Credentials(ctx context.Context, clientID string) ([]Crede
 // Revoke ends a credential. One that was revoked is revoked again. Fails with
 // credentials.not_found.
 func (s *Credentials) Revoke(ctx context.Context, clientID, id, by string) error {
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectCredentials+`WHERE client_id = $1 AND id = $2 FOR UPDATE`, clientID, id)
 		if err != nil {
 			return err
 		}
 		found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[CredentialView])
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return credentials.NotFound.New("There is no such credential")
 		}
 		if err != nil || found.RevokedAt != nil {
@@ -156,7 +157,7 @@ func (s *Credentials) Revoke(ctx context.Context, clientID, id, by string) error
 		if _, err := tx.Exec(ctx, `UPDATE credentials SET revoked_at = now() WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "credential_revoked", Severity: "warning", Actor: by,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "credential_revoked", Severity: "warning", Actor: by,
 			Message: "A credential was revoked: " + describeCredential(found), Notify: true,
 			Metadata: map[string]any{"before": map[string]any{"id": id, "kind": found.Kind, "name": found.Name}, "after": nil}})
 	})
@@ -166,7 +167,7 @@ func (s *Credentials) Revoke(ctx context.Context, clientID, id, by string) error
 // uses nothing up, so that a repeated request has the same outcome. Fails with
 // credentials.used_up.
 func (s *Credentials) UseEnrolment(ctx context.Context, id, instanceID string) error {
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var uses, used int
 		if err := tx.QueryRow(ctx, `SELECT uses, used FROM credentials WHERE id = $1 FOR UPDATE`, id).Scan(&uses, &used); err != nil {
 			return err
@@ -194,12 +195,12 @@ type AgentToken struct {
 // each of which is good until it expires: the answer with the first may have got lost.
 func (s *Credentials) IssueAgent(ctx context.Context, clientID, agentID, instanceID, parentID string) (*AgentToken, error) {
 	var out *AgentToken
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) (err error) {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) (err error) {
 		out, err = issueAgent(ctx, tx, clientID, agentID, instanceID, parentID)
 		if err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, AgentID: agentID, Type: "agent_joined", Severity: "info", Actor: "agent:" + agentID,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, AgentID: agentID, Type: "agent_joined", Severity: "info", Actor: "agent:" + agentID,
 			Message: "The agent on " + instanceID + " joined with an enrolment", Metadata: map[string]any{"instance_id": instanceID, "enrolment_id": parentID}})
 	})
 	return out, err
@@ -227,13 +228,13 @@ func issueAgent(ctx context.Context, tx pgx.Tx, clientID, agentID, instanceID, p
 // that was never used goes when the next one is made.
 func (s *Credentials) RenewAgent(ctx context.Context, id string) (*AgentToken, error) {
 	var out *AgentToken
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var clientID, agentID, instanceID string
 		err := tx.QueryRow(ctx, `
 			UPDATE credentials SET renewed_at = now()
 			WHERE id = $1 AND kind = 'agent' AND revoked_at IS NULL AND coalesce(renewed_at <= now() - make_interval(secs => $2), true)
 			RETURNING client_id, agent_id, instance_id`, id, credentials.RenewPause.Seconds()).Scan(&clientID, &agentID, &instanceID)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return nil
 		}
 		if err != nil {
@@ -252,16 +253,16 @@ func (s *Credentials) RenewAgent(ctx context.Context, id string) (*AgentToken, e
 // at each use.
 func (s *Credentials) NoteUse(ctx context.Context, id, address string) error {
 	_, err := s.DB.Pool.Exec(ctx, `UPDATE credentials SET last_used_at = now(), last_address = $2 WHERE id = $1`, id, address)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // LegacyMode reads what a client's legacy token may do. Fails with clients.not_found.
 func (s *Credentials) LegacyMode(ctx context.Context, clientID string) (mode credentials.LegacyMode, err error) {
 	err = s.DB.Pool.QueryRow(ctx, `SELECT legacy_token FROM clients WHERE id = $1`, clientID).Scan(&mode)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return "", clients.NotFound.New("Client not found")
 	}
-	return mode, translate(err)
+	return mode, pg.Translate(err)
 }
 
 // SetLegacyMode changes what a client's legacy token may do, from the next request on.
@@ -270,19 +271,19 @@ func (s *Credentials) SetLegacyMode(ctx context.Context, clientID string, mode c
 	if !mode.Known() {
 		return credentials.Bad.New("The old token is for all, agent or off")
 	}
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var before credentials.LegacyMode
 		err := tx.QueryRow(ctx, `
 			WITH before AS (SELECT id, legacy_token FROM clients WHERE id = $1 FOR NO KEY UPDATE)
 			UPDATE clients c SET legacy_token = $2, updated_at = now() FROM before WHERE c.id = before.id RETURNING before.legacy_token`,
 			clientID, mode).Scan(&before)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil || before == mode {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "legacy_token_changed", Severity: "warning", Actor: by, Notify: true,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "legacy_token_changed", Severity: "warning", Actor: by, Notify: true,
 			Message:  "What the client's old token may do was changed from " + string(before) + " to " + string(mode),
 			Metadata: map[string]any{"before": map[string]any{"legacy_token": before}, "after": map[string]any{"legacy_token": mode}}})
 	})
@@ -295,5 +296,5 @@ func (s *Credentials) RecordAuthFailure(ctx context.Context, route, address, why
 		INSERT INTO events (type, severity, actor, message, dedup_key)
 		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint)
 		ON CONFLICT (dedup_key) DO NOTHING`, route, address, "Authentication failed on "+route+": "+why)
-	return translate(err)
+	return pg.Translate(err)
 }
