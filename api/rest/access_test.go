@@ -26,7 +26,7 @@ import (
 //	admin  operators
 //	join   an enrolment
 var access = map[string][]string{
-	"open": {"health", "ready", "metrics", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
+	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
 	"agent": {
 		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands", "commandExecuted", "markCommandExecuted",
 		"reportSwitch", "decide", "switchRecommendation", "issueSwitchCommand", "reportRebalance", "reportPrices",

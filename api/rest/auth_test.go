@@ -19,7 +19,7 @@ import (
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	open := map[string]bool{"/health": true, "/ready": true, "/metrics": true, "/api/client/validate": true, "/openapi.json": true, "/login": true, "/logout": true, "/docs": true, "/docs/:file": true}
+	open := map[string]bool{"/health": true, "/ready": true, "/api/client/validate": true, "/openapi.json": true, "/login": true, "/logout": true, "/docs": true, "/docs/:file": true}
 	params := regexp.MustCompile(`:(\w+)`)
 	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "none", ":command_id", "none")
 

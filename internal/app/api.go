@@ -40,6 +40,11 @@ func (a *App) RunAPI(ctx context.Context) error {
 	g.Go(func() error {
 		return serve(ctx, a.Log, "api", a.Config.API.Listen, door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
 	})
+	if a.Config.API.MetricsListen != "" {
+		g.Go(func() error {
+			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil), a.apiPages(), nil)
+		})
+	}
 	g.Go(func() error { return feed.Run(ctx) })
 	g.Go(func() error { return a.newSweep().Run(ctx) })
 	g.Go(func() error { return a.aftercare.Run(ctx) })
@@ -105,6 +110,13 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	}
 	h, err := rest.New(deps)
 	return h, feed, err
+}
+
+// apiPages are what operators of the deployment see of an api.
+func (a *App) apiPages() http.Handler {
+	mux := a.opsPages()
+	mux.HandleFunc("GET /ready", rest.ReadyPage(a.readyProbes()))
+	return mux
 }
 
 // readyProbes are what /ready asks.
