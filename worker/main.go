@@ -17,6 +17,7 @@ import (
 
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/postgres"
 )
 
 func main() {
@@ -50,7 +51,7 @@ func run(ctx context.Context, args []string) error {
 	case "run":
 		return a.RunWorker(ctx)
 	case "migrate":
-		applied, err := a.DB.Migrate(ctx)
+		applied, err := postgres.Migrate(ctx, a.DB)
 		a.Log.Info("schema is up to date", "applied", applied)
 		return err
 	default:

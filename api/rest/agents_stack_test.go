@@ -14,8 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/api/agents"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/workflows"
 )
 
@@ -105,13 +108,13 @@ func TestReadyNamesWhoIsAway(t *testing.T) {
 // TestPostgresAway: nobody listens where the database should be.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
-	gone, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
+	gone, err := pg.Open(t.Context(), pg.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
 	require.NoError(t, err)
 	t.Cleanup(gone.Close)
 	store, err := postgres.NewClients(gone, make([]byte, 32))
 	require.NoError(t, err)
 	s := &stack{t: t, db: gone, wf: &playedWorkflows{}}
-	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: store, Probes: s.probes(), Agents: &rest.Agents{Store: &postgres.Agents{DB: gone}}})
+	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: store, Probes: s.probes(), Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}}})
 	require.NoError(t, err)
 
 	got := s.call("token-of-somebody", "POST", "/api/agents/a1/heartbeat", `{}`)
@@ -155,14 +158,14 @@ func (s *stack) counted() (*stack, func() int) {
 	pool, err := pgxpool.NewWithConfig(s.t.Context(), cfg)
 	require.NoError(s.t, err)
 	s.t.Cleanup(pool.Close)
-	db := &postgres.DB{Pool: pool}
+	db := &pg.DB{Pool: pool}
 	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(s.t, err)
 	d := s.deps
 	d.Metrics, d.Tokens = nil, store
-	d.Agents = &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
-	d.Commands = &rest.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
-	d.Pricing = &rest.Pricing{Store: &postgres.Prices{DB: db}}
+	d.Agents = &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
+	d.Commands = &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
+	d.Pricing = &agents.Pricing{Store: &prices.Prices{DB: db}}
 	h, err := rest.New(d)
 	require.NoError(s.t, err)
 	return &stack{t: s.t, db: db, handler: h, wf: s.wf}, func() int { return int(tracer.n.Load()) }

@@ -18,7 +18,7 @@ import (
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine/python"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
 	"spotkeeper/workflows"
 )
 
@@ -29,7 +29,7 @@ INSERT INTO model_rollouts (session_id, plan, phase, percent) VALUES ('s-live', 
 
 // playedRollouts plays immediate rollouts on the real rows.
 type playedRollouts struct {
-	store   *postgres.Rollouts
+	store   *models.Rollouts
 	started []workflows.RolloutInput
 	told    []string
 	refuses error

@@ -16,7 +16,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
@@ -26,7 +26,7 @@ type App struct {
 	Config    config.Config
 	Log       *slog.Logger
 	Metrics   *prometheus.Registry
-	DB        *postgres.DB
+	DB        *pg.DB
 	Fleet     *fleet.Provider
 	Temporal  client.Client
 	Namespace string // of Temporal
@@ -57,7 +57,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		a.Log = slog.Default()
 	}
 	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	db, err := postgres.Open(ctx, postgres.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns})
+	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"spotkeeper/internal/postgres"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,7 +14,7 @@ func TestALossDoesNotAge(t *testing.T) {
 	t.Parallel()
 
 	read := func(g *guarded) string {
-		v, err := g.db.ReadGauges(t.Context())
+		v, err := postgres.ReadGauges(t.Context(), g.db)
 		require.NoError(t, err)
 		return lines(v.UndecidedNotices, v.LostNotices, v.AgentsWithoutOne)
 	}
