@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,12 +57,10 @@ func (c enrollCommand) Run(p *program) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: s.Credential})
-	if err != nil {
-		return err
+	if strings.HasPrefix(token, "spk-enrol-") {
+		s.Join.Method = settings.OneTime
 	}
-	defer plane.Close()
-	owner, err := plane.Validate(p.ctx)
+	found, err := ask(p.ctx, s)
 	if err != nil && !c.Force {
 		return fmt.Errorf("nothing is written (--force writes all the same): %w", err)
 	}
@@ -75,8 +74,24 @@ func (c enrollCommand) Run(p *program) error {
 	if err := errors.Join(spool.Replace(s.Join.TokenFile, []byte(token+"\n")), spool.Replace(p.config, content)); err != nil {
 		return err
 	}
-	fmt.Printf("%s is written; the token is that of %q.\nNext: systemctl enable --now spotkeeper-agent && spotkeeper-agent doctor\n", p.config, owner.Name)
+	fmt.Printf("%s is written; %s.\nNext: systemctl enable --now spotkeeper-agent && spotkeeper-agent doctor\n", p.config, found)
 	return nil
+}
+
+// ask says what the control plane answers. A one-time token is used up by the agent's
+// first start, not here.
+func ask(ctx context.Context, s settings.Settings) (found string, err error) {
+	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version,
+		Credential: func(string) (string, error) { return s.Credential() }})
+	if err != nil {
+		return "", err
+	}
+	defer plane.Close()
+	if s.Join.Method == settings.OneTime {
+		return "the control plane answers", plane.Health(ctx)
+	}
+	owner, err := plane.Validate(ctx)
+	return fmt.Sprintf("the token is that of %q", owner.Name), err
 }
 
 func (c enrollCommand) readToken() (string, error) {

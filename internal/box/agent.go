@@ -71,16 +71,16 @@ func New(s settings.Settings, version string, log *slog.Logger) (*Agent, error) 
 	if err != nil {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
-	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: s.Credential})
-	if err != nil {
-		return nil, err
-	}
 	a := &Agent{
-		s: s, log: log, version: version, plane: plane, spool: store, began: time.Now(),
+		s: s, log: log, version: version, spool: store, began: time.Now(),
 		imds:    imds.New(imds.Options{Endpoint: s.IMDS.Endpoint, Timeout: s.IMDS.Timeout}),
 		reached: func(string) {},
 		notices: map[string]*carried{}, watched: map[string]watch{}, lastLook: map[string]time.Time{},
 		drained: make(chan struct{}), register: make(chan struct{}, 1),
+	}
+	a.plane, err = controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: a.credential})
+	if err != nil {
+		return nil, err
 	}
 	a.state = loadState(s.StateDir, log)
 	return a, nil

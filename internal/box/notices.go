@@ -3,6 +3,7 @@ package box
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -66,7 +67,7 @@ func (a *Agent) recommended(answer imds.Answer) {
 func (a *Agent) take(n *spool.Notice) {
 	n.InstanceID = cmp.Or(n.InstanceID, a.instanceID())
 	a.mu.Lock()
-	_, known := a.notices[n.ID]
+	known := a.isKnown(n)
 	c := newCarried(n, n.End)
 	if !known {
 		a.notices[n.ID] = c
@@ -80,6 +81,20 @@ func (a *Agent) take(n *spool.Notice) {
 	a.reached("spooled")
 	a.log.Warn("AWS has given notice", "kind", n.Kind, "action", n.Action, "instance_id", n.InstanceID, "deadline", n.Deadline, "rehearsal", n.Rehearsal)
 	a.begin(c)
+}
+
+// isKnown is called with the lock held. An interruption that AWS words anew, with another
+// time, while the first one is still ahead is the same interruption.
+func (a *Agent) isKnown(n *spool.Notice) bool {
+	if _, known := a.notices[n.ID]; known {
+		return true
+	}
+	for _, c := range a.notices {
+		if n.Kind == spool.Termination && c.n.Kind == n.Kind && c.n.Rehearsal == n.Rehearsal && time.Now().Before(c.end) {
+			return true
+		}
+	}
+	return false
 }
 
 func newCarried(n *spool.Notice, end time.Time) *carried {
@@ -164,8 +179,10 @@ func (a *Agent) report(ctx context.Context, c *carried) {
 			a.log.ErrorContext(ctx, "the control plane refuses the notice", "notice", c.n.ID, "error", err)
 			a.acknowledge(c, answer, err.Error(), true)
 			return
-		case controlplane.IsStatus(err, http.StatusNotFound) || err == errNotRegistered: //nolint:errorlint // our own, never wrapped
+		case controlplane.IsStatus(err, http.StatusNotFound) || errors.Is(err, errNotRegistered):
 			a.askToRegister()
+		case controlplane.IsStatus(err, http.StatusUnauthorized):
+			a.dropToken()
 		case time.Since(c.end) > lateReports:
 			a.log.ErrorContext(ctx, "the notice was never acknowledged", "notice", c.n.ID, "error", err)
 			return

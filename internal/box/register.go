@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/box/controlplane"
+	"spotkeeper/internal/box/settings"
 )
 
 // keepRegistered registers once the workload is ready, and again when it is asked to:
@@ -56,7 +57,7 @@ func (a *Agent) registerNow(ctx context.Context) error {
 	if id.PublicIP != "" {
 		r.PublicIP = &id.PublicIP
 	}
-	got, err := a.plane.Register(ctx, r)
+	got, err := a.introduce(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -66,6 +67,24 @@ func (a *Agent) registerNow(ctx context.Context) error {
 	a.saveState()
 	a.log.InfoContext(ctx, "the agent is registered", "agent_id", got.AgentID, "logical_id", logical, "instance_id", id.InstanceID)
 	return nil
+}
+
+// introduce registers, or joins where the agent has no token of its own yet.
+func (a *Agent) introduce(ctx context.Context, r controlplane.Registration) (controlplane.Registered, error) {
+	if a.s.Join.Method == settings.OneTime {
+		if _, err := a.credential(""); err != nil {
+			got, err := a.plane.Join(ctx, r)
+			if err == nil {
+				a.useToken(got.Token)
+			}
+			return got.Registered, err
+		}
+	}
+	got, err := a.plane.Register(ctx, r)
+	if controlplane.IsStatus(err, http.StatusUnauthorized) {
+		a.dropToken()
+	}
+	return got, err
 }
 
 // askToRegister has keepRegistered do so soon.
@@ -81,10 +100,15 @@ func (a *Agent) askToRegister() {
 func (a *Agent) heartbeats(ctx context.Context) {
 	for {
 		if agentID, err := a.registered(); err == nil {
-			err = a.plane.Heartbeat(ctx, agentID, a.heartbeat())
+			token, err := a.plane.Heartbeat(ctx, agentID, a.heartbeat())
 			a.beat(err)
-			if controlplane.IsStatus(err, http.StatusNotFound) {
+			switch {
+			case err == nil:
+				a.useToken(token)
+			case controlplane.IsStatus(err, http.StatusNotFound):
 				a.askToRegister() // the control plane does not know the agent any more
+			case controlplane.IsStatus(err, http.StatusUnauthorized):
+				a.dropToken()
 			}
 		}
 		pause := a.s.Heartbeat

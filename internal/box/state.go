@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"spotkeeper/internal/box/controlplane"
 	"spotkeeper/internal/box/imds"
+	"spotkeeper/internal/box/settings"
 	"spotkeeper/internal/box/spool"
 )
 
@@ -22,6 +24,8 @@ type state struct {
 	AgentID      string        `json:"agent_id,omitempty"`
 	ClientID     string        `json:"client_id,omitempty"`
 	RegisteredAt time.Time     `json:"registered_at,omitzero"`
+
+	Token controlplane.Token `json:"token,omitzero"` // the agent's own, where it has joined
 }
 
 func stateFile(dir string) string { return filepath.Join(dir, "agent.json") }
@@ -41,6 +45,43 @@ func loadState(dir string, log *slog.Logger) state {
 		return state{}
 	}
 	return out
+}
+
+// credential is the token of a request: the enrolment token to join with, then the
+// agent's own, or the client's token throughout where that is the method.
+func (a *Agent) credential(path string) (string, error) {
+	if a.s.Join.Method != settings.OneTime || path == controlplane.JoinPath {
+		return a.s.Credential()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.Token.Token == "" {
+		return "", errNotRegistered
+	}
+	return a.state.Token.Token, nil
+}
+
+// useToken makes a new token durable before it is used.
+func (a *Agent) useToken(token controlplane.Token) {
+	if token.Token == "" {
+		return
+	}
+	a.mu.Lock()
+	a.state.Token = token
+	a.mu.Unlock()
+	a.saveState()
+	a.log.Info("the agent has a new token", "expires_at", token.ExpiresAt)
+}
+
+// dropToken forgets a token that is refused: the agent joins again.
+func (a *Agent) dropToken() {
+	if a.s.Join.Method != settings.OneTime {
+		return
+	}
+	a.mu.Lock()
+	a.state.Token = controlplane.Token{}
+	a.mu.Unlock()
+	a.askToRegister()
 }
 
 // saveState fails when the disk does. The agent goes on without it.

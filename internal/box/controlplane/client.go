@@ -64,10 +64,10 @@ func IsStatus(err error, status int) bool {
 
 // Options of a Client.
 type Options struct {
-	Base       string                 // address of the control plane
-	CAFile     string                 // certificates that its own is checked with, besides the system's
-	Credential func() (string, error) // read for each request, so that a new token is used at once
-	Version    string                 // of the agent, for User-Agent
+	Base       string                            // address of the control plane
+	CAFile     string                            // certificates that its own is checked with, besides the system's
+	Credential func(path string) (string, error) // read for each request, so that a new token is used at once
+	Version    string                            // of the agent, for User-Agent
 	Resolve    func(context.Context, string) ([]string, error)
 	Hedge      time.Duration
 }
@@ -210,7 +210,7 @@ func (c *Client) send(ctx context.Context, way *http.Client, method, path string
 	if err != nil {
 		return nil, err
 	}
-	token, err := c.o.Credential()
+	token, err := c.o.Credential(path)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func client(t *testing.T, o controlplane.Options) *controlplane.Client {
 	t.Helper()
 	o.Version = "5.0.0"
 	if o.Credential == nil {
-		o.Credential = func() (string, error) { return "secret", nil }
+		o.Credential = func(string) (string, error) { return "secret", nil }
 	}
 	c, err := controlplane.New(o)
 	require.NoError(t, err)
@@ -109,15 +109,16 @@ func TestRefusals(t *testing.T) {
 	c := client(t, controlplane.Options{Base: plane.URL})
 	for status, final := range map[int]bool{400: true, 401: false, 403: false, 404: false, 409: true, 422: true, 429: false, 500: false, 503: false} {
 		plane.Answer(func(boxtest.Arrival) (int, string) { return status, `{"error":"no","code":"agent.no"}` })
-		err := c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{})
+		_, err := c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{})
 		require.True(t, controlplane.IsStatus(err, status), "%v", err)
 		require.Equal(t, final, controlplane.Final(err), status)
 		require.ErrorContains(t, err, "no")
 	}
 	plane.Answer(func(boxtest.Arrival) (int, string) { return 404, `<html>not here</html>` })
-	err := c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{})
+	_, err := c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{})
 	require.Error(t, err)
 	require.False(t, controlplane.Final(err), "another machine's page is no word of the control plane")
 	plane.Answer(func(boxtest.Arrival) (int, string) { return 301, `` })
-	require.Error(t, c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{}), "a redirect would lose the body")
+	_, err = c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{})
+	require.Error(t, err, "a redirect would lose the body")
 }

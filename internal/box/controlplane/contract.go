@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -34,6 +35,32 @@ func (c *Client) Register(ctx context.Context, r Registration) (Registered, erro
 	return out, c.Deliver(ctx, http.MethodPost, "/api/agents/register", r, &out)
 }
 
+// JoinPath is the one path that an enrolment token is good for.
+const JoinPath = "/api/agents/join"
+
+// Token is an agent's own: good for about a day, for one agent on one instance.
+type Token struct {
+	Token      string    `json:"token"`
+	ExpiresAt  time.Time `json:"token_expires_at"`
+	RenewAfter time.Time `json:"token_renew_after"`
+}
+
+// Joined is a registration with the agent's own token.
+type Joined struct {
+	Registered
+	Token
+}
+
+// Join registers with an enrolment token. The same instance may repeat it.
+func (c *Client) Join(ctx context.Context, r Registration) (Joined, error) {
+	var out Joined
+	err := c.Deliver(ctx, http.MethodPost, JoinPath, r, &out)
+	if err == nil && out.Token.Token == "" {
+		err = errors.New("the control plane's answer has no token")
+	}
+	return out, err
+}
+
 // Heartbeat is a sign of life.
 type Heartbeat struct {
 	Status       string   `json:"status"`
@@ -45,9 +72,11 @@ type Heartbeat struct {
 	Version      string   `json:"agent_version"`
 }
 
-// Heartbeat sends a sign of life. Fails with 404 when the agent is not known.
-func (c *Client) Heartbeat(ctx context.Context, agentID string, h Heartbeat) error {
-	return c.Call(ctx, http.MethodPost, path(agentID, "/heartbeat"), h, nil)
+// Heartbeat sends a sign of life. The answer has a new token when the one in use is due
+// for renewal, else an empty one. Fails with 404 when the agent is not known.
+func (c *Client) Heartbeat(ctx context.Context, agentID string, h Heartbeat) (Token, error) {
+	var out Token
+	return out, c.Call(ctx, http.MethodPost, path(agentID, "/heartbeat"), h, &out)
 }
 
 // Outcome is the answer to a termination notice: once it is here, the notice is durable
@@ -96,6 +125,11 @@ type Owner struct {
 	Valid    bool   `json:"valid"`
 	ClientID string `json:"client_id"`
 	Name     string `json:"name"`
+}
+
+// Health asks whether the control plane is there. It needs no token.
+func (c *Client) Health(ctx context.Context) error {
+	return c.Call(ctx, http.MethodGet, "/health", nil, nil)
 }
 
 // Validate asks whose token this is.

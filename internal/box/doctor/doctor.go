@@ -132,11 +132,14 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 	if err != nil {
 		return out
 	}
-	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: func() (string, error) { return token, nil }})
+	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: func(string) (string, error) { return token, nil }})
 	if err != nil {
 		return append(out, result("control plane", err, "", "correct ca_file"))
 	}
 	defer plane.Close()
+	if s.Join.Method == settings.OneTime { // an enrolment token is good for joining alone
+		return append(out, result("control plane", plane.Health(ctx), "answers", "open the way to "+s.API+" from this instance"))
+	}
 	owner, err := plane.Validate(ctx)
 	switch {
 	case controlplane.IsStatus(err, http.StatusUnauthorized), controlplane.IsStatus(err, http.StatusForbidden):
