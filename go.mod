@@ -4,6 +4,9 @@ go 1.26.0
 
 toolchain go1.26.11
 
+// The console's build tools bring packages of other languages.
+ignore ./api/console/node_modules
+
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7
 	github.com/aws/aws-sdk-go-v2/config v1.33.15

@@ -179,6 +179,10 @@ func (r Route) serve(a *Authenticator) gin.HandlerFunc {
 			return
 		}
 		c.Request = c.Request.WithContext(withPrincipal(ctx, p))
+		if err := r.checkStrict(c, p, body); err != nil {
+			writeError(c, err)
+			return
+		}
 		if r.Endpoint.raw != nil {
 			r.Endpoint.raw(c)
 			return

@@ -21,6 +21,8 @@ type Route struct {
 	// as before and after. What a store changes it tells in the same transaction.
 	Event   string
 	Subject auditSubject
+	// Strict refuses parameters and members that the route does not read.
+	Strict bool
 }
 
 // quick is the deadline of a route that names none. It keeps the answer that a
@@ -43,7 +45,7 @@ func (d Deps) Routes() []Route {
 		d.loginRoutes(),
 		d.docsRoutes(),
 		d.Replicas.Routes(),
-		d.Operations.Routes(),
+		strict(d.Operations.Routes()),
 		d.Events.Routes(),
 		d.Settings.Routes(),
 		d.Accounts.Routes(),
@@ -52,11 +54,12 @@ func (d Deps) Routes() []Route {
 		d.InstancePages.Routes(),
 		d.AdminPages.Routes(),
 		d.Notifications.Routes(),
-		d.Sinks.Routes(),
-		d.Schedules.Routes(),
-		d.Pauses.Routes(),
+		strict(d.Sinks.Routes()),
+		strict(d.Schedules.Routes()),
+		strict(d.Pauses.Routes()),
 		d.Models.Routes(),
-		d.ModelRollouts.Routes(),
+		strict(d.ModelRollouts.Routes()),
+		strict(d.Console.Routes()),
 		d.documentRoutes(),
 	)
 }

@@ -52,6 +52,7 @@ type Deps struct {
 	Pauses        *Pauses
 	Models        *Models
 	ModelRollouts *ModelRollouts
+	Console       *Console
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 

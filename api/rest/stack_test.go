@@ -92,7 +92,7 @@ func newStack(t testing.TB) *stack {
 			Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
 			Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 		},
-		Operations:    &rest.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
+		Operations:    &rest.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
 		Events:        &rest.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
 		Settings:      &rest.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
 		Accounts:      &rest.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
@@ -107,6 +107,7 @@ func newStack(t testing.TB) *stack {
 		Pauses:        &rest.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
 		Switches:      &rest.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 	}
+	d.Console = &rest.Console{Views: views, Pauses: d.Pauses, Operations: d.Operations, Events: d.Events, Audit: d.Audit, About: rest.About{Started: time.Now()}, Now: time.Now}
 	s.deps = d
 	s.handler, err = rest.New(d)
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"spotkeeper/api/console"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
@@ -65,10 +67,14 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := rest.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
 	agents := &rest.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
+	pauses := &rest.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
+	operations := &rest.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows}
+	events := &rest.Events{Feed: feed}
+	open := len(operators) == 0 && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
-		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
+		Tokens: clients, Operators: operators, OpenToOperators: open,
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
 		Probes:     a.readyProbes(),
 		Agents:     agents,
@@ -76,8 +82,8 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 		Decisions:  &rest.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
 		Pricing:    &rest.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: agents},
 		Replicas:   &rest.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
-		Operations: &rest.Operations{Views: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
-		Events:     &rest.Events{Feed: feed},
+		Operations: operations,
+		Events:     events,
 		Settings:   &rest.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
 		Accounts:   &rest.Accounts{Store: clients, Views: views, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
 		Switches:   &rest.Switches{Views: views, Commands: commands, Workflows: a.Workflows},
@@ -90,7 +96,8 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 		Models:        &rest.Models{Store: models, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
 		ModelRollouts: &rest.ModelRollouts{Store: &postgres.Rollouts{Models: *models}, Workflows: a.Workflows},
 		Schedules:     &rest.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
-		Pauses:        &rest.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now},
+		Pauses:        pauses,
+		Console:       &rest.Console{Views: views, Pauses: pauses, Operations: operations, Events: events, Audit: &postgres.AuditLog{DB: a.DB}, About: a.about(open), Now: time.Now},
 	}
 	h, err := rest.New(deps)
 	return h, feed, err
@@ -107,11 +114,36 @@ func (a *App) readyProbes() []rest.Probe {
 	}
 }
 
-// web serves a built page from WEB_DIR, and its index for the page's own routes.
-func (a *App) web() http.Handler {
+// about is what the process says of itself.
+func (a *App) about(open bool) rest.About {
+	at := console.Base
 	if a.Config.API.WebDir == "" {
-		return nil
+		at = "/"
 	}
+	return rest.About{
+		Started: time.Now(), Open: open, TemporalUI: strings.TrimSuffix(a.Config.Temporal.UI, "/"), Namespace: cmp.Or(a.Workflows.Namespace, "default"), ConsolePath: at,
+	}
+}
+
+// web serves the console below its path, and elsewhere the page of WEB_DIR, or without
+// one the console too.
+func (a *App) web() http.Handler {
+	own := console.Handler()
+	if a.Config.API.WebDir == "" {
+		return own
+	}
+	page := a.webDir()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path+"/", console.Base) {
+			own.ServeHTTP(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
+}
+
+// webDir serves a built page from WEB_DIR, and its index for the page's own routes.
+func (a *App) webDir() http.Handler {
 	root := os.DirFS(a.Config.API.WebDir)
 	files := http.FileServerFS(root)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
