@@ -139,7 +139,7 @@ func TestTheLogSaysWhoAsked(t *testing.T) {
 	require.NotEqual(t, page.body["events"], second.body["events"])
 	found := s.call(operatorToken, "GET", "/api/search?q=web", "").body["results"].([]any)
 	require.Len(t, found, 3)
-	require.Len(t, s.call(s.beta, "GET", "/api/search?q=i-1", "").body["results"], 0)
+	require.Empty(t, s.call(s.beta, "GET", "/api/search?q=i-1", "").body["results"])
 }
 
 // TestAMisspeltNameActsOnNothing holds the routes of our own to refusing what they do
