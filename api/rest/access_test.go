@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/workflows"
 )
 
@@ -83,7 +84,7 @@ func TestAccess(t *testing.T) {
 	s.wf.fails(workflows.Unreachable.New("away")) // nothing of this is to have consequences
 	s.models.refuses = workflows.Unreachable.New("away")
 	asked := 0
-	send := func(r rest.Route, path *strings.Replacer, dress func(*http.Request)) int {
+	send := func(r web.Route, path *strings.Replacer, dress func(*http.Request)) int {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if strings.HasSuffix(r.ID, "Sink") {
@@ -113,7 +114,7 @@ func TestAccess(t *testing.T) {
 		case "removeClient":
 			body = `{"confirm":"another name"}`
 		}
-		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(rest.DocumentPath(r))+asks[r.ID], strings.NewReader(body))
+		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(web.DocumentPath(r))+asks[r.ID], strings.NewReader(body))
 		asked++
 		req.RemoteAddr = fmt.Sprintf("192.0.2.%d:1234", asked%250) // guessing from one address is slowed down
 		dress(req)
@@ -126,7 +127,7 @@ func TestAccess(t *testing.T) {
 		s.handler.ServeHTTP(rec, req)
 		return rec.Code
 	}
-	ask := func(token string, r rest.Route, path *strings.Replacer) int {
+	ask := func(token string, r web.Route, path *strings.Replacer) int {
 		return send(r, path, func(req *http.Request) {
 			if token != "" {
 				req.Header.Set("Authorization", "Bearer "+token)
@@ -134,7 +135,7 @@ func TestAccess(t *testing.T) {
 		})
 	}
 	cookie := s.login(t)
-	browse := func(r rest.Route, cookie, origin string) int {
+	browse := func(r web.Route, cookie, origin string) int {
 		return send(r, mine, func(req *http.Request) {
 			req.Header.Set("Cookie", cookie)
 			req.Header.Set("Origin", origin)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/api/agents"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
@@ -111,7 +112,7 @@ func TestPostgresAway(t *testing.T) {
 	store, err := postgres.NewClients(gone, make([]byte, 32))
 	require.NoError(t, err)
 	s := &stack{t: t, db: gone, wf: &playedWorkflows{}}
-	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: store, Probes: s.probes(), Agents: &rest.Agents{Store: &postgres.Agents{DB: gone}}})
+	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: store, Probes: s.probes(), Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}}})
 	require.NoError(t, err)
 
 	got := s.call("token-of-somebody", "POST", "/api/agents/a1/heartbeat", `{}`)
@@ -160,9 +161,9 @@ func (s *stack) counted() (*stack, func() int) {
 	require.NoError(s.t, err)
 	d := s.deps
 	d.Metrics, d.Tokens = nil, store
-	d.Agents = &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
-	d.Commands = &rest.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
-	d.Pricing = &rest.Pricing{Store: &postgres.Prices{DB: db}}
+	d.Agents = &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
+	d.Commands = &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
+	d.Pricing = &agents.Pricing{Store: &postgres.Prices{DB: db}}
 	h, err := rest.New(d)
 	require.NoError(s.t, err)
 	return &stack{t: s.t, db: db, handler: h, wf: s.wf}, func() int { return int(tracer.n.Load()) }

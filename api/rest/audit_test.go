@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
@@ -117,7 +118,7 @@ func TestEveryChangeIsTold(t *testing.T) {
 	t.Parallel()
 	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{session_id}", "s-live")
 	for _, r := range (rest.Deps{}).Routes() {
-		if r.Method == http.MethodGet || r.Auth == rest.Agent || r.Auth == rest.Anonymous || toldAsWhatFollows[r.ID] {
+		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Anonymous || toldAsWhatFollows[r.ID] {
 			continue
 		}
 		require.NotEmpty(t, deeds[r.ID], "%s: which event tells it?", r.ID)
@@ -140,7 +141,7 @@ func TestEveryChangeIsTold(t *testing.T) {
 				}
 				path := d.path
 				if path == "" {
-					path = mine.Replace(rest.DocumentPath(r))
+					path = mine.Replace(web.DocumentPath(r))
 				}
 				if d.sends != nil {
 					d.sends(s)

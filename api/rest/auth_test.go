@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 )
 
 // TestWhoMayCallWhat walks the whole table: whatever is added to it is either
@@ -32,7 +33,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		seen[r.ID] = true
 		path := params.ReplaceAllString(fill.Replace(r.Path), "1")
 		name := r.Method + " " + r.Path
-		if r.Auth == rest.Anonymous {
+		if r.Auth == web.Anonymous {
 			require.True(t, open[r.Path], "%s is open to everybody", name)
 			continue
 		}
@@ -49,12 +50,12 @@ func TestWhoMayCallWhat(t *testing.T) {
 		}
 		foreign := s.call(s.beta, r.Method, path, body)
 		switch {
-		case r.Auth == rest.Admin:
+		case r.Auth == web.Admin:
 			require.Equal(t, 403, foreign.status, "%s for a client: %s", name, foreign.raw)
 		case strings.Contains(r.Path, ":agent_id"), strings.Contains(r.Path, ":client_id"), strings.Contains(r.Path, ":instance_id"):
 			require.Equal(t, 404, foreign.status, "%s for another client: %s", name, foreign.raw)
 		}
-		if r.Auth == rest.Agent {
+		if r.Auth == web.Agent {
 			require.Equal(t, 401, s.call(operatorToken, r.Method, path, `{}`).status, "%s is the agent's own", name)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"spotkeeper/api/web"
 )
 
 // Probe asks one dependency whether it is there.
@@ -23,20 +25,17 @@ type Probe struct {
 // and no more than that it does not answer for any other.
 func (p Probe) sentence(err error) string {
 	if p.Degrades {
-		return messageOf(err)
+		return web.MessageOf(err)
 	}
 	return "It does not answer."
 }
 
-// probeTimeout keeps /ready within two seconds when a dependency hangs.
-const probeTimeout = 1500 * time.Millisecond
-
-func (d Deps) healthRoutes() []Route {
+func (d Deps) healthRoutes() []web.Route {
 	h := health{probes: d.Probes, now: d.Now, engineLoaded: d.EngineLoaded}
-	return []Route{
-		{Method: http.MethodGet, Path: "/health", ID: "health", Summary: "Whether the service is healthy, for installers", Auth: Anonymous, Status: 200, Endpoint: endpoint(h.health), Quiet: true},
-		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether each dependency answers", Auth: Anonymous, Status: 200, Endpoint: endpoint(h.ready), Quiet: true},
-		{Method: http.MethodGet, Path: "/metrics", ID: "metrics", Summary: "Metrics for Prometheus", Auth: Anonymous, Status: 200, Endpoint: metricsEndpoint(d), Quiet: true},
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/health", ID: "health", Summary: "Whether the service is healthy, for installers", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.health), Quiet: true},
+		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether each dependency answers", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.ready), Quiet: true},
+		{Method: http.MethodGet, Path: "/metrics", ID: "metrics", Summary: "Metrics for Prometheus", Auth: web.Anonymous, Status: 200, Endpoint: metricsEndpoint(d), Quiet: true},
 	}
 }
 
@@ -47,11 +46,11 @@ type health struct {
 }
 
 type healthAnswer struct {
-	State        string `json:"status"`
-	Timestamp    Time   `json:"timestamp"`
-	EngineLoaded bool   `json:"decision_engine_loaded"`
-	Database     string `json:"database"`
-	Error        string `json:"error,omitempty"`
+	State        string   `json:"status"`
+	Timestamp    web.Time `json:"timestamp"`
+	EngineLoaded bool     `json:"decision_engine_loaded"`
+	Database     string   `json:"database"`
+	Error        string   `json:"error,omitempty"`
 	status       int
 }
 
@@ -60,13 +59,13 @@ func (a *healthAnswer) Status() int { return a.status }
 
 // health answers for Postgres alone: an installer that finds Temporal restarting
 // should go on.
-func (h health) health(ctx context.Context, _ *none) (*healthAnswer, error) {
-	out := &healthAnswer{State: "healthy", Timestamp: Time{h.now()}, EngineLoaded: h.engineLoaded == nil || h.engineLoaded(), Database: "connected", status: http.StatusOK}
+func (h health) health(ctx context.Context, _ *web.None) (*healthAnswer, error) {
+	out := &healthAnswer{State: "healthy", Timestamp: web.TimeOf(h.now()), EngineLoaded: h.engineLoaded == nil || h.engineLoaded(), Database: "connected", status: http.StatusOK}
 	for _, p := range h.probes {
 		if p.Name != "postgres" {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, web.ProbeTimeout)
 		defer cancel()
 		if p.Check(ctx) != nil {
 			out.State, out.Database, out.Error, out.status = "unhealthy", "disconnected", "The database does not answer.", http.StatusServiceUnavailable
@@ -91,13 +90,13 @@ type check struct {
 func (a *readyAnswer) Status() int { return a.status }
 
 // ready asks all dependencies at once.
-func (h health) ready(ctx context.Context, _ *none) (*readyAnswer, error) {
+func (h health) ready(ctx context.Context, _ *web.None) (*readyAnswer, error) {
 	out := &readyAnswer{State: "ready", Checks: map[string]check{}, status: http.StatusOK}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, p := range h.probes {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+			ctx, cancel := context.WithTimeout(ctx, web.ProbeTimeout)
 			defer cancel()
 			start := time.Now()
 			err := p.Check(ctx)
@@ -120,8 +119,8 @@ func (h health) ready(ctx context.Context, _ *none) (*readyAnswer, error) {
 	return out, nil
 }
 
-func metricsEndpoint(d Deps) Endpoint {
-	return streamEndpoint[none, none](func(c *gin.Context, _ *none) error {
+func metricsEndpoint(d Deps) web.Endpoint {
+	return web.NewStream[web.None, web.None](func(c *gin.Context, _ *web.None) error {
 		promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{}).ServeHTTP(c.Writer, c.Request)
 		return nil
 	})

@@ -14,6 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/api/agents"
+	"spotkeeper/api/control"
+	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/clients"
@@ -33,7 +36,7 @@ type stack struct {
 	db        *postgres.DB
 	handler   http.Handler
 	wf        *playedWorkflows
-	feed      *rest.Feed
+	feed      *pages.Feed
 	jobs      playedJobs
 	models    playedRollouts
 	aftercare aftercare
@@ -76,38 +79,39 @@ func newStack(t testing.TB) *stack {
 	s.exec(tenants)
 	s.models.store = &postgres.Rollouts{Models: postgres.Models{DB: db}}
 	views, log := &postgres.Views{DB: db}, slog.New(slog.DiscardHandler)
-	s.feed = rest.NewFeed(&postgres.Changes{DB: db}, log)
+	s.feed = pages.NewFeed(&postgres.Changes{DB: db}, log)
 	s.feed.Interval = 10 * time.Millisecond
-	agents := &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
+	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
 	d := rest.Deps{
 		Log: log, Tokens: store, Quick: time.Minute, // what is slow here is the machine
 		Operators:  map[string]string{"ops": operatorToken},
 		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
 		Probes:    s.probes(),
-		Agents:    agents,
-		Commands:  &rest.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
-		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: db}, Agents: agents},
-		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
-		Replicas: &rest.Replicas{
+		Agents:    registered,
+		Commands:  &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
+		Pricing:   &agents.Pricing{Store: &postgres.Prices{DB: db}, Agents: registered},
+		Decisions: &agents.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
+		Replicas: &agents.Replicas{
 			Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
 			Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 		},
-		Operations:    &rest.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
-		Events:        &rest.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
-		Settings:      &rest.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
-		Accounts:      &rest.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
-		ClientPages:   &rest.ClientPages{Views: views},
-		InstancePages: &rest.InstancePages{Views: views, Now: time.Now},
-		AdminPages:    &rest.AdminPages{Views: views, Database: db, Now: time.Now},
-		Notifications: &rest.Notifications{Store: &postgres.Notifications{DB: db}},
-		Sinks:         &rest.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
-		Models:        &rest.Models{Store: &postgres.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
-		ModelRollouts: &rest.ModelRollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: db}}, Workflows: &s.models},
-		Schedules:     &rest.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
-		Pauses:        &rest.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
-		Switches:      &rest.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		Operations:    &control.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
+		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
+		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
+		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
+		ClientPages:   &pages.ClientPages{Views: views},
+		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
+		AdminPages:    &pages.AdminPages{Views: views, Database: db, Now: time.Now},
+		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: db}},
+		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
+		Models:        &control.Models{Store: &postgres.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
+		ModelRollouts: &control.ModelRollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: db}}, Workflows: &s.models},
+		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
+		Pauses:        &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
+		Switches:      &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 	}
-	d.Console = &rest.Console{Views: views, Pauses: d.Pauses, Operations: d.Operations, Events: d.Events, Audit: d.Audit, About: rest.About{Started: time.Now()}, Now: time.Now}
+	d.Fleet = &control.Fleet{Pauses: d.Pauses, Operations: d.Operations, Audit: d.Audit}
+	d.Console = &pages.Console{Views: views, Events: d.Events, About: pages.About{Started: time.Now()}, Now: time.Now}
 	s.deps = d
 	s.handler, err = rest.New(d)
 	require.NoError(t, err)

@@ -6,13 +6,14 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/fault"
 )
 
-func (d Deps) validateRoutes() []Route {
-	return []Route{
-		{Method: http.MethodGet, Path: "/api/client/validate", ID: "validateToken", Summary: "Whether a client token is good, for installers", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: streamEndpoint[validateRequest, validateAnswer](d.validate)},
+func (d Deps) validateRoutes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/api/client/validate", ID: "validateToken", Summary: "Whether a client token is good, for installers", Auth: web.Anonymous, Status: 200, Timeout: web.QuickTimeout, Endpoint: web.NewStream[validateRequest, validateAnswer](d.validate)},
 	}
 }
 
@@ -34,23 +35,23 @@ func (d Deps) validate(c *gin.Context, in *validateRequest) error {
 	token = strings.TrimSpace(token)
 	switch {
 	case !bearer:
-		return MissingToken.New("Missing or invalid Authorization header").With("valid", false)
+		return web.MissingToken.New("Missing or invalid Authorization header").With("valid", false)
 	case token == "":
-		return MissingToken.New("Token is empty").With("valid", false)
+		return web.MissingToken.New("Token is empty").With("valid", false)
 	}
 	hash := clients.Hash(token)
-	if err := d.auth.checkThrottle(c, hash); err != nil {
+	if err := d.auth.CheckThrottle(c, hash); err != nil {
 		return err
 	}
-	client, err := d.auth.client(c, hash)
+	client, err := d.auth.Client(c, hash)
 	switch {
-	case fault.Is(err, InvalidToken):
-		return InvalidToken.New("Invalid token").With("valid", false)
-	case fault.Is(err, Inactive):
-		return Inactive.New("Client account is not active").With("valid", false)
+	case fault.Is(err, web.InvalidToken):
+		return web.InvalidToken.New("Invalid token").With("valid", false)
+	case fault.Is(err, web.Inactive):
+		return web.Inactive.New("Client account is not active").With("valid", false)
 	case err != nil:
 		return err
 	}
-	writeJSON(c, http.StatusOK, &validateAnswer{Valid: true, ClientID: client.ID, Name: client.Name, Email: client.Email})
+	web.WriteJSON(c, http.StatusOK, &validateAnswer{Valid: true, ClientID: client.ID, Name: client.Name, Email: client.Email})
 	return nil
 }

@@ -13,7 +13,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"spotkeeper/api/agents"
 	"spotkeeper/api/console"
+	"spotkeeper/api/control"
+	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/postgres"
@@ -44,7 +47,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 }
 
 // handler builds the whole HTTP surface.
-func (a *App) handler() (http.Handler, *rest.Feed, error) {
+func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	operators, err := a.Config.API.Operators()
 	if err != nil {
 		return nil, nil, err
@@ -65,11 +68,11 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 	notices, commands := &postgres.Notices{DB: a.DB}, &postgres.Commands{DB: a.DB}
 	models := &postgres.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
-	feed := rest.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
-	agents := &rest.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
-	pauses := &rest.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
-	operations := &rest.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows}
-	events := &rest.Events{Feed: feed}
+	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
+	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
+	pauses := &control.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
+	operations := &control.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows}
+	events := &pages.Events{Feed: feed}
 	open := len(operators) == 0 && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
@@ -77,27 +80,28 @@ func (a *App) handler() (http.Handler, *rest.Feed, error) {
 		Tokens: clients, Operators: operators, OpenToOperators: open,
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
 		Probes:     a.readyProbes(),
-		Agents:     agents,
-		Commands:   &rest.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
-		Decisions:  &rest.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
-		Pricing:    &rest.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: agents},
-		Replicas:   &rest.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
+		Agents:     registered,
+		Commands:   &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
+		Decisions:  &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
+		Pricing:    &agents.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: registered},
+		Replicas:   &agents.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
 		Operations: operations,
 		Events:     events,
-		Settings:   &rest.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
-		Accounts:   &rest.Accounts{Store: clients, Views: views, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
-		Switches:   &rest.Switches{Views: views, Commands: commands, Workflows: a.Workflows},
+		Settings:   &control.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
+		Accounts:   &control.Accounts{Store: clients, Views: views, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Switches:   &control.Switches{Views: views, Commands: commands, Workflows: a.Workflows},
 
-		ClientPages:   &rest.ClientPages{Views: views},
-		InstancePages: &rest.InstancePages{Views: views, Now: time.Now},
-		AdminPages:    &rest.AdminPages{Views: views, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
-		Notifications: &rest.Notifications{Store: &postgres.Notifications{DB: a.DB}},
-		Sinks:         &rest.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Allowed: a.Config.Webhooks.Allowed},
-		Models:        &rest.Models{Store: models, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
-		ModelRollouts: &rest.ModelRollouts{Store: &postgres.Rollouts{Models: *models}, Workflows: a.Workflows},
-		Schedules:     &rest.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
+		ClientPages:   &pages.ClientPages{Views: views},
+		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
+		AdminPages:    &pages.AdminPages{Views: views, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
+		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: a.DB}},
+		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Allowed: a.Config.Webhooks.Allowed},
+		Models:        &control.Models{Store: models, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
+		ModelRollouts: &control.ModelRollouts{Store: &postgres.Rollouts{Models: *models}, Workflows: a.Workflows},
+		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        pauses,
-		Console:       &rest.Console{Views: views, Pauses: pauses, Operations: operations, Events: events, Audit: &postgres.AuditLog{DB: a.DB}, About: a.about(open), Now: time.Now},
+		Fleet:         &control.Fleet{Pauses: pauses, Operations: operations, Audit: &postgres.AuditLog{DB: a.DB}},
+		Console:       &pages.Console{Views: views, Events: events, About: a.about(open), Now: time.Now},
 	}
 	h, err := rest.New(deps)
 	return h, feed, err
@@ -115,12 +119,12 @@ func (a *App) readyProbes() []rest.Probe {
 }
 
 // about is what the process says of itself.
-func (a *App) about(open bool) rest.About {
+func (a *App) about(open bool) pages.About {
 	at := console.Base
 	if a.Config.API.WebDir == "" {
 		at = "/"
 	}
-	return rest.About{
+	return pages.About{
 		Started: time.Now(), Open: open, TemporalUI: strings.TrimSuffix(a.Config.Temporal.UI, "/"), Namespace: cmp.Or(a.Workflows.Namespace, "default"), ConsolePath: at,
 	}
 }
