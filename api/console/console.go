@@ -35,6 +35,7 @@ func Handler() http.Handler {
 
 func handlerOf(files fs.FS) http.Handler {
 	server := http.StripPrefix(strings.TrimSuffix(Base, "/"), http.FileServerFS(files))
+	small := &compressed{files: files}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -49,7 +50,9 @@ func handlerOf(files fs.FS) http.Handler {
 			if strings.HasPrefix(name, "assets/") { // their names change with their content
 				h.Set("Cache-Control", "public, max-age=31536000, immutable")
 			}
-			server.ServeHTTP(w, r)
+			if !small.serve(w, r, name) {
+				server.ServeHTTP(w, r)
+			}
 			return
 		}
 		if strings.HasPrefix(r.URL.Path, Base+"assets/") {
@@ -76,6 +79,7 @@ func servePage(w http.ResponseWriter, r *http.Request, files fs.FS) {
 		page = []byte(unbuilt)
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(http.StatusOK) // a router that found no route may have prepared another status
 	if r.Method == http.MethodHead {
 		return
 	}

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"compress/gzip"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -43,6 +45,21 @@ func TestFilesAreKeptByBrowsersUntilTheirNameChanges(t *testing.T) {
 	require.Contains(t, w.Header().Get("Cache-Control"), "immutable")
 	require.Equal(t, 404, get(t, built, "GET", "/console/assets/index-of-the-last-version.js").Code)
 	require.Equal(t, 405, get(t, built, "POST", "/console/").Code)
+}
+
+func TestScriptsAreSentCompressed(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/console/assets/index-1a.js", http.NoBody)
+	r.Header.Set("Accept-Encoding", "br, gzip")
+	w := httptest.NewRecorder()
+	handlerOf(built).ServeHTTP(w, r)
+	require.Equal(t, "gzip", w.Header().Get("Content-Encoding"))
+	require.Contains(t, w.Header().Get("Content-Type"), "javascript")
+	z, err := gzip.NewReader(w.Body)
+	require.NoError(t, err)
+	plain, err := io.ReadAll(z)
+	require.NoError(t, err)
+	require.Equal(t, "script()", string(plain))
 }
 
 func TestAProgramWithoutABuildSaysHowToMakeOne(t *testing.T) {

@@ -46,7 +46,7 @@ var access = map[string][]string{
 	"admin": {
 		"createClient", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
-		"streamAllEvents", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
+		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",
 		"resumeRollout", "abortRollout", "rollbackRollout",
 	},

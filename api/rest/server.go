@@ -152,6 +152,7 @@ func (d Deps) Routes() []web.Route {
 		web.Strict(d.ModelRollouts.Routes()),
 		web.Strict(d.Fleet.Routes()),
 		web.Strict(d.Console.Routes()),
+		web.Strict(d.dependencyRoutes()),
 		d.documentRoutes(),
 	)
 }
