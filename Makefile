@@ -39,8 +39,27 @@ STACKS ?= 4
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+CONSOLE         := api/console
+CONSOLE_SOURCES  = $(shell find $(CONSOLE)/src $(CONSOLE)/public $(CONSOLE)/*.json $(CONSOLE)/*.ts $(CONSOLE)/index.html -type f ! -name schema.d.ts) api/openapi.json
+
+.PHONY: console
+console: $(CONSOLE)/dist/index.html ## build the web console that the api contains (needs Node 20.19 or later)
+
+$(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json $(CONSOLE_SOURCES)
+	@echo "building the console ..."
+	@cd $(CONSOLE) && rm -rf dist/assets && npm run --silent build && touch dist/index.html
+
+$(CONSOLE)/node_modules/.package-lock.json: $(CONSOLE)/package-lock.json
+	@cd $(CONSOLE) && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
+
+# A machine without npm gets an api whose page says how the console is built.
+.PHONY: console-where-possible
+console-where-possible:
+	@if command -v npm >/dev/null; then $(MAKE) -s console || echo "the console could not be built: the api says how to"; \
+	  else echo "npm is not here: the console is left out"; fi
+
 .PHONY: build
-build: ## compile api, worker and the embedded stack into bin/
+build: console-where-possible ## compile api, worker and the embedded stack into bin/
 	@echo "compiling (the first time builds a Temporal server: some minutes) ..."
 	@go build -o $(BIN)/spotkeeper-api ./api
 	@go build -o $(BIN)/spotkeeper-worker ./worker

@@ -4,6 +4,9 @@ go 1.26.0
 
 toolchain go1.26.11
 
+// The console's build tools bring packages of other languages.
+ignore ./api/console/node_modules
+
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1
 	github.com/aws/aws-sdk-go-v2 v1.47.7

@@ -13,7 +13,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// OperationViews is the part of postgres.Views that operation routes read.
+// OperationViews is the part of views.Views that operation routes read.
 type OperationViews interface {
 	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
 	Operations(ctx context.Context, f views.OperationFilter) ([]views.OperationView, error)
@@ -37,6 +37,7 @@ type OperationWorkflows interface {
 // live state of one from the workflow itself.
 type Operations struct {
 	Views     OperationViews
+	Evidence  EvidenceViews
 	Roles     RoleReader
 	Workflows OperationWorkflows
 }
@@ -69,10 +70,10 @@ type operationList struct {
 type operationAnswer struct {
 	ID            string    `json:"id"`
 	Href          string    `json:"href"`
-	Kind          string    `json:"kind"`
+	Kind          string    `json:"kind" enum:"switch replica termination promotion removal"`
 	ClientID      string    `json:"client_id"`
 	AgentID       string    `json:"agent_id"`
-	State         string    `json:"state"`
+	State         string    `json:"state" enum:"running succeeded failed cancelled"`
 	Phase         string    `json:"phase"`
 	Summary       string    `json:"summary"`
 	Cause         string    `json:"cause"`
@@ -121,16 +122,20 @@ type getOperationRequest struct {
 
 type operationDetail struct {
 	operationAnswer
+	operationEvidence
 	Steps []stepAnswer `json:"steps"`
 	Live  *liveAnswer  `json:"live,omitempty"`
 }
 
 type stepAnswer struct {
 	Name        string   `json:"name"`
-	Status      string   `json:"status"`
+	Status      string   `json:"status" enum:"started done failed dropped"`
 	Detail      string   `json:"detail"`
 	SecondsLeft *float64 `json:"seconds_left"`
 	At          web.Time `json:"at"`
+
+	ExactAt web.ExactTime `json:"exact_at" doc:"at with its milliseconds"`
+	SinceMs int64         `json:"since_ms" doc:"milliseconds since the operation's began_at"`
 }
 
 type liveAnswer struct {
@@ -150,9 +155,14 @@ func (o *Operations) get(ctx context.Context, in *getOperationRequest) (*operati
 	if err != nil {
 		return nil, err
 	}
-	out := &operationDetail{operationAnswer: operationOf(*view), Steps: []stepAnswer{}}
+	evidence, err := o.evidence(ctx, view)
+	if err != nil {
+		return nil, err
+	}
+	began := evidence.BeganAt.Time
+	out := &operationDetail{operationAnswer: operationOf(*view), operationEvidence: *evidence, Steps: []stepAnswer{}}
 	for _, s := range steps {
-		out.Steps = append(out.Steps, stepAnswer{Name: s.Name, Status: s.Status, Detail: s.Detail, SecondsLeft: s.SecondsLeft, At: web.TimeOf(s.At)})
+		out.Steps = append(out.Steps, newStep(s.Name, s.Status, s.Detail, s.SecondsLeft, s.At, began))
 	}
 	if !in.Live.Or(false) {
 		return out, nil
@@ -163,7 +173,7 @@ func (o *Operations) get(ctx context.Context, in *getOperationRequest) (*operati
 	}
 	out.Live = &liveAnswer{Phase: live.Phase, Detail: live.Detail, Committed: live.Committed, Steps: []stepAnswer{}}
 	for _, s := range live.Steps {
-		out.Live.Steps = append(out.Live.Steps, stepAnswer{Name: s.Name, Status: s.Status, Detail: s.Detail, SecondsLeft: s.SecondsLeft, At: web.TimeOf(s.At)})
+		out.Live.Steps = append(out.Live.Steps, newStep(s.Name, s.Status, s.Detail, s.SecondsLeft, s.At, began))
 	}
 	return out, nil
 }
@@ -184,17 +194,23 @@ func (o *Operations) cancel(ctx context.Context, in *cancelRequest) (*cancelAnsw
 	if !found {
 		return nil, web.NoRoute.New("There is no such path: an operation is called off at its path with /cancel.")
 	}
-	view, err := o.Views.Operation(ctx, web.TenantScope(ctx), id)
-	if err != nil {
-		return nil, err
-	}
-	if view.State != "running" {
-		return nil, workflows.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
-	}
-	if err := o.Workflows.CancelOperation(ctx, id, web.ActorName(ctx)); err != nil {
+	if err := o.Cancel(ctx, id); err != nil {
 		return nil, err
 	}
 	return &cancelAnswer{Success: true, OperationID: id, Href: web.OperationHref(id)}, nil
+}
+
+// Cancel asks a running operation of the caller to end. Fails with operation.unknown
+// and operation.ended.
+func (o *Operations) Cancel(ctx context.Context, id string) error {
+	view, err := o.Views.Operation(ctx, web.TenantScope(ctx), id)
+	if err != nil {
+		return err
+	}
+	if view.State != "running" {
+		return workflows.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
+	}
+	return o.Workflows.CancelOperation(ctx, id, web.ActorName(ctx))
 }
 
 // isGuardianAbsent says that an agent's Guardian is not needed at the moment.

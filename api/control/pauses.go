@@ -155,20 +155,40 @@ func (p *Pauses) list(ctx context.Context, in *web.ClientPath) (*pausesAnswer, e
 
 type anyPauseRequest struct {
 	pauseWish
-	ClientID string `json:"client_id" binding:"max=64" doc:"whose agents; with neither id, everybody's"`
+	Scope    string `json:"scope" binding:"omitempty,oneof=global client agent" doc:"global is needed to pause all agents; it must agree with the ids"`
+	ClientID string `json:"client_id" binding:"max=64" doc:"whose agents"`
 	AgentID  string `json:"agent_id" binding:"max=64" doc:"which agent"`
 }
 
+// checkScope refuses a request that would act on all agents without saying so, and one
+// that says another scope than its ids.
+func checkScope(said string, on postgres.PauseSubject) error {
+	if said == string(on.Scope) || said == "" && on.Scope != engine.ScopeGlobal {
+		return nil
+	}
+	if said == "" {
+		return web.InvalidRequest.New("Name client_id or agent_id, or say \"scope\": \"global\" for the agents of all clients.")
+	}
+	return web.InvalidRequest.New("The scope %s does not agree with the ids: they name %s.", said, on.Scope)
+}
+
 func (p *Pauses) pauseAny(ctx context.Context, in *anyPauseRequest) (*pauseAnswer, error) {
+	if err := checkScope(in.Scope, pauseSubject(in.ClientID, in.AgentID)); err != nil {
+		return nil, err
+	}
 	return p.set(ctx, pauseSubject(in.ClientID, in.AgentID), in.pauseWish)
 }
 
 type anyResumeRequest struct {
-	ClientID string `json:"-" form:"client_id" binding:"max=64" doc:"whose agents; with neither id, everybody's"`
+	Scope    string `json:"-" form:"scope" binding:"omitempty,oneof=global client agent" doc:"global is needed to lift the pause of all agents"`
+	ClientID string `json:"-" form:"client_id" binding:"max=64" doc:"whose agents"`
 	AgentID  string `json:"-" form:"agent_id" binding:"max=64" doc:"which agent"`
 }
 
 func (p *Pauses) resumeAny(ctx context.Context, in *anyResumeRequest) (*resumeAnswer, error) {
+	if err := checkScope(in.Scope, pauseSubject(in.ClientID, in.AgentID)); err != nil {
+		return nil, err
+	}
 	return p.liftPause(ctx, pauseSubject(in.ClientID, in.AgentID))
 }
 

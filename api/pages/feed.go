@@ -45,7 +45,7 @@ type Feed struct {
 
 // listener is one open stream.
 type listener struct {
-	clientID string
+	clientID string               // empty: of all clients, for operators
 	changes  chan postgres.Change // closed when the listener is let go
 }
 
@@ -141,7 +141,7 @@ func (f *Feed) publish(c postgres.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for l := range f.listeners {
-		if l.clientID != c.ClientID {
+		if l.clientID != "" && l.clientID != c.ClientID {
 			continue
 		}
 		select {

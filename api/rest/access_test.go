@@ -42,11 +42,14 @@ var access = map[string][]string{
 		"pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
 	"join": {"joinAgent"},
-	"own":  {"listOperations", "listNotifications", "markRead", "markAllRead"},
+	"own": {
+		"listOperations", "listNotifications", "markRead", "markAllRead", "getSession", "getVersion", "getOverview", "listNotices", "listFleet",
+		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listEvents", "search", "listSavingsByMonth",
+	},
 	"admin": {
 		"createClient", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
-		"listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
+		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",
 		"resumeRollout", "abortRollout", "rollbackRollout",
 	},
@@ -66,6 +69,9 @@ const bodyFor = `{"instance_id":"i-1","old_instance":{"instance_id":"i-1"},"new_
 	"pricing":{"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.01}],"on_demand_price":0.05},
 	"target":"ondemand","signal_type":"termination-notice","command_id":"x","target_mode":"ondemand"}`
 
+// asks are the queries without which a route has nothing to answer.
+var asks = map[string]string{"search": "?q=web"}
+
 // TestAccess calls every route without a token, with a wrong one, with another
 // tenant's, with its own for another tenant's thing, and as an operator.
 func TestAccess(t *testing.T) {
@@ -76,7 +82,7 @@ func TestAccess(t *testing.T) {
 	s.exec(someOperations)
 	s.exec(someSessions)
 	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}", "price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1", "{credential_id}", "k1",
-		"{session_id}", "s-live")
+		"{session_id}", "s-live", "{pool_id}", "t3.medium.us-east-1a")
 	theirs := strings.NewReplacer("{agent_id}", "b1", "{client_id}", "c2", "{instance_id}", "i-b", "{replica_id}", "11112222-3333", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
 	s.wf.fails(workflows.Unreachable.New("away")) // nothing of this is to have consequences
 	s.models.refuses = workflows.Unreachable.New("away")
@@ -91,7 +97,14 @@ func TestAccess(t *testing.T) {
 			s.exec(oneCredential)
 		}
 		body := bodyFor
+		if r.Strict {
+			body = `{}`
+		}
 		switch r.ID {
+		case "pauseAgents", "resumeAgents":
+			body = `{"agent_ids":["a1"]}`
+		case "cancelOperations":
+			body = `{"operation_ids":["switch/1"]}`
 		case "reportReplicaStatus":
 			body = `{"status":"ready"}`
 		case "bindReplica":
@@ -111,11 +124,11 @@ func TestAccess(t *testing.T) {
 		case "removeClient":
 			body = `{"confirm":"another name"}`
 		}
-		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(web.DocumentPath(r)), strings.NewReader(body))
+		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(web.DocumentPath(r))+asks[r.ID], strings.NewReader(body))
 		asked++
 		req.RemoteAddr = fmt.Sprintf("192.0.2.%d:1234", asked%250) // guessing from one address is slowed down
 		dress(req)
-		if r.ID == "streamEvents" && (req.Header.Get("Cookie") != "" || strings.Contains(req.Header.Get("Authorization"), operatorToken)) {
+		if (r.ID == "streamEvents" || r.ID == "streamAllEvents") && (req.Header.Get("Cookie") != "" || strings.Contains(req.Header.Get("Authorization"), operatorToken)) {
 			ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond) // it would go on for ever
 			defer cancel()
 			req = req.WithContext(ctx)
@@ -136,6 +149,7 @@ func TestAccess(t *testing.T) {
 		return send(r, mine, func(req *http.Request) {
 			req.Header.Set("Cookie", cookie)
 			req.Header.Set("Origin", origin)
+			req.Header.Set("X-Spotkeeper-CSRF", "1")
 		})
 	}
 	routes := (rest.Deps{}).Routes()

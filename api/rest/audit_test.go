@@ -76,13 +76,18 @@ var deeds = map[string][]deed{
 	"setLegacyToken":   {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
 	"deleteSink":       {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 
-	"pauseMoves":     {{event: "moves_paused"}},
-	"resumeMoves":    {{event: "moves_resumed", before: pauses("/api/admin/pauses")}},
-	"pauseAgent":     {{event: "moves_paused", tenant: true}},
-	"resumeAgent":    {{event: "moves_resumed", before: pauses("/api/client/agents/a1/pause")}},
-	"pauseClient":    {{event: "moves_paused", tenant: true}},
-	"resumeClient":   {{event: "moves_resumed", before: pauses("/api/client/c1/pause")}},
-	"setMovingLimit": {{event: "moving_limit_changed", body: `{"max_moving_percent":7}`}},
+	"pauseMoves": {{event: "moves_paused", body: `{"scope":"global"}`}},
+	"resumeMoves": {{event: "moves_resumed", path: "/api/admin/pauses?scope=global", before: func(s *stack) {
+		require.Equal(s.t, 200, s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global"}`).status)
+	}}},
+	"pauseAgents":      {{event: "moves_paused", body: `{"agent_ids":["a1"]}`, tenant: true}},
+	"resumeAgents":     {{event: "moves_resumed", body: `{"agent_ids":["a1"]}`, before: pauses("/api/client/agents/a1/pause")}},
+	"cancelOperations": {{event: "operation_cancelled", body: `{"operation_ids":["switch/1"]}`, tenant: true, before: does(someOperations), does: does(`UPDATE operations SET phase = 'undoing'`)}},
+	"pauseAgent":       {{event: "moves_paused", tenant: true}},
+	"resumeAgent":      {{event: "moves_resumed", before: pauses("/api/client/agents/a1/pause")}},
+	"pauseClient":      {{event: "moves_paused", tenant: true}},
+	"resumeClient":     {{event: "moves_resumed", before: pauses("/api/client/c1/pause")}},
+	"setMovingLimit":   {{event: "moving_limit_changed", body: `{"max_moving_percent":7}`}},
 
 	"triggerJob":  {{event: "job_triggered"}},
 	"pauseJob":    {{event: "job_paused", body: `{"reason":"looking"}`}},
@@ -162,12 +167,12 @@ func TestAuditEntries(t *testing.T) {
 	s.exec(someOperations)
 	s.wf.replica.ReplicaID = "11112222-3333"
 
-	s.call(operatorToken, "POST", "/api/admin/schedules/price-dedup/pause", `{"note":"looking"}`)
+	s.call(operatorToken, "POST", "/api/admin/schedules/price-dedup/pause", `{"reason":"looking"}`)
 	s.call(s.acme, "DELETE", "/api/agents/a1/replicas/11112222-3333", "")
 	s.call(s.beta, "DELETE", "/api/agents/a1/replicas/11112222-3333", "")
 	s.call(operatorToken, "POST", "/api/operations/switch%2F1/cancel", ``)
 	require.Equal(t, "operator:ops", s.value(`SELECT actor FROM events WHERE type = 'job_paused'`))
-	require.Equal(t, "price-dedup looking", s.value(`SELECT metadata->>'job' || ' ' || (metadata->'asked'->>'note') FROM events WHERE type = 'job_paused'`))
+	require.Equal(t, "price-dedup looking", s.value(`SELECT metadata->>'job' || ' ' || (metadata->'asked'->>'reason') FROM events WHERE type = 'job_paused'`))
 	require.Equal(t, "client:Acme c1 a1 1", s.value(`SELECT max(actor) || ' ' || max(client_id) || ' ' || max(agent_id) || ' ' || count(*) FROM events WHERE type = 'replica_removed'`))
 	require.Equal(t, "ready i-1", s.value(`SELECT (metadata->'before'->'replicas'->0->>'state') || ' ' || (metadata->'before'->'primary'->>'id') FROM events WHERE type = 'replica_removed'`))
 	require.Equal(t, "c1 a1", s.value(`SELECT client_id || ' ' || agent_id FROM events WHERE type = 'operation_cancelled'`), "whose operation an operator called off")

@@ -26,7 +26,7 @@ func TestPausesOverHTTP(t *testing.T) {
 	until := time.Now().Add(48 * time.Hour).UTC().Format(time.RFC3339)
 	s.call(s.acme, "POST", "/api/client/c1/pause", `{"until":"`+until+`","reason":"black friday"}`).holds(t, 200, `{"until":"`+until+`"}`)
 	s.call(operatorToken, "POST", "/api/admin/pauses", `{"client_id":"c1","minutes":5}`).holds(t, 200, `{}`)
-	s.call(operatorToken, "POST", "/api/admin/pauses", `{"minutes":5,"reason":"AWS"}`).holds(t, 200, `{}`)
+	s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global","minutes":5,"reason":"AWS"}`).holds(t, 200, `{}`)
 	require.Equal(t, "client c1, client c1 ops, global  ops", paused())
 	got := s.call(s.acme, "GET", "/api/client/c1/pauses", "")
 	require.Len(t, got.body["pauses"], 3, got.raw)
@@ -38,7 +38,7 @@ func TestPausesOverHTTP(t *testing.T) {
 	s.call(s.acme, "POST", issue, toC).holds(t, 409, `{"code":"switch.paused"}`)
 	s.call(s.acme, "POST", "/api/client/instances/i-1/force-switch", `{"target":"ondemand"}`).holds(t, 200, `{"success":true}`)
 	s.exec(`DELETE FROM commands; DELETE FROM operations`)
-	s.call(operatorToken, "DELETE", "/api/admin/pauses", "").holds(t, 200, `{"lifted":true}`)
+	s.call(operatorToken, "DELETE", "/api/admin/pauses?scope=global", "").holds(t, 200, `{"lifted":true}`)
 	s.call(operatorToken, "DELETE", "/api/admin/pauses?client_id=c1", "").holds(t, 200, `{"lifted":true,"still_paused":[]}`)
 	s.call(s.acme, "POST", issue, toC).holds(t, 201, `{}`)
 

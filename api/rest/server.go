@@ -58,6 +58,8 @@ type Deps struct {
 	Pauses        *control.Pauses
 	Models        *control.Models
 	ModelRollouts *control.ModelRollouts
+	Fleet         *control.Fleet
+	Console       *pages.Console
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 
@@ -135,7 +137,7 @@ func (d Deps) Routes() []web.Route {
 		d.loginRoutes(),
 		d.docsRoutes(),
 		d.Replicas.Routes(),
-		d.Operations.Routes(),
+		web.Strict(d.Operations.Routes()),
 		d.Events.Routes(),
 		d.Settings.Routes(),
 		d.Accounts.Routes(),
@@ -145,11 +147,14 @@ func (d Deps) Routes() []web.Route {
 		d.InstancePages.Routes(),
 		d.AdminPages.Routes(),
 		d.Notifications.Routes(),
-		d.Sinks.Routes(),
-		d.Schedules.Routes(),
-		d.Pauses.Routes(),
+		web.Strict(d.Sinks.Routes()),
+		web.Strict(d.Schedules.Routes()),
+		web.Strict(d.Pauses.Routes()),
 		d.Models.Routes(),
-		d.ModelRollouts.Routes(),
+		web.Strict(d.ModelRollouts.Routes()),
+		web.Strict(d.Fleet.Routes()),
+		web.Strict(d.Console.Routes()),
+		web.Strict(d.dependencyRoutes()),
 		d.documentRoutes(),
 	)
 }

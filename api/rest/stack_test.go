@@ -105,7 +105,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
 			Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 		},
-		Operations:    &control.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
+		Operations:    &control.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
 		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
 		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
 		Credentials:   &control.Credentials{Store: tokens},
@@ -121,6 +121,8 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Pauses:        &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
 		Switches:      &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 	}
+	d.Fleet = &control.Fleet{Pauses: d.Pauses, Operations: d.Operations, Audit: d.Audit}
+	d.Console = &pages.Console{Views: views, Events: d.Events, About: pages.About{Started: time.Now()}, Now: time.Now}
 	s.deps = d
 	s.handler, err = rest.New(d)
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,7 +91,7 @@ func TestRoutesReadManyRowsLikeFew(t *testing.T) {
 	t.Cleanup(db.Close)
 	s := newStackOn(t, db)
 	s.exec(lived)
-	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{operation_id}", "replica%2Fr-x1", "{replica_id}", "r-x1", "{session_id}", "m-x1")
+	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{operation_id}", "replica%2Fr-x1", "{replica_id}", "r-x1", "{session_id}", "m-x1", "{pool_id}", "t3.medium.us-east-1a")
 	read := func() map[string]int64 {
 		asked := map[string]int64{}
 		for _, r := range (rest.Deps{}).Routes() {
@@ -114,7 +115,8 @@ func TestRoutesReadManyRowsLikeFew(t *testing.T) {
 	s.exec(fmt.Sprintf(manyRows, 3, 40))
 	require.Equal(t, few, read())
 	require.GreaterOrEqual(t, len(few), 40)
+	readNothing := []string{"getSystemHealth", "getVersion", "getSession", "search"}
 	for id, statements := range few {
-		require.True(t, statements > 0 || id == "getSystemHealth", "%s is not counted", id)
+		require.True(t, statements > 0 || slices.Contains(readNothing, id), "%s is not counted", id)
 	}
 }

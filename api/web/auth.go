@@ -45,6 +45,7 @@ type Principal struct {
 	ClientID string // the tenant; empty for an operator and without a caller
 	Name     string
 	Operator bool
+	Session  bool   // a browser that logged in, and no token
 	Launcher string // who launches for the tenant's new agents
 
 	Kind           credentials.Kind // empty for an operator

@@ -173,6 +173,10 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			return
 		}
 		c.Request = c.Request.WithContext(withPrincipal(ctx, p))
+		if err := r.checkStrict(c, p, body); err != nil {
+			WriteError(c, err)
+			return
+		}
 		if r.Endpoint.raw != nil {
 			r.Endpoint.raw(c)
 			return

@@ -134,7 +134,7 @@ func (s *schemas) answer(r Route) object {
 		return object{"text/html": object{"schema": object{"type": "string"}}}
 	case out == nil || out == reflect.TypeFor[None]():
 		return object{"text/plain": object{"schema": object{"type": "string"}}}
-	case r.ID == "streamEvents":
+	case r.ID == "streamEvents" || r.ID == "streamAllEvents":
 		s.of(out, true)
 		return object{"text/event-stream": object{"schema": object{"type": "string", "description": "Server-sent events; the data of each is an eventAnswer."}}}
 	default:

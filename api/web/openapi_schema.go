@@ -15,8 +15,9 @@ type schemas struct{ components object }
 
 // special are the types whose JSON is not what their Go kind says.
 var special = map[reflect.Type]struct{ in, out object }{
-	reflect.TypeFor[Bool](): {object{"type": []string{"boolean", "integer"}, "description": "true, false, 1 or 0"}, object{"type": "boolean"}},
-	reflect.TypeFor[Time](): {object{"type": "string", "description": "RFC 3339, with or without zone and fraction"}, object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[Bool]():      {object{"type": []string{"boolean", "integer"}, "description": "true, false, 1 or 0"}, object{"type": "boolean"}},
+	reflect.TypeFor[Time]():      {object{"type": "string", "description": "RFC 3339, with or without zone and fraction"}, object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[ExactTime](): {object{"type": "string", "format": "date-time"}, object{"type": "string", "format": "date-time"}},
 	reflect.TypeFor[NoticeTime](): {object{"description": "RFC 3339, with or without zone and fraction, or Unix seconds; what cannot be read counts as not given"},
 		object{"type": "string", "format": "date-time"}},
 	reflect.TypeFor[Text]():            {object{"type": []string{"string", "number"}}, object{"type": "string"}},
@@ -111,7 +112,7 @@ func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed 
 		if !answer {
 			schema = addBounds(nullableUnlessRequired(schema, f), f)
 		}
-		properties[name] = described(schema, f)
+		properties[name] = described(addExamples(schema, f), f)
 		if answer && !strings.Contains(f.Tag.Get("json"), ",omitempty") || !answer && required(f) {
 			*needed = append(*needed, name)
 		}
@@ -207,6 +208,34 @@ func enumValues(schema object, words string) []any {
 		out = append(out, nil)
 	}
 	return out
+}
+
+// addExamples adds the words that a field may hold, and an example of its value.
+func addExamples(schema object, f reflect.StructField) object {
+	words, example := f.Tag.Get("enum"), f.Tag.Get("example")
+	if words == "" && example == "" {
+		return schema
+	}
+	schema = copySchema(schema)
+	if words != "" {
+		schema["enum"] = enumValues(schema, words)
+	}
+	if example != "" {
+		schema["examples"] = []any{exampleValue(schema, example)}
+	}
+	return schema
+}
+
+// exampleValue is the example as the type of its schema writes it.
+func exampleValue(schema object, text string) any {
+	kind, _ := schema["type"].(string)
+	if kinds, ok := schema["type"].([]string); ok {
+		kind = kinds[0]
+	}
+	if n, err := strconv.ParseFloat(text, 64); err == nil && (kind == "number" || kind == "integer") {
+		return n
+	}
+	return text
 }
 
 func described(schema object, f reflect.StructField) object {

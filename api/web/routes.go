@@ -28,6 +28,8 @@ type Route struct {
 	// as before and after. What a store changes it tells in the same transaction.
 	Event   string
 	Subject auditSubject
+	// Strict refuses parameters and members that the route does not read.
+	Strict bool
 }
 
 // QuickTimeout is the deadline of a route that names none. It keeps the answer that a

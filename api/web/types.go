@@ -173,14 +173,15 @@ func (m *Mode) UnmarshalJSON(data []byte) error {
 
 // What is wrong with a value, in the words of the backend whose clients we serve.
 var (
-	errNotBool    = errors.New("Not a valid boolean.")             //nolint:staticcheck // shown to users as it is
-	errNotTime    = errors.New("Not a valid datetime.")            //nolint:staticcheck // likewise
-	errNotString  = errors.New("Not a valid string.")              //nolint:staticcheck // likewise
-	errNotNumber  = errors.New("Not a valid number.")              //nolint:staticcheck // likewise
-	errNotInteger = errors.New("Not a valid integer.")             //nolint:staticcheck // likewise
-	errNotList    = errors.New("Not a valid list.")                //nolint:staticcheck // likewise
-	errNotObject  = errors.New("Not a valid object.")              //nolint:staticcheck // likewise
-	errNull       = errors.New("Field may not be null.")           //nolint:staticcheck // likewise
-	errNotCursor  = errors.New("Not a cursor of this list.")       //nolint:staticcheck // likewise
-	errNUL        = errors.New("Null characters are not allowed.") //nolint:staticcheck // likewise
+	errNotBool      = errors.New("Not a valid boolean.")             //nolint:staticcheck // shown to users as it is
+	errNotTime      = errors.New("Not a valid datetime.")            //nolint:staticcheck // likewise
+	errNotString    = errors.New("Not a valid string.")              //nolint:staticcheck // likewise
+	errNotNumber    = errors.New("Not a valid number.")              //nolint:staticcheck // likewise
+	errNotInteger   = errors.New("Not a valid integer.")             //nolint:staticcheck // likewise
+	errNotList      = errors.New("Not a valid list.")                //nolint:staticcheck // likewise
+	errNotObject    = errors.New("Not a valid object.")              //nolint:staticcheck // likewise
+	errNull         = errors.New("Field may not be null.")           //nolint:staticcheck // likewise
+	errNotCursor    = errors.New("Not a cursor of this list.")       //nolint:staticcheck // likewise
+	errUnknownField = errors.New("Unknown field.")                   //nolint:staticcheck // likewise
+	errNUL          = errors.New("Null characters are not allowed.") //nolint:staticcheck // likewise
 )

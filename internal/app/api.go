@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/api/agents"
+	"spotkeeper/api/console"
 	"spotkeeper/api/control"
 	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
@@ -80,10 +82,14 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
 	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Credentials: tokens, Workflows: a.Workflows}
+	pauses := &control.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
+	operations := &control.Operations{Views: reader, Evidence: reader, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows}
+	events := &pages.Events{Feed: feed}
+	open := len(operators) == 0 && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
-		Tokens: tokens, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
+		Tokens: tokens, Operators: operators, OpenToOperators: open,
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
 		Probes:      a.readyProbes(),
 		Agents:      registered,
@@ -91,8 +97,8 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Decisions:   &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: reader, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
 		Pricing:     &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: registered},
 		Replicas:    &agents.Replicas{Now: time.Now, Views: reader, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
-		Operations:  &control.Operations{Views: reader, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
-		Events:      &pages.Events{Feed: feed},
+		Operations:  operations,
+		Events:      events,
 		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		Credentials: &control.Credentials{Store: tokens},
 		Accounts:    &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
@@ -106,7 +112,9 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Models:        &control.Models{Store: modelStore, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
 		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
 		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
-		Pauses:        &control.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now},
+		Pauses:        pauses,
+		Fleet:         &control.Fleet{Pauses: pauses, Operations: operations, Audit: &postgres.AuditLog{DB: a.DB}},
+		Console:       &pages.Console{Views: reader, Events: events, About: a.about(open), Now: time.Now},
 	}
 	h, err := rest.New(deps)
 	return h, feed, err
@@ -130,11 +138,36 @@ func (a *App) readyProbes() []rest.Probe {
 	}
 }
 
-// web serves a built page from WEB_DIR, and its index for the page's own routes.
-func (a *App) web() http.Handler {
+// about is what the process says of itself.
+func (a *App) about(open bool) pages.About {
+	at := console.Base
 	if a.Config.API.WebDir == "" {
-		return nil
+		at = "/"
 	}
+	return pages.About{
+		Started: time.Now(), Open: open, TemporalUI: strings.TrimSuffix(a.Config.Temporal.UI, "/"), Namespace: cmp.Or(a.Workflows.Namespace, "default"), ConsolePath: at,
+	}
+}
+
+// web serves the console below its path, and elsewhere the page of WEB_DIR, or without
+// one the console too.
+func (a *App) web() http.Handler {
+	own := console.Handler()
+	if a.Config.API.WebDir == "" {
+		return own
+	}
+	page := a.webDir()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path+"/", console.Base) {
+			own.ServeHTTP(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
+}
+
+// webDir serves a built page from WEB_DIR, and its index for the page's own routes.
+func (a *App) webDir() http.Handler {
 	root := os.DirFS(a.Config.API.WebDir)
 	files := http.FileServerFS(root)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -75,6 +75,7 @@ type AWS struct {
 // TEMPORAL_* settings, read by the SDK.
 type Temporal struct {
 	Queue string `env:"TEMPORAL_TASK_QUEUE" envDefault:"control" doc:"task queue"`
+	UI    string `env:"TEMPORAL_UI_URL" doc:"address of the Temporal UI, as browsers reach it; the console links to it"`
 }
 
 // Secrets protect what must be shown again.

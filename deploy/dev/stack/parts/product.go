@@ -164,6 +164,7 @@ func (p *product) Stop(ctx context.Context) error {
 func open(ctx context.Context, o stack.Options, a *stack.Addresses, name string, more map[string]string) (*app.App, error) {
 	environment := a.Environment()
 	environment["ARTIFACTS_URL"] = o.File("artifacts")
+	environment["TEMPORAL_UI_URL"] = a.TemporalUI
 	if _, err := exec.LookPath("python3"); err == nil { // on a developer's machine, the uploader is its operator
 		environment["ENGINE_PYTHON"] = "on"
 	}

@@ -1,0 +1,111 @@
+import { useQueryClient, type QueryClient } from '@tanstack/react-query'
+import { createContext, useContext, useEffect, useReducer, useRef, useState, type ReactNode } from 'react'
+import { backoff, initial, keysOf, reduce, type StreamState, type Told } from '../api/stream'
+import { duration } from '../lib/format'
+import { useNow } from '../ui/time'
+
+interface Live extends StreamState {
+  paused: boolean
+  setPaused: (p: boolean) => void
+}
+
+const Context = createContext<Live>({ ...initial, paused: false, setPaused: () => {} })
+
+export const useLive = () => useContext(Context)
+
+/** pollEvery is how often queries are read again while the stream does not stand. */
+export const pollEvery = 15_000
+
+/**
+ * LiveProvider holds the one stream of events. An event changes nothing on a page: it only makes queries old, which are
+ * then read again. A reader that has paused hears nothing, and neither does a poll.
+ */
+export function LiveProvider({ path, children }: { path: string; children: ReactNode }) {
+  const client = useQueryClient()
+  const [state, dispatch] = useReducer(reduce, initial)
+  const [paused, setPaused] = useState(false)
+  const lastId = useRef('')
+  lastId.current = state.lastId
+  useEffect(() => {
+    if (paused) return
+    let source: EventSource | undefined
+    let again: ReturnType<typeof setTimeout> | undefined
+    let attempt = 0
+    const old = new Batch(client)
+    const hear = (e: MessageEvent<string>) => {
+      dispatch({ type: 'event', id: e.lastEventId })
+      old.add(keysOf(JSON.parse(e.data) as Told))
+    }
+    const open = () => {
+      const after = lastId.current ? '?after=' + encodeURIComponent(lastId.current) : ''
+      source = new EventSource(path + after)
+      source.onopen = () => {
+        if (attempt > 0) void client.invalidateQueries()
+        attempt = 0
+        dispatch({ type: 'opened' })
+      }
+      for (const type of ['operation', 'notice', 'roles']) source.addEventListener(type, hear)
+      source.onerror = () => {
+        dispatch({ type: 'lost', at: Date.now() })
+        source?.close()
+        again = setTimeout(open, backoff(attempt++))
+      }
+    }
+    open()
+    return () => {
+      source?.close()
+      clearTimeout(again)
+      old.stop()
+    }
+  }, [path, paused, client])
+  return <Context value={{ ...state, paused, setPaused }}>{children}</Context>
+}
+
+/** Batch makes queries old a moment after the first event of a burst, each once. */
+class Batch {
+  private keys = new Map<string, string[]>()
+  private timer: ReturnType<typeof setTimeout> | undefined
+  constructor(private client: QueryClient) {}
+  add(keys: string[][]) {
+    for (const k of keys) this.keys.set(k.join('\u0000'), k)
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined
+      const keys = [...this.keys.values()]
+      this.keys.clear()
+      for (const queryKey of keys) void this.client.invalidateQueries({ queryKey })
+    }, 250)
+  }
+  stop() {
+    clearTimeout(this.timer)
+  }
+}
+
+/** LinkState says whether what is shown is live, and lets a reader hold it still. */
+export function LinkState() {
+  const live = useLive()
+  const [tone, icon, text] = live.paused ? ['idle', '‖', 'held still'] as const
+    : live.link === 'live' ? ['good', '●', 'live'] as const
+    : live.link === 'lost' ? ['bad', '✕', 'connection lost'] as const : ['info', '◔', 'connecting'] as const
+  return (
+    <>
+      <span className={`chip ${tone}`} data-link={live.paused ? 'paused' : live.link}><span aria-hidden="true">{icon}</span>{text}</span>
+      <button className="plain" onClick={() => live.setPaused(!live.paused)}>{live.paused ? 'Go on' : 'Hold still'}</button>
+    </>
+  )
+}
+
+/** StaleBar tells at the top of every page that what it shows may be old. */
+export function StaleBar() {
+  const live = useLive()
+  const now = useNow()
+  const lost = !live.paused && live.link === 'lost' && live.lostAt != null
+  return (
+    <div role="status" aria-live="polite">
+      {lost && (
+        <div className="stale">
+          Connection lost {duration(Math.max(1000, now - live.lostAt!))} ago: what you see may be old. It is read again every 15 seconds, and at once when the connection is back.
+        </div>
+      )}
+    </div>
+  )
+}

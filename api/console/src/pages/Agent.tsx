@@ -1,0 +1,276 @@
+import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
+import { lazy, Suspense, useState } from 'react'
+import { api, ask, type Schemas } from '../api/client'
+import * as q from '../api/queries'
+import { useSay } from '../app/toasts'
+import { useId } from '../lib/address'
+import { duration, money, percent, words } from '../lib/format'
+import { DataTable } from '../ui/DataTable'
+import { Ask } from '../ui/Dialog'
+import { ClientLink, OperationLink } from '../ui/links'
+import { Chip, Empty, Head, Loading, Panel, Show } from '../ui/parts'
+import { PauseFields, usePauseWish } from '../ui/PauseFields'
+import { When } from '../ui/time'
+
+const PriceChart = lazy(() => import('../ui/PriceChart'))
+
+type State = Schemas['agentStateAnswer']
+type Explanation = Schemas['explanation']
+
+export default function Agent() {
+  const id = useId()
+  const state = useQuery(q.agentState(id))
+  return <Show of={state} what="the agent">{(s) => <Known s={s} />}</Show>
+}
+
+function Known({ s }: { s: State }) {
+  const explain = useQuery(q.explain(s.agent_id))
+  const list = useInfiniteQuery(q.fleet({ q: s.agent_id, client_id: s.client_id }))
+  const me = list.data?.pages[0]?.agents[0]
+  const name = me?.name ?? s.agent_id.slice(0, 8)
+  const held = explain.data?.holds.pauses ?? []
+  return (
+    <>
+      <Head title={name} crumb={<>Agent of <ClientLink id={s.client_id} name={me?.client_name} /></>}
+        lead={<span className="row"><Chip state={s.status} />{held.map((p) => <Chip key={p.scope} state="paused" label={`paused (${p.scope})`} />)}<span>mode {s.keeping} · launched by {words(s.launcher)} · {s.epoch} changes of primary</span>{me && <span>heartbeat <When at={me.last_heartbeat_at} /></span>}</span>}>
+        <Actions s={s} name={name} paused={held.some((p) => p.scope === 'agent')} />
+      </Head>
+      <Roles s={s} me={me} />
+      <div className="grid">
+        <Panel title="Why">
+          <Show of={explain} what="the reasons">{(e) => <Why e={e} offline={s.status === 'offline'} />}</Show>
+        </Panel>
+        <Timeline s={s} />
+      </div>
+      <Show of={explain} what="the places it could live in">{(e) => <Scores e={e} />}</Show>
+      {s.primary && <Panel title={`Prices of ${s.primary.instance_type}`}><Suspense fallback={<Loading what="prices" />}><PriceChart pool={s.primary.pool_id} agent={s.agent_id} /></Suspense></Panel>}
+      <Moves e={explain.data} />
+      <Settings s={s} e={explain.data} />
+    </>
+  )
+}
+
+/** Roles shows who plays which part: the primary, what stands by, what is about to go. */
+function Roles({ s, me }: { s: State; me?: Schemas['fleetAgent'] }) {
+  return (
+    <Panel title="Roles" aside={<span className="muted">epoch {s.epoch}</span>}>
+      <div className="graph" role="list">
+        <div className="node primary" role="listitem">
+          <strong>Primary</strong>
+          {s.primary ? <>
+            <span className="mono">{s.primary.id}</span>
+            <span>{s.primary.pool_id} <Chip state={s.primary.mode} label={s.primary.mode === 'ondemand' ? 'on demand' : s.primary.mode} /></span>
+            <span className="muted">{money(me?.primary?.price)}/h, on demand {money(me?.primary?.on_demand_price)}/h</span>
+          </> : <span className="bad-text">none</span>}
+        </div>
+        {s.replicas.map((r) => (
+          <div key={r.id} className={'node ' + (r.state === 'retiring' ? 'retiring' : 'standby')} role="listitem">
+            <strong>{r.state === 'retiring' ? 'Retiring' : 'Standby'}</strong>
+            <span className="mono">{r.instance_id ?? 'no instance yet'}</span>
+            <span>{r.pool_id}</span>
+            <span className="row"><Chip state={r.state} /><span className="muted">{r.kind}</span></span>
+            {r.state !== 'retiring' && <Promote s={s} r={r} />}
+          </div>
+        ))}
+        {s.operations.map((o) => (
+          <div key={o.id} className="node" role="listitem">
+            <strong><OperationLink id={o.id}>{words(o.kind)}</OperationLink></strong>
+            <span>{words(o.phase)}</span>
+          </div>
+        ))}
+        {s.replicas.length === 0 && <div className="node" role="listitem"><strong>No standby</strong><span className="muted">{s.keeping === 'auto' ? 'One is launched when the primary is in danger.' : s.keeping === 'manual' ? 'One is wanted and not there yet.' : 'None is wanted in this mode.'}</span></div>}
+      </div>
+    </Panel>
+  )
+}
+
+function Promote({ s, r }: { s: State; r: Schemas['stateReplica'] }) {
+  const client = useQueryClient()
+  const say = useSay()
+  const [keep, setKeep] = useState(true)
+  return (
+    <Ask trigger={<button disabled={r.state !== 'ready'}>Promote …</button>} title={`Make ${r.instance_id ?? 'it'} the primary?`} confirm="Promote"
+      act={async () => {
+        const got = await ask(api.POST('/api/agents/{agent_id}/replicas/{replica_id}/promote', { params: { path: { agent_id: s.agent_id, replica_id: r.id } }, body: { demote_old_primary: keep } }))
+        await client.invalidateQueries()
+        say(<>{got.message} {got.operation_id && <OperationLink id={got.operation_id}>See the promotion</OperationLink>}</>)
+      }}>
+      <p>{r.instance_id} leads instead of {s.primary?.id ?? 'nothing'}; the epoch goes from {s.epoch} to {s.epoch + 1}.</p>
+      <label className="check"><input type="checkbox" checked={keep} onChange={(e) => setKeep(e.target.checked)} />Keep {s.primary?.id ?? 'the old primary'} as the standby</label>
+    </Ask>
+  )
+}
+
+function Why({ e, offline }: { e: Explanation; offline: boolean }) {
+  return (
+    <div className="stack">
+      {offline && <p className="bad-text">The agent is silent: what follows is judged from what it said last.</p>}
+      <ul className="sentences">{e.sentences.map((t, i) => <li key={i}>{t}</li>)}</ul>
+      {e.now.vetoes.length > 0 && <div className="stack"><h3>What holds a move back</h3>{e.now.vetoes.map((v) => <div key={v.code}><Chip state="warning" label={words(v.code)} /> {v.reason}</div>)}</div>}
+      <div className="muted">{e.now.engine} {e.now.engine_version} · {e.activity.switches_day} of {e.limits.max_switches_per_day} switches today, {e.activity.switches_week} of {e.limits.max_switches_per_week} this week · {e.holds.client_moving} of {e.holds.client_agents} agents of the client are moving</div>
+    </div>
+  )
+}
+
+function Scores({ e }: { e: Explanation }) {
+  return (
+    <Panel title="Places it could live in" flush>
+      <DataTable label="Places it could live in" rows={e.now.scores} rowKey={(x) => x.mode + x.pool_id} csvName="scores" empty={<Empty title="No price of any pool is known yet." />}
+        columns={[
+          { key: 'pool', title: 'Pool', value: (x) => x.pool_id || 'on demand', cell: (x) => <span className="row">{x.pool_id || 'on demand'}{x.current && <Chip state="active" label="lives here" />}</span> },
+          { key: 'price', title: '$/h', numeric: true, value: (x) => x.price, cell: (x) => money(x.price) },
+          { key: 'risk', title: 'Risk a day', numeric: true, value: (x) => x.risk, cell: (x) => percent(x.risk) },
+          { key: 'cost', title: 'Cost with risk', numeric: true, value: (x) => x.cost, cell: (x) => money(x.cost) },
+          { key: 'gain', title: 'Gain/h', numeric: true, value: (x) => x.gain, cell: (x) => money(x.gain) },
+          { key: 'vetoes', title: 'Held back by', value: (x) => (x.vetoes ?? []).map((v) => v.code).join(' '), cell: (x) => (x.vetoes ?? []).length ? <ul className="sentences">{(x.vetoes ?? []).map((v) => <li key={v.code}>{v.reason}</li>)}</ul> : <Chip state="ready" label="nothing" /> },
+        ]} />
+    </Panel>
+  )
+}
+
+function Timeline({ s }: { s: State }) {
+  const list = useInfiniteQuery(q.events({ agent_id: s.agent_id }, 60))
+  const rows = (list.data?.pages.flatMap((p) => p.events) ?? []).filter((e) => e.type !== 'agent_registered').slice(0, 30)
+  return (
+    <Panel title="What happened">
+      <Show of={list} what="events">{() => rows.length === 0 ? <Empty title="Nothing yet." /> : (
+        <ol className="timeline">{rows.map((e) => (
+          <li key={e.id}><When at={e.at} /><span>{e.severity !== 'info' && <Chip state={e.severity} />} {e.message} <span className="muted">{e.actor === 'system' ? '' : e.actor}</span></span></li>
+        ))}</ol>
+      )}</Show>
+    </Panel>
+  )
+}
+
+function Moves({ e }: { e?: Explanation }) {
+  if (!e || e.switches.length === 0) return null
+  return (
+    <Panel title="Switches" flush>
+      <DataTable label="Switches" rows={e.switches} rowKey={(x) => x.at + x.to_mode + x.to_pool_id} csvName="switches" empty={null}
+        columns={[
+          { key: 'at', title: 'Began', value: (x) => x.at, cell: (x) => <When at={x.at} /> },
+          { key: 'from', title: 'From', value: (x) => x.from_pool_id ?? x.from_mode },
+          { key: 'to', title: 'To', value: (x) => x.to_pool_id ?? x.to_mode },
+          { key: 'by', title: 'Asked for by', value: (x) => x.by || x.trigger },
+          { key: 'phase', title: 'Phase', value: (x) => words(x.phase), cell: (x) => x.operation_id ? <OperationLink id={x.operation_id}>{words(x.phase)}</OperationLink> : words(x.phase) },
+          { key: 'impact', title: 'Saves $/h', numeric: true, value: (x) => x.savings_impact_per_hour, cell: (x) => money(x.savings_impact_per_hour) },
+          { key: 'why', title: 'Reason', value: (x) => x.reason },
+        ]} />
+    </Panel>
+  )
+}
+
+function Actions({ s, name, paused }: { s: State; name: string; paused: boolean }) {
+  const client = useQueryClient()
+  const say = useSay()
+  const [wish, setWish] = usePauseWish()
+  const [target, setTarget] = useState('')
+  const options = useQuery({
+    queryKey: ['agent', s.agent_id, 'options', s.primary?.id], enabled: s.primary != null, refetchInterval: false,
+    queryFn: () => ask(api.GET('/api/client/instances/{instance_id}/available-options', { params: { path: { instance_id: s.primary!.id } } })),
+  })
+  const path = { params: { path: { agent_id: s.agent_id } } }
+  const pools = (options.data?.availablePools ?? []).filter((p) => p.id !== s.primary?.pool_id || s.primary.mode !== 'spot')
+  const chosen = pools.find((p) => p.id === target)
+  return (
+    <>
+      {s.primary && (
+        <Ask trigger={<button className="primary">Switch …</button>} title={`Move ${name} to another place?`} confirm="Move it" ready={target !== ''}
+          act={async () => {
+            const body = target === 'ondemand' ? { target: 'ondemand' as const } : { target: 'pool' as const, pool_id: target }
+            const got = await ask(api.POST('/api/client/instances/{instance_id}/force-switch', { params: { path: { instance_id: s.primary!.id } }, body }))
+            await client.invalidateQueries()
+            say(<>The move of {name} has begun. {got.operation_id && <OperationLink id={got.operation_id}>Watch it</OperationLink>}</>)
+          }}>
+          <label className="field">To
+            <select value={target} onChange={(e) => setTarget(e.target.value)} required>
+              <option value="">choose a place</option>
+              {pools.map((p) => <option key={p.id} value={p.id}>{p.id}{p.price != null ? `, ${money(p.price)}/h` : ''}</option>)}
+              {s.primary.mode !== 'ondemand' && <option value="ondemand">on demand</option>}
+            </select>
+          </label>
+          <p>It leaves {s.primary.pool_id} ({s.primary.mode === 'ondemand' ? 'on demand' : s.primary.mode}){target && <> for {chosen?.id ?? 'on demand'}{chosen?.price != null && <> at {money(chosen.price)}/h</>}</>}. A new instance is launched and takes over when it is ready; for that time both are paid. The limits on moves are not asked.</p>
+        </Ask>
+      )}
+      {s.keeping === 'manual' && s.replicas.length === 0 && (
+        <Ask trigger={<button>Launch a standby …</button>} title={`Launch a standby for ${name}?`} confirm="Launch"
+          act={async () => {
+            await ask(api.POST('/api/agents/{agent_id}/replicas', { ...path, body: {} }))
+            await client.invalidateQueries()
+            say('A standby is being launched.')
+          }}><p>It runs, and costs, until it is promoted or the mode changes.</p></Ask>
+      )}
+      {paused ? (
+        <Ask trigger={<button>Resume …</button>} title={`Let ${name} move again?`} confirm="Resume"
+          act={async () => {
+            await ask(api.POST('/api/client/agents/{agent_id}/resume', path))
+            await client.invalidateQueries()
+            say(`${name} may move again.`)
+          }}><p>A pause of its client or of all clients still holds.</p></Ask>
+      ) : (
+        <Ask trigger={<button>Pause …</button>} title={`Pause the voluntary moves of ${name}?`} confirm="Pause" ready={wish.reason.trim() !== ''}
+          act={async () => {
+            await ask(api.POST('/api/client/agents/{agent_id}/pause', { ...path, body: { minutes: wish.minutes, reason: wish.reason } }))
+            await client.invalidateQueries()
+            say(`${name} is paused.`)
+          }}><p>The engine does not move it until then. A failover after a notice goes on.</p><PauseFields wish={wish} onChange={setWish} /></Ask>
+      )}
+      <Retire s={s} name={name} />
+    </>
+  )
+}
+
+function Retire({ s, name }: { s: State; name: string }) {
+  const client = useQueryClient()
+  const say = useSay()
+  const [typed, setTyped] = useState('')
+  return (
+    <Ask trigger={<button className="danger">Retire …</button>} title={`Retire ${name} for good?`} confirm="Retire it" danger ready={typed === name}
+      act={async () => {
+        await ask(api.DELETE('/api/client/agents/{agent_id}', { params: { path: { agent_id: s.agent_id } } }))
+        await client.invalidateQueries()
+        say(`${name} is being retired.`)
+      }}>
+      <p>What was launched for it is ended. This cannot be undone.</p>
+      <label className="field">Type {name} to confirm<input value={typed} onChange={(e) => setTyped(e.target.value)} autoComplete="off" /></label>
+    </Ask>
+  )
+}
+
+/** Settings shows what a change will change before it is saved. */
+function Settings({ s, e }: { s: State; e?: Explanation }) {
+  const client = useQueryClient()
+  const say = useSay()
+  const [draft, setDraft] = useState<Record<string, number>>({})
+  if (!e) return null
+  const fields = [
+    ['min_savings_percent', 'Least saving, %', e.limits.min_savings_percent], ['risk_threshold', 'Most risk a day, 0 to 1', e.limits.risk_threshold],
+    ['max_switches_per_day', 'Switches a day, at most', e.limits.max_switches_per_day], ['max_switches_per_week', 'Switches a week, at most', e.limits.max_switches_per_week],
+    ['min_pool_duration_hours', 'Hours in a pool, at least', e.limits.min_pool_duration_hours],
+  ] as const
+  const changed = fields.filter(([key, , old]) => draft[key] !== undefined && draft[key] !== old)
+  return (
+    <Panel title="Settings" aside={changed.length > 0 && (
+      <Ask trigger={<button className="primary">Save {changed.length} …</button>} title="Save these settings?" confirm="Save"
+        act={async () => {
+          await ask(api.POST('/api/client/agents/{agent_id}/settings', { params: { path: { agent_id: s.agent_id } }, body: Object.fromEntries(changed.map(([k]) => [k, draft[k]!])) }))
+          await client.invalidateQueries()
+          setDraft({})
+          say('The settings are saved.')
+        }}>
+        <table><thead><tr><th scope="col">Setting</th><th scope="col">Now</th><th scope="col">Then</th></tr></thead>
+          <tbody>{changed.map(([key, label, old]) => <tr key={key}><td>{label}</td><td>{old}</td><td><strong>{draft[key]}</strong></td></tr>)}</tbody></table>
+      </Ask>
+    )}>
+      <div className="filters">
+        {fields.map(([key, label, old]) => (
+          <label className="field" key={key}>{label}
+            <input type="number" step="any" min={0} value={draft[key] ?? old} onChange={(ev) => setDraft({ ...draft, [key]: Number(ev.target.value) })} style={{ width: 150 }} />
+          </label>
+        ))}
+      </div>
+      <p className="muted" style={{ marginTop: 8 }}>Cool-down after a move: {duration(e.limits.cool_down_minutes * 60_000)}. At most {e.limits.max_moving_percent} % of the client's agents move at once.</p>
+    </Panel>
+  )
+}
+

@@ -1,0 +1,48 @@
+import { useInfiniteQuery } from '@tanstack/react-query'
+import type { Schemas } from '../api/client'
+import * as q from '../api/queries'
+import { useAddress } from '../lib/address'
+import { words } from '../lib/format'
+import { DataTable } from '../ui/DataTable'
+import { AgentLink, ClientLink } from '../ui/links'
+import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
+import { When } from '../ui/time'
+
+export default function Audit() {
+  const [at, set] = useAddress()
+  const by = at.by === 'all' ? 'all' : 'people'
+  const list = useInfiniteQuery(q.events({ by, ...(at.q ? { q: at.q } : {}), ...(at.type ? { type: at.type } : {}) }, 100))
+  const rows = list.data?.pages.flatMap((p) => p.events) ?? []
+  return (
+    <>
+      <Head title="Audit" lead="Who asked for what, and the state before and after." />
+      <div className="filters" role="search" aria-label="Filter entries">
+        <label className="field">Text or name<input type="search" value={at.q ?? ''} onChange={(e) => set({ q: e.target.value || undefined })} /></label>
+        <label className="field">By<select value={by} onChange={(e) => set({ by: e.target.value === 'all' ? 'all' : undefined })}><option value="people">operators and tenants</option><option value="all">everything that happened</option></select></label>
+        {at.type && <button onClick={() => set({ type: undefined })}>Only {words(at.type)} ✕</button>}
+      </div>
+      <Panel title="Entries" flush>
+        <Show of={list} what="entries">{() => (
+          <DataTable label="Entries" rows={rows} rowKey={(e) => String(e.id)} csvName="audit" onEnd={list.hasNextPage && !list.isFetchingNextPage ? () => void list.fetchNextPage() : undefined}
+            empty={<Empty title="No entry is like this."><span>Each change that an operator or a tenant asks for is written here.</span></Empty>}
+            columns={[
+              { key: 'at', title: 'When', value: (e) => e.at, cell: (e) => <When at={e.at} /> },
+              { key: 'who', title: 'Who', value: (e) => e.actor },
+              { key: 'what', title: 'What', value: (e) => e.type, cell: (e) => <button className="plain" onClick={() => set({ type: e.type })}>{words(e.type)}</button> },
+              { key: 'said', title: 'In words', value: (e) => e.message, cell: (e) => <span>{e.severity !== 'info' && <Chip state={e.severity} />} {e.message}</span> },
+              { key: 'agent', title: 'Agent', value: (e) => e.agent_name, cell: (e) => e.agent_id ? <AgentLink id={e.agent_id} name={e.agent_name} /> : '–' },
+              { key: 'client', title: 'Client', value: (e) => e.client_name, cell: (e) => e.client_id ? <ClientLink id={e.client_id} name={e.client_name} /> : '–' },
+              { key: 'diff', title: 'Before and after', value: (e) => JSON.stringify(e.metadata), cell: (e) => <Diff e={e} /> },
+            ]} />
+        )}</Show>
+        {list.hasNextPage && <div style={{ padding: 10 }}><button disabled={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>Show more</button></div>}
+      </Panel>
+    </>
+  )
+}
+
+function Diff({ e }: { e: Schemas['loggedEvent'] }) {
+  const meta = (e.metadata ?? {}) as Record<string, unknown>
+  if (Object.keys(meta).length === 0) return <span className="muted">–</span>
+  return <details><summary>show</summary><pre>{JSON.stringify(meta, null, 1)}</pre></details>
+}

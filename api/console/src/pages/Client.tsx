@@ -1,0 +1,110 @@
+import { Link } from '@tanstack/react-router'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
+import { useState } from 'react'
+import { api, ask, type Schemas } from '../api/client'
+import * as q from '../api/queries'
+import { useSay } from '../app/toasts'
+import { useId } from '../lib/address'
+import { count, money } from '../lib/format'
+import { installer, register } from '../lib/onboarding'
+import { Copy } from '../ui/Copy'
+import { DataTable } from '../ui/DataTable'
+import { Ask } from '../ui/Dialog'
+import { Chip, Empty, Figure, Head, Panel, Show } from '../ui/parts'
+import { When } from '../ui/time'
+
+export default function Client() {
+  const id = useId()
+  const client = useQuery(q.client(id))
+  return <Show of={client} what="the client">{(c) => <Known c={c} />}</Show>
+}
+
+function Known({ c }: { c: Schemas['clientAnswer'] }) {
+  return (
+    <>
+      <Head title={c.name} crumb={<Link to="/clients">Clients</Link>} lead={<span className="row"><Chip state={c.status} /><span className="mono">{c.id}</span></span>}><Rotate c={c} /><Remove c={c} /></Head>
+      <div className="figures">
+        <Figure n={count(c.agentsTotal)} k={`agents, ${count(c.agentsOnline)} online`} /><Figure n={count(c.instances)} k="instances" /><Figure n={money(c.totalSavings)} k="saved in all" />
+        <Figure n={<When at={c.lastSync} />} k="heard from" />
+      </div>
+      <Steps c={c} />
+      <Sinks c={c} />
+      <p><Link to="/fleet" search={{ client: c.id }}>The agents of {c.name}</Link></p>
+    </>
+  )
+}
+
+/** Steps lead from a new client to its first agent. */
+function Steps({ c }: { c: Schemas['clientAnswer'] }) {
+  const [token, setToken] = useState<string | null>(null)
+  const say = useSay()
+  const show = async () => {
+    try {
+      setToken((await ask(api.GET('/api/admin/clients/{client_id}/token', { params: { path: { client_id: c.id } } }))).token)
+    } catch (cause) {
+      say(cause instanceof Error ? cause.message : 'It could not be read.', true)
+    }
+  }
+  const origin = window.location.origin
+  return (
+    <Panel title={c.agentsTotal === 0 ? 'Three steps to the first agent' : 'Another agent in three steps'} aside={c.agentsTotal > 0 ? <Chip state="ready" label="agents have registered" /> : <Chip state="pending" label="no agent yet" />}>
+      <ol className="steps">
+        <li><div className="stack"><h3>Let Spotkeeper act in the account</h3><p>Its role may launch, end and describe instances that it tags; deploy/iam-policy.json in the repository lists what it may do. In the account of Spotkeeper itself nothing is needed.</p></div></li>
+        <li><div className="stack"><h3>Take the client's token</h3>{token ? <Copy label="token" text={token} /> : <div><button onClick={() => void show()}>Show the token</button></div>}<p className="muted">Each agent of {c.name} sends it. Who has it acts for the client.</p></div></li>
+        <li><div className="stack"><h3>Start an agent on an instance</h3><p>As user data of an instance, or by hand:</p><Copy label="commands" text={installer(origin, token ?? '<token>')} /><details><summary>Register by hand, to try it</summary><Copy label="request" text={register(origin, token ?? '<token>')} /></details></div></li>
+      </ol>
+    </Panel>
+  )
+}
+
+function Sinks({ c }: { c: Schemas['clientAnswer'] }) {
+  const client = useQueryClient()
+  const say = useSay()
+  const sinks = useQuery(q.sinks(c.id))
+  const [url, setUrl] = useState(''), [severity, setSeverity] = useState('error'), [secret, setSecret] = useState<string | null>(null)
+  const path = (sink_id: string) => ({ params: { path: { client_id: c.id, sink_id } } })
+  const old = () => client.invalidateQueries({ queryKey: ['clients', c.id] })
+  return (
+    <Panel title="Where its notifications go" flush aside={
+      <Ask trigger={<button>Add a webhook …</button>} title="Add a webhook" confirm="Add" ready={url.startsWith('http')}
+        act={async () => { const got = await ask(api.POST('/api/client/{client_id}/sinks', { params: { path: { client_id: c.id } }, body: { kind: 'webhook', url, min_severity: severity as 'error' } })); setSecret(got.secret ?? null); await old(); say('The webhook is added.') }}>
+        <label className="field">Address<input type="url" value={url} onChange={(e) => setUrl(e.target.value)} placeholder="https://hooks.example.com/spotkeeper" /></label>
+        <label className="field">From<select value={severity} onChange={(e) => setSeverity(e.target.value)}>{['info', 'warning', 'error', 'critical'].map((s) => <option key={s}>{s}</option>)}</select></label>
+      </Ask>}>
+      {secret && <div style={{ padding: 12 }}><p><strong>The secret of its signatures is shown once:</strong></p><Copy label="secret" text={secret} /></div>}
+      <Show of={sinks} what="sinks">{(list) => (
+        <DataTable label="Sinks" rows={list} rowKey={(s) => s.id} empty={<Empty title="They are on this page alone."><span>A webhook gets each notification signed, in the form of Standard Webhooks.</span></Empty>}
+          columns={[
+            { key: 'kind', title: 'Kind', value: (s) => s.kind }, { key: 'url', title: 'Address', value: (s) => s.url }, { key: 'from', title: 'From', value: (s) => s.min_severity },
+            { key: 'last', title: 'Last delivery', value: (s) => s.last_delivered_at, cell: (s) => <When at={s.last_delivered_at} /> }, { key: 'state', title: 'State', value: (s) => s.state, cell: (s) => <div><Chip state={s.failures > 0 ? 'failed' : 'ready'} label={s.failures > 0 ? `${s.failures} failed, ${s.pending} wait` : s.state} />{s.last_error && <div className="bad-text">{s.last_error}</div>}</div> },
+            { key: 'acts', title: 'Actions', bare: true, value: () => null, cell: (s) => <div className="row"><button onClick={() => void ask(api.POST('/api/client/{client_id}/sinks/{sink_id}/test', path(s.id))).then((r) => say(r.message, !r.success), (e: Error) => say(e.message, true)).then(old)}>Test</button>
+              <Ask trigger={<button className="danger">Remove …</button>} title="Send nothing there any more?" confirm="Remove" danger act={async () => { await ask(api.DELETE('/api/client/{client_id}/sinks/{sink_id}', path(s.id))); await old(); say('It is removed.') }}><p>{s.url || s.kind}</p></Ask></div> },
+          ]} />
+      )}</Show>
+    </Panel>
+  )
+}
+
+function Rotate({ c }: { c: Schemas['clientAnswer'] }) {
+  const say = useSay()
+  return (
+    <Ask trigger={<button>New token …</button>} title={`Replace the token of ${c.name}?`} confirm="Replace" danger act={async () => { await ask(api.POST('/api/admin/clients/{client_id}/regenerate-token', { params: { path: { client_id: c.id } } })); say('The token is replaced. Show it in step 2.') }}>
+      <p>The old one is dead at once: {count(c.agentsOnline)} agents are refused until they have the new one.</p>
+    </Ask>
+  )
+}
+
+function Remove({ c }: { c: Schemas['clientAnswer'] }) {
+  const client = useQueryClient()
+  const navigate = useNavigate()
+  const say = useSay()
+  const [typed, setTyped] = useState('')
+  return (
+    <Ask trigger={<button className="danger">Remove …</button>} title={`Remove ${c.name} with everything that runs for it?`} confirm="Remove" danger ready={typed === c.name}
+      act={async () => { const got = await ask(api.POST('/api/admin/clients/{client_id}/remove', { params: { path: { client_id: c.id } }, body: { confirm: typed } })); await client.invalidateQueries(); say(got.message); void navigate({ to: '/clients' }) }}>
+      <p>{count(c.agentsTotal)} agents end, and what was launched for them. This cannot be undone.</p>
+      <label className="field">Type {c.name} to confirm<input value={typed} onChange={(e) => setTyped(e.target.value)} autoComplete="off" /></label>
+    </Ask>
+  )
+}

@@ -1,0 +1,98 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { api, ask, type Schemas } from '../api/client'
+import * as q from '../api/queries'
+import { useSay } from '../app/toasts'
+import { useId } from '../lib/address'
+import { clock, duration, words } from '../lib/format'
+import { buildWaterfall, postMortem, secondsLeft } from '../lib/waterfall'
+import { DataTable } from '../ui/DataTable'
+import { Ask } from '../ui/Dialog'
+import { AgentLink, OperationLink } from '../ui/links'
+import { Chip, download, Empty, Head, Panel, Show } from '../ui/parts'
+import { Countdown, useNow, When } from '../ui/time'
+import { WaterfallChart } from '../ui/WaterfallChart'
+
+/** One operation: for a termination, the waterfall of a failover against its two minutes. */
+export default function Operation() {
+  const id = useId()
+  const operation = useQuery(q.operation(id))
+  return <Show of={operation} what="the operation">{(op) => <Detail op={op} />}</Show>
+}
+
+function Detail({ op }: { op: Schemas['operationDetail'] }) {
+  const now = useNow()
+  const version = useQuery(q.version)
+  const w = buildWaterfall(op, now)
+  const running = op.state === 'running'
+  const temporal = version.data?.temporal_ui_url
+    ? `${version.data.temporal_ui_url}/namespaces/${encodeURIComponent(version.data.temporal_namespace)}/workflows/${encodeURIComponent(op.id)}` : null
+  const text = postMortem(op, w)
+  return (
+    <>
+      <Head title={op.summary || op.id}
+        crumb={<>{op.kind === 'termination' ? 'Failover' : words(op.kind)} of <AgentLink id={op.agent_id} name={op.agent_name} /></>}
+        lead={<span className="row"><Chip state={op.state} /><span>{words(op.phase)}</span>
+          {running && op.deadline_at && <span>AWS takes the instance in <Countdown to={op.deadline_at} label="time left" /></span>}
+          <span>began <When at={op.began_at} /></span></span>}>
+        {temporal && <a className="button" href={temporal} target="_blank" rel="noreferrer">Open in Temporal</a>}
+        <button onClick={() => download(op.id.replaceAll('/', '-') + '.md', 'text/markdown', text)}>Post-mortem</button>
+        {running && <Cancel op={op} />}
+      </Head>
+      {op.error_message && <div className="problem"><strong>{op.error_message}</strong> <span className="mono">{op.error_code}</span></div>}
+      <div aria-live="polite" className="note" data-testid="verdict">{verdict(op, w)}</div>
+      <Panel title="Waterfall">
+        {w.rows.length === 0 ? <Empty title="It has taken no step yet." /> : <WaterfallChart w={w} now={running ? now - Date.parse(op.began_at) : null} />}
+      </Panel>
+      <Panel title="Steps" flush>
+        <DataTable label="Steps" rows={w.rows} rowKey={(r) => r.key} csvName={op.id.replaceAll('/', '-')} empty={<Empty title="It has taken no step yet." />}
+          columns={[
+            { key: 'after', title: 'After', numeric: true, value: (r) => r.from, cell: (r) => <span title={clock(Date.parse(op.began_at) + r.from) + ' UTC'}>{duration(r.from)}</span> },
+            { key: 'took', title: 'Took', numeric: true, value: (r) => r.to == null ? null : r.to - r.from, cell: (r) => r.to == null ? '–' : duration(r.to - r.from) + (r.running ? ' so far' : '') },
+            { key: 'left', title: 'Left', numeric: true, value: (r) => secondsLeft(w, r.from) },
+            { key: 'what', title: 'What', value: (r) => r.label },
+            { key: 'state', title: 'State', value: (r) => r.running ? 'running' : r.tone, cell: (r) => <Chip state={r.running ? 'running' : r.tone === 'wait' ? 'done' : r.tone} /> },
+            { key: 'detail', title: 'Detail', value: (r) => r.detail },
+          ]} />
+      </Panel>
+      {op.related.length > 0 && (
+        <Panel title="Beside it" flush>
+          <DataTable label="Operations of the same time" rows={op.related} rowKey={(r) => r.id} empty={null}
+            columns={[
+              { key: 'kind', title: 'Kind', value: (r) => r.kind, cell: (r) => <OperationLink id={r.id}>{r.kind}</OperationLink> },
+              { key: 'state', title: 'State', value: (r) => r.state, cell: (r) => <Chip state={r.state} /> },
+              { key: 'what', title: 'What', value: (r) => r.summary },
+              { key: 'began', title: 'Began', value: (r) => r.started_at, cell: (r) => <When at={r.started_at} /> },
+              { key: 'ended', title: 'Ended', value: (r) => r.ended_at, cell: (r) => <When at={r.ended_at} /> },
+            ]} />
+        </Panel>
+      )}
+    </>
+  )
+}
+
+/** verdict is the whole story in a sentence. */
+function verdict(op: Schemas['operationDetail'], w: ReturnType<typeof buildWaterfall>): string {
+  const change = op.role_changes[0]
+  const notice = op.notices.find((n) => n.kind === 'termination-notice')
+  const end = op.state === 'running' ? '' : op.state === 'succeeded' ? ' The operation has ended.' : ` The operation was ${op.state}.`
+  if (change) return `${change.new_primary} leads instead of ${change.old_primary} since ${duration(w.decided)} after ${notice ? 'the notice' : 'the beginning'}${w.deadline != null && w.decided != null ? `, with ${secondsLeft(w, w.decided)}` : ''}.${end}`
+  if (notice?.result === 'lost') return `No instance could take over from ${op.instance_id} before AWS took it.${end}`
+  if (notice?.result === 'promoted') return `${notice.new_primary} leads since ${duration(notice.decided_ms)} after the notice.${end}`
+  if (op.kind === 'termination') return `Nothing has taken over from ${op.instance_id} yet.${end}`
+  return (op.state === 'running' ? `It is ${words(op.phase) || 'beginning'}.` : op.summary + '.') + end
+}
+
+function Cancel({ op }: { op: Schemas['operationDetail'] }) {
+  const client = useQueryClient()
+  const say = useSay()
+  return (
+    <Ask trigger={<button className="danger">Call off …</button>} title="Call this operation off?" confirm="Call off" danger
+      act={async () => {
+        await ask(api.POST('/api/operations/{operation_id}/cancel', { params: { path: { operation_id: op.id } } }))
+        await client.invalidateQueries()
+        say('It was asked to end. What it launched is ended too.')
+      }}>
+      <p>{op.summary}. What it has launched is ended. Past its point of no return it goes on, and says so.</p>
+    </Ask>
+  )
+}

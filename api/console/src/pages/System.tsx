@@ -1,0 +1,45 @@
+import { useQuery } from '@tanstack/react-query'
+import * as q from '../api/queries'
+import { count, duration, words } from '../lib/format'
+import { DataTable } from '../ui/DataTable'
+import { Chip, Figure, Head, Panel, Show } from '../ui/parts'
+import { When } from '../ui/time'
+
+export default function System() {
+  const ready = useQuery({ ...q.dependencies, refetchInterval: 5_000 })
+  const version = useQuery(q.version)
+  const health = useQuery(q.systemHealth)
+  const overview = useQuery(q.overview)
+  return (
+    <>
+      <Head title="System" lead="The process that answers you, and what it depends on." >{version.data?.temporal_ui_url && <a className="button" href={version.data.temporal_ui_url} target="_blank" rel="noreferrer">Temporal UI</a>}<a className="button" href="/metrics">Metrics</a></Head>
+      <Show of={version} what="the version">{(v) => (
+        <div className="figures">
+          <Figure n={v.version === 'devel' && v.commit ? v.commit.slice(0, 12) : v.version} k={`version, ${v.go}`} />
+          <Figure n={<When at={v.started_at} />} k="it was started" />
+          <Figure n={v.temporal_namespace} k="namespace of Temporal" />
+          <Figure n={overview.data ? count(overview.data.notices_undelivered) : '–'} k={overview.data ? `notices wait, the oldest ${duration(overview.data.oldest_undelivered_seconds * 1000)}` : 'notices wait'} />
+        </div>
+      )}</Show>
+      <Panel title="Dependencies" flush>
+        <Show of={ready} what="dependencies">{(r) => (
+          <DataTable label="Dependencies" rows={r.dependencies} rowKey={(c) => c.name} empty={null}
+            columns={[
+              { key: 'name', title: 'Part', value: (c) => words(c.name) }, { key: 'ok', title: 'State', value: (c) => c.ok ? 'ready' : 'failed', cell: (c) => <Chip state={c.ok ? 'ready' : 'failed'} label={c.ok ? 'works' : 'does not work'} /> },
+              { key: 'took', title: 'Answered in', numeric: true, value: (c) => c.took_ms, cell: (c) => c.took_ms.toFixed(1) + ' ms' }, { key: 'error', title: 'Why', value: (c) => c.error ?? '' },
+            ]} />
+        )}</Show>
+      </Panel>
+      <Panel title="Decision engine" flush>
+        <Show of={health} what="the engine">{(h) => (
+          <DataTable label="Decision engine" rows={[
+            { what: 'Engine', value: `${h.decisionEngineStatus.type ?? 'none'} ${h.decisionEngineStatus.version ?? ''}`, ok: h.decisionEngineStatus.loaded },
+            { what: 'Model', value: `${h.modelStatus.name ?? 'none'} ${h.modelStatus.version ?? ''}`, ok: h.modelStatus.loaded },
+            { what: 'Database connections, of the pool', value: h.connectionPool, ok: h.database === 'Connected' },
+          ]} rowKey={(x) => x.what} empty={null} sortable={false}
+            columns={[{ key: 'what', title: 'Part', value: (x) => x.what }, { key: 'value', title: 'Is', value: (x) => x.value }, { key: 'ok', title: 'State', value: (x) => String(x.ok), cell: (x) => <Chip state={x.ok ? 'ready' : 'failed'} label={x.ok ? 'works' : 'does not work'} /> }]} />
+        )}</Show>
+      </Panel>
+    </>
+  )
+}

@@ -1,0 +1,15 @@
+import { Link } from '@tanstack/react-router'
+import type { ReactNode } from 'react'
+import { short, words } from '../lib/format'
+
+export function AgentLink({ id, name }: { id: string; name?: string | null }) {
+  return <Link to="/agents/$id" params={{ id }}>{name || short(id)}</Link>
+}
+
+export function OperationLink({ id, children }: { id: string; children?: ReactNode }) {
+  return <Link to="/operations/$id" params={{ id }}>{children ?? words(id.split('/')[0])}</Link>
+}
+
+export function ClientLink({ id, name }: { id: string; name?: string | null }) {
+  return <Link to="/clients/$id" params={{ id }}>{name || short(id)}</Link>
+}
