@@ -162,6 +162,27 @@ type Role struct {
 	ExternalID string `json:"external_id,omitempty"`
 }
 
+// States of a subnet that is not as it should be.
+const (
+	SubnetFull    = "full"
+	SubnetDeleted = "deleted"
+)
+
+// SubnetChange changes a subnet, by its id; an empty state is a subnet that is well. Second
+// gives the account a second subnet in a zone.
+type SubnetChange struct {
+	SubnetID string `json:"subnet_id,omitempty"`
+	State    string `json:"state,omitempty"`
+	Account  string `json:"account,omitempty"`
+	Second   string `json:"second,omitempty"` // a zone
+}
+
+// KeyChange sets the state of a KMS key: Enabled, Disabled or PendingDeletion.
+type KeyChange struct {
+	KeyID string `json:"key_id"`
+	State string `json:"state"`
+}
+
 // Hazard sets the chance that a new spot instance is interrupted by itself.
 type Hazard struct {
 	// Factor scales the measured hazard (0.63 per hour for a new instance, 0.20 after two hours). 0 turns it off.

@@ -106,16 +106,28 @@ func (p *Provider) complete(ctx context.Context, c EC2API, r LaunchRequest, inst
 	}
 	call, cancel := context.WithTimeout(ctx, completeWithin)
 	defer cancel()
-	_, err := c.ModifyInstanceAttribute(call, &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(instanceID),
-		SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)}}, disableRetries)
-	if err != nil {
-		return []string{"its source/destination check could not be turned off: it forwards no traffic of others"}
+	for {
+		_, err := c.ModifyInstanceAttribute(call, &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(instanceID),
+			SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)}}, disableRetries)
+		if err == nil {
+			return nil
+		}
+		wait := time.NewTimer(completePause)
+		select {
+		case <-wait.C:
+		case <-call.Done():
+			wait.Stop()
+			return []string{"its source/destination check could not be turned off: it forwards no traffic of others"}
+		}
 	}
-	return nil
 }
 
-// completeWithin bounds what follows a launch: it may not cost the launch its answer.
-const completeWithin = 3 * time.Second
+// completeWithin bounds what follows a launch, which may not cost the launch its answer. EC2
+// may not show the instance at once, so it is tried again after a pause.
+const (
+	completeWithin = 3 * time.Second
+	completePause  = 400 * time.Millisecond
+)
 
 // input is the request in EC2's words. A spot instance is asked for once and
 // ends when it is interrupted: a persistent request would launch again behind our

@@ -36,11 +36,11 @@ FROM (
 ORDER BY turn, tried_at NULLS FIRST
 LIMIT $2`
 
-// withoutTemplate are the primaries whose template was never read, the newest first among
-// those that were never tried. One that could not be read for a day, perhaps because
+// withoutTemplate are the primaries whose template was not read for a day, or never, the
+// newest first among those that were never tried. One that could not be read for a day, perhaps because
 // EC2 does not know it, is tried once in an hour from then on.
 var withoutTemplate = fmt.Sprintf(primaries, `i.created_at DESC`, `
-		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id)
+		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id AND l.read_at > now() - interval '1 day')
 		AND (coalesce(i.primary_since, i.installed_at) > now() - interval '1 day'
 			OR t.tried_at IS NULL OR t.tried_at < now() - interval '1 hour')`)
 
@@ -51,7 +51,7 @@ var missing = fmt.Sprintf(primaries, `a.last_heartbeat_at DESC NULLS LAST`, `
 		a.status = 'offline' AND a.enabled
 		AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')`)
 
-// ListWithoutTemplate lists primaries whose template was never read.
+// ListWithoutTemplate lists primaries whose template was not read for a day.
 func (s *Primaries) ListWithoutTemplate(ctx context.Context, limit int) ([]activities.Primary, error) {
 	return s.primaries(ctx, withoutTemplate, activities.SweepTemplates, limit)
 }
