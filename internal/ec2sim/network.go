@@ -25,13 +25,13 @@ func (c *call) subnetZone(id string) (zone, bool) {
 	if c.world != nil && c.world.set().Subnets[id] == SubnetDeleted {
 		return zone{}, false
 	}
-	i := slices.IndexFunc(c.place.zones, func(z zone) bool {
+	i := slices.IndexFunc(c.place.all(), func(z zone) bool {
 		return SubnetID(c.account, z.name) == id || SecondSubnetID(c.account, z.name) == id && c.hasSecond(z.name)
 	})
 	if i < 0 {
 		return zone{}, false
 	}
-	return c.place.zones[i], true
+	return c.place.all()[i], true
 }
 
 // SecondSubnetID is the id of an account's second subnet in a zone, where it has one.
@@ -42,7 +42,7 @@ func (c *call) hasSecond(zone string) bool {
 }
 
 func zoneIndex(r region, name string) int {
-	return slices.IndexFunc(r.zones, func(z zone) bool { return z.name == name })
+	return slices.IndexFunc(r.all(), func(z zone) bool { return z.name == name })
 }
 
 func privateIP(r region, zone string, seq int64) string {
@@ -95,14 +95,14 @@ func (c *call) describeSubnets() (replier, error) {
 		zone
 	}
 	var places []place
-	for n, z := range c.place.zones {
+	for n, z := range c.place.all() {
 		places = append(places, place{n, SubnetID(c.account, z.name), z})
 		if c.hasSecond(z.name) {
 			places = append(places, place{n + 8, SecondSubnetID(c.account, z.name), z})
 		}
 	}
 	for _, z := range places {
-		if _, exists := c.subnetZone(z.id); !exists {
+		if _, exists := c.subnetZone(z.id); !exists || z.kind != ordinary && used[z.id] == 0 {
 			continue
 		}
 		n := z.n
