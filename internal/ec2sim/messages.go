@@ -13,6 +13,7 @@ const (
 	Rebalance = "rebalance" // early and uncertain: nothing need follow
 	Notice    = "notice"    // final: termination follows after Delays.Notice
 	Terminate = "terminate" // the end itself, with or without a notice before it
+	Retire    = "retire"    // AWS retires the host and stops the instance, of either market
 )
 
 // What a Fault does to a call.

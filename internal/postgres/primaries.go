@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,9 +24,11 @@ var _ activities.PrimaryStore = (*Primaries)(nil)
 // turn before any has a second one; among equals those come first that the sweep,
 // $1, tried longest ago or never.
 const primaries = `
-SELECT agent_id, instance_id, region, client_id, role_arn, external_id
+SELECT agent_id, instance_id, region, client_id, role_arn, external_id, shown, known_for
 FROM (
 	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, t.tried_at,
+		EXISTS (SELECT FROM launch_templates s WHERE s.agent_id = a.id AND s.instance_id = i.id) AS shown,
+		extract(epoch FROM now() - i.created_at)::float8 AS known_for,
 		row_number() OVER (PARTITION BY c.id ORDER BY t.tried_at NULLS FIRST, %s) AS turn
 	FROM instances i
 	JOIN agents a ON a.id = i.agent_id
@@ -73,7 +76,10 @@ func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int)
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
-		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID)
+		var seconds float64
+		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Shown, &seconds)
+		p.KnownFor = time.Duration(seconds * float64(time.Second))
+		return p, err
 	})
 	return out, pg.Translate(err)
 }
