@@ -165,3 +165,7 @@ func (f *fakeFleet) pass(d time.Duration) {
 func (*fakeFleet) Revise(activities.FrozenLaunch, error) (*activities.FrozenLaunch, bool) {
 	return nil, false
 }
+
+func (*fakeFleet) CancelRequest(context.Context, activities.Account, string, string) error {
+	return nil
+}

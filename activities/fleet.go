@@ -31,6 +31,9 @@ type Fleet interface {
 	// Terminate ends an instance; one that has ended is success. One that EC2 does
 	// not show yet, judged by launchedAt, fails with launch.not_running.
 	Terminate(ctx context.Context, a Account, region, instanceID string, launchedAt time.Time) error
+	// CancelRequest cancels the persistent spot request of an instance that ends, if it has
+	// one: EC2 would launch it again.
+	CancelRequest(ctx context.Context, a Account, region, instanceID string) error
 	// Ours lists the living instances in the account that carry our tag for the client.
 	Ours(ctx context.Context, a Account, region, clientID string) ([]CloudInstance, error)
 }

@@ -62,6 +62,9 @@ func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceStat
 	case err != nil:
 		return nil, err
 	case seen.State == StateTerminated, seen.State == StateAbsent && seen.gone(where.LaunchedAt, i.now()):
+		if err := i.Fleet.CancelRequest(ctx, where.Account, where.Region, in.InstanceID); err != nil {
+			return nil, err
+		}
 		return newInstanceState(seen), i.Store.MarkRetired(ctx, in.InstanceID)
 	case seen.State == StateStopping, seen.State == StateStopped, seen.State == StateShuttingDown && in.Standby:
 		return newInstanceState(seen), nil

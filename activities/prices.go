@@ -3,10 +3,12 @@ package activities
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/pricing"
 )
 
 // PriceStore is the part of postgres.Prices that price activities use. Each
@@ -92,12 +94,13 @@ type PricesCollected struct {
 	Moves    int64 `json:"moves"`
 	Buckets  int64 `json:"buckets"`
 	OnDemand int64 `json:"on_demand"`
-	Failed   int64 `json:"failed"` // types whose prices could not be read
+	Failed   int64 `json:"failed"`  // types whose prices could not be read
+	Refused  int64 `json:"refused"` // prices out of range: each is left out, the others are kept
 }
 
 // Counts is what the run did, for its row.
 func (c *PricesCollected) Counts() map[string]int64 {
-	return map[string]int64{"types": c.Types, "moves": c.Moves, "buckets": c.Buckets, "on_demand": c.OnDemand, "failed": c.Failed}
+	return map[string]int64{"types": c.Types, "moves": c.Moves, "buckets": c.Buckets, "on_demand": c.OnDemand, "failed": c.Failed, "refused": c.Refused}
 }
 
 // CollectPrices reads from EC2 what the pools of all types in use and of their
@@ -175,17 +178,25 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 	if err != nil {
 		return err
 	}
-	if dollars, err := p.Market.OnDemandPrice(ctx, at.Region, at.InstanceType); err == nil {
+	switch dollars, err := p.Market.OnDemandPrice(ctx, at.Region, at.InstanceType); {
+	case err != nil:
+		p.Log.WarnContext(ctx, "the price list could not be read", "region", at.Region, "instance_type", at.InstanceType, "code", fault.CodeOf(err), "error", err)
+	case !pricing.FromFloat(dollars).Valid():
+		out.Refused++
+		p.Log.WarnContext(ctx, "a list price is out of range and left out", "region", at.Region, "instance_type", at.InstanceType, "price", dollars)
+	default:
 		if err := p.Store.KeepOnDemand(ctx, at.TypeInRegion, dollars, now); err != nil {
 			return err
 		}
 		out.OnDemand++
-	} else {
-		p.Log.WarnContext(ctx, "the price list could not be read", "region", at.Region, "instance_type", at.InstanceType, "code", fault.CodeOf(err), "error", err)
 	}
 	byZone := map[string][]PriceMove{}
 	if err := p.Market.Moves(ctx, at.Region, []string{at.InstanceType}, since, func(moves []PriceMove) error {
 		for _, m := range moves {
+			if price, err := strconv.ParseFloat(m.Price, 64); err != nil || !pricing.FromFloat(price).Valid() {
+				out.Refused++
+				continue
+			}
 			byZone[m.AZ] = append(byZone[m.AZ], m)
 		}
 		recordHeartbeat(ctx)

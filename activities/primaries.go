@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,27 @@ type Primary struct {
 	InstanceID string
 	Region     string
 	Account    Account
+	// Shown says that EC2 has shown the instance to us, and KnownFor how long it has been
+	// in the database.
+	Shown    bool
+	KnownFor time.Duration
+}
+
+// isLost says whether a primary that fell silent will not come back by itself: it has
+// ended, EC2 has stopped or hibernated it, or EC2, which has shown it before, does not
+// any more: after an hour that is all that is left of a terminated instance. One that a
+// person has stopped is left to that person.
+func (x Primary) isLost(seen *CloudInstance) bool {
+	switch seen.State {
+	case StateTerminated, StateShuttingDown:
+		return true
+	case StateStopped, StateStopping:
+		return strings.HasPrefix(seen.Reason, "Server.")
+	case StateAbsent:
+		return x.Shown && x.KnownFor > Visibility
+	default:
+		return false
+	}
 }
 
 // Primaries watch the instances that agents live on.
@@ -89,7 +111,7 @@ func (r *WatchPrimariesResult) Counts() map[string]int64 {
 // each new primary was launched with, because one that has ended cannot be asked.
 // And it asks EC2 about primaries that fell silent: two minutes of notice are not
 // guaranteed, and one that EC2 says has ended is replaced as if a notice had
-// come. An instance that EC2 does not show is left alone: not found is not gone.
+// come. So is one that EC2 has stopped, or has shown before and shows no more.
 // Each effect is keyed by the instance, so it may run again.
 func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) (*WatchPrimariesResult, error) {
 	if in.Limit <= 0 {
@@ -153,7 +175,7 @@ func (p *Primaries) checkPrimary(ctx context.Context, x Primary, out *watched) e
 	if err != nil {
 		return err
 	}
-	if seen.State != StateTerminated && seen.State != StateShuttingDown {
+	if !x.isLost(seen) {
 		return nil
 	}
 	n := interruption.Notice{AgentID: x.AgentID, InstanceID: x.InstanceID, Kind: interruption.Termination, Deadline: time.Now(), Door: "sweep"}
@@ -162,6 +184,6 @@ func (p *Primaries) checkPrimary(ctx context.Context, x Primary, out *watched) e
 		return err
 	}
 	out.count(func(r *WatchPrimariesResult) { r.Lost++ })
-	p.Log.WarnContext(ctx, "a primary ended without a notice", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "reason", seen.Reason)
+	p.Log.WarnContext(ctx, "a primary ended without a notice", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "state", seen.State, "reason", seen.Reason)
 	return p.Workflows.FollowNotice(ctx, taken) // the sweep follows it when this fails
 }

@@ -47,12 +47,12 @@ func TestBadPricesAreNamed(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	at := time.Now().UTC().Add(-time.Minute)
-	mixed := reported(at, "0.0416", `[{"pool_id":"t3.medium.us-east-1a","price":0.0125},{"pool_id":"t3.medium.us-east-1b","price":100.01}]`)["A"]
+	mixed := reported(at, "0.0416", `[{"pool_id":"t3.medium.us-east-1a","price":0.0125},{"pool_id":"t3.medium.us-east-1b","price":10000.01}]`)["A"]
 	for _, duplicates := range []float64{0, 1} {
 		got := s.call(s.acme, "POST", "/api/agents/a1/pricing-report", mixed)
 		got.holds(t, 200, `{"success":true,"accepted":1,"rejected":1}`)
 		require.InDelta(t, duplicates, got.body["duplicates"], 0)
-		require.Equal(t, []any{map[string]any{"pool_id": "t3.medium.us-east-1b", "reason": "the price is not between 0 and 100 USD per hour"}}, got.body["rejections"])
+		require.Equal(t, []any{map[string]any{"pool_id": "t3.medium.us-east-1b", "reason": "the price is not above 0 and at most 10000 USD per hour"}}, got.body["rejections"])
 	}
 	require.Equal(t, "t3.medium.us-east-1a", s.value(`SELECT string_agg(pool_id, ' ') FROM price_submissions`))
 

@@ -12,7 +12,10 @@ import (
 
 // ec2Fleet shows the way to EC2 as activities want it: what a launch is made of
 // is opaque to them, and so is stored and sent as the same bytes.
-type ec2Fleet struct{ *fleet.Provider }
+type ec2Fleet struct {
+	*fleet.Provider
+	seal *sealer
+}
 
 var _ activities.Fleet = ec2Fleet{}
 
@@ -22,6 +25,7 @@ func (f ec2Fleet) Template(ctx context.Context, a activities.Account, region, in
 	if err != nil {
 		return nil, err
 	}
+	t.UserData = f.seal.seal(t.UserData)
 	return json.Marshal(t)
 }
 
@@ -66,6 +70,10 @@ func (f ec2Fleet) Launch(ctx context.Context, a activities.Account, request json
 	if err := json.Unmarshal(request, &r); err != nil {
 		return nil, replica.Misconfigured.Wrap(err, "the stored request cannot be read")
 	}
+	var err error
+	if r.UserData, err = f.seal.open(r.UserData); err != nil {
+		return nil, err
+	}
 	made, err := f.Provider.Launch(ctx, fleet.Account(a), r)
 	if err != nil {
 		return nil, err
@@ -88,6 +96,11 @@ func (f ec2Fleet) State(ctx context.Context, a activities.Account, region, insta
 // Terminate ends an instance; one that has ended is success.
 func (f ec2Fleet) Terminate(ctx context.Context, a activities.Account, region, instanceID string, launchedAt time.Time) error {
 	return f.Provider.Terminate(ctx, fleet.Account(a), region, instanceID, launchedAt)
+}
+
+// CancelRequest cancels the persistent spot request of an instance that ends.
+func (f ec2Fleet) CancelRequest(ctx context.Context, a activities.Account, region, instanceID string) error {
+	return f.Provider.CancelRequest(ctx, fleet.Account(a), region, instanceID)
 }
 
 // Ours lists the living instances in the account that carry our tag for the client.

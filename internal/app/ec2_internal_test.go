@@ -50,8 +50,8 @@ func simulate(t *testing.T) *simulated {
 	require.NoError(t, err)
 	db, log := postgrestest.Open(t), slog.New(slog.DiscardHandler)
 	s := &simulated{t: t, ctx: t.Context(), db: db, control: ec2sim.NewClient(server.URL, server.Client()), roles: &postgres.Roles{DB: db},
-		instances: &activities.Instances{Store: &postgres.Launches{DB: db}, Fleet: ec2Fleet{provider}, Log: log},
-		orphans:   &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{provider}, Log: log}}
+		instances: &activities.Instances{Store: &postgres.Launches{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log},
+		orphans:   &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log}}
 	_, err = s.control.Freeze(t.Context())
 	require.NoError(t, err)
 	made, err := provider.Launch(t.Context(), fleet.Account{}, fleet.LaunchRequest{ClientToken: "primary", Region: simRegion, Mode: agent.Spot,

@@ -168,7 +168,7 @@ func (f *field) join(name string, on types.Instance) *member {
 // learn runs the activity that notes what new primaries were launched with.
 func (f *field) learn() {
 	f.t.Helper()
-	t := &activities.Templates{Store: &postgres.Templates{Launches: postgres.Launches{DB: f.DB}}, Fleet: ec2Fleet{f.Fleet}, Log: f.Log}
+	t := &activities.Templates{Store: &postgres.Templates{Launches: postgres.Launches{DB: f.DB}}, Fleet: f.ec2Fleet(), Log: f.Log}
 	_, err := t.NoteTemplates(f.t.Context())
 	require.NoError(f.t, err)
 }

@@ -140,6 +140,19 @@ func (a *App) NewWorker() worker.Worker {
 	return w
 }
 
+// ec2Fleet is the way to EC2 that seals what may hold secrets.
+func (a *App) ec2Fleet() ec2Fleet {
+	key, err := a.Config.Secrets.Bytes()
+	if err == nil {
+		var seal *sealer
+		if seal, err = newSealer(key); err == nil {
+			return ec2Fleet{a.Fleet, seal}
+		}
+	}
+	a.Log.Error("user data is stored as it is", "error", err)
+	return ec2Fleet{Provider: a.Fleet}
+}
+
 // Register tells a worker about every activity.
 func (a *App) Register(w worker.ActivityRegistry) {
 	sinks, err := a.sinks()
@@ -147,20 +160,21 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		a.Log.Error("notifications do not leave the building", "error", err)
 	}
 	launches := &postgres.Launches{DB: a.DB}
+	cloud := a.ec2Fleet()
 	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
 		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
 			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
-		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Slots: looks},
+		&activities.Instances{Store: launches, Fleet: cloud, Log: a.Log, Slots: looks},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},
 		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows, Slots: messages},
-		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Timeout: a.Config.Worker.AgentTimeout},
-		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
-		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
-		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log,
+		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Fleet: cloud, Log: a.Log, Timeout: a.Config.Worker.AgentTimeout},
+		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
+		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: cloud, Workflows: a.Workflows, Log: a.Log},
+		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: cloud, Log: a.Log,
 			Watch: templatesWatch, Every: templatesEvery},
 		&activities.Prices{Store: &prices.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
 		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,

@@ -6,19 +6,33 @@ type attributeValue struct {
 
 type describeInstanceAttributeResponse struct {
 	reply
-	InstanceID string         `xml:"instanceId"`
-	UserData   attributeValue `xml:"userData"`
+	InstanceID string          `xml:"instanceId"`
+	UserData   *attributeValue `xml:"userData"`
+	Shutdown   *attributeValue `xml:"instanceInitiatedShutdownBehavior"`
+	NoEnd      *attributeValue `xml:"disableApiTermination"`
+	NoStop     *attributeValue `xml:"disableApiStop"`
 }
 
-// describeInstanceAttribute shows the user data, the one attribute that the
-// Describe calls do not. An instance without any has an empty element, as at EC2.
+// describeInstanceAttribute shows what the Describe calls do not. An instance without user
+// data has an empty element, as at EC2.
 func (c *call) describeInstanceAttribute() (replier, error) {
 	found, err := c.lookUp([]string{c.form.get("InstanceId")})
 	if err != nil {
 		return nil, err
 	}
-	if a := c.form.get("Attribute"); a != "userData" {
+	i := found[0]
+	out := &describeInstanceAttributeResponse{InstanceID: i.ID}
+	switch a := c.form.get("Attribute"); a {
+	case "userData":
+		out.UserData = &attributeValue{i.UserData}
+	case "instanceInitiatedShutdownBehavior":
+		out.Shutdown = &attributeValue{i.asked("InstanceInitiatedShutdownBehavior", "stop")}
+	case "disableApiTermination":
+		out.NoEnd = &attributeValue{i.asked("DisableApiTermination", "false")}
+	case "disableApiStop":
+		out.NoStop = &attributeValue{i.asked("DisableApiStop", "false")}
+	default:
 		return nil, invalid("The attribute '%s' is not simulated.", a)
 	}
-	return &describeInstanceAttributeResponse{InstanceID: found[0].ID, UserData: attributeValue{found[0].UserData}}, nil
+	return out, nil
 }

@@ -10,21 +10,27 @@ type region struct {
 	name     string
 	location string // as the price list writes it
 	zones    []zone
+	local    []zone // Local and Wavelength Zones: in no list of pools, and launched in by name only
 	factor   float64 // prices relative to us-east-1
 }
 
-type zone struct{ name, id string }
+type zone struct{ name, id, kind string }
+
+const ordinary = "availability-zone"
+
+// all are the zones of every kind.
+func (r region) all() []zone { return append(r.zones[:len(r.zones):len(r.zones)], r.local...) }
 
 var regions = []region{
-	{"eu-west-1", "EU (Ireland)", zones("eu-west-1", "euw1", "abc"), 1.115},
-	{"us-east-1", "US East (N. Virginia)", zones("us-east-1", "use1", "abcdef"), 1},
-	{"us-west-2", "US West (Oregon)", zones("us-west-2", "usw2", "abcd"), 1},
+	{"eu-west-1", "EU (Ireland)", zones("eu-west-1", "euw1", "abc"), nil, 1.115},
+	{"us-east-1", "US East (N. Virginia)", zones("us-east-1", "use1", "abcdef"), []zone{{"us-east-1-wl1-bos-wlz-1", "use1-wl1-bos-wlz1", "wavelength-zone"}}, 1},
+	{"us-west-2", "US West (Oregon)", zones("us-west-2", "usw2", "abcd"), []zone{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}}, 1},
 }
 
 func zones(region, short, letters string) []zone {
 	var out []zone
 	for i, letter := range letters {
-		out = append(out, zone{region + string(letter), short + "-az" + string(rune('1'+(i*5+3)%len(letters)))})
+		out = append(out, zone{region + string(letter), short + "-az" + string(rune('1'+(i*5+3)%len(letters))), ordinary})
 	}
 	return out
 }
@@ -38,11 +44,11 @@ func regionNamed(name string) (region, bool) {
 }
 
 func (r region) zone(nameOrID string) (zone, bool) {
-	i := slices.IndexFunc(r.zones, func(z zone) bool { return z.name == nameOrID || z.id == nameOrID })
+	i := slices.IndexFunc(r.all(), func(z zone) bool { return z.name == nameOrID || z.id == nameOrID })
 	if i < 0 {
 		return zone{}, false
 	}
-	return r.zones[i], true
+	return r.all()[i], true
 }
 
 // instanceType is one size of a family, with its Linux price per hour in us-east-1.
@@ -127,12 +133,12 @@ func splitPool(pool string) (t instanceType, r region, zone string, ok bool) {
 	if !ok || zone == "" {
 		return t, r, "", false
 	}
-	r, ok = regionNamed(zone[:len(zone)-1])
-	if !ok {
-		return t, r, "", false
+	for _, r := range regions {
+		if _, ok := r.zone(zone); ok {
+			return t, r, zone, true
+		}
 	}
-	_, ok = r.zone(zone)
-	return t, r, zone, ok
+	return t, r, "", false
 }
 
 // pools lists every pool there is.

@@ -140,6 +140,16 @@ func (c *Client) Impair(ctx context.Context, instanceID string, impaired bool) e
 	return c.tell(ctx, "impair", Impairment{InstanceID: instanceID, Impaired: impaired})
 }
 
+// ChangeSubnet fills, deletes or restores a subnet, or adds a second one.
+func (c *Client) ChangeSubnet(ctx context.Context, in SubnetChange) error {
+	return c.tell(ctx, "subnet", in)
+}
+
+// ChangeKey sets the state of a KMS key.
+func (c *Client) ChangeKey(ctx context.Context, in KeyChange) error {
+	return c.tell(ctx, "key", in)
+}
+
 // AddRole lets STS give keys for a role to who knows its external id.
 func (c *Client) AddRole(ctx context.Context, in Role) error {
 	return c.tell(ctx, "role", in)

@@ -30,6 +30,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /_sim/price", post(s, s.postPrice))
 	mux.HandleFunc("POST /_sim/impair", post(s, s.postImpair))
 	mux.HandleFunc("POST /_sim/role", post(s, s.postRole))
+	mux.HandleFunc("POST /_sim/subnet", post(s, s.postSubnet))
+	mux.HandleFunc("POST /_sim/key", post(s, s.postKey))
 	mux.HandleFunc("POST /_sim/reset", post(s, s.postReset))
 	mux.HandleFunc("POST /_sim/save", s.postSave)
 	mux.HandleFunc("/_sim/", func(w http.ResponseWriter, r *http.Request) {
@@ -225,6 +227,36 @@ func (s *Server) postRole(in Role) (any, error) {
 		return nil, invalid("%q is not the ARN of a role.", in.ARN)
 	}
 	s.world.changeSettings().Roles[in.ARN] = in
+	return nothing{}, nil
+}
+
+func (s *Server) postSubnet(in SubnetChange) (any, error) {
+	set := s.world.changeSettings()
+	if set.Subnets == nil {
+		set.Subnets, set.Second = map[string]string{}, map[string]bool{}
+	}
+	if in.Second != "" {
+		account := in.Account
+		if account == "" {
+			account = s.opts.Account
+		}
+		set.Second[account+"/"+in.Second] = true
+	}
+	if in.SubnetID != "" {
+		set.Subnets[in.SubnetID] = in.State
+	}
+	return nothing{}, nil
+}
+
+func (s *Server) postKey(in KeyChange) (any, error) {
+	if in.KeyID == "" {
+		return nil, invalid("A key has an id.")
+	}
+	set := s.world.changeSettings()
+	if set.Keys == nil {
+		set.Keys = map[string]string{}
+	}
+	set.Keys[in.KeyID] = in.State
 	return nothing{}, nil
 }
 

@@ -222,7 +222,7 @@ func TestTags(t *testing.T) {
 func TestUnknownAction(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	_, err := c.DescribeKeyPairs(t.Context(), &ec2.DescribeKeyPairsInput{})
+	_, err := c.DescribeVpnGateways(t.Context(), &ec2.DescribeVpnGatewaysInput{})
 	refused(t, err, "InvalidAction", http.StatusBadRequest)
 	_, err = c.as(account, "mars-north-1").DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
 	refused(t, err, "AuthFailure", http.StatusUnauthorized)

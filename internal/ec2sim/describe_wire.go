@@ -74,6 +74,11 @@ type instanceItem struct {
 	HTTPEndpoint string      `xml:"metadataOptions>httpEndpoint"`
 	OptionsState string      `xml:"metadataOptions>state"`
 	Platform     string      `xml:"platformDetails"`
+	Group        string      `xml:"placement>groupName,omitempty"`
+	Hops         string      `xml:"metadataOptions>httpPutResponseHopLimit"`
+	InTags       string      `xml:"metadataOptions>instanceMetadataTags"`
+	EBSOptimized bool        `xml:"ebsOptimized"`
+	SourceCheck  string      `xml:"sourceDestCheck"`
 }
 
 type reservationItem struct {
@@ -106,10 +111,16 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 	z, _ := c.place.zone(i.Zone)
 	out := instanceItem{
 		ID: i.ID, Image: i.Image, State: stateItem{stateCodes[state], state}, Transition: i.transition(now), KeyName: i.KeyName, Index: i.Index,
-		Type: i.Type, Launched: stamp(i.Launched), Zone: i.Zone, ZoneID: z.id, Tenancy: "default", Monitoring: "disabled",
+		Type: i.Type, Launched: stamp(i.Launched), Zone: i.Zone, ZoneID: z.id, Tenancy: i.asked("Placement.Tenancy", "default"), Monitoring: "disabled",
 		Architecture: typeMap[i.Type].arch, RootType: "ebs", RootDevice: rootDevice, Virtual: "hvm", Hypervisor: "xen", ENA: true,
 		SpotRequest: i.SpotRequest, Token: i.Token, Tags: c.world.tagsOf(i.ID), Profile: i.Profile, Groups: c.groupItems(i.Groups),
 		HTTPTokens: tokensOf(i), HTTPEndpoint: "enabled", OptionsState: "applied", Platform: linux,
+		Group: i.asked("Placement.GroupName", ""), Hops: i.asked("MetadataOptions.HttpPutResponseHopLimit", "1"),
+		InTags: i.asked("MetadataOptions.InstanceMetadataTags", "disabled"), EBSOptimized: i.asked("EbsOptimized", "") == "true",
+		SourceCheck: i.asked("SourceDestCheck", "true"),
+	}
+	if i.asked("Monitoring.Enabled", "") == "true" {
+		out.Monitoring = "enabled"
 	}
 	if i.Market == Spot {
 		out.Lifecycle = "spot"
@@ -125,6 +136,9 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 	out.PublicIP = c.world.publicIP(i, now)
 	out.PublicDNS = dnsName("ec2", out.PublicIP, i.Region+".compute.amazonaws.com")
 	out.Disks = []diskItem{{rootDevice, i.volume(), "attached", stamp(i.Launched), !i.Disk.Keep}}
+	for _, d := range i.Data {
+		out.Disks = append(out.Disks, diskItem{d.Device, d.ID, "attached", stamp(i.Launched), !d.Keep})
+	}
 	out.NICs = []nicItem{{i.nic(), i.Subnet, out.VPC, i.Account, "in-use", i.PrivateIP, out.Groups, out.PublicIP}}
 	return out
 }

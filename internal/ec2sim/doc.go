@@ -20,8 +20,9 @@
 // accounts out of quota, buckets out of tokens; new instances are NotFound for a
 // while and states are seen late, if the delays say so; a terminated instance
 // is described for an hour. Instances have one root volume and one interface,
-// each account has one default network with a subnet per zone. Launch
-// templates, fleets, further volumes and networks do not exist here.
+// each account has one default network with a subnet per zone, or two. Instances have the
+// volumes that their launch asks for. A persistent spot request launches again when its
+// instance has ended, until it is cancelled. Fleets and further networks do not exist here.
 //
 // # Time
 //
@@ -70,6 +71,8 @@
 //	POST   /_sim/hazard                     Hazard: new spot instances are interrupted by themselves, seeded
 //	POST   /_sim/price                      PriceChange: fixes a pool's spot price from now on, 0 frees it
 //	POST   /_sim/impair                     Impairment: status checks of an instance fail
+//	POST   /_sim/subnet                     SubnetChange: fills or deletes a subnet, or adds a second one to a zone
+//	POST   /_sim/key                        KeyChange: the state of a KMS key
 //	POST   /_sim/role                       Role: STS lets it be assumed
 //	POST   /_sim/save                       writes a snapshot of durable state
 //	POST   /_sim/reset                      an empty cloud again, with the options of the start

@@ -23,6 +23,7 @@ const (
 	reasonInterrupted     = "Server.SpotInstanceTermination"
 	reasonInterruptedStop = "Server.SpotInstanceShutdown"
 	reasonUser            = "Client.UserInitiatedShutdown"
+	reasonRetired         = "Server.ScheduledStop" // AWS retires the host of an EBS-backed instance
 )
 
 // describedFor is how long a terminated instance is still described.
@@ -32,34 +33,40 @@ const describedFor = time.Hour
 // clock; its state is computed from them. A moment that lies in the future is a
 // plan, and an earlier end replaces it.
 type instance struct {
-	Seq         int64     `json:"seq"`
-	ID          string    `json:"id"`
-	Account     string    `json:"account"`
-	Region      string    `json:"region"`
-	Zone        string    `json:"zone"`
-	Type        string    `json:"type"`
-	Market      string    `json:"market"`
-	Image       string    `json:"image"`
-	Token       string    `json:"token,omitempty"`
-	Launch      string    `json:"launch,omitempty"` // key of its row in launches
-	Reservation string    `json:"reservation"`
-	Index       int       `json:"index"`
-	SpotRequest string    `json:"spot_request,omitempty"`
-	Subnet      string    `json:"subnet"`
-	KeyName     string    `json:"key_name,omitempty"`
-	Profile     string    `json:"profile,omitempty"`
-	UserData    string    `json:"user_data,omitempty"`
-	IMDSv2      bool      `json:"imdsv2"`
-	Groups      []string  `json:"groups"`
-	Behaviour   string    `json:"behaviour,omitempty"` // terminate, stop or hibernate: what an interruption does
-	PrivateIP   string    `json:"private_ip"`
-	PublicIP    string    `json:"public_ip"`
-	Disk        disk      `json:"disk"`
-	Launched    time.Time `json:"launched"`
-	Visible     time.Time `json:"visible"`
-	Running     time.Time `json:"running"`
-	Checked     time.Time `json:"checked"`
-	Impaired    bool      `json:"impaired,omitempty"`
+	Seq         int64    `json:"seq"`
+	ID          string   `json:"id"`
+	Account     string   `json:"account"`
+	Region      string   `json:"region"`
+	Zone        string   `json:"zone"`
+	Type        string   `json:"type"`
+	Market      string   `json:"market"`
+	Image       string   `json:"image"`
+	Token       string   `json:"token,omitempty"`
+	Launch      string   `json:"launch,omitempty"` // key of its row in launches
+	Reservation string   `json:"reservation"`
+	Index       int      `json:"index"`
+	SpotRequest string   `json:"spot_request,omitempty"`
+	Subnet      string   `json:"subnet"`
+	KeyName     string   `json:"key_name,omitempty"`
+	Profile     string   `json:"profile,omitempty"`
+	UserData    string   `json:"user_data,omitempty"`
+	IMDSv2      bool     `json:"imdsv2"`
+	Groups      []string `json:"groups"`
+	Behaviour   string   `json:"behaviour,omitempty"`  // terminate, stop or hibernate: what an interruption does
+	Persistent  bool     `json:"persistent,omitempty"` // its spot request launches again when it has ended
+	Cancelled   bool     `json:"cancelled,omitempty"`  // unless it was cancelled
+	Relaunched  bool     `json:"relaunched,omitempty"` // it has
+
+	Asked     map[string]string `json:"asked,omitempty"` // parameters of the launch that it is described with
+	Data      []dataDisk        `json:"data,omitempty"`  // volumes besides the root
+	PrivateIP string            `json:"private_ip"`
+	PublicIP  string            `json:"public_ip"`
+	Disk      disk              `json:"disk"`
+	Launched  time.Time         `json:"launched"`
+	Visible   time.Time         `json:"visible"`
+	Running   time.Time         `json:"running"`
+	Checked   time.Time         `json:"checked"`
+	Impaired  bool              `json:"impaired,omitempty"`
 
 	Stop       time.Time `json:"stop,omitzero"`
 	Stopped    time.Time `json:"stopped,omitzero"`
@@ -80,6 +87,12 @@ type disk struct {
 	Kind    string `json:"kind"`
 	Keep    bool   `json:"keep,omitempty"` // outlives the instance
 	Deleted bool   `json:"deleted,omitempty"`
+
+	IOPS       int    `json:"iops,omitempty"`
+	Throughput int    `json:"throughput,omitempty"`
+	Encrypted  bool   `json:"encrypted,omitempty"`
+	Key        string `json:"key,omitempty"` // KMS
+	Snapshot   string `json:"snapshot,omitempty"`
 }
 
 func (i *instance) pool() string   { return poolID(i.Type, i.Zone) }

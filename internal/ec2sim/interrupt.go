@@ -10,7 +10,7 @@ const usualNotice = 120.0 // seconds
 
 // interrupt schedules a signal for an instance, or for all live spot instances of a pool.
 func (w *world) interrupt(in Interruption, now time.Time) ([]string, error) {
-	if in.Kind != Rebalance && in.Kind != Notice && in.Kind != Terminate {
+	if in.Kind != Rebalance && in.Kind != Notice && in.Kind != Terminate && in.Kind != Retire {
 		return nil, invalid("There is no kind of interruption %q.", in.Kind)
 	}
 	if in.InSeconds < 0 || in.NoticeSeconds < 0 {
@@ -35,6 +35,8 @@ func (w *world) interrupt(in Interruption, now time.Time) ([]string, error) {
 			w.take(i, at.Add(seconds(notice)))
 		case Terminate:
 			w.take(i, at)
+		case Retire:
+			i.stop(at, seconds(w.set().Delays.Stopping), reasonRetired)
 		}
 		w.instances.touch(i.ID)
 		ids = append(ids, i.ID)
@@ -56,7 +58,7 @@ func (w *world) victims(in Interruption, now time.Time) ([]*instance, error) {
 		switch {
 		case !ok:
 			return nil, fail("InvalidInstanceID.NotFound", "There is no instance %s.", in.InstanceID)
-		case i.Market != Spot:
+		case i.Market != Spot && in.Kind != Retire:
 			return nil, invalid("The instance %s is on-demand: EC2 does not interrupt it.", i.ID)
 		case i.state(now) != pending && i.state(now) != running:
 			return nil, fail("IncorrectInstanceState", "The instance %s is %s.", i.ID, i.state(now))

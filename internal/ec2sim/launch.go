@@ -101,6 +101,13 @@ func (c *call) make(o order, n int, key, token string) reservation {
 			Launched: c.now, Visible: c.now.Add(seconds(d.Visibility)), Running: c.now.Add(seconds(d.Pending)),
 		}
 		i.Checked = i.Running.Add(seconds(d.Checks))
+		i.Persistent, i.Asked, i.Data = o.lasting, c.form.keepAsked(), slices.Clone(o.data)
+		for n := range i.Data {
+			i.Data[n].ID = fmt.Sprintf("vol-%x%s", n+1, tail[1:])
+		}
+		if reason := c.deadKey(o); reason != "" {
+			i.end(later(i.Running, c.now.Add(time.Millisecond)), 0, reason)
+		}
 		if token != "" {
 			i.Launch = key
 		}
@@ -117,6 +124,9 @@ func (c *call) make(o order, n int, key, token string) reservation {
 		}
 		c.world.instances.put(i.ID, i)
 		c.world.live[i.ID] = i
+		if i.Persistent {
+			c.world.lasting[i.ID] = i
+		}
 		c.world.tag(i.ID, o.tags["instance"])
 		c.world.tag(i.volume(), o.tags["volume"])
 		c.world.tag(i.nic(), o.tags["network-interface"])

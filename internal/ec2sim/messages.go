@@ -13,6 +13,7 @@ const (
 	Rebalance = "rebalance" // early and uncertain: nothing need follow
 	Notice    = "notice"    // final: termination follows after Delays.Notice
 	Terminate = "terminate" // the end itself, with or without a notice before it
+	Retire    = "retire"    // AWS retires the host and stops the instance, of either market
 )
 
 // What a Fault does to a call.
@@ -160,6 +161,27 @@ type Role struct {
 	ARN string `json:"arn"`
 	// ExternalID must be sent as it is; empty accepts any caller, as a careless trust policy does.
 	ExternalID string `json:"external_id,omitempty"`
+}
+
+// States of a subnet that is not as it should be.
+const (
+	SubnetFull    = "full"
+	SubnetDeleted = "deleted"
+)
+
+// SubnetChange changes a subnet, by its id; an empty state is a subnet that is well. Second
+// gives the account a second subnet in a zone.
+type SubnetChange struct {
+	SubnetID string `json:"subnet_id,omitempty"`
+	State    string `json:"state,omitempty"`
+	Account  string `json:"account,omitempty"`
+	Second   string `json:"second,omitempty"` // a zone
+}
+
+// KeyChange sets the state of a KMS key: Enabled, Disabled or PendingDeletion.
+type KeyChange struct {
+	KeyID string `json:"key_id"`
+	State string `json:"state"`
 }
 
 // Hazard sets the chance that a new spot instance is interrupted by itself.

@@ -22,15 +22,27 @@ func SubnetID(account, zone string) string { return derived("subnet", account, z
 func DefaultGroup(account, region string) string { return derived("sg", account, region) }
 
 func (c *call) subnetZone(id string) (zone, bool) {
-	i := slices.IndexFunc(c.place.zones, func(z zone) bool { return SubnetID(c.account, z.name) == id })
+	if c.world != nil && c.world.set().Subnets[id] == SubnetDeleted {
+		return zone{}, false
+	}
+	i := slices.IndexFunc(c.place.all(), func(z zone) bool {
+		return SubnetID(c.account, z.name) == id || SecondSubnetID(c.account, z.name) == id && c.hasSecond(z.name)
+	})
 	if i < 0 {
 		return zone{}, false
 	}
-	return c.place.zones[i], true
+	return c.place.all()[i], true
+}
+
+// SecondSubnetID is the id of an account's second subnet in a zone, where it has one.
+func SecondSubnetID(account, zone string) string { return derived("subnet", account, zone, "second") }
+
+func (c *call) hasSecond(zone string) bool {
+	return c.world != nil && c.world.set().Second[c.account+"/"+zone]
 }
 
 func zoneIndex(r region, name string) int {
-	return slices.IndexFunc(r.zones, func(z zone) bool { return z.name == name })
+	return slices.IndexFunc(r.all(), func(z zone) bool { return z.name == name })
 }
 
 func privateIP(r region, zone string, seq int64) string {
@@ -77,18 +89,37 @@ func (c *call) describeSubnets() (replier, error) {
 	used := map[string]int{}
 	c.world.alive(c.now, func(i *instance) { used[i.Subnet]++ })
 	out := &describeSubnetsResponse{}
-	for n, z := range c.place.zones {
+	type place struct {
+		n  int
+		id string
+		zone
+	}
+	var places []place
+	for n, z := range c.place.all() {
+		places = append(places, place{n, SubnetID(c.account, z.name), z})
+		if c.hasSecond(z.name) {
+			places = append(places, place{n + 8, SecondSubnetID(c.account, z.name), z})
+		}
+	}
+	for _, z := range places {
+		if _, exists := c.subnetZone(z.id); !exists || z.kind != ordinary && used[z.id] == 0 {
+			continue
+		}
+		n := z.n
 		s := subnetItem{
-			ID: SubnetID(c.account, z.name), State: "available", VPC: vpcID(c.account, c.place.name), CIDR: fmt.Sprintf("172.31.%d.0/20", 16*n),
-			Zone: z.name, ZoneID: z.id, Default: true, PublicIPs: true, Owner: c.account,
+			ID: z.id, State: "available", VPC: vpcID(c.account, c.place.name), CIDR: fmt.Sprintf("172.31.%d.0/20", 16*n),
+			Zone: z.name, ZoneID: z.zone.id, Default: true, PublicIPs: true, Owner: c.account,
 		}
 		s.Free = 4091 - used[s.ID]
+		if c.world.set().Subnets[s.ID] == SubnetFull {
+			s.Free = 0
+		}
 		field := map[string]string{"subnet-id": s.ID, "availability-zone": s.Zone, "availability-zone-id": s.ZoneID, "vpc-id": s.VPC, "default-for-az": "true", "state": s.State}
 		if (len(ids) == 0 || slices.Contains(ids, s.ID)) && match(filters, nil, func(name string) []string { return []string{field[name]} }) {
 			out.Subnets = append(out.Subnets, s)
 		}
 	}
-	out.Subnets, out.NextToken, err = page(c, out.Subnets, 1000, func(s subnetItem) string { return s.Zone })
+	out.Subnets, out.NextToken, err = page(c, out.Subnets, 1000, func(s subnetItem) string { return s.Zone + s.ID })
 	return out, err
 }
 

@@ -68,8 +68,14 @@ func (c *call) describeAvailabilityZones() (replier, error) {
 		}
 	}
 	out := &describeZonesResponse{}
-	for _, z := range c.place.zones {
-		item := zoneItem{z.name, z.id, "available", c.place.name, "availability-zone", c.place.name, c.place.name, "opt-in-not-required"}
+	for _, z := range c.place.all() {
+		item := zoneItem{z.name, z.id, "available", c.place.name, z.kind, c.place.name, c.place.name, "opt-in-not-required"}
+		if z.kind != ordinary {
+			if c.form.get("AllAvailabilityZones") != "true" && !slices.Contains(names, z.name) {
+				continue
+			}
+			item.OptIn = "opted-in"
+		}
 		field := map[string]string{
 			"zone-name": z.name, "zone-id": z.id, "region-name": item.Region, "state": item.State,
 			"zone-type": item.Kind, "opt-in-status": item.OptIn, "group-name": item.Group,

@@ -31,6 +31,8 @@ type order struct {
 	most      int
 	groups    []string
 	disk      disk
+	data      []dataDisk
+	lasting   bool // a persistent spot request
 	tags      map[string][]tag
 }
 
@@ -43,9 +45,16 @@ func (c *call) runInstances() (replier, error) {
 	if former, ok := c.world.launches.rows[key]; ok && token != "" {
 		return c.again(former)
 	}
+	source, version, err := c.expandTemplate()
+	if err != nil {
+		return nil, err
+	}
 	o, err := c.readOrder()
 	if err != nil {
 		return nil, err
+	}
+	if source != "" {
+		o.tags["instance"] = append(o.tags["instance"], tag{"aws:ec2launchtemplate:id", source}, tag{"aws:ec2launchtemplate:version", version})
 	}
 	n, err := c.choose(&o)
 	if err != nil {
@@ -131,8 +140,8 @@ func (c *call) readOrder() (o order, err error) {
 	if o.typ, ok = typeMap[name]; !ok {
 		return o, invalid("Invalid value '%s' for InstanceType.", name)
 	}
-	if c.form.anyUnder("LaunchTemplate") {
-		return o, fail("InvalidLaunchTemplateId.NotFound", "The specified launch template does not exist.")
+	if name := c.form.get("KeyName"); name != "" && !c.hasKeyPair(name) {
+		return o, fail("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", name)
 	}
 	if o.least, err = c.form.number("MinCount", 0); err != nil {
 		return o, err
@@ -158,7 +167,7 @@ func (c *call) readOrder() (o order, err error) {
 		return o, err
 	}
 	o.disk = disk{Size: img.Size, Kind: "gp3"}
-	if err = c.readDisk(&o.disk); err != nil {
+	if err = c.readDisks(&o); err != nil {
 		return o, err
 	}
 	if data := c.form.get("UserData"); data != "" {
@@ -194,6 +203,9 @@ func (c *call) readPlacement(o *order) error {
 		return invalid("The availability zone '%s' does not match that of subnet '%s'", o.zone, o.subnet)
 	}
 	o.zone = z.name
+	if c.world.set().Subnets[o.subnet] == SubnetFull {
+		return fail("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", o.subnet)
+	}
 	return nil
 }
 
@@ -220,7 +232,8 @@ func (c *call) readMarket(o *order) error {
 	default:
 		return invalid("Invalid value '%s' for InstanceInterruptionBehavior", o.behaviour)
 	}
-	if lasting == (o.behaviour == "terminate") {
+	o.lasting = lasting
+	if lasting == (o.behaviour == "terminate") { // RunInstances takes no other combination
 		return fail("InvalidParameterCombination", "Interruption behavior '%s' does not go with this Spot instance type.", o.behaviour)
 	}
 	if text := c.form.get(at + "SpotOptions.MaxPrice"); text != "" {
@@ -229,28 +242,6 @@ func (c *call) readMarket(o *order) error {
 			return invalid("Invalid value '%s' for MaxPrice", text)
 		}
 		o.maxPrice = price
-	}
-	return nil
-}
-
-// readDisk reads the mapping of the root device; other volumes are accepted and not simulated.
-func (c *call) readDisk(d *disk) error {
-	for i := 1; c.form.anyUnder("BlockDeviceMapping." + strconv.Itoa(i)); i++ {
-		at := "BlockDeviceMapping." + strconv.Itoa(i) + "."
-		if c.form.get(at+"DeviceName") != rootDevice {
-			continue
-		}
-		size, err := c.form.number(at+"Ebs.VolumeSize", d.Size)
-		if err != nil {
-			return err
-		}
-		if size < d.Size {
-			return fail("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot, expect size >= %dGB", size, d.Size)
-		}
-		d.Size, d.Keep = size, c.form.get(at+"Ebs.DeleteOnTermination") == "false"
-		if kind := c.form.get(at + "Ebs.VolumeType"); kind != "" {
-			d.Kind = kind
-		}
 	}
 	return nil
 }

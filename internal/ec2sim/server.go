@@ -217,6 +217,7 @@ func (s *Server) execute(c *call, do handler) (replier, error) {
 		return nil, err
 	}
 	c.world, c.now = s.world, s.world.now()
+	c.world.relaunch(c.now)
 	answer, err := do(c)
 	if lost := s.flush(); lost != nil {
 		return nil, lost

@@ -29,8 +29,12 @@ func (c *call) spotRequest(i *instance) spotRequestItem {
 		ID: i.SpotRequest, State: "active", Code: "fulfilled", Message: "Your Spot request is fulfilled.", Updated: stamp(i.Launched), Kind: "one-time",
 		Instance: i.ID, Created: stamp(i.Launched), Zone: i.Zone, Product: linux, Behave: i.Behaviour, Tags: c.world.tagsOf(i.SpotRequest),
 	}
-	if i.Behaviour != "terminate" {
+	if i.Persistent {
 		out.Kind = "persistent"
+	}
+	if i.Cancelled {
+		out.State, out.Code, out.Message = "cancelled", "request-canceled-and-instance-running", "Your Spot request is canceled."
+		return out
 	}
 	switch now := c.now; {
 	case i.interrupted(now):
@@ -102,6 +106,7 @@ func (c *call) cancelSpotInstanceRequests() (replier, error) {
 	}
 	out := &cancelSpotRequestsResponse{}
 	for _, i := range found {
+		c.world.cancelRequest(i.SpotRequest)
 		out.Cancelled = append(out.Cancelled, cancelledItem{i.SpotRequest, "cancelled"})
 	}
 	return out, nil

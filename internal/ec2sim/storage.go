@@ -157,6 +157,17 @@ type volumeItem struct {
 	Kind        string           `xml:"volumeType"`
 	Attachments []attachmentItem `xml:"attachmentSet>item"`
 	Tags        []tag            `xml:"tagSet>item"`
+	IOPS        int              `xml:"iops,omitempty"`
+	Throughput  int              `xml:"throughput,omitempty"`
+	Encrypted   bool             `xml:"encrypted"`
+	Key         string           `xml:"kmsKeyId,omitempty"`
+	Snapshot    string           `xml:"snapshotId,omitempty"`
+}
+
+// describedDisk is a volume with what a launch asked for.
+func (v volumeItem) describedDisk(d disk) volumeItem {
+	v.IOPS, v.Throughput, v.Encrypted, v.Key, v.Snapshot = d.IOPS, d.Throughput, d.Encrypted, d.Key, d.Snapshot
+	return v
 }
 
 type describeVolumesResponse struct {
@@ -165,7 +176,7 @@ type describeVolumesResponse struct {
 	NextToken string       `xml:"nextToken,omitempty"`
 }
 
-// describeVolumes shows root volumes; they are all there is.
+// describeVolumes shows root volumes, and the data volumes of instances that live.
 func (c *call) describeVolumes() (replier, error) {
 	filters, err := c.form.filters("volume-id", "status", "attachment.instance-id", "availability-zone", "attachment.device")
 	if err != nil {
@@ -199,7 +210,15 @@ func (c *call) describeVolumes() (replier, error) {
 			v.Status = "in-use"
 			v.Attachments = []attachmentItem{{i.volume(), i.ID, rootDevice, "attached", stamp(i.Launched), !i.Disk.Keep}}
 		}
-		out.Volumes = append(out.Volumes, v)
+		out.Volumes = append(out.Volumes, v.describedDisk(i.Disk))
+		if i.state(c.now) == terminated || len(ids) > 0 {
+			continue
+		}
+		for _, d := range i.Data {
+			data := volumeItem{ID: d.ID, Size: d.Size, Zone: i.Zone, Status: "in-use", Created: stamp(i.Launched), Kind: d.Kind,
+				Attachments: []attachmentItem{{d.ID, i.ID, d.Device, "attached", stamp(i.Launched), !d.Keep}}}
+			out.Volumes = append(out.Volumes, data.describedDisk(d.disk))
+		}
 	}
 	return out, nil
 }

@@ -100,10 +100,12 @@ type world struct {
 	snapshots table[*snapshot]
 	addresses table[*address]
 	groups    table[*group]
+	templates table[*launchTemplate]
 	settings  table[*settings] // one row
 	tally     table[*tally]    // one row
 
 	live    map[string]*instance // not yet known to be terminated
+	lasting map[string]*instance // of persistent spot requests that have not launched again
 	buckets map[string]*bucket
 	seq     int64
 }
@@ -121,6 +123,10 @@ type settings struct {
 	Faults    []*Fault                `json:"faults"`
 	Roles     map[string]Role         `json:"roles"`
 	Prices    map[string][]fixedPrice `json:"prices"`
+	KeyPairs  map[string]bool         `json:"key_pairs,omitempty"` // by account/region/name; false: deleted
+	Keys      map[string]string       `json:"keys,omitempty"`      // state of KMS keys, by id; one that is not named is enabled
+	Subnets   map[string]string       `json:"subnets,omitempty"`   // full or deleted, by id
+	Second    map[string]bool         `json:"second,omitempty"`    // account/zone with a second subnet
 	// Forgotten are launched, interrupted instances and tokens that retention removed.
 	Forgotten struct{ Launched, Interrupted, Tokens int64 } `json:"forgotten"`
 }
@@ -135,7 +141,7 @@ type tally struct {
 const theRow = "0"
 
 func newWorld(o Options) *world {
-	w := &world{live: map[string]*instance{}, buckets: map[string]*bucket{}}
+	w := &world{live: map[string]*instance{}, lasting: map[string]*instance{}, buckets: map[string]*bucket{}}
 	w.settings.put(theRow, &settings{
 		Seed: o.Seed, Step: o.PriceStep, Clock: newClock(o.Now), Delays: o.Delays, Hazard: o.Hazard,
 		Limits: map[string]int{}, Quotas: map[string]Quota{}, Throttles: map[string]Throttle{},
@@ -148,7 +154,7 @@ func newWorld(o Options) *world {
 func (w *world) tables() map[string]persistent {
 	return map[string]persistent{
 		"instances": &w.instances, "launches": &w.launches, "tags": &w.tags, "images": &w.images, "snapshots": &w.snapshots,
-		"addresses": &w.addresses, "groups": &w.groups, "settings": &w.settings, "tally": &w.tally,
+		"addresses": &w.addresses, "groups": &w.groups, "templates": &w.templates, "settings": &w.settings, "tally": &w.tally,
 	}
 }
 
@@ -172,9 +178,12 @@ func (w *world) market() market {
 // revive builds what is not stored after a load.
 func (w *world) revive(real func() time.Time) {
 	w.set().Clock.real = real
-	w.live = map[string]*instance{}
+	w.live, w.lasting = map[string]*instance{}, map[string]*instance{}
 	for id, i := range w.instances.rows {
 		w.live[id] = i
+		if i.Persistent && !i.Relaunched {
+			w.lasting[id] = i
+		}
 		w.seq = max(w.seq, i.Seq)
 	}
 }

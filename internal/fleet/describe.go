@@ -127,13 +127,17 @@ func (p *Provider) checksOK(ctx context.Context, a Account, region, instanceID s
 	return false, nil
 }
 
-// Terminate ends an instance; one that ends or has ended already is success.
+// Terminate ends an instance; one that ends or has ended already is success. A persistent
+// spot request behind it is cancelled first.
 // launchedAt, when known, tells an instance that EC2 does not show yet from one
 // that it has forgotten: the former fails with launch.not_running, to be tried
 // again. Fails with launch.refused when the instance is protected.
 func (p *Provider) Terminate(ctx context.Context, a Account, region, instanceID string, launchedAt time.Time) error {
 	c, err := p.client(a, region)
 	if err != nil {
+		return err
+	}
+	if err := p.CancelRequest(ctx, a, region, instanceID); err != nil {
 		return err
 	}
 	call, cancel := p.write(ctx)

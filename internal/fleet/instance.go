@@ -46,6 +46,8 @@ type Instance struct {
 	LaunchedAt         time.Time         `json:"launched_at"`
 	Tags               map[string]string `json:"tags,omitempty"`
 	ChecksOK           bool              `json:"checks_ok"` // only ConsoleState asks for the status checks
+	SpotRequestID      string            `json:"spot_request_id,omitempty"`
+	Lacks              []string          `json:"lacks,omitempty"` // in words: what could not be set after its launch
 }
 
 // PoolID names the pool that the instance occupies.
@@ -68,7 +70,7 @@ func instanceFrom(region string, in types.Instance) Instance {
 		ImageID: aws.ToString(in.ImageId), Architecture: string(in.Architecture),
 		SubnetID: aws.ToString(in.SubnetId), VPCID: aws.ToString(in.VpcId), KeyName: aws.ToString(in.KeyName),
 		PrivateIP: aws.ToString(in.PrivateIpAddress), PublicIP: aws.ToString(in.PublicIpAddress),
-		ClientToken: aws.ToString(in.ClientToken), LaunchedAt: aws.ToTime(in.LaunchTime), Tags: tagsToMap(in.Tags),
+		ClientToken: aws.ToString(in.ClientToken), SpotRequestID: aws.ToString(in.SpotInstanceRequestId), LaunchedAt: aws.ToTime(in.LaunchTime), Tags: tagsToMap(in.Tags),
 	}
 	if in.State != nil {
 		out.State = string(in.State.Name)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -19,22 +20,23 @@ import (
 // other parameters. All fields are plain values: what is sent follows from them
 // and from nothing else.
 type LaunchRequest struct {
-	ClientToken        string            `json:"client_token"`
-	Region             string            `json:"region"`
-	Mode               agent.Mode        `json:"mode"`
-	InstanceType       string            `json:"instance_type"`
-	AZ                 string            `json:"az"`
-	SubnetID           string            `json:"subnet_id,omitempty"`     // empty: the zone's default subnet
-	OtherSubnets       []string          `json:"other_subnets,omitempty"` // of the zone, tried in turn when that one is full or gone
-	Without            []string          `json:"without,omitempty"`       // in words: what was left out because it does not exist any more
-	ImageID            string            `json:"image_id"`
-	KeyName            string            `json:"key_name,omitempty"`
-	InstanceProfileARN string            `json:"instance_profile_arn,omitempty"`
-	SecurityGroupIDs   []string          `json:"security_group_ids,omitempty"`
-	UserData           string            `json:"user_data,omitempty"` // base64, as EC2 gave it
-	EBSOptimized       bool              `json:"ebs_optimized,omitempty"`
-	MetadataHops       int32             `json:"metadata_hops"`
-	Tags               map[string]string `json:"tags"`
+	ClientToken        string     `json:"client_token"`
+	Region             string     `json:"region"`
+	Mode               agent.Mode `json:"mode"`
+	InstanceType       string     `json:"instance_type"`
+	AZ                 string     `json:"az"`
+	SubnetID           string     `json:"subnet_id,omitempty"`     // empty: the zone's default subnet
+	OtherSubnets       []string   `json:"other_subnets,omitempty"` // of the zone, tried in turn when that one is full or gone
+	Without            []string   `json:"without,omitempty"`       // in words: what was left out because it does not exist any more
+	ImageID            string     `json:"image_id"`
+	KeyName            string     `json:"key_name,omitempty"`
+	InstanceProfileARN string     `json:"instance_profile_arn,omitempty"`
+	SecurityGroupIDs   []string   `json:"security_group_ids,omitempty"`
+	UserData           string     `json:"user_data,omitempty"` // base64, as EC2 gave it
+	EBSOptimized       bool       `json:"ebs_optimized,omitempty"`
+	MetadataHops       int32      `json:"metadata_hops"`
+	Description
+	Tags map[string]string `json:"tags"`
 }
 
 // NewLaunchRequest makes the request for one attempt: a copy of what the template
@@ -44,6 +46,10 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 	subnet, others := t.Subnets[where.AZ].split()
 	if t.VPCID != "" && subnet == "" {
 		return LaunchRequest{}, replica.NoAddresses.New("the network %s has no subnet with free addresses in %s", t.VPCID, where.AZ)
+	}
+	described, without := t.Description.adapt(t.InstanceType, where)
+	if !t.UserDataHidden {
+		described.LaunchTemplate = nil // it has nothing that is not copied
 	}
 	tags := maps.Clone(t.Tags)
 	if tags == nil {
@@ -60,7 +66,7 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 		OtherSubnets: others,
 		ImageID:      t.ImageID, KeyName: t.KeyName, InstanceProfileARN: t.InstanceProfileARN,
 		SecurityGroupIDs: slices.Clone(t.SecurityGroupIDs), UserData: t.UserData,
-		EBSOptimized: t.EBSOptimized, MetadataHops: t.MetadataHops, Tags: tags,
+		EBSOptimized: t.EBSOptimized, MetadataHops: t.MetadataHops, Tags: tags, Description: described, Without: without,
 	}, nil
 }
 
@@ -87,8 +93,41 @@ func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Inst
 	if len(out.Instances) != 1 {
 		return Instance{}, Unavailable.New("launching %s in %s: EC2 answered with %d instances", r.InstanceType, r.AZ, len(out.Instances))
 	}
-	return instanceFrom(r.Region, out.Instances[0]), nil
+	made := instanceFrom(r.Region, out.Instances[0])
+	made.Lacks = p.complete(ctx, c, r, made.ID)
+	return made, nil
 }
+
+// complete sets what RunInstances does not take. It sets a level, so twice is once. What
+// cannot be set is returned in words: the instance is there all the same.
+func (p *Provider) complete(ctx context.Context, c EC2API, r LaunchRequest, instanceID string) []string {
+	if !r.NoSourceCheck {
+		return nil
+	}
+	call, cancel := context.WithTimeout(ctx, completeWithin)
+	defer cancel()
+	for {
+		_, err := c.ModifyInstanceAttribute(call, &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(instanceID),
+			SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)}}, disableRetries)
+		if err == nil {
+			return nil
+		}
+		wait := time.NewTimer(completePause)
+		select {
+		case <-wait.C:
+		case <-call.Done():
+			wait.Stop()
+			return []string{"its source/destination check could not be turned off: it forwards no traffic of others"}
+		}
+	}
+}
+
+// completeWithin bounds what follows a launch, which may not cost the launch its answer. EC2
+// may not show the instance at once, so it is tried again after a pause.
+const (
+	completeWithin = 3 * time.Second
+	completePause  = 400 * time.Millisecond
+)
 
 // input is the request in EC2's words. A spot instance is asked for once and
 // ends when it is interrupted: a persistent request would launch again behind our
@@ -127,6 +166,7 @@ func (r LaunchRequest) input() *ec2.RunInstancesInput {
 		}
 		tagged = append(tagged, types.ResourceTypeSpotInstancesRequest)
 	}
+	r.fill(in)
 	for _, kind := range tagged {
 		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: toSDKTags(r.Tags)})
 	}
@@ -136,7 +176,7 @@ func (r LaunchRequest) input() *ec2.RunInstancesInput {
 // Differences lists what an instance lacks of what was asked for, in words: what
 // must hold after a launch is asserted, not assumed.
 func (r LaunchRequest) Differences(i Instance) []string {
-	out := slices.Clone(r.Without)
+	out := append(slices.Clone(r.Without), i.Lacks...)
 	differ := func(what, want, have string) {
 		if want != have {
 			out = append(out, fmt.Sprintf("%s is %q, not %q", what, have, want))
@@ -147,7 +187,7 @@ func (r LaunchRequest) Differences(i Instance) []string {
 	differ("image", r.ImageID, i.ImageID)
 	differ("mode", string(r.Mode), string(i.Mode))
 	differ("instance profile", r.InstanceProfileARN, i.InstanceProfileARN)
-	if !i.TokensRequired {
+	if required := r.Metadata == nil || r.Metadata.Tokens != "optional"; required && !i.TokensRequired {
 		out = append(out, "the metadata service answers without a token")
 	}
 	for _, g := range r.SecurityGroupIDs {

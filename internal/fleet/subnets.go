@@ -35,20 +35,26 @@ func (l SubnetList) split() (best string, others []string) {
 // mostSubnets is how many subnets of a zone a template holds.
 const mostSubnets = 5
 
-// subnets lists the subnets of the source's network by zone.
-func (p *Provider) subnets(ctx context.Context, c EC2API, source Instance) (map[string]SubnetList, error) {
+// subnets lists the subnets of the source's network by zone, and says whether its own gives
+// public addresses.
+func (p *Provider) subnets(ctx context.Context, c EC2API, source Instance) (byZone map[string]SubnetList, givesPublic bool, err error) {
 	var all []types.Subnet
 	for token := (*string)(nil); ; {
 		page, err := p.subnetPage(ctx, c, source.VPCID, token)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		all = append(all, page.Subnets...)
 		if token = page.NextToken; aws.ToString(token) == "" {
 			break
 		}
 	}
-	return chooseSubnets(all, source.SubnetID), nil
+	for _, s := range all {
+		if aws.ToString(s.SubnetId) == source.SubnetID {
+			givesPublic = aws.ToBool(s.MapPublicIpOnLaunch)
+		}
+	}
+	return chooseSubnets(all, source.SubnetID), givesPublic, nil
 }
 
 func (p *Provider) subnetPage(ctx context.Context, c EC2API, vpcID string, token *string) (*ec2.DescribeSubnetsOutput, error) {

@@ -24,10 +24,11 @@ type Template struct {
 	UserData           string   `json:"user_data,omitempty"` // base64
 	// UserDataHidden says that we were not allowed to read the user data, so the
 	// new instance starts without it.
-	UserDataHidden bool   `json:"user_data_hidden,omitempty"`
-	EBSOptimized   bool   `json:"ebs_optimized,omitempty"`
-	MetadataHops   int32  `json:"metadata_hops"`
-	VPCID          string `json:"vpc_id,omitempty"`
+	UserDataHidden bool  `json:"user_data_hidden,omitempty"`
+	EBSOptimized   bool  `json:"ebs_optimized,omitempty"`
+	MetadataHops   int32 `json:"metadata_hops"`
+	Description
+	VPCID string `json:"vpc_id,omitempty"`
 	// Subnets holds, per zone, the subnets of the same network, best first: the instance's
 	// own in its own zone, then by free addresses. A zone that is missing here cannot be
 	// launched in.
@@ -69,10 +70,18 @@ func (p *Provider) Template(ctx context.Context, a Account, region, instanceID s
 	if t.UserData, t.UserDataHidden, err = p.userData(ctx, c, instanceID); err != nil {
 		return Template{}, err
 	}
+	givesPublic := false
 	if source.VPCID != "" {
-		t.Subnets, err = p.subnets(ctx, c, source)
+		if t.Subnets, givesPublic, err = p.subnets(ctx, c, source); err != nil {
+			return Template{}, err
+		}
 	}
-	return t, err
+	t.Description = describe(p.sources(ctx, c, raw))
+	t.simplify(givesPublic)
+	if t.UserDataHidden {
+		t.Unread = append(t.Unread, "the user data: allow ec2:DescribeInstanceAttribute")
+	}
+	return t, nil
 }
 
 func (p *Provider) find(ctx context.Context, c EC2API, instanceID string) (types.Instance, error) {

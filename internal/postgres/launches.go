@@ -117,14 +117,6 @@ func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.L
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-// KeepTemplate remembers what an agent's instances are launched with.
-func (s *Launches) KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error {
-	_, err := s.DB.Pool.Exec(ctx, `INSERT INTO launch_templates AS t (agent_id, instance_id, template) SELECT id, $2, $3 FROM agents WHERE id = $1
-		ON CONFLICT (agent_id) DO UPDATE SET instance_id = excluded.instance_id, template = excluded.template, read_at = now()
-		WHERE t.template <> excluded.template OR t.instance_id <> excluded.instance_id`, agentID, instanceID, template)
-	return pg.Translate(err)
-}
-
 // Template returns what was remembered, nil when nothing was.
 func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessage, error) {
 	var out json.RawMessage

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,9 +24,11 @@ var _ activities.PrimaryStore = (*Primaries)(nil)
 // turn before any has a second one; among equals those come first that the sweep,
 // $1, tried longest ago or never.
 const primaries = `
-SELECT agent_id, instance_id, region, client_id, role_arn, external_id
+SELECT agent_id, instance_id, region, client_id, role_arn, external_id, shown, known_for
 FROM (
 	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, t.tried_at,
+		EXISTS (SELECT FROM launch_templates s WHERE s.agent_id = a.id AND s.instance_id = i.id) AS shown,
+		extract(epoch FROM now() - i.created_at)::float8 AS known_for,
 		row_number() OVER (PARTITION BY c.id ORDER BY t.tried_at NULLS FIRST, %s) AS turn
 	FROM instances i
 	JOIN agents a ON a.id = i.agent_id
@@ -36,11 +39,11 @@ FROM (
 ORDER BY turn, tried_at NULLS FIRST
 LIMIT $2`
 
-// withoutTemplate are the primaries whose template was never read, the newest first among
-// those that were never tried. One that could not be read for a day, perhaps because
+// withoutTemplate are the primaries whose template was not read for a day, or never, the
+// newest first among those that were never tried. One that could not be read for a day, perhaps because
 // EC2 does not know it, is tried once in an hour from then on.
 var withoutTemplate = fmt.Sprintf(primaries, `i.created_at DESC`, `
-		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id)
+		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id AND l.read_at > now() - interval '1 day')
 		AND (coalesce(i.primary_since, i.installed_at) > now() - interval '1 day'
 			OR t.tried_at IS NULL OR t.tried_at < now() - interval '1 hour')`)
 
@@ -51,7 +54,7 @@ var missing = fmt.Sprintf(primaries, `a.last_heartbeat_at DESC NULLS LAST`, `
 		a.status = 'offline' AND a.enabled
 		AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')`)
 
-// ListWithoutTemplate lists primaries whose template was never read.
+// ListWithoutTemplate lists primaries whose template was not read for a day.
 func (s *Primaries) ListWithoutTemplate(ctx context.Context, limit int) ([]activities.Primary, error) {
 	return s.primaries(ctx, withoutTemplate, activities.SweepTemplates, limit)
 }
@@ -73,7 +76,10 @@ func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int)
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
-		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID)
+		var seconds float64
+		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Shown, &seconds)
+		p.KnownFor = time.Duration(seconds * float64(time.Second))
+		return p, err
 	})
 	return out, pg.Translate(err)
 }

@@ -153,7 +153,8 @@ func adoptInstance(ctx context.Context, tx pgx.Tx, in adoption) error {
 	var role agent.Role
 	var mine bool
 	err := tx.QueryRow(ctx, `INSERT INTO instances AS i (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price)
-		SELECT $2, a.client_id, a.id, 'replica', coalesce(nullif($3, ''), p.instance_type, ''), coalesce(nullif($5, ''), p.region, ''),
+		SELECT $2, a.client_id, a.id, 'replica', coalesce(nullif($3, ''), p.instance_type, ''),
+			coalesce((SELECT k.region FROM pools k WHERE k.id = $6), CASE WHEN p.region <> '' AND starts_with($4, p.region) THEN p.region END, nullif($5, ''), p.region, ''),
 			coalesce(nullif($4, ''), p.az, ''), coalesce(nullif($6, ''), p.pool_id, ''), $7, coalesce(p.ami_id, ''), $8, nullif($9::float8, 0)::numeric
 		FROM agents a LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary' WHERE a.id = $1
 		ON CONFLICT (id) DO UPDATE SET agent_id = CASE WHEN i.client_id = excluded.client_id AND i.agent_id IS NULL THEN excluded.agent_id ELSE i.agent_id END

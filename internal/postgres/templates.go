@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,4 +45,41 @@ func (s *Templates) FreshPrimaries(
 		return p, err
 	})
 	return out, pg.Translate(err)
+}
+
+// keepTemplate stores a template, with a new revision when it has changed, and tells the
+// client once of what a replacement cannot have.
+const keepTemplate = `
+WITH kept AS (
+	INSERT INTO launch_templates AS t (agent_id, instance_id, template)
+	SELECT id, $2, $3
+	FROM agents
+	WHERE id = $1
+	ON CONFLICT (agent_id) DO UPDATE
+	SET instance_id = excluded.instance_id,
+		template = excluded.template,
+		read_at = now(),
+		revision = t.revision + CASE WHEN t.template <> excluded.template THEN 1 ELSE 0 END,
+		changed_at = CASE WHEN t.template <> excluded.template THEN now() ELSE t.changed_at END
+	RETURNING agent_id, template
+), lacking AS (
+	SELECT k.agent_id, string_agg(x.what, '; ' ORDER BY x.what) AS what
+	FROM kept k,
+		jsonb_array_elements_text(coalesce(k.template->'not_copied', '[]') || coalesce(k.template->'unread', '[]')) AS x (what)
+	GROUP BY k.agent_id
+)
+INSERT INTO notifications (client_id, message, severity, dedup_key)
+SELECT a.client_id,
+	'A replacement of ' || a.logical_agent_id || ' would lack: ' || l.what,
+	'warning',
+	'twin:' || a.id || ':' || md5(l.what)
+FROM lacking l
+JOIN agents a ON a.id = l.agent_id
+ON CONFLICT (dedup_key) DO NOTHING`
+
+// KeepTemplate remembers what an agent's instances are launched with, and when it was read.
+// The same template again changes nothing but that moment.
+func (s *Launches) KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error {
+	_, err := s.DB.Pool.Exec(ctx, keepTemplate, agentID, instanceID, template)
+	return pg.Translate(err)
 }

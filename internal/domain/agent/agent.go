@@ -89,7 +89,9 @@ const (
 // PoolID names the pool of an instance type in a zone.
 func PoolID(instanceType, az string) string { return instanceType + "." + az }
 
-var poolPattern = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9-]+\.[a-z]{2}(-[a-z]+)+-\d+[a-z]$`)
+// poolPattern admits the zones of every partition, Local Zones (us-west-2-lax-1a) and
+// Wavelength Zones (us-east-1-wl1-bos-wlz-1).
+var poolPattern = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9-]+\.[a-z]{2,}(-[a-z]+)+-\d+([a-z]|(-[a-z0-9]+)+)$`)
 
 // SplitPool takes a pool's id apart. The zone is the text after the last dot.
 // Fails with agent.bad_pool.
@@ -101,13 +103,19 @@ func SplitPool(id string) (instanceType, az string, err error) {
 	return id[:at], id[at+1:], nil
 }
 
-// RegionOf returns the region of a zone: the zone without its letter.
-func RegionOf(az string) string {
-	if az == "" {
-		return ""
+// regionPattern is a region's name at the beginning of a zone's: it ends with the first
+// number.
+var regionPattern = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-\d+`)
+
+// RegionOf returns the region of a zone where nothing better is known than its name. What
+// EC2, a registration or a report says of the region goes before it: see RegionIn.
+func RegionOf(az string) string { return regionPattern.FindString(az) }
+
+// RegionIn returns the region of a zone: the one that is known, when the zone can lie in
+// it, else what the zone's name says.
+func RegionIn(known, az string) string {
+	if known != "" && strings.HasPrefix(az, known) {
+		return known
 	}
-	if last := az[len(az)-1]; last >= 'a' && last <= 'z' {
-		return az[:len(az)-1]
-	}
-	return az
+	return RegionOf(az)
 }

@@ -10,6 +10,9 @@ import (
 	"spotkeeper/internal/domain/agent"
 )
 
+// errNoPrice says why a price is not believed.
+const errNoPrice = "the price is not above 0 and at most 10000 USD per hour"
+
 // Submission is one price of a report that is believed.
 type Submission struct {
 	ID           string
@@ -74,12 +77,12 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 		if spot := FromFloat(*r.CurrentSpot); spot.Valid() {
 			out.CurrentSpot = spot
 		} else {
-			out.reject("current_spot_price", "the price is not between 0 and 100 USD per hour")
+			out.reject("current_spot_price", errNoPrice)
 		}
 	}
 	seen, firstBad := map[string]USD{}, len(out.Rejected)
 	for n, p := range r.Pools {
-		s, why := p.judge()
+		s, why := p.judge(r.Region)
 		first, twice := seen[s.PoolID]
 		switch {
 		case why != "":
@@ -138,7 +141,7 @@ func (r Report) Own() Place {
 		out.Region = r.Region
 	}
 	if plausible(someType, r.AZ) {
-		out.AZ, out.Region = r.AZ, agent.RegionOf(r.AZ)
+		out.AZ, out.Region = r.AZ, agent.RegionIn(out.Region, r.AZ)
 	}
 	return out
 }
@@ -166,7 +169,7 @@ func (r Report) onDemand(out *Accepted) USD {
 	case usd == Sentinel || usd == 0:
 		return 0
 	case !usd.Valid():
-		out.reject("on_demand_price", "the price is not between 0 and 100 USD per hour")
+		out.reject("on_demand_price", errNoPrice)
 		return 0
 	}
 	return usd
@@ -180,9 +183,9 @@ func (p PoolReport) name(n int) string {
 	return p.PoolID[:min(len(p.PoolID), 100)]
 }
 
-// judge says what a pool's price is, or why it is none. A pool's type and region
-// follow from its id, which the other fields must not contradict.
-func (p PoolReport) judge() (s Submission, why string) {
+// judge says what a pool's price is, or why it is none. A pool's type and zone follow from
+// its id, which the other fields must not contradict; its region is the report's.
+func (p PoolReport) judge(region string) (s Submission, why string) {
 	if p.PoolID == "" {
 		return s, "pool_id is missing"
 	}
@@ -197,9 +200,9 @@ func (p PoolReport) judge() (s Submission, why string) {
 	case p.Price == nil:
 		return s, "price must be a number"
 	}
-	s = Submission{PoolID: p.PoolID, InstanceType: instanceType, Region: agent.RegionOf(az), AZ: az, Price: FromFloat(*p.Price)}
+	s = Submission{PoolID: p.PoolID, InstanceType: instanceType, Region: agent.RegionIn(region, az), AZ: az, Price: FromFloat(*p.Price)}
 	if !s.Price.Valid() {
-		return s, "the price is not between 0 and 100 USD per hour"
+		return s, errNoPrice
 	}
 	return s, ""
 }

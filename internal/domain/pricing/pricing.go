@@ -28,7 +28,7 @@ const Dollar USD = 1_000_000
 // Bounds of a price that is believed.
 const (
 	MinPrice USD = 1
-	MaxPrice     = 100 * Dollar
+	MaxPrice     = 10_000 * Dollar // the largest types are listed above 200
 )
 
 // Sentinel is what deployed agents report as the on-demand price when they could

@@ -24,7 +24,7 @@ func TestPricesInRange(t *testing.T) {
 	t.Parallel()
 
 	for dollars, valid := range map[float64]bool{
-		0: false, -1: false, 0.0000004: false, 0.000001: true, 0.0125: true, 100: true, 100.0000004: true, 100.000001: false, 1e300: false,
+		0: false, -1: false, 0.0000004: false, 0.000001: true, 0.0125: true, 100: true, 10_000.0000004: true, 10_000.000001: false, 1e300: false,
 	} {
 		require.Equal(t, valid, pricing.FromFloat(dollars).Valid(), "%v", dollars)
 	}

@@ -37,8 +37,8 @@ type PoolReport struct {
 	Price        *float64
 }
 
-// maxPools bounds a report: a region has some hundred pools of one family.
-const maxPools = 1000
+// maxPools bounds a report: a large region has some ten thousand pools of all types.
+const maxPools = 20_000
 
 // wire is all shapes at once. The current agents put prices under "pricing" and
 // say mode and pool_id; the oldest put them at the top and say current_mode and
@@ -105,7 +105,7 @@ func ParseReport(body []byte) (Report, error) {
 		return Report{}, Malformed.New("a pricing report must be a JSON object")
 	}
 	var w wire
-	if err := json.Unmarshal(body, &w); err != nil {
+	if err := json.Unmarshal(withoutNaN(body), &w); err != nil {
 		if typed, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return Report{}, Malformed.Wrap(err, "%s must be %s", typed.Field, kindOf(typed))
 		}
@@ -138,6 +138,45 @@ func ParseReport(body []byte) (Report, error) {
 		r.Pools = append(r.Pools, PoolReport{string(p.PoolID), string(p.InstanceType), string(p.AZ), p.Price.value})
 	}
 	return r, nil
+}
+
+// noNumbers are what Python's json writes for floats that are none. They are not JSON.
+var noNumbers = []string{"NaN", "-Infinity", "Infinity"}
+
+// withoutNaN makes null of them outside strings, so that one price that is none does not
+// lose the others.
+func withoutNaN(body []byte) []byte {
+	if !bytes.Contains(body, []byte("NaN")) && !bytes.Contains(body, []byte("Infinity")) {
+		return body
+	}
+	out := make([]byte, 0, len(body))
+	inside := false
+	for i := 0; i < len(body); i++ {
+		switch {
+		case inside && body[i] == '\\' && i+1 < len(body):
+			out = append(out, body[i])
+			i++
+		case body[i] == '"':
+			inside = !inside
+		case !inside:
+			if n := noNumberAt(body[i:]); n > 0 {
+				out = append(out, "null"...)
+				i += n - 1
+				continue
+			}
+		}
+		out = append(out, body[i])
+	}
+	return out
+}
+
+func noNumberAt(rest []byte) int {
+	for _, word := range noNumbers {
+		if bytes.HasPrefix(rest, []byte(word)) {
+			return len(word)
+		}
+	}
+	return 0
 }
 
 func kindOf(err *json.UnmarshalTypeError) string {

@@ -30,7 +30,7 @@ func (s *Prices) KeepMoves(ctx context.Context, place activities.TypeInRegion, m
 			SELECT $1 || '.' || az AS pool_id, az, at, price, lead(at, 1, $7::timestamptz) OVER (PARTITION BY az ORDER BY at) AS until,
 				row_number() OVER (PARTITION BY az ORDER BY at DESC) AS age
 			FROM (SELECT DISTINCT ON (az, at) az, at, price::numeric(12, 6) AS price FROM unnest($3::text[], $4::timestamptz[], $5::text[]) AS t(az, at, price) ORDER BY az, at, price) m
-			WHERE price > 0 AND price <= 100 AND at < $7),
+			WHERE price > 0 AND price <= 10000 AND at < $7),
 		pool AS (
 			INSERT INTO pools (id, instance_type, region, az) SELECT pool_id, $1, $2, az FROM move WHERE age = 1 ORDER BY pool_id ON CONFLICT DO NOTHING),
 		latest AS (

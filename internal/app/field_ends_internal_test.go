@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/postgres"
+)
+
+// deaf starts nothing.
+type deaf struct{}
+
+func (deaf) FollowNotice(context.Context, *roles.Taken) error { return nil }
+
+// watchSilent has EC2 asked about primaries whose agents are silent, and says how many are
+// lost.
+func (m *member) watchSilent() int {
+	m.t.Helper()
+	_, err := m.DB.Pool.Exec(m.t.Context(), `UPDATE agents SET status = 'offline'`)
+	require.NoError(m.t, err)
+	_, err = m.DB.Pool.Exec(m.t.Context(), `UPDATE instances SET created_at = created_at - interval '2 hours'`)
+	require.NoError(m.t, err)
+	p := &activities.Primaries{Store: &postgres.Primaries{Launches: postgres.Launches{DB: m.DB}}, Fleet: m.ec2Fleet(), Workflows: deaf{}, Log: m.Log}
+	out, err := p.WatchPrimaries(m.t.Context(), activities.WatchPrimariesInput{})
+	require.NoError(m.t, err)
+	return out.Lost
+}
+
+// TestEndsThatAreNotTerminated (K5) are losses too.
+func TestEndsThatAreNotTerminated(t *testing.T) {
+	t.Parallel()
+
+	behaving := func(b types.InstanceInterruptionBehavior) func(*ec2.RunInstancesInput) {
+		return func(in *ec2.RunInstancesInput) {
+			in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: b}
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*ec2.RunInstancesInput)
+		end    func(f *field, id string) error
+		lost   int
+	}{
+		"stopped by EC2":    {behaving(types.InstanceInterruptionBehaviorStop), func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
+		"hibernated by EC2": {behaving(types.InstanceInterruptionBehaviorHibernate), func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
+		"its host retired": {func(in *ec2.RunInstancesInput) { in.InstanceMarketOptions = nil },
+			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Retire, 0) }, 1},
+		"vanished for hours": {func(*ec2.RunInstancesInput) {}, func(f *field, id string) error {
+			if err := f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0); err != nil {
+				return err
+			}
+			_, err := f.sim.Advance(f.t.Context(), 3*time.Hour)
+			return err
+		}, 1},
+		"stopped by its owner": {func(in *ec2.RunInstancesInput) { in.InstanceMarketOptions = nil }, func(f *field, id string) error {
+			_, err := f.ec2.StopInstances(f.t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{id}})
+			return err
+		}, 0},
+		"silent and running": {func(*ec2.RunInstancesInput) {}, func(*field, string) error { return nil }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{})
+			m := f.join("web", f.machine(c.change))
+			require.NoError(t, c.end(f, m.at))
+			require.Equal(t, c.lost, m.watchSilent())
+			if c.lost > 0 {
+				require.NotEmpty(t, m.lose().Heir)
+			}
+		})
+	}
+}

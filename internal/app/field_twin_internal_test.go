@@ -1,0 +1,170 @@
+package app
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/ec2sim"
+)
+
+// elaborate is an instance with much that EC2's defaults do not give.
+func elaborate(in *ec2.RunInstancesInput) {
+	in.InstanceType, in.KeyName = "t3.large", aws.String("ops")
+	in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: aws.String("standard")}
+	in.Monitoring = &types.RunInstancesMonitoringEnabled{Enabled: aws.Bool(true)}
+	in.MetadataOptions = &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateOptional, HttpPutResponseHopLimit: aws.Int32(3),
+		InstanceMetadataTags: types.InstanceMetadataTagsStateEnabled}
+	in.EbsOptimized = aws.Bool(true)
+	in.BlockDeviceMappings = []types.BlockDeviceMapping{
+		{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(200), VolumeType: types.VolumeTypeIo2,
+			Iops: aws.Int32(4000), Encrypted: aws.Bool(true), KmsKeyId: aws.String("key-1")}},
+		{DeviceName: aws.String("/dev/sdf"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(50), VolumeType: types.VolumeTypeGp3, Iops: aws.Int32(3500)}},
+	}
+}
+
+// TestAReplacementIsATwin (K12): volumes, credits, monitoring and options are the original's.
+func TestAReplacementIsATwin(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 16, Checks: 10}})
+	old := f.machine(elaborate)
+	_, err := f.ec2.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{InstanceId: old.InstanceId,
+		SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)}})
+	require.NoError(t, err)
+	m := f.join("web", old)
+	require.Equal(t, []string{"A replacement of web would lack: what is written on the volume " + f.volumes(*old.InstanceId)["/dev/sdf"].id + " at /dev/sdf"},
+		f.list(`SELECT message FROM notifications WHERE severity = 'warning'`), "told at adoption")
+	f.learn()
+	require.Empty(t, f.list(`SELECT agent_id FROM launch_templates WHERE template::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`), "user data is sealed")
+
+	out := m.lose()
+	require.NotEmpty(t, out.Heir, out.Steps)
+	require.Empty(t, f.list(`SELECT client_token FROM launches WHERE request::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`), "user data is sealed")
+	heir := f.describe(out.Heir)
+	require.Equal(t, types.MonitoringStateEnabled, heir.Monitoring.State)
+	require.Equal(t, types.HttpTokensStateOptional, heir.MetadataOptions.HttpTokens)
+	require.Equal(t, int32(3), *heir.MetadataOptions.HttpPutResponseHopLimit)
+	require.True(t, *heir.EbsOptimized)
+	require.False(t, *heir.SourceDestCheck)
+	was, is := f.volumes(*old.InstanceId), f.volumes(out.Heir)
+	for device := range was {
+		require.Equal(t, was[device].like, is[device].like, device)
+	}
+	credits, err := f.ec2.DescribeInstanceCreditSpecifications(t.Context(), &ec2.DescribeInstanceCreditSpecificationsInput{InstanceIds: []string{out.Heir}})
+	require.NoError(t, err)
+	require.Equal(t, "standard", *credits.InstanceCreditSpecifications[0].CpuCredits)
+	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{InstanceId: &out.Heir, Attribute: types.InstanceAttributeNameUserData})
+	require.NoError(t, err)
+	require.Equal(t, "I2Nsb3VkLWNvbmZpZw==", *data.UserData.Value)
+}
+
+// volume is a volume and what a twin of it has too.
+type volume struct{ id, like string }
+
+func (f *field) volumes(instanceID string) map[string]volume {
+	f.t.Helper()
+	found, err := f.ec2.DescribeVolumes(f.t.Context(), &ec2.DescribeVolumesInput{Filters: []types.Filter{
+		{Name: aws.String("attachment.instance-id"), Values: []string{instanceID}}}})
+	require.NoError(f.t, err)
+	out := map[string]volume{}
+	for _, v := range found.Volumes {
+		out[*v.Attachments[0].Device] = volume{*v.VolumeId, describeVolume(v)}
+	}
+	return out
+}
+
+func describeVolume(v types.Volume) string {
+	return string(v.VolumeType) + "/" + aws.ToString(v.KmsKeyId) + "/" + strconv.Itoa(int(aws.ToInt32(v.Size))) + "/" + strconv.Itoa(int(aws.ToInt32(v.Iops)))
+}
+
+func (f *field) describe(id string) types.Instance {
+	f.t.Helper()
+	found, err := f.ec2.DescribeInstances(f.t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	require.NoError(f.t, err)
+	return found.Reservations[0].Instances[0]
+}
+
+// TestADisabledKey (K2): the heir of an encrypted volume is born dead everywhere; the client
+// reads of the key.
+func TestADisabledKey(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	m := f.join("web", f.machine(elaborate))
+	require.NoError(t, f.sim.ChangeKey(t.Context(), ec2sim.KeyChange{KeyID: "key-1", State: "Disabled"}))
+	out := m.lose()
+	require.Empty(t, out.Heir)
+	require.LessOrEqual(t, out.Replicas, 3)
+	require.Contains(t, out.Notified[len(out.Notified)-1], "KMS key")
+}
+
+// TestAFullSubnet (K3): another subnet of the zone comes before another zone.
+func TestAFullSubnet(t *testing.T) {
+	t.Parallel()
+
+	for name, state := range map[string]string{"full": ec2sim.SubnetFull, "deleted": ec2sim.SubnetDeleted} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+			require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{Second: "us-east-1b"}))
+			m := f.join("web", f.machine())
+			second := ec2sim.SecondSubnetID(ec2sim.DefaultAccount, "us-east-1b")
+			first := ec2sim.SubnetID(ec2sim.DefaultAccount, "us-east-1b")
+			for _, id := range []string{first, second} { // whichever is preferred
+				if f.list(`SELECT template->'subnets'->'us-east-1b'->>0 FROM launch_templates`)[0] == id {
+					require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{SubnetID: id, State: state}))
+				}
+			}
+			out := m.lose()
+			require.Equal(t, "m5.large.us-east-1b", out.HeirPool, out.Steps)
+			require.Len(t, out.Launches, 2)
+		})
+	}
+}
+
+// TestAPersistentRequestEndsWithItsInstance (K6), whoever ends that.
+func TestAPersistentRequestEndsWithItsInstance(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	old := f.machine(func(in *ec2.RunInstancesInput) {
+		in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypePersistent,
+			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop}
+	})
+	m := f.join("web", old)
+	require.NoError(t, f.ec2Fleet().Terminate(t.Context(), activities.Account{}, "us-east-1", m.at, time.Time{}))
+	_, err := f.sim.Advance(t.Context(), 10*time.Minute)
+	require.NoError(t, err)
+	found, err := f.ec2.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
+	require.NoError(t, err)
+	require.Len(t, found.Reservations, 1, "nothing was launched again")
+}
+
+// TestALaunchTemplateIsTheSource of what may not be read: user data that is hidden comes
+// from the launch template all the same.
+func TestALaunchTemplateIsTheSource(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	lt, err := f.ec2.CreateLaunchTemplate(t.Context(), &ec2.CreateLaunchTemplateInput{LaunchTemplateName: aws.String("web"),
+		LaunchTemplateData: &types.RequestLaunchTemplateData{UserData: aws.String("ZnJvbSB0aGUgdGVtcGxhdGU=")}})
+	require.NoError(t, err)
+	f.fault(ec2sim.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
+	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
+		in.UserData, in.LaunchTemplate = nil, &types.LaunchTemplateSpecification{LaunchTemplateId: lt.LaunchTemplate.LaunchTemplateId, Version: aws.String("1")}
+	}))
+	out := m.lose()
+	require.NotEmpty(t, out.Heir, out.Steps)
+	require.NoError(t, f.sim.ClearFaults(t.Context()))
+	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{InstanceId: &out.Heir, Attribute: types.InstanceAttributeNameUserData})
+	require.NoError(t, err)
+	require.Equal(t, "ZnJvbSB0aGUgdGVtcGxhdGU=", *data.UserData.Value)
+}

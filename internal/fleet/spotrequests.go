@@ -1,0 +1,41 @@
+package fleet
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// CancelRequest cancels the persistent spot request of an instance, if it has one. Without
+// that EC2 would launch the instance again when it has ended, without tags, and start one
+// that it has stopped. It sets a level, so twice is once. Where the account does not let us
+// look, nothing is cancelled.
+func (p *Provider) CancelRequest(ctx context.Context, a Account, region, instanceID string) error {
+	c, err := p.client(a, region)
+	if err != nil {
+		return err
+	}
+	call, cancel := p.read(ctx)
+	defer cancel()
+	found, err := c.DescribeSpotInstanceRequests(call, &ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{
+		newFilter("instance-id", instanceID), newFilter("type", string(types.SpotInstanceTypePersistent)),
+		newFilter("state", string(types.SpotInstanceStateOpen), string(types.SpotInstanceStateActive), string(types.SpotInstanceStateDisabled)),
+	}})
+	if hasErrorCode(err, "UnauthorizedOperation", "AccessDenied") {
+		return nil
+	}
+	if err != nil {
+		return classify(call, err, "looking for the spot request of "+instanceID)
+	}
+	var ids []string
+	for _, r := range found.SpotInstanceRequests {
+		ids = append(ids, aws.ToString(r.SpotInstanceRequestId))
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err = c.CancelSpotInstanceRequests(call, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
+	return classify(call, err, "cancelling the spot request of "+instanceID)
+}
