@@ -77,7 +77,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	}
 	tokens := &postgres.Credentials{DB: a.DB}
 	reader := &views.Views{DB: a.DB}
-	notices, commands := &postgres.Notices{DB: a.DB}, &postgres.Commands{DB: a.DB}
+	notices, commands := noticeCounts{&postgres.Notices{DB: a.DB}, a.doors}, &postgres.Commands{DB: a.DB}
 	modelStore := &models.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)

@@ -17,6 +17,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
@@ -35,7 +36,9 @@ type App struct {
 
 	attributes *temporalx.Attributes // with which workflows start
 	engines    *engines
-	aftercare  *Aftercare // of an api
+	aftercare  *Aftercare // of an api, and of a worker that takes events in
+	doors      *doorMetrics
+	intakes    []*intake.Intake // of a worker, one for each queue
 }
 
 // Options are what a process adds to its configuration.
@@ -59,6 +62,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		a.Log = slog.Default()
 	}
 	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.doors = newDoorMetrics(a.Metrics)
 	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log})
 	if err != nil {
 		return nil, err

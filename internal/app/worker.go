@@ -57,12 +57,14 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return err
 	}
 	a.Metrics.MustRegister(newGauges(a.DB, a.Log), newScheduleGauges(a.Workflows.PausedJobs, a.Log))
+	g, ctx := errgroup.WithContext(ctx)
+	a.takeEventsIn(ctx, g)
 	w, err := a.startWorker(ctx)
 	if err != nil {
+		_ = g.Wait() // ctx has ended, and with it the group
 		return err
 	}
 	defer w.Stop()
-	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -227,7 +229,11 @@ func (a *App) workerPages() http.Handler {
 			return
 		}
 		ready := true
-		for _, check := range []func(context.Context) error{a.engines.serving.Check, a.attributes.Check} {
+		checks := []func(context.Context) error{a.engines.serving.Check, a.attributes.Check}
+		for _, one := range a.intakes {
+			checks = append(checks, one.Check)
+		}
+		for _, check := range checks {
 			if err := check(ctx); err != nil {
 				_, _ = fmt.Fprintln(w, "ready, but:", err)
 				ready = false

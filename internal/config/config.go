@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type Config struct {
 	Log       Log
 	Engine    Engine
 	Artifacts Artifacts
+	Events    Events
 }
 
 // Database says where Postgres is.
@@ -107,6 +109,13 @@ type Artifacts struct {
 	Endpoint string `env:"AWS_ENDPOINT_URL_S3" doc:"another S3"`
 }
 
+// Events say where AWS's own events about instances arrive.
+type Events struct {
+	Queues   []string `env:"EVENTS_QUEUE_URL" doc:"addresses of SQS queues that EventBridge delivers to, one for each region; empty: none"`
+	ActOn    []string `env:"EVENTS_ACT_ON" envDefault:"notice,rebalance,state,health" doc:"which events count: notice (interruptions), rebalance, state (an instance ends without a notice), health (scheduled maintenance)"`
+	Endpoint string   `env:"AWS_ENDPOINT_URL_SQS" doc:"another SQS"`
+}
+
 // Secret is text that does not show itself in logs.
 type Secret string
 
@@ -150,6 +159,16 @@ func (c Config) validate() error {
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" && c.Log.Format != "" {
 		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))
+	}
+	for _, group := range c.Events.ActOn {
+		if !slices.Contains([]string{"notice", "rebalance", "state", "health"}, group) {
+			problems = append(problems, fmt.Errorf("EVENTS_ACT_ON takes notice, rebalance, state and health, not %q", group))
+		}
+	}
+	for _, queue := range c.Events.Queues {
+		if u, err := url.Parse(queue); err != nil || u.Host == "" {
+			problems = append(problems, fmt.Errorf("EVENTS_QUEUE_URL must be addresses of queues, not %q", queue))
+		}
 	}
 	if _, err := c.API.Operators(); err != nil {
 		problems = append(problems, err)

@@ -83,7 +83,9 @@ SELECT n.deadline,
     coalesce(n.new_primary, ''),
     n.wanted_replica,
     n.arrivals = 1,
-    n.delivered_at IS NOT NULL
+    n.delivered_at IS NOT NULL,
+    n.door,
+    CASE WHEN n.second_arrival = n.arrivals THEN (extract(epoch FROM n.second_at - n.received_at) * 1000000000)::bigint END
 FROM notices n
 WHERE n.agent_id = $1
   AND n.instance_id = $2
@@ -115,7 +117,7 @@ func recordNotice(ctx context.Context, tx pgx.Tx, clientID string, n interruptio
 	queueInterruption(b, n)
 	b.Queue(selectNotice, n.AgentID, n.InstanceID, n.Kind).QueryRow(func(row pgx.Row) error {
 		o := &out.Outcome
-		err := row.Scan(&o.Deadline, &o.Past, &o.Left, &o.Result, &o.ReplicaID, &o.NewPrimary, &o.Wanted, &out.First, &out.Delivered)
+		err := row.Scan(&o.Deadline, &o.Past, &o.Left, &o.Result, &o.ReplicaID, &o.NewPrimary, &o.Wanted, &out.First, &out.Delivered, &out.FirstDoor, &out.Behind)
 		if pg.IsNoRows(err) {
 			return nil
 		}

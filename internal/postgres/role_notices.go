@@ -29,6 +29,9 @@ WHERE i.id = $2
   AND i.agent_id = $1
 ON CONFLICT ON CONSTRAINT notices_once DO UPDATE
 SET arrivals = n.arrivals + CASE WHEN $10::bool THEN 0 ELSE 1 END,
+    second_door = CASE WHEN n.second_door = '' AND excluded.door <> n.door AND NOT $10::bool THEN excluded.door ELSE n.second_door END,
+    second_at = CASE WHEN n.second_door = '' AND excluded.door <> n.door AND NOT $10::bool THEN clock_timestamp() ELSE n.second_at END,
+    second_arrival = CASE WHEN n.second_door = '' AND excluded.door <> n.door AND NOT $10::bool THEN n.arrivals + 1 ELSE n.second_arrival END,
     deadline = CASE WHEN n.result = '' THEN least(n.deadline, excluded.deadline) ELSE n.deadline END,
     wanted_replica = CASE WHEN n.wanted_replica = '' THEN excluded.wanted_replica ELSE n.wanted_replica END,
     delivered_at = CASE WHEN $10::bool THEN coalesce(n.delivered_at, clock_timestamp()) ELSE n.delivered_at END`

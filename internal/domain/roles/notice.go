@@ -1,6 +1,8 @@
 package roles
 
 import (
+	"time"
+
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
@@ -111,8 +113,10 @@ type Taken struct {
 	Known     bool                 `json:"known"`     // the instance is or was the agent's; otherwise nothing is kept
 	First     bool                 `json:"first"`     // it had not arrived before
 	Delivered bool                 `json:"delivered"` // a Guardian had it before
-	Role      agent.Role           `json:"role"`      // of the instance, when the notice arrived
-	Outcome   interruption.Outcome `json:"outcome"`   // after the verdict
+	FirstDoor string               `json:"first_door,omitempty"`
+	Behind    *time.Duration       `json:"behind,omitempty"` // after the first door, when this is the first arrival through the second one
+	Role      agent.Role           `json:"role"`             // of the instance, when the notice arrived
+	Outcome   interruption.Outcome `json:"outcome"`          // after the verdict
 	Verdict   Verdict              `json:"verdict"`
 	Set       *AgentRoles          `json:"set,omitempty"` // the roles as they were judged
 }

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs spotkeeper-agent from a directory of packages, and enrols this instance.
+#
+#   SPOTKEEPER_PACKAGES=https://packages.example.com/agent SPOTKEEPER_API=https://spotkeeper.example.com \
+#   SPOTKEEPER_AGENT_ID=web sh install.sh < token
+#
+# The packages are checked against SHA256SUMS, and SHA256SUMS against its cosign bundle
+# when SPOTKEEPER_COSIGN_KEY names the public key.
+set -eu
+: "${SPOTKEEPER_PACKAGES:?}" "${SPOTKEEPER_API:?}" "${SPOTKEEPER_AGENT_ID:?}"
+[ "$(id -u)" = 0 ] || { echo "run as root" >&2; exit 1; }
+
+case "$(uname -m)" in
+  x86_64)  deb=amd64 rpm=x86_64 ;;
+  aarch64) deb=arm64 rpm=aarch64 ;;
+  *) echo "there is no package for $(uname -m)" >&2; exit 1 ;;
+esac
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+fetch() { curl -fsSL --retry 5 --retry-all-errors --max-time 120 -o "$1" "$SPOTKEEPER_PACKAGES/$1"; }
+
+fetch SHA256SUMS
+if [ -n "${SPOTKEEPER_COSIGN_KEY:-}" ]; then
+  fetch SHA256SUMS.bundle
+  cosign verify-blob --key "$SPOTKEEPER_COSIGN_KEY" --bundle SHA256SUMS.bundle SHA256SUMS
+fi
+if command -v dpkg >/dev/null; then suffix="_$deb.deb"; else suffix=".$rpm.rpm"; fi
+file=$(sed -n "s/^[0-9a-f]*  \(spotkeeper-agent.*$suffix\)$/\1/p" SHA256SUMS | tail -n 1)
+[ -n "$file" ] || { echo "$SPOTKEEPER_PACKAGES has no package that ends in $suffix" >&2; exit 1; }
+fetch "$file"
+grep -F "  $file" SHA256SUMS | sha256sum -c -
+if command -v dpkg >/dev/null; then dpkg -i "$file"; else rpm -U --replacepkgs "$file"; fi
+
+spotkeeper-agent enroll --api "$SPOTKEEPER_API" --agent-id "$SPOTKEEPER_AGENT_ID" --token-file -
+[ ! -d /run/systemd/system ] || systemctl enable --now spotkeeper-agent.service
+spotkeeper-agent doctor || true

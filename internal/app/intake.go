@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/intake"
+	"spotkeeper/internal/postgres"
+)
+
+// newIntakes makes one intake for each queue.
+func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
+	if len(a.Config.Events.Queues) == 0 {
+		return nil
+	}
+	metrics := intake.NewMetrics(a.Metrics)
+	store := doorCounts{Store: &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount}, counts: a.doors}
+	var out []*intake.Intake
+	for _, address := range a.Config.Events.Queues {
+		out = append(out, &intake.Intake{
+			Queue: intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address), Store: store, Fleet: ec2Fleet{a.Fleet},
+			Follow: follow, ActOn: a.Config.Events.ActOn, Metrics: metrics, Log: a.Log.With("queue", address), Now: time.Now,
+		})
+	}
+	return out
+}
+
+// takeEventsIn begins to receive before Temporal is there: a failover to a ready standby
+// needs Postgres alone.
+func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
+	a.aftercare = NewAftercare(a.Workflows.FollowNotice, a.Log)
+	a.intakes = a.newIntakes(a.aftercare)
+	for _, one := range a.intakes {
+		g.Go(func() error { return one.Run(ctx) })
+	}
+	if len(a.intakes) > 0 {
+		g.Go(func() error { return a.aftercare.Run(ctx) })
+	}
+}
+
+// doorMetrics say through which doors notices come, and how far the second door is
+// behind the first.
+type doorMetrics struct {
+	notices *prometheus.CounterVec
+	lag     *prometheus.HistogramVec
+}
+
+func newDoorMetrics(r prometheus.Registerer) *doorMetrics {
+	m := &doorMetrics{
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spotkeeper_notices_total", Help: "Arrivals of notices about known instances; first says whether it was not known before.",
+		}, []string{"kind", "door", "first"}),
+		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "spotkeeper_notice_door_lag_seconds", Help: "How far the second door of a notice was behind the first.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10, 20, 40, 80, 160},
+		}, []string{"kind", "first"}),
+	}
+	r.MustRegister(m.notices, m.lag)
+	return m
+}
+
+func (m *doorMetrics) record(n interruption.Notice, got *roles.Taken, err error) {
+	if err != nil || !got.Known {
+		return
+	}
+	first := "no"
+	if got.First {
+		first = "yes"
+	}
+	m.notices.WithLabelValues(string(n.Kind), n.Door, first).Inc()
+	if got.Behind != nil {
+		m.lag.WithLabelValues(string(n.Kind), got.FirstDoor).Observe(got.Behind.Seconds())
+	}
+}
+
+// doorCounts counts what the second door takes in.
+type doorCounts struct {
+	intake.Store
+	counts *doorMetrics
+}
+
+// Take implements intake.Store.
+func (d doorCounts) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	got, err := d.Store.Take(ctx, clientID, n, judge)
+	d.counts.record(n, got, err)
+	return got, err
+}
+
+// noticeCounts counts what the agents' door takes in.
+type noticeCounts struct {
+	*postgres.Notices
+	counts *doorMetrics
+}
+
+// Take makes a notice durable: see postgres.Notices.
+func (d noticeCounts) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	got, err := d.Notices.Take(ctx, clientID, n, judge)
+	d.counts.record(n, got, err)
+	return got, err
+}

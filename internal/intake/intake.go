@@ -1,0 +1,209 @@
+// Package intake takes in what AWS says about instances through a queue: the second door
+// for notices, beside the agents' HTTP.
+//
+// A message is dealt with in this order: the notice becomes a row, with all that follows
+// from it in the same transaction; the message is deleted; the workflow that carries the
+// notice on is started. A process that dies in between loses nothing: before the row, the
+// message comes again; before the deletion, it comes again and finds the row; before the
+// start, the sweep of open rows starts the workflow. Several processes may receive at
+// once: SQS shares the messages out, and the row decides between two of them.
+package intake
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/events"
+)
+
+const (
+	receivers = 4 // per queue and process
+	// handleWithin is below the visibility of a message.
+	handleWithin = 20 * time.Second
+	// againSoon is when a message that could not be dealt with comes again: a notice
+	// leaves two minutes.
+	againSoon = 2 * time.Second
+	// A message about an instance that is being launched comes again every tenSeconds, as
+	// often as maxLooks: then the launch has written down its instance.
+	lookAgain = 10 * time.Second
+	maxLooks  = 6
+	failPause = time.Second // after a receive that failed, growing to maxPause
+	maxPause  = 30 * time.Second
+)
+
+// Owner says whose an instance is.
+type Owner struct {
+	Known      bool // some client's
+	Foreign    bool // its client's account is not the one that the event comes from
+	Launching  bool // not known, and a launch in that account has not written down its instance yet
+	ClientID   string
+	AgentID    string
+	Role       agent.Role
+	Region     string
+	Account    activities.Account
+	InstanceID string
+}
+
+// Store is what the intake keeps in Postgres.
+type Store interface {
+	// Owner finds whose an instance is, for an event of an AWS account.
+	Owner(ctx context.Context, account, instanceID string) (Owner, error)
+	// Take takes a notice in, as every door does.
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	// RecordScheduled notifies the client of what AWS has scheduled for an instance, once
+	// for each event.
+	RecordScheduled(ctx context.Context, o Owner, e events.Event) error
+}
+
+// Fleet shows instances.
+type Fleet interface {
+	State(ctx context.Context, a activities.Account, region, instanceID string) (*activities.CloudInstance, error)
+}
+
+// Follower starts what follows from a notice that was taken in.
+type Follower interface {
+	BeginNotice() (done func())
+	Add(taken *roles.Taken)
+}
+
+// Intake receives from one queue.
+type Intake struct {
+	Queue   Queue
+	Store   Store
+	Fleet   Fleet
+	Follow  Follower
+	ActOn   []string // of Groups
+	Metrics *Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
+
+	// reached is called after each step of a message. Tests of kill -9 set it.
+	reached func(step string)
+
+	mu       sync.Mutex
+	received error     // of the last receive
+	behind   time.Time // when a message was received that had waited too long
+}
+
+// Groups of events that an operator can switch on and off.
+var groups = map[events.Kind]string{
+	events.SpotInterruption: "notice", events.CapacityInterruption: "notice", events.Rebalance: "rebalance",
+	events.StateChange: "state", events.Health: "health",
+}
+
+// Groups are the names that EVENTS_ACT_ON takes.
+func Groups() []string { return []string{"notice", "rebalance", "state", "health"} }
+
+// Run receives until ctx ends.
+func (i *Intake) Run(ctx context.Context) error {
+	var g errgroup.Group
+	for range receivers {
+		g.Go(func() error {
+			i.receive(ctx)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (i *Intake) receive(ctx context.Context) {
+	pause := failPause
+	for ctx.Err() == nil {
+		messages, err := i.Queue.Receive(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		i.recordReceive(ctx, messages, err)
+		if err != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, maxPause)
+			continue
+		}
+		pause = failPause
+		var all sync.WaitGroup
+		for _, m := range messages {
+			all.Go(func() { i.handle(ctx, m) })
+		}
+		all.Wait()
+	}
+}
+
+// handle deals with one message. What it has begun it ends, also when ctx ends meanwhile.
+func (i *Intake) handle(ctx context.Context, m Message) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleWithin)
+	defer cancel()
+	defer i.Follow.BeginNotice()()
+	i.step("received")
+	found, err := events.Parse([]byte(m.Body))
+	if err != nil {
+		i.Metrics.count("none", "poison")
+		i.Log.ErrorContext(ctx, "a message of the event queue is no event", "message_id", m.ID, "error", err, "begin", m.Body[:min(len(m.Body), 200)])
+		i.delete(ctx, m)
+		return
+	}
+	var taken []*roles.Taken
+	for _, e := range found {
+		t, outcome, err := i.act(ctx, e)
+		if err != nil {
+			i.Metrics.count(e.Kind, "failed")
+			i.Log.WarnContext(ctx, "an event waits", "kind", e.Kind, "instance_id", e.InstanceID, "message_id", m.ID, "error", err)
+			i.postpone(ctx, m, againSoon)
+			return
+		}
+		if outcome == waits && m.Received < maxLooks {
+			i.Metrics.count(e.Kind, waits)
+			i.postpone(ctx, m, lookAgain)
+			return
+		}
+		if outcome == waits {
+			outcome = unknown
+		}
+		i.Metrics.count(e.Kind, outcome)
+		i.Log.InfoContext(ctx, "an event was taken in", "kind", e.Kind, "outcome", outcome, "instance_id", e.InstanceID, "event_id", e.ID)
+		if t != nil {
+			i.Metrics.age(e.Kind, i.Now().Sub(e.At))
+			taken = append(taken, t)
+		}
+	}
+	i.step("durable")
+	i.delete(ctx, m)
+	i.step("deleted")
+	for _, t := range taken {
+		i.Follow.Add(t)
+	}
+	i.step("followed")
+}
+
+func (i *Intake) step(name string) {
+	if i.reached != nil {
+		i.reached(name)
+	}
+}
+
+// delete fails when SQS is away: the message comes again, and finds its row.
+func (i *Intake) delete(ctx context.Context, m Message) {
+	if err := i.Queue.Delete(ctx, m); err != nil {
+		i.Log.WarnContext(ctx, "a message stays in the event queue", "message_id", m.ID, "error", err)
+	}
+}
+
+// postpone fails when SQS is away: the message comes again when its visibility ends.
+func (i *Intake) postpone(ctx context.Context, m Message, d time.Duration) {
+	if err := i.Queue.Postpone(ctx, m, d); err != nil {
+		i.Log.WarnContext(ctx, "a message was not postponed", "message_id", m.ID, "error", err)
+	}
+}
+
+func (i *Intake) acts(k events.Kind) bool { return slices.Contains(i.ActOn, groups[k]) }
