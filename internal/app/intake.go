@@ -23,7 +23,7 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 	var out []*intake.Intake
 	for _, address := range a.Config.Events.Queues {
 		out = append(out, &intake.Intake{
-			Queue: intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address), Store: store, Fleet: ec2Fleet{a.Fleet},
+			Queue: intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address), Store: store, Fleet: a.ec2Fleet(),
 			Follow: follow, ActOn: a.Config.Events.ActOn, Metrics: metrics, Log: a.Log.With("queue", address), Now: time.Now,
 		})
 	}
