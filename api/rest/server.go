@@ -23,6 +23,7 @@ type Deps struct {
 	Metrics        *prometheus.Registry // nil: one of its own
 	Now            func() time.Time     // nil: time.Now
 	Quick          time.Duration        // deadline of a route that names none; 0: 1.9 s
+	Hosts          []string             // host names that requests may be for; nil: any
 	CORSOrigins    []string
 	TrustedProxies []string
 	Web            http.Handler // serves everything outside of /api; nil: 404
@@ -79,7 +80,7 @@ func New(d Deps) (http.Handler, error) {
 	if err := g.SetTrustedProxies(d.TrustedProxies); err != nil {
 		return nil, err
 	}
-	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.AllowOrigins(d.CORSOrigins))
+	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts), web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins))
 	for _, r := range d.Routes() {
 		if r.Timeout == 0 && !r.Endpoint.IsStream() {
 			r.Timeout = d.Quick

@@ -101,7 +101,7 @@ func newStack(t testing.TB) *stack {
 			Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 		},
 		Operations:    &control.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
-		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
+		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
 		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
 		Credentials:   &control.Credentials{Store: tokens},
 		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},

@@ -34,6 +34,7 @@ var statuses = map[fault.Kind]int{
 var ownStatuses = map[fault.Code]int{
 	NoMethod:     http.StatusMethodNotAllowed,
 	door.TooSlow: http.StatusRequestTimeout,
+	UnknownHost:  http.StatusMisdirectedRequest,
 }
 
 // StatusOf is the HTTP status that faults of a kind are answered with.

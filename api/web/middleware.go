@@ -21,6 +21,7 @@ const (
 	loggerKey  = "spotkeeper.logger"
 	CodeKey    = "spotkeeper.code"
 	quietKey   = "spotkeeper.quiet"
+	recheckKey = "spotkeeper.recheck"
 	requestKey = "X-Request-Id"
 )
 
@@ -124,16 +125,11 @@ func Recovery(c *gin.Context) {
 
 // AllowOrigins answers browsers of the origins we were told of, on errors as well.
 func AllowOrigins(origins []string) gin.HandlerFunc {
-	any := slices.Contains(origins, "*")
 	return func(c *gin.Context) {
 		origin := c.GetHeader("Origin")
-		if origin != "" && (any || slices.Contains(origins, origin)) {
-			if any {
-				c.Header("Access-Control-Allow-Origin", "*")
-			} else {
-				c.Header("Access-Control-Allow-Origin", origin)
-				c.Writer.Header().Add("Vary", "Origin")
-			}
+		if origin != "" && slices.Contains(origins, origin) {
+			c.Header("Access-Control-Allow-Origin", origin)
+			c.Writer.Header().Add("Vary", "Origin")
 			c.Header("Access-Control-Expose-Headers", nextHeader+", "+linkHeader)
 			if c.Request.Method == http.MethodOptions {
 				c.Header("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
@@ -174,6 +170,10 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 		}
 		c.Request = c.Request.WithContext(withPrincipal(ctx, p))
 		if r.Endpoint.raw != nil {
+			c.Set(recheckKey, func() error {
+				_, err := a.authenticate(c, r, nil)
+				return err
+			})
 			r.Endpoint.raw(c)
 			return
 		}

@@ -82,7 +82,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Credentials: tokens, Workflows: a.Workflows}
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
-		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
+		Hosts: a.Config.API.KnownHosts(), CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
 		Tokens: tokens, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
 		Probes:      a.readyProbes(),
