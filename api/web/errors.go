@@ -37,8 +37,13 @@ var ownStatuses = map[fault.Code]int{
 	UnknownHost:  http.StatusMisdirectedRequest,
 }
 
-// StatusOf is the HTTP status that faults of a kind are answered with.
-func StatusOf(k fault.Kind) int { return statuses[k] }
+// StatusOf is the HTTP status that a code is answered with.
+func StatusOf(code fault.Code) int {
+	if own, ok := ownStatuses[code]; ok {
+		return own
+	}
+	return statuses[code.Kind()]
+}
 
 // retryAfter is the Retry-After of an answer that a dependency is away, in seconds:
 // it comes back in seconds or not soon.
