@@ -35,7 +35,9 @@ type Deps struct {
 	OpenToOperators bool
 	SessionKey      []byte // signs operators' sessions; the same in every process
 	Sessions        web.SessionStore
-	Audit           web.AuditStore // nil: changes made by workflows leave no audit entry
+	Rates           map[web.RequestClass]web.RequestRate // of each client; nil: no limits
+	Quotas          web.LaunchQuotas                     // nil: no limits
+	Audit           web.AuditStore                       // nil: changes made by workflows leave no audit entry
 
 	Probes []Probe // of /ready
 
@@ -49,6 +51,7 @@ type Deps struct {
 	Settings      *control.Settings
 	Accounts      *control.Accounts
 	Credentials   *control.Credentials
+	Limits        *control.Limits
 	Switches      *control.Switches
 	ClientPages   *pages.ClientPages
 	InstancePages *pages.InstancePages
@@ -117,6 +120,7 @@ func (d Deps) withDefaults() Deps {
 	}
 	d.auth = &web.Authenticator{
 		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, Gate: web.NewThrottle(d.Now), Now: d.Now,
+		Limits:   &web.Limits{Rates: d.Rates, Quotas: d.Quotas, Now: d.Now},
 		Sessions: &web.Sessions{Key: d.SessionKey, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
 	}
 	d.loginGate = web.NewLoginGate(d.Now)
@@ -141,6 +145,7 @@ func (d Deps) Routes() []web.Route {
 		d.Settings.Routes(),
 		d.Accounts.Routes(),
 		d.Credentials.Routes(),
+		d.Limits.Routes(),
 		d.Switches.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),

@@ -104,6 +104,8 @@ func newStack(t testing.TB) *stack {
 		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
 		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
 		Credentials:   &control.Credentials{Store: tokens},
+		Limits:        &control.Limits{Store: &postgres.Quotas{DB: db}},
+		Quotas:        &postgres.Quotas{DB: db},
 		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
 		ClientPages:   &pages.ClientPages{Views: views},
 		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},

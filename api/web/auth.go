@@ -104,7 +104,9 @@ type Authenticator struct {
 	Audit AuditStore
 
 	Gate *Throttle
-	Now  func() time.Time // nil: time.Now
+	// Limits bounds what a client asks for; nil: nothing.
+	Limits *Limits
+	Now    func() time.Time // nil: time.Now
 	// lookups are shared by the requests with one token that come together.
 	lookups flight.Group[string, *credentials.Found]
 }

@@ -78,7 +78,13 @@ func WriteError(c *gin.Context, err error) {
 		LoggerOf(c).LogAttrs(ctx, slog.LevelWarn, "request met an unavailable dependency", slog.Any("error", err))
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		c.Header("Retry-After", strconv.Itoa(retryAfter))
+		wait := retryAfter
+		if coded {
+			if own, ok := f.Details["retry_after_seconds"].(int); ok {
+				wait = own
+			}
+		}
+		c.Header("Retry-After", strconv.Itoa(wait))
 	}
 	if kind == fault.Unauthorized {
 		c.Header("WWW-Authenticate", "Bearer")

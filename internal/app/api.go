@@ -16,6 +16,7 @@ import (
 	"spotkeeper/api/control"
 	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
@@ -95,8 +96,10 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Events:      &pages.Events{Feed: feed},
 		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		Credentials: &control.Credentials{Store: tokens},
-		Accounts:    &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
-		Switches:    &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
+		Limits:      &control.Limits{Store: &postgres.Quotas{DB: a.DB}},
+		Rates:       web.DefaultRates(), Quotas: &postgres.Quotas{DB: a.DB},
+		Accounts: &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Switches: &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 
 		ClientPages:   &pages.ClientPages{Views: reader},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
