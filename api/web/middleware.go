@@ -165,10 +165,11 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 		}
 		p, body, err := r.receive(c, a)
 		if err != nil {
+			a.recordRefusal(c, r, p, body, err)
 			WriteError(c, err)
 			return
 		}
-		c.Request = c.Request.WithContext(withPrincipal(ctx, p))
+		c.Request = c.Request.WithContext(withCaller(ctx, c, p))
 		if r.Endpoint.raw != nil {
 			c.Set(recheckKey, func() error {
 				_, err := a.authenticate(c, r, nil)
@@ -191,12 +192,16 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 // serveAlone answers one request, and leaves an audit entry when it was a change.
 func (r Route) serveAlone(c *gin.Context, a *Authenticator, p Principal, body []byte) error {
 	audited, err := a.beginAudit(c, r)
+	if err == nil && audited != nil {
+		err = audited.recordIntent(c, p, body)
+	}
 	if err != nil {
 		return err
 	}
 	out, err := r.Endpoint.call(c, body)
 	audited.record(c, p, body, err)
 	if err != nil {
+		a.recordRefusal(c, r, p, body, err)
 		return err
 	}
 	WriteJSON(c, r.statusOf(out), out)
