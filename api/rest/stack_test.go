@@ -70,7 +70,12 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 func newStack(t testing.TB) *stack {
 	t.Helper()
-	db := postgrestest.Open(t)
+	return newStackOn(t, postgrestest.Open(t))
+}
+
+// newStackOn is the stack over a database that the test opened.
+func newStackOn(t testing.TB, db *pg.DB) *stack {
+	t.Helper()
 	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))

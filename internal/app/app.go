@@ -59,7 +59,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		a.Log = slog.Default()
 	}
 	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns})
+	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
