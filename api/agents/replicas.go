@@ -76,7 +76,7 @@ type Replicas struct {
 func (r *Replicas) Routes() []web.Route {
 	const list, one = "/api/agents/:agent_id/replicas", "/api/agents/:agent_id/replicas/:replica_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: web.Client, Old: true, Status: 201, Event: "replica_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.create), Timeout: web.GuardianTimeout},
+		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: web.Client, Launches: true, Old: true, Status: 201, Event: "replica_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.create), Timeout: web.GuardianTimeout},
 		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: web.Client, Old: true, Own: true, Status: 200, Endpoint: web.NewEndpoint(r.list), Quiet: true},
 		{Method: http.MethodGet, Path: "/api/client/:client_id/replicas", ID: "listClientReplicas", Summary: "List the standbys of a client's agents", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.listOfClient)},
 		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.bindInstance)},

@@ -27,7 +27,7 @@ var NotConfirmed = fault.Define("clients.not_confirmed", fault.Invalid)
 // AccountStore is the part of postgres.Clients that account routes use.
 type AccountStore interface {
 	Create(ctx context.Context, n clients.New, by string) (*clients.Client, string, error)
-	Token(ctx context.Context, id string) (name, token string, err error)
+	Token(ctx context.Context, id, by string) (name, token string, err error)
 	RegenerateToken(ctx context.Context, id, by string) (name, token string, err error)
 	Delete(ctx context.Context, id, by string) (name string, err error)
 }
@@ -107,7 +107,7 @@ type tokenAnswer struct {
 }
 
 func (a *Accounts) token(ctx context.Context, in *web.ClientPath) (*tokenAnswer, error) {
-	name, token, err := a.Store.Token(ctx, in.ClientID)
+	name, token, err := a.Store.Token(ctx, in.ClientID, web.ActorName(ctx))
 	if err != nil {
 		return nil, err
 	}

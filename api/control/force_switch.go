@@ -32,7 +32,7 @@ type Switches struct {
 // Routes lists the endpoints.
 func (s *Switches) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/client/instances/:instance_id/force-switch", ID: "forceSwitch", Summary: "Move the agent of an instance to another pool, or to on-demand", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.force), Timeout: web.GuardianTimeout},
+		{Method: http.MethodPost, Path: "/api/client/instances/:instance_id/force-switch", ID: "forceSwitch", Summary: "Move the agent of an instance to another pool, or to on-demand", Auth: web.Client, Launches: true, Status: 200, Endpoint: web.NewEndpoint(s.force), Timeout: web.GuardianTimeout},
 	}
 }
 

@@ -39,7 +39,7 @@ func (s *Sinks) Routes() []web.Route {
 		{Method: http.MethodGet, Path: all, ID: "listSinks", Summary: "List where a client's notifications go besides the page", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.list)},
 		{Method: http.MethodPost, Path: all, ID: "createSink", Summary: "Send a client's notifications from a severity on to a webhook or the log", Auth: web.Client, Status: 201, Endpoint: web.NewEndpoint(s.create)},
 		{Method: http.MethodDelete, Path: one, ID: "deleteSink", Summary: "Send nothing there any more", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.remove)},
-		{Method: http.MethodPost, Path: one + "/test", ID: "testSink", Summary: "Deliver a test at once and say how it went", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.test), Timeout: 15 * time.Second},
+		{Method: http.MethodPost, Path: one + "/test", ID: "testSink", Summary: "Deliver a test at once and say how it went", Auth: web.Client, Counted: web.SinkTests, Status: 200, Endpoint: web.NewEndpoint(s.test), Timeout: 15 * time.Second},
 	}
 }
 

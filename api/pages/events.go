@@ -2,6 +2,7 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 type Events struct {
 	Feed      *Feed
 	Heartbeat time.Duration // 0: 15 s
+	Recheck   time.Duration // of the listener's credentials; 0: 3 s
 }
 
 // Routes lists the endpoints.
@@ -40,6 +42,10 @@ type eventAnswer struct {
 	At   web.Time        `json:"at"`
 	Data json.RawMessage `json:"data"`
 }
+
+// recheckStreams is how soon a stream ends after its token was replaced, its client
+// deactivated or its operator logged out.
+const recheckStreams = 3 * time.Second
 
 // follow tells what happened since the last event that the listener saw, and
 // then what happens. An event tells how a thing is now; around a reconnection one
@@ -76,12 +82,18 @@ func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	check := time.NewTicker(cmp.Or(e.Recheck, recheckStreams))
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case change, more := <-l.changes:
 			if !more || w.event(change) != nil {
+				return nil
+			}
+		case <-check.C:
+			if !web.StillAllowed(c) {
 				return nil
 			}
 		case <-beat.C:

@@ -37,7 +37,7 @@ var access = map[string][]string{
 		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent", "changeAgentSettings", "configureAgent", "deleteAgent",
 		"forceSwitch", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
 		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
-		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken",
+		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
 		"listSinks", "createSink", "deleteSink", "testSink",
 		"pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
@@ -47,7 +47,7 @@ var access = map[string][]string{
 		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listEvents", "search", "listSavingsByMonth",
 	},
 	"admin": {
-		"createClient", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
+		"createClient", "setLimits", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
 		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",
@@ -119,6 +119,8 @@ func TestAccess(t *testing.T) {
 			body = `{"kind":"log"}`
 		case "createCredential":
 			body = `{"kind":"enrolment"}`
+		case "setLimits":
+			body = `{"agents":1000,"open_replicas":100,"launches_per_hour":100}`
 		case "setLegacyToken":
 			body = `{"legacy_token":"all"}`
 		case "removeClient":

@@ -73,6 +73,7 @@ var deeds = map[string][]deed{
 	"createSink":       {{event: "sink_created", body: `{"kind":"log"}`, tenant: true}},
 	"createCredential": {{event: "credential_created", body: `{"kind":"enrolment"}`, tenant: true}},
 	"revokeCredential": {{event: "credential_revoked", tenant: true, before: does(oneCredential)}},
+	"setLimits":        {{event: "client_limits_changed", body: `{"agents":1,"open_replicas":2,"launches_per_hour":3}`}},
 	"setLegacyToken":   {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
 	"deleteSink":       {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 

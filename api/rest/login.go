@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"crypto/rand"
 	"embed"
 	"html/template"
 	"net/http"
@@ -40,7 +41,7 @@ type loginForm struct {
 
 type logoutForm struct{ web.OptionalBody }
 
-type loginView struct{ Next, Problem, Closed string }
+type loginView struct{ Next, Problem, Closed, Nonce string }
 
 func (d Deps) showLogin(c *gin.Context, in *loginQuery) error {
 	d.showLoginAs(c, http.StatusOK, loginView{Next: safeRedirectPath(in.Next)})
@@ -51,10 +52,11 @@ func (d Deps) showLoginAs(c *gin.Context, status int, v loginView) {
 	if len(d.Operators) == 0 {
 		v.Closed = "No operators are configured here (ADMIN_TOKEN): on this machine, pages need no login."
 	}
+	v.Nonce = rand.Text()
 	h := c.Writer.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-"+v.Nonce+"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	c.Status(status)
 	if err := loginPage.Execute(c.Writer, v); err != nil {

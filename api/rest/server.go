@@ -23,6 +23,7 @@ type Deps struct {
 	Metrics        *prometheus.Registry // nil: one of its own
 	Now            func() time.Time     // nil: time.Now
 	Quick          time.Duration        // deadline of a route that names none; 0: 1.9 s
+	Hosts          []string             // host names that requests may be for; nil: any
 	CORSOrigins    []string
 	TrustedProxies []string
 	Web            http.Handler // serves everything outside of /api; nil: 404
@@ -34,7 +35,9 @@ type Deps struct {
 	OpenToOperators bool
 	SessionKey      []byte // signs operators' sessions; the same in every process
 	Sessions        web.SessionStore
-	Audit           web.AuditStore // nil: changes made by workflows leave no audit entry
+	Rates           map[web.RequestClass]web.RequestRate // of each client; nil: no limits
+	Quotas          web.LaunchQuotas                     // nil: no limits
+	Audit           web.AuditStore                       // nil: changes made by workflows leave no audit entry
 
 	Probes []Probe // of /ready
 
@@ -48,6 +51,7 @@ type Deps struct {
 	Settings      *control.Settings
 	Accounts      *control.Accounts
 	Credentials   *control.Credentials
+	Limits        *control.Limits
 	Switches      *control.Switches
 	ClientPages   *pages.ClientPages
 	InstancePages *pages.InstancePages
@@ -81,7 +85,7 @@ func New(d Deps) (http.Handler, error) {
 	if err := g.SetTrustedProxies(d.TrustedProxies); err != nil {
 		return nil, err
 	}
-	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.AllowOrigins(d.CORSOrigins))
+	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts), web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins))
 	for _, r := range d.Routes() {
 		if r.Timeout == 0 && !r.Endpoint.IsStream() {
 			r.Timeout = d.Quick
@@ -118,6 +122,7 @@ func (d Deps) withDefaults() Deps {
 	}
 	d.auth = &web.Authenticator{
 		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, Gate: web.NewThrottle(d.Now), Now: d.Now,
+		Limits:   &web.Limits{Rates: d.Rates, Quotas: d.Quotas, Now: d.Now},
 		Sessions: &web.Sessions{Key: d.SessionKey, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
 	}
 	d.loginGate = web.NewLoginGate(d.Now)
@@ -142,6 +147,7 @@ func (d Deps) Routes() []web.Route {
 		d.Settings.Routes(),
 		d.Accounts.Routes(),
 		d.Credentials.Routes(),
+		d.Limits.Routes(),
 		d.Switches.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),

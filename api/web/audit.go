@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -20,6 +19,8 @@ type AuditStore interface {
 	Agent(ctx context.Context, id string) (postgres.Snapshot, error)
 	Operation(ctx context.Context, id string) (postgres.Snapshot, error)
 	Serving(ctx context.Context) (postgres.Snapshot, error)
+	// RecordOnTrail writes an act that is no event: one that is intended or was refused.
+	RecordOnTrail(ctx context.Context, e postgres.TrailEntry) error
 }
 
 // auditSubject reads the state of the object that a request changes.
@@ -90,8 +91,8 @@ func (a *auditedRequest) record(c *gin.Context, p Principal, body []byte, failed
 	for _, param := range c.Params {
 		entry.Metadata[param.Key] = param.Value
 	}
-	if len(body) > 0 && len(body) <= maxAuditedBody && json.Valid(body) {
-		entry.Metadata["asked"] = storable(body)
+	if asked := auditedBody(body); asked != nil {
+		entry.Metadata["asked"] = asked
 	}
 	if failed != nil {
 		entry.Metadata["outcome"] = "unknown: " + string(fault.CodeOf(failed))

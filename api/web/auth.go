@@ -105,7 +105,9 @@ type Authenticator struct {
 	Audit AuditStore
 
 	Gate *Throttle
-	Now  func() time.Time // nil: time.Now
+	// Limits bounds what a client asks for; nil: nothing.
+	Limits *Limits
+	Now    func() time.Time // nil: time.Now
 	// lookups are shared by the requests with one token that come together.
 	lookups flight.Group[string, *credentials.Found]
 }
@@ -157,13 +159,28 @@ func (a *Authenticator) withoutToken(c *gin.Context, class Auth) (Principal, err
 }
 
 func (a *Authenticator) sameOrigin(r *http.Request) error {
-	if slices.Contains(a.Origins, "*") || slices.Contains(a.Origins, r.Header.Get("Origin")) {
+	if slices.Contains(a.Origins, r.Header.Get("Origin")) {
 		return nil
 	}
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
 		return ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
 	}
 	return nil
+}
+
+// StillAllowed says whether the caller of a stream may go on: its token or session, its
+// client and its operator are still good. It is true when that cannot be known.
+func StillAllowed(c *gin.Context) bool {
+	recheck, ok := c.Value(recheckKey).(func() error)
+	if !ok {
+		return true
+	}
+	switch fault.KindOf(recheck()) {
+	case fault.Unauthorized, fault.Forbidden, fault.NotFound, fault.Limited:
+		return false
+	default:
+		return true
+	}
 }
 
 // Operator finds the operator of a token; each comparison takes the same time.

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/trail"
 )
 
 // TokenStore finds what a token is. It is the part of postgres.Credentials that every
@@ -113,7 +114,8 @@ func (a *Authenticator) refused(c *gin.Context, r Route, why string, reason erro
 		}
 		return TooManyGuesses.New("Too many failed attempts: slow down.")
 	}
-	if err := a.Tokens.RecordAuthFailure(c.Request.Context(), c.FullPath(), address, why); err != nil {
+	ctx := trail.WithRequest(c.Request.Context(), trailRequest(c, Principal{}))
+	if err := a.Tokens.RecordAuthFailure(ctx, c.FullPath(), address, why); err != nil {
 		LoggerOf(c).WarnContext(c.Request.Context(), "a refused attempt was not recorded", "error", err)
 	}
 	return reason

@@ -34,10 +34,16 @@ var statuses = map[fault.Kind]int{
 var ownStatuses = map[fault.Code]int{
 	NoMethod:     http.StatusMethodNotAllowed,
 	door.TooSlow: http.StatusRequestTimeout,
+	UnknownHost:  http.StatusMisdirectedRequest,
 }
 
-// StatusOf is the HTTP status that faults of a kind are answered with.
-func StatusOf(k fault.Kind) int { return statuses[k] }
+// StatusOf is the HTTP status that a code is answered with.
+func StatusOf(code fault.Code) int {
+	if own, ok := ownStatuses[code]; ok {
+		return own
+	}
+	return statuses[code.Kind()]
+}
 
 // retryAfter is the Retry-After of an answer that a dependency is away, in seconds:
 // it comes back in seconds or not soon.
@@ -72,7 +78,13 @@ func WriteError(c *gin.Context, err error) {
 		LoggerOf(c).LogAttrs(ctx, slog.LevelWarn, "request met an unavailable dependency", slog.Any("error", err))
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		c.Header("Retry-After", strconv.Itoa(retryAfter))
+		wait := retryAfter
+		if coded {
+			if own, ok := f.Details["retry_after_seconds"].(int); ok {
+				wait = own
+			}
+		}
+		c.Header("Retry-After", strconv.Itoa(wait))
 	}
 	if kind == fault.Unauthorized {
 		c.Header("WWW-Authenticate", "Bearer")

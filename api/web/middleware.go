@@ -21,6 +21,7 @@ const (
 	loggerKey  = "spotkeeper.logger"
 	CodeKey    = "spotkeeper.code"
 	quietKey   = "spotkeeper.quiet"
+	recheckKey = "spotkeeper.recheck"
 	requestKey = "X-Request-Id"
 )
 
@@ -124,16 +125,11 @@ func Recovery(c *gin.Context) {
 
 // AllowOrigins answers browsers of the origins we were told of, on errors as well.
 func AllowOrigins(origins []string) gin.HandlerFunc {
-	any := slices.Contains(origins, "*")
 	return func(c *gin.Context) {
 		origin := c.GetHeader("Origin")
-		if origin != "" && (any || slices.Contains(origins, origin)) {
-			if any {
-				c.Header("Access-Control-Allow-Origin", "*")
-			} else {
-				c.Header("Access-Control-Allow-Origin", origin)
-				c.Writer.Header().Add("Vary", "Origin")
-			}
+		if origin != "" && slices.Contains(origins, origin) {
+			c.Header("Access-Control-Allow-Origin", origin)
+			c.Writer.Header().Add("Vary", "Origin")
 			c.Header("Access-Control-Expose-Headers", nextHeader+", "+linkHeader)
 			if c.Request.Method == http.MethodOptions {
 				c.Header("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS")
@@ -169,15 +165,20 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 		}
 		p, body, err := r.receive(c, a)
 		if err != nil {
+			a.recordRefusal(c, r, p, body, err)
 			WriteError(c, err)
 			return
 		}
-		c.Request = c.Request.WithContext(withPrincipal(ctx, p))
+		c.Request = c.Request.WithContext(withCaller(ctx, c, p))
 		if err := r.checkStrict(c, p, body); err != nil {
 			WriteError(c, err)
 			return
 		}
 		if r.Endpoint.raw != nil {
+			c.Set(recheckKey, func() error {
+				_, err := a.authenticate(c, r, nil)
+				return err
+			})
 			r.Endpoint.raw(c)
 			return
 		}
@@ -195,12 +196,16 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 // serveAlone answers one request, and leaves an audit entry when it was a change.
 func (r Route) serveAlone(c *gin.Context, a *Authenticator, p Principal, body []byte) error {
 	audited, err := a.beginAudit(c, r)
+	if err == nil && audited != nil {
+		err = audited.recordIntent(c, p, body)
+	}
 	if err != nil {
 		return err
 	}
 	out, err := r.Endpoint.call(c, body)
 	audited.record(c, p, body, err)
 	if err != nil {
+		a.recordRefusal(c, r, p, body, err)
 		return err
 	}
 	WriteJSON(c, r.statusOf(out), out)

@@ -24,9 +24,15 @@ func (r Route) receive(c *gin.Context, a *Authenticator) (Principal, []byte, err
 			return Principal{}, nil, err
 		}
 		p, err := a.authenticate(c, r, body)
+		if err == nil {
+			err = a.Limits.check(c, r, p)
+		}
 		return p, body, err
 	}
 	p, err := a.authenticate(c, r, nil)
+	if err == nil {
+		err = a.Limits.check(c, r, p)
+	}
 	if err != nil || !r.mayHaveBody(c.Request) {
 		return p, nil, err
 	}

@@ -22,7 +22,9 @@ type Route struct {
 	Own   bool // an agent's own credential may call it: for the reports of one agent on one instance
 	Old   bool // the deployed agents call it, although its class is not Agent
 	// Urgent says that it is never answered with 429: an instance has two minutes.
-	Urgent bool
+	Urgent   bool
+	Counted  RequestClass // empty: by its class and method
+	Launches bool         // it may have an instance launched because the client asks for it
 	// Event is the type of the event that a success is told as, for changes that
 	// no store makes: those that go to Temporal. Subject reads what the event tells
 	// as before and after. What a store changes it tells in the same transaction.

@@ -111,7 +111,7 @@ func (s *Sessions) principal(r *http.Request) (Principal, error) {
 	if err := fromOurPage(r); err != nil {
 		return Principal{}, err
 	}
-	return Principal{Operator: true, Session: true, Name: found.Operator}, nil
+	return Principal{Operator: true, Session: true, Name: found.Operator, CredentialID: found.ID}, nil
 }
 
 func fromOurPage(r *http.Request) error {

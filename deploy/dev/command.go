@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"spotkeeper/deploy/dev/commandline"
 	"spotkeeper/deploy/dev/stack"
@@ -25,9 +26,10 @@ func (c command) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	ignored := o.TakeEnvironment(os.Environ())
 	if c.Demo {
 		// Two hours are the rule; a person who watches has a minute.
-		o.Environment = map[string]string{"REBALANCE_HOLD": demoHold}
+		o.Set("REBALANCE_HOLD", demoHold)
 	}
 	logFile, err := os.OpenFile(filepath.Join(o.Dir, c.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -44,6 +46,14 @@ func (c command) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	show := progress{out: people}
 	addresses := &stack.Addresses{Dir: o.Dir, Log: logFile.Name()}
+	if c.Name == "stack" {
+		if addresses.OperatorToken, err = o.ReadOperatorToken(); err != nil {
+			return err
+		}
+		if len(ignored) > 0 {
+			show.say("ignored from the environment, because the stack sets them itself: %s", strings.Join(ignored, ", "))
+		}
+	}
 	show.say("starting in %s", o.Dir)
 	begin := make(chan struct{})
 	err = stack.Run(ctx, c.parts(o, addresses, people, begin), show, func() {

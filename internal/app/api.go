@@ -18,6 +18,7 @@ import (
 	"spotkeeper/api/control"
 	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
@@ -88,7 +89,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	open := len(operators) == 0 && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
-		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
+		Hosts: a.Config.API.KnownHosts(), CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
 		Tokens: tokens, Operators: operators, OpenToOperators: open,
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
 		Probes:      a.readyProbes(),
@@ -101,8 +102,10 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Events:      events,
 		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		Credentials: &control.Credentials{Store: tokens},
-		Accounts:    &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
-		Switches:    &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
+		Limits:      &control.Limits{Store: &postgres.Quotas{DB: a.DB}},
+		Rates:       web.DefaultRates(), Quotas: &postgres.Quotas{DB: a.DB},
+		Accounts: &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Switches: &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 
 		ClientPages:   &pages.ClientPages{Views: reader},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},

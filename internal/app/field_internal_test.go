@@ -98,7 +98,7 @@ func (f *field) ask(method, path string, in, out any) int {
 func (f *field) send(method, path string, raw []byte, out any) int {
 	f.t.Helper()
 	r := httptest.NewRequestWithContext(f.t.Context(), method, path, bytes.NewReader(raw))
-	r.RemoteAddr = "127.0.0.1:1234"
+	r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:5000"
 	r.Header.Set("Content-Type", "application/json")
 	if f.token != "" {
 		r.Header.Set("Authorization", "Bearer "+f.token)

@@ -71,6 +71,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.engines.serving.Run(ctx) })
 	g.Go(func() error { return a.newSweep().Run(ctx) })
+	g.Go(func() error { return a.sealTrail(ctx) })
 	if a.Config.Worker.Schedules {
 		g.Go(func() error { return a.keepSchedules(ctx) })
 	}

@@ -46,7 +46,8 @@ type API struct {
 	MetricsListen  string        `env:"API_METRICS_LISTEN" envDefault:"127.0.0.1:9092" doc:"address of the api's /metrics, /ready with its reasons, and profiles; empty: none"`
 	MaxConns       int           `env:"API_MAX_CONNECTIONS" envDefault:"8192" doc:"open connections; at more of them the slowest makes room"`
 	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token pairs separated by commas; without it the api listens on loopback only"`
-	CORSOrigins    []string      `env:"CORS_ORIGINS" doc:"origins that browsers may call from, separated by commas; * for any, on loopback alone"`
+	CORSOrigins    []string      `env:"CORS_ORIGINS" doc:"origins that browsers may call from, separated by commas, as https://console.example.com"`
+	Hosts          []string      `env:"API_HOSTS" doc:"host names that requests may be for, separated by commas, besides localhost, 127.0.0.1 and [::1]; empty: on loopback those three only, elsewhere any"`
 	TrustedProxies []string      `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts"`
 	WebDir         string        `env:"WEB_DIR" doc:"directory with a built page, served at /"`
 	Launcher       string        `env:"DEFAULT_LAUNCHER" envDefault:"control-plane" doc:"who launches for the agents of new clients that do not say: control-plane, or agent as with the legacy backend"`
@@ -170,6 +171,11 @@ func (c Config) validate() error {
 			problems = append(problems, fmt.Errorf("EVENTS_QUEUE_URL must be addresses of queues, not %q", queue))
 		}
 	}
+	for _, origin := range c.API.CORSOrigins {
+		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
+			problems = append(problems, fmt.Errorf("CORS_ORIGINS names origins as https://console.example.com, not %q", origin))
+		}
+	}
 	if _, err := c.API.Operators(); err != nil {
 		problems = append(problems, err)
 	}
@@ -200,6 +206,15 @@ func (a API) Loopback() bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// KnownHosts are the host names that requests may be for; nil: any. A page that has the
+// name of another site resolve to this machine is not one of ours.
+func (a API) KnownHosts() []string {
+	if !a.Loopback() && len(a.Hosts) == 0 {
+		return nil
+	}
+	return append([]string{"localhost", "127.0.0.1", "::1"}, a.Hosts...)
 }
 
 // Operators returns the operators' tokens by name.
@@ -233,9 +248,6 @@ func (c Config) Safe() error {
 	var problems []error
 	if c.API.AdminTokens == "" {
 		problems = append(problems, fmt.Errorf("without ADMIN_TOKEN the api listens on loopback addresses only, not on %s", c.API.Listen))
-	}
-	if slices.Contains(c.API.CORSOrigins, "*") {
-		problems = append(problems, fmt.Errorf("CORS_ORIGINS names the origins when the api listens on %s: * is for this machine alone", c.API.Listen))
 	}
 	if c.Secrets.Key == "" {
 		problems = append(problems, fmt.Errorf("SECRET_KEY is needed when the api listens on %s", c.API.Listen))

@@ -6,6 +6,19 @@ import (
 	"strings"
 )
 
+// Names lists the variables that configure the product.
+func Names() (names []string) {
+	sections := reflect.TypeFor[Config]()
+	for i := range sections.NumField() {
+		section := sections.Field(i).Type
+		for j := range section.NumField() {
+			name, _, _ := strings.Cut(section.Field(j).Tag.Get("env"), ",")
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Document renders every setting as a Markdown table; docs/config.md is its
 // golden file.
 func Document() string {

@@ -83,6 +83,9 @@ func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registere
 	out := &Registered{}
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		created, err := s.lockOrCreate(ctx, tx, r, out)
+		if err == nil && created {
+			err = checkAgents(ctx, tx, r.ClientID)
+		}
 		if err != nil {
 			return err
 		}

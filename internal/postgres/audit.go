@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"spotkeeper/internal/domain/trail"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -28,10 +29,17 @@ func (s *AuditLog) Record(ctx context.Context, entry AuditEntry) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.DB.Pool.Exec(ctx, `INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
-		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)), nullif($2, ''), $3, $4, $5, $6)`,
-		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta)
+	r := trail.RequestFrom(ctx)
+	_, err = s.DB.Pool.Exec(ctx, `
+		INSERT INTO events (client_id, agent_id, type, actor, message, metadata, actor_kind, actor_id, token_id, address, request_id)
+		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)), nullif($2, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta, r.ActorKind, r.ActorID, r.TokenID, r.Address, r.RequestID)
 	return pg.Translate(err)
+}
+
+// RecordOnTrail writes an entry that is no event: an act that is intended or was refused.
+func (s *AuditLog) RecordOnTrail(ctx context.Context, e TrailEntry) error {
+	return (&Trail{DB: s.DB}).Add(ctx, e)
 }
 
 // Snapshot is the state of an audited object. What is null when it does not exist.

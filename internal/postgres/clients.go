@@ -98,17 +98,24 @@ func (c *Clients) nameTaken(err error, n clients.New) error {
 	return err
 }
 
-// Token shows a client's present token. Fails with clients.not_found.
-func (c *Clients) Token(ctx context.Context, id string) (name, token string, err error) {
-	var sealed []byte
-	err = c.DB.Pool.QueryRow(ctx, `SELECT name, token_sealed FROM clients WHERE id = $1`, id).Scan(&name, &sealed)
-	if pg.IsNoRows(err) {
-		return "", "", clients.NotFound.New("Client not found")
-	}
-	if err != nil {
-		return "", "", pg.Translate(err)
-	}
-	token, err = c.decryptToken(id, sealed)
+// Token shows a client's present token, and records who was shown it. Fails with
+// clients.not_found.
+func (c *Clients) Token(ctx context.Context, id, by string) (name, token string, err error) {
+	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
+		var sealed, hash []byte
+		err := tx.QueryRow(ctx, `SELECT name, token_sealed, token_hash FROM clients WHERE id = $1`, id).Scan(&name, &sealed, &hash)
+		if pg.IsNoRows(err) {
+			return clients.NotFound.New("Client not found")
+		}
+		if err != nil {
+			return err
+		}
+		if token, err = c.decryptToken(id, sealed); err != nil {
+			return err
+		}
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: id, Type: "token_read", Severity: "warning", Actor: by, Notify: true,
+			Message: "The client token of " + name + " was shown to " + by, Metadata: map[string]any{"token_hash": fingerprint(hash)}})
+	})
 	return name, token, err
 }
 

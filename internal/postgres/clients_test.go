@@ -25,7 +25,7 @@ func TestTokensAreSealed(t *testing.T) {
 	b, _, err := store.Create(ctx, clients.New{Name: "Beta"}, "test")
 	require.NoError(t, err)
 
-	name, shown, err := store.Token(ctx, a.ID)
+	name, shown, err := store.Token(ctx, a.ID, "test")
 	require.NoError(t, err)
 	require.Equal(t, []string{"Acme", token}, []string{name, shown})
 	var sealed []byte
@@ -33,11 +33,11 @@ func TestTokensAreSealed(t *testing.T) {
 	require.NotContains(t, string(sealed), token[6:])
 	_, err = db.Pool.Exec(ctx, `UPDATE clients SET token_sealed = $2 WHERE id = $1`, b.ID, sealed)
 	require.NoError(t, err)
-	_, _, err = store.Token(ctx, b.ID)
+	_, _, err = store.Token(ctx, b.ID, "test")
 	require.Error(t, err, "a token of another client")
 	other, err := postgres.NewClients(db, bytes.Repeat([]byte{2}, 32))
 	require.NoError(t, err)
-	_, _, err = other.Token(ctx, a.ID)
+	_, _, err = other.Token(ctx, a.ID, "test")
 	require.ErrorContains(t, err, "another key")
 	_, err = postgres.NewClients(db, []byte("short"))
 	require.Error(t, err)
@@ -71,7 +71,7 @@ func TestTokensComeAndGo(t *testing.T) {
 	_, err = tokens.FindLegacy(ctx, clients.Hash(fresh))
 	require.True(t, fault.Is(err, credentials.NotFound))
 	for _, forget := range []func() error{
-		func() error { _, _, err := store.Token(ctx, a.ID); return err },
+		func() error { _, _, err := store.Token(ctx, a.ID, "test"); return err },
 		func() error { _, _, err := store.RegenerateToken(ctx, a.ID, "test"); return err },
 		func() error { _, err := store.Delete(ctx, a.ID, "test"); return err },
 	} {

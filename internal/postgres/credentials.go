@@ -10,6 +10,7 @@ import (
 
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/credentials"
+	"spotkeeper/internal/domain/trail"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -293,8 +294,8 @@ func (s *Credentials) SetLegacyMode(ctx context.Context, clientID string, mode c
 // and minute, so that guessing does not fill the table.
 func (s *Credentials) RecordAuthFailure(ctx context.Context, route, address, why string) error {
 	_, err := s.DB.Pool.Exec(ctx, `
-		INSERT INTO events (type, severity, actor, message, dedup_key)
-		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint)
-		ON CONFLICT (dedup_key) DO NOTHING`, route, address, "Authentication failed on "+route+": "+why)
+		INSERT INTO events (type, severity, actor, message, dedup_key, address, request_id)
+		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint, $2, $4)
+		ON CONFLICT (dedup_key) DO NOTHING`, route, address, "Authentication failed on "+route+": "+why, trail.RequestFrom(ctx).RequestID)
 	return pg.Translate(err)
 }

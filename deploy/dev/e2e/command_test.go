@@ -39,7 +39,7 @@ func run(t *testing.T, dir string, args ...string) *command {
 	defer func() { _ = log.Close() }()
 	args = append([]string{
 		"stack", "--json", "--no-demo", "--dir", dir, "--ec2-delays", "none", "--api-port", "0", "--ui-port", "0",
-		"--temporal-port", "0", "--postgres-port", "0", "--ec2-port", "0", "--metrics-port", "0",
+		"--temporal-port", "0", "--postgres-port", "0", "--ec2-port", "0", "--metrics-port", "0", "--api-metrics-port", "0",
 	}, args...)
 	c.process = exec.Command(devtest.Program(t), args...)
 	c.process.Stdout, c.process.Stderr = out, log
@@ -96,6 +96,12 @@ func TestTheCommandStopsCleanlyAndReusesItsState(t *testing.T) {
 	dir := openDir(t)
 
 	first := run(t, dir)
+	require.NotEmpty(t, first.addresses.OperatorToken)
+	require.Contains(t, first.addresses.Console, "/login#token=")
+	strangers := &devtest.Stack{Addresses: first.addresses}
+	status, err := strangers.Call(deadline(t, time.Minute), "GET", "/api/admin/clients", "", nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, 401, status, "a page that is open in a browser is no operator")
 	who := newTenant(t, &devtest.Stack{Addresses: first.addresses})
 	requireTakenIsSaid(t, first, dir)
 	require.NoError(t, first.process.Process.Signal(os.Interrupt))
@@ -103,6 +109,7 @@ func TestTheCommandStopsCleanlyAndReusesItsState(t *testing.T) {
 	require.Contains(t, first.log(t), "stopped")
 
 	second := run(t, dir)
+	require.Equal(t, first.addresses.OperatorToken, second.addresses.OperatorToken, "it stays good")
 	register(t, &devtest.Stack{Addresses: second.addresses}, who, "web", "i-0123456789abcdef0")
 	require.NoError(t, second.process.Process.Signal(syscall.SIGTERM))
 	require.Zero(t, second.wait(t), second.log(t))

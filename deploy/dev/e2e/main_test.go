@@ -31,7 +31,7 @@ func newTenant(t *testing.T, s *devtest.Stack) tenant {
 		Success bool
 		Client  struct{ ID, Name, Token, Status string }
 	}
-	status, err := s.Call(deadline(t, time.Minute), "POST", "/api/admin/clients/create", "", map[string]any{"name": t.Name()}, &answer)
+	status, err := s.Call(deadline(t, time.Minute), "POST", "/api/admin/clients/create", s.FirstOperator(), map[string]any{"name": t.Name()}, &answer)
 	require.NoError(t, err)
 	require.Contains(t, []int{200, 201}, status)
 	require.True(t, answer.Success)

@@ -19,6 +19,9 @@ type Addresses struct {
 	EC2           string `json:"ec2,omitempty"`
 	WorkerMetrics string `json:"worker_metrics,omitempty"`
 	APIMetrics    string `json:"api_metrics,omitempty"`
+	// OperatorToken is what operators log in with, Console a link that does.
+	OperatorToken string `json:"operator_token,omitempty"`
+	Console       string `json:"console,omitempty"`
 	Dir           string `json:"dir"`
 	Log           string `json:"log,omitempty"`
 	// Clients are the demo's tenants.
@@ -48,6 +51,8 @@ func (a *Addresses) WriteTable(w io.Writer) error {
 			_, _ = fmt.Fprintf(table, "  %s\t%s\n", what, where) // Flush reports.
 		}
 	}
+	row("console", a.Console)
+	row("operator token", a.OperatorToken)
 	row("API", a.API)
 	row("Temporal Web UI", a.TemporalUI)
 	row("Temporal", a.Temporal)
@@ -77,8 +82,10 @@ func (a *Addresses) Environment() map[string]string {
 		"AWS_ENDPOINT_URL_STS":     a.EC2,
 		"AWS_ENDPOINT_URL_PRICING": a.EC2,
 		"EC2_SIMULATED":            "true",
-		"CORS_ORIGINS":             "*",    // a page under development is served from another port
-		"PRICE_BACKFILL":           "168h", // a week of the simulated past fills the charts; ninety days would only fill the disk
+		// A page under development is served from another port of this machine.
+		"CORS_ORIGINS":   "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173",
+		"ADMIN_TOKEN":    a.OperatorToken,
+		"PRICE_BACKFILL": "168h", // a week of the simulated past fills the charts; ninety days would only fill the disk
 	}
 	if a.Temporal != "" {
 		// A profile in the developer's home is for another server.

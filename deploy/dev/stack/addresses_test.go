@@ -43,6 +43,6 @@ func TestTheEnvironmentNamesOnlyWhatIsKnown(t *testing.T) {
 
 	require.Equal(t, map[string]string{
 		"TEMPORAL_ADDRESS": "127.0.0.1:7233", "TEMPORAL_NAMESPACE": "default",
-		"TEMPORAL_CONFIG_FILE": os.DevNull, "EC2_SIMULATED": "true", "PRICE_BACKFILL": "168h", "CORS_ORIGINS": "*",
+		"TEMPORAL_CONFIG_FILE": os.DevNull, "EC2_SIMULATED": "true", "PRICE_BACKFILL": "168h", "CORS_ORIGINS": "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173",
 	}, a.Environment())
 }

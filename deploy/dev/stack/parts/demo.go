@@ -31,7 +31,8 @@ func (*demoPart) Name() string { return "demo" }
 
 func (d *demoPart) Start(ctx context.Context) error {
 	o := demo.Options{
-		API: d.addresses.API, EC2: d.addresses.EC2,
+		AdminToken: d.addresses.FirstOperator(),
+		API:        d.addresses.API, EC2: d.addresses.EC2,
 		StateFile: d.options.File("demo.json"),
 		Out:       d.out,
 		Log:       d.options.Logger.With("process", "demo"),

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os/exec"
+	"net/url"
 	"time"
 
 	"spotkeeper/deploy/dev/embedded/loopback"
@@ -108,6 +108,9 @@ func (p *product) Start(ctx context.Context) error {
 		return stack.Also(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	*p.found = "http://" + address
+	if p.found == &p.addresses.API && p.addresses.OperatorToken != "" {
+		p.addresses.Console = "http://" + address + "/login#token=" + url.QueryEscape(p.addresses.FirstOperator())
+	}
 	return nil
 }
 
@@ -165,9 +168,6 @@ func open(ctx context.Context, o stack.Options, a *stack.Addresses, name string,
 	environment := a.Environment()
 	environment["ARTIFACTS_URL"] = o.File("artifacts")
 	environment["TEMPORAL_UI_URL"] = a.TemporalUI
-	if _, err := exec.LookPath("python3"); err == nil { // on a developer's machine, the uploader is its operator
-		environment["ENGINE_PYTHON"] = "on"
-	}
 	maps.Copy(environment, o.Environment)
 	maps.Copy(environment, more)
 	c, err := config.Load(environment)

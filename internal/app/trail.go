@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"spotkeeper/internal/postgres"
+)
+
+// sealEvery is how soon an entry of the trail is chained, and so how long one could be
+// changed without a sign.
+const sealEvery = 10 * time.Second
+
+// sealTrail chains the trail's entries, writes each to the log, and deletes what is older
+// than the trail keeps. Each worker does; the database lets one at a time.
+func (a *App) sealTrail(ctx context.Context) error {
+	store := &postgres.Trail{DB: a.DB}
+	tick := time.NewTicker(sealEvery)
+	defer tick.Stop()
+	for {
+		for more := true; more; {
+			sealed, err := store.Seal(ctx, time.Now())
+			if err != nil && ctx.Err() == nil {
+				a.Log.WarnContext(ctx, "the trail could not be sealed", "error", err)
+			}
+			for _, e := range sealed {
+				a.Log.InfoContext(ctx, "trail", "entry", e.ID, "at", e.At, "type", e.Type, "outcome", e.Outcome, "actor", e.Actor, "actor_kind", e.ActorKind,
+					"actor_id", e.ActorID, "token_id", e.TokenID, "address", e.Address, "request_id", e.RequestID, "client_id", e.ClientID, "agent_id", e.AgentID, "message", e.Message)
+			}
+			more = len(sealed) == postgres.SealsAtOnce
+		}
+		if err := store.Expire(ctx); err != nil && ctx.Err() == nil {
+			a.Log.WarnContext(ctx, "what is old stays on the trail", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// VerifyTrail checks the whole chain. Fails with trail.broken.
+func (a *App) VerifyTrail(ctx context.Context) error {
+	sealed, waiting, err := (&postgres.Trail{DB: a.DB}).Verify(ctx)
+	if err != nil {
+		return err
+	}
+	a.Log.InfoContext(ctx, "the trail is whole", "sealed", sealed, "waiting", waiting)
+	return nil
+}
