@@ -49,6 +49,8 @@ type Deps struct {
 	Accounts      *control.Accounts
 	Credentials   *control.Credentials
 	Switches      *control.Switches
+	Requirements  *control.Requirements
+	Preflight     *control.Preflight
 	ClientPages   *pages.ClientPages
 	InstancePages *pages.InstancePages
 	AdminPages    *pages.AdminPages
@@ -141,6 +143,8 @@ func (d Deps) Routes() []web.Route {
 		d.Accounts.Routes(),
 		d.Credentials.Routes(),
 		d.Switches.Routes(),
+		d.Requirements.Routes(),
+		d.Preflight.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),
 		d.AdminPages.Routes(),
