@@ -9,6 +9,7 @@ import (
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/pricing"
+	"spotkeeper/internal/domain/replica"
 )
 
 // PriceStore is the part of postgres.Prices that price activities use. Each
@@ -18,6 +19,9 @@ type PriceStore interface {
 	Watermark(ctx context.Context, job, scope string) (time.Time, error)
 	SetWatermark(ctx context.Context, job, scope string, at time.Time) error
 	KeepMoves(ctx context.Context, place TypeInRegion, moves []PriceMove, since, until time.Time) (int64, error)
+	KeepTypes(ctx context.Context, region string, types []replica.TypeFacts) error
+	// Fitting lists the types that could replace those in use, as places of prices.
+	Fitting(ctx context.Context) ([]TypeInRegion, error)
 	KeepOnDemand(ctx context.Context, place TypeInRegion, dollars float64, at time.Time) error
 	Deduplicate(ctx context.Context, beat func()) (PricesDeduplicated, error)
 	FillGaps(ctx context.Context, until time.Time, beat func()) (GapsFilled, error)
@@ -28,6 +32,8 @@ type PriceStore interface {
 type Market interface {
 	// Siblings lists the types of a family that a region offers.
 	Siblings(ctx context.Context, region, family string) ([]string, error)
+	// Types lists what EC2 says of all instance types of a region.
+	Types(ctx context.Context, region string) ([]replica.TypeFacts, error)
 	// Moves hands over when the spot prices of types changed since a moment, and
 	// what was in force then, in portions.
 	Moves(ctx context.Context, region string, instanceTypes []string, since time.Time, each func([]PriceMove) error) error
@@ -114,6 +120,7 @@ func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
 		return nil, err
 	}
 	out := &PricesCollected{}
+	p.collectTypes(ctx, inUse)
 	var last error
 	for _, place := range p.withSiblings(ctx, inUse) {
 		if err := p.collect(ctx, place, out); err != nil {
@@ -133,6 +140,43 @@ func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
 	return out, nil
 }
 
+const (
+	typesJob   = "instance-types"
+	typesEvery = 24 * time.Hour // AWS adds some a few times in a year
+)
+
+// collectTypes reads what EC2 says of the instance types of each region in use, once a day.
+// A region that cannot be read keeps what was read before.
+func (p *Prices) collectTypes(ctx context.Context, inUse []TypeInRegion) {
+	seen := map[string]bool{}
+	for _, t := range inUse {
+		if seen[t.Region] {
+			continue
+		}
+		seen[t.Region] = true
+		if err := p.collectTypesOf(ctx, t.Region); err != nil {
+			p.Log.WarnContext(ctx, "the instance types of a region could not be read", "region", t.Region, "code", fault.CodeOf(err), "error", err)
+		}
+		recordHeartbeat(ctx)
+	}
+}
+
+func (p *Prices) collectTypesOf(ctx context.Context, region string) error {
+	now := p.now().UTC()
+	read, err := p.Store.Watermark(ctx, typesJob, region)
+	if err != nil || now.Sub(read) < typesEvery {
+		return err
+	}
+	types, err := p.Market.Types(ctx, region)
+	if err != nil {
+		return err
+	}
+	if err := p.Store.KeepTypes(ctx, region, types); err != nil {
+		return err
+	}
+	return p.Store.SetWatermark(ctx, typesJob, region, now)
+}
+
 // place is a type to collect and how far back at first sight.
 type place struct {
 	TypeInRegion
@@ -150,6 +194,16 @@ func (p *Prices) withSiblings(ctx context.Context, inUse []TypeInRegion) []place
 	for _, t := range inUse {
 		known[t] = true
 		out = append(out, place{t, history, true})
+	}
+	fitting, err := p.Store.Fitting(ctx)
+	if err != nil {
+		p.Log.WarnContext(ctx, "the types that could replace those in use could not be listed", "error", err)
+	}
+	for _, t := range fitting {
+		if !known[t] {
+			known[t] = true
+			out = append(out, place{t, siblingHistory, false})
+		}
 	}
 	for _, t := range inUse {
 		family := TypeInRegion{t.Region, t.family()}

@@ -25,6 +25,8 @@ type PrimaryStore interface {
 	// Missing lists primaries of offline agents about which no notice came, likewise
 	// by SweepMissing.
 	Missing(ctx context.Context, limit int) ([]Primary, error)
+	// PreflightsDue lists agents whose last preflight is older than a day.
+	PreflightsDue(ctx context.Context, limit int) ([]Primary, error)
 	// Take takes a notice in, as every door does.
 	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
 	// KeepTemplate remembers a template for when its instance is gone.
@@ -67,6 +69,8 @@ type Primaries struct {
 	Workflows NoticeFollower
 	Log       *slog.Logger
 	Within    time.Duration // for one primary; zero: ten seconds
+
+	Preflights *Preflights // nil: nothing is checked in calm
 }
 
 // NoticeFollower is the part of workflows.Client that starts what follows from a
@@ -79,6 +83,7 @@ type NoticeFollower interface {
 const (
 	SweepTemplates = "primary-template"
 	SweepMissing   = "primary-missing"
+	SweepPreflight = "primary-preflight"
 )
 
 // How long a run looks at one primary and at all of one client, and at how many
@@ -97,14 +102,15 @@ type WatchPrimariesInput struct {
 
 // WatchPrimariesResult counts a run.
 type WatchPrimariesResult struct {
-	Templates int `json:"templates"` // read and remembered
-	Lost      int `json:"lost"`      // found ended without a notice
-	Failed    int `json:"failed"`
+	Templates  int `json:"templates"`            // read and remembered
+	Lost       int `json:"lost"`                 // found ended without a notice
+	Preflights int `json:"preflights,omitempty"` // agents checked in calm
+	Failed     int `json:"failed"`
 }
 
 // Counts names the counts for the run's row.
 func (r *WatchPrimariesResult) Counts() map[string]int64 {
-	return map[string]int64{"templates": int64(r.Templates), "lost": int64(r.Lost), "failed": int64(r.Failed)}
+	return map[string]int64{"templates": int64(r.Templates), "lost": int64(r.Lost), "preflights": int64(r.Preflights), "failed": int64(r.Failed)}
 }
 
 // WatchPrimaries does two things that cannot wait for an emergency. It notes what
@@ -138,7 +144,26 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 		return nil, err
 	}
 	p.forEachClient(ctx, SweepMissing, missing, out, func(ctx context.Context, x Primary) error { return p.checkPrimary(ctx, x, out) })
-	return &out.WatchPrimariesResult, ctx.Err()
+	return &out.WatchPrimariesResult, p.checkInCalm(ctx, in.Limit, out)
+}
+
+// checkInCalm runs the preflights that are due: once a day for each agent.
+func (p *Primaries) checkInCalm(ctx context.Context, limit int, out *watched) error {
+	if p.Preflights == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	due, err := p.Store.PreflightsDue(ctx, limit)
+	if err != nil {
+		return err
+	}
+	p.forEachClient(ctx, SweepPreflight, due, out, func(ctx context.Context, x Primary) error {
+		_, err := p.Preflights.Run(ctx, "", x.AgentID)
+		if err == nil {
+			out.count(func(r *WatchPrimariesResult) { r.Preflights++ })
+		}
+		return err
+	})
+	return ctx.Err()
 }
 
 // watched is a result that several count in at once.

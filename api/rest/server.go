@@ -53,6 +53,8 @@ type Deps struct {
 	Credentials   *control.Credentials
 	Limits        *control.Limits
 	Switches      *control.Switches
+	Requirements  *control.Requirements
+	Preflight     *control.Preflight
 	ClientPages   *pages.ClientPages
 	InstancePages *pages.InstancePages
 	AdminPages    *pages.AdminPages
@@ -149,6 +151,8 @@ func (d Deps) Routes() []web.Route {
 		d.Credentials.Routes(),
 		d.Limits.Routes(),
 		d.Switches.Routes(),
+		d.Requirements.Routes(),
+		d.Preflight.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),
 		d.AdminPages.Routes(),

@@ -104,8 +104,10 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Credentials: &control.Credentials{Store: tokens},
 		Limits:      &control.Limits{Store: &postgres.Quotas{DB: a.DB}},
 		Rates:       web.DefaultRates(), Quotas: &postgres.Quotas{DB: a.DB},
-		Accounts: &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
-		Switches: &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
+		Accounts:     &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Switches:     &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
+		Requirements: &control.Requirements{Store: &postgres.Requirements{DB: a.DB}},
+		Preflight:    &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight()},
 
 		ClientPages:   &pages.ClientPages{Views: reader},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},

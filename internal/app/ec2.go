@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
 )
@@ -96,6 +97,19 @@ func (f ec2Fleet) State(ctx context.Context, a activities.Account, region, insta
 // Terminate ends an instance; one that has ended is success.
 func (f ec2Fleet) Terminate(ctx context.Context, a activities.Account, region, instanceID string, launchedAt time.Time) error {
 	return f.Provider.Terminate(ctx, fleet.Account(a), region, instanceID, launchedAt)
+}
+
+// Preflight checks in calm whether a replacement of the template can be launched.
+func (f ec2Fleet) Preflight(ctx context.Context, a activities.Account, region, zone string, template json.RawMessage) ([]preflight.Check, error) {
+	var t fleet.Template
+	if err := json.Unmarshal(template, &t); err != nil {
+		return nil, replica.Misconfigured.Wrap(err, "the stored template cannot be read")
+	}
+	var err error
+	if t.UserData, err = f.seal.open(t.UserData); err != nil {
+		return nil, err
+	}
+	return f.Provider.Preflight(ctx, fleet.Account(a), region, zone, t), nil
 }
 
 // CancelRequest cancels the persistent spot request of an instance that ends.

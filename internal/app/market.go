@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
 )
 
@@ -54,6 +55,11 @@ func (m *ec2Market) Siblings(ctx context.Context, region, family string) ([]stri
 	defer m.mu.Unlock()
 	m.families[key] = offered{types, time.Now().Add(offeredTTL)}
 	return types, nil
+}
+
+// Types lists what EC2 says of all instance types of a region.
+func (m *ec2Market) Types(ctx context.Context, region string) ([]replica.TypeFacts, error) {
+	return m.fleet.InstanceTypes(ctx, fleet.Account{}, region)
 }
 
 // Moves hands over the changes of spot prices since a moment, in portions.

@@ -156,6 +156,11 @@ func (a *App) ec2Fleet() ec2Fleet {
 	return ec2Fleet{Provider: a.Fleet}
 }
 
+// preflight checks agents in calm.
+func (a *App) preflight() *activities.Preflights {
+	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
+}
+
 // Register tells a worker about every activity.
 func (a *App) Register(w worker.ActivityRegistry) {
 	sinks, err := a.sinks()
@@ -176,7 +181,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows, Slots: messages},
 		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Fleet: cloud, Log: a.Log, Timeout: a.Config.Worker.AgentTimeout},
 		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
-		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: cloud, Workflows: a.Workflows, Log: a.Log},
+		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: cloud, Workflows: a.Workflows, Preflights: a.preflight(), Log: a.Log},
 		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: cloud, Log: a.Log,
 			Watch: templatesWatch, Every: templatesEvery},
 		&activities.Prices{Store: &prices.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},

@@ -211,6 +211,12 @@ func (s *Server) execute(c *call, do handler) (replier, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if dry, err := c.form.flag("DryRun"); err != nil || dry {
+		c.world, c.now = s.world, s.world.now()
+		if err == nil && c.action == "RunInstances" {
+			if _, _, err = c.expandTemplate(); err == nil {
+				_, err = c.readOrder()
+			}
+		}
 		if err == nil {
 			err = fail("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 		}

@@ -64,6 +64,9 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 		if err := noneOpen(ctx, tx, in.AgentID); err != nil {
 			return err
 		}
+		if err := checkReachable(ctx, tx, in); err != nil {
+			return err
+		}
 		if in.Voluntary {
 			if err := checkMovingLimits(ctx, tx, in.AgentID); err != nil {
 				return err
@@ -114,6 +117,31 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 		return nil, err
 	}
 	return out, nil
+}
+
+// checkReachable refuses an order that cannot work from where the agent lives. Fails with
+// switch.invalid_target. An agent without a primary is refused by the order itself.
+func checkReachable(ctx context.Context, tx pgx.Tx, in NewCommand) error {
+	var here switching.Here
+	err := tx.QueryRow(ctx, `
+SELECT i.instance_type, i.pool_id, i.region, i.mode,
+	coalesce(l.template->>'architecture', own.architectures[1], ''),
+	coalesce((SELECT k.region FROM pools k WHERE k.id = nullif($2, '')), ''),
+	coalesce(t.architectures, '{}')
+FROM instances i
+LEFT JOIN launch_templates l ON l.agent_id = i.agent_id
+LEFT JOIN instance_types own ON own.region = i.region AND own.name = i.instance_type
+LEFT JOIN instance_types t ON t.region = i.region
+	AND t.name = coalesce(nullif($3, ''), (SELECT k.instance_type FROM pools k WHERE k.id = nullif($2, '')))
+WHERE i.agent_id = $1 AND i.role = 'primary'`, in.AgentID, in.Target.PoolID, in.Target.InstanceType).
+		Scan(&here.InstanceType, &here.PoolID, &here.Region, &here.Mode, &here.Architecture, &here.TargetRegion, &here.TargetRuns)
+	if pg.IsNoRows(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return in.Target.JudgeFrom(here)
 }
 
 // openedSwitch is the operation of a command.

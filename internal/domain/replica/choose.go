@@ -18,6 +18,15 @@ type Facts struct {
 	OnDemand map[string]float64 `json:"on_demand,omitempty"`
 	// Resting are the pools, on-demand ones too, that failed lately: Candidate.Key.
 	Resting []string `json:"resting,omitempty"`
+	// Types are the types that EC2 offers in the region and that may fit, the wanted one
+	// among them. Empty: EC2 was not asked yet, and the next sizes of the family stand in.
+	Types        []TypeFacts  `json:"types,omitempty"`
+	Requirements Requirements `json:"requirements,omitzero"` // the agent's, not resolved
+	Architecture string       `json:"architecture,omitempty"` // of the image
+	// Zones are where the primary's network has a subnet.
+	Zones []string `json:"zones,omitempty"`
+	// Fleet is how many instances the client has in the region.
+	Fleet int `json:"fleet,omitempty"`
 }
 
 // Origin is the instance that the replica stands by for.
@@ -33,6 +42,18 @@ type PoolFacts struct {
 	AZ            string  `json:"az"`
 	Price         float64 `json:"price"`         // USD per hour; 0: unknown
 	Interruptions int     `json:"interruptions"` // notices seen there in the last week
+	Ours          int     `json:"ours,omitempty"` // the client's instances there
+}
+
+// Pools that hold a large share of a client's fleet come behind others, so that the end
+// of one pool does not take half a fleet.
+const (
+	smallFleet  = 4 // of so few instances any share is large
+	largestPart = 4 // a quarter
+)
+
+func (f Facts) isCrowded(p PoolFacts) bool {
+	return f.Fleet >= smallFleet && (p.Ours+1)*largestPart > f.Fleet
 }
 
 // maxSteps is how many sizes above the primary's a stand-in may be. A smaller one
@@ -104,15 +125,12 @@ func (c chooser) forStandby() []Candidate {
 	if instanceType, az, err := agent.SplitPool(c.plan.Pool); err == nil {
 		out = append(out, c.spot(c.known(instanceType, az), "the pool asked for"))
 	}
-	wanted, others := c.allOnDemand([]string{c.base}), c.family()
+	wanted, others := c.allOnDemand([]string{c.base}), c.others()
 	if c.plan.Mode == agent.OnDemand {
 		return append(append(out, wanted...), c.allOnDemand(others)...)
 	}
 	out = append(out, c.spotOf(c.base, why, order)...)
-	var larger []Candidate
-	for _, t := range others {
-		larger = append(larger, c.spotOf(t, "next size of the family: "+t, order)...)
-	}
+	larger := c.spotOfOthers(others, order)
 	own := c.spot(c.known(c.facts.Primary.InstanceType, c.facts.Primary.AZ), "the primary's own pool, for want of another")
 	isOwn := func(x Candidate) bool { return x.PoolID == c.ownPool() && x.PoolID != c.plan.Pool }
 	out, larger = slices.DeleteFunc(out, isOwn), slices.DeleteFunc(larger, isOwn)
@@ -158,7 +176,7 @@ func (c chooser) ownPool() string {
 // spotOf lists the known pools of a type in the given order.
 func (c chooser) spotOf(instanceType, why string, order func(a, b PoolFacts) int) []Candidate {
 	pools := slices.DeleteFunc(slices.Clone(c.facts.Pools), func(p PoolFacts) bool { return p.InstanceType != instanceType })
-	slices.SortFunc(pools, order)
+	slices.SortFunc(pools, c.spread(order))
 	out := make([]Candidate, 0, len(pools))
 	for _, p := range pools {
 		out = append(out, c.spot(p, why))
@@ -190,9 +208,9 @@ func (c chooser) onDemand(instanceType, az, why string) Candidate {
 // the zone that is in trouble for last.
 func (c chooser) allOnDemand(types []string) []Candidate {
 	zones := []string{}
-	for _, p := range c.facts.Pools {
-		if p.AZ != c.facts.Primary.AZ && !slices.Contains(zones, p.AZ) {
-			zones = append(zones, p.AZ)
+	for _, az := range c.zones() {
+		if az != c.facts.Primary.AZ && !slices.Contains(zones, az) {
+			zones = append(zones, az)
 		}
 	}
 	slices.Sort(zones)
@@ -208,6 +226,65 @@ func (c chooser) allOnDemand(types []string) []Candidate {
 		for _, az := range zones {
 			out = append(out, c.onDemand(t, az, "on-demand, in no spot pool's reach"))
 		}
+	}
+	return out
+}
+
+// zones are those of the known pools, and those that the network has.
+func (c chooser) zones() []string {
+	out := slices.Clone(c.facts.Zones)
+	for _, p := range c.facts.Pools {
+		out = append(out, p.AZ)
+	}
+	return out
+}
+
+// spread orders pools that hold a large share of the client's fleet behind the others.
+func (c chooser) spread(order func(a, b PoolFacts) int) func(a, b PoolFacts) int {
+	return func(a, b PoolFacts) int {
+		return cmp.Or(boolCompare(c.facts.isCrowded(a), c.facts.isCrowded(b)), order(a, b))
+	}
+}
+
+// mostOthers is how many types stand in for the wanted one.
+const mostOthers = 8
+
+// others lists the types that may stand in for the wanted one, best first: those that meet
+// the requirements, the cheapest by list price first; the next sizes of the family while
+// EC2's types are not known.
+func (c chooser) others() []string {
+	at := slices.IndexFunc(c.facts.Types, func(t TypeFacts) bool { return t.Name == c.base })
+	if at < 0 {
+		return c.family()
+	}
+	need := c.facts.Requirements.Resolve(c.facts.Types[at], c.facts.Architecture)
+	fit := slices.DeleteFunc(slices.Clone(c.facts.Types), func(t TypeFacts) bool { return t.Name == c.base || need.Objection(t) != "" })
+	slices.SortFunc(fit, func(x, y TypeFacts) int {
+		dx, dy := c.facts.OnDemand[x.Name], c.facts.OnDemand[y.Name]
+		return cmp.Or(boolCompare(dx <= 0, dy <= 0), cmp.Compare(dx, dy), cmp.Compare(x.VCPUs, y.VCPUs), cmp.Compare(x.MemoryMiB, y.MemoryMiB),
+			cmp.Compare(x.Name, y.Name))
+	})
+	out := make([]string, 0, mostOthers)
+	for _, t := range fit[:min(len(fit), mostOthers)] {
+		out = append(out, t.Name)
+	}
+	return out
+}
+
+// spotOfOthers lists the pools of types that stand in. Next sizes of a family follow each
+// other by size; types that meet requirements are equals, so their pools are in one order.
+func (c chooser) spotOfOthers(types []string, order func(a, b PoolFacts) int) []Candidate {
+	var out []Candidate
+	if len(c.facts.Types) == 0 {
+		for _, t := range types {
+			out = append(out, c.spotOf(t, "next size of the family: "+t, order)...)
+		}
+		return out
+	}
+	pools := slices.DeleteFunc(slices.Clone(c.facts.Pools), func(p PoolFacts) bool { return !slices.Contains(types, p.InstanceType) })
+	slices.SortFunc(pools, c.spread(order))
+	for _, p := range pools {
+		out = append(out, c.spot(p, "another type that meets the requirements: "+p.InstanceType))
 	}
 	return out
 }

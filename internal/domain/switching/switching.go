@@ -3,6 +3,8 @@
 package switching
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"spotkeeper/internal/domain/agent"
@@ -61,6 +63,38 @@ type Target struct {
 	Mode         agent.Mode `json:"mode"`
 	PoolID       string     `json:"pool_id,omitempty"` // needed for spot
 	InstanceType string     `json:"instance_type,omitempty"`
+}
+
+// Here is where an agent lives, and what is known of where it wants to go.
+type Here struct {
+	InstanceType string
+	PoolID       string
+	Region       string
+	Mode         agent.Mode
+	Architecture string   // of the image; empty: not known
+	TargetRegion string   // of the target's pool
+	TargetRuns   []string // architectures of the target's type; none: not known
+}
+
+// JudgeFrom refuses an order that cannot work, or that changes nothing. Fails with
+// switch.invalid_target.
+func (t Target) JudgeFrom(h Here) error {
+	instanceType, _, err := agent.SplitPool(t.PoolID)
+	if t.InstanceType != "" || err != nil {
+		instanceType = t.InstanceType
+	}
+	switch {
+	case t.PoolID != "" && h.TargetRegion != "" && h.Region != "" && h.TargetRegion != h.Region:
+		return InvalidTarget.New("The pool %s lies in %s and the agent runs in %s: an agent moves within its region.", t.PoolID, h.TargetRegion, h.Region)
+	case t.Mode == agent.Spot && h.Mode == agent.Spot && t.PoolID == h.PoolID:
+		return InvalidTarget.New("The agent runs in the pool %s already.", h.PoolID)
+	case t.Mode == agent.OnDemand && h.Mode == agent.OnDemand && t.PoolID == "" && (instanceType == "" || instanceType == h.InstanceType):
+		return InvalidTarget.New("The agent runs on-demand already.")
+	case h.Architecture != "" && len(h.TargetRuns) > 0 && !slices.Contains(h.TargetRuns, h.Architecture):
+		return InvalidTarget.New("The agent's image runs on %s, and %s is %s: choose a type that runs %s.",
+			h.Architecture, instanceType, strings.Join(h.TargetRuns, " and "), h.Architecture)
+	}
+	return nil
 }
 
 // Validate judges the form. Fails with switch.invalid_target.

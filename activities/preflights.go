@@ -1,0 +1,53 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"spotkeeper/internal/domain/preflight"
+	"spotkeeper/internal/domain/replica"
+)
+
+// PreflightStore is what the checks in calm keep in Postgres.
+type PreflightStore interface {
+	// PreflightPlace says where an agent's primary lives and what it was launched with. An
+	// empty clientID is any tenant. Fails with agent.not_found.
+	PreflightPlace(ctx context.Context, clientID, agentID string) (*PreflightPlace, error)
+	// KeepPreflight stores the report, and tells the client when it gets worse or is mended.
+	KeepPreflight(ctx context.Context, r preflight.Report) error
+}
+
+// PreflightPlace is what an agent's checks start from.
+type PreflightPlace struct {
+	Primary
+	Zone     string
+	Template json.RawMessage // nil: not known yet
+}
+
+// Preflights check in calm whether an agent can be replaced.
+type Preflights struct {
+	Store PreflightStore
+	Fleet interface {
+		Preflight(ctx context.Context, a Account, region, zone string, template json.RawMessage) ([]preflight.Check, error)
+	}
+}
+
+// Run checks one agent now and keeps the report. It changes nothing at EC2, and the last
+// report holds, so it may run any number of times. Fails with agent.not_found.
+func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*preflight.Report, error) {
+	place, err := p.Store.PreflightPlace(ctx, clientID, agentID)
+	if err != nil {
+		return nil, err
+	}
+	report := &preflight.Report{AgentID: agentID, CheckedAt: time.Now().UTC()}
+	if place.Template == nil {
+		report.Checks = []preflight.Check{{Name: "description", Result: preflight.Failed,
+			Detail: "what the instance was launched with is not known, so it cannot be replaced",
+			Repair: "check that EC2 shows the instance to the role: ec2:DescribeInstances and ec2:DescribeInstanceAttribute, in the agent's region"}}
+	} else if report.Checks, err = p.Fleet.Preflight(ctx, place.Account, place.Region, place.Zone, place.Template); err != nil {
+		report.Checks = []preflight.Check{{Name: "description", Result: preflight.Failed, Detail: replica.Misconfigured.Wrap(err, "the description cannot be read").Message}}
+	}
+	report.Result = preflight.Worst(report.Checks)
+	return report, p.Store.KeepPreflight(ctx, *report)
+}

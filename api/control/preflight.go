@@ -1,0 +1,50 @@
+package control
+
+import (
+	"context"
+	"net/http"
+
+	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/preflight"
+)
+
+// PreflightStore reads the last report of an agent, nil when there is none.
+type PreflightStore interface {
+	Preflight(ctx context.Context, clientID, agentID string) (*preflight.Report, error)
+}
+
+// PreflightRunner checks an agent now.
+type PreflightRunner interface {
+	Run(ctx context.Context, clientID, agentID string) (*preflight.Report, error)
+}
+
+// Preflight serves what was checked in calm, so that a replacement does not fail in an
+// emergency.
+type Preflight struct {
+	Store  PreflightStore
+	Checks PreflightRunner
+}
+
+// Routes lists the endpoints.
+func (p *Preflight) Routes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/preflight", ID: "getPreflight",
+			Summary: "Whether the agent could be replaced: one row per check, its result and its repair", Auth: web.Client, Status: 200,
+			Endpoint: web.NewEndpoint(p.get), Timeout: web.GuardianTimeout},
+	}
+}
+
+type preflightRequest struct {
+	web.AgentPath
+	Run web.Bool `form:"run" doc:"check now; otherwise the last report, which is made once a day, is answered"`
+}
+
+func (p *Preflight) get(ctx context.Context, in *preflightRequest) (*preflight.Report, error) {
+	if !in.Run {
+		report, err := p.Store.Preflight(ctx, web.TenantScope(ctx), in.AgentID)
+		if err != nil || report != nil {
+			return report, err
+		}
+	}
+	return p.Checks.Run(ctx, web.TenantScope(ctx), in.AgentID)
+}

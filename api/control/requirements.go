@@ -1,0 +1,99 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/postgres"
+)
+
+// RequirementStore keeps the requirements of agents.
+type RequirementStore interface {
+	Load(ctx context.Context, clientID, agentID string) (*postgres.TypesOf, error)
+	Set(ctx context.Context, clientID, agentID string, need replica.Requirements, by string) error
+}
+
+// Requirements serves which instance types may replace an agent's.
+type Requirements struct{ Store RequirementStore }
+
+// Routes lists the endpoints.
+func (r *Requirements) Routes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/requirements", ID: "getRequirements",
+			Summary: "Which instance types may replace the agent's, and why not the others", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.get)},
+		{Method: http.MethodPut, Path: "/api/client/agents/:agent_id/requirements", ID: "setRequirements",
+			Summary: "Set which instance types may replace the agent's", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.set)},
+	}
+}
+
+type requirementsRequest struct {
+	web.AgentPath
+	MinVCPUs     int      `json:"min_vcpus" doc:"by default those of the present type"`
+	MaxVCPUs     int      `json:"max_vcpus" doc:"by default twice those of the present type"`
+	MinMemoryMiB int      `json:"min_memory_mib" doc:"by default that of the present type"`
+	MaxMemoryMiB int      `json:"max_memory_mib" doc:"by default twice that of the present type"`
+	Architecture string   `json:"architecture" doc:"x86_64 or arm64; by default that of the image"`
+	Burstable    *bool    `json:"burstable" doc:"by default as the present type"`
+	Accelerators *int     `json:"accelerators" doc:"at least so many; by default as the present type"`
+	LocalStorage *bool    `json:"local_storage" doc:"by default as the present type"`
+	Current      *bool    `json:"current_generation" doc:"by default as the present type"`
+	Include      []string `json:"include" doc:"patterns of instance types such as m5.*; none: all"`
+	Exclude      []string `json:"exclude" doc:"patterns of instance types"`
+}
+
+type typeAnswer struct {
+	InstanceType string `json:"instance_type"`
+	Fits         bool   `json:"fits"`
+	Why          string `json:"why,omitempty" doc:"why it does not fit"`
+}
+
+type requirementsAnswer struct {
+	InstanceType string               `json:"instance_type" doc:"the present one"`
+	Requirements replica.Requirements `json:"requirements" doc:"as they were set"`
+	Resolved     replica.Requirements `json:"resolved" doc:"with what follows from the present type"`
+	Types        []typeAnswer         `json:"types" doc:"those that fit first"`
+}
+
+func (r *Requirements) get(ctx context.Context, in *web.AgentPath) (*requirementsAnswer, error) {
+	of, err := r.Store.Load(ctx, web.TenantScope(ctx), in.AgentID)
+	if err != nil {
+		return nil, err
+	}
+	return describeTypes(of), nil
+}
+
+func (r *Requirements) set(ctx context.Context, in *requirementsRequest) (*requirementsAnswer, error) {
+	need := replica.Requirements{MinVCPUs: in.MinVCPUs, MaxVCPUs: in.MaxVCPUs, MinMemoryMiB: in.MinMemoryMiB, MaxMemoryMiB: in.MaxMemoryMiB,
+		Architecture: in.Architecture, Burstable: in.Burstable, Accelerators: in.Accelerators, LocalStorage: in.LocalStorage, Current: in.Current,
+		Include: in.Include, Exclude: in.Exclude}
+	if err := need.Validate(); err != nil {
+		return nil, err
+	}
+	if err := r.Store.Set(ctx, web.TenantScope(ctx), in.AgentID, need, web.ActorName(ctx)); err != nil {
+		return nil, err
+	}
+	return r.get(ctx, &in.AgentPath)
+}
+
+// describeTypes says of each type of the region whether it may replace the present one.
+func describeTypes(of *postgres.TypesOf) *requirementsAnswer {
+	out := &requirementsAnswer{InstanceType: of.Present, Requirements: of.Requirements, Resolved: of.Requirements, Types: []typeAnswer{}}
+	at := slices.IndexFunc(of.Types, func(t replica.TypeFacts) bool { return t.Name == of.Present })
+	if at < 0 {
+		return out // EC2 was not asked yet
+	}
+	out.Resolved = of.Requirements.Resolve(of.Types[at], of.Architecture)
+	var others []typeAnswer
+	for _, t := range of.Types {
+		if why := out.Resolved.Objection(t); why != "" {
+			others = append(others, typeAnswer{InstanceType: t.Name, Why: why})
+		} else {
+			out.Types = append(out.Types, typeAnswer{InstanceType: t.Name, Fits: true})
+		}
+	}
+	out.Types = append(out.Types, others...)
+	return out
+}

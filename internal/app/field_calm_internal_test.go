@@ -1,0 +1,150 @@
+package app
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/domain/preflight"
+	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/postgres/prices"
+)
+
+// collect runs the job that reads types and prices.
+func (f *field) collect() {
+	f.t.Helper()
+	_, err := (&activities.Prices{Store: &prices.Prices{DB: f.DB}, Market: newEC2Market(f.Fleet), Log: f.Log}).CollectPrices(f.t.Context())
+	require.NoError(f.t, err)
+}
+
+// TestPreflightFindsInCalm (K8) what would fail in the emergency, tells it once with the
+// repair, and tells when it is mended.
+func TestPreflightFindsInCalm(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	_, err := f.ec2.CreateKeyPair(t.Context(), &ec2.CreateKeyPairInput{KeyName: aws.String("ops")})
+	require.NoError(t, err)
+	old := f.machine()
+	image, err := f.ec2.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: old.InstanceId, Name: aws.String("golden")})
+	require.NoError(t, err)
+	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.ImageId, in.KeyName = image.ImageId, aws.String("ops") }))
+	run := func() preflight.Report {
+		t.Helper()
+		var report preflight.Report
+		require.Equal(t, http.StatusOK, f.ask("GET", "/api/client/agents/"+m.id+"/preflight?run=true", nil, &report), f.log.String())
+		return report
+	}
+	require.Equal(t, preflight.OK, run().Result, f.log.String())
+
+	_, err = f.ec2.DeleteKeyPair(t.Context(), &ec2.DeleteKeyPairInput{KeyName: aws.String("ops")})
+	require.NoError(t, err)
+	_, err = f.ec2.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: image.ImageId})
+	require.NoError(t, err)
+	f.fault(ec2sim.Fault{Action: "RunInstances", Market: "spot", Code: "UnauthorizedOperation", Message: encoded})
+	report := run()
+	require.Equal(t, preflight.Failed, report.Result)
+	failed := map[string]string{}
+	for _, c := range report.Checks {
+		if c.Result == preflight.Failed {
+			failed[c.Name] = c.Repair
+		}
+	}
+	require.Contains(t, failed["image "+*image.ImageId], "restore or copy it")
+	require.Contains(t, failed["key pair ops"], "create it again")
+	require.Contains(t, failed["launch of spot/m5.large.us-east-1b"], "ec2:RunInstances")
+	require.NotContains(t, f.log.String(), "Encoded")
+	run()
+	told := f.list(`SELECT message FROM notifications WHERE dedup_key LIKE 'preflight:%'`)
+	require.Len(t, told, 1, "once")
+	require.Contains(t, told[0], "web")
+	require.Contains(t, told[0], "create it again")
+
+	require.NoError(t, f.sim.ClearFaults(t.Context()))
+	_, err = f.ec2.CreateKeyPair(t.Context(), &ec2.CreateKeyPairInput{KeyName: aws.String("ops")})
+	require.NoError(t, err)
+	_, err = f.DB.Pool.Exec(t.Context(), `UPDATE launch_templates SET template = jsonb_set(template, '{image_id}', to_jsonb($1::text))`, ec2sim.PublicImage("us-east-1", "x86_64"))
+	require.NoError(t, err)
+	require.Equal(t, preflight.OK, run().Result, f.log.String())
+	require.Len(t, f.list(`SELECT message FROM notifications WHERE dedup_key LIKE 'preflight:%' AND severity = 'info'`), 1, "mended")
+}
+
+// TestOrdersThatCannotWorkAreRefused at the door, in a sentence.
+func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	m := f.join("web", f.machine())
+	f.collect()
+	_, err := f.DB.Pool.Exec(t.Context(), `INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-west-2a', 'm5.large', 'us-west-2', 'us-west-2a'),
+		('m6g.large.us-east-1b', 'm6g.large', 'us-east-1', 'us-east-1b') ON CONFLICT DO NOTHING`)
+	require.NoError(t, err)
+	_, err = f.DB.Pool.Exec(t.Context(), `INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+		SELECT id, instance_type, region, az, 0.03, 'collector', now() FROM pools ON CONFLICT DO NOTHING`)
+	require.NoError(t, err)
+	for pool, words := range map[string]string{
+		"m5.large.us-west-2a":  "us-west-2",
+		"m6g.large.us-east-1b": "arm64",
+		"m5.large.us-east-1a":  "already",
+	} {
+		var answer struct {
+			Error, Code string
+		}
+		status := f.ask("POST", "/api/client/instances/"+m.at+"/force-switch", map[string]any{"target": "pool", "pool_id": pool}, &answer)
+		require.Equal(t, http.StatusBadRequest, status, "%s: %s", pool, f.log.String())
+		require.Contains(t, answer.Error, words)
+		require.Equal(t, "switch.invalid_target", answer.Code)
+	}
+	require.Empty(t, f.list(`SELECT id FROM commands`))
+	f.ask("POST", "/api/client/instances/"+m.at+"/force-switch", map[string]any{"target": "pool", "pool_id": "m5.large.us-east-1b"}, nil)
+	require.Equal(t, []string{"m5.large.us-east-1b"}, f.list(`SELECT target_pool_id FROM commands`), "the order is durable, whatever the stand-in for Temporal says")
+}
+
+// TestChoiceAmongTypes: another family comes before nothing, by requirements that follow
+// from the present type or are set; the answer says why not the others.
+func TestChoiceAmongTypes(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	m := f.join("web", f.machine())
+	f.collect()
+	var answer struct {
+		Types []struct {
+			InstanceType string `json:"instance_type"`
+			Fits         bool
+			Why          string
+		}
+	}
+	path := "/api/client/agents/" + m.id + "/requirements"
+	fitting := func() (out []string, why map[string]string) {
+		why = map[string]string{}
+		for _, x := range answer.Types {
+			if x.Fits {
+				out = append(out, x.InstanceType)
+			}
+			why[x.InstanceType] = x.Why
+		}
+		return out, why
+	}
+	f.call("GET", path, nil, &answer)
+	fit, why := fitting()
+	require.Equal(t, []string{"c5.xlarge", "c6i.xlarge", "m5.large", "m5.xlarge", "m5a.large", "m5a.xlarge", "m6i.large", "m6i.xlarge", "r5.large", "r6i.large"}, fit)
+	require.Contains(t, why["m6g.large"], "arm64")
+	require.Contains(t, why["c5.large"], "less than")
+	require.Contains(t, why["t3.large"], "burstable")
+	require.Contains(t, why["m5.4xlarge"], "more than")
+
+	f.call("PUT", path, map[string]any{"include": []string{"m5a.*", "m5.*"}, "max_vcpus": 2}, &answer)
+	fit, _ = fitting()
+	require.Equal(t, []string{"m5.large", "m5a.large"}, fit)
+	require.Equal(t, http.StatusBadRequest, f.ask("PUT", path, map[string]any{"min_vcpus": 8, "max_vcpus": 2}, nil))
+
+	f.fault(ec2sim.Fault{Action: "RunInstances", Pool: "m5.*", Code: "InsufficientInstanceCapacity"})
+	out := m.lose()
+	require.True(t, strings.HasPrefix(out.HeirPool, "m5a.large."), "%s after %v", out.HeirPool, out.Launches)
+}

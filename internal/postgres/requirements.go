@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/postgres/pg"
+)
+
+// Requirements keeps which instance types may replace an agent's.
+type Requirements struct{ DB *pg.DB }
+
+// TypesOf is what the choice among types is made from.
+type TypesOf struct {
+	Present      string               `json:"present"` // the primary's type
+	Requirements replica.Requirements `json:"requirements"`
+	Architecture string               `json:"architecture"` // of the image; empty: not known
+	Types        []replica.TypeFacts  `json:"types"`
+}
+
+// Load reads an agent's requirements, those of its client underneath, and all types of its
+// region. An empty clientID is any tenant. Fails with agent.not_found, also when the agent
+// has no primary.
+func (s *Requirements) Load(ctx context.Context, clientID, agentID string) (*TypesOf, error) {
+	var out TypesOf
+	err := s.DB.Pool.QueryRow(ctx, `
+SELECT jsonb_build_object('present', p.instance_type, 'requirements', c.requirements || a.requirements,
+	'architecture', coalesce(l.template->>'architecture', ''),
+	'types', coalesce((
+		SELECT jsonb_agg(jsonb_build_object('name', t.name, 'vcpus', t.vcpus, 'memory_mib', t.memory_mib, 'architectures', t.architectures,
+			'burstable', t.burstable, 'accelerators', t.accelerators, 'local_gb', t.local_gb, 'current', t.current, 'bare_metal', t.bare_metal)
+			ORDER BY t.name)
+		FROM instance_types t
+		WHERE t.region = p.region), '[]'))
+FROM agents a
+JOIN clients c ON c.id = a.client_id
+JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
+LEFT JOIN launch_templates l ON l.agent_id = a.id
+WHERE a.id = $1 AND ($2 = '' OR a.client_id = $2) AND a.status <> 'deleted'`, agentID, clientID).Scan(&out)
+	if pg.IsNoRows(err) {
+		return nil, unknownAgent(agentID)
+	}
+	return &out, pg.Translate(err)
+}
+
+// Set replaces the requirements of an agent. Fails with agent.not_found.
+func (s *Requirements) Set(ctx context.Context, clientID, agentID string, need replica.Requirements, by string) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
+		var client string
+		err := tx.QueryRow(ctx, `UPDATE agents SET requirements = $3, updated_at = now()
+			WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' RETURNING client_id`, agentID, clientID, need).Scan(&client)
+		if pg.IsNoRows(err) {
+			return unknownAgent(agentID)
+		}
+		if err != nil {
+			return err
+		}
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: client, AgentID: agentID, Type: "requirements_changed", Severity: "info", Actor: by,
+			Message: "The requirements for instance types were changed", Metadata: map[string]any{"after": need}})
+	})
+}
