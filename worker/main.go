@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
 	_ "time/tzdata" // schedules must not depend on the machine's zones
 
 	"spotkeeper/internal/app"

@@ -76,16 +76,16 @@ type Replicas struct {
 func (r *Replicas) Routes() []web.Route {
 	const list, one = "/api/agents/:agent_id/replicas", "/api/agents/:agent_id/replicas/:replica_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: web.Client, Status: 201, Event: "replica_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.create), Timeout: web.GuardianTimeout},
-		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.list), Quiet: true},
+		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: web.Client, Old: true, Status: 201, Event: "replica_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.create), Timeout: web.GuardianTimeout},
+		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: web.Client, Old: true, Own: true, Status: 200, Endpoint: web.NewEndpoint(r.list), Quiet: true},
 		{Method: http.MethodGet, Path: "/api/client/:client_id/replicas", ID: "listClientReplicas", Summary: "List the standbys of a client's agents", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.listOfClient)},
-		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.bindInstance)},
+		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.bindInstance)},
 		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: web.Client, Status: 200, Event: "replica_removed", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.remove), Timeout: web.GuardianTimeout},
 		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: web.Client, Status: 200, Event: "replica_promotion_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.promote), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.status), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/sync-status", ID: "reportReplicaSync", Summary: "Report how far a replica's state is copied", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.syncStatus)},
-		{Method: http.MethodPost, Path: "/api/agents/:agent_id/create-emergency-replica", ID: "createEmergencyReplica", Summary: "Ask for a replica because an instance is in danger", Auth: web.Client, Status: 201, Endpoint: web.NewEndpoint(r.emergency), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: "/api/agents/:agent_id/termination-imminent", ID: "terminationImminent", Summary: "Tell that an instance is about to end, and learn the outcome", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.terminationImminent), Timeout: noticeTimeout},
+		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.status), Timeout: web.GuardianTimeout},
+		{Method: http.MethodPost, Path: one + "/sync-status", ID: "reportReplicaSync", Summary: "Report how far a replica's state is copied", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.syncStatus)},
+		{Method: http.MethodPost, Path: "/api/agents/:agent_id/create-emergency-replica", ID: "createEmergencyReplica", Summary: "Ask for a replica because an instance is in danger", Auth: web.Client, Old: true, Status: 201, Endpoint: web.NewEndpoint(r.emergency), Timeout: web.GuardianTimeout},
+		{Method: http.MethodPost, Path: "/api/agents/:agent_id/termination-imminent", ID: "terminationImminent", Summary: "Tell that an instance is about to end, and learn the outcome", Auth: web.Client, Urgent: true, Old: true, Own: true, Status: 200, Endpoint: web.NewEndpoint(r.terminationImminent), Timeout: noticeTimeout},
 	}
 }
 

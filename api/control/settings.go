@@ -8,6 +8,7 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
@@ -43,7 +44,7 @@ func (s *Settings) Routes() []web.Route {
 		{Method: http.MethodPost, Path: one + "/toggle-enabled", ID: "toggleAgent", Summary: "Enable or disable an agent", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.toggle)},
 		{Method: http.MethodPost, Path: one + "/settings", ID: "changeAgentSettings", Summary: "Change an agent's settings", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.changeSettings), Timeout: web.GuardianTimeout},
 		{Method: http.MethodPost, Path: one + "/config", ID: "configureAgent", Summary: "Choose an agent's mode and how long old instances live on", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.configure), Timeout: web.GuardianTimeout},
-		{Method: http.MethodDelete, Path: one, ID: "deleteAgent", Summary: "End an agent and what was launched for it", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.remove), Timeout: web.GuardianTimeout},
+		{Method: http.MethodDelete, Path: one, ID: "deleteAgent", Summary: "End an agent and what was launched for it", Auth: web.Client, Scope: credentials.Admin, Status: 200, Endpoint: web.NewEndpoint(s.remove), Timeout: web.GuardianTimeout},
 	}
 }
 

@@ -70,7 +70,12 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 func newStack(t testing.TB) *stack {
 	t.Helper()
-	db := postgrestest.Open(t)
+	return newStackOn(t, postgrestest.Open(t))
+}
+
+// newStackOn is the stack over a database that the test opened.
+func newStackOn(t testing.TB, db *pg.DB) *stack {
+	t.Helper()
 	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
@@ -81,13 +86,14 @@ func newStack(t testing.TB) *stack {
 	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta"}, "test")
 	require.NoError(t, err)
 	s.exec(tenants)
+	tokens := &postgres.Credentials{DB: db}
 	s.models.store = &models.Rollouts{Models: models.Models{DB: db}}
 	views, log := &views.Views{DB: db}, slog.New(slog.DiscardHandler)
 	s.feed = pages.NewFeed(&postgres.Changes{DB: db}, log)
 	s.feed.Interval = 10 * time.Millisecond
-	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
+	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
 	d := rest.Deps{
-		Log: log, Tokens: store, Quick: time.Minute, // what is slow here is the machine
+		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
 		Operators:  map[string]string{"ops": operatorToken},
 		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
 		Probes:    s.probes(),
@@ -102,6 +108,7 @@ func newStack(t testing.TB) *stack {
 		Operations:    &control.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
 		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
 		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
+		Credentials:   &control.Credentials{Store: tokens},
 		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
 		ClientPages:   &pages.ClientPages{Views: views},
 		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},

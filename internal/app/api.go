@@ -17,6 +17,7 @@ import (
 	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/internal/postgres/prices"
@@ -36,7 +37,14 @@ func (a *App) RunAPI(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serve(ctx, a.Log, "api", a.Config.API.Listen, handler, nil) })
+	g.Go(func() error {
+		return serve(ctx, a.Log, "api", a.Config.API.Listen, door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
+	})
+	if a.Config.API.MetricsListen != "" {
+		g.Go(func() error {
+			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil), a.apiPages(), nil)
+		})
+	}
 	g.Go(func() error { return feed.Run(ctx) })
 	g.Go(func() error { return a.newSweep().Run(ctx) })
 	g.Go(func() error { return a.aftercare.Run(ctx) })
@@ -65,28 +73,30 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	tokens := &postgres.Credentials{DB: a.DB}
 	reader := &views.Views{DB: a.DB}
 	notices, commands := noticeCounts{&postgres.Notices{DB: a.DB}, a.doors}, &postgres.Commands{DB: a.DB}
 	modelStore := &models.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
-	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
+	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Credentials: tokens, Workflows: a.Workflows}
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
-		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
+		Tokens: tokens, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
-		Probes:     a.readyProbes(),
-		Agents:     registered,
-		Commands:   &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
-		Decisions:  &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: reader, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
-		Pricing:    &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: registered},
-		Replicas:   &agents.Replicas{Now: time.Now, Views: reader, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
-		Operations: &control.Operations{Views: reader, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
-		Events:     &pages.Events{Feed: feed},
-		Settings:   &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
-		Accounts:   &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
-		Switches:   &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
+		Probes:      a.readyProbes(),
+		Agents:      registered,
+		Commands:    &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
+		Decisions:   &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: reader, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
+		Pricing:     &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: registered},
+		Replicas:    &agents.Replicas{Now: time.Now, Views: reader, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
+		Operations:  &control.Operations{Views: reader, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
+		Events:      &pages.Events{Feed: feed},
+		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
+		Credentials: &control.Credentials{Store: tokens},
+		Accounts:    &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Switches:    &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 
 		ClientPages:   &pages.ClientPages{Views: reader},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
@@ -100,6 +110,13 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	}
 	h, err := rest.New(deps)
 	return h, feed, err
+}
+
+// apiPages are what operators of the deployment see of an api.
+func (a *App) apiPages() http.Handler {
+	mux := a.opsPages()
+	mux.HandleFunc("GET /ready", rest.ReadyPage(a.readyProbes()))
+	return mux
 }
 
 // readyProbes are what /ready asks.

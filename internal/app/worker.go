@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
@@ -16,6 +15,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/internal/postgres/prices"
@@ -76,7 +76,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	}
 	if a.Config.Worker.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, a.workerPages(), a.announceMetrics)
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), a.workerPages(), a.announceMetrics)
 		})
 	}
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
@@ -205,8 +205,7 @@ func (a *App) persist(ctx context.Context, what string, fn func(context.Context)
 }
 
 func (a *App) workerPages() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
+	mux := a.opsPages()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 1500*time.Millisecond)
 		defer cancel()

@@ -98,20 +98,6 @@ func (c *Clients) nameTaken(err error, n clients.New) error {
 	return err
 }
 
-// ClientByToken finds the client of a token's hash. Fails with clients.not_found.
-func (c *Clients) ClientByToken(ctx context.Context, hash []byte) (*clients.Client, error) {
-	out := &clients.Client{}
-	err := c.DB.Pool.QueryRow(ctx, `SELECT id, name, email, status, launcher, token_hash, created_at FROM clients WHERE token_hash = $1`, hash).
-		Scan(&out.ID, &out.Name, &out.Email, &out.Status, &out.Launcher, &out.TokenHash, &out.CreatedAt)
-	if pg.IsNoRows(err) {
-		return nil, clients.NotFound.New("Client not found")
-	}
-	if err != nil {
-		return nil, pg.Translate(err)
-	}
-	return out, nil
-}
-
 // Token shows a client's present token. Fails with clients.not_found.
 func (c *Clients) Token(ctx context.Context, id string) (name, token string, err error) {
 	var sealed []byte
@@ -192,13 +178,3 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 
 // fingerprint tells tokens apart in events, and tells nothing of them.
 func fingerprint(tokenHash []byte) string { return hex.EncodeToString(tokenHash[:6]) }
-
-// RecordAuthFailure keeps a refused attempt as an event, one per address, path
-// and minute, so that guessing does not fill the table.
-func (c *Clients) RecordAuthFailure(ctx context.Context, path, address, why string) error {
-	_, err := c.DB.Pool.Exec(ctx, `
-		INSERT INTO events (type, severity, actor, message, dedup_key)
-		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint)
-		ON CONFLICT (dedup_key) DO NOTHING`, path, address, "Authentication failed on "+path+": "+why)
-	return pg.Translate(err)
-}

@@ -1,10 +1,11 @@
 package postgres_test
 
 import (
-	"spotkeeper/internal/postgres"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/postgres"
 )
 
 // TestALossDoesNotAge: an agent whose primary was taken without an heir stays in the

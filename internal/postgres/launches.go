@@ -45,17 +45,23 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 	return &out, nil
 }
 
-const selectLaunch = `SELECT client_token, request, state, coalesce(instance_id, '') FROM launches WHERE replica_id = $1 AND pool_id = $2 AND mode = $3`
+// selectLaunch reads the last attempt in a pool.
+const selectLaunch = `
+SELECT client_token, request, state, coalesce(instance_id, ''), attempt
+FROM launches
+WHERE replica_id = $1 AND pool_id = $2 AND mode = $3
+ORDER BY attempt DESC
+LIMIT 1`
 
 func scanLaunch(row pgx.Row) (*activities.FrozenLaunch, error) {
 	var out activities.FrozenLaunch
-	if err := row.Scan(&out.Token, &out.Request, &out.State, &out.InstanceID); err != nil {
+	if err := row.Scan(&out.Token, &out.Request, &out.State, &out.InstanceID, &out.Attempt); err != nil {
 		return nil, err
 	}
 	return &out, nil
 }
 
-// FrozenLaunch finds the attempt of a replica in a pool, nil when there is none.
+// FrozenLaunch finds the last attempt of a replica in a pool, nil when there is none.
 func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where replica.Candidate) (*activities.FrozenLaunch, error) {
 	out, err := scanLaunch(s.DB.Pool.QueryRow(ctx, selectLaunch, replicaID, where.PoolID, where.Mode))
 	if pg.IsNoRows(err) {
@@ -69,9 +75,10 @@ func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where rep
 func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where replica.Candidate, f activities.FrozenLaunch) (*activities.FrozenLaunch, error) {
 	b := &pgx.Batch{}
 	var out *activities.FrozenLaunch
-	b.Queue(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request)
-		SELECT $4, client_id, agent_id, id, $2, $3, $5 FROM replicas WHERE id = $1 ON CONFLICT ON CONSTRAINT launches_one_per_replica_and_pool DO NOTHING`,
-		replicaID, where.PoolID, where.Mode, f.Token, f.Request)
+	b.Queue(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, attempt)
+		SELECT $4, client_id, agent_id, id, $2, $3, $5, $6 FROM replicas WHERE id = $1
+		ON CONFLICT ON CONSTRAINT launches_one_per_replica_pool_and_attempt DO NOTHING`,
+		replicaID, where.PoolID, where.Mode, f.Token, f.Request, f.Attempt)
 	b.Queue(selectLaunch, replicaID, where.PoolID, where.Mode).QueryRow(func(row pgx.Row) (err error) {
 		out, err = scanLaunch(row)
 		if pg.IsNoRows(err) {
@@ -100,9 +107,10 @@ func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.L
 		WHERE client_token = $1`, token, end.InstanceID, end.Code, end.Error)
 	if end.InstanceID != "" {
 		b.Queue(`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, role, terminate_by, retiring_since)
-			SELECT l.instance_id, l.client_id, l.agent_id, substring(l.pool_id FROM '^(.*)\.'), z.az, regexp_replace(z.az, '[a-z]$', ''), l.pool_id, l.mode, 'control-plane',
+			SELECT l.instance_id, l.client_id, l.agent_id, coalesce(l.request->>'instance_type', substring(l.pool_id FROM '^(.*)\.')), coalesce(l.request->>'az', substring(l.pool_id FROM '[^.]*$')),
+				coalesce(l.request->>'region', p.region, ''), l.pool_id, l.mode, 'control-plane',
 				CASE WHEN o.open THEN 'replica' ELSE 'retiring' END, CASE WHEN o.open THEN '' ELSE 'us' END, CASE WHEN NOT o.open THEN clock_timestamp() END
-			FROM launches l JOIN replicas r ON r.id = l.replica_id, LATERAL (SELECT substring(l.pool_id FROM '[^.]*$') AS az) z,
+			FROM launches l JOIN replicas r ON r.id = l.replica_id LEFT JOIN instances p ON p.agent_id = l.agent_id AND p.role = 'primary',
 				LATERAL (SELECT r.state IN ('requested', 'launching', 'running', 'ready') AS open) o
 			WHERE l.client_token = $1 ON CONFLICT (id) DO NOTHING`, token)
 	}

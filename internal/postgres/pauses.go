@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm"
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/postgres/entity"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -93,8 +95,11 @@ func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner 
 
 // List lists the pauses that hold; for a client, those that stop its agents.
 func (s *Pauses) List(ctx context.Context, clientID string) ([]PauseView, error) {
-	return pg.QueryRows[PauseView](ctx, s.DB, `SELECT scope, client_id, agent_id, by_operator, until, reason, created_by, created_at FROM pauses
-		WHERE until > now() AND ($1 = '' OR client_id = $1 OR scope = 'global') ORDER BY array_position(ARRAY['global', 'client', 'agent'], scope), subject, by_operator DESC`, clientID)
+	q := gorm.G[entity.Pause](s.DB.Gorm).Where("until > now()")
+	if clientID != "" {
+		q = q.Where("client_id = ? OR scope = ?", clientID, engine.ScopeGlobal)
+	}
+	return pg.Find[PauseView](ctx, q.Order("array_position(ARRAY['global', 'client', 'agent'], scope), subject, by_operator DESC"))
 }
 
 const pauseObject = `jsonb_build_object('until', p.until, 'reason', p.reason, 'by', p.created_by, 'by_operator', p.by_operator)`

@@ -36,7 +36,9 @@ SELECT jsonb_build_object(
         SELECT jsonb_build_object(
             'standby', a.failures,
             'rebalance', count(*) FILTER (WHERE f.kind = 'rebalance'),
-            'termination', count(*) FILTER (WHERE f.kind = 'termination'))
+            'termination', count(*) FILTER (WHERE f.kind = 'termination'),
+            'unmended', coalesce((array_agg(f.error_code ORDER BY f.created_at DESC) FILTER (WHERE f.kind IN ('rebalance', 'termination')))[1]
+                IN ('launch.refused', 'launch.misconfigured'), false))
         FROM replicas f
         JOIN instances i ON i.id = f.made_for AND i.agent_id = a.id AND i.role = 'primary'
         WHERE f.agent_id = a.id

@@ -2,11 +2,12 @@ package models
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm"
 
 	"spotkeeper/internal/domain/mlmodel"
+	"spotkeeper/internal/postgres/entity"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -14,28 +15,37 @@ import (
 // artifacts.
 type Models struct{ DB *pg.DB }
 
-// selectSessions reads sessions as JSON with their files.
-const selectSessions = `SELECT jsonb_build_object('id', s.id, 'kind', s.kind, 'state', s.state, 'live', s.is_live, 'fallback', s.is_fallback, 'runner', s.runner, 'version', s.version,
-		'uploaded_by', s.uploaded_by, 'code', s.error_code, 'error', s.error, 'created_at', s.created_at, 'activated_at', s.activated_at,
-		'files', coalesce((SELECT jsonb_agg(jsonb_build_object('name', f.name, 'digest', f.digest, 'size', f.size) ORDER BY f.position) FROM model_session_files f WHERE f.session_id = s.id), '[]'))
-	FROM model_sessions s `
+// sessions begins a query of sessions with their files, in the order of the upload.
+func (s *Models) sessions() gorm.ChainInterface[entity.ModelSession] {
+	return gorm.G[entity.ModelSession](s.DB.Gorm).Preload("Files", func(files gorm.PreloadBuilder) error {
+		files.Order("position")
+		return nil
+	})
+}
 
-func (s *Models) sessions(ctx context.Context, where string, args ...any) ([]mlmodel.Session, error) {
-	rows, err := s.DB.Pool.Query(ctx, selectSessions+where, args...)
+// findSessions reads the sessions of a query: two statements, however many there are.
+func findSessions(ctx context.Context, q gorm.ChainInterface[entity.ModelSession]) ([]mlmodel.Session, error) {
+	found, err := q.Find(ctx)
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
-	raw, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		return nil, pg.Translate(err)
-	}
-	out := make([]mlmodel.Session, len(raw))
-	for i := range raw {
-		if err := json.Unmarshal(raw[i], &out[i]); err != nil {
-			return nil, err
-		}
+	out := make([]mlmodel.Session, 0, len(found))
+	for i := range found {
+		out = append(out, sessionOf(&found[i]))
 	}
 	return out, nil
+}
+
+func sessionOf(x *entity.ModelSession) mlmodel.Session {
+	out := mlmodel.Session{
+		ID: x.ID, Kind: mlmodel.Kind(x.Kind), State: mlmodel.State(x.State), Live: x.IsLive, Fallback: x.IsFallback,
+		Runner: x.Runner, Version: x.Version, UploadedBy: x.UploadedBy, Code: x.ErrorCode, Error: x.Error,
+		CreatedAt: x.CreatedAt, ActivatedAt: x.ActivatedAt, Files: make([]mlmodel.File, 0, len(x.Files)),
+	}
+	for _, f := range x.Files {
+		out.Files = append(out.Files, mlmodel.File{Name: f.Name, Digest: f.Digest, Size: f.Size})
+	}
+	return out
 }
 
 // Create writes a session down whose files are kept already. The id is the
@@ -60,7 +70,7 @@ var uploadEvent = map[mlmodel.Kind]string{mlmodel.Models: "ml_models_uploaded", 
 
 // Session reads one. Fails with mlmodel.not_found.
 func (s *Models) Session(ctx context.Context, id string) (*mlmodel.Session, error) {
-	found, err := s.sessions(ctx, `WHERE s.id = $1`, id)
+	found, err := findSessions(ctx, s.sessions().Where("id = ?", id))
 	if err == nil && len(found) == 0 {
 		return nil, mlmodel.NotFound.New("There is no session %s", id)
 	}
@@ -73,14 +83,21 @@ func (s *Models) Session(ctx context.Context, id string) (*mlmodel.Session, erro
 // Sessions lists what matters of a kind, newest first: the live session, the fallback,
 // and the newest that waits; or all that are kept.
 func (s *Models) Sessions(ctx context.Context, kind mlmodel.Kind, all bool, p pg.Page) ([]mlmodel.Session, error) {
-	at, id := p.From()
-	return s.sessions(ctx, `WHERE s.kind = $1 AND s.created_at <= $3 AND (s.created_at < $3 OR s.id > $4) AND ($2 OR s.is_live OR s.is_fallback
-		OR s.id = (SELECT id FROM model_sessions WHERE kind = $1 ORDER BY created_at DESC, id LIMIT 1) AND s.state = 'uploaded') ORDER BY s.created_at DESC, s.id LIMIT $5`, kind, all, at, id, p.UpTo())
+	q := s.sessions().Where("kind = ?", kind)
+	if !all {
+		q = q.Where(`is_live OR is_fallback OR state = 'uploaded' AND id = (
+			SELECT id
+			FROM model_sessions
+			WHERE kind = ?
+			ORDER BY created_at DESC, id
+			LIMIT 1)`, kind)
+	}
+	return findSessions(ctx, q.Scopes(pg.NewestFirst(p, "created_at")))
 }
 
 // Fallback is the session of a kind to go back to. Fails with mlmodel.no_fallback.
 func (s *Models) Fallback(ctx context.Context, kind mlmodel.Kind) (*mlmodel.Session, error) {
-	found, err := s.sessions(ctx, `WHERE s.kind = $1 AND s.is_fallback`, kind)
+	found, err := findSessions(ctx, s.sessions().Where("kind = ? AND is_fallback", kind))
 	if err == nil && len(found) == 0 {
 		return nil, mlmodel.NoFallback.New("No fallback version available")
 	}
@@ -110,7 +127,10 @@ func (s *Models) Prune(ctx context.Context, kind mlmodel.Kind) ([]string, error)
 
 // Serving reads what every process should serve.
 func (s *Models) Serving(ctx context.Context) (mlmodel.Serving, error) {
-	found, err := s.sessions(ctx, `LEFT JOIN model_rollouts r ON r.session_id = s.id AND r.phase IN ('shadow', 'canary') WHERE s.is_live OR r.session_id IS NOT NULL ORDER BY s.id`)
+	found, err := findSessions(ctx, s.sessions().Where(`is_live OR id IN (
+		SELECT session_id
+		FROM model_rollouts
+		WHERE phase IN ('shadow', 'canary'))`).Order("id"))
 	if err != nil {
 		return mlmodel.Serving{}, err
 	}

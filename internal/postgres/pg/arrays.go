@@ -37,10 +37,13 @@ func (a *Array) Next() []byte {
 	return v
 }
 
+// Number reads the next element, a float8.
 func (a *Array) Number() float64 { return math.Float64frombits(binary.BigEndian.Uint64(a.Next())) }
 
+// Integer reads the next element, a bigint.
 func (a *Array) Integer() int64 { return integerOf(a.Next()) }
 
+// Time reads the next element, a timestamptz.
 func (a *Array) Time() time.Time { return DecodeTimestamp(a.Next()) }
 
 // integerOf reads a bigint.

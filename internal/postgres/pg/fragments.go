@@ -2,6 +2,7 @@ package pg
 
 import (
 	"fmt"
+
 	"spotkeeper/internal/domain/agent"
 )
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,10 @@ type Options struct {
 	MaxConns    int32         // 0: 16
 	ConnTimeout time.Duration // 0: 2 s, so that an absent database is a fast 503
 	TimeZone    string        // of the sessions; empty: UTC
+
+	Log    *slog.Logger    // slow statements are warnings, all others debug messages; nil: none
+	Slow   time.Duration   // from when on a statement is slow; 0: a second
+	Tracer pgx.QueryTracer // sees every statement; nil: none
 }
 
 // Open connects lazily: an absent database is not an error here but at the first
@@ -60,6 +65,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		_, err := c.PgConn().Exec(ctx, "SET jit = off").ReadAll()
 		return err
 	}
+	cfg.ConnConfig.Tracer = o.tracer()
 	keepWritable(cfg, o.URL)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -67,7 +73,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	std := stdlib.OpenDBFromPool(pool)
 	g, err := gorm.Open(gormpg.New(gormpg.Config{Conn: std}), &gorm.Config{
-		Logger:                 logger.Discard, // errors reach the caller, who knows what they mean
+		Logger:                 logger.Discard, // the pool's tracer logs statements, and errors reach the caller
 		SkipDefaultTransaction: true,
 		DisableAutomaticPing:   true,
 		NowFunc:                func() time.Time { return time.Now().UTC() },

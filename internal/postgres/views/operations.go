@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	"gorm.io/gorm"
+
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/postgres/entity"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -48,30 +51,32 @@ type OperationFilter struct {
 	Page                           pg.Page
 }
 
-const operationColumns = `id, kind, client_id, agent_id, state, phase, summary, cause, instance_id, new_instance_id, replica_id,
-	deadline, error_code, error, started_at, updated_at, ended_at`
-
 // Operations lists operations, newest first, one more than the limit when there
 // are more.
 func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationView, error) {
-	at, id := f.Page.From()
-	return pg.QueryRows[OperationView](ctx, v.DB, `SELECT `+operationColumns+` FROM operations
-		WHERE ($1 = '' OR client_id = $1) AND ($2 = '' OR agent_id = $2) AND ($3 = '' OR kind = $3) AND ($4 = '' OR state = $4)
-		  AND started_at <= $5 AND (started_at < $5 OR id > $6)
-		ORDER BY started_at DESC, id LIMIT $7`, f.ClientID, f.AgentID, f.Kind, f.State, at, id, f.Page.UpTo())
+	return pg.Find[OperationView](ctx, gorm.G[entity.Operation](v.DB.Gorm).Scopes(
+		pg.Tenant(f.ClientID),
+		pg.Matching("agent_id", f.AgentID),
+		pg.Matching("kind", f.Kind),
+		pg.Matching("state", f.State),
+		pg.NewestFirst(f.Page, "started_at"),
+	))
 }
 
 // Operation reads one operation. Fails with operation.unknown.
 func (v *Views) Operation(ctx context.Context, clientID, id string) (*OperationView, error) {
-	o, err := pg.QueryRow[OperationView](ctx, v.DB, `SELECT `+operationColumns+` FROM operations WHERE id = $1 AND ($2 = '' OR client_id = $2)`, id, clientID)
-	if pg.IsNoRows(err) {
+	found, err := pg.Find[OperationView](ctx, gorm.G[entity.Operation](v.DB.Gorm).Scopes(pg.Tenant(clientID)).Where("id = ?", id))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
 		return nil, UnknownOperation.New("Operation not found")
 	}
-	return o, err
+	return &found[0], nil
 }
 
 // OperationSteps reads an operation's timeline, in order.
 func (v *Views) OperationSteps(ctx context.Context, id string) ([]StepView, error) {
-	return pg.QueryRows[StepView](ctx, v.DB, `SELECT seq, name, status, detail, seconds_left::float8 AS seconds_left, at
-		FROM operation_steps WHERE operation_id = $1 ORDER BY at, seq LIMIT 1000`, id)
+	return pg.Find[StepView](ctx, gorm.G[entity.OperationStep](v.DB.Gorm).
+		Where("operation_id = ?", id).Order("at, seq").Limit(1000))
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"gorm.io/gorm"
+
+	"spotkeeper/internal/postgres/entity"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -23,17 +26,19 @@ type SwitchView struct {
 	SavingsImpact float64 // USD per hour; positive is cheaper
 }
 
+// switchColumns are what a history shows of a switch.
+const switchColumns = `id, old_id, new_id, initiated_at, from_mode, to_mode, from_pool, to_pool, trigger,
+	coalesce(launched_at, initiated_at) AS at,
+	coalesce(CASE WHEN to_mode = 'spot' THEN new_spot ELSE on_demand END, 0) AS price,
+	coalesce(savings_impact, 0) AS savings_impact`
+
 // SwitchHistory lists a client's switches that changed something, newest first.
 func (v *Views) SwitchHistory(ctx context.Context, clientID, instanceID string, p pg.Page) ([]SwitchView, error) {
-	at, id := p.From()
-	return pg.QueryRows[SwitchView](ctx, v.DB, `
-		SELECT id, old_id, new_id, initiated_at, coalesce(launched_at, initiated_at) AS at, from_mode, to_mode, from_pool, to_pool, trigger,
-		       coalesce(CASE WHEN to_mode = 'spot' THEN new_spot ELSE on_demand END, 0)::float8 AS price,
-		       coalesce(savings_impact, 0)::float8 AS savings_impact
-		FROM switches
-		WHERE client_id = $1 AND phase <> 'abandoned' AND ($2 = '' OR old_id = $2 OR new_id = $2)
-		  AND initiated_at <= $3 AND (initiated_at < $3 OR id > $4)
-		ORDER BY initiated_at DESC, id LIMIT $5`, clientID, instanceID, at, id, p.UpTo())
+	q := gorm.G[entity.Switch](v.DB.Gorm).Select(switchColumns).Where("client_id = ? AND phase <> 'abandoned'", clientID)
+	if instanceID != "" {
+		q = q.Where("old_id = ? OR new_id = ?", instanceID, instanceID)
+	}
+	return pg.Find[SwitchView](ctx, q.Scopes(pg.NewestFirst(p, "initiated_at")))
 }
 
 // Count is a number under a name.
