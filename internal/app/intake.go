@@ -7,8 +7,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"spotkeeper/activities"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres"
 )
@@ -38,9 +40,39 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 	for _, one := range a.intakes {
 		g.Go(func() error { return one.Run(ctx) })
 	}
-	if len(a.intakes) > 0 {
-		g.Go(func() error { return a.aftercare.Run(ctx) })
+	if a.Config.Events.Survey > 0 {
+		survey := a.newSurvey(a.aftercare)
+		g.Go(func() error { return survey.Run(ctx) })
 	}
+	g.Go(func() error { return a.aftercare.Run(ctx) })
+}
+
+// newSurvey asks EC2 about instances, for those of whom no event tells.
+func (a *App) newSurvey(follow intake.Follower) *intake.Survey {
+	store := &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount}
+	return &intake.Survey{Store: surveyCounts{store, a.doors}, Follow: follow, Every: a.Config.Events.Survey, Log: a.Log, Now: time.Now, See: a.see}
+}
+
+func (a *App) see(ctx context.Context, account activities.Account, region string, ids []string) (found map[string]intake.Sighting, marks, err error) {
+	seen, marks, err := a.Fleet.Survey(ctx, fleet.Account(account), region, ids)
+	found = make(map[string]intake.Sighting, len(seen))
+	for id, s := range seen {
+		found[id] = intake.Sighting(s)
+	}
+	return found, marks, err
+}
+
+// surveyCounts counts what the third door takes in.
+type surveyCounts struct {
+	*postgres.Intake
+	counts *doorMetrics
+}
+
+// Take makes a notice durable: see postgres.Notices.
+func (d surveyCounts) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+	got, err := d.Intake.Take(ctx, clientID, n, judge)
+	d.counts.record(n, got, err)
+	return got, err
 }
 
 // doorMetrics say through which doors notices come, and how far the second door is

@@ -115,6 +115,8 @@ type Events struct {
 	Queues   []string `env:"EVENTS_QUEUE_URL" doc:"addresses of SQS queues that EventBridge delivers to, one for each region; empty: none"`
 	ActOn    []string `env:"EVENTS_ACT_ON" envDefault:"notice,rebalance,state,health" doc:"which events count: notice (interruptions), rebalance, state (an instance ends without a notice), health (scheduled maintenance)"`
 	Endpoint string   `env:"AWS_ENDPOINT_URL_SQS" doc:"another SQS"`
+
+	Survey time.Duration `env:"EVENTS_SURVEY" envDefault:"1m" doc:"how often EC2 is asked about the instances of each account and region, for those of whom neither an agent nor an event tells; 0s: never"`
 }
 
 // Secret is text that does not show itself in logs.
