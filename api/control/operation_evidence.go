@@ -5,17 +5,18 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
-// EvidenceViews is the part of postgres.Views that shows what an operation did beside
+// EvidenceViews is the part of views.Views that shows what an operation did beside
 // its own steps.
 type EvidenceViews interface {
-	Notices(ctx context.Context, f postgres.NoticeFilter) ([]postgres.NoticeView, error)
-	Launches(ctx context.Context, replicaIDs []string) ([]postgres.LaunchView, error)
-	RoleChangeOf(ctx context.Context, agentID, operationID string) ([]postgres.RoleChangeView, error)
-	RelatedOperations(ctx context.Context, agentID, except string, from, until time.Time) ([]postgres.OperationView, error)
-	StepsOf(ctx context.Context, ids []string) ([]postgres.OperationStep, error)
+	Notices(ctx context.Context, f views.NoticeFilter) ([]views.NoticeView, error)
+	Launches(ctx context.Context, replicaIDs []string) ([]views.LaunchView, error)
+	RoleChangeOf(ctx context.Context, agentID, operationID string) ([]views.RoleChangeView, error)
+	RelatedOperations(ctx context.Context, agentID, except string, from, until time.Time) ([]views.OperationView, error)
+	StepsOf(ctx context.Context, ids []string) ([]views.OperationStep, error)
 }
 
 // operationEvidence is everything that a waterfall of the operation shows: how the
@@ -44,7 +45,7 @@ type operationNotice struct {
 	NewPrimary  *string        `json:"new_primary"`
 }
 
-func newOperationNotice(x postgres.NoticeView) operationNotice {
+func newOperationNotice(x views.NoticeView) operationNotice {
 	return operationNotice{
 		Kind: x.Kind, Door: x.Door, Arrivals: x.Arrivals, ArrivedAt: web.ExactTime{Time: x.ArrivedAt}, ReceivedAt: web.ExactTime{Time: x.ReceivedAt},
 		DeliveredAt: web.NewExactTime(x.DeliveredAt), DecidedAt: web.NewExactTime(x.DecidedAt), DecidedMs: web.MillisecondsBetween(x.ArrivedAt, x.DecidedAt),
@@ -85,7 +86,7 @@ type relatedOperation struct {
 	Steps     []stepAnswer   `json:"steps"`
 }
 
-func newRoleChange(x postgres.RoleChangeView) roleChangeAnswer {
+func newRoleChange(x views.RoleChangeView) roleChangeAnswer {
 	return roleChangeAnswer{
 		Epoch: x.Epoch, OldPrimary: x.OldID, NewPrimary: x.NewID, Cause: x.Cause, OperationID: web.NilIfEmpty(x.OperationID), At: web.ExactTime{Time: x.ChangedAt},
 	}
@@ -96,7 +97,7 @@ func newRoleChange(x postgres.RoleChangeView) roleChangeAnswer {
 const evidenceBefore = 5 * time.Second
 
 // evidence gathers what belongs to an operation.
-func (o *Operations) evidence(ctx context.Context, x *postgres.OperationView) (*operationEvidence, error) {
+func (o *Operations) evidence(ctx context.Context, x *views.OperationView) (*operationEvidence, error) {
 	out := &operationEvidence{BeganAt: web.ExactTime{Time: x.StartedAt}, DeadlineAt: web.NewExactTime(x.Deadline), Notices: []operationNotice{}}
 	if x.Kind == "termination" {
 		if err := o.noticesOf(ctx, x, out); err != nil {
@@ -121,8 +122,8 @@ func (o *Operations) evidence(ctx context.Context, x *postgres.OperationView) (*
 
 // noticesOf reads the notices of the instance; a waterfall begins with the first that
 // announced the termination.
-func (o *Operations) noticesOf(ctx context.Context, x *postgres.OperationView, out *operationEvidence) error {
-	found, err := o.Evidence.Notices(ctx, postgres.NoticeFilter{ClientID: x.ClientID, AgentID: x.AgentID, Page: postgres.Page{Limit: 50}})
+func (o *Operations) noticesOf(ctx context.Context, x *views.OperationView, out *operationEvidence) error {
+	found, err := o.Evidence.Notices(ctx, views.NoticeFilter{ClientID: x.ClientID, AgentID: x.AgentID, Page: pg.Page{Limit: 50}})
 	if err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (o *Operations) noticesOf(ctx context.Context, x *postgres.OperationView, o
 }
 
 // relatedTo reads the agent's other operations of that time with their steps.
-func (o *Operations) relatedTo(ctx context.Context, x *postgres.OperationView, out *operationEvidence) error {
+func (o *Operations) relatedTo(ctx context.Context, x *views.OperationView, out *operationEvidence) error {
 	until := time.Now()
 	if x.EndedAt != nil {
 		until = *x.EndedAt
@@ -174,7 +175,7 @@ func (o *Operations) relatedTo(ctx context.Context, x *postgres.OperationView, o
 
 // launchesOf reads the attempts to launch of the operation's replica and of those that
 // were made beside it.
-func (o *Operations) launchesOf(ctx context.Context, x *postgres.OperationView, out *operationEvidence) error {
+func (o *Operations) launchesOf(ctx context.Context, x *views.OperationView, out *operationEvidence) error {
 	replicas := []string{}
 	if x.ReplicaID != "" {
 		replicas = append(replicas, x.ReplicaID)
@@ -185,7 +186,7 @@ func (o *Operations) launchesOf(ctx context.Context, x *postgres.OperationView, 
 		}
 	}
 	found, err := o.Evidence.Launches(ctx, replicas)
-	launches, err := web.MapRows(found, err, func(l postgres.LaunchView) launchAnswer {
+	launches, err := web.MapRows(found, err, func(l views.LaunchView) launchAnswer {
 		return launchAnswer{
 			ReplicaID: l.ReplicaID, PoolID: l.PoolID, Mode: l.Mode, State: l.State, InstanceID: l.InstanceID, ErrorCode: l.ErrorCode, Error: l.Error,
 			At: web.ExactTime{Time: l.CreatedAt}, EndedAt: web.NewExactTime(l.EndedAt), TookMs: web.MillisecondsBetween(l.CreatedAt, l.EndedAt),

@@ -6,24 +6,24 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
-// ConsoleViews is the part of postgres.Views that the console's routes read.
+// ConsoleViews is the part of views.Views that the console's routes read.
 type ConsoleViews interface {
-	Overview(ctx context.Context, clientID string) (*postgres.Overview, error)
-	InterruptionsLastDay(ctx context.Context, clientID string) ([]postgres.PoolInterruptions, error)
-	Notices(ctx context.Context, f postgres.NoticeFilter) ([]postgres.NoticeView, error)
-	Fleet(ctx context.Context, f postgres.FleetFilter) ([]postgres.FleetView, error)
-	FleetSize(ctx context.Context, f postgres.FleetFilter) (int, error)
-	Pools(ctx context.Context, f postgres.PoolFilter) ([]postgres.PoolView, error)
-	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
+	Overview(ctx context.Context, clientID string) (*views.Overview, error)
+	InterruptionsLastDay(ctx context.Context, clientID string) ([]views.PoolInterruptions, error)
+	Notices(ctx context.Context, f views.NoticeFilter) ([]views.NoticeView, error)
+	Fleet(ctx context.Context, f views.FleetFilter) ([]views.FleetView, error)
+	FleetSize(ctx context.Context, f views.FleetFilter) (int, error)
+	Pools(ctx context.Context, f views.PoolFilter) ([]views.PoolView, error)
+	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 	OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error)
-	RecentPrices(ctx context.Context, instanceType, region string, since time.Time) ([]postgres.PoolPrice, error)
-	PoolMarks(ctx context.Context, clientID, instanceType, region string, since time.Time) ([]postgres.PoolMark, error)
-	EventLog(ctx context.Context, f postgres.EventFilter) ([]postgres.EventView, error)
-	Search(ctx context.Context, clientID, text string, limit int) ([]postgres.FoundView, error)
-	SavingsOf(ctx context.Context, clientID string, months int) ([]postgres.SavingsView, error)
+	RecentPrices(ctx context.Context, instanceType, region string, since time.Time) ([]views.PoolPrice, error)
+	PoolMarks(ctx context.Context, clientID, instanceType, region string, since time.Time) ([]views.PoolMark, error)
+	EventLog(ctx context.Context, f views.EventFilter) ([]views.EventView, error)
+	Search(ctx context.Context, clientID, text string, limit int) ([]views.FoundView, error)
+	SavingsOf(ctx context.Context, clientID string, months int) ([]views.SavingsView, error)
 }
 
 // Console serves what the web console reads beside the lists that other pages have too.

@@ -4,7 +4,8 @@ import (
 	"context"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 type listFleetRequest struct {
@@ -71,7 +72,7 @@ type fleetWork struct {
 	Phase string `json:"phase"`
 }
 
-func fleetAgentOf(x postgres.FleetView) fleetAgent {
+func fleetAgentOf(x views.FleetView) fleetAgent {
 	out := fleetAgent{
 		ID: x.ID, Name: x.LogicalAgentID, ClientID: x.ClientID, ClientName: x.ClientName, Status: x.Status, Keeping: x.Keeping, Launcher: x.Launcher,
 		Enabled: x.Enabled, Epoch: x.Epoch, Version: x.AgentVersion, LastHeartbeat: web.NewExactTime(x.LastHeartbeat), Risk: x.Risk, Notice: x.Notice,
@@ -96,12 +97,12 @@ func fleetAgentOf(x postgres.FleetView) fleetAgent {
 
 func (c *Console) fleet(ctx context.Context, in *listFleetRequest) (*fleetList, error) {
 	turning := web.Paging{After: in.After}
-	f := postgres.FleetFilter{
+	f := views.FleetFilter{
 		ClientID: ownClient(ctx, in.ClientID), Status: in.Status, Mode: in.Mode, Needs: in.Needs, Text: in.Text,
 		Page: turning.PageOf(web.ValueOr(in.Limit, 100)),
 	}
 	found, err := c.Views.Fleet(ctx, f)
-	found, err = web.FinishPage(&turning, found, err, func(x postgres.FleetView) postgres.Cursor { return postgres.Cursor{ID: x.Key()} })
+	found, err = web.FinishPage(&turning, found, err, func(x views.FleetView) pg.Cursor { return pg.Cursor{ID: x.Key()} })
 	list, err := web.MapRows(found, err, fleetAgentOf)
 	if err != nil {
 		return nil, err

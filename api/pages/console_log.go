@@ -9,7 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 type listEventsRequest struct {
@@ -43,7 +43,7 @@ type loggedEvent struct {
 
 func (c *Console) events(ctx context.Context, in *listEventsRequest) (*eventList, error) {
 	limit := web.ValueOr(in.Limit, 50)
-	found, err := c.Views.EventLog(ctx, postgres.EventFilter{
+	found, err := c.Views.EventLog(ctx, views.EventFilter{
 		ClientID: ownClient(ctx, in.ClientID), AgentID: in.AgentID, Type: in.Type, Text: in.Text, People: in.By == "people",
 		Before: int64(web.ValueOr(in.Before, 0)), Limit: limit + 1,
 	})
@@ -53,7 +53,7 @@ func (c *Console) events(ctx context.Context, in *listEventsRequest) (*eventList
 		next := strconv.FormatInt(found[limit-1].ID, 10)
 		out.Next = &next
 	}
-	list, err := web.MapRows(found, err, func(x postgres.EventView) loggedEvent {
+	list, err := web.MapRows(found, err, func(x views.EventView) loggedEvent {
 		return loggedEvent{
 			ID: x.ID, At: web.ExactTime{Time: x.At}, Type: x.Type, Severity: x.Severity, Actor: x.Actor, Message: x.Message, ClientID: x.ClientID,
 			ClientName: x.ClientName, AgentID: x.AgentID, AgentName: x.AgentName, Metadata: x.Metadata,
@@ -84,7 +84,7 @@ type searchResult struct {
 
 func (c *Console) search(ctx context.Context, in *searchRequest) (*searchAnswer, error) {
 	found, err := c.Views.Search(ctx, web.TenantScope(ctx), strings.TrimSpace(in.Text), web.ValueOr(in.Limit, 12))
-	list, err := web.MapRows(found, err, func(x postgres.FoundView) searchResult { return searchResult(x) })
+	list, err := web.MapRows(found, err, func(x views.FoundView) searchResult { return searchResult(x) })
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ type clientMonth struct {
 
 func (c *Console) savings(ctx context.Context, in *savingsByMonthRequest) (*savingsList, error) {
 	found, err := c.Views.SavingsOf(ctx, ownClient(ctx, in.ClientID), web.ValueOr(in.Months, 12))
-	list, err := web.MapRows(found, err, func(x postgres.SavingsView) clientMonth {
+	list, err := web.MapRows(found, err, func(x views.SavingsView) clientMonth {
 		return clientMonth{
 			ClientID: x.ClientID, ClientName: x.ClientName, Month: x.Month, Baseline: x.Baseline, Actual: x.Actual, Savings: x.Savings,
 			Standbys: x.Standbys, Hours: x.Hours, Unpriced: x.Unpriced, Provisional: x.Provisional, ComputedAt: web.ExactTime{Time: x.ComputedAt},

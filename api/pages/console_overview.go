@@ -9,7 +9,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 type callerAnswer struct {
@@ -100,7 +101,7 @@ func (c *Console) overview(ctx context.Context, in *overviewRequest) (*overviewA
 		return nil, err
 	}
 	told, err := c.Views.InterruptionsLastDay(ctx, client)
-	pools, err := web.MapRows(told, err, func(x postgres.PoolInterruptions) poolInterruptions { return poolInterruptions(x) })
+	pools, err := web.MapRows(told, err, func(x views.PoolInterruptions) poolInterruptions { return poolInterruptions(x) })
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,7 @@ type noticeItem struct {
 	Open           bool           `json:"open" doc:"whether it stands"`
 }
 
-func noticeOf(x postgres.NoticeView) noticeItem {
+func noticeOf(x views.NoticeView) noticeItem {
 	return noticeItem{
 		ClientID: x.ClientID, ClientName: x.ClientName, AgentID: x.AgentID, AgentName: x.LogicalAgentID, InstanceID: x.InstanceID, PoolID: x.PoolID,
 		Kind: x.Kind, Door: x.Door, Arrivals: x.Arrivals, ArrivedAt: web.ExactTime{Time: x.ArrivedAt}, ReceivedAt: web.ExactTime{Time: x.ReceivedAt},
@@ -168,12 +169,12 @@ func noticeOf(x postgres.NoticeView) noticeItem {
 
 func (c *Console) notices(ctx context.Context, in *listNoticesRequest) (*noticeList, error) {
 	turning := web.Paging{After: in.After}
-	found, err := c.Views.Notices(ctx, postgres.NoticeFilter{
+	found, err := c.Views.Notices(ctx, views.NoticeFilter{
 		ClientID: ownClient(ctx, in.ClientID), AgentID: in.AgentID, Door: in.Door, Kind: in.Kind, Open: in.State == "open",
 		Page: turning.PageOf(web.ValueOr(in.Limit, 50)),
 	})
-	found, err = web.FinishPage(&turning, found, err, func(x postgres.NoticeView) postgres.Cursor {
-		return postgres.Cursor{At: x.ReceivedAt, ID: x.AgentID + "/" + x.InstanceID + "/" + x.Kind}
+	found, err = web.FinishPage(&turning, found, err, func(x views.NoticeView) pg.Cursor {
+		return pg.Cursor{At: x.ReceivedAt, ID: x.AgentID + "/" + x.InstanceID + "/" + x.Kind}
 	})
 	list, err := web.MapRows(found, err, noticeOf)
 	if err != nil {

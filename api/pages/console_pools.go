@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 type listPoolsRequest struct {
@@ -41,7 +41,7 @@ type poolItem struct {
 // enoughDays is how many instance-days make a rate that says something.
 const enoughDays = 0.5
 
-func poolOf(x postgres.PoolView) poolItem {
+func poolOf(x views.PoolView) poolItem {
 	out := poolItem{
 		ID: x.ID, InstanceType: x.InstanceType, Region: x.Region, AZ: x.AZ, Price: x.Price, PriceAt: web.NewExactTime(x.PriceAt), OnDemand: x.OnDemand,
 		Terminations: x.Terminations, Rebalances: x.Rebalances, InstanceDays: x.InstanceDays, Refused: x.Refused, LastRefusal: x.LastRefusal,
@@ -59,7 +59,7 @@ func poolOf(x postgres.PoolView) poolItem {
 }
 
 func (c *Console) pools(ctx context.Context, in *listPoolsRequest) (*poolList, error) {
-	found, err := c.Views.Pools(ctx, postgres.PoolFilter{ClientID: ownClient(ctx, in.ClientID), Region: in.Region, InstanceType: in.Type})
+	found, err := c.Views.Pools(ctx, views.PoolFilter{ClientID: ownClient(ctx, in.ClientID), Region: in.Region, InstanceType: in.Type})
 	list, err := web.MapRows(found, err, poolOf)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (c *Console) poolPrices(ctx context.Context, in *poolPricesRequest) (*poolP
 		return nil, err
 	}
 	found, err := c.Views.PoolMarks(ctx, web.TenantScope(ctx), pool.InstanceType, pool.Region, since)
-	marks, err := web.MapRows(found, err, func(x postgres.PoolMark) poolMark {
+	marks, err := web.MapRows(found, err, func(x views.PoolMark) poolMark {
 		return poolMark{PoolID: x.PoolID, At: web.ExactTime{Time: x.At}, Kind: x.Kind, AgentID: x.AgentID, AgentName: x.AgentName, InstanceID: x.InstanceID}
 	})
 	if err != nil {
@@ -130,7 +130,7 @@ func (c *Console) poolPrices(ctx context.Context, in *poolPricesRequest) (*poolP
 }
 
 // seriesOf groups prices that are ordered by pool.
-func seriesOf(prices []postgres.PoolPrice) []poolSeries {
+func seriesOf(prices []views.PoolPrice) []poolSeries {
 	out := []poolSeries{}
 	for _, p := range prices {
 		if len(out) == 0 || out[len(out)-1].PoolID != p.PoolID {

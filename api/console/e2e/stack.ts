@@ -54,7 +54,7 @@ function freePort(): Promise<number> {
 /** startStack starts everything with the demo fleet, on ports of its own. */
 export async function startStack(): Promise<Stack> {
   const dir = mkdtempSync(join(process.env.CONSOLE_TEST_DIR ?? tmpdir(), 'spotkeeper-console-'))
-  const flags = ['api', 'ui', 'temporal', 'postgres', 'ec2', 'metrics'].flatMap((p) => [`--${p}-port`, '0'])
+  const flags = ['api', 'api-metrics', 'ui', 'temporal', 'postgres', 'ec2', 'metrics'].flatMap((p) => [`--${p}-port`, '0'])
   const child = spawn(join(root, 'bin/spotkeeper-dev'), ['stack', '--demo', '--json', '--dir', join(dir, 'state'), ...flags], { stdio: ['ignore', 'pipe', 'pipe'], cwd: dir })
   let out = '', err = ''
   child.stdout!.on('data', (d: Buffer) => (out += d.toString()))
