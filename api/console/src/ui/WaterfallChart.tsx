@@ -8,7 +8,7 @@ const rowHeight = 24
 
 /** WaterfallChart draws an operation against its deadline. The table below it has the same figures. */
 export function WaterfallChart({ w, now }: { w: Waterfall; now: number | null }) {
-  const close = w.decided != null && w.decided < w.until / 8
+  const close = w.decided != null && w.decided < w.until / 3
   const [near, setNear] = useState(false)
   const until = near && w.decided != null ? Math.max(50, w.decided * 1.25) : w.until
   const rows = w.rows.filter((r) => r.from <= until)
