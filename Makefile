@@ -92,7 +92,16 @@ migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
 .PHONY: test
-test: test-unit test-e2e ## run every test
+test: test-unit test-e2e test-console ## run every test
+
+# The console's tests drive the machine's own Chromium (CHROMIUM) against the embedded stack.
+.PHONY: test-console
+test-console: console build ## run the console's tests: its functions, then every page in a browser against the real stack
+	@cd $(CONSOLE) && npx vitest run && npx playwright test
+
+.PHONY: screenshots
+screenshots: console build ## take the pictures of docs/console anew
+	@cd $(CONSOLE) && SCREENSHOTS=1 npx playwright test
 
 .PHONY: onnxruntime
 onnxruntime: ## fetch the library that runs ONNX models into bin/onnxruntime (once, 108 MB)

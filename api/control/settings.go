@@ -89,7 +89,7 @@ func (s *Settings) changeSettings(ctx context.Context, in *settingsRequest) (*we
 type modesRequest struct {
 	web.AgentPath
 	Minutes       *web.Text `json:"terminateWaitMinutes"`
-	LegacyMinutes *web.Text `json:"terminate_wait_minutes"`
+	LegacyMinutes *web.Text `json:"terminate_wait_minutes" doc:"-"`
 	AutoTerminate *web.Bool `json:"autoTerminateEnabled"`
 	AutoSwitch    *web.Bool `json:"autoSwitchEnabled"`
 	Manual        *web.Bool `json:"manualReplicaEnabled"`

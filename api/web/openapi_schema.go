@@ -13,22 +13,25 @@ import (
 // is never used for both.
 type schemas struct{ components object }
 
+// Generators of clients take one type for each value, and null beside it. So where
+// deployed programs may send several forms, the document names the one that new
+// programs are to send.
+
 // special are the types whose JSON is not what their Go kind says.
 var special = map[reflect.Type]struct{ in, out object }{
-	reflect.TypeFor[Bool]():      {object{"type": []string{"boolean", "integer"}, "description": "true, false, 1 or 0"}, object{"type": "boolean"}},
+	reflect.TypeFor[Bool]():      {object{"type": "boolean", "description": "1 and 0 are taken as well"}, object{"type": "boolean"}},
 	reflect.TypeFor[Time]():      {object{"type": "string", "description": "RFC 3339, with or without zone and fraction"}, object{"type": "string", "format": "date-time"}},
 	reflect.TypeFor[ExactTime](): {object{"type": "string", "format": "date-time"}, object{"type": "string", "format": "date-time"}},
-	reflect.TypeFor[NoticeTime](): {object{"description": "RFC 3339, with or without zone and fraction, or Unix seconds; what cannot be read counts as not given"},
+	reflect.TypeFor[NoticeTime](): {object{"type": "string", "description": "RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given"},
 		object{"type": "string", "format": "date-time"}},
-	reflect.TypeFor[Text]():            {object{"type": []string{"string", "number"}}, object{"type": "string"}},
+	reflect.TypeFor[Text]():            {object{"type": "string", "description": "a number is taken as well"}, object{"type": "string"}},
 	reflect.TypeFor[json.RawMessage](): {anything(), anything()},
 	reflect.TypeFor[Cursor]():          {object{"type": "string"}, object{"type": "string"}},
 }
 
-// anything is any JSON value, null included.
-func anything() object {
-	return object{"type": []string{"object", "array", "string", "number", "boolean", "null"}}
-}
+// anything is any JSON value, null included. It names no type: generators of clients
+// take a list of types for something that they cannot write.
+func anything() object { return object{} }
 
 // of is the schema of a type, of an answer or of a request's body.
 func (s *schemas) of(t reflect.Type, answer bool) object {
@@ -82,6 +85,9 @@ func nullable(schema object) object {
 		}
 		return schema
 	}
+	if _, named := schema["$ref"]; !named {
+		return schema // any value, which null is too
+	}
 	return object{"anyOf": []object{schema, {"type": "null"}}}
 }
 
@@ -97,6 +103,10 @@ func (s *schemas) object(t reflect.Type, answer bool) object {
 	return out
 }
 
+// undocumented, as the doc tag of a field, leaves out of the document a second spelling
+// that deployed programs send: clients that are generated would have one name twice.
+const undocumented = "-"
+
 func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed *[]string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -105,7 +115,7 @@ func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed 
 			s.fields(f.Type, answer, properties, needed)
 			continue
 		}
-		if name == "" {
+		if name == "" || f.Tag.Get("doc") == undocumented {
 			continue
 		}
 		schema := s.of(f.Type, answer)

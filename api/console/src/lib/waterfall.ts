@@ -1,5 +1,5 @@
 import type { Schemas } from '../api/client'
-import { duration, words } from './format'
+import { duration } from './format'
 
 export type Tone = 'done' | 'open' | 'failed' | 'dropped' | 'wait'
 
@@ -74,7 +74,7 @@ function addSteps(rows: Row[], steps: Step[], prefix: string, ended: number | nu
   steps.forEach((s, i) => {
     if (skip(s)) return
     const next = steps.slice(i + 1).find((x) => x.since_ms > s.since_ms)
-    const label = prefix + words(s.name)
+    const label = prefix + s.name.replaceAll('_', ' ')
     const key = `${id}-${i}`
     if (s.status === 'started') {
       const to = next?.since_ms ?? ended

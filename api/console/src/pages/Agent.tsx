@@ -72,7 +72,7 @@ function Roles({ s, me }: { s: State; me?: Schemas['fleetAgent'] }) {
             {r.state !== 'retiring' && <Promote s={s} r={r} />}
           </div>
         ))}
-        {s.operations.map((o) => (
+        {s.operations.filter((o) => o.kind !== 'replica').map((o) => (
           <div key={o.id} className="node" role="listitem">
             <strong><OperationLink id={o.id}>{words(o.kind)}</OperationLink></strong>
             <span>{words(o.phase)}</span>

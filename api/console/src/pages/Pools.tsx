@@ -63,7 +63,7 @@ function Heat({ pools, chosen, choose }: { pools: Pool[]; chosen?: string; choos
   const by = new Map(pools.map((p) => [p.instance_type + p.az, p]))
   return (
     <Panel title="Types by zones" aside={<span className="row"><Chip state="x" tone="good" label="cheap" /><Chip state="x" tone="info" label="fair" /><Chip state="x" tone="warn" label="dear" /><Chip state="x" tone="bad" label="interrupted or full" /></span>} flush>
-      <div className="scroller" tabIndex={0} role="region" aria-label="Heat map of pools">
+      <div className="scroller" tabIndex={0} role="group" aria-label="Heat map of pools">
         <table className="heat">
           <caption className="hidden">Pools: types by zones</caption>
           <thead><tr><th scope="col"><span className="hidden">Type</span></th>{zones.map((z) => <th key={z} scope="col">{z}</th>)}</tr></thead>

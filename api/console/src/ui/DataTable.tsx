@@ -53,7 +53,7 @@ export function DataTable<T extends object>({ label, rows, rowKey, columns, csvN
   const shown = sorted.slice(first, last + 1)
   return (
     <>
-      <div ref={scroll} className={'scroller' + (long ? ' tall' : '')} tabIndex={0} role="region" aria-label={label}>
+      <div ref={scroll} className={'scroller' + (long ? ' tall' : '')} tabIndex={0} role="group" aria-label={label}>
         <table aria-rowcount={sorted.length + 1}>
           <caption className="hidden">{label}</caption>
           <thead>

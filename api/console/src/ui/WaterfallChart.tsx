@@ -8,7 +8,7 @@ const rowHeight = 24
 
 /** WaterfallChart draws an operation against its deadline. The table below it has the same figures. */
 export function WaterfallChart({ w, now }: { w: Waterfall; now: number | null }) {
-  const close = w.decided != null && w.decided < w.until / 8
+  const close = w.decided != null && w.decided < w.until / 3
   const [near, setNear] = useState(false)
   const until = near && w.decided != null ? Math.max(50, w.decided * 1.25) : w.until
   const rows = w.rows.filter((r) => r.from <= until)
@@ -23,7 +23,7 @@ export function WaterfallChart({ w, now }: { w: Waterfall; now: number | null })
           <button aria-pressed={near} onClick={() => setNear(true)}>To the new primary, {duration(w.decided!)}</button>
         </div>
       )}
-      <div className="waterfall" tabIndex={0} role="region" aria-label="Waterfall">
+      <div className="waterfall" tabIndex={0} role="group" aria-label="Waterfall">
         <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={title} data-rows={rows.length}>
           {ticksOf(until).map((t) => (
             <g key={t}>
@@ -36,6 +36,7 @@ export function WaterfallChart({ w, now }: { w: Waterfall; now: number | null })
             const from = x(r.from)
             const to = r.to == null ? from : x(r.to)
             const took = r.to == null ? duration(r.from) : `${duration(r.from)} + ${duration(r.to - r.from)}`
+            const left = w.deadline != null && r.from > 0 ? ' · ' + secondsLeft(w, r.from) : ''
             return (
               <g key={r.key}>
                 <title>{`${r.label}: ${r.detail}. After ${took}. ${secondsLeft(w, r.from)}`}</title>
@@ -43,7 +44,9 @@ export function WaterfallChart({ w, now }: { w: Waterfall; now: number | null })
                 {r.to == null
                   ? <path className={r.tone} d={`M${from} ${y + 1} l7 8 l-7 8 l-7 -8 z`} />
                   : <rect className={'bar ' + r.tone} x={from} y={y + 2} width={Math.max(3, to - from)} height={14} />}
-                <text className="dim" x={Math.max(to, from + 3) + 11} y={y + 13}>{took}{w.deadline != null && r.from > 0 ? ' · ' + secondsLeft(w, r.from) : ''}</text>
+                {to - from > 320
+                  ? <text className="inside" x={from + 8} y={y + 13}>{took}{left}</text>
+                  : <text className="dim" x={Math.max(to, from + 3) + 11} y={y + 13}>{took}{left}</text>}
               </g>
             )
           })}
