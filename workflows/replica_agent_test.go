@@ -26,6 +26,7 @@ func TestALaunchingAgentReportsItsInstance(t *testing.T) {
 	t.Parallel()
 
 	w := agentWorld(t, replica.Termination)
+	w.noticed(0)
 	w.says(15*time.Second, "syncing", "i-agents")
 	var middle replica.State
 	w.after(90*time.Second, func() { middle = w.store.state("r1") })

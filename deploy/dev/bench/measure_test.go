@@ -72,6 +72,13 @@ func (u usage) add(before, after usage) {
 	}
 }
 
+// subtract takes off what a stack at rest uses in the time; rest is that of a second.
+func (u usage) subtract(rest usage, took time.Duration) {
+	for part, second := range rest {
+		u[part] -= time.Duration(float64(second) * took.Seconds())
+	}
+}
+
 func (u usage) total() (sum time.Duration) {
 	for _, t := range u {
 		sum += t
