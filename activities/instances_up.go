@@ -28,26 +28,24 @@ type ReplicaStore interface {
 //
 // The first attempt that sees the instance running records that, for the replica and
 // for its pool, and wakes the Guardian when a notice waits for the replica: at the
-// deadline one that runs is better than none. Both records are levels, so an attempt
-// that does not know of an earlier one may write them again.
+// deadline one that runs is better than none. The records are levels, so an attempt that
+// does not know of an earlier one may write them again.
 func (i *Instances) AwaitUp(ctx context.Context, in UpInput) (*InstanceState, error) {
+	ran := activity.IsActivity(ctx) && activity.HasHeartbeatDetails(ctx)
 	where, seen, err := i.describeOwned(ctx, WatchInput{AgentID: in.AgentID, InstanceID: in.InstanceID})
 	if err != nil {
 		return nil, err
 	}
-	ran := activity.IsActivity(ctx) && activity.HasHeartbeatDetails(ctx)
 	switch {
 	case seen.State == StateRunning:
 		if !ran {
 			if err := i.recordRunning(ctx, in); err != nil {
 				return nil, err
 			}
+			i.recordPool(ctx, in)
 		}
 		if seen.ChecksOK {
 			return newInstanceState(seen), nil
-		}
-		if !ran && activity.IsActivity(ctx) {
-			activity.RecordHeartbeat(ctx, StateRunning) // the next attempt reads it
 		}
 	case seen.gone(where.LaunchedAt, i.now()):
 		gone := errInstanceGone(in.InstanceID, seen)
@@ -59,14 +57,15 @@ func (i *Instances) AwaitUp(ctx context.Context, in UpInput) (*InstanceState, er
 	return nil, errNotYet("instance %s is %s, checks passed: %t", in.InstanceID, seen.State, seen.ChecksOK)
 }
 
+// recordRunning records that the instance runs, and has the next attempt know.
 func (i *Instances) recordRunning(ctx context.Context, in UpInput) error {
 	step := roles.ReplicaTransition{ReplicaID: in.ReplicaID, To: replica.Running, InstanceID: in.InstanceID}
 	out, err := i.Replicas.AdvanceJudged(ctx, step, (*roles.AgentRoles).Unsettled)
 	if err != nil {
 		return err
 	}
-	if err := i.Store.RecordPool(ctx, PoolOutcome{AgentID: in.AgentID, Where: in.Where}); err != nil {
-		i.Log.WarnContext(ctx, "a pool's outcome was not remembered", "agent_id", in.AgentID, "pool", in.Where.Key(), "error", err)
+	if activity.IsActivity(ctx) {
+		activity.RecordHeartbeat(ctx, StateRunning)
 	}
 	if !out.Wake {
 		return nil
@@ -75,4 +74,10 @@ func (i *Instances) recordRunning(ctx context.Context, in UpInput) error {
 		i.Log.WarnContext(ctx, "a wake got lost: the sweep makes up for it", "agent_id", in.AgentID, "error", err)
 	}
 	return nil
+}
+
+func (i *Instances) recordPool(ctx context.Context, in UpInput) {
+	if err := i.Store.RecordPool(ctx, PoolOutcome{AgentID: in.AgentID, Where: in.Where}); err != nil {
+		i.Log.WarnContext(ctx, "a pool's outcome was not remembered", "agent_id", in.AgentID, "pool", in.Where.Key(), "error", err)
+	}
 }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"strings"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -70,7 +71,7 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 	if err := r.request(ctx, c, &made); isCancel(err) || r.isOver() {
 		return false, err
 	} else if err != nil {
-		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s: %s", fault.CodeOf(err), sentence(err))
+		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s", strings.TrimPrefix(string(fault.CodeOf(err))+": "+sentence(err), ": "))
 		r.remember(ctx, c, fault.CodeOf(err))
 		return r.afterFailure(ctx, err)
 	}
@@ -79,6 +80,9 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 		return false, err
 	}
 	r.addStep(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
+	for _, what := range made.Differs {
+		r.addStep(ctx, "differs from the original", stepDone, "%s", what)
+	}
 	if r.row.Replica.Kind == replica.Switch {
 		sendNews(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
 	}
@@ -149,22 +153,33 @@ func (r *replicaRun) awaitRunning(ctx workflow.Context, where replica.Candidate)
 	r.where, r.progress.NewInstanceID = where, r.instanceID
 	r.deadline = workflow.Now(ctx).Add(replica.ReadyDeadline)
 	if r.byAgent() {
-		out, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Running, InstanceID: r.instanceID})
-		if err == nil && !r.isOver() && r.row.Urgent() { // at the deadline one that runs is better than none
-			r.notifyWaiting(ctx, "runs", out)
-		}
-		return false, err
+		return false, r.recordRunning(ctx)
 	}
 	r.enterPhase(ctx, "starting", "waiting until %s runs and passes its checks", r.instanceID)
 	err = r.awaitUp(ctx)
+	launching := r.row.Replica.State == replica.Launching
 	switch {
-	case isInstanceGone(err) && r.refused == nil && !hasRun(err):
+	case isInstanceGone(err) && r.refused == nil && launching && !hasRun(err):
 		return r.bornDead(ctx, where, err)
+	case launching && r.row.Urgent() && isSilent(err):
+		// Its launch was answered. At the deadline it is better than none.
+		r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped, "EC2 does not answer, so it is taken to run: %s", sentence(err))
+		return false, r.recordRunning(ctx)
 	case err != nil || r.isOver():
 		return false, err
 	}
 	r.up = true
 	return false, nil
+}
+
+// recordRunning records that the instance runs. In an emergency that is news already: at
+// the deadline one that runs is better than none.
+func (r *replicaRun) recordRunning(ctx workflow.Context) error {
+	out, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Running, InstanceID: r.instanceID})
+	if err == nil && !r.isOver() && r.row.Urgent() {
+		r.notifyWaiting(ctx, "runs", out)
+	}
+	return err
 }
 
 // bornDead judges an instance that ended before it ran. One that its pool could not keep
@@ -179,7 +194,7 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 	switch {
 	case blame == replica.BlameSetup:
 		return false, replica.Misconfigured.Wrap(cause,
-			"instance %s ended before it ran, because of %s: what it is launched with has to be mended", r.instanceID, reason)
+			"instance %s ended before it ran (%s): %s", r.instanceID, reason, replica.DeathInWords(reason))
 	case blame == replica.BlameUnknown && !r.row.Urgent(), !ended:
 		return false, cause
 	}

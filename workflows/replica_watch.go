@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 )
 
@@ -37,7 +38,15 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 	var refusal error
 	ask := patience{most: pollRefusals}
 	for {
-		answer := r.startPoll(ctx, summary)
+		policy := pollPolicy
+		if r.row.Urgent() {
+			policy = urgentPollPolicy
+		}
+		probing := r.row.Urgent() && r.row.Replica.State == replica.Launching
+		if probing {
+			policy.ScheduleToCloseTimeout = silentAfter
+		}
+		answer := r.startPoll(ctx, policy, summary)
 		intime, err := r.await(ctx, r.deadline.Sub(workflow.Now(ctx)), func() bool { return answer.IsReady() || r.ready })
 		switch {
 		case err != nil || r.isOver() || r.ready:
@@ -50,8 +59,14 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 			return replica.NotReady.New("instance %s was not ready within %s", r.instanceID, replica.ReadyDeadline)
 		}
 		refusal = answer.Get(ctx, nil)
-		if refusal == nil || isInstanceGone(refusal) || isCancel(refusal) {
+		switch {
+		case refusal == nil, isInstanceGone(refusal), isCancel(refusal), probing && isSilent(refusal):
 			return refusal
+		case probing && fault.Is(refusal, replica.NotRunning): // EC2 answers: it is on its way, or runs already
+			if err := r.read(ctx); err != nil || r.isOver() {
+				return err
+			}
+			continue
 		}
 		pause, again := ask.pause()
 		if !again {
@@ -64,6 +79,15 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 	}
 }
 
+// silentAfter is how long EC2 may leave an urgent question about a new instance without
+// an answer before the answer to its launch is all there is.
+const silentAfter = 25 * time.Second
+
+// isSilent says whether EC2 has not answered at all: it throttles, or is away.
+func isSilent(err error) bool {
+	return err != nil && !isCancel(err) && fault.KindOf(err).Retryable() && !fault.Is(err, replica.NotRunning)
+}
+
 // awaitUp waits until the instance runs and passes its checks.
 func (r *replicaRun) awaitUp(ctx workflow.Context) error {
 	return r.poll(ctx, "wait until "+r.instanceID+" is up")
@@ -71,14 +95,10 @@ func (r *replicaRun) awaitUp(ctx workflow.Context) error {
 
 // startPoll begins a poll of EC2 about the instance. There is no answer about one that the
 // agent launched.
-func (r *replicaRun) startPoll(ctx workflow.Context, summary string) workflow.Future {
+func (r *replicaRun) startPoll(ctx workflow.Context, policy workflow.ActivityOptions, summary string) workflow.Future {
 	if r.byAgent() {
 		never, _ := workflow.NewFuture(ctx)
 		return never
-	}
-	policy := pollPolicy
-	if r.row.Urgent() {
-		policy = urgentPollPolicy
 	}
 	var instances *activities.Instances
 	return runActivity(ctx, policy, summary, instances.AwaitUp,

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/workflows"
 )
 
@@ -23,8 +24,9 @@ import (
 //	owner  the tenant whose thing it is, or an operator; for anybody else it is not there
 //	own    each tenant sees its own, an operator all
 //	admin  operators
+//	join   an enrolment
 var access = map[string][]string{
-	"open": {"health", "ready", "metrics", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
+	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
 	"agent": {
 		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands", "commandExecuted", "markCommandExecuted",
 		"reportSwitch", "decide", "switchRecommendation", "issueSwitchCommand", "reportRebalance", "reportPrices",
@@ -35,10 +37,12 @@ var access = map[string][]string{
 		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent", "changeAgentSettings", "configureAgent", "deleteAgent",
 		"forceSwitch", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
 		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
+		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken",
 		"listSinks", "createSink", "deleteSink", "testSink",
 		"pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
-	"own": {"listOperations", "listNotifications", "markRead", "markAllRead"},
+	"join": {"joinAgent"},
+	"own":  {"listOperations", "listNotifications", "markRead", "markAllRead"},
 	"admin": {
 		"createClient", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
@@ -71,17 +75,20 @@ func TestAccess(t *testing.T) {
 	s.exec(readyRow)
 	s.exec(someOperations)
 	s.exec(someSessions)
-	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}", "price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1",
+	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}", "price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1", "{credential_id}", "k1",
 		"{session_id}", "s-live")
 	theirs := strings.NewReplacer("{agent_id}", "b1", "{client_id}", "c2", "{instance_id}", "i-b", "{replica_id}", "11112222-3333", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
 	s.wf.fails(workflows.Unreachable.New("away")) // nothing of this is to have consequences
 	s.models.refuses = workflows.Unreachable.New("away")
 	asked := 0
-	send := func(r rest.Route, path *strings.Replacer, dress func(*http.Request)) int {
+	send := func(r web.Route, path *strings.Replacer, dress func(*http.Request)) int {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if strings.HasSuffix(r.ID, "Sink") {
 			s.exec(logSink) // it may have been deleted by the one before
+		}
+		if r.ID == "revokeCredential" {
+			s.exec(oneCredential)
 		}
 		body := bodyFor
 		switch r.ID {
@@ -97,10 +104,14 @@ func TestAccess(t *testing.T) {
 			body = `{}`
 		case "createSink":
 			body = `{"kind":"log"}`
+		case "createCredential":
+			body = `{"kind":"enrolment"}`
+		case "setLegacyToken":
+			body = `{"legacy_token":"all"}`
 		case "removeClient":
 			body = `{"confirm":"another name"}`
 		}
-		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(rest.DocumentPath(r)), strings.NewReader(body))
+		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(web.DocumentPath(r)), strings.NewReader(body))
 		asked++
 		req.RemoteAddr = fmt.Sprintf("192.0.2.%d:1234", asked%250) // guessing from one address is slowed down
 		dress(req)
@@ -113,7 +124,7 @@ func TestAccess(t *testing.T) {
 		s.handler.ServeHTTP(rec, req)
 		return rec.Code
 	}
-	ask := func(token string, r rest.Route, path *strings.Replacer) int {
+	ask := func(token string, r web.Route, path *strings.Replacer) int {
 		return send(r, path, func(req *http.Request) {
 			if token != "" {
 				req.Header.Set("Authorization", "Bearer "+token)
@@ -121,7 +132,7 @@ func TestAccess(t *testing.T) {
 		})
 	}
 	cookie := s.login(t)
-	browse := func(r rest.Route, cookie, origin string) int {
+	browse := func(r web.Route, cookie, origin string) int {
 		return send(r, mine, func(req *http.Request) {
 			req.Header.Set("Cookie", cookie)
 			req.Header.Set("Origin", origin)
@@ -143,6 +154,9 @@ func TestAccess(t *testing.T) {
 			require.Equal(t, 404, ask(s.beta, r, mine), "%s with another tenant's token", r.ID)
 			require.Equal(t, 404, ask(s.acme, r, theirs), "%s for another tenant's agent", r.ID)
 			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
+		case "join":
+			require.Equal(t, 403, ask(s.acme, r, mine), "%s with a legacy token", r.ID)
+			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
 		case "agent, own":
 			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
 		case "owner":
@@ -159,7 +173,7 @@ func TestAccess(t *testing.T) {
 		if class == "open" {
 			continue
 		}
-		if strings.HasPrefix(class, "agent") {
+		if strings.HasPrefix(class, "agent") || class == "join" {
 			require.Equal(t, 401, browse(r, cookie, "http://example.com"), "%s with an operator's session", r.ID)
 			continue
 		}
@@ -176,3 +190,6 @@ func TestAccess(t *testing.T) {
 	}
 	require.Len(t, routes, listed, "a row names a route that is gone, or one is named twice")
 }
+
+const oneCredential = `INSERT INTO credentials (id, client_id, kind, name, scope, token_hash)
+	VALUES ('k1', 'c1', 'tenant', 'ci', 'read', sha256('k1')) ON CONFLICT (id) DO NOTHING`

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/interruption"
 )
@@ -51,9 +51,9 @@ func value(depth int) *rapid.Generator[any] {
 func TestNoBodyIsAFault(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	var routes []rest.Route
+	var routes []web.Route
 	for _, r := range s.deps.Routes() {
-		if r.Method != http.MethodGet && r.Auth != rest.Admin && strings.HasPrefix(r.Path, "/api/") {
+		if r.Method != http.MethodGet && r.Auth != web.Admin && strings.HasPrefix(r.Path, "/api/") {
 			routes = append(routes, r)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/testkit/legacytest"
 )
 
@@ -19,7 +20,7 @@ func TestCompatTableNamesRoutes(t *testing.T) {
 	params := regexp.MustCompile(`<\w+>|\{\w+\}`)
 	served := map[string]bool{}
 	for _, r := range (rest.Deps{}).Routes() {
-		served[r.Method+" "+params.ReplaceAllString(rest.DocumentPath(r), "{}")] = true
+		served[r.Method+" "+params.ReplaceAllString(web.DocumentPath(r), "{}")] = true
 	}
 	table, err := legacytest.LoadTable("../../docs/http-compat.md", "agent")
 	require.NoError(t, err)

@@ -1,6 +1,5 @@
-// Package rest serves the HTTP API. The whole surface is the table that
-// Deps.Routes returns; each resource has one file with its endpoints and the
-// rows they add to the table. Handlers are plain functions of one struct in and
-// one struct out: they never see HTTP, and only errors.go turns an error into an
-// answer.
+// Package rest puts the HTTP API together. The whole surface is the table that
+// Deps.Routes returns; api/agents, api/control and api/pages add the rows of their
+// resources. The package itself serves the login, health, metrics and the OpenAPI
+// document.
 package rest

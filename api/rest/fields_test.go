@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/api/rest"
+	"spotkeeper/api/pages"
 )
 
 //go:embed testdata/page_fields.txt
@@ -145,9 +145,9 @@ func TestPagesHaveEveryFieldThatIsRead(t *testing.T) {
 	for _, rows := range []string{lived, readyRow, someSessions, more} {
 		s.exec(rows)
 	}
-	s.deps.AdminPages.Engine = func(context.Context) rest.EngineStatus {
-		return rest.EngineStatus{Loaded: true, Type: "models", Version: "s-live", Models: rest.ModelStatus{
-			Loaded: true, Name: "risk", Version: "s-live", Active: []rest.ActiveModel{{Name: "risk", Version: "s-live", Active: true}},
+	s.deps.AdminPages.Engine = func(context.Context) pages.EngineStatus {
+		return pages.EngineStatus{Loaded: true, Type: "models", Version: "s-live", Models: pages.ModelStatus{
+			Loaded: true, Name: "risk", Version: "s-live", Active: []pages.ActiveModel{{Name: "risk", Version: "s-live", Active: true}},
 		}}
 	}
 	routes := pageRoutes(t)

@@ -2,12 +2,12 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/gin-gonic/gin"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"spotkeeper/api/web"
 )
 
 // Probe asks one dependency whether it is there.
@@ -23,20 +23,16 @@ type Probe struct {
 // and no more than that it does not answer for any other.
 func (p Probe) sentence(err error) string {
 	if p.Degrades {
-		return messageOf(err)
+		return web.MessageOf(err)
 	}
 	return "It does not answer."
 }
 
-// probeTimeout keeps /ready within two seconds when a dependency hangs.
-const probeTimeout = 1500 * time.Millisecond
-
-func (d Deps) healthRoutes() []Route {
+func (d Deps) healthRoutes() []web.Route {
 	h := health{probes: d.Probes, now: d.Now, engineLoaded: d.EngineLoaded}
-	return []Route{
-		{Method: http.MethodGet, Path: "/health", ID: "health", Summary: "Whether the service is healthy, for installers", Auth: Anonymous, Status: 200, Endpoint: endpoint(h.health), Quiet: true},
-		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether each dependency answers", Auth: Anonymous, Status: 200, Endpoint: endpoint(h.ready), Quiet: true},
-		{Method: http.MethodGet, Path: "/metrics", ID: "metrics", Summary: "Metrics for Prometheus", Auth: Anonymous, Status: 200, Endpoint: metricsEndpoint(d), Quiet: true},
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/health", ID: "health", Summary: "Whether the service is healthy, for installers", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.health), Quiet: true},
+		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether the service can work, without its reasons", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.readyInPublic), Quiet: true},
 	}
 }
 
@@ -47,11 +43,11 @@ type health struct {
 }
 
 type healthAnswer struct {
-	State        string `json:"status"`
-	Timestamp    Time   `json:"timestamp"`
-	EngineLoaded bool   `json:"decision_engine_loaded"`
-	Database     string `json:"database"`
-	Error        string `json:"error,omitempty"`
+	State        string   `json:"status"`
+	Timestamp    web.Time `json:"timestamp"`
+	EngineLoaded bool     `json:"decision_engine_loaded"`
+	Database     string   `json:"database"`
+	Error        string   `json:"error,omitempty"`
 	status       int
 }
 
@@ -60,13 +56,13 @@ func (a *healthAnswer) Status() int { return a.status }
 
 // health answers for Postgres alone: an installer that finds Temporal restarting
 // should go on.
-func (h health) health(ctx context.Context, _ *none) (*healthAnswer, error) {
-	out := &healthAnswer{State: "healthy", Timestamp: Time{h.now()}, EngineLoaded: h.engineLoaded == nil || h.engineLoaded(), Database: "connected", status: http.StatusOK}
+func (h health) health(ctx context.Context, _ *web.None) (*healthAnswer, error) {
+	out := &healthAnswer{State: "healthy", Timestamp: web.TimeOf(h.now()), EngineLoaded: h.engineLoaded == nil || h.engineLoaded(), Database: "connected", status: http.StatusOK}
 	for _, p := range h.probes {
 		if p.Name != "postgres" {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, web.ProbeTimeout)
 		defer cancel()
 		if p.Check(ctx) != nil {
 			out.State, out.Database, out.Error, out.status = "unhealthy", "disconnected", "The database does not answer.", http.StatusServiceUnavailable
@@ -87,17 +83,39 @@ type check struct {
 	Error  string  `json:"error,omitempty"`
 }
 
+// publicReadyAnswer says whether the service can work, and nothing of what it is made of.
+type publicReadyAnswer struct {
+	State  string `json:"status"`
+	status int
+}
+
 // Status implements Statused.
-func (a *readyAnswer) Status() int { return a.status }
+func (a *publicReadyAnswer) Status() int { return a.status }
+
+func (h health) readyInPublic(ctx context.Context, _ *web.None) (*publicReadyAnswer, error) {
+	all := h.ready(ctx)
+	return &publicReadyAnswer{State: all.State, status: all.status}, nil
+}
+
+// ReadyPage answers each dependency and what is wrong with it, as JSON. It is for a
+// listener that callers of the API do not reach.
+func ReadyPage(probes []Probe) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		out := health{probes: probes}.ready(r.Context())
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(out.status)
+		_ = json.NewEncoder(w).Encode(out) // the caller has gone when it fails
+	}
+}
 
 // ready asks all dependencies at once.
-func (h health) ready(ctx context.Context, _ *none) (*readyAnswer, error) {
+func (h health) ready(ctx context.Context) *readyAnswer {
 	out := &readyAnswer{State: "ready", Checks: map[string]check{}, status: http.StatusOK}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, p := range h.probes {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+			ctx, cancel := context.WithTimeout(ctx, web.ProbeTimeout)
 			defer cancel()
 			start := time.Now()
 			err := p.Check(ctx)
@@ -117,12 +135,5 @@ func (h health) ready(ctx context.Context, _ *none) (*readyAnswer, error) {
 		})
 	}
 	wg.Wait()
-	return out, nil
-}
-
-func metricsEndpoint(d Deps) Endpoint {
-	return streamEndpoint[none, none](func(c *gin.Context, _ *none) error {
-		promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{}).ServeHTTP(c.Writer, c.Request)
-		return nil
-	})
+	return out
 }

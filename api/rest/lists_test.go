@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 )
 
 // TestNothingIsAnEmptyList asks every route that reads on a database that has a
@@ -32,12 +33,12 @@ func TestNothingIsAnEmptyList(t *testing.T) {
 		prepare(s)
 		answered := 0
 		for _, r := range (rest.Deps{}).Routes() {
-			path := rest.DocumentPath(r)
+			path := web.DocumentPath(r)
 			if r.Method != http.MethodGet || r.ID == "streamEvents" || r.ID == "metrics" || r.ID == "getDocsFile" {
 				continue
 			}
 			token := operatorToken
-			if r.Auth == rest.Agent {
+			if r.Auth == web.Agent {
 				token = s.acme
 			}
 			req := httptest.NewRequestWithContext(t.Context(), r.Method, fill.Replace(path), nil)

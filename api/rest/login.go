@@ -9,21 +9,20 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"spotkeeper/api/web"
 )
 
-//go:embed pages/login.html
-var pages embed.FS
+//go:embed html/login.html
+var files embed.FS
 
-var loginPage = template.Must(template.ParseFS(pages, "pages/login.html"))
+var loginPage = template.Must(template.ParseFS(files, "html/login.html"))
 
-// page is the Out of an endpoint that answers with HTML.
-type page struct{}
-
-func (d Deps) loginRoutes() []Route {
-	return []Route{
-		{Method: http.MethodGet, Path: "/login", ID: "showLogin", Summary: "Show the page on which operators log in", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: streamEndpoint[loginQuery, page](d.showLogin)},
-		{Method: http.MethodPost, Path: "/login", ID: "login", Summary: "Begin an operator's session: a cookie, and the way to the page", Auth: Anonymous, Status: 303, Timeout: quick, Endpoint: streamEndpoint[loginForm, page](d.login)},
-		{Method: http.MethodPost, Path: "/logout", ID: "logout", Summary: "End the session of the cookie", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: streamEndpoint[logoutForm, success](d.logout)},
+func (d Deps) loginRoutes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/login", ID: "showLogin", Summary: "Show the page on which operators log in", Auth: web.Anonymous, Status: 200, Timeout: web.QuickTimeout, Endpoint: web.NewStream[loginQuery, web.Page](d.showLogin)},
+		{Method: http.MethodPost, Path: "/login", ID: "login", Summary: "Begin an operator's session: a cookie, and the way to the page", Auth: web.Anonymous, Status: 303, Timeout: web.QuickTimeout, Endpoint: web.NewStream[loginForm, web.Page](d.login)},
+		{Method: http.MethodPost, Path: "/logout", ID: "logout", Summary: "End the session of the cookie", Auth: web.Anonymous, Status: 200, Timeout: web.QuickTimeout, Endpoint: web.NewStream[logoutForm, web.Success](d.logout)},
 	}
 }
 
@@ -33,18 +32,13 @@ type loginQuery struct {
 
 // loginForm documents the form; a form is not JSON and is read by hand.
 type loginForm struct {
-	optionalBody
-	formBody
+	web.OptionalBody
+	web.FormBody
 	Token string `json:"token" doc:"the operator's token"`
 	Next  string `json:"next" doc:"the page to show after the login"`
 }
 
-type logoutForm struct{ optionalBody }
-
-// formBody, embedded in an In, says that the body is a form.
-type formBody struct{}
-
-func (formBody) isForm() {}
+type logoutForm struct{ web.OptionalBody }
 
 type loginView struct{ Next, Problem, Closed string }
 
@@ -64,7 +58,7 @@ func (d Deps) showLoginAs(c *gin.Context, status int, v loginView) {
 	h.Set("X-Frame-Options", "DENY")
 	c.Status(status)
 	if err := loginPage.Execute(c.Writer, v); err != nil {
-		loggerOf(c).WarnContext(c.Request.Context(), "the login page was not written", "error", err)
+		web.LoggerOf(c).WarnContext(c.Request.Context(), "the login page was not written", "error", err)
 	}
 }
 
@@ -74,37 +68,36 @@ const maxLogin = 8 << 10
 func (d Deps) login(c *gin.Context, _ *loginForm) error {
 	ctx, address := c.Request.Context(), c.ClientIP()
 	if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {
-		return ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
+		return web.ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
 	}
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxLogin)
 	if err := c.Request.ParseForm(); err != nil {
-		return InvalidRequest.Wrap(err, "The form could not be read.")
+		return web.InvalidRequest.Wrap(err, "The form could not be read.")
 	}
 	next := safeRedirectPath(c.Request.PostForm.Get("next"))
-	if d.loginGate.isClosed(address, nil) {
-		c.Header("Retry-After", "60")
-		c.Set(codeKey, string(TooManyGuesses))
-		d.showLoginAs(c, http.StatusTooManyRequests, loginView{Next: next, Problem: "Too many failed attempts: wait a minute."})
-		return nil
-	}
-	operator, ok := d.auth.operator(strings.TrimSpace(c.Request.PostForm.Get("token")))
+	operator, ok := d.auth.Operator(strings.TrimSpace(c.Request.PostForm.Get("token")))
 	if !ok {
-		d.loginGate.recordFailure(address)
-		if err := d.Tokens.RecordAuthFailure(ctx, "/login", address, "unknown operator token"); err != nil {
-			loggerOf(c).WarnContext(ctx, "a refused attempt was not recorded", "error", err)
+		if !d.loginGate.Fail(address) {
+			c.Header("Retry-After", "60")
+			c.Set(web.CodeKey, string(web.TooManyGuesses))
+			d.showLoginAs(c, http.StatusTooManyRequests, loginView{Next: next, Problem: "Too many failed attempts: wait a minute."})
+			return nil
 		}
-		c.Set(codeKey, string(InvalidToken))
+		if err := d.Tokens.RecordAuthFailure(ctx, "/login", address, "unknown operator token"); err != nil {
+			web.LoggerOf(c).WarnContext(ctx, "a refused attempt was not recorded", "error", err)
+		}
+		c.Set(web.CodeKey, string(web.InvalidToken))
 		d.showLoginAs(c, http.StatusUnauthorized, loginView{Next: next, Problem: "This is not an operator's token."})
 		return nil
 	}
-	cookie, expires, err := d.auth.Sessions.newCookie(operator)
+	cookie, expires, err := d.auth.Sessions.NewCookie(operator)
 	if err != nil {
 		return err
 	}
 	if err := d.auth.Sessions.Store.SessionBegun(ctx, operator, address); err != nil {
 		return err
 	}
-	http.SetCookie(c.Writer, sessionCookie(c.Request, cookie, expires))
+	http.SetCookie(c.Writer, web.SessionCookie(c.Request, cookie, expires))
 	if next == "" {
 		if next = "/docs"; d.Web != nil {
 			next = "/"
@@ -116,9 +109,9 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 
 func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 	if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {
-		return ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
+		return web.ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
 	}
-	found, err := d.auth.Sessions.read(c.Request)
+	found, err := d.auth.Sessions.Read(c.Request)
 	if err != nil {
 		return err
 	}
@@ -127,12 +120,12 @@ func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 			return err
 		}
 	}
-	http.SetCookie(c.Writer, sessionCookie(c.Request, "", time.Unix(1, 0)))
+	http.SetCookie(c.Writer, web.SessionCookie(c.Request, "", time.Unix(1, 0)))
 	if strings.Contains(c.GetHeader("Accept"), "text/html") {
 		c.Redirect(http.StatusSeeOther, "/login")
 		return nil
 	}
-	writeJSON(c, http.StatusOK, done)
+	web.WriteJSON(c, http.StatusOK, web.Done)
 	return nil
 }
 
@@ -151,7 +144,7 @@ func safeRedirectPath(next string) string {
 func (d Deps) servePage(c *gin.Context) error {
 	wantsPage := c.Request.Method == http.MethodGet && strings.Contains(c.GetHeader("Accept"), "text/html")
 	if wantsPage && len(d.Operators) > 0 {
-		found, err := d.auth.Sessions.read(c.Request)
+		found, err := d.auth.Sessions.Read(c.Request)
 		if err != nil {
 			return err
 		}

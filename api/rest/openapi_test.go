@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -22,7 +23,7 @@ const golden = "openapi.json"
 
 func loadDocument(t *testing.T) (*openapi3.T, []byte) {
 	t.Helper()
-	raw, err := rest.Document((rest.Deps{}).Routes())
+	raw, err := web.Document((rest.Deps{}).Routes())
 	require.NoError(t, err)
 	doc, err := openapi3.NewLoader().LoadFromData(raw)
 	require.NoError(t, err)
@@ -50,7 +51,7 @@ func TestRouterAndDocumentAgree(t *testing.T) {
 	t.Parallel()
 
 	s := newStack(t)
-	byRoute := map[string]rest.Route{}
+	byRoute := map[string]web.Route{}
 	for _, r := range (rest.Deps{}).Routes() {
 		byRoute[r.Method+" "+r.Path] = r
 	}
@@ -59,7 +60,7 @@ func TestRouterAndDocumentAgree(t *testing.T) {
 	for _, info := range s.handler.(*gin.Engine).Routes() {
 		r, listed := byRoute[info.Method+" "+info.Path]
 		require.True(t, listed, "%s %s is served and not in the table", info.Method, info.Path)
-		path := rest.DocumentPath(r)
+		path := web.DocumentPath(r)
 		item := doc.Paths.Value(path)
 		require.NotNil(t, item, path)
 		op := item.GetOperation(info.Method)
@@ -98,10 +99,10 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		if r.ID == "streamEvents" || r.ID == "metrics" || r.ID == "getDocsFile" || r.ID == "deleteClient" || r.ID == "deleteAgent" || r.ID == "deleteSink" || r.ID == "regenerateToken" {
 			continue
 		}
-		path := rest.DocumentPath(r)
+		path := web.DocumentPath(r)
 		op := doc.Paths.Value(path).GetOperation(r.Method)
 		for _, token := range []string{s.acme, operatorToken, "wrong"} {
-			if token == operatorToken && r.Auth == rest.Agent {
+			if token == operatorToken && r.Auth == web.Agent {
 				continue
 			}
 			req := httptest.NewRequestWithContext(t.Context(), r.Method, fill.Replace(path), strings.NewReader(bodies[r.ID]))

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 )
 
 // crowded is more of everything than a page of two takes, at equal times as well.
@@ -51,7 +52,7 @@ func TestPagesOfAListAreTheList(t *testing.T) {
 	doc, _ := loadDocument(t)
 	documented := 0
 	for _, r := range (rest.Deps{}).Routes() {
-		if ok := doc.Paths.Value(rest.DocumentPath(r)).GetOperation(r.Method).Responses.Status(r.Status); ok != nil && ok.Value.Headers["X-Next-Cursor"] != nil {
+		if ok := doc.Paths.Value(web.DocumentPath(r)).GetOperation(r.Method).Responses.Status(r.Status); ok != nil && ok.Value.Headers["X-Next-Cursor"] != nil {
 			require.Contains(t, pagedLists, r.ID)
 			documented++
 		}

@@ -3,12 +3,17 @@ package rest
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"spotkeeper/api/agents"
+	"spotkeeper/api/control"
+	"spotkeeper/api/pages"
+	"spotkeeper/api/web"
 )
 
 // Deps are what the API is built from. Each field is a narrow interface that the
@@ -22,50 +27,49 @@ type Deps struct {
 	TrustedProxies []string
 	Web            http.Handler // serves everything outside of /api; nil: 404
 
-	Tokens    TokenStore
+	Tokens    web.TokenStore
 	Operators map[string]string // operators' tokens by name
 	// OpenToOperators lets callers without a token act as operators. Set it only
 	// when no operators are configured and the server listens on loopback.
 	OpenToOperators bool
 	SessionKey      []byte // signs operators' sessions; the same in every process
-	Sessions        SessionStore
-	Audit           AuditStore // nil: changes made by workflows leave no audit entry
+	Sessions        web.SessionStore
+	Audit           web.AuditStore // nil: changes made by workflows leave no audit entry
 
 	Probes []Probe // of /ready
 
-	Agents        *Agents
-	Commands      *Commands
-	Decisions     *Decisions
-	Pricing       *Pricing
-	Replicas      *Replicas
-	Operations    *Operations
-	Events        *Events
-	Settings      *Settings
-	Accounts      *Accounts
-	Switches      *Switches
-	ClientPages   *ClientPages
-	InstancePages *InstancePages
-	AdminPages    *AdminPages
-	Notifications *Notifications
-	Sinks         *Sinks
-	Schedules     *Schedules
-	Pauses        *Pauses
-	Models        *Models
-	ModelRollouts *ModelRollouts
+	Agents        *agents.Agents
+	Commands      *agents.Commands
+	Decisions     *agents.Decisions
+	Pricing       *agents.Pricing
+	Replicas      *agents.Replicas
+	Operations    *control.Operations
+	Events        *pages.Events
+	Settings      *control.Settings
+	Accounts      *control.Accounts
+	Credentials   *control.Credentials
+	Switches      *control.Switches
+	ClientPages   *pages.ClientPages
+	InstancePages *pages.InstancePages
+	AdminPages    *pages.AdminPages
+	Notifications *pages.Notifications
+	Sinks         *control.Sinks
+	Schedules     *control.Schedules
+	Pauses        *control.Pauses
+	Models        *control.Models
+	ModelRollouts *control.ModelRollouts
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 
-	auth      *Authenticator
-	loginGate *throttle
+	auth      *web.Authenticator
+	loginGate *web.Throttle
 }
-
-var quietGin = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
 
 // New builds the handler of the whole API. It redirects nothing: a redirected
 // POST comes back as a GET without its body, which deployed agents take for
 // success.
 func New(d Deps) (http.Handler, error) {
-	quietGin()
+	web.QuietGin()
 	d = d.withDefaults()
 	g := gin.New()
 	g.RedirectTrailingSlash, g.RedirectFixedPath = false, false
@@ -75,21 +79,23 @@ func New(d Deps) (http.Handler, error) {
 	if err := g.SetTrustedProxies(d.TrustedProxies); err != nil {
 		return nil, err
 	}
-	g.Use(identify(d.Log), recordRequests(newMetrics(d.Metrics)), recovery, allowOrigins(d.CORSOrigins))
+	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.AllowOrigins(d.CORSOrigins))
 	for _, r := range d.Routes() {
-		if r.Timeout == 0 && r.Endpoint.raw == nil {
+		if r.Timeout == 0 && !r.Endpoint.IsStream() {
 			r.Timeout = d.Quick
 		}
-		g.Handle(r.Method, r.Path, r.serve(d.auth))
+		g.Handle(r.Method, r.Path, r.Serve(d.auth))
 	}
-	g.NoMethod(func(c *gin.Context) { writeError(c, NoMethod.New("This path does not take %s.", c.Request.Method)) })
+	g.NoMethod(func(c *gin.Context) {
+		web.WriteError(c, web.NoMethod.New("This path does not take %s.", c.Request.Method))
+	})
 	g.NoRoute(func(c *gin.Context) {
 		if d.Web == nil || c.Request.URL.Path == "/api" || strings.HasPrefix(c.Request.URL.Path, "/api/") {
-			writeError(c, NoRoute.New("There is no such path."))
+			web.WriteError(c, web.NoRoute.New("There is no such path."))
 			return
 		}
 		if err := d.servePage(c); err != nil {
-			writeError(c, err)
+			web.WriteError(c, err)
 		}
 	})
 	return g, nil
@@ -106,12 +112,44 @@ func (d Deps) withDefaults() Deps {
 		d.Now = time.Now
 	}
 	if d.Quick == 0 {
-		d.Quick = quick
+		d.Quick = web.QuickTimeout
 	}
-	d.auth = &Authenticator{
-		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, gate: newThrottle(d.Now),
-		Sessions: &Sessions{Key: d.SessionKey, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
+	d.auth = &web.Authenticator{
+		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, Gate: web.NewThrottle(d.Now), Now: d.Now,
+		Sessions: &web.Sessions{Key: d.SessionKey, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
 	}
-	d.loginGate = newLoginGate(d.Now)
+	d.loginGate = web.NewLoginGate(d.Now)
 	return d
+}
+
+// Routes is the whole surface: literal paths win over parameters, and the order
+// does not matter.
+func (d Deps) Routes() []web.Route {
+	return slices.Concat(
+		d.healthRoutes(),
+		d.Agents.Routes(),
+		d.Commands.Routes(),
+		d.Decisions.Routes(),
+		d.Pricing.Routes(),
+		d.validateRoutes(),
+		d.loginRoutes(),
+		d.docsRoutes(),
+		d.Replicas.Routes(),
+		d.Operations.Routes(),
+		d.Events.Routes(),
+		d.Settings.Routes(),
+		d.Accounts.Routes(),
+		d.Credentials.Routes(),
+		d.Switches.Routes(),
+		d.ClientPages.Routes(),
+		d.InstancePages.Routes(),
+		d.AdminPages.Routes(),
+		d.Notifications.Routes(),
+		d.Sinks.Routes(),
+		d.Schedules.Routes(),
+		d.Pauses.Routes(),
+		d.Models.Routes(),
+		d.ModelRollouts.Routes(),
+		d.documentRoutes(),
+	)
 }

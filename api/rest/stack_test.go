@@ -14,11 +14,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/api/agents"
+	"spotkeeper/api/control"
+	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/internal/testkit/postgrestest"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"
@@ -30,10 +37,10 @@ const operatorToken = "operator-token-0123456789"
 // stack is the API over a real Postgres, with workflows that a test plays.
 type stack struct {
 	t         testing.TB
-	db        *postgres.DB
+	db        *pg.DB
 	handler   http.Handler
 	wf        *playedWorkflows
-	feed      *rest.Feed
+	feed      *pages.Feed
 	jobs      playedJobs
 	models    playedRollouts
 	aftercare aftercare
@@ -63,7 +70,12 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 func newStack(t testing.TB) *stack {
 	t.Helper()
-	db := postgrestest.Open(t)
+	return newStackOn(t, postgrestest.Open(t))
+}
+
+// newStackOn is the stack over a database that the test opened.
+func newStackOn(t testing.TB, db *pg.DB) *stack {
+	t.Helper()
 	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
@@ -74,38 +86,40 @@ func newStack(t testing.TB) *stack {
 	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta"}, "test")
 	require.NoError(t, err)
 	s.exec(tenants)
-	s.models.store = &postgres.Rollouts{Models: postgres.Models{DB: db}}
-	views, log := &postgres.Views{DB: db}, slog.New(slog.DiscardHandler)
-	s.feed = rest.NewFeed(&postgres.Changes{DB: db}, log)
+	tokens := &postgres.Credentials{DB: db}
+	s.models.store = &models.Rollouts{Models: models.Models{DB: db}}
+	views, log := &views.Views{DB: db}, slog.New(slog.DiscardHandler)
+	s.feed = pages.NewFeed(&postgres.Changes{DB: db}, log)
 	s.feed.Interval = 10 * time.Millisecond
-	agents := &rest.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
+	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
 	d := rest.Deps{
-		Log: log, Tokens: store, Quick: time.Minute, // what is slow here is the machine
+		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
 		Operators:  map[string]string{"ops": operatorToken},
 		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
 		Probes:    s.probes(),
-		Agents:    agents,
-		Commands:  &rest.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
-		Pricing:   &rest.Pricing{Store: &postgres.Prices{DB: db}, Agents: agents},
-		Decisions: &rest.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
-		Replicas: &rest.Replicas{
+		Agents:    registered,
+		Commands:  &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
+		Pricing:   &agents.Pricing{Store: &prices.Prices{DB: db}, Agents: registered},
+		Decisions: &agents.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
+		Replicas: &agents.Replicas{
 			Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
 			Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 		},
-		Operations:    &rest.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
-		Events:        &rest.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
-		Settings:      &rest.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
-		Accounts:      &rest.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
-		ClientPages:   &rest.ClientPages{Views: views},
-		InstancePages: &rest.InstancePages{Views: views, Now: time.Now},
-		AdminPages:    &rest.AdminPages{Views: views, Database: db, Now: time.Now},
-		Notifications: &rest.Notifications{Store: &postgres.Notifications{DB: db}},
-		Sinks:         &rest.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
-		Models:        &rest.Models{Store: &postgres.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
-		ModelRollouts: &rest.ModelRollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: db}}, Workflows: &s.models},
-		Schedules:     &rest.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
-		Pauses:        &rest.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
-		Switches:      &rest.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		Operations:    &control.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
+		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
+		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
+		Credentials:   &control.Credentials{Store: tokens},
+		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
+		ClientPages:   &pages.ClientPages{Views: views},
+		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
+		AdminPages:    &pages.AdminPages{Views: views, Database: db, Now: time.Now},
+		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: db}},
+		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
+		Models:        &control.Models{Store: &models.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
+		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: models.Models{DB: db}}, Workflows: &s.models},
+		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
+		Pauses:        &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
+		Switches:      &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 	}
 	s.deps = d
 	s.handler, err = rest.New(d)

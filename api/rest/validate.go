@@ -1,18 +1,20 @@
 package rest
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
-	"spotkeeper/internal/domain/clients"
+	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 )
 
-func (d Deps) validateRoutes() []Route {
-	return []Route{
-		{Method: http.MethodGet, Path: "/api/client/validate", ID: "validateToken", Summary: "Whether a client token is good, for installers", Auth: Anonymous, Status: 200, Timeout: quick, Endpoint: streamEndpoint[validateRequest, validateAnswer](d.validate)},
+func (d Deps) validateRoutes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/api/client/validate", ID: "validateToken", Summary: "Whether a client token is good, for installers", Auth: web.Anonymous, Status: 200, Timeout: web.QuickTimeout, Endpoint: web.NewStream[validateRequest, validateAnswer](d.validate)},
 	}
 }
 
@@ -34,23 +36,27 @@ func (d Deps) validate(c *gin.Context, in *validateRequest) error {
 	token = strings.TrimSpace(token)
 	switch {
 	case !bearer:
-		return MissingToken.New("Missing or invalid Authorization header").With("valid", false)
+		return web.MissingToken.New("Missing or invalid Authorization header").With("valid", false)
 	case token == "":
-		return MissingToken.New("Token is empty").With("valid", false)
+		return web.MissingToken.New("Token is empty").With("valid", false)
 	}
-	hash := clients.Hash(token)
-	if err := d.auth.checkThrottle(c, hash); err != nil {
-		return err
-	}
-	client, err := d.auth.client(c, hash)
+	found, err := d.auth.Find(c, web.Route{Auth: web.Anonymous}, token)
 	switch {
-	case fault.Is(err, InvalidToken):
-		return InvalidToken.New("Invalid token").With("valid", false)
-	case fault.Is(err, Inactive):
-		return Inactive.New("Client account is not active").With("valid", false)
+	case fault.Is(err, web.InvalidToken):
+		return web.InvalidToken.New("Invalid token").With("valid", false)
+	case fault.Is(err, credentials.Inactive):
+		return credentials.Inactive.New("Client account is not active").With("valid", false)
 	case err != nil:
-		return err
+		return withValid(err)
 	}
-	writeJSON(c, http.StatusOK, &validateAnswer{Valid: true, ClientID: client.ID, Name: client.Name, Email: client.Email})
+	web.WriteJSON(c, http.StatusOK, &validateAnswer{Valid: true, ClientID: found.ClientID, Name: found.ClientName, Email: found.Email})
 	return nil
+}
+
+// withValid adds what installers read of a refusal.
+func withValid(err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok && fault.KindOf(err) == fault.Unauthorized {
+		return f.With("valid", false)
+	}
+	return err
 }

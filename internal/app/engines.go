@@ -4,12 +4,13 @@ import (
 	"context"
 	"path"
 
-	"spotkeeper/api/rest"
+	"spotkeeper/api/pages"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
 	"spotkeeper/internal/serving"
 )
 
@@ -34,19 +35,19 @@ func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error
 	loader := &serving.Loader{Files: files, ONNXLibrary: c.Engine.ONNXLibrary, Python: c.Engine.Python == "on", PythonPath: c.Engine.PythonPath, Log: a.Log}
 	return &engines{
 		files: files, loader: loader,
-		serving: &serving.Serving{Source: &postgres.Models{DB: a.DB}, Load: loader.Load, Log: a.Log},
+		serving: &serving.Serving{Source: &models.Models{DB: a.DB}, Load: loader.Load, Log: a.Log},
 		trial:   &serving.Trial{Load: loader.Load},
 	}, nil
 }
 
 // engineStatus is what the operators' page shows of the engine and the models.
-func (a *App) engineStatus(context.Context) rest.EngineStatus {
+func (a *App) engineStatus(context.Context) pages.EngineStatus {
 	s := a.engines.serving.Status()
-	out := rest.EngineStatus{Loaded: true, Type: s.Engine, Version: s.Version, Models: rest.ModelStatus{Loaded: true, Name: s.Engine, Version: s.Version}}
+	out := pages.EngineStatus{Loaded: true, Type: s.Engine, Version: s.Version, Models: pages.ModelStatus{Loaded: true, Name: s.Engine, Version: s.Version}}
 	for _, session := range s.Sessions {
-		files := make([]rest.EngineFile, len(session.Files))
+		files := make([]pages.EngineFile, len(session.Files))
 		for i, f := range session.Files {
-			files[i] = rest.EngineFile{Name: f.Name, Size: f.Size, Modified: rest.Time{Time: session.CreatedAt}}
+			files[i] = pages.EngineFile{Name: f.Name, Size: f.Size, Modified: web.Time{Time: session.CreatedAt}}
 		}
 		if session.Kind == mlmodel.Engine {
 			out.Files = files
@@ -57,9 +58,9 @@ func (a *App) engineStatus(context.Context) rest.EngineStatus {
 			continue // it could not have become live
 		}
 		name := main.Name[:len(main.Name)-len(path.Ext(main.Name))]
-		out.Models = rest.ModelStatus{
+		out.Models = pages.ModelStatus{
 			Loaded: session.ID == s.Session || len(s.Sessions) > 1, Name: name, Version: session.Version, Files: files,
-			Active: []rest.ActiveModel{{Name: name, Version: session.Version, Active: session.ID == s.Session}},
+			Active: []pages.ActiveModel{{Name: name, Version: session.Version, Active: session.ID == s.Session}},
 		}
 	}
 	return out

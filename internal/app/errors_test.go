@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 )
 
@@ -42,7 +42,7 @@ func errorsDocument() string {
 		if strings.HasPrefix(string(code), "test.") {
 			continue
 		}
-		fmt.Fprintf(&b, "| `%s` | %d | %s |\n", code, rest.StatusOf(code.Kind()), reactions[code.Kind()])
+		fmt.Fprintf(&b, "| `%s` | %d | %s |\n", code, web.StatusOf(code.Kind()), reactions[code.Kind()])
 	}
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // scrapeWithin keeps a scrape short when the database hangs.
@@ -37,8 +38,8 @@ var gaugeNames = [][2]string{
 	{"spotkeeper_notice_undelivered_age_seconds", "Age of the oldest notice that no Guardian has taken."},
 }
 
-func newGauges(db *postgres.DB, log *slog.Logger) *gauges {
-	g := &gauges{read: db.ReadGauges, log: log}
+func newGauges(db *pg.DB, log *slog.Logger) *gauges {
+	g := &gauges{read: func(ctx context.Context) (postgres.Gauges, error) { return postgres.ReadGauges(ctx, db) }, log: log}
 	for _, n := range gaugeNames {
 		g.desc = append(g.desc, prometheus.NewDesc(n[0], n[1], nil, nil))
 	}

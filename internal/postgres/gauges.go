@@ -1,6 +1,10 @@
 package postgres
 
-import "context"
+import (
+	"context"
+
+	"spotkeeper/internal/postgres/pg"
+)
 
 // Gauges is what an operator would page on, as it stands now.
 type Gauges struct {
@@ -22,7 +26,7 @@ type Gauges struct {
 //
 // What is known about a present primary does not age: a loss counts until the agent
 // lives on another instance, or its primary was heard of after all.
-func (db *DB) ReadGauges(ctx context.Context) (Gauges, error) {
+func ReadGauges(ctx context.Context, db *pg.DB) (Gauges, error) {
 	var g Gauges
 	err := db.Pool.QueryRow(ctx, `
 		WITH without_heir AS (
@@ -50,5 +54,5 @@ func (db *DB) ReadGauges(ctx context.Context) (Gauges, error) {
 		(SELECT coalesce(max(extract(epoch FROM clock_timestamp() - received_at) * 1000)::bigint, 0) FROM notices WHERE delivered_at IS NULL)`).
 		Scan(&g.UndeliveredNotices, &g.UndecidedNotices, &g.LostNotices, &g.AgentsWithoutOne, &g.AgentsOnline, &g.AgentsOffline,
 			&g.OpenReplicas, &g.LateRetirements, &g.OrphansFound, &g.FailedJobs, &g.OldestUndeliveredMs)
-	return g, translate(err)
+	return g, pg.Translate(err)
 }

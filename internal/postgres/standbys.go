@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Standbys finds the instances that stand by.
@@ -43,10 +44,10 @@ GROUP BY h.client_id, c.role_arn, c.external_id, h.region, h.part`
 func (s *Standbys) ListHeld(ctx context.Context, perPlace int) ([]activities.HeldPlace, error) {
 	rows, err := s.Launches.DB.Pool.Query(ctx, selectHeld, perPlace)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.HeldPlace, err error) {
 		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Region, &p.Held)
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }

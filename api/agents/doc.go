@@ -1,0 +1,3 @@
+// Package agents serves what machines call: registration, heartbeats, price reports,
+// commands and their reports, replicas, termination notices and decisions.
+package agents

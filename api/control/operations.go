@@ -1,0 +1,208 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
+	"spotkeeper/workflows"
+)
+
+// OperationViews is the part of postgres.Views that operation routes read.
+type OperationViews interface {
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
+	Operations(ctx context.Context, f views.OperationFilter) ([]views.OperationView, error)
+	Operation(ctx context.Context, clientID, id string) (*views.OperationView, error)
+	OperationSteps(ctx context.Context, id string) ([]views.StepView, error)
+}
+
+// RoleReader reads an agent's roles.
+type RoleReader interface {
+	Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error)
+}
+
+// OperationWorkflows is the part of workflows.Client that operation routes use.
+type OperationWorkflows interface {
+	OperationState(ctx context.Context, operationID string) (*workflows.Progress, error)
+	GuardianState(ctx context.Context, agentID string) (*workflows.GuardianState, error)
+	CancelOperation(ctx context.Context, operationID, by string) error
+}
+
+// Operations serves what workflows do: lists and timelines from Postgres, the
+// live state of one from the workflow itself.
+type Operations struct {
+	Views     OperationViews
+	Roles     RoleReader
+	Workflows OperationWorkflows
+}
+
+// Routes lists the endpoints. An operation's id contains slashes, so it comes
+// escaped in one segment or plain as the rest of the path.
+func (o *Operations) Routes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/api/operations", ID: "listOperations", Summary: "List operations, newest first", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(o.list)},
+		{Method: http.MethodGet, Path: "/api/operations/*operation_id", ID: "getOperation", Summary: "Read one operation with its timeline, or with live=true ask its workflow", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(o.get), Timeout: web.GuardianTimeout},
+		{Method: http.MethodPost, Path: "/api/operations/*operation_id", ID: "cancelOperation", Summary: "Call an operation off: the path ends with /cancel", Auth: web.Client, Status: 202, Event: "operation_cancelled", Subject: web.OperationSubject, Endpoint: web.NewEndpoint(o.cancel), Timeout: web.GuardianTimeout},
+		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/state", ID: "getAgentState", Summary: "Read who plays which part for an agent, and what is in flight", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(o.state), Timeout: web.GuardianTimeout},
+	}
+}
+
+type listOperationsRequest struct {
+	ClientID string     `json:"-" form:"client_id"`
+	AgentID  string     `json:"-" form:"agent_id"`
+	Kind     string     `json:"-" form:"kind" binding:"omitempty,oneof=switch replica termination promotion removal"`
+	State    string     `json:"-" form:"state" binding:"omitempty,oneof=running succeeded failed cancelled"`
+	Limit    *int       `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
+	After    web.Cursor `json:"-" form:"after" doc:"the next of the page before"`
+}
+
+type operationList struct {
+	Operations []operationAnswer `json:"operations"`
+	Next       *string           `json:"next"` // null on the last page
+}
+
+type operationAnswer struct {
+	ID            string    `json:"id"`
+	Href          string    `json:"href"`
+	Kind          string    `json:"kind"`
+	ClientID      string    `json:"client_id"`
+	AgentID       string    `json:"agent_id"`
+	State         string    `json:"state"`
+	Phase         string    `json:"phase"`
+	Summary       string    `json:"summary"`
+	Cause         string    `json:"cause"`
+	InstanceID    string    `json:"instance_id"`
+	NewInstanceID string    `json:"new_instance_id"`
+	ReplicaID     string    `json:"replica_id"`
+	Deadline      *web.Time `json:"deadline"`
+	ErrorCode     *string   `json:"error_code"`
+	Error         *string   `json:"error_message"`
+	StartedAt     web.Time  `json:"started_at"`
+	UpdatedAt     web.Time  `json:"updated_at"`
+	EndedAt       *web.Time `json:"ended_at"`
+}
+
+func operationOf(x views.OperationView) operationAnswer {
+	return operationAnswer{
+		ID: x.ID, Href: web.OperationHref(x.ID), Kind: x.Kind, ClientID: x.ClientID, AgentID: x.AgentID, State: x.State, Phase: x.Phase,
+		Summary: x.Summary, Cause: x.Cause, InstanceID: x.InstanceID, NewInstanceID: x.NewInstanceID, ReplicaID: x.ReplicaID,
+		Deadline: web.NewTime(x.Deadline), ErrorCode: x.ErrorCode, Error: x.Error, StartedAt: web.TimeOf(x.StartedAt), UpdatedAt: web.TimeOf(x.UpdatedAt), EndedAt: web.NewTime(x.EndedAt),
+	}
+}
+
+func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*operationList, error) {
+	turning := web.Paging{After: in.After} // its next page is in the body
+	f := views.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.PageOf(web.ValueOr(in.Limit, 50))}
+	if scope := web.TenantScope(ctx); scope != "" {
+		f.ClientID = scope
+	}
+	found, err := o.Views.Operations(ctx, f)
+	found, err = web.FinishPage(&turning, found, err, func(x views.OperationView) pg.Cursor {
+		return pg.Cursor{At: x.StartedAt, ID: x.ID}
+	})
+	list, err := web.MapRows(found, err, operationOf)
+	if err != nil {
+		return nil, err
+	}
+	out := &operationList{Operations: *list}
+	out.Next = turning.NextCursor()
+	return out, nil
+}
+
+type getOperationRequest struct {
+	web.OperationPath
+	Live *web.Bool `json:"-" form:"live" doc:"ask the workflow instead of its projection"`
+}
+
+type operationDetail struct {
+	operationAnswer
+	Steps []stepAnswer `json:"steps"`
+	Live  *liveAnswer  `json:"live,omitempty"`
+}
+
+type stepAnswer struct {
+	Name        string   `json:"name"`
+	Status      string   `json:"status"`
+	Detail      string   `json:"detail"`
+	SecondsLeft *float64 `json:"seconds_left"`
+	At          web.Time `json:"at"`
+}
+
+type liveAnswer struct {
+	Phase     string       `json:"phase"`
+	Detail    string       `json:"detail"`
+	Committed bool         `json:"committed"`
+	Steps     []stepAnswer `json:"steps"`
+}
+
+func (o *Operations) get(ctx context.Context, in *getOperationRequest) (*operationDetail, error) {
+	id := in.Id()
+	view, err := o.Views.Operation(ctx, web.TenantScope(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := o.Views.OperationSteps(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &operationDetail{operationAnswer: operationOf(*view), Steps: []stepAnswer{}}
+	for _, s := range steps {
+		out.Steps = append(out.Steps, stepAnswer{Name: s.Name, Status: s.Status, Detail: s.Detail, SecondsLeft: s.SecondsLeft, At: web.TimeOf(s.At)})
+	}
+	if !in.Live.Or(false) {
+		return out, nil
+	}
+	live, err := o.Workflows.OperationState(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out.Live = &liveAnswer{Phase: live.Phase, Detail: live.Detail, Committed: live.Committed, Steps: []stepAnswer{}}
+	for _, s := range live.Steps {
+		out.Live.Steps = append(out.Live.Steps, stepAnswer{Name: s.Name, Status: s.Status, Detail: s.Detail, SecondsLeft: s.SecondsLeft, At: web.TimeOf(s.At)})
+	}
+	return out, nil
+}
+
+type cancelRequest struct {
+	web.OperationPath
+	web.OptionalBody
+}
+
+type cancelAnswer struct {
+	Success     bool   `json:"success"`
+	OperationID string `json:"operation_id"`
+	Href        string `json:"href"`
+}
+
+func (o *Operations) cancel(ctx context.Context, in *cancelRequest) (*cancelAnswer, error) {
+	id, found := strings.CutSuffix(in.Id(), "/cancel")
+	if !found {
+		return nil, web.NoRoute.New("There is no such path: an operation is called off at its path with /cancel.")
+	}
+	view, err := o.Views.Operation(ctx, web.TenantScope(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	if view.State != "running" {
+		return nil, workflows.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
+	}
+	if err := o.Workflows.CancelOperation(ctx, id, web.ActorName(ctx)); err != nil {
+		return nil, err
+	}
+	return &cancelAnswer{Success: true, OperationID: id, Href: web.OperationHref(id)}, nil
+}
+
+// isGuardianAbsent says that an agent's Guardian is not needed at the moment.
+func isGuardianAbsent(err error) bool {
+	return fault.Is(err, workflows.NoOperation) || web.IsUnavailable(err)
+}
+
+// runningOf chooses what is in flight for an agent.
+func runningOf(clientID, agentID string) views.OperationFilter {
+	return views.OperationFilter{ClientID: clientID, AgentID: agentID, State: "running", Page: pg.Page{Limit: 50}}
+}

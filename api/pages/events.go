@@ -1,0 +1,159 @@
+package pages
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"spotkeeper/api/web"
+	"spotkeeper/internal/postgres"
+)
+
+// Events serves the stream of what happens to a client's fleet.
+type Events struct {
+	Feed      *Feed
+	Heartbeat time.Duration // 0: 15 s
+}
+
+// Routes lists the endpoints.
+func (e *Events) Routes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Path: "/api/client/:client_id/events", ID: "streamEvents", Summary: "Follow operations, notices and changes of roles as server-sent events", Auth: web.Client, Status: 200, Endpoint: web.NewStream[eventsRequest, eventAnswer](e.follow)},
+	}
+}
+
+type eventsRequest struct {
+	ClientID string `json:"-" uri:"client_id"`
+	LastID   string `json:"-" header:"Last-Event-ID" doc:"the id of the last event seen: what happened since is told first"`
+	After    string `json:"-" form:"after" doc:"the same, for callers that cannot set the header"`
+}
+
+// eventAnswer is the data of one event.
+type eventAnswer struct {
+	Type string          `json:"type"` // operation, notice or roles
+	At   web.Time        `json:"at"`
+	Data json.RawMessage `json:"data"`
+}
+
+// follow tells what happened since the last event that the listener saw, and
+// then what happens. An event tells how a thing is now; around a reconnection one
+// may come twice, and none is missing.
+func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
+	ctx := c.Request.Context()
+	since, err := parseLastEventID(in)
+	if err != nil {
+		return err
+	}
+	l, err := e.Feed.listen(in.ClientID)
+	if err != nil {
+		return err
+	}
+	defer e.Feed.closeListener(l)
+	var past []postgres.Change
+	if !since.IsZero() {
+		if past, err = e.Feed.Changes.Since(ctx, in.ClientID, since.Add(-streamOverlap), streamReplay); err != nil {
+			return err
+		}
+	}
+	w := newEventWriter(c)
+	if err := w.open(); err != nil {
+		return nil //nolint:nilerr // the listener went away, which is its right
+	}
+	for _, change := range past {
+		if w.event(change) != nil {
+			return nil
+		}
+	}
+	heartbeat := e.Heartbeat
+	if heartbeat <= 0 {
+		heartbeat = 15 * time.Second
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case change, more := <-l.changes:
+			if !more || w.event(change) != nil {
+				return nil
+			}
+		case <-beat.C:
+			if w.write(": beat\n\n") != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// parseLastEventID reads where the listener was: the microseconds of the last event's id.
+func parseLastEventID(in *eventsRequest) (time.Time, error) {
+	id := in.LastID
+	if id == "" {
+		id = in.After
+	}
+	if id == "" {
+		return time.Time{}, nil
+	}
+	micros, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || micros < 0 || micros > 1e17 {
+		return time.Time{}, web.InvalidRequest.New("Last-Event-ID is not the id of an event of this stream")
+	}
+	return time.UnixMicro(micros), nil
+}
+
+// eventWriter writes server-sent events, each flushed and with its own deadline,
+// so that a listener that does not read cannot hold the handler.
+type eventWriter struct {
+	w    gin.ResponseWriter
+	ctl  *http.ResponseController
+	told map[changeKey]struct{} // of the replay, which overlaps what is live
+}
+
+func newEventWriter(c *gin.Context) *eventWriter {
+	return &eventWriter{w: c.Writer, ctl: http.NewResponseController(c.Writer), told: map[changeKey]struct{}{}}
+}
+
+func (w *eventWriter) open() error {
+	h := w.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	w.w.WriteHeader(http.StatusOK)
+	return w.write("retry: 2000\n\n")
+}
+
+func (w *eventWriter) event(c postgres.Change) error {
+	if _, told := w.told[keyOfChange(c)]; told {
+		return nil
+	}
+	if len(w.told) < 2*streamReplay {
+		w.told[keyOfChange(c)] = struct{}{}
+	}
+	var data bytes.Buffer
+	if err := json.Compact(&data, c.Data); err != nil {
+		return err
+	}
+	body, err := json.Marshal(eventAnswer{Type: c.Kind, At: web.TimeOf(c.At), Data: data.Bytes()})
+	if err != nil {
+		return err
+	}
+	return w.write(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", c.At.UnixMicro(), c.Kind, body))
+}
+
+// writeWithin is how long one event may take to leave.
+const writeWithin = 10 * time.Second
+
+func (w *eventWriter) write(s string) error {
+	_ = w.ctl.SetWriteDeadline(time.Now().Add(writeWithin)) // a recorder in a test has none
+	if _, err := strings.NewReader(s).WriteTo(w.w); err != nil {
+		return err
+	}
+	return w.ctl.Flush()
+}

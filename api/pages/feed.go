@@ -1,0 +1,208 @@
+package pages
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+)
+
+// TooManyStreams means that a client listens already as often as it may.
+var TooManyStreams = fault.Define("events.too_many_streams", fault.Limited)
+
+// Bounds of the feed. A listener that does not keep up is let go: it comes back
+// with the id of the last event it saw, and the database still has the rest.
+const (
+	streamsPerClient = 16
+	streamsInTotal   = 512
+	streamBuffer     = 256
+	streamOverlap    = 3 * time.Second // changes that were committed late are looked for so long
+	streamReplay     = 1000            // most changes told to a listener that comes back
+)
+
+// ChangeStore is the part of postgres.Changes that the feed reads.
+type ChangeStore interface {
+	Now(ctx context.Context) (time.Time, error)
+	Since(ctx context.Context, clientID string, since time.Time, limit int) ([]postgres.Change, error)
+}
+
+// Feed reads what changed once per process and tells every listener. It asks the
+// database only while there are listeners.
+type Feed struct {
+	Changes  ChangeStore
+	Interval time.Duration // between two looks; 0: one second
+	Log      *slog.Logger
+
+	mu        sync.Mutex
+	listeners map[*listener]struct{}
+	stopped   bool
+	first     chan struct{} // sent to when the first listener arrives
+}
+
+// listener is one open stream.
+type listener struct {
+	clientID string
+	changes  chan postgres.Change // closed when the listener is let go
+}
+
+// NewFeed makes a feed; Run makes it live.
+func NewFeed(changes ChangeStore, log *slog.Logger) *Feed {
+	return &Feed{Changes: changes, Log: log, listeners: map[*listener]struct{}{}, first: make(chan struct{}, 1)}
+}
+
+// Run looks for changes until ctx ends, and then lets all listeners go.
+func (f *Feed) Run(ctx context.Context) error {
+	interval := f.Interval
+	if interval <= 0 {
+		interval = time.Second
+	}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	defer f.dropAll()
+	var at watermark
+	for {
+		if f.hasNoListeners() {
+			at = watermark{}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-f.first:
+			}
+			continue
+		}
+		if err := f.readChanges(ctx, &at); err != nil && ctx.Err() == nil {
+			f.Log.WarnContext(ctx, "the feed of events cannot read changes", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// watermark is how far the feed has read: the newest stamp, and what was told of
+// the overlap before it.
+type watermark struct {
+	at   time.Time
+	told map[changeKey]struct{}
+}
+
+type changeKey struct {
+	kind, key string
+	at        int64
+}
+
+func keyOfChange(c postgres.Change) changeKey { return changeKey{c.Kind, c.Key, c.At.UnixMicro()} }
+
+func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if w.at.IsZero() {
+		now, err := f.Changes.Now(ctx)
+		if err != nil {
+			return err
+		}
+		// A listener that began between two looks replays from its own start.
+		w.at, w.told = now.Add(-streamOverlap), map[changeKey]struct{}{}
+	}
+	for from, more := w.at.Add(-streamOverlap), true; more; {
+		changes, err := f.Changes.Since(ctx, "", from, streamReplay)
+		if err != nil {
+			return err
+		}
+		for _, c := range changes {
+			if _, told := w.told[keyOfChange(c)]; !told {
+				f.publish(c)
+				w.told[keyOfChange(c)] = struct{}{}
+			}
+			if c.At.After(w.at) {
+				w.at = c.At
+			}
+		}
+		if more = len(changes) == streamReplay; more {
+			from = changes[len(changes)-1].At.Add(-time.Microsecond) // others may have the same stamp
+		}
+	}
+	for k := range w.told {
+		if k.at < w.at.Add(-2*streamOverlap).UnixMicro() {
+			delete(w.told, k)
+		}
+	}
+	return nil
+}
+
+// publish hands a change to those who may see it. One whose buffer is full is let go.
+func (f *Feed) publish(c postgres.Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for l := range f.listeners {
+		if l.clientID != c.ClientID {
+			continue
+		}
+		select {
+		case l.changes <- c:
+		default:
+			f.dropListener(l)
+		}
+	}
+}
+
+// listen begins to hear a client's changes. Fails with events.too_many_streams
+// and, when the process is ending, postgres.unavailable.
+func (f *Feed) listen(clientID string) (*listener, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopped {
+		return nil, pg.Unavailable.New("The server is stopping: connect again.")
+	}
+	same := 0
+	for l := range f.listeners {
+		if l.clientID == clientID {
+			same++
+		}
+	}
+	if same >= streamsPerClient || len(f.listeners) >= streamsInTotal {
+		return nil, TooManyStreams.New("Too many event streams are open.")
+	}
+	l := &listener{clientID: clientID, changes: make(chan postgres.Change, streamBuffer)}
+	f.listeners[l] = struct{}{}
+	select {
+	case f.first <- struct{}{}:
+	default:
+	}
+	return l, nil
+}
+
+// closeListener ends a stream from its own side.
+func (f *Feed) closeListener(l *listener) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropListener(l)
+}
+
+func (f *Feed) dropListener(l *listener) {
+	if _, known := f.listeners[l]; known {
+		delete(f.listeners, l)
+		close(l.changes)
+	}
+}
+
+func (f *Feed) hasNoListeners() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.listeners) == 0
+}
+
+func (f *Feed) dropAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	for l := range f.listeners {
+		f.dropListener(l)
+	}
+}

@@ -1,0 +1,158 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// object is a JSON object of the document; its keys come out sorted.
+type object = map[string]any
+
+// Document writes the OpenAPI 3.1 document of the routes. It is made from the
+// rows and the types of their endpoints alone, so it cannot say anything that the
+// server does not do.
+func Document(routes []Route) ([]byte, error) {
+	s := &schemas{components: object{}}
+	paths := object{}
+	for _, r := range routes {
+		path := DocumentPath(r)
+		item, known := paths[path].(object)
+		if !known {
+			item = object{}
+			paths[path] = item
+		}
+		item[strings.ToLower(r.Method)] = s.operation(r)
+	}
+	s.components["Error"] = object{
+		"type": "object", "required": []string{"error", "code"}, "description": "Every answer from 400 on. Some codes have members of their own beside these.",
+		"properties": object{
+			"error":   object{"type": "string", "description": "One sentence for people."},
+			"code":    object{"type": "string", "description": "What went wrong, as <domain>.<reason>. It does not change; the sentence may."},
+			"details": object{"type": "object", "description": "What is wrong with each field.", "additionalProperties": object{"type": "array", "items": object{"type": "string"}}},
+		},
+	}
+	return json.MarshalIndent(object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title": "Spotkeeper", "version": "1",
+			"description": "The control plane of EC2 spot fleets. Times are RFC 3339 in UTC, money is USD. A route never redirects.",
+		},
+		"paths": paths,
+		"components": object{
+			"schemas": s.components,
+			"securitySchemes": object{
+				"clientToken":    object{"type": "http", "scheme": "bearer", "description": "A tenant's token: a named one with a scope, or the one from before."},
+				"agentToken":     object{"type": "http", "scheme": "bearer", "description": "An agent's own token, good for the reports of that agent from its instance."},
+				"enrolmentToken": object{"type": "http", "scheme": "bearer", "description": "A token that an agent joins with."},
+				"operatorToken":  object{"type": "http", "scheme": "bearer", "description": "An operator's token."},
+				"session":        object{"type": "apiKey", "in": "cookie", "name": cookieName, "description": "An operator's session, from /login. Writes must come from a page of the same origin."},
+			},
+		},
+	}, "", "  ")
+}
+
+var parameter = regexp.MustCompile(`[:*](\w+)`)
+
+// DocumentPath is a route's path as the document writes it. An operation's id
+// takes the rest of the path in the router, because it contains slashes; in the
+// document it is one escaped segment.
+func DocumentPath(r Route) string {
+	path := parameter.ReplaceAllString(r.Path, "{$1}")
+	if r.ID == "cancelOperation" {
+		path += "/cancel"
+	}
+	return path
+}
+
+// security lists who may call the route.
+func (r Route) security() []object {
+	by := func(scheme string) object { return object{scheme: []string{}} }
+	out := []object{}
+	switch r.Auth {
+	case Anonymous:
+	case Joining:
+		out = append(out, by("enrolmentToken"))
+	case Agent:
+		out = append(out, by("clientToken"))
+	case Client:
+		out = append(out, by("clientToken"), by("operatorToken"), by("session"))
+	case Admin:
+		out = append(out, by("operatorToken"), by("session"))
+	}
+	if r.Own {
+		out = append(out, by("agentToken"))
+	}
+	return out
+}
+
+func (s *schemas) operation(r Route) object {
+	op := object{
+		"operationId": r.ID, "summary": r.Summary, "security": r.security(), "tags": []string{documentTag(r.Path)},
+		"responses": object{
+			strconv.Itoa(r.Status): object{"description": http.StatusText(r.Status), "content": s.answer(r)},
+			"default":              object{"description": "Refused or failed.", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}},
+		},
+	}
+	if reflect.PointerTo(r.Endpoint.In).Implements(reflect.TypeFor[paged]()) {
+		op["responses"].(object)[strconv.Itoa(r.Status)].(object)["headers"] = object{
+			nextHeader: object{"schema": object{"type": "string"}, "description": "Where the next page begins, for after. Absent on the last page."},
+			linkHeader: object{"schema": object{"type": "string"}, "description": "The address of the next page, rel=next (RFC 8288)."},
+		}
+	}
+	if r.Endpoint.Out == reflect.TypeFor[Page]() { // a page says on itself what was wrong
+		op["responses"].(object)["default"].(object)["content"].(object)["text/html"] = object{"schema": object{"type": "string"}}
+	}
+	if params := s.parameters(r); len(params) > 0 {
+		op["parameters"] = params
+	}
+	in := reflect.New(r.Endpoint.In).Interface()
+	_, own := in.(interface{ ParseBody([]byte) error })
+	if r.Method != http.MethodGet && (own || hasBodyFields(r.Endpoint.In)) {
+		schema := object{"type": "object"}
+		if !own {
+			schema = s.body(r.Endpoint.In)
+		}
+		_, optional := in.(interface{ bodyOptional() })
+		media := "application/json"
+		if _, form := in.(interface{ isForm() }); form {
+			media = "application/x-www-form-urlencoded"
+		}
+		op["requestBody"] = object{"required": !optional, "content": object{media: object{"schema": schema}}}
+	}
+	return op
+}
+
+// answer is the content of a success.
+func (s *schemas) answer(r Route) object {
+	out := r.Endpoint.Out
+	switch {
+	case out == reflect.TypeFor[Page]():
+		return object{"text/html": object{"schema": object{"type": "string"}}}
+	case out == nil || out == reflect.TypeFor[None]():
+		return object{"text/plain": object{"schema": object{"type": "string"}}}
+	case r.ID == "streamEvents":
+		s.of(out, true)
+		return object{"text/event-stream": object{"schema": object{"type": "string", "description": "Server-sent events; the data of each is an eventAnswer."}}}
+	default:
+		return object{"application/json": object{"schema": s.of(out, true)}}
+	}
+}
+
+// documentTag groups routes by whom they serve.
+func documentTag(path string) string {
+	parts := strings.Split(strings.TrimPrefix(path, "/api/"), "/")
+	switch {
+	case !strings.HasPrefix(path, "/api/"):
+		return "service"
+	case parts[0] == "client" && len(parts) > 2 && strings.HasPrefix(parts[1], ":"):
+		return "clients"
+	case parts[0] == "client":
+		return parts[1]
+	default:
+		return parts[0]
+	}
+}

@@ -1,0 +1,228 @@
+package web
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// schemas makes JSON schemas of Go types. Named structs become components; what
+// an answer may leave out and what a request must have differ, so the same type
+// is never used for both.
+type schemas struct{ components object }
+
+// special are the types whose JSON is not what their Go kind says.
+var special = map[reflect.Type]struct{ in, out object }{
+	reflect.TypeFor[Bool](): {object{"type": []string{"boolean", "integer"}, "description": "true, false, 1 or 0"}, object{"type": "boolean"}},
+	reflect.TypeFor[Time](): {object{"type": "string", "description": "RFC 3339, with or without zone and fraction"}, object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[NoticeTime](): {object{"description": "RFC 3339, with or without zone and fraction, or Unix seconds; what cannot be read counts as not given"},
+		object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[Text]():            {object{"type": []string{"string", "number"}}, object{"type": "string"}},
+	reflect.TypeFor[json.RawMessage](): {anything(), anything()},
+	reflect.TypeFor[Cursor]():          {object{"type": "string"}, object{"type": "string"}},
+}
+
+// anything is any JSON value, null included.
+func anything() object {
+	return object{"type": []string{"object", "array", "string", "number", "boolean", "null"}}
+}
+
+// of is the schema of a type, of an answer or of a request's body.
+func (s *schemas) of(t reflect.Type, answer bool) object {
+	if w, ok := reflect.New(t).Interface().(interface{ document() reflect.Type }); ok {
+		t = w.document()
+	}
+	if known, ok := special[t]; ok {
+		if answer {
+			return copySchema(known.out)
+		}
+		return copySchema(known.in)
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return nullable(s.of(t.Elem(), answer))
+	case reflect.Struct:
+		if t.Name() == "" {
+			return s.object(t, answer)
+		}
+		if _, made := s.components[t.Name()]; !made {
+			s.components[t.Name()] = object{} // a type may contain itself
+			s.components[t.Name()] = s.object(t, answer)
+		}
+		return object{"$ref": "#/components/schemas/" + t.Name()}
+	case reflect.Slice, reflect.Array:
+		return object{"type": "array", "items": s.of(t.Elem(), answer)}
+	case reflect.Map:
+		return object{"type": "object", "additionalProperties": s.of(t.Elem(), answer)}
+	case reflect.String:
+		return object{"type": "string"}
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.Float32, reflect.Float64:
+		return object{"type": "number"}
+	case reflect.Interface:
+		return anything()
+	default:
+		return object{"type": "integer"}
+	}
+}
+
+// nullable allows null beside what the schema says.
+func nullable(schema object) object {
+	switch kind := schema["type"].(type) {
+	case string:
+		schema["type"] = []string{kind, "null"}
+		return schema
+	case []string:
+		if !slices.Contains(kind, "null") {
+			schema["type"] = append(slices.Clone(kind), "null")
+		}
+		return schema
+	}
+	return object{"anyOf": []object{schema, {"type": "null"}}}
+}
+
+// object is the schema of a struct's fields in JSON, those of embedded structs
+// included.
+func (s *schemas) object(t reflect.Type, answer bool) object {
+	properties, needed := object{}, []string{}
+	s.fields(t, answer, properties, &needed)
+	out := object{"type": "object", "properties": properties}
+	if len(needed) > 0 {
+		out["required"] = needed
+	}
+	return out
+}
+
+func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed *[]string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := jsonName(f)
+		if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct && special[f.Type].out == nil {
+			s.fields(f.Type, answer, properties, needed)
+			continue
+		}
+		if name == "" {
+			continue
+		}
+		schema := s.of(f.Type, answer)
+		if !answer {
+			schema = addBounds(nullableUnlessRequired(schema, f), f)
+		}
+		properties[name] = described(schema, f)
+		if answer && !strings.Contains(f.Tag.Get("json"), ",omitempty") || !answer && required(f) {
+			*needed = append(*needed, name)
+		}
+	}
+}
+
+// nullableUnlessRequired: null means absent in every request.
+func nullableUnlessRequired(schema object, f reflect.StructField) object {
+	if required(f) || f.Type.Kind() == reflect.Pointer {
+		return schema
+	}
+	return nullable(copySchema(schema))
+}
+
+// body is the schema of the fields that come from the body.
+func (s *schemas) body(t reflect.Type) object { return s.of(t, false) }
+
+// parameters are the fields that come from the path, the query and the header.
+func (s *schemas) parameters(r Route) []object {
+	var out []object
+	seen := map[string]bool{}
+	s.collect(r.Endpoint.In, func(where string, name string, f reflect.StructField) {
+		t := f.Type
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if where == "path" && !strings.Contains(r.Path, name) || name == "Authorization" { // the document names the scheme instead
+			return
+		}
+		seen[name] = true
+		p := object{"name": name, "in": where, "schema": addBounds(copySchema(s.of(t, false)), f), "required": where == "path" || required(f)}
+		if doc := f.Tag.Get("doc"); doc != "" {
+			p["description"] = doc
+		}
+		out = append(out, p)
+	})
+	for _, m := range parameter.FindAllStringSubmatch(r.Path, -1) {
+		if !seen[m[1]] { // a route that only scopes by it
+			out = append(out, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+		}
+	}
+	return out
+}
+
+func (s *schemas) collect(t reflect.Type, each func(where, name string, f reflect.StructField)) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			s.collect(f.Type, each)
+			continue
+		}
+		for tag, where := range map[string]string{"uri": "path", "form": "query", "header": "header"} {
+			if name := f.Tag.Get(tag); name != "" {
+				each(where, name, f)
+			}
+		}
+	}
+}
+
+// addBounds adds what the binding tag asks for.
+func addBounds(schema object, f reflect.StructField) object {
+	before, _, _ := strings.Cut(f.Tag.Get("binding"), ",dive")
+	kind := f.Type.Kind()
+	if kind == reflect.Pointer {
+		kind = f.Type.Elem().Kind()
+	}
+	for rule := range strings.SplitSeq(before, ",") {
+		name, value, _ := strings.Cut(rule, "=")
+		n, err := strconv.ParseFloat(value, 64)
+		switch {
+		case name == "oneof":
+			schema["enum"] = enumValues(schema, value)
+		case err != nil || name != "max" && name != "min":
+		case kind == reflect.String:
+			schema[name+"Length"] = n
+		case kind == reflect.Slice:
+			schema[name+"Items"] = n
+		case kind == reflect.Map:
+			schema[name+"Properties"] = n
+		default:
+			schema[name+"imum"] = n
+		}
+	}
+	return schema
+}
+
+func enumValues(schema object, words string) []any {
+	var out []any
+	for word := range strings.FieldsSeq(words) {
+		out = append(out, word)
+	}
+	if kinds, ok := schema["type"].([]string); ok && kinds[len(kinds)-1] == "null" {
+		out = append(out, nil)
+	}
+	return out
+}
+
+func described(schema object, f reflect.StructField) object {
+	doc := f.Tag.Get("doc")
+	if doc == "" {
+		return schema
+	}
+	schema = copySchema(schema)
+	schema["description"] = doc
+	return schema
+}
+
+func copySchema(schema object) object {
+	out := make(object, len(schema)+1)
+	for k, v := range schema {
+		out[k] = v
+	}
+	return out
+}
