@@ -188,3 +188,24 @@ func TestAGonePrimaryStaysPrimary(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "primary", one[string](w, `SELECT role FROM instances WHERE id = 'i-0'`))
 }
+
+// TestAnOldPrimaryThatAWSOnlyStopped is terminated: it still costs, and could come back
+// beside its successor.
+func TestAnOldPrimaryThatAWSOnlyStopped(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	r, id := w.launched(replica.Manual, "b")
+	w.promote(r, id, roles.Leave)
+	old := activities.WatchInput{AgentID: "a1", InstanceID: "i-0"}
+	w.fleet.become("i-0", activities.StateStopped, false)
+	seen, err := w.instances.AwaitGone(t.Context(), old)
+	require.NoError(t, err)
+	require.Equal(t, activities.StateStopped, seen.State)
+	require.True(t, one[bool](w, `SELECT terminated_at IS NULL FROM instances WHERE id = 'i-0'`), "it still exists")
+	for range 2 {
+		require.NoError(t, w.instances.RetireInstance(t.Context(), old))
+	}
+	require.Equal(t, []string{"i-0"}, w.fleet.ended)
+	require.Equal(t, "retired", one[string](w, `SELECT role FROM instances WHERE id = 'i-0' AND terminated_at IS NOT NULL`))
+}
