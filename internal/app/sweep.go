@@ -35,9 +35,9 @@ func (a *App) newSweep() *Sweep {
 	return &Sweep{Rows: rows, Log: a.Log}
 }
 
-// Run passes until ctx ends, without a pause while more rows are due than a pass takes. A
-// pass that fails is the next one's business: with the database or Temporal away there
-// is nothing else to do than to ask again.
+// Run passes until ctx ends: at once when it begins, and without a pause while more rows
+// are due than a pass takes. A pass that fails is the next one's business: with the
+// database or Temporal away there is nothing else to do than to ask again.
 func (s *Sweep) Run(ctx context.Context) error {
 	every := s.Every
 	if every <= 0 {
@@ -45,7 +45,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for away, more := false, false; ; {
+	for away, more := false, true; ; {
 		if !more {
 			select {
 			case <-ctx.Done():
