@@ -50,29 +50,21 @@ type InstanceState struct {
 type WatchInput struct {
 	AgentID    string `json:"agent_id"`
 	InstanceID string `json:"instance_id"`
-
-	// Standby ends a watch as soon as the instance shuts down: it could not take over
-	// any more.
-	Standby bool `json:"standby,omitempty"`
 }
 
 // InstanceSteps is the contract of the struct Instances (see instances_ec2.go):
 //
 //	ChooseCandidates(ctx, ChooseInput) (*ChooseResult, error)   pure choice over facts read from Postgres (local activity)
 //	LaunchInstance(ctx, LaunchInput) (*LaunchResult, error)     launch.* faults; token = hash(replica/pool/mode); frozen request
-//	AwaitRunning(ctx, WatchInput) (*InstanceState, error)       launch.not_running until it runs; launch.instance_gone with EC2's reason
-//	AwaitReady(ctx, WatchInput) (*InstanceState, error)         the same for status checks
+//	AwaitUp(ctx, UpInput) (*InstanceState, error)               launch.not_running until it runs and passes its checks; launch.instance_gone with EC2's reason
 //	AwaitGone(ctx, WatchInput) (*InstanceState, error)          launch.not_running until it stopped or ended; marks it retired when it ended
-//	DescribeInstance(ctx, WatchInput) (*InstanceState, error)
 //	RetireInstance(ctx, WatchInput) error                       marks retiring in a tx that refuses a primary (roles.is_primary), terminates, marks retired
 //	RecordPool(ctx, PoolOutcome) error                          local; remembers success or failure of a pool with back-off
 type InstanceSteps interface {
 	ChooseCandidates(ctx context.Context, in ChooseInput) (*ChooseResult, error)
 	LaunchInstance(ctx context.Context, in LaunchInput) (*LaunchResult, error)
-	AwaitRunning(ctx context.Context, in WatchInput) (*InstanceState, error)
-	AwaitReady(ctx context.Context, in WatchInput) (*InstanceState, error)
+	AwaitUp(ctx context.Context, in UpInput) (*InstanceState, error)
 	AwaitGone(ctx context.Context, in WatchInput) (*InstanceState, error)
-	DescribeInstance(ctx context.Context, in WatchInput) (*InstanceState, error)
 	RetireInstance(ctx context.Context, in WatchInput) error
 	RecordPool(ctx context.Context, in PoolOutcome) error
 }

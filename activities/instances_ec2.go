@@ -64,7 +64,11 @@ type Ending struct {
 // retried. What they create is found again by its token, and what they end is
 // judged by its state, so each may run any number of times.
 type Instances struct {
-	Store InstanceStore
+	Store     InstanceStore
+	Replicas  ReplicaStore
+	Workflows interface { // the part of Messenger that wakes the Guardian
+		Wake(ctx context.Context, agentID, why string) error
+	}
 	Fleet Fleet
 	Log   *slog.Logger
 	Now   func() time.Time // nil: time.Now

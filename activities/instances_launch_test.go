@@ -184,3 +184,21 @@ func TestChooseCandidates(t *testing.T) {
 	_, err = choose("r9")
 	require.Equal(t, replica.NotFound, fault.CodeOf(err))
 }
+
+// TestAnUrgentLaunchWhoseAnswerIsLost finds its instance again, without a read of EC2.
+func TestAnUrgentLaunchWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	r := w.replica(replica.Termination)
+	in := activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place("b"), Operation: "replica/" + r.ID, Urgent: true}
+	w.exec(`INSERT INTO launch_templates (agent_id, instance_id, template) VALUES ('a1', 'i-0', '{}')`)
+	w.fleet.lose = true
+	_, err := w.instances.LaunchInstance(t.Context(), in)
+	require.True(t, fault.KindOf(err).Retryable(), "%v", err)
+	made, err := w.instances.LaunchInstance(t.Context(), in)
+	require.NoError(t, err)
+	require.Equal(t, 1, w.fleet.launches)
+	require.Zero(t, w.fleet.templates)
+	require.Equal(t, made.InstanceID, one[string](w, `SELECT instance_id FROM launches WHERE replica_id = $1 AND state = 'launched'`, r.ID))
+}

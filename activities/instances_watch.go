@@ -6,44 +6,19 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 )
-
-// AwaitRunning returns once EC2 says that the instance runs. Until then it fails
-// with launch.not_running, and the retry policy is the poll; when the instance
-// ended first it fails with launch.instance_gone.
-func (i *Instances) AwaitRunning(ctx context.Context, in WatchInput) (*InstanceState, error) {
-	return i.await(ctx, in, func(c *CloudInstance) bool { return c.State == StateRunning })
-}
-
-// AwaitReady returns once both status checks of the instance pass. It fails as
-// AwaitRunning does.
-func (i *Instances) AwaitReady(ctx context.Context, in WatchInput) (*InstanceState, error) {
-	return i.await(ctx, in, func(c *CloudInstance) bool { return c.State == StateRunning && c.ChecksOK })
-}
-
-func (i *Instances) await(ctx context.Context, in WatchInput, there func(*CloudInstance) bool) (*InstanceState, error) {
-	where, seen, err := i.describeOwned(ctx, in)
-	switch {
-	case err != nil:
-		return nil, err
-	case there(seen):
-		return newInstanceState(seen), nil
-	case seen.gone(where.LaunchedAt, i.now()):
-		return nil, errInstanceGone(in.InstanceID, seen)
-	default:
-		return nil, errNotYet("instance %s is %s", in.InstanceID, seen.State)
-	}
-}
 
 // The details of launch.instance_gone, by which a workflow judges what the instance
 // died of.
 const (
 	GoneState  = "state"  // in EC2's words
 	GoneReason = "reason" // EC2's state reason, such as Server.InsufficientInstanceCapacity
+	GoneRan    = "ran"    // not empty: it had been seen running
 )
 
-func errInstanceGone(id string, seen *CloudInstance) error {
+func errInstanceGone(id string, seen *CloudInstance) *fault.Error {
 	e := replica.Gone.New("instance %s is %s", id, seen.State)
 	if seen.Reason != "" {
 		e = replica.Gone.New("instance %s is %s: %s", id, seen.State, seen.Reason)
@@ -56,7 +31,15 @@ func errInstanceGone(id string, seen *CloudInstance) error {
 // successor. One that stopped or hibernates still exists, so it is left to the caller
 // to end. Until then AwaitGone fails with launch.not_running. An instance that EC2 does
 // not show counts as ended only when it is too old to be merely unseen.
-func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceState, error) {
+func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (out *InstanceState, err error) {
+	err = i.Slots.Run(ctx, func() error {
+		out, err = i.lookWhetherGone(ctx, in)
+		return err
+	})
+	return out, err
+}
+
+func (i *Instances) lookWhetherGone(ctx context.Context, in WatchInput) (*InstanceState, error) {
 	where, seen, err := i.describeOwned(ctx, in)
 	switch {
 	case err != nil:
@@ -66,23 +49,11 @@ func (i *Instances) AwaitGone(ctx context.Context, in WatchInput) (*InstanceStat
 			return nil, err
 		}
 		return newInstanceState(seen), i.Store.MarkRetired(ctx, in.InstanceID)
-	case seen.State == StateStopping, seen.State == StateStopped, seen.State == StateShuttingDown && in.Standby:
+	case seen.State == StateStopping, seen.State == StateStopped:
 		return newInstanceState(seen), nil
 	default:
 		return nil, errNotYet("instance %s is still %s", in.InstanceID, seen.State)
 	}
-}
-
-// DescribeInstance says what EC2 shows of an instance of the agent.
-func (i *Instances) DescribeInstance(ctx context.Context, in WatchInput) (out *InstanceState, err error) {
-	err = i.Slots.Run(ctx, func() error {
-		_, seen, err := i.describeOwned(ctx, in)
-		if err == nil {
-			out = newInstanceState(seen)
-		}
-		return err
-	})
-	return out, err
 }
 
 func (i *Instances) describeOwned(ctx context.Context, in WatchInput) (*Ending, *CloudInstance, error) {

@@ -18,49 +18,75 @@ func TestAwait(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {
-		state                string
-		checks               bool
-		running, ready, gone fault.Code
+		state    string
+		checks   bool
+		up, gone fault.Code
 	}{
-		{activities.StatePending, false, replica.NotRunning, replica.NotRunning, replica.NotRunning},
-		{activities.StateRunning, false, "", replica.NotRunning, replica.NotRunning},
-		{activities.StateRunning, true, "", "", replica.NotRunning},
-		{activities.StateShuttingDown, false, replica.Gone, replica.Gone, replica.NotRunning},
-		{activities.StateStopping, false, replica.Gone, replica.Gone, ""},
-		{activities.StateStopped, false, replica.Gone, replica.Gone, ""}, // it exists, and its watcher ends it
-		{activities.StateTerminated, false, replica.Gone, replica.Gone, ""},
+		{activities.StatePending, false, replica.NotRunning, replica.NotRunning},
+		{activities.StateRunning, false, replica.NotRunning, replica.NotRunning},
+		{activities.StateRunning, true, "", replica.NotRunning},
+		{activities.StateShuttingDown, false, replica.Gone, replica.NotRunning},
+		{activities.StateStopping, false, replica.Gone, ""},
+		{activities.StateStopped, false, replica.Gone, ""}, // it exists, and its watcher ends it
+		{activities.StateTerminated, false, replica.Gone, ""},
 	} {
 		t.Run(tt.state, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			_, id := w.launched(replica.Manual, "b")
+			r, id := w.launched(replica.Manual, "b")
 			w.fleet.become(id, tt.state, tt.checks)
-			in := activities.WatchInput{AgentID: "a1", InstanceID: id}
-			_, err := w.instances.AwaitRunning(t.Context(), in)
-			require.Equal(t, tt.running, fault.CodeOf(err))
-			_, err = w.instances.AwaitReady(t.Context(), in)
-			require.Equal(t, tt.ready, fault.CodeOf(err))
-			_, err = w.instances.AwaitGone(t.Context(), in)
+			seen, err := w.instances.AwaitUp(t.Context(), w.up(r, id))
+			require.Equal(t, tt.up, fault.CodeOf(err))
+			if err == nil {
+				require.Equal(t, &activities.InstanceState{State: tt.state, ChecksOK: tt.checks, Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, seen)
+			}
+			_, err = w.instances.AwaitGone(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: id})
 			require.Equal(t, tt.gone, fault.CodeOf(err))
-			seen, err := w.instances.DescribeInstance(t.Context(), in)
-			require.NoError(t, err)
-			require.Equal(t, &activities.InstanceState{State: tt.state, ChecksOK: tt.checks, Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, seen)
 			require.Equal(t, tt.state == activities.StateTerminated, one[string](w, `SELECT role FROM instances WHERE id = $1`, id) == "retired")
 		})
 	}
 }
 
-// TestAStandbyThatShutsDownIsGone although it has not ended yet: it takes nothing over.
-func TestAStandbyThatShutsDownIsGone(t *testing.T) {
+// up is the input of AwaitUp for an instance that was launched in zone b.
+func (w *world) up(r roles.Replica, id string) activities.UpInput {
+	return activities.UpInput{AgentID: "a1", InstanceID: id, ReplicaID: r.ID, Where: place("b")}
+}
+
+// TestAnInstanceIsRecordedWhenItRuns although its checks do not pass yet: the replica
+// runs, its pool has launched, and the Guardian hears of it when a notice waits. An
+// attempt that is repeated changes nothing.
+func TestAnInstanceIsRecordedWhenItRuns(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t)
-	_, id := w.launched(replica.Manual, "b")
-	w.fleet.become(id, activities.StateShuttingDown, false)
-	seen, err := w.instances.AwaitGone(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: id, Standby: true})
-	require.NoError(t, err)
-	require.Equal(t, activities.StateShuttingDown, seen.State)
-	require.Equal(t, "replica", one[string](w, `SELECT role FROM instances WHERE id = $1`, id), "it is still to be ended")
+	for name, noticed := range map[string]bool{"at rest": false, "a notice waits": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t)
+			w.exec(`UPDATE agents SET keeping = 'manual'`)
+			r := w.replica(replica.Manual)
+			made, err := w.launch(r, "b")
+			require.NoError(t, err)
+			w.advance(r.ID, replica.Launching, made.InstanceID)
+			if noticed {
+				w.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, door)
+					VALUES ('k1', 'a1', 'i-0', 'termination-notice', now() + interval '2 minutes', 'http')`)
+			}
+			w.exec(`UPDATE agents SET review_at = NULL`)
+			_, err = w.instances.AwaitUp(t.Context(), w.up(r, made.InstanceID))
+			require.Equal(t, replica.NotRunning, fault.CodeOf(err))
+			require.Equal(t, "launching", one[string](w, `SELECT state FROM replicas WHERE id = $1`, r.ID))
+			w.fleet.become(made.InstanceID, activities.StateRunning, false)
+			for range 2 {
+				_, err = w.instances.AwaitUp(t.Context(), w.up(r, made.InstanceID))
+				require.Equal(t, replica.NotRunning, fault.CodeOf(err))
+			}
+			require.Equal(t, "running", one[string](w, `SELECT state FROM replicas WHERE id = $1`, r.ID))
+			require.Equal(t, 1, one[int](w, `SELECT count(*) FROM pool_health WHERE pool_id = 't3.medium.us-east-1b'`))
+			require.Equal(t, noticed, one[bool](w, `SELECT review_at IS NOT NULL FROM agents WHERE id = 'a1'`))
+			require.Equal(t, noticed, len(w.post.wakes) > 0)
+		})
+	}
 }
 
 // TestWhatAnInstanceDiedOfIsInTheFault, by which a workflow judges pool and set-up.
@@ -68,10 +94,10 @@ func TestWhatAnInstanceDiedOfIsInTheFault(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t)
-	_, id := w.launched(replica.Manual, "b")
+	r, id := w.launched(replica.Manual, "b")
 	w.fleet.become(id, activities.StateTerminated, false)
 	w.fleet.instances[id].Reason = "Client.VolumeLimitExceeded"
-	_, err := w.instances.AwaitRunning(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: id})
+	_, err := w.instances.AwaitUp(t.Context(), w.up(r, id))
 	require.EqualError(t, err, "instance "+id+" is terminated: Client.VolumeLimitExceeded")
 	f, ok := errors.AsType[*fault.Error](err)
 	require.True(t, ok)
@@ -84,15 +110,15 @@ func TestAbsentIsNotGone(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t)
-	_, id := w.launched(replica.Manual, "b")
+	r, id := w.launched(replica.Manual, "b")
 	in := activities.WatchInput{AgentID: "a1", InstanceID: id}
 	w.fleet.unseen = true
-	_, err := w.instances.AwaitRunning(t.Context(), in)
+	_, err := w.instances.AwaitUp(t.Context(), w.up(r, id))
 	require.Equal(t, replica.NotRunning, fault.CodeOf(err))
 	_, err = w.instances.AwaitGone(t.Context(), in)
 	require.Equal(t, replica.NotRunning, fault.CodeOf(err))
 	w.fleet.pass(activities.Visibility + time.Minute)
-	_, err = w.instances.AwaitRunning(t.Context(), in)
+	_, err = w.instances.AwaitUp(t.Context(), w.up(r, id))
 	require.Equal(t, replica.Gone, fault.CodeOf(err))
 	_, err = w.instances.AwaitGone(t.Context(), in)
 	require.NoError(t, err)
@@ -161,4 +187,25 @@ func TestAGonePrimaryStaysPrimary(t *testing.T) {
 	_, err := w.instances.AwaitGone(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: "i-0"})
 	require.NoError(t, err)
 	require.Equal(t, "primary", one[string](w, `SELECT role FROM instances WHERE id = 'i-0'`))
+}
+
+// TestAnOldPrimaryThatAWSOnlyStopped is terminated: it still costs, and could come back
+// beside its successor.
+func TestAnOldPrimaryThatAWSOnlyStopped(t *testing.T) {
+	t.Parallel()
+
+	w := newWorld(t)
+	r, id := w.launched(replica.Manual, "b")
+	w.promote(r, id, roles.Leave)
+	old := activities.WatchInput{AgentID: "a1", InstanceID: "i-0"}
+	w.fleet.become("i-0", activities.StateStopped, false)
+	seen, err := w.instances.AwaitGone(t.Context(), old)
+	require.NoError(t, err)
+	require.Equal(t, activities.StateStopped, seen.State)
+	require.True(t, one[bool](w, `SELECT terminated_at IS NULL FROM instances WHERE id = 'i-0'`), "it still exists")
+	for range 2 {
+		require.NoError(t, w.instances.RetireInstance(t.Context(), old))
+	}
+	require.Equal(t, []string{"i-0"}, w.fleet.ended)
+	require.Equal(t, "retired", one[string](w, `SELECT role FROM instances WHERE id = 'i-0' AND terminated_at IS NOT NULL`))
 }

@@ -40,15 +40,35 @@ type world struct {
 	fleet     *fakeFleet
 	instances *activities.Instances
 	orphans   *activities.Orphans
+	post      *post
 }
+
+// post takes the messages to workflows.
+type post struct {
+	wakes, nudges []string
+	lost          error // what every message fails with
+}
+
+func (p *post) Wake(_ context.Context, agentID, _ string) error {
+	p.wakes = append(p.wakes, agentID)
+	return p.lost
+}
+
+func (p *post) Nudge(_ context.Context, in activities.Nudge) error {
+	p.nudges = append(p.nudges, in.OperationID)
+	return p.lost
+}
+
+func (p *post) StartOperation(context.Context, activities.OpenRow) (bool, error) { return true, p.lost }
+func (p *post) Report(context.Context, activities.Report) error                  { return p.lost }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	db, fleet, log := postgrestest.Open(t), newFakeFleet(), quiet
 	now := func() time.Time { fleet.mu.Lock(); defer fleet.mu.Unlock(); return fleet.now }
-	w := &world{t: t, db: db, fleet: fleet, roles: &postgres.Roles{DB: db},
-		instances: &activities.Instances{Store: &postgres.Launches{DB: db}, Fleet: fleet, Log: log, Now: now},
-		orphans:   &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: fleet, Log: log, Now: now}}
+	w := &world{t: t, db: db, fleet: fleet, roles: &postgres.Roles{DB: db}, post: &post{}}
+	w.instances = &activities.Instances{Store: &postgres.Launches{DB: db}, Replicas: w.roles, Workflows: w.post, Fleet: fleet, Log: log, Now: now}
+	w.orphans = &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: fleet, Log: log, Now: now}
 	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01')`)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
 	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by)

@@ -13,18 +13,19 @@ import (
 
 // OpenRow is a row whose workflow has not written its end.
 type OpenRow struct {
-	ID        string    `json:"id"` // the workflow's
-	ClientID  string    `json:"client_id"`
-	AgentID   string    `json:"agent_id"`
-	Launcher  string    `json:"launcher,omitempty"` // of a switch
-	StartedAt time.Time `json:"started_at"`
+	ID       string `json:"id"` // the workflow's
+	ClientID string `json:"client_id"`
+	AgentID  string `json:"agent_id"`
+	Launcher string `json:"launcher,omitempty"` // of a switch
+	Urgent   bool   `json:"urgent,omitempty"`   // a replica that an emergency wants
+	Begun    bool   `json:"begun,omitempty"`    // its workflow has written of itself before
 }
 
 // OpenRowStore is the part of postgres.OpenRows that the sweep uses.
 type OpenRowStore interface {
 	ClaimOperations(ctx context.Context, limit int) ([]OpenRow, error)
 	ClaimRollouts(ctx context.Context, limit int) ([]string, error)
-	ClaimReviews(ctx context.Context, limit int) ([]string, error)
+	ClaimReviews(ctx context.Context, limit int, noticed bool) ([]string, error)
 	ClaimAgain(ctx context.Context, operations, agents []string, in time.Duration) error
 	TendSoon(ctx context.Context, within time.Duration) error
 }
@@ -52,11 +53,10 @@ type OpenRows struct {
 // Bounds of one pass.
 const (
 	healPause   = 5 * time.Minute  // between two times that all rows are made due
-	sweepLimit  = 50               // rows of each sort
-	sweepAtOnce = 4                // starts in flight
+	sweepLimit  = 100              // rows of each sort
+	sweepAtOnce = 8                // starts in flight
 	tendWithin  = 5 * time.Second  // one start, with its turn
 	againIn     = 10 * time.Second // a row whose workflow could not be started
-	lostAge     = 2 * time.Minute  // a row so old whose workflow is missing was not just decided on
 	healWithin  = 2 * time.Minute  // how soon all rows are looked at when workflows are missing
 )
 
@@ -67,6 +67,9 @@ type SweepCounts struct {
 	Woken   int // Guardians
 	Failed  int
 	Lost    int // of those started, the ones that had been there before
+
+	// More says that more rows may be due than the pass took.
+	More bool
 }
 
 // Sweep looks after the rows that are due. While Temporal is away it claims nothing.
@@ -77,46 +80,72 @@ func (o *OpenRows) Sweep(ctx context.Context) (SweepCounts, error) {
 	if err := o.Workflows.Ping(ctx); err != nil {
 		return SweepCounts{}, err
 	}
-	agents, err := o.Store.ClaimReviews(ctx, sweepLimit)
-	if err != nil {
-		return SweepCounts{}, err
-	}
-	rows, err := o.Store.ClaimOperations(ctx, sweepLimit)
-	if err != nil {
-		return SweepCounts{}, err
-	}
-	rollouts, err := o.Store.ClaimRollouts(ctx, sweepLimit)
-	if err != nil {
-		return SweepCounts{}, err
-	}
 	p := &pass{OpenRows: o}
 	p.group.SetLimit(sweepAtOnce)
-	for _, id := range agents {
-		p.startRow(ctx, id, &p.agents, func(ctx context.Context) (func(*SweepCounts), error) {
-			return func(s *SweepCounts) { s.Woken++ }, o.Workflows.Wake(ctx, id, "its roles are due for a review")
-		})
+	claimed := p.start(ctx)
+	_ = p.group.Wait() // each failure is counted
+	return p.counts, errors.Join(claimed, p.finish(ctx))
+}
+
+// start starts what the due rows want, in this order: the agents that AWS takes the
+// primary of, the operations, and the other reviews, which have at least a quarter of
+// the pass.
+func (p *pass) start(ctx context.Context) error {
+	if err := p.startReviews(ctx, sweepLimit, true); err != nil {
+		return err
 	}
+	rows, err := p.Store.ClaimOperations(ctx, sweepLimit)
+	if err != nil {
+		return err
+	}
+	p.more(len(rows) == sweepLimit)
 	for _, row := range rows {
 		p.startRow(ctx, row.ID, &p.operations, func(ctx context.Context) (func(*SweepCounts), error) {
-			started, err := o.Workflows.StartOperation(ctx, row)
-			return func(s *SweepCounts) { s.count(started, time.Since(row.StartedAt) > lostAge) }, err
+			started, err := p.Workflows.StartOperation(ctx, row)
+			return func(s *SweepCounts) { s.count(started, row.Begun) }, err
 		})
+	}
+	if err := p.startReviews(ctx, max(sweepLimit-len(rows), sweepLimit/4), false); err != nil {
+		return err
+	}
+	rollouts, err := p.Store.ClaimRollouts(ctx, sweepLimit)
+	if err != nil {
+		return err
 	}
 	for _, id := range rollouts {
 		p.startRow(ctx, id, nil, func(ctx context.Context) (func(*SweepCounts), error) {
-			started, err := o.Workflows.StartRolloutOf(ctx, id)
+			started, err := p.Workflows.StartRolloutOf(ctx, id)
 			return func(s *SweepCounts) { s.count(started, false) }, err
 		})
 	}
-	_ = p.group.Wait() // each failure is counted
-	return p.counts, p.finish(ctx)
+	return nil
 }
 
-func (s *SweepCounts) count(started, old bool) {
+func (p *pass) startReviews(ctx context.Context, limit int, noticed bool) error {
+	agents, err := p.Store.ClaimReviews(ctx, limit, noticed)
+	if err != nil {
+		return err
+	}
+	for _, id := range agents {
+		p.startRow(ctx, id, &p.agents, func(ctx context.Context) (func(*SweepCounts), error) {
+			return func(s *SweepCounts) { s.Woken++ }, p.Workflows.Wake(ctx, id, "its roles are due for a review")
+		})
+	}
+	p.more(len(agents) == limit)
+	return nil
+}
+
+func (p *pass) more(full bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts.More = p.counts.More || full
+}
+
+func (s *SweepCounts) count(started, begun bool) {
 	switch {
 	case !started:
 		s.Running++
-	case old:
+	case begun:
 		s.Started, s.Lost = s.Started+1, s.Lost+1
 	default:
 		s.Started++

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
 
 	"spotkeeper/activities"
 )
@@ -16,15 +18,24 @@ import (
 // shelf is the store of open rows in memory.
 type shelf struct {
 	operations                  []activities.OpenRow
-	agents, rollouts            []string
+	noticed, agents, rollouts   []string
 	againOperations, againAgent []string
 	soon                        int
+	claims                      []string // in their order
 }
 
-func (s *shelf) ClaimOperations(context.Context, int) ([]activities.OpenRow, error) {
+func (s *shelf) ClaimOperations(_ context.Context, limit int) ([]activities.OpenRow, error) {
+	s.claims = append(s.claims, strconv.Itoa(limit)+" operations")
 	return s.operations, nil
 }
-func (s *shelf) ClaimReviews(context.Context, int) ([]string, error)  { return s.agents, nil }
+func (s *shelf) ClaimReviews(_ context.Context, limit int, noticed bool) ([]string, error) {
+	if noticed {
+		s.claims = append(s.claims, strconv.Itoa(limit)+" noticed")
+		return s.noticed, nil
+	}
+	s.claims = append(s.claims, strconv.Itoa(limit)+" reviews")
+	return s.agents, nil
+}
 func (s *shelf) ClaimRollouts(context.Context, int) ([]string, error) { return s.rollouts, nil }
 func (s *shelf) TendSoon(context.Context, time.Duration) error        { s.soon++; return nil }
 func (s *shelf) ClaimAgain(_ context.Context, operations, agents []string, _ time.Duration) error {
@@ -75,7 +86,7 @@ func TestSweepStartsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 
 	rows := &shelf{agents: []string{"a1"}, rollouts: []string{"m1"}, operations: []activities.OpenRow{
-		{ID: "replica/r1", AgentID: "a1", StartedAt: time.Now()}, {ID: "switch/c1", AgentID: "a1", StartedAt: time.Now().Add(-time.Hour)}}}
+		{ID: "replica/r1", AgentID: "a1"}, {ID: "switch/c1", AgentID: "a1"}}}
 	temporal := &starter{running: map[string]bool{"switch/c1": true}}
 	out, err := newSweep(rows, temporal).Sweep(t.Context())
 	require.NoError(t, err)
@@ -84,12 +95,37 @@ func TestSweepStartsWhatIsMissing(t *testing.T) {
 	require.Zero(t, rows.soon)
 }
 
+// TestSweepTakesLivesFirst: whose instance goes and who has no successor, then the
+// operations, then the rest, which has a quarter of every pass.
+func TestSweepTakesLivesFirst(t *testing.T) {
+	t.Parallel()
+
+	rows, temporal := &shelf{noticed: []string{"noticed"}, agents: []string{"at rest"}}, &starter{}
+	for n := range 100 {
+		rows.operations = append(rows.operations, activities.OpenRow{ID: "replica/" + strconv.Itoa(n)})
+	}
+	sweep := newSweep(rows, temporal)
+	sweep.Pace = rate.NewLimiter(rate.Inf, 1)
+	out, err := sweep.Sweep(t.Context())
+	require.NoError(t, err)
+	require.True(t, out.More, "a full claim may have left some")
+	require.Equal(t, []string{"100 noticed", "100 operations", "25 reviews"}, rows.claims)
+	require.Len(t, temporal.started, 102)
+
+	rows.operations = rows.operations[:10]
+	rows.claims = nil
+	out, err = sweep.Sweep(t.Context())
+	require.NoError(t, err)
+	require.False(t, out.More)
+	require.Equal(t, []string{"100 noticed", "100 operations", "90 reviews"}, rows.claims)
+}
+
 // TestSweepHealsATemporalThatLostItsState: an old row whose workflow is missing makes
 // all of them due, once in a while.
 func TestSweepHealsATemporalThatLostItsState(t *testing.T) {
 	t.Parallel()
 
-	rows := &shelf{operations: []activities.OpenRow{{ID: "replica/r1", StartedAt: time.Now().Add(-time.Hour)}}}
+	rows := &shelf{operations: []activities.OpenRow{{ID: "replica/r1", Begun: true}}}
 	sweep := newSweep(rows, &starter{})
 	for range 3 {
 		out, err := sweep.Sweep(t.Context())
@@ -108,9 +144,9 @@ func TestSweepIsNotHeldUpByRowsThatCannotBeTended(t *testing.T) {
 	for n := range 3 {
 		id := "switch/stuck" + string(rune('a'+n))
 		temporal.stuck[id] = true
-		rows.operations = append(rows.operations, activities.OpenRow{ID: id, StartedAt: time.Now()})
+		rows.operations = append(rows.operations, activities.OpenRow{ID: id})
 	}
-	rows.operations = append(rows.operations, activities.OpenRow{ID: "replica/r1", StartedAt: time.Now()})
+	rows.operations = append(rows.operations, activities.OpenRow{ID: "replica/r1"})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {

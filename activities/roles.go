@@ -13,7 +13,7 @@ import (
 type RoleStore interface {
 	Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error)
 	OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error)
-	Advance(ctx context.Context, in roles.ReplicaTransition) (bool, error)
+	AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error)
 	LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error)
 	ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error)
 	TakeOverLaunch(ctx context.Context, replicaID string) (bool, error)
@@ -45,10 +45,11 @@ func (r *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 	return r.Store.OpenReplica(ctx, in)
 }
 
-// AdvanceReplica moves a replica on, and answers false when it was promoted or
-// given up meanwhile; a replica that stands there already is true again.
-func (r *Roles) AdvanceReplica(ctx context.Context, in roles.ReplicaTransition) (bool, error) {
-	return r.Store.Advance(ctx, in)
+// AdvanceReplica moves a replica on. The replica is not the caller's any more when it
+// was promoted or given up meanwhile; one that stands there already is the caller's
+// again. It says whom the change concerns, so that the caller wakes no other workflow.
+func (r *Roles) AdvanceReplica(ctx context.Context, in roles.ReplicaTransition) (*roles.Advanced, error) {
+	return r.Store.AdvanceJudged(ctx, in, (*roles.AgentRoles).Unsettled)
 }
 
 // LoadReplica reads how a replica stands. Fails with replica.not_found.

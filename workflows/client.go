@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
@@ -69,13 +70,17 @@ func (c *Client) TerminationNotice(ctx context.Context, agentID string, in Notic
 }
 
 // FollowNotice starts what follows from a notice that was taken in: the Termination,
-// the end of the successor's standing by, and the Guardian's review. The sweep does
-// what fails here. It implements activities.NoticeFollower.
+// the end of the successor's standing by, the next standby, and the Guardian's review.
+// The sweep does what fails here. It implements activities.NoticeFollower.
 func (c *Client) FollowNotice(ctx context.Context, taken *roles.Taken) error {
 	v := taken.Verdict
 	var errs []error
 	if id := taken.Operation(); id != "" {
 		_, err := c.StartOperation(ctx, activities.OpenRow{ID: id, AgentID: taken.Set.AgentID, ClientID: taken.Set.ClientID})
+		errs = append(errs, err)
+	}
+	if taken.Standby != "" {
+		_, err := c.StartOperation(ctx, activities.OpenRow{ID: ReplicaID(taken.Standby), AgentID: taken.Set.AgentID, ClientID: taken.Set.ClientID})
 		errs = append(errs, err)
 	}
 	if v.Lost != "" {
@@ -151,6 +156,7 @@ func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (st
 	opts := c.operation(row)
 	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
+	opts.EnableEagerStart = true // a process with a worker has the first task with the answer
 	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, fn, in)
 	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
 		return false, ignoreEnded(c.signal(ctx, row.ID, SignalNews, nil))
@@ -192,10 +198,31 @@ func (c *Client) Nudge(ctx context.Context, in activities.Nudge) error {
 func (c *Client) operation(row activities.OpenRow) client.StartWorkflowOptions {
 	kind := operationKind(row.ID)
 	return client.StartWorkflowOptions{
-		ID: row.ID, TaskQueue: c.Queue, StaticSummary: kind + " of " + row.AgentID,
+		ID: row.ID, TaskQueue: c.Queue, StaticSummary: kind + " of " + row.AgentID, Priority: priorityOf(row),
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		TypedSearchAttributes: attributes(row.ClientID, row.AgentID, kind),
 	}
+}
+
+// Priorities of workflow tasks: those of a queue that is behind are given out in this
+// order.
+const (
+	priorityUrgent      = 1 // an agent waits for the answer, or for its emergency replica
+	priorityTermination = 2
+	priorityStandby     = 4 // 3 is the server's default
+)
+
+// priorityOf is how soon the workflow of a row is to have its turn.
+func priorityOf(row activities.OpenRow) temporal.Priority {
+	switch kind := operationKind(row.ID); {
+	case row.Urgent:
+		return temporal.Priority{PriorityKey: priorityUrgent}
+	case kind == KindTermination:
+		return temporal.Priority{PriorityKey: priorityTermination}
+	case kind == KindReplica:
+		return temporal.Priority{PriorityKey: priorityStandby}
+	}
+	return temporal.Priority{}
 }
 
 // workflowOf names the workflow of an open row, and its input: nothing but the row's

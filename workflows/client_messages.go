@@ -35,10 +35,12 @@ func sendUpdate[Out any](ctx context.Context, c *Client, agentID, update, key st
 	}
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
+	opts := c.guardian(agentID, update)
+	opts.Priority.PriorityKey = priorityUrgent
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		out := new(Out)
 		h, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(c.guardian(agentID, update), Guardian, GuardianInput{AgentID: agentID, Tuning: c.Tuning}),
+			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(opts, Guardian, GuardianInput{AgentID: agentID, Tuning: c.Tuning}),
 			UpdateOptions:          client.UpdateWorkflowOptions{UpdateID: id, UpdateName: update, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted},
 		})
 		if err == nil {

@@ -35,7 +35,7 @@ func newWorld(t *testing.T, s *store) *world {
 	var suite testsuite.WorkflowTestSuite
 	w := &world{ctx: context.Background(), TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), store: s, cloud: newCloud(s), pages: &pages{}, post: &post{}}
 	s.now = w.Now
-	w.cloud.complete = w.CompleteActivity
+	w.cloud.post = w.post
 	w.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
 	w.SetTestTimeout(20 * time.Second)
 	workflows.Register(w)
@@ -44,8 +44,8 @@ func newWorld(t *testing.T, s *store) *world {
 	w.RegisterActivity(&activities.Switches{Store: w.pages})
 	w.RegisterActivity(&activities.Messages{Workflows: w.post})
 	for name, fn := range map[string]any{
-		"ChooseCandidates": w.cloud.ChooseCandidates, "LaunchInstance": w.cloud.LaunchInstance, "AwaitRunning": w.cloud.AwaitRunning, "AwaitReady": w.cloud.AwaitReady,
-		"AwaitGone": w.cloud.AwaitGone, "DescribeInstance": w.cloud.DescribeInstance, "RetireInstance": w.cloud.RetireInstance, "RecordPool": w.cloud.RecordPool,
+		"ChooseCandidates": w.cloud.ChooseCandidates, "LaunchInstance": w.cloud.LaunchInstance, "AwaitUp": w.cloud.AwaitUp,
+		"AwaitGone": w.cloud.AwaitGone, "RetireInstance": w.cloud.RetireInstance, "RecordPool": w.cloud.RecordPool,
 	} {
 		w.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}

@@ -158,7 +158,23 @@ func (s *store) same(in roles.ReplicaRequest) *roles.Replica {
 	return nil
 }
 
-func (s *store) Advance(_ context.Context, in roles.ReplicaTransition) (bool, error) {
+func (s *store) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, error) {
+	out, err := s.AdvanceJudged(ctx, in, (*roles.AgentRoles).Unsettled)
+	return out != nil && out.Ours, err
+}
+
+func (s *store) AdvanceJudged(_ context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error) {
+	ours, err := s.advance(in)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, awaited := s.wishes[in.ReplicaID]
+	return &roles.Advanced{Ours: ours, Wake: ours && wantsReview(s.copy()), Awaited: awaited}, nil
+}
+
+func (s *store) advance(in roles.ReplicaTransition) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.all[in.ReplicaID]
@@ -222,6 +238,12 @@ func (s *store) TakeAgain(ctx context.Context, in interruption.Notice, judge rol
 	case out.Verdict.Change != nil:
 		s.mu.Unlock()
 		_, err := s.ChangeRoles(ctx, *out.Verdict.Change)
+		if err == nil && out.Verdict.Standby != nil {
+			var opened *roles.ReplicaOpened
+			if opened, err = s.OpenReplica(ctx, *out.Verdict.Standby); err == nil {
+				out.Standby = opened.Replica.ID
+			}
+		}
 		s.mu.Lock()
 		if err != nil {
 			s.mu.Unlock()

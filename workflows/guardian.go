@@ -50,7 +50,7 @@ type GuardianSummary struct {
 // undoes nothing: each decision is one guarded transaction. It has no children: a
 // decision opens its row, whose workflow is started by a message or by the sweep.
 func Guardian(ctx workflow.Context, in GuardianInput) (*GuardianSummary, error) {
-	g := &guardian{in: in, turn: workflow.NewMutex(ctx), inbox: workflow.GetSignalChannel(ctx, SignalWake), phase: "starting"}
+	g := &guardian{in: in, turn: workflow.NewMutex(ctx), inbox: workflow.GetSignalChannel(ctx, SignalWake), phase: "starting", answered: -1}
 	g.in.Done.Runs++
 	if err := g.listen(ctx); err != nil {
 		return nil, err
@@ -67,6 +67,7 @@ type guardian struct {
 	dirty    bool                    // something happened that reconcile should see
 	touches  int                     // messages and results so far; idleness is that it stands still
 	inFlight int                     // pauses that this run must see the end of
+	answered int                     // history length in the task that an update was last answered in; -1: none was
 	misses   int                     // reconciliations that failed in a row
 	leaving  bool                    // continue-as-new is due: waiting handlers answer "in progress"
 }
@@ -93,7 +94,10 @@ func registerUpdate[In, Out any](ctx workflow.Context, g *guardian, name string,
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, in In) (*Out, error) {
 		g.in.Done.Updates++
 		g.touches++
-		defer func() { g.touches++ }() // a handler that waited answers in a later task than the one that brought it
+		defer func() { // a handler that waited answers in a later task than the one that brought it
+			g.touches++
+			g.answered = workflow.GetInfo(ctx).GetCurrentHistoryLength()
+		}()
 		return fn(ctx, in, requestKey(workflow.GetCurrentUpdateInfo(ctx).ID))
 	}, workflow.UpdateHandlerOptions{Validator: validate})
 }
@@ -115,8 +119,9 @@ func (g *guardian) withRoles(ctx workflow.Context, fn func(set *roles.AgentRoles
 // run is the one consumer of the inbox and the only place where a Guardian ends.
 // Between atRest and the return nothing yields: a message that comes in meanwhile
 // makes the server refuse the whole workflow task and give it again with the message.
-// That is why a run ends, or continues as new, only in a task that a timer brought:
-// the answers of any other task would be refused with it.
+// That is why a run never ends, or continues as new, in a task that carries an answer:
+// it would be refused with the task. A task that only wakes have brought carries none,
+// so the run ends in it.
 func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
 	for {
 		for g.inbox.ReceiveAsync(nil) {
@@ -136,10 +141,14 @@ func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
 				return nil, err
 			}
 		default:
-			stirred, err := g.waitForMessages(ctx)
+			stirred := false
+			if g.mustLinger(ctx) {
+				var err error
+				if stirred, err = g.waitForMessages(ctx); err != nil {
+					return nil, err
+				}
+			}
 			switch {
-			case err != nil:
-				return nil, err
 			case stirred:
 			case g.isContinueAsNewDue(ctx):
 				return nil, workflow.NewContinueAsNewError(ctx, Guardian, g.in)
@@ -184,6 +193,12 @@ func (g *guardian) atRest(ctx workflow.Context) bool {
 	return g.inFlight == 0 && !g.dirty && g.inbox.Len() == 0 && workflow.AllHandlersFinished(ctx)
 }
 
+// mustLinger says whether the run may not end in this workflow task: an update was
+// answered in it, or the one that started the run is still to be handed to its handler.
+func (g *guardian) mustLinger(ctx workflow.Context) bool {
+	return g.touches == 0 || g.answered == workflow.GetInfo(ctx).GetCurrentHistoryLength()
+}
+
 // waitForMessages waits for the idle grace, shortly when continue-as-new is due, and says
 // whether something came. Its timer brings a workflow task without an answer.
 func (g *guardian) waitForMessages(ctx workflow.Context) (bool, error) {
@@ -195,7 +210,7 @@ func (g *guardian) waitForMessages(ctx workflow.Context) (bool, error) {
 		grace = minGrace
 	}
 	seen := g.touches
-	return workflow.AwaitWithTimeout(ctx, grace, func() bool { return g.touches != seen || !g.atRest(ctx) })
+	return awaitWithin(ctx, grace, func() bool { return g.touches != seen || !g.atRest(ctx) })
 }
 
 // isContinueAsNewDue says whether the history is long enough to continue as new.
@@ -246,7 +261,11 @@ func (g *guardian) outcome(instanceID string) interruption.Outcome {
 // startOperation starts the workflow of a row that a decision has opened. The sweep does when
 // that fails.
 func (g *guardian) startOperation(ctx workflow.Context, operationID string, launcher agent.Launcher) {
+	g.startRow(ctx, activities.OpenRow{ID: operationID, Launcher: string(launcher)})
+}
+
+func (g *guardian) startRow(ctx workflow.Context, row activities.OpenRow) {
 	var msgs *activities.Messages
-	trySendMessage(ctx, "start "+operationID, msgs.StartOperation,
-		activities.OpenRow{ID: operationID, ClientID: g.roles.ClientID, AgentID: g.in.AgentID, Launcher: string(launcher)})
+	row.ClientID, row.AgentID = g.roles.ClientID, g.in.AgentID
+	trySendMessage(ctx, "start "+row.ID, msgs.StartOperation, row)
 }

@@ -36,7 +36,7 @@ func (g *guardian) onNotice(ctx workflow.Context, in NoticeInput, _ string) (*No
 	}
 	if in.Wait > 0 && answer.Status == NoticeInProgress {
 		over := func() bool { return settled() || g.outcome(in.InstanceID).Result == interruption.Lost || g.leaving }
-		if _, err := workflow.AwaitWithTimeout(ctx, in.Wait, over); err != nil {
+		if _, err := awaitWithin(ctx, in.Wait, over); err != nil {
 			return nil, err
 		}
 		answer.settle(g.outcome(in.InstanceID))
@@ -76,6 +76,9 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 	}
 	if id := taken.Operation(); id != "" {
 		g.startOperation(ctx, id, "")
+	}
+	if taken.Standby != "" {
+		g.startRow(ctx, activities.OpenRow{ID: ReplicaID(taken.Standby)})
 	}
 	if taken.Verdict.Lost != "" {
 		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(taken.Verdict.Lost), AgentID: g.in.AgentID, Start: true})

@@ -112,7 +112,7 @@ func (g *guardian) openMissingReplica(ctx workflow.Context, set *roles.AgentRole
 	case emergency:
 		in.Kind, in.For, in.Reason = replica.Termination, o.InstanceID, "termination notice"
 	case set.WantsStandby():
-		in.Kind, in.For, in.Reason = replica.Manual, set.Primary.ID, "the standby of manual mode"
+		in = set.StandbyRequest(set.Primary)
 	default:
 		return set, nil
 	}
@@ -134,7 +134,7 @@ func (g *guardian) openReplica(ctx workflow.Context, in roles.ReplicaRequest) (*
 	}
 	g.roles = opened.Set
 	if r, open := opened.Set.Replica(opened.Replica.ID); open && (r.State == replica.Requested || in.InstanceID != "") {
-		g.startOperation(ctx, ReplicaID(r.ID), "")
+		g.startRow(ctx, activities.OpenRow{ID: ReplicaID(r.ID), Urgent: in.Kind.Emergency()})
 	}
 	return &opened, nil
 }
@@ -143,9 +143,9 @@ func (g *guardian) openReplica(ctx workflow.Context, in roles.ReplicaRequest) (*
 // workflow end the instance.
 func (g *guardian) retireReplica(ctx workflow.Context, r roles.Replica) error {
 	var local *activities.Roles
-	var ours bool
+	var out roles.Advanced
 	step := roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring}
-	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &ours); err != nil || !ours {
+	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &out); err != nil || !out.Ours {
 		return err
 	}
 	g.dirty = true

@@ -114,12 +114,12 @@ func (g *guardian) createReplica(ctx workflow.Context, set *roles.AgentRoles, in
 	}
 	if in.Ready && opened.Replica.State.IsOpen() {
 		var local *activities.Roles
-		var ours bool
+		var out roles.Advanced
 		step := roles.ReplicaTransition{ReplicaID: opened.Replica.ID, To: replica.Ready, InstanceID: in.InstanceID}
-		if err := localStep(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &ours); err != nil {
+		if err := localStep(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &out); err != nil {
 			return nil, err
 		}
-		if ours {
+		if out.Ours {
 			opened.Replica.State = replica.Ready
 		}
 	}

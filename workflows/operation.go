@@ -67,9 +67,14 @@ func (o *operation) describe(in activities.OperationProgress) {
 
 // enterPhase begins a phase and writes what was added since the last one.
 func (o *operation) enterPhase(ctx workflow.Context, phase, format string, args ...any) {
+	o.passPhase(ctx, phase, format, args...)
+	o.flush(ctx)
+}
+
+// passPhase begins a phase that waits for nothing: it is written with the next one.
+func (o *operation) passPhase(ctx workflow.Context, phase, format string, args ...any) {
 	o.progress.Phase, o.progress.Detail = phase, fmt.Sprintf(format, args...)
 	o.addStep(ctx, phase, stepStarted, "%s", o.progress.Detail)
-	o.flush(ctx)
 }
 
 // addStep adds a line to the timeline. Lines that follow each other are written

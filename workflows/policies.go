@@ -65,24 +65,30 @@ var (
 		ScheduleToCloseTimeout: 12 * time.Second,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 	}
-	// pollPolicy waits until EC2 says what we want to hear: the retry is the poll.
+	// pollPolicy waits until EC2 says that an instance is up: the retry is the poll. An
+	// instance takes a minute or two, so a standby need not be asked about each second.
 	pollPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: 15 * time.Minute,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
+	}
+	// urgentPollPolicy is pollPolicy in an emergency, in which seconds count.
+	urgentPollPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: 15 * time.Minute,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 250 * time.Millisecond, BackoffCoefficient: 1.5, MaximumInterval: 5 * time.Second},
 	}
-	// watchPolicy is pollPolicy for an instance whose end may be hours away.
+	// watchPolicy waits for the end of an instance that a first look has found alive.
 	watchPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: 12 * time.Hour,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 5 * time.Second, BackoffCoefficient: 1.5, MaximumInterval: 5 * time.Minute},
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 15 * time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Minute},
 	}
-	// lookPolicy asks EC2 once or twice, inside the workflow task, for an answer
-	// that is optional.
+	// lookPolicy asks EC2 once, inside the workflow task.
 	lookPolicy = workflow.LocalActivityOptions{
 		StartToCloseTimeout:    3 * time.Second,
 		ScheduleToCloseTimeout: 5 * time.Second,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 250 * time.Millisecond, MaximumAttempts: 2},
+		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
 	}
 	// retirePolicy must succeed: an instance that is not ended costs money. It
 	// tries for a day before a person has to look.
@@ -104,6 +110,15 @@ var (
 func runActivity(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any, args ...any) workflow.Future {
 	policy.Summary = summary
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, policy), activity, args...)
+}
+
+// awaitWithin waits until the condition holds, so long at most, and says whether it
+// does. It takes its timer back, because a timer that fires for nothing costs a
+// workflow task.
+func awaitWithin(ctx workflow.Context, limit time.Duration, met func() bool) (bool, error) {
+	ctx, stop := workflow.WithCancel(ctx)
+	defer stop()
+	return workflow.AwaitWithTimeout(ctx, limit, met)
 }
 
 // wakeGuardian asks the agent's Guardian for a review. The sweep does when that fails.

@@ -138,7 +138,7 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 			p.enterPhase(ctx, "waiting", "replica %s is not ready yet", p.in.ReplicaID)
 		}
 		seen := p.nudges
-		if _, err := workflow.AwaitWithTimeout(ctx, pause, func() bool { return p.nudges != seen || p.cancelled }); err != nil {
+		if _, err := awaitWithin(ctx, pause, func() bool { return p.nudges != seen || p.cancelled }); err != nil {
 			return err
 		}
 		if p.cancelled {

@@ -60,6 +60,8 @@ type replicaRun struct {
 	in         ReplicaInput
 	row        *roles.ReplicaRow // as it was last read
 	stale      bool              // news came since
+	fresh      bool              // this run has neither waited nor written anything since
+	up         bool              // its instance runs and passes its checks
 	instanceID string
 	named      bool            // the agent named the instance, so its word counts and not EC2's
 	ready      bool            // its agent reported it ready
@@ -122,11 +124,11 @@ func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAn
 	if of := r.row.Replica; of.Kind == replica.Switch {
 		return nil, Committed.New("this replica belongs to %s: call that off", SwitchID(of.For)).With("operation_id", SwitchID(of.For))
 	}
-	ours, err := r.record(ctx, roles.ReplicaTransition{To: replica.Retiring})
+	out, err := r.record(ctx, roles.ReplicaTransition{To: replica.Retiring})
 	switch {
 	case err != nil:
 		return nil, err
-	case !ours:
+	case !out.Ours:
 		return nil, Committed.New("replica %s was promoted or has ended", r.in.ReplicaID)
 	}
 	r.stale = true
@@ -163,7 +165,7 @@ func (r *replicaRun) read(ctx workflow.Context) error {
 	if err := runUntilSaved(ctx, "read the replica", local.LoadReplica, &row, r.in.ReplicaID); err != nil {
 		return err
 	}
-	r.row = &row
+	r.row, r.fresh = &row, true
 	r.instanceID = cmp.Or(r.instanceID, row.InstanceID())
 	return nil
 }
@@ -186,11 +188,25 @@ func (r *replicaRun) await(ctx workflow.Context, limit time.Duration, met func()
 			return false, err
 		}
 		left := max(until.Sub(workflow.Now(ctx)), 0)
-		if _, err := workflow.AwaitWithTimeout(ctx, left, func() bool { return met() || r.stale || r.refused != nil }); err != nil {
+		r.fresh = false
+		if _, err := awaitWithin(ctx, left, func() bool { return met() || r.stale || r.refused != nil }); err != nil {
 			return false, err
 		}
 		if !r.stale {
 			return met(), nil
+		}
+	}
+}
+
+// awaitAtLeisure is await without a limit, for what is bounded by itself.
+func (r *replicaRun) awaitAtLeisure(ctx workflow.Context, met func() bool) error {
+	for {
+		if err := r.refresh(ctx); err != nil || r.isOver() {
+			return err
+		}
+		r.fresh = false
+		if err := workflow.Await(ctx, func() bool { return met() || r.stale || r.refused != nil }); err != nil || !r.stale {
+			return err
 		}
 	}
 }
@@ -215,21 +231,23 @@ func (r *replicaRun) wait(ctx workflow.Context) error {
 // awaitReady returns when the instance could take over, or the replica is over. EC2's
 // status checks or the word of the agent on it are enough.
 func (r *replicaRun) awaitReady(ctx workflow.Context) error {
-	var instances *activities.Instances
 	if r.row.Replica.State == replica.Ready {
 		return nil
 	}
-	r.enterPhase(ctx, "synchronizing", "%s runs, waiting until it is ready", r.instanceID)
-	err := r.poll(ctx, "wait until "+r.instanceID+" passes its checks", instances.AwaitReady)
+	if !r.up {
+		r.enterPhase(ctx, "synchronizing", "%s runs, waiting until it is ready", r.instanceID)
+		if err := r.awaitUp(ctx); err != nil || r.isOver() {
+			return err
+		}
+	}
+	out, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Ready, InstanceID: r.instanceID})
 	if err != nil || r.isOver() {
 		return err
 	}
-	if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Ready, InstanceID: r.instanceID}); err != nil || r.isOver() {
-		return err
-	}
 	r.addStep(ctx, "ready", stepDone, "%s can take over", r.instanceID)
-	r.notifyWaiting(ctx, string(replica.Ready))
-	return r.read(ctx)
+	r.row.HoldLeft = r.row.Replica.Hold // it has just begun, by the database's clock
+	r.notifyWaiting(ctx, string(replica.Ready), out)
+	return nil
 }
 
 func (r *replicaRun) isRowRead() bool { return r.row != nil }
@@ -259,35 +277,43 @@ func (r *replicaRun) summary() string {
 	return string(r.row.Replica.Kind) + " replica for " + r.row.Replica.For
 }
 
-// record writes a state, and says whether the replica stands there now.
-func (r *replicaRun) record(ctx workflow.Context, to roles.ReplicaTransition) (ours bool, err error) {
+// record writes a state, and says what that led to.
+func (r *replicaRun) record(ctx workflow.Context, to roles.ReplicaTransition) (*roles.Advanced, error) {
 	var local *activities.Roles
+	var out roles.Advanced
 	to.ReplicaID = r.in.ReplicaID
-	err = runUntilSaved(ctx, "record "+string(to.To), local.AdvanceReplica, &ours, to)
-	return ours, err
+	r.fresh = false
+	if err := runUntilSaved(ctx, "record "+string(to.To), local.AdvanceReplica, &out, to); err != nil {
+		return nil, err
+	}
+	return &out, nil
 }
 
 // advance records a state. When the replica was promoted or given up meanwhile, it
 // reads which of them.
-func (r *replicaRun) advance(ctx workflow.Context, to roles.ReplicaTransition) error {
-	ours, err := r.record(ctx, to)
+func (r *replicaRun) advance(ctx workflow.Context, to roles.ReplicaTransition) (*roles.Advanced, error) {
+	out, err := r.record(ctx, to)
 	switch {
 	case err != nil:
-		return err
-	case !ours:
-		return r.read(ctx)
+		return nil, err
+	case !out.Ours:
+		return out, r.read(ctx)
 	}
 	r.row.Replica.State = to.To
-	return nil
+	return out, nil
 }
 
-// notifyWaiting reports a change of state to those who wait for it: the Guardian, which
-// judges anew, and the operation that the replica was made for or that waits to promote
-// it. They read the roles, so a report that gets lost is made up for by the sweep.
-func (r *replicaRun) notifyWaiting(ctx workflow.Context, what string) {
-	r.flush(ctx)
-	wakeGuardian(ctx, r.in.AgentID, r.in.ReplicaID+" "+what)
-	sendNews(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
+// notifyWaiting reports a change of state to those who wait for it: the Guardian, when
+// it has something to judge, and the operation that the replica was made for or that
+// waits to promote it. They read the roles, so a report that gets lost is made up for
+// by the sweep.
+func (r *replicaRun) notifyWaiting(ctx workflow.Context, what string, out *roles.Advanced) {
+	if out.Wake {
+		wakeGuardian(ctx, r.in.AgentID, r.in.ReplicaID+" "+what)
+	}
+	if out.Awaited || r.row.Replica.Kind == replica.Switch {
+		sendNews(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
+	}
 }
 
 // waitingOperation is the operation that waits for the replica, if one does.

@@ -26,6 +26,7 @@ func TestALaunchingAgentReportsItsInstance(t *testing.T) {
 	t.Parallel()
 
 	w := agentWorld(t, replica.Termination)
+	w.noticed(0)
 	w.says(15*time.Second, "syncing", "i-agents")
 	var middle replica.State
 	w.after(90*time.Second, func() { middle = w.store.state("r1") })
@@ -86,6 +87,22 @@ func TestAnEmergencyIsTakenOverFromASilentAgent(t *testing.T) {
 			require.LessOrEqual(t, w.pages.when("ready").Sub(began), 21*time.Second)
 		})
 	}
+}
+
+// TestATakeoverThatEC2Refuses fails with the permission that is missing, and says so.
+func TestATakeoverThatEC2Refuses(t *testing.T) {
+	t.Parallel()
+
+	w := agentWorld(t, replica.Termination)
+	w.stalls(20*time.Second - time.Millisecond)
+	w.cloud.full = map[string]fault.Code{t3b: replica.Refused, t3c: replica.Refused, m5b: replica.Refused, t3bD: replica.Refused}
+	_, err := w.replicate(t)
+	require.Equal(t, replica.Refused, fault.CodeOf(err))
+	require.Equal(t, []string{t3b, t3c, m5b, t3bD}, compact(w.cloud.asked), "it was ours to launch from then on")
+	require.Equal(t, agent.ControlPlane, w.store.one().Launcher)
+	require.Equal(t, replica.Failed, w.store.state("r1"))
+	require.Contains(t, w.pages.last().Notify, "No replacement can be launched for web: ")
+	require.Empty(t, w.cloud.launched)
 }
 
 func TestALateReportOfTheAgentIsIgnoredWhileWeLaunch(t *testing.T) {

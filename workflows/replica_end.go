@@ -29,11 +29,11 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 		to = roles.ReplicaTransition{To: replica.Retiring}
 		cause = Cancelled.Wrap(cause, "replica %s was called off", r.in.ReplicaID)
 	}
-	ours, err := r.record(ctx, to)
+	out, err := r.record(ctx, to)
 	switch {
 	case err != nil:
 		return nil, err
-	case !ours:
+	case !out.Ours:
 		if err := r.read(ctx); err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 	r.row.Replica.State = to.To
 	r.progress.Committed = true
 	r.enterPhase(ctx, "giving_up", "%s", sentence(cause))
-	r.notifyWaiting(ctx, string(to.To))
+	r.notifyWaiting(ctx, string(to.To), out)
 	return r.settle(ctx, cause)
 }
 
@@ -59,9 +59,15 @@ func (r *replicaRun) settle(ctx workflow.Context, cause error) (*ReplicaResult, 
 	if r.launching != nil {
 		// How it ended is in the row, and an instance too.
 		_ = r.launching.Get(ctx, nil)
+		r.fresh = false
 	}
-	if err := r.read(ctx); err != nil {
-		return nil, err
+	if !r.fresh || r.stale {
+		if err := r.read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if cause == nil && r.row.Replica.State == replica.Failed { // another writer has recorded it
+		r.notifyWaiting(ctx, string(replica.Failed), &roles.Advanced{Awaited: true})
 	}
 	if r.row.Replica.State != replica.Promoted {
 		if err := r.terminate(ctx); err != nil {

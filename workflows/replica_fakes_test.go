@@ -171,34 +171,31 @@ func (w *world) launches(born map[string][2]string) {
 		}
 		return &activities.LaunchResult{InstanceID: id}, nil
 	}
-	await := func(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+	await := func(ctx context.Context, in activities.UpInput) (*activities.InstanceState, error) {
 		if end, dead := born[in.InstanceID[len("i-"):]]; dead {
 			return nil, replica.Gone.New("instance %s is %s: %s", in.InstanceID, end[0], end[1]).
 				With(activities.GoneState, end[0]).With(activities.GoneReason, end[1])
 		}
-		return &activities.InstanceState{State: activities.StateRunning}, nil
+		return w.cloud.AwaitUp(ctx, in)
 	}
 	w.OnActivity("LaunchInstance", anything, anything).Return(launch)
-	w.OnActivity("AwaitRunning", anything, anything).Return(await)
+	w.OnActivity("AwaitUp", anything, anything).Return(await)
 }
 
 // refuses makes an activity about the instance fail, and notes when it is asked.
 func (w *world) refuses(name string, code fault.Code, asked *[]time.Time) {
-	w.OnActivity(name, anything, anything).Return(func(context.Context, activities.WatchInput) (*activities.InstanceState, error) {
+	w.OnActivity(name, anything, anything).Return(func(context.Context, activities.UpInput) (*activities.InstanceState, error) {
 		*asked = append(*asked, w.Now())
 		return nil, code.New("no")
 	})
 }
 
-// stops lets each watch of the instance find it in a state.
-func (w *world) stops(d time.Duration, id, state string) {
+// found has the watch over standbys find the instance in a state, and say so in the row.
+func (w *world) found(d time.Duration, state string) {
 	w.after(d, func() {
-		w.cloud.mu.Lock()
-		defer w.cloud.mu.Unlock()
-		for _, token := range w.cloud.watches[id] {
-			_ = w.cloud.complete(token, &activities.InstanceState{State: state}, nil)
-		}
+		_, _ = w.store.Advance(w.ctx, roles.ReplicaTransition{ReplicaID: "r1", To: replica.Failed, ErrorCode: replica.Gone, Error: state})
 	})
+	w.news(d)
 }
 
 // anything matches any argument.

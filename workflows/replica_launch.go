@@ -41,7 +41,7 @@ func (r *replicaRun) launch(ctx workflow.Context) error {
 func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) error {
 	var local *activities.Instances
 	var choice activities.ChooseResult
-	r.enterPhase(ctx, "choosing", "choosing where to launch")
+	r.passPhase(ctx, "choosing", "choosing where to launch")
 	in := activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}
 	if err := runUntilSaved(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 		return r.afterFailure(ctx, err)
 	}
 	r.instanceID = made.InstanceID
-	if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: made.InstanceID, Where: &c}); err != nil || r.isOver() {
+	if _, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: made.InstanceID, Where: &c}); err != nil || r.isOver() {
 		return false, err
 	}
 	r.addStep(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
@@ -98,13 +98,14 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 		policy = urgentLaunchPolicy
 	}
 	through, _ := workflow.NewDisconnectedContext(ctx)
+	r.fresh = false
 	r.launching = runActivity(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
 		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c,
 		Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
 	for !r.launching.IsReady() {
 		// A report that the agent has given the replica up does not end a launch of ours.
 		r.refused = nil
-		if _, err := r.await(ctx, policy.ScheduleToCloseTimeout, r.launching.IsReady); err != nil || r.isOver() {
+		if err := r.awaitAtLeisure(ctx, r.launching.IsReady); err != nil || r.isOver() {
 			return err
 		}
 	}
@@ -137,7 +138,7 @@ func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool,
 func (r *replicaRun) adoptLaunched(ctx workflow.Context) (next bool, err error) {
 	where := r.row.Where()
 	if r.row.Replica.InstanceID == "" && !r.byAgent() {
-		if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: r.instanceID, Where: &where}); err != nil || r.isOver() {
+		if _, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: r.instanceID, Where: &where}); err != nil || r.isOver() {
 			return false, err
 		}
 		r.addStep(ctx, "launch in "+where.Key(), stepDone, "%s, found by its attempt", r.instanceID)
@@ -145,34 +146,40 @@ func (r *replicaRun) adoptLaunched(ctx workflow.Context) (next bool, err error) 
 	return r.awaitRunning(ctx, where)
 }
 
-// awaitRunning waits until an instance that was launched runs. The pool's success is recorded
-// only then. An instance that ended before is judged by EC2's reason.
+// awaitRunning waits until an instance that was launched runs, and one of ours until it
+// passes its checks too: its activity records on the way that it runs, and the pool's
+// success only then. An instance that ended before it ran is judged by EC2's reason.
 func (r *replicaRun) awaitRunning(ctx workflow.Context, where replica.Candidate) (next bool, err error) {
-	var instances *activities.Instances
 	r.where, r.progress.NewInstanceID = where, r.instanceID
 	r.deadline = workflow.Now(ctx).Add(replica.ReadyDeadline)
-	if !r.byAgent() {
-		r.enterPhase(ctx, "starting", "waiting until %s runs", r.instanceID)
-		err := r.poll(ctx, "wait until "+r.instanceID+" runs", instances.AwaitRunning)
-		switch {
-		case isInstanceGone(err) && r.refused == nil:
-			return r.bornDead(ctx, where, err)
-		case r.row.Urgent() && r.isSilent(err):
-			// Its launch was answered. At the deadline it is better than none.
-			r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped, "EC2 does not answer, so it is taken to run: %s", sentence(err))
-		case err != nil || r.isOver():
-			return false, err
-		default:
-			r.remember(ctx, where, "")
-		}
+	if r.byAgent() {
+		return false, r.recordRunning(ctx)
 	}
-	if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Running, InstanceID: r.instanceID}); err != nil || r.isOver() {
+	r.enterPhase(ctx, "starting", "waiting until %s runs and passes its checks", r.instanceID)
+	err = r.awaitUp(ctx)
+	launching := r.row.Replica.State == replica.Launching
+	switch {
+	case isInstanceGone(err) && r.refused == nil && launching && !hasRun(err):
+		return r.bornDead(ctx, where, err)
+	case launching && r.row.Urgent() && isSilent(err):
+		// Its launch was answered. At the deadline it is better than none.
+		r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped, "EC2 does not answer, so it is taken to run: %s", sentence(err))
+		return false, r.recordRunning(ctx)
+	case err != nil || r.isOver():
 		return false, err
 	}
-	if r.row.Urgent() { // at the deadline one that runs is better than none
-		r.notifyWaiting(ctx, "runs")
-	}
+	r.up = true
 	return false, nil
+}
+
+// recordRunning records that the instance runs. In an emergency that is news already: at
+// the deadline one that runs is better than none.
+func (r *replicaRun) recordRunning(ctx workflow.Context) error {
+	out, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Running, InstanceID: r.instanceID})
+	if err == nil && !r.isOver() && r.row.Urgent() {
+		r.notifyWaiting(ctx, "runs", out)
+	}
+	return err
 }
 
 // bornDead judges an instance that ended before it ran. One that its pool could not keep
@@ -280,9 +287,17 @@ func isInstanceGone(err error) bool { return fault.Is(err, replica.Gone) }
 
 // instanceEnd reads EC2's words about an instance that ended from the error that says so.
 func instanceEnd(err error) (state, reason string) {
+	details := goneDetails(err)
+	return details[activities.GoneState], details[activities.GoneReason]
+}
+
+// hasRun says whether an instance that ended had been seen running.
+func hasRun(err error) bool { return goneDetails(err)[activities.GoneRan] != "" }
+
+func goneDetails(err error) map[string]string {
 	details := map[string]string{}
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.HasDetails() && app.Details(&details) != nil {
-		return "", ""
+		return nil
 	}
-	return details[activities.GoneState], details[activities.GoneReason]
+	return details
 }

@@ -27,8 +27,17 @@ func TestAReplicaIsLaunchedHeldAndPromoted(t *testing.T) {
 	require.Equal(t, replica.Ready, held)
 	require.Equal(t, workflows.ReplicaResult{InstanceID: "i-r1", PoolID: "t3.medium.us-east-1b", State: replica.Promoted}, res)
 	require.Empty(t, w.cloud.ended)
-	require.Equal(t, []string{"r1 ready"}, w.post.wakes)
 	require.Equal(t, "succeeded", w.pages.last().State)
+}
+
+func TestAPromotionThatWaitsHearsOfItsReplica(t *testing.T) {
+	t.Parallel()
+
+	w := replicaWorld(t, replicaOf(replica.Manual))
+	w.wanted(false, time.Hour)
+	w.settled(2*time.Minute, replica.Promoted)
+	_, err := w.replicate(t)
+	require.NoError(t, err)
 	require.Equal(t, 1, w.post.nudged("promotion/r1"))
 }
 
@@ -36,6 +45,7 @@ func TestAnEmergencyReplicaIsNewsAlreadyWhenItRuns(t *testing.T) {
 	t.Parallel()
 
 	w := replicaWorld(t, replicaOf(replica.Termination))
+	w.noticed(0)
 	w.settled(time.Minute, replica.Promoted)
 	_, err := w.replicate(t)
 	require.NoError(t, err)
@@ -72,7 +82,6 @@ func TestARetiredReplicaEndsItsInstance(t *testing.T) {
 func TestAReplicaGoesOnFromItsRow(t *testing.T) {
 	t.Parallel()
 
-	ready := []string{"r1 ready"}
 	for name, c := range map[string]struct {
 		state    replica.State
 		instance string
@@ -83,10 +92,10 @@ func TestAReplicaGoesOnFromItsRow(t *testing.T) {
 		page     string // empty: succeeded
 		wakes    []string
 	}{
-		"requested":                     {state: replica.Requested, asked: 1, end: replica.Promoted, wakes: ready},
-		"launching without an instance": {state: replica.Launching, asked: 1, end: replica.Promoted, wakes: ready},
-		"launching with one":            {state: replica.Launching, instance: "i-1", end: replica.Promoted, wakes: ready},
-		"running":                       {state: replica.Running, instance: "i-1", end: replica.Promoted, wakes: ready},
+		"requested":                     {state: replica.Requested, asked: 1, end: replica.Promoted},
+		"launching without an instance": {state: replica.Launching, asked: 1, end: replica.Promoted},
+		"launching with one":            {state: replica.Launching, instance: "i-1", end: replica.Promoted},
+		"running":                       {state: replica.Running, instance: "i-1", end: replica.Promoted},
 		"ready":                         {state: replica.Ready, instance: "i-1", end: replica.Promoted},
 		"ready, and its hold is over": {state: replica.Ready, instance: "i-1", hold: time.Nanosecond,
 			end: replica.Promoted, wakes: []string{"r1 hold is over"}},
@@ -103,6 +112,7 @@ func TestAReplicaGoesOnFromItsRow(t *testing.T) {
 			r := replicaOf(replica.Manual)
 			r.State, r.InstanceID, r.Hold = c.state, c.instance, c.hold
 			w := replicaWorld(t, r)
+			w.store.set.Keeping = agent.KeepManual
 			w.settled(time.Minute, replica.Promoted)
 			res, err := w.replicate(t)
 			require.NoError(t, err)
@@ -142,12 +152,13 @@ func TestAHoldThatEndsWakesTheGuardianAndGoesOn(t *testing.T) {
 	w.settled(3*time.Hour, replica.Retiring)
 	res, err := w.replicate(t)
 	require.NoError(t, err)
-	require.Equal(t, []string{"r1 runs", "r1 ready"}, before)
-	require.Equal(t, []string{"r1 runs", "r1 ready", "r1 hold is over"}, w.post.wakes)
+	require.Empty(t, before, "nothing waits for it")
+	require.Equal(t, []string{"r1 hold is over"}, w.post.wakes)
 	require.Equal(t, replica.Retired, res.State)
 }
 
-// TestLostNewsIsFoundOut within a quarter of an hour.
+// TestLostNewsIsFoundOut when the sweep has the row read again, within a quarter of an
+// hour.
 func TestLostNewsIsFoundOut(t *testing.T) {
 	t.Parallel()
 
@@ -158,6 +169,7 @@ func TestLostNewsIsFoundOut(t *testing.T) {
 			w := replicaWorld(t, replicaOf(replica.Manual))
 			began := w.Now()
 			w.silently(time.Hour, as)
+			w.news(time.Hour + 15*time.Minute)
 			_, err := w.replicate(t)
 			require.NoError(t, err)
 			require.LessOrEqual(t, w.Now().Sub(began), time.Hour+15*time.Minute)
@@ -323,6 +335,7 @@ func TestALongHeldReplicaContinuesAsNew(t *testing.T) {
 
 	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.after(time.Hour, func() { w.SetContinueAsNewSuggested(true) })
+	w.news(2 * time.Hour)
 	_, err := w.replicate(t)
 	require.True(t, workflow.IsContinueAsNewError(err))
 	require.Empty(t, w.cloud.ended)

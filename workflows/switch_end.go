@@ -118,7 +118,7 @@ func (s *switchRun) yieldToFailover(ctx workflow.Context) (*SwitchStatus, error)
 		s.enterPhase(ctx, string(switching.Abandoned), "called off: %s", why)
 	}
 	for s.awaitsFailover() {
-		if _, err := workflow.AwaitWithTimeout(ctx, switchLook, func() bool { return s.news }); err != nil {
+		if _, err := awaitWithin(ctx, switchLook, func() bool { return s.news }); err != nil {
 			return nil, err
 		}
 		if err := s.read(ctx); err != nil {
@@ -154,9 +154,9 @@ func (s *switchRun) retireReplica(ctx workflow.Context) error {
 		return nil
 	}
 	var local *activities.Roles
-	var ours bool
-	err := runUntilSaved(ctx, "retire replica "+r.ID, local.AdvanceReplica, &ours, roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring})
-	if err == nil && ours {
+	var out roles.Advanced
+	err := runUntilSaved(ctx, "retire replica "+r.ID, local.AdvanceReplica, &out, roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring})
+	if err == nil && out.Ours {
 		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: s.in.AgentID, Start: true})
 	}
 	return err

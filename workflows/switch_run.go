@@ -183,7 +183,7 @@ func (s *switchRun) waitFor(ctx workflow.Context, d time.Duration, until func() 
 	if left <= 0 {
 		return switching.NeverReady.New("no instance was ready within %s", s.limit)
 	}
-	if _, err := workflow.AwaitWithTimeout(ctx, min(d, left), until); err != nil {
+	if _, err := awaitWithin(ctx, min(d, left), until); err != nil {
 		return err
 	}
 	return s.checkNotCancelled(ctx)

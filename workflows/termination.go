@@ -12,8 +12,11 @@ import (
 	"spotkeeper/internal/domain/roles"
 )
 
-// healWithin is how long a Termination goes on watching for a late successor.
-const healWithin = time.Hour
+// Times of a Termination.
+const (
+	healWithin = time.Hour        // how long it goes on watching for a late successor
+	takenAfter = 15 * time.Second // after the deadline, before it looks whether AWS has taken the instance
+)
 
 // TerminationInput starts a Termination.
 type TerminationInput struct {
@@ -143,7 +146,7 @@ func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 			wait = max(moments[0].Sub(workflow.Now(ctx)), 0)
 		}
 		seen := t.nudges
-		nudged, err := workflow.AwaitWithTimeout(ctx, wait, func() bool { return t.nudges != seen })
+		nudged, err := awaitWithin(ctx, wait, func() bool { return t.nudges != seen })
 		if err != nil {
 			return err
 		}
@@ -197,14 +200,17 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 		t.flush(ctx)
 		return workflow.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0))
 	}
-	t.checkSuccessor(ctx)
 	t.enterPhase(ctx, "waiting_for_aws", "%s runs until AWS takes it", t.in.InstanceID)
-	if err := workflow.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0)); err != nil { // it will not go before
+	if err := workflow.Sleep(ctx, max(n.Deadline.Add(takenAfter).Sub(workflow.Now(ctx)), 0)); err != nil {
 		return err
 	}
 	var seen activities.InstanceState
 	watch := activities.WatchInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID}
-	err := runActivity(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
+	// It should have gone by now, so one look in this task is likely to be enough.
+	err := localStepWith(ctx, lookPolicy, "look whether "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
+	if err != nil && !isCancel(err) {
+		err = runActivity(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
+	}
 	switch {
 	case isCancel(err):
 		return err
@@ -234,25 +240,6 @@ func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.Instan
 		t.addStep(ctx, "terminate "+id, stepDone, "")
 	}
 	return nil
-}
-
-// checkSuccessor looks at the new primary at EC2 while the old one still lives. One
-// look is a local step: it is short, and optional.
-func (t *terminationRun) checkSuccessor(ctx workflow.Context) {
-	var instances *activities.Instances
-	primary := t.facts.Outcome.NewPrimary
-	name := "look at " + primary
-	if t.facts.Notice.Deadline.Sub(workflow.Now(ctx)) < interruption.Margin {
-		t.addStep(ctx, name, stepDropped, "no time is left")
-		return
-	}
-	var seen activities.InstanceState
-	err := localStepWith(ctx, lookPolicy, name, instances.DescribeInstance, activities.WatchInput{AgentID: t.in.AgentID, InstanceID: primary}).Get(ctx, &seen)
-	if err != nil {
-		t.addStep(ctx, name, stepFailed, "%s", sentence(err))
-		return
-	}
-	t.addStep(ctx, name, stepDone, "%s", seen.State)
 }
 
 // handBack says what cares for the agent from now on.

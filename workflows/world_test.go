@@ -24,15 +24,15 @@ type cloud struct {
 	asked     []string // pools in which a launch was tried
 	outcomes  []activities.PoolOutcome
 	neverRun  bool
-	neverDone bool                // status checks never pass
-	gone      map[string]bool     // ended without us
-	watches   map[string][][]byte // task tokens, by instance
-	complete  func(token []byte, result any, err error) error
+	neverDone bool            // status checks never pass
+	gone      map[string]bool // ended without us
+	looks     int             // at whether an instance is gone
+	post      *post
 	refuse    fault.Code // what ending an instance fails with
 }
 
 func newCloud(s *store) *cloud {
-	return &cloud{store: s, full: map[string]fault.Code{}, gone: map[string]bool{}, watches: map[string][][]byte{}, pools: []replica.Candidate{
+	return &cloud{store: s, full: map[string]fault.Code{}, gone: map[string]bool{}, pools: []replica.Candidate{
 		{PoolID: "t3.medium.us-east-1b", InstanceType: "t3.medium", AZ: "us-east-1b", Mode: "spot", Why: "safest"},
 		{PoolID: "t3.medium.us-east-1c", InstanceType: "t3.medium", AZ: "us-east-1c", Mode: "spot"},
 		{PoolID: "m5.large.us-east-1b", InstanceType: "m5.large", AZ: "us-east-1b", Mode: "spot"},
@@ -61,40 +61,40 @@ func (c *cloud) LaunchInstance(_ context.Context, in activities.LaunchInput) (*a
 	return &activities.LaunchResult{InstanceID: id}, nil
 }
 
-func (c *cloud) AwaitRunning(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
-	return c.await(in.InstanceID, !c.neverRun)
-}
-
-func (c *cloud) AwaitReady(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
-	return c.await(in.InstanceID, !c.neverDone)
-}
-
-// await answers at once or never: the polls of the real one are its retries, which
-// a test would have to sit through.
-func (c *cloud) await(id string, there bool) (*activities.InstanceState, error) {
+// AwaitUp answers at once or never: the polls of the real one are its retries, which a
+// test would have to sit through. Like the real one it records that the instance runs.
+func (c *cloud) AwaitUp(ctx context.Context, in activities.UpInput) (*activities.InstanceState, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.gone[id] || slices.Contains(c.ended, id):
-		return nil, replica.Gone.New("%s has ended", id)
-	case !there:
+	case c.gone[in.InstanceID] || slices.Contains(c.ended, in.InstanceID):
+		return nil, replica.Gone.New("%s has ended", in.InstanceID)
+	case c.neverRun:
+		return nil, activity.ErrResultPending
+	}
+	out, err := c.store.AdvanceJudged(ctx, roles.ReplicaTransition{ReplicaID: in.ReplicaID, To: replica.Running, InstanceID: in.InstanceID},
+		(*roles.AgentRoles).Unsettled)
+	if err != nil {
+		return nil, err
+	}
+	c.outcomes = append(c.outcomes, activities.PoolOutcome{AgentID: in.AgentID, Where: in.Where})
+	if out.Wake {
+		_ = c.post.Wake(ctx, in.AgentID, in.ReplicaID+" runs")
+	}
+	if c.neverDone {
 		return nil, activity.ErrResultPending
 	}
 	return &activities.InstanceState{State: "running", ChecksOK: true}, nil
 }
 
-func (c *cloud) AwaitGone(ctx context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
+func (c *cloud) AwaitGone(_ context.Context, in activities.WatchInput) (*activities.InstanceState, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.looks++
 	if c.gone[in.InstanceID] || slices.Contains(c.ended, in.InstanceID) {
 		return &activities.InstanceState{State: "terminated"}, nil
 	}
-	c.watches[in.InstanceID] = append(c.watches[in.InstanceID], activity.GetInfo(ctx).TaskToken)
-	return nil, activity.ErrResultPending
-}
-
-func (c *cloud) DescribeInstance(context.Context, activities.WatchInput) (*activities.InstanceState, error) {
-	return &activities.InstanceState{State: "running"}, nil
+	return nil, replica.NotRunning.New("%s still runs", in.InstanceID)
 }
 
 func (c *cloud) RetireInstance(_ context.Context, in activities.WatchInput) error {
@@ -119,14 +119,11 @@ func (c *cloud) RecordPool(_ context.Context, in activities.PoolOutcome) error {
 	return nil
 }
 
-// end takes an instance away; whoever watches it is told.
+// end takes an instance away.
 func (c *cloud) end(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gone[id] = true
-	for _, token := range c.watches[id] {
-		_ = c.complete(token, &activities.InstanceState{State: "terminated", Reason: "Server.SpotInstanceTermination"}, nil)
-	}
 }
 
 // pages are the rows of operations in memory.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/workflows"
 )
@@ -69,6 +70,21 @@ func TestTerminationImminent(t *testing.T) {
 	s.exec(`UPDATE notices SET new_primary = 'i-between' WHERE result = 'promoted'`)
 	s.call(s.acme, "POST", ours, `{"instance_id":"i-1"}`).holds(t, 200, `{"success":true,"action":"already_replaced","new_instance_id":"i-n"}`)
 	require.Equal(t, before, s.wf.count())
+}
+
+// TestARefusedEmergencyKeepsItsNotice: outside auto mode the agent's request for a
+// replica is refused, and the notice that came with it is acted on all the same.
+func TestARefusedEmergencyKeepsItsNotice(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.wf.err = agent.AutoOff.New("Emergency replica creation disabled")
+	for range 2 {
+		s.call(s.acme, "POST", "/api/agents/a2/create-emergency-replica", `{"signal_type":"termination-notice","instance_id":"i-2"}`).
+			holds(t, 403, `{"error":"Emergency replica creation disabled"}`)
+	}
+	require.Equal(t, "termination-notice 2", s.value(`SELECT kind || ' ' || arrivals FROM notices WHERE agent_id = 'a2' AND instance_id = 'i-2' AND result = ''`))
+	require.Equal(t, "true", s.value(`SELECT (review_at IS NOT NULL)::text FROM agents WHERE id = 'a2'`))
+	require.Equal(t, "running", s.value(`SELECT state FROM operations WHERE id = 'termination/a2/i-2'`))
 }
 
 func TestEmergencyReplica(t *testing.T) {

@@ -94,6 +94,19 @@ func (f ec2Fleet) State(ctx context.Context, a activities.Account, region, insta
 	return &out, nil
 }
 
+// States says what EC2 shows of the instances, by id, without their status checks.
+func (f ec2Fleet) States(ctx context.Context, a activities.Account, region string, ids []string) (map[string]activities.CloudInstance, error) {
+	found, err := f.Describe(ctx, fleet.Account(a), region, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]activities.CloudInstance, len(found))
+	for id, i := range found {
+		out[id] = cloudInstance(i)
+	}
+	return out, nil
+}
+
 // Terminate ends an instance; one that has ended is success.
 func (f ec2Fleet) Terminate(ctx context.Context, a activities.Account, region, instanceID string, launchedAt time.Time) error {
 	return f.Provider.Terminate(ctx, fleet.Account(a), region, instanceID, launchedAt)

@@ -36,9 +36,16 @@ type simulated struct {
 	control   *ec2sim.Client
 	roles     *postgres.Roles
 	instances *activities.Instances
+	standbys  *activities.Standbys
 	orphans   *activities.Orphans
 	primary   string
 }
+
+// deaf takes messages to workflows and does nothing with them.
+type deaf struct{ activities.Messenger }
+
+func (deaf) Wake(context.Context, string, string) error    { return nil }
+func (deaf) Nudge(context.Context, activities.Nudge) error { return nil }
 
 func simulate(t *testing.T) *simulated {
 	t.Helper()
@@ -50,8 +57,10 @@ func simulate(t *testing.T) *simulated {
 	require.NoError(t, err)
 	db, log := postgrestest.Open(t), slog.New(slog.DiscardHandler)
 	s := &simulated{t: t, ctx: t.Context(), db: db, control: ec2sim.NewClient(server.URL, server.Client()), roles: &postgres.Roles{DB: db},
-		instances: &activities.Instances{Store: &postgres.Launches{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log},
-		orphans:   &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log}}
+		instances: &activities.Instances{Store: &postgres.Launches{DB: db}, Replicas: &postgres.Roles{DB: db}, Workflows: deaf{}, Fleet: ec2Fleet{Provider: provider}, Log: log},
+		standbys: &activities.Standbys{Store: &postgres.Standbys{Roles: postgres.Roles{DB: db}, Launches: postgres.Launches{DB: db}},
+			Fleet: ec2Fleet{Provider: provider}, Workflows: deaf{}, Log: log},
+		orphans: &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log}}
 	_, err = s.control.Freeze(t.Context())
 	require.NoError(t, err)
 	made, err := provider.Launch(t.Context(), fleet.Account{}, fleet.LaunchRequest{ClientToken: "primary", Region: simRegion, Mode: agent.Spot,
@@ -126,15 +135,14 @@ func TestAReplicaAtEC2(t *testing.T) {
 	require.ElementsMatch(t, []string{s.primary, made}, s.live(), "one decision, one instance")
 
 	watch := activities.WatchInput{AgentID: "a1", InstanceID: made}
-	_, err = s.instances.AwaitRunning(t.Context(), watch)
+	up := activities.UpInput{AgentID: "a1", InstanceID: made, ReplicaID: id}
+	_, err = s.instances.AwaitUp(t.Context(), up)
 	require.Equal(t, replica.NotRunning, fault.CodeOf(err))
 	s.pass(16 * time.Second)
-	_, err = s.instances.AwaitRunning(t.Context(), watch)
-	require.NoError(t, err)
-	_, err = s.instances.AwaitReady(t.Context(), watch)
+	_, err = s.instances.AwaitUp(t.Context(), up)
 	require.Equal(t, replica.NotRunning, fault.CodeOf(err), "its checks are not passed yet")
 	s.pass(10 * time.Second)
-	seen, err := s.instances.AwaitReady(t.Context(), watch)
+	seen, err := s.instances.AwaitUp(t.Context(), up)
 	require.NoError(t, err)
 	require.Equal(t, &activities.InstanceState{State: "running", ChecksOK: true, Mode: agent.Spot, PoolID: "t3.medium." + simZone}, seen)
 
@@ -153,6 +161,33 @@ func TestAReplicaAtEC2(t *testing.T) {
 	_, err = s.instances.AwaitGone(t.Context(), old)
 	require.NoError(t, err)
 	require.Equal(t, []string{made}, s.live())
+}
+
+// TestTheWatchAtEC2 asks about all standbys at once, and fails one that has ended.
+func TestTheWatchAtEC2(t *testing.T) {
+	t.Parallel()
+
+	s := simulate(t)
+	id := s.open(replica.Manual)
+	made, err := s.launch(id, simZone)
+	require.NoError(t, err)
+	_, err = s.roles.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: id, To: replica.Ready, InstanceID: made})
+	require.NoError(t, err)
+	s.pass(16 * time.Second)
+	seen, err := s.standbys.WatchStandbys(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, &activities.WatchStandbysResult{Watched: 1}, seen)
+
+	_, err = s.control.Signal(t.Context(), ec2sim.Interruption{InstanceID: made, Kind: ec2sim.Notice, NoticeSeconds: 120})
+	require.NoError(t, err)
+	s.pass(3 * time.Minute)
+	seen, err = s.standbys.WatchStandbys(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, &activities.WatchStandbysResult{Watched: 1, Lost: 1}, seen)
+	row, err := s.roles.LoadReplica(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, replica.Failed, row.Replica.State)
+	require.Contains(t, row.Error, "Server.SpotInstanceTermination")
 }
 
 // TestTheSweepAtEC2 finds by its tags what nobody wrote down.

@@ -61,7 +61,9 @@ func (s *Notices) takeOnce(ctx context.Context, clientID string, n interruption.
 		}
 		out.Verdict = judge(out.Set, n)
 		b := &pgx.Batch{}
-		queueVerdict(b, n, out)
+		if err := queueVerdict(b, n, out); err != nil {
+			return err
+		}
 		if b.Len() == 0 {
 			return nil
 		}
@@ -138,7 +140,7 @@ func recordNotice(ctx context.Context, tx pgx.Tx, clientID string, n interruptio
 }
 
 // queueVerdict queues the second round trip, and fills in the outcome it leads to.
-func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) {
+func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
 	v := out.Verdict
 	switch v.Ruling {
 	case roles.RuledFailOver:
@@ -146,6 +148,13 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) {
 		queueChange(b, *v.Change)
 		queueOutcome(b, *v.Change)
 		out.Outcome.Result, out.Outcome.ReplicaID, out.Outcome.NewPrimary = interruption.Promoted, v.Change.ReplicaID, v.Change.NewID
+		if v.Standby != nil {
+			if err := queueReplica(b, *v.Standby); err != nil {
+				return err
+			}
+			b.Queue(`SELECT coalesce(max(id), '') FROM replicas WHERE agent_id = $1 AND kind = 'manual' AND state = 'requested'`, n.AgentID).
+				QueryRow(func(row pgx.Row) error { return row.Scan(&out.Standby) })
+		}
 	case roles.RuledNotPrimary:
 		b.Queue(closeNotice, n.AgentID, n.InstanceID, n.Kind, interruption.NotPrimary)
 		if v.Lost != "" {
@@ -162,6 +171,7 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) {
 	if v.Review {
 		queueReview(b, n.AgentID)
 	}
+	return nil
 }
 
 // queueTermination opens the operation of a termination notice, once per instance.

@@ -51,6 +51,27 @@ func TestTakeNoticeChangesTheRolesAtOnce(t *testing.T) {
 	g.sound()
 }
 
+// TestTakeNoticeOpensTheNextStandby of manual mode with the change of roles, once, and
+// leaves the Guardian nothing to judge.
+func TestTakeNoticeOpensTheNextStandby(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.exec(`UPDATE agents SET keeping = 'manual', review_at = NULL`)
+	heir := g.heir(replica.Manual, "i-0", "i-1")
+	g.exec(`UPDATE replicas SET pool_id = 'm5.large.us-east-1b' WHERE id = $1`, heir.ID)
+	g.exec(`UPDATE agents SET review_at = NULL`)
+	got := g.take("k1", termination("i-0"))
+	require.Equal(t, "manual i-1 requested m5.large", one[string](g,
+		`SELECT kind || ' ' || made_for || ' ' || state || ' ' || (plan->>'instance_type') FROM replicas WHERE id = $1`, got.Standby))
+	require.Equal(t, "running requested", one[string](g, `SELECT state || ' ' || phase FROM operations WHERE id = 'replica/' || $1 AND tend_at IS NOT NULL`, got.Standby))
+	require.Zero(t, one[int](g, `SELECT count(*) FROM agents WHERE review_at IS NOT NULL`))
+	require.False(t, g.set().Unsettled())
+	require.Empty(t, g.take("k1", termination("i-0")).Standby, "it was opened by the first one")
+	require.Equal(t, 2, one[int](g, `SELECT count(*) FROM replicas`))
+	g.sound()
+}
+
 // TestTakeNoticeThroughTwoDoorsAtOnce has one winner: the other one finds what it did.
 func TestTakeNoticeThroughTwoDoorsAtOnce(t *testing.T) {
 	t.Parallel()

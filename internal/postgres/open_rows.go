@@ -18,15 +18,20 @@ type OpenRows struct{ DB *pg.DB }
 
 var _ activities.OpenRowStore = (*OpenRows)(nil)
 
-// ClaimOperations claims operations that are due, longest due first. A switch names
-// its launcher, because who launches decides which workflow it is.
+// ClaimOperations claims operations that are due, longest due first. A replica that an
+// emergency wants counts as due two minutes earlier than it is, and a termination one
+// minute: after an outage they go before the standbys, and keep none from its turn. A
+// switch names its launcher, because who launches decides which workflow it is.
 func (s *OpenRows) ClaimOperations(ctx context.Context, limit int) ([]activities.OpenRow, error) {
 	return claimRows[activities.OpenRow](ctx, s.DB, `
 WITH due AS (
     SELECT id
     FROM operations
     WHERE tend_at <= clock_timestamp()
-    ORDER BY tend_at
+    ORDER BY tend_at - CASE
+        WHEN kind = 'replica' AND cause IN ('termination', 'rebalance') THEN interval '2 minutes'
+        WHEN kind = 'termination' THEN interval '1 minute'
+        ELSE interval '0' END
     LIMIT $1
     FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE operations o
@@ -35,7 +40,8 @@ FROM due
 WHERE o.id = due.id
 RETURNING o.id, o.client_id, o.agent_id,
     CASE WHEN o.kind = 'switch' THEN coalesce((SELECT c.launcher FROM commands c WHERE 'switch/' || c.id = o.id), 'agent') ELSE '' END AS launcher,
-    o.started_at`, limit)
+    o.kind = 'replica' AND o.cause IN ('termination', 'rebalance') AS urgent,
+    o.phase NOT IN ('', 'noticed', 'requested') AS begun`, limit)
 }
 
 // ClaimRollouts claims rollouts of models that are due.
@@ -56,21 +62,27 @@ WHERE o.session_id = due.session_id
 RETURNING o.session_id`, limit)
 }
 
-// ClaimReviews claims agents whose roles a Guardian has to judge.
-func (s *OpenRows) ClaimReviews(ctx context.Context, limit int) ([]string, error) {
+// ClaimReviews claims agents whose roles a Guardian has to judge, longest due first. With
+// noticed it claims those only whose primary AWS takes and that have no successor yet.
+func (s *OpenRows) ClaimReviews(ctx context.Context, limit int, noticed bool) ([]string, error) {
 	return claimIDs(ctx, s.DB, `
 WITH due AS (
-    SELECT id
-    FROM agents
-    WHERE review_at <= clock_timestamp()
-    ORDER BY review_at
+    SELECT a.id
+    FROM agents a
+    WHERE a.review_at <= clock_timestamp()
+      AND (NOT $2 OR EXISTS (
+          SELECT FROM notices n
+          WHERE n.agent_id = a.id
+            AND n.kind = 'termination-notice'
+            AND n.result IN ('', 'lost')))
+    ORDER BY a.review_at
     LIMIT $1
-    FOR NO KEY UPDATE SKIP LOCKED)
+    FOR NO KEY UPDATE OF a SKIP LOCKED)
 UPDATE agents a
 SET review_at = clock_timestamp() + interval '30 seconds'
 FROM due
 WHERE a.id = due.id
-RETURNING a.id`, limit)
+RETURNING a.id`, limit, noticed)
 }
 
 // TendSoon makes every open row due within the given time. It is for a Temporal that
@@ -113,8 +125,8 @@ func claimRows[T any](ctx context.Context, db *pg.DB, sql string, limit int) ([]
 	return out, pg.Translate(err)
 }
 
-func claimIDs(ctx context.Context, db *pg.DB, sql string, limit int) ([]string, error) {
-	found, err := db.Pool.Query(ctx, sql, limit)
+func claimIDs(ctx context.Context, db *pg.DB, sql string, args ...any) ([]string, error) {
+	found, err := db.Pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, pg.Translate(err)
 	}

@@ -60,6 +60,70 @@ func TestClaimOperationsRotates(t *testing.T) {
 	require.Equal(t, []string{"removal/4", "removal/5"}, g.claim(2))
 }
 
+// TestClaimOperationsPutsLivesFirst: the replica of an emergency goes before a termination,
+// that before a standby, and a standby that has waited for long before all of them.
+func TestClaimOperationsPutsLivesFirst(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	for id, due := range map[string]struct {
+		kind, cause string
+		seconds     int
+	}{
+		"replica/patient":   {"replica", "manual", 200},
+		"replica/urgent":    {"replica", "termination", 1},
+		"termination/a1/i":  {"termination", "termination-notice", 1},
+		"replica/standby":   {"replica", "manual", 50},
+		"switch/c1":         {"switch", "engine", 30},
+		"replica/rebalance": {"replica", "rebalance", 0},
+	} {
+		g.exec(`INSERT INTO operations (id, kind, cause, client_id, agent_id, tend_at) VALUES ($1, $2, $3, 'k1', 'a1', now() - $4::float8 * interval '1 second')`,
+			id, due.kind, due.cause, due.seconds)
+	}
+	for _, want := range []string{"replica/patient", "replica/urgent", "replica/rebalance", "termination/a1/i", "replica/standby", "switch/c1"} {
+		found, err := g.rows().ClaimOperations(t.Context(), 1)
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Equal(t, want, found[0].ID)
+		require.Equal(t, want == "replica/urgent" || want == "replica/rebalance", found[0].Urgent)
+		require.False(t, found[0].Begun)
+	}
+}
+
+// TestClaimOperationsKnowsWhatHasBegun by the phase that its workflow has written.
+func TestClaimOperationsKnowsWhatHasBegun(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	for _, phase := range []string{"", "noticed", "requested", "standing_by"} {
+		g.exec(`INSERT INTO operations (id, kind, client_id, agent_id, phase, tend_at) VALUES ('removal/a1', 'removal', 'k1', 'a1', $1, now() - interval '1 second')`, phase)
+		found, err := g.rows().ClaimOperations(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, phase == "standing_by", found[0].Begun, phase)
+		g.exec(`DELETE FROM operations`)
+	}
+}
+
+// TestClaimReviewsOfThoseWhoseInstanceGoes finds the agents that wait for a successor.
+func TestClaimReviewsOfThoseWhoseInstanceGoes(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	g.exec(`UPDATE agents SET review_at = now() - interval '1 second'`)
+	found, err := g.rows().ClaimReviews(t.Context(), 10, true)
+	require.NoError(t, err)
+	require.Empty(t, found)
+	for _, result := range []string{"", "lost"} {
+		g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, door, result)
+			VALUES ('k1', 'a1', 'i-0', 'termination-notice', now(), 'http', $1)`, result)
+		g.exec(`UPDATE agents SET review_at = now() - interval '1 second'`)
+		found, err = g.rows().ClaimReviews(t.Context(), 10, true)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a1"}, found, result)
+		g.exec(`DELETE FROM notices`)
+	}
+}
+
 func TestClaimsAreShared(t *testing.T) {
 	t.Parallel()
 
@@ -72,7 +136,7 @@ func TestClaimsAreShared(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			ids := g.claim(10)
-			agents, err := g.rows().ClaimReviews(t.Context(), 10)
+			agents, err := g.rows().ClaimReviews(t.Context(), 10, false)
 			mu.Lock()
 			defer mu.Unlock()
 			require.NoError(t, err)

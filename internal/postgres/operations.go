@@ -159,6 +159,7 @@ FROM agents
 WHERE id = $3
 ON CONFLICT (id) DO UPDATE
 SET state = 'running',
+    phase = 'requested',
     ended_at = NULL,
     error_code = NULL,
     error = NULL,

@@ -24,16 +24,8 @@ import (
 // agent.instance_of_another_tenant, roles.is_primary and switch.busy, and with
 // switch.command_already_done for an order that was taken back meanwhile.
 func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error) {
-	plan, err := json.Marshal(in.Plan)
-	if err != nil {
-		return nil, err
-	}
-	tags := in.Tags
-	if tags == nil {
-		tags = map[string]string{}
-	}
 	out := &roles.ReplicaOpened{}
-	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
 		}
@@ -48,8 +40,9 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 			}
 		}
 		b := &pgx.Batch{}
-		b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID, nullableSeconds(in.Hold), nullableSeconds(in.NotBefore),
-			in.RequestID, in.CreatedBy, in.Reason, tags, in.Launcher)
+		if err := queueReplica(b, in); err != nil {
+			return err
+		}
 		b.Queue(`SELECT `+replicaObject+` FROM replicas r WHERE r.agent_id = $1 AND (r.request_id = nullif($2, '') OR r.instance_id = nullif($5, '')
 				OR (CASE $3 WHEN 'manual' THEN r.kind = 'manual' WHEN 'switch' THEN r.kind = 'switch' AND r.made_for = $4 ELSE r.kind IN ('rebalance', 'termination') END))
 			ORDER BY (r.request_id = nullif($2, '')) DESC NULLS LAST, (r.state IN ('requested', 'launching', 'running', 'ready')) DESC, r.created_at DESC LIMIT 1`,
@@ -70,6 +63,21 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 		return nil, err
 	}
 	return out, nil
+}
+
+// queueReplica opens a replica with its operation, unless an open one is in its place.
+func queueReplica(b *pgx.Batch, in roles.ReplicaRequest) error {
+	plan, err := json.Marshal(in.Plan)
+	if err != nil {
+		return err
+	}
+	tags := in.Tags
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID, nullableSeconds(in.Hold), nullableSeconds(in.NotBefore),
+		in.RequestID, in.CreatedBy, in.Reason, tags, in.Launcher)
+	return nil
 }
 
 // stillOrdered refuses a switch whose order was taken back before its Guardian
@@ -195,8 +203,19 @@ func nullableSeconds(d time.Duration) *float64 {
 // Fails with replica.not_found, replica.other_instance, roles.is_primary and
 // agent.instance_of_another_tenant.
 func (s *Roles) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, error) {
-	var ok bool
+	out, err := s.AdvanceJudged(ctx, in, func(*roles.AgentRoles) bool { return true })
+	if err != nil {
+		return false, err
+	}
+	return out.Ours, nil
+}
+
+// AdvanceJudged is Advance that asks for a review only when the roles, as they are
+// after the transition, want one.
+func (s *Roles) AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error) {
+	out := &roles.Advanced{}
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
+		*out = roles.Advanced{}
 		at, err := lockReplica(ctx, tx, in.ReplicaID)
 		if err != nil {
 			return err
@@ -204,7 +223,7 @@ func (s *Roles) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, 
 		if in.InstanceID != "" && at.instanceID != "" && at.instanceID != in.InstanceID {
 			return replica.OtherInstance.New("replica %s lives on %s, not on %s", in.ReplicaID, at.instanceID, in.InstanceID)
 		}
-		if ok = at.state == in.To || isTransitionAllowed(at.state, in.To); !ok {
+		if out.Ours = at.state == in.To || isTransitionAllowed(at.state, in.To); !out.Ours {
 			return nil
 		}
 		if in.InstanceID != "" && at.instanceID == "" && at.state.IsOpen() {
@@ -212,9 +231,22 @@ func (s *Roles) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, 
 				return err
 			}
 		}
-		return writeTransition(ctx, tx, in, at)
+		set, err := writeTransition(ctx, tx, in, at, out)
+		if err != nil || in.To == replica.Launching {
+			return err
+		}
+		out.Wake = wantsReview(set)
+		if !out.Wake || at.state == in.To {
+			return nil
+		}
+		b := &pgx.Batch{}
+		queueReview(b, at.agentID)
+		return tx.SendBatch(ctx, b).Close()
 	})
-	return ok, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 type lockedReplica struct {
@@ -257,9 +289,10 @@ func isTransitionAllowed(from, to replica.State) bool {
 	return false
 }
 
-// writeTransition writes the step and what follows from it. The counter of failures
-// moves only with the state, so that a step which runs twice counts once.
-func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition, at lockedReplica) error {
+// writeTransition writes the step and what follows from it, and reads the roles then.
+// The counter of failures moves only with the state, so that a step which runs twice
+// counts once.
+func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition, at lockedReplica, out *roles.Advanced) (*roles.AgentRoles, error) {
 	var pool, mode *string
 	var price *float64
 	if in.Where != nil {
@@ -280,11 +313,8 @@ func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition,
 			error_code = coalesce(nullif($7, ''), error_code), error = coalesce(nullif($8, ''), error)
 		WHERE id = $1`, in.ReplicaID, in.To, in.InstanceID, pool, mode, price, in.ErrorCode, in.Error)
 	if at.state != in.To {
-		if in.To == replica.Retiring {
+		if in.To == replica.Retiring || in.To == replica.Failed {
 			queueNews(b, in.ReplicaID)
-		}
-		if in.To != replica.Launching {
-			queueReview(b, at.agentID)
 		}
 		switch in.To {
 		case replica.Ready:
@@ -302,7 +332,23 @@ func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition,
 				terminated_at = CASE WHEN i.terminate_by = 'nobody' THEN i.terminated_at ELSE coalesce(i.terminated_at, clock_timestamp()) END
 			FROM replicas r WHERE r.id = $1 AND i.id = r.instance_id AND i.role <> 'primary'`, in.ReplicaID)
 	}
-	return tx.SendBatch(ctx, b).Close()
+	var set *roles.AgentRoles
+	if in.To != replica.Launching {
+		queueStanding(b, at.agentID, in.ReplicaID, &set, &out.Awaited)
+	}
+	err := tx.SendBatch(ctx, b).Close()
+	return set, err
+}
+
+// queueStanding reads the roles of an agent, and whether a person's promotion waits for
+// the replica.
+func queueStanding(b *pgx.Batch, agentID, replicaID string, set **roles.AgentRoles, awaited *bool) {
+	b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
+		*set, err = scanRoles(row, agentID)
+		return err
+	})
+	b.Queue(`SELECT EXISTS (SELECT FROM operations WHERE id = 'promotion/' || $1::text AND state = 'running')`, replicaID).
+		QueryRow(func(row pgx.Row) error { return row.Scan(awaited) })
 }
 
 // costSoFar is what a replica's row has cost, in USD.

@@ -1,8 +1,13 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
+	gopath "path"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -38,7 +43,7 @@ func BenchmarkCrowd(b *testing.B) {
 // day is what the requests of a crowd took.
 type day struct {
 	beats, reports sample
-	failed         int // not answered with 200
+	failed         map[string]int // not answered with 200, by what came instead
 	took           time.Duration
 }
 
@@ -46,7 +51,14 @@ func (d *day) show(b *testing.B) {
 	b.Helper()
 	show(b, "heartbeats (p99 ≤ 50 ms)", "%v", d.beats)
 	show(b, "pricing reports", "%v", d.reports)
-	show(b, "not answered with 200", "%d", d.failed)
+	failed := 0
+	for _, n := range d.failed {
+		failed += n
+	}
+	show(b, "not answered with 200", "%d", failed)
+	for _, what := range slices.Sorted(maps.Keys(d.failed)) {
+		show(b, "", "%d times %s", d.failed[what], what)
+	}
 }
 
 // live sends what the agents send. Requests come when they are due, whether or not
@@ -54,7 +66,7 @@ func (d *day) show(b *testing.B) {
 func (f *fleet) live(b *testing.B, during time.Duration) *day {
 	b.Helper()
 	var (
-		d     day
+		d     = day{failed: map[string]int{}}
 		wg    sync.WaitGroup
 		mu    sync.Mutex
 		begun = time.Now()
@@ -62,12 +74,20 @@ func (f *fleet) live(b *testing.B, during time.Duration) *day {
 	send := func(into *sample, path string, body any) {
 		due := time.Now()
 		wg.Go(func() {
-			status, err := f.Call(b.Context(), http.MethodPost, path, f.token, body, nil)
+			var text string
+			status, err := f.Call(b.Context(), http.MethodPost, path, f.token, body, &text)
 			took := time.Since(due)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil || status != http.StatusOK {
-				d.failed++
+			switch {
+			case err != nil:
+				var at *url.Error
+				if errors.As(err, &at) { // without the address, which differs each time
+					err = at.Err
+				}
+				d.failed[gopath.Base(path)+": "+err.Error()]++
+			case status != http.StatusOK:
+				d.failed[fmt.Sprintf("%s: %d %s", gopath.Base(path), status, text[:min(len(text), 160)])]++
 			}
 			*into = append(*into, took)
 		})

@@ -72,6 +72,13 @@ func (u usage) add(before, after usage) {
 	}
 }
 
+// subtract takes off what a stack at rest uses in the time; rest is that of a second.
+func (u usage) subtract(rest usage, took time.Duration) {
+	for part, second := range rest {
+		u[part] -= time.Duration(float64(second) * took.Seconds())
+	}
+}
+
 func (u usage) total() (sum time.Duration) {
 	for _, t := range u {
 		sum += t
@@ -82,7 +89,11 @@ func (u usage) total() (sum time.Duration) {
 func (u usage) per(before usage, n int) string {
 	var parts []string
 	for _, part := range []string{devtest.API, devtest.Worker, devtest.Temporal, devtest.Postgres} {
-		ms := float64((u[part] - before[part]).Microseconds()) / 1000 / float64(max(n, 1))
+		used := u[part]
+		if used >= before[part] { // otherwise it is another process since
+			used -= before[part]
+		}
+		ms := float64(used.Microseconds()) / 1000 / float64(max(n, 1))
 		parts = append(parts, fmt.Sprintf("%s %.2f", part, ms))
 	}
 	return strings.Join(parts, "  ") + "  ms"

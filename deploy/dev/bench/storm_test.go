@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,10 +24,8 @@ var (
 // BenchmarkStorm sends every agent's notice within one second, each with a real held
 // standby to release.
 func BenchmarkStorm(b *testing.B) {
-	for size := range strings.SplitSeq(*storms, ",") {
-		n, err := strconv.Atoi(size)
-		require.NoError(b, err)
-		b.Run(size, func(b *testing.B) {
+	for _, n := range stormSizes(b) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			s := devtest.Start(b, devtest.Options{OnDisk: true})
 			f := newFleet(b, s, "storm", n, true)
 			f.rest(b)
@@ -35,10 +34,20 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
-// BenchmarkStormWithoutTemporal kills Temporal when a third of the notices are sent,
-// and starts it again when all primaries have changed.
+func stormSizes(b *testing.B) (sizes []int) {
+	b.Helper()
+	for size := range strings.SplitSeq(*storms, ",") {
+		n, err := strconv.Atoi(size)
+		require.NoError(b, err)
+		sizes = append(sizes, n)
+	}
+	return sizes
+}
+
+// BenchmarkStormWithoutTemporal is the largest of the storms. It kills Temporal when a
+// third of the notices are sent, and starts it again when all primaries have changed.
 func BenchmarkStormWithoutTemporal(b *testing.B) {
-	const n = 1000
+	n := slices.Max(stormSizes(b))
 	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	f := newFleet(b, s, "away", n, true)
 	f.rest(b)
@@ -114,6 +123,9 @@ func storm(b *testing.B, f *fleet, title string, third, after func()) {
 	show(b, "answers", "%v  %v", answered, actions)
 	show(b, "aftercare begun after answers or return (≤ 60 s)", "%v", followed.Round(10*time.Millisecond))
 	show(b, "aftercare ended after (1,000: ≤ 120 s)", "%v", cared.Round(10*time.Millisecond))
+	show(b, "  notice → old standby released", "%v", f.durations(b, released))
+	show(b, "  notice → next standby launched", "%v", f.durations(b, relaunched))
+	show(b, "  notice → next standby ready", "%v", f.durations(b, rebuilt))
 	show(b, "CPU per failover until all had changed", "%s", atAnswers.per(before, n))
 	show(b, "CPU per failover, aftercare included", "%s", atEnd.per(before, n))
 }
@@ -123,3 +135,14 @@ func storm(b *testing.B, f *fleet, title string, third, after func()) {
 const caredFor = `SELECT count(*) FROM operations o
 	WHERE o.client_id = $1 AND o.kind = 'termination' AND (o.phase = 'waiting_for_aws' OR o.state <> 'running')
 	AND EXISTS (SELECT FROM replicas r WHERE r.agent_id = o.agent_id AND r.state = 'ready')`
+
+// Moments of the aftercare of each failover, after its notice.
+const (
+	released = `SELECT s.at - n.received_at FROM notices n
+		JOIN operation_steps s ON s.operation_id = 'termination/' || n.agent_id || '/' || n.instance_id AND s.name = 'replica released'
+		WHERE n.client_id = $1`
+	relaunched = `SELECT r.launched_at - n.received_at FROM notices n
+		JOIN replicas r ON r.agent_id = n.agent_id AND r.created_at >= n.received_at WHERE n.client_id = $1 AND r.launched_at IS NOT NULL`
+	rebuilt = `SELECT r.ready_at - n.received_at FROM notices n
+		JOIN replicas r ON r.agent_id = n.agent_id AND r.created_at >= n.received_at WHERE n.client_id = $1 AND r.ready_at IS NOT NULL`
+)

@@ -223,6 +223,16 @@ func (m *member) await(ctx context.Context, what string, wanted func(*standing) 
 	return last, nil
 }
 
+// has says whether the replica is open.
+func (s *standing) has(replicaID string) bool {
+	for _, r := range s.Replicas {
+		if r.ID == replicaID {
+			return true
+		}
+	}
+	return false
+}
+
 func (m *member) awaitReady(ctx context.Context) (*standing, string, error) {
 	var id string
 	s, err := m.await(ctx, "a replica is ready", func(s *standing) (ok bool) {

@@ -101,7 +101,10 @@ var controlPlanePaths = []path{
 		if err := m.cancel(ctx, "replica/"+id); err != nil {
 			return err
 		}
-		return m.awaitAlone(ctx)
+		_, err = m.await(ctx, "the replica is gone", func(s *standing) bool { // the next one may be there at once
+			return !s.has(id)
+		})
+		return err
 	}},
 	{"switch", func(ctx context.Context, m *member, at string) error {
 		if err := m.configure(ctx, map[string]any{"terminateWaitMinutes": 1}); err != nil {

@@ -111,6 +111,12 @@ func (s *AgentRoles) WantsStandby() bool {
 	return s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
 }
 
+// StandbyRequest is the decision to have the standby of manual mode beside a primary.
+func (s *AgentRoles) StandbyRequest(primary Instance) ReplicaRequest {
+	return ReplicaRequest{AgentID: s.AgentID, Kind: replica.Manual, For: primary.ID, CreatedBy: "system", Reason: "the standby of manual mode",
+		Plan: replica.Plan{Mode: agent.Spot, InstanceType: primary.InstanceType}}
+}
+
 // WantsEmergency returns the notice that has no open replica, because none was opened
 // or the last one failed: a termination in any mode, a rebalance in auto mode while
 // its two hours last.

@@ -12,6 +12,9 @@ import (
 // SwitchOperation is the operation of a switch command.
 func SwitchOperation(commandID string) string { return "switch/" + commandID }
 
+// ReplicaOperation is the operation that carries a replica.
+func ReplicaOperation(replicaID string) string { return "replica/" + replicaID }
+
 // TerminationOperation is the operation that replaces an instance AWS takes.
 func TerminationOperation(agentID, instanceID string) string {
 	return "termination/" + agentID + "/" + instanceID

@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"slices"
 	"time"
 
 	"spotkeeper/internal/domain/agent"
@@ -27,6 +28,9 @@ type Verdict struct {
 	Change *RoleChange `json:"change,omitempty"` // RuledFailOver: the change of roles
 	Lost   string      `json:"lost,omitempty"`   // RuledNotPrimary: the open replica whose instance ends
 
+	// Standby is opened together with the change: what manual mode lacks after it.
+	Standby *ReplicaRequest `json:"standby,omitempty"`
+
 	// Review says that the Guardian has to look at the roles afterwards.
 	Review bool `json:"review,omitempty"`
 }
@@ -52,7 +56,12 @@ func JudgeNotice(s *AgentRoles, n interruption.Notice) Verdict {
 		return Verdict{Ruling: RuledLaunch, Review: true}
 	}
 	change := s.FailOver(successor)
-	return Verdict{Ruling: RuledFailOver, Change: &change, Review: s.reviewedAfter(successor)}
+	v := Verdict{Ruling: RuledFailOver, Change: &change}
+	if next, wanted := s.standbyAfter(successor); wanted {
+		v.Standby = &next
+	}
+	v.Review = s.reviewedAfter(successor, v.Standby != nil)
+	return v
 }
 
 // judgeOther judges a notice about an instance that is not the primary. A replica
@@ -74,10 +83,22 @@ func (s *AgentRoles) FailOver(successor Replica) RoleChange {
 	}
 }
 
+// standbyAfter is the standby that manual mode lacks once the successor is primary. It
+// needs no second look: the roles that were read are those that change.
+func (s *AgentRoles) standbyAfter(successor Replica) (ReplicaRequest, bool) {
+	after := *s
+	after.Replicas = slices.DeleteFunc(slices.Clone(s.Replicas), func(r Replica) bool { return r.ID == successor.ID })
+	instanceType, _, err := agent.SplitPool(successor.PoolID)
+	if err != nil || !after.WantsStandby() {
+		return ReplicaRequest{}, false
+	}
+	return s.StandbyRequest(Instance{ID: successor.InstanceID, InstanceType: instanceType}), true
+}
+
 // reviewedAfter says whether the Guardian has work once the successor is primary: a
 // next standby, a replica that is surplus then, or a notice that it settles.
-func (s *AgentRoles) reviewedAfter(successor Replica) bool {
-	if s.Keeping == agent.KeepManual || len(s.Replicas) > 1 {
+func (s *AgentRoles) reviewedAfter(successor Replica, hasStandby bool) bool {
+	if s.Keeping == agent.KeepManual && !hasStandby || len(s.Replicas) > 1 {
 		return true
 	}
 	for _, o := range s.Outcomes {
@@ -118,7 +139,8 @@ type Taken struct {
 	Role      agent.Role           `json:"role"`             // of the instance, when the notice arrived
 	Outcome   interruption.Outcome `json:"outcome"`          // after the verdict
 	Verdict   Verdict              `json:"verdict"`
-	Set       *AgentRoles          `json:"set,omitempty"` // the roles as they were judged
+	Set       *AgentRoles          `json:"set,omitempty"`     // the roles as they were judged
+	Standby   string               `json:"standby,omitempty"` // the replica that was opened with the verdict
 }
 
 // Operation is the operation that carries the notice on, empty for none.

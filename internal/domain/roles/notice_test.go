@@ -22,6 +22,9 @@ func TestJudgeNotice(t *testing.T) {
 
 	ready, running := rep(replica.Manual, replica.Ready), rep(replica.Manual, replica.Running)
 	second := with(ready, func(r *roles.Replica) { r.ID, r.InstanceID = "second", "i-second" })
+	pooled := with(ready, func(r *roles.Replica) { r.PoolID = "m5.large.us-east-1b" })
+	disabled := set(agent.KeepManual, pooled)
+	disabled.Enabled = false
 	for _, tt := range []struct {
 		name     string
 		set      *roles.AgentRoles
@@ -32,9 +35,14 @@ func TestJudgeNotice(t *testing.T) {
 		newID    string
 		lost     string
 		review   bool
+		standby  string // its primary and type
 	}{
 		{name: "a ready successor takes over", set: set(agent.KeepAuto, ready), ruling: roles.RuledFailOver, newID: "i-manual"},
-		{name: "manual mode wants its next standby", set: set(agent.KeepManual, ready), ruling: roles.RuledFailOver, newID: "i-manual", review: true},
+		{name: "manual mode opens its next standby", set: set(agent.KeepManual, pooled), ruling: roles.RuledFailOver, newID: "i-manual", standby: "i-manual m5.large"},
+		{name: "in a pool that is not known the Guardian opens it", set: set(agent.KeepManual, ready), ruling: roles.RuledFailOver, newID: "i-manual", review: true},
+		{name: "an emergency replica becomes the standby", set: set(agent.KeepManual, pooled, rep(replica.Termination, replica.Launching)), ruling: roles.RuledFailOver, newID: "i-manual", review: true},
+		{name: "a disabled agent has no standby", set: disabled, ruling: roles.RuledFailOver, newID: "i-manual", review: true},
+		{name: "auto mode has none", set: set(agent.KeepAuto, pooled), ruling: roles.RuledFailOver, newID: "i-manual"},
 		{name: "the successor that was asked for", set: set(agent.KeepManual, ready, second), wanted: "second", ruling: roles.RuledFailOver, newID: "i-second", review: true},
 		{name: "one that only runs is waited for", set: set(agent.KeepManual, running), ruling: roles.RuledLaunch, review: true},
 		{name: "nothing is there", set: set(agent.KeepAuto), ruling: roles.RuledLaunch, review: true},
@@ -63,6 +71,11 @@ func TestJudgeNotice(t *testing.T) {
 			require.Equal(t, tt.lost, v.Lost)
 			require.Equal(t, tt.review, v.Review)
 			require.Equal(t, tt.newID != "", v.Change != nil)
+			require.Equal(t, tt.standby != "", v.Standby != nil)
+			if v.Standby != nil {
+				require.Equal(t, tt.standby, v.Standby.For+" "+v.Standby.Plan.InstanceType)
+				require.Equal(t, replica.Manual, v.Standby.Kind)
+			}
 			if v.Change != nil {
 				require.Equal(t, tt.newID, v.Change.NewID)
 				require.Equal(t, "i-old", v.Change.OldID)

@@ -164,6 +164,13 @@ type ReplicaTransition struct {
 	Error      string             `json:"error,omitempty"`
 }
 
+// Advanced is what a transition of a replica has led to.
+type Advanced struct {
+	Ours    bool `json:"ours"`              // the replica stands there now
+	Wake    bool `json:"wake,omitempty"`    // the Guardian has something to do
+	Awaited bool `json:"awaited,omitempty"` // a person's promotion waits for the replica
+}
+
 // Cause says why an agent got another primary.
 type Cause string
 

@@ -32,6 +32,10 @@ func tuning() dynamicconfig.StaticClient {
 		dynamicconfig.MatchingRPS.Key():                        requestRPS,
 		dynamicconfig.HistoryPersistenceMaxQPS.Key():           requestRPS,
 		dynamicconfig.MatchingPersistenceMaxQPS.Key():          requestRPS,
+		// One host polls and matches, so the default of four partitions would only
+		// forward tasks and polls from one to another.
+		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
+		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 		// A search attribute added to a running server is usable at once.
 		dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
 		// Nothing here calls home.

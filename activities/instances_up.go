@@ -1,0 +1,83 @@
+package activities
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/activity"
+
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
+)
+
+// UpInput names an instance that was launched for a replica.
+type UpInput struct {
+	AgentID    string            `json:"agent_id"`
+	InstanceID string            `json:"instance_id"`
+	ReplicaID  string            `json:"replica_id"`
+	Where      replica.Candidate `json:"where"`
+}
+
+// ReplicaStore is the part of postgres.Roles by which activities move replicas on.
+type ReplicaStore interface {
+	AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error)
+}
+
+// AwaitUp returns once the instance runs and both of its status checks pass. Until then
+// it fails with launch.not_running, and the retry policy is the poll. When the instance
+// ended first it fails with launch.instance_gone.
+//
+// The first attempt that sees the instance running records that, for the replica and
+// for its pool, and wakes the Guardian when a notice waits for the replica: at the
+// deadline one that runs is better than none. The records are levels, so an attempt that
+// does not know of an earlier one may write them again.
+func (i *Instances) AwaitUp(ctx context.Context, in UpInput) (*InstanceState, error) {
+	ran := activity.IsActivity(ctx) && activity.HasHeartbeatDetails(ctx)
+	where, seen, err := i.describeOwned(ctx, WatchInput{AgentID: in.AgentID, InstanceID: in.InstanceID})
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case seen.State == StateRunning:
+		if !ran {
+			if err := i.recordRunning(ctx, in); err != nil {
+				return nil, err
+			}
+			i.recordPool(ctx, in)
+		}
+		if seen.ChecksOK {
+			return newInstanceState(seen), nil
+		}
+	case seen.gone(where.LaunchedAt, i.now()):
+		gone := errInstanceGone(in.InstanceID, seen)
+		if ran {
+			gone = gone.With(GoneRan, "yes")
+		}
+		return nil, gone
+	}
+	return nil, errNotYet("instance %s is %s, checks passed: %t", in.InstanceID, seen.State, seen.ChecksOK)
+}
+
+// recordRunning records that the instance runs, and has the next attempt know.
+func (i *Instances) recordRunning(ctx context.Context, in UpInput) error {
+	step := roles.ReplicaTransition{ReplicaID: in.ReplicaID, To: replica.Running, InstanceID: in.InstanceID}
+	out, err := i.Replicas.AdvanceJudged(ctx, step, (*roles.AgentRoles).Unsettled)
+	if err != nil {
+		return err
+	}
+	if activity.IsActivity(ctx) {
+		activity.RecordHeartbeat(ctx, StateRunning)
+	}
+	if !out.Wake {
+		return nil
+	}
+	if err := i.Workflows.Wake(ctx, in.AgentID, in.ReplicaID+" runs"); err != nil {
+		i.Log.WarnContext(ctx, "a wake got lost: the sweep makes up for it", "agent_id", in.AgentID, "error", err)
+	}
+	return nil
+}
+
+func (i *Instances) recordPool(ctx context.Context, in UpInput) {
+	if err := i.Store.RecordPool(ctx, PoolOutcome{AgentID: in.AgentID, Where: in.Where}); err != nil {
+		i.Log.WarnContext(ctx, "a pool's outcome was not remembered", "agent_id", in.AgentID, "pool", in.Where.Key(), "error", err)
+	}
+}
