@@ -2,6 +2,7 @@
 //
 //	worker            run until told to stop
 //	worker migrate    bring the database schema up to date, and end
+//	worker rekey      seal all secrets with the first of SECRET_KEYS, and end
 //	worker audit verify    check that the trail of who did what is whole, and end
 //	worker backtest   run engines over a market and print what they would have cost (-h)
 package main
@@ -54,12 +55,14 @@ func run(ctx context.Context, args []string) error {
 		applied, err := postgres.Migrate(ctx, a.DB)
 		a.Log.Info("schema is up to date", "applied", applied)
 		return err
+	case "rekey":
+		return a.Rekey(ctx)
 	case "audit":
 		if len(args) != 2 || args[1] != "verify" {
 			return errors.New("the command is: worker audit verify")
 		}
 		return a.VerifyTrail(ctx)
 	default:
-		return fmt.Errorf("there is no command %q: run, migrate, audit verify or backtest", command)
+		return fmt.Errorf("there is no command %q: run, migrate, rekey, audit verify or backtest", command)
 	}
 }

@@ -114,7 +114,7 @@ func TestSessionsEndByThemselves(t *testing.T) {
 		"its time is over":           func(d *rest.Deps) { d.Now = func() time.Time { return time.Now().Add(13 * time.Hour) } },
 		"the operator has a new one": func(d *rest.Deps) { d.Operators = map[string]string{"ops": "another-token-0123456789"} },
 		"the operator is gone":       func(d *rest.Deps) { d.Operators = map[string]string{"else": operatorToken} },
-		"another deployment":         func(d *rest.Deps) { d.SessionKey = []byte("another key another key another!") },
+		"another deployment":         func(d *rest.Deps) { d.SessionKeys = [][]byte{[]byte("another key another key another!")} },
 	} {
 		require.Equal(t, 401, browse(t, s.another(t, change), http.MethodGet, admin, cookie, nil).Code, name)
 	}

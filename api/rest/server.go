@@ -33,7 +33,7 @@ type Deps struct {
 	// OpenToOperators lets callers without a token act as operators. Set it only
 	// when no operators are configured and the server listens on loopback.
 	OpenToOperators bool
-	SessionKey      []byte // signs operators' sessions; the same in every process
+	SessionKeys     [][]byte // the first one signs operators' sessions, all of them are believed; the same in every process
 	Sessions        web.SessionStore
 	Rates           map[web.RequestClass]web.RequestRate // of each client; nil: no limits
 	Quotas          web.LaunchQuotas                     // nil: no limits
@@ -125,7 +125,7 @@ func (d Deps) withDefaults() Deps {
 	d.auth = &web.Authenticator{
 		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, Gate: web.NewThrottle(d.Now), Now: d.Now,
 		Limits:   &web.Limits{Rates: d.Rates, Quotas: d.Quotas, Now: d.Now},
-		Sessions: &web.Sessions{Key: d.SessionKey, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
+		Sessions: &web.Sessions{Keys: d.SessionKeys, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
 	}
 	d.loginGate = web.NewLoginGate(d.Now)
 	return d

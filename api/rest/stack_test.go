@@ -94,8 +94,8 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
 	d := rest.Deps{
 		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
-		Operators:  map[string]string{"ops": operatorToken},
-		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
+		Operators:   map[string]string{"ops": operatorToken},
+		SessionKeys: [][]byte{[]byte("0123456789abcdef0123456789abcdef")}, Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
 		Probes:    s.probes(),
 		Agents:    registered,
 		Commands:  &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},

@@ -33,7 +33,7 @@ type SessionStore interface {
 // so every process of the api knows it; it ends with its time, with a logout, and
 // with the operator's token.
 type Sessions struct {
-	Key       []byte // the deployment's; sessions are signed with keys derived from it
+	Keys      [][]byte // the deployment's; sessions are signed with one derived from the first
 	Store     SessionStore
 	Operators map[string]string // token by name
 	Now       func() time.Time
@@ -53,7 +53,7 @@ func (s *Sessions) NewCookie(operator string) (string, time.Time, error) {
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	mac, err := s.sign(operator, payload)
+	mac, err := sign(s.Keys[0], s.Operators[operator], payload)
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -62,8 +62,8 @@ func (s *Sessions) NewCookie(operator string) (string, time.Time, error) {
 
 // sign uses a key of the deployment and of the operator's token, so that a token
 // that is replaced takes its sessions with it.
-func (s *Sessions) sign(operator string, payload []byte) ([]byte, error) {
-	key, err := hkdf.Key(sha256.New, s.Key, []byte(s.Operators[operator]), "operator session", sha256.Size)
+func sign(secret []byte, token string, payload []byte) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, secret, []byte(token), "operator session", sha256.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +89,16 @@ func (s *Sessions) Read(r *http.Request) (*Session, error) {
 	if _, still := s.Operators[found.Operator]; !still || s.Now().Unix() >= found.Expires {
 		return nil, nil
 	}
-	want, err := s.sign(found.Operator, payload)
-	if err != nil || !hmac.Equal(given, want) {
-		return nil, err
+	signed := false
+	for _, key := range s.Keys {
+		want, err := sign(key, s.Operators[found.Operator], payload)
+		if err != nil {
+			return nil, err
+		}
+		signed = signed || hmac.Equal(given, want)
+	}
+	if !signed {
+		return nil, nil
 	}
 	ended, err := s.Store.SessionEnded(r.Context(), found.ID)
 	if err != nil || ended {

@@ -64,14 +64,11 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := a.Config.Secrets.Bytes()
+	keys, err := a.Config.Secrets.All()
 	if err != nil {
 		return nil, nil, err
 	}
-	clients, err := postgres.NewClients(a.DB, key)
-	if err != nil {
-		return nil, nil, err
-	}
+	clients := postgres.NewClientsWith(a.DB, keys)
 	sinks, err := a.sinks()
 	if err != nil {
 		return nil, nil, err
@@ -91,7 +88,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Log: a.Log, Metrics: a.Metrics,
 		Hosts: a.Config.API.KnownHosts(), CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
 		Tokens: tokens, Operators: operators, OpenToOperators: open,
-		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
+		SessionKeys: keys.Secrets(), Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
 		Probes:      a.readyProbes(),
 		Agents:      registered,
 		Commands:    &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},

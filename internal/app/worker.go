@@ -36,11 +36,11 @@ const (
 
 // sinks stores the webhooks and logs that clients want their notifications in.
 func (a *App) sinks() (*postgres.Sinks, error) {
-	key, err := a.Config.Secrets.Bytes()
+	keys, err := a.Config.Secrets.All()
 	if err != nil {
 		return nil, err
 	}
-	return postgres.NewSinks(a.DB, key)
+	return postgres.NewSinksWith(a.DB, keys), nil
 }
 
 // stopWorker is how long activities may take to end after a stop.
@@ -54,6 +54,9 @@ const beatAtMost = 2 * time.Second
 // /metrics and /ready, until ctx ends.
 func (a *App) RunWorker(ctx context.Context) error {
 	if err := a.awaitSchema(ctx); err != nil {
+		return err
+	}
+	if err := a.checkKeys(ctx); err != nil {
 		return err
 	}
 	a.Metrics.MustRegister(newGauges(a.DB, a.Log), newScheduleGauges(a.Workflows.PausedJobs, a.Log))

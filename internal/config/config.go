@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"spotkeeper/internal/sealing"
 )
 
 // Config is the deployment: addresses, credentials and limits. Policy, such as
@@ -83,7 +85,8 @@ type Temporal struct {
 
 // Secrets protect what must be shown again.
 type Secrets struct {
-	Key Secret `env:"SECRET_KEY" doc:"32 bytes in base64 that seal client tokens in the database; required unless the api is on loopback"`
+	Key  Secret `env:"SECRET_KEY" doc:"32 bytes in base64 that seal client tokens and webhooks' secrets in the database; this or SECRET_KEYS is required unless the api is on loopback"`
+	Keys Secret `env:"SECRET_KEYS" doc:"several keys as id=key,id=key: the first one seals, all of them and SECRET_KEY open; worker rekey seals again what the others sealed"`
 }
 
 // Webhooks say where notifications may go.
@@ -152,10 +155,8 @@ func (c Config) validate() error {
 	if _, _, err := net.SplitHostPort(c.API.Listen); c.API.Listen != "" && err != nil {
 		problems = append(problems, fmt.Errorf("API_LISTEN: %w", err))
 	}
-	if c.Secrets.Key != "" {
-		if _, err := c.Secrets.Bytes(); err != nil {
-			problems = append(problems, err)
-		}
+	if _, err := c.Secrets.All(); err != nil {
+		problems = append(problems, err)
 	}
 	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
 		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))
@@ -188,14 +189,43 @@ func (c Config) validate() error {
 // listens on loopback accepts.
 var developmentKey = []byte("spotkeeper development key 32 b!")
 
-// Bytes returns the sealing key, or the development key when there is none.
-func (s Secrets) Bytes() ([]byte, error) {
-	if s.Key == "" {
-		return developmentKey, nil
+// Given says whether any key is configured.
+func (s Secrets) Given() bool { return s.Key != "" || s.Keys != "" }
+
+// All returns the sealing keys, or the development key when there are none.
+func (s Secrets) All() (sealing.Keys, error) {
+	var keys []sealing.Key
+	for part := range strings.SplitSeq(s.Keys.Reveal(), ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		id, text, named := strings.Cut(part, "=")
+		if !named || id == "" || strings.ContainsAny(id, "+/") {
+			return sealing.Keys{}, errors.New("SECRET_KEYS names each key: id=key,id=key")
+		}
+		secret, err := decodeKey("SECRET_KEYS", text)
+		if err != nil {
+			return sealing.Keys{}, err
+		}
+		keys = append(keys, sealing.Key{ID: id, Secret: secret})
 	}
-	key, err := base64.StdEncoding.DecodeString(s.Key.Reveal())
-	if err != nil || len(key) != 32 {
-		return nil, errors.New("SECRET_KEY must be 32 bytes in base64")
+	switch {
+	case s.Key != "":
+		secret, err := decodeKey("SECRET_KEY", s.Key.Reveal())
+		if err != nil {
+			return sealing.Keys{}, err
+		}
+		keys = append(keys, sealing.Key{Secret: secret})
+	case len(keys) == 0:
+		keys = append(keys, sealing.Key{Secret: developmentKey})
+	}
+	return sealing.NewKeys(keys...)
+}
+
+func decodeKey(variable, text string) ([]byte, error) {
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(key) != sealing.KeySize {
+		return nil, errors.New(variable + " must be 32 bytes in base64")
 	}
 	return key, nil
 }
@@ -251,7 +281,7 @@ func (c Config) Safe() error {
 	if c.API.AdminTokens == "" {
 		problems = append(problems, fmt.Errorf("without ADMIN_TOKEN the api listens on loopback addresses only, not on %s", c.API.Listen))
 	}
-	if c.Secrets.Key == "" {
+	if !c.Secrets.Given() {
 		problems = append(problems, fmt.Errorf("SECRET_KEY is needed when the api listens on %s", c.API.Listen))
 	}
 	return errors.Join(problems...)

@@ -2,11 +2,8 @@ package postgres
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -14,6 +11,7 @@ import (
 
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/sealing"
 )
 
 var (
@@ -27,37 +25,29 @@ var (
 type Clients struct {
 	DB *pg.DB
 
-	seal cipher.AEAD
+	seal sealing.Box
 }
 
 // NewClients takes the 32 bytes that seal tokens.
 func NewClients(db *pg.DB, key []byte) (*Clients, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("the key that seals tokens: %w", err)
-	}
-	seal, err := cipher.NewGCM(block)
+	keys, err := sealing.NewKeys(sealing.Key{Secret: key})
 	if err != nil {
 		return nil, err
 	}
-	return &Clients{DB: db, seal: seal}, nil
+	return NewClientsWith(db, keys), nil
 }
 
-func (c *Clients) encryptToken(id, token string) []byte {
-	nonce := make([]byte, c.seal.NonceSize())
-	_, _ = rand.Read(nonce) // never fails
-	return c.seal.Seal(nonce, nonce, []byte(token), []byte(id))
+// NewClientsWith takes all keys of a deployment.
+func NewClientsWith(db *pg.DB, keys sealing.Keys) *Clients {
+	return &Clients{DB: db, seal: keys.For(useTokens)}
 }
 
 func (c *Clients) decryptToken(id string, sealed []byte) (string, error) {
-	if len(sealed) < c.seal.NonceSize() {
-		return "", errors.New("the sealed token is too short")
-	}
-	token, err := c.seal.Open(nil, sealed[:c.seal.NonceSize()], sealed[c.seal.NonceSize():], []byte(id))
+	token, err := c.seal.Open(sealed, id)
 	if err != nil {
 		return "", fmt.Errorf("the token was sealed with another key: %w", err)
 	}
-	return string(token), nil
+	return token, nil
 }
 
 // Create makes a client with its token, and tells it. Fails with
@@ -75,9 +65,13 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		return nil, "", err
 	}
 	out := &clients.Client{ID: n.ID, Name: n.Name, Email: n.Email, Status: clients.Active, Launcher: n.Launcher, TokenHash: clients.Hash(token)}
+	sealed, err := c.seal.Seal(token, n.ID)
+	if err != nil {
+		return nil, "", err
+	}
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `INSERT INTO clients (id, name, email, launcher, role_arn, token_hash, token_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING created_at`,
-			n.ID, n.Name, n.Email, n.Launcher, n.RoleARN, out.TokenHash, c.encryptToken(n.ID, token)).Scan(&out.CreatedAt)
+			n.ID, n.Name, n.Email, n.Launcher, n.RoleARN, out.TokenHash, sealed).Scan(&out.CreatedAt)
 		if err != nil {
 			return err
 		}
@@ -125,11 +119,15 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 	if token, err = clients.NewToken(rand.Reader); err != nil {
 		return "", "", err
 	}
+	sealed, err := c.seal.Seal(token, id)
+	if err != nil {
+		return "", "", err
+	}
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var before []byte
 		err := tx.QueryRow(ctx, `WITH before AS (SELECT id, token_hash FROM clients WHERE id = $1 FOR NO KEY UPDATE)
 			UPDATE clients c SET token_hash = $2, token_sealed = $3, updated_at = now() FROM before WHERE c.id = before.id RETURNING c.name, before.token_hash`,
-			id, clients.Hash(token), c.encryptToken(id, token)).Scan(&name, &before)
+			id, clients.Hash(token), sealed).Scan(&name, &before)
 		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}

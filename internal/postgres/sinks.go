@@ -2,9 +2,7 @@ package postgres
 
 import (
 	"context"
-	"crypto/cipher"
 	"crypto/rand"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +15,7 @@ import (
 	"spotkeeper/internal/domain/notification"
 	"spotkeeper/internal/postgres/entity"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/sealing"
 )
 
 // Sinks keeps the ways on which notifications leave the building, and what is
@@ -24,16 +23,21 @@ import (
 type Sinks struct {
 	DB *pg.DB
 
-	seal cipher.AEAD
+	seal sealing.Box
 }
 
 // NewSinks takes the 32 bytes that seal secrets.
 func NewSinks(db *pg.DB, key []byte) (*Sinks, error) {
-	c, err := NewClients(db, key)
+	keys, err := sealing.NewKeys(sealing.Key{Secret: key})
 	if err != nil {
 		return nil, err
 	}
-	return &Sinks{DB: db, seal: c.seal}, nil
+	return NewSinksWith(db, keys), nil
+}
+
+// NewSinksWith takes all keys of a deployment.
+func NewSinksWith(db *pg.DB, keys sealing.Keys) *Sinks {
+	return &Sinks{DB: db, seal: keys.For(useSinks)}
 }
 
 // SinkView is a sink as its owner sees it. Its secret is shown once, when it is
@@ -70,6 +74,10 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 		return nil, "", err
 	}
 	id := uuid.NewString()
+	sealed, err := s.seal.Seal(secret, "sink/"+id)
+	if err != nil {
+		return nil, "", err
+	}
 	var out *SinkView
 	err = s.DB.InEntityTx(ctx, func(tx *gorm.DB) error {
 		// The client's row makes the count exact: of two that come at once one waits.
@@ -88,7 +96,7 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 			return notification.TooManySinks.New("A client has at most %d sinks: delete one first", notification.MaxSinks)
 		}
 		made := entity.Sink{
-			ID: id, ClientID: clientID, Kind: string(n.Kind), URL: n.URL, SecretSealed: s.encryptSecret(id, secret),
+			ID: id, ClientID: clientID, Kind: string(n.Kind), URL: n.URL, SecretSealed: sealed,
 			MinSeverity: string(n.MinSeverity), CreatedBy: by,
 		}
 		if err := gorm.G[entity.Sink](tx).Create(ctx, &made); err != nil {
@@ -262,21 +270,11 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 // failuresToTell is how often in a row a sink fails before its owner is told.
 const failuresToTell = 3
 
-func (s *Sinks) encryptSecret(id, secret string) []byte {
-	nonce := make([]byte, s.seal.NonceSize())
-	_, _ = rand.Read(nonce) // never fails
-	return s.seal.Seal(nonce, nonce, []byte(secret), []byte("sink/"+id))
-}
-
 func (s *Sinks) decryptSecret(id string, sealed []byte) (string, error) {
 	if len(sealed) == 0 {
 		return "", nil // what goes to the log is not signed
 	}
-	if len(sealed) < s.seal.NonceSize() {
-		return "", errors.New("the sealed secret is too short")
-	}
-	secret, err := s.seal.Open(nil, sealed[:s.seal.NonceSize()], sealed[s.seal.NonceSize():], []byte("sink/"+id))
-	return string(secret), err
+	return s.seal.Open(sealed, "sink/"+id)
 }
 
 var _ activities.SinkStore = (*Sinks)(nil)
