@@ -42,6 +42,8 @@ func (b *books) End(_ context.Context, in activities.JobEnd) error {
 
 func (b *books) InUse(context.Context) ([]activities.TypeInRegion, error) { return nil, b.fail }
 
+func (b *books) Fitting(context.Context) ([]activities.TypeInRegion, error) { return nil, b.fail }
+
 func (b *books) Deduplicate(context.Context, func()) (activities.PricesDeduplicated, error) {
 	return activities.PricesDeduplicated{Processed: 7, New: 2, Duplicates: 5}, b.fail
 }

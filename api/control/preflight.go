@@ -39,12 +39,24 @@ type preflightRequest struct {
 	Run web.Bool `form:"run" doc:"check now; otherwise the last report, which is made once a day, is answered"`
 }
 
-func (p *Preflight) get(ctx context.Context, in *preflightRequest) (*preflight.Report, error) {
-	if !in.Run {
-		report, err := p.Store.Preflight(ctx, web.TenantScope(ctx), in.AgentID)
-		if err != nil || report != nil {
-			return report, err
-		}
+type preflightAnswer struct {
+	AgentID   string            `json:"agent_id"`
+	CheckedAt *web.Time         `json:"checked_at" doc:"null: not yet"`
+	Result    preflight.Result  `json:"result" doc:"the worst of the checks: ok, warning, unknown or failed"`
+	Checks    []preflight.Check `json:"checks"`
+}
+
+func (p *Preflight) get(ctx context.Context, in *preflightRequest) (*preflightAnswer, error) {
+	read := p.Store.Preflight
+	if in.Run {
+		read = p.Checks.Run
 	}
-	return p.Checks.Run(ctx, web.TenantScope(ctx), in.AgentID)
+	report, err := read(ctx, web.TenantScope(ctx), in.AgentID)
+	switch {
+	case err != nil:
+		return nil, err
+	case report == nil:
+		return &preflightAnswer{AgentID: in.AgentID, Result: preflight.Unknown, Checks: []preflight.Check{}}, nil
+	}
+	return &preflightAnswer{AgentID: report.AgentID, CheckedAt: web.NewTime(&report.CheckedAt), Result: report.Result, Checks: report.Checks}, nil
 }

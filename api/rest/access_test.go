@@ -35,7 +35,7 @@ var access = map[string][]string{
 	"owner": {
 		"createReplica", "listReplicas", "bindReplica", "deleteReplica", "promoteReplica", "reportReplicaStatus", "reportReplicaSync",
 		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent", "changeAgentSettings", "configureAgent", "deleteAgent",
-		"forceSwitch", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
+		"forceSwitch", "getPreflight", "getRequirements", "setRequirements", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
 		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
 		"listSinks", "createSink", "deleteSink", "testSink",

@@ -61,6 +61,7 @@ var deeds = map[string][]deed{
 		_, err := (&postgres.Roles{DB: s.db}).Remove(s.t.Context(), "a1", "client:Acme")
 		require.NoError(s.t, err)
 	}}},
+	"setRequirements": {{event: "requirements_changed", body: `{"min_vcpus":2}`, tenant: true}},
 	"forceSwitch": {{event: "manual_switch_requested", body: `{"target":"ondemand"}`, tenant: true}},
 	"createReplica": {{event: "replica_requested", path: "/api/agents/a2/replicas", body: `{"created_by":"somebody else"}`, tenant: true,
 		does: does(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by) VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`)}},

@@ -14,12 +14,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/activities"
 	"spotkeeper/api/agents"
 	"spotkeeper/api/control"
 	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/models"
@@ -121,6 +123,8 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: models.Models{DB: db}}, Workflows: &s.models},
 		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
 		Pauses:        &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
+		Requirements:  &control.Requirements{Store: &postgres.Requirements{DB: db}},
+		Preflight:     &control.Preflight{Store: &postgres.Preflights{DB: db}, Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}}},
 		Switches:      &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 	}
 	d.Fleet = &control.Fleet{Pauses: d.Pauses, Operations: d.Operations, Audit: d.Audit}
@@ -295,4 +299,11 @@ func (a *aftercare) Add(taken *roles.Taken) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.taken = append(a.taken, taken)
+}
+
+// uncheckable is an EC2 in which nothing can be checked.
+type uncheckable struct{}
+
+func (uncheckable) Preflight(context.Context, activities.Account, string, string, json.RawMessage) ([]preflight.Check, error) {
+	return []preflight.Check{{Name: "account", Result: preflight.Unknown}}, nil
 }

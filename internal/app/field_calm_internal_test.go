@@ -105,6 +105,21 @@ func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
 	require.Equal(t, []string{"m5.large.us-east-1b"}, f.list(`SELECT target_pool_id FROM commands`), "the order is durable, whatever the stand-in for Temporal says")
 }
 
+// TestHiddenUserDataStopsAVoluntaryMove (K10): the new instance would start without it.
+func TestHiddenUserDataStopsAVoluntaryMove(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	f.fault(ec2sim.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
+	m := f.join("web", f.machine())
+	require.Len(t, f.list(`SELECT message FROM notifications WHERE message LIKE '%the user data%'`), 1, "told at adoption")
+	var answer struct{ Error string }
+	require.Equal(t, http.StatusBadRequest, f.ask("POST", "/api/client/instances/"+m.at+"/force-switch",
+		map[string]any{"target": "pool", "pool_id": "m5.large.us-east-1b"}, &answer), f.log.String())
+	require.Contains(t, answer.Error, "ec2:DescribeInstanceAttribute")
+	require.Empty(t, f.list(`SELECT id FROM commands`))
+}
+
 // TestChoiceAmongTypes: another family comes before nothing, by requirements that follow
 // from the present type or are set; the answer says why not the others.
 func TestChoiceAmongTypes(t *testing.T) {

@@ -137,8 +137,9 @@ func TestChoice(t *testing.T) {
 	require.Equal(t, replica.Plan{Mode: agent.Spot, MaxHourlyCost: 1}, plan)
 	require.Equal(t, replica.Facts{
 		Kind: replica.Termination, Primary: replica.Origin{InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a"},
-		Pools: []replica.PoolFacts{{InstanceType: "t3.large", AZ: "us-east-1b"}, {InstanceType: "t3.medium", AZ: "us-east-1a"},
+		Pools: []replica.PoolFacts{{InstanceType: "t3.large", AZ: "us-east-1b"}, {InstanceType: "t3.medium", AZ: "us-east-1a", Ours: 1},
 			{InstanceType: "t3.medium", AZ: "us-east-1b", Price: 0.012, Interruptions: 1}},
+		Types: []replica.TypeFacts{}, Zones: []string{}, Fleet: 1,
 		OnDemand: map[string]float64{"t3.medium": 0.0416}, Resting: []string{"spot/t3.medium.us-east-1a"},
 	}, facts)
 	_, _, err = s.Choice(t.Context(), "a1", "r9")

@@ -49,8 +49,20 @@ WHERE a.id = $1 AND ($2 = '' OR a.client_id = $2) AND a.status <> 'deleted'`, ag
 func (s *Requirements) Set(ctx context.Context, clientID, agentID string, need replica.Requirements, by string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var client string
-		err := tx.QueryRow(ctx, `UPDATE agents SET requirements = $3, updated_at = now()
-			WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' RETURNING client_id`, agentID, clientID, need).Scan(&client)
+		var before replica.Requirements
+		err := tx.QueryRow(ctx, `
+WITH was AS (
+	SELECT id, requirements
+	FROM agents
+	WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted'
+	FOR NO KEY UPDATE
+)
+UPDATE agents a
+SET requirements = $3,
+	updated_at = now()
+FROM was
+WHERE a.id = was.id
+RETURNING a.client_id, was.requirements`, agentID, clientID, need).Scan(&client, &before)
 		if pg.IsNoRows(err) {
 			return unknownAgent(agentID)
 		}
@@ -58,6 +70,6 @@ func (s *Requirements) Set(ctx context.Context, clientID, agentID string, need r
 			return err
 		}
 		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: client, AgentID: agentID, Type: "requirements_changed", Severity: "info", Actor: by,
-			Message: "The requirements for instance types were changed", Metadata: map[string]any{"after": need}})
+			Message: "The requirements for instance types were changed", Metadata: map[string]any{"before": before, "after": need}})
 	})
 }

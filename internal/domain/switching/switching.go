@@ -74,6 +74,7 @@ type Here struct {
 	Architecture string   // of the image; empty: not known
 	TargetRegion string   // of the target's pool
 	TargetRuns   []string // architectures of the target's type; none: not known
+	Hidden       bool     // its user data may not be read, and no launch template has it
 }
 
 // JudgeFrom refuses an order that cannot work, or that changes nothing. Fails with
@@ -90,6 +91,8 @@ func (t Target) JudgeFrom(h Here) error {
 		return InvalidTarget.New("The agent runs in the pool %s already.", h.PoolID)
 	case t.Mode == agent.OnDemand && h.Mode == agent.OnDemand && t.PoolID == "" && (instanceType == "" || instanceType == h.InstanceType):
 		return InvalidTarget.New("The agent runs on-demand already.")
+	case h.Hidden:
+		return InvalidTarget.New("The instance's user data may not be read, so a replacement would start without it: allow ec2:DescribeInstanceAttribute.")
 	case h.Architecture != "" && len(h.TargetRuns) > 0 && !slices.Contains(h.TargetRuns, h.Architecture):
 		return InvalidTarget.New("The agent's image runs on %s, and %s is %s: choose a type that runs %s.",
 			h.Architecture, instanceType, strings.Join(h.TargetRuns, " and "), h.Architecture)
