@@ -15,7 +15,9 @@ import (
 // sealer seals texts that may hold secrets, such as user data, before they are stored. The
 // same text is sealed the same way each time, so that what did not change is not written
 // again. A nil sealer leaves texts as they are.
-type sealer struct {
+type sealer struct{ keys []sealingKey }
+
+type sealingKey struct {
 	aead cipher.AEAD
 	key  []byte
 }
@@ -23,27 +25,32 @@ type sealer struct {
 // sealedPrefix marks a sealed text. User data is base64, which has no colon.
 const sealedPrefix = "sealed:"
 
-// newSealer takes 32 bytes.
-func newSealer(key []byte) (*sealer, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("the key that seals user data: %w", err)
+// newSealer takes keys of 32 bytes. The first one seals, all of them open.
+func newSealer(keys ...[]byte) (*sealer, error) {
+	s := &sealer{}
+	for _, key := range keys {
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("the key that seals user data: %w", err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return nil, err
+		}
+		s.keys = append(s.keys, sealingKey{aead: aead, key: key})
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	return &sealer{aead: aead, key: key}, nil
+	return s, nil
 }
 
 func (s *sealer) seal(text string) string {
-	if s == nil || text == "" {
+	if s == nil || len(s.keys) == 0 || text == "" {
 		return text
 	}
-	mac := hmac.New(sha256.New, s.key)
+	k := s.keys[0]
+	mac := hmac.New(sha256.New, k.key)
 	_, _ = mac.Write([]byte(text)) // never fails
-	nonce := mac.Sum(nil)[:s.aead.NonceSize()]
-	return sealedPrefix + base64.StdEncoding.EncodeToString(s.aead.Seal(nonce, nonce, []byte(text), nil))
+	nonce := mac.Sum(nil)[:k.aead.NonceSize()]
+	return sealedPrefix + base64.StdEncoding.EncodeToString(k.aead.Seal(nonce, nonce, []byte(text), nil))
 }
 
 // open returns the text. Fails with launch.misconfigured when it was sealed with another
@@ -54,12 +61,15 @@ func (s *sealer) open(text string) (string, error) {
 		return text, nil
 	}
 	raw, err := base64.StdEncoding.DecodeString(rest)
-	if s == nil || err != nil || len(raw) < s.aead.NonceSize() {
+	if s == nil || len(s.keys) == 0 || err != nil {
 		return "", replica.Misconfigured.New("the stored user data cannot be read: set SECRET_KEY to the key it was sealed with")
 	}
-	plain, err := s.aead.Open(nil, raw[:s.aead.NonceSize()], raw[s.aead.NonceSize():], nil)
-	if err != nil {
-		return "", replica.Misconfigured.Wrap(err, "the stored user data was sealed with another SECRET_KEY")
+	for _, k := range s.keys {
+		if size := k.aead.NonceSize(); len(raw) >= size {
+			if plain, err := k.aead.Open(nil, raw[:size], raw[size:], nil); err == nil {
+				return string(plain), nil
+			}
+		}
 	}
-	return string(plain), nil
+	return "", replica.Misconfigured.New("the stored user data was sealed with another SECRET_KEY")
 }

@@ -148,10 +148,10 @@ func (a *App) NewWorker() worker.Worker {
 
 // ec2Fleet is the way to EC2 that seals what may hold secrets.
 func (a *App) ec2Fleet() ec2Fleet {
-	key, err := a.Config.Secrets.Bytes()
+	keys, err := a.Config.Secrets.All()
 	if err == nil {
 		var seal *sealer
-		if seal, err = newSealer(key); err == nil {
+		if seal, err = newSealer(keys.Secrets()...); err == nil {
 			return ec2Fleet{a.Fleet, seal}
 		}
 	}

@@ -41,13 +41,13 @@ func buildOwnAgent(t *testing.T) string {
 }
 
 // startOwnAgent enrols an instance by the agent's own command and runs the agent there.
-func startOwnAgent(t *testing.T, f *fleet, program, name, instance string) *ownAgent {
+func startOwnAgent(t *testing.T, f *fleet, program, name, instance, credential string) *ownAgent {
 	t.Helper()
 	a := &ownAgent{t: t, program: program, dir: t.TempDir()}
 	a.hook("notice/10-tell", "")
 	a.hook("drain/10-stop", "")
-	token := filepath.Join(a.dir, "client-token")
-	require.NoError(t, os.WriteFile(token, []byte(f.who.Token+"\n"), 0o600))
+	token := filepath.Join(a.dir, "given-token")
+	require.NoError(t, os.WriteFile(token, []byte(credential+"\n"), 0o600))
 	t.Setenv("SPOTKEEPER_AGENT_STATE_DIR", filepath.Join(a.dir, "state"))
 	t.Setenv("SPOTKEEPER_AGENT_SOCKET", filepath.Join(a.dir, "agent.sock"))
 	t.Setenv("SPOTKEEPER_AGENT_IMDS_ENDPOINT", f.EC2+"/_sim/imds/"+instance)
@@ -56,7 +56,7 @@ func startOwnAgent(t *testing.T, f *fleet, program, name, instance string) *ownA
 	t.Setenv("SPOTKEEPER_AGENT_HOOKS_DIR", filepath.Join(a.dir, "hooks.d"))
 	out, err := a.command(t.Context(), "enroll", "--api", f.API, "--agent-id", name, "--token-file", token).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "the token is that of")
+	require.Contains(t, string(out), "Next: systemctl enable")
 
 	log, err := os.Create(filepath.Join(a.dir, "log"))
 	require.NoError(t, err)
@@ -130,8 +130,19 @@ func (a *ownAgent) residentKB() int {
 	return 0
 }
 
+// enrolment is a token that one instance may join with.
+func enrolment(t *testing.T, f *fleet, name string) string {
+	t.Helper()
+	var made struct{ Token string }
+	status, err := f.Call(t.Context(), "POST", "/api/client/"+f.who.ID+"/credentials", "", map[string]any{"kind": "enrolment", "logical_agent_id": name}, &made)
+	require.NoError(t, err)
+	require.Equal(t, 201, status)
+	return made.Token
+}
+
 // TestOwnAgent is the agent's program against the product: it is enrolled, examined,
-// foretold its end, replaced, and its successor's agent lives on.
+// foretold its end, replaced, and its successor's agent lives on. The first joins with a one-time token, the
+// second with the client's.
 func TestOwnAgent(t *testing.T) {
 	s := devtest.Start(t, devtest.Options{})
 	f := newFleet(t, s, newTenant(t, s))
@@ -139,7 +150,7 @@ func TestOwnAgent(t *testing.T) {
 	ctx := deadline(t, 4*time.Minute)
 	at, err := f.machine(ctx, "web", zones[0])
 	require.NoError(t, err)
-	a := startOwnAgent(t, f, program, "web", at)
+	a := startOwnAgent(t, f, program, "web", at, enrolment(t, f, "web"))
 	require.Eventually(t, func() bool { return !a.status().LastBeat.IsZero() }, time.Minute, 50*time.Millisecond)
 	m := &member{fleet: f, name: "web", id: a.status().AgentID}
 	now, err := m.state(ctx)
@@ -170,7 +181,7 @@ func TestOwnAgent(t *testing.T) {
 	t.Logf("the agent keeps %d kB in memory", a.residentKB())
 	require.Less(t, a.residentKB(), 20<<10)
 
-	next := startOwnAgent(t, f, program, "web", moved.Primary.ID)
+	next := startOwnAgent(t, f, program, "web", moved.Primary.ID, f.who.Token)
 	require.Eventually(t, func() bool { return !next.status().LastBeat.IsZero() }, time.Minute, 50*time.Millisecond)
 	require.Equal(t, m.id, next.status().AgentID, "the successor is the same agent")
 	now, err = m.state(ctx)
