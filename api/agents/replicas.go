@@ -29,6 +29,7 @@ type ReplicaViews interface {
 	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]postgres.ToLaunch, error)
 	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
 	Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error)
+	Proofs(ctx context.Context, agentID string) ([]postgres.ProofView, error)
 }
 
 // ReplicaStore keeps what agents report of replicas.

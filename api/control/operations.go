@@ -18,6 +18,7 @@ type OperationViews interface {
 	Operations(ctx context.Context, f postgres.OperationFilter) ([]postgres.OperationView, error)
 	Operation(ctx context.Context, clientID, id string) (*postgres.OperationView, error)
 	OperationSteps(ctx context.Context, id string) ([]postgres.StepView, error)
+	Proofs(ctx context.Context, agentID string) ([]postgres.ProofView, error)
 }
 
 // RoleReader reads an agent's roles.
@@ -54,7 +55,7 @@ func (o *Operations) Routes() []web.Route {
 type listOperationsRequest struct {
 	ClientID string     `json:"-" form:"client_id"`
 	AgentID  string     `json:"-" form:"agent_id"`
-	Kind     string     `json:"-" form:"kind" binding:"omitempty,oneof=switch replica termination promotion removal"`
+	Kind     string     `json:"-" form:"kind" binding:"omitempty,oneof=switch replica termination promotion removal adoption"`
 	State    string     `json:"-" form:"state" binding:"omitempty,oneof=running succeeded failed cancelled"`
 	Limit    *int       `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
 	After    web.Cursor `json:"-" form:"after" doc:"the next of the page before"`

@@ -37,11 +37,11 @@ var access = map[string][]string{
 		"forceSwitch", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
 		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
 		"listSinks", "createSink", "deleteSink", "testSink",
-		"pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
+		"adoptInstance", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
 	"own": {"listOperations", "listNotifications", "markRead", "markAllRead"},
 	"admin": {
-		"createClient", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
+		"createClient", "showClientAccount", "changeClientAccount", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
 		"listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",

@@ -73,6 +73,10 @@ var deeds = map[string][]deed{
 	"createSink":  {{event: "sink_created", body: `{"kind":"log"}`, tenant: true}},
 	"deleteSink":  {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 
+	"changeClientAccount": {{event: "client_account_changed", body: `{"own_account":true}`}},
+
+	"adoptInstance": {{event: "adoption_requested", tenant: true, before: does(`UPDATE instances SET proof = 'unproven'`)}},
+
 	"pauseMoves":     {{event: "moves_paused"}},
 	"resumeMoves":    {{event: "moves_resumed", before: pauses("/api/admin/pauses")}},
 	"pauseAgent":     {{event: "moves_paused", tenant: true}},

@@ -38,25 +38,27 @@ type Deps struct {
 
 	Probes []Probe // of /ready
 
-	Agents        *agents.Agents
-	Commands      *agents.Commands
-	Decisions     *agents.Decisions
-	Pricing       *agents.Pricing
-	Replicas      *agents.Replicas
-	Operations    *control.Operations
-	Events        *pages.Events
-	Settings      *control.Settings
-	Accounts      *control.Accounts
-	Switches      *control.Switches
-	ClientPages   *pages.ClientPages
-	InstancePages *pages.InstancePages
-	AdminPages    *pages.AdminPages
-	Notifications *pages.Notifications
-	Sinks         *control.Sinks
-	Schedules     *control.Schedules
-	Pauses        *control.Pauses
-	Models        *control.Models
-	ModelRollouts *control.ModelRollouts
+	Agents         *agents.Agents
+	Commands       *agents.Commands
+	Decisions      *agents.Decisions
+	Pricing        *agents.Pricing
+	Replicas       *agents.Replicas
+	Operations     *control.Operations
+	Events         *pages.Events
+	Settings       *control.Settings
+	Accounts       *control.Accounts
+	Adoptions      *control.Adoptions
+	ClientAccounts *control.ClientAccounts
+	Switches       *control.Switches
+	ClientPages    *pages.ClientPages
+	InstancePages  *pages.InstancePages
+	AdminPages     *pages.AdminPages
+	Notifications  *pages.Notifications
+	Sinks          *control.Sinks
+	Schedules      *control.Schedules
+	Pauses         *control.Pauses
+	Models         *control.Models
+	ModelRollouts  *control.ModelRollouts
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 
@@ -138,6 +140,8 @@ func (d Deps) Routes() []web.Route {
 		d.Events.Routes(),
 		d.Settings.Routes(),
 		d.Accounts.Routes(),
+		d.Adoptions.Routes(),
+		d.ClientAccounts.Routes(),
 		d.Switches.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),

@@ -151,6 +151,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
 		&activities.Instances{Store: launches, Fleet: ec2Fleet{a.Fleet}, Log: a.Log, Slots: looks},
+		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},

@@ -18,19 +18,19 @@ type Primaries struct {
 
 var _ activities.PrimaryStore = (*Primaries)(nil)
 
-// primaries lists some of the primaries that we launch for. Each client has its
+// primaries lists some of the proven primaries that we launch for. Each client has its
 // turn before any has a second one; among equals those come first that the sweep,
 // $1, tried longest ago or never.
 const primaries = `
-SELECT agent_id, instance_id, region, client_id, role_arn, external_id
+SELECT agent_id, instance_id, region, client_id, role_arn, external_id, own_account
 FROM (
-	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, t.tried_at,
+	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, c.own_account, t.tried_at,
 		row_number() OVER (PARTITION BY c.id ORDER BY t.tried_at NULLS FIRST, %s) AS turn
 	FROM instances i
 	JOIN agents a ON a.id = i.agent_id
 	JOIN clients c ON c.id = a.client_id
 	LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = i.id
-	WHERE i.role = 'primary' AND i.region <> '' AND a.status <> 'deleted' AND a.launcher = 'control-plane'
+	WHERE i.role = 'primary' AND i.region <> '' AND i.proof <> 'unproven' AND a.status <> 'deleted' AND a.launcher = 'control-plane'
 		AND %s) x
 ORDER BY turn, tried_at NULLS FIRST
 LIMIT $2`
@@ -72,7 +72,7 @@ func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int)
 		return nil, translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
-		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID)
+		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own)
 	})
 	return out, translate(err)
 }

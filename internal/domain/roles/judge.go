@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
@@ -19,11 +20,14 @@ func TerminationOperation(agentID, instanceID string) string {
 
 // CanCreate judges a request for a replica of the kind. Asking for an emergency
 // replica that is there already is no conflict: the store answers with it.
-// Fails with agent.not_found, replica.not_enabled, replica.already_exists and
-// agent.auto_switch_off.
+// Fails with agent.not_found, instance.unproven, replica.not_enabled,
+// replica.already_exists and agent.auto_switch_off.
 func (s *AgentRoles) CanCreate(kind replica.Kind) error {
 	if !s.alive() {
 		return agent.NotFound.New("Agent not found or offline")
+	}
+	if s.Unproven() {
+		return s.notProven()
 	}
 	switch kind {
 	case replica.Manual:
@@ -91,8 +95,8 @@ func (s *AgentRoles) CanDelete(replicaID string) (Replica, error) {
 }
 
 // CanSwitch judges whether a voluntary move may begin. The command that is in
-// flight already may always come again. Fails with agent.not_found and
-// switch.busy.
+// flight already may always come again. Fails with agent.not_found, switch.busy and
+// instance.unproven.
 func (s *AgentRoles) CanSwitch(commandID string) error {
 	if !s.alive() {
 		return agent.NotFound.New("Agent not found or offline")
@@ -103,7 +107,17 @@ func (s *AgentRoles) CanSwitch(commandID string) error {
 	if refusal, in := s.switchInFlight(commandID); in {
 		return refusal
 	}
+	if s.Unproven() {
+		return s.notProven()
+	}
 	return nil
+}
+
+// notProven refuses a launch whose primary nothing but an agent's word connects with the
+// client.
+func (s *AgentRoles) notProven() error {
+	return adoption.NotProven.New("Instance %s is not proven to be the client's, so nothing is launched for it. GET /api/client/agents/%s/state says why.",
+		s.Primary.ID, s.AgentID).With("instance_id", s.Primary.ID)
 }
 
 // switchInFlight finds a switch other than the one of the command.
