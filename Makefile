@@ -9,6 +9,13 @@ DEV          := deploy/dev
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
 WFC_VERSION  := v0.6.0
+# The newest nfpm whose modules every module proxy serves.
+NFPM_VERSION := v2.45.1
+MOCK_VERSION := v1.13.0
+
+# The first number says to a control plane that it is this agent.
+AGENT_VERSION ?= 5.0.0
+AGENT_ARCHS   := amd64 arm64
 
 # Known weaknesses of echo v4's rate limiter and reverse proxy, never mended in v4. The database does not
 # say which functions they are about, so whatever links echo is reported. Only the development stack does,
@@ -39,6 +46,24 @@ build: ## compile api, worker and the embedded stack into bin/
 	@go build -o $(BIN)/spotkeeper-worker ./worker
 	@cd $(DEV) && go build -o $(BIN)/spotkeeper-dev .
 
+.PHONY: agent
+agent: $(AGENT_ARCHS:%=$(BIN)/spotkeeper-agent-linux-%) ## compile the agent for instances, static, for amd64 and arm64
+
+.PHONY: $(AGENT_ARCHS:%=$(BIN)/spotkeeper-agent-linux-%)
+$(AGENT_ARCHS:%=$(BIN)/spotkeeper-agent-linux-%): $(BIN)/spotkeeper-agent-linux-%:
+	@CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags "-s -w -X main.version=$(AGENT_VERSION)" -o $@ ./deploy/agent
+
+.PHONY: packages
+packages: agent $(TOOLS)/nfpm-$(NFPM_VERSION) ## pack the agent as deb and rpm into bin/packages
+	@mkdir -p $(BIN)/packages
+	@for arch in $(AGENT_ARCHS); do for kind in deb rpm; do \
+	  ARCH=$$arch VERSION=$(AGENT_VERSION) $(TOOLS)/nfpm-$(NFPM_VERSION) package -f deploy/agent/nfpm.yaml -p $$kind -t $(BIN)/packages/ >/dev/null; \
+	done; done
+	@cd $(BIN)/packages && sha256sum *.deb *.rpm > SHA256SUMS && ls -l
+
+.PHONY: metadata-mock
+metadata-mock: $(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION) ## compile AWS's own double of the metadata service, for tests
+
 .PHONY: run
 run: build ## start the whole stack on this machine, with a demo fleet (DEMO=0: without)
 	@$(BIN)/spotkeeper-dev stack $(if $(filter 0,$(DEMO)),--no-demo,--demo) $(ARGS)
@@ -55,7 +80,7 @@ onnxruntime: ## fetch the library that runs ONNX models into bin/onnxruntime (on
 	@deploy/onnxruntime.sh $(BIN)/onnxruntime
 
 .PHONY: test-unit
-test-unit: onnxruntime ## run the product's tests (PKG, RUN)
+test-unit: onnxruntime metadata-mock ## run the product's tests (PKG, RUN)
 	@go test -race -shuffle=on -timeout 15m -run '$(RUN)' $(PKG)
 
 .PHONY: test-e2e
@@ -138,3 +163,11 @@ $(TOOLS)/workflowcheck-$(WFC_VERSION):
 $(TOOLS)/govulncheck-$(VULN_VERSION):
 	@GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	@mv $(TOOLS)/govulncheck $@
+
+$(TOOLS)/nfpm-$(NFPM_VERSION):
+	@GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	@mv $(TOOLS)/nfpm $@
+
+$(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION):
+	@GOBIN=$(TOOLS) go install github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(MOCK_VERSION)
+	@mv $(TOOLS)/ec2-metadata-mock $@

@@ -183,3 +183,7 @@ func (f *fakeFleet) pass(d time.Duration) {
 	defer f.mu.Unlock()
 	f.now = f.now.Add(d)
 }
+
+func (*fakeFleet) Revise(activities.FrozenLaunch, error) (*activities.FrozenLaunch, bool) {
+	return nil, false
+}

@@ -19,6 +19,10 @@ type Fleet interface {
 	// Freeze makes the whole request of one attempt. It calls nothing. Fails with
 	// launch.no_addresses when the template cannot be launched in that zone.
 	Freeze(template json.RawMessage, where replica.Candidate, owner LaunchOwner) (*FrozenLaunch, error)
+	// Revise makes the next request for the same candidate after one was refused: in
+	// another subnet of the zone, or without what does not exist any more. ok is false
+	// when there is none. It calls nothing.
+	Revise(refused FrozenLaunch, cause error) (next *FrozenLaunch, ok bool)
 	// Launch asks for exactly one instance; the token makes a repetition the same
 	// instance. Fails with the launch faults of package replica.
 	Launch(ctx context.Context, a Account, request json.RawMessage) (*CloudInstance, error)
@@ -59,6 +63,7 @@ type FrozenLaunch struct {
 	Request    json.RawMessage `json:"request"`
 	State      string          `json:"state,omitempty"` // requested, launched, failed
 	InstanceID string          `json:"instance_id,omitempty"`
+	Attempt    int             `json:"attempt,omitempty"` // counts the requests for one candidate, from 0
 }
 
 // States of an instance in EC2's words; absent is ours.

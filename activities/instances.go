@@ -22,6 +22,8 @@ type LaunchInput struct {
 // LaunchResult names the instance.
 type LaunchResult struct {
 	InstanceID string `json:"instance_id"`
+	// Differs lists, in words, how the instance differs from the one that it replaces.
+	Differs []string `json:"differs,omitempty"`
 }
 
 // ChooseInput asks for the pools to try.

@@ -121,8 +121,27 @@ func (i *Instances) LaunchInstance(ctx context.Context, in LaunchInput) (*Launch
 		return &LaunchResult{InstanceID: frozen.InstanceID}, nil
 	}
 	log := i.Log.With("client_id", place.Account.ClientID, "agent_id", in.AgentID, "operation_id", in.Operation, "pool", in.Where.Key())
-	made, err := i.Fleet.Launch(ctx, place.Account, frozen.Request)
+	made, err := i.launchFrozen(ctx, in, place, frozen, log)
 	if err != nil {
+		return nil, err
+	}
+	if len(made.Lacks) > 0 {
+		log.WarnContext(ctx, "the instance is not quite what was asked for", "instance_id", made.ID, "lacks", made.Lacks)
+	}
+	log.InfoContext(ctx, "launched", "instance_id", made.ID)
+	return &LaunchResult{InstanceID: made.ID, Differs: made.Lacks}, nil
+}
+
+// launchFrozen sends the frozen request. One that is refused for a part that can be
+// replaced, as a full subnet of several, is followed by the next one for the candidate.
+func (i *Instances) launchFrozen(
+	ctx context.Context, in LaunchInput, place *LaunchPlace, frozen *FrozenLaunch, log *slog.Logger,
+) (*CloudInstance, error) {
+	for {
+		made, err := i.Fleet.Launch(ctx, place.Account, frozen.Request)
+		if err == nil {
+			return made, i.endLaunched(ctx, in, place, frozen, made, log)
+		}
 		if fault.KindOf(err).Retryable() {
 			return nil, err // whether it launched is not known: the token will tell
 		}
@@ -130,22 +149,29 @@ func (i *Instances) LaunchInstance(ctx context.Context, in LaunchInput) (*Launch
 		if end := i.Store.EndLaunch(ctx, frozen.Token, LaunchEnd{Code: fault.CodeOf(err), Error: err.Error()}); end != nil {
 			return nil, end
 		}
-		return nil, err
-	}
-	if len(made.Lacks) > 0 {
-		log.WarnContext(ctx, "the instance is not quite what was asked for", "instance_id", made.ID, "lacks", made.Lacks)
-	}
-	if err := i.Store.EndLaunch(ctx, frozen.Token, LaunchEnd{InstanceID: made.ID}); err != nil {
-		if fault.Is(err, replica.AlreadyExists) { // one launch decision, one instance
-			log.ErrorContext(ctx, "a second instance for one replica is ended", "instance_id", made.ID)
-			if undo := i.Fleet.Terminate(ctx, place.Account, in.Where.Region, made.ID, i.now()); undo != nil {
-				return nil, undo
-			}
+		next, ok := i.Fleet.Revise(*frozen, err)
+		if !ok {
+			return nil, err
 		}
-		return nil, err
+		if frozen, err = i.Store.FreezeLaunch(ctx, in.ReplicaID, in.Where, *next); err != nil {
+			return nil, err
+		}
 	}
-	log.InfoContext(ctx, "launched", "instance_id", made.ID)
-	return &LaunchResult{InstanceID: made.ID}, nil
+}
+
+// endLaunched records the instance of an attempt. A second one for the replica is ended:
+// one launch decision, one instance.
+func (i *Instances) endLaunched(
+	ctx context.Context, in LaunchInput, place *LaunchPlace, frozen *FrozenLaunch, made *CloudInstance, log *slog.Logger,
+) error {
+	err := i.Store.EndLaunch(ctx, frozen.Token, LaunchEnd{InstanceID: made.ID})
+	if fault.Is(err, replica.AlreadyExists) {
+		log.ErrorContext(ctx, "a second instance for one replica is ended", "instance_id", made.ID)
+		if undo := i.Fleet.Terminate(ctx, place.Account, in.Where.Region, made.ID, i.now()); undo != nil {
+			return undo
+		}
+	}
+	return err
 }
 
 // freezeRequest returns the stored request of the attempt, and makes it the first time.

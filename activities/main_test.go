@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 // world is agent a1 of client k1 on i-0, the stores, and an EC2 that remembers.
 type world struct {
 	t         *testing.T
-	db        *postgres.DB
+	db        *pg.DB
 	roles     *postgres.Roles
 	fleet     *fakeFleet
 	instances *activities.Instances

@@ -19,6 +19,7 @@ import (
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/python"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // backtestFlags is what `worker backtest` is told.
@@ -95,7 +96,7 @@ func openMarket(ctx context.Context, f backtestFlags, o backtest.Options, c conf
 		if configErr != nil {
 			return nil, configErr
 		}
-		db, err := postgres.Open(ctx, postgres.Options{URL: c.Database.URL.Reveal(), MaxConns: 2})
+		db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: 2})
 		if err != nil {
 			return nil, err
 		}

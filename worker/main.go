@@ -12,11 +12,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
 	_ "time/tzdata" // schedules must not depend on the machine's zones
 
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/postgres"
 )
 
 func main() {
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 	case "run":
 		return a.RunWorker(ctx)
 	case "migrate":
-		applied, err := a.DB.Migrate(ctx)
+		applied, err := postgres.Migrate(ctx, a.DB)
 		a.Log.Info("schema is up to date", "applied", applied)
 		return err
 	default:

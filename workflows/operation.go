@@ -179,7 +179,33 @@ func sentence(err error) string {
 			return e.Message()
 		case *fault.Error:
 			return e.Message
+		case *temporal.TimeoutError:
+			if e.Unwrap() == nil {
+				return "no answer came in time"
+			}
+		case *temporal.CanceledError:
+			return "it was called off"
 		}
 	}
 	return err.Error()
+}
+
+// detailOf reads a detail of the fault that an activity failed with, "" when it has none.
+func detailOf(err error, name string) string {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		var details map[string]any
+		switch e := e.(type) { //nolint:errorlint // as in sentence: the first of two types counts
+		case *fault.Error:
+			details = e.Details
+		case *temporal.ApplicationError:
+			if e.HasDetails() && e.Details(&details) != nil {
+				return ""
+			}
+		default:
+			continue
+		}
+		text, _ := details[name].(string)
+		return text
+	}
+	return ""
 }

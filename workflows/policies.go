@@ -59,10 +59,10 @@ var (
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 20 * time.Second},
 	}
 	// urgentLaunchPolicy is launchPolicy in an emergency, in which no pool gets more
-	// than twenty seconds: the next one may be healthy.
+	// than twelve seconds: the next one may be healthy.
 	urgentLaunchPolicy = workflow.ActivityOptions{
-		StartToCloseTimeout:    9 * time.Second,
-		ScheduleToCloseTimeout: 20 * time.Second,
+		StartToCloseTimeout:    8 * time.Second,
+		ScheduleToCloseTimeout: 12 * time.Second,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 	}
 	// pollPolicy waits until EC2 says what we want to hear: the retry is the poll.

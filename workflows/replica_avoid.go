@@ -1,6 +1,9 @@
 package workflows
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"strings"
 
 	"spotkeeper/internal/domain/fault"
@@ -49,20 +52,59 @@ func (a *avoidance) reason(c replica.Candidate) string {
 }
 
 // verdict is the failure when no candidate is left. When all failed for one reason that
-// is not a lack of room, that reason is it: only a person can do something about it.
+// is not a lack of room, that reason is its code: only a person can do something about
+// it. The sentence names each reason once, those that a person can mend first.
 func (a *avoidance) verdict(candidates int) error {
 	if len(a.causes) == 0 {
 		return replica.NoPool.New("there is no pool to launch in")
 	}
 	last := a.causes[len(a.causes)-1]
+	code := fault.CodeOf(last)
 	for _, cause := range a.causes {
-		code := fault.CodeOf(cause)
-		if code != fault.CodeOf(last) || code.Kind() == fault.Exhausted || code == replica.Gone || code == replica.TokenDead {
-			return replica.NoPool.Wrap(last, "none of %d pools had room; the last one: %s", candidates, sentence(last))
+		c := fault.CodeOf(cause)
+		if c != fault.CodeOf(last) || c == "" || c.Kind() == fault.Exhausted || c == replica.Gone || c == replica.TokenDead {
+			code = replica.NoPool
 		}
 	}
-	return last
+	return code.Wrap(last, "none of %d candidates gave an instance: %s", candidates, a.reasons())
 }
+
+// reasons lists why candidates failed, each reason once with the number of them.
+func (a *avoidance) reasons() string {
+	type reason struct {
+		words   string
+		times   int
+		mending bool
+	}
+	var all []reason
+	for _, cause := range a.causes {
+		code := fault.CodeOf(cause)
+		words := cmp.Or(detailOf(cause, replica.DetailWhy), sentence(cause))
+		at := slices.IndexFunc(all, func(r reason) bool { return r.words == words })
+		if at < 0 {
+			at = len(all)
+			all = append(all, reason{words: words, mending: code == replica.Refused || code == replica.Misconfigured || code == replica.Quota})
+		}
+		all[at].times++
+	}
+	slices.SortStableFunc(all, func(x, y reason) int {
+		if x.mending != y.mending {
+			return map[bool]int{true: -1, false: 1}[x.mending]
+		}
+		return y.times - x.times
+	})
+	shown := make([]string, 0, mostReasons)
+	for _, r := range all[:min(len(all), mostReasons)] {
+		if len(a.causes) > 1 && len(all) > 1 {
+			r.words = fmt.Sprintf("%d times %s", r.times, r.words)
+		}
+		shown = append(shown, r.words)
+	}
+	return strings.Join(shown, "; ")
+}
+
+// mostReasons is how many reasons a notification names.
+const mostReasons = 3
 
 // quotaKey is what EC2 counts together: a family, as spot and as on-demand.
 func quotaKey(c replica.Candidate) string {

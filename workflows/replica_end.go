@@ -45,7 +45,7 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 	}
 	r.row.Replica.State = to.To
 	r.progress.Committed = true
-	r.enterPhase(ctx, "giving_up", "%s", cause)
+	r.enterPhase(ctx, "giving_up", "%s", sentence(cause))
 	r.notifyWaiting(ctx, string(to.To))
 	return r.settle(ctx, cause)
 }
@@ -132,18 +132,18 @@ func (r *replicaRun) close(ctx workflow.Context, cause error) (*ReplicaResult, e
 // has to do something about: once a day for the same cause, however many replicas fail
 // by it.
 func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
-	code := fault.CodeOf(cause)
+	code, reason := fault.CodeOf(cause), cmp.Or(detailOf(cause, replica.DetailWhy), sentence(cause))
 	end := activities.OperationEnd{State: stateFailed, Summary: r.summary() + " failed",
 		Code: string(code), Error: sentence(cause), Severity: "error"}
 	switch code {
 	case Cancelled:
 		end.State, end.Severity = stateCancelled, ""
 	case replica.Refused, replica.Misconfigured, replica.TokenReused:
-		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + sentence(cause)
+		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
 	case replica.Quota:
-		end.Notify = "A quota keeps " + r.row.LogicalID + " from launching a replacement: " + sentence(cause)
+		end.Notify = "A quota keeps " + r.row.LogicalID + " from launching a replacement: " + reason
 	case replica.NoPool:
-		end.Notify = "No pool has room for a replacement of " + r.row.LogicalID
+		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
 	}
 	if end.Notify != "" {
 		end.NotifyKey = "launch:" + r.in.AgentID + "/" + r.row.Replica.For + "/" + end.Code + "/" + workflow.Now(ctx).UTC().Format("2006-01-02")

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"strings"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -70,7 +71,7 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 	if err := r.request(ctx, c, &made); isCancel(err) || r.isOver() {
 		return false, err
 	} else if err != nil {
-		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s: %s", fault.CodeOf(err), sentence(err))
+		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s", strings.TrimPrefix(string(fault.CodeOf(err))+": "+sentence(err), ": "))
 		r.remember(ctx, c, fault.CodeOf(err))
 		return r.afterFailure(ctx, err)
 	}
@@ -79,6 +80,9 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 		return false, err
 	}
 	r.addStep(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
+	for _, what := range made.Differs {
+		r.addStep(ctx, "differs from the original", stepDone, "%s", what)
+	}
 	if r.row.Replica.Kind == replica.Switch {
 		sendNews(ctx, activities.Nudge{OperationID: r.waitingOperation(), AgentID: r.in.AgentID})
 	}
@@ -153,10 +157,14 @@ func (r *replicaRun) awaitRunning(ctx workflow.Context, where replica.Candidate)
 		switch {
 		case isInstanceGone(err) && r.refused == nil:
 			return r.bornDead(ctx, where, err)
+		case r.row.Urgent() && r.isSilent(err):
+			// Its launch was answered. At the deadline it is better than none.
+			r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped, "EC2 does not answer, so it is taken to run: %s", sentence(err))
 		case err != nil || r.isOver():
 			return false, err
+		default:
+			r.remember(ctx, where, "")
 		}
-		r.remember(ctx, where, "")
 	}
 	if err := r.advance(ctx, roles.ReplicaTransition{To: replica.Running, InstanceID: r.instanceID}); err != nil || r.isOver() {
 		return false, err
@@ -179,7 +187,7 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 	switch {
 	case blame == replica.BlameSetup:
 		return false, replica.Misconfigured.Wrap(cause,
-			"instance %s ended before it ran, because of %s: what it is launched with has to be mended", r.instanceID, reason)
+			"instance %s ended before it ran (%s): %s", r.instanceID, reason, replica.DeathInWords(reason))
 	case blame == replica.BlameUnknown && !r.row.Urgent(), !ended:
 		return false, cause
 	}

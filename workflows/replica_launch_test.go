@@ -246,7 +246,8 @@ func TestASetUpThatKillsIsTheTenantsToMend(t *testing.T) {
 			require.Equal(t, replica.Failed, w.store.state("r1"))
 			end := w.pages.last()
 			require.Equal(t, "No replacement can be launched for web: "+
-				"instance i-"+t3b+" ended before it ran, because of Client.VolumeLimitExceeded: what it is launched with has to be mended", end.Notify)
+				"instance i-"+t3b+" ended before it ran (Client.VolumeLimitExceeded): the account's storage of a volume type is used up: "+
+				"ask for more in Service Quotas, or delete volumes", end.Notify)
 			key := "launch:a1/i-old/launch.misconfigured/" + w.Now().UTC().Format("2006-01-02")
 			require.Equal(t, key, end.NotifyKey, "the next replica that fails so does not say it again")
 		})

@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 )
 
@@ -43,8 +44,12 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string, activity any) er
 	defer stop()
 	var refusal error
 	ask := patience{most: pollRefusals}
+	policy := pollPolicy
+	if r.row.Urgent() && r.row.Replica.State == replica.Launching {
+		policy.ScheduleToCloseTimeout = silentAfter
+	}
 	for {
-		answer := r.startPoll(ctx, pollPolicy, summary, activity)
+		answer := r.startPoll(ctx, policy, summary, activity)
 		intime, err := r.await(ctx, r.deadline.Sub(workflow.Now(ctx)), func() bool { return answer.IsReady() || r.ready })
 		switch {
 		case err != nil || r.isOver() || r.ready:
@@ -57,8 +62,11 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string, activity any) er
 			return replica.NotReady.New("instance %s was not ready within %s", r.instanceID, replica.ReadyDeadline)
 		}
 		refusal = answer.Get(ctx, nil)
-		if refusal == nil || isInstanceGone(refusal) || isCancel(refusal) {
+		switch {
+		case refusal == nil, isInstanceGone(refusal), isCancel(refusal), policy.ScheduleToCloseTimeout == silentAfter && r.isSilent(refusal):
 			return refusal
+		case policy.ScheduleToCloseTimeout == silentAfter && fault.Is(refusal, replica.NotRunning):
+			continue // EC2 answers: it is on its way
 		}
 		pause, again := ask.pause()
 		if !again {
@@ -69,6 +77,15 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string, activity any) er
 			return err
 		}
 	}
+}
+
+// silentAfter is how long EC2 may leave an urgent question about a new instance without
+// an answer before the answer to its launch is all there is.
+const silentAfter = 25 * time.Second
+
+// isSilent says whether EC2 has not answered at all: it throttles, or is away.
+func (*replicaRun) isSilent(err error) bool {
+	return err != nil && !isCancel(err) && fault.KindOf(err).Retryable() && !fault.Is(err, replica.NotRunning)
 }
 
 // startPoll begins a poll of EC2 about the instance. There is no answer about one that the

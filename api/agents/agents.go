@@ -8,6 +8,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
@@ -34,21 +35,22 @@ type AgentWorkflows interface {
 // Agents serves what agents say of themselves. What they say is durable before
 // any workflow hears of it, so that Temporal's absence ends no agent.
 type Agents struct {
-	Store     AgentStore
-	Workflows AgentWorkflows
+	Store       AgentStore
+	Credentials CredentialStore
+	Workflows   AgentWorkflows
 }
 
 // Routes lists the endpoints.
 func (a *Agents) Routes() []web.Route {
 	const one = "/api/agents/:agent_id"
-	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/agents/register", ID: "registerAgent", Summary: "Tell that an agent has started on an instance", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(a.register)},
-		{Method: http.MethodPost, Path: one + "/heartbeat", ID: "heartbeat", Summary: "Tell that an agent lives", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(a.heartbeat), Quiet: true},
-		{Method: http.MethodGet, Path: one + "/config", ID: "agentConfig", Summary: "Read an agent's configuration", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(a.config), Quiet: true},
-		{Method: http.MethodGet, Path: one + "/replica-config", ID: "replicaConfig", Summary: "Read an agent's replica settings", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(a.replicaConfig), Quiet: true},
-		{Method: http.MethodPost, Path: one + "/termination", ID: "reportTermination", Summary: "Tell that an agent says goodbye for good", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(a.termination)},
-		{Method: http.MethodPost, Path: one + "/cleanup-report", ID: "reportCleanup", Summary: "Tell what an agent cleaned up", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(a.cleanup), Quiet: true},
-	}
+	return append(a.joinRoutes(), []web.Route{
+		{Method: http.MethodPost, Path: "/api/agents/register", ID: "registerAgent", Summary: "Tell that an agent has started on an instance", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.register)},
+		{Method: http.MethodPost, Path: one + "/heartbeat", ID: "heartbeat", Summary: "Tell that an agent lives", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.heartbeat), Quiet: true},
+		{Method: http.MethodGet, Path: one + "/config", ID: "agentConfig", Summary: "Read an agent's configuration", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.config), Quiet: true},
+		{Method: http.MethodGet, Path: one + "/replica-config", ID: "replicaConfig", Summary: "Read an agent's replica settings", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.replicaConfig), Quiet: true},
+		{Method: http.MethodPost, Path: one + "/termination", ID: "reportTermination", Summary: "Tell that an agent says goodbye for good", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.termination)},
+		{Method: http.MethodPost, Path: one + "/cleanup-report", ID: "reportCleanup", Summary: "Tell what an agent cleaned up", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.cleanup), Quiet: true},
+	}...)
 }
 
 type registerRequest struct {
@@ -102,6 +104,9 @@ func registerConfigOf(c *postgres.AgentConfig) registerConfig {
 // program stays quiet then, where a refusal would make it restart for ever.
 func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAnswer, error) {
 	p := web.PrincipalFrom(ctx)
+	if p.LogicalID != "" && p.LogicalID != in.LogicalID {
+		return nil, credentials.NotForThis.New("This token is for the agent %q only.", p.LogicalID)
+	}
 	got, err := a.Store.Register(ctx, agent.Registration{
 		ClientID: p.ClientID, Launcher: agent.Launcher(p.Launcher), LogicalID: in.LogicalID, Hostname: in.Hostname, InstanceID: in.InstanceID,
 		InstanceType: in.InstanceType, Region: in.Region, AZ: in.AZ, AMI: in.AMI, Mode: agent.Mode(in.Mode), Version: in.Version,
@@ -159,7 +164,7 @@ func (r *heartbeatRequest) speaker() string {
 }
 
 // heartbeat is the hot path: one statement, beside the one of authentication.
-func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*web.Success, error) {
+func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*heartbeatAnswer, error) {
 	p := web.PrincipalFrom(ctx)
 	if in.Status == "" {
 		in.Status = agent.Online
@@ -173,11 +178,14 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*web.Succ
 		return nil, err
 	}
 	if beat.Standing == agent.StandsOutside && beat.Lost && in.speaker() != "" && in.Status != agent.Offline {
-		return web.Done, a.followLostPrimary(ctx, in.AgentID, agent.Registration{
+		err := a.followLostPrimary(ctx, in.AgentID, agent.Registration{
 			ClientID: p.ClientID, InstanceID: in.speaker(), InstanceType: in.Type, AZ: in.AZ, Mode: agent.Mode(in.Mode),
 		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return web.Done, nil
+	return a.answerHeartbeat(ctx), nil
 }
 
 // followLostPrimary lets an outside instance that reports for the agent take the place of a

@@ -35,8 +35,8 @@ type Commands struct {
 func (c *Commands) Routes() []web.Route {
 	const one = "/api/agents/:agent_id"
 	return []web.Route{
-		{Method: http.MethodGet, Path: one + "/pending-commands", ID: "pendingCommands", Summary: "Lease the command that an agent is to perform next", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(c.pending), Quiet: true},
-		{Method: http.MethodPost, Path: one + "/commands/:command_id/executed", ID: "commandExecuted", Summary: "Tell how a command went", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(c.executed)},
+		{Method: http.MethodGet, Path: one + "/pending-commands", ID: "pendingCommands", Summary: "Lease the command that an agent is to perform next", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(c.pending), Quiet: true},
+		{Method: http.MethodPost, Path: one + "/commands/:command_id/executed", ID: "commandExecuted", Summary: "Tell how a command went", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(c.executed)},
 		{Method: http.MethodPost, Path: one + "/mark-command-executed", ID: "markCommandExecuted", Summary: "Tell that a command was performed, as old agents do", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(c.markExecuted)},
 		{Method: http.MethodPost, Path: one + "/switch-report", ID: "reportSwitch", Summary: "Tell how a switch went that an agent performed", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(c.report)},
 	}

@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -29,8 +30,8 @@ type SettingStore interface {
 // PoolReader is the part of postgres.Views that orders are checked and decisions explained
 // by: one pool with its prices, and what connects an agent's instances with its client.
 type PoolReader interface {
-	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
-	Proofs(ctx context.Context, agentID string) ([]postgres.ProofView, error)
+	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
+	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
 // Decisions serves what an engine thinks of an agent's place, and what follows
@@ -55,7 +56,7 @@ func (d *Decisions) Routes() []web.Route {
 		{Method: http.MethodGet, Path: one + "/switch-recommendation", ID: "switchRecommendation", Summary: "Let the engine judge an agent's place, and what else there is", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(d.recommend)},
 		{Method: http.MethodPost, Path: one + "/issue-switch-command", ID: "issueSwitchCommand", Summary: "Move an agent, within its limits", Auth: web.Agent, Status: 201, Endpoint: web.NewEndpoint(d.issueCommand), Timeout: web.GuardianTimeout},
 		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/explain", ID: "explainAgent", Summary: "Say why an agent was moved, or was not, in words and numbers", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(d.explain)},
-		{Method: http.MethodPost, Path: one + "/rebalance-recommendation", ID: "reportRebalance", Summary: "Tell that AWS recommends to leave an instance", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(d.rebalance)},
+		{Method: http.MethodPost, Path: one + "/rebalance-recommendation", ID: "reportRebalance", Summary: "Tell that AWS recommends to leave an instance", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(d.rebalance)},
 	}
 }
 

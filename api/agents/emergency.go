@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -102,14 +102,14 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 }
 
 // failedOver answers for an agent that a ready successor took over from at once.
-func (r *Replicas) failedOver(ctx context.Context, a *postgres.AgentView, taken *roles.Taken, urgency string) (*emergencyAnswer, error) {
+func (r *Replicas) failedOver(ctx context.Context, a *views.AgentView, taken *roles.Taken, urgency string) (*emergencyAnswer, error) {
 	r.Aftercare.Add(taken)
 	out := &emergencyAnswer{Success: true, Urgency: urgency, Operation: taken.Operation(), status: 201, ReplicaID: &taken.Outcome.ReplicaID,
 		Message: "There is a replica for this instance already."}
 	return out, r.describe(ctx, a, taken.Outcome.ReplicaID, out)
 }
 
-func (r *Replicas) describe(ctx context.Context, a *postgres.AgentView, replicaID string, out *emergencyAnswer) error {
+func (r *Replicas) describe(ctx context.Context, a *views.AgentView, replicaID string, out *emergencyAnswer) error {
 	view, err := r.Views.Replica(ctx, a.ClientID, a.ID, replicaID)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (r *Replicas) describe(ctx context.Context, a *postgres.AgentView, replicaI
 }
 
 // findAgent reads an agent that is not deleted. Fails with agent.not_found.
-func (r *Replicas) findAgent(ctx context.Context, agentID string) (*postgres.AgentView, error) {
+func (r *Replicas) findAgent(ctx context.Context, agentID string) (*views.AgentView, error) {
 	a, err := r.Views.Agent(ctx, web.TenantScope(ctx), agentID)
 	if err == nil && a.Status == agent.Deleted {
 		err = agent.NotFound.New("Agent not found")

@@ -13,6 +13,8 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -22,14 +24,14 @@ var OursToLaunch = fault.Define("replica.launched_by_control_plane", fault.Confl
 
 // ReplicaViews is the part of postgres.Views that replica routes read.
 type ReplicaViews interface {
-	Agent(ctx context.Context, clientID, id string) (*postgres.AgentView, error)
-	AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p postgres.Page) ([]postgres.ReplicaView, error)
-	ClientReplicas(ctx context.Context, clientID string, p postgres.Page) ([]postgres.ReplicaView, error)
-	Replica(ctx context.Context, clientID, agentID, id string) (*postgres.ReplicaView, error)
-	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]postgres.ToLaunch, error)
-	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
+	AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p pg.Page) ([]views.ReplicaView, error)
+	ClientReplicas(ctx context.Context, clientID string, p pg.Page) ([]views.ReplicaView, error)
+	Replica(ctx context.Context, clientID, agentID, id string) (*views.ReplicaView, error)
+	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]views.ToLaunch, error)
+	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 	Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error)
-	Proofs(ctx context.Context, agentID string) ([]postgres.ProofView, error)
+	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
 // ReplicaStore keeps what agents report of replicas.
@@ -75,16 +77,16 @@ type Replicas struct {
 func (r *Replicas) Routes() []web.Route {
 	const list, one = "/api/agents/:agent_id/replicas", "/api/agents/:agent_id/replicas/:replica_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: web.Client, Status: 201, Event: "replica_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.create), Timeout: web.GuardianTimeout},
-		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.list), Quiet: true},
+		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: web.Client, Old: true, Status: 201, Event: "replica_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.create), Timeout: web.GuardianTimeout},
+		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: web.Client, Old: true, Own: true, Status: 200, Endpoint: web.NewEndpoint(r.list), Quiet: true},
 		{Method: http.MethodGet, Path: "/api/client/:client_id/replicas", ID: "listClientReplicas", Summary: "List the standbys of a client's agents", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.listOfClient)},
-		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.bindInstance)},
+		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.bindInstance)},
 		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: web.Client, Status: 200, Event: "replica_removed", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.remove), Timeout: web.GuardianTimeout},
 		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: web.Client, Status: 200, Event: "replica_promotion_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.promote), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.status), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/sync-status", ID: "reportReplicaSync", Summary: "Report how far a replica's state is copied", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.syncStatus)},
-		{Method: http.MethodPost, Path: "/api/agents/:agent_id/create-emergency-replica", ID: "createEmergencyReplica", Summary: "Ask for a replica because an instance is in danger", Auth: web.Client, Status: 201, Endpoint: web.NewEndpoint(r.emergency), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: "/api/agents/:agent_id/termination-imminent", ID: "terminationImminent", Summary: "Tell that an instance is about to end, and learn the outcome", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.terminationImminent), Timeout: noticeTimeout},
+		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.status), Timeout: web.GuardianTimeout},
+		{Method: http.MethodPost, Path: one + "/sync-status", ID: "reportReplicaSync", Summary: "Report how far a replica's state is copied", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.syncStatus)},
+		{Method: http.MethodPost, Path: "/api/agents/:agent_id/create-emergency-replica", ID: "createEmergencyReplica", Summary: "Ask for a replica because an instance is in danger", Auth: web.Client, Old: true, Status: 201, Endpoint: web.NewEndpoint(r.emergency), Timeout: web.GuardianTimeout},
+		{Method: http.MethodPost, Path: "/api/agents/:agent_id/termination-imminent", ID: "terminationImminent", Summary: "Tell that an instance is about to end, and learn the outcome", Auth: web.Client, Urgent: true, Old: true, Own: true, Status: 200, Endpoint: web.NewEndpoint(r.terminationImminent), Timeout: noticeTimeout},
 	}
 }
 
@@ -185,7 +187,7 @@ func (r *Replicas) bindInstance(ctx context.Context, in *bindReplicaRequest) (*b
 
 // report passes on what an agent says of a replica. One that has ended hears
 // nothing any more, and a promoted one has nothing to hear.
-func (r *Replicas) report(ctx context.Context, view *postgres.ReplicaView, instanceID, status, message string) error {
+func (r *Replicas) report(ctx context.Context, view *views.ReplicaView, instanceID, status, message string) error {
 	if !view.State.IsOpen() {
 		return nil
 	}
@@ -239,7 +241,7 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 // awaitReportSeen waits until Postgres shows that a replica was given up, so that who asks
 // next does not find it open. Its workflow has the report, so when that takes
 // longer than anybody waits, the report is acknowledged all the same.
-func (r *Replicas) awaitReportSeen(ctx context.Context, view *postgres.ReplicaView) {
+func (r *Replicas) awaitReportSeen(ctx context.Context, view *views.ReplicaView) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.ReportWait, time.Second))
 	defer cancel()
 	for wait := 10 * time.Millisecond; view.State.IsOpen(); wait = min(2*wait, 100*time.Millisecond) {

@@ -4,7 +4,8 @@ import (
 	"strings"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 // toLaunch is one element of status=launching. Its first three fields are flat
@@ -59,7 +60,7 @@ type agentReplica struct {
 	Launcher   string            `json:"launcher"`
 }
 
-func newReplicaBody(x postgres.ReplicaView) replicaBody {
+func newReplicaBody(x views.ReplicaView) replicaBody {
 	return replicaBody{
 		ID: x.ID, Type: x.Kind.WireType(), Status: x.State.Wire(), SyncStatus: x.SyncStatus, SyncLatency: x.SyncLatency, Progress: x.SyncProgress,
 		Pool: newPoolAnswer(x.PoolID, x.InstanceType, x.Region, x.AZ), Cost: costAnswer{Hourly: x.HourlyCost, Total: x.TotalCost},
@@ -67,7 +68,7 @@ func newReplicaBody(x postgres.ReplicaView) replicaBody {
 	}
 }
 
-func replicaOf(x postgres.ReplicaView) agentReplica {
+func replicaOf(x views.ReplicaView) agentReplica {
 	tags := x.Tags
 	if tags == nil {
 		tags = map[string]string{}
@@ -94,7 +95,7 @@ func newPoolAnswer(id, instanceType, region, az *string) poolAnswer {
 
 // instanceOf names a replica's instance, or before there is one a placeholder
 // that old programs take for a name: replica-<8 characters>.
-func instanceOf(x postgres.ReplicaView) string {
+func instanceOf(x views.ReplicaView) string {
 	if x.InstanceID != nil {
 		return *x.InstanceID
 	}
@@ -107,6 +108,6 @@ func instanceOf(x postgres.ReplicaView) string {
 }
 
 // placeOfReplica is where a replica stands in a list of them.
-func placeOfReplica(r postgres.ReplicaView) postgres.Cursor {
-	return postgres.Cursor{At: r.CreatedAt, ID: r.ID}
+func placeOfReplica(r views.ReplicaView) pg.Cursor {
+	return pg.Cursor{At: r.CreatedAt, ID: r.ID}
 }

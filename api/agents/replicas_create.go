@@ -7,7 +7,8 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -90,7 +91,7 @@ func (r *Replicas) reported(in *createReplicaRequest, order *workflows.CreateRep
 
 // standby judges a request for the standby of manual mode, in the order in which
 // pages know the refusals.
-func (r *Replicas) standby(ctx context.Context, a *postgres.AgentView, in *createReplicaRequest, order *workflows.CreateReplicaInput) error {
+func (r *Replicas) standby(ctx context.Context, a *views.AgentView, in *createReplicaRequest, order *workflows.CreateReplicaInput) error {
 	if a.Keeping != agent.KeepManual {
 		return replica.NotAllowed.New("Manual replicas not enabled for this agent").With("hint", "Enable manual_replica_enabled in agent settings")
 	}
@@ -104,7 +105,7 @@ func (r *Replicas) standby(ctx context.Context, a *postgres.AgentView, in *creat
 		}
 		order.Plan.Pool = pool.ID
 	}
-	standing, err := r.Views.AgentReplicas(ctx, a.ClientID, a.ID, false, postgres.Page{})
+	standing, err := r.Views.AgentReplicas(ctx, a.ClientID, a.ID, false, pg.Page{})
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 type clientReplica struct {
@@ -29,7 +29,7 @@ type standingBrief struct {
 func (r *Replicas) listOfClient(ctx context.Context, in *web.ClientListRequest) (*[]clientReplica, error) {
 	found, err := r.Views.ClientReplicas(ctx, in.ClientID, in.Page())
 	found, err = web.FinishPage(&in.Paging, found, err, placeOfReplica)
-	return web.MapRows(found, err, func(x postgres.ReplicaView) clientReplica {
+	return web.MapRows(found, err, func(x views.ReplicaView) clientReplica {
 		return clientReplica{
 			AgentID: x.AgentID,
 			Primary: primaryBrief{InstanceID: x.PrimaryID, InstanceType: x.PrimaryType, Region: x.PrimaryRegion, AZ: x.PrimaryAZ, Mode: x.PrimaryMode},

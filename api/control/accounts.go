@@ -12,7 +12,8 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -33,8 +34,8 @@ type AccountStore interface {
 
 // AccountViews is the part of postgres.Views that account routes read.
 type AccountViews interface {
-	Client(ctx context.Context, id string) (*postgres.ClientView, error)
-	AgentHistory(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentView, error)
+	Client(ctx context.Context, id string) (*views.ClientView, error)
+	AgentHistory(ctx context.Context, clientID string, p pg.Page) ([]views.AgentView, error)
 	OursAlive(ctx context.Context, clientID string) (int, error)
 }
 
@@ -161,7 +162,7 @@ func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*web.Mess
 	if err != nil {
 		return nil, err
 	}
-	agents, err := a.Views.AgentHistory(ctx, client.ID, postgres.Page{})
+	agents, err := a.Views.AgentHistory(ctx, client.ID, pg.Page{})
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 type agentStateAnswer struct {
@@ -115,7 +115,7 @@ func (o *Operations) state(ctx context.Context, in *web.AgentPath) (*agentStateA
 	return out, nil
 }
 
-func primaryOf(set *roles.AgentRoles, proofs []postgres.ProofView) *instanceAnswer {
+func primaryOf(set *roles.AgentRoles, proofs []views.ProofView) *instanceAnswer {
 	if set.Primary.ID == "" {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/switching"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
@@ -18,8 +18,8 @@ var NotThePrimary = fault.Define("instance.not_the_primary", fault.Conflict)
 
 // SwitchViews is the part of postgres.Views that a switch is judged by.
 type SwitchViews interface {
-	InstancePlace(ctx context.Context, clientID, id string) (*postgres.InstancePlace, error)
-	Pool(ctx context.Context, id string) (*postgres.PoolPriceView, error)
+	InstancePlace(ctx context.Context, clientID, id string) (*views.InstancePlace, error)
+	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 }
 
 // Switches serves switches that a person wants.
@@ -55,8 +55,8 @@ type forceSwitchAnswer struct {
 func (s *Switches) force(ctx context.Context, in *forceSwitchRequest) (*forceSwitchAnswer, error) {
 	place, err := s.Views.InstancePlace(ctx, web.TenantScope(ctx), in.InstanceID)
 	switch {
-	case fault.Is(err, postgres.InstanceNotFound):
-		return nil, postgres.InstanceNotFound.New("Instance or agent not found")
+	case fault.Is(err, views.InstanceNotFound):
+		return nil, views.InstanceNotFound.New("Instance or agent not found")
 	case err != nil:
 		return nil, err
 	case place.AgentID == nil, place.Role == string(agent.Retired), place.Role == string(agent.Retiring), web.Deref(place.AgentStatus) == string(agent.Deleted):

@@ -10,15 +10,15 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
 	"spotkeeper/workflows"
 )
 
 // RolloutRows is the part of postgres.Rollouts that rollouts are shown from, and
 // closed when their workflow is gone.
 type RolloutRows interface {
-	List(ctx context.Context, limit int) ([]postgres.RolloutView, error)
-	Rollout(ctx context.Context, sessionID string) (*postgres.RolloutView, error)
+	List(ctx context.Context, limit int) ([]models.RolloutView, error)
+	Rollout(ctx context.Context, sessionID string) (*models.RolloutView, error)
 	Undo(ctx context.Context, sessionID string) error
 	End(ctx context.Context, in activities.EndRollout) error
 }
@@ -141,7 +141,7 @@ type planAnswer struct {
 	Immediate bool           `json:"immediate"`
 }
 
-func rolloutOf(r postgres.RolloutView) rolloutAnswer {
+func rolloutOf(r models.RolloutView) rolloutAnswer {
 	p := r.Plan
 	return rolloutAnswer{
 		SessionID: r.SessionID, Kind: r.Kind, Phase: r.Phase, Percent: r.Percent, Paused: r.Paused, Detail: r.Detail, StartedBy: r.StartedBy, StartedAt: web.TimeOf(r.StartedAt),

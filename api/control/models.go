@@ -16,7 +16,7 @@ import (
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/workflows"
 )
 
@@ -24,7 +24,7 @@ import (
 type ModelStore interface {
 	Create(ctx context.Context, in mlmodel.Session) error
 	Session(ctx context.Context, id string) (*mlmodel.Session, error)
-	Sessions(ctx context.Context, kind mlmodel.Kind, all bool, p postgres.Page) ([]mlmodel.Session, error)
+	Sessions(ctx context.Context, kind mlmodel.Kind, all bool, p pg.Page) ([]mlmodel.Session, error)
 	Fallback(ctx context.Context, kind mlmodel.Kind) (*mlmodel.Session, error)
 	Prune(ctx context.Context, kind mlmodel.Kind) ([]string, error)
 }
@@ -303,8 +303,8 @@ type sessionsRequest struct {
 // pending.
 func (m *Models) sessions(ctx context.Context, in *sessionsRequest) (*[]sessionAnswer, error) {
 	found, err := m.Store.Sessions(ctx, cmp.Or(in.Kind, mlmodel.Models), in.All.Or(false), in.Page())
-	found, err = web.FinishPage(&in.Paging, found, err, func(s mlmodel.Session) postgres.Cursor {
-		return postgres.Cursor{At: s.CreatedAt, ID: s.ID}
+	found, err = web.FinishPage(&in.Paging, found, err, func(s mlmodel.Session) pg.Cursor {
+		return pg.Cursor{At: s.CreatedAt, ID: s.ID}
 	})
 	return web.MapRows(found, err, func(s mlmodel.Session) sessionAnswer {
 		return sessionAnswer{

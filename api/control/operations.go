@@ -8,17 +8,18 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
 // OperationViews is the part of postgres.Views that operation routes read.
 type OperationViews interface {
-	Agent(ctx context.Context, clientID, id string) (*postgres.AgentView, error)
-	Operations(ctx context.Context, f postgres.OperationFilter) ([]postgres.OperationView, error)
-	Operation(ctx context.Context, clientID, id string) (*postgres.OperationView, error)
-	OperationSteps(ctx context.Context, id string) ([]postgres.StepView, error)
-	Proofs(ctx context.Context, agentID string) ([]postgres.ProofView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
+	Operations(ctx context.Context, f views.OperationFilter) ([]views.OperationView, error)
+	Operation(ctx context.Context, clientID, id string) (*views.OperationView, error)
+	OperationSteps(ctx context.Context, id string) ([]views.StepView, error)
+	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
 // RoleReader reads an agent's roles.
@@ -87,7 +88,7 @@ type operationAnswer struct {
 	EndedAt       *web.Time `json:"ended_at"`
 }
 
-func operationOf(x postgres.OperationView) operationAnswer {
+func operationOf(x views.OperationView) operationAnswer {
 	return operationAnswer{
 		ID: x.ID, Href: web.OperationHref(x.ID), Kind: x.Kind, ClientID: x.ClientID, AgentID: x.AgentID, State: x.State, Phase: x.Phase,
 		Summary: x.Summary, Cause: x.Cause, InstanceID: x.InstanceID, NewInstanceID: x.NewInstanceID, ReplicaID: x.ReplicaID,
@@ -97,13 +98,13 @@ func operationOf(x postgres.OperationView) operationAnswer {
 
 func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*operationList, error) {
 	turning := web.Paging{After: in.After} // its next page is in the body
-	f := postgres.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.PageOf(web.ValueOr(in.Limit, 50))}
+	f := views.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.PageOf(web.ValueOr(in.Limit, 50))}
 	if scope := web.TenantScope(ctx); scope != "" {
 		f.ClientID = scope
 	}
 	found, err := o.Views.Operations(ctx, f)
-	found, err = web.FinishPage(&turning, found, err, func(x postgres.OperationView) postgres.Cursor {
-		return postgres.Cursor{At: x.StartedAt, ID: x.ID}
+	found, err = web.FinishPage(&turning, found, err, func(x views.OperationView) pg.Cursor {
+		return pg.Cursor{At: x.StartedAt, ID: x.ID}
 	})
 	list, err := web.MapRows(found, err, operationOf)
 	if err != nil {
@@ -203,6 +204,6 @@ func isGuardianAbsent(err error) bool {
 }
 
 // runningOf chooses what is in flight for an agent.
-func runningOf(clientID, agentID string) postgres.OperationFilter {
-	return postgres.OperationFilter{ClientID: clientID, AgentID: agentID, State: "running", Page: postgres.Page{Limit: 50}}
+func runningOf(clientID, agentID string) views.OperationFilter {
+	return views.OperationFilter{ClientID: clientID, AgentID: agentID, State: "running", Page: pg.Page{Limit: 50}}
 }

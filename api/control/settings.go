@@ -8,13 +8,15 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
 // SettingsViews is the part of postgres.Views that settings read.
 type SettingsViews interface {
-	Agent(ctx context.Context, clientID, id string) (*postgres.AgentView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
 }
 
 // SettingsStore keeps what people set.
@@ -42,7 +44,7 @@ func (s *Settings) Routes() []web.Route {
 		{Method: http.MethodPost, Path: one + "/toggle-enabled", ID: "toggleAgent", Summary: "Enable or disable an agent", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.toggle)},
 		{Method: http.MethodPost, Path: one + "/settings", ID: "changeAgentSettings", Summary: "Change an agent's settings", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.changeSettings), Timeout: web.GuardianTimeout},
 		{Method: http.MethodPost, Path: one + "/config", ID: "configureAgent", Summary: "Choose an agent's mode and how long old instances live on", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.configure), Timeout: web.GuardianTimeout},
-		{Method: http.MethodDelete, Path: one, ID: "deleteAgent", Summary: "End an agent and what was launched for it", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.remove), Timeout: web.GuardianTimeout},
+		{Method: http.MethodDelete, Path: one, ID: "deleteAgent", Summary: "End an agent and what was launched for it", Auth: web.Client, Scope: credentials.Admin, Status: 200, Endpoint: web.NewEndpoint(s.remove), Timeout: web.GuardianTimeout},
 	}
 }
 
@@ -154,7 +156,7 @@ func minutesOf(in *modesRequest) (*int, error) {
 // setKeeping turns the two switches of a page into the one value they mean, and tells
 // the Guardian if it is a new one. Turning one on turns the other off; turning
 // one off leaves the other.
-func (s *Settings) setKeeping(ctx context.Context, a *postgres.AgentView, auto, manual *web.Bool) (agent.Keeping, error) {
+func (s *Settings) setKeeping(ctx context.Context, a *views.AgentView, auto, manual *web.Bool) (agent.Keeping, error) {
 	want := a.Keeping
 	switch {
 	case auto.Or(false):

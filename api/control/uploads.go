@@ -53,6 +53,7 @@ func receiveUpload(c *gin.Context, kind mlmodel.Kind) (files upload, err error) 
 	if c.Request.ContentLength > mostUpload {
 		return nil, tooLargeUpload()
 	}
+	extendDeadlines(c, uploadTime)
 	c.Request.Body = io.NopCloser(&counted{r: sent})
 	parts, err := c.Request.MultipartReader()
 	if err != nil {
@@ -125,7 +126,13 @@ func (c *counted) Read(p []byte) (int, error) {
 // drainBody reads on, within bounds, before a refusal: a browser that is cut off
 // while it sends shows "Failed to fetch" instead of the answer.
 func drainBody(c *gin.Context, sent io.Reader) {
-	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(30 * time.Second))
+	extendDeadlines(c, 30*time.Second)
 	_, _ = io.CopyN(io.Discard, sent, mostDrained)
-	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
+}
+
+// extendDeadlines gives a request of a known caller more time than the door does.
+func extendDeadlines(c *gin.Context, more time.Duration) {
+	ctl, until := http.NewResponseController(c.Writer), time.Now().Add(more)
+	_ = ctl.SetReadDeadline(until) // a recorder in a test has none
+	_ = ctl.SetWriteDeadline(until.Add(time.Minute))
 }

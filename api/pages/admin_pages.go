@@ -9,17 +9,18 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 // AdminPageViews is the part of postgres.Views that operators' pages read.
 type AdminPageViews interface {
-	FleetStats(ctx context.Context) (*postgres.FleetStats, error)
-	Clients(ctx context.Context, p postgres.Page) ([]postgres.ClientView, error)
-	Growth(ctx context.Context, days int) ([]postgres.GrowthView, error)
-	Instances(ctx context.Context, f postgres.InstanceFilter) ([]postgres.InstanceView, error)
-	AllAgents(ctx context.Context, status string, p postgres.Page, most int) ([]postgres.AgentView, error)
-	Activity(ctx context.Context, p postgres.Page) ([]postgres.ActivityView, error)
+	FleetStats(ctx context.Context) (*views.FleetStats, error)
+	Clients(ctx context.Context, p pg.Page) ([]views.ClientView, error)
+	Growth(ctx context.Context, days int) ([]views.GrowthView, error)
+	Instances(ctx context.Context, f views.InstanceFilter) ([]views.InstanceView, error)
+	AllAgents(ctx context.Context, status string, p pg.Page, most int) ([]views.AgentView, error)
+	Activity(ctx context.Context, p pg.Page) ([]views.ActivityView, error)
 }
 
 // Database is what the health page asks of the database.
@@ -130,8 +131,8 @@ type clientsRequest struct {
 
 func (p *AdminPages) clients(ctx context.Context, in *clientsRequest) (*[]clientAnswer, error) {
 	found, err := p.Views.Clients(ctx, in.PageOf(web.ValueOr(in.Limit, mostClients)))
-	found, err = web.FinishPage(&in.Paging, found, err, func(c postgres.ClientView) postgres.Cursor {
-		return postgres.Cursor{At: c.CreatedAt, ID: c.ID}
+	found, err = web.FinishPage(&in.Paging, found, err, func(c views.ClientView) pg.Cursor {
+		return pg.Cursor{At: c.CreatedAt, ID: c.ID}
 	})
 	return web.MapRows(found, err, clientOf)
 }
@@ -154,7 +155,7 @@ func (p *AdminPages) growth(ctx context.Context, in *growthRequest) (*[]growthPo
 		days = 30
 	}
 	found, err := p.Views.Growth(ctx, min(max(days, 1), 365))
-	return web.MapRows(found, err, func(g postgres.GrowthView) growthPoint {
+	return web.MapRows(found, err, func(g views.GrowthView) growthPoint {
 		return growthPoint{Date: g.Day, Total: g.Total, Count: g.Total, New: g.New, Active: g.Active}
 	})
 }
@@ -200,10 +201,12 @@ type adminInstance struct {
 	LogicalAgentID *string   `json:"logicalAgentId"`
 	AgentStatus    *string   `json:"agentStatus"`
 	Role           string    `json:"role"`
+	Proof          string    `json:"proof" doc:"launched, adopted or unproven"`
+	Unproven       *string   `json:"unproven" doc:"why nothing at EC2 is done for it, and what repairs that"`
 }
 
 func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (*adminInstances, error) {
-	found, err := p.Views.Instances(ctx, postgres.InstanceFilter{Status: web.Deref(in.Status), Mode: web.Deref(in.Mode), Region: web.Deref(in.Region), Search: web.Deref(in.Search), Page: in.PageOf(web.ValueOr(in.Limit, web.MostListed))})
+	found, err := p.Views.Instances(ctx, views.InstanceFilter{Status: web.Deref(in.Status), Mode: web.Deref(in.Mode), Region: web.Deref(in.Region), Search: web.Deref(in.Search), Page: in.PageOf(web.ValueOr(in.Limit, web.MostListed))})
 	found, err = web.FinishPage(&in.Paging, found, err, placeOfInstance)
 	if err != nil {
 		return nil, err
@@ -214,6 +217,7 @@ func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (
 			ID: i.ID, InstanceID: i.ID, ClientID: i.ClientID, ClientName: i.ClientName, AgentID: i.AgentID, Region: i.Region, AZ: i.AZ, InstanceType: i.InstanceType,
 			CurrentMode: i.Mode, CurrentPoolID: spotPool(i.Mode, i.PoolID), SpotPrice: positive(i.SpotPrice), OnDemandPrice: positive(i.OnDemandPrice), IsActive: i.Active,
 			InstalledAt: web.NewTime(&i.InstalledAt), CreatedAt: web.TimeOf(i.CreatedAt), LogicalAgentID: i.LogicalAgentID, AgentStatus: i.AgentStatus, Role: i.Role,
+			Proof: i.Proof, Unproven: i.Unproven,
 		})
 	}
 	return out, nil
@@ -265,7 +269,7 @@ type adminAgent struct {
 
 func (p *AdminPages) agents(ctx context.Context, in *adminAgentsRequest) (*adminAgents, error) {
 	found, err := p.Views.AllAgents(ctx, web.Deref(in.Status), in.PageOf(web.ValueOr(in.Limit, 0)), web.MostListed)
-	found, err = web.FinishPage(&in.Paging, found, err, func(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.ID} })
+	found, err = web.FinishPage(&in.Paging, found, err, func(a views.AgentView) pg.Cursor { return pg.Cursor{ID: a.ID} })
 	if err != nil {
 		return nil, err
 	}
@@ -294,10 +298,10 @@ type activityRequest struct {
 
 func (p *AdminPages) activity(ctx context.Context, in *activityRequest) (*[]activityAnswer, error) {
 	found, err := p.Views.Activity(ctx, in.PageOf(web.ValueOr(in.Limit, mostActivity)))
-	found, err = web.FinishPage(&in.Paging, found, err, func(a postgres.ActivityView) postgres.Cursor {
-		return postgres.Cursor{At: a.CreatedAt, ID: strconv.FormatInt(a.ID, 10)}
+	found, err = web.FinishPage(&in.Paging, found, err, func(a views.ActivityView) pg.Cursor {
+		return pg.Cursor{At: a.CreatedAt, ID: strconv.FormatInt(a.ID, 10)}
 	})
-	return web.MapRows(found, err, func(a postgres.ActivityView) activityAnswer {
+	return web.MapRows(found, err, func(a views.ActivityView) activityAnswer {
 		kind := "event"
 		switch a.Type {
 		case "switch_completed", "manual_switch_requested":

@@ -9,7 +9,7 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // words are texts for answers, some of which have to be quoted.
@@ -25,7 +25,7 @@ func anyTime(r *rand.Rand) time.Time {
 }
 
 // presentAgentOf is an agent as its documented type.
-func presentAgentOf(a postgres.ClientAgent) presentAgent {
+func presentAgentOf(a views.ClientAgent) presentAgent {
 	out := presentAgent{
 		clientAgent: clientAgent{
 			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Status: string(a.Status), LastHeartbeat: web.NewTime(&a.LastHeartbeat), Enabled: a.Enabled,
@@ -44,14 +44,14 @@ func TestAgentsAreWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // reproducible agents
 	for range 200 {
-		found, plain := []postgres.ClientAgent{}, []presentAgent{}
+		found, plain := []views.ClientAgent{}, []presentAgent{}
 		for range r.IntN(4) {
-			a := postgres.ClientAgent{
+			a := views.ClientAgent{
 				ID: anyWord(r), LogicalAgentID: anyWord(r), Status: agent.Status(anyWord(r)), AgentVersion: anyWord(r), Keeping: []agent.Keeping{agent.KeepAuto, agent.KeepManual, agent.KeepNone}[r.IntN(3)],
 				Enabled: r.IntN(2) > 0, AutoTerminate: r.IntN(2) > 0, TerminateWait: r.IntN(4000), LastHeartbeat: anyTime(r), InstanceCount: r.IntN(3),
 			}
 			if r.IntN(3) > 0 {
-				a.Primary = &postgres.PrimaryPlace{ID: anyWord(r), InstanceType: anyWord(r), Region: anyWord(r), AZ: anyWord(r), Mode: anyWord(r)}
+				a.Primary = &views.PrimaryPlace{ID: anyWord(r), InstanceType: anyWord(r), Region: anyWord(r), AZ: anyWord(r), Mode: anyWord(r)}
 			}
 			found, plain = append(found, a), append(plain, presentAgentOf(a))
 		}
@@ -62,7 +62,7 @@ func TestAgentsAreWrittenAsDocumented(t *testing.T) {
 }
 
 // agentDecisionsOf is what an agent decided as its documented type.
-func agentDecisionsOf(a postgres.AgentDecisions) agentDecisions {
+func agentDecisionsOf(a views.AgentDecisions) agentDecisions {
 	w := wellBeingOf(&a)
 	light := web.ChooseWord(a.ReportCount >= healthyReports, "healthy", "unhealthy")
 	out := agentDecisions{
@@ -99,9 +99,9 @@ func TestDecisionsAreWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // reproducible agents
 	for range 200 {
-		found, plain := []postgres.AgentDecisions{}, []agentDecisions{}
+		found, plain := []views.AgentDecisions{}, []agentDecisions{}
 		for range r.IntN(4) {
-			a := postgres.AgentDecisions{
+			a := views.AgentDecisions{
 				AgentID: anyWord(r), LogicalID: anyWord(r), AgentName: anyWord(r), Status: []string{"online", "offline"}[r.IntN(2)],
 				CurrentMode: []string{"spot", "ondemand", "unknown"}[r.IntN(3)], CurrentPool: anyWord(r), ReportCount: r.IntN(9),
 			}
@@ -110,14 +110,14 @@ func TestDecisionsAreWrittenAsDocumented(t *testing.T) {
 				a.SinceBeat = &seconds
 			}
 			for range r.IntN(6) {
-				a.Decisions = append(a.Decisions, postgres.PastDecision{
+				a.Decisions = append(a.Decisions, views.PastDecision{
 					Action: anyWord(r), RiskScore: r.Float64(), ExpectedSavings: r.Float64() - 0.5, CurrentMode: anyWord(r), At: anyTime(r),
 					Age: time.Duration(r.Int64N(int64(100 * time.Hour))),
 				})
 			}
 			for range r.IntN(6) {
-				a.Reports = append(a.Reports, postgres.PastReport{At: anyTime(r), OnDemand: r.Float64(), Spot: r.Float64() / 1e6})
-				a.Events = append(a.Events, postgres.PastEvent{Type: anyWord(r), Severity: anyWord(r), Message: anyWord(r), At: anyTime(r)})
+				a.Reports = append(a.Reports, views.PastReport{At: anyTime(r), OnDemand: r.Float64(), Spot: r.Float64() / 1e6})
+				a.Events = append(a.Events, views.PastEvent{Type: anyWord(r), Severity: anyWord(r), Message: anyWord(r), At: anyTime(r)})
 			}
 			found, plain = append(found, a), append(plain, agentDecisionsOf(a))
 		}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // knownPrice is an entry of a series.
@@ -16,7 +16,7 @@ type knownPrice struct{ series, entry int }
 // eachMoment calls fn for every time at which some series knows a price, in order of
 // time, with those that do and the first on-demand price among them, 0 for none. The
 // list that fn gets is overwritten after each call.
-func eachMoment(series []postgres.PriceSeries, fn func(at time.Time, onDemand float64, known []knownPrice)) {
+func eachMoment(series []views.PriceSeries, fn func(at time.Time, onDemand float64, known []knownPrice)) {
 	next := make([]int, len(series)) // the first entry of each that was not told yet
 	known := make([]knownPrice, 0, len(series))
 	for {
@@ -50,7 +50,7 @@ func eachMoment(series []postgres.PriceSeries, fn func(at time.Time, onDemand fl
 }
 
 // writeChart quotes the names of the pools once and not once per point.
-func writeChart(q chartQuestion, pools []postgres.PoolPriceView, series []postgres.PriceSeries) *web.Written[priceHistoryAnswer] {
+func writeChart(q chartQuestion, pools []views.PoolPriceView, series []views.PriceSeries) *web.Written[priceHistoryAnswer] {
 	type column struct {
 		id, key []byte
 		series  int // -1: no price is known
@@ -59,7 +59,7 @@ func writeChart(q chartQuestion, pools []postgres.PoolPriceView, series []postgr
 	for _, x := range pools {
 		columns = append(columns, column{
 			id: append(web.AppendText(nil, x.ID), ':'), key: append(web.AppendText(nil, "pool_"+x.ID), ':'),
-			series: slices.IndexFunc(series, func(s postgres.PriceSeries) bool { return s.PoolID == x.ID }),
+			series: slices.IndexFunc(series, func(s views.PriceSeries) bool { return s.PoolID == x.ID }),
 		})
 	}
 	slices.SortFunc(columns, func(a, b column) int { return slices.Compare(a.id, b.id) })
@@ -106,7 +106,7 @@ func writeChart(q chartQuestion, pools []postgres.PoolPriceView, series []postgr
 		b = append(b, `"}`...)
 	})
 	b = append(b, `],"pools":`...)
-	b = web.AppendList(b, pools, func(b []byte, x *postgres.PoolPriceView) []byte {
+	b = web.AppendList(b, pools, func(b []byte, x *views.PoolPriceView) []byte {
 		b = web.AppendText(append(b, `{"id":`...), x.ID)
 		b = web.AppendText(append(b, `,"name":`...), web.PoolName(x.InstanceType, x.AZ))
 		b = web.AppendText(append(b, `,"az":`...), x.AZ)
@@ -119,7 +119,7 @@ func writeChart(q chartQuestion, pools []postgres.PoolPriceView, series []postgr
 
 // writePricingHistory writes the same prices as lists; agentID is null where the
 // caller named no agent.
-func writePricingHistory(q chartQuestion, days int, agentID *string, series []postgres.PriceSeries) *web.Written[pricingHistoryAnswer] {
+func writePricingHistory(q chartQuestion, days int, agentID *string, series []views.PriceSeries) *web.Written[pricingHistoryAnswer] {
 	size := 256
 	names := make([][]byte, len(series))
 	for i, s := range series {

@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // plainChart is a chart as its documented type, point by point.
-func plainChart(q chartQuestion, pools []postgres.PoolPriceView, series []postgres.PriceSeries) *priceHistoryAnswer {
+func plainChart(q chartQuestion, pools []views.PoolPriceView, series []views.PriceSeries) *priceHistoryAnswer {
 	out := &priceHistoryAnswer{Data: []map[string]any{}, Pools: []keyedPool{}, OnDemandPrice: q.onDemand}
 	for _, x := range pools {
 		out.Pools = append(out.Pools, keyedPool{namedPool: namedPool{ID: x.ID, Name: web.PoolName(x.InstanceType, x.AZ), AZ: x.AZ}, Key: "pool_" + x.ID})
@@ -47,7 +47,7 @@ func plainChart(q chartQuestion, pools []postgres.PoolPriceView, series []postgr
 }
 
 // plainHistory is the same prices as the other documented type.
-func plainHistory(q chartQuestion, series []postgres.PriceSeries) *pricingHistoryAnswer {
+func plainHistory(q chartQuestion, series []views.PriceSeries) *pricingHistoryAnswer {
 	out := &pricingHistoryAnswer{History: []historyPoint{}, Days: 7, AgentID: &q.region, InstanceType: q.instanceType, Region: q.region}
 	eachMoment(series, func(at time.Time, onDemand float64, known []knownPrice) {
 		point := historyPoint{Timestamp: at.UTC().Format(q.layout), OnDemand: cmp.Or(onDemand, q.onDemand)}
@@ -68,11 +68,11 @@ func TestAChartIsWrittenAsDocumented(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // reproducible charts
 	for range 200 {
 		q := chartQuestion{onDemand: 0.0416, unit: "hour", instanceType: "t3", region: "us", layout: "2006-01-02 15:00", since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-		var pools []postgres.PoolPriceView
-		series := []postgres.PriceSeries{}
+		var pools []views.PoolPriceView
+		series := []views.PriceSeries{}
 		for _, az := range []string{`us-east-1b`, `us "east"`, "us-östlich", "us-east-1a"}[:random.IntN(5)] {
-			pools = append(pools, postgres.PoolPriceView{ID: "t3." + az, InstanceType: "t3", AZ: az})
-			s := postgres.PriceSeries{PoolID: "t3." + az, AZ: az}
+			pools = append(pools, views.PoolPriceView{ID: "t3." + az, InstanceType: "t3", AZ: az})
+			s := views.PriceSeries{PoolID: "t3." + az, AZ: az}
 			for hour := range 24 {
 				if random.IntN(3) > 0 {
 					s.At, s.Price = append(s.At, q.since.Add(time.Duration(hour)*time.Hour).In(time.FixedZone("", 3600))), append(s.Price, random.Float64()/float64(1+random.IntN(1e7)))

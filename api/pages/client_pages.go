@@ -8,20 +8,21 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 // ClientPageViews is the part of postgres.Views that a client's pages read.
 type ClientPageViews interface {
-	Client(ctx context.Context, id string) (*postgres.ClientView, error)
-	ClientAgents(ctx context.Context, clientID string, p postgres.Page) ([]postgres.ClientAgent, error)
-	AgentHistory(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentView, error)
-	AgentDecisions(ctx context.Context, clientID string, p postgres.Page) ([]postgres.AgentDecisions, error)
-	Instances(ctx context.Context, f postgres.InstanceFilter) ([]postgres.InstanceView, error)
-	SavingsByMonth(ctx context.Context, clientID string, months int) ([]postgres.MonthView, error)
-	SwitchHistory(ctx context.Context, clientID, instanceID string, p postgres.Page) ([]postgres.SwitchView, error)
-	ModeDistribution(ctx context.Context, clientID string) ([]postgres.Count, error)
-	SwitchFrequency(ctx context.Context, clientID string) ([]postgres.Count, error)
+	Client(ctx context.Context, id string) (*views.ClientView, error)
+	ClientAgents(ctx context.Context, clientID string, p pg.Page) ([]views.ClientAgent, error)
+	AgentHistory(ctx context.Context, clientID string, p pg.Page) ([]views.AgentView, error)
+	AgentDecisions(ctx context.Context, clientID string, p pg.Page) ([]views.AgentDecisions, error)
+	Instances(ctx context.Context, f views.InstanceFilter) ([]views.InstanceView, error)
+	SavingsByMonth(ctx context.Context, clientID string, months int) ([]views.MonthView, error)
+	SwitchHistory(ctx context.Context, clientID, instanceID string, p pg.Page) ([]views.SwitchView, error)
+	ModeDistribution(ctx context.Context, clientID string) ([]views.Count, error)
+	SwitchFrequency(ctx context.Context, clientID string) ([]views.Count, error)
 }
 
 // ClientPages serve what a tenant sees of its fleet. The route's class has made
@@ -54,7 +55,7 @@ type clientAnswer struct {
 	LastSync     *web.Time `json:"lastSync"`
 }
 
-func clientOf(c postgres.ClientView) clientAnswer {
+func clientOf(c views.ClientView) clientAnswer {
 	return clientAnswer{ID: c.ID, Name: c.Name, Status: c.Status, AgentsOnline: c.AgentsOnline, AgentsTotal: c.AgentsTotal, Instances: c.Instances, TotalSavings: c.TotalSavings, LastSync: web.NewTime(c.LastSync)}
 }
 
@@ -82,7 +83,7 @@ type clientAgent struct {
 	Manual         bool      `json:"manualReplicaEnabled"`
 }
 
-func clientAgentOf(a postgres.AgentView) clientAgent {
+func clientAgentOf(a views.AgentView) clientAgent {
 	return clientAgent{
 		ID: a.ID, LogicalAgentID: a.LogicalAgentID, InstanceID: a.InstanceID, InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, Mode: a.Mode,
 		Status: string(a.Status), LastHeartbeat: web.NewTime(a.LastHeartbeat), Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Manual: a.Keeping == agent.KeepManual,
@@ -98,11 +99,11 @@ type presentAgent struct {
 }
 
 // placeOfAgent is where an agent stands in the pages of its client's agents.
-func placeOfAgent(a postgres.AgentView) postgres.Cursor { return postgres.Cursor{ID: a.LogicalAgentID} }
+func placeOfAgent(a views.AgentView) pg.Cursor { return pg.Cursor{ID: a.LogicalAgentID} }
 
 func (p *ClientPages) agents(ctx context.Context, in *web.ClientListRequest) (*web.Written[[]presentAgent], error) {
 	found, err := p.Views.ClientAgents(ctx, in.ClientID, in.Page())
-	found, err = web.FinishPage(&in.Paging, found, err, func(a postgres.ClientAgent) postgres.Cursor { return postgres.Cursor{ID: a.LogicalAgentID} })
+	found, err = web.FinishPage(&in.Paging, found, err, func(a views.ClientAgent) pg.Cursor { return pg.Cursor{ID: a.LogicalAgentID} })
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func (p *ClientPages) agents(ctx context.Context, in *web.ClientListRequest) (*w
 }
 
 // appendAgent appends a presentAgent.
-func appendAgent(b []byte, a *postgres.ClientAgent) []byte {
+func appendAgent(b []byte, a *views.ClientAgent) []byte {
 	b = web.AppendText(append(b, `{"id":`...), a.ID)
 	b = web.AppendText(append(b, `,"logicalAgentId":`...), a.LogicalAgentID)
 	if i := a.Primary; i == nil {
@@ -145,7 +146,7 @@ type pastAgent struct {
 func (p *ClientPages) history(ctx context.Context, in *web.ClientListRequest) (*[]pastAgent, error) {
 	found, err := p.Views.AgentHistory(ctx, in.ClientID, in.Page())
 	found, err = web.FinishPage(&in.Paging, found, err, placeOfAgent)
-	return web.MapRows(found, err, func(a postgres.AgentView) pastAgent {
+	return web.MapRows(found, err, func(a views.AgentView) pastAgent {
 		return pastAgent{clientAgent: clientAgentOf(a), CreatedAt: web.TimeOf(a.CreatedAt), UpdatedAt: web.TimeOf(a.UpdatedAt), InstalledAt: web.NewTime(a.InstalledAt), TerminatedAt: web.NewTime(a.TerminatedAt)}
 	})
 }
@@ -170,26 +171,29 @@ type clientInstance struct {
 	OnDemandPrice float64   `json:"onDemandPrice"`
 	IsActive      bool      `json:"isActive"`
 	LastSwitch    *web.Time `json:"lastSwitch"`
+	Proof         string    `json:"proof" doc:"launched, adopted or unproven"`
+	Unproven      *string   `json:"unproven" doc:"why nothing at EC2 is done for it, and what repairs that"`
 }
 
 func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest) (*[]clientInstance, error) {
-	f := postgres.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.PageOf(web.ValueOr(in.Limit, 5000))}
+	f := views.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.PageOf(web.ValueOr(in.Limit, 5000))}
 	if f.Mode == "all" {
 		f.Mode = ""
 	}
 	found, err := p.Views.Instances(ctx, f)
 	found, err = web.FinishPage(&in.Paging, found, err, placeOfInstance)
-	return web.MapRows(found, err, func(i postgres.InstanceView) clientInstance {
+	return web.MapRows(found, err, func(i views.InstanceView) clientInstance {
 		pool := "n/a"
 		if id := spotPool(i.Mode, i.PoolID); id != nil {
 			pool = *id
 		}
-		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: web.ValueOr(i.SpotPrice, 0), OnDemandPrice: web.ValueOr(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: web.NewTime(i.LastSwitch)}
+		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: web.ValueOr(i.SpotPrice, 0), OnDemandPrice: web.ValueOr(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: web.NewTime(i.LastSwitch),
+			Proof: i.Proof, Unproven: i.Unproven}
 	})
 }
 
-func placeOfInstance(i postgres.InstanceView) postgres.Cursor {
-	return postgres.Cursor{At: i.CreatedAt, ID: i.ID}
+func placeOfInstance(i views.InstanceView) pg.Cursor {
+	return pg.Cursor{At: i.CreatedAt, ID: i.ID}
 }
 
 type savingsRequest struct {
@@ -210,7 +214,7 @@ func (p *ClientPages) savings(ctx context.Context, in *savingsRequest) (*[]month
 		return &[]monthAnswer{}, nil
 	}
 	found, err := p.Views.SavingsByMonth(ctx, in.ClientID, 12)
-	return web.MapRows(found, err, func(m postgres.MonthView) monthAnswer {
+	return web.MapRows(found, err, func(m views.MonthView) monthAnswer {
 		return monthAnswer{Name: time.Month(m.Month).String(), Year: m.Year, Savings: m.Savings, OnDemandCost: m.Baseline, ModelCost: m.Actual}
 	})
 }
@@ -239,10 +243,10 @@ type switchAnswer struct {
 
 func (p *ClientPages) switches(ctx context.Context, in *switchesRequest) (*[]switchAnswer, error) {
 	found, err := p.Views.SwitchHistory(ctx, in.ClientID, in.InstanceID, in.PageOf(web.ValueOr(in.Limit, 100)))
-	found, err = web.FinishPage(&in.Paging, found, err, func(s postgres.SwitchView) postgres.Cursor {
-		return postgres.Cursor{At: s.InitiatedAt, ID: s.ID}
+	found, err = web.FinishPage(&in.Paging, found, err, func(s views.SwitchView) pg.Cursor {
+		return pg.Cursor{At: s.InitiatedAt, ID: s.ID}
 	})
-	return web.MapRows(found, err, func(s postgres.SwitchView) switchAnswer {
+	return web.MapRows(found, err, func(s views.SwitchView) switchAnswer {
 		return switchAnswer{
 			ID: s.ID, InstanceID: s.NewID, OldInstanceID: s.OldID, NewInstanceID: s.NewID, At: web.TimeOf(s.At), FromMode: s.FromMode, ToMode: s.ToMode,
 			FromPool: web.ValueOrNA(s.FromPool), ToPool: web.ValueOrNA(s.ToPool), Trigger: s.Trigger, Price: s.Price, Impact: s.SavingsImpact,

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 type agentDecisions struct {
@@ -87,8 +88,8 @@ const healthyReports = 5
 
 func (p *ClientPages) decisions(ctx context.Context, in *web.ClientListRequest) (*web.Written[[]agentDecisions], error) {
 	found, err := p.Views.AgentDecisions(ctx, in.ClientID, in.Page())
-	found, err = web.FinishPage(&in.Paging, found, err, func(a postgres.AgentDecisions) postgres.Cursor {
-		return postgres.Cursor{ID: a.LogicalID}
+	found, err = web.FinishPage(&in.Paging, found, err, func(a views.AgentDecisions) pg.Cursor {
+		return pg.Cursor{ID: a.LogicalID}
 	})
 	if err != nil {
 		return nil, err
@@ -103,14 +104,14 @@ func (p *ClientPages) decisions(ctx context.Context, in *web.ClientListRequest) 
 // wellBeing is what the page says of how an agent does.
 type wellBeing struct{ beating, busy, healthy bool }
 
-func wellBeingOf(a *postgres.AgentDecisions) wellBeing {
+func wellBeingOf(a *views.AgentDecisions) wellBeing {
 	w := wellBeing{beating: a.SinceBeat != nil && *a.SinceBeat <= beatWithin.Seconds(), busy: a.ReportCount > 0 || len(a.Decisions) > 0}
 	w.healthy = a.Status == "online" && w.beating && w.busy
 	return w
 }
 
 // appendDecisions appends an agentDecisions. The reports are in it twice.
-func appendDecisions(b []byte, a *postgres.AgentDecisions) []byte {
+func appendDecisions(b []byte, a *views.AgentDecisions) []byte {
 	w := wellBeingOf(a)
 	b = web.AppendText(append(b, `{"agentId":`...), a.AgentID)
 	b = web.AppendText(append(b, `,"agentName":`...), a.AgentName)
@@ -142,7 +143,7 @@ func appendDecisions(b []byte, a *postgres.AgentDecisions) []byte {
 	return append(b, "}}"...)
 }
 
-func appendLastDecision(b []byte, d *postgres.PastDecision) []byte {
+func appendLastDecision(b []byte, d *views.PastDecision) []byte {
 	e := elapsedOf(d.Age.Seconds())
 	b = web.AppendText(append(b, `{"type":`...), d.Action)
 	b = web.AppendTime(append(b, `,"time":`...), d.At)
@@ -153,7 +154,7 @@ func appendLastDecision(b []byte, d *postgres.PastDecision) []byte {
 	return append(b, "}}"...)
 }
 
-func appendPastDecision(b []byte, d *postgres.PastDecision) []byte {
+func appendPastDecision(b []byte, d *views.PastDecision) []byte {
 	b = web.AppendText(append(b, `{"type":`...), d.Action)
 	b = web.AppendText(append(b, `,"action":`...), d.Action)
 	b = web.AppendNumber(append(b, `,"riskScore":`...), d.RiskScore)
@@ -163,14 +164,14 @@ func appendPastDecision(b []byte, d *postgres.PastDecision) []byte {
 	return append(b, '}')
 }
 
-func appendPastReport(b []byte, r *postgres.PastReport) []byte {
+func appendPastReport(b []byte, r *views.PastReport) []byte {
 	b = web.AppendTime(append(b, `{"time":`...), r.At)
 	b = web.AppendNumber(append(b, `,"onDemandPrice":`...), r.OnDemand)
 	b = web.AppendNumber(append(b, `,"spotPrice":`...), r.Spot)
 	return append(b, '}')
 }
 
-func appendPastEvent(b []byte, e *postgres.PastEvent) []byte {
+func appendPastEvent(b []byte, e *views.PastEvent) []byte {
 	b = web.AppendText(append(b, `{"type":`...), e.Type)
 	b = web.AppendText(append(b, `,"severity":`...), e.Severity)
 	b = web.AppendText(append(b, `,"message":`...), e.Message)

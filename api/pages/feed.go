@@ -8,6 +8,7 @@ import (
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // TooManyStreams means that a client listens already as often as it may.
@@ -157,7 +158,7 @@ func (f *Feed) listen(clientID string) (*listener, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stopped {
-		return nil, postgres.Unavailable.New("The server is stopping: connect again.")
+		return nil, pg.Unavailable.New("The server is stopping: connect again.")
 	}
 	same := 0
 	for l := range f.listeners {

@@ -11,19 +11,19 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/flight"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // InstancePageViews is the part of postgres.Views that an instance's panel reads.
 type InstancePageViews interface {
-	Agent(ctx context.Context, clientID, id string) (*postgres.AgentView, error)
-	InstancePlace(ctx context.Context, clientID, id string) (*postgres.InstancePlace, error)
-	InstanceMetrics(ctx context.Context, clientID, id string) (*postgres.InstanceMetrics, error)
-	PoolsOf(ctx context.Context, instanceType, region string) ([]postgres.PoolPriceView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
+	InstancePlace(ctx context.Context, clientID, id string) (*views.InstancePlace, error)
+	InstanceMetrics(ctx context.Context, clientID, id string) (*views.InstanceMetrics, error)
+	PoolsOf(ctx context.Context, instanceType, region string) ([]views.PoolPriceView, error)
 	TypesOf(ctx context.Context, family, region string) ([]string, error)
 	OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error)
-	PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PriceSeries, error)
-	Chart(ctx context.Context, instanceType, region, unit string, since time.Time) ([]postgres.PoolPriceView, []postgres.PriceSeries, error)
+	PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]views.PriceSeries, error)
+	Chart(ctx context.Context, instanceType, region, unit string, since time.Time) ([]views.PoolPriceView, []views.PriceSeries, error)
 	NewestOnlineAgent(ctx context.Context, clientID string) (agentID string, found bool, err error)
 }
 
@@ -33,7 +33,7 @@ type InstancePages struct {
 	Now   func() time.Time
 
 	charts    flight.Group[chartQuestion, *web.Written[priceHistoryAnswer]]
-	histories flight.Group[chartQuestion, []postgres.PriceSeries]
+	histories flight.Group[chartQuestion, []views.PriceSeries]
 }
 
 // Routes lists the endpoints.
@@ -290,7 +290,7 @@ func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRe
 	if q.onDemand, err = p.Views.OnDemandPrice(ctx, q.instanceType, q.region); err != nil {
 		return nil, err
 	}
-	series, err := p.histories.Do(ctx, q, func(ctx context.Context) ([]postgres.PriceSeries, error) {
+	series, err := p.histories.Do(ctx, q, func(ctx context.Context) ([]views.PriceSeries, error) {
 		return p.Views.PriceHistory(ctx, q.instanceType, q.region, q.unit, q.since)
 	})
 	if err != nil {

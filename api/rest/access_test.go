@@ -24,8 +24,9 @@ import (
 //	owner  the tenant whose thing it is, or an operator; for anybody else it is not there
 //	own    each tenant sees its own, an operator all
 //	admin  operators
+//	join   an enrolment
 var access = map[string][]string{
-	"open": {"health", "ready", "metrics", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
+	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
 	"agent": {
 		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands", "commandExecuted", "markCommandExecuted",
 		"reportSwitch", "decide", "switchRecommendation", "issueSwitchCommand", "reportRebalance", "reportPrices",
@@ -36,10 +37,12 @@ var access = map[string][]string{
 		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent", "changeAgentSettings", "configureAgent", "deleteAgent",
 		"forceSwitch", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
 		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
+		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken",
 		"listSinks", "createSink", "deleteSink", "testSink",
 		"adoptInstance", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
-	"own": {"listOperations", "listNotifications", "markRead", "markAllRead"},
+	"join": {"joinAgent"},
+	"own":  {"listOperations", "listNotifications", "markRead", "markAllRead"},
 	"admin": {
 		"createClient", "showClientAccount", "changeClientAccount", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
@@ -72,7 +75,7 @@ func TestAccess(t *testing.T) {
 	s.exec(readyRow)
 	s.exec(someOperations)
 	s.exec(someSessions)
-	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}", "price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1",
+	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}", "price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1", "{credential_id}", "k1",
 		"{session_id}", "s-live")
 	theirs := strings.NewReplacer("{agent_id}", "b1", "{client_id}", "c2", "{instance_id}", "i-b", "{replica_id}", "11112222-3333", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
 	s.wf.fails(workflows.Unreachable.New("away")) // nothing of this is to have consequences
@@ -83,6 +86,9 @@ func TestAccess(t *testing.T) {
 		defer cancel()
 		if strings.HasSuffix(r.ID, "Sink") {
 			s.exec(logSink) // it may have been deleted by the one before
+		}
+		if r.ID == "revokeCredential" {
+			s.exec(oneCredential)
 		}
 		body := bodyFor
 		switch r.ID {
@@ -98,6 +104,10 @@ func TestAccess(t *testing.T) {
 			body = `{}`
 		case "createSink":
 			body = `{"kind":"log"}`
+		case "createCredential":
+			body = `{"kind":"enrolment"}`
+		case "setLegacyToken":
+			body = `{"legacy_token":"all"}`
 		case "removeClient":
 			body = `{"confirm":"another name"}`
 		}
@@ -144,6 +154,9 @@ func TestAccess(t *testing.T) {
 			require.Equal(t, 404, ask(s.beta, r, mine), "%s with another tenant's token", r.ID)
 			require.Equal(t, 404, ask(s.acme, r, theirs), "%s for another tenant's agent", r.ID)
 			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
+		case "join":
+			require.Equal(t, 403, ask(s.acme, r, mine), "%s with a legacy token", r.ID)
+			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
 		case "agent, own":
 			require.Equal(t, 401, ask(operatorToken, r, mine), "%s as an operator", r.ID)
 		case "owner":
@@ -160,7 +173,7 @@ func TestAccess(t *testing.T) {
 		if class == "open" {
 			continue
 		}
-		if strings.HasPrefix(class, "agent") {
+		if strings.HasPrefix(class, "agent") || class == "join" {
 			require.Equal(t, 401, browse(r, cookie, "http://example.com"), "%s with an operator's session", r.ID)
 			continue
 		}
@@ -177,3 +190,6 @@ func TestAccess(t *testing.T) {
 	}
 	require.Len(t, routes, listed, "a row names a route that is gone, or one is named twice")
 }
+
+const oneCredential = `INSERT INTO credentials (id, client_id, kind, name, scope, token_hash)
+	VALUES ('k1', 'c1', 'tenant', 'ci', 'read', sha256('k1')) ON CONFLICT (id) DO NOTHING`

@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,8 @@ import (
 	"spotkeeper/api/agents"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/workflows"
 )
 
@@ -86,6 +89,16 @@ func (s *stack) bare(method, path string) *httptest.ResponseRecorder {
 	return rec
 }
 
+// ops asks a page that is not on the public listener.
+func (s *stack) ops(path string) (out answer) {
+	s.t.Helper()
+	rec := httptest.NewRecorder()
+	rest.ReadyPage(s.deps.Probes)(rec, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, path, http.NoBody))
+	out.status, out.raw = rec.Code, rec.Body.String()
+	require.NoError(s.t, json.Unmarshal(rec.Body.Bytes(), &out.body), out.raw)
+	return out
+}
+
 func TestReadyNamesWhoIsAway(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
@@ -93,26 +106,27 @@ func TestReadyNamesWhoIsAway(t *testing.T) {
 	s.call("", "GET", "/health", "").holds(t, 200, `{"status":"healthy","database":"connected","decision_engine_loaded":true,"timestamp":"*"}`)
 	s.call("", "GET", "/ready", "").holds(t, 200, `{"status":"ready"}`)
 	s.wf.fails(workflows.Unreachable.New("away"))
-	got := s.call("", "GET", "/ready", "")
+	public := s.call("", "GET", "/ready", "")
+	require.Equal(t, 503, public.status)
+	require.Equal(t, map[string]any{"status": "not ready"}, public.body, "what it is made of is for operators of the deployment")
+	got := s.ops("/ready")
 	require.Equal(t, 503, got.status)
 	require.Equal(t, false, got.body["checks"].(map[string]any)["temporal"].(map[string]any)["ok"])
 	require.Equal(t, true, got.body["checks"].(map[string]any)["postgres"].(map[string]any)["ok"])
 	s.call("", "GET", "/health", "").holds(t, 200, `{"status":"healthy"}`)
 	s.wf.fails(nil)
 	s.call("", "GET", "/ready", "").holds(t, 200, `{"status":"ready"}`)
-	require.Contains(t, s.bare("GET", "/metrics").Body.String(), `spotkeeper_http_requests_total{method="GET",route="/ready",status="503"} 1`)
+	require.Equal(t, 404, s.bare("GET", "/metrics").Code)
 }
 
 // TestPostgresAway: nobody listens where the database should be.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
-	gone, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
+	gone, err := pg.Open(t.Context(), pg.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
 	require.NoError(t, err)
 	t.Cleanup(gone.Close)
-	store, err := postgres.NewClients(gone, make([]byte, 32))
-	require.NoError(t, err)
 	s := &stack{t: t, db: gone, wf: &playedWorkflows{}}
-	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: store, Probes: s.probes(), Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}}})
+	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: &postgres.Credentials{DB: gone}, Probes: s.probes(), Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}}})
 	require.NoError(t, err)
 
 	got := s.call("token-of-somebody", "POST", "/api/agents/a1/heartbeat", `{}`)
@@ -156,14 +170,12 @@ func (s *stack) counted() (*stack, func() int) {
 	pool, err := pgxpool.NewWithConfig(s.t.Context(), cfg)
 	require.NoError(s.t, err)
 	s.t.Cleanup(pool.Close)
-	db := &postgres.DB{Pool: pool}
-	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
-	require.NoError(s.t, err)
+	db := &pg.DB{Pool: pool}
 	d := s.deps
-	d.Metrics, d.Tokens = nil, store
+	d.Metrics, d.Tokens = nil, &postgres.Credentials{DB: db}
 	d.Agents = &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
 	d.Commands = &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
-	d.Pricing = &agents.Pricing{Store: &postgres.Prices{DB: db}}
+	d.Pricing = &agents.Pricing{Store: &prices.Prices{DB: db}}
 	h, err := rest.New(d)
 	require.NoError(s.t, err)
 	return &stack{t: s.t, db: db, handler: h, wf: s.wf}, func() int { return int(tracer.n.Load()) }

@@ -68,10 +68,13 @@ var deeds = map[string][]deed{
 	"promoteReplica":  {{event: "replica_promotion_requested", before: does(readyRow), does: does(`UPDATE agents SET epoch = epoch + 1`)}},
 	"cancelOperation": {{event: "operation_cancelled", path: "/api/operations/switch%2F1/cancel", tenant: true, before: does(someOperations), does: does(`UPDATE operations SET phase = 'undoing'`)}},
 
-	"markRead":    {{event: "notification_read", tenant: true, before: does(someNews)}},
-	"markAllRead": {{event: "notifications_read", body: `{"client_id":"c1"}`, before: does(someNews)}},
-	"createSink":  {{event: "sink_created", body: `{"kind":"log"}`, tenant: true}},
-	"deleteSink":  {{event: "sink_deleted", tenant: true, before: does(logSink)}},
+	"markRead":         {{event: "notification_read", tenant: true, before: does(someNews)}},
+	"markAllRead":      {{event: "notifications_read", body: `{"client_id":"c1"}`, before: does(someNews)}},
+	"createSink":       {{event: "sink_created", body: `{"kind":"log"}`, tenant: true}},
+	"createCredential": {{event: "credential_created", body: `{"kind":"enrolment"}`, tenant: true}},
+	"revokeCredential": {{event: "credential_revoked", tenant: true, before: does(oneCredential)}},
+	"setLegacyToken":   {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
+	"deleteSink":       {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 
 	"changeClientAccount": {{event: "client_account_changed", body: `{"own_account":true}`}},
 
@@ -115,9 +118,9 @@ func keeps(k agent.Keeping) func(*stack) {
 // route without a row fails.
 func TestEveryChangeIsTold(t *testing.T) {
 	t.Parallel()
-	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{session_id}", "s-live")
+	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{credential_id}", "k1", "{session_id}", "s-live")
 	for _, r := range (rest.Deps{}).Routes() {
-		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Anonymous || toldAsWhatFollows[r.ID] {
+		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Joining || r.Auth == web.Anonymous || toldAsWhatFollows[r.ID] {
 			continue
 		}
 		require.NotEmpty(t, deeds[r.ID], "%s: which event tells it?", r.ID)

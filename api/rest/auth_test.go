@@ -19,7 +19,7 @@ import (
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	open := map[string]bool{"/health": true, "/ready": true, "/metrics": true, "/api/client/validate": true, "/openapi.json": true, "/login": true, "/logout": true, "/docs": true, "/docs/:file": true}
+	open := map[string]bool{"/health": true, "/ready": true, "/api/client/validate": true, "/openapi.json": true, "/login": true, "/logout": true, "/docs": true, "/docs/:file": true}
 	params := regexp.MustCompile(`:(\w+)`)
 	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "none", ":command_id", "none")
 
@@ -86,16 +86,15 @@ func TestTokensComeInThreeWays(t *testing.T) {
 	s.exec(`UPDATE clients SET status = 'inactive' WHERE id = 'c1'`)
 	require.Equal(t, 403, ask("POST", beat, s.acme, `{}`))
 	require.Equal(t, 403, ask("GET", "/api/client/validate", "Bearer "+s.acme, ""))
-	require.Equal(t, "auth_failed", s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/a1/heartbeat%' LIMIT 1`))
+	require.Equal(t, "auth_failed", s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/:agent_id/heartbeat%' LIMIT 1`))
 }
 
-// TestGuessingIsSlowedDown: an address that guesses is refused before anything is
-// looked up, but not the agents beside it whose tokens are good.
+// TestGuessingIsSlowedDown: an address that guesses is told to slow down, and no caller
+// whose token is good is, not even from that address, not even one never seen before.
 func TestGuessingIsSlowedDown(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 
-	require.Equal(t, 200, s.call(s.acme, "POST", "/api/agents/a1/heartbeat", `{}`).status)
 	limited := 0
 	for range 60 {
 		if got := s.call("token-wrong", "POST", "/api/agents/a1/heartbeat", `{}`); got.status == 429 {
@@ -104,9 +103,37 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 		}
 	}
 	require.Greater(t, limited, 20)
-	require.Equal(t, 429, s.call(s.beta, "GET", "/api/agents/b1/config", "").status, "a token that was never good from here waits too")
+	require.Equal(t, 401, s.call("token-wrong", "POST", "/api/agents/a1/termination-imminent", `{}`).status, "an instance that has two minutes never waits")
+	require.Equal(t, 200, s.call(s.beta, "GET", "/api/agents/b1/config", "").status)
 	require.Equal(t, 200, s.call(s.acme, "POST", "/api/agents/a1/heartbeat", `{}`).status)
+	require.Equal(t, 200, s.call(operatorToken, "GET", "/api/admin/clients", "").status)
 	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM events WHERE type = 'auth_failed' AND message LIKE '%heartbeat%'`), "one event a minute is enough")
+}
+
+// TestGuessingFromManyAddresses: addresses that take turns share one budget, and the
+// events of their failures stay few. One machine has all of a /64.
+func TestGuessingFromManyAddresses(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+
+	statuses := map[int]int{}
+	for i := range 1000 {
+		s.from = fmt.Sprintf("10.1.%d.%d:1", i/250, i%250)
+		statuses[s.call("token-wrong", "GET", "/api/agents/a1/config", "").status]++
+		if i%100 == 0 {
+			require.Equal(t, 200, s.call(s.acme, "GET", "/api/agents/a1/config", "").status)
+		}
+	}
+	require.Greater(t, statuses[429], 300, "%v", statuses)
+	require.Equal(t, 1000, statuses[429]+statuses[401])
+
+	other := newStack(t)
+	for i := range 60 {
+		other.from = fmt.Sprintf("[2001:db8::%x]:1", i)
+		statuses[other.call("token-wrong", "GET", "/api/agents/a1/config", "").status]++
+	}
+	other.from = "[2001:db8::ffff]:1"
+	require.Equal(t, 429, other.call("token-wrong", "GET", "/api/agents/a1/config", "").status)
 }
 
 // TestOpenOnLoopback is the page without a credential of its own.
@@ -121,7 +148,8 @@ func TestOpenOnLoopback(t *testing.T) {
 
 	s.call("", "GET", "/api/admin/clients/c1/token", "").holds(t, 200, `{"token":"`+s.acme+`"}`)
 	s.call("", "POST", "/api/client/agents/a1/toggle-enabled", `{"enabled":true}`).holds(t, 200, `{"success":true}`)
-	s.call("token-wrong", "GET", "/api/admin/clients/c1/token", "").holds(t, 200, `{}`)
+	s.call("token-wrong", "GET", "/api/admin/clients/c1/token", "").holds(t, 401, `{"error":"Invalid operator token"}`)
+	s.call("token-wrong", "GET", "/api/client/c1", "").holds(t, 401, `{"error":"Invalid client token"}`)
 	s.call("token-wrong", "POST", "/api/agents/a1/heartbeat", `{}`).holds(t, 401, `{"error":"Invalid client token"}`)
 	s.call(s.acme, "GET", "/api/admin/clients/c1/token", "").holds(t, 403, `{"code":"auth.operators_only"}`)
 	s.call("", "POST", "/api/agents/a1/heartbeat", `{}`).holds(t, 401, `{"error":"Missing client token"}`)

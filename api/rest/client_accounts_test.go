@@ -78,7 +78,7 @@ func TestAskAgain(t *testing.T) {
 	s.call(s.acme, "POST", adopt, "").holds(t, 202, `{"instance_id":"i-1","proof":"launched","unproven":null,"operation_id":null}`)
 	s.exec(`UPDATE instances SET proof = 'unproven', unproven_cause = 'no_mark', unproven_reason = 'why', unproven_repair = 'what'`)
 	s.call(s.acme, "POST", adopt, "").holds(t, 202, `{"proof":"unproven","operation_id":"adoption/i-1","unproven":{"cause":"no_mark","reason":"why","repair":"what"}}`)
-	s.call(s.beta, "POST", adopt, "").holds(t, 404, `{"code":"instance.not_found"}`)
+	s.call(s.beta, "POST", adopt, "").holds(t, 404, `{"code":"agent.instance_of_another_tenant"}`)
 
 	s.call(s.acme, "GET", "/api/client/agents/a1/state", "").holds(t, 200, `{"agent_id":"a1"}`)
 	primary := s.call(s.acme, "GET", "/api/client/agents/a1/state", "").body["primary"].(map[string]any)

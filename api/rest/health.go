@@ -2,12 +2,10 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/gin-gonic/gin"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"spotkeeper/api/web"
 )
@@ -34,8 +32,7 @@ func (d Deps) healthRoutes() []web.Route {
 	h := health{probes: d.Probes, now: d.Now, engineLoaded: d.EngineLoaded}
 	return []web.Route{
 		{Method: http.MethodGet, Path: "/health", ID: "health", Summary: "Whether the service is healthy, for installers", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.health), Quiet: true},
-		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether each dependency answers", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.ready), Quiet: true},
-		{Method: http.MethodGet, Path: "/metrics", ID: "metrics", Summary: "Metrics for Prometheus", Auth: web.Anonymous, Status: 200, Endpoint: metricsEndpoint(d), Quiet: true},
+		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether the service can work, without its reasons", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.readyInPublic), Quiet: true},
 	}
 }
 
@@ -86,11 +83,33 @@ type check struct {
 	Error  string  `json:"error,omitempty"`
 }
 
+// publicReadyAnswer says whether the service can work, and nothing of what it is made of.
+type publicReadyAnswer struct {
+	State  string `json:"status"`
+	status int
+}
+
 // Status implements Statused.
-func (a *readyAnswer) Status() int { return a.status }
+func (a *publicReadyAnswer) Status() int { return a.status }
+
+func (h health) readyInPublic(ctx context.Context, _ *web.None) (*publicReadyAnswer, error) {
+	all := h.ready(ctx)
+	return &publicReadyAnswer{State: all.State, status: all.status}, nil
+}
+
+// ReadyPage answers each dependency and what is wrong with it, as JSON. It is for a
+// listener that callers of the API do not reach.
+func ReadyPage(probes []Probe) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		out := health{probes: probes}.ready(r.Context())
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(out.status)
+		_ = json.NewEncoder(w).Encode(out) // the caller has gone when it fails
+	}
+}
 
 // ready asks all dependencies at once.
-func (h health) ready(ctx context.Context, _ *web.None) (*readyAnswer, error) {
+func (h health) ready(ctx context.Context) *readyAnswer {
 	out := &readyAnswer{State: "ready", Checks: map[string]check{}, status: http.StatusOK}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -116,12 +135,5 @@ func (h health) ready(ctx context.Context, _ *web.None) (*readyAnswer, error) {
 		})
 	}
 	wg.Wait()
-	return out, nil
-}
-
-func metricsEndpoint(d Deps) web.Endpoint {
-	return web.NewStream[web.None, web.None](func(c *gin.Context, _ *web.None) error {
-		promhttp.HandlerFor(d.Metrics, promhttp.HandlerOpts{}).ServeHTTP(c.Writer, c.Request)
-		return nil
-	})
+	return out
 }

@@ -75,15 +75,14 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 		return web.InvalidRequest.Wrap(err, "The form could not be read.")
 	}
 	next := safeRedirectPath(c.Request.PostForm.Get("next"))
-	if d.loginGate.IsClosed(address, nil) {
-		c.Header("Retry-After", "60")
-		c.Set(web.CodeKey, string(web.TooManyGuesses))
-		d.showLoginAs(c, http.StatusTooManyRequests, loginView{Next: next, Problem: "Too many failed attempts: wait a minute."})
-		return nil
-	}
 	operator, ok := d.auth.Operator(strings.TrimSpace(c.Request.PostForm.Get("token")))
 	if !ok {
-		d.loginGate.RecordFailure(address)
+		if !d.loginGate.Fail(address) {
+			c.Header("Retry-After", "60")
+			c.Set(web.CodeKey, string(web.TooManyGuesses))
+			d.showLoginAs(c, http.StatusTooManyRequests, loginView{Next: next, Problem: "Too many failed attempts: wait a minute."})
+			return nil
+		}
 		if err := d.Tokens.RecordAuthFailure(ctx, "/login", address, "unknown operator token"); err != nil {
 			web.LoggerOf(c).WarnContext(ctx, "a refused attempt was not recorded", "error", err)
 		}

@@ -18,7 +18,7 @@ import (
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine/python"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
 	"spotkeeper/workflows"
 )
 
@@ -29,7 +29,7 @@ INSERT INTO model_rollouts (session_id, plan, phase, percent) VALUES ('s-live', 
 
 // playedRollouts plays immediate rollouts on the real rows.
 type playedRollouts struct {
-	store   *postgres.Rollouts
+	store   *models.Rollouts
 	started []workflows.RolloutInput
 	told    []string
 	refuses error
@@ -284,7 +284,8 @@ func TestAnEngineThatCannotBeLoadedDegrades(t *testing.T) {
 	var err error
 	s.handler, err = rest.New(s.deps)
 	require.NoError(t, err)
-	got := s.call("", "GET", "/ready", "")
+	s.call("", "GET", "/ready", "").holds(t, 200, `{"status":"degraded"}`)
+	got := s.ops("/ready")
 	require.Equal(t, 200, got.status)
 	require.Equal(t, "degraded", got.body["status"])
 	require.Equal(t, "the live session s1 cannot be loaded here", got.body["checks"].(map[string]any)["engine"].(map[string]any)["error"])
@@ -292,7 +293,7 @@ func TestAnEngineThatCannotBeLoadedDegrades(t *testing.T) {
 	s.deps.Probes[0].Check = func(context.Context) error { return errors.New("password=secret") }
 	s.handler, err = rest.New(s.deps)
 	require.NoError(t, err)
-	got = s.call("", "GET", "/ready", "")
+	got = s.ops("/ready")
 	require.Equal(t, 503, got.status)
 	require.Equal(t, "not ready", got.body["status"])
 	require.NotContains(t, got.raw, "secret")

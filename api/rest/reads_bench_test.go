@@ -14,6 +14,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/testkit/cpu"
 )
 
@@ -97,7 +98,7 @@ func (s *stack) busyFleet() {
 	s.exec(`INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
 		SELECT id, at, 0.01 + extract(minute FROM at) / 1e5, 0.0416, 'collector', 0.95, at
 		FROM pools, generate_series(date_bin('5 minutes', now(), 'epoch') - interval '7 days', now(), interval '5 minutes') at WHERE instance_type = 't3.medium'`)
-	prices := &postgres.Prices{DB: s.db}
+	prices := &prices.Prices{DB: s.db}
 	var g errgroup.Group
 	g.SetLimit(8)
 	price, reference := 0.0125, 0.0416

@@ -47,6 +47,7 @@ type Deps struct {
 	Events         *pages.Events
 	Settings       *control.Settings
 	Accounts       *control.Accounts
+	Credentials    *control.Credentials
 	Adoptions      *control.Adoptions
 	ClientAccounts *control.ClientAccounts
 	Switches       *control.Switches
@@ -116,7 +117,7 @@ func (d Deps) withDefaults() Deps {
 		d.Quick = web.QuickTimeout
 	}
 	d.auth = &web.Authenticator{
-		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, Gate: web.NewThrottle(d.Now),
+		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, Gate: web.NewThrottle(d.Now), Now: d.Now,
 		Sessions: &web.Sessions{Key: d.SessionKey, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
 	}
 	d.loginGate = web.NewLoginGate(d.Now)
@@ -140,6 +141,7 @@ func (d Deps) Routes() []web.Route {
 		d.Events.Routes(),
 		d.Settings.Routes(),
 		d.Accounts.Routes(),
+		d.Credentials.Routes(),
 		d.Adoptions.Routes(),
 		d.ClientAccounts.Routes(),
 		d.Switches.Routes(),

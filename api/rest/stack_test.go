@@ -22,6 +22,10 @@ import (
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/internal/testkit/postgrestest"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"
@@ -33,7 +37,7 @@ const operatorToken = "operator-token-0123456789"
 // stack is the API over a real Postgres, with workflows that a test plays.
 type stack struct {
 	t         testing.TB
-	db        *postgres.DB
+	db        *pg.DB
 	handler   http.Handler
 	wf        *playedWorkflows
 	feed      *pages.Feed
@@ -67,7 +71,12 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 func newStack(t testing.TB) *stack {
 	t.Helper()
-	db := postgrestest.Open(t)
+	return newStackOn(t, postgrestest.Open(t))
+}
+
+// newStackOn is the stack over a database that the test opened.
+func newStackOn(t testing.TB, db *pg.DB) *stack {
+	t.Helper()
 	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
@@ -78,19 +87,20 @@ func newStack(t testing.TB) *stack {
 	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta"}, "test")
 	require.NoError(t, err)
 	s.exec(tenants)
-	s.models.store = &postgres.Rollouts{Models: postgres.Models{DB: db}}
-	views, log := &postgres.Views{DB: db}, slog.New(slog.DiscardHandler)
+	tokens := &postgres.Credentials{DB: db}
+	s.models.store = &models.Rollouts{Models: models.Models{DB: db}}
+	views, log := &views.Views{DB: db}, slog.New(slog.DiscardHandler)
 	s.feed = pages.NewFeed(&postgres.Changes{DB: db}, log)
 	s.feed.Interval = 10 * time.Millisecond
-	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
+	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
 	d := rest.Deps{
-		Log: log, Tokens: store, Quick: time.Minute, // what is slow here is the machine
+		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
 		Operators:  map[string]string{"ops": operatorToken},
 		SessionKey: []byte("0123456789abcdef0123456789abcdef"), Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
 		Probes:    s.probes(),
 		Agents:    registered,
 		Commands:  &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
-		Pricing:   &agents.Pricing{Store: &postgres.Prices{DB: db}, Agents: registered},
+		Pricing:   &agents.Pricing{Store: &prices.Prices{DB: db}, Agents: registered},
 		Decisions: &agents.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
 		Replicas: &agents.Replicas{
 			Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
@@ -99,16 +109,17 @@ func newStack(t testing.TB) *stack {
 		Operations:     &control.Operations{Views: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
 		Events:         &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond},
 		Settings:       &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
-		Accounts:       &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
+		Credentials:    &control.Credentials{Store: tokens},
+		Accounts:       &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
 		ClientPages:    &pages.ClientPages{Views: views},
 		InstancePages:  &pages.InstancePages{Views: views, Now: time.Now},
 		AdminPages:     &pages.AdminPages{Views: views, Database: db, Now: time.Now},
 		Notifications:  &pages.Notifications{Store: &postgres.Notifications{DB: db}},
 		Sinks:          &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
-		Models:         &control.Models{Store: &postgres.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
-		ModelRollouts:  &control.ModelRollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: db}}, Workflows: &s.models},
+		Models:         &control.Models{Store: &models.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
+		ModelRollouts:  &control.ModelRollouts{Store: &models.Rollouts{Models: models.Models{DB: db}}, Workflows: &s.models},
 		Schedules:      &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
 		Pauses:         &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},

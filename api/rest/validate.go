@@ -1,13 +1,14 @@
 package rest
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 )
 
@@ -39,19 +40,23 @@ func (d Deps) validate(c *gin.Context, in *validateRequest) error {
 	case token == "":
 		return web.MissingToken.New("Token is empty").With("valid", false)
 	}
-	hash := clients.Hash(token)
-	if err := d.auth.CheckThrottle(c, hash); err != nil {
-		return err
-	}
-	client, err := d.auth.Client(c, hash)
+	found, err := d.auth.Find(c, web.Route{Auth: web.Anonymous}, token)
 	switch {
 	case fault.Is(err, web.InvalidToken):
 		return web.InvalidToken.New("Invalid token").With("valid", false)
-	case fault.Is(err, web.Inactive):
-		return web.Inactive.New("Client account is not active").With("valid", false)
+	case fault.Is(err, credentials.Inactive):
+		return credentials.Inactive.New("Client account is not active").With("valid", false)
 	case err != nil:
-		return err
+		return withValid(err)
 	}
-	web.WriteJSON(c, http.StatusOK, &validateAnswer{Valid: true, ClientID: client.ID, Name: client.Name, Email: client.Email})
+	web.WriteJSON(c, http.StatusOK, &validateAnswer{Valid: true, ClientID: found.ClientID, Name: found.ClientName, Email: found.Email})
 	return nil
+}
+
+// withValid adds what installers read of a refusal.
+func withValid(err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok && fault.KindOf(err) == fault.Unauthorized {
+		return f.With("valid", false)
+	}
+	return err
 }

@@ -8,10 +8,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
-	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/flight"
 )
@@ -21,7 +22,6 @@ import (
 var (
 	MissingToken   = fault.Define("auth.missing_token", fault.Unauthorized)
 	InvalidToken   = fault.Define("auth.invalid_token", fault.Unauthorized)
-	Inactive       = fault.Define("auth.client_inactive", fault.Forbidden)
 	OperatorsOnly  = fault.Define("auth.operators_only", fault.Forbidden)
 	ForeignOrigin  = fault.Define("auth.foreign_origin", fault.Forbidden)
 	TooManyGuesses = fault.Define("auth.too_many_attempts", fault.Limited)
@@ -37,6 +37,7 @@ const (
 	Client                // the tenant that owns what is asked for, or an operator
 	Agent                 // the tenant's own token, in the header or, for POST, in the body
 	Anonymous             // everybody
+	Joining               // an enrolment token in the header
 )
 
 // Principal is who asks, resolved once per request.
@@ -45,6 +46,15 @@ type Principal struct {
 	Name     string
 	Operator bool
 	Launcher string // who launches for the tenant's new agents
+
+	Kind           credentials.Kind // empty for an operator
+	CredentialID   string           // empty for an operator and for a legacy token
+	CredentialName string
+	Allowed        credentials.Scope // of a tenant's credential
+	AgentID        string            // that an agent's credential is bound to
+	LogicalID      string            // of that agent, or of the one that an enrolment is for
+	InstanceID     string            // that an agent's credential is bound to
+	TokenDue       bool              // an agent's credential is due for renewal
 }
 
 // Actor names the principal in events and in what workflows keep.
@@ -52,6 +62,10 @@ func (p Principal) Actor() string {
 	switch {
 	case p.Operator:
 		return "operator:" + p.Name
+	case p.Kind == credentials.Agent:
+		return "agent:" + p.AgentID
+	case p.CredentialName != "":
+		return "client:" + p.Name + "/" + p.CredentialName
 	case p.ClientID != "":
 		return "client:" + p.Name
 	default:
@@ -74,14 +88,6 @@ func withPrincipal(ctx context.Context, p Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
 
-// TokenStore finds the client of a token.
-type TokenStore interface {
-	// ClientByToken fails with clients.not_found.
-	ClientByToken(ctx context.Context, hash []byte) (*clients.Client, error)
-	// RecordAuthFailure keeps a refused attempt as an event.
-	RecordAuthFailure(ctx context.Context, path, address, why string) error
-}
-
 // Authenticator resolves principals. There is no cache of tokens: a regenerated
 // token kills the old one at once, in every process.
 type Authenticator struct {
@@ -98,60 +104,46 @@ type Authenticator struct {
 	Audit AuditStore
 
 	Gate *Throttle
-	// lookups are shared by the requests of one tenant that come together.
-	lookups flight.Group[string, *clients.Client]
+	Now  func() time.Time // nil: time.Now
+	// lookups are shared by the requests with one token that come together.
+	lookups flight.Group[string, *credentials.Found]
 }
 
-// authenticate resolves who calls a route of the class, and refuses who may not.
-func (a *Authenticator) authenticate(c *gin.Context, class Auth, body []byte) (Principal, error) {
-	if class == Anonymous {
+// authenticate resolves who calls a route, and refuses who may not.
+func (a *Authenticator) authenticate(c *gin.Context, r Route, body []byte) (Principal, error) {
+	if r.Auth == Anonymous {
 		return Principal{}, nil
 	}
 	token := headerToken(c.Request)
-	if token == "" && class == Agent {
+	if token == "" && r.Auth == Agent {
 		token = bodyToken(body)
 	}
 	if token == "" {
-		return a.withoutToken(c, class)
+		return a.withoutToken(c, r.Auth)
 	}
-	hash := clients.Hash(token)
-	if err := a.CheckThrottle(c, hash); err != nil {
-		return Principal{}, err
-	}
-	if class != Agent {
+	if r.Auth == Admin || r.Auth == Client {
 		if name, ok := a.Operator(token); ok {
-			a.Gate.recordSuccess(hash)
 			return Principal{Operator: true, Name: name}, nil
 		}
 	}
-	client, err := a.Client(c, hash)
-	if a.Open && class != Agent && fault.CodeOf(err) == InvalidToken {
-		return a.withoutToken(c, class) // an unknown token is treated here like none
-	}
-	if err != nil {
-		return Principal{}, err
-	}
-	p := Principal{ClientID: client.ID, Name: client.Name, Launcher: string(client.Launcher)}
-	if class == Admin {
-		return p, OperatorsOnly.New("This is for operators only.")
-	}
-	if owner, named := c.Params.Get("client_id"); named && owner != client.ID {
-		return p, clients.NotFound.New("Client not found")
-	}
-	return p, nil
+	return a.principalOf(c, r, token)
 }
 
 // withoutToken is a browser with a session, or anybody where everything is open.
 func (a *Authenticator) withoutToken(c *gin.Context, class Auth) (Principal, error) {
-	if class != Agent {
+	if class == Admin || class == Client {
 		if p, err := a.Sessions.principal(c.Request); err != nil || p.Operator {
 			return p, err
 		}
 	}
-	if class == Agent || !a.Open {
+	if class == Agent || class == Joining || !a.Open {
 		sentence := "Missing client token"
-		if class == Admin {
+		switch class {
+		case Admin:
 			sentence = "Missing operator token"
+		case Joining:
+			sentence = "Missing enrolment token"
+		case Client, Agent, Anonymous:
 		}
 		return Principal{}, MissingToken.New("%s", sentence)
 	}
@@ -171,42 +163,6 @@ func (a *Authenticator) sameOrigin(r *http.Request) error {
 		return ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
 	}
 	return nil
-}
-
-// CheckThrottle refuses an address that has failed too often. Where everything is open
-// there is nothing to guess.
-func (a *Authenticator) CheckThrottle(c *gin.Context, hash []byte) error {
-	if !a.Open && a.Gate.IsClosed(c.ClientIP(), hash) {
-		return TooManyGuesses.New("Too many failed attempts: slow down.")
-	}
-	return nil
-}
-
-// Client finds who a token belongs to. Guessing is slowed down by address; a
-// token that was good lately is looked up all the same, so that one broken agent
-// does not lock out other callers behind the same address.
-func (a *Authenticator) Client(c *gin.Context, hash []byte) (*clients.Client, error) {
-	ctx, address := c.Request.Context(), c.ClientIP()
-	client, err := a.lookups.Do(ctx, string(hash), func(ctx context.Context) (*clients.Client, error) { return a.Tokens.ClientByToken(ctx, hash) })
-	switch {
-	case fault.Is(err, clients.NotFound), err == nil && subtle.ConstantTimeCompare(hash, client.TokenHash) != 1:
-		a.refused(c, address, "unknown token")
-		return nil, InvalidToken.New("Invalid client token")
-	case err != nil:
-		return nil, err
-	case client.Status != clients.Active:
-		a.refused(c, address, "inactive client")
-		return nil, Inactive.New("Client account is not active")
-	}
-	a.Gate.recordSuccess(hash)
-	return client, nil
-}
-
-func (a *Authenticator) refused(c *gin.Context, address, why string) {
-	a.Gate.RecordFailure(address)
-	if err := a.Tokens.RecordAuthFailure(c.Request.Context(), c.Request.URL.Path, address, why); err != nil {
-		LoggerOf(c).WarnContext(c.Request.Context(), "a refused attempt was not recorded", "error", err)
-	}
 }
 
 // Operator finds the operator of a token; each comparison takes the same time.

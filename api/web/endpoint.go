@@ -41,6 +41,9 @@ func NewEndpoint[In, Out any](fn func(context.Context, *In) (*Out, error)) Endpo
 			if err := bindRequest(c, body, in); err != nil {
 				return nil, err
 			}
+			if err := bindInstance(PrincipalFrom(c.Request.Context()), reflect.ValueOf(in).Elem()); err != nil {
+				return nil, err
+			}
 			out, err := fn(c.Request.Context(), in)
 			if err != nil {
 				return nil, err

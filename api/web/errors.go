@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/door"
 )
 
 // statuses give each kind of fault its answer.
@@ -27,6 +28,12 @@ var statuses = map[fault.Kind]int{
 	fault.Conflict:     http.StatusConflict,
 	fault.TooLarge:     http.StatusRequestEntityTooLarge,
 	fault.Limited:      http.StatusTooManyRequests,
+}
+
+// ownStatuses are the answers of codes that have another status than their kind.
+var ownStatuses = map[fault.Code]int{
+	NoMethod:     http.StatusMethodNotAllowed,
+	door.TooSlow: http.StatusRequestTimeout,
 }
 
 // StatusOf is the HTTP status that faults of a kind are answered with.
@@ -70,8 +77,8 @@ func WriteError(c *gin.Context, err error) {
 	if kind == fault.Unauthorized {
 		c.Header("WWW-Authenticate", "Bearer")
 	}
-	if code == NoMethod {
-		status = http.StatusMethodNotAllowed
+	if own, ok := ownStatuses[code]; ok {
+		status = own
 	}
 	c.Set(CodeKey, string(code))
 	c.Abort()

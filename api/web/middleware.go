@@ -2,9 +2,7 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -154,7 +152,7 @@ func AllowOrigins(origins []string) gin.HandlerFunc {
 	}
 }
 
-// Serve is what every route does: deadline, body, principal, endpoint, answer.
+// Serve is what every route does: deadline, principal, body, endpoint, answer.
 func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 	var shared *readings
 	if r.IsShared() {
@@ -169,12 +167,7 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			defer cancel()
 			c.Request = c.Request.WithContext(ctx)
 		}
-		body, err := r.read(c)
-		if err != nil {
-			WriteError(c, err)
-			return
-		}
-		p, err := a.authenticate(c, r.Auth, body)
+		p, body, err := r.receive(c, a)
 		if err != nil {
 			WriteError(c, err)
 			return
@@ -215,30 +208,6 @@ func (r Route) statusOf(out any) int {
 		return s.Status()
 	}
 	return r.Status
-}
-
-// read reads the body of a request that may have one. Fails with
-// request.too_large and request.invalid.
-func (r Route) read(c *gin.Context) ([]byte, error) {
-	if r.Endpoint.raw != nil || c.Request.Method == http.MethodGet || c.Request.Body == nil {
-		return nil, nil
-	}
-	limit := r.MaxBody
-	if limit == 0 {
-		limit = maxBody
-	}
-	tooLarge := BodyTooLarge.New("The body is larger than %d bytes.", limit)
-	if c.Request.ContentLength > limit {
-		return nil, tooLarge
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, tooLarge
-	}
-	if err != nil {
-		return nil, InvalidRequest.Wrap(err, "The body could not be read.")
-	}
-	return body, nil
 }
 
 // Metrics are the collectors of the HTTP surface.

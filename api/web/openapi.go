@@ -45,9 +45,11 @@ func Document(routes []Route) ([]byte, error) {
 		"components": object{
 			"schemas": s.components,
 			"securitySchemes": object{
-				"clientToken":   object{"type": "http", "scheme": "bearer", "description": "A tenant's token."},
-				"operatorToken": object{"type": "http", "scheme": "bearer", "description": "An operator's token."},
-				"session":       object{"type": "apiKey", "in": "cookie", "name": cookieName, "description": "An operator's session, from /login. Writes must come from a page of the same origin."},
+				"clientToken":    object{"type": "http", "scheme": "bearer", "description": "A tenant's token: a named one with a scope, or the one from before."},
+				"agentToken":     object{"type": "http", "scheme": "bearer", "description": "An agent's own token, good for the reports of that agent from its instance."},
+				"enrolmentToken": object{"type": "http", "scheme": "bearer", "description": "A token that an agent joins with."},
+				"operatorToken":  object{"type": "http", "scheme": "bearer", "description": "An operator's token."},
+				"session":        object{"type": "apiKey", "in": "cookie", "name": cookieName, "description": "An operator's session, from /login. Writes must come from a page of the same origin."},
 			},
 		},
 	}, "", "  ")
@@ -66,24 +68,30 @@ func DocumentPath(r Route) string {
 	return path
 }
 
-// security lists who may call a route of the class.
-func (a Auth) security() []object {
-	client, operator, session := object{"clientToken": []string{}}, object{"operatorToken": []string{}}, object{"session": []string{}}
-	switch a {
+// security lists who may call the route.
+func (r Route) security() []object {
+	by := func(scheme string) object { return object{scheme: []string{}} }
+	out := []object{}
+	switch r.Auth {
 	case Anonymous:
-		return []object{}
+	case Joining:
+		out = append(out, by("enrolmentToken"))
 	case Agent:
-		return []object{client}
+		out = append(out, by("clientToken"))
 	case Client:
-		return []object{client, operator, session}
-	default:
-		return []object{operator, session}
+		out = append(out, by("clientToken"), by("operatorToken"), by("session"))
+	case Admin:
+		out = append(out, by("operatorToken"), by("session"))
 	}
+	if r.Own {
+		out = append(out, by("agentToken"))
+	}
+	return out
 }
 
 func (s *schemas) operation(r Route) object {
 	op := object{
-		"operationId": r.ID, "summary": r.Summary, "security": r.Auth.security(), "tags": []string{documentTag(r.Path)},
+		"operationId": r.ID, "summary": r.Summary, "security": r.security(), "tags": []string{documentTag(r.Path)},
 		"responses": object{
 			strconv.Itoa(r.Status): object{"description": http.StatusText(r.Status), "content": s.answer(r)},
 			"default":              object{"description": "Refused or failed.", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}},

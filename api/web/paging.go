@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Headers that say where the next page of a list begins. The bodies of lists are
@@ -33,12 +33,12 @@ type PagedWhole struct {
 }
 
 // Page is the page that the request asks for.
-func (p *PagedWhole) Page() postgres.Page { return p.PageOf(ValueOr(p.Limit, 0)) }
+func (p *PagedWhole) Page() pg.Page { return p.PageOf(ValueOr(p.Limit, 0)) }
 
 // PageOf is the page of so many elements.
-func (p *Paging) PageOf(limit int) postgres.Page {
+func (p *Paging) PageOf(limit int) pg.Page {
 	p.limit = limit
-	return postgres.Page{After: p.After.Cursor, Limit: limit}
+	return pg.Page{After: p.After.Cursor, Limit: limit}
 }
 
 // NextCursor is where the next page begins; nil on the last page.
@@ -63,7 +63,7 @@ type paged interface {
 
 // FinishPage cuts what was read beyond the page, and remembers where the next begins:
 // after the last element of this one.
-func FinishPage[T any](p *Paging, found []T, err error, place func(T) postgres.Cursor) ([]T, error) {
+func FinishPage[T any](p *Paging, found []T, err error, place func(T) pg.Cursor) ([]T, error) {
 	if err != nil || p.limit == 0 || len(found) <= p.limit {
 		return found, err
 	}
@@ -72,7 +72,7 @@ func FinishPage[T any](p *Paging, found []T, err error, place func(T) postgres.C
 }
 
 // Cursor is a place in a list, opaque to callers.
-type Cursor struct{ postgres.Cursor }
+type Cursor struct{ pg.Cursor }
 
 // String writes the cursor for the query.
 func (c Cursor) String() string {

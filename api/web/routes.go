@@ -2,6 +2,8 @@ package web
 
 import (
 	"time"
+
+	"spotkeeper/internal/domain/credentials"
 )
 
 // Route is one row of the API. The router, the OpenAPI document and the test of
@@ -15,6 +17,12 @@ type Route struct {
 	Timeout      time.Duration // 0: quick
 	MaxBody      int64         // bytes; 0: 1 MiB
 	Quiet        bool          // success is logged at debug level: called all day long
+	// Scope is what a tenant's credential needs; empty: read for a GET, else operate.
+	Scope credentials.Scope
+	Own   bool // an agent's own credential may call it: for the reports of one agent on one instance
+	Old   bool // the deployed agents call it, although its class is not Agent
+	// Urgent says that it is never answered with 429: an instance has two minutes.
+	Urgent bool
 	// Event is the type of the event that a success is told as, for changes that
 	// no store makes: those that go to Temporal. Subject reads what the event tells
 	// as before and after. What a store changes it tells in the same transaction.

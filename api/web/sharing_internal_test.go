@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 )
 
 type shelfRequest struct {
@@ -33,7 +33,7 @@ func (s *shelf) list(_ context.Context, in *shelfRequest) (*[]int64, error) {
 		return nil, err
 	}
 	in.PageOf(1)
-	found, err := FinishPage(&in.Paging, []int64{n, 0}, nil, func(int64) postgres.Cursor { return postgres.Cursor{ID: in.Kind} })
+	found, err := FinishPage(&in.Paging, []int64{n, 0}, nil, func(int64) pg.Cursor { return pg.Cursor{ID: in.Kind} })
 	return &found, err
 }
 

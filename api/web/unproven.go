@@ -2,7 +2,7 @@ package web
 
 import (
 	"spotkeeper/internal/domain/adoption"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // Unproven says why nothing at EC2 is done for an instance, and what repairs it.
@@ -19,7 +19,7 @@ func (u *Unproven) Sentence() string {
 
 // ProofOf answers what connects an instance with its client; the second value is nil when
 // that is more than an agent's word.
-func ProofOf(proofs []postgres.ProofView, instanceID string) (string, *Unproven) {
+func ProofOf(proofs []views.ProofView, instanceID string) (string, *Unproven) {
 	for _, p := range proofs {
 		switch {
 		case p.InstanceID != instanceID:

@@ -2,10 +2,11 @@ package web
 
 import (
 	"fmt"
-	"spotkeeper/internal/domain/fault"
 	"sync"
 
 	"github.com/gin-gonic/gin"
+
+	"spotkeeper/internal/domain/fault"
 )
 
 // Deref is the string, empty when it is missing.

@@ -17,7 +17,11 @@ import (
 	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/internal/webhook"
 )
 
@@ -33,7 +37,14 @@ func (a *App) RunAPI(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serve(ctx, a.Log, "api", a.Config.API.Listen, handler, nil) })
+	g.Go(func() error {
+		return serve(ctx, a.Log, "api", a.Config.API.Listen, door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
+	})
+	if a.Config.API.MetricsListen != "" {
+		g.Go(func() error {
+			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil), a.apiPages(), nil)
+		})
+	}
 	g.Go(func() error { return feed.Run(ctx) })
 	g.Go(func() error { return a.newSweep().Run(ctx) })
 	g.Go(func() error { return a.aftercare.Run(ctx) })
@@ -62,38 +73,40 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	views := &postgres.Views{DB: a.DB}
+	tokens := &postgres.Credentials{DB: a.DB}
+	reader := &views.Views{DB: a.DB}
 	notices, commands := &postgres.Notices{DB: a.DB}, &postgres.Commands{DB: a.DB}
-	models := &postgres.Models{DB: a.DB}
+	modelStore := &models.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
-	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Workflows: a.Workflows}
+	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Credentials: tokens, Workflows: a.Workflows}
 	deps := rest.Deps{
 		Log: a.Log, Metrics: a.Metrics,
 		CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
-		Tokens: clients, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
+		Tokens: tokens, Operators: operators, OpenToOperators: len(operators) == 0 && a.Config.API.Loopback(),
 		SessionKey: key, Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
 		Probes:         a.readyProbes(),
 		Agents:         registered,
 		Commands:       &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
-		Decisions:      &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: views, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
-		Pricing:        &agents.Pricing{Store: &postgres.Prices{DB: a.DB}, Agents: registered},
-		Replicas:       &agents.Replicas{Now: time.Now, Views: views, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
-		Operations:     &control.Operations{Views: views, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
+		Decisions:      &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: reader, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
+		Pricing:        &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: registered},
+		Replicas:       &agents.Replicas{Now: time.Now, Views: reader, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
+		Operations:     &control.Operations{Views: reader, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows},
 		Events:         &pages.Events{Feed: feed},
-		Settings:       &control.Settings{Views: views, Store: preferences, Workflows: a.Workflows},
-		Accounts:       &control.Accounts{Store: clients, Views: views, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Settings:       &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: a.DB}, Cloud: ec2Fleet{a.Fleet}},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: a.DB}},
-		Switches:       &control.Switches{Views: views, Commands: commands, Workflows: a.Workflows},
+		Credentials:    &control.Credentials{Store: tokens},
+		Accounts:       &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 
-		ClientPages:   &pages.ClientPages{Views: views},
-		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
-		AdminPages:    &pages.AdminPages{Views: views, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
+		ClientPages:   &pages.ClientPages{Views: reader},
+		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
+		AdminPages:    &pages.AdminPages{Views: reader, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
 		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: a.DB}},
 		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Allowed: a.Config.Webhooks.Allowed},
-		Models:        &control.Models{Store: models, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
-		ModelRollouts: &control.ModelRollouts{Store: &postgres.Rollouts{Models: *models}, Workflows: a.Workflows},
+		Models:        &control.Models{Store: modelStore, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
+		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
 		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        &control.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now},
 	}
@@ -101,11 +114,18 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	return h, feed, err
 }
 
+// apiPages are what operators of the deployment see of an api.
+func (a *App) apiPages() http.Handler {
+	mux := a.opsPages()
+	mux.HandleFunc("GET /ready", rest.ReadyPage(a.readyProbes()))
+	return mux
+}
+
 // readyProbes are what /ready asks.
 func (a *App) readyProbes() []rest.Probe {
 	return []rest.Probe{
 		{Name: "postgres", Check: a.DB.Ping},
-		{Name: "schema", Check: a.DB.CheckVersion},
+		{Name: "schema", Check: func(ctx context.Context) error { return postgres.CheckVersion(ctx, a.DB) }},
 		{Name: "temporal", Check: a.Workflows.Ping},
 		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},

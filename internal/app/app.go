@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.temporal.io/sdk/client"
@@ -16,7 +17,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
@@ -26,7 +27,7 @@ type App struct {
 	Config    config.Config
 	Log       *slog.Logger
 	Metrics   *prometheus.Registry
-	DB        *postgres.DB
+	DB        *pg.DB
 	Fleet     *fleet.Provider
 	Temporal  client.Client
 	Namespace string // of Temporal
@@ -48,6 +49,7 @@ type Options struct {
 // first call, and again at each further one, so a process starts before its
 // dependencies and recovers with them.
 func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
+	limitMemory(ctx, o.Log)
 	collectLess()
 	if err := activities.CheckKeep(c.Worker.Keep); err != nil {
 		return nil, err
@@ -57,7 +59,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		a.Log = slog.Default()
 	}
 	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	db, err := postgres.Open(ctx, postgres.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns})
+	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -123,4 +125,22 @@ func collectLess() {
 	if was := debug.SetGCPercent(ours); was != goDefault && was != ours {
 		debug.SetGCPercent(was)
 	}
+}
+
+// memoryShare is the share of the container's memory that Go may use before it collects
+// more often; the rest is for what Go does not count.
+const memoryShare = .9
+
+// limitMemory sets GOMEMLIMIT from the cgroup, unless it is set already. Without a
+// limit there is nothing to do.
+func limitMemory(ctx context.Context, log *slog.Logger) {
+	if log == nil {
+		log = slog.Default()
+	}
+	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare))
+	if err != nil {
+		log.DebugContext(ctx, "memory is not limited by a cgroup", "error", err)
+		return
+	}
+	log.DebugContext(ctx, "memory is limited", "bytes", limit)
 }

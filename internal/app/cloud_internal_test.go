@@ -90,9 +90,7 @@ func TestAnAPIOfTemporalCloudIsReady(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := opened(t, &frontend.Cloud{Lacks: c.lacks})
-			h, _, err := a.handler()
-			require.NoError(t, err)
-			status, page := says(t, h)
+			status, page := says(t, a.apiPages())
 			require.Equal(t, http.StatusOK, status, page)
 			require.Contains(t, page, c.says)
 			require.Contains(t, page, `"temporal":{"ok":true`)

@@ -44,6 +44,23 @@ func (ec2Fleet) Freeze(template json.RawMessage, where replica.Candidate, owner 
 	return &activities.FrozenLaunch{Token: request.ClientToken, Request: raw}, nil
 }
 
+// Revise makes the next request for the same candidate.
+func (ec2Fleet) Revise(refused activities.FrozenLaunch, cause error) (*activities.FrozenLaunch, bool) {
+	var r fleet.LaunchRequest
+	if err := json.Unmarshal(refused.Request, &r); err != nil {
+		return nil, false
+	}
+	next, ok := r.Revise(cause)
+	if !ok {
+		return nil, false
+	}
+	raw, err := json.Marshal(next)
+	if err != nil {
+		return nil, false
+	}
+	return &activities.FrozenLaunch{Token: next.ClientToken, Request: raw, Attempt: refused.Attempt + 1}, true
+}
+
 // Launch sends a frozen request.
 func (f ec2Fleet) Launch(ctx context.Context, a activities.Account, request json.RawMessage) (*activities.CloudInstance, error) {
 	var r fleet.LaunchRequest

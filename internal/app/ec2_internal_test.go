@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -31,7 +32,7 @@ const (
 type simulated struct {
 	t         *testing.T
 	ctx       context.Context //nolint:containedctx // the test's
-	db        *postgres.DB
+	db        *pg.DB
 	control   *ec2sim.Client
 	roles     *postgres.Roles
 	instances *activities.Instances

@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
 	"spotkeeper/internal/serving"
 )
 
@@ -35,7 +35,7 @@ func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error
 	loader := &serving.Loader{Files: files, ONNXLibrary: c.Engine.ONNXLibrary, Python: c.Engine.Python == "on", PythonPath: c.Engine.PythonPath, Log: a.Log}
 	return &engines{
 		files: files, loader: loader,
-		serving: &serving.Serving{Source: &postgres.Models{DB: a.DB}, Load: loader.Load, Log: a.Log},
+		serving: &serving.Serving{Source: &models.Models{DB: a.DB}, Load: loader.Load, Log: a.Log},
 		trial:   &serving.Trial{Load: loader.Load},
 	}, nil
 }

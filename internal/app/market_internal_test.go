@@ -11,7 +11,8 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -19,7 +20,7 @@ import (
 // an agent that lives on m5.large.
 type collected struct {
 	t       *testing.T
-	db      *postgres.DB
+	db      *pg.DB
 	prices  *activities.Prices
 	control *ec2sim.Client
 }
@@ -34,7 +35,7 @@ func newCollected(t *testing.T, backfill time.Duration, now func() time.Time) *c
 	provider, err := fleet.New(t.Context(), fleet.Options{Endpoint: server.URL, STSEndpoint: server.URL, PricingEndpoint: server.URL, Credentials: fleet.StaticCredentials("test", "test"), Now: now})
 	require.NoError(t, err)
 	c := &collected{t: t, db: postgrestest.Open(t), control: ec2sim.NewClient(server.URL, server.Client())}
-	c.prices = &activities.Prices{Store: &postgres.Prices{DB: c.db}, Market: newEC2Market(provider), Log: slog.New(slog.DiscardHandler), Backfill: backfill, Now: now}
+	c.prices = &activities.Prices{Store: &prices.Prices{DB: c.db}, Market: newEC2Market(provider), Log: slog.New(slog.DiscardHandler), Backfill: backfill, Now: now}
 	c.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k', 'Acme', 'k@x', '\x01', '\x01')`)
 	c.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a', 'k', 'a')`)
 	c.lives("i-1", "primary", "m5.large")

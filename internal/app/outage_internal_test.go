@@ -9,7 +9,7 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/pricing"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
 )
 
 // TestAnOutageLosesNoBucket: the worker is away for six hours in which prices move
@@ -35,7 +35,7 @@ func TestAnOutageLosesNoBucket(t *testing.T) {
 	// The api stays. A pool that EC2 tells nothing of is known by its agent alone,
 	// whose reports go missing for some twenty minutes; another's were taken in and
 	// not merged.
-	store, dollars := &postgres.Prices{DB: c.db, Now: now}, 0.07
+	store, dollars := &prices.Prices{DB: c.db, Now: now}, 0.07
 	for minutes := 5; minutes <= 360; minutes += 5 {
 		passed.Store(int64(time.Duration(minutes) * time.Minute))
 		c.exec(`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at) VALUES (gen_random_uuid(), $1, 'x1.large.us-east-1b', 'x1.large', 'us-east-1', 'us-east-1b', 0.08, 'primary', $1)`, now())

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"spotkeeper/internal/door"
 )
 
 // drain is how long requests in flight may take after a stop was asked for. It is
@@ -17,7 +19,7 @@ const drain = 30 * time.Second
 
 // serve answers on addr until ctx ends, then lets requests in flight finish.
 // announce is told the address that was taken, which matters for port 0.
-func serve(ctx context.Context, log *slog.Logger, name, addr string, h http.Handler, announce func(net.Addr)) error {
+func serve(ctx context.Context, log *slog.Logger, name, addr string, d *door.Door, h http.Handler, announce func(net.Addr)) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -26,18 +28,13 @@ func serve(ctx context.Context, log *slog.Logger, name, addr string, h http.Hand
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       3 * time.Minute, // well above the agents' timers: they do not repeat a request that met a close
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	srv := d.Server(h, log)
 	if announce != nil {
 		announce(ln.Addr())
 	}
 	log.Info("listening", "part", name, "address", ln.Addr().String())
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(ln) }()
+	go func() { ended <- srv.Serve(d.Listen(ln)) }()
 	select {
 	case err := <-ended:
 		return err

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
@@ -16,7 +15,10 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"
@@ -72,7 +74,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	}
 	if a.Config.Worker.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, a.workerPages(), a.announceMetrics)
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), a.workerPages(), a.announceMetrics)
 		})
 	}
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
@@ -84,7 +86,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 // awaitSchema waits for a database that is away, and refuses one whose schema is
 // not this program's.
 func (a *App) awaitSchema(ctx context.Context) error {
-	return a.persist(ctx, "postgres", func(ctx context.Context) error { return a.DB.CheckVersion(ctx) })
+	return a.persist(ctx, "postgres", func(ctx context.Context) error { return postgres.CheckVersion(ctx, a.DB) })
 }
 
 // startWorker registers everything and begins to poll, as soon as Temporal is
@@ -161,10 +163,10 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Workflows: a.Workflows, Log: a.Log},
 		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: ec2Fleet{a.Fleet}, Log: a.Log,
 			Watch: templatesWatch, Every: templatesEvery},
-		&activities.Prices{Store: &postgres.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
+		&activities.Prices{Store: &prices.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
 		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
 			EngineFor: a.engines.serving.EngineFor, ShadowFor: a.engines.serving.ShadowFor},
-		&activities.Rollouts{Store: &postgres.Rollouts{Models: postgres.Models{DB: a.DB}}, Trial: a.engines.trial,
+		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},
 		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
 	} {
@@ -202,8 +204,7 @@ func (a *App) persist(ctx context.Context, what string, fn func(context.Context)
 }
 
 func (a *App) workerPages() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
+	mux := a.opsPages()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 1500*time.Millisecond)
 		defer cancel()

@@ -41,6 +41,8 @@ type Database struct {
 // API is the HTTP surface.
 type API struct {
 	Listen         string        `env:"API_LISTEN" envDefault:"127.0.0.1:5000" doc:"address to listen on"`
+	MetricsListen  string        `env:"API_METRICS_LISTEN" envDefault:"127.0.0.1:9092" doc:"address of the api's /metrics, /ready with its reasons, and profiles; empty: none"`
+	MaxConns       int           `env:"API_MAX_CONNECTIONS" envDefault:"8192" doc:"open connections; at more of them the slowest makes room"`
 	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token pairs separated by commas; without it the api listens on loopback only"`
 	CORSOrigins    []string      `env:"CORS_ORIGINS" doc:"origins that browsers may call from, separated by commas; * for any, on loopback alone"`
 	TrustedProxies []string      `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts"`

@@ -51,13 +51,15 @@ func (p *Provider) ListOurs(ctx context.Context, a Account, region, clientID str
 }
 
 // list calls each with every instance that passes the filters, over all pages.
-func (p *Provider) list(ctx context.Context, a Account, region string, filters []types.Filter, each func(Instance)) error {
+func (p *Provider) list(
+	ctx context.Context, a Account, region string, filters []types.Filter, each func(Instance), opts ...func(*ec2.Options),
+) error {
 	c, err := p.client(a, region)
 	if err != nil {
 		return err
 	}
 	for token := (*string)(nil); ; {
-		out, err := p.instancePage(ctx, c, filters, token)
+		out, err := p.instancePage(ctx, c, filters, token, opts...)
 		if err != nil {
 			return err
 		}
@@ -74,10 +76,12 @@ func (p *Provider) list(ctx context.Context, a Account, region string, filters [
 	}
 }
 
-func (p *Provider) instancePage(ctx context.Context, c EC2API, filters []types.Filter, token *string) (*ec2.DescribeInstancesOutput, error) {
+func (p *Provider) instancePage(
+	ctx context.Context, c EC2API, filters []types.Filter, token *string, opts ...func(*ec2.Options),
+) (*ec2.DescribeInstancesOutput, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(page), NextToken: token})
+	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(page), NextToken: token}, opts...)
 	return out, classify(ctx, err, "describing instances")
 }
 
@@ -85,7 +89,8 @@ func (p *Provider) instancePage(ctx context.Context, c EC2API, filters []types.F
 // checks included. An instance that EC2 does not know is StateAbsent, and no
 // error.
 func (p *Provider) ConsoleState(ctx context.Context, a Account, region, instanceID string) (Instance, error) {
-	found, err := p.Describe(ctx, a, region, []string{instanceID})
+	found := map[string]Instance{}
+	err := p.list(ctx, a, region, []types.Filter{newFilter("instance-id", instanceID)}, func(i Instance) { found[i.ID] = i }, disableRetries)
 	if err != nil {
 		return Instance{}, err
 	}
@@ -108,7 +113,7 @@ func (p *Provider) checksOK(ctx context.Context, a Account, region, instanceID s
 	}
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{instanceID}})
+	out, err := c.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{instanceID}}, disableRetries)
 	if hasErrorCode(err, "InvalidInstanceID.NotFound") {
 		return false, nil
 	}

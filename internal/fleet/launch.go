@@ -24,7 +24,9 @@ type LaunchRequest struct {
 	Mode               agent.Mode        `json:"mode"`
 	InstanceType       string            `json:"instance_type"`
 	AZ                 string            `json:"az"`
-	SubnetID           string            `json:"subnet_id,omitempty"` // empty: the zone's default subnet
+	SubnetID           string            `json:"subnet_id,omitempty"`     // empty: the zone's default subnet
+	OtherSubnets       []string          `json:"other_subnets,omitempty"` // of the zone, tried in turn when that one is full or gone
+	Without            []string          `json:"without,omitempty"`       // in words: what was left out because it does not exist any more
 	ImageID            string            `json:"image_id"`
 	KeyName            string            `json:"key_name,omitempty"`
 	InstanceProfileARN string            `json:"instance_profile_arn,omitempty"`
@@ -39,7 +41,7 @@ type LaunchRequest struct {
 // was taken from, in another place, for an owner. Fails with
 // launch.no_addresses when the template's network has no room in that zone.
 func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchRequest, error) {
-	subnet := t.Subnets[where.AZ]
+	subnet, others := t.Subnets[where.AZ].split()
 	if t.VPCID != "" && subnet == "" {
 		return LaunchRequest{}, replica.NoAddresses.New("the network %s has no subnet with free addresses in %s", t.VPCID, where.AZ)
 	}
@@ -55,6 +57,7 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 		InstanceType: where.InstanceType,
 		AZ:           where.AZ,
 		SubnetID:     subnet,
+		OtherSubnets: others,
 		ImageID:      t.ImageID, KeyName: t.KeyName, InstanceProfileARN: t.InstanceProfileARN,
 		SecurityGroupIDs: slices.Clone(t.SecurityGroupIDs), UserData: t.UserData,
 		EBSOptimized: t.EBSOptimized, MetadataHops: t.MetadataHops, Tags: tags,
@@ -136,7 +139,7 @@ func (r LaunchRequest) input() *ec2.RunInstancesInput {
 // Differences lists what an instance lacks of what was asked for, in words: what
 // must hold after a launch is asserted, not assumed.
 func (r LaunchRequest) Differences(i Instance) []string {
-	var out []string
+	out := slices.Clone(r.Without)
 	differ := func(what, want, have string) {
 		if want != have {
 			out = append(out, fmt.Sprintf("%s is %q, not %q", what, have, want))

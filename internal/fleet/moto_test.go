@@ -62,7 +62,7 @@ func TestAgainstMoto(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, mode, made.Mode)
 		require.Equal(t, "us-east-1b", made.AZ)
-		require.Equal(t, template.Subnets["us-east-1b"], made.SubnetID)
+		require.Equal(t, template.Subnets["us-east-1b"][0], made.SubnetID)
 		who, ours := fleet.OwnerFromTags(made)
 		require.True(t, ours)
 		require.Equal(t, owner, who)

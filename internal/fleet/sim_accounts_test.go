@@ -177,7 +177,7 @@ func TestRefusalsOfTheCloud(t *testing.T) {
 func TestNoRoomInTheNetwork(t *testing.T) {
 	t.Parallel()
 
-	template := fleet.Template{VPCID: "vpc-1", Subnets: map[string]string{"us-east-1a": "subnet-1"}}
+	template := fleet.Template{VPCID: "vpc-1", Subnets: map[string]fleet.SubnetList{"us-east-1a": {"subnet-1"}}}
 	_, err := fleet.NewLaunchRequest(template, candidate("m5.large", "us-east-1b", agent.Spot), owner)
 	require.Equal(t, replica.NoAddresses, fault.CodeOf(err))
 }

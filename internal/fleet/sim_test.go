@@ -78,7 +78,7 @@ func TestLaunchCopiesThePrimary(t *testing.T) {
 			require.False(t, template.UserDataHidden)
 			require.Equal(t, map[string]string{"Name": "web", "team": "shop"}, template.Tags)
 			require.Contains(t, template.Zones(), "us-east-1b")
-			require.Equal(t, old.SubnetID, template.Subnets["us-east-1a"], "its own subnet in its own zone")
+			require.Equal(t, old.SubnetID, template.Subnets["us-east-1a"][0], "its own subnet in its own zone")
 
 			request, err := fleet.NewLaunchRequest(template, candidate("m5.xlarge", "us-east-1b", mode), owner)
 			require.NoError(t, err)

@@ -28,11 +28,11 @@ type Template struct {
 	EBSOptimized   bool   `json:"ebs_optimized,omitempty"`
 	MetadataHops   int32  `json:"metadata_hops"`
 	VPCID          string `json:"vpc_id,omitempty"`
-	// Subnets holds, per zone, the subnet of the same network with the most free
-	// addresses; the instance's own in its own zone while that one has any. A zone
-	// that is missing here cannot be launched in.
-	Subnets map[string]string `json:"subnets,omitempty"`
-	Tags    map[string]string `json:"tags,omitempty"` // the instance's own, without AWS's and ours
+	// Subnets holds, per zone, the subnets of the same network, best first: the instance's
+	// own in its own zone, then by free addresses. A zone that is missing here cannot be
+	// launched in.
+	Subnets map[string]SubnetList `json:"subnets,omitempty"`
+	Tags    map[string]string     `json:"tags,omitempty"` // the instance's own, without AWS's and ours
 }
 
 // Zones lists where the template can be launched.
@@ -110,66 +110,6 @@ func (p *Provider) userData(ctx context.Context, c EC2API, instanceID string) (d
 		return "", false, nil
 	}
 	return aws.ToString(out.UserData.Value), false, nil
-}
-
-// subnets chooses one subnet per zone of the source's network. Subnets that
-// address differently (public or not) are not mixed while there is a choice.
-func (p *Provider) subnets(ctx context.Context, c EC2API, source Instance) (map[string]string, error) {
-	var all []types.Subnet
-	for token := (*string)(nil); ; {
-		page, err := p.subnetPage(ctx, c, source.VPCID, token)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Subnets...)
-		if token = page.NextToken; aws.ToString(token) == "" {
-			break
-		}
-	}
-	return chooseSubnets(all, source.SubnetID), nil
-}
-
-func (p *Provider) subnetPage(ctx context.Context, c EC2API, vpcID string, token *string) (*ec2.DescribeSubnetsOutput, error) {
-	ctx, cancel := p.read(ctx)
-	defer cancel()
-	out, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{newFilter("vpc-id", vpcID)}, NextToken: token})
-	return out, classify(ctx, err, "listing the subnets of "+vpcID)
-}
-
-func chooseSubnets(all []types.Subnet, own string) map[string]string {
-	public := false
-	for _, s := range all {
-		if aws.ToString(s.SubnetId) == own {
-			public = aws.ToBool(s.MapPublicIpOnLaunch)
-		}
-	}
-	score := func(s types.Subnet) int64 {
-		free := int64(aws.ToInt32(s.AvailableIpAddressCount))
-		switch {
-		case free == 0:
-			return 0
-		case aws.ToString(s.SubnetId) == own:
-			return 1 << 40
-		case aws.ToBool(s.MapPublicIpOnLaunch) == public:
-			return 1<<35 + free
-		default:
-			return free
-		}
-	}
-	slices.SortFunc(all, func(x, y types.Subnet) int {
-		if d := score(y) - score(x); d != 0 {
-			return int(max(-1, min(1, d)))
-		}
-		return slices.Compare([]string{aws.ToString(x.SubnetId)}, []string{aws.ToString(y.SubnetId)})
-	})
-	chosen := map[string]string{}
-	for _, s := range all {
-		az := aws.ToString(s.AvailabilityZone)
-		if _, have := chosen[az]; !have && score(s) > 0 {
-			chosen[az] = aws.ToString(s.SubnetId)
-		}
-	}
-	return chosen
 }
 
 func newFilter(name string, values ...string) types.Filter {

@@ -8,11 +8,13 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/adoption"
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Adoptions keep what connects instances with their clients. An instance that an agent
 // has named is unproven, and its adoption is an open row, until EC2 has confirmed it.
-type Adoptions struct{ DB *DB }
+type Adoptions struct{ DB *pg.DB }
 
 var _ activities.AdoptionStore = (*Adoptions)(nil)
 
@@ -79,11 +81,11 @@ JOIN clients c ON c.id = i.client_id
 WHERE i.id = $1`, instanceID).
 		Scan(&out.AgentID, &c.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &c.AccountID, &c.HasRole,
 			&c.OwnAccount, &c.Shared, &c.Fresh, &out.Over, &out.Proof)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return &activities.AdoptionClaim{Over: true}, nil
 	}
 	c.InstanceID, c.ClientID = instanceID, out.Account.ClientID
-	return &out, translate(err)
+	return &out, pg.Translate(err)
 }
 
 // RecordAdopted makes an instance that EC2 has confirmed the client's: what EC2 says of
@@ -110,7 +112,7 @@ SELECT client_id, agent_id, 'instance_adopted', id || ' was found at EC2 to be t
     jsonb_build_object('instance_id', id, 'pool_id', pool_id, 'account_id', $8::text)
 FROM adopted`, i.ID, agentID, i.InstanceType(), i.Zone(), i.PoolID, knownMode(i), i.ImageID, i.AccountID)
 	queueReview(b, agentID)
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // RecordUnproven keeps why an instance is unproven, and notifies the client once for each
@@ -142,7 +144,7 @@ INSERT INTO notifications (client_id, message, severity, dedup_key)
 SELECT client_id, message, 'warning', key
 FROM named
 ON CONFLICT (dedup_key) DO NOTHING`, instanceID, agentID, v.Cause, v.Reason, v.Repair)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // Standing is how an instance stands to its client.
@@ -157,7 +159,8 @@ type Standing struct {
 
 // AskAgain makes the adoption of a tenant's instance due now, and answers how it stands.
 // An empty clientID is any tenant. An instance that is proven is answered as it is.
-// Fails with instance.not_found.
+// Fails with
+// agent.instance_of_another_tenant.
 func (s *Adoptions) AskAgain(ctx context.Context, clientID, instanceID, by string) (*Standing, error) {
 	var out Standing
 	b := &pgx.Batch{}
@@ -181,13 +184,13 @@ LEFT JOIN operations o ON o.id = 'adoption/' || i.id AND o.state = 'running'
 WHERE i.id = $1
   AND ($2 = '' OR i.client_id = $2)`, instanceID, clientID).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&out.Proof, &out.Cause, &out.Reason, &out.Repair, &out.AdoptedAt, &out.OperationID)
-		if isNoRows(err) {
-			return InstanceNotFound.New("Instance not found")
+		if pg.IsNoRows(err) {
+			return agent.ForeignInst.New("Instance not found")
 		}
 		return err
 	})
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	return &out, nil
 }
@@ -225,5 +228,5 @@ ON CONFLICT (dedup_key) DO NOTHING`
 // stays what it is. A second call finds it forgotten.
 func (s *Launches) Forget(ctx context.Context, agentID, instanceID string, refusal activities.LaunchEnd) error {
 	_, err := s.DB.Pool.Exec(ctx, forgetInstance, instanceID, agentID, refusal.Code, refusal.Error)
-	return translate(err)
+	return pg.Translate(err)
 }

@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/views"
 )
 
 // TestReportsAreListedOnce: the page shows reports at once, the newest first, a report
@@ -16,7 +18,7 @@ import (
 func TestReportsAreListedOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p, v := &postgres.Prices{DB: g.db}, &postgres.Views{DB: g.db}
+	p, v := &prices.Prices{DB: g.db}, &views.Views{DB: g.db}
 	tell := func(at time.Time, dollars ...float64) {
 		_, err := p.Report(t.Context(), "k1", "a1", seen("i-0", at, dollars...))
 		require.NoError(t, err)
@@ -25,7 +27,7 @@ func TestReportsAreListedOnce(t *testing.T) {
 	tell(at, 0.012, 0.011)
 	tell(at, 0.012, 0.011)
 	tell(at.Add(time.Second), 0.014, 0.013)
-	list, err := v.AgentDecisions(t.Context(), "k1", postgres.Page{})
+	list, err := v.AgentDecisions(t.Context(), "k1", pg.Page{})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Equal(t, 2, list[0].ReportCount)
@@ -45,7 +47,7 @@ func TestReportsAreListedOnce(t *testing.T) {
 	g.exec(`
 		UPDATE agent_reports
 		SET at = ARRAY(SELECT t - interval '2 minutes' - interval '59 minutes' * (n > 2)::int FROM unnest(at) WITH ORDINALITY x(t, n))`)
-	list, err = v.AgentDecisions(t.Context(), "k1", postgres.Page{})
+	list, err = v.AgentDecisions(t.Context(), "k1", pg.Page{})
 	require.NoError(t, err)
 	require.Equal(t, 2, list[0].ReportCount, "of the last ten minutes")
 	require.Len(t, list[0].Reports, 2, "of the last hour")
@@ -59,7 +61,7 @@ func TestWhatAgentsDidBeforeIsListed(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	g.agent("k1", "a2", "i-2")
-	p := &postgres.Prices{DB: g.db}
+	p := &prices.Prices{DB: g.db}
 	for n := range 7 {
 		version := func(r *engine.Record) { r.Decision.Version, r.Decision.Savings = strconv.Itoa(n), float64(n)/100 }
 		g.keep(stay("a1", version), stay("a1", version, func(r *engine.Record) { r.Shadow = true }), stay("a2", version, inRun(n)))

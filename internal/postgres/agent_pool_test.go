@@ -8,7 +8,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // TestAnAgentIsToldWhereToLaunch holds that a replica which its agent launches has
@@ -40,7 +40,7 @@ func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.want, opened.Replica.PoolID)
 			g.exec(`UPDATE operations SET phase = 'awaiting_agent'`)
-			todo, err := (&postgres.Views{DB: g.db}).ReplicasToLaunch(t.Context(), "k1", "a1")
+			todo, err := (&views.Views{DB: g.db}).ReplicasToLaunch(t.Context(), "k1", "a1")
 			require.NoError(t, err)
 			require.Len(t, todo, 1)
 			require.Equal(t, c.want, todo[0].PoolID)

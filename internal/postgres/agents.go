@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/flight"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // InstanceInUse means that an instance plays a part for another agent of the
@@ -21,7 +22,7 @@ var InstanceInUse = fault.Define("agent.instance_in_use", fault.Conflict)
 // Roles; the one exception, an agent that has lost its primary for good, is in
 // takeOver.
 type Agents struct {
-	DB *DB
+	DB *pg.DB
 
 	beats flight.Batch[agent.Heartbeat, *Beat]
 }
@@ -55,8 +56,8 @@ FROM agents WHERE `
 
 // Config reads an agent's configuration. Fails with agent.not_found.
 func (s *Agents) Config(ctx context.Context, clientID, agentID string) (*AgentConfig, error) {
-	out, err := queryRow[AgentConfig](ctx, s.DB, selectConfig+`id = $1 AND ($2 = '' OR client_id = $2)`, agentID, clientID)
-	if isNoRows(err) {
+	out, err := pg.QueryRow[AgentConfig](ctx, s.DB, selectConfig+`id = $1 AND ($2 = '' OR client_id = $2)`, agentID, clientID)
+	if pg.IsNoRows(err) {
 		return nil, agent.NotFound.New("Agent not found")
 	}
 	return out, err
@@ -80,7 +81,7 @@ type Registered struct {
 // Fails with agent.instance_of_another_tenant and agent.instance_in_use.
 func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registered, error) {
 	out := &Registered{}
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		created, err := s.lockOrCreate(ctx, tx, r, out)
 		if err != nil {
 			return err
@@ -127,7 +128,7 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 	var owner *string
 	err := tx.QueryRow(ctx, `SELECT client_id, agent_id, role FROM instances WHERE id = $1 FOR NO KEY UPDATE`, r.InstanceID).Scan(&clientID, &owner, &role)
 	switch {
-	case isNoRows(err):
+	case pg.IsNoRows(err):
 		out.Standing = agent.StandsOutside
 		return nil
 	case err != nil:
@@ -140,7 +141,7 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 			return nil
 		}
 		err := tx.QueryRow(ctx, `SELECT id FROM replicas WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`, out.AgentID, r.InstanceID).Scan(&out.ReplicaID)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return nil
 		}
 		return err
@@ -170,7 +171,7 @@ WHERE agent_id = $1
   AND command_type = 'switch'
   AND deliveries > 0
 RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
-	if err == nil || !isNoRows(err) {
+	if err == nil || !pg.IsNoRows(err) {
 		return err
 	}
 	if out.Takeover, err = takeOver(ctx, tx, out.AgentID, r); err != nil {
@@ -216,7 +217,7 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	t := eventRecord{
+	t := pg.EventRecord{
 		ClientID: r.ClientID, AgentID: out.AgentID, Type: "agent_registered", Severity: "info", Actor: "agent",
 		Message:  "Agent " + r.LogicalID + " registered from " + r.InstanceID,
 		Metadata: map[string]any{"instance_id": r.InstanceID, "standing": out.Standing, "mode": r.Mode, "version": r.Version},
@@ -229,7 +230,7 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 		t.Message = "Agent " + r.LogicalID + " also runs on " + r.InstanceID + ", which has no part"
 		t.Key = "outside/" + out.AgentID + "/" + r.InstanceID + "/" + time.Now().UTC().Format(time.DateOnly)
 	}
-	return recordEvent(ctx, tx, t)
+	return pg.RecordEvent(ctx, tx, t)
 }
 
 // queueFirstInstance makes the instance of a new agent its primary. Its prices

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Terminated records that the agent says goodbye for good: it is offline from
@@ -20,7 +21,7 @@ func (s *Agents) Terminated(ctx context.Context, clientID, agentID, reason strin
 			SELECT client_id, id, 'instance_terminated', 'warning', 'agent', 'Agent ' || id || ' terminated: ' || $3, jsonb_build_object('reason', $3::text) FROM moved)
 		INSERT INTO notifications (client_id, message, severity) SELECT client_id, 'Agent ' || id || ' terminated: ' || $3, 'warning' FROM moved`, agentID, clientID, reason)
 	if err != nil {
-		return translate(err)
+		return pg.Translate(err)
 	}
 	if tag.RowsAffected() == 0 {
 		return agent.NotFound.New("Agent not found")
@@ -67,7 +68,7 @@ func (s *Agents) RecordCleanup(ctx context.Context, c Cleanup) error {
 		SELECT client_id, id, $3::int, $4::int, $5::int, $6::jsonb, coalesce($7::timestamptz, now()) FROM a`,
 		c.AgentID, c.ClientID, c.DeletedSnapshots, c.DeletedAMIs, c.Failed, details, at, c.DeletedInstances)
 	if err != nil {
-		return translate(err)
+		return pg.Translate(err)
 	}
 	if tag.RowsAffected() == 0 {
 		return agent.NotFound.New("Agent not found")

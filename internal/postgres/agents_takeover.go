@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Takeover is what became of an instance that would follow a lost primary.
@@ -17,17 +18,6 @@ type Takeover struct {
 	// more: their workflows still wait.
 	Closed []string
 }
-
-// primaryLost is about the agent a and its primary p: there is none, it has been
-// silent for agent.LostAfter, or its termination notice ended without an heir. The
-// deadline of a notice that no Guardian has closed counts as its end, unless the
-// primary was heard of afterwards.
-var primaryLost = fmt.Sprintf(`(p.id IS NULL
-		OR greatest(p.last_seen_at, p.primary_since, p.installed_at) < clock_timestamp() - interval '%d seconds'
-		OR EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = p.id AND n.kind = 'termination-notice'
-			AND (n.result = 'lost'
-				OR n.result = '' AND n.deadline <= clock_timestamp() AND coalesce(p.last_seen_at < n.deadline, true))))`,
-	int(agent.LostAfter.Seconds()))
 
 // unfilled is about the open replica r: it has no instance, and none is on its way
 // from the control plane. It waits for an agent that may be gone, or its launch
@@ -43,7 +33,7 @@ SELECT coalesce(p.id, ''), a.epoch
 FROM agents a
 LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 WHERE a.id = $1 AND a.status <> 'deleted'
-	AND ` + primaryLost + `
+	AND ` + pg.PrimaryLost + `
 	AND NOT EXISTS (SELECT FROM replicas r
 		WHERE r.agent_id = a.id AND r.state IN ('requested', 'launching', 'running', 'ready') AND NOT ` + unfilled + `)
 	AND NOT EXISTS (SELECT FROM notices n
@@ -62,7 +52,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 	var old string
 	var epoch int64
 	err := tx.QueryRow(ctx, selectTakeover, agentID).Scan(&old, &epoch)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return out, nil
 	}
 	if err != nil {
@@ -97,7 +87,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 	if old != "" {
 		message += "; " + old + " is lost"
 	}
-	return out, recordEvent(ctx, tx, eventRecord{
+	return out, pg.RecordEvent(ctx, tx, pg.EventRecord{
 		ClientID: r.ClientID, AgentID: agentID, Type: "primary_taken_over", Severity: "warning", Actor: "agent",
 		Message: message, Notify: true,
 		Metadata: map[string]any{"old_primary": old, "new_primary": r.InstanceID, "epoch": epoch + 1, "closed_replicas": out.Closed},
@@ -112,7 +102,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 // and agent.instance_in_use.
 func (s *Agents) TakeOver(ctx context.Context, agentID string, r agent.Registration) (Takeover, error) {
 	var out Takeover
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if err := lockAlive(ctx, tx, agentID); err != nil {
 			return err
 		}

@@ -3,12 +3,14 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+
+	"spotkeeper/internal/postgres/pg"
 )
 
 // AuditLog records audit entries for changes that workflows make, which cannot share a
 // transaction with them. It also reads the state of the audited object, for the state
 // before and after. Changes made by a store are recorded in the store's transaction.
-type AuditLog struct{ DB *DB }
+type AuditLog struct{ DB *pg.DB }
 
 // AuditEntry is one change that an operator or a tenant asked for.
 type AuditEntry struct {
@@ -29,7 +31,7 @@ func (s *AuditLog) Record(ctx context.Context, entry AuditEntry) error {
 	_, err = s.DB.Pool.Exec(ctx, `INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
 		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)), nullif($2, ''), $3, $4, $5, $6)`,
 		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // Snapshot is the state of an audited object. What is null when it does not exist.
@@ -63,8 +65,8 @@ func (s *AuditLog) Serving(ctx context.Context) (Snapshot, error) {
 }
 
 func (s *AuditLog) readSnapshot(ctx context.Context, sql string, args ...any) (Snapshot, error) {
-	found, err := queryRow[Snapshot](ctx, s.DB, sql, args...)
-	if isNoRows(err) {
+	found, err := pg.QueryRow[Snapshot](ctx, s.DB, sql, args...)
+	if pg.IsNoRows(err) {
 		return Snapshot{}, nil
 	}
 	if err != nil {

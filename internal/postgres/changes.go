@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Changes tell what happened since a moment, for streams. A row that changed
 // twice is told once, as it is now.
-type Changes struct{ DB *DB }
+type Changes struct{ DB *pg.DB }
 
 // Change is one thing that is different now. Kind is operation, notice or roles.
 type Change struct {
@@ -22,7 +24,7 @@ type Change struct {
 // Now reads the database's clock, by which changes are stamped.
 func (c *Changes) Now(ctx context.Context) (time.Time, error) {
 	type now struct{ At time.Time }
-	n, err := queryRow[now](ctx, c.DB, `SELECT clock_timestamp() AS at`)
+	n, err := pg.QueryRow[now](ctx, c.DB, `SELECT clock_timestamp() AS at`)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -34,7 +36,7 @@ func (c *Changes) Now(ctx context.Context) (time.Time, error) {
 // long may appear behind the newest: who follows along asks again for the last
 // seconds.
 func (c *Changes) Since(ctx context.Context, clientID string, since time.Time, limit int) ([]Change, error) {
-	return queryRows[Change](ctx, c.DB, `
+	return pg.QueryRows[Change](ctx, c.DB, `
 		SELECT at, kind, client_id, key, data FROM (
 			(SELECT updated_at AS at, 'operation' AS kind, client_id, id AS key, jsonb_build_object('id', id, 'kind', kind, 'agent_id', agent_id,
 				'state', state, 'phase', phase, 'summary', summary, 'instance_id', instance_id, 'new_instance_id', new_instance_id,

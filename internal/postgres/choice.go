@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // selectChoice reads what the choice of pools for a replica is made from: its
@@ -32,8 +33,8 @@ func (s *Launches) Choice(ctx context.Context, agentID, replicaID string) (repli
 	var plan replica.Plan
 	var facts replica.Facts
 	err := s.DB.Pool.QueryRow(ctx, selectChoice, agentID, replicaID).Scan(&plan, &facts)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return plan, facts, replica.NotFound.New("there is no replica %s of an agent with a primary", replicaID)
 	}
-	return plan, facts, translate(err)
+	return plan, facts, pg.Translate(err)
 }

@@ -6,10 +6,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // ClientAccounts keep where clients' instances live.
-type ClientAccounts struct{ DB *DB }
+type ClientAccounts struct{ DB *pg.DB }
 
 // ClientAccount is a client's account, with what its role must require and what it must see.
 type ClientAccount struct {
@@ -41,10 +42,10 @@ WHERE c.id = $1`
 func scanAccount(row pgx.Row) (*ClientAccount, error) {
 	var out ClientAccount
 	err := row.Scan(&out.ClientID, &out.ExternalID, &out.ID, &out.RoleARN, &out.Own, &out.Unproven, &out.Living)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, clients.NotFound.New("Client not found")
 	}
-	return &out, translate(err)
+	return &out, pg.Translate(err)
 }
 
 // Account reads a client's account. Fails with clients.not_found.
@@ -56,7 +57,7 @@ func (s *ClientAccounts) Account(ctx context.Context, clientID string) (*ClientA
 // asked about each of its unproven instances. Fails with clients.not_found.
 func (s *ClientAccounts) SetAccount(ctx context.Context, clientID string, to clients.Account, by string) (*ClientAccount, error) {
 	var out *ClientAccount
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		before, err := scanAccount(tx.QueryRow(ctx, selectAccount+` FOR NO KEY UPDATE`, clientID))
 		if err != nil {
 			return err
@@ -71,7 +72,7 @@ func (s *ClientAccounts) SetAccount(ctx context.Context, clientID string, to cli
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "client_account_changed", Severity: "warning", Actor: by, Notify: true,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "client_account_changed", Severity: "warning", Actor: by, Notify: true,
 			Message:  "The AWS account of the client was changed",
 			Metadata: map[string]any{"before": before.Account, "after": to}})
 	})

@@ -13,24 +13,25 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/postgres/pg"
 )
 
 var (
-	_ = registerConstraint("clients_name_key", clients.NameTaken, "A client with this name exists already")
-	_ = registerConstraint("clients_email_key", clients.EmailTaken, "A client with this e-mail address exists already")
+	_ = pg.RegisterConstraint("clients_name_key", clients.NameTaken, "A client with this name exists already")
+	_ = pg.RegisterConstraint("clients_email_key", clients.EmailTaken, "A client with this e-mail address exists already")
 )
 
 // Clients keeps tenants and their tokens. A token is looked up by its hash and
 // kept sealed with a key of the deployment, bound to its client, so that neither
 // a copy of the table nor a row moved to another client shows or lends one.
 type Clients struct {
-	DB *DB
+	DB *pg.DB
 
 	seal cipher.AEAD
 }
 
 // NewClients takes the 32 bytes that seal tokens.
-func NewClients(db *DB, key []byte) (*Clients, error) {
+func NewClients(db *pg.DB, key []byte) (*Clients, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("the key that seals tokens: %w", err)
@@ -74,7 +75,7 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		return nil, "", err
 	}
 	out := &clients.Client{ID: n.ID, Name: n.Name, Email: n.Email, Status: clients.Active, Launcher: n.Launcher, TokenHash: clients.Hash(token)}
-	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			RETURNING created_at, external_id`, n.ID, n.Name, n.Email, n.Launcher, n.Account.ID, n.Account.RoleARN, n.Account.Own, out.TokenHash,
@@ -82,7 +83,7 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		if err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true,
 			Metadata: map[string]any{"before": nil, "after": map[string]any{"client_id": n.ID, "name": n.Name, "email": n.Email, "launcher": n.Launcher, "account": n.Account, "token_hash": fingerprint(out.TokenHash)}}})
 	})
 	if err != nil {
@@ -93,35 +94,21 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 
 // nameTaken puts the name that was asked for into the sentence.
 func (c *Clients) nameTaken(err error, n clients.New) error {
-	if isConstraint(err, "clients_name_key") {
+	if pg.IsConstraint(err, "clients_name_key") {
 		return clients.NameTaken.Wrap(err, "Client %q already exists", n.Name)
 	}
 	return err
-}
-
-// ClientByToken finds the client of a token's hash. Fails with clients.not_found.
-func (c *Clients) ClientByToken(ctx context.Context, hash []byte) (*clients.Client, error) {
-	out := &clients.Client{}
-	err := c.DB.Pool.QueryRow(ctx, `SELECT id, name, email, status, launcher, token_hash, created_at FROM clients WHERE token_hash = $1`, hash).
-		Scan(&out.ID, &out.Name, &out.Email, &out.Status, &out.Launcher, &out.TokenHash, &out.CreatedAt)
-	if isNoRows(err) {
-		return nil, clients.NotFound.New("Client not found")
-	}
-	if err != nil {
-		return nil, translate(err)
-	}
-	return out, nil
 }
 
 // Token shows a client's present token. Fails with clients.not_found.
 func (c *Clients) Token(ctx context.Context, id string) (name, token string, err error) {
 	var sealed []byte
 	err = c.DB.Pool.QueryRow(ctx, `SELECT name, token_sealed FROM clients WHERE id = $1`, id).Scan(&name, &sealed)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return "", "", clients.NotFound.New("Client not found")
 	}
 	if err != nil {
-		return "", "", translate(err)
+		return "", "", pg.Translate(err)
 	}
 	token, err = c.decryptToken(id, sealed)
 	return name, token, err
@@ -133,18 +120,18 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 	if token, err = clients.NewToken(rand.Reader); err != nil {
 		return "", "", err
 	}
-	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var before []byte
 		err := tx.QueryRow(ctx, `WITH before AS (SELECT id, token_hash FROM clients WHERE id = $1 FOR NO KEY UPDATE)
 			UPDATE clients c SET token_hash = $2, token_sealed = $3, updated_at = now() FROM before WHERE c.id = before.id RETURNING c.name, before.token_hash`,
 			id, clients.Hash(token), c.encryptToken(id, token)).Scan(&name, &before)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true,
 			Metadata: map[string]any{"before": map[string]any{"token_hash": fingerprint(before)}, "after": map[string]any{"token_hash": fingerprint(clients.Hash(token))}}})
 	})
 	return name, token, err
@@ -157,7 +144,7 @@ func (c *Clients) Delete(ctx context.Context, id, by string) (name string, err e
 	// A workflow that closes its page may hold a row that goes with the client and
 	// wait for the client's: one of the two is told to begin again.
 	for range deleteTries {
-		if name, err = c.delete(ctx, id, by); !deadlocked(err) {
+		if name, err = c.delete(ctx, id, by); !pg.Deadlocked(err) {
 			break
 		}
 	}
@@ -167,12 +154,12 @@ func (c *Clients) Delete(ctx context.Context, id, by string) (name string, err e
 const deleteTries = 4
 
 func (c *Clients) delete(ctx context.Context, id, by string) (name string, err error) {
-	err = c.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var agents, instances, events int
 		err := tx.QueryRow(ctx, `SELECT name, (SELECT count(*) FROM agents WHERE client_id = $1), (SELECT count(*) FROM instances WHERE client_id = $1),
 				(SELECT count(*) FROM events WHERE client_id = $1)
 			FROM clients WHERE id = $1 FOR UPDATE`, id).Scan(&name, &agents, &instances, &events)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
 		if err != nil {
@@ -185,7 +172,7 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 		if _, err := tx.Exec(ctx, `DELETE FROM clients WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{Type: "client_deleted", Severity: "warning", Actor: by, Message: "Client deleted: " + name,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{Type: "client_deleted", Severity: "warning", Actor: by, Message: "Client deleted: " + name,
 			Metadata: map[string]any{"client_id": id, "before": map[string]any{"name": name, "agents": agents, "instances": instances, "events": events}, "after": nil}})
 	})
 	return name, err
@@ -193,13 +180,3 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 
 // fingerprint tells tokens apart in events, and tells nothing of them.
 func fingerprint(tokenHash []byte) string { return hex.EncodeToString(tokenHash[:6]) }
-
-// RecordAuthFailure keeps a refused attempt as an event, one per address, path
-// and minute, so that guessing does not fill the table.
-func (c *Clients) RecordAuthFailure(ctx context.Context, path, address, why string) error {
-	_, err := c.DB.Pool.Exec(ctx, `
-		INSERT INTO events (type, severity, actor, message, dedup_key)
-		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint)
-		ON CONFLICT (dedup_key) DO NOTHING`, path, address, "Authentication failed on "+path+": "+why)
-	return translate(err)
-}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -50,9 +51,10 @@ func TestTokensComeAndGo(t *testing.T) {
 	a, token, err := store.Create(ctx, clients.New{Name: "Acme", Email: "ops@acme.test"}, "test")
 	require.NoError(t, err)
 
-	got, err := store.ClientByToken(ctx, clients.Hash(token))
+	tokens := &postgres.Credentials{DB: store.DB}
+	got, err := tokens.FindLegacy(ctx, clients.Hash(token))
 	require.NoError(t, err)
-	require.Equal(t, []any{a.ID, clients.Active}, []any{got.ID, got.Status})
+	require.Equal(t, []any{a.ID, clients.Active, credentials.LegacyAll}, []any{got.ClientID, got.Status, got.LegacyMode})
 	_, _, err = store.Create(ctx, clients.New{Name: "aCME"}, "test")
 	require.True(t, fault.Is(err, clients.NameTaken), "%v", err)
 	_, _, err = store.Create(ctx, clients.New{Name: "Other", Email: "OPS@acme.test"}, "test")
@@ -60,14 +62,15 @@ func TestTokensComeAndGo(t *testing.T) {
 
 	_, fresh, err := store.RegenerateToken(ctx, a.ID, "test")
 	require.NoError(t, err)
-	_, err = store.ClientByToken(ctx, clients.Hash(token))
-	require.True(t, fault.Is(err, clients.NotFound), "the old token is dead at once")
-	_, err = store.ClientByToken(ctx, clients.Hash(fresh))
+	_, err = tokens.FindLegacy(ctx, clients.Hash(token))
+	require.True(t, fault.Is(err, credentials.NotFound), "the old token is dead at once")
+	_, err = tokens.FindLegacy(ctx, clients.Hash(fresh))
 	require.NoError(t, err)
 	_, err = store.Delete(ctx, a.ID, "test")
 	require.NoError(t, err)
+	_, err = tokens.FindLegacy(ctx, clients.Hash(fresh))
+	require.True(t, fault.Is(err, credentials.NotFound))
 	for _, forget := range []func() error{
-		func() error { _, err := store.ClientByToken(ctx, clients.Hash(fresh)); return err },
 		func() error { _, _, err := store.Token(ctx, a.ID); return err },
 		func() error { _, _, err := store.RegenerateToken(ctx, a.ID, "test"); return err },
 		func() error { _, err := store.Delete(ctx, a.ID, "test"); return err },

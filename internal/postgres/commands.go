@@ -12,16 +12,17 @@ import (
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/flight"
+	"spotkeeper/internal/postgres/pg"
 )
 
-var _ = registerConstraint("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")
+var _ = pg.RegisterConstraint("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")
 
 // Commands keep what an agent was ordered to do. A command is a row before any
 // workflow hears of it, and is delivered to an agent that performs it itself. With
 // its row the operation of its switch is open, so the sweep starts a switch whose
 // caller died in between.
 type Commands struct {
-	DB *DB
+	DB *pg.DB
 
 	polls flight.Batch[poll, polled]
 }
@@ -47,7 +48,7 @@ func scanCommand(row pgx.Row) (*Command, error) {
 // engine.Standing.Refusal does.
 func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 	var out *Command
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if in.Voluntary { // before the agent's row: everybody takes the two in this order
 			if _, err := tx.Exec(ctx, `SELECT FROM fleet_limits FOR NO KEY UPDATE`); err != nil {
 				return err
@@ -80,7 +81,7 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 			FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' WHERE a.id = $1
 			RETURNING `+commandColumns,
 			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority, in.TerminateWait, in.By, in.Reason))
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return unknownAgent(in.AgentID)
 		}
 		if err != nil {
@@ -102,7 +103,7 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
 			ClientID: out.ClientID, AgentID: out.AgentID, Type: "manual_switch_requested", Severity: "info", Actor: in.By,
 			Message: in.Notify, Notify: in.Notify != "",
 			Metadata: map[string]any{"command_id": out.ID, "reason": in.Reason, "priority": out.Priority, "before": nullableJSON(before),
@@ -127,7 +128,7 @@ func findOrderByID(ctx context.Context, tx pgx.Tx, in NewCommand) (*Command, err
 		return nil, nil
 	}
 	c, err := scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2`, in.ID, in.AgentID))
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, nil
 	}
 	return c, err
@@ -151,7 +152,7 @@ func checkMovingLimits(ctx context.Context, tx pgx.Tx, agentID string) error {
 func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var open string
 	err := tx.QueryRow(ctx, `SELECT id FROM commands WHERE agent_id = $1 AND status = 'pending' AND command_type = 'switch'`, agentID).Scan(&open)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil
 	}
 	if err != nil {
@@ -186,7 +187,7 @@ SET state = 'cancelled',
 FROM cancelled
 WHERE o.id = 'switch/' || cancelled.id
   AND o.state = 'running'`, id, why)
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // CommandOutcome is how a command went, as its agent says. A nil Success is an old
@@ -203,10 +204,10 @@ type CommandOutcome struct {
 func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (
 	out *Command, news bool, err error,
 ) {
-	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		out, err = scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2 AND client_id = $3 FOR UPDATE`, commandID, agentID, clientID))
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return switching.NotFound.New("Command not found")
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // poll is an agent that asks for work.
@@ -27,7 +28,7 @@ const (
 // performs one per poll. Hardly a poll finds any, so those that come together ask
 // in one statement whether there is one. Fails with agent.not_found.
 func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]Command, error) {
-	found, err := together(ctx, &s.polls, poll{clientID, agentID}, s.poll)
+	found, err := pg.Together(ctx, &s.polls, poll{clientID, agentID}, s.poll)
 	switch {
 	case err != nil:
 		return nil, err
@@ -52,7 +53,7 @@ func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 	r, err := s.DB.Pool.Query(ctx, `SELECT q.n, EXISTS (`+deliverable+`)
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(agent_id, tenant, n) JOIN agents a ON a.id = q.agent_id AND a.client_id = q.tenant`, agents, tenants)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out := make([]polled, len(all))
 	var n int
@@ -63,7 +64,7 @@ func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 		}
 		return nil
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
 // leaseCommand takes the command, unless another poll has it.
@@ -78,7 +79,7 @@ func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) (
 		RETURNING c.id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority, terminate_wait_seconds, status, created_at`,
 		agentID, clientID, switching.CommandLease.Seconds())
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(r, func(row pgx.CollectableRow) (Command, error) {
 		c, err := scanCommand(row)
@@ -87,5 +88,5 @@ func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) (
 		}
 		return *c, nil
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // TestPollsAtOnce: whoever polls together, each gets its own command and nobody
@@ -64,7 +65,7 @@ func TestPlacesTogether(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	g.agent("k2", "b1", "j-1")
-	views := &postgres.Views{DB: g.db}
+	reader := &views.Views{DB: g.db}
 	for _, tt := range []struct {
 		client, id string
 		there      bool
@@ -72,12 +73,12 @@ func TestPlacesTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
-				p, err := views.InstancePlace(t.Context(), tt.client, tt.id)
+				p, err := reader.InstancePlace(t.Context(), tt.client, tt.id)
 				if tt.there {
 					if p == nil || p.ID != tt.id || p.PoolID != "t3.medium.us-east-1a" {
 						t.Errorf("%s asks for %s: %v, %v", tt.client, tt.id, p, err)
 					}
-				} else if !fault.Is(err, postgres.InstanceNotFound) {
+				} else if !fault.Is(err, views.InstanceNotFound) {
 					t.Errorf("%s asks for %s: %v", tt.client, tt.id, err)
 				}
 			})

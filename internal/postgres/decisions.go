@@ -8,10 +8,11 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Decisions read what an engine judges by, and keep what it answered.
-type Decisions struct{ DB *DB }
+type Decisions struct{ DB *pg.DB }
 
 // The pieces that statements about decisions are put together from. An agent is
 // a, its primary is i; a is chosen by $1, a list of ids, and by $2, the tenant.
@@ -106,20 +107,13 @@ func (s *Decisions) Input(ctx context.Context, clientID, agentID string) (engine
 	in := engine.Input{Limits: unset}
 	var raw []byte
 	err := s.DB.Pool.QueryRow(ctx, selectInput, []string{agentID}, clientID).Scan(&raw)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return in, agent.NotFound.New("Agent not found")
 	}
 	if err != nil {
-		return in, translate(err)
+		return in, pg.Translate(err)
 	}
 	return in, json.Unmarshal(raw, &in)
-}
-
-func nonNilList[T any](items []T) []T {
-	if items == nil {
-		return []T{}
-	}
-	return items
 }
 
 // collectJSON reads rows of one JSON value each.

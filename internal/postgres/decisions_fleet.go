@@ -10,6 +10,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/postgres/pg"
 )
 
 var _ activities.DecisionStore = (*Decisions)(nil)
@@ -25,10 +26,10 @@ func (s *Decisions) Due(ctx context.Context, period time.Time) ([]string, error)
 			AND NOT EXISTS (SELECT FROM decisions d WHERE d.agent_id = a.id AND d.source = 'schedule' AND NOT d.shadow AND d.newest AND coalesce(d.last_period, d.period) >= $1)
 		ORDER BY a.id`, period)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	ids, err := pgx.CollectRows(r, pgx.RowTo[string])
-	return ids, translate(err)
+	return ids, pg.Translate(err)
 }
 
 const selectInputs = `WITH ` + whoMoves + `
@@ -64,7 +65,7 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 	var inputs []engine.Input
 	var markets []placePools
 	var stops []blockedPool
-	err := translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := pg.Translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		var err error
 		if inputs, err = queryStructs[engine.Input](ctx, tx, selectInputs, agentIDs); err != nil {
 			return err
@@ -118,7 +119,7 @@ func queryStructs[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any
 // were not ordered while they were fresh are settled as lapsed.
 func (s *Decisions) OpenMoves(ctx context.Context, period time.Time, fresh time.Duration) ([]activities.OpenMove, error) {
 	var out []activities.OpenMove
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE decisions SET outcome = 'lapsed' WHERE outcome = 'open' AND period <= $1 AND created_at < now() - $2::float8 * interval '1 second'`,
 			period, fresh.Seconds())
 		if err != nil {
@@ -136,13 +137,13 @@ func (s *Decisions) OpenMoves(ctx context.Context, period time.Time, fresh time.
 // Settle keeps what became of a move. The refusal of an order is a veto of the
 // decision like any other. It settles once; again changes nothing.
 func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error {
-	vetoes, err := json.Marshal(nonNilList(in.Vetoes))
+	vetoes, err := json.Marshal(pg.NonNilList(in.Vetoes))
 	if err != nil {
 		return err
 	}
 	_, err = s.DB.Pool.Exec(ctx, `UPDATE decisions SET outcome = $2, command_id = nullif($3, ''), vetoes = vetoes || $4::jsonb WHERE id = $1 AND outcome = 'open'`,
 		in.DecisionID, in.Outcome, in.CommandID, vetoes)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // Tally counts what a run decided, over all its attempts, while no later run has
@@ -159,7 +160,7 @@ func (s *Decisions) Tally(ctx context.Context, period time.Time) (map[string]int
 			SELECT * FROM decisions WHERE source = 'schedule' AND newest AND last_period = $1) d
 		GROUP BY 1`, period, []string{string(engine.Unavailable), string(engine.BadAnswer)})
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	var what string
 	var n int64
@@ -170,5 +171,5 @@ func (s *Decisions) Tally(ctx context.Context, period time.Time) (map[string]int
 		}
 		return nil
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }

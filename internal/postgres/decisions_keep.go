@@ -3,12 +3,12 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // The decisions about an agent are streams: one per source, and one of engines on
@@ -160,10 +160,10 @@ func (s *Decisions) storeDecisions(ctx context.Context, lines []map[string]any, 
 	}
 	found, err := s.DB.Pool.Query(ctx, keepDecisions, raw, last)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	lost, err := pgx.CollectRows(found, pgx.RowTo[int])
-	return lost, translate(err)
+	return lost, pg.Translate(err)
 }
 
 // firstOfAgents takes the first decision about each agent, and the first of a shadow;
@@ -192,7 +192,7 @@ func decisionLine(n int, r engine.Record) map[string]any {
 	line := map[string]any{
 		"n": n, "agent_id": in.Agent.ID, "instance_id": in.Instance.ID, "action": d.LegacyType(), "current_mode": in.Instance.Mode, "current_pool_id": in.Instance.PoolID,
 		"pool_id": d.PoolID, "risk_score": d.Risk, "expected_savings": d.Savings, "confidence": d.Confidence, "reason": d.Reason,
-		"vetoes": nonNilList(d.Vetoes), "scores": nonNilList(d.Scores), "engine": d.Engine, "engine_version": d.Version, "shadow": r.Shadow, "source": r.Source, "outcome": r.Outcome,
+		"vetoes": pg.NonNilList(d.Vetoes), "scores": pg.NonNilList(d.Scores), "engine": d.Engine, "engine_version": d.Version, "shadow": r.Shadow, "source": r.Source, "outcome": r.Outcome,
 		"inputs": map[string]any{
 			"digest": d.Digest, "wanted": d.Wanted, "gain": d.Gain, "on_demand": in.OnDemand, "limits": in.Limits, "activity": in.Activity, "holds": in.Holds,
 		},
@@ -204,15 +204,4 @@ func decisionLine(n int, r engine.Record) map[string]any {
 		line["command_id"] = r.CommandID
 	}
 	return line
-}
-
-// saidWithin is how often the row d was said from one time until another, both SQL. It
-// is exact for a row that lies within them; of one that began before or goes on after,
-// it takes the times to be spread evenly from the first to the last.
-func saidWithin(from, until string) string {
-	return fmt.Sprintf(`CASE
-		WHEN d.created_at >= %[1]s AND coalesce(d.last_at, d.created_at) < %[2]s THEN d.repeats
-		WHEN d.created_at >= %[2]s OR coalesce(d.last_at, d.created_at) < %[1]s THEN 0
-		ELSE greatest(0, least(d.repeats, ceil(extract(epoch FROM %[2]s - d.created_at) * (d.repeats - 1) / extract(epoch FROM d.last_at - d.created_at)))
-			- greatest(0, ceil(extract(epoch FROM %[1]s - d.created_at) * (d.repeats - 1) / extract(epoch FROM d.last_at - d.created_at))))::int END`, from, until)
 }

@@ -8,6 +8,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // departed is about the instance i that the agent a left: its end was reported, or
@@ -55,7 +56,7 @@ func (s *Silence) retireDeparted(ctx context.Context, condition string, args ...
 			FROM marked
 			ON CONFLICT (dedup_key) DO NOTHING)
 		SELECT count(*) FROM marked`, args...).Scan(&n)
-	return n, translate(err)
+	return n, pg.Translate(err)
 }
 
 // RetireDeparted marks the departed instances retired that EC2 cannot be asked
@@ -83,10 +84,10 @@ func (s *Silence) Departed(ctx context.Context, limit int) ([]activities.Departe
 		ORDER BY random()
 		LIMIT $1`, limit)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d activities.Departed, err error) {
 		return d, row.Scan(&d.InstanceID, &d.AgentID, &d.Region, &d.LaunchedAt, &d.Account.ClientID, &d.Account.RoleARN, &d.Account.ExternalID, &d.Account.Own)
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/postgres"
 )
 
 // TestALossDoesNotAge: an agent whose primary was taken without an heir stays in the
@@ -13,7 +15,7 @@ func TestALossDoesNotAge(t *testing.T) {
 	t.Parallel()
 
 	read := func(g *guarded) string {
-		v, err := g.db.ReadGauges(t.Context())
+		v, err := postgres.ReadGauges(t.Context(), g.db)
 		require.NoError(t, err)
 		return lines(v.UndecidedNotices, v.LostNotices, v.AgentsWithoutOne)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Beat is what became of a heartbeat.
@@ -27,7 +28,7 @@ type Beat struct {
 // statement. Fails with agent.not_found, also for a deleted agent.
 func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error) {
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
-	if mayConcernOneRow(err) || err == nil && out == nil { // one that fails must not fail the others, nor wait with them
+	if pg.MayConcernOneRow(err) || err == nil && out == nil { // one that fails must not fail the others, nor wait with them
 		var found map[string]*Beat
 		found, err = s.writeHeartbeats(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]
@@ -70,7 +71,7 @@ func (s *Agents) writeHeartbeats(ctx context.Context, statement string, all ...a
 	}
 	found, err := s.DB.Pool.Query(ctx, statement, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6])
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out := make(map[string]*Beat, len(all))
 	var id string
@@ -81,7 +82,7 @@ func (s *Agents) writeHeartbeats(ctx context.Context, statement string, all ...a
 		out[id] = &one
 		return nil
 	}); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	return out, nil
 }
@@ -98,7 +99,7 @@ WITH h AS (
 		AS h(agent_id, tenant, instance_id, status, type, zone, bought)),
 a AS (
 	SELECT a.id, a.client_id, a.status AS was, h.instance_id, h.status, h.type, h.zone, h.bought, p.id AS primary_id,
-		CASE WHEN h.instance_id IS DISTINCT FROM p.id THEN ` + primaryLost + ` ELSE false END AS lost
+		CASE WHEN h.instance_id IS DISTINCT FROM p.id THEN ` + pg.PrimaryLost + ` ELSE false END AS lost
 	FROM h JOIN agents a ON a.id = h.agent_id AND a.client_id = h.tenant
 	LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 	WHERE a.status <> 'deleted' ORDER BY a.id FOR NO KEY UPDATE OF a`

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Housekeeping keeps the tables in shape: what is too old goes, the partitions of
 // coming days are there, and the daily figures are written.
 type Housekeeping struct {
-	DB *DB
+	DB *pg.DB
 	// Patience is how long a change of partitions goes on asking for its locks.
 	// Zero: ten seconds.
 	Patience time.Duration
@@ -56,7 +57,7 @@ func (s *Housekeeping) Expire(ctx context.Context, table string, before time.Tim
 	for known {
 		tag, err := s.DB.Pool.Exec(ctx, sql, before, deleteChunk)
 		if err != nil {
-			return deleted, translate(err)
+			return deleted, pg.Translate(err)
 		}
 		deleted += tag.RowsAffected()
 		beat()
@@ -76,5 +77,5 @@ func (s *Housekeeping) SnapshotClients(ctx context.Context, day time.Time) (tota
 		SELECT $1::date, count(*), count(*) FILTER (WHERE created_at >= $2), count(*) FILTER (WHERE status = 'active') FROM clients WHERE created_at < $3
 		ON CONFLICT (day) DO UPDATE SET total = excluded.total, new_clients = excluded.new_clients, active = excluded.active, taken_at = now()
 		RETURNING total`, start.Format(time.DateOnly), start, start.AddDate(0, 0, 1)).Scan(&total)
-	return total, translate(err)
+	return total, pg.Translate(err)
 }

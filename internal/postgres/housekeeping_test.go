@@ -12,6 +12,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // TestPartitions: they are made ahead, take over what the default one caught, and
@@ -85,9 +86,9 @@ func TestCleanupWaitsForNobody(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = h.DropPartitions(t.Context(), noon)
-	require.Equal(t, postgres.Unavailable, fault.CodeOf(err))
+	require.Equal(t, pg.Unavailable, fault.CodeOf(err))
 	_, err = h.EnsurePartitions(t.Context(), noon, 2)
-	require.Equal(t, postgres.Unavailable, fault.CodeOf(err))
+	require.Equal(t, pg.Unavailable, fault.CodeOf(err))
 	_, err = g.prices().Report(t.Context(), "k1", "a1", seen("i-0", noon, 0.01))
 	require.NoError(t, err, "reporters go on")
 	deleted, err := h.Expire(t.Context(), "commands", noon, func() {})

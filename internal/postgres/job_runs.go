@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Jobs keeps the runs of scheduled jobs, one row per job and period.
-type Jobs struct{ DB *DB }
+type Jobs struct{ DB *pg.DB }
 
 var _ activities.JobStore = (*Jobs)(nil)
 
@@ -17,7 +18,7 @@ var _ activities.JobStore = (*Jobs)(nil)
 func (s *Jobs) Start(ctx context.Context, in activities.JobStart) error {
 	_, err := s.DB.Pool.Exec(ctx, `INSERT INTO job_runs AS j (job, period) VALUES ($1, $2)
 		ON CONFLICT (job, period) DO UPDATE SET state = 'running', attempts = j.attempts + 1, started_at = now(), ended_at = NULL, error = NULL`, in.Job, in.Period)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // End closes the row of a run with what it counted, or with why it failed. A run
@@ -34,7 +35,7 @@ func (s *Jobs) End(ctx context.Context, in activities.JobEnd) error {
 		VALUES ($1, $2, CASE WHEN $4 = '' THEN 'succeeded' ELSE 'failed' END, $3, nullif($4, ''), now())
 		ON CONFLICT (job, period) DO UPDATE SET state = excluded.state, counts = excluded.counts, error = excluded.error, ended_at = excluded.ended_at`,
 		in.Job, in.Period, counts, in.Error)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // JobRun is one run of a scheduled job.
@@ -51,7 +52,7 @@ type JobRun struct {
 
 // Runs reads the last runs of each job, newest first.
 func (s *Jobs) Runs(ctx context.Context, perJob int) ([]JobRun, error) {
-	return queryRows[JobRun](ctx, s.DB, `SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
+	return pg.QueryRows[JobRun](ctx, s.DB, `SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
 		FROM (SELECT DISTINCT job FROM job_runs) j
 		CROSS JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY period DESC LIMIT $1) r ORDER BY r.job, r.period DESC`, perJob)
 }
@@ -60,7 +61,7 @@ func (s *Jobs) Runs(ctx context.Context, perJob int) ([]JobRun, error) {
 func (s *Jobs) FailuresInRow(ctx context.Context, job string) (n int, err error) {
 	err = s.DB.Pool.QueryRow(ctx, `SELECT count(*) FROM job_runs WHERE job = $1 AND state = 'failed'
 		AND period > coalesce((SELECT max(period) FROM job_runs WHERE job = $1 AND state = 'succeeded'), '-infinity')`, job).Scan(&n)
-	return n, translate(err)
+	return n, pg.Translate(err)
 }
 
 // TellPaused tells operators, once per period, that a job was paused.
@@ -74,7 +75,7 @@ func (s *Jobs) TellFailing(ctx context.Context, in activities.JobEnd, message st
 }
 
 func (s *Jobs) recordJobEvent(ctx context.Context, in activities.JobEnd, what, message string) error {
-	return translate(recordEvent(ctx, s.DB.Pool, eventRecord{Type: what, Severity: "error", Message: message, Notify: true,
+	return pg.Translate(pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{Type: what, Severity: "error", Message: message, Notify: true,
 		Key: what + "/" + in.Job + "/" + in.Period.UTC().Format(time.RFC3339), Metadata: map[string]any{"job": in.Job, "error": in.Error}}))
 }
 
@@ -83,9 +84,9 @@ func (s *Jobs) recordJobEvent(ctx context.Context, in activities.JobEnd, what, m
 // another version may be there that runs them.
 func (s *Jobs) TellRemoved(ctx context.Context, schedules []string) error {
 	for _, id := range schedules {
-		if err := recordEvent(ctx, s.DB.Pool, eventRecord{Type: "schedule_removed", Severity: "warning", Notify: true, Key: "schedule-removed/" + id,
+		if err := pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{Type: "schedule_removed", Severity: "warning", Notify: true, Key: "schedule-removed/" + id,
 			Message: "A worker has no job for the schedule " + id + ". Delete it when no version in use has one.", Metadata: map[string]any{"schedule": id}}); err != nil {
-			return translate(err)
+			return pg.Translate(err)
 		}
 	}
 	return nil

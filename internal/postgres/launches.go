@@ -10,11 +10,12 @@ import (
 	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Launches stores attempts to launch, what they copy, how pools fared, and the
 // end of instances.
-type Launches struct{ DB *DB }
+type Launches struct{ DB *pg.DB }
 
 var (
 	_ activities.RoleStore     = (*Roles)(nil)
@@ -34,10 +35,10 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 		FROM replicas r JOIN clients c ON c.id = r.client_id LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
 		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &state, &primary, &region, &proof, &out.Young)
 	switch {
-	case isNoRows(err):
+	case pg.IsNoRows(err):
 		return nil, replica.NotFound.New("there is no replica %s", replicaID)
 	case err != nil:
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	case !state.IsOpen():
 		return nil, replica.AlreadyEnded.New("replica %s is %s", replicaID, state)
 	case primary == nil:
@@ -50,23 +51,29 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 	return &out, nil
 }
 
-const selectLaunch = `SELECT client_token, request, state, coalesce(instance_id, '') FROM launches WHERE replica_id = $1 AND pool_id = $2 AND mode = $3`
+// selectLaunch reads the last attempt in a pool.
+const selectLaunch = `
+SELECT client_token, request, state, coalesce(instance_id, ''), attempt
+FROM launches
+WHERE replica_id = $1 AND pool_id = $2 AND mode = $3
+ORDER BY attempt DESC
+LIMIT 1`
 
 func scanLaunch(row pgx.Row) (*activities.FrozenLaunch, error) {
 	var out activities.FrozenLaunch
-	if err := row.Scan(&out.Token, &out.Request, &out.State, &out.InstanceID); err != nil {
+	if err := row.Scan(&out.Token, &out.Request, &out.State, &out.InstanceID, &out.Attempt); err != nil {
 		return nil, err
 	}
 	return &out, nil
 }
 
-// FrozenLaunch finds the attempt of a replica in a pool, nil when there is none.
+// FrozenLaunch finds the last attempt of a replica in a pool, nil when there is none.
 func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where replica.Candidate) (*activities.FrozenLaunch, error) {
 	out, err := scanLaunch(s.DB.Pool.QueryRow(ctx, selectLaunch, replicaID, where.PoolID, where.Mode))
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, nil //nolint:nilnil // there being none is an answer, not a failure
 	}
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
 // FreezeLaunch stores an attempt before it is made. The second caller gets the
@@ -74,23 +81,24 @@ func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where rep
 func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where replica.Candidate, f activities.FrozenLaunch) (*activities.FrozenLaunch, error) {
 	b := &pgx.Batch{}
 	var out *activities.FrozenLaunch
-	b.Queue(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request)
-		SELECT $4, client_id, agent_id, id, $2, $3, $5 FROM replicas WHERE id = $1 ON CONFLICT ON CONSTRAINT launches_one_per_replica_and_pool DO NOTHING`,
-		replicaID, where.PoolID, where.Mode, f.Token, f.Request)
+	b.Queue(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, attempt)
+		SELECT $4, client_id, agent_id, id, $2, $3, $5, $6 FROM replicas WHERE id = $1
+		ON CONFLICT ON CONSTRAINT launches_one_per_replica_pool_and_attempt DO NOTHING`,
+		replicaID, where.PoolID, where.Mode, f.Token, f.Request, f.Attempt)
 	b.Queue(selectLaunch, replicaID, where.PoolID, where.Mode).QueryRow(func(row pgx.Row) (err error) {
 		out, err = scanLaunch(row)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			err = replica.NotFound.New("there is no replica %s", replicaID)
 		}
 		return err
 	})
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	return out, nil
 }
 
-var _ = registerConstraint("launches_one_instance_per_replica", replica.AlreadyExists, "the replica has an instance of another attempt")
+var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.AlreadyExists, "the replica has an instance of another attempt")
 
 // EndLaunch records how an attempt ended, and with an instance gives it its row:
 // from here on it can be watched and ended, whatever becomes of the process that launched
@@ -105,14 +113,15 @@ func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.L
 		WHERE client_token = $1`, token, end.InstanceID, end.Code, end.Error)
 	if end.InstanceID != "" {
 		b.Queue(`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, proof, role, terminate_by, retiring_since)
-			SELECT l.instance_id, l.client_id, l.agent_id, substring(l.pool_id FROM '^(.*)\.'), z.az, regexp_replace(z.az, '[a-z]$', ''), l.pool_id, l.mode, 'control-plane', 'launched',
+			SELECT l.instance_id, l.client_id, l.agent_id, coalesce(l.request->>'instance_type', substring(l.pool_id FROM '^(.*)\.')), coalesce(l.request->>'az', substring(l.pool_id FROM '[^.]*$')),
+				coalesce(l.request->>'region', p.region, ''), l.pool_id, l.mode, 'control-plane', 'launched',
 				CASE WHEN o.open THEN 'replica' ELSE 'retiring' END, CASE WHEN o.open THEN '' ELSE 'us' END, CASE WHEN NOT o.open THEN clock_timestamp() END
-			FROM launches l JOIN replicas r ON r.id = l.replica_id, LATERAL (SELECT substring(l.pool_id FROM '[^.]*$') AS az) z,
+			FROM launches l JOIN replicas r ON r.id = l.replica_id LEFT JOIN instances p ON p.agent_id = l.agent_id AND p.role = 'primary',
 				LATERAL (SELECT r.state IN ('requested', 'launching', 'running', 'ready') AS open) o
 			WHERE l.client_token = $1
 			ON CONFLICT (id) DO UPDATE SET proof = 'launched', adopted_at = NULL WHERE instances.client_id = excluded.client_id`, token)
 	}
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // KeepTemplate remembers what an agent's instances are launched with.
@@ -120,17 +129,17 @@ func (s *Launches) KeepTemplate(ctx context.Context, agentID, instanceID string,
 	_, err := s.DB.Pool.Exec(ctx, `INSERT INTO launch_templates AS t (agent_id, instance_id, template) SELECT id, $2, $3 FROM agents WHERE id = $1
 		ON CONFLICT (agent_id) DO UPDATE SET instance_id = excluded.instance_id, template = excluded.template, read_at = now()
 		WHERE t.template <> excluded.template OR t.instance_id <> excluded.instance_id`, agentID, instanceID, template)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // Template returns what was remembered, nil when nothing was.
 func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessage, error) {
 	var out json.RawMessage
 	err := s.DB.Pool.QueryRow(ctx, `SELECT template FROM launch_templates WHERE agent_id = $1`, agentID).Scan(&out)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, nil
 	}
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
 // Whereabouts says where an instance of the agent lives. Fails with
@@ -140,8 +149,8 @@ func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) 
 	err := s.DB.Pool.QueryRow(ctx, `SELECT i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof
 		FROM instances i JOIN clients c ON c.id = i.client_id WHERE i.id = $2 AND i.agent_id = $1`, agentID, instanceID).
 		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
 	}
-	return &out, translate(err)
+	return &out, pg.Translate(err)
 }

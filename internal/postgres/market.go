@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/engine/market"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // recordedOutage is how long a pool is taken to be without capacity after it
@@ -47,7 +48,7 @@ SELECT jsonb_build_object(
 func (s *Decisions) Market(ctx context.Context, from, to time.Time) (*market.Market, error) {
 	var raw []byte
 	if err := s.DB.Pool.QueryRow(ctx, selectMarket, from, to, recordedOutage).Scan(&raw); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	m := &market.Market{}
 	if err := json.Unmarshal(raw, m); err != nil {

@@ -9,12 +9,14 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"spotkeeper/internal/postgres/pg"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func (db *DB) migrator() (*goose.Provider, error) {
+func newMigrator(db *pg.DB) (*goose.Provider, error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, err
@@ -23,13 +25,13 @@ func (db *DB) migrator() (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, db.sql, dir, goose.WithSessionLocker(locker))
+	return goose.NewProvider(goose.DialectPostgres, db.SQL, dir, goose.WithSessionLocker(locker))
 }
 
 // Migrate brings the schema up to this program's version, under an advisory
 // lock: of two processes that migrate at once one waits and finds nothing to do.
-func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
-	p, err := db.migrator()
+func Migrate(ctx context.Context, db *pg.DB) (applied int, err error) {
+	p, err := newMigrator(db)
 	if err != nil {
 		return 0, err
 	}
@@ -42,14 +44,14 @@ func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
 
 // CheckVersion fails when the schema is not the one this program was built for.
 // The mains call it; only `worker migrate` changes the schema.
-func (db *DB) CheckVersion(ctx context.Context) error {
-	p, err := db.migrator()
+func CheckVersion(ctx context.Context, db *pg.DB) error {
+	p, err := newMigrator(db)
 	if err != nil {
 		return err
 	}
 	pending, err := p.HasPending(ctx)
 	if err != nil {
-		return translate(err)
+		return pg.Translate(err)
 	}
 	if pending {
 		return errors.New("the database schema is older than this program: run `worker migrate` first")

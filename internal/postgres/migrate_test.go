@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -20,19 +21,19 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 	db := postgrestest.Open(t)
 	_, err := db.Pool.Exec(t.Context(), "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 	require.NoError(t, err)
-	require.Error(t, db.CheckVersion(t.Context()))
+	require.Error(t, postgres.CheckVersion(t.Context(), db))
 
 	var wg sync.WaitGroup
 	applied, errs := [2]int{}, [2]error{}
 	for i := range 2 {
-		wg.Go(func() { applied[i], errs[i] = db.Migrate(t.Context()) })
+		wg.Go(func() { applied[i], errs[i] = postgres.Migrate(t.Context(), db) })
 	}
 	wg.Wait()
 	require.NoError(t, errs[0])
 	require.NoError(t, errs[1])
 	require.Positive(t, applied[0]+applied[1])
 	require.True(t, applied[0] == 0 || applied[1] == 0, "one of two migrated, the other waited: %v", applied)
-	require.NoError(t, db.CheckVersion(t.Context()))
+	require.NoError(t, postgres.CheckVersion(t.Context(), db))
 }
 
 // rerun runs the statements of a migration once more, as after one that was cut off.

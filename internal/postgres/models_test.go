@@ -12,19 +12,20 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // shelf is uploaded sessions and their rollouts.
 type shelf struct {
 	*guarded
-	postgres.Rollouts
+	models.Rollouts
 }
 
 func newShelf(t *testing.T) *shelf {
 	t.Helper()
 	g := guard(t)
-	return &shelf{guarded: g, Rollouts: postgres.Rollouts{Models: postgres.Models{DB: g.db}}}
+	return &shelf{guarded: g, Rollouts: models.Rollouts{Models: models.Models{DB: g.db}}}
 }
 
 func (s *shelf) upload(kind mlmodel.Kind, id string, names ...string) {
@@ -63,7 +64,7 @@ func TestTheSessionsOfTheDeployedPage(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShelf(t), t.Context()
 	shown := func() (ids []string) {
-		found, err := s.Sessions(ctx, mlmodel.Models, false, postgres.Page{})
+		found, err := s.Sessions(ctx, mlmodel.Models, false, pg.Page{})
 		require.NoError(t, err)
 		for _, x := range found {
 			ids = append(ids, x.ID)

@@ -10,10 +10,11 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Notices take notices in, through whichever door they come.
-type Notices struct{ DB *DB }
+type Notices struct{ DB *pg.DB }
 
 // Take makes a notice durable, has the agent's roles judged with it and writes what
 // follows from the verdict, in one transaction of two round trips: with a ready
@@ -53,7 +54,7 @@ func (s *Notices) take(ctx context.Context, clientID string, n interruption.Noti
 
 func (s *Notices) takeOnce(ctx context.Context, clientID string, n interruption.Notice, again bool, judge roles.NoticeJudge) (*roles.Taken, error) {
 	var out *roles.Taken
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		if out, err = recordNotice(ctx, tx, clientID, n, again); err != nil || !out.Known {
 			return err
@@ -98,14 +99,14 @@ func recordNotice(ctx context.Context, tx pgx.Tx, clientID string, n interruptio
 	b.Queue(`SELECT status = 'deleted' FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) FOR NO KEY UPDATE`, n.AgentID, clientID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&deleted)
-			if isNoRows(err) || err == nil && deleted {
+			if pg.IsNoRows(err) || err == nil && deleted {
 				return unknownAgent(n.AgentID)
 			}
 			return err
 		})
 	b.Queue(`SELECT role FROM instances WHERE id = $2 AND agent_id = $1`, n.AgentID, n.InstanceID).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&out.Role)
-		if out.Known = err == nil; isNoRows(err) {
+		if out.Known = err == nil; pg.IsNoRows(err) {
 			return nil
 		}
 		return err
@@ -115,7 +116,7 @@ func recordNotice(ctx context.Context, tx pgx.Tx, clientID string, n interruptio
 	b.Queue(selectNotice, n.AgentID, n.InstanceID, n.Kind).QueryRow(func(row pgx.Row) error {
 		o := &out.Outcome
 		err := row.Scan(&o.Deadline, &o.Past, &o.Left, &o.Result, &o.ReplicaID, &o.NewPrimary, &o.Wanted, &out.First, &out.Delivered)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return nil
 		}
 		return err

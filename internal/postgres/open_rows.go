@@ -7,13 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // OpenRows find the rows that are open and whose workflow the sweep has to look for.
 // A row is open until its workflow has written its end. Claiming a row puts off its
 // next turn in the same statement, so two processes never claim the same one and a
 // row that cannot be tended waits behind all others.
-type OpenRows struct{ DB *DB }
+type OpenRows struct{ DB *pg.DB }
 
 var _ activities.OpenRowStore = (*OpenRows)(nil)
 
@@ -84,7 +85,7 @@ WHERE tend_at IS NOT NULL`, within.Seconds())
 UPDATE model_rollouts
 SET tend_at = least(tend_at, clock_timestamp())
 WHERE ended_at IS NULL`)
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // ClaimAgain makes rows due in a moment whose workflow could not be started.
@@ -100,23 +101,23 @@ UPDATE agents
 SET review_at = clock_timestamp() + $2::float8 * interval '1 second'
 WHERE id = ANY($1)
   AND review_at IS NOT NULL`, agents, in.Seconds())
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-func claimRows[T any](ctx context.Context, db *DB, sql string, limit int) ([]T, error) {
+func claimRows[T any](ctx context.Context, db *pg.DB, sql string, limit int) ([]T, error) {
 	found, err := db.Pool.Query(ctx, sql, limit)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(found, pgx.RowToStructByName[T])
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
-func claimIDs(ctx context.Context, db *DB, sql string, limit int) ([]string, error) {
+func claimIDs(ctx context.Context, db *pg.DB, sql string, limit int) ([]string, error) {
 	found, err := db.Pool.Query(ctx, sql, limit)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(found, pgx.RowTo[string])
-	return out, translate(err)
+	return out, pg.Translate(err)
 }

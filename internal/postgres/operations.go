@@ -8,11 +8,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Operations keep the rows of operations: an open row has a workflow, and pages read
 // them through Views.
-type Operations struct{ DB *DB }
+type Operations struct{ DB *pg.DB }
 
 var (
 	_ activities.OperationStore = (*Operations)(nil)
@@ -114,10 +115,10 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 		b.Queue(closeOperation, in.ID, e.State, e.Phase, e.Summary, e.Code, e.Error, e.Notify, e.Severity, e.NotifyKey)
 	}
 	err := s.DB.Pool.SendBatch(ctx, b).Close()
-	if isConstraint(err, "operation_steps_operation_fk") || err == nil && !found {
+	if pg.IsConstraint(err, "operation_steps_operation_fk") || err == nil && !found {
 		return unknownAgent(in.AgentID)
 	}
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // queueNews makes the operation of a replica due for the sweep in 5 s. A statement that

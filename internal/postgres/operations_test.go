@@ -10,13 +10,14 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 func TestSaveOperationTwiceIsOnce(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	ops, view := &postgres.Operations{DB: g.db}, &postgres.Views{DB: g.db}
+	ops, view := &postgres.Operations{DB: g.db}, &views.Views{DB: g.db}
 	deadline, left := time.Now().Add(time.Minute).UTC().Truncate(time.Microsecond), 61.23456
 	at := time.Now().UTC().Truncate(time.Microsecond)
 	in := activities.OperationProgress{ID: "termination/a1/i-0", Kind: "termination", AgentID: "a1", Summary: "replacing i-0", Cause: "notice", InstanceID: "i-0",

@@ -7,10 +7,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Orphans keeps what the sweep saw, and judges it.
-type Orphans struct{ DB *DB }
+type Orphans struct{ DB *pg.DB }
 
 var (
 	_ activities.OrphanStore = (*Orphans)(nil)
@@ -31,17 +32,17 @@ func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
 		LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = x.id || '/' || x.region
 		ORDER BY t.tried_at NULLS FIRST, x.id, x.region`, activities.SweepPlaces)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Place, err error) {
 		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own, &p.Region)
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
 // Tried stamps a place as tried.
 func (s *Orphans) Tried(ctx context.Context, sweep, subject string) error {
-	return s.DB.recordAttempt(ctx, sweep, subject)
+	return recordAttempt(ctx, s.DB, sweep, subject)
 }
 
 // judged gives each instance that the cloud showed a reason to be ended, or none.
@@ -82,10 +83,10 @@ func (s *Orphans) Suspects(ctx context.Context, p activities.Place, seen []activ
 	}
 	rows, err := s.DB.Pool.Query(ctx, `SELECT id, agent_id, reason, ours FROM (`+judged+`) j WHERE reason IS NOT NULL ORDER BY id`, p.Account.ClientID, ids, replicas, tokens)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[activities.Suspect])
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
 // RecordSightings notes the suspects and reports each new one, forgets what the cloud
@@ -116,7 +117,7 @@ func (s *Orphans) RecordSightings(ctx context.Context, p activities.Place, seen 
 		FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, reason, agent) ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, ids, reasons, agentsOf(suspects), p.Region)
 	b.Queue(`SELECT instance_id FROM orphan_sightings WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1 ORDER BY instance_id`, p.Account.ClientID, ids).Query(collectIDs(&out))
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	return out, nil
 }
@@ -135,7 +136,7 @@ func agentsOf(suspects []activities.Suspect) []string {
 // to live.
 func (s *Orphans) MarkForTermination(ctx context.Context, p activities.Place, i activities.CloudInstance, x activities.Suspect) (bool, error) {
 	guilty := false
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockAgent, x.AgentID); err != nil {
 			return err
 		}
@@ -169,5 +170,5 @@ func (s *Orphans) RecordTerminated(ctx context.Context, p activities.Place, x ac
 	b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
 		VALUES ($1, nullif($2, ''), 'orphan_terminated', 'warning', $3 || ' was terminated: ' || $4, jsonb_build_object('instance_id', $3::text, 'reason', $4::text), 'orphan-ended:' || $3)
 		ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, x.AgentID, x.InstanceID, x.Reason)
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }

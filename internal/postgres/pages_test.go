@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // TestAPageCostsWhatItShows: what the page of a list reads is its own rows and
@@ -27,25 +27,25 @@ func TestAPageCostsWhatItShows(t *testing.T) {
 		SELECT client_id, id, 'manual', 'i-' || id, 'requested', 'agent', 'test', now() - random() * interval '1 day' FROM agents WHERE client_id LIKE 'p%'`)
 	g.exec(`ANALYZE clients, agents, instances, replicas`)
 
-	clients, err := v.Clients(t.Context(), postgres.Page{Limit: many})
+	clients, err := v.Clients(t.Context(), pg.Page{Limit: many})
 	require.NoError(t, err)
 	far := clients[len(clients)/2]
 	lists := map[string]func(context.Context) (int, error){
 		"clients": func(ctx context.Context) (int, error) {
-			found, err := v.Clients(ctx, postgres.Page{Limit: page, After: postgres.Cursor{At: far.CreatedAt, ID: far.ID}})
+			found, err := v.Clients(ctx, pg.Page{Limit: page, After: pg.Cursor{At: far.CreatedAt, ID: far.ID}})
 			require.Equal(t, each, found[0].Instances)
 			return len(found), err
 		},
 		"agents": func(ctx context.Context) (int, error) {
-			found, err := v.AllAgents(ctx, "", postgres.Page{Limit: page, After: postgres.Cursor{ID: far.ID}}, 0)
+			found, err := v.AllAgents(ctx, "", pg.Page{Limit: page, After: pg.Cursor{ID: far.ID}}, 0)
 			return len(found), err
 		},
 		"replicas": func(ctx context.Context) (int, error) {
-			found, err := v.ClientReplicas(ctx, far.ID, postgres.Page{Limit: page})
+			found, err := v.ClientReplicas(ctx, far.ID, pg.Page{Limit: page})
 			return page + 1 - each + len(found), err
 		},
 		"an agent's replicas": func(ctx context.Context) (int, error) {
-			found, err := v.AgentReplicas(ctx, "", far.ID+"-1", true, postgres.Page{Limit: page})
+			found, err := v.AgentReplicas(ctx, "", far.ID+"-1", true, pg.Page{Limit: page})
 			return page + len(found), err
 		},
 	}

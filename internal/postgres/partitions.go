@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"spotkeeper/internal/postgres/pg"
 )
 
 // partitionLock bounds how long reporters can be kept waiting by a change of
@@ -25,7 +27,7 @@ const (
 // go.
 func (s *Housekeeping) change(ctx context.Context, fn func(pgx.Tx) error) error {
 	for end := time.Now().Add(cmp.Or(s.Patience, patience)); ; {
-		err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+		err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, partitionLock); err != nil {
 				return err
 			}
@@ -35,7 +37,7 @@ func (s *Housekeeping) change(ctx context.Context, fn func(pgx.Tx) error) error 
 			return err
 		}
 		if !time.Now().Before(end) {
-			return Unavailable.Wrap(err, "the partitions of price submissions are in use")
+			return pg.Unavailable.Wrap(err, "the partitions of price submissions are in use")
 		}
 		select {
 		case <-ctx.Done():
@@ -107,7 +109,7 @@ func partitionBound(day time.Time) string {
 // and without reading it.
 func (s *Housekeeping) DropPartitions(ctx context.Context, before time.Time) (dropped int64, err error) {
 	type partition struct{ Name string }
-	list, err := queryRows[partition](ctx, s.DB, `SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	list, err := pg.QueryRows[partition](ctx, s.DB, `SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'price_submissions'::regclass AND c.relname ~ '^price_submissions_\d{8}$' AND c.relname < $1 ORDER BY 1`, partitionOf(before))
 	if err != nil {
 		return 0, err

@@ -6,15 +6,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm"
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/postgres/entity"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Pauses keep what stops voluntary moves. A subject has at most two: one of its
 // operators and one of its client, and each is lifted by who may set it.
-type Pauses struct{ DB *DB }
+type Pauses struct{ DB *pg.DB }
 
 // PauseSubject is whom a pause is about, and who asks.
 type PauseSubject struct {
@@ -41,7 +44,7 @@ type PauseView struct {
 // what was and what is. It sets a level, so twice is once. Fails with
 // agent.not_found and clients.not_found.
 func (s *Pauses) Set(ctx context.Context, on PauseSubject, pause engine.Pause) error {
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		subject, owner, err := on.find(ctx, tx)
 		if err != nil {
 			return err
@@ -68,7 +71,7 @@ func (s *Pauses) Set(ctx context.Context, on PauseSubject, pause engine.Pause) e
 // an operator all. It says whether one held, and whose the subject is. Fails with
 // agent.not_found and clients.not_found.
 func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner string, err error) {
-	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var subject string
 		var err error
 		if subject, owner, err = on.find(ctx, tx); err != nil {
@@ -92,8 +95,11 @@ func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner 
 
 // List lists the pauses that hold; for a client, those that stop its agents.
 func (s *Pauses) List(ctx context.Context, clientID string) ([]PauseView, error) {
-	return queryRows[PauseView](ctx, s.DB, `SELECT scope, client_id, agent_id, by_operator, until, reason, created_by, created_at FROM pauses
-		WHERE until > now() AND ($1 = '' OR client_id = $1 OR scope = 'global') ORDER BY array_position(ARRAY['global', 'client', 'agent'], scope), subject, by_operator DESC`, clientID)
+	q := gorm.G[entity.Pause](s.DB.Gorm).Where("until > now()")
+	if clientID != "" {
+		q = q.Where("client_id = ? OR scope = ?", clientID, engine.ScopeGlobal)
+	}
+	return pg.Find[PauseView](ctx, q.Order("array_position(ARRAY['global', 'client', 'agent'], scope), subject, by_operator DESC"))
 }
 
 const pauseObject = `jsonb_build_object('until', p.until, 'reason', p.reason, 'by', p.created_by, 'by_operator', p.by_operator)`
@@ -104,12 +110,12 @@ func (on PauseSubject) find(ctx context.Context, tx pgx.Tx) (subject, owner stri
 	switch on.Scope {
 	case engine.ScopeAgent:
 		err = tx.QueryRow(ctx, `SELECT id, client_id FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE`, on.AgentID, on.ClientID).Scan(&subject, &owner)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			err = agent.NotFound.New("Agent not found")
 		}
 	case engine.ScopeClient:
 		err = tx.QueryRow(ctx, `SELECT id, id FROM clients WHERE id = $1 FOR NO KEY UPDATE`, on.ClientID).Scan(&subject, &owner)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			err = clients.NotFound.New("Client not found")
 		}
 	default:
@@ -126,7 +132,7 @@ func (on PauseSubject) name(subject string) string {
 }
 
 func (on PauseSubject) recordPauseEvent(ctx context.Context, tx pgx.Tx, owner, event, message string, before, after []byte) error {
-	return recordEvent(ctx, tx, eventRecord{ClientID: owner, AgentID: on.AgentID, Type: event, Severity: "warning", Actor: on.By, Message: message,
+	return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: owner, AgentID: on.AgentID, Type: event, Severity: "warning", Actor: on.By, Message: message,
 		Metadata: map[string]any{"scope": on.Scope, "before": nullableJSON(before), "after": nullableJSON(after)}})
 }
 

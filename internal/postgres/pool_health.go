@@ -5,6 +5,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // RecordPool remembers how a launch in a pool went. A pool without capacity, or whose
@@ -26,7 +27,7 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 				failures = h.failures + 1, retry_after = now() + `+retryAfterSQL("h.failures + 1")+`
 			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID, launchMode(in.Where.Mode), in.Code)
 	}
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // retryAfterSQL is how long a pool rests after so many failures in a row: 3, 6, 12 …

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Preferences keep what people set for their agents. Which mode an agent is in is
 // not among them: that is a decision of its Guardian.
-type Preferences struct{ DB *DB }
+type Preferences struct{ DB *pg.DB }
 
 // AgentPreferences is a change of settings; null leaves a value as it is.
 type AgentPreferences struct {
@@ -40,7 +41,7 @@ func agentPreferences(of string) string {
 // agent.not_found; a deleted agent has no settings.
 func (s *Preferences) ChangeAgent(ctx context.Context, clientID, agentID, actor, eventType string, in AgentPreferences) error {
 	type found struct{ ID string }
-	_, err := queryRow[found](ctx, s.DB, `
+	_, err := pg.QueryRow[found](ctx, s.DB, `
 		WITH before AS (
 			SELECT id, client_id, `+agentPreferences("")+` AS what
 			FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE),
@@ -60,7 +61,7 @@ func (s *Preferences) ChangeAgent(ctx context.Context, clientID, agentID, actor,
 		SELECT id FROM after`,
 		agentID, clientID, actor, eventType, in.Enabled, in.AutoTerminate, in.TerminateWait, in.ReplicaEnabled, in.ReplicaCount,
 		in.MinSavings, in.RiskThreshold, in.SwitchesPerWeek, in.SwitchesPerDay, in.MinPoolHours)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return agent.NotFound.New("Agent not found")
 	}
 	return err

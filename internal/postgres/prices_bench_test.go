@@ -18,6 +18,8 @@ import (
 
 	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/views"
 )
 
 // The test server neither syncs nor logs to disk in full; what these figures
@@ -68,7 +70,7 @@ func inParallel(b *testing.B, n int, fn func(k int) error) {
 // benchReport takes in reports of six pools from eight connections.
 func benchReport(b *testing.B) {
 	g := guard(b)
-	p := &postgres.Prices{DB: g.db, Now: func() time.Time { return noon }}
+	p := &prices.Prices{DB: g.db, Now: func() time.Time { return noon }}
 	g.partitions(3)
 	for i := range 64 {
 		g.agent("k1", fmt.Sprintf("b%d", i), fmt.Sprintf("i-b%d", i))
@@ -119,7 +121,7 @@ func benchDedup(b *testing.B) {
 	g.partitions(3)
 	g.load(*benchRows)
 	peak, begun := g.remember(), time.Now()
-	out, err := (&postgres.Prices{DB: g.db}).Deduplicate(b.Context(), func() {})
+	out, err := (&prices.Prices{DB: g.db}).Deduplicate(b.Context(), func() {})
 	require.NoError(b, err)
 	require.Equal(b, int64(*benchRows), out.Processed)
 	ours := 60 * rate(*benchRows, begun)
@@ -159,7 +161,7 @@ func benchGapFill(b *testing.B) {
 		WHERE abs(hashtext(id || t::text)) % 10 > 0`, noon)
 	g.exec(`ANALYZE price_buckets`)
 	peak, begun := g.remember(), time.Now()
-	out, err := (&postgres.Prices{DB: g.db}).FillGaps(b.Context(), noon, func() {})
+	out, err := (&prices.Prices{DB: g.db}).FillGaps(b.Context(), noon, func() {})
 	require.NoError(b, err)
 	took, ours := time.Since(begun), rate(int(out.Written), begun)
 	peak.stop()
@@ -215,7 +217,7 @@ func benchCleanup(b *testing.B) {
 // benchChart reads a week of six pools out of tables of two sizes.
 func benchChart(b *testing.B) {
 	g := guard(b)
-	views := &postgres.Views{DB: g.db}
+	views := &views.Views{DB: g.db}
 	pools := 0
 	grow := func(until int) {
 		g.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1', 'us-east-1' || chr(97 + n % 6) FROM generate_series($1::int, $2::int) n`, pools, until-1)

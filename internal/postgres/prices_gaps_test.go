@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
 )
 
 // TestFillingEarlyOrLateIsTheSame: gaps that were filled while reports were missing
@@ -15,7 +15,7 @@ import (
 func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p := &postgres.Prices{DB: g.db}
+	p := &prices.Prices{DB: g.db}
 	g.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z`)
 	random := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // a reproducible shuffle
 	type point struct {

@@ -8,6 +8,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
 )
 
 // submit stores raw submissions of one pool, each with a minute before noon and a
@@ -24,7 +25,7 @@ func (g *guarded) submit(source string, minutes, dollars float64) {
 func TestDedupMissesNothing(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p := &postgres.Prices{DB: g.db}
+	p := &prices.Prices{DB: g.db}
 	beats := 0
 	run := func() activities.PricesDeduplicated {
 		out, err := p.Deduplicate(t.Context(), func() { beats++ })
@@ -62,7 +63,7 @@ func (g *guarded) bucket(zone string, back int, dollars float64) {
 func TestGapsAreFilledOnceAndGiveWay(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p := &postgres.Prices{DB: g.db}
+	p := &prices.Prices{DB: g.db}
 	run := func() activities.GapsFilled {
 		out, err := p.FillGaps(t.Context(), noon, func() {})
 		require.NoError(t, err)
@@ -104,7 +105,7 @@ func TestGapsAreFilledOnceAndGiveWay(t *testing.T) {
 func TestGapOpenAtTheRunIsFilledByTheNext(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p := &postgres.Prices{DB: g.db}
+	p := &prices.Prices{DB: g.db}
 	run := func(at time.Time) int64 {
 		out, err := p.FillGaps(t.Context(), at, func() {})
 		require.NoError(t, err)
@@ -130,7 +131,7 @@ func TestGapOpenAtTheRunIsFilledByTheNext(t *testing.T) {
 func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p := &postgres.Prices{DB: g.db}
+	p := &prices.Prices{DB: g.db}
 	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "m5.large"}
 	require.NoError(t, p.KeepOnDemand(t.Context(), place, 0.096, noon))
 	moves := []activities.PriceMove{
@@ -161,7 +162,7 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 func TestFeatures(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p := &postgres.Prices{DB: g.db}
+	p := &prices.Prices{DB: g.db}
 	run := func() activities.DatasetRefreshed {
 		out, err := p.RefreshFeatures(t.Context(), func() {})
 		require.NoError(t, err)

@@ -10,14 +10,14 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/pricing"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
 )
 
 // noon is when the tests of prices play.
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func (g *guarded) prices() *postgres.Prices {
-	return &postgres.Prices{DB: g.db, Now: func() time.Time { return noon }}
+func (g *guarded) prices() *prices.Prices {
+	return &prices.Prices{DB: g.db, Now: func() time.Time { return noon }}
 }
 
 // seen is a report of an instance that saw one price per pool, in the order of zones.

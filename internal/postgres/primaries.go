@@ -9,6 +9,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Primaries finds instances that agents live on and that want looking at.
@@ -63,18 +64,18 @@ func (s *Primaries) Missing(ctx context.Context, limit int) ([]activities.Primar
 
 // Tried stamps an instance as tried.
 func (s *Primaries) Tried(ctx context.Context, sweep, instanceID string) error {
-	return s.DB.recordAttempt(ctx, sweep, instanceID)
+	return recordAttempt(ctx, s.DB, sweep, instanceID)
 }
 
 func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int) ([]activities.Primary, error) {
 	rows, err := s.DB.Pool.Query(ctx, sql, sweep, limit)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
 		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own)
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
 // Take takes in that AWS has taken an instance without a notice: a notice through the

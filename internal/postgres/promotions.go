@@ -7,6 +7,7 @@ import (
 
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // WantPromotion makes a person's promotion of a replica durable and opens its
@@ -46,8 +47,8 @@ LEFT JOIN role_changes c ON c.replica_id = p.replica_id
 LEFT JOIN instances o ON o.id = c.old_id AND o.agent_id = c.agent_id
 WHERE p.replica_id = $1`, replicaID).
 		Scan(&out.AgentID, &out.Demote, &out.By, &out.Left, &out.Changed, &out.Cause, &out.OldID, &out.NewID, &out.RetireOld)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, replica.NotFound.New("no promotion of replica %s was asked for", replicaID)
 	}
-	return &out, translate(err)
+	return &out, pg.Translate(err)
 }

@@ -8,6 +8,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Remove marks an agent deleted and answers what has to be ended after it: its
@@ -19,9 +20,9 @@ import (
 // Fails with agent.not_found.
 func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Removed, error) {
 	out := &activities.Removed{Replicas: []string{}, Instances: []string{}}
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var clientID string
-		if err := tx.QueryRow(ctx, lockAgent, agentID).Scan(&clientID); isNoRows(err) {
+		if err := tx.QueryRow(ctx, lockAgent, agentID).Scan(&clientID); pg.IsNoRows(err) {
 			return unknownAgent(agentID)
 		} else if err != nil {
 			return err
@@ -96,10 +97,10 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 		RETURNING i.role, i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof`, agentID, instanceID).
 		Scan(&role, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
 	switch {
-	case isNoRows(err):
+	case pg.IsNoRows(err):
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
 	case err != nil:
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	case role == "primary":
 		return nil, roles.IsPrimary.New("instance %s is its agent's primary and is not terminated", instanceID)
 	}
@@ -111,5 +112,5 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 func (s *Launches) MarkRetired(ctx context.Context, instanceID string) error {
 	_, err := s.DB.Pool.Exec(ctx, `UPDATE instances SET role = 'retired', retiring_since = coalesce(retiring_since, clock_timestamp()),
 			terminated_at = coalesce(terminated_at, clock_timestamp()) WHERE id = $1 AND role <> 'primary'`, instanceID)
-	return translate(err)
+	return pg.Translate(err)
 }

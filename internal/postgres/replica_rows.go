@@ -7,6 +7,7 @@ import (
 
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // selectReplicaRow reads a roles.ReplicaRow. An instance remains when EC2 may still run
@@ -55,11 +56,11 @@ WHERE r.id = $1`
 func (s *Roles) LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error) {
 	var out roles.ReplicaRow
 	err := s.DB.Pool.QueryRow(ctx, selectReplicaRow, replicaID).Scan(&out)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, noReplica(replicaID)
 	}
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	return &out, nil
 }
@@ -73,7 +74,7 @@ func noReplica(id string) error { return replica.NotFound.New("there is no repli
 // instance that was taken away before is success. Fails with replica.not_found.
 func (s *Roles) ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error) {
 	var ok bool
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		at, err := lockReplica(ctx, tx, in.ReplicaID)
 		if err != nil {
 			return err
@@ -115,7 +116,7 @@ WHERE id = $1`, in.ReplicaID)
 // has an instance. A second call finds it done. Fails with replica.not_found.
 func (s *Roles) TakeOverLaunch(ctx context.Context, replicaID string) (bool, error) {
 	var ok bool
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		at, err := lockReplica(ctx, tx, replicaID)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // row reads a replica's row.
@@ -171,7 +172,7 @@ func TestTakeOverLaunch(t *testing.T) {
 		return ok
 	}
 	r := g.open(replica.Termination, "i-0")
-	views := &postgres.Views{DB: g.db}
+	views := &views.Views{DB: g.db}
 	g.exec(`UPDATE operations SET phase = 'awaiting_agent'`)
 	offered, err := views.ReplicasToLaunch(t.Context(), "k1", "a1")
 	require.NoError(t, err)

@@ -4,10 +4,11 @@ import (
 	"context"
 
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Syncs keep how far the state of replicas is copied.
-type Syncs struct{ DB *DB }
+type Syncs struct{ DB *pg.DB }
 
 // SyncReport is what is known of a copy; null leaves a value as it is.
 type SyncReport struct {
@@ -26,5 +27,5 @@ func (s *Syncs) RecordSync(ctx context.Context, in SyncReport) error {
 	if err == nil && tag.RowsAffected() == 0 {
 		return replica.NotFound.New("Replica not found")
 	}
-	return translate(err)
+	return pg.Translate(err)
 }

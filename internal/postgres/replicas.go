@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // OpenReplica makes the decision to have one more replica durable. The same
@@ -32,7 +33,7 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 		tags = map[string]string{}
 	}
 	out := &roles.ReplicaOpened{}
-	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 			ORDER BY (r.request_id = nullif($2, '')) DESC NULLS LAST, (r.state IN ('requested', 'launching', 'running', 'ready')) DESC, r.created_at DESC LIMIT 1`,
 			in.AgentID, in.RequestID, in.Kind, in.For, in.InstanceID).QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&out.Replica)
-			if isNoRows(err) { // the insert met another switch's replica
+			if pg.IsNoRows(err) { // the insert met another switch's replica
 				return switching.Busy.New("another switch of this agent is in flight")
 			}
 			return err
@@ -116,7 +117,7 @@ const insertReplica = `WITH made AS (
 func lockAlive(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var deleted bool
 	err := tx.QueryRow(ctx, `SELECT status = 'deleted' FROM agents WHERE id = $1 FOR NO KEY UPDATE`, agentID).Scan(&deleted)
-	if isNoRows(err) || err == nil && deleted {
+	if pg.IsNoRows(err) || err == nil && deleted {
 		return unknownAgent(agentID)
 	}
 	return err
@@ -131,7 +132,7 @@ type assignment struct {
 	price               float64 // USD per hour; 0: unknown
 }
 
-var _ = registerConstraint("replicas_one_living_per_instance", replica.OtherInstance, "the instance is another replica's")
+var _ = pg.RegisterConstraint("replicas_one_living_per_instance", replica.OtherInstance, "the instance is another replica's")
 
 // assignInstance records that the instance is a replica of the agent, and opens its
 // adoption unless a launch of ours is on record. An instance that
@@ -198,7 +199,7 @@ func nullableSeconds(d time.Duration) *float64 {
 // agent.instance_of_another_tenant.
 func (s *Roles) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, error) {
 	var ok bool
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		at, err := lockReplica(ctx, tx, in.ReplicaID)
 		if err != nil {
 			return err
@@ -236,7 +237,7 @@ func lockReplica(ctx context.Context, tx pgx.Tx, id string) (at lockedReplica, e
 		return row.Scan(&at.agentID, &at.instanceID, &at.pool, &at.mode, &at.launcher, &at.kind, &at.state)
 	})
 	err = tx.SendBatch(ctx, b).Close()
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return at, replica.NotFound.New("there is no replica %s", id)
 	}
 	return at, err

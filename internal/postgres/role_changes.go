@@ -7,10 +7,11 @@ import (
 
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
-var _ = registerConstraint("instances_one_primary_per_agent", roles.Stale, "the agent has another primary already")
-var _ = registerConstraint("replicas_one_manual_per_agent", replica.AlreadyExists, "the agent has a standby already")
+var _ = pg.RegisterConstraint("instances_one_primary_per_agent", roles.Stale, "the agent has another primary already")
+var _ = pg.RegisterConstraint("replicas_one_manual_per_agent", replica.AlreadyExists, "the agent has a standby already")
 
 // ChangeRoles is the only place where an agent gets another primary: one
 // transaction, guarded by the epoch. The outcome of the notice that caused it,
@@ -22,7 +23,7 @@ var _ = registerConstraint("replicas_one_manual_per_agent", replica.AlreadyExist
 // to be the standby and there is one, and with agent.not_found.
 func (s *Roles) ChangeRoles(ctx context.Context, in roles.RoleChange) (*roles.AgentRoles, error) {
 	var set *roles.AgentRoles
-	err := s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		done, err := guardEpoch(ctx, tx, in)
 		if err != nil {
 			return err
@@ -56,7 +57,7 @@ func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.RoleChange) (done bool,
 		QueryRow(func(row pgx.Row) error { return row.Scan(&epoch, &done) })
 	err = tx.SendBatch(ctx, b).Close()
 	switch {
-	case isNoRows(err):
+	case pg.IsNoRows(err):
 		return false, unknownAgent(in.AgentID)
 	case err == nil && !done && epoch != in.Epoch:
 		err = roles.Stale.New("agent %s is at epoch %d, not %d", in.AgentID, epoch, in.Epoch)

@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // insertNotice makes a notice durable, once per (agent, instance, kind), when the
@@ -133,5 +134,5 @@ SET delivered_at = clock_timestamp()
 WHERE agent_id = $1
   AND delivered_at IS NULL
   AND EXISTS (SELECT FROM agents WHERE id = $1 AND review_seq = $2)`, in.AgentID, in.Seq)
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }

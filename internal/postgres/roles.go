@@ -8,12 +8,13 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Roles stores who plays which part for an agent. Every method locks the agent's
 // row before it writes, so two that run at once follow each other; each returns
 // the roles as they are afterwards, because a writer must judge again.
-type Roles struct{ DB *DB }
+type Roles struct{ DB *pg.DB }
 
 // selectSet reads a whole roles.Set in one row. What is compared with now is
 // compared with the database's clock, by which holds and deadlines were stamped. A
@@ -35,7 +36,9 @@ SELECT jsonb_build_object(
         SELECT jsonb_build_object(
             'standby', a.failures,
             'rebalance', count(*) FILTER (WHERE f.kind = 'rebalance'),
-            'termination', count(*) FILTER (WHERE f.kind = 'termination'))
+            'termination', count(*) FILTER (WHERE f.kind = 'termination'),
+            'unmended', coalesce((array_agg(f.error_code ORDER BY f.created_at DESC) FILTER (WHERE f.kind IN ('rebalance', 'termination')))[1]
+                IN ('launch.refused', 'launch.misconfigured'), false))
         FROM replicas f
         JOIN instances i ON i.id = f.made_for AND i.agent_id = a.id AND i.role = 'primary'
         WHERE f.agent_id = a.id
@@ -109,7 +112,7 @@ const lockAgent = `SELECT client_id FROM agents WHERE id = $1 FOR NO KEY UPDATE`
 func scanRoles(row pgx.Row, agentID string) (*roles.AgentRoles, error) {
 	var set roles.AgentRoles
 	err := row.Scan(&set)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, unknownAgent(agentID)
 	}
 	if err != nil {
@@ -123,7 +126,7 @@ func unknownAgent(agentID string) error { return agent.NotFound.New("there is no
 // Roles reads an agent's roles. Fails with agent.not_found.
 func (s *Roles) Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error) {
 	set, err := scanRoles(s.DB.Pool.QueryRow(ctx, selectSet, agentID), agentID)
-	return set, translate(err)
+	return set, pg.Translate(err)
 }
 
 // writeRoles runs the statements of b in one round trip and one transaction, after
@@ -139,7 +142,7 @@ func (s *Roles) writeRoles(ctx context.Context, agentID string, queue func(*pgx.
 		return err
 	})
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	return set, nil
 }

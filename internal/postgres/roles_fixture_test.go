@@ -11,13 +11,14 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
 // guarded is an agent a1 of client k1 on i-0, and the store of its roles.
 type guarded struct {
 	t  testing.TB
-	db *postgres.DB
+	db *pg.DB
 	*postgres.Roles
 }
 

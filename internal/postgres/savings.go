@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"time"
+
+	"spotkeeper/internal/postgres/pg"
 )
 
 // ledger computes a client's month. Each agent's time with a primary costs its
@@ -77,7 +79,7 @@ WHERE c.provisional`
 // ClientsOf lists the clients that existed in a month whose figures are not final.
 func (s *Housekeeping) ClientsOf(ctx context.Context, month time.Time) ([]string, error) {
 	type c struct{ ID string }
-	list, err := queryRows[c](ctx, s.DB, `SELECT id FROM clients WHERE created_at < $1 AND NOT EXISTS (
+	list, err := pg.QueryRows[c](ctx, s.DB, `SELECT id FROM clients WHERE created_at < $1 AND NOT EXISTS (
 		SELECT 1 FROM client_savings s WHERE s.client_id = clients.id AND s.month = $2::date AND NOT s.provisional) ORDER BY id`, month.AddDate(0, 1, 0), month.Format(time.DateOnly))
 	out := make([]string, 0, len(list))
 	for _, x := range list {
@@ -92,7 +94,7 @@ func (s *Housekeeping) FirstOpenMonth(ctx context.Context) (time.Time, error) {
 	var month *time.Time
 	err := s.DB.Pool.QueryRow(ctx, `SELECT min(month) FROM client_savings WHERE provisional`).Scan(&month)
 	if err != nil || month == nil {
-		return time.Time{}, translate(err)
+		return time.Time{}, pg.Translate(err)
 	}
 	return *month, nil
 }
@@ -102,9 +104,9 @@ func (s *Housekeeping) FirstOpenMonth(ctx context.Context) (time.Time, error) {
 // and nothing else.
 func (s *Housekeeping) ComputeSavings(ctx context.Context, clientID string, month, now time.Time) error {
 	if _, err := s.DB.Pool.Exec(ctx, ledger, clientID, month, month.AddDate(0, 1, 0), now); err != nil {
-		return translate(err)
+		return pg.Translate(err)
 	}
 	_, err := s.DB.Pool.Exec(ctx, `UPDATE clients SET total_savings = x.total, updated_at = now()
 		FROM (SELECT coalesce(sum(savings), 0) AS total FROM client_savings WHERE client_id = $1) x WHERE id = $1 AND total_savings <> x.total`, clientID)
-	return translate(err)
+	return pg.Translate(err)
 }

@@ -4,35 +4,42 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"spotkeeper/internal/postgres/entity"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Sessions remembers what operators' browsers did at the door. A session itself
 // is a signed cookie; here are those that were ended before their time.
-type Sessions struct{ DB *DB }
+type Sessions struct{ DB *pg.DB }
 
 // SessionBegun keeps a login as an event.
 func (s *Sessions) SessionBegun(ctx context.Context, operator, address string) error {
-	return translate(recordEvent(ctx, s.DB.Pool, eventRecord{Type: "operator_login", Severity: "info", Actor: "operator:" + operator,
+	return pg.Translate(pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{Type: "operator_login", Severity: "info", Actor: "operator:" + operator,
 		Message: "Operator " + operator + " logged in", Metadata: map[string]any{"address": address}}))
 }
 
 // EndSession ends a session in every process. One that has ended is ended again.
 func (s *Sessions) EndSession(ctx context.Context, id, operator string, expires time.Time) error {
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `INSERT INTO ended_sessions (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, expires)
-		if err != nil || tag.RowsAffected() == 0 {
+	return s.DB.InEntityTx(ctx, func(tx *gorm.DB) error {
+		created := gorm.WithResult()
+		err := gorm.G[entity.EndedSession](tx, clause.OnConflict{DoNothing: true}, created).
+			Create(ctx, &entity.EndedSession{ID: id, ExpiresAt: expires})
+		if err != nil || created.RowsAffected == 0 {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM ended_sessions WHERE expires_at < now()`); err != nil { // few, and they are not needed any more
+		// The rows of expired sessions are few, and they are not needed any more.
+		if _, err := gorm.G[entity.EndedSession](tx).Where("expires_at < now()").Delete(ctx); err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{Type: "operator_logout", Severity: "info", Actor: "operator:" + operator, Message: "Operator " + operator + " logged out"})
+		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{Type: "operator_logout", Severity: "info", Actor: "operator:" + operator, Message: "Operator " + operator + " logged out"})
 	})
 }
 
 // SessionEnded says whether a session was ended before its time.
 func (s *Sessions) SessionEnded(ctx context.Context, id string) (ended bool, err error) {
-	err = s.DB.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM ended_sessions WHERE id = $1)`, id).Scan(&ended)
-	return ended, translate(err)
+	found, err := gorm.G[entity.EndedSession](s.DB.Gorm).Where("id = ?", id).Count(ctx, "id")
+	return found > 0, pg.Translate(err)
 }

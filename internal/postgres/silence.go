@@ -3,10 +3,12 @@ package postgres
 import (
 	"context"
 	"time"
+
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Silence finds agents and instances that no longer speak.
-type Silence struct{ DB *DB }
+type Silence struct{ DB *pg.DB }
 
 // MarkSilent marks agents offline that are online and silent for longer than the
 // timeout, at most limit at once, and tells their clients in the same statement:
@@ -28,5 +30,5 @@ func (s *Silence) MarkSilent(ctx context.Context, timeout time.Duration, limit i
 			INSERT INTO notifications (client_id, message, severity, dedup_key)
 			SELECT client_id, 'Agent ' || name || ' marked offline (heartbeat timeout)', 'warning', key FROM marked ON CONFLICT (dedup_key) DO NOTHING)
 		SELECT count(*) FROM marked`, timeout.Seconds(), limit).Scan(&n)
-	return n, translate(err)
+	return n, pg.Translate(err)
 }

@@ -7,23 +7,28 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/notification"
+	"spotkeeper/internal/postgres/entity"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Sinks keeps the ways on which notifications leave the building, and what is
 // still to be delivered. Secrets are sealed like tokens, bound to their sink.
 type Sinks struct {
-	DB *DB
+	DB *pg.DB
 
 	seal cipher.AEAD
 }
 
 // NewSinks takes the 32 bytes that seal secrets.
-func NewSinks(db *DB, key []byte) (*Sinks, error) {
+func NewSinks(db *pg.DB, key []byte) (*Sinks, error) {
 	c, err := NewClients(db, key)
 	if err != nil {
 		return nil, err
@@ -47,12 +52,14 @@ type SinkView struct {
 	CreatedAt       time.Time
 }
 
-const selectSinks = `SELECT s.id, s.client_id, s.kind, s.url, s.min_severity, s.failures, s.retry_after, s.last_error, s.last_delivered_at, s.created_at,
-	(SELECT count(*) FROM notification_deliveries d WHERE d.sink_id = s.id AND d.state = 'pending') AS pending FROM notification_sinks s `
+// sinkColumns are what the owner of a sink sees of it.
+const sinkColumns = `id, client_id, kind, url, min_severity, failures, retry_after, last_error, last_delivered_at, created_at,
+	(SELECT count(*) FROM notification_deliveries d WHERE d.sink_id = notification_sinks.id AND d.state = 'pending') AS pending`
 
 // Sinks lists a client's sinks, oldest first.
 func (s *Sinks) Sinks(ctx context.Context, clientID string) ([]SinkView, error) {
-	return queryRows[SinkView](ctx, s.DB, selectSinks+`WHERE s.client_id = $1 ORDER BY s.created_at, s.id`, clientID)
+	return pg.Find[SinkView](ctx, gorm.G[entity.Sink](s.DB.Gorm).
+		Select(sinkColumns).Where("client_id = ?", clientID).Order("created_at, id"))
 }
 
 // Create makes a sink with its secret and tells it. Fails with clients.not_found
@@ -62,35 +69,35 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 	if err != nil {
 		return nil, "", err
 	}
+	id := uuid.NewString()
 	var out *SinkView
-	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
-		var has int
+	err = s.DB.InEntityTx(ctx, func(tx *gorm.DB) error {
 		// The client's row makes the count exact: of two that come at once one waits.
-		if err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM notification_sinks WHERE client_id = c.id) FROM clients c WHERE id = $1 FOR NO KEY UPDATE`, clientID).Scan(&has); err != nil {
-			if isNoRows(err) {
-				return clients.NotFound.New("Client not found")
-			}
+		var has []int64
+		err := tx.Raw(`
+			SELECT (SELECT count(*) FROM notification_sinks WHERE client_id = c.id)
+			FROM clients c
+			WHERE id = ?
+			FOR NO KEY UPDATE`, clientID).Scan(&has).Error
+		switch {
+		case err != nil:
 			return err
-		}
-		if has >= notification.MaxSinks {
+		case len(has) == 0:
+			return clients.NotFound.New("Client not found")
+		case has[0] >= notification.MaxSinks:
 			return notification.TooManySinks.New("A client has at most %d sinks: delete one first", notification.MaxSinks)
 		}
-		var id string
-		if err := tx.QueryRow(ctx, `SELECT gen_random_uuid()::text`).Scan(&id); err != nil {
+		made := entity.Sink{
+			ID: id, ClientID: clientID, Kind: string(n.Kind), URL: n.URL, SecretSealed: s.encryptSecret(id, secret),
+			MinSeverity: string(n.MinSeverity), CreatedBy: by,
+		}
+		if err := gorm.G[entity.Sink](tx).Create(ctx, &made); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO notification_sinks (id, client_id, kind, url, secret_sealed, min_severity, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			id, clientID, n.Kind, n.URL, s.encryptSecret(id, secret), n.MinSeverity, by); err != nil {
-			return err
+		out = &SinkView{
+			ID: id, ClientID: clientID, Kind: n.Kind, URL: n.URL, MinSeverity: n.MinSeverity, CreatedAt: made.CreatedAt,
 		}
-		found, err := tx.Query(ctx, selectSinks+`WHERE s.id = $1`, id)
-		if err != nil {
-			return err
-		}
-		if out, err = pgx.CollectExactlyOneRow(found, pgx.RowToAddrOfStructByName[SinkView]); err != nil {
-			return err
-		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "sink_created", Severity: "info", Actor: by, Message: "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
+		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "sink_created", Severity: "info", Actor: by, Message: "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
 			Metadata: map[string]any{"before": nil, "after": map[string]any{"sink_id": id, "kind": n.Kind, "url": n.URL, "min_severity": n.MinSeverity}}})
 	})
 	if err != nil {
@@ -102,32 +109,35 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 // Delete removes a sink with what it has not delivered, and tells it. Fails with
 // sink.not_found.
 func (s *Sinks) Delete(ctx context.Context, clientID, id, by string) error {
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
-		var kind, url, severity string
-		err := tx.QueryRow(ctx, `DELETE FROM notification_sinks WHERE id = $1 AND client_id = $2 RETURNING kind, url, min_severity`, id, clientID).Scan(&kind, &url, &severity)
-		if isNoRows(err) {
-			return notification.SinkNotFound.New("Sink not found")
-		}
+	return s.DB.InEntityTx(ctx, func(tx *gorm.DB) error {
+		var gone []entity.Sink
+		err := tx.Clauses(clause.Returning{}).Where("id = ? AND client_id = ?", id, clientID).Delete(&gone).Error
 		if err != nil {
 			return err
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: clientID, Type: "sink_deleted", Severity: "warning", Actor: by, Message: "Notifications no longer go to a " + kind,
-			Metadata: map[string]any{"before": map[string]any{"sink_id": id, "kind": kind, "url": url, "min_severity": severity}, "after": nil}})
+		if len(gone) == 0 {
+			return notification.SinkNotFound.New("Sink not found")
+		}
+		was := map[string]any{"sink_id": id, "kind": gone[0].Kind, "url": gone[0].URL, "min_severity": gone[0].MinSeverity}
+		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID, Type: "sink_deleted", Severity: "warning", Actor: by,
+			Message:  "Notifications no longer go to a " + gone[0].Kind,
+			Metadata: map[string]any{"before": was, "after": nil},
+		})
 	})
 }
 
 // Target reads where a sink goes, for a test of it. Fails with sink.not_found.
 func (s *Sinks) Target(ctx context.Context, clientID, id string) (*activities.SinkTarget, error) {
-	var t activities.SinkTarget
-	var sealed []byte
-	err := s.DB.Pool.QueryRow(ctx, `SELECT id, kind, url, secret_sealed FROM notification_sinks WHERE id = $1 AND client_id = $2`, id, clientID).Scan(&t.SinkID, &t.Kind, &t.URL, &sealed)
-	if isNoRows(err) {
+	found, err := gorm.G[entity.Sink](s.DB.Gorm).Where("id = ? AND client_id = ?", id, clientID).Take(ctx)
+	if pg.IsNoRows(err) {
 		return nil, notification.SinkNotFound.New("Sink not found")
 	}
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
-	t.Secret, err = s.decryptSecret(id, sealed)
+	t := activities.SinkTarget{SinkID: found.ID, Kind: notification.Kind(found.Kind), URL: found.URL}
+	t.Secret, err = s.decryptSecret(id, found.SecretSealed)
 	return &t, err
 }
 
@@ -141,7 +151,7 @@ func (s *Sinks) Enqueue(ctx context.Context) (int64, error) {
 		  AND array_position(ARRAY['info', 'warning', 'error', 'critical'], n.severity) >= array_position(ARRAY['info', 'warning', 'error', 'critical'], s.min_severity)
 		  AND NOT EXISTS (SELECT FROM notification_deliveries d WHERE d.sink_id = s.id AND d.notification_id = n.id)
 		ON CONFLICT ON CONSTRAINT notification_deliveries_once DO NOTHING`)
-	return tag.RowsAffected(), translate(err)
+	return tag.RowsAffected(), pg.Translate(err)
 }
 
 // Claim takes what is due of some sinks, fresh deliveries before those that failed.
@@ -181,7 +191,7 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 		JOIN notifications n ON n.id = c.notification_id
 		ORDER BY s.id, n.created_at, n.id`, in.PerSink, in.Lease.Seconds(), in.Sinks, in.Busy)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (d activities.Delivery, err error) {
 		var sealed []byte
@@ -193,7 +203,7 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 		}
 		return d, nil
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }
 
 // Release gives deliveries back: they are due at once, and the attempt that was
@@ -208,7 +218,7 @@ func (s *Sinks) Release(ctx context.Context, unsent []activities.Delivery) error
 		UPDATE notification_deliveries d SET attempts = d.attempts - 1, next_at = now()
 		FROM unnest($1::text[], $2::int[]) AS r (id, attempts)
 		WHERE d.id = r.id AND d.attempts = r.attempts AND d.state = 'pending'`, ids, attempts)
-	return translate(err)
+	return pg.Translate(err)
 }
 
 // Delivered closes a delivery and forgets the sink's failures. It sets a level.
@@ -216,13 +226,13 @@ func (s *Sinks) Delivered(ctx context.Context, d activities.Delivery) error {
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE notification_deliveries SET state = 'delivered', ended_at = now(), error = NULL WHERE id = $1 AND state = 'pending'`, d.ID)
 	b.Queue(`UPDATE notification_sinks SET failures = 0, retry_after = NULL, last_error = NULL, last_delivered_at = now() WHERE id = $1`, d.SinkID)
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // Failed plans the next attempt, or gives the delivery up after the last one. A
 // sink that is down waits as a whole. Its owner is told once a day.
 func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, down bool) error {
-	return s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE notification_deliveries SET error = $2, next_at = now() + $3::float8 * interval '1 second',
 				state = CASE WHEN attempts >= $4 THEN 'abandoned' ELSE state END, ended_at = CASE WHEN attempts >= $4 THEN now() END
 			WHERE id = $1 AND state = 'pending'`, d.ID, why, notification.BackOff(d.Attempts).Seconds(), notification.MaxAttempts); err != nil {
@@ -230,7 +240,7 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 		}
 		var failures int
 		err := tx.QueryRow(ctx, `UPDATE notification_sinks SET failures = failures + 1, last_error = $2, last_failed_at = now() WHERE id = $1 RETURNING failures`, d.SinkID, why).Scan(&failures)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return nil // deleted meanwhile
 		}
 		if err != nil {
@@ -244,7 +254,7 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 		if failures < failuresToTell {
 			return nil
 		}
-		return recordEvent(ctx, tx, eventRecord{ClientID: d.ClientID, Type: "sink_failing", Severity: "error", Message: "Notifications could not be delivered to the " + string(d.Kind) + ": " + why,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: d.ClientID, Type: "sink_failing", Severity: "error", Message: "Notifications could not be delivered to the " + string(d.Kind) + ": " + why,
 			Metadata: map[string]any{"sink_id": d.SinkID, "failures": failures}, Notify: true, Key: "sink_failing/" + d.SinkID + "/" + time.Now().UTC().Format(time.DateOnly)})
 	})
 }

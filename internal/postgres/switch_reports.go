@@ -12,12 +12,13 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // SwitchReports keep what agents report of switches that they performed. A report
 // is sent once and never again, so it is durable before any workflow hears of it, and
 // with it the operation is open by which a workflow takes it in.
-type SwitchReports struct{ DB *DB }
+type SwitchReports struct{ DB *pg.DB }
 
 // SwitchReport is a switch as its agent saw it. Prices are USD per hour, nil when
 // they are not known; times are zero when they are not.
@@ -89,14 +90,14 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		return nil, err
 	}
 	out := &Reported{Launcher: agent.ByAgent}
-	err = s.DB.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if err := lockAlive(ctx, tx, r.AgentID); err != nil {
 			return err
 		}
 		if err := ownInstances(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).Scan(&out.SwitchID); err == nil || !isNoRows(err) {
+		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).Scan(&out.SwitchID); err == nil || !pg.IsNoRows(err) {
 			if out.SwitchID != r.NewID {
 				out.CommandID = out.SwitchID
 			}
@@ -107,7 +108,7 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		}
 		out.SwitchID = cmp.Or(out.CommandID, r.NewID)
 		if err := tx.QueryRow(ctx, insertReport, out.SwitchID, r.ClientID, r.AgentID, cmp.Or(r.Trigger, "manual"), r.OldID, r.NewID, r.OldMode, r.NewMode, r.OldPool, r.NewPool,
-			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), nullableTime(r.InitiatedAt), nullableTime(r.LaunchedAt), nullableTime(r.ReadyAt), out.CommandID != "", nullableTime(r.SwitchedAt)).Scan(&out.First); isNoRows(err) {
+			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), nullableTime(r.InitiatedAt), nullableTime(r.LaunchedAt), nullableTime(r.ReadyAt), out.CommandID != "", nullableTime(r.SwitchedAt)).Scan(&out.First); pg.IsNoRows(err) {
 			return nil // the same report again, or another of a switch that was reported
 		} else if err != nil {
 			return err
@@ -145,7 +146,7 @@ func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 	if err == nil {
 		return errForeignInstance(theirs)
 	}
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil
 	}
 	return err
@@ -164,10 +165,10 @@ WHERE agent_id = $1
         OR status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 AND instance_id = $3 END
 ORDER BY (status = 'pending') DESC, created_at DESC
 LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&out.CommandID, &out.Launcher)
-	if isNoRows(err) && r.CommandID != "" {
+	if pg.IsNoRows(err) && r.CommandID != "" {
 		return switching.NotFound.New("Command not found")
 	}
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil
 	}
 	return err
@@ -195,7 +196,7 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	return recordEvent(ctx, tx, eventRecord{
+	return pg.RecordEvent(ctx, tx, pg.EventRecord{
 		ClientID: r.ClientID, AgentID: r.AgentID, Type: "switch_completed", Severity: "info", Actor: "agent", Message: message, Notify: true, Key: "switch-report/" + r.key(),
 		Metadata: map[string]any{"old_instance_id": r.OldID, "new_instance_id": r.NewID, "command_id": out.CommandID, "savings_impact": saved, "trigger": r.Trigger},
 	})

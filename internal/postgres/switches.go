@@ -7,10 +7,11 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Switches stores the history of voluntary moves and the commands behind them.
-type Switches struct{ DB *DB }
+type Switches struct{ DB *pg.DB }
 
 // selectSwitch reads how a switch stands, in one row. What is compared with now is
 // compared with the database's clock. An instance on which the agent registered while
@@ -104,13 +105,13 @@ func (s *Switches) Switch(ctx context.Context, agentID, switchID string) (*activ
 		Priority int `json:"priority"`
 	}
 	err := s.DB.Pool.QueryRow(ctx, selectSwitch, agentID, switchID).Scan(&row)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, switching.NotFound.New("there is no switch %s of agent %s", switchID, agentID)
 	}
 	if row.Ordered {
 		row.Trigger = switching.TriggerOf(row.Priority)
 	}
-	return &row.SwitchFacts, translate(err)
+	return &row.SwitchFacts, pg.Translate(err)
 }
 
 // phaseRank ranks the phases; a switch is abandoned only before it cut over.
@@ -141,7 +142,7 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 			ended_at = CASE WHEN $3 IN ('done', 'abandoned') AND `+phaseRank+`$3::text) >= `+phaseRank+`phase) THEN coalesce(ended_at, clock_timestamp()) ELSE ended_at END
 		WHERE id = $1 AND agent_id = $2 RETURNING true`, in.CommandID, in.AgentID, in.Phase, in.OperationID, in.NewID, in.Code).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&found)
-		if isNoRows(err) {
+		if pg.IsNoRows(err) {
 			return unknownAgent(in.AgentID)
 		}
 		return err
@@ -149,7 +150,7 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 	if in.Phase == switching.Retiring || in.Phase == switching.Done {
 		b.Queue(priceOfTheMove, in.CommandID)
 	}
-	return translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
 // priceOfTheMove fills in where a switch ended and what it is worth per hour. A
@@ -174,5 +175,5 @@ func (s *Switches) CloseCommand(ctx context.Context, in activities.CommandResult
 	if err == nil && !known {
 		return switching.NotFound.New("there is no command %s", in.CommandID)
 	}
-	return translate(err)
+	return pg.Translate(err)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Templates finds new primaries whose template is not known yet.
@@ -34,7 +35,7 @@ func (s *Templates) FreshPrimaries(
 		ORDER BY i.primary_since
 		LIMIT $3`, within.Seconds(), without, limit)
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.FreshPrimary, err error) {
 		var age float64
@@ -42,5 +43,5 @@ func (s *Templates) FreshPrimaries(
 		p.Age = time.Duration(age * float64(time.Second))
 		return p, err
 	})
-	return out, translate(err)
+	return out, pg.Translate(err)
 }

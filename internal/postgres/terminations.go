@@ -5,6 +5,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/postgres/pg"
 )
 
 // Termination reads how the loss of an instance stands: the notice with the moments
@@ -47,11 +48,11 @@ WHERE n.agent_id = $1
   AND n.kind = 'termination-notice'`, agentID, instanceID).
 		Scan(&o.Deadline, &o.Past, &o.Left, &out.Notice.Door, &out.ArrivedAt, &out.ReceivedAt, &o.Result, &o.ReplicaID, &o.NewPrimary, &out.ChangedAt,
 			&out.JudgedAt, &out.Keeping, &out.Launcher, &out.LogicalID, &out.Primary, &out.Gone, &out.Switches)
-	if isNoRows(err) {
+	if pg.IsNoRows(err) {
 		return nil, unknownAgent(agentID)
 	}
 	if err != nil {
-		return nil, translate(err)
+		return nil, pg.Translate(err)
 	}
 	o.Deadline = o.Deadline.UTC()
 	out.Notice.Deadline = o.Deadline

@@ -9,6 +9,8 @@ import (
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 func requireCode(t *testing.T, err error, code fault.Code) {
@@ -25,7 +27,7 @@ func TestPriceViews(t *testing.T) {
 	pools, err := v.PoolsOf(ctx, "t3.medium", "us-east-1")
 	require.NoError(t, err)
 	require.Equal(t, []string{"t3.medium.us-east-1b", "t3.medium.us-east-1a", "t3.medium.us-east-1c"},
-		ids(pools, func(p postgres.PoolPriceView) string { return p.ID }))
+		ids(pools, func(p views.PoolPriceView) string { return p.ID }))
 	require.Nil(t, pools[2].Price, "a price of two hours ago is not known any more")
 	types, err := v.TypesOf(ctx, "t3", "us-east-1")
 	require.NoError(t, err)
@@ -75,7 +77,7 @@ func TestOperationViews(t *testing.T) {
 
 	// Every page follows the one before, through equal times as well.
 	var seen []string
-	f := postgres.OperationFilter{ClientID: "c1", Page: postgres.Page{Limit: 2}}
+	f := views.OperationFilter{ClientID: "c1", Page: pg.Page{Limit: 2}}
 	for {
 		page, err := v.Operations(ctx, f)
 		require.NoError(t, err)
@@ -86,10 +88,10 @@ func TestOperationViews(t *testing.T) {
 		if len(page) <= 2 {
 			break
 		}
-		f.Page.After = postgres.Cursor{At: page[1].StartedAt, ID: page[1].ID}
+		f.Page.After = pg.Cursor{At: page[1].StartedAt, ID: page[1].ID}
 	}
 	require.Equal(t, "switch/4 switch/5 switch/2 switch/3 switch/1", strings.Join(seen, " "))
-	for want, f := range map[int]postgres.OperationFilter{6: {}, 1: {Kind: "termination"}, 5: {State: "running", AgentID: "a1"}, 0: {ClientID: "c2", AgentID: "a1"}} {
+	for want, f := range map[int]views.OperationFilter{6: {}, 1: {Kind: "termination"}, 5: {State: "running", AgentID: "a1"}, 0: {ClientID: "c2", AgentID: "a1"}} {
 		f.Page.Limit = 50
 		found, err := v.Operations(ctx, f)
 		require.NoError(t, err)
@@ -99,10 +101,10 @@ func TestOperationViews(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "succeeded", one.State)
 	_, err = v.Operation(ctx, "c1", "termination/b1/i-b")
-	requireCode(t, err, postgres.UnknownOperation)
+	requireCode(t, err, views.UnknownOperation)
 	steps, err := v.OperationSteps(ctx, "switch/1")
 	require.NoError(t, err)
-	require.Equal(t, []string{"a", "b"}, ids(steps, func(s postgres.StepView) string { return s.Name }))
+	require.Equal(t, []string{"a", "b"}, ids(steps, func(s views.StepView) string { return s.Name }))
 	require.InDelta(t, 1.5, *steps[1].SecondsLeft, 1e-9)
 }
 
@@ -114,7 +116,7 @@ func TestNotificationsAndChanges(t *testing.T) {
 	_, err := db.Pool.Exec(ctx, `INSERT INTO notifications (id, client_id, message, created_at) VALUES ('n1', 'c1', 'one', now() - interval '1 h'), ('n2', 'c1', 'two', now()), ('n3', 'c2', 'three', now())`)
 	require.NoError(t, err)
 	idsOf := func(clientID string, limit int) []string {
-		list, err := n.Newest(ctx, clientID, postgres.Page{Limit: limit})
+		list, err := n.Newest(ctx, clientID, pg.Page{Limit: limit})
 		require.NoError(t, err)
 		return ids(list, func(x postgres.NotificationView) string { return x.ID })
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 // asked remembers the last statement that was sent and with what.
@@ -46,14 +47,14 @@ func (p plan) read(table string, by map[string]int) {
 }
 
 // traced is the views over a pool of their own, and what they ask.
-func (g *guarded) traced() (*postgres.Views, *asked) {
+func (g *guarded) traced() (*views.Views, *asked) {
 	g.t.Helper()
 	cfg, tracer := g.db.Pool.Config(), &asked{}
 	cfg.ConnConfig.Tracer = tracer
 	pool, err := pgxpool.NewWithConfig(g.t.Context(), cfg)
 	require.NoError(g.t, err)
 	g.t.Cleanup(pool.Close)
-	return &postgres.Views{DB: &postgres.DB{Pool: pool}}, tracer
+	return &views.Views{DB: &pg.DB{Pool: pool}}, tracer
 }
 
 // TestAChartCostsWhatItShows: the rows that a chart reads are the hours of its
@@ -62,7 +63,7 @@ func (g *guarded) traced() (*postgres.Views, *asked) {
 func TestAChartCostsWhatItShows(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	views, tracer := g.traced()
+	reader, tracer := g.traced()
 
 	const days = 3
 	grow := func(fromType, types int) {
@@ -75,8 +76,8 @@ func TestAChartCostsWhatItShows(t *testing.T) {
 		g.exec(`ANALYZE price_hours`)
 		g.exec(`ANALYZE pools`)
 	}
-	chart := func(unit string) (series []postgres.PriceSeries, read map[string]int) {
-		series, err := views.PriceHistory(t.Context(), "t0.x", "us-east-1", unit, noon.AddDate(0, 0, -days))
+	chart := func(unit string) (series []views.PriceSeries, read map[string]int) {
+		series, err := reader.PriceHistory(t.Context(), "t0.x", "us-east-1", unit, noon.AddDate(0, 0, -days))
 		require.NoError(t, err)
 		var raw []byte
 		require.NoError(t, g.db.Pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) "+tracer.sql, tracer.args...).Scan(&raw))

@@ -9,7 +9,8 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/replica"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -63,12 +64,12 @@ INSERT INTO agent_decisions (agent_id, at, actions, modes, risks, savings)
 INSERT INTO events (client_id, agent_id, type, severity, message) VALUES ('c1', 'a1', 'agent_registered', 'info', 'hello'), ('c1', 'a1', 'boom', 'error', 'hidden');
 `
 
-func fleetOf(t *testing.T) (*postgres.DB, *postgres.Views) {
+func fleetOf(t *testing.T) (*pg.DB, *views.Views) {
 	t.Helper()
 	db := postgrestest.Open(t)
 	_, err := db.Pool.Exec(t.Context(), fleet)
 	require.NoError(t, err)
-	return db, &postgres.Views{DB: db}
+	return db, &views.Views{DB: db}
 }
 
 func ids[T any](list []T, id func(T) string) []string {
@@ -79,8 +80,8 @@ func ids[T any](list []T, id func(T) string) []string {
 	return out
 }
 
-func replicaIDs(list []postgres.ReplicaView) []string {
-	return ids(list, func(r postgres.ReplicaView) string { return r.ID })
+func replicaIDs(list []views.ReplicaView) []string {
+	return ids(list, func(r views.ReplicaView) string { return r.ID })
 }
 
 func TestReplicaViews(t *testing.T) {
@@ -88,7 +89,7 @@ func TestReplicaViews(t *testing.T) {
 	_, v := fleetOf(t)
 	ctx := t.Context()
 
-	active, err := v.AgentReplicas(ctx, "c1", "a1", false, postgres.Page{})
+	active, err := v.AgentReplicas(ctx, "c1", "a1", false, pg.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"r-ready", "r-primary"}, replicaIDs(active), "a promoted one stays while it is the primary")
 	require.Equal(t, "us-east-1c", *active[0].AZ)
@@ -97,16 +98,16 @@ func TestReplicaViews(t *testing.T) {
 	require.Equal(t, map[string]string{"k": "v"}, active[0].Tags)
 	require.InDelta(t, 7200, active[0].AgeSeconds, 60)
 
-	all, err := v.AgentReplicas(ctx, "", "a1", true, postgres.Page{})
+	all, err := v.AgentReplicas(ctx, "", "a1", true, pg.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"r-ready", "r-dead", "r-primary", "r-past"}, replicaIDs(all))
 
-	foreign, err := v.AgentReplicas(ctx, "c2", "a1", true, postgres.Page{})
+	foreign, err := v.AgentReplicas(ctx, "c2", "a1", true, pg.Page{})
 	require.NoError(t, err)
 	require.NotNil(t, foreign)
 	require.Empty(t, foreign)
 
-	standing, err := v.ClientReplicas(ctx, "c1", postgres.Page{})
+	standing, err := v.ClientReplicas(ctx, "c1", pg.Page{})
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"r-ready", "r-todo", "r-none"}, replicaIDs(standing))
 
@@ -167,9 +168,9 @@ func TestClientAndAgentViews(t *testing.T) {
 	_, v := fleetOf(t)
 	ctx := t.Context()
 
-	tenants, err := v.Clients(ctx, postgres.Page{Limit: 10})
+	tenants, err := v.Clients(ctx, pg.Page{Limit: 10})
 	require.NoError(t, err)
-	require.Equal(t, []string{"c2", "c1"}, ids(tenants, func(c postgres.ClientView) string { return c.ID }))
+	require.Equal(t, []string{"c2", "c1"}, ids(tenants, func(c views.ClientView) string { return c.ID }))
 	acme, err := v.Client(ctx, "c1")
 	require.NoError(t, err)
 	require.Equal(t, tenants[1], *acme)
@@ -181,25 +182,25 @@ func TestClientAndAgentViews(t *testing.T) {
 
 	stats, err := v.FleetStats(ctx)
 	require.NoError(t, err)
-	require.Equal(t, postgres.FleetStats{
+	require.Equal(t, views.FleetStats{
 		TotalAccounts: 2, AgentsOnline: 2, AgentsTotal: 3, PoolsCovered: 4, TotalSwitches: 2, ManualSwitches: 1, ModelSwitches: 1, TotalSavings: 13.5,
 	}, *stats, "each client's savings count once, whatever the number of its agents")
 
-	agentIDs := func(list []postgres.AgentView) []string {
-		return ids(list, func(a postgres.AgentView) string { return a.ID })
+	agentIDs := func(list []views.AgentView) []string {
+		return ids(list, func(a views.AgentView) string { return a.ID })
 	}
-	agents, err := v.ClientAgents(ctx, "c1", postgres.Page{})
+	agents, err := v.ClientAgents(ctx, "c1", pg.Page{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"a1", "a2"}, ids(agents, func(a postgres.ClientAgent) string { return a.ID }))
-	require.Equal(t, postgres.PrimaryPlace{ID: "i-1", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: "spot", PoolID: "t3.medium.us-east-1a"}, *agents[0].Primary)
+	require.Equal(t, []string{"a1", "a2"}, ids(agents, func(a views.ClientAgent) string { return a.ID }))
+	require.Equal(t, views.PrimaryPlace{ID: "i-1", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: "spot", PoolID: "t3.medium.us-east-1a"}, *agents[0].Primary)
 	require.Equal(t, 2, agents[0].InstanceCount)
-	paged, err := v.ClientAgents(ctx, "c1", postgres.Page{Limit: 10})
+	paged, err := v.ClientAgents(ctx, "c1", pg.Page{Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, agents, paged, "whole or in pages, an agent is the same")
-	history, err := v.AgentHistory(ctx, "c1", postgres.Page{})
+	history, err := v.AgentHistory(ctx, "c1", pg.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a1", "a2", "a3"}, agentIDs(history))
-	all, err := v.AllAgents(ctx, "online", postgres.Page{}, 10)
+	all, err := v.AllAgents(ctx, "online", pg.Page{}, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a1", "b1"}, agentIDs(all))
 
@@ -211,7 +212,7 @@ func TestClientAndAgentViews(t *testing.T) {
 		requireCode(t, err, agent.NotFound)
 	}
 
-	activity, err := v.Activity(ctx, postgres.Page{Limit: 50})
+	activity, err := v.Activity(ctx, pg.Page{Limit: 50})
 	require.NoError(t, err)
 	require.Len(t, activity, 1, "errors are not for this list")
 }
@@ -220,38 +221,38 @@ func TestInstanceAndSwitchViews(t *testing.T) {
 	t.Parallel()
 	_, v := fleetOf(t)
 	ctx := t.Context()
-	list := func(f postgres.InstanceFilter) []string {
+	list := func(f views.InstanceFilter) []string {
 		f.Page.Limit = 100
 		found, err := v.Instances(ctx, f)
 		require.NoError(t, err)
-		return ids(found, func(i postgres.InstanceView) string { return i.ID })
+		return ids(found, func(i views.InstanceView) string { return i.ID })
 	}
-	require.ElementsMatch(t, []string{"i-1", "i-0", "i-r", "i-2", "i-b"}, list(postgres.InstanceFilter{}))
-	require.Equal(t, []string{"i-0"}, list(postgres.InstanceFilter{ClientID: "c1", Status: "terminated"}))
-	require.Equal(t, []string{"i-2"}, list(postgres.InstanceFilter{ClientID: "c1", Status: "active", Mode: "ondemand"}))
-	require.Equal(t, []string{"i-b"}, list(postgres.InstanceFilter{Search: "M5"}))
-	require.Empty(t, list(postgres.InstanceFilter{Search: "%"}), "a percent sign means itself")
+	require.ElementsMatch(t, []string{"i-1", "i-0", "i-r", "i-2", "i-b"}, list(views.InstanceFilter{}))
+	require.Equal(t, []string{"i-0"}, list(views.InstanceFilter{ClientID: "c1", Status: "terminated"}))
+	require.Equal(t, []string{"i-2"}, list(views.InstanceFilter{ClientID: "c1", Status: "active", Mode: "ondemand"}))
+	require.Equal(t, []string{"i-b"}, list(views.InstanceFilter{Search: "M5"}))
+	require.Empty(t, list(views.InstanceFilter{Search: "%"}), "a percent sign means itself")
 
 	m, err := v.InstanceMetrics(ctx, "c1", "i-1")
 	require.NoError(t, err)
 	require.Equal(t, []int{5, 4, 2, 1, 2}, []int{m.UptimeHours, m.SinceSwitchHours, m.Switches, m.Switches7, m.Switches30})
 	require.InDelta(t, 0.048, m.Savings, 1e-9)
 	_, err = v.InstanceMetrics(ctx, "c2", "i-1")
-	requireCode(t, err, postgres.InstanceNotFound)
+	requireCode(t, err, views.InstanceNotFound)
 	place, err := v.InstancePlace(ctx, "", "i-1")
 	require.NoError(t, err)
 	require.Equal(t, "a1", *place.AgentID)
 	_, err = v.InstancePlace(ctx, "c2", "i-1")
-	requireCode(t, err, postgres.InstanceNotFound)
+	requireCode(t, err, views.InstanceNotFound)
 
-	switches, err := v.SwitchHistory(ctx, "c1", "", postgres.Page{Limit: 100})
+	switches, err := v.SwitchHistory(ctx, "c1", "", pg.Page{Limit: 100})
 	require.NoError(t, err)
-	require.Equal(t, []string{"s1", "s2"}, ids(switches, func(s postgres.SwitchView) string { return s.ID }))
+	require.Equal(t, []string{"s1", "s2"}, ids(switches, func(s views.SwitchView) string { return s.ID }))
 	require.InDelta(t, 0.0125, switches[0].Price, 1e-9)
 	require.InDelta(t, 0.0416, switches[1].Price, 1e-9)
 	modes, err := v.ModeDistribution(ctx, "c1")
 	require.NoError(t, err)
-	require.Equal(t, []postgres.Count{{Name: "ondemand", N: 1}, {Name: "spot", N: 2}}, modes)
+	require.Equal(t, []views.Count{{Name: "ondemand", N: 1}, {Name: "spot", N: 2}}, modes)
 	days, err := v.SwitchFrequency(ctx, "c1")
 	require.NoError(t, err)
 	require.Len(t, days, 2)
@@ -261,9 +262,9 @@ func TestDecisionView(t *testing.T) {
 	t.Parallel()
 	_, v := fleetOf(t)
 
-	list, err := v.AgentDecisions(t.Context(), "c1", postgres.Page{})
+	list, err := v.AgentDecisions(t.Context(), "c1", pg.Page{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"a1", "a2"}, ids(list, func(a postgres.AgentDecisions) string { return a.AgentID }))
+	require.Equal(t, []string{"a1", "a2"}, ids(list, func(a views.AgentDecisions) string { return a.AgentID }))
 	a := list[0]
 	require.Len(t, a.Decisions, 5)
 	require.InDelta(t, 6, a.Decisions[0].ExpectedSavings, 1e-9, "a shadow's decision is not shown")
@@ -273,9 +274,9 @@ func TestDecisionView(t *testing.T) {
 	require.InDelta(t, 0.0416, a.Reports[0].OnDemand, 1e-9)
 	require.Equal(t, 2, a.ReportCount, "of the last ten minutes")
 	require.Equal(t, []string{"spot", "t3.medium.us-east-1a"}, []string{a.CurrentMode, a.CurrentPool})
-	paged, err := v.AgentDecisions(t.Context(), "c1", postgres.Page{Limit: 1})
+	paged, err := v.AgentDecisions(t.Context(), "c1", pg.Page{Limit: 1})
 	require.NoError(t, err)
-	pagedIDs := ids(paged, func(a postgres.AgentDecisions) string { return a.AgentID })
+	pagedIDs := ids(paged, func(a views.AgentDecisions) string { return a.AgentID })
 	require.Equal(t, []string{"a1", "a2"}, pagedIDs, "one more says that there are more")
 	require.Equal(t, a.Decisions[0].At, paged[0].Decisions[0].At)
 	require.Len(t, paged[0].Events, 2)

@@ -14,22 +14,23 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/pgserver"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
 // onlyOne opens a database with a pool of one connection, so that every statement
 // meets the session that the one before it has left behind.
-func onlyOne(t *testing.T, address string) *postgres.DB {
+func onlyOne(t *testing.T, address string) *pg.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), postgres.Options{URL: address, MaxConns: 1, ConnTimeout: 10 * time.Second})
+	db, err := pg.Open(t.Context(), pg.Options{URL: address, MaxConns: 1, ConnTimeout: 10 * time.Second})
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	return db
 }
 
 // write writes something by way of a store.
-func write(ctx context.Context, db *postgres.DB) error {
+func write(ctx context.Context, db *pg.DB) error {
 	return (&postgres.Jobs{DB: db}).Start(ctx, activities.JobStart{Job: "test", Period: time.Unix(0, 0)})
 }
 
@@ -51,7 +52,7 @@ func TestAReadOnlySessionFailsOnce(t *testing.T) {
 	require.NoError(t, write(t.Context(), db))
 	_, err := db.Pool.Exec(t.Context(), `SET default_transaction_read_only = on`)
 	require.NoError(t, err)
-	require.True(t, fault.Is(write(t.Context(), db), postgres.Unavailable), "it may succeed a moment later")
+	require.True(t, fault.Is(write(t.Context(), db), pg.Unavailable), "it may succeed a moment later")
 	require.NoError(t, write(t.Context(), db), "on another connection")
 }
 
@@ -76,7 +77,7 @@ func TestASessionThatLostItsStatements(t *testing.T) {
 	require.NoError(t, write(t.Context(), db))
 	_, err := db.Pool.Exec(t.Context(), `DEALLOCATE ALL`)
 	require.NoError(t, err)
-	require.True(t, fault.Is(write(t.Context(), db), postgres.Unavailable))
+	require.True(t, fault.Is(write(t.Context(), db), pg.Unavailable))
 	require.NoError(t, write(t.Context(), db))
 }
 
@@ -90,7 +91,7 @@ func TestAWrongPasswordIsNoBug(t *testing.T) {
 	stranger := *absent
 	absent.Path, stranger.User = "/absent", url.User("stranger")
 	for _, wrong := range []string{absent.String(), stranger.String()} {
-		require.True(t, fault.Is(write(t.Context(), onlyOne(t, wrong)), postgres.Unavailable))
+		require.True(t, fault.Is(write(t.Context(), onlyOne(t, wrong)), pg.Unavailable))
 	}
 }
 
@@ -111,7 +112,7 @@ func TestAFailoverOfPostgres(t *testing.T) {
 	t.Cleanup(server.Stop)
 
 	strict, lenient := onlyOne(t, server.URL("postgres")), onlyOne(t, anyServer(server.URL("postgres")))
-	_, err = strict.Migrate(ctx)
+	_, err = postgres.Migrate(ctx, strict)
 	require.NoError(t, err)
 	require.NoError(t, write(ctx, strict))
 	require.NoError(t, write(ctx, lenient))
@@ -126,10 +127,10 @@ func TestAFailoverOfPostgres(t *testing.T) {
 
 	require.NoError(t, server.Demote(ctx))
 	for range 3 {
-		require.True(t, fault.Is(write(ctx, strict), postgres.Unavailable))
-		require.True(t, fault.Is(write(ctx, lenient), postgres.Unavailable))
+		require.True(t, fault.Is(write(ctx, strict), pg.Unavailable))
+		require.True(t, fault.Is(write(ctx, lenient), pg.Unavailable))
 	}
-	require.True(t, fault.Is(strict.Ping(ctx), postgres.Unavailable), "/ready says so")
+	require.True(t, fault.Is(strict.Ping(ctx), pg.Unavailable), "/ready says so")
 	var standby bool
 	require.NoError(t, lenient.Pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby))
 	require.True(t, standby, "who asks for any server may read from a standby")

@@ -25,7 +25,7 @@ def make_decision(agent_data, pricing_data, market_data=None):
 func BenchmarkReload(b *testing.B) {
 	s := devtest.Start(b, devtest.Options{OnDisk: true, Environment: map[string]string{"ENGINE_PYTHON": "on"}})
 	ctx := b.Context()
-	processes := map[string]string{devtest.API: s.API, devtest.Worker: s.WorkerMetrics}
+	processes := map[string]string{devtest.API: s.APIMetrics, devtest.Worker: s.WorkerMetrics}
 	for _, part := range []string{devtest.API, devtest.Worker} {
 		name := part + "-2"
 		address, err := s.Beside(ctx, part, name, nil)

@@ -36,7 +36,7 @@ func TestALossIsSurvivedWithoutSearchAttributes(t *testing.T) {
 	p.run(p.RunAPI)
 	p.run(p.worker.RunWorker)
 	ready := func() (string, bool) {
-		code, page, err := p.call(http.MethodGet, "/ready", "", nil)
+		code, page, err := p.callAt(p.metrics, http.MethodGet, "/ready", "", nil)
 		if err != nil || code != http.StatusOK {
 			return "", false
 		}

@@ -16,6 +16,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/postgres"
 )
 
 // deaf is a frontend that takes no message for a workflow: such a call hangs. All
@@ -60,7 +61,7 @@ func TestRolesChangeWhileTheFrontendHangs(t *testing.T) {
 
 	d := &deaf{over: make(chan struct{})}
 	p := open(t, nil, d.between)
-	_, err := p.DB.Migrate(t.Context())
+	_, err := postgres.Migrate(t.Context(), p.DB)
 	require.NoError(t, err)
 	for _, sql := range []string{
 		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01')`,

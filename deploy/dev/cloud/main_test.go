@@ -40,6 +40,7 @@ type product struct {
 	worker   *app.App
 	t        *testing.T
 	api      string
+	metrics  string
 	ec2      *fleet.Provider
 }
 
@@ -64,10 +65,10 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 		ec2.Close()
 		require.NoError(t, sim.Close())
 	})
-	ports, err := loopback.Free(1)
+	ports, err := loopback.Free(2)
 	require.NoError(t, err)
 	settings, err := config.Load(map[string]string{
-		"DATABASE_URL": postgrestest.URL(t), "API_LISTEN": loopback.Addr(ports[0]), "ARTIFACTS_URL": t.TempDir(),
+		"DATABASE_URL": postgrestest.URL(t), "API_LISTEN": loopback.Addr(ports[0]), "API_METRICS_LISTEN": loopback.Addr(ports[1]), "ARTIFACTS_URL": t.TempDir(),
 		"AWS_ENDPOINT_URL_EC2": ec2.URL, "EC2_SIMULATED": "true",
 	})
 	require.NoError(t, err)
@@ -82,7 +83,7 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 	}
 	provider, err := fleet.New(t.Context(), fleet.Options{Region: "us-east-1", Endpoint: ec2.URL, Credentials: fleet.StaticCredentials("test", "test")})
 	require.NoError(t, err)
-	return &product{App: open(), worker: open(), t: t, api: "http://" + loopback.Addr(ports[0]), ec2: provider}
+	return &product{App: open(), worker: open(), t: t, api: "http://" + loopback.Addr(ports[0]), metrics: "http://" + loopback.Addr(ports[1]), ec2: provider}
 }
 
 // run runs a part of the product until the test ends.
@@ -100,11 +101,17 @@ func (p *product) run(part func(context.Context) error) {
 // call speaks HTTP to the api.
 func (p *product) call(method, path, token string, in any) (status int, out map[string]any, err error) {
 	p.t.Helper()
+	return p.callAt(p.api, method, path, token, in)
+}
+
+// callAt speaks HTTP to one of the api's listeners.
+func (p *product) callAt(address, method, path, token string, in any) (status int, out map[string]any, err error) {
+	p.t.Helper()
 	raw, err := json.Marshal(in)
 	require.NoError(p.t, err)
 	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, p.api+path, bytes.NewReader(raw))
+	r, err := http.NewRequestWithContext(ctx, method, address+path, bytes.NewReader(raw))
 	require.NoError(p.t, err)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token)

@@ -52,6 +52,7 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	flags.IntVar(&o.PostgresPort, "postgres-port", o.PostgresPort, "port of Postgres")
 	flags.IntVar(&o.EC2Port, "ec2-port", o.EC2Port, "port of the EC2 simulator")
 	flags.IntVar(&o.MetricsPort, "metrics-port", o.MetricsPort, "port of the worker's metrics")
+	flags.IntVar(&o.APIMetricsPort, "api-metrics-port", o.APIMetricsPort, "port of the api's metrics")
 	flags.Int64Var(&o.EC2Seed, "ec2-seed", o.EC2Seed, "seed of the simulated spot market")
 	launcher := flags.String("launcher", "", "who launches for clients that do not say: control-plane, or agent as with the legacy backend")
 	delays := flags.String("ec2-delays", "quick", "how slow the simulated EC2 is: none, quick or real")

@@ -97,15 +97,15 @@ func openDir(tb testing.TB, onDisk bool) string {
 // describe fills in addresses and parts. The ports are chosen here, once.
 func (s *Stack) describe(compiled programs) {
 	s.tb.Helper()
-	ports, err := loopback.Free(6)
+	ports, err := loopback.Free(7)
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	postgres, temporal, ui, ec2, metrics, api := ports[0], ports[1], ports[2], ports[3], ports[4], ports[5]
+	postgres, temporal, ui, ec2, metrics, api, apiMetrics := ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6]
 	s.DatabaseURL = fmt.Sprintf("postgres://spotkeeper@%s/spotkeeper?sslmode=disable", loopback.Addr(postgres))
 	s.Temporal, s.TemporalUI, s.Namespace = loopback.Addr(temporal), "http://"+loopback.Addr(ui), "default"
 	s.EC2 = "http://" + loopback.Addr(ec2)
-	s.WorkerMetrics, s.API = "http://"+loopback.Addr(metrics), "http://"+loopback.Addr(api)
+	s.WorkerMetrics, s.API, s.APIMetrics = "http://"+loopback.Addr(metrics), "http://"+loopback.Addr(api), "http://"+loopback.Addr(apiMetrics)
 
 	dev := func(name string, args ...string) {
 		args = append([]string{name, "--json", "--dir", filepath.Join(s.Dir, "state")}, args...)
@@ -120,14 +120,19 @@ func (s *Stack) describe(compiled programs) {
 	}
 	s.parts[API] = &program{
 		name: API, path: compiled.api, logs: s.Dir, ready: answers(s.API + "/ready"),
-		env: func() map[string]string { return s.environment("API_LISTEN", loopback.Addr(api)) },
+		env: func() map[string]string {
+			return s.environment("API_LISTEN", loopback.Addr(api), "API_METRICS_LISTEN", loopback.Addr(apiMetrics))
+		},
 	}
 }
 
-func (s *Stack) environment(name, value string) map[string]string {
+// environment is the stack's, with more variables as pairs of name and value.
+func (s *Stack) environment(more ...string) map[string]string {
 	environment := s.Environment()
 	environment["ARTIFACTS_URL"] = filepath.Join(s.Dir, "artifacts")
-	environment[name] = value
+	for i := 0; i+1 < len(more); i += 2 {
+		environment[more[i]] = more[i+1]
+	}
 	maps.Copy(environment, s.options.Environment)
 	return environment
 }

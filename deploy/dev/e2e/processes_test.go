@@ -62,7 +62,7 @@ func TestEveryProcessFollows(t *testing.T) {
 	apart, shared := t.TempDir(), filepath.Join(s.Dir, "artifacts")
 	require.NoError(t, os.CopyFS(apart, os.DirFS(shared)))
 	lacking := map[string]string{"ARTIFACTS_URL": apart, "TEMPORAL_TASK_QUEUE": "apart", "WORKER_SCHEDULES": "false"}
-	all, whole, lack := processes{devtest.API: s.API, devtest.Worker: s.WorkerMetrics}, processes{devtest.API: s.API, devtest.Worker: s.WorkerMetrics}, processes{}
+	all, whole, lack := processes{devtest.API: s.APIMetrics, devtest.Worker: s.WorkerMetrics}, processes{devtest.API: s.APIMetrics, devtest.Worker: s.WorkerMetrics}, processes{}
 	for _, part := range []string{devtest.API, devtest.Worker} {
 		address, err := s.Beside(ctx, part, part+"-2", nil)
 		require.NoError(t, err)

@@ -39,15 +39,20 @@ func anAgentLives(t *testing.T, s *devtest.Stack) {
 	require.Equal(t, 200, status, "%v", beat)
 
 	for path, sign := range map[string]string{
-		"/health":  "status",
-		"/ready":   "",
-		"/metrics": "go_goroutines",
+		"/health": "status",
+		"/ready":  "",
 	} {
 		var body string
 		status, err := s.Call(ctx, "GET", path, "", nil, &body)
 		require.NoError(t, err)
 		require.Equal(t, 200, status, "%s: %s", path, body)
 		require.Contains(t, body, sign, path)
+	}
+	for _, address := range []string{s.APIMetrics, s.WorkerMetrics} {
+		status, page, err := devtest.Get(ctx, address+"/metrics")
+		require.NoError(t, err)
+		require.Equal(t, 200, status, page)
+		require.Contains(t, page, "go_goroutines")
 	}
 }
 

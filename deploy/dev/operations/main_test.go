@@ -20,6 +20,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/histories"
 	"spotkeeper/workflows"
@@ -50,7 +51,7 @@ func newKeeper(t *testing.T) *keeper {
 	tc, err := temporalx.Connect(temporalx.Options{Address: s.Temporal, Namespace: s.Namespace})
 	require.NoError(t, err)
 	t.Cleanup(tc.Close)
-	db, err := postgres.Open(t.Context(), postgres.Options{URL: s.DatabaseURL})
+	db, err := pg.Open(t.Context(), pg.Options{URL: s.DatabaseURL})
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	k := &keeper{

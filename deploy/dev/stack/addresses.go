@@ -18,6 +18,7 @@ type Addresses struct {
 	DatabaseURL   string `json:"database_url,omitempty"`
 	EC2           string `json:"ec2,omitempty"`
 	WorkerMetrics string `json:"worker_metrics,omitempty"`
+	APIMetrics    string `json:"api_metrics,omitempty"`
 	Dir           string `json:"dir"`
 	Log           string `json:"log,omitempty"`
 	// Clients are the demo's tenants.
@@ -53,6 +54,7 @@ func (a *Addresses) WriteTable(w io.Writer) error {
 	row("Postgres", a.DatabaseURL)
 	row("EC2 simulator", a.EC2)
 	row("worker metrics", a.WorkerMetrics)
+	row("api metrics", a.APIMetrics)
 	row("state", a.Dir)
 	row("log", a.Log)
 	for _, client := range a.Clients {

@@ -14,7 +14,7 @@ import (
 type Options struct {
 	Dir string
 
-	APIPort, UIPort, TemporalPort, PostgresPort, EC2Port, MetricsPort int
+	APIPort, UIPort, TemporalPort, PostgresPort, EC2Port, MetricsPort, APIMetricsPort int
 
 	// EC2Delays are how slow the simulated cloud is when its state is new.
 	EC2Delays ec2sim.Delays
@@ -39,8 +39,11 @@ func DefaultOptions() Options {
 		PostgresPort: 5433,
 		EC2Port:      8234,
 		MetricsPort:  9091,
-		EC2Delays:    QuickDelays(),
-		EC2Seed:      1,
+
+		APIMetricsPort: 9092,
+
+		EC2Delays: QuickDelays(),
+		EC2Seed:   1,
 	}
 }
 

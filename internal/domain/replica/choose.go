@@ -43,12 +43,15 @@ const maxSteps = 2
 var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "3xlarge", "4xlarge", "6xlarge", "8xlarge", "9xlarge",
 	"10xlarge", "12xlarge", "16xlarge", "18xlarge", "24xlarge", "32xlarge", "48xlarge"}
 
-// Choose lists the pools to try for a replica, best first. The order is: the pools
-// of the type, the next sizes of its family, on-demand. An emergency wants the
-// pool with the fewest interruptions, then the cheapest; a standby the cheapest
-// that is not the primary's. The primary's own pool comes behind every other spot
-// pool, because both would end together. A switch goes where it was told to and
-// nowhere else.
+// Choose lists the pools to try for a replica, best first. A standby wants the
+// cheapest pool of the type that is not the primary's, then the next sizes of its
+// family, then on-demand. An emergency wants the pool of the type with the fewest
+// interruptions, then the cheapest, then the type on-demand, and only then another
+// size. The primary's own pool comes behind every other pool of the type, because
+// both would end together. A switch goes where it was told to and nowhere else.
+//
+// Spot that costs as much as on-demand is tried by an emergency alone, behind
+// on-demand.
 //
 // A pool that failed lately is passed over, in an emergency tried last. What is
 // in an excluded zone, or costs more than the cap or an unknown price under a
@@ -63,7 +66,7 @@ func Choose(plan Plan, f Facts) []Candidate {
 		c.base = pinned
 	}
 	if f.Kind == Switch {
-		return c.finish(c.forSwitch())
+		return c.finish(c.withoutDear(c.forSwitch()))
 	}
 	return c.finish(c.forStandby())
 }
@@ -101,19 +104,51 @@ func (c chooser) forStandby() []Candidate {
 	if instanceType, az, err := agent.SplitPool(c.plan.Pool); err == nil {
 		out = append(out, c.spot(c.known(instanceType, az), "the pool asked for"))
 	}
-	family := c.family()
-	if c.plan.Mode != agent.OnDemand {
-		for i, t := range append([]string{c.base}, family...) {
-			if i > 0 {
-				why = "next size of the family: " + t
-			}
-			out = append(out, c.spotOf(t, why, order)...)
-		}
-		own := func(x Candidate) bool { return x.PoolID == c.ownPool() && x.PoolID != c.plan.Pool }
-		out = slices.DeleteFunc(out, own)
-		out = append(out, c.spot(c.known(c.facts.Primary.InstanceType, c.facts.Primary.AZ), "the primary's own pool, for want of another"))
+	wanted, others := c.allOnDemand([]string{c.base}), c.family()
+	if c.plan.Mode == agent.OnDemand {
+		return append(append(out, wanted...), c.allOnDemand(others)...)
 	}
-	return append(out, c.allOnDemand(append([]string{c.base}, family...))...)
+	out = append(out, c.spotOf(c.base, why, order)...)
+	var larger []Candidate
+	for _, t := range others {
+		larger = append(larger, c.spotOf(t, "next size of the family: "+t, order)...)
+	}
+	own := c.spot(c.known(c.facts.Primary.InstanceType, c.facts.Primary.AZ), "the primary's own pool, for want of another")
+	isOwn := func(x Candidate) bool { return x.PoolID == c.ownPool() && x.PoolID != c.plan.Pool }
+	out, larger = slices.DeleteFunc(out, isOwn), slices.DeleteFunc(larger, isOwn)
+	if !c.facts.Kind.Emergency() {
+		return c.withoutDear(slices.Concat(out, larger, []Candidate{own}, wanted, c.allOnDemand(others)))
+	}
+	cheap, dear := c.splitDear(out)
+	return slices.Concat(cheap, wanted, []Candidate{own}, dear, larger, c.allOnDemand(others))
+}
+
+// isDear says whether a spot price is at or above the on-demand price of the same or of
+// the wanted type. Spot that dear is no saving, and can be taken all the same.
+func (c chooser) isDear(x Candidate) bool {
+	for _, t := range []string{x.InstanceType, c.base} {
+		if list := c.facts.OnDemand[t]; x.Mode == agent.Spot && list > 0 && x.HourlyPrice >= list {
+			return true
+		}
+	}
+	return false
+}
+
+func (c chooser) withoutDear(in []Candidate) []Candidate {
+	return slices.DeleteFunc(in, c.isDear)
+}
+
+// splitDear separates the pools that cost less than on-demand from the others.
+func (c chooser) splitDear(in []Candidate) (cheap, dear []Candidate) {
+	for _, x := range in {
+		if c.isDear(x) {
+			x.Why += "; spot costs as much as on-demand"
+			dear = append(dear, x)
+		} else {
+			cheap = append(cheap, x)
+		}
+	}
+	return cheap, dear
 }
 
 func (c chooser) ownPool() string {

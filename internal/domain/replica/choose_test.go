@@ -52,8 +52,9 @@ func TestChooseOrder(t *testing.T) {
 			[]string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d", "spot/t3.large.us-east-1b",
 				"spot/t3.medium.us-east-1a", "ondemand/t3.medium.us-east-1b"}},
 		{"an emergency: the quietest, then the cheapest, the troubled pool last", replica.Termination, replica.Plan{}, nil,
-			[]string{"spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b", "spot/t3.large.us-east-1b",
-				"spot/t3.medium.us-east-1a", "ondemand/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1c"}},
+			[]string{"spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b",
+				"ondemand/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1c", "ondemand/t3.medium.us-east-1d", "ondemand/t3.medium.us-east-1a",
+				"spot/t3.medium.us-east-1a", "spot/t3.large.us-east-1b"}},
 		{"a rebalance is an emergency", replica.Rebalance, replica.Plan{}, nil, []string{"spot/t3.medium.us-east-1c"}},
 		{"a standby that was asked for somewhere goes there first", replica.Manual, replica.Plan{Pool: "t3.medium.us-east-1c"}, nil,
 			[]string{"spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1b"}},
@@ -62,11 +63,14 @@ func TestChooseOrder(t *testing.T) {
 		{"a standby passes a resting pool over", replica.Manual, replica.Plan{}, func(f *replica.Facts) { f.Resting = []string{"spot/t3.medium.us-east-1b"} },
 			[]string{"spot/t3.medium.us-east-1c"}},
 		{"excluded zones are never tried", replica.Termination, replica.Plan{ExcludeZones: []string{"us-east-1c", "us-east-1d", "us-east-1a"}}, nil,
-			[]string{"spot/t3.medium.us-east-1b", "spot/t3.large.us-east-1b", "ondemand/t3.medium.us-east-1b"}},
+			[]string{"spot/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1b", "spot/t3.large.us-east-1b"}},
 		{"a cap shuts the dear and the unknown out", replica.Manual, replica.Plan{MaxHourlyCost: 0.0125}, nil,
 			[]string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1a"}},
 		{"nothing is known but the primary", replica.Termination, replica.Plan{}, func(f *replica.Facts) { f.Pools, f.OnDemand = nil, nil },
-			[]string{"spot/t3.medium.us-east-1a", "ondemand/t3.medium.us-east-1a", "ondemand/t3.large.us-east-1a"}},
+			[]string{"ondemand/t3.medium.us-east-1a", "spot/t3.medium.us-east-1a", "ondemand/t3.large.us-east-1a"}},
+		{"spot as dear as on-demand comes after it in an emergency", replica.Termination, replica.Plan{}, dearSpot,
+			[]string{"spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1c",
+				"ondemand/t3.medium.us-east-1d", "ondemand/t3.medium.us-east-1a", "spot/t3.medium.us-east-1a", "spot/t3.medium.us-east-1c"}},
 		{"a wish for on-demand skips the spot pools", replica.Termination, replica.Plan{Mode: agent.OnDemand}, nil,
 			[]string{"ondemand/t3.medium.us-east-1b"}},
 	} {
@@ -80,6 +84,31 @@ func TestChooseOrder(t *testing.T) {
 			require.GreaterOrEqual(t, len(got), len(tt.want), "%v", got)
 			require.Equal(t, tt.want, got[:len(tt.want)])
 		})
+	}
+}
+
+// dearSpot makes one pool cost as much as on-demand.
+func dearSpot(f *replica.Facts) {
+	for i := range f.Pools {
+		if f.Pools[i].InstanceType == "t3.medium" && f.Pools[i].AZ == "us-east-1c" {
+			f.Pools[i].Price = f.OnDemand["t3.medium"]
+		}
+	}
+}
+
+// TestDearSpotIsNoStandbyAndNoSwitch (K9): spot at the price of on-demand saves nothing.
+func TestDearSpotIsNoStandbyAndNoSwitch(t *testing.T) {
+	t.Parallel()
+
+	const dear = "spot/t3.medium.us-east-1c"
+	for _, kind := range []replica.Kind{replica.Manual, replica.Switch} {
+		for _, pool := range []string{"", "t3.medium.us-east-1c"} {
+			f := market(kind)
+			plan := replica.Plan{Mode: agent.Spot, Pool: pool}
+			require.Contains(t, keys(replica.Choose(plan, f)), dear)
+			dearSpot(&f)
+			require.NotContains(t, keys(replica.Choose(plan, f)), dear, "%s %q", kind, pool)
+		}
 	}
 }
 

@@ -34,6 +34,12 @@ var (
 	Gone          = fault.Define("launch.instance_gone", fault.Conflict)          // it ended before it was ready
 )
 
+// Details of a launch fault.
+const (
+	DetailAWSCode = "aws_code" // the API error code
+	DetailWhy     = "why"      // why it failed and what to do, without the place: the same for each candidate
+)
+
 // Kind says what a replica was made for.
 type Kind string
 

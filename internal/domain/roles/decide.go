@@ -14,6 +14,7 @@ const (
 	standbyFirstPause    = 30 * time.Second
 	standbyLongestPause  = 30 * time.Minute
 	emergencyPause       = 2 * time.Second
+	unmendedPause        = 30 * time.Second // every candidate would be refused again
 	emergencyLongest     = 5 * time.Minute
 	emergencyShortPauses = 3 // pauses before they grow
 )
@@ -143,6 +144,8 @@ func (s *AgentRoles) BackOff(kind replica.Kind) time.Duration {
 		return 0
 	case kind == replica.Manual:
 		return min(standbyFirstPause<<min(failures-1, 10), standbyLongestPause)
+	case s.Failures.Unmended:
+		return min(unmendedPause<<min(failures-1, 10), emergencyLongest)
 	default:
 		return min(emergencyPause<<min(max(failures-emergencyShortPauses, 0), 10), emergencyLongest)
 	}

@@ -20,14 +20,11 @@ func TerminationOperation(agentID, instanceID string) string {
 
 // CanCreate judges a request for a replica of the kind. Asking for an emergency
 // replica that is there already is no conflict: the store answers with it.
-// Fails with agent.not_found, instance.unproven, replica.not_enabled,
-// replica.already_exists and agent.auto_switch_off.
+// Fails with agent.not_found, replica.not_enabled, replica.already_exists and
+// agent.auto_switch_off.
 func (s *AgentRoles) CanCreate(kind replica.Kind) error {
 	if !s.alive() {
 		return agent.NotFound.New("Agent not found or offline")
-	}
-	if s.Unproven() {
-		return s.notProven()
 	}
 	switch kind {
 	case replica.Manual:
@@ -107,15 +104,15 @@ func (s *AgentRoles) CanSwitch(commandID string) error {
 	if refusal, in := s.switchInFlight(commandID); in {
 		return refusal
 	}
-	if s.Unproven() {
-		return s.notProven()
-	}
-	return nil
+	return s.CanLaunch()
 }
 
-// notProven refuses a launch whose primary nothing but an agent's word connects with the
-// client.
-func (s *AgentRoles) notProven() error {
+// CanLaunch refuses a launch by the control plane for a primary that nothing but an
+// agent's word connects with the client. Fails with instance.unproven.
+func (s *AgentRoles) CanLaunch() error {
+	if !s.Unproven() {
+		return nil
+	}
 	return adoption.NotProven.New("Instance %s is not proven to be the client's, so nothing is launched for it. GET /api/client/agents/%s/state says why.",
 		s.Primary.ID, s.AgentID).With("instance_id", s.Primary.ID)
 }

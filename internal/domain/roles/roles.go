@@ -46,6 +46,9 @@ type Failures struct {
 	Standby     int `json:"standby"`     // standbys of manual mode
 	Rebalance   int `json:"rebalance"`   // replicas for the rebalance recommendation of the present primary
 	Termination int `json:"termination"` // replicas for its termination notice
+	// Unmended says that the last of the emergency replicas failed by what only a person
+	// can mend: a permission or what it is launched with.
+	Unmended bool `json:"unmended,omitempty"`
 }
 
 // Of returns the failures that count for the next launch of a kind.

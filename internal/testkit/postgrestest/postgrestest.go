@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/pgserver"
 	"spotkeeper/internal/testkit/scratch"
 )
@@ -58,9 +59,9 @@ func Stop() {
 }
 
 // Open returns a fresh, migrated database that is dropped after the test.
-func Open(t testing.TB) *postgres.DB {
+func Open(t testing.TB) *pg.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), postgres.Options{URL: URL(t), MaxConns: 8, ConnTimeout: 10 * time.Second, TimeZone: Zone})
+	db, err := pg.Open(t.Context(), pg.Options{URL: URL(t), MaxConns: 8, ConnTimeout: 10 * time.Second, TimeZone: Zone})
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	return db
@@ -104,12 +105,12 @@ func ready(ctx context.Context) (string, error) {
 	if err := maintainLocked(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)", "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
-	db, err := postgres.Open(ctx, postgres.Options{URL: urlOf(name), MaxConns: 2, TimeZone: Zone})
+	db, err := pg.Open(ctx, pg.Options{URL: urlOf(name), MaxConns: 2, TimeZone: Zone})
 	if err != nil {
 		return "", err
 	}
 	defer db.Close()
-	if _, err := db.Migrate(ctx); err != nil {
+	if _, err := postgres.Migrate(ctx, db); err != nil {
 		return "", err
 	}
 	if clone, err = cheapest(ctx, db); err != nil {
@@ -121,7 +122,7 @@ func ready(ctx context.Context) (string, error) {
 
 // cheapest is how Postgres clones a database with the least work. Since version 15
 // it writes a clone to its log page by page unless a copy of files is asked for.
-func cheapest(ctx context.Context, db *postgres.DB) (option string, err error) {
+func cheapest(ctx context.Context, db *pg.DB) (option string, err error) {
 	var version int
 	err = db.Pool.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version)
 	if version >= 150_000 {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"spotkeeper/deploy/dev/stack"
+	"spotkeeper/internal/postgres"
 )
 
 type migrations struct {
@@ -24,7 +25,7 @@ func (m *migrations) Start(ctx context.Context) error {
 		return err
 	}
 	defer opened.Close()
-	applied, err := opened.DB.Migrate(ctx)
+	applied, err := postgres.Migrate(ctx, opened.DB)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,9 @@ type product struct {
 	flag   string
 	listen string
 	found  *string // the field of the addresses this part fills in
-	run    func(*app.App, context.Context) error
+	// metrics is a second listener, when the part has one.
+	metrics *listener
+	run     func(*app.App, context.Context) error
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -49,8 +51,30 @@ func API(o stack.Options, a *stack.Addresses) stack.Part {
 	return &product{
 		name: "api", options: o, addresses: a,
 		port: o.APIPort, flag: "api-port", listen: "API_LISTEN", found: &a.API,
-		run: (*app.App).RunAPI, failed: make(chan error, 1),
+		metrics: &listener{port: o.APIMetricsPort, flag: "api-metrics-port", variable: "API_METRICS_LISTEN", found: &a.APIMetrics},
+		run:     (*app.App).RunAPI, failed: make(chan error, 1),
 	}
+}
+
+// listener is a second address that a part listens on.
+type listener struct {
+	port     int
+	flag     string
+	variable string
+	found    *string
+}
+
+// claim chooses the port and adds it to the part's environment.
+func (l *listener) claim(environment map[string]string) error {
+	if l == nil {
+		return nil
+	}
+	port, err := loopback.Claim(l.port, l.flag)
+	if err != nil {
+		return err
+	}
+	environment[l.variable], *l.found = loopback.Addr(port), "http://"+loopback.Addr(port)
+	return nil
 }
 
 func (p *product) Name() string { return p.name }
@@ -61,9 +85,13 @@ func (p *product) Start(ctx context.Context) error {
 		return err
 	}
 	address := loopback.Addr(port)
+	more := map[string]string{p.listen: address}
+	if err := p.metrics.claim(more); err != nil {
+		return err
+	}
 	// It lives until Stop, not as long as the context of its start.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	opened, err := open(life, p.options, p.addresses, p.name, map[string]string{p.listen: address})
+	opened, err := open(life, p.options, p.addresses, p.name, more)
 	if err != nil {
 		cancel()
 		return err

@@ -1,0 +1,161 @@
+package web
+
+import (
+	"context"
+	"crypto/subtle"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/credentials"
+	"spotkeeper/internal/domain/fault"
+)
+
+// TokenStore finds what a token is. It is the part of postgres.Credentials that every
+// request uses.
+type TokenStore interface {
+	// FindCredential and FindLegacy fail with credentials.not_found.
+	FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error)
+	FindLegacy(ctx context.Context, hash []byte) (*credentials.Found, error)
+	// NoteUse records that a credential was used.
+	NoteUse(ctx context.Context, id, address string) error
+	// RecordAuthFailure keeps a refused attempt on a route as an event.
+	RecordAuthFailure(ctx context.Context, route, address, why string) error
+}
+
+// use is what the route asks of a credential.
+func (r Route) use() credentials.Use {
+	needs := r.Scope
+	if needs == "" {
+		needs = credentials.Operate
+		if r.Method == http.MethodGet {
+			needs = credentials.Read
+		}
+	}
+	return credentials.Use{Agents: r.Auth == Agent, Joins: r.Auth == Joining, Own: r.Own, Old: r.Auth == Agent || r.Old, Needs: needs}
+}
+
+// principalOf is who a credential stands for on a route. Fails with the codes of Find
+// and of credentials.Found.Allows.
+func (a *Authenticator) principalOf(c *gin.Context, r Route, token string) (Principal, error) {
+	found, err := a.Find(c, r, token)
+	if err != nil {
+		return Principal{}, err
+	}
+	p := Principal{
+		Kind: found.Kind, CredentialID: found.ID, CredentialName: found.Name, Allowed: found.Scope,
+		ClientID: found.ClientID, Name: found.ClientName, Launcher: string(found.Launcher),
+		AgentID: found.AgentID, LogicalID: found.LogicalID, InstanceID: found.InstanceID,
+		TokenDue: found.Kind == credentials.Agent && found.ExpiresAt != nil && credentials.ShouldRenew(found.CreatedAt, *found.ExpiresAt, a.now()),
+	}
+	if r.Auth == Admin {
+		return p, OperatorsOnly.New("This is for operators only.")
+	}
+	if err := found.Allows(r.use()); err != nil {
+		return p, err
+	}
+	if owner, named := c.Params.Get("client_id"); named && owner != p.ClientID {
+		return p, clients.NotFound.New("Client not found")
+	}
+	if id, named := c.Params.Get("agent_id"); named && p.AgentID != "" && id != p.AgentID {
+		return p, agent.NotFound.New("Agent not found")
+	}
+	return p, nil
+}
+
+// Find finds the credential of a token and judges it. The look-up comes first: a good
+// token is never refused because of other callers' bad ones. Fails with
+// auth.invalid_token, auth.too_many_attempts and the codes of credentials.Found.Judge.
+func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credentials.Found, error) {
+	hash := clients.Hash(token)
+	found, err := a.lookups.Do(c.Request.Context(), string(hash), func(ctx context.Context) (*credentials.Found, error) {
+		if credentials.KindOf(token) == credentials.Legacy {
+			return a.Tokens.FindLegacy(ctx, hash)
+		}
+		return a.Tokens.FindCredential(ctx, hash)
+	})
+	switch {
+	case fault.Is(err, credentials.NotFound), err == nil && subtle.ConstantTimeCompare(hash, found.TokenHash) != 1:
+		return nil, a.refused(c, r, "unknown token", invalidToken(r))
+	case err != nil:
+		return nil, err
+	}
+	if err := found.Judge(a.now()); err != nil {
+		return nil, a.refused(c, r, string(fault.CodeOf(err)), err)
+	}
+	a.noteUse(c, found)
+	return found, nil
+}
+
+// invalidToken names the token that the route wants.
+func invalidToken(r Route) error {
+	switch r.Auth {
+	case Admin:
+		return InvalidToken.New("Invalid operator token")
+	case Joining:
+		return InvalidToken.New("Invalid enrolment token")
+	case Client, Agent, Anonymous:
+	}
+	return InvalidToken.New("Invalid client token")
+}
+
+// refused counts a failure by its address, records it, and is the answer: the reason,
+// or that there were too many. A route of a notice is never answered with the latter.
+func (a *Authenticator) refused(c *gin.Context, r Route, why string, reason error) error {
+	address := c.ClientIP()
+	if !a.Gate.Fail(address) {
+		if r.Urgent {
+			return reason
+		}
+		return TooManyGuesses.New("Too many failed attempts: slow down.")
+	}
+	if err := a.Tokens.RecordAuthFailure(c.Request.Context(), c.FullPath(), address, why); err != nil {
+		LoggerOf(c).WarnContext(c.Request.Context(), "a refused attempt was not recorded", "error", err)
+	}
+	return reason
+}
+
+// noteUse keeps when a credential was used last, to some minutes.
+func (a *Authenticator) noteUse(c *gin.Context, found *credentials.Found) {
+	if found.ID == "" || found.LastUsedAt != nil && a.now().Sub(*found.LastUsedAt) < credentials.NoteUseAtLeast {
+		return
+	}
+	if err := a.Tokens.NoteUse(c.Request.Context(), found.ID, c.ClientIP()); err != nil {
+		LoggerOf(c).WarnContext(c.Request.Context(), "the use of a credential was not noted", "credential_id", found.ID, "error", err)
+	}
+}
+
+func (a *Authenticator) now() time.Time {
+	if a.Now == nil {
+		return time.Now()
+	}
+	return a.Now()
+}
+
+// bindInstance holds a request to the instance that an agent's credential is bound to. A
+// report that names no instance is about that one. Fails with
+// credentials.foreign_instance.
+func bindInstance(p Principal, in reflect.Value) error {
+	if p.InstanceID == "" {
+		return nil
+	}
+	for i := range in.NumField() {
+		f, v := in.Type().Field(i), in.Field(i)
+		switch {
+		case f.Anonymous && v.Kind() == reflect.Struct:
+			if err := bindInstance(p, v); err != nil {
+				return err
+			}
+		case jsonName(f) != "instance_id" || v.Kind() != reflect.String:
+		case v.String() == "":
+			v.SetString(p.InstanceID)
+		case v.String() != p.InstanceID:
+			return credentials.ForeignInstance.New("This token is for reports from %s, not from %s.", p.InstanceID, v.String())
+		}
+	}
+	return nil
+}

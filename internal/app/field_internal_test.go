@@ -1,0 +1,321 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/config"
+	"spotkeeper/internal/domain/interruption"
+	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/frontend"
+	"spotkeeper/internal/testkit/postgrestest"
+	"spotkeeper/workflows"
+)
+
+// field is the whole product beside a simulated EC2 that it speaks to over HTTP. Its
+// Replica workflows run in skipped time, which is the simulator's time too.
+type field struct {
+	*App
+	t     *testing.T
+	sim   *ec2sim.Client
+	ec2   *ec2.Client // the customer's
+	api   http.Handler
+	token string
+	env   atomic.Pointer[testsuite.TestWorkflowEnvironment]
+	log   *bytes.Buffer
+}
+
+// The customer's machines, and the account that they live in.
+const (
+	fieldType    = "m5.large"
+	fieldAccount = "111111111111"
+)
+
+func newField(t *testing.T, o ec2sim.Options) *field {
+	t.Helper()
+	f := &field{t: t, log: &bytes.Buffer{}}
+	began := time.Now()
+	o.Now = func() time.Time {
+		if env := f.env.Load(); env != nil {
+			return env.Now()
+		}
+		return began
+	}
+	sim := ec2sim.New(o)
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { require.NoError(t, sim.Close()) })
+	f.sim = ec2sim.NewClient(server.URL, server.Client())
+	f.ec2 = ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(fieldAccount), "simulated", "")})
+	settings, err := config.Load(map[string]string{
+		"DATABASE_URL": postgrestest.URL(t), "EC2_SIMULATED": "true", "AWS_ENDPOINT_URL_EC2": server.URL, "ARTIFACTS_URL": t.TempDir(),
+		"SECRET_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+	})
+	require.NoError(t, err)
+	settings.Worker.MetricsListen = ""
+	f.App, err = Open(t.Context(), settings, Options{Log: slog.New(slog.DiscardHandler),
+		Temporal: temporalx.Options{Address: frontend.Serve(t, &frontend.Cloud{}), Namespace: "ours.acct"}})
+	require.NoError(t, err)
+	t.Cleanup(f.Close)
+	f.api, _, err = f.handler()
+	require.NoError(t, err)
+	const role = "arn:aws:iam::" + fieldAccount + ":role/spotkeeper-tenant"
+	var made struct {
+		Client struct {
+			Token      string
+			ExternalID string `json:"external_id"`
+		}
+	}
+	f.call("POST", "/api/admin/clients/create", map[string]any{"name": t.Name(), "role_arn": role}, &made)
+	require.NoError(t, f.sim.AddRole(t.Context(), ec2sim.Role{ARN: role, ExternalID: made.Client.ExternalID}))
+	f.token = made.Client.Token
+	return f
+}
+
+// ask sends a request to the api and returns its status.
+func (f *field) ask(method, path string, in, out any) int {
+	f.t.Helper()
+	raw, err := json.Marshal(in)
+	require.NoError(f.t, err)
+	return f.send(method, path, raw, out)
+}
+
+// send is ask for a body as it is.
+func (f *field) send(method, path string, raw []byte, out any) int {
+	f.t.Helper()
+	r := httptest.NewRequestWithContext(f.t.Context(), method, path, bytes.NewReader(raw))
+	r.RemoteAddr = "127.0.0.1:1234"
+	r.Header.Set("Content-Type", "application/json")
+	if f.token != "" {
+		r.Header.Set("Authorization", "Bearer "+f.token)
+	}
+	w := httptest.NewRecorder()
+	f.api.ServeHTTP(w, r)
+	f.log.Reset()
+	f.log.Write(w.Body.Bytes())
+	if out != nil {
+		require.NoError(f.t, json.Unmarshal(w.Body.Bytes(), out), w.Body.String())
+	}
+	return w.Code
+}
+
+// call is ask for a request that has to succeed.
+func (f *field) call(method, path string, in, out any) {
+	f.t.Helper()
+	status := f.ask(method, path, in, out)
+	require.Less(f.t, status, 300, "%s %s: %s", method, path, f.log.String())
+}
+
+// machine launches an instance as a customer does.
+func (f *field) machine(change ...func(*ec2.RunInstancesInput)) types.Instance {
+	f.t.Helper()
+	in := &ec2.RunInstancesInput{
+		ImageId: aws.String(ec2sim.PublicImage("us-east-1", "x86_64")), InstanceType: fieldType, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		Placement:             &types.Placement{AvailabilityZone: aws.String("us-east-1a")},
+		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
+		UserData:              aws.String("I2Nsb3VkLWNvbmZpZw=="),
+	}
+	for _, c := range change {
+		c(in)
+	}
+	made, err := f.ec2.RunInstances(f.t.Context(), in)
+	require.NoError(f.t, err)
+	_, err = f.sim.Advance(f.t.Context(), time.Hour)
+	require.NoError(f.t, err)
+	return made.Instances[0]
+}
+
+// member is an agent on an instance of the customer.
+type member struct {
+	*field
+	id, name, at string
+}
+
+func (f *field) join(name string, on types.Instance) *member {
+	f.t.Helper()
+	var answer struct {
+		AgentID string `json:"agent_id"`
+	}
+	mode := "ondemand"
+	if on.InstanceLifecycle == types.InstanceLifecycleTypeSpot {
+		mode = "spot"
+	}
+	f.call("POST", "/api/agents/register", map[string]any{
+		"client_token": f.token, "hostname": name, "logical_agent_id": name, "instance_id": *on.InstanceId,
+		"instance_type": string(on.InstanceType), "region": "us-east-1", "az": *on.Placement.AvailabilityZone,
+		"ami_id": *on.ImageId, "agent_version": "4.0.0", "mode": mode, "private_ip": "10.0.0.10",
+	}, &answer)
+	f.adopt(*on.InstanceId)
+	f.learn()
+	m := &member{field: f, id: answer.AgentID, name: name, at: *on.InstanceId}
+	m.reportPrices("us-east-1a", "us-east-1b", "us-east-1c")
+	return m
+}
+
+// adopt runs the activity that finds out at EC2 whose an instance is.
+func (f *field) adopt(instanceID string) {
+	f.t.Helper()
+	a := &activities.Adoptions{Store: &postgres.Adoptions{DB: f.DB}, Fleet: ec2Fleet{f.Fleet}, Log: f.Log}
+	got, err := a.AdoptInstance(f.t.Context(), activities.AdoptInput{InstanceID: instanceID})
+	require.NoError(f.t, err)
+	require.True(f.t, got.Proven, got.Reason)
+}
+
+// learn runs the activity that notes what new primaries were launched with.
+func (f *field) learn() {
+	f.t.Helper()
+	t := &activities.Templates{Store: &postgres.Templates{Launches: postgres.Launches{DB: f.DB}}, Fleet: ec2Fleet{f.Fleet}, Log: f.Log}
+	_, err := t.NoteTemplates(f.t.Context())
+	require.NoError(f.t, err)
+}
+
+// reportPrices makes pools of the type known.
+func (m *member) reportPrices(zones ...string) {
+	m.t.Helper()
+	pools := make([]map[string]any, len(zones))
+	for i, zone := range zones {
+		pools[i] = map[string]any{"pool_id": fieldType + "." + zone, "instance_type": fieldType, "az": zone, "price": 0.0325 + float64(i)/1000}
+	}
+	m.call("POST", "/api/agents/"+m.id+"/pricing-report", map[string]any{
+		"instance": map[string]any{"instance_id": m.at, "instance_type": fieldType, "region": "us-east-1", "az": zones[0], "mode": "spot",
+			"pool_id": fieldType + "." + zones[0]},
+		"pricing": map[string]any{"on_demand_price": 0.096, "current_spot_price": 0.0325, "cheapest_pool": pools[0], "spot_pools": pools,
+			"collected_at": time.Now().UTC().Format(time.RFC3339Nano)},
+	}, nil)
+}
+
+// failover is what came of the notice for an agent's primary.
+type failover struct {
+	Took      time.Duration // from the notice to the change of primary
+	Heir      string        // empty: none
+	HeirPool  string
+	Replicas  int      // opened
+	Launches  []string // pools asked for, as EC2 heard of them
+	Steps     string   // of all replicas
+	Notified  []string
+	LastError string
+}
+
+// lose gives the primary its notice and plays the Guardian for two minutes: a replica
+// that is ready is made primary, one that failed is followed by another after its pause.
+func (m *member) lose() failover {
+	m.t.Helper()
+	ctx := m.t.Context()
+	store := &postgres.Roles{DB: m.DB}
+	taken, err := (&postgres.Notices{DB: m.DB}).Take(ctx, "", interruption.Notice{AgentID: m.id, InstanceID: m.at, Kind: interruption.Termination,
+		Deadline: time.Now().Add(2 * time.Minute), Door: "http"}, roles.JudgeNotice)
+	require.NoError(m.t, err)
+	require.True(m.t, taken.Known)
+	var out failover
+	for out.Took < 2*time.Minute && out.Heir == "" {
+		set, err := store.Roles(ctx, m.id)
+		require.NoError(m.t, err)
+		out.Took += set.BackOff(replica.Termination)
+		opened, err := store.OpenReplica(ctx, roles.ReplicaRequest{AgentID: m.id, Kind: replica.Termination, For: m.at, CreatedBy: "system",
+			Reason: "termination notice", Plan: replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType}})
+		require.NoError(m.t, err)
+		out.Replicas++
+		m.runReplica(opened.Replica.ID, &out)
+	}
+	m.tell(&out)
+	return out
+}
+
+// runReplica runs one Replica to its end, and makes it primary when it is ready.
+func (m *member) runReplica(id string, out *failover) {
+	m.t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(m.Log)
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	env.SetTestTimeout(time.Minute)
+	began := time.Now().Add(out.Took)
+	env.SetStartTime(began)
+	workflows.Register(env)
+	m.Register(env)
+	store := &postgres.Roles{DB: m.DB}
+	took := time.Duration(0)
+	promote := func() {
+		set, err := store.Roles(context.WithoutCancel(m.t.Context()), m.id)
+		require.NoError(m.t, err)
+		r, open := set.Replica(id)
+		late := out.Took+env.Now().Sub(began) > 2*time.Minute-interruption.Margin
+		if out.Heir != "" || !open || r.State != replica.Ready && (!late || r.State != replica.Running) {
+			return
+		}
+		_, err = store.ChangeRoles(context.WithoutCancel(m.t.Context()), set.FailOver(r))
+		require.NoError(m.t, err)
+		out.Heir, out.HeirPool, took = r.InstanceID, r.PoolID, env.Now().Sub(began)
+		env.SignalWorkflow(workflows.SignalNews, nil)
+	}
+	env.SetOnLocalActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { promote() })
+	if left := 2*time.Minute - interruption.Margin + time.Second - out.Took; left > 0 {
+		env.RegisterDelayedCallback(promote, left)
+	}
+	m.env.Store(env)
+	env.ExecuteWorkflow(workflows.Replica, workflows.ReplicaInput{AgentID: m.id, ReplicaID: id})
+	if took == 0 {
+		took = env.Now().Sub(began)
+	}
+	out.Took += took
+	if err := env.GetWorkflowError(); err != nil {
+		out.LastError = err.Error()
+	}
+}
+
+// tell reads what pages and the customer see of the failover.
+func (m *member) tell(out *failover) {
+	m.t.Helper()
+	out.Launches = m.list(`SELECT mode || '/' || pool_id FROM launches WHERE agent_id = $1 ORDER BY created_at`, m.id)
+	out.Notified = m.list(`SELECT n.message FROM notifications n JOIN agents a ON a.client_id = n.client_id WHERE a.id = $1 AND n.severity <> 'info' ORDER BY n.created_at`, m.id)
+	out.Steps = strings.Join(m.list(`SELECT s.name || ' [' || s.status || '] ' || s.detail FROM operation_steps s
+		JOIN operations o ON o.id = s.operation_id WHERE o.agent_id = $1 ORDER BY o.started_at, s.seq`, m.id), "\n")
+}
+
+// list reads one column.
+func (f *field) list(sql string, args ...any) (out []string) {
+	f.t.Helper()
+	rows, err := f.DB.Pool.Query(f.t.Context(), sql, args...)
+	require.NoError(f.t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		require.NoError(f.t, rows.Scan(&s))
+		out = append(out, s)
+	}
+	require.NoError(f.t, rows.Err())
+	return out
+}
+
+func (f *field) fault(in ec2sim.Fault) {
+	f.t.Helper()
+	if in.Times == 0 {
+		in.Times = -1
+	}
+	require.NoError(f.t, f.sim.AddFault(f.t.Context(), in))
+}

@@ -1,0 +1,114 @@
+package app
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/ec2sim"
+)
+
+// encoded is the kind of message with which AWS refuses for want of a permission.
+const encoded = "You are not authorized to perform this operation. Encoded authorization failure message: 4GRoYVDUnVSyIVcDnhOr7bQzQ-uFnJqzXN"
+
+// TestARefusalAboutOneCandidateEndsThatCandidate (K3, K2, K1): the first zone, or the
+// spot market as a whole, refuses in some way; the agent has an heir from the same
+// replica all the same, long before its instance goes.
+func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range map[string]struct {
+		faults []ec2sim.Fault
+		mode   string // of the heir, when it has to be another one
+	}{
+		"a policy forbids the zone's spot": {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "UnauthorizedOperation", Message: encoded}}},
+		"a policy forbids spot":            {faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "UnauthorizedOperation", Message: encoded}}, mode: "ondemand"},
+		"the service-linked role of spot":  {faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Message: encoded}}, mode: "ondemand"},
+		"a combination of parameters":      {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "InvalidParameterCombination"}}},
+		"a deleted subnet":                 {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "InvalidSubnetID.NotFound"}}},
+		"one sick zone, 500":               {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "InternalError", Status: 500}}},
+		"one sick zone, 503":               {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "ServiceUnavailable", Status: 503}}},
+		"a code that is not known":         {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "SomethingNew", Status: 400}}},
+		"born dead in one pool":            {faults: []ec2sim.Fault{{Pool: "*.us-east-1b", Mode: ec2sim.FaultStillborn, Code: "Server.InsufficientInstanceCapacity"}}},
+		"born dead in every spot pool":     {faults: []ec2sim.Fault{{Market: "spot", Mode: ec2sim.FaultStillborn, Code: "Server.InternalError"}}, mode: "ondemand"},
+		"reads are throttled to nothing": {faults: []ec2sim.Fault{
+			{Action: "DescribeInstances", Code: "RequestLimitExceeded", Status: 503}, {Action: "DescribeInstanceStatus", Code: "RequestLimitExceeded", Status: 503},
+			{Action: "DescribeSubnets", Code: "RequestLimitExceeded", Status: 503}, {Action: "DescribeInstanceAttribute", Code: "RequestLimitExceeded", Status: 503}}},
+		"every zone's spot is empty": {faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "InsufficientInstanceCapacity"}}, mode: "ondemand"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+			m := f.join("web", f.machine())
+			for _, fault := range c.faults {
+				f.fault(fault)
+			}
+			out := m.lose()
+			t.Logf("%s: an heir in %s after %s, asked for %v", name, out.HeirPool, out.Took.Round(time.Second), out.Launches)
+			require.NotEmpty(t, out.Heir, "%s", out.Steps)
+			require.Equal(t, 1, out.Replicas)
+			require.Less(t, out.Took, 115*time.Second)
+			if c.mode != "" {
+				require.Equal(t, c.mode+"/"+out.HeirPool, out.Launches[len(out.Launches)-1])
+			}
+			require.Equal(t, fieldType, out.HeirPool[:len(fieldType)], "the wanted type, before larger ones")
+			for _, text := range append(out.Notified, out.Steps) {
+				require.NotContains(t, text, "Encoded authorization")
+				require.NotContains(t, text, "activity error")
+				require.NotContains(t, text, "ScheduleToClose")
+				require.NotContains(t, text, "StartToClose")
+			}
+		})
+	}
+}
+
+// TestWhatEveryPoolRefusesIsToldOnce, in words and with the repair.
+func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range map[string]struct {
+		fault ec2sim.Fault
+		words []string
+	}{
+		"permission": {ec2sim.Fault{Action: "RunInstances", Code: "UnauthorizedOperation", Message: encoded}, []string{"web", "ec2:RunInstances", "permission"}},
+		"key of a volume": {ec2sim.Fault{Mode: ec2sim.FaultStillborn, Code: "Client.InvalidKMSKey.InvalidState"},
+			[]string{"web", "KMS key"}},
+		"image": {ec2sim.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound"}, []string{"web", "image"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+			m := f.join("web", f.machine())
+			f.fault(c.fault)
+			out := m.lose()
+			t.Logf("%s: %d replicas, notified %q", name, out.Replicas, out.Notified)
+			require.Empty(t, out.Heir)
+			require.Len(t, out.Notified, 1)
+			require.LessOrEqual(t, out.Replicas, 4, "slowed down")
+			for _, w := range c.words {
+				require.Contains(t, out.Notified[0], w)
+			}
+			require.NotContains(t, out.Notified[0], m.id)
+			require.NotContains(t, out.Steps, "Encoded")
+		})
+	}
+}
+
+// TestADeletedKeyPair costs nothing but the key pair: the instance is launched without it,
+// in the same place, and its page says so.
+func TestADeletedKeyPair(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.KeyName = aws.String("ops") }))
+	f.fault(ec2sim.Fault{Action: "RunInstances", Code: "InvalidKeyPair.NotFound", Times: 1})
+	out := m.lose()
+	require.Equal(t, "m5.large.us-east-1b", out.HeirPool)
+	require.Equal(t, []string{"spot/m5.large.us-east-1b", "spot/m5.large.us-east-1b"}, out.Launches)
+	require.Contains(t, out.Steps, "launched without the key pair ops, which does not exist any more")
+}

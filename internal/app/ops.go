@@ -1,0 +1,28 @@
+package app
+
+import (
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"spotkeeper/internal/door"
+)
+
+// opsLimits are those of the pages for operators of the deployment: few callers, and
+// profiles that take their time.
+var opsLimits = door.Limits{Conns: 64, WriteTime: 3 * time.Minute}
+
+// opsPages serves /metrics and profiles. They are on a listener of their own, because
+// they show what callers of the API are not to see.
+func (a *App) opsPages() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}

@@ -1,0 +1,141 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Registration is what an agent says of itself when it starts.
+type Registration struct {
+	LogicalID    string  `json:"logical_agent_id"`
+	Hostname     string  `json:"hostname"`
+	InstanceID   string  `json:"instance_id"`
+	InstanceType string  `json:"instance_type"`
+	Region       string  `json:"region"`
+	AZ           string  `json:"az"`
+	ImageID      string  `json:"ami_id"`
+	Mode         string  `json:"mode"`
+	Version      string  `json:"agent_version"`
+	PrivateIP    string  `json:"private_ip"`
+	PublicIP     *string `json:"public_ip"`
+}
+
+// Registered is the answer.
+type Registered struct {
+	AgentID  string `json:"agent_id"`
+	ClientID string `json:"client_id"`
+}
+
+// Register tells that the agent has started on an instance.
+func (c *Client) Register(ctx context.Context, r Registration) (Registered, error) {
+	var out Registered
+	return out, c.Deliver(ctx, http.MethodPost, "/api/agents/register", r, &out)
+}
+
+// JoinPath is the one path that an enrolment token is good for.
+const JoinPath = "/api/agents/join"
+
+// Token is an agent's own: good for about a day, for one agent on one instance.
+type Token struct {
+	Token      string    `json:"token"`
+	ExpiresAt  time.Time `json:"token_expires_at"`
+	RenewAfter time.Time `json:"token_renew_after"`
+}
+
+// Joined is a registration with the agent's own token.
+type Joined struct {
+	Registered
+	Token
+}
+
+// Join registers with an enrolment token. The same instance may repeat it.
+func (c *Client) Join(ctx context.Context, r Registration) (Joined, error) {
+	var out Joined
+	err := c.Deliver(ctx, http.MethodPost, JoinPath, r, &out)
+	if err == nil && out.Token.Token == "" {
+		err = errors.New("the control plane's answer has no token")
+	}
+	return out, err
+}
+
+// Heartbeat is a sign of life.
+type Heartbeat struct {
+	Status       string   `json:"status"`
+	Monitored    []string `json:"monitored_instances"`
+	InstanceID   string   `json:"instance_id"`
+	InstanceType string   `json:"instance_type"`
+	AZ           string   `json:"az"`
+	Mode         string   `json:"mode"`
+	Version      string   `json:"agent_version"`
+}
+
+// Heartbeat sends a sign of life. The answer has a new token when the one in use is due
+// for renewal, else an empty one. Fails with 404 when the agent is not known.
+func (c *Client) Heartbeat(ctx context.Context, agentID string, h Heartbeat) (Token, error) {
+	var out Token
+	return out, c.Call(ctx, http.MethodPost, path(agentID, "/heartbeat"), h, &out)
+}
+
+// Outcome is the answer to a termination notice: once it is here, the notice is durable
+// at the control plane.
+type Outcome struct {
+	Success       bool   `json:"success"`
+	Action        string `json:"action"`
+	NewInstanceID string `json:"new_instance_id"`
+	OperationID   string `json:"operation_id"`
+}
+
+// What a notice's answer can say.
+const (
+	ReplicaPromoted    = "replica_promoted"
+	FailoverInProgress = "failover_in_progress"
+	AlreadyReplaced    = "already_replaced"
+	NotPrimary         = "not_primary"
+)
+
+type notice struct {
+	InstanceID string     `json:"instance_id"`
+	Deadline   *time.Time `json:"termination_time,omitempty"`
+	DetectedAt time.Time  `json:"detected_at"`
+}
+
+// Terminating reports a termination notice. It may be repeated: the answer to a known
+// notice is its outcome. A zero deadline is not sent.
+func (c *Client) Terminating(ctx context.Context, agentID, instanceID string, deadline, detected time.Time) (Outcome, error) {
+	var out Outcome
+	in := notice{InstanceID: instanceID, DetectedAt: detected.UTC()}
+	if !deadline.IsZero() {
+		at := deadline.UTC()
+		in.Deadline = &at
+	}
+	return out, c.Deliver(ctx, http.MethodPost, path(agentID, "/termination-imminent"), in, &out)
+}
+
+// Rebalancing reports a rebalance recommendation. It may be repeated.
+func (c *Client) Rebalancing(ctx context.Context, agentID, instanceID string, detected time.Time) error {
+	in := notice{InstanceID: instanceID, DetectedAt: detected.UTC()}
+	return c.Deliver(ctx, http.MethodPost, path(agentID, "/rebalance-recommendation"), in, nil)
+}
+
+// Owner is who a token belongs to.
+type Owner struct {
+	Valid    bool   `json:"valid"`
+	ClientID string `json:"client_id"`
+	Name     string `json:"name"`
+}
+
+// Health asks whether the control plane is there. It needs no token.
+func (c *Client) Health(ctx context.Context) error {
+	return c.Call(ctx, http.MethodGet, "/health", nil, nil)
+}
+
+// Validate asks whose token this is.
+func (c *Client) Validate(ctx context.Context) (Owner, error) {
+	var out Owner
+	return out, c.Call(ctx, http.MethodGet, "/api/client/validate", nil, &out)
+}
+
+func path(agentID, rest string) string { return "/api/agents/" + url.PathEscape(agentID) + rest }

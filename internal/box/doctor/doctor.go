@@ -1,0 +1,180 @@
+// Package doctor looks for what keeps an agent from working, and says how to mend it.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"spotkeeper/internal/box/controlplane"
+	"spotkeeper/internal/box/hooks"
+	"spotkeeper/internal/box/imds"
+	"spotkeeper/internal/box/settings"
+)
+
+// Finding is the outcome of one check.
+type Finding struct {
+	Check string `json:"check"`
+	OK    bool   `json:"ok"`
+	Found string `json:"found"`
+	Mend  string `json:"mend,omitempty"` // what to do when it is not well
+}
+
+// wrongClock is more than a notice's deadline should be off by.
+const wrongClock = 5 * time.Second
+
+// Examine runs every check. Each has its own time limit, so that all are done within
+// about half a minute.
+func Examine(ctx context.Context, s settings.Settings, configured error, version string) []Finding {
+	out := []Finding{result("configuration", configured, "every key has a value that can be used",
+		"correct "+settings.DefaultFile+", or run: spotkeeper-agent enroll --help")}
+	meta := imds.New(imds.Options{Endpoint: s.IMDS.Endpoint, Timeout: s.IMDS.Timeout})
+	defer meta.Close()
+	out = append(out, metadata(ctx, meta, s)...)
+	if configured == nil {
+		out = append(out, controlPlane(ctx, s, version)...)
+	}
+	return append(out, hookFiles(s), stateDir(s), running(ctx, s))
+}
+
+func result(check string, err error, well, mend string) Finding {
+	if err != nil {
+		return Finding{Check: check, Found: err.Error(), Mend: mend}
+	}
+	return Finding{Check: check, OK: true, Found: well}
+}
+
+func metadata(ctx context.Context, meta *imds.Client, s settings.Settings) []Finding {
+	answer, err := meta.Get(ctx, "meta-data/instance-id")
+	if err != nil {
+		return []Finding{{Check: "metadata service", Found: err.Error(), Mend: mendMetadata(ctx, s, err)}}
+	}
+	out := []Finding{{Check: "metadata service", OK: true, Found: "version 2 answers for " + answer.Text}}
+	if key, tagged := strings.CutPrefix(s.AgentID, "tag:"); tagged {
+		value, err := meta.Tag(ctx, key)
+		if err == nil && value == "" {
+			err = fmt.Errorf("the tag %q is empty", key)
+		}
+		out = append(out, result("agent id", err, "the tag says "+value, "set the tag, allow instance metadata tags, or write agent_id itself"))
+	}
+	if !answer.Date.IsZero() {
+		out = append(out, clock("clock against the metadata service", answer.At.Sub(answer.Date)))
+	}
+	life, err := meta.Text(ctx, "meta-data/instance-life-cycle")
+	if err == nil {
+		out = append(out, Finding{Check: "life cycle", OK: true, Found: life})
+	}
+	return out
+}
+
+// mendMetadata tells a service that is off from one whose answers do not reach here: a
+// container is one network hop further away than the instance.
+func mendMetadata(ctx context.Context, s settings.Settings, err error) string {
+	var refused *imds.StatusError
+	switch {
+	case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
+		return "the metadata service is switched off: aws ec2 modify-instance-metadata-options --http-endpoint enabled"
+	case reachable(ctx, s.IMDS.Endpoint):
+		return "the service is there but its token does not arrive: in a container the hop limit must be 2 " +
+			"(aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2) or the container must use the host's network"
+	}
+	return "no route to the metadata service: is this an EC2 instance, and does no firewall keep 169.254.169.254 away?"
+}
+
+func reachable(ctx context.Context, endpoint string) bool {
+	if endpoint == "" {
+		endpoint = imds.Endpoint
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), "80")
+	}
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
+
+func clock(check string, ahead time.Duration) Finding {
+	f := Finding{Check: check, OK: ahead.Abs() <= wrongClock, Found: fmt.Sprintf("%.1f s ahead", ahead.Seconds())}
+	if !f.OK {
+		f.Mend = "set the clock: chrony with 169.254.169.123 is the time service of EC2"
+	}
+	return f
+}
+
+func controlPlane(ctx context.Context, s settings.Settings, version string) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	u, err := url.Parse(s.API)
+	if err != nil {
+		return nil
+	}
+	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
+	out := []Finding{result("name of the control plane", err, strings.Join(addresses, ", "), "correct api: in the configuration, or the name service of this network")}
+	if err != nil {
+		return out
+	}
+	token, err := s.Credential()
+	out = append(out, result("token", err, "there is one", "spotkeeper-agent enroll --token-file FILE"))
+	if err != nil {
+		return out
+	}
+	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: func(string) (string, error) { return token, nil }})
+	if err != nil {
+		return append(out, result("control plane", err, "", "correct ca_file"))
+	}
+	defer plane.Close()
+	if s.Join.Method == settings.OneTime { // an enrolment token is good for joining alone
+		return append(out, result("control plane", plane.Health(ctx), "answers", "open the way to "+s.API+" from this instance"))
+	}
+	owner, err := plane.Validate(ctx)
+	switch {
+	case controlplane.IsStatus(err, http.StatusUnauthorized), controlplane.IsStatus(err, http.StatusForbidden):
+		return append(out, result("control plane", err, "", "the token is not (or no longer) one of this control plane: enroll again"))
+	case err != nil:
+		return append(out, result("control plane", err, "", "open the way to "+s.API+" from this instance: security group, route, proxy, certificate (ca_file)"))
+	}
+	return append(out, Finding{Check: "control plane", OK: true, Found: "answers; the token is that of " + owner.Name})
+}
+
+func hookFiles(s settings.Settings) Finding {
+	count := 0
+	var wrong []error
+	for _, event := range hooks.Events {
+		groups, err := hooks.Find(s.Hooks.Dir, event)
+		wrong = append(wrong, err)
+		for _, group := range groups {
+			count += len(group)
+		}
+	}
+	return result("hooks", errors.Join(wrong...), fmt.Sprintf("%d in %s", count, s.Hooks.Dir), "a hook is an executable file that only its owner can change")
+}
+
+func stateDir(s settings.Settings) Finding {
+	file, err := os.CreateTemp(s.StateDir, ".doctor-*")
+	if err == nil {
+		err = errors.Join(file.Close(), os.Remove(file.Name()))
+	}
+	return result("state directory", err, s.StateDir+" can be written", "run as root; make room on the disk; mkdir -p "+s.StateDir)
+}
+
+func running(ctx context.Context, s settings.Settings) Finding {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", s.Socket)
+	if err == nil {
+		err = conn.Close()
+	}
+	return result("agent", err, "runs", "systemctl enable --now spotkeeper-agent; journalctl -u spotkeeper-agent ("+filepath.Base(s.Socket)+")")
+}

@@ -1,0 +1,162 @@
+package box
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"spotkeeper/internal/box/boxtest"
+	"spotkeeper/internal/box/settings"
+	"spotkeeper/internal/testkit/subprocess"
+)
+
+// The variables that make this test program an agent.
+const (
+	agentSettings = "BOX_TEST_SETTINGS" // JSON
+	agentDiesAt   = "BOX_TEST_DIES_AT"  // a step
+)
+
+func TestMain(m *testing.M) {
+	if content := os.Getenv(agentSettings); content != "" {
+		if err := beAgent(content, os.Getenv(agentDiesAt)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// beAgent is a whole agent process that kills itself with -9 at a step.
+func beAgent(content, diesAt string) error {
+	var s settings.Settings
+	if err := json.Unmarshal([]byte(content), &s); err != nil {
+		return err
+	}
+	a, err := New(s, "5.0.0-test", slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	a.reached = func(step string) {
+		if step == diesAt {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return a.Run(ctx)
+}
+
+// box is an instance with what its agent speaks to.
+type box struct {
+	t     *testing.T
+	s     settings.Settings
+	imds  *boxtest.IMDS
+	plane *boxtest.Plane
+	dir   string
+	trace string // each hook adds a line to this file when it starts and ends
+}
+
+func newBox(t *testing.T) *box {
+	t.Helper()
+	dir := t.TempDir()
+	b := &box{t: t, imds: boxtest.StartIMDS(t, "i-1"), plane: boxtest.StartPlane(t), dir: dir, trace: filepath.Join(dir, "trace")}
+	s := settings.Default()
+	s.API, s.AgentID, s.Join.Token = b.plane.URL, "web", "secret"
+	s.IMDS.Endpoint, s.IMDS.Poll = b.imds.URL, 10*time.Millisecond
+	s.StateDir, s.Socket, s.Hooks.Dir = filepath.Join(dir, "state"), filepath.Join(dir, "agent.sock"), filepath.Join(dir, "hooks.d")
+	s.Heartbeat, s.Hooks.Budget = 20*time.Millisecond, 30*time.Second
+	b.s = s
+	return b
+}
+
+// hook adds one that leaves a trace.
+func (b *box) hook(name, script string) {
+	b.t.Helper()
+	path := filepath.Join(b.s.Hooks.Dir, name)
+	require.NoError(b.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	text := fmt.Sprintf("#!/bin/sh\necho begin %s >> %s\n%s\necho end %s >> %s\n", name, b.trace, script, name, b.trace)
+	require.NoError(b.t, os.WriteFile(path, []byte(text), 0o600))
+	require.NoError(b.t, os.Chmod(path, 0o755))
+}
+
+func (b *box) traces() []string {
+	content, err := os.ReadFile(b.trace)
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimSpace(string(content)), "\n")
+}
+
+// start runs the agent as a process that may kill itself at a step.
+func (b *box) start(diesAt string) *exec.Cmd {
+	b.t.Helper()
+	content, err := json.Marshal(b.s)
+	require.NoError(b.t, err)
+	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = log.Close() })
+	cmd := exec.Command(os.Args[0]) //nolint:noctx,gosec // it is ended below
+	cmd.Env = append(os.Environ(), agentSettings+"="+string(content), agentDiesAt+"="+diesAt)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = subprocess.EndsWithParent(syscall.SIGKILL)
+	require.NoError(b.t, cmd.Start())
+	b.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if b.t.Failed() {
+			content, _ := os.ReadFile(filepath.Join(b.dir, "log"))
+			b.t.Logf("%s", content)
+		}
+	})
+	return cmd
+}
+
+// run runs the agent in this process until the test ends.
+func (b *box) run() *Agent {
+	b.t.Helper()
+	a, err := New(b.s, "5.0.0-test", slog.New(slog.NewTextHandler(b.t.Output(), nil)))
+	require.NoError(b.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	b.t.Cleanup(func() {
+		cancel()
+		require.NoError(b.t, <-ended)
+	})
+	return a
+}
+
+func (b *box) eventually(that func() bool, why ...any) {
+	b.t.Helper()
+	require.Eventually(b.t, that, 60*time.Second, 5*time.Millisecond, why...)
+}
+
+func (b *box) status() Status {
+	var out Status
+	_ = AskAgent(b.t.Context(), b.s.Socket, "GET", "/status", nil, &out)
+	return out
+}
+
+func (b *box) allDone() bool {
+	got := b.status().Notices
+	for _, n := range got {
+		if !n.Done {
+			return false
+		}
+	}
+	return len(got) > 0
+}

@@ -1,0 +1,168 @@
+// Package settings reads what the agent is configured with: a YAML file, and variables
+// of the environment that go before it.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/goccy/go-yaml"
+)
+
+// DefaultFile is where the packages put the configuration.
+const DefaultFile = "/etc/spotkeeper/agent.yaml"
+
+// Settings are the agent's. Every key is also a variable SPOTKEEPER_AGENT_<KEY>, with an
+// underscore between the levels, such as SPOTKEEPER_AGENT_IMDS_POLL.
+type Settings struct {
+	API       string        `yaml:"api"        env:"API"`      // base address of the control plane
+	AgentID   string        `yaml:"agent_id"   env:"AGENT_ID"` // logical id; tag:KEY reads an instance tag
+	Join      Join          `yaml:"join"       envPrefix:"JOIN_"`
+	IMDS      IMDS          `yaml:"imds"       envPrefix:"IMDS_"`
+	Hooks     Hooks         `yaml:"hooks"      envPrefix:"HOOKS_"`
+	Ready     Ready         `yaml:"ready"      envPrefix:"READY_"`
+	Heartbeat time.Duration `yaml:"heartbeat"  env:"HEARTBEAT"` // between two signs of life
+	StateDir  string        `yaml:"state_dir"  env:"STATE_DIR"`
+	Socket    string        `yaml:"socket"     env:"SOCKET"` // of the agent's own commands
+	LogLevel  string        `yaml:"log_level"  env:"LOG_LEVEL"`
+	CAFile    string        `yaml:"ca_file"    env:"CA_FILE"` // certificates that the api's is checked with
+}
+
+// Join says how the agent proves who it is.
+type Join struct {
+	Method    Method `yaml:"method"     env:"METHOD"`
+	TokenFile string `yaml:"token_file" env:"TOKEN_FILE"`
+	Token     Secret `yaml:"token"      env:"TOKEN"`
+}
+
+// Method is a way to join.
+type Method string
+
+// The ways to join.
+const (
+	ClientToken Method = "legacy-client-token" // the client's token, as the Python agents have it
+	OneTime     Method = "token"               // a one-time enrolment token
+)
+
+// IMDS says how the metadata service is read.
+type IMDS struct {
+	Endpoint string        `yaml:"endpoint" env:"ENDPOINT"`
+	Poll     time.Duration `yaml:"poll"     env:"POLL"`
+	Timeout  time.Duration `yaml:"timeout"  env:"TIMEOUT"`
+}
+
+// Hooks say where the operator's programs are and how long they may take together.
+type Hooks struct {
+	Dir    string        `yaml:"dir"    env:"DIR"`
+	Budget time.Duration `yaml:"budget" env:"BUDGET"`
+}
+
+// Ready says when the workload counts as ready. Without an address it always does.
+type Ready struct {
+	HTTP      string        `yaml:"http"      env:"HTTP"`
+	Successes int           `yaml:"successes" env:"SUCCESSES"` // in a row
+	Every     time.Duration `yaml:"every"     env:"EVERY"`
+	Manual    bool          `yaml:"manual"    env:"MANUAL"` // ready when the command says so
+}
+
+// Secret is text that does not show itself.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// MarshalYAML hides the secret.
+func (s Secret) MarshalYAML() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reveal returns the secret.
+func (s Secret) Reveal() string { return string(s) }
+
+// Default is what holds where the file is silent.
+func Default() Settings {
+	return Settings{
+		Join:      Join{Method: ClientToken, TokenFile: "/etc/spotkeeper/token"},
+		IMDS:      IMDS{Poll: 5 * time.Second, Timeout: 2 * time.Second},
+		Hooks:     Hooks{Dir: "/etc/spotkeeper/hooks.d", Budget: 90 * time.Second},
+		Ready:     Ready{Successes: 3, Every: 2 * time.Second},
+		Heartbeat: 30 * time.Second,
+		StateDir:  "/var/lib/spotkeeper",
+		Socket:    "/run/spotkeeper/agent.sock",
+		LogLevel:  "info",
+	}
+}
+
+// Load reads the file, which may be missing, and the environment, or the variables given
+// instead of it. Unknown keys are errors, and all errors are reported together.
+func Load(file string, environment map[string]string) (Settings, error) {
+	s := Default()
+	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	if len(strings.TrimSpace(string(content))) > 0 {
+		if err := yaml.UnmarshalWithOptions(content, &s, yaml.Strict()); err != nil {
+			return s, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	o := env.Options{Prefix: "SPOTKEEPER_AGENT_", Environment: environment}
+	if err := env.ParseWithOptions(&s, o); err != nil {
+		return s, err
+	}
+	return s, s.Validate()
+}
+
+// Validate says everything that is wrong.
+func (s Settings) Validate() error {
+	var wrong []error
+	if u, err := url.Parse(s.API); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		wrong = append(wrong, fmt.Errorf("api must be the address of the control plane, such as https://spotkeeper.example.com, not %q", s.API))
+	}
+	if s.AgentID == "" {
+		wrong = append(wrong, errors.New("agent_id is missing: a name of this workload, or tag:KEY for the value of an instance tag"))
+	}
+	if s.Join.Method != ClientToken && s.Join.Method != OneTime {
+		wrong = append(wrong, fmt.Errorf("join.method must be %s or %s, not %q", ClientToken, OneTime, s.Join.Method))
+	}
+	if s.IMDS.Poll < 10*time.Millisecond || s.IMDS.Poll > 30*time.Second {
+		wrong = append(wrong, fmt.Errorf("imds.poll must be at most 30s, not %s", s.IMDS.Poll))
+	}
+	if s.Hooks.Budget < 0 || s.Hooks.Budget > 115*time.Second {
+		wrong = append(wrong, fmt.Errorf("hooks.budget must be below the two minutes of a notice, not %s", s.Hooks.Budget))
+	}
+	if s.Heartbeat <= 0 || s.Ready.Every <= 0 || s.Ready.Successes < 1 {
+		wrong = append(wrong, errors.New("heartbeat, ready.every and ready.successes must be above zero"))
+	}
+	if !filepath.IsAbs(s.StateDir) || !filepath.IsAbs(s.Socket) {
+		wrong = append(wrong, errors.New("state_dir and socket must be absolute paths"))
+	}
+	return errors.Join(wrong...)
+}
+
+// Credential is the token of the join section: the one written there, else that of the
+// token's file.
+func (s Settings) Credential() (string, error) {
+	if s.Join.Token != "" {
+		return s.Join.Token.Reveal(), nil
+	}
+	content, err := os.ReadFile(s.Join.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return "", fmt.Errorf("%s is empty", s.Join.TokenFile)
+	}
+	return token, nil
+}

@@ -1,0 +1,98 @@
+package box
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"spotkeeper/internal/box/controlplane"
+	"spotkeeper/internal/box/imds"
+	"spotkeeper/internal/box/settings"
+	"spotkeeper/internal/box/spool"
+)
+
+// state is what the agent remembers over restarts: with it, a notice can be reported
+// before the control plane has answered a registration.
+type state struct {
+	API          string        `json:"api"`
+	LogicalID    string        `json:"logical_id"`
+	Identity     imds.Identity `json:"identity"`
+	AgentID      string        `json:"agent_id,omitempty"`
+	ClientID     string        `json:"client_id,omitempty"`
+	RegisteredAt time.Time     `json:"registered_at,omitzero"`
+
+	Token controlplane.Token `json:"token,omitzero"` // the agent's own, where it has joined
+}
+
+func stateFile(dir string) string { return filepath.Join(dir, "agent.json") }
+
+// loadState returns an empty state when there is none that can be read: the agent then
+// registers as for the first time.
+func loadState(dir string, log *slog.Logger) state {
+	content, err := os.ReadFile(stateFile(dir))
+	var out state
+	if err == nil {
+		err = json.Unmarshal(content, &out)
+	}
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			log.Warn("the state of the last run cannot be read", "error", err)
+		}
+		return state{}
+	}
+	return out
+}
+
+// credential is the token of a request: the enrolment token to join with, then the
+// agent's own, or the client's token throughout where that is the method.
+func (a *Agent) credential(path string) (string, error) {
+	if a.s.Join.Method != settings.OneTime || path == controlplane.JoinPath {
+		return a.s.Credential()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.Token.Token == "" {
+		return "", errNotRegistered
+	}
+	return a.state.Token.Token, nil
+}
+
+// useToken makes a new token durable before it is used.
+func (a *Agent) useToken(token controlplane.Token) {
+	if token.Token == "" {
+		return
+	}
+	a.mu.Lock()
+	a.state.Token = token
+	a.mu.Unlock()
+	a.saveState()
+	a.log.Info("the agent has a new token", "expires_at", token.ExpiresAt)
+}
+
+// dropToken forgets a token that is refused: the agent joins again.
+func (a *Agent) dropToken() {
+	if a.s.Join.Method != settings.OneTime {
+		return
+	}
+	a.mu.Lock()
+	a.state.Token = controlplane.Token{}
+	a.mu.Unlock()
+	a.askToRegister()
+}
+
+// saveState fails when the disk does. The agent goes on without it.
+func (a *Agent) saveState() {
+	a.mu.Lock()
+	content, err := json.Marshal(a.state)
+	a.mu.Unlock()
+	if err == nil {
+		err = spool.Replace(stateFile(a.s.StateDir), content)
+	}
+	if err != nil {
+		a.log.Warn("the state is not on disk", "error", err)
+	}
+}

@@ -1,0 +1,284 @@
+package door_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/door"
+)
+
+// serve answers through a door until the test ends, and returns the address.
+func serve(t *testing.T, limits door.Limits, reg prometheus.Registerer, h http.HandlerFunc) string {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	d := door.New(limits, reg)
+	srv := d.Server(h, slog.New(slog.DiscardHandler))
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(d.Listen(ln)) }()
+	t.Cleanup(func() {
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-ended, http.ErrServerClosed)
+	})
+	return ln.Addr().String()
+}
+
+// dial opens a connection and sends the beginning of a request.
+func dial(t *testing.T, address, begin string) net.Conn {
+	t.Helper()
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	_, err = io.WriteString(c, begin)
+	require.NoError(t, err)
+	return c
+}
+
+// status is the status line of the answer on a connection; empty when it was closed.
+func status(t *testing.T, c net.Conn) string {
+	t.Helper()
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+		return ""
+	}
+	return strings.TrimSpace(line)
+}
+
+// answerWith reads the body as routes do.
+func answerWith(limit int64, known bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if known {
+			door.Admit(r.Context())
+		}
+		body, err := door.ReadBody(w, r, limit, door.Caller{Known: known, Address: "192.0.2.1"})
+		var large *http.MaxBytesError
+		switch {
+		case errors.As(err, &large):
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		case fault.Is(err, door.Busy):
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case fault.Is(err, door.TooSlow):
+			w.WriteHeader(http.StatusRequestTimeout)
+		case err != nil:
+			w.WriteHeader(http.StatusBadRequest)
+		default:
+			_, _ = w.Write(body)
+		}
+	}
+}
+
+func beat(client *http.Client, address string) error {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+address+"/beat", strings.NewReader("alive"))
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "alive" {
+		return fmt.Errorf("%d %q: %w", res.StatusCode, body, err)
+	}
+	return nil
+}
+
+// TestSlowConnectionsMakeRoom: 2,000 connections drip into a door of 500, half in the
+// header and half in the body, and each heartbeat beside them is answered.
+func TestSlowConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	const most, slow, beats = 500, 2000, 300
+	reg := prometheus.NewRegistry()
+	address := serve(t, door.Limits{Conns: most, HeaderTime: time.Hour, BodyTime: time.Hour}, reg, answerWith(1<<10, false))
+
+	var wg sync.WaitGroup
+	for part := range 4 {
+		wg.Go(func() {
+			for i := range slow / 4 {
+				begin := "POST /beat HTTP/1.1\r\nHost: x\r\nX-Slow: "
+				if i%2 == 0 {
+					begin = "POST /beat HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n"
+				}
+				c := dial(t, address, begin)
+				if part == 0 { // these go on dripping
+					go func() {
+						for {
+							if _, err := io.WriteString(c, "x"); err != nil {
+								return
+							}
+							if !pause(t.Context(), 100*time.Millisecond) {
+								return
+							}
+						}
+					}()
+				}
+			}
+		})
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // as the deployed agents do
+	for i := range beats {
+		require.NoError(t, beat(client, address), "heartbeat %d", i)
+	}
+	wg.Wait()
+	for i := range beats {
+		require.NoError(t, beat(client, address), "heartbeat %d beside all slow connections", i)
+	}
+	require.LessOrEqual(t, gauge(t, reg, "spotkeeper_http_connections"), float64(most))
+}
+
+// pause waits, or returns false when the test has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// gauge is the value of a registered gauge.
+func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	require.Failf(t, "no metric", "%s", name)
+	return 0
+}
+
+// TestOneThatIsAnsweredIsNotCutOff: a known caller keeps its connection while others
+// come, and is answered when its body is complete.
+func TestOneThatIsAnsweredIsNotCutOff(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{}, 1)
+	known := answerWith(1<<10, true)
+	address := serve(t, door.Limits{Conns: 2}, nil, func(w http.ResponseWriter, r *http.Request) {
+		door.Admit(r.Context())
+		entered <- struct{}{}
+		known(w, r)
+	})
+
+	mine := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+	<-entered
+	var others []net.Conn
+	for range 5 {
+		others = append(others, dial(t, address, "POST / HTTP/1.1\r\nHost:"))
+	}
+	for _, c := range others[:4] {
+		require.Empty(t, status(t, c), "the one that waited longest made room")
+	}
+	_, err := io.WriteString(mine, "cd")
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 200 OK", status(t, mine))
+}
+
+func TestWhatIsTooSlowIsEnded(t *testing.T) {
+	t.Parallel()
+	address := serve(t, door.Limits{HeaderTime: 50 * time.Millisecond, BodyTime: 50 * time.Millisecond}, nil, answerWith(1<<10, false))
+
+	require.NotContains(t, status(t, dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ")), "200")
+	require.Equal(t, "HTTP/1.1 408 Request Timeout", status(t, dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")))
+	require.NoError(t, beat(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, address))
+}
+
+// TestAnAnswerMayTakeLongerThanABody: the deadline of a body ends with the body.
+func TestAnAnswerMayTakeLongerThanABody(t *testing.T) {
+	t.Parallel()
+	address := serve(t, door.Limits{BodyTime: 50 * time.Millisecond}, nil, func(w http.ResponseWriter, r *http.Request) {
+		_, err := door.ReadBody(w, r, 100, door.Caller{})
+		if err == nil && pause(r.Context(), 150*time.Millisecond) {
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+	c := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab")
+	require.Equal(t, "HTTP/1.1 204 No Content", status(t, c))
+}
+
+func TestWhatIsTooLargeIsRefused(t *testing.T) {
+	t.Parallel()
+	address := serve(t, door.Limits{}, nil, answerWith(1<<10, true))
+
+	header := dial(t, address, "GET / HTTP/1.1\r\nHost: x\r\n")
+	for sent := 0; sent < 50<<20; sent += 8 << 10 {
+		if _, err := io.WriteString(header, "X-Big: "+strings.Repeat("x", 8<<10)+"\r\n"); err != nil {
+			require.Less(t, sent, 10<<20, "it was closed long before the end")
+			break
+		}
+	}
+	declared := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n")
+	require.Equal(t, "HTTP/1.1 413 Request Entity Too Large", status(t, declared))
+	chunked := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n")
+	require.Equal(t, "HTTP/1.1 413 Request Entity Too Large", status(t, chunked))
+	whole := dial(t, address, "GET / HTTP/1.1\r\nHost: x\r\nX-Big: "+strings.Repeat("x", 33<<10)+"\r\n\r\n")
+	require.Equal(t, "HTTP/1.1 431 Request Header Fields Too Large", status(t, whole))
+	fits := dial(t, address, "GET / HTTP/1.1\r\nHost: x\r\nX-Big: "+strings.Repeat("x", 31<<10)+"\r\n\r\n")
+	require.Equal(t, "HTTP/1.1 200 OK", status(t, fits))
+}
+
+// TestBodiesShareABudget: what unknown callers send, all together and from one address,
+// is bounded, and leaves known callers what is theirs.
+func TestBodiesShareABudget(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	received := make(chan struct{}, 8)
+	release := make(chan struct{})
+	address := serve(t, door.Limits{UnknownBytes: 3000, UnknownPerAddress: 2000, KnownBytes: 1000}, reg, func(w http.ResponseWriter, r *http.Request) {
+		who := r.Header.Get("X-From")
+		_, err := door.ReadBody(w, r, 4<<10, door.Caller{Known: who == "known", Address: who})
+		if fault.Is(err, door.Busy) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		received <- struct{}{}
+		<-release
+	})
+	send := func(from string, size int) net.Conn {
+		return dial(t, address, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nX-From: %s\r\nContent-Length: %d\r\n\r\n%s", from, size, strings.Repeat("x", size)))
+	}
+	first := send("192.0.2.1", 1500)
+	<-received
+	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.1", 600)), "this address has had its share")
+	second := send("192.0.2.2", 1400)
+	<-received
+	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.3", 600)), "all unknown callers have had theirs")
+	known := send("known", 900)
+	<-received
+	close(release)
+	for _, c := range []net.Conn{first, second, known} {
+		require.Equal(t, "HTTP/1.1 200 OK", status(t, c))
+	}
+	again := send("192.0.2.1", 1900)
+	<-received
+	require.Equal(t, "HTTP/1.1 200 OK", status(t, again), "what was answered was given back")
+}
+
+func TestAddressKey(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64", "": "", "x": "x",
+		"fe80::1%eth0": "fe80::/64",
+	} {
+		require.Equal(t, want, door.AddressKey(address), address)
+	}
+}

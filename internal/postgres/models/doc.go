@@ -1,0 +1,3 @@
+// Package models stores decision models, their sessions and rollouts, and reads how
+// they decided.
+package models

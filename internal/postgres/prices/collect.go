@@ -1,0 +1,56 @@
+package prices
+
+import (
+	"context"
+	"time"
+
+	"spotkeeper/activities"
+	"spotkeeper/internal/postgres/pg"
+)
+
+// InUse lists the instance types that live or stand by in each region, for the
+// collection of prices.
+func (s *Prices) InUse(ctx context.Context) ([]activities.TypeInRegion, error) {
+	return pg.QueryRows[activities.TypeInRegion](ctx, s.DB, `SELECT DISTINCT region, instance_type FROM instances
+		WHERE role IN ('primary', 'replica') AND region <> '' AND instance_type LIKE '%.%' ORDER BY 1, 2`)
+}
+
+// KeepMoves stores when the price of pools of one type changed, as the buckets in
+// which each price was in force, until a moment. What was stored before stays as
+// it is, so pages may overlap. Pools are made known on the way.
+func (s *Prices) KeepMoves(ctx context.Context, place activities.TypeInRegion, moves []activities.PriceMove, since, until time.Time) (int64, error) {
+	zones, times, prices := make([]string, len(moves)), make([]time.Time, len(moves)), make([]string, len(moves))
+	for i, m := range moves {
+		zones[i], times[i], prices[i] = m.AZ, m.At, m.Price
+	}
+	// The latest price is replaced where no agent there reported one lately:
+	// zone names are mapped per account, so they know better.
+	tag, err := s.DB.Pool.Exec(ctx, `
+		WITH move AS (
+			SELECT $1 || '.' || az AS pool_id, az, at, price, lead(at, 1, $7::timestamptz) OVER (PARTITION BY az ORDER BY at) AS until,
+				row_number() OVER (PARTITION BY az ORDER BY at DESC) AS age
+			FROM (SELECT DISTINCT ON (az, at) az, at, price::numeric(12, 6) AS price FROM unnest($3::text[], $4::timestamptz[], $5::text[]) AS t(az, at, price) ORDER BY az, at, price) m
+			WHERE price > 0 AND price <= 100 AND at < $7),
+		pool AS (
+			INSERT INTO pools (id, instance_type, region, az) SELECT pool_id, $1, $2, az FROM move WHERE age = 1 ORDER BY pool_id ON CONFLICT DO NOTHING),
+		latest AS (
+			INSERT INTO pool_prices AS p (pool_id, instance_type, region, az, price, source_type, observed_at)
+			SELECT pool_id, $1, $2, az, price, 'collector', $7 FROM move WHERE age = 1 ORDER BY pool_id
+			ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, source_type = excluded.source_type, observed_at = excluded.observed_at, updated_at = now()
+			WHERE p.observed_at < excluded.observed_at - CASE p.source_type WHEN 'collector' THEN interval '0' ELSE interval '15 minutes' END)
+		INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high)
+		SELECT pool_id, bucket, price, (SELECT price FROM on_demand_prices WHERE region = $2 AND instance_type = $1), 'collector', 0.95,
+			'ec2/' || extract(epoch FROM at)::bigint, bucket, price, price
+		FROM move, generate_series(to_timestamp(ceil(extract(epoch FROM greatest(at, $6::timestamptz)) / 300) * 300), move.until - interval '1 microsecond', interval '5 minutes') AS bucket
+		ORDER BY pool_id, bucket`+mergeBuckets, place.InstanceType, place.Region, zones, times, prices, since, until)
+	return tag.RowsAffected(), pg.Translate(err)
+}
+
+// KeepOnDemand stores a price of the price list, which is the reference for
+// savings whatever agents say.
+func (s *Prices) KeepOnDemand(ctx context.Context, place activities.TypeInRegion, dollars float64, at time.Time) error {
+	_, err := s.DB.Pool.Exec(ctx, `INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at) VALUES ($1, $2, $3, 'pricing-api', $4)
+		ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
+		WHERE o.source <> 'pricing-api' OR o.observed_at < excluded.observed_at`, place.Region, place.InstanceType, dollars, at)
+	return pg.Translate(err)
+}

@@ -1,0 +1,2 @@
+// Package views reads what pages, lists and legacy routes show. It writes nothing.
+package views
