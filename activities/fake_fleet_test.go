@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
 )
@@ -31,6 +32,9 @@ type fakeFleet struct {
 	unseen    bool            // Describe does not show what was launched
 	templates int             // how often a template was read
 	gone      bool            // the primary has ended
+	stranger  map[string]bool // instances without our tags
+	adopted   []string        // by Adopt
+	refuse    error           // of each call of State and Adopt
 }
 
 type fakeRequest struct {
@@ -98,7 +102,7 @@ func (f *fakeFleet) Launch(_ context.Context, _ activities.Account, request json
 	f.serial++
 	f.launches++
 	i := &activities.CloudInstance{ID: fmt.Sprintf("i-new-%d", f.serial), State: activities.StatePending, Mode: r.Where.Mode, PoolID: r.Where.PoolID,
-		Region: r.Region, LaunchedAt: f.now, Owner: r.Owner}
+		Region: r.Region, LaunchedAt: f.now, Owner: r.Owner, Marked: true, Token: r.Token}
 	f.instances[i.ID], f.tokens[r.Token], f.sent[r.Token] = i, i.ID, string(canonical)
 	if f.lose {
 		f.lose = false
@@ -110,6 +114,9 @@ func (f *fakeFleet) Launch(_ context.Context, _ activities.Account, request json
 func (f *fakeFleet) State(_ context.Context, _ activities.Account, region, id string) (*activities.CloudInstance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.refuse != nil {
+		return nil, f.refuse
+	}
 	if i, ok := f.instances[id]; ok && !f.unseen {
 		seen := *i
 		return &seen, nil
@@ -124,10 +131,25 @@ func (f *fakeFleet) Terminate(_ context.Context, _ activities.Account, _, id str
 	if !ok && f.now.Sub(launchedAt) < activities.Visibility {
 		return replica.NotRunning.New("EC2 does not show %s yet", id)
 	}
+	if ok && f.stranger[id] {
+		return adoption.NotOurs.New("EC2 shows no tags of ours on %s", id)
+	}
 	if ok && i.State != activities.StateTerminated {
 		i.State = activities.StateTerminated
 		f.ended = append(f.ended, id)
 	}
+	return nil
+}
+
+func (f *fakeFleet) Adopt(_ context.Context, a activities.Account, _, id, agentID string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i, ok := f.instances[id]
+	if !ok || i.State != activities.StateRunning {
+		return replica.NotRunning.New("%s does not run", id)
+	}
+	i.Owner, i.Marked = activities.LaunchOwner{ClientID: a.ClientID, AgentID: agentID}, true
+	f.adopted = append(f.adopted, id)
 	return nil
 }
 

@@ -28,8 +28,12 @@ type Fleet interface {
 	Launch(ctx context.Context, a Account, request json.RawMessage) (*CloudInstance, error)
 	// State says what EC2 shows of an instance, absent included.
 	State(ctx context.Context, a Account, region, instanceID string) (*CloudInstance, error)
-	// Terminate ends an instance; one that has ended is success. One that EC2 does
-	// not show yet, judged by launchedAt, fails with launch.not_running.
+	// Adopt puts our tags on an instance that runs, asking EC2 immediately before. Fails
+	// with instance.not_ours and launch.not_running.
+	Adopt(ctx context.Context, a Account, region, instanceID, agentID string) error
+	// Terminate ends an instance that EC2, asked immediately before, shows with our tags and
+	// the client's; one that has ended is success. One that EC2 does not show yet, judged
+	// by launchedAt, fails with launch.not_running, any other with instance.not_ours.
 	Terminate(ctx context.Context, a Account, region, instanceID string, launchedAt time.Time) error
 	// CancelRequest cancels the persistent spot request of an instance that ends, if it has
 	// one: EC2 would launch it again.
@@ -38,11 +42,12 @@ type Fleet interface {
 	Ours(ctx context.Context, a Account, region, clientID string) ([]CloudInstance, error)
 }
 
-// Account is where a client's instances live: our own AWS account, or theirs by
-// a role.
+// Account is where a client's instances live: theirs by a role, or our own AWS account
+// where an operator has allowed it.
 type Account struct {
 	ClientID   string `json:"client_id"`
 	RoleARN    string `json:"role_arn,omitempty"`
+	Own        bool   `json:"own_account,omitempty"`
 	ExternalID string `json:"external_id,omitempty"`
 }
 
@@ -89,10 +94,29 @@ type CloudInstance struct {
 	PoolID     string
 	Region     string
 	LaunchedAt time.Time
-	// Owner is what the tags say; anyone who may tag can lie.
-	Owner LaunchOwner
+	AccountID  string // the AWS account that it lives in
+	Token      string // of the launch that it comes from
+	ImageID    string
+	// Owner is what the tags say; anyone who may tag can lie. Marked says that they
+	// name Spotkeeper too.
+	Owner  LaunchOwner
+	Marked bool
 	// Lacks lists what an instance that was just launched lacks of its request.
 	Lacks []string
+}
+
+// InstanceType and Zone are the parts of its pool.
+func (i *CloudInstance) InstanceType() string { return poolPart(i.PoolID, 0) }
+
+// Zone is the availability zone of its pool.
+func (i *CloudInstance) Zone() string { return poolPart(i.PoolID, 1) }
+
+func poolPart(poolID string, part int) string {
+	instanceType, az, err := agent.SplitPool(poolID)
+	if err != nil {
+		return ""
+	}
+	return [2]string{instanceType, az}[part]
 }
 
 // gone says that the instance will not come back by itself. One that EC2 does not

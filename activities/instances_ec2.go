@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 )
@@ -34,6 +35,8 @@ type InstanceStore interface {
 	// with roles.is_primary.
 	MarkRetiring(ctx context.Context, agentID, instanceID string) (*Ending, error)
 	MarkRetired(ctx context.Context, instanceID string) error
+	// Forget records that an instance is left alone, and why.
+	Forget(ctx context.Context, agentID, instanceID string, refusal LaunchEnd) error
 	RecordPool(ctx context.Context, in PoolOutcome) error
 }
 
@@ -58,6 +61,7 @@ type Ending struct {
 	Region     string
 	LaunchedAt time.Time
 	Ended      bool // it is known to have ended
+	Proof      adoption.Proof
 }
 
 // Instances are the steps at EC2. They are regular activities: slow, limited and

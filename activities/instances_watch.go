@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 )
@@ -72,18 +73,36 @@ func newInstanceState(c *CloudInstance) *InstanceState {
 // RetireInstance ends an instance: it is taken out of its role in a transaction
 // that refuses a primary, then terminated, then marked retired. One that has
 // ended already is success; "not found" is believed only of an instance old
-// enough to be known. Fails with roles.is_primary, launch.not_running and
+// enough to be known. One that only an agent has named, or that EC2 does not show as
+// ours, is forgotten: its owner ends it. Fails with instance.unproven and
+// instance.not_ours then, and with roles.is_primary, launch.not_running and
 // launch.refused.
 func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
 	where, err := i.Store.MarkRetiring(ctx, in.AgentID, in.InstanceID)
 	if err != nil || where.Ended {
 		return err
 	}
-	if err := i.Fleet.Terminate(ctx, where.Account, where.Region, in.InstanceID, where.LaunchedAt); err != nil {
+	if err := i.terminate(ctx, in.InstanceID, where); err != nil {
+		if adoption.Refused(err) {
+			if err := i.Store.Forget(ctx, in.AgentID, in.InstanceID, LaunchEnd{Code: fault.CodeOf(err), Error: faultSentence(err)}); err != nil {
+				return err
+			}
+			i.Log.WarnContext(ctx, "an instance is left alone", "client_id", where.Account.ClientID, "agent_id", in.AgentID,
+				"instance_id", in.InstanceID, "code", fault.CodeOf(err))
+		}
 		return err
 	}
 	i.Log.InfoContext(ctx, "terminated", "client_id", where.Account.ClientID, "agent_id", in.AgentID, "instance_id", in.InstanceID)
 	return i.Store.MarkRetired(ctx, in.InstanceID)
+}
+
+// terminate ends an instance whose row says that we launched or adopted it. EC2 has the
+// second word, inside the call.
+func (i *Instances) terminate(ctx context.Context, instanceID string, where *Ending) error {
+	if where.Proof != adoption.Launched && where.Proof != adoption.Adopted {
+		return adoption.NotProven.New("only an agent's word says that instance %s is the client's, so it is left alone", instanceID)
+	}
+	return i.Fleet.Terminate(ctx, where.Account, where.Region, instanceID, where.LaunchedAt)
 }
 
 // errNotYet is launch.not_running as an expected answer: tried again, no alert.

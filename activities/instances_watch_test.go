@@ -151,6 +151,7 @@ func TestRetiringWhatIsNotSeenYet(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica(replica.Manual)
 	w.advance(r.ID, replica.Running, "i-unseen")
+	w.exec(`UPDATE instances SET proof = 'launched' WHERE id = 'i-unseen'`)
 	in := activities.WatchInput{AgentID: "a1", InstanceID: "i-unseen"}
 	require.Equal(t, replica.NotRunning, fault.CodeOf(w.instances.RetireInstance(t.Context(), in)))
 	require.Equal(t, "retiring", one[string](w, `SELECT role FROM instances WHERE id = 'i-unseen'`), "but it is no heir any more")

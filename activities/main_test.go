@@ -69,10 +69,11 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, db: db, fleet: fleet, roles: &postgres.Roles{DB: db}, post: &post{}}
 	w.instances = &activities.Instances{Store: &postgres.Launches{DB: db}, Replicas: w.roles, Workflows: w.post, Fleet: fleet, Log: log, Now: now}
 	w.orphans = &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: fleet, Log: log, Now: now}
-	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01')`)
+	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, role_arn, account_id)
+		VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', 'arn:aws:iam::111111111111:role/spotkeeper-k1', '111111111111')`)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
-	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by)
-		VALUES ('i-0', 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'control-plane')`)
+	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, proof)
+		VALUES ('i-0', 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'control-plane', 'launched')`)
 	w.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z`)
 	fleet.become("i-0", activities.StateRunning, true)
 	return w
@@ -140,7 +141,7 @@ func TestNamesAreUnique(t *testing.T) {
 	seen := map[string]string{}
 	for _, set := range []any{&activities.Roles{}, &activities.Instances{}, &activities.Operations{}, &activities.Switches{}, &activities.Messages{},
 		&activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Templates{},
-		&activities.Jobs{}} {
+		&activities.Jobs{}, &activities.Adoptions{}} {
 		of := reflect.TypeOf(set)
 		for m := range of.Methods() {
 			require.Empty(t, seen[m.Name], "%s is a method of two structs", m.Name)

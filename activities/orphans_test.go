@@ -60,6 +60,7 @@ func TestASweepEndsWhatNobodyNeeds(t *testing.T) {
 			r, _ := w.launched(replica.Manual, "b")
 			w.fleet.become("i-twin", activities.StateRunning, true)
 			w.fleet.instances["i-twin"].Owner = activities.LaunchOwner{ClientID: "k1", AgentID: "a1", ReplicaID: r.ID}
+			w.fleet.instances["i-twin"].Token = one[string](w, `SELECT client_token FROM launches WHERE replica_id = $1`, r.ID)
 			return "i-twin"
 		}},
 	} {
@@ -125,6 +126,21 @@ func TestASweepLeavesWhatIsNeeded(t *testing.T) {
 		{"tags that lie: reported, and left alone", func(w *world) {
 			w.fleet.become("i-stranger", activities.StateRunning, true)
 			w.fleet.instances["i-stranger"].Owner = activities.LaunchOwner{ClientID: "k1", AgentID: "a1", ReplicaID: "r-invented"}
+		}, 1},
+		{"tags that name a replica of ours: its launch has another token", func(w *world) {
+			r := w.replica(replica.Manual)
+			_, err := w.launch(r, "b")
+			require.NoError(w.t, err)
+			w.advance(r.ID, replica.Failed, "")
+			w.fleet.become("i-stranger", activities.StateRunning, true)
+			w.fleet.instances["i-stranger"].Owner = activities.LaunchOwner{ClientID: "k1", AgentID: "a1", ReplicaID: r.ID}
+			delete(w.fleet.instances, "i-new-1")
+		}, 1},
+		{"what only an agent has named, under our tags", func(w *world) {
+			w.fleet.become("i-named", activities.StateRunning, true)
+			w.fleet.instances["i-named"].Owner = ours
+			w.advance(w.replica(replica.Manual).ID, replica.Running, "i-named")
+			w.exec(`UPDATE replicas SET state = 'failed', ended_at = now()`)
 		}, 1},
 		{"another tenant's instance under our tags", func(w *world) {
 			w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k2', 'Beta', 'l@x', '\x02', '\x02')`)

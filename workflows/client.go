@@ -244,6 +244,8 @@ func workflowOf(row activities.OpenRow) (fn, in any, err error) {
 		return Promotion, PromotionInput{AgentID: row.AgentID, ReplicaID: key}, nil
 	case KindRemoval:
 		return Removal, RemovalInput{AgentID: row.AgentID}, nil
+	case KindAdoption:
+		return Adoption, AdoptionInput{AgentID: row.AgentID, InstanceID: key}, nil
 	default:
 		return nil, nil, NoOperation.New("there is no operation %s", row.ID)
 	}

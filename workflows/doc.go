@@ -14,6 +14,8 @@
 //	                                                                                  answer; Guardian; the sweep         instance
 //	Promotion    promotion/<replica>               news, cancel, progress             Guardian; the sweep                 until the old instance ended
 //	Removal      removal/<agent>                   progress                           Guardian; the sweep                 until what we launched ended
+//	Adoption     adoption/<instance>               news, progress                     the sweep                           until EC2 has confirmed the
+//	                                                                                                                      instance, three days at most
 //	ModelRollout model-rollout/<session>           begin, promote, pause, resume,     StartRollout, by                    until the session has earned
 //	                                               abort, rollback, nudge, progress   update-with-start; the sweep        its place, or lost it
 //	jobs         job/<name>-<time>                 nothing                            schedules (schedules.go)            one period

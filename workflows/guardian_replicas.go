@@ -41,6 +41,9 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 			answer = replicaAnswer(heir, true)
 			return nil
 		}
+		if err := set.CanLaunch(); err != nil {
+			return err
+		}
 		opening.Plan = replica.Plan{Mode: agent.Spot, InstanceType: set.Primary.InstanceType}
 		opened, err := g.openReplica(ctx, opening)
 		if err == nil && !opened.Replica.State.IsOpen() { // this request had one, and it failed: the next is a decision of its own
@@ -100,6 +103,11 @@ func (g *guardian) createReplica(ctx workflow.Context, set *roles.AgentRoles, in
 	}
 	if err := set.CanCreate(kind); err != nil {
 		return nil, err
+	}
+	if in.InstanceID == "" {
+		if err := set.CanLaunch(); err != nil {
+			return nil, err
+		}
 	}
 	plan := in.Plan
 	plan.Mode, plan.InstanceType = cmp.Or(plan.Mode, agent.Spot), cmp.Or(plan.InstanceType, set.Primary.InstanceType)

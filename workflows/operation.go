@@ -20,6 +20,7 @@ const (
 	KindTermination = "termination"
 	KindPromotion   = "promotion"
 	KindRemoval     = "removal"
+	KindAdoption    = "adoption"
 )
 
 // How a step of a timeline ended.

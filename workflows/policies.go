@@ -97,6 +97,13 @@ var (
 		ScheduleToCloseTimeout: 24 * time.Hour,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 5 * time.Minute},
 	}
+	// adoptPolicy asks EC2 about an instance that an agent has just named, which may still
+	// be starting.
+	adoptPolicy = workflow.ActivityOptions{
+		StartToCloseTimeout:    30 * time.Second,
+		ScheduleToCloseTimeout: 2 * time.Minute,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1.5, MaximumInterval: 10 * time.Second},
+	}
 	// jobPolicy is for set-based work that heartbeats between its chunks.
 	jobPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Minute,

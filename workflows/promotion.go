@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
@@ -163,6 +164,9 @@ func (p *promotionRun) retireOld(ctx workflow.Context) error {
 		return nil
 	case fault.Is(err, roles.IsPrimary):
 		p.addStep(ctx, "terminate "+old, stepDropped, "it is the primary again")
+		return nil
+	case adoption.Refused(err):
+		p.addStep(ctx, "terminate "+old, stepDropped, "%s", sentence(err))
 		return nil
 	}
 	return UndoFailed.Wrap(err, "instance %s may still be running", old)

@@ -11,6 +11,7 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(Termination)
 	r.RegisterWorkflow(Promotion)
 	r.RegisterWorkflow(Removal)
+	r.RegisterWorkflow(Adoption)
 	r.RegisterWorkflow(ModelRollout)
 	for _, j := range jobs {
 		r.RegisterWorkflow(j.workflow)

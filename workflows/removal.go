@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
 )
 
 // RemovalInput starts a Removal.
@@ -47,7 +48,12 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	}
 	var failed error
 	for i, id := range left.Instances {
-		if err := ends[i].Get(ctx, nil); err != nil {
+		err := ends[i].Get(ctx, nil)
+		if adoption.Refused(err) {
+			op.addStep(ctx, "terminate "+id, stepDropped, "%s", sentence(err))
+			continue
+		}
+		if err != nil {
 			failed = errors.Join(failed, err)
 			op.addStep(ctx, "terminate "+id, stepFailed, "%s", sentence(err))
 			continue

@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
@@ -100,6 +101,9 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 		return nil
 	case fault.Is(err, roles.IsPrimary):
 		r.addStep(ctx, "terminate "+id, stepDropped, "it is the primary now")
+		return nil
+	case adoption.Refused(err):
+		r.addStep(ctx, "terminate "+id, stepDropped, "%s", sentence(err))
 		return nil
 	case fault.Is(err, agent.ForeignInst):
 		r.addStep(ctx, "terminate "+id, stepDropped, "it is not this agent's")

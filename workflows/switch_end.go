@@ -4,6 +4,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
@@ -74,6 +75,8 @@ func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange
 		s.addStep(ctx, "terminate "+old, stepDone, "")
 	case fault.Is(err, roles.IsPrimary):
 		s.addStep(ctx, "terminate "+old, stepDropped, "it is the primary again")
+	case adoption.Refused(err):
+		s.addStep(ctx, "terminate "+old, stepDropped, "%s", sentence(err))
 	default:
 		s.addStep(ctx, "terminate "+old, stepFailed, "%s", sentence(err))
 		return UndoFailed.Wrap(err, "instance %s may still be running", old)

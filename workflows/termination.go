@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/interruption"
@@ -234,6 +235,8 @@ func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.Instan
 	switch {
 	case isCancel(err):
 		return err
+	case adoption.Refused(err):
+		t.addStep(ctx, "terminate "+id, stepDropped, "%s", sentence(err))
 	case err != nil:
 		t.addStep(ctx, "terminate "+id, stepFailed, "%s", sentence(err)) // the orphan sweep is the second line
 	default:

@@ -27,9 +27,11 @@ type SettingStore interface {
 	Config(ctx context.Context, clientID, agentID string) (*postgres.AgentConfig, error)
 }
 
-// PoolReader reads one pool with its prices; the part of postgres.Views that orders are checked by.
+// PoolReader is the part of postgres.Views that orders are checked and decisions explained
+// by: one pool with its prices, and what connects an agent's instances with its client.
 type PoolReader interface {
 	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
+	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
 // Decisions serves what an engine thinks of an agent's place, and what follows

@@ -36,6 +36,7 @@ type emergencyAnswer struct {
 	Message    string         `json:"message"`
 	Urgency    string         `json:"urgency"`
 	Operation  string         `json:"operation_id,omitempty"`
+	Unproven   *web.Unproven  `json:"unproven,omitempty"`
 	status     int
 }
 
@@ -73,6 +74,13 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 	if taken.Role != agent.Primary {
 		r.Aftercare.Add(taken)
 		return &emergencyAnswer{Success: true, Urgency: urgency, status: 200, Message: fmt.Sprintf("Instance %s is not the primary of this agent: it needs no replica.", notice.InstanceID)}, nil
+	}
+	if taken.Verdict.Ruling == roles.RuledUnproven {
+		answer, err := r.unproven(ctx, a.ID, notice.InstanceID)
+		if err != nil {
+			return nil, err
+		}
+		return &emergencyAnswer{Urgency: urgency, status: 200, Message: answer.Message, Unproven: answer.Unproven}, nil
 	}
 	ask := workflows.EmergencyInput{InstanceID: notice.InstanceID, Kind: kind, Deadline: taken.Outcome.Deadline}
 	if kind == interruption.Rebalance {

@@ -24,6 +24,8 @@ type explanation struct {
 	Holds     holdsNow        `json:"holds" doc:"what stands in the way of any voluntary move"`
 	Decisions []madeDecision  `json:"decisions" doc:"newest first, those of engines on trial among them"`
 	Switches  []explainSwitch `json:"switches" doc:"newest first, whatever became of them"`
+
+	Unproven *web.Unproven `json:"unproven" doc:"why nothing at EC2 is done for the agent; null when its instances are proven"`
 }
 
 type judgement struct {
@@ -151,6 +153,16 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 			FromPool: x.FromPool, ToMode: x.ToMode, ToPool: x.ToPool, Impact: x.SavingsImpact, Error: x.ErrorCode, Reason: x.Reason})
 	}
 	out.Sentences = append(out.Sentences, explainPast(facts.Now, decisions, switches)...)
+	proofs, err := d.Pools.Proofs(ctx, facts.Agent.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range proofs {
+		if _, unproven := web.ProofOf(proofs, p.InstanceID); unproven != nil {
+			out.Unproven = unproven
+			out.Sentences = append([]string{"Nothing at EC2 is done for " + p.InstanceID + ": " + unproven.Sentence()}, out.Sentences...)
+		}
+	}
 	return out, nil
 }
 

@@ -31,6 +31,7 @@ type ReplicaViews interface {
 	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]views.ToLaunch, error)
 	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 	Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error)
+	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
 // ReplicaStore keeps what agents report of replicas.

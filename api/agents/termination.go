@@ -58,6 +58,8 @@ type terminationAnswer struct {
 	FailoverTimeMS *int64 `json:"failover_time_ms,omitempty"`
 	OperationID    string `json:"operation_id,omitempty"`
 	Error          string `json:"error,omitempty"`
+
+	Unproven *web.Unproven `json:"unproven,omitempty" doc:"with action unproven: why no replacement is launched"`
 }
 
 // terminationImminent takes the notice in: with a ready successor the roles change in
@@ -87,6 +89,9 @@ func (r *Replicas) terminationImminent(ctx context.Context, in *terminationReque
 	}
 	if taken.Role != agent.Primary {
 		return r.notPrimary(ctx, scope, taken, in, r.Now().Sub(began))
+	}
+	if taken.Verdict.Ruling == roles.RuledUnproven {
+		return r.unproven(ctx, in.AgentID, in.InstanceID)
 	}
 	order := workflows.NoticeInput{InstanceID: in.InstanceID, Deadline: taken.Outcome.Deadline, ReplicaID: in.ReplicaID, Wait: r.NoticeWait}
 	if order.Wait <= 0 || order.Wait > longestWait {

@@ -71,7 +71,8 @@ type createClientRequest struct {
 	Name     string  `json:"name" doc:"unique, whatever the letters' case"`
 	Email    *string `json:"email" doc:"made from the name when absent"`
 	Launcher *string `json:"launcher" binding:"omitempty,oneof=control-plane agent" doc:"who launches for the client's agents"`
-	RoleARN  string  `json:"role_arn" binding:"max=2048" doc:"the role to assume in the client's account"`
+
+	accountWish
 }
 
 type createClientAnswer struct {
@@ -84,10 +85,12 @@ type createdClient struct {
 	Name   string `json:"name"`
 	Token  string `json:"token"`
 	Status string `json:"status"`
+
+	ExternalID string `json:"external_id" doc:"what the trust policy of the client's role requires"`
 }
 
 func (a *Accounts) create(ctx context.Context, in *createClientRequest) (*createClientAnswer, error) {
-	n := clients.New{Name: in.Name, Launcher: a.Launcher, RoleARN: in.RoleARN}
+	n := clients.New{Name: in.Name, Launcher: a.Launcher, Account: in.account()}
 	if in.Email != nil {
 		n.Email = *in.Email
 	}
@@ -98,7 +101,7 @@ func (a *Accounts) create(ctx context.Context, in *createClientRequest) (*create
 	if err != nil {
 		return nil, err
 	}
-	return &createClientAnswer{Success: true, Client: createdClient{ID: c.ID, Name: c.Name, Token: token, Status: string(c.Status)}}, nil
+	return &createClientAnswer{Success: true, Client: createdClient{ID: c.ID, Name: c.Name, Token: token, Status: string(c.Status), ExternalID: c.ExternalID}}, nil
 }
 
 type tokenAnswer struct {

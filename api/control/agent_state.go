@@ -5,6 +5,7 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/views"
 )
 
 type agentStateAnswer struct {
@@ -29,6 +30,9 @@ type instanceAnswer struct {
 	AZ           string `json:"az"`
 	PoolID       string `json:"pool_id"`
 	Mode         string `json:"mode"`
+
+	Proof    string        `json:"proof" doc:"launched, adopted or unproven"`
+	Unproven *web.Unproven `json:"unproven" doc:"null when it is proven"`
 }
 
 type stateReplica struct {
@@ -39,6 +43,9 @@ type stateReplica struct {
 	Status     string `json:"status"`
 	InstanceID string `json:"instance_id"`
 	PoolID     string `json:"pool_id"`
+
+	Proof    string        `json:"proof" doc:"launched, adopted or unproven; empty without an instance"`
+	Unproven *web.Unproven `json:"unproven" doc:"null when it is proven"`
 }
 
 type noticeAnswer struct {
@@ -77,15 +84,21 @@ func (o *Operations) state(ctx context.Context, in *web.AgentPath) (*agentStateA
 	if err != nil {
 		return nil, err
 	}
+	proofs, err := o.Views.Proofs(ctx, a.ID)
+	if err != nil {
+		return nil, err
+	}
 	out := &agentStateAnswer{
 		AgentID: a.ID, ClientID: a.ClientID, Status: string(a.Status), Epoch: set.Epoch, Keeping: string(set.Keeping), Launcher: string(set.Launcher),
-		Primary: primaryOf(set), Replicas: []stateReplica{}, Notices: []noticeAnswer{}, Operation: []operationBrief{},
+		Primary: primaryOf(set, proofs), Replicas: []stateReplica{}, Notices: []noticeAnswer{}, Operation: []operationBrief{},
 	}
 	if set.OpenSwitch != "" {
 		out.Switch = &set.OpenSwitch
 	}
 	for _, x := range set.Replicas {
-		out.Replicas = append(out.Replicas, stateReplica{ID: x.ID, Kind: string(x.Kind), For: x.For, State: string(x.State), Status: x.State.Wire(), InstanceID: x.InstanceID, PoolID: x.PoolID})
+		proof, unproven := web.ProofOf(proofs, x.InstanceID)
+		out.Replicas = append(out.Replicas, stateReplica{ID: x.ID, Kind: string(x.Kind), For: x.For, State: string(x.State), Status: x.State.Wire(),
+			InstanceID: x.InstanceID, PoolID: x.PoolID, Proof: proof, Unproven: unproven})
 	}
 	for _, x := range set.Outcomes {
 		out.Notices = append(out.Notices, noticeAnswer{InstanceID: x.InstanceID, Kind: string(x.Kind), Deadline: web.NewTime(&x.Deadline), Result: string(x.Result), NewPrimary: x.NewPrimary})
@@ -102,10 +115,11 @@ func (o *Operations) state(ctx context.Context, in *web.AgentPath) (*agentStateA
 	return out, nil
 }
 
-func primaryOf(set *roles.AgentRoles) *instanceAnswer {
+func primaryOf(set *roles.AgentRoles, proofs []views.ProofView) *instanceAnswer {
 	if set.Primary.ID == "" {
 		return nil
 	}
 	p := set.Primary
-	return &instanceAnswer{ID: p.ID, InstanceType: p.InstanceType, Region: p.Region, AZ: p.AZ, PoolID: p.PoolID, Mode: string(p.Mode)}
+	proof, unproven := web.ProofOf(proofs, p.ID)
+	return &instanceAnswer{ID: p.ID, InstanceType: p.InstanceType, Region: p.Region, AZ: p.AZ, PoolID: p.PoolID, Mode: string(p.Mode), Proof: proof, Unproven: unproven}
 }

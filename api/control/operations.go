@@ -19,6 +19,7 @@ type OperationViews interface {
 	Operations(ctx context.Context, f views.OperationFilter) ([]views.OperationView, error)
 	Operation(ctx context.Context, clientID, id string) (*views.OperationView, error)
 	OperationSteps(ctx context.Context, id string) ([]views.StepView, error)
+	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
 // RoleReader reads an agent's roles.
@@ -56,7 +57,7 @@ func (o *Operations) Routes() []web.Route {
 type listOperationsRequest struct {
 	ClientID string     `json:"-" form:"client_id"`
 	AgentID  string     `json:"-" form:"agent_id"`
-	Kind     string     `json:"-" form:"kind" binding:"omitempty,oneof=switch replica termination promotion removal"`
+	Kind     string     `json:"-" form:"kind" binding:"omitempty,oneof=switch replica termination promotion removal adoption"`
 	State    string     `json:"-" form:"state" binding:"omitempty,oneof=running succeeded failed cancelled"`
 	Limit    *int       `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
 	After    web.Cursor `json:"-" form:"after" doc:"the next of the page before"`

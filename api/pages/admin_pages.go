@@ -201,6 +201,8 @@ type adminInstance struct {
 	LogicalAgentID *string   `json:"logicalAgentId"`
 	AgentStatus    *string   `json:"agentStatus"`
 	Role           string    `json:"role"`
+	Proof          string    `json:"proof" doc:"launched, adopted or unproven"`
+	Unproven       *string   `json:"unproven" doc:"why nothing at EC2 is done for it, and what repairs that"`
 }
 
 func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (*adminInstances, error) {
@@ -215,6 +217,7 @@ func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (
 			ID: i.ID, InstanceID: i.ID, ClientID: i.ClientID, ClientName: i.ClientName, AgentID: i.AgentID, Region: i.Region, AZ: i.AZ, InstanceType: i.InstanceType,
 			CurrentMode: i.Mode, CurrentPoolID: spotPool(i.Mode, i.PoolID), SpotPrice: positive(i.SpotPrice), OnDemandPrice: positive(i.OnDemandPrice), IsActive: i.Active,
 			InstalledAt: web.NewTime(&i.InstalledAt), CreatedAt: web.TimeOf(i.CreatedAt), LogicalAgentID: i.LogicalAgentID, AgentStatus: i.AgentStatus, Role: i.Role,
+			Proof: i.Proof, Unproven: i.Unproven,
 		})
 	}
 	return out, nil

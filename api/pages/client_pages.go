@@ -171,6 +171,8 @@ type clientInstance struct {
 	OnDemandPrice float64   `json:"onDemandPrice"`
 	IsActive      bool      `json:"isActive"`
 	LastSwitch    *web.Time `json:"lastSwitch"`
+	Proof         string    `json:"proof" doc:"launched, adopted or unproven"`
+	Unproven      *string   `json:"unproven" doc:"why nothing at EC2 is done for it, and what repairs that"`
 }
 
 func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest) (*[]clientInstance, error) {
@@ -185,7 +187,8 @@ func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest)
 		if id := spotPool(i.Mode, i.PoolID); id != nil {
 			pool = *id
 		}
-		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: web.ValueOr(i.SpotPrice, 0), OnDemandPrice: web.ValueOr(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: web.NewTime(i.LastSwitch)}
+		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: web.ValueOr(i.SpotPrice, 0), OnDemandPrice: web.ValueOr(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: web.NewTime(i.LastSwitch),
+			Proof: i.Proof, Unproven: i.Unproven}
 	})
 }
 

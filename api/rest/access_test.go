@@ -39,7 +39,7 @@ var access = map[string][]string{
 		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
 		"listSinks", "createSink", "deleteSink", "testSink",
-		"pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
+		"adoptInstance", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
 	"join": {"joinAgent"},
 	"own": {
@@ -47,7 +47,7 @@ var access = map[string][]string{
 		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listEvents", "search", "listSavingsByMonth",
 	},
 	"admin": {
-		"createClient", "setLimits", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
+		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
 		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",

@@ -62,7 +62,7 @@ var deeds = map[string][]deed{
 		require.NoError(s.t, err)
 	}}},
 	"setRequirements": {{event: "requirements_changed", body: `{"min_vcpus":2}`, tenant: true}},
-	"forceSwitch": {{event: "manual_switch_requested", body: `{"target":"ondemand"}`, tenant: true}},
+	"forceSwitch":     {{event: "manual_switch_requested", body: `{"target":"ondemand"}`, tenant: true}},
 	"createReplica": {{event: "replica_requested", path: "/api/agents/a2/replicas", body: `{"created_by":"somebody else"}`, tenant: true,
 		does: does(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by) VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`)}},
 	"deleteReplica":   {{event: "replica_removed", tenant: true, before: does(readyRow), does: does(`UPDATE replicas SET state = 'retiring'`)}},
@@ -77,6 +77,10 @@ var deeds = map[string][]deed{
 	"setLimits":        {{event: "client_limits_changed", body: `{"agents":1,"open_replicas":2,"launches_per_hour":3}`}},
 	"setLegacyToken":   {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
 	"deleteSink":       {{event: "sink_deleted", tenant: true, before: does(logSink)}},
+
+	"changeClientAccount": {{event: "client_account_changed", body: `{"own_account":true}`}},
+
+	"adoptInstance": {{event: "adoption_requested", tenant: true, before: does(`UPDATE instances SET proof = 'unproven'`)}},
 
 	"pauseMoves": {{event: "moves_paused", body: `{"scope":"global"}`}},
 	"resumeMoves": {{event: "moves_resumed", path: "/api/admin/pauses?scope=global", before: func(s *stack) {

@@ -210,7 +210,7 @@ func TestRebalanceIsDurableAndAskedOnce(t *testing.T) {
 	s.call(s.acme, "POST", path, `{"instance_id":"i-1","detected_at":"soon"}`).holds(t, 200, `{}`)
 
 	s.market(0.0125, 0.0131, 0.0119)
-	s.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id) SELECT 'c1', 'i-past-' || n, 'termination-notice', 't3.medium.us-east-1a' FROM generate_series(1, 10) n`)
+	s.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, proven) SELECT 'c1', 'i-past-' || n, 'termination-notice', 't3.medium.us-east-1a', true FROM generate_series(1, 10) n`)
 	s.call(s.acme, "POST", path, body).holds(t, 200, `{"action":"switch","target_mode":"spot","target_pool_id":"t3.medium.us-east-1c","target_pool_name":"t3.medium (us-east-1c)","reason":"Current pool has elevated interruption risk (33.33%)"}`)
 }
 

@@ -82,7 +82,7 @@ func TestAgentState(t *testing.T) {
 
 	got := s.call(s.acme, "GET", "/api/client/agents/a1/state", "")
 	got.holds(t, 200, `{"agent_id":"a1","client_id":"c1","epoch":0,"keeping":"auto","launcher":"control-plane","guardian":null,"switch":null,
-		"primary":{"id":"i-1","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","pool_id":"t3.medium.us-east-1a","mode":"spot"},
+		"primary":{"id":"i-1","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","pool_id":"t3.medium.us-east-1a","mode":"spot","proof":"launched","unproven":null},
 		"notices":[{"instance_id":"i-1","kind":"rebalance-recommendation","deadline":"2026-03-01T00:00:00Z","result":"","new_primary":""}]}`)
 	require.Len(t, got.body["replicas"], 1)
 	require.Len(t, got.body["operations"], 5)

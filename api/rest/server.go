@@ -41,31 +41,33 @@ type Deps struct {
 
 	Probes []Probe // of /ready
 
-	Agents        *agents.Agents
-	Commands      *agents.Commands
-	Decisions     *agents.Decisions
-	Pricing       *agents.Pricing
-	Replicas      *agents.Replicas
-	Operations    *control.Operations
-	Events        *pages.Events
-	Settings      *control.Settings
-	Accounts      *control.Accounts
-	Credentials   *control.Credentials
-	Limits        *control.Limits
-	Switches      *control.Switches
-	Requirements  *control.Requirements
-	Preflight     *control.Preflight
-	ClientPages   *pages.ClientPages
-	InstancePages *pages.InstancePages
-	AdminPages    *pages.AdminPages
-	Notifications *pages.Notifications
-	Sinks         *control.Sinks
-	Schedules     *control.Schedules
-	Pauses        *control.Pauses
-	Models        *control.Models
-	ModelRollouts *control.ModelRollouts
-	Fleet         *control.Fleet
-	Console       *pages.Console
+	Agents         *agents.Agents
+	Commands       *agents.Commands
+	Decisions      *agents.Decisions
+	Pricing        *agents.Pricing
+	Replicas       *agents.Replicas
+	Operations     *control.Operations
+	Events         *pages.Events
+	Settings       *control.Settings
+	Accounts       *control.Accounts
+	Credentials    *control.Credentials
+	Limits         *control.Limits
+	Switches       *control.Switches
+	Requirements   *control.Requirements
+	Preflight      *control.Preflight
+	ClientPages    *pages.ClientPages
+	InstancePages  *pages.InstancePages
+	AdminPages     *pages.AdminPages
+	Notifications  *pages.Notifications
+	Sinks          *control.Sinks
+	Schedules      *control.Schedules
+	Pauses         *control.Pauses
+	Models         *control.Models
+	ModelRollouts  *control.ModelRollouts
+	Fleet          *control.Fleet
+	Console        *pages.Console
+	Adoptions      *control.Adoptions
+	ClientAccounts *control.ClientAccounts
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 
@@ -150,6 +152,8 @@ func (d Deps) Routes() []web.Route {
 		d.Accounts.Routes(),
 		d.Credentials.Routes(),
 		d.Limits.Routes(),
+		d.Adoptions.Routes(),
+		d.ClientAccounts.Routes(),
 		d.Switches.Routes(),
 		d.Requirements.Routes(),
 		d.Preflight.Routes(),

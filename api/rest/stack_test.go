@@ -46,6 +46,7 @@ type stack struct {
 	jobs      playedJobs
 	models    playedRollouts
 	aftercare aftercare
+	cloud     playedCloud
 	deps      rest.Deps
 	from      string // address that asks; empty: httptest's
 	acme      string // token of client c1, which owns a1 (ours launches) and a2 (the agent launches)
@@ -58,11 +59,11 @@ INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_hear
 	('a1', 'c1', 'web-1', 'h1', 'online', now(), 'control-plane', 'auto'),
 	('a2', 'c1', 'web-2', 'h2', 'online', now(), 'agent', 'manual'),
 	('b1', 'c2', 'web-1', 'hb', 'online', now(), 'control-plane', 'auto');
-INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, spot_price, ondemand_price) VALUES
-	('i-1', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 0.0125, 0.0416),
-	('i-0', 'c1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', NULL, NULL),
-	('i-2', 'c1', 'a2', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', NULL, 0.0416),
-	('i-b', 'c2', 'b1', 'primary', 'm5.large', 'us-east-1', 'us-east-1a', 'm5.large.us-east-1a', 'spot', NULL, NULL);
+INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof, spot_price, ondemand_price) VALUES
+	('i-1', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'launched', 0.0125, 0.0416),
+	('i-0', 'c1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'launched', NULL, NULL),
+	('i-2', 'c1', 'a2', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'launched', NULL, 0.0416),
+	('i-b', 'c2', 'b1', 'primary', 'm5.large', 'us-east-1', 'us-east-1a', 'm5.large.us-east-1a', 'spot', 'launched', NULL, NULL);
 INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z;
 INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-east-1a', 'm5.large', 'us-east-1', 'us-east-1a');
 `
@@ -107,25 +108,27 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
 			Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
 		},
-		Operations:    &control.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
-		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
-		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
-		Credentials:   &control.Credentials{Store: tokens},
-		Limits:        &control.Limits{Store: &postgres.Quotas{DB: db}},
-		Quotas:        &postgres.Quotas{DB: db},
-		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
-		ClientPages:   &pages.ClientPages{Views: views},
-		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
-		AdminPages:    &pages.AdminPages{Views: views, Database: db, Now: time.Now},
-		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: db}},
-		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
-		Models:        &control.Models{Store: &models.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
-		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: models.Models{DB: db}}, Workflows: &s.models},
-		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
-		Pauses:        &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
-		Requirements:  &control.Requirements{Store: &postgres.Requirements{DB: db}},
-		Preflight:     &control.Preflight{Store: &postgres.Preflights{DB: db}, Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}}},
-		Switches:      &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		Operations:     &control.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
+		Events:         &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
+		Settings:       &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
+		Credentials:    &control.Credentials{Store: tokens},
+		Limits:         &control.Limits{Store: &postgres.Quotas{DB: db}},
+		Quotas:         &postgres.Quotas{DB: db},
+		Accounts:       &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
+		ClientPages:    &pages.ClientPages{Views: views},
+		InstancePages:  &pages.InstancePages{Views: views, Now: time.Now},
+		AdminPages:     &pages.AdminPages{Views: views, Database: db, Now: time.Now},
+		Notifications:  &pages.Notifications{Store: &postgres.Notifications{DB: db}},
+		Sinks:          &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
+		Models:         &control.Models{Store: &models.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
+		ModelRollouts:  &control.ModelRollouts{Store: &models.Rollouts{Models: models.Models{DB: db}}, Workflows: &s.models},
+		Schedules:      &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
+		Pauses:         &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
+		Requirements:   &control.Requirements{Store: &postgres.Requirements{DB: db}},
+		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: db}, Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}}},
+		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
+		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
 	}
 	d.Fleet = &control.Fleet{Pauses: d.Pauses, Operations: d.Operations, Audit: d.Audit}
 	d.Console = &pages.Console{Views: views, Events: d.Events, About: pages.About{Started: time.Now()}, Now: time.Now}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
@@ -130,6 +131,11 @@ func (f ec2Fleet) CancelRequest(ctx context.Context, a activities.Account, regio
 	return f.Provider.CancelRequest(ctx, fleet.Account(a), region, instanceID)
 }
 
+// Adopt puts our tags on an instance that runs.
+func (f ec2Fleet) Adopt(ctx context.Context, a activities.Account, region, instanceID, agentID string) error {
+	return f.Provider.Adopt(ctx, fleet.Account(a), region, instanceID, agentID)
+}
+
 // Ours lists the living instances in the account that carry our tag for the client.
 func (f ec2Fleet) Ours(ctx context.Context, a activities.Account, region, clientID string) ([]activities.CloudInstance, error) {
 	found, err := f.ListOurs(ctx, fleet.Account(a), region, clientID)
@@ -144,13 +150,30 @@ func (f ec2Fleet) Ours(ctx context.Context, a activities.Account, region, client
 }
 
 func cloudInstance(i fleet.Instance) activities.CloudInstance {
-	owner, _ := fleet.OwnerFromTags(i)
+	owner, marked := fleet.OwnerFromTags(i)
 	out := activities.CloudInstance{
 		ID: i.ID, State: i.State, Reason: i.StateReason, ChecksOK: i.ChecksOK, Mode: i.Mode, Region: i.Region,
-		LaunchedAt: i.LaunchedAt, Owner: activities.LaunchOwner(owner),
+		LaunchedAt: i.LaunchedAt, AccountID: i.OwnerID, Token: i.ClientToken, ImageID: i.ImageID,
+		Owner: activities.LaunchOwner(owner), Marked: marked,
 	}
 	if i.AZ != "" {
 		out.PoolID = i.PoolID()
 	}
 	return out
+}
+
+// Missing names those of the instances that EC2 does not show as living, asked through an
+// account that a client is to have.
+func (f ec2Fleet) Missing(ctx context.Context, clientID, externalID string, in clients.Account, region string, ids []string) ([]string, error) {
+	found, err := f.Describe(ctx, fleet.Account{ClientID: clientID, RoleARN: in.RoleARN, ExternalID: externalID, Own: in.Own}, region, ids)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, id := range ids {
+		if i, shown := found[id]; !shown || in.ID != "" && i.OwnerID != in.ID {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
 }

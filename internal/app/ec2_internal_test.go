@@ -53,7 +53,7 @@ func simulate(t *testing.T) *simulated {
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
-	provider, err := fleet.New(t.Context(), fleet.Options{Region: simRegion, Endpoint: server.URL, Credentials: fleet.StaticCredentials("test", "test")})
+	provider, err := fleet.New(t.Context(), fleet.Options{Region: simRegion, Endpoint: server.URL, STSEndpoint: server.URL, Credentials: fleet.StaticCredentials("test", "test")})
 	require.NoError(t, err)
 	db, log := postgrestest.Open(t), slog.New(slog.DiscardHandler)
 	s := &simulated{t: t, ctx: t.Context(), db: db, control: ec2sim.NewClient(server.URL, server.Client()), roles: &postgres.Roles{DB: db},
@@ -63,14 +63,17 @@ func simulate(t *testing.T) *simulated {
 		orphans: &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log}}
 	_, err = s.control.Freeze(t.Context())
 	require.NoError(t, err)
-	made, err := provider.Launch(t.Context(), fleet.Account{}, fleet.LaunchRequest{ClientToken: "primary", Region: simRegion, Mode: agent.Spot,
-		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage(simRegion, "x86_64"), Tags: map[string]string{"Name": "web"}})
+	const role, external = "arn:aws:iam::111111111111:role/spotkeeper-k1", "x1"
+	require.NoError(t, s.control.AddRole(s.ctx, ec2sim.Role{ARN: role, ExternalID: external}))
+	made, err := provider.Launch(t.Context(), fleet.Account{ClientID: "k1", RoleARN: role, ExternalID: external}, fleet.LaunchRequest{ClientToken: "primary", Region: simRegion, Mode: agent.Spot,
+		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage(simRegion, "x86_64"), Tags: map[string]string{"Name": "web", fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: "k1"}})
 	require.NoError(t, err)
 	s.primary = made.ID
-	s.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01')`)
+	s.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id, role_arn, external_id)
+		VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', '111111111111', $1, $2)`, role, external)
 	s.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
-	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode)
-		VALUES ($1, 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot')`, made.ID)
+	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof)
+		VALUES ($1, 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'launched')`, made.ID)
 	return s
 }
 
@@ -213,10 +216,10 @@ func TestTheSweepAtEC2(t *testing.T) {
 	}
 	require.Zero(t, sweep().Seen, "it is too young")
 	later.Store(int64(time.Hour))
-	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 1, Suspects: 1}, sweep())
+	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 2, Suspects: 1}, sweep(), "the primary, which is adopted, and the other")
 	s.exec(`UPDATE orphan_sightings SET last_seen_at = now() - interval '10 minutes'`)
-	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 1, Suspects: 1, Terminated: 1}, sweep())
+	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 2, Suspects: 1, Terminated: 1}, sweep())
 	s.pass(time.Minute)
 	require.Equal(t, []string{s.primary}, s.live())
-	require.Equal(t, &activities.SweepResult{Places: 1}, sweep())
+	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 1}, sweep())
 }

@@ -15,9 +15,7 @@ import (
 	"spotkeeper/internal/postgres"
 )
 
-// deaf starts nothing.
-type deaf struct{}
-
+// FollowNotice starts nothing.
 func (deaf) FollowNotice(context.Context, *roles.Taken) error { return nil }
 
 // watchSilent has EC2 asked about primaries whose agents are silent, and says how many are

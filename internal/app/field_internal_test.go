@@ -49,7 +49,11 @@ type field struct {
 	log   *bytes.Buffer
 }
 
-const fieldType = "m5.large"
+// The customer's machines, and the account that they live in.
+const (
+	fieldType    = "m5.large"
+	fieldAccount = "111111111111"
+)
 
 func newField(t *testing.T, o ec2sim.Options) *field {
 	t.Helper()
@@ -67,7 +71,7 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
 	f.sim = ec2sim.NewClient(server.URL, server.Client())
 	f.ec2 = ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
-		Credentials: credentials.NewStaticCredentialsProvider("simulated", "simulated", "")})
+		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(fieldAccount), "simulated", "")})
 	settings, err := config.Load(map[string]string{
 		"DATABASE_URL": postgrestest.URL(t), "EC2_SIMULATED": "true", "AWS_ENDPOINT_URL_EC2": server.URL, "ARTIFACTS_URL": t.TempDir(),
 		"SECRET_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
@@ -80,8 +84,15 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	t.Cleanup(f.Close)
 	f.api, _, err = f.handler()
 	require.NoError(t, err)
-	var made struct{ Client struct{ Token string } }
-	f.call("POST", "/api/admin/clients/create", map[string]any{"name": t.Name()}, &made)
+	const role = "arn:aws:iam::" + fieldAccount + ":role/spotkeeper-tenant"
+	var made struct {
+		Client struct {
+			Token      string
+			ExternalID string `json:"external_id"`
+		}
+	}
+	f.call("POST", "/api/admin/clients/create", map[string]any{"name": t.Name(), "role_arn": role}, &made)
+	require.NoError(t, f.sim.AddRole(t.Context(), ec2sim.Role{ARN: role, ExternalID: made.Client.ExternalID}))
 	f.token = made.Client.Token
 	return f
 }
@@ -159,10 +170,20 @@ func (f *field) join(name string, on types.Instance) *member {
 		"instance_type": string(on.InstanceType), "region": "us-east-1", "az": *on.Placement.AvailabilityZone,
 		"ami_id": *on.ImageId, "agent_version": "4.0.0", "mode": mode, "private_ip": "10.0.0.10",
 	}, &answer)
+	f.adopt(*on.InstanceId)
 	f.learn()
 	m := &member{field: f, id: answer.AgentID, name: name, at: *on.InstanceId}
 	m.reportPrices("us-east-1a", "us-east-1b", "us-east-1c")
 	return m
+}
+
+// adopt runs the activity that finds out at EC2 whose an instance is.
+func (f *field) adopt(instanceID string) {
+	f.t.Helper()
+	a := &activities.Adoptions{Store: &postgres.Adoptions{DB: f.DB}, Fleet: ec2Fleet{Provider: f.Fleet}, Log: f.Log}
+	got, err := a.AdoptInstance(f.t.Context(), activities.AdoptInput{InstanceID: instanceID})
+	require.NoError(f.t, err)
+	require.True(f.t, got.Proven, got.Reason)
 }
 
 // learn runs the activity that notes what new primaries were launched with.

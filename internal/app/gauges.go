@@ -36,6 +36,7 @@ var gaugeNames = [][2]string{
 	{"spotkeeper_orphans_ended", "Orphans that the sweep ended in the last day."},
 	{"spotkeeper_jobs_failed", "Runs of scheduled jobs that failed in the last hour."},
 	{"spotkeeper_notice_undelivered_age_seconds", "Age of the oldest notice that no Guardian has taken."},
+	{"spotkeeper_instances_unproven", "Instances that play a part on an agent's word alone, and are not looked after."},
 }
 
 func newGauges(db *pg.DB, log *slog.Logger) *gauges {
@@ -67,6 +68,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		float64(v.UndeliveredNotices), float64(v.UndecidedNotices), float64(v.LostNotices), float64(v.AgentsWithoutOne), float64(v.AgentsOnline),
 		float64(v.AgentsOffline), float64(v.OpenReplicas),
 		float64(v.LateRetirements), float64(v.OrphansFound), float64(v.FailedJobs), float64(v.OldestUndeliveredMs) / 1000,
+		float64(v.UnprovenInstances),
 	} {
 		out <- prometheus.MustNewConstMetric(g.desc[i], prometheus.GaugeValue, value)
 	}

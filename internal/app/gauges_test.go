@@ -26,7 +26,7 @@ func TestGaugesSayWhatIs(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(newGauges(db, slog.New(slog.DiscardHandler)))
 	require.Equal(t, map[string]float64{
-		"spotkeeper_agents_without_primary": 1, "spotkeeper_notices_undecided": 1, "spotkeeper_notices_undelivered": 1,
+		"spotkeeper_agents_without_primary": 1, "spotkeeper_instances_unproven": 1, "spotkeeper_notices_undecided": 1, "spotkeeper_notices_undelivered": 1,
 		"spotkeeper_notices_lost": 0, "spotkeeper_agents_online": 2, "spotkeeper_agents_offline": 0,
 		"spotkeeper_replicas_open": 0, "spotkeeper_retirements_late": 0,
 		"spotkeeper_orphans_ended": 0, "spotkeeper_jobs_failed": 0,

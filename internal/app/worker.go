@@ -178,6 +178,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
 		&activities.Instances{Store: launches, Replicas: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows, Fleet: cloud, Log: a.Log, Slots: looks},
+		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},

@@ -65,7 +65,9 @@ func (p *Provider) list(
 		}
 		for _, r := range out.Reservations {
 			for _, i := range r.Instances {
-				each(instanceFrom(region, i))
+				seen := instanceFrom(region, i)
+				seen.OwnerID = aws.ToString(r.OwnerId)
+				each(seen)
 			}
 		}
 		if token = out.NextToken; aws.ToString(token) == "" {
@@ -125,40 +127,4 @@ func (p *Provider) checksOK(ctx context.Context, a Account, region, instanceID s
 		}
 	}
 	return false, nil
-}
-
-// Terminate ends an instance; one that ends or has ended already is success. A persistent
-// spot request behind it is cancelled first.
-// launchedAt, when known, tells an instance that EC2 does not show yet from one
-// that it has forgotten: the former fails with launch.not_running, to be tried
-// again. Fails with launch.refused when the instance is protected.
-func (p *Provider) Terminate(ctx context.Context, a Account, region, instanceID string, launchedAt time.Time) error {
-	c, err := p.client(a, region)
-	if err != nil {
-		return err
-	}
-	if err := p.CancelRequest(ctx, a, region, instanceID); err != nil {
-		return err
-	}
-	call, cancel := p.write(ctx)
-	defer cancel()
-	_, err = c.TerminateInstances(call, &ec2.TerminateInstancesInput{InstanceIds: []string{instanceID}}, disableRetries)
-	if err == nil {
-		return nil
-	}
-	refusal := classify(call, err, "terminating "+instanceID)
-	if !hasErrorCode(err, "InvalidInstanceID.NotFound") {
-		return refusal
-	}
-	// Not found is not gone: the two calls may be answered by different places.
-	state, err := p.ConsoleState(ctx, a, region, instanceID)
-	switch {
-	case err != nil:
-		return err
-	case state.Ended():
-		return nil
-	case state.State == StateAbsent && p.opts.Now().Sub(launchedAt) > visibility:
-		return nil
-	}
-	return refusal
 }

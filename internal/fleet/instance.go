@@ -26,6 +26,7 @@ const (
 // Instance is what EC2 says of an instance.
 type Instance struct {
 	ID                 string            `json:"id"`
+	OwnerID            string            `json:"owner_id,omitempty"` // the account it lives in; only where instances are described
 	State              string            `json:"state"`
 	StateReason        string            `json:"state_reason,omitempty"` // Server.SpotInstanceTermination after an interruption
 	InstanceType       string            `json:"instance_type"`

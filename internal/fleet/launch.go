@@ -73,12 +73,15 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 // Launch asks EC2 for exactly one instance. The token makes the same request the
 // same instance, so a launch whose answer was lost is repeated without harm.
 //
-// Fails with launch.no_capacity, .quota, .no_addresses, .throttled, .refused,
-// .misconfigured, .token_of_dead_instance, .token_reused, or ec2.unavailable,
+// Fails with instance.not_ours when the request is not tagged for the account's client,
+// and with launch.no_capacity, .quota, .no_addresses, .throttled, .refused, .misconfigured, .token_of_dead_instance, .token_reused, or ec2.unavailable,
 // after which the instance may exist all the same.
 func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Instance, error) {
 	c, err := p.client(a, r.Region)
 	if err != nil {
+		return Instance{}, err
+	}
+	if err := checkLaunch(a, r); err != nil {
 		return Instance{}, err
 	}
 	if r.ClientToken == "" || len(r.ClientToken) > 64 {

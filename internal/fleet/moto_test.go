@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -39,13 +40,13 @@ func TestAgainstMoto(t *testing.T) {
 	require.Contains(t, offered["m5.large"], "us-east-1a")
 
 	_, err = p.Launch(t.Context(), own, fleet.LaunchRequest{
-		ClientToken: "no-such-image", Region: region, Mode: agent.OnDemand, InstanceType: "m5.large", AZ: "us-east-1a", ImageID: "ami-00000000000000000",
+		ClientToken: "no-such-image", Region: region, Mode: agent.OnDemand, InstanceType: "m5.large", AZ: "us-east-1a", ImageID: "ami-00000000000000000", Tags: markedFor("c1", nil),
 	})
 	require.Equal(t, replica.Misconfigured, fault.CodeOf(err), "%v", err)
 
 	old, err := p.Launch(t.Context(), own, fleet.LaunchRequest{
 		ClientToken: "primary", Region: region, Mode: agent.OnDemand, InstanceType: "m5.large", AZ: "us-east-1a",
-		ImageID: "ami-03cf127a", UserData: "I2Nsb3VkLWNvbmZpZw==", Tags: map[string]string{"Name": "web"},
+		ImageID: "ami-03cf127a", UserData: "I2Nsb3VkLWNvbmZpZw==", Tags: markedFor("c1", map[string]string{"Name": "web"}),
 	})
 	require.NoError(t, err)
 	template, err := p.Template(t.Context(), own, region, old.ID)
@@ -74,14 +75,15 @@ func TestAgainstMoto(t *testing.T) {
 	}
 	ours, err := p.ListOurs(t.Context(), own, region, owner.ClientID)
 	require.NoError(t, err)
-	require.Len(t, ours, 2)
+	require.Len(t, ours, 3, "the primary was marked by its owner")
+	ours = slices.DeleteFunc(ours, func(i fleet.Instance) bool { return i.ID == old.ID })
 
-	require.NoError(t, p.Tag(t.Context(), own, region, []string{ours[0].ID}, map[string]string{"spotkeeper:role": "primary"}))
+	require.NoError(t, p.Adopt(t.Context(), own, region, ours[0].ID, "a9"))
 	absent := "i-0123456789abcdef0"
 	found, err := p.Describe(t.Context(), own, region, []string{absent, ours[0].ID, ours[1].ID})
 	require.NoError(t, err)
 	require.Len(t, found, 2)
-	require.Equal(t, "primary", found[ours[0].ID].Tags["spotkeeper:role"])
+	require.Equal(t, "a9", found[ours[0].ID].Tags[fleet.TagAgent])
 
 	for range 2 {
 		require.NoError(t, p.Terminate(t.Context(), own, region, ours[0].ID, time.Now()), "twice is once")

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http/httptest"
 	"strconv"
 	"testing"
@@ -39,10 +40,17 @@ func (c cloud) primary(t *testing.T, a fleet.Account) fleet.Instance {
 	t.Helper()
 	i, err := c.Launch(t.Context(), a, fleet.LaunchRequest{
 		ClientToken: t.Name(), Region: region, Mode: agent.Spot, InstanceType: "m5.large", AZ: "us-east-1a",
-		ImageID: image, KeyName: "", UserData: "I2Nsb3VkLWNvbmZpZw==", Tags: map[string]string{"Name": "web", "team": "shop"},
+		ImageID: image, KeyName: "", UserData: "I2Nsb3VkLWNvbmZpZw==", Tags: markedFor(a.ClientID, map[string]string{"Name": "web", "team": "shop"}),
 	})
 	require.NoError(t, err)
 	return i
+}
+
+// markedFor adds the tags of what was adopted for a client.
+func markedFor(clientID string, tags map[string]string) map[string]string {
+	out := map[string]string{fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: clientID}
+	maps.Copy(out, tags)
+	return out
 }
 
 var image = ec2sim.PublicImage(region, "x86_64")
@@ -120,7 +128,7 @@ func TestOneTokenOneInstance(t *testing.T) {
 	require.Equal(t, int64(2), counts.Launched, "the primary and one replica")
 
 	changed := request
-	changed.Tags = map[string]string{"Name": "another"}
+	changed.Tags = markedFor("c1", map[string]string{"Name": "another"})
 	_, err = c.Launch(t.Context(), own, changed)
 	require.Equal(t, replica.TokenReused, fault.CodeOf(err))
 
@@ -208,7 +216,7 @@ func TestDescribeBatchesPagesAndMissesNobody(t *testing.T) {
 		}
 		request, err := fleet.NewLaunchRequest(template, candidate("m5.large", "us-east-1b", agent.Spot), who)
 		require.NoError(t, err)
-		made, err := c.Launch(t.Context(), own, request)
+		made, err := c.Launch(t.Context(), fleet.Account{ClientID: who.ClientID, Own: true}, request)
 		require.NoError(t, err)
 		ids = append(ids, made.ID)
 	}
@@ -223,13 +231,9 @@ func TestDescribeBatchesPagesAndMissesNobody(t *testing.T) {
 	require.NoError(t, c.Terminate(t.Context(), own, region, ids[0], time.Time{}))
 	ours, err := c.ListOurs(t.Context(), own, region, "")
 	require.NoError(t, err)
-	require.Len(t, ours, 24, "without the primary, which we did not launch, and the one that ended")
+	require.Len(t, ours, 25, "without the one that ended")
 	ours, err = c.ListOurs(t.Context(), own, region, "c1")
 	require.NoError(t, err)
-	require.Len(t, ours, 12)
+	require.Len(t, ours, 13)
 
-	require.NoError(t, c.Tag(t.Context(), own, region, ids[1:2], map[string]string{"spotkeeper:role": "primary"}))
-	found, err = c.Describe(t.Context(), own, region, ids[1:2])
-	require.NoError(t, err)
-	require.Equal(t, "primary", found[ids[1]].Tags["spotkeeper:role"])
 }

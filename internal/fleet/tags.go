@@ -1,14 +1,12 @@
 package fleet
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
@@ -76,17 +74,4 @@ func toSDKTags(tags map[string]string) []types.Tag {
 		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
 	}
 	return out
-}
-
-// Tag sets tags on instances that exist. It sets a level, so twice is once.
-// Fails with launch.not_running while EC2 does not show an instance yet.
-func (p *Provider) Tag(ctx context.Context, a Account, region string, ids []string, tags map[string]string) error {
-	c, err := p.client(a, region)
-	if err != nil || len(ids) == 0 || len(tags) == 0 {
-		return err
-	}
-	ctx, cancel := p.read(ctx)
-	defer cancel()
-	_, err = c.CreateTags(ctx, &ec2.CreateTagsInput{Resources: ids, Tags: toSDKTags(tags)})
-	return classify(ctx, err, "tagging instances")
 }

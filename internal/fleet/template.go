@@ -43,8 +43,9 @@ func (t Template) Zones() []string { return slices.Sorted(maps.Keys(t.Subnets)) 
 const defaultHops = 2
 
 // Template reads what a new instance has to copy. The instance must still be
-// there: one that has ended has lost its network. Fails with
-// launch.instance_gone, and as reads do.
+// there: one that has ended has lost its network. It must carry our tags and the
+// client's: a stranger's image, user data and role are not copied. Fails with
+// launch.instance_gone, instance.not_ours, and as reads do.
 func (p *Provider) Template(ctx context.Context, a Account, region, instanceID string) (Template, error) {
 	c, err := p.client(a, region)
 	if err != nil {
@@ -52,6 +53,9 @@ func (p *Provider) Template(ctx context.Context, a Account, region, instanceID s
 	}
 	raw, err := p.find(ctx, c, instanceID)
 	if err != nil {
+		return Template{}, err
+	}
+	if err := checkOurs(a, instanceFrom(region, raw)); err != nil {
 		return Template{}, err
 	}
 	source := instanceFrom(region, raw)

@@ -17,12 +17,13 @@ import (
 	"spotkeeper/internal/fleet"
 )
 
-var own fleet.Account
+// own is a client that lives in our account.
+var own = fleet.Account{ClientID: "c1", Own: true}
 
 func request() fleet.LaunchRequest {
 	return fleet.LaunchRequest{
 		ClientToken: fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.Spot), Region: "us-east-1", Mode: agent.Spot,
-		InstanceType: "m5.large", AZ: "us-east-1a", ImageID: "ami-1",
+		InstanceType: "m5.large", AZ: "us-east-1a", ImageID: "ami-1", Tags: markedFor("c1", nil),
 	}
 }
 

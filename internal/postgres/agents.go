@@ -204,8 +204,11 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 	} else {
 		queueSeen(b, out.AgentID, r)
 	}
-	if out.Standing == agent.StandsOutside {
+	switch out.Standing {
+	case agent.StandsOutside:
 		queueOutside(b, out.AgentID, r)
+	case agent.StandsPrimary, agent.StandsReplica:
+		queueAdoption(b, r.InstanceID)
 	}
 	if out.Standing == agent.StandsPrimary {
 		b.Queue(`UPDATE agents SET hostname = $2, agent_version = $3, private_ip = nullif($4, ''), public_ip = nullif($5, ''), status = 'online',
@@ -247,6 +250,7 @@ func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 		r.ClientID, agentID, r.InstanceID, r.InstanceType, r.Region, r.AZ, agent.PoolID(r.InstanceType, r.AZ), cmp.Or(r.Mode, agent.ModeUnknown), agent.Known(r.AMI))
 	b.Queue(`INSERT INTO pools (id, instance_type, region, az) SELECT $1, $2, $3, $4 WHERE 'unknown' NOT IN ($2, $4) ON CONFLICT DO NOTHING`,
 		agent.PoolID(r.InstanceType, r.AZ), r.InstanceType, r.Region, r.AZ)
+	queueAdoption(b, r.InstanceID)
 }
 
 // queueSeen is a sign of life. What was not known of the instance is known now;

@@ -33,7 +33,7 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
     'primary', jsonb_build_object('instance_type', p.instance_type, 'region', p.region, 'az', p.az),
     'pools', coalesce((
         SELECT jsonb_agg(jsonb_build_object('instance_type', k.instance_type, 'az', k.az, 'price', coalesce(pp.price, 0), 'interruptions',
-            (SELECT count(*) FROM interruptions x WHERE x.pool_id = k.id AND x.detected_at > now() - interval '7 days'),
+            (SELECT count(*) FROM interruptions x WHERE x.pool_id = k.id AND x.proven AND x.kind = 'termination-notice' AND x.detected_at > now() - interval '7 days'),
             'ours', (SELECT count(*) FROM instances o WHERE o.client_id = r.client_id AND o.pool_id = k.id AND o.role IN ('primary', 'replica'))) ORDER BY k.id)
         FROM pools k LEFT JOIN pool_prices pp ON pp.pool_id = k.id AND pp.observed_at > now() - interval '1 day'
         WHERE k.region = p.region AND k.is_active AND (k.instance_type LIKE f.types OR k.id = r.plan->>'pool' OR k.instance_type IN (SELECT name FROM fitting))), '[]'),

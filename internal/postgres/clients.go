@@ -51,7 +51,7 @@ func (c *Clients) decryptToken(id string, sealed []byte) (string, error) {
 }
 
 // Create makes a client with its token, and tells it. Fails with
-// clients.bad_name, clients.bad_email, clients.name_taken and
+// clients.bad_name, clients.bad_email, clients.bad_account, clients.name_taken and
 // clients.email_taken.
 func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*clients.Client, string, error) {
 	if err := n.Normalize(); err != nil {
@@ -70,13 +70,15 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		return nil, "", err
 	}
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `INSERT INTO clients (id, name, email, launcher, role_arn, token_hash, token_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING created_at`,
-			n.ID, n.Name, n.Email, n.Launcher, n.RoleARN, out.TokenHash, sealed).Scan(&out.CreatedAt)
+		err := tx.QueryRow(ctx, `INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			RETURNING created_at, external_id`, n.ID, n.Name, n.Email, n.Launcher, n.Account.ID, n.Account.RoleARN, n.Account.Own, out.TokenHash,
+			sealed).Scan(&out.CreatedAt, &out.ExternalID)
 		if err != nil {
 			return err
 		}
 		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true,
-			Metadata: map[string]any{"before": nil, "after": map[string]any{"client_id": n.ID, "name": n.Name, "email": n.Email, "launcher": n.Launcher, "role_arn": n.RoleARN, "token_hash": fingerprint(out.TokenHash)}}})
+			Metadata: map[string]any{"before": nil, "after": map[string]any{"client_id": n.ID, "name": n.Name, "email": n.Email, "launcher": n.Launcher, "account": n.Account, "token_hash": fingerprint(out.TokenHash)}}})
 	})
 	if err != nil {
 		return nil, "", c.nameTaken(err, n)

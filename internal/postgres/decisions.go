@@ -69,11 +69,11 @@ history AS (
 	FROM price_buckets b JOIN candidates p ON p.id = b.pool_id WHERE b.bucket > now() - interval '1 day' GROUP BY b.pool_id),
 lost AS (
 	SELECT x.pool_id, count(*) AS n FROM interruptions x JOIN candidates p ON p.id = x.pool_id
-	WHERE x.kind = 'termination-notice' AND x.detected_at > now() - interval '30 days' GROUP BY x.pool_id),
+	WHERE x.proven AND x.kind = 'termination-notice' AND x.detected_at > now() - interval '30 days' GROUP BY x.pool_id),
 lived AS (
 	SELECT x.pool_id, sum(extract(epoch FROM least(coalesce(x.terminated_at, now()), now()) - greatest(x.installed_at, now() - interval '30 days')) / 3600) AS hours
 	FROM instances x JOIN candidates p ON p.id = x.pool_id
-	WHERE x.mode = 'spot' AND coalesce(x.terminated_at, now()) > now() - interval '30 days' AND (x.role <> 'retired' OR x.terminated_at IS NOT NULL) GROUP BY x.pool_id),
+	WHERE x.mode = 'spot' AND x.proof <> 'unproven' AND coalesce(x.terminated_at, now()) > now() - interval '30 days' AND (x.role <> 'retired' OR x.terminated_at IS NOT NULL) GROUP BY x.pool_id),
 known AS (
 	SELECT p.id, p.region, p.instance_type, jsonb_build_object('id', p.id, 'type', p.instance_type, 'region', p.region, 'az', p.az,
 		'price', CASE WHEN pp.price IS NULL THEN '{}' ELSE jsonb_build_object('usd', pp.price, 'at', pp.observed_at) END,

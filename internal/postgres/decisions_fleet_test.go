@@ -237,7 +237,7 @@ func TestManyInputsAreThoseOfEachAgent(t *testing.T) {
 	g.agent("k2", "b1", "i-b")
 	g.bazaar()
 	g.exec(`INSERT INTO pool_health (client_id, pool_id, mode, failures, retry_after) VALUES ('k1', 't3.medium.us-east-1c', 'spot', 1, now() + interval '1 hour');
-		INSERT INTO interruptions (client_id, instance_id, kind, pool_id) VALUES ('k1', 'i-past', 'termination-notice', 't3.medium.us-east-1b');
+		INSERT INTO interruptions (client_id, instance_id, kind, pool_id, proven) VALUES ('k1', 'i-past', 'termination-notice', 't3.medium.us-east-1b', true);
 		INSERT INTO pauses (scope, subject, by_operator, client_id, until, created_by) VALUES ('client', 'k2', true, 'k2', now() + interval '1 hour', 'ops');
 		UPDATE agents SET min_savings_percent = 20 WHERE id = 'a2'; UPDATE clients SET max_moving_percent = 50 WHERE id = 'k2'`)
 	_, err := (&postgres.Commands{DB: g.db}).Order(t.Context(), toOnDemand("a1"))

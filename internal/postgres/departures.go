@@ -25,8 +25,8 @@ var departed = fmt.Sprintf(`i.role = 'retiring' AND (i.terminated_at IS NOT NULL
 	int(agent.LostAfter.Seconds()))
 
 // inSight is about the same two: the control plane launches for the agent, or
-// launched the instance, so EC2 can be asked.
-const inSight = `(a.launcher = 'control-plane' OR i.launched_by = 'control-plane') AND i.region <> ''`
+// launched the instance, and it is proven, so EC2 can be asked.
+const inSight = `(a.launcher = 'control-plane' OR i.launched_by = 'control-plane') AND i.region <> '' AND i.proof <> 'unproven'`
 
 // retireDeparted marks the departed instances retired that a condition names, with
 // one event for each. It locks no agent, so it waits for no instance either: one
@@ -76,7 +76,7 @@ func (s *Silence) RetireOne(ctx context.Context, instanceID string) error {
 // about which it has no answer must not keep the others from being asked about.
 func (s *Silence) Departed(ctx context.Context, limit int) ([]activities.Departed, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
-		SELECT i.id, i.agent_id, i.region, i.created_at, c.id, c.role_arn, c.external_id
+		SELECT i.id, i.agent_id, i.region, i.created_at, c.id, c.role_arn, c.external_id, c.own_account
 		FROM instances i
 		JOIN agents a ON a.id = i.agent_id
 		JOIN clients c ON c.id = i.client_id
@@ -87,7 +87,7 @@ func (s *Silence) Departed(ctx context.Context, limit int) ([]activities.Departe
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d activities.Departed, err error) {
-		return d, row.Scan(&d.InstanceID, &d.AgentID, &d.Region, &d.LaunchedAt, &d.Account.ClientID, &d.Account.RoleARN, &d.Account.ExternalID)
+		return d, row.Scan(&d.InstanceID, &d.AgentID, &d.Region, &d.LaunchedAt, &d.Account.ClientID, &d.Account.RoleARN, &d.Account.ExternalID, &d.Account.Own)
 	})
 	return out, pg.Translate(err)
 }

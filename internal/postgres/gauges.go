@@ -19,6 +19,7 @@ type Gauges struct {
 	OrphansFound        int64 // in the last day
 	FailedJobs          int64 // runs in the last hour
 	OldestUndeliveredMs int64
+	UnprovenInstances   int64 // that play a part, and are not looked after
 }
 
 // ReadGauges reads all of them in one statement. It is for scrapes, so it costs
@@ -51,8 +52,9 @@ func ReadGauges(ctx context.Context, db *pg.DB) (Gauges, error) {
 		(SELECT count(*) FROM instances WHERE role = 'retiring' AND terminate_by = 'us' AND retiring_since < now() - interval '15 minutes'),
 		(SELECT count(*) FROM orphan_sightings WHERE terminated_at > now() - interval '1 day'),
 		(SELECT count(*) FROM job_runs WHERE state = 'failed' AND started_at > now() - interval '1 hour'),
-		(SELECT coalesce(max(extract(epoch FROM clock_timestamp() - received_at) * 1000)::bigint, 0) FROM notices WHERE delivered_at IS NULL)`).
+		(SELECT coalesce(max(extract(epoch FROM clock_timestamp() - received_at) * 1000)::bigint, 0) FROM notices WHERE delivered_at IS NULL),
+		(SELECT count(*) FROM instances WHERE proof = 'unproven' AND role IN ('primary', 'replica'))`).
 		Scan(&g.UndeliveredNotices, &g.UndecidedNotices, &g.LostNotices, &g.AgentsWithoutOne, &g.AgentsOnline, &g.AgentsOffline,
-			&g.OpenReplicas, &g.LateRetirements, &g.OrphansFound, &g.FailedJobs, &g.OldestUndeliveredMs)
+			&g.OpenReplicas, &g.LateRetirements, &g.OrphansFound, &g.FailedJobs, &g.OldestUndeliveredMs, &g.UnprovenInstances)
 	return g, pg.Translate(err)
 }

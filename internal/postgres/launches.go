@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres/pg"
@@ -22,15 +23,17 @@ var (
 )
 
 // LaunchPlace says for whom and beside which primary a replica is launched. Fails
-// with replica.not_found, with replica.already_ended when it is not open, and
-// with agent.not_found when its agent has no primary to copy.
+// with replica.not_found, with replica.already_ended when it is not open, with
+// agent.not_found when its agent has no primary to copy, and with instance.unproven when
+// only an agent's word says that the primary is the client's.
 func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activities.LaunchPlace, error) {
 	var out activities.LaunchPlace
 	var state replica.State
 	var primary, region *string
-	err := s.DB.Pool.QueryRow(ctx, `SELECT c.id, c.role_arn, c.external_id, r.state, p.id, p.region, coalesce(p.installed_at > now() - interval '2 minutes', false)
+	var proof adoption.Proof
+	err := s.DB.Pool.QueryRow(ctx, `SELECT c.id, c.role_arn, c.external_id, c.own_account, r.state, p.id, p.region, coalesce(p.proof, 'unproven'), coalesce(p.installed_at > now() - interval '2 minutes', false)
 		FROM replicas r JOIN clients c ON c.id = r.client_id LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
-		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &state, &primary, &region, &out.Young)
+		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &state, &primary, &region, &proof, &out.Young)
 	switch {
 	case pg.IsNoRows(err):
 		return nil, replica.NotFound.New("there is no replica %s", replicaID)
@@ -40,6 +43,9 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 		return nil, replica.AlreadyEnded.New("replica %s is %s", replicaID, state)
 	case primary == nil:
 		return nil, agent.NotFound.New("the agent of replica %s has no primary", replicaID)
+	}
+	if proof == adoption.Unproven {
+		return nil, adoption.NotProven.New("instance %s is not proven to be the client's, and is not copied", *primary)
 	}
 	out.PrimaryID, out.Region = *primary, *region
 	return &out, nil
@@ -106,13 +112,14 @@ func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.L
 			error_code = nullif($3, ''), error = nullif($4, ''), ended_at = clock_timestamp()
 		WHERE client_token = $1`, token, end.InstanceID, end.Code, end.Error)
 	if end.InstanceID != "" {
-		b.Queue(`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, role, terminate_by, retiring_since)
+		b.Queue(`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, proof, role, terminate_by, retiring_since)
 			SELECT l.instance_id, l.client_id, l.agent_id, coalesce(l.request->>'instance_type', substring(l.pool_id FROM '^(.*)\.')), coalesce(l.request->>'az', substring(l.pool_id FROM '[^.]*$')),
-				coalesce(l.request->>'region', p.region, ''), l.pool_id, l.mode, 'control-plane',
+				coalesce(l.request->>'region', p.region, ''), l.pool_id, l.mode, 'control-plane', 'launched',
 				CASE WHEN o.open THEN 'replica' ELSE 'retiring' END, CASE WHEN o.open THEN '' ELSE 'us' END, CASE WHEN NOT o.open THEN clock_timestamp() END
 			FROM launches l JOIN replicas r ON r.id = l.replica_id LEFT JOIN instances p ON p.agent_id = l.agent_id AND p.role = 'primary',
 				LATERAL (SELECT r.state IN ('requested', 'launching', 'running', 'ready') AS open) o
-			WHERE l.client_token = $1 ON CONFLICT (id) DO NOTHING`, token)
+			WHERE l.client_token = $1
+			ON CONFLICT (id) DO UPDATE SET proof = 'launched', adopted_at = NULL WHERE instances.client_id = excluded.client_id`, token)
 	}
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
@@ -131,9 +138,9 @@ func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessag
 // agent.instance_of_another_tenant.
 func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) (*activities.Ending, error) {
 	var out activities.Ending
-	err := s.DB.Pool.QueryRow(ctx, `SELECT i.region, c.id, c.role_arn, c.external_id, i.terminated_at IS NOT NULL, i.created_at
+	err := s.DB.Pool.QueryRow(ctx, `SELECT i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof
 		FROM instances i JOIN clients c ON c.id = i.client_id WHERE i.id = $2 AND i.agent_id = $1`, agentID, instanceID).
-		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Ended, &out.LaunchedAt)
+		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
 	if pg.IsNoRows(err) {
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
 	}

@@ -27,7 +27,7 @@ priced AS (
 	FROM point WHERE before IS DISTINCT FROM price GROUP BY pool_id HAVING min(bucket) <= $1),
 hit AS (
 	SELECT pool_id, date_bin('5 minutes', detected_at, $1) AS at, count(DISTINCT instance_id) AS n
-	FROM interruptions WHERE kind = 'termination-notice' AND detected_at >= $1::timestamptz - interval '30 days' AND detected_at < $2 GROUP BY 1, 2),
+	FROM interruptions WHERE proven AND kind = 'termination-notice' AND detected_at >= $1::timestamptz - interval '30 days' AND detected_at < $2 GROUP BY 1, 2),
 loss AS (
 	SELECT h.pool_id, jsonb_agg(jsonb_build_object('at', h.at, 'until', h.at + $3::interval, 'share', least(1.0, h.n::numeric / greatest(h.n, alive.n))) ORDER BY h.at) AS losses
 	FROM hit h CROSS JOIN LATERAL (

@@ -30,8 +30,9 @@ func TestRecordedMarket(t *testing.T) {
 	}
 	g.bucket("b", 3, 0.01) // not known at the start: left out
 	g.exec(`UPDATE instances SET installed_at = $1`, from.Add(-time.Hour))
-	g.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, detected_at) VALUES
-		('k1', 'i-0', 'termination-notice', 't3.medium.us-east-1a', $1), ('k1', 'i-0', 'rebalance-recommendation', 't3.medium.us-east-1a', $1)`, noon.Add(-time.Hour))
+	g.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, detected_at, proven) VALUES
+		('k1', 'i-0', 'termination-notice', 't3.medium.us-east-1a', $1, true), ('k1', 'i-0', 'rebalance-recommendation', 't3.medium.us-east-1a', $1, true),
+		('k2', 'i-9', 'termination-notice', 't3.medium.us-east-1a', $1::timestamptz - interval '10 minutes', false)`, noon.Add(-time.Hour))
 
 	m, err := decisions.Market(t.Context(), from, noon)
 	require.NoError(t, err)

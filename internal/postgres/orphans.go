@@ -22,20 +22,20 @@ var (
 // was ever launched in, those first that were tried longest ago or never.
 func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
-		SELECT x.id, x.role_arn, x.external_id, x.region
+		SELECT x.id, x.role_arn, x.external_id, x.own_account, x.region
 		FROM (
-			SELECT DISTINCT c.id, c.role_arn, c.external_id, p.region
+			SELECT DISTINCT c.id, c.role_arn, c.external_id, c.own_account, p.region
 			FROM clients c, LATERAL (
 				SELECT i.region FROM instances i WHERE i.client_id = c.id AND (i.terminated_at IS NULL OR i.terminated_at > now() - interval '2 days')
 				UNION SELECT l.request->>'region' FROM launches l WHERE l.client_id = c.id AND l.created_at > now() - interval '30 days') p
-			WHERE p.region <> '') x
+			WHERE p.region <> '' AND (c.role_arn <> '' OR c.own_account)) x
 		LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = x.id || '/' || x.region
 		ORDER BY t.tried_at NULLS FIRST, x.id, x.region`, activities.SweepPlaces)
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Place, err error) {
-		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Region)
+		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own, &p.Region)
 	})
 	return out, pg.Translate(err)
 }
@@ -47,10 +47,13 @@ func (s *Orphans) Tried(ctx context.Context, sweep, subject string) error {
 
 // judged gives each instance that the cloud showed a reason to be ended, or none.
 // Something has a reason to live while it is a primary, a living replica's, still
-// being handed over, or kept because its owner wished it. The parameters are the
-// client, the ids, and per id the agent and the replica that its tags name.
+// being handed over, or kept because its owner wished it. It is ours when its row is
+// proven, or when EC2 shows the token of a launch that is on record: tags alone prove
+// nothing. The parameters are the client, the ids, and per id the replica that its tags
+// name and the token that it was launched with.
 const judged = `
-SELECT v.id, coalesce(i.agent_id, r.agent_id, '') AS agent_id, i.id IS NOT NULL OR r.id IS NOT NULL AS ours, CASE
+SELECT v.id, coalesce(i.agent_id, r.agent_id, '') AS agent_id,
+	coalesce(i.proof <> 'unproven', false) OR l.client_token IS NOT NULL AS ours, CASE
 		WHEN i.client_id <> $1 THEN NULL
 		WHEN i.role = 'primary' OR i.terminate_by IN ('nobody', 'agent') THEN NULL
 		WHEN living.id IS NOT NULL THEN NULL
@@ -63,9 +66,10 @@ SELECT v.id, coalesce(i.agent_id, r.agent_id, '') AS agent_id, i.id IS NOT NULL 
 		WHEN r.instance_id IS NOT NULL AND r.instance_id <> v.id THEN 'its replica lives on another instance'
 		ELSE 'its replica ended without knowing it'
 	END AS reason
-FROM unnest($2::text[], $3::text[]) AS v (id, replica)
+FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, replica, token)
 	LEFT JOIN instances i ON i.id = v.id
 	LEFT JOIN replicas r ON r.id = v.replica AND r.client_id = $1
+	LEFT JOIN launches l ON l.client_token = v.token AND l.client_id = $1
 	LEFT JOIN agents a ON a.id = i.agent_id
 	LEFT JOIN LATERAL (SELECT x.id FROM replicas x WHERE x.instance_id = v.id AND (x.state IN ('requested', 'launching', 'running', 'ready')
 		OR x.state = 'retiring' AND i.retiring_since > now() - interval '30 minutes') LIMIT 1) living ON true`
@@ -73,11 +77,11 @@ FROM unnest($2::text[], $3::text[]) AS v (id, replica)
 // Suspects judges the instances that the cloud showed. It is asked after the
 // cloud was, so that what was launched in between is not unknown to it.
 func (s *Orphans) Suspects(ctx context.Context, p activities.Place, seen []activities.CloudInstance) ([]activities.Suspect, error) {
-	ids, replicas := make([]string, 0, len(seen)), make([]string, 0, len(seen))
+	ids, replicas, tokens := make([]string, 0, len(seen)), make([]string, 0, len(seen)), make([]string, 0, len(seen))
 	for _, i := range seen {
-		ids, replicas = append(ids, i.ID), append(replicas, i.Owner.ReplicaID)
+		ids, replicas, tokens = append(ids, i.ID), append(replicas, i.Owner.ReplicaID), append(tokens, i.Token)
 	}
-	rows, err := s.DB.Pool.Query(ctx, `SELECT id, agent_id, reason, ours FROM (`+judged+`) j WHERE reason IS NOT NULL ORDER BY id`, p.Account.ClientID, ids, replicas)
+	rows, err := s.DB.Pool.Query(ctx, `SELECT id, agent_id, reason, ours FROM (`+judged+`) j WHERE reason IS NOT NULL ORDER BY id`, p.Account.ClientID, ids, replicas, tokens)
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
@@ -136,12 +140,12 @@ func (s *Orphans) MarkForTermination(ctx context.Context, p activities.Place, i 
 		if _, err := tx.Exec(ctx, lockAgent, x.AgentID); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, `SELECT reason IS NOT NULL AND ours FROM (`+judged+`) j`, p.Account.ClientID, []string{i.ID}, []string{i.Owner.ReplicaID}).Scan(&guilty)
+		err := tx.QueryRow(ctx, `SELECT reason IS NOT NULL AND ours FROM (`+judged+`) j`, p.Account.ClientID, []string{i.ID}, []string{i.Owner.ReplicaID}, []string{i.Token}).Scan(&guilty)
 		if err != nil || !guilty {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `INSERT INTO instances AS n (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, terminate_by, retiring_since)
-			SELECT $2, $1, (SELECT id FROM agents WHERE id = $3), 'retiring', coalesce(substring($4 FROM '^(.*)\.'), ''), $5, coalesce(substring($4 FROM '[^.]*$'), ''), $4, $6, 'control-plane', 'us', now()
+		tag, err := tx.Exec(ctx, `INSERT INTO instances AS n (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, terminate_by, retiring_since, proof)
+			SELECT $2, $1, (SELECT id FROM agents WHERE id = $3), 'retiring', coalesce(substring($4 FROM '^(.*)\.'), ''), $5, coalesce(substring($4 FROM '[^.]*$'), ''), $4, $6, 'control-plane', 'us', now(), 'launched'
 			ON CONFLICT (id) DO UPDATE SET role = 'retiring', terminate_by = 'us', retiring_since = coalesce(n.retiring_since, now()), terminated_at = NULL
 			WHERE n.role <> 'primary' AND n.client_id = excluded.client_id`, p.Account.ClientID, i.ID, x.AgentID, i.PoolID, p.Region, knownMode(i))
 		guilty = err == nil && tag.RowsAffected() == 1

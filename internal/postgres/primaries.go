@@ -20,13 +20,13 @@ type Primaries struct {
 
 var _ activities.PrimaryStore = (*Primaries)(nil)
 
-// primaries lists some of the primaries that we launch for. Each client has its
+// primaries lists some of the proven primaries that we launch for. Each client has its
 // turn before any has a second one; among equals those come first that the sweep,
 // $1, tried longest ago or never.
 const primaries = `
-SELECT agent_id, instance_id, region, client_id, role_arn, external_id, shown, known_for
+SELECT agent_id, instance_id, region, client_id, role_arn, external_id, own_account, shown, known_for
 FROM (
-	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, t.tried_at,
+	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, c.own_account, t.tried_at,
 		EXISTS (SELECT FROM launch_templates s WHERE s.agent_id = a.id AND s.instance_id = i.id) AS shown,
 		extract(epoch FROM now() - i.created_at)::float8 AS known_for,
 		row_number() OVER (PARTITION BY c.id ORDER BY t.tried_at NULLS FIRST, %s) AS turn
@@ -34,7 +34,7 @@ FROM (
 	JOIN agents a ON a.id = i.agent_id
 	JOIN clients c ON c.id = a.client_id
 	LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = i.id
-	WHERE i.role = 'primary' AND i.region <> '' AND a.status <> 'deleted' AND a.launcher = 'control-plane'
+	WHERE i.role = 'primary' AND i.region <> '' AND i.proof <> 'unproven' AND a.status <> 'deleted' AND a.launcher = 'control-plane'
 		AND %s) x
 ORDER BY turn, tried_at NULLS FIRST
 LIMIT $2`
@@ -77,7 +77,7 @@ func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
 		var seconds float64
-		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Shown, &seconds)
+		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own, &p.Shown, &seconds)
 		p.KnownFor = time.Duration(seconds * float64(time.Second))
 		return p, err
 	})

@@ -94,8 +94,8 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 			terminate_by = CASE WHEN i.role IN ('replica', 'retiring') THEN 'us' ELSE i.terminate_by END,
 			retiring_since = CASE WHEN i.role = 'replica' THEN clock_timestamp() ELSE i.retiring_since END
 		FROM clients c WHERE i.id = $2 AND i.agent_id = $1 AND c.id = i.client_id
-		RETURNING i.role, i.region, c.id, c.role_arn, c.external_id, i.terminated_at IS NOT NULL, i.created_at`, agentID, instanceID).
-		Scan(&role, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Ended, &out.LaunchedAt)
+		RETURNING i.role, i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof`, agentID, instanceID).
+		Scan(&role, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
 	switch {
 	case pg.IsNoRows(err):
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)

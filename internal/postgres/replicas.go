@@ -35,7 +35,7 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 			}
 		}
 		if in.InstanceID != "" {
-			if err := adoptInstance(ctx, tx, adoption{agentID: in.AgentID, instanceID: in.InstanceID, poolID: in.Plan.Pool, mode: in.Plan.Mode, launcher: agent.ByAgent}); err != nil {
+			if err := assignInstance(ctx, tx, assignment{agentID: in.AgentID, instanceID: in.InstanceID, poolID: in.Plan.Pool, mode: in.Plan.Mode, launcher: agent.ByAgent}); err != nil {
 				return err
 			}
 		}
@@ -131,8 +131,8 @@ func lockAlive(ctx context.Context, tx pgx.Tx, agentID string) error {
 	return err
 }
 
-// adoption gives an instance the role of a replica.
-type adoption struct {
+// assignment gives an instance the role of a replica.
+type assignment struct {
 	agentID, instanceID string
 	poolID              string // <type>.<zone>; empty: as the primary
 	mode                agent.Mode
@@ -142,10 +142,11 @@ type adoption struct {
 
 var _ = pg.RegisterConstraint("replicas_one_living_per_instance", replica.OtherInstance, "the instance is another replica's")
 
-// adoptInstance records that the instance is a replica of the agent. An instance that
+// assignInstance records that the instance is a replica of the agent, and opens its
+// adoption unless a launch of ours is on record. An instance that
 // plays a part for the agent already keeps it, so a report that comes late takes
 // nothing back. Fails with agent.instance_of_another_tenant and roles.is_primary.
-func adoptInstance(ctx context.Context, tx pgx.Tx, in adoption) error {
+func assignInstance(ctx context.Context, tx pgx.Tx, in assignment) error {
 	instanceType, az, region := "", "", ""
 	if in.poolID != "" {
 		var err error
@@ -160,10 +161,11 @@ func adoptInstance(ctx context.Context, tx pgx.Tx, in adoption) error {
 	var owner *string
 	var role agent.Role
 	var mine bool
-	err := tx.QueryRow(ctx, `INSERT INTO instances AS i (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price)
+	err := tx.QueryRow(ctx, `INSERT INTO instances AS i (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price, proof)
 		SELECT $2, a.client_id, a.id, 'replica', coalesce(nullif($3, ''), p.instance_type, ''),
 			coalesce((SELECT k.region FROM pools k WHERE k.id = $6), CASE WHEN p.region <> '' AND starts_with($4, p.region) THEN p.region END, nullif($5, ''), p.region, ''),
-			coalesce(nullif($4, ''), p.az, ''), coalesce(nullif($6, ''), p.pool_id, ''), $7, coalesce(p.ami_id, ''), $8, nullif($9::float8, 0)::numeric
+			coalesce(nullif($4, ''), p.az, ''), coalesce(nullif($6, ''), p.pool_id, ''), $7, coalesce(p.ami_id, ''), $8, nullif($9::float8, 0)::numeric,
+			CASE WHEN EXISTS (SELECT FROM launches l WHERE l.instance_id = $2 AND l.client_id = a.client_id AND l.state = 'launched') THEN 'launched' ELSE 'unproven' END
 		FROM agents a LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary' WHERE a.id = $1
 		ON CONFLICT (id) DO UPDATE SET agent_id = CASE WHEN i.client_id = excluded.client_id AND i.agent_id IS NULL THEN excluded.agent_id ELSE i.agent_id END
 		RETURNING agent_id, role, client_id = (SELECT client_id FROM agents WHERE id = $1)`,
@@ -176,7 +178,9 @@ func adoptInstance(ctx context.Context, tx pgx.Tx, in adoption) error {
 	case role == agent.Primary:
 		return roles.IsPrimary.New("instance %s is the agent's primary and cannot stand by for itself", in.instanceID)
 	}
-	return nil
+	b := &pgx.Batch{}
+	queueAdoption(b, in.instanceID)
+	return tx.SendBatch(ctx, b).Close()
 }
 
 // launchMode is how an instance is bought when a mode is asked for: spot, unless
@@ -227,7 +231,7 @@ func (s *Roles) AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, w
 			return nil
 		}
 		if in.InstanceID != "" && at.instanceID == "" && at.state.IsOpen() {
-			if err := adoptInstance(ctx, tx, at.adoption(in)); err != nil {
+			if err := assignInstance(ctx, tx, at.assignment(in)); err != nil {
 				return err
 			}
 		}
@@ -272,8 +276,8 @@ func lockReplica(ctx context.Context, tx pgx.Tx, id string) (at lockedReplica, e
 	return at, err
 }
 
-func (at lockedReplica) adoption(in roles.ReplicaTransition) adoption {
-	out := adoption{agentID: at.agentID, instanceID: in.InstanceID, poolID: at.pool, mode: at.mode, launcher: at.launcher}
+func (at lockedReplica) assignment(in roles.ReplicaTransition) assignment {
+	out := assignment{agentID: at.agentID, instanceID: in.InstanceID, poolID: at.pool, mode: at.mode, launcher: at.launcher}
 	if in.Where != nil {
 		out.poolID, out.mode, out.price = in.Where.PoolID, in.Where.Mode, in.Where.HourlyPrice
 	}

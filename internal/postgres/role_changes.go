@@ -84,9 +84,10 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 	must("the replica "+in.ReplicaID, `UPDATE replicas SET state = 'promoted', promoted_at = clock_timestamp(), ended_at = clock_timestamp(), total_cost = `+costSoFar+`
 		WHERE id = $1 AND agent_id = $2 AND instance_id = $3 AND state IN ('running', 'ready')`, in.ReplicaID, in.AgentID, in.NewID)
 	queueNews(b, in.ReplicaID)
-	must("the old primary "+in.OldID, `UPDATE instances SET role = $3, terminate_by = $4,
+	must("the old primary "+in.OldID, `UPDATE instances SET role = $3,
+			terminate_by = CASE WHEN $4 = 'us' AND EXISTS (SELECT FROM instances n WHERE n.id = $5 AND n.proof = 'unproven') THEN 'agent' ELSE $4 END,
 			retiring_since = CASE WHEN $3 IN ('retiring', 'retired') THEN clock_timestamp() END
-		WHERE agent_id = $1 AND id = $2 AND role = 'primary'`, in.AgentID, in.OldID, role, by)
+		WHERE agent_id = $1 AND id = $2 AND role = 'primary'`, in.AgentID, in.OldID, role, by, in.NewID)
 	must("the new primary "+in.NewID, `UPDATE instances SET role = 'primary', epoch = $3::bigint + 1, primary_since = clock_timestamp(), retiring_since = NULL, terminate_by = ''
 		WHERE agent_id = $1 AND id = $2 AND role = 'replica' AND terminated_at IS NULL`, in.AgentID, in.NewID, in.Epoch)
 	must("the epoch", `UPDATE agents SET epoch = epoch + 1, updated_at = now(), failures = 0,
@@ -111,7 +112,8 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 		FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.Cause)
 }
 
-// oldPrimaryRole says what the old primary is from now on, and who ends it.
+// oldPrimaryRole says what the old primary is from now on, and who ends it. What an
+// unproven instance replaces is left to its agent: an agent's word ends nothing.
 func oldPrimaryRole(in roles.RoleChange) (role, terminateBy string) {
 	switch {
 	case in.Fate == roles.Demote:

@@ -54,13 +54,15 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// queueInterruption counts a notice for the statistics of risk, and records the
-// event, the first time that the notice arrives.
+// queueInterruption keeps a notice, and records the event, the first time that the notice
+// arrives. For the statistics of risk, which all clients share, it counts when its
+// instance is proven to be a spot instance.
 func queueInterruption(b *pgx.Batch, n interruption.Notice) {
 	b.Queue(`
 WITH counted AS (
-    INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id, region, az, instance_type, instance_age)
-    SELECT a.client_id, a.id, $2, $3, i.pool_id, i.region, i.az, i.instance_type, now() - i.installed_at
+    INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id, region, az, instance_type, instance_age, proven)
+    SELECT a.client_id, a.id, $2, $3, i.pool_id, i.region, i.az, i.instance_type, now() - i.installed_at,
+        i.proof <> 'unproven' AND i.mode = 'spot'
     FROM agents a
     JOIN instances i ON i.id = $2 AND i.agent_id = a.id
     WHERE a.id = $1

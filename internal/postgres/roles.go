@@ -45,7 +45,7 @@ SELECT jsonb_build_object(
           AND f.state = 'failed'),
     'primary', coalesce((
         SELECT jsonb_build_object('id', i.id, 'instance_type', i.instance_type, 'region', i.region, 'az', i.az,
-            'pool_id', i.pool_id, 'mode', i.mode, 'role', i.role)
+            'pool_id', i.pool_id, 'mode', i.mode, 'role', i.role, 'unproven', i.proof = 'unproven')
         FROM instances i
         WHERE i.agent_id = a.id
           AND i.role = 'primary'), '{}'),

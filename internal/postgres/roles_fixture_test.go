@@ -34,14 +34,21 @@ func guard(t testing.TB) *guarded {
 func (g *guarded) agent(clientID, id, primary string) {
 	g.t.Helper()
 	g.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ($1, $2, $1)`, id, clientID)
-	g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by)
-		VALUES ($1, $2, $3, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane')`, primary, clientID, id)
+	g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
+		VALUES ($1, $2, $3, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`, primary, clientID, id)
 }
 
 func (g *guarded) exec(sql string, args ...any) {
 	g.t.Helper()
 	_, err := g.db.Pool.Exec(g.t.Context(), sql, args...)
 	require.NoError(g.t, err)
+}
+
+// proven makes an instance one that we launched.
+func (g *guarded) proven(instanceID string) {
+	g.t.Helper()
+	g.exec(`UPDATE instances SET proof = 'launched' WHERE id = $1`, instanceID)
+	g.exec(`DELETE FROM operations WHERE id = 'adoption/' || $1`, instanceID)
 }
 
 // noticed makes a notice about an instance of a1 durable, and nothing more.
@@ -86,6 +93,7 @@ func (g *guarded) heir(kind replica.Kind, cause, instanceID string) roles.Replic
 	g.t.Helper()
 	r := g.open(kind, cause)
 	require.True(g.t, g.advance(r.ID, replica.Launching, instanceID))
+	g.proven(instanceID)
 	require.True(g.t, g.advance(r.ID, replica.Ready, instanceID))
 	r.InstanceID, r.State = instanceID, replica.Ready
 	return r

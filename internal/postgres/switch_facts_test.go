@@ -61,6 +61,7 @@ func TestAnOrderIsReadAtEachOfItsStates(t *testing.T) {
 	want.Phase, want.Replica = switching.Launching, activities.SwitchReplica{ID: r.ID, State: replica.Requested}
 	require.Equal(t, want, g.facts(c.ID))
 	require.True(t, g.advance(r.ID, replica.Launching, "i-1"))
+	g.proven("i-1")
 	require.True(t, g.advance(r.ID, replica.Ready, "i-1"))
 	r.InstanceID = "i-1"
 	want.Replica.State, want.Replica.InstanceID = replica.Ready, "i-1"

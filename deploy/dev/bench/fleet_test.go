@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,12 +39,10 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 	require.NoError(b, err)
 	b.Cleanup(db.Close)
 	f := &fleet{Stack: s, db: db, agents: make([]agent, n)}
-	var made struct {
-		Client struct{ ID, Token string } `json:"client"`
-	}
-	f.must(b, http.MethodPost, "/api/admin/clients/create", map[string]any{"name": name}, &made)
-	f.client, f.token = made.Client.ID, made.Client.Token
-	instances := launch(ctx, b, s, n)
+	who, err := s.NewTenant(ctx, name, nil)
+	require.NoError(b, err)
+	f.client, f.token = who.ID, who.Token
+	instances := launch(ctx, b, s, who.Account, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for i, instance := range instances {
@@ -91,9 +88,9 @@ func (f *fleet) register(ctx context.Context, i int, instance string) error {
 }
 
 // launch makes the customers' own instances.
-func launch(ctx context.Context, b *testing.B, s *devtest.Stack, n int) []string {
+func launch(ctx context.Context, b *testing.B, s *devtest.Stack, account string, n int) []string {
 	b.Helper()
-	c := ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.EC2), Credentials: credentials.NewStaticCredentialsProvider("bench", "bench", "")})
+	c := s.EC2Of(account, nil)
 	images, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("architecture"), Values: []string{"x86_64"}}}})
 	require.NoError(b, err)
 	require.NotEmpty(b, images.Images)

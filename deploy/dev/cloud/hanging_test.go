@@ -66,8 +66,8 @@ func TestRolesChangeWhileTheFrontendHangs(t *testing.T) {
 	for _, sql := range []string{
 		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01')`,
 		`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web')`,
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
-			VALUES ('i-0', 'k1', 'a1', 'primary', 't', 'us-east-1', 'us-east-1a', 't.us-east-1a')`,
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, proof)
+			VALUES ('i-0', 'k1', 'a1', 'primary', 't', 'us-east-1', 'us-east-1a', 't.us-east-1a', 'launched')`,
 	} {
 		_, err := p.DB.Pool.Exec(t.Context(), sql)
 		require.NoError(t, err)

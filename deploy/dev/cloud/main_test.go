@@ -126,13 +126,16 @@ func (p *product) callAt(address, method, path, token string, in any) (status in
 // registered registers an agent on a running instance.
 func (p *product) registered() (token, agentID, instanceID string) {
 	p.t.Helper()
-	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{}, fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
+	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "", map[string]any{"name": "Acme", "own_account": true})
+	require.NoError(p.t, err)
+	client := out["client"].(map[string]any)
+	token = client["token"].(string)
+	clientID := client["id"].(string)
+	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{ClientID: clientID, Own: true}, fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
 		Mode:         agent.Spot,
-		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage("us-east-1", "x86_64")})
+		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage("us-east-1", "x86_64"),
+		Tags: map[string]string{fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: clientID}})
 	require.NoError(p.t, err)
-	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "", map[string]any{"name": "Acme"})
-	require.NoError(p.t, err)
-	token = out["client"].(map[string]any)["token"].(string)
 	_, out, err = p.call(http.MethodPost, "/api/agents/register", token, map[string]any{"client_token": token, "logical_agent_id": "web",
 		"hostname": "web-1", "instance_id": made.ID,
 		"instance_type": "t3.medium", "region": "us-east-1", "az": "us-east-1a", "mode": "spot", "agent_version": "4.0.0"})

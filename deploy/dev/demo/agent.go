@@ -157,7 +157,7 @@ func (p *agentProcess) tellNotice(ctx context.Context, at time.Time) (replaced b
 }
 
 func (p *agentProcess) reportPrices(ctx context.Context) {
-	pools, err := p.w.prices(ctx, p.meta.Region, p.meta.InstanceType)
+	pools, err := p.m.prices(ctx, p.meta.Region, p.meta.InstanceType)
 	if err != nil || len(pools) == 0 {
 		return
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"spotkeeper/internal/ec2sim"
 )
 
 // fleet is who lives in the demo. Six agents over two clients, in every situation
@@ -25,11 +27,18 @@ func fleet() []*member {
 	}
 }
 
+// homes are the AWS accounts that the clients live in.
+var homes = map[string]string{"Acme Streaming": "111122223333", "Nimbus Analytics": "444455556666"}
+
 // account is a client of the demo, remembered over restarts.
 type account struct {
-	ID    string `json:"id"`
-	Token string `json:"token"`
+	ID         string `json:"id"`
+	Token      string `json:"token"`
+	ExternalID string `json:"external_id"`
 }
+
+// role is what a client lets the control plane assume in its account.
+func role(client string) string { return "arn:aws:iam::" + homes[client] + ":role/spotkeeper-tenant" }
 
 // Run brings the fleet to life and tells its stories until ctx ends.
 func Run(ctx context.Context, o Options) error {
@@ -40,7 +49,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	for _, m := range w.members {
-		m.clientID, m.token = accounts[m.client].ID, accounts[m.client].Token
+		m.clientID, m.token, m.ec2 = accounts[m.client].ID, accounts[m.client].Token, w.ec2Of(homes[m.client])
 	}
 	for _, m := range w.members {
 		if err := w.ensureInstance(ctx, m); err != nil {
@@ -99,11 +108,16 @@ func (w *world) accounts(ctx context.Context) (map[string]account, error) {
 		if a, ok := known[m.client]; ok && w.alive(ctx, a) {
 			continue
 		}
-		a, err := w.makeAccount(ctx, m.client)
+		a, err := w.makeAccount(ctx, m.client, role(m.client))
 		if err != nil {
 			return nil, err
 		}
 		known[m.client] = a
+	}
+	for client, a := range known {
+		if err := w.sim.AddRole(ctx, ec2sim.Role{ARN: role(client), ExternalID: a.ExternalID}); err != nil {
+			return nil, err
+		}
 	}
 	raw, err := json.Marshal(known)
 	if err != nil {
@@ -122,14 +136,14 @@ func (w *world) alive(ctx context.Context, a account) bool {
 	return err == nil && now.Token == a.Token
 }
 
-func (w *world) makeAccount(ctx context.Context, name string) (account, error) {
+func (w *world) makeAccount(ctx context.Context, name, role string) (account, error) {
 	var made struct {
 		Client account `json:"client"`
 	}
-	err := w.api.call(ctx, http.MethodPost, "/api/admin/clients/create", w.o.AdminToken, map[string]any{"name": name}, &made)
+	err := w.api.call(ctx, http.MethodPost, "/api/admin/clients/create", w.o.AdminToken, map[string]any{"name": name, "role_arn": role}, &made)
 	if taken, ok := errors.AsType[*statusError](err); ok && taken.status == http.StatusConflict {
 		// The name is taken by a client whose token was lost with the file.
-		return w.makeAccount(ctx, name+" "+time.Now().UTC().Format("15:04:05"))
+		return w.makeAccount(ctx, name+" "+time.Now().UTC().Format("15:04:05"), role)
 	}
 	return made.Client, err
 }

@@ -38,6 +38,7 @@ type Options struct {
 type member struct {
 	client, name, instanceType, zone string
 	token, clientID                  string
+	ec2                              *ec2.Client // EC2 as its client's account calls it
 
 	mu      sync.Mutex
 	agentID string
@@ -55,7 +56,7 @@ type world struct {
 	o       Options
 	api     *backend
 	sim     *ec2sim.Client
-	ec2     *ec2.Client
+	http    *http.Client
 	start   time.Time
 	members []*member
 
@@ -69,10 +70,14 @@ type world struct {
 func newWorld(o Options) *world {
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	return &world{
-		o: o, api: newBackend(o.API), sim: ec2sim.NewClient(o.EC2, httpc), start: time.Now(), running: map[string]context.CancelFunc{}, told: map[string]bool{},
-		ec2: ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(o.EC2), HTTPClient: httpc,
-			Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", "")}),
+		o: o, api: newBackend(o.API), sim: ec2sim.NewClient(o.EC2, httpc), http: httpc, start: time.Now(), running: map[string]context.CancelFunc{}, told: map[string]bool{},
 	}
+}
+
+// ec2Of is EC2 as the holder of an account calls it.
+func (w *world) ec2Of(account string) *ec2.Client {
+	return ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(w.o.EC2), HTTPClient: w.http,
+		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "demo", "")})
 }
 
 // say prints one sentence with the time since the start and who it is about.
@@ -184,7 +189,7 @@ func (w *world) ensureInstance(ctx context.Context, m *member) error {
 			return nil
 		}
 	}
-	images, err := w.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{
+	images, err := m.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{
 		Filters: []types.Filter{{Name: aws.String("architecture"), Values: []string{"x86_64"}}},
 	})
 	if err != nil {
@@ -194,7 +199,7 @@ func (w *world) ensureInstance(ctx context.Context, m *member) error {
 		return errors.New("the simulator has no images")
 	}
 	tags := []types.Tag{{Key: aws.String(tagMember), Value: aws.String(m.name)}, {Key: aws.String("Name"), Value: aws.String(m.name)}}
-	_, err = w.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
+	_, err = m.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
 		ImageId: images.Images[0].ImageId, InstanceType: types.InstanceType(m.instanceType), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 		Placement:             &types.Placement{AvailabilityZone: aws.String(m.zone)},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
@@ -209,8 +214,8 @@ type quote struct {
 }
 
 // prices asks the market as the deployed agents do.
-func (w *world) prices(ctx context.Context, region, instanceType string) ([]quote, error) {
-	out, err := w.ec2.DescribeSpotPriceHistory(ctx, &ec2.DescribeSpotPriceHistoryInput{
+func (m *member) prices(ctx context.Context, region, instanceType string) ([]quote, error) {
+	out, err := m.ec2.DescribeSpotPriceHistory(ctx, &ec2.DescribeSpotPriceHistoryInput{
 		InstanceTypes: []types.InstanceType{types.InstanceType(instanceType)}, ProductDescriptions: []string{"Linux/UNIX"},
 		StartTime: aws.Time(time.Now()),
 	}, func(o *ec2.Options) { o.Region = region })

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/stretchr/testify/require"
@@ -38,17 +37,29 @@ func newFleet(t *testing.T, s *devtest.Stack, who tenant) *fleet {
 	t.Helper()
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	t.Cleanup(httpc.CloseIdleConnections)
-	return &fleet{Stack: s, who: who, sim: ec2sim.NewClient(s.EC2, httpc), ec2: ec2.New(ec2.Options{
-		Region: region, BaseEndpoint: aws.String(s.EC2), HTTPClient: httpc, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})}
+	return &fleet{Stack: s, who: who, sim: ec2sim.NewClient(s.EC2, httpc), ec2: s.EC2Of(who.Account, httpc)}
 }
 
 // machine launches an instance as a customer does.
 func (f *fleet) machine(ctx context.Context, name, zone string) (string, error) {
+	return f.launch(ctx, zone, map[string]string{"Name": name})
+}
+
+// marked launches an instance that names its client, as it must in a shared account.
+func (f *fleet) marked(ctx context.Context, name, zone string) (string, error) {
+	return f.launch(ctx, zone, map[string]string{"Name": name, "spotkeeper:client": f.who.ID})
+}
+
+func (f *fleet) launch(ctx context.Context, zone string, named map[string]string) (string, error) {
+	var tags []types.Tag
+	for k, v := range named {
+		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
+	}
 	made, err := f.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
 		ImageId: aws.String(ec2sim.PublicImage(region, "x86_64")), InstanceType: machine, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 		Placement:             &types.Placement{AvailabilityZone: aws.String(zone)},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
-		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String(name)}}}},
+		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: tags}},
 	})
 	if err != nil {
 		return "", err
@@ -178,6 +189,9 @@ type standing struct {
 	Primary struct {
 		ID, AZ string
 		PoolID string `json:"pool_id"`
+		Proof  string
+
+		Unproven struct{ Cause, Reason, Repair string }
 	}
 	Replicas []struct {
 		ID, Kind, State string

@@ -23,20 +23,13 @@ func deadline(t *testing.T, d time.Duration) context.Context {
 }
 
 // tenant is a client made for one test.
-type tenant struct{ ID, Token string }
+type tenant = devtest.Tenant
 
 func newTenant(t *testing.T, s *devtest.Stack) tenant {
 	t.Helper()
-	var answer struct {
-		Success bool
-		Client  struct{ ID, Name, Token, Status string }
-	}
-	status, err := s.Call(deadline(t, time.Minute), "POST", "/api/admin/clients/create", s.FirstOperator(), map[string]any{"name": t.Name()}, &answer)
+	who, err := s.NewTenant(deadline(t, time.Minute), t.Name(), nil)
 	require.NoError(t, err)
-	require.Contains(t, []int{200, 201}, status)
-	require.True(t, answer.Success)
-	require.NotEmpty(t, answer.Client.Token)
-	return tenant{ID: answer.Client.ID, Token: answer.Client.Token}
+	return who
 }
 
 // registration is what a deployed agent sends when it starts.

@@ -127,9 +127,7 @@ func running(ctx context.Context, c client.Client, kind string) int64 {
 
 func newTenantOf(t *testing.T, s *devtest.Stack, launcher string) tenant {
 	t.Helper()
-	var answer struct{ Client struct{ ID, Token string } }
-	_, err := s.Call(deadline(t, time.Minute), "POST", "/api/admin/clients/create", "", map[string]any{"name": t.Name() + " " + launcher, "launcher": launcher}, &answer)
+	who, err := s.NewTenant(deadline(t, time.Minute), t.Name()+" "+launcher, map[string]any{"launcher": launcher})
 	require.NoError(t, err)
-	require.NotEmpty(t, answer.Client.Token)
-	return tenant{ID: answer.Client.ID, Token: answer.Client.Token}
+	return who
 }

@@ -93,11 +93,9 @@ type household struct {
 // which it keeps, and one with an emergency replica that is held.
 func (r *remover) household(ctx context.Context, s *devtest.Stack, name string) *household {
 	t := r.t
-	var made struct{ Client struct{ ID, Token string } }
-	status, err := s.Call(ctx, http.MethodPost, "/api/admin/clients/create", "", map[string]any{"name": name}, &made)
+	who, err := s.NewTenant(ctx, name, nil)
 	require.NoError(t, err)
-	require.Equal(t, 200, status)
-	h := &household{fleet: newFleet(t, s, tenant{ID: made.Client.ID, Token: made.Client.Token}), name: name}
+	h := &household{fleet: newFleet(t, s, who), name: name}
 	for i := range 3 {
 		m, at := mustJoin(t, h.fleet, fmt.Sprintf("web-%d", i))
 		require.NoError(t, m.reportPrices(ctx, at))

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -57,12 +56,10 @@ func newKeeper(t *testing.T) *keeper {
 	t.Cleanup(db.Close)
 	k := &keeper{
 		Stack: s, t: t, workflows: &workflows.Client{Temporal: tc, Queue: "control"}, roles: &postgres.Roles{DB: db}, pool: db.Pool, sim: ec2sim.NewClient(s.EC2, httpc),
-		ec2: ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.EC2), HTTPClient: httpc,
-			Credentials: credentials.NewStaticCredentialsProvider("simulated", "simulated", "")}),
 	}
-	var made struct{ Client struct{ Token string } }
-	k.call("POST", "/api/admin/clients/create", map[string]any{"name": t.Name()}, &made)
-	k.token = made.Client.Token
+	who, err := s.NewTenant(t.Context(), t.Name(), nil)
+	require.NoError(t, err)
+	k.token, k.ec2 = who.Token, s.EC2Of(who.Account, httpc)
 	return k
 }
 

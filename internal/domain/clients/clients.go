@@ -44,6 +44,8 @@ type Client struct {
 	Launcher  agent.Launcher // who launches for its new agents
 	TokenHash []byte         // of the present token
 	CreatedAt time.Time
+
+	ExternalID string // what the trust policy of its role requires; only of a client that was just made
 }
 
 // New is what a client is created from.
@@ -52,13 +54,16 @@ type New struct {
 	Name     string
 	Email    string         // empty: made from the name
 	Launcher agent.Launcher // empty: the control plane
-	RoleARN  string         // cross-account role; empty: our own account
+	Account  Account
 }
 
-// Normalize trims the name, fills in the e-mail address and judges both. Fails
-// with clients.bad_name and clients.bad_email.
+// Normalize trims the name, fills in the e-mail address and judges both, and the account.
+// Fails with clients.bad_name, clients.bad_email and clients.bad_account.
 func (n *New) Normalize() error {
 	n.Name = strings.TrimSpace(n.Name)
+	if err := n.Account.Normalize(); err != nil {
+		return err
+	}
 	switch {
 	case n.Name == "":
 		return BadName.New("Client name is required")

@@ -108,7 +108,7 @@ func (s *AgentRoles) heldOut(instanceID string) bool {
 // counts, a demoted primary or an emergency replica too, because there are
 // never two; only a switch's instance is spoken for.
 func (s *AgentRoles) WantsStandby() bool {
-	return s.Keeping == agent.KeepManual && s.Enabled && s.alive() && len(s.standbys()) == 0
+	return s.Keeping == agent.KeepManual && s.Enabled && s.alive() && !s.Unproven() && len(s.standbys()) == 0
 }
 
 // StandbyRequest is the decision to have the standby of manual mode beside a primary.
@@ -121,7 +121,7 @@ func (s *AgentRoles) StandbyRequest(primary Instance) ReplicaRequest {
 // or the last one failed: a termination in any mode, a rebalance in auto mode while
 // its two hours last.
 func (s *AgentRoles) WantsEmergency() (interruption.Outcome, bool) {
-	if !s.alive() {
+	if !s.alive() || s.Unproven() {
 		return interruption.Outcome{}, false
 	}
 	if o, waits := s.Undecided(); waits {
@@ -131,6 +131,13 @@ func (s *AgentRoles) WantsEmergency() (interruption.Outcome, bool) {
 	o, told := s.Outcome(s.Primary.ID, interruption.Rebalance)
 	wanted := told && o.Result == interruption.Undecided && !o.Past && s.Keeping == agent.KeepAuto && len(s.standbys()) == 0
 	return o, wanted
+}
+
+// Unproven says that nothing may be launched for the agent: the control plane would copy
+// its primary, and only an agent's word says that the primary is the client's. An agent
+// that launches for itself is not concerned.
+func (s *AgentRoles) Unproven() bool {
+	return s.Primary.Unproven && s.Launcher != agent.ByAgent
 }
 
 // BackOff is how long the next launch of a kind waits after the launches for the
@@ -208,7 +215,7 @@ func (s *AgentRoles) NextReview() (in time.Duration, wanted bool) {
 	if s.Deleted && len(s.Replicas) == 0 {
 		return 0, false
 	}
-	if s.Unsettled() {
+	if s.Unsettled() && !s.Unproven() { // its adoption asks for the next review
 		return reviewAgain, true
 	}
 	for _, o := range s.Outcomes {

@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
@@ -94,8 +95,8 @@ func (s *AgentRoles) CanDelete(replicaID string) (Replica, error) {
 }
 
 // CanSwitch judges whether a voluntary move may begin. The command that is in
-// flight already may always come again. Fails with agent.not_found and
-// switch.busy.
+// flight already may always come again. Fails with agent.not_found, switch.busy and
+// instance.unproven.
 func (s *AgentRoles) CanSwitch(commandID string) error {
 	if !s.alive() {
 		return agent.NotFound.New("Agent not found or offline")
@@ -106,7 +107,17 @@ func (s *AgentRoles) CanSwitch(commandID string) error {
 	if refusal, in := s.switchInFlight(commandID); in {
 		return refusal
 	}
-	return nil
+	return s.CanLaunch()
+}
+
+// CanLaunch refuses a launch by the control plane for a primary that nothing but an
+// agent's word connects with the client. Fails with instance.unproven.
+func (s *AgentRoles) CanLaunch() error {
+	if !s.Unproven() {
+		return nil
+	}
+	return adoption.NotProven.New("Instance %s is not proven to be the client's, so nothing is launched for it. GET /api/client/agents/%s/state says why.",
+		s.Primary.ID, s.AgentID).With("instance_id", s.Primary.ID)
 }
 
 // switchInFlight finds a switch other than the one of the command.

@@ -3,9 +3,11 @@ package roles_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/interruption"
@@ -24,6 +26,27 @@ func refused(t *testing.T, err error, code fault.Code, operation string) {
 		require.Equal(t, operation, typed.Details["operation_id"])
 		require.Contains(t, typed.Message, operation)
 	}
+}
+
+// TestNothingIsLaunchedForAnUnprovenPrimary, except by an agent that launches for itself.
+func TestNothingIsLaunchedForAnUnprovenPrimary(t *testing.T) {
+	t.Parallel()
+	s := &roles.AgentRoles{AgentID: "a1", Keeping: agent.KeepManual, Enabled: true, Launcher: agent.ControlPlane,
+		Primary: roles.Instance{ID: "i-0", Role: agent.Primary, Unproven: true}}
+	require.Equal(t, adoption.NotProven, fault.CodeOf(s.CanLaunch()))
+	require.Equal(t, adoption.NotProven, fault.CodeOf(s.CanSwitch("c1")))
+	require.NoError(t, s.CanCreate(replica.Manual), "an instance that exists may be named")
+	require.False(t, s.WantsStandby())
+	n := interruption.Notice{InstanceID: "i-0", Kind: interruption.Termination}
+	require.Equal(t, roles.Verdict{Ruling: roles.RuledUnproven, Review: true}, roles.JudgeNotice(s, n))
+	s.Outcomes = []interruption.Outcome{{InstanceID: "i-0", Kind: interruption.Termination, Left: time.Minute}}
+	_, wanted := s.WantsEmergency()
+	require.False(t, wanted)
+
+	s.Launcher = agent.ByAgent
+	require.NoError(t, s.CanLaunch())
+	require.True(t, s.WantsStandby())
+	require.Equal(t, roles.RuledLaunch, roles.JudgeNotice(s, n).Ruling)
 }
 
 func TestCanCreate(t *testing.T) {

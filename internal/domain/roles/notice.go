@@ -19,6 +19,7 @@ const (
 	RuledFailOver   Ruling = "fail_over"   // a successor is ready: the roles change now
 	RuledLaunch     Ruling = "launch"      // no successor is ready: the Guardian brings one about
 	RuledPrepare    Ruling = "prepare"     // an early warning that auto mode answers with a replica
+	RuledUnproven   Ruling = "unproven"    // nothing may be launched in its place; a review follows when it is proven
 	RuledNone       Ruling = "none"        // nothing follows from it
 )
 
@@ -45,6 +46,8 @@ func JudgeNotice(s *AgentRoles, n interruption.Notice) Verdict {
 		return Verdict{Ruling: RuledKnown}
 	case n.InstanceID != s.Primary.ID:
 		return s.judgeOther(n)
+	case n.Kind == interruption.Rebalance && s.Unproven():
+		return Verdict{Ruling: RuledUnproven}
 	case n.Kind == interruption.Rebalance:
 		if s.Keeping != agent.KeepAuto || !s.alive() {
 			return Verdict{Ruling: RuledNone}
@@ -52,6 +55,9 @@ func JudgeNotice(s *AgentRoles, n interruption.Notice) Verdict {
 		return Verdict{Ruling: RuledPrepare, Review: true}
 	}
 	successor, ok := s.HeirWanted(known.Wanted)
+	if !ok && s.Unproven() {
+		return Verdict{Ruling: RuledUnproven, Review: true}
+	}
 	if !ok || successor.State != replica.Ready || successor.InstanceID == "" {
 		return Verdict{Ruling: RuledLaunch, Review: true}
 	}

@@ -74,6 +74,7 @@ type Instance struct {
 	PoolID       string     `json:"pool_id"`
 	Mode         agent.Mode `json:"mode"`
 	Role         agent.Role `json:"role"`
+	Unproven     bool       `json:"unproven,omitempty"` // only an agent's word says that it is the client's
 }
 
 // Replica is one standby of the agent.

@@ -33,6 +33,8 @@ type InstanceView struct {
 	LastSwitch     *time.Time // when a switch made it primary
 	InstalledAt    time.Time
 	CreatedAt      time.Time
+	Proof          string  // adoption.Proof
+	Unproven       *string // why, and what repairs it; null when it is proven
 }
 
 // InstanceFilter chooses instances. Empty members do not filter.
@@ -47,7 +49,8 @@ SELECT i.id, i.client_id, c.name AS client_name, i.agent_id, a.logical_agent_id,
        i.instance_type, i.region, i.az, i.mode, i.pool_id,
        coalesce(i.spot_price, CASE WHEN i.mode = 'spot' THEN p.price END)::float8 AS spot_price,
        coalesce(i.ondemand_price, o.price)::float8 AS on_demand_price, i.baseline_price::float8 AS baseline_price,
-       i.role <> 'retired' AS active, s.at AS last_switch, i.installed_at, i.created_at
+       i.role <> 'retired' AS active, i.proof,
+       CASE WHEN i.proof = 'unproven' THEN i.unproven_reason || ': ' || i.unproven_repair || '.' END AS unproven, s.at AS last_switch, i.installed_at, i.created_at
 FROM instances i
 JOIN clients c ON c.id = i.client_id
 LEFT JOIN agents a ON a.id = i.agent_id

@@ -1,0 +1,140 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"spotkeeper/internal/domain/adoption"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/replica"
+)
+
+// AdoptionStore is what adoptions keep in Postgres.
+type AdoptionStore interface {
+	// Claim reads what connects an instance with its client; Over when nothing is to be
+	// adopted any more.
+	Claim(ctx context.Context, instanceID string) (*AdoptionClaim, error)
+	// RecordAdopted makes an instance the client's, as EC2 shows it.
+	RecordAdopted(ctx context.Context, agentID string, i CloudInstance) error
+	// RecordUnproven keeps why an instance is unproven, with one notification per cause.
+	RecordUnproven(ctx context.Context, agentID, instanceID string, v adoption.Verdict) error
+}
+
+// AdoptionClaim is a claim as Postgres has it, with where to ask about it.
+type AdoptionClaim struct {
+	adoption.Claim
+	AgentID string
+	Account Account
+	Proof   adoption.Proof
+	Over    bool
+}
+
+// AdoptInput names an instance.
+type AdoptInput struct {
+	InstanceID string `json:"instance_id"`
+	// Last gives the instance's state as the reason when EC2 still says that more is to
+	// come, rather than failing with launch.not_running.
+	Last bool `json:"last,omitempty"`
+}
+
+// AdoptResult is how the instance stands afterwards.
+type AdoptResult struct {
+	Proven bool           `json:"proven"`
+	Over   bool           `json:"over,omitempty"` // it plays no part any more
+	Cause  adoption.Cause `json:"cause,omitempty"`
+	Reason string         `json:"reason,omitempty"`
+	Repair string         `json:"repair,omitempty"`
+}
+
+// Adoptions ask EC2 whether instances that agents have named are their clients', and put
+// our tags on those that are. They are regular activities: what they find is written as a
+// level and tags are set as one, so each may run any number of times.
+type Adoptions struct {
+	Store AdoptionStore
+	Fleet Fleet
+	Log   *slog.Logger
+}
+
+// AdoptInstance describes an instance through the client's role, judges it, and adopts or
+// leaves it. Nothing at EC2 changes unless it is proven. Fails with launch.not_running
+// while EC2 will say more in a moment, and as reads do when EC2 does not answer.
+func (a *Adoptions) AdoptInstance(ctx context.Context, in AdoptInput) (*AdoptResult, error) {
+	claim, err := a.Store.Claim(ctx, in.InstanceID)
+	if err != nil || claim.Over {
+		return &AdoptResult{Over: true, Proven: err == nil && claim.Proof != adoption.Unproven && claim.Proof != ""}, err
+	}
+	verdict, seen, err := a.judge(ctx, claim)
+	if err != nil {
+		return nil, err
+	}
+	if verdict.Wait && !in.Last {
+		return nil, errNotYet("%s", verdict.Reason)
+	}
+	if verdict.Proven {
+		if verdict, err = a.mark(ctx, claim); err != nil {
+			return nil, err
+		}
+	}
+	if !verdict.Proven {
+		return &AdoptResult{Cause: verdict.Cause, Reason: verdict.Reason, Repair: verdict.Repair},
+			a.Store.RecordUnproven(ctx, claim.AgentID, in.InstanceID, verdict)
+	}
+	if err := a.Store.RecordAdopted(ctx, claim.AgentID, *seen); err != nil {
+		return nil, err
+	}
+	a.Log.InfoContext(ctx, "adopted", "client_id", claim.ClientID, "agent_id", claim.AgentID, "instance_id", in.InstanceID)
+	return &AdoptResult{Proven: true}, nil
+}
+
+// judge asks EC2, unless what is known suffices. A refusal is a verdict, because asking
+// again changes nothing until a person has repaired it.
+func (a *Adoptions) judge(ctx context.Context, claim *AdoptionClaim) (adoption.Verdict, *CloudInstance, error) {
+	if v := claim.CanAsk(); v.Cause != "" {
+		return v, nil, nil
+	}
+	if claim.Region == "" || claim.Region == "unknown" {
+		return adoption.Failed(adoption.NotFound, "the agent did not say in which region "+claim.InstanceID+" is"), nil, nil
+	}
+	seen, err := a.Fleet.State(ctx, claim.Account, claim.Region, claim.InstanceID)
+	if v, final := refusal(adoption.RoleRefused, err); final {
+		return v, nil, nil
+	}
+	if err != nil {
+		return adoption.Verdict{}, nil, err
+	}
+	c := claim.Claim
+	c.State, c.OwnerID, c.TaggedBy = seen.State, seen.AccountID, seen.Owner.ClientID
+	return c.Judge(), seen, nil
+}
+
+// mark puts our tags on a proven instance.
+func (a *Adoptions) mark(ctx context.Context, claim *AdoptionClaim) (adoption.Verdict, error) {
+	err := a.Fleet.Adopt(ctx, claim.Account, claim.Region, claim.InstanceID, claim.AgentID)
+	if v, final := refusal(adoption.TagRefused, err); final {
+		return v, nil
+	}
+	return adoption.Verdict{Proven: err == nil}, err
+}
+
+// refusal is the verdict that follows from an error which no repetition changes.
+func refusal(cause adoption.Cause, err error) (v adoption.Verdict, final bool) {
+	switch {
+	case err == nil:
+		return v, false
+	case fault.Is(err, adoption.NotOurs):
+		return adoption.Failed(adoption.OtherClient, faultSentence(err)), true
+	case fault.Is(err, replica.Refused), fault.Is(err, replica.Misconfigured), fault.Is(err, adoption.NoAccount):
+		return adoption.Failed(cause, faultSentence(err)), true
+	}
+	return v, false
+}
+
+// faultSentence is the outermost fault's own words.
+func faultSentence(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return strings.TrimSuffix(f.Message, ".")
+	}
+	return err.Error()
+}
