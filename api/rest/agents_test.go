@@ -20,7 +20,7 @@ func TestFirstRegistrationMakesTheAgentAndItsPrimary(t *testing.T) {
 	require.Equal(t, "primary", s.role("i-new"))
 	require.Equal(t, "t3.medium.us-east-1f 0.041600", s.value(`SELECT pool_id || ' ' || ondemand_price FROM instances WHERE id = 'i-new'`), "a zone that nobody knew yet")
 	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM notifications WHERE message = 'New agent registered: new-1'`))
-	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM pools WHERE id = 't3.medium.us-east-1f'`))
+	require.Equal(t, "0", s.value(`SELECT count(*)::text FROM pools WHERE id = 't3.medium.us-east-1f'`), "EC2 was not asked about it")
 	require.NotEqual(t, id, s.register(s.beta, "new-1", "i-beta", "us-east-1a"), "another client's agent of the same name")
 	require.Zero(t, s.wf.count())
 

@@ -96,6 +96,7 @@ func TestAnInstanceStartedByHandIsFollowed(t *testing.T) {
 		s.silence()
 		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", latePrices()).holds(t, 200, `{"success":true}`)
 		s.followed()
+		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", latePrices()).holds(t, 200, `{"success":true}`)
 		require.Equal(t, "spot 0.013100", s.value(`SELECT mode || ' ' || spot_price FROM instances WHERE id = 'i-n'`))
 	})
 }

@@ -57,7 +57,7 @@ func (c *collected) count(sql string, args ...any) (n int64) {
 // lives has an instance of the agent live on a type.
 func (c *collected) lives(id, role, instanceType string) {
 	c.t.Helper()
-	c.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) VALUES ($1, 'k', 'a', $2, $3, 'us-east-1', 'us-east-1a', $3 || '.us-east-1a')`, id, role, instanceType)
+	c.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, proof) VALUES ($1, 'k', 'a', $2, $3, 'us-east-1', 'us-east-1a', $3 || '.us-east-1a', 'launched')`, id, role, instanceType)
 }
 
 // TestPricesAreKnownBeforeAnybodyLivesThere collects from the simulator into a

@@ -106,7 +106,13 @@ WITH adopted AS (
     WHERE id = $1
       AND agent_id = $2
       AND proof = 'unproven'
-    RETURNING id, client_id, agent_id, pool_id)
+    RETURNING id, client_id, agent_id, pool_id, instance_type, region, az),
+pool AS (
+    INSERT INTO pools (id, instance_type, region, az)
+    SELECT pool_id, instance_type, region, az
+    FROM adopted
+    WHERE $5 <> ''
+    ON CONFLICT DO NOTHING)
 INSERT INTO events (client_id, agent_id, type, message, metadata)
 SELECT client_id, agent_id, 'instance_adopted', id || ' was found at EC2 to be the client''s and is looked after from now on',
     jsonb_build_object('instance_id', id, 'pool_id', pool_id, 'account_id', $8::text)

@@ -248,8 +248,6 @@ func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 		ON CONFLICT (id) DO UPDATE SET agent_id = excluded.agent_id, role = 'primary', mode = excluded.mode, epoch = excluded.epoch, terminate_by = '',
 			last_seen_at = excluded.last_seen_at, primary_since = excluded.primary_since, retiring_since = NULL, terminated_at = NULL`,
 		r.ClientID, agentID, r.InstanceID, r.InstanceType, r.Region, r.AZ, agent.PoolID(r.InstanceType, r.AZ), cmp.Or(r.Mode, agent.ModeUnknown), agent.Known(r.AMI))
-	b.Queue(`INSERT INTO pools (id, instance_type, region, az) SELECT $1, $2, $3, $4 WHERE 'unknown' NOT IN ($2, $4) ON CONFLICT DO NOTHING`,
-		agent.PoolID(r.InstanceType, r.AZ), r.InstanceType, r.Region, r.AZ)
 	queueAdoption(b, r.InstanceID)
 }
 

@@ -73,14 +73,21 @@ type member struct {
 	name, id string
 }
 
-// join launches a machine and registers the agent on it.
+// join launches a machine, registers the agent on it and waits until it is adopted.
 func (f *fleet) join(ctx context.Context, name, zone string) (*member, error) {
 	at, err := f.machine(ctx, name, zone)
 	if err != nil {
 		return nil, err
 	}
 	m := &member{fleet: f, name: name}
-	return m, m.register(ctx, at, zone)
+	if err := m.register(ctx, at, zone); err != nil {
+		return m, err
+	}
+	if f.who.Account == "" { // the machine is one of a shared account, and is not marked
+		return m, nil
+	}
+	_, err = m.await(ctx, "its machine is adopted", func(s *standing) bool { return s.Primary.Proof != "unproven" })
+	return m, err
 }
 
 // register is what the agent on an instance does first.

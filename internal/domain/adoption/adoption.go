@@ -133,9 +133,9 @@ func Failed(cause Cause, reason string) Verdict {
 	repair := "nothing has to be done: EC2 is asked again"
 	switch cause {
 	case RoleRefused:
-		repair = "let the role trust our account with the client's external_id, and give it the policy of deploy/cloudformation/tenant-role.yaml"
+		repair = "let the role trust our account with the client's external_id, and give it the policy of deploy/cloudformation/tenant-role.json"
 	case TagRefused:
-		repair = "allow the role ec2:CreateTags as in deploy/cloudformation/tenant-role.yaml"
+		repair = "allow the role ec2:CreateTags as in deploy/cloudformation/tenant-role.json"
 	}
 	return unproven(cause, reason, repair)
 }

@@ -59,7 +59,7 @@ func TestJudge(t *testing.T) {
 // TestRefusalsSayWhatToDo: the sentence for a role that is refused names its template.
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	require.Contains(t, adoption.Failed(adoption.RoleRefused, "no").Sentence(), "tenant-role.yaml")
+	require.Contains(t, adoption.Failed(adoption.RoleRefused, "no").Sentence(), "tenant-role.json")
 	require.Contains(t, adoption.Failed(adoption.TagRefused, "no").Sentence(), "ec2:CreateTags")
 	require.True(t, adoption.Refused(adoption.NotOurs.New("x")))
 	require.False(t, adoption.Refused(nil))

@@ -56,7 +56,8 @@ type Ingested struct {
 
 // Judge separates what is believed from what is not. One bad pool does not lose
 // the good ones; a report with nothing good in it, or from no sane time, is
-// refused as a whole. now is also when a report was made that does not say.
+// refused as a whole. now is also when a report was made that does not say, and when one
+// was made whose clock is ahead.
 //
 // Fails with pricing.time_out_of_window and pricing.price_out_of_range, which
 // names the first bad pool.
@@ -68,6 +69,10 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 	at = at.UTC().Truncate(time.Microsecond) // as the database holds it
 	if err := CheckTime(at, now); err != nil {
 		return Accepted{}, err
+	}
+	seenAt := at
+	if at.After(now) { // a clock that is ahead must not outlast what is measured later
+		at = now.UTC().Truncate(time.Microsecond)
 	}
 	out := Accepted{
 		InstanceID: r.InstanceID, InstanceType: r.InstanceType, Region: r.Region, Own: r.Own(), Mode: r.Mode, At: at, Rejected: []Rejection{},
@@ -95,7 +100,7 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 			continue
 		}
 		seen[s.PoolID], s.At = s.Price, at
-		s.ID = submissionID(agentID, r.InstanceID, s.PoolID, at, s.Price)
+		s.ID = submissionID(agentID, r.InstanceID, s.PoolID, seenAt, s.Price)
 		if s.InstanceType == r.InstanceType && s.Region == r.Region {
 			s.OnDemand = out.OnDemand
 		}

@@ -44,7 +44,8 @@ const (
 // into the truth.
 const merge = `
 WITH told AS (
-	SELECT pool_id, bucket, price, ondemand_price, source_type, submission_id, observed_at FROM price_submissions WHERE received_at > $1 AND received_at <= $2),
+	SELECT pool_id, bucket, price, ondemand_price, source_type, submission_id, observed_at FROM price_submissions
+	WHERE received_at > $1 AND received_at <= $2 AND NOT evidence),
 best AS (
 	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, ondemand_price, source_type AS source, submission_id, observed_at, min(price) OVER equal AS low, max(price) OVER equal AS high
 	FROM told WINDOW equal AS (PARTITION BY pool_id, bucket, source_type)

@@ -121,7 +121,8 @@ func (a *reportArgs) all() []any {
 // arrived. What is known already is looked up and not written, because thousands
 // of agents share a pool. Of the reporting instance only the unknown is filled in,
 // and only if it is the agent's own. That it is alive is written when no heartbeat
-// has said so for a while.
+// has said so for a while. What an instance says that is not proven to be the tenant's is
+// evidence: it is stored as a submission, and counts for no pool.
 var reports = `
 WITH r AS (
 	SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
@@ -129,7 +130,7 @@ WITH r AS (
 		AS r(n, tenant, agent, instance, type, region, kind, zone, place, mode, at, bucket, od, spot)),
 who AS MATERIALIZED (
 	SELECT r.n, r.type, r.region, r.kind, r.zone, r.place, r.mode, r.at, r.bucket, r.od / 1e6 AS od, r.spot / 1e6 AS spot,
-		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id,
+		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id, coalesce(i.proof <> 'unproven', false) AS proven,
 		CASE WHEN r.instance <> '' AND i.id IS NULL
 			THEN (SELECT ` + pg.PrimaryLost + ` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
 			ELSE false END AS orphaned,
@@ -141,20 +142,20 @@ who AS MATERIALIZED (
 	WHERE a.status <> 'deleted'),
 told AS MATERIALIZED (
 	SELECT who.n, t.id, t.pool_id, t.instance_type, t.region, t.az, (t.price / 1e6)::numeric(12, 6) AS price, (nullif(t.od, 0) / 1e6)::numeric(12, 6) AS od,
-		who.agent_id, who.client_id, who.named, who.source, who.at, who.bucket
+		who.agent_id, who.client_id, who.named, who.source, who.at, who.bucket, who.proven
 	FROM who JOIN unnest($15::int[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::bigint[])
 		AS t(n, id, pool_id, instance_type, region, az, price, od) USING (n) ORDER BY t.pool_id, who.n),
 pool AS (
 	INSERT INTO pools (id, instance_type, region, az)
-	SELECT DISTINCT ON (pool_id) pool_id, instance_type, region, az FROM told WHERE NOT EXISTS (SELECT 1 FROM pools p WHERE p.id = told.pool_id)
+	SELECT DISTINCT ON (pool_id) pool_id, instance_type, region, az FROM told WHERE proven AND NOT EXISTS (SELECT 1 FROM pools p WHERE p.id = told.pool_id)
 	ORDER BY pool_id ON CONFLICT DO NOTHING),
 stored AS (
-	INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price, source_type, client_id, agent_id, instance_id, observed_at, received_at)
-	SELECT id, bucket, pool_id, instance_type, region, az, price, od, source, client_id, agent_id, named, at, now() FROM told ON CONFLICT DO NOTHING RETURNING submission_id),
+	INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price, source_type, client_id, agent_id, instance_id, observed_at, received_at, evidence)
+	SELECT id, bucket, pool_id, instance_type, region, az, price, od, source, client_id, agent_id, named, at, now(), NOT proven FROM told ON CONFLICT DO NOTHING RETURNING submission_id),
 latest AS (
 	INSERT INTO pool_prices AS p (pool_id, instance_type, region, az, price, source_type, observed_at)
 	SELECT pool_id, instance_type, region, az, price, source, at
-	FROM (SELECT DISTINCT ON (pool_id) * FROM told ORDER BY pool_id, at DESC, n DESC) t
+	FROM (SELECT DISTINCT ON (pool_id) * FROM told WHERE proven ORDER BY pool_id, at DESC, n DESC) t
 	WHERE NOT EXISTS (SELECT 1 FROM pool_prices p WHERE p.pool_id = t.pool_id
 		AND (p.observed_at > t.at OR p.price = t.price AND p.observed_at > t.at - interval '30 seconds'))
 	ORDER BY pool_id
@@ -162,7 +163,7 @@ latest AS (
 	WHERE excluded.observed_at >= p.observed_at),
 best AS (
 	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, od, source, id AS submission_id, at AS observed_at, min(price) OVER equal AS low, max(price) OVER equal AS high
-	FROM told WINDOW equal AS (PARTITION BY pool_id, bucket, source)
+	FROM told WHERE proven WINDOW equal AS (PARTITION BY pool_id, bucket, source)
 	ORDER BY pool_id, bucket, array_position(` + priorities + `, source) DESC, at, id COLLATE "C"),
 bucket AS (
 	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high)
@@ -172,7 +173,7 @@ bucket AS (
 reference AS (
 	INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at)
 	SELECT region, type, od, 'agent', at
-	FROM (SELECT DISTINCT ON (region, type) region, type, od, at FROM who WHERE od > 0 ORDER BY region, type, at DESC, n DESC) t
+	FROM (SELECT DISTINCT ON (region, type) region, type, od, at FROM who WHERE od > 0 AND proven ORDER BY region, type, at DESC, n DESC) t
 	WHERE NOT EXISTS (SELECT 1 FROM on_demand_prices o WHERE o.region = t.region AND o.instance_type = t.type
 		AND (o.source <> 'agent' AND o.observed_at >= now() - interval '7 days' OR o.observed_at > t.at
 			OR o.price = t.od AND o.observed_at > t.at - interval '5 minutes'))
