@@ -176,7 +176,7 @@ test('a job is run, and what it computed is shown', async ({ page }) => {
   await page.getByRole('alertdialog').getByRole('button', { name: 'Run now' }).click()
   await expect(row.getByText('succeeded')).toBeVisible()
   await page.getByRole('link', { name: 'Savings' }).click()
-  await expect(page.getByRole('region', { name: 'Savings' }).getByRole('link', { name: 'Acme Streaming' })).toBeVisible()
+  await expect(page.getByRole('region', { name: 'By client and month' }).getByRole('link', { name: 'Acme Streaming' })).toBeVisible()
   const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download CSV' }).click()])
   expect(file.suggestedFilename()).toBe('savings.csv')
 })
