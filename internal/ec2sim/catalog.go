@@ -10,7 +10,7 @@ type region struct {
 	name     string
 	location string // as the price list writes it
 	zones    []zone
-	local    []zone // Local and Wavelength Zones: in no list of pools, and launched in by name only
+	local    []zone  // Local and Wavelength Zones: in no list of pools, and launched in by name only
 	factor   float64 // prices relative to us-east-1
 }
 

@@ -21,7 +21,7 @@ type Facts struct {
 	// Types are the types that EC2 offers in the region and that may fit, the wanted one
 	// among them. Empty: EC2 was not asked yet, and the next sizes of the family stand in.
 	Types        []TypeFacts  `json:"types,omitempty"`
-	Requirements Requirements `json:"requirements,omitzero"` // the agent's, not resolved
+	Requirements Requirements `json:"requirements,omitzero"`  // the agent's, not resolved
 	Architecture string       `json:"architecture,omitempty"` // of the image
 	// Zones are where the primary's network has a subnet.
 	Zones []string `json:"zones,omitempty"`
@@ -40,8 +40,8 @@ type Origin struct {
 type PoolFacts struct {
 	InstanceType  string  `json:"instance_type"`
 	AZ            string  `json:"az"`
-	Price         float64 `json:"price"`         // USD per hour; 0: unknown
-	Interruptions int     `json:"interruptions"` // notices seen there in the last week
+	Price         float64 `json:"price"`          // USD per hour; 0: unknown
+	Interruptions int     `json:"interruptions"`  // notices seen there in the last week
 	Ours          int     `json:"ours,omitempty"` // the client's instances there
 }
 
