@@ -7,7 +7,7 @@ import (
 )
 
 // relaunch brings back what persistent spot requests want: an instance whose request was
-// not cancelled comes back when it has ended, whoever ended it. The new one has the
+// not cancelled comes back when it has ended, whether a person or EC2 ended it. The new one has the
 // request's parameters and none of the tags that were set on the old one.
 func (w *world) relaunch(now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(w.lasting)) {

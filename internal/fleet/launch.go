@@ -47,7 +47,7 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 	if t.VPCID != "" && subnet == "" {
 		return LaunchRequest{}, replica.NoAddresses.New("the network %s has no subnet with free addresses in %s", t.VPCID, where.AZ)
 	}
-	described, without := t.Description.adapt(t.InstanceType, where)
+	described, without := t.adapt(t.InstanceType, where)
 	if !t.UserDataHidden {
 		described.LaunchTemplate = nil // it has nothing that is not copied
 	}

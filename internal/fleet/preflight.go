@@ -25,7 +25,7 @@ const dryPlaces = 2
 func (p *Provider) Preflight(ctx context.Context, a Account, region, zone string, t Template) []preflight.Check {
 	c, err := p.client(a, region)
 	if err != nil {
-		return []preflight.Check{checkOf("account", err)}
+		return []preflight.Check{checkOf(ctx, "account", err)}
 	}
 	out := []preflight.Check{
 		p.check(ctx, "image "+t.ImageID, func(ctx context.Context) error { return lookAtImage(ctx, c, t.ImageID) }),
@@ -110,12 +110,12 @@ func lookAtImage(ctx context.Context, c EC2API, id string) error {
 func (p *Provider) check(ctx context.Context, name string, look func(context.Context) error) preflight.Check {
 	call, cancel := p.read(ctx)
 	defer cancel()
-	return checkOf(name, look(call))
+	return checkOf(ctx, name, look(call))
 }
 
 // checkOf reads how a check went from its error. A permission that is missing for looking
 // only leaves the check unknown; one that is missing for launching is a failure.
-func checkOf(name string, err error) preflight.Check {
+func checkOf(ctx context.Context, name string, err error) preflight.Check {
 	out := preflight.Check{Name: name, Result: preflight.OK}
 	if err == nil {
 		return out
@@ -123,7 +123,7 @@ func checkOf(name string, err error) preflight.Check {
 	api, refused := errors.AsType[smithy.APIError](err)
 	if !refused {
 		out.Result, out.Detail = preflight.Unknown, "EC2 did not answer"
-		if f := classify(context.Background(), err, ""); f != nil {
+		if f := classify(context.WithoutCancel(ctx), err, ""); f != nil {
 			out.Detail = strings.TrimPrefix(f.Error(), ": ")
 		}
 		return out
