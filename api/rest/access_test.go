@@ -44,7 +44,7 @@ var access = map[string][]string{
 	"join": {"joinAgent"},
 	"own":  {"listOperations", "listNotifications", "markRead", "markAllRead"},
 	"admin": {
-		"createClient", "setLimits", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
+		"createClient", "setLimits", "listOperatorSessions", "endOperatorSession", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
 		"listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",
@@ -86,6 +86,9 @@ func TestAccess(t *testing.T) {
 		defer cancel()
 		if strings.HasSuffix(r.ID, "Sink") {
 			s.exec(logSink) // it may have been deleted by the one before
+		}
+		if r.ID == "endOperatorSession" {
+			s.exec(oneSession)
 		}
 		if r.ID == "revokeCredential" {
 			s.exec(oneCredential)
@@ -192,6 +195,8 @@ func TestAccess(t *testing.T) {
 	}
 	require.Len(t, routes, listed, "a row names a route that is gone, or one is named twice")
 }
+
+const oneSession = `INSERT INTO operator_sessions (id, operator, expires_at) VALUES ('s-live', 'ann', now() + interval '1 hour') ON CONFLICT (id) DO NOTHING`
 
 const oneCredential = `INSERT INTO credentials (id, client_id, kind, name, scope, token_hash)
 	VALUES ('k1', 'c1', 'tenant', 'ci', 'read', sha256('k1')) ON CONFLICT (id) DO NOTHING`

@@ -52,6 +52,7 @@ type Deps struct {
 	Accounts      *control.Accounts
 	Credentials   *control.Credentials
 	Limits        *control.Limits
+	Logins        *control.OperatorSessions
 	Switches      *control.Switches
 	ClientPages   *pages.ClientPages
 	InstancePages *pages.InstancePages
@@ -146,6 +147,7 @@ func (d Deps) Routes() []web.Route {
 		d.Accounts.Routes(),
 		d.Credentials.Routes(),
 		d.Limits.Routes(),
+		d.Logins.Routes(),
 		d.Switches.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),

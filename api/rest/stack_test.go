@@ -109,6 +109,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
 		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
 		Credentials:   &control.Credentials{Store: tokens},
+		Logins:        &control.OperatorSessions{Store: &postgres.Sessions{DB: db}, Now: time.Now},
 		Limits:        &control.Limits{Store: &postgres.Quotas{DB: db}},
 		Quotas:        &postgres.Quotas{DB: db},
 		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
