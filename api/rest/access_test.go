@@ -47,7 +47,7 @@ var access = map[string][]string{
 		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listEvents", "search", "listSavingsByMonth",
 	},
 	"admin": {
-		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
+		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "listOperatorSessions", "endOperatorSession", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
 		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",
@@ -92,6 +92,9 @@ func TestAccess(t *testing.T) {
 		defer cancel()
 		if strings.HasSuffix(r.ID, "Sink") {
 			s.exec(logSink) // it may have been deleted by the one before
+		}
+		if r.ID == "endOperatorSession" {
+			s.exec(oneSession)
 		}
 		if r.ID == "revokeCredential" {
 			s.exec(oneCredential)
@@ -206,6 +209,8 @@ func TestAccess(t *testing.T) {
 	}
 	require.Len(t, routes, listed, "a row names a route that is gone, or one is named twice")
 }
+
+const oneSession = `INSERT INTO operator_sessions (id, operator, expires_at) VALUES ('s-live', 'ann', now() + interval '1 hour') ON CONFLICT (id) DO NOTHING`
 
 const oneCredential = `INSERT INTO credentials (id, client_id, kind, name, scope, token_hash)
 	VALUES ('k1', 'c1', 'tenant', 'ci', 'read', sha256('k1')) ON CONFLICT (id) DO NOTHING`

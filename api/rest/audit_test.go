@@ -69,14 +69,15 @@ var deeds = map[string][]deed{
 	"promoteReplica":  {{event: "replica_promotion_requested", before: does(readyRow), does: does(`UPDATE agents SET epoch = epoch + 1`)}},
 	"cancelOperation": {{event: "operation_cancelled", path: "/api/operations/switch%2F1/cancel", tenant: true, before: does(someOperations), does: does(`UPDATE operations SET phase = 'undoing'`)}},
 
-	"markRead":         {{event: "notification_read", tenant: true, before: does(someNews)}},
-	"markAllRead":      {{event: "notifications_read", body: `{"client_id":"c1"}`, before: does(someNews)}},
-	"createSink":       {{event: "sink_created", body: `{"kind":"log"}`, tenant: true}},
-	"createCredential": {{event: "credential_created", body: `{"kind":"enrolment"}`, tenant: true}},
-	"revokeCredential": {{event: "credential_revoked", tenant: true, before: does(oneCredential)}},
-	"setLimits":        {{event: "client_limits_changed", body: `{"agents":1,"open_replicas":2,"launches_per_hour":3}`}},
-	"setLegacyToken":   {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
-	"deleteSink":       {{event: "sink_deleted", tenant: true, before: does(logSink)}},
+	"markRead":           {{event: "notification_read", tenant: true, before: does(someNews)}},
+	"markAllRead":        {{event: "notifications_read", body: `{"client_id":"c1"}`, before: does(someNews)}},
+	"createSink":         {{event: "sink_created", body: `{"kind":"log"}`, tenant: true}},
+	"createCredential":   {{event: "credential_created", body: `{"kind":"enrolment"}`, tenant: true}},
+	"revokeCredential":   {{event: "credential_revoked", tenant: true, before: does(oneCredential)}},
+	"endOperatorSession": {{event: "operator_session_ended", before: does(oneSession)}},
+	"setLimits":          {{event: "client_limits_changed", body: `{"agents":1,"open_replicas":2,"launches_per_hour":3}`}},
+	"setLegacyToken":     {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
+	"deleteSink":         {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 
 	"changeClientAccount": {{event: "client_account_changed", body: `{"own_account":true}`}},
 

@@ -92,14 +92,14 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 		d.showLoginAs(c, http.StatusUnauthorized, loginView{Next: next, Problem: "This is not an operator's token."})
 		return nil
 	}
-	cookie, expires, err := d.auth.Sessions.NewCookie(operator)
+	cookie, begun, err := d.auth.Sessions.NewCookie(operator, address)
 	if err != nil {
 		return err
 	}
-	if err := d.auth.Sessions.Store.SessionBegun(ctx, operator, address); err != nil {
+	if err := d.auth.Sessions.Store.SessionBegun(ctx, begun); err != nil {
 		return err
 	}
-	http.SetCookie(c.Writer, web.SessionCookie(c.Request, cookie, expires))
+	http.SetCookie(c.Writer, web.SessionCookie(c.Request, cookie, begun.ExpiresAt))
 	if next == "" {
 		if next = "/docs"; d.Web != nil {
 			next = "/"

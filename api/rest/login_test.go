@@ -124,6 +124,33 @@ func TestSessionsEndByThemselves(t *testing.T) {
 	require.Equal(t, 200, browse(t, s.handler, http.MethodGet, admin, cookie, nil).Code)
 }
 
+// TestSessionsEndWhenTheyAreIdle, are listed, and are ended by another operator.
+func TestSessionsEndWhenTheyAreIdle(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	now := time.Now()
+	h := s.another(t, func(d *rest.Deps) { d.Now = func() time.Time { return now } })
+	cookie, other := s.login(t), s.login(t)
+	asks := func(cookie string) int { return browse(t, h, http.MethodGet, "/api/admin/clients", cookie, nil).Code }
+
+	for range 3 {
+		now = now.Add(29 * time.Minute)
+		require.Equal(t, 200, asks(cookie), "it is used again and again")
+	}
+	require.Equal(t, 401, asks(other), "this one was not")
+	now = now.Add(31 * time.Minute)
+	require.Equal(t, 401, asks(cookie))
+
+	third := s.login(t)
+	listed := s.call(operatorToken, "GET", "/api/admin/sessions", "")
+	require.Equal(t, 200, listed.status)
+	id := listed.body["sessions"].([]any)[0].(map[string]any)["id"].(string)
+	require.Equal(t, 200, browse(t, s.handler, http.MethodGet, "/api/admin/clients", third, nil).Code)
+	s.call(operatorToken, "DELETE", "/api/admin/sessions/"+id, "").holds(t, 200, `{"success":true}`)
+	require.Equal(t, 401, browse(t, s.handler, http.MethodGet, "/api/admin/clients", third, nil).Code)
+	s.call(operatorToken, "DELETE", "/api/admin/sessions/none", "").holds(t, 404, `{"code":"sessions.not_found"}`)
+}
+
 func TestLoginsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

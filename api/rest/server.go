@@ -68,6 +68,7 @@ type Deps struct {
 	Console        *pages.Console
 	Adoptions      *control.Adoptions
 	ClientAccounts *control.ClientAccounts
+	Logins         *control.OperatorSessions
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 
@@ -154,6 +155,7 @@ func (d Deps) Routes() []web.Route {
 		d.Limits.Routes(),
 		d.Adoptions.Routes(),
 		d.ClientAccounts.Routes(),
+		d.Logins.Routes(),
 		d.Switches.Routes(),
 		d.Requirements.Routes(),
 		d.Preflight.Routes(),

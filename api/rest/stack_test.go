@@ -129,6 +129,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
+		Logins:         &control.OperatorSessions{Store: &postgres.Sessions{DB: db}, Now: time.Now},
 	}
 	d.Fleet = &control.Fleet{Pauses: d.Pauses, Operations: d.Operations, Audit: d.Audit}
 	d.Console = &pages.Console{Views: views, Events: d.Events, About: pages.About{Started: time.Now()}, Now: time.Now}

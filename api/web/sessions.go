@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"spotkeeper/internal/postgres"
 )
 
 // cookieName is the cookie of an operator's session.
@@ -21,12 +23,16 @@ const cookieName = "spotkeeper_session"
 // logs in once a working day.
 const sessionLength = 12 * time.Hour
 
+// SessionIdle is how long a session may be unused before it ends.
+const SessionIdle = 30 * time.Minute
+
 // SessionStore remembers the sessions that were ended before their time, and what
 // operators did at the door.
 type SessionStore interface {
-	SessionBegun(ctx context.Context, operator, address string) error
+	SessionBegun(ctx context.Context, n postgres.OperatorSession) error
 	EndSession(ctx context.Context, id, operator string, expires time.Time) error
-	SessionEnded(ctx context.Context, id string) (bool, error)
+	// UseSession says whether a session is good: it was used within idle, and not ended.
+	UseSession(ctx context.Context, id string, now time.Time, idle time.Duration) (bool, error)
 }
 
 // Sessions are the logins of operators' browsers. A session is a signed cookie,
@@ -47,17 +53,18 @@ type Session struct {
 }
 
 // NewCookie makes the value of a cookie.
-func (s *Sessions) NewCookie(operator string) (string, time.Time, error) {
-	expires := s.Now().Add(sessionLength)
-	payload, err := json.Marshal(Session{ID: uuid.NewString(), Operator: operator, Expires: expires.Unix()})
+func (s *Sessions) NewCookie(operator, address string) (string, postgres.OperatorSession, error) {
+	now := s.Now()
+	made := postgres.OperatorSession{ID: uuid.NewString(), Operator: operator, Address: address, StartedAt: now, ExpiresAt: now.Add(sessionLength)}
+	payload, err := json.Marshal(Session{ID: made.ID, Operator: operator, Expires: made.ExpiresAt.Unix()})
 	if err != nil {
-		return "", time.Time{}, err
+		return "", made, err
 	}
 	mac, err := sign(s.Keys[0], s.Operators[operator], payload)
 	if err != nil {
-		return "", time.Time{}, err
+		return "", made, err
 	}
-	return base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(mac), expires, nil
+	return base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(mac), made, nil
 }
 
 // sign uses a key of the deployment and of the operator's token, so that a token
@@ -100,8 +107,8 @@ func (s *Sessions) Read(r *http.Request) (*Session, error) {
 	if !signed {
 		return nil, nil
 	}
-	ended, err := s.Store.SessionEnded(r.Context(), found.ID)
-	if err != nil || ended {
+	good, err := s.Store.UseSession(r.Context(), found.ID, s.Now(), SessionIdle)
+	if err != nil || !good {
 		return nil, err
 	}
 	return &found, nil

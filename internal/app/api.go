@@ -99,6 +99,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Events:      events,
 		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		Credentials: &control.Credentials{Store: tokens},
+		Logins:      &control.OperatorSessions{Store: &postgres.Sessions{DB: a.DB}, Now: time.Now},
 		Limits:      &control.Limits{Store: &postgres.Quotas{DB: a.DB}},
 		Rates:       web.DefaultRates(), Quotas: &postgres.Quotas{DB: a.DB},
 		Accounts:       &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},

@@ -4,21 +4,102 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres/entity"
 	"spotkeeper/internal/postgres/pg"
 )
 
+// SessionNotFound means that there is no session with an id, or not any more.
+var SessionNotFound = fault.Define("sessions.not_found", fault.NotFound)
+
 // Sessions remembers what operators' browsers did at the door. A session itself
-// is a signed cookie; here are those that were ended before their time.
+// is a signed cookie; here are when it was used last, and whether it was ended.
 type Sessions struct{ DB *pg.DB }
 
-// SessionBegun keeps a login as an event.
-func (s *Sessions) SessionBegun(ctx context.Context, operator, address string) error {
-	return pg.Translate(pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{Type: "operator_login", Severity: "info", Actor: "operator:" + operator,
-		Message: "Operator " + operator + " logged in", Metadata: map[string]any{"address": address}}))
+// OperatorSession is a login of an operator's browser.
+type OperatorSession struct {
+	ID         string
+	Operator   string
+	Address    string
+	StartedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+}
+
+// SessionBegun keeps a login, and tells it. Logins whose time is over go.
+func (s *Sessions) SessionBegun(ctx context.Context, n OperatorSession) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM operator_sessions WHERE expires_at < now()`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO operator_sessions (id, operator, address, started_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $4, $5)`,
+			n.ID, n.Operator, n.Address, n.StartedAt, n.ExpiresAt)
+		if err != nil {
+			return err
+		}
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{Type: "operator_login", Severity: "info", Actor: "operator:" + n.Operator,
+			Message: "Operator " + n.Operator + " logged in", Metadata: map[string]any{"address": n.Address, "session_id": n.ID}})
+	})
+}
+
+// noteSession is how exactly the last use of a session is kept.
+const noteSession = time.Minute
+
+// UseSession says whether a session is good at a moment: it was used within idle, and was
+// not ended. It then counts as used.
+func (s *Sessions) UseSession(ctx context.Context, id string, now time.Time, idle time.Duration) (good bool, err error) {
+	// One statement, because each request of a page asks it.
+	var seen time.Time
+	err = s.DB.Pool.QueryRow(ctx, `
+		SELECT last_seen_at
+		FROM operator_sessions s
+		WHERE id = $1 AND NOT EXISTS (SELECT FROM ended_sessions e WHERE e.id = s.id)`, id).Scan(&seen)
+	switch {
+	case pg.IsNoRows(err):
+		return false, nil
+	case err != nil:
+		return false, pg.Translate(err)
+	case now.Sub(seen) >= idle:
+		return false, nil
+	case now.Sub(seen) < noteSession:
+		return true, nil
+	}
+	_, err = s.DB.Pool.Exec(ctx, `UPDATE operator_sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2`, id, now)
+	return true, pg.Translate(err)
+}
+
+// Sessions lists the sessions that are good at a moment, the newest first.
+func (s *Sessions) Sessions(ctx context.Context, now time.Time, idle time.Duration) ([]OperatorSession, error) {
+	return pg.QueryRows[OperatorSession](ctx, s.DB, `
+		SELECT id, operator, address, started_at, last_seen_at, expires_at
+		FROM operator_sessions s
+		WHERE expires_at > $1 AND last_seen_at > $2 AND NOT EXISTS (SELECT FROM ended_sessions e WHERE e.id = s.id)
+		ORDER BY started_at DESC, id LIMIT 1000`, now, now.Add(-idle))
+}
+
+// EndSessionOf ends another operator's session, or one's own on another machine. Fails
+// with sessions.not_found.
+func (s *Sessions) EndSessionOf(ctx context.Context, id, by string) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
+		var operator string
+		err := tx.QueryRow(ctx, `
+			WITH found AS (SELECT id, operator, expires_at FROM operator_sessions WHERE id = $1),
+			     ended AS (INSERT INTO ended_sessions (id, expires_at) SELECT id, expires_at FROM found ON CONFLICT (id) DO NOTHING)
+			SELECT operator FROM found`, id).Scan(&operator)
+		if pg.IsNoRows(err) {
+			return SessionNotFound.New("There is no such session")
+		}
+		if err != nil {
+			return err
+		}
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{Type: "operator_session_ended", Severity: "warning", Actor: by,
+			Message:  "A session of operator " + operator + " was ended",
+			Metadata: map[string]any{"before": map[string]any{"session_id": id, "operator": operator}, "after": nil}})
+	})
 }
 
 // EndSession ends a session in every process. One that has ended is ended again.
@@ -36,10 +117,4 @@ func (s *Sessions) EndSession(ctx context.Context, id, operator string, expires 
 		}
 		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{Type: "operator_logout", Severity: "info", Actor: "operator:" + operator, Message: "Operator " + operator + " logged out"})
 	})
-}
-
-// SessionEnded says whether a session was ended before its time.
-func (s *Sessions) SessionEnded(ctx context.Context, id string) (ended bool, err error) {
-	found, err := gorm.G[entity.EndedSession](s.DB.Gorm).Where("id = ?", id).Count(ctx, "id")
-	return found > 0, pg.Translate(err)
 }

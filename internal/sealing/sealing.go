@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // KeySize is the size in bytes of a key.
@@ -103,7 +104,7 @@ func (b Box) Seal(text, bound string) ([]byte, error) {
 		return aead.Seal(nonce, nonce, []byte(text), []byte(bound)), nil
 	}
 	head := headerOf(key.ID)
-	return aead.Seal(append(bytes.Clone(head), nonce...), nonce, []byte(text), append(head, bound...)), nil
+	return aead.Seal(append(bytes.Clone(head), nonce...), nonce, []byte(text), slices.Concat(head, []byte(bound))), nil
 }
 
 // ErrUnreadable means that no key opens what was sealed, or that it belongs to something
@@ -124,7 +125,7 @@ func (b Box) Open(sealed []byte, bound string) (string, error) {
 			if rest, mine = bytes.CutPrefix(sealed, head); !mine {
 				continue
 			}
-			extra = append(head, bound...)
+			extra = slices.Concat(head, []byte(bound))
 		}
 		if len(rest) < aead.NonceSize() {
 			continue
