@@ -97,6 +97,14 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	return f
 }
 
+// account is how EC2 is asked for the customer.
+func (f *field) account() (a activities.Account) {
+	f.t.Helper()
+	require.NoError(f.t, f.DB.Pool.QueryRow(f.t.Context(), `SELECT id, role_arn, external_id FROM clients WHERE role_arn <> ''`).
+		Scan(&a.ClientID, &a.RoleARN, &a.ExternalID))
+	return a
+}
+
 // ask sends a request to the api and returns its status.
 func (f *field) ask(method, path string, in, out any) int {
 	f.t.Helper()

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/activities"
 	"spotkeeper/internal/ec2sim"
 )
 
@@ -49,7 +48,7 @@ func TestAReplacementIsATwin(t *testing.T) {
 	require.Empty(t, f.list(`SELECT client_token FROM launches WHERE request::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`), "user data is sealed")
 	heir := f.describe(out.Heir)
 	require.Equal(t, types.MonitoringStateEnabled, heir.Monitoring.State)
-	require.Equal(t, types.HttpTokensStateOptional, heir.MetadataOptions.HttpTokens)
+	require.Equal(t, types.HttpTokensStateRequired, heir.MetadataOptions.HttpTokens)
 	require.Equal(t, int32(3), *heir.MetadataOptions.HttpPutResponseHopLimit)
 	require.True(t, *heir.EbsOptimized)
 	require.False(t, *heir.SourceDestCheck)
@@ -114,13 +113,13 @@ func TestAFullSubnet(t *testing.T) {
 			t.Parallel()
 
 			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
-			require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{Second: "us-east-1b"}))
+			require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{Account: fieldAccount, Second: "us-east-1b"}))
 			m := f.join("web", f.machine())
-			second := ec2sim.SecondSubnetID(ec2sim.DefaultAccount, "us-east-1b")
-			first := ec2sim.SubnetID(ec2sim.DefaultAccount, "us-east-1b")
+			second := ec2sim.SecondSubnetID(fieldAccount, "us-east-1b")
+			first := ec2sim.SubnetID(fieldAccount, "us-east-1b")
 			for _, id := range []string{first, second} { // whichever is preferred
 				if f.list(`SELECT template->'subnets'->'us-east-1b'->>0 FROM launch_templates`)[0] == id {
-					require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{SubnetID: id, State: state}))
+					require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{Account: fieldAccount, SubnetID: id, State: state}))
 				}
 			}
 			out := m.lose()
@@ -140,7 +139,7 @@ func TestAPersistentRequestEndsWithItsInstance(t *testing.T) {
 			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop}
 	})
 	m := f.join("web", old)
-	require.NoError(t, f.ec2Fleet().Terminate(t.Context(), activities.Account{}, "us-east-1", m.at, time.Time{}))
+	require.NoError(t, f.ec2Fleet().Terminate(t.Context(), f.account(), "us-east-1", m.at, time.Time{}))
 	_, err := f.sim.Advance(t.Context(), 10*time.Minute)
 	require.NoError(t, err)
 	found, err := f.ec2.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})

@@ -63,6 +63,8 @@ func TestPlacesAreNotParsed(t *testing.T) {
 			}
 			f.call("POST", "/api/agents/register", map[string]any{"client_token": f.token, "logical_agent_id": "web", "instance_id": "i-0123456789abcdef0",
 				"instance_type": "m5.large", "region": region, "az": zone, "ami_id": "ami-1", "mode": "spot"}, &answer)
+			_, err := f.DB.Pool.Exec(t.Context(), `UPDATE instances SET proof = 'launched'`) // reports of strangers are evidence only
+			require.NoError(t, err)
 			m := &member{field: f, id: answer.AgentID, name: "web", at: "i-0123456789abcdef0"}
 			status := m.send("POST", "/api/agents/"+m.id+"/pricing-report", []byte(fmt.Sprintf(`{"instance": {"instance_id": %q, "instance_type": "m5.large",
 				"region": %q, "az": %q, "mode": "spot"}, "pricing": {"on_demand_price": 0.1, "spot_pools": [{"pool_id": "m5.large.%s", "price": 0.03}]}}`,

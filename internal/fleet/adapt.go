@@ -114,9 +114,6 @@ func (d Description) fillOptions(in *ec2.RunInstancesInput) {
 	if m == nil {
 		return
 	}
-	if m.Tokens != "" {
-		in.MetadataOptions.HttpTokens = types.HttpTokensState(m.Tokens)
-	}
 	if m.Off {
 		in.MetadataOptions.HttpEndpoint = types.InstanceMetadataEndpointStateDisabled
 	}

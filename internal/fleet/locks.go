@@ -61,7 +61,7 @@ func (p *Provider) Terminate(ctx context.Context, a Account, region, instanceID 
 	case seen.State == StateAbsent:
 		return replica.NotRunning.New("terminating %s: EC2 does not show it yet", instanceID)
 	}
-	if err := p.CancelRequest(ctx, a, region, instanceID); err != nil {
+	if err := p.cancelRequest(ctx, c, instanceID); err != nil {
 		return err
 	}
 	call, cancel := p.write(ctx)

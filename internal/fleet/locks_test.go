@@ -27,6 +27,16 @@ var changes = map[string][]locked{
 	"TerminateInstances": {func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error {
 		return c.Terminate(t.Context(), a, region, i.ID, time.Time{})
 	}},
+	"CancelSpotInstanceRequests": {func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error {
+		return c.CancelRequest(t.Context(), a, region, i.ID)
+	}},
+	"ModifyInstanceAttribute": {func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error { // of what was just launched
+		_, err := c.Launch(t.Context(), a, fleet.LaunchRequest{
+			ClientToken: t.Name(), Region: region, Mode: agent.Spot, InstanceType: "m5.large", AZ: "us-east-1a",
+			ImageID: image, Tags: i.Tags, Description: fleet.Description{NoSourceCheck: true},
+		})
+		return err
+	}},
 	"CreateTags": {func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error {
 		return c.Adopt(t.Context(), a, region, i.ID, "a1")
 	}},
@@ -92,6 +102,14 @@ func TestEveryChangeIsLocked(t *testing.T) {
 	}
 }
 
+// persistentSpot is a spot request that launches again what has ended.
+var persistentSpot = &types.InstanceMarketOptionsRequest{
+	MarketType: types.MarketTypeSpot,
+	SpotOptions: &types.SpotMarketOptions{
+		SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+	},
+}
+
 // tagged launches an instance with exactly the tags, past the Provider.
 func (c cloud) tagged(t *testing.T, token string, tags map[string]string) fleet.Instance {
 	t.Helper()
@@ -104,7 +122,7 @@ func (c cloud) tagged(t *testing.T, token string, tags map[string]string) fleet.
 	}
 	out, err := ec2.New(ec2.Options{Region: region, BaseEndpoint: aws.String(c.url), Credentials: fleet.StaticCredentials("test", "test")}).
 		RunInstances(t.Context(), &ec2.RunInstancesInput{ClientToken: aws.String(token), ImageId: aws.String(image), InstanceType: "m5.large",
-			MinCount: aws.Int32(1), MaxCount: aws.Int32(1), TagSpecifications: tagged})
+			MinCount: aws.Int32(1), MaxCount: aws.Int32(1), TagSpecifications: tagged, InstanceMarketOptions: persistentSpot})
 	require.NoError(t, err)
 	id := aws.ToString(out.Instances[0].InstanceId)
 	found, err := c.Describe(t.Context(), own, region, []string{id})

@@ -8,15 +8,25 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// CancelRequest cancels the persistent spot request of an instance, if it has one. Without
-// that EC2 would launch the instance again when it has ended, without tags, and start one
-// that it has stopped. It sets a level, so twice is once. Where the account does not let us
-// look, nothing is cancelled.
+// CancelRequest cancels the persistent spot request of an instance that EC2 shows with our
+// tags and the client's, if it has one. Without that EC2 would launch the instance again
+// when it has ended, without tags, and start one that it has stopped. It sets a level, so
+// it may run twice. Where EC2 no longer shows the instance, or the account does not let us
+// look, nothing is cancelled. Fails with instance.not_ours.
 func (p *Provider) CancelRequest(ctx context.Context, a Account, region, instanceID string) error {
 	c, err := p.client(a, region)
 	if err != nil {
 		return err
 	}
+	seen, err := p.requireOurs(ctx, a, region, instanceID)
+	if err != nil || seen.State == StateAbsent {
+		return err
+	}
+	return p.cancelRequest(ctx, c, instanceID)
+}
+
+// cancelRequest is CancelRequest for an instance that was found to be ours.
+func (p *Provider) cancelRequest(ctx context.Context, c EC2API, instanceID string) error {
 	call, cancel := p.read(ctx)
 	defer cancel()
 	found, err := c.DescribeSpotInstanceRequests(call, &ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{

@@ -7,14 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
-	"spotkeeper/internal/fleet"
 )
 
 // TestSurvey: a running instance, one that EC2 has marked, and one that EC2 does not know.
 func TestSurvey(t *testing.T) {
 	t.Parallel()
 	c := simulate(t, ec2sim.Options{})
-	a := fleet.Account{ClientID: "c1"}
+	a := own
 	i := c.primary(t, a)
 	ids := []string{i.ID, "i-00000000000000000"}
 	seen, marks, err := c.Survey(t.Context(), a, region, ids)

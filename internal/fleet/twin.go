@@ -108,7 +108,7 @@ Tenancy | copied | Placement.Tenancy`), rows("InstanceMetadataOptionsResponse", 
 HttpEndpoint | copied | MetadataOptions.HttpEndpoint
 HttpProtocolIpv6 | copied | MetadataOptions.HttpProtocolIpv6
 HttpPutResponseHopLimit | copied | MetadataOptions.HttpPutResponseHopLimit
-HttpTokens | copied | MetadataOptions.HttpTokens
+HttpTokens | excused | a replacement always requires tokens (IMDSv2), which the policies of the roles demand
 InstanceMetadataTags | copied | MetadataOptions.InstanceMetadataTags
 State | excused | whether a change of them has been applied`), rows("EnclaveOptions", `
 Enabled | copied | EnclaveOptions.Enabled`), rows("HibernationOptions", `

@@ -178,8 +178,8 @@ func TestStorm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 's' || n, 'k1', 's' || n FROM generate_series(1, 300) n`)
-	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by)
-		SELECT 'i-s' || n, 'k1', 's' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane' FROM generate_series(1, 300) n`)
+	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
+		SELECT 'i-s' || n, 'k1', 's' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched' FROM generate_series(1, 300) n`)
 	var bodies []string
 	for range 2 {
 		for n := range 300 {

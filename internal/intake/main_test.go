@@ -173,8 +173,9 @@ func newWorld(t *testing.T) *world {
 	r := prometheus.NewRegistry()
 	w := &world{t: t, db: db, cloud: cloud{}, followed: &followed{}, registry: r, metrics: intake.NewMetrics(r), store: &postgres.Intake{
 		Notices: postgres.Notices{DB: db}, OwnAccount: func(context.Context) (string, error) { return "111122223333", nil }}}
-	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, role_arn) VALUES
-		('k1', 'Acme', 'k@x', '\x01', '\x01', ''), ('k2', 'Beta', 'l@x', '\x02', '\x02', 'arn:aws:iam::444455556666:role/spotkeeper')`)
+	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, role_arn, account_id, own_account) VALUES
+		('k1', 'Acme', 'k@x', '\x01', '\x01', '', '', true),
+		('k2', 'Beta', 'l@x', '\x02', '\x02', 'arn:aws:iam::444455556666:role/spotkeeper', '444455556666', false)`)
 	for client, agent := range map[string]string{"k1": "a1", "k2": "a2"} {
 		w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ($2, $1, $2)`, client, agent)
 	}
@@ -187,8 +188,8 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) instance(client, agent, id, role string) {
 	w.t.Helper()
-	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by)
-		VALUES ($1, $2, $3, $4, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane')`, id, client, agent, role)
+	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
+		VALUES ($1, $2, $3, $4, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`, id, client, agent, role)
 }
 
 func (w *world) exec(sql string, args ...any) {

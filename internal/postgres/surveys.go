@@ -60,7 +60,7 @@ func (s *Intake) ClaimSurveys(ctx context.Context, limit int, every float64) ([]
 // InstancesAt lists the instances of a place.
 func (s *Intake) InstancesAt(ctx context.Context, p intake.Place) ([]intake.Owner, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
-SELECT i.id, i.client_id, i.agent_id, i.role, i.region, c.role_arn, c.external_id`+surveyed+`
+SELECT i.id, i.client_id, i.agent_id, i.role, i.region, c.role_arn, c.external_id, c.own_account`+surveyed+`
   AND i.region = $2
   AND `+placeOfClient+` = $1
 ORDER BY i.id`, p.ClientID, p.Region)
@@ -68,7 +68,7 @@ ORDER BY i.id`, p.ClientID, p.Region)
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o intake.Owner, err error) {
-		err = row.Scan(&o.InstanceID, &o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN, &o.Account.ExternalID)
+		err = row.Scan(&o.InstanceID, &o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN, &o.Account.ExternalID, &o.Account.Own)
 		o.Known, o.Account.ClientID = err == nil, o.ClientID
 		return o, err
 	})
