@@ -59,7 +59,11 @@ func (s *schemas) of(t reflect.Type, answer bool) object {
 	case reflect.Slice, reflect.Array:
 		return object{"type": "array", "items": s.of(t.Elem(), answer)}
 	case reflect.Map:
-		return object{"type": "object", "additionalProperties": s.of(t.Elem(), answer)}
+		var values any = s.of(t.Elem(), answer)
+		if schema, ok := values.(object); ok && len(schema) == 0 {
+			values = true // any value
+		}
+		return object{"type": "object", "additionalProperties": values}
 	case reflect.String:
 		return object{"type": "string"}
 	case reflect.Bool:
