@@ -38,7 +38,7 @@ func TestEventsFailOverWithoutTemporal(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
 	settings, err := config.Load(map[string]string{
 		"DATABASE_URL": postgrestest.URL(t), "EC2_SIMULATED": "true", "AWS_ENDPOINT_URL_EC2": server.URL, "ARTIFACTS_URL": t.TempDir(),
-		"SECRET_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+		"SECRET_KEY":       "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 		"EVENTS_QUEUE_URL": aws.ToString(queue.QueueUrl), "AWS_ENDPOINT_URL_SQS": endpoint,
 	})
 	require.NoError(t, err)
