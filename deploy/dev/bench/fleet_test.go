@@ -110,13 +110,6 @@ func launch(ctx context.Context, b *testing.B, s *devtest.Stack, account string,
 	return ids
 }
 
-func (f *fleet) must(b *testing.B, method, path string, in, out any) {
-	b.Helper()
-	status, err := f.Call(b.Context(), method, path, f.token, in, out)
-	require.NoError(b, err)
-	require.Less(b, status, 300)
-}
-
 // await polls a count until it is n.
 func (f *fleet) await(b *testing.B, within time.Duration, n int, query string) {
 	b.Helper()
