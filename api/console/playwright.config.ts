@@ -7,7 +7,6 @@ export default defineConfig({
   globalSetup: './e2e/setup.ts',
   workers: 1,
   fullyParallel: false,
-  retries: 1,
   timeout: 60_000,
   expect: { timeout: 15_000 },
   reporter: [['list']],

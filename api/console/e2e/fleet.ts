@@ -15,7 +15,7 @@ async function call<T>(s: Stack, method: string, path: string, token: string, bo
 export const operator = <T>(s: Stack, method: string, path: string, body?: unknown) => call<T>(s, method, path, operatorToken, body)
 
 export async function createTenant(s: Stack, name: string): Promise<Tenant> {
-  const got = await operator<{ client: { id: string; token: string } }>(s, 'POST', '/api/admin/clients/create', { name })
+  const got = await operator<{ client: { id: string; token: string } }>(s, 'POST', '/api/admin/clients/create', { name, own_account: true })
   return { id: got.client.id, name, token: got.client.token }
 }
 
@@ -37,6 +37,8 @@ export async function startAgent(s: Stack, t: Tenant, name: string, type: string
   const form = new URLSearchParams({
     Action: 'RunInstances', Version: '2016-11-15', ImageId: image, InstanceType: type, MinCount: '1', MaxCount: '1',
     'Placement.AvailabilityZone': zone, 'InstanceMarketOptions.MarketType': 'spot',
+    // In a shared account an instance names its client, or nothing is done for it.
+    'TagSpecification.1.ResourceType': 'instance', 'TagSpecification.1.Tag.1.Key': 'spotkeeper:client', 'TagSpecification.1.Tag.1.Value': t.id,
   })
   const answer = await fetch(s.ec2 + '/', { method: 'POST', body: form, headers: { Authorization: 'AWS4-HMAC-SHA256 Credential=demo/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0' } })
   const text = await answer.text()
@@ -46,6 +48,7 @@ export async function startAgent(s: Stack, t: Tenant, name: string, type: string
   const got = await call<{ agent_id: string }>(s, 'POST', '/api/agents/register', t.token, {
     client_token: t.token, logical_agent_id: name, hostname: name + '-1', instance_id: instance, instance_type: type, region: 'us-east-1', az: zone, ami_id: image, mode: 'spot', agent_version: '4.0.0',
   })
+  await until('its adoption', async () => (await call<{ primary: { proof: string } }>(s, 'GET', `/api/client/agents/${got.agent_id}/state`, t.token)).primary.proof === 'adopted')
   return { id: got.agent_id, name, instance }
 }
 

@@ -34,7 +34,7 @@ func (s *Stack) NewTenant(ctx context.Context, name string, more map[string]any)
 		}
 		Error string
 	}
-	status, err := s.Call(ctx, http.MethodPost, "/api/admin/clients/create", "", body, &made)
+	status, err := s.Call(ctx, http.MethodPost, "/api/admin/clients/create", s.FirstOperator(), body, &made)
 	if err != nil {
 		return Tenant{}, err
 	}

@@ -3,8 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-
-	"spotkeeper/internal/domain/clients"
 )
 
 // decode reads an answer of the api.
@@ -14,6 +12,3 @@ func decode(text string, out any) error {
 	}
 	return nil
 }
-
-// newClient is a client that a test makes without the api.
-func newClient(name string) clients.New { return clients.New{Name: name} }

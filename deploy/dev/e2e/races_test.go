@@ -25,11 +25,15 @@ import (
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
+
+// raceKey seals what the races store.
+const raceKey = "c3BvdGtlZXBlciByYWNlIHRlc3Qga2V5ICAzMiBiISE="
 
 const (
 	raceAgents   = 20
@@ -166,6 +170,7 @@ func startRacer(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) *racer 
 	r := &racer{queue: fmt.Sprintf("race-%d-%d", tuning.IdleGrace.Milliseconds(), tuning.MaxEvents), primary: map[string]string{}, books: openBooks(t, s),
 		wire: &wire{requests: map[string]int{}, refused: map[string]int{}}}
 	environment := s.Environment()
+	environment["SECRET_KEY"] = raceKey
 	environment["TEMPORAL_TASK_QUEUE"], environment["WORKER_SCHEDULES"], environment["WORKER_METRICS_LISTEN"] = r.queue, "false", ""
 	settings, err := config.Load(environment)
 	require.NoError(t, err)
@@ -191,14 +196,14 @@ func startRacer(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) *racer 
 // settle makes a client and its agents, as the api would.
 func (r *racer) settle(t *testing.T, s *devtest.Stack) {
 	t.Helper()
-	clients, err := postgres.NewClients(r.app.DB, mustDecode(t, "c3BvdGtlZXBlciByYWNlIHRlc3Qga2V5ICAzMiBiISE="))
+	tenants, err := postgres.NewClients(r.app.DB, mustDecode(t, raceKey))
 	require.NoError(t, err)
-	owner, _, err := clients.Create(t.Context(), newClient(r.queue), "test")
+	owner, _, err := tenants.Create(t.Context(), clients.New{Name: r.queue, Account: clients.Account{Own: true}}, "test")
 	require.NoError(t, err)
 	r.fleet = newFleet(t, s, tenant{ID: owner.ID})
 	store := &postgres.Agents{DB: r.app.DB}
 	for i := range raceAgents {
-		at, err := r.machine(t.Context(), r.queue, zones[i%len(zones)])
+		at, err := r.marked(t.Context(), r.queue, zones[i%len(zones)])
 		require.NoError(t, err)
 		got, err := store.Register(t.Context(), agent.Registration{ClientID: owner.ID, Launcher: agent.ControlPlane, LogicalID: fmt.Sprintf("agent-%02d", i),
 			InstanceID: at, InstanceType: machine, Region: region, AZ: zones[i%len(zones)], Mode: agent.Spot, Version: "4.0.0"})
@@ -206,6 +211,10 @@ func (r *racer) settle(t *testing.T, s *devtest.Stack) {
 		r.agents = append(r.agents, got.AgentID)
 		r.primary[got.AgentID] = at
 	}
+	require.NoError(t, until(t.Context(), again, func() (bool, error) { // nothing is launched for what is not proven
+		adopted, err := r.books.list(t.Context(), `SELECT id FROM instances WHERE client_id = $1 AND proof = 'adopted'`, owner.ID)
+		return len(adopted) == raceAgents, err
+	}))
 }
 
 func mustDecode(t *testing.T, text string) []byte {
