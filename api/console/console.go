@@ -7,6 +7,7 @@ package console
 
 import (
 	"embed"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
@@ -59,8 +60,19 @@ func handlerOf(files fs.FS) http.Handler {
 			http.NotFound(w, r) // of another version: a page instead would be taken for a script
 			return
 		}
+		if r.URL.Path != "/" && r.URL.Path != Base && !strings.Contains(r.Header.Get("Accept"), "text/html") {
+			refuse(w) // a program asks, which would take a page for an answer
+			return
+		}
 		servePage(w, r, files)
 	})
+}
+
+// refuse answers that there is no such path, as the API does.
+func refuse(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, `{"code":"request.no_such_route","error":"There is no such path."}`+"\n") // the caller may have gone
 }
 
 // Built says whether the program contains a built console.

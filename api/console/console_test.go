@@ -15,7 +15,9 @@ import (
 func get(t *testing.T, files fs.FS, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	handlerOf(files).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))
+	r := httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody)
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	handlerOf(files).ServeHTTP(w, r)
 	return w
 }
 
@@ -60,6 +62,15 @@ func TestScriptsAreSentCompressed(t *testing.T) {
 	plain, err := io.ReadAll(z)
 	require.NoError(t, err)
 	require.Equal(t, "script()", string(plain))
+}
+
+// TestAProgramGetsNoPage: it would take one for an answer.
+func TestAProgramGetsNoPage(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	handlerOf(built).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/health/", http.NoBody))
+	require.Equal(t, 404, w.Code)
+	require.JSONEq(t, `{"code": "request.no_such_route", "error": "There is no such path."}`, w.Body.String())
 }
 
 func TestAProgramWithoutABuildSaysHowToMakeOne(t *testing.T) {

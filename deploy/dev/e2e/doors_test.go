@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/testkit/moto"
 )
 
@@ -52,10 +51,10 @@ func (q *eventQueue) call(path string, form url.Values) string {
 }
 
 // interrupted is AWS's event about an instance.
-func (q *eventQueue) interrupted(instance string) {
+func (q *eventQueue) interrupted(account, instance string) {
 	q.t.Helper()
 	body := fmt.Sprintf(`{"version":"0","id":"e-%[1]s","detail-type":"EC2 Spot Instance Interruption Warning","source":"aws.ec2","account":%[2]q,"time":%[3]q,
-		"region":"us-east-1","resources":[],"detail":{"instance-id":%[1]q,"instance-action":"terminate"}}`, instance, ec2sim.DefaultAccount, time.Now().UTC().Format(time.RFC3339))
+		"region":"us-east-1","resources":[],"detail":{"instance-id":%[1]q,"instance-action":"terminate"}}`, instance, account, time.Now().UTC().Format(time.RFC3339))
 	u, err := url.Parse(q.url)
 	require.NoError(q.t, err)
 	q.call(u.Path, url.Values{"Action": {"SendMessage"}, "MessageBody": {body}})
@@ -95,11 +94,11 @@ func TestDoors(t *testing.T) {
 	first, at := standby("http first")
 	_, err := first.notice(ctx, at, time.Minute)
 	require.NoError(t, err)
-	q.interrupted(at)
+	q.interrupted(f.who.Account, at)
 	becomes(first, "http eventbridge promoted")
 
 	second, at := standby("queue first")
-	q.interrupted(at)
+	q.interrupted(f.who.Account, at)
 	becomes(second, "eventbridge  promoted")
 	action, err := second.notice(ctx, at, time.Minute)
 	require.NoError(t, err)
@@ -113,7 +112,7 @@ func TestDoors(t *testing.T) {
 	alone, at := standby("queue alone")
 	require.NoError(t, s.Stop(ctx, devtest.API))
 	require.NoError(t, s.Kill(devtest.Temporal))
-	q.interrupted(at)
+	q.interrupted(f.who.Account, at)
 	becomes(alone, "eventbridge  promoted")
 	require.NoError(t, s.Restart(context.WithoutCancel(ctx), devtest.Temporal))
 	require.NoError(t, s.Restart(context.WithoutCancel(ctx), devtest.API))

@@ -95,6 +95,11 @@ func (k *keeper) agent(name string) (agentID, instanceID string) {
 		"az": "us-east-1a", "ami_id": aws.ToString(images.Images[0].ImageId), "agent_version": "4.0.0", "mode": "spot", "private_ip": "10.0.0.10", "public_ip": nil,
 	}, &answer)
 	require.NotEmpty(k.t, answer.AgentID)
+	require.Eventually(k.t, func() bool { // nothing is launched for what is not proven
+		var proof string
+		err := k.pool.QueryRow(k.t.Context(), `SELECT proof FROM instances WHERE id = $1`, instanceID).Scan(&proof)
+		return err == nil && proof == "adopted"
+	}, patience, 20*time.Millisecond)
 	return answer.AgentID, instanceID
 }
 
