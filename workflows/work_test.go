@@ -15,7 +15,7 @@ import (
 // TestTheWorkOfAFailover counts what the workflows of a failover to a ready standby cost
 // a server, in what a real one recorded. The replay tests hold that the code does what
 // was recorded. Each workflow task, activity and timer is a few milliseconds of server
-// CPU, thousandfold in a storm: whoever makes a number grow has a reason for it.
+// CPU, a thousand times in a storm. A change that makes a number grow needs a reason.
 func TestTheWorkOfAFailover(t *testing.T) {
 	t.Parallel()
 

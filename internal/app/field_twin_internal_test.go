@@ -129,7 +129,7 @@ func TestAFullSubnet(t *testing.T) {
 	}
 }
 
-// TestAPersistentRequestEndsWithItsInstance (K6), whoever ends that.
+// TestAPersistentRequestEndsWithItsInstance (K6), whether we or AWS end that.
 func TestAPersistentRequestEndsWithItsInstance(t *testing.T) {
 	t.Parallel()
 

@@ -26,7 +26,7 @@ func TestNoticeFailsOver(t *testing.T) {
 	require.Len(t, q.deleted, 2)
 }
 
-// TestOutcomes: what is nobody's, another's, late, switched off, malformed or of no
+// TestOutcomes: what has no agent or belongs to another client, is late, switched off, malformed or of no
 // consequence is counted, and never fatal.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/ec2sim"
 )
 
-// TestStrangersLiveOn names an instance of somebody else by each way that an agent has,
+// TestStrangersLiveOn names an instance of another account's owner by each way that an agent has,
 // in an account that two clients share and from one account to another, and then does
 // what would end it or copy it. The stranger runs on without our tags, nothing is
 // launched, and the state, the operation and the events say why.
