@@ -174,6 +174,10 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 		if _, err := tx.Exec(ctx, `DELETE FROM events WHERE client_id = $1`, id); err != nil {
 			return err
 		}
+		// They have no reference: the surveys of the control plane's own account have no client.
+		if _, err := tx.Exec(ctx, `DELETE FROM surveys WHERE client_id = $1`, id); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `DELETE FROM clients WHERE id = $1`, id); err != nil {
 			return err
 		}
