@@ -180,7 +180,8 @@ func (r *remover) gone(ctx context.Context, h *household, agentID string) {
 }
 
 // forgotten requires that no row names the client or an agent of it, but one. What
-// its agents saw of the market is no row of theirs: it goes with its age.
+// its agents saw of the market is no row of theirs, and the trail only grows: both go
+// with their age.
 func (r *remover) forgotten(ctx context.Context, h *household) {
 	t := r.t
 	ids := []string{h.who.ID}
@@ -188,7 +189,8 @@ func (r *remover) forgotten(ctx context.Context, h *household) {
 		ids = append(ids, m.id)
 	}
 	columns := r.list(ctx, `SELECT c.table_name || '.' || c.column_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
-		WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' AND c.table_name NOT LIKE 'price_submissions%' AND (c.column_name IN ('client_id', 'agent_id') OR c.table_name IN ('clients', 'agents') AND c.column_name = 'id') ORDER BY 1`)
+		WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' AND c.table_name NOT LIKE 'price_submissions%' AND c.table_name <> 'trail'
+			AND (c.column_name IN ('client_id', 'agent_id') OR c.table_name IN ('clients', 'agents') AND c.column_name = 'id') ORDER BY 1`)
 	require.Greater(t, len(columns), 20, "%v", columns)
 	for _, c := range columns {
 		table, column, _ := strings.Cut(c, ".")
