@@ -25,32 +25,10 @@ type operationEvidence struct {
 	AgentName   string             `json:"agent_name" doc:"the agent's logical id"`
 	BeganAt     web.ExactTime      `json:"began_at" doc:"where a waterfall begins: the arrival of the notice, or the start"`
 	DeadlineAt  *web.ExactTime     `json:"deadline_at" doc:"deadline with its milliseconds"`
-	Notices     []operationNotice  `json:"notices" doc:"about the instance of a termination"`
+	Notices     []web.NoticeAnswer `json:"notices" doc:"about the instance of a termination"`
 	Launches    []launchAnswer     `json:"launches" doc:"attempts to launch, oldest first"`
 	RoleChanges []roleChangeAnswer `json:"role_changes" doc:"changes of the primary that the operation made"`
 	Related     []relatedOperation `json:"related" doc:"the agent's other operations of that time, oldest first"`
-}
-
-type operationNotice struct {
-	Kind        string         `json:"kind" enum:"rebalance-recommendation termination-notice"`
-	Door        string         `json:"door" enum:"http eventbridge sweep" doc:"how it arrived first"`
-	Arrivals    int            `json:"arrivals" doc:"how often it arrived"`
-	ArrivedAt   web.ExactTime  `json:"arrived_at"`
-	ReceivedAt  web.ExactTime  `json:"received_at" doc:"when it was durable"`
-	DeliveredAt *web.ExactTime `json:"delivered_at" doc:"when it was judged"`
-	DecidedAt   *web.ExactTime `json:"decided_at"`
-	DecidedMs   *int64         `json:"decided_ms" doc:"milliseconds from its arrival to the decision"`
-	Deadline    web.ExactTime  `json:"deadline"`
-	Result      string         `json:"result" enum:"open promoted stood_down not_primary lost"`
-	NewPrimary  *string        `json:"new_primary"`
-}
-
-func newOperationNotice(x views.NoticeView) operationNotice {
-	return operationNotice{
-		Kind: x.Kind, Door: x.Door, Arrivals: x.Arrivals, ArrivedAt: web.ExactTime{Time: x.ArrivedAt}, ReceivedAt: web.ExactTime{Time: x.ReceivedAt},
-		DeliveredAt: web.NewExactTime(x.DeliveredAt), DecidedAt: web.NewExactTime(x.DecidedAt), DecidedMs: web.MillisecondsBetween(x.ArrivedAt, x.DecidedAt),
-		Deadline: web.ExactTime{Time: x.Deadline}, Result: web.ChooseWord(x.Result == "", "open", x.Result), NewPrimary: x.NewPrimary,
-	}
 }
 
 type launchAnswer struct {
@@ -98,7 +76,7 @@ const evidenceBefore = 5 * time.Second
 
 // evidence gathers what belongs to an operation.
 func (o *Operations) evidence(ctx context.Context, x *views.OperationView) (*operationEvidence, error) {
-	out := &operationEvidence{BeganAt: web.ExactTime{Time: x.StartedAt}, DeadlineAt: web.NewExactTime(x.Deadline), Notices: []operationNotice{}}
+	out := &operationEvidence{BeganAt: web.ExactTime{Time: x.StartedAt}, DeadlineAt: web.NewExactTime(x.Deadline), Notices: []web.NoticeAnswer{}}
 	if x.Kind == "termination" {
 		if err := o.noticesOf(ctx, x, out); err != nil {
 			return nil, err
@@ -131,7 +109,7 @@ func (o *Operations) noticesOf(ctx context.Context, x *views.OperationView, out 
 		if n.InstanceID != x.InstanceID {
 			continue
 		}
-		out.Notices = append(out.Notices, newOperationNotice(n))
+		out.Notices = append(out.Notices, web.NewNoticeAnswer(n))
 		if n.Kind == "termination-notice" {
 			out.BeganAt, out.DeadlineAt = web.ExactTime{Time: n.ArrivedAt}, &web.ExactTime{Time: n.Deadline}
 		}

@@ -147,7 +147,7 @@ type liveAnswer struct {
 }
 
 func (o *Operations) get(ctx context.Context, in *getOperationRequest) (*operationDetail, error) {
-	id := in.Id()
+	id := in.ID()
 	view, err := o.Views.Operation(ctx, web.TenantScope(ctx), id)
 	if err != nil {
 		return nil, err
@@ -191,7 +191,7 @@ type cancelAnswer struct {
 }
 
 func (o *Operations) cancel(ctx context.Context, in *cancelRequest) (*cancelAnswer, error) {
-	id, found := strings.CutSuffix(in.Id(), "/cancel")
+	id, found := strings.CutSuffix(in.ID(), "/cancel")
 	if !found {
 		return nil, web.NoRoute.New("There is no such path: an operation is called off at its path with /cancel.")
 	}

@@ -121,7 +121,7 @@ func (c *Console) overview(ctx context.Context, in *overviewRequest) (*overviewA
 type listNoticesRequest struct {
 	ClientID string     `json:"-" form:"client_id" binding:"max=64"`
 	AgentID  string     `json:"-" form:"agent_id" binding:"max=64"`
-	Door     string     `json:"-" form:"door" binding:"omitempty,oneof=http eventbridge sweep" doc:"how it arrived"`
+	Door     string     `json:"-" form:"door" binding:"omitempty,oneof=http eventbridge describe sweep" doc:"how it arrived"`
 	Kind     string     `json:"-" form:"kind" binding:"omitempty,oneof=rebalance-recommendation termination-notice"`
 	State    string     `json:"-" form:"state" binding:"omitempty,oneof=open all" doc:"open: only notices that stand; all by default"`
 	Limit    *int       `json:"-" form:"limit" binding:"omitempty,min=1,max=500" doc:"50 by default"`
@@ -134,36 +134,24 @@ type noticeList struct {
 }
 
 type noticeItem struct {
-	ClientID       string         `json:"client_id"`
-	ClientName     string         `json:"client_name"`
-	AgentID        string         `json:"agent_id"`
-	AgentName      string         `json:"agent_name" doc:"the agent's logical id"`
-	InstanceID     string         `json:"instance_id" example:"i-0123456789abcdef0"`
-	PoolID         string         `json:"pool_id"`
-	Kind           string         `json:"kind" enum:"rebalance-recommendation termination-notice"`
-	Door           string         `json:"door" enum:"http eventbridge sweep" doc:"how it arrived first"`
-	Arrivals       int            `json:"arrivals" doc:"how often it arrived"`
-	ArrivedAt      web.ExactTime  `json:"arrived_at"`
-	ReceivedAt     web.ExactTime  `json:"received_at" doc:"when it was durable"`
-	DeliveredAt    *web.ExactTime `json:"delivered_at" doc:"when it was judged"`
-	DecidedAt      *web.ExactTime `json:"decided_at"`
-	DecidedMs      *int64         `json:"decided_ms" doc:"milliseconds from its arrival to the decision"`
-	Deadline       web.ExactTime  `json:"deadline"`
-	Result         string         `json:"result" enum:"open promoted stood_down not_primary lost"`
-	NewPrimary     *string        `json:"new_primary"`
-	OperationID    *string        `json:"operation_id" doc:"the operation that follows a termination notice"`
-	OperationState *string        `json:"operation_state" enum:"running succeeded failed cancelled"`
-	Phase          *string        `json:"phase"`
-	Open           bool           `json:"open" doc:"whether it stands"`
+	web.NoticeAnswer
+	ClientID       string  `json:"client_id"`
+	ClientName     string  `json:"client_name"`
+	AgentID        string  `json:"agent_id"`
+	AgentName      string  `json:"agent_name" doc:"the agent's logical id"`
+	InstanceID     string  `json:"instance_id" example:"i-0123456789abcdef0"`
+	PoolID         string  `json:"pool_id"`
+	OperationID    *string `json:"operation_id" doc:"the operation that follows a termination notice"`
+	OperationState *string `json:"operation_state" enum:"running succeeded failed cancelled"`
+	Phase          *string `json:"phase"`
+	Open           bool    `json:"open" doc:"whether it stands"`
 }
 
 func noticeOf(x views.NoticeView) noticeItem {
 	return noticeItem{
 		ClientID: x.ClientID, ClientName: x.ClientName, AgentID: x.AgentID, AgentName: x.LogicalAgentID, InstanceID: x.InstanceID, PoolID: x.PoolID,
-		Kind: x.Kind, Door: x.Door, Arrivals: x.Arrivals, ArrivedAt: web.ExactTime{Time: x.ArrivedAt}, ReceivedAt: web.ExactTime{Time: x.ReceivedAt},
-		DeliveredAt: web.NewExactTime(x.DeliveredAt), DecidedAt: web.NewExactTime(x.DecidedAt), DecidedMs: web.MillisecondsBetween(x.ArrivedAt, x.DecidedAt),
-		Deadline: web.ExactTime{Time: x.Deadline}, Result: web.ChooseWord(x.Result == "", "open", x.Result), NewPrimary: x.NewPrimary,
-		OperationID: x.OperationID, OperationState: x.OperationState, Phase: x.Phase, Open: x.Open,
+		NoticeAnswer: web.NewNoticeAnswer(x),
+		OperationID:  x.OperationID, OperationState: x.OperationState, Phase: x.Phase, Open: x.Open,
 	}
 }
 

@@ -62,6 +62,7 @@ func TestNoticesAreListedByStateAndDoor(t *testing.T) {
 	require.Len(t, open, 1, "what was decided and has no deadline before it does not stand")
 	require.Equal(t, "termination/a1/i-1", open[0].(map[string]any)["operation_id"])
 	require.Len(t, s.call(operatorToken, "GET", "/api/notices?door=http", "").body["notices"], 1)
+	s.call(operatorToken, "GET", "/api/notices?door=describe", "").holds(t, 200, `{"notices":"*"}`) // the survey's door
 	require.Len(t, s.call(s.beta, "GET", "/api/notices?client_id=c1", "").body["notices"], 1, "a tenant reads its own")
 	page := s.call(operatorToken, "GET", "/api/notices?limit=1", "")
 	require.Len(t, s.call(operatorToken, "GET", "/api/notices?limit=1&after="+page.body["next"].(string), "").body["notices"], 1)

@@ -33,7 +33,7 @@ func AgentSubject(ctx context.Context, audit AuditStore, c *gin.Context) (postgr
 
 // OperationSubject reads the operation of the path.
 func OperationSubject(ctx context.Context, audit AuditStore, c *gin.Context) (postgres.Snapshot, error) {
-	return audit.Operation(ctx, strings.TrimSuffix(OperationPath{c.Param("operation_id")}.Id(), "/cancel"))
+	return audit.Operation(ctx, strings.TrimSuffix(OperationPath{c.Param("operation_id")}.ID(), "/cancel"))
 }
 
 // ServingSubject reads which models decide.

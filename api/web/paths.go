@@ -25,8 +25,8 @@ type OperationPath struct {
 	OperationID string `json:"-" uri:"operation_id"`
 }
 
-// Id takes the id out of the rest of the path.
-func (p OperationPath) Id() string {
+// ID takes the id out of the rest of the path.
+func (p OperationPath) ID() string {
 	id := strings.Trim(p.OperationID, "/")
 	if plain, err := url.PathUnescape(id); err == nil {
 		id = plain

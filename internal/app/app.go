@@ -39,6 +39,7 @@ type App struct {
 	aftercare  *Aftercare // of an api, and of a worker that takes events in
 	doors      *doorMetrics
 	intakes    []*intake.Intake // of a worker, one for each queue
+	seal       *sealer          // of user data
 }
 
 // Options are what a process adds to its configuration.
@@ -63,6 +64,13 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	}
 	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.doors = newDoorMetrics(a.Metrics)
+	keys, err := c.Secrets.All()
+	if err != nil {
+		return nil, err
+	}
+	if a.seal, err = newSealer(keys.Secrets()...); err != nil {
+		return nil, err
+	}
 	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log})
 	if err != nil {
 		return nil, err

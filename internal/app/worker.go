@@ -147,17 +147,7 @@ func (a *App) NewWorker() worker.Worker {
 }
 
 // ec2Fleet is the way to EC2 that seals what may hold secrets.
-func (a *App) ec2Fleet() ec2Fleet {
-	keys, err := a.Config.Secrets.All()
-	if err == nil {
-		var seal *sealer
-		if seal, err = newSealer(keys.Secrets()...); err == nil {
-			return ec2Fleet{a.Fleet, seal}
-		}
-	}
-	a.Log.Error("user data is stored as it is", "error", err)
-	return ec2Fleet{Provider: a.Fleet}
-}
+func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
 // preflight checks agents in calm.
 func (a *App) preflight() *activities.Preflights {

@@ -1,0 +1,30 @@
+package web
+
+import "spotkeeper/internal/postgres/views"
+
+// NoticeAnswer is what every answer says of a notice. Embed it beside what an answer says
+// of its own.
+type NoticeAnswer struct {
+	Kind        string     `json:"kind" enum:"rebalance-recommendation termination-notice"`
+	Door        string     `json:"door" enum:"http eventbridge describe sweep" doc:"how it arrived first"`
+	Arrivals    int        `json:"arrivals" doc:"how often it arrived"`
+	ArrivedAt   ExactTime  `json:"arrived_at"`
+	ReceivedAt  ExactTime  `json:"received_at" doc:"when it was durable"`
+	DeliveredAt *ExactTime `json:"delivered_at" doc:"when it was judged"`
+	DecidedAt   *ExactTime `json:"decided_at"`
+	DecidedMs   *int64     `json:"decided_ms" doc:"milliseconds from its arrival to the decision"`
+	Deadline    ExactTime  `json:"deadline"`
+	Result      string     `json:"result" enum:"open promoted stood_down not_primary lost"`
+	NewPrimary  *string    `json:"new_primary"`
+}
+
+// NewNoticeAnswer describes a notice.
+func NewNoticeAnswer(x views.NoticeView) NoticeAnswer {
+	return NoticeAnswer{
+		Kind: x.Kind, Door: x.Door, Arrivals: x.Arrivals,
+		ArrivedAt: ExactTime{Time: x.ArrivedAt}, ReceivedAt: ExactTime{Time: x.ReceivedAt},
+		DeliveredAt: NewExactTime(x.DeliveredAt), DecidedAt: NewExactTime(x.DecidedAt),
+		DecidedMs: MillisecondsBetween(x.ArrivedAt, x.DecidedAt),
+		Deadline:  ExactTime{Time: x.Deadline}, Result: ChooseWord(x.Result == "", "open", x.Result), NewPrimary: x.NewPrimary,
+	}
+}
