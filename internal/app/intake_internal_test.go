@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,10 +71,15 @@ func TestEventsFailOverWithoutTemporal(t *testing.T) {
 		err := a.DB.Pool.QueryRow(t.Context(), `SELECT id FROM instances WHERE agent_id = 'a1' AND role = 'primary'`).Scan(&primary)
 		return err == nil && primary == "i-1"
 	}, time.Minute, 10*time.Millisecond)
-	page := httptest.NewRecorder()
-	promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
-	require.Contains(t, page.Body.String(), `spotkeeper_notices_total{door="eventbridge",first="yes",kind="termination-notice"} 1`)
-	require.Contains(t, page.Body.String(), `spotkeeper_event_age_seconds_count{kind="spot-interruption"} 1`)
+	// The counters follow the commit, so the roles may be read a moment before them.
+	require.Eventually(t, func() bool {
+		page := httptest.NewRecorder()
+		promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).
+			ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
+		counted := page.Body.String()
+		return strings.Contains(counted, `spotkeeper_notices_total{door="eventbridge",first="yes",kind="termination-notice"} 1`) &&
+			strings.Contains(counted, `spotkeeper_event_age_seconds_count{kind="spot-interruption"} 1`)
+	}, time.Minute, 10*time.Millisecond)
 	stop()
 	require.ErrorIs(t, <-ended, context.Canceled)
 }
