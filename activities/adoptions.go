@@ -63,7 +63,10 @@ type Adoptions struct {
 func (a *Adoptions) AdoptInstance(ctx context.Context, in AdoptInput) (*AdoptResult, error) {
 	claim, err := a.Store.Claim(ctx, in.InstanceID)
 	if err != nil || claim.Over {
-		return &AdoptResult{Over: true, Proven: err == nil && claim.Proof != adoption.Unproven && claim.Proof != ""}, err
+		return &AdoptResult{
+			Over:   true,
+			Proven: err == nil && claim.Proof != adoption.Unproven && claim.Proof != "",
+		}, err
 	}
 	verdict, seen, err := a.judge(ctx, claim)
 	if err != nil {
@@ -84,7 +87,8 @@ func (a *Adoptions) AdoptInstance(ctx context.Context, in AdoptInput) (*AdoptRes
 	if err := a.Store.RecordAdopted(ctx, claim.AgentID, *seen); err != nil {
 		return nil, err
 	}
-	a.Log.InfoContext(ctx, "adopted", "client_id", claim.ClientID, "agent_id", claim.AgentID, "instance_id", in.InstanceID)
+	a.Log.InfoContext(ctx, "adopted", "client_id", claim.ClientID, "agent_id", claim.AgentID,
+		"instance_id", in.InstanceID)
 	return &AdoptResult{Proven: true}, nil
 }
 
@@ -95,7 +99,8 @@ func (a *Adoptions) judge(ctx context.Context, claim *AdoptionClaim) (adoption.V
 		return v, nil, nil
 	}
 	if claim.Region == "" || claim.Region == "unknown" {
-		return adoption.Failed(adoption.NotFound, "the agent did not say in which region "+claim.InstanceID+" is"), nil, nil
+		return adoption.Failed(adoption.NotFound,
+			"the agent did not say in which region "+claim.InstanceID+" is"), nil, nil
 	}
 	seen, err := a.Fleet.State(ctx, claim.Account, claim.Region, claim.InstanceID)
 	if v, final := refusal(adoption.RoleRefused, err); final {

@@ -38,7 +38,8 @@ func TestAnInstanceIsAdopted(t *testing.T) {
 	w := newWorld(t)
 	w.named("i-9")
 	require.Equal(t, "unproven", w.proof("i-9"))
-	require.Equal(t, "running", one[string](w, `SELECT state FROM operations WHERE id = 'adoption/i-9'`), "its adoption is open")
+	require.Equal(t, "running", one[string](w, `SELECT state FROM operations WHERE id = 'adoption/i-9'`),
+		"its adoption is open")
 	w.fleet.become("i-9", activities.StateRunning, true)
 	seen := w.fleet.instances["i-9"]
 	seen.AccountID, seen.PoolID, seen.Mode, seen.ImageID = "111111111111", "m5.large.us-east-1c", "ondemand", "ami-9"
@@ -49,7 +50,8 @@ func TestAnInstanceIsAdopted(t *testing.T) {
 	require.True(t, got.Proven)
 	require.Equal(t, []string{"i-9"}, w.fleet.adopted)
 	require.Equal(t, "adopted m5.large us-east-1c m5.large.us-east-1c ondemand",
-		one[string](w, `SELECT concat_ws(' ', proof, instance_type, az, pool_id, mode) FROM instances WHERE id = 'i-9'`))
+		one[string](w,
+			`SELECT concat_ws(' ', proof, instance_type, az, pool_id, mode) FROM instances WHERE id = 'i-9'`))
 	require.True(t, one[bool](w, `SELECT review_at IS NOT NULL FROM agents WHERE id = 'a1'`))
 
 	got, err = w.adopt("i-9")
@@ -67,20 +69,26 @@ func TestWhatIsNotProvenIsLeft(t *testing.T) {
 		prepare func(w *world)
 		want    adoption.Cause
 	}{
-		"in another account":  {func(w *world) { w.fleet.instances["i-9"].AccountID = "999999999999" }, adoption.OtherAccount},
-		"of another client":   {func(w *world) { w.fleet.instances["i-9"].Owner.ClientID = "k2" }, adoption.OtherClient},
-		"stopped":             {func(w *world) { w.fleet.become("i-9", activities.StateStopped, false) }, adoption.NotRunning},
+		"in another account": {func(w *world) { w.fleet.instances["i-9"].AccountID = "999999999999" },
+			adoption.OtherAccount},
+		"of another client": {func(w *world) { w.fleet.instances["i-9"].Owner.ClientID = "k2" },
+			adoption.OtherClient},
+		"stopped": {func(w *world) { w.fleet.become("i-9", activities.StateStopped, false) },
+			adoption.NotRunning},
 		"no account":          {func(w *world) { w.exec(`UPDATE clients SET role_arn = ''`) }, adoption.ClientAlone},
 		"the role is refused": {func(w *world) { w.fleet.refuse = replica.Refused.New("no") }, adoption.RoleRefused},
 		"absent for long": {func(w *world) {
 			w.fleet.unseen = true
 			w.exec(`UPDATE instances SET installed_at = now() - interval '1 hour'`)
 		}, adoption.NotFound},
-		"in our account": {func(w *world) { w.exec(`UPDATE clients SET role_arn = '', account_id = '', own_account = true`) }, adoption.NoMark},
+		"in our account": {
+			func(w *world) { w.exec(`UPDATE clients SET role_arn = '', account_id = '', own_account = true`) },
+			adoption.NoMark},
 		"in a shared account": {func(w *world) {
 			w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id) VALUES ('k2', 'B', 'b@x', '\x02', '\x02', '111111111111')`)
 		}, adoption.NoMark},
-		"without a known place": {func(w *world) { w.exec(`UPDATE instances SET region = 'unknown' WHERE id = 'i-9'`) }, adoption.NotFound},
+		"without a known place": {
+			func(w *world) { w.exec(`UPDATE instances SET region = 'unknown' WHERE id = 'i-9'`) }, adoption.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +103,9 @@ func TestWhatIsNotProvenIsLeft(t *testing.T) {
 				require.Equal(t, x.want, got.Cause)
 			}
 			require.Empty(t, w.fleet.adopted)
-			require.Equal(t, "unproven "+string(x.want), one[string](w, `SELECT proof || ' ' || unproven_cause FROM instances WHERE id = 'i-9' AND unproven_repair <> ''`))
+			require.Equal(t, "unproven "+string(x.want),
+				one[string](w,
+					`SELECT proof || ' ' || unproven_cause FROM instances WHERE id = 'i-9' AND unproven_repair <> ''`))
 			require.Equal(t, 1, one[int](w, `SELECT count(*) FROM notifications WHERE dedup_key LIKE 'unproven:%'`))
 		})
 	}
@@ -143,9 +153,13 @@ func TestAStrangerIsForgotten(t *testing.T) {
 				require.Equal(t, x.want, fault.CodeOf(err))
 			}
 			require.Empty(t, w.fleet.ended)
-			require.Equal(t, "retired nobody", one[string](w, `SELECT role || ' ' || terminate_by FROM instances WHERE id = $1 AND terminated_at IS NULL`, id))
-			require.Equal(t, string(x.want), one[string](w, `SELECT metadata->>'code' FROM events WHERE type = 'termination_refused'`))
-			require.Equal(t, x.notices, one[int](w, `SELECT count(*) FROM notifications WHERE dedup_key = 'termination-refused:' || $1`, id))
+			require.Equal(t, "retired nobody",
+				one[string](w,
+					`SELECT role || ' ' || terminate_by FROM instances WHERE id = $1 AND terminated_at IS NULL`, id))
+			require.Equal(t, string(x.want),
+				one[string](w, `SELECT metadata->>'code' FROM events WHERE type = 'termination_refused'`))
+			require.Equal(t, x.notices,
+				one[int](w, `SELECT count(*) FROM notifications WHERE dedup_key = 'termination-refused:' || $1`, id))
 		})
 	}
 }

@@ -80,10 +80,12 @@ func (a *Agents) MarkSilentAgents(ctx context.Context, in SilenceInput) (*Silenc
 		chunk = 1000
 	}
 	out := &SilenceResult{}
-	if err := inChunks(ctx, chunk, &out.Offline, func() (int, error) { return a.Store.MarkSilent(ctx, timeout, chunk) }); err != nil {
+	if err := inChunks(ctx, chunk,
+		&out.Offline, func() (int, error) { return a.Store.MarkSilent(ctx, timeout, chunk) }); err != nil {
 		return nil, err
 	}
-	if err := inChunks(ctx, chunk, &out.Retired, func() (int, error) { return a.Store.RetireDeparted(ctx, chunk) }); err != nil {
+	if err := inChunks(ctx, chunk,
+		&out.Retired, func() (int, error) { return a.Store.RetireDeparted(ctx, chunk) }); err != nil {
 		return nil, err
 	}
 	if err := a.askAboutDeparted(ctx, out); err != nil {
@@ -126,7 +128,8 @@ func (a *Agents) askAboutDeparted(ctx context.Context, out *SilenceResult) error
 		if err != nil {
 			out.Failed++
 			a.Log.WarnContext(ctx, "EC2 could not be asked about an instance that fell silent",
-				"client_id", d.Account.ClientID, "agent_id", d.AgentID, "instance_id", d.InstanceID, "code", fault.CodeOf(err), "error", err)
+				"client_id", d.Account.ClientID, "agent_id", d.AgentID, "instance_id", d.InstanceID,
+				"code", fault.CodeOf(err), "error", err)
 			continue
 		}
 		if !ended {

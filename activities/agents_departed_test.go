@@ -17,7 +17,11 @@ type answering struct {
 	err error
 }
 
-func (f *answering) State(ctx context.Context, a activities.Account, region, id string) (*activities.CloudInstance, error) {
+func (f *answering) State(
+	ctx context.Context,
+	a activities.Account,
+	region, id string,
+) (*activities.CloudInstance, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -28,15 +32,18 @@ func (f *answering) State(ctx context.Context, a activities.Account, region, id 
 func (w *world) leave(launcher string) {
 	w.t.Helper()
 	w.exec(`UPDATE agents SET launcher = $1, terminate_wait_seconds = 300 WHERE id = 'a1'`, launcher)
-	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, launched_by, terminate_by, proof, adopted_at,
+	w.exec(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, launched_by, terminate_by, proof, adopted_at,
 			created_at, retiring_since, last_seen_at)
 		VALUES ('i-9', 'k1', 'a1', 'retiring', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'agent', 'agent', 'adopted', now(),
-			now() - interval '1 day', now() - interval '10 minutes', now() - interval '9 minutes')`)
+			now() - interval '1 day', now() - interval '10 minutes', now() - interval '9 minutes')`,
+	)
 }
 
 func (w *world) health(f activities.Fleet) *activities.SilenceResult {
 	w.t.Helper()
-	got, err := (&activities.Agents{Store: silence(w), Fleet: f, Log: quiet}).MarkSilentAgents(w.t.Context(), activities.SilenceInput{})
+	got, err := (&activities.Agents{Store: silence(w), Fleet: f, Log: quiet}).MarkSilentAgents(w.t.Context(),
+		activities.SilenceInput{})
 	require.NoError(w.t, err)
 	return got
 }
@@ -50,10 +57,13 @@ func TestDepartedInstancesAreRetired(t *testing.T) {
 		but  string // how it differs from one that left ten minutes ago and is silent
 		role string
 	}{
-		"silent":                                  {``, "retired"},
-		"heard of a moment ago":                   {`UPDATE instances SET last_seen_at = now() WHERE id = 'i-9'`, "retiring"},
-		"never heard of":                          {`UPDATE instances SET last_seen_at = NULL WHERE id = 'i-9'`, "retired"},
-		"retiring since a moment":                 {`UPDATE instances SET retiring_since = now() WHERE id = 'i-9'`, "retiring"},
+		"silent": {``, "retired"},
+		"heard of a moment ago": {`UPDATE instances SET last_seen_at = now() WHERE id = 'i-9'`,
+			"retiring"},
+		"never heard of": {`UPDATE instances SET last_seen_at = NULL WHERE id = 'i-9'`,
+			"retired"},
+		"retiring since a moment": {`UPDATE instances SET retiring_since = now() WHERE id = 'i-9'`,
+			"retiring"},
 		"its agent still waits before it ends it": {`UPDATE agents SET terminate_wait_seconds = 3600`, "retiring"},
 		"taken by AWS, which waits for no setting": {`UPDATE agents SET terminate_wait_seconds = 3600;
 			UPDATE instances SET terminate_by = 'aws' WHERE id = 'i-9'`, "retired"},
@@ -65,7 +75,8 @@ func TestDepartedInstancesAreRetired(t *testing.T) {
 			VALUES ('k1', 'a1', 'i-9', 'termination-notice', now() - interval '1 minute')`, "retired"},
 		"ours to end":    {`UPDATE instances SET terminate_by = 'us' WHERE id = 'i-9'`, "retiring"},
 		"left to itself": {`UPDATE instances SET terminate_by = 'nobody' WHERE id = 'i-9'`, "retired"},
-		"a switch that was reported with its end": {`UPDATE instances SET retiring_since = now(), last_seen_at = now() WHERE id = 'i-9';
+		"a switch that was reported with its end": {
+			`UPDATE instances SET retiring_since = now(), last_seen_at = now() WHERE id = 'i-9';
 			INSERT INTO switches (id, client_id, agent_id, phase, old_id, timing)
 			VALUES ('s1', 'k1', 'a1', 'done', 'i-9', '{"old_terminated_at": "2026-11-22T10:00:00Z"}')`, "retired"},
 		"a switch that was reported without it": {`UPDATE instances SET last_seen_at = now() WHERE id = 'i-9';
@@ -101,13 +112,16 @@ func TestEC2sAnswerGoesBeforeSilence(t *testing.T) {
 		err   error
 		want  activities.SilenceResult
 	}{
-		"it runs":                {activities.StateRunning, nil, activities.SilenceResult{}},
-		"it is going":            {activities.StateShuttingDown, nil, activities.SilenceResult{}},
-		"it has ended":           {activities.StateTerminated, nil, activities.SilenceResult{Retired: 1}},
-		"it is not shown":        {"", nil, activities.SilenceResult{Retired: 1}},
-		"we may not ask":         {activities.StateRunning, replica.Refused.New("no"), activities.SilenceResult{Retired: 1}},
-		"EC2 does not answer":    {activities.StateTerminated, fleet.Unavailable.New("away"), activities.SilenceResult{Failed: 1}},
-		"EC2 has no time for us": {activities.StateTerminated, replica.Throttled.New("slow down"), activities.SilenceResult{Failed: 1}},
+		"it runs":         {activities.StateRunning, nil, activities.SilenceResult{}},
+		"it is going":     {activities.StateShuttingDown, nil, activities.SilenceResult{}},
+		"it has ended":    {activities.StateTerminated, nil, activities.SilenceResult{Retired: 1}},
+		"it is not shown": {"", nil, activities.SilenceResult{Retired: 1}},
+		"we may not ask": {activities.StateRunning, replica.Refused.New("no"),
+			activities.SilenceResult{Retired: 1}},
+		"EC2 does not answer": {activities.StateTerminated, fleet.Unavailable.New("away"),
+			activities.SilenceResult{Failed: 1}},
+		"EC2 has no time for us": {activities.StateTerminated, replica.Throttled.New("slow down"),
+			activities.SilenceResult{Failed: 1}},
 	} {
 		for _, ours := range []string{
 			`UPDATE agents SET launcher = 'control-plane'`,

@@ -130,7 +130,12 @@ func (d *Decisions) decide(ctx context.Context, period time.Time, inputs []engin
 	for _, in := range inputs {
 		in.Holds.ClientMoving += moving[in.Agent.ClientID]
 		in.Holds.FleetMoving += all
-		r := engine.Record{Input: in, Decision: live.ask(ctx, in, engine.Rules{}), Source: engine.BySchedule, Period: period}
+		r := engine.Record{
+			Input:    in,
+			Decision: live.ask(ctx, in, engine.Rules{}),
+			Source:   engine.BySchedule,
+			Period:   period,
+		}
 		if r.Decision.Moves() {
 			r.Outcome = engine.OutcomeOpen
 			moving[in.Agent.ClientID]++
@@ -152,7 +157,13 @@ func (d *Decisions) decideShadow(ctx context.Context, period time.Time, inputs [
 		if d.ShadowFor == nil || d.ShadowFor(in.Agent.ID) == nil {
 			continue
 		}
-		records = append(records, engine.Record{Input: in, Decision: shadow.ask(ctx, in, nil), Shadow: true, Source: engine.BySchedule, Period: period})
+		records = append(records, engine.Record{
+			Input:    in,
+			Decision: shadow.ask(ctx, in, nil),
+			Shadow:   true,
+			Source:   engine.BySchedule,
+			Period:   period,
+		})
 		recordHeartbeat(ctx)
 		if err := ctx.Err(); err != nil {
 			return err
@@ -177,8 +188,14 @@ func (d *Decisions) orderMoves(ctx context.Context, period time.Time) error {
 		recordHeartbeat(ctx)
 		id := CommandOf(m.AgentID, period)
 		_, err := d.Mover.Move(ctx, switching.Order{
-			ID: id, AgentID: m.AgentID, Target: m.Target, Priority: switching.PriorityModel, By: "fleet-decisions", Reason: m.Reason, Voluntary: true,
-			Notify: "Moving " + m.Name + " to " + cmp.Or(m.Target.PoolID, "on-demand") + ": " + m.Reason,
+			ID:        id,
+			AgentID:   m.AgentID,
+			Target:    m.Target,
+			Priority:  switching.PriorityModel,
+			By:        "fleet-decisions",
+			Reason:    m.Reason,
+			Voluntary: true,
+			Notify:    "Moving " + m.Name + " to " + cmp.Or(m.Target.PoolID, "on-demand") + ": " + m.Reason,
 		})
 		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
@@ -188,14 +205,23 @@ func (d *Decisions) orderMoves(ctx context.Context, period time.Time) error {
 		case err == nil, fault.Is(err, switching.AlreadyDone): // an attempt before this one ordered it
 			failed = 0
 		case kind.Retryable():
-			d.Log.WarnContext(ctx, "a move could not be ordered", "agent_id", m.AgentID, "command_id", id, "code", fault.CodeOf(err), "error", err)
+			d.Log.WarnContext(ctx, "a move could not be ordered", "agent_id", m.AgentID, "command_id", id,
+				"code", fault.CodeOf(err), "error", err)
 			if failed++; failed == tooManyFailures {
 				return err
 			}
-			settled = SettledMove{DecisionID: m.DecisionID, Outcome: engine.OutcomeFailed, Vetoes: []engine.Veto{{Code: fault.CodeOf(err), Reason: "The move could not be ordered."}}}
+			settled = SettledMove{
+				DecisionID: m.DecisionID,
+				Outcome:    engine.OutcomeFailed,
+				Vetoes:     []engine.Veto{{Code: fault.CodeOf(err), Reason: "The move could not be ordered."}},
+			}
 		default:
 			failed = 0
-			settled = SettledMove{DecisionID: m.DecisionID, Outcome: string(fault.CodeOf(err)), Vetoes: []engine.Veto{{Code: fault.CodeOf(err), Reason: sentenceOf(err)}}}
+			settled = SettledMove{
+				DecisionID: m.DecisionID,
+				Outcome:    string(fault.CodeOf(err)),
+				Vetoes:     []engine.Veto{{Code: fault.CodeOf(err), Reason: sentenceOf(err)}},
+			}
 		}
 		if err := d.Store.Settle(ctx, settled); err != nil {
 			return err

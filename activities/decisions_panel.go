@@ -63,7 +63,8 @@ type silent struct{ engine.Engine }
 
 // Decide implements engine.Engine.
 func (silent) Decide(context.Context, engine.Input) (engine.Decision, error) {
-	return engine.Decision{}, engine.Unavailable.New("the engine failed %d times in a row and is not asked again in this run", tooManyFailures)
+	return engine.Decision{}, engine.Unavailable.New(
+		"the engine failed %d times in a row and is not asked again in this run", tooManyFailures)
 }
 
 // sentenceOf is what a fault says to users.

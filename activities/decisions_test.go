@@ -34,7 +34,10 @@ func (l *ledger) Inputs(_ context.Context, ids []string) ([]engine.Input, error)
 	l.asked = append(l.asked, ids)
 	out := make([]engine.Input, len(ids))
 	for i, id := range ids {
-		out[i] = engine.Input{Agent: engine.Agent{ID: id, ClientID: "k1", Enabled: true, AutoSwitch: true}, Instance: engine.Instance{ID: "i-" + id, Mode: "spot"}}
+		out[i] = engine.Input{
+			Agent:    engine.Agent{ID: id, ClientID: "k1", Enabled: true, AutoSwitch: true},
+			Instance: engine.Instance{ID: "i-" + id, Mode: "spot"},
+		}
 	}
 	return out, nil
 }
@@ -74,7 +77,8 @@ func (l *ledger) Move(_ context.Context, in switching.Order) (*switching.Moved, 
 func (l *ledger) run(t *testing.T, d activities.Decisions) error {
 	t.Helper()
 	d.Store, d.Mover, d.Log = l, l, slog.New(slog.DiscardHandler)
-	_, err := d.DecideFleet(t.Context(), activities.DecideFleetInput{Period: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)})
+	_, err := d.DecideFleet(t.Context(),
+		activities.DecideFleetInput{Period: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)})
 	return err
 }
 
@@ -94,12 +98,17 @@ func TestAnEngineThatHangsDoesNotHoldTheFleetUp(t *testing.T) {
 		l.agents = append(l.agents, string(rune('A'+i)))
 	}
 	e := sleeper{}
-	require.NoError(t, l.run(t, activities.Decisions{Patience: time.Millisecond, BatchSize: 20, EngineFor: func(string) engine.Engine { return e }}))
+	require.NoError(t, l.run(t, activities.Decisions{
+		Patience:  time.Millisecond,
+		BatchSize: 20,
+		EngineFor: func(string) engine.Engine { return e },
+	}))
 	require.Len(t, l.kept, 50)
 	for i, r := range l.kept {
 		require.Equal(t, engine.Stay, r.Decision.Action)
 		require.Empty(t, r.Outcome)
-		require.Equal(t, i >= 3, r.Decision.Reason != l.kept[0].Decision.Reason, "after the third it is not asked any more: %s", r.Decision.Reason)
+		require.Equal(t, i >= 3, r.Decision.Reason != l.kept[0].Decision.Reason,
+			"after the third it is not asked any more: %s", r.Decision.Reason)
 	}
 }
 
@@ -122,16 +131,19 @@ func TestEveryPeriodBeginsWithSomebodyElse(t *testing.T) {
 func TestWhatBecomesOfAMove(t *testing.T) {
 	t.Parallel()
 
-	l := &ledger{open: []activities.OpenMove{{DecisionID: 1, AgentID: "a"}, {DecisionID: 2, AgentID: "busy"}, {DecisionID: 3, AgentID: "done"}, {DecisionID: 4, AgentID: "away"}}}
+	l := &ledger{open: []activities.OpenMove{{DecisionID: 1, AgentID: "a"}, {DecisionID: 2, AgentID: "busy"},
+		{DecisionID: 3, AgentID: "done"}, {DecisionID: 4, AgentID: "away"}}}
 	require.NoError(t, l.run(t, activities.Decisions{}))
 	var outcomes []string
 	for _, x := range l.done {
 		outcomes = append(outcomes, x.Outcome)
 	}
-	require.Equal(t, []string{"ordered", "switch.busy", "ordered", "failed"}, outcomes, "what an attempt before this one ordered is ordered")
+	require.Equal(t, []string{"ordered", "switch.busy", "ordered", "failed"}, outcomes,
+		"what an attempt before this one ordered is ordered")
 	require.Equal(t, []engine.Veto{{Code: switching.Busy, Reason: "another one is in flight"}}, l.done[1].Vetoes)
 
 	l = &ledger{open: slices.Repeat([]activities.OpenMove{{DecisionID: 1, AgentID: "away"}}, 9)}
-	require.Equal(t, workflows.Unreachable, fault.CodeOf(l.run(t, activities.Decisions{})), "a neighbour is away: the next attempt goes on")
+	require.Equal(t, workflows.Unreachable, fault.CodeOf(l.run(t, activities.Decisions{})),
+		"a neighbour is away: the next attempt goes on")
 	require.Len(t, l.done, 2)
 }

@@ -25,7 +25,13 @@ type fairness struct {
 // eachFairly works through a list: several clients at once, and what is one client's
 // one after another in the order of the list. When a client's time is over the rest
 // of its work is left, and so is the rest of all when ctx ends.
-func eachFairly[T any](ctx context.Context, list []T, clientOf func(T) string, f fairness, do func(context.Context, T)) {
+func eachFairly[T any](
+	ctx context.Context,
+	list []T,
+	clientOf func(T) string,
+	f fairness,
+	do func(context.Context, T),
+) {
 	var clients []string
 	of := map[string][]T{}
 	for _, x := range list {

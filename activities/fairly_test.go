@@ -62,7 +62,11 @@ func (m *moody) State(ctx context.Context, a activities.Account, region, id stri
 	return m.fakeFleet.State(ctx, a, region, id)
 }
 
-func (m *moody) Ours(ctx context.Context, a activities.Account, region, clientID string) ([]activities.CloudInstance, error) {
+func (m *moody) Ours(
+	ctx context.Context,
+	a activities.Account,
+	region, clientID string,
+) ([]activities.CloudInstance, error) {
 	if err := m.meet(ctx, a, clientID+"/"+region); err != nil {
 		return nil, err
 	}
@@ -79,9 +83,14 @@ func (w *world) tenants(agents map[string]int) {
 		for i := range n {
 			id := client + "-" + strconv.Itoa(i)
 			w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ($2, $1, $2)`, client, id)
-			w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, proof, created_at)
+			w.exec(
+				`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, proof, created_at)
 				VALUES ('i-' || $2, $1, $2, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a',
-					'spot', 'control-plane', 'launched', now() + $3 * interval '1 minute')`, client, id, i+1)
+					'spot', 'control-plane', 'launched', now() + $3 * interval '1 minute')`,
+				client,
+				id,
+				i+1,
+			)
 			w.fleet.become("i-"+id, activities.StateRunning, true)
 		}
 	}
@@ -90,7 +99,12 @@ func (w *world) tenants(agents map[string]int) {
 // watchOnce lets the watch over primaries run once, with room for two of a sort.
 func (w *world) watchOnce(m *moody, d *follower) *activities.WatchPrimariesResult {
 	w.t.Helper()
-	p := &activities.Primaries{Store: &postgres.Primaries{Launches: postgres.Launches{DB: w.db}}, Fleet: m, Workflows: d, Log: quiet}
+	p := &activities.Primaries{
+		Store:     &postgres.Primaries{Launches: postgres.Launches{DB: w.db}},
+		Fleet:     m,
+		Workflows: d,
+		Log:       quiet,
+	}
 	got, err := p.WatchPrimaries(w.t.Context(), activities.WatchPrimariesInput{Limit: 2})
 	require.NoError(w.t, err)
 	return got
@@ -164,7 +178,9 @@ func TestOneTenantsRoleDelaysNoOtherTenantsSweep(t *testing.T) {
 	require.Equal(t, lines(2, 1), lines(got.Places, got.Failed))
 	require.ElementsMatch(t, []string{"a-broken/us-east-1", "k1/us-east-1"}, m.asked)
 
-	w.exec(`UPDATE sweep_attempts SET tried_at = CASE WHEN subject LIKE 'k1%' THEN now() - interval '1 minute' ELSE now() END`)
+	w.exec(
+		`UPDATE sweep_attempts SET tried_at = CASE WHEN subject LIKE 'k1%' THEN now() - interval '1 minute' ELSE now() END`,
+	)
 	places, err := sweeps.Store.Places(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"k1", "a-broken"}, []string{places[0].Account.ClientID, places[1].Account.ClientID})

@@ -48,8 +48,14 @@ type fakeRequest struct {
 var _ activities.Fleet = (*fakeFleet)(nil)
 
 func newFakeFleet() *fakeFleet {
-	return &fakeFleet{now: time.Now(), instances: map[string]*activities.CloudInstance{}, tokens: map[string]string{}, sent: map[string]string{},
-		empty: map[string]bool{}, noSubnet: map[string]bool{}}
+	return &fakeFleet{
+		now:       time.Now(),
+		instances: map[string]*activities.CloudInstance{},
+		tokens:    map[string]string{},
+		sent:      map[string]string{},
+		empty:     map[string]bool{},
+		noSubnet:  map[string]bool{},
+	}
 }
 
 func (f *fakeFleet) Template(context.Context, activities.Account, string, string) (json.RawMessage, error) {
@@ -62,16 +68,30 @@ func (f *fakeFleet) Template(context.Context, activities.Account, string, string
 	return json.RawMessage(fmt.Sprintf(`{"read": %d}`, f.templates)), nil // each reading differs, as an AMI may
 }
 
-func (f *fakeFleet) Freeze(template json.RawMessage, where replica.Candidate, owner activities.LaunchOwner) (*activities.FrozenLaunch, error) {
+func (f *fakeFleet) Freeze(
+	template json.RawMessage,
+	where replica.Candidate,
+	owner activities.LaunchOwner,
+) (*activities.FrozenLaunch, error) {
 	if f.noSubnet[where.AZ] {
 		return nil, replica.NoAddresses.New("no subnet in %s", where.AZ)
 	}
 	token := fleet.LaunchToken(owner.ReplicaID, where.PoolID, where.Mode)
-	raw, err := json.Marshal(fakeRequest{Token: token, Region: where.Region, Where: where, Owner: owner, Template: template})
+	raw, err := json.Marshal(fakeRequest{
+		Token:    token,
+		Region:   where.Region,
+		Where:    where,
+		Owner:    owner,
+		Template: template,
+	})
 	return &activities.FrozenLaunch{Token: token, Request: raw}, err
 }
 
-func (f *fakeFleet) Launch(_ context.Context, _ activities.Account, request json.RawMessage) (*activities.CloudInstance, error) {
+func (f *fakeFleet) Launch(
+	_ context.Context,
+	_ activities.Account,
+	request json.RawMessage,
+) (*activities.CloudInstance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var r fakeRequest
@@ -101,8 +121,17 @@ func (f *fakeFleet) Launch(_ context.Context, _ activities.Account, request json
 	}
 	f.serial++
 	f.launches++
-	i := &activities.CloudInstance{ID: fmt.Sprintf("i-new-%d", f.serial), State: activities.StatePending, Mode: r.Where.Mode, PoolID: r.Where.PoolID,
-		Region: r.Region, LaunchedAt: f.now, Owner: r.Owner, Marked: true, Token: r.Token}
+	i := &activities.CloudInstance{
+		ID:         fmt.Sprintf("i-new-%d", f.serial),
+		State:      activities.StatePending,
+		Mode:       r.Where.Mode,
+		PoolID:     r.Where.PoolID,
+		Region:     r.Region,
+		LaunchedAt: f.now,
+		Owner:      r.Owner,
+		Marked:     true,
+		Token:      r.Token,
+	}
 	f.instances[i.ID], f.tokens[r.Token], f.sent[r.Token] = i, i.ID, string(canonical)
 	if f.lose {
 		f.lose = false
@@ -111,7 +140,11 @@ func (f *fakeFleet) Launch(_ context.Context, _ activities.Account, request json
 	return i, nil
 }
 
-func (f *fakeFleet) State(_ context.Context, _ activities.Account, region, id string) (*activities.CloudInstance, error) {
+func (f *fakeFleet) State(
+	_ context.Context,
+	_ activities.Account,
+	region, id string,
+) (*activities.CloudInstance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refuse != nil {
@@ -153,7 +186,11 @@ func (f *fakeFleet) Adopt(_ context.Context, a activities.Account, _, id, agentI
 	return nil
 }
 
-func (f *fakeFleet) Ours(_ context.Context, _ activities.Account, region, clientID string) ([]activities.CloudInstance, error) {
+func (f *fakeFleet) Ours(
+	_ context.Context,
+	_ activities.Account,
+	region, clientID string,
+) ([]activities.CloudInstance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []activities.CloudInstance

@@ -59,7 +59,8 @@ var DefaultKeep = map[string]time.Duration{
 func CheckKeep(keep map[string]time.Duration) error {
 	for _, table := range slices.Sorted(maps.Keys(keep)) {
 		if _, known := DefaultKeep[table]; !known {
-			return fmt.Errorf("RETENTION: nothing is kept for a time under the name %q; there are %s", table, strings.Join(slices.Sorted(maps.Keys(DefaultKeep)), ", "))
+			return fmt.Errorf("RETENTION: nothing is kept for a time under the name %q; there are %s", table,
+				strings.Join(slices.Sorted(maps.Keys(DefaultKeep)), ", "))
 		}
 		if keep[table] < 0 {
 			return fmt.Errorf("RETENTION: %s cannot be kept for %v", table, keep[table])
@@ -104,7 +105,10 @@ func (h *Housekeeping) CleanUpData(ctx context.Context) (*JobCounts, error) {
 			first = cmp.Or(first, err)
 		}
 	}
-	step("partitions_made", func() (int64, error) { return h.Store.EnsurePartitions(ctx, now.Add(-day), partitionsAhead+2) })
+	step("partitions_made", func() (int64, error) {
+		return h.Store.EnsurePartitions(ctx, now.Add(-day),
+			partitionsAhead+2)
+	})
 	if span := keep["price_submissions"]; span > 0 {
 		step("partitions_dropped", func() (int64, error) { return h.Store.DropPartitions(ctx, now.Add(-span)) })
 	}
@@ -164,7 +168,8 @@ func (h *Housekeeping) ComputeSavings(ctx context.Context, period time.Time) (*J
 				}
 				last = err
 				out["failed"]++
-				h.Log.WarnContext(ctx, "savings could not be computed", "client_id", id, "month", month.Format(time.DateOnly), "error", err)
+				h.Log.WarnContext(ctx, "savings could not be computed", "client_id", id,
+					"month", month.Format(time.DateOnly), "error", err)
 				continue
 			}
 			out["clients"]++

@@ -42,7 +42,11 @@ func TestRetention(t *testing.T) {
 	clean := func(keep map[string]time.Duration) *house {
 		h := &house{expired: map[string]time.Time{}}
 		require.NoError(t, activities.CheckKeep(keep))
-		_, err := (&activities.Housekeeping{Store: h, Keep: keep, Now: func() time.Time { return now }}).CleanUpData(t.Context())
+		_, err := (&activities.Housekeeping{
+			Store: h,
+			Keep:  keep,
+			Now:   func() time.Time { return now },
+		}).CleanUpData(t.Context())
 		require.NoError(t, err)
 		return h
 	}

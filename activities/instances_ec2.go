@@ -124,13 +124,15 @@ func (i *Instances) LaunchInstance(ctx context.Context, in LaunchInput) (*Launch
 	if frozen.State == "launched" {
 		return &LaunchResult{InstanceID: frozen.InstanceID}, nil
 	}
-	log := i.Log.With("client_id", place.Account.ClientID, "agent_id", in.AgentID, "operation_id", in.Operation, "pool", in.Where.Key())
+	log := i.Log.With("client_id", place.Account.ClientID, "agent_id", in.AgentID, "operation_id", in.Operation,
+		"pool", in.Where.Key())
 	made, err := i.launchFrozen(ctx, in, place, frozen, log)
 	if err != nil {
 		return nil, err
 	}
 	if len(made.Lacks) > 0 {
-		log.WarnContext(ctx, "the instance is not quite what was asked for", "instance_id", made.ID, "lacks", made.Lacks)
+		log.WarnContext(ctx, "the instance is not quite what was asked for", "instance_id", made.ID,
+			"lacks", made.Lacks)
 	}
 	log.InfoContext(ctx, "launched", "instance_id", made.ID)
 	return &LaunchResult{InstanceID: made.ID, Differs: made.Lacks}, nil
@@ -150,7 +152,8 @@ func (i *Instances) launchFrozen(
 			return nil, err // whether it launched is not known: the token will tell
 		}
 		log.WarnContext(ctx, "launch failed", "code", fault.CodeOf(err), "error", err)
-		if end := i.Store.EndLaunch(ctx, frozen.Token, LaunchEnd{Code: fault.CodeOf(err), Error: err.Error()}); end != nil {
+		if end := i.Store.EndLaunch(ctx, frozen.Token,
+			LaunchEnd{Code: fault.CodeOf(err), Error: err.Error()}); end != nil {
 			return nil, end
 		}
 		next, ok := i.Fleet.Revise(*frozen, err)
@@ -166,7 +169,12 @@ func (i *Instances) launchFrozen(
 // endLaunched records the instance of an attempt. A second one for the replica is ended:
 // one launch decision, one instance.
 func (i *Instances) endLaunched(
-	ctx context.Context, in LaunchInput, place *LaunchPlace, frozen *FrozenLaunch, made *CloudInstance, log *slog.Logger,
+	ctx context.Context,
+	in LaunchInput,
+	place *LaunchPlace,
+	frozen *FrozenLaunch,
+	made *CloudInstance,
+	log *slog.Logger,
 ) error {
 	err := i.Store.EndLaunch(ctx, frozen.Token, LaunchEnd{InstanceID: made.ID})
 	if fault.Is(err, replica.AlreadyExists) {
@@ -188,7 +196,11 @@ func (i *Instances) freezeRequest(ctx context.Context, in LaunchInput, place *La
 		return nil, err
 	}
 	fresh, err := i.Fleet.Freeze(template, in.Where, LaunchOwner{
-		ClientID: place.Account.ClientID, AgentID: in.AgentID, ReplicaID: in.ReplicaID, Operation: in.Operation, Epoch: in.Epoch,
+		ClientID:  place.Account.ClientID,
+		AgentID:   in.AgentID,
+		ReplicaID: in.ReplicaID,
+		Operation: in.Operation,
+		Epoch:     in.Epoch,
 	})
 	if err != nil {
 		return nil, err
@@ -218,7 +230,8 @@ func (i *Instances) template(ctx context.Context, in LaunchInput, place *LaunchP
 	case place.Young:
 		err = replica.NotRunning.New("EC2 does not show instance %s yet", place.PrimaryID)
 	default:
-		err = replica.Misconfigured.New("instance %s has ended, and what it was launched with was never recorded", place.PrimaryID)
+		err = replica.Misconfigured.New("instance %s has ended, and what it was launched with was never recorded",
+			place.PrimaryID)
 	}
 	return template, err
 }

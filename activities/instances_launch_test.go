@@ -33,7 +33,13 @@ func TestALostAnswerIsNotASecondLaunch(t *testing.T) {
 	require.Equal(t, 1, w.fleet.templates)
 	require.Equal(t, "launched "+first.InstanceID, one[string](w, `SELECT state || ' ' || instance_id FROM launches`))
 	owner := w.fleet.instances[first.InstanceID].Owner
-	require.Equal(t, activities.LaunchOwner{ClientID: "k1", AgentID: "a1", ReplicaID: r.ID, Operation: "replica/" + r.ID, Epoch: 1}, owner)
+	require.Equal(t, activities.LaunchOwner{
+		ClientID:  "k1",
+		AgentID:   "a1",
+		ReplicaID: r.ID,
+		Operation: "replica/" + r.ID,
+		Epoch:     1,
+	}, owner)
 }
 
 func TestLaunchesAtOnceMakeOneInstance(t *testing.T) {
@@ -83,7 +89,13 @@ func TestLaunchReactsByClass(t *testing.T) {
 
 	w := newWorld(t)
 	r := w.replica(replica.Manual)
-	for code, state := range map[fault.Code]string{replica.Throttled: "requested", fleet.Unavailable: "requested", replica.Quota: "failed", replica.Refused: "failed", replica.Misconfigured: "failed"} {
+	for code, state := range map[fault.Code]string{
+		replica.Throttled:     "requested",
+		fleet.Unavailable:     "requested",
+		replica.Quota:         "failed",
+		replica.Refused:       "failed",
+		replica.Misconfigured: "failed",
+	} {
 		w.exec(`UPDATE launches SET state = 'requested', error_code = NULL`)
 		w.fleet.fail = code.New("no")
 		_, err := w.launch(r, "b")
@@ -120,8 +132,13 @@ func TestAnUrgentLaunchDoesNotReadEC2(t *testing.T) {
 	r := w.replica(replica.Termination)
 	urgent := func(zone string) {
 		t.Helper()
-		_, err := w.instances.LaunchInstance(t.Context(), activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place(zone),
-			Operation: "replica/" + r.ID, Urgent: true})
+		_, err := w.instances.LaunchInstance(t.Context(), activities.LaunchInput{
+			AgentID:   "a1",
+			ReplicaID: r.ID,
+			Where:     place(zone),
+			Operation: "replica/" + r.ID,
+			Urgent:    true,
+		})
 		require.Equal(t, replica.NoCapacity, fault.CodeOf(err))
 	}
 	for _, zone := range []string{"b", "c", "d"} {
@@ -155,7 +172,8 @@ func TestTheTemplateOutlivesItsInstance(t *testing.T) {
 	w.fleet.gone = true
 	_, err = w.launch(w.replica(replica.Termination), "b")
 	require.NoError(t, err)
-	require.JSONEq(t, `{"read": 1}`, one[string](w, `SELECT request->>'template' FROM launches WHERE pool_id LIKE '%1b'`))
+	require.JSONEq(t, `{"read": 1}`,
+		one[string](w, `SELECT request->>'template' FROM launches WHERE pool_id LIKE '%1b'`))
 }
 
 func TestChooseCandidates(t *testing.T) {
@@ -170,14 +188,24 @@ func TestChooseCandidates(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "spot/t3.medium.us-east-1b", got.Candidates[0].Key())
 	for range 2 {
-		require.NoError(t, w.instances.RecordPool(t.Context(), activities.PoolOutcome{AgentID: "a1", Where: place("b"), Code: string(replica.NoCapacity)}))
+		require.NoError(t, w.instances.RecordPool(t.Context(), activities.PoolOutcome{
+			AgentID: "a1",
+			Where:   place("b"),
+			Code:    string(replica.NoCapacity),
+		}))
 	}
 	got, err = choose(r.ID)
 	require.NoError(t, err)
 	require.Equal(t, "spot/t3.medium.us-east-1c", got.Candidates[0].Key())
-	require.Equal(t, "spot/t3.medium.us-east-1b", got.Candidates[len(got.Candidates)-1].Key(), "in an emergency last, not never")
+	require.Equal(t, "spot/t3.medium.us-east-1b", got.Candidates[len(got.Candidates)-1].Key(),
+		"in an emergency last, not never")
 
-	opened, err := w.roles.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Switch, For: "c1", Plan: replica.Plan{Mode: "spot", Pool: "t3.medium.us-east-1b"}})
+	opened, err := w.roles.OpenReplica(t.Context(), roles.ReplicaRequest{
+		AgentID: "a1",
+		Kind:    replica.Switch,
+		For:     "c1",
+		Plan:    replica.Plan{Mode: "spot", Pool: "t3.medium.us-east-1b"},
+	})
 	require.NoError(t, err)
 	_, err = choose(opened.Replica.ID)
 	require.Equal(t, replica.NoPool, fault.CodeOf(err))
@@ -191,7 +219,13 @@ func TestAnUrgentLaunchWhoseAnswerIsLost(t *testing.T) {
 
 	w := newWorld(t)
 	r := w.replica(replica.Termination)
-	in := activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place("b"), Operation: "replica/" + r.ID, Urgent: true}
+	in := activities.LaunchInput{
+		AgentID:   "a1",
+		ReplicaID: r.ID,
+		Where:     place("b"),
+		Operation: "replica/" + r.ID,
+		Urgent:    true,
+	}
 	w.exec(`INSERT INTO launch_templates (agent_id, instance_id, template) VALUES ('a1', 'i-0', '{}')`)
 	w.fleet.lose = true
 	_, err := w.instances.LaunchInstance(t.Context(), in)
@@ -200,5 +234,6 @@ func TestAnUrgentLaunchWhoseAnswerIsLost(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, w.fleet.launches)
 	require.Zero(t, w.fleet.templates)
-	require.Equal(t, made.InstanceID, one[string](w, `SELECT instance_id FROM launches WHERE replica_id = $1 AND state = 'launched'`, r.ID))
+	require.Equal(t, made.InstanceID,
+		one[string](w, `SELECT instance_id FROM launches WHERE replica_id = $1 AND state = 'launched'`, r.ID))
 }

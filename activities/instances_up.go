@@ -19,7 +19,11 @@ type UpInput struct {
 
 // ReplicaStore is the part of postgres.Roles by which activities move replicas on.
 type ReplicaStore interface {
-	AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error)
+	AdvanceJudged(
+		ctx context.Context,
+		in roles.ReplicaTransition,
+		wantsReview func(*roles.AgentRoles) bool,
+	) (*roles.Advanced, error)
 }
 
 // AwaitUp returns once the instance runs and both of its status checks pass. Until then
@@ -78,6 +82,7 @@ func (i *Instances) recordRunning(ctx context.Context, in UpInput) error {
 
 func (i *Instances) recordPool(ctx context.Context, in UpInput) {
 	if err := i.Store.RecordPool(ctx, PoolOutcome{AgentID: in.AgentID, Where: in.Where}); err != nil {
-		i.Log.WarnContext(ctx, "a pool's outcome was not remembered", "agent_id", in.AgentID, "pool", in.Where.Key(), "error", err)
+		i.Log.WarnContext(ctx, "a pool's outcome was not remembered", "agent_id", in.AgentID, "pool", in.Where.Key(),
+			"error", err)
 	}
 }

@@ -84,15 +84,20 @@ func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
 	}
 	if err := i.terminate(ctx, in.InstanceID, where); err != nil {
 		if adoption.Refused(err) {
-			if err := i.Store.Forget(ctx, in.AgentID, in.InstanceID, LaunchEnd{Code: fault.CodeOf(err), Error: faultSentence(err)}); err != nil {
+			if err := i.Store.Forget(ctx, in.AgentID, in.InstanceID, LaunchEnd{
+				Code:  fault.CodeOf(err),
+				Error: faultSentence(err),
+			}); err != nil {
 				return err
 			}
-			i.Log.WarnContext(ctx, "an instance is left alone", "client_id", where.Account.ClientID, "agent_id", in.AgentID,
+			i.Log.WarnContext(ctx, "an instance is left alone", "client_id", where.Account.ClientID,
+				"agent_id", in.AgentID,
 				"instance_id", in.InstanceID, "code", fault.CodeOf(err))
 		}
 		return err
 	}
-	i.Log.InfoContext(ctx, "terminated", "client_id", where.Account.ClientID, "agent_id", in.AgentID, "instance_id", in.InstanceID)
+	i.Log.InfoContext(ctx, "terminated", "client_id", where.Account.ClientID, "agent_id", in.AgentID,
+		"instance_id", in.InstanceID)
 	return i.Store.MarkRetired(ctx, in.InstanceID)
 }
 
@@ -100,7 +105,8 @@ func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
 // second word, inside the call.
 func (i *Instances) terminate(ctx context.Context, instanceID string, where *Ending) error {
 	if where.Proof != adoption.Launched && where.Proof != adoption.Adopted {
-		return adoption.NotProven.New("only an agent's word says that instance %s is the client's, so it is left alone", instanceID)
+		return adoption.NotProven.New(
+			"only an agent's word says that instance %s is the client's, so it is left alone", instanceID)
 	}
 	return i.Fleet.Terminate(ctx, where.Account, where.Region, instanceID, where.LaunchedAt)
 }

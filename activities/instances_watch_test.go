@@ -38,11 +38,17 @@ func TestAwait(t *testing.T) {
 			seen, err := w.instances.AwaitUp(t.Context(), w.up(r, id))
 			require.Equal(t, tt.up, fault.CodeOf(err))
 			if err == nil {
-				require.Equal(t, &activities.InstanceState{State: tt.state, ChecksOK: tt.checks, Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, seen)
+				require.Equal(t, &activities.InstanceState{
+					State:    tt.state,
+					ChecksOK: tt.checks,
+					Mode:     agent.Spot,
+					PoolID:   "t3.medium.us-east-1b",
+				}, seen)
 			}
 			_, err = w.instances.AwaitGone(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: id})
 			require.Equal(t, tt.gone, fault.CodeOf(err))
-			require.Equal(t, tt.state == activities.StateTerminated, one[string](w, `SELECT role FROM instances WHERE id = $1`, id) == "retired")
+			require.Equal(t, tt.state == activities.StateTerminated,
+				one[string](w, `SELECT role FROM instances WHERE id = $1`, id) == "retired")
 		})
 	}
 }
@@ -101,7 +107,10 @@ func TestWhatAnInstanceDiedOfIsInTheFault(t *testing.T) {
 	require.EqualError(t, err, "instance "+id+" is terminated: Client.VolumeLimitExceeded")
 	f, ok := errors.AsType[*fault.Error](err)
 	require.True(t, ok)
-	require.Equal(t, map[string]any{activities.GoneState: "terminated", activities.GoneReason: "Client.VolumeLimitExceeded"}, f.Details)
+	require.Equal(t, map[string]any{
+		activities.GoneState:  "terminated",
+		activities.GoneReason: "Client.VolumeLimitExceeded",
+	}, f.Details)
 }
 
 // TestAbsentIsNotGone is EC2's eventual consistency: what is not shown is not
@@ -140,7 +149,9 @@ func TestRetireInstance(t *testing.T) {
 		require.NoError(t, retire("i-0"))
 	}
 	require.Equal(t, []string{"i-0"}, w.fleet.ended)
-	require.Equal(t, "retired us", one[string](w, `SELECT role || ' ' || terminate_by FROM instances WHERE id = 'i-0' AND terminated_at IS NOT NULL`))
+	require.Equal(t, "retired us",
+		one[string](w,
+			`SELECT role || ' ' || terminate_by FROM instances WHERE id = 'i-0' AND terminated_at IS NOT NULL`))
 	require.Equal(t, agent.ForeignInst, fault.CodeOf(retire("i-else")))
 }
 
@@ -154,7 +165,8 @@ func TestRetiringWhatIsNotSeenYet(t *testing.T) {
 	w.exec(`UPDATE instances SET proof = 'launched' WHERE id = 'i-unseen'`)
 	in := activities.WatchInput{AgentID: "a1", InstanceID: "i-unseen"}
 	require.Equal(t, replica.NotRunning, fault.CodeOf(w.instances.RetireInstance(t.Context(), in)))
-	require.Equal(t, "retiring", one[string](w, `SELECT role FROM instances WHERE id = 'i-unseen'`), "but it is no heir any more")
+	require.Equal(t, "retiring", one[string](w, `SELECT role FROM instances WHERE id = 'i-unseen'`),
+		"but it is no heir any more")
 	w.fleet.pass(activities.Visibility + time.Minute)
 	require.NoError(t, w.instances.RetireInstance(t.Context(), in))
 	require.Equal(t, "retired", one[string](w, `SELECT role FROM instances WHERE id = 'i-unseen'`))
@@ -173,9 +185,13 @@ func TestALaunchThatCameTooLate(t *testing.T) {
 	frozen, err := w.instances.Store.FrozenLaunch(t.Context(), r.ID, place("b"))
 	require.NoError(t, err)
 	w.advance(r.ID, replica.Retiring, "")
-	require.NoError(t, w.instances.Store.EndLaunch(t.Context(), frozen.Token, activities.LaunchEnd{InstanceID: "i-new-1"}))
-	require.Equal(t, "retiring us t3.medium us-east-1 us-east-1b", one[string](w, `SELECT concat_ws(' ', role, terminate_by, instance_type, region, az) FROM instances WHERE id = 'i-new-1'`))
-	require.NoError(t, w.instances.RetireInstance(t.Context(), activities.WatchInput{AgentID: "a1", InstanceID: "i-new-1"}))
+	require.NoError(t, w.instances.Store.EndLaunch(t.Context(), frozen.Token,
+		activities.LaunchEnd{InstanceID: "i-new-1"}))
+	require.Equal(t, "retiring us t3.medium us-east-1 us-east-1b",
+		one[string](w,
+			`SELECT concat_ws(' ', role, terminate_by, instance_type, region, az) FROM instances WHERE id = 'i-new-1'`))
+	require.NoError(t, w.instances.RetireInstance(t.Context(),
+		activities.WatchInput{AgentID: "a1", InstanceID: "i-new-1"}))
 	require.Equal(t, []string{"i-new-1"}, w.fleet.ended)
 }
 
@@ -208,5 +224,6 @@ func TestAnOldPrimaryThatAWSOnlyStopped(t *testing.T) {
 		require.NoError(t, w.instances.RetireInstance(t.Context(), old))
 	}
 	require.Equal(t, []string{"i-0"}, w.fleet.ended)
-	require.Equal(t, "retired", one[string](w, `SELECT role FROM instances WHERE id = 'i-0' AND terminated_at IS NOT NULL`))
+	require.Equal(t, "retired",
+		one[string](w, `SELECT role FROM instances WHERE id = 'i-0' AND terminated_at IS NOT NULL`))
 }

@@ -74,7 +74,8 @@ func (j *Jobs) PauseFailingJob(ctx context.Context, in JobEnd) error {
 		if n > pauseAfter {
 			return nil // it was reported
 		}
-		return j.Failures.TellFailing(ctx, in, fmt.Sprintf("The job %s failed %d times in a row and goes on, last with: %s", in.Job, n, in.Error))
+		return j.Failures.TellFailing(ctx, in,
+			fmt.Sprintf("The job %s failed %d times in a row and goes on, last with: %s", in.Job, n, in.Error))
 	}
 	message := fmt.Sprintf("The job %s is paused: it failed %d times in a row, last with: %s", in.Job, n, in.Error)
 	if err := j.Slots.Run(ctx, func() error { return j.Pauser.PauseJob(ctx, in.Job, message) }); err != nil {

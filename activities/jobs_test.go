@@ -52,9 +52,11 @@ func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
 	}
 	for n, told := range map[int]int{4: 0, 5: 1, 6: 0} { // what agents live by goes on, and is told of once
 		f := &failures{n: n}
-		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(), activities.JobEnd{Job: "primary-watch", Error: "EC2 is away"}))
+		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(),
+			activities.JobEnd{Job: "primary-watch", Error: "EC2 is away"}))
 		require.Empty(t, f.paused)
 		require.Len(t, f.told, told, "%d failures", n)
 	}
-	require.NoError(t, (&activities.Jobs{}).PauseFailingJob(t.Context(), end), "a worker without a pauser leaves jobs alone")
+	require.NoError(t, (&activities.Jobs{}).PauseFailingJob(t.Context(), end),
+		"a worker without a pauser leaves jobs alone")
 }

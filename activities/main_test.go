@@ -67,14 +67,25 @@ func newWorld(t *testing.T) *world {
 	db, fleet, log := postgrestest.Open(t), newFakeFleet(), quiet
 	now := func() time.Time { fleet.mu.Lock(); defer fleet.mu.Unlock(); return fleet.now }
 	w := &world{t: t, db: db, fleet: fleet, roles: &postgres.Roles{DB: db}, post: &post{}}
-	w.instances = &activities.Instances{Store: &postgres.Launches{DB: db}, Replicas: w.roles, Workflows: w.post, Fleet: fleet, Log: log, Now: now}
+	w.instances = &activities.Instances{
+		Store:     &postgres.Launches{DB: db},
+		Replicas:  w.roles,
+		Workflows: w.post,
+		Fleet:     fleet,
+		Log:       log,
+		Now:       now,
+	}
 	w.orphans = &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: fleet, Log: log, Now: now}
 	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, role_arn, account_id)
 		VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', 'arn:aws:iam::111111111111:role/spotkeeper-k1', '111111111111')`)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
-	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, proof)
-		VALUES ('i-0', 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'control-plane', 'launched')`)
-	w.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z`)
+	w.exec(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, proof)
+		VALUES ('i-0', 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'control-plane', 'launched')`,
+	)
+	w.exec(
+		`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z`,
+	)
 	fleet.become("i-0", activities.StateRunning, true)
 	return w
 }
@@ -109,18 +120,38 @@ func (w *world) promote(r roles.Replica, instanceID string, fate roles.Fate) {
 	w.t.Helper()
 	set, err := w.roles.Roles(w.t.Context(), "a1")
 	require.NoError(w.t, err)
-	_, err = w.roles.ChangeRoles(w.t.Context(), roles.RoleChange{AgentID: "a1", Epoch: set.Epoch, OldID: set.Primary.ID, NewID: instanceID, ReplicaID: r.ID, Cause: roles.BySwitch, Fate: fate})
+	_, err = w.roles.ChangeRoles(w.t.Context(), roles.RoleChange{
+		AgentID:   "a1",
+		Epoch:     set.Epoch,
+		OldID:     set.Primary.ID,
+		NewID:     instanceID,
+		ReplicaID: r.ID,
+		Cause:     roles.BySwitch,
+		Fate:      fate,
+	})
 	require.NoError(w.t, err)
 }
 
 // place is a pool of t3.medium.
 func place(zone string) replica.Candidate {
 	az := "us-east-1" + zone
-	return replica.Candidate{PoolID: "t3.medium." + az, InstanceType: "t3.medium", Region: "us-east-1", AZ: az, Mode: agent.Spot}
+	return replica.Candidate{
+		PoolID:       "t3.medium." + az,
+		InstanceType: "t3.medium",
+		Region:       "us-east-1",
+		AZ:           az,
+		Mode:         agent.Spot,
+	}
 }
 
 func (w *world) launch(r roles.Replica, zone string) (*activities.LaunchResult, error) {
-	return w.instances.LaunchInstance(w.t.Context(), activities.LaunchInput{AgentID: "a1", ReplicaID: r.ID, Where: place(zone), Operation: "replica/" + r.ID, Epoch: 1})
+	return w.instances.LaunchInstance(w.t.Context(), activities.LaunchInput{
+		AgentID:   "a1",
+		ReplicaID: r.ID,
+		Where:     place(zone),
+		Operation: "replica/" + r.ID,
+		Epoch:     1,
+	})
 }
 
 // launched is a replica on a running instance of ours.
@@ -139,7 +170,8 @@ func TestNamesAreUnique(t *testing.T) {
 	t.Parallel()
 
 	seen := map[string]string{}
-	for _, set := range []any{&activities.Roles{}, &activities.Instances{}, &activities.Operations{}, &activities.Switches{}, &activities.Messages{},
+	for _, set := range []any{&activities.Roles{}, &activities.Instances{}, &activities.Operations{},
+		&activities.Switches{}, &activities.Messages{},
 		&activities.Agents{}, &activities.Orphans{}, &activities.Primaries{}, &activities.Templates{},
 		&activities.Jobs{}, &activities.Adoptions{}} {
 		of := reflect.TypeOf(set)

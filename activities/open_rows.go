@@ -165,7 +165,12 @@ type pass struct {
 
 // startRow starts what one row wants, with a deadline of its own. A row that fails is
 // noted in failed and logged.
-func (p *pass) startRow(ctx context.Context, id string, failed *[]string, start func(context.Context) (func(*SweepCounts), error)) {
+func (p *pass) startRow(
+	ctx context.Context,
+	id string,
+	failed *[]string,
+	start func(context.Context) (func(*SweepCounts), error),
+) {
 	p.group.Go(func() error {
 		ctx, cancel := context.WithTimeout(ctx, tendWithin)
 		defer cancel()

@@ -43,7 +43,13 @@ type OrphanStore interface {
 	Suspects(ctx context.Context, p Place, seen []CloudInstance) ([]Suspect, error)
 	// RecordSightings notes the suspects, forgets those of the client that are none any more,
 	// and answers the ids that were suspect before, longer than apart ago.
-	RecordSightings(ctx context.Context, p Place, seen []CloudInstance, suspects []Suspect, apart time.Duration) ([]string, error)
+	RecordSightings(
+		ctx context.Context,
+		p Place,
+		seen []CloudInstance,
+		suspects []Suspect,
+		apart time.Duration,
+	) ([]string, error)
 	// MarkForTermination takes an instance out of every role before it is terminated, in a
 	// transaction that judges once more. False: it has found a reason to live.
 	MarkForTermination(ctx context.Context, p Place, instance CloudInstance, s Suspect) (bool, error)
@@ -109,20 +115,22 @@ func (o *Orphans) SweepOrphans(ctx context.Context, _ SweepInput) (*SweepResult,
 	out := &SweepResult{}
 	var mu sync.Mutex
 	bounds := fairness{atOnce: sweptAtOnce, client: placesWithin, one: cmp.Or(o.Within, placeWithin)}
-	eachFairly(ctx, places, func(p Place) string { return p.Account.ClientID }, bounds, func(ctx context.Context, p Place) {
-		here := SweepResult{Places: 1}
-		err := o.Store.Tried(ctx, SweepPlaces, p.Subject())
-		if err == nil {
-			err = o.sweep(ctx, p, &here)
-		}
-		if err != nil {
-			here.Failed++
-			o.Log.WarnContext(ctx, "a place could not be swept", "client_id", p.Account.ClientID, "region", p.Region, "code", fault.CodeOf(err), "error", err)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		out.add(here)
-	})
+	eachFairly(ctx, places, func(p Place) string { return p.Account.ClientID },
+		bounds, func(ctx context.Context, p Place) {
+			here := SweepResult{Places: 1}
+			err := o.Store.Tried(ctx, SweepPlaces, p.Subject())
+			if err == nil {
+				err = o.sweep(ctx, p, &here)
+			}
+			if err != nil {
+				here.Failed++
+				o.Log.WarnContext(ctx, "a place could not be swept", "client_id", p.Account.ClientID,
+					"region", p.Region, "code", fault.CodeOf(err), "error", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out.add(here)
+		})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -173,7 +181,8 @@ func (o *Orphans) sweep(ctx context.Context, p Place, out *SweepResult) error {
 		ended, err := o.end(ctx, p, byID[s.InstanceID], s)
 		if err != nil {
 			out.Failed++
-			o.Log.WarnContext(ctx, "an orphan could not be ended", "client_id", p.Account.ClientID, "instance_id", s.InstanceID, "error", err)
+			o.Log.WarnContext(ctx, "an orphan could not be ended", "client_id", p.Account.ClientID,
+				"instance_id", s.InstanceID, "error", err)
 		}
 		if ended {
 			out.Terminated++
@@ -190,6 +199,7 @@ func (o *Orphans) end(ctx context.Context, p Place, i CloudInstance, s Suspect) 
 	if err := o.Fleet.Terminate(ctx, p.Account, p.Region, i.ID, i.LaunchedAt); err != nil {
 		return false, err
 	}
-	o.Log.WarnContext(ctx, "an orphan was ended", "client_id", p.Account.ClientID, "agent_id", s.AgentID, "instance_id", i.ID, "reason", s.Reason)
+	o.Log.WarnContext(ctx, "an orphan was ended", "client_id", p.Account.ClientID, "agent_id", s.AgentID,
+		"instance_id", i.ID, "reason", s.Reason)
 	return true, o.Store.RecordTerminated(ctx, p, s)
 }

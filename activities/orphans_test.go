@@ -60,7 +60,8 @@ func TestASweepEndsWhatNobodyNeeds(t *testing.T) {
 			r, _ := w.launched(replica.Manual, "b")
 			w.fleet.become("i-twin", activities.StateRunning, true)
 			w.fleet.instances["i-twin"].Owner = activities.LaunchOwner{ClientID: "k1", AgentID: "a1", ReplicaID: r.ID}
-			w.fleet.instances["i-twin"].Token = one[string](w, `SELECT client_token FROM launches WHERE replica_id = $1`, r.ID)
+			w.fleet.instances["i-twin"].Token = one[string](w,
+				`SELECT client_token FROM launches WHERE replica_id = $1`, r.ID)
 			return "i-twin"
 		}},
 	} {
@@ -81,8 +82,10 @@ func TestASweepEndsWhatNobodyNeeds(t *testing.T) {
 			require.Zero(t, again.Terminated, "nor are two in one moment")
 			require.Equal(t, 1, w.sweep().Terminated)
 			require.Equal(t, []string{orphan}, w.fleet.ended)
-			require.Equal(t, "retired", one[string](w, `SELECT role FROM instances WHERE id = $1 AND terminated_at IS NOT NULL`, orphan))
-			require.Equal(t, "orphan_found orphan_terminated", one[string](w, `SELECT string_agg(type, ' ' ORDER BY id) FROM events WHERE type LIKE 'orphan%'`))
+			require.Equal(t, "retired",
+				one[string](w, `SELECT role FROM instances WHERE id = $1 AND terminated_at IS NOT NULL`, orphan))
+			require.Equal(t, "orphan_found orphan_terminated",
+				one[string](w, `SELECT string_agg(type, ' ' ORDER BY id) FROM events WHERE type LIKE 'orphan%'`))
 			require.Zero(t, w.sweep().Suspects)
 			require.Len(t, w.fleet.ended, 1, "of %d", living)
 		})
@@ -125,7 +128,11 @@ func TestASweepLeavesWhatIsNeeded(t *testing.T) {
 		}, 0},
 		{"tags that lie: reported, and left alone", func(w *world) {
 			w.fleet.become("i-stranger", activities.StateRunning, true)
-			w.fleet.instances["i-stranger"].Owner = activities.LaunchOwner{ClientID: "k1", AgentID: "a1", ReplicaID: "r-invented"}
+			w.fleet.instances["i-stranger"].Owner = activities.LaunchOwner{
+				ClientID:  "k1",
+				AgentID:   "a1",
+				ReplicaID: "r-invented",
+			}
 		}, 1},
 		{"tags that name a replica of ours: its launch has another token", func(w *world) {
 			r := w.replica(replica.Manual)
@@ -133,7 +140,11 @@ func TestASweepLeavesWhatIsNeeded(t *testing.T) {
 			require.NoError(w.t, err)
 			w.advance(r.ID, replica.Failed, "")
 			w.fleet.become("i-stranger", activities.StateRunning, true)
-			w.fleet.instances["i-stranger"].Owner = activities.LaunchOwner{ClientID: "k1", AgentID: "a1", ReplicaID: r.ID}
+			w.fleet.instances["i-stranger"].Owner = activities.LaunchOwner{
+				ClientID:  "k1",
+				AgentID:   "a1",
+				ReplicaID: r.ID,
+			}
 			delete(w.fleet.instances, "i-new-1")
 		}, 1},
 		{"what only an agent has named, under our tags", func(w *world) {
@@ -197,8 +208,16 @@ func TestASuspectThatFoundAReason(t *testing.T) {
 	require.Zero(t, w.sweep().Terminated, "it is a first sighting again")
 
 	w.exec(`UPDATE replicas SET state = 'ready' WHERE id = $1`, r.ID)
-	store, suspect := w.orphans.Store, activities.Suspect{InstanceID: id, AgentID: "a1", Reason: "as it was", Ours: true}
-	condemned, err := store.MarkForTermination(t.Context(), activities.Place{Account: activities.Account{ClientID: "k1"}, Region: "us-east-1"}, *w.fleet.instances[id], suspect)
+	store, suspect := w.orphans.Store, activities.Suspect{
+		InstanceID: id,
+		AgentID:    "a1",
+		Reason:     "as it was",
+		Ours:       true,
+	}
+	condemned, err := store.MarkForTermination(t.Context(), activities.Place{
+		Account: activities.Account{ClientID: "k1"},
+		Region:  "us-east-1",
+	}, *w.fleet.instances[id], suspect)
 	require.NoError(t, err)
 	require.False(t, condemned, "the last word is the database's, under the agent's lock")
 	w.promote(r, id, roles.Retire)
@@ -210,15 +229,24 @@ func TestMarkSilentAgents(t *testing.T) {
 	w := newWorld(t)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_heartbeat_at)
 		SELECT 's' || n, 'k1', 's' || n, CASE WHEN n % 2 = 0 THEN 'host' || n ELSE '' END, 'online', now() - interval '3 minutes' FROM generate_series(1, 25) n`)
-	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id, status, last_heartbeat_at) VALUES ('fresh', 'k1', 'fresh', 'online', now()), ('off', 'k1', 'off', 'disabled', now() - interval '1 day'), ('gone', 'k1', 'gone', 'deleted', now() - interval '1 day')`)
+	w.exec(
+		`INSERT INTO agents (id, client_id, logical_agent_id, status, last_heartbeat_at) VALUES ('fresh', 'k1', 'fresh', 'online', now()), ('off', 'k1', 'off', 'disabled', now() - interval '1 day'), ('gone', 'k1', 'gone', 'deleted', now() - interval '1 day')`,
+	)
 	health := &activities.Agents{Store: silence(w), Timeout: 2 * time.Minute}
 	for _, want := range []int{25, 0} {
 		got, err := health.MarkSilentAgents(t.Context(), activities.SilenceInput{Chunk: 10})
 		require.NoError(t, err)
 		require.Equal(t, want, got.Offline)
 	}
-	require.Equal(t, 25, one[int](w, `SELECT count(*) FROM notifications WHERE severity = 'warning' AND message LIKE 'Agent % marked offline (heartbeat timeout)'`))
-	require.Equal(t, "Agent host2 marked offline (heartbeat timeout)", one[string](w, `SELECT message FROM events WHERE agent_id = 's2' AND type = 'agent_marked_offline' AND metadata->>'timeout_seconds' = '120'`))
+	require.Equal(t, 25, one[int](
+		w,
+		`SELECT count(*) FROM notifications WHERE severity = 'warning' AND message LIKE 'Agent % marked offline (heartbeat timeout)'`,
+	))
+	require.Equal(t, "Agent host2 marked offline (heartbeat timeout)",
+		one[string](
+			w,
+			`SELECT message FROM events WHERE agent_id = 's2' AND type = 'agent_marked_offline' AND metadata->>'timeout_seconds' = '120'`,
+		))
 
 	w.exec(`UPDATE agents SET status = 'online' WHERE id = 's1'`) // an old writer, not a heartbeat
 	_, err := health.MarkSilentAgents(t.Context(), activities.SilenceInput{})

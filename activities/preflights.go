@@ -45,8 +45,13 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 		report.Checks = []preflight.Check{{Name: "description", Result: preflight.Failed,
 			Detail: "what the instance was launched with is not known, so it cannot be replaced",
 			Repair: "check that EC2 shows the instance to the role: ec2:DescribeInstances and ec2:DescribeInstanceAttribute, in the agent's region"}}
-	} else if report.Checks, err = p.Fleet.Preflight(ctx, place.Account, place.Region, place.Zone, place.Template); err != nil {
-		report.Checks = []preflight.Check{{Name: "description", Result: preflight.Failed, Detail: replica.Misconfigured.Wrap(err, "the description cannot be read").Message}}
+	} else if report.Checks, err = p.Fleet.Preflight(ctx, place.Account, place.Region, place.Zone,
+		place.Template); err != nil {
+		report.Checks = []preflight.Check{{
+			Name:   "description",
+			Result: preflight.Failed,
+			Detail: replica.Misconfigured.Wrap(err, "the description cannot be read").Message,
+		}}
 	}
 	report.Result = preflight.Worst(report.Checks)
 	return report, p.Store.KeepPreflight(ctx, *report)

@@ -36,7 +36,13 @@ type Market interface {
 	Types(ctx context.Context, region string) ([]replica.TypeFacts, error)
 	// Moves hands over when the spot prices of types changed since a moment, and
 	// what was in force then, in portions.
-	Moves(ctx context.Context, region string, instanceTypes []string, since time.Time, each func([]PriceMove) error) error
+	Moves(
+		ctx context.Context,
+		region string,
+		instanceTypes []string,
+		since time.Time,
+		each func([]PriceMove) error,
+	) error
 	// OnDemandPrice is the list price in USD per hour.
 	OnDemandPrice(ctx context.Context, region, instanceType string) (float64, error)
 }
@@ -106,7 +112,14 @@ type PricesCollected struct {
 
 // Counts is what the run did, for its row.
 func (c *PricesCollected) Counts() map[string]int64 {
-	return map[string]int64{"types": c.Types, "moves": c.Moves, "buckets": c.Buckets, "on_demand": c.OnDemand, "failed": c.Failed, "refused": c.Refused}
+	return map[string]int64{
+		"types":     c.Types,
+		"moves":     c.Moves,
+		"buckets":   c.Buckets,
+		"on_demand": c.OnDemand,
+		"failed":    c.Failed,
+		"refused":   c.Refused,
+	}
 }
 
 // CollectPrices reads from EC2 what the pools of all types in use and of their
@@ -129,7 +142,8 @@ func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
 			}
 			out.Failed++
 			last = err
-			p.Log.WarnContext(ctx, "prices could not be collected", "region", place.Region, "instance_type", place.InstanceType, "code", fault.CodeOf(err), "error", err)
+			p.Log.WarnContext(ctx, "prices could not be collected", "region", place.Region,
+				"instance_type", place.InstanceType, "code", fault.CodeOf(err), "error", err)
 		}
 		out.Types++
 		recordHeartbeat(ctx)
@@ -155,7 +169,8 @@ func (p *Prices) collectTypes(ctx context.Context, inUse []TypeInRegion) {
 		}
 		seen[t.Region] = true
 		if err := p.collectTypesOf(ctx, t.Region); err != nil {
-			p.Log.WarnContext(ctx, "the instance types of a region could not be read", "region", t.Region, "code", fault.CodeOf(err), "error", err)
+			p.Log.WarnContext(ctx, "the instance types of a region could not be read", "region", t.Region,
+				"code", fault.CodeOf(err), "error", err)
 		}
 		recordHeartbeat(ctx)
 	}
@@ -213,7 +228,8 @@ func (p *Prices) withSiblings(ctx context.Context, inUse []TypeInRegion) []place
 		families[family] = true
 		siblings, err := p.Market.Siblings(ctx, t.Region, t.family())
 		if err != nil {
-			p.Log.WarnContext(ctx, "the types of a family could not be listed", "region", t.Region, "family", t.family(), "code", fault.CodeOf(err), "error", err)
+			p.Log.WarnContext(ctx, "the types of a family could not be listed", "region", t.Region,
+				"family", t.family(), "code", fault.CodeOf(err), "error", err)
 			continue
 		}
 		for _, s := range siblings {
@@ -234,10 +250,12 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 	}
 	switch dollars, err := p.Market.OnDemandPrice(ctx, at.Region, at.InstanceType); {
 	case err != nil:
-		p.Log.WarnContext(ctx, "the price list could not be read", "region", at.Region, "instance_type", at.InstanceType, "code", fault.CodeOf(err), "error", err)
+		p.Log.WarnContext(ctx, "the price list could not be read", "region", at.Region,
+			"instance_type", at.InstanceType, "code", fault.CodeOf(err), "error", err)
 	case !pricing.FromFloat(dollars).Valid():
 		out.Refused++
-		p.Log.WarnContext(ctx, "a list price is out of range and left out", "region", at.Region, "instance_type", at.InstanceType, "price", dollars)
+		p.Log.WarnContext(ctx, "a list price is out of range and left out", "region", at.Region,
+			"instance_type", at.InstanceType, "price", dollars)
 	default:
 		if err := p.Store.KeepOnDemand(ctx, at.TypeInRegion, dollars, now); err != nil {
 			return err
@@ -310,7 +328,13 @@ type PricesDeduplicated struct {
 
 // Counts is what the run did, for its row.
 func (d *PricesDeduplicated) Counts() map[string]int64 {
-	return map[string]int64{"processed": d.Processed, "new_snapshots": d.New, "replaced": d.Replaced, "duplicates_found": d.Duplicates, "discrepancies": d.Discrepancies}
+	return map[string]int64{
+		"processed":        d.Processed,
+		"new_snapshots":    d.New,
+		"replaced":         d.Replaced,
+		"duplicates_found": d.Duplicates,
+		"discrepancies":    d.Discrepancies,
+	}
 }
 
 // DeduplicatePrices merges into the buckets what arrived since the last run.
@@ -334,8 +358,14 @@ type GapsFilled struct {
 // Counts is what the run did, for its row.
 func (g *GapsFilled) Counts() map[string]int64 {
 	return map[string]int64{
-		"pools": g.Pools, "found": g.Found, "written": g.Written, "linear": g.Linear, "weighted_average": g.Weighted, "cross_pool": g.CrossPool,
-		"gap_too_long": g.TooLong, "missing_boundaries": g.MissingBoundaries,
+		"pools":              g.Pools,
+		"found":              g.Found,
+		"written":            g.Written,
+		"linear":             g.Linear,
+		"weighted_average":   g.Weighted,
+		"cross_pool":         g.CrossPool,
+		"gap_too_long":       g.TooLong,
+		"missing_boundaries": g.MissingBoundaries,
 	}
 }
 

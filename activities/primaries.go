@@ -110,7 +110,12 @@ type WatchPrimariesResult struct {
 
 // Counts names the counts for the run's row.
 func (r *WatchPrimariesResult) Counts() map[string]int64 {
-	return map[string]int64{"templates": int64(r.Templates), "lost": int64(r.Lost), "preflights": int64(r.Preflights), "failed": int64(r.Failed)}
+	return map[string]int64{
+		"templates":  int64(r.Templates),
+		"lost":       int64(r.Lost),
+		"preflights": int64(r.Preflights),
+		"failed":     int64(r.Failed),
+	}
 }
 
 // WatchPrimaries does two things that cannot wait for an emergency. It notes what
@@ -143,7 +148,8 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 	if err != nil {
 		return nil, err
 	}
-	p.forEachClient(ctx, SweepMissing, missing, out, func(ctx context.Context, x Primary) error { return p.checkPrimary(ctx, x, out) })
+	p.forEachClient(ctx, SweepMissing, missing,
+		out, func(ctx context.Context, x Primary) error { return p.checkPrimary(ctx, x, out) })
 	return &out.WatchPrimariesResult, p.checkInCalm(ctx, in.Limit, out)
 }
 
@@ -181,18 +187,26 @@ func (w *watched) count(what func(*WatchPrimariesResult)) {
 // forEachClient goes through the instances; one that cannot be dealt with is counted, and
 // its turn comes again after all others. A client that does not answer delays no
 // other.
-func (p *Primaries) forEachClient(ctx context.Context, sweep string, list []Primary, out *watched, do func(context.Context, Primary) error) {
+func (p *Primaries) forEachClient(
+	ctx context.Context,
+	sweep string,
+	list []Primary,
+	out *watched,
+	do func(context.Context, Primary) error,
+) {
 	bounds := fairness{atOnce: watchedAtOnce, client: primariesWithin, one: cmp.Or(p.Within, primaryWithin)}
-	eachFairly(ctx, list, func(x Primary) string { return x.Account.ClientID }, bounds, func(ctx context.Context, x Primary) {
-		err := p.Store.Tried(ctx, sweep, x.InstanceID)
-		if err == nil {
-			err = do(ctx, x)
-		}
-		if err != nil {
-			out.count(func(r *WatchPrimariesResult) { r.Failed++ })
-			p.Log.WarnContext(ctx, "a primary could not be looked at", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "error", err)
-		}
-	})
+	eachFairly(ctx, list, func(x Primary) string { return x.Account.ClientID },
+		bounds, func(ctx context.Context, x Primary) {
+			err := p.Store.Tried(ctx, sweep, x.InstanceID)
+			if err == nil {
+				err = do(ctx, x)
+			}
+			if err != nil {
+				out.count(func(r *WatchPrimariesResult) { r.Failed++ })
+				p.Log.WarnContext(ctx, "a primary could not be looked at", "client_id", x.Account.ClientID,
+					"agent_id", x.AgentID, "instance_id", x.InstanceID, "error", err)
+			}
+		})
 }
 
 func (p *Primaries) checkPrimary(ctx context.Context, x Primary, out *watched) error {
@@ -203,12 +217,19 @@ func (p *Primaries) checkPrimary(ctx context.Context, x Primary, out *watched) e
 	if !x.isLost(seen) {
 		return nil
 	}
-	n := interruption.Notice{AgentID: x.AgentID, InstanceID: x.InstanceID, Kind: interruption.Termination, Deadline: time.Now(), Door: "sweep"}
+	n := interruption.Notice{
+		AgentID:    x.AgentID,
+		InstanceID: x.InstanceID,
+		Kind:       interruption.Termination,
+		Deadline:   time.Now(),
+		Door:       "sweep",
+	}
 	taken, err := p.Store.Take(ctx, x.Account.ClientID, n, roles.JudgeNotice)
 	if err != nil {
 		return err
 	}
 	out.count(func(r *WatchPrimariesResult) { r.Lost++ })
-	p.Log.WarnContext(ctx, "a primary ended without a notice", "client_id", x.Account.ClientID, "agent_id", x.AgentID, "instance_id", x.InstanceID, "state", seen.State, "reason", seen.Reason)
+	p.Log.WarnContext(ctx, "a primary ended without a notice", "client_id", x.Account.ClientID, "agent_id", x.AgentID,
+		"instance_id", x.InstanceID, "state", seen.State, "reason", seen.Reason)
 	return p.Workflows.FollowNotice(ctx, taken) // the sweep follows it when this fails
 }

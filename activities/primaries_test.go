@@ -27,7 +27,12 @@ func (f *follower) FollowNotice(_ context.Context, taken *roles.Taken) error {
 
 func (w *world) watch(d *follower) *activities.WatchPrimariesResult {
 	w.t.Helper()
-	p := &activities.Primaries{Store: &postgres.Primaries{Launches: postgres.Launches{DB: w.db}}, Fleet: w.fleet, Workflows: d, Log: quiet}
+	p := &activities.Primaries{
+		Store:     &postgres.Primaries{Launches: postgres.Launches{DB: w.db}},
+		Fleet:     w.fleet,
+		Workflows: d,
+		Log:       quiet,
+	}
 	got, err := p.WatchPrimaries(w.t.Context(), activities.WatchPrimariesInput{})
 	require.NoError(w.t, err)
 	return got
@@ -70,6 +75,7 @@ func TestAVanishedPrimaryIsNotForgotten(t *testing.T) {
 	w := newWorld(t)
 	w.exec(`UPDATE agents SET status = 'offline'`)
 	w.fleet.become("i-0", activities.StateShuttingDown, false)
-	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1, Lost: 1, Failed: 1}, w.watch(&follower{away: context.DeadlineExceeded}))
+	require.Equal(t, &activities.WatchPrimariesResult{Templates: 1, Lost: 1, Failed: 1},
+		w.watch(&follower{away: context.DeadlineExceeded}))
 	require.Equal(t, 1, one[int](w, `SELECT count(*) FROM agents WHERE review_at IS NOT NULL`), "the sweep has it")
 }

@@ -13,7 +13,11 @@ import (
 type RoleStore interface {
 	Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error)
 	OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error)
-	AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error)
+	AdvanceJudged(
+		ctx context.Context,
+		in roles.ReplicaTransition,
+		wantsReview func(*roles.AgentRoles) bool,
+	) (*roles.Advanced, error)
 	LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error)
 	ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error)
 	TakeOverLaunch(ctx context.Context, replicaID string) (bool, error)

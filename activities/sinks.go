@@ -117,7 +117,8 @@ func (s *Sinks) deliverOne(ctx context.Context, d Delivery) error {
 		return d.Fault
 	}
 	if d.Kind == notification.Log {
-		s.Log.LogAttrs(ctx, slog.LevelInfo, "notification", slog.String("delivery_id", d.ID), slog.String("client_id", d.ClientID),
+		s.Log.LogAttrs(ctx, slog.LevelInfo, "notification", slog.String("delivery_id", d.ID),
+			slog.String("client_id", d.ClientID),
 			slog.String("severity", d.Severity), slog.String("message", d.Message), slog.Time("at", d.At))
 		return nil
 	}
@@ -132,7 +133,12 @@ func (s *Sinks) deliverOne(ctx context.Context, d Delivery) error {
 func DeliveryBody(d Delivery) ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"type": "notification", "timestamp": d.At.UTC().Format(time.RFC3339),
-		"data": map[string]any{"id": d.NotificationID, "client_id": d.ClientID, "severity": d.Severity, "message": d.Message},
+		"data": map[string]any{
+			"id":        d.NotificationID,
+			"client_id": d.ClientID,
+			"severity":  d.Severity,
+			"message":   d.Message,
+		},
 	})
 }
 

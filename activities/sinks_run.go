@@ -79,7 +79,12 @@ func (r *deliveryRun) claimBatch(ctx context.Context) (more bool, err error) {
 		return failed == nil, failed
 	}
 	slices.Sort(busy)
-	claimed, err := r.Store.Claim(ctx, DueDeliveries{Sinks: room, PerSink: deliveriesPerSink, Lease: deliveryLease, Busy: busy})
+	claimed, err := r.Store.Claim(ctx, DueDeliveries{
+		Sinks:   room,
+		PerSink: deliveriesPerSink,
+		Lease:   deliveryLease,
+		Busy:    busy,
+	})
 	if err != nil {
 		return false, err
 	}
@@ -124,7 +129,11 @@ func (r *deliveryRun) deliver(ctx context.Context, sinkID string, of []Delivery)
 	}
 }
 
-func (r *deliveryRun) sendAll(ctx context.Context, of []Delivery, until time.Time) (delivered, failed int64, unsent []Delivery, err error) {
+func (r *deliveryRun) sendAll(
+	ctx context.Context,
+	of []Delivery,
+	until time.Time,
+) (delivered, failed int64, unsent []Delivery, err error) {
 	for n, d := range of {
 		if n > 0 && !time.Now().Before(until) {
 			return delivered, failed, of[n:], nil

@@ -74,7 +74,10 @@ func (q *queued) Claim(_ context.Context, in activities.DueDeliveries) ([]activi
 	}
 	if !q.onWay {
 		q.onWay = true
-		out = append(out, activities.Delivery{ID: "news", SinkTarget: activities.SinkTarget{SinkID: "news", URL: "news"}})
+		out = append(out, activities.Delivery{
+			ID:         "news",
+			SinkTarget: activities.SinkTarget{SinkID: "news", URL: "news"},
+		})
 	}
 	return out, nil
 }
@@ -135,7 +138,14 @@ func TestASlowSinkDelaysNoOther(t *testing.T) {
 		return activities.Delivery{ID: id, SinkTarget: activities.SinkTarget{SinkID: "slow", URL: "slow"}}
 	}
 	q := &queued{slow: []activities.Delivery{slow("first"), slow("second")}}
-	sinks := &activities.Sinks{Store: q, Sender: q, Log: quiet, Watch: time.Nanosecond, Every: time.Millisecond, Period: time.Minute}
+	sinks := &activities.Sinks{
+		Store:  q,
+		Sender: q,
+		Log:    quiet,
+		Watch:  time.Nanosecond,
+		Every:  time.Millisecond,
+		Period: time.Minute,
+	}
 	stop := make(chan struct{})
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
@@ -164,7 +174,10 @@ func TestASinkWithoutASecretFailsAlone(t *testing.T) {
 	t.Parallel()
 
 	q := &queued{slow: []activities.Delivery{{
-		ID: "sealed", SinkTarget: activities.SinkTarget{SinkID: "broken", URL: "slow"}, Fault: notification.NotDelivered.New("no secret")}}}
+		ID:         "sealed",
+		SinkTarget: activities.SinkTarget{SinkID: "broken", URL: "slow"},
+		Fault:      notification.NotDelivered.New("no secret"),
+	}}}
 	got, err := (&activities.Sinks{Store: q, Sender: q, Log: quiet}).DeliverNotifications(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, &activities.DeliverResult{Delivered: 1, Failed: 1}, got)

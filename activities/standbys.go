@@ -86,12 +86,13 @@ func (s *Standbys) WatchStandbys(ctx context.Context) (*WatchStandbysResult, err
 	var mu sync.Mutex
 	out := &WatchStandbysResult{}
 	bounds := fairness{atOnce: watchedAtOnce, client: heldPerClient, one: heldWithin}
-	eachFairly(ctx, places, func(p HeldPlace) string { return p.Account.ClientID }, bounds, func(ctx context.Context, p HeldPlace) {
-		seen, lost, failed := s.watchPlace(ctx, p)
-		mu.Lock()
-		defer mu.Unlock()
-		out.Watched, out.Lost, out.Failed = out.Watched+seen, out.Lost+lost, out.Failed+failed
-	})
+	eachFairly(ctx, places, func(p HeldPlace) string { return p.Account.ClientID },
+		bounds, func(ctx context.Context, p HeldPlace) {
+			seen, lost, failed := s.watchPlace(ctx, p)
+			mu.Lock()
+			defer mu.Unlock()
+			out.Watched, out.Lost, out.Failed = out.Watched+seen, out.Lost+lost, out.Failed+failed
+		})
 	return out, ctx.Err()
 }
 
@@ -102,7 +103,8 @@ func (s *Standbys) watchPlace(ctx context.Context, p HeldPlace) (watched, lost, 
 	}
 	seen, err := s.Fleet.States(ctx, p.Account, p.Region, ids)
 	if err != nil {
-		s.Log.WarnContext(ctx, "standbys could not be looked at", "client_id", p.Account.ClientID, "region", p.Region, "standbys", len(ids), "error", err)
+		s.Log.WarnContext(ctx, "standbys could not be looked at", "client_id", p.Account.ClientID, "region", p.Region,
+			"standbys", len(ids), "error", err)
 		return 0, 0, len(ids)
 	}
 	for _, h := range p.Held {
@@ -120,7 +122,8 @@ func (s *Standbys) watchPlace(ctx context.Context, p HeldPlace) (watched, lost, 
 			continue
 		}
 		lost++
-		s.Log.WarnContext(ctx, "a standby is gone", "client_id", p.Account.ClientID, "agent_id", h.AgentID, "instance_id", h.InstanceID,
+		s.Log.WarnContext(ctx, "a standby is gone", "client_id", p.Account.ClientID, "agent_id", h.AgentID,
+			"instance_id", h.InstanceID,
 			"state", i.State, "reason", i.Reason)
 	}
 	return len(ids), lost, failed
@@ -133,7 +136,13 @@ func (s *Standbys) fail(ctx context.Context, h Held, i *CloudInstance) error {
 	if i.Reason != "" {
 		why = replica.Gone.New("instance %s is %s and cannot take over: %s", h.InstanceID, i.State, i.Reason)
 	}
-	step := roles.ReplicaTransition{ReplicaID: h.ReplicaID, To: replica.Failed, InstanceID: h.InstanceID, ErrorCode: why.Code, Error: why.Message}
+	step := roles.ReplicaTransition{
+		ReplicaID:  h.ReplicaID,
+		To:         replica.Failed,
+		InstanceID: h.InstanceID,
+		ErrorCode:  why.Code,
+		Error:      why.Message,
+	}
 	done, err := s.Store.AdvanceJudged(ctx, step, (*roles.AgentRoles).Unsettled)
 	if err != nil || !done.Ours { // it was promoted meanwhile: the watch over primaries has it
 		return err
@@ -143,7 +152,11 @@ func (s *Standbys) fail(ctx context.Context, h Held, i *CloudInstance) error {
 			return err
 		}
 	}
-	lost := s.Workflows.Nudge(ctx, Nudge{OperationID: roles.ReplicaOperation(h.ReplicaID), AgentID: h.AgentID, Start: true})
+	lost := s.Workflows.Nudge(ctx, Nudge{
+		OperationID: roles.ReplicaOperation(h.ReplicaID),
+		AgentID:     h.AgentID,
+		Start:       true,
+	})
 	if done.Wake {
 		lost = cmp.Or(lost, s.Workflows.Wake(ctx, h.AgentID, h.ReplicaID+" is gone"))
 	}

@@ -23,7 +23,12 @@ type places struct {
 	away  map[string]error // by client
 }
 
-func (p *places) States(_ context.Context, a activities.Account, _ string, ids []string) (map[string]activities.CloudInstance, error) {
+func (p *places) States(
+	_ context.Context,
+	a activities.Account,
+	_ string,
+	ids []string,
+) (map[string]activities.CloudInstance, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked[a.ClientID]++
@@ -89,11 +94,14 @@ func TestTheWatchFailsAStandbyThatIsGone(t *testing.T) {
 				require.Empty(t, w.post.nudges)
 				return
 			}
-			require.Equal(t, "failed launch.instance_gone", one[string](w, `SELECT state || ' ' || error_code FROM replicas WHERE id = $1`, r.ID))
+			require.Equal(t, "failed launch.instance_gone",
+				one[string](w, `SELECT state || ' ' || error_code FROM replicas WHERE id = $1`, r.ID))
 			require.Equal(t, []string{"replica/" + r.ID}, w.post.nudges)
 			require.Equal(t, []string{"a1"}, w.post.wakes)
-			require.True(t, one[bool](w, `SELECT review_at IS NOT NULL FROM agents WHERE id = 'a1'`), "for when the message gets lost")
-			require.True(t, one[bool](w, `SELECT tend_at < now() + interval '6 seconds' FROM operations WHERE id = 'replica/' || $1`, r.ID))
+			require.True(t, one[bool](w, `SELECT review_at IS NOT NULL FROM agents WHERE id = 'a1'`),
+				"for when the message gets lost")
+			require.True(t, one[bool](w,
+				`SELECT tend_at < now() + interval '6 seconds' FROM operations WHERE id = 'replica/' || $1`, r.ID))
 		})
 	}
 }
@@ -150,14 +158,20 @@ func TestTheWatchAsksOncePerPlace(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t)
-	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k2', 'Else', 'e@x', '\x02', '\x02')`)
-	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'n' || n, CASE WHEN n > 250 THEN 'k2' ELSE 'k1' END, 'n' || n FROM generate_series(1, 253) n`)
+	w.exec(
+		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k2', 'Else', 'e@x', '\x02', '\x02')`,
+	)
+	w.exec(
+		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'n' || n, CASE WHEN n > 250 THEN 'k2' ELSE 'k1' END, 'n' || n FROM generate_series(1, 253) n`,
+	)
 	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by)
 		SELECT 'i-' || id, client_id, id, 'replica', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'control-plane'
 		FROM agents WHERE id LIKE 'n%'`)
-	w.exec(`INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, created_by, reason, sync_status)
+	w.exec(
+		`INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, created_by, reason, sync_status)
 		SELECT client_id, agent_id, 'manual', 'i-0', 'ready', 'control-plane', '{}', pool_id, 'spot', id, 'system', '', 'synced'
-		FROM instances WHERE id LIKE 'i-n%'`)
+		FROM instances WHERE id LIKE 'i-n%'`,
+	)
 	watch, ec2 := w.standbyWatch()
 	ec2.away["k1"] = errors.New("no such role")
 	seen, err := watch.WatchStandbys(t.Context())

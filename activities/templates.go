@@ -120,7 +120,8 @@ func (t *Templates) runPass(ctx context.Context, again map[string]time.Time, out
 			level = slog.LevelInfo
 		}
 		t.Log.Log(ctx, level, "what a new primary was launched with could not be read",
-			"client_id", p.Account.ClientID, "agent_id", p.AgentID, "instance_id", p.InstanceID, "code", fault.CodeOf(failed[n]), "error", failed[n])
+			"client_id", p.Account.ClientID, "agent_id", p.AgentID, "instance_id", p.InstanceID, "code",
+			fault.CodeOf(failed[n]), "error", failed[n])
 	}
 	return ctx.Err()
 }

@@ -18,7 +18,11 @@ import (
 
 func (w *world) noteTemplates() *activities.NoteTemplatesResult {
 	w.t.Helper()
-	steps := &activities.Templates{Store: &postgres.Templates{Launches: postgres.Launches{DB: w.db}}, Fleet: w.fleet, Log: quiet}
+	steps := &activities.Templates{
+		Store: &postgres.Templates{Launches: postgres.Launches{DB: w.db}},
+		Fleet: w.fleet,
+		Log:   quiet,
+	}
 	got, err := steps.NoteTemplates(w.t.Context())
 	require.NoError(w.t, err)
 	return got
@@ -58,8 +62,10 @@ func TestWhoseTemplateIsNotedAtOnce(t *testing.T) {
 		"of a deleted agent":            {`UPDATE agents SET status = 'deleted'`, 0},
 		"of an agent that launches":     {`UPDATE agents SET launcher = 'agent'`, 0},
 		"no primary":                    {`UPDATE instances SET role = 'retired'`, 0},
-		"one that was read":             {`INSERT INTO launch_templates (agent_id, instance_id, template) VALUES ('a1', 'i-0', '{}')`, 0},
-		"its predecessor was read":      {`INSERT INTO launch_templates (agent_id, instance_id, template) VALUES ('a1', 'i-before', '{}')`, 1},
+		"one that was read": {
+			`INSERT INTO launch_templates (agent_id, instance_id, template) VALUES ('a1', 'i-0', '{}')`, 0},
+		"its predecessor was read": {
+			`INSERT INTO launch_templates (agent_id, instance_id, template) VALUES ('a1', 'i-before', '{}')`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +77,8 @@ func TestWhoseTemplateIsNotedAtOnce(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.exec(`UPDATE instances SET primary_since = now()`)
-	found, err := (&postgres.Templates{Launches: postgres.Launches{DB: w.db}}).FreshPrimaries(t.Context(), time.Minute, []string{"i-0"}, 10)
+	found, err := (&postgres.Templates{Launches: postgres.Launches{DB: w.db}}).FreshPrimaries(t.Context(),
+		time.Minute, []string{"i-0"}, 10)
 	require.NoError(t, err)
 	require.Empty(t, found, "it waits for its turn")
 }
@@ -83,12 +90,20 @@ type registrations struct {
 	noted map[string]time.Duration
 }
 
-func (r *registrations) FreshPrimaries(_ context.Context, _ time.Duration, without []string, _ int) ([]activities.FreshPrimary, error) {
+func (r *registrations) FreshPrimaries(
+	_ context.Context,
+	_ time.Duration,
+	without []string,
+	_ int,
+) ([]activities.FreshPrimary, error) {
 	var out []activities.FreshPrimary
 	for id, at := range r.at {
 		_, noted := r.noted[id]
 		if age := time.Since(r.began) - at; age >= 0 && !noted && !slices.Contains(without, id) {
-			out = append(out, activities.FreshPrimary{Primary: activities.Primary{AgentID: id, InstanceID: id}, Age: age})
+			out = append(out, activities.FreshPrimary{
+				Primary: activities.Primary{AgentID: id, InstanceID: id},
+				Age:     age,
+			})
 		}
 	}
 	return out, nil
@@ -125,11 +140,22 @@ func TestTemplatesAreNotedWithinSeconds(t *testing.T) {
 			at: map[string]time.Duration{"hidden": 0, "first": 0, "later": 21 * time.Second, "last": 47 * time.Second,
 				"next run's": 49 * time.Second}}
 		ec2 := &hiding{fakeFleet: newFakeFleet(), began: store.began, hidden: "hidden"}
-		steps := &activities.Templates{Store: store, Fleet: ec2, Log: quiet, Watch: 50 * time.Second, Every: 2 * time.Second}
+		steps := &activities.Templates{
+			Store: store,
+			Fleet: ec2,
+			Log:   quiet,
+			Watch: 50 * time.Second,
+			Every: 2 * time.Second,
+		}
 		got, err := steps.NoteTemplates(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, map[string]time.Duration{"first": 0, "later": 22 * time.Second, "last": 48 * time.Second}, store.noted)
-		require.Equal(t, []time.Duration{0, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second}, ec2.asked)
+		require.Equal(t, map[string]time.Duration{
+			"first": 0,
+			"later": 22 * time.Second,
+			"last":  48 * time.Second,
+		}, store.noted)
+		require.Equal(t, []time.Duration{0, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second,
+			32 * time.Second}, ec2.asked)
 		require.Equal(t, &activities.NoteTemplatesResult{Templates: 3, Failed: 6}, got)
 	})
 }

@@ -36,7 +36,8 @@ func parseBacktest(args []string, out io.Writer) (backtestFlags, error) {
 	var f backtestFlags
 	set := flag.NewFlagSet("worker backtest", flag.ContinueOnError)
 	set.SetOutput(out)
-	set.StringVar(&f.engines, "engine", "never,legacy,rules", "what to run, by commas: never, legacy, rules, or a model's or engine's file (.onnx, .py, .pkl, .joblib)")
+	set.StringVar(&f.engines, "engine", "never,legacy,rules",
+		"what to run, by commas: never, legacy, rules, or a model's or engine's file (.onnx, .py, .pkl, .joblib)")
 	set.StringVar(&f.market, "market", "simulated", "simulated, recorded (in DATABASE_URL), or a file of JSON")
 	set.StringVar(&f.from, "from", "", "begin here (RFC 3339 or YYYY-MM-DD); recorded: default 30 days ago")
 	set.StringVar(&f.to, "to", "", "end here; recorded: default now")
@@ -88,10 +89,20 @@ func runBacktest(ctx context.Context, c config.Config, configErr error, args []s
 	return report.WriteTable(out)
 }
 
-func openMarket(ctx context.Context, f backtestFlags, o backtest.Options, c config.Config, configErr error) (*market.Market, error) {
+func openMarket(
+	ctx context.Context,
+	f backtestFlags,
+	o backtest.Options,
+	c config.Config,
+	configErr error,
+) (*market.Market, error) {
 	switch f.market {
 	case "simulated":
-		return market.Simulate(market.Options{Seed: f.seed, Start: o.From, Span: time.Duration(f.days) * 24 * time.Hour}), nil
+		return market.Simulate(market.Options{
+			Seed:  f.seed,
+			Start: o.From,
+			Span:  time.Duration(f.days) * 24 * time.Hour,
+		}), nil
 	case "recorded":
 		if configErr != nil {
 			return nil, configErr

@@ -27,13 +27,15 @@ func TestBacktestNeedsNoDatabase(t *testing.T) {
 	}
 
 	out.Reset()
-	require.NoError(t, runBacktest(t.Context(), config.Config{}, incomplete, append(small, "-json", "-engine", "rules", "-no-oracle"), &out))
+	require.NoError(t, runBacktest(t.Context(), config.Config{}, incomplete,
+		append(small, "-json", "-engine", "rules", "-no-oracle"), &out))
 	var r backtest.Report
 	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
 	require.Len(t, r.Rows, 1)
 	require.Equal(t, 48*12, r.Rows[0].Decisions)
 
-	require.ErrorIs(t, runBacktest(t.Context(), config.Config{}, incomplete, []string{"-market", "recorded"}, &out), incomplete)
+	require.ErrorIs(t, runBacktest(t.Context(), config.Config{}, incomplete, []string{"-market", "recorded"}, &out),
+		incomplete)
 }
 
 func TestBacktestOverAFile(t *testing.T) {
@@ -43,7 +45,8 @@ func TestBacktestOverAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "market.json")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
 	var out bytes.Buffer
-	require.NoError(t, runBacktest(t.Context(), config.Config{}, nil, []string{"-market", file, "-agents", "4", "-step", "1h", "-from", "2026-01-06"}, &out))
+	require.NoError(t, runBacktest(t.Context(), config.Config{}, nil,
+		[]string{"-market", file, "-agents", "4", "-step", "1h", "-from", "2026-01-06"}, &out))
 	require.Contains(t, out.String(), "seed 9: 4 agents, 1.0 days from 2026-01-06 00:00 UTC")
 }
 

@@ -71,10 +71,18 @@ func (a *adoptionRun) run(ctx workflow.Context) (*AdoptionResult, error) {
 			found = activities.AdoptResult{Cause: adoption.Unanswered, Reason: sentence(err)}
 		case found.Proven:
 			a.addStep(ctx, "adopted", stepDone, "EC2 shows %s as the client's", a.in.InstanceID)
-			a.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "adopted", Summary: a.in.InstanceID + " was adopted"})
+			a.closeRow(ctx, activities.OperationEnd{
+				State:   stateSucceeded,
+				Phase:   "adopted",
+				Summary: a.in.InstanceID + " was adopted",
+			})
 			return &AdoptionResult{Proven: true}, nil
 		case found.Over:
-			a.closeRow(ctx, activities.OperationEnd{State: stateCancelled, Phase: "over", Summary: a.in.InstanceID + " plays no part any more"})
+			a.closeRow(ctx, activities.OperationEnd{
+				State:   stateCancelled,
+				Phase:   "over",
+				Summary: a.in.InstanceID + " plays no part any more",
+			})
 			return &AdoptionResult{}, nil
 		case workflow.Now(ctx).Sub(a.since) >= adoptionFor:
 			cause := adoption.NotProven.New("%s: %s.", found.Reason, found.Repair)

@@ -16,7 +16,11 @@ import (
 )
 
 // adopting lets an Adoption run against answers that EC2 gives in turn; the last one stays.
-func adopting(t *testing.T, w *world, answers ...func(in activities.AdoptInput) (*activities.AdoptResult, error)) (*workflows.AdoptionResult, int) {
+func adopting(
+	t *testing.T,
+	w *world,
+	answers ...func(in activities.AdoptInput) (*activities.AdoptResult, error),
+) (*workflows.AdoptionResult, int) {
 	t.Helper()
 	var asked atomic.Int64
 	w.RegisterActivityWithOptions(func(_ context.Context, in activities.AdoptInput) (*activities.AdoptResult, error) {

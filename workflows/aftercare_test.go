@@ -18,7 +18,11 @@ import (
 // lost makes the notice of the primary durable, two minutes before its end. With a
 // result of promoted i-new took over at once.
 func (w *world) lost(result interruption.Result) {
-	o := w.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination, Deadline: w.Now().Add(interruption.Lead)})
+	o := w.store.outcome(interruption.Notice{
+		InstanceID: "i-old",
+		Kind:       interruption.Termination,
+		Deadline:   w.Now().Add(interruption.Lead),
+	})
 	if result == interruption.Promoted {
 		w.store.changedAt = w.Now()
 		w.store.set.Primary.ID = "i-new"
@@ -88,7 +92,12 @@ func TestTerminationWakesTheGuardian(t *testing.T) {
 	w := newWorld(t, newStore())
 	w.lost(interruption.Undecided)
 	var early, stalled, margin, late int
-	for at, n := range map[time.Duration]*int{19 * time.Second: &early, 21 * time.Second: &stalled, 111 * time.Second: &margin, 121 * time.Second: &late} {
+	for at, n := range map[time.Duration]*int{
+		19 * time.Second:  &early,
+		21 * time.Second:  &stalled,
+		111 * time.Second: &margin,
+		121 * time.Second: &late,
+	} {
 		w.after(at, func() {
 			w.post.mu.Lock()
 			defer w.post.mu.Unlock()
@@ -111,7 +120,10 @@ func TestTerminationWithoutASuccessorSaysSo(t *testing.T) {
 	w := newWorld(t, newStore())
 	w.lost(interruption.Undecided)
 	w.after(125*time.Second, func() {
-		w.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination}).Result = interruption.Lost
+		w.store.outcome(interruption.Notice{
+			InstanceID: "i-old",
+			Kind:       interruption.Termination,
+		}).Result = interruption.Lost
 	})
 	res, err := w.terminate(t)
 	require.NoError(t, err)
@@ -165,7 +177,8 @@ func TestTerminationEndsAnInstanceThatOnlyStopped(t *testing.T) {
 			w := newWorld(t, newStore())
 			w.lost(interruption.Promoted)
 			w.cloud.refuse = tt.refuse
-			w.OnActivity("AwaitGone", anything, anything).Return(&activities.InstanceState{State: activities.StateStopped}, nil)
+			w.OnActivity("AwaitGone", anything, anything).
+				Return(&activities.InstanceState{State: activities.StateStopped}, nil)
 			_, err := w.terminate(t)
 			require.NoError(t, err)
 			require.True(t, w.pages.has("i-old has stopped", "done"))
@@ -180,7 +193,10 @@ func TestTerminationEndsAnInstanceThatOnlyStopped(t *testing.T) {
 func TestTerminationThatBeginsLate(t *testing.T) {
 	t.Parallel()
 
-	for name, result := range map[string]interruption.Result{"another decision closed it": interruption.NotPrimary, "promoted": interruption.Promoted} {
+	for name, result := range map[string]interruption.Result{
+		"another decision closed it": interruption.NotPrimary,
+		"promoted":                   interruption.Promoted,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
@@ -202,7 +218,13 @@ func TestTerminationThatBeginsLate(t *testing.T) {
 
 // wanted makes a person's wish for r1 durable.
 func (w *world) wanted(demote bool, wait time.Duration) {
-	_, err := w.store.WantPromotion(w.ctx, roles.PromotionWish{AgentID: "a1", ReplicaID: "r1", Demote: demote, Wait: wait, By: "ada"})
+	_, err := w.store.WantPromotion(w.ctx, roles.PromotionWish{
+		AgentID:   "a1",
+		ReplicaID: "r1",
+		Demote:    demote,
+		Wait:      wait,
+		By:        "ada",
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -314,7 +336,8 @@ func TestPromotionThatCannotBe(t *testing.T) {
 		"called off": {newStore().with(running), func(w *world) {
 			update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u", workflows.CancelInput{})
 		}, workflows.Cancelled},
-		"cancelled": {newStore().with(running), func(w *world) { w.after(time.Minute, w.CancelWorkflow) }, workflows.Cancelled},
+		"cancelled": {newStore().with(running), func(w *world) { w.after(time.Minute, w.CancelWorkflow) },
+			workflows.Cancelled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

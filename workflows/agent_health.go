@@ -11,5 +11,6 @@ import (
 // left and that have gone.
 func AgentHealth(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	var agents *activities.Agents
-	return runJob[activities.SilenceResult](ctx, "agent-health", in, jobPolicy, agents.MarkSilentAgents, activities.SilenceInput{})
+	return runJob[activities.SilenceResult](ctx, "agent-health", in, jobPolicy, agents.MarkSilentAgents,
+		activities.SilenceInput{})
 }

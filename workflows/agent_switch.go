@@ -53,7 +53,8 @@ func judgeAgentSwitch(f *activities.SwitchFacts) (switchStep, error) {
 	case f.Noticed:
 		return switchLetGo, nil
 	case failed:
-		return switchAbandon, switching.NeverReady.New("the agent reports that the switch failed: %s", cmp.Or(f.Message, "no reason given"))
+		return switchAbandon, switching.NeverReady.New("the agent reports that the switch failed: %s",
+			cmp.Or(f.Message, "no reason given"))
 	case f.Status == "cancelled":
 		return switchAbandon, commandEnd(f)
 	default:
@@ -67,9 +68,16 @@ func (s *switchRun) adoptAgentInstance(ctx workflow.Context) (string, error) {
 	var local *activities.Roles
 	var opened roles.ReplicaOpened
 	f := s.facts
-	in := roles.ReplicaRequest{AgentID: s.in.AgentID, Kind: replica.Switch, For: s.in.SwitchID, CreatedBy: "agent", Reason: f.Reason,
-		RequestID: "report/" + s.in.SwitchID, InstanceID: f.NewID,
-		Plan: replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType}}
+	in := roles.ReplicaRequest{
+		AgentID:    s.in.AgentID,
+		Kind:       replica.Switch,
+		For:        s.in.SwitchID,
+		CreatedBy:  "agent",
+		Reason:     f.Reason,
+		RequestID:  "report/" + s.in.SwitchID,
+		InstanceID: f.NewID,
+		Plan:       replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType},
+	}
 	if err := runUntilSaved(ctx, "take in "+f.NewID, local.OpenReplica, &opened, in); err != nil {
 		return "", err
 	}

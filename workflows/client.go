@@ -76,15 +76,27 @@ func (c *Client) FollowNotice(ctx context.Context, taken *roles.Taken) error {
 	v := taken.Verdict
 	var errs []error
 	if id := taken.Operation(); id != "" {
-		_, err := c.StartOperation(ctx, activities.OpenRow{ID: id, AgentID: taken.Set.AgentID, ClientID: taken.Set.ClientID})
+		_, err := c.StartOperation(ctx, activities.OpenRow{
+			ID:       id,
+			AgentID:  taken.Set.AgentID,
+			ClientID: taken.Set.ClientID,
+		})
 		errs = append(errs, err)
 	}
 	if taken.Standby != "" {
-		_, err := c.StartOperation(ctx, activities.OpenRow{ID: ReplicaID(taken.Standby), AgentID: taken.Set.AgentID, ClientID: taken.Set.ClientID})
+		_, err := c.StartOperation(ctx, activities.OpenRow{
+			ID:       ReplicaID(taken.Standby),
+			AgentID:  taken.Set.AgentID,
+			ClientID: taken.Set.ClientID,
+		})
 		errs = append(errs, err)
 	}
 	if v.Lost != "" {
-		errs = append(errs, c.Nudge(ctx, activities.Nudge{OperationID: ReplicaID(v.Lost), AgentID: taken.Set.AgentID, Start: true}))
+		errs = append(errs, c.Nudge(ctx, activities.Nudge{
+			OperationID: ReplicaID(v.Lost),
+			AgentID:     taken.Set.AgentID,
+			Start:       true,
+		}))
 	}
 	if v.Review {
 		errs = append(errs, c.Wake(ctx, taken.Set.AgentID, string(v.Ruling)))
@@ -140,7 +152,8 @@ func (c *Client) RemoveAgent(ctx context.Context, agentID string, in RemoveAgent
 
 // Wake makes the agent's Guardian read the roles and judge.
 func (c *Client) Wake(ctx context.Context, agentID, why string) error {
-	return c.signalWithStart(ctx, c.guardian(agentID, SignalWake), SignalWake, why, Guardian, GuardianInput{AgentID: agentID, Tuning: c.Tuning})
+	return c.signalWithStart(ctx, c.guardian(agentID, SignalWake), SignalWake, why, Guardian,
+		GuardianInput{AgentID: agentID, Tuning: c.Tuning})
 }
 
 // StartOperation starts the workflow of an open row, and says whether it was missing. A

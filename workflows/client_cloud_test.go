@@ -67,7 +67,10 @@ func TestALongWaitIsNotCutByTemporalCloud(t *testing.T) {
 func TestARefusalIsSaid(t *testing.T) {
 	t.Parallel()
 
-	for code, says := range map[codes.Code]string{codes.NotFound: "has no namespace", codes.Unauthenticated: "refuses"} {
+	for code, says := range map[codes.Code]string{
+		codes.NotFound:        "has no namespace",
+		codes.Unauthenticated: "refuses",
+	} {
 		err := inCloud(t, &frontend.Cloud{Namespace: code}).Ping(t.Context())
 		require.Equal(t, workflows.Unreachable, fault.CodeOf(err))
 		require.ErrorContains(t, err, says)

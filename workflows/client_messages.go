@@ -40,8 +40,14 @@ func sendUpdate[Out any](ctx context.Context, c *Client, agentID, update, key st
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		out := new(Out)
 		h, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(opts, Guardian, GuardianInput{AgentID: agentID, Tuning: c.Tuning}),
-			UpdateOptions:          client.UpdateWorkflowOptions{UpdateID: id, UpdateName: update, Args: []any{in}, WaitForStage: client.WorkflowUpdateStageCompleted},
+			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(opts, Guardian,
+				GuardianInput{AgentID: agentID, Tuning: c.Tuning}),
+			UpdateOptions: client.UpdateWorkflowOptions{
+				UpdateID:     id,
+				UpdateName:   update,
+				Args:         []any{in},
+				WaitForStage: client.WorkflowUpdateStageCompleted,
+			},
 		})
 		if err == nil {
 			err = h.Get(ctx, out)
@@ -92,7 +98,12 @@ func (c *Client) signal(ctx context.Context, id, name string, arg any) error {
 	return translateError(ctx, c.Temporal.SignalWorkflow(ctx, id, "", name, arg))
 }
 
-func (c *Client) signalWithStart(ctx context.Context, opts client.StartWorkflowOptions, name string, arg, fn, in any) error {
+func (c *Client) signalWithStart(
+	ctx context.Context,
+	opts client.StartWorkflowOptions,
+	name string,
+	arg, fn, in any,
+) error {
 	ctx, done := c.withHealthDeadline(ctx, signalWithin)
 	defer done()
 	_, err := c.Temporal.SignalWithStartWorkflow(ctx, opts.ID, name, arg, opts, fn, in)
@@ -106,7 +117,10 @@ func (c *Client) signalWithStart(ctx context.Context, opts client.StartWorkflowO
 func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingWithin)
 	defer cancel()
-	in := &workflowservice.DescribeNamespaceRequest{Namespace: cmp.Or(c.Namespace, client.DefaultNamespace), WeakConsistency: true}
+	in := &workflowservice.DescribeNamespaceRequest{
+		Namespace:       cmp.Or(c.Namespace, client.DefaultNamespace),
+		WeakConsistency: true,
+	}
 	_, err := c.Temporal.WorkflowService().DescribeNamespace(ctx, in)
 	switch {
 	case err == nil, is[*serviceerror.ResourceExhausted](err): // it is there, and busy
@@ -211,13 +225,15 @@ func translateError(ctx context.Context, err error) error {
 func isPassing(err error) bool {
 	return isNotFound(err) || fault.CodeOf(err) == "AcceptedUpdateCompletedWorkflow" ||
 		is[*serviceerror.WorkflowNotReady](err) || is[*serviceerror.Unavailable](err) ||
-		is[*serviceerror.ResourceExhausted](err) || is[*serviceerror.Aborted](err) || is[*serviceerror.MultiOperationExecution](err)
+		is[*serviceerror.ResourceExhausted](err) || is[*serviceerror.Aborted](err) ||
+		is[*serviceerror.MultiOperationExecution](err)
 }
 
 // isTimeout says whether one call of the SDK ran out of its own time, a minute,
 // while the caller has some left.
 func isTimeout(ctx context.Context, err error) bool {
-	return ctx.Err() == nil && (is[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err) || is[*serviceerror.DeadlineExceeded](err))
+	return ctx.Err() == nil &&
+		(is[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err) || is[*serviceerror.DeadlineExceeded](err))
 }
 
 // isRefused says that Temporal is not there, as against slow.

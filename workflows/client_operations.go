@@ -58,7 +58,10 @@ func (c *Client) CancelOperation(ctx context.Context, operationID, by string) er
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	h, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: operationID, UpdateName: UpdateCancel, Args: []any{CancelInput{By: by}}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID:   operationID,
+		UpdateName:   UpdateCancel,
+		Args:         []any{CancelInput{By: by}},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err == nil {
 		err = h.Get(ctx, nil)

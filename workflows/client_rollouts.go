@@ -26,7 +26,10 @@ func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutPro
 		h, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(opts, ModelRollout, in),
 			UpdateOptions: client.UpdateWorkflowOptions{
-				UpdateID: in.RequestID, UpdateName: RolloutBegin, Args: []any{RolloutCommand{By: in.By, RequestID: in.RequestID}}, WaitForStage: client.WorkflowUpdateStageCompleted,
+				UpdateID:     in.RequestID,
+				UpdateName:   RolloutBegin,
+				Args:         []any{RolloutCommand{By: in.By, RequestID: in.RequestID}},
+				WaitForStage: client.WorkflowUpdateStageCompleted,
 			},
 		})
 		if err == nil {
@@ -35,7 +38,8 @@ func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutPro
 		switch {
 		case err == nil:
 			return out, nil
-		case isPassing(err), isTimeout(ctx, err), fault.Is(translateError(ctx, err), Ended): // the run before is about to end: the next one takes it
+		case isPassing(err), isTimeout(ctx, err), fault.Is(translateError(ctx, err),
+			Ended): // the run before is about to end: the next one takes it
 		default:
 			return nil, translateError(ctx, err)
 		}
@@ -64,7 +68,10 @@ func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string)
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	h, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ModelRolloutID(sessionID), UpdateName: command, Args: []any{RolloutCommand{By: by}}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		WorkflowID:   ModelRolloutID(sessionID),
+		UpdateName:   command,
+		Args:         []any{RolloutCommand{By: by}},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	out := new(RolloutProgress)
 	if err == nil {

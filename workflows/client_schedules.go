@@ -148,7 +148,11 @@ func (c *Client) ResumeJob(ctx context.Context, job, reason string) error {
 func (c *Client) BackfillJob(ctx context.Context, job string, from, until time.Time) error {
 	return c.onSchedule(ctx, job, func(ctx context.Context, h client.ScheduleHandle) error {
 		return h.Backfill(ctx, client.ScheduleBackfillOptions{
-			Backfill: []client.ScheduleBackfill{{Start: from, End: until, Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL}},
+			Backfill: []client.ScheduleBackfill{{
+				Start:   from,
+				End:     until,
+				Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL,
+			}},
 		})
 	})
 }
@@ -158,7 +162,11 @@ func (c *Client) schedule(ctx context.Context, job string) client.ScheduleHandle
 }
 
 // onSchedule does something with the schedule of a job.
-func (c *Client) onSchedule(ctx context.Context, name string, do func(context.Context, client.ScheduleHandle) error) error {
+func (c *Client) onSchedule(
+	ctx context.Context,
+	name string,
+	do func(context.Context, client.ScheduleHandle) error,
+) error {
 	if !slices.ContainsFunc(jobs, func(j job) bool { return j.name == name }) {
 		return NoJob.New("there is no job %s", name)
 	}

@@ -85,7 +85,8 @@ func TestWhatRescuesIsNeverPausedByItsFailures(t *testing.T) {
 	paused, err := c.PausedJobs(t.Context())
 	require.NoError(t, err)
 	require.Len(t, paused, len(workflows.Schedules("control")), "and no others")
-	goOn := []string{"agent-health", "template-notes", "notification-delivery", "orphan-sweep", "price-collection", "price-partitions", "primary-watch", "standby-watch"}
+	goOn := []string{"agent-health", "template-notes", "notification-delivery", "orphan-sweep", "price-collection",
+		"price-partitions", "primary-watch", "standby-watch"}
 	for job, stopped := range paused {
 		require.Equal(t, !slices.Contains(goOn, job), stopped, job)
 	}

@@ -58,7 +58,12 @@ func (s *server) next() error {
 	return err
 }
 
-func (s *server) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+func (s *server) ExecuteWorkflow(
+	context.Context,
+	client.StartWorkflowOptions,
+	any,
+	...any,
+) (client.WorkflowRun, error) {
 	return nil, s.next()
 }
 
@@ -81,18 +86,28 @@ func (p pinged) DescribeNamespace(context.Context, *workflowservice.DescribeName
 	return &workflowservice.DescribeNamespaceResponse{}, nil
 }
 
-func (s *server) NewWithStartWorkflowOperation(o client.StartWorkflowOptions, _ any, _ ...any) client.WithStartWorkflowOperation {
+func (s *server) NewWithStartWorkflowOperation(
+	o client.StartWorkflowOptions,
+	_ any,
+	_ ...any,
+) client.WithStartWorkflowOperation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = append(s.started, o)
 	return nil
 }
 
-func (s *server) UpdateWithStartWorkflow(ctx context.Context, o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+func (s *server) UpdateWithStartWorkflow(
+	ctx context.Context,
+	o client.UpdateWithStartWorkflowOptions,
+) (client.WorkflowUpdateHandle, error) {
 	return s.take(ctx, o.UpdateOptions)
 }
 
-func (s *server) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+func (s *server) UpdateWorkflow(
+	ctx context.Context,
+	o client.UpdateWorkflowOptions,
+) (client.WorkflowUpdateHandle, error) {
 	return s.take(ctx, o)
 }
 
@@ -115,15 +130,28 @@ func (s *server) SignalWorkflow(_ context.Context, id, _, name string, arg any) 
 	return s.next()
 }
 
-func (s *server) SignalWithStartWorkflow(_ context.Context, id, name string, arg any, o client.StartWorkflowOptions, _ any, in ...any) (client.WorkflowRun, error) {
+func (s *server) SignalWithStartWorkflow(
+	_ context.Context,
+	id, name string,
+	arg any,
+	o client.StartWorkflowOptions,
+	_ any,
+	in ...any,
+) (client.WorkflowRun, error) {
 	s.mu.Lock()
 	s.signals, s.started = append(s.signals, signal{id: id, name: name, arg: arg, start: in[0]}), append(s.started, o)
 	s.mu.Unlock()
 	return nil, s.next()
 }
 
-func (s *server) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: s.status}}, nil
+func (s *server) DescribeWorkflowExecution(
+	context.Context,
+	string,
+	string,
+) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	return &workflowservice.DescribeWorkflowExecutionResponse{
+		WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: s.status},
+	}, nil
 }
 
 type registerUpdate struct{ *server }
@@ -146,8 +174,11 @@ func TestAnUpdateIsSentAgainUnderTheSameID(t *testing.T) {
 	t.Parallel()
 
 	passing := []error{
-		&serviceerror.WorkflowNotReady{Message: "a task failed"}, nil, serviceerror.NewNotFound("aborted by closing workflow"),
-		serviceerror.NewUnavailable("busy"), client.NewWorkflowUpdateServiceTimeoutOrCanceledError(serviceerror.NewDeadlineExceeded("a minute")), nil, temporal.NewApplicationError("", "AcceptedUpdateCompletedWorkflow"),
+		&serviceerror.WorkflowNotReady{Message: "a task failed"}, nil,
+		serviceerror.NewNotFound("aborted by closing workflow"),
+		serviceerror.NewUnavailable("busy"),
+		client.NewWorkflowUpdateServiceTimeoutOrCanceledError(serviceerror.NewDeadlineExceeded("a minute")), nil,
+		temporal.NewApplicationError("", "AcceptedUpdateCompletedWorkflow"),
 	}
 	s := &server{errs: passing, answer: workflows.NoticeAnswer{Status: workflows.NoticePromoted}}
 	retries := 0
@@ -240,7 +271,8 @@ func TestANudgeThatMustArriveStartsItsWorkflow(t *testing.T) {
 		require.Equal(t, "control", o.TaskQueue)
 		require.NotEmpty(t, o.StaticSummary)
 	}
-	require.Equal(t, workflows.NoOperation, fault.CodeOf(c.Nudge(ctx, activities.Nudge{OperationID: "elsewhere", Start: true})))
+	require.Equal(t, workflows.NoOperation,
+		fault.CodeOf(c.Nudge(ctx, activities.Nudge{OperationID: "elsewhere", Start: true})))
 }
 
 func TestWhatCannotBeCalledOff(t *testing.T) {
@@ -248,9 +280,13 @@ func TestWhatCannotBeCalledOff(t *testing.T) {
 
 	ctx := t.Context()
 	gone := serviceerror.NewNotFound("workflow execution already completed")
-	ended := &workflows.Client{Temporal: &server{errs: []error{gone}, status: enums.WORKFLOW_EXECUTION_STATUS_COMPLETED}}
+	ended := &workflows.Client{Temporal: &server{
+		errs:   []error{gone},
+		status: enums.WORKFLOW_EXECUTION_STATUS_COMPLETED,
+	}}
 	require.Equal(t, workflows.Ended, fault.CodeOf(ended.CancelOperation(ctx, "switch/x", "ada")))
-	late := &workflows.Client{Temporal: &server{errs: []error{nil, temporalx.Translate(workflows.Committed.New("too late"))}}}
+	late := &workflows.Client{Temporal: &server{errs: []error{nil,
+		temporalx.Translate(workflows.Committed.New("too late"))}}}
 	require.Equal(t, workflows.Committed, fault.CodeOf(late.CancelOperation(ctx, "switch/x", "ada")))
 	c := &workflows.Client{Temporal: &server{}}
 	require.Equal(t, workflows.Committed, fault.CodeOf(c.CancelOperation(ctx, "termination/a1/i", "ada")))
@@ -269,7 +305,8 @@ func TestAnUpdateIsNamedByWhatItSays(t *testing.T) {
 	s := &server{answer: workflows.NoticeAnswer{Status: workflows.NoticePromoted}}
 	c := &workflows.Client{Temporal: s}
 	for _, in := range []workflows.NoticeInput{
-		{InstanceID: "i-old", Wait: 20 * time.Second}, {InstanceID: "i-old"}, {InstanceID: "i-old", Wait: 20 * time.Second}, {InstanceID: "i-old", ReplicaID: "r1"},
+		{InstanceID: "i-old", Wait: 20 * time.Second}, {InstanceID: "i-old"},
+		{InstanceID: "i-old", Wait: 20 * time.Second}, {InstanceID: "i-old", ReplicaID: "r1"},
 	} {
 		_, err := c.TerminationNotice(t.Context(), "a1", in)
 		require.NoError(t, err)

@@ -33,7 +33,14 @@ type world struct {
 func newWorld(t *testing.T, s *store) *world {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
-	w := &world{ctx: context.Background(), TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), store: s, cloud: newCloud(s), pages: &pages{}, post: &post{}}
+	w := &world{
+		ctx:                     context.Background(),
+		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
+		store:                   s,
+		cloud:                   newCloud(s),
+		pages:                   &pages{},
+		post:                    &post{},
+	}
 	s.now = w.Now
 	w.cloud.post = w.post
 	w.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
@@ -44,8 +51,12 @@ func newWorld(t *testing.T, s *store) *world {
 	w.RegisterActivity(&activities.Switches{Store: w.pages})
 	w.RegisterActivity(&activities.Messages{Workflows: w.post})
 	for name, fn := range map[string]any{
-		"ChooseCandidates": w.cloud.ChooseCandidates, "LaunchInstance": w.cloud.LaunchInstance, "AwaitUp": w.cloud.AwaitUp,
-		"AwaitGone": w.cloud.AwaitGone, "RetireInstance": w.cloud.RetireInstance, "RecordPool": w.cloud.RecordPool,
+		"ChooseCandidates": w.cloud.ChooseCandidates,
+		"LaunchInstance":   w.cloud.LaunchInstance,
+		"AwaitUp":          w.cloud.AwaitUp,
+		"AwaitGone":        w.cloud.AwaitGone,
+		"RetireInstance":   w.cloud.RetireInstance,
+		"RecordPool":       w.cloud.RecordPool,
 	} {
 		w.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
@@ -84,11 +95,15 @@ func (w *world) after(d time.Duration, fn func()) { w.RegisterDelayedCallback(fn
 
 func (w *world) guard(t *testing.T) {
 	t.Helper()
-	w.ExecuteWorkflow(workflows.Guardian, workflows.GuardianInput{AgentID: "a1", Tuning: workflows.Tuning{IdleGrace: time.Minute}})
+	w.ExecuteWorkflow(workflows.Guardian, workflows.GuardianInput{
+		AgentID: "a1",
+		Tuning:  workflows.Tuning{IdleGrace: time.Minute},
+	})
 	require.True(t, w.IsWorkflowCompleted())
 	require.NoError(t, w.GetWorkflowError())
 }
 
 func notify(w *world, d time.Duration, instanceID string) *reply[workflows.NoticeAnswer] {
-	return update[workflows.NoticeAnswer](w, d, workflows.UpdateTerminationNotice, fmt.Sprintf("n-%s-%s", instanceID, d), workflows.NoticeInput{InstanceID: instanceID, Wait: 20 * time.Second})
+	return update[workflows.NoticeAnswer](w, d, workflows.UpdateTerminationNotice,
+		fmt.Sprintf("n-%s-%s", instanceID, d), workflows.NoticeInput{InstanceID: instanceID, Wait: 20 * time.Second})
 }

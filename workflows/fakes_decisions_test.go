@@ -33,7 +33,12 @@ func (s *store) outcome(in interruption.Notice) *interruption.Outcome {
 	if in.Kind == interruption.Rebalance && deadline.IsZero() {
 		deadline = s.now().Add(replica.RebalanceHold)
 	}
-	s.set.Outcomes = append(s.set.Outcomes, interruption.Outcome{InstanceID: in.InstanceID, Kind: in.Kind, Deadline: deadline, Wanted: in.ReplicaID})
+	s.set.Outcomes = append(s.set.Outcomes, interruption.Outcome{
+		InstanceID: in.InstanceID,
+		Kind:       in.Kind,
+		Deadline:   deadline,
+		Wanted:     in.ReplicaID,
+	})
 	return &s.set.Outcomes[len(s.set.Outcomes)-1]
 }
 
@@ -74,7 +79,14 @@ func (s *store) ChangeRoles(_ context.Context, in roles.RoleChange) (*roles.Agen
 		s.set.Primary.ID = in.NewID
 		if in.Fate == roles.Demote {
 			id := fmt.Sprintf("r%d", len(s.all)+1)
-			s.all[id] = &roles.Replica{ID: id, Kind: replica.Manual, For: in.NewID, State: replica.Ready, Launcher: agent.ControlPlane, InstanceID: old}
+			s.all[id] = &roles.Replica{
+				ID:         id,
+				Kind:       replica.Manual,
+				For:        in.NewID,
+				State:      replica.Ready,
+				Launcher:   agent.ControlPlane,
+				InstanceID: old,
+			}
 			if s.set.Keeping != agent.KeepManual {
 				s.all[id].Hold, s.until[id] = replica.RebalanceHold, s.now().Add(replica.RebalanceHold)
 			}

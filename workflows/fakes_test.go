@@ -40,8 +40,20 @@ func newStore() *store {
 	return &store{
 		all: map[string]*roles.Replica{}, until: map[string]time.Time{}, promoted: map[string]string{}, now: time.Now,
 		wishes: map[string]wish{}, changed: map[string]roles.RoleChange{},
-		set: roles.AgentRoles{AgentID: "a1", ClientID: "c1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, AutoTerminate: true,
-			Primary: roles.Instance{ID: "i-old", InstanceType: "t3.medium", AZ: "us-east-1a", Role: agent.Primary}},
+		set: roles.AgentRoles{
+			AgentID:       "a1",
+			ClientID:      "c1",
+			Keeping:       agent.KeepAuto,
+			Launcher:      agent.ControlPlane,
+			Enabled:       true,
+			AutoTerminate: true,
+			Primary: roles.Instance{
+				ID:           "i-old",
+				InstanceType: "t3.medium",
+				AZ:           "us-east-1a",
+				Role:         agent.Primary,
+			},
+		},
 	}
 }
 
@@ -56,7 +68,14 @@ func (s *store) with(r roles.Replica) *store {
 
 // standby is a ready replica, the usual heir.
 func standby() roles.Replica {
-	return roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Ready, Launcher: agent.ControlPlane, InstanceID: "i-new"}
+	return roles.Replica{
+		ID:         "r1",
+		Kind:       replica.Manual,
+		For:        "i-old",
+		State:      replica.Ready,
+		Launcher:   agent.ControlPlane,
+		InstanceID: "i-new",
+	}
 }
 
 // copy is the set as Postgres would answer it now. Call it with the lock.
@@ -133,8 +152,16 @@ func (s *store) OpenReplica(_ context.Context, in roles.ReplicaRequest) (*roles.
 	if r := s.same(in); r != nil {
 		return &roles.ReplicaOpened{Set: s.copy(), Replica: *r}, nil
 	}
-	r := &roles.Replica{ID: fmt.Sprintf("r%d", len(s.all)+1), Kind: in.Kind, For: in.For, State: replica.Requested, Launcher: s.set.Launcher, Plan: in.Plan,
-		Hold: in.Hold, RequestID: in.RequestID}
+	r := &roles.Replica{
+		ID:        fmt.Sprintf("r%d", len(s.all)+1),
+		Kind:      in.Kind,
+		For:       in.For,
+		State:     replica.Requested,
+		Launcher:  s.set.Launcher,
+		Plan:      in.Plan,
+		Hold:      in.Hold,
+		RequestID: in.RequestID,
+	}
 	if in.InstanceID != "" {
 		r.InstanceID, r.State, r.Launcher = in.InstanceID, replica.Running, agent.ByAgent
 	}
@@ -146,7 +173,8 @@ func (s *store) OpenReplica(_ context.Context, in roles.ReplicaRequest) (*roles.
 // it; by its kind while it is open.
 func (s *store) same(in roles.ReplicaRequest) *roles.Replica {
 	for _, id := range s.ids() {
-		if r := s.all[id]; in.RequestID != "" && r.RequestID == in.RequestID || in.InstanceID != "" && r.InstanceID == in.InstanceID {
+		if r := s.all[id]; in.RequestID != "" && r.RequestID == in.RequestID ||
+			in.InstanceID != "" && r.InstanceID == in.InstanceID {
 			return r
 		}
 	}
@@ -163,7 +191,11 @@ func (s *store) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, 
 	return out != nil && out.Ours, err
 }
 
-func (s *store) AdvanceJudged(_ context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error) {
+func (s *store) AdvanceJudged(
+	_ context.Context,
+	in roles.ReplicaTransition,
+	wantsReview func(*roles.AgentRoles) bool,
+) (*roles.Advanced, error) {
 	ours, err := s.advance(in)
 	if err != nil {
 		return nil, err
@@ -274,9 +306,22 @@ func (s *store) Termination(_ context.Context, agentID, instanceID string) (*act
 	if !told {
 		return nil, agent.NotFound.New("no notice")
 	}
-	out := &activities.TerminationFacts{Outcome: o, Keeping: set.Keeping, Launcher: set.Launcher, LogicalID: "web", Primary: set.Primary.ID == instanceID,
-		Notice:     interruption.Notice{AgentID: agentID, InstanceID: instanceID, Kind: interruption.Termination, Deadline: o.Deadline, Door: "http"},
-		ReceivedAt: o.Deadline.Add(-interruption.Lead), Switches: s.switches}
+	out := &activities.TerminationFacts{
+		Outcome:   o,
+		Keeping:   set.Keeping,
+		Launcher:  set.Launcher,
+		LogicalID: "web",
+		Primary:   set.Primary.ID == instanceID,
+		Notice: interruption.Notice{
+			AgentID:    agentID,
+			InstanceID: instanceID,
+			Kind:       interruption.Termination,
+			Deadline:   o.Deadline,
+			Door:       "http",
+		},
+		ReceivedAt: o.Deadline.Add(-interruption.Lead),
+		Switches:   s.switches,
+	}
 	if o.Result == interruption.Promoted {
 		at := s.changedAt
 		if at.IsZero() {
@@ -303,7 +348,13 @@ func (s *store) Promotion(_ context.Context, replicaID string) (*roles.Promotion
 	if !there {
 		return nil, replica.NotFound.New("no promotion")
 	}
-	out := &roles.Promotion{AgentID: w.AgentID, ReplicaID: replicaID, Demote: w.Demote, By: w.By, Left: w.until.Sub(s.now())}
+	out := &roles.Promotion{
+		AgentID:   w.AgentID,
+		ReplicaID: replicaID,
+		Demote:    w.Demote,
+		By:        w.By,
+		Left:      w.until.Sub(s.now()),
+	}
 	if newID, done := s.promoted[replicaID]; done {
 		c := s.changed[replicaID]
 		out.Changed, out.NewID, out.OldID, out.Cause, out.RetireOld = true, newID, c.OldID, c.Cause, c.Fate == roles.Retire

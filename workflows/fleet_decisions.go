@@ -10,5 +10,6 @@ import (
 // moves it wants, within the limits.
 func FleetDecisions(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	var decisions *activities.Decisions
-	return runJob[activities.JobCounts](ctx, "fleet-decisions", in, jobPolicy, decisions.DecideFleet, activities.DecideFleetInput{Period: periodOf(ctx, in)})
+	return runJob[activities.JobCounts](ctx, "fleet-decisions", in, jobPolicy, decisions.DecideFleet,
+		activities.DecideFleetInput{Period: periodOf(ctx, in)})
 }

@@ -50,7 +50,13 @@ type GuardianSummary struct {
 // undoes nothing: each decision is one guarded transaction. It has no children: a
 // decision opens its row, whose workflow is started by a message or by the sweep.
 func Guardian(ctx workflow.Context, in GuardianInput) (*GuardianSummary, error) {
-	g := &guardian{in: in, turn: workflow.NewMutex(ctx), inbox: workflow.GetSignalChannel(ctx, SignalWake), phase: "starting", answered: -1}
+	g := &guardian{
+		in:       in,
+		turn:     workflow.NewMutex(ctx),
+		inbox:    workflow.GetSignalChannel(ctx, SignalWake),
+		phase:    "starting",
+		answered: -1,
+	}
 	g.in.Done.Runs++
 	if err := g.listen(ctx); err != nil {
 		return nil, err
@@ -90,7 +96,13 @@ func (g *guardian) listen(ctx workflow.Context) error {
 
 // registerUpdate registers an update and counts it. The key in the update's id goes to the
 // handler, because only here it can be asked for.
-func registerUpdate[In, Out any](ctx workflow.Context, g *guardian, name string, fn func(workflow.Context, In, string) (*Out, error), validate func(In) error) error {
+func registerUpdate[In, Out any](
+	ctx workflow.Context,
+	g *guardian,
+	name string,
+	fn func(workflow.Context, In, string) (*Out, error),
+	validate func(In) error,
+) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, in In) (*Out, error) {
 		g.in.Done.Updates++
 		g.touches++
@@ -136,7 +148,8 @@ func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
 		case !g.atRest(ctx):
 			g.leaving = g.isContinueAsNewDue(ctx) && g.inFlight == 0
 			if err := workflow.Await(ctx, func() bool {
-				return g.dirty || g.inbox.Len() > 0 || g.atRest(ctx) || !g.leaving && g.inFlight == 0 && g.isContinueAsNewDue(ctx)
+				return g.dirty || g.inbox.Len() > 0 || g.atRest(ctx) ||
+					!g.leaving && g.inFlight == 0 && g.isContinueAsNewDue(ctx)
 			}); err != nil {
 				return nil, err
 			}
@@ -216,7 +229,8 @@ func (g *guardian) waitForMessages(ctx workflow.Context) (bool, error) {
 // isContinueAsNewDue says whether the history is long enough to continue as new.
 func (g *guardian) isContinueAsNewDue(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
-	return info.GetContinueAsNewSuggested() || g.in.Tuning.MaxEvents > 0 && info.GetCurrentHistoryLength() > g.in.Tuning.MaxEvents
+	return info.GetContinueAsNewSuggested() ||
+		g.in.Tuning.MaxEvents > 0 && info.GetCurrentHistoryLength() > g.in.Tuning.MaxEvents
 }
 
 // loadRoles reads the roles. Every decision begins with it, inside its turn.

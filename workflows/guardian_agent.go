@@ -11,7 +11,11 @@ import (
 
 // onRequestSwitch answers when the decision is durable. A notice that waits for its
 // successor, or another switch, goes first.
-func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, requestID string) (answer *OperationAnswer, err error) {
+func (g *guardian) onRequestSwitch(
+	ctx workflow.Context,
+	in RequestSwitchInput,
+	requestID string,
+) (answer *OperationAnswer, err error) {
 	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		if err := set.CanSwitch(in.CommandID); err != nil {
 			return err
@@ -21,8 +25,15 @@ func (g *guardian) onRequestSwitch(ctx workflow.Context, in RequestSwitchInput, 
 			g.startOperation(ctx, answer.OperationID, set.Launcher) // its replica comes with the agent's report
 			return nil
 		}
-		opened, err := g.openReplica(ctx, roles.ReplicaRequest{AgentID: g.in.AgentID, Kind: replica.Switch, For: in.CommandID, CreatedBy: in.Trigger, Reason: in.Reason,
-			RequestID: requestID, Plan: replica.Plan{Pool: in.Target.PoolID, Mode: in.Target.Mode, InstanceType: in.Target.InstanceType}})
+		opened, err := g.openReplica(ctx, roles.ReplicaRequest{
+			AgentID:   g.in.AgentID,
+			Kind:      replica.Switch,
+			For:       in.CommandID,
+			CreatedBy: in.Trigger,
+			Reason:    in.Reason,
+			RequestID: requestID,
+			Plan:      replica.Plan{Pool: in.Target.PoolID, Mode: in.Target.Mode, InstanceType: in.Target.InstanceType},
+		})
 		if err != nil {
 			return err
 		}

@@ -51,10 +51,17 @@ func TestCreateReplicaNeedsManualMode(t *testing.T) {
 func TestAReportedInstanceBecomesTheReplicaThatWaitsForIt(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Launching, Launcher: agent.ByAgent})
+	s := newStore().with(roles.Replica{
+		ID:       "r1",
+		Kind:     replica.Termination,
+		For:      "i-old",
+		State:    replica.Launching,
+		Launcher: agent.ByAgent,
+	})
 	s.set.Launcher = agent.ByAgent
 	w := newWorld(t, s)
-	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1", workflows.CreateReplicaInput{InstanceID: "i-mine", Kind: replica.Rebalance, Ready: true})
+	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateCreateReplica, "u1",
+		workflows.CreateReplicaInput{InstanceID: "i-mine", Kind: replica.Rebalance, Ready: true})
 	w.guard(t)
 	require.NoError(t, got.Err)
 	require.Equal(t, "r1", got.Answer.ReplicaID)
@@ -83,8 +90,10 @@ func TestDeleteReplicaRetiresIt(t *testing.T) {
 
 	s := newStore().with(standby())
 	w := newWorld(t, s)
-	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateDeleteReplica, "u1", workflows.DeleteReplicaInput{ReplicaID: "r1"})
-	again := update[workflows.ReplicaAnswer](w, time.Second, workflows.UpdateDeleteReplica, "u2", workflows.DeleteReplicaInput{ReplicaID: "r1"})
+	got := update[workflows.ReplicaAnswer](w, 0, workflows.UpdateDeleteReplica, "u1",
+		workflows.DeleteReplicaInput{ReplicaID: "r1"})
+	again := update[workflows.ReplicaAnswer](w, time.Second, workflows.UpdateDeleteReplica, "u2",
+		workflows.DeleteReplicaInput{ReplicaID: "r1"})
 	w.guard(t)
 	require.NoError(t, got.Err)
 	require.Equal(t, replica.Retiring, s.state("r1"))
@@ -97,7 +106,8 @@ func TestPromoteChangesTheRolesAtOnce(t *testing.T) {
 
 	s := newStore().with(standby())
 	w := newWorld(t, s)
-	got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1", Demote: true})
+	got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1",
+		workflows.PromoteInput{ReplicaID: "r1", Demote: true})
 	w.guard(t)
 	require.NoError(t, got.Err)
 	require.True(t, got.Answer.Changed)
@@ -124,11 +134,19 @@ func TestPromoteJudgesAStaleEpochAgain(t *testing.T) {
 func TestPromoteOfALaunchingReplicaIsRefusedOrWaits(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Launching, InstanceID: "i-new"})
+	s := newStore().with(roles.Replica{
+		ID:         "r1",
+		Kind:       replica.Manual,
+		For:        "i-old",
+		State:      replica.Launching,
+		InstanceID: "i-new",
+	})
 	s.set.Keeping = agent.KeepManual
 	w := newWorld(t, s)
-	refused := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", workflows.PromoteInput{ReplicaID: "r1"})
-	waits := update[workflows.PromoteAnswer](w, time.Second, workflows.UpdatePromote, "u2", workflows.PromoteInput{ReplicaID: "r1", Wait: time.Minute})
+	refused := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1",
+		workflows.PromoteInput{ReplicaID: "r1"})
+	waits := update[workflows.PromoteAnswer](w, time.Second, workflows.UpdatePromote, "u2",
+		workflows.PromoteInput{ReplicaID: "r1", Wait: time.Minute})
 	w.guard(t)
 	require.Equal(t, replica.NotReady, fault.CodeOf(refused.Err))
 	require.NoError(t, waits.Err)
@@ -138,7 +156,12 @@ func TestPromoteOfALaunchingReplicaIsRefusedOrWaits(t *testing.T) {
 }
 
 func switchTo(pool string) workflows.RequestSwitchInput {
-	return workflows.RequestSwitchInput{CommandID: "cmd", Target: switching.Target{Mode: agent.Spot, PoolID: pool}, Reason: "cheaper", Trigger: "manual"}
+	return workflows.RequestSwitchInput{
+		CommandID: "cmd",
+		Target:    switching.Target{Mode: agent.Spot, PoolID: pool},
+		Reason:    "cheaper",
+		Trigger:   "manual",
+	}
 }
 
 func TestRequestSwitchIsOnePerCommand(t *testing.T) {
@@ -146,8 +169,10 @@ func TestRequestSwitchIsOnePerCommand(t *testing.T) {
 
 	s := newStore()
 	w := newWorld(t, s)
-	first := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "switch/cmd#0123456789abcdef", switchTo("t3.medium.us-east-1b"))
-	again := update[workflows.OperationAnswer](w, time.Second, workflows.UpdateRequestSwitch, "u2", switchTo("t3.medium.us-east-1b"))
+	first := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "switch/cmd#0123456789abcdef",
+		switchTo("t3.medium.us-east-1b"))
+	again := update[workflows.OperationAnswer](w, time.Second, workflows.UpdateRequestSwitch, "u2",
+		switchTo("t3.medium.us-east-1b"))
 	w.guard(t)
 	require.NoError(t, first.Err)
 	require.Equal(t, "switch/cmd", first.Answer.OperationID)
@@ -161,16 +186,24 @@ func TestASwitchWaitsForNoNoticeAndNoOtherSwitch(t *testing.T) {
 	t.Parallel()
 
 	noticed := newStore()
-	noticed.set.Outcomes = []interruption.Outcome{{InstanceID: "i-old", Kind: interruption.Termination, Deadline: time.Now().Add(time.Hour)}}
+	noticed.set.Outcomes = []interruption.Outcome{{
+		InstanceID: "i-old",
+		Kind:       interruption.Termination,
+		Deadline:   time.Now().Add(time.Hour),
+	}}
 	other := newStore().with(roles.Replica{ID: "r1", Kind: replica.Switch, For: "another", State: replica.Launching})
 	for name, s := range map[string]*store{"notice": noticed, "switch": other} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
 			w := newWorld(t, s)
-			got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
+			got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1",
+				switchTo("t3.medium.us-east-1b"))
 			w.after(time.Second, w.CancelWorkflow)
-			w.ExecuteWorkflow(workflows.Guardian, workflows.GuardianInput{AgentID: "a1", Tuning: workflows.Tuning{IdleGrace: time.Minute}})
+			w.ExecuteWorkflow(workflows.Guardian, workflows.GuardianInput{
+				AgentID: "a1",
+				Tuning:  workflows.Tuning{IdleGrace: time.Minute},
+			})
 			require.Equal(t, switching.Busy, fault.CodeOf(got.Err))
 		})
 	}
@@ -182,11 +215,17 @@ func TestASwitchOfALaunchingAgentOpensNoReplica(t *testing.T) {
 	s := newStore()
 	s.set.Launcher = agent.ByAgent
 	w := newWorld(t, s)
-	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1", switchTo("t3.medium.us-east-1b"))
+	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRequestSwitch, "u1",
+		switchTo("t3.medium.us-east-1b"))
 	w.guard(t)
 	require.NoError(t, got.Err)
 	require.Zero(t, s.decided())
-	require.Equal(t, []activities.OpenRow{{ID: "switch/cmd", ClientID: "c1", AgentID: "a1", Launcher: string(agent.ByAgent)}}, w.post.starts)
+	require.Equal(t, []activities.OpenRow{{
+		ID:       "switch/cmd",
+		ClientID: "c1",
+		AgentID:  "a1",
+		Launcher: string(agent.ByAgent),
+	}}, w.post.starts)
 }
 
 func TestRemoveAgentLeavesTheRestToARemoval(t *testing.T) {
@@ -194,7 +233,8 @@ func TestRemoveAgentLeavesTheRestToARemoval(t *testing.T) {
 
 	s := newStore().with(standby())
 	w := newWorld(t, s)
-	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRemoveAgent, "u1", workflows.RemoveAgentInput{By: "ada"})
+	got := update[workflows.OperationAnswer](w, 0, workflows.UpdateRemoveAgent, "u1",
+		workflows.RemoveAgentInput{By: "ada"})
 	after := notify(w, time.Second, "i-old")
 	w.guard(t)
 	require.NoError(t, got.Err)
@@ -207,7 +247,13 @@ func TestRemoveAgentLeavesTheRestToARemoval(t *testing.T) {
 func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Running, InstanceID: "i-new"})
+	s := newStore().with(roles.Replica{
+		ID:         "r1",
+		Kind:       replica.Manual,
+		For:        "i-old",
+		State:      replica.Running,
+		InstanceID: "i-new",
+	})
 	w := newWorld(t, s)
 	in := workflows.PromoteInput{ReplicaID: "r1", Wait: time.Minute}
 	first := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1", in)

@@ -15,7 +15,8 @@ import (
 )
 
 func emergency(w *world, d time.Duration, id string, kind interruption.Kind) *reply[workflows.ReplicaAnswer] {
-	return update[workflows.ReplicaAnswer](w, d, workflows.UpdateEmergencyReplica, id, workflows.EmergencyInput{InstanceID: "i-old", Kind: kind})
+	return update[workflows.ReplicaAnswer](w, d, workflows.UpdateEmergencyReplica, id,
+		workflows.EmergencyInput{InstanceID: "i-old", Kind: kind})
 }
 
 func TestARebalanceOpensOneReplicaForTwoHours(t *testing.T) {
@@ -42,7 +43,11 @@ func TestARebalanceThatComesToNothingIsStoodDown(t *testing.T) {
 	w := newWorld(t, s)
 	emergency(w, time.Second, "u1", interruption.Rebalance)
 	w.after(30*time.Second, func() {
-		_, err := s.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: "r1", To: replica.Ready, InstanceID: "i-new"})
+		_, err := s.Advance(t.Context(), roles.ReplicaTransition{
+			ReplicaID:  "r1",
+			To:         replica.Ready,
+			InstanceID: "i-new",
+		})
 		require.NoError(t, err)
 		w.SignalWorkflow(workflows.SignalWake, "ready")
 	})
@@ -64,7 +69,14 @@ func TestARebalanceThatComesToNothingIsStoodDown(t *testing.T) {
 func TestAShorterHoldEndsTheNoticeToo(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Rebalance, For: "i-old", State: replica.Ready, InstanceID: "i-new", Hold: time.Minute})
+	s := newStore().with(roles.Replica{
+		ID:         "r1",
+		Kind:       replica.Rebalance,
+		For:        "i-old",
+		State:      replica.Ready,
+		InstanceID: "i-new",
+		Hold:       time.Minute,
+	})
 	w := newWorld(t, s)
 	s.mu.Lock()
 	s.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Rebalance})
@@ -81,7 +93,14 @@ func TestAShorterHoldEndsTheNoticeToo(t *testing.T) {
 func TestANoticeAfterARebalancePromotesItsReplica(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Rebalance, For: "i-old", State: replica.Ready, InstanceID: "i-new", Hold: replica.RebalanceHold})
+	s := newStore().with(roles.Replica{
+		ID:         "r1",
+		Kind:       replica.Rebalance,
+		For:        "i-old",
+		State:      replica.Ready,
+		InstanceID: "i-new",
+		Hold:       replica.RebalanceHold,
+	})
 	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-old")
 	w.guard(t)
@@ -124,7 +143,11 @@ func TestAFailedEmergencyIsTriedAgain(t *testing.T) {
 	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
 	w.after(3*time.Second, func() {
-		_, err := s.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: "r1", To: replica.Failed, ErrorCode: replica.NoPool})
+		_, err := s.Advance(t.Context(), roles.ReplicaTransition{
+			ReplicaID: "r1",
+			To:        replica.Failed,
+			ErrorCode: replica.NoPool,
+		})
 		require.NoError(t, err)
 		w.SignalWorkflow(workflows.SignalWake, "r1 failed")
 	})
@@ -139,7 +162,8 @@ func TestManualModeBuildsExactlyOne(t *testing.T) {
 
 	s := newStore()
 	w := newWorld(t, s)
-	got := update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1", workflows.ConfigureInput{Keeping: agent.KeepManual})
+	got := update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1",
+		workflows.ConfigureInput{Keeping: agent.KeepManual})
 	w.after(2*time.Second, func() { w.SignalWorkflow(workflows.SignalWake, "look") })
 	w.guard(t)
 	require.Equal(t, agent.KeepManual, got.Answer.Keeping)
@@ -167,7 +191,8 @@ func TestModesExcludeEachOther(t *testing.T) {
 	s := newStore().with(standby())
 	s.set.Keeping = agent.KeepManual
 	w := newWorld(t, s)
-	update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1", workflows.ConfigureInput{Keeping: agent.KeepAuto})
+	update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1",
+		workflows.ConfigureInput{Keeping: agent.KeepAuto})
 	w.guard(t)
 	require.Equal(t, replica.Retiring, s.state("r1"))
 	require.Equal(t, 1, w.post.nudged("replica/r1"))
@@ -178,7 +203,8 @@ func TestAnUnknownModeIsRejected(t *testing.T) {
 	t.Parallel()
 
 	w := newWorld(t, newStore())
-	got := update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1", workflows.ConfigureInput{Keeping: "sometimes"})
+	got := update[workflows.ConfigureAnswer](w, time.Second, workflows.UpdateConfigure, "u1",
+		workflows.ConfigureInput{Keeping: "sometimes"})
 	w.guard(t)
 	require.Equal(t, roles.InvalidMessage, fault.CodeOf(got.Rejected))
 }

@@ -14,7 +14,12 @@ import (
 func (g *guardian) onNotice(ctx workflow.Context, in NoticeInput, _ string) (*NoticeAnswer, error) {
 	answer := &NoticeAnswer{Status: NoticeInProgress, OperationID: TerminationID(g.in.AgentID, in.InstanceID)}
 	taken, err := g.takeNotice(ctx, interruption.Notice{
-		AgentID: g.in.AgentID, InstanceID: in.InstanceID, Kind: interruption.Termination, Deadline: in.Deadline, ReplicaID: in.ReplicaID})
+		AgentID:    g.in.AgentID,
+		InstanceID: in.InstanceID,
+		Kind:       interruption.Termination,
+		Deadline:   in.Deadline,
+		ReplicaID:  in.ReplicaID,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +31,8 @@ func (g *guardian) onNotice(ctx workflow.Context, in NoticeInput, _ string) (*No
 	if answer.Status != NoticeInProgress && answer.Status != NoticeLost {
 		return answer, nil
 	}
-	if heir, ok := taken.Set.Successor(); answer.Status == NoticeInProgress && taken.Set.Launcher == agent.ByAgent && (!ok || heir.InstanceID == "") {
+	if heir, ok := taken.Set.Successor(); answer.Status == NoticeInProgress && taken.Set.Launcher == agent.ByAgent &&
+		(!ok || heir.InstanceID == "") {
 		answer.Status = NoticeNoReplica // the agent must live to launch one, and may still report it
 		return answer, nil
 	}

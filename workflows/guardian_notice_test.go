@@ -96,7 +96,13 @@ func TestNoticeWithoutHeirAnswersInProgressThenTheOutcome(t *testing.T) {
 	w := newWorld(t, s)
 	got := notify(w, time.Second, "i-old")
 	w.after(40*time.Second, func() {
-		s.with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Ready, InstanceID: "i-new"})
+		s.with(roles.Replica{
+			ID:         "r1",
+			Kind:       replica.Termination,
+			For:        "i-old",
+			State:      replica.Ready,
+			InstanceID: "i-new",
+		})
 		w.SignalWorkflow(workflows.SignalWake, "r1 ready")
 	})
 	later := notify(w, 41*time.Second, "i-old")
@@ -115,7 +121,13 @@ func TestAWaitingNoticeIsAnsweredWhenTheHeirIsReady(t *testing.T) {
 	got := notify(w, time.Second, "i-old")
 	began := w.Now()
 	w.after(5*time.Second, func() {
-		s.with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Ready, InstanceID: "i-new"})
+		s.with(roles.Replica{
+			ID:         "r1",
+			Kind:       replica.Termination,
+			For:        "i-old",
+			State:      replica.Ready,
+			InstanceID: "i-new",
+		})
 		w.SignalWorkflow(workflows.SignalWake, "r1 ready")
 	})
 	w.guard(t)
@@ -128,10 +140,17 @@ func TestAWaitingNoticeIsAnsweredWhenTheHeirIsReady(t *testing.T) {
 func TestARunningReplicaIsTheLastResort(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Running, InstanceID: "i-new"})
+	s := newStore().with(roles.Replica{
+		ID:         "r1",
+		Kind:       replica.Manual,
+		For:        "i-old",
+		State:      replica.Running,
+		InstanceID: "i-new",
+	})
 	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
-	for _, at := range []time.Duration{21 * time.Second, 70 * time.Second, 112 * time.Second} { // as the Termination does
+	for _, at := range []time.Duration{21 * time.Second, 70 * time.Second,
+		112 * time.Second} { // as the Termination does
 		w.after(at, func() { w.SignalWorkflow(workflows.SignalWake, "no successor yet") })
 	}
 	var early, late string
@@ -145,9 +164,16 @@ func TestARunningReplicaIsTheLastResort(t *testing.T) {
 func TestTheHeirTheAgentNamesIsTakenWhenItIsAsReady(t *testing.T) {
 	t.Parallel()
 
-	s := newStore().with(standby()).with(roles.Replica{ID: "r2", Kind: replica.Rebalance, For: "i-old", State: replica.Ready, InstanceID: "i-wish"})
+	s := newStore().with(standby()).with(roles.Replica{
+		ID:         "r2",
+		Kind:       replica.Rebalance,
+		For:        "i-old",
+		State:      replica.Ready,
+		InstanceID: "i-wish",
+	})
 	w := newWorld(t, s)
-	got := update[workflows.NoticeAnswer](w, time.Second, workflows.UpdateTerminationNotice, "u", workflows.NoticeInput{InstanceID: "i-old", ReplicaID: "r2"})
+	got := update[workflows.NoticeAnswer](w, time.Second, workflows.UpdateTerminationNotice, "u",
+		workflows.NoticeInput{InstanceID: "i-old", ReplicaID: "r2"})
 	w.guard(t)
 	require.Equal(t, "i-wish", got.Answer.NewPrimary)
 }
@@ -158,7 +184,8 @@ func TestALostAgentIsHealedLate(t *testing.T) {
 	s := newStore()
 	w := newWorld(t, s)
 	notify(w, time.Second, "i-old")
-	for _, at := range []time.Duration{50 * time.Second, 100 * time.Second, 122 * time.Second} { // as the Termination does
+	for _, at := range []time.Duration{50 * time.Second, 100 * time.Second,
+		122 * time.Second} { // as the Termination does
 		w.after(at, func() { w.SignalWorkflow(workflows.SignalWake, "no successor yet") })
 	}
 	var at interruption.Result
@@ -168,7 +195,13 @@ func TestALostAgentIsHealedLate(t *testing.T) {
 	})
 	lost := notify(w, 131*time.Second, "i-old")
 	w.after(150*time.Second, func() {
-		s.with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Ready, InstanceID: "i-late"})
+		s.with(roles.Replica{
+			ID:         "r1",
+			Kind:       replica.Termination,
+			For:        "i-old",
+			State:      replica.Ready,
+			InstanceID: "i-late",
+		})
 		w.SignalWorkflow(workflows.SignalWake, "r1 ready")
 	})
 	healed := notify(w, 155*time.Second, "i-old")
@@ -189,7 +222,14 @@ func TestWithoutReplicaTheLaunchingAgentMustLive(t *testing.T) {
 	var asked replica.State
 	w.after(2*time.Second, func() { asked = s.state("r1") })
 	w.after(40*time.Second, func() {
-		s.with(roles.Replica{ID: "r1", Kind: replica.Termination, For: "i-old", State: replica.Ready, Launcher: agent.ByAgent, InstanceID: "i-new"})
+		s.with(roles.Replica{
+			ID:         "r1",
+			Kind:       replica.Termination,
+			For:        "i-old",
+			State:      replica.Ready,
+			Launcher:   agent.ByAgent,
+			InstanceID: "i-new",
+		})
 		w.SignalWorkflow(workflows.SignalWake, "its agent launched it")
 	})
 	w.guard(t)

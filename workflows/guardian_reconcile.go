@@ -37,22 +37,34 @@ func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.AgentRoles
 	}
 	late := o.Past || o.Left < interruption.Margin
 	successor, ok := set.HeirWanted(o.Wanted)
-	if !ok || successor.InstanceID == "" || successor.State != replica.Ready && (!late || successor.State != replica.Running) {
-		g.enterPhase(ctx, "looking for a successor of `%s` until %s", o.InstanceID, o.Deadline.UTC().Format(time.TimeOnly))
+	if !ok || successor.InstanceID == "" ||
+		successor.State != replica.Ready && (!late || successor.State != replica.Running) {
+		g.enterPhase(ctx, "looking for a successor of `%s` until %s", o.InstanceID,
+			o.Deadline.UTC().Format(time.TimeOnly))
 		return set, nil
 	}
 	next, err := g.changeRoles(ctx, set.FailOver(successor))
 	if err != nil {
 		return set, err // roles.stale too: the next attempt judges again, after a pause
 	}
-	sendNews(ctx, activities.Nudge{OperationID: TerminationID(set.AgentID, o.InstanceID), AgentID: set.AgentID, Start: true})
+	sendNews(ctx, activities.Nudge{
+		OperationID: TerminationID(set.AgentID, o.InstanceID),
+		AgentID:     set.AgentID,
+		Start:       true,
+	})
 	sendNews(ctx, activities.Nudge{OperationID: ReplicaID(successor.ID), AgentID: set.AgentID})
 	return next, nil
 }
 
 // noticeOf is the notice of an outcome, as the Guardian found it.
 func noticeOf(set *roles.AgentRoles, o interruption.Outcome) interruption.Notice {
-	return interruption.Notice{AgentID: set.AgentID, InstanceID: o.InstanceID, Kind: o.Kind, Deadline: o.Deadline, Door: "sweep"}
+	return interruption.Notice{
+		AgentID:    set.AgentID,
+		InstanceID: o.InstanceID,
+		Kind:       o.Kind,
+		Deadline:   o.Deadline,
+		Door:       "sweep",
+	}
 }
 
 // changeRoles is one guarded role change.
@@ -67,7 +79,8 @@ func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.AgentRol
 	var local *activities.Roles
 	for _, o := range set.SettledNotices() {
 		d := activities.Decision{Result: o.Result, Notice: noticeOf(set, o)}
-		next, err := g.rememberRoles(ctx, localStep(ctx, "the notice of "+o.InstanceID+" ends: "+string(o.Result), local.DecideNotice, d))
+		next, err := g.rememberRoles(ctx,
+			localStep(ctx, "the notice of "+o.InstanceID+" ends: "+string(o.Result), local.DecideNotice, d))
 		if err != nil {
 			return set, err
 		}
@@ -85,9 +98,11 @@ func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.AgentRoles) (*
 	var local *activities.Roles
 	surplus := set.Surplus()
 	for _, r := range surplus {
-		if o, told := set.Outcome(r.For, interruption.Rebalance); r.Kind == replica.Rebalance && r.Expired && told && o.Result == interruption.Undecided {
+		if o, told := set.Outcome(r.For, interruption.Rebalance); r.Kind == replica.Rebalance && r.Expired && told &&
+			o.Result == interruption.Undecided {
 			d := activities.Decision{Result: interruption.StoodDown, Notice: noticeOf(set, o)}
-			if _, err := g.rememberRoles(ctx, localStep(ctx, "the danger to "+o.InstanceID+" has passed", local.DecideNotice, d)); err != nil {
+			if _, err := g.rememberRoles(ctx,
+				localStep(ctx, "the danger to "+o.InstanceID+" has passed", local.DecideNotice, d)); err != nil {
 				return set, err
 			}
 		}
@@ -104,7 +119,11 @@ func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.AgentRoles) (*
 // openMissingReplica opens the replica that is lacking: for an emergency, else the
 // standby of manual mode.
 func (g *guardian) openMissingReplica(ctx workflow.Context, set *roles.AgentRoles) (*roles.AgentRoles, error) {
-	in := roles.ReplicaRequest{AgentID: set.AgentID, CreatedBy: "system", Plan: replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType}}
+	in := roles.ReplicaRequest{
+		AgentID:   set.AgentID,
+		CreatedBy: "system",
+		Plan:      replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType},
+	}
 	o, emergency := set.WantsEmergency()
 	switch {
 	case emergency && o.Kind == interruption.Rebalance:
@@ -129,7 +148,8 @@ func (g *guardian) openReplica(ctx workflow.Context, in roles.ReplicaRequest) (*
 	var local *activities.Roles
 	g.enterPhase(ctx, "deciding on a %s replica for `%s`", in.Kind, in.For)
 	var opened roles.ReplicaOpened
-	if err := localStep(ctx, "decide on a "+string(in.Kind)+" replica", local.OpenReplica, in).Get(ctx, &opened); err != nil {
+	if err := localStep(ctx, "decide on a "+string(in.Kind)+" replica", local.OpenReplica, in).Get(ctx,
+		&opened); err != nil {
 		return nil, err
 	}
 	g.roles = opened.Set
@@ -145,7 +165,8 @@ func (g *guardian) retireReplica(ctx workflow.Context, r roles.Replica) error {
 	var local *activities.Roles
 	var out roles.Advanced
 	step := roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring}
-	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &out); err != nil || !out.Ours {
+	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &out); err != nil ||
+		!out.Ours {
 		return err
 	}
 	g.dirty = true

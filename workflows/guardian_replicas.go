@@ -15,7 +15,12 @@ import (
 
 // onEmergency answers as soon as the decision is durable. The launch follows.
 func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestID string) (*ReplicaAnswer, error) {
-	taken, err := g.takeNotice(ctx, interruption.Notice{AgentID: g.in.AgentID, InstanceID: in.InstanceID, Kind: in.Kind, Deadline: in.Deadline})
+	taken, err := g.takeNotice(ctx, interruption.Notice{
+		AgentID:    g.in.AgentID,
+		InstanceID: in.InstanceID,
+		Kind:       in.Kind,
+		Deadline:   in.Deadline,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -25,10 +30,20 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 		return emergencySettled(taken.Set, taken.Outcome), nil
 	}
 	if !taken.Known {
-		return emergencySettled(taken.Set, interruption.Outcome{InstanceID: in.InstanceID, Result: interruption.NotPrimary}), nil
+		return emergencySettled(taken.Set, interruption.Outcome{
+			InstanceID: in.InstanceID,
+			Result:     interruption.NotPrimary,
+		}), nil
 	}
-	opening := roles.ReplicaRequest{AgentID: g.in.AgentID, Kind: replica.Rebalance, For: in.InstanceID, Hold: cmp.Or(in.Hold, replica.RebalanceHold),
-		CreatedBy: "agent", Reason: string(in.Kind), RequestID: requestID}
+	opening := roles.ReplicaRequest{
+		AgentID:   g.in.AgentID,
+		Kind:      replica.Rebalance,
+		For:       in.InstanceID,
+		Hold:      cmp.Or(in.Hold, replica.RebalanceHold),
+		CreatedBy: "agent",
+		Reason:    string(in.Kind),
+		RequestID: requestID,
+	}
 	if in.Kind == interruption.Termination {
 		opening.Kind, opening.Hold = replica.Termination, 0
 	}
@@ -46,7 +61,8 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 		}
 		opening.Plan = replica.Plan{Mode: agent.Spot, InstanceType: set.Primary.InstanceType}
 		opened, err := g.openReplica(ctx, opening)
-		if err == nil && !opened.Replica.State.IsOpen() { // this request had one, and it failed: the next is a decision of its own
+		if err == nil &&
+			!opened.Replica.State.IsOpen() { // this request had one, and it failed: the next is a decision of its own
 			opening.RequestID, opening.NotBefore = "", set.BackOff(opening.Kind)
 			opened, err = g.openReplica(ctx, opening)
 		}
@@ -63,7 +79,8 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 func emergencySettled(set *roles.AgentRoles, o interruption.Outcome) *ReplicaAnswer {
 	a := &ReplicaAnswer{ReplicaID: o.ReplicaID, State: replica.Retired, InstanceID: o.NewPrimary, Existing: true}
 	if o.Result != interruption.StoodDown {
-		a.State, a.InstanceID, a.OperationID = replica.Promoted, cmp.Or(o.NewPrimary, set.Primary.ID), TerminationID(set.AgentID, o.InstanceID)
+		a.State, a.InstanceID, a.OperationID = replica.Promoted, cmp.Or(o.NewPrimary,
+			set.Primary.ID), TerminationID(set.AgentID, o.InstanceID)
 	}
 	if o.ReplicaID != "" {
 		a.OperationID = ReplicaID(o.ReplicaID)
@@ -72,12 +89,22 @@ func emergencySettled(set *roles.AgentRoles, o interruption.Outcome) *ReplicaAns
 }
 
 func replicaAnswer(r roles.Replica, existing bool) *ReplicaAnswer {
-	return &ReplicaAnswer{ReplicaID: r.ID, State: r.State, InstanceID: r.InstanceID, OperationID: ReplicaID(r.ID), Existing: existing}
+	return &ReplicaAnswer{
+		ReplicaID:   r.ID,
+		State:       r.State,
+		InstanceID:  r.InstanceID,
+		OperationID: ReplicaID(r.ID),
+		Existing:    existing,
+	}
 }
 
 // onCreateReplica opens the standby that a person asked for, or takes in an
 // instance that the agent has launched.
-func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, requestID string) (answer *ReplicaAnswer, err error) {
+func (g *guardian) onCreateReplica(
+	ctx workflow.Context,
+	in CreateReplicaInput,
+	requestID string,
+) (answer *ReplicaAnswer, err error) {
 	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		answer, err = g.createReplica(ctx, set, in, requestID)
 		return err
@@ -85,7 +112,12 @@ func (g *guardian) onCreateReplica(ctx workflow.Context, in CreateReplicaInput, 
 	return answer, err
 }
 
-func (g *guardian) createReplica(ctx workflow.Context, set *roles.AgentRoles, in CreateReplicaInput, requestID string) (*ReplicaAnswer, error) {
+func (g *guardian) createReplica(
+	ctx workflow.Context,
+	set *roles.AgentRoles,
+	in CreateReplicaInput,
+	requestID string,
+) (*ReplicaAnswer, error) {
 	for _, r := range set.Replicas {
 		if r.RequestID == requestID {
 			return replicaAnswer(r, true), nil
@@ -111,8 +143,18 @@ func (g *guardian) createReplica(ctx workflow.Context, set *roles.AgentRoles, in
 	}
 	plan := in.Plan
 	plan.Mode, plan.InstanceType = cmp.Or(plan.Mode, agent.Spot), cmp.Or(plan.InstanceType, set.Primary.InstanceType)
-	opening := roles.ReplicaRequest{AgentID: g.in.AgentID, Kind: kind, For: set.Primary.ID, Plan: plan, CreatedBy: in.CreatedBy,
-		Reason: "asked for", Tags: in.Tags, RequestID: requestID, InstanceID: in.InstanceID, NotBefore: set.BackOff(kind)}
+	opening := roles.ReplicaRequest{
+		AgentID:    g.in.AgentID,
+		Kind:       kind,
+		For:        set.Primary.ID,
+		Plan:       plan,
+		CreatedBy:  in.CreatedBy,
+		Reason:     "asked for",
+		Tags:       in.Tags,
+		RequestID:  requestID,
+		InstanceID: in.InstanceID,
+		NotBefore:  set.BackOff(kind),
+	}
 	if kind == replica.Rebalance {
 		opening.Hold = replica.RebalanceHold
 	}
@@ -147,7 +189,11 @@ func awaitedFrom(set *roles.AgentRoles, in CreateReplicaInput) (roles.Replica, b
 }
 
 // passInstanceToReplica passes an agent's instance on to the Replica that waits for it.
-func (g *guardian) passInstanceToReplica(ctx workflow.Context, r roles.Replica, in CreateReplicaInput) (*ReplicaAnswer, error) {
+func (g *guardian) passInstanceToReplica(
+	ctx workflow.Context,
+	r roles.Replica,
+	in CreateReplicaInput,
+) (*ReplicaAnswer, error) {
 	var msgs *activities.Messages
 	status := "syncing"
 	if in.Ready {
@@ -163,7 +209,11 @@ func (g *guardian) passInstanceToReplica(ctx workflow.Context, r roles.Replica, 
 
 // onDeleteReplica retires a replica because a person wants it. In manual mode
 // another takes its place: exactly one, always.
-func (g *guardian) onDeleteReplica(ctx workflow.Context, in DeleteReplicaInput, _ string) (answer *ReplicaAnswer, err error) {
+func (g *guardian) onDeleteReplica(
+	ctx workflow.Context,
+	in DeleteReplicaInput,
+	_ string,
+) (answer *ReplicaAnswer, err error) {
 	err = g.withRoles(ctx, func(set *roles.AgentRoles) error {
 		r, err := set.CanDelete(in.ReplicaID)
 		if err != nil {
@@ -207,7 +257,8 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in Promo
 	}
 	var local *activities.Roles
 	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: heir.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
-	if set, err = g.rememberRoles(ctx, localStep(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
+	if set, err = g.rememberRoles(ctx,
+		localStep(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
 		return nil, err
 	}
 	answer := &PromoteAnswer{OperationID: PromotionID(heir.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}

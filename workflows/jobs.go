@@ -39,7 +39,8 @@ func runJob[Out any, P interface {
 	if period.IsZero() {
 		period = scheduledAt(ctx)
 	}
-	if err := localStep(ctx, "open the run", local.StartJob, activities.JobStart{Job: name, Period: period}).Get(ctx, nil); err != nil {
+	if err := localStep(ctx, "open the run", local.StartJob, activities.JobStart{Job: name, Period: period}).Get(ctx,
+		nil); err != nil {
 		return nil, err
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** for `%s`: running", name, period.Format(time.RFC3339)))
@@ -51,14 +52,16 @@ func runJob[Out any, P interface {
 	} else {
 		end.Counts = P(&out).Counts()
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** for `%s`: %s", name, period.Format(time.RFC3339), outcomeOf(end)))
+	workflow.SetCurrentDetails(ctx,
+		fmt.Sprintf("**%s** for `%s`: %s", name, period.Format(time.RFC3339), outcomeOf(end)))
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	if closing := localStep(ctx, "close the run", local.EndJob, end).Get(ctx, nil); closing != nil && err == nil {
 		err = closing
 	}
 	if end.Error != "" { // a job that only fails wants a person, not another try
-		if pausing := localStep(ctx, "pause a job that keeps failing", local.PauseFailingJob, end).Get(ctx, nil); pausing != nil {
+		if pausing := localStep(ctx, "pause a job that keeps failing", local.PauseFailingJob, end).Get(ctx,
+			nil); pausing != nil {
 			workflow.GetLogger(ctx).Error("a failing job could not be paused", "job", name, "error", pausing)
 		}
 	}
@@ -70,7 +73,8 @@ func runJob[Out any, P interface {
 
 // scheduledAt is when the schedule asked for this run, to the second.
 func scheduledAt(ctx workflow.Context) time.Time {
-	if at, ok := workflow.GetTypedSearchAttributes(ctx).GetTime(temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime")); ok {
+	if at, ok := workflow.GetTypedSearchAttributes(ctx).
+		GetTime(temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime")); ok {
 		return at.UTC().Truncate(time.Second)
 	}
 	return workflow.GetInfo(ctx).WorkflowStartTime.UTC().Truncate(time.Second)

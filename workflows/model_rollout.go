@@ -85,7 +85,15 @@ type order struct {
 // in Postgres says what processes serve; this workflow moves it. Another rollout
 // that only watches is left alone until this one takes its first stage.
 func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, error) {
-	r := &rollout{in: in, progress: RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Validating, Plan: in.Plan, Timeline: []activities.TimelineEntry{}}}
+	r := &rollout{
+		in: in,
+		progress: RolloutProgress{
+			SessionID: in.SessionID,
+			Phase:     mlmodel.Validating,
+			Plan:      in.Plan,
+			Timeline:  []activities.TimelineEntry{},
+		},
+	}
 	if in.Carried != nil {
 		r.progress, r.announced = *in.Carried, true
 	}
@@ -123,7 +131,8 @@ func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, erro
 
 // listen registers what the rollout hears; call it before anything blocks.
 func (r *rollout) listen(ctx workflow.Context) error {
-	if err := workflow.SetQueryHandler(ctx, QueryProgress, func() (RolloutProgress, error) { return r.progress, nil }); err != nil {
+	if err := workflow.SetQueryHandler(ctx,
+		QueryProgress, func() (RolloutProgress, error) { return r.progress, nil }); err != nil {
 		return err
 	}
 	nudges := workflow.GetSignalChannel(ctx, signalNudge)
@@ -132,27 +141,29 @@ func (r *rollout) listen(ctx workflow.Context) error {
 			r.nudged = true
 		}
 	})
-	err := workflow.SetUpdateHandler(ctx, RolloutBegin, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
-		if in.RequestID != r.in.RequestID {
-			if r.ended {
-				return nil, Ended.New("the rollout of session %s has just ended", r.in.SessionID)
+	err := workflow.SetUpdateHandler(ctx,
+		RolloutBegin, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
+			if in.RequestID != r.in.RequestID {
+				if r.ended {
+					return nil, Ended.New("the rollout of session %s has just ended", r.in.SessionID)
+				}
+				return nil, mlmodel.Busy.New("A rollout of session %s is under way already", r.in.SessionID)
 			}
-			return nil, mlmodel.Busy.New("A rollout of session %s is under way already", r.in.SessionID)
-		}
-		if err := workflow.Await(ctx, func() bool { return r.announced || r.ended }); err != nil {
-			return nil, err
-		}
-		if r.failure != nil {
-			return nil, r.failure
-		}
-		answer := r.progress
-		return &answer, nil
-	})
+			if err := workflow.Await(ctx, func() bool { return r.announced || r.ended }); err != nil {
+				return nil, err
+			}
+			if r.failure != nil {
+				return nil, r.failure
+			}
+			answer := r.progress
+			return &answer, nil
+		})
 	for _, what := range []string{RolloutPromote, RolloutPause, RolloutResume, RolloutAbort, RolloutRollback} {
 		if err == nil {
-			err = workflow.SetUpdateHandler(ctx, what, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
-				return r.queueCommand(ctx, what, in)
-			})
+			err = workflow.SetUpdateHandler(ctx,
+				what, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
+					return r.queueCommand(ctx, what, in)
+				})
 		}
 	}
 	return err
@@ -239,7 +250,11 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 func (r *rollout) validate(ctx workflow.Context) bool {
 	var local *activities.Rollouts
 	r.addLine(ctx, "its files are being validated")
-	if err := localStep(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{SessionID: r.in.SessionID, Plan: r.in.Plan, By: r.in.By}).Get(ctx, nil); err != nil {
+	if err := localStep(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{
+		SessionID: r.in.SessionID,
+		Plan:      r.in.Plan,
+		By:        r.in.By,
+	}).Get(ctx, nil); err != nil {
 		r.closeRefused(ctx, err)
 		return true
 	}
@@ -261,7 +276,9 @@ func (r *rollout) validate(ctx workflow.Context) bool {
 		return true
 	}
 	r.progress.Validation = v
-	r.addLine(ctx, "valid: it decided %d times in a back-test at $%.2f; never switching costs $%.2f and the rules $%.2f", v.Decisions, v.Total, v.Never, v.Rules)
+	r.addLine(ctx,
+		"valid: it decided %d times in a back-test at $%.2f; never switching costs $%.2f and the rules $%.2f",
+		v.Decisions, v.Total, v.Never, v.Rules)
 	return false
 }
 
@@ -333,5 +350,9 @@ var validatePolicy = workflow.ActivityOptions{
 	HeartbeatTimeout:       10 * time.Second,
 	ScheduleToCloseTimeout: 6 * time.Minute,
 	WaitForCancellation:    false,
-	RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: 5 * time.Second, MaximumAttempts: 3},
+	RetryPolicy: &temporal.RetryPolicy{
+		InitialInterval: 500 * time.Millisecond,
+		MaximumInterval: 5 * time.Second,
+		MaximumAttempts: 3,
+	},
 }

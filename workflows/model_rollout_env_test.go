@@ -148,7 +148,15 @@ func (r *rollouts) Readings(_ context.Context, q activities.ReadingsQuery) (mlmo
 }
 
 func (r *rollouts) Try(ctx context.Context, s mlmodel.Session) (activities.Validation, error) {
-	v := activities.Validation{SessionID: s.ID, Runner: "onnx", Version: "abc", Decisions: 1000, Total: 90, Never: 100, Rules: 91}
+	v := activities.Validation{
+		SessionID: s.ID,
+		Runner:    "onnx",
+		Version:   "abc",
+		Decisions: 1000,
+		Total:     90,
+		Never:     100,
+		Rules:     91,
+	}
 	if r.trial == nil {
 		return v, nil
 	}
@@ -201,7 +209,12 @@ func (r *rollouts) tell(d time.Duration, command string) *told {
 // roll runs the rollout of session "new" to its end.
 func (r *rollouts) roll(t *testing.T, plan mlmodel.Plan) workflows.RolloutProgress {
 	t.Helper()
-	r.ExecuteWorkflow(workflows.ModelRollout, workflows.RolloutInput{SessionID: "new", Plan: plan, By: "ann", RequestID: "first"})
+	r.ExecuteWorkflow(workflows.ModelRollout, workflows.RolloutInput{
+		SessionID: "new",
+		Plan:      plan,
+		By:        "ann",
+		RequestID: "first",
+	})
 	require.True(t, r.IsWorkflowCompleted())
 	require.NoError(t, r.GetWorkflowError())
 	var p workflows.RolloutProgress
@@ -220,5 +233,11 @@ func (r *rollouts) course() (out []int) {
 }
 
 func slowly() mlmodel.Plan {
-	return mlmodel.Plan{Shadow: time.Hour, Canary: []int{10, 50}, Step: 2 * time.Hour, Watch: 4 * time.Hour, Guards: mlmodel.DefaultGuards()}
+	return mlmodel.Plan{
+		Shadow: time.Hour,
+		Canary: []int{10, 50},
+		Step:   2 * time.Hour,
+		Watch:  4 * time.Hour,
+		Guards: mlmodel.DefaultGuards(),
+	}
 }

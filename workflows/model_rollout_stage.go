@@ -48,7 +48,10 @@ var (
 	rolloutPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: 24 * time.Hour,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, MaximumInterval: 30 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 100 * time.Millisecond,
+			MaximumInterval: 30 * time.Second,
+		},
 	}
 	// measurePolicy is for readings: one that fails is made again at the next tick.
 	measurePolicy = workflow.ActivityOptions{
@@ -64,12 +67,14 @@ func (r *rollout) enterStage(ctx workflow.Context, s mlmodel.Stage) error {
 	var remote *activities.Rollouts
 	var went, recorded activities.StageTaken
 	if s.Phase == mlmodel.Live {
-		if err := runActivity(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx, &went); err != nil {
+		if err := runActivity(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx,
+			&went); err != nil {
 			return err
 		}
 	}
 	p := &r.progress
-	p.Phase, p.Percent, p.Paused, p.Elapsed, p.StageSince, p.Readings = s.Phase, s.Percent, false, 0, workflow.Now(ctx), mlmodel.Readings{}
+	p.Phase, p.Percent, p.Paused, p.Elapsed, p.StageSince, p.Readings = s.Phase, s.Percent, false, 0, workflow.Now(
+		ctx), mlmodel.Readings{}
 	switch s.Phase {
 	case mlmodel.Shadow:
 		r.addLine(ctx, "its decisions are recorded beside the live ones for %s", s.For)
@@ -87,7 +92,8 @@ func (r *rollout) enterStage(ctx workflow.Context, s mlmodel.Stage) error {
 	}
 	if superseded := cmp.Or(went.Superseded, recorded.Superseded); superseded != "" {
 		if err := sendMessage(ctx, "tell the rollout of "+superseded, remote.NudgeRollout, superseded); err != nil {
-			workflow.GetLogger(ctx).Info("the superseded rollout will look by itself", "session_id", superseded, "error", err)
+			workflow.GetLogger(ctx).Info("the superseded rollout will look by itself", "session_id", superseded,
+				"error", err)
 		}
 	}
 	return nil
@@ -110,7 +116,12 @@ func (r *rollout) stayInStage(ctx workflow.Context, s mlmodel.Stage) verdict {
 		r.nudged = false
 		var remote *activities.Rollouts
 		var seen mlmodel.Readings
-		query := activities.ReadingsQuery{SessionID: r.in.SessionID, Phase: s.Phase, Percent: s.Percent, Since: p.StageSince}
+		query := activities.ReadingsQuery{
+			SessionID: r.in.SessionID,
+			Phase:     s.Phase,
+			Percent:   s.Percent,
+			Since:     p.StageSince,
+		}
 		if err := runActivity(ctx, measurePolicy, "measure", remote.MeasureRollout, query).Get(ctx, &seen); err != nil {
 			workflow.GetLogger(ctx).Warn("the guards saw nothing", "session_id", r.in.SessionID, "error", err)
 			r.blind = true
@@ -155,7 +166,8 @@ func (r *rollout) wait(ctx workflow.Context, s mlmodel.Stage) error {
 		d = s.Every()
 	}
 	if d > 0 || len(r.queue) > 0 {
-		if _, err := workflow.AwaitWithTimeout(ctx, d, func() bool { return len(r.queue) > 0 || r.nudged }); err != nil {
+		if _, err := workflow.AwaitWithTimeout(ctx,
+			d, func() bool { return len(r.queue) > 0 || r.nudged }); err != nil {
 			return err
 		}
 	}
@@ -194,7 +206,8 @@ func (r *rollout) rollBack(ctx workflow.Context, v verdict) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var remote *activities.Rollouts
-	err := runActivity(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx, nil)
+	err := runActivity(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx,
+		nil)
 	if fault.Is(err, mlmodel.WrongPhase) {
 		r.gaveWay(ctx)
 		v.acknowledge()
@@ -214,8 +227,13 @@ func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v
 	r.progress.Phase = phase
 	r.addLine(ctx, "%s", why)
 	err := runActivity(ctx, rolloutPolicy, "close: "+string(phase), remote.CloseRollout, activities.EndRollout{
-		SessionID: r.in.SessionID, Phase: phase, Detail: why, Code: r.progress.Code, Error: r.progress.Error, Timeline: r.progress.Timeline,
-		Keep: r.failure != nil && fault.CodeOf(r.failure).Kind().Retryable(),
+		SessionID: r.in.SessionID,
+		Phase:     phase,
+		Detail:    why,
+		Code:      r.progress.Code,
+		Error:     r.progress.Error,
+		Timeline:  r.progress.Timeline,
+		Keep:      r.failure != nil && fault.CodeOf(r.failure).Kind().Retryable(),
 	}).Get(ctx, nil)
 	v.acknowledge()
 	return err
@@ -225,7 +243,13 @@ func (r *rollout) record(ctx workflow.Context) workflow.Future {
 	var remote *activities.Rollouts
 	p := &r.progress
 	return runActivity(ctx, rolloutPolicy, "record: "+string(p.Phase), remote.RecordRollout, activities.RolloutState{
-		SessionID: p.SessionID, Phase: p.Phase, Percent: p.Percent, Paused: p.Paused, Detail: p.Detail, StageSince: &p.StageSince, Timeline: p.Timeline,
+		SessionID:  p.SessionID,
+		Phase:      p.Phase,
+		Percent:    p.Percent,
+		Paused:     p.Paused,
+		Detail:     p.Detail,
+		StageSince: &p.StageSince,
+		Timeline:   p.Timeline,
 	})
 }
 
@@ -243,17 +267,23 @@ func (r *rollout) addLine(ctx workflow.Context, format string, args ...any) {
 // updateDetails is what operators read in the Temporal UI.
 func (r *rollout) updateDetails(ctx workflow.Context) {
 	p := r.progress
-	lines := []string{fmt.Sprintf("**%s** at %d %% · session `%s`: %s", strings.ReplaceAll(string(p.Phase), "_", " "), p.Percent, p.SessionID, p.Detail)}
+	lines := []string{fmt.Sprintf("**%s** at %d %% · session `%s`: %s", strings.ReplaceAll(string(p.Phase), "_", " "),
+		p.Percent, p.SessionID, p.Detail)}
 	if p.Paused {
 		lines = append(lines, "", "**paused**: the stage's clock stands still, its guards do not")
 	}
 	g, o := p.Readings.Group, p.Readings.Others
 	lines = append(lines, "", "| | its agents | the others |", "|---|---|---|",
-		fmt.Sprintf("| agents | %d | %d |", g.Agents, o.Agents), fmt.Sprintf("| decisions (failed) | %d (%d) | %d (%d) |", g.Decisions, g.Errors, o.Decisions, o.Errors),
-		fmt.Sprintf("| switches | %d | %d |", g.Switches, o.Switches), fmt.Sprintf("| failed failovers | %d | %d |", g.FailedFailovers, o.FailedFailovers),
-		fmt.Sprintf("| spend of on-demand | $%.2f of $%.2f | $%.2f of $%.2f |", g.Spend, g.Reference, o.Spend, o.Reference))
+		fmt.Sprintf("| agents | %d | %d |", g.Agents, o.Agents),
+		fmt.Sprintf("| decisions (failed) | %d (%d) | %d (%d) |", g.Decisions, g.Errors, o.Decisions, o.Errors),
+		fmt.Sprintf("| switches | %d | %d |", g.Switches, o.Switches),
+		fmt.Sprintf("| failed failovers | %d | %d |", g.FailedFailovers, o.FailedFailovers),
+		fmt.Sprintf("| spend of on-demand | $%.2f of $%.2f | $%.2f of $%.2f |", g.Spend, g.Reference, o.Spend,
+			o.Reference))
 	if c := p.Readings.Shadow; c.Pairs > 0 {
-		lines = append(lines, "", fmt.Sprintf("Shadow: %d pairs, %.1f %% agree, %d failed, regret $%.4f per hour", c.Pairs, c.Agreement()*100, c.Errors, c.Regret))
+		lines = append(lines, "",
+			fmt.Sprintf("Shadow: %d pairs, %.1f %% agree, %d failed, regret $%.4f per hour", c.Pairs,
+				c.Agreement()*100, c.Errors, c.Regret))
 	}
 	lines = append(lines, "")
 	for _, e := range p.Timeline[max(0, len(p.Timeline)-shownSteps):] {

@@ -43,7 +43,8 @@ func TestABadModelIsTakenBack(t *testing.T) {
 		why  string
 		turn func(*mlmodel.Readings)
 	}{
-		"fails in the shadow": {mlmodel.Shadow, "shadow decisions failed", func(r *mlmodel.Readings) { r.Shadow.Errors = 60 }},
+		"fails in the shadow": {mlmodel.Shadow, "shadow decisions failed",
+			func(r *mlmodel.Readings) { r.Shadow.Errors = 60 }},
 		"fails in the canary": {mlmodel.Canary, "decisions failed", func(r *mlmodel.Readings) { r.Group.Errors = 60 }},
 		"moves all the time":  {mlmodel.Canary, "moved", func(r *mlmodel.Readings) { r.Group.Switches = 40 }},
 		"spends too much":     {mlmodel.Canary, "cost", func(r *mlmodel.Readings) { r.Group.Spend = 9 }},
@@ -75,7 +76,12 @@ func TestABadModelIsTakenBack(t *testing.T) {
 // TestAnAbortInEachPhase leaves things as they were before.
 func TestAnAbortInEachPhase(t *testing.T) {
 	t.Parallel()
-	after := map[mlmodel.Phase]time.Duration{mlmodel.Validating: time.Second, mlmodel.Shadow: 30 * time.Minute, mlmodel.Canary: 2 * time.Hour, mlmodel.Live: 6 * time.Hour}
+	after := map[mlmodel.Phase]time.Duration{
+		mlmodel.Validating: time.Second,
+		mlmodel.Shadow:     30 * time.Minute,
+		mlmodel.Canary:     2 * time.Hour,
+		mlmodel.Live:       6 * time.Hour,
+	}
 	for phase, d := range after {
 		for _, command := range []string{workflows.RolloutAbort, workflows.RolloutRollback} {
 			t.Run(string(phase)+" "+command, func(t *testing.T) {
@@ -101,7 +107,10 @@ func TestAnAbortInEachPhase(t *testing.T) {
 					return
 				}
 				require.NoError(t, answer.err)
-				want := map[string]mlmodel.Phase{workflows.RolloutAbort: mlmodel.Aborted, workflows.RolloutRollback: mlmodel.RolledBack}[command]
+				want := map[string]mlmodel.Phase{
+					workflows.RolloutAbort:    mlmodel.Aborted,
+					workflows.RolloutRollback: mlmodel.RolledBack,
+				}[command]
 				require.Equal(t, want, answer.Phase, "the answer comes when it is done")
 				require.Equal(t, want, p.Phase)
 				require.Equal(t, want, r.end.Phase)
@@ -250,7 +259,11 @@ func TestALongRolloutContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	r.SetContinueAsNewSuggested(true)
-	r.ExecuteWorkflow(workflows.ModelRollout, workflows.RolloutInput{SessionID: "new", Plan: slowly(), RequestID: "first"})
+	r.ExecuteWorkflow(workflows.ModelRollout, workflows.RolloutInput{
+		SessionID: "new",
+		Plan:      slowly(),
+		RequestID: "first",
+	})
 	var next *workflow.ContinueAsNewError
 	require.ErrorAs(t, r.GetWorkflowError(), &next)
 	var in workflows.RolloutInput

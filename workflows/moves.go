@@ -37,7 +37,8 @@ func (m *Moves) Move(ctx context.Context, in switching.Order) (*switching.Moved,
 		return nil, err
 	}
 	if in.ID != "" && command.Status != switching.Pending {
-		return nil, switching.AlreadyDone.New("The command is %s already.", command.Status).With("status", command.Status)
+		return nil, switching.AlreadyDone.New("The command is %s already.", command.Status).With("status",
+			command.Status)
 	}
 	answer, err := m.Guardians.RequestSwitch(ctx, in.AgentID, RequestSwitchInput{
 		CommandID: command.ID, Target: in.Target, Reason: in.Reason, Trigger: switching.TriggerOf(command.Priority),

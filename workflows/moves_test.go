@@ -21,7 +21,13 @@ type desk struct {
 }
 
 func (d *desk) Order(_ context.Context, in switching.Order) (*switching.Command, error) {
-	return &switching.Command{ID: "c1", AgentID: in.AgentID, Status: d.status, Priority: in.Priority, TerminateWait: 60}, nil
+	return &switching.Command{
+		ID:            "c1",
+		AgentID:       in.AgentID,
+		Status:        d.status,
+		Priority:      in.Priority,
+		TerminateWait: 60,
+	}, nil
 }
 
 func (d *desk) Cancel(_ context.Context, id, why string) error {
@@ -29,7 +35,11 @@ func (d *desk) Cancel(_ context.Context, id, why string) error {
 	return nil
 }
 
-func (d *desk) RequestSwitch(_ context.Context, _ string, in workflows.RequestSwitchInput) (*workflows.OperationAnswer, error) {
+func (d *desk) RequestSwitch(
+	_ context.Context,
+	_ string,
+	in workflows.RequestSwitchInput,
+) (*workflows.OperationAnswer, error) {
 	d.asked = append(d.asked, in)
 	return &workflows.OperationAnswer{OperationID: workflows.SwitchID(in.CommandID)}, d.refuse
 }
@@ -37,7 +47,13 @@ func (d *desk) RequestSwitch(_ context.Context, _ string, in workflows.RequestSw
 func TestMove(t *testing.T) {
 	t.Parallel()
 
-	order := switching.Order{ID: "c1", AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Priority: switching.PriorityModel, Reason: "cheaper"}
+	order := switching.Order{
+		ID:       "c1",
+		AgentID:  "a1",
+		Target:   switching.Target{Mode: agent.OnDemand},
+		Priority: switching.PriorityModel,
+		Reason:   "cheaper",
+	}
 	for _, tt := range []struct {
 		name      string
 		desk      desk
@@ -46,9 +62,18 @@ func TestMove(t *testing.T) {
 		cancelled []string
 	}{
 		{"taken", desk{status: switching.Pending}, "", 1, nil},
-		{"refused, so the order is taken back", desk{status: switching.Pending, refuse: switching.Busy.New("another one")}, switching.Busy, 1, []string{"c1: another one"}},
-		{"nobody heard of it, likewise", desk{status: switching.Pending, refuse: workflows.Unreachable.New("away")}, workflows.Unreachable, 1, []string{"c1: away"}},
-		{"it may have been taken: a switch without its command would be worse", desk{status: switching.Pending, refuse: workflows.NoAnswer.New("late")}, workflows.NoAnswer, 1, nil},
+		{"refused, so the order is taken back", desk{
+			status: switching.Pending,
+			refuse: switching.Busy.New("another one"),
+		}, switching.Busy, 1, []string{"c1: another one"}},
+		{"nobody heard of it, likewise", desk{
+			status: switching.Pending,
+			refuse: workflows.Unreachable.New("away"),
+		}, workflows.Unreachable, 1, []string{"c1: away"}},
+		{"it may have been taken: a switch without its command would be worse", desk{
+			status: switching.Pending,
+			refuse: workflows.NoAnswer.New("late"),
+		}, workflows.NoAnswer, 1, nil},
 		{"it is over", desk{status: "completed"}, switching.AlreadyDone, 0, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,7 +86,12 @@ func TestMove(t *testing.T) {
 				return
 			}
 			require.Equal(t, &switching.Moved{CommandID: "c1", OperationID: "switch/c1"}, moved)
-			require.Equal(t, workflows.RequestSwitchInput{CommandID: "c1", Target: order.Target, Reason: "cheaper", Trigger: "model"}, tt.desk.asked[0])
+			require.Equal(t, workflows.RequestSwitchInput{
+				CommandID: "c1",
+				Target:    order.Target,
+				Reason:    "cheaper",
+				Trigger:   "model",
+			}, tt.desk.asked[0])
 		})
 	}
 }

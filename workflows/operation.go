@@ -87,7 +87,13 @@ func (o *operation) addStep(ctx workflow.Context, name, status, format string, a
 // addStepAt is addStep for something that happened at a known moment.
 func (o *operation) addStepAt(ctx workflow.Context, at time.Time, name, status, format string, args ...any) {
 	o.seq++
-	s := ProgressStep{Name: name, Status: status, Detail: fmt.Sprintf(format, args...), At: at, SecondsLeft: o.secondsLeft(at)}
+	s := ProgressStep{
+		Name:        name,
+		Status:      status,
+		Detail:      fmt.Sprintf(format, args...),
+		At:          at,
+		SecondsLeft: o.secondsLeft(at),
+	}
 	o.progress.Steps = append(o.progress.Steps, s)
 	o.unsaved.Steps = append(o.unsaved.Steps, activities.OperationStep{
 		Seq: o.seq, Name: s.Name, Status: s.Status, Detail: s.Detail, SecondsLeft: s.SecondsLeft, At: s.At})
@@ -100,7 +106,8 @@ func (o *operation) flush(ctx workflow.Context) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var local *activities.Operations
-	o.clearSaved(ctx, localStepWith(ctx, pagePolicy, "page: "+o.progress.Phase, local.SaveOperation, o.current()).Get(ctx, nil))
+	o.clearSaved(ctx, localStepWith(ctx, pagePolicy, "page: "+o.progress.Phase, local.SaveOperation, o.current()).
+		Get(ctx, nil))
 }
 
 // current is what the next write says.
@@ -134,12 +141,20 @@ func (o *operation) closeRow(ctx workflow.Context, end activities.OperationEnd) 
 	var local *activities.Operations
 	in := o.current()
 	in.End = &end
-	o.clearSaved(ctx, retryWhileUnavailable(ctx, pagePolicy, "close the page: "+end.State, local.SaveOperation, nil, in))
+	o.clearSaved(ctx, retryWhileUnavailable(ctx, pagePolicy, "close the page: "+end.State, local.SaveOperation, nil,
+		in))
 }
 
 // closeWithError closes the row with the cause; a cancellation is no failure.
 func (o *operation) closeWithError(ctx workflow.Context, cause error, summary, notify string) {
-	end := activities.OperationEnd{State: stateFailed, Summary: summary, Code: string(fault.CodeOf(cause)), Error: sentence(cause), Notify: notify, Severity: "error"}
+	end := activities.OperationEnd{
+		State:    stateFailed,
+		Summary:  summary,
+		Code:     string(fault.CodeOf(cause)),
+		Error:    sentence(cause),
+		Notify:   notify,
+		Severity: "error",
+	}
 	if isCancel(cause) {
 		end.State, end.Notify, end.Severity = stateCancelled, "", ""
 	}
@@ -159,7 +174,8 @@ const shownSteps = 20
 
 // markdown is what operators read in the Temporal UI.
 func (p Progress) markdown() string {
-	lines := []string{fmt.Sprintf("**%s** of agent `%s`: %s", strings.ReplaceAll(p.Phase, "_", " "), p.AgentID, p.Detail)}
+	lines := []string{fmt.Sprintf("**%s** of agent `%s`: %s", strings.ReplaceAll(p.Phase, "_", " "), p.AgentID,
+		p.Detail)}
 	steps := p.Steps[max(0, len(p.Steps)-shownSteps):]
 	if len(steps) > 0 {
 		lines = append(lines, "", "| time (UTC) | step | status | detail | s left |", "|---|---|---|---|---|")
@@ -169,7 +185,8 @@ func (p Progress) markdown() string {
 		if s.SecondsLeft != nil {
 			left = fmt.Sprintf("%.1f", *s.SecondsLeft)
 		}
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", s.At.UTC().Format("15:04:05.000"), s.Name, s.Status, strings.ReplaceAll(s.Detail, "|", "/"), left))
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", s.At.UTC().Format("15:04:05.000"), s.Name,
+			s.Status, strings.ReplaceAll(s.Detail, "|", "/"), left))
 	}
 	return strings.Join(lines, "\n")
 }

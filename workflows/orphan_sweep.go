@@ -11,5 +11,6 @@ import (
 // operation, so each find is worth a look.
 func OrphanSweep(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	var orphans *activities.Orphans
-	return runJob[activities.SweepResult](ctx, "orphan-sweep", in, jobPolicy, orphans.SweepOrphans, activities.SweepInput{})
+	return runJob[activities.SweepResult](ctx, "orphan-sweep", in, jobPolicy, orphans.SweepOrphans,
+		activities.SweepInput{})
 }

@@ -27,21 +27,31 @@ var (
 	localPolicy = workflow.LocalActivityOptions{
 		StartToCloseTimeout:    2 * time.Second,
 		ScheduleToCloseTimeout: time.Minute,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 50 * time.Millisecond,
+			MaximumInterval: time.Second,
+		},
 	}
 	// messagePolicy is for a message to another workflow, by way of Temporal's
 	// frontend, which a storm makes slower than Postgres.
 	messagePolicy = workflow.LocalActivityOptions{
 		StartToCloseTimeout:    3 * time.Second,
 		ScheduleToCloseTimeout: 8 * time.Second,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 50 * time.Millisecond,
+			MaximumInterval: time.Second,
+		},
 	}
 	// pagePolicy is for the projection that pages read. Nothing waits for it
 	// long: an operation goes on without its page.
 	pagePolicy = workflow.LocalActivityOptions{
 		StartToCloseTimeout:    2 * time.Second,
 		ScheduleToCloseTimeout: 5 * time.Second,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second, MaximumAttempts: 4},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 50 * time.Millisecond,
+			MaximumInterval: time.Second,
+			MaximumAttempts: 4,
+		},
 	}
 	// outagePolicy carries on what the local attempts could not finish. Operators
 	// see it pending, with its last failure.
@@ -56,33 +66,53 @@ var (
 	launchPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    15 * time.Second,
 		ScheduleToCloseTimeout: 5 * time.Minute,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 20 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    500 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumInterval:    20 * time.Second,
+		},
 	}
 	// urgentLaunchPolicy is launchPolicy in an emergency, in which no pool gets more
 	// than twelve seconds: the next one may be healthy.
 	urgentLaunchPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    8 * time.Second,
 		ScheduleToCloseTimeout: 12 * time.Second,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    500 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumInterval:    5 * time.Second,
+		},
 	}
 	// pollPolicy waits until EC2 says that an instance is up: the retry is the poll. An
 	// instance takes a minute or two, so a standby need not be asked about each second.
 	pollPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: 15 * time.Minute,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 15 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    15 * time.Second,
+		},
 	}
 	// urgentPollPolicy is pollPolicy in an emergency, in which seconds count.
 	urgentPollPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: 15 * time.Minute,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 250 * time.Millisecond, BackoffCoefficient: 1.5, MaximumInterval: 5 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    250 * time.Millisecond,
+			BackoffCoefficient: 1.5,
+			MaximumInterval:    5 * time.Second,
+		},
 	}
 	// watchPolicy waits for the end of an instance that a first look has found alive.
 	watchPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: 12 * time.Hour,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 15 * time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Minute},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    15 * time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    5 * time.Minute,
+		},
 	}
 	// lookPolicy asks EC2 once, inside the workflow task.
 	lookPolicy = workflow.LocalActivityOptions{
@@ -102,19 +132,33 @@ var (
 	adoptPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout:    30 * time.Second,
 		ScheduleToCloseTimeout: 2 * time.Minute,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1.5, MaximumInterval: 10 * time.Second},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 1.5,
+			MaximumInterval:    10 * time.Second,
+		},
 	}
 	// jobPolicy is for set-based work that heartbeats between its chunks.
 	jobPolicy = workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Minute,
 		HeartbeatTimeout:    time.Minute,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute, MaximumAttempts: 5},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second,
+			MaximumInterval: time.Minute,
+			MaximumAttempts: 5,
+		},
 	}
 )
 
 // runActivity runs an activity under a policy, with a line that operators read in the
 // event list of the Temporal UI.
-func runActivity(ctx workflow.Context, policy workflow.ActivityOptions, summary string, activity any, args ...any) workflow.Future {
+func runActivity(
+	ctx workflow.Context,
+	policy workflow.ActivityOptions,
+	summary string,
+	activity any,
+	args ...any,
+) workflow.Future {
 	policy.Summary = summary
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, policy), activity, args...)
 }
@@ -161,7 +205,13 @@ func runUntilSaved(ctx workflow.Context, summary string, activity, out any, args
 
 // retryWhileUnavailable tries a short step inside the workflow task first. While Postgres stays
 // away, an activity goes on for as long as it takes; a refusal is final at once.
-func retryWhileUnavailable(ctx workflow.Context, policy workflow.LocalActivityOptions, summary string, activity, out any, args ...any) error {
+func retryWhileUnavailable(
+	ctx workflow.Context,
+	policy workflow.LocalActivityOptions,
+	summary string,
+	activity, out any,
+	args ...any,
+) error {
 	err := localStepWith(ctx, policy, summary, activity, args...).Get(ctx, out)
 	if err == nil || isCancel(err) || !fault.KindOf(err).Retryable() {
 		return err
@@ -174,7 +224,13 @@ func localStep(ctx workflow.Context, summary string, activity any, args ...any) 
 	return localStepWith(ctx, localPolicy, summary, activity, args...)
 }
 
-func localStepWith(ctx workflow.Context, policy workflow.LocalActivityOptions, summary string, activity any, args ...any) workflow.Future {
+func localStepWith(
+	ctx workflow.Context,
+	policy workflow.LocalActivityOptions,
+	summary string,
+	activity any,
+	args ...any,
+) workflow.Future {
 	policy.Summary = summary
 	return workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, policy), activity, args...)
 }

@@ -116,14 +116,22 @@ func TestJobsLeaveARow(t *testing.T) {
 		counts   map[string]int64
 	}{
 		"price-collection": {workflows.PriceCollection, map[string]int64{"types": 0}},
-		"price-dedup":      {workflows.PriceDedup, map[string]int64{"processed": 7, "new_snapshots": 2, "duplicates_found": 5}},
+		"price-dedup": {workflows.PriceDedup, map[string]int64{
+			"processed":        7,
+			"new_snapshots":    2,
+			"duplicates_found": 5,
+		}},
 		"gap-fill":         {workflows.GapFill, map[string]int64{"found": 3, "written": 3}},
 		"ml-dataset":       {workflows.MLDataset, map[string]int64{"written": 9}},
 		"price-partitions": {workflows.PricePartitions, map[string]int64{"partitions_made": 9}},
 		"fleet-decisions":  {workflows.FleetDecisions, map[string]int64{"evaluated": 3, "moved": 1}},
 		"client-snapshot":  {workflows.ClientSnapshot, map[string]int64{"clients": 4}},
 		"monthly-savings":  {workflows.MonthlySavings, map[string]int64{"clients": 2, "closed": 1, "failed": 0}},
-		"data-cleanup":     {workflows.DataCleanup, map[string]int64{"partitions_made": 9, "partitions_dropped": 1, "decisions": 9}},
+		"data-cleanup": {workflows.DataCleanup, map[string]int64{
+			"partitions_made":    9,
+			"partitions_dropped": 1,
+			"decisions":          9,
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

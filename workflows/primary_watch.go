@@ -10,5 +10,6 @@ import (
 // primaries that ended without a notice.
 func PrimaryWatch(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	var primaries *activities.Primaries
-	return runJob[activities.WatchPrimariesResult](ctx, "primary-watch", in, jobPolicy, primaries.WatchPrimaries, activities.WatchPrimariesInput{})
+	return runJob[activities.WatchPrimariesResult](ctx, "primary-watch", in, jobPolicy, primaries.WatchPrimaries,
+		activities.WatchPrimariesInput{})
 }

@@ -65,7 +65,8 @@ func (p *promotionRun) listen(ctx workflow.Context) error {
 	})
 	return workflow.SetUpdateHandler(ctx, UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
 		if p.progress.Committed {
-			return nil, Committed.New("%s is past its point of no return", p.progress.OperationID).With("operation_id", p.progress.OperationID)
+			return nil, Committed.New("%s is past its point of no return", p.progress.OperationID).
+				With("operation_id", p.progress.OperationID)
 		}
 		p.cancelled = true
 		return &OperationAnswer{OperationID: p.progress.OperationID}, nil
@@ -73,14 +74,18 @@ func (p *promotionRun) listen(ctx workflow.Context) error {
 }
 
 func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
-	p.describe(activities.OperationProgress{Summary: "promotion of replica " + p.in.ReplicaID, ReplicaID: p.in.ReplicaID})
+	p.describe(activities.OperationProgress{
+		Summary:   "promotion of replica " + p.in.ReplicaID,
+		ReplicaID: p.in.ReplicaID,
+	})
 	if err := p.changeRoles(ctx); err != nil {
 		ctx, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
 		if isCancel(err) {
 			err = Cancelled.Wrap(err, "%s was called off", p.progress.OperationID)
 		}
-		p.closeWithError(ctx, err, "replica "+p.in.ReplicaID+" was not promoted", "Replica "+p.in.ReplicaID+" was not promoted: "+sentence(err))
+		p.closeWithError(ctx, err, "replica "+p.in.ReplicaID+" was not promoted",
+			"Replica "+p.in.ReplicaID+" was not promoted: "+sentence(err))
 		return nil, err
 	}
 	w := p.wish
@@ -89,10 +94,15 @@ func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	if err := p.retireOld(ctx); err != nil {
-		p.closeWithError(ctx, err, w.NewID+" is primary, but the old instance may still be running", "Instance "+w.OldID+" could not be terminated and may still cost money")
+		p.closeWithError(ctx, err, w.NewID+" is primary, but the old instance may still be running",
+			"Instance "+w.OldID+" could not be terminated and may still cost money")
 		return nil, err
 	}
-	p.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: w.NewID + " was promoted in place of " + w.OldID})
+	p.closeRow(ctx, activities.OperationEnd{
+		State:   stateSucceeded,
+		Phase:   "done",
+		Summary: w.NewID + " was promoted in place of " + w.OldID,
+	})
 	return &PromotionResult{NewPrimary: w.NewID}, nil
 }
 
@@ -101,7 +111,8 @@ func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
 func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 	var local *activities.Roles
 	for stale, waiting := 0, false; ; {
-		if err := runUntilSaved(ctx, "read the promotion", local.LoadPromotion, &p.wish, p.in.ReplicaID); err != nil || p.wish.Changed {
+		if err := runUntilSaved(ctx, "read the promotion", local.LoadPromotion, &p.wish,
+			p.in.ReplicaID); err != nil || p.wish.Changed {
 			return err
 		}
 		var set roles.AgentRoles
@@ -114,7 +125,8 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 		}
 		pause := min(p.wish.Left, rereadEvery)
 		if heir.State == replica.Ready {
-			err := runUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil, set.Promote(heir, p.wish.Demote))
+			err := runUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil,
+				set.Promote(heir, p.wish.Demote))
 			if err != nil && !fault.Is(err, roles.Stale) {
 				return err
 			}
@@ -157,7 +169,8 @@ func (p *promotionRun) retireOld(ctx workflow.Context) error {
 		return nil
 	}
 	p.enterPhase(ctx, "retiring_old", "ending %s", old)
-	err := runActivity(ctx, retirePolicy, "terminate "+old, instances.RetireInstance, activities.WatchInput{AgentID: p.in.AgentID, InstanceID: old}).Get(ctx, nil)
+	err := runActivity(ctx, retirePolicy, "terminate "+old, instances.RetireInstance,
+		activities.WatchInput{AgentID: p.in.AgentID, InstanceID: old}).Get(ctx, nil)
 	switch {
 	case err == nil:
 		p.addStep(ctx, "terminate "+old, stepDone, "")

@@ -34,7 +34,8 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	var local *activities.Roles
 	var instances *activities.Instances
 	var left activities.Removed
-	if err := runUntilSaved(ctx, "read what is left", local.RemoveAgent, &left, activities.RemoveAgentInput{AgentID: in.AgentID}); err != nil {
+	if err := runUntilSaved(ctx, "read what is left", local.RemoveAgent, &left,
+		activities.RemoveAgentInput{AgentID: in.AgentID}); err != nil {
 		return nil, err
 	}
 	op.enterPhase(ctx, "removing", "%d replicas and %d instances are left", len(left.Replicas), len(left.Instances))
@@ -44,7 +45,8 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	}
 	ends := make([]workflow.Future, len(left.Instances))
 	for i, id := range left.Instances {
-		ends[i] = runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: in.AgentID, InstanceID: id})
+		ends[i] = runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance,
+			activities.WatchInput{AgentID: in.AgentID, InstanceID: id})
 	}
 	var failed error
 	for i, id := range left.Instances {
@@ -62,9 +64,14 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	}
 	if failed != nil {
 		err := UndoFailed.Wrap(failed, "instances of removed agent %s may still be running", in.AgentID)
-		op.closeWithError(ctx, err, "removal of agent "+in.AgentID+": instances may still be running", "Instances of a removed agent could not be terminated")
+		op.closeWithError(ctx, err, "removal of agent "+in.AgentID+": instances may still be running",
+			"Instances of a removed agent could not be terminated")
 		return nil, err
 	}
-	op.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: "agent " + in.AgentID + " was removed"})
+	op.closeRow(ctx, activities.OperationEnd{
+		State:   stateSucceeded,
+		Phase:   "done",
+		Summary: "agent " + in.AgentID + " was removed",
+	})
 	return &RemovalResult{Replicas: len(left.Replicas), Instances: len(left.Instances)}, nil
 }

@@ -50,7 +50,8 @@ func TestReplayFromEachTask(t *testing.T) {
 				for _, prefix := range histories.Prefixes(h) {
 					r := worker.NewWorkflowReplayer()
 					workflows.Register(r)
-					require.NoError(t, r.ReplayWorkflowHistory(nil, prefix), "%s, the first %d events", file, len(prefix.GetEvents()))
+					require.NoError(t, r.ReplayWorkflowHistory(nil, prefix), "%s, the first %d events", file,
+						len(prefix.GetEvents()))
 				}
 			}
 		})

@@ -122,7 +122,8 @@ func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAn
 		return nil, err
 	}
 	if of := r.row.Replica; of.Kind == replica.Switch {
-		return nil, Committed.New("this replica belongs to %s: call that off", SwitchID(of.For)).With("operation_id", SwitchID(of.For))
+		return nil, Committed.New("this replica belongs to %s: call that off", SwitchID(of.For)).With("operation_id",
+			SwitchID(of.For))
 	}
 	out, err := r.record(ctx, roles.ReplicaTransition{To: replica.Retiring})
 	switch {
@@ -142,7 +143,12 @@ func (r *replicaRun) run(ctx workflow.Context) (*ReplicaResult, error) {
 		return nil, err
 	}
 	of := r.row.Replica
-	r.describe(activities.OperationProgress{Summary: r.summary(), Cause: string(of.Kind), ReplicaID: of.ID, InstanceID: r.instanceID})
+	r.describe(activities.OperationProgress{
+		Summary:    r.summary(),
+		Cause:      string(of.Kind),
+		ReplicaID:  of.ID,
+		InstanceID: r.instanceID,
+	})
 	for _, phase := range []func(workflow.Context) error{r.wait, r.launch, r.awaitReady, r.hold} {
 		if r.isOver() {
 			break
@@ -205,7 +211,8 @@ func (r *replicaRun) awaitAtLeisure(ctx workflow.Context, met func() bool) error
 			return err
 		}
 		r.fresh = false
-		if err := workflow.Await(ctx, func() bool { return met() || r.stale || r.refused != nil }); err != nil || !r.stale {
+		if err := workflow.Await(ctx, func() bool { return met() || r.stale || r.refused != nil }); err != nil ||
+			!r.stale {
 			return err
 		}
 	}
@@ -216,9 +223,11 @@ func (r *replicaRun) wait(ctx workflow.Context) error {
 	for first := true; r.row.Replica.Wait > 0 && r.instanceID == "" && !r.isOver(); first = false {
 		pause := r.row.Replica.Wait
 		if first {
-			r.enterPhase(ctx, "backing_off", "the launch waits %s, because former ones failed or many notices come first", pause.Round(time.Second))
+			r.enterPhase(ctx, "backing_off",
+				"the launch waits %s, because former ones failed or many notices come first", pause.Round(time.Second))
 		}
-		if _, err := r.await(ctx, pause, func() bool { return r.instanceID != "" }); err != nil || r.isOver() || r.refused != nil {
+		if _, err := r.await(ctx, pause, func() bool { return r.instanceID != "" }); err != nil || r.isOver() ||
+			r.refused != nil {
 			return cmp.Or(err, r.refusal())
 		}
 		if err := r.read(ctx); err != nil {

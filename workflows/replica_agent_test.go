@@ -95,7 +95,12 @@ func TestATakeoverThatEC2Refuses(t *testing.T) {
 
 	w := agentWorld(t, replica.Termination)
 	w.stalls(20*time.Second - time.Millisecond)
-	w.cloud.full = map[string]fault.Code{t3b: replica.Refused, t3c: replica.Refused, m5b: replica.Refused, t3bD: replica.Refused}
+	w.cloud.full = map[string]fault.Code{
+		t3b:  replica.Refused,
+		t3c:  replica.Refused,
+		m5b:  replica.Refused,
+		t3bD: replica.Refused,
+	}
 	_, err := w.replicate(t)
 	require.Equal(t, replica.Refused, fault.CodeOf(err))
 	require.Equal(t, []string{t3b, t3c, m5b, t3bD}, compact(w.cloud.asked), "it was ours to launch from then on")
@@ -153,7 +158,8 @@ func TestAnAgentThatIsFasterKeepsItsLaunch(t *testing.T) {
 
 	w := agentWorld(t, replica.Termination)
 	w.stalls(20*time.Second - time.Millisecond)
-	w.OnActivity("TakeOverLaunch", anything, anything).Return(func(context.Context, string) (bool, error) { return false, nil })
+	w.OnActivity("TakeOverLaunch", anything, anything).
+		Return(func(context.Context, string) (bool, error) { return false, nil })
 	w.says(50*time.Second, "ready", "i-agents")
 	w.settled(time.Hour, replica.Promoted)
 	res, err := w.replicate(t)

@@ -62,7 +62,8 @@ func (a *avoidance) verdict(candidates int) error {
 	code := fault.CodeOf(last)
 	for _, cause := range a.causes {
 		c := fault.CodeOf(cause)
-		if c != fault.CodeOf(last) || c == "" || c.Kind() == fault.Exhausted || c == replica.Gone || c == replica.TokenDead {
+		if c != fault.CodeOf(last) || c == "" || c.Kind() == fault.Exhausted || c == replica.Gone ||
+			c == replica.TokenDead {
 			code = replica.NoPool
 		}
 	}
@@ -83,7 +84,10 @@ func (a *avoidance) reasons() string {
 		at := slices.IndexFunc(all, func(r reason) bool { return r.words == words })
 		if at < 0 {
 			at = len(all)
-			all = append(all, reason{words: words, mending: code == replica.Refused || code == replica.Misconfigured || code == replica.Quota})
+			all = append(all, reason{
+				words:   words,
+				mending: code == replica.Refused || code == replica.Misconfigured || code == replica.Quota,
+			})
 		}
 		all[at].times++
 	}

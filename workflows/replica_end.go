@@ -25,7 +25,12 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 	if r.isOver() {
 		return r.settle(ctx, nil)
 	}
-	to := roles.ReplicaTransition{To: replica.Failed, InstanceID: r.instanceID, ErrorCode: fault.CodeOf(cause), Error: sentence(cause)}
+	to := roles.ReplicaTransition{
+		To:         replica.Failed,
+		InstanceID: r.instanceID,
+		ErrorCode:  fault.CodeOf(cause),
+		Error:      sentence(cause),
+	}
 	if isCancel(cause) {
 		to = roles.ReplicaTransition{To: replica.Retiring}
 		cause = Cancelled.Wrap(cause, "replica %s was called off", r.in.ReplicaID)
@@ -129,7 +134,11 @@ func (r *replicaRun) close(ctx workflow.Context, cause error) (*ReplicaResult, e
 	case of.State == replica.Failed: // an earlier run, or another writer, has recorded why
 		r.closeFailed(ctx, fault.Code(r.row.ErrorCode).New("%s", r.row.Error))
 	default:
-		r.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: string(of.State), Summary: r.summary() + " was " + string(of.State)})
+		r.closeRow(ctx, activities.OperationEnd{
+			State:   stateSucceeded,
+			Phase:   string(of.State),
+			Summary: r.summary() + " was " + string(of.State),
+		})
 	}
 	return out, nil
 }
@@ -152,7 +161,8 @@ func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
 	}
 	if end.Notify != "" {
-		end.NotifyKey = "launch:" + r.in.AgentID + "/" + r.row.Replica.For + "/" + end.Code + "/" + workflow.Now(ctx).UTC().Format("2006-01-02")
+		end.NotifyKey = "launch:" + r.in.AgentID + "/" + r.row.Replica.For + "/" + end.Code + "/" + workflow.Now(ctx).
+			UTC().Format("2006-01-02")
 	}
 	r.closeRow(ctx, end)
 }

@@ -37,8 +37,16 @@ func (s *store) LoadReplica(_ context.Context, replicaID string) (*roles.Replica
 	case r == nil:
 		return nil, replica.NotFound.New("no replica %s", replicaID)
 	}
-	out := &roles.ReplicaRow{AgentID: s.set.AgentID, ClientID: s.set.ClientID, LogicalID: "web", Epoch: s.set.Epoch, Launcher: s.set.Launcher,
-		Replica: *r, Mode: agent.Spot, PrimaryID: s.set.Primary.ID}
+	out := &roles.ReplicaRow{
+		AgentID:   s.set.AgentID,
+		ClientID:  s.set.ClientID,
+		LogicalID: "web",
+		Epoch:     s.set.Epoch,
+		Launcher:  s.set.Launcher,
+		Replica:   *r,
+		Mode:      agent.Spot,
+		PrimaryID: s.set.Primary.ID,
+	}
 	if until, held := s.until[r.ID]; held {
 		out.HoldLeft, out.Replica.Expired = max(until.Sub(s.now()), 0), !s.now().Before(until)
 	}
@@ -57,7 +65,8 @@ func (s *store) ReplaceInstance(_ context.Context, in roles.Replacement) (bool, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.all[in.ReplicaID]
-	if r.State != replica.Requested && r.State != replica.Launching || r.InstanceID != "" && r.InstanceID != in.InstanceID {
+	if r.State != replica.Requested && r.State != replica.Launching ||
+		r.InstanceID != "" && r.InstanceID != in.InstanceID {
 		return false, s.broken
 	}
 	r.InstanceID = ""
@@ -118,7 +127,12 @@ func (w *world) replicate(t *testing.T) (workflows.ReplicaResult, error) {
 func (w *world) silently(d time.Duration, as replica.State) {
 	w.after(d, func() {
 		if as == replica.Promoted {
-			_, _ = w.store.ChangeRoles(w.ctx, roles.RoleChange{AgentID: "a1", OldID: "i-old", NewID: w.store.one().InstanceID, ReplicaID: "r1"})
+			_, _ = w.store.ChangeRoles(w.ctx, roles.RoleChange{
+				AgentID:   "a1",
+				OldID:     "i-old",
+				NewID:     w.store.one().InstanceID,
+				ReplicaID: "r1",
+			})
 			return
 		}
 		_, _ = w.store.Advance(w.ctx, roles.ReplicaTransition{ReplicaID: "r1", To: as})
@@ -184,7 +198,8 @@ func (w *world) launches(born map[string][2]string) {
 
 // refuses makes an activity about the instance fail, and notes when it is asked.
 func (w *world) refuses(name string, code fault.Code, asked *[]time.Time) {
-	w.OnActivity(name, anything, anything).Return(func(context.Context, activities.UpInput) (*activities.InstanceState, error) {
+	w.OnActivity(name, anything,
+		anything).Return(func(context.Context, activities.UpInput) (*activities.InstanceState, error) {
 		*asked = append(*asked, w.Now())
 		return nil, code.New("no")
 	})
@@ -193,7 +208,12 @@ func (w *world) refuses(name string, code fault.Code, asked *[]time.Time) {
 // found has the watch over standbys find the instance in a state, and say so in the row.
 func (w *world) found(d time.Duration, state string) {
 	w.after(d, func() {
-		_, _ = w.store.Advance(w.ctx, roles.ReplicaTransition{ReplicaID: "r1", To: replica.Failed, ErrorCode: replica.Gone, Error: state})
+		_, _ = w.store.Advance(w.ctx, roles.ReplicaTransition{
+			ReplicaID: "r1",
+			To:        replica.Failed,
+			ErrorCode: replica.Gone,
+			Error:     state,
+		})
 	})
 	w.news(d)
 }

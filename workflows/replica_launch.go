@@ -71,12 +71,17 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 	if err := r.request(ctx, c, &made); isCancel(err) || r.isOver() {
 		return false, err
 	} else if err != nil {
-		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s", strings.TrimPrefix(string(fault.CodeOf(err))+": "+sentence(err), ": "))
+		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s",
+			strings.TrimPrefix(string(fault.CodeOf(err))+": "+sentence(err), ": "))
 		r.remember(ctx, c, fault.CodeOf(err))
 		return r.afterFailure(ctx, err)
 	}
 	r.instanceID = made.InstanceID
-	if _, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: made.InstanceID, Where: &c}); err != nil || r.isOver() {
+	if _, err := r.advance(ctx, roles.ReplicaTransition{
+		To:         replica.Launching,
+		InstanceID: made.InstanceID,
+		Where:      &c,
+	}); err != nil || r.isOver() {
 		return false, err
 	}
 	r.addStep(ctx, "launch in "+c.Key(), stepDone, "%s", made.InstanceID)
@@ -138,7 +143,11 @@ func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool,
 func (r *replicaRun) adoptLaunched(ctx workflow.Context) (next bool, err error) {
 	where := r.row.Where()
 	if r.row.Replica.InstanceID == "" && !r.byAgent() {
-		if _, err := r.advance(ctx, roles.ReplicaTransition{To: replica.Launching, InstanceID: r.instanceID, Where: &where}); err != nil || r.isOver() {
+		if _, err := r.advance(ctx, roles.ReplicaTransition{
+			To:         replica.Launching,
+			InstanceID: r.instanceID,
+			Where:      &where,
+		}); err != nil || r.isOver() {
 			return false, err
 		}
 		r.addStep(ctx, "launch in "+where.Key(), stepDone, "%s, found by its attempt", r.instanceID)
@@ -163,7 +172,8 @@ func (r *replicaRun) awaitRunning(ctx workflow.Context, where replica.Candidate)
 		return r.bornDead(ctx, where, err)
 	case launching && r.row.Urgent() && isSilent(err):
 		// Its launch was answered. At the deadline it is better than none.
-		r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped, "EC2 does not answer, so it is taken to run: %s", sentence(err))
+		r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped,
+			"EC2 does not answer, so it is taken to run: %s", sentence(err))
 		return false, r.recordRunning(ctx)
 	case err != nil || r.isOver():
 		return false, err
@@ -220,8 +230,10 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 func (r *replicaRun) remember(ctx workflow.Context, where replica.Candidate, code fault.Code) {
 	var instances *activities.Instances
 	in := activities.PoolOutcome{AgentID: r.in.AgentID, Where: where, Code: string(code)}
-	if err := localStepWith(ctx, pagePolicy, "remember "+where.Key(), instances.RecordPool, in).Get(ctx, nil); err != nil {
-		workflow.GetLogger(ctx).Warn("a pool's outcome was not remembered", "agent_id", r.in.AgentID, "pool", where.Key(), "error", err)
+	if err := localStepWith(ctx, pagePolicy, "remember "+where.Key(), instances.RecordPool, in).Get(ctx,
+		nil); err != nil {
+		workflow.GetLogger(ctx).Warn("a pool's outcome was not remembered", "agent_id", r.in.AgentID,
+			"pool", where.Key(), "error", err)
 	}
 }
 
@@ -240,7 +252,8 @@ func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 	asked := false // whether the launch could not be taken over since the row was read
 	for {
 		left := until.Sub(workflow.Now(ctx))
-		_, err := r.await(ctx, min(left, roles.StallAfter), func() bool { return r.instanceID != "" || r.row.Overdue() && !asked })
+		_, err := r.await(ctx, min(left,
+			roles.StallAfter), func() bool { return r.instanceID != "" || r.row.Overdue() && !asked })
 		switch {
 		case err != nil || r.isOver():
 			return err
@@ -296,7 +309,8 @@ func hasRun(err error) bool { return goneDetails(err)[activities.GoneRan] != "" 
 
 func goneDetails(err error) map[string]string {
 	details := map[string]string{}
-	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.HasDetails() && app.Details(&details) != nil {
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.HasDetails() &&
+		app.Details(&details) != nil {
 		return nil
 	}
 	return details

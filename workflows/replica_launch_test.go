@@ -23,19 +23,37 @@ func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
 		asked []string
 		code  fault.Code // of the replica's end; empty: it launched
 	}{
-		"capacity: the next pool":       {full: map[string]fault.Code{t3b: replica.NoCapacity}, asked: []string{t3b, t3c}},
-		"a dead attempt: the next pool": {full: map[string]fault.Code{t3b: replica.TokenDead}, asked: []string{t3b, t3c}},
-		"quota: another family":         {full: map[string]fault.Code{t3b: replica.Quota}, asked: []string{t3b, m5b}},
+		"capacity: the next pool": {
+			full:  map[string]fault.Code{t3b: replica.NoCapacity},
+			asked: []string{t3b, t3c},
+		},
+		"a dead attempt: the next pool": {
+			full:  map[string]fault.Code{t3b: replica.TokenDead},
+			asked: []string{t3b, t3c},
+		},
+		"quota: another family": {full: map[string]fault.Code{t3b: replica.Quota}, asked: []string{t3b, m5b}},
 		"quota of all: on-demand": {full: map[string]fault.Code{t3b: replica.Quota, m5b: replica.Quota},
 			asked: []string{t3b, m5b, t3bD}},
 		"network: another zone": {full: map[string]fault.Code{t3b: replica.NoAddresses}, asked: []string{t3b, t3c}},
-		"network everywhere: none is left": {full: map[string]fault.Code{t3b: replica.NoAddresses, t3c: replica.NoAddresses},
-			asked: []string{t3b, t3c}, code: replica.NoPool},
-		"permission: stop": {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b}, code: replica.Refused},
+		"network everywhere: none is left": {
+			full:  map[string]fault.Code{t3b: replica.NoAddresses, t3c: replica.NoAddresses},
+			asked: []string{t3b, t3c},
+			code:  replica.NoPool,
+		},
+		"permission: stop": {
+			full:  map[string]fault.Code{t3b: replica.Refused},
+			asked: []string{t3b},
+			code:  replica.Refused,
+		},
 		"configuration: stop": {full: map[string]fault.Code{t3b: replica.Misconfigured},
 			asked: []string{t3b}, code: replica.Misconfigured},
 		"all empty: on-demand, then no pool": {
-			full:  map[string]fault.Code{t3b: replica.NoCapacity, t3c: replica.NoCapacity, m5b: replica.NoCapacity, t3bD: replica.NoCapacity},
+			full: map[string]fault.Code{
+				t3b:  replica.NoCapacity,
+				t3c:  replica.NoCapacity,
+				m5b:  replica.NoCapacity,
+				t3bD: replica.NoCapacity,
+			},
 			asked: []string{t3b, t3c, m5b, t3bD}, code: replica.NoPool},
 		"token of another request: stop, a bug": {full: map[string]fault.Code{t3b: replica.TokenReused},
 			asked: []string{t3b}, code: replica.TokenReused},
@@ -72,14 +90,33 @@ func TestAnEmergencyWalksTheWholeList(t *testing.T) {
 		asked []string
 		code  fault.Code
 	}{
-		"permission":            {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b, t3c}},
-		"configuration":         {full: map[string]fault.Code{t3b: replica.Misconfigured}, asked: []string{t3b, t3c}},
-		"unclassified":          {full: map[string]fault.Code{t3b: "odd.thing", t3c: "odd.thing"}, asked: []string{t3b, t3c, m5b}},
-		"throttling":            {full: map[string]fault.Code{t3b: replica.Throttled}, asked: []string{t3b, t3c}},
-		"permission everywhere": {full: all(replica.Refused), asked: []string{t3b, t3c, m5b, t3bD}, code: replica.Refused},
-		"throttled everywhere":  {full: all(replica.Throttled), asked: []string{t3b, t3c, m5b, t3bD}, code: replica.Throttled},
-		"mixed": {full: map[string]fault.Code{t3b: replica.Refused, t3c: replica.NoCapacity, m5b: replica.NoCapacity, t3bD: replica.NoCapacity},
-			asked: []string{t3b, t3c, m5b, t3bD}, code: replica.NoPool},
+		"permission":    {full: map[string]fault.Code{t3b: replica.Refused}, asked: []string{t3b, t3c}},
+		"configuration": {full: map[string]fault.Code{t3b: replica.Misconfigured}, asked: []string{t3b, t3c}},
+		"unclassified": {
+			full:  map[string]fault.Code{t3b: "odd.thing", t3c: "odd.thing"},
+			asked: []string{t3b, t3c, m5b},
+		},
+		"throttling": {full: map[string]fault.Code{t3b: replica.Throttled}, asked: []string{t3b, t3c}},
+		"permission everywhere": {
+			full:  all(replica.Refused),
+			asked: []string{t3b, t3c, m5b, t3bD},
+			code:  replica.Refused,
+		},
+		"throttled everywhere": {
+			full:  all(replica.Throttled),
+			asked: []string{t3b, t3c, m5b, t3bD},
+			code:  replica.Throttled,
+		},
+		"mixed": {
+			full: map[string]fault.Code{
+				t3b:  replica.Refused,
+				t3c:  replica.NoCapacity,
+				m5b:  replica.NoCapacity,
+				t3bD: replica.NoCapacity,
+			},
+			asked: []string{t3b, t3c, m5b, t3bD},
+			code:  replica.NoPool,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +130,8 @@ func TestAnEmergencyWalksTheWholeList(t *testing.T) {
 			require.Equal(t, c.asked, compact(w.cloud.asked))
 			if c.code == "" {
 				require.Equal(t, replica.Promoted, w.store.state("r1"))
-				require.LessOrEqual(t, w.pages.when("ready").Sub(began), time.Duration(len(c.asked)-1)*20*time.Second, "twenty seconds for each pool")
+				require.LessOrEqual(t, w.pages.when("ready").Sub(began), time.Duration(len(c.asked)-1)*20*time.Second,
+					"twenty seconds for each pool")
 			}
 		})
 	}
@@ -138,19 +176,27 @@ func TestAtRestThrottlingIsWaitedOutAndNeverFallenBackFrom(t *testing.T) {
 func TestALaunchThatWasGivenUpIsLookedUp(t *testing.T) {
 	t.Parallel()
 
-	for name, code := range map[string]fault.Code{"before the next candidate": replica.Throttled, "beside it": replica.AlreadyExists} {
+	for name, code := range map[string]fault.Code{
+		"before the next candidate": replica.Throttled,
+		"beside it":                 replica.AlreadyExists,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
 			w := replicaWorld(t, replicaOf(replica.Termination))
 			w.cloud.full = map[string]fault.Code{t3b: code}
-			w.OnActivity("LoadReplica", anything, anything).Return(func(ctx context.Context, id string) (*roles.ReplicaRow, error) {
-				row, err := w.store.LoadReplica(ctx, id)
-				if len(w.cloud.asked) > 0 {
-					row.Launch = &roles.Launch{InstanceID: "i-late", PoolID: "t3.medium.us-east-1c", Mode: agent.Spot}
-				}
-				return row, err
-			})
+			w.OnActivity("LoadReplica", anything, anything).
+				Return(func(ctx context.Context, id string) (*roles.ReplicaRow, error) {
+					row, err := w.store.LoadReplica(ctx, id)
+					if len(w.cloud.asked) > 0 {
+						row.Launch = &roles.Launch{
+							InstanceID: "i-late",
+							PoolID:     "t3.medium.us-east-1c",
+							Mode:       agent.Spot,
+						}
+					}
+					return row, err
+				})
 			w.settled(time.Hour, replica.Promoted)
 			res, err := w.replicate(t)
 			require.NoError(t, err)
@@ -200,7 +246,8 @@ func TestOneThatIsBornDeadIsReplacedInTheNextPool(t *testing.T) {
 			require.Equal(t, "i-"+m5b, res.InstanceID)
 			require.Equal(t, "m5.large.us-east-1b", res.PoolID)
 			require.Equal(t, []string{t3b, t3c, m5b}, w.cloud.asked)
-			require.Equal(t, []string{t3b + " launch.instance_gone", t3c + " launch.instance_gone", m5b + " "}, outcomes(w))
+			require.Equal(t, []string{t3b + " launch.instance_gone", t3c + " launch.instance_gone", m5b + " "},
+				outcomes(w))
 			require.Equal(t, 1, w.store.decided(), "it is the same replica")
 		})
 	}
@@ -246,7 +293,8 @@ func TestASetUpThatKillsIsTheTenantsToMend(t *testing.T) {
 			require.Equal(t, replica.Failed, w.store.state("r1"))
 			end := w.pages.last()
 			require.Equal(t, "No replacement can be launched for web: "+
-				"instance i-"+t3b+" ended before it ran (Client.VolumeLimitExceeded): the account's storage of a volume type is used up: "+
+				"instance i-"+t3b+
+				" ended before it ran (Client.VolumeLimitExceeded): the account's storage of a volume type is used up: "+
 				"ask for more in Service Quotas, or delete volumes", end.Notify)
 			key := "launch:a1/i-old/launch.misconfigured/" + w.Now().UTC().Format("2006-01-02")
 			require.Equal(t, key, end.NotifyKey, "the next replica that fails so does not say it again")
@@ -289,7 +337,12 @@ func TestEveryPoolIsDead(t *testing.T) {
 func TestAnUrgentLaunchSaysSo(t *testing.T) {
 	t.Parallel()
 
-	kinds := map[replica.Kind]bool{replica.Manual: false, replica.Switch: false, replica.Rebalance: true, replica.Termination: true}
+	kinds := map[replica.Kind]bool{
+		replica.Manual:      false,
+		replica.Switch:      false,
+		replica.Rebalance:   true,
+		replica.Termination: true,
+	}
 	for kind, urgent := range kinds {
 		w := replicaWorld(t, replicaOf(kind))
 		var got activities.LaunchInput

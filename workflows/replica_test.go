@@ -25,7 +25,11 @@ func TestAReplicaIsLaunchedHeldAndPromoted(t *testing.T) {
 	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.Equal(t, replica.Ready, held)
-	require.Equal(t, workflows.ReplicaResult{InstanceID: "i-r1", PoolID: "t3.medium.us-east-1b", State: replica.Promoted}, res)
+	require.Equal(t, workflows.ReplicaResult{
+		InstanceID: "i-r1",
+		PoolID:     "t3.medium.us-east-1b",
+		State:      replica.Promoted,
+	}, res)
 	require.Empty(t, w.cloud.ended)
 	require.Equal(t, "succeeded", w.pages.last().State)
 }
@@ -99,12 +103,23 @@ func TestAReplicaGoesOnFromItsRow(t *testing.T) {
 		"ready":                         {state: replica.Ready, instance: "i-1", end: replica.Promoted},
 		"ready, and its hold is over": {state: replica.Ready, instance: "i-1", hold: time.Nanosecond,
 			end: replica.Promoted, wakes: []string{"r1 hold is over"}},
-		"promoted":                       {state: replica.Promoted, instance: "i-old", end: replica.Promoted},
-		"retiring":                       {state: replica.Retiring, instance: "i-1", ended: []string{"i-1"}, end: replica.Retired},
+		"promoted": {state: replica.Promoted, instance: "i-old", end: replica.Promoted},
+		"retiring": {
+			state:    replica.Retiring,
+			instance: "i-1",
+			ended:    []string{"i-1"},
+			end:      replica.Retired,
+		},
 		"retiring, nothing was launched": {state: replica.Retiring, end: replica.Retired},
 		"retired":                        {state: replica.Retired, instance: "i-1", end: replica.Retired},
-		"failed, with an instance":       {state: replica.Failed, instance: "i-1", ended: []string{"i-1"}, end: replica.Failed, page: "failed"},
-		"failed, nothing was launched":   {state: replica.Failed, end: replica.Failed, page: "failed"},
+		"failed, with an instance": {
+			state:    replica.Failed,
+			instance: "i-1",
+			ended:    []string{"i-1"},
+			end:      replica.Failed,
+			page:     "failed",
+		},
+		"failed, nothing was launched": {state: replica.Failed, end: replica.Failed, page: "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -240,7 +255,8 @@ func TestAPersonCallsAReplicaOff(t *testing.T) {
 	t.Parallel()
 
 	w := replicaWorld(t, replicaOf(replica.Manual))
-	got := update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{By: "ada"})
+	got := update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u1",
+		workflows.CancelInput{By: "ada"})
 	res, err := w.replicate(t)
 	require.NoError(t, err)
 	require.NoError(t, got.Err)

@@ -47,7 +47,8 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 			policy.ScheduleToCloseTimeout = silentAfter
 		}
 		answer := r.startPoll(ctx, policy, summary)
-		intime, err := r.await(ctx, r.deadline.Sub(workflow.Now(ctx)), func() bool { return answer.IsReady() || r.ready })
+		intime, err := r.await(ctx,
+			r.deadline.Sub(workflow.Now(ctx)), func() bool { return answer.IsReady() || r.ready })
 		switch {
 		case err != nil || r.isOver() || r.ready:
 			return err
@@ -128,7 +129,8 @@ func (r *replicaRun) hold(ctx workflow.Context) error {
 		if err := r.read(ctx); err != nil || r.isOver() {
 			return err
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !r.stale && r.refused == nil && workflow.AllHandlersFinished(ctx) {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !r.stale && r.refused == nil &&
+			workflow.AllHandlersFinished(ctx) {
 			return workflow.NewContinueAsNewError(ctx, Replica, r.in)
 		}
 	}

@@ -53,7 +53,8 @@ var jobs = []job{
 	{"price-collection", "*/5 * * * *", 5 * time.Minute, time.Hour, PriceCollection,
 		"Reads spot and on-demand prices from EC2 for the types in use and their families; the history of a type at first sight.", goesOn},
 	{"fleet-decisions", "*/5 * * * *", time.Minute, 15 * time.Minute, FleetDecisions,
-		"Has the engine judge every agent in auto mode, keeps each decision, and orders the moves within the limits.", pauses},
+		"Has the engine judge every agent in auto mode, keeps each decision, and orders the moves within the limits.",
+		pauses},
 	{"price-dedup", "7 * * * *", time.Hour, time.Hour, PriceDedup,
 		"Merges into the five-minute prices what arrived since the last run, however long ago that was.", pauses},
 	{"price-partitions", "15 * * * *", time.Hour, 5 * time.Minute, PricePartitions,
@@ -74,8 +75,17 @@ var jobs = []job{
 func Schedules(queue string) []temporalx.Schedule {
 	out := make([]temporalx.Schedule, len(jobs))
 	for i, j := range jobs {
-		out[i] = temporalx.Schedule{ID: SchedulePrefix + j.name, Cron: j.cron, CatchUp: j.catchUp, Timeout: j.timeout, Note: j.note,
-			Workflow: j.workflow, Args: []any{JobInput{}}, Queue: queue, Reason: ReasonAttribute}
+		out[i] = temporalx.Schedule{
+			ID:       SchedulePrefix + j.name,
+			Cron:     j.cron,
+			CatchUp:  j.catchUp,
+			Timeout:  j.timeout,
+			Note:     j.note,
+			Workflow: j.workflow,
+			Args:     []any{JobInput{}},
+			Queue:    queue,
+			Reason:   ReasonAttribute,
+		}
 	}
 	return out
 }

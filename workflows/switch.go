@@ -91,9 +91,16 @@ func (s *switchRun) openReplica(ctx workflow.Context) error {
 	var local *activities.Roles
 	var opened roles.ReplicaOpened
 	f := s.facts
-	in := roles.ReplicaRequest{AgentID: s.in.AgentID, Kind: replica.Switch, For: s.in.SwitchID, CreatedBy: f.Trigger, Reason: f.Reason,
-		RequestID: SwitchID(s.in.SwitchID), Launcher: agent.ControlPlane,
-		Plan: replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType}}
+	in := roles.ReplicaRequest{
+		AgentID:   s.in.AgentID,
+		Kind:      replica.Switch,
+		For:       s.in.SwitchID,
+		CreatedBy: f.Trigger,
+		Reason:    f.Reason,
+		RequestID: SwitchID(s.in.SwitchID),
+		Launcher:  agent.ControlPlane,
+		Plan:      replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType},
+	}
 	if err := runUntilSaved(ctx, "decide on the replica", local.OpenReplica, &opened, in); err != nil {
 		return err
 	}

@@ -22,13 +22,24 @@ func TestAnAgentsSwitchFollowsItsReport(t *testing.T) {
 	t.Parallel()
 
 	for name, report := range map[string]func(*move){
-		"that comes while it waits":      func(m *move) { m.says(3*time.Minute, moved) },
-		"that was there before":          func(m *move) { moved(&m.rows.row) },
-		"whose message got lost":         func(m *move) { m.after(3*time.Minute, func() { m.rows.set(moved) }) },
-		"though the order is over":       func(m *move) { moved(&m.rows.row); m.rows.row.Status, m.rows.row.Phase = "failed", switching.Abandoned },
-		"though the agent answered long": func(m *move) { m.rows.row.Status = "completed"; m.says(3*time.Minute, moved) },
-		"though AWS takes the old one":   func(m *move) { moved(&m.rows.row); m.notice(0, time.Minute) },
-		"or the new instance registers":  func(m *move) { m.says(time.Minute, func(f *activities.SwitchFacts) { f.NewID = "i-agents" }) },
+		"that comes while it waits": func(m *move) { m.says(3*time.Minute, moved) },
+		"that was there before":     func(m *move) { moved(&m.rows.row) },
+		"whose message got lost":    func(m *move) { m.after(3*time.Minute, func() { m.rows.set(moved) }) },
+		"though the order is over": func(m *move) {
+			moved(
+				&m.rows.row)
+			m.rows.row.Status, m.rows.row.Phase = "failed", switching.Abandoned
+		},
+		"though the agent answered long": func(m *move) {
+			m.rows.row.Status = "completed"
+			m.says(3*time.Minute,
+				moved)
+		},
+		"though AWS takes the old one": func(m *move) { moved(&m.rows.row); m.notice(0, time.Minute) },
+		"or the new instance registers": func(m *move) {
+			m.says(
+				time.Minute, func(f *activities.SwitchFacts) { f.NewID = "i-agents" })
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,7 +134,12 @@ func TestAReportAfterAFailoverChangesNothing(t *testing.T) {
 	m := byAgent(t)
 	moved(&m.rows.row)
 	m.store.set.Primary.ID = "i-faster"
-	m.store.changed["r9"] = roles.RoleChange{OldID: "i-old", NewID: "i-faster", Cause: roles.ByTermination, OperationID: "termination/a1/i-old"}
+	m.store.changed["r9"] = roles.RoleChange{
+		OldID:       "i-old",
+		NewID:       "i-faster",
+		Cause:       roles.ByTermination,
+		OperationID: "termination/a1/i-old",
+	}
 	res, err := m.run(t, workflows.AgentSwitch)
 	require.NoError(t, err)
 	require.Equal(t, switching.Abandoned, res.Phase)
@@ -148,7 +164,13 @@ func TestAnAgentsRefusedCutOverIsBounded(t *testing.T) {
 func unordered(t *testing.T) *move {
 	t.Helper()
 	m := byAgent(t)
-	m.rows.row = activities.SwitchFacts{Trigger: "manual", OldID: "i-old", NewID: "i-agents", Reported: true, Phase: switching.Done}
+	m.rows.row = activities.SwitchFacts{
+		Trigger:  "manual",
+		OldID:    "i-old",
+		NewID:    "i-agents",
+		Reported: true,
+		Phase:    switching.Done,
+	}
 	return m
 }
 

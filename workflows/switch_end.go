@@ -158,7 +158,8 @@ func (s *switchRun) retireReplica(ctx workflow.Context) error {
 	}
 	var local *activities.Roles
 	var out roles.Advanced
-	err := runUntilSaved(ctx, "retire replica "+r.ID, local.AdvanceReplica, &out, roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring})
+	err := runUntilSaved(ctx, "retire replica "+r.ID, local.AdvanceReplica, &out,
+		roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring})
 	if err == nil && out.Ours {
 		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: s.in.AgentID, Start: true})
 	}

@@ -55,8 +55,14 @@ func (b *switchRows) Switch(_ context.Context, _, switchID string) (*activities.
 	for _, c := range b.store.changed {
 		if c.OperationID == workflows.SwitchID(switchID) {
 			by := map[roles.Fate]string{roles.Retire: "us", roles.Leave: "agent", roles.Keep: "nobody"}[c.Fate]
-			f.Change = &activities.SwitchChange{OldID: c.OldID, NewID: c.NewID, ReplicaID: c.ReplicaID, EndedBy: by,
-				OldGone: slices.Contains(b.cloud.ended, c.OldID), KeepLeft: f.KeepOld - b.store.now().Sub(b.store.changedAt)}
+			f.Change = &activities.SwitchChange{
+				OldID:     c.OldID,
+				NewID:     c.NewID,
+				ReplicaID: c.ReplicaID,
+				EndedBy:   by,
+				OldGone:   slices.Contains(b.cloud.ended, c.OldID),
+				KeepLeft:  f.KeepOld - b.store.now().Sub(b.store.changedAt),
+			}
 		}
 		f.FailedOver = f.FailedOver || c.OldID == f.OldID && c.Cause == roles.ByTermination
 	}
@@ -114,9 +120,20 @@ type move struct {
 func newMove(t *testing.T, s *store) *move {
 	t.Helper()
 	w := newWorld(t, s)
-	rows := &switchRows{pages: w.pages, store: s, cloud: w.cloud, row: activities.SwitchFacts{Ordered: true, Status: switching.Pending,
-		Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, Reason: "cheaper", Trigger: "manual",
-		KeepOld: 5 * time.Minute, OldID: "i-old"}}
+	rows := &switchRows{
+		pages: w.pages,
+		store: s,
+		cloud: w.cloud,
+		row: activities.SwitchFacts{
+			Ordered: true,
+			Status:  switching.Pending,
+			Target:  switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"},
+			Reason:  "cheaper",
+			Trigger: "manual",
+			KeepOld: 5 * time.Minute,
+			OldID:   "i-old",
+		},
+	}
 	again := activity.RegisterOptions{DisableAlreadyRegisteredCheck: true}
 	w.RegisterActivityWithOptions(&activities.Switches{Store: rows}, again)
 	w.RegisterActivityWithOptions(&activities.Roles{Store: &switchRoles{store: s, rows: rows}}, again)
@@ -173,7 +190,11 @@ func (m *move) nudge() { m.SignalWorkflow(workflows.SignalNews, nil) }
 func (m *move) notice(d, lead time.Duration) {
 	m.after(d, func() {
 		m.store.mu.Lock()
-		m.store.outcome(interruption.Notice{InstanceID: "i-old", Kind: interruption.Termination, Deadline: m.Now().Add(lead)})
+		m.store.outcome(interruption.Notice{
+			InstanceID: "i-old",
+			Kind:       interruption.Termination,
+			Deadline:   m.Now().Add(lead),
+		})
 		m.store.mu.Unlock()
 		m.nudge()
 	})
@@ -184,8 +205,14 @@ func (m *move) failOver(t *testing.T, d time.Duration, r roles.Replica, cause ro
 	t.Helper()
 	m.store.with(r)
 	m.after(d, func() {
-		_, err := m.store.ChangeRoles(m.ctx, roles.RoleChange{AgentID: "a1", OldID: "i-old", NewID: r.InstanceID, ReplicaID: r.ID,
-			Cause: cause, OperationID: "other"})
+		_, err := m.store.ChangeRoles(m.ctx, roles.RoleChange{
+			AgentID:     "a1",
+			OldID:       "i-old",
+			NewID:       r.InstanceID,
+			ReplicaID:   r.ID,
+			Cause:       cause,
+			OperationID: "other",
+		})
 		require.NoError(t, err)
 	})
 }

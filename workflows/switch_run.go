@@ -67,13 +67,15 @@ func newSwitch(ctx workflow.Context, in SwitchInput) (*switchRun, error) {
 			s.news = true
 		}
 	})
-	return s, workflow.SetUpdateHandler(ctx, UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
-		if s.progress.Committed || s.letting {
-			return nil, Committed.New("%s is past its point of no return", s.progress.OperationID).With("operation_id", s.progress.OperationID)
-		}
-		s.cancelled = true
-		return &OperationAnswer{OperationID: s.progress.OperationID}, nil
-	})
+	return s, workflow.SetUpdateHandler(ctx,
+		UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
+			if s.progress.Committed || s.letting {
+				return nil, Committed.New("%s is past its point of no return", s.progress.OperationID).
+					With("operation_id", s.progress.OperationID)
+			}
+			s.cancelled = true
+			return &OperationAnswer{OperationID: s.progress.OperationID}, nil
+		})
 }
 
 // run looks at the rows, does the next step, and looks again, until the switch ends.
@@ -109,12 +111,18 @@ func (s *switchRun) read(ctx workflow.Context) error {
 	var local *activities.Switches
 	var facts activities.SwitchFacts
 	s.news = false // what comes from now on may be younger than the rows
-	if err := runUntilSaved(ctx, "read the switch", local.LoadSwitch, &facts, activities.LoadSwitchInput(s.in)); err != nil {
+	if err := runUntilSaved(ctx, "read the switch", local.LoadSwitch, &facts,
+		activities.LoadSwitchInput(s.in)); err != nil {
 		return err
 	}
 	if s.facts == nil {
 		s.facts = &facts
-		s.describe(activities.OperationProgress{Summary: s.summary(), Cause: facts.Reason, InstanceID: facts.OldID, ReplicaID: facts.Replica.ID})
+		s.describe(activities.OperationProgress{
+			Summary:    s.summary(),
+			Cause:      facts.Reason,
+			InstanceID: facts.OldID,
+			ReplicaID:  facts.Replica.ID,
+		})
 	}
 	s.facts = &facts
 	return nil
@@ -128,7 +136,8 @@ func (s *switchRun) proceed(ctx workflow.Context, next switchStep) error {
 	var err error
 	switch next {
 	case switchOpen:
-		s.enterSwitchPhase(ctx, switching.Launching, "launching towards %s %s", s.facts.Target.Mode, s.facts.Target.PoolID)
+		s.enterSwitchPhase(ctx, switching.Launching, "launching towards %s %s", s.facts.Target.Mode,
+			s.facts.Target.PoolID)
 		err = s.openReplica(ctx)
 	case switchCutOver:
 		err = s.cutOver(ctx)
@@ -240,8 +249,16 @@ func (s *switchRun) record(ctx workflow.Context, p switching.Phase, code fault.C
 		return
 	}
 	var local *activities.Switches
-	in := activities.SwitchPhase{CommandID: s.in.SwitchID, AgentID: s.in.AgentID, OperationID: s.progress.OperationID, Phase: p,
-		Trigger: s.facts.Trigger, OldID: s.facts.OldID, NewID: s.status.NewInstanceID, Code: string(code)}
+	in := activities.SwitchPhase{
+		CommandID:   s.in.SwitchID,
+		AgentID:     s.in.AgentID,
+		OperationID: s.progress.OperationID,
+		Phase:       p,
+		Trigger:     s.facts.Trigger,
+		OldID:       s.facts.OldID,
+		NewID:       s.status.NewInstanceID,
+		Code:        string(code),
+	}
 	var err error
 	if p.Over() {
 		err = retryWhileUnavailable(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, nil, in)
@@ -258,12 +275,14 @@ func (s *switchRun) closeCommand(ctx workflow.Context, status, message string) {
 	}
 	var local *activities.Switches
 	in := activities.CommandResult{CommandID: s.in.SwitchID, Status: status, Message: message}
-	s.logWarning(ctx, "a command was not closed", retryWhileUnavailable(ctx, pagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
+	s.logWarning(ctx, "a command was not closed",
+		retryWhileUnavailable(ctx, pagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
 }
 
 func (s *switchRun) logWarning(ctx workflow.Context, what string, err error) {
 	if err != nil {
-		workflow.GetLogger(ctx).Warn(what, "agent_id", s.in.AgentID, "operation_id", s.progress.OperationID, "error", err)
+		workflow.GetLogger(ctx).Warn(what, "agent_id", s.in.AgentID, "operation_id", s.progress.OperationID,
+			"error", err)
 	}
 }
 

@@ -33,10 +33,15 @@ func TestASwitchCutsOverAndRetiresTheOldInstance(t *testing.T) {
 	require.Equal(t, []string{"i-old"}, m.cloud.ended)
 	require.Equal(t, 7*time.Minute, m.Now().Sub(began).Round(time.Second))
 	require.Equal(t, []activities.CommandResult{{CommandID: "cmd", Status: "completed"}}, m.pages.orders)
-	require.Equal(t, []switching.Phase{switching.Launching, switching.Waiting, switching.CuttingOver, switching.Retiring, switching.Done}, m.phases())
+	require.Equal(t, []switching.Phase{switching.Launching, switching.Waiting, switching.CuttingOver,
+		switching.Retiring, switching.Done}, m.phases())
 	require.Equal(t, 1, m.post.nudged("replica/r1"), "it reads that it was promoted")
 	require.Len(t, m.post.wakes, 1)
-	require.Equal(t, activities.OperationEnd{State: "succeeded", Phase: "done", Summary: "switch of web-1 to i-new"}, m.pages.last())
+	require.Equal(t, activities.OperationEnd{
+		State:   "succeeded",
+		Phase:   "done",
+		Summary: "switch of web-1 to i-new",
+	}, m.pages.last())
 	require.Empty(t, m.rows.asked, "the Guardian has decided on the replica")
 }
 
@@ -71,8 +76,16 @@ func TestAnOrderWhoseCallerDiedIsCarriedOut(t *testing.T) {
 	_, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
 	require.Equal(t, "i-new", m.store.view().Primary.ID)
-	require.Equal(t, []roles.ReplicaRequest{{AgentID: "a1", Kind: replica.Switch, For: "cmd", CreatedBy: "manual", Reason: "cheaper", RequestID: "switch/cmd",
-		Launcher: agent.ControlPlane, Plan: replica.Plan{Pool: "t3.medium.us-east-1b", Mode: agent.Spot}}}, m.rows.asked)
+	require.Equal(t, []roles.ReplicaRequest{{
+		AgentID:   "a1",
+		Kind:      replica.Switch,
+		For:       "cmd",
+		CreatedBy: "manual",
+		Reason:    "cheaper",
+		RequestID: "switch/cmd",
+		Launcher:  agent.ControlPlane,
+		Plan:      replica.Plan{Pool: "t3.medium.us-east-1b", Mode: agent.Spot},
+	}}, m.rows.asked)
 	require.Equal(t, activities.Nudge{OperationID: "replica/r1", AgentID: "a1", Start: true}, m.post.nudges[0])
 }
 
@@ -93,27 +106,52 @@ func TestASwitchThatBeginsLateGoesOn(t *testing.T) {
 		ended  []string
 		took   time.Duration
 	}{
-		{"its replica is ready", replica.Ready, nil, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 5 * time.Minute},
-		{"its replica has failed", replica.Failed, nil, switching.NeverReady, replica.Failed, switching.Abandoned, "failed", "failed", nil, 0},
-		{"its replica was given up", replica.Retiring, nil, switching.NeverReady, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
+		{"its replica is ready", replica.Ready, nil, "", replica.Promoted, switching.Done, "completed", "succeeded",
+			[]string{"i-old"}, 5 * time.Minute},
+		{"its replica has failed", replica.Failed, nil, switching.NeverReady, replica.Failed, switching.Abandoned,
+			"failed", "failed", nil, 0},
+		{"its replica was given up", replica.Retiring, nil, switching.NeverReady, replica.Retiring,
+			switching.Abandoned, "failed", "failed", nil, 0},
 		{"another instance is the primary", replica.Ready, func(m *move) { m.store.set.Primary.ID = "i-faster" },
 			roles.Stale, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
 		{"a failover took its replica", replica.Promoted, func(m *move) {
 			m.store.set.Primary.ID = "i-new"
-			m.store.changed["r1"] = roles.RoleChange{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination, OperationID: "termination/a1/i-old"}
+			m.store.changed["r1"] = roles.RoleChange{
+				OldID:       "i-old",
+				NewID:       "i-new",
+				ReplicaID:   "r1",
+				Cause:       roles.ByTermination,
+				OperationID: "termination/a1/i-old",
+			}
 		}, "", replica.Promoted, switching.Abandoned, "cancelled", "cancelled", nil, 0},
 		{"it has cut over", replica.Promoted, func(m *move) {
 			m.store.set.Primary.ID, m.store.changedAt = "i-new", m.Now().Add(-time.Minute)
-			m.store.changed["r1"] = roles.RoleChange{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
+			m.store.changed["r1"] = roles.RoleChange{
+				OldID:       "i-old",
+				NewID:       "i-new",
+				ReplicaID:   "r1",
+				Fate:        roles.Retire,
+				Cause:       roles.BySwitch,
+				OperationID: "switch/cmd",
+			}
 		}, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 4 * time.Minute},
 		{"all is done", replica.Promoted, func(m *move) {
 			m.rows.row.Status, m.rows.row.Phase, m.cloud.ended = "completed", switching.Done, []string{"i-old"}
 			m.store.set.Primary.ID = "i-new"
-			m.store.changed["r1"] = roles.RoleChange{OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Fate: roles.Retire, Cause: roles.BySwitch, OperationID: "switch/cmd"}
+			m.store.changed["r1"] = roles.RoleChange{
+				OldID:       "i-old",
+				NewID:       "i-new",
+				ReplicaID:   "r1",
+				Fate:        roles.Retire,
+				Cause:       roles.BySwitch,
+				OperationID: "switch/cmd",
+			}
 		}, "", replica.Promoted, switching.Done, "completed", "succeeded", []string{"i-old"}, 0},
-		{"its order has failed", replica.Ready, func(m *move) { m.rows.row.Status, m.rows.row.Phase = "failed", switching.Launching },
+		{"its order has failed", replica.Ready,
+			func(m *move) { m.rows.row.Status, m.rows.row.Phase = "failed", switching.Launching },
 			switching.AlreadyDone, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
-		{"its order was taken back", "", func(m *move) { m.rows.row.Status, m.rows.row.Message = "cancelled", "another one" },
+		{"its order was taken back", "",
+			func(m *move) { m.rows.row.Status, m.rows.row.Message = "cancelled", "another one" },
 			workflows.Cancelled, "", "", "cancelled", "cancelled", nil, 0},
 		{"its agent was removed", replica.Ready, func(m *move) { m.store.set.Deleted = true },
 			agent.NotFound, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
@@ -166,7 +204,11 @@ func TestASwitchThatGetsNoInstanceIsAbandoned(t *testing.T) {
 	_, err := m.run(t, workflows.Switch)
 	require.Equal(t, replica.NoPool, fault.CodeOf(err))
 	require.Equal(t, "i-old", m.store.view().Primary.ID)
-	require.Equal(t, activities.CommandResult{CommandID: "cmd", Status: "failed", Message: "no room"}, m.pages.orders[0])
+	require.Equal(t, activities.CommandResult{
+		CommandID: "cmd",
+		Status:    "failed",
+		Message:   "no room",
+	}, m.pages.orders[0])
 	require.Equal(t, switching.Abandoned, m.rows.row.Phase)
 	require.Equal(t, "The switch of web-1 failed: no room", m.pages.last().Notify)
 }
@@ -241,10 +283,17 @@ func TestASwitchWhosePrimaryIsTakenLeavesItsReplicaToTheFailover(t *testing.T) {
 	m.notice(time.Minute, 3*time.Minute)
 	m.news(90*time.Second, replica.Ready)
 	m.after(100*time.Second, func() {
-		_, err := m.store.ChangeRoles(m.ctx, roles.RoleChange{AgentID: "a1", OldID: "i-old", NewID: "i-new", ReplicaID: "r1", Cause: roles.ByTermination})
+		_, err := m.store.ChangeRoles(m.ctx, roles.RoleChange{
+			AgentID:   "a1",
+			OldID:     "i-old",
+			NewID:     "i-new",
+			ReplicaID: "r1",
+			Cause:     roles.ByTermination,
+		})
 		require.NoError(t, err)
 	})
-	got := update[workflows.OperationAnswer](m.world, 95*time.Second, workflows.UpdateCancel, "u1", workflows.CancelInput{})
+	got := update[workflows.OperationAnswer](m.world, 95*time.Second, workflows.UpdateCancel, "u1",
+		workflows.CancelInput{})
 	res, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
 	require.Equal(t, switching.Abandoned, res.Phase)
@@ -278,7 +327,8 @@ func TestNothingStopsASwitchThatHasCutOver(t *testing.T) {
 	m := moving(t)
 	m.news(time.Minute, replica.Ready)
 	m.notice(2*time.Minute, time.Hour)
-	got := update[workflows.OperationAnswer](m.world, 3*time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
+	got := update[workflows.OperationAnswer](m.world, 3*time.Minute, workflows.UpdateCancel, "u1",
+		workflows.CancelInput{})
 	m.after(4*time.Minute, m.CancelWorkflow)
 	res, err := m.run(t, workflows.Switch)
 	require.NoError(t, err)
@@ -292,7 +342,8 @@ func TestAPersonCallsASwitchOff(t *testing.T) {
 
 	for name, cancel := range map[string]func(*move){
 		"over HTTP": func(m *move) {
-			update[workflows.OperationAnswer](m.world, time.Minute, workflows.UpdateCancel, "u1", workflows.CancelInput{})
+			update[workflows.OperationAnswer](m.world, time.Minute, workflows.UpdateCancel, "u1",
+				workflows.CancelInput{})
 		},
 		"in the UI": func(m *move) { m.after(time.Minute, m.CancelWorkflow) },
 	} {

@@ -70,7 +70,8 @@ func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == inte
 // more concerns no primary.
 func (t *terminationRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
-	err := runUntilSaved(ctx, "read the notice", local.LoadTermination, &t.facts, activities.LoadTerminationInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID})
+	err := runUntilSaved(ctx, "read the notice", local.LoadTermination, &t.facts,
+		activities.LoadTerminationInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID})
 	if fault.Is(err, agent.NotFound) {
 		t.facts.Outcome.Result = interruption.NotPrimary
 		return nil
@@ -83,8 +84,13 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 		return nil, err
 	}
 	n := t.facts.Notice
-	t.describe(activities.OperationProgress{Summary: "AWS takes " + t.in.InstanceID, Cause: string(interruption.Termination), InstanceID: t.in.InstanceID,
-		ReplicaID: t.facts.Outcome.ReplicaID, Deadline: &n.Deadline})
+	t.describe(activities.OperationProgress{
+		Summary:    "AWS takes " + t.in.InstanceID,
+		Cause:      string(interruption.Termination),
+		InstanceID: t.in.InstanceID,
+		ReplicaID:  t.facts.Outcome.ReplicaID,
+		Deadline:   &n.Deadline,
+	})
 	t.addOpening(ctx)
 	for _, id := range t.facts.Switches { // its instance may take over: it reads that and lets go
 		sendNews(ctx, activities.Nudge{OperationID: id, AgentID: t.in.AgentID})
@@ -107,7 +113,11 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 	if err := t.aftercare(ctx); err != nil {
 		return nil, err
 	}
-	t.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: o.NewPrimary + " took over from " + t.in.InstanceID})
+	t.closeRow(ctx, activities.OperationEnd{
+		State:   stateSucceeded,
+		Phase:   "done",
+		Summary: o.NewPrimary + " took over from " + t.in.InstanceID,
+	})
 	return &TerminationResult{Outcome: o, Left: left}, nil
 }
 
@@ -120,7 +130,8 @@ func (t *terminationRun) addOpening(ctx workflow.Context) {
 	if f.ArrivedAt != nil {
 		t.addStepAt(ctx, *f.ArrivedAt, "notice arrived", stepDone, "by the door %s", f.Notice.Door)
 	}
-	t.addStepAt(ctx, f.ReceivedAt, "notice durable", stepDone, "%s goes at %s", t.in.InstanceID, f.Notice.Deadline.UTC().Format(time.TimeOnly))
+	t.addStepAt(ctx, f.ReceivedAt, "notice durable", stepDone, "%s goes at %s", t.in.InstanceID,
+		f.Notice.Deadline.UTC().Format(time.TimeOnly))
 	if f.JudgedAt != nil {
 		t.addStepAt(ctx, *f.JudgedAt, "judged", stepDone, "")
 	}
@@ -136,7 +147,8 @@ func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 	}
 	deadline := t.facts.Notice.Deadline
 	t.enterPhase(ctx, "looking_for_an_heir", "nothing can take over from %s yet", t.in.InstanceID)
-	moments := []time.Time{workflow.Now(ctx).Add(roles.StallAfter), deadline.Add(-interruption.Margin), deadline.Add(100 * time.Millisecond)}
+	moments := []time.Time{workflow.Now(ctx).Add(roles.StallAfter), deadline.Add(-interruption.Margin),
+		deadline.Add(100 * time.Millisecond)}
 	until := deadline.Add(healWithin)
 	for pause := 5 * time.Second; !t.decided() && workflow.Now(ctx).Before(until); {
 		wait := pause
@@ -176,15 +188,26 @@ func (t *terminationRun) decided() bool {
 func (t *terminationRun) endWithoutSuccessor(ctx workflow.Context) (*TerminationResult, error) {
 	res := &TerminationResult{Outcome: t.facts.Outcome}
 	if t.decided() {
-		t.closeRow(ctx, activities.OperationEnd{State: stateSucceeded, Phase: "done", Summary: t.in.InstanceID + " was not a primary any more"})
+		t.closeRow(ctx, activities.OperationEnd{
+			State:   stateSucceeded,
+			Phase:   "done",
+			Summary: t.in.InstanceID + " was not a primary any more",
+		})
 		return res, nil
 	}
 	name := t.facts.LogicalID
 	if name == "" {
 		name = t.in.AgentID
 	}
-	t.closeRow(ctx, activities.OperationEnd{State: stateFailed, Phase: "lost", Summary: "nothing took over from " + t.in.InstanceID, Code: string(interruption.NoReplica),
-		Error: "the deadline passed without an heir", Notify: name + " has had no living primary for an hour", Severity: "critical"})
+	t.closeRow(ctx, activities.OperationEnd{
+		State:    stateFailed,
+		Phase:    "lost",
+		Summary:  "nothing took over from " + t.in.InstanceID,
+		Code:     string(interruption.NoReplica),
+		Error:    "the deadline passed without an heir",
+		Notify:   name + " has had no living primary for an hour",
+		Severity: "critical",
+	})
 	return res, nil
 }
 
@@ -208,9 +231,11 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	var seen activities.InstanceState
 	watch := activities.WatchInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID}
 	// It should have gone by now, so one look in this task is likely to be enough.
-	err := localStepWith(ctx, lookPolicy, "look whether "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
+	err := localStepWith(ctx, lookPolicy, "look whether "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).
+		Get(ctx, &seen)
 	if err != nil && !isCancel(err) {
-		err = runActivity(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).Get(ctx, &seen)
+		err = runActivity(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).
+			Get(ctx, &seen)
 	}
 	switch {
 	case isCancel(err):
@@ -231,7 +256,8 @@ func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.Instan
 	var instances *activities.Instances
 	id := t.in.InstanceID
 	t.addStep(ctx, id+" has stopped", stepDone, "%s %s", seen.State, seen.Reason)
-	err := runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
+	err := runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance,
+		activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
 	switch {
 	case isCancel(err):
 		return err

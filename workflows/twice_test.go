@@ -24,7 +24,10 @@ type twice struct {
 	interceptor.WorkerInterceptorBase
 }
 
-func (*twice) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (*twice) InterceptActivity(
+	_ context.Context,
+	next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
 	return &twiceActivity{interceptor.ActivityInboundInterceptorBase{Next: next}}
 }
 
@@ -75,7 +78,11 @@ func TestAWorkerThatDiesAfterEachStepOfAFailover(t *testing.T) {
 	emergency(w, time.Second, "u1", interruption.Rebalance)
 	notify(w, 2*time.Second, "i-old")
 	w.after(10*time.Second, func() {
-		_, err := s.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: "r1", To: replica.Ready, InstanceID: "i-new"})
+		_, err := s.Advance(t.Context(), roles.ReplicaTransition{
+			ReplicaID:  "r1",
+			To:         replica.Ready,
+			InstanceID: "i-new",
+		})
 		require.NoError(t, err)
 		w.SignalWorkflow(workflows.SignalWake, "ready")
 	})

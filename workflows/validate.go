@@ -28,7 +28,8 @@ func (in CreateReplicaInput) validate() error {
 			return err
 		}
 	}
-	return requireField(slices.Contains(kinds, in.Kind) && (in.InstanceID != "" || !in.Ready), "a known kind, and an instance if it is ready")
+	return requireField(slices.Contains(kinds, in.Kind) && (in.InstanceID != "" || !in.Ready),
+		"a known kind, and an instance if it is ready")
 }
 
 func (in PromoteInput) validate() error {
@@ -45,7 +46,8 @@ func (in RequestSwitchInput) validate() error {
 }
 
 func (in ConfigureInput) validate() error {
-	return requireField(slices.Contains([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto}, in.Keeping), "a known way of keeping replicas")
+	return requireField(slices.Contains([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto},
+		in.Keeping), "a known way of keeping replicas")
 }
 
 func (in RemoveAgentInput) validate() error { return nil }

@@ -27,7 +27,8 @@ func TestTheWorkOfAFailover(t *testing.T) {
 		"the next standby: launched, held, and promoted one day": {
 			kind: "replica",
 			is: func(h *history.History) bool {
-				return endsAs(h, `"state":"promoted"`) && scheduled(h, "LaunchInstance") == 1 && scheduled(h, "AwaitUp") == 1 && cancelled(h) == 0
+				return endsAs(h, `"state":"promoted"`) && scheduled(h, "LaunchInstance") == 1 &&
+					scheduled(h, "AwaitUp") == 1 && cancelled(h) == 0
 			},
 			most: histories.Work{Events: 33, Tasks: 4, Activities: 2, Timers: 1, Signals: 1, Steps: 10},
 		},

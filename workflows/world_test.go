@@ -72,7 +72,11 @@ func (c *cloud) AwaitUp(ctx context.Context, in activities.UpInput) (*activities
 	case c.neverRun:
 		return nil, activity.ErrResultPending
 	}
-	out, err := c.store.AdvanceJudged(ctx, roles.ReplicaTransition{ReplicaID: in.ReplicaID, To: replica.Running, InstanceID: in.InstanceID},
+	out, err := c.store.AdvanceJudged(ctx, roles.ReplicaTransition{
+		ReplicaID:  in.ReplicaID,
+		To:         replica.Running,
+		InstanceID: in.InstanceID,
+	},
 		(*roles.AgentRoles).Unsettled)
 	if err != nil {
 		return nil, err
@@ -182,7 +186,10 @@ func (p *pages) last() activities.OperationEnd {
 func (p *pages) has(name, status string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.steps, func(s activities.OperationStep) bool { return s.Name == name && s.Status == status })
+	return slices.ContainsFunc(p.steps, func(s activities.OperationStep) bool {
+		return s.Name == name &&
+			s.Status == status
+	})
 }
 
 // post takes the messages between workflows.

@@ -44,12 +44,70 @@ type Agents struct {
 func (a *Agents) Routes() []web.Route {
 	const one = "/api/agents/:agent_id"
 	return append(a.joinRoutes(), []web.Route{
-		{Method: http.MethodPost, Path: "/api/agents/register", ID: "registerAgent", Summary: "Tell that an agent has started on an instance", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.register)},
-		{Method: http.MethodPost, Path: one + "/heartbeat", ID: "heartbeat", Summary: "Tell that an agent lives", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.heartbeat), Quiet: true},
-		{Method: http.MethodGet, Path: one + "/config", ID: "agentConfig", Summary: "Read an agent's configuration", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.config), Quiet: true},
-		{Method: http.MethodGet, Path: one + "/replica-config", ID: "replicaConfig", Summary: "Read an agent's replica settings", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.replicaConfig), Quiet: true},
-		{Method: http.MethodPost, Path: one + "/termination", ID: "reportTermination", Summary: "Tell that an agent says goodbye for good", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.termination)},
-		{Method: http.MethodPost, Path: one + "/cleanup-report", ID: "reportCleanup", Summary: "Tell what an agent cleaned up", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(a.cleanup), Quiet: true},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/agents/register",
+			ID:       "registerAgent",
+			Summary:  "Tell that an agent has started on an instance",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.register),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/heartbeat",
+			ID:       "heartbeat",
+			Summary:  "Tell that an agent lives",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.heartbeat),
+			Quiet:    true,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/config",
+			ID:       "agentConfig",
+			Summary:  "Read an agent's configuration",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.config),
+			Quiet:    true,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/replica-config",
+			ID:       "replicaConfig",
+			Summary:  "Read an agent's replica settings",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.replicaConfig),
+			Quiet:    true,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/termination",
+			ID:       "reportTermination",
+			Summary:  "Tell that an agent says goodbye for good",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.termination),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/cleanup-report",
+			ID:       "reportCleanup",
+			Summary:  "Tell what an agent cleaned up",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.cleanup),
+			Quiet:    true,
+		},
 	}...)
 }
 
@@ -94,9 +152,16 @@ type configAnswer struct {
 
 func registerConfigOf(c *postgres.AgentConfig) registerConfig {
 	return registerConfig{
-		Enabled: c.Enabled && c.Status != agent.Deleted, AutoSwitch: c.Keeping == agent.KeepAuto, AutoTerminate: c.AutoTerminate,
-		TerminateWait: c.TerminateWait, ReplicaEnabled: c.ReplicaEnabled, ReplicaCount: c.ReplicaCount, MinSavingsPercent: c.MinSavingsPercent,
-		RiskThreshold: c.RiskThreshold, MaxSwitchesPerWeek: c.MaxSwitchesPerWeek, MinPoolHours: c.MinPoolHours,
+		Enabled:            c.Enabled && c.Status != agent.Deleted,
+		AutoSwitch:         c.Keeping == agent.KeepAuto,
+		AutoTerminate:      c.AutoTerminate,
+		TerminateWait:      c.TerminateWait,
+		ReplicaEnabled:     c.ReplicaEnabled,
+		ReplicaCount:       c.ReplicaCount,
+		MinSavingsPercent:  c.MinSavingsPercent,
+		RiskThreshold:      c.RiskThreshold,
+		MaxSwitchesPerWeek: c.MaxSwitchesPerWeek,
+		MinPoolHours:       c.MinPoolHours,
 	}
 }
 
@@ -108,9 +173,19 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 		return nil, credentials.NotForThis.New("This token is for the agent %q only.", p.LogicalID)
 	}
 	got, err := a.Store.Register(ctx, agent.Registration{
-		ClientID: p.ClientID, Launcher: agent.Launcher(p.Launcher), LogicalID: in.LogicalID, Hostname: in.Hostname, InstanceID: in.InstanceID,
-		InstanceType: in.InstanceType, Region: in.Region, AZ: in.AZ, AMI: in.AMI, Mode: agent.Mode(in.Mode), Version: in.Version,
-		PrivateIP: agent.Known(in.PrivateIP), PublicIP: agent.Known(in.PublicIP),
+		ClientID:     p.ClientID,
+		Launcher:     agent.Launcher(p.Launcher),
+		LogicalID:    in.LogicalID,
+		Hostname:     in.Hostname,
+		InstanceID:   in.InstanceID,
+		InstanceType: in.InstanceType,
+		Region:       in.Region,
+		AZ:           in.AZ,
+		AMI:          in.AMI,
+		Mode:         agent.Mode(in.Mode),
+		Version:      in.Version,
+		PrivateIP:    agent.Known(in.PrivateIP),
+		PublicIP:     agent.Known(in.PublicIP),
 	})
 	if err != nil {
 		return nil, err
@@ -119,16 +194,28 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	case got.CommandID != "":
 		a.sendBestEffort(ctx, got.AgentID, func(ctx context.Context) error {
 			return a.Workflows.Nudge(ctx, activities.Nudge{
-				OperationID: workflows.SwitchID(got.CommandID), AgentID: got.AgentID, Start: true, Launcher: agent.ByAgent})
+				OperationID: workflows.SwitchID(got.CommandID),
+				AgentID:     got.AgentID,
+				Start:       true,
+				Launcher:    agent.ByAgent,
+			})
 		})
 	case got.ReplicaID != "":
 		a.sendBestEffort(ctx, got.AgentID, func(ctx context.Context) error {
-			return a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{ReplicaID: got.ReplicaID, InstanceID: in.InstanceID, Status: "ready"})
+			return a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{
+				ReplicaID:  got.ReplicaID,
+				InstanceID: in.InstanceID,
+				Status:     "ready",
+			})
 		})
 	case got.Takeover.Done:
 		a.reportTakeover(ctx, got.AgentID, in.InstanceID, got.Takeover)
 	}
-	return &registerAnswer{AgentID: got.AgentID, ClientID: got.ClientID, Config: registerConfigOf(&got.AgentConfig)}, nil
+	return &registerAnswer{
+		AgentID:  got.AgentID,
+		ClientID: got.ClientID,
+		Config:   registerConfigOf(&got.AgentConfig),
+	}, nil
 }
 
 // toldWithin bounds telling a workflow what is durable already.
@@ -140,7 +227,8 @@ func (a *Agents) sendBestEffort(ctx context.Context, agentID string, message fun
 	ctx, cancel := context.WithTimeout(ctx, toldWithin)
 	defer cancel()
 	if err := message(ctx); err != nil {
-		web.LoggerFrom(ctx).WarnContext(ctx, "a workflow was not told of a registration", "agent_id", agentID, "error", err)
+		web.LoggerFrom(ctx).WarnContext(ctx, "a workflow was not told of a registration", "agent_id", agentID,
+			"error", err)
 	}
 }
 

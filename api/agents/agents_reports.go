@@ -16,7 +16,8 @@ type terminationReport struct {
 }
 
 func (a *Agents) termination(ctx context.Context, in *terminationReport) (*web.Success, error) {
-	return web.Done, a.Store.Terminated(ctx, web.PrincipalFrom(ctx).ClientID, in.AgentID, cmp.Or(shortened(in.Reason, 500), "Unknown"))
+	return web.Done, a.Store.Terminated(ctx, web.PrincipalFrom(ctx).ClientID, in.AgentID,
+		cmp.Or(shortened(in.Reason, 500), "Unknown"))
 }
 
 type cleanupRequest struct {
@@ -58,17 +59,25 @@ type cleanupAnswer struct {
 
 func (a *Agents) cleanup(ctx context.Context, in *cleanupRequest) (*cleanupAnswer, error) {
 	out := &cleanupAnswer{
-		Success: true, Message: "Cleanup report recorded",
-		DeletedSnapshots: len(in.Snapshots.Deleted), DeletedAMIs: len(in.AMIs.Deleted), FailedCount: len(in.Snapshots.Failed) + len(in.AMIs.Failed),
+		Success:          true,
+		Message:          "Cleanup report recorded",
+		DeletedSnapshots: len(in.Snapshots.Deleted),
+		DeletedAMIs:      len(in.AMIs.Deleted),
+		FailedCount:      len(in.Snapshots.Failed) + len(in.AMIs.Failed),
 	}
 	ended := make([]string, len(in.Instances.Deleted))
 	for n, id := range in.Instances.Deleted {
 		ended[n] = string(id)
 	}
 	err := a.Store.RecordCleanup(ctx, postgres.Cleanup{
-		ClientID: web.PrincipalFrom(ctx).ClientID, AgentID: in.AgentID, At: in.Timestamp.OrZero(),
-		DeletedSnapshots: out.DeletedSnapshots, DeletedAMIs: out.DeletedAMIs, DeletedInstances: ended, Failed: out.FailedCount,
-		Details: map[string]any{"snapshots": in.Snapshots, "amis": in.AMIs, "instances": in.Instances},
+		ClientID:         web.PrincipalFrom(ctx).ClientID,
+		AgentID:          in.AgentID,
+		At:               in.Timestamp.OrZero(),
+		DeletedSnapshots: out.DeletedSnapshots,
+		DeletedAMIs:      out.DeletedAMIs,
+		DeletedInstances: ended,
+		Failed:           out.FailedCount,
+		Details:          map[string]any{"snapshots": in.Snapshots, "amis": in.AMIs, "instances": in.Instances},
 	})
 	if err != nil {
 		return nil, err

@@ -35,10 +35,45 @@ type Commands struct {
 func (c *Commands) Routes() []web.Route {
 	const one = "/api/agents/:agent_id"
 	return []web.Route{
-		{Method: http.MethodGet, Path: one + "/pending-commands", ID: "pendingCommands", Summary: "Lease the command that an agent is to perform next", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(c.pending), Quiet: true},
-		{Method: http.MethodPost, Path: one + "/commands/:command_id/executed", ID: "commandExecuted", Summary: "Tell how a command went", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(c.executed)},
-		{Method: http.MethodPost, Path: one + "/mark-command-executed", ID: "markCommandExecuted", Summary: "Tell that a command was performed, as old agents do", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(c.markExecuted)},
-		{Method: http.MethodPost, Path: one + "/switch-report", ID: "reportSwitch", Summary: "Tell how a switch went that an agent performed", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(c.report)},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/pending-commands",
+			ID:       "pendingCommands",
+			Summary:  "Lease the command that an agent is to perform next",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.pending),
+			Quiet:    true,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/commands/:command_id/executed",
+			ID:       "commandExecuted",
+			Summary:  "Tell how a command went",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.executed),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/mark-command-executed",
+			ID:       "markCommandExecuted",
+			Summary:  "Tell that a command was performed, as old agents do",
+			Auth:     web.Agent,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.markExecuted),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/switch-report",
+			ID:       "reportSwitch",
+			Summary:  "Tell how a switch went that an agent performed",
+			Auth:     web.Agent,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.report),
+		},
 	}
 }
 
@@ -63,8 +98,14 @@ func (c *Commands) pending(ctx context.Context, in *web.AgentPath) (*[]pendingCo
 	out := make([]pendingCommand, 0, len(found))
 	for _, x := range found {
 		out = append(out, pendingCommand{
-			ID: x.ID, InstanceID: x.InstanceID, Type: "switch", TargetMode: x.TargetMode, TargetPoolID: x.TargetPoolID, Priority: x.Priority,
-			TerminateWait: x.TerminateWait, CreatedAt: web.TimeOf(x.CreatedAt),
+			ID:            x.ID,
+			InstanceID:    x.InstanceID,
+			Type:          "switch",
+			TargetMode:    x.TargetMode,
+			TargetPoolID:  x.TargetPoolID,
+			Priority:      x.Priority,
+			TerminateWait: x.TerminateWait,
+			CreatedAt:     web.TimeOf(x.CreatedAt),
 		})
 	}
 	return &out, nil
@@ -79,7 +120,10 @@ type executedRequest struct {
 
 func (c *Commands) executed(ctx context.Context, in *executedRequest) (*web.Success, error) {
 	went := in.Success.Or(true)
-	return c.complete(ctx, in.AgentID, in.CommandID, postgres.CommandOutcome{Success: &went, Message: shortened(in.Message, 2000)})
+	return c.complete(ctx, in.AgentID, in.CommandID, postgres.CommandOutcome{
+		Success: &went,
+		Message: shortened(in.Message, 2000),
+	})
 }
 
 type markRequest struct {
@@ -93,7 +137,11 @@ func (c *Commands) markExecuted(ctx context.Context, in *markRequest) (*web.Succ
 	return c.complete(ctx, in.AgentID, string(in.CommandID), postgres.CommandOutcome{})
 }
 
-func (c *Commands) complete(ctx context.Context, agentID, commandID string, outcome postgres.CommandOutcome) (*web.Success, error) {
+func (c *Commands) complete(
+	ctx context.Context,
+	agentID, commandID string,
+	outcome postgres.CommandOutcome,
+) (*web.Success, error) {
 	command, news, err := c.Store.Complete(ctx, web.PrincipalFrom(ctx).ClientID, agentID, commandID, outcome)
 	if err != nil {
 		return nil, err
@@ -110,7 +158,13 @@ func (c *Commands) sendSwitchNews(ctx context.Context, agentID, switchID string,
 	bounded, cancel := context.WithTimeout(ctx, toldWithin)
 	defer cancel()
 	id := workflows.SwitchID(switchID)
-	if err := c.Workflows.Nudge(bounded, activities.Nudge{OperationID: id, AgentID: agentID, Start: true, Launcher: launcher}); err != nil {
-		web.LoggerFrom(ctx).WarnContext(ctx, "a switch reads late what its agent reports", "agent_id", agentID, "operation_id", id, "error", err)
+	if err := c.Workflows.Nudge(bounded, activities.Nudge{
+		OperationID: id,
+		AgentID:     agentID,
+		Start:       true,
+		Launcher:    launcher,
+	}); err != nil {
+		web.LoggerFrom(ctx).WarnContext(ctx, "a switch reads late what its agent reports", "agent_id", agentID,
+			"operation_id", id, "error", err)
 	}
 }

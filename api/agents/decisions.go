@@ -52,11 +52,54 @@ type Decisions struct {
 func (d *Decisions) Routes() []web.Route {
 	const one = "/api/agents/:agent_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: one + "/decide", ID: "decide", Summary: "Let the engine judge an agent's place, and keep the decision", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(d.decide)},
-		{Method: http.MethodGet, Path: one + "/switch-recommendation", ID: "switchRecommendation", Summary: "Let the engine judge an agent's place, and what else there is", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(d.recommend)},
-		{Method: http.MethodPost, Path: one + "/issue-switch-command", ID: "issueSwitchCommand", Summary: "Move an agent, within its limits", Auth: web.Agent, Launches: true, Status: 201, Endpoint: web.NewEndpoint(d.issueCommand), Timeout: web.GuardianTimeout},
-		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/explain", ID: "explainAgent", Summary: "Say why an agent was moved, or was not, in words and numbers", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(d.explain)},
-		{Method: http.MethodPost, Path: one + "/rebalance-recommendation", ID: "reportRebalance", Summary: "Tell that AWS recommends to leave an instance", Auth: web.Agent, Own: true, Status: 200, Endpoint: web.NewEndpoint(d.rebalance)},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/decide",
+			ID:       "decide",
+			Summary:  "Let the engine judge an agent's place, and keep the decision",
+			Auth:     web.Agent,
+			Status:   200,
+			Endpoint: web.NewEndpoint(d.decide),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/switch-recommendation",
+			ID:       "switchRecommendation",
+			Summary:  "Let the engine judge an agent's place, and what else there is",
+			Auth:     web.Agent,
+			Status:   200,
+			Endpoint: web.NewEndpoint(d.recommend),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/issue-switch-command",
+			ID:       "issueSwitchCommand",
+			Summary:  "Move an agent, within its limits",
+			Auth:     web.Agent,
+			Launches: true,
+			Status:   201,
+			Endpoint: web.NewEndpoint(d.issueCommand),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/agents/:agent_id/explain",
+			ID:       "explainAgent",
+			Summary:  "Say why an agent was moved, or was not, in words and numbers",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(d.explain),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/rebalance-recommendation",
+			ID:       "reportRebalance",
+			Summary:  "Tell that AWS recommends to leave an instance",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(d.rebalance),
+		},
 	}
 }
 
@@ -135,9 +178,19 @@ func (d *Decisions) decide(ctx context.Context, in *decideRequest) (*decideAnswe
 		return nil, err
 	}
 	return &decideAnswer{
-		InstanceID: facts.Instance.ID, Risk: got.Risk, Action: got.Action, Mode: got.Mode, PoolID: web.NilIfEmpty(got.PoolID), Savings: got.Savings,
-		Allowed: got.Moves() && facts.Agent.AutoSwitch, Reason: got.Reason, Confidence: got.Confidence,
-		Vetoes: web.EmptyIfNil(got.Vetoes), Scores: web.EmptyIfNil(got.Scores), Engine: got.Engine, EngineVersion: got.Version,
+		InstanceID:    facts.Instance.ID,
+		Risk:          got.Risk,
+		Action:        got.Action,
+		Mode:          got.Mode,
+		PoolID:        web.NilIfEmpty(got.PoolID),
+		Savings:       got.Savings,
+		Allowed:       got.Moves() && facts.Agent.AutoSwitch,
+		Reason:        got.Reason,
+		Confidence:    got.Confidence,
+		Vetoes:        web.EmptyIfNil(got.Vetoes),
+		Scores:        web.EmptyIfNil(got.Scores),
+		Engine:        got.Engine,
+		EngineVersion: got.Version,
 	}, nil
 }
 
@@ -154,7 +207,8 @@ func (in *decideRequest) fillIn(facts *engine.Input) {
 		facts.OnDemand = engine.Price{USD: p, At: facts.Now}
 	}
 	at := slices.IndexFunc(facts.Pools, func(p engine.Pool) bool { return p.ID == facts.Instance.PoolID })
-	if p := price(in.Pricing.Spot, in.Pricing.Spot2); p > 0 && at >= 0 && facts.Instance.Mode == agent.Spot && !facts.Pools[at].Price.Fresh(facts.Now) {
+	if p := price(in.Pricing.Spot, in.Pricing.Spot2); p > 0 && at >= 0 && facts.Instance.Mode == agent.Spot &&
+		!facts.Pools[at].Price.Fresh(facts.Now) {
 		facts.Pools[at].Price = engine.Price{USD: p, At: facts.Now}
 	}
 }
@@ -200,9 +254,17 @@ func (d *Decisions) recommend(ctx context.Context, in *web.AgentPath) (*recommen
 		return nil, err
 	}
 	out := &recommendation{
-		DecisionType: got.LegacyType(), PoolID: web.NilIfEmpty(got.PoolID), Risk: got.Risk, Savings: got.Savings, Confidence: got.Confidence, Reason: got.Reason,
-		AgentID: facts.Agent.ID, AutoSwitch: facts.Agent.AutoSwitch, WillExecute: facts.Agent.AutoSwitch && got.Moves(),
-		Alternatives: []alternativePool{}, Vetoes: web.EmptyIfNil(got.Vetoes),
+		DecisionType: got.LegacyType(),
+		PoolID:       web.NilIfEmpty(got.PoolID),
+		Risk:         got.Risk,
+		Savings:      got.Savings,
+		Confidence:   got.Confidence,
+		Reason:       got.Reason,
+		AgentID:      facts.Agent.ID,
+		AutoSwitch:   facts.Agent.AutoSwitch,
+		WillExecute:  facts.Agent.AutoSwitch && got.Moves(),
+		Alternatives: []alternativePool{},
+		Vetoes:       web.EmptyIfNil(got.Vetoes),
 	}
 	i := facts.Instance
 	if i.Mode == agent.Spot && i.PoolID != "" {
@@ -211,7 +273,12 @@ func (d *Decisions) recommend(ctx context.Context, in *web.AgentPath) (*recommen
 	}
 	for _, p := range cheapestFirst(facts) {
 		if len(out.Alternatives) < mostAlternatives && (i.Mode != agent.Spot || p.ID != i.PoolID) {
-			out.Alternatives = append(out.Alternatives, alternativePool{ID: p.ID, Name: web.PoolName(p.Type, p.AZ), AZ: p.AZ, Price: p.Price.USD})
+			out.Alternatives = append(out.Alternatives, alternativePool{
+				ID:    p.ID,
+				Name:  web.PoolName(p.Type, p.AZ),
+				AZ:    p.AZ,
+				Price: p.Price.USD,
+			})
 		}
 	}
 	return out, nil

@@ -21,7 +21,11 @@ import (
 // DecisionWorkflows is the part of workflows.Client that decisions are carried
 // out by.
 type DecisionWorkflows interface {
-	RequestSwitch(ctx context.Context, agentID string, in workflows.RequestSwitchInput) (*workflows.OperationAnswer, error)
+	RequestSwitch(
+		ctx context.Context,
+		agentID string,
+		in workflows.RequestSwitchInput,
+	) (*workflows.OperationAnswer, error)
 	EmergencyReplica(ctx context.Context, agentID string, in workflows.EmergencyInput) (*workflows.ReplicaAnswer, error)
 }
 
@@ -75,7 +79,12 @@ func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueA
 		return nil, err
 	}
 	if facts.Instance.At(target.Mode, target.PoolID) {
-		return &issueAnswer{Message: "Agent already in target state", CurrentMode: facts.Instance.Mode, CurrentPool: web.NilIfEmpty(facts.Instance.PoolID), status: http.StatusOK}, nil
+		return &issueAnswer{
+			Message:     "Agent already in target state",
+			CurrentMode: facts.Instance.Mode,
+			CurrentPool: web.NilIfEmpty(facts.Instance.PoolID),
+			status:      http.StatusOK,
+		}, nil
 	}
 	if err := d.checkTarget(ctx, facts, target); err != nil {
 		return nil, err
@@ -87,8 +96,14 @@ func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueA
 	}
 	moves := &workflows.Moves{Commands: d.Commands, Guardians: d.Workflows}
 	moved, err := moves.Move(ctx, switching.Order{
-		AgentID: in.AgentID, Target: target, Priority: priority, By: web.ActorName(ctx), Reason: reason, Voluntary: true,
-		Notify: "Switch command issued to " + cmp.Or(settings.Hostname, settings.LogicalAgentID) + ": " + string(target.Mode),
+		AgentID:   in.AgentID,
+		Target:    target,
+		Priority:  priority,
+		By:        web.ActorName(ctx),
+		Reason:    reason,
+		Voluntary: true,
+		Notify: "Switch command issued to " + cmp.Or(settings.Hostname,
+			settings.LogicalAgentID) + ": " + string(target.Mode),
 	})
 	d.opinion(ctx, facts, moved, err)
 	if err != nil {
@@ -96,21 +111,35 @@ func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueA
 	}
 	on := true
 	return &issueAnswer{
-		Success: true, CommandID: moved.CommandID, OperationID: moved.OperationID, Href: web.OperationHref(moved.OperationID), AgentID: in.AgentID,
-		TargetMode: target.Mode, PoolID: web.NilIfEmpty(target.PoolID), Reason: reason, AutoSwitch: &on, status: http.StatusCreated,
-		Message: "Switch command queued. Agent will execute on next heartbeat.",
+		Success:     true,
+		CommandID:   moved.CommandID,
+		OperationID: moved.OperationID,
+		Href:        web.OperationHref(moved.OperationID),
+		AgentID:     in.AgentID,
+		TargetMode:  target.Mode,
+		PoolID:      web.NilIfEmpty(target.PoolID),
+		Reason:      reason,
+		AutoSwitch:  &on,
+		status:      http.StatusCreated,
+		Message:     "Switch command queued. Agent will execute on next heartbeat.",
 	}, nil
 }
 
 // opinion keeps what the engine thinks of an agent that a person or another process has moved,
 // and what became of the order. The order stands whether it can be kept or not.
 func (d *Decisions) opinion(ctx context.Context, facts engine.Input, moved *switching.Moved, refused error) {
-	r := engine.Record{Input: facts, Decision: engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts), Source: engine.ByCommand, Outcome: string(fault.CodeOf(refused))}
+	r := engine.Record{
+		Input:    facts,
+		Decision: engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts),
+		Source:   engine.ByCommand,
+		Outcome:  string(fault.CodeOf(refused)),
+	}
 	if moved != nil {
 		r.Outcome, r.CommandID = engine.OutcomeOrdered, moved.CommandID
 	}
 	if err := d.Store.Keep(ctx, r); err != nil {
-		web.LoggerFrom(ctx).WarnContext(ctx, "the decision behind a command was not kept", "agent_id", facts.Agent.ID, "error", err)
+		web.LoggerFrom(ctx).WarnContext(ctx, "the decision behind a command was not kept", "agent_id", facts.Agent.ID,
+			"error", err)
 	}
 }
 
@@ -139,7 +168,8 @@ func (d *Decisions) checkTarget(ctx context.Context, facts engine.Input, target 
 		return err
 	}
 	if pool.InstanceType != facts.Instance.Type || pool.Region != facts.Instance.Region {
-		return replica.WrongType.New("The pool is of another instance type or region").With("agent_type", facts.Instance.Type).With("pool_type", pool.InstanceType)
+		return replica.WrongType.New("The pool is of another instance type or region").With("agent_type",
+			facts.Instance.Type).With("pool_type", pool.InstanceType)
 	}
 	return nil
 }
@@ -170,7 +200,12 @@ func (d *Decisions) rebalance(ctx context.Context, in *rebalanceRequest) (*rebal
 	if err != nil {
 		return nil, err
 	}
-	notice := interruption.Notice{AgentID: in.AgentID, InstanceID: in.InstanceID, Kind: interruption.Rebalance, Door: "http"}
+	notice := interruption.Notice{
+		AgentID:    in.AgentID,
+		InstanceID: in.InstanceID,
+		Kind:       interruption.Rebalance,
+		Door:       "http",
+	}
 	known, err := d.Notices.Take(ctx, facts.Agent.ClientID, notice, roles.JudgeNotice)
 	if err != nil {
 		return nil, unknownAgent(err)
@@ -180,7 +215,8 @@ func (d *Decisions) rebalance(ctx context.Context, in *rebalanceRequest) (*rebal
 	if t := judged.Target; t != nil {
 		out.TargetMode, out.TargetPool, out.TargetName = agent.Spot, t.ID, web.PoolName(t.Type, t.AZ)
 	}
-	if known.Role == agent.Primary && !known.Delivered && known.Outcome.Result == interruption.Undecided && facts.Agent.AutoSwitch && facts.Agent.Enabled {
+	if known.Role == agent.Primary && !known.Delivered && known.Outcome.Result == interruption.Undecided &&
+		facts.Agent.AutoSwitch && facts.Agent.Enabled {
 		d.prepare(ctx, in.AgentID, in.InstanceID, known.Outcome.Deadline, out)
 	}
 	return out, nil
@@ -191,9 +227,14 @@ func (d *Decisions) rebalance(ctx context.Context, in *rebalanceRequest) (*rebal
 func (d *Decisions) prepare(ctx context.Context, agentID, instanceID string, deadline time.Time, out *rebalanceAnswer) {
 	ctx, cancel := context.WithTimeout(ctx, toldWithin)
 	defer cancel()
-	answer, err := d.Workflows.EmergencyReplica(ctx, agentID, workflows.EmergencyInput{InstanceID: instanceID, Kind: interruption.Rebalance, Deadline: deadline})
+	answer, err := d.Workflows.EmergencyReplica(ctx, agentID, workflows.EmergencyInput{
+		InstanceID: instanceID,
+		Kind:       interruption.Rebalance,
+		Deadline:   deadline,
+	})
 	if err != nil {
-		web.LoggerFrom(ctx).WarnContext(ctx, "an emergency replica was not asked for yet", "agent_id", agentID, "instance_id", instanceID, "error", err)
+		web.LoggerFrom(ctx).WarnContext(ctx, "an emergency replica was not asked for yet", "agent_id", agentID,
+			"instance_id", instanceID, "error", err)
 		return
 	}
 	out.ReplicaID, out.Operation = answer.ReplicaID, answer.OperationID

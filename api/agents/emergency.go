@@ -60,10 +60,18 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 	}
 	if kind == interruption.Rebalance && a.Keeping != agent.KeepAuto {
 		return nil, agent.AutoOff.New("Emergency replica creation disabled").
-			With("reason", "auto_switch_enabled is OFF. Enable auto-switch mode in agent configuration to allow automatic emergency replicas.").
+			With("reason",
+				"auto_switch_enabled is OFF. Enable auto-switch mode in agent configuration to allow automatic emergency replicas.").
 			With("hint", "Turn on Auto-Switch Mode in agent settings to enable emergency failover protection")
 	}
-	notice := interruption.Notice{AgentID: a.ID, InstanceID: cmp.Or(in.InstanceID, web.Deref(a.InstanceID)), Kind: kind, Deadline: in.Deadline.OrZero(), Door: "http", ArrivedAt: r.Now()}
+	notice := interruption.Notice{
+		AgentID:    a.ID,
+		InstanceID: cmp.Or(in.InstanceID, web.Deref(a.InstanceID)),
+		Kind:       kind,
+		Deadline:   in.Deadline.OrZero(),
+		Door:       "http",
+		ArrivedAt:  r.Now(),
+	}
 	taken, err := r.takeNotice(ctx, a.ClientID, notice)
 	if err != nil {
 		return nil, unknownAgent(err)
@@ -73,7 +81,13 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 	}
 	if taken.Role != agent.Primary {
 		r.Aftercare.Add(taken)
-		return &emergencyAnswer{Success: true, Urgency: urgency, status: 200, Message: fmt.Sprintf("Instance %s is not the primary of this agent: it needs no replica.", notice.InstanceID)}, nil
+		return &emergencyAnswer{
+			Success: true,
+			Urgency: urgency,
+			status:  200,
+			Message: fmt.Sprintf("Instance %s is not the primary of this agent: it needs no replica.",
+				notice.InstanceID),
+		}, nil
 	}
 	if taken.Verdict.Ruling == roles.RuledUnproven {
 		answer, err := r.unproven(ctx, a.ID, notice.InstanceID)
@@ -90,7 +104,13 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 	if err != nil {
 		return nil, err
 	}
-	out := &emergencyAnswer{Success: true, Urgency: urgency, Operation: answer.OperationID, status: 201, Message: "An emergency replica is launching."}
+	out := &emergencyAnswer{
+		Success:   true,
+		Urgency:   urgency,
+		Operation: answer.OperationID,
+		status:    201,
+		Message:   "An emergency replica is launching.",
+	}
 	if answer.Existing {
 		out.Message = "There is a replica for this instance already."
 	}
@@ -102,10 +122,21 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 }
 
 // failedOver answers for an agent that a ready successor took over from at once.
-func (r *Replicas) failedOver(ctx context.Context, a *views.AgentView, taken *roles.Taken, urgency string) (*emergencyAnswer, error) {
+func (r *Replicas) failedOver(
+	ctx context.Context,
+	a *views.AgentView,
+	taken *roles.Taken,
+	urgency string,
+) (*emergencyAnswer, error) {
 	r.Aftercare.Add(taken)
-	out := &emergencyAnswer{Success: true, Urgency: urgency, Operation: taken.Operation(), status: 201, ReplicaID: &taken.Outcome.ReplicaID,
-		Message: "There is a replica for this instance already."}
+	out := &emergencyAnswer{
+		Success:   true,
+		Urgency:   urgency,
+		Operation: taken.Operation(),
+		status:    201,
+		ReplicaID: &taken.Outcome.ReplicaID,
+		Message:   "There is a replica for this instance already.",
+	}
 	return out, r.describe(ctx, a, taken.Outcome.ReplicaID, out)
 }
 

@@ -132,25 +132,90 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 	l, a, h := facts.Limits, facts.Activity, facts.Holds
 	out := &explanation{
 		AgentID: facts.Agent.ID, At: web.TimeOf(facts.Now), Sentences: engine.Explain(facts, got),
-		Now: judgement{Action: got.Action, Mode: got.Mode, PoolID: web.NilIfEmpty(got.PoolID), Wanted: got.Wanted, Risk: got.Risk, Savings: got.Savings, Gain: got.Gain,
-			Confidence: got.Confidence, Reason: got.Reason, Vetoes: web.EmptyIfNil(got.Vetoes), Scores: web.EmptyIfNil(got.Scores), Engine: got.Engine, Version: got.Version},
-		Limits: limitsNow{MinSavingsPercent: l.MinSavingsPercent, RiskThreshold: l.RiskThreshold, MaxSwitchesPerWeek: l.MaxSwitchesPerWeek, MaxSwitchesPerDay: l.MaxSwitchesPerDay,
-			MinPoolHours: l.MinPoolDuration.Hours(), CoolDownMinutes: l.CoolDown.Minutes(), MaxMovingPercent: l.MaxMovingPercent, MaxFleetMovingPercent: l.MaxFleetMovingPercent},
-		Activity:  activityNow{Day: a.SwitchesDay, Week: a.SwitchesWeek, LastChange: web.NewTime(&a.LastChangeAt), PoolSince: web.NewTime(&a.PoolSince)},
-		Holds:     holdsNow{Pauses: []pauseNow{}, Notice: web.NilIfEmpty(h.Notice), Operation: web.NilIfEmpty(h.Operation), Moving: h.ClientMoving, Agents: h.ClientAgents},
+		Now: judgement{
+			Action:     got.Action,
+			Mode:       got.Mode,
+			PoolID:     web.NilIfEmpty(got.PoolID),
+			Wanted:     got.Wanted,
+			Risk:       got.Risk,
+			Savings:    got.Savings,
+			Gain:       got.Gain,
+			Confidence: got.Confidence,
+			Reason:     got.Reason,
+			Vetoes:     web.EmptyIfNil(got.Vetoes),
+			Scores:     web.EmptyIfNil(got.Scores),
+			Engine:     got.Engine,
+			Version:    got.Version,
+		},
+		Limits: limitsNow{
+			MinSavingsPercent:     l.MinSavingsPercent,
+			RiskThreshold:         l.RiskThreshold,
+			MaxSwitchesPerWeek:    l.MaxSwitchesPerWeek,
+			MaxSwitchesPerDay:     l.MaxSwitchesPerDay,
+			MinPoolHours:          l.MinPoolDuration.Hours(),
+			CoolDownMinutes:       l.CoolDown.Minutes(),
+			MaxMovingPercent:      l.MaxMovingPercent,
+			MaxFleetMovingPercent: l.MaxFleetMovingPercent,
+		},
+		Activity: activityNow{
+			Day:        a.SwitchesDay,
+			Week:       a.SwitchesWeek,
+			LastChange: web.NewTime(&a.LastChangeAt),
+			PoolSince:  web.NewTime(&a.PoolSince),
+		},
+		Holds: holdsNow{
+			Pauses:    []pauseNow{},
+			Notice:    web.NilIfEmpty(h.Notice),
+			Operation: web.NilIfEmpty(h.Operation),
+			Moving:    h.ClientMoving,
+			Agents:    h.ClientAgents,
+		},
 		Decisions: []madeDecision{}, Switches: []explainSwitch{},
 	}
 	for _, p := range h.Pauses {
-		out.Holds.Pauses = append(out.Holds.Pauses, pauseNow{Scope: p.Scope, Until: web.TimeOf(p.Until), Reason: p.Reason})
+		out.Holds.Pauses = append(out.Holds.Pauses, pauseNow{
+			Scope:  p.Scope,
+			Until:  web.TimeOf(p.Until),
+			Reason: p.Reason,
+		})
 	}
 	for _, x := range decisions {
-		out.Decisions = append(out.Decisions, madeDecision{At: web.TimeOf(x.At), FirstAt: web.TimeOf(x.FirstAt), Count: x.Count, Source: x.Source, Engine: x.Engine, Version: x.EngineVersion, Shadow: x.Shadow, Action: x.Action,
-			PoolID: web.NilIfEmpty(x.PoolID), Risk: x.RiskScore, Savings: x.ExpectedSavings, Confidence: x.Confidence, Reason: x.Reason, Vetoes: x.Vetoes, Scores: x.Scores, Inputs: x.Inputs,
-			Outcome: web.NilIfEmpty(x.Outcome), CommandID: x.CommandID})
+		out.Decisions = append(out.Decisions, madeDecision{
+			At:         web.TimeOf(x.At),
+			FirstAt:    web.TimeOf(x.FirstAt),
+			Count:      x.Count,
+			Source:     x.Source,
+			Engine:     x.Engine,
+			Version:    x.EngineVersion,
+			Shadow:     x.Shadow,
+			Action:     x.Action,
+			PoolID:     web.NilIfEmpty(x.PoolID),
+			Risk:       x.RiskScore,
+			Savings:    x.ExpectedSavings,
+			Confidence: x.Confidence,
+			Reason:     x.Reason,
+			Vetoes:     x.Vetoes,
+			Scores:     x.Scores,
+			Inputs:     x.Inputs,
+			Outcome:    web.NilIfEmpty(x.Outcome),
+			CommandID:  x.CommandID,
+		})
 	}
 	for _, x := range switches {
-		out.Switches = append(out.Switches, explainSwitch{At: web.TimeOf(x.At), Operation: web.NilIfEmpty(x.OperationID), Trigger: x.Trigger, By: x.By, Phase: x.Phase, FromMode: x.FromMode,
-			FromPool: x.FromPool, ToMode: x.ToMode, ToPool: x.ToPool, Impact: x.SavingsImpact, Error: x.ErrorCode, Reason: x.Reason})
+		out.Switches = append(out.Switches, explainSwitch{
+			At:        web.TimeOf(x.At),
+			Operation: web.NilIfEmpty(x.OperationID),
+			Trigger:   x.Trigger,
+			By:        x.By,
+			Phase:     x.Phase,
+			FromMode:  x.FromMode,
+			FromPool:  x.FromPool,
+			ToMode:    x.ToMode,
+			ToPool:    x.ToPool,
+			Impact:    x.SavingsImpact,
+			Error:     x.ErrorCode,
+			Reason:    x.Reason,
+		})
 	}
 	out.Sentences = append(out.Sentences, explainPast(facts.Now, decisions, switches)...)
 	proofs, err := d.Pools.Proofs(ctx, facts.Agent.ID)
@@ -160,7 +225,8 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 	for _, p := range proofs {
 		if _, unproven := web.ProofOf(proofs, p.InstanceID); unproven != nil {
 			out.Unproven = unproven
-			out.Sentences = append([]string{"Nothing at EC2 is done for " + p.InstanceID + ": " + unproven.Sentence()}, out.Sentences...)
+			out.Sentences = append([]string{
+				"Nothing at EC2 is done for " + p.InstanceID + ": " + unproven.Sentence()}, out.Sentences...)
 		}
 	}
 	return out, nil
@@ -173,7 +239,8 @@ func explainPast(now time.Time, decisions []postgres.MadeDecision, switches []po
 		if x.Shadow {
 			continue
 		}
-		s := fmt.Sprintf("%s ago %s %s decided %s: %s", formatSince(now, x.At), x.Engine, x.EngineVersion, x.Action, x.Reason)
+		s := fmt.Sprintf("%s ago %s %s decided %s: %s", formatSince(now, x.At), x.Engine, x.EngineVersion, x.Action,
+			x.Reason)
 		switch x.Outcome {
 		case "":
 		case engine.OutcomeOrdered:
@@ -193,8 +260,10 @@ func explainPast(now time.Time, decisions []postgres.MadeDecision, switches []po
 		return append(out, "It has never been switched.")
 	}
 	x := switches[0]
-	return append(out, fmt.Sprintf("Its last switch began %s ago, from %s to %s, asked for by %s: it is %s.", formatSince(now, x.At),
-		cmp.Or(spotPlace(x.FromMode, x.FromPool), "an unknown place"), cmp.Or(spotPlace(x.ToMode, x.ToPool), "an unknown place"), cmp.Or(x.By, x.Trigger), x.Phase))
+	return append(out, fmt.Sprintf("Its last switch began %s ago, from %s to %s, asked for by %s: it is %s.",
+		formatSince(now, x.At),
+		cmp.Or(spotPlace(x.FromMode, x.FromPool), "an unknown place"),
+		cmp.Or(spotPlace(x.ToMode, x.ToPool), "an unknown place"), cmp.Or(x.By, x.Trigger), x.Phase))
 }
 
 func spotPlace(mode string, pool *string) string {

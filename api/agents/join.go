@@ -19,7 +19,15 @@ type CredentialStore interface {
 
 func (a *Agents) joinRoutes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/agents/join", ID: "joinAgent", Summary: "Register an agent with an enrolment token, and get the agent's own token", Auth: web.Joining, Status: 201, Endpoint: web.NewEndpoint(a.join)},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/agents/join",
+			ID:       "joinAgent",
+			Summary:  "Register an agent with an enrolment token, and get the agent's own token",
+			Auth:     web.Joining,
+			Status:   201,
+			Endpoint: web.NewEndpoint(a.join),
+		},
 	}
 }
 

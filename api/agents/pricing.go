@@ -28,7 +28,16 @@ type Pricing struct {
 // Routes lists the endpoints.
 func (p *Pricing) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/agents/:agent_id/pricing-report", ID: "reportPrices", Summary: "Tell what pools cost", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(p.report), Quiet: true},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/agents/:agent_id/pricing-report",
+			ID:       "reportPrices",
+			Summary:  "Tell what pools cost",
+			Auth:     web.Agent,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.report),
+			Quiet:    true,
+		},
 	}
 }
 
@@ -70,7 +79,13 @@ func (p *Pricing) report(ctx context.Context, in *pricingReport) (*pricingAnswer
 	if got.Orphaned {
 		p.followLostPrimary(ctx, clientID, in)
 	}
-	return &pricingAnswer{Success: true, Accepted: got.Accepted, Duplicates: got.Duplicates, Rejected: len(got.Rejected), Rejections: got.Rejected}, nil
+	return &pricingAnswer{
+		Success:    true,
+		Accepted:   got.Accepted,
+		Duplicates: got.Duplicates,
+		Rejected:   len(got.Rejected),
+		Rejections: got.Rejected,
+	}, nil
 }
 
 // followLostPrimary lets the instance that reports follow a primary that is lost. That it
@@ -81,7 +96,12 @@ func (p *Pricing) followLostPrimary(ctx context.Context, clientID string, in *pr
 		return
 	}
 	err := p.Agents.followLostPrimary(ctx, in.AgentID, agent.Registration{
-		ClientID: clientID, InstanceID: r.InstanceID, InstanceType: own.InstanceType, Region: own.Region, AZ: own.AZ, Mode: r.Mode,
+		ClientID:     clientID,
+		InstanceID:   r.InstanceID,
+		InstanceType: own.InstanceType,
+		Region:       own.Region,
+		AZ:           own.AZ,
+		Mode:         r.Mode,
 	})
 	if err != nil {
 		web.LoggerFrom(ctx).WarnContext(ctx, "an instance could not follow a lost primary",

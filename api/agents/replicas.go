@@ -47,11 +47,19 @@ type SyncStore interface {
 
 // ReplicaWorkflows is the part of workflows.Client that replica routes use.
 type ReplicaWorkflows interface {
-	CreateReplica(ctx context.Context, agentID string, in workflows.CreateReplicaInput) (*workflows.ReplicaAnswer, error)
+	CreateReplica(
+		ctx context.Context,
+		agentID string,
+		in workflows.CreateReplicaInput,
+	) (*workflows.ReplicaAnswer, error)
 	EmergencyReplica(ctx context.Context, agentID string, in workflows.EmergencyInput) (*workflows.ReplicaAnswer, error)
 	TerminationNotice(ctx context.Context, agentID string, in workflows.NoticeInput) (*workflows.NoticeAnswer, error)
 	Promote(ctx context.Context, agentID string, in workflows.PromoteInput) (*workflows.PromoteAnswer, error)
-	DeleteReplica(ctx context.Context, agentID string, in workflows.DeleteReplicaInput) (*workflows.ReplicaAnswer, error)
+	DeleteReplica(
+		ctx context.Context,
+		agentID string,
+		in workflows.DeleteReplicaInput,
+	) (*workflows.ReplicaAnswer, error)
 	ReplicaReport(ctx context.Context, in workflows.ReplicaReport) error
 }
 
@@ -77,16 +85,120 @@ type Replicas struct {
 func (r *Replicas) Routes() []web.Route {
 	const list, one = "/api/agents/:agent_id/replicas", "/api/agents/:agent_id/replicas/:replica_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: list, ID: "createReplica", Summary: "Create the standby of manual mode, or report one that the agent launched", Auth: web.Client, Launches: true, Old: true, Status: 201, Event: "replica_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.create), Timeout: web.GuardianTimeout},
-		{Method: http.MethodGet, Path: list, ID: "listReplicas", Summary: "List an agent's replicas, or with status=launching what the agent itself must launch", Auth: web.Client, Old: true, Own: true, Status: 200, Endpoint: web.NewEndpoint(r.list), Quiet: true},
-		{Method: http.MethodGet, Path: "/api/client/:client_id/replicas", ID: "listClientReplicas", Summary: "List the standbys of a client's agents", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.listOfClient)},
-		{Method: http.MethodPut, Path: one, ID: "bindReplica", Summary: "Name the instance that the agent launched for a replica", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.bindInstance)},
-		{Method: http.MethodDelete, Path: one, ID: "deleteReplica", Summary: "Retire a replica", Auth: web.Client, Status: 200, Event: "replica_removed", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.remove), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteReplica", Summary: "Make a replica the primary", Auth: web.Client, Status: 200, Event: "replica_promotion_requested", Subject: web.AgentSubject, Endpoint: web.NewEndpoint(r.promote), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/status", ID: "reportReplicaStatus", Summary: "Report a replica's state", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.status), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/sync-status", ID: "reportReplicaSync", Summary: "Report how far a replica's state is copied", Auth: web.Client, Old: true, Status: 200, Endpoint: web.NewEndpoint(r.syncStatus)},
-		{Method: http.MethodPost, Path: "/api/agents/:agent_id/create-emergency-replica", ID: "createEmergencyReplica", Summary: "Ask for a replica because an instance is in danger", Auth: web.Client, Old: true, Status: 201, Endpoint: web.NewEndpoint(r.emergency), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: "/api/agents/:agent_id/termination-imminent", ID: "terminationImminent", Summary: "Tell that an instance is about to end, and learn the outcome", Auth: web.Client, Urgent: true, Old: true, Own: true, Status: 200, Endpoint: web.NewEndpoint(r.terminationImminent), Timeout: noticeTimeout},
+		{
+			Method:   http.MethodPost,
+			Path:     list,
+			ID:       "createReplica",
+			Summary:  "Create the standby of manual mode, or report one that the agent launched",
+			Auth:     web.Client,
+			Launches: true,
+			Old:      true,
+			Status:   201,
+			Event:    "replica_requested",
+			Subject:  web.AgentSubject,
+			Endpoint: web.NewEndpoint(r.create),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     list,
+			ID:       "listReplicas",
+			Summary:  "List an agent's replicas, or with status=launching what the agent itself must launch",
+			Auth:     web.Client,
+			Old:      true,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.list),
+			Quiet:    true,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/:client_id/replicas",
+			ID:       "listClientReplicas",
+			Summary:  "List the standbys of a client's agents",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.listOfClient),
+		},
+		{
+			Method:   http.MethodPut,
+			Path:     one,
+			ID:       "bindReplica",
+			Summary:  "Name the instance that the agent launched for a replica",
+			Auth:     web.Client,
+			Old:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.bindInstance),
+		},
+		{
+			Method:   http.MethodDelete,
+			Path:     one,
+			ID:       "deleteReplica",
+			Summary:  "Retire a replica",
+			Auth:     web.Client,
+			Status:   200,
+			Event:    "replica_removed",
+			Subject:  web.AgentSubject,
+			Endpoint: web.NewEndpoint(r.remove),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/promote",
+			ID:       "promoteReplica",
+			Summary:  "Make a replica the primary",
+			Auth:     web.Client,
+			Status:   200,
+			Event:    "replica_promotion_requested",
+			Subject:  web.AgentSubject,
+			Endpoint: web.NewEndpoint(r.promote),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/status",
+			ID:       "reportReplicaStatus",
+			Summary:  "Report a replica's state",
+			Auth:     web.Client,
+			Old:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.status),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/sync-status",
+			ID:       "reportReplicaSync",
+			Summary:  "Report how far a replica's state is copied",
+			Auth:     web.Client,
+			Old:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.syncStatus),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/agents/:agent_id/create-emergency-replica",
+			ID:       "createEmergencyReplica",
+			Summary:  "Ask for a replica because an instance is in danger",
+			Auth:     web.Client,
+			Old:      true,
+			Status:   201,
+			Endpoint: web.NewEndpoint(r.emergency),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/agents/:agent_id/termination-imminent",
+			ID:       "terminationImminent",
+			Summary:  "Tell that an instance is about to end, and learn the outcome",
+			Auth:     web.Client,
+			Urgent:   true,
+			Old:      true,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.terminationImminent),
+			Timeout:  noticeTimeout,
+		},
 	}
 }
 
@@ -125,10 +237,19 @@ func (r *Replicas) list(ctx context.Context, in *listReplicasRequest) (*replicaL
 			return nil, err
 		}
 		for _, x := range found {
-			out.Replicas = append(out.Replicas, toLaunch{ID: x.ID, PoolID: x.PoolID, AZ: x.AZ, Status: "launching", Type: x.Kind.WireType(), CreatedAt: web.TimeOf(x.CreatedAt), AgeSeconds: x.AgeSeconds})
+			out.Replicas = append(out.Replicas, toLaunch{
+				ID:         x.ID,
+				PoolID:     x.PoolID,
+				AZ:         x.AZ,
+				Status:     "launching",
+				Type:       x.Kind.WireType(),
+				CreatedAt:  web.TimeOf(x.CreatedAt),
+				AgeSeconds: x.AgeSeconds,
+			})
 		}
 	} else {
-		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false), in.PageOf(web.ValueOr(in.Limit, web.MostListed)))
+		found, err := r.Views.AgentReplicas(ctx, scope, in.AgentID, in.IncludeTerminated.Or(false),
+			in.PageOf(web.ValueOr(in.Limit, web.MostListed)))
 		found, err = web.FinishPage(&in.Paging, found, err, placeOfReplica)
 		if err != nil {
 			return nil, err
@@ -173,7 +294,11 @@ func (r *Replicas) bindInstance(ctx context.Context, in *bindReplicaRequest) (*b
 		return nil, OursToLaunch.New("The control plane launches this replica.").With("status", view.State.Wire())
 	}
 	if view.State.IsOpen() && view.InstanceID == nil {
-		if _, err := r.Store.Advance(ctx, roles.ReplicaTransition{ReplicaID: view.ID, To: replica.Launching, InstanceID: in.InstanceID}); err != nil {
+		if _, err := r.Store.Advance(ctx, roles.ReplicaTransition{
+			ReplicaID:  view.ID,
+			To:         replica.Launching,
+			InstanceID: in.InstanceID,
+		}); err != nil {
 			return nil, err
 		}
 	} else if view.InstanceID != nil && *view.InstanceID != in.InstanceID {
@@ -191,7 +316,12 @@ func (r *Replicas) report(ctx context.Context, view *views.ReplicaView, instance
 	if !view.State.IsOpen() {
 		return nil
 	}
-	return r.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{ReplicaID: view.ID, InstanceID: instanceID, Status: status, Message: message})
+	return r.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{
+		ReplicaID:  view.ID,
+		InstanceID: instanceID,
+		Status:     status,
+		Message:    message,
+	})
 }
 
 type replicaStatusRequest struct {
@@ -227,7 +357,8 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 	over := in.State == "failed" || in.State == "terminated"
 	if over && view.State.IsOpen() && view.Launcher != agent.ByAgent && instanceID == "" {
 		// Ours to launch, and given up before there is anything that could fail.
-		if _, err := r.Workflows.DeleteReplica(ctx, view.AgentID, workflows.DeleteReplicaInput{ReplicaID: view.ID, By: web.ActorName(ctx)}); err != nil {
+		if _, err := r.Workflows.DeleteReplica(ctx, view.AgentID,
+			workflows.DeleteReplicaInput{ReplicaID: view.ID, By: web.ActorName(ctx)}); err != nil {
 			return nil, err
 		}
 	} else if err := r.report(ctx, view, instanceID, string(in.State), in.ErrorMessage); err != nil {
@@ -271,7 +402,12 @@ func (r *Replicas) syncStatus(ctx context.Context, in *syncRequest) (*web.Messag
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Sync.RecordSync(ctx, postgres.SyncReport{ReplicaID: view.ID, Status: in.SyncStatus, LatencyMS: in.Latency, Progress: in.Progress}); err != nil {
+	if err := r.Sync.RecordSync(ctx, postgres.SyncReport{
+		ReplicaID: view.ID,
+		Status:    in.SyncStatus,
+		LatencyMS: in.Latency,
+		Progress:  in.Progress,
+	}); err != nil {
 		return nil, err
 	}
 	said := ""

@@ -62,9 +62,19 @@ type agentReplica struct {
 
 func newReplicaBody(x views.ReplicaView) replicaBody {
 	return replicaBody{
-		ID: x.ID, Type: x.Kind.WireType(), Status: x.State.Wire(), SyncStatus: x.SyncStatus, SyncLatency: x.SyncLatency, Progress: x.SyncProgress,
-		Pool: newPoolAnswer(x.PoolID, x.InstanceType, x.Region, x.AZ), Cost: costAnswer{Hourly: x.HourlyCost, Total: x.TotalCost},
-		CreatedBy: x.CreatedBy, CreatedAt: web.TimeOf(x.CreatedAt), ReadyAt: web.NewTime(x.ReadyAt), TerminatedAt: web.NewTime(x.EndedAt), IsActive: x.Active,
+		ID:           x.ID,
+		Type:         x.Kind.WireType(),
+		Status:       x.State.Wire(),
+		SyncStatus:   x.SyncStatus,
+		SyncLatency:  x.SyncLatency,
+		Progress:     x.SyncProgress,
+		Pool:         newPoolAnswer(x.PoolID, x.InstanceType, x.Region, x.AZ),
+		Cost:         costAnswer{Hourly: x.HourlyCost, Total: x.TotalCost},
+		CreatedBy:    x.CreatedBy,
+		CreatedAt:    web.TimeOf(x.CreatedAt),
+		ReadyAt:      web.NewTime(x.ReadyAt),
+		TerminatedAt: web.NewTime(x.EndedAt),
+		IsActive:     x.Active,
 	}
 }
 
@@ -73,7 +83,13 @@ func replicaOf(x views.ReplicaView) agentReplica {
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	return agentReplica{replicaBody: newReplicaBody(x), InstanceID: instanceOf(x), AgeSeconds: x.AgeSeconds, Tags: tags, Launcher: string(x.Launcher)}
+	return agentReplica{
+		replicaBody: newReplicaBody(x),
+		InstanceID:  instanceOf(x),
+		AgeSeconds:  x.AgeSeconds,
+		Tags:        tags,
+		Launcher:    string(x.Launcher),
+	}
 }
 
 // newPoolAnswer names a pool. One that the catalogue does not have is told by its id.

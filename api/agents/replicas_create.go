@@ -50,7 +50,9 @@ func (r *Replicas) create(ctx context.Context, in *createReplicaRequest) (*creat
 	}
 	order := workflows.CreateReplicaInput{
 		Plan:      replica.Plan{Mode: agent.Spot, ExcludeZones: in.ExcludeZones},
-		CreatedBy: cmp.Or(in.CreatedBy, "unknown"), Tags: in.Tags, RequestID: idempotencyKey(ctx, "create-replica", in.AgentID, in.Key),
+		CreatedBy: cmp.Or(in.CreatedBy, "unknown"),
+		Tags:      in.Tags,
+		RequestID: idempotencyKey(ctx, "create-replica", in.AgentID, in.Key),
 	}
 	if in.MaxHourlyCost != nil {
 		order.Plan.MaxHourlyCost = *in.MaxHourlyCost
@@ -69,8 +71,14 @@ func (r *Replicas) create(ctx context.Context, in *createReplicaRequest) (*creat
 		return nil, err
 	}
 	return &createReplicaAnswer{
-		Success: true, ReplicaID: view.ID, InstanceID: instanceOf(*view), Pool: newReplicaBody(*view).Pool, HourlyCost: view.HourlyCost,
-		Status: view.State.Wire(), Message: "Replica is launching. Connect your agent to establish sync.", Operation: answer.OperationID,
+		Success:    true,
+		ReplicaID:  view.ID,
+		InstanceID: instanceOf(*view),
+		Pool:       newReplicaBody(*view).Pool,
+		HourlyCost: view.HourlyCost,
+		Status:     view.State.Wire(),
+		Message:    "Replica is launching. Connect your agent to establish sync.",
+		Operation:  answer.OperationID,
 	}, nil
 }
 
@@ -91,9 +99,15 @@ func (r *Replicas) reported(in *createReplicaRequest, order *workflows.CreateRep
 
 // standby judges a request for the standby of manual mode, in the order in which
 // pages know the refusals.
-func (r *Replicas) standby(ctx context.Context, a *views.AgentView, in *createReplicaRequest, order *workflows.CreateReplicaInput) error {
+func (r *Replicas) standby(
+	ctx context.Context,
+	a *views.AgentView,
+	in *createReplicaRequest,
+	order *workflows.CreateReplicaInput,
+) error {
 	if a.Keeping != agent.KeepManual {
-		return replica.NotAllowed.New("Manual replicas not enabled for this agent").With("hint", "Enable manual_replica_enabled in agent settings")
+		return replica.NotAllowed.New("Manual replicas not enabled for this agent").With("hint",
+			"Enable manual_replica_enabled in agent settings")
 	}
 	if in.PoolID != nil && *in.PoolID != "" {
 		pool, err := r.Views.Pool(ctx, *in.PoolID)
@@ -101,7 +115,8 @@ func (r *Replicas) standby(ctx context.Context, a *views.AgentView, in *createRe
 			return err
 		}
 		if a.InstanceType != nil && pool.InstanceType != *a.InstanceType {
-			return replica.WrongType.New("Pool instance type mismatch").With("agent_type", *a.InstanceType).With("pool_type", pool.InstanceType)
+			return replica.WrongType.New("Pool instance type mismatch").With("agent_type", *a.InstanceType).
+				With("pool_type", pool.InstanceType)
 		}
 		order.Plan.Pool = pool.ID
 	}

@@ -32,7 +32,13 @@ func (r *Replicas) listOfClient(ctx context.Context, in *web.ClientListRequest) 
 	return web.MapRows(found, err, func(x views.ReplicaView) clientReplica {
 		return clientReplica{
 			AgentID: x.AgentID,
-			Primary: primaryBrief{InstanceID: x.PrimaryID, InstanceType: x.PrimaryType, Region: x.PrimaryRegion, AZ: x.PrimaryAZ, Mode: x.PrimaryMode},
+			Primary: primaryBrief{
+				InstanceID:   x.PrimaryID,
+				InstanceType: x.PrimaryType,
+				Region:       x.PrimaryRegion,
+				AZ:           x.PrimaryAZ,
+				Mode:         x.PrimaryMode,
+			},
 			Replica: standingBrief{replicaBody: newReplicaBody(x), InstanceID: instanceOf(x)},
 		}
 	})

@@ -40,7 +40,8 @@ type promoteAnswer struct {
 
 func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAnswer, error) {
 	view, err := r.Views.Replica(ctx, web.TenantScope(ctx), in.AgentID, in.ReplicaID)
-	ended := err == nil && (view.State == replica.Retired || view.State == replica.Retiring || view.State == replica.Failed)
+	ended := err == nil && (view.State == replica.Retired || view.State == replica.Retiring ||
+		view.State == replica.Failed)
 	if ended || fault.Is(err, replica.NotFound) {
 		return nil, replica.NotFound.New("Replica not found or inactive")
 	}
@@ -48,9 +49,15 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 		return nil, err
 	}
 	if view.State != replica.Ready && view.State != replica.Running {
-		return nil, replica.NotReady.New("Replica not ready for promotion").With("current_status", view.State.Wire()).With("required_status", "ready or syncing")
+		return nil, replica.NotReady.New("Replica not ready for promotion").With("current_status", view.State.Wire()).
+			With("required_status", "ready or syncing")
 	}
-	order := workflows.PromoteInput{ReplicaID: view.ID, Demote: in.Demote.Or(true), By: web.ActorName(ctx), RequestID: idempotencyKey(ctx, "promote", view.ID, in.Key)}
+	order := workflows.PromoteInput{
+		ReplicaID: view.ID,
+		Demote:    in.Demote.Or(true),
+		By:        web.ActorName(ctx),
+		RequestID: idempotencyKey(ctx, "promote", view.ID, in.Key),
+	}
 	if view.State == replica.Running || in.Wait.Or(false) {
 		order.Wait = syncPatience
 	}
@@ -59,8 +66,13 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 		return nil, err
 	}
 	out := &promoteAnswer{
-		Success: true, Message: "Replica promoted to primary", NewPrimary: cmp.Or(answer.NewPrimary, instanceOf(*view)), OldPrimary: answer.OldPrimary,
-		Demoted: order.Demote, At: web.NewTime(&answer.At), Operation: answer.OperationID,
+		Success:    true,
+		Message:    "Replica promoted to primary",
+		NewPrimary: cmp.Or(answer.NewPrimary, instanceOf(*view)),
+		OldPrimary: answer.OldPrimary,
+		Demoted:    order.Demote,
+		At:         web.NewTime(&answer.At),
+		Operation:  answer.OperationID,
 	}
 	if !answer.Changed {
 		out.Message, out.At, out.Pending = "The replica will be promoted as soon as it is ready", nil, true
@@ -87,16 +99,26 @@ func (r *Replicas) remove(ctx context.Context, in *removeReplicaRequest) (*remov
 	}
 	switch {
 	case view.State == replica.Promoted && view.Active:
-		return nil, PrimaryNow.New("A promoted replica is the primary and cannot be terminated").With("current_status", "promoted")
+		return nil, PrimaryNow.New("A promoted replica is the primary and cannot be terminated").
+			With("current_status", "promoted")
 	case !view.State.IsOpen():
 		ended := web.ValueOr(view.EndedAt, r.Now()) // it is ending, if not yet
 		return nil, replica.AlreadyEnded.New("Replica already terminated").With("terminated_at", web.TimeOf(ended))
 	}
-	order := workflows.DeleteReplicaInput{ReplicaID: view.ID, By: web.ActorName(ctx), RequestID: idempotencyKey(ctx, "delete-replica", view.ID, in.Key)}
+	order := workflows.DeleteReplicaInput{
+		ReplicaID: view.ID,
+		By:        web.ActorName(ctx),
+		RequestID: idempotencyKey(ctx, "delete-replica", view.ID, in.Key),
+	}
 	if _, err := r.Workflows.DeleteReplica(ctx, in.AgentID, order); err != nil {
 		return nil, err
 	}
-	return &removeReplicaAnswer{Success: true, Message: "Replica terminated", ReplicaID: view.ID, TerminatedAt: web.TimeOf(r.Now())}, nil
+	return &removeReplicaAnswer{
+		Success:      true,
+		Message:      "Replica terminated",
+		ReplicaID:    view.ID,
+		TerminatedAt: web.TimeOf(r.Now()),
+	}, nil
 }
 
 // idempotencyKey makes an Idempotency-Key the caller's own, so that two tenants may

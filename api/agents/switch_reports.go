@@ -76,23 +76,47 @@ func (in *switchReportRequest) record(clientID string) postgres.SwitchReport {
 	}
 	t := in.Timing
 	r := postgres.SwitchReport{
-		ClientID: clientID, AgentID: in.AgentID, CommandID: string(in.CommandID), Trigger: cmp.Or(in.Trigger, "manual"),
-		OldID: in.Old.InstanceID, NewID: in.New.InstanceID, OldMode: in.Old.Mode, NewMode: in.New.Mode, OldPool: in.Old.PoolID, NewPool: in.New.PoolID,
-		OnDemand: prices.OnDemand, OldSpot: prices.OldSpot, NewSpot: prices.NewSpot,
-		InitiatedAt: first(t.Initiated, t.LegacyStarted), LaunchedAt: first(t.Launched, t.LegacyLaunched), ReadyAt: first(t.Ready, t.LegacyReady),
-		SwitchedAt: first(t.Switched), EndedOldAt: first(t.OldEnded, t.LegacyOldEnded),
-		Timing: map[string]any{}, Snapshot: map[string]any{},
+		ClientID:    clientID,
+		AgentID:     in.AgentID,
+		CommandID:   string(in.CommandID),
+		Trigger:     cmp.Or(in.Trigger, "manual"),
+		OldID:       in.Old.InstanceID,
+		NewID:       in.New.InstanceID,
+		OldMode:     in.Old.Mode,
+		NewMode:     in.New.Mode,
+		OldPool:     in.Old.PoolID,
+		NewPool:     in.New.PoolID,
+		OnDemand:    prices.OnDemand,
+		OldSpot:     prices.OldSpot,
+		NewSpot:     prices.NewSpot,
+		InitiatedAt: first(t.Initiated, t.LegacyStarted),
+		LaunchedAt:  first(t.Launched, t.LegacyLaunched),
+		ReadyAt:     first(t.Ready, t.LegacyReady),
+		SwitchedAt:  first(t.Switched),
+		EndedOldAt:  first(t.OldEnded, t.LegacyOldEnded),
+		Timing:      map[string]any{},
+		Snapshot:    map[string]any{},
 	}
 	for name, at := range map[string]time.Time{
-		"initiated_at": r.InitiatedAt, "instance_launched_at": r.LaunchedAt, "instance_ready_at": r.ReadyAt, "traffic_switched_at": r.SwitchedAt,
-		"old_terminated_at": r.EndedOldAt, "ami_created_at": first(t.AMIMade), "snapshot_created_at": first(t.SnapshotMade),
+		"initiated_at":         r.InitiatedAt,
+		"instance_launched_at": r.LaunchedAt,
+		"instance_ready_at":    r.ReadyAt,
+		"traffic_switched_at":  r.SwitchedAt,
+		"old_terminated_at":    r.EndedOldAt,
+		"ami_created_at":       first(t.AMIMade),
+		"snapshot_created_at":  first(t.SnapshotMade),
 	} {
 		if !at.IsZero() {
 			r.Timing[name] = web.TimeOf(at)
 		}
 	}
 	r.Snapshot["used"] = in.Snapshot.Used.Or(false)
-	for name, value := range map[string]string{"ami_id": in.Snapshot.AMI, "ami_name": in.Snapshot.AMIName, "snapshot_id": in.Snapshot.SnapshotID, "volume_id": in.Snapshot.VolumeID} {
+	for name, value := range map[string]string{
+		"ami_id":      in.Snapshot.AMI,
+		"ami_name":    in.Snapshot.AMIName,
+		"snapshot_id": in.Snapshot.SnapshotID,
+		"volume_id":   in.Snapshot.VolumeID,
+	} {
 		if value != "" {
 			r.Snapshot[name] = value
 		}

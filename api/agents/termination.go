@@ -70,7 +70,8 @@ type terminationAnswer struct {
 func (r *Replicas) terminationImminent(ctx context.Context, in *terminationRequest) (*terminationAnswer, error) {
 	began := r.Now()
 	if in.InstanceID == "" {
-		return nil, web.InvalidRequest.New("instance_id is required").With("details", map[string][]string{"instance_id": {"Missing data for required field."}})
+		return nil, web.InvalidRequest.New("instance_id is required").With("details",
+			map[string][]string{"instance_id": {"Missing data for required field."}})
 	}
 	scope := web.TenantScope(ctx)
 	if in.ReplicaID != "" {
@@ -78,8 +79,15 @@ func (r *Replicas) terminationImminent(ctx context.Context, in *terminationReque
 			return nil, err
 		}
 	}
-	taken, err := r.takeNotice(ctx, scope, interruption.Notice{AgentID: in.AgentID, InstanceID: in.InstanceID, Kind: interruption.Termination,
-		Deadline: in.Deadline.OrZero(), Door: "http", ArrivedAt: began, ReplicaID: in.ReplicaID})
+	taken, err := r.takeNotice(ctx, scope, interruption.Notice{
+		AgentID:    in.AgentID,
+		InstanceID: in.InstanceID,
+		Kind:       interruption.Termination,
+		Deadline:   in.Deadline.OrZero(),
+		Door:       "http",
+		ArrivedAt:  began,
+		ReplicaID:  in.ReplicaID,
+	})
 	if err != nil {
 		return nil, unknownAgent(err)
 	}
@@ -93,7 +101,12 @@ func (r *Replicas) terminationImminent(ctx context.Context, in *terminationReque
 	if taken.Verdict.Ruling == roles.RuledUnproven {
 		return r.unproven(ctx, in.AgentID, in.InstanceID)
 	}
-	order := workflows.NoticeInput{InstanceID: in.InstanceID, Deadline: taken.Outcome.Deadline, ReplicaID: in.ReplicaID, Wait: r.NoticeWait}
+	order := workflows.NoticeInput{
+		InstanceID: in.InstanceID,
+		Deadline:   taken.Outcome.Deadline,
+		ReplicaID:  in.ReplicaID,
+		Wait:       r.NoticeWait,
+	}
 	if order.Wait <= 0 || order.Wait > longestWait {
 		order.Wait = longestWait
 	}
@@ -126,11 +139,20 @@ func (r *Replicas) mayPromote(ctx context.Context, scope, agentID, replicaID str
 // stands by, or it is not known. The first may stop; the others have nothing to stop
 // for. An instance whose successor still is the primary is answered with that failover,
 // any other with the present primary.
-func (r *Replicas) notPrimary(ctx context.Context, scope string, taken *roles.Taken, in *terminationRequest, took time.Duration) (*terminationAnswer, error) {
+func (r *Replicas) notPrimary(
+	ctx context.Context,
+	scope string,
+	taken *roles.Taken,
+	in *terminationRequest,
+	took time.Duration,
+) (*terminationAnswer, error) {
 	o := taken.Outcome
 	switch {
 	case !taken.Known:
-		return &terminationAnswer{Action: "not_primary", Message: "This instance is not known to play a part for the agent: nothing is done."}, nil
+		return &terminationAnswer{
+			Action:  "not_primary",
+			Message: "This instance is not known to play a part for the agent: nothing is done.",
+		}, nil
 	case o.Result == interruption.Promoted && o.NewPrimary == taken.Set.Primary.ID:
 		return promoted(o.NewPrimary, o.ReplicaID, workflows.TerminationID(in.AgentID, in.InstanceID), took), nil
 	case taken.Role == agent.Retiring || taken.Role == agent.Retired:
@@ -147,20 +169,37 @@ func (r *Replicas) replaced(ctx context.Context, scope, agentID string) (*termin
 	if err != nil {
 		return nil, err
 	}
-	return &terminationAnswer{Success: true, Action: "already_replaced", Message: "This instance was replaced before.", NewInstanceID: web.Deref(a.InstanceID)}, nil
+	return &terminationAnswer{
+		Success:       true,
+		Action:        "already_replaced",
+		Message:       "This instance was replaced before.",
+		NewInstanceID: web.Deref(a.InstanceID),
+	}, nil
 }
 
-func (r *Replicas) outcome(ctx context.Context, agentID, instanceID string, launcher agent.Launcher, answer *workflows.NoticeAnswer, took time.Duration) (*terminationAnswer, error) {
+func (r *Replicas) outcome(
+	ctx context.Context,
+	agentID, instanceID string,
+	launcher agent.Launcher,
+	answer *workflows.NoticeAnswer,
+	took time.Duration,
+) (*terminationAnswer, error) {
 	operation := cmp.Or(answer.OperationID, workflows.TerminationID(agentID, instanceID))
 	switch {
 	case answer.Status == workflows.NoticePromoted:
 		return promoted(answer.NewPrimary, answer.ReplicaID, operation, took), nil
 	case answer.Status == workflows.NoticeInProgress && launcher != agent.ByAgent:
-		return &terminationAnswer{Success: true, Action: "failover_in_progress", Message: "A replacement is being made: the failover completes without this agent.", OperationID: operation}, nil
+		return &terminationAnswer{
+			Success:     true,
+			Action:      "failover_in_progress",
+			Message:     "A replacement is being made: the failover completes without this agent.",
+			OperationID: operation,
+		}, nil
 	case answer.Status == workflows.NoticeNotPrimary: // it moved while we asked
 		return r.replaced(ctx, web.TenantScope(ctx), agentID)
 	}
-	return nil, interruption.NoReplica.New("No replica available").With("success", false).With("action", "emergency_snapshot_required").
+	return nil, interruption.NoReplica.New("No replica available").With("success", false).With("action",
+		"emergency_snapshot_required").
 		With("message", "Agent should create emergency state snapshot and upload to S3").With("operation_id", operation)
 }
 

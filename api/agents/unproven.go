@@ -14,7 +14,10 @@ func (r *Replicas) unproven(ctx context.Context, agentID, instanceID string) (*t
 	if err != nil {
 		return nil, err
 	}
-	out := &terminationAnswer{Action: "unproven", Message: "The notice is kept, but nothing is launched for an instance that is not proven to be the client's."}
+	out := &terminationAnswer{
+		Action:  "unproven",
+		Message: "The notice is kept, but nothing is launched for an instance that is not proven to be the client's.",
+	}
 	if _, out.Unproven = web.ProofOf(proofs, instanceID); out.Unproven != nil {
 		out.Message = "The notice is kept, but nothing is launched: " + out.Unproven.Sentence()
 	}

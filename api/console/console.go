@@ -72,7 +72,8 @@ func handlerOf(files fs.FS) http.Handler {
 func refuse(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, `{"code":"request.no_such_route","error":"There is no such path."}`+"\n") // the caller may have gone
+	_, _ = io.WriteString(w,
+		`{"code":"request.no_such_route","error":"There is no such path."}`+"\n") // the caller may have gone
 }
 
 // Built says whether the program contains a built console.

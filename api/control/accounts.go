@@ -59,11 +59,53 @@ type Accounts struct {
 func (a *Accounts) Routes() []web.Route {
 	const one = "/api/admin/clients/:client_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/admin/clients/create", ID: "createClient", Summary: "Create a client with its token", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(a.create)},
-		{Method: http.MethodDelete, Path: one, ID: "deleteClient", Summary: "End a client's agents and what was launched for them, and remove its data", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(a.remove), Timeout: 25 * time.Second},
-		{Method: http.MethodPost, Path: one + "/remove", ID: "removeClient", Summary: "The same, once the client's name confirms it", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(a.removeConfirmed), Timeout: 25 * time.Second},
-		{Method: http.MethodPost, Path: one + "/regenerate-token", ID: "regenerateToken", Summary: "Replace a client's token: the old one is dead at once", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(a.regenerate)},
-		{Method: http.MethodGet, Path: one + "/token", ID: "showToken", Summary: "Show a client's token", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(a.token)},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/admin/clients/create",
+			ID:       "createClient",
+			Summary:  "Create a client with its token",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.create),
+		},
+		{
+			Method:   http.MethodDelete,
+			Path:     one,
+			ID:       "deleteClient",
+			Summary:  "End a client's agents and what was launched for them, and remove its data",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.remove),
+			Timeout:  25 * time.Second,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/remove",
+			ID:       "removeClient",
+			Summary:  "The same, once the client's name confirms it",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.removeConfirmed),
+			Timeout:  25 * time.Second,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/regenerate-token",
+			ID:       "regenerateToken",
+			Summary:  "Replace a client's token: the old one is dead at once",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.regenerate),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/token",
+			ID:       "showToken",
+			Summary:  "Show a client's token",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.token),
+		},
 	}
 }
 
@@ -101,7 +143,16 @@ func (a *Accounts) create(ctx context.Context, in *createClientRequest) (*create
 	if err != nil {
 		return nil, err
 	}
-	return &createClientAnswer{Success: true, Client: createdClient{ID: c.ID, Name: c.Name, Token: token, Status: string(c.Status), ExternalID: c.ExternalID}}, nil
+	return &createClientAnswer{
+		Success: true,
+		Client: createdClient{
+			ID:         c.ID,
+			Name:       c.Name,
+			Token:      token,
+			Status:     string(c.Status),
+			ExternalID: c.ExternalID,
+		},
+	}, nil
 }
 
 type tokenAnswer struct {
@@ -133,7 +184,11 @@ func (a *Accounts) regenerate(ctx context.Context, in *regenerateRequest) (*rege
 	if err != nil {
 		return nil, err
 	}
-	return &regenerateAnswer{Success: true, Token: token, Message: "Token regenerated successfully. Update all agents with the new token."}, nil
+	return &regenerateAnswer{
+		Success: true,
+		Token:   token,
+		Message: "Token regenerated successfully. Update all agents with the new token.",
+	}, nil
 }
 
 type removeClientRequest struct {
@@ -148,7 +203,8 @@ func (a *Accounts) removeConfirmed(ctx context.Context, in *removeClientRequest)
 		return nil, err
 	}
 	if in.Confirm != client.Name {
-		return nil, NotConfirmed.New("This removes client %q with all its agents: confirm with exactly this name.", client.Name).With("name", client.Name)
+		return nil, NotConfirmed.New("This removes client %q with all its agents: confirm with exactly this name.",
+			client.Name).With("name", client.Name)
 	}
 	return a.remove(ctx, &regenerateRequest{ClientPath: in.ClientPath})
 }
@@ -187,7 +243,10 @@ func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*web.Mess
 	if err != nil {
 		return nil, err
 	}
-	return &web.MessageAnswer{Success: true, Message: "Client '" + strings.TrimSpace(name) + "' and all associated data have been deleted"}, nil
+	return &web.MessageAnswer{
+		Success: true,
+		Message: "Client '" + strings.TrimSpace(name) + "' and all associated data have been deleted",
+	}, nil
 }
 
 func (a *Accounts) awaitEnd(ctx context.Context, clientID string) error {
@@ -206,7 +265,9 @@ func (a *Accounts) awaitEnd(ctx context.Context, clientID string) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-limit.C:
-			return StillEnding.New("The client's agents are removed and %d instances are still ending: ask again to remove its data.", alive).With("instances", alive)
+			return StillEnding.New(
+				"The client's agents are removed and %d instances are still ending: ask again to remove its data.",
+				alive).With("instances", alive)
 		case <-time.After(wait):
 		}
 	}

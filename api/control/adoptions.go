@@ -20,8 +20,15 @@ type Adoptions struct{ Store AdoptionStore }
 // Routes lists the endpoints.
 func (a *Adoptions) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/client/instances/:instance_id/adopt", ID: "adoptInstance", Summary: "Ask EC2 again whether an instance is the client's",
-			Auth: web.Client, Status: 202, Endpoint: web.NewEndpoint(a.ask)},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/client/instances/:instance_id/adopt",
+			ID:       "adoptInstance",
+			Summary:  "Ask EC2 again whether an instance is the client's",
+			Auth:     web.Client,
+			Status:   202,
+			Endpoint: web.NewEndpoint(a.ask),
+		},
 	}
 }
 
@@ -45,7 +52,12 @@ func (a *Adoptions) ask(ctx context.Context, in *adoptRequest) (*adoptionAnswer,
 	if err != nil {
 		return nil, err
 	}
-	out := &adoptionAnswer{InstanceID: in.InstanceID, Proof: string(s.Proof), AdoptedAt: web.NewTime(s.AdoptedAt), Operation: web.NilIfEmpty(s.OperationID)}
+	out := &adoptionAnswer{
+		InstanceID: in.InstanceID,
+		Proof:      string(s.Proof),
+		AdoptedAt:  web.NewTime(s.AdoptedAt),
+		Operation:  web.NilIfEmpty(s.OperationID),
+	}
 	if s.Proof == adoption.Unproven {
 		out.Unproven = &web.Unproven{Cause: string(s.Cause), Reason: s.Reason, Repair: s.Repair}
 	}

@@ -89,22 +89,50 @@ func (o *Operations) state(ctx context.Context, in *web.AgentPath) (*agentStateA
 		return nil, err
 	}
 	out := &agentStateAnswer{
-		AgentID: a.ID, ClientID: a.ClientID, Status: string(a.Status), Epoch: set.Epoch, Keeping: string(set.Keeping), Launcher: string(set.Launcher),
-		Primary: primaryOf(set, proofs), Replicas: []stateReplica{}, Notices: []noticeAnswer{}, Operation: []operationBrief{},
+		AgentID:   a.ID,
+		ClientID:  a.ClientID,
+		Status:    string(a.Status),
+		Epoch:     set.Epoch,
+		Keeping:   string(set.Keeping),
+		Launcher:  string(set.Launcher),
+		Primary:   primaryOf(set, proofs),
+		Replicas:  []stateReplica{},
+		Notices:   []noticeAnswer{},
+		Operation: []operationBrief{},
 	}
 	if set.OpenSwitch != "" {
 		out.Switch = &set.OpenSwitch
 	}
 	for _, x := range set.Replicas {
 		proof, unproven := web.ProofOf(proofs, x.InstanceID)
-		out.Replicas = append(out.Replicas, stateReplica{ID: x.ID, Kind: string(x.Kind), For: x.For, State: string(x.State), Status: x.State.Wire(),
-			InstanceID: x.InstanceID, PoolID: x.PoolID, Proof: proof, Unproven: unproven})
+		out.Replicas = append(out.Replicas, stateReplica{
+			ID:         x.ID,
+			Kind:       string(x.Kind),
+			For:        x.For,
+			State:      string(x.State),
+			Status:     x.State.Wire(),
+			InstanceID: x.InstanceID,
+			PoolID:     x.PoolID,
+			Proof:      proof,
+			Unproven:   unproven,
+		})
 	}
 	for _, x := range set.Outcomes {
-		out.Notices = append(out.Notices, noticeAnswer{InstanceID: x.InstanceID, Kind: string(x.Kind), Deadline: web.NewTime(&x.Deadline), Result: string(x.Result), NewPrimary: x.NewPrimary})
+		out.Notices = append(out.Notices, noticeAnswer{
+			InstanceID: x.InstanceID,
+			Kind:       string(x.Kind),
+			Deadline:   web.NewTime(&x.Deadline),
+			Result:     string(x.Result),
+			NewPrimary: x.NewPrimary,
+		})
 	}
 	for _, x := range running {
-		out.Operation = append(out.Operation, operationBrief{ID: x.ID, Href: web.OperationHref(x.ID), Kind: x.Kind, Phase: x.Phase})
+		out.Operation = append(out.Operation, operationBrief{
+			ID:    x.ID,
+			Href:  web.OperationHref(x.ID),
+			Kind:  x.Kind,
+			Phase: x.Phase,
+		})
 	}
 	switch live, err := o.Workflows.GuardianState(ctx, a.ID); {
 	case err == nil:
@@ -121,5 +149,14 @@ func primaryOf(set *roles.AgentRoles, proofs []views.ProofView) *instanceAnswer 
 	}
 	p := set.Primary
 	proof, unproven := web.ProofOf(proofs, p.ID)
-	return &instanceAnswer{ID: p.ID, InstanceType: p.InstanceType, Region: p.Region, AZ: p.AZ, PoolID: p.PoolID, Mode: string(p.Mode), Proof: proof, Unproven: unproven}
+	return &instanceAnswer{
+		ID:           p.ID,
+		InstanceType: p.InstanceType,
+		Region:       p.Region,
+		AZ:           p.AZ,
+		PoolID:       p.PoolID,
+		Mode:         string(p.Mode),
+		Proof:        proof,
+		Unproven:     unproven,
+	}
 }

@@ -24,7 +24,13 @@ type ClientAccountStore interface {
 // AccountCloud asks EC2 through a client's account which of the instances it does not
 // show. It fails with launch.refused when the role cannot be assumed or may not look.
 type AccountCloud interface {
-	Missing(ctx context.Context, clientID, externalID string, in clients.Account, region string, ids []string) ([]string, error)
+	Missing(
+		ctx context.Context,
+		clientID, externalID string,
+		in clients.Account,
+		region string,
+		ids []string,
+	) ([]string, error)
 }
 
 // ClientAccounts serves where a client's instances live, to operators.
@@ -37,10 +43,25 @@ type ClientAccounts struct {
 func (a *ClientAccounts) Routes() []web.Route {
 	const path = "/api/admin/clients/:client_id/account"
 	return []web.Route{
-		{Method: http.MethodGet, Path: path, ID: "showClientAccount", Summary: "Show the AWS account of a client, and the external id that its role must require", Auth: web.Admin, Status: 200,
-			Endpoint: web.NewEndpoint(a.show)},
-		{Method: http.MethodPut, Path: path, ID: "changeClientAccount", Summary: "Change the AWS account of a client, once it shows the client's living instances", Auth: web.Admin, Status: 200,
-			Endpoint: web.NewEndpoint(a.change), Timeout: web.GuardianTimeout},
+		{
+			Method:   http.MethodGet,
+			Path:     path,
+			ID:       "showClientAccount",
+			Summary:  "Show the AWS account of a client, and the external id that its role must require",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.show),
+		},
+		{
+			Method:   http.MethodPut,
+			Path:     path,
+			ID:       "changeClientAccount",
+			Summary:  "Change the AWS account of a client, once it shows the client's living instances",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.change),
+			Timeout:  web.GuardianTimeout,
+		},
 	}
 }
 
@@ -73,7 +94,14 @@ func newAccountAnswer(a *postgres.ClientAccount, err error) (*clientAccountAnswe
 	if err != nil {
 		return nil, err
 	}
-	return &clientAccountAnswer{ClientID: a.ClientID, AccountID: a.ID, RoleARN: a.RoleARN, Own: a.Own, ExternalID: a.ExternalID, Unproven: a.Unproven}, nil
+	return &clientAccountAnswer{
+		ClientID:   a.ClientID,
+		AccountID:  a.ID,
+		RoleARN:    a.RoleARN,
+		Own:        a.Own,
+		ExternalID: a.ExternalID,
+		Unproven:   a.Unproven,
+	}, nil
 }
 
 func (a *ClientAccounts) show(ctx context.Context, in *web.ClientPath) (*clientAccountAnswer, error) {
@@ -99,7 +127,8 @@ func (a *ClientAccounts) change(ctx context.Context, in *changeAccountRequest) (
 			}
 		}
 		if len(missing) > 0 {
-			return nil, InstancesNotSeen.New("The new account does not show %d living instances of the client in %s: %s", len(missing), region,
+			return nil, InstancesNotSeen.New(
+				"The new account does not show %d living instances of the client in %s: %s", len(missing), region,
 				strings.Join(missing[:min(len(missing), 5)], ", ")).With("instance_ids", missing)
 		}
 	}

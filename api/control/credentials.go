@@ -27,11 +27,54 @@ type Credentials struct{ Store CredentialStore }
 func (k *Credentials) Routes() []web.Route {
 	const all, legacy = "/api/client/:client_id/credentials", "/api/client/:client_id/legacy-token"
 	return []web.Route{
-		{Method: http.MethodGet, Path: all, ID: "listCredentials", Summary: "List a client's credentials, without their tokens", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(k.list)},
-		{Method: http.MethodPost, Path: all, ID: "createCredential", Summary: "Make an enrolment or a token with a scope: the answer is the only one that shows it", Auth: web.Client, Scope: credentials.Admin, Status: 201, Endpoint: web.NewEndpoint(k.create)},
-		{Method: http.MethodDelete, Path: all + "/:credential_id", ID: "revokeCredential", Summary: "Revoke a credential: it is dead at once", Auth: web.Client, Scope: credentials.Admin, Status: 200, Endpoint: web.NewEndpoint(k.revoke)},
-		{Method: http.MethodGet, Path: legacy, ID: "getLegacyToken", Summary: "Read what the client's old token may do", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(k.legacy)},
-		{Method: http.MethodPut, Path: legacy, ID: "setLegacyToken", Summary: "Say what the client's old token may do: all, agent or off", Auth: web.Client, Scope: credentials.Admin, Status: 200, Endpoint: web.NewEndpoint(k.setLegacy)},
+		{
+			Method:   http.MethodGet,
+			Path:     all,
+			ID:       "listCredentials",
+			Summary:  "List a client's credentials, without their tokens",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(k.list),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     all,
+			ID:       "createCredential",
+			Summary:  "Make an enrolment or a token with a scope: the answer is the only one that shows it",
+			Auth:     web.Client,
+			Scope:    credentials.Admin,
+			Status:   201,
+			Endpoint: web.NewEndpoint(k.create),
+		},
+		{
+			Method:   http.MethodDelete,
+			Path:     all + "/:credential_id",
+			ID:       "revokeCredential",
+			Summary:  "Revoke a credential: it is dead at once",
+			Auth:     web.Client,
+			Scope:    credentials.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(k.revoke),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     legacy,
+			ID:       "getLegacyToken",
+			Summary:  "Read what the client's old token may do",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(k.legacy),
+		},
+		{
+			Method:   http.MethodPut,
+			Path:     legacy,
+			ID:       "setLegacyToken",
+			Summary:  "Say what the client's old token may do: all, agent or off",
+			Auth:     web.Client,
+			Scope:    credentials.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(k.setLegacy),
+		},
 	}
 }
 
@@ -95,9 +138,22 @@ func credentialAnswerOf(v *postgres.CredentialView, now time.Time) credentialAns
 		state = "used_up"
 	}
 	return credentialAnswer{
-		ID: v.ID, Kind: string(v.Kind), Name: v.Name, Scope: string(v.Scope), LogicalID: v.LogicalID, AgentID: v.AgentID, InstanceID: v.InstanceID,
-		Uses: v.Uses, Used: v.Used, State: state, ExpiresAt: optionalTime(v.ExpiresAt), LastUsedAt: optionalTime(v.LastUsedAt), LastAddress: v.LastAddress,
-		RevokedAt: optionalTime(v.RevokedAt), CreatedBy: v.CreatedBy, CreatedAt: web.Time{Time: v.CreatedAt},
+		ID:          v.ID,
+		Kind:        string(v.Kind),
+		Name:        v.Name,
+		Scope:       string(v.Scope),
+		LogicalID:   v.LogicalID,
+		AgentID:     v.AgentID,
+		InstanceID:  v.InstanceID,
+		Uses:        v.Uses,
+		Used:        v.Used,
+		State:       state,
+		ExpiresAt:   optionalTime(v.ExpiresAt),
+		LastUsedAt:  optionalTime(v.LastUsedAt),
+		LastAddress: v.LastAddress,
+		RevokedAt:   optionalTime(v.RevokedAt),
+		CreatedBy:   v.CreatedBy,
+		CreatedAt:   web.Time{Time: v.CreatedAt},
 	}
 }
 

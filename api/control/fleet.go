@@ -21,16 +21,34 @@ type Fleet struct {
 func (f *Fleet) Routes() []web.Route {
 	return []web.Route{
 		{
-			Method: http.MethodPost, Path: "/api/fleet/pause", ID: "pauseAgents", Summary: "Pause the voluntary moves of several agents",
-			Auth: web.Client, Status: 200, Timeout: web.GuardianTimeout, Endpoint: web.NewEndpoint(f.pauseAgents),
+			Method:   http.MethodPost,
+			Path:     "/api/fleet/pause",
+			ID:       "pauseAgents",
+			Summary:  "Pause the voluntary moves of several agents",
+			Auth:     web.Client,
+			Status:   200,
+			Timeout:  web.GuardianTimeout,
+			Endpoint: web.NewEndpoint(f.pauseAgents),
 		},
 		{
-			Method: http.MethodPost, Path: "/api/fleet/resume", ID: "resumeAgents", Summary: "Lift the pauses of several agents",
-			Auth: web.Client, Status: 200, Timeout: web.GuardianTimeout, Endpoint: web.NewEndpoint(f.resumeAgents),
+			Method:   http.MethodPost,
+			Path:     "/api/fleet/resume",
+			ID:       "resumeAgents",
+			Summary:  "Lift the pauses of several agents",
+			Auth:     web.Client,
+			Status:   200,
+			Timeout:  web.GuardianTimeout,
+			Endpoint: web.NewEndpoint(f.resumeAgents),
 		},
 		{
-			Method: http.MethodPost, Path: "/api/fleet/cancel", ID: "cancelOperations", Summary: "Call several operations off",
-			Auth: web.Client, Status: 200, Timeout: web.GuardianTimeout, Endpoint: web.NewEndpoint(f.cancelOperations),
+			Method:   http.MethodPost,
+			Path:     "/api/fleet/cancel",
+			ID:       "cancelOperations",
+			Summary:  "Call several operations off",
+			Auth:     web.Client,
+			Status:   200,
+			Timeout:  web.GuardianTimeout,
+			Endpoint: web.NewEndpoint(f.cancelOperations),
 		},
 	}
 }
@@ -124,7 +142,10 @@ func (f *Fleet) cancelAudited(ctx context.Context, id string) error {
 		log.WarnContext(ctx, "the state after a change could not be read", "error", err)
 	}
 	entry := postgres.AuditEntry{
-		Type: "operation_cancelled", Actor: web.ActorName(ctx), AgentID: before.AgentID, Message: "Call an operation off",
+		Type:     "operation_cancelled",
+		Actor:    web.ActorName(ctx),
+		AgentID:  before.AgentID,
+		Message:  "Call an operation off",
 		Metadata: map[string]any{"operation_id": id, "before": before.What, "after": after.What},
 	}
 	if err := f.Audit.Record(ctx, entry); err != nil {

@@ -32,7 +32,17 @@ type Switches struct {
 // Routes lists the endpoints.
 func (s *Switches) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/client/instances/:instance_id/force-switch", ID: "forceSwitch", Summary: "Move the agent of an instance to another pool, or to on-demand", Auth: web.Client, Launches: true, Status: 200, Endpoint: web.NewEndpoint(s.force), Timeout: web.GuardianTimeout},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/client/instances/:instance_id/force-switch",
+			ID:       "forceSwitch",
+			Summary:  "Move the agent of an instance to another pool, or to on-demand",
+			Auth:     web.Client,
+			Launches: true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.force),
+			Timeout:  web.GuardianTimeout,
+		},
 	}
 }
 
@@ -59,7 +69,8 @@ func (s *Switches) force(ctx context.Context, in *forceSwitchRequest) (*forceSwi
 		return nil, views.InstanceNotFound.New("Instance or agent not found")
 	case err != nil:
 		return nil, err
-	case place.AgentID == nil, place.Role == string(agent.Retired), place.Role == string(agent.Retiring), web.Deref(place.AgentStatus) == string(agent.Deleted):
+	case place.AgentID == nil, place.Role == string(agent.Retired), place.Role == string(agent.Retiring), web.Deref(
+		place.AgentStatus) == string(agent.Deleted):
 		return nil, agent.NotFound.New("No agent assigned to instance")
 	case place.Role != string(agent.Primary):
 		return nil, NotThePrimary.New("The instance stands by for an agent: promote its replica instead.")
@@ -74,7 +85,12 @@ func (s *Switches) force(ctx context.Context, in *forceSwitchRequest) (*forceSwi
 	}
 	moves := &workflows.Moves{Commands: s.Commands, Guardians: s.Workflows}
 	moved, err := moves.Move(ctx, switching.Order{
-		AgentID: *place.AgentID, Target: target, Priority: switching.PriorityManual, By: web.ActorName(ctx), Reason: "force-switch", Notify: notify,
+		AgentID:  *place.AgentID,
+		Target:   target,
+		Priority: switching.PriorityManual,
+		By:       web.ActorName(ctx),
+		Reason:   "force-switch",
+		Notify:   notify,
 	})
 	if err != nil {
 		return nil, err
@@ -93,14 +109,16 @@ func (s *Switches) target(ctx context.Context, in *forceSwitchRequest) (switchin
 	}
 	if in.PoolID == "" {
 		sentence := "Missing data for required field."
-		return switching.Target{}, switching.InvalidTarget.New("pool_id is required for a switch to a spot pool").With("details", map[string][]string{"pool_id": {sentence}})
+		return switching.Target{}, switching.InvalidTarget.New("pool_id is required for a switch to a spot pool").
+			With("details", map[string][]string{"pool_id": {sentence}})
 	}
 	pool, err := s.Views.Pool(ctx, in.PoolID)
 	if err != nil {
 		return switching.Target{}, err
 	}
 	if in.InstanceType != "" && in.InstanceType != pool.InstanceType {
-		return switching.Target{}, replica.WrongType.New("The pool is of another instance type than new_instance_type").With("pool_type", pool.InstanceType)
+		return switching.Target{}, replica.WrongType.New(
+			"The pool is of another instance type than new_instance_type").With("pool_type", pool.InstanceType)
 	}
 	target := switching.Target{Mode: agent.Spot, PoolID: pool.ID, InstanceType: pool.InstanceType}
 	return target, target.Validate()

@@ -20,8 +20,24 @@ type Limits struct{ Store QuotaStore }
 // Routes lists the endpoints.
 func (l *Limits) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/client/:client_id/limits", ID: "getLimits", Summary: "Read what a client may have, and what it has", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(l.get)},
-		{Method: http.MethodPut, Path: "/api/admin/clients/:client_id/limits", ID: "setLimits", Summary: "Change what a client may have", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(l.set)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/:client_id/limits",
+			ID:       "getLimits",
+			Summary:  "Read what a client may have, and what it has",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(l.get),
+		},
+		{
+			Method:   http.MethodPut,
+			Path:     "/api/admin/clients/:client_id/limits",
+			ID:       "setLimits",
+			Summary:  "Change what a client may have",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(l.set),
+		},
 	}
 }
 

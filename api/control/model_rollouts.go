@@ -34,14 +34,97 @@ func (m *ModelRollouts) Routes() []web.Route {
 	const all = "/api/admin/model-rollouts"
 	const one = all + "/:session_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: all, ID: "startRollout", Summary: "Roll out a session by a plan: shadow, canary steps, live, under guards", Auth: web.Admin, Status: 201, Event: "model_rollout_requested", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.start), Timeout: web.GuardianTimeout},
-		{Method: http.MethodGet, Path: all, ID: "listRollouts", Summary: "List rollouts, newest first", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(m.list)},
-		{Method: http.MethodGet, Path: one, ID: "getRollout", Summary: "Read a rollout as it is now, with what its guards see", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(m.get), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/promote", ID: "promoteRollout", Summary: "Go on to the next stage now", Auth: web.Admin, Status: 200, Event: "model_rollout_promotion_requested", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutPromote)), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseRollout", Summary: "Stop the stage's clock; the guards watch on", Auth: web.Admin, Status: 200, Event: "model_rollout_paused", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutPause)), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeRollout", Summary: "Let the stage's clock go on", Auth: web.Admin, Status: 200, Event: "model_rollout_resumed", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutResume)), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/abort", ID: "abortRollout", Summary: "End a rollout and put back what was live before it", Auth: web.Admin, Status: 200, Event: "model_rollout_abort_requested", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutAbort)), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/rollback", ID: "rollbackRollout", Summary: "Take a session back from the agents it decides for", Auth: web.Admin, Status: 200, Event: "model_rollout_rollback_requested", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutRollback)), Timeout: web.GuardianTimeout},
+		{
+			Method:   http.MethodPost,
+			Path:     all,
+			ID:       "startRollout",
+			Summary:  "Roll out a session by a plan: shadow, canary steps, live, under guards",
+			Auth:     web.Admin,
+			Status:   201,
+			Event:    "model_rollout_requested",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.start),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     all,
+			ID:       "listRollouts",
+			Summary:  "List rollouts, newest first",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(m.list),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one,
+			ID:       "getRollout",
+			Summary:  "Read a rollout as it is now, with what its guards see",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(m.get),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/promote",
+			ID:       "promoteRollout",
+			Summary:  "Go on to the next stage now",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "model_rollout_promotion_requested",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutPromote)),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/pause",
+			ID:       "pauseRollout",
+			Summary:  "Stop the stage's clock; the guards watch on",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "model_rollout_paused",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutPause)),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/resume",
+			ID:       "resumeRollout",
+			Summary:  "Let the stage's clock go on",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "model_rollout_resumed",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutResume)),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/abort",
+			ID:       "abortRollout",
+			Summary:  "End a rollout and put back what was live before it",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "model_rollout_abort_requested",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutAbort)),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/rollback",
+			ID:       "rollbackRollout",
+			Summary:  "Take a session back from the agents it decides for",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "model_rollout_rollback_requested",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutRollback)),
+			Timeout:  web.GuardianTimeout,
+		},
 	}
 }
 
@@ -104,8 +187,10 @@ func (in *startRolloutRequest) plan() (mlmodel.Plan, error) {
 		}
 	}
 	if g := in.Guards; g != nil {
-		p.Guards.FailedFailovers, p.Guards.MinDecisions = web.ValueOr(g.FailedFailovers, p.Guards.FailedFailovers), web.ValueOr(g.MinDecisions, p.Guards.MinDecisions)
-		p.Guards.SwitchesPerAgentDay, p.Guards.SpendPercent = web.ValueOr(g.SwitchesPerAgentDay, p.Guards.SwitchesPerAgentDay), web.ValueOr(g.SpendPercent, p.Guards.SpendPercent)
+		p.Guards.FailedFailovers, p.Guards.MinDecisions = web.ValueOr(g.FailedFailovers,
+			p.Guards.FailedFailovers), web.ValueOr(g.MinDecisions, p.Guards.MinDecisions)
+		p.Guards.SwitchesPerAgentDay, p.Guards.SpendPercent = web.ValueOr(g.SwitchesPerAgentDay,
+			p.Guards.SwitchesPerAgentDay), web.ValueOr(g.SpendPercent, p.Guards.SpendPercent)
 		p.Guards.ErrorRate = web.ValueOr(g.ErrorRate, p.Guards.ErrorRate)
 	}
 	return p, p.Validate()
@@ -144,10 +229,31 @@ type planAnswer struct {
 func rolloutOf(r models.RolloutView) rolloutAnswer {
 	p := r.Plan
 	return rolloutAnswer{
-		SessionID: r.SessionID, Kind: r.Kind, Phase: r.Phase, Percent: r.Percent, Paused: r.Paused, Detail: r.Detail, StartedBy: r.StartedBy, StartedAt: web.TimeOf(r.StartedAt),
-		StageSince: web.NewTime(r.StageSince), EndedAt: web.NewTime(r.EndedAt), Previous: r.Previous, Validation: r.Validation, Readings: r.Readings, Agreement: r.Readings.Shadow.Agreement(),
-		Timeline: web.EmptyIfNil(r.Timeline), ErrorCode: r.Code, Error: r.Error,
-		Plan: planAnswer{Shadow: span(p.Shadow), Canary: web.EmptyIfNil(p.Canary), Step: span(p.Step), Watch: span(p.Watch), Guards: p.Guards, Immediate: p.Immediate()},
+		SessionID:  r.SessionID,
+		Kind:       r.Kind,
+		Phase:      r.Phase,
+		Percent:    r.Percent,
+		Paused:     r.Paused,
+		Detail:     r.Detail,
+		StartedBy:  r.StartedBy,
+		StartedAt:  web.TimeOf(r.StartedAt),
+		StageSince: web.NewTime(r.StageSince),
+		EndedAt:    web.NewTime(r.EndedAt),
+		Previous:   r.Previous,
+		Validation: r.Validation,
+		Readings:   r.Readings,
+		Agreement:  r.Readings.Shadow.Agreement(),
+		Timeline:   web.EmptyIfNil(r.Timeline),
+		ErrorCode:  r.Code,
+		Error:      r.Error,
+		Plan: planAnswer{
+			Shadow:    span(p.Shadow),
+			Canary:    web.EmptyIfNil(p.Canary),
+			Step:      span(p.Step),
+			Watch:     span(p.Watch),
+			Guards:    p.Guards,
+			Immediate: p.Immediate(),
+		},
 	}
 }
 
@@ -158,7 +264,11 @@ func (m *ModelRollouts) start(ctx context.Context, in *startRolloutRequest) (*ro
 	if err != nil {
 		return nil, err
 	}
-	_, err = m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: in.SessionID, Plan: plan, By: web.ActorName(ctx)})
+	_, err = m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+		SessionID: in.SessionID,
+		Plan:      plan,
+		By:        web.ActorName(ctx),
+	})
 	if err != nil && !fault.Is(err, workflows.NoAnswer) {
 		return nil, err
 	}
@@ -215,7 +325,9 @@ type rolloutCommand struct {
 	web.OptionalBody
 }
 
-func (m *ModelRollouts) sendCommand(command string) func(ctx context.Context, in *rolloutCommand) (*rolloutAnswer, error) {
+func (m *ModelRollouts) sendCommand(
+	command string,
+) func(ctx context.Context, in *rolloutCommand) (*rolloutAnswer, error) {
 	return func(ctx context.Context, in *rolloutCommand) (*rolloutAnswer, error) {
 		before, err := m.readRow(ctx, in.SessionID)
 		if err != nil {
@@ -225,7 +337,8 @@ func (m *ModelRollouts) sendCommand(command string) func(ctx context.Context, in
 			return nil, mlmodel.WrongPhase.New("The rollout has ended: %s", before.Phase)
 		}
 		_, err = m.Workflows.TellRollout(ctx, in.SessionID, command, web.ActorName(ctx))
-		if ends := command == workflows.RolloutAbort || command == workflows.RolloutRollback; ends && fault.Is(err, workflows.NoOperation) {
+		if ends := command == workflows.RolloutAbort || command == workflows.RolloutRollback; ends &&
+			fault.Is(err, workflows.NoOperation) {
 			// Its workflow was ended by hand: the row must not stay in the way of others.
 			err = m.closeAbandoned(ctx, in.SessionID)
 		}
@@ -240,5 +353,9 @@ func (m *ModelRollouts) closeAbandoned(ctx context.Context, sessionID string) er
 	if err := m.Store.Undo(ctx, sessionID); err != nil {
 		return err
 	}
-	return m.Store.End(ctx, activities.EndRollout{SessionID: sessionID, Phase: mlmodel.Aborted, Detail: "aborted by " + web.ActorName(ctx) + "; its workflow was gone"})
+	return m.Store.End(ctx, activities.EndRollout{
+		SessionID: sessionID,
+		Phase:     mlmodel.Aborted,
+		Detail:    "aborted by " + web.ActorName(ctx) + "; its workflow was gone",
+	})
 }

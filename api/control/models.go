@@ -49,11 +49,59 @@ type Models struct {
 // Routes lists the endpoints.
 func (m *Models) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodPost, Path: "/api/admin/decision-engine/upload", ID: "uploadEngine", Summary: "Upload a decision engine as multipart files, and make it live when it is valid", Auth: web.Admin, Status: 200, Endpoint: web.NewStream[uploadEngineRequest, engineUploaded](m.uploadEngine), Timeout: uploadTime},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/upload", ID: "uploadModels", Summary: "Upload models as multipart files", Auth: web.Admin, Status: 200, Endpoint: web.NewStream[web.None, modelsUploaded](m.uploadModels), Timeout: uploadTime},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/activate", ID: "activateModels", Summary: "Validate a session and make it live at once", Auth: web.Admin, Status: 200, Event: "model_activation_requested", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.activate), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: "/api/admin/ml-models/fallback", ID: "fallBack", Summary: "Make the fallback live again", Auth: web.Admin, Status: 200, Event: "model_fallback_requested", Subject: web.ServingSubject, Endpoint: web.NewEndpoint(m.fallback), Timeout: web.GuardianTimeout},
-		{Method: http.MethodGet, Path: "/api/admin/ml-models/sessions", ID: "listSessions", Summary: "List the live session, the fallback and the one that waits, or all that are kept", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(m.sessions)},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/admin/decision-engine/upload",
+			ID:       "uploadEngine",
+			Summary:  "Upload a decision engine as multipart files, and make it live when it is valid",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewStream[uploadEngineRequest, engineUploaded](m.uploadEngine),
+			Timeout:  uploadTime,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/admin/ml-models/upload",
+			ID:       "uploadModels",
+			Summary:  "Upload models as multipart files",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewStream[web.None, modelsUploaded](m.uploadModels),
+			Timeout:  uploadTime,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/admin/ml-models/activate",
+			ID:       "activateModels",
+			Summary:  "Validate a session and make it live at once",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "model_activation_requested",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.activate),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/admin/ml-models/fallback",
+			ID:       "fallBack",
+			Summary:  "Make the fallback live again",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "model_fallback_requested",
+			Subject:  web.ServingSubject,
+			Endpoint: web.NewEndpoint(m.fallback),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/ml-models/sessions",
+			ID:       "listSessions",
+			Summary:  "List the live session, the fallback and the one that waits, or all that are kept",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(m.sessions),
+		},
 	}
 }
 
@@ -119,8 +167,12 @@ func (m *Models) uploadModels(c *gin.Context, _ *web.None) error {
 		return err
 	}
 	out := modelsUploaded{
-		Success: true, Message: fmt.Sprintf("Uploaded %d model files. Use the RESTART button to activate.", len(s.Files)), Files: fileNames(s.Files), SessionID: s.ID, Restart: true,
-		Status: modelsBrief{Files: len(s.Files), Size: s.Size(), Type: "pending_activation"},
+		Success:   true,
+		Message:   fmt.Sprintf("Uploaded %d model files. Use the RESTART button to activate.", len(s.Files)),
+		Files:     fileNames(s.Files),
+		SessionID: s.ID,
+		Restart:   true,
+		Status:    modelsBrief{Files: len(s.Files), Size: s.Size(), Type: "pending_activation"},
 	}
 	if off := m.Off(s); off != nil {
 		out.Warning = web.MessageOf(off)
@@ -163,7 +215,8 @@ func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
 	}
 	out := engineUploaded{Success: true, Files: fileNames(s.Files), SessionID: s.ID}
 	if off := m.Off(s); fault.KindOf(off) == fault.Unavailable && off != nil {
-		out.Message, out.Warning = "Decision engine files stored, not activated: "+web.MessageOf(off), web.MessageOf(off)
+		out.Message, out.Warning = "Decision engine files stored, not activated: "+web.MessageOf(off), web.MessageOf(
+			off)
 		web.WriteJSON(c, http.StatusOK, out)
 		return nil
 	}
@@ -174,12 +227,17 @@ func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), web.GuardianTimeout)
 	defer cancel()
-	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: mlmodel.Immediate(), By: web.ActorName(ctx)})
+	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+		SessionID: s.ID,
+		Plan:      mlmodel.Immediate(),
+		By:        web.ActorName(ctx),
+	})
 	switch {
 	case fault.Is(err, workflows.NoAnswer):
 		out.Message = "Decision engine files uploaded successfully. They are still being validated and become live when they are valid."
 	case err != nil:
-		return withPageFields(err, "Files uploaded but failed to reload decision engine", map[string]any{"files": out.Files, "sessionId": s.ID})
+		return withPageFields(err, "Files uploaded but failed to reload decision engine",
+			map[string]any{"files": out.Files, "sessionId": s.ID})
 	default:
 		out.Message, out.Restarting = "Decision engine files uploaded successfully. Backend will restart in 3 seconds.", true
 		out.Status = engineBrief{Loaded: true, Type: &p.Validation.Runner, Version: &p.Validation.Version}
@@ -233,12 +291,22 @@ func (m *Models) activate(ctx context.Context, in *activateRequest) (*activated,
 	if err != nil {
 		return nil, err
 	}
-	out := &activated{Success: true, Message: "Models activated successfully. Backend will restart in 3 seconds.", SessionID: s.ID, Restarting: true, status: http.StatusOK}
+	out := &activated{
+		Success:    true,
+		Message:    "Models activated successfully. Backend will restart in 3 seconds.",
+		SessionID:  s.ID,
+		Restarting: true,
+		status:     http.StatusOK,
+	}
 	out.Model = activeBrief{Loaded: true, Type: s.Runner}
 	if s.Live {
 		return out, nil
 	}
-	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: mlmodel.Immediate(), By: web.ActorName(ctx)})
+	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+		SessionID: s.ID,
+		Plan:      mlmodel.Immediate(),
+		By:        web.ActorName(ctx),
+	})
 	switch {
 	case fault.Is(err, workflows.NoAnswer):
 		out.Message, out.Restarting, out.Model, out.status = "The session is still being validated and becomes live when it is valid.", false, activeBrief{}, http.StatusAccepted
@@ -275,10 +343,19 @@ func (m *Models) fallback(ctx context.Context, in *fallbackRequest) (*fellBack, 
 	}
 	plan := mlmodel.Immediate()
 	plan.Back = true
-	if _, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{SessionID: s.ID, Plan: plan, By: web.ActorName(ctx)}); err != nil {
+	if _, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+		SessionID: s.ID,
+		Plan:      plan,
+		By:        web.ActorName(ctx),
+	}); err != nil {
 		return nil, withPageFields(err, "Failed to load the fallback", map[string]any{"fallbackSessionId": s.ID})
 	}
-	return &fellBack{Success: true, Message: "Rolled back to previous model version. Backend will restart in 3 seconds.", SessionID: s.ID, Restarting: true}, nil
+	return &fellBack{
+		Success:    true,
+		Message:    "Rolled back to previous model version. Backend will restart in 3 seconds.",
+		SessionID:  s.ID,
+		Restarting: true,
+	}, nil
 }
 
 type sessionAnswer struct {
@@ -308,8 +385,15 @@ func (m *Models) sessions(ctx context.Context, in *sessionsRequest) (*[]sessionA
 	})
 	return web.MapRows(found, err, func(s mlmodel.Session) sessionAnswer {
 		return sessionAnswer{
-			ID: s.ID, State: s.State, Live: s.Live, Fallback: s.Fallback, Count: len(s.Files), Files: fileNames(s.Files), Size: s.Size(),
-			CreatedAt: web.TimeOf(s.CreatedAt), ActivatedAt: web.NewTime(s.ActivatedAt),
+			ID:          s.ID,
+			State:       s.State,
+			Live:        s.Live,
+			Fallback:    s.Fallback,
+			Count:       len(s.Files),
+			Files:       fileNames(s.Files),
+			Size:        s.Size(),
+			CreatedAt:   web.TimeOf(s.CreatedAt),
+			ActivatedAt: web.NewTime(s.ActivatedAt),
 		}
 	})
 }

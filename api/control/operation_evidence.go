@@ -66,7 +66,12 @@ type relatedOperation struct {
 
 func newRoleChange(x views.RoleChangeView) roleChangeAnswer {
 	return roleChangeAnswer{
-		Epoch: x.Epoch, OldPrimary: x.OldID, NewPrimary: x.NewID, Cause: x.Cause, OperationID: web.NilIfEmpty(x.OperationID), At: web.ExactTime{Time: x.ChangedAt},
+		Epoch:       x.Epoch,
+		OldPrimary:  x.OldID,
+		NewPrimary:  x.NewID,
+		Cause:       x.Cause,
+		OperationID: web.NilIfEmpty(x.OperationID),
+		At:          web.ExactTime{Time: x.ChangedAt},
 	}
 }
 
@@ -76,7 +81,11 @@ const evidenceBefore = 5 * time.Second
 
 // evidence gathers what belongs to an operation.
 func (o *Operations) evidence(ctx context.Context, x *views.OperationView) (*operationEvidence, error) {
-	out := &operationEvidence{BeganAt: web.ExactTime{Time: x.StartedAt}, DeadlineAt: web.NewExactTime(x.Deadline), Notices: []web.NoticeAnswer{}}
+	out := &operationEvidence{
+		BeganAt:    web.ExactTime{Time: x.StartedAt},
+		DeadlineAt: web.NewExactTime(x.Deadline),
+		Notices:    []web.NoticeAnswer{},
+	}
 	if x.Kind == "termination" {
 		if err := o.noticesOf(ctx, x, out); err != nil {
 			return nil, err
@@ -101,7 +110,11 @@ func (o *Operations) evidence(ctx context.Context, x *views.OperationView) (*ope
 // noticesOf reads the notices of the instance; a waterfall begins with the first that
 // announced the termination.
 func (o *Operations) noticesOf(ctx context.Context, x *views.OperationView, out *operationEvidence) error {
-	found, err := o.Evidence.Notices(ctx, views.NoticeFilter{ClientID: x.ClientID, AgentID: x.AgentID, Page: pg.Page{Limit: 50}})
+	found, err := o.Evidence.Notices(ctx, views.NoticeFilter{
+		ClientID: x.ClientID,
+		AgentID:  x.AgentID,
+		Page:     pg.Page{Limit: 50},
+	})
 	if err != nil {
 		return err
 	}
@@ -143,7 +156,8 @@ func (o *Operations) relatedTo(ctx context.Context, x *views.OperationView, out 
 		}
 		for _, s := range steps {
 			if s.OperationID == r.ID {
-				one.Steps = append(one.Steps, newStep(s.Name, s.Status, s.Detail, s.SecondsLeft, s.At, out.BeganAt.Time))
+				one.Steps = append(one.Steps,
+					newStep(s.Name, s.Status, s.Detail, s.SecondsLeft, s.At, out.BeganAt.Time))
 			}
 		}
 		out.Related = append(out.Related, one)
@@ -166,8 +180,16 @@ func (o *Operations) launchesOf(ctx context.Context, x *views.OperationView, out
 	found, err := o.Evidence.Launches(ctx, replicas)
 	launches, err := web.MapRows(found, err, func(l views.LaunchView) launchAnswer {
 		return launchAnswer{
-			ReplicaID: l.ReplicaID, PoolID: l.PoolID, Mode: l.Mode, State: l.State, InstanceID: l.InstanceID, ErrorCode: l.ErrorCode, Error: l.Error,
-			At: web.ExactTime{Time: l.CreatedAt}, EndedAt: web.NewExactTime(l.EndedAt), TookMs: web.MillisecondsBetween(l.CreatedAt, l.EndedAt),
+			ReplicaID:  l.ReplicaID,
+			PoolID:     l.PoolID,
+			Mode:       l.Mode,
+			State:      l.State,
+			InstanceID: l.InstanceID,
+			ErrorCode:  l.ErrorCode,
+			Error:      l.Error,
+			At:         web.ExactTime{Time: l.CreatedAt},
+			EndedAt:    web.NewExactTime(l.EndedAt),
+			TookMs:     web.MillisecondsBetween(l.CreatedAt, l.EndedAt),
 		}
 	})
 	if err != nil {
@@ -183,5 +205,13 @@ func newStep(name, status, detail string, left *float64, at, began time.Time) st
 	if left != nil && (*left <= -99999 || *left >= 99999) {
 		left = nil
 	}
-	return stepAnswer{Name: name, Status: status, Detail: detail, SecondsLeft: left, At: web.Time{Time: at}, ExactAt: web.ExactTime{Time: at}, SinceMs: at.Sub(began).Milliseconds()}
+	return stepAnswer{
+		Name:        name,
+		Status:      status,
+		Detail:      detail,
+		SecondsLeft: left,
+		At:          web.Time{Time: at},
+		ExactAt:     web.ExactTime{Time: at},
+		SinceMs:     at.Sub(began).Milliseconds(),
+	}
 }

@@ -47,10 +47,47 @@ type Operations struct {
 // escaped in one segment or plain as the rest of the path.
 func (o *Operations) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/operations", ID: "listOperations", Summary: "List operations, newest first", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(o.list)},
-		{Method: http.MethodGet, Path: "/api/operations/*operation_id", ID: "getOperation", Summary: "Read one operation with its timeline, or with live=true ask its workflow", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(o.get), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: "/api/operations/*operation_id", ID: "cancelOperation", Summary: "Call an operation off: the path ends with /cancel", Auth: web.Client, Status: 202, Event: "operation_cancelled", Subject: web.OperationSubject, Endpoint: web.NewEndpoint(o.cancel), Timeout: web.GuardianTimeout},
-		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/state", ID: "getAgentState", Summary: "Read who plays which part for an agent, and what is in flight", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(o.state), Timeout: web.GuardianTimeout},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/operations",
+			ID:       "listOperations",
+			Summary:  "List operations, newest first",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(o.list),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/operations/*operation_id",
+			ID:       "getOperation",
+			Summary:  "Read one operation with its timeline, or with live=true ask its workflow",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(o.get),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/operations/*operation_id",
+			ID:       "cancelOperation",
+			Summary:  "Call an operation off: the path ends with /cancel",
+			Auth:     web.Client,
+			Status:   202,
+			Event:    "operation_cancelled",
+			Subject:  web.OperationSubject,
+			Endpoint: web.NewEndpoint(o.cancel),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/agents/:agent_id/state",
+			ID:       "getAgentState",
+			Summary:  "Read who plays which part for an agent, and what is in flight",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(o.state),
+			Timeout:  web.GuardianTimeout,
+		},
 	}
 }
 
@@ -91,15 +128,36 @@ type operationAnswer struct {
 
 func operationOf(x views.OperationView) operationAnswer {
 	return operationAnswer{
-		ID: x.ID, Href: web.OperationHref(x.ID), Kind: x.Kind, ClientID: x.ClientID, AgentID: x.AgentID, State: x.State, Phase: x.Phase,
-		Summary: x.Summary, Cause: x.Cause, InstanceID: x.InstanceID, NewInstanceID: x.NewInstanceID, ReplicaID: x.ReplicaID,
-		Deadline: web.NewTime(x.Deadline), ErrorCode: x.ErrorCode, Error: x.Error, StartedAt: web.TimeOf(x.StartedAt), UpdatedAt: web.TimeOf(x.UpdatedAt), EndedAt: web.NewTime(x.EndedAt),
+		ID:            x.ID,
+		Href:          web.OperationHref(x.ID),
+		Kind:          x.Kind,
+		ClientID:      x.ClientID,
+		AgentID:       x.AgentID,
+		State:         x.State,
+		Phase:         x.Phase,
+		Summary:       x.Summary,
+		Cause:         x.Cause,
+		InstanceID:    x.InstanceID,
+		NewInstanceID: x.NewInstanceID,
+		ReplicaID:     x.ReplicaID,
+		Deadline:      web.NewTime(x.Deadline),
+		ErrorCode:     x.ErrorCode,
+		Error:         x.Error,
+		StartedAt:     web.TimeOf(x.StartedAt),
+		UpdatedAt:     web.TimeOf(x.UpdatedAt),
+		EndedAt:       web.NewTime(x.EndedAt),
 	}
 }
 
 func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*operationList, error) {
 	turning := web.Paging{After: in.After} // its next page is in the body
-	f := views.OperationFilter{ClientID: in.ClientID, AgentID: in.AgentID, Kind: in.Kind, State: in.State, Page: turning.PageOf(web.ValueOr(in.Limit, 50))}
+	f := views.OperationFilter{
+		ClientID: in.ClientID,
+		AgentID:  in.AgentID,
+		Kind:     in.Kind,
+		State:    in.State,
+		Page:     turning.PageOf(web.ValueOr(in.Limit, 50)),
+	}
 	if scope := web.TenantScope(ctx); scope != "" {
 		f.ClientID = scope
 	}

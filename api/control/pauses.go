@@ -30,16 +30,96 @@ type Pauses struct {
 func (p *Pauses) Routes() []web.Route {
 	const all, agent, client, shares = "/api/admin/pauses", "/api/client/agents/:agent_id", "/api/client/:client_id", "/api/admin/moving-limits"
 	return []web.Route{
-		{Method: http.MethodGet, Path: all, ID: "listAllPauses", Summary: "List what is paused", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.listAll)},
-		{Method: http.MethodPost, Path: all, ID: "pauseMoves", Summary: "Pause the voluntary moves of all agents, of a client or of an agent", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.pauseAny)},
-		{Method: http.MethodDelete, Path: all, ID: "resumeMoves", Summary: "Lift the pauses of all agents, of a client or of an agent, also those that others set", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.resumeAny)},
-		{Method: http.MethodGet, Path: shares, ID: "listMovingLimits", Summary: "List how many agents may move at once", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.listShares)},
-		{Method: http.MethodPost, Path: shares, ID: "setMovingLimit", Summary: "Set how many of a client's agents, or of all, may move at once", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.setShare)},
-		{Method: http.MethodPost, Path: agent + "/pause", ID: "pauseAgent", Summary: "Pause an agent's voluntary moves", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.pauseAgent)},
-		{Method: http.MethodPost, Path: agent + "/resume", ID: "resumeAgent", Summary: "Lift the pause of an agent", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.resumeAgent)},
-		{Method: http.MethodGet, Path: client + "/pauses", ID: "listPauses", Summary: "List the pauses that stop a client's agents", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.list)},
-		{Method: http.MethodPost, Path: client + "/pause", ID: "pauseClient", Summary: "Pause the voluntary moves of a client's agents", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.pauseClient)},
-		{Method: http.MethodPost, Path: client + "/resume", ID: "resumeClient", Summary: "Lift the pause of a client", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.resumeClient)},
+		{
+			Method:   http.MethodGet,
+			Path:     all,
+			ID:       "listAllPauses",
+			Summary:  "List what is paused",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.listAll),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     all,
+			ID:       "pauseMoves",
+			Summary:  "Pause the voluntary moves of all agents, of a client or of an agent",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.pauseAny),
+		},
+		{
+			Method:   http.MethodDelete,
+			Path:     all,
+			ID:       "resumeMoves",
+			Summary:  "Lift the pauses of all agents, of a client or of an agent, also those that others set",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.resumeAny),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     shares,
+			ID:       "listMovingLimits",
+			Summary:  "List how many agents may move at once",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.listShares),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     shares,
+			ID:       "setMovingLimit",
+			Summary:  "Set how many of a client's agents, or of all, may move at once",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.setShare),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     agent + "/pause",
+			ID:       "pauseAgent",
+			Summary:  "Pause an agent's voluntary moves",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.pauseAgent),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     agent + "/resume",
+			ID:       "resumeAgent",
+			Summary:  "Lift the pause of an agent",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.resumeAgent),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     client + "/pauses",
+			ID:       "listPauses",
+			Summary:  "List the pauses that stop a client's agents",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.list),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     client + "/pause",
+			ID:       "pauseClient",
+			Summary:  "Pause the voluntary moves of a client's agents",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.pauseClient),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     client + "/resume",
+			ID:       "resumeClient",
+			Summary:  "Lift the pause of a client",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.resumeClient),
+		},
 	}
 }
 
@@ -116,7 +196,8 @@ func (p *Pauses) liftPause(ctx context.Context, on postgres.PauseSubject) (*resu
 	}
 	out := &resumeAnswer{Success: true, Lifted: lifted, Left: []pauseItem{}}
 	for _, x := range held {
-		if x.Scope == engine.ScopeGlobal || x.ClientID != nil && *x.ClientID == owner && x.AgentID == nil || x.AgentID != nil && *x.AgentID == on.AgentID {
+		if x.Scope == engine.ScopeGlobal || x.ClientID != nil && *x.ClientID == owner && x.AgentID == nil ||
+			x.AgentID != nil && *x.AgentID == on.AgentID {
 			out.Left = append(out.Left, newPauseItem(x))
 		}
 	}
@@ -130,7 +211,16 @@ func withActor(ctx context.Context, on postgres.PauseSubject) postgres.PauseSubj
 }
 
 func newPauseItem(x postgres.PauseView) pauseItem {
-	return pauseItem{Scope: x.Scope, ClientID: x.ClientID, AgentID: x.AgentID, ByOperator: x.ByOperator, Until: web.TimeOf(x.Until), Reason: x.Reason, By: x.CreatedBy, At: web.TimeOf(x.CreatedAt)}
+	return pauseItem{
+		Scope:      x.Scope,
+		ClientID:   x.ClientID,
+		AgentID:    x.AgentID,
+		ByOperator: x.ByOperator,
+		Until:      web.TimeOf(x.Until),
+		Reason:     x.Reason,
+		By:         x.CreatedBy,
+		At:         web.TimeOf(x.CreatedAt),
+	}
 }
 
 func (p *Pauses) listForClient(ctx context.Context, clientID string) (*pausesAnswer, error) {
@@ -167,7 +257,8 @@ func checkScope(said string, on postgres.PauseSubject) error {
 		return nil
 	}
 	if said == "" {
-		return web.InvalidRequest.New("Name client_id or agent_id, or say \"scope\": \"global\" for the agents of all clients.")
+		return web.InvalidRequest.New(
+			"Name client_id or agent_id, or say \"scope\": \"global\" for the agents of all clients.")
 	}
 	return web.InvalidRequest.New("The scope %s does not agree with the ids: they name %s.", said, on.Scope)
 }

@@ -28,9 +28,16 @@ type Preflight struct {
 // Routes lists the endpoints.
 func (p *Preflight) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/preflight", ID: "getPreflight",
-			Summary: "Whether the agent could be replaced: one row per check, its result and its repair", Auth: web.Client, Status: 200,
-			Endpoint: web.NewEndpoint(p.get), Timeout: web.GuardianTimeout},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/agents/:agent_id/preflight",
+			ID:       "getPreflight",
+			Summary:  "Whether the agent could be replaced: one row per check, its result and its repair",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.get),
+			Timeout:  web.GuardianTimeout,
+		},
 	}
 }
 
@@ -58,5 +65,10 @@ func (p *Preflight) get(ctx context.Context, in *preflightRequest) (*preflightAn
 	case report == nil:
 		return &preflightAnswer{AgentID: in.AgentID, Result: preflight.Unknown, Checks: []preflight.Check{}}, nil
 	}
-	return &preflightAnswer{AgentID: report.AgentID, CheckedAt: web.NewTime(&report.CheckedAt), Result: report.Result, Checks: report.Checks}, nil
+	return &preflightAnswer{
+		AgentID:   report.AgentID,
+		CheckedAt: web.NewTime(&report.CheckedAt),
+		Result:    report.Result,
+		Checks:    report.Checks,
+	}, nil
 }

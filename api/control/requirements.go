@@ -22,10 +22,24 @@ type Requirements struct{ Store RequirementStore }
 // Routes lists the endpoints.
 func (r *Requirements) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/client/agents/:agent_id/requirements", ID: "getRequirements",
-			Summary: "Which instance types may replace the agent's, and why not the others", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.get)},
-		{Method: http.MethodPut, Path: "/api/client/agents/:agent_id/requirements", ID: "setRequirements",
-			Summary: "Set which instance types may replace the agent's", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(r.set)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/agents/:agent_id/requirements",
+			ID:       "getRequirements",
+			Summary:  "Which instance types may replace the agent's, and why not the others",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.get),
+		},
+		{
+			Method:   http.MethodPut,
+			Path:     "/api/client/agents/:agent_id/requirements",
+			ID:       "setRequirements",
+			Summary:  "Set which instance types may replace the agent's",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.set),
+		},
 	}
 }
 
@@ -66,9 +80,19 @@ func (r *Requirements) get(ctx context.Context, in *web.AgentPath) (*requirement
 }
 
 func (r *Requirements) set(ctx context.Context, in *requirementsRequest) (*requirementsAnswer, error) {
-	need := replica.Requirements{MinVCPUs: in.MinVCPUs, MaxVCPUs: in.MaxVCPUs, MinMemoryMiB: in.MinMemoryMiB, MaxMemoryMiB: in.MaxMemoryMiB,
-		Architecture: in.Architecture, Burstable: in.Burstable, Accelerators: in.Accelerators, LocalStorage: in.LocalStorage, Current: in.Current,
-		Include: in.Include, Exclude: in.Exclude}
+	need := replica.Requirements{
+		MinVCPUs:     in.MinVCPUs,
+		MaxVCPUs:     in.MaxVCPUs,
+		MinMemoryMiB: in.MinMemoryMiB,
+		MaxMemoryMiB: in.MaxMemoryMiB,
+		Architecture: in.Architecture,
+		Burstable:    in.Burstable,
+		Accelerators: in.Accelerators,
+		LocalStorage: in.LocalStorage,
+		Current:      in.Current,
+		Include:      in.Include,
+		Exclude:      in.Exclude,
+	}
 	if err := need.Validate(); err != nil {
 		return nil, err
 	}
@@ -80,7 +104,12 @@ func (r *Requirements) set(ctx context.Context, in *requirementsRequest) (*requi
 
 // describeTypes says of each type of the region whether it may replace the present one.
 func describeTypes(of *postgres.TypesOf) *requirementsAnswer {
-	out := &requirementsAnswer{InstanceType: of.Present, Requirements: of.Requirements, Resolved: of.Requirements, Types: []typeAnswer{}}
+	out := &requirementsAnswer{
+		InstanceType: of.Present,
+		Requirements: of.Requirements,
+		Resolved:     of.Requirements,
+		Types:        []typeAnswer{},
+	}
 	at := slices.IndexFunc(of.Types, func(t replica.TypeFacts) bool { return t.Name == of.Present })
 	if at < 0 {
 		return out // EC2 was not asked yet

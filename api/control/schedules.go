@@ -49,11 +49,59 @@ const maxBackfill = 90 * 24 * time.Hour
 func (s *Schedules) Routes() []web.Route {
 	const one = "/api/admin/schedules/:job"
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/admin/schedules", ID: "listSchedules", Summary: "List the scheduled jobs with their last runs", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(s.list)},
-		{Method: http.MethodPost, Path: one + "/trigger", ID: "triggerJob", Summary: "Run a job now", Auth: web.Admin, Status: 202, Event: "job_triggered", Subject: s.jobSnapshot, Endpoint: web.NewEndpoint(s.trigger)},
-		{Method: http.MethodPost, Path: one + "/pause", ID: "pauseJob", Summary: "Stop a job from running by the clock", Auth: web.Admin, Status: 200, Event: "job_paused", Subject: s.jobSnapshot, Endpoint: web.NewEndpoint(s.pause)},
-		{Method: http.MethodPost, Path: one + "/resume", ID: "resumeJob", Summary: "Let a job run by the clock again", Auth: web.Admin, Status: 200, Event: "job_resumed", Subject: s.jobSnapshot, Endpoint: web.NewEndpoint(s.resume)},
-		{Method: http.MethodPost, Path: one + "/backfill", ID: "backfillJob", Summary: "Run a job for each time it was due in a span", Auth: web.Admin, Status: 202, Event: "job_backfilled", Subject: s.jobSnapshot, Endpoint: web.NewEndpoint(s.backfill)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/schedules",
+			ID:       "listSchedules",
+			Summary:  "List the scheduled jobs with their last runs",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.list),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/trigger",
+			ID:       "triggerJob",
+			Summary:  "Run a job now",
+			Auth:     web.Admin,
+			Status:   202,
+			Event:    "job_triggered",
+			Subject:  s.jobSnapshot,
+			Endpoint: web.NewEndpoint(s.trigger),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/pause",
+			ID:       "pauseJob",
+			Summary:  "Stop a job from running by the clock",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "job_paused",
+			Subject:  s.jobSnapshot,
+			Endpoint: web.NewEndpoint(s.pause),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/resume",
+			ID:       "resumeJob",
+			Summary:  "Let a job run by the clock again",
+			Auth:     web.Admin,
+			Status:   200,
+			Event:    "job_resumed",
+			Subject:  s.jobSnapshot,
+			Endpoint: web.NewEndpoint(s.resume),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/backfill",
+			ID:       "backfillJob",
+			Summary:  "Run a job for each time it was due in a span",
+			Auth:     web.Admin,
+			Status:   202,
+			Event:    "job_backfilled",
+			Subject:  s.jobSnapshot,
+			Endpoint: web.NewEndpoint(s.backfill),
+		},
 	}
 }
 
@@ -96,13 +144,30 @@ func (s *Schedules) list(ctx context.Context, _ *web.None) (*schedulesAnswer, er
 	}
 	byJob := map[string][]runItem{}
 	for _, r := range runs {
-		byJob[r.Job] = append(byJob[r.Job], runItem{Period: web.TimeOf(r.Period), State: r.State, Counts: r.Counts, Error: r.Error, Attempts: r.Attempts, StartedAt: web.TimeOf(r.StartedAt), EndedAt: web.NewTime(r.EndedAt)})
+		byJob[r.Job] = append(byJob[r.Job], runItem{
+			Period:    web.TimeOf(r.Period),
+			State:     r.State,
+			Counts:    r.Counts,
+			Error:     r.Error,
+			Attempts:  r.Attempts,
+			StartedAt: web.TimeOf(r.StartedAt),
+			EndedAt:   web.NewTime(r.EndedAt),
+		})
 	}
 	out := &schedulesAnswer{Schedules: []scheduleItem{}}
 	for _, st := range states {
 		item := scheduleItem{
-			ID: st.Job, Cron: st.Cron, Note: st.Note, Paused: st.Paused, Reason: st.Reason, Absent: st.Absent, Next: []web.Time{},
-			Running: append([]string{}, st.Running...), Missed: st.Missed, Skipped: st.Skipped, Last: append([]runItem{}, byJob[st.Job]...),
+			ID:      st.Job,
+			Cron:    st.Cron,
+			Note:    st.Note,
+			Paused:  st.Paused,
+			Reason:  st.Reason,
+			Absent:  st.Absent,
+			Next:    []web.Time{},
+			Running: append([]string{}, st.Running...),
+			Missed:  st.Missed,
+			Skipped: st.Skipped,
+			Last:    append([]runItem{}, byJob[st.Job]...),
 		}
 		for _, at := range st.Next {
 			item.Next = append(item.Next, web.TimeOf(at))
@@ -118,7 +183,11 @@ func (s *Schedules) jobSnapshot(ctx context.Context, _ web.AuditStore, c *gin.Co
 	if err != nil {
 		return postgres.Snapshot{}, err
 	}
-	what, err := json.Marshal(map[string]any{"paused": st.Paused, "reason": st.Reason, "running": append([]string{}, st.Running...)})
+	what, err := json.Marshal(map[string]any{
+		"paused":  st.Paused,
+		"reason":  st.Reason,
+		"running": append([]string{}, st.Running...),
+	})
 	return postgres.Snapshot{What: what}, err
 }
 

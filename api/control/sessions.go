@@ -24,8 +24,24 @@ type OperatorSessions struct {
 // Routes lists the endpoints.
 func (s *OperatorSessions) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/admin/sessions", ID: "listOperatorSessions", Summary: "List operators' sessions that are good", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(s.list)},
-		{Method: http.MethodDelete, Path: "/api/admin/sessions/:session_id", ID: "endOperatorSession", Summary: "End an operator's session in every process", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(s.end)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/sessions",
+			ID:       "listOperatorSessions",
+			Summary:  "List operators' sessions that are good",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.list),
+		},
+		{
+			Method:   http.MethodDelete,
+			Path:     "/api/admin/sessions/:session_id",
+			ID:       "endOperatorSession",
+			Summary:  "End an operator's session in every process",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.end),
+		},
 	}
 }
 
@@ -49,8 +65,14 @@ func (s *OperatorSessions) list(ctx context.Context, _ *web.None) (*operatorSess
 	}
 	out := &operatorSessionsAnswer{Sessions: make([]operatorSessionAnswer, len(found))}
 	for i, x := range found {
-		out.Sessions[i] = operatorSessionAnswer{ID: x.ID, Operator: x.Operator, Address: x.Address,
-			StartedAt: web.TimeOf(x.StartedAt), LastSeenAt: web.TimeOf(x.LastSeenAt), ExpiresAt: web.TimeOf(x.ExpiresAt)}
+		out.Sessions[i] = operatorSessionAnswer{
+			ID:         x.ID,
+			Operator:   x.Operator,
+			Address:    x.Address,
+			StartedAt:  web.TimeOf(x.StartedAt),
+			LastSeenAt: web.TimeOf(x.LastSeenAt),
+			ExpiresAt:  web.TimeOf(x.ExpiresAt),
+		}
 	}
 	return out, nil
 }

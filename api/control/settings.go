@@ -41,10 +41,46 @@ type Settings struct {
 func (s *Settings) Routes() []web.Route {
 	const one = "/api/client/agents/:agent_id"
 	return []web.Route{
-		{Method: http.MethodPost, Path: one + "/toggle-enabled", ID: "toggleAgent", Summary: "Enable or disable an agent", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.toggle)},
-		{Method: http.MethodPost, Path: one + "/settings", ID: "changeAgentSettings", Summary: "Change an agent's settings", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.changeSettings), Timeout: web.GuardianTimeout},
-		{Method: http.MethodPost, Path: one + "/config", ID: "configureAgent", Summary: "Choose an agent's mode and how long old instances live on", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.configure), Timeout: web.GuardianTimeout},
-		{Method: http.MethodDelete, Path: one, ID: "deleteAgent", Summary: "End an agent and what was launched for it", Auth: web.Client, Scope: credentials.Admin, Status: 200, Endpoint: web.NewEndpoint(s.remove), Timeout: web.GuardianTimeout},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/toggle-enabled",
+			ID:       "toggleAgent",
+			Summary:  "Enable or disable an agent",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.toggle),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/settings",
+			ID:       "changeAgentSettings",
+			Summary:  "Change an agent's settings",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.changeSettings),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/config",
+			ID:       "configureAgent",
+			Summary:  "Choose an agent's mode and how long old instances live on",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.configure),
+			Timeout:  web.GuardianTimeout,
+		},
+		{
+			Method:   http.MethodDelete,
+			Path:     one,
+			ID:       "deleteAgent",
+			Summary:  "End an agent and what was launched for it",
+			Auth:     web.Client,
+			Scope:    credentials.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.remove),
+			Timeout:  web.GuardianTimeout,
+		},
 	}
 }
 
@@ -55,7 +91,8 @@ type toggleRequest struct {
 
 func (s *Settings) toggle(ctx context.Context, in *toggleRequest) (*web.Success, error) {
 	on := in.Enabled.Or(true)
-	return web.Done, s.Store.ChangeAgent(ctx, web.TenantScope(ctx), in.AgentID, web.ActorName(ctx), "agent_toggled", postgres.AgentPreferences{Enabled: &on})
+	return web.Done, s.Store.ChangeAgent(ctx, web.TenantScope(ctx), in.AgentID, web.ActorName(ctx), "agent_toggled",
+		postgres.AgentPreferences{Enabled: &on})
 }
 
 type settingsRequest struct {
@@ -77,9 +114,18 @@ func (s *Settings) changeSettings(ctx context.Context, in *settingsRequest) (*we
 	if err != nil {
 		return nil, err
 	}
-	settings := postgres.AgentPreferences{AutoTerminate: web.BoolPtr(in.AutoTerminate), ReplicaEnabled: web.BoolPtr(in.ReplicaEnabled), ReplicaCount: in.ReplicaCount,
-		MinSavings: in.MinSavings, RiskThreshold: in.RiskThreshold, SwitchesPerWeek: in.SwitchesPerWeek, SwitchesPerDay: in.SwitchesPerDay, MinPoolHours: in.MinPoolHours}
-	if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, web.ActorName(ctx), "agent_settings_changed", settings); err != nil {
+	settings := postgres.AgentPreferences{
+		AutoTerminate:   web.BoolPtr(in.AutoTerminate),
+		ReplicaEnabled:  web.BoolPtr(in.ReplicaEnabled),
+		ReplicaCount:    in.ReplicaCount,
+		MinSavings:      in.MinSavings,
+		RiskThreshold:   in.RiskThreshold,
+		SwitchesPerWeek: in.SwitchesPerWeek,
+		SwitchesPerDay:  in.SwitchesPerDay,
+		MinPoolHours:    in.MinPoolHours,
+	}
+	if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, web.ActorName(ctx), "agent_settings_changed",
+		settings); err != nil {
 		return nil, err
 	}
 	_, err = s.setKeeping(ctx, a, in.AutoSwitch, nil)
@@ -105,7 +151,8 @@ type modesAnswer struct {
 // Guardian, which retires what the other mode kept.
 func (s *Settings) configure(ctx context.Context, in *modesRequest) (*modesAnswer, error) {
 	if in.AutoSwitch.Or(false) && in.Manual.Or(false) {
-		return nil, agent.ModesExclude.New("Auto-switch and manual replica mode exclude each other: turn on one of them")
+		return nil, agent.ModesExclude.New(
+			"Auto-switch and manual replica mode exclude each other: turn on one of them")
 	}
 	seconds, err := minutesOf(in)
 	if err != nil {
@@ -120,7 +167,8 @@ func (s *Settings) configure(ctx context.Context, in *modesRequest) (*modesAnswe
 	}
 	if seconds != nil || in.AutoTerminate != nil {
 		settings := postgres.AgentPreferences{AutoTerminate: web.BoolPtr(in.AutoTerminate), TerminateWait: seconds}
-		if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, web.ActorName(ctx), "agent_settings_changed", settings); err != nil {
+		if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, web.ActorName(ctx), "agent_settings_changed",
+			settings); err != nil {
 			return nil, err
 		}
 	}
@@ -147,7 +195,8 @@ func minutesOf(in *modesRequest) (*int, error) {
 	n, err := strconv.ParseFloat(strings.TrimSpace(string(*given)), 64)
 	if err != nil || n != float64(int(n)) || n < 0 || n > maxWaitMinutes {
 		sentence := "Must be a whole number of minutes from 0 to " + strconv.Itoa(maxWaitMinutes) + "."
-		return nil, web.InvalidRequest.New("Validation failed: %s: %s", name, sentence).With("details", map[string][]string{name: {sentence}})
+		return nil, web.InvalidRequest.New("Validation failed: %s: %s", name, sentence).With("details",
+			map[string][]string{name: {sentence}})
 	}
 	seconds := int(n) * 60
 	return &seconds, nil

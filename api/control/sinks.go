@@ -36,10 +36,44 @@ type Sinks struct {
 func (s *Sinks) Routes() []web.Route {
 	const all, one = "/api/client/:client_id/sinks", "/api/client/:client_id/sinks/:sink_id"
 	return []web.Route{
-		{Method: http.MethodGet, Path: all, ID: "listSinks", Summary: "List where a client's notifications go besides the page", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.list)},
-		{Method: http.MethodPost, Path: all, ID: "createSink", Summary: "Send a client's notifications from a severity on to a webhook or the log", Auth: web.Client, Status: 201, Endpoint: web.NewEndpoint(s.create)},
-		{Method: http.MethodDelete, Path: one, ID: "deleteSink", Summary: "Send nothing there any more", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(s.remove)},
-		{Method: http.MethodPost, Path: one + "/test", ID: "testSink", Summary: "Deliver a test at once and say how it went", Auth: web.Client, Counted: web.SinkTests, Status: 200, Endpoint: web.NewEndpoint(s.test), Timeout: 15 * time.Second},
+		{
+			Method:   http.MethodGet,
+			Path:     all,
+			ID:       "listSinks",
+			Summary:  "List where a client's notifications go besides the page",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.list),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     all,
+			ID:       "createSink",
+			Summary:  "Send a client's notifications from a severity on to a webhook or the log",
+			Auth:     web.Client,
+			Status:   201,
+			Endpoint: web.NewEndpoint(s.create),
+		},
+		{
+			Method:   http.MethodDelete,
+			Path:     one,
+			ID:       "deleteSink",
+			Summary:  "Send nothing there any more",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.remove),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/test",
+			ID:       "testSink",
+			Summary:  "Deliver a test at once and say how it went",
+			Auth:     web.Client,
+			Counted:  web.SinkTests,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.test),
+			Timeout:  15 * time.Second,
+		},
 	}
 }
 
@@ -59,8 +93,17 @@ type sinkAnswer struct {
 
 func newSinkAnswer(x postgres.SinkView) sinkAnswer {
 	out := sinkAnswer{
-		ID: x.ID, Kind: string(x.Kind), URL: x.URL, MinSeverity: string(x.MinSeverity), State: "ok", Failures: x.Failures, LastError: x.LastError,
-		RetryAfter: web.NewTime(x.RetryAfter), Delivered: web.NewTime(x.LastDeliveredAt), Pending: x.Pending, CreatedAt: web.TimeOf(x.CreatedAt),
+		ID:          x.ID,
+		Kind:        string(x.Kind),
+		URL:         x.URL,
+		MinSeverity: string(x.MinSeverity),
+		State:       "ok",
+		Failures:    x.Failures,
+		LastError:   x.LastError,
+		RetryAfter:  web.NewTime(x.RetryAfter),
+		Delivered:   web.NewTime(x.LastDeliveredAt),
+		Pending:     x.Pending,
+		CreatedAt:   web.TimeOf(x.CreatedAt),
 	}
 	if x.Failures > 0 {
 		out.State = "failing"
@@ -87,7 +130,11 @@ type createSinkAnswer struct {
 }
 
 func (s *Sinks) create(ctx context.Context, in *createSinkRequest) (*createSinkAnswer, error) {
-	n := notification.New{Kind: notification.Kind(in.Kind), URL: in.URL, MinSeverity: notification.Severity(web.ValueOr(in.MinSeverity, ""))}
+	n := notification.New{
+		Kind:        notification.Kind(in.Kind),
+		URL:         in.URL,
+		MinSeverity: notification.Severity(web.ValueOr(in.MinSeverity, "")),
+	}
 	if err := n.Normalize(s.Allowed); err != nil {
 		return nil, err
 	}
@@ -120,10 +167,19 @@ func (s *Sinks) test(ctx context.Context, in *sinkPath) (*testSinkAnswer, error)
 	if err != nil {
 		return nil, err
 	}
-	d := activities.Delivery{SinkTarget: *target, ID: "test-" + uuid.NewString(), NotificationID: "test", ClientID: in.ClientID, Severity: "info", Message: "This is a test of a notification sink.", At: time.Now()}
+	d := activities.Delivery{
+		SinkTarget:     *target,
+		ID:             "test-" + uuid.NewString(),
+		NotificationID: "test",
+		ClientID:       in.ClientID,
+		Severity:       "info",
+		Message:        "This is a test of a notification sink.",
+		At:             time.Now(),
+	}
 	out := &testSinkAnswer{Success: true, Message: "The receiver took the test.", ID: d.ID}
 	if target.Kind == notification.Log {
-		web.LoggerFrom(ctx).InfoContext(ctx, "notification", "delivery_id", d.ID, "client_id", d.ClientID, "severity", d.Severity, "message", d.Message)
+		web.LoggerFrom(ctx).InfoContext(ctx, "notification", "delivery_id", d.ID, "client_id", d.ClientID,
+			"severity", d.Severity, "message", d.Message)
 		return out, nil
 	}
 	body, err := activities.DeliveryBody(d)

@@ -79,13 +79,69 @@ const (
 // Routes lists the endpoints.
 func (p *AdminPages) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/admin/stats", ID: "getStats", Summary: "Count over all tenants", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.stats)},
-		{Method: http.MethodGet, Path: "/api/admin/clients", ID: "listClients", Summary: "List the clients, newest first", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.clients)},
-		{Method: http.MethodGet, Path: "/api/admin/clients/growth", ID: "getGrowth", Summary: "Count the clients per day", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.growth)},
-		{Method: http.MethodGet, Path: "/api/admin/instances", ID: "listInstances", Summary: "List instances of all tenants, newest first", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.instances)},
-		{Method: http.MethodGet, Path: "/api/admin/agents", ID: "listAgents", Summary: "List agents of all tenants, newest heartbeat first", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.agents)},
-		{Method: http.MethodGet, Path: "/api/admin/activity", ID: "listActivity", Summary: "List what happened lately", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.activity)},
-		{Method: http.MethodGet, Path: "/api/admin/system-health", ID: "getSystemHealth", Summary: "Read how the service and its engine are", Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(p.health)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/stats",
+			ID:       "getStats",
+			Summary:  "Count over all tenants",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.stats),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/clients",
+			ID:       "listClients",
+			Summary:  "List the clients, newest first",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.clients),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/clients/growth",
+			ID:       "getGrowth",
+			Summary:  "Count the clients per day",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.growth),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/instances",
+			ID:       "listInstances",
+			Summary:  "List instances of all tenants, newest first",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.instances),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/agents",
+			ID:       "listAgents",
+			Summary:  "List agents of all tenants, newest heartbeat first",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.agents),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/activity",
+			ID:       "listActivity",
+			Summary:  "List what happened lately",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.activity),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/admin/system-health",
+			ID:       "getSystemHealth",
+			Summary:  "Read how the service and its engine are",
+			Auth:     web.Admin,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.health),
+		},
 	}
 }
 
@@ -110,9 +166,17 @@ func (p *AdminPages) stats(ctx context.Context, _ *web.None) (*statsAnswer, erro
 	}
 	e := p.engine(ctx)
 	return &statsAnswer{
-		TotalAccounts: s.TotalAccounts, AgentsOnline: s.AgentsOnline, AgentsTotal: s.AgentsTotal, PoolsCovered: s.PoolsCovered, TotalSavings: s.TotalSavings,
-		TotalSwitches: s.TotalSwitches, ManualSwitches: s.ManualSwitches, ModelSwitches: s.ModelSwitches,
-		BackendHealth: web.ChooseWord(e.Loaded, "Healthy", "Decision Engine Not Loaded"), EngineLoaded: e.Loaded, ModelsLoaded: e.Models.Loaded,
+		TotalAccounts:  s.TotalAccounts,
+		AgentsOnline:   s.AgentsOnline,
+		AgentsTotal:    s.AgentsTotal,
+		PoolsCovered:   s.PoolsCovered,
+		TotalSavings:   s.TotalSavings,
+		TotalSwitches:  s.TotalSwitches,
+		ManualSwitches: s.ManualSwitches,
+		ModelSwitches:  s.ModelSwitches,
+		BackendHealth:  web.ChooseWord(e.Loaded, "Healthy", "Decision Engine Not Loaded"),
+		EngineLoaded:   e.Loaded,
+		ModelsLoaded:   e.Models.Loaded,
 	}, nil
 }
 
@@ -121,7 +185,12 @@ func (p *AdminPages) engine(ctx context.Context) EngineStatus {
 	if p.Engine != nil {
 		return p.Engine(ctx)
 	}
-	return EngineStatus{Loaded: true, Type: "rules", Version: "1", Models: ModelStatus{Loaded: true, Name: "rules", Version: "1"}}
+	return EngineStatus{
+		Loaded:  true,
+		Type:    "rules",
+		Version: "1",
+		Models:  ModelStatus{Loaded: true, Name: "rules", Version: "1"},
+	}
 }
 
 type clientsRequest struct {
@@ -206,18 +275,44 @@ type adminInstance struct {
 }
 
 func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (*adminInstances, error) {
-	found, err := p.Views.Instances(ctx, views.InstanceFilter{Status: web.Deref(in.Status), Mode: web.Deref(in.Mode), Region: web.Deref(in.Region), Search: web.Deref(in.Search), Page: in.PageOf(web.ValueOr(in.Limit, web.MostListed))})
+	found, err := p.Views.Instances(ctx, views.InstanceFilter{
+		Status: web.Deref(in.Status),
+		Mode:   web.Deref(in.Mode),
+		Region: web.Deref(in.Region),
+		Search: web.Deref(in.Search),
+		Page:   in.PageOf(web.ValueOr(in.Limit, web.MostListed)),
+	})
 	found, err = web.FinishPage(&in.Paging, found, err, placeOfInstance)
 	if err != nil {
 		return nil, err
 	}
-	out := &adminInstances{Instances: []adminInstance{}, Total: len(found), Filters: instanceFilters{Status: in.Status, Mode: in.Mode, Region: in.Region, Search: in.Search}}
+	out := &adminInstances{
+		Instances: []adminInstance{},
+		Total:     len(found),
+		Filters:   instanceFilters{Status: in.Status, Mode: in.Mode, Region: in.Region, Search: in.Search},
+	}
 	for _, i := range found {
 		out.Instances = append(out.Instances, adminInstance{
-			ID: i.ID, InstanceID: i.ID, ClientID: i.ClientID, ClientName: i.ClientName, AgentID: i.AgentID, Region: i.Region, AZ: i.AZ, InstanceType: i.InstanceType,
-			CurrentMode: i.Mode, CurrentPoolID: spotPool(i.Mode, i.PoolID), SpotPrice: positive(i.SpotPrice), OnDemandPrice: positive(i.OnDemandPrice), IsActive: i.Active,
-			InstalledAt: web.NewTime(&i.InstalledAt), CreatedAt: web.TimeOf(i.CreatedAt), LogicalAgentID: i.LogicalAgentID, AgentStatus: i.AgentStatus, Role: i.Role,
-			Proof: i.Proof, Unproven: i.Unproven,
+			ID:             i.ID,
+			InstanceID:     i.ID,
+			ClientID:       i.ClientID,
+			ClientName:     i.ClientName,
+			AgentID:        i.AgentID,
+			Region:         i.Region,
+			AZ:             i.AZ,
+			InstanceType:   i.InstanceType,
+			CurrentMode:    i.Mode,
+			CurrentPoolID:  spotPool(i.Mode, i.PoolID),
+			SpotPrice:      positive(i.SpotPrice),
+			OnDemandPrice:  positive(i.OnDemandPrice),
+			IsActive:       i.Active,
+			InstalledAt:    web.NewTime(&i.InstalledAt),
+			CreatedAt:      web.TimeOf(i.CreatedAt),
+			LogicalAgentID: i.LogicalAgentID,
+			AgentStatus:    i.AgentStatus,
+			Role:           i.Role,
+			Proof:          i.Proof,
+			Unproven:       i.Unproven,
 		})
 	}
 	return out, nil
@@ -269,16 +364,31 @@ type adminAgent struct {
 
 func (p *AdminPages) agents(ctx context.Context, in *adminAgentsRequest) (*adminAgents, error) {
 	found, err := p.Views.AllAgents(ctx, web.Deref(in.Status), in.PageOf(web.ValueOr(in.Limit, 0)), web.MostListed)
-	found, err = web.FinishPage(&in.Paging, found, err, func(a views.AgentView) pg.Cursor { return pg.Cursor{ID: a.ID} })
+	found, err = web.FinishPage(&in.Paging, found,
+		err, func(a views.AgentView) pg.Cursor { return pg.Cursor{ID: a.ID} })
 	if err != nil {
 		return nil, err
 	}
 	out := &adminAgents{Agents: []adminAgent{}, Total: len(found), Filters: statusFilter{Status: in.Status}}
 	for _, a := range found {
 		out.Agents = append(out.Agents, adminAgent{
-			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Hostname: web.NilIfEmpty(a.Hostname), ClientID: a.ClientID, ClientName: a.ClientName, InstanceID: a.InstanceID,
-			InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, CurrentMode: a.Mode, CurrentPoolID: spotPool(web.Deref(a.Mode), web.Deref(a.PoolID)), Status: string(a.Status),
-			Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Version: web.NilIfEmpty(a.AgentVersion), LastHeartbeat: web.NewTime(a.LastHeartbeat), CreatedAt: web.TimeOf(a.CreatedAt),
+			ID:             a.ID,
+			LogicalAgentID: a.LogicalAgentID,
+			Hostname:       web.NilIfEmpty(a.Hostname),
+			ClientID:       a.ClientID,
+			ClientName:     a.ClientName,
+			InstanceID:     a.InstanceID,
+			InstanceType:   a.InstanceType,
+			Region:         a.Region,
+			AZ:             a.AZ,
+			CurrentMode:    a.Mode,
+			CurrentPoolID:  spotPool(web.Deref(a.Mode), web.Deref(a.PoolID)),
+			Status:         string(a.Status),
+			Enabled:        a.Enabled,
+			AutoSwitch:     a.Keeping == agent.KeepAuto,
+			Version:        web.NilIfEmpty(a.AgentVersion),
+			LastHeartbeat:  web.NewTime(a.LastHeartbeat),
+			CreatedAt:      web.TimeOf(a.CreatedAt),
 		})
 	}
 	return out, nil
@@ -346,9 +456,25 @@ func (p *AdminPages) health(ctx context.Context, _ *web.None) (*systemHealth, er
 	ping, cancel := context.WithTimeout(ctx, web.ProbeTimeout)
 	defer cancel()
 	return &systemHealth{
-		APIStatus: "Healthy", Database: web.ChooseWord(p.Database.Ping(ping) == nil, "Connected", "Disconnected"), DecisionEngine: web.ChooseWord(e.Loaded, "Loaded", "Not Loaded"),
-		ConnectionPool: fmt.Sprintf("%d/%d", free, size), Timestamp: web.TimeOf(p.Now()),
-		Models: modelHealth{Loaded: e.Models.Loaded, Name: web.NilIfEmpty(e.Models.Name), Version: web.NilIfEmpty(e.Models.Version), Count: len(e.Models.Files), Active: web.EmptyIfNil(e.Models.Active), Files: web.EmptyIfNil(e.Models.Files)},
-		Engine: engineHealth{Loaded: e.Loaded, Type: web.NilIfEmpty(e.Type), Version: web.NilIfEmpty(e.Version), Count: len(e.Files), Files: web.EmptyIfNil(e.Files)},
+		APIStatus:      "Healthy",
+		Database:       web.ChooseWord(p.Database.Ping(ping) == nil, "Connected", "Disconnected"),
+		DecisionEngine: web.ChooseWord(e.Loaded, "Loaded", "Not Loaded"),
+		ConnectionPool: fmt.Sprintf("%d/%d", free, size),
+		Timestamp:      web.TimeOf(p.Now()),
+		Models: modelHealth{
+			Loaded:  e.Models.Loaded,
+			Name:    web.NilIfEmpty(e.Models.Name),
+			Version: web.NilIfEmpty(e.Models.Version),
+			Count:   len(e.Models.Files),
+			Active:  web.EmptyIfNil(e.Models.Active),
+			Files:   web.EmptyIfNil(e.Models.Files),
+		},
+		Engine: engineHealth{
+			Loaded:  e.Loaded,
+			Type:    web.NilIfEmpty(e.Type),
+			Version: web.NilIfEmpty(e.Version),
+			Count:   len(e.Files),
+			Files:   web.EmptyIfNil(e.Files),
+		},
 	}, nil
 }

@@ -28,10 +28,18 @@ func anyTime(r *rand.Rand) time.Time {
 func presentAgentOf(a views.ClientAgent) presentAgent {
 	out := presentAgent{
 		clientAgent: clientAgent{
-			ID: a.ID, LogicalAgentID: a.LogicalAgentID, Status: string(a.Status), LastHeartbeat: web.NewTime(&a.LastHeartbeat), Enabled: a.Enabled,
-			AutoSwitch: a.Keeping == agent.KeepAuto, Manual: a.Keeping == agent.KeepManual,
+			ID:             a.ID,
+			LogicalAgentID: a.LogicalAgentID,
+			Status:         string(a.Status),
+			LastHeartbeat:  web.NewTime(&a.LastHeartbeat),
+			Enabled:        a.Enabled,
+			AutoSwitch:     a.Keeping == agent.KeepAuto,
+			Manual:         a.Keeping == agent.KeepManual,
 		},
-		InstanceCount: a.InstanceCount, AutoTerminate: a.AutoTerminate, WaitMinutes: a.TerminateWait / 60, Version: a.AgentVersion,
+		InstanceCount: a.InstanceCount,
+		AutoTerminate: a.AutoTerminate,
+		WaitMinutes:   a.TerminateWait / 60,
+		Version:       a.AgentVersion,
 	}
 	if i := a.Primary; i != nil {
 		out.InstanceID, out.InstanceType, out.Region, out.AZ, out.Mode = &i.ID, &i.InstanceType, &i.Region, &i.AZ, &i.Mode
@@ -47,17 +55,32 @@ func TestAgentsAreWrittenAsDocumented(t *testing.T) {
 		found, plain := []views.ClientAgent{}, []presentAgent{}
 		for range r.IntN(4) {
 			a := views.ClientAgent{
-				ID: anyWord(r), LogicalAgentID: anyWord(r), Status: agent.Status(anyWord(r)), AgentVersion: anyWord(r), Keeping: []agent.Keeping{agent.KeepAuto, agent.KeepManual, agent.KeepNone}[r.IntN(3)],
-				Enabled: r.IntN(2) > 0, AutoTerminate: r.IntN(2) > 0, TerminateWait: r.IntN(4000), LastHeartbeat: anyTime(r), InstanceCount: r.IntN(3),
+				ID:             anyWord(r),
+				LogicalAgentID: anyWord(r),
+				Status:         agent.Status(anyWord(r)),
+				AgentVersion:   anyWord(r),
+				Keeping:        []agent.Keeping{agent.KeepAuto, agent.KeepManual, agent.KeepNone}[r.IntN(3)],
+				Enabled:        r.IntN(2) > 0,
+				AutoTerminate:  r.IntN(2) > 0,
+				TerminateWait:  r.IntN(4000),
+				LastHeartbeat:  anyTime(r),
+				InstanceCount:  r.IntN(3),
 			}
 			if r.IntN(3) > 0 {
-				a.Primary = &views.PrimaryPlace{ID: anyWord(r), InstanceType: anyWord(r), Region: anyWord(r), AZ: anyWord(r), Mode: anyWord(r)}
+				a.Primary = &views.PrimaryPlace{
+					ID:           anyWord(r),
+					InstanceType: anyWord(r),
+					Region:       anyWord(r),
+					AZ:           anyWord(r),
+					Mode:         anyWord(r),
+				}
 			}
 			found, plain = append(found, a), append(plain, presentAgentOf(a))
 		}
 		want, err := web.EncodeJSON(plain)
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(*web.FinishAnswer[[]presentAgent](web.AppendList(nil, found, appendAgent))))
+		require.Equal(t, string(want),
+			string(*web.FinishAnswer[[]presentAgent](web.AppendList(nil, found, appendAgent))))
 	}
 }
 
@@ -66,17 +89,33 @@ func agentDecisionsOf(a views.AgentDecisions) agentDecisions {
 	w := wellBeingOf(&a)
 	light := web.ChooseWord(a.ReportCount >= healthyReports, "healthy", "unhealthy")
 	out := agentDecisions{
-		AgentID: a.AgentID, AgentName: a.AgentName, Status: a.Status, CurrentMode: a.CurrentMode,
-		CurrentPoolID: spotPool(a.CurrentMode, a.CurrentPool), IsHealthy: w.healthy, LastHeartbeat: formatAgo(a.SinceBeat),
+		AgentID:         a.AgentID,
+		AgentName:       a.AgentName,
+		Status:          a.Status,
+		CurrentMode:     a.CurrentMode,
+		CurrentPoolID:   spotPool(a.CurrentMode, a.CurrentPool),
+		IsHealthy:       w.healthy,
+		LastHeartbeat:   formatAgo(a.SinceBeat),
 		DecisionHistory: []pastDecision{},
-		RecentActivity: recentActivity{PricingReports: []pastReport{}, SystemEvents: []pastEvent{}, HealthStatus: healthStatus{
-			Overall: web.ChooseWord(w.healthy, "healthy", "unhealthy"), Heartbeat: web.ChooseWord(w.beating, "active", "stale"),
-			Activity: web.ChooseWord(w.busy, "active", "inactive"), RecentReportsCount: a.ReportCount, DecisionCount: len(a.Decisions),
-		}},
+		RecentActivity: recentActivity{
+			PricingReports: []pastReport{},
+			SystemEvents:   []pastEvent{},
+			HealthStatus: healthStatus{
+				Overall:            web.ChooseWord(w.healthy, "healthy", "unhealthy"),
+				Heartbeat:          web.ChooseWord(w.beating, "active", "stale"),
+				Activity:           web.ChooseWord(w.busy, "active", "inactive"),
+				RecentReportsCount: a.ReportCount,
+				DecisionCount:      len(a.Decisions),
+			},
+		},
 	}
 	for i, d := range a.Decisions {
 		if i == 0 {
-			out.LastDecision = &lastDecision{Type: d.Action, Time: web.TimeOf(d.At), Elapsed: elapsedOf(d.Age.Seconds())}
+			out.LastDecision = &lastDecision{
+				Type:    d.Action,
+				Time:    web.TimeOf(d.At),
+				Elapsed: elapsedOf(d.Age.Seconds()),
+			}
 		}
 		out.DecisionHistory = append(out.DecisionHistory, pastDecision{
 			Type: d.Action, Action: d.Action, RiskScore: d.RiskScore, ExpectedSavings: d.ExpectedSavings,
@@ -85,12 +124,25 @@ func agentDecisionsOf(a views.AgentDecisions) agentDecisions {
 	}
 	activity := &out.RecentActivity
 	for _, r := range a.Reports {
-		activity.PricingReports = append(activity.PricingReports, pastReport{Time: web.TimeOf(r.At), OnDemandPrice: r.OnDemand, SpotPrice: r.Spot})
+		activity.PricingReports = append(activity.PricingReports, pastReport{
+			Time:          web.TimeOf(r.At),
+			OnDemandPrice: r.OnDemand,
+			SpotPrice:     r.Spot,
+		})
 	}
 	for _, e := range a.Events {
-		activity.SystemEvents = append(activity.SystemEvents, pastEvent{Type: e.Type, Severity: e.Severity, Message: e.Message, Time: web.TimeOf(e.At)})
+		activity.SystemEvents = append(activity.SystemEvents, pastEvent{
+			Type:     e.Type,
+			Severity: e.Severity,
+			Message:  e.Message,
+			Time:     web.TimeOf(e.At),
+		})
 	}
-	out.PricingHealth = pricingHealth{Status: light, RecentReportsCount: a.ReportCount, RecentReports: activity.PricingReports}
+	out.PricingHealth = pricingHealth{
+		Status:             light,
+		RecentReportsCount: a.ReportCount,
+		RecentReports:      activity.PricingReports,
+	}
 	return out
 }
 
@@ -102,8 +154,13 @@ func TestDecisionsAreWrittenAsDocumented(t *testing.T) {
 		found, plain := []views.AgentDecisions{}, []agentDecisions{}
 		for range r.IntN(4) {
 			a := views.AgentDecisions{
-				AgentID: anyWord(r), LogicalID: anyWord(r), AgentName: anyWord(r), Status: []string{"online", "offline"}[r.IntN(2)],
-				CurrentMode: []string{"spot", "ondemand", "unknown"}[r.IntN(3)], CurrentPool: anyWord(r), ReportCount: r.IntN(9),
+				AgentID:     anyWord(r),
+				LogicalID:   anyWord(r),
+				AgentName:   anyWord(r),
+				Status:      []string{"online", "offline"}[r.IntN(2)],
+				CurrentMode: []string{"spot", "ondemand", "unknown"}[r.IntN(3)],
+				CurrentPool: anyWord(r),
+				ReportCount: r.IntN(9),
 			}
 			if r.IntN(4) > 0 {
 				seconds := r.Float64() * 10_000
@@ -111,18 +168,32 @@ func TestDecisionsAreWrittenAsDocumented(t *testing.T) {
 			}
 			for range r.IntN(6) {
 				a.Decisions = append(a.Decisions, views.PastDecision{
-					Action: anyWord(r), RiskScore: r.Float64(), ExpectedSavings: r.Float64() - 0.5, CurrentMode: anyWord(r), At: anyTime(r),
-					Age: time.Duration(r.Int64N(int64(100 * time.Hour))),
+					Action:          anyWord(r),
+					RiskScore:       r.Float64(),
+					ExpectedSavings: r.Float64() - 0.5,
+					CurrentMode:     anyWord(r),
+					At:              anyTime(r),
+					Age:             time.Duration(r.Int64N(int64(100 * time.Hour))),
 				})
 			}
 			for range r.IntN(6) {
-				a.Reports = append(a.Reports, views.PastReport{At: anyTime(r), OnDemand: r.Float64(), Spot: r.Float64() / 1e6})
-				a.Events = append(a.Events, views.PastEvent{Type: anyWord(r), Severity: anyWord(r), Message: anyWord(r), At: anyTime(r)})
+				a.Reports = append(a.Reports, views.PastReport{
+					At:       anyTime(r),
+					OnDemand: r.Float64(),
+					Spot:     r.Float64() / 1e6,
+				})
+				a.Events = append(a.Events, views.PastEvent{
+					Type:     anyWord(r),
+					Severity: anyWord(r),
+					Message:  anyWord(r),
+					At:       anyTime(r),
+				})
 			}
 			found, plain = append(found, a), append(plain, agentDecisionsOf(a))
 		}
 		want, err := web.EncodeJSON(plain)
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(*web.FinishAnswer[[]agentDecisions](web.AppendList(nil, found, appendDecisions))))
+		require.Equal(t, string(want),
+			string(*web.FinishAnswer[[]agentDecisions](web.AppendList(nil, found, appendDecisions))))
 	}
 }

@@ -50,7 +50,11 @@ func eachMoment(series []views.PriceSeries, fn func(at time.Time, onDemand float
 }
 
 // writeChart quotes the names of the pools once and not once per point.
-func writeChart(q chartQuestion, pools []views.PoolPriceView, series []views.PriceSeries) *web.Written[priceHistoryAnswer] {
+func writeChart(
+	q chartQuestion,
+	pools []views.PoolPriceView,
+	series []views.PriceSeries,
+) *web.Written[priceHistoryAnswer] {
 	type column struct {
 		id, key []byte
 		series  int // -1: no price is known
@@ -119,7 +123,12 @@ func writeChart(q chartQuestion, pools []views.PoolPriceView, series []views.Pri
 
 // writePricingHistory writes the same prices as lists; agentID is null where the
 // caller named no agent.
-func writePricingHistory(q chartQuestion, days int, agentID *string, series []views.PriceSeries) *web.Written[pricingHistoryAnswer] {
+func writePricingHistory(
+	q chartQuestion,
+	days int,
+	agentID *string,
+	series []views.PriceSeries,
+) *web.Written[pricingHistoryAnswer] {
 	size := 256
 	names := make([][]byte, len(series))
 	for i, s := range series {

@@ -17,7 +17,10 @@ import (
 func plainChart(q chartQuestion, pools []views.PoolPriceView, series []views.PriceSeries) *priceHistoryAnswer {
 	out := &priceHistoryAnswer{Data: []map[string]any{}, Pools: []keyedPool{}, OnDemandPrice: q.onDemand}
 	for _, x := range pools {
-		out.Pools = append(out.Pools, keyedPool{namedPool: namedPool{ID: x.ID, Name: web.PoolName(x.InstanceType, x.AZ), AZ: x.AZ}, Key: "pool_" + x.ID})
+		out.Pools = append(out.Pools, keyedPool{
+			namedPool: namedPool{ID: x.ID, Name: web.PoolName(x.InstanceType, x.AZ), AZ: x.AZ},
+			Key:       "pool_" + x.ID,
+		})
 	}
 	for at := q.since; at.Before(q.since.Add(24 * time.Hour)); at = at.Add(time.Hour) {
 		point := map[string]any{"time": at.Format(q.layout), "measured": map[string]float64{}}
@@ -48,12 +51,23 @@ func plainChart(q chartQuestion, pools []views.PoolPriceView, series []views.Pri
 
 // plainHistory is the same prices as the other documented type.
 func plainHistory(q chartQuestion, series []views.PriceSeries) *pricingHistoryAnswer {
-	out := &pricingHistoryAnswer{History: []historyPoint{}, Days: 7, AgentID: &q.region, InstanceType: q.instanceType, Region: q.region}
+	out := &pricingHistoryAnswer{
+		History:      []historyPoint{},
+		Days:         7,
+		AgentID:      &q.region,
+		InstanceType: q.instanceType,
+		Region:       q.region,
+	}
 	eachMoment(series, func(at time.Time, onDemand float64, known []knownPrice) {
 		point := historyPoint{Timestamp: at.UTC().Format(q.layout), OnDemand: cmp.Or(onDemand, q.onDemand)}
 		for _, x := range known {
 			s := series[x.series]
-			point.SpotPools = append(point.SpotPools, zonedPrice{PoolID: s.PoolID, AZ: s.AZ, Price: s.Price[x.entry], Measured: s.Measured[x.entry]})
+			point.SpotPools = append(point.SpotPools, zonedPrice{
+				PoolID:   s.PoolID,
+				AZ:       s.AZ,
+				Price:    s.Price[x.entry],
+				Measured: s.Measured[x.entry],
+			})
 		}
 		out.History = append(out.History, point)
 	})
@@ -67,7 +81,14 @@ func TestAChartIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // reproducible charts
 	for range 200 {
-		q := chartQuestion{onDemand: 0.0416, unit: "hour", instanceType: "t3", region: "us", layout: "2006-01-02 15:00", since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+		q := chartQuestion{
+			onDemand:     0.0416,
+			unit:         "hour",
+			instanceType: "t3",
+			region:       "us",
+			layout:       "2006-01-02 15:00",
+			since:        time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		}
 		var pools []views.PoolPriceView
 		series := []views.PriceSeries{}
 		for _, az := range []string{`us-east-1b`, `us "east"`, "us-östlich", "us-east-1a"}[:random.IntN(5)] {
@@ -75,8 +96,11 @@ func TestAChartIsWrittenAsDocumented(t *testing.T) {
 			s := views.PriceSeries{PoolID: "t3." + az, AZ: az}
 			for hour := range 24 {
 				if random.IntN(3) > 0 {
-					s.At, s.Price = append(s.At, q.since.Add(time.Duration(hour)*time.Hour).In(time.FixedZone("", 3600))), append(s.Price, random.Float64()/float64(1+random.IntN(1e7)))
-					s.OnDemand, s.Measured = append(s.OnDemand, float64(random.IntN(2))*random.Float64()), append(s.Measured, float64(random.IntN(13))/12)
+					s.At, s.Price = append(s.At,
+						q.since.Add(time.Duration(hour)*time.Hour).In(time.FixedZone("", 3600))), append(s.Price,
+						random.Float64()/float64(1+random.IntN(1e7)))
+					s.OnDemand, s.Measured = append(s.OnDemand,
+						float64(random.IntN(2))*random.Float64()), append(s.Measured, float64(random.IntN(13))/12)
 				}
 			}
 			if len(s.At) > 0 {

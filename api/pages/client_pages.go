@@ -33,14 +33,78 @@ type ClientPages struct{ Views ClientPageViews }
 func (p *ClientPages) Routes() []web.Route {
 	const one = "/api/client/:client_id"
 	return []web.Route{
-		{Method: http.MethodGet, Path: one, ID: "getClient", Summary: "Read a client with its counts", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.client)},
-		{Method: http.MethodGet, Path: one + "/agents", ID: "listClientAgents", Summary: "List a client's agents, newest heartbeat first", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.agents)},
-		{Method: http.MethodGet, Path: one + "/agents/decisions", ID: "listAgentDecisions", Summary: "List what each agent decided and reported lately", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.decisions)},
-		{Method: http.MethodGet, Path: one + "/agents/history", ID: "listAgentHistory", Summary: "List all agents a client ever had", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.history)},
-		{Method: http.MethodGet, Path: one + "/instances", ID: "listClientInstances", Summary: "List a client's instances, newest first", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.instances)},
-		{Method: http.MethodGet, Path: one + "/savings", ID: "listSavings", Summary: "List what a client saved per month", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.savings)},
-		{Method: http.MethodGet, Path: one + "/switch-history", ID: "listSwitches", Summary: "List a client's switches, newest first", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.switches)},
-		{Method: http.MethodGet, Path: one + "/stats/charts", ID: "getCharts", Summary: "Read the figures of a client's charts", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.charts)},
+		{
+			Method:   http.MethodGet,
+			Path:     one,
+			ID:       "getClient",
+			Summary:  "Read a client with its counts",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.client),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/agents",
+			ID:       "listClientAgents",
+			Summary:  "List a client's agents, newest heartbeat first",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.agents),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/agents/decisions",
+			ID:       "listAgentDecisions",
+			Summary:  "List what each agent decided and reported lately",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.decisions),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/agents/history",
+			ID:       "listAgentHistory",
+			Summary:  "List all agents a client ever had",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.history),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/instances",
+			ID:       "listClientInstances",
+			Summary:  "List a client's instances, newest first",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.instances),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/savings",
+			ID:       "listSavings",
+			Summary:  "List what a client saved per month",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.savings),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/switch-history",
+			ID:       "listSwitches",
+			Summary:  "List a client's switches, newest first",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.switches),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/stats/charts",
+			ID:       "getCharts",
+			Summary:  "Read the figures of a client's charts",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.charts),
+		},
 	}
 }
 
@@ -56,7 +120,16 @@ type clientAnswer struct {
 }
 
 func clientOf(c views.ClientView) clientAnswer {
-	return clientAnswer{ID: c.ID, Name: c.Name, Status: c.Status, AgentsOnline: c.AgentsOnline, AgentsTotal: c.AgentsTotal, Instances: c.Instances, TotalSavings: c.TotalSavings, LastSync: web.NewTime(c.LastSync)}
+	return clientAnswer{
+		ID:           c.ID,
+		Name:         c.Name,
+		Status:       c.Status,
+		AgentsOnline: c.AgentsOnline,
+		AgentsTotal:  c.AgentsTotal,
+		Instances:    c.Instances,
+		TotalSavings: c.TotalSavings,
+		LastSync:     web.NewTime(c.LastSync),
+	}
 }
 
 func (p *ClientPages) client(ctx context.Context, in *web.ClientPath) (*clientAnswer, error) {
@@ -85,8 +158,18 @@ type clientAgent struct {
 
 func clientAgentOf(a views.AgentView) clientAgent {
 	return clientAgent{
-		ID: a.ID, LogicalAgentID: a.LogicalAgentID, InstanceID: a.InstanceID, InstanceType: a.InstanceType, Region: a.Region, AZ: a.AZ, Mode: a.Mode,
-		Status: string(a.Status), LastHeartbeat: web.NewTime(a.LastHeartbeat), Enabled: a.Enabled, AutoSwitch: a.Keeping == agent.KeepAuto, Manual: a.Keeping == agent.KeepManual,
+		ID:             a.ID,
+		LogicalAgentID: a.LogicalAgentID,
+		InstanceID:     a.InstanceID,
+		InstanceType:   a.InstanceType,
+		Region:         a.Region,
+		AZ:             a.AZ,
+		Mode:           a.Mode,
+		Status:         string(a.Status),
+		LastHeartbeat:  web.NewTime(a.LastHeartbeat),
+		Enabled:        a.Enabled,
+		AutoSwitch:     a.Keeping == agent.KeepAuto,
+		Manual:         a.Keeping == agent.KeepManual,
 	}
 }
 
@@ -103,7 +186,8 @@ func placeOfAgent(a views.AgentView) pg.Cursor { return pg.Cursor{ID: a.LogicalA
 
 func (p *ClientPages) agents(ctx context.Context, in *web.ClientListRequest) (*web.Written[[]presentAgent], error) {
 	found, err := p.Views.ClientAgents(ctx, in.ClientID, in.Page())
-	found, err = web.FinishPage(&in.Paging, found, err, func(a views.ClientAgent) pg.Cursor { return pg.Cursor{ID: a.LogicalAgentID} })
+	found, err = web.FinishPage(&in.Paging, found,
+		err, func(a views.ClientAgent) pg.Cursor { return pg.Cursor{ID: a.LogicalAgentID} })
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +231,13 @@ func (p *ClientPages) history(ctx context.Context, in *web.ClientListRequest) (*
 	found, err := p.Views.AgentHistory(ctx, in.ClientID, in.Page())
 	found, err = web.FinishPage(&in.Paging, found, err, placeOfAgent)
 	return web.MapRows(found, err, func(a views.AgentView) pastAgent {
-		return pastAgent{clientAgent: clientAgentOf(a), CreatedAt: web.TimeOf(a.CreatedAt), UpdatedAt: web.TimeOf(a.UpdatedAt), InstalledAt: web.NewTime(a.InstalledAt), TerminatedAt: web.NewTime(a.TerminatedAt)}
+		return pastAgent{
+			clientAgent:  clientAgentOf(a),
+			CreatedAt:    web.TimeOf(a.CreatedAt),
+			UpdatedAt:    web.TimeOf(a.UpdatedAt),
+			InstalledAt:  web.NewTime(a.InstalledAt),
+			TerminatedAt: web.NewTime(a.TerminatedAt),
+		}
 	})
 }
 
@@ -176,7 +266,13 @@ type clientInstance struct {
 }
 
 func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest) (*[]clientInstance, error) {
-	f := views.InstanceFilter{ClientID: in.ClientID, Status: in.Status, Mode: in.Mode, Search: in.Search, Page: in.PageOf(web.ValueOr(in.Limit, 5000))}
+	f := views.InstanceFilter{
+		ClientID: in.ClientID,
+		Status:   in.Status,
+		Mode:     in.Mode,
+		Search:   in.Search,
+		Page:     in.PageOf(web.ValueOr(in.Limit, 5000)),
+	}
 	if f.Mode == "all" {
 		f.Mode = ""
 	}
@@ -187,8 +283,20 @@ func (p *ClientPages) instances(ctx context.Context, in *clientInstancesRequest)
 		if id := spotPool(i.Mode, i.PoolID); id != nil {
 			pool = *id
 		}
-		return clientInstance{ID: i.ID, Type: i.InstanceType, Region: i.Region, AZ: i.AZ, Mode: i.Mode, PoolID: pool, SpotPrice: web.ValueOr(i.SpotPrice, 0), OnDemandPrice: web.ValueOr(i.OnDemandPrice, 0), IsActive: i.Active, LastSwitch: web.NewTime(i.LastSwitch),
-			Proof: i.Proof, Unproven: i.Unproven}
+		return clientInstance{
+			ID:            i.ID,
+			Type:          i.InstanceType,
+			Region:        i.Region,
+			AZ:            i.AZ,
+			Mode:          i.Mode,
+			PoolID:        pool,
+			SpotPrice:     web.ValueOr(i.SpotPrice, 0),
+			OnDemandPrice: web.ValueOr(i.OnDemandPrice, 0),
+			IsActive:      i.Active,
+			LastSwitch:    web.NewTime(i.LastSwitch),
+			Proof:         i.Proof,
+			Unproven:      i.Unproven,
+		}
 	})
 }
 
@@ -215,7 +323,13 @@ func (p *ClientPages) savings(ctx context.Context, in *savingsRequest) (*[]month
 	}
 	found, err := p.Views.SavingsByMonth(ctx, in.ClientID, 12)
 	return web.MapRows(found, err, func(m views.MonthView) monthAnswer {
-		return monthAnswer{Name: time.Month(m.Month).String(), Year: m.Year, Savings: m.Savings, OnDemandCost: m.Baseline, ModelCost: m.Actual}
+		return monthAnswer{
+			Name:         time.Month(m.Month).String(),
+			Year:         m.Year,
+			Savings:      m.Savings,
+			OnDemandCost: m.Baseline,
+			ModelCost:    m.Actual,
+		}
 	})
 }
 
@@ -248,8 +362,18 @@ func (p *ClientPages) switches(ctx context.Context, in *switchesRequest) (*[]swi
 	})
 	return web.MapRows(found, err, func(s views.SwitchView) switchAnswer {
 		return switchAnswer{
-			ID: s.ID, InstanceID: s.NewID, OldInstanceID: s.OldID, NewInstanceID: s.NewID, At: web.TimeOf(s.At), FromMode: s.FromMode, ToMode: s.ToMode,
-			FromPool: web.ValueOrNA(s.FromPool), ToPool: web.ValueOrNA(s.ToPool), Trigger: s.Trigger, Price: s.Price, Impact: s.SavingsImpact,
+			ID:            s.ID,
+			InstanceID:    s.NewID,
+			OldInstanceID: s.OldID,
+			NewInstanceID: s.NewID,
+			At:            web.TimeOf(s.At),
+			FromMode:      s.FromMode,
+			ToMode:        s.ToMode,
+			FromPool:      web.ValueOrNA(s.FromPool),
+			ToPool:        web.ValueOrNA(s.ToPool),
+			Trigger:       s.Trigger,
+			Price:         s.Price,
+			Impact:        s.SavingsImpact,
 		}
 	})
 }
@@ -293,7 +417,12 @@ func (p *ClientPages) charts(ctx context.Context, in *web.ClientPath) (*chartsAn
 	}
 	out := &chartsAnswer{SavingsTrend: []trendPoint{}, ModeDistribution: []modeCount{}, SwitchFrequency: []dayCount{}}
 	for _, m := range months {
-		out.SavingsTrend = append(out.SavingsTrend, trendPoint{Month: time.Month(m.Month).String(), Savings: m.Savings, Baseline: m.Baseline, Actual: m.Actual})
+		out.SavingsTrend = append(out.SavingsTrend, trendPoint{
+			Month:    time.Month(m.Month).String(),
+			Savings:  m.Savings,
+			Baseline: m.Baseline,
+			Actual:   m.Actual,
+		})
 	}
 	for _, m := range modes {
 		out.ModeDistribution = append(out.ModeDistribution, modeCount{Mode: m.Name, Name: m.Name, Count: m.N})

@@ -74,13 +74,30 @@ type fleetWork struct {
 
 func fleetAgentOf(x views.FleetView) fleetAgent {
 	out := fleetAgent{
-		ID: x.ID, Name: x.LogicalAgentID, ClientID: x.ClientID, ClientName: x.ClientName, Status: x.Status, Keeping: x.Keeping, Launcher: x.Launcher,
-		Enabled: x.Enabled, Epoch: x.Epoch, Version: x.AgentVersion, LastHeartbeat: web.NewExactTime(x.LastHeartbeat), Risk: x.Risk, Notice: x.Notice,
+		ID:            x.ID,
+		Name:          x.LogicalAgentID,
+		ClientID:      x.ClientID,
+		ClientName:    x.ClientName,
+		Status:        x.Status,
+		Keeping:       x.Keeping,
+		Launcher:      x.Launcher,
+		Enabled:       x.Enabled,
+		Epoch:         x.Epoch,
+		Version:       x.AgentVersion,
+		LastHeartbeat: web.NewExactTime(x.LastHeartbeat),
+		Risk:          x.Risk,
+		Notice:        x.Notice,
 	}
 	if x.InstanceID != nil {
 		out.Primary = &fleetPrimary{
-			InstanceID: *x.InstanceID, InstanceType: web.Deref(x.InstanceType), Region: web.Deref(x.Region), AZ: web.Deref(x.AZ),
-			Mode: web.Deref(x.Mode), PoolID: web.Deref(x.PoolID), Price: x.Price, OnDemand: x.OnDemand,
+			InstanceID:   *x.InstanceID,
+			InstanceType: web.Deref(x.InstanceType),
+			Region:       web.Deref(x.Region),
+			AZ:           web.Deref(x.AZ),
+			Mode:         web.Deref(x.Mode),
+			PoolID:       web.Deref(x.PoolID),
+			Price:        x.Price,
+			OnDemand:     x.OnDemand,
 		}
 	}
 	if x.StandbyID != nil {
@@ -102,7 +119,8 @@ func (c *Console) fleet(ctx context.Context, in *listFleetRequest) (*fleetList, 
 		Page: turning.PageOf(web.ValueOr(in.Limit, 100)),
 	}
 	found, err := c.Views.Fleet(ctx, f)
-	found, err = web.FinishPage(&turning, found, err, func(x views.FleetView) pg.Cursor { return pg.Cursor{ID: x.Key()} })
+	found, err = web.FinishPage(&turning, found,
+		err, func(x views.FleetView) pg.Cursor { return pg.Cursor{ID: x.Key()} })
 	list, err := web.MapRows(found, err, fleetAgentOf)
 	if err != nil {
 		return nil, err

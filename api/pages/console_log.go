@@ -44,8 +44,13 @@ type loggedEvent struct {
 func (c *Console) events(ctx context.Context, in *listEventsRequest) (*eventList, error) {
 	limit := web.ValueOr(in.Limit, 50)
 	found, err := c.Views.EventLog(ctx, views.EventFilter{
-		ClientID: ownClient(ctx, in.ClientID), AgentID: in.AgentID, Type: in.Type, Text: in.Text, People: in.By == "people",
-		Before: int64(web.ValueOr(in.Before, 0)), Limit: limit + 1,
+		ClientID: ownClient(ctx, in.ClientID),
+		AgentID:  in.AgentID,
+		Type:     in.Type,
+		Text:     in.Text,
+		People:   in.By == "people",
+		Before:   int64(web.ValueOr(in.Before, 0)),
+		Limit:    limit + 1,
 	})
 	out := &eventList{}
 	if err == nil && len(found) > limit {
@@ -55,8 +60,17 @@ func (c *Console) events(ctx context.Context, in *listEventsRequest) (*eventList
 	}
 	list, err := web.MapRows(found, err, func(x views.EventView) loggedEvent {
 		return loggedEvent{
-			ID: x.ID, At: web.ExactTime{Time: x.At}, Type: x.Type, Severity: x.Severity, Actor: x.Actor, Message: x.Message, ClientID: x.ClientID,
-			ClientName: x.ClientName, AgentID: x.AgentID, AgentName: x.AgentName, Metadata: x.Metadata,
+			ID:         x.ID,
+			At:         web.ExactTime{Time: x.At},
+			Type:       x.Type,
+			Severity:   x.Severity,
+			Actor:      x.Actor,
+			Message:    x.Message,
+			ClientID:   x.ClientID,
+			ClientName: x.ClientName,
+			AgentID:    x.AgentID,
+			AgentName:  x.AgentName,
+			Metadata:   x.Metadata,
 		}
 	})
 	if err != nil {
@@ -118,8 +132,17 @@ func (c *Console) savings(ctx context.Context, in *savingsByMonthRequest) (*savi
 	found, err := c.Views.SavingsOf(ctx, ownClient(ctx, in.ClientID), web.ValueOr(in.Months, 12))
 	list, err := web.MapRows(found, err, func(x views.SavingsView) clientMonth {
 		return clientMonth{
-			ClientID: x.ClientID, ClientName: x.ClientName, Month: x.Month, Baseline: x.Baseline, Actual: x.Actual, Savings: x.Savings,
-			Standbys: x.Standbys, Hours: x.Hours, Unpriced: x.Unpriced, Provisional: x.Provisional, ComputedAt: web.ExactTime{Time: x.ComputedAt},
+			ClientID:    x.ClientID,
+			ClientName:  x.ClientName,
+			Month:       x.Month,
+			Baseline:    x.Baseline,
+			Actual:      x.Actual,
+			Savings:     x.Savings,
+			Standbys:    x.Standbys,
+			Hours:       x.Hours,
+			Unpriced:    x.Unpriced,
+			Provisional: x.Provisional,
+			ComputedAt:  web.ExactTime{Time: x.ComputedAt},
 		}
 	})
 	if err != nil {

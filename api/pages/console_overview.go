@@ -23,7 +23,13 @@ type callerAnswer struct {
 
 func (c *Console) session(g *gin.Context, _ *web.None) error {
 	p := web.PrincipalFrom(g.Request.Context())
-	web.WriteJSON(g, http.StatusOK, &callerAnswer{Name: p.Name, Operator: p.Operator, ClientID: web.NilIfEmpty(p.ClientID), Open: c.About.Open, Session: p.Session})
+	web.WriteJSON(g, http.StatusOK, &callerAnswer{
+		Name:     p.Name,
+		Operator: p.Operator,
+		ClientID: web.NilIfEmpty(p.ClientID),
+		Open:     c.About.Open,
+		Session:  p.Session,
+	})
 	return nil
 }
 
@@ -101,7 +107,8 @@ func (c *Console) overview(ctx context.Context, in *overviewRequest) (*overviewA
 		return nil, err
 	}
 	told, err := c.Views.InterruptionsLastDay(ctx, client)
-	pools, err := web.MapRows(told, err, func(x views.PoolInterruptions) poolInterruptions { return poolInterruptions(x) })
+	pools, err := web.MapRows(told,
+		err, func(x views.PoolInterruptions) poolInterruptions { return poolInterruptions(x) })
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +120,12 @@ func (c *Console) overview(ctx context.Context, in *overviewRequest) (*overviewA
 		},
 		Instances: o.Instances, Standbys: o.Standbys, Operations: o.Operations, Failed: o.Failed,
 		Undelivered: o.Undelivered, OldestSeconds: o.OldestUndecided,
-		Cost:          costNow{Hourly: o.Hourly, OnDemand: o.OnDemandHourly, StandbyHourly: o.StandbyHourly, Unpriced: o.Unpriced},
+		Cost: costNow{
+			Hourly:        o.Hourly,
+			OnDemand:      o.OnDemandHourly,
+			StandbyHourly: o.StandbyHourly,
+			Unpriced:      o.Unpriced,
+		},
 		Interruptions: *pools,
 	}, nil
 }
@@ -149,17 +161,29 @@ type noticeItem struct {
 
 func noticeOf(x views.NoticeView) noticeItem {
 	return noticeItem{
-		ClientID: x.ClientID, ClientName: x.ClientName, AgentID: x.AgentID, AgentName: x.LogicalAgentID, InstanceID: x.InstanceID, PoolID: x.PoolID,
-		NoticeAnswer: web.NewNoticeAnswer(x),
-		OperationID:  x.OperationID, OperationState: x.OperationState, Phase: x.Phase, Open: x.Open,
+		ClientID:       x.ClientID,
+		ClientName:     x.ClientName,
+		AgentID:        x.AgentID,
+		AgentName:      x.LogicalAgentID,
+		InstanceID:     x.InstanceID,
+		PoolID:         x.PoolID,
+		NoticeAnswer:   web.NewNoticeAnswer(x),
+		OperationID:    x.OperationID,
+		OperationState: x.OperationState,
+		Phase:          x.Phase,
+		Open:           x.Open,
 	}
 }
 
 func (c *Console) notices(ctx context.Context, in *listNoticesRequest) (*noticeList, error) {
 	turning := web.Paging{After: in.After}
 	found, err := c.Views.Notices(ctx, views.NoticeFilter{
-		ClientID: ownClient(ctx, in.ClientID), AgentID: in.AgentID, Door: in.Door, Kind: in.Kind, Open: in.State == "open",
-		Page: turning.PageOf(web.ValueOr(in.Limit, 50)),
+		ClientID: ownClient(ctx, in.ClientID),
+		AgentID:  in.AgentID,
+		Door:     in.Door,
+		Kind:     in.Kind,
+		Open:     in.State == "open",
+		Page:     turning.PageOf(web.ValueOr(in.Limit, 50)),
 	})
 	found, err = web.FinishPage(&turning, found, err, func(x views.NoticeView) pg.Cursor {
 		return pg.Cursor{At: x.ReceivedAt, ID: x.AgentID + "/" + x.InstanceID + "/" + x.Kind}

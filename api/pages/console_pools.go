@@ -43,9 +43,21 @@ const enoughDays = 0.5
 
 func poolOf(x views.PoolView) poolItem {
 	out := poolItem{
-		ID: x.ID, InstanceType: x.InstanceType, Region: x.Region, AZ: x.AZ, Price: x.Price, PriceAt: web.NewExactTime(x.PriceAt), OnDemand: x.OnDemand,
-		Terminations: x.Terminations, Rebalances: x.Rebalances, InstanceDays: x.InstanceDays, Refused: x.Refused, LastRefusal: x.LastRefusal,
-		RetryAfter: web.NewExactTime(x.RetryAfter), Ours: x.Ours, Primaries: x.Primaries,
+		ID:           x.ID,
+		InstanceType: x.InstanceType,
+		Region:       x.Region,
+		AZ:           x.AZ,
+		Price:        x.Price,
+		PriceAt:      web.NewExactTime(x.PriceAt),
+		OnDemand:     x.OnDemand,
+		Terminations: x.Terminations,
+		Rebalances:   x.Rebalances,
+		InstanceDays: x.InstanceDays,
+		Refused:      x.Refused,
+		LastRefusal:  x.LastRefusal,
+		RetryAfter:   web.NewExactTime(x.RetryAfter),
+		Ours:         x.Ours,
+		Primaries:    x.Primaries,
 	}
 	if x.Price != nil && x.OnDemand != nil && *x.OnDemand > 0 {
 		ratio := *x.Price / *x.OnDemand
@@ -59,7 +71,11 @@ func poolOf(x views.PoolView) poolItem {
 }
 
 func (c *Console) pools(ctx context.Context, in *listPoolsRequest) (*poolList, error) {
-	found, err := c.Views.Pools(ctx, views.PoolFilter{ClientID: ownClient(ctx, in.ClientID), Region: in.Region, InstanceType: in.Type})
+	found, err := c.Views.Pools(ctx, views.PoolFilter{
+		ClientID:     ownClient(ctx, in.ClientID),
+		Region:       in.Region,
+		InstanceType: in.Type,
+	})
 	list, err := web.MapRows(found, err, poolOf)
 	if err != nil {
 		return nil, err
@@ -117,12 +133,25 @@ func (c *Console) poolPrices(ctx context.Context, in *poolPricesRequest) (*poolP
 	}
 	found, err := c.Views.PoolMarks(ctx, web.TenantScope(ctx), pool.InstanceType, pool.Region, since)
 	marks, err := web.MapRows(found, err, func(x views.PoolMark) poolMark {
-		return poolMark{PoolID: x.PoolID, At: web.ExactTime{Time: x.At}, Kind: x.Kind, AgentID: x.AgentID, AgentName: x.AgentName, InstanceID: x.InstanceID}
+		return poolMark{
+			PoolID:     x.PoolID,
+			At:         web.ExactTime{Time: x.At},
+			Kind:       x.Kind,
+			AgentID:    x.AgentID,
+			AgentName:  x.AgentName,
+			InstanceID: x.InstanceID,
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := &poolPricesAnswer{PoolID: pool.ID, InstanceType: pool.InstanceType, Region: pool.Region, Series: seriesOf(prices), Marks: *marks}
+	out := &poolPricesAnswer{
+		PoolID:       pool.ID,
+		InstanceType: pool.InstanceType,
+		Region:       pool.Region,
+		Series:       seriesOf(prices),
+		Marks:        *marks,
+	}
 	if onDemand > 0 {
 		out.OnDemand = &onDemand
 	}
@@ -137,7 +166,11 @@ func seriesOf(prices []views.PoolPrice) []poolSeries {
 			out = append(out, poolSeries{PoolID: p.PoolID, Points: []pricePoint{}})
 		}
 		last := &out[len(out)-1]
-		last.Points = append(last.Points, pricePoint{At: web.Time{Time: p.At}, Price: p.Price, Interpolated: p.Interpolated})
+		last.Points = append(last.Points, pricePoint{
+			At:           web.Time{Time: p.At},
+			Price:        p.Price,
+			Interpolated: p.Interpolated,
+		})
 	}
 	return out
 }

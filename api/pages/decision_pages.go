@@ -86,7 +86,10 @@ const beatWithin = 5 * time.Minute
 // healthyReports is what the page promises of a green light: five in ten minutes.
 const healthyReports = 5
 
-func (p *ClientPages) decisions(ctx context.Context, in *web.ClientListRequest) (*web.Written[[]agentDecisions], error) {
+func (p *ClientPages) decisions(
+	ctx context.Context,
+	in *web.ClientListRequest,
+) (*web.Written[[]agentDecisions], error) {
 	found, err := p.Views.AgentDecisions(ctx, in.ClientID, in.Page())
 	found, err = web.FinishPage(&in.Paging, found, err, func(a views.AgentDecisions) pg.Cursor {
 		return pg.Cursor{ID: a.LogicalID}
@@ -105,7 +108,10 @@ func (p *ClientPages) decisions(ctx context.Context, in *web.ClientListRequest) 
 type wellBeing struct{ beating, busy, healthy bool }
 
 func wellBeingOf(a *views.AgentDecisions) wellBeing {
-	w := wellBeing{beating: a.SinceBeat != nil && *a.SinceBeat <= beatWithin.Seconds(), busy: a.ReportCount > 0 || len(a.Decisions) > 0}
+	w := wellBeing{
+		beating: a.SinceBeat != nil && *a.SinceBeat <= beatWithin.Seconds(),
+		busy:    a.ReportCount > 0 || len(a.Decisions) > 0,
+	}
 	w.healthy = a.Status == "online" && w.beating && w.busy
 	return w
 }
@@ -137,7 +143,8 @@ func appendDecisions(b []byte, a *views.AgentDecisions) []byte {
 	b = web.AppendText(append(b, `,"activity":`...), web.ChooseWord(w.busy, "active", "inactive"))
 	b = strconv.AppendInt(append(b, `,"recentReportsCount":`...), int64(a.ReportCount), 10)
 	b = strconv.AppendInt(append(b, `,"decisionCount":`...), int64(len(a.Decisions)), 10)
-	b = web.AppendText(append(b, `}},"pricingHealth":{"status":`...), web.ChooseWord(a.ReportCount >= healthyReports, "healthy", "unhealthy"))
+	b = web.AppendText(append(b, `}},"pricingHealth":{"status":`...),
+		web.ChooseWord(a.ReportCount >= healthyReports, "healthy", "unhealthy"))
 	b = strconv.AppendInt(append(b, `,"recentReportsCount":`...), int64(a.ReportCount), 10)
 	b = append(append(b, `,"recentReports":`...), reports...)
 	return append(b, "}}"...)

@@ -26,7 +26,15 @@ type Events struct {
 // Routes lists the endpoints.
 func (e *Events) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/client/:client_id/events", ID: "streamEvents", Summary: "Follow operations, notices and changes of roles as server-sent events", Auth: web.Client, Status: 200, Endpoint: web.NewStream[eventsRequest, eventAnswer](e.follow)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/:client_id/events",
+			ID:       "streamEvents",
+			Summary:  "Follow operations, notices and changes of roles as server-sent events",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewStream[eventsRequest, eventAnswer](e.follow),
+		},
 	}
 }
 

@@ -23,7 +23,11 @@ type InstancePageViews interface {
 	TypesOf(ctx context.Context, family, region string) ([]string, error)
 	OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error)
 	PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]views.PriceSeries, error)
-	Chart(ctx context.Context, instanceType, region, unit string, since time.Time) ([]views.PoolPriceView, []views.PriceSeries, error)
+	Chart(
+		ctx context.Context,
+		instanceType, region, unit string,
+		since time.Time,
+	) ([]views.PoolPriceView, []views.PriceSeries, error)
 	NewestOnlineAgent(ctx context.Context, clientID string) (agentID string, found bool, err error)
 }
 
@@ -40,11 +44,51 @@ type InstancePages struct {
 func (p *InstancePages) Routes() []web.Route {
 	const one = "/api/client/instances/:instance_id"
 	return []web.Route{
-		{Method: http.MethodGet, Path: one + "/pricing", ID: "getInstancePricing", Summary: "Compare the pools an instance could live in", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.pricing)},
-		{Method: http.MethodGet, Path: one + "/metrics", ID: "getInstanceMetrics", Summary: "Read how an instance fares", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.metrics)},
-		{Method: http.MethodGet, Path: one + "/price-history", ID: "getInstancePriceHistory", Summary: "Read the prices of an instance's pools over time", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.priceHistory)},
-		{Method: http.MethodGet, Path: one + "/available-options", ID: "getInstanceOptions", Summary: "List the pools and types an instance could move to", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(p.options)},
-		{Method: http.MethodGet, Path: "/api/client/pricing-history", ID: "getPricingHistory", Summary: "Read the prices around an agent over time", Auth: web.Agent, Status: 200, Endpoint: web.NewEndpoint(p.pricingHistory)},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/pricing",
+			ID:       "getInstancePricing",
+			Summary:  "Compare the pools an instance could live in",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.pricing),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/metrics",
+			ID:       "getInstanceMetrics",
+			Summary:  "Read how an instance fares",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.metrics),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/price-history",
+			ID:       "getInstancePriceHistory",
+			Summary:  "Read the prices of an instance's pools over time",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.priceHistory),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/available-options",
+			ID:       "getInstanceOptions",
+			Summary:  "List the pools and types an instance could move to",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.options),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/pricing-history",
+			ID:       "getPricingHistory",
+			Summary:  "Read the prices around an agent over time",
+			Auth:     web.Agent,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.pricingHistory),
+		},
 	}
 }
 
@@ -81,13 +125,21 @@ func (p *InstancePages) pricing(ctx context.Context, in *web.InstancePath) (*ins
 	if err != nil {
 		return nil, err
 	}
-	out := &instancePricing{CurrentMode: pageMode(place.Mode), OnDemand: namedPrice{Name: "On-Demand", Price: place.OnDemandPrice}, Pools: []pricedPool{}}
+	out := &instancePricing{
+		CurrentMode: pageMode(place.Mode),
+		OnDemand:    namedPrice{Name: "On-Demand", Price: place.OnDemandPrice},
+		Pools:       []pricedPool{},
+	}
 	if id := spotPool(place.Mode, place.PoolID); id != nil {
 		out.CurrentPool = &namedPool{ID: *id, Name: web.PoolName(place.InstanceType, place.AZ), AZ: place.AZ}
 	}
 	for _, x := range pools {
 		price := web.ValueOr(x.Price, 0)
-		out.Pools = append(out.Pools, pricedPool{namedPool: namedPool{ID: x.ID, Name: web.PoolName(x.InstanceType, x.AZ), AZ: x.AZ}, Price: price, Savings: savingsOf(place.OnDemandPrice, price)})
+		out.Pools = append(out.Pools, pricedPool{
+			namedPool: namedPool{ID: x.ID, Name: web.PoolName(x.InstanceType, x.AZ), AZ: x.AZ},
+			Price:     price,
+			Savings:   savingsOf(place.OnDemandPrice, price),
+		})
 	}
 	return out, nil
 }
@@ -131,9 +183,20 @@ func (p *InstancePages) metrics(ctx context.Context, in *web.InstancePath) (*met
 		return nil, err
 	}
 	return &metricsAnswer{
-		ID: m.ID, InstanceType: m.InstanceType, CurrentMode: m.Mode, CurrentPoolID: spotPool(m.Mode, m.PoolID), SpotPrice: m.SpotPrice, OnDemandPrice: m.OnDemandPrice,
-		BaselinePrice: m.BaselinePrice, UptimeHours: m.UptimeHours, SinceSwitchHours: m.SinceSwitchHours, Switches: m.Switches, Switches7: m.Switches7,
-		Switches30: m.Switches30, Savings30: m.Savings30, Savings: m.Savings,
+		ID:               m.ID,
+		InstanceType:     m.InstanceType,
+		CurrentMode:      m.Mode,
+		CurrentPoolID:    spotPool(m.Mode, m.PoolID),
+		SpotPrice:        m.SpotPrice,
+		OnDemandPrice:    m.OnDemandPrice,
+		BaselinePrice:    m.BaselinePrice,
+		UptimeHours:      m.UptimeHours,
+		SinceSwitchHours: m.SinceSwitchHours,
+		Switches:         m.Switches,
+		Switches7:        m.Switches7,
+		Switches30:       m.Switches30,
+		Savings30:        m.Savings30,
+		Savings:          m.Savings,
 	}, nil
 }
 
@@ -168,9 +231,20 @@ func (p *InstancePages) options(ctx context.Context, in *web.InstancePath) (*opt
 	if err != nil {
 		return nil, err
 	}
-	out := &optionsAnswer{CurrentType: place.InstanceType, CurrentRegion: place.Region, CurrentAZ: place.AZ, AvailablePools: []optionPool{}, AvailableTypes: web.EmptyIfNil(types)}
+	out := &optionsAnswer{
+		CurrentType:    place.InstanceType,
+		CurrentRegion:  place.Region,
+		CurrentAZ:      place.AZ,
+		AvailablePools: []optionPool{},
+		AvailableTypes: web.EmptyIfNil(types),
+	}
 	for _, x := range pools {
-		out.AvailablePools = append(out.AvailablePools, optionPool{ID: x.ID, AZ: x.AZ, InstanceType: x.InstanceType, Price: x.Price})
+		out.AvailablePools = append(out.AvailablePools, optionPool{
+			ID:           x.ID,
+			AZ:           x.AZ,
+			InstanceType: x.InstanceType,
+			Price:        x.Price,
+		})
 	}
 	out.Pools, out.InstanceTypes = out.AvailablePools, out.AvailableTypes
 	return out, nil
@@ -195,7 +269,10 @@ type keyedPool struct {
 	Key string `json:"key"`
 }
 
-func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryRequest) (*web.Written[priceHistoryAnswer], error) {
+func (p *InstancePages) priceHistory(
+	ctx context.Context,
+	in *priceHistoryRequest,
+) (*web.Written[priceHistoryAnswer], error) {
 	place, err := p.Views.InstancePlace(ctx, web.TenantScope(ctx), in.InstanceID)
 	if err != nil {
 		return nil, err
@@ -204,9 +281,15 @@ func (p *InstancePages) priceHistory(ctx context.Context, in *priceHistoryReques
 	if err != nil {
 		days = 7
 	}
-	q := chartQuestion{instanceType: place.InstanceType, region: place.Region, onDemand: place.OnDemandPrice, since: p.since(min(max(days, 1), 90))}
+	q := chartQuestion{
+		instanceType: place.InstanceType,
+		region:       place.Region,
+		onDemand:     place.OnDemandPrice,
+		since:        p.since(min(max(days, 1), 90)),
+	}
 	q.unit, q.layout = chartUnit(in.Interval, "2006-01-02 15:00")
-	return p.charts.Do(ctx, q, func(ctx context.Context) (*web.Written[priceHistoryAnswer], error) { return p.chart(ctx, q) })
+	return p.charts.Do(ctx,
+		q, func(ctx context.Context) (*web.Written[priceHistoryAnswer], error) { return p.chart(ctx, q) })
 }
 
 // chartQuestion is what a chart depends on: the same for all instances of a type
@@ -268,7 +351,10 @@ type zonedPrice struct {
 	Measured float64 `json:"measured" doc:"share of the price that was seen and not interpolated, 0 to 1"`
 }
 
-func (p *InstancePages) pricingHistory(ctx context.Context, in *pricingHistoryRequest) (*web.Written[pricingHistoryAnswer], error) {
+func (p *InstancePages) pricingHistory(
+	ctx context.Context,
+	in *pricingHistoryRequest,
+) (*web.Written[pricingHistoryAnswer], error) {
 	scope, id := web.TenantScope(ctx), in.AgentID
 	if id == "" {
 		newest, found, err := p.Views.NewestOnlineAgent(ctx, scope)

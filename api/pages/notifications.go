@@ -24,9 +24,33 @@ type Notifications struct{ Store NotificationStore }
 // Routes lists the endpoints.
 func (n *Notifications) Routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/notifications", ID: "listNotifications", Summary: "List notifications, newest first", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(n.list)},
-		{Method: http.MethodPost, Path: "/api/notifications/:notification_id/mark-read", ID: "markRead", Summary: "Mark a notification as read", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(n.markRead)},
-		{Method: http.MethodPost, Path: "/api/notifications/mark-all-read", ID: "markAllRead", Summary: "Mark a client's notifications as read, or as an operator everybody's", Auth: web.Client, Status: 200, Endpoint: web.NewEndpoint(n.markAllRead)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/notifications",
+			ID:       "listNotifications",
+			Summary:  "List notifications, newest first",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(n.list),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/notifications/:notification_id/mark-read",
+			ID:       "markRead",
+			Summary:  "Mark a notification as read",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(n.markRead),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/api/notifications/mark-all-read",
+			ID:       "markAllRead",
+			Summary:  "Mark a client's notifications as read, or as an operator everybody's",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(n.markAllRead),
+		},
 	}
 }
 
@@ -58,7 +82,13 @@ func (n *Notifications) list(ctx context.Context, in *notificationsRequest) (*[]
 		return pg.Cursor{At: x.CreatedAt, ID: x.ID}
 	})
 	return web.MapRows(found, err, func(x postgres.NotificationView) notificationAnswer {
-		return notificationAnswer{ID: x.ID, Message: x.Message, Severity: x.Severity, IsRead: x.IsRead, Time: web.TimeOf(x.CreatedAt)}
+		return notificationAnswer{
+			ID:       x.ID,
+			Message:  x.Message,
+			Severity: x.Severity,
+			IsRead:   x.IsRead,
+			Time:     web.TimeOf(x.CreatedAt),
+		}
 	})
 }
 

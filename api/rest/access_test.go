@@ -26,31 +26,43 @@ import (
 //	admin  operators
 //	join   an enrolment
 var access = map[string][]string{
-	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs", "getDocsFile"},
+	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs",
+		"getDocsFile"},
 	"agent": {
-		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands", "commandExecuted", "markCommandExecuted",
+		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands",
+		"commandExecuted", "markCommandExecuted",
 		"reportSwitch", "decide", "switchRecommendation", "issueSwitchCommand", "reportRebalance", "reportPrices",
 	},
 	"agent, own": {"registerAgent", "getPricingHistory"},
 	"owner": {
-		"createReplica", "listReplicas", "bindReplica", "deleteReplica", "promoteReplica", "reportReplicaStatus", "reportReplicaSync",
-		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent", "changeAgentSettings", "configureAgent", "deleteAgent",
-		"forceSwitch", "getPreflight", "getRequirements", "setRequirements", "getClient", "listClientAgents", "listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
-		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory", "getInstanceOptions", "getOperation", "cancelOperation",
+		"createReplica", "listReplicas", "bindReplica", "deleteReplica", "promoteReplica", "reportReplicaStatus",
+		"reportReplicaSync",
+		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent",
+		"changeAgentSettings", "configureAgent", "deleteAgent",
+		"forceSwitch", "getPreflight", "getRequirements", "setRequirements", "getClient", "listClientAgents",
+		"listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
+		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory",
+		"getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
 		"listSinks", "createSink", "deleteSink", "testSink",
 		"adoptInstance", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
 	"join": {"joinAgent"},
 	"own": {
-		"listOperations", "listNotifications", "markRead", "markAllRead", "getSession", "getVersion", "getOverview", "listNotices", "listFleet",
-		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listEvents", "search", "listSavingsByMonth",
+		"listOperations", "listNotifications", "markRead", "markAllRead", "getSession", "getVersion", "getOverview",
+		"listNotices", "listFleet",
+		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listEvents", "search",
+		"listSavingsByMonth",
 	},
 	"admin": {
-		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "listOperatorSessions", "endOperatorSession", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats", "listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
+		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "listOperatorSessions",
+		"endOperatorSession", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats",
+		"listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
 		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob",
-		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits", "setMovingLimit",
-		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts", "getRollout", "promoteRollout", "pauseRollout",
+		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits",
+		"setMovingLimit",
+		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts",
+		"getRollout", "promoteRollout", "pauseRollout",
 		"resumeRollout", "abortRollout", "rollbackRollout",
 	},
 }
@@ -81,9 +93,12 @@ func TestAccess(t *testing.T) {
 	s.exec(readyRow)
 	s.exec(someOperations)
 	s.exec(someSessions)
-	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}", "price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1", "{credential_id}", "k1",
+	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
+		"11112222-3333", "{operation_id}", "switch%2F1", "{command_id}", "x", "{notification_id}", "n", "{job}",
+		"price-dedup", "{file}", "swagger-ui.css", "{sink_id}", "s1", "{credential_id}", "k1",
 		"{session_id}", "s-live", "{pool_id}", "t3.medium.us-east-1a")
-	theirs := strings.NewReplacer("{agent_id}", "b1", "{client_id}", "c2", "{instance_id}", "i-b", "{replica_id}", "11112222-3333", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
+	theirs := strings.NewReplacer("{agent_id}", "b1", "{client_id}", "c2", "{instance_id}", "i-b", "{replica_id}",
+		"11112222-3333", "{operation_id}", "termination%2Fb1%2Fi-b", "{command_id}", "x", "{notification_id}", "n")
 	s.wf.fails(workflows.Unreachable.New("away")) // nothing of this is to have consequences
 	s.models.refuses = workflows.Unreachable.New("away")
 	asked := 0
@@ -129,11 +144,13 @@ func TestAccess(t *testing.T) {
 		case "removeClient":
 			body = `{"confirm":"another name"}`
 		}
-		req := httptest.NewRequestWithContext(ctx, r.Method, path.Replace(web.DocumentPath(r))+asks[r.ID], strings.NewReader(body))
+		req := httptest.NewRequestWithContext(ctx, r.Method,
+			path.Replace(web.DocumentPath(r))+asks[r.ID], strings.NewReader(body))
 		asked++
 		req.RemoteAddr = fmt.Sprintf("192.0.2.%d:1234", asked%250) // guessing from one address is slowed down
 		dress(req)
-		if (r.ID == "streamEvents" || r.ID == "streamAllEvents") && (req.Header.Get("Cookie") != "" || strings.Contains(req.Header.Get("Authorization"), operatorToken)) {
+		if (r.ID == "streamEvents" || r.ID == "streamAllEvents") &&
+			(req.Header.Get("Cookie") != "" || strings.Contains(req.Header.Get("Authorization"), operatorToken)) {
 			ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond) // it would go on for ever
 			defer cancel()
 			req = req.WithContext(ctx)
@@ -165,7 +182,8 @@ func TestAccess(t *testing.T) {
 			require.NotContains(t, []int{403, 404}, ask("", r, mine), r.ID)
 			continue
 		}
-		require.Equal(t, 401, browse(r, "spotkeeper_session=e30.AAAA", "http://example.com"), "%s with a made-up session", r.ID)
+		require.Equal(t, 401, browse(r, "spotkeeper_session=e30.AAAA", "http://example.com"),
+			"%s with a made-up session", r.ID)
 		require.Equal(t, 401, ask("", r, mine), "%s without a token", r.ID)
 		require.Equal(t, 401, ask("token-wrong", r, mine), "%s with a wrong token", r.ID)
 		switch class {
@@ -197,9 +215,11 @@ func TestAccess(t *testing.T) {
 			continue
 		}
 		require.NotContains(t, []int{401, 403, 404}, ask(operatorToken, r, mine), "%s as an operator", r.ID)
-		require.NotContains(t, []int{401, 403, 404}, browse(r, cookie, "http://example.com"), "%s with an operator's session", r.ID)
+		require.NotContains(t, []int{401, 403, 404}, browse(r, cookie, "http://example.com"),
+			"%s with an operator's session", r.ID)
 		if r.Method != http.MethodGet {
-			require.Equal(t, 403, browse(r, cookie, "https://elsewhere.example"), "%s with a session from a page of another origin", r.ID)
+			require.Equal(t, 403, browse(r, cookie, "https://elsewhere.example"),
+				"%s with a session from a page of another origin", r.ID)
 			require.Equal(t, 403, browse(r, cookie, ""), "%s with a session from who knows where", r.ID)
 		}
 	}

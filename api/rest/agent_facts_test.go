@@ -18,7 +18,8 @@ func TestTheOldestAgentSaysItsModeInItsPrices(t *testing.T) {
 	const start = `{"logical_agent_id":"old","instance_id":"i-c","instance_type":"unknown","region":"us-east-1","az":"unknown"}`
 	id := s.call(s.acme, "POST", "/api/agents/register", start).body["agent_id"].(string)
 	s.exec(`UPDATE instances SET region = 'unknown' WHERE id = 'i-c'`)
-	require.Contains(t, s.call(s.acme, "POST", "/api/agents/"+id+"/decide", ask).raw, "It is not known how the instance is bought.")
+	require.Contains(t, s.call(s.acme, "POST", "/api/agents/"+id+"/decide", ask).raw,
+		"It is not known how the instance is bought.")
 	facts := func() string {
 		return s.value(`SELECT concat_ws(' ', mode, instance_type, az, region, pool_id, spot_price, ondemand_price)
 			FROM instances WHERE id = 'i-c'`)
@@ -30,7 +31,8 @@ func TestTheOldestAgentSaysItsModeInItsPrices(t *testing.T) {
 	}
 
 	report("a1", `"spot"`)
-	require.Equal(t, "unknown unknown unknown unknown unknown.unknown", facts(), "another agent's report says nothing of it")
+	require.Equal(t, "unknown unknown unknown unknown unknown.unknown", facts(),
+		"another agent's report says nothing of it")
 	report(id, `"unknown"`)
 	report(id, `null`)
 	report(id, `"reserved"`)
@@ -41,7 +43,8 @@ func TestTheOldestAgentSaysItsModeInItsPrices(t *testing.T) {
 	require.Equal(t, "spot t3.medium us-east-1a us-east-1 t3.medium.us-east-1a 0.012500 0.041600", facts(),
 		"the price of its own pool is its price")
 	report(id, `"on-demand"`)
-	require.Equal(t, "spot", s.value(`SELECT mode FROM instances WHERE id = 'i-c'`), "how an instance is bought does not change")
+	require.Equal(t, "spot", s.value(`SELECT mode FROM instances WHERE id = 'i-c'`),
+		"how an instance is bought does not change")
 	require.NotContains(t, s.call(s.acme, "POST", "/api/agents/"+id+"/decide", ask).raw, "It is not known")
 	require.Contains(t, s.call(s.acme, "GET", "/api/client/c1/instances", "").raw, `"mode":"spot"`)
 
@@ -79,8 +82,10 @@ func TestAReportIsASignOfLife(t *testing.T) {
 	s := newStack(t)
 	s.exec(`UPDATE instances SET last_seen_at = now() - interval '6 minutes'`)
 
-	s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(time.Time{}, "0.0416", `[]`)["C"]).holds(t, 200, `{}`)
-	require.Equal(t, "i-1", s.value(`SELECT string_agg(id, ' ') FROM instances WHERE last_seen_at > now() - interval '1 minute'`))
+	s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(time.Time{}, "0.0416", `[]`)["C"]).holds(t, 200,
+		`{}`)
+	require.Equal(t, "i-1",
+		s.value(`SELECT string_agg(id, ' ') FROM instances WHERE last_seen_at > now() - interval '1 minute'`))
 }
 
 // TestRegistrationsInEverySpelling: EC2's own words for how an instance is bought

@@ -64,7 +64,8 @@ func messages[T any](p *playedWorkflows) []T {
 
 // registration is the body of a register call from an instance.
 func registration(logical, instance, az string) string {
-	return `{"logical_agent_id":"` + logical + `","instance_id":"` + instance + `","instance_type":"t3.medium","region":"us-east-1","az":"` + az +
+	return `{"logical_agent_id":"` + logical + `","instance_id":"` + instance +
+		`","instance_type":"t3.medium","region":"us-east-1","az":"` + az +
 		`","mode":"spot","hostname":"h","public_ip":null}`
 }
 
@@ -103,12 +104,14 @@ func TestReadyNamesWhoIsAway(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 
-	s.call("", "GET", "/health", "").holds(t, 200, `{"status":"healthy","database":"connected","decision_engine_loaded":true,"timestamp":"*"}`)
+	s.call("", "GET", "/health", "").holds(t, 200,
+		`{"status":"healthy","database":"connected","decision_engine_loaded":true,"timestamp":"*"}`)
 	s.call("", "GET", "/ready", "").holds(t, 200, `{"status":"ready"}`)
 	s.wf.fails(workflows.Unreachable.New("away"))
 	public := s.call("", "GET", "/ready", "")
 	require.Equal(t, 503, public.status)
-	require.Equal(t, map[string]any{"status": "not ready"}, public.body, "what it is made of is for operators of the deployment")
+	require.Equal(t, map[string]any{"status": "not ready"}, public.body,
+		"what it is made of is for operators of the deployment")
 	got := s.ops("/ready")
 	require.Equal(t, 503, got.status)
 	require.Equal(t, false, got.body["checks"].(map[string]any)["temporal"].(map[string]any)["ok"])
@@ -126,7 +129,12 @@ func TestPostgresAway(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(gone.Close)
 	s := &stack{t: t, db: gone, wf: &playedWorkflows{}}
-	s.handler, err = rest.New(rest.Deps{Log: slog.New(slog.DiscardHandler), Tokens: &postgres.Credentials{DB: gone}, Probes: s.probes(), Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}}})
+	s.handler, err = rest.New(rest.Deps{
+		Log:    slog.New(slog.DiscardHandler),
+		Tokens: &postgres.Credentials{DB: gone},
+		Probes: s.probes(),
+		Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}},
+	})
 	require.NoError(t, err)
 
 	got := s.call("token-of-somebody", "POST", "/api/agents/a1/heartbeat", `{}`)
@@ -144,8 +152,18 @@ func TestNothingIsRedirected(t *testing.T) {
 	s := newStack(t)
 
 	for path, want := range map[string]int{
-		"/api/agents/register/": 404, "//api/agents/register": 404, "/api//agents/register": 404, "/api/Agents/register": 404, "/API/agents/register": 404,
-		"/api/agents/../agents/register": 404, "/api": 404, "/api/": 404, "/nope": 404, "/health/": 404, "/api/agents/a1/config/": 404, "/api/agents/register": 401,
+		"/api/agents/register/":          404,
+		"//api/agents/register":          404,
+		"/api//agents/register":          404,
+		"/api/Agents/register":           404,
+		"/API/agents/register":           404,
+		"/api/agents/../agents/register": 404,
+		"/api":                           404,
+		"/api/":                          404,
+		"/nope":                          404,
+		"/health/":                       404,
+		"/api/agents/a1/config/":         404,
+		"/api/agents/register":           401,
 	} {
 		got := s.call("", "POST", path, `{}`)
 		require.Equal(t, want, got.status, path)
@@ -157,7 +175,8 @@ func TestNothingIsRedirected(t *testing.T) {
 	got = s.call(s.acme, "POST", "/api/agents/None/heartbeat", `{"status":"offline","monitored_instances":[]}`)
 	require.Equal(t, 404, got.status, "a program that could not register says goodbye to this")
 	rec := httptest.NewRecorder()
-	s.handler.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodOptions, "/api/agents/register", strings.NewReader("")))
+	s.handler.ServeHTTP(rec,
+		httptest.NewRequestWithContext(t.Context(), http.MethodOptions, "/api/agents/register", strings.NewReader("")))
 	require.Equal(t, 200, rec.Code)
 }
 
@@ -174,7 +193,11 @@ func (s *stack) counted() (*stack, func() int) {
 	d := s.deps
 	d.Metrics, d.Tokens = nil, &postgres.Credentials{DB: db}
 	d.Agents = &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
-	d.Commands = &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf}
+	d.Commands = &agents.Commands{
+		Store:     &postgres.Commands{DB: db},
+		Reports:   &postgres.SwitchReports{DB: db},
+		Workflows: s.wf,
+	}
 	d.Pricing = &agents.Pricing{Store: &prices.Prices{DB: db}}
 	h, err := rest.New(d)
 	require.NoError(s.t, err)

@@ -17,8 +17,12 @@ import (
 // toldAsWhatFollows are reports of agents, whose consequences are told, and what
 // changes nothing.
 var toldAsWhatFollows = map[string]bool{
-	"bindReplica": true, "reportReplicaStatus": true, "reportReplicaSync": true, "createEmergencyReplica": true, "terminationImminent": true,
-	"testSink": true,
+	"bindReplica":            true,
+	"reportReplicaStatus":    true,
+	"reportReplicaSync":      true,
+	"createEmergencyReplica": true,
+	"terminationImminent":    true,
+	"testSink":               true,
 }
 
 // deed is what somebody does on a route, and the event that is to tell it.
@@ -54,7 +58,12 @@ var deeds = map[string][]deed{
 
 	"toggleAgent": {{event: "agent_toggled", body: `{"enabled":false}`, tenant: true}},
 	"changeAgentSettings": {{event: "agent_settings_changed", body: `{"min_savings_percent":20}`, tenant: true},
-		{event: "replica_mode_changed", body: `{"auto_switch_enabled":false}`, tenant: true, does: keeps(agent.KeepNone)}},
+		{
+			event:  "replica_mode_changed",
+			body:   `{"auto_switch_enabled":false}`,
+			tenant: true,
+			does:   keeps(agent.KeepNone),
+		}},
 	"configureAgent": {{event: "agent_settings_changed", body: `{"terminateWaitMinutes":9}`},
 		{event: "replica_mode_changed", body: `{"manualReplicaEnabled":true}`, does: keeps(agent.KeepManual)}},
 	"deleteAgent": {{event: "agent_deleted", tenant: true, does: func(s *stack) {
@@ -63,11 +72,33 @@ var deeds = map[string][]deed{
 	}}},
 	"setRequirements": {{event: "requirements_changed", body: `{"min_vcpus":2}`, tenant: true}},
 	"forceSwitch":     {{event: "manual_switch_requested", body: `{"target":"ondemand"}`, tenant: true}},
-	"createReplica": {{event: "replica_requested", path: "/api/agents/a2/replicas", body: `{"created_by":"somebody else"}`, tenant: true,
-		does: does(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by) VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`)}},
-	"deleteReplica":   {{event: "replica_removed", tenant: true, before: does(readyRow), does: does(`UPDATE replicas SET state = 'retiring'`)}},
-	"promoteReplica":  {{event: "replica_promotion_requested", before: does(readyRow), does: does(`UPDATE agents SET epoch = epoch + 1`)}},
-	"cancelOperation": {{event: "operation_cancelled", path: "/api/operations/switch%2F1/cancel", tenant: true, before: does(someOperations), does: does(`UPDATE operations SET phase = 'undoing'`)}},
+	"createReplica": {{
+		event:  "replica_requested",
+		path:   "/api/agents/a2/replicas",
+		body:   `{"created_by":"somebody else"}`,
+		tenant: true,
+		does: does(
+			`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by) VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`,
+		),
+	}},
+	"deleteReplica": {{
+		event:  "replica_removed",
+		tenant: true,
+		before: does(readyRow),
+		does:   does(`UPDATE replicas SET state = 'retiring'`),
+	}},
+	"promoteReplica": {{
+		event:  "replica_promotion_requested",
+		before: does(readyRow),
+		does:   does(`UPDATE agents SET epoch = epoch + 1`),
+	}},
+	"cancelOperation": {{
+		event:  "operation_cancelled",
+		path:   "/api/operations/switch%2F1/cancel",
+		tenant: true,
+		before: does(someOperations),
+		does:   does(`UPDATE operations SET phase = 'undoing'`),
+	}},
 
 	"markRead":           {{event: "notification_read", tenant: true, before: does(someNews)}},
 	"markAllRead":        {{event: "notifications_read", body: `{"client_id":"c1"}`, before: does(someNews)}},
@@ -75,42 +106,70 @@ var deeds = map[string][]deed{
 	"createCredential":   {{event: "credential_created", body: `{"kind":"enrolment"}`, tenant: true}},
 	"revokeCredential":   {{event: "credential_revoked", tenant: true, before: does(oneCredential)}},
 	"endOperatorSession": {{event: "operator_session_ended", before: does(oneSession)}},
-	"setLimits":          {{event: "client_limits_changed", body: `{"agents":1,"open_replicas":2,"launches_per_hour":3}`}},
-	"setLegacyToken":     {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
-	"deleteSink":         {{event: "sink_deleted", tenant: true, before: does(logSink)}},
+	"setLimits": {{
+		event: "client_limits_changed",
+		body:  `{"agents":1,"open_replicas":2,"launches_per_hour":3}`,
+	}},
+	"setLegacyToken": {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
+	"deleteSink":     {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 
 	"changeClientAccount": {{event: "client_account_changed", body: `{"own_account":true}`}},
 
-	"adoptInstance": {{event: "adoption_requested", tenant: true, before: does(`UPDATE instances SET proof = 'unproven'`)}},
+	"adoptInstance": {{
+		event:  "adoption_requested",
+		tenant: true,
+		before: does(`UPDATE instances SET proof = 'unproven'`),
+	}},
 
 	"pauseMoves": {{event: "moves_paused", body: `{"scope":"global"}`}},
 	"resumeMoves": {{event: "moves_resumed", path: "/api/admin/pauses?scope=global", before: func(s *stack) {
 		require.Equal(s.t, 200, s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global"}`).status)
 	}}},
-	"pauseAgents":      {{event: "moves_paused", body: `{"agent_ids":["a1"]}`, tenant: true}},
-	"resumeAgents":     {{event: "moves_resumed", body: `{"agent_ids":["a1"]}`, before: pauses("/api/client/agents/a1/pause")}},
-	"cancelOperations": {{event: "operation_cancelled", body: `{"operation_ids":["switch/1"]}`, tenant: true, before: does(someOperations), does: does(`UPDATE operations SET phase = 'undoing'`)}},
-	"pauseAgent":       {{event: "moves_paused", tenant: true}},
-	"resumeAgent":      {{event: "moves_resumed", before: pauses("/api/client/agents/a1/pause")}},
-	"pauseClient":      {{event: "moves_paused", tenant: true}},
-	"resumeClient":     {{event: "moves_resumed", before: pauses("/api/client/c1/pause")}},
-	"setMovingLimit":   {{event: "moving_limit_changed", body: `{"max_moving_percent":7}`}},
+	"pauseAgents": {{event: "moves_paused", body: `{"agent_ids":["a1"]}`, tenant: true}},
+	"resumeAgents": {{
+		event:  "moves_resumed",
+		body:   `{"agent_ids":["a1"]}`,
+		before: pauses("/api/client/agents/a1/pause"),
+	}},
+	"cancelOperations": {{
+		event:  "operation_cancelled",
+		body:   `{"operation_ids":["switch/1"]}`,
+		tenant: true,
+		before: does(someOperations),
+		does:   does(`UPDATE operations SET phase = 'undoing'`),
+	}},
+	"pauseAgent":     {{event: "moves_paused", tenant: true}},
+	"resumeAgent":    {{event: "moves_resumed", before: pauses("/api/client/agents/a1/pause")}},
+	"pauseClient":    {{event: "moves_paused", tenant: true}},
+	"resumeClient":   {{event: "moves_resumed", before: pauses("/api/client/c1/pause")}},
+	"setMovingLimit": {{event: "moving_limit_changed", body: `{"max_moving_percent":7}`}},
 
 	"triggerJob":  {{event: "job_triggered"}},
 	"pauseJob":    {{event: "job_paused", body: `{"reason":"looking"}`}},
 	"resumeJob":   {{event: "job_resumed"}},
 	"backfillJob": {{event: "job_backfilled", body: `{"from":"2026-03-01T00:00:00Z","until":"2026-03-01T02:00:00Z"}`}},
 
-	"uploadEngine":    {{event: "decision_engine_uploaded", sends: func(s *stack) { s.send(uploadEngine, "engine.py", 9) }}},
-	"uploadModels":    {{event: "ml_models_uploaded", sends: func(s *stack) { s.send(uploadModels, "model.onnx", 9) }}},
-	"activateModels":  {{event: "model_activation_requested", body: `{"sessionId":"s-new"}`, before: does(newSession)}},
-	"fallBack":        {{event: "model_fallback_requested", before: does(someSessions)}},
-	"startRollout":    {{event: "model_rollout_requested", body: `{"session_id":"s-new"}`, before: does(newSession)}},
-	"promoteRollout":  {{event: "model_rollout_promotion_requested", before: does(someSessions), does: does(rolloutMoves)}},
-	"pauseRollout":    {{event: "model_rollout_paused", before: does(someSessions), does: does(rolloutMoves)}},
-	"resumeRollout":   {{event: "model_rollout_resumed", before: does(someSessions), does: does(rolloutMoves)}},
-	"abortRollout":    {{event: "model_rollout_abort_requested", before: does(someSessions), does: does(rolloutMoves)}},
-	"rollbackRollout": {{event: "model_rollout_rollback_requested", before: does(someSessions), does: does(rolloutMoves)}},
+	"uploadEngine": {{
+		event: "decision_engine_uploaded",
+		sends: func(s *stack) { s.send(uploadEngine, "engine.py", 9) },
+	}},
+	"uploadModels":   {{event: "ml_models_uploaded", sends: func(s *stack) { s.send(uploadModels, "model.onnx", 9) }}},
+	"activateModels": {{event: "model_activation_requested", body: `{"sessionId":"s-new"}`, before: does(newSession)}},
+	"fallBack":       {{event: "model_fallback_requested", before: does(someSessions)}},
+	"startRollout":   {{event: "model_rollout_requested", body: `{"session_id":"s-new"}`, before: does(newSession)}},
+	"promoteRollout": {{
+		event:  "model_rollout_promotion_requested",
+		before: does(someSessions),
+		does:   does(rolloutMoves),
+	}},
+	"pauseRollout":  {{event: "model_rollout_paused", before: does(someSessions), does: does(rolloutMoves)}},
+	"resumeRollout": {{event: "model_rollout_resumed", before: does(someSessions), does: does(rolloutMoves)}},
+	"abortRollout":  {{event: "model_rollout_abort_requested", before: does(someSessions), does: does(rolloutMoves)}},
+	"rollbackRollout": {{
+		event:  "model_rollout_rollback_requested",
+		before: does(someSessions),
+		does:   does(rolloutMoves),
+	}},
 }
 
 func keeps(k agent.Keeping) func(*stack) {
@@ -126,9 +185,12 @@ func keeps(k agent.Keeping) func(*stack) {
 // route without a row fails.
 func TestEveryChangeIsTold(t *testing.T) {
 	t.Parallel()
-	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{credential_id}", "k1", "{session_id}", "s-live")
+	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
+		"11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{credential_id}", "k1",
+		"{session_id}", "s-live")
 	for _, r := range (rest.Deps{}).Routes() {
-		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Joining || r.Auth == web.Anonymous || toldAsWhatFollows[r.ID] {
+		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Joining || r.Auth == web.Anonymous ||
+			toldAsWhatFollows[r.ID] {
 			continue
 		}
 		require.NotEmpty(t, deeds[r.ID], "%s: which event tells it?", r.ID)
@@ -160,8 +222,15 @@ func TestEveryChangeIsTold(t *testing.T) {
 					require.Less(t, got.status, 300, got.raw)
 				}
 				require.Equal(t, who, s.value(`SELECT string_agg(actor, ', ') FROM events WHERE type = $1`, d.event))
-				require.Equal(t, "true true true", s.value(`SELECT concat_ws(' ', (metadata ? 'before')::text, (metadata ? 'after')::text, (metadata->'before' <> metadata->'after')::text) FROM events WHERE type = $1`, d.event),
-					s.value(`SELECT metadata::text FROM events WHERE type = $1`, d.event))
+				require.Equal(
+					t,
+					"true true true",
+					s.value(
+						`SELECT concat_ws(' ', (metadata ? 'before')::text, (metadata ? 'after')::text, (metadata->'before' <> metadata->'after')::text) FROM events WHERE type = $1`,
+						d.event,
+					),
+					s.value(`SELECT metadata::text FROM events WHERE type = $1`, d.event),
+				)
 			})
 		}
 	}
@@ -179,10 +248,30 @@ func TestAuditEntries(t *testing.T) {
 	s.call(s.beta, "DELETE", "/api/agents/a1/replicas/11112222-3333", "")
 	s.call(operatorToken, "POST", "/api/operations/switch%2F1/cancel", ``)
 	require.Equal(t, "operator:ops", s.value(`SELECT actor FROM events WHERE type = 'job_paused'`))
-	require.Equal(t, "price-dedup looking", s.value(`SELECT metadata->>'job' || ' ' || (metadata->'asked'->>'reason') FROM events WHERE type = 'job_paused'`))
-	require.Equal(t, "client:Acme c1 a1 1", s.value(`SELECT max(actor) || ' ' || max(client_id) || ' ' || max(agent_id) || ' ' || count(*) FROM events WHERE type = 'replica_removed'`))
-	require.Equal(t, "ready i-1", s.value(`SELECT (metadata->'before'->'replicas'->0->>'state') || ' ' || (metadata->'before'->'primary'->>'id') FROM events WHERE type = 'replica_removed'`))
-	require.Equal(t, "c1 a1", s.value(`SELECT client_id || ' ' || agent_id FROM events WHERE type = 'operation_cancelled'`), "whose operation an operator called off")
+	require.Equal(
+		t,
+		"price-dedup looking",
+		s.value(
+			`SELECT metadata->>'job' || ' ' || (metadata->'asked'->>'reason') FROM events WHERE type = 'job_paused'`,
+		),
+	)
+	require.Equal(
+		t,
+		"client:Acme c1 a1 1",
+		s.value(
+			`SELECT max(actor) || ' ' || max(client_id) || ' ' || max(agent_id) || ' ' || count(*) FROM events WHERE type = 'replica_removed'`,
+		),
+	)
+	require.Equal(
+		t,
+		"ready i-1",
+		s.value(
+			`SELECT (metadata->'before'->'replicas'->0->>'state') || ' ' || (metadata->'before'->'primary'->>'id') FROM events WHERE type = 'replica_removed'`,
+		),
+	)
+	require.Equal(t, "c1 a1",
+		s.value(`SELECT client_id || ' ' || agent_id FROM events WHERE type = 'operation_cancelled'`),
+		"whose operation an operator called off")
 }
 
 // TestWhatMayHaveBeenDoneIsTold: an act that was not answered in time may be done
@@ -193,8 +282,10 @@ func TestWhatMayHaveBeenDoneIsTold(t *testing.T) {
 	s.exec(readyRow)
 	s.wf.fails(workflows.NoAnswer.New("late"))
 	s.call(s.acme, "DELETE", "/api/agents/a1/replicas/11112222-3333", "").holds(t, 503, `{"code":"workflow.no_answer"}`)
-	require.Equal(t, "unknown: workflow.no_answer", s.value(`SELECT string_agg(metadata->>'outcome', ', ') FROM events WHERE type = 'replica_removed'`))
+	require.Equal(t, "unknown: workflow.no_answer",
+		s.value(`SELECT string_agg(metadata->>'outcome', ', ') FROM events WHERE type = 'replica_removed'`))
 	s.wf.fails(workflows.Unreachable.New("away"))
-	s.call(s.acme, "DELETE", "/api/agents/a1/replicas/11112222-3333", "").holds(t, 503, `{"code":"workflow.unreachable"}`)
+	s.call(s.acme, "DELETE", "/api/agents/a1/replicas/11112222-3333", "").holds(t, 503,
+		`{"code":"workflow.unreachable"}`)
 	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM events WHERE type = 'replica_removed'`))
 }

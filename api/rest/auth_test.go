@@ -19,9 +19,19 @@ import (
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	open := map[string]bool{"/health": true, "/ready": true, "/api/client/validate": true, "/openapi.json": true, "/login": true, "/logout": true, "/docs": true, "/docs/:file": true}
+	open := map[string]bool{
+		"/health":              true,
+		"/ready":               true,
+		"/api/client/validate": true,
+		"/openapi.json":        true,
+		"/login":               true,
+		"/logout":              true,
+		"/docs":                true,
+		"/docs/:file":          true,
+	}
 	params := regexp.MustCompile(`:(\w+)`)
-	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "none", ":command_id", "none")
+	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "none",
+		":command_id", "none")
 
 	seen := map[string]bool{}
 	for i, r := range (rest.Deps{}).Routes() {
@@ -52,7 +62,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		switch {
 		case r.Auth == web.Admin:
 			require.Equal(t, 403, foreign.status, "%s for a client: %s", name, foreign.raw)
-		case strings.Contains(r.Path, ":agent_id"), strings.Contains(r.Path, ":client_id"), strings.Contains(r.Path, ":instance_id"):
+		case strings.Contains(r.Path, ":agent_id"), strings.Contains(r.Path, ":client_id"), strings.Contains(r.Path,
+			":instance_id"):
 			require.Equal(t, 404, foreign.status, "%s for another client: %s", name, foreign.raw)
 		}
 		if r.Auth == web.Agent {
@@ -89,7 +100,8 @@ func TestTokensComeInThreeWays(t *testing.T) {
 	s.exec(`UPDATE clients SET status = 'inactive' WHERE id = 'c1'`)
 	require.Equal(t, 403, ask("POST", beat, s.acme, `{}`))
 	require.Equal(t, 403, ask("GET", "/api/client/validate", "Bearer "+s.acme, ""))
-	require.Equal(t, "auth_failed", s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/:agent_id/heartbeat%' LIMIT 1`))
+	require.Equal(t, "auth_failed",
+		s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/:agent_id/heartbeat%' LIMIT 1`))
 }
 
 // TestGuessingIsSlowedDown: an address that guesses is told to slow down, and no caller
@@ -106,11 +118,14 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 		}
 	}
 	require.Greater(t, limited, 20)
-	require.Equal(t, 401, s.call("token-wrong", "POST", "/api/agents/a1/termination-imminent", `{}`).status, "an instance that has two minutes never waits")
+	require.Equal(t, 401, s.call("token-wrong", "POST", "/api/agents/a1/termination-imminent", `{}`).status,
+		"an instance that has two minutes never waits")
 	require.Equal(t, 200, s.call(s.beta, "GET", "/api/agents/b1/config", "").status)
 	require.Equal(t, 200, s.call(s.acme, "POST", "/api/agents/a1/heartbeat", `{}`).status)
 	require.Equal(t, 200, s.call(operatorToken, "GET", "/api/admin/clients", "").status)
-	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM events WHERE type = 'auth_failed' AND message LIKE '%heartbeat%'`), "one event a minute is enough")
+	require.Equal(t, "1",
+		s.value(`SELECT count(*)::text FROM events WHERE type = 'auth_failed' AND message LIKE '%heartbeat%'`),
+		"one event a minute is enough")
 }
 
 // TestGuessingFromManyAddresses: addresses that take turns share one budget, and the
@@ -157,7 +172,8 @@ func TestOpenOnLoopback(t *testing.T) {
 	s.call(s.acme, "GET", "/api/admin/clients/c1/token", "").holds(t, 403, `{"code":"auth.operators_only"}`)
 	s.call("", "POST", "/api/agents/a1/heartbeat", `{}`).holds(t, 401, `{"error":"Missing client token"}`)
 
-	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/client/agents/a1/toggle-enabled", strings.NewReader(`{"enabled":false}`))
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost,
+		"/api/client/agents/a1/toggle-enabled", strings.NewReader(`{"enabled":false}`))
 	req.Header.Set("Origin", "https://elsewhere.example")
 	req.Header.Set("Sec-Fetch-Site", "cross-site")
 	rec := httptest.NewRecorder()
@@ -180,7 +196,8 @@ func TestBrowsersOfKnownOriginsMayCall(t *testing.T) {
 		h.ServeHTTP(rec, req)
 		return rec.Header()
 	}
-	require.Equal(t, "https://page.example", ask("GET", "https://page.example").Get("Access-Control-Allow-Origin"), "on errors too")
+	require.Equal(t, "https://page.example", ask("GET", "https://page.example").Get("Access-Control-Allow-Origin"),
+		"on errors too")
 	require.Equal(t, "content-type", ask("OPTIONS", "https://page.example").Get("Access-Control-Allow-Headers"))
 	require.Empty(t, ask("OPTIONS", "https://elsewhere.example").Get("Access-Control-Allow-Origin"))
 }

@@ -19,10 +19,14 @@ import (
 // words are the members and values that bodies are made of: what the routes
 // know, what they half know, and what breaks careless programs.
 var words = []string{
-	"instance_id", "status", "mode", "az", "instance_type", "region", "logical_agent_id", "success", "message", "command_id", "old_instance", "new_instance",
-	"prices", "pricing", "timing", "trigger", "snapshots", "amis", "failed", "deleted", "target_mode", "target_pool_id", "priority", "instance", "spot_pools",
-	"on_demand_price", "price", "pool_id", "collected_at", "termination_time", "signal_type", "monitored_instances", "client_token", "timestamp", "reason",
-	"i-1", "i-0", "spot", "ondemand", "online", "offline", "t3.medium", "us-east-1a", "t3.medium.us-east-1c", "2026-11-22T10:00:00Z", "soon", "", " ", "a/b", "ü\u2028", "\x00", "'; --",
+	"instance_id", "status", "mode", "az", "instance_type", "region", "logical_agent_id", "success", "message",
+	"command_id", "old_instance", "new_instance",
+	"prices", "pricing", "timing", "trigger", "snapshots", "amis", "failed", "deleted", "target_mode",
+	"target_pool_id", "priority", "instance", "spot_pools",
+	"on_demand_price", "price", "pool_id", "collected_at", "termination_time", "signal_type", "monitored_instances",
+	"client_token", "timestamp", "reason",
+	"i-1", "i-0", "spot", "ondemand", "online", "offline", "t3.medium", "us-east-1a", "t3.medium.us-east-1c",
+	"2026-11-22T10:00:00Z", "soon", "", " ", "a/b", "ü\u2028", "\x00", "'; --",
 }
 
 // value draws any JSON value.
@@ -57,12 +61,14 @@ func TestNoBodyIsAFault(t *testing.T) {
 			routes = append(routes, r)
 		}
 	}
-	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "r", ":command_id", "c", ":id", "x", "*id", "x")
+	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "r",
+		":command_id", "c", ":id", "x", "*id", "x")
 	rapid.Check(t, func(t *rapid.T) {
 		r := rapid.SampledFrom(routes).Draw(t, "route")
 		body, err := json.Marshal(rapid.MapOfN(rapid.SampledFrom(words), value(3), 0, 8).Draw(t, "body"))
 		require.NoError(t, err)
-		req := httptest.NewRequestWithContext(t.Context(), r.Method, fill.Replace(r.Path), strings.NewReader(string(body)))
+		req := httptest.NewRequestWithContext(t.Context(), r.Method,
+			fill.Replace(r.Path), strings.NewReader(string(body)))
 		req.Header.Set("Authorization", "Bearer "+s.acme)
 		rec := httptest.NewRecorder()
 		s.handler.ServeHTTP(rec, req)

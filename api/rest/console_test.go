@@ -49,7 +49,8 @@ func TestAnOperationShowsItsEvidence(t *testing.T) {
 	require.InDelta(t, 1, got.body["role_changes"].([]any)[0].(map[string]any)["epoch"], 0)
 	related := got.body["related"].([]any)[0].(map[string]any)
 	require.Equal(t, "replica/r9", related["id"])
-	require.Nil(t, related["steps"].([]any)[0].(map[string]any)["seconds_left"], "an operation without a deadline has no seconds left")
+	require.Nil(t, related["steps"].([]any)[0].(map[string]any)["seconds_left"],
+		"an operation without a deadline has no seconds left")
 }
 
 func TestNoticesAreListedByStateAndDoor(t *testing.T) {
@@ -65,7 +66,8 @@ func TestNoticesAreListedByStateAndDoor(t *testing.T) {
 	s.call(operatorToken, "GET", "/api/notices?door=describe", "").holds(t, 200, `{"notices":"*"}`) // the survey's door
 	require.Len(t, s.call(s.beta, "GET", "/api/notices?client_id=c1", "").body["notices"], 1, "a tenant reads its own")
 	page := s.call(operatorToken, "GET", "/api/notices?limit=1", "")
-	require.Len(t, s.call(operatorToken, "GET", "/api/notices?limit=1&after="+page.body["next"].(string), "").body["notices"], 1)
+	require.Len(t, s.call(operatorToken, "GET", "/api/notices?limit=1&after="+page.body["next"].(string), "").
+		body["notices"], 1)
 }
 
 func TestTheFleetIsListedInPages(t *testing.T) {
@@ -91,8 +93,10 @@ func TestTheFleetIsListedInPages(t *testing.T) {
 	primary := one[0].(map[string]any)["primary"].(map[string]any)
 	require.InDelta(t, 0.0104, primary["price"], 1e-9)
 	require.InDelta(t, 0.0416, primary["on_demand_price"], 1e-9)
-	require.Len(t, s.call(s.acme, "GET", "/api/fleet?needs=standby", "").body["agents"], 1, "web-2 is in manual mode and has none")
-	s.call(s.acme, "POST", "/api/fleet/pause", `{"agent_ids":["a1","b1"],"minutes":5}`).holds(t, 200, `{"done":1,"refused":1}`)
+	require.Len(t, s.call(s.acme, "GET", "/api/fleet?needs=standby", "").body["agents"], 1,
+		"web-2 is in manual mode and has none")
+	s.call(s.acme, "POST", "/api/fleet/pause", `{"agent_ids":["a1","b1"],"minutes":5}`).holds(t, 200,
+		`{"done":1,"refused":1}`)
 	require.Len(t, s.call(s.acme, "GET", "/api/fleet?needs=pause", "").body["agents"], 1)
 	s.call(s.acme, "POST", "/api/fleet/resume", `{"agent_ids":["a1"]}`).holds(t, 200, `{"done":1}`)
 	s.call(s.acme, "GET", "/api/overview", "").holds(t, 200, `{"instances":3,"standbys":1}`)
@@ -114,7 +118,8 @@ func TestPoolsShowWhatHappenedInThem(t *testing.T) {
 	require.InDelta(t, 1, pools["us-east-1a"]["terminations_last_day"], 0)
 	require.InDelta(t, 1, pools["us-east-1b"]["launches_refused_last_hour"], 0)
 	require.Equal(t, "launch.no_capacity", pools["us-east-1b"]["last_refusal"])
-	require.InDelta(t, 0, s.call(s.beta, "GET", "/api/pools?instance_type=t3.medium", "").body["pools"].([]any)[0].(map[string]any)["terminations_last_day"], 0,
+	require.InDelta(t, 0, s.call(s.beta, "GET", "/api/pools?instance_type=t3.medium", "").
+		body["pools"].([]any)[0].(map[string]any)["terminations_last_day"], 0,
 		"what happened to another tenant is not counted")
 
 	history := s.call(operatorToken, "GET", "/api/pools/t3.medium.us-east-1a/prices", "")
@@ -149,13 +154,16 @@ func TestAMisspeltNameActsOnNothing(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 
-	s.call(operatorToken, "POST", "/api/admin/pauses", `{"clientId":"c1","minutes":5}`).holds(t, 400, `{"code":"request.invalid","details":{"clientId":["Unknown field."]}}`)
+	s.call(operatorToken, "POST", "/api/admin/pauses", `{"clientId":"c1","minutes":5}`).holds(t, 400,
+		`{"code":"request.invalid","details":{"clientId":["Unknown field."]}}`)
 	s.call(operatorToken, "POST", "/api/admin/pauses", ``).holds(t, 400, `{"code":"request.invalid"}`)
-	s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global","client_id":"c1"}`).holds(t, 400, `{"code":"request.invalid"}`)
+	s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global","client_id":"c1"}`).holds(t, 400,
+		`{"code":"request.invalid"}`)
 	s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"client"}`).holds(t, 400, `{"code":"request.invalid"}`)
 	require.Equal(t, "0", s.value(`SELECT count(*)::text FROM pauses`))
 	s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global"}`).holds(t, 200, `{}`)
-	s.call(operatorToken, "DELETE", "/api/admin/pauses?clientId=c1", "").holds(t, 400, `{"details":{"clientId":["Unknown field."]}}`)
+	s.call(operatorToken, "DELETE", "/api/admin/pauses?clientId=c1", "").holds(t, 400,
+		`{"details":{"clientId":["Unknown field."]}}`)
 	s.call(operatorToken, "DELETE", "/api/admin/pauses", "").holds(t, 400, `{"code":"request.invalid"}`)
 	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM pauses`))
 	s.call(operatorToken, "GET", "/api/notices?limt=5", "").holds(t, 400, `{"details":{"limt":["Unknown field."]}}`)
@@ -172,7 +180,8 @@ func TestASessionNeedsTheHeaderOfOurPages(t *testing.T) {
 		r.Header.Set("X-Spotkeeper-CSRF", "1")
 		r.Body = http.NoBody
 	}).Code)
-	require.Equal(t, 200, browse(t, s.handler, http.MethodPost, "/api/client/agents/a1/toggle-enabled", cookie, nil).Code, "pages of deployed programs know no header")
+	require.Equal(t, 200, browse(t, s.handler, http.MethodPost, "/api/client/agents/a1/toggle-enabled", cookie, nil).
+		Code, "pages of deployed programs know no header")
 	who := browse(t, s.handler, http.MethodGet, "/api/session", cookie, nil)
 	require.JSONEq(t, `{"name":"ops","operator":true,"client_id":null,"open":false,"session":true}`, who.Body.String())
 }

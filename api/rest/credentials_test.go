@@ -13,7 +13,11 @@ import (
 
 // joining is the body of an agent that joins.
 func joining(logicalID, instanceID string) string {
-	return fmt.Sprintf(`{"logical_agent_id":%q,"instance_id":%q,"instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","mode":"spot","agent_version":"5.0.0"}`, logicalID, instanceID)
+	return fmt.Sprintf(
+		`{"logical_agent_id":%q,"instance_id":%q,"instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","mode":"spot","agent_version":"5.0.0"}`,
+		logicalID,
+		instanceID,
+	)
 }
 
 // enrolment makes an enrolment of client c1 as an operator and returns its token.
@@ -36,7 +40,8 @@ func TestAnAgentJoins(t *testing.T) {
 	once := s.enrolment(`{"kind":"enrolment"}`)
 
 	joined := s.call(once, "POST", "/api/agents/join", joining("web-9", "i-9"))
-	joined.holds(t, 201, `{"agent_id":"*","client_id":"c1","token":"*","token_expires_at":"*","token_renew_after":"*","config":"*"}`)
+	joined.holds(t, 201,
+		`{"agent_id":"*","client_id":"c1","token":"*","token_expires_at":"*","token_renew_after":"*","config":"*"}`)
 	agent, token := joined.body["agent_id"].(string), joined.body["token"].(string)
 	require.True(t, strings.HasPrefix(token, "spk-agent-"))
 	again := s.call(once, "POST", "/api/agents/join", joining("web-9", "i-9"))
@@ -44,12 +49,18 @@ func TestAnAgentJoins(t *testing.T) {
 	require.NotEqual(t, token, again.body["token"])
 	s.call(once, "POST", "/api/agents/join", joining("web-9", "i-10")).holds(t, 401, `{"code":"credentials.used_up"}`)
 
-	s.call(token, "POST", "/api/agents/"+agent+"/heartbeat", `{"status":"online","instance_id":"i-9"}`).holds(t, 200, `{"success":true}`)
+	s.call(token, "POST", "/api/agents/"+agent+"/heartbeat", `{"status":"online","instance_id":"i-9"}`).holds(t, 200,
+		`{"success":true}`)
 	s.call(token, "GET", "/api/agents/"+agent+"/config", "").holds(t, 200, `{"enabled":true}`)
-	s.call(token, "POST", "/api/agents/register", joining("web-9", "i-9")).holds(t, 200, fmt.Sprintf(`{"agent_id":%q}`, agent))
-	require.Equal(t, "i-9", s.value(`SELECT instance_id FROM credentials WHERE kind = 'agent' AND last_used_at IS NOT NULL`))
-	require.Equal(t, "0", s.value(`SELECT count(*)::text FROM events WHERE metadata::text LIKE '%spk-%' OR message LIKE '%spk-%'`), "no event shows a token")
-	require.Equal(t, "0", s.value(`SELECT count(*)::text FROM credentials WHERE encode(token_hash, 'escape') LIKE '%spk-%'`))
+	s.call(token, "POST", "/api/agents/register", joining("web-9", "i-9")).holds(t, 200,
+		fmt.Sprintf(`{"agent_id":%q}`, agent))
+	require.Equal(t, "i-9",
+		s.value(`SELECT instance_id FROM credentials WHERE kind = 'agent' AND last_used_at IS NOT NULL`))
+	require.Equal(t, "0",
+		s.value(`SELECT count(*)::text FROM events WHERE metadata::text LIKE '%spk-%' OR message LIKE '%spk-%'`),
+		"no event shows a token")
+	require.Equal(t, "0",
+		s.value(`SELECT count(*)::text FROM credentials WHERE encode(token_hash, 'escape') LIKE '%spk-%'`))
 }
 
 func TestWhatAnEnrolmentIsGoodFor(t *testing.T) {
@@ -57,8 +68,10 @@ func TestWhatAnEnrolmentIsGoodFor(t *testing.T) {
 	s := newStack(t)
 	many := s.enrolment(`{"kind":"enrolment","uses":2,"logical_agent_id":"web-9"}`)
 
-	s.call(many, "POST", "/api/agents/join", joining("web-8", "i-8")).holds(t, 403, `{"code":"credentials.not_for_this"}`)
-	s.call(many, "POST", "/api/agents/register", joining("web-9", "i-9")).holds(t, 403, `{"code":"credentials.not_for_this"}`)
+	s.call(many, "POST", "/api/agents/join", joining("web-8", "i-8")).holds(t, 403,
+		`{"code":"credentials.not_for_this"}`)
+	s.call(many, "POST", "/api/agents/register", joining("web-9", "i-9")).holds(t, 403,
+		`{"code":"credentials.not_for_this"}`)
 	s.call(many, "GET", "/api/client/c1", "").holds(t, 403, `{"code":"credentials.not_for_this"}`)
 	require.Equal(t, 201, s.call(many, "POST", "/api/agents/join", joining("web-9", "i-9")).status)
 	require.Equal(t, 201, s.call(many, "POST", "/api/agents/join", joining("web-9", "i-10")).status)
@@ -67,9 +80,11 @@ func TestWhatAnEnrolmentIsGoodFor(t *testing.T) {
 	short := s.enrolment(`{"kind":"enrolment","ttl_seconds":60}`)
 	s.exec(`UPDATE credentials SET expires_at = now() - interval '1 second' WHERE kind = 'enrolment' AND uses = 1`)
 	s.call(short, "POST", "/api/agents/join", joining("web-7", "i-7")).holds(t, 401, `{"code":"credentials.expired"}`)
-	s.call(s.acme, "POST", "/api/agents/join", joining("web-7", "i-7")).holds(t, 403, `{"code":"credentials.not_for_this"}`)
+	s.call(s.acme, "POST", "/api/agents/join", joining("web-7", "i-7")).holds(t, 403,
+		`{"code":"credentials.not_for_this"}`)
 	s.call("", "POST", "/api/agents/join", joining("web-7", "i-7")).holds(t, 401, `{"error":"Missing enrolment token"}`)
-	s.call("spk-enrol-wrong", "POST", "/api/agents/join", joining("web-7", "i-7")).holds(t, 401, `{"error":"Invalid enrolment token"}`)
+	s.call("spk-enrol-wrong", "POST", "/api/agents/join", joining("web-7", "i-7")).holds(t, 401,
+		`{"error":"Invalid enrolment token"}`)
 }
 
 // TestAnAgentsTokenReportsForItsOwn walks every route with the token of one agent: only
@@ -86,7 +101,10 @@ func TestAnAgentsTokenReportsForItsOwn(t *testing.T) {
 			continue
 		}
 		s.from = fmt.Sprintf("10.2.0.%d:1", i)
-		path := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "x", "{operation_id}", "x", "{command_id}", "x", "{notification_id}", "n", "{sink_id}", "s", "{credential_id}", "k", "{job}", "price-dedup", "{session_id}", "x", "{file}", "x").Replace(web.DocumentPath(r))
+		path := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
+			"x", "{operation_id}", "x", "{command_id}", "x", "{notification_id}", "n", "{sink_id}", "s",
+			"{credential_id}", "k", "{job}", "price-dedup", "{session_id}", "x", "{file}", "x").
+			Replace(web.DocumentPath(r))
 		body := bodyFor
 		if r.ID == "registerAgent" {
 			body = joining("web-1", "i-1")
@@ -102,12 +120,17 @@ func TestAnAgentsTokenReportsForItsOwn(t *testing.T) {
 	require.Equal(t, 11, let)
 
 	own := "/api/agents/" + agent
-	s.call(token, "POST", own+"/heartbeat", `{"status":"online","instance_id":"i-1"}`).holds(t, 403, `{"code":"credentials.foreign_instance"}`)
-	s.call(token, "POST", own+"/termination-imminent", `{"instance_id":"i-1"}`).holds(t, 403, `{"code":"credentials.foreign_instance"}`)
-	s.call(token, "POST", "/api/agents/register", joining("web-9", "i-1")).holds(t, 403, `{"code":"credentials.foreign_instance"}`)
-	s.call(token, "POST", "/api/agents/register", joining("web-1", "i-9")).holds(t, 403, `{"code":"credentials.not_for_this"}`)
+	s.call(token, "POST", own+"/heartbeat", `{"status":"online","instance_id":"i-1"}`).holds(t, 403,
+		`{"code":"credentials.foreign_instance"}`)
+	s.call(token, "POST", own+"/termination-imminent", `{"instance_id":"i-1"}`).holds(t, 403,
+		`{"code":"credentials.foreign_instance"}`)
+	s.call(token, "POST", "/api/agents/register", joining("web-9", "i-1")).holds(t, 403,
+		`{"code":"credentials.foreign_instance"}`)
+	s.call(token, "POST", "/api/agents/register", joining("web-1", "i-9")).holds(t, 403,
+		`{"code":"credentials.not_for_this"}`)
 	s.call(token, "POST", own+"/heartbeat", `{"status":"online"}`).holds(t, 200, `{"success":true}`)
-	require.NotEmpty(t, s.value(`SELECT last_seen_at::text FROM instances WHERE id = 'i-9'`), "a heartbeat that names no instance is of the token's")
+	require.NotEmpty(t, s.value(`SELECT last_seen_at::text FROM instances WHERE id = 'i-9'`),
+		"a heartbeat that names no instance is of the token's")
 	require.Empty(t, s.wf.asked)
 }
 
@@ -117,7 +140,8 @@ func TestAnAgentsTokenIsRenewedByHeartbeats(t *testing.T) {
 	joined := s.call(s.enrolment(`{"kind":"enrolment"}`), "POST", "/api/agents/join", joining("web-9", "i-9"))
 	first := joined.body["token"].(string)
 	beat := func(token string) answer {
-		return s.call(token, "POST", "/api/agents/"+joined.body["agent_id"].(string)+"/heartbeat", `{"status":"online"}`)
+		return s.call(token, "POST", "/api/agents/"+joined.body["agent_id"].(string)+"/heartbeat",
+			`{"status":"online"}`)
 	}
 	require.NotContains(t, beat(first).body, "token")
 	const age = `UPDATE credentials SET created_at = created_at - interval '17 hours', expires_at = expires_at - interval '17 hours',
@@ -129,7 +153,8 @@ func TestAnAgentsTokenIsRenewedByHeartbeats(t *testing.T) {
 	require.NotContains(t, beat(first).body, "token", "not at each heartbeat")
 	s.exec(`UPDATE credentials SET renewed_at = renewed_at - interval '2 minutes' WHERE kind = 'agent'`)
 	second := beat(first).body["token"].(string)
-	require.Equal(t, 401, beat(lost.body["token"].(string)).status, "one that was never used goes when the next one is made")
+	require.Equal(t, 401, beat(lost.body["token"].(string)).status,
+		"one that was never used goes when the next one is made")
 	require.Equal(t, 200, beat(second).status)
 	require.Equal(t, 200, beat(first).status, "the old one stays good until it expires")
 	require.Equal(t, 200, s.call(second, "GET", "/api/agents/"+joined.body["agent_id"].(string)+"/config", "").status)
@@ -144,7 +169,8 @@ func TestAnAgentsTokenIsRenewedByHeartbeats(t *testing.T) {
 func TestTenantsTokensHaveScopes(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	read, operate, admin := s.tenantToken("grafana", "read"), s.tenantToken("ci", "operate"), s.tenantToken("owner", "admin")
+	read, operate, admin := s.tenantToken("grafana", "read"), s.tenantToken("ci", "operate"), s.tenantToken("owner",
+		"admin")
 
 	for _, token := range []string{read, operate, admin} {
 		s.call(token, "GET", "/api/client/c1", "").holds(t, 200, `{"id":"c1"}`)
@@ -152,13 +178,18 @@ func TestTenantsTokensHaveScopes(t *testing.T) {
 		s.call(token, "GET", "/api/admin/clients", "").holds(t, 403, `{"code":"auth.operators_only"}`)
 		s.call(token, "POST", "/api/agents/a1/heartbeat", `{}`).holds(t, 403, `{"code":"credentials.not_for_this"}`)
 	}
-	s.call(read, "POST", "/api/client/agents/a1/toggle-enabled", `{"enabled":true}`).holds(t, 403, `{"code":"credentials.scope_too_small","scope":"read","needs":"operate"}`)
-	s.call(operate, "POST", "/api/client/agents/a1/toggle-enabled", `{"enabled":true}`).holds(t, 200, `{"success":true}`)
-	s.call(operate, "POST", "/api/client/c1/credentials", `{"kind":"enrolment"}`).holds(t, 403, `{"code":"credentials.scope_too_small"}`)
+	s.call(read, "POST", "/api/client/agents/a1/toggle-enabled", `{"enabled":true}`).holds(t, 403,
+		`{"code":"credentials.scope_too_small","scope":"read","needs":"operate"}`)
+	s.call(operate, "POST", "/api/client/agents/a1/toggle-enabled", `{"enabled":true}`).holds(t, 200,
+		`{"success":true}`)
+	s.call(operate, "POST", "/api/client/c1/credentials", `{"kind":"enrolment"}`).holds(t, 403,
+		`{"code":"credentials.scope_too_small"}`)
 	s.call(operate, "DELETE", "/api/client/agents/a1", ``).holds(t, 403, `{"code":"credentials.scope_too_small"}`)
-	s.call(admin, "POST", "/api/client/c1/credentials", `{"kind":"tenant","name":"next","scope":"admin"}`).holds(t, 201, `{"scope":"admin","state":"good","created_by":"client:Acme/owner"}`)
+	s.call(admin, "POST", "/api/client/c1/credentials", `{"kind":"tenant","name":"next","scope":"admin"}`).holds(t,
+		201, `{"scope":"admin","state":"good","created_by":"client:Acme/owner"}`)
 	s.call(admin, "POST", "/api/client/c1/credentials", `{"kind":"agent"}`).holds(t, 400, `{"code":"request.invalid"}`)
-	s.call(admin, "POST", "/api/client/c1/credentials", `{"kind":"tenant","scope":"read"}`).holds(t, 400, `{"code":"credentials.invalid"}`)
+	s.call(admin, "POST", "/api/client/c1/credentials", `{"kind":"tenant","scope":"read"}`).holds(t, 400,
+		`{"code":"credentials.invalid"}`)
 
 	listed := s.call(read, "GET", "/api/client/c1/credentials", "")
 	require.Len(t, listed.body["credentials"], 4)
@@ -183,7 +214,8 @@ func TestTheOldTokenIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	set := func(mode string) {
-		s.call(operatorToken, "PUT", "/api/client/c1/legacy-token", fmt.Sprintf(`{"legacy_token":%q}`, mode)).holds(t, 200, fmt.Sprintf(`{"legacy_token":%q}`, mode))
+		s.call(operatorToken, "PUT", "/api/client/c1/legacy-token", fmt.Sprintf(`{"legacy_token":%q}`, mode)).holds(t,
+			200, fmt.Sprintf(`{"legacy_token":%q}`, mode))
 	}
 	s.call(s.acme, "GET", "/api/client/c1/legacy-token", "").holds(t, 200, `{"legacy_token":"all"}`)
 	set("agent")

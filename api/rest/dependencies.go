@@ -12,8 +12,13 @@ import (
 
 func (d Deps) dependencyRoutes() []web.Route {
 	return []web.Route{{
-		Method: http.MethodGet, Path: "/api/admin/dependencies", ID: "listDependencies", Summary: "Ask each dependency whether it answers, and what is wrong with it",
-		Auth: web.Admin, Status: 200, Endpoint: web.NewEndpoint(d.listDependencies),
+		Method:   http.MethodGet,
+		Path:     "/api/admin/dependencies",
+		ID:       "listDependencies",
+		Summary:  "Ask each dependency whether it answers, and what is wrong with it",
+		Auth:     web.Admin,
+		Status:   200,
+		Endpoint: web.NewEndpoint(d.listDependencies),
 	}}
 }
 

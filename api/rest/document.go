@@ -12,7 +12,13 @@ import (
 func (d Deps) documentRoutes() []web.Route {
 	document := sync.OnceValues(func() ([]byte, error) { return web.Document(d.Routes()) })
 	return []web.Route{{
-		Method: http.MethodGet, Path: "/openapi.json", ID: "getDocument", Summary: "Read this document", Auth: web.Anonymous, Status: 200, Quiet: true,
+		Method:  http.MethodGet,
+		Path:    "/openapi.json",
+		ID:      "getDocument",
+		Summary: "Read this document",
+		Auth:    web.Anonymous,
+		Status:  200,
+		Quiet:   true,
 		Endpoint: web.NewStream[web.None, map[string]any](func(c *gin.Context, _ *web.None) error {
 			doc, err := document()
 			if err != nil {

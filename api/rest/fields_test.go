@@ -147,7 +147,10 @@ func TestPagesHaveEveryFieldThatIsRead(t *testing.T) {
 	}
 	s.deps.AdminPages.Engine = func(context.Context) pages.EngineStatus {
 		return pages.EngineStatus{Loaded: true, Type: "models", Version: "s-live", Models: pages.ModelStatus{
-			Loaded: true, Name: "risk", Version: "s-live", Active: []pages.ActiveModel{{Name: "risk", Version: "s-live", Active: true}},
+			Loaded:  true,
+			Name:    "risk",
+			Version: "s-live",
+			Active:  []pages.ActiveModel{{Name: "risk", Version: "s-live", Active: true}},
 		}}
 	}
 	routes := pageRoutes(t)
@@ -165,10 +168,16 @@ func TestPagesHaveEveryFieldThatIsRead(t *testing.T) {
 				got := s.call(token, "GET", route, "")
 				for _, f := range fields {
 					require.NoError(t, f.fits(got.is(t, 200)), got.raw)
-					require.Error(t, f.fits(spoiled(got.is(t, 200), f, func(m map[string]any) { delete(m, f.name) })), "without %s", f)
-					require.Error(t, f.fits(spoiled(got.is(t, 200), f, func(m map[string]any) { m[f.name] = nil })), "with null for %s", f)
+					require.Error(t, f.fits(spoiled(got.is(t, 200),
+						f, func(m map[string]any) { delete(m, f.name) })), "without %s", f)
+					require.Error(t, f.fits(spoiled(got.is(t, 200),
+						f, func(m map[string]any) { m[f.name] = nil })), "with null for %s", f)
 					if f.kind != "obj" {
-						require.Error(t, f.fits(spoiled(got.is(t, 200), f, func(m map[string]any) { m[f.name] = map[string]any{"Valid": true} })), "with an object for %s", f)
+						require.Error(t, f.fits(spoiled(
+							got.is(t, 200),
+							f,
+							func(m map[string]any) { m[f.name] = map[string]any{"Valid": true} },
+						)), "with an object for %s", f)
 					}
 				}
 			}

@@ -31,8 +31,26 @@ func (p Probe) sentence(err error) string {
 func (d Deps) healthRoutes() []web.Route {
 	h := health{probes: d.Probes, now: d.Now, engineLoaded: d.EngineLoaded}
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/health", ID: "health", Summary: "Whether the service is healthy, for installers", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.health), Quiet: true},
-		{Method: http.MethodGet, Path: "/ready", ID: "ready", Summary: "Whether the service can work, without its reasons", Auth: web.Anonymous, Status: 200, Endpoint: web.NewEndpoint(h.readyInPublic), Quiet: true},
+		{
+			Method:   http.MethodGet,
+			Path:     "/health",
+			ID:       "health",
+			Summary:  "Whether the service is healthy, for installers",
+			Auth:     web.Anonymous,
+			Status:   200,
+			Endpoint: web.NewEndpoint(h.health),
+			Quiet:    true,
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/ready",
+			ID:       "ready",
+			Summary:  "Whether the service can work, without its reasons",
+			Auth:     web.Anonymous,
+			Status:   200,
+			Endpoint: web.NewEndpoint(h.readyInPublic),
+			Quiet:    true,
+		},
 	}
 }
 
@@ -57,7 +75,13 @@ func (a *healthAnswer) Status() int { return a.status }
 // health answers for Postgres alone: an installer that finds Temporal restarting
 // should go on.
 func (h health) health(ctx context.Context, _ *web.None) (*healthAnswer, error) {
-	out := &healthAnswer{State: "healthy", Timestamp: web.TimeOf(h.now()), EngineLoaded: h.engineLoaded == nil || h.engineLoaded(), Database: "connected", status: http.StatusOK}
+	out := &healthAnswer{
+		State:        "healthy",
+		Timestamp:    web.TimeOf(h.now()),
+		EngineLoaded: h.engineLoaded == nil || h.engineLoaded(),
+		Database:     "connected",
+		status:       http.StatusOK,
+	}
 	for _, p := range h.probes {
 		if p.Name != "postgres" {
 			continue

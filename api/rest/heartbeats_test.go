@@ -12,7 +12,12 @@ import (
 
 // beat is what the deployed agents send.
 func beat(status, instance string) string {
-	return fmt.Sprintf(`{"status":%q,"monitored_instances":[%q],"instance_id":%q,"instance_type":"t3.medium","mode":"spot","az":"us-east-1a"}`, status, instance, instance)
+	return fmt.Sprintf(
+		`{"status":%q,"monitored_instances":[%q],"instance_id":%q,"instance_type":"t3.medium","mode":"spot","az":"us-east-1a"}`,
+		status,
+		instance,
+		instance,
+	)
 }
 
 // goodbye is the last word of every deployed agent: it does not say where from.
@@ -37,11 +42,19 @@ func TestHeartbeatsAreJudgedByInstance(t *testing.T) {
 	require.Equal(t, "offline", s.statusOf("a1"))
 	s.call(s.acme, "POST", path, beat("online", "i-1"))
 	require.Equal(t, "online", s.statusOf("a1"))
-	require.Equal(t, "Agent a1 went offline warning, Agent a1 is back online info",
-		s.value(`SELECT string_agg(message || ' ' || severity, ', ' ORDER BY created_at) FROM notifications WHERE message LIKE 'Agent a1 %'`), "each transition once")
+	require.Equal(
+		t,
+		"Agent a1 went offline warning, Agent a1 is back online info",
+		s.value(
+			`SELECT string_agg(message || ' ' || severity, ', ' ORDER BY created_at) FROM notifications WHERE message LIKE 'Agent a1 %'`,
+		),
+		"each transition once",
+	)
 	s.call(s.acme, "POST", path, beat("offline", "i-0"))
 	require.Equal(t, "online", s.statusOf("a1"))
-	require.Equal(t, "true", s.value(`SELECT bool_and(last_seen_at IS NOT NULL)::text FROM instances WHERE agent_id = 'a1'`), "it is a sign of life of the instance")
+	require.Equal(t, "true",
+		s.value(`SELECT bool_and(last_seen_at IS NOT NULL)::text FROM instances WHERE agent_id = 'a1'`),
+		"it is a sign of life of the instance")
 	require.Equal(t, "true", s.value(`SELECT (last_sync_at IS NOT NULL)::text FROM clients WHERE id = 'c1'`))
 }
 
@@ -72,12 +85,16 @@ func TestHeartbeatsFillInWhatIsNotKnown(t *testing.T) {
 	s := newStack(t)
 	s.exec(`UPDATE instances SET mode = 'unknown', az = 'unknown', pool_id = 't3.medium.unknown' WHERE id = 'i-1'`)
 
-	s.call(s.acme, "POST", "/api/agents/a1/heartbeat", `{"status":"online","instance_id":"i-1","instance_type":null,"az":"unknown","mode":null}`).holds(t, 200, `{}`)
+	s.call(s.acme, "POST", "/api/agents/a1/heartbeat",
+		`{"status":"online","instance_id":"i-1","instance_type":null,"az":"unknown","mode":null}`).holds(t, 200, `{}`)
 	require.Equal(t, "unknown unknown", s.value(`SELECT mode || ' ' || az FROM instances WHERE id = 'i-1'`))
 	s.call(s.acme, "POST", "/api/agents/a1/heartbeat", beat("online", "i-1"))
-	require.Equal(t, "spot t3.medium.us-east-1a", s.value(`SELECT mode || ' ' || pool_id FROM instances WHERE id = 'i-1'`))
-	s.call(s.acme, "POST", "/api/agents/a1/heartbeat", strings.Replace(beat("online", "i-1"), `"spot"`, `"ondemand"`, 1))
-	require.Equal(t, "spot", s.value(`SELECT mode FROM instances WHERE id = 'i-1'`), "how an instance is bought does not change")
+	require.Equal(t, "spot t3.medium.us-east-1a",
+		s.value(`SELECT mode || ' ' || pool_id FROM instances WHERE id = 'i-1'`))
+	s.call(s.acme, "POST", "/api/agents/a1/heartbeat",
+		strings.Replace(beat("online", "i-1"), `"spot"`, `"ondemand"`, 1))
+	require.Equal(t, "spot", s.value(`SELECT mode FROM instances WHERE id = 'i-1'`),
+		"how an instance is bought does not change")
 }
 
 // TestHeartbeatCost holds the budget: two statements, authentication included.
@@ -94,8 +111,9 @@ func TestHeartbeatCost(t *testing.T) {
 		{"POST", "/api/agents/a1/heartbeat", beat("offline", "i-0"), 2},
 		{"GET", "/api/agents/a1/pending-commands", "", 2},
 		{"GET", "/api/agents/a1/config", "", 2},
-		{"POST", "/api/agents/a1/pricing-report", `{"instance":{"instance_id":"i-1","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","mode":"spot"},` +
-			`"pricing":{"on_demand_price":0.0416,"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.0125}]}}`, 2},
+		{"POST", "/api/agents/a1/pricing-report",
+			`{"instance":{"instance_id":"i-1","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","mode":"spot"},` +
+				`"pricing":{"on_demand_price":0.0416,"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.0125}]}}`, 2},
 	} {
 		before := count()
 		got := counted.call(s.acme, c.method, c.path, c.body)
@@ -125,7 +143,8 @@ func TestHeartbeatsMeetChangesOfRoles(t *testing.T) {
 	wg.Go(func() {
 		for range rounds {
 			err := pgx.BeginFunc(t.Context(), s.db.Pool, func(tx pgx.Tx) error {
-				if _, err := tx.Exec(t.Context(), `SELECT 1 FROM agents WHERE id = 'a1' FOR NO KEY UPDATE`); err != nil {
+				if _, err := tx.Exec(t.Context(),
+					`SELECT 1 FROM agents WHERE id = 'a1' FOR NO KEY UPDATE`); err != nil {
 					return err
 				}
 				_, err := tx.Exec(t.Context(), `UPDATE instances SET epoch = epoch + 1 WHERE agent_id = 'a1'`)

@@ -31,10 +31,12 @@ func TestOnlyOurHostsAreAnswered(t *testing.T) {
 		h.ServeHTTP(rec, req)
 		return rec.Code
 	}
-	for _, host := range []string{"localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "[::1]", "LOCALHOST:5000"} {
+	for _, host := range []string{"localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "[::1]",
+		"LOCALHOST:5000"} {
 		require.Equal(t, 200, ask(host, "/api/admin/clients"), host)
 	}
-	for _, host := range []string{"evil.example", "evil.example:5000", "localhost.evil.example", "127.0.0.1.evil.example", "", "10.0.0.1:5000"} {
+	for _, host := range []string{"evil.example", "evil.example:5000", "localhost.evil.example",
+		"127.0.0.1.evil.example", "", "10.0.0.1:5000"} {
 		require.Equal(t, 421, ask(host, "/api/admin/clients"), host)
 		require.Equal(t, 421, ask(host, "/health"), host)
 	}
@@ -72,7 +74,8 @@ func TestStreamsEndWithTheirCredentials(t *testing.T) {
 		"a regenerated token": {
 			func(s *stack) (string, string) { return "Authorization", "Bearer " + s.acme },
 			func(t *testing.T, s *stack, _ string) {
-				require.Equal(t, 200, s.call(operatorToken, "POST", "/api/admin/clients/c1/regenerate-token", "").status)
+				require.Equal(t, 200, s.call(operatorToken, "POST", "/api/admin/clients/c1/regenerate-token", "").
+					status)
 			},
 		},
 		"a deactivated client": {
@@ -88,7 +91,8 @@ func TestStreamsEndWithTheirCredentials(t *testing.T) {
 		"a logout": {
 			func(s *stack) (string, string) { return "Cookie", s.login(t) },
 			func(t *testing.T, s *stack, cookie string) {
-				require.Equal(t, 200, submit(t, s.handler, "/logout", url.Values{}, func(r *http.Request) { r.Header.Set("Cookie", cookie) }).Code)
+				require.Equal(t, 200, submit(t, s.handler, "/logout",
+					url.Values{}, func(r *http.Request) { r.Header.Set("Cookie", cookie) }).Code)
 			},
 		},
 	} {

@@ -16,12 +16,23 @@ import (
 // ofAgents are the routes that agents and installers call, which the API answers
 // from Postgres alone. The others are replayed on the whole stack (deploy/dev/e2e).
 var ofAgents = map[string]bool{
-	"GET /api/agents/<agent_id>/config": true, "GET /api/agents/<agent_id>/pending-commands": true, "GET /api/agents/<agent_id>/replica-config": true,
-	"GET /api/agents/<agent_id>/switch-recommendation": true, "GET /api/client/validate": true, "GET /health": true,
-	"POST /api/agents/<agent_id>/cleanup-report": true, "POST /api/agents/<agent_id>/commands/<command_id>/executed": true,
-	"POST /api/agents/<agent_id>/decide": true, "POST /api/agents/<agent_id>/heartbeat": true, "POST /api/agents/<agent_id>/issue-switch-command": true,
-	"POST /api/agents/<agent_id>/pricing-report": true, "POST /api/agents/<agent_id>/rebalance-recommendation": true,
-	"POST /api/agents/<agent_id>/switch-report": true, "POST /api/agents/<agent_id>/termination": true, "POST /api/agents/register": true, "_misc": true,
+	"GET /api/agents/<agent_id>/config":                          true,
+	"GET /api/agents/<agent_id>/pending-commands":                true,
+	"GET /api/agents/<agent_id>/replica-config":                  true,
+	"GET /api/agents/<agent_id>/switch-recommendation":           true,
+	"GET /api/client/validate":                                   true,
+	"GET /health":                                                true,
+	"POST /api/agents/<agent_id>/cleanup-report":                 true,
+	"POST /api/agents/<agent_id>/commands/<command_id>/executed": true,
+	"POST /api/agents/<agent_id>/decide":                         true,
+	"POST /api/agents/<agent_id>/heartbeat":                      true,
+	"POST /api/agents/<agent_id>/issue-switch-command":           true,
+	"POST /api/agents/<agent_id>/pricing-report":                 true,
+	"POST /api/agents/<agent_id>/rebalance-recommendation":       true,
+	"POST /api/agents/<agent_id>/switch-report":                  true,
+	"POST /api/agents/<agent_id>/termination":                    true,
+	"POST /api/agents/register":                                  true,
+	"_misc":                                                      true,
 }
 
 // TestLegacyContract replays what was recorded of the legacy backend's agent
@@ -34,9 +45,15 @@ func TestLegacyContract(t *testing.T) {
 	require.NoError(t, err)
 	recordings, err := legacytest.Load("testdata/legacy.jsonl")
 	require.NoError(t, err)
-	r := &replay{stack: s, meant: table, names: legacytest.Names{"token1": s.acme, "token2": s.beta, "client1": "c1", "client2": "c2"}}
+	r := &replay{
+		stack: s,
+		meant: table,
+		names: legacytest.Names{"token1": s.acme, "token2": s.beta, "client1": "c1", "client2": "c2"},
+	}
 	s.exec(`UPDATE clients SET email = 'ops@acme.test' WHERE id = 'c1'`)
-	s.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('c3', 'Gone', 'g@x.test', '\x01', '\x01')`)
+	s.exec(
+		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('c3', 'Gone', 'g@x.test', '\x01', '\x01')`,
+	)
 	r.names["token3"] = "token-of-a-client-that-is-deleted"
 	played := 0
 	for _, c := range recordings {
@@ -63,11 +80,20 @@ func (r *replay) before(c legacytest.Recording) {
 		for i, status := range []string{"pending", "cancelled", "cancelled"} {
 			id := fmt.Sprintf("cmd%d", i+1)
 			r.names[id] = "command-" + id
-			r.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status) VALUES ($1, 'c1', $2, 'i-x', 'agent', 'ondemand', $3)`, r.names[id], r.names["agent1"], status)
+			r.exec(
+				`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status) VALUES ($1, 'c1', $2, 'i-x', 'agent', 'ondemand', $3)`,
+				r.names[id],
+				r.names["agent1"],
+				status,
+			)
 		}
 	case strings.Contains(c.Path, "{{cmd2}}"), strings.Contains(c.Path, "{{cmd3}}") && c.Case == "good: defaults":
-		r.exec(`UPDATE commands SET status = 'cancelled', executed_at = NULL WHERE agent_id = $1 AND status = 'pending'`, r.names["agent1"])
-		r.exec(`UPDATE commands SET status = 'pending' WHERE id = $1`, r.names[c.Path[strings.LastIndex(c.Path, "{{")+2:strings.LastIndex(c.Path, "}}")]])
+		r.exec(
+			`UPDATE commands SET status = 'cancelled', executed_at = NULL WHERE agent_id = $1 AND status = 'pending'`,
+			r.names["agent1"],
+		)
+		r.exec(`UPDATE commands SET status = 'pending' WHERE id = $1`,
+			r.names[c.Path[strings.LastIndex(c.Path, "{{")+2:strings.LastIndex(c.Path, "}}")]])
 	case c.Case == "agent disabled":
 		r.exec(`UPDATE agents SET enabled = false WHERE id = $1`, r.names["agent2"])
 	case c.Case == "auto switch off":
@@ -75,7 +101,8 @@ func (r *replay) before(c legacytest.Recording) {
 	case c.Case == "after both on":
 		r.exec(`UPDATE agents SET keeping = 'manual', terminate_wait_seconds = 420 WHERE id = $1`, r.names["agent6"])
 	case c.Case == "a deleted agent's heartbeat revives it":
-		r.exec(`UPDATE agents SET status = 'deleted', enabled = false, keeping = 'off' WHERE id = $1`, r.names["agent5"])
+		r.exec(`UPDATE agents SET status = 'deleted', enabled = false, keeping = 'off' WHERE id = $1`,
+			r.names["agent5"])
 	case c.Case == "old token after regeneration":
 		fresh := r.call(operatorToken, "POST", "/api/admin/clients/c2/regenerate-token", "")
 		r.names["token2_new"] = fresh.body["token"].(string)

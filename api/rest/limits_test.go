@@ -19,7 +19,10 @@ func TestEachClientHasItsOwnRate(t *testing.T) {
 	now := time.Now()
 	s.handler = s.another(t, func(d *rest.Deps) {
 		d.Now = func() time.Time { return now }
-		d.Rates = map[web.RequestClass]web.RequestRate{web.Reads: {PerSecond: 0.5, AtOnce: 3}, web.Reports: {PerSecond: 1, AtOnce: 1}}
+		d.Rates = map[web.RequestClass]web.RequestRate{
+			web.Reads:   {PerSecond: 0.5, AtOnce: 3},
+			web.Reports: {PerSecond: 1, AtOnce: 1},
+		}
 	})
 	for left := 2; left >= 0; left-- {
 		got := s.call(s.acme, "GET", "/api/client/c1", "")
@@ -32,14 +35,16 @@ func TestEachClientHasItsOwnRate(t *testing.T) {
 	require.Equal(t, "2", refused.header.Get("Retry-After"))
 	require.Equal(t, 200, s.call(s.beta, "GET", "/api/client/c2", "").status, "another client")
 	require.Equal(t, 200, s.call(operatorToken, "GET", "/api/client/c1", "").status, "an operator")
-	require.Equal(t, 200, s.call(s.acme, "POST", "/api/client/agents/a1/toggle-enabled", `{"enabled":true}`).status, "another class")
+	require.Equal(t, 200, s.call(s.acme, "POST", "/api/client/agents/a1/toggle-enabled", `{"enabled":true}`).status,
+		"another class")
 	now = now.Add(2 * time.Second)
 	require.Equal(t, 200, s.call(s.acme, "GET", "/api/client/c1", "").status)
 
 	require.Equal(t, 200, s.call(s.acme, "POST", "/api/agents/a1/heartbeat", `{}`).status)
 	require.Equal(t, 429, s.call(s.acme, "POST", "/api/agents/a1/heartbeat", `{}`).status)
 	for range 5 {
-		require.NotEqual(t, 429, s.call(s.acme, "POST", "/api/agents/a1/termination-imminent", `{"instance_id":"i-unknown"}`).status)
+		require.NotEqual(t, 429,
+			s.call(s.acme, "POST", "/api/agents/a1/termination-imminent", `{"instance_id":"i-unknown"}`).status)
 	}
 }
 
@@ -54,19 +59,29 @@ func TestWhatAClientMayHave(t *testing.T) {
 	}
 	set(2, 1, 1)
 	s.call(s.acme, "GET", "/api/client/c1/limits", "").holds(t, 200, `{"agents":"*"}`)
-	s.call(s.acme, "POST", "/api/agents/register", joining("web-3", "i-3")).holds(t, 409, `{"code":"limits.agents","limit":2}`)
+	s.call(s.acme, "POST", "/api/agents/register", joining("web-3", "i-3")).holds(t, 409,
+		`{"code":"limits.agents","limit":2}`)
 	require.Equal(t, 200, s.call(s.acme, "POST", "/api/agents/register", joining("web-1", "i-1")).status)
 	set(3, 1, 1)
 	require.Equal(t, 200, s.call(s.acme, "POST", "/api/agents/register", joining("web-3", "i-3")).status)
 
 	s.exec(readyRow)
-	s.call(s.acme, "POST", "/api/client/instances/i-2/force-switch", `{"target":"ondemand"}`).holds(t, 429, `{"code":"limits.open_replicas","limit":1}`)
+	s.call(s.acme, "POST", "/api/client/instances/i-2/force-switch", `{"target":"ondemand"}`).holds(t, 429,
+		`{"code":"limits.open_replicas","limit":1}`)
 	set(3, 2, 1)
-	s.exec(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request) SELECT 't', 'c1', 'a1', id, 'p', 'spot', '{}' FROM replicas LIMIT 1`)
-	s.call(s.acme, "POST", "/api/client/instances/i-2/force-switch", `{"target":"ondemand"}`).holds(t, 429, `{"code":"limits.launches","limit":1}`)
-	require.NotEqual(t, 429, s.call(s.acme, "POST", "/api/agents/a1/termination-imminent", `{"instance_id":"i-1"}`).status, "what an interruption needs is not counted")
+	s.exec(
+		`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request) SELECT 't', 'c1', 'a1', id, 'p', 'spot', '{}' FROM replicas LIMIT 1`,
+	)
+	s.call(s.acme, "POST", "/api/client/instances/i-2/force-switch", `{"target":"ondemand"}`).holds(t, 429,
+		`{"code":"limits.launches","limit":1}`)
+	require.NotEqual(t, 429,
+		s.call(s.acme, "POST", "/api/agents/a1/termination-imminent", `{"instance_id":"i-1"}`).status,
+		"what an interruption needs is not counted")
 	s.exec(`UPDATE launches SET created_at = now() - interval '61 minutes'`)
-	require.NotEqual(t, 429, s.call(s.acme, "POST", "/api/client/instances/i-2/force-switch", `{"target":"ondemand"}`).status)
-	s.call(operatorToken, "PUT", "/api/admin/clients/c1/limits", `{"agents":-1,"open_replicas":1,"launches_per_hour":1}`).holds(t, 400, `{"code":"limits.invalid"}`)
-	s.call(operatorToken, "PUT", "/api/admin/clients/none/limits", `{"agents":1,"open_replicas":1,"launches_per_hour":1}`).holds(t, 404, `{}`)
+	require.NotEqual(t, 429,
+		s.call(s.acme, "POST", "/api/client/instances/i-2/force-switch", `{"target":"ondemand"}`).status)
+	s.call(operatorToken, "PUT", "/api/admin/clients/c1/limits",
+		`{"agents":-1,"open_replicas":1,"launches_per_hour":1}`).holds(t, 400, `{"code":"limits.invalid"}`)
+	s.call(operatorToken, "PUT", "/api/admin/clients/none/limits",
+		`{"agents":1,"open_replicas":1,"launches_per_hour":1}`).holds(t, 404, `{}`)
 }

@@ -18,7 +18,8 @@ import (
 func TestNothingIsAnEmptyList(t *testing.T) {
 	t.Parallel()
 	doc, _ := loadDocument(t)
-	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{operation_id}", "switch%2F1", "{replica_id}", "11112222-3333")
+	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{operation_id}",
+		"switch%2F1", "{replica_id}", "11112222-3333")
 	for name, prepare := range map[string]func(*stack){
 		"empty": func(s *stack) {
 			s.exec(`DELETE FROM agents; DELETE FROM instances; DELETE FROM pools; DELETE FROM notifications; DELETE FROM events`)
@@ -34,7 +35,8 @@ func TestNothingIsAnEmptyList(t *testing.T) {
 		answered := 0
 		for _, r := range (rest.Deps{}).Routes() {
 			path := web.DocumentPath(r)
-			if r.Method != http.MethodGet || r.ID == "streamEvents" || r.ID == "streamAllEvents" || r.ID == "metrics" || r.ID == "getDocsFile" {
+			if r.Method != http.MethodGet || r.ID == "streamEvents" || r.ID == "streamAllEvents" ||
+				r.ID == "metrics" || r.ID == "getDocsFile" {
 				continue
 			}
 			token := operatorToken

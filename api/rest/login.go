@@ -21,9 +21,36 @@ var loginPage = template.Must(template.ParseFS(files, "html/login.html"))
 
 func (d Deps) loginRoutes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/login", ID: "showLogin", Summary: "Show the page on which operators log in", Auth: web.Anonymous, Status: 200, Timeout: web.QuickTimeout, Endpoint: web.NewStream[loginQuery, web.Page](d.showLogin)},
-		{Method: http.MethodPost, Path: "/login", ID: "login", Summary: "Begin an operator's session: a cookie, and the way to the page", Auth: web.Anonymous, Status: 303, Timeout: web.QuickTimeout, Endpoint: web.NewStream[loginForm, web.Page](d.login)},
-		{Method: http.MethodPost, Path: "/logout", ID: "logout", Summary: "End the session of the cookie", Auth: web.Anonymous, Status: 200, Timeout: web.QuickTimeout, Endpoint: web.NewStream[logoutForm, web.Success](d.logout)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/login",
+			ID:       "showLogin",
+			Summary:  "Show the page on which operators log in",
+			Auth:     web.Anonymous,
+			Status:   200,
+			Timeout:  web.QuickTimeout,
+			Endpoint: web.NewStream[loginQuery, web.Page](d.showLogin),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/login",
+			ID:       "login",
+			Summary:  "Begin an operator's session: a cookie, and the way to the page",
+			Auth:     web.Anonymous,
+			Status:   303,
+			Timeout:  web.QuickTimeout,
+			Endpoint: web.NewStream[loginForm, web.Page](d.login),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     "/logout",
+			ID:       "logout",
+			Summary:  "End the session of the cookie",
+			Auth:     web.Anonymous,
+			Status:   200,
+			Timeout:  web.QuickTimeout,
+			Endpoint: web.NewStream[logoutForm, web.Success](d.logout),
+		},
 	}
 }
 
@@ -56,7 +83,9 @@ func (d Deps) showLoginAs(c *gin.Context, status int, v loginView) {
 	h := c.Writer.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-"+v.Nonce+"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-"+v.Nonce+
+			"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	c.Status(status)
 	if err := loginPage.Execute(c.Writer, v); err != nil {
@@ -82,7 +111,10 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 		if !d.loginGate.Fail(address) {
 			c.Header("Retry-After", "60")
 			c.Set(web.CodeKey, string(web.TooManyGuesses))
-			d.showLoginAs(c, http.StatusTooManyRequests, loginView{Next: next, Problem: "Too many failed attempts: wait a minute."})
+			d.showLoginAs(c, http.StatusTooManyRequests, loginView{
+				Next:    next,
+				Problem: "Too many failed attempts: wait a minute.",
+			})
 			return nil
 		}
 		if err := d.Tokens.RecordAuthFailure(ctx, "/login", address, "unknown operator token"); err != nil {
@@ -118,7 +150,8 @@ func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 		return err
 	}
 	if found != nil {
-		if err := d.auth.Sessions.Store.EndSession(c.Request.Context(), found.ID, found.Operator, time.Unix(found.Expires, 0)); err != nil {
+		if err := d.auth.Sessions.Store.EndSession(c.Request.Context(), found.ID, found.Operator,
+			time.Unix(found.Expires, 0)); err != nil {
 			return err
 		}
 	}
@@ -135,7 +168,8 @@ func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 // elsewhere.
 func safeRedirectPath(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
+		strings.ContainsAny(next, "\\\r\n\t") {
 		return ""
 	}
 	return next

@@ -15,7 +15,13 @@ import (
 )
 
 // submit sends the form of the login page as a browser does.
-func submit(t *testing.T, h http.Handler, path string, form url.Values, dress func(*http.Request)) *httptest.ResponseRecorder {
+func submit(
+	t *testing.T,
+	h http.Handler,
+	path string,
+	form url.Values,
+	dress func(*http.Request),
+) *httptest.ResponseRecorder {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -51,7 +57,12 @@ func (s *stack) another(t *testing.T, change func(*rest.Deps)) http.Handler {
 	return h
 }
 
-func browse(t *testing.T, h http.Handler, method, path, cookie string, dress func(*http.Request)) *httptest.ResponseRecorder {
+func browse(
+	t *testing.T,
+	h http.Handler,
+	method, path, cookie string,
+	dress func(*http.Request),
+) *httptest.ResponseRecorder {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(`{"enabled":false}`))
 	req.Header.Set("Cookie", cookie)
@@ -81,9 +92,11 @@ func TestOperatorsLogIn(t *testing.T) {
 		require.Contains(t, set, attribute)
 	}
 	require.NotContains(t, set, "Secure", "plain http on this machine")
-	forwarded := submit(t, s.handler, "/login", url.Values{"token": {operatorToken}}, func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "https") })
+	forwarded := submit(t, s.handler, "/login",
+		url.Values{"token": {operatorToken}}, func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "https") })
 	require.Contains(t, forwarded.Header().Get("Set-Cookie"), "; Secure")
-	overTLS := submit(t, s.handler, "/login", url.Values{"token": {operatorToken}}, func(r *http.Request) { r.TLS = &tls.ConnectionState{} })
+	overTLS := submit(t, s.handler, "/login",
+		url.Values{"token": {operatorToken}}, func(r *http.Request) { r.TLS = &tls.ConnectionState{} })
 	require.Contains(t, overTLS.Header().Get("Set-Cookie"), "; Secure")
 	require.Equal(t, "operator:ops", s.value(`SELECT actor FROM events WHERE type = 'operator_login' LIMIT 1`))
 
@@ -95,7 +108,8 @@ func TestOperatorsLogIn(t *testing.T) {
 	require.Equal(t, "operator:ops", s.value(`SELECT actor FROM events WHERE type = 'agent_toggled'`))
 
 	// A logout ends it everywhere, not in this browser alone.
-	require.Equal(t, 403, browse(t, s.handler, http.MethodPost, "/logout", cookie, func(r *http.Request) { r.Header.Set("Origin", "https://elsewhere.example") }).Code)
+	require.Equal(t, 403, browse(t, s.handler, http.MethodPost, "/logout",
+		cookie, func(r *http.Request) { r.Header.Set("Origin", "https://elsewhere.example") }).Code)
 	out := browse(t, s.handler, http.MethodPost, "/logout", cookie, nil)
 	require.Equal(t, 200, out.Code)
 	require.Contains(t, out.Header().Get("Set-Cookie"), "Max-Age=0")
@@ -111,14 +125,23 @@ func TestSessionsEndByThemselves(t *testing.T) {
 	cookie := s.login(t)
 
 	for name, change := range map[string]func(*rest.Deps){
-		"its time is over":           func(d *rest.Deps) { d.Now = func() time.Time { return time.Now().Add(13 * time.Hour) } },
+		"its time is over": func(d *rest.Deps) {
+			d.Now = func() time.Time {
+				return time.Now().
+					Add(13 * time.Hour)
+			}
+		},
 		"the operator has a new one": func(d *rest.Deps) { d.Operators = map[string]string{"ops": "another-token-0123456789"} },
 		"the operator is gone":       func(d *rest.Deps) { d.Operators = map[string]string{"else": operatorToken} },
-		"another deployment":         func(d *rest.Deps) { d.SessionKeys = [][]byte{[]byte("another key another key another!")} },
+		"another deployment": func(d *rest.Deps) {
+			d.SessionKeys = [][]byte{
+				[]byte("another key another key another!")}
+		},
 	} {
 		require.Equal(t, 401, browse(t, s.another(t, change), http.MethodGet, admin, cookie, nil).Code, name)
 	}
-	for _, broken := range []string{cookie + "x", cookie[:len(cookie)-4], "spotkeeper_session=", "spotkeeper_session=.", "spotkeeper_session=bnVsbA.AA"} {
+	for _, broken := range []string{cookie + "x", cookie[:len(cookie)-4], "spotkeeper_session=",
+		"spotkeeper_session=.", "spotkeeper_session=bnVsbA.AA"} {
 		require.Equal(t, 401, browse(t, s.handler, http.MethodGet, admin, broken, nil).Code, broken)
 	}
 	require.Equal(t, 200, browse(t, s.handler, http.MethodGet, admin, cookie, nil).Code)
@@ -159,7 +182,8 @@ func TestLoginsAreLimited(t *testing.T) {
 	require.Equal(t, 401, wrong.Code)
 	require.Contains(t, wrong.Body.String(), "not an operator")
 	require.Empty(t, wrong.Header().Get("Set-Cookie"))
-	require.Equal(t, 401, submit(t, s.handler, "/login", url.Values{"token": {s.acme}}, nil).Code, "a tenant is no operator")
+	require.Equal(t, 401, submit(t, s.handler, "/login", url.Values{"token": {s.acme}}, nil).Code,
+		"a tenant is no operator")
 	require.Equal(t, 401, submit(t, s.handler, "/login", url.Values{}, nil).Code)
 	require.Equal(t, "auth_failed", s.value(`SELECT type FROM events WHERE message LIKE '%/login%'`))
 	for range 10 {
@@ -168,13 +192,22 @@ func TestLoginsAreLimited(t *testing.T) {
 	limited := submit(t, s.handler, "/login", url.Values{"token": {"wrong"}}, nil)
 	require.Equal(t, 429, limited.Code)
 	require.NotEmpty(t, limited.Header().Get("Retry-After"))
-	require.Equal(t, 303, submit(t, s.handler, "/login", url.Values{"token": {operatorToken}}, nil).Code, "the right one does not wait for the wrong ones")
-	elsewhere := submit(t, s.handler, "/login", url.Values{"token": {operatorToken}}, func(r *http.Request) { r.RemoteAddr = "198.51.100.7:1" })
+	require.Equal(t, 303, submit(t, s.handler, "/login", url.Values{"token": {operatorToken}}, nil).Code,
+		"the right one does not wait for the wrong ones")
+	elsewhere := submit(t, s.handler, "/login",
+		url.Values{"token": {operatorToken}}, func(r *http.Request) { r.RemoteAddr = "198.51.100.7:1" })
 	require.Equal(t, 303, elsewhere.Code)
-	require.Equal(t, 403, submit(t, s.handler, "/login", url.Values{"token": {operatorToken}}, func(r *http.Request) { r.Header.Set("Origin", "https://elsewhere.example") }).Code)
+	require.Equal(t, 403, submit(t, s.handler, "/login",
+		url.Values{"token": {operatorToken}}, func(r *http.Request) {
+			r.Header.Set("Origin",
+				"https://elsewhere.example")
+		}).Code)
 
-	for _, next := range []string{"https://elsewhere.example/", "//elsewhere.example", `/\elsewhere.example`, "elsewhere"} {
-		rec := submit(t, s.handler, "/login", url.Values{"token": {operatorToken}, "next": {next}}, func(r *http.Request) { r.RemoteAddr = "198.51.100.7:1" })
+	for _, next := range []string{"https://elsewhere.example/", "//elsewhere.example", `/\elsewhere.example`,
+		"elsewhere"} {
+		rec := submit(t, s.handler, "/login",
+			url.Values{"token": {operatorToken}, "next": {
+				next}}, func(r *http.Request) { r.RemoteAddr = "198.51.100.7:1" })
 		require.Equal(t, "/docs", rec.Header().Get("Location"), next)
 	}
 }
@@ -183,7 +216,10 @@ func TestLoginsAreLimited(t *testing.T) {
 func TestThePageWantsALogin(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	web := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("page " + r.URL.Path)) })
+	web := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(
+			[]byte("page " + r.URL.Path))
+	})
 	withPage := s.another(t, func(d *rest.Deps) { d.Web = web })
 	html := func(r *http.Request) { r.Header.Set("Accept", "text/html,*/*") }
 	cookie := s.login(t)
@@ -191,16 +227,20 @@ func TestThePageWantsALogin(t *testing.T) {
 	sent := browse(t, withPage, http.MethodGet, "/clients/7?tab=2", "", html)
 	require.Equal(t, 303, sent.Code)
 	require.Equal(t, "/login?next=%2Fclients%2F7%3Ftab%3D2", sent.Header().Get("Location"))
-	require.Equal(t, "page /clients/7", browse(t, withPage, http.MethodGet, "/clients/7?tab=2", cookie, html).Body.String())
-	require.Equal(t, "page /assets/a.js", browse(t, withPage, http.MethodGet, "/assets/a.js", "", nil).Body.String(), "its files are no secret")
-	require.Equal(t, "/", submit(t, withPage, "/login", url.Values{"token": {operatorToken}}, nil).Header().Get("Location"))
+	require.Equal(t, "page /clients/7",
+		browse(t, withPage, http.MethodGet, "/clients/7?tab=2", cookie, html).Body.String())
+	require.Equal(t, "page /assets/a.js", browse(t, withPage, http.MethodGet, "/assets/a.js", "", nil).Body.String(),
+		"its files are no secret")
+	require.Equal(t, "/", submit(t, withPage, "/login", url.Values{"token": {operatorToken}}, nil).Header().
+		Get("Location"))
 	for _, path := range []string{"/api", "/api/", "/api/nothing", "/api/clients/index.html"} {
 		rec := browse(t, withPage, http.MethodGet, path, cookie, html)
 		require.Equal(t, 404, rec.Code, path)
 		require.Contains(t, rec.Body.String(), `"request.no_such_route"`, path)
 	}
 	open := s.another(t, func(d *rest.Deps) { d.Web, d.Operators, d.OpenToOperators = web, nil, true })
-	require.Equal(t, "page /", browse(t, open, http.MethodGet, "/", "", html).Body.String(), "on this machine nobody logs in")
+	require.Equal(t, "page /", browse(t, open, http.MethodGet, "/", "", html).Body.String(),
+		"on this machine nobody logs in")
 	require.Contains(t, browse(t, open, http.MethodGet, "/login", "", html).Body.String(), "need no login")
 }
 
@@ -213,7 +253,12 @@ func TestDocsAreServedFromHere(t *testing.T) {
 	require.Contains(t, page.Body.String(), "/openapi.json")
 	require.NotRegexp(t, `(src|href)="(https?:)?//`, page.Body.String(), "nothing is loaded from elsewhere")
 	require.Contains(t, page.Header().Get("Content-Security-Policy"), "default-src 'self'")
-	for file, kind := range map[string]string{"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "javascript", "swagger-ui-standalone-preset.js": "javascript", "favicon-32x32.png": "image/png"} {
+	for file, kind := range map[string]string{
+		"swagger-ui.css":                  "text/css",
+		"swagger-ui-bundle.js":            "javascript",
+		"swagger-ui-standalone-preset.js": "javascript",
+		"favicon-32x32.png":               "image/png",
+	} {
 		got := browse(t, s.handler, http.MethodGet, "/docs/"+file, "", nil)
 		require.Equal(t, 200, got.Code, file)
 		require.Contains(t, got.Header().Get("Content-Type"), kind, file)

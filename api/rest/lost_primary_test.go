@@ -41,12 +41,19 @@ func (s *stack) followed() {
 	require.Equal(s.t, []string{"primary", "retired"}, []string{s.role("i-n"), s.role("i-2")})
 	require.Equal(s.t, "1 takeover", s.value(`SELECT a.epoch || ' ' || c.cause
 		FROM agents a JOIN role_changes c ON c.agent_id = a.id AND c.epoch = a.epoch WHERE a.id = 'a2'`))
-	require.Equal(s.t, "retired true", s.value(`SELECT state || ' ' || (ended_at IS NOT NULL)::text FROM replicas WHERE id = 'r1'`))
-	require.Equal(s.t, workflows.ReplicaReport{ReplicaID: "r1", Status: "terminated", Message: "i-n took the place of the lost primary"},
+	require.Equal(s.t, "retired true",
+		s.value(`SELECT state || ' ' || (ended_at IS NOT NULL)::text FROM replicas WHERE id = 'r1'`))
+	require.Equal(s.t, workflows.ReplicaReport{
+		ReplicaID: "r1",
+		Status:    "terminated",
+		Message:   "i-n took the place of the lost primary",
+	},
 		last[workflows.ReplicaReport](s.t, s.wf))
 	require.Equal(s.t, wake{"a2"}, last[wake](s.t, s.wf))
-	require.Equal(s.t, "true", s.value(`SELECT (review_at IS NOT NULL)::text FROM agents WHERE id = 'a2'`), "the sweep wakes the Guardian when that message is lost")
-	require.Equal(s.t, "t3.medium.us-east-1c us-east-1", s.value(`SELECT pool_id || ' ' || region FROM instances WHERE id = 'i-n'`))
+	require.Equal(s.t, "true", s.value(`SELECT (review_at IS NOT NULL)::text FROM agents WHERE id = 'a2'`),
+		"the sweep wakes the Guardian when that message is lost")
+	require.Equal(s.t, "t3.medium.us-east-1c us-east-1",
+		s.value(`SELECT pool_id || ' ' || region FROM instances WHERE id = 'i-n'`))
 	require.Equal(s.t, "0", s.value(`SELECT count(*)::text FROM outside_instances`))
 }
 
@@ -84,14 +91,16 @@ func TestAnInstanceStartedByHandIsFollowed(t *testing.T) {
 		s.silence()
 		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", lateBeat).holds(t, 200, `{"success":true}`)
 		s.followed()
-		require.Equal(t, "spot", s.value(`SELECT mode FROM instances WHERE id = 'i-n'`), "as it said when it registered")
+		require.Equal(t, "spot", s.value(`SELECT mode FROM instances WHERE id = 'i-n'`),
+			"as it said when it registered")
 	})
 	t.Run("by its prices", func(t *testing.T) {
 		t.Parallel()
 		s := newStack(t)
 		s.exec(`UPDATE instances SET last_seen_at = now()`)
 		s.unfilled()
-		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", latePrices()).holds(t, 200, `{"success":true,"accepted":1}`)
+		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", latePrices()).holds(t, 200,
+			`{"success":true,"accepted":1}`)
 		require.Equal(t, "none", s.role("i-n"))
 		s.silence()
 		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", latePrices()).holds(t, 200, `{"success":true}`)
@@ -145,15 +154,20 @@ func TestWhatIsOnItsWayGoesFirst(t *testing.T) {
 		begin string
 		role  string
 	}{
-		"a replica with an instance": {`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id)
+		"a replica with an instance": {
+			`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id)
 			VALUES ('r1', 'c1', 'a2', 'manual', 'i-2', 'running', 'agent', 'i-r')`, "none"},
-		"a launch of the control plane": {`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher)
+		"a launch of the control plane": {
+			`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher)
 			VALUES ('r1', 'c1', 'a2', 'termination', 'i-2', 'requested', 'control-plane')`, "none"},
 		"a switch's replica": {`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher)
 			VALUES ('r1', 'c1', 'a2', 'switch', 'cmd', 'requested', 'agent')`, "none"},
-		"a switch that was ordered": {`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode)
+		"a switch that was ordered": {
+			`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode)
 			VALUES ('cmd', 'c1', 'a2', 'i-2', 'agent', 'ondemand')`, "none"},
-		"a switch in flight": {`INSERT INTO switches (id, client_id, agent_id, phase) VALUES ('cmd', 'c1', 'a2', 'waiting_until_ready')`, "none"},
+		"a switch in flight": {
+			`INSERT INTO switches (id, client_id, agent_id, phase) VALUES ('cmd', 'c1', 'a2', 'waiting_until_ready')`,
+			"none"},
 		"not a launch that waits because former ones failed": {`
 			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, not_before)
 			VALUES ('r1', 'c1', 'a2', 'termination', 'i-2', 'requested', 'control-plane', now() + interval '4 minutes')`, "primary"},
@@ -183,7 +197,8 @@ func TestNoTakeoverOfWhatIsNotYours(t *testing.T) {
 	s.exec(`UPDATE instances SET last_seen_at = now() WHERE id IN ('i-1', 'i-b')`)
 
 	for _, other := range []string{"i-1", "i-b"} {
-		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", strings.ReplaceAll(latePrices(), "i-n", other)).holds(t, 200, `{"success":true}`)
+		s.call(s.acme, "POST", "/api/agents/a2/pricing-report", strings.ReplaceAll(latePrices(), "i-n", other)).
+			holds(t, 200, `{"success":true}`)
 		s.call(s.acme, "POST", "/api/agents/a2/heartbeat", beat("online", other)).holds(t, 200, `{"success":true}`)
 	}
 	long := strings.ReplaceAll(latePrices(), "i-n", strings.Repeat("i", 65))

@@ -40,7 +40,10 @@ type playedRollouts struct {
 
 func (p *playedRollouts) off(mlmodel.Session) error { return p.offs }
 
-func (p *playedRollouts) StartRollout(ctx context.Context, in workflows.RolloutInput) (*workflows.RolloutProgress, error) {
+func (p *playedRollouts) StartRollout(
+	ctx context.Context,
+	in workflows.RolloutInput,
+) (*workflows.RolloutProgress, error) {
 	p.started = append(p.started, in)
 	if p.refuses != nil {
 		return nil, p.refuses
@@ -53,14 +56,21 @@ func (p *playedRollouts) StartRollout(ctx context.Context, in workflows.RolloutI
 		return nil, err
 	}
 	if !in.Plan.Immediate() {
-		_, err := p.store.Record(ctx, activities.RolloutState{SessionID: in.SessionID, Phase: mlmodel.Shadow, Detail: "shadow"})
+		_, err := p.store.Record(ctx, activities.RolloutState{
+			SessionID: in.SessionID,
+			Phase:     mlmodel.Shadow,
+			Detail:    "shadow",
+		})
 		return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Shadow, Validation: &v}, err
 	}
 	_, err := p.store.GoLive(ctx, in.SessionID)
 	return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Live, Percent: 100, Validation: &v}, err
 }
 
-func (p *playedRollouts) TellRollout(_ context.Context, sessionID, command, by string) (*workflows.RolloutProgress, error) {
+func (p *playedRollouts) TellRollout(
+	_ context.Context,
+	sessionID, command, by string,
+) (*workflows.RolloutProgress, error) {
 	p.told = append(p.told, command+" "+sessionID+" by "+by)
 	if p.effect != nil {
 		p.effect()
@@ -115,7 +125,8 @@ func TestModelButtons(t *testing.T) {
 	sessions := func() (out []string) {
 		for _, x := range s.call(operatorToken, "GET", "/api/admin/ml-models/sessions", "").list {
 			m := x.(map[string]any)
-			out = append(out, fmt.Sprintf("%v live=%v fallback=%v %v %v", m["status"], m["isLive"], m["isFallback"], m["fileCount"], m["files"]))
+			out = append(out, fmt.Sprintf("%v live=%v fallback=%v %v %v", m["status"], m["isLive"], m["isFallback"],
+				m["fileCount"], m["files"]))
 		}
 		return out
 	}
@@ -129,23 +140,36 @@ func TestModelButtons(t *testing.T) {
 	first := s.send(uploadModels, "model_a.pkl", 100, "../../scaler.joblib", 50)
 	require.Equal(t, 200, first.status, first.raw)
 	id1 := first.body["sessionId"].(string)
-	require.JSONEq(t, fmt.Sprintf(`{"files":["model_a.pkl","scaler.joblib"],"message":"Uploaded 2 model files. Use the RESTART button to activate.",
-		"model_status":{"filesUploaded":2,"sessionType":"pending_activation","totalSize":150},"requiresRestart":true,"sessionId":%q,"success":true}`, id1), first.raw)
+	require.JSONEq(t,
+		fmt.Sprintf(
+			`{"files":["model_a.pkl","scaler.joblib"],"message":"Uploaded 2 model files. Use the RESTART button to activate.",
+		"model_status":{"filesUploaded":2,"sessionType":"pending_activation","totalSize":150},"requiresRestart":true,"sessionId":%q,"success":true}`,
+			id1,
+		), first.raw)
 	require.Equal(t, []string{"uploaded live=false fallback=false 2 [model_a.pkl scaler.joblib]"}, sessions())
 
 	require.Equal(t, 400, s.call(operatorToken, "POST", "/api/admin/ml-models/activate", `{}`).status)
 	good := activate(id1)
-	require.JSONEq(t, fmt.Sprintf(`{"message":"Models activated successfully. Backend will restart in 3 seconds.","model_status":{"loaded":true,"type":"onnx"},"restarting":true,"sessionId":%q,"success":true}`, id1), good.raw)
+	require.JSONEq(t,
+		fmt.Sprintf(
+			`{"message":"Models activated successfully. Backend will restart in 3 seconds.","model_status":{"loaded":true,"type":"onnx"},"restarting":true,"sessionId":%q,"success":true}`,
+			id1,
+		), good.raw)
 	require.Equal(t, mlmodel.Immediate(), s.models.started[0].Plan)
 	require.Equal(t, 200, activate(id1).status, "twice is once")
 	require.Len(t, s.models.started, 1)
 
 	second := s.send(uploadModels, "model_b.onnx", 200)
 	id2 := second.body["sessionId"].(string)
-	require.Equal(t, []string{"uploaded live=false fallback=false 1 [model_b.onnx]", "active live=true fallback=false 2 [model_a.pkl scaler.joblib]"}, sessions())
+	require.Equal(t, []string{"uploaded live=false fallback=false 1 [model_b.onnx]",
+		"active live=true fallback=false 2 [model_a.pkl scaler.joblib]"}, sessions())
 	require.Equal(t, 200, activate(id2).status)
 	back := fallback()
-	require.JSONEq(t, fmt.Sprintf(`{"fallbackSessionId":%q,"message":"Rolled back to previous model version. Backend will restart in 3 seconds.","restarting":true,"success":true}`, id1), back.raw)
+	require.JSONEq(t,
+		fmt.Sprintf(
+			`{"fallbackSessionId":%q,"message":"Rolled back to previous model version. Backend will restart in 3 seconds.","restarting":true,"success":true}`,
+			id1,
+		), back.raw)
 	require.Equal(t, []string{"active live=true fallback=false 2 [model_a.pkl scaler.joblib]"}, sessions())
 	require.Equal(t, 404, fallback().status)
 	require.Equal(t, "No fallback version available", fallback().body["error"])
@@ -153,7 +177,8 @@ func TestModelButtons(t *testing.T) {
 
 	refused := s.send(uploadModels, "good.onnx", 10, "model.exe", 1)
 	require.Equal(t, 400, refused.status)
-	require.True(t, strings.HasPrefix(refused.body["error"].(string), "File type not allowed: model.exe. Allowed types: "), refused.raw)
+	require.True(t, strings.HasPrefix(refused.body["error"].(string),
+		"File type not allowed: model.exe. Allowed types: "), refused.raw)
 	require.Len(t, sessions(), 1, "a refused upload stores and demotes nothing")
 }
 
@@ -178,12 +203,14 @@ func TestUploadsThatAreNone(t *testing.T) {
 		}
 		require.Equal(t, "No files provided", s.send(path).body["error"])
 	}
-	require.Equal(t, "File type not allowed: engine.txt. Allowed types: .py, .pkl, .joblib", s.send(uploadEngine, "engine.txt", 1).body["error"])
+	require.Equal(t, "File type not allowed: engine.txt. Allowed types: .py, .pkl, .joblib",
+		s.send(uploadEngine, "engine.txt", 1).body["error"])
 	large := s.send(uploadModels, "a.onnx", 60<<20, "b.onnx", 41<<20)
 	require.Equal(t, 413, large.status, large.raw)
 	require.Equal(t, "request.too_large", large.body["code"])
 	// In chunks, so that only reading it shows how much there is.
-	chunked := io.MultiReader(strings.NewReader("--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a.onnx\"\r\n\r\n"),
+	chunked := io.MultiReader(
+		strings.NewReader("--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a.onnx\"\r\n\r\n"),
 		io.LimitReader(zeros{}, 101<<20), strings.NewReader("\r\n--b--\r\n"))
 	endless := s.sendBody(uploadModels, "multipart/form-data; boundary=b", chunked)
 	require.Equal(t, 413, endless.status, endless.raw)
@@ -201,8 +228,12 @@ func TestEngineUpload(t *testing.T) {
 	s := newStack(t)
 	good := s.send(uploadEngine, "custom_engine.py", 15)
 	require.Equal(t, 200, good.status, good.raw)
-	require.JSONEq(t, fmt.Sprintf(`{"engine_status":{"loaded":true,"type":"onnx","version":"abc123"},"files":["custom_engine.py"],"sessionId":%q,
-		"message":"Decision engine files uploaded successfully. Backend will restart in 3 seconds.","restarting":true,"success":true}`, good.body["sessionId"]), good.raw)
+	require.JSONEq(t,
+		fmt.Sprintf(
+			`{"engine_status":{"loaded":true,"type":"onnx","version":"abc123"},"files":["custom_engine.py"],"sessionId":%q,
+		"message":"Decision engine files uploaded successfully. Backend will restart in 3 seconds.","restarting":true,"success":true}`,
+			good.body["sessionId"],
+		), good.raw)
 	require.Equal(t, "true", s.value(`SELECT is_live::text FROM model_sessions WHERE kind = 'engine'`))
 
 	stored := s.send(uploadEngine+"?activate=false", "next_engine.py", 15)
@@ -232,23 +263,34 @@ func TestModelRollouts(t *testing.T) {
 	id := s.send(uploadModels, "m.onnx", 10).body["sessionId"].(string)
 	all, one := "/api/admin/model-rollouts", "/api/admin/model-rollouts/"+id
 	for body, code := range map[string]string{
-		`{}`: "request.invalid", `{"session_id":"s","shadow":"soon"}`: "mlmodel.bad_plan", `{"session_id":"s","canary":[50,10]}`: "mlmodel.bad_plan",
-		`{"session_id":"s","guards":{"error_rate":2}}`: "mlmodel.bad_plan", `{"session_id":"nope"}`: "mlmodel.not_found",
+		`{}`:                                  "request.invalid",
+		`{"session_id":"s","shadow":"soon"}`:  "mlmodel.bad_plan",
+		`{"session_id":"s","canary":[50,10]}`: "mlmodel.bad_plan",
+		`{"session_id":"s","guards":{"error_rate":2}}`: "mlmodel.bad_plan",
+		`{"session_id":"nope"}`:                        "mlmodel.not_found",
 	} {
 		got := s.call(operatorToken, "POST", all, body)
 		require.Equal(t, code, got.body["code"], got.raw)
 	}
 	require.Equal(t, 404, s.call(operatorToken, "GET", one, "").status)
-	got := s.call(operatorToken, "POST", all, fmt.Sprintf(`{"session_id":%q,"shadow":"1h","canary":[5,50],"step":"30m","watch":"2h","guards":{"spend_percent":20}}`, id))
+	got := s.call(operatorToken, "POST", all,
+		fmt.Sprintf(
+			`{"session_id":%q,"shadow":"1h","canary":[5,50],"step":"30m","watch":"2h","guards":{"spend_percent":20}}`,
+			id))
 	require.Equal(t, 201, got.status, got.raw)
 	require.Equal(t, "shadow", got.body["phase"])
 	plan := got.body["plan"].(map[string]any)
-	require.Equal(t, []any{"1h0m0s", "30m0s", "2h0m0s", []any{5.0, 50.0}}, []any{plan["shadow"], plan["step"], plan["watch"], plan["canary"]})
+	require.Equal(t, []any{"1h0m0s", "30m0s", "2h0m0s", []any{5.0, 50.0}},
+		[]any{plan["shadow"], plan["step"], plan["watch"], plan["canary"]})
 	require.InDelta(t, 20, plan["guards"].(map[string]any)["spend_percent"], 0)
 	require.InDelta(t, .05, plan["guards"].(map[string]any)["error_rate"], 0, "what is not named has its default")
 	require.Equal(t, "ops", got.body["started_by"].(string)[len(got.body["started_by"].(string))-3:])
 
-	s.models.state = &workflows.RolloutProgress{Phase: mlmodel.Shadow, Detail: "as its workflow says", Readings: mlmodel.Readings{Shadow: mlmodel.Comparison{Pairs: 10, Agree: 9}}}
+	s.models.state = &workflows.RolloutProgress{
+		Phase:    mlmodel.Shadow,
+		Detail:   "as its workflow says",
+		Readings: mlmodel.Readings{Shadow: mlmodel.Comparison{Pairs: 10, Agree: 9}},
+	}
 	got = s.call(operatorToken, "GET", one, "")
 	require.Equal(t, "as its workflow says", got.body["detail"])
 	require.InDelta(t, .9, got.body["agreement"], 1e-9)
@@ -288,7 +330,8 @@ func TestAnEngineThatCannotBeLoadedDegrades(t *testing.T) {
 	got := s.ops("/ready")
 	require.Equal(t, 200, got.status)
 	require.Equal(t, "degraded", got.body["status"])
-	require.Equal(t, "the live session s1 cannot be loaded here", got.body["checks"].(map[string]any)["engine"].(map[string]any)["error"])
+	require.Equal(t, "the live session s1 cannot be loaded here",
+		got.body["checks"].(map[string]any)["engine"].(map[string]any)["error"])
 
 	s.deps.Probes[0].Check = func(context.Context) error { return errors.New("password=secret") }
 	s.handler, err = rest.New(s.deps)

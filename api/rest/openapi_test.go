@@ -43,7 +43,8 @@ func TestDocumentIsValidAndKept(t *testing.T) {
 	}
 	kept, err := os.ReadFile("../" + golden)
 	require.NoError(t, err)
-	require.JSONEq(t, string(kept), string(raw), "api/openapi.json is not what the routes say: go test ./api/rest -run Document -update")
+	require.JSONEq(t, string(kept), string(raw),
+		"api/openapi.json is not what the routes say: go test ./api/rest -run Document -update")
 }
 
 // TestRouterAndDocumentAgree walks both ways, over the router that is really built.
@@ -87,16 +88,33 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	s.exec(someOperations)
 	s.exec(logSink)
 	doc, _ := loadDocument(t)
-	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}", "11112222-3333", "{command_id}", "none", "{notification_id}", "n1", "{operation_id}", "switch%2F1", "{sink_id}", "s1", "{pool_id}", "t3.medium.us-east-1a")
+	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
+		"11112222-3333", "{command_id}", "none", "{notification_id}", "n1", "{operation_id}", "switch%2F1",
+		"{sink_id}", "s1", "{pool_id}", "t3.medium.us-east-1a")
 	bodies := map[string]string{
-		"toggleAgent": `{"enabled":true}`, "changeAgentSettings": `{}`, "configureAgent": `{"terminateWaitMinutes":5}`, "reportReplicaStatus": `{"status":"ready"}`,
-		"reportReplicaSync": `{}`, "bindReplica": `{"instance_id":"i-r"}`, "createClient": `{"name":"New"}`, "heartbeat": `{}`, "markAllRead": `{}`, "forceSwitch": `{"target":"ondemand"}`,
-		"createEmergencyReplica": `{"signal_type":"rebalance-recommendation"}`, "terminationImminent": `{"instance_id":"i-0"}`, "createSink": `{"kind":"log"}`, "pauseAgents": `{"agent_ids":["a1"]}`, "resumeAgents": `{"agent_ids":["a1","b1"]}`, "cancelOperations": `{"operation_ids":["switch/1","none"]}`, "removeClient": `{"confirm":"somebody else"}`,
+		"toggleAgent":            `{"enabled":true}`,
+		"changeAgentSettings":    `{}`,
+		"configureAgent":         `{"terminateWaitMinutes":5}`,
+		"reportReplicaStatus":    `{"status":"ready"}`,
+		"reportReplicaSync":      `{}`,
+		"bindReplica":            `{"instance_id":"i-r"}`,
+		"createClient":           `{"name":"New"}`,
+		"heartbeat":              `{}`,
+		"markAllRead":            `{}`,
+		"forceSwitch":            `{"target":"ondemand"}`,
+		"createEmergencyReplica": `{"signal_type":"rebalance-recommendation"}`,
+		"terminationImminent":    `{"instance_id":"i-0"}`,
+		"createSink":             `{"kind":"log"}`,
+		"pauseAgents":            `{"agent_ids":["a1"]}`,
+		"resumeAgents":           `{"agent_ids":["a1","b1"]}`,
+		"cancelOperations":       `{"operation_ids":["switch/1","none"]}`,
+		"removeClient":           `{"confirm":"somebody else"}`,
 	}
 	s.wf.replica.ReplicaID = "11112222-3333"
 	validated, refused := 0, 0
 	for _, r := range (rest.Deps{}).Routes() {
-		if r.ID == "streamEvents" || r.ID == "streamAllEvents" || r.ID == "metrics" || r.ID == "getDocsFile" || r.ID == "deleteClient" || r.ID == "deleteAgent" || r.ID == "deleteSink" || r.ID == "regenerateToken" {
+		if r.ID == "streamEvents" || r.ID == "streamAllEvents" || r.ID == "metrics" || r.ID == "getDocsFile" ||
+			r.ID == "deleteClient" || r.ID == "deleteAgent" || r.ID == "deleteSink" || r.ID == "regenerateToken" {
 			continue
 		}
 		path := web.DocumentPath(r)
@@ -105,7 +123,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			if token == operatorToken && r.Auth == web.Agent {
 				continue
 			}
-			req := httptest.NewRequestWithContext(t.Context(), r.Method, fill.Replace(path)+asks[r.ID], strings.NewReader(bodies[r.ID]))
+			req := httptest.NewRequestWithContext(t.Context(), r.Method,
+				fill.Replace(path)+asks[r.ID], strings.NewReader(bodies[r.ID]))
 			req.Header.Set("Authorization", "Bearer "+token)
 			rec := httptest.NewRecorder()
 			s.handler.ServeHTTP(rec, req)

@@ -41,7 +41,8 @@ func TestOperations(t *testing.T) {
 	}
 	require.Equal(t, "switch/5 switch/4 switch/3 switch/2 switch/1", strings.Join(seen, " "))
 	s.call(s.beta, "GET", "/api/operations?client_id=c1", "").holds(t, 200, `{"operations":"*","next":null}`)
-	require.Len(t, s.call(s.beta, "GET", "/api/operations?client_id=c1", "").body["operations"], 1, "a tenant's filter does not reach another tenant")
+	require.Len(t, s.call(s.beta, "GET", "/api/operations?client_id=c1", "").body["operations"], 1,
+		"a tenant's filter does not reach another tenant")
 	require.Len(t, s.call(operatorToken, "GET", "/api/operations", "").body["operations"], 6)
 	require.Len(t, s.call(operatorToken, "GET", "/api/operations?state=succeeded", "").body["operations"], 1)
 	require.Equal(t, []any{}, s.call(operatorToken, "GET", "/api/operations?agent_id=a2", "").body["operations"])
@@ -51,24 +52,35 @@ func TestOperations(t *testing.T) {
 
 	for _, id := range []string{"switch/1", url.PathEscape("switch/1")} {
 		got := s.call(s.acme, "GET", "/api/operations/"+id, "")
-		got.holds(t, 200, `{"id":"switch/1","kind":"switch","state":"running","summary":"moving","href":"/api/operations/switch%2F1","ended_at":null}`)
+		got.holds(
+			t,
+			200,
+			`{"id":"switch/1","kind":"switch","state":"running","summary":"moving","href":"/api/operations/switch%2F1","ended_at":null}`,
+		)
 		step := got.body["steps"].([]any)[0].(map[string]any)
-		require.Equal(t, []any{"launch", "done", "in t3.medium.us-east-1c", 42.5}, []any{step["name"], step["status"], step["detail"], step["seconds_left"]})
+		require.Equal(t, []any{"launch", "done", "in t3.medium.us-east-1c", 42.5},
+			[]any{step["name"], step["status"], step["detail"], step["seconds_left"]})
 		require.NotContains(t, got.body, "live")
 	}
 	s.call(s.beta, "GET", "/api/operations/switch/1", "").holds(t, 404, `{"error":"Operation not found"}`)
 	s.call(s.acme, "GET", "/api/operations/nope", "").holds(t, 404, `{}`)
-	s.wf.live = &workflows.Progress{Phase: "launching", Detail: "first pool", Steps: []workflows.ProgressStep{{Name: "choose", Status: "done"}}}
+	s.wf.live = &workflows.Progress{
+		Phase:  "launching",
+		Detail: "first pool",
+		Steps:  []workflows.ProgressStep{{Name: "choose", Status: "done"}},
+	}
 	live := s.call(s.acme, "GET", "/api/operations/switch%2F1?live=true", "")
 	live.holds(t, 200, `{"id":"switch/1"}`)
 	require.Equal(t, "launching", live.body["live"].(map[string]any)["phase"])
 
-	s.call(s.acme, "POST", "/api/operations/switch/1/cancel", "").holds(t, 202, `{"success":true,"operation_id":"switch/1"}`)
+	s.call(s.acme, "POST", "/api/operations/switch/1/cancel", "").holds(t, 202,
+		`{"success":true,"operation_id":"switch/1"}`)
 	require.Equal(t, "switch/1", last[string](t, s.wf))
 	s.call(s.acme, "POST", "/api/operations/switch%2F2/cancel", `{}`).holds(t, 202, `{"operation_id":"switch/2"}`)
 	s.call(s.beta, "POST", "/api/operations/switch/1/cancel", "").holds(t, 404, `{}`)
 	s.call(s.acme, "POST", "/api/operations/switch/1", "").holds(t, 404, `{"code":"request.no_such_route"}`)
-	s.call(s.beta, "POST", "/api/operations/termination/b1/i-b/cancel", "").holds(t, 409, `{"code":"operation.ended","state":"succeeded"}`)
+	s.call(s.beta, "POST", "/api/operations/termination/b1/i-b/cancel", "").holds(t, 409,
+		`{"code":"operation.ended","state":"succeeded"}`)
 	s.wf.err = workflows.Committed.New("too late")
 	s.call(s.acme, "POST", "/api/operations/switch/1/cancel", "").holds(t, 409, `{"code":"operation.committed"}`)
 }
@@ -78,12 +90,18 @@ func TestAgentState(t *testing.T) {
 	s := newStack(t)
 	s.exec(readyRow)
 	s.exec(someOperations)
-	s.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('c1', 'a1', 'i-1', 'rebalance-recommendation', '2026-03-01 00:00Z')`)
+	s.exec(
+		`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('c1', 'a1', 'i-1', 'rebalance-recommendation', '2026-03-01 00:00Z')`,
+	)
 
 	got := s.call(s.acme, "GET", "/api/client/agents/a1/state", "")
-	got.holds(t, 200, `{"agent_id":"a1","client_id":"c1","epoch":0,"keeping":"auto","launcher":"control-plane","guardian":null,"switch":null,
+	got.holds(
+		t,
+		200,
+		`{"agent_id":"a1","client_id":"c1","epoch":0,"keeping":"auto","launcher":"control-plane","guardian":null,"switch":null,
 		"primary":{"id":"i-1","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","pool_id":"t3.medium.us-east-1a","mode":"spot","proof":"launched","unproven":null},
-		"notices":[{"instance_id":"i-1","kind":"rebalance-recommendation","deadline":"2026-03-01T00:00:00Z","result":"","new_primary":""}]}`)
+		"notices":[{"instance_id":"i-1","kind":"rebalance-recommendation","deadline":"2026-03-01T00:00:00Z","result":"","new_primary":""}]}`,
+	)
 	require.Len(t, got.body["replicas"], 1)
 	require.Len(t, got.body["operations"], 5)
 	s.call(s.beta, "GET", "/api/client/agents/a1/state", "").holds(t, 404, `{"error":"Agent not found"}`)
@@ -144,16 +162,23 @@ func TestEvents(t *testing.T) {
 
 	lines := follow(t.Context(), t, client, server.URL, s.acme, path, "")
 	until(t, lines, ": beat")
-	s.exec(`INSERT INTO operations (id, kind, client_id, agent_id, summary) VALUES ('switch/other', 'switch', 'c2', 'b1', 'not yours')`)
-	s.exec(`INSERT INTO operations (id, kind, client_id, agent_id, summary) VALUES ('switch/1', 'switch', 'c1', 'a1', 'moving')`)
+	s.exec(
+		`INSERT INTO operations (id, kind, client_id, agent_id, summary) VALUES ('switch/other', 'switch', 'c2', 'b1', 'not yours')`,
+	)
+	s.exec(
+		`INSERT INTO operations (id, kind, client_id, agent_id, summary) VALUES ('switch/1', 'switch', 'c1', 'a1', 'moving')`,
+	)
 	id := until(t, lines, "id: ")
 	var event struct {
 		Type string
 		Data map[string]any
 	}
 	require.NoError(t, json.Unmarshal([]byte(until(t, lines, "data: ")), &event))
-	require.Equal(t, []any{"operation", "switch/1", "moving"}, []any{event.Type, event.Data["id"], event.Data["summary"]})
-	s.exec(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause) VALUES ('c1', 'a1', 1, 'i-1', 'i-n', 'r', 'termination')`)
+	require.Equal(t, []any{"operation", "switch/1", "moving"},
+		[]any{event.Type, event.Data["id"], event.Data["summary"]})
+	s.exec(
+		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause) VALUES ('c1', 'a1', 1, 'i-1', 'i-n', 'r', 'termination')`,
+	)
 	until(t, lines, "event: roles")
 	require.Contains(t, until(t, lines, "data: "), `"new_primary":"i-n"`)
 

@@ -39,7 +39,8 @@ func TestPagesTellTheTruth(t *testing.T) {
 	s := newStack(t)
 	s.exec(lived)
 
-	s.call(s.acme, "GET", "/api/client/c1", "").holds(t, 200, `{"name":"Acme","status":"active","agentsOnline":2,"agentsTotal":2,"instances":3,"totalSavings":12.5,"lastSync":"2026-03-01T10:00:00Z"}`)
+	s.call(s.acme, "GET", "/api/client/c1", "").holds(t, 200,
+		`{"name":"Acme","status":"active","agentsOnline":2,"agentsTotal":2,"instances":3,"totalSavings":12.5,"lastSync":"2026-03-01T10:00:00Z"}`)
 	s.call(operatorToken, "GET", "/api/client/nope", "").holds(t, 404, `{"error":"Client not found"}`)
 	decisions := s.call(s.acme, "GET", "/api/client/c1/agents/decisions", "").list
 	var a1 map[string]any
@@ -48,43 +49,84 @@ func TestPagesTellTheTruth(t *testing.T) {
 			a1 = x.(map[string]any)
 		}
 	}
-	require.Equal(t, []any{true, "< 1 min ago", "t3.medium.us-east-1a"}, []any{a1["isHealthy"], a1["lastHeartbeat"], a1["currentPoolId"]})
-	require.Equal(t, map[string]any{"minutes": 4.0, "value": 4.0, "unit": "min", "formatted": "4 min"}, a1["lastDecision"].(map[string]any)["elapsed"])
-	require.Equal(t, []any{"healthy", 6.0}, []any{a1["pricingHealth"].(map[string]any)["status"], a1["pricingHealth"].(map[string]any)["recentReportsCount"]})
+	require.Equal(t, []any{true, "< 1 min ago", "t3.medium.us-east-1a"},
+		[]any{a1["isHealthy"], a1["lastHeartbeat"], a1["currentPoolId"]})
+	require.Equal(t, map[string]any{
+		"minutes":   4.0,
+		"value":     4.0,
+		"unit":      "min",
+		"formatted": "4 min",
+	}, a1["lastDecision"].(map[string]any)["elapsed"])
+	require.Equal(t, []any{"healthy", 6.0},
+		[]any{a1["pricingHealth"].(map[string]any)["status"],
+			a1["pricingHealth"].(map[string]any)["recentReportsCount"]})
 
 	switches := s.call(s.acme, "GET", "/api/client/c1/switch-history", "").list
 	require.Len(t, switches, 2)
-	answer{status: 200, body: switches[0].(map[string]any)}.holds(t, 200, `{"id":"s1","instanceId":"i-1","timestamp":"2026-03-01T10:00:00Z","price":0.0125,"savingsImpact":0.002,"fromPool":"t3.medium.us-east-1b"}`)
-	answer{status: 200, body: switches[1].(map[string]any)}.holds(t, 200, `{"fromPool":"n/a","toPool":"n/a","price":0.0416,"savingsImpact":0}`)
+	answer{
+		status: 200,
+		body:   switches[0].(map[string]any),
+	}.holds(
+		t,
+		200,
+		`{"id":"s1","instanceId":"i-1","timestamp":"2026-03-01T10:00:00Z","price":0.0125,"savingsImpact":0.002,"fromPool":"t3.medium.us-east-1b"}`,
+	)
+	answer{
+		status: 200,
+		body:   switches[1].(map[string]any),
+	}.holds(t, 200, `{"fromPool":"n/a","toPool":"n/a","price":0.0416,"savingsImpact":0}`)
 	require.Len(t, s.call(s.acme, "GET", "/api/client/c1/switch-history?instance_id=i-1", "").list, 1)
 	require.Equal(t, []any{}, s.call(s.acme, "GET", "/api/client/c1/switch-history?instance_id=nope", "").list)
 	months := s.call(s.acme, "GET", "/api/client/c1/savings?range=monthly", "").list
 	require.Len(t, months, 2)
-	answer{status: 200, body: months[0].(map[string]any)}.holds(t, 200, `{"name":"January","savings":20,"onDemandCost":30,"modelCost":10}`)
+	answer{
+		status: 200,
+		body:   months[0].(map[string]any),
+	}.holds(t, 200, `{"name":"January","savings":20,"onDemandCost":30,"modelCost":10}`)
 	require.Equal(t, []any{}, s.call(s.acme, "GET", "/api/client/c1/savings?range=daily", "").list)
 
 	pricing := s.call(s.acme, "GET", "/api/client/instances/i-1/pricing", "")
-	pricing.holds(t, 200, `{"currentMode":"spot","currentPool":{"id":"t3.medium.us-east-1a","name":"t3.medium (us-east-1a)","az":"us-east-1a"},"onDemand":{"name":"On-Demand","price":0.0416}}`)
+	pricing.holds(
+		t,
+		200,
+		`{"currentMode":"spot","currentPool":{"id":"t3.medium.us-east-1a","name":"t3.medium (us-east-1a)","az":"us-east-1a"},"onDemand":{"name":"On-Demand","price":0.0416}}`,
+	)
 	pools := pricing.body["pools"].([]any)
 	require.Len(t, pools, 3)
-	answer{status: 200, body: pools[0].(map[string]any)}.holds(t, 200, `{"id":"t3.medium.us-east-1b","price":0.0104,"savings":75}`)
-	answer{status: 200, body: pools[2].(map[string]any)}.holds(t, 200, `{"id":"t3.medium.us-east-1c","price":0,"savings":0}`)
-	s.call(s.acme, "GET", "/api/client/instances/i-od/pricing", "").holds(t, 200, `{"currentMode":"ondemand","currentPool":null,"pools":[]}`)
-	s.call(s.acme, "GET", "/api/client/instances/i-1/metrics", "").holds(t, 200, `{"totalSwitches":1,"switchesLast7Days":1,"totalSavings":0.048,"hoursSinceLastSwitch":"*"}`)
+	answer{
+		status: 200,
+		body:   pools[0].(map[string]any),
+	}.holds(t, 200, `{"id":"t3.medium.us-east-1b","price":0.0104,"savings":75}`)
+	answer{
+		status: 200,
+		body:   pools[2].(map[string]any),
+	}.holds(t, 200, `{"id":"t3.medium.us-east-1c","price":0,"savings":0}`)
+	s.call(s.acme, "GET", "/api/client/instances/i-od/pricing", "").holds(t, 200,
+		`{"currentMode":"ondemand","currentPool":null,"pools":[]}`)
+	s.call(s.acme, "GET", "/api/client/instances/i-1/metrics", "").holds(t, 200,
+		`{"totalSwitches":1,"switchesLast7Days":1,"totalSavings":0.048,"hoursSinceLastSwitch":"*"}`)
 
 	history := s.call(s.acme, "GET", "/api/client/instances/i-1/price-history?days=1", "")
 	data := history.body["data"].([]any)
 	require.Len(t, data, 3, history.raw)
 	point := data[0].(map[string]any)
 	require.Equal(t, time.Now().UTC().Truncate(time.Hour).Add(-3*time.Hour).Format("2006-01-02 15:00"), point["time"])
-	require.Equal(t, []any{0.01, nil, 0.0416}, []any{point["pool_t3.medium.us-east-1a"], point["pool_t3.medium.us-east-1c"], point["onDemand"]})
+	require.Equal(t, []any{0.01, nil, 0.0416},
+		[]any{point["pool_t3.medium.us-east-1a"], point["pool_t3.medium.us-east-1c"], point["onDemand"]})
 	for _, q := range []string{"?days=999", "?days=abc", "?days=-5", "?interval=week", "?days=30&interval=day"} {
 		s.call(s.acme, "GET", "/api/client/instances/i-1/price-history"+q, "").holds(t, 200, `{}`)
 	}
 	s.call(s.acme, "GET", "/api/client/instances/i-od/price-history", "").holds(t, 200, `{"data":[],"pools":[]}`)
 	prices := s.call(s.acme, "GET", "/api/client/pricing-history?days=300&agent_id=a1", "")
 	prices.holds(t, 200, `{"agent_id":"a1","days":30,"data_points":3,"instance_type":"t3.medium","region":"us-east-1"}`)
-	answer{status: 200, body: prices.body["history"].([]any)[0].(map[string]any)}.holds(t, 200, `{"ondemand_price":0.0416,"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.01,"measured":1}]}`)
+	answer{
+		status: 200,
+		body:   prices.body["history"].([]any)[0].(map[string]any),
+	}.holds(
+		t,
+		200,
+		`{"ondemand_price":0.0416,"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.01,"measured":1}]}`,
+	)
 	s.call(s.acme, "GET", "/api/client/pricing-history", "").holds(t, 200, `{"agent_id":null,"days":7}`)
 	s.call(s.acme, "GET", "/api/client/pricing-history?days=abc", "").holds(t, 400, `{}`)
 	s.call(s.acme, "GET", "/api/client/pricing-history?agent_id=b1", "").holds(t, 404, `{"error":"Agent not found"}`)
@@ -95,14 +137,18 @@ func TestPagesTellTheTruth(t *testing.T) {
 		s.call(s.beta, "GET", "/api/client/instances/i-1/"+what, "").holds(t, 404, `{"error":"Instance not found"}`)
 	}
 
-	s.call(operatorToken, "GET", "/api/admin/stats", "").holds(t, 200, `{"totalAccounts":2,"agentsTotal":3,"totalSavings":12.5,"totalSwitches":2,"manualSwitches":1,"modelSwitches":1}`)
+	s.call(operatorToken, "GET", "/api/admin/stats", "").holds(t, 200,
+		`{"totalAccounts":2,"agentsTotal":3,"totalSavings":12.5,"totalSwitches":2,"manualSwitches":1,"modelSwitches":1}`)
 	require.Len(t, s.call(operatorToken, "GET", "/api/admin/clients/growth", "").list, 2)
 	for q, n := range map[string]int{"?days=0": 2, "?days=60": 3, "?days=abc": 2, "?days=9999": 3} {
 		require.Len(t, s.call(operatorToken, "GET", "/api/admin/clients/growth"+q, "").list, n, q)
 	}
-	s.call(operatorToken, "GET", "/api/admin/instances?search=I-OD&status=active", "").holds(t, 200, `{"total":1,"filters":{"status":"active","mode":null,"region":null,"search":"I-OD"}}`)
-	s.call(operatorToken, "GET", "/api/admin/agents?status=x", "").holds(t, 200, `{"agents":[],"total":0,"filters":{"status":"x"}}`)
-	s.call(operatorToken, "GET", "/api/admin/system-health", "").holds(t, 200, `{"apiStatus":"Healthy","database":"Connected","decisionEngine":"Loaded"}`)
+	s.call(operatorToken, "GET", "/api/admin/instances?search=I-OD&status=active", "").holds(t, 200,
+		`{"total":1,"filters":{"status":"active","mode":null,"region":null,"search":"I-OD"}}`)
+	s.call(operatorToken, "GET", "/api/admin/agents?status=x", "").holds(t, 200,
+		`{"agents":[],"total":0,"filters":{"status":"x"}}`)
+	s.call(operatorToken, "GET", "/api/admin/system-health", "").holds(t, 200,
+		`{"apiStatus":"Healthy","database":"Connected","decisionEngine":"Loaded"}`)
 	require.Empty(t, s.call(operatorToken, "GET", "/api/client/nope/agents", "").list)
 }
 

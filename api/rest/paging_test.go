@@ -52,7 +52,8 @@ func TestPagesOfAListAreTheList(t *testing.T) {
 	doc, _ := loadDocument(t)
 	documented := 0
 	for _, r := range (rest.Deps{}).Routes() {
-		if ok := doc.Paths.Value(web.DocumentPath(r)).GetOperation(r.Method).Responses.Status(r.Status); ok != nil && ok.Value.Headers["X-Next-Cursor"] != nil {
+		if ok := doc.Paths.Value(web.DocumentPath(r)).GetOperation(r.Method).Responses.Status(r.Status); ok != nil &&
+			ok.Value.Headers["X-Next-Cursor"] != nil {
 			require.Contains(t, pagedLists, r.ID)
 			documented++
 		}

@@ -12,12 +12,15 @@ import (
 // two pools of t3.medium and its on-demand price.
 func reported(at time.Time, onDemand, pools string) map[string]string {
 	instance := `"instance_id":"i-1","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a"`
-	current := `{"instance":{` + instance + `,"mode":"spot","pool_id":"t3.medium.us-east-1a"},"pricing":{"on_demand_price":` + onDemand +
+	current := `{"instance":{` + instance +
+		`,"mode":"spot","pool_id":"t3.medium.us-east-1a"},"pricing":{"on_demand_price":` + onDemand +
 		`,"current_spot_price":0.0125,"cheapest_pool":{"pool_id":"t3.medium.us-east-1a","price":0.0125},"spot_pools":` + pools + `,"collected_at":"%s"}}`
 	return map[string]string{
 		"A": fmt.Sprintf(current, at.Format("2006-01-02T15:04:05.000000+00:00")),
 		"B": fmt.Sprintf(current, at.Format("2006-01-02T15:04:05.000000")),
-		"C": `{"instance":{` + instance + `,"current_mode":"spot","current_pool_id":"t3.medium.us-east-1a"},"on_demand_price":{"price":` + onDemand + `},"spot_pools":` + pools + `}`,
+		"C": `{"instance":{` + instance +
+			`,"current_mode":"spot","current_pool_id":"t3.medium.us-east-1a"},"on_demand_price":{"price":` +
+			onDemand + `},"spot_pools":` + pools + `}`,
 	}
 }
 
@@ -30,13 +33,24 @@ func TestPricesOfAllAgents(t *testing.T) {
 	for _, program := range []string{"A", "B", "C"} {
 		at := time.Now().UTC().Add(-time.Minute)
 		s.exec(`TRUNCATE price_submissions, price_buckets, pool_prices, on_demand_prices`)
-		s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(at, "0.0416", pools)[program]).holds(t, 200, `{"success":true,"accepted":2,"duplicates":0,"rejected":0,"rejections":[]}`)
-		require.Equal(t, "0.012500 0.013100", s.value(`SELECT string_agg(price::text, ' ' ORDER BY pool_id) FROM pool_prices`), program)
-		require.Equal(t, "primary 0.041600", s.value(`SELECT DISTINCT source_type || ' ' || ondemand_price FROM price_buckets`), program)
+		s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(at, "0.0416", pools)[program]).holds(t, 200,
+			`{"success":true,"accepted":2,"duplicates":0,"rejected":0,"rejections":[]}`)
+		require.Equal(t, "0.012500 0.013100",
+			s.value(`SELECT string_agg(price::text, ' ' ORDER BY pool_id) FROM pool_prices`), program)
+		require.Equal(t, "primary 0.041600",
+			s.value(`SELECT DISTINCT source_type || ' ' || ondemand_price FROM price_buckets`), program)
 		require.Equal(t, "0.041600", s.value(`SELECT price::text FROM on_demand_prices`), program)
 
-		s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(at, "0.1", pools)[program]).holds(t, 200, `{"rejected":0}`)
-		require.Equal(t, "0.041600 0.041600", s.value(`SELECT o.price || ' ' || i.ondemand_price FROM on_demand_prices o, instances i WHERE i.id = 'i-1'`), program)
+		s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(at, "0.1", pools)[program]).holds(t, 200,
+			`{"rejected":0}`)
+		require.Equal(
+			t,
+			"0.041600 0.041600",
+			s.value(
+				`SELECT o.price || ' ' || i.ondemand_price FROM on_demand_prices o, instances i WHERE i.id = 'i-1'`,
+			),
+			program,
+		)
 	}
 	require.Equal(t, "0.012500", s.value(`SELECT spot_price::text FROM instances WHERE id = 'i-1'`))
 }
@@ -47,20 +61,26 @@ func TestBadPricesAreNamed(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	at := time.Now().UTC().Add(-time.Minute)
-	mixed := reported(at, "0.0416", `[{"pool_id":"t3.medium.us-east-1a","price":0.0125},{"pool_id":"t3.medium.us-east-1b","price":10000.01}]`)["A"]
+	mixed := reported(at, "0.0416",
+		`[{"pool_id":"t3.medium.us-east-1a","price":0.0125},{"pool_id":"t3.medium.us-east-1b","price":10000.01}]`)["A"]
 	for _, duplicates := range []float64{0, 1} {
 		got := s.call(s.acme, "POST", "/api/agents/a1/pricing-report", mixed)
 		got.holds(t, 200, `{"success":true,"accepted":1,"rejected":1}`)
 		require.InDelta(t, duplicates, got.body["duplicates"], 0)
-		require.Equal(t, []any{map[string]any{"pool_id": "t3.medium.us-east-1b", "reason": "the price is not above 0 and at most 10000 USD per hour"}}, got.body["rejections"])
+		require.Equal(t, []any{map[string]any{
+			"pool_id": "t3.medium.us-east-1b",
+			"reason":  "the price is not above 0 and at most 10000 USD per hour",
+		}}, got.body["rejections"])
 	}
 	require.Equal(t, "t3.medium.us-east-1a", s.value(`SELECT string_agg(pool_id, ' ') FROM price_submissions`))
 
-	got := s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(at, "0.0416", `[{"pool_id":"t3.medium.us-east-1b","price":0}]`)["C"])
+	got := s.call(s.acme, "POST", "/api/agents/a1/pricing-report",
+		reported(at, "0.0416", `[{"pool_id":"t3.medium.us-east-1b","price":0}]`)["C"])
 	got.holds(t, 400, `{"code":"pricing.price_out_of_range","accepted":0,"rejected":1}`)
 	require.Contains(t, got.body["error"], "t3.medium.us-east-1b")
 	for _, far := range []time.Duration{10 * time.Minute, -31 * 24 * time.Hour} {
-		s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(time.Now().UTC().Add(far), "0.0416", `[{"pool_id":"t3.medium.us-east-1b","price":0.01}]`)["B"]).
+		s.call(s.acme, "POST", "/api/agents/a1/pricing-report",
+			reported(time.Now().UTC().Add(far), "0.0416", `[{"pool_id":"t3.medium.us-east-1b","price":0.01}]`)["B"]).
 			holds(t, 400, `{"code":"pricing.time_out_of_window"}`)
 	}
 	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM price_submissions`))

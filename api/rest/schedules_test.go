@@ -19,8 +19,21 @@ type playedJobs struct {
 
 func (p *playedJobs) Schedules(context.Context) ([]workflows.ScheduleState, error) {
 	return []workflows.ScheduleState{
-		{Job: "gap-fill", Cron: "20 1 * * *", Note: "Fills gaps.", Next: []time.Time{time.Date(2026, 11, 23, 1, 20, 0, 0, time.UTC)}},
-		{Job: "price-dedup", Cron: "7 * * * *", Note: "Merges.", Paused: true, Reason: "paused by ops", Running: []string{"job/price-dedup-x"}, Skipped: 2},
+		{
+			Job:  "gap-fill",
+			Cron: "20 1 * * *",
+			Note: "Fills gaps.",
+			Next: []time.Time{time.Date(2026, 11, 23, 1, 20, 0, 0, time.UTC)},
+		},
+		{
+			Job:     "price-dedup",
+			Cron:    "7 * * * *",
+			Note:    "Merges.",
+			Paused:  true,
+			Reason:  "paused by ops",
+			Running: []string{"job/price-dedup-x"},
+			Skipped: 2,
+		},
 	}, nil
 }
 
@@ -83,12 +96,20 @@ func TestSchedules(t *testing.T) {
 	s.call(operatorToken, "POST", one+"trigger", "").holds(t, 202, `{"success":true}`)
 	s.call(operatorToken, "POST", one+"pause", `{"reason":"the disk"}`).holds(t, 200, `{"success":true}`)
 	s.call(operatorToken, "POST", one+"resume", "").holds(t, 200, `{"success":true}`)
-	s.call(operatorToken, "POST", one+"backfill", `{"from":"`+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)+`"}`).holds(t, 202, `{"success":true}`)
+	s.call(operatorToken, "POST", one+"backfill",
+		`{"from":"`+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)+`"}`).holds(t, 202, `{"success":true}`)
 	require.Len(t, s.jobs.told, 4)
-	require.True(t, strings.HasPrefix(s.jobs.told[1], "paused by ") && strings.HasSuffix(s.jobs.told[1], ": the disk"), s.jobs.told[1])
+	require.True(t, strings.HasPrefix(s.jobs.told[1], "paused by ") &&
+		strings.HasSuffix(s.jobs.told[1], ": the disk"), s.jobs.told[1])
 	require.WithinDuration(t, time.Now().Add(-time.Hour), s.jobs.from, 5*time.Second)
 
-	for body, status := range map[string]int{`{}`: 400, `{"from":"soon"}`: 400, `{"from":"2020-01-01T00:00:00Z"}`: 400, `{"from":"2026-01-02T00:00:00Z","until":"2026-01-01T00:00:00Z"}`: 400, `{"from":"2999-01-01T00:00:00Z","until":"2999-01-02T00:00:00Z"}`: 400} {
+	for body, status := range map[string]int{
+		`{}`:                              400,
+		`{"from":"soon"}`:                 400,
+		`{"from":"2020-01-01T00:00:00Z"}`: 400,
+		`{"from":"2026-01-02T00:00:00Z","until":"2026-01-01T00:00:00Z"}`: 400,
+		`{"from":"2999-01-01T00:00:00Z","until":"2999-01-02T00:00:00Z"}`: 400,
+	} {
 		require.Equal(t, status, s.call(operatorToken, "POST", one+"backfill", body).status, body)
 	}
 	s.call(operatorToken, "POST", "/api/admin/schedules/nothing/trigger", "").holds(t, 404, `{"code":"job.not_found"}`)

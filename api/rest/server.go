@@ -90,7 +90,8 @@ func New(d Deps) (http.Handler, error) {
 	if err := g.SetTrustedProxies(d.TrustedProxies); err != nil {
 		return nil, err
 	}
-	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts), web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins))
+	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts),
+		web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins))
 	for _, r := range d.Routes() {
 		if r.Timeout == 0 && !r.Endpoint.IsStream() {
 			r.Timeout = d.Quick
@@ -126,9 +127,15 @@ func (d Deps) withDefaults() Deps {
 		d.Quick = web.QuickTimeout
 	}
 	d.auth = &web.Authenticator{
-		Tokens: d.Tokens, Operators: d.Operators, Open: d.OpenToOperators && len(d.Operators) == 0, Origins: d.CORSOrigins, Audit: d.Audit, Gate: web.NewThrottle(d.Now), Now: d.Now,
-		Limits:   &web.Limits{Rates: d.Rates, Quotas: d.Quotas, Now: d.Now},
-		Sessions: &web.Sessions{Keys: d.SessionKeys, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
+		Tokens:    d.Tokens,
+		Operators: d.Operators,
+		Open:      d.OpenToOperators && len(d.Operators) == 0,
+		Origins:   d.CORSOrigins,
+		Audit:     d.Audit,
+		Gate:      web.NewThrottle(d.Now),
+		Now:       d.Now,
+		Limits:    &web.Limits{Rates: d.Rates, Quotas: d.Quotas, Now: d.Now},
+		Sessions:  &web.Sessions{Keys: d.SessionKeys, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
 	}
 	d.loginGate = web.NewLoginGate(d.Now)
 	return d

@@ -44,7 +44,8 @@ func newReceiver(t *testing.T) *receiver {
 		id := req.Header.Get(notification.HeaderID)
 		at, _ := strconv.ParseInt(req.Header.Get(notification.HeaderTimestamp), 10, 64)
 		want, err := notification.Sign(r.secret, id, time.Unix(at, 0), body)
-		if err != nil || want != req.Header.Get(notification.HeaderSignature) || time.Since(time.Unix(at, 0)) > time.Minute {
+		if err != nil || want != req.Header.Get(notification.HeaderSignature) ||
+			time.Since(time.Unix(at, 0)) > time.Minute {
 			r.wrong = append(r.wrong, id)
 		}
 		var told struct{ Data struct{ Message string } }
@@ -80,7 +81,12 @@ func (s *stack) deliver(t *testing.T) activities.DeliverResult {
 
 func (s *stack) notify(id, client, severity string) {
 	s.t.Helper()
-	s.exec(`INSERT INTO notifications (id, client_id, message, severity, created_at) VALUES ($1, $2, $1, $3, now() + interval '1 second')`, id, client, severity)
+	s.exec(
+		`INSERT INTO notifications (id, client_id, message, severity, created_at) VALUES ($1, $2, $1, $3, now() + interval '1 second')`,
+		id,
+		client,
+		severity,
+	)
 }
 
 func TestNotificationsLeaveTheBuilding(t *testing.T) {
@@ -112,11 +118,13 @@ func TestNotificationsLeaveTheBuilding(t *testing.T) {
 	s.call(s.beta, "DELETE", "/api/client/c2/sinks/"+id, "").holds(t, 404, `{"code":"sink.not_found"}`)
 	s.call(operatorToken, "POST", path+"/"+id+"/test", "").holds(t, 200, `{"success":true}`)
 	r.answers(307)
-	s.call(s.acme, "POST", path+"/"+id+"/test", "").holds(t, 200, `{"success":false,"message":"the receiver answered 307"}`)
+	s.call(s.acme, "POST", path+"/"+id+"/test", "").holds(t, 200,
+		`{"success":false,"message":"the receiver answered 307"}`)
 	s.call(s.acme, "DELETE", path+"/"+id, "").holds(t, 200, `{"success":true}`)
 	s.notify("late", "c1", "critical")
 	require.Equal(t, activities.DeliverResult{}, s.deliver(t))
-	require.Equal(t, r.URL+"/hook", s.value(`SELECT metadata->'before'->>'url' FROM events WHERE type = 'sink_deleted'`))
+	require.Equal(t, r.URL+"/hook",
+		s.value(`SELECT metadata->'before'->>'url' FROM events WHERE type = 'sink_deleted'`))
 }
 
 // TestAFailingSinkWaits: it keeps its id, holds up nobody, and its owner hears of
@@ -126,12 +134,14 @@ func TestAFailingSinkWaits(t *testing.T) {
 	s := newStack(t)
 	broken, fine := newReceiver(t), newReceiver(t)
 	for _, r := range []*receiver{broken, fine} {
-		r.secret = s.call(s.acme, "POST", "/api/client/c1/sinks", `{"kind":"webhook","url":"`+r.URL+`"}`).body["secret"].(string)
+		r.secret = s.call(s.acme, "POST", "/api/client/c1/sinks", `{"kind":"webhook","url":"`+r.URL+`"}`).
+			body["secret"].(string)
 	}
 	broken.answers(503)
 	s.notify("one", "c1", "error")
 	s.notify("two", "c1", "error")
-	require.Equal(t, activities.DeliverResult{Enqueued: 4, Delivered: 2, Failed: 1}, s.deliver(t), "the second waits with the first")
+	require.Equal(t, activities.DeliverResult{Enqueued: 4, Delivered: 2, Failed: 1}, s.deliver(t),
+		"the second waits with the first")
 	require.Equal(t, activities.DeliverResult{}, s.deliver(t), "until its time")
 	again := func() activities.DeliverResult {
 		s.exec(`UPDATE notification_sinks SET retry_after = NULL; UPDATE notification_deliveries SET next_at = now()`)
@@ -139,7 +149,14 @@ func TestAFailingSinkWaits(t *testing.T) {
 	}
 	require.EqualValues(t, 1, again().Failed)
 	require.EqualValues(t, 1, again().Failed)
-	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM notifications WHERE message LIKE 'Notifications could not be delivered%503'`), "the owner is told")
+	require.Equal(
+		t,
+		"1",
+		s.value(
+			`SELECT count(*)::text FROM notifications WHERE message LIKE 'Notifications could not be delivered%503'`,
+		),
+		"the owner is told",
+	)
 	require.Contains(t, s.call(s.acme, "GET", "/api/client/c1/sinks", "").raw, `"state":"failing"`)
 
 	broken.answers(200)
@@ -162,7 +179,8 @@ func TestAFailingSinkWaits(t *testing.T) {
 	fine.Close()
 	s.notify("four", "c1", "error")
 	s.deliver(t)
-	require.Equal(t, "The receiver refused the connection.", s.value(`SELECT DISTINCT last_error FROM notification_sinks`))
+	require.Equal(t, "The receiver refused the connection.",
+		s.value(`SELECT DISTINCT last_error FROM notification_sinks`))
 }
 
 func TestSinksGoOutside(t *testing.T) {
@@ -191,5 +209,6 @@ func TestSinksGoOutside(t *testing.T) {
 		s.call(s.acme, "POST", path, `{"kind":"log"}`).holds(t, 201, `{}`)
 	}
 	s.call(s.acme, "POST", path, `{"kind":"log"}`).holds(t, 409, `{"code":"sink.too_many"}`)
-	s.call(operatorToken, "POST", "/api/client/nope/sinks", `{"kind":"log"}`).holds(t, 404, `{"code":"clients.not_found"}`)
+	s.call(operatorToken, "POST", "/api/client/nope/sinks", `{"kind":"log"}`).holds(t, 404,
+		`{"code":"clients.not_found"}`)
 }

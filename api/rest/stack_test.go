@@ -97,35 +97,77 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
 	d := rest.Deps{
 		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
-		Operators:   map[string]string{"ops": operatorToken},
-		SessionKeys: [][]byte{[]byte("0123456789abcdef0123456789abcdef")}, Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
-		Probes:    s.probes(),
-		Agents:    registered,
-		Commands:  &agents.Commands{Store: &postgres.Commands{DB: db}, Reports: &postgres.SwitchReports{DB: db}, Workflows: s.wf},
-		Pricing:   &agents.Pricing{Store: &prices.Prices{DB: db}, Agents: registered},
-		Decisions: &agents.Decisions{Store: &postgres.Decisions{DB: db}, Settings: &postgres.Agents{DB: db}, Pools: views, Commands: &postgres.Commands{DB: db}, Notices: &postgres.Notices{DB: db}, Workflows: s.wf},
-		Replicas: &agents.Replicas{
-			Views: views, Store: &postgres.Roles{DB: db}, Sync: &postgres.Syncs{DB: db}, Notices: &postgres.Notices{DB: db}, Aftercare: &s.aftercare,
-			Workflows: s.wf, Now: time.Now, NoticeWait: time.Second, ReportWait: 20 * time.Millisecond,
+		Operators: map[string]string{"ops": operatorToken},
+		SessionKeys: [][]byte{
+			[]byte(
+				"0123456789abcdef0123456789abcdef",
+			)}, Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
+		Probes: s.probes(),
+		Agents: registered,
+		Commands: &agents.Commands{
+			Store:     &postgres.Commands{DB: db},
+			Reports:   &postgres.SwitchReports{DB: db},
+			Workflows: s.wf,
 		},
-		Operations:     &control.Operations{Views: views, Evidence: views, Roles: &postgres.Roles{DB: db}, Workflows: s.wf},
-		Events:         &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
-		Settings:       &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
-		Credentials:    &control.Credentials{Store: tokens},
-		Limits:         &control.Limits{Store: &postgres.Quotas{DB: db}},
-		Quotas:         &postgres.Quotas{DB: db},
-		Accounts:       &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
-		ClientPages:    &pages.ClientPages{Views: views},
-		InstancePages:  &pages.InstancePages{Views: views, Now: time.Now},
-		AdminPages:     &pages.AdminPages{Views: views, Database: db, Now: time.Now},
-		Notifications:  &pages.Notifications{Store: &postgres.Notifications{DB: db}},
-		Sinks:          &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
-		Models:         &control.Models{Store: &models.Models{DB: db}, Files: artifacts.Directory{Root: t.TempDir()}, Off: s.models.off, Workflows: &s.models, Log: log},
-		ModelRollouts:  &control.ModelRollouts{Store: &models.Rollouts{Models: models.Models{DB: db}}, Workflows: &s.models},
-		Schedules:      &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
-		Pauses:         &control.Pauses{Store: &postgres.Pauses{DB: db}, Shares: &postgres.Preferences{DB: db}, Now: time.Now},
-		Requirements:   &control.Requirements{Store: &postgres.Requirements{DB: db}},
-		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: db}, Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}}},
+		Pricing: &agents.Pricing{Store: &prices.Prices{DB: db}, Agents: registered},
+		Decisions: &agents.Decisions{
+			Store:     &postgres.Decisions{DB: db},
+			Settings:  &postgres.Agents{DB: db},
+			Pools:     views,
+			Commands:  &postgres.Commands{DB: db},
+			Notices:   &postgres.Notices{DB: db},
+			Workflows: s.wf,
+		},
+		Replicas: &agents.Replicas{
+			Views:      views,
+			Store:      &postgres.Roles{DB: db},
+			Sync:       &postgres.Syncs{DB: db},
+			Notices:    &postgres.Notices{DB: db},
+			Aftercare:  &s.aftercare,
+			Workflows:  s.wf,
+			Now:        time.Now,
+			NoticeWait: time.Second,
+			ReportWait: 20 * time.Millisecond,
+		},
+		Operations: &control.Operations{
+			Views:     views,
+			Evidence:  views,
+			Roles:     &postgres.Roles{DB: db},
+			Workflows: s.wf,
+		},
+		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
+		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
+		Credentials:   &control.Credentials{Store: tokens},
+		Limits:        &control.Limits{Store: &postgres.Quotas{DB: db}},
+		Quotas:        &postgres.Quotas{DB: db},
+		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
+		ClientPages:   &pages.ClientPages{Views: views},
+		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
+		AdminPages:    &pages.AdminPages{Views: views, Database: db, Now: time.Now},
+		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: db}},
+		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
+		Models: &control.Models{
+			Store:     &models.Models{DB: db},
+			Files:     artifacts.Directory{Root: t.TempDir()},
+			Off:       s.models.off,
+			Workflows: &s.models,
+			Log:       log,
+		},
+		ModelRollouts: &control.ModelRollouts{
+			Store:     &models.Rollouts{Models: models.Models{DB: db}},
+			Workflows: &s.models,
+		},
+		Schedules: &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
+		Pauses: &control.Pauses{
+			Store:  &postgres.Pauses{DB: db},
+			Shares: &postgres.Preferences{DB: db},
+			Now:    time.Now,
+		},
+		Requirements: &control.Requirements{Store: &postgres.Requirements{DB: db}},
+		Preflight: &control.Preflight{
+			Store:  &postgres.Preflights{DB: db},
+			Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}},
+		},
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
@@ -243,23 +285,43 @@ func (p *playedWorkflows) count() int {
 	return len(p.asked)
 }
 
-func (p *playedWorkflows) CreateReplica(_ context.Context, _ string, in workflows.CreateReplicaInput) (*workflows.ReplicaAnswer, error) {
+func (p *playedWorkflows) CreateReplica(
+	_ context.Context,
+	_ string,
+	in workflows.CreateReplicaInput,
+) (*workflows.ReplicaAnswer, error) {
 	return &p.replica, p.ask(in)
 }
 
-func (p *playedWorkflows) EmergencyReplica(_ context.Context, _ string, in workflows.EmergencyInput) (*workflows.ReplicaAnswer, error) {
+func (p *playedWorkflows) EmergencyReplica(
+	_ context.Context,
+	_ string,
+	in workflows.EmergencyInput,
+) (*workflows.ReplicaAnswer, error) {
 	return &p.replica, p.ask(in)
 }
 
-func (p *playedWorkflows) TerminationNotice(_ context.Context, _ string, in workflows.NoticeInput) (*workflows.NoticeAnswer, error) {
+func (p *playedWorkflows) TerminationNotice(
+	_ context.Context,
+	_ string,
+	in workflows.NoticeInput,
+) (*workflows.NoticeAnswer, error) {
 	return &p.notice, p.ask(in)
 }
 
-func (p *playedWorkflows) Promote(_ context.Context, _ string, in workflows.PromoteInput) (*workflows.PromoteAnswer, error) {
+func (p *playedWorkflows) Promote(
+	_ context.Context,
+	_ string,
+	in workflows.PromoteInput,
+) (*workflows.PromoteAnswer, error) {
 	return &p.promote, p.ask(in)
 }
 
-func (p *playedWorkflows) DeleteReplica(_ context.Context, _ string, in workflows.DeleteReplicaInput) (*workflows.ReplicaAnswer, error) {
+func (p *playedWorkflows) DeleteReplica(
+	_ context.Context,
+	_ string,
+	in workflows.DeleteReplicaInput,
+) (*workflows.ReplicaAnswer, error) {
 	return &p.replica, p.ask(in)
 }
 
@@ -267,15 +329,27 @@ func (p *playedWorkflows) ReplicaReport(_ context.Context, in workflows.ReplicaR
 	return p.ask(in)
 }
 
-func (p *playedWorkflows) RequestSwitch(_ context.Context, _ string, in workflows.RequestSwitchInput) (*workflows.OperationAnswer, error) {
+func (p *playedWorkflows) RequestSwitch(
+	_ context.Context,
+	_ string,
+	in workflows.RequestSwitchInput,
+) (*workflows.OperationAnswer, error) {
 	return &workflows.OperationAnswer{OperationID: "switch/" + in.CommandID}, p.ask(in)
 }
 
-func (p *playedWorkflows) Configure(_ context.Context, _ string, in workflows.ConfigureInput) (*workflows.ConfigureAnswer, error) {
+func (p *playedWorkflows) Configure(
+	_ context.Context,
+	_ string,
+	in workflows.ConfigureInput,
+) (*workflows.ConfigureAnswer, error) {
 	return &workflows.ConfigureAnswer{Keeping: in.Keeping}, p.ask(in)
 }
 
-func (p *playedWorkflows) RemoveAgent(_ context.Context, agentID string, in workflows.RemoveAgentInput) (*workflows.OperationAnswer, error) {
+func (p *playedWorkflows) RemoveAgent(
+	_ context.Context,
+	agentID string,
+	in workflows.RemoveAgentInput,
+) (*workflows.OperationAnswer, error) {
 	return &workflows.OperationAnswer{OperationID: "removal/" + agentID}, p.ask(in)
 }
 
@@ -308,6 +382,12 @@ func (a *aftercare) Add(taken *roles.Taken) {
 // uncheckable is an EC2 in which nothing can be checked.
 type uncheckable struct{}
 
-func (uncheckable) Preflight(context.Context, activities.Account, string, string, json.RawMessage) ([]preflight.Check, error) {
+func (uncheckable) Preflight(
+	context.Context,
+	activities.Account,
+	string,
+	string,
+	json.RawMessage,
+) ([]preflight.Check, error) {
 	return []preflight.Check{{Name: "account", Result: preflight.Unknown}}, nil
 }

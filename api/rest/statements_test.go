@@ -85,13 +85,18 @@ func TestRoutesReadManyRowsLikeFew(t *testing.T) {
 	t.Parallel()
 	count := &statementCount{}
 	db, err := pg.Open(t.Context(), pg.Options{
-		URL: postgrestest.URL(t), MaxConns: 8, ConnTimeout: 10 * time.Second, TimeZone: postgrestest.Zone, Tracer: count,
+		URL:         postgrestest.URL(t),
+		MaxConns:    8,
+		ConnTimeout: 10 * time.Second,
+		TimeZone:    postgrestest.Zone,
+		Tracer:      count,
 	})
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	s := newStackOn(t, db)
 	s.exec(lived)
-	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{operation_id}", "replica%2Fr-x1", "{replica_id}", "r-x1", "{session_id}", "m-x1", "{pool_id}", "t3.medium.us-east-1a")
+	fill := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{operation_id}",
+		"replica%2Fr-x1", "{replica_id}", "r-x1", "{session_id}", "m-x1", "{pool_id}", "t3.medium.us-east-1a")
 	read := func() map[string]int64 {
 		asked := map[string]int64{}
 		for _, r := range (rest.Deps{}).Routes() {

@@ -14,7 +14,16 @@ import (
 
 func (d Deps) validateRoutes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/client/validate", ID: "validateToken", Summary: "Whether a client token is good, for installers", Auth: web.Anonymous, Status: 200, Timeout: web.QuickTimeout, Endpoint: web.NewStream[validateRequest, validateAnswer](d.validate)},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/validate",
+			ID:       "validateToken",
+			Summary:  "Whether a client token is good, for installers",
+			Auth:     web.Anonymous,
+			Status:   200,
+			Timeout:  web.QuickTimeout,
+			Endpoint: web.NewStream[validateRequest, validateAnswer](d.validate),
+		},
 	}
 }
 
@@ -49,7 +58,12 @@ func (d Deps) validate(c *gin.Context, in *validateRequest) error {
 	case err != nil:
 		return withValid(err)
 	}
-	web.WriteJSON(c, http.StatusOK, &validateAnswer{Valid: true, ClientID: found.ClientID, Name: found.ClientName, Email: found.Email})
+	web.WriteJSON(c, http.StatusOK, &validateAnswer{
+		Valid:    true,
+		ClientID: found.ClientID,
+		Name:     found.ClientName,
+		Email:    found.Email,
+	})
 	return nil
 }
 

@@ -10,7 +10,8 @@ import (
 
 // FuzzAppendText holds strings written by hand to encoding/json's.
 func FuzzAppendText(f *testing.F) {
-	for _, s := range []string{"", "t3.medium.us-east-1a", `say "hi" \\`, "ö\u2028\x00\x1f\x7f", "\xff broken", "<a href='#'>&</a>"} {
+	for _, s := range []string{"", "t3.medium.us-east-1a", `say "hi" \\`, "ö\u2028\x00\x1f\x7f", "\xff broken",
+		"<a href='#'>&</a>"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -22,7 +23,8 @@ func FuzzAppendText(f *testing.F) {
 
 // FuzzAppendNumber does the same for numbers.
 func FuzzAppendNumber(f *testing.F) {
-	for _, n := range []float64{0, math.Copysign(0, -1), 1, -1, 0.0416, 1.0 / 3, 1e-6, 1e-7, -1e-9, 1e20, 1e21, math.MaxFloat64, math.SmallestNonzeroFloat64} {
+	for _, n := range []float64{0, math.Copysign(0, -1), 1, -1, 0.0416, 1.0 / 3, 1e-6, 1e-7, -1e-9, 1e20, 1e21,
+		math.MaxFloat64, math.SmallestNonzeroFloat64} {
 		f.Add(n)
 	}
 	f.Fuzz(func(t *testing.T, n float64) {

@@ -85,7 +85,11 @@ func (a *auditedRequest) record(c *gin.Context, p Principal, body []byte, failed
 		log.WarnContext(ctx, "the state after a change could not be read", "type", a.route.Event, "error", err)
 	}
 	entry := postgres.AuditEntry{
-		Type: a.route.Event, Actor: p.Actor(), ClientID: p.ClientID, AgentID: a.before.AgentID, Message: a.route.Summary,
+		Type:     a.route.Event,
+		Actor:    p.Actor(),
+		ClientID: p.ClientID,
+		AgentID:  a.before.AgentID,
+		Message:  a.route.Summary,
 		Metadata: map[string]any{"before": a.before.What, "after": after.What},
 	}
 	for _, param := range c.Params {

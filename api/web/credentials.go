@@ -37,7 +37,13 @@ func (r Route) use() credentials.Use {
 			needs = credentials.Read
 		}
 	}
-	return credentials.Use{Agents: r.Auth == Agent, Joins: r.Auth == Joining, Own: r.Own, Old: r.Auth == Agent || r.Old, Needs: needs}
+	return credentials.Use{
+		Agents: r.Auth == Agent,
+		Joins:  r.Auth == Joining,
+		Own:    r.Own,
+		Old:    r.Auth == Agent || r.Old,
+		Needs:  needs,
+	}
 }
 
 // principalOf is who a credential stands for on a route. Fails with the codes of Find
@@ -51,7 +57,8 @@ func (a *Authenticator) principalOf(c *gin.Context, r Route, token string) (Prin
 		Kind: found.Kind, CredentialID: found.ID, CredentialName: found.Name, Allowed: found.Scope,
 		ClientID: found.ClientID, Name: found.ClientName, Launcher: string(found.Launcher),
 		AgentID: found.AgentID, LogicalID: found.LogicalID, InstanceID: found.InstanceID,
-		TokenDue: found.Kind == credentials.Agent && found.ExpiresAt != nil && credentials.ShouldRenew(found.CreatedAt, *found.ExpiresAt, a.now()),
+		TokenDue: found.Kind == credentials.Agent && found.ExpiresAt != nil &&
+			credentials.ShouldRenew(found.CreatedAt, *found.ExpiresAt, a.now()),
 	}
 	if r.Auth == Admin {
 		return p, OperatorsOnly.New("This is for operators only.")
@@ -73,12 +80,13 @@ func (a *Authenticator) principalOf(c *gin.Context, r Route, token string) (Prin
 // auth.invalid_token, auth.too_many_attempts and the codes of credentials.Found.Judge.
 func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credentials.Found, error) {
 	hash := clients.Hash(token)
-	found, err := a.lookups.Do(c.Request.Context(), string(hash), func(ctx context.Context) (*credentials.Found, error) {
-		if credentials.KindOf(token) == credentials.Legacy {
-			return a.Tokens.FindLegacy(ctx, hash)
-		}
-		return a.Tokens.FindCredential(ctx, hash)
-	})
+	found, err := a.lookups.Do(c.Request.Context(),
+		string(hash), func(ctx context.Context) (*credentials.Found, error) {
+			if credentials.KindOf(token) == credentials.Legacy {
+				return a.Tokens.FindLegacy(ctx, hash)
+			}
+			return a.Tokens.FindCredential(ctx, hash)
+		})
 	switch {
 	case fault.Is(err, credentials.NotFound), err == nil && subtle.ConstantTimeCompare(hash, found.TokenHash) != 1:
 		return nil, a.refused(c, r, "unknown token", invalidToken(r))
@@ -127,7 +135,8 @@ func (a *Authenticator) noteUse(c *gin.Context, found *credentials.Found) {
 		return
 	}
 	if err := a.Tokens.NoteUse(c.Request.Context(), found.ID, c.ClientIP()); err != nil {
-		LoggerOf(c).WarnContext(c.Request.Context(), "the use of a credential was not noted", "credential_id", found.ID, "error", err)
+		LoggerOf(c).WarnContext(c.Request.Context(), "the use of a credential was not noted",
+			"credential_id", found.ID, "error", err)
 	}
 }
 
@@ -156,7 +165,8 @@ func bindInstance(p Principal, in reflect.Value) error {
 		case v.String() == "":
 			v.SetString(p.InstanceID)
 		case v.String() != p.InstanceID:
-			return credentials.ForeignInstance.New("This token is for reports from %s, not from %s.", p.InstanceID, v.String())
+			return credentials.ForeignInstance.New("This token is for reports from %s, not from %s.", p.InstanceID,
+				v.String())
 		}
 	}
 	return nil

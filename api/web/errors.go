@@ -56,7 +56,8 @@ func WriteError(c *gin.Context, err error) {
 	kind, code := fault.KindOf(err), fault.CodeOf(err)
 	f, coded := errors.AsType[*fault.Error](err)
 	ctx := c.Request.Context()
-	if !coded && code == "" && (errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+	if !coded && code == "" &&
+		(errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
 		kind, code = fault.Unavailable, TimedOut // it is not classified, but the time is up
 	}
 	status, body := statuses[kind], map[string]any{}
@@ -118,7 +119,8 @@ func WriteJSON(c *gin.Context, status int, v any) {
 	body, err := EncodeJSON(v)
 	if err != nil {
 		LoggerOf(c).ErrorContext(c.Request.Context(), "the answer cannot be encoded", "error", err)
-		status, body = http.StatusInternalServerError, []byte(`{"code":"internal","error":"An internal error occurred."}`+"\n")
+		status, body = http.StatusInternalServerError, []byte(
+			`{"code":"internal","error":"An internal error occurred."}`+"\n")
 	}
 	c.Data(status, contentJSON, body)
 }

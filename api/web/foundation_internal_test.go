@@ -41,12 +41,24 @@ type echoAnswer struct {
 }
 
 // surface serves one route with a handler, for everybody.
-func surface(t *testing.T, timeout time.Duration, fn func(context.Context, *echoRequest) (*echoAnswer, error)) http.Handler {
+func surface(
+	t *testing.T,
+	timeout time.Duration,
+	fn func(context.Context, *echoRequest) (*echoAnswer, error),
+) http.Handler {
 	t.Helper()
 	QuietGin()
 	g := gin.New()
 	g.Use(Identify(testLogger(t)), RecordRequests(NewMetrics(prometheus.NewRegistry())), Recovery, AllowOrigins(nil))
-	r := Route{Method: http.MethodPost, Path: "/e/:id", Auth: Anonymous, Status: 201, Endpoint: NewEndpoint(fn), Timeout: timeout, MaxBody: 2048}
+	r := Route{
+		Method:   http.MethodPost,
+		Path:     "/e/:id",
+		Auth:     Anonymous,
+		Status:   201,
+		Endpoint: NewEndpoint(fn),
+		Timeout:  timeout,
+		MaxBody:  2048,
+	}
 	g.Handle(r.Method, r.Path, r.Serve(&Authenticator{Gate: NewThrottle(time.Now)}))
 	return g
 }
@@ -70,18 +82,23 @@ func TestBindAcceptsWhatDeployedProgramsSend(t *testing.T) {
 
 	h := surface(t, 0, echo)
 	for name, tc := range map[string]struct{ body, want string }{
-		"unknown fields and nulls": {`{"name":"a","mode":null,"on":null,"at":null,"count":null,"price":null,"nested":null,"more":{"x":[1]}}`, `{"name":"a"}`},
-		"one is true":              {`{"name":"a","on":1}`, `{"on":true}`},
-		"zero is false":            {`{"name":"a","on":0}`, `{"on":false}`},
-		"false is false":           {`{"name":"a","on":false}`, `{"on":false}`},
-		"zone and fraction":        {`{"name":"a","at":"2026-11-22T10:00:00.123456+00:00"}`, `{"at":"2026-11-22T10:00:00Z"}`},
-		"other zone":               {`{"name":"a","at":"2026-11-22T10:00:00+02:30"}`, `{"at":"2026-11-22T07:30:00Z"}`},
-		"naive":                    {`{"name":"a","at":"2026-11-22T10:00:00.5"}`, `{"at":"2026-11-22T10:00:00Z"}`},
-		"zulu":                     {`{"name":"a","at":"2026-11-22T10:00:00Z"}`, `{"at":"2026-11-22T10:00:00Z"}`},
-		"space":                    {`{"name":"a","at":"2026-11-22 10:05:00"}`, `{"at":"2026-11-22T10:05:00Z"}`},
-		"space, fraction and zone": {`{"name":"a","at":"2026-11-22 10:05:00.25-01:00"}`, `{"at":"2026-11-22T11:05:00Z"}`},
-		"names are exact":          {`{"name":"a","NAME":"b","Count":7}`, `{"name":"a","count":0}`},
-		"nested":                   {`{"name":"a","nested":{"zones":["x",null],"tags":{"k":"v"},"pools":[{"price":1}]}}`, `{"name":"a"}`},
+		"unknown fields and nulls": {
+			`{"name":"a","mode":null,"on":null,"at":null,"count":null,"price":null,"nested":null,"more":{"x":[1]}}`,
+			`{"name":"a"}`},
+		"one is true":    {`{"name":"a","on":1}`, `{"on":true}`},
+		"zero is false":  {`{"name":"a","on":0}`, `{"on":false}`},
+		"false is false": {`{"name":"a","on":false}`, `{"on":false}`},
+		"zone and fraction": {`{"name":"a","at":"2026-11-22T10:00:00.123456+00:00"}`,
+			`{"at":"2026-11-22T10:00:00Z"}`},
+		"other zone": {`{"name":"a","at":"2026-11-22T10:00:00+02:30"}`, `{"at":"2026-11-22T07:30:00Z"}`},
+		"naive":      {`{"name":"a","at":"2026-11-22T10:00:00.5"}`, `{"at":"2026-11-22T10:00:00Z"}`},
+		"zulu":       {`{"name":"a","at":"2026-11-22T10:00:00Z"}`, `{"at":"2026-11-22T10:00:00Z"}`},
+		"space":      {`{"name":"a","at":"2026-11-22 10:05:00"}`, `{"at":"2026-11-22T10:05:00Z"}`},
+		"space, fraction and zone": {`{"name":"a","at":"2026-11-22 10:05:00.25-01:00"}`,
+			`{"at":"2026-11-22T11:05:00Z"}`},
+		"names are exact": {`{"name":"a","NAME":"b","Count":7}`, `{"name":"a","count":0}`},
+		"nested": {`{"name":"a","nested":{"zones":["x",null],"tags":{"k":"v"},"pools":[{"price":1}]}}`,
+			`{"name":"a"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,16 +137,17 @@ func TestBindRefusesWithTheFieldsName(t *testing.T) {
 		"too long":           {"/e/x", `{"name":"abcdef"}`, "name", "Longer than maximum length 5."},
 		"not one of":         {"/e/x", `{"name":"a","mode":"on-demand"}`, "mode", "Must be one of: spot, ondemand."},
 		"nul":                {"/e/x", `{"name":"a\u0000"}`, "name", "Null characters are not allowed."},
-		"nested wrong":       {"/e/x", `{"name":"a","nested":{"pools":[{"price":1},{"price":"x"}]}}`, "nested.pools.1.price", "Not a valid number."},
-		"nested text":        {"/e/x", `{"name":"a","nested":"x"}`, "nested", "Not a valid object."},
-		"not a list":         {"/e/x", `{"name":"a","nested":{"zones":"x"}}`, "nested.zones", "Not a valid list."},
-		"path":               {"/e/abcdef", `{"name":"a"}`, "id", "Longer than maximum length 5."},
-		"nul in path":        {"/e/a%00", `{"name":"a"}`, "id", "Null characters are not allowed."},
-		"not utf-8 in path":  {"/e/a%ff", `{"name":"a"}`, "id", "Not a valid string."},
-		"query":              {"/e/x?limit=many", `{"name":"a"}`, "limit", "Not a valid integer."},
-		"query range":        {"/e/x?limit=0", `{"name":"a"}`, "limit", "Must be greater than or equal to 1."},
-		"not an object":      {"/e/x", `[1]`, "_schema", "Invalid input type."},
-		"null":               {"/e/x", `null`, "_schema", "Invalid input type."},
+		"nested wrong": {"/e/x", `{"name":"a","nested":{"pools":[{"price":1},{"price":"x"}]}}`,
+			"nested.pools.1.price", "Not a valid number."},
+		"nested text":       {"/e/x", `{"name":"a","nested":"x"}`, "nested", "Not a valid object."},
+		"not a list":        {"/e/x", `{"name":"a","nested":{"zones":"x"}}`, "nested.zones", "Not a valid list."},
+		"path":              {"/e/abcdef", `{"name":"a"}`, "id", "Longer than maximum length 5."},
+		"nul in path":       {"/e/a%00", `{"name":"a"}`, "id", "Null characters are not allowed."},
+		"not utf-8 in path": {"/e/a%ff", `{"name":"a"}`, "id", "Not a valid string."},
+		"query":             {"/e/x?limit=many", `{"name":"a"}`, "limit", "Not a valid integer."},
+		"query range":       {"/e/x?limit=0", `{"name":"a"}`, "limit", "Must be greater than or equal to 1."},
+		"not an object":     {"/e/x", `[1]`, "_schema", "Invalid input type."},
+		"null":              {"/e/x", `null`, "_schema", "Invalid input type."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +161,13 @@ func TestBindRefusesWithTheFieldsName(t *testing.T) {
 			require.Equal(t, []any{tc.sentence}, details[tc.field])
 		})
 	}
-	for name, body := range map[string]string{"missing": "", "blank": " \n", "malformed": "{not json", "cut off": `{"name":`, "two": `{}{}`} {
+	for name, body := range map[string]string{
+		"missing":   "",
+		"blank":     " \n",
+		"malformed": "{not json",
+		"cut off":   `{"name":`,
+		"two":       `{}{}`,
+	} {
 		status, got, _ := post(t, h, "/e/x", body)
 		require.Equal(t, 400, status, name)
 		require.Equal(t, "request.invalid", got["code"], name)

@@ -21,7 +21,8 @@ var UnknownHost = fault.Define("request.unknown_host", fault.Invalid)
 func CheckHost(hosts []string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if hosts != nil && !slices.Contains(hosts, hostName(c.Request.Host)) {
-			WriteError(c, UnknownHost.New("This server is not %q: it answers for the names in API_HOSTS.", c.Request.Host))
+			WriteError(c, UnknownHost.New("This server is not %q: it answers for the names in API_HOSTS.",
+				c.Request.Host))
 			return
 		}
 		c.Next()
@@ -47,8 +48,9 @@ func WarnOfForwarded(log *slog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if hasForwarded(c.Request.Header) && c.ClientIP() == c.RemoteIP() {
 			once.Do(func() {
-				log.WarnContext(c.Request.Context(), "forwarded headers from an address that is not in TRUSTED_PROXIES are ignored: "+
-					"name the load balancer's networks there if it is one", "address", c.RemoteIP())
+				log.WarnContext(c.Request.Context(),
+					"forwarded headers from an address that is not in TRUSTED_PROXIES are ignored: "+
+						"name the load balancer's networks there if it is one", "address", c.RemoteIP())
 			})
 		}
 		c.Next()

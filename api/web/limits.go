@@ -124,8 +124,14 @@ func (l *Limits) count(c *gin.Context, key bucketKey, allowed RequestRate) error
 		return nil
 	}
 	wait := int(math.Ceil((1 - left) / allowed.PerSecond))
-	return TooManyRequests.New("This client makes more %s than it may: wait %d seconds. It may make %d at once, and %s each second after that.",
-		key.class, wait, allowed.AtOnce, strconv.FormatFloat(allowed.PerSecond, 'g', 3, 64)).With("retry_after_seconds", wait)
+	return TooManyRequests.New(
+		"This client makes more %s than it may: wait %d seconds. It may make %d at once, and %s each second after that.",
+		key.class,
+		wait,
+		allowed.AtOnce,
+		strconv.FormatFloat(allowed.PerSecond, 'g', 3, 64),
+	).
+		With("retry_after_seconds", wait)
 }
 
 // announceRate sets the headers of draft-ietf-httpapi-ratelimit-headers: the policy, and
@@ -133,5 +139,6 @@ func (l *Limits) count(c *gin.Context, key bucketKey, allowed RequestRate) error
 func announceRate(c *gin.Context, class RequestClass, allowed RequestRate, left float64) {
 	window := math.Ceil(float64(allowed.AtOnce) / allowed.PerSecond)
 	c.Header("RateLimit-Policy", fmt.Sprintf(`"%s";q=%d;w=%.0f`, class, allowed.AtOnce, window))
-	c.Header("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%.0f`, class, int(left), math.Ceil((float64(allowed.AtOnce)-left)/allowed.PerSecond)))
+	c.Header("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%.0f`, class, int(left),
+		math.Ceil((float64(allowed.AtOnce)-left)/allowed.PerSecond)))
 }

@@ -115,7 +115,8 @@ func Recovery(c *gin.Context) {
 		if p == http.ErrAbortHandler { //nolint:errorlint // the sentinel is compared by the standard library likewise
 			panic(p)
 		}
-		LoggerOf(c).ErrorContext(c.Request.Context(), "handler panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		LoggerOf(c).ErrorContext(c.Request.Context(), "handler panicked", "panic", fmt.Sprint(p),
+			"stack", string(debug.Stack()))
 		if !c.Writer.Written() {
 			WriteError(c, fmt.Errorf("panic: %v", p))
 		}

@@ -21,10 +21,16 @@ type NoticeAnswer struct {
 // NewNoticeAnswer describes a notice.
 func NewNoticeAnswer(x views.NoticeView) NoticeAnswer {
 	return NoticeAnswer{
-		Kind: x.Kind, Door: x.Door, Arrivals: x.Arrivals,
-		ArrivedAt: ExactTime{Time: x.ArrivedAt}, ReceivedAt: ExactTime{Time: x.ReceivedAt},
-		DeliveredAt: NewExactTime(x.DeliveredAt), DecidedAt: NewExactTime(x.DecidedAt),
-		DecidedMs: MillisecondsBetween(x.ArrivedAt, x.DecidedAt),
-		Deadline:  ExactTime{Time: x.Deadline}, Result: ChooseWord(x.Result == "", "open", x.Result), NewPrimary: x.NewPrimary,
+		Kind:        x.Kind,
+		Door:        x.Door,
+		Arrivals:    x.Arrivals,
+		ArrivedAt:   ExactTime{Time: x.ArrivedAt},
+		ReceivedAt:  ExactTime{Time: x.ReceivedAt},
+		DeliveredAt: NewExactTime(x.DeliveredAt),
+		DecidedAt:   NewExactTime(x.DecidedAt),
+		DecidedMs:   MillisecondsBetween(x.ArrivedAt, x.DecidedAt),
+		Deadline:    ExactTime{Time: x.Deadline},
+		Result:      ChooseWord(x.Result == "", "open", x.Result),
+		NewPrimary:  x.NewPrimary,
 	}
 }

@@ -28,11 +28,20 @@ func Document(routes []Route) ([]byte, error) {
 		item[strings.ToLower(r.Method)] = s.operation(r)
 	}
 	s.components["Error"] = object{
-		"type": "object", "required": []string{"error", "code"}, "description": "Every answer from 400 on. Some codes have members of their own beside these.",
+		"type":        "object",
+		"required":    []string{"error", "code"},
+		"description": "Every answer from 400 on. Some codes have members of their own beside these.",
 		"properties": object{
-			"error":   object{"type": "string", "description": "One sentence for people."},
-			"code":    object{"type": "string", "description": "What went wrong, as <domain>.<reason>. It does not change; the sentence may."},
-			"details": object{"type": "object", "description": "What is wrong with each field.", "additionalProperties": object{"type": "array", "items": object{"type": "string"}}},
+			"error": object{"type": "string", "description": "One sentence for people."},
+			"code": object{
+				"type":        "string",
+				"description": "What went wrong, as <domain>.<reason>. It does not change; the sentence may.",
+			},
+			"details": object{
+				"type":                 "object",
+				"description":          "What is wrong with each field.",
+				"additionalProperties": object{"type": "array", "items": object{"type": "string"}},
+			},
 		},
 	}
 	return json.MarshalIndent(object{
@@ -45,11 +54,28 @@ func Document(routes []Route) ([]byte, error) {
 		"components": object{
 			"schemas": s.components,
 			"securitySchemes": object{
-				"clientToken":    object{"type": "http", "scheme": "bearer", "description": "A tenant's token: a named one with a scope, or the one from before."},
-				"agentToken":     object{"type": "http", "scheme": "bearer", "description": "An agent's own token, good for the reports of that agent from its instance."},
-				"enrolmentToken": object{"type": "http", "scheme": "bearer", "description": "A token that an agent joins with."},
-				"operatorToken":  object{"type": "http", "scheme": "bearer", "description": "An operator's token."},
-				"session":        object{"type": "apiKey", "in": "cookie", "name": cookieName, "description": "An operator's session, from /login. Writes must come from a page of the same origin."},
+				"clientToken": object{
+					"type":        "http",
+					"scheme":      "bearer",
+					"description": "A tenant's token: a named one with a scope, or the one from before.",
+				},
+				"agentToken": object{
+					"type":        "http",
+					"scheme":      "bearer",
+					"description": "An agent's own token, good for the reports of that agent from its instance.",
+				},
+				"enrolmentToken": object{
+					"type":        "http",
+					"scheme":      "bearer",
+					"description": "A token that an agent joins with.",
+				},
+				"operatorToken": object{"type": "http", "scheme": "bearer", "description": "An operator's token."},
+				"session": object{
+					"type":        "apiKey",
+					"in":          "cookie",
+					"name":        cookieName,
+					"description": "An operator's session, from /login. Writes must come from a page of the same origin.",
+				},
 			},
 		},
 	}, "", "  ")
@@ -94,17 +120,30 @@ func (s *schemas) operation(r Route) object {
 		"operationId": r.ID, "summary": r.Summary, "security": r.security(), "tags": []string{documentTag(r.Path)},
 		"responses": object{
 			strconv.Itoa(r.Status): object{"description": http.StatusText(r.Status), "content": s.answer(r)},
-			"default":              object{"description": "Refused or failed.", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}},
+			"default": object{
+				"description": "Refused or failed.",
+				"content": object{
+					"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}},
+				},
+			},
 		},
 	}
 	if reflect.PointerTo(r.Endpoint.In).Implements(reflect.TypeFor[paged]()) {
 		op["responses"].(object)[strconv.Itoa(r.Status)].(object)["headers"] = object{
-			nextHeader: object{"schema": object{"type": "string"}, "description": "Where the next page begins, for after. Absent on the last page."},
-			linkHeader: object{"schema": object{"type": "string"}, "description": "The address of the next page, rel=next (RFC 8288)."},
+			nextHeader: object{
+				"schema":      object{"type": "string"},
+				"description": "Where the next page begins, for after. Absent on the last page.",
+			},
+			linkHeader: object{
+				"schema":      object{"type": "string"},
+				"description": "The address of the next page, rel=next (RFC 8288).",
+			},
 		}
 	}
 	if r.Endpoint.Out == reflect.TypeFor[Page]() { // a page says on itself what was wrong
-		op["responses"].(object)["default"].(object)["content"].(object)["text/html"] = object{"schema": object{"type": "string"}}
+		op["responses"].(object)["default"].(object)["content"].(object)["text/html"] = object{
+			"schema": object{"type": "string"},
+		}
 	}
 	if params := s.parameters(r); len(params) > 0 {
 		op["parameters"] = params
@@ -136,7 +175,10 @@ func (s *schemas) answer(r Route) object {
 		return object{"text/plain": object{"schema": object{"type": "string"}}}
 	case r.ID == "streamEvents" || r.ID == "streamAllEvents":
 		s.of(out, true)
-		return object{"text/event-stream": object{"schema": object{"type": "string", "description": "Server-sent events; the data of each is an eventAnswer."}}}
+		return object{"text/event-stream": object{"schema": object{
+			"type":        "string",
+			"description": "Server-sent events; the data of each is an eventAnswer.",
+		}}}
 	default:
 		return object{"application/json": object{"schema": s.of(out, true)}}
 	}

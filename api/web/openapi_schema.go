@@ -19,12 +19,25 @@ type schemas struct{ components object }
 
 // special are the types whose JSON is not what their Go kind says.
 var special = map[reflect.Type]struct{ in, out object }{
-	reflect.TypeFor[Bool]():      {object{"type": "boolean", "description": "1 and 0 are taken as well"}, object{"type": "boolean"}},
-	reflect.TypeFor[Time]():      {object{"type": "string", "description": "RFC 3339, with or without zone and fraction"}, object{"type": "string", "format": "date-time"}},
-	reflect.TypeFor[ExactTime](): {object{"type": "string", "format": "date-time"}, object{"type": "string", "format": "date-time"}},
-	reflect.TypeFor[NoticeTime](): {object{"type": "string", "description": "RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given"},
+	reflect.TypeFor[Bool](): {object{
+		"type":        "boolean",
+		"description": "1 and 0 are taken as well",
+	}, object{"type": "boolean"}},
+	reflect.TypeFor[Time](): {object{
+		"type":        "string",
+		"description": "RFC 3339, with or without zone and fraction",
+	}, object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[ExactTime](): {object{"type": "string", "format": "date-time"},
 		object{"type": "string", "format": "date-time"}},
-	reflect.TypeFor[Text]():            {object{"type": "string", "description": "a number is taken as well"}, object{"type": "string"}},
+	reflect.TypeFor[NoticeTime](): {object{
+		"type":        "string",
+		"description": "RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given",
+	},
+		object{"type": "string", "format": "date-time"}},
+	reflect.TypeFor[Text](): {object{
+		"type":        "string",
+		"description": "a number is taken as well",
+	}, object{"type": "string"}},
 	reflect.TypeFor[json.RawMessage](): {anything(), anything()},
 	reflect.TypeFor[Cursor]():          {object{"type": "string"}, object{"type": "string"}},
 }
@@ -153,11 +166,17 @@ func (s *schemas) parameters(r Route) []object {
 		if t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
-		if where == "path" && !strings.Contains(r.Path, name) || name == "Authorization" { // the document names the scheme instead
+		if where == "path" && !strings.Contains(r.Path, name) ||
+			name == "Authorization" { // the document names the scheme instead
 			return
 		}
 		seen[name] = true
-		p := object{"name": name, "in": where, "schema": addBounds(copySchema(s.of(t, false)), f), "required": where == "path" || required(f)}
+		p := object{
+			"name":     name,
+			"in":       where,
+			"schema":   addBounds(copySchema(s.of(t, false)), f),
+			"required": where == "path" || required(f),
+		}
 		if doc := f.Tag.Get("doc"); doc != "" {
 			p["description"] = doc
 		}

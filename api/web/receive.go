@@ -63,7 +63,8 @@ func (r Route) read(c *gin.Context, known bool) ([]byte, error) {
 	body, err := door.ReadBody(c.Writer, c.Request, limit, door.Caller{Known: known, Address: c.ClientIP()})
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		if !known {
-			return nil, BodyTooLarge.New("Without a token in its header a request may have a body of %d bytes at most.", limit)
+			return nil, BodyTooLarge.New(
+				"Without a token in its header a request may have a body of %d bytes at most.", limit)
 		}
 		return nil, BodyTooLarge.New("The body is larger than %d bytes.", limit)
 	}

@@ -55,7 +55,13 @@ type Session struct {
 // NewCookie makes the value of a cookie.
 func (s *Sessions) NewCookie(operator, address string) (string, postgres.OperatorSession, error) {
 	now := s.Now()
-	made := postgres.OperatorSession{ID: uuid.NewString(), Operator: operator, Address: address, StartedAt: now, ExpiresAt: now.Add(sessionLength)}
+	made := postgres.OperatorSession{
+		ID:        uuid.NewString(),
+		Operator:  operator,
+		Address:   address,
+		StartedAt: now,
+		ExpiresAt: now.Add(sessionLength),
+	}
 	payload, err := json.Marshal(Session{ID: made.ID, Operator: operator, Expires: made.ExpiresAt.Unix()})
 	if err != nil {
 		return "", made, err

@@ -38,19 +38,20 @@ func (r Route) IsShared() bool {
 // serveShared answers a read together with all who ask the same.
 func (r Route) serveShared(c *gin.Context, g *readings) error {
 	scope, _ := PrincipalFrom(c.Request.Context()).Scope()
-	got, err := g.Do(c.Request.Context(), question{c.Request.URL.RequestURI(), scope}, func(ctx context.Context) (*reading, error) {
-		c.Request = c.Request.WithContext(ctx)
-		out, err := r.Endpoint.call(c, nil)
-		if err != nil {
-			return nil, err
-		}
-		body, err := EncodeJSON(out)
-		if err != nil {
-			return nil, err
-		}
-		h := c.Writer.Header()
-		return &reading{status: r.statusOf(out), body: body, next: h.Get(nextHeader), link: h.Get(linkHeader)}, nil
-	})
+	got, err := g.Do(c.Request.Context(),
+		question{c.Request.URL.RequestURI(), scope}, func(ctx context.Context) (*reading, error) {
+			c.Request = c.Request.WithContext(ctx)
+			out, err := r.Endpoint.call(c, nil)
+			if err != nil {
+				return nil, err
+			}
+			body, err := EncodeJSON(out)
+			if err != nil {
+				return nil, err
+			}
+			h := c.Writer.Header()
+			return &reading{status: r.statusOf(out), body: body, next: h.Get(nextHeader), link: h.Get(linkHeader)}, nil
+		})
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,8 @@ func TestReadersOfTheSameShare(t *testing.T) {
 		for _, rec := range []*httptest.ResponseRecorder{a, b} {
 			require.Equal(t, 200, rec.Code)
 			require.Equal(t, "[3]\n", rec.Body.String())
-			require.Equal(t, `</shelf?after=`+rec.Header().Get(nextHeader)+`&kind=a>; rel="next"`, rec.Header().Get(linkHeader))
+			require.Equal(t, `</shelf?after=`+rec.Header().Get(nextHeader)+`&kind=a>; rel="next"`,
+				rec.Header().Get(linkHeader))
 			require.Equal(t, "application/json", rec.Header().Get("Content-Type"))
 		}
 		require.NotEqual(t, a.Header().Get(requestKey), b.Header().Get(requestKey), "each is a request of its own")

@@ -20,5 +20,6 @@ func TestStorable(t *testing.T) {
 	} {
 		require.JSONEq(t, want, string(storable(json.RawMessage(raw))), raw)
 	}
-	require.Equal(t, `[12345678901234567890]`, string(storable(json.RawMessage(`[12345678901234567890]`))), "to the last digit")
+	require.Equal(t, `[12345678901234567890]`, string(storable(json.RawMessage(`[12345678901234567890]`))),
+		"to the last digit")
 }

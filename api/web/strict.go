@@ -47,7 +47,8 @@ func (r Route) checkStrict(c *gin.Context, p Principal, body []byte) error {
 	if len(unknown.order) == 0 {
 		return nil
 	}
-	return InvalidRequest.New("This route does not know %q: nothing was done.", unknown.order[0]).With("details", unknown.byField)
+	return InvalidRequest.New("This route does not know %q: nothing was done.", unknown.order[0]).With("details",
+		unknown.byField)
 }
 
 // unknownMembers adds the members of a JSON object that a type has no field for. What
@@ -65,7 +66,8 @@ func (p *problems) unknownMembers(raw json.RawMessage, t reflect.Type, path stri
 		}
 		return
 	}
-	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) || parsesItself(t) {
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) ||
+		parsesItself(t) {
 		return
 	}
 	var members map[string]json.RawMessage

@@ -25,7 +25,13 @@ const throttledAddresses = 20_000
 
 // NewThrottle is for tokens, which broken agents send again and again.
 func NewThrottle(now func() time.Time) *Throttle {
-	return &Throttle{addresses: map[string]*rate.Limiter{}, total: rate.NewLimiter(20, 400), now: now, atOnce: 30, recharge: 0.5}
+	return &Throttle{
+		addresses: map[string]*rate.Limiter{},
+		total:     rate.NewLimiter(20, 400),
+		now:       now,
+		atOnce:    30,
+		recharge:  0.5,
+	}
 }
 
 // NewLoginGate is for people, who type a token wrong now and then.

@@ -43,8 +43,13 @@ func (r Route) changes() bool {
 // that cannot be written is not asked.
 func (a *auditedRequest) recordIntent(c *gin.Context, p Principal, body []byte) error {
 	return a.audit.RecordOnTrail(c.Request.Context(), postgres.TrailEntry{
-		ClientID: p.ClientID, AgentID: a.before.AgentID, Type: a.route.Event, Outcome: trail.Intent, Actor: p.Actor(), Message: a.route.Summary,
-		Details: requestDetails(c, body),
+		ClientID: p.ClientID,
+		AgentID:  a.before.AgentID,
+		Type:     a.route.Event,
+		Outcome:  trail.Intent,
+		Actor:    p.Actor(),
+		Message:  a.route.Summary,
+		Details:  requestDetails(c, body),
 	})
 }
 
@@ -77,7 +82,8 @@ func (a *Authenticator) recordRefusal(c *gin.Context, r Route, p Principal, body
 		ClientID: p.ClientID, Type: kind, Outcome: outcome, Actor: p.Actor(), Message: r.Summary, Details: details,
 	})
 	if err != nil {
-		LoggerOf(c).ErrorContext(ctx, "a refusal is not on the trail", "route", c.FullPath(), "actor", p.Actor(), "error", err)
+		LoggerOf(c).ErrorContext(ctx, "a refusal is not on the trail", "route", c.FullPath(), "actor", p.Actor(),
+			"error", err)
 	}
 }
 

@@ -45,7 +45,8 @@ type Time struct{ time.Time }
 
 // layouts are tried in order; a fraction is accepted after any of the seconds.
 var layouts = []string{
-	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04Z07:00", "2006-01-02T15:04",
+	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04Z07:00",
+	"2006-01-02T15:04",
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler, for queries.

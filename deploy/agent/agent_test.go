@@ -15,7 +15,8 @@ import (
 func build(t *testing.T, arch string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "spotkeeper-agent")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=5.1.2", "-o", program, ".")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=5.1.2",
+		"-o", program, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -25,8 +25,10 @@ func (c statusCommand) Run(p *program) error {
 	if c.JSON {
 		return printJSON(got)
 	}
-	fmt.Printf("agent      %s, version %s, pid %d, since %s\n", got.LogicalID, got.Version, got.PID, got.Since.Format(time.DateTime))
-	fmt.Printf("instance   %s %s %s %s\n", got.Identity.InstanceID, got.Identity.InstanceType, got.Identity.Zone, got.Identity.LifeCycle)
+	fmt.Printf("agent      %s, version %s, pid %d, since %s\n", got.LogicalID, got.Version, got.PID,
+		got.Since.Format(time.DateTime))
+	fmt.Printf("instance   %s %s %s %s\n", got.Identity.InstanceID, got.Identity.InstanceType, got.Identity.Zone,
+		got.Identity.LifeCycle)
 	switch {
 	case got.AgentID == "":
 		fmt.Printf("registered no; the workload is ready: %t %s\n", got.Ready.Ready, got.Ready.Error)

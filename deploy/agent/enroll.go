@@ -64,17 +64,20 @@ func (c enrollCommand) Run(p *program) error {
 	if err != nil && !c.Force {
 		return fmt.Errorf("nothing is written (--force writes all the same): %w", err)
 	}
-	content, err := yaml.Marshal(enrolled{s.API, s.AgentID, s.CAFile, enrolledJoin{s.Join.Method, s.Join.TokenFile}, enrolledReady{c.Ready}})
+	content, err := yaml.Marshal(enrolled{s.API, s.AgentID, s.CAFile, enrolledJoin{s.Join.Method, s.Join.TokenFile},
+		enrolledReady{c.Ready}})
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(p.config), 0o750); err != nil {
 		return err
 	}
-	if err := errors.Join(spool.Replace(s.Join.TokenFile, []byte(token+"\n")), spool.Replace(p.config, content)); err != nil {
+	if err := errors.Join(spool.Replace(s.Join.TokenFile, []byte(token+"\n")),
+		spool.Replace(p.config, content)); err != nil {
 		return err
 	}
-	fmt.Printf("%s is written; %s.\nNext: systemctl enable --now spotkeeper-agent && spotkeeper-agent doctor\n", p.config, found)
+	fmt.Printf("%s is written; %s.\nNext: systemctl enable --now spotkeeper-agent && spotkeeper-agent doctor\n",
+		p.config, found)
 	return nil
 }
 

@@ -35,7 +35,8 @@ type commandLine struct {
 
 func main() {
 	var line commandLine
-	parsed := kong.Parse(&line, kong.Name("spotkeeper-agent"), kong.UsageOnError(), kong.Vars{"config": settings.DefaultFile},
+	parsed := kong.Parse(&line, kong.Name("spotkeeper-agent"), kong.UsageOnError(),
+		kong.Vars{"config": settings.DefaultFile},
 		kong.Description("Reports what AWS announces to this instance, and drains the workload in time."))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := parsed.Run(&program{ctx: ctx, config: line.Config})
@@ -72,12 +73,14 @@ func (runCommand) Run(p *program) error {
 		return fmt.Errorf("log_level: %w", err)
 	}
 	// The journal adds the time.
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey && len(groups) == 0 && os.Getenv("JOURNAL_STREAM") != "" { //nolint:forbidigo // set by systemd
-			return slog.Attr{}
-		}
-		return a
-	}}))
+	log := slog.New(slog.NewTextHandler(os.Stderr,
+		&slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey && len(groups) == 0 &&
+				os.Getenv("JOURNAL_STREAM") != "" { //nolint:forbidigo // set by systemd
+				return slog.Attr{}
+			}
+			return a
+		}}))
 	agent, err := box.New(s, version, log)
 	if err != nil {
 		return err

@@ -51,7 +51,8 @@ func (c command) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 		if len(ignored) > 0 {
-			show.say("ignored from the environment, because the stack sets them itself: %s", strings.Join(ignored, ", "))
+			show.say("ignored from the environment, because the stack sets them itself: %s",
+				strings.Join(ignored, ", "))
 		}
 	}
 	show.say("starting in %s", o.Dir)

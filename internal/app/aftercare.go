@@ -80,6 +80,7 @@ func (a *Aftercare) startFollowUps(ctx context.Context, taken *roles.Taken) {
 	ctx, cancel := context.WithTimeout(ctx, aftercareWithin)
 	defer cancel()
 	if err := a.Follow(ctx, taken); err != nil {
-		a.Log.WarnContext(ctx, "the aftercare of a notice is left to the sweep", "agent_id", taken.Set.AgentID, "instance_id", taken.Outcome.InstanceID, "error", err)
+		a.Log.WarnContext(ctx, "the aftercare of a notice is left to the sweep", "agent_id", taken.Set.AgentID,
+			"instance_id", taken.Outcome.InstanceID, "error", err)
 	}
 }

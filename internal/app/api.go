@@ -41,11 +41,13 @@ func (a *App) RunAPI(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return serve(ctx, a.Log, "api", a.Config.API.Listen, door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
+		return serve(ctx, a.Log, "api", a.Config.API.Listen,
+			door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
 	})
 	if a.Config.API.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil), a.apiPages(), nil)
+			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil),
+				a.apiPages(), nil)
 		})
 	}
 	g.Go(func() error { return feed.Run(ctx) })
@@ -81,28 +83,69 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
 	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Credentials: tokens, Workflows: a.Workflows}
 	pauses := &control.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
-	operations := &control.Operations{Views: reader, Evidence: reader, Roles: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows}
+	operations := &control.Operations{
+		Views:     reader,
+		Evidence:  reader,
+		Roles:     &postgres.Roles{DB: a.DB},
+		Workflows: a.Workflows,
+	}
 	events := &pages.Events{Feed: feed}
 	open := len(operators) == 0 && a.Config.API.Loopback()
 	deps := rest.Deps{
-		Log: a.Log, Metrics: a.Metrics,
-		Hosts: a.Config.API.KnownHosts(), CORSOrigins: a.Config.API.CORSOrigins, TrustedProxies: a.Config.API.TrustedProxies, Web: a.web(),
-		Tokens: tokens, Operators: operators, OpenToOperators: open,
-		SessionKeys: keys.Secrets(), Sessions: &postgres.Sessions{DB: a.DB}, Audit: &postgres.AuditLog{DB: a.DB},
-		Probes:      a.readyProbes(),
-		Agents:      registered,
-		Commands:    &agents.Commands{Store: commands, Reports: &postgres.SwitchReports{DB: a.DB}, Workflows: a.Workflows},
-		Decisions:   &agents.Decisions{Store: &postgres.Decisions{DB: a.DB}, Settings: &postgres.Agents{DB: a.DB}, Pools: reader, Commands: commands, Notices: notices, Workflows: a.Workflows, EngineFor: a.engines.serving.EngineFor},
-		Pricing:     &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: registered},
-		Replicas:    &agents.Replicas{Now: time.Now, Views: reader, Store: &postgres.Roles{DB: a.DB}, Sync: &postgres.Syncs{DB: a.DB}, Notices: notices, Aftercare: a.aftercare, Workflows: a.Workflows, NoticeWait: a.Config.API.NoticeWait, RebalanceHold: a.Config.API.RebalanceHold},
+		Log:             a.Log,
+		Metrics:         a.Metrics,
+		Hosts:           a.Config.API.KnownHosts(),
+		CORSOrigins:     a.Config.API.CORSOrigins,
+		TrustedProxies:  a.Config.API.TrustedProxies,
+		Web:             a.web(),
+		Tokens:          tokens,
+		Operators:       operators,
+		OpenToOperators: open,
+		SessionKeys:     keys.Secrets(),
+		Sessions:        &postgres.Sessions{DB: a.DB},
+		Audit:           &postgres.AuditLog{DB: a.DB},
+		Probes:          a.readyProbes(),
+		Agents:          registered,
+		Commands: &agents.Commands{
+			Store:     commands,
+			Reports:   &postgres.SwitchReports{DB: a.DB},
+			Workflows: a.Workflows,
+		},
+		Decisions: &agents.Decisions{
+			Store:     &postgres.Decisions{DB: a.DB},
+			Settings:  &postgres.Agents{DB: a.DB},
+			Pools:     reader,
+			Commands:  commands,
+			Notices:   notices,
+			Workflows: a.Workflows,
+			EngineFor: a.engines.serving.EngineFor,
+		},
+		Pricing: &agents.Pricing{Store: &prices.Prices{DB: a.DB}, Agents: registered},
+		Replicas: &agents.Replicas{
+			Now:           time.Now,
+			Views:         reader,
+			Store:         &postgres.Roles{DB: a.DB},
+			Sync:          &postgres.Syncs{DB: a.DB},
+			Notices:       notices,
+			Aftercare:     a.aftercare,
+			Workflows:     a.Workflows,
+			NoticeWait:    a.Config.API.NoticeWait,
+			RebalanceHold: a.Config.API.RebalanceHold,
+		},
 		Operations:  operations,
 		Events:      events,
 		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		Credentials: &control.Credentials{Store: tokens},
 		Logins:      &control.OperatorSessions{Store: &postgres.Sessions{DB: a.DB}, Now: time.Now},
 		Limits:      &control.Limits{Store: &postgres.Quotas{DB: a.DB}},
-		Rates:       web.DefaultRates(), Quotas: &postgres.Quotas{DB: a.DB},
-		Accounts:       &control.Accounts{Store: clients, Views: reader, Workflows: a.Workflows, Launcher: agent.Launcher(a.Config.API.Launcher)},
+		Rates:       web.DefaultRates(),
+		Quotas:      &postgres.Quotas{DB: a.DB},
+		Accounts: &control.Accounts{
+			Store:     clients,
+			Views:     reader,
+			Workflows: a.Workflows,
+			Launcher:  agent.Launcher(a.Config.API.Launcher),
+		},
 		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 		Requirements:   &control.Requirements{Store: &postgres.Requirements{DB: a.DB}},
 		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight()},
@@ -113,8 +156,18 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
 		AdminPages:    &pages.AdminPages{Views: reader, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
 		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: a.DB}},
-		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Allowed: a.Config.Webhooks.Allowed},
-		Models:        &control.Models{Store: modelStore, Files: a.engines.files, Off: a.engines.loader.Off, Workflows: a.Workflows, Log: a.Log},
+		Sinks: &control.Sinks{
+			Store:   sinks,
+			Sender:  webhook.New(a.Config.Webhooks.Allowed),
+			Allowed: a.Config.Webhooks.Allowed,
+		},
+		Models: &control.Models{
+			Store:     modelStore,
+			Files:     a.engines.files,
+			Off:       a.engines.loader.Off,
+			Workflows: a.Workflows,
+			Log:       a.Log,
+		},
 		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
 		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        pauses,
@@ -150,7 +203,11 @@ func (a *App) about(open bool) pages.About {
 		at = "/"
 	}
 	return pages.About{
-		Started: time.Now(), Open: open, TemporalUI: strings.TrimSuffix(a.Config.Temporal.UI, "/"), Namespace: cmp.Or(a.Workflows.Namespace, "default"), ConsolePath: at,
+		Started:     time.Now(),
+		Open:        open,
+		TemporalUI:  strings.TrimSuffix(a.Config.Temporal.UI, "/"),
+		Namespace:   cmp.Or(a.Workflows.Namespace, "default"),
+		ConsolePath: at,
 	}
 }
 
@@ -176,7 +233,8 @@ func (a *App) webDir() http.Handler {
 	root := os.DirFS(a.Config.API.WebDir)
 	files := http.FileServerFS(root)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if info, err := fs.Stat(root, strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")); err == nil && !info.IsDir() {
+		if info, err := fs.Stat(root, strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")); err == nil &&
+			!info.IsDir() {
 			files.ServeHTTP(w, r)
 			return
 		}

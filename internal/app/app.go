@@ -62,7 +62,8 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	if a.Log == nil {
 		a.Log = slog.Default()
 	}
-	a.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.Metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.doors = newDoorMetrics(a.Metrics)
 	keys, err := c.Secrets.All()
 	if err != nil {
@@ -91,7 +92,8 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	retries := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "spotkeeper_workflow_message_retries_total", Help: "Messages to workflows that were answered by trying again.",
+		Name: "spotkeeper_workflow_message_retries_total",
+		Help: "Messages to workflows that were answered by trying again.",
 	})
 	a.Metrics.MustRegister(retries)
 	if a.engines, err = a.openEngines(ctx, c); err != nil {
@@ -99,8 +101,13 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.Metrics.MustRegister(newEngineGauges(a.engines.serving))
-	a.Workflows = &workflows.Client{Temporal: a.Temporal, Namespace: a.Namespace, Queue: c.Temporal.Queue, Tuning: o.Tuning,
-		OnRetry: func(error) { retries.Inc() }}
+	a.Workflows = &workflows.Client{
+		Temporal:  a.Temporal,
+		Namespace: a.Namespace,
+		Queue:     c.Temporal.Queue,
+		Tuning:    o.Tuning,
+		OnRetry:   func(error) { retries.Inc() },
+	}
 	return a, nil
 }
 
@@ -111,7 +118,12 @@ func (a *App) Close() {
 }
 
 func fleetOptions(c config.AWS) fleet.Options {
-	o := fleet.Options{Region: c.Region, Endpoint: c.EC2Endpoint, STSEndpoint: c.STSEndpoint, PricingEndpoint: c.PricingEndpoint}
+	o := fleet.Options{
+		Region:          c.Region,
+		Endpoint:        c.EC2Endpoint,
+		STSEndpoint:     c.STSEndpoint,
+		PricingEndpoint: c.PricingEndpoint,
+	}
 	if c.Simulated {
 		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
 		o.STSEndpoint, o.PricingEndpoint = cmp.Or(o.STSEndpoint, o.Endpoint), cmp.Or(o.PricingEndpoint, o.Endpoint)

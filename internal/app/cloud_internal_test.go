@@ -49,7 +49,10 @@ func says(t *testing.T, h http.Handler) (status int, body string) {
 func TestAWorkerOfTemporalCloudPolls(t *testing.T) {
 	t.Parallel()
 
-	for name, lacks := range map[string][]string{"whole": nil, "without search attributes": {"ClientID", "AgentID", "Reason"}} {
+	for name, lacks := range map[string][]string{
+		"whole":                     nil,
+		"without search attributes": {"ClientID", "AgentID", "Reason"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := &frontend.Cloud{Lacks: lacks}
@@ -58,7 +61,8 @@ func TestAWorkerOfTemporalCloudPolls(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- a.RunWorker(ctx) }()
 			require.Eventually(t, func() bool {
-				return c.Calls("PollWorkflowTaskQueue") > 0 && c.Calls("PollActivityTaskQueue") > 0 && c.Calls("ListSchedules") > 0
+				return c.Calls("PollWorkflowTaskQueue") > 0 && c.Calls("PollActivityTaskQueue") > 0 &&
+					c.Calls("ListSchedules") > 0
 			}, time.Minute, 10*time.Millisecond, "it polls, and has made its schedules")
 			status, page := says(t, a.workerPages())
 			require.Equal(t, http.StatusOK, status, page)

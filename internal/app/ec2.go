@@ -22,7 +22,11 @@ type ec2Fleet struct {
 var _ activities.Fleet = ec2Fleet{}
 
 // Template reads what a new instance copies. Fails with launch.instance_gone.
-func (f ec2Fleet) Template(ctx context.Context, a activities.Account, region, instanceID string) (json.RawMessage, error) {
+func (f ec2Fleet) Template(
+	ctx context.Context,
+	a activities.Account,
+	region, instanceID string,
+) (json.RawMessage, error) {
 	t, err := f.Provider.Template(ctx, fleet.Account(a), region, instanceID)
 	if err != nil {
 		return nil, err
@@ -33,7 +37,11 @@ func (f ec2Fleet) Template(ctx context.Context, a activities.Account, region, in
 
 // Freeze makes the whole request of an attempt. Fails with launch.no_addresses,
 // and with launch.misconfigured for a template that cannot be read.
-func (ec2Fleet) Freeze(template json.RawMessage, where replica.Candidate, owner activities.LaunchOwner) (*activities.FrozenLaunch, error) {
+func (ec2Fleet) Freeze(
+	template json.RawMessage,
+	where replica.Candidate,
+	owner activities.LaunchOwner,
+) (*activities.FrozenLaunch, error) {
 	var t fleet.Template
 	if err := json.Unmarshal(template, &t); err != nil {
 		return nil, replica.Misconfigured.Wrap(err, "the stored template cannot be read")
@@ -67,7 +75,11 @@ func (ec2Fleet) Revise(refused activities.FrozenLaunch, cause error) (*activitie
 }
 
 // Launch sends a frozen request.
-func (f ec2Fleet) Launch(ctx context.Context, a activities.Account, request json.RawMessage) (*activities.CloudInstance, error) {
+func (f ec2Fleet) Launch(
+	ctx context.Context,
+	a activities.Account,
+	request json.RawMessage,
+) (*activities.CloudInstance, error) {
 	var r fleet.LaunchRequest
 	if err := json.Unmarshal(request, &r); err != nil {
 		return nil, replica.Misconfigured.Wrap(err, "the stored request cannot be read")
@@ -86,7 +98,11 @@ func (f ec2Fleet) Launch(ctx context.Context, a activities.Account, request json
 }
 
 // State says what EC2 shows of an instance, absent included.
-func (f ec2Fleet) State(ctx context.Context, a activities.Account, region, instanceID string) (*activities.CloudInstance, error) {
+func (f ec2Fleet) State(
+	ctx context.Context,
+	a activities.Account,
+	region, instanceID string,
+) (*activities.CloudInstance, error) {
 	i, err := f.ConsoleState(ctx, fleet.Account(a), region, instanceID)
 	if err != nil {
 		return nil, err
@@ -96,7 +112,12 @@ func (f ec2Fleet) State(ctx context.Context, a activities.Account, region, insta
 }
 
 // States says what EC2 shows of the instances, by id, without their status checks.
-func (f ec2Fleet) States(ctx context.Context, a activities.Account, region string, ids []string) (map[string]activities.CloudInstance, error) {
+func (f ec2Fleet) States(
+	ctx context.Context,
+	a activities.Account,
+	region string,
+	ids []string,
+) (map[string]activities.CloudInstance, error) {
 	found, err := f.Describe(ctx, fleet.Account(a), region, ids)
 	if err != nil {
 		return nil, err
@@ -109,12 +130,22 @@ func (f ec2Fleet) States(ctx context.Context, a activities.Account, region strin
 }
 
 // Terminate ends an instance; one that has ended is success.
-func (f ec2Fleet) Terminate(ctx context.Context, a activities.Account, region, instanceID string, launchedAt time.Time) error {
+func (f ec2Fleet) Terminate(
+	ctx context.Context,
+	a activities.Account,
+	region, instanceID string,
+	launchedAt time.Time,
+) error {
 	return f.Provider.Terminate(ctx, fleet.Account(a), region, instanceID, launchedAt)
 }
 
 // Preflight checks in calm whether a replacement of the template can be launched.
-func (f ec2Fleet) Preflight(ctx context.Context, a activities.Account, region, zone string, template json.RawMessage) ([]preflight.Check, error) {
+func (f ec2Fleet) Preflight(
+	ctx context.Context,
+	a activities.Account,
+	region, zone string,
+	template json.RawMessage,
+) ([]preflight.Check, error) {
 	var t fleet.Template
 	if err := json.Unmarshal(template, &t); err != nil {
 		return nil, replica.Misconfigured.Wrap(err, "the stored template cannot be read")
@@ -137,7 +168,11 @@ func (f ec2Fleet) Adopt(ctx context.Context, a activities.Account, region, insta
 }
 
 // Ours lists the living instances in the account that carry our tag for the client.
-func (f ec2Fleet) Ours(ctx context.Context, a activities.Account, region, clientID string) ([]activities.CloudInstance, error) {
+func (f ec2Fleet) Ours(
+	ctx context.Context,
+	a activities.Account,
+	region, clientID string,
+) ([]activities.CloudInstance, error) {
 	found, err := f.ListOurs(ctx, fleet.Account(a), region, clientID)
 	if err != nil {
 		return nil, err
@@ -164,8 +199,19 @@ func cloudInstance(i fleet.Instance) activities.CloudInstance {
 
 // Missing names those of the instances that EC2 does not show as living, asked through an
 // account that a client is to have.
-func (f ec2Fleet) Missing(ctx context.Context, clientID, externalID string, in clients.Account, region string, ids []string) ([]string, error) {
-	found, err := f.Describe(ctx, fleet.Account{ClientID: clientID, RoleARN: in.RoleARN, ExternalID: externalID, Own: in.Own}, region, ids)
+func (f ec2Fleet) Missing(
+	ctx context.Context,
+	clientID, externalID string,
+	in clients.Account,
+	region string,
+	ids []string,
+) ([]string, error) {
+	found, err := f.Describe(ctx, fleet.Account{
+		ClientID:   clientID,
+		RoleARN:    in.RoleARN,
+		ExternalID: externalID,
+		Own:        in.Own,
+	}, region, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -53,20 +53,52 @@ func simulate(t *testing.T) *simulated {
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
-	provider, err := fleet.New(t.Context(), fleet.Options{Region: simRegion, Endpoint: server.URL, STSEndpoint: server.URL, Credentials: fleet.StaticCredentials("test", "test")})
+	provider, err := fleet.New(t.Context(), fleet.Options{
+		Region:      simRegion,
+		Endpoint:    server.URL,
+		STSEndpoint: server.URL,
+		Credentials: fleet.StaticCredentials("test", "test"),
+	})
 	require.NoError(t, err)
 	db, log := postgrestest.Open(t), slog.New(slog.DiscardHandler)
-	s := &simulated{t: t, ctx: t.Context(), db: db, control: ec2sim.NewClient(server.URL, server.Client()), roles: &postgres.Roles{DB: db},
-		instances: &activities.Instances{Store: &postgres.Launches{DB: db}, Replicas: &postgres.Roles{DB: db}, Workflows: deaf{}, Fleet: ec2Fleet{Provider: provider}, Log: log},
-		standbys: &activities.Standbys{Store: &postgres.Standbys{Roles: postgres.Roles{DB: db}, Launches: postgres.Launches{DB: db}},
-			Fleet: ec2Fleet{Provider: provider}, Workflows: deaf{}, Log: log},
-		orphans: &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log}}
+	s := &simulated{
+		t:       t,
+		ctx:     t.Context(),
+		db:      db,
+		control: ec2sim.NewClient(server.URL, server.Client()),
+		roles:   &postgres.Roles{DB: db},
+		instances: &activities.Instances{
+			Store:     &postgres.Launches{DB: db},
+			Replicas:  &postgres.Roles{DB: db},
+			Workflows: deaf{},
+			Fleet:     ec2Fleet{Provider: provider},
+			Log:       log,
+		},
+		standbys: &activities.Standbys{
+			Store:     &postgres.Standbys{Roles: postgres.Roles{DB: db}, Launches: postgres.Launches{DB: db}},
+			Fleet:     ec2Fleet{Provider: provider},
+			Workflows: deaf{},
+			Log:       log,
+		},
+		orphans: &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log},
+	}
 	_, err = s.control.Freeze(t.Context())
 	require.NoError(t, err)
 	const role, external = "arn:aws:iam::111111111111:role/spotkeeper-k1", "x1"
 	require.NoError(t, s.control.AddRole(s.ctx, ec2sim.Role{ARN: role, ExternalID: external}))
-	made, err := provider.Launch(t.Context(), fleet.Account{ClientID: "k1", RoleARN: role, ExternalID: external}, fleet.LaunchRequest{ClientToken: "primary", Region: simRegion, Mode: agent.Spot,
-		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage(simRegion, "x86_64"), Tags: map[string]string{"Name": "web", fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: "k1"}})
+	made, err := provider.Launch(t.Context(), fleet.Account{
+		ClientID:   "k1",
+		RoleARN:    role,
+		ExternalID: external,
+	}, fleet.LaunchRequest{
+		ClientToken:  "primary",
+		Region:       simRegion,
+		Mode:         agent.Spot,
+		InstanceType: "t3.medium",
+		AZ:           "us-east-1a",
+		ImageID:      ec2sim.PublicImage(simRegion, "x86_64"),
+		Tags:         map[string]string{"Name": "web", fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: "k1"},
+	})
 	require.NoError(t, err)
 	s.primary = made.ID
 	s.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id, role_arn, external_id)
@@ -97,8 +129,19 @@ func (s *simulated) open(kind replica.Kind) string {
 }
 
 func (s *simulated) launch(replicaID, zone string) (string, error) {
-	made, err := s.instances.LaunchInstance(s.ctx, activities.LaunchInput{AgentID: "a1", ReplicaID: replicaID, Operation: "replica/" + replicaID, Epoch: 3,
-		Where: replica.Candidate{PoolID: "t3.medium." + zone, InstanceType: "t3.medium", Region: simRegion, AZ: zone, Mode: agent.Spot}})
+	made, err := s.instances.LaunchInstance(s.ctx, activities.LaunchInput{
+		AgentID:   "a1",
+		ReplicaID: replicaID,
+		Operation: "replica/" + replicaID,
+		Epoch:     3,
+		Where: replica.Candidate{
+			PoolID:       "t3.medium." + zone,
+			InstanceType: "t3.medium",
+			Region:       simRegion,
+			AZ:           zone,
+			Mode:         agent.Spot,
+		},
+	})
 	if err != nil {
 		return "", err
 	}
@@ -147,14 +190,34 @@ func TestAReplicaAtEC2(t *testing.T) {
 	s.pass(10 * time.Second)
 	seen, err := s.instances.AwaitUp(t.Context(), up)
 	require.NoError(t, err)
-	require.Equal(t, &activities.InstanceState{State: "running", ChecksOK: true, Mode: agent.Spot, PoolID: "t3.medium." + simZone}, seen)
+	require.Equal(t, &activities.InstanceState{
+		State:    "running",
+		ChecksOK: true,
+		Mode:     agent.Spot,
+		PoolID:   "t3.medium." + simZone,
+	}, seen)
 
 	ok, err := s.roles.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: id, To: replica.Ready, InstanceID: made})
 	require.NoError(t, err)
 	require.True(t, ok)
-	set, err := s.roles.ChangeRoles(t.Context(), roles.RoleChange{AgentID: "a1", OldID: s.primary, NewID: made, ReplicaID: id, Cause: roles.BySwitch, Fate: roles.Retire})
+	set, err := s.roles.ChangeRoles(t.Context(), roles.RoleChange{
+		AgentID:   "a1",
+		OldID:     s.primary,
+		NewID:     made,
+		ReplicaID: id,
+		Cause:     roles.BySwitch,
+		Fate:      roles.Retire,
+	})
 	require.NoError(t, err)
-	require.Equal(t, roles.Instance{ID: made, InstanceType: "t3.medium", Region: simRegion, AZ: simZone, PoolID: "t3.medium." + simZone, Mode: agent.Spot, Role: agent.Primary}, set.Primary)
+	require.Equal(t, roles.Instance{
+		ID:           made,
+		InstanceType: "t3.medium",
+		Region:       simRegion,
+		AZ:           simZone,
+		PoolID:       "t3.medium." + simZone,
+		Mode:         agent.Spot,
+		Role:         agent.Primary,
+	}, set.Primary)
 	require.Equal(t, roles.IsPrimary, fault.CodeOf(s.instances.RetireInstance(t.Context(), watch)))
 	old := activities.WatchInput{AgentID: "a1", InstanceID: s.primary}
 	for range 2 {
@@ -181,7 +244,11 @@ func TestTheWatchAtEC2(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &activities.WatchStandbysResult{Watched: 1}, seen)
 
-	_, err = s.control.Signal(t.Context(), ec2sim.Interruption{InstanceID: made, Kind: ec2sim.Notice, NoticeSeconds: 120})
+	_, err = s.control.Signal(t.Context(), ec2sim.Interruption{
+		InstanceID:    made,
+		Kind:          ec2sim.Notice,
+		NoticeSeconds: 120,
+	})
 	require.NoError(t, err)
 	s.pass(3 * time.Minute)
 	seen, err = s.standbys.WatchStandbys(t.Context())
@@ -216,7 +283,8 @@ func TestTheSweepAtEC2(t *testing.T) {
 	}
 	require.Zero(t, sweep().Seen, "it is too young")
 	later.Store(int64(time.Hour))
-	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 2, Suspects: 1}, sweep(), "the primary, which is adopted, and the other")
+	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 2, Suspects: 1}, sweep(),
+		"the primary, which is adopted, and the other")
 	s.exec(`UPDATE orphan_sightings SET last_seen_at = now() - interval '10 minutes'`)
 	require.Equal(t, &activities.SweepResult{Places: 1, Seen: 2, Suspects: 1, Terminated: 1}, sweep())
 	s.pass(time.Minute)

@@ -20,8 +20,10 @@ type engineGauges struct {
 func newEngineGauges(s *serving.Serving) *engineGauges {
 	return &engineGauges{
 		serving: s,
-		info:    prometheus.NewDesc("spotkeeper_engine_info", "The engine this process decides with; always 1.", []string{"engine", "version", "session"}, nil),
-		serves:  prometheus.NewDesc("spotkeeper_engine_serves_what_it_should", "1, or 0 when this process cannot load what it should serve and serves on with what it had.", nil, nil),
+		info: prometheus.NewDesc("spotkeeper_engine_info", "The engine this process decides with; always 1.",
+			[]string{"engine", "version", "session"}, nil),
+		serves: prometheus.NewDesc("spotkeeper_engine_serves_what_it_should",
+			"1, or 0 when this process cannot load what it should serve and serves on with what it had.", nil, nil),
 	}
 }
 

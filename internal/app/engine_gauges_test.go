@@ -47,5 +47,9 @@ func TestEachProcessSaysWhatItDecidesWith(t *testing.T) {
 			labels[l.GetName()] = l.GetValue()
 		}
 	}
-	require.Equal(t, map[string]string{"engine": engine.Rules{}.Name(), "version": engine.Rules{}.Version(), "session": ""}, labels, "it serves on with what it had")
+	require.Equal(t, map[string]string{
+		"engine":  engine.Rules{}.Name(),
+		"version": engine.Rules{}.Version(),
+		"session": "",
+	}, labels, "it serves on with what it had")
 }

@@ -32,7 +32,13 @@ func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error
 	if err != nil {
 		return nil, err
 	}
-	loader := &serving.Loader{Files: files, ONNXLibrary: c.Engine.ONNXLibrary, Python: c.Engine.Python == "on", PythonPath: c.Engine.PythonPath, Log: a.Log}
+	loader := &serving.Loader{
+		Files:       files,
+		ONNXLibrary: c.Engine.ONNXLibrary,
+		Python:      c.Engine.Python == "on",
+		PythonPath:  c.Engine.PythonPath,
+		Log:         a.Log,
+	}
 	return &engines{
 		files: files, loader: loader,
 		serving: &serving.Serving{Source: &models.Models{DB: a.DB}, Load: loader.Load, Log: a.Log},
@@ -43,7 +49,12 @@ func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error
 // engineStatus is what the operators' page shows of the engine and the models.
 func (a *App) engineStatus(context.Context) pages.EngineStatus {
 	s := a.engines.serving.Status()
-	out := pages.EngineStatus{Loaded: true, Type: s.Engine, Version: s.Version, Models: pages.ModelStatus{Loaded: true, Name: s.Engine, Version: s.Version}}
+	out := pages.EngineStatus{
+		Loaded:  true,
+		Type:    s.Engine,
+		Version: s.Version,
+		Models:  pages.ModelStatus{Loaded: true, Name: s.Engine, Version: s.Version},
+	}
 	for _, session := range s.Sessions {
 		files := make([]pages.EngineFile, len(session.Files))
 		for i, f := range session.Files {

@@ -32,12 +32,22 @@ func TestErrorsDocumentIsCurrent(t *testing.T) {
 
 func errorsDocument() string {
 	reactions := map[fault.Kind]string{
-		fault.Internal: "retried, alerted on", fault.Unavailable: "retried", fault.Exhausted: "asked elsewhere", fault.Invalid: "final",
-		fault.Unauthorized: "final", fault.Forbidden: "final", fault.NotFound: "final", fault.Conflict: "final", fault.TooLarge: "final", fault.Limited: "final",
+		fault.Internal:     "retried, alerted on",
+		fault.Unavailable:  "retried",
+		fault.Exhausted:    "asked elsewhere",
+		fault.Invalid:      "final",
+		fault.Unauthorized: "final",
+		fault.Forbidden:    "final",
+		fault.NotFound:     "final",
+		fault.Conflict:     "final",
+		fault.TooLarge:     "final",
+		fault.Limited:      "final",
 	}
 	var b strings.Builder
-	b.WriteString("# Error codes\n\nEvery error of the API is `{\"error\": \"<one sentence>\", \"code\": \"<code>\"}`, with further members for some. The code's kind decides the\n" +
-		"HTTP status and what a workflow does about it. Codes are API: they are not renamed.\n\n| code | status | in a workflow |\n|---|---|---|\n")
+	b.WriteString(
+		"# Error codes\n\nEvery error of the API is `{\"error\": \"<one sentence>\", \"code\": \"<code>\"}`, with further members for some. The code's kind decides the\n" +
+			"HTTP status and what a workflow does about it. Codes are API: they are not renamed.\n\n| code | status | in a workflow |\n|---|---|---|\n",
+	)
 	for _, code := range fault.Codes() {
 		if strings.HasPrefix(string(code), "test.") {
 			continue

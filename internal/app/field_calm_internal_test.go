@@ -18,7 +18,11 @@ import (
 // collect runs the job that reads types and prices.
 func (f *field) collect() {
 	f.t.Helper()
-	_, err := (&activities.Prices{Store: &prices.Prices{DB: f.DB}, Market: newEC2Market(f.Fleet), Log: f.Log}).CollectPrices(f.t.Context())
+	_, err := (&activities.Prices{
+		Store:  &prices.Prices{DB: f.DB},
+		Market: newEC2Market(f.Fleet),
+		Log:    f.Log,
+	}).CollectPrices(f.t.Context())
 	require.NoError(f.t, err)
 }
 
@@ -31,13 +35,18 @@ func TestPreflightFindsInCalm(t *testing.T) {
 	_, err := f.ec2.CreateKeyPair(t.Context(), &ec2.CreateKeyPairInput{KeyName: aws.String("ops")})
 	require.NoError(t, err)
 	old := f.machine()
-	image, err := f.ec2.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: old.InstanceId, Name: aws.String("golden")})
+	image, err := f.ec2.CreateImage(t.Context(), &ec2.CreateImageInput{
+		InstanceId: old.InstanceId,
+		Name:       aws.String("golden"),
+	})
 	require.NoError(t, err)
-	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.ImageId, in.KeyName = image.ImageId, aws.String("ops") }))
+	m := f.join("web",
+		f.machine(func(in *ec2.RunInstancesInput) { in.ImageId, in.KeyName = image.ImageId, aws.String("ops") }))
 	run := func() preflight.Report {
 		t.Helper()
 		var report preflight.Report
-		require.Equal(t, http.StatusOK, f.ask("GET", "/api/client/agents/"+m.id+"/preflight?run=true", nil, &report), f.log.String())
+		require.Equal(t, http.StatusOK, f.ask("GET", "/api/client/agents/"+m.id+"/preflight?run=true", nil, &report),
+			f.log.String())
 		return report
 	}
 	require.Equal(t, preflight.OK, run().Result, f.log.String())
@@ -68,10 +77,14 @@ func TestPreflightFindsInCalm(t *testing.T) {
 	require.NoError(t, f.sim.ClearFaults(t.Context()))
 	_, err = f.ec2.CreateKeyPair(t.Context(), &ec2.CreateKeyPairInput{KeyName: aws.String("ops")})
 	require.NoError(t, err)
-	_, err = f.DB.Pool.Exec(t.Context(), `UPDATE launch_templates SET template = jsonb_set(template, '{image_id}', to_jsonb($1::text))`, ec2sim.PublicImage("us-east-1", "x86_64"))
+	_, err = f.DB.Pool.Exec(t.Context(),
+		`UPDATE launch_templates SET template = jsonb_set(template, '{image_id}', to_jsonb($1::text))`,
+		ec2sim.PublicImage("us-east-1", "x86_64"))
 	require.NoError(t, err)
 	require.Equal(t, preflight.OK, run().Result, f.log.String())
-	require.Len(t, f.list(`SELECT message FROM notifications WHERE dedup_key LIKE 'preflight:%' AND severity = 'info'`), 1, "mended")
+	require.Len(t,
+		f.list(`SELECT message FROM notifications WHERE dedup_key LIKE 'preflight:%' AND severity = 'info'`), 1,
+		"mended")
 }
 
 // TestOrdersThatCannotWorkAreRefused at the door, in a sentence.
@@ -81,10 +94,14 @@ func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
 	f := newField(t, ec2sim.Options{})
 	m := f.join("web", f.machine())
 	f.collect()
-	_, err := f.DB.Pool.Exec(t.Context(), `INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-west-2a', 'm5.large', 'us-west-2', 'us-west-2a'),
-		('m6g.large.us-east-1b', 'm6g.large', 'us-east-1', 'us-east-1b') ON CONFLICT DO NOTHING`)
+	_, err := f.DB.Pool.Exec(
+		t.Context(),
+		`INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-west-2a', 'm5.large', 'us-west-2', 'us-west-2a'),
+		('m6g.large.us-east-1b', 'm6g.large', 'us-east-1', 'us-east-1b') ON CONFLICT DO NOTHING`,
+	)
 	require.NoError(t, err)
-	_, err = f.DB.Pool.Exec(t.Context(), `INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+	_, err = f.DB.Pool.Exec(t.Context(),
+		`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
 		SELECT id, instance_type, region, az, 0.03, 'collector', now() FROM pools ON CONFLICT DO NOTHING`)
 	require.NoError(t, err)
 	for pool, words := range map[string]string{
@@ -95,14 +112,19 @@ func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
 		var answer struct {
 			Error, Code string
 		}
-		status := f.ask("POST", "/api/client/instances/"+m.at+"/force-switch", map[string]any{"target": "pool", "pool_id": pool}, &answer)
+		status := f.ask("POST", "/api/client/instances/"+m.at+"/force-switch",
+			map[string]any{"target": "pool", "pool_id": pool}, &answer)
 		require.Equal(t, http.StatusBadRequest, status, "%s: %s", pool, f.log.String())
 		require.Contains(t, answer.Error, words)
 		require.Equal(t, "switch.invalid_target", answer.Code)
 	}
 	require.Empty(t, f.list(`SELECT id FROM commands`))
-	f.ask("POST", "/api/client/instances/"+m.at+"/force-switch", map[string]any{"target": "pool", "pool_id": "m5.large.us-east-1b"}, nil)
-	require.Equal(t, []string{"m5.large.us-east-1b"}, f.list(`SELECT target_pool_id FROM commands`), "the order is durable, whatever the stand-in for Temporal says")
+	f.ask("POST", "/api/client/instances/"+m.at+"/force-switch", map[string]any{
+		"target":  "pool",
+		"pool_id": "m5.large.us-east-1b",
+	}, nil)
+	require.Equal(t, []string{"m5.large.us-east-1b"}, f.list(`SELECT target_pool_id FROM commands`),
+		"the order is durable, whatever the stand-in for Temporal says")
 }
 
 // TestHiddenUserDataStopsAVoluntaryMove (K10): the new instance would start without it.
@@ -112,7 +134,8 @@ func TestHiddenUserDataStopsAVoluntaryMove(t *testing.T) {
 	f := newField(t, ec2sim.Options{})
 	f.fault(ec2sim.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
 	m := f.join("web", f.machine())
-	require.Len(t, f.list(`SELECT message FROM notifications WHERE message LIKE '%the user data%'`), 1, "told at adoption")
+	require.Len(t, f.list(`SELECT message FROM notifications WHERE message LIKE '%the user data%'`), 1,
+		"told at adoption")
 	var answer struct{ Error string }
 	require.Equal(t, http.StatusBadRequest, f.ask("POST", "/api/client/instances/"+m.at+"/force-switch",
 		map[string]any{"target": "pool", "pool_id": "m5.large.us-east-1b"}, &answer), f.log.String())
@@ -148,7 +171,8 @@ func TestChoiceAmongTypes(t *testing.T) {
 	}
 	f.call("GET", path, nil, &answer)
 	fit, why := fitting()
-	require.Equal(t, []string{"c5.xlarge", "c6i.xlarge", "m5.large", "m5.xlarge", "m5a.large", "m5a.xlarge", "m6i.large", "m6i.xlarge", "r5.large", "r6i.large"}, fit)
+	require.Equal(t, []string{"c5.xlarge", "c6i.xlarge", "m5.large", "m5.xlarge", "m5a.large", "m5a.xlarge",
+		"m6i.large", "m6i.xlarge", "r5.large", "r6i.large"}, fit)
 	require.Contains(t, why["m6g.large"], "arm64")
 	require.Contains(t, why["c5.large"], "less than")
 	require.Contains(t, why["t3.large"], "burstable")

@@ -26,7 +26,12 @@ func (m *member) watchSilent() int {
 	require.NoError(m.t, err)
 	_, err = m.DB.Pool.Exec(m.t.Context(), `UPDATE instances SET created_at = created_at - interval '2 hours'`)
 	require.NoError(m.t, err)
-	p := &activities.Primaries{Store: &postgres.Primaries{Launches: postgres.Launches{DB: m.DB}}, Fleet: m.ec2Fleet(), Workflows: deaf{}, Log: m.Log}
+	p := &activities.Primaries{
+		Store:     &postgres.Primaries{Launches: postgres.Launches{DB: m.DB}},
+		Fleet:     m.ec2Fleet(),
+		Workflows: deaf{},
+		Log:       m.Log,
+	}
 	out, err := p.WatchPrimaries(m.t.Context(), activities.WatchPrimariesInput{})
 	require.NoError(m.t, err)
 	return out.Lost
@@ -38,7 +43,10 @@ func TestEndsThatAreNotTerminated(t *testing.T) {
 
 	behaving := func(b types.InstanceInterruptionBehavior) func(*ec2.RunInstancesInput) {
 		return func(in *ec2.RunInstancesInput) {
-			in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: b}
+			in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{
+				SpotInstanceType:             types.SpotInstanceTypePersistent,
+				InstanceInterruptionBehavior: b,
+			}
 		}
 	}
 	for name, c := range map[string]struct {
@@ -46,8 +54,10 @@ func TestEndsThatAreNotTerminated(t *testing.T) {
 		end    func(f *field, id string) error
 		lost   int
 	}{
-		"stopped by EC2":    {behaving(types.InstanceInterruptionBehaviorStop), func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
-		"hibernated by EC2": {behaving(types.InstanceInterruptionBehaviorHibernate), func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
+		"stopped by EC2": {behaving(types.InstanceInterruptionBehaviorStop),
+			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
+		"hibernated by EC2": {behaving(types.InstanceInterruptionBehaviorHibernate),
+			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
 		"its host retired": {func(in *ec2.RunInstancesInput) { in.InstanceMarketOptions = nil },
 			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Retire, 0) }, 1},
 		"vanished for hours": {func(*ec2.RunInstancesInput) {}, func(f *field, id string) error {
@@ -57,10 +67,11 @@ func TestEndsThatAreNotTerminated(t *testing.T) {
 			_, err := f.sim.Advance(f.t.Context(), 3*time.Hour)
 			return err
 		}, 1},
-		"stopped by its owner": {func(in *ec2.RunInstancesInput) { in.InstanceMarketOptions = nil }, func(f *field, id string) error {
-			_, err := f.ec2.StopInstances(f.t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{id}})
-			return err
-		}, 0},
+		"stopped by its owner": {func(in *ec2.RunInstancesInput) { in.InstanceMarketOptions = nil },
+			func(f *field, id string) error {
+				_, err := f.ec2.StopInstances(f.t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{id}})
+				return err
+			}, 0},
 		"silent and running": {func(*ec2.RunInstancesInput) {}, func(*field, string) error { return nil }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,8 +73,11 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	f.ec2 = ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
 		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(fieldAccount), "simulated", "")})
 	settings, err := config.Load(map[string]string{
-		"DATABASE_URL": postgrestest.URL(t), "EC2_SIMULATED": "true", "AWS_ENDPOINT_URL_EC2": server.URL, "ARTIFACTS_URL": t.TempDir(),
-		"SECRET_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+		"DATABASE_URL":         postgrestest.URL(t),
+		"EC2_SIMULATED":        "true",
+		"AWS_ENDPOINT_URL_EC2": server.URL,
+		"ARTIFACTS_URL":        t.TempDir(),
+		"SECRET_KEY":           "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 	})
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = ""
@@ -100,7 +103,8 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 // account is how EC2 is asked for the customer.
 func (f *field) account() (a activities.Account) {
 	f.t.Helper()
-	require.NoError(f.t, f.DB.Pool.QueryRow(f.t.Context(), `SELECT id, role_arn, external_id FROM clients WHERE role_arn <> ''`).
+	require.NoError(f.t, f.DB.Pool.QueryRow(f.t.Context(),
+		`SELECT id, role_arn, external_id FROM clients WHERE role_arn <> ''`).
 		Scan(&a.ClientID, &a.RoleARN, &a.ExternalID))
 	return a
 }
@@ -143,7 +147,10 @@ func (f *field) call(method, path string, in, out any) {
 func (f *field) machine(change ...func(*ec2.RunInstancesInput)) types.Instance {
 	f.t.Helper()
 	in := &ec2.RunInstancesInput{
-		ImageId: aws.String(ec2sim.PublicImage("us-east-1", "x86_64")), InstanceType: fieldType, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId:               aws.String(ec2sim.PublicImage("us-east-1", "x86_64")),
+		InstanceType:          fieldType,
+		MinCount:              aws.Int32(1),
+		MaxCount:              aws.Int32(1),
 		Placement:             &types.Placement{AvailabilityZone: aws.String("us-east-1a")},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
 		UserData:              aws.String("I2Nsb3VkLWNvbmZpZw=="),
@@ -197,7 +204,11 @@ func (f *field) adopt(instanceID string) {
 // learn runs the activity that notes what new primaries were launched with.
 func (f *field) learn() {
 	f.t.Helper()
-	t := &activities.Templates{Store: &postgres.Templates{Launches: postgres.Launches{DB: f.DB}}, Fleet: f.ec2Fleet(), Log: f.Log}
+	t := &activities.Templates{
+		Store: &postgres.Templates{Launches: postgres.Launches{DB: f.DB}},
+		Fleet: f.ec2Fleet(),
+		Log:   f.Log,
+	}
 	_, err := t.NoteTemplates(f.t.Context())
 	require.NoError(f.t, err)
 }
@@ -207,13 +218,29 @@ func (m *member) reportPrices(zones ...string) {
 	m.t.Helper()
 	pools := make([]map[string]any, len(zones))
 	for i, zone := range zones {
-		pools[i] = map[string]any{"pool_id": fieldType + "." + zone, "instance_type": fieldType, "az": zone, "price": 0.0325 + float64(i)/1000}
+		pools[i] = map[string]any{
+			"pool_id":       fieldType + "." + zone,
+			"instance_type": fieldType,
+			"az":            zone,
+			"price":         0.0325 + float64(i)/1000,
+		}
 	}
 	m.call("POST", "/api/agents/"+m.id+"/pricing-report", map[string]any{
-		"instance": map[string]any{"instance_id": m.at, "instance_type": fieldType, "region": "us-east-1", "az": zones[0], "mode": "spot",
-			"pool_id": fieldType + "." + zones[0]},
-		"pricing": map[string]any{"on_demand_price": 0.096, "current_spot_price": 0.0325, "cheapest_pool": pools[0], "spot_pools": pools,
-			"collected_at": time.Now().UTC().Format(time.RFC3339Nano)},
+		"instance": map[string]any{
+			"instance_id":   m.at,
+			"instance_type": fieldType,
+			"region":        "us-east-1",
+			"az":            zones[0],
+			"mode":          "spot",
+			"pool_id":       fieldType + "." + zones[0],
+		},
+		"pricing": map[string]any{
+			"on_demand_price":    0.096,
+			"current_spot_price": 0.0325,
+			"cheapest_pool":      pools[0],
+			"spot_pools":         pools,
+			"collected_at":       time.Now().UTC().Format(time.RFC3339Nano),
+		},
 	}, nil)
 }
 
@@ -235,8 +262,13 @@ func (m *member) lose() failover {
 	m.t.Helper()
 	ctx := m.t.Context()
 	store := &postgres.Roles{DB: m.DB}
-	taken, err := (&postgres.Notices{DB: m.DB}).Take(ctx, "", interruption.Notice{AgentID: m.id, InstanceID: m.at, Kind: interruption.Termination,
-		Deadline: time.Now().Add(2 * time.Minute), Door: "http"}, roles.JudgeNotice)
+	taken, err := (&postgres.Notices{DB: m.DB}).Take(ctx, "", interruption.Notice{
+		AgentID:    m.id,
+		InstanceID: m.at,
+		Kind:       interruption.Termination,
+		Deadline:   time.Now().Add(2 * time.Minute),
+		Door:       "http",
+	}, roles.JudgeNotice)
 	require.NoError(m.t, err)
 	require.True(m.t, taken.Known)
 	var out failover
@@ -244,8 +276,14 @@ func (m *member) lose() failover {
 		set, err := store.Roles(ctx, m.id)
 		require.NoError(m.t, err)
 		out.Took += set.BackOff(replica.Termination)
-		opened, err := store.OpenReplica(ctx, roles.ReplicaRequest{AgentID: m.id, Kind: replica.Termination, For: m.at, CreatedBy: "system",
-			Reason: "termination notice", Plan: replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType}})
+		opened, err := store.OpenReplica(ctx, roles.ReplicaRequest{
+			AgentID:   m.id,
+			Kind:      replica.Termination,
+			For:       m.at,
+			CreatedBy: "system",
+			Reason:    "termination notice",
+			Plan:      replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType},
+		})
 		require.NoError(m.t, err)
 		out.Replicas++
 		m.runReplica(opened.Replica.ID, &out)
@@ -300,7 +338,10 @@ func (m *member) runReplica(id string, out *failover) {
 func (m *member) tell(out *failover) {
 	m.t.Helper()
 	out.Launches = m.list(`SELECT mode || '/' || pool_id FROM launches WHERE agent_id = $1 ORDER BY created_at`, m.id)
-	out.Notified = m.list(`SELECT n.message FROM notifications n JOIN agents a ON a.client_id = n.client_id WHERE a.id = $1 AND n.severity <> 'info' ORDER BY n.created_at`, m.id)
+	out.Notified = m.list(
+		`SELECT n.message FROM notifications n JOIN agents a ON a.client_id = n.client_id WHERE a.id = $1 AND n.severity <> 'info' ORDER BY n.created_at`,
+		m.id,
+	)
 	out.Steps = strings.Join(m.list(`SELECT s.name || ' [' || s.status || '] ' || s.detail FROM operation_steps s
 		JOIN operations o ON o.id = s.operation_id WHERE o.agent_id = $1 ORDER BY o.started_at, s.seq`, m.id), "\n")
 }

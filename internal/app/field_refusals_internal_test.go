@@ -24,20 +24,82 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 		faults []ec2sim.Fault
 		mode   string // of the heir, when it has to be another one
 	}{
-		"a policy forbids the zone's spot": {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "UnauthorizedOperation", Message: encoded}}},
-		"a policy forbids spot":            {faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "UnauthorizedOperation", Message: encoded}}, mode: "ondemand"},
-		"the service-linked role of spot":  {faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "AuthFailure.ServiceLinkedRoleCreationNotPermitted", Message: encoded}}, mode: "ondemand"},
-		"a combination of parameters":      {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "InvalidParameterCombination"}}},
-		"a deleted subnet":                 {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "InvalidSubnetID.NotFound"}}},
-		"one sick zone, 500":               {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "InternalError", Status: 500}}},
-		"one sick zone, 503":               {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "ServiceUnavailable", Status: 503}}},
-		"a code that is not known":         {faults: []ec2sim.Fault{{Action: "RunInstances", Pool: "*.us-east-1b", Code: "SomethingNew", Status: 400}}},
-		"born dead in one pool":            {faults: []ec2sim.Fault{{Pool: "*.us-east-1b", Mode: ec2sim.FaultStillborn, Code: "Server.InsufficientInstanceCapacity"}}},
-		"born dead in every spot pool":     {faults: []ec2sim.Fault{{Market: "spot", Mode: ec2sim.FaultStillborn, Code: "Server.InternalError"}}, mode: "ondemand"},
+		"a policy forbids the zone's spot": {faults: []ec2sim.Fault{{
+			Action:  "RunInstances",
+			Pool:    "*.us-east-1b",
+			Code:    "UnauthorizedOperation",
+			Message: encoded,
+		}}},
+		"a policy forbids spot": {
+			faults: []ec2sim.Fault{{
+				Action:  "RunInstances",
+				Market:  "spot",
+				Code:    "UnauthorizedOperation",
+				Message: encoded,
+			}},
+			mode: "ondemand",
+		},
+		"the service-linked role of spot": {
+			faults: []ec2sim.Fault{{
+				Action:  "RunInstances",
+				Market:  "spot",
+				Code:    "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+				Message: encoded,
+			}},
+			mode: "ondemand",
+		},
+		"a combination of parameters": {faults: []ec2sim.Fault{{
+			Action: "RunInstances",
+			Pool:   "*.us-east-1b",
+			Code:   "InvalidParameterCombination",
+		}}},
+		"a deleted subnet": {faults: []ec2sim.Fault{{
+			Action: "RunInstances",
+			Pool:   "*.us-east-1b",
+			Code:   "InvalidSubnetID.NotFound",
+		}}},
+		"one sick zone, 500": {faults: []ec2sim.Fault{{
+			Action: "RunInstances",
+			Pool:   "*.us-east-1b",
+			Code:   "InternalError",
+			Status: 500,
+		}}},
+		"one sick zone, 503": {faults: []ec2sim.Fault{{
+			Action: "RunInstances",
+			Pool:   "*.us-east-1b",
+			Code:   "ServiceUnavailable",
+			Status: 503,
+		}}},
+		"a code that is not known": {faults: []ec2sim.Fault{{
+			Action: "RunInstances",
+			Pool:   "*.us-east-1b",
+			Code:   "SomethingNew",
+			Status: 400,
+		}}},
+		"born dead in one pool": {faults: []ec2sim.Fault{{
+			Pool: "*.us-east-1b",
+			Mode: ec2sim.FaultStillborn,
+			Code: "Server.InsufficientInstanceCapacity",
+		}}},
+		"born dead in every spot pool": {
+			faults: []ec2sim.Fault{{Market: "spot", Mode: ec2sim.FaultStillborn, Code: "Server.InternalError"}},
+			mode:   "ondemand",
+		},
 		"reads are throttled to nothing": {faults: []ec2sim.Fault{
-			{Action: "DescribeInstances", Code: "RequestLimitExceeded", Status: 503}, {Action: "DescribeInstanceStatus", Code: "RequestLimitExceeded", Status: 503},
-			{Action: "DescribeSubnets", Code: "RequestLimitExceeded", Status: 503}, {Action: "DescribeInstanceAttribute", Code: "RequestLimitExceeded", Status: 503}}},
-		"every zone's spot is empty": {faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "InsufficientInstanceCapacity"}}, mode: "ondemand"},
+			{
+				Action: "DescribeInstances",
+				Code:   "RequestLimitExceeded",
+				Status: 503,
+			}, {Action: "DescribeInstanceStatus", Code: "RequestLimitExceeded", Status: 503},
+			{
+				Action: "DescribeSubnets",
+				Code:   "RequestLimitExceeded",
+				Status: 503,
+			}, {Action: "DescribeInstanceAttribute", Code: "RequestLimitExceeded", Status: 503}}},
+		"every zone's spot is empty": {
+			faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "InsufficientInstanceCapacity"}},
+			mode:   "ondemand",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -48,7 +110,8 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 				f.fault(fault)
 			}
 			out := m.lose()
-			t.Logf("%s: an heir in %s after %s, asked for %v", name, out.HeirPool, out.Took.Round(time.Second), out.Launches)
+			t.Logf("%s: an heir in %s after %s, asked for %v", name, out.HeirPool, out.Took.Round(time.Second),
+				out.Launches)
 			require.NotEmpty(t, out.Heir, "%s", out.Steps)
 			require.Equal(t, 1, out.Replicas)
 			require.Less(t, out.Took, 115*time.Second)
@@ -74,7 +137,11 @@ func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
 		fault ec2sim.Fault
 		words []string
 	}{
-		"permission": {ec2sim.Fault{Action: "RunInstances", Code: "UnauthorizedOperation", Message: encoded}, []string{"web", "ec2:RunInstances", "permission"}},
+		"permission": {ec2sim.Fault{
+			Action:  "RunInstances",
+			Code:    "UnauthorizedOperation",
+			Message: encoded,
+		}, []string{"web", "ec2:RunInstances", "permission"}},
 		"key of a volume": {ec2sim.Fault{Mode: ec2sim.FaultStillborn, Code: "Client.InvalidKMSKey.InvalidState"},
 			[]string{"web", "KMS key"}},
 		"image": {ec2sim.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound"}, []string{"web", "image"}},

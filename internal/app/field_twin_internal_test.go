@@ -18,13 +18,26 @@ func elaborate(in *ec2.RunInstancesInput) {
 	in.InstanceType, in.KeyName = "t3.large", aws.String("ops")
 	in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: aws.String("standard")}
 	in.Monitoring = &types.RunInstancesMonitoringEnabled{Enabled: aws.Bool(true)}
-	in.MetadataOptions = &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateOptional, HttpPutResponseHopLimit: aws.Int32(3),
-		InstanceMetadataTags: types.InstanceMetadataTagsStateEnabled}
+	in.MetadataOptions = &types.InstanceMetadataOptionsRequest{
+		HttpTokens:              types.HttpTokensStateOptional,
+		HttpPutResponseHopLimit: aws.Int32(3),
+		InstanceMetadataTags:    types.InstanceMetadataTagsStateEnabled,
+	}
 	in.EbsOptimized = aws.Bool(true)
 	in.BlockDeviceMappings = []types.BlockDeviceMapping{
-		{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(200), VolumeType: types.VolumeTypeIo2,
-			Iops: aws.Int32(4000), Encrypted: aws.Bool(true), KmsKeyId: aws.String("key-1")}},
-		{DeviceName: aws.String("/dev/sdf"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(50), VolumeType: types.VolumeTypeGp3, Iops: aws.Int32(3500)}},
+		{
+			DeviceName: aws.String("/dev/xvda"),
+			Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(200), VolumeType: types.VolumeTypeIo2,
+				Iops: aws.Int32(4000), Encrypted: aws.Bool(true), KmsKeyId: aws.String("key-1")},
+		},
+		{
+			DeviceName: aws.String("/dev/sdf"),
+			Ebs: &types.EbsBlockDevice{
+				VolumeSize: aws.Int32(50),
+				VolumeType: types.VolumeTypeGp3,
+				Iops:       aws.Int32(3500),
+			},
+		},
 	}
 }
 
@@ -38,14 +51,18 @@ func TestAReplacementIsATwin(t *testing.T) {
 		SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)}})
 	require.NoError(t, err)
 	m := f.join("web", old)
-	require.Equal(t, []string{"A replacement of web would lack: what is written on the volume " + f.volumes(*old.InstanceId)["/dev/sdf"].id + " at /dev/sdf"},
+	require.Equal(t, []string{
+		"A replacement of web would lack: what is written on the volume " +
+			f.volumes(*old.InstanceId)["/dev/sdf"].id + " at /dev/sdf"},
 		f.list(`SELECT message FROM notifications WHERE severity = 'warning'`), "told at adoption")
 	f.learn()
-	require.Empty(t, f.list(`SELECT agent_id FROM launch_templates WHERE template::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`), "user data is sealed")
+	require.Empty(t, f.list(`SELECT agent_id FROM launch_templates WHERE template::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`),
+		"user data is sealed")
 
 	out := m.lose()
 	require.NotEmpty(t, out.Heir, out.Steps)
-	require.Empty(t, f.list(`SELECT client_token FROM launches WHERE request::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`), "user data is sealed")
+	require.Empty(t, f.list(`SELECT client_token FROM launches WHERE request::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`),
+		"user data is sealed")
 	heir := f.describe(out.Heir)
 	require.Equal(t, types.MonitoringStateEnabled, heir.Monitoring.State)
 	require.Equal(t, types.HttpTokensStateRequired, heir.MetadataOptions.HttpTokens)
@@ -56,10 +73,14 @@ func TestAReplacementIsATwin(t *testing.T) {
 	for device := range was {
 		require.Equal(t, was[device].like, is[device].like, device)
 	}
-	credits, err := f.ec2.DescribeInstanceCreditSpecifications(t.Context(), &ec2.DescribeInstanceCreditSpecificationsInput{InstanceIds: []string{out.Heir}})
+	credits, err := f.ec2.DescribeInstanceCreditSpecifications(t.Context(),
+		&ec2.DescribeInstanceCreditSpecificationsInput{InstanceIds: []string{out.Heir}})
 	require.NoError(t, err)
 	require.Equal(t, "standard", *credits.InstanceCreditSpecifications[0].CpuCredits)
-	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{InstanceId: &out.Heir, Attribute: types.InstanceAttributeNameUserData})
+	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{
+		InstanceId: &out.Heir,
+		Attribute:  types.InstanceAttributeNameUserData,
+	})
 	require.NoError(t, err)
 	require.Equal(t, "I2Nsb3VkLWNvbmZpZw==", *data.UserData.Value)
 }
@@ -80,7 +101,8 @@ func (f *field) volumes(instanceID string) map[string]volume {
 }
 
 func describeVolume(v types.Volume) string {
-	return string(v.VolumeType) + "/" + aws.ToString(v.KmsKeyId) + "/" + strconv.Itoa(int(aws.ToInt32(v.Size))) + "/" + strconv.Itoa(int(aws.ToInt32(v.Iops)))
+	return string(v.VolumeType) + "/" + aws.ToString(v.KmsKeyId) + "/" + strconv.Itoa(int(aws.ToInt32(v.Size))) +
+		"/" + strconv.Itoa(int(aws.ToInt32(v.Iops)))
 }
 
 func (f *field) describe(id string) types.Instance {
@@ -113,13 +135,18 @@ func TestAFullSubnet(t *testing.T) {
 			t.Parallel()
 
 			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
-			require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{Account: fieldAccount, Second: "us-east-1b"}))
+			require.NoError(t, f.sim.ChangeSubnet(t.Context(),
+				ec2sim.SubnetChange{Account: fieldAccount, Second: "us-east-1b"}))
 			m := f.join("web", f.machine())
 			second := ec2sim.SecondSubnetID(fieldAccount, "us-east-1b")
 			first := ec2sim.SubnetID(fieldAccount, "us-east-1b")
 			for _, id := range []string{first, second} { // whichever is preferred
 				if f.list(`SELECT template->'subnets'->'us-east-1b'->>0 FROM launch_templates`)[0] == id {
-					require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{Account: fieldAccount, SubnetID: id, State: state}))
+					require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{
+						Account:  fieldAccount,
+						SubnetID: id,
+						State:    state,
+					}))
 				}
 			}
 			out := m.lose()
@@ -135,8 +162,10 @@ func TestAPersistentRequestEndsWithItsInstance(t *testing.T) {
 
 	f := newField(t, ec2sim.Options{})
 	old := f.machine(func(in *ec2.RunInstancesInput) {
-		in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypePersistent,
-			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop}
+		in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{
+			SpotInstanceType:             types.SpotInstanceTypePersistent,
+			InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+		}
 	})
 	m := f.join("web", old)
 	require.NoError(t, f.ec2Fleet().Terminate(t.Context(), f.account(), "us-east-1", m.at, time.Time{}))
@@ -153,17 +182,25 @@ func TestALaunchTemplateIsTheSource(t *testing.T) {
 	t.Parallel()
 
 	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
-	lt, err := f.ec2.CreateLaunchTemplate(t.Context(), &ec2.CreateLaunchTemplateInput{LaunchTemplateName: aws.String("web"),
-		LaunchTemplateData: &types.RequestLaunchTemplateData{UserData: aws.String("ZnJvbSB0aGUgdGVtcGxhdGU=")}})
+	lt, err := f.ec2.CreateLaunchTemplate(t.Context(), &ec2.CreateLaunchTemplateInput{
+		LaunchTemplateName: aws.String("web"),
+		LaunchTemplateData: &types.RequestLaunchTemplateData{UserData: aws.String("ZnJvbSB0aGUgdGVtcGxhdGU=")},
+	})
 	require.NoError(t, err)
 	f.fault(ec2sim.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
 	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
-		in.UserData, in.LaunchTemplate = nil, &types.LaunchTemplateSpecification{LaunchTemplateId: lt.LaunchTemplate.LaunchTemplateId, Version: aws.String("1")}
+		in.UserData, in.LaunchTemplate = nil, &types.LaunchTemplateSpecification{
+			LaunchTemplateId: lt.LaunchTemplate.LaunchTemplateId,
+			Version:          aws.String("1"),
+		}
 	}))
 	out := m.lose()
 	require.NotEmpty(t, out.Heir, out.Steps)
 	require.NoError(t, f.sim.ClearFaults(t.Context()))
-	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{InstanceId: &out.Heir, Attribute: types.InstanceAttributeNameUserData})
+	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{
+		InstanceId: &out.Heir,
+		Attribute:  types.InstanceAttributeNameUserData,
+	})
 	require.NoError(t, err)
 	require.Equal(t, "ZnJvbSB0aGUgdGVtcGxhdGU=", *data.UserData.Value)
 }

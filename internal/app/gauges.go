@@ -27,7 +27,8 @@ type gauges struct {
 var gaugeNames = [][2]string{
 	{"spotkeeper_notices_undelivered", "Notices that no Guardian has taken yet."},
 	{"spotkeeper_notices_undecided", "Termination notices of a present primary that have no heir."},
-	{"spotkeeper_notices_lost", "Deadlines that passed without an heir, in the last hour or of an agent that still does not live."},
+	{"spotkeeper_notices_lost",
+		"Deadlines that passed without an heir, in the last hour or of an agent that still does not live."},
 	{"spotkeeper_agents_without_primary", "Enabled agents that have no primary, or one that is lost."},
 	{"spotkeeper_agents_online", "Agents that are online."},
 	{"spotkeeper_agents_offline", "Enabled agents that are silent."},
@@ -40,7 +41,10 @@ var gaugeNames = [][2]string{
 }
 
 func newGauges(db *pg.DB, log *slog.Logger) *gauges {
-	g := &gauges{read: func(ctx context.Context) (postgres.Gauges, error) { return postgres.ReadGauges(ctx, db) }, log: log}
+	g := &gauges{
+		read: func(ctx context.Context) (postgres.Gauges, error) { return postgres.ReadGauges(ctx, db) },
+		log:  log,
+	}
 	for _, n := range gaugeNames {
 		g.desc = append(g.desc, prometheus.NewDesc(n[0], n[1], nil, nil))
 	}
@@ -65,9 +69,11 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	for i, value := range []float64{
-		float64(v.UndeliveredNotices), float64(v.UndecidedNotices), float64(v.LostNotices), float64(v.AgentsWithoutOne), float64(v.AgentsOnline),
+		float64(v.UndeliveredNotices), float64(v.UndecidedNotices), float64(v.LostNotices),
+		float64(v.AgentsWithoutOne), float64(v.AgentsOnline),
 		float64(v.AgentsOffline), float64(v.OpenReplicas),
-		float64(v.LateRetirements), float64(v.OrphansFound), float64(v.FailedJobs), float64(v.OldestUndeliveredMs) / 1000,
+		float64(v.LateRetirements), float64(v.OrphansFound), float64(v.FailedJobs),
+		float64(v.OldestUndeliveredMs) / 1000,
 		float64(v.UnprovenInstances),
 	} {
 		out <- prometheus.MustNewConstMetric(g.desc[i], prometheus.GaugeValue, value)

@@ -21,12 +21,21 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 		return nil
 	}
 	metrics := intake.NewMetrics(a.Metrics)
-	store := doorCounts{Store: &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount}, counts: a.doors}
+	store := doorCounts{
+		Store:  &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount},
+		counts: a.doors,
+	}
 	var out []*intake.Intake
 	for _, address := range a.Config.Events.Queues {
 		out = append(out, &intake.Intake{
-			Queue: intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address), Store: store, Fleet: a.ec2Fleet(),
-			Follow: follow, ActOn: a.Config.Events.ActOn, Metrics: metrics, Log: a.Log.With("queue", address), Now: time.Now,
+			Queue:   intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address),
+			Store:   store,
+			Fleet:   a.ec2Fleet(),
+			Follow:  follow,
+			ActOn:   a.Config.Events.ActOn,
+			Metrics: metrics,
+			Log:     a.Log.With("queue", address),
+			Now:     time.Now,
 		})
 	}
 	return out
@@ -50,10 +59,22 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 // newSurvey asks EC2 about instances, for those of whom no event tells.
 func (a *App) newSurvey(follow intake.Follower) *intake.Survey {
 	store := &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount}
-	return &intake.Survey{Store: surveyCounts{store, a.doors}, Follow: follow, Every: a.Config.Events.Survey, Log: a.Log, Now: time.Now, See: a.see}
+	return &intake.Survey{
+		Store:  surveyCounts{store, a.doors},
+		Follow: follow,
+		Every:  a.Config.Events.Survey,
+		Log:    a.Log,
+		Now:    time.Now,
+		See:    a.see,
+	}
 }
 
-func (a *App) see(ctx context.Context, account activities.Account, region string, ids []string) (found map[string]intake.Sighting, marks, err error) {
+func (a *App) see(
+	ctx context.Context,
+	account activities.Account,
+	region string,
+	ids []string,
+) (found map[string]intake.Sighting, marks, err error) {
 	seen, marks, err := a.Fleet.Survey(ctx, fleet.Account(account), region, ids)
 	found = make(map[string]intake.Sighting, len(seen))
 	for id, s := range seen {
@@ -69,7 +90,12 @@ type surveyCounts struct {
 }
 
 // Take makes a notice durable: see postgres.Notices.
-func (d surveyCounts) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (d surveyCounts) Take(
+	ctx context.Context,
+	clientID string,
+	n interruption.Notice,
+	judge roles.NoticeJudge,
+) (*roles.Taken, error) {
 	got, err := d.Intake.Take(ctx, clientID, n, judge)
 	d.counts.record(n, got, err)
 	return got, err
@@ -85,10 +111,12 @@ type doorMetrics struct {
 func newDoorMetrics(r prometheus.Registerer) *doorMetrics {
 	m := &doorMetrics{
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "spotkeeper_notices_total", Help: "Arrivals of notices about known instances; first says whether it was not known before.",
+			Name: "spotkeeper_notices_total",
+			Help: "Arrivals of notices about known instances; first says whether it was not known before.",
 		}, []string{"kind", "door", "first"}),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "spotkeeper_notice_door_lag_seconds", Help: "How far the second door of a notice was behind the first.",
+			Name:    "spotkeeper_notice_door_lag_seconds",
+			Help:    "How far the second door of a notice was behind the first.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10, 20, 40, 80, 160},
 		}, []string{"kind", "first"}),
 	}
@@ -117,7 +145,12 @@ type doorCounts struct {
 }
 
 // Take implements intake.Store.
-func (d doorCounts) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (d doorCounts) Take(
+	ctx context.Context,
+	clientID string,
+	n interruption.Notice,
+	judge roles.NoticeJudge,
+) (*roles.Taken, error) {
 	got, err := d.Store.Take(ctx, clientID, n, judge)
 	d.counts.record(n, got, err)
 	return got, err
@@ -130,7 +163,12 @@ type noticeCounts struct {
 }
 
 // Take makes a notice durable: see postgres.Notices.
-func (d noticeCounts) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (d noticeCounts) Take(
+	ctx context.Context,
+	clientID string,
+	n interruption.Notice,
+	judge roles.NoticeJudge,
+) (*roles.Taken, error) {
 	got, err := d.Notices.Take(ctx, clientID, n, judge)
 	d.counts.record(n, got, err)
 	return got, err

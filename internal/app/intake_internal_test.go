@@ -38,13 +38,20 @@ func TestEventsFailOverWithoutTemporal(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
 	settings, err := config.Load(map[string]string{
-		"DATABASE_URL": postgrestest.URL(t), "EC2_SIMULATED": "true", "AWS_ENDPOINT_URL_EC2": server.URL, "ARTIFACTS_URL": t.TempDir(),
-		"SECRET_KEY":       "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-		"EVENTS_QUEUE_URL": aws.ToString(queue.QueueUrl), "AWS_ENDPOINT_URL_SQS": endpoint,
+		"DATABASE_URL":         postgrestest.URL(t),
+		"EC2_SIMULATED":        "true",
+		"AWS_ENDPOINT_URL_EC2": server.URL,
+		"ARTIFACTS_URL":        t.TempDir(),
+		"SECRET_KEY":           "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+		"EVENTS_QUEUE_URL":     aws.ToString(queue.QueueUrl),
+		"AWS_ENDPOINT_URL_SQS": endpoint,
 	})
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = ""
-	a, err := Open(t.Context(), settings, Options{Log: slog.New(slog.DiscardHandler), Temporal: temporalx.Options{Address: "127.0.0.1:1", Namespace: "default"}})
+	a, err := Open(t.Context(), settings, Options{
+		Log:      slog.New(slog.DiscardHandler),
+		Temporal: temporalx.Options{Address: "127.0.0.1:1", Namespace: "default"},
+	})
 	require.NoError(t, err)
 	t.Cleanup(a.Close)
 	for _, sql := range []string{
@@ -62,13 +69,19 @@ func TestEventsFailOverWithoutTemporal(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- a.RunWorker(ctx) }()
 
-	_, err = queues.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String(fmt.Sprintf(
-		`{"version":"0","id":"e-1","detail-type":"EC2 Spot Instance Interruption Warning","source":"aws.ec2","account":%q,"time":%q,"region":"us-east-1","resources":[],"detail":{"instance-id":"i-0","instance-action":"terminate"}}`,
-		ec2sim.DefaultAccount, time.Now().UTC().Format(time.RFC3339)))})
+	_, err = queues.SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: queue.QueueUrl,
+		MessageBody: aws.String(fmt.Sprintf(
+			`{"version":"0","id":"e-1","detail-type":"EC2 Spot Instance Interruption Warning","source":"aws.ec2","account":%q,"time":%q,"region":"us-east-1","resources":[],"detail":{"instance-id":"i-0","instance-action":"terminate"}}`,
+			ec2sim.DefaultAccount,
+			time.Now().UTC().Format(time.RFC3339),
+		)),
+	})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		var primary string
-		err := a.DB.Pool.QueryRow(t.Context(), `SELECT id FROM instances WHERE agent_id = 'a1' AND role = 'primary'`).Scan(&primary)
+		err := a.DB.Pool.QueryRow(t.Context(), `SELECT id FROM instances WHERE agent_id = 'a1' AND role = 'primary'`).
+			Scan(&primary)
 		return err == nil && primary == "i-1"
 	}, time.Minute, 10*time.Millisecond)
 	// The counters follow the commit, so the roles may be read a moment before them.
@@ -77,7 +90,8 @@ func TestEventsFailOverWithoutTemporal(t *testing.T) {
 		promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).
 			ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
 		counted := page.Body.String()
-		return strings.Contains(counted, `spotkeeper_notices_total{door="eventbridge",first="yes",kind="termination-notice"} 1`) &&
+		return strings.Contains(counted,
+			`spotkeeper_notices_total{door="eventbridge",first="yes",kind="termination-notice"} 1`) &&
 			strings.Contains(counted, `spotkeeper_event_age_seconds_count{kind="spot-interruption"} 1`)
 	}, time.Minute, 10*time.Millisecond)
 	stop()

@@ -27,9 +27,14 @@ func (a *App) checkKeys(ctx context.Context) error {
 	case err != nil:
 		return err
 	case unreadable > 0 && !a.Config.Secrets.Given():
-		return fmt.Errorf("SECRET_KEY is not set, and %d of %d secrets in the database are sealed with one: set SECRET_KEY or SECRET_KEYS", unreadable, rows)
+		return fmt.Errorf(
+			"SECRET_KEY is not set, and %d of %d secrets in the database are sealed with one: set SECRET_KEY or SECRET_KEYS",
+			unreadable,
+			rows,
+		)
 	case unreadable > 0:
-		a.Log.WarnContext(ctx, "secrets in the database cannot be read with the keys there are", "unreadable", unreadable, "rows", rows)
+		a.Log.WarnContext(ctx, "secrets in the database cannot be read with the keys there are",
+			"unreadable", unreadable, "rows", rows)
 	}
 	return nil
 }
@@ -44,9 +49,13 @@ func (a *App) Rekey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.Log.InfoContext(ctx, "secrets are sealed with the first key", "resealed", done.Resealed, "current", done.Current, "changed_meanwhile", done.Changed, "unreadable", done.Unreadable)
+	a.Log.InfoContext(ctx, "secrets are sealed with the first key", "resealed", done.Resealed,
+		"current", done.Current, "changed_meanwhile", done.Changed, "unreadable", done.Unreadable)
 	if done.Unreadable > 0 {
-		return fmt.Errorf("%d secrets are sealed with a key that is not among SECRET_KEYS and SECRET_KEY: add it, and do this again", done.Unreadable)
+		return fmt.Errorf(
+			"%d secrets are sealed with a key that is not among SECRET_KEYS and SECRET_KEY: add it, and do this again",
+			done.Unreadable,
+		)
 	}
 	return nil
 }

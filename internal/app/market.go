@@ -63,7 +63,13 @@ func (m *ec2Market) Types(ctx context.Context, region string) ([]replica.TypeFac
 }
 
 // Moves hands over the changes of spot prices since a moment, in portions.
-func (m *ec2Market) Moves(ctx context.Context, region string, instanceTypes []string, since time.Time, each func([]activities.PriceMove) error) error {
+func (m *ec2Market) Moves(
+	ctx context.Context,
+	region string,
+	instanceTypes []string,
+	since time.Time,
+	each func([]activities.PriceMove) error,
+) error {
 	query := fleet.SpotPriceQuery{InstanceTypes: instanceTypes, Since: since}
 	return m.fleet.SpotPrices(ctx, fleet.Account{}, region, query, func(page []fleet.SpotPrice) error {
 		moves := make([]activities.PriceMove, len(page))

@@ -32,11 +32,25 @@ func newCollected(t *testing.T, backfill time.Duration, now func() time.Time) *c
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
-	provider, err := fleet.New(t.Context(), fleet.Options{Endpoint: server.URL, STSEndpoint: server.URL, PricingEndpoint: server.URL, Credentials: fleet.StaticCredentials("test", "test"), Now: now})
+	provider, err := fleet.New(t.Context(), fleet.Options{
+		Endpoint:        server.URL,
+		STSEndpoint:     server.URL,
+		PricingEndpoint: server.URL,
+		Credentials:     fleet.StaticCredentials("test", "test"),
+		Now:             now,
+	})
 	require.NoError(t, err)
 	c := &collected{t: t, db: postgrestest.Open(t), control: ec2sim.NewClient(server.URL, server.Client())}
-	c.prices = &activities.Prices{Store: &prices.Prices{DB: c.db}, Market: newEC2Market(provider), Log: slog.New(slog.DiscardHandler), Backfill: backfill, Now: now}
-	c.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k', 'Acme', 'k@x', '\x01', '\x01')`)
+	c.prices = &activities.Prices{
+		Store:    &prices.Prices{DB: c.db},
+		Market:   newEC2Market(provider),
+		Log:      slog.New(slog.DiscardHandler),
+		Backfill: backfill,
+		Now:      now,
+	}
+	c.exec(
+		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k', 'Acme', 'k@x', '\x01', '\x01')`,
+	)
 	c.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a', 'k', 'a')`)
 	c.lives("i-1", "primary", "m5.large")
 	return c
@@ -57,7 +71,12 @@ func (c *collected) count(sql string, args ...any) (n int64) {
 // lives has an instance of the agent live on a type.
 func (c *collected) lives(id, role, instanceType string) {
 	c.t.Helper()
-	c.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, proof) VALUES ($1, 'k', 'a', $2, $3, 'us-east-1', 'us-east-1a', $3 || '.us-east-1a', 'launched')`, id, role, instanceType)
+	c.exec(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, proof) VALUES ($1, 'k', 'a', $2, $3, 'us-east-1', 'us-east-1a', $3 || '.us-east-1a', 'launched')`,
+		id,
+		role,
+		instanceType,
+	)
 }
 
 // TestPricesAreKnownBeforeAnybodyLivesThere collects from the simulator into a
@@ -74,9 +93,18 @@ func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
 	require.Equal(t, int64(4), got.Types, "m5.large and its family of four sizes")
 	require.Equal(t, int64(4), got.OnDemand)
 	require.Zero(t, got.Failed)
-	require.Equal(t, int64(24), count(`SELECT count(*) FROM pool_prices WHERE source_type = 'collector' AND price > 0`), "four types in six zones")
+	require.Equal(t, int64(24),
+		count(`SELECT count(*) FROM pool_prices WHERE source_type = 'collector' AND price > 0`),
+		"four types in six zones")
 	require.Equal(t, got.Buckets, count(`SELECT count(*) FROM price_buckets`))
-	require.InDelta(t, 6*288, count(`SELECT count(*) FROM price_buckets b JOIN pools p ON p.id = b.pool_id WHERE p.instance_type = 'm5.large' AND b.ondemand_price = 0.096`), 12)
+	require.InDelta(
+		t,
+		6*288,
+		count(
+			`SELECT count(*) FROM price_buckets b JOIN pools p ON p.id = b.pool_id WHERE p.instance_type = 'm5.large' AND b.ondemand_price = 0.096`,
+		),
+		12,
+	)
 
 	again, err := prices.CollectPrices(t.Context())
 	require.NoError(t, err)
@@ -92,11 +120,18 @@ func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
 		require.InDelta(t, 6*288, count(ofSibling), 12)
 	}
 
-	require.NoError(t, control.AddFault(t.Context(), ec2sim.Fault{Action: "DescribeSpotPriceHistory", Code: "UnauthorizedOperation"}))
+	require.NoError(t, control.AddFault(t.Context(), ec2sim.Fault{
+		Action: "DescribeSpotPriceHistory",
+		Code:   "UnauthorizedOperation",
+	}))
 	got, err = prices.CollectPrices(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, int64(1), got.Failed)
-	require.NoError(t, control.AddFault(t.Context(), ec2sim.Fault{Action: "DescribeSpotPriceHistory", Code: "UnauthorizedOperation", Times: -1}))
+	require.NoError(t, control.AddFault(t.Context(), ec2sim.Fault{
+		Action: "DescribeSpotPriceHistory",
+		Code:   "UnauthorizedOperation",
+		Times:  -1,
+	}))
 	_, err = prices.CollectPrices(t.Context())
 	require.Error(t, err, "when nothing can be read the run has failed")
 }

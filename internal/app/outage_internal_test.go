@@ -38,12 +38,22 @@ func TestAnOutageLosesNoBucket(t *testing.T) {
 	store, dollars := &prices.Prices{DB: c.db, Now: now}, 0.07
 	for minutes := 5; minutes <= 360; minutes += 5 {
 		passed.Store(int64(time.Duration(minutes) * time.Minute))
-		c.exec(`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at) VALUES (gen_random_uuid(), $1, 'x1.large.us-east-1b', 'x1.large', 'us-east-1', 'us-east-1b', 0.08, 'primary', $1)`, now())
+		c.exec(
+			`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at) VALUES (gen_random_uuid(), $1, 'x1.large.us-east-1b', 'x1.large', 'us-east-1', 'us-east-1b', 0.08, 'primary', $1)`,
+			now(),
+		)
 		if minutes > 120 && minutes < 145 {
 			continue
 		}
-		_, err := store.Report(t.Context(), "k", "a", pricing.Report{InstanceID: "i-1", InstanceType: "x1.large", Region: "us-east-1", AZ: "us-east-1a", Mode: agent.Spot,
-			Pools: []pricing.PoolReport{{PoolID: "x1.large.us-east-1a", Price: &dollars}}, CollectedAt: now()})
+		_, err := store.Report(t.Context(), "k", "a", pricing.Report{
+			InstanceID:   "i-1",
+			InstanceType: "x1.large",
+			Region:       "us-east-1",
+			AZ:           "us-east-1a",
+			Mode:         agent.Spot,
+			Pools:        []pricing.PoolReport{{PoolID: "x1.large.us-east-1a", Price: &dollars}},
+			CollectedAt:  now(),
+		})
 		require.NoError(t, err)
 	}
 	worker()
@@ -51,11 +61,20 @@ func TestAnOutageLosesNoBucket(t *testing.T) {
 	const missing = `SELECT count(*) FROM generate_series($2::timestamptz, $3::timestamptz, interval '5 minutes') t
 		WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = $1 AND b.bucket = t AND (b.source_type <> 'interpolated' OR b.pool_id = 'x1.large.us-east-1a'))`
 	for _, zone := range []string{"a", "b", "c", "d", "e", "f"} {
-		require.Zero(t, c.count(missing, "m5.large.us-east-1"+zone, begin.Add(-2*time.Hour), now().Add(-5*time.Minute)), "zone %s", zone)
+		require.Zero(t, c.count(missing, "m5.large.us-east-1"+zone, begin.Add(-2*time.Hour),
+			now().Add(-5*time.Minute)), "zone %s", zone)
 	}
 	for _, pool := range []string{"x1.large.us-east-1a", "x1.large.us-east-1b"} {
 		require.Zero(t, c.count(missing, pool, begin.Add(5*time.Minute), now()), pool)
 	}
-	require.Equal(t, int64(4), c.count(`SELECT count(*) FROM price_buckets WHERE source_type = 'interpolated'`), "what nobody knows is marked")
-	require.Positive(t, c.count(`SELECT count(DISTINCT price) - 1 FROM price_buckets WHERE pool_id = 'm5.large.us-east-1a' AND bucket > $1`, begin), "prices moved meanwhile")
+	require.Equal(t, int64(4), c.count(`SELECT count(*) FROM price_buckets WHERE source_type = 'interpolated'`),
+		"what nobody knows is marked")
+	require.Positive(
+		t,
+		c.count(
+			`SELECT count(DISTINCT price) - 1 FROM price_buckets WHERE pool_id = 'm5.large.us-east-1a' AND bucket > $1`,
+			begin,
+		),
+		"prices moved meanwhile",
+	)
 }

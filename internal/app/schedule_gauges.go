@@ -18,7 +18,8 @@ type scheduleGauges struct {
 
 func newScheduleGauges(read func(context.Context) (map[string]bool, error), log *slog.Logger) *scheduleGauges {
 	return &scheduleGauges{read: read, log: log, paused: prometheus.NewDesc("spotkeeper_schedule_paused",
-		"1 while the schedule of a job is paused, by an operator or because the job kept failing; else 0.", []string{"job"}, nil)}
+		"1 while the schedule of a job is paused, by an operator or because the job kept failing; else 0.",
+		[]string{"job"}, nil)}
 }
 
 // Describe implements prometheus.Collector.

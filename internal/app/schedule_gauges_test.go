@@ -20,7 +20,8 @@ func TestAPausedScheduleIsAGauge(t *testing.T) {
 	t.Parallel()
 
 	jobs, away := map[string]bool{"gap-fill": false, "notification-delivery": true}, error(nil)
-	g := newScheduleGauges(func(context.Context) (map[string]bool, error) { return jobs, away }, slog.New(slog.DiscardHandler))
+	g := newScheduleGauges(func(context.Context) (map[string]bool, error) { return jobs, away },
+		slog.New(slog.DiscardHandler))
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(g)
 	shown := func() map[string]float64 {

@@ -62,7 +62,8 @@ func (s *sealer) open(text string) (string, error) {
 	}
 	raw, err := base64.StdEncoding.DecodeString(rest)
 	if s == nil || len(s.keys) == 0 || err != nil {
-		return "", replica.Misconfigured.New("the stored user data cannot be read: set SECRET_KEY to the key it was sealed with")
+		return "", replica.Misconfigured.New(
+			"the stored user data cannot be read: set SECRET_KEY to the key it was sealed with")
 	}
 	for _, k := range s.keys {
 		if size := k.aead.NonceSize(); len(raw) >= size {

@@ -19,7 +19,14 @@ const drain = 30 * time.Second
 
 // serve answers on addr until ctx ends, then lets requests in flight finish.
 // announce is told the address that was taken, which matters for port 0.
-func serve(ctx context.Context, log *slog.Logger, name, addr string, d *door.Door, h http.Handler, announce func(net.Addr)) error {
+func serve(
+	ctx context.Context,
+	log *slog.Logger,
+	name, addr string,
+	d *door.Door,
+	h http.Handler,
+	announce func(net.Addr),
+) error {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {

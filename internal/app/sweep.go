@@ -31,7 +31,12 @@ const passWithin = 30 * time.Second
 const startsPerSecond = 50
 
 func (a *App) newSweep() *Sweep {
-	rows := &activities.OpenRows{Store: &postgres.OpenRows{DB: a.DB}, Workflows: a.Workflows, Log: a.Log, Pace: rate.NewLimiter(startsPerSecond, startsPerSecond)}
+	rows := &activities.OpenRows{
+		Store:     &postgres.OpenRows{DB: a.DB},
+		Workflows: a.Workflows,
+		Log:       a.Log,
+		Pace:      rate.NewLimiter(startsPerSecond, startsPerSecond),
+	}
 	return &Sweep{Rows: rows, Log: a.Log}
 }
 
@@ -69,7 +74,8 @@ func (s *Sweep) Run(ctx context.Context) error {
 		case err != nil:
 			s.Log.ErrorContext(ctx, "open rows could not be looked after", "error", err)
 		case out.Started+out.Failed > 0:
-			s.Log.InfoContext(ctx, "started what was missing", "started", out.Started, "woken", out.Woken, "failed", out.Failed)
+			s.Log.InfoContext(ctx, "started what was missing", "started", out.Started, "woken", out.Woken,
+				"failed", out.Failed)
 		}
 		away = false
 	}

@@ -34,7 +34,10 @@ func TestTheSweepGoesOnWhileMoreIsDue(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	rows := &passes{end: cancel, more: []activities.SweepCounts{{Started: 100, More: true}, {Running: 25, Woken: 75, More: true}, {Started: 3}}}
+	rows := &passes{
+		end:  cancel,
+		more: []activities.SweepCounts{{Started: 100, More: true}, {Running: 25, Woken: 75, More: true}, {Started: 3}},
+	}
 	sweep := &app.Sweep{Rows: rows, Every: time.Hour, Log: slog.New(slog.DiscardHandler)}
 	require.NoError(t, sweep.Run(ctx))
 	require.Equal(t, 3, rows.done)

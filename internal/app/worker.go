@@ -80,7 +80,8 @@ func (a *App) RunWorker(ctx context.Context) error {
 	}
 	if a.Config.Worker.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), a.workerPages(), a.announceMetrics)
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil),
+				a.workerPages(), a.announceMetrics)
 		})
 	}
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
@@ -118,7 +119,8 @@ func (a *App) ensureAttributes(ctx context.Context) {
 		return
 	}
 	if err := a.attributes.Check(ctx); err != nil {
-		a.Log.WarnContext(ctx, "search attributes are missing and could not be made", "attributes", workflows.Attributes(),
+		a.Log.WarnContext(ctx, "search attributes are missing and could not be made",
+			"attributes", workflows.Attributes(),
 			"missing", err, "error", refused)
 	}
 }
@@ -167,22 +169,59 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
 			Watch: deliveryWatch, Every: deliveryEvery, Period: deliveryPeriod},
 		&activities.Roles{Store: &postgres.Roles{DB: a.DB}},
-		&activities.Instances{Store: launches, Replicas: &postgres.Roles{DB: a.DB}, Workflows: a.Workflows, Fleet: cloud, Log: a.Log, Slots: looks},
+		&activities.Instances{
+			Store:     launches,
+			Replicas:  &postgres.Roles{DB: a.DB},
+			Workflows: a.Workflows,
+			Fleet:     cloud,
+			Log:       a.Log,
+			Slots:     looks,
+		},
 		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},
-		&activities.Jobs{Store: &postgres.Jobs{DB: a.DB}, Failures: &postgres.Jobs{DB: a.DB}, Pauser: a.Workflows, Slots: messages},
-		&activities.Agents{Store: &postgres.Silence{DB: a.DB}, Fleet: cloud, Log: a.Log, Timeout: a.Config.Worker.AgentTimeout},
+		&activities.Jobs{
+			Store:    &postgres.Jobs{DB: a.DB},
+			Failures: &postgres.Jobs{DB: a.DB},
+			Pauser:   a.Workflows,
+			Slots:    messages,
+		},
+		&activities.Agents{
+			Store:   &postgres.Silence{DB: a.DB},
+			Fleet:   cloud,
+			Log:     a.Log,
+			Timeout: a.Config.Worker.AgentTimeout,
+		},
 		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
-		&activities.Primaries{Store: &postgres.Primaries{Launches: *launches}, Fleet: cloud, Workflows: a.Workflows, Preflights: a.preflight(), Log: a.Log},
-		&activities.Standbys{Store: &postgres.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches}, Fleet: cloud,
-			Workflows: a.Workflows, Log: a.Log},
+		&activities.Primaries{
+			Store:      &postgres.Primaries{Launches: *launches},
+			Fleet:      cloud,
+			Workflows:  a.Workflows,
+			Preflights: a.preflight(),
+			Log:        a.Log,
+		},
+		&activities.Standbys{
+			Store:     &postgres.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches},
+			Fleet:     cloud,
+			Workflows: a.Workflows,
+			Log:       a.Log,
+		},
 		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: cloud, Log: a.Log,
 			Watch: templatesWatch, Every: templatesEvery},
-		&activities.Prices{Store: &prices.Prices{DB: a.DB}, Market: newEC2Market(a.Fleet), Log: a.Log, Backfill: a.Config.Worker.PriceBackfill},
-		&activities.Decisions{Store: &postgres.Decisions{DB: a.DB}, Mover: &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows}, Log: a.Log,
-			EngineFor: a.engines.serving.EngineFor, ShadowFor: a.engines.serving.ShadowFor},
+		&activities.Prices{
+			Store:    &prices.Prices{DB: a.DB},
+			Market:   newEC2Market(a.Fleet),
+			Log:      a.Log,
+			Backfill: a.Config.Worker.PriceBackfill,
+		},
+		&activities.Decisions{
+			Store:     &postgres.Decisions{DB: a.DB},
+			Mover:     &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},
+			Log:       a.Log,
+			EngineFor: a.engines.serving.EngineFor,
+			ShadowFor: a.engines.serving.ShadowFor,
+		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},
 		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
@@ -195,11 +234,13 @@ func (a *App) Register(w worker.ActivityRegistry) {
 // until it has succeeded once.
 func (a *App) keepSchedules(ctx context.Context) error {
 	return a.persist(ctx, "schedules", func(ctx context.Context) error {
-		done, err := temporalx.ReconcileSchedules(ctx, a.Temporal.ScheduleClient(), workflows.SchedulePrefix, workflows.Schedules(a.Config.Temporal.Queue))
+		done, err := temporalx.ReconcileSchedules(ctx, a.Temporal.ScheduleClient(), workflows.SchedulePrefix,
+			workflows.Schedules(a.Config.Temporal.Queue))
 		if err != nil {
 			return err
 		}
-		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created, "updated", done.Updated, "not_ours_any_more", done.Removed)
+		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created,
+			"updated", done.Updated, "not_ours_any_more", done.Removed)
 		return (&postgres.Jobs{DB: a.DB}).TellRemoved(ctx, done.Removed)
 	})
 }

@@ -123,18 +123,32 @@ func TestBucket(t *testing.T) {
 	api := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true, Credentials: who})
 	_, err := api.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("models")})
 	require.NoError(t, err)
-	s, err := artifacts.Open(t.Context(), artifacts.Options{URL: "s3://models/a/prefix", Region: "us-east-1", Endpoint: endpoint, Credentials: who})
+	s, err := artifacts.Open(t.Context(), artifacts.Options{
+		URL:         "s3://models/a/prefix",
+		Region:      "us-east-1",
+		Endpoint:    endpoint,
+		Credentials: who,
+	})
 	require.NoError(t, err)
 	conforms(t, s)
 
 	o, err := s.Put(t.Context(), "tampered", strings.NewReader("as it was"))
 	require.NoError(t, err)
-	_, err = api.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("models"), Key: aws.String("a/prefix/tampered/" + o.Digest), Body: bytes.NewReader([]byte("as it is!"))})
+	_, err = api.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String("models"),
+		Key:    aws.String("a/prefix/tampered/" + o.Digest),
+		Body:   bytes.NewReader([]byte("as it is!")),
+	})
 	require.NoError(t, err, "files live where the URL says")
 	_, err = s.Get(t.Context(), o)
 	require.Equal(t, artifacts.Corrupt, fault.CodeOf(err), "%v", err)
 
-	nowhere, err := artifacts.Open(t.Context(), artifacts.Options{URL: "s3://no-such-bucket", Region: "us-east-1", Endpoint: endpoint, Credentials: who})
+	nowhere, err := artifacts.Open(t.Context(), artifacts.Options{
+		URL:         "s3://no-such-bucket",
+		Region:      "us-east-1",
+		Endpoint:    endpoint,
+		Credentials: who,
+	})
 	require.NoError(t, err)
 	_, err = nowhere.Put(t.Context(), "x", strings.NewReader("x"))
 	require.Equal(t, artifacts.Unavailable, fault.CodeOf(err), "%v", err)

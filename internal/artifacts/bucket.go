@@ -94,7 +94,10 @@ func (b *Bucket) Remove(ctx context.Context, owner string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	pages := s3.NewListObjectsV2Paginator(b.api, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: aws.String(path.Join(b.prefix, owner) + "/")})
+	pages := s3.NewListObjectsV2Paginator(b.api, &s3.ListObjectsV2Input{
+		Bucket: &b.name,
+		Prefix: aws.String(path.Join(b.prefix, owner) + "/"),
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -78,7 +78,12 @@ func New(s settings.Settings, version string, log *slog.Logger) (*Agent, error) 
 		notices: map[string]*carried{}, watched: map[string]watch{}, lastLook: map[string]time.Time{},
 		drained: make(chan struct{}), register: make(chan struct{}, 1),
 	}
-	a.plane, err = controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: a.credential})
+	a.plane, err = controlplane.New(controlplane.Options{
+		Base:       s.API,
+		CAFile:     s.CAFile,
+		Version:    version,
+		Credential: a.credential,
+	})
 	if err != nil {
 		return nil, err
 	}

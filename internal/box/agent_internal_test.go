@@ -25,8 +25,19 @@ func TestAgentRegistersAndBeats(t *testing.T) {
 	r := b.plane.Arrivals("/register")[0]
 	host, err := os.Hostname()
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"logical_agent_id": "web", "hostname": host, "instance_id": "i-1", "instance_type": "t3.medium", "region": "us-east-1",
-		"az": "us-east-1a", "ami_id": "ami-1", "mode": "spot", "agent_version": "5.0.0-test", "private_ip": "10.0.0.10", "public_ip": "1.2.3.4"}, r.Body)
+	require.Equal(t, map[string]any{
+		"logical_agent_id": "web",
+		"hostname":         host,
+		"instance_id":      "i-1",
+		"instance_type":    "t3.medium",
+		"region":           "us-east-1",
+		"az":               "us-east-1a",
+		"ami_id":           "ami-1",
+		"mode":             "spot",
+		"agent_version":    "5.0.0-test",
+		"private_ip":       "10.0.0.10",
+		"public_ip":        "1.2.3.4",
+	}, r.Body)
 	require.Equal(t, "secret", r.Token)
 	beat := b.plane.Arrivals("/heartbeat")[0]
 	require.Equal(t, "/api/agents/agent-1/heartbeat", beat.Path)
@@ -61,7 +72,8 @@ func TestNoticeThroughTrouble(t *testing.T) {
 	b.imds.Fail(3)
 	b.imds.Interrupt("terminate", time.Now().Add(2*time.Minute))
 	b.eventually(b.allDone)
-	require.Len(t, b.plane.Arrivals("/termination-imminent"), 1, "one notice is reported once, however often it is read")
+	require.Len(t, b.plane.Arrivals("/termination-imminent"), 1,
+		"one notice is reported once, however often it is read")
 }
 
 // TestReportIsRepeatedUntilItIsAcknowledged, and the drain waits for a successor.
@@ -88,7 +100,8 @@ func TestReportIsRepeatedUntilItIsAcknowledged(t *testing.T) {
 	b.imds.Interrupt("terminate", time.Now().Add(2*time.Minute))
 	b.eventually(func() bool { return len(b.traces()) == 2 })
 	b.eventually(func() bool { return reports.Load() > 2 })
-	require.Equal(t, []string{"begin notice/10-tell", "end notice/10-tell"}, b.traces(), "nothing is drained while this instance alone can work")
+	require.Equal(t, []string{"begin notice/10-tell", "end notice/10-tell"}, b.traces(),
+		"nothing is drained while this instance alone can work")
 	successor.Store(true)
 	b.eventually(b.allDone)
 	require.Contains(t, b.traces(), "end drain/10-stop")
@@ -142,7 +155,8 @@ func TestRebalance(t *testing.T) {
 	b.run()
 	at := time.Now().UTC()
 	for n := range 2 {
-		b.imds.Set(imds.Rebalance, fmt.Sprintf(`{"noticeTime":%q}`, at.Add(time.Duration(n)*time.Hour).Format(time.RFC3339)))
+		b.imds.Set(imds.Rebalance,
+			fmt.Sprintf(`{"noticeTime":%q}`, at.Add(time.Duration(n)*time.Hour).Format(time.RFC3339)))
 		b.eventually(func() bool { return len(b.status().Notices) == n+1 && b.allDone() })
 	}
 	require.Len(t, b.plane.Arrivals("/rebalance-recommendation"), 2, "a later recommendation is another one")

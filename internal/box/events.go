@@ -25,7 +25,11 @@ func (a *Agent) occasion(event hooks.Event, reason string) hooks.Occasion {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return hooks.Occasion{
-		Event: event, Reason: reason, AgentID: a.state.LogicalID, InstanceID: a.state.Identity.InstanceID, Left: a.s.Hooks.Budget,
+		Event:      event,
+		Reason:     reason,
+		AgentID:    a.state.LogicalID,
+		InstanceID: a.state.Identity.InstanceID,
+		Left:       a.s.Hooks.Budget,
 	}
 }
 

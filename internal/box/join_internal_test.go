@@ -87,7 +87,8 @@ func TestJoin(t *testing.T) {
 	require.Equal(t, "spk-agent-2", last())
 
 	i.change(func() { i.valid = nil })
-	b.eventually(func() bool { return last() == "spk-agent-3" }, "a token that was revoked is replaced by joining again")
+	b.eventually(func() bool { return last() == "spk-agent-3" },
+		"a token that was revoked is replaced by joining again")
 	b.imds.Interrupt("terminate", time.Now().Add(2*time.Minute))
 	b.eventually(b.allDone)
 	reports := b.plane.Arrivals("/termination-imminent")

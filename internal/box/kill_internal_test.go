@@ -48,7 +48,8 @@ func TestKillBetweenSteps(t *testing.T) {
 			require.NotEmpty(t, reports)
 			require.LessOrEqual(t, len(reports), 2)
 			for _, r := range reports {
-				require.Equal(t, deadline.UTC().Format(time.RFC3339), r.Body["termination_time"], "every report has the deadline of the metadata service")
+				require.Equal(t, deadline.UTC().Format(time.RFC3339), r.Body["termination_time"],
+					"every report has the deadline of the metadata service")
 			}
 		})
 	}

@@ -73,11 +73,18 @@ type box struct {
 func newBox(t *testing.T) *box {
 	t.Helper()
 	dir := t.TempDir()
-	b := &box{t: t, imds: boxtest.StartIMDS(t, "i-1"), plane: boxtest.StartPlane(t), dir: dir, trace: filepath.Join(dir, "trace")}
+	b := &box{
+		t:     t,
+		imds:  boxtest.StartIMDS(t, "i-1"),
+		plane: boxtest.StartPlane(t),
+		dir:   dir,
+		trace: filepath.Join(dir, "trace"),
+	}
 	s := settings.Default()
 	s.API, s.AgentID, s.Join.Token = b.plane.URL, "web", "secret"
 	s.IMDS.Endpoint, s.IMDS.Poll = b.imds.URL, 10*time.Millisecond
-	s.StateDir, s.Socket, s.Hooks.Dir = filepath.Join(dir, "state"), filepath.Join(dir, "agent.sock"), filepath.Join(dir, "hooks.d")
+	s.StateDir, s.Socket, s.Hooks.Dir = filepath.Join(dir, "state"), filepath.Join(dir,
+		"agent.sock"), filepath.Join(dir, "hooks.d")
 	s.Heartbeat, s.Hooks.Budget = 20*time.Millisecond, 30*time.Second
 	b.s = s
 	return b

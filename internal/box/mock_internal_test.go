@@ -33,7 +33,9 @@ func startMock(t *testing.T, command string, flags ...string) (endpoint string) 
 	require.NoError(t, listener.Close())
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
-	cmd := exec.Command(program, append([]string{command, "-I", "-n", "127.0.0.1", "-p", port}, flags...)...) //nolint:noctx,gosec // it is ended below
+	cmd := exec.Command(program,
+		append([]string{command, "-I", "-n", "127.0.0.1", "-p", port},
+			flags...)...) //nolint:noctx,gosec // it is ended below
 	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), "HOME="+t.TempDir())
 	cmd.SysProcAttr = subprocess.EndsWithParent(syscall.SIGKILL)
 	require.NoError(t, cmd.Start())

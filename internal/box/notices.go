@@ -48,8 +48,12 @@ func (a *Agent) interrupted(answer imds.Answer) {
 		left = answer.Left(action.Time)
 	}
 	a.take(&spool.Notice{
-		ID:   spool.NoticeID(spool.Termination, a.instanceID(), action.Time),
-		Kind: spool.Termination, Action: action.Action, Deadline: action.Time, DetectedAt: answer.At, End: answer.At.Add(left),
+		ID:         spool.NoticeID(spool.Termination, a.instanceID(), action.Time),
+		Kind:       spool.Termination,
+		Action:     action.Action,
+		Deadline:   action.Time,
+		DetectedAt: answer.At,
+		End:        answer.At.Add(left),
 	})
 }
 
@@ -79,7 +83,8 @@ func (a *Agent) take(n *spool.Notice) {
 	a.reached("detected")
 	a.save(c)
 	a.reached("spooled")
-	a.log.Warn("AWS has given notice", "kind", n.Kind, "action", n.Action, "instance_id", n.InstanceID, "deadline", n.Deadline, "rehearsal", n.Rehearsal)
+	a.log.Warn("AWS has given notice", "kind", n.Kind, "action", n.Action, "instance_id", n.InstanceID,
+		"deadline", n.Deadline, "rehearsal", n.Rehearsal)
 	a.begin(c)
 }
 
@@ -90,7 +95,8 @@ func (a *Agent) isKnown(n *spool.Notice) bool {
 		return true
 	}
 	for _, c := range a.notices {
-		if n.Kind == spool.Termination && c.n.Kind == n.Kind && c.n.Rehearsal == n.Rehearsal && time.Now().Before(c.end) {
+		if n.Kind == spool.Termination && c.n.Kind == n.Kind && c.n.Rehearsal == n.Rehearsal &&
+			time.Now().Before(c.end) {
 			return true
 		}
 	}
@@ -222,7 +228,8 @@ func (a *Agent) acknowledge(c *carried, o controlplane.Outcome, refused string, 
 	a.save(c)
 	if first {
 		closeOnce(c.answered)
-		a.log.Info("the notice is acknowledged", "notice", c.n.ID, "action", o.Action, "new_instance_id", o.NewInstanceID)
+		a.log.Info("the notice is acknowledged", "notice", c.n.ID, "action", o.Action,
+			"new_instance_id", o.NewInstanceID)
 		a.reached("acknowledged")
 	}
 	if final {

@@ -51,8 +51,16 @@ func (a *Agent) registerNow(ctx context.Context) error {
 	id, logical := a.state.Identity, a.state.LogicalID
 	a.mu.Unlock()
 	r := controlplane.Registration{
-		LogicalID: logical, Hostname: hostname(), InstanceID: id.InstanceID, InstanceType: id.InstanceType, Region: id.Region, AZ: id.Zone,
-		ImageID: orUnknown(id.ImageID), Mode: mode(id.Spot()), Version: a.version, PrivateIP: orUnknown(id.PrivateIP),
+		LogicalID:    logical,
+		Hostname:     hostname(),
+		InstanceID:   id.InstanceID,
+		InstanceType: id.InstanceType,
+		Region:       id.Region,
+		AZ:           id.Zone,
+		ImageID:      orUnknown(id.ImageID),
+		Mode:         mode(id.Spot()),
+		Version:      a.version,
+		PrivateIP:    orUnknown(id.PrivateIP),
 	}
 	if id.PublicIP != "" {
 		r.PublicIP = &id.PublicIP
@@ -65,7 +73,8 @@ func (a *Agent) registerNow(ctx context.Context) error {
 	a.state.AgentID, a.state.ClientID, a.state.RegisteredAt = got.AgentID, got.ClientID, time.Now()
 	a.mu.Unlock()
 	a.saveState()
-	a.log.InfoContext(ctx, "the agent is registered", "agent_id", got.AgentID, "logical_id", logical, "instance_id", id.InstanceID)
+	a.log.InfoContext(ctx, "the agent is registered", "agent_id", got.AgentID, "logical_id", logical,
+		"instance_id", id.InstanceID)
 	return nil
 }
 

@@ -47,9 +47,20 @@ func (a *Agent) Status() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	out := Status{
-		Version: a.version, PID: os.Getpid(), Since: a.began, API: a.s.API, LogicalID: cmp.Or(a.state.LogicalID, a.s.AgentID),
-		AgentID: a.state.AgentID, ClientID: a.state.ClientID, Identity: a.state.Identity, LastBeat: a.lastBeat, BeatError: a.beatErr,
-		Ready: a.ready, Metadata: map[string]watch{}, Maintenance: a.maintenance, Notices: []spool.Notice{},
+		Version:     a.version,
+		PID:         os.Getpid(),
+		Since:       a.began,
+		API:         a.s.API,
+		LogicalID:   cmp.Or(a.state.LogicalID, a.s.AgentID),
+		AgentID:     a.state.AgentID,
+		ClientID:    a.state.ClientID,
+		Identity:    a.state.Identity,
+		LastBeat:    a.lastBeat,
+		BeatError:   a.beatErr,
+		Ready:       a.ready,
+		Metadata:    map[string]watch{},
+		Maintenance: a.maintenance,
+		Notices:     []spool.Notice{},
 	}
 	for path, w := range a.watched {
 		out.Metadata[path] = w
@@ -68,7 +79,8 @@ func (a *Agent) Status() Status {
 // serveSocket answers the agent's own commands. The socket is open to its user alone, and
 // there is no other way in.
 func (a *Agent) serveSocket(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(a.s.Socket), 0o755); err != nil { //nolint:gosec // commands of all users may see that it is there
+	if err := os.MkdirAll(filepath.Dir(a.s.Socket),
+		0o755); err != nil { //nolint:gosec // commands of all users may see that it is there
 		return err
 	}
 	if err := removeStale(ctx, a.s.Socket); err != nil {
@@ -131,7 +143,12 @@ func (a *Agent) routes() http.Handler {
 	})
 	mux.HandleFunc("POST /drain", func(w http.ResponseWriter, _ *http.Request) {
 		now := time.Now()
-		n := &spool.Notice{ID: spool.NoticeID(spool.Drain, a.instanceID(), now), Kind: spool.Drain, DetectedAt: now, End: now.Add(a.s.Hooks.Budget)}
+		n := &spool.Notice{
+			ID:         spool.NoticeID(spool.Drain, a.instanceID(), now),
+			Kind:       spool.Drain,
+			DetectedAt: now,
+			End:        now.Add(a.s.Hooks.Budget),
+		}
 		a.order(w, n)
 	})
 	mux.HandleFunc("POST /notice", func(w http.ResponseWriter, r *http.Request) {
@@ -142,8 +159,15 @@ func (a *Agent) routes() http.Handler {
 		}
 		now := time.Now()
 		end := now.Add(time.Duration(in.Seconds * float64(time.Second)))
-		a.order(w, &spool.Notice{ID: spool.NoticeID(spool.Termination, a.instanceID(), end), Kind: spool.Termination, Action: "terminate",
-			Deadline: end.UTC().Truncate(time.Second), DetectedAt: now, End: end, Rehearsal: !in.Report})
+		a.order(w, &spool.Notice{
+			ID:         spool.NoticeID(spool.Termination, a.instanceID(), end),
+			Kind:       spool.Termination,
+			Action:     "terminate",
+			Deadline:   end.UTC().Truncate(time.Second),
+			DetectedAt: now,
+			End:        end,
+			Rehearsal:  !in.Report,
+		})
 	})
 	return mux
 }

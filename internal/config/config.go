@@ -166,7 +166,8 @@ func (c Config) validate() error {
 	}
 	for _, group := range c.Events.ActOn {
 		if !slices.Contains([]string{"notice", "rebalance", "state", "health"}, group) {
-			problems = append(problems, fmt.Errorf("EVENTS_ACT_ON takes notice, rebalance, state and health, not %q", group))
+			problems = append(problems,
+				fmt.Errorf("EVENTS_ACT_ON takes notice, rebalance, state and health, not %q", group))
 		}
 	}
 	for _, queue := range c.Events.Queues {
@@ -176,7 +177,8 @@ func (c Config) validate() error {
 	}
 	for _, origin := range c.API.CORSOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
-			problems = append(problems, fmt.Errorf("CORS_ORIGINS names origins as https://console.example.com, not %q", origin))
+			problems = append(problems,
+				fmt.Errorf("CORS_ORIGINS names origins as https://console.example.com, not %q", origin))
 		}
 	}
 	if _, err := c.API.Operators(); err != nil {
@@ -279,7 +281,8 @@ func (c Config) Safe() error {
 	}
 	var problems []error
 	if c.API.AdminTokens == "" {
-		problems = append(problems, fmt.Errorf("without ADMIN_TOKEN the api listens on loopback addresses only, not on %s", c.API.Listen))
+		problems = append(problems,
+			fmt.Errorf("without ADMIN_TOKEN the api listens on loopback addresses only, not on %s", c.API.Listen))
 	}
 	if !c.Secrets.Given() {
 		problems = append(problems, fmt.Errorf("SECRET_KEY is needed when the api listens on %s", c.API.Listen))

@@ -28,8 +28,15 @@ func TestDefaultsAreUsable(t *testing.T) {
 func TestEveryProblemIsReportedTogether(t *testing.T) {
 	t.Parallel()
 
-	_, err := config.Load(map[string]string{"API_LISTEN": "nowhere", "SECRET_KEY": "short", "LOG_FORMAT": "xml", "ADMIN_TOKEN": "tiny", "CORS_ORIGINS": "*"})
-	for _, name := range []string{"DATABASE_URL", "API_LISTEN", "SECRET_KEY", "LOG_FORMAT", "ADMIN_TOKEN", "CORS_ORIGINS"} {
+	_, err := config.Load(map[string]string{
+		"API_LISTEN":   "nowhere",
+		"SECRET_KEY":   "short",
+		"LOG_FORMAT":   "xml",
+		"ADMIN_TOKEN":  "tiny",
+		"CORS_ORIGINS": "*",
+	})
+	for _, name := range []string{"DATABASE_URL", "API_LISTEN", "SECRET_KEY", "LOG_FORMAT", "ADMIN_TOKEN",
+		"CORS_ORIGINS"} {
 		require.ErrorContains(t, err, name)
 	}
 }
@@ -49,8 +56,12 @@ func TestAnOpenDeploymentIsRefused(t *testing.T) {
 func TestHostsOfThisMachine(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"localhost", "127.0.0.1", "::1"}, config.API{Listen: "127.0.0.1:5000"}.KnownHosts())
-	require.Nil(t, config.API{Listen: "0.0.0.0:5000"}.KnownHosts(), "behind a balancer it is for whatever that is called")
-	require.Contains(t, config.API{Listen: "0.0.0.0:5000", Hosts: []string{"api.example.com"}}.KnownHosts(), "api.example.com")
+	require.Nil(t, config.API{Listen: "0.0.0.0:5000"}.KnownHosts(),
+		"behind a balancer it is for whatever that is called")
+	require.Contains(t, config.API{
+		Listen: "0.0.0.0:5000",
+		Hosts:  []string{"api.example.com"},
+	}.KnownHosts(), "api.example.com")
 }
 
 func TestOperatorsHaveNames(t *testing.T) {

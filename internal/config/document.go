@@ -23,9 +23,11 @@ func Names() (names []string) {
 // golden file.
 func Document() string {
 	var b strings.Builder
-	b.WriteString("# Configuration\n\nEvery setting is an environment variable. Temporal's address and credentials are the standard `TEMPORAL_*` variables\n" +
-		"(`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`), AWS credentials the SDK's own chain.\n\n" +
-		"| variable | default | what it is |\n|---|---|---|\n")
+	b.WriteString(
+		"# Configuration\n\nEvery setting is an environment variable. Temporal's address and credentials are the standard `TEMPORAL_*` variables\n" +
+			"(`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`), AWS credentials the SDK's own chain.\n\n" +
+			"| variable | default | what it is |\n|---|---|---|\n",
+	)
 	sections := reflect.TypeFor[Config]()
 	for i := range sections.NumField() {
 		section := sections.Field(i).Type

@@ -78,9 +78,15 @@ func New(limits Limits, reg prometheus.Registerer) *Door {
 	}
 	if reg != nil {
 		reg.MustRegister(refused,
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "spotkeeper_http_connections", Help: "Open connections."},
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "spotkeeper_http_connections",
+				Help: "Open connections.",
+			},
 				func() float64 { return float64(d.conns.count()) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "spotkeeper_http_body_bytes", Help: "Bytes of request bodies that are held."},
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "spotkeeper_http_body_bytes",
+				Help: "Bytes of request bodies that are held.",
+			},
 				func() float64 { return float64(d.known.held() + d.unknown.held()) }))
 	}
 	return d

@@ -85,7 +85,8 @@ func answerWith(limit int64, known bool) http.HandlerFunc {
 }
 
 func beat(client *http.Client, address string) error {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+address+"/beat", strings.NewReader("alive"))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost,
+		"http://"+address+"/beat", strings.NewReader("alive"))
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,11 @@ func TestSlowConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	const most, slow, beats = 500, 2000, 300
 	reg := prometheus.NewRegistry()
-	address := serve(t, door.Limits{Conns: most, HeaderTime: time.Hour, BodyTime: time.Hour}, reg, answerWith(1<<10, false))
+	address := serve(t, door.Limits{
+		Conns:      most,
+		HeaderTime: time.Hour,
+		BodyTime:   time.Hour,
+	}, reg, answerWith(1<<10, false))
 
 	var wg sync.WaitGroup
 	for part := range 4 {
@@ -195,22 +200,27 @@ func TestOneThatIsAnsweredIsNotCutOff(t *testing.T) {
 
 func TestWhatIsTooSlowIsEnded(t *testing.T) {
 	t.Parallel()
-	address := serve(t, door.Limits{HeaderTime: 50 * time.Millisecond, BodyTime: 50 * time.Millisecond}, nil, answerWith(1<<10, false))
+	address := serve(t, door.Limits{
+		HeaderTime: 50 * time.Millisecond,
+		BodyTime:   50 * time.Millisecond,
+	}, nil, answerWith(1<<10, false))
 
 	require.NotContains(t, status(t, dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ")), "200")
-	require.Equal(t, "HTTP/1.1 408 Request Timeout", status(t, dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")))
+	require.Equal(t, "HTTP/1.1 408 Request Timeout",
+		status(t, dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")))
 	require.NoError(t, beat(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, address))
 }
 
 // TestAnAnswerMayTakeLongerThanABody: the deadline of a body ends with the body.
 func TestAnAnswerMayTakeLongerThanABody(t *testing.T) {
 	t.Parallel()
-	address := serve(t, door.Limits{BodyTime: 50 * time.Millisecond}, nil, func(w http.ResponseWriter, r *http.Request) {
-		_, err := door.ReadBody(w, r, 100, door.Caller{})
-		if err == nil && pause(r.Context(), 150*time.Millisecond) {
-			w.WriteHeader(http.StatusNoContent)
-		}
-	})
+	address := serve(t, door.Limits{BodyTime: 50 * time.Millisecond},
+		nil, func(w http.ResponseWriter, r *http.Request) {
+			_, err := door.ReadBody(w, r, 100, door.Caller{})
+			if err == nil && pause(r.Context(), 150*time.Millisecond) {
+				w.WriteHeader(http.StatusNoContent)
+			}
+		})
 	c := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab")
 	require.Equal(t, "HTTP/1.1 204 No Content", status(t, c))
 }
@@ -228,7 +238,8 @@ func TestWhatIsTooLargeIsRefused(t *testing.T) {
 	}
 	declared := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n")
 	require.Equal(t, "HTTP/1.1 413 Request Entity Too Large", status(t, declared))
-	chunked := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n")
+	chunked := dial(t, address,
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n")
 	require.Equal(t, "HTTP/1.1 413 Request Entity Too Large", status(t, chunked))
 	whole := dial(t, address, "GET / HTTP/1.1\r\nHost: x\r\nX-Big: "+strings.Repeat("x", 33<<10)+"\r\n\r\n")
 	require.Equal(t, "HTTP/1.1 431 Request Header Fields Too Large", status(t, whole))
@@ -243,7 +254,11 @@ func TestBodiesShareABudget(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	received := make(chan struct{}, 8)
 	release := make(chan struct{})
-	address := serve(t, door.Limits{UnknownBytes: 3000, UnknownPerAddress: 2000, KnownBytes: 1000}, reg, func(w http.ResponseWriter, r *http.Request) {
+	address := serve(t, door.Limits{
+		UnknownBytes:      3000,
+		UnknownPerAddress: 2000,
+		KnownBytes:        1000,
+	}, reg, func(w http.ResponseWriter, r *http.Request) {
 		who := r.Header.Get("X-From")
 		_, err := door.ReadBody(w, r, 4<<10, door.Caller{Known: who == "known", Address: who})
 		if fault.Is(err, door.Busy) {
@@ -254,14 +269,18 @@ func TestBodiesShareABudget(t *testing.T) {
 		<-release
 	})
 	send := func(from string, size int) net.Conn {
-		return dial(t, address, fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nX-From: %s\r\nContent-Length: %d\r\n\r\n%s", from, size, strings.Repeat("x", size)))
+		return dial(t, address,
+			fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nX-From: %s\r\nContent-Length: %d\r\n\r\n%s", from, size,
+				strings.Repeat("x", size)))
 	}
 	first := send("192.0.2.1", 1500)
 	<-received
-	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.1", 600)), "this address has had its share")
+	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.1", 600)),
+		"this address has had its share")
 	second := send("192.0.2.2", 1400)
 	<-received
-	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.3", 600)), "all unknown callers have had theirs")
+	require.Equal(t, "HTTP/1.1 503 Service Unavailable", status(t, send("192.0.2.3", 600)),
+		"all unknown callers have had theirs")
 	known := send("known", 900)
 	<-received
 	close(release)
@@ -276,8 +295,13 @@ func TestBodiesShareABudget(t *testing.T) {
 func TestAddressKey(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64", "": "", "x": "x",
-		"fe80::1%eth0": "fe80::/64",
+		"192.0.2.7":            "192.0.2.7",
+		"::ffff:192.0.2.7":     "192.0.2.7",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"2001:db8:1:2::9":      "2001:db8:1:2::/64",
+		"":                     "",
+		"x":                    "x",
+		"fe80::1%eth0":         "fe80::/64",
 	} {
 		require.Equal(t, want, door.AddressKey(address), address)
 	}

@@ -22,7 +22,13 @@ import (
 const role = "arn:aws:iam::" + other + ":role/spotkeeper"
 
 func (c *cloud) sts(creds aws.CredentialsProvider) *sts.Client {
-	return sts.New(sts.Options{Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{}, Credentials: creds})
+	return sts.New(sts.Options{
+		Region:       east,
+		BaseEndpoint: aws.String(c.srv.URL),
+		HTTPClient:   fleet.SafeBodies(c.srv.Client()),
+		Retryer:      aws.NopRetryer{},
+		Credentials:  creds,
+	})
 }
 
 func TestRolesLeadIntoAnotherAccount(t *testing.T) {
@@ -39,7 +45,10 @@ func TestRolesLeadIntoAnotherAccount(t *testing.T) {
 	require.NoError(t, c.ctl.AddRole(t.Context(), ec2sim.Role{ARN: role, ExternalID: "right"}))
 	_, err = assume("wrong").Retrieve(t.Context())
 	refused(t, err, "AccessDenied", http.StatusForbidden)
-	_, err = c.sts(own).AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String(role), RoleSessionName: aws.String("none")})
+	_, err = c.sts(own).AssumeRole(t.Context(), &sts.AssumeRoleInput{
+		RoleArn:         aws.String(role),
+		RoleSessionName: aws.String("none"),
+	})
 	refused(t, err, "AccessDenied", http.StatusForbidden)
 
 	creds := aws.NewCredentialsCache(assume("right"))
@@ -50,7 +59,13 @@ func TestRolesLeadIntoAnotherAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, other, *me.Account)
 
-	tenant := ec2.New(ec2.Options{Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{}, Credentials: creds})
+	tenant := ec2.New(ec2.Options{
+		Region:       east,
+		BaseEndpoint: aws.String(c.srv.URL),
+		HTTPClient:   fleet.SafeBodies(c.srv.Client()),
+		Retryer:      aws.NopRetryer{},
+		Credentials:  creds,
+	})
 	out, err := tenant.RunInstances(t.Context(), order("t", zoneA))
 	require.NoError(t, err)
 	require.Equal(t, other, *out.OwnerId)
@@ -65,15 +80,26 @@ func TestPriceList(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
 	api := pricing.New(pricing.Options{
-		Region: east, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{},
-		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
+		Region:       east,
+		BaseEndpoint: aws.String(c.srv.URL),
+		HTTPClient:   fleet.SafeBodies(c.srv.Client()),
+		Retryer:      aws.NopRetryer{},
+		Credentials:  credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
 	})
 	is := func(field, value string) pricingtypes.Filter {
-		return pricingtypes.Filter{Type: pricingtypes.FilterTypeTermMatch, Field: aws.String(field), Value: aws.String(value)}
+		return pricingtypes.Filter{
+			Type:  pricingtypes.FilterTypeTermMatch,
+			Field: aws.String(field),
+			Value: aws.String(value),
+		}
 	}
-	out, err := api.GetProducts(t.Context(), &pricing.GetProductsInput{ServiceCode: aws.String("AmazonEC2"), Filters: []pricingtypes.Filter{
-		is("instanceType", "m5.large"), is("regionCode", "eu-west-1"), is("operatingSystem", "Linux"), is("tenancy", "Shared"), is("preInstalledSw", "NA"), is("capacitystatus", "Used"),
-	}})
+	out, err := api.GetProducts(t.Context(), &pricing.GetProductsInput{
+		ServiceCode: aws.String("AmazonEC2"),
+		Filters: []pricingtypes.Filter{
+			is("instanceType", "m5.large"), is("regionCode", "eu-west-1"), is("operatingSystem", "Linux"),
+			is("tenancy", "Shared"), is("preInstalledSw", "NA"), is("capacitystatus", "Used"),
+		},
+	})
 	require.NoError(t, err)
 	require.Len(t, out.PriceList, 1)
 	var doc struct {
@@ -94,7 +120,11 @@ func TestPriceList(t *testing.T) {
 		}
 	}
 	n := 0
-	for pages := pricing.NewGetProductsPaginator(api, &pricing.GetProductsInput{ServiceCode: aws.String("AmazonEC2"), Filters: []pricingtypes.Filter{is("location", "US East (N. Virginia)"), is("operatingSystem", "Linux")}, MaxResults: aws.Int32(10)}); pages.HasMorePages(); {
+	for pages := pricing.NewGetProductsPaginator(api, &pricing.GetProductsInput{
+		ServiceCode: aws.String("AmazonEC2"),
+		Filters:     []pricingtypes.Filter{is("location", "US East (N. Virginia)"), is("operatingSystem", "Linux")},
+		MaxResults:  aws.Int32(10),
+	}); pages.HasMorePages(); {
 		page, err := pages.NextPage(t.Context())
 		require.NoError(t, err)
 		n += len(page.PriceList)

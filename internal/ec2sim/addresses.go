@@ -126,10 +126,12 @@ func (c *call) associateAddress() (replier, error) {
 	}
 	i := found[0]
 	if s := i.state(c.now); s != running && s != stopped {
-		return nil, fail("InvalidInstanceID", "The %s instance '%s' is not in a valid state for this operation.", s, i.ID)
+		return nil, fail("InvalidInstanceID", "The %s instance '%s' is not in a valid state for this operation.", s,
+			i.ID)
 	}
 	if now := c.world.holder(a, c.now); now != nil && now != i && c.form.get("AllowReassociation") == "false" {
-		return nil, fail("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s", a.ID, a.Association)
+		return nil, fail("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s", a.ID,
+			a.Association)
 	} else if now == i {
 		return &associateAddressResponse{Return: true, ID: a.Association}, nil
 	}
@@ -200,7 +202,13 @@ func (c *call) describeAddresses() (replier, error) {
 		if i := c.world.holder(a, c.now); i != nil {
 			item.Instance, item.Association, item.NIC, item.Private = i.ID, a.Association, i.nic(), i.PrivateIP
 		}
-		field := map[string]string{"allocation-id": a.ID, "public-ip": a.IP, "instance-id": item.Instance, "association-id": item.Association, "domain": "vpc"}
+		field := map[string]string{
+			"allocation-id":  a.ID,
+			"public-ip":      a.IP,
+			"instance-id":    item.Instance,
+			"association-id": item.Association,
+			"domain":         "vpc",
+		}
 		if len(ids) > 0 && !slices.Contains(ids, a.ID) || len(ips) > 0 && !slices.Contains(ips, a.IP) ||
 			!match(filters, c.world.tags.rows[a.ID], func(name string) []string { return []string{field[name]} }) {
 			continue

@@ -8,8 +8,10 @@ import (
 
 // kept are the parameters of RunInstances that an instance is described with later.
 var kept = []string{
-	"CreditSpecification.", "Monitoring.", "MetadataOptions.", "Placement.Tenancy", "Placement.GroupName", "DisableApiTermination", "DisableApiStop",
-	"InstanceInitiatedShutdownBehavior", "EbsOptimized", "MaintenanceOptions.", "CpuOptions.", "EnclaveOptions.", "HibernationOptions.",
+	"CreditSpecification.", "Monitoring.", "MetadataOptions.", "Placement.Tenancy", "Placement.GroupName",
+	"DisableApiTermination", "DisableApiStop",
+	"InstanceInitiatedShutdownBehavior", "EbsOptimized", "MaintenanceOptions.", "CpuOptions.", "EnclaveOptions.",
+	"HibernationOptions.",
 }
 
 // keepAsked keeps them.
@@ -45,7 +47,8 @@ func (f form) readMapping(at string, d *disk) error {
 		return err
 	}
 	if size < d.Size {
-		return fail("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot, expect size >= %dGB", size, d.Size)
+		return fail("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot, expect size >= %dGB",
+			size, d.Size)
 	}
 	d.Size, d.Keep = size, f.get(at+"Ebs.DeleteOnTermination") == "false"
 	if kind := f.get(at + "Ebs.VolumeType"); kind != "" {
@@ -60,7 +63,8 @@ func (f form) readMapping(at string, d *disk) error {
 	if d.IOPS > 0 && !slices.Contains([]string{"gp3", "io1", "io2"}, d.Kind) {
 		return fail("InvalidParameterCombination", "The parameter iops is not supported for %s volumes.", d.Kind)
 	}
-	d.Encrypted, d.Key, d.Snapshot = f.get(at+"Ebs.Encrypted") == "true", f.get(at+"Ebs.KmsKeyId"), f.get(at+"Ebs.SnapshotId")
+	d.Encrypted, d.Key, d.Snapshot = f.get(at+"Ebs.Encrypted") == "true", f.get(at+"Ebs.KmsKeyId"), f.get(
+		at+"Ebs.SnapshotId")
 	if d.Key != "" && !d.Encrypted {
 		return fail("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
@@ -138,7 +142,8 @@ func (c *call) modifyInstanceAttribute() (replier, error) {
 		return nil, err
 	}
 	i := found[0]
-	for _, name := range []string{"SourceDestCheck", "DisableApiTermination", "DisableApiStop", "InstanceInitiatedShutdownBehavior"} {
+	for _, name := range []string{"SourceDestCheck", "DisableApiTermination", "DisableApiStop",
+		"InstanceInitiatedShutdownBehavior"} {
 		if c.form.has(name + ".Value") {
 			if i.Asked == nil {
 				i.Asked = map[string]string{}

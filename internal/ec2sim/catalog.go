@@ -23,14 +23,17 @@ func (r region) all() []zone { return append(r.zones[:len(r.zones):len(r.zones)]
 
 var regions = []region{
 	{"eu-west-1", "EU (Ireland)", zones("eu-west-1", "euw1", "abc"), nil, 1.115},
-	{"us-east-1", "US East (N. Virginia)", zones("us-east-1", "use1", "abcdef"), []zone{{"us-east-1-wl1-bos-wlz-1", "use1-wl1-bos-wlz1", "wavelength-zone"}}, 1},
-	{"us-west-2", "US West (Oregon)", zones("us-west-2", "usw2", "abcd"), []zone{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}}, 1},
+	{"us-east-1", "US East (N. Virginia)", zones("us-east-1", "use1", "abcdef"),
+		[]zone{{"us-east-1-wl1-bos-wlz-1", "use1-wl1-bos-wlz1", "wavelength-zone"}}, 1},
+	{"us-west-2", "US West (Oregon)", zones("us-west-2", "usw2", "abcd"),
+		[]zone{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}}, 1},
 }
 
 func zones(region, short, letters string) []zone {
 	var out []zone
 	for i, letter := range letters {
-		out = append(out, zone{region + string(letter), short + "-az" + string(rune('1'+(i*5+3)%len(letters))), ordinary})
+		out = append(out, zone{region + string(letter), short + "-az" + string(rune('1'+(i*5+3)%len(letters))),
+			ordinary})
 	}
 	return out
 }
@@ -83,7 +86,16 @@ var families = []struct {
 	{"t4g", "arm64", 8192, 0.0672, "nano micro small medium large xlarge 2xlarge"},
 }
 
-var sizes = map[string]float64{"nano": 1. / 16, "micro": 1. / 8, "small": 1. / 4, "medium": 1. / 2, "large": 1, "xlarge": 2, "2xlarge": 4, "4xlarge": 8}
+var sizes = map[string]float64{
+	"nano":    1. / 16,
+	"micro":   1. / 8,
+	"small":   1. / 4,
+	"medium":  1. / 2,
+	"large":   1,
+	"xlarge":  2,
+	"2xlarge": 4,
+	"4xlarge": 8,
+}
 
 var (
 	typeList = buildTypes()
@@ -101,7 +113,13 @@ func buildTypes() []instanceType {
 	for _, f := range families {
 		for size := range strings.FieldsSeq(f.sizes) {
 			by := sizes[size]
-			t := instanceType{name: f.name + "." + size, family: f.name, arch: f.arch, memoryMiB: int(float64(f.memory) * by), price: f.large * by}
+			t := instanceType{
+				name:      f.name + "." + size,
+				family:    f.name,
+				arch:      f.arch,
+				memoryMiB: int(float64(f.memory) * by),
+				price:     f.large * by,
+			}
 			t.vcpus = max(2, int(2*by))
 			if size == "medium" && f.name[0] != 't' {
 				t.vcpus = 1

@@ -34,7 +34,8 @@ func (c *call) change(check func(*instance) error, step func(*instance)) (replie
 		step(i)
 		c.world.instances.touch(i.ID)
 		now := i.state(c.now)
-		out.Changes = append(out.Changes, changeItem{i.ID, stateItem{stateCodes[now], now}, stateItem{stateCodes[former], former}})
+		out.Changes = append(out.Changes,
+			changeItem{i.ID, stateItem{stateCodes[now], now}, stateItem{stateCodes[former], former}})
 	}
 	return out, nil
 }
@@ -56,7 +57,11 @@ func (c *call) stopInstances() (replier, error) {
 		case state == shuttingDown || state == terminated:
 			return incorrectState(i, state)
 		case i.Market == Spot && i.Behaviour == "terminate":
-			return fail("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.", i.ID)
+			return fail(
+				"UnsupportedOperation",
+				"You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.",
+				i.ID,
+			)
 		}
 		return nil
 	}
@@ -96,5 +101,6 @@ func (c *call) startInstances() (replier, error) {
 }
 
 func incorrectState(i *instance, state string) error {
-	return fail("IncorrectInstanceState", "The instance '%s' is not in a state from which this is possible (it is %s).", i.ID, state)
+	return fail("IncorrectInstanceState",
+		"The instance '%s' is not in a state from which this is possible (it is %s).", i.ID, state)
 }

@@ -35,7 +35,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /_sim/reset", post(s, s.postReset))
 	mux.HandleFunc("POST /_sim/save", s.postSave)
 	mux.HandleFunc("/_sim/", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, nil, &apiError{"NoRoute", "The simulator has no " + r.Method + " " + r.URL.Path + ".", http.StatusNotFound})
+		writeJSON(w, nil, &apiError{"NoRoute", "The simulator has no " + r.Method + " " + r.URL.Path + ".",
+			http.StatusNotFound})
 	})
 	return mux
 }
@@ -169,7 +170,8 @@ func (s *Server) postDelays(w http.ResponseWriter, r *http.Request) {
 		if err := decode(r, &delays); err != nil {
 			return nil, err
 		}
-		if min(delays.Pending, delays.Checks, delays.ShuttingDown, delays.Stopping, delays.Visibility, delays.Lag, delays.Image, delays.Notice, delays.API) < 0 {
+		if min(delays.Pending, delays.Checks, delays.ShuttingDown, delays.Stopping, delays.Visibility, delays.Lag,
+			delays.Image, delays.Notice, delays.API) < 0 {
 			return nil, invalid("A delay is not negative.")
 		}
 		s.world.changeSettings().Delays = delays

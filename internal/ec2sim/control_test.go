@@ -38,7 +38,8 @@ func TestTheClockOnlyGoesForward(t *testing.T) {
 	require.Equal(t, to, now())
 	real = start // the machine's clock is set back
 	require.Equal(t, to, now())
-	for _, in := range []ec2sim.ClockChange{{Now: &start}, {AdvanceSeconds: aws.Float64(-1)}, {Scale: aws.Float64(-1)}} {
+	for _, in := range []ec2sim.ClockChange{{Now: &start}, {AdvanceSeconds: aws.Float64(-1)},
+		{Scale: aws.Float64(-1)}} {
 		_, err := c.ctl.ChangeClock(t.Context(), in)
 		var e *ec2sim.ControlError
 		require.ErrorAs(t, err, &e)
@@ -69,7 +70,8 @@ func TestBadControlRequests(t *testing.T) {
 		{"GET", "imds/i-0/latest/meta-data/ami-id", ``, 404},
 		{"GET", "nothing", ``, 404},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), tc.method, c.srv.URL+"/_sim/"+tc.route, strings.NewReader(tc.body))
+		req, err := http.NewRequestWithContext(t.Context(), tc.method,
+			c.srv.URL+"/_sim/"+tc.route, strings.NewReader(tc.body))
 		require.NoError(t, err)
 		res, err := c.srv.Client().Do(req)
 		require.NoError(t, err)
@@ -85,7 +87,8 @@ func TestBadControlRequests(t *testing.T) {
 func TestDelaysChangeOneByOne(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 1, Checks: 2}})
-	res, err := c.srv.Client().Post(c.srv.URL+"/_sim/delays", "application/json", strings.NewReader(`{"checks_seconds": 7}`))
+	res, err := c.srv.Client().Post(c.srv.URL+"/_sim/delays", "application/json",
+		strings.NewReader(`{"checks_seconds": 7}`))
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	state, err := c.ctl.State(t.Context())

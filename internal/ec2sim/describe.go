@@ -10,9 +10,12 @@ import (
 )
 
 var instanceFilters = []string{
-	"instance-id", "instance-state-name", "instance-state-code", "client-token", "availability-zone", "instance-type", "instance-lifecycle",
-	"image-id", "spot-instance-request-id", "subnet-id", "vpc-id", "private-ip-address", "ip-address", "reservation-id", "key-name", "launch-time",
-	"instance.group-id", "iam-instance-profile.arn", "owner-id", "architecture", "state-reason-code", "metadata-options.http-tokens",
+	"instance-id", "instance-state-name", "instance-state-code", "client-token", "availability-zone", "instance-type",
+	"instance-lifecycle",
+	"image-id", "spot-instance-request-id", "subnet-id", "vpc-id", "private-ip-address", "ip-address",
+	"reservation-id", "key-name", "launch-time",
+	"instance.group-id", "iam-instance-profile.arn", "owner-id", "architecture", "state-reason-code",
+	"metadata-options.http-tokens",
 }
 
 // seen is the moment whose states the Describe calls show.
@@ -20,7 +23,8 @@ func (c *call) seen() time.Time { return c.now.Add(-seconds(c.world.set().Delays
 
 func (c *call) describeInstances() (replier, error) {
 	if c.form.has("MaxResults") && c.form.has("InstanceId.1") {
-		return nil, fail("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+		return nil, fail("InvalidParameterCombination",
+			"The parameter instancesSet cannot be used with the parameter maxResults")
 	}
 	filters, err := c.form.filters(instanceFilters...)
 	if err != nil {
@@ -96,7 +100,8 @@ func (c *call) lookUp(ids []string) ([]*instance, error) {
 	case 1:
 		return nil, fail("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", missing[0])
 	default:
-		return nil, fail("InvalidInstanceID.NotFound", "The instance IDs '%s' do not exist", strings.Join(missing, ", "))
+		return nil, fail("InvalidInstanceID.NotFound", "The instance IDs '%s' do not exist",
+			strings.Join(missing, ", "))
 	}
 }
 

@@ -63,7 +63,8 @@ func TestFilters(t *testing.T) {
 	}
 	require.Empty(t, c.found(t, c.as(other, east)), "another account")
 	require.Empty(t, c.found(t, c.as(account, "us-west-2")), "another region")
-	_, err = c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{Filters: []types.Filter{filter("instance-mood", "good")}})
+	_, err = c.DescribeInstances(t.Context(),
+		&ec2.DescribeInstancesInput{Filters: []types.Filter{filter("instance-mood", "good")}})
 	refused(t, err, "InvalidParameterValue", http.StatusBadRequest)
 }
 
@@ -125,7 +126,10 @@ func TestLifeOfAnInstance(t *testing.T) {
 	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 16, Checks: 10, ShuttingDown: 30}})
 	id := c.launch(t, order("t", zoneA))
 	status := func(all bool) []types.InstanceStatus {
-		out, err := c.DescribeInstanceStatus(t.Context(), &ec2.DescribeInstanceStatusInput{InstanceIds: []string{id}, IncludeAllInstances: aws.Bool(all)})
+		out, err := c.DescribeInstanceStatus(t.Context(), &ec2.DescribeInstanceStatusInput{
+			InstanceIds:         []string{id},
+			IncludeAllInstances: aws.Bool(all),
+		})
 		require.NoError(t, err)
 		return out.InstanceStatuses
 	}
@@ -165,7 +169,8 @@ func TestTerminateIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
 	id := c.launch(t, order("t", zoneA))
-	_, err := c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{id, "i-0123456789abcdef0"}})
+	_, err := c.TerminateInstances(t.Context(),
+		&ec2.TerminateInstancesInput{InstanceIds: []string{id, "i-0123456789abcdef0"}})
 	refused(t, err, "InvalidInstanceID.NotFound", http.StatusBadRequest)
 	require.Equal(t, types.InstanceStateNameRunning, c.state(t, id))
 	_, err = c.as(other, east).TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
@@ -198,18 +203,32 @@ func TestTags(t *testing.T) {
 	c := newCloud(t, ec2sim.Options{})
 	id := c.launch(t, order("t", zoneA))
 	volume := *c.describe(t, id).BlockDeviceMappings[0].Ebs.VolumeId
-	_, err := c.CreateTags(t.Context(), &ec2.CreateTagsInput{Resources: []string{id, volume}, Tags: []types.Tag{{Key: aws.String("role"), Value: aws.String("primary")}, {Key: aws.String("epoch"), Value: aws.String("7")}}})
+	_, err := c.CreateTags(t.Context(), &ec2.CreateTagsInput{
+		Resources: []string{id, volume},
+		Tags: []types.Tag{{
+			Key:   aws.String("role"),
+			Value: aws.String("primary"),
+		}, {Key: aws.String("epoch"), Value: aws.String("7")}},
+	})
 	require.NoError(t, err)
-	_, err = c.DeleteTags(t.Context(), &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []types.Tag{{Key: aws.String("role"), Value: aws.String("replica")}, {Key: aws.String("epoch")}}})
+	_, err = c.DeleteTags(t.Context(), &ec2.DeleteTagsInput{
+		Resources: []string{id},
+		Tags:      []types.Tag{{Key: aws.String("role"), Value: aws.String("replica")}, {Key: aws.String("epoch")}},
+	})
 	require.NoError(t, err)
-	out, err := c.DescribeTags(t.Context(), &ec2.DescribeTagsInput{Filters: []types.Filter{filter("resource-id", id, volume)}})
+	out, err := c.DescribeTags(t.Context(),
+		&ec2.DescribeTagsInput{Filters: []types.Filter{filter("resource-id", id, volume)}})
 	require.NoError(t, err)
 	var got []string
 	for _, tag := range out.Tags {
 		got = append(got, fmt.Sprintf("%s %s=%s", tag.ResourceType, *tag.Key, *tag.Value))
 	}
-	require.Equal(t, []string{"instance agent=t", "instance role=primary", "volume epoch=7", "volume role=primary"}, got)
-	_, err = c.CreateTags(t.Context(), &ec2.CreateTagsInput{Resources: []string{"i-0123456789abcdef0"}, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}})
+	require.Equal(t, []string{"instance agent=t", "instance role=primary", "volume epoch=7", "volume role=primary"},
+		got)
+	_, err = c.CreateTags(t.Context(), &ec2.CreateTagsInput{
+		Resources: []string{"i-0123456789abcdef0"},
+		Tags:      []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}},
+	})
 	refused(t, err, "InvalidInstanceID.NotFound", http.StatusBadRequest)
 	var many []types.Tag
 	for n := range 50 {

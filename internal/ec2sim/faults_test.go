@@ -51,7 +51,11 @@ func TestQuotas(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
 	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{Account: account, SpotInstances: aws.Int(1)}))
-	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{Account: account, VCPUs: aws.Int(3), Addresses: aws.Int(0)}))
+	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{
+		Account:   account,
+		VCPUs:     aws.Int(3),
+		Addresses: aws.Int(0),
+	}))
 	c.launch(t, order("1", zoneA))
 	_, err := c.RunInstances(t.Context(), order("2", zoneB))
 	refused(t, err, "MaxSpotInstanceCountExceeded", http.StatusBadRequest)
@@ -62,7 +66,11 @@ func TestQuotas(t *testing.T) {
 	refused(t, err, "AddressLimitExceeded", http.StatusBadRequest)
 	_, err = c.as(other, east).RunInstances(t.Context(), order("2", zoneB))
 	require.NoError(t, err, "another account has its own")
-	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{Account: account, SpotInstances: aws.Int(-1), Instances: aws.Int(3)}))
+	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{
+		Account:       account,
+		SpotInstances: aws.Int(-1),
+		Instances:     aws.Int(3),
+	}))
 	c.launch(t, order("2", zoneB))
 	_, err = c.RunInstances(t.Context(), order("5", zoneB))
 	refused(t, err, "InstanceLimitExceeded", http.StatusBadRequest)
@@ -89,8 +97,19 @@ func TestThrottleRefillsOnTheVirtualClock(t *testing.T) {
 func TestFaultsHitTheNextMatchingCalls(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	c.fault(t, ec2sim.Fault{Action: "RunInstances", Pool: "m5.*.us-east-1b", Code: "InsufficientInstanceCapacity", Times: 2})
-	c.fault(t, ec2sim.Fault{Action: "RunInstances", Market: ec2sim.OnDemand, Code: "UnauthorizedOperation", Message: "no", Times: -1})
+	c.fault(t, ec2sim.Fault{
+		Action: "RunInstances",
+		Pool:   "m5.*.us-east-1b",
+		Code:   "InsufficientInstanceCapacity",
+		Times:  2,
+	})
+	c.fault(t, ec2sim.Fault{
+		Action:  "RunInstances",
+		Market:  ec2sim.OnDemand,
+		Code:    "UnauthorizedOperation",
+		Message: "no",
+		Times:   -1,
+	})
 	c.fault(t, ec2sim.Fault{Action: "DescribeInstances", Code: "Unavailable", Skip: 1})
 	c.launch(t, order("1", zoneA))
 	for range 2 {

@@ -96,7 +96,8 @@ func page[T any](c *call, items []T, limit int, key func(T) string) (shown []T, 
 		return nil, "", err
 	}
 	if size < 1 || size > limit {
-		return nil, "", invalid("Value ( %d ) for parameter maxResults is invalid. Expecting a value from 1 to %d.", size, limit)
+		return nil, "", invalid("Value ( %d ) for parameter maxResults is invalid. Expecting a value from 1 to %d.",
+			size, limit)
 	}
 	if c.opts.PageSize > 0 && size > c.opts.PageSize {
 		size = c.opts.PageSize

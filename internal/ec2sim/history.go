@@ -48,7 +48,8 @@ func (c *call) describeSpotPriceHistory() (replier, error) {
 		return nil, err
 	}
 	if size < 1 || size > historyPage {
-		return nil, invalid("Value ( %d ) for parameter maxResults is invalid. Expecting a value from 1 to %d.", size, historyPage)
+		return nil, invalid("Value ( %d ) for parameter maxResults is invalid. Expecting a value from 1 to %d.", size,
+			historyPage)
 	}
 	if c.opts.PageSize > 0 {
 		size = min(size, c.opts.PageSize)
@@ -197,7 +198,8 @@ func (c *call) wantedSeries() ([]series, error) {
 			for _, product := range []string{linux, windows} {
 				names := []string{product, product + " (Amazon VPC)"}
 				wanted := (len(types) == 0 || slices.Contains(types, t.name)) && (at == "" || at == z.name) &&
-					(len(products) == 0 || slices.Contains(products, names[0]) || slices.Contains(products, names[1])) &&
+					(len(products) == 0 || slices.Contains(products, names[0]) ||
+						slices.Contains(products, names[1])) &&
 					match(filters, nil, func(name string) []string {
 						switch name {
 						case "availability-zone":

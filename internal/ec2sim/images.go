@@ -39,8 +39,15 @@ func publicImages(r region) []*image {
 	for _, arch := range []string{"x86_64", "arm64"} {
 		id := PublicImage(r.name, arch)
 		out = append(out, &image{
-			ID: id, Account: amazon, Region: r.name, Name: "simulated-linux-" + arch, Description: "A public Linux image", Arch: arch,
-			Snapshot: "snap-" + strings.TrimPrefix(id, "ami-"), Size: 8, Created: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC),
+			ID:          id,
+			Account:     amazon,
+			Region:      r.name,
+			Name:        "simulated-linux-" + arch,
+			Description: "A public Linux image",
+			Arch:        arch,
+			Snapshot:    "snap-" + strings.TrimPrefix(id, "ami-"),
+			Size:        8,
+			Created:     time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC),
 		})
 	}
 	return out
@@ -85,7 +92,11 @@ func (c *call) imageFor(id string, t instanceType) (*image, error) {
 	case m.state(c.now) != "available":
 		return nil, fail("InvalidAMIID.Unavailable", "The image '%s' is not available: it is %s.", id, m.state(c.now))
 	case m.Arch != t.arch:
-		return nil, invalid("The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI.", t.arch, m.Arch)
+		return nil, invalid(
+			"The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI.",
+			t.arch,
+			m.Arch,
+		)
 	}
 	return m, nil
 }
@@ -119,8 +130,17 @@ func (c *call) createImage() (replier, error) {
 	}
 	snap := c.snap(i, "Created by CreateImage("+i.ID+")")
 	m := &image{
-		ID: "ami-0" + suffix(16), Account: c.account, Region: c.place.name, Name: name, Description: c.form.get("Description"),
-		Arch: typeMap[i.Type].arch, Snapshot: snap.ID, Size: i.Disk.Size, Source: i.ID, Created: c.now, Available: snap.Completed,
+		ID:          "ami-0" + suffix(16),
+		Account:     c.account,
+		Region:      c.place.name,
+		Name:        name,
+		Description: c.form.get("Description"),
+		Arch:        typeMap[i.Type].arch,
+		Snapshot:    snap.ID,
+		Size:        i.Disk.Size,
+		Source:      i.ID,
+		Created:     c.now,
+		Available:   snap.Completed,
 	}
 	c.world.images.put(m.ID, m)
 	c.world.tag(m.ID, tags["image"])
@@ -185,7 +205,9 @@ type describeImagesResponse struct {
 }
 
 func (c *call) describeImages() (replier, error) {
-	filters, err := c.form.filters("image-id", "name", "state", "architecture", "owner-id", "owner-alias", "source-instance-id", "is-public", "root-device-type", "virtualization-type", "block-device-mapping.snapshot-id", "creation-date", "description")
+	filters, err := c.form.filters("image-id", "name", "state", "architecture", "owner-id", "owner-alias",
+		"source-instance-id", "is-public", "root-device-type", "virtualization-type",
+		"block-device-mapping.snapshot-id", "creation-date", "description")
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +219,10 @@ func (c *call) describeImages() (replier, error) {
 	}
 	found := slices.DeleteFunc(c.images(), func(m *image) bool {
 		return len(ids) > 0 && !slices.Contains(ids, m.ID) || !c.ownedBy(owners, m.Account) ||
-			!match(filters, c.world.tags.rows[m.ID], func(name string) []string { return []string{c.imageField(m, name)} })
+			!match(filters, c.world.tags.rows[m.ID], func(name string) []string {
+				return []string{
+					c.imageField(m, name)}
+			})
 	})
 	slices.SortFunc(found, func(a, b *image) int { return cmp.Compare(a.ID, b.ID) })
 	found, next, err := page(c, found, 1000, func(m *image) string { return m.ID })
@@ -207,10 +232,25 @@ func (c *call) describeImages() (replier, error) {
 	out := &describeImagesResponse{NextToken: next}
 	for _, m := range found {
 		item := imageItem{
-			ID: m.ID, Location: m.Account + "/" + m.Name, State: m.state(c.now), Owner: ownerID(m.Account), Public: m.Account == amazon, Arch: m.Arch, Type: "machine",
-			Name: m.Name, Description: m.Description, RootType: "ebs", RootDevice: rootDevice, Virtual: "hvm", Hypervisor: "xen", ENA: true,
-			Created: stamp(m.Created), Platform: linux, Source: m.Source, Tags: c.world.tagsOf(m.ID),
-			Disks: []ebsImage{{rootDevice, m.Snapshot, m.Size, true, "gp3"}},
+			ID:          m.ID,
+			Location:    m.Account + "/" + m.Name,
+			State:       m.state(c.now),
+			Owner:       ownerID(m.Account),
+			Public:      m.Account == amazon,
+			Arch:        m.Arch,
+			Type:        "machine",
+			Name:        m.Name,
+			Description: m.Description,
+			RootType:    "ebs",
+			RootDevice:  rootDevice,
+			Virtual:     "hvm",
+			Hypervisor:  "xen",
+			ENA:         true,
+			Created:     stamp(m.Created),
+			Platform:    linux,
+			Source:      m.Source,
+			Tags:        c.world.tagsOf(m.ID),
+			Disks:       []ebsImage{{rootDevice, m.Snapshot, m.Size, true, "gp3"}},
 		}
 		if m.Account == amazon {
 			item.Alias = amazon

@@ -22,9 +22,15 @@ func (s *Server) state(account string, live bool) State {
 	w := s.world
 	set, now := w.set(), w.now()
 	out := State{
-		Clock: set.Clock.state(), Seed: set.Seed, Delays: set.Delays, Instances: []InstanceInfo{}, Pools: []PoolInfo{}, Faults: []Fault{},
-		Throttles: slices.AppendSeq([]Throttle{}, maps.Values(set.Throttles)), Quotas: slices.AppendSeq([]Quota{}, maps.Values(set.Quotas)),
-		Roles: slices.AppendSeq([]string{}, maps.Keys(set.Roles)),
+		Clock:     set.Clock.state(),
+		Seed:      set.Seed,
+		Delays:    set.Delays,
+		Instances: []InstanceInfo{},
+		Pools:     []PoolInfo{},
+		Faults:    []Fault{},
+		Throttles: slices.AppendSeq([]Throttle{}, maps.Values(set.Throttles)),
+		Quotas:    slices.AppendSeq([]Quota{}, maps.Values(set.Quotas)),
+		Roles:     slices.AppendSeq([]string{}, maps.Keys(set.Roles)),
 	}
 	slices.Sort(out.Roles)
 	for _, f := range set.Faults {
@@ -58,7 +64,15 @@ func (s *Server) state(account string, live bool) State {
 		if !ok || !named[pool] {
 			continue
 		}
-		info := PoolInfo{Pool: pool, SpotPrice: m.price(line, m.at(now)), OnDemandPrice: line.typ.onDemand(line.region), SpotLive: spot[pool], OnDemandLive: ondemand[pool], SpotFree: -1, OnDemandFree: -1}
+		info := PoolInfo{
+			Pool:          pool,
+			SpotPrice:     m.price(line, m.at(now)),
+			OnDemandPrice: line.typ.onDemand(line.region),
+			SpotLive:      spot[pool],
+			OnDemandLive:  ondemand[pool],
+			SpotFree:      -1,
+			OnDemandFree:  -1,
+		}
 		if limit, ok := set.Limits[limitKey(pool, Spot)]; ok {
 			info.SpotFree = max(0, limit-info.SpotLive)
 		}
@@ -74,9 +88,26 @@ func (s *Server) state(account string, live bool) State {
 func (w *world) info(i *instance, now time.Time) InstanceInfo {
 	code, _ := i.reason(now)
 	out := InstanceInfo{
-		InstanceID: i.ID, Account: i.Account, Region: i.Region, Zone: i.Zone, Type: i.Type, Pool: i.pool(), Market: i.Market, State: i.state(now),
-		StateReason: code, StatusOK: i.health(now) == "ok", ImageID: i.Image, ClientToken: i.Token, PrivateIP: i.PrivateIP, PublicIP: w.publicIP(i, now),
-		Tags: map[string]string{}, LaunchTime: i.Launched, RunningTime: i.Running, RebalanceTime: i.Rebalance, NoticeTime: i.Notice, InterruptionTime: i.Interrupt,
+		InstanceID:       i.ID,
+		Account:          i.Account,
+		Region:           i.Region,
+		Zone:             i.Zone,
+		Type:             i.Type,
+		Pool:             i.pool(),
+		Market:           i.Market,
+		State:            i.state(now),
+		StateReason:      code,
+		StatusOK:         i.health(now) == "ok",
+		ImageID:          i.Image,
+		ClientToken:      i.Token,
+		PrivateIP:        i.PrivateIP,
+		PublicIP:         w.publicIP(i, now),
+		Tags:             map[string]string{},
+		LaunchTime:       i.Launched,
+		RunningTime:      i.Running,
+		RebalanceTime:    i.Rebalance,
+		NoticeTime:       i.Notice,
+		InterruptionTime: i.Interrupt,
 	}
 	maps.Copy(out.Tags, w.tags.rows[i.ID])
 	if reached(i.End, now) {
@@ -95,8 +126,13 @@ func (s *Server) getCounts(w http.ResponseWriter, _ *http.Request) {
 func (w *world) counts(now time.Time) Counts {
 	t, gone := w.count(), w.set().Forgotten
 	out := Counts{
-		Calls: maps.Clone(t.Calls), Errors: maps.Clone(t.Errors), Dropped: t.Dropped, Launched: gone.Launched + int64(len(w.instances.rows)),
-		Terminated: gone.Launched, Interrupted: gone.Interrupted, Tokens: gone.Tokens,
+		Calls:       maps.Clone(t.Calls),
+		Errors:      maps.Clone(t.Errors),
+		Dropped:     t.Dropped,
+		Launched:    gone.Launched + int64(len(w.instances.rows)),
+		Terminated:  gone.Launched,
+		Interrupted: gone.Interrupted,
+		Tokens:      gone.Tokens,
 	}
 	tokens := map[string]bool{}
 	for _, i := range w.instances.rows {
@@ -163,9 +199,14 @@ func (s *Server) getMetadataText(w http.ResponseWriter, r *http.Request) {
 
 func (m Metadata) texts() map[string]string {
 	out := map[string]string{
-		"meta-data/instance-id": m.InstanceID, "meta-data/instance-type": m.InstanceType, "meta-data/ami-id": m.ImageID,
-		"meta-data/placement/availability-zone": m.AvailabilityZone, "meta-data/placement/region": m.Region,
-		"meta-data/local-ipv4": m.LocalIPv4, "meta-data/public-ipv4": m.PublicIPv4, "meta-data/instance-life-cycle": m.LifeCycle,
+		"meta-data/instance-id":                 m.InstanceID,
+		"meta-data/instance-type":               m.InstanceType,
+		"meta-data/ami-id":                      m.ImageID,
+		"meta-data/placement/availability-zone": m.AvailabilityZone,
+		"meta-data/placement/region":            m.Region,
+		"meta-data/local-ipv4":                  m.LocalIPv4,
+		"meta-data/public-ipv4":                 m.PublicIPv4,
+		"meta-data/instance-life-cycle":         m.LifeCycle,
 	}
 	if m.Spot != nil {
 		out["meta-data/spot/instance-action"] = text(m.Spot)

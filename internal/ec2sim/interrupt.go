@@ -149,8 +149,16 @@ func lifetime(u, factor float64) float64 {
 // metadata is what the instance itself can read at a moment.
 func (w *world) metadata(i *instance, now time.Time) Metadata {
 	out := Metadata{
-		InstanceID: i.ID, InstanceType: i.Type, AvailabilityZone: i.Zone, Region: i.Region, Account: i.Account, ImageID: i.Image,
-		LifeCycle: "on-demand", LocalIPv4: i.PrivateIP, PublicIPv4: w.publicIP(i, now), State: i.state(now),
+		InstanceID:       i.ID,
+		InstanceType:     i.Type,
+		AvailabilityZone: i.Zone,
+		Region:           i.Region,
+		Account:          i.Account,
+		ImageID:          i.Image,
+		LifeCycle:        "on-demand",
+		LocalIPv4:        i.PrivateIP,
+		PublicIPv4:       w.publicIP(i, now),
+		State:            i.state(now),
 	}
 	if i.Market == Spot {
 		out.LifeCycle = "spot"

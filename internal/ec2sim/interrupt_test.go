@@ -41,7 +41,8 @@ func TestRebalanceThenNoticeThenTheEnd(t *testing.T) {
 	require.Equal(t, "Server.SpotInstanceTermination", *c.describe(t, id).StateReason.Code)
 	c.advance(t, 20*time.Second)
 	require.Equal(t, types.InstanceStateNameTerminated, c.state(t, id))
-	requests, err := c.DescribeSpotInstanceRequests(t.Context(), &ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{filter("instance-id", id)}})
+	requests, err := c.DescribeSpotInstanceRequests(t.Context(),
+		&ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{filter("instance-id", id)}})
 	require.NoError(t, err)
 	require.Equal(t, "instance-terminated-no-capacity", *requests.SpotInstanceRequests[0].Status.Code)
 	_, err = c.ctl.Metadata(t.Context(), id)
@@ -103,7 +104,12 @@ func TestAWholePoolIsReclaimed(t *testing.T) {
 		ids = append(ids, c.launch(t, order(strconv.Itoa(n), zoneA)))
 	}
 	kept := c.launch(t, onDemand("od", zoneA))
-	hit, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Market: ec2sim.Spot, Limit: 1, Reclaim: true})
+	hit, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{
+		Pool:    poolA,
+		Market:  ec2sim.Spot,
+		Limit:   1,
+		Reclaim: true,
+	})
 	require.NoError(t, err)
 	require.Equal(t, ids[1:], hit, "the newest go first")
 	c.advance(t, 2*time.Minute)
@@ -184,7 +190,8 @@ func TestMetadataAsTheInstanceReadsIt(t *testing.T) {
 		require.Equal(t, http.StatusOK, code)
 		require.Equal(t, want, text)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, c.srv.URL+"/_sim/imds/"+id+"/latest/api/token", http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut,
+		c.srv.URL+"/_sim/imds/"+id+"/latest/api/token", http.NoBody)
 	require.NoError(t, err)
 	res, err := c.srv.Client().Do(req)
 	require.NoError(t, err)

@@ -41,7 +41,12 @@ func (c *call) choose(o *order) (int, error) {
 			at = zones[0]
 		}
 		if price := c.spotPrice(poolID(o.typ.name, at)); price > o.maxPrice {
-			return 0, fail("SpotMaxPriceTooLow", "Your Spot request price of %g is lower than the minimum required Spot request fulfillment price of %g.", o.maxPrice, price)
+			return 0, fail(
+				"SpotMaxPriceTooLow",
+				"Your Spot request price of %g is lower than the minimum required Spot request fulfillment price of %g.",
+				o.maxPrice,
+				price,
+			)
 		}
 	}
 	if chosen == "" {
@@ -56,12 +61,15 @@ func (c *call) choose(o *order) (int, error) {
 
 func (c *call) noCapacity(o order, zones []string) error {
 	if len(zones) > 1 {
-		return fail("InsufficientInstanceCapacity", "There is no capacity for %s in any Availability Zone of %s.", o.typ.name, c.place.name)
+		return fail("InsufficientInstanceCapacity", "There is no capacity for %s in any Availability Zone of %s.",
+			o.typ.name, c.place.name)
 	}
 	if o.market == Spot {
 		return fail("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")
 	}
-	return fail("InsufficientInstanceCapacity", "We currently do not have sufficient %s capacity in the Availability Zone you requested (%s).", o.typ.name, zones[0])
+	return fail("InsufficientInstanceCapacity",
+		"We currently do not have sufficient %s capacity in the Availability Zone you requested (%s).", o.typ.name,
+		zones[0])
 }
 
 func (c *call) spotPrice(pool string) float64 {
@@ -93,12 +101,30 @@ func (c *call) make(o order, n int, key, token string) reservation {
 		c.world.seq++
 		tail := "0" + suffix(16)
 		i := &instance{
-			Seq: c.world.seq, ID: "i-" + tail, Account: c.account, Region: c.place.name, Zone: o.zone, Type: o.typ.name,
-			Market: o.market, Image: o.image, Token: token, Reservation: id, Index: index, Subnet: o.subnet, Groups: o.groups,
-			KeyName: c.form.get("KeyName"), Profile: c.askedProfile(), UserData: c.form.get("UserData"),
-			IMDSv2: c.form.get("MetadataOptions.HttpTokens") == "required", Behaviour: o.behaviour, Disk: o.disk,
-			PrivateIP: privateIP(c.place, o.zone, c.world.seq), PublicIP: fmt.Sprintf("198.18.%d.%d", c.world.seq/250%256, c.world.seq%250+4),
-			Launched: c.now, Visible: c.now.Add(seconds(d.Visibility)), Running: c.now.Add(seconds(d.Pending)),
+			Seq:         c.world.seq,
+			ID:          "i-" + tail,
+			Account:     c.account,
+			Region:      c.place.name,
+			Zone:        o.zone,
+			Type:        o.typ.name,
+			Market:      o.market,
+			Image:       o.image,
+			Token:       token,
+			Reservation: id,
+			Index:       index,
+			Subnet:      o.subnet,
+			Groups:      o.groups,
+			KeyName:     c.form.get("KeyName"),
+			Profile:     c.askedProfile(),
+			UserData:    c.form.get("UserData"),
+			IMDSv2:      c.form.get("MetadataOptions.HttpTokens") == "required",
+			Behaviour:   o.behaviour,
+			Disk:        o.disk,
+			PrivateIP:   privateIP(c.place, o.zone, c.world.seq),
+			PublicIP:    fmt.Sprintf("198.18.%d.%d", c.world.seq/250%256, c.world.seq%250+4),
+			Launched:    c.now,
+			Visible:     c.now.Add(seconds(d.Visibility)),
+			Running:     c.now.Add(seconds(d.Pending)),
 		}
 		i.Checked = i.Running.Add(seconds(d.Checks))
 		i.Persistent, i.Asked, i.Data = o.lasting, c.form.keepAsked(), slices.Clone(o.data)
@@ -133,7 +159,8 @@ func (c *call) make(o order, n int, key, token string) reservation {
 		c.world.tag(i.SpotRequest, o.tags["spot-instances-request"])
 		out = append(out, i)
 	}
-	c.opts.Logger.Debug("instances launched", "account", c.account, "pool", poolID(o.typ.name, o.zone), "market", o.market, "instances", out.ids())
+	c.opts.Logger.Debug("instances launched", "account", c.account, "pool", poolID(o.typ.name, o.zone),
+		"market", o.market, "instances", out.ids())
 	return out
 }
 

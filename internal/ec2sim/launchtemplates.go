@@ -23,8 +23,13 @@ type launchTemplateResponse struct {
 }
 
 func (c *call) createLaunchTemplate() (replier, error) {
-	t := &launchTemplate{ID: "lt-0" + suffix(16), Account: c.account, Region: c.place.name, Name: c.form.get("LaunchTemplateName"),
-		Versions: []map[string]string{{}}}
+	t := &launchTemplate{
+		ID:       "lt-0" + suffix(16),
+		Account:  c.account,
+		Region:   c.place.name,
+		Name:     c.form.get("LaunchTemplateName"),
+		Versions: []map[string]string{{}},
+	}
 	const at = "LaunchTemplateData."
 	for name := range c.form {
 		if rest, ok := strings.CutPrefix(name, at); ok {
@@ -44,12 +49,14 @@ func (c *call) expandTemplate() (id, version string, err error) {
 	id, version = c.form.get("LaunchTemplate.LaunchTemplateId"), c.form.get("LaunchTemplate.Version")
 	t, ok := c.world.templates.rows[id]
 	if !ok || t.Account != c.account || t.Region != c.place.name {
-		return "", "", fail("InvalidLaunchTemplateId.NotFound", "The specified launch template, with template ID %s, does not exist.", id)
+		return "", "", fail("InvalidLaunchTemplateId.NotFound",
+			"The specified launch template, with template ID %s, does not exist.", id)
 	}
 	n := len(t.Versions)
 	if version != "" && version != "$Latest" && version != "$Default" {
 		if n, err = strconv.Atoi(version); err != nil || n < 1 || n > len(t.Versions) {
-			return "", "", fail("InvalidLaunchTemplateId.VersionNotFound", "Could not find the launch template version %s.", version)
+			return "", "", fail("InvalidLaunchTemplateId.VersionNotFound",
+				"Could not find the launch template version %s.", version)
 		}
 	}
 	for name, value := range t.Versions[n-1] {

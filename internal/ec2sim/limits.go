@@ -113,9 +113,18 @@ func (w *world) checkQuota(c *call, t instanceType, market string, n int) error 
 	case market == Spot && exceeds(q.SpotInstances, spot+n):
 		return fail("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
 	case market == OnDemand && exceeds(q.VCPUs, vcpus+n*t.vcpus):
-		return fail("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to.", *q.VCPUs)
+		return fail(
+			"VcpuLimitExceeded",
+			"You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to.",
+			*q.VCPUs,
+		)
 	case exceeds(q.Instances, all):
-		return fail("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows for the specified instance type.", all, *q.Instances)
+		return fail(
+			"InstanceLimitExceeded",
+			"You have requested more instances (%d) than your current instance limit of %d allows for the specified instance type.",
+			all,
+			*q.Instances,
+		)
 	}
 	return nil
 }

@@ -63,8 +63,11 @@ func serve(t *testing.T, sim *ec2sim.Server) *cloud {
 // as is the SDK's own client, in the name of an account and a region.
 func (c *cloud) as(account, region string) *ec2.Client {
 	return ec2.New(ec2.Options{
-		Region: region, BaseEndpoint: aws.String(c.srv.URL), HTTPClient: fleet.SafeBodies(c.srv.Client()), Retryer: aws.NopRetryer{},
-		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
+		Region:       region,
+		BaseEndpoint: aws.String(c.srv.URL),
+		HTTPClient:   fleet.SafeBodies(c.srv.Client()),
+		Retryer:      aws.NopRetryer{},
+		Credentials:  credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
 	})
 }
 
@@ -77,12 +80,23 @@ func (c *cloud) advance(t *testing.T, by time.Duration) {
 // order is a spot request for one m5.large in a zone.
 func order(token, zone string) *ec2.RunInstancesInput {
 	return &ec2.RunInstancesInput{
-		ImageId: aws.String(ec2sim.PublicImage(east, "x86_64")), InstanceType: types.InstanceTypeM5Large, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
-		ClientToken: aws.String(token), Placement: &types.Placement{AvailabilityZone: aws.String(zone)},
+		ImageId:      aws.String(ec2sim.PublicImage(east, "x86_64")),
+		InstanceType: types.InstanceTypeM5Large,
+		MinCount:     aws.Int32(1),
+		MaxCount:     aws.Int32(1),
+		ClientToken:  aws.String(token),
+		Placement:    &types.Placement{AvailabilityZone: aws.String(zone)},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{
-			MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypeOneTime, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate},
+			MarketType: types.MarketTypeSpot,
+			SpotOptions: &types.SpotMarketOptions{
+				SpotInstanceType:             types.SpotInstanceTypeOneTime,
+				InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
+			},
 		},
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: []types.Tag{{Key: aws.String("agent"), Value: aws.String(token)}}}},
+		TagSpecifications: []types.TagSpecification{{
+			ResourceType: types.ResourceTypeInstance,
+			Tags:         []types.Tag{{Key: aws.String("agent"), Value: aws.String(token)}},
+		}},
 	}
 }
 

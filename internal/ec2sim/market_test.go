@@ -34,7 +34,9 @@ func price(t *testing.T, p types.SpotPrice) float64 {
 }
 
 var m5InA = ec2.DescribeSpotPriceHistoryInput{
-	InstanceTypes: []types.InstanceType{"m5.large"}, AvailabilityZone: aws.String(zoneA), ProductDescriptions: []string{"Linux/UNIX"},
+	InstanceTypes:       []types.InstanceType{"m5.large"},
+	AvailabilityZone:    aws.String(zoneA),
+	ProductDescriptions: []string{"Linux/UNIX"},
 }
 
 func TestNinetyDaysNewestFirstInPages(t *testing.T) {
@@ -66,11 +68,15 @@ func TestTheSameSeedIsTheSameMarket(t *testing.T) {
 	t.Parallel()
 	market := func(seed int64) []string {
 		c := newCloud(t, ec2sim.Options{Seed: seed, PageSize: 7})
-		in := ec2.DescribeSpotPriceHistoryInput{StartTime: aws.Time(start.Add(-6 * time.Hour)), InstanceTypes: []types.InstanceType{"m5.large", "c5.large"}}
+		in := ec2.DescribeSpotPriceHistoryInput{
+			StartTime:     aws.Time(start.Add(-6 * time.Hour)),
+			InstanceTypes: []types.InstanceType{"m5.large", "c5.large"},
+		}
 		all, _ := c.history(t, in)
 		var lines []string
 		for _, p := range all {
-			lines = append(lines, fmt.Sprint(*p.AvailabilityZone, p.InstanceType, p.ProductDescription, *p.SpotPrice, *p.Timestamp))
+			lines = append(lines, fmt.Sprint(*p.AvailabilityZone, p.InstanceType, p.ProductDescription, *p.SpotPrice,
+				*p.Timestamp))
 		}
 		return lines
 	}
@@ -81,7 +87,10 @@ func TestTheSameSeedIsTheSameMarket(t *testing.T) {
 
 func TestPagesOfAnySizeAreTheSameHistory(t *testing.T) {
 	t.Parallel()
-	in := ec2.DescribeSpotPriceHistoryInput{StartTime: aws.Time(start.Add(-12 * time.Hour)), InstanceTypes: []types.InstanceType{"m5.large"}}
+	in := ec2.DescribeSpotPriceHistoryInput{
+		StartTime:     aws.Time(start.Add(-12 * time.Hour)),
+		InstanceTypes: []types.InstanceType{"m5.large"},
+	}
 	whole, _ := newCloud(t, ec2sim.Options{Seed: 3}).history(t, in)
 	pieces, pages := newCloud(t, ec2sim.Options{Seed: 3, PageSize: 5}).history(t, in)
 	require.Equal(t, len(whole)/5, pages-min(1, len(whole)%5))
@@ -123,7 +132,11 @@ func TestPresentPriceFollowsTheVirtualClock(t *testing.T) {
 func TestProductsAndZones(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	all, _ := c.history(t, ec2.DescribeSpotPriceHistoryInput{StartTime: aws.Time(start), EndTime: aws.Time(start), InstanceTypes: []types.InstanceType{"m5.large"}})
+	all, _ := c.history(t, ec2.DescribeSpotPriceHistoryInput{
+		StartTime:     aws.Time(start),
+		EndTime:       aws.Time(start),
+		InstanceTypes: []types.InstanceType{"m5.large"},
+	})
 	require.Len(t, all, 12, "six zones, two products")
 	byLine := map[string]float64{}
 	for _, p := range all {
@@ -135,7 +148,8 @@ func TestProductsAndZones(t *testing.T) {
 		Filters: []types.Filter{filter("availability-zone", zoneA, zoneB), filter("instance-type", "c5.*")},
 	})
 	require.Len(t, vpc, 8)
-	_, err := c.DescribeSpotPriceHistory(t.Context(), &ec2.DescribeSpotPriceHistoryInput{AvailabilityZone: aws.String("nowhere")})
+	_, err := c.DescribeSpotPriceHistory(t.Context(),
+		&ec2.DescribeSpotPriceHistoryInput{AvailabilityZone: aws.String("nowhere")})
 	refused(t, err, "InvalidParameterValue", http.StatusBadRequest)
 	_, err = c.DescribeSpotPriceHistory(t.Context(), &ec2.DescribeSpotPriceHistoryInput{NextToken: aws.String("x")})
 	refused(t, err, "InvalidPaginationToken", http.StatusBadRequest)

@@ -76,7 +76,8 @@ type describeSubnetsResponse struct {
 }
 
 func (c *call) describeSubnets() (replier, error) {
-	filters, err := c.form.filters("subnet-id", "availability-zone", "availability-zone-id", "vpc-id", "default-for-az", "state")
+	filters, err := c.form.filters("subnet-id", "availability-zone", "availability-zone-id", "vpc-id",
+		"default-for-az", "state")
 	if err != nil {
 		return nil, err
 	}
@@ -107,15 +108,30 @@ func (c *call) describeSubnets() (replier, error) {
 		}
 		n := z.n
 		s := subnetItem{
-			ID: z.id, State: "available", VPC: vpcID(c.account, c.place.name), CIDR: fmt.Sprintf("172.31.%d.0/20", 16*n),
-			Zone: z.name, ZoneID: z.zone.id, Default: true, PublicIPs: true, Owner: c.account,
+			ID:        z.id,
+			State:     "available",
+			VPC:       vpcID(c.account, c.place.name),
+			CIDR:      fmt.Sprintf("172.31.%d.0/20", 16*n),
+			Zone:      z.name,
+			ZoneID:    z.zone.id,
+			Default:   true,
+			PublicIPs: true,
+			Owner:     c.account,
 		}
 		s.Free = 4091 - used[s.ID]
 		if c.world.set().Subnets[s.ID] == SubnetFull {
 			s.Free = 0
 		}
-		field := map[string]string{"subnet-id": s.ID, "availability-zone": s.Zone, "availability-zone-id": s.ZoneID, "vpc-id": s.VPC, "default-for-az": "true", "state": s.State}
-		if (len(ids) == 0 || slices.Contains(ids, s.ID)) && match(filters, nil, func(name string) []string { return []string{field[name]} }) {
+		field := map[string]string{
+			"subnet-id":            s.ID,
+			"availability-zone":    s.Zone,
+			"availability-zone-id": s.ZoneID,
+			"vpc-id":               s.VPC,
+			"default-for-az":       "true",
+			"state":                s.State,
+		}
+		if (len(ids) == 0 || slices.Contains(ids, s.ID)) &&
+			match(filters, nil, func(name string) []string { return []string{field[name]} }) {
 			out.Subnets = append(out.Subnets, s)
 		}
 	}
@@ -134,14 +150,17 @@ type group struct {
 
 // ownGroups lists the caller's groups, the default one first.
 func (c *call) ownGroups() []*group {
-	first := &group{DefaultGroup(c.account, c.place.name), c.account, c.place.name, "default", "default VPC security group"}
-	return append([]*group{first}, c.world.groups.sorted(func(g *group) bool { return g.Account == c.account && g.Region == c.place.name })...)
+	first := &group{DefaultGroup(c.account, c.place.name), c.account, c.place.name, "default",
+		"default VPC security group"}
+	return append([]*group{first},
+		c.world.groups.sorted(func(g *group) bool { return g.Account == c.account && g.Region == c.place.name })...)
 }
 
 // askedGroups are the groups of a launch; none asked for is the default one.
 func (c *call) askedGroups() ([]string, error) {
 	own := c.ownGroups()
-	asked := slices.Concat(c.form.list("SecurityGroupId"), c.form.list("NetworkInterface.1.SecurityGroupId"), c.form.list("SecurityGroup"))
+	asked := slices.Concat(c.form.list("SecurityGroupId"), c.form.list("NetworkInterface.1.SecurityGroupId"),
+		c.form.list("SecurityGroup"))
 	if len(asked) == 0 {
 		return []string{own[0].ID}, nil
 	}
@@ -201,7 +220,8 @@ func (c *call) describeSecurityGroups() (replier, error) {
 			!match(filters, c.world.tags.rows[g.ID], func(name string) []string { return []string{field[name]} }) {
 			continue
 		}
-		out.Groups = append(out.Groups, securityGroupItem{g.ID, g.Name, g.Description, g.Account, vpc, c.world.tagsOf(g.ID)})
+		out.Groups = append(out.Groups,
+			securityGroupItem{g.ID, g.Name, g.Description, g.Account, vpc, c.world.tagsOf(g.ID)})
 	}
 	return out, nil
 }

@@ -46,7 +46,8 @@ func TestAPersistentRequestLaunchesAgain(t *testing.T) {
 	require.Equal(t, *first.SpotInstanceRequestId, *again[0].SpotInstanceRequestId)
 	require.Empty(t, again[0].Tags)
 
-	_, err = c.CancelSpotInstanceRequests(t.Context(), &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{*first.SpotInstanceRequestId}})
+	_, err = c.CancelSpotInstanceRequests(t.Context(),
+		&ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{*first.SpotInstanceRequestId}})
 	require.NoError(t, err)
 	require.Len(t, living(), 1, "cancelling leaves the instance running")
 	terminate(again[0].InstanceId)

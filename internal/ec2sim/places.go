@@ -33,7 +33,8 @@ func (c *call) describeRegions() (replier, error) {
 	for _, r := range regions {
 		item := regionItem{r.name, "ec2." + r.name + ".amazonaws.com", "opt-in-not-required"}
 		field := map[string]string{"region-name": item.Name, "endpoint": item.Endpoint, "opt-in-status": item.OptIn}
-		if (len(names) == 0 || slices.Contains(names, r.name)) && match(filters, nil, func(name string) []string { return []string{field[name]} }) {
+		if (len(names) == 0 || slices.Contains(names, r.name)) &&
+			match(filters, nil, func(name string) []string { return []string{field[name]} }) {
 			out.Regions = append(out.Regions, item)
 		}
 	}
@@ -57,7 +58,8 @@ type describeZonesResponse struct {
 }
 
 func (c *call) describeAvailabilityZones() (replier, error) {
-	filters, err := c.form.filters("zone-name", "zone-id", "region-name", "state", "zone-type", "opt-in-status", "group-name")
+	filters, err := c.form.filters("zone-name", "zone-id", "region-name", "state", "zone-type", "opt-in-status",
+		"group-name")
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +71,8 @@ func (c *call) describeAvailabilityZones() (replier, error) {
 	}
 	out := &describeZonesResponse{}
 	for _, z := range c.place.all() {
-		item := zoneItem{z.name, z.id, "available", c.place.name, z.kind, c.place.name, c.place.name, "opt-in-not-required"}
+		item := zoneItem{z.name, z.id, "available", c.place.name, z.kind, c.place.name, c.place.name,
+			"opt-in-not-required"}
 		if z.kind != ordinary {
 			if c.form.get("AllAvailabilityZones") != "true" && !slices.Contains(names, z.name) {
 				continue
@@ -129,8 +132,10 @@ func typeField(t instanceType, name string) []string {
 }
 
 func (c *call) describeInstanceTypes() (replier, error) {
-	filters, err := c.form.filters("instance-type", "processor-info.supported-architecture", "current-generation", "bare-metal",
-		"burstable-performance-supported", "vcpu-info.default-vcpus", "memory-info.size-in-mib", "supported-usage-class")
+	filters, err := c.form.filters("instance-type", "processor-info.supported-architecture", "current-generation",
+		"bare-metal",
+		"burstable-performance-supported", "vcpu-info.default-vcpus", "memory-info.size-in-mib",
+		"supported-usage-class")
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +146,8 @@ func (c *call) describeInstanceTypes() (replier, error) {
 		}
 	}
 	found := slices.DeleteFunc(slices.Clone(typeList), func(t instanceType) bool {
-		return len(names) > 0 && !slices.Contains(names, t.name) || !match(filters, nil, func(name string) []string { return typeField(t, name) })
+		return len(names) > 0 && !slices.Contains(names, t.name) ||
+			!match(filters, nil, func(name string) []string { return typeField(t, name) })
 	})
 	found, next, err := page(c, found, 100, func(t instanceType) string { return t.name })
 	if err != nil {
@@ -150,8 +156,15 @@ func (c *call) describeInstanceTypes() (replier, error) {
 	out := &describeTypesResponse{NextToken: next}
 	for _, t := range found {
 		out.Types = append(out.Types, typeItem{
-			Name: t.name, Current: true, Burstable: t.family[0] == 't', Hypervisor: "nitro", Usage: []string{"on-demand", "spot"},
-			RootTypes: []string{"ebs"}, Architectures: []string{t.arch}, VCPUs: t.vcpus, MemoryMiB: t.memoryMiB,
+			Name:          t.name,
+			Current:       true,
+			Burstable:     t.family[0] == 't',
+			Hypervisor:    "nitro",
+			Usage:         []string{"on-demand", "spot"},
+			RootTypes:     []string{"ebs"},
+			Architectures: []string{t.arch},
+			VCPUs:         t.vcpus,
+			MemoryMiB:     t.memoryMiB,
 		})
 	}
 	return out, nil

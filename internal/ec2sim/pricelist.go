@@ -130,10 +130,21 @@ func listedProducts() []product {
 				out = append(out, product{
 					sku: strings.ToUpper(fmt.Sprintf("%016x", hash(r.name+t.name+os))), price: price,
 					attributes: map[string]string{
-						"servicecode": "AmazonEC2", "productFamily": "Compute Instance", "instanceType": t.name, "instanceFamily": t.family, "regionCode": r.name, "location": r.location,
-						"locationType": "AWS Region", "operatingSystem": os, "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used",
-						"licenseModel": "No License required", "marketoption": "OnDemand", "vcpu": strconv.Itoa(t.vcpus),
-						"memory": strconv.FormatFloat(float64(t.memoryMiB)/1024, 'f', -1, 64) + " GiB",
+						"servicecode":     "AmazonEC2",
+						"productFamily":   "Compute Instance",
+						"instanceType":    t.name,
+						"instanceFamily":  t.family,
+						"regionCode":      r.name,
+						"location":        r.location,
+						"locationType":    "AWS Region",
+						"operatingSystem": os,
+						"tenancy":         "Shared",
+						"preInstalledSw":  "NA",
+						"capacitystatus":  "Used",
+						"licenseModel":    "No License required",
+						"marketoption":    "OnDemand",
+						"vcpu":            strconv.Itoa(t.vcpus),
+						"memory":          strconv.FormatFloat(float64(t.memoryMiB)/1024, 'f', -1, 64) + " GiB",
 					},
 				})
 			}
@@ -152,8 +163,13 @@ func (p product) document() (string, error) {
 		"terms": map[string]any{"OnDemand": map[string]any{p.sku + term: map[string]any{
 			"sku": p.sku, "offerTermCode": term[1:], "effectiveDate": published, "termAttributes": map[string]any{},
 			"priceDimensions": map[string]any{p.sku + term + dimension: map[string]any{
-				"unit": "Hrs", "rateCode": p.sku + term + dimension, "beginRange": "0", "endRange": "Inf", "appliesTo": []string{},
-				"description":  fmt.Sprintf("$%g per On Demand %s %s Instance Hour", p.price, p.attributes["operatingSystem"], p.attributes["instanceType"]),
+				"unit":       "Hrs",
+				"rateCode":   p.sku + term + dimension,
+				"beginRange": "0",
+				"endRange":   "Inf",
+				"appliesTo":  []string{},
+				"description": fmt.Sprintf("$%g per On Demand %s %s Instance Hour", p.price,
+					p.attributes["operatingSystem"], p.attributes["instanceType"]),
 				"pricePerUnit": map[string]string{"USD": strconv.FormatFloat(p.price, 'f', 10, 64)},
 			}},
 		}}},

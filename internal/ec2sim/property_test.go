@@ -21,7 +21,10 @@ import (
 func TestNoHistoryBreaksTheRules(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		sim := ec2sim.New(ec2sim.Options{Now: func() time.Time { return start }, Delays: ec2sim.Delays{Pending: 3, ShuttingDown: 5}})
+		sim := ec2sim.New(ec2sim.Options{
+			Now:    func() time.Time { return start },
+			Delays: ec2sim.Delays{Pending: 3, ShuttingDown: 5},
+		})
 		srv := httptest.NewServer(sim)
 		defer srv.Close()
 		c := &cloud{ctl: ec2sim.NewClient(srv.URL, srv.Client()), srv: srv}
@@ -51,13 +54,16 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 					return
 				}
 				i := rapid.SampledFrom(live).Draw(rt, "instance")
-				_, err = callers[i.Account].TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{i.InstanceID}})
+				_, err = callers[i.Account].TerminateInstances(t.Context(),
+					&ec2.TerminateInstancesInput{InstanceIds: []string{i.InstanceID}})
 				var api smithy.APIError
 				require.True(rt, err == nil || errors.As(err, &api))
 			},
 			"fault": func(rt *rapid.T) {
 				require.NoError(rt, c.ctl.AddFault(t.Context(), ec2sim.Fault{
-					Action: "RunInstances", Mode: rapid.SampledFrom([]string{ec2sim.FaultError, ec2sim.FaultLost, ec2sim.FaultAfter, ec2sim.FaultStillborn}).Draw(rt, "mode"),
+					Action: "RunInstances",
+					Mode: rapid.SampledFrom([]string{ec2sim.FaultError, ec2sim.FaultLost, ec2sim.FaultAfter,
+						ec2sim.FaultStillborn}).Draw(rt, "mode"),
 					Code: rapid.SampledFrom(codes).Draw(rt, "code"),
 				}))
 			},
@@ -70,11 +76,17 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 				limit[poolA] = max(n, holding(live))
 			},
 			"interrupt": func(rt *rapid.T) {
-				_, err := c.ctl.Signal(t.Context(), ec2sim.Interruption{Pool: poolA, Kind: rapid.SampledFrom([]string{ec2sim.Rebalance, ec2sim.Notice, ec2sim.Terminate}).Draw(rt, "kind"), InSeconds: 1})
+				_, err := c.ctl.Signal(t.Context(), ec2sim.Interruption{
+					Pool: poolA,
+					Kind: rapid.SampledFrom([]string{ec2sim.Rebalance, ec2sim.Notice, ec2sim.Terminate}).Draw(rt,
+						"kind"),
+					InSeconds: 1,
+				})
 				require.NoError(rt, err)
 			},
 			"time": func(rt *rapid.T) {
-				_, err := c.ctl.Advance(t.Context(), time.Duration(rapid.IntRange(1, 200).Draw(rt, "seconds"))*time.Second)
+				_, err := c.ctl.Advance(t.Context(),
+					time.Duration(rapid.IntRange(1, 200).Draw(rt, "seconds"))*time.Second)
 				require.NoError(rt, err)
 			},
 			"": func(rt *rapid.T) {

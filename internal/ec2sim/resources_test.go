@@ -19,7 +19,10 @@ func TestImagesTakeTimeAndTheirNameOnce(t *testing.T) {
 	id := c.launch(t, order("t", zoneA))
 	in := &ec2.CreateImageInput{
 		InstanceId: aws.String(id), Name: aws.String("agent-7"), NoReboot: aws.Bool(true),
-		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeImage, Tags: []types.Tag{{Key: aws.String("agent"), Value: aws.String("7")}}}},
+		TagSpecifications: []types.TagSpecification{{
+			ResourceType: types.ResourceTypeImage,
+			Tags:         []types.Tag{{Key: aws.String("agent"), Value: aws.String("7")}},
+		}},
 	}
 	made, err := c.CreateImage(t.Context(), in)
 	require.NoError(t, err)
@@ -27,7 +30,10 @@ func TestImagesTakeTimeAndTheirNameOnce(t *testing.T) {
 	refused(t, err, "InvalidAMIName.Duplicate", http.StatusBadRequest)
 
 	image := func() types.Image {
-		out, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("tag:agent", "7")}})
+		out, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{
+			Owners:  []string{"self"},
+			Filters: []types.Filter{filter("tag:agent", "7")},
+		})
 		require.NoError(t, err)
 		require.Len(t, out.Images, 1)
 		return out.Images[0]
@@ -42,7 +48,10 @@ func TestImagesTakeTimeAndTheirNameOnce(t *testing.T) {
 	c.launch(t, launch)
 
 	snap := image().BlockDeviceMappings[0].Ebs.SnapshotId
-	shots, err := c.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: []types.Filter{filter("status", "completed")}})
+	shots, err := c.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{
+		OwnerIds: []string{"self"},
+		Filters:  []types.Filter{filter("status", "completed")},
+	})
 	require.NoError(t, err)
 	require.Len(t, shots.Snapshots, 1)
 	require.Equal(t, snap, shots.Snapshots[0].SnapshotId)
@@ -57,7 +66,10 @@ func TestImagesTakeTimeAndTheirNameOnce(t *testing.T) {
 	_, err = c.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{SnapshotIds: []string{*snap}})
 	refused(t, err, "InvalidSnapshot.NotFound", http.StatusBadRequest)
 
-	public, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Owners: []string{"137112412989"}, Filters: []types.Filter{filter("architecture", "arm64")}})
+	public, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{
+		Owners:  []string{"137112412989"},
+		Filters: []types.Filter{filter("architecture", "arm64")},
+	})
 	require.NoError(t, err)
 	require.Equal(t, ec2sim.PublicImage(east, "arm64"), *public.Images[0].ImageId)
 	_, err = c.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: public.Images[0].ImageId})
@@ -68,13 +80,20 @@ func TestVolumes(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
 	keep := order("keep", zoneA)
-	keep.BlockDeviceMappings = []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(false)}}}
+	keep.BlockDeviceMappings = []types.BlockDeviceMapping{{
+		DeviceName: aws.String("/dev/xvda"),
+		Ebs:        &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(false)},
+	}}
 	kept, lost := c.launch(t, keep), c.launch(t, order("lose", zoneA))
-	attached, err := c.DescribeVolumes(t.Context(), &ec2.DescribeVolumesInput{Filters: []types.Filter{filter("attachment.instance-id", kept)}})
+	attached, err := c.DescribeVolumes(t.Context(),
+		&ec2.DescribeVolumesInput{Filters: []types.Filter{filter("attachment.instance-id", kept)}})
 	require.NoError(t, err)
 	require.Equal(t, types.VolumeStateInUse, attached.Volumes[0].State)
 	id := attached.Volumes[0].VolumeId
-	shot, err := c.CreateSnapshot(t.Context(), &ec2.CreateSnapshotInput{VolumeId: id, Description: aws.String("before")})
+	shot, err := c.CreateSnapshot(t.Context(), &ec2.CreateSnapshotInput{
+		VolumeId:    id,
+		Description: aws.String("before"),
+	})
 	require.NoError(t, err)
 	require.Equal(t, id, shot.VolumeId)
 	_, err = c.DeleteVolume(t.Context(), &ec2.DeleteVolumeInput{VolumeId: id})
@@ -97,17 +116,32 @@ func TestAddressesMoveBetweenInstances(t *testing.T) {
 	old, heir := c.launch(t, order("old", zoneA)), c.launch(t, order("heir", zoneB))
 	a, err := c.AllocateAddress(t.Context(), &ec2.AllocateAddressInput{Domain: types.DomainTypeVpc})
 	require.NoError(t, err)
-	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{AllocationId: a.AllocationId, InstanceId: aws.String(old)})
+	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
+		AllocationId: a.AllocationId,
+		InstanceId:   aws.String(old),
+	})
 	require.NoError(t, err)
 	require.Equal(t, a.PublicIp, c.describe(t, old).PublicIpAddress)
-	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{AllocationId: a.AllocationId, InstanceId: aws.String(heir), AllowReassociation: aws.Bool(false)})
+	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
+		AllocationId:       a.AllocationId,
+		InstanceId:         aws.String(heir),
+		AllowReassociation: aws.Bool(false),
+	})
 	refused(t, err, "Resource.AlreadyAssociated", http.StatusBadRequest)
-	moved, err := c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{AllocationId: a.AllocationId, InstanceId: aws.String(heir), AllowReassociation: aws.Bool(true)})
+	moved, err := c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
+		AllocationId:       a.AllocationId,
+		InstanceId:         aws.String(heir),
+		AllowReassociation: aws.Bool(true),
+	})
 	require.NoError(t, err)
-	again, err := c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{AllocationId: a.AllocationId, InstanceId: aws.String(heir)})
+	again, err := c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
+		AllocationId: a.AllocationId,
+		InstanceId:   aws.String(heir),
+	})
 	require.NoError(t, err)
 	require.Equal(t, moved.AssociationId, again.AssociationId)
-	list, err := c.DescribeAddresses(t.Context(), &ec2.DescribeAddressesInput{Filters: []types.Filter{filter("instance-id", heir)}})
+	list, err := c.DescribeAddresses(t.Context(),
+		&ec2.DescribeAddressesInput{Filters: []types.Filter{filter("instance-id", heir)}})
 	require.NoError(t, err)
 	require.Len(t, list.Addresses, 1)
 	_, err = c.ReleaseAddress(t.Context(), &ec2.ReleaseAddressInput{AllocationId: a.AllocationId})
@@ -117,14 +151,18 @@ func TestAddressesMoveBetweenInstances(t *testing.T) {
 	require.NotEqual(t, a.PublicIp, c.describe(t, heir).PublicIpAddress)
 	_, err = c.ReleaseAddress(t.Context(), &ec2.ReleaseAddressInput{AllocationId: a.AllocationId})
 	require.NoError(t, err)
-	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{AllocationId: a.AllocationId, InstanceId: aws.String(heir)})
+	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
+		AllocationId: a.AllocationId,
+		InstanceId:   aws.String(heir),
+	})
 	refused(t, err, "InvalidAllocationID.NotFound", http.StatusBadRequest)
 }
 
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	zones, err := c.DescribeAvailabilityZones(t.Context(), &ec2.DescribeAvailabilityZonesInput{Filters: []types.Filter{filter("state", "available")}})
+	zones, err := c.DescribeAvailabilityZones(t.Context(),
+		&ec2.DescribeAvailabilityZonesInput{Filters: []types.Filter{filter("state", "available")}})
 	require.NoError(t, err)
 	require.Len(t, zones.AvailabilityZones, 6)
 	require.Equal(t, zoneA, *zones.AvailabilityZones[0].ZoneName)
@@ -132,22 +170,33 @@ func TestPlaces(t *testing.T) {
 	regions, err := c.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
 	require.NoError(t, err)
 	require.Len(t, regions.Regions, 3)
-	subnets, err := c.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("availability-zone", zoneB)}})
+	subnets, err := c.DescribeSubnets(t.Context(),
+		&ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("availability-zone", zoneB)}})
 	require.NoError(t, err)
 	require.Equal(t, ec2sim.SubnetID(account, zoneB), *subnets.Subnets[0].SubnetId)
-	infos, err := c.DescribeInstanceTypes(t.Context(), &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"m5.large", "t4g.micro"}})
+	infos, err := c.DescribeInstanceTypes(t.Context(),
+		&ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"m5.large", "t4g.micro"}})
 	require.NoError(t, err)
 	require.EqualValues(t, 2, *infos.InstanceTypes[0].VCpuInfo.DefaultVCpus)
 	require.EqualValues(t, 8192, *infos.InstanceTypes[0].MemoryInfo.SizeInMiB)
-	require.Equal(t, []types.ArchitectureType{types.ArchitectureTypeArm64}, infos.InstanceTypes[1].ProcessorInfo.SupportedArchitectures)
-	_, err = c.DescribeInstanceTypes(t.Context(), &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"x9.huge"}})
+	require.Equal(t, []types.ArchitectureType{types.ArchitectureTypeArm64},
+		infos.InstanceTypes[1].ProcessorInfo.SupportedArchitectures)
+	_, err = c.DescribeInstanceTypes(t.Context(),
+		&ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"x9.huge"}})
 	refused(t, err, "InvalidInstanceType", http.StatusBadRequest)
-	offers, err := c.DescribeInstanceTypeOfferings(t.Context(), &ec2.DescribeInstanceTypeOfferingsInput{LocationType: types.LocationTypeAvailabilityZone, Filters: []types.Filter{filter("instance-type", "m5.large")}})
+	offers, err := c.DescribeInstanceTypeOfferings(t.Context(), &ec2.DescribeInstanceTypeOfferingsInput{
+		LocationType: types.LocationTypeAvailabilityZone,
+		Filters:      []types.Filter{filter("instance-type", "m5.large")},
+	})
 	require.NoError(t, err)
 	require.Len(t, offers.InstanceTypeOfferings, 6)
-	group, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{GroupName: aws.String("web"), Description: aws.String("d")})
+	group, err := c.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{
+		GroupName:   aws.String("web"),
+		Description: aws.String("d"),
+	})
 	require.NoError(t, err)
-	groups, err := c.DescribeSecurityGroups(t.Context(), &ec2.DescribeSecurityGroupsInput{GroupIds: []string{*group.GroupId}})
+	groups, err := c.DescribeSecurityGroups(t.Context(),
+		&ec2.DescribeSecurityGroupsInput{GroupIds: []string{*group.GroupId}})
 	require.NoError(t, err)
 	require.Equal(t, "web", *groups.SecurityGroups[0].GroupName)
 	in := order("t", zoneA)
@@ -161,7 +210,10 @@ func TestPlacementScores(t *testing.T) {
 	_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Limit: 2})
 	require.NoError(t, err)
 	out, err := c.GetSpotPlacementScores(t.Context(), &ec2.GetSpotPlacementScoresInput{
-		InstanceTypes: []string{"m5.large"}, TargetCapacity: aws.Int32(3), RegionNames: []string{east}, SingleAvailabilityZone: aws.Bool(true),
+		InstanceTypes:          []string{"m5.large"},
+		TargetCapacity:         aws.Int32(3),
+		RegionNames:            []string{east},
+		SingleAvailabilityZone: aws.Bool(true),
 	})
 	require.NoError(t, err)
 	require.Len(t, out.SpotPlacementScores, 6)
@@ -174,10 +226,12 @@ func TestCancelledRequestsLeaveTheInstance(t *testing.T) {
 	c := newCloud(t, ec2sim.Options{})
 	id := c.launch(t, order("t", zoneA))
 	request := *c.describe(t, id).SpotInstanceRequestId
-	out, err := c.CancelSpotInstanceRequests(t.Context(), &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{request}})
+	out, err := c.CancelSpotInstanceRequests(t.Context(),
+		&ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{request}})
 	require.NoError(t, err)
 	require.Equal(t, types.CancelSpotInstanceRequestStateCancelled, out.CancelledSpotInstanceRequests[0].State)
 	require.Equal(t, types.InstanceStateNameRunning, c.state(t, id))
-	_, err = c.CancelSpotInstanceRequests(t.Context(), &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{"sir-none"}})
+	_, err = c.CancelSpotInstanceRequests(t.Context(),
+		&ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{"sir-none"}})
 	refused(t, err, "InvalidSpotInstanceRequestID.NotFound", http.StatusBadRequest)
 }

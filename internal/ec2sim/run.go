@@ -54,7 +54,8 @@ func (c *call) runInstances() (replier, error) {
 		return nil, err
 	}
 	if source != "" {
-		o.tags["instance"] = append(o.tags["instance"], tag{"aws:ec2launchtemplate:id", source}, tag{"aws:ec2launchtemplate:version", version})
+		o.tags["instance"] = append(o.tags["instance"], tag{"aws:ec2launchtemplate:id", source},
+			tag{"aws:ec2launchtemplate:version", version})
 	}
 	n, err := c.choose(&o)
 	if err != nil {
@@ -78,13 +79,18 @@ func (c *call) tokenKey(token string) string {
 // again answers a repeated token: the same instances for the same request.
 func (c *call) again(former *launch) (replier, error) {
 	if former.Fingerprint != c.fingerprint() {
-		return nil, fail("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		return nil, fail("IdempotentParameterMismatch",
+			"Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 	}
 	var made reservation
 	for _, id := range former.Instances {
 		i := c.world.instances.rows[id]
 		if i.state(c.now) == terminated {
-			return nil, fail("IdempotentInstanceTerminated", "The client token you have provided is associated with the terminated instance %s. Please use a different client token.", id)
+			return nil, fail(
+				"IdempotentInstanceTerminated",
+				"The client token you have provided is associated with the terminated instance %s. Please use a different client token.",
+				id,
+			)
 		}
 		made = append(made, i)
 	}
@@ -204,7 +210,9 @@ func (c *call) readPlacement(o *order) error {
 	}
 	o.zone = z.name
 	if c.world.set().Subnets[o.subnet] == SubnetFull {
-		return fail("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", o.subnet)
+		return fail("InsufficientFreeAddressesInSubnet",
+			"There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.",
+			o.subnet)
 	}
 	return nil
 }
@@ -234,7 +242,8 @@ func (c *call) readMarket(o *order) error {
 	}
 	o.lasting = lasting
 	if lasting == (o.behaviour == "terminate") { // RunInstances takes no other combination
-		return fail("InvalidParameterCombination", "Interruption behavior '%s' does not go with this Spot instance type.", o.behaviour)
+		return fail("InvalidParameterCombination",
+			"Interruption behavior '%s' does not go with this Spot instance type.", o.behaviour)
 	}
 	if text := c.form.get(at + "SpotOptions.MaxPrice"); text != "" {
 		price, err := strconv.ParseFloat(text, 64)

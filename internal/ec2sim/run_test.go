@@ -24,7 +24,10 @@ func TestSpotLaunchIsDecodedWhole(t *testing.T) {
 	in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String("agent")}
 	in.SecurityGroupIds = []string{ec2sim.DefaultGroup(account, east)}
 	in.UserData = aws.String("I2Nsb3VkLWNvbmZpZw==")
-	in.BlockDeviceMappings = []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(30), DeleteOnTermination: aws.Bool(false)}}}
+	in.BlockDeviceMappings = []types.BlockDeviceMapping{{
+		DeviceName: aws.String("/dev/xvda"),
+		Ebs:        &types.EbsBlockDevice{VolumeSize: aws.Int32(30), DeleteOnTermination: aws.Bool(false)},
+	}}
 	out, err := c.RunInstances(t.Context(), in)
 	require.NoError(t, err)
 	require.Equal(t, account, aws.ToString(out.OwnerId))
@@ -135,14 +138,19 @@ func TestBadLaunches(t *testing.T) {
 	}{
 		{"InvalidAMIID.NotFound", func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("ami-0123456789abcdef0") }},
 		{"InvalidAMIID.Malformed", func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("x") }},
-		{"InvalidParameterValue", func(in *ec2.RunInstancesInput) { in.ImageId = aws.String(ec2sim.PublicImage(east, "arm64")) }},
+		{"InvalidParameterValue",
+			func(in *ec2.RunInstancesInput) { in.ImageId = aws.String(ec2sim.PublicImage(east, "arm64")) }},
 		{"InvalidParameterValue", func(in *ec2.RunInstancesInput) { in.InstanceType = "x9.huge" }},
-		{"InvalidParameterValue", func(in *ec2.RunInstancesInput) { in.Placement.AvailabilityZone = aws.String("us-east-1z") }},
-		{"InvalidParameterValue", func(in *ec2.RunInstancesInput) { in.SubnetId = aws.String(ec2sim.SubnetID(account, zoneB)) }},
-		{"InvalidSubnetID.NotFound", func(in *ec2.RunInstancesInput) { in.SubnetId = aws.String(ec2sim.SubnetID(other, zoneA)) }},
+		{"InvalidParameterValue",
+			func(in *ec2.RunInstancesInput) { in.Placement.AvailabilityZone = aws.String("us-east-1z") }},
+		{"InvalidParameterValue",
+			func(in *ec2.RunInstancesInput) { in.SubnetId = aws.String(ec2sim.SubnetID(account, zoneB)) }},
+		{"InvalidSubnetID.NotFound",
+			func(in *ec2.RunInstancesInput) { in.SubnetId = aws.String(ec2sim.SubnetID(other, zoneA)) }},
 		{"InvalidGroup.NotFound", func(in *ec2.RunInstancesInput) { in.SecurityGroupIds = []string{"sg-1"} }},
 		{"InvalidParameterValue", func(in *ec2.RunInstancesInput) { in.MinCount = aws.Int32(2) }},
-		{"InvalidParameterValue", func(in *ec2.RunInstancesInput) { in.ClientToken = aws.String(strings.Repeat("x", 65)) }},
+		{"InvalidParameterValue",
+			func(in *ec2.RunInstancesInput) { in.ClientToken = aws.String(strings.Repeat("x", 65)) }},
 		{"InvalidUserData.Malformed", func(in *ec2.RunInstancesInput) { in.UserData = aws.String("%") }},
 		{"SpotMaxPriceTooLow", func(in *ec2.RunInstancesInput) {
 			in.InstanceMarketOptions.SpotOptions.MaxPrice = aws.String("0.0001")
@@ -200,7 +208,10 @@ func TestUserDataIsReadBack(t *testing.T) {
 	in := order("t", zoneA)
 	in.UserData = aws.String("eA==")
 	for want, id := range map[string]string{"eA==": c.launch(t, in), "": c.launch(t, onDemand("none", zoneB))} {
-		out, err := c.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{InstanceId: aws.String(id), Attribute: types.InstanceAttributeNameUserData})
+		out, err := c.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{
+			InstanceId: aws.String(id),
+			Attribute:  types.InstanceAttributeNameUserData,
+		})
 		require.NoError(t, err)
 		require.Equal(t, want, aws.ToString(out.UserData.Value))
 	}

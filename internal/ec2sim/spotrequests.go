@@ -26,8 +26,18 @@ type describeSpotRequestsResponse struct {
 // spotRequest is the request behind a spot instance; it lives and ends with it.
 func (c *call) spotRequest(i *instance) spotRequestItem {
 	out := spotRequestItem{
-		ID: i.SpotRequest, State: "active", Code: "fulfilled", Message: "Your Spot request is fulfilled.", Updated: stamp(i.Launched), Kind: "one-time",
-		Instance: i.ID, Created: stamp(i.Launched), Zone: i.Zone, Product: linux, Behave: i.Behaviour, Tags: c.world.tagsOf(i.SpotRequest),
+		ID:       i.SpotRequest,
+		State:    "active",
+		Code:     "fulfilled",
+		Message:  "Your Spot request is fulfilled.",
+		Updated:  stamp(i.Launched),
+		Kind:     "one-time",
+		Instance: i.ID,
+		Created:  stamp(i.Launched),
+		Zone:     i.Zone,
+		Product:  linux,
+		Behave:   i.Behaviour,
+		Tags:     c.world.tagsOf(i.SpotRequest),
 	}
 	if i.Persistent {
 		out.Kind = "persistent"
@@ -38,11 +48,17 @@ func (c *call) spotRequest(i *instance) spotRequestItem {
 	}
 	switch now := c.now; {
 	case i.interrupted(now):
-		out.State, out.Code, out.Message, out.Updated = "closed", "instance-terminated-no-capacity", "Your Spot Instance was terminated because there is no Spot capacity.", stamp(i.End)
+		out.State, out.Code, out.Message, out.Updated = "closed", "instance-terminated-no-capacity", "Your Spot Instance was terminated because there is no Spot capacity.", stamp(
+			i.End,
+		)
 	case reached(i.End, now):
-		out.State, out.Code, out.Message, out.Updated = "closed", "instance-terminated-by-user", "Your Spot Instance was terminated.", stamp(i.End)
+		out.State, out.Code, out.Message, out.Updated = "closed", "instance-terminated-by-user", "Your Spot Instance was terminated.", stamp(
+			i.End,
+		)
 	case reached(i.Notice, now):
-		out.Code, out.Message, out.Updated = "marked-for-termination", "Your Spot Instance is marked for interruption.", stamp(i.Notice)
+		out.Code, out.Message, out.Updated = "marked-for-termination", "Your Spot Instance is marked for interruption.", stamp(
+			i.Notice,
+		)
 	}
 	return out
 }
@@ -50,18 +66,21 @@ func (c *call) spotRequest(i *instance) spotRequestItem {
 func (c *call) ownSpotRequests() ([]*instance, error) {
 	ids := c.form.list("SpotInstanceRequestId")
 	found := c.world.instances.sorted(func(i *instance) bool {
-		return i.SpotRequest != "" && c.mine(i) && i.described(c.now) && (len(ids) == 0 || slices.Contains(ids, i.SpotRequest))
+		return i.SpotRequest != "" && c.mine(i) && i.described(c.now) &&
+			(len(ids) == 0 || slices.Contains(ids, i.SpotRequest))
 	})
 	for _, id := range ids {
 		if !slices.ContainsFunc(found, func(i *instance) bool { return i.SpotRequest == id }) {
-			return nil, fail("InvalidSpotInstanceRequestID.NotFound", "The spot instance request ID '%s' does not exist", id)
+			return nil, fail("InvalidSpotInstanceRequestID.NotFound",
+				"The spot instance request ID '%s' does not exist", id)
 		}
 	}
 	return found, nil
 }
 
 func (c *call) describeSpotInstanceRequests() (replier, error) {
-	filters, err := c.form.filters("spot-instance-request-id", "state", "status-code", "instance-id", "launched-availability-zone", "type")
+	filters, err := c.form.filters("spot-instance-request-id", "state", "status-code", "instance-id",
+		"launched-availability-zone", "type")
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +90,14 @@ func (c *call) describeSpotInstanceRequests() (replier, error) {
 	}
 	found = slices.DeleteFunc(found, func(i *instance) bool {
 		r := c.spotRequest(i)
-		field := map[string]string{"spot-instance-request-id": r.ID, "state": r.State, "status-code": r.Code, "instance-id": r.Instance, "launched-availability-zone": r.Zone, "type": r.Kind}
+		field := map[string]string{
+			"spot-instance-request-id":   r.ID,
+			"state":                      r.State,
+			"status-code":                r.Code,
+			"instance-id":                r.Instance,
+			"launched-availability-zone": r.Zone,
+			"type":                       r.Kind,
+		}
 		return !match(filters, c.world.tags.rows[r.ID], func(name string) []string { return []string{field[name]} })
 	})
 	found, next, err := page(c, found, 1000, func(i *instance) string { return i.ID })

@@ -17,7 +17,11 @@ import (
 // open is a cloud over a state file; it is closed only by the test, or not at all, as after a kill.
 func open(t *testing.T, path string) (*cloud, *ec2sim.Server) {
 	t.Helper()
-	sim, err := ec2sim.Open(path, ec2sim.Options{Seed: 9, Now: func() time.Time { return start }, Delays: ec2sim.Delays{ShuttingDown: 5}})
+	sim, err := ec2sim.Open(path, ec2sim.Options{
+		Seed:   9,
+		Now:    func() time.Time { return start },
+		Delays: ec2sim.Delays{ShuttingDown: 5},
+	})
 	require.NoError(t, err)
 	return serve(t, sim), sim
 }
@@ -35,7 +39,10 @@ func TestEverythingSurvivesAKill(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, before.ctl.AddRole(t.Context(), ec2sim.Role{ARN: role}))
 	before.fault(t, ec2sim.Fault{Action: "CreateTags", Code: "InternalError"})
-	image, err := before.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: aws.String(id), Name: aws.String("mine")})
+	image, err := before.CreateImage(t.Context(), &ec2.CreateImageInput{
+		InstanceId: aws.String(id),
+		Name:       aws.String("mine"),
+	})
 	require.NoError(t, err)
 	before.advance(t, time.Minute)
 	was, err := before.ctl.State(t.Context())
@@ -101,7 +108,8 @@ func TestSaveAndReset(t *testing.T) {
 
 func TestADamagedStateIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"{", "{\n", `{"table":"x","key":"k","row":null}` + "\n", `{"table":"instances","key":"k","row":7}` + "\n"} {
+	for _, text := range []string{"{", "{\n", `{"table":"x","key":"k","row":null}` + "\n",
+		`{"table":"instances","key":"k","row":7}` + "\n"} {
 		path := filepath.Join(t.TempDir(), "state.json")
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err := ec2sim.Open(path, ec2sim.Options{})

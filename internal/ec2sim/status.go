@@ -41,13 +41,15 @@ func summary(status string) statusSummary {
 // describeInstanceStatus shows running instances, or all if asked to.
 func (c *call) describeInstanceStatus() (replier, error) {
 	if c.form.has("MaxResults") && c.form.has("InstanceId.1") {
-		return nil, fail("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+		return nil, fail("InvalidParameterCombination",
+			"The parameter instancesSet cannot be used with the parameter maxResults")
 	}
 	all, err := c.form.flag("IncludeAllInstances")
 	if err != nil {
 		return nil, err
 	}
-	filters, err := c.form.filters("availability-zone", "instance-state-name", "instance-state-code", "instance-status.status", "system-status.status")
+	filters, err := c.form.filters("availability-zone", "instance-state-name", "instance-state-code",
+		"instance-status.status", "system-status.status")
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +61,8 @@ func (c *call) describeInstanceStatus() (replier, error) {
 	now := c.seen()
 	health := slices.DeleteFunc(filters, func(f filter) bool { return !ofHealth(f) })
 	found = slices.DeleteFunc(found, func(i *instance) bool {
-		return !all && i.state(now) != running || !match(health, nil, func(string) []string { return []string{i.health(now)} })
+		return !all && i.state(now) != running ||
+			!match(health, nil, func(string) []string { return []string{i.health(now)} })
 	})
 	found, next, err := page(c, found, 1000, bySeq)
 	if err != nil {
@@ -68,7 +71,8 @@ func (c *call) describeInstanceStatus() (replier, error) {
 	out := &describeInstanceStatusResponse{NextToken: next}
 	for _, i := range found {
 		s := i.state(now)
-		out.Statuses = append(out.Statuses, statusItem{i.ID, i.Zone, stateItem{stateCodes[s], s}, summary(i.health(now)), summary(i.health(now))})
+		out.Statuses = append(out.Statuses,
+			statusItem{i.ID, i.Zone, stateItem{stateCodes[s], s}, summary(i.health(now)), summary(i.health(now))})
 	}
 	return out, nil
 }

@@ -51,7 +51,8 @@ func (c *call) snapshotItem(s *snapshot) snapshotItem {
 	if s.state(c.now) == "pending" {
 		progress = "50%"
 	}
-	return snapshotItem{s.ID, s.Volume, s.state(c.now), stamp(s.Started), progress, s.Account, s.Size, s.Description, c.world.tagsOf(s.ID)}
+	return snapshotItem{s.ID, s.Volume, s.state(c.now), stamp(s.Started), progress, s.Account, s.Size, s.Description,
+		c.world.tagsOf(s.ID)}
 }
 
 type createSnapshotResponse struct {
@@ -91,9 +92,16 @@ func (c *call) describeSnapshots() (replier, error) {
 		}
 	}
 	found := c.world.snapshots.sorted(func(s *snapshot) bool {
-		return s.Account == c.account && s.Region == c.place.name && c.ownedBy(owners, s.Account) && (len(ids) == 0 || slices.Contains(ids, s.ID)) &&
+		return s.Account == c.account && s.Region == c.place.name && c.ownedBy(owners, s.Account) &&
+			(len(ids) == 0 || slices.Contains(ids, s.ID)) &&
 			match(filters, c.world.tags.rows[s.ID], func(name string) []string {
-				return []string{map[string]string{"snapshot-id": s.ID, "volume-id": s.Volume, "status": s.state(c.now), "description": s.Description, "owner-id": s.Account}[name]}
+				return []string{map[string]string{
+					"snapshot-id": s.ID,
+					"volume-id":   s.Volume,
+					"status":      s.state(c.now),
+					"description": s.Description,
+					"owner-id":    s.Account,
+				}[name]}
 			})
 	})
 	found, next, err := page(c, found, 1000, func(s *snapshot) string { return s.ID })
@@ -178,7 +186,8 @@ type describeVolumesResponse struct {
 
 // describeVolumes shows root volumes, and the data volumes of instances that live.
 func (c *call) describeVolumes() (replier, error) {
-	filters, err := c.form.filters("volume-id", "status", "attachment.instance-id", "availability-zone", "attachment.device")
+	filters, err := c.form.filters("volume-id", "status", "attachment.instance-id", "availability-zone",
+		"attachment.device")
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +205,13 @@ func (c *call) describeVolumes() (replier, error) {
 				if i.state(c.now) == terminated {
 					attached, at, device = "", "available", ""
 				}
-				return []string{map[string]string{"volume-id": i.volume(), "status": at, "attachment.instance-id": attached, "availability-zone": i.Zone, "attachment.device": device}[name]}
+				return []string{map[string]string{
+					"volume-id":              i.volume(),
+					"status":                 at,
+					"attachment.instance-id": attached,
+					"availability-zone":      i.Zone,
+					"attachment.device":      device,
+				}[name]}
 			})
 	})
 	found, next, err := page(c, found, 1000, func(i *instance) string { return i.ID })
@@ -205,18 +220,34 @@ func (c *call) describeVolumes() (replier, error) {
 	}
 	out := &describeVolumesResponse{NextToken: next}
 	for _, i := range found {
-		v := volumeItem{ID: i.volume(), Size: i.Disk.Size, Zone: i.Zone, Status: "available", Created: stamp(i.Launched), Kind: i.Disk.Kind, Tags: c.world.tagsOf(i.volume())}
+		v := volumeItem{
+			ID:      i.volume(),
+			Size:    i.Disk.Size,
+			Zone:    i.Zone,
+			Status:  "available",
+			Created: stamp(i.Launched),
+			Kind:    i.Disk.Kind,
+			Tags:    c.world.tagsOf(i.volume()),
+		}
 		if i.state(c.now) != terminated {
 			v.Status = "in-use"
-			v.Attachments = []attachmentItem{{i.volume(), i.ID, rootDevice, "attached", stamp(i.Launched), !i.Disk.Keep}}
+			v.Attachments = []attachmentItem{
+				{i.volume(), i.ID, rootDevice, "attached", stamp(i.Launched), !i.Disk.Keep}}
 		}
 		out.Volumes = append(out.Volumes, v.describedDisk(i.Disk))
 		if i.state(c.now) == terminated || len(ids) > 0 {
 			continue
 		}
 		for _, d := range i.Data {
-			data := volumeItem{ID: d.ID, Size: d.Size, Zone: i.Zone, Status: "in-use", Created: stamp(i.Launched), Kind: d.Kind,
-				Attachments: []attachmentItem{{d.ID, i.ID, d.Device, "attached", stamp(i.Launched), !d.Keep}}}
+			data := volumeItem{
+				ID:          d.ID,
+				Size:        d.Size,
+				Zone:        i.Zone,
+				Status:      "in-use",
+				Created:     stamp(i.Launched),
+				Kind:        d.Kind,
+				Attachments: []attachmentItem{{d.ID, i.ID, d.Device, "attached", stamp(i.Launched), !d.Keep}},
+			}
 			out.Volumes = append(out.Volumes, data.describedDisk(d.disk))
 		}
 	}

@@ -34,7 +34,9 @@ func (c *call) assumeRole() (replier, error) {
 	}
 	role, ok := c.world.set().Roles[arn]
 	if !ok || role.ExternalID != "" && role.ExternalID != c.form.get("ExternalId") {
-		return nil, fail("AccessDenied", "User: arn:aws:iam::%s:user/simulated is not authorized to perform: sts:AssumeRole on resource: %s", c.account, arn)
+		return nil, fail("AccessDenied",
+			"User: arn:aws:iam::%s:user/simulated is not authorized to perform: sts:AssumeRole on resource: %s",
+			c.account, arn)
 	}
 	life, err := c.form.number("DurationSeconds", 3600)
 	if err != nil {
@@ -67,7 +69,11 @@ type callerIdentityResponse struct {
 }
 
 func (c *call) getCallerIdentity() (replier, error) {
-	out := &callerIdentityResponse{Account: c.account, ARN: "arn:aws:iam::" + c.account + ":user/simulated", UserID: "AIDA" + c.account + "SIMU"}
+	out := &callerIdentityResponse{
+		Account: c.account,
+		ARN:     "arn:aws:iam::" + c.account + ":user/simulated",
+		UserID:  "AIDA" + c.account + "SIMU",
+	}
 	if strings.HasPrefix(c.key, "ASIA") {
 		out.ARN = "arn:aws:sts::" + c.account + ":assumed-role/simulated/session"
 	}

@@ -182,7 +182,10 @@ func (c *call) describeTags() (replier, error) {
 		}
 		for _, t := range c.world.tagsOf(id) {
 			one := map[string]string{"resource-id": id, "resource-type": kind, "key": t.Key, "value": t.Value}
-			if match(filters, map[string]string{t.Key: t.Value}, func(name string) []string { return []string{one[name]} }) {
+			if match(filters, map[string]string{t.Key: t.Value}, func(name string) []string {
+				return []string{
+					one[name]}
+			}) {
 				all = append(all, tagDescription{id, kind, t.Key, t.Value})
 			}
 		}

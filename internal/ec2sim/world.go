@@ -153,8 +153,16 @@ func newWorld(o Options) *world {
 
 func (w *world) tables() map[string]persistent {
 	return map[string]persistent{
-		"instances": &w.instances, "launches": &w.launches, "tags": &w.tags, "images": &w.images, "snapshots": &w.snapshots,
-		"addresses": &w.addresses, "groups": &w.groups, "templates": &w.templates, "settings": &w.settings, "tally": &w.tally,
+		"instances": &w.instances,
+		"launches":  &w.launches,
+		"tags":      &w.tags,
+		"images":    &w.images,
+		"snapshots": &w.snapshots,
+		"addresses": &w.addresses,
+		"groups":    &w.groups,
+		"templates": &w.templates,
+		"settings":  &w.settings,
+		"tally":     &w.tally,
 	}
 }
 

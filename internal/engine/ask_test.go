@@ -36,15 +36,25 @@ func TestAskMakesStayOfEveryFailure(t *testing.T) {
 		veto   string
 		reason string
 	}{
-		{"an error", scripted(func(engine.Input) (engine.Decision, error) { return engine.Decision{}, errors.New("no model") }), nil, "engine.unavailable", "no model"},
-		{"a panic", scripted(func(engine.Input) (engine.Decision, error) { panic("boom") }), nil, "engine.unavailable", "boom"},
+		{"an error",
+			scripted(func(engine.Input) (engine.Decision, error) {
+				return engine.Decision{}, errors.New(
+					"no model")
+			}), nil, "engine.unavailable", "no model"},
+		{"a panic", scripted(func(engine.Input) (engine.Decision, error) { panic("boom") }), nil,
+			"engine.unavailable", "boom"},
 		{"an unknown action", answers(engine.Decision{Action: "run"}), nil, "engine.bad_answer", `"run"`},
 		{"no action", answers(engine.Decision{}), nil, "engine.bad_answer", "does not exist"},
-		{"an unknown pool", answers(engine.Decision{Action: engine.SwitchToSpot, PoolID: "x"}), nil, "engine.bad_answer", `"x"`},
-		{"a pool of another type", answers(toB), func(in *engine.Input) { in.Pools[1].Type = "m5.large" }, "engine.bad_answer", poolB},
-		{"not a number", answers(engine.Decision{Action: engine.Stay, Risk: math.NaN()}), nil, "engine.bad_answer", "finite"},
-		{"a disabled agent", answers(toB), func(in *engine.Input) { in.Agent.Enabled = false }, "agent.disabled", "Agent disabled"},
-		{"against the limits", answers(toB), func(in *engine.Input) { in.Activity.SwitchesDay = 3 }, "switch.limit_reached", "Held back"},
+		{"an unknown pool", answers(engine.Decision{Action: engine.SwitchToSpot, PoolID: "x"}), nil,
+			"engine.bad_answer", `"x"`},
+		{"a pool of another type", answers(toB), func(in *engine.Input) { in.Pools[1].Type = "m5.large" },
+			"engine.bad_answer", poolB},
+		{"not a number", answers(engine.Decision{Action: engine.Stay, Risk: math.NaN()}), nil, "engine.bad_answer",
+			"finite"},
+		{"a disabled agent", answers(toB), func(in *engine.Input) { in.Agent.Enabled = false }, "agent.disabled",
+			"Agent disabled"},
+		{"against the limits", answers(toB), func(in *engine.Input) { in.Activity.SwitchesDay = 3 },
+			"switch.limit_reached", "Held back"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -109,7 +119,10 @@ func TestJudgeRebalance(t *testing.T) {
 		return pools
 	}
 	calm := engine.JudgeRebalance(now, in.Instance, with(0, 0, 0), .3)
-	require.Equal(t, engine.Rebalance{Action: "monitor", Reason: "Risk is acceptable (0.00%), continuing to monitor"}, calm)
+	require.Equal(t, engine.Rebalance{
+		Action: "monitor",
+		Reason: "Risk is acceptable (0.00%), continuing to monitor",
+	}, calm)
 	require.Equal(t, "monitor", engine.JudgeRebalance(now, in.Instance, with(9, 0, 0), .3).Action)
 
 	r := engine.JudgeRebalance(now, in.Instance, with(10, 2, 2), .3)

@@ -17,7 +17,10 @@ func BenchmarkAsk(b *testing.B) {
 		price := p.Price.USD
 		p.History = nil
 		for back := 288; back > 0; back-- {
-			p.History = append(p.History, engine.Price{USD: price * (1 + float64(back%7)/100), At: now.Add(-time.Duration(back) * 5 * time.Minute)})
+			p.History = append(p.History, engine.Price{
+				USD: price * (1 + float64(back%7)/100),
+				At:  now.Add(-time.Duration(back) * 5 * time.Minute),
+			})
 		}
 	}
 	for name, decide := range map[string]func(){

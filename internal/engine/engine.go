@@ -18,19 +18,21 @@ import (
 // Ways to fail, and to be held back. A veto's code is one of these or one of
 // agent's and switching's.
 var (
-	BadLimits     = fault.Define("engine.bad_limits", fault.Invalid)           // a policy that means nothing
-	OtherFeatures = fault.Define("engine.other_features", fault.Invalid)       // a model made for other inputs
-	Unavailable   = fault.Define("engine.unavailable", fault.Unavailable)      // the runner gave no answer
-	BadAnswer     = fault.Define("engine.bad_answer", fault.Unavailable)       // it answered what cannot be done
-	MissingData   = fault.Define("engine.missing_data", fault.Conflict)        // nothing is decided on a guess
-	NoticeStands  = fault.Define("engine.notice_stands", fault.Conflict)       // the Guardian has the word
-	ClientMoving  = fault.Define("engine.client_moving", fault.Conflict)       // enough of the client's fleet moves already
-	FleetMoving   = fault.Define("engine.fleet_moving", fault.Conflict)        // enough of all clients' agents move already
-	TooRisky      = fault.Define("engine.too_risky", fault.Conflict)           // the pool is above the risk threshold
-	TooDear       = fault.Define("engine.too_dear", fault.Conflict)            // the pool saves less than the minimum
-	NotWorthIt    = fault.Define("engine.not_worth_it", fault.Conflict)        // the move gains too little
-	PoolBlocked   = fault.Define("engine.pool_blocked", fault.Exhausted)       // it had no capacity lately
-	OtherPlace    = fault.Define("engine.other_type_or_region", fault.Invalid) // not a place for this instance
+	BadLimits     = fault.Define("engine.bad_limits", fault.Invalid)      // a policy that means nothing
+	OtherFeatures = fault.Define("engine.other_features", fault.Invalid)  // a model made for other inputs
+	Unavailable   = fault.Define("engine.unavailable", fault.Unavailable) // the runner gave no answer
+	BadAnswer     = fault.Define("engine.bad_answer", fault.Unavailable)  // it answered what cannot be done
+	MissingData   = fault.Define("engine.missing_data", fault.Conflict)   // nothing is decided on a guess
+	NoticeStands  = fault.Define("engine.notice_stands", fault.Conflict)  // the Guardian has the word
+	ClientMoving  = fault.Define("engine.client_moving",
+		fault.Conflict) // enough of the client's fleet moves already
+	FleetMoving = fault.Define("engine.fleet_moving",
+		fault.Conflict) // enough of all clients' agents move already
+	TooRisky    = fault.Define("engine.too_risky", fault.Conflict)           // the pool is above the risk threshold
+	TooDear     = fault.Define("engine.too_dear", fault.Conflict)            // the pool saves less than the minimum
+	NotWorthIt  = fault.Define("engine.not_worth_it", fault.Conflict)        // the move gains too little
+	PoolBlocked = fault.Define("engine.pool_blocked", fault.Exhausted)       // it had no capacity lately
+	OtherPlace  = fault.Define("engine.other_type_or_region", fault.Invalid) // not a place for this instance
 )
 
 // Engine decides for one agent. Implementations are safe for concurrent use,
@@ -146,7 +148,8 @@ func DecideUnrecorded(ctx context.Context, e Engine, in Input) Decision {
 	if !in.Agent.Enabled {
 		d = StayPut(in, "Agent disabled", Veto{agent.Disabled, "The agent is disabled."})
 	} else if answer, err := callEngine(ctx, e, in); err != nil {
-		d = StayPut(in, "Decision engine unavailable - staying in current mode for safety: "+err.Error(), vetoForError(err))
+		d = StayPut(in, "Decision engine unavailable - staying in current mode for safety: "+err.Error(),
+			vetoForError(err))
 		d.Confidence = 0
 	} else {
 		d = HoldBack(in, answer)

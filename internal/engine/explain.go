@@ -20,7 +20,8 @@ func Explain(in Input, d Decision) []string {
 	engine := fmt.Sprintf("The engine (%s %s)", d.Engine, d.Version)
 	switch {
 	case d.Moves():
-		say("%s wants to move it to %s, which saves $%.4f per hour against where it is: %s", engine, placeName(d.Mode, d.PoolID), d.Gain, d.Reason)
+		say("%s wants to move it to %s, which saves $%.4f per hour against where it is: %s", engine,
+			placeName(d.Mode, d.PoolID), d.Gain, d.Reason)
 	case d.Wanted != nil:
 		mode := agent.Spot
 		if d.Wanted.Action == SwitchToOnDemand {
@@ -45,10 +46,24 @@ func Explain(in Input, d Decision) []string {
 		say("The agent is not in auto mode, so this is not acted on.")
 	}
 	l, a := in.Limits, in.Activity
-	say("It has made %d of at most %d switches in 24 hours and %d of %d in 7 days. A move must save at least %.1f%%, and a pool may have a risk of at most %.0f%% a day.",
-		a.SwitchesDay, l.MaxSwitchesPerDay, a.SwitchesWeek, l.MaxSwitchesPerWeek, l.MinSavingsPercent, l.RiskThreshold*100)
-	say("%d of the client's %d agents are moving (at most %.0f%% at once, and always one), and %d of all %d (at most %.0f%%).",
-		in.Holds.ClientMoving, in.Holds.ClientAgents, l.MaxMovingPercent, in.Holds.FleetMoving, in.Holds.FleetAgents, l.MaxFleetMovingPercent)
+	say(
+		"It has made %d of at most %d switches in 24 hours and %d of %d in 7 days. A move must save at least %.1f%%, and a pool may have a risk of at most %.0f%% a day.",
+		a.SwitchesDay,
+		l.MaxSwitchesPerDay,
+		a.SwitchesWeek,
+		l.MaxSwitchesPerWeek,
+		l.MinSavingsPercent,
+		l.RiskThreshold*100,
+	)
+	say(
+		"%d of the client's %d agents are moving (at most %.0f%% at once, and always one), and %d of all %d (at most %.0f%%).",
+		in.Holds.ClientMoving,
+		in.Holds.ClientAgents,
+		l.MaxMovingPercent,
+		in.Holds.FleetMoving,
+		in.Holds.FleetAgents,
+		l.MaxFleetMovingPercent,
+	)
 	return out
 }
 
@@ -60,8 +75,14 @@ func (in Input) whereabouts(d Decision) string {
 	case in.Instance.Mode == agent.OnDemand && in.OnDemand.Known():
 		return fmt.Sprintf("The agent runs %s at $%.4f per hour.", place, in.OnDemand.USD)
 	case known && p.Price.Known() && in.OnDemand.Known():
-		return fmt.Sprintf("The agent runs in %s at $%.4f per hour, %.1f%% below on-demand ($%.4f), with a risk of %.1f%% of being interrupted within a day.",
-			place, p.Price.USD, (1-p.Price.USD/in.OnDemand.USD)*100, in.OnDemand.USD, d.Risk*100)
+		return fmt.Sprintf(
+			"The agent runs in %s at $%.4f per hour, %.1f%% below on-demand ($%.4f), with a risk of %.1f%% of being interrupted within a day.",
+			place,
+			p.Price.USD,
+			(1-p.Price.USD/in.OnDemand.USD)*100,
+			in.OnDemand.USD,
+			d.Risk*100,
+		)
 	default:
 		return fmt.Sprintf("The agent runs in %s; what that costs is not known.", place)
 	}

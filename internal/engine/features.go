@@ -23,7 +23,8 @@ var FeatureList = []Feature{
 	{"price_spread_day", "share of on-demand", "highest minus lowest price of the last 24 hours"},
 	{"interruptions_30d", "count", "interruptions met in the pool in 30 days"},
 	{"instance_hours_30d", "hours", "how long instances lived in the pool in 30 days, all together"},
-	{"interruptions_per_day", "per instance-day", "their rate, drawn towards the mean of the candidates where little is known"},
+	{"interruptions_per_day", "per instance-day",
+		"their rate, drawn towards the mean of the candidates where little is known"},
 	{"age", "hours", "of the instance that would live there; 0 for a place to move to"},
 	{"current", "0 or 1", "whether the instance lives there now"},
 	{"hour", "0 to 23, UTC", "hour of the day"},
@@ -57,7 +58,8 @@ func Features(in Input, places []Place) []float32 {
 			current = 1
 		}
 		for _, f := range []float64{
-			price / in.OnDemand.USD, mean / in.OnDemand.USD, price/math.Max(mean, 1e-9) - 1, (high - low) / in.OnDemand.USD,
+			price / in.OnDemand.USD, mean / in.OnDemand.USD, price/math.Max(mean, 1e-9) - 1,
+			(high - low) / in.OnDemand.USD,
 			float64(seen.Count), seen.hours(), seen.hazard(prior) * day.Hours(),
 			p.Age.Hours(), current, float64(in.Now.UTC().Hour()), float64(in.Now.UTC().Weekday()),
 		} {
@@ -82,5 +84,6 @@ func CheckFeatures(names []string) error {
 	if slices.Equal(names, FeatureNames()) {
 		return nil
 	}
-	return OtherFeatures.New("the model was made for the features %v; version %d of the list is %v", names, FeatureVersion, fmt.Sprint(FeatureNames()))
+	return OtherFeatures.New("the model was made for the features %v; version %d of the list is %v", names,
+		FeatureVersion, fmt.Sprint(FeatureNames()))
 }

@@ -27,7 +27,10 @@ func RunnerOf(filename string) (string, error) {
 	case slices.Contains([]string{".py", ".pkl", ".joblib"}, ext):
 		return RunnerPython, nil
 	case slices.Contains([]string{".h5", ".pb", ".pth", ".pt"}, ext):
-		return "", NoRunner.New("%s is stored but not run: export the model to ONNX (.onnx) with the documented features, or wrap it in a .py engine", path.Base(filename))
+		return "", NoRunner.New(
+			"%s is stored but not run: export the model to ONNX (.onnx) with the documented features, or wrap it in a .py engine",
+			path.Base(filename),
+		)
 	default:
 		return "", NoRunner.New("%s is of a type that is not run: use .onnx, .py, .pkl or .joblib", path.Base(filename))
 	}

@@ -13,7 +13,13 @@ import (
 
 func TestRunnerOf(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]string{"m.onnx": "onnx", "M.ONNX": "onnx", "e.py": "python", "e.pkl": "python", "e.joblib": "python"} {
+	for name, want := range map[string]string{
+		"m.onnx":   "onnx",
+		"M.ONNX":   "onnx",
+		"e.py":     "python",
+		"e.pkl":    "python",
+		"e.joblib": "python",
+	} {
 		runner, err := engine.RunnerOf(name)
 		require.NoError(t, err)
 		require.Equal(t, want, runner)
@@ -30,7 +36,11 @@ func TestRunnerOf(t *testing.T) {
 func TestFeaturesFollowTheList(t *testing.T) {
 	t.Parallel()
 	in := onSpot(.03, .02, .05)
-	rows := engine.Features(in, []engine.Place{{Pool: &in.Pools[0], Age: 3600e9 * 5, Current: true}, {Pool: &in.Pools[2]}})
+	rows := engine.Features(in, []engine.Place{{
+		Pool:    &in.Pools[0],
+		Age:     3600e9 * 5,
+		Current: true,
+	}, {Pool: &in.Pools[2]}})
 	require.Len(t, rows, 2*len(engine.FeatureList))
 	require.InDeltaSlice(t, []float32{.3, .3, 0, 0, 0, 1000, .00048, 5, 1, 12, 1}, rows[:len(engine.FeatureList)], 1e-5)
 	require.InDelta(t, .5, rows[len(engine.FeatureList)], 1e-6)

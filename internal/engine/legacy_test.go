@@ -26,14 +26,22 @@ func TestLegacyRules(t *testing.T) {
 		reason     string
 	}{
 		{"no reference on spot", agent.Spot, poolA, .0125, 0, "stay_spot", "", 0, 0, .5, "Insufficient pricing data"},
-		{"no reference on demand", agent.OnDemand, "", .0125, 0, "stay_ondemand", "", 0, 0, .5, "Insufficient pricing data"},
-		{"spot above 80 %", agent.Spot, poolA, .0350, od, "switch_to_ondemand", "", .6, 0, .7, "Spot price too high (15.9% savings only)"},
-		{"spot above 80 %, on demand already", agent.OnDemand, poolA, .0350, od, "switch_to_ondemand", "", .6, 0, .7, "Spot price too high (15.9% savings only)"},
-		{"more than 30 % saved from on demand", agent.OnDemand, poolA, .0125, od, "switch_to_spot", poolA, .2, .0291, .8, "Good savings opportunity (70.0% cheaper than on-demand)"},
-		{"a missing spot price is 100 % saved", agent.OnDemand, "", 0, od, "switch_to_spot", "", .2, od, .8, "Good savings opportunity (100.0% cheaper than on-demand)"},
-		{"unknown mode counts as not spot", agent.ModeUnknown, "", 0, od, "switch_to_spot", "", .2, od, .8, "Good savings opportunity (100.0% cheaper than on-demand)"},
-		{"spot stays", agent.Spot, poolA, .0125, od, "stay_spot", poolA, .3, .0291, .6, "Current mode is optimal (70.0% savings)"},
-		{"on demand stays between 20 and 30 %", agent.OnDemand, poolA, .0312, od, "stay_ondemand", "", .3, .0104, .6, "Current mode is optimal (25.0% savings)"},
+		{"no reference on demand", agent.OnDemand, "", .0125, 0, "stay_ondemand", "", 0, 0, .5,
+			"Insufficient pricing data"},
+		{"spot above 80 %", agent.Spot, poolA, .0350, od, "switch_to_ondemand", "", .6, 0, .7,
+			"Spot price too high (15.9% savings only)"},
+		{"spot above 80 %, on demand already", agent.OnDemand, poolA, .0350, od, "switch_to_ondemand", "", .6, 0, .7,
+			"Spot price too high (15.9% savings only)"},
+		{"more than 30 % saved from on demand", agent.OnDemand, poolA, .0125, od, "switch_to_spot", poolA, .2, .0291,
+			.8, "Good savings opportunity (70.0% cheaper than on-demand)"},
+		{"a missing spot price is 100 % saved", agent.OnDemand, "", 0, od, "switch_to_spot", "", .2, od, .8,
+			"Good savings opportunity (100.0% cheaper than on-demand)"},
+		{"unknown mode counts as not spot", agent.ModeUnknown, "", 0, od, "switch_to_spot", "", .2, od, .8,
+			"Good savings opportunity (100.0% cheaper than on-demand)"},
+		{"spot stays", agent.Spot, poolA, .0125, od, "stay_spot", poolA, .3, .0291, .6,
+			"Current mode is optimal (70.0% savings)"},
+		{"on demand stays between 20 and 30 %", agent.OnDemand, poolA, .0312, od, "stay_ondemand", "", .3, .0104, .6,
+			"Current mode is optimal (25.0% savings)"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

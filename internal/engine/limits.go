@@ -68,20 +68,25 @@ func (l Limits) Judge(now time.Time, a Activity, h Holds) []Veto {
 	}
 	for _, p := range h.Pauses {
 		if now.Before(p.Until) {
-			veto(switching.Paused, "Voluntary moves are paused (%s) until %s%s.", p.Scope, formatTime(p.Until), joinReason(p.Reason))
+			veto(switching.Paused, "Voluntary moves are paused (%s) until %s%s.", p.Scope, formatTime(p.Until),
+				joinReason(p.Reason))
 		}
 	}
 	if until := a.LastChangeAt.Add(l.CoolDown); !a.LastChangeAt.IsZero() && now.Before(until) {
-		veto(switching.CoolingDown, "The agent changed its primary at %s and cools down until %s.", formatTime(a.LastChangeAt), formatTime(until))
+		veto(switching.CoolingDown, "The agent changed its primary at %s and cools down until %s.",
+			formatTime(a.LastChangeAt), formatTime(until))
 	}
 	if until := a.PoolSince.Add(l.MinPoolDuration); !a.PoolSince.IsZero() && now.Before(until) {
-		veto(switching.CoolingDown, "The agent stays at least %s in a pool, until %s.", l.MinPoolDuration, formatTime(until))
+		veto(switching.CoolingDown, "The agent stays at least %s in a pool, until %s.", l.MinPoolDuration,
+			formatTime(until))
 	}
 	if a.SwitchesDay >= l.MaxSwitchesPerDay {
-		veto(switching.LimitReached, "The agent has made %d of its %d switches in the last 24 hours.", a.SwitchesDay, l.MaxSwitchesPerDay)
+		veto(switching.LimitReached, "The agent has made %d of its %d switches in the last 24 hours.", a.SwitchesDay,
+			l.MaxSwitchesPerDay)
 	}
 	if a.SwitchesWeek >= l.MaxSwitchesPerWeek {
-		veto(switching.LimitReached, "The agent has made %d of its %d switches in the last 7 days.", a.SwitchesWeek, l.MaxSwitchesPerWeek)
+		veto(switching.LimitReached, "The agent has made %d of its %d switches in the last 7 days.", a.SwitchesWeek,
+			l.MaxSwitchesPerWeek)
 	}
 	if h.ClientAgents > 0 && roomToMove(h.ClientAgents, h.ClientMoving, l.MaxMovingPercent) == 0 {
 		veto(ClientMoving, "%d of the client's %d agents are moving already.", h.ClientMoving, h.ClientAgents)
@@ -119,7 +124,8 @@ func (l Limits) Validate() error {
 		return BadLimits.New("max_switches_per_week and max_switches_per_day must not be negative")
 	case l.MinPoolDuration < 0 || l.CoolDown < 0:
 		return BadLimits.New("durations must not be negative")
-	case !(l.MaxMovingPercent >= 0 && l.MaxMovingPercent <= 100) || !(l.MaxFleetMovingPercent >= 0 && l.MaxFleetMovingPercent <= 100):
+	case !(l.MaxMovingPercent >= 0 && l.MaxMovingPercent <= 100) ||
+		!(l.MaxFleetMovingPercent >= 0 && l.MaxFleetMovingPercent <= 100):
 		return BadLimits.New("max_moving_percent must be between 0 and 100")
 	}
 	return nil

@@ -21,17 +21,53 @@ func TestLimitsJudge(t *testing.T) {
 	}{
 		{name: "nothing stands in the way", want: []string{}},
 		{name: "below both counts", activity: engine.Activity{SwitchesDay: 2, SwitchesWeek: 9}, want: []string{}},
-		{name: "day", activity: engine.Activity{SwitchesDay: 3, SwitchesWeek: 3}, want: []string{"switch.limit_reached"}},
+		{
+			name:     "day",
+			activity: engine.Activity{SwitchesDay: 3, SwitchesWeek: 3},
+			want:     []string{"switch.limit_reached"},
+		},
 		{name: "week", activity: engine.Activity{SwitchesWeek: 10}, want: []string{"switch.limit_reached"}},
-		{name: "cool-down runs", activity: engine.Activity{LastChangeAt: now.Add(-29 * time.Minute)}, want: []string{"switch.cooling_down"}},
-		{name: "cool-down is over", activity: engine.Activity{LastChangeAt: now.Add(-30 * time.Minute)}, want: []string{}},
-		{name: "too new in the pool", activity: engine.Activity{PoolSince: now.Add(-119 * time.Minute)}, want: []string{"switch.cooling_down"}},
-		{name: "long enough in the pool", activity: engine.Activity{PoolSince: now.Add(-2 * time.Hour)}, want: []string{}},
-		{name: "a pause", holds: engine.Holds{Pauses: []engine.Pause{{Scope: engine.ScopeClient, Until: now.Add(time.Minute)}}}, want: []string{"switch.paused"}},
-		{name: "a pause that expired", holds: engine.Holds{Pauses: []engine.Pause{{Scope: engine.ScopeGlobal, Until: now}}}, want: []string{}},
-		{name: "a notice comes first", holds: engine.Holds{Notice: "termination-notice", Operation: "switch/c1"}, want: []string{"engine.notice_stands", "switch.busy"}},
+		{
+			name:     "cool-down runs",
+			activity: engine.Activity{LastChangeAt: now.Add(-29 * time.Minute)},
+			want:     []string{"switch.cooling_down"},
+		},
+		{
+			name:     "cool-down is over",
+			activity: engine.Activity{LastChangeAt: now.Add(-30 * time.Minute)},
+			want:     []string{},
+		},
+		{
+			name:     "too new in the pool",
+			activity: engine.Activity{PoolSince: now.Add(-119 * time.Minute)},
+			want:     []string{"switch.cooling_down"},
+		},
+		{
+			name:     "long enough in the pool",
+			activity: engine.Activity{PoolSince: now.Add(-2 * time.Hour)},
+			want:     []string{},
+		},
+		{
+			name:  "a pause",
+			holds: engine.Holds{Pauses: []engine.Pause{{Scope: engine.ScopeClient, Until: now.Add(time.Minute)}}},
+			want:  []string{"switch.paused"},
+		},
+		{
+			name:  "a pause that expired",
+			holds: engine.Holds{Pauses: []engine.Pause{{Scope: engine.ScopeGlobal, Until: now}}},
+			want:  []string{},
+		},
+		{
+			name:  "a notice comes first",
+			holds: engine.Holds{Notice: "termination-notice", Operation: "switch/c1"},
+			want:  []string{"engine.notice_stands", "switch.busy"},
+		},
 		{name: "one of five may move", holds: engine.Holds{ClientAgents: 5}, want: []string{}},
-		{name: "only one of five", holds: engine.Holds{ClientAgents: 5, ClientMoving: 1}, want: []string{"engine.client_moving"}},
+		{
+			name:  "only one of five",
+			holds: engine.Holds{ClientAgents: 5, ClientMoving: 1},
+			want:  []string{"engine.client_moving"},
+		},
 		{name: "two of twenty", holds: engine.Holds{ClientAgents: 20, ClientMoving: 1}, want: []string{}},
 	}
 	for _, c := range cases {

@@ -36,11 +36,25 @@ func JudgeRebalance(now time.Time, i Instance, pools []Pool, threshold float64) 
 	}
 	switch {
 	case risk <= threshold:
-		return Rebalance{Action: "monitor", Risk: risk, Reason: fmt.Sprintf("Risk is acceptable (%.2f%%), continuing to monitor", risk*100)}
+		return Rebalance{
+			Action: "monitor",
+			Risk:   risk,
+			Reason: fmt.Sprintf("Risk is acceptable (%.2f%%), continuing to monitor", risk*100),
+		}
 	case target == nil:
-		return Rebalance{Action: "monitor", Risk: risk, Reason: fmt.Sprintf("Current pool has elevated interruption risk (%.2f%%), but no other pool is known", risk*100)}
+		return Rebalance{
+			Action: "monitor",
+			Risk:   risk,
+			Reason: fmt.Sprintf("Current pool has elevated interruption risk (%.2f%%), but no other pool is known",
+				risk*100),
+		}
 	default:
-		return Rebalance{Action: "switch", Risk: risk, Target: target, Reason: fmt.Sprintf("Current pool has elevated interruption risk (%.2f%%)", risk*100)}
+		return Rebalance{
+			Action: "switch",
+			Risk:   risk,
+			Target: target,
+			Reason: fmt.Sprintf("Current pool has elevated interruption risk (%.2f%%)", risk*100),
+		}
 	}
 }
 

@@ -86,7 +86,8 @@ func (in Input) missing() []Veto {
 		lacks("It is not known how the instance is bought.")
 	}
 	if !in.OnDemand.Known() {
-		lacks("Insufficient pricing data: there is no on-demand reference for %s in %s.", in.Instance.Type, in.Instance.Region)
+		lacks("Insufficient pricing data: there is no on-demand reference for %s in %s.", in.Instance.Type,
+			in.Instance.Region)
 	}
 	if in.Instance.Mode != agent.Spot {
 		return vetoes
@@ -125,7 +126,9 @@ func (w *weighing) confidence() float64 {
 
 func (w *weighing) whyStay() string {
 	if w.escaping() {
-		return fmt.Sprintf("The present pool would be lost within a day with a probability of %.0f%%, but no better place is known.", w.current.Risk*100)
+		return fmt.Sprintf(
+			"The present pool would be lost within a day with a probability of %.0f%%, but no better place is known.",
+			w.current.Risk*100)
 	}
 	if w.current.Mode == agent.Spot {
 		return fmt.Sprintf("Current mode is optimal (%.1f%% savings)", w.current.SavingsPercent)
@@ -140,14 +143,25 @@ func (w *weighing) whyMove(to Score) string {
 	}
 	switch {
 	case w.escaping():
-		return fmt.Sprintf("The present pool would be lost within a day with a probability of %.0f%%; %s costs $%.4f per hour at %.0f%%.", w.current.Risk*100, place, to.Price, to.Risk*100)
+		return fmt.Sprintf(
+			"The present pool would be lost within a day with a probability of %.0f%%; %s costs $%.4f per hour at %.0f%%.",
+			w.current.Risk*100,
+			place,
+			to.Price,
+			to.Risk*100,
+		)
 	case to.Mode == agent.OnDemand:
-		return fmt.Sprintf("Spot price too high (%.1f%% savings only): weighed with its interruptions it costs more than on-demand.", w.current.SavingsPercent)
+		return fmt.Sprintf(
+			"Spot price too high (%.1f%% savings only): weighed with its interruptions it costs more than on-demand.",
+			w.current.SavingsPercent)
 	case w.current.Mode == agent.OnDemand:
-		return fmt.Sprintf("Good savings opportunity (%s is %.1f%% cheaper than on-demand, risk %.0f%%).", place, to.SavingsPercent, to.Risk*100)
+		return fmt.Sprintf("Good savings opportunity (%s is %.1f%% cheaper than on-demand, risk %.0f%%).", place,
+			to.SavingsPercent, to.Risk*100)
 	case to.Price < w.current.Price:
-		return fmt.Sprintf("%s costs $%.4f per hour instead of $%.4f and is no riskier.", place, to.Price, w.current.Price)
+		return fmt.Sprintf("%s costs $%.4f per hour instead of $%.4f and is no riskier.", place, to.Price,
+			w.current.Price)
 	default:
-		return fmt.Sprintf("%s is safer: a risk of %.1f%% a day instead of %.1f%%, at $%.4f per hour.", place, to.Risk*100, w.current.Risk*100, to.Price)
+		return fmt.Sprintf("%s is safer: a risk of %.1f%% a day instead of %.1f%%, at $%.4f per hour.", place,
+			to.Risk*100, w.current.Risk*100, to.Price)
 	}
 }

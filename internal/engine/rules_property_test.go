@@ -23,7 +23,10 @@ func inputs() *rapid.Generator[engine.Input] {
 			p.Interruptions.InstanceHours = rapid.Float64Range(0, 5000).Draw(t, "hours")
 			p.History = nil
 			for back := rapid.IntRange(0, 24).Draw(t, "history"); back > 0; back -= 3 {
-				p.History = append(p.History, engine.Price{USD: price.Draw(t, "past"), At: now.Add(-time.Duration(back) * time.Hour)})
+				p.History = append(p.History, engine.Price{
+					USD: price.Draw(t, "past"),
+					At:  now.Add(-time.Duration(back) * time.Hour),
+				})
 			}
 		}
 		if rapid.Bool().Draw(t, "on demand") {

@@ -21,12 +21,46 @@ func TestRulesDecide(t *testing.T) {
 		reason string // a part of it
 		veto   string // the first veto of the decision
 	}{
-		{name: "equal prices stay", in: onSpot(.03, .03, .03), action: engine.Stay, pool: poolA, reason: "Current mode is optimal (70.0% savings)"},
-		{name: "a little cheaper is not enough", in: onSpot(.03, .027, .03), action: engine.Stay, pool: poolA, reason: "optimal"},
-		{name: "a much cheaper pool", in: onSpot(.03, .02, .025), action: engine.SwitchToSpot, pool: poolB, reason: "instead of"},
-		{name: "on demand goes to the cheapest pool", in: onDemand(.03, .02, .04), action: engine.SwitchToSpot, pool: poolB, reason: "Good savings opportunity"},
-		{name: "on demand stays when nothing saves the minimum", in: onDemand(.09, .09, .086), action: engine.Stay, reason: "no spot pool"},
-		{name: "spot above on-demand leaves", in: onSpot(.11, .12, .11), action: engine.SwitchToOnDemand, reason: "Spot price too high"},
+		{
+			name:   "equal prices stay",
+			in:     onSpot(.03, .03, .03),
+			action: engine.Stay,
+			pool:   poolA,
+			reason: "Current mode is optimal (70.0% savings)",
+		},
+		{
+			name:   "a little cheaper is not enough",
+			in:     onSpot(.03, .027, .03),
+			action: engine.Stay,
+			pool:   poolA,
+			reason: "optimal",
+		},
+		{
+			name:   "a much cheaper pool",
+			in:     onSpot(.03, .02, .025),
+			action: engine.SwitchToSpot,
+			pool:   poolB,
+			reason: "instead of",
+		},
+		{
+			name:   "on demand goes to the cheapest pool",
+			in:     onDemand(.03, .02, .04),
+			action: engine.SwitchToSpot,
+			pool:   poolB,
+			reason: "Good savings opportunity",
+		},
+		{
+			name:   "on demand stays when nothing saves the minimum",
+			in:     onDemand(.09, .09, .086),
+			action: engine.Stay,
+			reason: "no spot pool",
+		},
+		{
+			name:   "spot above on-demand leaves",
+			in:     onSpot(.11, .12, .11),
+			action: engine.SwitchToOnDemand,
+			reason: "Spot price too high",
+		},
 		{name: "a spike alone moves nobody", in: onSpot(.03, .029, .029), edit: func(in *engine.Input) {
 			in.Pools[0].Price.USD = .06
 		}, action: engine.Stay, pool: poolA},
@@ -77,9 +111,17 @@ func TestRulesDecide(t *testing.T) {
 		{name: "unknown age", in: onSpot(.03, .01, .03), edit: func(in *engine.Input) {
 			in.Instance.LaunchedAt = time.Time{}
 		}, action: engine.Stay, pool: poolA, veto: "engine.missing_data"},
-		{name: "held back by the cool-down", in: onSpot(.03, .01, .03), edit: func(in *engine.Input) {
-			in.Activity.LastChangeAt = now.Add(-10 * time.Minute)
-		}, action: engine.Stay, pool: poolA, reason: "Held back: The agent changed its primary", veto: "switch.cooling_down"},
+		{
+			name: "held back by the cool-down",
+			in:   onSpot(.03, .01, .03),
+			edit: func(in *engine.Input) {
+				in.Activity.LastChangeAt = now.Add(-10 * time.Minute)
+			},
+			action: engine.Stay,
+			pool:   poolA,
+			reason: "Held back: The agent changed its primary",
+			veto:   "switch.cooling_down",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

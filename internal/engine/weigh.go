@@ -109,13 +109,17 @@ func (w *weighing) judge(s *Score) {
 		w.veto(s, PoolBlocked, "%s had no capacity and is avoided until %s.", p.ID, formatTime(p.BlockedUntil))
 	}
 	if s.SavingsPercent < in.Limits.MinSavingsPercent {
-		w.veto(s, TooDear, "%s saves %.1f%% against on-demand, less than the minimum of %.1f%%.", p.ID, s.SavingsPercent, in.Limits.MinSavingsPercent)
+		w.veto(s, TooDear, "%s saves %.1f%% against on-demand, less than the minimum of %.1f%%.", p.ID,
+			s.SavingsPercent, in.Limits.MinSavingsPercent)
 	}
 	if s.Risk > in.Limits.RiskThreshold {
-		w.veto(s, TooRisky, "%s would be lost within a day with a probability of %.0f%%, above the threshold of %.0f%%.", p.ID, s.Risk*100, in.Limits.RiskThreshold*100)
+		w.veto(s, TooRisky,
+			"%s would be lost within a day with a probability of %.0f%%, above the threshold of %.0f%%.", p.ID,
+			s.Risk*100, in.Limits.RiskThreshold*100)
 	}
 	if most := w.riskLimit(); s.Risk > most {
-		w.veto(s, TooRisky, "%s has a risk of %.1f%% a day; a voluntary move accepts %.1f%%.", p.ID, s.Risk*100, most*100)
+		w.veto(s, TooRisky, "%s has a risk of %.1f%% a day; a voluntary move accepts %.1f%%.", p.ID, s.Risk*100,
+			most*100)
 	}
 	w.worth(s)
 }
@@ -157,9 +161,12 @@ func (w *weighing) worth(s *Score) {
 	move := overlap.Hours() * w.current.Price
 	switch {
 	case s.Gain < need || s.Gain <= 0:
-		w.veto(s, NotWorthIt, "%s would lower the weighed cost by $%.4f per hour, less than the $%.4f that a move must bring.", s.PoolID, max(s.Gain, 0), need)
+		w.veto(s, NotWorthIt,
+			"%s would lower the weighed cost by $%.4f per hour, less than the $%.4f that a move must bring.",
+			s.PoolID, max(s.Gain, 0), need)
 	case s.Gain*payback.Hours() <= move:
-		w.veto(s, NotWorthIt, "Moving to %s would cost $%.4f and not earn that back within %s.", s.PoolID, move, payback)
+		w.veto(s, NotWorthIt, "Moving to %s would cost $%.4f and not earn that back within %s.", s.PoolID, move,
+			payback)
 	}
 }
 

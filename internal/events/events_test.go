@@ -35,7 +35,8 @@ func sns(message string) string {
 	if err != nil {
 		panic(err)
 	}
-	return `{"Type":"Notification","MessageId":"m-1","TopicArn":"arn:aws:sns:eu-west-1:111122223333:t","Message":` + string(text) + `}`
+	return `{"Type":"Notification","MessageId":"m-1","TopicArn":"arn:aws:sns:eu-west-1:111122223333:t","Message":` +
+		string(text) + `}`
 }
 
 func TestParse(t *testing.T) {
@@ -47,17 +48,28 @@ func TestParse(t *testing.T) {
 		return []events.Event{e}
 	}
 	interrupted := change(func(e *events.Event) {
-		e.ID, e.Kind, e.Action, e.At, e.Deadline = "0b7c", events.SpotInterruption, "terminate", at("2026-11-28T16:40:07Z"), at("2026-11-28T16:42:07Z")
+		e.ID, e.Kind, e.Action, e.At, e.Deadline = "0b7c", events.SpotInterruption, "terminate", at(
+			"2026-11-28T16:40:07Z"), at("2026-11-28T16:42:07Z")
 	})
 	hooked := change(func(e *events.Event) {
-		e.ID, e.Kind, e.InstanceID, e.At, e.Hook = "9d2e", events.LifecycleHook, "i-0eee5555ffff6666a", at("2026-11-28T16:30:58Z"), &events.Hook{Group: "web", Name: "spotkeeper", Token: "t-1"}
+		e.ID, e.Kind, e.InstanceID, e.At, e.Hook = "9d2e", events.LifecycleHook, "i-0eee5555ffff6666a", at(
+			"2026-11-28T16:30:58Z"), &events.Hook{Group: "web", Name: "spotkeeper", Token: "t-1"}
 	})
 	unwrapped := change(func(e *events.Event) {
-		e.ID, e.Kind, e.InstanceID, e.At, e.Region = "r-1", events.LifecycleHook, "i-0eee5555ffff6666a", at("2026-11-28T16:30:58.123Z"), ""
+		e.ID, e.Kind, e.InstanceID, e.At, e.Region = "r-1", events.LifecycleHook, "i-0eee5555ffff6666a", at(
+			"2026-11-28T16:30:58.123Z"), ""
 		e.Hook = &events.Hook{Group: "web", Name: "spotkeeper", Token: "t-1"}
 	})
-	first := events.Event{ID: "comm-1", Kind: events.Health, Account: "111122223333", Region: "eu-west-1", InstanceID: "i-0ddd3333eeee4444f",
-		At: at("2026-11-20T06:27:57Z"), Deadline: at("2026-12-05T15:00:00Z"), Reason: "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED"}
+	first := events.Event{
+		ID:         "comm-1",
+		Kind:       events.Health,
+		Account:    "111122223333",
+		Region:     "eu-west-1",
+		InstanceID: "i-0ddd3333eeee4444f",
+		At:         at("2026-11-20T06:27:57Z"),
+		Deadline:   at("2026-12-05T15:00:00Z"),
+		Reason:     "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED",
+	}
 	second := first
 	second.InstanceID = "i-0eee"
 	for name, c := range map[string]struct {
@@ -65,12 +77,18 @@ func TestParse(t *testing.T) {
 		want    []events.Event
 	}{
 		"spot": {spot, interrupted},
-		"stop": {strings.Replace(spot, "terminate", "stop", 1), change(func(e *events.Event) { *e = interrupted[0]; e.Action = "stop" })},
-		"hibernate, which begins at once": {strings.Replace(spot, "terminate", "hibernate", 1), change(func(e *events.Event) {
-			*e = interrupted[0]
-			e.Action, e.Deadline = "hibernate", e.At
-		})},
-		"rebalance": {rebalance, change(func(e *events.Event) { e.ID, e.Kind, e.At = "5f0d", events.Rebalance, at("2026-11-28T16:21:44Z") })},
+		"stop": {strings.Replace(spot, "terminate", "stop", 1),
+			change(func(e *events.Event) { *e = interrupted[0]; e.Action = "stop" })},
+		"hibernate, which begins at once": {strings.Replace(spot, "terminate", "hibernate", 1),
+			change(func(e *events.Event) {
+				*e = interrupted[0]
+				e.Action, e.Deadline = "hibernate", e.At
+			})},
+		"rebalance": {rebalance,
+			change(func(e *events.Event) {
+				e.ID, e.Kind, e.At = "5f0d", events.Rebalance, at(
+					"2026-11-28T16:21:44Z")
+			})},
 		"state": {state, change(func(e *events.Event) {
 			e.ID, e.Kind, e.At, e.State = "c9a5", events.StateChange, at("2026-11-28T16:42:11Z"), "shutting-down"
 		})},
@@ -83,13 +101,37 @@ func TestParse(t *testing.T) {
 		"hook straight to SQS":     {direct, unwrapped},
 		"hook by SNS":              {sns(direct), unwrapped},
 		"event by SNS":             {sns(spot), interrupted},
-		"test":                     {test, []events.Event{{ID: "r-2", Kind: events.Test, At: at("2026-11-28T16:00:00Z")}}},
+		"test": {test, []events.Event{{
+			ID:   "r-2",
+			Kind: events.Test,
+			At:   at("2026-11-28T16:00:00Z"),
+		}}},
 		"another kind": {strings.Replace(spot, "EC2 Spot Instance Interruption Warning", "EC2 Fleet Error", 1),
-			[]events.Event{{ID: "0b7c", Kind: events.Unknown, Account: "111122223333", Region: "eu-west-1", At: at("2026-11-28T16:40:07Z"), Name: "EC2 Fleet Error"}}},
+			[]events.Event{{
+				ID:      "0b7c",
+				Kind:    events.Unknown,
+				Account: "111122223333",
+				Region:  "eu-west-1",
+				At:      at("2026-11-28T16:40:07Z"),
+				Name:    "EC2 Fleet Error",
+			}}},
 		"another service's": {strings.Replace(health, `"service":"EC2"`, `"service":"RDS"`, 1),
-			[]events.Event{{ID: "77b1", Kind: events.Unknown, Account: "111122223333", Region: "us-west-2", At: at("2026-11-20T06:27:57Z"), Name: "health RDS scheduledChange"}}},
+			[]events.Event{{
+				ID:      "77b1",
+				Kind:    events.Unknown,
+				Account: "111122223333",
+				Region:  "us-west-2",
+				At:      at("2026-11-20T06:27:57Z"),
+				Name:    "health RDS scheduledChange",
+			}}},
 		"a hook at launch": {strings.Replace(direct, "TERMINATING", "LAUNCHING", 1),
-			[]events.Event{{ID: "r-1", Kind: events.Unknown, Account: "111122223333", At: at("2026-11-28T16:30:58.123Z"), Name: "autoscaling:EC2_INSTANCE_LAUNCHING"}}},
+			[]events.Event{{
+				ID:      "r-1",
+				Kind:    events.Unknown,
+				Account: "111122223333",
+				At:      at("2026-11-28T16:30:58.123Z"),
+				Name:    "autoscaling:EC2_INSTANCE_LAUNCHING",
+			}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

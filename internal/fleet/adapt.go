@@ -82,20 +82,27 @@ func (d Description) fill(in *ec2.RunInstancesInput) {
 		in.HibernationOptions = &types.HibernationOptionsRequest{Configured: aws.Bool(true)}
 	}
 	if d.AutoRecovery != "" {
-		in.MaintenanceOptions = &types.InstanceMaintenanceOptionsRequest{AutoRecovery: types.InstanceAutoRecoveryState(d.AutoRecovery)}
+		in.MaintenanceOptions = &types.InstanceMaintenanceOptionsRequest{AutoRecovery: types.InstanceAutoRecoveryState(
+			d.AutoRecovery)}
 	}
 	if d.Reservation != "" {
 		in.CapacityReservationSpecification = &types.CapacityReservationSpecification{
 			CapacityReservationPreference: types.CapacityReservationPreference(d.Reservation)}
 	}
 	for _, arn := range d.Licenses {
-		in.LicenseSpecifications = append(in.LicenseSpecifications, types.LicenseConfigurationRequest{LicenseConfigurationArn: aws.String(arn)})
+		in.LicenseSpecifications = append(in.LicenseSpecifications,
+			types.LicenseConfigurationRequest{LicenseConfigurationArn: aws.String(arn)})
 	}
 	if d.Bandwidth != "" {
-		in.NetworkPerformanceOptions = &types.InstanceNetworkPerformanceOptionsRequest{BandwidthWeighting: types.InstanceBandwidthWeighting(d.Bandwidth)}
+		in.NetworkPerformanceOptions = &types.InstanceNetworkPerformanceOptionsRequest{
+			BandwidthWeighting: types.InstanceBandwidthWeighting(d.Bandwidth),
+		}
 	}
 	if s := d.LaunchTemplate; s != nil {
-		in.LaunchTemplate = &types.LaunchTemplateSpecification{LaunchTemplateId: aws.String(s.ID), Version: optional(s.Version)}
+		in.LaunchTemplate = &types.LaunchTemplateSpecification{
+			LaunchTemplateId: aws.String(s.ID),
+			Version:          optional(s.Version),
+		}
 	}
 	d.fillOptions(in)
 	d.fillInterfaces(in)
@@ -107,8 +114,12 @@ func (d Description) fillOptions(in *ec2.RunInstancesInput) {
 			EnableResourceNameDnsARecord: aws.Bool(n.A), EnableResourceNameDnsAAAARecord: aws.Bool(n.AAAA)}
 	}
 	if c := d.CPU; c != nil && c.Cores > 0 {
-		in.CpuOptions = &types.CpuOptionsRequest{CoreCount: aws.Int32(c.Cores), ThreadsPerCore: aws.Int32(max(c.Threads, 1)),
-			AmdSevSnp: types.AmdSevSnpSpecification(c.SEVSNP), NestedVirtualization: types.NestedVirtualizationSpecification(c.Nested)}
+		in.CpuOptions = &types.CpuOptionsRequest{
+			CoreCount:            aws.Int32(c.Cores),
+			ThreadsPerCore:       aws.Int32(max(c.Threads, 1)),
+			AmdSevSnp:            types.AmdSevSnpSpecification(c.SEVSNP),
+			NestedVirtualization: types.NestedVirtualizationSpecification(c.Nested),
+		}
 	}
 	m := d.Metadata
 	if m == nil {
@@ -129,10 +140,19 @@ func (d Description) fillOptions(in *ec2.RunInstancesInput) {
 // and groups then belong to them.
 func (d Description) fillInterfaces(in *ec2.RunInstancesInput) {
 	for _, n := range d.Interfaces {
-		spec := types.InstanceNetworkInterfaceSpecification{DeviceIndex: aws.Int32(n.Device), SubnetId: in.SubnetId, Groups: slices.Clone(n.Groups),
-			Description: optional(n.Description), InterfaceType: optional(n.Type), DeleteOnTermination: aws.Bool(true),
-			Ipv6AddressCount: count(n.IPv6), SecondaryPrivateIpAddressCount: count(n.Secondary), Ipv4PrefixCount: count(n.IPv4Prefixes),
-			Ipv6PrefixCount: count(n.IPv6Prefixes), NetworkCardIndex: count(n.Card)}
+		spec := types.InstanceNetworkInterfaceSpecification{
+			DeviceIndex:                    aws.Int32(n.Device),
+			SubnetId:                       in.SubnetId,
+			Groups:                         slices.Clone(n.Groups),
+			Description:                    optional(n.Description),
+			InterfaceType:                  optional(n.Type),
+			DeleteOnTermination:            aws.Bool(true),
+			Ipv6AddressCount:               count(n.IPv6),
+			SecondaryPrivateIpAddressCount: count(n.Secondary),
+			Ipv4PrefixCount:                count(n.IPv4Prefixes),
+			Ipv6PrefixCount:                count(n.IPv6Prefixes),
+			NetworkCardIndex:               count(n.Card),
+		}
 		if len(d.Interfaces) == 1 { // EC2 gives a public address with a single interface only
 			spec.AssociatePublicIpAddress = aws.Bool(n.Public)
 		}
@@ -153,7 +173,12 @@ func count(n int32) *int32 {
 // mapping is the volume as a launch asks for it. EC2 refuses rates for types that have
 // none, and a key for a volume that is not encrypted.
 func (v Volume) mapping() types.BlockDeviceMapping {
-	ebs := &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(!v.Keep), VolumeSize: count(v.GiB), VolumeType: types.VolumeType(v.Type), SnapshotId: optional(v.SnapshotID)}
+	ebs := &types.EbsBlockDevice{
+		DeleteOnTermination: aws.Bool(!v.Keep),
+		VolumeSize:          count(v.GiB),
+		VolumeType:          types.VolumeType(v.Type),
+		SnapshotId:          optional(v.SnapshotID),
+	}
 	switch types.VolumeType(v.Type) {
 	case types.VolumeTypeGp3:
 		ebs.Iops, ebs.Throughput = count(v.IOPS), count(v.Throughput)

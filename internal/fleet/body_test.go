@@ -22,14 +22,20 @@ func (f *fast) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	f.body = req.Body
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("<DescribeInstancesResponse/>"))}, nil
+	return &http.Response{
+		StatusCode: http.StatusOK,
+		Body:       io.NopCloser(strings.NewReader("<DescribeInstancesResponse/>")),
+	}, nil
 }
 
 func TestTheEndOfABodyIsNoFailedWrite(t *testing.T) {
 	t.Parallel()
 	var client fast
 	api := ec2.New(ec2.Options{
-		Region: "us-east-1", Credentials: fleet.StaticCredentials("test", "test"), Retryer: aws.NopRetryer{}, HTTPClient: fleet.SafeBodies(&client),
+		Region:      "us-east-1",
+		Credentials: fleet.StaticCredentials("test", "test"),
+		Retryer:     aws.NopRetryer{},
+		HTTPClient:  fleet.SafeBodies(&client),
 	})
 	_, err := api.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
 	require.NoError(t, err)

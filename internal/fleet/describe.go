@@ -27,7 +27,8 @@ const visibility = 5 * time.Minute
 func (p *Provider) Describe(ctx context.Context, a Account, region string, ids []string) (map[string]Instance, error) {
 	out := make(map[string]Instance, len(ids))
 	for some := range slices.Chunk(ids, batch) {
-		err := p.list(ctx, a, region, []types.Filter{newFilter("instance-id", some...)}, func(i Instance) { out[i.ID] = i })
+		err := p.list(ctx, a, region,
+			[]types.Filter{newFilter("instance-id", some...)}, func(i Instance) { out[i.ID] = i })
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +53,12 @@ func (p *Provider) ListOurs(ctx context.Context, a Account, region, clientID str
 
 // list calls each with every instance that passes the filters, over all pages.
 func (p *Provider) list(
-	ctx context.Context, a Account, region string, filters []types.Filter, each func(Instance), opts ...func(*ec2.Options),
+	ctx context.Context,
+	a Account,
+	region string,
+	filters []types.Filter,
+	each func(Instance),
+	opts ...func(*ec2.Options),
 ) error {
 	c, err := p.client(a, region)
 	if err != nil {
@@ -81,7 +87,11 @@ func (p *Provider) instancePage(
 ) (*ec2.DescribeInstancesOutput, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(page), NextToken: token}, opts...)
+	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{
+		Filters:    filters,
+		MaxResults: aws.Int32(page),
+		NextToken:  token,
+	}, opts...)
 	return out, classify(ctx, err, "describing instances")
 }
 
@@ -90,7 +100,8 @@ func (p *Provider) instancePage(
 // error.
 func (p *Provider) ConsoleState(ctx context.Context, a Account, region, instanceID string) (Instance, error) {
 	found := map[string]Instance{}
-	err := p.list(ctx, a, region, []types.Filter{newFilter("instance-id", instanceID)}, func(i Instance) { found[i.ID] = i }, disableRetries)
+	err := p.list(ctx, a, region,
+		[]types.Filter{newFilter("instance-id", instanceID)}, func(i Instance) { found[i.ID] = i }, disableRetries)
 	if err != nil {
 		return Instance{}, err
 	}
@@ -113,7 +124,8 @@ func (p *Provider) checksOK(ctx context.Context, a Account, region, instanceID s
 	}
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{instanceID}}, disableRetries)
+	out, err := c.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{instanceID}},
+		disableRetries)
 	if hasErrorCode(err, "InvalidInstanceID.NotFound") {
 		return false, nil
 	}

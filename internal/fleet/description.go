@@ -99,7 +99,8 @@ type Interface struct {
 
 // plain says whether EC2 makes the interface by itself from subnet and groups.
 func (i Interface) plain() bool {
-	return i.Device == 0 && i.Card == 0 && i.Type == "" && i.Description == "" && i.IPv6+i.Secondary+i.IPv4Prefixes+i.IPv6Prefixes == 0
+	return i.Device == 0 && i.Card == 0 && i.Type == "" && i.Description == "" &&
+		i.IPv6+i.Secondary+i.IPv4Prefixes+i.IPv6Prefixes == 0
 }
 
 // LaunchSource is the EC2 launch template that an instance came from.
@@ -130,8 +131,9 @@ func describe(s sources) Description {
 	i := s.instance
 	d := Description{
 		Product: aws.ToString(i.PlatformDetails), RootDevice: aws.ToString(i.RootDeviceName), Credits: s.credits,
-		Monitoring: i.Monitoring != nil && (i.Monitoring.State == types.MonitoringStateEnabled || i.Monitoring.State == types.MonitoringStatePending),
-		Kernel:     aws.ToString(i.KernelId), Ramdisk: aws.ToString(i.RamdiskId),
+		Monitoring: i.Monitoring != nil &&
+			(i.Monitoring.State == types.MonitoringStateEnabled || i.Monitoring.State == types.MonitoringStatePending),
+		Kernel: aws.ToString(i.KernelId), Ramdisk: aws.ToString(i.RamdiskId),
 		Enclave:       i.EnclaveOptions != nil && aws.ToBool(i.EnclaveOptions.Enabled),
 		Hibernation:   i.HibernationOptions != nil && aws.ToBool(i.HibernationOptions.Configured),
 		NoSourceCheck: i.SourceDestCheck != nil && !*i.SourceDestCheck,
@@ -144,7 +146,8 @@ func describe(s sources) Description {
 		d.ProtectStop = aws.ToBool(v.Value)
 	}
 	if v := s.attributes.DisableApiTermination; v != nil && aws.ToBool(v.Value) {
-		d.NotCopied = append(d.NotCopied, "its protection against termination: a replacement has to be ended when it is replaced")
+		d.NotCopied = append(d.NotCopied,
+			"its protection against termination: a replacement has to be ended when it is replaced")
 	}
 	d.placement(i.Placement)
 	d.options(i)
@@ -164,7 +167,10 @@ func describe(s sources) Description {
 		d.NotCopied = append(d.NotCopied, "its secondary network interfaces")
 	}
 	if s.spot != nil {
-		d.SpotRequest = &SpotRequestOf{ID: aws.ToString(s.spot.SpotInstanceRequestId), Persistent: s.spot.Type == types.SpotInstanceTypePersistent}
+		d.SpotRequest = &SpotRequestOf{
+			ID:         aws.ToString(s.spot.SpotInstanceRequestId),
+			Persistent: s.spot.Type == types.SpotInstanceTypePersistent,
+		}
 	} else if i.SpotInstanceRequestId != nil {
 		d.SpotRequest = &SpotRequestOf{ID: *i.SpotInstanceRequestId}
 	}
@@ -187,17 +193,30 @@ func (d *Description) placement(p *types.Placement) {
 
 func (d *Description) options(i types.Instance) {
 	if m := i.MetadataOptions; m != nil {
-		d.Metadata = &Metadata{Tokens: string(m.HttpTokens), Off: m.HttpEndpoint == types.InstanceMetadataEndpointStateDisabled,
-			IPv6: m.HttpProtocolIpv6 == types.InstanceMetadataProtocolStateEnabled, Tags: m.InstanceMetadataTags == types.InstanceMetadataTagsStateEnabled}
+		d.Metadata = &Metadata{
+			Tokens: string(m.HttpTokens),
+			Off:    m.HttpEndpoint == types.InstanceMetadataEndpointStateDisabled,
+			IPv6:   m.HttpProtocolIpv6 == types.InstanceMetadataProtocolStateEnabled,
+			Tags:   m.InstanceMetadataTags == types.InstanceMetadataTagsStateEnabled,
+		}
 	}
 	if m := i.MaintenanceOptions; m != nil {
 		d.AutoRecovery = withoutDefault(string(m.AutoRecovery))
 	}
 	if n := i.PrivateDnsNameOptions; n != nil {
-		d.HostNames = &HostNames{Type: string(n.HostnameType), A: aws.ToBool(n.EnableResourceNameDnsARecord), AAAA: aws.ToBool(n.EnableResourceNameDnsAAAARecord)}
+		d.HostNames = &HostNames{
+			Type: string(n.HostnameType),
+			A:    aws.ToBool(n.EnableResourceNameDnsARecord),
+			AAAA: aws.ToBool(n.EnableResourceNameDnsAAAARecord),
+		}
 	}
 	if c := i.CpuOptions; c != nil {
-		d.CPU = &CPU{Cores: aws.ToInt32(c.CoreCount), Threads: aws.ToInt32(c.ThreadsPerCore), SEVSNP: string(c.AmdSevSnp), Nested: string(c.NestedVirtualization)}
+		d.CPU = &CPU{
+			Cores:   aws.ToInt32(c.CoreCount),
+			Threads: aws.ToInt32(c.ThreadsPerCore),
+			SEVSNP:  string(c.AmdSevSnp),
+			Nested:  string(c.NestedVirtualization),
+		}
 	}
 	if r := i.CapacityReservationSpecification; r != nil {
 		d.Reservation = string(r.CapacityReservationPreference)
@@ -238,8 +257,16 @@ func (d *Description) volumes(s sources) {
 		if !read {
 			continue
 		}
-		v := Volume{Device: device, GiB: aws.ToInt32(raw.Size), Type: string(raw.VolumeType), IOPS: aws.ToInt32(raw.Iops), Throughput: aws.ToInt32(raw.Throughput),
-			Encrypted: aws.ToBool(raw.Encrypted), KMSKeyID: aws.ToString(raw.KmsKeyId), Keep: m.Ebs.DeleteOnTermination != nil && !*m.Ebs.DeleteOnTermination}
+		v := Volume{
+			Device:     device,
+			GiB:        aws.ToInt32(raw.Size),
+			Type:       string(raw.VolumeType),
+			IOPS:       aws.ToInt32(raw.Iops),
+			Throughput: aws.ToInt32(raw.Throughput),
+			Encrypted:  aws.ToBool(raw.Encrypted),
+			KMSKeyID:   aws.ToString(raw.KmsKeyId),
+			Keep:       m.Ebs.DeleteOnTermination != nil && !*m.Ebs.DeleteOnTermination,
+		}
 		if aws.ToBool(raw.MultiAttachEnabled) {
 			d.NotCopied = append(d.NotCopied, "the shared volume "+aws.ToString(raw.VolumeId)+" at "+device)
 			continue
@@ -258,8 +285,10 @@ func (d *Description) volumes(s sources) {
 // interface only. An elastic address stays where it is until it is moved.
 func (d *Description) interfaces(i types.Instance) {
 	for _, raw := range i.NetworkInterfaces {
-		n := Interface{Type: aws.ToString(raw.InterfaceType), Description: aws.ToString(raw.Description), IPv6: int32(len(raw.Ipv6Addresses)), //nolint:gosec // a handful
-			IPv4Prefixes: int32(len(raw.Ipv4Prefixes)), IPv6Prefixes: int32(len(raw.Ipv6Prefixes)), Secondary: int32(max(len(raw.PrivateIpAddresses)-1, 0))} //nolint:gosec // a handful
+		n := Interface{Type: aws.ToString(raw.InterfaceType), Description: aws.ToString(raw.Description), IPv6: int32(
+			len(raw.Ipv6Addresses)), //nolint:gosec // a handful
+			IPv4Prefixes: int32(len(raw.Ipv4Prefixes)), IPv6Prefixes: int32(len(raw.Ipv6Prefixes)), Secondary: int32(
+				max(len(raw.PrivateIpAddresses)-1, 0))} //nolint:gosec // a handful
 		if n.Type == "interface" {
 			n.Type = ""
 		}
@@ -272,7 +301,9 @@ func (d *Description) interfaces(i types.Instance) {
 		if a := raw.Attachment; a != nil {
 			n.Device, n.Card = aws.ToInt32(a.DeviceIndex), aws.ToInt32(a.NetworkCardIndex)
 			if a.DeleteOnTermination != nil && !*a.DeleteOnTermination {
-				d.NotCopied = append(d.NotCopied, "the network interface "+aws.ToString(raw.NetworkInterfaceId)+" itself, with its address: a replacement gets a new one")
+				d.NotCopied = append(d.NotCopied,
+					"the network interface "+aws.ToString(raw.NetworkInterfaceId)+
+						" itself, with its address: a replacement gets a new one")
 			}
 		}
 		if a := raw.Association; a != nil {

@@ -179,11 +179,13 @@ func classify(ctx context.Context, err error, what string) error {
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		return Unavailable.Wrap(err, "%s: %s", what, sentences[Unavailable]).With(replica.DetailWhy, sentences[Unavailable])
+		return Unavailable.Wrap(err, "%s: %s", what, sentences[Unavailable]).With(replica.DetailWhy,
+			sentences[Unavailable])
 	}
 	code := classifyError(api.ErrorCode(), api.ErrorFault() == smithy.FaultServer || serverStatus(err))
 	why := explain(code, api)
-	return code.Wrap(err, "%s: %s (%s)", what, sentences[code], api.ErrorCode()).With(replica.DetailAWSCode, api.ErrorCode()).With(replica.DetailWhy, why)
+	return code.Wrap(err, "%s: %s (%s)", what, sentences[code], api.ErrorCode()).With(replica.DetailAWSCode,
+		api.ErrorCode()).With(replica.DetailWhy, why)
 }
 
 // serverStatus says whether the answer had a status of 500 or more: an EC2 error

@@ -17,38 +17,51 @@ func TestClassOf(t *testing.T) {
 
 	byClass := map[fault.Code][]string{
 		replica.NoCapacity: {
-			"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "InsufficientCapacity",
-			"InsufficientCapacityOnHost", "InsufficientVolumeCapacity", "ReservationCapacityExceeded", "SpotMaxPriceTooLow",
+			"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
+			"InsufficientCapacity",
+			"InsufficientCapacityOnHost", "InsufficientVolumeCapacity", "ReservationCapacityExceeded",
+			"SpotMaxPriceTooLow",
 			"UnfulfillableCapacity", "Unsupported", "VolumeTypeNotAvailableInZone", "capacity-not-available",
 		},
 		replica.Quota: {
 			"AttachmentLimitExceeded", "InstanceLimitExceeded", "MaxIOPSLimitExceeded", "MaxSpotInstanceCountExceeded",
 			"NetworkInterfaceLimitExceeded", "ResourceLimitExceeded", "VcpuLimitExceeded", "VolumeLimitExceeded",
 		},
-		replica.NoAddresses: {"InsufficientAddressCapacity", "InsufficientFreeAddressesInSubnet", "PrivateIpAddressLimitExceeded"},
+		replica.NoAddresses: {"InsufficientAddressCapacity", "InsufficientFreeAddressesInSubnet",
+			"PrivateIpAddressLimitExceeded"},
 		replica.Throttled: {
-			"BandwidthLimitExceeded", "EC2ThrottledException", "PriorRequestNotComplete", "ProvisionedThroughputExceeded", "RequestLimitExceeded",
-			"RequestThrottled", "RequestThrottledException", "SlowDown", "ThrottledException", "Throttling", "ThrottlingException",
+			"BandwidthLimitExceeded", "EC2ThrottledException", "PriorRequestNotComplete",
+			"ProvisionedThroughputExceeded", "RequestLimitExceeded",
+			"RequestThrottled", "RequestThrottledException", "SlowDown", "ThrottledException", "Throttling",
+			"ThrottlingException",
 			"TooManyRequestsException", "TransactionInProgressException", "Client.ThrottlingSomehow",
 		},
 		replica.Refused: {
-			"AccessDenied", "AccessDeniedException", "AuthFailure", "AuthFailure.ServiceLinkedRoleCreationNotPermitted", "Blocked",
-			"IncompleteSignature", "InvalidClientTokenId", "MissingAuthenticationToken", "OperationNotPermitted", "OptInRequired",
+			"AccessDenied", "AccessDeniedException", "AuthFailure",
+			"AuthFailure.ServiceLinkedRoleCreationNotPermitted", "Blocked",
+			"IncompleteSignature", "InvalidClientTokenId", "MissingAuthenticationToken", "OperationNotPermitted",
+			"OptInRequired",
 			"PendingVerification", "SignatureDoesNotMatch", "UnauthorizedOperation", "UnrecognizedClientException",
 		},
 		replica.TokenDead:   {"IdempotentInstanceTerminated"},
 		replica.TokenReused: {"IdempotentParameterMismatch"},
-		replica.NotRunning:  {"IncorrectInstanceState", "IncorrectState", "InvalidInstanceID.NotFound", "InvalidSpotInstanceRequestID.NotFound"},
+		replica.NotRunning: {"IncorrectInstanceState", "IncorrectState", "InvalidInstanceID.NotFound",
+			"InvalidSpotInstanceRequestID.NotFound"},
 		replica.Misconfigured: {
-			"DefaultVpcDoesNotExist", "EncryptedVolumesNotSupported", "NonEBSInstance", "SecurityGroupsPerInterfaceLimitExceeded",
+			"DefaultVpcDoesNotExist", "EncryptedVolumesNotSupported", "NonEBSInstance",
+			"SecurityGroupsPerInterfaceLimitExceeded",
 			"TagLimitExceeded", "TagPolicyViolation", "VPCIdNotSpecified", "ValidationError", "ValidationException",
 			// by prefix
-			"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed", "InvalidSubnetID.NotFound", "InvalidGroup.NotFound",
-			"InvalidKeyPair.NotFound", "InvalidParameterValue", "InvalidParameterCombination", "InvalidInstanceID.Malformed", "InvalidUserData.Malformed",
-			"InvalidBlockDeviceMapping", "MalformedQueryString", "MissingParameter", "UnknownParameter", "UnsupportedOperation",
+			"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed", "InvalidSubnetID.NotFound",
+			"InvalidGroup.NotFound",
+			"InvalidKeyPair.NotFound", "InvalidParameterValue", "InvalidParameterCombination",
+			"InvalidInstanceID.Malformed", "InvalidUserData.Malformed",
+			"InvalidBlockDeviceMapping", "MalformedQueryString", "MissingParameter", "UnknownParameter",
+			"UnsupportedOperation",
 		},
 		Unavailable: {
-			"ExpiredToken", "ExpiredTokenException", "InternalError", "InternalFailure", "RequestExpired", "RequestTimeout",
+			"ExpiredToken", "ExpiredTokenException", "InternalError", "InternalFailure", "RequestExpired",
+			"RequestTimeout",
 			"ServerInternal", "ServiceUnavailable", "Unavailable",
 		},
 		Unknown: {"SomethingNobodyHasSeen"},
@@ -64,7 +77,8 @@ func TestClassOf(t *testing.T) {
 	for code := range classes {
 		require.True(t, tested[code], "%s is classified and not in this table", code)
 	}
-	require.Equal(t, Unavailable, classifyError("SomethingNobodyHasSeen", true), "an unknown failure of the server may pass")
+	require.Equal(t, Unavailable, classifyError("SomethingNobodyHasSeen", true),
+		"an unknown failure of the server may pass")
 }
 
 // TestReactions holds the classes to what a workflow does about them.
@@ -77,7 +91,8 @@ func TestReactions(t *testing.T) {
 	for _, code := range []fault.Code{replica.Throttled, replica.NotRunning, Unavailable, Unknown} {
 		require.True(t, code.Kind().Retryable(), "%s: ask again", code)
 	}
-	for _, code := range []fault.Code{replica.Refused, replica.Misconfigured, replica.TokenDead, replica.TokenReused, replica.Gone} {
+	for _, code := range []fault.Code{replica.Refused, replica.Misconfigured, replica.TokenDead, replica.TokenReused,
+		replica.Gone} {
 		require.False(t, code.Kind().Retryable(), "%s: asking again changes nothing", code)
 	}
 }

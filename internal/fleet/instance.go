@@ -67,11 +67,21 @@ func (i Instance) Interrupted() bool {
 
 func instanceFrom(region string, in types.Instance) Instance {
 	out := Instance{
-		ID: aws.ToString(in.InstanceId), InstanceType: string(in.InstanceType), Region: region, Mode: agent.OnDemand,
-		ImageID: aws.ToString(in.ImageId), Architecture: string(in.Architecture),
-		SubnetID: aws.ToString(in.SubnetId), VPCID: aws.ToString(in.VpcId), KeyName: aws.ToString(in.KeyName),
-		PrivateIP: aws.ToString(in.PrivateIpAddress), PublicIP: aws.ToString(in.PublicIpAddress),
-		ClientToken: aws.ToString(in.ClientToken), SpotRequestID: aws.ToString(in.SpotInstanceRequestId), LaunchedAt: aws.ToTime(in.LaunchTime), Tags: tagsToMap(in.Tags),
+		ID:            aws.ToString(in.InstanceId),
+		InstanceType:  string(in.InstanceType),
+		Region:        region,
+		Mode:          agent.OnDemand,
+		ImageID:       aws.ToString(in.ImageId),
+		Architecture:  string(in.Architecture),
+		SubnetID:      aws.ToString(in.SubnetId),
+		VPCID:         aws.ToString(in.VpcId),
+		KeyName:       aws.ToString(in.KeyName),
+		PrivateIP:     aws.ToString(in.PrivateIpAddress),
+		PublicIP:      aws.ToString(in.PublicIpAddress),
+		ClientToken:   aws.ToString(in.ClientToken),
+		SpotRequestID: aws.ToString(in.SpotInstanceRequestId),
+		LaunchedAt:    aws.ToTime(in.LaunchTime),
+		Tags:          tagsToMap(in.Tags),
 	}
 	if in.State != nil {
 		out.State = string(in.State.Name)

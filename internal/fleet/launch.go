@@ -45,7 +45,8 @@ type LaunchRequest struct {
 func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchRequest, error) {
 	subnet, others := t.Subnets[where.AZ].split()
 	if t.VPCID != "" && subnet == "" {
-		return LaunchRequest{}, replica.NoAddresses.New("the network %s has no subnet with free addresses in %s", t.VPCID, where.AZ)
+		return LaunchRequest{}, replica.NoAddresses.New("the network %s has no subnet with free addresses in %s",
+			t.VPCID, where.AZ)
 	}
 	described, without := t.adapt(t.InstanceType, where)
 	if !t.UserDataHidden {
@@ -57,16 +58,23 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 	}
 	maps.Copy(tags, owner.tags())
 	return LaunchRequest{
-		ClientToken:  LaunchToken(owner.ReplicaID, where.PoolID, where.Mode),
-		Region:       where.Region,
-		Mode:         where.Mode,
-		InstanceType: where.InstanceType,
-		AZ:           where.AZ,
-		SubnetID:     subnet,
-		OtherSubnets: others,
-		ImageID:      t.ImageID, KeyName: t.KeyName, InstanceProfileARN: t.InstanceProfileARN,
-		SecurityGroupIDs: slices.Clone(t.SecurityGroupIDs), UserData: t.UserData,
-		EBSOptimized: t.EBSOptimized, MetadataHops: t.MetadataHops, Tags: tags, Description: described, Without: without,
+		ClientToken:        LaunchToken(owner.ReplicaID, where.PoolID, where.Mode),
+		Region:             where.Region,
+		Mode:               where.Mode,
+		InstanceType:       where.InstanceType,
+		AZ:                 where.AZ,
+		SubnetID:           subnet,
+		OtherSubnets:       others,
+		ImageID:            t.ImageID,
+		KeyName:            t.KeyName,
+		InstanceProfileARN: t.InstanceProfileARN,
+		SecurityGroupIDs:   slices.Clone(t.SecurityGroupIDs),
+		UserData:           t.UserData,
+		EBSOptimized:       t.EBSOptimized,
+		MetadataHops:       t.MetadataHops,
+		Tags:               tags,
+		Description:        described,
+		Without:            without,
 	}, nil
 }
 
@@ -85,7 +93,8 @@ func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Inst
 		return Instance{}, err
 	}
 	if r.ClientToken == "" || len(r.ClientToken) > 64 {
-		return Instance{}, replica.Misconfigured.New("a launch needs a client token of 1 to 64 characters, not %d", len(r.ClientToken))
+		return Instance{}, replica.Misconfigured.New("a launch needs a client token of 1 to 64 characters, not %d",
+			len(r.ClientToken))
 	}
 	ctx, cancel := p.write(ctx)
 	defer cancel()
@@ -94,7 +103,8 @@ func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Inst
 		return Instance{}, classify(ctx, err, fmt.Sprintf("launching %s (%s) in %s", r.InstanceType, r.Mode, r.AZ))
 	}
 	if len(out.Instances) != 1 {
-		return Instance{}, Unavailable.New("launching %s in %s: EC2 answered with %d instances", r.InstanceType, r.AZ, len(out.Instances))
+		return Instance{}, Unavailable.New("launching %s in %s: EC2 answered with %d instances", r.InstanceType, r.AZ,
+			len(out.Instances))
 	}
 	made := instanceFrom(r.Region, out.Instances[0])
 	made.Lacks = p.complete(ctx, c, r, made.ID)
@@ -158,7 +168,8 @@ func (r LaunchRequest) input() *ec2.RunInstancesInput {
 	if r.InstanceProfileARN != "" {
 		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Arn: aws.String(r.InstanceProfileARN)}
 	}
-	tagged := []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface}
+	tagged := []types.ResourceType{types.ResourceTypeInstance, types.ResourceTypeVolume,
+		types.ResourceTypeNetworkInterface}
 	if r.Mode == agent.Spot {
 		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{
 			MarketType: types.MarketTypeSpot,
@@ -171,7 +182,8 @@ func (r LaunchRequest) input() *ec2.RunInstancesInput {
 	}
 	r.fill(in)
 	for _, kind := range tagged {
-		in.TagSpecifications = append(in.TagSpecifications, types.TagSpecification{ResourceType: kind, Tags: toSDKTags(r.Tags)})
+		in.TagSpecifications = append(in.TagSpecifications,
+			types.TagSpecification{ResourceType: kind, Tags: toSDKTags(r.Tags)})
 	}
 	return in
 }

@@ -85,7 +85,11 @@ func (p *Provider) readPrice(ctx context.Context, key listKey) (float64, error) 
 		{"regionCode", key.region}, {"instanceType", key.instanceType}, {"operatingSystem", "Linux"},
 		{"tenancy", "Shared"}, {"preInstalledSw", "NA"}, {"capacitystatus", "Used"},
 	} {
-		in.Filters = append(in.Filters, types.Filter{Type: types.FilterTypeTermMatch, Field: aws.String(f[0]), Value: aws.String(f[1])})
+		in.Filters = append(in.Filters, types.Filter{
+			Type:  types.FilterTypeTermMatch,
+			Field: aws.String(f[0]),
+			Value: aws.String(f[1]),
+		})
 	}
 	for {
 		out, err := p.prices.GetProducts(ctx, in)

@@ -20,7 +20,8 @@ import (
 // with instance.not_ours.
 func (p *Provider) requireOurs(ctx context.Context, a Account, region, instanceID string) (Instance, error) {
 	if a.ClientID == "" {
-		return Instance{}, adoption.NotOurs.New("nothing is changed at EC2 without a client, so not instance %s", instanceID)
+		return Instance{}, adoption.NotOurs.New("nothing is changed at EC2 without a client, so not instance %s",
+			instanceID)
 	}
 	found, err := p.Describe(ctx, a, region, []string{instanceID})
 	if err != nil {
@@ -107,7 +108,8 @@ func (p *Provider) Adopt(ctx context.Context, a Account, region, instanceID, age
 // launched without our tags could never be ended by us. Fails with instance.not_ours.
 func checkLaunch(a Account, r LaunchRequest) error {
 	if a.ClientID == "" || r.Tags[TagManagedBy] != ManagedBy || r.Tags[TagClient] != a.ClientID {
-		return adoption.NotOurs.New("a launch for client %q carries the tags of %q, and is not made", a.ClientID, r.Tags[TagClient])
+		return adoption.NotOurs.New("a launch for client %q carries the tags of %q, and is not made", a.ClientID,
+			r.Tags[TagClient])
 	}
 	return nil
 }

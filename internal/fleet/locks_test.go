@@ -30,13 +30,14 @@ var changes = map[string][]locked{
 	"CancelSpotInstanceRequests": {func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error {
 		return c.CancelRequest(t.Context(), a, region, i.ID)
 	}},
-	"ModifyInstanceAttribute": {func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error { // of what was just launched
-		_, err := c.Launch(t.Context(), a, fleet.LaunchRequest{
-			ClientToken: t.Name(), Region: region, Mode: agent.Spot, InstanceType: "m5.large", AZ: "us-east-1a",
-			ImageID: image, Tags: i.Tags, Description: fleet.Description{NoSourceCheck: true},
-		})
-		return err
-	}},
+	"ModifyInstanceAttribute": {
+		func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error { // of what was just launched
+			_, err := c.Launch(t.Context(), a, fleet.LaunchRequest{
+				ClientToken: t.Name(), Region: region, Mode: agent.Spot, InstanceType: "m5.large", AZ: "us-east-1a",
+				ImageID: image, Tags: i.Tags, Description: fleet.Description{NoSourceCheck: true},
+			})
+			return err
+		}},
 	"CreateTags": {func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error {
 		return c.Adopt(t.Context(), a, region, i.ID, "a1")
 	}},
@@ -46,14 +47,22 @@ var changes = map[string][]locked{
 			if err != nil {
 				return err
 			}
-			request, err := fleet.NewLaunchRequest(template, candidate("m5.large", "us-east-1b", agent.Spot), fleet.Owner{ClientID: a.ClientID, AgentID: "a1", ReplicaID: "r1"})
+			request, err := fleet.NewLaunchRequest(template, candidate("m5.large", "us-east-1b", agent.Spot),
+				fleet.Owner{ClientID: a.ClientID, AgentID: "a1", ReplicaID: "r1"})
 			require.NoError(t, err)
 			_, err = c.Launch(t.Context(), a, request)
 			return err
 		},
 		func(t *testing.T, c cloud, a fleet.Account, i fleet.Instance) error { // a request that was stored
-			_, err := c.Launch(t.Context(), a, fleet.LaunchRequest{ClientToken: t.Name(), Region: region, Mode: agent.Spot, InstanceType: "m5.large", AZ: "us-east-1a",
-				ImageID: image, Tags: i.Tags})
+			_, err := c.Launch(t.Context(), a, fleet.LaunchRequest{
+				ClientToken:  t.Name(),
+				Region:       region,
+				Mode:         agent.Spot,
+				InstanceType: "m5.large",
+				AZ:           "us-east-1a",
+				ImageID:      image,
+				Tags:         i.Tags,
+			})
 			return err
 		},
 	},
@@ -84,7 +93,9 @@ func TestEveryChangeIsLocked(t *testing.T) {
 					c.tagged(t, "another client's", markedFor("c2", nil)),
 				}
 				if call != "CreateTags" { // which is how an instance gets the tags
-					strangers = append(strangers, c.tagged(t, "half marked", map[string]string{fleet.TagClient: "c1"}), c.tagged(t, "without tags", nil))
+					strangers = append(strangers,
+						c.tagged(t, "half marked", map[string]string{fleet.TagClient: "c1"}),
+						c.tagged(t, "without tags", nil))
 				}
 				mine := c.tagged(t, "mine", markedFor("c1", nil))
 				before := calls()
@@ -106,7 +117,8 @@ func TestEveryChangeIsLocked(t *testing.T) {
 var persistentSpot = &types.InstanceMarketOptionsRequest{
 	MarketType: types.MarketTypeSpot,
 	SpotOptions: &types.SpotMarketOptions{
-		SpotInstanceType: types.SpotInstanceTypePersistent, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+		SpotInstanceType:             types.SpotInstanceTypePersistent,
+		InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
 	},
 }
 
@@ -120,9 +132,20 @@ func (c cloud) tagged(t *testing.T, token string, tags map[string]string) fleet.
 	for k, v := range tags {
 		tagged[0].Tags = append(tagged[0].Tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
 	}
-	out, err := ec2.New(ec2.Options{Region: region, BaseEndpoint: aws.String(c.url), Credentials: fleet.StaticCredentials("test", "test")}).
-		RunInstances(t.Context(), &ec2.RunInstancesInput{ClientToken: aws.String(token), ImageId: aws.String(image), InstanceType: "m5.large",
-			MinCount: aws.Int32(1), MaxCount: aws.Int32(1), TagSpecifications: tagged, InstanceMarketOptions: persistentSpot})
+	out, err := ec2.New(ec2.Options{
+		Region:       region,
+		BaseEndpoint: aws.String(c.url),
+		Credentials:  fleet.StaticCredentials("test", "test"),
+	}).
+		RunInstances(t.Context(), &ec2.RunInstancesInput{
+			ClientToken:           aws.String(token),
+			ImageId:               aws.String(image),
+			InstanceType:          "m5.large",
+			MinCount:              aws.Int32(1),
+			MaxCount:              aws.Int32(1),
+			TagSpecifications:     tagged,
+			InstanceMarketOptions: persistentSpot,
+		})
 	require.NoError(t, err)
 	id := aws.ToString(out.Instances[0].InstanceId)
 	found, err := c.Describe(t.Context(), own, region, []string{id})

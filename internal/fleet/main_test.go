@@ -29,7 +29,13 @@ func provider(t *testing.T, h http.Handler, change ...func(*fleet.Options)) *fle
 
 func providerAt(t *testing.T, url string, change ...func(*fleet.Options)) *fleet.Provider {
 	t.Helper()
-	o := fleet.Options{Region: "us-east-1", Endpoint: url, STSEndpoint: url, PricingEndpoint: url, Credentials: fleet.StaticCredentials("test", "test")}
+	o := fleet.Options{
+		Region:          "us-east-1",
+		Endpoint:        url,
+		STSEndpoint:     url,
+		PricingEndpoint: url,
+		Credentials:     fleet.StaticCredentials("test", "test"),
+	}
 	for _, c := range change {
 		c(&o)
 	}

@@ -40,13 +40,25 @@ func TestAgainstMoto(t *testing.T) {
 	require.Contains(t, offered["m5.large"], "us-east-1a")
 
 	_, err = p.Launch(t.Context(), own, fleet.LaunchRequest{
-		ClientToken: "no-such-image", Region: region, Mode: agent.OnDemand, InstanceType: "m5.large", AZ: "us-east-1a", ImageID: "ami-00000000000000000", Tags: markedFor("c1", nil),
+		ClientToken:  "no-such-image",
+		Region:       region,
+		Mode:         agent.OnDemand,
+		InstanceType: "m5.large",
+		AZ:           "us-east-1a",
+		ImageID:      "ami-00000000000000000",
+		Tags:         markedFor("c1", nil),
 	})
 	require.Equal(t, replica.Misconfigured, fault.CodeOf(err), "%v", err)
 
 	old, err := p.Launch(t.Context(), own, fleet.LaunchRequest{
-		ClientToken: "primary", Region: region, Mode: agent.OnDemand, InstanceType: "m5.large", AZ: "us-east-1a",
-		ImageID: "ami-03cf127a", UserData: "I2Nsb3VkLWNvbmZpZw==", Tags: markedFor("c1", map[string]string{"Name": "web"}),
+		ClientToken:  "primary",
+		Region:       region,
+		Mode:         agent.OnDemand,
+		InstanceType: "m5.large",
+		AZ:           "us-east-1a",
+		ImageID:      "ami-03cf127a",
+		UserData:     "I2Nsb3VkLWNvbmZpZw==",
+		Tags:         markedFor("c1", map[string]string{"Name": "web"}),
 	})
 	require.NoError(t, err)
 	template, err := p.Template(t.Context(), own, region, old.ID)
@@ -97,7 +109,11 @@ func TestAgainstMoto(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fleet.StateAbsent, state.State)
 
-	tenant := fleet.Account{ClientID: "c1", RoleARN: "arn:aws:iam::111111111111:role/spotkeeper-c1", ExternalID: "secret"}
+	tenant := fleet.Account{
+		ClientID:   "c1",
+		RoleARN:    "arn:aws:iam::111111111111:role/spotkeeper-c1",
+		ExternalID: "secret",
+	}
 	theirs, err := p.Describe(t.Context(), tenant, region, []string{ours[1].ID})
 	require.NoError(t, err)
 	require.Empty(t, theirs, "the role's account is another one")

@@ -77,7 +77,8 @@ type Account struct {
 // with clients.no_account and launch.misconfigured.
 func (a Account) validate() error {
 	if a.ClientID != "" && a.RoleARN == "" && !a.Own {
-		return adoption.NoAccount.New("client %s has no AWS account: give it a role_arn, or have an operator set own_account", a.ClientID)
+		return adoption.NoAccount.New(
+			"client %s has no AWS account: give it a role_arn, or have an operator set own_account", a.ClientID)
 	}
 	if a.RoleARN != "" && a.ExternalID == "" {
 		return replica.Misconfigured.New("the role %s has no external id, and is not assumed without one", a.RoleARN)

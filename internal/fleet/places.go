@@ -43,7 +43,12 @@ func (p *Provider) Zones(ctx context.Context, a Account, region string) ([]Zone,
 
 // Offerings returns the zones in which each instance type is offered. Types may
 // be patterns, as m5.*; none means all.
-func (p *Provider) Offerings(ctx context.Context, a Account, region string, instanceTypes ...string) (map[string][]string, error) {
+func (p *Provider) Offerings(
+	ctx context.Context,
+	a Account,
+	region string,
+	instanceTypes ...string,
+) (map[string][]string, error) {
 	c, err := p.client(a, region)
 	if err != nil {
 		return nil, err
@@ -71,7 +76,11 @@ func (p *Provider) Offerings(ctx context.Context, a Account, region string, inst
 	return offered, nil
 }
 
-func (p *Provider) offeringPage(ctx context.Context, c EC2API, in *ec2.DescribeInstanceTypeOfferingsInput) (*ec2.DescribeInstanceTypeOfferingsOutput, error) {
+func (p *Provider) offeringPage(
+	ctx context.Context,
+	c EC2API,
+	in *ec2.DescribeInstanceTypeOfferingsInput,
+) (*ec2.DescribeInstanceTypeOfferingsOutput, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
 	out, err := c.DescribeInstanceTypeOfferings(ctx, in)

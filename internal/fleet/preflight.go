@@ -43,18 +43,32 @@ func (p *Provider) Preflight(ctx context.Context, a Account, region, zone string
 		}))
 	}
 	if t.VPCID != "" && len(t.Subnets) < 2 {
-		out = append(out, preflight.Check{Name: "subnets", Result: preflight.Warning, Detail: "the network has subnets in one zone only",
-			Repair: "add a subnet in another zone: a zone can be out of capacity as a whole"})
+		out = append(out, preflight.Check{
+			Name:   "subnets",
+			Result: preflight.Warning,
+			Detail: "the network has subnets in one zone only",
+			Repair: "add a subnet in another zone: a zone can be out of capacity as a whole",
+		})
 	}
 	for _, where := range dryCandidates(t, region, zone) {
-		out = append(out, p.check(ctx, "launch of "+where.Key(), func(ctx context.Context) error { return dryRun(ctx, c, t, where) }))
+		out = append(out, p.check(ctx,
+			"launch of "+where.Key(), func(ctx context.Context) error { return dryRun(ctx, c, t, where) }))
 	}
 	for _, what := range t.NotCopied {
-		out = append(out, preflight.Check{Name: "copy", Result: preflight.Warning, Detail: "a replacement lacks " + what})
+		out = append(out, preflight.Check{
+			Name:   "copy",
+			Result: preflight.Warning,
+			Detail: "a replacement lacks " + what,
+		})
 	}
 	for _, what := range t.Unread {
 		what, mend, _ := strings.Cut(what, ": ")
-		out = append(out, preflight.Check{Name: "description", Result: preflight.Warning, Detail: "could not be read: " + what, Repair: mend})
+		out = append(out, preflight.Check{
+			Name:   "description",
+			Result: preflight.Warning,
+			Detail: "could not be read: " + what,
+			Repair: mend,
+		})
 	}
 	return out
 }
@@ -74,7 +88,13 @@ func dryCandidates(t Template, region, own string) []replica.Candidate {
 				continue
 			}
 			n++
-			out = append(out, replica.Candidate{PoolID: agent.PoolID(t.InstanceType, az), InstanceType: t.InstanceType, Region: region, AZ: az, Mode: mode})
+			out = append(out, replica.Candidate{
+				PoolID:       agent.PoolID(t.InstanceType, az),
+				InstanceType: t.InstanceType,
+				Region:       region,
+				AZ:           az,
+				Mode:         mode,
+			})
 		}
 	}
 	return out
@@ -129,8 +149,10 @@ func checkOf(ctx context.Context, name string, err error) preflight.Check {
 		return out
 	}
 	code := classifyError(api.ErrorCode(), false)
-	out.Result, out.Detail, out.Repair = preflight.Failed, fmt.Sprintf("%s (%s)", sentences[code], api.ErrorCode()), repairFor(api.ErrorCode())
-	if code.Kind().Retryable() || code == replica.NoCapacity || code == replica.Refused && !strings.HasPrefix(name, "launch ") {
+	out.Result, out.Detail, out.Repair = preflight.Failed, fmt.Sprintf("%s (%s)", sentences[code],
+		api.ErrorCode()), repairFor(api.ErrorCode())
+	if code.Kind().Retryable() || code == replica.NoCapacity ||
+		code == replica.Refused && !strings.HasPrefix(name, "launch ") {
 		out.Result = preflight.Unknown
 	}
 	return out

@@ -64,8 +64,12 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	base.HTTPClient = SafeBodies(base.HTTPClient)
 	return &Provider{
 		opts: o, base: base,
-		roles:   sts.NewFromConfig(base, func(s *sts.Options) { s.BaseEndpoint = nilIfEmptyURL(o.STSEndpoint) }),
-		prices:  pricing.NewFromConfig(base, func(s *pricing.Options) { s.BaseEndpoint, s.Region = nilIfEmptyURL(o.PricingEndpoint), priceListRegion }),
+		roles: sts.NewFromConfig(base, func(s *sts.Options) { s.BaseEndpoint = nilIfEmptyURL(o.STSEndpoint) }),
+		prices: pricing.NewFromConfig(
+			base, func(s *pricing.Options) {
+				s.BaseEndpoint, s.Region = nilIfEmptyURL(
+					o.PricingEndpoint), priceListRegion
+			}),
 		clients: map[clientKey]EC2API{},
 		listed:  map[listKey]listPrice{},
 	}, nil

@@ -18,28 +18,36 @@ type repair struct{ code, words string }
 var repairs = []repair{
 	{"AuthFailure.ServiceLinkedRoleCreationNotPermitted", "the account lacks the service-linked role of EC2 Spot: " +
 		"create it once with `aws iam create-service-linked-role --aws-service-name spot.amazonaws.com`"},
-	{"UnauthorizedOperation", "a policy of the account or of its organization forbids it: the role that Spotkeeper uses needs the permission, " +
-		"for a launch ec2:RunInstances, and iam:PassRole for the instance's role; no policy may exclude the instance type or the zone"},
-	{"AccessDenied", "a policy of the account or of its organization forbids it: give the role that Spotkeeper uses the permission"},
-	{"OptInRequired", "the account has not agreed to the terms of the image or of the region: subscribe to the image in AWS Marketplace or enable the region"},
+	{"UnauthorizedOperation",
+		"a policy of the account or of its organization forbids it: the role that Spotkeeper uses needs the permission, " +
+			"for a launch ec2:RunInstances, and iam:PassRole for the instance's role; no policy may exclude the instance type or the zone"},
+	{"AccessDenied",
+		"a policy of the account or of its organization forbids it: give the role that Spotkeeper uses the permission"},
+	{"OptInRequired",
+		"the account has not agreed to the terms of the image or of the region: subscribe to the image in AWS Marketplace or enable the region"},
 	{"PendingVerification", "AWS is still verifying the account: wait for its e-mail, or ask AWS Support"},
 	{"Blocked", "AWS has blocked the account: ask AWS Support"},
 	{"AuthFailure", "the credentials are not accepted: check the role's trust policy and its external id"},
-	{"InvalidKeyPair", "the key pair does not exist any more: create it again under its name, or register the agent from an instance without one"},
+	{"InvalidKeyPair",
+		"the key pair does not exist any more: create it again under its name, or register the agent from an instance without one"},
 	{"InvalidAMIID", "the image does not exist any more, or is not shared with the account: restore or copy it, " +
 		"or move the agent to an instance from an image that exists"},
 	{"InvalidSubnet", "the subnet does not exist any more: create a subnet in the zone"},
-	{"InvalidGroup", "a security group does not exist any more: create it, or move the agent to an instance without it"},
-	{"InvalidSecurityGroup", "a security group does not exist any more: create it, or move the agent to an instance without it"},
+	{"InvalidGroup",
+		"a security group does not exist any more: create it, or move the agent to an instance without it"},
+	{"InvalidSecurityGroup",
+		"a security group does not exist any more: create it, or move the agent to an instance without it"},
 	{"InvalidIamInstanceProfile", "the instance profile does not exist any more: create it again under its name"},
 	{"InvalidSnapshot", "the snapshot behind a volume does not exist any more: make a new image"},
 	{"InvalidLaunchTemplate", "the launch template or its version does not exist any more"},
-	{"InvalidKMSKey", "the KMS key of a volume is disabled or deleted, or its policy does not admit the role: enable it, or add the role to its policy"},
+	{"InvalidKMSKey",
+		"the KMS key of a volume is disabled or deleted, or its policy does not admit the role: enable it, or add the role to its policy"},
 	{"KMS", "the KMS key of a volume cannot be used: check its state and its policy"},
 	{"InvalidParameterCombination", "EC2 does not offer this combination of instance type, image and options"},
 	{"DefaultVpcDoesNotExist", "the account has no default network: register the agent from an instance in a subnet"},
 	{"VPCIdNotSpecified", "the account has no default network: register the agent from an instance in a subnet"},
-	{"TagPolicyViolation", "a tag policy of the organization forbids a tag of the instance: correct the instance's tags"},
+	{"TagPolicyViolation",
+		"a tag policy of the organization forbids a tag of the instance: correct the instance's tags"},
 	{"EncryptedVolumesNotSupported", "the instance type cannot use encrypted volumes"},
 	{"MaxSpotInstanceCountExceeded", "ask for more in Service Quotas: EC2, the Spot Instance Requests of the family"},
 	{"VcpuLimitExceeded", "ask for more in Service Quotas: EC2, the Running On-Demand instances of the family"},
@@ -70,7 +78,8 @@ func explain(class fault.Code, api smithy.APIError) string {
 		return words + ": " + mend
 	}
 	text := strings.TrimSpace(api.ErrorMessage())
-	if text == "" || strings.Contains(strings.ToLower(text), "encoded") || !class.Kind().Retryable() && class.Kind() != fault.Invalid {
+	if text == "" || strings.Contains(strings.ToLower(text), "encoded") ||
+		!class.Kind().Retryable() && class.Kind() != fault.Invalid {
 		return words
 	}
 	if len(text) > longestQuote {

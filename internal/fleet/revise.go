@@ -26,10 +26,13 @@ func (r LaunchRequest) Revise(cause error) (next LaunchRequest, ok bool) {
 		}
 		next.SubnetID, next.OtherSubnets = r.OtherSubnets[0], slices.Clone(r.OtherSubnets[1:])
 	case strings.HasPrefix(code, "InvalidKeyPair") && r.KeyName != "":
-		next.Without = append(next.Without, "launched without the key pair "+r.KeyName+", which does not exist any more")
+		next.Without = append(next.Without,
+			"launched without the key pair "+r.KeyName+", which does not exist any more")
 		next.KeyName = ""
-	case r.PlacementGroup != "" && (strings.HasPrefix(code, "InvalidPlacementGroup") || code == "InvalidParameterCombination"):
-		next.Without = append(next.Without, "launched outside the placement group "+r.PlacementGroup+", which cannot be used here")
+	case r.PlacementGroup != "" &&
+		(strings.HasPrefix(code, "InvalidPlacementGroup") || code == "InvalidParameterCombination"):
+		next.Without = append(next.Without,
+			"launched outside the placement group "+r.PlacementGroup+", which cannot be used here")
 		next.PlacementGroup, next.Partition = "", 0
 	default:
 		return r, false

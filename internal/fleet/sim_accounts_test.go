@@ -19,7 +19,11 @@ func TestTenantsAreSeparate(t *testing.T) {
 	t.Parallel()
 
 	c := simulate(t, ec2sim.Options{})
-	tenant := fleet.Account{ClientID: "c1", RoleARN: "arn:aws:iam::111111111111:role/spotkeeper-c1", ExternalID: "secret-1"}
+	tenant := fleet.Account{
+		ClientID:   "c1",
+		RoleARN:    "arn:aws:iam::111111111111:role/spotkeeper-c1",
+		ExternalID: "secret-1",
+	}
 	require.NoError(t, c.control.AddRole(t.Context(), ec2sim.Role{ARN: tenant.RoleARN, ExternalID: tenant.ExternalID}))
 	theirs, mine := c.primary(t, tenant), c.primary(t, own)
 
@@ -76,7 +80,8 @@ func TestSpotPricesOverPages(t *testing.T) {
 	}
 	require.LessOrEqual(t, before, 6, "at most one price per zone from before, the one in force then")
 	quit := fault.Code("stop").New("enough")
-	require.ErrorIs(t, c.SpotPrices(t.Context(), own, region, fleet.SpotPriceQuery{Since: since}, func([]fleet.SpotPrice) error { return quit }), quit)
+	require.ErrorIs(t, c.SpotPrices(t.Context(), own, region,
+		fleet.SpotPriceQuery{Since: since}, func([]fleet.SpotPrice) error { return quit }), quit)
 }
 
 // TestOnDemandPricesAreCached, and an old price is better than none.
@@ -103,7 +108,11 @@ func TestOnDemandPricesAreCached(t *testing.T) {
 	require.Equal(t, int64(2), asked(), "asked again after a day")
 
 	now = now.Add(25 * time.Hour)
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{Action: "GetProducts", Code: "AccessDeniedException", Times: -1}))
+	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{
+		Action: "GetProducts",
+		Code:   "AccessDeniedException",
+		Times:  -1,
+	}))
 	require.InDelta(t, 0.096, ask("m5.large"), 1e-9)
 	_, err := c.OnDemandPrice(t.Context(), region, "m5.xlarge")
 	require.Equal(t, replica.Refused, fault.CodeOf(err), "%v", err)

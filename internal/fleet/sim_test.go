@@ -39,8 +39,15 @@ func simulate(t *testing.T, o ec2sim.Options, change ...func(*fleet.Options)) cl
 func (c cloud) primary(t *testing.T, a fleet.Account) fleet.Instance {
 	t.Helper()
 	i, err := c.Launch(t.Context(), a, fleet.LaunchRequest{
-		ClientToken: t.Name(), Region: region, Mode: agent.Spot, InstanceType: "m5.large", AZ: "us-east-1a",
-		ImageID: image, KeyName: "", UserData: "I2Nsb3VkLWNvbmZpZw==", Tags: markedFor(a.ClientID, map[string]string{"Name": "web", "team": "shop"}),
+		ClientToken:  t.Name(),
+		Region:       region,
+		Mode:         agent.Spot,
+		InstanceType: "m5.large",
+		AZ:           "us-east-1a",
+		ImageID:      image,
+		KeyName:      "",
+		UserData:     "I2Nsb3VkLWNvbmZpZw==",
+		Tags:         markedFor(a.ClientID, map[string]string{"Name": "web", "team": "shop"}),
 	})
 	require.NoError(t, err)
 	return i
@@ -58,7 +65,13 @@ var image = ec2sim.PublicImage(region, "x86_64")
 var owner = fleet.Owner{ClientID: "c1", AgentID: "a1", ReplicaID: "r1", Operation: "replica/r1", Epoch: 7}
 
 func candidate(instanceType, az string, mode agent.Mode) replica.Candidate {
-	return replica.Candidate{PoolID: agent.PoolID(instanceType, az), InstanceType: instanceType, Region: region, AZ: az, Mode: mode}
+	return replica.Candidate{
+		PoolID:       agent.PoolID(instanceType, az),
+		InstanceType: instanceType,
+		Region:       region,
+		AZ:           az,
+		Mode:         mode,
+	}
 }
 
 // TestLaunchCopiesThePrimary: the new instance is the old one elsewhere, and says
@@ -154,7 +167,10 @@ func TestUserDataMayBeHidden(t *testing.T) {
 
 	c := simulate(t, ec2sim.Options{})
 	old := c.primary(t, own)
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"}))
+	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{
+		Action: "DescribeInstanceAttribute",
+		Code:   "UnauthorizedOperation",
+	}))
 	template, err := c.Template(t.Context(), own, region, old.ID)
 	require.NoError(t, err)
 	require.True(t, template.UserDataHidden)
@@ -166,7 +182,13 @@ func TestUserDataMayBeHidden(t *testing.T) {
 func TestStatesOverTime(t *testing.T) {
 	t.Parallel()
 
-	c := simulate(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 16, Checks: 10, ShuttingDown: 30, Visibility: 5, Notice: 120}})
+	c := simulate(t, ec2sim.Options{Delays: ec2sim.Delays{
+		Pending:      16,
+		Checks:       10,
+		ShuttingDown: 30,
+		Visibility:   5,
+		Notice:       120,
+	}})
 	_, err := c.control.Freeze(t.Context())
 	require.NoError(t, err)
 	made := c.primary(t, own)
@@ -196,7 +218,8 @@ func TestStatesOverTime(t *testing.T) {
 	require.NoError(t, c.Terminate(t.Context(), own, region, made.ID, made.LaunchedAt), "ended already is success")
 
 	require.Equal(t, fleet.StateAbsent, look(2*time.Hour).State, "forgotten")
-	require.NoError(t, c.Terminate(t.Context(), own, region, made.ID, time.Now().Add(-time.Hour)), "absent for long is gone")
+	require.NoError(t, c.Terminate(t.Context(), own, region, made.ID, time.Now().Add(-time.Hour)),
+		"absent for long is gone")
 }
 
 // TestDescribeBatchesPagesAndMissesNobody asks for more than a batch, over small

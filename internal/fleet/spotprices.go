@@ -51,7 +51,13 @@ func (s SpotPrice) Amount() float64 {
 // SpotPrices hands the prices of a region to each, page by page and newest first,
 // so that 90 days of a region never have to fit into memory. An error of each
 // ends it.
-func (p *Provider) SpotPrices(ctx context.Context, a Account, region string, q SpotPriceQuery, each func([]SpotPrice) error) error {
+func (p *Provider) SpotPrices(
+	ctx context.Context,
+	a Account,
+	region string,
+	q SpotPriceQuery,
+	each func([]SpotPrice) error,
+) error {
 	c, err := p.client(a, region)
 	if err != nil {
 		return err
@@ -85,7 +91,11 @@ func (p *Provider) SpotPrices(ctx context.Context, a Account, region string, q S
 	}
 }
 
-func (p *Provider) spotPage(ctx context.Context, c EC2API, in *ec2.DescribeSpotPriceHistoryInput) ([]SpotPrice, string, error) {
+func (p *Provider) spotPage(
+	ctx context.Context,
+	c EC2API,
+	in *ec2.DescribeSpotPriceHistoryInput,
+) ([]SpotPrice, string, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
 	out, err := c.DescribeSpotPriceHistory(ctx, in)

@@ -31,7 +31,8 @@ func (p *Provider) cancelRequest(ctx context.Context, c EC2API, instanceID strin
 	defer cancel()
 	found, err := c.DescribeSpotInstanceRequests(call, &ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{
 		newFilter("instance-id", instanceID), newFilter("type", string(types.SpotInstanceTypePersistent)),
-		newFilter("state", string(types.SpotInstanceStateOpen), string(types.SpotInstanceStateActive), string(types.SpotInstanceStateDisabled)),
+		newFilter("state", string(types.SpotInstanceStateOpen), string(types.SpotInstanceStateActive),
+			string(types.SpotInstanceStateDisabled)),
 	}})
 	if hasErrorCode(err, "UnauthorizedOperation", "AccessDenied") {
 		return nil

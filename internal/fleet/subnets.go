@@ -37,7 +37,11 @@ const mostSubnets = 5
 
 // subnets lists the subnets of the source's network by zone, and says whether its own gives
 // public addresses.
-func (p *Provider) subnets(ctx context.Context, c EC2API, source Instance) (byZone map[string]SubnetList, givesPublic bool, err error) {
+func (p *Provider) subnets(
+	ctx context.Context,
+	c EC2API,
+	source Instance,
+) (byZone map[string]SubnetList, givesPublic bool, err error) {
 	var all []types.Subnet
 	for token := (*string)(nil); ; {
 		page, err := p.subnetPage(ctx, c, source.VPCID, token)
@@ -57,10 +61,18 @@ func (p *Provider) subnets(ctx context.Context, c EC2API, source Instance) (byZo
 	return chooseSubnets(all, source.SubnetID), givesPublic, nil
 }
 
-func (p *Provider) subnetPage(ctx context.Context, c EC2API, vpcID string, token *string) (*ec2.DescribeSubnetsOutput, error) {
+func (p *Provider) subnetPage(
+	ctx context.Context,
+	c EC2API,
+	vpcID string,
+	token *string,
+) (*ec2.DescribeSubnetsOutput, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{newFilter("vpc-id", vpcID)}, NextToken: token})
+	out, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{
+		Filters:   []types.Filter{newFilter("vpc-id", vpcID)},
+		NextToken: token,
+	})
 	return out, classify(ctx, err, "listing the subnets of "+vpcID)
 }
 

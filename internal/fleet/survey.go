@@ -19,7 +19,12 @@ type Sighting struct {
 // Survey asks for many instances at once: two calls for two hundred. An instance that EC2
 // does not know is not in the answer. Where the role may not read spot requests the
 // states alone are in it, and marked says why.
-func (p *Provider) Survey(ctx context.Context, a Account, region string, ids []string) (found map[string]Sighting, marked, err error) {
+func (p *Provider) Survey(
+	ctx context.Context,
+	a Account,
+	region string,
+	ids []string,
+) (found map[string]Sighting, marked, err error) {
 	seen, err := p.Describe(ctx, a, region, ids)
 	if err != nil {
 		return nil, nil, err

@@ -28,7 +28,11 @@ func TestSurvey(t *testing.T) {
 	require.NoError(t, marks)
 	require.WithinDuration(t, time.Now(), seen[i.ID].Marked, time.Minute)
 
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{Action: "DescribeSpotInstanceRequests", Code: "UnauthorizedOperation", Times: 5}))
+	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{
+		Action: "DescribeSpotInstanceRequests",
+		Code:   "UnauthorizedOperation",
+		Times:  5,
+	}))
 	seen, marks, err = c.Survey(t.Context(), a, region, ids)
 	require.NoError(t, err)
 	require.Error(t, marks, "the role may not read spot requests")

@@ -60,7 +60,8 @@ func (p *Provider) Template(ctx context.Context, a Account, region, instanceID s
 	}
 	source := instanceFrom(region, raw)
 	if source.State == StateTerminated || source.ImageID == "" {
-		return Template{}, replica.Gone.New("instance %s has ended, and what it was launched with went with it", instanceID)
+		return Template{}, replica.Gone.New("instance %s has ended, and what it was launched with went with it",
+			instanceID)
 	}
 	t := Template{
 		From: source.ID, InstanceType: source.InstanceType, Architecture: source.Architecture,
@@ -91,7 +92,8 @@ func (p *Provider) Template(ctx context.Context, a Account, region, instanceID s
 func (p *Provider) find(ctx context.Context, c EC2API, instanceID string) (types.Instance, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{Filters: []types.Filter{newFilter("instance-id", instanceID)}})
+	out, err := c.DescribeInstances(ctx,
+		&ec2.DescribeInstancesInput{Filters: []types.Filter{newFilter("instance-id", instanceID)}})
 	if err != nil {
 		return types.Instance{}, classify(ctx, err, "describing "+instanceID)
 	}

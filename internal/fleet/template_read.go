@@ -17,11 +17,15 @@ func (p *Provider) sources(ctx context.Context, c EC2API, raw types.Instance) so
 		what string
 		fn   func(context.Context) error
 	}{
-		{"the shutdown behaviour: allow ec2:DescribeInstanceAttribute", func(ctx context.Context) error { return readAttributes(ctx, c, raw, &s) }},
-		{"the volumes: allow ec2:DescribeVolumes", func(ctx context.Context) error { return readVolumes(ctx, c, raw, &s) }},
+		{"the shutdown behaviour: allow ec2:DescribeInstanceAttribute",
+			func(ctx context.Context) error { return readAttributes(ctx, c, raw, &s) }},
+		{"the volumes: allow ec2:DescribeVolumes",
+			func(ctx context.Context) error { return readVolumes(ctx, c, raw, &s) }},
 		{"the image: allow ec2:DescribeImages", func(ctx context.Context) error { return readImage(ctx, c, raw, &s) }},
-		{"the CPU credits: allow ec2:DescribeInstanceCreditSpecifications", func(ctx context.Context) error { return readCredits(ctx, c, raw, &s) }},
-		{"the spot request: allow ec2:DescribeSpotInstanceRequests", func(ctx context.Context) error { return readSpotRequest(ctx, c, raw, &s) }},
+		{"the CPU credits: allow ec2:DescribeInstanceCreditSpecifications",
+			func(ctx context.Context) error { return readCredits(ctx, c, raw, &s) }},
+		{"the spot request: allow ec2:DescribeSpotInstanceRequests",
+			func(ctx context.Context) error { return readSpotRequest(ctx, c, raw, &s) }},
 	} {
 		call, cancel := p.read(ctx)
 		if read.fn(call) != nil {
@@ -35,9 +39,11 @@ func (p *Provider) sources(ctx context.Context, c EC2API, raw types.Instance) so
 // readAttributes asks for each attribute by itself, as EC2 wants it.
 func readAttributes(ctx context.Context, c EC2API, raw types.Instance, s *sources) error {
 	for _, name := range []types.InstanceAttributeName{
-		types.InstanceAttributeNameInstanceInitiatedShutdownBehavior, types.InstanceAttributeNameDisableApiTermination, types.InstanceAttributeNameDisableApiStop,
+		types.InstanceAttributeNameInstanceInitiatedShutdownBehavior,
+		types.InstanceAttributeNameDisableApiTermination, types.InstanceAttributeNameDisableApiStop,
 	} {
-		out, err := c.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: raw.InstanceId, Attribute: name})
+		out, err := c.DescribeInstanceAttribute(ctx,
+			&ec2.DescribeInstanceAttributeInput{InstanceId: raw.InstanceId, Attribute: name})
 		if err != nil {
 			return err
 		}
@@ -57,7 +63,9 @@ func readVolumes(ctx context.Context, c EC2API, raw types.Instance, s *sources) 
 	if len(raw.BlockDeviceMappings) == 0 {
 		return nil
 	}
-	out, err := c.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{Filters: []types.Filter{newFilter("attachment.instance-id", aws.ToString(raw.InstanceId))}})
+	out, err := c.DescribeVolumes(ctx,
+		&ec2.DescribeVolumesInput{Filters: []types.Filter{
+			newFilter("attachment.instance-id", aws.ToString(raw.InstanceId))}})
 	if err != nil {
 		return err
 	}
@@ -70,7 +78,8 @@ func readVolumes(ctx context.Context, c EC2API, raw types.Instance, s *sources) 
 // readImage reads which volumes the image brings. One that is gone brings none: the
 // preflight says so.
 func readImage(ctx context.Context, c EC2API, raw types.Instance, s *sources) error {
-	out, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []types.Filter{newFilter("image-id", aws.ToString(raw.ImageId))}})
+	out, err := c.DescribeImages(ctx,
+		&ec2.DescribeImagesInput{Filters: []types.Filter{newFilter("image-id", aws.ToString(raw.ImageId))}})
 	if err != nil {
 		return err
 	}

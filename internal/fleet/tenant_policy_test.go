@@ -64,9 +64,10 @@ func TestTenantRole(t *testing.T) {
 	}
 	for call, keys := range map[string][]string{
 		"ec2:TerminateInstances": {"aws:ResourceTag/managed-by", "aws:ResourceTag/spotkeeper:client"},
-		"ec2:RunInstances":       {"aws:RequestTag/managed-by", "aws:RequestTag/spotkeeper:client", "ec2:MetadataHttpTokens"},
-		"ec2:CreateTags":         {"aws:RequestTag/managed-by", "aws:ResourceTag/spotkeeper:client"},
-		"iam:PassRole":           {"iam:PassedToService"},
+		"ec2:RunInstances": {"aws:RequestTag/managed-by", "aws:RequestTag/spotkeeper:client",
+			"ec2:MetadataHttpTokens"},
+		"ec2:CreateTags": {"aws:RequestTag/managed-by", "aws:ResourceTag/spotkeeper:client"},
+		"iam:PassRole":   {"iam:PassedToService"},
 	} {
 		for _, key := range keys {
 			require.Contains(t, strings.Join(conditions[call], " "), key, call)

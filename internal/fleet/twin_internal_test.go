@@ -22,10 +22,13 @@ var update = flag.Bool("update", false, "rewrite docs/twin.md")
 
 // walked are the structs in which EC2 describes an instance.
 var walked = []reflect.Type{
-	reflect.TypeFor[types.Instance](), reflect.TypeFor[types.Placement](), reflect.TypeFor[types.InstanceMetadataOptionsResponse](),
-	reflect.TypeFor[types.EnclaveOptions](), reflect.TypeFor[types.HibernationOptions](), reflect.TypeFor[types.InstanceMaintenanceOptions](),
+	reflect.TypeFor[types.Instance](), reflect.TypeFor[types.Placement](),
+	reflect.TypeFor[types.InstanceMetadataOptionsResponse](),
+	reflect.TypeFor[types.EnclaveOptions](), reflect.TypeFor[types.HibernationOptions](),
+	reflect.TypeFor[types.InstanceMaintenanceOptions](),
 	reflect.TypeFor[types.PrivateDnsNameOptionsResponse](), reflect.TypeFor[types.CpuOptions](),
-	reflect.TypeFor[types.CapacityReservationSpecificationResponse](), reflect.TypeFor[types.InstanceNetworkPerformanceOptions](),
+	reflect.TypeFor[types.CapacityReservationSpecificationResponse](),
+	reflect.TypeFor[types.InstanceNetworkPerformanceOptions](),
 	reflect.TypeFor[types.InstanceCreditSpecification](), reflect.TypeFor[ec2.DescribeInstanceAttributeOutput](),
 	reflect.TypeFor[types.EbsInstanceBlockDevice](), reflect.TypeFor[types.Volume](),
 	reflect.TypeFor[types.InstanceNetworkInterface](), reflect.TypeFor[types.InstanceNetworkInterfaceAttachment](),
@@ -62,7 +65,8 @@ func TestWhatIsCopiedArrives(t *testing.T) {
 	in := copyOf(t, everything(), agent.OnDemand)
 	for _, f := range Twin {
 		if f.Fate == Copied {
-			require.True(t, arrives(reflect.ValueOf(in), strings.Split(f.To, ".")), "%s.%s is not at %s", f.Struct, f.Field, f.To)
+			require.True(t, arrives(reflect.ValueOf(in), strings.Split(f.To, ".")), "%s.%s is not at %s", f.Struct,
+				f.Field, f.To)
 		}
 	}
 }
@@ -71,7 +75,8 @@ func TestWhatIsCopiedArrives(t *testing.T) {
 func TestASpotTwinSaysWhatItLacks(t *testing.T) {
 	t.Parallel()
 
-	_, without := describe(everything()).adapt("t3.large", replica.Candidate{InstanceType: "m5.large", Mode: agent.Spot})
+	_, without := describe(everything()).adapt("t3.large",
+		replica.Candidate{InstanceType: "m5.large", Mode: agent.Spot})
 	text := strings.Join(without, "\n")
 	for _, words := range []string{"hibernate", "protected against a stop", "CPU credits", "CPU options"} {
 		require.Contains(t, text, words)
@@ -91,10 +96,25 @@ func TestWhatCannotBeCopiedIsSaid(t *testing.T) {
 func copyOf(t *testing.T, s sources, mode agent.Mode) *ec2.RunInstancesInput {
 	t.Helper()
 	from := instanceFrom("us-east-1", s.instance)
-	template := Template{InstanceType: from.InstanceType, ImageID: from.ImageID, KeyName: from.KeyName, InstanceProfileARN: from.InstanceProfileARN,
-		SecurityGroupIDs: from.SecurityGroupIDs, UserData: "aGk=", EBSOptimized: true, MetadataHops: 2, VPCID: "vpc-1",
-		Subnets: map[string]SubnetList{"us-east-1a": {"subnet-1"}}, Tags: inheritedTags(from.Tags), Description: describe(s)}
-	request, err := NewLaunchRequest(template, replica.Candidate{InstanceType: from.InstanceType, AZ: "us-east-1a", Mode: mode}, Owner{})
+	template := Template{
+		InstanceType:       from.InstanceType,
+		ImageID:            from.ImageID,
+		KeyName:            from.KeyName,
+		InstanceProfileARN: from.InstanceProfileARN,
+		SecurityGroupIDs:   from.SecurityGroupIDs,
+		UserData:           "aGk=",
+		EBSOptimized:       true,
+		MetadataHops:       2,
+		VPCID:              "vpc-1",
+		Subnets:            map[string]SubnetList{"us-east-1a": {"subnet-1"}},
+		Tags:               inheritedTags(from.Tags),
+		Description:        describe(s),
+	}
+	request, err := NewLaunchRequest(template, replica.Candidate{
+		InstanceType: from.InstanceType,
+		AZ:           "us-east-1a",
+		Mode:         mode,
+	}, Owner{})
 	require.NoError(t, err)
 	in := request.input()
 	if len(in.NetworkInterfaces) > 0 { // then these two stand there
@@ -114,20 +134,39 @@ func everything() sources {
 	i.MetadataOptions.InstanceMetadataTags = types.InstanceMetadataTagsStateEnabled
 	i.CapacityReservationSpecification.CapacityReservationTarget = nil
 	i.Tags = []types.Tag{{Key: aws.String("Name"), Value: aws.String("web")}}
-	root, data := i.BlockDeviceMappings[0], types.InstanceBlockDeviceMapping{DeviceName: aws.String("/dev/sdf"), Ebs: &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-2")}}
+	root, data := i.BlockDeviceMappings[0], types.InstanceBlockDeviceMapping{
+		DeviceName: aws.String("/dev/sdf"),
+		Ebs:        &types.EbsInstanceBlockDevice{VolumeId: aws.String("vol-2")},
+	}
 	root.DeviceName, root.Ebs.VolumeId = i.RootDeviceName, aws.String("vol-1")
 	i.BlockDeviceMappings = []types.InstanceBlockDeviceMapping{data, root}
 	nic := &i.NetworkInterfaces[0]
-	nic.NetworkInterfaceId, nic.Association.IpOwnerId, nic.Attachment.DeleteOnTermination = aws.String("eni-1"), aws.String("amazon"), aws.Bool(false)
+	nic.NetworkInterfaceId, nic.Association.IpOwnerId, nic.Attachment.DeleteOnTermination = aws.String(
+		"eni-1"), aws.String("amazon"), aws.Bool(false)
 	nic.PrivateIpAddresses = make([]types.InstancePrivateIpAddress, 2)
 	return sources{
 		instance: i, credits: "unlimited",
-		attributes: ec2.DescribeInstanceAttributeOutput{DisableApiStop: &types.AttributeBooleanValue{Value: aws.Bool(true)},
+		attributes: ec2.DescribeInstanceAttributeOutput{
+			DisableApiStop:                    &types.AttributeBooleanValue{Value: aws.Bool(true)},
 			DisableApiTermination:             &types.AttributeBooleanValue{Value: aws.Bool(true)},
-			InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: aws.String("terminate")}},
+			InstanceInitiatedShutdownBehavior: &types.AttributeValue{Value: aws.String("terminate")},
+		},
 		volumes: map[string]types.Volume{
-			"vol-1": {VolumeId: aws.String("vol-1"), Size: aws.Int32(200), VolumeType: types.VolumeTypeIo2, Iops: aws.Int32(5000), Encrypted: aws.Bool(true), KmsKeyId: aws.String("key")},
-			"vol-2": {VolumeId: aws.String("vol-2"), Size: aws.Int32(10), VolumeType: types.VolumeTypeGp3, Throughput: aws.Int32(250), SnapshotId: aws.String("snap-1")},
+			"vol-1": {
+				VolumeId:   aws.String("vol-1"),
+				Size:       aws.Int32(200),
+				VolumeType: types.VolumeTypeIo2,
+				Iops:       aws.Int32(5000),
+				Encrypted:  aws.Bool(true),
+				KmsKeyId:   aws.String("key"),
+			},
+			"vol-2": {
+				VolumeId:   aws.String("vol-2"),
+				Size:       aws.Int32(10),
+				VolumeType: types.VolumeTypeGp3,
+				Throughput: aws.Int32(250),
+				SnapshotId: aws.String("snap-1"),
+			},
 		},
 	}
 }
@@ -170,7 +209,8 @@ func arrives(v reflect.Value, path []string) bool {
 	}
 	switch {
 	case len(path) == 0:
-		return v.Kind() == reflect.Bool || v.Kind() == reflect.Int32 || !v.IsZero() && (v.Kind() != reflect.Slice || v.Len() > 0)
+		return v.Kind() == reflect.Bool || v.Kind() == reflect.Int32 ||
+			!v.IsZero() && (v.Kind() != reflect.Slice || v.Len() > 0)
 	case v.Kind() == reflect.Slice:
 		n, err := strconv.Atoi(path[0])
 		return err == nil && n < v.Len() && arrives(v.Index(n), path[1:])

@@ -40,7 +40,10 @@ func (p *Provider) InstanceTypes(ctx context.Context, a Account, region string) 
 func (p *Provider) typePage(ctx context.Context, c EC2API, token *string) (*ec2.DescribeInstanceTypesOutput, error) {
 	ctx, cancel := p.read(ctx)
 	defer cancel()
-	out, err := c.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100), NextToken: token})
+	out, err := c.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{
+		MaxResults: aws.Int32(100),
+		NextToken:  token,
+	})
 	return out, classify(ctx, err, "listing the instance types")
 }
 

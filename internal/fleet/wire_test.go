@@ -32,7 +32,11 @@ func refusing(status int, code string, calls *atomic.Int32) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		calls.Add(1)
 		w.WriteHeader(status)
-		_, _ = fmt.Fprintf(w, `<Response><Errors><Error><Code>%s</Code><Message>no</Message></Error></Errors><RequestID>1</RequestID></Response>`, code)
+		_, _ = fmt.Fprintf(
+			w,
+			`<Response><Errors><Error><Code>%s</Code><Message>no</Message></Error></Errors><RequestID>1</RequestID></Response>`,
+			code,
+		)
 	}
 }
 
@@ -70,7 +74,8 @@ func TestReadsAreRepeatedAFewTimes(t *testing.T) {
 	t.Parallel()
 
 	var calls atomic.Int32
-	_, err := provider(t, refusing(503, "RequestLimitExceeded", &calls)).Describe(t.Context(), own, "us-east-1", []string{"i-1"})
+	_, err := provider(t, refusing(503, "RequestLimitExceeded", &calls)).Describe(t.Context(), own, "us-east-1",
+		[]string{"i-1"})
 	require.Equal(t, replica.Throttled, fault.CodeOf(err))
 	require.Equal(t, int32(3), calls.Load())
 }
@@ -89,7 +94,11 @@ func TestDeadlines(t *testing.T) {
 	server := httptest.NewServer(silent)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(release) }) // before the server is closed, which waits for its handlers
-	p := providerAt(t, server.URL, func(o *fleet.Options) { o.CallTimeout, o.LaunchTimeout = 50*time.Millisecond, 50*time.Millisecond })
+	p := providerAt(
+		t,
+		server.URL,
+		func(o *fleet.Options) { o.CallTimeout, o.LaunchTimeout = 50*time.Millisecond, 50*time.Millisecond },
+	)
 
 	_, err := p.Launch(t.Context(), own, request())
 	require.Equal(t, fleet.Unavailable, fault.CodeOf(err), "%v", err)
@@ -120,7 +129,8 @@ func TestNobodyThere(t *testing.T) {
 func TestRoleNeedsAnExternalID(t *testing.T) {
 	t.Parallel()
 
-	_, err := providerAt(t, "http://127.0.0.1:1").Describe(t.Context(), fleet.Account{RoleARN: "arn:aws:iam::111111111111:role/x"}, "us-east-1", []string{"i-1"})
+	_, err := providerAt(t, "http://127.0.0.1:1").Describe(t.Context(),
+		fleet.Account{RoleARN: "arn:aws:iam::111111111111:role/x"}, "us-east-1", []string{"i-1"})
 	require.Equal(t, replica.Misconfigured, fault.CodeOf(err))
 }
 
@@ -129,7 +139,8 @@ func TestToken(t *testing.T) {
 
 	a := fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.Spot)
 	require.Len(t, a, 64)
-	require.Equal(t, a, fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.Spot), "the same decision is the same token")
+	require.Equal(t, a, fleet.LaunchToken("r1", "m5.large.us-east-1a", agent.Spot),
+		"the same decision is the same token")
 	for _, other := range []string{
 		fleet.LaunchToken("r2", "m5.large.us-east-1a", agent.Spot),
 		fleet.LaunchToken("r1", "m5.large.us-east-1b", agent.Spot),

@@ -85,7 +85,13 @@ func newFlight[V any]() *flight[V] {
 }
 
 // fly does the work, tells those who waited for it and lets the next begin.
-func (g *Group[K, V]) fly(ctx context.Context, question K, l *line[V], f *flight[V], ask func(context.Context) (V, error)) (V, error) {
+func (g *Group[K, V]) fly(
+	ctx context.Context,
+	question K,
+	l *line[V],
+	f *flight[V],
+	ask func(context.Context) (V, error),
+) (V, error) {
 	f.err = errUnfinished
 	defer func() {
 		close(f.done)

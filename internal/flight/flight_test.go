@@ -154,7 +154,8 @@ func TestNobodyReadsLessThanTheyWrote(t *testing.T) {
 		all.Go(func() {
 			for range 2000 {
 				mine := written.Add(1)
-				got, err := group.Do(t.Context(), "q", func(context.Context) (int64, error) { return written.Load(), nil })
+				got, err := group.Do(t.Context(),
+					"q", func(context.Context) (int64, error) { return written.Load(), nil })
 				if err != nil || got < mine {
 					t.Errorf("read %d after %d was written (%v)", got, mine, err)
 					return

@@ -49,7 +49,11 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 		if e.Action != "hibernate" && e.Deadline.Before(i.Now()) {
 			return i.look(ctx, owner, late)
 		}
-		return i.take(ctx, owner, interruption.Notice{Kind: interruption.Termination, Deadline: e.Deadline, ArrivedAt: i.Now()})
+		return i.take(ctx, owner, interruption.Notice{
+			Kind:      interruption.Termination,
+			Deadline:  e.Deadline,
+			ArrivedAt: i.Now(),
+		})
 	case events.StateChange:
 		if e.State != activities.StateShuttingDown && e.State != activities.StateTerminated {
 			return nil, noop, nil

@@ -149,7 +149,8 @@ func (i *Intake) handle(ctx context.Context, m Message) {
 	found, err := events.Parse([]byte(m.Body))
 	if err != nil {
 		i.Metrics.count("none", "poison")
-		i.Log.ErrorContext(ctx, "a message of the event queue is no event", "message_id", m.ID, "error", err, "begin", m.Body[:min(len(m.Body), 200)])
+		i.Log.ErrorContext(ctx, "a message of the event queue is no event", "message_id", m.ID, "error", err,
+			"begin", m.Body[:min(len(m.Body), 200)])
 		i.delete(ctx, m)
 		return
 	}
@@ -158,7 +159,8 @@ func (i *Intake) handle(ctx context.Context, m Message) {
 		t, outcome, err := i.act(ctx, e)
 		if err != nil {
 			i.Metrics.count(e.Kind, "failed")
-			i.Log.WarnContext(ctx, "an event waits", "kind", e.Kind, "instance_id", e.InstanceID, "message_id", m.ID, "error", err)
+			i.Log.WarnContext(ctx, "an event waits", "kind", e.Kind, "instance_id", e.InstanceID, "message_id", m.ID,
+				"error", err)
 			i.postpone(ctx, m, againSoon)
 			return
 		}
@@ -171,7 +173,8 @@ func (i *Intake) handle(ctx context.Context, m Message) {
 			outcome = unknown
 		}
 		i.Metrics.count(e.Kind, outcome)
-		i.Log.InfoContext(ctx, "an event was taken in", "kind", e.Kind, "outcome", outcome, "instance_id", e.InstanceID, "event_id", e.ID)
+		i.Log.InfoContext(ctx, "an event was taken in", "kind", e.Kind, "outcome", outcome,
+			"instance_id", e.InstanceID, "event_id", e.ID)
 		if t != nil {
 			i.Metrics.age(e.Kind, i.Now().Sub(e.At))
 			taken = append(taken, t)

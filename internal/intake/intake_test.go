@@ -37,26 +37,93 @@ func TestOutcomes(t *testing.T) {
 		want    map[string]int
 		notices string
 	}{
-		"unknown instance":  {message: interruption(own, "i-9", now), want: map[string]int{"spot-interruption unknown": 1}},
-		"foreign account":   {message: interruption(other, "i-0", now), want: map[string]int{"spot-interruption foreign": 1}},
-		"its own account":   {message: interruption(other, "i-2", now), want: map[string]int{"spot-interruption taken": 1}, notices: "i-2 termination-notice"},
-		"another's role":    {message: interruption(own, "i-2", now), want: map[string]int{"spot-interruption foreign": 1}},
-		"late, and it runs": {message: interruption(own, "i-0", now.Add(-3*time.Minute)), prepare: func(w *world) { w.cloud["i-0"] = "running" }, want: map[string]int{"spot-interruption late": 1}},
-		"late, and it is gone": {message: interruption(own, "i-0", now.Add(-3*time.Minute)), prepare: func(w *world) { w.cloud["i-0"] = "terminated" },
-			want: map[string]int{"spot-interruption taken": 1}, notices: "i-0 termination-notice"},
-		"rebalance": {message: event("EC2 Instance Rebalance Recommendation", own, `{"instance-id":"i-0"}`, now), want: map[string]int{"rebalance taken": 1}, notices: "i-0 rebalance-recommendation"},
-		"primary ends": {message: stateChange(own, "i-0", "shutting-down"), prepare: func(w *world) { w.cloud["i-0"] = "shutting-down" },
-			want: map[string]int{"state taken": 1}, notices: "i-0 termination-notice"},
-		"primary is said to end":    {message: stateChange(own, "i-0", "terminated"), prepare: func(w *world) { w.cloud["i-0"] = "running" }, want: map[string]int{"state noop": 1}},
-		"standby ends":              {message: stateChange(own, "i-1", "terminated"), prepare: func(w *world) { w.cloud["i-1"] = "terminated" }, want: map[string]int{"state taken": 1}, notices: "i-1 termination-notice"},
-		"one that retires ends":     {message: stateChange(own, "i-3", "terminated"), prepare: func(w *world) { w.instance("k1", "a1", "i-3", "retired") }, want: map[string]int{"state noop": 1}},
-		"it runs":                   {message: stateChange(own, "i-1", "running"), want: map[string]int{"state noop": 1}},
-		"garbage":                   {message: "hello", want: map[string]int{"none poison": 1}},
-		"another kind":              {message: event("EC2 Fleet Error", own, `{}`, now), want: map[string]int{"unknown noop": 1}},
-		"the test of a hook":        {message: `{"Event":"autoscaling:TEST_NOTIFICATION","Time":"2026-11-28T16:00:00Z"}`, want: map[string]int{"test noop": 1}},
-		"launching, never to be":    {message: interruption(own, "i-9", now), prepare: launching, want: map[string]int{"spot-interruption waits": 5, "spot-interruption unknown": 1}},
-		"launching elsewhere":       {message: interruption(other, "i-9", now), prepare: launching, want: map[string]int{"spot-interruption unknown": 1}},
-		"launched a long while ago": {message: interruption(own, "i-9", now), prepare: func(w *world) { launching(w); w.exec(`UPDATE launches SET created_at = now() - interval '1 hour'`) }, want: map[string]int{"spot-interruption unknown": 1}},
+		"unknown instance": {
+			message: interruption(own, "i-9", now),
+			want:    map[string]int{"spot-interruption unknown": 1},
+		},
+		"foreign account": {
+			message: interruption(other, "i-0", now),
+			want:    map[string]int{"spot-interruption foreign": 1},
+		},
+		"its own account": {
+			message: interruption(other, "i-2", now),
+			want:    map[string]int{"spot-interruption taken": 1},
+			notices: "i-2 termination-notice",
+		},
+		"another's role": {
+			message: interruption(own, "i-2", now),
+			want:    map[string]int{"spot-interruption foreign": 1},
+		},
+		"late, and it runs": {
+			message: interruption(own, "i-0", now.Add(-3*time.Minute)),
+			prepare: func(w *world) { w.cloud["i-0"] = "running" },
+			want:    map[string]int{"spot-interruption late": 1},
+		},
+		"late, and it is gone": {
+			message: interruption(own, "i-0", now.Add(-3*time.Minute)),
+			prepare: func(w *world) { w.cloud["i-0"] = "terminated" },
+			want:    map[string]int{"spot-interruption taken": 1},
+			notices: "i-0 termination-notice",
+		},
+		"rebalance": {
+			message: event("EC2 Instance Rebalance Recommendation", own, `{"instance-id":"i-0"}`, now),
+			want:    map[string]int{"rebalance taken": 1},
+			notices: "i-0 rebalance-recommendation",
+		},
+		"primary ends": {
+			message: stateChange(own, "i-0", "shutting-down"),
+			prepare: func(w *world) { w.cloud["i-0"] = "shutting-down" },
+			want:    map[string]int{"state taken": 1},
+			notices: "i-0 termination-notice",
+		},
+		"primary is said to end": {
+			message: stateChange(own, "i-0", "terminated"),
+			prepare: func(w *world) { w.cloud["i-0"] = "running" },
+			want:    map[string]int{"state noop": 1},
+		},
+		"standby ends": {
+			message: stateChange(own, "i-1", "terminated"),
+			prepare: func(w *world) { w.cloud["i-1"] = "terminated" },
+			want:    map[string]int{"state taken": 1},
+			notices: "i-1 termination-notice",
+		},
+		"one that retires ends": {
+			message: stateChange(own, "i-3", "terminated"),
+			prepare: func(w *world) { w.instance("k1", "a1", "i-3", "retired") },
+			want:    map[string]int{"state noop": 1},
+		},
+		"it runs": {
+			message: stateChange(own, "i-1", "running"),
+			want:    map[string]int{"state noop": 1},
+		},
+		"garbage": {message: "hello", want: map[string]int{"none poison": 1}},
+		"another kind": {
+			message: event("EC2 Fleet Error", own, `{}`, now),
+			want:    map[string]int{"unknown noop": 1},
+		},
+		"the test of a hook": {
+			message: `{"Event":"autoscaling:TEST_NOTIFICATION","Time":"2026-11-28T16:00:00Z"}`,
+			want:    map[string]int{"test noop": 1},
+		},
+		"launching, never to be": {
+			message: interruption(own, "i-9", now),
+			prepare: launching,
+			want:    map[string]int{"spot-interruption waits": 5, "spot-interruption unknown": 1},
+		},
+		"launching elsewhere": {
+			message: interruption(other, "i-9", now),
+			prepare: launching,
+			want:    map[string]int{"spot-interruption unknown": 1},
+		},
+		"launched a long while ago": {
+			message: interruption(own, "i-9", now),
+			prepare: func(w *world) {
+				launching(w)
+				w.exec(
+					`UPDATE launches SET created_at = now() - interval '1 hour'`)
+			},
+			want: map[string]int{"spot-interruption unknown": 1},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,14 +134,17 @@ func TestOutcomes(t *testing.T) {
 			q := newMemory(c.message)
 			w.drain(q)
 			require.Equal(t, c.want, w.counted())
-			require.Equal(t, c.notices, w.read(`SELECT coalesce(string_agg(instance_id || ' ' || kind, ','), '') FROM notices`))
+			require.Equal(t, c.notices,
+				w.read(`SELECT coalesce(string_agg(instance_id || ' ' || kind, ','), '') FROM notices`))
 			require.Equal(t, []string{"m0"}, q.deleted)
 		})
 	}
 }
 
 func launching(w *world) {
-	w.exec(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request) VALUES ('t', 'k1', 'a1', 'r1', 't3.medium.us-east-1b', 'spot', '{}')`)
+	w.exec(
+		`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request) VALUES ('t', 'k1', 'a1', 'r1', 't3.medium.us-east-1b', 'spot', '{}')`,
+	)
 }
 
 func TestSwitchedOff(t *testing.T) {
@@ -99,8 +169,11 @@ func TestScheduledChange(t *testing.T) {
 	message := `{"version":"0","id":"77b1","detail-type":"AWS Health Event","source":"aws.health","account":"111122223333","time":"2026-11-20T06:27:57Z","region":"us-east-1","resources":[],"detail":{"service":"EC2","communicationId":"comm-1","eventRegion":"us-east-1","eventTypeCode":"AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED","eventTypeCategory":"scheduledChange","startTime":"Sat, 05 Dec 2026 15:00:00 GMT","affectedEntities":[{"entityValue":"i-0"}]}}`
 	w.drain(newMemory(message, message))
 	require.Equal(t, map[string]int{"health recorded": 2}, w.counted())
-	require.Equal(t, "AWS has scheduled AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED for i-0 of a1 at 2026-12-05 15:00 UTC: switch the agent to another instance before",
-		w.read(`SELECT string_agg(message, '|') FROM notifications`))
+	require.Equal(
+		t,
+		"AWS has scheduled AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED for i-0 of a1 at 2026-12-05 15:00 UTC: switch the agent to another instance before",
+		w.read(`SELECT string_agg(message, '|') FROM notifications`),
+	)
 	require.Equal(t, "1", w.read(`SELECT count(*)::text FROM events WHERE type = 'scheduled_change'`))
 }
 
@@ -133,7 +206,8 @@ func TestKillBetweenSteps(t *testing.T) {
 			require.Equal(t, "promoted eventbridge", w.read(`SELECT result || ' ' || door FROM notices`))
 			require.Equal(t, "1", w.read(`SELECT count(*)::text FROM role_changes`))
 			// What was not followed is the sweep's: its row is due.
-			require.Equal(t, "true", w.read(`SELECT (tend_at IS NOT NULL)::text FROM operations WHERE id = 'termination/a1/i-0'`))
+			require.Equal(t, "true",
+				w.read(`SELECT (tend_at IS NOT NULL)::text FROM operations WHERE id = 'termination/a1/i-0'`))
 		})
 	}
 }
@@ -177,9 +251,13 @@ func TestDatabaseAway(t *testing.T) {
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 's' || n, 'k1', 's' || n FROM generate_series(1, 300) n`)
-	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
-		SELECT 'i-s' || n, 'k1', 's' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched' FROM generate_series(1, 300) n`)
+	w.exec(
+		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 's' || n, 'k1', 's' || n FROM generate_series(1, 300) n`,
+	)
+	w.exec(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
+		SELECT 'i-s' || n, 'k1', 's' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched' FROM generate_series(1, 300) n`,
+	)
 	var bodies []string
 	for range 2 {
 		for n := range 300 {

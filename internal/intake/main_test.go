@@ -44,7 +44,12 @@ type memory struct {
 func newMemory(bodies ...string) *memory {
 	q := &memory{inFlight: map[string]intake.Message{}}
 	for n, body := range bodies {
-		q.waiting = append(q.waiting, intake.Message{ID: fmt.Sprint("m", n), Receipt: fmt.Sprint("m", n), Body: body, Sent: time.Now()})
+		q.waiting = append(q.waiting, intake.Message{
+			ID:      fmt.Sprint("m", n),
+			Receipt: fmt.Sprint("m", n),
+			Body:    body,
+			Sent:    time.Now(),
+		})
 	}
 	return q
 }
@@ -171,8 +176,18 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	db := postgrestest.Open(t)
 	r := prometheus.NewRegistry()
-	w := &world{t: t, db: db, cloud: cloud{}, followed: &followed{}, registry: r, metrics: intake.NewMetrics(r), store: &postgres.Intake{
-		Notices: postgres.Notices{DB: db}, OwnAccount: func(context.Context) (string, error) { return "111122223333", nil }}}
+	w := &world{
+		t:        t,
+		db:       db,
+		cloud:    cloud{},
+		followed: &followed{},
+		registry: r,
+		metrics:  intake.NewMetrics(r),
+		store: &postgres.Intake{
+			Notices:    postgres.Notices{DB: db},
+			OwnAccount: func(context.Context) (string, error) { return "111122223333", nil },
+		},
+	}
 	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, role_arn, account_id, own_account) VALUES
 		('k1', 'Acme', 'k@x', '\x01', '\x01', '', '', true),
 		('k2', 'Beta', 'l@x', '\x02', '\x02', 'arn:aws:iam::444455556666:role/spotkeeper', '444455556666', false)`)
@@ -182,14 +197,22 @@ func newWorld(t *testing.T) *world {
 	w.instance("k1", "a1", "i-0", "primary")
 	w.instance("k1", "a1", "i-1", "replica")
 	w.instance("k2", "a2", "i-2", "primary")
-	w.exec(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, state, instance_id, pool_id, request_id) VALUES ('r1', 'k1', 'a1', 'manual', 'i-0', 'control-plane', 'ready', 'i-1', 't3.medium.us-east-1b', 'r1')`)
+	w.exec(
+		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, state, instance_id, pool_id, request_id) VALUES ('r1', 'k1', 'a1', 'manual', 'i-0', 'control-plane', 'ready', 'i-1', 't3.medium.us-east-1b', 'r1')`,
+	)
 	return w
 }
 
 func (w *world) instance(client, agent, id, role string) {
 	w.t.Helper()
-	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
-		VALUES ($1, $2, $3, $4, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`, id, client, agent, role)
+	w.exec(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
+		VALUES ($1, $2, $3, $4, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`,
+		id,
+		client,
+		agent,
+		role,
+	)
 }
 
 func (w *world) exec(sql string, args ...any) {
@@ -205,8 +228,16 @@ func (w *world) read(sql string, args ...any) (out string) {
 }
 
 func (w *world) intake(q intake.Queue) *intake.Intake {
-	return &intake.Intake{Queue: q, Store: w.store, Fleet: w.cloud, Follow: w.followed, ActOn: intake.Groups(), Metrics: w.metrics,
-		Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Now: time.Now}
+	return &intake.Intake{
+		Queue:   q,
+		Store:   w.store,
+		Fleet:   w.cloud,
+		Follow:  w.followed,
+		ActOn:   intake.Groups(),
+		Metrics: w.metrics,
+		Log:     slog.New(slog.NewTextHandler(w.t.Output(), nil)),
+		Now:     time.Now,
+	}
 }
 
 // drain runs an intake until its queue is empty.
@@ -241,14 +272,22 @@ const own, other = "111122223333", "444455556666"
 
 func event(detailType, account, detail string, at time.Time) string {
 	source := "aws.ec2"
-	return fmt.Sprintf(`{"version":"0","id":"e-1","detail-type":%q,"source":%q,"account":%q,"time":%q,"region":"us-east-1","resources":[],"detail":%s}`,
-		detailType, source, account, at.UTC().Format(time.RFC3339), detail)
+	return fmt.Sprintf(
+		`{"version":"0","id":"e-1","detail-type":%q,"source":%q,"account":%q,"time":%q,"region":"us-east-1","resources":[],"detail":%s}`,
+		detailType,
+		source,
+		account,
+		at.UTC().Format(time.RFC3339),
+		detail,
+	)
 }
 
 func interruption(account, instance string, at time.Time) string {
-	return event("EC2 Spot Instance Interruption Warning", account, fmt.Sprintf(`{"instance-id":%q,"instance-action":"terminate"}`, instance), at)
+	return event("EC2 Spot Instance Interruption Warning", account,
+		fmt.Sprintf(`{"instance-id":%q,"instance-action":"terminate"}`, instance), at)
 }
 
 func stateChange(account, instance, state string) string {
-	return event("EC2 Instance State-change Notification", account, fmt.Sprintf(`{"instance-id":%q,"state":%q}`, instance, state), time.Now())
+	return event("EC2 Instance State-change Notification", account,
+		fmt.Sprintf(`{"instance-id":%q,"state":%q}`, instance, state), time.Now())
 }

@@ -37,7 +37,9 @@ func (a amazon) send(service, target string, body io.Reader, contentType string)
 	if target != "" {
 		request.Header.Set("X-Amz-Target", target)
 	}
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261128/"+region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=0")
+	request.Header.Set("Authorization",
+		"AWS4-HMAC-SHA256 Credential=test/20261128/"+region+"/"+service+
+			"/aws4_request, SignedHeaders=host, Signature=0")
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Do(request)
 	require.NoError(a.t, err)
@@ -53,8 +55,13 @@ func (a amazon) stack(name, file string, parameters map[string]string) {
 	a.t.Helper()
 	template, err := os.ReadFile("../../deploy/cloudformation/" + file)
 	require.NoError(a.t, err)
-	form := url.Values{"Action": {"CreateStack"}, "Version": {"2010-05-15"}, "StackName": {name}, "TemplateBody": {string(template)},
-		"Capabilities.member.1": {"CAPABILITY_NAMED_IAM"}}
+	form := url.Values{
+		"Action":                {"CreateStack"},
+		"Version":               {"2010-05-15"},
+		"StackName":             {name},
+		"TemplateBody":          {string(template)},
+		"Capabilities.member.1": {"CAPABILITY_NAMED_IAM"},
+	}
 	n := 0
 	for key, value := range parameters {
 		n++
@@ -78,7 +85,11 @@ func (a amazon) output(stack, key string) string {
 
 func (a amazon) put(detailType, detail string) {
 	a.t.Helper()
-	entry, err := json.Marshal(map[string]any{"Entries": []any{map[string]any{"Source": "aws.ec2", "DetailType": detailType, "Detail": detail}}})
+	entry, err := json.Marshal(map[string]any{"Entries": []any{map[string]any{
+		"Source":     "aws.ec2",
+		"DetailType": detailType,
+		"Detail":     detail,
+	}}})
 	require.NoError(a.t, err)
 	a.send("events", "AWSEvents.PutEvents", strings.NewReader(string(entry)), "application/x-amz-json-1.1")
 }
@@ -128,9 +139,12 @@ func TestEventBridgeOfMoto(t *testing.T) {
 func TestTenantTemplate(t *testing.T) {
 	t.Parallel()
 	a := amazon{t, moto.Start(t)}
-	a.stack("tenant", "tenant-events.yaml", map[string]string{"QueueArn": "arn:aws:sqs:us-east-1:123456789012:spotkeeper-events"})
-	require.Equal(t, "arn:aws:iam::123456789012:role/spotkeeper-deliver-events-us-east-1", a.output("tenant", "DeliveryRole"))
-	targets := a.send("events", "AWSEvents.ListTargetsByRule", strings.NewReader(`{"Rule":"spotkeeper-events"}`), "application/x-amz-json-1.1")
+	a.stack("tenant", "tenant-events.yaml",
+		map[string]string{"QueueArn": "arn:aws:sqs:us-east-1:123456789012:spotkeeper-events"})
+	require.Equal(t, "arn:aws:iam::123456789012:role/spotkeeper-deliver-events-us-east-1",
+		a.output("tenant", "DeliveryRole"))
+	targets := a.send("events", "AWSEvents.ListTargetsByRule", strings.NewReader(`{"Rule":"spotkeeper-events"}`),
+		"application/x-amz-json-1.1")
 	require.Contains(t, targets, "arn:aws:sqs:us-east-1:123456789012:spotkeeper-events")
 	require.Contains(t, targets, "role/spotkeeper-deliver-events-us-east-1")
 }

@@ -85,7 +85,12 @@ func (q *SQS) Receive(ctx context.Context) ([]Message, error) {
 	}
 	messages := make([]Message, 0, len(out.Messages))
 	for _, m := range out.Messages {
-		one := Message{ID: aws.ToString(m.MessageId), Receipt: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body), Received: 1}
+		one := Message{
+			ID:       aws.ToString(m.MessageId),
+			Receipt:  aws.ToString(m.ReceiptHandle),
+			Body:     aws.ToString(m.Body),
+			Received: 1,
+		}
 		if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
 			one.Sent = time.UnixMilli(ms)
 		}
@@ -99,7 +104,10 @@ func (q *SQS) Receive(ctx context.Context) ([]Message, error) {
 
 // Delete implements Queue.
 func (q *SQS) Delete(ctx context.Context, m Message) error {
-	_, err := q.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(q.URL), ReceiptHandle: aws.String(m.Receipt)})
+	_, err := q.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{
+		QueueUrl:      aws.String(q.URL),
+		ReceiptHandle: aws.String(m.Receipt),
+	})
 	return err
 }
 

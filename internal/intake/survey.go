@@ -77,7 +77,8 @@ func (s *Survey) round(ctx context.Context) {
 			within, cancel := context.WithTimeout(ctx, surveyWithin)
 			defer cancel()
 			if err := s.survey(within, p); err != nil && ctx.Err() == nil {
-				s.Log.WarnContext(ctx, "a place could not be surveyed", "client_id", p.ClientID, "region", p.Region, "error", err)
+				s.Log.WarnContext(ctx, "a place could not be surveyed", "client_id", p.ClientID, "region", p.Region,
+					"error", err)
 			}
 		})
 	}
@@ -98,7 +99,8 @@ func (s *Survey) survey(ctx context.Context, p Place) error {
 		return err
 	}
 	if marks != nil {
-		s.Log.WarnContext(ctx, "marks for termination cannot be read", "client_id", p.ClientID, "region", p.Region, "error", marks)
+		s.Log.WarnContext(ctx, "marks for termination cannot be read", "client_id", p.ClientID, "region", p.Region,
+			"error", marks)
 	}
 	for _, o := range owners {
 		deadline, ends := endOf(seen[o.InstanceID], s.Now())
@@ -126,12 +128,19 @@ func endOf(seen Sighting, now time.Time) (deadline time.Time, ends bool) {
 
 func (s *Survey) take(ctx context.Context, o Owner, deadline time.Time) error {
 	defer s.Follow.BeginNotice()()
-	got, err := s.Store.Take(ctx, o.ClientID, interruption.Notice{AgentID: o.AgentID, InstanceID: o.InstanceID, Kind: interruption.Termination,
-		Deadline: deadline, Door: DescribeDoor, ArrivedAt: s.Now()}, roles.JudgeNotice)
+	got, err := s.Store.Take(ctx, o.ClientID, interruption.Notice{
+		AgentID:    o.AgentID,
+		InstanceID: o.InstanceID,
+		Kind:       interruption.Termination,
+		Deadline:   deadline,
+		Door:       DescribeDoor,
+		ArrivedAt:  s.Now(),
+	}, roles.JudgeNotice)
 	if err != nil {
 		return err
 	}
 	s.Follow.Add(got)
-	s.Log.InfoContext(ctx, "EC2 shows that an instance ends", "client_id", o.ClientID, "agent_id", o.AgentID, "instance_id", o.InstanceID, "deadline", deadline)
+	s.Log.InfoContext(ctx, "EC2 shows that an instance ends", "client_id", o.ClientID, "agent_id", o.AgentID,
+		"instance_id", o.InstanceID, "deadline", deadline)
 	return nil
 }

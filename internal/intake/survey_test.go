@@ -25,7 +25,12 @@ type sky struct {
 	marks error
 }
 
-func (s *sky) see(_ context.Context, a activities.Account, region string, ids []string) (map[string]intake.Sighting, error, error) { //nolint:staticcheck,revive // as Survey.See
+func (s *sky) see(
+	_ context.Context,
+	a activities.Account,
+	region string,
+	ids []string,
+) (map[string]intake.Sighting, error, error) { //nolint:staticcheck,revive // as Survey.See
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slices.Sort(ids)
@@ -42,7 +47,14 @@ func (s *sky) questions() []string {
 }
 
 func (w *world) survey(s *sky, every time.Duration) *intake.Survey {
-	return &intake.Survey{Store: w.store, See: s.see, Follow: w.followed, Every: every, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Now: time.Now}
+	return &intake.Survey{
+		Store:  w.store,
+		See:    s.see,
+		Follow: w.followed,
+		Every:  every,
+		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
+		Now:    time.Now,
+	}
 }
 
 // runUntil runs surveys until something is so.
@@ -64,10 +76,21 @@ func TestSurveyTakesNoticesIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	marked := time.Now().Add(-20 * time.Second)
-	s := &sky{seen: map[string]intake.Sighting{"i-0": {State: "running", Marked: marked}, "i-1": {State: "running"}, "i-2": {State: "terminated"}}}
+	s := &sky{seen: map[string]intake.Sighting{
+		"i-0": {State: "running", Marked: marked},
+		"i-1": {State: "running"},
+		"i-2": {State: "terminated"},
+	}}
 	w.runUntil(func() bool { return w.read(`SELECT count(*)::text FROM notices`) == "2" }, w.survey(s, time.Hour))
-	require.Equal(t, "i-0 describe promoted,i-2 describe ", w.read(`SELECT string_agg(instance_id || ' ' || door || ' ' || result, ',' ORDER BY instance_id) FROM notices`))
-	require.Equal(t, "true", w.read(`SELECT (deadline BETWEEN now() + interval '60 seconds' AND now() + interval '100 seconds')::text FROM notices WHERE instance_id = 'i-0'`))
+	require.Equal(t, "i-0 describe promoted,i-2 describe ",
+		w.read(`SELECT string_agg(instance_id || ' ' || door || ' ' || result, ',' ORDER BY instance_id) FROM notices`))
+	require.Equal(
+		t,
+		"true",
+		w.read(
+			`SELECT (deadline BETWEEN now() + interval '60 seconds' AND now() + interval '100 seconds')::text FROM notices WHERE instance_id = 'i-0'`,
+		),
+	)
 	require.Equal(t, "i-1", w.read(`SELECT id FROM instances WHERE agent_id = 'a1' AND role = 'primary'`))
 	require.Equal(t, 1, w.followed.count(roles.RuledFailOver))
 	require.Equal(t, 1, w.followed.count(roles.RuledLaunch))
@@ -101,7 +124,11 @@ func TestWorkersShareThePlaces(t *testing.T) {
 func TestSurveyThatFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s := &sky{fail: errors.New("throttled"), marks: errors.New("not permitted"), seen: map[string]intake.Sighting{"i-0": {State: "shutting-down"}}}
+	s := &sky{
+		fail:  errors.New("throttled"),
+		marks: errors.New("not permitted"),
+		seen:  map[string]intake.Sighting{"i-0": {State: "shutting-down"}},
+	}
 	survey := w.survey(s, time.Millisecond)
 	w.runUntil(func() bool { return len(s.questions()) > 6 }, survey)
 	require.Equal(t, "0", w.read(`SELECT count(*)::text FROM notices`))

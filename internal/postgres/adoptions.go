@@ -79,7 +79,8 @@ FROM instances i
 JOIN agents a ON a.id = i.agent_id
 JOIN clients c ON c.id = i.client_id
 WHERE i.id = $1`, instanceID).
-		Scan(&out.AgentID, &c.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &c.AccountID, &c.HasRole,
+		Scan(&out.AgentID, &c.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID,
+			&out.Account.Own, &c.AccountID, &c.HasRole,
 			&c.OwnAccount, &c.Shared, &c.Fresh, &out.Over, &out.Proof)
 	if pg.IsNoRows(err) {
 		return &activities.AdoptionClaim{Over: true}, nil

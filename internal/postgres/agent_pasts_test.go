@@ -42,7 +42,8 @@ func TestReportsAreListedOnce(t *testing.T) {
 	for n := range 30 {
 		tell(at.Add(time.Duration(n+2)*time.Second), 0.02+float64(n)/1000)
 	}
-	require.Equal(t, "24 49000 26000", one[string](g, `SELECT concat_ws(' ', cardinality(at), spot[1], spot[24]) FROM agent_reports`))
+	require.Equal(t, "24 49000 26000",
+		one[string](g, `SELECT concat_ws(' ', cardinality(at), spot[1], spot[24]) FROM agent_reports`))
 
 	g.exec(`
 		UPDATE agent_reports
@@ -64,8 +65,10 @@ func TestWhatAgentsDidBeforeIsListed(t *testing.T) {
 	p := &prices.Prices{DB: g.db}
 	for n := range 7 {
 		version := func(r *engine.Record) { r.Decision.Version, r.Decision.Savings = strconv.Itoa(n), float64(n)/100 }
-		g.keep(stay("a1", version), stay("a1", version, func(r *engine.Record) { r.Shadow = true }), stay("a2", version, inRun(n)))
-		_, err := p.Report(t.Context(), "k1", "a1", seen("i-0", time.Now().Add(-time.Duration(n)*time.Second), 0.012+float64(n)/1000, 0.011))
+		g.keep(stay("a1", version), stay("a1", version, func(r *engine.Record) { r.Shadow = true }),
+			stay("a2", version, inRun(n)))
+		_, err := p.Report(t.Context(), "k1", "a1",
+			seen("i-0", time.Now().Add(-time.Duration(n)*time.Second), 0.012+float64(n)/1000, 0.011))
 		require.NoError(t, err)
 	}
 	const kept = `SELECT jsonb_build_object('decisions', (SELECT jsonb_agg(d ORDER BY agent_id) FROM agent_decisions d),
@@ -91,5 +94,6 @@ func TestDecisionsHaveTheirIndexes(t *testing.T) {
 		JOIN pg_class c ON c.oid = i.indexrelid
 		WHERE i.indrelid = 'decisions'::regclass AND i.indisvalid
 			AND c.relname IN ('decisions_agent_idx', 'decisions_one_newest', 'decisions_stream_idx')`))
-	require.Zero(t, one[int](g, `SELECT count(*)::int FROM pg_constraint WHERE conrelid = 'decisions'::regclass AND NOT convalidated`))
+	require.Zero(t, one[int](g,
+		`SELECT count(*)::int FROM pg_constraint WHERE conrelid = 'decisions'::regclass AND NOT convalidated`))
 }

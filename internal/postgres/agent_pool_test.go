@@ -25,8 +25,10 @@ func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
 		"nothing is known":            {nil, nil, "t3.medium.us-east-1a"},
 		"the cheapest of other zones": {[]string{pricesOf}, nil, "t3.medium.us-east-1c"},
 		"not an excluded zone":        {[]string{pricesOf}, []string{"us-east-1c"}, "t3.medium.us-east-1b"},
-		"not one that just failed": {[]string{pricesOf, `INSERT INTO pool_health (client_id, pool_id, mode, failures, retry_after)
-			VALUES ('k1', 't3.medium.us-east-1c', 'spot', 1, now() + interval '5 minutes')`}, nil, "t3.medium.us-east-1b"},
+		"not one that just failed": {
+			[]string{pricesOf, `INSERT INTO pool_health (client_id, pool_id, mode, failures, retry_after)
+			VALUES ('k1', 't3.medium.us-east-1c', 'spot', 1, now() + interval '5 minutes')`}, nil,
+			"t3.medium.us-east-1b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -35,8 +37,12 @@ func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
 			for _, sql := range c.prepare {
 				g.exec(sql)
 			}
-			opened, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Rebalance, For: "i-0",
-				Plan: replica.Plan{Mode: agent.Spot, InstanceType: "t3.medium", ExcludeZones: c.exclude}})
+			opened, err := g.OpenReplica(t.Context(), roles.ReplicaRequest{
+				AgentID: "a1",
+				Kind:    replica.Rebalance,
+				For:     "i-0",
+				Plan:    replica.Plan{Mode: agent.Spot, InstanceType: "t3.medium", ExcludeZones: c.exclude},
+			})
 			require.NoError(t, err)
 			require.Equal(t, c.want, opened.Replica.PoolID)
 			g.exec(`UPDATE operations SET phase = 'awaiting_agent'`)

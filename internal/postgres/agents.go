@@ -56,7 +56,8 @@ FROM agents WHERE `
 
 // Config reads an agent's configuration. Fails with agent.not_found.
 func (s *Agents) Config(ctx context.Context, clientID, agentID string) (*AgentConfig, error) {
-	out, err := pg.QueryRow[AgentConfig](ctx, s.DB, selectConfig+`id = $1 AND ($2 = '' OR client_id = $2)`, agentID, clientID)
+	out, err := pg.QueryRow[AgentConfig](ctx, s.DB, selectConfig+`id = $1 AND ($2 = '' OR client_id = $2)`, agentID,
+		clientID)
 	if pg.IsNoRows(err) {
 		return nil, agent.NotFound.New("Agent not found")
 	}
@@ -110,14 +111,30 @@ func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registere
 }
 
 // lockOrCreate finds the agent, or makes it, and holds its lock.
-func (s *Agents) lockOrCreate(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) (created bool, err error) {
-	tag, err := tx.Exec(ctx, `INSERT INTO agents (id, client_id, logical_agent_id, hostname, agent_version, private_ip, public_ip, launcher, last_heartbeat_at)
+func (s *Agents) lockOrCreate(
+	ctx context.Context,
+	tx pgx.Tx,
+	r agent.Registration,
+	out *Registered,
+) (created bool, err error) {
+	tag, err := tx.Exec(
+		ctx,
+		`INSERT INTO agents (id, client_id, logical_agent_id, hostname, agent_version, private_ip, public_ip, launcher, last_heartbeat_at)
 		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), nullif($7, ''), $8, clock_timestamp()) ON CONFLICT ON CONSTRAINT agents_logical_key DO NOTHING`,
-		uuid.NewString(), r.ClientID, r.LogicalID, r.Hostname, r.Version, r.PrivateIP, r.PublicIP, cmp.Or(r.Launcher, agent.ControlPlane))
+		uuid.NewString(),
+		r.ClientID,
+		r.LogicalID,
+		r.Hostname,
+		r.Version,
+		r.PrivateIP,
+		r.PublicIP,
+		cmp.Or(r.Launcher, agent.ControlPlane),
+	)
 	if err != nil {
 		return false, err
 	}
-	rows, err := tx.Query(ctx, selectConfig+`client_id = $1 AND logical_agent_id = $2 FOR NO KEY UPDATE`, r.ClientID, r.LogicalID)
+	rows, err := tx.Query(ctx, selectConfig+`client_id = $1 AND logical_agent_id = $2 FOR NO KEY UPDATE`, r.ClientID,
+		r.LogicalID)
 	if err != nil {
 		return false, err
 	}
@@ -129,7 +146,8 @@ func (s *Agents) lockOrCreate(ctx context.Context, tx pgx.Tx, r agent.Registrati
 func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
 	var clientID, role string
 	var owner *string
-	err := tx.QueryRow(ctx, `SELECT client_id, agent_id, role FROM instances WHERE id = $1 FOR NO KEY UPDATE`, r.InstanceID).Scan(&clientID, &owner, &role)
+	err := tx.QueryRow(ctx, `SELECT client_id, agent_id, role FROM instances WHERE id = $1 FOR NO KEY UPDATE`,
+		r.InstanceID).Scan(&clientID, &owner, &role)
 	switch {
 	case pg.IsNoRows(err):
 		out.Standing = agent.StandsOutside
@@ -143,13 +161,19 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 		if out.Standing != agent.StandsReplica {
 			return nil
 		}
-		err := tx.QueryRow(ctx, `SELECT id FROM replicas WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`, out.AgentID, r.InstanceID).Scan(&out.ReplicaID)
+		err := tx.QueryRow(
+			ctx,
+			`SELECT id FROM replicas WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`,
+			out.AgentID,
+			r.InstanceID,
+		).Scan(&out.ReplicaID)
 		if pg.IsNoRows(err) {
 			return nil
 		}
 		return err
 	case owner != nil && role != string(agent.Retired):
-		return InstanceInUse.New("Instance %s belongs to another agent of this client.", r.InstanceID).With("agent_id", *owner)
+		return InstanceInUse.New("Instance %s belongs to another agent of this client.", r.InstanceID).
+			With("agent_id", *owner)
 	}
 	out.Standing = agent.StandsOutside // retired from another agent, it may start anew with this one
 	return nil
@@ -185,8 +209,10 @@ RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
 		return nil
 	}
 	var candidates []string
-	if err := tx.QueryRow(ctx, `SELECT coalesce(array_agg(id), '{}') FROM replicas WHERE agent_id = $1 AND launcher = 'agent' AND instance_id IS NULL
-		AND state IN ('requested', 'launching') AND coalesce(pool_id, '') IN ('', $2)`, out.AgentID, agent.PoolID(r.InstanceType, r.AZ)).Scan(&candidates); err != nil {
+	if err := tx.QueryRow(ctx,
+		`SELECT coalesce(array_agg(id), '{}') FROM replicas WHERE agent_id = $1 AND launcher = 'agent' AND instance_id IS NULL
+		AND state IN ('requested', 'launching') AND coalesce(pool_id, '') IN ('', $2)`, out.AgentID,
+		agent.PoolID(r.InstanceType, r.AZ)).Scan(&candidates); err != nil {
 		return err
 	}
 	if len(candidates) == 1 { // with more it is for the agent to say which one it launched
@@ -196,7 +222,13 @@ RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
 }
 
 // recordStart writes what the registration changes, by the instance's standing.
-func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered, created bool) error {
+func (s *Agents) recordStart(
+	ctx context.Context,
+	tx pgx.Tx,
+	r agent.Registration,
+	out *Registered,
+	created bool,
+) error {
 	b := &pgx.Batch{}
 	if created {
 		queueFirstInstance(b, out.AgentID, r)
@@ -211,19 +243,33 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 		queueAdoption(b, r.InstanceID)
 	}
 	if out.Standing == agent.StandsPrimary {
-		b.Queue(`UPDATE agents SET hostname = $2, agent_version = $3, private_ip = nullif($4, ''), public_ip = nullif($5, ''), status = 'online',
+		b.Queue(
+			`UPDATE agents SET hostname = $2, agent_version = $3, private_ip = nullif($4, ''), public_ip = nullif($5, ''), status = 'online',
 			last_heartbeat_at = clock_timestamp(), terminated_at = NULL, updated_at = now() WHERE id = $1 AND status <> 'deleted'`,
-			out.AgentID, r.Hostname, r.Version, r.PrivateIP, r.PublicIP)
+			out.AgentID,
+			r.Hostname,
+			r.Version,
+			r.PrivateIP,
+			r.PublicIP,
+		)
 		out.Status = agent.Online
 	}
-	b.Queue(`UPDATE clients SET last_sync_at = now() WHERE id = $1 AND (last_sync_at IS NULL OR last_sync_at < now() - interval '30 seconds')`, r.ClientID)
+	b.Queue(
+		`UPDATE clients SET last_sync_at = now() WHERE id = $1 AND (last_sync_at IS NULL OR last_sync_at < now() - interval '30 seconds')`,
+		r.ClientID,
+	)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	t := pg.EventRecord{
 		ClientID: r.ClientID, AgentID: out.AgentID, Type: "agent_registered", Severity: "info", Actor: "agent",
-		Message:  "Agent " + r.LogicalID + " registered from " + r.InstanceID,
-		Metadata: map[string]any{"instance_id": r.InstanceID, "standing": out.Standing, "mode": r.Mode, "version": r.Version},
+		Message: "Agent " + r.LogicalID + " registered from " + r.InstanceID,
+		Metadata: map[string]any{
+			"instance_id": r.InstanceID,
+			"standing":    out.Standing,
+			"mode":        r.Mode,
+			"version":     r.Version,
+		},
 	}
 	if created {
 		t.Message, t.Notify = "New agent registered: "+r.LogicalID, true
@@ -239,7 +285,8 @@ func (s *Agents) recordStart(ctx context.Context, tx pgx.Tx, r agent.Registratio
 // queueFirstInstance makes the instance of a new agent its primary. Its prices
 // are those that are known of its pool.
 func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
-	b.Queue(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price, ondemand_price,
+	b.Queue(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price, ondemand_price,
 			baseline_price, last_seen_at, primary_since, epoch)
 		SELECT $3, $1, $2, 'primary', $4, $5, $6, $7, $8, $9, 'agent',
 			CASE WHEN $8 = 'spot' THEN (SELECT price FROM pool_prices WHERE pool_id = $7) END, od.price, od.price, clock_timestamp(), clock_timestamp(),
@@ -247,7 +294,16 @@ func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 		FROM (SELECT (SELECT price FROM on_demand_prices WHERE region = $5 AND instance_type = $4) AS price) od
 		ON CONFLICT (id) DO UPDATE SET agent_id = excluded.agent_id, role = 'primary', mode = excluded.mode, epoch = excluded.epoch, terminate_by = '',
 			last_seen_at = excluded.last_seen_at, primary_since = excluded.primary_since, retiring_since = NULL, terminated_at = NULL`,
-		r.ClientID, agentID, r.InstanceID, r.InstanceType, r.Region, r.AZ, agent.PoolID(r.InstanceType, r.AZ), cmp.Or(r.Mode, agent.ModeUnknown), agent.Known(r.AMI))
+		r.ClientID,
+		agentID,
+		r.InstanceID,
+		r.InstanceType,
+		r.Region,
+		r.AZ,
+		agent.PoolID(r.InstanceType, r.AZ),
+		cmp.Or(r.Mode, agent.ModeUnknown),
+		agent.Known(r.AMI),
+	)
 	queueAdoption(b, r.InstanceID)
 }
 
@@ -260,5 +316,6 @@ func queueSeen(b *pgx.Batch, agentID string, r agent.Registration) {
 			instance_type = CASE WHEN instance_type IN ('', 'unknown') THEN $5 ELSE instance_type END,
 			az = CASE WHEN az IN ('', 'unknown') THEN $6 ELSE az END, region = CASE WHEN region IN ('', 'unknown') THEN $7 ELSE region END,
 			pool_id = CASE WHEN instance_type IN ('', 'unknown') OR az IN ('', 'unknown') THEN $8 ELSE pool_id END
-		WHERE id = $1 AND agent_id = $2`, r.InstanceID, agentID, cmp.Or(r.Mode, agent.ModeUnknown), agent.Known(r.AMI), r.InstanceType, r.AZ, r.Region, agent.PoolID(r.InstanceType, r.AZ))
+		WHERE id = $1 AND agent_id = $2`, r.InstanceID, agentID, cmp.Or(r.Mode, agent.ModeUnknown),
+		agent.Known(r.AMI), r.InstanceType, r.AZ, r.Region, agent.PoolID(r.InstanceType, r.AZ))
 }

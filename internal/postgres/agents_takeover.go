@@ -90,7 +90,12 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 	return out, pg.RecordEvent(ctx, tx, pg.EventRecord{
 		ClientID: r.ClientID, AgentID: agentID, Type: "primary_taken_over", Severity: "warning", Actor: "agent",
 		Message: message, Notify: true,
-		Metadata: map[string]any{"old_primary": old, "new_primary": r.InstanceID, "epoch": epoch + 1, "closed_replicas": out.Closed},
+		Metadata: map[string]any{
+			"old_primary":     old,
+			"new_primary":     r.InstanceID,
+			"epoch":           epoch + 1,
+			"closed_replicas": out.Closed,
+		},
 	})
 }
 
@@ -150,7 +155,8 @@ func remember(ctx context.Context, tx pgx.Tx, agentID string, r *agent.Registrat
 // agent that are older than a day go, so that a fleet that replaces its instances
 // every hour leaves no pile.
 func queueOutside(b *pgx.Batch, agentID string, r agent.Registration) {
-	b.Queue(`DELETE FROM outside_instances WHERE agent_id = $1 AND seen_at < clock_timestamp() - interval '1 day'`, agentID)
+	b.Queue(`DELETE FROM outside_instances WHERE agent_id = $1 AND seen_at < clock_timestamp() - interval '1 day'`,
+		agentID)
 	b.Queue(`INSERT INTO outside_instances (agent_id, instance_id, instance_type, region, az, mode, ami_id)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT ON CONSTRAINT outside_instances_key DO UPDATE

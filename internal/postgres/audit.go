@@ -33,7 +33,8 @@ func (s *AuditLog) Record(ctx context.Context, entry AuditEntry) error {
 	_, err = s.DB.Pool.Exec(ctx, `
 		INSERT INTO events (client_id, agent_id, type, actor, message, metadata, actor_kind, actor_id, token_id, address, request_id)
 		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)), nullif($2, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta, r.ActorKind, r.ActorID, r.TokenID, r.Address, r.RequestID)
+		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta, r.ActorKind, r.ActorID,
+		r.TokenID, r.Address, r.RequestID)
 	return pg.Translate(err)
 }
 
@@ -61,7 +62,11 @@ func (s *AuditLog) Agent(ctx context.Context, id string) (Snapshot, error) {
 
 // Operation reads the state of an operation.
 func (s *AuditLog) Operation(ctx context.Context, id string) (Snapshot, error) {
-	return s.readSnapshot(ctx, `SELECT agent_id, jsonb_build_object('state', state, 'phase', phase, 'summary', summary) AS what FROM operations WHERE id = $1`, id)
+	return s.readSnapshot(
+		ctx,
+		`SELECT agent_id, jsonb_build_object('state', state, 'phase', phase, 'summary', summary) AS what FROM operations WHERE id = $1`,
+		id,
+	)
 }
 
 // Serving reads which model sessions are live or fallback, and the open rollout.

@@ -55,7 +55,12 @@ func (s *ClientAccounts) Account(ctx context.Context, clientID string) (*ClientA
 
 // SetAccount changes where a client's instances live, with an audit entry, and has EC2
 // asked about each of its unproven instances. Fails with clients.not_found.
-func (s *ClientAccounts) SetAccount(ctx context.Context, clientID string, to clients.Account, by string) (*ClientAccount, error) {
+func (s *ClientAccounts) SetAccount(
+	ctx context.Context,
+	clientID string,
+	to clients.Account,
+	by string,
+) (*ClientAccount, error) {
 	var out *ClientAccount
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		before, err := scanAccount(tx.QueryRow(ctx, selectAccount+` FOR NO KEY UPDATE`, clientID))
@@ -63,7 +68,13 @@ func (s *ClientAccounts) SetAccount(ctx context.Context, clientID string, to cli
 			return err
 		}
 		b := &pgx.Batch{}
-		b.Queue(`UPDATE clients SET account_id = $2, role_arn = $3, own_account = $4, updated_at = now() WHERE id = $1`, clientID, to.ID, to.RoleARN, to.Own)
+		b.Queue(
+			`UPDATE clients SET account_id = $2, role_arn = $3, own_account = $4, updated_at = now() WHERE id = $1`,
+			clientID,
+			to.ID,
+			to.RoleARN,
+			to.Own,
+		)
 		queueAskClient(b, clientID)
 		b.Queue(selectAccount, clientID).QueryRow(func(row pgx.Row) error {
 			out, err = scanAccount(row)
@@ -72,9 +83,15 @@ func (s *ClientAccounts) SetAccount(ctx context.Context, clientID string, to cli
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "client_account_changed", Severity: "warning", Actor: by, Notify: true,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "client_account_changed",
+			Severity: "warning",
+			Actor:    by,
+			Notify:   true,
 			Message:  "The AWS account of the client was changed",
-			Metadata: map[string]any{"before": before.Account, "after": to}})
+			Metadata: map[string]any{"before": before.Account, "after": to},
+		})
 	})
 	return out, err
 }

@@ -16,7 +16,8 @@ import (
 
 var (
 	_ = pg.RegisterConstraint("clients_name_key", clients.NameTaken, "A client with this name exists already")
-	_ = pg.RegisterConstraint("clients_email_key", clients.EmailTaken, "A client with this e-mail address exists already")
+	_ = pg.RegisterConstraint("clients_email_key", clients.EmailTaken,
+		"A client with this e-mail address exists already")
 )
 
 // Clients keeps tenants and their tokens. A token is looked up by its hash and
@@ -64,21 +65,56 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 	if err != nil {
 		return nil, "", err
 	}
-	out := &clients.Client{ID: n.ID, Name: n.Name, Email: n.Email, Status: clients.Active, Launcher: n.Launcher, TokenHash: clients.Hash(token)}
+	out := &clients.Client{
+		ID:        n.ID,
+		Name:      n.Name,
+		Email:     n.Email,
+		Status:    clients.Active,
+		Launcher:  n.Launcher,
+		TokenHash: clients.Hash(token),
+	}
 	sealed, err := c.seal.Seal(token, n.ID)
 	if err != nil {
 		return nil, "", err
 	}
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed)
+		err := tx.QueryRow(
+			ctx,
+			`INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-			RETURNING created_at, external_id`, n.ID, n.Name, n.Email, n.Launcher, n.Account.ID, n.Account.RoleARN, n.Account.Own, out.TokenHash,
-			sealed).Scan(&out.CreatedAt, &out.ExternalID)
+			RETURNING created_at, external_id`,
+			n.ID,
+			n.Name,
+			n.Email,
+			n.Launcher,
+			n.Account.ID,
+			n.Account.RoleARN,
+			n.Account.Own,
+			out.TokenHash,
+			sealed,
+		).Scan(&out.CreatedAt, &out.ExternalID)
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: n.ID, Type: "client_created", Severity: "info", Actor: by, Message: "New client created: " + n.Name, Notify: true,
-			Metadata: map[string]any{"before": nil, "after": map[string]any{"client_id": n.ID, "name": n.Name, "email": n.Email, "launcher": n.Launcher, "account": n.Account, "token_hash": fingerprint(out.TokenHash)}}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: n.ID,
+			Type:     "client_created",
+			Severity: "info",
+			Actor:    by,
+			Message:  "New client created: " + n.Name,
+			Notify:   true,
+			Metadata: map[string]any{
+				"before": nil,
+				"after": map[string]any{
+					"client_id":  n.ID,
+					"name":       n.Name,
+					"email":      n.Email,
+					"launcher":   n.Launcher,
+					"account":    n.Account,
+					"token_hash": fingerprint(out.TokenHash),
+				},
+			},
+		})
 	})
 	if err != nil {
 		return nil, "", c.nameTaken(err, n)
@@ -99,7 +135,8 @@ func (c *Clients) nameTaken(err error, n clients.New) error {
 func (c *Clients) Token(ctx context.Context, id, by string) (name, token string, err error) {
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var sealed, hash []byte
-		err := tx.QueryRow(ctx, `SELECT name, token_sealed, token_hash FROM clients WHERE id = $1`, id).Scan(&name, &sealed, &hash)
+		err := tx.QueryRow(ctx, `SELECT name, token_sealed, token_hash FROM clients WHERE id = $1`, id).Scan(&name,
+			&sealed, &hash)
 		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
@@ -109,8 +146,15 @@ func (c *Clients) Token(ctx context.Context, id, by string) (name, token string,
 		if token, err = c.decryptToken(id, sealed); err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: id, Type: "token_read", Severity: "warning", Actor: by, Notify: true,
-			Message: "The client token of " + name + " was shown to " + by, Metadata: map[string]any{"token_hash": fingerprint(hash)}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: id,
+			Type:     "token_read",
+			Severity: "warning",
+			Actor:    by,
+			Notify:   true,
+			Message:  "The client token of " + name + " was shown to " + by,
+			Metadata: map[string]any{"token_hash": fingerprint(hash)},
+		})
 	})
 	return name, token, err
 }
@@ -136,8 +180,18 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: id, Type: "token_regenerated", Severity: "warning", Actor: by, Message: "The client token of " + name + " was regenerated", Notify: true,
-			Metadata: map[string]any{"before": map[string]any{"token_hash": fingerprint(before)}, "after": map[string]any{"token_hash": fingerprint(clients.Hash(token))}}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: id,
+			Type:     "token_regenerated",
+			Severity: "warning",
+			Actor:    by,
+			Message:  "The client token of " + name + " was regenerated",
+			Notify:   true,
+			Metadata: map[string]any{
+				"before": map[string]any{"token_hash": fingerprint(before)},
+				"after":  map[string]any{"token_hash": fingerprint(clients.Hash(token))},
+			},
+		})
 	})
 	return name, token, err
 }
@@ -161,9 +215,13 @@ const deleteTries = 4
 func (c *Clients) delete(ctx context.Context, id, by string) (name string, err error) {
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var agents, instances, events int
-		err := tx.QueryRow(ctx, `SELECT name, (SELECT count(*) FROM agents WHERE client_id = $1), (SELECT count(*) FROM instances WHERE client_id = $1),
+		err := tx.QueryRow(
+			ctx,
+			`SELECT name, (SELECT count(*) FROM agents WHERE client_id = $1), (SELECT count(*) FROM instances WHERE client_id = $1),
 				(SELECT count(*) FROM events WHERE client_id = $1)
-			FROM clients WHERE id = $1 FOR UPDATE`, id).Scan(&name, &agents, &instances, &events)
+			FROM clients WHERE id = $1 FOR UPDATE`,
+			id,
+		).Scan(&name, &agents, &instances, &events)
 		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
@@ -181,8 +239,17 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 		if _, err := tx.Exec(ctx, `DELETE FROM clients WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{Type: "client_deleted", Severity: "warning", Actor: by, Message: "Client deleted: " + name,
-			Metadata: map[string]any{"client_id": id, "before": map[string]any{"name": name, "agents": agents, "instances": instances, "events": events}, "after": nil}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			Type:     "client_deleted",
+			Severity: "warning",
+			Actor:    by,
+			Message:  "Client deleted: " + name,
+			Metadata: map[string]any{
+				"client_id": id,
+				"before":    map[string]any{"name": name, "agents": agents, "instances": instances, "events": events},
+				"after":     nil,
+			},
+		})
 	})
 	return name, err
 }

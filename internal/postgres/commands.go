@@ -15,7 +15,8 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-var _ = pg.RegisterConstraint("commands_one_open_switch_per_agent", switching.Busy, "another switch of this agent is in flight")
+var _ = pg.RegisterConstraint("commands_one_open_switch_per_agent", switching.Busy,
+	"another switch of this agent is in flight")
 
 // Commands keep what an agent was ordered to do. A command is a row before any
 // workflow hears of it, and is delivered to an agent that performs it itself. With
@@ -37,7 +38,8 @@ const commandColumns = `id, client_id, agent_id, instance_id, launcher, target_m
 
 func scanCommand(row pgx.Row) (*Command, error) {
 	var c Command
-	err := row.Scan(&c.ID, &c.ClientID, &c.AgentID, &c.InstanceID, &c.Launcher, &c.TargetMode, &c.TargetPoolID, &c.Priority, &c.TerminateWait, &c.Status, &c.CreatedAt)
+	err := row.Scan(&c.ID, &c.ClientID, &c.AgentID, &c.InstanceID, &c.Launcher, &c.TargetMode, &c.TargetPoolID,
+		&c.Priority, &c.TerminateWait, &c.Status, &c.CreatedAt)
 	return &c, err
 }
 
@@ -83,7 +85,8 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 				coalesce($7::int, CASE WHEN a.auto_terminate_enabled THEN a.terminate_wait_seconds ELSE 0 END), $8, $9
 			FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' WHERE a.id = $1
 			RETURNING `+commandColumns,
-			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority, in.TerminateWait, in.By, in.Reason))
+			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority,
+			in.TerminateWait, in.By, in.Reason))
 		if pg.IsNoRows(err) {
 			return unknownAgent(in.AgentID)
 		}
@@ -107,10 +110,24 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 			return err
 		}
 		return pg.RecordEvent(ctx, tx, pg.EventRecord{
-			ClientID: out.ClientID, AgentID: out.AgentID, Type: "manual_switch_requested", Severity: "info", Actor: in.By,
-			Message: in.Notify, Notify: in.Notify != "",
-			Metadata: map[string]any{"command_id": out.ID, "reason": in.Reason, "priority": out.Priority, "before": nullableJSON(before),
-				"after": map[string]any{"mode": out.TargetMode, "pool_id": out.TargetPoolID, "instance_type": in.Target.InstanceType}},
+			ClientID: out.ClientID,
+			AgentID:  out.AgentID,
+			Type:     "manual_switch_requested",
+			Severity: "info",
+			Actor:    in.By,
+			Message:  in.Notify,
+			Notify:   in.Notify != "",
+			Metadata: map[string]any{
+				"command_id": out.ID,
+				"reason":     in.Reason,
+				"priority":   out.Priority,
+				"before":     nullableJSON(before),
+				"after": map[string]any{
+					"mode":          out.TargetMode,
+					"pool_id":       out.TargetPoolID,
+					"instance_type": in.Target.InstanceType,
+				},
+			},
 		})
 	})
 	if err != nil {
@@ -137,7 +154,8 @@ LEFT JOIN instance_types own ON own.region = i.region AND own.name = i.instance_
 LEFT JOIN instance_types t ON t.region = i.region
 	AND t.name = coalesce(nullif($3, ''), (SELECT k.instance_type FROM pools k WHERE k.id = nullif($2, '')))
 WHERE i.agent_id = $1 AND i.role = 'primary'`, in.AgentID, in.Target.PoolID, in.Target.InstanceType).
-		Scan(&here.InstanceType, &here.PoolID, &here.Region, &here.Mode, &here.Architecture, &here.TargetRegion, &here.TargetRuns, &here.Hidden)
+		Scan(&here.InstanceType, &here.PoolID, &here.Region, &here.Mode, &here.Architecture, &here.TargetRegion,
+			&here.TargetRuns, &here.Hidden)
 	if pg.IsNoRows(err) {
 		return nil
 	}
@@ -149,8 +167,14 @@ WHERE i.agent_id = $1 AND i.role = 'primary'`, in.AgentID, in.Target.PoolID, in.
 
 // openedSwitch is the operation of a command.
 func openedSwitch(c *Command, name, cause string) opened {
-	return opened{kind: "switch", id: roles.SwitchOperation(c.ID), agentID: c.AgentID, summary: "switch of " + name, cause: cause,
-		instanceID: c.InstanceID}
+	return opened{
+		kind:       "switch",
+		id:         roles.SwitchOperation(c.ID),
+		agentID:    c.AgentID,
+		summary:    "switch of " + name,
+		cause:      cause,
+		instanceID: c.InstanceID,
+	}
 }
 
 // findOrderByID finds an earlier order with the same id.
@@ -158,7 +182,8 @@ func findOrderByID(ctx context.Context, tx pgx.Tx, in NewCommand) (*Command, err
 	if in.ID == "" {
 		return nil, nil
 	}
-	c, err := scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2`, in.ID, in.AgentID))
+	c, err := scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2`,
+		in.ID, in.AgentID))
 	if pg.IsNoRows(err) {
 		return nil, nil
 	}
@@ -182,7 +207,9 @@ func checkMovingLimits(ctx context.Context, tx pgx.Tx, agentID string) error {
 // noneOpen refuses a second order.
 func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var open string
-	err := tx.QueryRow(ctx, `SELECT id FROM commands WHERE agent_id = $1 AND status = 'pending' AND command_type = 'switch'`, agentID).Scan(&open)
+	err := tx.QueryRow(ctx,
+		`SELECT id FROM commands WHERE agent_id = $1 AND status = 'pending' AND command_type = 'switch'`, agentID).
+		Scan(&open)
 	if pg.IsNoRows(err) {
 		return nil
 	}
@@ -237,7 +264,9 @@ func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID st
 ) {
 	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var err error
-		out, err = scanCommand(tx.QueryRow(ctx, `SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2 AND client_id = $3 FOR UPDATE`, commandID, agentID, clientID))
+		out, err = scanCommand(tx.QueryRow(ctx,
+			`SELECT `+commandColumns+` FROM commands WHERE id = $1 AND agent_id = $2 AND client_id = $3 FOR UPDATE`,
+			commandID, agentID, clientID))
 		if pg.IsNoRows(err) {
 			return switching.NotFound.New("Command not found")
 		}
@@ -275,7 +304,9 @@ func (o CommandOutcome) status(ctx context.Context, tx pgx.Tx, commandID string)
 	went := false
 	if o.Success != nil {
 		went = *o.Success
-	} else if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM switches WHERE id = $1 AND (reported_at IS NOT NULL OR new_id <> ''))`, commandID).Scan(&went); err != nil {
+	} else if err := tx.QueryRow(ctx,
+		`SELECT EXISTS (SELECT FROM switches WHERE id = $1 AND (reported_at IS NOT NULL OR new_id <> ''))`, commandID).
+		Scan(&went); err != nil {
 		return "", err
 	}
 	if went {

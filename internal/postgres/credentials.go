@@ -67,7 +67,8 @@ func (s *Credentials) FindLegacy(ctx context.Context, hash []byte) (*credentials
 	err := s.DB.Pool.QueryRow(ctx, `
 		SELECT id, name, email, status, launcher, legacy_token, token_hash, created_at
 		FROM clients WHERE token_hash = $1`, hash).
-		Scan(&found.ClientID, &found.ClientName, &found.Email, &found.Status, &found.Launcher, &found.LegacyMode, &found.TokenHash, &found.CreatedAt)
+		Scan(&found.ClientID, &found.ClientName, &found.Email, &found.Status, &found.Launcher, &found.LegacyMode,
+			&found.TokenHash, &found.CreatedAt)
 	if pg.IsNoRows(err) {
 		return nil, credentials.NotFound.New("There is no such credential")
 	}
@@ -113,10 +114,19 @@ func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) 
 		if out, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[CredentialView]); err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: n.ClientID, Type: "credential_created", Severity: "info", Actor: by,
-			Message: "A credential was made: " + describeCredential(out), Notify: true,
-			Metadata: map[string]any{"before": nil, "after": map[string]any{"id": out.ID, "kind": out.Kind, "name": out.Name, "scope": out.Scope,
-				"uses": out.Uses, "expires_at": out.ExpiresAt, "token_hash": fingerprint(clients.Hash(token))}}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: n.ClientID,
+			Type:     "credential_created",
+			Severity: "info",
+			Actor:    by,
+			Message:  "A credential was made: " + describeCredential(out),
+			Notify:   true,
+			Metadata: map[string]any{
+				"before": nil,
+				"after": map[string]any{"id": out.ID, "kind": out.Kind, "name": out.Name, "scope": out.Scope,
+					"uses": out.Uses, "expires_at": out.ExpiresAt, "token_hash": fingerprint(clients.Hash(token))},
+			},
+		})
 	})
 	return out, token, err
 }
@@ -158,9 +168,18 @@ func (s *Credentials) Revoke(ctx context.Context, clientID, id, by string) error
 		if _, err := tx.Exec(ctx, `UPDATE credentials SET revoked_at = now() WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "credential_revoked", Severity: "warning", Actor: by,
-			Message: "A credential was revoked: " + describeCredential(found), Notify: true,
-			Metadata: map[string]any{"before": map[string]any{"id": id, "kind": found.Kind, "name": found.Name}, "after": nil}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "credential_revoked",
+			Severity: "warning",
+			Actor:    by,
+			Message:  "A credential was revoked: " + describeCredential(found),
+			Notify:   true,
+			Metadata: map[string]any{
+				"before": map[string]any{"id": id, "kind": found.Kind, "name": found.Name},
+				"after":  nil,
+			},
+		})
 	})
 }
 
@@ -170,10 +189,13 @@ func (s *Credentials) Revoke(ctx context.Context, clientID, id, by string) error
 func (s *Credentials) UseEnrolment(ctx context.Context, id, instanceID string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var uses, used int
-		if err := tx.QueryRow(ctx, `SELECT uses, used FROM credentials WHERE id = $1 FOR UPDATE`, id).Scan(&uses, &used); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT uses, used FROM credentials WHERE id = $1 FOR UPDATE`, id).Scan(&uses,
+			&used); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `INSERT INTO credential_uses (credential_id, instance_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, instanceID)
+		tag, err := tx.Exec(ctx,
+			`INSERT INTO credential_uses (credential_id, instance_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id,
+			instanceID)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
@@ -194,15 +216,25 @@ type AgentToken struct {
 
 // IssueAgent makes the credential of an agent on an instance. Called twice it makes two,
 // each of which is good until it expires: the answer with the first may have got lost.
-func (s *Credentials) IssueAgent(ctx context.Context, clientID, agentID, instanceID, parentID string) (*AgentToken, error) {
+func (s *Credentials) IssueAgent(
+	ctx context.Context,
+	clientID, agentID, instanceID, parentID string,
+) (*AgentToken, error) {
 	var out *AgentToken
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) (err error) {
 		out, err = issueAgent(ctx, tx, clientID, agentID, instanceID, parentID)
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, AgentID: agentID, Type: "agent_joined", Severity: "info", Actor: "agent:" + agentID,
-			Message: "The agent on " + instanceID + " joined with an enrolment", Metadata: map[string]any{"instance_id": instanceID, "enrolment_id": parentID}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			AgentID:  agentID,
+			Type:     "agent_joined",
+			Severity: "info",
+			Actor:    "agent:" + agentID,
+			Message:  "The agent on " + instanceID + " joined with an enrolment",
+			Metadata: map[string]any{"instance_id": instanceID, "enrolment_id": parentID},
+		})
 	})
 	return out, err
 }
@@ -218,7 +250,8 @@ func issueAgent(ctx context.Context, tx pgx.Tx, clientID, agentID, instanceID, p
 		INSERT INTO credentials (id, client_id, kind, token_hash, agent_id, instance_id, parent_id, expires_at, created_by)
 		VALUES ($1, $2, 'agent', $3, $4, $5, $6, now() + make_interval(secs => $7), 'agent:' || $4)
 		RETURNING created_at, expires_at`,
-		uuid.NewString(), clientID, clients.Hash(token), agentID, instanceID, parentID, credentials.AgentTTL.Seconds()).Scan(&created, &out.ExpiresAt)
+		uuid.NewString(), clientID, clients.Hash(token), agentID, instanceID, parentID,
+		credentials.AgentTTL.Seconds()).Scan(&created, &out.ExpiresAt)
 	out.RenewAfter = created.Add(credentials.RenewAfter)
 	return out, err
 }
@@ -234,14 +267,16 @@ func (s *Credentials) RenewAgent(ctx context.Context, id string) (*AgentToken, e
 		err := tx.QueryRow(ctx, `
 			UPDATE credentials SET renewed_at = now()
 			WHERE id = $1 AND kind = 'agent' AND revoked_at IS NULL AND coalesce(renewed_at <= now() - make_interval(secs => $2), true)
-			RETURNING client_id, agent_id, instance_id`, id, credentials.RenewPause.Seconds()).Scan(&clientID, &agentID, &instanceID)
+			RETURNING client_id, agent_id, instance_id`, id, credentials.RenewPause.Seconds()).Scan(&clientID,
+			&agentID, &instanceID)
 		if pg.IsNoRows(err) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM credentials WHERE parent_id = $1 AND last_used_at IS NULL`, id); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM credentials WHERE parent_id = $1 AND last_used_at IS NULL`,
+			id); err != nil {
 			return err
 		}
 		out, err = issueAgent(ctx, tx, clientID, agentID, instanceID, id)
@@ -253,7 +288,8 @@ func (s *Credentials) RenewAgent(ctx context.Context, id string) (*AgentToken, e
 // NoteUse records that a credential was used. The caller asks for it now and then, not
 // at each use.
 func (s *Credentials) NoteUse(ctx context.Context, id, address string) error {
-	_, err := s.DB.Pool.Exec(ctx, `UPDATE credentials SET last_used_at = now(), last_address = $2 WHERE id = $1`, id, address)
+	_, err := s.DB.Pool.Exec(ctx, `UPDATE credentials SET last_used_at = now(), last_address = $2 WHERE id = $1`, id,
+		address)
 	return pg.Translate(err)
 }
 
@@ -268,7 +304,12 @@ func (s *Credentials) LegacyMode(ctx context.Context, clientID string) (mode cre
 
 // SetLegacyMode changes what a client's legacy token may do, from the next request on.
 // Fails with credentials.invalid and clients.not_found.
-func (s *Credentials) SetLegacyMode(ctx context.Context, clientID string, mode credentials.LegacyMode, by string) error {
+func (s *Credentials) SetLegacyMode(
+	ctx context.Context,
+	clientID string,
+	mode credentials.LegacyMode,
+	by string,
+) error {
 	if !mode.Known() {
 		return credentials.Bad.New("The old token is for all, agent or off")
 	}
@@ -284,9 +325,18 @@ func (s *Credentials) SetLegacyMode(ctx context.Context, clientID string, mode c
 		if err != nil || before == mode {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "legacy_token_changed", Severity: "warning", Actor: by, Notify: true,
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "legacy_token_changed",
+			Severity: "warning",
+			Actor:    by,
+			Notify:   true,
 			Message:  "What the client's old token may do was changed from " + string(before) + " to " + string(mode),
-			Metadata: map[string]any{"before": map[string]any{"legacy_token": before}, "after": map[string]any{"legacy_token": mode}}})
+			Metadata: map[string]any{
+				"before": map[string]any{"legacy_token": before},
+				"after":  map[string]any{"legacy_token": mode},
+			},
+		})
 	})
 }
 
@@ -296,6 +346,7 @@ func (s *Credentials) RecordAuthFailure(ctx context.Context, route, address, why
 	_, err := s.DB.Pool.Exec(ctx, `
 		INSERT INTO events (type, severity, actor, message, dedup_key, address, request_id)
 		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint, $2, $4)
-		ON CONFLICT (dedup_key) DO NOTHING`, route, address, "Authentication failed on "+route+": "+why, trail.RequestFrom(ctx).RequestID)
+		ON CONFLICT (dedup_key) DO NOTHING`, route, address, "Authentication failed on "+route+": "+why,
+		trail.RequestFrom(ctx).RequestID)
 	return pg.Translate(err)
 }

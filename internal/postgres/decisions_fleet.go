@@ -33,7 +33,8 @@ func (s *Decisions) Due(ctx context.Context, period time.Time) ([]string, error)
 }
 
 const selectInputs = `WITH ` + whoMoves + `
-SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf + `) FROM a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' ORDER BY array_position($1, a.id)`
+SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf +
+	`) FROM a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' ORDER BY array_position($1, a.id)`
 
 const selectMarkets = `WITH markets AS (
 	SELECT DISTINCT region, instance_type FROM instances WHERE agent_id = ANY($1) AND role = 'primary'),
@@ -65,7 +66,10 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 	var inputs []engine.Input
 	var markets []placePools
 	var stops []blockedPool
-	err := pg.Translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := pg.Translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{
+		IsoLevel:   pgx.RepeatableRead,
+		AccessMode: pgx.ReadOnly,
+	}, func(tx pgx.Tx) error {
 		var err error
 		if inputs, err = queryStructs[engine.Input](ctx, tx, selectInputs, agentIDs); err != nil {
 			return err
@@ -117,11 +121,19 @@ func queryStructs[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any
 
 // OpenMoves lists the moves that a run has decided on and not settled. Those that
 // were not ordered while they were fresh are settled as lapsed.
-func (s *Decisions) OpenMoves(ctx context.Context, period time.Time, fresh time.Duration) ([]activities.OpenMove, error) {
+func (s *Decisions) OpenMoves(
+	ctx context.Context,
+	period time.Time,
+	fresh time.Duration,
+) ([]activities.OpenMove, error) {
 	var out []activities.OpenMove
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE decisions SET outcome = 'lapsed' WHERE outcome = 'open' AND period <= $1 AND created_at < now() - $2::float8 * interval '1 second'`,
-			period, fresh.Seconds())
+		_, err := tx.Exec(
+			ctx,
+			`UPDATE decisions SET outcome = 'lapsed' WHERE outcome = 'open' AND period <= $1 AND created_at < now() - $2::float8 * interval '1 second'`,
+			period,
+			fresh.Seconds(),
+		)
 		if err != nil {
 			return err
 		}
@@ -141,8 +153,14 @@ func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error
 	if err != nil {
 		return err
 	}
-	_, err = s.DB.Pool.Exec(ctx, `UPDATE decisions SET outcome = $2, command_id = nullif($3, ''), vetoes = vetoes || $4::jsonb WHERE id = $1 AND outcome = 'open'`,
-		in.DecisionID, in.Outcome, in.CommandID, vetoes)
+	_, err = s.DB.Pool.Exec(
+		ctx,
+		`UPDATE decisions SET outcome = $2, command_id = nullif($3, ''), vetoes = vetoes || $4::jsonb WHERE id = $1 AND outcome = 'open'`,
+		in.DecisionID,
+		in.Outcome,
+		in.CommandID,
+		vetoes,
+	)
 	return pg.Translate(err)
 }
 

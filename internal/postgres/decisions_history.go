@@ -68,7 +68,13 @@ func (s *Decisions) DecisionsOf(ctx context.Context, agentID string, limit int) 
 
 // SwitchesOf lists an agent's newest switches.
 func (s *Decisions) SwitchesOf(ctx context.Context, agentID string, limit int) ([]MadeSwitch, error) {
-	return pg.QueryRows[MadeSwitch](ctx, s.DB, `SELECT s.initiated_at AS at, s.operation_id, s.trigger, s.phase, s.from_mode, s.from_pool, s.to_mode, s.to_pool,
+	return pg.QueryRows[MadeSwitch](
+		ctx,
+		s.DB,
+		`SELECT s.initiated_at AS at, s.operation_id, s.trigger, s.phase, s.from_mode, s.from_pool, s.to_mode, s.to_pool,
 		s.savings_impact::float8 AS savings_impact, s.error_code, coalesce(c.reason, '') AS reason, coalesce(c.created_by, '') AS by
-		FROM switches s LEFT JOIN commands c ON c.id = s.id WHERE s.agent_id = $1 ORDER BY s.initiated_at DESC, s.id LIMIT $2`, agentID, limit)
+		FROM switches s LEFT JOIN commands c ON c.id = s.id WHERE s.agent_id = $1 ORDER BY s.initiated_at DESC, s.id LIMIT $2`,
+		agentID,
+		limit,
+	)
 }

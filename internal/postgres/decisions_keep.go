@@ -28,7 +28,8 @@ const sameDecision = `(
 	AND d.outcome = x.outcome AND d.outcome NOT IN ('open', 'ordered') AND d.command_id IS NULL AND x.command_id IS NULL
 	AND d.inputs->'wanted' IS NOT DISTINCT FROM x.inputs->'wanted'
 	AND jsonb_path_query_array(d.vetoes, '$[*].code') = jsonb_path_query_array(x.vetoes, '$[*].code')
-	AND regexp_replace(d.reason, ` + numbersOfReason + `, '#', 'g') = regexp_replace(x.reason, ` + numbersOfReason + `, '#', 'g')
+	AND regexp_replace(d.reason, ` + numbersOfReason + `, '#', 'g') = regexp_replace(x.reason, ` + numbersOfReason +
+	`, '#', 'g')
 	AND d.live_action = x.live_action AND d.live_pool_id = x.live_pool_id
 	AND d.created_at > now() - interval '1 day' AND d.created_at >= x.stage_since)`
 
@@ -70,7 +71,8 @@ WITH x AS MATERIALIZED (
 		SELECT FROM decisions d WHERE d.period = r.period AND d.agent_id = r.agent_id AND d.shadow = r.shadow)
 	ORDER BY r.agent_id, r.source, r.shadow),
 held AS MATERIALIZED (
-	SELECT x.n, d.id, coalesce(coalesce(d.last_period, d.period) >= x.period, false) AS late, ` + sameDecision + ` AS same
+	SELECT x.n, d.id, coalesce(coalesce(d.last_period, d.period) >= x.period, false) AS late, ` + sameDecision +
+	` AS same
 	FROM x
 	CROSS JOIN LATERAL (
 		SELECT *
@@ -145,7 +147,10 @@ func (s *Decisions) Keep(ctx context.Context, records ...engine.Record) error {
 			if err != nil {
 				return err
 			}
-			batch = slices.DeleteFunc(batch, func(line map[string]any) bool { return !slices.Contains(lost, line["n"].(int)) })
+			batch = slices.DeleteFunc(batch, func(line map[string]any) bool {
+				return !slices.Contains(lost,
+					line["n"].(int))
+			})
 		}
 		lines = later
 	}
@@ -190,11 +195,32 @@ func firstOfAgents(lines []map[string]any, records []engine.Record) (first, late
 func decisionLine(n int, r engine.Record) map[string]any {
 	in, d := r.Input, r.Decision
 	line := map[string]any{
-		"n": n, "agent_id": in.Agent.ID, "instance_id": in.Instance.ID, "action": d.LegacyType(), "current_mode": in.Instance.Mode, "current_pool_id": in.Instance.PoolID,
-		"pool_id": d.PoolID, "risk_score": d.Risk, "expected_savings": d.Savings, "confidence": d.Confidence, "reason": d.Reason,
-		"vetoes": pg.NonNilList(d.Vetoes), "scores": pg.NonNilList(d.Scores), "engine": d.Engine, "engine_version": d.Version, "shadow": r.Shadow, "source": r.Source, "outcome": r.Outcome,
+		"n":                n,
+		"agent_id":         in.Agent.ID,
+		"instance_id":      in.Instance.ID,
+		"action":           d.LegacyType(),
+		"current_mode":     in.Instance.Mode,
+		"current_pool_id":  in.Instance.PoolID,
+		"pool_id":          d.PoolID,
+		"risk_score":       d.Risk,
+		"expected_savings": d.Savings,
+		"confidence":       d.Confidence,
+		"reason":           d.Reason,
+		"vetoes":           pg.NonNilList(d.Vetoes),
+		"scores":           pg.NonNilList(d.Scores),
+		"engine":           d.Engine,
+		"engine_version":   d.Version,
+		"shadow":           r.Shadow,
+		"source":           r.Source,
+		"outcome":          r.Outcome,
 		"inputs": map[string]any{
-			"digest": d.Digest, "wanted": d.Wanted, "gain": d.Gain, "on_demand": in.OnDemand, "limits": in.Limits, "activity": in.Activity, "holds": in.Holds,
+			"digest":    d.Digest,
+			"wanted":    d.Wanted,
+			"gain":      d.Gain,
+			"on_demand": in.OnDemand,
+			"limits":    in.Limits,
+			"activity":  in.Activity,
+			"holds":     in.Holds,
 		},
 	}
 	if !r.Period.IsZero() {

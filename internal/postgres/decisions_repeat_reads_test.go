@@ -41,9 +41,19 @@ func TestReadingsCountRepetitions(t *testing.T) {
 	}
 	s.keep(stay("a1", inRun(99), shadow, fails)) // the live engine was not asked
 	require.Equal(t, "10N 5 3 2 1N", s.said())
-	got, err := s.Readings(ctx, activities.ReadingsQuery{SessionID: "s1", Phase: mlmodel.Shadow, Since: time.Now().Add(-time.Hour)})
+	got, err := s.Readings(ctx, activities.ReadingsQuery{
+		SessionID: "s1",
+		Phase:     mlmodel.Shadow,
+		Since:     time.Now().Add(-time.Hour),
+	})
 	require.NoError(t, err)
-	require.Equal(t, mlmodel.Comparison{Pairs: 10, Agree: 7, Errors: 2, Moves: 3, Regret: got.Shadow.Regret}, got.Shadow)
+	require.Equal(t, mlmodel.Comparison{
+		Pairs:  10,
+		Agree:  7,
+		Errors: 2,
+		Moves:  3,
+		Regret: got.Shadow.Regret,
+	}, got.Shadow)
 	require.InDelta(t, 0.01, got.Shadow.Regret, 1e-9)
 
 	// An hour and a half of a run each five minutes; the hour of the span holds twelve.
@@ -52,9 +62,16 @@ func TestReadingsCountRepetitions(t *testing.T) {
 	for n := range 18 {
 		s.keep(stay("a1", inRun(n), serves, fails), stay("a1", serves))
 	}
-	s.exec(`UPDATE decisions SET created_at = now() - interval '87 minutes 30 seconds', last_at = now() - interval '2 minutes 30 seconds'`)
+	s.exec(
+		`UPDATE decisions SET created_at = now() - interval '87 minutes 30 seconds', last_at = now() - interval '2 minutes 30 seconds'`,
+	)
 	read := func(since time.Duration) [2]int {
-		got, err := s.Readings(ctx, activities.ReadingsQuery{SessionID: "s1", Phase: mlmodel.Live, Percent: 100, Since: time.Now().Add(-since)})
+		got, err := s.Readings(ctx, activities.ReadingsQuery{
+			SessionID: "s1",
+			Phase:     mlmodel.Live,
+			Percent:   100,
+			Since:     time.Now().Add(-since),
+		})
 		require.NoError(t, err)
 		return [2]int{got.Group.Decisions, got.Group.Errors}
 	}
@@ -85,9 +102,11 @@ func TestTheNewestDecisionsAreThoseSaidLast(t *testing.T) {
 	g.keep(stay("a1", inRun(1), version("goes on")))
 	found, err := d.DecisionsOf(t.Context(), "a1", 3)
 	require.NoError(t, err)
-	require.Equal(t, []string{"goes on", "8", "7"}, ids(found, func(m postgres.MadeDecision) string { return m.EngineVersion }))
+	require.Equal(t, []string{"goes on", "8", "7"},
+		ids(found, func(m postgres.MadeDecision) string { return m.EngineVersion }))
 
-	deleted, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions", time.Now().Add(-time.Hour), func() {})
+	deleted, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions",
+		time.Now().Add(-time.Hour), func() {})
 	require.NoError(t, err)
 	require.Equal(t, int64(9), deleted)
 	require.Equal(t, 5, one[int](g, `SELECT cardinality(at) FROM agent_decisions`), "what is shown stays")

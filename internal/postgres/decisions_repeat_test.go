@@ -31,17 +31,31 @@ func (g *guarded) shownAgree() {
 		one[string](g, `
 		SELECT coalesce(string_agg(x, '; ' ORDER BY agent_id), '')
 		FROM agent_decisions, concat_ws(' ', agent_id, cardinality(at), at[1], actions[1], modes[1], risks[1], savings[1]) x`))
-	require.Zero(g.t, one[int](g, `SELECT count(*)::int FROM agent_decisions WHERE at <> ARRAY(SELECT t FROM unnest(at) t ORDER BY t DESC)`), "newest first")
+	require.Zero(g.t, one[int](g,
+		`SELECT count(*)::int FROM agent_decisions WHERE at <> ARRAY(SELECT t FROM unnest(at) t ORDER BY t DESC)`),
+		"newest first")
 }
 
 // stay is a decision to stay of an agent, as a page or an agent asks for it.
 func stay(agentID string, edit ...func(*engine.Record)) engine.Record {
 	r := engine.Record{
 		Source: engine.ByAgent,
-		Input:  engine.Input{Agent: engine.Agent{ID: agentID, ClientID: "k1"}, Instance: engine.Instance{ID: "i-0", Mode: "spot", PoolID: "t3.medium.us-east-1a"}},
+		Input: engine.Input{
+			Agent:    engine.Agent{ID: agentID, ClientID: "k1"},
+			Instance: engine.Instance{ID: "i-0", Mode: "spot", PoolID: "t3.medium.us-east-1a"},
+		},
 		Decision: engine.Decision{
-			Action: engine.Stay, Mode: "spot", PoolID: "t3.medium.us-east-1a", Risk: 0.01, Savings: 0.03, Confidence: 0.9, Reason: "Current mode is optimal (70.1% savings)",
-			Scores: []engine.Score{{Mode: "spot", PoolID: "t3.medium.us-east-1a", Price: 0.0125}}, Engine: "rules", Version: "1", Digest: "d1",
+			Action:     engine.Stay,
+			Mode:       "spot",
+			PoolID:     "t3.medium.us-east-1a",
+			Risk:       0.01,
+			Savings:    0.03,
+			Confidence: 0.9,
+			Reason:     "Current mode is optimal (70.1% savings)",
+			Scores:     []engine.Score{{Mode: "spot", PoolID: "t3.medium.us-east-1a", Price: 0.0125}},
+			Engine:     "rules",
+			Version:    "1",
+			Digest:     "d1",
 		},
 	}
 	for _, e := range edit {
@@ -65,7 +79,10 @@ func (g *guarded) keep(records ...engine.Record) {
 // said lists the rows by id: how often each was said, and an M where it is the newest.
 func (g *guarded) said() string {
 	g.t.Helper()
-	return one[string](g, `SELECT coalesce(string_agg(repeats || CASE WHEN newest THEN 'N' ELSE '' END, ' ' ORDER BY id), '') FROM decisions`)
+	return one[string](
+		g,
+		`SELECT coalesce(string_agg(repeats || CASE WHEN newest THEN 'N' ELSE '' END, ' ' ORDER BY id), '') FROM decisions`,
+	)
 }
 
 // TestARepeatedDecisionIsOneRow: with the numbers and words of the last time, which is
@@ -76,9 +93,13 @@ func TestARepeatedDecisionIsOneRow(t *testing.T) {
 	last := stay("a1")
 	for n := range 5 {
 		last = stay("a1", func(r *engine.Record) {
-			r.Decision.Risk, r.Decision.Savings, r.Decision.Confidence = 0.01*float64(n), 0.03+float64(n)/100, 0.5+float64(n)/10
+			r.Decision.Risk, r.Decision.Savings, r.Decision.Confidence = 0.01*float64(n), 0.03+float64(n)/100, 0.5+
+				float64(n)/10
 			r.Decision.Reason = fmt.Sprintf("Current mode is optimal (%d.5%% savings)", 70+n)
-			r.Decision.Vetoes = []engine.Veto{{Code: engine.ClientMoving, Reason: fmt.Sprintf("%d of 40 are moving.", n)}}
+			r.Decision.Vetoes = []engine.Veto{{
+				Code:   engine.ClientMoving,
+				Reason: fmt.Sprintf("%d of 40 are moving.", n),
+			}}
 			r.Decision.Scores[0].Price, r.Decision.Digest = 0.0125+float64(n)/1000, fmt.Sprintf("digest-%d", n)
 			r.Input.Holds.ClientMoving = n
 		})
@@ -87,7 +108,8 @@ func TestARepeatedDecisionIsOneRow(t *testing.T) {
 	require.Equal(t, "5N", g.said())
 	g.shownAgree()
 	require.Equal(t, "{0.04,0.03,0.02,0.01,0} {0.07,0.06,0.05,0.04,0.03}",
-		one[string](g, `SELECT risks::text || ' ' || savings::text FROM agent_decisions`), "pages show each time with its own numbers")
+		one[string](g, `SELECT risks::text || ' ' || savings::text FROM agent_decisions`),
+		"pages show each time with its own numbers")
 	found, err := (&postgres.Decisions{DB: g.db}).DecisionsOf(t.Context(), "a1", 10)
 	require.NoError(t, err)
 	require.Len(t, found, 1)
@@ -95,7 +117,8 @@ func TestARepeatedDecisionIsOneRow(t *testing.T) {
 	require.Equal(t, 5, d.Count)
 	require.True(t, d.FirstAt.Before(d.At))
 	require.Equal(t, last.Decision.Reason, d.Reason)
-	require.InDeltaSlice(t, []float64{last.Decision.Risk, last.Decision.Savings, last.Decision.Confidence}, []float64{d.RiskScore, d.ExpectedSavings, d.Confidence}, 1e-9)
+	require.InDeltaSlice(t, []float64{last.Decision.Risk, last.Decision.Savings, last.Decision.Confidence},
+		[]float64{d.RiskScore, d.ExpectedSavings, d.Confidence}, 1e-9)
 	for what, kept := range map[any]json.RawMessage{&last.Decision.Vetoes: d.Vetoes, &last.Decision.Scores: d.Scores} {
 		want, err := json.Marshal(what)
 		require.NoError(t, err)
@@ -144,7 +167,8 @@ func TestWhatEndsARepetition(t *testing.T) {
 		g := guard(t)
 		g.agent("k1", "a2", "i-2")
 		for n := range 3 {
-			g.keep(stay("a1"), stay("a2"), stay("a1", inRun(n)), stay("a1", inRun(n), func(r *engine.Record) { r.Shadow = true }))
+			g.keep(stay("a1"), stay("a2"), stay("a1", inRun(n)),
+				stay("a1", inRun(n), func(r *engine.Record) { r.Shadow = true }))
 		}
 		require.Equal(t, "3N 3N 3N 3N", g.said())
 		g.shownAgree()
@@ -218,8 +242,16 @@ func TestARunIsCountedOnce(t *testing.T) {
 	}
 	require.Equal(t, "4N", g.said())
 	before := one[string](g, `SELECT to_jsonb(d)::text FROM decisions d`)
-	g.keep(stay("a1", inRun(2)), stay("a1", inRun(-1)), stay("a1", inRun(1), func(r *engine.Record) { r.Decision.Action, r.Outcome = engine.SwitchToSpot, engine.OutcomeOpen }))
-	require.Equal(t, before, one[string](g, `SELECT to_jsonb(d)::text FROM decisions d`), "what a later run has decided stands")
+	g.keep(stay("a1", inRun(2)), stay("a1", inRun(-1)),
+		stay(
+			"a1",
+			inRun(
+				1,
+			),
+			func(r *engine.Record) { r.Decision.Action, r.Outcome = engine.SwitchToSpot, engine.OutcomeOpen },
+		))
+	require.Equal(t, before, one[string](g, `SELECT to_jsonb(d)::text FROM decisions d`),
+		"what a later run has decided stands")
 	require.Empty(t, due(2))
 
 	// Rows from before there was a newest one.
@@ -240,8 +272,9 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 		make func(w, n int) engine.Record
 		want string
 	}{
-		"the same":     {func(int, int) engine.Record { return stay("a1") }, fmt.Sprintf("%d 1 true", writers*rounds)},
-		"the same run": {func(_, n int) engine.Record { return stay("a1", inRun(n)) }, fmt.Sprintf("%d 1 true", rounds)},
+		"the same": {func(int, int) engine.Record { return stay("a1") }, fmt.Sprintf("%d 1 true", writers*rounds)},
+		"the same run": {func(_, n int) engine.Record { return stay("a1", inRun(n)) },
+			fmt.Sprintf("%d 1 true", rounds)},
 		"a run decided anew": {func(w, n int) engine.Record {
 			return stay("a1", inRun(n), func(r *engine.Record) { r.Decision.Version = strconv.Itoa(n % 3) })
 		}, fmt.Sprintf("%d 1 false", rounds)},
@@ -270,7 +303,11 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 			for _, err := range errs {
 				require.NoError(t, err)
 			}
-			require.Equal(t, tt.want, one[string](g, `SELECT concat_ws(' ', sum(repeats), count(*) FILTER (WHERE newest), (count(*) = 1)::text) FROM decisions`))
+			require.Equal(t, tt.want,
+				one[string](
+					g,
+					`SELECT concat_ws(' ', sum(repeats), count(*) FILTER (WHERE newest), (count(*) = 1)::text) FROM decisions`,
+				))
 		})
 	}
 	t.Run("without a turn", func(t *testing.T) {
@@ -283,7 +320,8 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 			r    engine.Record
 			want string
 		}{
-			{version("1"), "1"}, {version("1"), "1 1"}, {version("1", inRun(1)), "1 1 1"}, {version("2", inRun(1)), "1 1 1"}, // no row is the newest
+			{version("1"), "1"}, {version("1"), "1 1"}, {version("1", inRun(1)), "1 1 1"},
+			{version("2", inRun(1)), "1 1 1"}, // no row is the newest
 		} {
 			_, err := (&postgres.Decisions{DB: g.db}).KeepWithoutTurn(t.Context(), step.r)
 			require.NoError(t, err)
@@ -295,7 +333,8 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 			r    engine.Record
 			want string
 		}{
-			{version("2"), "1N 1N 1"}, {version("1"), "2N 1N 1"}, {version("2", inRun(1)), "2N 1N 1"}, {version("1", inRun(2)), "2N 2N 1"}, {version("2", inRun(3)), "2N 2N 1 1"},
+			{version("2"), "1N 1N 1"}, {version("1"), "2N 1N 1"}, {version("2", inRun(1)), "2N 1N 1"},
+			{version("1", inRun(2)), "2N 2N 1"}, {version("2", inRun(3)), "2N 2N 1 1"},
 		} {
 			lost, err := (&postgres.Decisions{DB: g.db}).KeepWithoutTurn(t.Context(), step.r)
 			require.NoError(t, err)
@@ -316,7 +355,8 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 				for n := range rounds {
 					var batch []engine.Record
 					for k := range 20 {
-						batch = append(batch, stay(fmt.Sprintf("b%d", (k*7+w)%20), func(r *engine.Record) { r.Decision.Version = strconv.Itoa((n + k) % 2) }))
+						batch = append(batch, stay(fmt.Sprintf("b%d",
+							(k*7+w)%20), func(r *engine.Record) { r.Decision.Version = strconv.Itoa((n + k) % 2) }))
 					}
 					if err := (&postgres.Decisions{DB: g.db}).Keep(t.Context(), batch...); err != nil {
 						errs[w] = err
@@ -328,7 +368,8 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 		for _, err := range errs {
 			require.NoError(t, err)
 		}
-		require.Equal(t, fmt.Sprintf("%d 20", 20*writers*rounds), one[string](g, `SELECT concat_ws(' ', sum(repeats), count(*) FILTER (WHERE newest)) FROM decisions`))
+		require.Equal(t, fmt.Sprintf("%d 20", 20*writers*rounds),
+			one[string](g, `SELECT concat_ws(' ', sum(repeats), count(*) FILTER (WHERE newest)) FROM decisions`))
 	})
 }
 
@@ -345,7 +386,10 @@ func TestADayOfAFleetIsFewRows(t *testing.T) {
 	d := g.decider(&guardians{})
 	const runs = 96
 	for n := range runs {
-		g.exec(`UPDATE pool_prices SET price = price * (1 + (($1::int * 37 + ascii(right(pool_id, 1))) % 11 - 5) / 1000.0), observed_at = now()`, n)
+		g.exec(
+			`UPDATE pool_prices SET price = price * (1 + (($1::int * 37 + ascii(right(pool_id, 1))) % 11 - 5) / 1000.0), observed_at = now()`,
+			n,
+		)
 		counts := g.decideFleet(d, someFive.Add(time.Duration(n)*5*time.Minute))
 		require.EqualValues(t, 6, counts["evaluated"], n)
 	}

@@ -87,7 +87,8 @@ func (s *Silence) Departed(ctx context.Context, limit int) ([]activities.Departe
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d activities.Departed, err error) {
-		return d, row.Scan(&d.InstanceID, &d.AgentID, &d.Region, &d.LaunchedAt, &d.Account.ClientID, &d.Account.RoleARN, &d.Account.ExternalID, &d.Account.Own)
+		return d, row.Scan(&d.InstanceID, &d.AgentID, &d.Region, &d.LaunchedAt, &d.Account.ClientID,
+			&d.Account.RoleARN, &d.Account.ExternalID, &d.Account.Own)
 	})
 	return out, pg.Translate(err)
 }

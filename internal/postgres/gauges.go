@@ -54,7 +54,9 @@ func ReadGauges(ctx context.Context, db *pg.DB) (Gauges, error) {
 		(SELECT count(*) FROM job_runs WHERE state = 'failed' AND started_at > now() - interval '1 hour'),
 		(SELECT coalesce(max(extract(epoch FROM clock_timestamp() - received_at) * 1000)::bigint, 0) FROM notices WHERE delivered_at IS NULL),
 		(SELECT count(*) FROM instances WHERE proof = 'unproven' AND role IN ('primary', 'replica'))`).
-		Scan(&g.UndeliveredNotices, &g.UndecidedNotices, &g.LostNotices, &g.AgentsWithoutOne, &g.AgentsOnline, &g.AgentsOffline,
-			&g.OpenReplicas, &g.LateRetirements, &g.OrphansFound, &g.FailedJobs, &g.OldestUndeliveredMs, &g.UnprovenInstances)
+		Scan(&g.UndeliveredNotices, &g.UndecidedNotices, &g.LostNotices, &g.AgentsWithoutOne, &g.AgentsOnline,
+			&g.AgentsOffline,
+			&g.OpenReplicas, &g.LateRetirements, &g.OrphansFound, &g.FailedJobs, &g.OldestUndeliveredMs,
+			&g.UnprovenInstances)
 	return g, pg.Translate(err)
 }

@@ -28,7 +28,8 @@ type Beat struct {
 // statement. Fails with agent.not_found, also for a deleted agent.
 func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error) {
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
-	if pg.MayConcernOneRow(err) || err == nil && out == nil { // one that fails must not fail the others, nor wait with them
+	if pg.MayConcernOneRow(err) ||
+		err == nil && out == nil { // one that fails must not fail the others, nor wait with them
 		var found map[string]*Beat
 		found, err = s.writeHeartbeats(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]
@@ -62,14 +63,20 @@ func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat
 	return out, err
 }
 
-func (s *Agents) writeHeartbeats(ctx context.Context, statement string, all ...agent.Heartbeat) (map[string]*Beat, error) {
+func (s *Agents) writeHeartbeats(
+	ctx context.Context,
+	statement string,
+	all ...agent.Heartbeat,
+) (map[string]*Beat, error) {
 	columns := make([][]string, 7)
 	for _, h := range all {
-		for n, v := range []string{h.AgentID, h.ClientID, h.InstanceID, string(h.Status), agent.Known(h.Type), agent.Known(h.AZ), string(h.Mode)} {
+		for n, v := range []string{h.AgentID, h.ClientID, h.InstanceID, string(h.Status), agent.Known(h.Type),
+			agent.Known(h.AZ), string(h.Mode)} {
 			columns[n] = append(columns[n], v)
 		}
 	}
-	found, err := s.DB.Pool.Query(ctx, statement, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6])
+	found, err := s.DB.Pool.Query(ctx, statement, columns[0], columns[1], columns[2], columns[3], columns[4],
+		columns[5], columns[6])
 	if err != nil {
 		return nil, pg.Translate(err)
 	}

@@ -35,8 +35,10 @@ func TestHeartbeatsTogether(t *testing.T) {
 
 	agents := &postgres.Agents{DB: g.db}
 	got, err := agents.Heartbeats(t.Context(), []agent.Heartbeat{
-		beatOf("a4", "i-4", agent.Online), beatOf("a2", "i-2", agent.Offline), beatOf("a3", "i-3", agent.Online), beatOf("a1", "i-else", agent.Online),
-		beatOf("a2", "i-2", agent.Online), beatOf("a5", "i-5", agent.Online), beatOf("a6", "i-6", agent.Online), beatOf("b1", "j-1", agent.Offline), beatOf("a9", "i-9", agent.Online),
+		beatOf("a4", "i-4", agent.Online), beatOf("a2", "i-2", agent.Offline), beatOf("a3", "i-3", agent.Online),
+		beatOf("a1", "i-else", agent.Online),
+		beatOf("a2", "i-2", agent.Online), beatOf("a5", "i-5", agent.Online), beatOf("a6", "i-6", agent.Online),
+		beatOf("b1", "j-1", agent.Offline), beatOf("a9", "i-9", agent.Online),
 	})
 	require.NoError(t, err)
 	require.Len(t, got, 9)
@@ -49,9 +51,12 @@ func TestHeartbeatsTogether(t *testing.T) {
 	}
 	require.Equal(t, "a1 online, a2 offline, a3 online, a4 online, a5 online, a6 deleted, b1 online",
 		one[string](g, `SELECT string_agg(id || ' ' || status, ', ' ORDER BY id) FROM agents`))
-	require.Equal(t, "a2, a3, a4", one[string](g, `SELECT string_agg(id, ', ' ORDER BY id) FROM agents WHERE last_heartbeat_at IS NOT NULL`))
-	require.Equal(t, "i-2, i-3, i-4", one[string](g, `SELECT string_agg(id, ', ' ORDER BY id) FROM instances WHERE last_seen_at IS NOT NULL`))
-	require.Equal(t, "a2 agent_offline, a3 agent_online", one[string](g, `SELECT string_agg(agent_id || ' ' || type, ', ' ORDER BY agent_id) FROM events`))
+	require.Equal(t, "a2, a3, a4",
+		one[string](g, `SELECT string_agg(id, ', ' ORDER BY id) FROM agents WHERE last_heartbeat_at IS NOT NULL`))
+	require.Equal(t, "i-2, i-3, i-4",
+		one[string](g, `SELECT string_agg(id, ', ' ORDER BY id) FROM instances WHERE last_seen_at IS NOT NULL`))
+	require.Equal(t, "a2 agent_offline, a3 agent_online",
+		one[string](g, `SELECT string_agg(agent_id || ' ' || type, ', ' ORDER BY agent_id) FROM events`))
 	require.EqualValues(t, 2, one[int64](g, `SELECT count(*) FROM notifications`))
 	require.Equal(t, "k1", one[string](g, `SELECT string_agg(id, ', ') FROM clients WHERE last_sync_at IS NOT NULL`))
 }
@@ -81,5 +86,7 @@ func TestHeartbeatsAtOnce(t *testing.T) {
 		require.Error(t, wrong[n], "the constraint refuses it")
 		require.False(t, fault.Is(wrong[n], agent.NotFound), wrong[n])
 	}
-	require.EqualValues(t, fleet, one[int64](g, `SELECT count(*) FROM agents WHERE id LIKE 'f%' AND last_heartbeat_at IS NOT NULL AND status = 'online'`))
+	require.EqualValues(t, fleet,
+		one[int64](g,
+			`SELECT count(*) FROM agents WHERE id LIKE 'f%' AND last_heartbeat_at IS NOT NULL AND status = 'online'`))
 }

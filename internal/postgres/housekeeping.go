@@ -26,21 +26,24 @@ const deleteChunk = 10_000
 
 // expiries say what of each table has expired before a moment, $1.
 var expiries = map[string]struct{ table, where string }{
-	"price_submissions": {"price_submissions_default", `observed_at < $1`}, // what was told before its partition was there
-	"price_buckets":     {"price_buckets", `bucket < $1`},
-	"price_features":    {"price_features", `bucket < $1`},
-	"decisions":         {"decisions", saidBefore},
-	"shadow_decisions":  {"decisions", saidBefore + ` AND shadow`},
-	"decisions_to_stay": {"decisions", saidBefore + ` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // of most agents nothing else is decided all day long
-	"pauses":            {"pauses", `until < $1`},
-	"events":            {"events", `created_at < $1`},
-	"notifications":     {"notifications", `created_at < $1 AND is_read`},
-	"commands":          {"commands", `created_at < $1 AND status <> 'pending'`},
-	"cleanup_reports":   {"cleanup_reports", `created_at < $1`},
-	"job_runs":          {"job_runs", `started_at < $1 AND state <> 'running'`},
-	"operations":        {"operations", `started_at < $1 AND state <> 'running'`},
-	"sweep_attempts":    {"sweep_attempts", `tried_at < $1`}, // of what is no subject any more
-	"orphan_sightings":  {"orphan_sightings", `last_seen_at < $1`},
+	"price_submissions": {"price_submissions_default",
+		`observed_at < $1`}, // what was told before its partition was there
+	"price_buckets":    {"price_buckets", `bucket < $1`},
+	"price_features":   {"price_features", `bucket < $1`},
+	"decisions":        {"decisions", saidBefore},
+	"shadow_decisions": {"decisions", saidBefore + ` AND shadow`},
+	"decisions_to_stay": {"decisions",
+		saidBefore +
+			` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // of most agents nothing else is decided all day long
+	"pauses":           {"pauses", `until < $1`},
+	"events":           {"events", `created_at < $1`},
+	"notifications":    {"notifications", `created_at < $1 AND is_read`},
+	"commands":         {"commands", `created_at < $1 AND status <> 'pending'`},
+	"cleanup_reports":  {"cleanup_reports", `created_at < $1`},
+	"job_runs":         {"job_runs", `started_at < $1 AND state <> 'running'`},
+	"operations":       {"operations", `started_at < $1 AND state <> 'running'`},
+	"sweep_attempts":   {"sweep_attempts", `tried_at < $1`}, // of what is no subject any more
+	"orphan_sightings": {"orphan_sightings", `last_seen_at < $1`},
 }
 
 // saidBefore is a decision that was said for the last time before $1. The first
@@ -51,9 +54,18 @@ const saidBefore = `created_at < $1 AND coalesce(last_at, created_at) < $1`
 // called after each. Rows that are being written are left for the next run, so
 // that neither waits for the other. A table without a rule is left
 // alone.
-func (s *Housekeeping) Expire(ctx context.Context, table string, before time.Time, beat func()) (deleted int64, err error) {
+func (s *Housekeeping) Expire(
+	ctx context.Context,
+	table string,
+	before time.Time,
+	beat func(),
+) (deleted int64, err error) {
 	rule, known := expiries[table]
-	sql := fmt.Sprintf(`DELETE FROM %[1]s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %[2]s LIMIT $2 FOR UPDATE SKIP LOCKED))`, rule.table, rule.where)
+	sql := fmt.Sprintf(
+		`DELETE FROM %[1]s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %[2]s LIMIT $2 FOR UPDATE SKIP LOCKED))`,
+		rule.table,
+		rule.where,
+	)
 	for known {
 		tag, err := s.DB.Pool.Exec(ctx, sql, before, deleteChunk)
 		if err != nil {

@@ -75,7 +75,10 @@ func TestCleanupWaitsForNobody(t *testing.T) {
 	_, err := h.EnsurePartitions(t.Context(), noon.AddDate(0, 0, -3), 4)
 	require.NoError(t, err)
 	h.Patience = time.Nanosecond
-	g.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, created_at) SELECT 'c' || n, 'k1', 'a1', 'i-0', 'agent', 'ondemand', 'cancelled', $1 FROM generate_series(1, 3) n`, noon.AddDate(-1, 0, 0))
+	g.exec(
+		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, created_at) SELECT 'c' || n, 'k1', 'a1', 'i-0', 'agent', 'ondemand', 'cancelled', $1 FROM generate_series(1, 3) n`,
+		noon.AddDate(-1, 0, 0),
+	)
 
 	reader, err := g.db.Pool.Begin(t.Context())
 	require.NoError(t, err)
@@ -132,10 +135,13 @@ func TestSnapshotInventsNothing(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int64(2), total)
 	}
-	require.Equal(t, "2026-11-22 2 1 1", one[string](g, `SELECT concat_ws(' ', day, total, new_clients, active) FROM client_snapshots`))
+	require.Equal(t, "2026-11-22 2 1 1",
+		one[string](g, `SELECT concat_ws(' ', day, total, new_clients, active) FROM client_snapshots`))
 	_, err := h.SnapshotClients(t.Context(), noon.AddDate(0, 0, -1))
 	require.NoError(t, err)
-	require.Equal(t, "1 0 1", one[string](g, `SELECT concat_ws(' ', total, new_clients, active) FROM client_snapshots WHERE day = '2026-11-21'`))
+	require.Equal(t, "1 0 1",
+		one[string](g,
+			`SELECT concat_ws(' ', total, new_clients, active) FROM client_snapshots WHERE day = '2026-11-21'`))
 }
 
 // TestLedger computes a month by hand: a primary on spot that is replaced, a
@@ -150,20 +156,37 @@ func TestLedger(t *testing.T) {
 	g.exec(`INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.04, 'pricing-api', $1)`, noon)
 	g.exec(`DELETE FROM instances`)
 	instance := func(id, role, az, mode string, from, until float64, terminateBy string) {
-		g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, terminated_at, terminate_by)
-			VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', $3, 't3.medium.' || $3, $4, $5, $6, $7)`, id, role, az, mode, hour(from), nullTime(hour(until), until), terminateBy)
+		g.exec(
+			`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, terminated_at, terminate_by)
+			VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', $3, 't3.medium.' || $3, $4, $5, $6, $7)`,
+			id,
+			role,
+			az,
+			mode,
+			hour(from),
+			nullTime(hour(until), until),
+			terminateBy,
+		)
 	}
-	instance("i-old", "retired", "us-east-1a", "spot", -10, 11, "us")    // primary for ten hours of the month, an hour beside
+	instance("i-old", "retired", "us-east-1a", "spot", -10, 11,
+		"us") // primary for ten hours of the month, an hour beside
 	instance("i-new", "primary", "us-east-1b", "ondemand", 8, 0, "")     // two hours beside, then primary
 	instance("i-free", "retired", "us-east-1a", "spot", 12, 12.5, "aws") // free
 	instance("i-dark", "retired", "us-east-1f", "spot", 12, 13, "us")    // nobody knows
-	g.exec(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at) VALUES ('k1', 'a1', 1, 'i-old', 'i-new', 'r', 'switch', $1)`, hour(10))
+	g.exec(
+		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at) VALUES ('k1', 'a1', 1, 'i-old', 'i-new', 'r', 'switch', $1)`,
+		hour(10),
+	)
 	for n := range 20 * 12 { // 0.01 in the first five hours, then 0.02
 		price := 0.01
 		if n >= 5*12 {
 			price = 0.02
 		}
-		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at) VALUES ('t3.medium.us-east-1a', $1, $2, 'primary', 1, $1)`, month.Add(time.Duration(n)*5*time.Minute), price)
+		g.exec(
+			`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at) VALUES ('t3.medium.us-east-1a', $1, $2, 'primary', 1, $1)`,
+			month.Add(time.Duration(n)*5*time.Minute),
+			price,
+		)
 	}
 	now := hour(20)
 	require.NoError(t, h.ComputeSavings(t.Context(), "k1", month, now))
@@ -171,10 +194,16 @@ func TestLedger(t *testing.T) {
 	baseline, actual := 20*0.04, 5*0.01+6*0.02+12*0.04
 	require.InDelta(t, baseline, one[float64](g, `SELECT baseline::float8 FROM client_savings`), 1e-6)
 	require.InDelta(t, actual, one[float64](g, `SELECT actual::float8 FROM client_savings`), 1e-6)
-	require.InDelta(t, 1*0.02+2*0.04, one[float64](g, `SELECT (details->>'replica_cost')::float8 FROM client_savings`), 1e-6)
-	require.Equal(t, "20.0000 1.0000 true", one[string](g, `SELECT concat_ws(' ', details->>'primary_hours', details->>'unpriced_hours', provisional::text) FROM client_savings`))
+	require.InDelta(t, 1*0.02+2*0.04,
+		one[float64](g, `SELECT (details->>'replica_cost')::float8 FROM client_savings`), 1e-6)
+	require.Equal(t, "20.0000 1.0000 true",
+		one[string](
+			g,
+			`SELECT concat_ws(' ', details->>'primary_hours', details->>'unpriced_hours', provisional::text) FROM client_savings`,
+		))
 	require.Contains(t, one[string](g, `SELECT details->>'price_list' FROM client_savings`), "pricing-api")
-	require.InDelta(t, baseline-actual, one[float64](g, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`), 1e-6)
+	require.InDelta(t, baseline-actual, one[float64](g, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`),
+		1e-6)
 
 	// The month closes once; later runs leave it alone, and the total is the sum.
 	december := month.AddDate(0, 1, 0)

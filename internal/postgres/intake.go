@@ -52,7 +52,8 @@ func (s *Intake) Owner(ctx context.Context, account, instanceID string) (intake.
 	o := intake.Owner{InstanceID: instanceID}
 	b := &pgx.Batch{}
 	b.Queue(ownerOfInstance, instanceID, account, own).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN, &o.Account.ExternalID, &o.Foreign)
+		err := row.Scan(&o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN, &o.Account.ExternalID,
+			&o.Foreign)
 		if pg.IsNoRows(err) {
 			return nil
 		}

@@ -28,8 +28,11 @@ func TestNoticeThroughTwoDoors(t *testing.T) {
 				require.Equal(t, interruption.Promoted, got.Outcome.Result)
 				behind = append(behind, got.Behind != nil && *got.Behind > 0)
 			}
-			require.Equal(t, []bool{false, false, true, false, false}, behind, "the lag is of the second door's first arrival")
-			require.Equal(t, doors[0]+" "+doors[1]+" 3 5", one[string](g, `SELECT door || ' ' || second_door || ' ' || second_arrival || ' ' || arrivals FROM notices`))
+			require.Equal(t, []bool{false, false, true, false, false}, behind,
+				"the lag is of the second door's first arrival")
+			require.Equal(t, doors[0]+" "+doors[1]+" 3 5",
+				one[string](g,
+					`SELECT door || ' ' || second_door || ' ' || second_arrival || ' ' || arrivals FROM notices`))
 			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM role_changes`))
 			g.sound()
 		})

@@ -52,7 +52,8 @@ type JobRun struct {
 
 // Runs reads the last runs of each job, newest first.
 func (s *Jobs) Runs(ctx context.Context, perJob int) ([]JobRun, error) {
-	return pg.QueryRows[JobRun](ctx, s.DB, `SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
+	return pg.QueryRows[JobRun](ctx, s.DB,
+		`SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
 		FROM (SELECT DISTINCT job FROM job_runs) j
 		CROSS JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY period DESC LIMIT $1) r ORDER BY r.job, r.period DESC`, perJob)
 }
@@ -75,8 +76,14 @@ func (s *Jobs) TellFailing(ctx context.Context, in activities.JobEnd, message st
 }
 
 func (s *Jobs) recordJobEvent(ctx context.Context, in activities.JobEnd, what, message string) error {
-	return pg.Translate(pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{Type: what, Severity: "error", Message: message, Notify: true,
-		Key: what + "/" + in.Job + "/" + in.Period.UTC().Format(time.RFC3339), Metadata: map[string]any{"job": in.Job, "error": in.Error}}))
+	return pg.Translate(pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{
+		Type:     what,
+		Severity: "error",
+		Message:  message,
+		Notify:   true,
+		Key:      what + "/" + in.Job + "/" + in.Period.UTC().Format(time.RFC3339),
+		Metadata: map[string]any{"job": in.Job, "error": in.Error},
+	}))
 }
 
 // TellRemoved tells operators, once for each, of schedules at the server that this
@@ -84,8 +91,14 @@ func (s *Jobs) recordJobEvent(ctx context.Context, in activities.JobEnd, what, m
 // another version may be there that runs them.
 func (s *Jobs) TellRemoved(ctx context.Context, schedules []string) error {
 	for _, id := range schedules {
-		if err := pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{Type: "schedule_removed", Severity: "warning", Notify: true, Key: "schedule-removed/" + id,
-			Message: "A worker has no job for the schedule " + id + ". Delete it when no version in use has one.", Metadata: map[string]any{"schedule": id}}); err != nil {
+		if err := pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{
+			Type:     "schedule_removed",
+			Severity: "warning",
+			Notify:   true,
+			Key:      "schedule-removed/" + id,
+			Message:  "A worker has no job for the schedule " + id + ". Delete it when no version in use has one.",
+			Metadata: map[string]any{"schedule": id},
+		}); err != nil {
 			return pg.Translate(err)
 		}
 	}

@@ -31,9 +31,14 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 	var state replica.State
 	var primary, region *string
 	var proof adoption.Proof
-	err := s.DB.Pool.QueryRow(ctx, `SELECT c.id, c.role_arn, c.external_id, c.own_account, r.state, p.id, p.region, coalesce(p.proof, 'unproven'), coalesce(p.installed_at > now() - interval '2 minutes', false)
+	err := s.DB.Pool.QueryRow(
+		ctx,
+		`SELECT c.id, c.role_arn, c.external_id, c.own_account, r.state, p.id, p.region, coalesce(p.proof, 'unproven'), coalesce(p.installed_at > now() - interval '2 minutes', false)
 		FROM replicas r JOIN clients c ON c.id = r.client_id LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
-		WHERE r.id = $1`, replicaID).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &state, &primary, &region, &proof, &out.Young)
+		WHERE r.id = $1`,
+		replicaID,
+	).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID,
+		&out.Account.Own, &state, &primary, &region, &proof, &out.Young)
 	switch {
 	case pg.IsNoRows(err):
 		return nil, replica.NotFound.New("there is no replica %s", replicaID)
@@ -68,7 +73,11 @@ func scanLaunch(row pgx.Row) (*activities.FrozenLaunch, error) {
 }
 
 // FrozenLaunch finds the last attempt of a replica in a pool, nil when there is none.
-func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where replica.Candidate) (*activities.FrozenLaunch, error) {
+func (s *Launches) FrozenLaunch(
+	ctx context.Context,
+	replicaID string,
+	where replica.Candidate,
+) (*activities.FrozenLaunch, error) {
 	out, err := scanLaunch(s.DB.Pool.QueryRow(ctx, selectLaunch, replicaID, where.PoolID, where.Mode))
 	if pg.IsNoRows(err) {
 		return nil, nil //nolint:nilnil // there being none is an answer, not a failure
@@ -78,7 +87,12 @@ func (s *Launches) FrozenLaunch(ctx context.Context, replicaID string, where rep
 
 // FreezeLaunch stores an attempt before it is made. The second caller gets the
 // first one's request, whatever it would have asked itself.
-func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where replica.Candidate, f activities.FrozenLaunch) (*activities.FrozenLaunch, error) {
+func (s *Launches) FreezeLaunch(
+	ctx context.Context,
+	replicaID string,
+	where replica.Candidate,
+	f activities.FrozenLaunch,
+) (*activities.FrozenLaunch, error) {
 	b := &pgx.Batch{}
 	var out *activities.FrozenLaunch
 	b.Queue(`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, attempt)
@@ -98,7 +112,8 @@ func (s *Launches) FreezeLaunch(ctx context.Context, replicaID string, where rep
 	return out, nil
 }
 
-var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.AlreadyExists, "the replica has an instance of another attempt")
+var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.AlreadyExists,
+	"the replica has an instance of another attempt")
 
 // EndLaunch records how an attempt ended, and with an instance gives it its row:
 // from here on it can be watched and ended, whatever becomes of the process that launched
@@ -108,18 +123,27 @@ var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.Alrea
 // when the replica has an instance of another attempt.
 func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.LaunchEnd) error {
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE launches SET state = CASE WHEN $2 <> '' THEN 'launched' ELSE 'failed' END, instance_id = coalesce(nullif($2, ''), instance_id),
+	b.Queue(
+		`UPDATE launches SET state = CASE WHEN $2 <> '' THEN 'launched' ELSE 'failed' END, instance_id = coalesce(nullif($2, ''), instance_id),
 			error_code = nullif($3, ''), error = nullif($4, ''), ended_at = clock_timestamp()
-		WHERE client_token = $1`, token, end.InstanceID, end.Code, end.Error)
+		WHERE client_token = $1`,
+		token,
+		end.InstanceID,
+		end.Code,
+		end.Error,
+	)
 	if end.InstanceID != "" {
-		b.Queue(`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, proof, role, terminate_by, retiring_since)
+		b.Queue(
+			`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, proof, role, terminate_by, retiring_since)
 			SELECT l.instance_id, l.client_id, l.agent_id, coalesce(l.request->>'instance_type', substring(l.pool_id FROM '^(.*)\.')), coalesce(l.request->>'az', substring(l.pool_id FROM '[^.]*$')),
 				coalesce(l.request->>'region', p.region, ''), l.pool_id, l.mode, 'control-plane', 'launched',
 				CASE WHEN o.open THEN 'replica' ELSE 'retiring' END, CASE WHEN o.open THEN '' ELSE 'us' END, CASE WHEN NOT o.open THEN clock_timestamp() END
 			FROM launches l JOIN replicas r ON r.id = l.replica_id LEFT JOIN instances p ON p.agent_id = l.agent_id AND p.role = 'primary',
 				LATERAL (SELECT r.state IN ('requested', 'launching', 'running', 'ready') AS open) o
 			WHERE l.client_token = $1
-			ON CONFLICT (id) DO UPDATE SET proof = 'launched', adopted_at = NULL WHERE instances.client_id = excluded.client_id`, token)
+			ON CONFLICT (id) DO UPDATE SET proof = 'launched', adopted_at = NULL WHERE instances.client_id = excluded.client_id`,
+			token,
+		)
 	}
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
@@ -138,9 +162,15 @@ func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessag
 // agent.instance_of_another_tenant.
 func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) (*activities.Ending, error) {
 	var out activities.Ending
-	err := s.DB.Pool.QueryRow(ctx, `SELECT i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof
-		FROM instances i JOIN clients c ON c.id = i.client_id WHERE i.id = $2 AND i.agent_id = $1`, agentID, instanceID).
-		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
+	err := s.DB.Pool.QueryRow(
+		ctx,
+		`SELECT i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof
+		FROM instances i JOIN clients c ON c.id = i.client_id WHERE i.id = $2 AND i.agent_id = $1`,
+		agentID,
+		instanceID,
+	).
+		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own,
+			&out.Ended, &out.LaunchedAt, &out.Proof)
 	if pg.IsNoRows(err) {
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
 	}

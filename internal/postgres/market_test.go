@@ -20,7 +20,9 @@ func TestRecordedMarket(t *testing.T) {
 	_, err := decisions.Market(t.Context(), from, noon)
 	require.True(t, fault.Is(err, market.Invalid), "nothing is recorded: %v", err)
 
-	g.exec(`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`)
+	g.exec(
+		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
+	)
 	for back := 30; back >= 0; back-- { // two hours and a half, one change of price
 		dollars := 0.02
 		if back < 12 {
@@ -32,7 +34,8 @@ func TestRecordedMarket(t *testing.T) {
 	g.exec(`UPDATE instances SET installed_at = $1`, from.Add(-time.Hour))
 	g.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, detected_at, proven) VALUES
 		('k1', 'i-0', 'termination-notice', 't3.medium.us-east-1a', $1, true), ('k1', 'i-0', 'rebalance-recommendation', 't3.medium.us-east-1a', $1, true),
-		('k2', 'i-9', 'termination-notice', 't3.medium.us-east-1a', $1::timestamptz - interval '10 minutes', false)`, noon.Add(-time.Hour))
+		('k2', 'i-9', 'termination-notice', 't3.medium.us-east-1a', $1::timestamptz - interval '10 minutes', false)`,
+		noon.Add(-time.Hour))
 
 	m, err := decisions.Market(t.Context(), from, noon)
 	require.NoError(t, err)
@@ -43,7 +46,11 @@ func TestRecordedMarket(t *testing.T) {
 	require.InDelta(t, 1, loss.Share, 0)
 	require.Equal(t, 30*time.Minute, loss.Until.Sub(loss.At))
 
-	r, err := backtest.Run(t.Context(), backtest.Options{Market: m, Agents: 4, Strategies: []backtest.Strategy{backtest.Never()}})
+	r, err := backtest.Run(t.Context(), backtest.Options{
+		Market:     m,
+		Agents:     4,
+		Strategies: []backtest.Strategy{backtest.Never()},
+	})
 	require.NoError(t, err)
 	never, _ := r.Row("never-switch")
 	require.Equal(t, 3, never.Interruptions, "all but the one that begins on demand")

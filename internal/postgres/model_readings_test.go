@@ -21,7 +21,9 @@ func TestTheHashOfSQLIsOurs(t *testing.T) {
 	s.upload(mlmodel.Models, "s1", "m.onnx")
 	s.exec(`DELETE FROM instances`)
 	s.exec(`DELETE FROM agents`)
-	s.exec(`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'agent-' || n, 'k1', 'l' || n FROM generate_series(1, 500) n`)
+	s.exec(
+		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'agent-' || n, 'k1', 'l' || n FROM generate_series(1, 500) n`,
+	)
 	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()}))
 	for _, percent := range []int{1, 10, 50, 99} {
 		want := 0
@@ -30,7 +32,12 @@ func TestTheHashOfSQLIsOurs(t *testing.T) {
 				want++
 			}
 		}
-		got, err := s.Readings(ctx, activities.ReadingsQuery{SessionID: "s1", Phase: mlmodel.Canary, Percent: percent, Since: time.Now().Add(-time.Hour)})
+		got, err := s.Readings(ctx, activities.ReadingsQuery{
+			SessionID: "s1",
+			Phase:     mlmodel.Canary,
+			Percent:   percent,
+			Since:     time.Now().Add(-time.Hour),
+		})
 		require.NoError(t, err)
 		require.Equal(t, want, got.Group.Agents)
 		require.Equal(t, 500-want, got.Others.Agents)
@@ -69,7 +76,13 @@ func TestReadings(t *testing.T) {
 			d.Savings = .01
 		}
 		period := time.Date(2026, 1, 1, 0, minutes, 0, 0, time.UTC)
-		require.NoError(t, decisions.Keep(ctx, engine.Record{Input: engine.Input{Agent: engine.Agent{ID: agentID, ClientID: "k1"}}, Decision: d, Shadow: shadow, Source: engine.BySchedule, Period: period}))
+		require.NoError(t, decisions.Keep(ctx, engine.Record{
+			Input:    engine.Input{Agent: engine.Agent{ID: agentID, ClientID: "k1"}},
+			Decision: d,
+			Shadow:   shadow,
+			Source:   engine.BySchedule,
+			Period:   period,
+		}))
 	}
 	decide(in, "new", 5, false, false)
 	decide(in, "new", 10, false, true)
@@ -78,13 +91,24 @@ func TestReadings(t *testing.T) {
 	decide(out, "new", 5, true, false)
 	decide(in, "new", 10, true, true)
 	decide(in, "new", 20, true, false) // without a partner
-	s.exec(`INSERT INTO switches (id, client_id, agent_id, trigger, phase) VALUES ('w1', 'k1', $1, 'model', 'done'), ('w2', 'k1', $1, 'manual', 'done'), ('w3', 'k1', $1, 'model', 'abandoned')`, in)
-	s.exec(`INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/x', 'termination', 'k1', $1, 'failed', now(), NULL), ('switch/x', 'switch', 'k1', $1, 'failed', now(), NULL)`, in)
+	s.exec(
+		`INSERT INTO switches (id, client_id, agent_id, trigger, phase) VALUES ('w1', 'k1', $1, 'model', 'done'), ('w2', 'k1', $1, 'manual', 'done'), ('w3', 'k1', $1, 'model', 'abandoned')`,
+		in,
+	)
+	s.exec(
+		`INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/x', 'termination', 'k1', $1, 'failed', now(), NULL), ('switch/x', 'switch', 'k1', $1, 'failed', now(), NULL)`,
+		in,
+	)
 	s.exec(`UPDATE decisions SET created_at = created_at - interval '1 minute'`)
 	s.exec(`UPDATE switches SET initiated_at = initiated_at - interval '1 minute'`)
 	s.exec(`UPDATE operations SET ended_at = ended_at - interval '1 minute'`)
 
-	got, err := s.Readings(ctx, activities.ReadingsQuery{SessionID: "s1", Phase: mlmodel.Canary, Percent: 50, Since: time.Now().Add(-time.Hour)})
+	got, err := s.Readings(ctx, activities.ReadingsQuery{
+		SessionID: "s1",
+		Phase:     mlmodel.Canary,
+		Percent:   50,
+		Since:     time.Now().Add(-time.Hour),
+	})
 	require.NoError(t, err)
 	g := got.Group
 	require.Equal(t, []int{1, 2, 1, 1, 1}, []int{g.Agents, g.Decisions, g.Errors, g.Switches, g.FailedFailovers})
@@ -95,7 +119,11 @@ func TestReadings(t *testing.T) {
 	require.InDelta(t, .5, share, .001)
 	require.Equal(t, 1, got.Others.Decisions)
 
-	got, err = s.Readings(ctx, activities.ReadingsQuery{SessionID: "s1", Phase: mlmodel.Shadow, Since: time.Now().Add(-time.Hour)})
+	got, err = s.Readings(ctx, activities.ReadingsQuery{
+		SessionID: "s1",
+		Phase:     mlmodel.Shadow,
+		Since:     time.Now().Add(-time.Hour),
+	})
 	require.NoError(t, err)
 	require.Equal(t, mlmodel.Comparison{Pairs: 2, Agree: 2, Errors: 1, Regret: got.Shadow.Regret}, got.Shadow)
 	require.InDelta(t, .01, got.Shadow.Regret, 1e-9, "the live decision saves a cent more")
@@ -103,7 +131,12 @@ func TestReadings(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, view.Readings.Shadow.Pairs, "what the guards saw is shown")
 
-	got, err = s.Readings(ctx, activities.ReadingsQuery{SessionID: "s1", Phase: mlmodel.Live, Percent: 100, Since: time.Now().Add(-time.Hour)})
+	got, err = s.Readings(ctx, activities.ReadingsQuery{
+		SessionID: "s1",
+		Phase:     mlmodel.Live,
+		Percent:   100,
+		Since:     time.Now().Add(-time.Hour),
+	})
 	require.NoError(t, err)
 	require.Equal(t, 2, got.Group.Agents)
 	require.InDelta(t, .06, got.Others.Spend, .001, "the fleet before, in as much time")

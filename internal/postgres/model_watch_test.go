@@ -25,7 +25,9 @@ func watched(t *testing.T) *shelf {
 // phases says where the rollouts stand that have not ended.
 func (s *shelf) phases() string {
 	s.t.Helper()
-	return s.text(`SELECT coalesce(string_agg(session_id || ' ' || phase, ', ' ORDER BY session_id), '') FROM model_rollouts WHERE ended_at IS NULL`)
+	return s.text(
+		`SELECT coalesce(string_agg(session_id || ' ' || phase, ', ' ORDER BY session_id), '') FROM model_rollouts WHERE ended_at IS NULL`,
+	)
 }
 
 // TestAWatchOutlivesWhatIsRefused: whoever is only validated ends nobody's watch,
@@ -36,7 +38,8 @@ func TestAWatchOutlivesWhatIsRefused(t *testing.T) {
 	ctx := t.Context()
 	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s3", Plan: mlmodel.DefaultPlan()}))
 	require.Equal(t, "s2 live, s3 validating", s.phases())
-	require.Equal(t, mlmodel.Busy, fault.CodeOf(s.Open(ctx, activities.OpenRollout{SessionID: "s4"})), "one is validated at a time")
+	require.Equal(t, mlmodel.Busy, fault.CodeOf(s.Open(ctx, activities.OpenRollout{SessionID: "s4"})),
+		"one is validated at a time")
 	require.NoError(t, s.End(ctx, activities.EndRollout{SessionID: "s3", Phase: mlmodel.Rejected, Detail: "it fails"}))
 	require.Equal(t, "s2 live", s.phases())
 	require.NoError(t, s.Undo(ctx, "s2"))
@@ -66,13 +69,16 @@ func TestAWatchGivesWayToAStage(t *testing.T) {
 				require.Equal(t, superseded, taken.Superseded)
 			}
 			require.Equal(t, "s3 "+string(first), s.phases())
-			require.Equal(t, "completed session s3 took over", s.text(`SELECT phase || ' ' || detail FROM model_rollouts WHERE session_id = 's2'`))
-			require.Equal(t, mlmodel.WrongPhase, fault.CodeOf(s.Undo(ctx, "s2")), "its rollback would be of what another serves by")
+			require.Equal(t, "completed session s3 took over",
+				s.text(`SELECT phase || ' ' || detail FROM model_rollouts WHERE session_id = 's2'`))
+			require.Equal(t, mlmodel.WrongPhase, fault.CodeOf(s.Undo(ctx, "s2")),
+				"its rollback would be of what another serves by")
 			var busy fault.Code
 			if first != mlmodel.Live {
 				busy = mlmodel.Busy
 			}
-			require.Equal(t, busy, fault.CodeOf(s.Open(ctx, activities.OpenRollout{SessionID: "s4"})), "only a watch is not in the way")
+			require.Equal(t, busy, fault.CodeOf(s.Open(ctx, activities.OpenRollout{SessionID: "s4"})),
+				"only a watch is not in the way")
 		})
 	}
 }

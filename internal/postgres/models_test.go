@@ -40,7 +40,11 @@ func (s *shelf) upload(kind mlmodel.Kind, id string, names ...string) {
 // activate takes a session through an immediate rollout as far as being live.
 func (s *shelf) activate(id string, back bool) {
 	s.t.Helper()
-	require.NoError(s.t, s.Open(s.t.Context(), activities.OpenRollout{SessionID: id, Plan: mlmodel.Plan{Back: back}, By: "ann"}))
+	require.NoError(s.t, s.Open(s.t.Context(), activities.OpenRollout{
+		SessionID: id,
+		Plan:      mlmodel.Plan{Back: back},
+		By:        "ann",
+	}))
 	_, err := s.GoLive(s.t.Context(), id)
 	require.NoError(s.t, err)
 }
@@ -49,7 +53,9 @@ func (s *shelf) activate(id string, back bool) {
 // of its state.
 func (s *shelf) states() string {
 	s.t.Helper()
-	return s.text(`SELECT string_agg(id || CASE WHEN is_live THEN 'L' WHEN is_fallback THEN 'F' ELSE left(state, 1) END, ' ' ORDER BY id) FROM model_sessions`)
+	return s.text(
+		`SELECT string_agg(id || CASE WHEN is_live THEN 'L' WHEN is_fallback THEN 'F' ELSE left(state, 1) END, ' ' ORDER BY id) FROM model_sessions`,
+	)
 }
 
 func (s *shelf) text(sql string, args ...any) (out string) {
@@ -85,7 +91,8 @@ func TestTheSessionsOfTheDeployedPage(t *testing.T) {
 	require.Equal(t, []string{"s2", "s1"}, shown())
 	s.activate("s2", false)
 	require.Equal(t, "s1F s2L", s.states())
-	require.Equal(t, "completed", s.text(`SELECT phase FROM model_rollouts WHERE session_id = 's1'`), "a watch gives way")
+	require.Equal(t, "completed", s.text(`SELECT phase FROM model_rollouts WHERE session_id = 's1'`),
+		"a watch gives way")
 
 	back, err := s.Fallback(ctx, mlmodel.Models)
 	require.NoError(t, err)
@@ -97,10 +104,15 @@ func TestTheSessionsOfTheDeployedPage(t *testing.T) {
 
 	s.upload(mlmodel.Models, "s3", "model_c.pkl")
 	s.upload(mlmodel.Models, "s4", "model_c.pkl")
-	require.Equal(t, []string{"s4", "s1"}, shown(), "archived and older ones are not shown: the page would call them pending")
+	require.Equal(t, []string{"s4", "s1"}, shown(),
+		"archived and older ones are not shown: the page would call them pending")
 	got, err := s.Session(ctx, "s1")
 	require.NoError(t, err)
-	require.Equal(t, []mlmodel.File{{Name: "model_a.pkl", Digest: strings.Repeat("a", 64), Size: 100}, {Name: "scaler.joblib", Digest: strings.Repeat("a", 64), Size: 100}}, got.Files)
+	require.Equal(t, []mlmodel.File{{
+		Name:   "model_a.pkl",
+		Digest: strings.Repeat("a", 64),
+		Size:   100,
+	}, {Name: "scaler.joblib", Digest: strings.Repeat("a", 64), Size: 100}}, got.Files)
 	require.NotNil(t, got.ActivatedAt)
 
 	s.upload(mlmodel.Engine, "e1", "engine.py")
@@ -135,7 +147,8 @@ func TestUndoRestoresEverything(t *testing.T) {
 	require.NoError(t, s.Undo(ctx, "s3"))
 	finish("s3", mlmodel.RolledBack)
 	require.Equal(t, "s1F s2L s3a", s.states())
-	require.Equal(t, at, s.text(`SELECT activated_at::text FROM model_sessions WHERE id = 's2'`), "what decided before decides again, also among the kinds")
+	require.Equal(t, at, s.text(`SELECT activated_at::text FROM model_sessions WHERE id = 's2'`),
+		"what decided before decides again, also among the kinds")
 
 	s.activate("s1", true)
 	require.Equal(t, "s1L s2a s3a", s.states())
@@ -174,7 +187,13 @@ func TestOneRolloutAtATime(t *testing.T) {
 	mine := s.text(`SELECT session_id FROM model_rollouts WHERE ended_at IS NULL`)
 	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: mine}), "its own run may ask twice")
 	since := time.Now()
-	_, err := s.Record(ctx, activities.RolloutState{SessionID: mine, Phase: mlmodel.Canary, Percent: 10, StageSince: &since, Detail: "it decides for 10 %"})
+	_, err := s.Record(ctx, activities.RolloutState{
+		SessionID:  mine,
+		Phase:      mlmodel.Canary,
+		Percent:    10,
+		StageSince: &since,
+		Detail:     "it decides for 10 %",
+	})
 	require.NoError(t, err)
 	serving, err := s.Serving(ctx)
 	require.NoError(t, err)
@@ -183,7 +202,12 @@ func TestOneRolloutAtATime(t *testing.T) {
 	require.Equal(t, 10, serving.Percent)
 	require.Empty(t, serving.Live)
 
-	require.NoError(t, s.Validated(ctx, activities.Validation{SessionID: mine, Runner: "onnx", Version: "abc", Decisions: 7}))
+	require.NoError(t, s.Validated(ctx, activities.Validation{
+		SessionID: mine,
+		Runner:    "onnx",
+		Version:   "abc",
+		Decisions: 7,
+	}))
 	view, err := s.Rollout(ctx, mine)
 	require.NoError(t, err)
 	require.Equal(t, 7, view.Validation.Decisions)
@@ -245,7 +269,14 @@ func TestARefusalIsKeptUnlessANeighbourWasAway(t *testing.T) {
 	for id, keep := range map[string]bool{"s1": false, "s2": true} {
 		s.upload(mlmodel.Models, id, "m.h5")
 		require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: id}))
-		require.NoError(t, s.End(ctx, activities.EndRollout{SessionID: id, Phase: mlmodel.Rejected, Detail: "use ONNX", Code: "engine.no_runner", Error: "use ONNX", Keep: keep}))
+		require.NoError(t, s.End(ctx, activities.EndRollout{
+			SessionID: id,
+			Phase:     mlmodel.Rejected,
+			Detail:    "use ONNX",
+			Code:      "engine.no_runner",
+			Error:     "use ONNX",
+			Keep:      keep,
+		}))
 	}
 	require.Equal(t, "s1r s2u", s.states())
 	got, err := s.Session(ctx, "s1")

@@ -30,9 +30,12 @@ func (s *Preferences) Shares(ctx context.Context) ([]MovingShare, error) {
 func (s *Preferences) SetShare(ctx context.Context, clientID string, percent float64, by string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		what, sql, args := "all agents", `WITH before AS (SELECT max_moving_percent AS was FROM fleet_limits FOR NO KEY UPDATE)
-			UPDATE fleet_limits SET max_moving_percent = $1 FROM before RETURNING was::float8`, []any{percent}
+			UPDATE fleet_limits SET max_moving_percent = $1 FROM before RETURNING was::float8`, []any{
+			percent,
+		}
 		if clientID != "" {
-			what, sql, args = "client "+clientID, `WITH before AS (SELECT id, max_moving_percent AS was FROM clients WHERE id = $2 FOR NO KEY UPDATE)
+			what, sql, args = "client "+
+				clientID, `WITH before AS (SELECT id, max_moving_percent AS was FROM clients WHERE id = $2 FOR NO KEY UPDATE)
 			UPDATE clients c SET max_moving_percent = $1, updated_at = now() FROM before b WHERE c.id = b.id RETURNING was::float8`, []any{percent, clientID}
 		}
 		var was float64
@@ -43,7 +46,16 @@ func (s *Preferences) SetShare(ctx context.Context, clientID string, percent flo
 		if err != nil || was == percent {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "moving_limit_changed", Severity: "warning", Actor: by, Message: "How many agents of " + what + " may move at once was changed",
-			Metadata: map[string]any{"before": map[string]float64{"max_moving_percent": was}, "after": map[string]float64{"max_moving_percent": percent}}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "moving_limit_changed",
+			Severity: "warning",
+			Actor:    by,
+			Message:  "How many agents of " + what + " may move at once was changed",
+			Metadata: map[string]any{
+				"before": map[string]float64{"max_moving_percent": was},
+				"after":  map[string]float64{"max_moving_percent": percent},
+			},
+		})
 	})
 }

@@ -26,7 +26,12 @@ type Notices struct{ DB *pg.DB }
 // and interruption.Furthest, by the database's clock; of two the earlier one holds.
 // A notice about an instance that never was the agent's leaves no row. An empty
 // clientID is any tenant. Fails with agent.not_found.
-func (s *Notices) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (s *Notices) Take(
+	ctx context.Context,
+	clientID string,
+	n interruption.Notice,
+	judge roles.NoticeJudge,
+) (*roles.Taken, error) {
 	return s.take(ctx, clientID, n, false, judge)
 }
 
@@ -36,7 +41,13 @@ func (s *Roles) TakeAgain(ctx context.Context, n interruption.Notice, judge role
 	return (&Notices{DB: s.DB}).take(ctx, "", n, true, judge)
 }
 
-func (s *Notices) take(ctx context.Context, clientID string, n interruption.Notice, again bool, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (s *Notices) take(
+	ctx context.Context,
+	clientID string,
+	n interruption.Notice,
+	again bool,
+	judge roles.NoticeJudge,
+) (*roles.Taken, error) {
 	out, err := s.takeOnce(ctx, clientID, n, again, judge)
 	if !fault.Is(err, roles.Stale) {
 		return out, err
@@ -52,7 +63,13 @@ func (s *Notices) take(ctx context.Context, clientID string, n interruption.Noti
 	})
 }
 
-func (s *Notices) takeOnce(ctx context.Context, clientID string, n interruption.Notice, again bool, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (s *Notices) takeOnce(
+	ctx context.Context,
+	clientID string,
+	n interruption.Notice,
+	again bool,
+	judge roles.NoticeJudge,
+) (*roles.Taken, error) {
 	var out *roles.Taken
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var err error
@@ -96,11 +113,18 @@ WHERE n.agent_id = $1
 // recordNotice is the first round trip: it locks the agent, makes the notice durable and
 // reads the roles. The lock is taken in a statement of its own, because a statement
 // that waits for a lock sees everything else as it was before.
-func recordNotice(ctx context.Context, tx pgx.Tx, clientID string, n interruption.Notice, again bool) (*roles.Taken, error) {
+func recordNotice(
+	ctx context.Context,
+	tx pgx.Tx,
+	clientID string,
+	n interruption.Notice,
+	again bool,
+) (*roles.Taken, error) {
 	out := &roles.Taken{Outcome: interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind}}
 	var deleted bool
 	b := &pgx.Batch{}
-	b.Queue(`SELECT status = 'deleted' FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) FOR NO KEY UPDATE`, n.AgentID, clientID).
+	b.Queue(`SELECT status = 'deleted' FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) FOR NO KEY UPDATE`,
+		n.AgentID, clientID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&deleted)
 			if pg.IsNoRows(err) || err == nil && deleted {
@@ -108,18 +132,20 @@ func recordNotice(ctx context.Context, tx pgx.Tx, clientID string, n interruptio
 			}
 			return err
 		})
-	b.Queue(`SELECT role FROM instances WHERE id = $2 AND agent_id = $1`, n.AgentID, n.InstanceID).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&out.Role)
-		if out.Known = err == nil; pg.IsNoRows(err) {
-			return nil
-		}
-		return err
-	})
+	b.Queue(`SELECT role FROM instances WHERE id = $2 AND agent_id = $1`, n.AgentID, n.InstanceID).
+		QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&out.Role)
+			if out.Known = err == nil; pg.IsNoRows(err) {
+				return nil
+			}
+			return err
+		})
 	b.Queue(insertNotice, noticeRow(n, again)...)
 	queueInterruption(b, n)
 	b.Queue(selectNotice, n.AgentID, n.InstanceID, n.Kind).QueryRow(func(row pgx.Row) error {
 		o := &out.Outcome
-		err := row.Scan(&o.Deadline, &o.Past, &o.Left, &o.Result, &o.ReplicaID, &o.NewPrimary, &o.Wanted, &out.First, &out.Delivered, &out.FirstDoor, &out.Behind)
+		err := row.Scan(&o.Deadline, &o.Past, &o.Left, &o.Result, &o.ReplicaID, &o.NewPrimary, &o.Wanted, &out.First,
+			&out.Delivered, &out.FirstDoor, &out.Behind)
 		if pg.IsNoRows(err) {
 			return nil
 		}
@@ -165,8 +191,12 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
 	case roles.RuledLaunch:
 		queueTermination(b, n)
 	case roles.RuledNone:
-		b.Queue(`UPDATE notices SET delivered_at = coalesce(delivered_at, clock_timestamp()) WHERE agent_id = $1 AND instance_id = $2 AND kind = $3`,
-			n.AgentID, n.InstanceID, n.Kind)
+		b.Queue(
+			`UPDATE notices SET delivered_at = coalesce(delivered_at, clock_timestamp()) WHERE agent_id = $1 AND instance_id = $2 AND kind = $3`,
+			n.AgentID,
+			n.InstanceID,
+			n.Kind,
+		)
 	}
 	if v.Review {
 		queueReview(b, n.AgentID)

@@ -37,16 +37,21 @@ func TestTakeNoticeChangesTheRolesAtOnce(t *testing.T) {
 		require.Equal(t, lines(true, n == 0, interruption.Promoted, heir.ID, "i-1"),
 			lines(got.Known, got.First, got.Outcome.Result, got.Outcome.ReplicaID, got.Outcome.NewPrimary))
 		if n == 0 {
-			require.Equal(t, lines(roles.RuledFailOver, agent.Primary, "termination/a1/i-0"), lines(got.Verdict.Ruling, got.Role, got.Operation()))
+			require.Equal(t, lines(roles.RuledFailOver, agent.Primary, "termination/a1/i-0"),
+				lines(got.Verdict.Ruling, got.Role, got.Operation()))
 		} else {
-			require.Equal(t, lines(roles.RuledKnown, agent.Retiring, ""), lines(got.Verdict.Ruling, got.Role, got.Operation()))
+			require.Equal(t, lines(roles.RuledKnown, agent.Retiring, ""),
+				lines(got.Verdict.Ruling, got.Role, got.Operation()))
 		}
 	}
 	require.Equal(t, "i-1", g.set().Primary.ID)
 	require.EqualValues(t, 1, g.set().Epoch)
-	require.Equal(t, "3 http", one[string](g, `SELECT arrivals || ' ' || door FROM notices WHERE delivered_at IS NOT NULL`))
-	require.Equal(t, "running", one[string](g, `SELECT state FROM operations WHERE id = 'termination/a1/i-0' AND tend_at > clock_timestamp()`))
-	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM interruptions WHERE pool_id = 't3.medium.us-east-1a' AND instance_age IS NOT NULL`))
+	require.Equal(t, "3 http",
+		one[string](g, `SELECT arrivals || ' ' || door FROM notices WHERE delivered_at IS NOT NULL`))
+	require.Equal(t, "running",
+		one[string](g, `SELECT state FROM operations WHERE id = 'termination/a1/i-0' AND tend_at > clock_timestamp()`))
+	require.Equal(t, 1, one[int](g,
+		`SELECT count(*) FROM interruptions WHERE pool_id = 't3.medium.us-east-1a' AND instance_age IS NOT NULL`))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM events WHERE type = 'termination_notice'`))
 	g.sound()
 }
@@ -62,9 +67,15 @@ func TestTakeNoticeOpensTheNextStandby(t *testing.T) {
 	g.exec(`UPDATE replicas SET pool_id = 'm5.large.us-east-1b' WHERE id = $1`, heir.ID)
 	g.exec(`UPDATE agents SET review_at = NULL`)
 	got := g.take("k1", termination("i-0"))
-	require.Equal(t, "manual i-1 requested m5.large", one[string](g,
-		`SELECT kind || ' ' || made_for || ' ' || state || ' ' || (plan->>'instance_type') FROM replicas WHERE id = $1`, got.Standby))
-	require.Equal(t, "running requested", one[string](g, `SELECT state || ' ' || phase FROM operations WHERE id = 'replica/' || $1 AND tend_at IS NOT NULL`, got.Standby))
+	require.Equal(t, "manual i-1 requested m5.large", one[string](
+		g,
+		`SELECT kind || ' ' || made_for || ' ' || state || ' ' || (plan->>'instance_type') FROM replicas WHERE id = $1`,
+		got.Standby,
+	))
+	require.Equal(t, "running requested",
+		one[string](g,
+			`SELECT state || ' ' || phase FROM operations WHERE id = 'replica/' || $1 AND tend_at IS NOT NULL`,
+			got.Standby))
 	require.Zero(t, one[int](g, `SELECT count(*) FROM agents WHERE review_at IS NOT NULL`))
 	require.False(t, g.set().Unsettled())
 	require.Empty(t, g.take("k1", termination("i-0")).Standby, "it was opened by the first one")
@@ -106,15 +117,18 @@ func TestTakeNoticeWithoutASuccessor(t *testing.T) {
 
 	g := guard(t)
 	got := g.take("k1", termination("i-0"))
-	require.Equal(t, lines(roles.RuledLaunch, interruption.Undecided, "termination/a1/i-0"), lines(got.Verdict.Ruling, got.Outcome.Result, got.Operation()))
+	require.Equal(t, lines(roles.RuledLaunch, interruption.Undecided, "termination/a1/i-0"),
+		lines(got.Verdict.Ruling, got.Outcome.Result, got.Operation()))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE id = 'termination/a1/i-0'`))
-	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM agents WHERE review_at > clock_timestamp()`), "the sweep wakes a Guardian when the message is lost")
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM agents WHERE review_at > clock_timestamp()`),
+		"the sweep wakes a Guardian when the message is lost")
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices WHERE delivered_at IS NULL`))
 
 	again, err := g.TakeAgain(t.Context(), termination("i-0"), roles.JudgeNotice)
 	require.NoError(t, err)
 	require.Equal(t, roles.RuledLaunch, again.Verdict.Ruling)
-	require.Equal(t, 1, one[int](g, `SELECT arrivals FROM notices WHERE delivered_at IS NOT NULL`), "a Guardian is no arrival")
+	require.Equal(t, 1, one[int](g, `SELECT arrivals FROM notices WHERE delivered_at IS NOT NULL`),
+		"a Guardian is no arrival")
 }
 
 // TestTakeNoticeIsKeptWhenTheSuccessorIsNotSound: the replica's row says ready, and its
@@ -138,7 +152,8 @@ func TestTakeNoticeOfAStandby(t *testing.T) {
 	got := g.take("k1", termination("i-1"))
 	require.Equal(t, lines(roles.RuledNotPrimary, agent.Replica, interruption.NotPrimary, heir.ID),
 		lines(got.Verdict.Ruling, got.Role, got.Outcome.Result, got.Verdict.Lost))
-	require.Equal(t, "retiring launch.instance_gone", one[string](g, `SELECT state || ' ' || error_code FROM replicas WHERE id = $1`, heir.ID))
+	require.Equal(t, "retiring launch.instance_gone",
+		one[string](g, `SELECT state || ' ' || error_code FROM replicas WHERE id = $1`, heir.ID))
 	require.Equal(t, roles.RuledLaunch, g.take("k1", termination("i-0")).Verdict.Ruling, "it is no successor any more")
 	g.sound()
 }
@@ -153,7 +168,11 @@ func TestTakeNoticeOfStrangers(t *testing.T) {
 		require.False(t, got.Known, "acknowledged, and nothing more")
 	}
 	require.Zero(t, one[int](g, `SELECT count(*) FROM notices`))
-	for _, stranger := range []interruption.Notice{{AgentID: "b1", InstanceID: "i-b", Kind: interruption.Termination}, {AgentID: "a9", InstanceID: "i-0", Kind: interruption.Termination}} {
+	for _, stranger := range []interruption.Notice{{
+		AgentID:    "b1",
+		InstanceID: "i-b",
+		Kind:       interruption.Termination,
+	}, {AgentID: "a9", InstanceID: "i-0", Kind: interruption.Termination}} {
 		_, err := (&postgres.Notices{DB: g.db}).Take(t.Context(), "k1", stranger, roles.JudgeNotice)
 		require.Equal(t, agent.NotFound, fault.CodeOf(err))
 	}
@@ -191,7 +210,9 @@ func TestNoticeOfThePresentPrimaryNeverAgesOut(t *testing.T) {
 
 	g := guard(t)
 	g.noticed("i-0", interruption.Termination)
-	g.exec(`UPDATE notices SET result = 'lost', received_at = now() - interval '3 days', deadline = now() - interval '3 days'`)
+	g.exec(
+		`UPDATE notices SET result = 'lost', received_at = now() - interval '3 days', deadline = now() - interval '3 days'`,
+	)
 	o, waits := g.set().Undecided()
 	require.True(t, waits)
 	require.Equal(t, interruption.Lost, o.Result)
@@ -242,12 +263,17 @@ func TestSettleReviewKeepsWhatCameMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: before.ReviewSeq}))
 	require.True(t, g.set().Review, "the roles changed since")
-	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices WHERE delivered_at IS NULL`), "a notice may be what changed them")
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices WHERE delivered_at IS NULL`),
+		"a notice may be what changed them")
 	for range 2 {
 		require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: g.set().ReviewSeq}))
 		require.False(t, g.set().Review)
 	}
 	require.Zero(t, one[int](g, `SELECT count(*) FROM notices WHERE delivered_at IS NULL`))
-	require.NoError(t, g.SettleReview(t.Context(), activities.Review{AgentID: "a1", Seq: g.set().ReviewSeq, Next: time.Hour}))
+	require.NoError(t, g.SettleReview(t.Context(), activities.Review{
+		AgentID: "a1",
+		Seq:     g.set().ReviewSeq,
+		Next:    time.Hour,
+	}))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM agents WHERE review_at > now() + interval '50 minutes'`))
 }

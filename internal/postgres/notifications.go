@@ -56,12 +56,22 @@ func (n *Notifications) MarkRead(ctx context.Context, clientID, id, by string) e
 // them, records an event if any were unread, and returns how many.
 func (n *Notifications) MarkAllRead(ctx context.Context, clientID, by string) (changed int64, err error) {
 	err = n.DB.InEntityTx(ctx, func(tx *gorm.DB) error {
-		marked, err := gorm.G[entity.Notification](tx).Scopes(pg.Tenant(clientID)).Where("NOT is_read").Update(ctx, "is_read", true)
+		marked, err := gorm.G[entity.Notification](tx).Scopes(pg.Tenant(clientID)).Where("NOT is_read").Update(ctx,
+			"is_read", true)
 		if changed = int64(marked); err != nil || changed == 0 {
 			return err
 		}
-		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "notifications_read", Severity: "info", Actor: by, Message: fmt.Sprintf("%d notifications were read", changed),
-			Metadata: map[string]any{"before": map[string]int64{"unread": changed}, "after": map[string]int64{"unread": 0}}})
+		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "notifications_read",
+			Severity: "info",
+			Actor:    by,
+			Message:  fmt.Sprintf("%d notifications were read", changed),
+			Metadata: map[string]any{
+				"before": map[string]int64{"unread": changed},
+				"after":  map[string]int64{"unread": 0},
+			},
+		})
 	})
 	return changed, err
 }

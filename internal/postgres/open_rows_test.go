@@ -34,7 +34,8 @@ func TestDecisionsOpenTheirOperations(t *testing.T) {
 
 	g := guard(t)
 	r := g.open(replica.Manual, "i-0")
-	require.Equal(t, "running requested", one[string](g, `SELECT state || ' ' || phase FROM operations WHERE id = 'replica/' || $1`, r.ID))
+	require.Equal(t, "running requested",
+		one[string](g, `SELECT state || ' ' || phase FROM operations WHERE id = 'replica/' || $1`, r.ID))
 	require.Empty(t, g.claim(10), "the process that decided it starts it first")
 	g.exec(`UPDATE operations SET tend_at = now() - interval '1 second'`)
 	require.Equal(t, []string{"replica/" + r.ID}, g.claim(10))
@@ -51,8 +52,11 @@ func TestClaimOperationsRotates(t *testing.T) {
 
 	g := guard(t)
 	for n := range 6 {
-		g.exec(`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) VALUES ($1, 'removal', 'k1', 'a1', now() - $2::float8 * interval '1 second')`,
-			fmt.Sprintf("removal/%d", n), 10-n)
+		g.exec(
+			`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) VALUES ($1, 'removal', 'k1', 'a1', now() - $2::float8 * interval '1 second')`,
+			fmt.Sprintf("removal/%d", n),
+			10-n,
+		)
 	}
 	require.Equal(t, []string{"removal/0", "removal/1"}, g.claim(2))
 	require.NoError(t, g.rows().ClaimAgain(t.Context(), []string{"removal/0", "removal/1"}, nil, time.Second))
@@ -77,10 +81,16 @@ func TestClaimOperationsPutsLivesFirst(t *testing.T) {
 		"switch/c1":         {"switch", "engine", 30},
 		"replica/rebalance": {"replica", "rebalance", 0},
 	} {
-		g.exec(`INSERT INTO operations (id, kind, cause, client_id, agent_id, tend_at) VALUES ($1, $2, $3, 'k1', 'a1', now() - $4::float8 * interval '1 second')`,
-			id, due.kind, due.cause, due.seconds)
+		g.exec(
+			`INSERT INTO operations (id, kind, cause, client_id, agent_id, tend_at) VALUES ($1, $2, $3, 'k1', 'a1', now() - $4::float8 * interval '1 second')`,
+			id,
+			due.kind,
+			due.cause,
+			due.seconds,
+		)
 	}
-	for _, want := range []string{"replica/patient", "replica/urgent", "replica/rebalance", "termination/a1/i", "replica/standby", "switch/c1"} {
+	for _, want := range []string{"replica/patient", "replica/urgent", "replica/rebalance", "termination/a1/i",
+		"replica/standby", "switch/c1"} {
 		found, err := g.rows().ClaimOperations(t.Context(), 1)
 		require.NoError(t, err)
 		require.Len(t, found, 1)
@@ -96,7 +106,10 @@ func TestClaimOperationsKnowsWhatHasBegun(t *testing.T) {
 
 	g := guard(t)
 	for _, phase := range []string{"", "noticed", "requested", "standing_by"} {
-		g.exec(`INSERT INTO operations (id, kind, client_id, agent_id, phase, tend_at) VALUES ('removal/a1', 'removal', 'k1', 'a1', $1, now() - interval '1 second')`, phase)
+		g.exec(
+			`INSERT INTO operations (id, kind, client_id, agent_id, phase, tend_at) VALUES ('removal/a1', 'removal', 'k1', 'a1', $1, now() - interval '1 second')`,
+			phase,
+		)
 		found, err := g.rows().ClaimOperations(t.Context(), 1)
 		require.NoError(t, err)
 		require.Equal(t, phase == "standing_by", found[0].Begun, phase)
@@ -128,7 +141,9 @@ func TestClaimsAreShared(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	g.exec(`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) SELECT 'removal/' || n, 'removal', 'k1', 'a1', now() - interval '1 second' FROM generate_series(1, 40) n`)
+	g.exec(
+		`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) SELECT 'removal/' || n, 'removal', 'k1', 'a1', now() - interval '1 second' FROM generate_series(1, 40) n`,
+	)
 	g.exec(`UPDATE agents SET review_at = now() - interval '1 second'`)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -181,7 +196,12 @@ func TestOperationIsDueAfterAChangeOfItsReplica(t *testing.T) {
 			return nil
 		},
 		"AWS takes its instance": func(g *guarded, standby roles.Replica) error {
-			g.take("k1", interruption.Notice{AgentID: "a1", InstanceID: standby.InstanceID, Kind: interruption.Termination, Deadline: time.Now().Add(time.Minute)})
+			g.take("k1", interruption.Notice{
+				AgentID:    "a1",
+				InstanceID: standby.InstanceID,
+				Kind:       interruption.Termination,
+				Deadline:   time.Now().Add(time.Minute),
+			})
 			return nil
 		},
 		"its agent was removed": func(g *guarded, _ roles.Replica) error {
@@ -193,9 +213,15 @@ func TestOperationIsDueAfterAChangeOfItsReplica(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
 			standby := g.heir(replica.Manual, "i-0", "i-1")
-			g.exec(`UPDATE operations SET started_at = now() - interval '3 days', tend_at = now() + interval '15 minutes'`)
+			g.exec(
+				`UPDATE operations SET started_at = now() - interval '3 days', tend_at = now() + interval '15 minutes'`,
+			)
 			require.NoError(t, decide(g, standby))
-			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE id = 'replica/' || $1 AND tend_at < now() + interval '10 seconds'`, standby.ID))
+			require.Equal(t, 1, one[int](
+				g,
+				`SELECT count(*) FROM operations WHERE id = 'replica/' || $1 AND tend_at < now() + interval '10 seconds'`,
+				standby.ID,
+			))
 		})
 	}
 }

@@ -99,7 +99,8 @@ ON CONFLICT (dedup_key) DO NOTHING`
 func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) error {
 	b := &pgx.Batch{}
 	found := false
-	b.Queue(upsertOperation, in.ID, in.Kind, in.AgentID, in.Summary, in.Cause, in.InstanceID, in.ReplicaID, in.NewInstanceID, in.Deadline, in.Phase, in.End != nil).
+	b.Queue(upsertOperation, in.ID, in.Kind, in.AgentID, in.Summary, in.Cause, in.InstanceID, in.ReplicaID,
+		in.NewInstanceID, in.Deadline, in.Phase, in.End != nil).
 		Exec(func(tag pgconn.CommandTag) error {
 			found = tag.RowsAffected() > 0
 			return nil

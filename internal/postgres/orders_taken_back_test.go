@@ -22,7 +22,11 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 	g := guard(t)
 	orders := &postgres.Commands{DB: g.db}
 	for range 20 { // whoever locks the agent first has the last word
-		c, err := orders.Order(t.Context(), switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Priority: switching.PriorityManual})
+		c, err := orders.Order(t.Context(), switching.Order{
+			AgentID:  "a1",
+			Target:   switching.Target{Mode: agent.OnDemand},
+			Priority: switching.PriorityManual,
+		})
 		require.NoError(t, err)
 		cancelled := make(chan error, 1)
 		go func() {
@@ -40,7 +44,11 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 			require.Equal(t, "cancelled", status)
 		}
 	}
-	c, err := orders.Order(t.Context(), switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Priority: switching.PriorityManual})
+	c, err := orders.Order(t.Context(), switching.Order{
+		AgentID:  "a1",
+		Target:   switching.Target{Mode: agent.OnDemand},
+		Priority: switching.PriorityManual,
+	})
 	require.NoError(t, err)
 	require.NoError(t, orders.Cancel(t.Context(), c.ID, "the server did not answer"))
 	_, err = g.OpenReplica(t.Context(), roles.ReplicaRequest{AgentID: "a1", Kind: replica.Switch, For: c.ID})

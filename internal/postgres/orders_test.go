@@ -18,7 +18,9 @@ import (
 // settled lets every agent have been where it is for ten days.
 func (g *guarded) settled() {
 	g.t.Helper()
-	g.exec(`UPDATE instances SET installed_at = now() - interval '10 days', primary_since = now() - interval '10 days', last_seen_at = now()`)
+	g.exec(
+		`UPDATE instances SET installed_at = now() - interval '10 days', primary_since = now() - interval '10 days', last_seen_at = now()`,
+	)
 }
 
 func toOnDemand(agentID string) switching.Order {
@@ -79,7 +81,9 @@ func TestOneOfAClientsAgentsMayAlwaysMove(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Order(t.Context(), toOnDemand("a2"))
 	require.Equal(t, engine.ClientMoving, fault.CodeOf(err))
-	g.exec(`INSERT INTO switches (id, client_id, agent_id, phase) SELECT id, client_id, agent_id, 'retiring_old' FROM commands; UPDATE commands SET status = 'completed', executed_at = now()`)
+	g.exec(
+		`INSERT INTO switches (id, client_id, agent_id, phase) SELECT id, client_id, agent_id, 'retiring_old' FROM commands; UPDATE commands SET status = 'completed', executed_at = now()`,
+	)
 	_, err = c.Order(t.Context(), toOnDemand("a2"))
 	require.NoError(t, err, "the other has cut over: how long its old instance is kept is nobody's concern")
 }
@@ -117,11 +121,16 @@ func TestVoluntaryOrdersAreJudgedAgain(t *testing.T) {
 	}{
 		{"disabled", `UPDATE agents SET enabled = false`, `UPDATE agents SET enabled = true`, agent.Disabled},
 		{"auto mode off", `UPDATE agents SET keeping = 'off'`, `UPDATE agents SET keeping = 'auto'`, agent.AutoOff},
-		{"a notice", `INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', 'rebalance-recommendation', now() + interval '1 hour')`,
+		{"a notice",
+			`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', 'rebalance-recommendation', now() + interval '1 hour')`,
 			`DELETE FROM notices`, engine.NoticeStands},
-		{"another operation", `INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('promotion/r', 'promotion', 'k1', 'a1')`, `DELETE FROM operations`, switching.Busy},
-		{"the day's limit", `UPDATE agents SET max_switches_per_day = 0`, `UPDATE agents SET max_switches_per_day = 3`, switching.LimitReached},
-		{"new in the pool", `UPDATE instances SET primary_since = now()`, `UPDATE instances SET primary_since = now() - interval '10 days'`, switching.CoolingDown},
+		{"another operation",
+			`INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('promotion/r', 'promotion', 'k1', 'a1')`,
+			`DELETE FROM operations`, switching.Busy},
+		{"the day's limit", `UPDATE agents SET max_switches_per_day = 0`,
+			`UPDATE agents SET max_switches_per_day = 3`, switching.LimitReached},
+		{"new in the pool", `UPDATE instances SET primary_since = now()`,
+			`UPDATE instances SET primary_since = now() - interval '10 days'`, switching.CoolingDown},
 	} {
 		g.exec(tt.on)
 		_, err := c.Order(t.Context(), toOnDemand("a1"))
@@ -172,12 +181,19 @@ func TestAnOrderThatIsTakenBackClosesItsOperation(t *testing.T) {
 	require.NoError(t, err)
 	for range 2 {
 		require.NoError(t, c.Cancel(t.Context(), first.ID, "another one is in flight"))
-		require.Equal(t, "cancelled|another one is in flight|cancelled|t|t", one[string](g,
-			`SELECT concat_ws('|', o.state, o.error, c.status, o.tend_at IS NULL, o.ended_at IS NOT NULL) FROM operations o JOIN commands c ON o.id = 'switch/' || c.id`))
+		require.Equal(t, "cancelled|another one is in flight|cancelled|t|t", one[string](
+			g,
+			`SELECT concat_ws('|', o.state, o.error, c.status, o.tend_at IS NULL, o.ended_at IS NOT NULL) FROM operations o JOIN commands c ON o.id = 'switch/' || c.id`,
+		))
 	}
 	second, err := c.Order(t.Context(), order)
 	require.NoError(t, err)
 	g.exec(`INSERT INTO switches (id, client_id, agent_id) VALUES ($1, 'k1', 'a1')`, second.ID)
 	require.NoError(t, c.Cancel(t.Context(), second.ID, "too late"))
-	require.Equal(t, "running pending", one[string](g, `SELECT concat_ws(' ', o.state, c.status) FROM operations o, commands c WHERE c.id = $1 AND o.id = 'switch/' || c.id`, second.ID))
+	require.Equal(t, "running pending",
+		one[string](
+			g,
+			`SELECT concat_ws(' ', o.state, c.status) FROM operations o, commands c WHERE c.id = $1 AND o.id = 'switch/' || c.id`,
+			second.ID,
+		))
 }

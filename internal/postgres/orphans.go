@@ -76,12 +76,18 @@ FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, replica, token)
 
 // Suspects judges the instances that the cloud showed. It is asked after the
 // cloud was, so that what was launched in between is not unknown to it.
-func (s *Orphans) Suspects(ctx context.Context, p activities.Place, seen []activities.CloudInstance) ([]activities.Suspect, error) {
+func (s *Orphans) Suspects(
+	ctx context.Context,
+	p activities.Place,
+	seen []activities.CloudInstance,
+) ([]activities.Suspect, error) {
 	ids, replicas, tokens := make([]string, 0, len(seen)), make([]string, 0, len(seen)), make([]string, 0, len(seen))
 	for _, i := range seen {
 		ids, replicas, tokens = append(ids, i.ID), append(replicas, i.Owner.ReplicaID), append(tokens, i.Token)
 	}
-	rows, err := s.DB.Pool.Query(ctx, `SELECT id, agent_id, reason, ours FROM (`+judged+`) j WHERE reason IS NOT NULL ORDER BY id`, p.Account.ClientID, ids, replicas, tokens)
+	rows, err := s.DB.Pool.Query(ctx,
+		`SELECT id, agent_id, reason, ours FROM (`+judged+`) j WHERE reason IS NOT NULL ORDER BY id`,
+		p.Account.ClientID, ids, replicas, tokens)
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
@@ -93,7 +99,13 @@ func (s *Orphans) Suspects(ctx context.Context, p activities.Place, seen []activ
 // showed and is none any more, and answers those that were suspect already so
 // long ago. A sweep that runs twice at once is one sighting, because both are
 // within the same moment.
-func (s *Orphans) RecordSightings(ctx context.Context, p activities.Place, seen []activities.CloudInstance, suspects []activities.Suspect, apart time.Duration) ([]string, error) {
+func (s *Orphans) RecordSightings(
+	ctx context.Context,
+	p activities.Place,
+	seen []activities.CloudInstance,
+	suspects []activities.Suspect,
+	apart time.Duration,
+) ([]string, error) {
 	cleared, ids, reasons := []string{}, make([]string, 0, len(suspects)), make([]string, 0, len(suspects))
 	is := map[string]bool{}
 	for _, x := range suspects {
@@ -106,16 +118,28 @@ func (s *Orphans) RecordSightings(ctx context.Context, p activities.Place, seen 
 	}
 	out := []string{}
 	b := &pgx.Batch{}
-	b.Queue(`DELETE FROM orphan_sightings WHERE client_id = $1 AND terminated_at IS NULL AND (instance_id = ANY ($2) OR last_seen_at < now() - interval '1 hour')`, p.Account.ClientID, cleared)
-	b.Queue(`INSERT INTO orphan_sightings AS o (instance_id, client_id, reason) SELECT id, $1, reason FROM unnest($2::text[], $3::text[]) AS v (id, reason)
+	b.Queue(
+		`DELETE FROM orphan_sightings WHERE client_id = $1 AND terminated_at IS NULL AND (instance_id = ANY ($2) OR last_seen_at < now() - interval '1 hour')`,
+		p.Account.ClientID,
+		cleared,
+	)
+	b.Queue(
+		`INSERT INTO orphan_sightings AS o (instance_id, client_id, reason) SELECT id, $1, reason FROM unnest($2::text[], $3::text[]) AS v (id, reason)
 		ON CONFLICT (instance_id) DO UPDATE SET last_seen_at = now(), reason = excluded.reason,
 			sightings = o.sightings + CASE WHEN o.last_seen_at < now() - $4::float8 * interval '1 second' THEN 1 ELSE 0 END
-		WHERE o.client_id = excluded.client_id`, p.Account.ClientID, ids, reasons, apart.Seconds())
+		WHERE o.client_id = excluded.client_id`,
+		p.Account.ClientID,
+		ids,
+		reasons,
+		apart.Seconds(),
+	)
 	b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
 		SELECT $1, nullif(agent, ''), 'orphan_found', 'warning', id || ' costs money and nothing needs it: ' || reason,
 			jsonb_build_object('instance_id', id, 'reason', reason, 'region', $5::text), 'orphan-found:' || id
-		FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, reason, agent) ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, ids, reasons, agentsOf(suspects), p.Region)
-	b.Queue(`SELECT instance_id FROM orphan_sightings WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1 ORDER BY instance_id`, p.Account.ClientID, ids).Query(collectIDs(&out))
+		FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, reason, agent) ON CONFLICT (dedup_key) DO NOTHING`,
+		p.Account.ClientID, ids, reasons, agentsOf(suspects), p.Region)
+	b.Queue(`SELECT instance_id FROM orphan_sightings WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1 ORDER BY instance_id`, p.Account.ClientID, ids).
+		Query(collectIDs(&out))
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, pg.Translate(err)
 	}
@@ -134,20 +158,35 @@ func agentsOf(suspects []activities.Suspect) []string {
 // lock of its agent, by which every change of roles goes. One that no row knew
 // gets one, so that an instance that is about to end is not adopted. False: it found a reason
 // to live.
-func (s *Orphans) MarkForTermination(ctx context.Context, p activities.Place, i activities.CloudInstance, x activities.Suspect) (bool, error) {
+func (s *Orphans) MarkForTermination(
+	ctx context.Context,
+	p activities.Place,
+	i activities.CloudInstance,
+	x activities.Suspect,
+) (bool, error) {
 	guilty := false
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockAgent, x.AgentID); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, `SELECT reason IS NOT NULL AND ours FROM (`+judged+`) j`, p.Account.ClientID, []string{i.ID}, []string{i.Owner.ReplicaID}, []string{i.Token}).Scan(&guilty)
+		err := tx.QueryRow(ctx, `SELECT reason IS NOT NULL AND ours FROM (`+judged+`) j`, p.Account.ClientID,
+			[]string{i.ID}, []string{i.Owner.ReplicaID}, []string{i.Token}).Scan(&guilty)
 		if err != nil || !guilty {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `INSERT INTO instances AS n (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, terminate_by, retiring_since, proof)
+		tag, err := tx.Exec(
+			ctx,
+			`INSERT INTO instances AS n (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, terminate_by, retiring_since, proof)
 			SELECT $2, $1, (SELECT id FROM agents WHERE id = $3), 'retiring', coalesce(substring($4 FROM '^(.*)\.'), ''), $5, coalesce(substring($4 FROM '[^.]*$'), ''), $4, $6, 'control-plane', 'us', now(), 'launched'
 			ON CONFLICT (id) DO UPDATE SET role = 'retiring', terminate_by = 'us', retiring_since = coalesce(n.retiring_since, now()), terminated_at = NULL
-			WHERE n.role <> 'primary' AND n.client_id = excluded.client_id`, p.Account.ClientID, i.ID, x.AgentID, i.PoolID, p.Region, knownMode(i))
+			WHERE n.role <> 'primary' AND n.client_id = excluded.client_id`,
+			p.Account.ClientID,
+			i.ID,
+			x.AgentID,
+			i.PoolID,
+			p.Region,
+			knownMode(i),
+		)
 		guilty = err == nil && tag.RowsAffected() == 1
 		return err
 	})
@@ -164,9 +203,16 @@ func knownMode(i activities.CloudInstance) string {
 // RecordTerminated records the end of an orphan, and reports it once.
 func (s *Orphans) RecordTerminated(ctx context.Context, p activities.Place, x activities.Suspect) error {
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE orphan_sightings SET terminated_at = coalesce(terminated_at, now()) WHERE instance_id = $1`, x.InstanceID)
-	b.Queue(`UPDATE instances SET role = 'retired', terminated_at = coalesce(terminated_at, now()) WHERE id = $1 AND role <> 'primary'`, x.InstanceID)
-	b.Queue(`UPDATE replicas SET state = 'retired', ended_at = coalesce(ended_at, now()) WHERE instance_id = $1 AND state = 'retiring'`, x.InstanceID)
+	b.Queue(`UPDATE orphan_sightings SET terminated_at = coalesce(terminated_at, now()) WHERE instance_id = $1`,
+		x.InstanceID)
+	b.Queue(
+		`UPDATE instances SET role = 'retired', terminated_at = coalesce(terminated_at, now()) WHERE id = $1 AND role <> 'primary'`,
+		x.InstanceID,
+	)
+	b.Queue(
+		`UPDATE replicas SET state = 'retired', ended_at = coalesce(ended_at, now()) WHERE instance_id = $1 AND state = 'retiring'`,
+		x.InstanceID,
+	)
 	b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
 		VALUES ($1, nullif($2, ''), 'orphan_terminated', 'warning', $3 || ' was terminated: ' || $4, jsonb_build_object('instance_id', $3::text, 'reason', $4::text), 'orphan-ended:' || $3)
 		ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, x.AgentID, x.InstanceID, x.Reason)

@@ -20,7 +20,11 @@ func TestAPageCostsWhatItShows(t *testing.T) {
 	const many, each, page = 1500, 3, 10
 	g.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, created_at)
 		SELECT 'p' || n, 'P' || n, 'p' || n || '@p', sha256(n::text::bytea), '', now() - n * interval '1 s' FROM generate_series(1, $1::int) n`, many)
-	g.exec(`INSERT INTO agents (id, client_id, logical_agent_id, last_heartbeat_at) SELECT 'p' || n || '-' || k, 'p' || n, 'web-' || k, now() FROM generate_series(1, $1::int) n, generate_series(1, $2::int) k`, many, each)
+	g.exec(
+		`INSERT INTO agents (id, client_id, logical_agent_id, last_heartbeat_at) SELECT 'p' || n || '-' || k, 'p' || n, 'web-' || k, now() FROM generate_series(1, $1::int) n, generate_series(1, $2::int) k`,
+		many,
+		each,
+	)
 	g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
 		SELECT 'i-' || id, client_id, id, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a' FROM agents WHERE client_id LIKE 'p%'`)
 	g.exec(`INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, created_by, created_at)
@@ -54,7 +58,8 @@ func TestAPageCostsWhatItShows(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, page+1, n, name)
 		var raw []byte
-		require.NoError(t, g.db.Pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) "+tracer.sql, tracer.args...).Scan(&raw))
+		require.NoError(t, g.db.Pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) "+tracer.sql,
+			tracer.args...).Scan(&raw))
 		var plans []struct{ Plan plan }
 		require.NoError(t, json.Unmarshal(raw, &plans))
 		read := map[string]int{}

@@ -76,9 +76,12 @@ func (s *Housekeeping) EnsurePartitions(ctx context.Context, first time.Time, da
 				"CREATE TABLE " + name + " (LIKE price_submissions INCLUDING ALL)",
 				// From here to the commit reporters wait: the move and the attachment of a few rows.
 				"LOCK TABLE price_submissions_default IN ACCESS EXCLUSIVE MODE",
-				fmt.Sprintf("WITH moved AS (DELETE FROM price_submissions_default WHERE observed_at >= %s AND observed_at < %s RETURNING *) INSERT INTO %s SELECT * FROM moved", from, until, name),
-				fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s_bounds CHECK (observed_at >= %s AND observed_at < %s)", name, name, from, until),
-				fmt.Sprintf("ALTER TABLE price_submissions ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", name, from, until),
+				fmt.Sprintf(
+					"WITH moved AS (DELETE FROM price_submissions_default WHERE observed_at >= %s AND observed_at < %s RETURNING *) INSERT INTO %s SELECT * FROM moved", from, until, name),
+				fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s_bounds CHECK (observed_at >= %s AND observed_at < %s)",
+					name, name, from, until),
+				fmt.Sprintf("ALTER TABLE price_submissions ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", name,
+					from, until),
 				fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s_bounds", name, name),
 			} {
 				if _, err := tx.Exec(ctx, sql); err != nil {
@@ -109,7 +112,8 @@ func partitionBound(day time.Time) string {
 // and without reading it.
 func (s *Housekeeping) DropPartitions(ctx context.Context, before time.Time) (dropped int64, err error) {
 	type partition struct{ Name string }
-	list, err := pg.QueryRows[partition](ctx, s.DB, `SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	list, err := pg.QueryRows[partition](ctx, s.DB,
+		`SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'price_submissions'::regclass AND c.relname ~ '^price_submissions_\d{8}$' AND c.relname < $1 ORDER BY 1`, partitionOf(before))
 	if err != nil {
 		return 0, err

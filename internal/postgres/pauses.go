@@ -51,7 +51,8 @@ func (s *Pauses) Set(ctx context.Context, on PauseSubject, pause engine.Pause) e
 		}
 		var before, after []byte
 		err = tx.QueryRow(ctx, `
-			WITH before AS (SELECT `+pauseObject+` AS what FROM pauses p WHERE scope = $1 AND subject = $2 AND by_operator = $3 AND until > now()),
+			WITH before AS (SELECT `+pauseObject+
+			` AS what FROM pauses p WHERE scope = $1 AND subject = $2 AND by_operator = $3 AND until > now()),
 			after AS (
 				INSERT INTO pauses AS p (scope, subject, by_operator, client_id, agent_id, until, reason, created_by)
 				VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), $6, $7, $8)
@@ -63,7 +64,9 @@ func (s *Pauses) Set(ctx context.Context, on PauseSubject, pause engine.Pause) e
 		if err != nil || string(before) == string(after) {
 			return err
 		}
-		return on.recordPauseEvent(ctx, tx, owner, "moves_paused", "Voluntary moves of "+on.name(subject)+" are paused until "+pause.Until.UTC().Format("2006-01-02 15:04 UTC"), before, after)
+		return on.recordPauseEvent(ctx, tx, owner, "moves_paused",
+			"Voluntary moves of "+on.name(subject)+" are paused until "+pause.Until.UTC().
+				Format("2006-01-02 15:04 UTC"), before, after)
 	})
 }
 
@@ -77,13 +80,20 @@ func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner 
 		if subject, owner, err = on.find(ctx, tx); err != nil {
 			return err
 		}
-		r, err := tx.Query(ctx, `DELETE FROM pauses p WHERE scope = $1 AND subject = $2 AND ($3 OR NOT by_operator) AND until > now() RETURNING `+pauseObject, on.Scope, subject, on.Operator)
+		r, err := tx.Query(
+			ctx,
+			`DELETE FROM pauses p WHERE scope = $1 AND subject = $2 AND ($3 OR NOT by_operator) AND until > now() RETURNING `+pauseObject,
+			on.Scope,
+			subject,
+			on.Operator,
+		)
 		if err != nil {
 			return err
 		}
 		held, err := pgx.CollectRows(r, pgx.RowTo[[]byte])
 		for _, before := range held {
-			if err = on.recordPauseEvent(ctx, tx, owner, "moves_resumed", "Voluntary moves of "+on.name(subject)+" go on", before, nil); err != nil {
+			if err = on.recordPauseEvent(ctx, tx, owner, "moves_resumed",
+				"Voluntary moves of "+on.name(subject)+" go on", before, nil); err != nil {
 				return err
 			}
 		}
@@ -99,7 +109,8 @@ func (s *Pauses) List(ctx context.Context, clientID string) ([]PauseView, error)
 	if clientID != "" {
 		q = q.Where("client_id = ? OR scope = ?", clientID, engine.ScopeGlobal)
 	}
-	return pg.Find[PauseView](ctx, q.Order("array_position(ARRAY['global', 'client', 'agent'], scope), subject, by_operator DESC"))
+	return pg.Find[PauseView](ctx,
+		q.Order("array_position(ARRAY['global', 'client', 'agent'], scope), subject, by_operator DESC"))
 }
 
 const pauseObject = `jsonb_build_object('until', p.until, 'reason', p.reason, 'by', p.created_by, 'by_operator', p.by_operator)`
@@ -109,12 +120,18 @@ const pauseObject = `jsonb_build_object('until', p.until, 'reason', p.reason, 'b
 func (on PauseSubject) find(ctx context.Context, tx pgx.Tx) (subject, owner string, err error) {
 	switch on.Scope {
 	case engine.ScopeAgent:
-		err = tx.QueryRow(ctx, `SELECT id, client_id FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE`, on.AgentID, on.ClientID).Scan(&subject, &owner)
+		err = tx.QueryRow(
+			ctx,
+			`SELECT id, client_id FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE`,
+			on.AgentID,
+			on.ClientID,
+		).Scan(&subject, &owner)
 		if pg.IsNoRows(err) {
 			err = agent.NotFound.New("Agent not found")
 		}
 	case engine.ScopeClient:
-		err = tx.QueryRow(ctx, `SELECT id, id FROM clients WHERE id = $1 FOR NO KEY UPDATE`, on.ClientID).Scan(&subject, &owner)
+		err = tx.QueryRow(ctx, `SELECT id, id FROM clients WHERE id = $1 FOR NO KEY UPDATE`, on.ClientID).
+			Scan(&subject, &owner)
 		if pg.IsNoRows(err) {
 			err = clients.NotFound.New("Client not found")
 		}
@@ -131,9 +148,21 @@ func (on PauseSubject) name(subject string) string {
 	return string(on.Scope) + " " + subject
 }
 
-func (on PauseSubject) recordPauseEvent(ctx context.Context, tx pgx.Tx, owner, event, message string, before, after []byte) error {
-	return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: owner, AgentID: on.AgentID, Type: event, Severity: "warning", Actor: on.By, Message: message,
-		Metadata: map[string]any{"scope": on.Scope, "before": nullableJSON(before), "after": nullableJSON(after)}})
+func (on PauseSubject) recordPauseEvent(
+	ctx context.Context,
+	tx pgx.Tx,
+	owner, event, message string,
+	before, after []byte,
+) error {
+	return pg.RecordEvent(ctx, tx, pg.EventRecord{
+		ClientID: owner,
+		AgentID:  on.AgentID,
+		Type:     event,
+		Severity: "warning",
+		Actor:    on.By,
+		Message:  message,
+		Metadata: map[string]any{"scope": on.Scope, "before": nullableJSON(before), "after": nullableJSON(after)},
+	})
 }
 
 // nullableJSON is a JSON value that may be missing.

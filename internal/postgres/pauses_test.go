@@ -59,7 +59,8 @@ func TestPauses(t *testing.T) {
 	set(tenant(engine.ScopeClient, "k1", ""), soon.Add(time.Minute))
 	set(ops(engine.ScopeClient, "k1", ""), soon.Add(2*time.Minute))
 	set(ops(engine.ScopeGlobal, "", ""), soon.Add(3*time.Minute))
-	require.Equal(t, []engine.Scope{engine.ScopeGlobal, engine.ScopeClient, engine.ScopeClient, engine.ScopeAgent}, g.pausesOf("a1"))
+	require.Equal(t, []engine.Scope{engine.ScopeGlobal, engine.ScopeClient, engine.ScopeClient, engine.ScopeAgent},
+		g.pausesOf("a1"))
 	require.Equal(t, []engine.Scope{engine.ScopeGlobal}, g.pausesOf("b1"), "another tenant's")
 	theirs, err := s.List(t.Context(), "k2")
 	require.NoError(t, err)
@@ -79,11 +80,22 @@ func TestPauses(t *testing.T) {
 	require.Empty(t, g.pausesOf("a2"), "it ends by itself")
 	require.False(t, lift(ops(engine.ScopeAgent, "", "a2")))
 
-	require.Equal(t, agent.NotFound, fault.CodeOf(s.Set(t.Context(), tenant(engine.ScopeAgent, "k2", "a1"), engine.Pause{Until: soon})), "another tenant's agent")
-	require.Equal(t, clients.NotFound, fault.CodeOf(s.Set(t.Context(), ops(engine.ScopeClient, "k9", ""), engine.Pause{Until: soon})))
-	require.Equal(t, "moves_paused/Acme/, moves_paused/Acme/, moves_paused/ops/, moves_paused/ops/, moves_resumed/Acme/Acme, moves_resumed/ops/ops, moves_resumed/ops/ops, moves_resumed/ops/Acme, moves_paused/Acme/", one[string](g,
-		`SELECT string_agg(type || '/' || actor || '/' || coalesce(metadata->'before'->>'by', ''), ', ' ORDER BY id) FROM events WHERE type LIKE 'moves_%'`))
-	require.Equal(t, "maintenance", one[string](g, `SELECT metadata->'after'->>'reason' FROM events WHERE type = 'moves_paused' ORDER BY id LIMIT 1`))
+	require.Equal(t, agent.NotFound,
+		fault.CodeOf(s.Set(t.Context(), tenant(engine.ScopeAgent, "k2", "a1"), engine.Pause{Until: soon})),
+		"another tenant's agent")
+	require.Equal(t, clients.NotFound,
+		fault.CodeOf(s.Set(t.Context(), ops(engine.ScopeClient, "k9", ""), engine.Pause{Until: soon})))
+	require.Equal(
+		t,
+		"moves_paused/Acme/, moves_paused/Acme/, moves_paused/ops/, moves_paused/ops/, moves_resumed/Acme/Acme, moves_resumed/ops/ops, moves_resumed/ops/ops, moves_resumed/ops/Acme, moves_paused/Acme/",
+		one[string](
+			g,
+			`SELECT string_agg(type || '/' || actor || '/' || coalesce(metadata->'before'->>'by', ''), ', ' ORDER BY id) FROM events WHERE type LIKE 'moves_%'`,
+		),
+	)
+	require.Equal(t, "maintenance",
+		one[string](g,
+			`SELECT metadata->'after'->>'reason' FROM events WHERE type = 'moves_paused' ORDER BY id LIMIT 1`))
 }
 
 // TestAPauseStopsVoluntaryMovesOnly: what a person insists on goes on.
@@ -92,7 +104,11 @@ func TestAPauseStopsVoluntaryMovesOnly(t *testing.T) {
 
 	g := guard(t)
 	c := &postgres.Commands{DB: g.db}
-	require.NoError(t, (&postgres.Pauses{DB: g.db}).Set(t.Context(), postgres.PauseSubject{Scope: engine.ScopeGlobal, Operator: true, By: "ops"},
+	require.NoError(t, (&postgres.Pauses{DB: g.db}).Set(t.Context(), postgres.PauseSubject{
+		Scope:    engine.ScopeGlobal,
+		Operator: true,
+		By:       "ops",
+	},
 		engine.Pause{Until: time.Now().Add(time.Hour), Reason: "AWS has a bad day"}))
 	order := switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Voluntary: true}
 	_, err := c.Order(t.Context(), order)

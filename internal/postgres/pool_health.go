@@ -17,15 +17,22 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 	var err error
 	switch in.Code {
 	case "":
-		_, err = s.DB.Pool.Exec(ctx, `INSERT INTO pool_health (client_id, pool_id, mode, last_success_at) SELECT client_id, $2, $3, now() FROM agents WHERE id = $1
+		_, err = s.DB.Pool.Exec(
+			ctx,
+			`INSERT INTO pool_health (client_id, pool_id, mode, last_success_at) SELECT client_id, $2, $3, now() FROM agents WHERE id = $1
 			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET failures = 0, last_code = '', retry_after = NULL, last_success_at = now()`,
-			in.AgentID, in.Where.PoolID, launchMode(in.Where.Mode))
+			in.AgentID,
+			in.Where.PoolID,
+			launchMode(in.Where.Mode),
+		)
 	case string(replica.NoCapacity), string(replica.Gone):
-		_, err = s.DB.Pool.Exec(ctx, `INSERT INTO pool_health AS h (client_id, pool_id, mode, failures, last_code, last_failed_at, retry_after)
+		_, err = s.DB.Pool.Exec(ctx,
+			`INSERT INTO pool_health AS h (client_id, pool_id, mode, failures, last_code, last_failed_at, retry_after)
 			SELECT client_id, $2, $3, 1, $4, now(), now() + `+retryAfterSQL("1")+` FROM agents WHERE id = $1
 			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET last_code = excluded.last_code, last_failed_at = excluded.last_failed_at,
 				failures = h.failures + 1, retry_after = now() + `+retryAfterSQL("h.failures + 1")+`
-			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID, launchMode(in.Where.Mode), in.Code)
+			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID,
+			launchMode(in.Where.Mode), in.Code)
 	}
 	return pg.Translate(err)
 }

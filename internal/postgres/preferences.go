@@ -30,16 +30,23 @@ type AgentPreferences struct {
 // agentPreferences is what events tell of an agent's settings, of the row named by
 // the prefix.
 func agentPreferences(of string) string {
-	return `jsonb_build_object('enabled', ` + of + `enabled, 'auto_terminate_enabled', ` + of + `auto_terminate_enabled, 'terminate_wait_seconds', ` + of + `terminate_wait_seconds,
-		'replica_enabled', ` + of + `replica_enabled, 'replica_count', ` + of + `replica_count, 'min_savings_percent', ` + of + `min_savings_percent,
-		'risk_threshold', ` + of + `risk_threshold, 'max_switches_per_week', ` + of + `max_switches_per_week, 'max_switches_per_day', ` + of + `max_switches_per_day,
+	return `jsonb_build_object('enabled', ` + of + `enabled, 'auto_terminate_enabled', ` + of +
+		`auto_terminate_enabled, 'terminate_wait_seconds', ` + of + `terminate_wait_seconds,
+		'replica_enabled', ` + of + `replica_enabled, 'replica_count', ` + of +
+		`replica_count, 'min_savings_percent', ` + of + `min_savings_percent,
+		'risk_threshold', ` + of + `risk_threshold, 'max_switches_per_week', ` + of +
+		`max_switches_per_week, 'max_switches_per_day', ` + of + `max_switches_per_day,
 		'min_pool_duration_hours', ` + of + `min_pool_duration_hours)`
 }
 
 // ChangeAgent changes an agent's settings and writes an event with what was and
 // what is, if anything is different. It sets levels, so twice is once. Fails with
 // agent.not_found; a deleted agent has no settings.
-func (s *Preferences) ChangeAgent(ctx context.Context, clientID, agentID, actor, eventType string, in AgentPreferences) error {
+func (s *Preferences) ChangeAgent(
+	ctx context.Context,
+	clientID, agentID, actor, eventType string,
+	in AgentPreferences,
+) error {
 	type found struct{ ID string }
 	_, err := pg.QueryRow[found](ctx, s.DB, `
 		WITH before AS (
@@ -59,7 +66,8 @@ func (s *Preferences) ChangeAgent(ctx context.Context, clientID, agentID, actor,
 				ELSE 'Settings of agent ' || id || ' changed' END, jsonb_build_object('before', was, 'after', what)
 			FROM after WHERE was <> what)
 		SELECT id FROM after`,
-		agentID, clientID, actor, eventType, in.Enabled, in.AutoTerminate, in.TerminateWait, in.ReplicaEnabled, in.ReplicaCount,
+		agentID, clientID, actor, eventType, in.Enabled, in.AutoTerminate, in.TerminateWait, in.ReplicaEnabled,
+		in.ReplicaCount,
 		in.MinSavings, in.RiskThreshold, in.SwitchesPerWeek, in.SwitchesPerDay, in.MinPoolHours)
 	if pg.IsNoRows(err) {
 		return agent.NotFound.New("Agent not found")

@@ -27,7 +27,8 @@ JOIN clients c ON c.id = a.client_id
 JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 LEFT JOIN launch_templates l ON l.agent_id = a.id
 WHERE a.id = $1 AND ($2 = '' OR a.client_id = $2) AND a.status <> 'deleted'`, agentID, clientID).
-		Scan(&out.AgentID, &out.InstanceID, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Zone, &out.Template)
+		Scan(&out.AgentID, &out.InstanceID, &out.Region, &out.Account.ClientID, &out.Account.RoleARN,
+			&out.Account.ExternalID, &out.Zone, &out.Template)
 	if pg.IsNoRows(err) {
 		return nil, unknownAgent(agentID)
 	}
@@ -108,7 +109,8 @@ LIMIT $1`, limit)
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
-		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID)
+		return p, row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN,
+			&p.Account.ExternalID)
 	})
 	return out, pg.Translate(err)
 }

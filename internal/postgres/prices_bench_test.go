@@ -43,7 +43,8 @@ func BenchmarkPrices(b *testing.B) {
 // compared prints a part and what it is compared with, as so many things per second.
 func compared(what, unit string, ours float64, theirs string, other float64, peak *memory) {
 	fmt.Printf("  %-44s %.0f %s  (%s: %.0f, 1 : %.0f)\n", what, ours, unit, theirs, other, ours/other)
-	fmt.Printf("  %-44s %d MiB here, %d MiB in the backends of Postgres\n", "  peak memory", peak.process>>20, peak.backends>>20)
+	fmt.Printf("  %-44s %d MiB here, %d MiB in the backends of Postgres\n", "  peak memory", peak.process>>20,
+		peak.backends>>20)
 }
 
 // rate is how many of n things are done in a second.
@@ -81,7 +82,8 @@ func benchReport(b *testing.B) {
 	const reports, legacy = 4_000, 500
 	peak, begun := g.remember(), time.Now()
 	inParallel(b, reports, func(k int) error { // sixty-four agents, each a little later than the last
-		_, err := p.Report(b.Context(), "k1", fmt.Sprintf("b%d", k%64), six(fmt.Sprintf("i-b%d", k%64), noon.Add(time.Duration(k-200_000)*time.Millisecond)))
+		_, err := p.Report(b.Context(), "k1", fmt.Sprintf("b%d", k%64),
+			six(fmt.Sprintf("i-b%d", k%64), noon.Add(time.Duration(k-200_000)*time.Millisecond)))
 		return err
 	})
 	ours := rate(6*reports, begun)
@@ -89,30 +91,64 @@ func benchReport(b *testing.B) {
 	begun = time.Now()
 	inParallel(b, legacy, func(k int) error {
 		r := six("i-0", noon.Add(-time.Duration(k)*time.Millisecond))
-		_, err := g.db.Pool.Exec(b.Context(), `UPDATE instances SET ondemand_price = $2, spot_price = $3 WHERE id = $1`, r.InstanceID, *r.OnDemand, *r.CurrentSpot)
+		_, err := g.db.Pool.Exec(b.Context(),
+			`UPDATE instances SET ondemand_price = $2, spot_price = $3 WHERE id = $1`, r.InstanceID, *r.OnDemand,
+			*r.CurrentSpot)
 		for _, pool := range r.Pools {
 			if err == nil {
-				_, err = g.db.Pool.Exec(b.Context(), `INSERT INTO pools (id, instance_type, region, az) VALUES ($1, 't3.medium', 'us-east-1', right($1, 10)) ON CONFLICT DO NOTHING`, pool.PoolID)
+				_, err = g.db.Pool.Exec(
+					b.Context(),
+					`INSERT INTO pools (id, instance_type, region, az) VALUES ($1, 't3.medium', 'us-east-1', right($1, 10)) ON CONFLICT DO NOTHING`,
+					pool.PoolID,
+				)
 			}
 			if err == nil {
-				_, err = g.db.Pool.Exec(b.Context(), `INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
-					VALUES (gen_random_uuid(), $2, $1, 't3.medium', 'us-east-1', right($1, 10), $3, 'primary', $4)`, pool.PoolID, pricing.Bucket(r.CollectedAt), *pool.Price, r.CollectedAt)
+				_, err = g.db.Pool.Exec(
+					b.Context(),
+					`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
+					VALUES (gen_random_uuid(), $2, $1, 't3.medium', 'us-east-1', right($1, 10), $3, 'primary', $4)`,
+					pool.PoolID,
+					pricing.Bucket(r.CollectedAt),
+					*pool.Price,
+					r.CollectedAt,
+				)
 			}
 			if err == nil {
-				_, err = g.db.Pool.Exec(b.Context(), `INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES ($1, 't3.medium', 'us-east-1', right($1, 10), $2, 'primary', $3)
-					ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, observed_at = excluded.observed_at`, pool.PoolID, *pool.Price, r.CollectedAt)
+				_, err = g.db.Pool.Exec(
+					b.Context(),
+					`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES ($1, 't3.medium', 'us-east-1', right($1, 10), $2, 'primary', $3)
+					ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, observed_at = excluded.observed_at`,
+					pool.PoolID,
+					*pool.Price,
+					r.CollectedAt,
+				)
 			}
 			var held string
-			if err == nil && g.db.Pool.QueryRow(b.Context(), `SELECT source_type FROM price_buckets WHERE pool_id = $1 AND bucket = $2`, pool.PoolID, pricing.Bucket(r.CollectedAt)).Scan(&held) != nil {
-				_, err = g.db.Pool.Exec(b.Context(), `INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at) VALUES ($1, $2, $3, 'primary', 1, $4) ON CONFLICT DO NOTHING`, pool.PoolID, pricing.Bucket(r.CollectedAt), *pool.Price, r.CollectedAt)
+			if err == nil && g.db.Pool.QueryRow(b.Context(),
+				`SELECT source_type FROM price_buckets WHERE pool_id = $1 AND bucket = $2`, pool.PoolID,
+				pricing.Bucket(r.CollectedAt)).Scan(&held) != nil {
+				_, err = g.db.Pool.Exec(
+					b.Context(),
+					`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at) VALUES ($1, $2, $3, 'primary', 1, $4) ON CONFLICT DO NOTHING`,
+					pool.PoolID,
+					pricing.Bucket(r.CollectedAt),
+					*pool.Price,
+					r.CollectedAt,
+				)
 			}
 		}
 		if err == nil {
-			_, err = g.db.Pool.Exec(b.Context(), `INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', $1, 'agent', $2) ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price`, *r.OnDemand, r.CollectedAt)
+			_, err = g.db.Pool.Exec(
+				b.Context(),
+				`INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', $1, 'agent', $2) ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price`,
+				*r.OnDemand,
+				r.CollectedAt,
+			)
 		}
 		return err
 	})
-	compared("reports of 6 pools, merged into buckets", "submissions/s", ours, "row by row, 26 statements for 1", rate(6*legacy, begun), peak)
+	compared("reports of 6 pools, merged into buckets", "submissions/s", ours, "row by row, 26 statements for 1",
+		rate(6*legacy, begun), peak)
 }
 
 // benchDedup merges raw submissions into buckets.
@@ -133,7 +169,11 @@ func benchDedup(b *testing.B) {
 		Bucket, At       time.Time
 		Price            float64
 	}
-	found, err := g.db.Pool.Query(b.Context(), `SELECT submission_id, pool_id, source_type, bucket, observed_at, price::float8 FROM price_submissions LIMIT $1`, legacy)
+	found, err := g.db.Pool.Query(
+		b.Context(),
+		`SELECT submission_id, pool_id, source_type, bucket, observed_at, price::float8 FROM price_submissions LIMIT $1`,
+		legacy,
+	)
 	require.NoError(b, err)
 	list, err := pgx.CollectRows(found, pgx.RowToStructByPos[told])
 	require.NoError(b, err)
@@ -141,21 +181,33 @@ func benchDedup(b *testing.B) {
 	begun = time.Now()
 	for _, s := range list {
 		var held string
-		_ = g.db.Pool.QueryRow(b.Context(), `SELECT source_type FROM price_buckets WHERE pool_id = $1 AND bucket = $2`, s.Pool, s.Bucket).Scan(&held)
+		_ = g.db.Pool.QueryRow(b.Context(),
+			`SELECT source_type FROM price_buckets WHERE pool_id = $1 AND bucket = $2`, s.Pool, s.Bucket).Scan(&held)
 		if held == "" || pricing.Source(s.Source).Priority() > pricing.Source(held).Priority() {
-			g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at) VALUES ($1, $2, $3, $4, 1, $5, $6)
-				ON CONFLICT (pool_id, bucket) DO UPDATE SET price = excluded.price, source_type = excluded.source_type`, s.Pool, s.Bucket, s.Price, s.Source, s.ID, s.At)
+			g.exec(
+				`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at) VALUES ($1, $2, $3, $4, 1, $5, $6)
+				ON CONFLICT (pool_id, bucket) DO UPDATE SET price = excluded.price, source_type = excluded.source_type`,
+				s.Pool,
+				s.Bucket,
+				s.Price,
+				s.Source,
+				s.ID,
+				s.At,
+			)
 		}
 		g.exec(`UPDATE job_watermarks SET at = now() WHERE job = $1`, s.ID) // the mark on the raw row
 	}
-	compared(fmt.Sprintf("dedup of %d submissions (≥ 1,000,000/min)", *benchRows), "submissions/min", ours, "row by row", 60*rate(legacy, begun), peak)
+	compared(fmt.Sprintf("dedup of %d submissions (≥ 1,000,000/min)", *benchRows), "submissions/min", ours,
+		"row by row", 60*rate(legacy, begun), peak)
 }
 
 // benchGapFill fills a day of a thousand pools in which every tenth five minutes
 // are missing.
 func benchGapFill(b *testing.B) {
 	g := guard(b)
-	g.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1', 'us-east-1' || chr(97 + n % 6) FROM generate_series(0, 999) n`)
+	g.exec(
+		`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1', 'us-east-1' || chr(97 + n % 6) FROM generate_series(0, 999) n`,
+	)
 	g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
 		SELECT id, t, 0.01 + extract(epoch FROM t)::bigint % 97 / 1e4, 'primary', 1, t FROM pools, generate_series($1::timestamptz - interval '24 hours', $1, interval '5 minutes') t
 		WHERE abs(hashtext(id || t::text)) % 10 > 0`, noon)
@@ -171,13 +223,33 @@ func benchGapFill(b *testing.B) {
 	for n := range legacy { // the neighbours, what was filled, and the truth
 		pool, at := fmt.Sprintf("t%d.medium.us-east-1%c", n%166, 'a'+n%6), noon.Add(-time.Duration(1+n/166)*time.Hour)
 		var before, after float64
-		_ = g.db.Pool.QueryRow(b.Context(), `SELECT price FROM price_buckets WHERE pool_id = $1 AND bucket < $2 AND source_type <> 'interpolated' ORDER BY bucket DESC LIMIT 1`, pool, at).Scan(&before)
-		_ = g.db.Pool.QueryRow(b.Context(), `SELECT price FROM price_buckets WHERE pool_id = $1 AND bucket > $2 AND source_type <> 'interpolated' ORDER BY bucket LIMIT 1`, pool, at).Scan(&after)
-		g.exec(`INSERT INTO job_watermarks (job, scope, at) VALUES ('filled', $1, $2) ON CONFLICT (job, scope) DO UPDATE SET at = excluded.at`, strconv.Itoa(n), at)
-		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, method, confidence, observed_at) VALUES ($1, $2, $3, 'interpolated', 'linear', 0.85, $2)
-			ON CONFLICT (pool_id, bucket) DO UPDATE SET updated_at = now()`, pool, at, max(before+after, 0.02)/2)
+		_ = g.db.Pool.QueryRow(
+			b.Context(),
+			`SELECT price FROM price_buckets WHERE pool_id = $1 AND bucket < $2 AND source_type <> 'interpolated' ORDER BY bucket DESC LIMIT 1`,
+			pool,
+			at,
+		).Scan(&before)
+		_ = g.db.Pool.QueryRow(
+			b.Context(),
+			`SELECT price FROM price_buckets WHERE pool_id = $1 AND bucket > $2 AND source_type <> 'interpolated' ORDER BY bucket LIMIT 1`,
+			pool,
+			at,
+		).Scan(&after)
+		g.exec(
+			`INSERT INTO job_watermarks (job, scope, at) VALUES ('filled', $1, $2) ON CONFLICT (job, scope) DO UPDATE SET at = excluded.at`,
+			strconv.Itoa(n),
+			at,
+		)
+		g.exec(
+			`INSERT INTO price_buckets (pool_id, bucket, price, source_type, method, confidence, observed_at) VALUES ($1, $2, $3, 'interpolated', 'linear', 0.85, $2)
+			ON CONFLICT (pool_id, bucket) DO UPDATE SET updated_at = now()`,
+			pool,
+			at,
+			max(before+after, 0.02)/2,
+		)
 	}
-	compared(fmt.Sprintf("gap-fill, 1,000 pools × 24 h in %.1f s (≤ 10 s)", took.Seconds()), "buckets/s", ours, "row by row", rate(legacy, begun), peak)
+	compared(fmt.Sprintf("gap-fill, 1,000 pools × 24 h in %.1f s (≤ 10 s)", took.Seconds()), "buckets/s", ours,
+		"row by row", rate(legacy, begun), peak)
 }
 
 // benchCleanup drops a month of submissions, against deleting them.
@@ -189,7 +261,8 @@ func benchCleanup(b *testing.B) {
 	_, err := h.EnsurePartitions(b.Context(), first, days)
 	require.NoError(b, err)
 	fill := func(table string, day time.Time, rows int) {
-		g.exec(fmt.Sprintf(`INSERT INTO %s (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
+		g.exec(fmt.Sprintf(
+			`INSERT INTO %s (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
 			SELECT 's' || n, $1, 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'primary', $1::timestamptz + n * interval '50 milliseconds' FROM generate_series(1, $2::int) n`, table), day, rows)
 	}
 	for day := range days {
@@ -206,7 +279,8 @@ func benchCleanup(b *testing.B) {
 	fill("price_submissions", first, sample)
 	begun = time.Now()
 	g.exec(`DELETE FROM price_submissions WHERE observed_at < $1`, noon)
-	compared(fmt.Sprintf("cleanup of %d rows in %v", *oldRows/days*days, took.Round(time.Millisecond)), "rows/s", ours, "one DELETE, as the legacy job", rate(sample, begun), peak)
+	compared(fmt.Sprintf("cleanup of %d rows in %v", *oldRows/days*days, took.Round(time.Millisecond)), "rows/s",
+		ours, "one DELETE, as the legacy job", rate(sample, begun), peak)
 	fill("price_submissions", first, sample)
 	begun = time.Now()
 	deleted, err := h.Expire(b.Context(), "price_submissions", noon, func() {})
@@ -220,7 +294,11 @@ func benchChart(b *testing.B) {
 	views := &views.Views{DB: g.db}
 	pools := 0
 	grow := func(until int) {
-		g.exec(`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1', 'us-east-1' || chr(97 + n % 6) FROM generate_series($1::int, $2::int) n`, pools, until-1)
+		g.exec(
+			`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1', 'us-east-1' || chr(97 + n % 6) FROM generate_series($1::int, $2::int) n`,
+			pools,
+			until-1,
+		)
 		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
 			SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), t, 0.01, 'primary', 1, t
 			FROM generate_series($1::timestamptz - interval '7 days', $1, interval '5 minutes') t, generate_series($2::int, $3::int) n`, noon, pools, until-1)
@@ -244,7 +322,8 @@ func benchChart(b *testing.B) {
 	grow(1440)
 	read()
 	large := read()
-	fmt.Printf("  %-44s %v of 0.2 million buckets, %v of 2.9 million (1 : %.2f)\n", "chart of 6 pools × 168 hours", small.Round(10*time.Microsecond), large.Round(10*time.Microsecond), float64(large)/float64(small))
+	fmt.Printf("  %-44s %v of 0.2 million buckets, %v of 2.9 million (1 : %.2f)\n", "chart of 6 pools × 168 hours",
+		small.Round(10*time.Microsecond), large.Round(10*time.Microsecond), float64(large)/float64(small))
 }
 
 // partitions makes some days until noon's.
@@ -259,13 +338,15 @@ func (g *guarded) load(rows int) {
 	g.t.Helper()
 	sources := []string{"primary", "replica-automatic", "replica-manual"}
 	_, err := g.db.Pool.CopyFrom(g.t.Context(), pgx.Identifier{"price_submissions"},
-		[]string{"submission_id", "bucket", "pool_id", "instance_type", "region", "az", "price", "source_type", "observed_at", "received_at"},
+		[]string{"submission_id", "bucket", "pool_id", "instance_type", "region", "az", "price", "source_type",
+			"observed_at", "received_at"},
 		pgx.CopyFromSlice(rows, func(i int) ([]any, error) {
 			at := noon.Add(-time.Duration(i) * 24 * time.Hour / time.Duration(rows)).Truncate(time.Microsecond)
 			pool := i % 1000
 			az := "us-east-1" + string(rune('a'+pool%6))
 			kind := fmt.Sprintf("t%d.medium", pool/6)
-			return []any{fmt.Sprintf("s%d", i), pricing.Bucket(at), kind + "." + az, kind, "us-east-1", az, 0.01 + float64(i%97)/1e4, sources[i%3], at, noon.Add(time.Duration(i) * time.Millisecond)}, nil
+			return []any{fmt.Sprintf("s%d", i), pricing.Bucket(at), kind + "." + az, kind, "us-east-1", az,
+				0.01 + float64(i%97)/1e4, sources[i%3], at, noon.Add(time.Duration(i) * time.Millisecond)}, nil
 		}))
 	require.NoError(g.t, err)
 }

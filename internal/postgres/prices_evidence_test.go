@@ -14,8 +14,11 @@ func TestWhatAnUnprovenInstanceSaysIsEvidence(t *testing.T) {
 	p := g.prices()
 	g.exec(`UPDATE instances SET proof = 'unproven' WHERE id = 'i-0'`)
 	shared := func() string {
-		return one[string](g, `SELECT concat_ws(' ', (SELECT count(*) FROM pools), (SELECT count(*) FROM pool_prices), (SELECT count(*) FROM price_buckets),
-			(SELECT count(*) FROM on_demand_prices), (SELECT count(*) FROM interruptions WHERE proven))`)
+		return one[string](
+			g,
+			`SELECT concat_ws(' ', (SELECT count(*) FROM pools), (SELECT count(*) FROM pool_prices), (SELECT count(*) FROM price_buckets),
+			(SELECT count(*) FROM on_demand_prices), (SELECT count(*) FROM interruptions WHERE proven))`,
+		)
 	}
 	before := shared()
 	for n := range 3 {

@@ -44,7 +44,11 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 	_, err = p.Report(ctx, "k1", "a1", seen("i-0", noon.Add(-8*time.Minute), 0.031, 0.032))
 	require.NoError(t, err)
 	g.hoursAgree("an earlier observation, which decides its bucket")
-	require.Equal(t, "2 2 52000 2", one[string](g, `SELECT concat_ws(' ', known, measured, price_sum, ondemand_known) FROM price_hours WHERE pool_id = 't3.medium.us-east-1a'`))
+	require.Equal(t, "2 2 52000 2",
+		one[string](
+			g,
+			`SELECT concat_ws(' ', known, measured, price_sum, ondemand_known) FROM price_hours WHERE pool_id = 't3.medium.us-east-1a'`,
+		))
 
 	g.submit("replica-manual", 190, 0.04)
 	g.submit("replica-manual", 70, 0.05)
@@ -70,7 +74,11 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 	g.hoursAgree("what was filled beside it is corrected")
 
 	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "t3.medium"}
-	moves := []activities.PriceMove{{AZ: "us-east-1a", Price: "0.04", At: noon.AddDate(0, 0, -3)}, {AZ: "us-east-1d", Price: "0.05", At: noon.Add(-50 * time.Minute)}}
+	moves := []activities.PriceMove{{
+		AZ:    "us-east-1a",
+		Price: "0.04",
+		At:    noon.AddDate(0, 0, -3),
+	}, {AZ: "us-east-1d", Price: "0.05", At: noon.Add(-50 * time.Minute)}}
 	for range 2 {
 		_, err = p.KeepMoves(ctx, place, moves, noon.AddDate(0, 0, -2), noon)
 		require.NoError(t, err)
@@ -100,7 +108,8 @@ func TestHoursTouchNothingWithoutNeed(t *testing.T) {
 	report(noon.Add(-4*time.Minute), 0.01)
 	before := version()
 	report(noon.Add(-3*time.Minute), 0.02)
-	require.Equal(t, "0.020000", one[string](g, `SELECT high::text FROM price_buckets`), "a later price of the same five minutes widens its bounds")
+	require.Equal(t, "0.020000", one[string](g, `SELECT high::text FROM price_buckets`),
+		"a later price of the same five minutes widens its bounds")
 	report(noon.Add(-4*time.Minute), 0.01)
 	require.Equal(t, before, version())
 }
@@ -126,7 +135,9 @@ func TestHoursOfWritersAtOnce(t *testing.T) {
 					return
 				}
 				at := noon.Add(-time.Duration(random.IntN(3*3600)) * time.Second)
-				_, errs[w] = p.Report(t.Context(), "k1", fmt.Sprintf("w%d", w), seen(fmt.Sprintf("i-w%d", w), at, random.Float64(), random.Float64(), random.Float64(), random.Float64()))
+				_, errs[w] = p.Report(t.Context(), "k1", fmt.Sprintf("w%d", w),
+					seen(fmt.Sprintf("i-w%d", w), at, random.Float64(), random.Float64(), random.Float64(),
+						random.Float64()))
 			}
 		})
 	}
@@ -139,7 +150,8 @@ func TestHoursOfWritersAtOnce(t *testing.T) {
 	})
 	all.Go(func() {
 		for range rounds {
-			if _, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "price_buckets", noon.Add(-150*time.Minute), func() {}); err != nil {
+			if _, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "price_buckets",
+				noon.Add(-150*time.Minute), func() {}); err != nil {
 				errs[writers+1] = err
 			}
 		}
@@ -156,11 +168,15 @@ func TestHoursOfWritersAtOnce(t *testing.T) {
 func TestHoursOfThePast(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	g.exec(`INSERT INTO pools (id, instance_type, region, az) VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a')`)
-	g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, method, confidence, observed_at)
+	g.exec(
+		`INSERT INTO pools (id, instance_type, region, az) VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a')`,
+	)
+	g.exec(
+		`INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, method, confidence, observed_at)
 		SELECT 't3.medium.us-east-1a', at, 0.01 + extract(hour FROM at) / 1000, CASE WHEN extract(minute FROM at) < 30 THEN 0.04 END,
 			CASE WHEN extract(minute FROM at) = 55 THEN 'interpolated' ELSE 'primary' END, CASE WHEN extract(minute FROM at) = 55 THEN 'linear' END, 1, at
-		FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '93 days', now(), interval '5 minutes') at`)
+		FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '93 days', now(), interval '5 minutes') at`,
+	)
 	g.hoursAgree("as they were written")
 	want := one[string](g, keptHours)
 
@@ -174,5 +190,7 @@ func TestHoursOfThePast(t *testing.T) {
 		require.Equal(t, recent, one[string](g, keptHours))
 	}
 	g.exec(`UPDATE price_buckets SET price = 0.5 WHERE bucket = (SELECT min(bucket) FROM price_buckets)`)
-	require.Equal(t, "12 11", one[string](g, `SELECT concat_ws(' ', known, measured) FROM price_hours ORDER BY hour LIMIT 1`), "an older hour is whole as soon as it has a row")
+	require.Equal(t, "12 11",
+		one[string](g, `SELECT concat_ws(' ', known, measured) FROM price_hours ORDER BY hour LIMIT 1`),
+		"an older hour is whole as soon as it has a row")
 }

@@ -16,8 +16,13 @@ import (
 func (g *guarded) submit(source string, minutes, dollars float64) {
 	g.t.Helper()
 	at := noon.Add(-time.Duration(minutes * float64(time.Minute)))
-	g.exec(`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
-		VALUES (gen_random_uuid(), to_timestamp(floor(extract(epoch FROM $1::timestamptz) / 300) * 300), 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', $2, $3, $1)`, at, dollars, source)
+	g.exec(
+		`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
+		VALUES (gen_random_uuid(), to_timestamp(floor(extract(epoch FROM $1::timestamptz) / 300) * 300), 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', $2, $3, $1)`,
+		at,
+		dollars,
+		source,
+	)
 }
 
 // TestDedupMissesNothing: what arrived in an outage is merged by the next run,
@@ -55,9 +60,17 @@ func TestDedupMissesNothing(t *testing.T) {
 // bucket writes a measured bucket of a zone so many buckets before noon.
 func (g *guarded) bucket(zone string, back int, dollars float64) {
 	g.t.Helper()
-	g.exec(`INSERT INTO pools (id, instance_type, region, az) VALUES ('t3.medium.us-east-1' || $1, 't3.medium', 'us-east-1', 'us-east-1' || $1) ON CONFLICT DO NOTHING`, zone)
-	g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at, low, high)
-		VALUES ('t3.medium.us-east-1' || $1, $2, $3, 'primary', 1, gen_random_uuid(), $2, $3, $3)`, zone, noon.Add(-time.Duration(back)*5*time.Minute), dollars)
+	g.exec(
+		`INSERT INTO pools (id, instance_type, region, az) VALUES ('t3.medium.us-east-1' || $1, 't3.medium', 'us-east-1', 'us-east-1' || $1) ON CONFLICT DO NOTHING`,
+		zone,
+	)
+	g.exec(
+		`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at, low, high)
+		VALUES ('t3.medium.us-east-1' || $1, $2, $3, 'primary', 1, gen_random_uuid(), $2, $3, $3)`,
+		zone,
+		noon.Add(-time.Duration(back)*5*time.Minute),
+		dollars,
+	)
 }
 
 func TestGapsAreFilledOnceAndGiveWay(t *testing.T) {
@@ -81,7 +94,8 @@ func TestGapsAreFilledOnceAndGiveWay(t *testing.T) {
 	require.Equal(t, int64(3), got.Weighted)
 	require.Equal(t, int64(18), got.CrossPool, "a by b, and b by a")
 	require.Equal(t, int64(1), got.TooLong)
-	require.Equal(t, "0.015000 cross-pool 0.70 interpolated", one[string](g, `SELECT price || ' ' || method || ' ' || confidence || ' ' || source_type
+	require.Equal(t, "0.015000 cross-pool 0.70 interpolated",
+		one[string](g, `SELECT price || ' ' || method || ' ' || confidence || ' ' || source_type
 		FROM price_buckets WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`, noon.Add(-90*5*time.Minute)))
 
 	before := g.everything()
@@ -89,15 +103,21 @@ func TestGapsAreFilledOnceAndGiveWay(t *testing.T) {
 	require.Equal(t, before, g.everything(), "twice changes nothing")
 
 	// A late report takes its place, and what was guessed beside it is corrected.
-	g.exec(`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
-		VALUES ('late', $1, 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.5, 'replica-manual', $1)`, noon.Add(-96*5*time.Minute))
+	g.exec(
+		`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
+		VALUES ('late', $1, 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.5, 'replica-manual', $1)`,
+		noon.Add(-96*5*time.Minute),
+	)
 	_, err := p.Deduplicate(t.Context(), func() {})
 	require.NoError(t, err)
-	require.Equal(t, "0.500000 replica-manual", one[string](g, `SELECT price || ' ' || source_type || coalesce(method, '') FROM price_buckets
+	require.Equal(t, "0.500000 replica-manual",
+		one[string](g, `SELECT price || ' ' || source_type || coalesce(method, '') FROM price_buckets
 		WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`, noon.Add(-96*5*time.Minute)))
 	g.exec(`DELETE FROM job_watermarks WHERE job = 'gap-fill'`)
 	require.Equal(t, int64(2), run().Written, "its two neighbours")
-	require.Equal(t, "0.255000", one[string](g, `SELECT price::text FROM price_buckets WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`, noon.Add(-97*5*time.Minute)))
+	require.Equal(t, "0.255000",
+		one[string](g, `SELECT price::text FROM price_buckets WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`,
+			noon.Add(-97*5*time.Minute)))
 }
 
 // TestGapOpenAtTheRunIsFilledByTheNext: the job runs in the middle of a gap, whose
@@ -115,7 +135,8 @@ func TestGapOpenAtTheRunIsFilledByTheNext(t *testing.T) {
 	require.Zero(t, run(noon), "nobody knows yet what follows")
 	g.bucket("a", -4, 0.02)
 	require.Equal(t, int64(7), run(noon.Add(24*time.Hour)), "before the last run as well")
-	require.Equal(t, 9, one[int](g, `SELECT count(*) FROM price_buckets WHERE bucket BETWEEN $1 AND $2`, noon.Add(-20*time.Minute), noon.Add(20*time.Minute)))
+	require.Equal(t, 9, one[int](g, `SELECT count(*) FROM price_buckets WHERE bucket BETWEEN $1 AND $2`,
+		noon.Add(-20*time.Minute), noon.Add(20*time.Minute)))
 
 	// A day that was done long ago is done again when it is named.
 	past := noon.AddDate(0, 0, -9)
@@ -144,9 +165,15 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	n, err := p.KeepMoves(t.Context(), place, moves, noon.Add(-time.Hour), noon)
 	require.NoError(t, err)
 	require.Equal(t, int64(12+4), n)
-	require.Equal(t, "6 4 2", one[string](g, `SELECT concat_ws(' ', count(*) FILTER (WHERE price = 0.04), count(*) FILTER (WHERE price = 0.05), count(*) FILTER (WHERE price = 0.06))
-		FROM price_buckets WHERE pool_id = 'm5.large.us-east-1a' AND ondemand_price = 0.096 AND source_type = 'collector'`))
-	require.Equal(t, "0.060000 0.030000", one[string](g, `SELECT string_agg(price::text, ' ' ORDER BY pool_id) FROM pool_prices WHERE observed_at = $1`, noon))
+	require.Equal(t, "6 4 2",
+		one[string](
+			g,
+			`SELECT concat_ws(' ', count(*) FILTER (WHERE price = 0.04), count(*) FILTER (WHERE price = 0.05), count(*) FILTER (WHERE price = 0.06))
+		FROM price_buckets WHERE pool_id = 'm5.large.us-east-1a' AND ondemand_price = 0.096 AND source_type = 'collector'`,
+		))
+	require.Equal(t, "0.060000 0.030000",
+		one[string](g, `SELECT string_agg(price::text, ' ' ORDER BY pool_id) FROM pool_prices WHERE observed_at = $1`,
+			noon))
 	require.Equal(t, 2, one[int](g, `SELECT count(*) FROM pools WHERE instance_type = 'm5.large'`))
 
 	before := g.everything()
@@ -155,7 +182,8 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	require.Zero(t, n)
 	require.Equal(t, before, g.everything())
 	require.NoError(t, p.KeepOnDemand(t.Context(), place, 0.1, noon.Add(-time.Hour)))
-	require.Equal(t, "0.096000", one[string](g, `SELECT price::text FROM on_demand_prices`), "an older reading does not replace a newer one")
+	require.Equal(t, "0.096000", one[string](g, `SELECT price::text FROM on_demand_prices`),
+		"an older reading does not replace a newer one")
 }
 
 // TestFeatures holds the columns that models learn from to values made by hand.
@@ -171,13 +199,20 @@ func TestFeatures(t *testing.T) {
 	g.bucket("a", 288, 0.010)
 	g.bucket("a", 12, 0.020)
 	g.bucket("a", 6, 0.999) // interpolated below: not learned from
-	g.exec(`UPDATE price_buckets SET source_type = 'interpolated', method = 'linear', confidence = 0.85 WHERE price = 0.999`)
+	g.exec(
+		`UPDATE price_buckets SET source_type = 'interpolated', method = 'linear', confidence = 0.85 WHERE price = 0.999`,
+	)
 	g.bucket("a", 0, 0.030)
 	g.bucket("b", 0, 0.025)
 	require.Equal(t, int64(4), run().Written)
-	require.Equal(t, "0.010000 0.020000 2 12 7 22 11 2026", one[string](g, `SELECT concat_ws(' ', price_change_1h, price_change_24h, price_rank, hour, weekday, day, month, year)
+	require.Equal(t, "0.010000 0.020000 2 12 7 22 11 2026",
+		one[string](g,
+			`SELECT concat_ws(' ', price_change_1h, price_change_24h, price_rank, hour, weekday, day, month, year)
 		FROM price_features WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`, noon))
-	require.Equal(t, "0.007071", one[string](g, `SELECT price_stddev_6h::text FROM price_features WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`, noon), "of two values")
+	require.Equal(t, "0.007071",
+		one[string](g,
+			`SELECT price_stddev_6h::text FROM price_features WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`,
+			noon), "of two values")
 	require.Zero(t, run().Written, "nothing new")
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM price_features WHERE price_rank = 1 AND bucket = $1`, noon))
 
@@ -206,11 +241,19 @@ func TestFailuresInRow(t *testing.T) {
 	require.Len(t, runs, 2)
 	require.Equal(t, "broken", *runs[0].Error)
 	for range 2 {
-		require.NoError(t, j.TellPaused(t.Context(), activities.JobEnd{Job: "price-dedup", Period: noon, Error: "broken"}, "The job price-dedup is paused."))
+		require.NoError(t, j.TellPaused(t.Context(), activities.JobEnd{
+			Job:    "price-dedup",
+			Period: noon,
+			Error:  "broken",
+		}, "The job price-dedup is paused."))
 	}
-	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notifications WHERE client_id IS NULL AND severity = 'error'`))
+	require.Equal(t, 1, one[int](g,
+		`SELECT count(*) FROM notifications WHERE client_id IS NULL AND severity = 'error'`))
 	for range 2 {
 		require.NoError(t, j.TellRemoved(t.Context(), []string{"job/of-old", "job/older"}))
 	}
-	require.Equal(t, 2, one[int](g, `SELECT count(*) FROM notifications WHERE client_id IS NULL AND severity = 'warning' AND message LIKE '% schedule job/%'`))
+	require.Equal(t, 2, one[int](
+		g,
+		`SELECT count(*) FROM notifications WHERE client_id IS NULL AND severity = 'warning' AND message LIKE '% schedule job/%'`,
+	))
 }

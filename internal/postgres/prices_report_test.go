@@ -28,7 +28,8 @@ func TestReportsThatComeTogether(t *testing.T) {
 	seconds := random.Perm(1200) // no two at the same time
 	for n := range reports {
 		at := noon.Add(-time.Duration(seconds[n]) * time.Second)
-		reports[n] = seen("f-"+strconv.Itoa(n), at, float64(1+random.IntN(9))/100, float64(1+random.IntN(9))/100, float64(n+1)/1000)
+		reports[n] = seen("f-"+strconv.Itoa(n), at, float64(1+random.IntN(9))/100, float64(1+random.IntN(9))/100,
+			float64(n+1)/1000)
 	}
 	for n := 1; n < fleet; n += 2 {
 		reports[n].InstanceID = "f-else" // not the primary

@@ -23,7 +23,15 @@ func (g *guarded) prices() *prices.Prices {
 // seen is a report of an instance that saw one price per pool, in the order of zones.
 func seen(instanceID string, at time.Time, dollars ...float64) pricing.Report {
 	od := 0.0416
-	r := pricing.Report{InstanceID: instanceID, InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: agent.Spot, OnDemand: &od, CollectedAt: at}
+	r := pricing.Report{
+		InstanceID:   instanceID,
+		InstanceType: "t3.medium",
+		Region:       "us-east-1",
+		AZ:           "us-east-1a",
+		Mode:         agent.Spot,
+		OnDemand:     &od,
+		CollectedAt:  at,
+	}
 	for i, d := range dollars {
 		r.Pools = append(r.Pools, pricing.PoolReport{PoolID: "t3.medium.us-east-1" + string(rune('a'+i)), Price: &d})
 		if i == 0 {
@@ -35,8 +43,11 @@ func seen(instanceID string, at time.Time, dollars ...float64) pricing.Report {
 
 // everything is all that prices are made of, to see whether something changed.
 func (g *guarded) everything() string {
-	return one[string](g, `SELECT concat((SELECT json_agg(x ORDER BY x) FROM (SELECT s::text AS x FROM price_submissions s) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT b::text AS x FROM price_buckets b) x),
-		(SELECT json_agg(x ORDER BY x) FROM (SELECT p::text AS x FROM pool_prices p) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT o::text AS x FROM on_demand_prices o) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT i::text AS x FROM instances i) x))`)
+	return one[string](
+		g,
+		`SELECT concat((SELECT json_agg(x ORDER BY x) FROM (SELECT s::text AS x FROM price_submissions s) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT b::text AS x FROM price_buckets b) x),
+		(SELECT json_agg(x ORDER BY x) FROM (SELECT p::text AS x FROM pool_prices p) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT o::text AS x FROM on_demand_prices o) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT i::text AS x FROM instances i) x))`,
+	)
 }
 
 func TestReportIsWrittenWhole(t *testing.T) {
@@ -48,10 +59,15 @@ func TestReportIsWrittenWhole(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pricing.Ingested{Accepted: 2, Rejected: []pricing.Rejection{}}, got)
 	require.Equal(t, 2, one[int](g, `SELECT count(*) FROM pools`))
-	require.Equal(t, "0.013100 primary", one[string](g, `SELECT price || ' ' || source_type FROM pool_prices WHERE pool_id = 't3.medium.us-east-1b'`))
+	require.Equal(t, "0.013100 primary",
+		one[string](g, `SELECT price || ' ' || source_type FROM pool_prices WHERE pool_id = 't3.medium.us-east-1b'`))
 	require.Equal(t, "0.041600 agent", one[string](g, `SELECT price || ' ' || source FROM on_demand_prices`))
-	require.Equal(t, "0.012500 0.041600 0.041600", one[string](g, `SELECT spot_price || ' ' || ondemand_price || ' ' || baseline_price FROM instances WHERE id = 'i-0'`))
-	require.Equal(t, "0.012500 primary 1.00 0.041600", one[string](g, `SELECT price || ' ' || source_type || ' ' || confidence || ' ' || ondemand_price FROM price_buckets
+	require.Equal(t, "0.012500 0.041600 0.041600",
+		one[string](g,
+			`SELECT spot_price || ' ' || ondemand_price || ' ' || baseline_price FROM instances WHERE id = 'i-0'`))
+	require.Equal(t, "0.012500 primary 1.00 0.041600",
+		one[string](g,
+			`SELECT price || ' ' || source_type || ' ' || confidence || ' ' || ondemand_price FROM price_buckets
 		WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`, noon.Add(-5*time.Minute)))
 
 	before := g.everything()
@@ -74,8 +90,12 @@ func TestLateReportCorrectsItsBucketOnly(t *testing.T) {
 	_, err := p.Report(t.Context(), "k1", "a1", seen("i-0", noon.Add(-19*time.Minute), 0.03))
 	require.NoError(t, err)
 	require.Equal(t, "0.020000", one[string](g, `SELECT price::text FROM pool_prices`), "the latest that was seen")
-	require.Equal(t, "0.010000", one[string](g, `SELECT price::text FROM price_buckets WHERE bucket = $1`, noon.Add(-20*time.Minute)), "the first of equals")
-	require.Equal(t, "2.0000", one[string](g, `SELECT discrepancy::text FROM price_buckets WHERE bucket = $1`, noon.Add(-20*time.Minute)), "and that another said three times as much")
+	require.Equal(t, "0.010000",
+		one[string](g, `SELECT price::text FROM price_buckets WHERE bucket = $1`, noon.Add(-20*time.Minute)),
+		"the first of equals")
+	require.Equal(t, "2.0000",
+		one[string](g, `SELECT discrepancy::text FROM price_buckets WHERE bucket = $1`, noon.Add(-20*time.Minute)),
+		"and that another said three times as much")
 
 	sentinel := 0.1
 	r := seen("i-0", noon)
@@ -92,10 +112,16 @@ func TestWhoReportsDecides(t *testing.T) {
 	manual := g.heir("manual", "i-0", "i-manual")
 	g.exec(`UPDATE replicas SET state = 'failed' WHERE id = $1`, manual.ID)
 	g.heir("rebalance", "i-0", "i-auto")
-	for instance, source := range map[string]string{"i-0": "primary", "i-manual": "replica-manual", "i-auto": "replica-automatic", "i-nobody": "replica-manual"} {
+	for instance, source := range map[string]string{
+		"i-0":      "primary",
+		"i-manual": "replica-manual",
+		"i-auto":   "replica-automatic",
+		"i-nobody": "replica-manual",
+	} {
 		_, err := p.Report(t.Context(), "k1", "a1", seen(instance, noon, 0.01))
 		require.NoError(t, err)
-		require.Equal(t, source, one[string](g, `SELECT source_type FROM price_submissions WHERE instance_id = $1`, instance))
+		require.Equal(t, source,
+			one[string](g, `SELECT source_type FROM price_submissions WHERE instance_id = $1`, instance))
 	}
 	require.Equal(t, "primary", one[string](g, `SELECT source_type FROM price_buckets`))
 
@@ -116,7 +142,11 @@ func TestTheDatabaseMergesAsTheRules(t *testing.T) {
 	g.heir("rebalance", "i-0", "i-auto")
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a reproducible shuffle
 	want := map[string]pricing.Truth{}
-	sources := map[string]pricing.Source{"i-0": pricing.Primary, "i-auto": pricing.ReplicaAutomatic, "i-else": pricing.ReplicaManual}
+	sources := map[string]pricing.Source{
+		"i-0":    pricing.Primary,
+		"i-auto": pricing.ReplicaAutomatic,
+		"i-else": pricing.ReplicaManual,
+	}
 	for range 150 {
 		instance := []string{"i-0", "i-auto", "i-else"}[random.IntN(3)]
 		at := noon.Add(-time.Duration(random.IntN(20)) * time.Minute)
@@ -136,7 +166,10 @@ func TestTheDatabaseMergesAsTheRules(t *testing.T) {
 		_, err = p.Report(t.Context(), "k1", "a1", r)
 		require.NoError(t, err)
 	}
-	rows, err := g.db.Pool.Query(t.Context(), `SELECT to_char(bucket AT TIME ZONE 'UTC', 'HH24:MI:SS'), submission_id, (price * 1e6)::bigint, (low * 1e6)::bigint, (high * 1e6)::bigint, coalesce(discrepancy, 0)::float8 FROM price_buckets`)
+	rows, err := g.db.Pool.Query(
+		t.Context(),
+		`SELECT to_char(bucket AT TIME ZONE 'UTC', 'HH24:MI:SS'), submission_id, (price * 1e6)::bigint, (low * 1e6)::bigint, (high * 1e6)::bigint, coalesce(discrepancy, 0)::float8 FROM price_buckets`,
+	)
 	require.NoError(t, err)
 	defer rows.Close()
 	n := 0
@@ -146,7 +179,8 @@ func TestTheDatabaseMergesAsTheRules(t *testing.T) {
 		var discrepancy float64
 		require.NoError(t, rows.Scan(&key, &id, &price, &low, &high, &discrepancy))
 		w := want[key]
-		require.Equal(t, []any{w.ID, w.Price, w.Low, w.High, w.Discrepancy()}, []any{id, price, low, high, discrepancy}, key)
+		require.Equal(t, []any{w.ID, w.Price, w.Low, w.High, w.Discrepancy()},
+			[]any{id, price, low, high, discrepancy}, key)
 		n++
 	}
 	require.NoError(t, rows.Err())
@@ -174,7 +208,10 @@ func TestAnyOrderAndRepetitionGivesTheSameBuckets(t *testing.T) {
 		}
 	}
 	truth := func() string {
-		return one[string](g, `SELECT json_agg(concat_ws(' ', pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high, discrepancy) ORDER BY pool_id, bucket) FROM price_buckets`)
+		return one[string](
+			g,
+			`SELECT json_agg(concat_ws(' ', pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high, discrepancy) ORDER BY pool_id, bucket) FROM price_buckets`,
+		)
 	}
 	latest := func() string {
 		return one[string](g, `SELECT json_agg(concat_ws(' ', pool_id, observed_at) ORDER BY pool_id) FROM pool_prices`)

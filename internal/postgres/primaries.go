@@ -77,7 +77,8 @@ func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Primary, err error) {
 		var seconds float64
-		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own, &p.Shown, &seconds)
+		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN,
+			&p.Account.ExternalID, &p.Account.Own, &p.Shown, &seconds)
 		p.KnownFor = time.Duration(seconds * float64(time.Second))
 		return p, err
 	})
@@ -86,6 +87,11 @@ func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int)
 
 // Take takes in that AWS has taken an instance without a notice: a notice through the
 // door of the sweep, the same row as any other's.
-func (s *Primaries) Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (s *Primaries) Take(
+	ctx context.Context,
+	clientID string,
+	n interruption.Notice,
+	judge roles.NoticeJudge,
+) (*roles.Taken, error) {
 	return (&Notices{DB: s.DB}).Take(ctx, clientID, n, judge)
 }

@@ -22,9 +22,16 @@ FROM replicas r
 WHERE r.id = $2
   AND r.agent_id = $1
 ON CONFLICT (replica_id) DO UPDATE
-SET wait_until = greatest(promotions.wait_until, excluded.wait_until)`, in.AgentID, in.ReplicaID, in.Demote, in.By, in.Wait.Seconds())
-		queueOperation(b, opened{kind: "promotion", id: "promotion/" + in.ReplicaID, agentID: in.AgentID, replicaID: in.ReplicaID,
-			summary: "promotion of replica " + in.ReplicaID, cause: in.By})
+SET wait_until = greatest(promotions.wait_until, excluded.wait_until)`, in.AgentID, in.ReplicaID, in.Demote, in.By,
+			in.Wait.Seconds())
+		queueOperation(b, opened{
+			kind:      "promotion",
+			id:        "promotion/" + in.ReplicaID,
+			agentID:   in.AgentID,
+			replicaID: in.ReplicaID,
+			summary:   "promotion of replica " + in.ReplicaID,
+			cause:     in.By,
+		})
 	})
 }
 
@@ -46,7 +53,8 @@ FROM promotions p
 LEFT JOIN role_changes c ON c.replica_id = p.replica_id
 LEFT JOIN instances o ON o.id = c.old_id AND o.agent_id = c.agent_id
 WHERE p.replica_id = $1`, replicaID).
-		Scan(&out.AgentID, &out.Demote, &out.By, &out.Left, &out.Changed, &out.Cause, &out.OldID, &out.NewID, &out.RetireOld)
+		Scan(&out.AgentID, &out.Demote, &out.By, &out.Left, &out.Changed, &out.Cause, &out.OldID, &out.NewID,
+			&out.RetireOld)
 	if pg.IsNoRows(err) {
 		return nil, replica.NotFound.New("no promotion of replica %s was asked for", replicaID)
 	}

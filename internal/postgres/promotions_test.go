@@ -22,10 +22,16 @@ func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	_, err := g.Promotion(t.Context(), heir.ID)
 	require.Equal(t, replica.NotFound, fault.CodeOf(err))
 	for range 2 {
-		_, err := g.WantPromotion(t.Context(), roles.PromotionWish{AgentID: "a1", ReplicaID: heir.ID, Wait: time.Minute, By: "ops"})
+		_, err := g.WantPromotion(t.Context(), roles.PromotionWish{
+			AgentID:   "a1",
+			ReplicaID: heir.ID,
+			Wait:      time.Minute,
+			By:        "ops",
+		})
 		require.NoError(t, err)
 	}
-	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM operations WHERE id = 'promotion/' || $1 AND state = 'running'`, heir.ID))
+	require.Equal(t, 1, one[int](g,
+		`SELECT count(*) FROM operations WHERE id = 'promotion/' || $1 AND state = 'running'`, heir.ID))
 	p, err := g.Promotion(t.Context(), heir.ID)
 	require.NoError(t, err)
 	require.Equal(t, lines("a1", false, "ops", false), lines(p.AgentID, p.Demote, p.By, p.Changed))
@@ -38,7 +44,8 @@ func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	}
 	p, err = g.Promotion(t.Context(), heir.ID)
 	require.NoError(t, err)
-	require.Equal(t, lines(true, roles.ByPromotion, "i-0", "i-1", true), lines(p.Changed, p.Cause, p.OldID, p.NewID, p.RetireOld))
+	require.Equal(t, lines(true, roles.ByPromotion, "i-0", "i-1", true),
+		lines(p.Changed, p.Cause, p.OldID, p.NewID, p.RetireOld))
 	g.sound()
 }
 

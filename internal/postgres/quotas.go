@@ -62,7 +62,8 @@ func (s *Quotas) SetLimits(ctx context.Context, clientID string, l clients.Limit
 	}
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var known bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM clients WHERE id = $1)`, clientID).Scan(&known); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM clients WHERE id = $1)`, clientID).
+			Scan(&known); err != nil {
 			return err
 		}
 		if !known {
@@ -79,8 +80,15 @@ func (s *Quotas) SetLimits(ctx context.Context, clientID string, l clients.Limit
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "client_limits_changed", Severity: "info", Actor: by, Notify: true,
-			Message: "What the client may have was changed", Metadata: map[string]any{"before": before, "after": l}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "client_limits_changed",
+			Severity: "info",
+			Actor:    by,
+			Notify:   true,
+			Message:  "What the client may have was changed",
+			Metadata: map[string]any{"before": before, "after": l},
+		})
 	})
 }
 
@@ -92,11 +100,14 @@ func checkAgents(ctx context.Context, tx pgx.Tx, clientID string) error {
 		return err
 	}
 	var has int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM agents WHERE client_id = $1 AND status <> 'deleted'`, clientID).Scan(&has); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM agents WHERE client_id = $1 AND status <> 'deleted'`, clientID).
+		Scan(&has); err != nil {
 		return err
 	}
 	if has > limits.Agents { // the new one is among them
-		return clients.TooManyAgents.New("The client has %d agents, which is all that it may have: delete one, or ask an operator for more.", limits.Agents).With("limit", limits.Agents)
+		return clients.TooManyAgents.New(
+			"The client has %d agents, which is all that it may have: delete one, or ask an operator for more.",
+			limits.Agents).With("limit", limits.Agents)
 	}
 	return nil
 }

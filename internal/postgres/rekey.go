@@ -68,7 +68,9 @@ func (r *Rekeying) Rekey(ctx context.Context, by string) (Rekeyed, error) {
 			if err != nil {
 				return err
 			}
-			tag, err := r.DB.Pool.Exec(ctx, fmt.Sprintf(`UPDATE %[1]s SET %[2]s = $2 WHERE id = $1 AND %[2]s = $3`, c.table, c.column), row.ID, sealed, row.Sealed)
+			tag, err := r.DB.Pool.Exec(ctx,
+				fmt.Sprintf(`UPDATE %[1]s SET %[2]s = $2 WHERE id = $1 AND %[2]s = $3`, c.table, c.column), row.ID,
+				sealed, row.Sealed)
 			if err != nil {
 				return pg.Translate(err)
 			}
@@ -83,8 +85,18 @@ func (r *Rekeying) Rekey(ctx context.Context, by string) (Rekeyed, error) {
 			return out, err
 		}
 	}
-	return out, pg.Translate(pg.RecordEvent(ctx, r.DB.Pool, pg.EventRecord{Type: "secrets_rekeyed", Severity: "info", Actor: by, Message: "Secrets were sealed with the present key",
-		Metadata: map[string]any{"current": out.Current, "resealed": out.Resealed, "changed": out.Changed, "unreadable": out.Unreadable}}))
+	return out, pg.Translate(pg.RecordEvent(ctx, r.DB.Pool, pg.EventRecord{
+		Type:     "secrets_rekeyed",
+		Severity: "info",
+		Actor:    by,
+		Message:  "Secrets were sealed with the present key",
+		Metadata: map[string]any{
+			"current":    out.Current,
+			"resealed":   out.Resealed,
+			"changed":    out.Changed,
+			"unreadable": out.Unreadable,
+		},
+	}))
 }
 
 // Unreadable counts sealed rows, and those of them that no key opens.
@@ -107,7 +119,9 @@ func (r *Rekeying) Unreadable(ctx context.Context) (rows, unreadable int, err er
 // each calls fn for each sealed row of a column, in the order of their ids.
 func (r *Rekeying) each(ctx context.Context, c sealedColumn, fn func(sealing.Box, sealedRow) error) error {
 	box := r.Keys.For(c.use)
-	sql := fmt.Sprintf(`SELECT id, %[2]s AS sealed FROM %[1]s WHERE id > $1 AND %[2]s IS NOT NULL ORDER BY id LIMIT %[3]d`, c.table, c.column, rekeyChunk)
+	sql := fmt.Sprintf(
+		`SELECT id, %[2]s AS sealed FROM %[1]s WHERE id > $1 AND %[2]s IS NOT NULL ORDER BY id LIMIT %[3]d`, c.table,
+		c.column, rekeyChunk)
 	for after := ""; ; {
 		found, err := r.DB.Pool.Query(ctx, sql, after)
 		if err != nil {

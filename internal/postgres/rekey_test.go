@@ -18,7 +18,10 @@ import (
 func TestSecretsAreRekeyed(t *testing.T) {
 	t.Parallel()
 	db, ctx := postgrestest.Open(t), t.Context()
-	old, fresh := sealing.Key{Secret: bytes.Repeat([]byte{1}, 32)}, sealing.Key{ID: "2026", Secret: bytes.Repeat([]byte{2}, 32)}
+	old, fresh := sealing.Key{Secret: bytes.Repeat([]byte{1}, 32)}, sealing.Key{
+		ID:     "2026",
+		Secret: bytes.Repeat([]byte{2}, 32),
+	}
 	keysOf := func(keys ...sealing.Key) sealing.Keys {
 		all, err := sealing.NewKeys(keys...)
 		require.NoError(t, err)
@@ -27,9 +30,14 @@ func TestSecretsAreRekeyed(t *testing.T) {
 	before, both, after := keysOf(old), keysOf(fresh, old), keysOf(fresh)
 	c, token, err := postgres.NewClientsWith(db, before).Create(ctx, clients.New{Name: "Acme"}, "test")
 	require.NoError(t, err)
-	lost, _, err := postgres.NewClientsWith(db, keysOf(sealing.Key{Secret: bytes.Repeat([]byte{9}, 32)})).Create(ctx, clients.New{Name: "Lost"}, "test")
+	lost, _, err := postgres.NewClientsWith(db, keysOf(sealing.Key{Secret: bytes.Repeat([]byte{9}, 32)})).Create(ctx,
+		clients.New{Name: "Lost"}, "test")
 	require.NoError(t, err)
-	_, secret, err := postgres.NewSinksWith(db, before).Create(ctx, c.ID, notification.New{Kind: notification.Webhook, URL: "https://hooks.example.com/x", MinSeverity: notification.Info}, "test")
+	_, secret, err := postgres.NewSinksWith(db, before).Create(ctx, c.ID, notification.New{
+		Kind:        notification.Webhook,
+		URL:         "https://hooks.example.com/x",
+		MinSeverity: notification.Info,
+	}, "test")
 	require.NoError(t, err)
 	require.NotEmpty(t, secret)
 	shows := func(keys sealing.Keys) {

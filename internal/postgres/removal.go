@@ -28,15 +28,24 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 			return err
 		}
 		var before []byte // what the event tells; read before anything is different
-		if err := tx.QueryRow(ctx, `SELECT `+agentSnapshot+` FROM agents a WHERE a.id = $1`, agentID).Scan(&before); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT `+agentSnapshot+` FROM agents a WHERE a.id = $1`, agentID).
+			Scan(&before); err != nil {
 			return err
 		}
 		b := &pgx.Batch{}
 		queueRemoval(b, agentID, by, before)
-		queueOperation(b, opened{kind: "removal", id: "removal/" + agentID, agentID: agentID, summary: "removal of agent " + agentID, cause: by})
-		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).Query(collectIDs(&out.Replicas))
+		queueOperation(b, opened{
+			kind:    "removal",
+			id:      "removal/" + agentID,
+			agentID: agentID,
+			summary: "removal of agent " + agentID,
+			cause:   by,
+		})
+		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).
+			Query(collectIDs(&out.Replicas))
 		b.Queue(`SELECT id FROM instances i WHERE agent_id = $1 AND role = 'retiring' AND terminate_by = 'us' AND terminated_at IS NULL
-				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).Query(collectIDs(&out.Instances))
+				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).
+			Query(collectIDs(&out.Instances))
 		b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
 			out.Set, err = scanRoles(row, agentID)
 			return err
@@ -50,12 +59,21 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 }
 
 func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
-	b.Queue(`UPDATE replicas SET state = 'retiring' WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`, agentID)
+	b.Queue(
+		`UPDATE replicas SET state = 'retiring' WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`,
+		agentID,
+	)
 	queueNewsOfAll(b, agentID)
-	b.Queue(`UPDATE commands SET status = 'cancelled', message = 'the agent was deleted' WHERE agent_id = $1 AND status = 'pending'`, agentID)
+	b.Queue(
+		`UPDATE commands SET status = 'cancelled', message = 'the agent was deleted' WHERE agent_id = $1 AND status = 'pending'`,
+		agentID,
+	)
 	b.Queue(`UPDATE agents SET review_at = NULL WHERE id = $1`, agentID)
-	b.Queue(`UPDATE notices SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())
-		WHERE agent_id = $1 AND result = ''`, agentID)
+	b.Queue(
+		`UPDATE notices SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())
+		WHERE agent_id = $1 AND result = ''`,
+		agentID,
+	)
 	b.Queue(`UPDATE instances SET role = CASE launched_by WHEN 'control-plane' THEN 'retiring' ELSE 'retired' END,
 			terminate_by = CASE launched_by WHEN 'control-plane' THEN 'us' ELSE 'nobody' END, retiring_since = coalesce(retiring_since, clock_timestamp())
 		WHERE agent_id = $1 AND (role IN ('primary', 'replica')
@@ -95,7 +113,8 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 			retiring_since = CASE WHEN i.role = 'replica' THEN clock_timestamp() ELSE i.retiring_since END
 		FROM clients c WHERE i.id = $2 AND i.agent_id = $1 AND c.id = i.client_id
 		RETURNING i.role, i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof`, agentID, instanceID).
-		Scan(&role, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
+		Scan(&role, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID,
+			&out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
 	switch {
 	case pg.IsNoRows(err):
 		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
@@ -110,7 +129,8 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 // MarkRetired records that an instance has ended. A primary is never marked: an
 // agent whose primary ended is still waiting for an heir.
 func (s *Launches) MarkRetired(ctx context.Context, instanceID string) error {
-	_, err := s.DB.Pool.Exec(ctx, `UPDATE instances SET role = 'retired', retiring_since = coalesce(retiring_since, clock_timestamp()),
+	_, err := s.DB.Pool.Exec(ctx,
+		`UPDATE instances SET role = 'retired', retiring_since = coalesce(retiring_since, clock_timestamp()),
 			terminated_at = coalesce(terminated_at, clock_timestamp()) WHERE id = $1 AND role <> 'primary'`, instanceID)
 	return pg.Translate(err)
 }

@@ -49,7 +49,13 @@ func TestLoadReplica(t *testing.T) {
 	require.InDelta(t, time.Minute, row.Replica.Wait, float64(10*time.Second), "the back-off is in the row")
 	row.Replica.Wait = 0
 	require.Equal(t, &roles.ReplicaRow{
-		AgentID: "a1", ClientID: "k1", LogicalID: "web-1", Epoch: 4, Launcher: agent.ByAgent, Mode: agent.Spot, PrimaryID: "i-0",
+		AgentID:   "a1",
+		ClientID:  "k1",
+		LogicalID: "web-1",
+		Epoch:     4,
+		Launcher:  agent.ByAgent,
+		Mode:      agent.Spot,
+		PrimaryID: "i-0",
 		Replica: roles.Replica{ID: id, Kind: replica.Rebalance, For: "i-0", State: replica.Requested,
 			Launcher: agent.ControlPlane, Hold: time.Hour},
 	}, row)
@@ -82,11 +88,17 @@ func TestLoadReplica(t *testing.T) {
 		}
 	}
 
-	ok, err := g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: id, To: replica.Failed, ErrorCode: replica.Gone, Error: "it stopped"})
+	ok, err := g.Advance(t.Context(), roles.ReplicaTransition{
+		ReplicaID: id,
+		To:        replica.Failed,
+		ErrorCode: replica.Gone,
+		Error:     "it stopped",
+	})
 	require.NoError(t, err)
 	require.True(t, ok)
 	row = g.row(id)
-	require.Equal(t, lines(replica.Failed, replica.Gone, "it stopped", "i-1"), lines(row.Replica.State, row.ErrorCode, row.Error, row.Remains))
+	require.Equal(t, lines(replica.Failed, replica.Gone, "it stopped", "i-1"),
+		lines(row.Replica.State, row.ErrorCode, row.Error, row.Remains))
 	require.NoError(t, (&postgres.Launches{DB: g.db}).MarkRetired(t.Context(), "i-1"))
 	require.Empty(t, g.row(id).Remains, "it has ended")
 
@@ -127,7 +139,11 @@ func TestReplaceInstance(t *testing.T) {
 	require.True(t, g.advance(r.ID, replica.Launching, "i-1"))
 	replace := func(instanceID string) bool {
 		t.Helper()
-		ok, err := g.ReplaceInstance(t.Context(), roles.Replacement{ReplicaID: r.ID, InstanceID: instanceID, Reason: "Server.InternalError"})
+		ok, err := g.ReplaceInstance(t.Context(), roles.Replacement{
+			ReplicaID:  r.ID,
+			InstanceID: instanceID,
+			Reason:     "Server.InternalError",
+		})
 		require.NoError(t, err)
 		return ok
 	}
@@ -136,9 +152,11 @@ func TestReplaceInstance(t *testing.T) {
 		require.True(t, replace("i-1"))
 		require.Equal(t, "failed i-1 launch.instance_gone Server.InternalError",
 			one[string](g, `SELECT concat_ws(' ', state, instance_id, error_code, error) FROM launches`))
-		require.Equal(t, "retired", one[string](g, `SELECT role FROM instances WHERE id = 'i-1' AND terminated_at IS NOT NULL`))
+		require.Equal(t, "retired",
+			one[string](g, `SELECT role FROM instances WHERE id = 'i-1' AND terminated_at IS NOT NULL`))
 		row := g.row(r.ID)
-		require.Equal(t, lines(replica.Launching, "", "", true), lines(row.Replica.State, row.InstanceID(), row.Remains, row.Launch == nil))
+		require.Equal(t, lines(replica.Launching, "", "", true),
+			lines(row.Replica.State, row.InstanceID(), row.Remains, row.Launch == nil))
 	}
 	g.attempt(r.ID, "us-east-1c", "i-2")
 	frozen := activities.FrozenLaunch{Token: "t-d", Request: json.RawMessage(`{}`)}

@@ -21,7 +21,8 @@ type SyncReport struct {
 // RecordSync keeps a report. It sets levels, so twice is once; the state of the
 // replica is not its business. Fails with replica.not_found.
 func (s *Syncs) RecordSync(ctx context.Context, in SyncReport) error {
-	tag, err := s.DB.Pool.Exec(ctx, `UPDATE replicas SET sync_status = coalesce($2, sync_status), sync_latency_ms = coalesce($3, sync_latency_ms),
+	tag, err := s.DB.Pool.Exec(ctx,
+		`UPDATE replicas SET sync_status = coalesce($2, sync_status), sync_latency_ms = coalesce($3, sync_latency_ms),
 			sync_progress = coalesce($4, sync_progress), last_sync_at = clock_timestamp() WHERE id = $1`,
 		in.ReplicaID, in.Status, in.LatencyMS, in.Progress)
 	if err == nil && tag.RowsAffected() == 0 {

@@ -35,7 +35,13 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 			}
 		}
 		if in.InstanceID != "" {
-			if err := assignInstance(ctx, tx, assignment{agentID: in.AgentID, instanceID: in.InstanceID, poolID: in.Plan.Pool, mode: in.Plan.Mode, launcher: agent.ByAgent}); err != nil {
+			if err := assignInstance(ctx, tx, assignment{
+				agentID:    in.AgentID,
+				instanceID: in.InstanceID,
+				poolID:     in.Plan.Pool,
+				mode:       in.Plan.Mode,
+				launcher:   agent.ByAgent,
+			}); err != nil {
 				return err
 			}
 		}
@@ -43,7 +49,8 @@ func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*role
 		if err := queueReplica(b, in); err != nil {
 			return err
 		}
-		b.Queue(`SELECT `+replicaObject+` FROM replicas r WHERE r.agent_id = $1 AND (r.request_id = nullif($2, '') OR r.instance_id = nullif($5, '')
+		b.Queue(`SELECT `+replicaObject+
+			` FROM replicas r WHERE r.agent_id = $1 AND (r.request_id = nullif($2, '') OR r.instance_id = nullif($5, '')
 				OR (CASE $3 WHEN 'manual' THEN r.kind = 'manual' WHEN 'switch' THEN r.kind = 'switch' AND r.made_for = $4 ELSE r.kind IN ('rebalance', 'termination') END))
 			ORDER BY (r.request_id = nullif($2, '')) DESC NULLS LAST, (r.state IN ('requested', 'launching', 'running', 'ready')) DESC, r.created_at DESC LIMIT 1`,
 			in.AgentID, in.RequestID, in.Kind, in.For, in.InstanceID).QueryRow(func(row pgx.Row) error {
@@ -75,7 +82,8 @@ func queueReplica(b *pgx.Batch, in roles.ReplicaRequest) error {
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID, nullableSeconds(in.Hold), nullableSeconds(in.NotBefore),
+	b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID,
+		nullableSeconds(in.Hold), nullableSeconds(in.NotBefore),
 		in.RequestID, in.CreatedBy, in.Reason, tags, in.Launcher)
 	return nil
 }
@@ -84,7 +92,8 @@ func queueReplica(b *pgx.Batch, in roles.ReplicaRequest) error {
 // heard of it: its caller was told that it would not happen.
 func stillOrdered(ctx context.Context, tx pgx.Tx, commandID string) error {
 	var cancelled bool
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM commands WHERE id = $1 AND status = 'cancelled')`, commandID).Scan(&cancelled); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM commands WHERE id = $1 AND status = 'cancelled')`,
+		commandID).Scan(&cancelled); err != nil {
 		return err
 	}
 	if cancelled {
@@ -124,7 +133,8 @@ const insertReplica = `WITH made AS (
 // lockAlive locks an agent that is not deleted. Fails with agent.not_found.
 func lockAlive(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var deleted bool
-	err := tx.QueryRow(ctx, `SELECT status = 'deleted' FROM agents WHERE id = $1 FOR NO KEY UPDATE`, agentID).Scan(&deleted)
+	err := tx.QueryRow(ctx, `SELECT status = 'deleted' FROM agents WHERE id = $1 FOR NO KEY UPDATE`, agentID).
+		Scan(&deleted)
 	if pg.IsNoRows(err) || err == nil && deleted {
 		return unknownAgent(agentID)
 	}
@@ -140,7 +150,8 @@ type assignment struct {
 	price               float64 // USD per hour; 0: unknown
 }
 
-var _ = pg.RegisterConstraint("replicas_one_living_per_instance", replica.OtherInstance, "the instance is another replica's")
+var _ = pg.RegisterConstraint("replicas_one_living_per_instance", replica.OtherInstance,
+	"the instance is another replica's")
 
 // assignInstance records that the instance is a replica of the agent, and opens its
 // adoption unless a launch of ours is on record. An instance that
@@ -161,7 +172,9 @@ func assignInstance(ctx context.Context, tx pgx.Tx, in assignment) error {
 	var owner *string
 	var role agent.Role
 	var mine bool
-	err := tx.QueryRow(ctx, `INSERT INTO instances AS i (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price, proof)
+	err := tx.QueryRow(
+		ctx,
+		`INSERT INTO instances AS i (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price, proof)
 		SELECT $2, a.client_id, a.id, 'replica', coalesce(nullif($3, ''), p.instance_type, ''),
 			coalesce((SELECT k.region FROM pools k WHERE k.id = $6), CASE WHEN p.region <> '' AND starts_with($4, p.region) THEN p.region END, nullif($5, ''), p.region, ''),
 			coalesce(nullif($4, ''), p.az, ''), coalesce(nullif($6, ''), p.pool_id, ''), $7, coalesce(p.ami_id, ''), $8, nullif($9::float8, 0)::numeric,
@@ -169,7 +182,17 @@ func assignInstance(ctx context.Context, tx pgx.Tx, in assignment) error {
 		FROM agents a LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary' WHERE a.id = $1
 		ON CONFLICT (id) DO UPDATE SET agent_id = CASE WHEN i.client_id = excluded.client_id AND i.agent_id IS NULL THEN excluded.agent_id ELSE i.agent_id END
 		RETURNING agent_id, role, client_id = (SELECT client_id FROM agents WHERE id = $1)`,
-		in.agentID, in.instanceID, instanceType, az, region, in.poolID, in.mode, in.launcher, in.price).Scan(&owner, &role, &mine)
+		in.agentID,
+		in.instanceID,
+		instanceType,
+		az,
+		region,
+		in.poolID,
+		in.mode,
+		in.launcher,
+		in.price,
+	).Scan(&owner,
+		&role, &mine)
 	switch {
 	case err != nil:
 		return err
@@ -216,7 +239,11 @@ func (s *Roles) Advance(ctx context.Context, in roles.ReplicaTransition) (bool, 
 
 // AdvanceJudged is Advance that asks for a review only when the roles, as they are
 // after the transition, want one.
-func (s *Roles) AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, wantsReview func(*roles.AgentRoles) bool) (*roles.Advanced, error) {
+func (s *Roles) AdvanceJudged(
+	ctx context.Context,
+	in roles.ReplicaTransition,
+	wantsReview func(*roles.AgentRoles) bool,
+) (*roles.Advanced, error) {
 	out := &roles.Advanced{}
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		*out = roles.Advanced{}
@@ -225,7 +252,8 @@ func (s *Roles) AdvanceJudged(ctx context.Context, in roles.ReplicaTransition, w
 			return err
 		}
 		if in.InstanceID != "" && at.instanceID != "" && at.instanceID != in.InstanceID {
-			return replica.OtherInstance.New("replica %s lives on %s, not on %s", in.ReplicaID, at.instanceID, in.InstanceID)
+			return replica.OtherInstance.New("replica %s lives on %s, not on %s", in.ReplicaID, at.instanceID,
+				in.InstanceID)
 		}
 		if out.Ours = at.state == in.To || isTransitionAllowed(at.state, in.To); !out.Ours {
 			return nil
@@ -266,9 +294,10 @@ type lockedReplica struct {
 func lockReplica(ctx context.Context, tx pgx.Tx, id string) (at lockedReplica, err error) {
 	b := &pgx.Batch{}
 	b.Queue(`SELECT FROM agents WHERE id = (SELECT agent_id FROM replicas WHERE id = $1) FOR NO KEY UPDATE`, id)
-	b.Queue(`SELECT agent_id, coalesce(instance_id, ''), coalesce(pool_id, ''), mode, launcher, kind, state FROM replicas WHERE id = $1 FOR UPDATE`, id).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&at.agentID, &at.instanceID, &at.pool, &at.mode, &at.launcher, &at.kind, &at.state)
-	})
+	b.Queue(`SELECT agent_id, coalesce(instance_id, ''), coalesce(pool_id, ''), mode, launcher, kind, state FROM replicas WHERE id = $1 FOR UPDATE`, id).
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&at.agentID, &at.instanceID, &at.pool, &at.mode, &at.launcher, &at.kind, &at.state)
+		})
 	err = tx.SendBatch(ctx, b).Close()
 	if pg.IsNoRows(err) {
 		return at, replica.NotFound.New("there is no replica %s", id)
@@ -277,7 +306,13 @@ func lockReplica(ctx context.Context, tx pgx.Tx, id string) (at lockedReplica, e
 }
 
 func (at lockedReplica) assignment(in roles.ReplicaTransition) assignment {
-	out := assignment{agentID: at.agentID, instanceID: in.InstanceID, poolID: at.pool, mode: at.mode, launcher: at.launcher}
+	out := assignment{
+		agentID:    at.agentID,
+		instanceID: in.InstanceID,
+		poolID:     at.pool,
+		mode:       at.mode,
+		launcher:   at.launcher,
+	}
 	if in.Where != nil {
 		out.poolID, out.mode, out.price = in.Where.PoolID, in.Where.Mode, in.Where.HourlyPrice
 	}
@@ -296,7 +331,13 @@ func isTransitionAllowed(from, to replica.State) bool {
 // writeTransition writes the step and what follows from it, and reads the roles then.
 // The counter of failures moves only with the state, so that a step which runs twice
 // counts once.
-func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition, at lockedReplica, out *roles.Advanced) (*roles.AgentRoles, error) {
+func writeTransition(
+	ctx context.Context,
+	tx pgx.Tx,
+	in roles.ReplicaTransition,
+	at lockedReplica,
+	out *roles.Advanced,
+) (*roles.AgentRoles, error) {
 	var pool, mode *string
 	var price *float64
 	if in.Where != nil {
@@ -304,7 +345,8 @@ func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition,
 		pool, mode, price = &in.Where.PoolID, &m, &in.Where.HourlyPrice
 	}
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE replicas SET state = $2, instance_id = coalesce(instance_id, nullif($3, '')), pool_id = coalesce($4, pool_id), mode = coalesce($5, mode),
+	b.Queue(
+		`UPDATE replicas SET state = $2, instance_id = coalesce(instance_id, nullif($3, '')), pool_id = coalesce($4, pool_id), mode = coalesce($5, mode),
 			hourly_cost = coalesce(nullif($6::float8, 0)::numeric, hourly_cost),
 			launched_at = CASE WHEN $3 <> '' OR $2 = 'launching' THEN coalesce(launched_at, clock_timestamp()) ELSE launched_at END,
 			running_at = CASE WHEN $2 IN ('running', 'ready') THEN coalesce(running_at, clock_timestamp()) ELSE running_at END,
@@ -313,16 +355,27 @@ func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition,
 			sync_status = CASE $2 WHEN 'running' THEN 'syncing' WHEN 'ready' THEN 'synced' ELSE sync_status END,
 			sync_progress = CASE WHEN $2 = 'ready' THEN 100 ELSE sync_progress END,
 			ended_at = CASE WHEN $2 IN ('retired', 'failed') THEN coalesce(ended_at, clock_timestamp()) ELSE ended_at END,
-			total_cost = CASE WHEN $2 IN ('retired', 'failed') AND ended_at IS NULL THEN `+costSoFar+` ELSE total_cost END,
+			total_cost = CASE WHEN $2 IN ('retired', 'failed') AND ended_at IS NULL THEN `+costSoFar+
+			` ELSE total_cost END,
 			error_code = coalesce(nullif($7, ''), error_code), error = coalesce(nullif($8, ''), error)
-		WHERE id = $1`, in.ReplicaID, in.To, in.InstanceID, pool, mode, price, in.ErrorCode, in.Error)
+		WHERE id = $1`,
+		in.ReplicaID,
+		in.To,
+		in.InstanceID,
+		pool,
+		mode,
+		price,
+		in.ErrorCode,
+		in.Error,
+	)
 	if at.state != in.To {
 		if in.To == replica.Retiring || in.To == replica.Failed {
 			queueNews(b, in.ReplicaID)
 		}
 		switch in.To {
 		case replica.Ready:
-			b.Queue(`UPDATE agents SET failures = 0 WHERE id = $1 AND failures > 0 AND $2 <> 'switch'`, at.agentID, at.kind)
+			b.Queue(`UPDATE agents SET failures = 0 WHERE id = $1 AND failures > 0 AND $2 <> 'switch'`, at.agentID,
+				at.kind)
 		case replica.Failed:
 			b.Queue(`UPDATE agents SET failures = failures + 1 WHERE id = $1 AND $2 = 'manual'`, at.agentID, at.kind)
 			b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
@@ -332,9 +385,12 @@ func writeTransition(ctx context.Context, tx pgx.Tx, in roles.ReplicaTransition,
 		}
 	}
 	if in.To == replica.Retired {
-		b.Queue(`UPDATE instances i SET role = 'retired', retiring_since = coalesce(i.retiring_since, clock_timestamp()),
+		b.Queue(
+			`UPDATE instances i SET role = 'retired', retiring_since = coalesce(i.retiring_since, clock_timestamp()),
 				terminated_at = CASE WHEN i.terminate_by = 'nobody' THEN i.terminated_at ELSE coalesce(i.terminated_at, clock_timestamp()) END
-			FROM replicas r WHERE r.id = $1 AND i.id = r.instance_id AND i.role <> 'primary'`, in.ReplicaID)
+			FROM replicas r WHERE r.id = $1 AND i.id = r.instance_id AND i.role <> 'primary'`,
+			in.ReplicaID,
+		)
 	}
 	var set *roles.AgentRoles
 	if in.To != replica.Launching {
@@ -351,7 +407,8 @@ func queueStanding(b *pgx.Batch, agentID, replicaID string, set **roles.AgentRol
 		*set, err = scanRoles(row, agentID)
 		return err
 	})
-	b.Queue(`SELECT EXISTS (SELECT FROM operations WHERE id = 'promotion/' || $1::text AND state = 'running')`, replicaID).
+	b.Queue(`SELECT EXISTS (SELECT FROM operations WHERE id = 'promotion/' || $1::text AND state = 'running')`,
+		replicaID).
 		QueryRow(func(row pgx.Row) error { return row.Scan(awaited) })
 }
 

@@ -69,7 +69,14 @@ RETURNING a.client_id, was.requirements`, agentID, clientID, need).Scan(&client,
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: client, AgentID: agentID, Type: "requirements_changed", Severity: "info", Actor: by,
-			Message: "The requirements for instance types were changed", Metadata: map[string]any{"before": before, "after": need}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: client,
+			AgentID:  agentID,
+			Type:     "requirements_changed",
+			Severity: "info",
+			Actor:    by,
+			Message:  "The requirements for instance types were changed",
+			Metadata: map[string]any{"before": before, "after": need},
+		})
 	})
 }

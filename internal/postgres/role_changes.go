@@ -81,25 +81,40 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 			return err
 		}
 	}
-	must("the replica "+in.ReplicaID, `UPDATE replicas SET state = 'promoted', promoted_at = clock_timestamp(), ended_at = clock_timestamp(), total_cost = `+costSoFar+`
-		WHERE id = $1 AND agent_id = $2 AND instance_id = $3 AND state IN ('running', 'ready')`, in.ReplicaID, in.AgentID, in.NewID)
+	must(
+		"the replica "+in.ReplicaID,
+		`UPDATE replicas SET state = 'promoted', promoted_at = clock_timestamp(), ended_at = clock_timestamp(), total_cost = `+costSoFar+`
+		WHERE id = $1 AND agent_id = $2 AND instance_id = $3 AND state IN ('running', 'ready')`,
+		in.ReplicaID,
+		in.AgentID,
+		in.NewID,
+	)
 	queueNews(b, in.ReplicaID)
 	must("the old primary "+in.OldID, `UPDATE instances SET role = $3,
 			terminate_by = CASE WHEN $4 = 'us' AND EXISTS (SELECT FROM instances n WHERE n.id = $5 AND n.proof = 'unproven') THEN 'agent' ELSE $4 END,
 			retiring_since = CASE WHEN $3 IN ('retiring', 'retired') THEN clock_timestamp() END
 		WHERE agent_id = $1 AND id = $2 AND role = 'primary'`, in.AgentID, in.OldID, role, by, in.NewID)
-	must("the new primary "+in.NewID, `UPDATE instances SET role = 'primary', epoch = $3::bigint + 1, primary_since = clock_timestamp(), retiring_since = NULL, terminate_by = ''
-		WHERE agent_id = $1 AND id = $2 AND role = 'replica' AND terminated_at IS NULL`, in.AgentID, in.NewID, in.Epoch)
+	must(
+		"the new primary "+in.NewID,
+		`UPDATE instances SET role = 'primary', epoch = $3::bigint + 1, primary_since = clock_timestamp(), retiring_since = NULL, terminate_by = ''
+		WHERE agent_id = $1 AND id = $2 AND role = 'replica' AND terminated_at IS NULL`,
+		in.AgentID,
+		in.NewID,
+		in.Epoch,
+	)
 	must("the epoch", `UPDATE agents SET epoch = epoch + 1, updated_at = now(), failures = 0,
 			last_failover_at = CASE WHEN $3 = 'termination' THEN clock_timestamp() ELSE last_failover_at END,
 			last_switch_at = CASE WHEN $3 = 'termination' THEN last_switch_at ELSE clock_timestamp() END,
 			interruptions_handled = interruptions_handled + CASE WHEN $3 = 'termination' THEN 1 ELSE 0 END
 		WHERE id = $1 AND epoch = $2`, in.AgentID, in.Epoch, in.Cause)
 	if in.Fate == roles.Demote {
-		must("the place of the standby", insertDemoted, in.AgentID, in.OldID, in.NewID, nullableSeconds(replica.RebalanceHold))
+		must("the place of the standby", insertDemoted, in.AgentID, in.OldID, in.NewID,
+			nullableSeconds(replica.RebalanceHold))
 	}
-	must("the history", `INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id)
-		SELECT client_id, id, epoch, $2, $3, $4, $5, $6 FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.ReplicaID, in.Cause, in.OperationID)
+	must("the history",
+		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id)
+		SELECT client_id, id, epoch, $2, $3, $4, $5, $6 FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID,
+		in.ReplicaID, in.Cause, in.OperationID)
 	must("the event", `INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
 		SELECT client_id, id, 'primary_changed', CASE WHEN $5 = 'termination' THEN 'warning' ELSE 'info' END, $3 || ' is primary instead of ' || $2,
 			jsonb_build_object('old_primary', $2::text, 'new_primary', $3::text, 'replica_id', $4::text, 'cause', $5::text, 'operation_id', $6::text, 'epoch', epoch),

@@ -26,12 +26,15 @@ func TestChangeRoles(t *testing.T) {
 		failover    bool
 		demotedHold bool
 	}{
-		{"a failover leaves the old one to AWS", roles.ByTermination, roles.Leave, agent.KeepAuto, "retiring aws", true, false},
+		{"a failover leaves the old one to AWS", roles.ByTermination, roles.Leave, agent.KeepAuto, "retiring aws",
+			true, false},
 		{"a switch retires it", roles.BySwitch, roles.Retire, agent.KeepAuto, "retiring us", false, false},
 		{"or the agent does", roles.BySwitch, roles.Leave, agent.KeepAuto, "retiring agent", false, false},
 		{"or nobody", roles.BySwitch, roles.Keep, agent.KeepAuto, "retired nobody", false, false},
-		{"a promotion makes it the standby", roles.ByPromotion, roles.Demote, agent.KeepManual, "replica", false, false},
-		{"outside manual mode as the way back, for a while", roles.ByPromotion, roles.Demote, agent.KeepAuto, "replica", false, true},
+		{"a promotion makes it the standby", roles.ByPromotion, roles.Demote, agent.KeepManual, "replica", false,
+			false},
+		{"outside manual mode as the way back, for a while", roles.ByPromotion, roles.Demote, agent.KeepAuto,
+			"replica", false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -46,14 +49,18 @@ func TestChangeRoles(t *testing.T) {
 			require.Equal(t, "i-1", set.Primary.ID)
 			require.EqualValues(t, 1, set.Epoch)
 			require.Zero(t, set.Failures)
-			require.Equal(t, tt.old, one[string](g, `SELECT trim(role || ' ' || terminate_by) FROM instances WHERE id = 'i-0'`))
-			require.Equal(t, tt.failover, one[bool](g, `SELECT last_failover_at IS NOT NULL AND interruptions_handled = 1 FROM agents`))
+			require.Equal(t, tt.old,
+				one[string](g, `SELECT trim(role || ' ' || terminate_by) FROM instances WHERE id = 'i-0'`))
+			require.Equal(t, tt.failover,
+				one[bool](g, `SELECT last_failover_at IS NOT NULL AND interruptions_handled = 1 FROM agents`))
 			require.Equal(t, !tt.failover, one[bool](g, `SELECT last_switch_at IS NOT NULL FROM agents`))
-			require.EqualValues(t, 1, one[int64](g, `SELECT epoch FROM instances WHERE id = 'i-1' AND primary_since IS NOT NULL`))
+			require.EqualValues(t, 1,
+				one[int64](g, `SELECT epoch FROM instances WHERE id = 'i-1' AND primary_since IS NOT NULL`))
 			if tt.fate == roles.Demote {
 				require.Len(t, set.Replicas, 1)
 				old := set.Replicas[0]
-				require.Equal(t, lines(replica.Manual, "i-1", replica.Ready, "i-0"), lines(old.Kind, old.For, old.State, old.InstanceID))
+				require.Equal(t, lines(replica.Manual, "i-1", replica.Ready, "i-0"),
+					lines(old.Kind, old.For, old.State, old.InstanceID))
 				require.Equal(t, tt.demotedHold, old.Hold > 0)
 				require.Empty(t, set.Surplus())
 			} else {
@@ -63,7 +70,8 @@ func TestChangeRoles(t *testing.T) {
 			again, err := g.ChangeRoles(t.Context(), in)
 			require.NoError(t, err, "a change already made is success")
 			require.Equal(t, set, again)
-			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM role_changes WHERE cause = $1 AND operation_id = 'op'`, tt.cause))
+			require.Equal(t, 1, one[int](g,
+				`SELECT count(*) FROM role_changes WHERE cause = $1 AND operation_id = 'op'`, tt.cause))
 			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM events WHERE type = 'primary_changed'`))
 			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notifications WHERE client_id = 'k1'`))
 		})
@@ -83,8 +91,10 @@ func TestChangeRolesRefusesWhatIsNotSo(t *testing.T) {
 		{"another old primary", func(_ *guarded, in *roles.RoleChange) { in.OldID = "i-1" }, roles.Stale},
 		{"another instance of the replica", func(_ *guarded, in *roles.RoleChange) { in.NewID = "i-0" }, roles.Stale},
 		{"a replica of nobody", func(_ *guarded, in *roles.RoleChange) { in.ReplicaID = "elsewhere" }, roles.Stale},
-		{"a replica that was given up", func(g *guarded, in *roles.RoleChange) { g.advance(in.ReplicaID, replica.Retiring, "") }, roles.Stale},
-		{"a replica that is still launching", func(g *guarded, in *roles.RoleChange) { g.exec(`UPDATE replicas SET state = 'launching'`) }, roles.Stale},
+		{"a replica that was given up",
+			func(g *guarded, in *roles.RoleChange) { g.advance(in.ReplicaID, replica.Retiring, "") }, roles.Stale},
+		{"a replica that is still launching",
+			func(g *guarded, in *roles.RoleChange) { g.exec(`UPDATE replicas SET state = 'launching'`) }, roles.Stale},
 		{"an instance that is being ended", func(g *guarded, _ *roles.RoleChange) {
 			g.exec(`UPDATE instances SET role = 'retiring' WHERE id = 'i-1'`)
 		}, roles.Stale},
@@ -159,7 +169,8 @@ func TestAChangeMadeByAnotherClosesTheNotice(t *testing.T) {
 	o, _ := after.Outcome("i-0", interruption.Termination)
 	require.Equal(t, interruption.Promoted, o.Result)
 	require.EqualValues(t, 1, after.Epoch)
-	require.Equal(t, "retiring us", one[string](g, `SELECT role || ' ' || terminate_by FROM instances WHERE id = 'i-0'`))
+	require.Equal(t, "retiring us",
+		one[string](g, `SELECT role || ' ' || terminate_by FROM instances WHERE id = 'i-0'`))
 }
 
 func TestALateHeirMendsALostNotice(t *testing.T) {

@@ -43,7 +43,8 @@ func noticeRow(n interruption.Notice, again bool) []any {
 	if n.Kind == interruption.Rebalance {
 		lead, furthest = replica.RebalanceHold, replica.RebalanceHold // after that it came to nothing
 	}
-	return []any{n.AgentID, n.InstanceID, n.Kind, timeOrNull(n.Deadline), lead.Seconds(), furthest.Seconds(), cmp.Or(n.Door, "http"),
+	return []any{n.AgentID, n.InstanceID, n.Kind, timeOrNull(n.Deadline), lead.Seconds(), furthest.Seconds(),
+		cmp.Or(n.Door, "http"),
 		timeOrNull(n.ArrivedAt), n.ReplicaID, again}
 }
 

@@ -111,7 +111,12 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range beats {
 			wg.Go(func() {
-				_, beats[i] = agents.Heartbeat(t.Context(), agent.Heartbeat{ClientID: "k1", AgentID: "a1", InstanceID: old, Status: agent.Online})
+				_, beats[i] = agents.Heartbeat(t.Context(), agent.Heartbeat{
+					ClientID:   "k1",
+					AgentID:    "a1",
+					InstanceID: old,
+					Status:     agent.Online,
+				})
 			})
 		}
 		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })

@@ -150,7 +150,12 @@ func (s *Roles) writeRoles(ctx context.Context, agentID string, queue func(*pgx.
 // SetKeeping sets when the agent keeps a replica. The two active modes exclude
 // each other by being one value; failures of the former mode are forgotten. A
 // deleted agent keeps nothing. Fails with agent.not_found.
-func (s *Roles) SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.AgentRoles, error) {
+func (s *Roles) SetKeeping(
+	ctx context.Context,
+	agentID string,
+	keeping agent.Keeping,
+	by string,
+) (*roles.AgentRoles, error) {
 	return s.writeRoles(ctx, agentID, func(b *pgx.Batch) {
 		queueReview(b, agentID)
 		b.Queue(`WITH before AS (SELECT id, keeping FROM agents WHERE id = $1), changed AS (

@@ -26,7 +26,9 @@ func guard(t testing.TB) *guarded {
 	t.Helper()
 	db := postgrestest.Open(t)
 	g := &guarded{t: t, db: db, Roles: &postgres.Roles{DB: db}}
-	g.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01'), ('k2', 'Beta', 'l@x', '\x02', '\x02')`)
+	g.exec(
+		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01'), ('k2', 'Beta', 'l@x', '\x02', '\x02')`,
+	)
 	g.agent("k1", "a1", "i-0")
 	return g
 }
@@ -34,8 +36,13 @@ func guard(t testing.TB) *guarded {
 func (g *guarded) agent(clientID, id, primary string) {
 	g.t.Helper()
 	g.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ($1, $2, $1)`, id, clientID)
-	g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
-		VALUES ($1, $2, $3, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`, primary, clientID, id)
+	g.exec(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
+		VALUES ($1, $2, $3, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`,
+		primary,
+		clientID,
+		id,
+	)
 }
 
 func (g *guarded) exec(sql string, args ...any) {
@@ -54,7 +61,11 @@ func (g *guarded) proven(instanceID string) {
 // noticed makes a notice about an instance of a1 durable, and nothing more.
 func (g *guarded) noticed(instanceID string, kind interruption.Kind) {
 	g.t.Helper()
-	g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', $1, $2, clock_timestamp() + interval '2 minutes')`, instanceID, kind)
+	g.exec(
+		`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', $1, $2, clock_timestamp() + interval '2 minutes')`,
+		instanceID,
+		kind,
+	)
 }
 
 // one reads a single value.
@@ -101,7 +112,15 @@ func (g *guarded) heir(kind replica.Kind, cause, instanceID string) roles.Replic
 
 // change is the change that makes r the primary of the set.
 func change(set *roles.AgentRoles, r roles.Replica, cause roles.Cause, fate roles.Fate) roles.RoleChange {
-	return roles.RoleChange{AgentID: set.AgentID, Epoch: set.Epoch, OldID: set.Primary.ID, NewID: r.InstanceID, ReplicaID: r.ID, Cause: cause, Fate: fate}
+	return roles.RoleChange{
+		AgentID:   set.AgentID,
+		Epoch:     set.Epoch,
+		OldID:     set.Primary.ID,
+		NewID:     r.InstanceID,
+		ReplicaID: r.ID,
+		Cause:     cause,
+		Fate:      fate,
+	}
 }
 
 // sound checks the invariants that hold for every agent at every moment.

@@ -21,12 +21,30 @@ func TestRoles(t *testing.T) {
 
 	g := guard(t)
 	g.exec(`UPDATE agents SET terminate_wait_seconds = 90, auto_terminate_enabled = false, failures = 2`)
-	g.exec(`INSERT INTO switches (id, client_id, agent_id, phase, initiated_at) VALUES ('s0', 'k1', 'a1', 'done', now()), ('s1', 'k1', 'a1', 'waiting_until_ready', now() - interval '1 hour'), ('s2', 'k1', 'a1', 'retiring_old', now())`)
+	g.exec(
+		`INSERT INTO switches (id, client_id, agent_id, phase, initiated_at) VALUES ('s0', 'k1', 'a1', 'done', now()), ('s1', 'k1', 'a1', 'waiting_until_ready', now() - interval '1 hour'), ('s2', 'k1', 'a1', 'retiring_old', now())`,
+	)
 	set := g.set()
 	require.Equal(t, &roles.AgentRoles{
-		AgentID: "a1", ClientID: "k1", Keeping: agent.KeepAuto, Launcher: agent.ControlPlane, Enabled: true, TerminateWait: 90 * time.Second, Failures: roles.Failures{Standby: 2}, OpenSwitch: "s1",
-		Primary:  roles.Instance{ID: "i-0", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", PoolID: "t3.medium.us-east-1a", Mode: agent.Spot, Role: agent.Primary},
-		Replicas: []roles.Replica{}, Outcomes: []interruption.Outcome{},
+		AgentID:       "a1",
+		ClientID:      "k1",
+		Keeping:       agent.KeepAuto,
+		Launcher:      agent.ControlPlane,
+		Enabled:       true,
+		TerminateWait: 90 * time.Second,
+		Failures:      roles.Failures{Standby: 2},
+		OpenSwitch:    "s1",
+		Primary: roles.Instance{
+			ID:           "i-0",
+			InstanceType: "t3.medium",
+			Region:       "us-east-1",
+			AZ:           "us-east-1a",
+			PoolID:       "t3.medium.us-east-1a",
+			Mode:         agent.Spot,
+			Role:         agent.Primary,
+		},
+		Replicas: []roles.Replica{},
+		Outcomes: []interruption.Outcome{},
 	}, set)
 	_, err := g.Roles.Roles(t.Context(), "a9")
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))
@@ -44,7 +62,11 @@ func TestSetKeeping(t *testing.T) {
 		require.Zero(t, set.Failures)
 		require.True(t, set.WantsStandby())
 	}
-	require.Equal(t, "ops@acme auto manual", one[string](g, `SELECT actor || ' ' || (metadata->'before'->>'keeping') || ' ' || (metadata->'after'->>'keeping') FROM events WHERE type = 'replica_mode_changed'`))
+	require.Equal(t, "ops@acme auto manual",
+		one[string](
+			g,
+			`SELECT actor || ' ' || (metadata->'before'->>'keeping') || ' ' || (metadata->'after'->>'keeping') FROM events WHERE type = 'replica_mode_changed'`,
+		))
 	_, err := g.SetKeeping(t.Context(), "a9", agent.KeepManual, "")
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))
 }
@@ -70,13 +92,23 @@ func TestRolesHold(t *testing.T) {
 			if len(believed.Replicas) > 0 {
 				open = rapid.SampledFrom(believed.Replicas).Draw(rt, "replica")
 			}
-			switch rapid.SampledFrom([]string{"open", "advance", "advance", "change", "change", "notice", "decide", "mode"}).Draw(rt, "act") {
+			switch rapid.SampledFrom([]string{"open", "advance", "advance", "change", "change", "notice", "decide",
+				"mode"}).Draw(rt, "act") {
 			case "open":
-				in := roles.ReplicaRequest{AgentID: id, Kind: rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination, replica.Switch}).Draw(rt, "kind"), For: believed.Primary.ID}
+				in := roles.ReplicaRequest{
+					AgentID: id,
+					Kind: rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination,
+						replica.Switch}).Draw(rt, "kind"),
+					For: believed.Primary.ID,
+				}
 				_, err = g.OpenReplica(t.Context(), in)
 			case "advance":
 				serial++
-				in := roles.ReplicaTransition{ReplicaID: open.ID, To: rapid.SampledFrom([]replica.State{replica.Launching, replica.Running, replica.Ready, replica.Ready, replica.Retiring, replica.Failed}).Draw(rt, "to")}
+				in := roles.ReplicaTransition{
+					ReplicaID: open.ID,
+					To: rapid.SampledFrom([]replica.State{replica.Launching, replica.Running, replica.Ready,
+						replica.Ready, replica.Retiring, replica.Failed}).Draw(rt, "to"),
+				}
 				if in.To == replica.Running || in.To == replica.Ready {
 					in.InstanceID = open.InstanceID
 					if in.InstanceID == "" {
@@ -85,15 +117,28 @@ func TestRolesHold(t *testing.T) {
 				}
 				_, err = g.Advance(t.Context(), in)
 			case "change":
-				fate := rapid.SampledFrom([]roles.Fate{roles.Retire, roles.Leave, roles.Keep, roles.Demote}).Draw(rt, "fate")
-				_, err = g.ChangeRoles(t.Context(), change(believed, open, rapid.SampledFrom([]roles.Cause{roles.ByTermination, roles.BySwitch, roles.ByPromotion}).Draw(rt, "cause"), fate))
+				fate := rapid.SampledFrom([]roles.Fate{roles.Retire, roles.Leave, roles.Keep, roles.Demote}).Draw(rt,
+					"fate")
+				_, err = g.ChangeRoles(t.Context(),
+					change(believed, open, rapid.SampledFrom([]roles.Cause{roles.ByTermination, roles.BySwitch,
+						roles.ByPromotion}).Draw(rt, "cause"), fate))
 			case "notice":
-				_, err = g.TakeAgain(t.Context(), interruption.Notice{AgentID: id, InstanceID: believed.Primary.ID, Kind: interruption.Termination}, roles.JudgeNotice)
+				_, err = g.TakeAgain(t.Context(), interruption.Notice{
+					AgentID:    id,
+					InstanceID: believed.Primary.ID,
+					Kind:       interruption.Termination,
+				}, roles.JudgeNotice)
 			case "decide":
 				_, err = g.DecideNotice(t.Context(), activities.Decision{Result: interruption.Lost,
-					Notice: interruption.Notice{AgentID: id, InstanceID: believed.Primary.ID, Kind: interruption.Termination}})
+					Notice: interruption.Notice{
+						AgentID:    id,
+						InstanceID: believed.Primary.ID,
+						Kind:       interruption.Termination,
+					}})
 			case "mode":
-				_, err = g.SetKeeping(t.Context(), id, rapid.SampledFrom([]agent.Keeping{agent.KeepAuto, agent.KeepManual, agent.KeepNone}).Draw(rt, "mode"), "")
+				_, err = g.SetKeeping(t.Context(), id,
+					rapid.SampledFrom([]agent.Keeping{agent.KeepAuto, agent.KeepManual, agent.KeepNone}).Draw(rt,
+						"mode"), "")
 			}
 			if err != nil {
 				require.NotEmpty(rt, fault.CodeOf(err), "a refusal is a fault: %v", err)

@@ -17,7 +17,8 @@ type month struct {
 }
 
 func newMonth(g *guarded, year int, m time.Month) *month {
-	for _, table := range []string{"instances", "replicas", "role_changes", "price_buckets", "client_savings", "on_demand_prices"} {
+	for _, table := range []string{"instances", "replicas", "role_changes", "price_buckets", "client_savings",
+		"on_demand_prices"} {
 		g.exec(`DELETE FROM ` + table)
 	}
 	g.exec(`INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.04, 'pricing-api', now())`)
@@ -32,8 +33,16 @@ func (m *month) at(hours float64) time.Time {
 // runs has an instance of the agent run from an hour to another; 0: it still does.
 func (m *month) runs(id, role, zone, mode string, from, until float64) {
 	m.t.Helper()
-	m.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, terminated_at)
-		VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', 'us-east-1' || $3, 't3.medium.us-east-1' || $3, $4, $5, $6)`, id, role, zone, mode, m.at(from), nullTime(m.at(until), until))
+	m.exec(
+		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, terminated_at)
+		VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', 'us-east-1' || $3, 't3.medium.us-east-1' || $3, $4, $5, $6)`,
+		id,
+		role,
+		zone,
+		mode,
+		m.at(from),
+		nullTime(m.at(until), until),
+	)
 }
 
 // costs has a zone's five minutes cost so much from an hour to another.
@@ -45,7 +54,14 @@ func (m *month) costs(zone string, dollars, from, until float64) {
 
 func (m *month) moves(epoch int, from, to string, at float64) {
 	m.t.Helper()
-	m.exec(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at) VALUES ('k1', 'a1', $1, $2, $3, $4, 'switch', $5)`, epoch, from, to, to, m.at(at))
+	m.exec(
+		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at) VALUES ('k1', 'a1', $1, $2, $3, $4, 'switch', $5)`,
+		epoch,
+		from,
+		to,
+		to,
+		m.at(at),
+	)
 }
 
 // TestLedgerByHand: what was saved is seconds times the difference between the
@@ -60,7 +76,8 @@ func TestLedgerByHand(t *testing.T) {
 		hours            float64 // until which it is computed; 0: the month is over
 		baseline, actual float64
 	}{
-		"thirty days on demand save nothing": {2026, time.November, func(m *month) { m.runs("i", "primary", "a", "ondemand", -1, 0) }, 0, 720 * 0.04, 720 * 0.04},
+		"thirty days on demand save nothing": {2026, time.November,
+			func(m *month) { m.runs("i", "primary", "a", "ondemand", -1, 0) }, 0, 720 * 0.04, 720 * 0.04},
 		"thirty days on spot": {2026, time.November, func(m *month) {
 			m.runs("i", "primary", "a", "spot", -1, 0)
 			m.costs("a", 0.01, -1, 721)
@@ -128,9 +145,13 @@ func TestLedgerByHand(t *testing.T) {
 				now = m.at(c.hours)
 			}
 			require.NoError(t, (&postgres.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, now))
-			require.InDelta(t, c.baseline, one[float64](m.guarded, `SELECT baseline::float8 FROM client_savings`), 1e-6, "baseline")
-			require.InDelta(t, c.actual, one[float64](m.guarded, `SELECT actual::float8 FROM client_savings`), 1e-6, "actual")
-			require.InDelta(t, c.baseline-c.actual, one[float64](m.guarded, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`), 2e-6, "the total is the sum of the months")
+			require.InDelta(t, c.baseline, one[float64](m.guarded, `SELECT baseline::float8 FROM client_savings`),
+				1e-6, "baseline")
+			require.InDelta(t, c.actual, one[float64](m.guarded, `SELECT actual::float8 FROM client_savings`), 1e-6,
+				"actual")
+			require.InDelta(t, c.baseline-c.actual,
+				one[float64](m.guarded, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`), 2e-6,
+				"the total is the sum of the months")
 			require.Equal(t, c.hours > 0, one[bool](m.guarded, `SELECT provisional FROM client_savings`))
 		})
 	}
@@ -150,7 +171,9 @@ func TestTotalIsTheSumOfTheMonths(t *testing.T) {
 	for n := range 3 {
 		require.NoError(t, h.ComputeSavings(t.Context(), "k1", m.first.AddDate(0, n, 0), now))
 	}
-	require.Equal(t, "0.600000 22.320000 3.000000", one[string](m.guarded, `SELECT string_agg(savings::text, ' ' ORDER BY month) FROM client_savings`), "20, 744 and 100 hours at 0.03")
+	require.Equal(t, "0.600000 22.320000 3.000000",
+		one[string](m.guarded, `SELECT string_agg(savings::text, ' ' ORDER BY month) FROM client_savings`),
+		"20, 744 and 100 hours at 0.03")
 	require.Equal(t, "25.920000", one[string](m.guarded, `SELECT total_savings::text FROM clients WHERE id = 'k1'`))
 	open, err = h.FirstOpenMonth(t.Context())
 	require.NoError(t, err)

@@ -36,13 +36,25 @@ func (s *Sessions) SessionBegun(ctx context.Context, n OperatorSession) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM operator_sessions WHERE expires_at < now()`); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO operator_sessions (id, operator, address, started_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $4, $5)`,
-			n.ID, n.Operator, n.Address, n.StartedAt, n.ExpiresAt)
+		_, err := tx.Exec(
+			ctx,
+			`INSERT INTO operator_sessions (id, operator, address, started_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $4, $5)`,
+			n.ID,
+			n.Operator,
+			n.Address,
+			n.StartedAt,
+			n.ExpiresAt,
+		)
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{Type: "operator_login", Severity: "info", Actor: "operator:" + n.Operator,
-			Message: "Operator " + n.Operator + " logged in", Metadata: map[string]any{"address": n.Address, "session_id": n.ID}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			Type:     "operator_login",
+			Severity: "info",
+			Actor:    "operator:" + n.Operator,
+			Message:  "Operator " + n.Operator + " logged in",
+			Metadata: map[string]any{"address": n.Address, "session_id": n.ID},
+		})
 	})
 }
 
@@ -51,7 +63,12 @@ const noteSession = time.Minute
 
 // UseSession says whether a session is good at a moment: it was used within idle, and was
 // not ended. It then counts as used.
-func (s *Sessions) UseSession(ctx context.Context, id string, now time.Time, idle time.Duration) (good bool, err error) {
+func (s *Sessions) UseSession(
+	ctx context.Context,
+	id string,
+	now time.Time,
+	idle time.Duration,
+) (good bool, err error) {
 	// One statement, because each request of a page asks it.
 	var seen time.Time
 	err = s.DB.Pool.QueryRow(ctx, `
@@ -68,7 +85,8 @@ func (s *Sessions) UseSession(ctx context.Context, id string, now time.Time, idl
 	case now.Sub(seen) < noteSession:
 		return true, nil
 	}
-	_, err = s.DB.Pool.Exec(ctx, `UPDATE operator_sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2`, id, now)
+	_, err = s.DB.Pool.Exec(ctx, `UPDATE operator_sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2`,
+		id, now)
 	return true, pg.Translate(err)
 }
 
@@ -115,6 +133,11 @@ func (s *Sessions) EndSession(ctx context.Context, id, operator string, expires 
 		if _, err := gorm.G[entity.EndedSession](tx).Where("expires_at < now()").Delete(ctx); err != nil {
 			return err
 		}
-		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{Type: "operator_logout", Severity: "info", Actor: "operator:" + operator, Message: "Operator " + operator + " logged out"})
+		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{
+			Type:     "operator_logout",
+			Severity: "info",
+			Actor:    "operator:" + operator,
+			Message:  "Operator " + operator + " logged out",
+		})
 	})
 }

@@ -93,7 +93,8 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 		case len(has) == 0:
 			return clients.NotFound.New("Client not found")
 		case has[0] >= notification.MaxSinks:
-			return notification.TooManySinks.New("A client has at most %d sinks: delete one first", notification.MaxSinks)
+			return notification.TooManySinks.New("A client has at most %d sinks: delete one first",
+				notification.MaxSinks)
 		}
 		made := entity.Sink{
 			ID: id, ClientID: clientID, Kind: string(n.Kind), URL: n.URL, SecretSealed: sealed,
@@ -105,8 +106,17 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New,
 		out = &SinkView{
 			ID: id, ClientID: clientID, Kind: n.Kind, URL: n.URL, MinSeverity: n.MinSeverity, CreatedAt: made.CreatedAt,
 		}
-		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{ClientID: clientID, Type: "sink_created", Severity: "info", Actor: by, Message: "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
-			Metadata: map[string]any{"before": nil, "after": map[string]any{"sink_id": id, "kind": n.Kind, "url": n.URL, "min_severity": n.MinSeverity}}})
+		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "sink_created",
+			Severity: "info",
+			Actor:    by,
+			Message:  "Notifications from " + string(n.MinSeverity) + " on go to a " + string(n.Kind),
+			Metadata: map[string]any{
+				"before": nil,
+				"after":  map[string]any{"sink_id": id, "kind": n.Kind, "url": n.URL, "min_severity": n.MinSeverity},
+			},
+		})
 	})
 	if err != nil {
 		return nil, "", err
@@ -126,7 +136,12 @@ func (s *Sinks) Delete(ctx context.Context, clientID, id, by string) error {
 		if len(gone) == 0 {
 			return notification.SinkNotFound.New("Sink not found")
 		}
-		was := map[string]any{"sink_id": id, "kind": gone[0].Kind, "url": gone[0].URL, "min_severity": gone[0].MinSeverity}
+		was := map[string]any{
+			"sink_id":      id,
+			"kind":         gone[0].Kind,
+			"url":          gone[0].URL,
+			"min_severity": gone[0].MinSeverity,
+		}
 		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{
 			ClientID: clientID, Type: "sink_deleted", Severity: "warning", Actor: by,
 			Message:  "Notifications no longer go to a " + gone[0].Kind,
@@ -203,11 +218,13 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 	}
 	out, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (d activities.Delivery, err error) {
 		var sealed []byte
-		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &d.NotificationID, &d.ClientID, &d.Severity, &d.Message, &d.At); err != nil {
+		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &d.NotificationID, &d.ClientID,
+			&d.Severity, &d.Message, &d.At); err != nil {
 			return d, err
 		}
 		if d.Secret, err = s.decryptSecret(d.SinkID, sealed); err != nil {
-			d.Fault = notification.NotDelivered.Wrap(err, "The secret of the webhook cannot be read. Make the webhook anew.")
+			d.Fault = notification.NotDelivered.Wrap(err,
+				"The secret of the webhook cannot be read. Make the webhook anew.")
 		}
 		return d, nil
 	})
@@ -232,8 +249,14 @@ func (s *Sinks) Release(ctx context.Context, unsent []activities.Delivery) error
 // Delivered closes a delivery and forgets the sink's failures. It sets a level.
 func (s *Sinks) Delivered(ctx context.Context, d activities.Delivery) error {
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE notification_deliveries SET state = 'delivered', ended_at = now(), error = NULL WHERE id = $1 AND state = 'pending'`, d.ID)
-	b.Queue(`UPDATE notification_sinks SET failures = 0, retry_after = NULL, last_error = NULL, last_delivered_at = now() WHERE id = $1`, d.SinkID)
+	b.Queue(
+		`UPDATE notification_deliveries SET state = 'delivered', ended_at = now(), error = NULL WHERE id = $1 AND state = 'pending'`,
+		d.ID,
+	)
+	b.Queue(
+		`UPDATE notification_sinks SET failures = 0, retry_after = NULL, last_error = NULL, last_delivered_at = now() WHERE id = $1`,
+		d.SinkID,
+	)
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
@@ -241,13 +264,20 @@ func (s *Sinks) Delivered(ctx context.Context, d activities.Delivery) error {
 // sink that is down waits as a whole. Its owner is told once a day.
 func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, down bool) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE notification_deliveries SET error = $2, next_at = now() + $3::float8 * interval '1 second',
+		if _, err := tx.Exec(ctx,
+			`UPDATE notification_deliveries SET error = $2, next_at = now() + $3::float8 * interval '1 second',
 				state = CASE WHEN attempts >= $4 THEN 'abandoned' ELSE state END, ended_at = CASE WHEN attempts >= $4 THEN now() END
-			WHERE id = $1 AND state = 'pending'`, d.ID, why, notification.BackOff(d.Attempts).Seconds(), notification.MaxAttempts); err != nil {
+			WHERE id = $1 AND state = 'pending'`, d.ID, why, notification.BackOff(d.Attempts).Seconds(),
+			notification.MaxAttempts); err != nil {
 			return err
 		}
 		var failures int
-		err := tx.QueryRow(ctx, `UPDATE notification_sinks SET failures = failures + 1, last_error = $2, last_failed_at = now() WHERE id = $1 RETURNING failures`, d.SinkID, why).Scan(&failures)
+		err := tx.QueryRow(
+			ctx,
+			`UPDATE notification_sinks SET failures = failures + 1, last_error = $2, last_failed_at = now() WHERE id = $1 RETURNING failures`,
+			d.SinkID,
+			why,
+		).Scan(&failures)
 		if pg.IsNoRows(err) {
 			return nil // deleted meanwhile
 		}
@@ -255,15 +285,24 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 			return err
 		}
 		if down {
-			if _, err := tx.Exec(ctx, `UPDATE notification_sinks SET retry_after = now() + $2::float8 * interval '1 second' WHERE id = $1`, d.SinkID, notification.BackOff(failures).Seconds()); err != nil {
+			if _, err := tx.Exec(ctx,
+				`UPDATE notification_sinks SET retry_after = now() + $2::float8 * interval '1 second' WHERE id = $1`,
+				d.SinkID, notification.BackOff(failures).Seconds()); err != nil {
 				return err
 			}
 		}
 		if failures < failuresToTell {
 			return nil
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{ClientID: d.ClientID, Type: "sink_failing", Severity: "error", Message: "Notifications could not be delivered to the " + string(d.Kind) + ": " + why,
-			Metadata: map[string]any{"sink_id": d.SinkID, "failures": failures}, Notify: true, Key: "sink_failing/" + d.SinkID + "/" + time.Now().UTC().Format(time.DateOnly)})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: d.ClientID,
+			Type:     "sink_failing",
+			Severity: "error",
+			Message:  "Notifications could not be delivered to the " + string(d.Kind) + ": " + why,
+			Metadata: map[string]any{"sink_id": d.SinkID, "failures": failures},
+			Notify:   true,
+			Key:      "sink_failing/" + d.SinkID + "/" + time.Now().UTC().Format(time.DateOnly),
+		})
 	})
 }
 

@@ -21,7 +21,11 @@ func sinks(t *testing.T, g *guarded, of map[string]int) *postgres.Sinks {
 	for client, n := range of {
 		for range n {
 			_, _, err := s.Create(t.Context(), client,
-				notification.New{Kind: notification.Webhook, URL: "https://example.com", MinSeverity: notification.Info}, "test")
+				notification.New{
+					Kind:        notification.Webhook,
+					URL:         "https://example.com",
+					MinSeverity: notification.Info,
+				}, "test")
 			require.NoError(t, err)
 		}
 	}
@@ -60,7 +64,8 @@ func TestSinksHaveTheirTurns(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, again, 2)
 		for _, d := range again {
-			require.False(t, d.ClientID == "k1" && taken[d.SinkID], "a sink comes again after those that were not tried")
+			require.False(t, d.ClientID == "k1" && taken[d.SinkID],
+				"a sink comes again after those that were not tried")
 			taken[d.SinkID] = true
 		}
 		g.exec(`UPDATE notification_deliveries SET next_at = now() WHERE sink_id <> $1`, due.Busy[0])

@@ -53,7 +53,8 @@ func (s *Intake) ClaimSurveys(ctx context.Context, limit int, every float64) ([]
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p intake.Place, err error) { return p, row.Scan(&p.ClientID, &p.Region) })
+	out, err := pgx.CollectRows(
+		rows, func(row pgx.CollectableRow) (p intake.Place, err error) { return p, row.Scan(&p.ClientID, &p.Region) })
 	return out, pg.Translate(err)
 }
 
@@ -68,7 +69,8 @@ ORDER BY i.id`, p.ClientID, p.Region)
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o intake.Owner, err error) {
-		err = row.Scan(&o.InstanceID, &o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN, &o.Account.ExternalID, &o.Account.Own)
+		err = row.Scan(&o.InstanceID, &o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN,
+			&o.Account.ExternalID, &o.Account.Own)
 		o.Known, o.Account.ClientID = err == nil, o.ClientID
 		return o, err
 	})

@@ -48,9 +48,19 @@ func TestAnOrderIsReadAtEachOfItsStates(t *testing.T) {
 
 	g := guard(t)
 	c := g.ordered()
-	want := &activities.SwitchFacts{AgentID: "a1", LogicalID: "a1", Primary: "i-0", AutoTerminate: true, Ordered: true, Status: "pending",
-		Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"}, Reason: "cheaper", Trigger: "manual",
-		KeepOld: 5 * time.Minute, OldID: "i-0"}
+	want := &activities.SwitchFacts{
+		AgentID:       "a1",
+		LogicalID:     "a1",
+		Primary:       "i-0",
+		AutoTerminate: true,
+		Ordered:       true,
+		Status:        "pending",
+		Target:        switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"},
+		Reason:        "cheaper",
+		Trigger:       "manual",
+		KeepOld:       5 * time.Minute,
+		OldID:         "i-0",
+	}
 	require.Equal(t, want, g.facts(c.ID))
 	require.Equal(t, roles.Retire, want.OldPrimary())
 	require.Equal(t, roles.Leave, want.OldPrimaryOfAgent())
@@ -86,16 +96,22 @@ func TestWhatCallsASwitchOffIsRead(t *testing.T) {
 	g := guard(t)
 	c := g.ordered()
 	notice := func(kind string) {
-		g.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', $1, now() + interval '1 hour')`, kind)
+		g.exec(
+			`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', $1, now() + interval '1 hour')`,
+			kind,
+		)
 	}
 	notice("rebalance-recommendation")
 	require.False(t, g.facts(c.ID).Noticed, "a rebalance takes nothing away")
 	notice("termination-notice")
 	require.True(t, g.facts(c.ID).Noticed)
-	g.exec(`UPDATE notices SET result = 'lost', decided_at = now(), delivered_at = now() WHERE kind = 'termination-notice'`)
+	g.exec(
+		`UPDATE notices SET result = 'lost', decided_at = now(), delivered_at = now() WHERE kind = 'termination-notice'`,
+	)
 	require.True(t, g.facts(c.ID).Noticed, "lost, and still in want of a successor")
 
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
+	_, err := g.ChangeRoles(t.Context(),
+		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
 	require.NoError(t, err)
 	f := g.facts(c.ID)
 	require.Equal(t, lines(false, true, true, "i-9"), lines(f.Noticed, f.FailedOver, f.Replaced, f.Primary))
@@ -111,11 +127,14 @@ func TestAReportIsReadAndOpensItsOperation(t *testing.T) {
 	g.exec(`UPDATE commands SET new_instance_id = 'i-registered'`)
 	f := g.facts(c.ID)
 	require.Equal(t, lines("i-registered", false), lines(f.NewID, f.Reported))
-	g.exec(`UPDATE operations SET state = 'failed', ended_at = now(), tend_at = NULL, error_code = 'switch.never_ready'`)
+	g.exec(
+		`UPDATE operations SET state = 'failed', ended_at = now(), tend_at = NULL, error_code = 'switch.never_ready'`,
+	)
 
 	r := g.reported(c.ID, "i-0", "i-agents")
 	require.Equal(t, &postgres.Reported{SwitchID: c.ID, CommandID: c.ID, Launcher: agent.ByAgent, First: true}, r)
-	require.Equal(t, "running t t", one[string](g, `SELECT concat_ws(' ', state, tend_at IS NOT NULL, error_code IS NULL) FROM operations`))
+	require.Equal(t, "running t t",
+		one[string](g, `SELECT concat_ws(' ', state, tend_at IS NOT NULL, error_code IS NULL) FROM operations`))
 	f = g.facts(c.ID)
 	require.Equal(t, lines("i-agents", true, false), lines(f.NewID, f.Reported, f.Replaced))
 
@@ -130,9 +149,11 @@ func TestAReportThatNothingOrderedIsRead(t *testing.T) {
 	g := guard(t)
 	r := g.reported("", "i-0", "i-1")
 	require.Equal(t, &postgres.Reported{SwitchID: "i-1", Launcher: agent.ByAgent, First: true}, r)
-	require.Equal(t, "switch/i-1 running i-0 switch of a1", one[string](g, `SELECT concat_ws(' ', id, state, instance_id, summary) FROM operations`))
+	require.Equal(t, "switch/i-1 running i-0 switch of a1",
+		one[string](g, `SELECT concat_ws(' ', id, state, instance_id, summary) FROM operations`))
 	f := g.facts("i-1")
-	require.Equal(t, lines(false, true, "i-0", "i-1", false), lines(f.Ordered, f.Reported, f.OldID, f.NewID, f.Replaced))
+	require.Equal(t, lines(false, true, "i-0", "i-1", false),
+		lines(f.Ordered, f.Reported, f.OldID, f.NewID, f.Replaced))
 	require.Equal(t, roles.Leave, f.OldPrimaryOfAgent())
 
 	// Another move after it, of which the report is taken in first: the older one is over then.
@@ -146,7 +167,8 @@ func TestAReportThatNothingOrderedIsRead(t *testing.T) {
 	require.True(t, g.facts("i-2").Replaced, "the primary is younger than the report")
 	reportedAt(60)
 	require.False(t, g.facts("i-2").Replaced)
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
+	_, err := g.ChangeRoles(t.Context(),
+		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
 	require.NoError(t, err)
 	require.True(t, g.facts("i-1").Replaced, "a failover was faster")
 
@@ -164,7 +186,8 @@ func TestAnAgentsAnswerOpensItsOperation(t *testing.T) {
 	g.exec(`DELETE FROM operations`) // of an older version
 	went := false
 	for n := range 2 {
-		got, news, err := orders.Complete(t.Context(), "k1", "a1", c.ID, postgres.CommandOutcome{Success: &went, Message: "no capacity"})
+		got, news, err := orders.Complete(t.Context(), "k1", "a1", c.ID,
+			postgres.CommandOutcome{Success: &went, Message: "no capacity"})
 		require.NoError(t, err)
 		require.Equal(t, lines("failed", n == 0), lines(got.Status, news))
 		require.Equal(t, "switch/"+c.ID, one[string](g, `SELECT id FROM operations WHERE state = 'running'`))

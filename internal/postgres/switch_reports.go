@@ -97,7 +97,8 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		if err := ownInstances(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).Scan(&out.SwitchID); err == nil || !pg.IsNoRows(err) {
+		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).
+			Scan(&out.SwitchID); err == nil || !pg.IsNoRows(err) {
 			if out.SwitchID != r.NewID {
 				out.CommandID = out.SwitchID
 			}
@@ -107,8 +108,11 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 			return err
 		}
 		out.SwitchID = cmp.Or(out.CommandID, r.NewID)
-		if err := tx.QueryRow(ctx, insertReport, out.SwitchID, r.ClientID, r.AgentID, cmp.Or(r.Trigger, "manual"), r.OldID, r.NewID, r.OldMode, r.NewMode, r.OldPool, r.NewPool,
-			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), nullableTime(r.InitiatedAt), nullableTime(r.LaunchedAt), nullableTime(r.ReadyAt), out.CommandID != "", nullableTime(r.SwitchedAt)).Scan(&out.First); pg.IsNoRows(err) {
+		if err := tx.QueryRow(ctx, insertReport, out.SwitchID, r.ClientID, r.AgentID, cmp.Or(r.Trigger, "manual"),
+			r.OldID, r.NewID, r.OldMode, r.NewMode, r.OldPool, r.NewPool,
+			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), nullableTime(r.InitiatedAt),
+			nullableTime(r.LaunchedAt), nullableTime(r.ReadyAt), out.CommandID != "", nullableTime(r.SwitchedAt)).
+			Scan(&out.First); pg.IsNoRows(err) {
 			return nil // the same report again, or another of a switch that was reported
 		} else if err != nil {
 			return err
@@ -141,8 +145,14 @@ const insertReport = `INSERT INTO switches AS s (id, client_id, agent_id, trigge
 // ownInstances refuses a report about instances of another tenant or agent.
 func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 	var theirs string
-	err := tx.QueryRow(ctx, `SELECT id FROM instances WHERE id IN ($1, $2) AND (client_id <> $3 OR agent_id IS DISTINCT FROM $4 AND role <> 'retired') LIMIT 1`,
-		r.OldID, r.NewID, r.ClientID, r.AgentID).Scan(&theirs)
+	err := tx.QueryRow(
+		ctx,
+		`SELECT id FROM instances WHERE id IN ($1, $2) AND (client_id <> $3 OR agent_id IS DISTINCT FROM $4 AND role <> 'retired') LIMIT 1`,
+		r.OldID,
+		r.NewID,
+		r.ClientID,
+		r.AgentID,
+	).Scan(&theirs)
 	if err == nil {
 		return errForeignInstance(theirs)
 	}
@@ -181,24 +191,51 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 		message += fmt.Sprintf(" - Saved $%.4f/hr", *saved)
 	}
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE instances SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price) WHERE id = $2 AND agent_id = $1`, r.AgentID, r.NewID, r.NewSpot, r.OnDemand)
+	b.Queue(
+		`UPDATE instances SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price) WHERE id = $2 AND agent_id = $1`,
+		r.AgentID,
+		r.NewID,
+		r.NewSpot,
+		r.OnDemand,
+	)
 	b.Queue(`UPDATE instances
 		SET terminated_at = coalesce(terminated_at, $3::timestamptz), role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
-		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID, nullableTime(r.EndedOldAt))
+		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID,
+		nullableTime(r.EndedOldAt))
 	var name string
-	b.Queue(`SELECT logical_agent_id FROM agents WHERE id = $1`, r.AgentID).QueryRow(func(row pgx.Row) error { return row.Scan(&name) })
+	b.Queue(`SELECT logical_agent_id FROM agents WHERE id = $1`, r.AgentID).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&name) })
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	b = &pgx.Batch{}
-	queueOperation(b, opened{kind: "switch", id: roles.SwitchOperation(out.SwitchID), agentID: r.AgentID, summary: "switch of " + name,
-		cause: "reported by the agent", instanceID: r.OldID})
+	queueOperation(b, opened{
+		kind:       "switch",
+		id:         roles.SwitchOperation(out.SwitchID),
+		agentID:    r.AgentID,
+		summary:    "switch of " + name,
+		cause:      "reported by the agent",
+		instanceID: r.OldID,
+	})
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	return pg.RecordEvent(ctx, tx, pg.EventRecord{
-		ClientID: r.ClientID, AgentID: r.AgentID, Type: "switch_completed", Severity: "info", Actor: "agent", Message: message, Notify: true, Key: "switch-report/" + r.key(),
-		Metadata: map[string]any{"old_instance_id": r.OldID, "new_instance_id": r.NewID, "command_id": out.CommandID, "savings_impact": saved, "trigger": r.Trigger},
+		ClientID: r.ClientID,
+		AgentID:  r.AgentID,
+		Type:     "switch_completed",
+		Severity: "info",
+		Actor:    "agent",
+		Message:  message,
+		Notify:   true,
+		Key:      "switch-report/" + r.key(),
+		Metadata: map[string]any{
+			"old_instance_id": r.OldID,
+			"new_instance_id": r.NewID,
+			"command_id":      out.CommandID,
+			"savings_impact":  saved,
+			"trigger":         r.Trigger,
+		},
 	})
 }
 

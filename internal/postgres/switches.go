@@ -123,7 +123,8 @@ const phaseRank = `array_position(ARRAY['launching', 'waiting_until_ready', 'cut
 // agent.not_found.
 func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) error {
 	b := &pgx.Batch{}
-	b.Queue(`INSERT INTO switches (id, client_id, agent_id, operation_id, trigger, old_id, from_mode, from_pool, to_mode, to_pool, on_demand, old_spot, new_spot)
+	b.Queue(
+		`INSERT INTO switches (id, client_id, agent_id, operation_id, trigger, old_id, from_mode, from_pool, to_mode, to_pool, on_demand, old_spot, new_spot)
 		SELECT $1, a.client_id, a.id, $3, coalesce(nullif(left($4, 20), ''), 'manual'), coalesce(o.id, $5), coalesce(o.mode, ''), o.pool_id,
 			coalesce(c.target_mode, ''), c.target_pool_id, od.price, op.price, np.price
 		FROM agents a
@@ -132,15 +133,23 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 			LEFT JOIN on_demand_prices od ON od.region = o.region AND od.instance_type = o.instance_type
 			LEFT JOIN pool_prices op ON op.pool_id = o.pool_id
 			LEFT JOIN pool_prices np ON np.pool_id = c.target_pool_id
-		WHERE a.id = $2 ON CONFLICT (id) DO NOTHING`, in.CommandID, in.AgentID, in.OperationID, in.Trigger, in.OldID)
+		WHERE a.id = $2 ON CONFLICT (id) DO NOTHING`,
+		in.CommandID,
+		in.AgentID,
+		in.OperationID,
+		in.Trigger,
+		in.OldID,
+	)
 	found := false
 	b.Queue(`UPDATE switches SET phase = CASE WHEN `+phaseRank+`$3::text) >= `+phaseRank+`phase) THEN $3 ELSE phase END,
 			operation_id = coalesce(nullif($4, ''), operation_id), new_id = coalesce(nullif($5, ''), new_id), error_code = coalesce(nullif($6, ''), error_code),
 			launched_at = CASE WHEN $3 = 'waiting_until_ready' THEN coalesce(launched_at, clock_timestamp()) ELSE launched_at END,
 			ready_at = CASE WHEN $3 = 'cutting_over' THEN coalesce(ready_at, clock_timestamp()) ELSE ready_at END,
 			cut_over_at = CASE WHEN $3 IN ('retiring_old', 'done') THEN coalesce(cut_over_at, clock_timestamp()) ELSE cut_over_at END,
-			ended_at = CASE WHEN $3 IN ('done', 'abandoned') AND `+phaseRank+`$3::text) >= `+phaseRank+`phase) THEN coalesce(ended_at, clock_timestamp()) ELSE ended_at END
-		WHERE id = $1 AND agent_id = $2 RETURNING true`, in.CommandID, in.AgentID, in.Phase, in.OperationID, in.NewID, in.Code).QueryRow(func(row pgx.Row) error {
+			ended_at = CASE WHEN $3 IN ('done', 'abandoned') AND `+phaseRank+`$3::text) >= `+phaseRank+
+		`phase) THEN coalesce(ended_at, clock_timestamp()) ELSE ended_at END
+		WHERE id = $1 AND agent_id = $2 RETURNING true`, in.CommandID, in.AgentID, in.Phase, in.OperationID, in.NewID,
+		in.Code).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&found)
 		if pg.IsNoRows(err) {
 			return unknownAgent(in.AgentID)

@@ -19,13 +19,23 @@ func TestRecordPhase(t *testing.T) {
 
 	g := guard(t)
 	s := &postgres.Switches{DB: g.db}
-	g.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id) VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'spot', 't3.medium.us-east-1b')`)
+	g.exec(
+		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id) VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'spot', 't3.medium.us-east-1b')`,
+	)
 	g.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES
 		('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.02, 'primary', now()), ('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'primary', now())`)
 	phase := func(p switching.Phase, newID string) {
 		t.Helper()
 		for range 2 {
-			require.NoError(t, s.RecordPhase(t.Context(), activities.SwitchPhase{CommandID: "c1", AgentID: "a1", OperationID: "switch/c1", Phase: p, Trigger: "manual", OldID: "i-0", NewID: newID}))
+			require.NoError(t, s.RecordPhase(t.Context(), activities.SwitchPhase{
+				CommandID:   "c1",
+				AgentID:     "a1",
+				OperationID: "switch/c1",
+				Phase:       p,
+				Trigger:     "manual",
+				OldID:       "i-0",
+				NewID:       newID,
+			}))
 		}
 	}
 	phase(switching.Launching, "")
@@ -42,8 +52,10 @@ func TestRecordPhase(t *testing.T) {
 	phase(switching.Abandoned, "i-1")
 	phase(switching.Done, "i-1")
 	phase(switching.Retiring, "i-1")
-	require.Equal(t, "done i-0 i-1 spot t3.medium.us-east-1a t3.medium.us-east-1b 0.008000 switch/c1", one[string](g,
-		`SELECT concat_ws(' ', phase, old_id, new_id, to_mode, from_pool, to_pool, savings_impact, operation_id) FROM switches WHERE launched_at IS NOT NULL AND ready_at IS NOT NULL AND cut_over_at IS NOT NULL AND ended_at IS NOT NULL`))
+	require.Equal(t, "done i-0 i-1 spot t3.medium.us-east-1a t3.medium.us-east-1b 0.008000 switch/c1", one[string](
+		g,
+		`SELECT concat_ws(' ', phase, old_id, new_id, to_mode, from_pool, to_pool, savings_impact, operation_id) FROM switches WHERE launched_at IS NOT NULL AND ready_at IS NOT NULL AND cut_over_at IS NOT NULL AND ended_at IS NOT NULL`,
+	))
 	err = s.RecordPhase(t.Context(), activities.SwitchPhase{CommandID: "c9", AgentID: "a9", Phase: switching.Launching})
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))
 }
@@ -54,9 +66,15 @@ func TestAnAbandonedSwitchIsOver(t *testing.T) {
 	g := guard(t)
 	s := &postgres.Switches{DB: g.db}
 	for _, p := range []switching.Phase{switching.Waiting, switching.Abandoned, switching.CuttingOver} {
-		require.NoError(t, s.RecordPhase(t.Context(), activities.SwitchPhase{CommandID: "c1", AgentID: "a1", Phase: p, Code: string(switching.NeverReady)}))
+		require.NoError(t, s.RecordPhase(t.Context(), activities.SwitchPhase{
+			CommandID: "c1",
+			AgentID:   "a1",
+			Phase:     p,
+			Code:      string(switching.NeverReady),
+		}))
 	}
-	require.Equal(t, "abandoned switch.never_ready i-0", one[string](g, `SELECT concat_ws(' ', phase, error_code, old_id) FROM switches WHERE ended_at IS NOT NULL`))
+	require.Equal(t, "abandoned switch.never_ready i-0",
+		one[string](g, `SELECT concat_ws(' ', phase, error_code, old_id) FROM switches WHERE ended_at IS NOT NULL`))
 	require.Empty(t, g.set().OpenSwitch)
 }
 
@@ -66,10 +84,23 @@ func TestCloseCommand(t *testing.T) {
 	g := guard(t)
 	s := &postgres.Switches{DB: g.db}
 	for status, success := range map[string]string{"completed": "t", "failed": "f", "cancelled": ""} {
-		g.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode) VALUES ($1, 'k1', 'a1', 'i-0', 'control-plane', 'ondemand')`, status)
-		require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{CommandID: status, Status: status, Message: "because"}))
-		require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{CommandID: status, Status: "cancelled", Message: "too late"}))
-		require.Equal(t, lines(status, "because", success), one[string](g, `SELECT concat_ws(' ', status, message, success) FROM commands WHERE id = $1`, status))
+		g.exec(
+			`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode) VALUES ($1, 'k1', 'a1', 'i-0', 'control-plane', 'ondemand')`,
+			status,
+		)
+		require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{
+			CommandID: status,
+			Status:    status,
+			Message:   "because",
+		}))
+		require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{
+			CommandID: status,
+			Status:    "cancelled",
+			Message:   "too late",
+		}))
+		require.Equal(t, lines(status, "because", success),
+			one[string](g, `SELECT concat_ws(' ', status, message, success) FROM commands WHERE id = $1`, status))
 	}
-	require.Equal(t, switching.NotFound, fault.CodeOf(s.CloseCommand(t.Context(), activities.CommandResult{CommandID: "c9", Status: "failed"})))
+	require.Equal(t, switching.NotFound,
+		fault.CodeOf(s.CloseCommand(t.Context(), activities.CommandResult{CommandID: "c9", Status: "failed"})))
 }

@@ -40,7 +40,8 @@ func (s *Templates) FreshPrimaries(
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.FreshPrimary, err error) {
 		var age float64
-		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own, &age)
+		err = row.Scan(&p.AgentID, &p.InstanceID, &p.Region, &p.Account.ClientID, &p.Account.RoleARN,
+			&p.Account.ExternalID, &p.Account.Own, &age)
 		p.Age = time.Duration(age * float64(time.Second))
 		return p, err
 	})

@@ -12,7 +12,11 @@ import (
 // of its failover, the agent's settings, and what is still to be called off. Fails
 // with agent.not_found when there is no such notice.
 func (s *Roles) Termination(ctx context.Context, agentID, instanceID string) (*activities.TerminationFacts, error) {
-	out := &activities.TerminationFacts{Notice: interruption.Notice{AgentID: agentID, InstanceID: instanceID, Kind: interruption.Termination}}
+	out := &activities.TerminationFacts{Notice: interruption.Notice{
+		AgentID:    agentID,
+		InstanceID: instanceID,
+		Kind:       interruption.Termination,
+	}}
 	o := &out.Outcome
 	o.InstanceID, o.Kind = instanceID, interruption.Termination
 	err := s.DB.Pool.QueryRow(ctx, `
@@ -46,7 +50,8 @@ LEFT JOIN operations op ON op.id = 'termination/' || n.agent_id || '/' || n.inst
 WHERE n.agent_id = $1
   AND n.instance_id = $2
   AND n.kind = 'termination-notice'`, agentID, instanceID).
-		Scan(&o.Deadline, &o.Past, &o.Left, &out.Notice.Door, &out.ArrivedAt, &out.ReceivedAt, &o.Result, &o.ReplicaID, &o.NewPrimary, &out.ChangedAt,
+		Scan(&o.Deadline, &o.Past, &o.Left, &out.Notice.Door, &out.ArrivedAt, &out.ReceivedAt, &o.Result,
+			&o.ReplicaID, &o.NewPrimary, &out.ChangedAt,
 			&out.JudgedAt, &out.Keeping, &out.Launcher, &out.LogicalID, &out.Primary, &out.Gone, &out.Switches)
 	if pg.IsNoRows(err) {
 		return nil, unknownAgent(agentID)

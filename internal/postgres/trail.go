@@ -39,7 +39,8 @@ func (s *Trail) Add(ctx context.Context, e TrailEntry) error {
 	_, err = s.DB.Pool.Exec(ctx, `
 		INSERT INTO trail (client_id, agent_id, type, outcome, actor, actor_kind, actor_id, token_id, address, request_id, message, details)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		e.ClientID, e.AgentID, e.Type, e.Outcome, e.Actor, r.ActorKind, r.ActorID, r.TokenID, r.Address, r.RequestID, e.Message, details)
+		e.ClientID, e.AgentID, e.Type, e.Outcome, e.Actor, r.ActorKind, r.ActorID, r.TokenID, r.Address, r.RequestID,
+		e.Message, details)
 	return pg.Translate(err)
 }
 
@@ -86,7 +87,8 @@ func (s *Trail) Seal(ctx context.Context, now time.Time) (sealed []trail.Entry, 
 }
 
 func lastSeal(ctx context.Context, tx pgx.Tx) (*trail.Seal, error) {
-	rows, err := tx.Query(ctx, `SELECT day, place, entry_id, prev, hash FROM trail_seals ORDER BY day DESC, place DESC LIMIT 1`)
+	rows, err := tx.Query(ctx,
+		`SELECT day, place, entry_id, prev, hash FROM trail_seals ORDER BY day DESC, place DESC LIMIT 1`)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,8 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 		SELECT (SELECT count(*) FROM trail_unsealed),
 		       (SELECT count(*) FROM trail t
 		        WHERE NOT EXISTS (SELECT FROM trail_seals s WHERE s.entry_id = t.id)
-		          AND NOT EXISTS (SELECT FROM trail_unsealed u WHERE u.entry_id = t.id))`).Scan(&waiting, &lost); err != nil {
+		          AND NOT EXISTS (SELECT FROM trail_unsealed u WHERE u.entry_id = t.id))`).Scan(&waiting,
+		&lost); err != nil {
 		return 0, 0, pg.Translate(err)
 	}
 	if lost > 0 {
@@ -126,8 +129,10 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 		var next trail.Sealed
 		var e trail.Entry
 		var found bool
-		if err := rows.Scan(&next.Day, &next.Place, &next.EntryID, &next.Prev, &next.Hash, &found, &e.ID, &e.At, &e.ClientID, &e.AgentID, &e.Type, &e.Outcome,
-			&e.Actor, &e.ActorKind, &e.ActorID, &e.TokenID, &e.Address, &e.RequestID, &e.Message, &e.Details); err != nil {
+		if err := rows.Scan(&next.Day, &next.Place, &next.EntryID, &next.Prev, &next.Hash, &found, &e.ID, &e.At,
+			&e.ClientID, &e.AgentID, &e.Type, &e.Outcome,
+			&e.Actor, &e.ActorKind, &e.ActorID, &e.TokenID, &e.Address, &e.RequestID, &e.Message,
+			&e.Details); err != nil {
 			return sealed, waiting, pg.Translate(err)
 		}
 		if found {

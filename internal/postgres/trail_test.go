@@ -21,14 +21,32 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t)
 	store := &postgres.Trail{DB: db}
-	ctx := trail.WithRequest(t.Context(), trail.Request{ActorKind: "operator", ActorID: "ann", TokenID: "session-1", Address: "192.0.2.1", RequestID: "r-1"})
-	require.NoError(t, pg.RecordEvent(ctx, db.Pool, pg.EventRecord{Type: "job_paused", Severity: "info", Actor: "operator:ann", Message: "Paused", Metadata: map[string]any{"job": "x"}}))
-	require.NoError(t, store.Add(ctx, postgres.TrailEntry{Type: "job_resumed", Outcome: trail.Refused, Actor: "operator:ann", Message: "Resume"}))
+	ctx := trail.WithRequest(t.Context(), trail.Request{
+		ActorKind: "operator",
+		ActorID:   "ann",
+		TokenID:   "session-1",
+		Address:   "192.0.2.1",
+		RequestID: "r-1",
+	})
+	require.NoError(t, pg.RecordEvent(ctx, db.Pool, pg.EventRecord{
+		Type:     "job_paused",
+		Severity: "info",
+		Actor:    "operator:ann",
+		Message:  "Paused",
+		Metadata: map[string]any{"job": "x"},
+	}))
+	require.NoError(t, store.Add(ctx, postgres.TrailEntry{
+		Type:    "job_resumed",
+		Outcome: trail.Refused,
+		Actor:   "operator:ann",
+		Message: "Resume",
+	}))
 	sealed, err := store.Seal(ctx, time.Now())
 	require.NoError(t, err)
 	require.Len(t, sealed, 2)
 	require.Equal(t, []any{"job_paused", trail.Done, "operator", "ann", "session-1", "192.0.2.1", "r-1"},
-		[]any{sealed[0].Type, sealed[0].Outcome, sealed[0].ActorKind, sealed[0].ActorID, sealed[0].TokenID, sealed[0].Address, sealed[0].RequestID})
+		[]any{sealed[0].Type, sealed[0].Outcome, sealed[0].ActorKind, sealed[0].ActorID, sealed[0].TokenID,
+			sealed[0].Address, sealed[0].RequestID})
 	require.JSONEq(t, `{"job":"x"}`, sealed[0].Details)
 
 	for _, harm := range []string{
@@ -59,13 +77,19 @@ func TestAChangedTrailShows(t *testing.T) {
 			db := postgrestest.Open(t)
 			store := &postgres.Trail{DB: db}
 			for range 3 {
-				require.NoError(t, store.Add(t.Context(), postgres.TrailEntry{Type: "t", Outcome: trail.Done, Actor: "a", Message: "m"}))
+				require.NoError(t, store.Add(t.Context(), postgres.TrailEntry{
+					Type:    "t",
+					Outcome: trail.Done,
+					Actor:   "a",
+					Message: "m",
+				}))
 			}
 			_, err := store.Seal(t.Context(), time.Now())
 			require.NoError(t, err)
 			_, _, err = store.Verify(t.Context())
 			require.NoError(t, err)
-			_, err = db.Pool.Exec(t.Context(), `ALTER TABLE trail DISABLE TRIGGER ALL; ALTER TABLE trail_seals DISABLE TRIGGER ALL; `+harm)
+			_, err = db.Pool.Exec(t.Context(),
+				`ALTER TABLE trail DISABLE TRIGGER ALL; ALTER TABLE trail_seals DISABLE TRIGGER ALL; `+harm)
 			require.NoError(t, err)
 			_, _, err = store.Verify(t.Context())
 			require.True(t, fault.Is(err, trail.Broken), "%v", err)
@@ -82,7 +106,12 @@ func TestSealsOfTwoProcessesAreOneChain(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 10 {
-				_ = store.Add(context.WithoutCancel(t.Context()), postgres.TrailEntry{Type: "t", Outcome: trail.Done, Actor: "a", Message: "m"})
+				_ = store.Add(context.WithoutCancel(t.Context()), postgres.TrailEntry{
+					Type:    "t",
+					Outcome: trail.Done,
+					Actor:   "a",
+					Message: "m",
+				})
 				_, _ = store.Seal(context.WithoutCancel(t.Context()), time.Now())
 			}
 		})

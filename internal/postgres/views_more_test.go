@@ -49,8 +49,10 @@ func TestPriceViews(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, hours, 1, "of the other pools no price is known")
 	require.Len(t, hours[0].At, 36)
-	require.True(t, hours[0].At[0].Equal(since), "hours begin at whole hours of UTC, whatever the session's zone: %s", hours[0].At[0])
-	require.Equal(t, []float64{0.01, 0.0416, 1}, []float64{hours[0].Price[0], hours[0].OnDemand[0], hours[0].Measured[0]})
+	require.True(t, hours[0].At[0].Equal(since), "hours begin at whole hours of UTC, whatever the session's zone: %s",
+		hours[0].At[0])
+	require.Equal(t, []float64{0.01, 0.0416, 1},
+		[]float64{hours[0].Price[0], hours[0].OnDemand[0], hours[0].Measured[0]})
 	days, err := v.PriceHistory(ctx, "t3.medium", "us-east-1", "day", since)
 	require.NoError(t, err)
 	require.Len(t, days[0].At, 2)
@@ -91,7 +93,12 @@ func TestOperationViews(t *testing.T) {
 		f.Page.After = pg.Cursor{At: page[1].StartedAt, ID: page[1].ID}
 	}
 	require.Equal(t, "switch/4 switch/5 switch/2 switch/3 switch/1", strings.Join(seen, " "))
-	for want, f := range map[int]views.OperationFilter{6: {}, 1: {Kind: "termination"}, 5: {State: "running", AgentID: "a1"}, 0: {ClientID: "c2", AgentID: "a1"}} {
+	for want, f := range map[int]views.OperationFilter{
+		6: {},
+		1: {Kind: "termination"},
+		5: {State: "running", AgentID: "a1"},
+		0: {ClientID: "c2", AgentID: "a1"},
+	} {
 		f.Page.Limit = 50
 		found, err := v.Operations(ctx, f)
 		require.NoError(t, err)
@@ -113,7 +120,10 @@ func TestNotificationsAndChanges(t *testing.T) {
 	db, _ := fleetOf(t)
 	ctx := t.Context()
 	n := &postgres.Notifications{DB: db}
-	_, err := db.Pool.Exec(ctx, `INSERT INTO notifications (id, client_id, message, created_at) VALUES ('n1', 'c1', 'one', now() - interval '1 h'), ('n2', 'c1', 'two', now()), ('n3', 'c2', 'three', now())`)
+	_, err := db.Pool.Exec(
+		ctx,
+		`INSERT INTO notifications (id, client_id, message, created_at) VALUES ('n1', 'c1', 'one', now() - interval '1 h'), ('n2', 'c1', 'two', now()), ('n3', 'c2', 'three', now())`,
+	)
 	require.NoError(t, err)
 	idsOf := func(clientID string, limit int) []string {
 		list, err := n.Newest(ctx, clientID, pg.Page{Limit: limit})
@@ -149,7 +159,8 @@ func TestNotificationsAndChanges(t *testing.T) {
 	require.NoError(t, err)
 	all, err := c.Since(ctx, "", since, 10)
 	require.NoError(t, err)
-	require.Equal(t, []string{"operation", "notice", "roles"}, ids(all, func(x postgres.Change) string { return x.Kind }))
+	require.Equal(t, []string{"operation", "notice", "roles"},
+		ids(all, func(x postgres.Change) string { return x.Kind }))
 	require.Contains(t, string(all[1].Data), `"deadline": "2026-03-01T00:00:00Z"`)
 	mine, err := c.Since(ctx, "c2", since, 10)
 	require.NoError(t, err)

@@ -91,7 +91,8 @@ func TestReplicaViews(t *testing.T) {
 
 	active, err := v.AgentReplicas(ctx, "c1", "a1", false, pg.Page{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"r-ready", "r-primary"}, replicaIDs(active), "a promoted one stays while it is the primary")
+	require.Equal(t, []string{"r-ready", "r-primary"}, replicaIDs(active),
+		"a promoted one stays while it is the primary")
 	require.Equal(t, "us-east-1c", *active[0].AZ)
 	require.Equal(t, "i-1", active[0].PrimaryID)
 	require.InDelta(t, 0.02, active[0].TotalCost, 0.001)
@@ -174,7 +175,8 @@ func TestClientAndAgentViews(t *testing.T) {
 	acme, err := v.Client(ctx, "c1")
 	require.NoError(t, err)
 	require.Equal(t, tenants[1], *acme)
-	require.Equal(t, []any{1, 2, 3, 12.5}, []any{acme.AgentsOnline, acme.AgentsTotal, acme.Instances, acme.TotalSavings})
+	require.Equal(t, []any{1, 2, 3, 12.5},
+		[]any{acme.AgentsOnline, acme.AgentsTotal, acme.Instances, acme.TotalSavings})
 	for _, id := range []string{"", "nope"} {
 		_, err = v.Client(ctx, id)
 		requireCode(t, err, clients.NotFound)
@@ -183,7 +185,14 @@ func TestClientAndAgentViews(t *testing.T) {
 	stats, err := v.FleetStats(ctx)
 	require.NoError(t, err)
 	require.Equal(t, views.FleetStats{
-		TotalAccounts: 2, AgentsOnline: 2, AgentsTotal: 3, PoolsCovered: 4, TotalSwitches: 2, ManualSwitches: 1, ModelSwitches: 1, TotalSavings: 13.5,
+		TotalAccounts:  2,
+		AgentsOnline:   2,
+		AgentsTotal:    3,
+		PoolsCovered:   4,
+		TotalSwitches:  2,
+		ManualSwitches: 1,
+		ModelSwitches:  1,
+		TotalSavings:   13.5,
 	}, *stats, "each client's savings count once, whatever the number of its agents")
 
 	agentIDs := func(list []views.AgentView) []string {
@@ -192,7 +201,14 @@ func TestClientAndAgentViews(t *testing.T) {
 	agents, err := v.ClientAgents(ctx, "c1", pg.Page{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a1", "a2"}, ids(agents, func(a views.ClientAgent) string { return a.ID }))
-	require.Equal(t, views.PrimaryPlace{ID: "i-1", InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: "spot", PoolID: "t3.medium.us-east-1a"}, *agents[0].Primary)
+	require.Equal(t, views.PrimaryPlace{
+		ID:           "i-1",
+		InstanceType: "t3.medium",
+		Region:       "us-east-1",
+		AZ:           "us-east-1a",
+		Mode:         "spot",
+		PoolID:       "t3.medium.us-east-1a",
+	}, *agents[0].Primary)
 	require.Equal(t, 2, agents[0].InstanceCount)
 	paged, err := v.ClientAgents(ctx, "c1", pg.Page{Limit: 10})
 	require.NoError(t, err)
@@ -235,7 +251,8 @@ func TestInstanceAndSwitchViews(t *testing.T) {
 
 	m, err := v.InstanceMetrics(ctx, "c1", "i-1")
 	require.NoError(t, err)
-	require.Equal(t, []int{5, 4, 2, 1, 2}, []int{m.UptimeHours, m.SinceSwitchHours, m.Switches, m.Switches7, m.Switches30})
+	require.Equal(t, []int{5, 4, 2, 1, 2},
+		[]int{m.UptimeHours, m.SinceSwitchHours, m.Switches, m.Switches7, m.Switches30})
 	require.InDelta(t, 0.048, m.Savings, 1e-9)
 	_, err = v.InstanceMetrics(ctx, "c2", "i-1")
 	requireCode(t, err, views.InstanceNotFound)

@@ -40,7 +40,8 @@ func NewKeys(keys ...Key) (Keys, error) {
 	for _, k := range keys {
 		switch {
 		case len(k.Secret) != KeySize:
-			return Keys{}, fmt.Errorf("the key %q that seals secrets has %d bytes, not %d", k.ID, len(k.Secret), KeySize)
+			return Keys{}, fmt.Errorf("the key %q that seals secrets has %d bytes, not %d", k.ID, len(k.Secret),
+				KeySize)
 		case len(k.ID) > MaxKeyID:
 			return Keys{}, fmt.Errorf("the id of a key has %d characters at most", MaxKeyID)
 		case known[k.ID]:

@@ -24,7 +24,8 @@ func boxOf(t *testing.T, keys ...sealing.Key) sealing.Box {
 // what the one key without an id sealed.
 func TestKeysAreReplacedWithoutAPause(t *testing.T) {
 	t.Parallel()
-	one, both, turned, done := boxOf(t, key("", 1)), boxOf(t, key("", 1), key("a", 2)), boxOf(t, key("a", 2), key("", 1)), boxOf(t, key("a", 2))
+	one, both, turned, done := boxOf(t, key("", 1)), boxOf(t, key("", 1), key("a", 2)), boxOf(t, key("a", 2),
+		key("", 1)), boxOf(t, key("a", 2))
 	old, err := one.Seal("secret", "c1")
 	require.NoError(t, err)
 	for name, box := range map[string]sealing.Box{"one": one, "both": both, "turned": turned} {

@@ -28,10 +28,19 @@ def make_decision(agent_data, pricing_data, market_data=None):
 func shop(t *testing.T, name, content string) (*serving.Loader, mlmodel.Session, string) {
 	t.Helper()
 	root := t.TempDir()
-	l := &serving.Loader{Files: artifacts.Directory{Root: root}, Python: true, PythonPath: "python3", Log: slog.New(slog.DiscardHandler)}
+	l := &serving.Loader{
+		Files:      artifacts.Directory{Root: root},
+		Python:     true,
+		PythonPath: "python3",
+		Log:        slog.New(slog.DiscardHandler),
+	}
 	o, err := l.Files.Put(t.Context(), "s1", strings.NewReader(content))
 	require.NoError(t, err)
-	return l, mlmodel.Session{ID: "s1", Kind: mlmodel.Engine, Files: []mlmodel.File{{Name: name, Digest: o.Digest, Size: o.Size}}}, root
+	return l, mlmodel.Session{
+		ID:    "s1",
+		Kind:  mlmodel.Engine,
+		Files: []mlmodel.File{{Name: name, Digest: o.Digest, Size: o.Size}},
+	}, root
 }
 
 func TestLoadAndTryAPythonEngine(t *testing.T) {
@@ -88,7 +97,9 @@ func (j judge) Decide(_ context.Context, in engine.Input) (engine.Decision, erro
 func TestTrialsRefuse(t *testing.T) {
 	t.Parallel()
 	try := func(decide func(in engine.Input) (engine.Decision, error)) error {
-		trial := &serving.Trial{Load: func(context.Context, mlmodel.Session) (serving.Loaded, error) { return judge{decide: decide}, nil }}
+		trial := &serving.Trial{
+			Load: func(context.Context, mlmodel.Session) (serving.Loaded, error) { return judge{decide: decide}, nil },
+		}
 		_, err := trial.Try(t.Context(), mlmodel.Session{ID: "s"})
 		return err
 	}

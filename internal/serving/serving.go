@@ -151,14 +151,21 @@ func (s *Serving) Look(ctx context.Context) {
 	if decider == nil {
 		is.live, is.liveID = engine.Rules{}, ""
 	} else if e, err := s.obtain(ctx, *decider); err != nil {
-		is.problem = mlmodel.LoadFailed.Wrap(err, "the live session %s cannot be loaded here (%s); %s %s serves on", decider.ID, err.Error(), was.live.Name(), was.live.Version())
+		is.problem = mlmodel.LoadFailed.Wrap(err, "the live session %s cannot be loaded here (%s); %s %s serves on",
+			decider.ID, err.Error(), was.live.Name(), was.live.Version())
 	} else {
 		is.live, is.liveID = e, decider.ID
 	}
 	if want.Candidate != nil {
 		e, err := s.obtain(ctx, *want.Candidate)
 		if err != nil {
-			is.problem = errors.Join(is.problem, mlmodel.LoadFailed.Wrap(err, "the session %s of the rollout cannot be loaded here (%s); the live engine decides for its agents", want.Candidate.ID, err.Error()))
+			is.problem = errors.Join(is.problem,
+				mlmodel.LoadFailed.Wrap(
+					err,
+					"the session %s of the rollout cannot be loaded here (%s); the live engine decides for its agents",
+					want.Candidate.ID,
+					err.Error(),
+				))
 		} else {
 			is.candidate, is.candidateID = e, want.Candidate.ID
 		}
@@ -170,10 +177,12 @@ func (s *Serving) Look(ctx context.Context) {
 
 func (s *Serving) tell(ctx context.Context, was, is *serves) {
 	if was.liveID != is.liveID || was.live.Version() != is.live.Version() {
-		s.Log.InfoContext(ctx, "another engine decides", "engine", is.live.Name(), "engine_version", is.live.Version(), "session_id", is.liveID)
+		s.Log.InfoContext(ctx, "another engine decides", "engine", is.live.Name(),
+			"engine_version", is.live.Version(), "session_id", is.liveID)
 	}
 	if was.candidateID != is.candidateID || was.phase != is.phase || was.percent != is.percent {
-		s.Log.InfoContext(ctx, "the rollout moved", "session_id", is.candidateID, "phase", string(is.phase), "percent", is.percent)
+		s.Log.InfoContext(ctx, "the rollout moved", "session_id", is.candidateID, "phase", string(is.phase),
+			"percent", is.percent)
 	}
 	if is.problem != nil && fmt.Sprint(was.problem) != fmt.Sprint(is.problem) {
 		s.Log.ErrorContext(ctx, "this process does not serve what it should", "error", is.problem)

@@ -51,17 +51,23 @@ func (t *Trial) Try(ctx context.Context, s mlmodel.Session) (activities.Validati
 	tried := &tried{Engine: loaded, giveUp: cancel}
 	const name = "session"
 	report, err := backtest.Run(ctx, backtest.Options{
-		Market: market.Simulate(market.Options{Seed: trialSeed, Span: trialSpan}), Agents: trialAgents, Step: trialStep, NoOracle: true,
-		Strategies: []backtest.Strategy{backtest.Never(), backtest.With(engine.Rules{Terse: true}), {Name: name, Engine: tried}},
+		Market:   market.Simulate(market.Options{Seed: trialSeed, Span: trialSpan}),
+		Agents:   trialAgents,
+		Step:     trialStep,
+		NoOracle: true,
+		Strategies: []backtest.Strategy{backtest.Never(), backtest.With(engine.Rules{Terse: true}),
+			{Name: name, Engine: tried}},
 	})
 	calls, failed := tried.calls.Load(), tried.failed.Load()
 	switch why := tried.last.Load(); {
 	case asked.Err() != nil:
 		return out, asked.Err()
 	case failed > 0 && (tried.row.Load() >= mostInRow || float64(failed) > mostFailed*float64(calls)):
-		return out, mlmodel.Refused.Wrap(*why, "It failed in %d of %d decisions of the back-test: %s", failed, calls, (*why).Error())
+		return out, mlmodel.Refused.Wrap(*why, "It failed in %d of %d decisions of the back-test: %s", failed, calls,
+			(*why).Error())
 	case err != nil && ctx.Err() != nil:
-		return out, mlmodel.Refused.Wrap(err, "It decided %d times in %s of the back-test: that is too slow", calls, trialWithin)
+		return out, mlmodel.Refused.Wrap(err, "It decided %d times in %s of the back-test: that is too slow", calls,
+			trialWithin)
 	case err != nil:
 		return out, err
 	}
@@ -70,7 +76,8 @@ func (t *Trial) Try(ctx context.Context, s mlmodel.Session) (activities.Validati
 	rules, _ := report.Row(engine.Rules{}.Name())
 	out.Decisions, out.Switches, out.Total, out.Never, out.Rules, out.Micros = its.Decisions, its.Switches, its.Total, never.Total, rules.Total, its.Micros
 	if its.Total > mostDearer*never.Total {
-		return out, mlmodel.Refused.New("In the back-test it costs $%.2f where never switching costs $%.2f", its.Total, never.Total)
+		return out, mlmodel.Refused.New("In the back-test it costs $%.2f where never switching costs $%.2f",
+			its.Total, never.Total)
 	}
 	return out, nil
 }

@@ -100,7 +100,8 @@ func (a *Attributes) lacks(ctx context.Context, names ...string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	query := strings.Join(names, ` = "-" OR `) + ` = "-"`
-	_, err := a.service.CountWorkflowExecutions(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: a.namespace, Query: query})
+	_, err := a.service.CountWorkflowExecutions(ctx,
+		&workflowservice.CountWorkflowExecutionsRequest{Namespace: a.namespace, Query: query})
 	if serviceerror.ToStatus(err).Code() == codes.InvalidArgument {
 		return true, nil
 	}

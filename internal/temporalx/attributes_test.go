@@ -28,7 +28,11 @@ var (
 func connect(t *testing.T, c *frontend.Cloud) (client.Client, *temporalx.Attributes) {
 	t.Helper()
 	a := &temporalx.Attributes{Names: []string{"ClientID", "AgentID"}}
-	tc, err := temporalx.Connect(temporalx.Options{Address: frontend.Serve(t, c), Namespace: "ours.acct", Attributes: a})
+	tc, err := temporalx.Connect(temporalx.Options{
+		Address:    frontend.Serve(t, c),
+		Namespace:  "ours.acct",
+		Attributes: a,
+	})
 	require.NoError(t, err)
 	t.Cleanup(tc.Close)
 	return tc, a
@@ -36,7 +40,8 @@ func connect(t *testing.T, c *frontend.Cloud) (client.Client, *temporalx.Attribu
 
 func start(ctx context.Context, c client.Client) error {
 	o := client.StartWorkflowOptions{ID: "w", TaskQueue: "q",
-		TypedSearchAttributes: temporal.NewSearchAttributes(clientID.ValueSet("k1"), agentID.ValueSet("a1"), theirs.ValueSet("x"))}
+		TypedSearchAttributes: temporal.NewSearchAttributes(clientID.ValueSet("k1"), agentID.ValueSet("a1"),
+			theirs.ValueSet("x"))}
 	_, err := c.SignalWithStartWorkflow(ctx, o.ID, "wake", nil, o, "Guardian")
 	return err
 }
@@ -89,7 +94,8 @@ func TestWhatIsMissingIsSaidInASentence(t *testing.T) {
 	for range 3 {
 		err := attributes.Check(t.Context())
 		require.True(t, fault.Is(err, temporalx.NoAttributes))
-		require.ErrorContains(t, err, "The namespace ours.acct lacks the search attributes ClientID, AgentID, of the type Keyword.")
+		require.ErrorContains(t, err,
+			"The namespace ours.acct lacks the search attributes ClientID, AgentID, of the type Keyword.")
 	}
 	require.Equal(t, 3, c.Calls("CountWorkflowExecutions"), "one for all, and one for each of two")
 }
@@ -132,10 +138,14 @@ func TestEveryRequestThatStartsSomething(t *testing.T) {
 	}
 	child := &command.Command{CommandType: enums.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
 		Attributes: &command.Command_StartChildWorkflowExecutionCommandAttributes{
-			StartChildWorkflowExecutionCommandAttributes: &command.StartChildWorkflowExecutionCommandAttributes{SearchAttributes: sets()}}}
+			StartChildWorkflowExecutionCommandAttributes: &command.StartChildWorkflowExecutionCommandAttributes{
+				SearchAttributes: sets(),
+			}}}
 	again := &command.Command{CommandType: enums.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
 		Attributes: &command.Command_ContinueAsNewWorkflowExecutionCommandAttributes{
-			ContinueAsNewWorkflowExecutionCommandAttributes: &command.ContinueAsNewWorkflowExecutionCommandAttributes{SearchAttributes: sets()}}}
+			ContinueAsNewWorkflowExecutionCommandAttributes: &command.ContinueAsNewWorkflowExecutionCommandAttributes{
+				SearchAttributes: sets(),
+			}}}
 	task := &workflowservice.RespondWorkflowTaskCompletedRequest{Commands: []*command.Command{child, again}}
 	_, err = tc.WorkflowService().RespondWorkflowTaskCompleted(t.Context(), task)
 	require.NoError(t, err)
@@ -149,7 +159,8 @@ func TestEveryRequestThatStartsSomething(t *testing.T) {
 		require.NotContains(t, names, "AgentID")
 	}
 	require.Len(t, c.Started(), 6)
-	require.Contains(t, child.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes().GetIndexedFields(),
+	require.Contains(t, child.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes().
+		GetIndexedFields(),
 		"AgentID", "the sender's own is as it was")
 }
 
@@ -163,7 +174,9 @@ func TestATaskThatIsRefusedIsNotSentTwice(t *testing.T) {
 	task := &workflowservice.RespondWorkflowTaskCompletedRequest{Commands: []*command.Command{{
 		Attributes: &command.Command_StartChildWorkflowExecutionCommandAttributes{
 			StartChildWorkflowExecutionCommandAttributes: &command.StartChildWorkflowExecutionCommandAttributes{
-				SearchAttributes: &common.SearchAttributes{IndexedFields: map[string]*common.Payload{"AgentID": {}}}}}}}}
+				SearchAttributes: &common.SearchAttributes{
+					IndexedFields: map[string]*common.Payload{"AgentID": {}},
+				}}}}}}
 	_, err := tc.WorkflowService().RespondWorkflowTaskCompleted(t.Context(), task)
 	require.Error(t, err)
 	require.Equal(t, 1, c.Calls("RespondWorkflowTaskCompleted"))

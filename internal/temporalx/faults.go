@@ -27,12 +27,18 @@ type Faults struct {
 }
 
 // InterceptActivity implements interceptor.WorkerInterceptor.
-func (f *Faults) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (f *Faults) InterceptActivity(
+	_ context.Context,
+	next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
 	return &activityFaults{interceptor.ActivityInboundInterceptorBase{Next: next}, f.Polls}
 }
 
 // InterceptWorkflow implements interceptor.WorkerInterceptor.
-func (*Faults) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+func (*Faults) InterceptWorkflow(
+	_ workflow.Context,
+	next interceptor.WorkflowInboundInterceptor,
+) interceptor.WorkflowInboundInterceptor {
 	return &workflowFaults{interceptor.WorkflowInboundInterceptorBase{Next: next}}
 }
 

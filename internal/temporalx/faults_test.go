@@ -65,7 +65,8 @@ func TestAFaultSurvivesTheBoundary(t *testing.T) {
 
 // refuse is a workflow that fails in the way of its input.
 func refuse(ctx workflow.Context, how string) error {
-	if err := workflow.SetUpdateHandlerWithOptions(ctx, "ask", func(workflow.Context, string) error { return full.New("by the handler") },
+	if err := workflow.SetUpdateHandlerWithOptions(ctx,
+		"ask", func(workflow.Context, string) error { return full.New("by the handler") },
 		workflow.UpdateHandlerOptions{Validator: func(in string) error {
 			if in == "" {
 				return wrong.New("by the validator")
@@ -121,8 +122,10 @@ func TestAPollIsTriedAgainAndAlertsNobody(t *testing.T) {
 
 	var suite testsuite.WorkflowTestSuite
 	e := suite.NewTestActivityEnvironment()
-	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{Polls: []fault.Code{away}}}})
-	e.RegisterActivityWithOptions(func(context.Context) error { return away.New("not yet") }, activity.RegisterOptions{Name: "Poll"})
+	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{
+		&temporalx.Faults{Polls: []fault.Code{away}}}})
+	e.RegisterActivityWithOptions(func(context.Context) error { return away.New("not yet") },
+		activity.RegisterOptions{Name: "Poll"})
 	_, err := e.ExecuteActivity("Poll")
 	app, ok := errors.AsType[*temporal.ApplicationError](err)
 	require.True(t, ok)
@@ -137,8 +140,11 @@ func TestFaultsCrossFromUpdates(t *testing.T) {
 	e := env(t)
 	var rejected, failed error
 	ask := func(in string, into *error) {
-		e.UpdateWorkflow("ask", "u"+in, &testsuite.TestUpdateCallback{OnAccept: func() {}, OnReject: func(err error) { *into = err },
-			OnComplete: func(_ any, err error) { *into = err }}, in)
+		e.UpdateWorkflow("ask", "u"+in, &testsuite.TestUpdateCallback{
+			OnAccept:   func() {},
+			OnReject:   func(err error) { *into = err },
+			OnComplete: func(_ any, err error) { *into = err },
+		}, in)
 	}
 	e.RegisterDelayedCallback(func() { ask("", &rejected); ask("something", &failed) }, 1e9)
 	e.ExecuteWorkflow(refuse, "update")

@@ -14,7 +14,8 @@ import (
 // labels are the tags of the SDK's metrics that are worth a label. A metric must
 // have the same labels wherever it is observed, so all of them have these; tags
 // with many values, such as workflow ids, are left out.
-var labels = []string{"namespace", "task_queue", "workflow_type", "activity_type", "operation", "status_code", "worker_type", "cause", "failure_reason"}
+var labels = []string{"namespace", "task_queue", "workflow_type", "activity_type", "operation", "status_code",
+	"worker_type", "cause", "failure_reason"}
 
 // seconds are the buckets of the SDK's timers: from a local step to a long poll.
 var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
@@ -67,7 +68,11 @@ func (m *metrics) Gauge(name string) client.MetricsGauge {
 // Timer implements client.MetricsHandler.
 func (m *metrics) Timer(name string) client.MetricsTimer {
 	vec := vector(m.registry, name, "_seconds", func(full string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: full, Help: help(name), Buckets: seconds}, labels)
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    full,
+			Help:    help(name),
+			Buckets: seconds,
+		}, labels)
 	})
 	h := vec.WithLabelValues(m.values()...)
 	return timer(func(d time.Duration) { h.Observe(d.Seconds()) })

@@ -38,7 +38,8 @@ func TestMetricsKeepTheNamesOfTemporalsDashboards(t *testing.T) {
 		}
 		require.InDelta(t, 3, f.GetMetric()[0].GetCounter().GetValue()+f.GetMetric()[1].GetCounter().GetValue(), 0)
 	}
-	require.Equal(t, []string{"temporal_request_latency_seconds", "temporal_request_total", "temporal_worker_task_slots_used"}, names)
+	require.Equal(t, []string{"temporal_request_latency_seconds", "temporal_request_total",
+		"temporal_worker_task_slots_used"}, names)
 }
 
 func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
@@ -68,7 +69,8 @@ func TestTheAlertForFailingTasksFindsItsLabels(t *testing.T) {
 
 	rules, err := os.ReadFile("../../deploy/dashboards/alerts.yaml")
 	require.NoError(t, err)
-	by := regexp.MustCompile(`sum by \(([^)]*)\) \(increase\((temporal_workflow_task_execution_failed)_total`).FindSubmatch(rules)
+	by := regexp.MustCompile(`sum by \(([^)]*)\) \(increase\((temporal_workflow_task_execution_failed)_total`).
+		FindSubmatch(rules)
 	require.NotNil(t, by)
 
 	r := prometheus.NewRegistry()

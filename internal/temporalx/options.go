@@ -50,13 +50,15 @@ func Connect(o Options) (client.Client, error) {
 	opts.Logger = sdklog.NewStructuredLogger(logger.With("component", "temporal"))
 	opts.MetricsHandler = o.Metrics
 	if o.Attributes != nil {
-		opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(o.Attributes.intercept))
+		opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions,
+			grpc.WithChainUnaryInterceptor(o.Attributes.intercept))
 	}
 	opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions, o.Dial...)
 	opts.ConnectionOptions.GetSystemInfoTimeout = 2 * time.Second
 	c, err := client.NewLazyClient(opts)
 	if err == nil && o.Attributes != nil {
-		o.Attributes.service, o.Attributes.namespace = c.WorkflowService(), cmp.Or(opts.Namespace, client.DefaultNamespace)
+		o.Attributes.service, o.Attributes.namespace = c.WorkflowService(), cmp.Or(opts.Namespace,
+			client.DefaultNamespace)
 	}
 	return c, err
 }
@@ -74,7 +76,8 @@ func Namespace(o Options) (string, error) {
 // lacks. Where the operator API is closed to us, as in Temporal Cloud, they must
 // have been made beforehand.
 func EnsureAttributes(ctx context.Context, c client.Client, namespace string, names ...string) error {
-	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	known, err := c.OperatorService().ListSearchAttributes(ctx,
+		&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
 		return err
 	}
@@ -87,7 +90,10 @@ func EnsureAttributes(ctx context.Context, c client.Client, namespace string, na
 	if len(missing) == 0 {
 		return nil
 	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace:        namespace,
+		SearchAttributes: missing,
+	})
 	if _, there := errors.AsType[*serviceerror.AlreadyExists](err); there {
 		return nil
 	}

@@ -27,7 +27,11 @@ func (e environment) LookupEnv(name string) (string, bool) {
 func TestConnectNeedsNoServerToBeThere(t *testing.T) {
 	t.Parallel()
 
-	c, err := temporalx.Connect(temporalx.Options{Env: environment{"TEMPORAL_ADDRESS": "127.0.0.1:1", "TEMPORAL_NAMESPACE": "ours", "TEMPORAL_CONFIG_FILE": "/nonexistent"}})
+	c, err := temporalx.Connect(temporalx.Options{Env: environment{
+		"TEMPORAL_ADDRESS":     "127.0.0.1:1",
+		"TEMPORAL_NAMESPACE":   "ours",
+		"TEMPORAL_CONFIG_FILE": "/nonexistent",
+	}})
 	require.NoError(t, err)
 	c.Close()
 }
@@ -35,6 +39,9 @@ func TestConnectNeedsNoServerToBeThere(t *testing.T) {
 func TestConnectRefusesWhatIsNotASetting(t *testing.T) {
 	t.Parallel()
 
-	_, err := temporalx.Connect(temporalx.Options{Env: environment{"TEMPORAL_PROFILE": "absent", "TEMPORAL_CONFIG_FILE": "/nonexistent"}})
+	_, err := temporalx.Connect(temporalx.Options{Env: environment{
+		"TEMPORAL_PROFILE":     "absent",
+		"TEMPORAL_CONFIG_FILE": "/nonexistent",
+	}})
 	require.Error(t, err)
 }

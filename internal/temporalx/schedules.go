@@ -33,7 +33,12 @@ type Reconciled struct{ Created, Updated, Removed []string }
 // ReconcileSchedules makes the server's schedules those of the code. It creates
 // what is missing and updates what is there; an operator's pause and its note
 // survive, as does the history of runs. prefix names the schedules that are ours.
-func ReconcileSchedules(ctx context.Context, sc client.ScheduleClient, prefix string, want []Schedule) (*Reconciled, error) {
+func ReconcileSchedules(
+	ctx context.Context,
+	sc client.ScheduleClient,
+	prefix string,
+	want []Schedule,
+) (*Reconciled, error) {
 	done := &Reconciled{}
 	for _, w := range want {
 		_, err := sc.Create(ctx, w.options())
@@ -58,7 +63,8 @@ func ReconcileSchedules(ctx context.Context, sc client.ScheduleClient, prefix st
 		if err != nil {
 			return done, err
 		}
-		if strings.HasPrefix(s.ID, prefix) && !slices.ContainsFunc(want, func(w Schedule) bool { return w.ID == s.ID }) {
+		if strings.HasPrefix(s.ID, prefix) &&
+			!slices.ContainsFunc(want, func(w Schedule) bool { return w.ID == s.ID }) {
 			done.Removed = append(done.Removed, s.ID)
 		}
 	}
@@ -104,7 +110,10 @@ func (s Schedule) update(ctx context.Context, sc client.ScheduleClient) error {
 			}
 			attributes := s.attributes()
 			next.Spec, next.Action, next.State = &spec, s.action(), state
-			next.Policy = &client.SchedulePolicies{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: s.CatchUp}
+			next.Policy = &client.SchedulePolicies{
+				Overlap:       enums.SCHEDULE_OVERLAP_POLICY_SKIP,
+				CatchupWindow: s.CatchUp,
+			}
 			return &client.ScheduleUpdate{Schedule: &next, TypedSearchAttributes: &attributes}, nil
 		},
 	})

@@ -68,7 +68,14 @@ func TestSchedulesFollowTheCode(t *testing.T) {
 
 	s := &schedules{there: map[string]client.Schedule{}}
 	want := []temporalx.Schedule{
-		{ID: "job/a", Cron: "* * * * *", CatchUp: time.Minute, Note: "does a", Workflow: "A", Reason: temporal.NewSearchAttributeKeyKeyword("Reason")},
+		{
+			ID:       "job/a",
+			Cron:     "* * * * *",
+			CatchUp:  time.Minute,
+			Note:     "does a",
+			Workflow: "A",
+			Reason:   temporal.NewSearchAttributeKeyKeyword("Reason"),
+		},
 		{ID: "job/b", Cron: "*/5 * * * *", CatchUp: 5 * time.Minute, Note: "does b", Workflow: "B"},
 	}
 	done, err := temporalx.ReconcileSchedules(t.Context(), s, "job/", want)

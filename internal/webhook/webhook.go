@@ -41,7 +41,8 @@ func New(allowed []netip.Prefix) *Sender {
 				return err
 			}
 			if !notification.Reachable(at.Addr(), allowed) {
-				return notification.ForbiddenTo.New("A webhook may not go to %s: it is an address inside of this network", at.Addr())
+				return notification.ForbiddenTo.New(
+					"A webhook may not go to %s: it is an address inside of this network", at.Addr())
 			}
 			return nil
 		},

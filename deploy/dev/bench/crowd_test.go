@@ -34,10 +34,12 @@ func BenchmarkCrowd(b *testing.B) {
 	before := cpu(s)
 	d := f.live(b, during)
 	after := cpu(s)
-	heading(b, fmt.Sprintf("%d agents, a heartbeat every %v, a report every %v, for %v", crowdSize, heartbeatEvery, heartbeatEvery*beatsPerReport, during))
+	heading(b, fmt.Sprintf("%d agents, a heartbeat every %v, a report every %v, for %v", crowdSize, heartbeatEvery,
+		heartbeatEvery*beatsPerReport, during))
 	d.show(b)
 	show(b, "CPU per second", "%s", after.per(before, int(d.took.Seconds())))
-	show(b, "memory of api + worker (≤ 512 MiB)", "%d + %d MiB", resident(s.PID(devtest.API)), resident(s.PID(devtest.Worker)))
+	show(b, "memory of api + worker (≤ 512 MiB)", "%d + %d MiB", resident(s.PID(devtest.API)),
+		resident(s.PID(devtest.Worker)))
 }
 
 // day is what the requests of a crowd took.
@@ -99,7 +101,12 @@ func (f *fleet) live(b *testing.B, during time.Duration) *day {
 		<-tick.C
 		for due := int(time.Since(begun) * crowdSize / heartbeatEvery); sent < due; sent++ {
 			a := f.agents[sent%crowdSize]
-			send(&d.beats, "/api/agents/"+a.id+"/heartbeat", map[string]any{"status": "online", "instance_id": a.instance, "mode": "spot", "az": "us-east-1a"})
+			send(&d.beats, "/api/agents/"+a.id+"/heartbeat", map[string]any{
+				"status":      "online",
+				"instance_id": a.instance,
+				"mode":        "spot",
+				"az":          "us-east-1a",
+			})
 			if sent%beatsPerReport == 0 {
 				a = f.agents[sent/beatsPerReport%crowdSize]
 				send(&d.reports, "/api/agents/"+a.id+"/pricing-report", pricesAt(a, time.Now().UTC()))

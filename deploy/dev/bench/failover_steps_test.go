@@ -15,8 +15,10 @@ type steps struct{ arrived, changed, answered sample }
 func (s *steps) follow(b *testing.B, f *fleet, a agent, begun, answered time.Time) (changed time.Time) {
 	b.Helper()
 	var arrived time.Time
-	require.NoError(b, f.db.QueryRow(b.Context(), `SELECT n.received_at, c.changed_at FROM notices n JOIN role_changes c ON c.agent_id = n.agent_id
-		WHERE n.agent_id = $1 AND n.kind = 'termination-notice' ORDER BY c.epoch DESC LIMIT 1`, a.id).Scan(&arrived, &changed))
+	require.NoError(b, f.db.QueryRow(b.Context(),
+		`SELECT n.received_at, c.changed_at FROM notices n JOIN role_changes c ON c.agent_id = n.agent_id
+		WHERE n.agent_id = $1 AND n.kind = 'termination-notice' ORDER BY c.epoch DESC LIMIT 1`, a.id).Scan(&arrived,
+		&changed))
 	s.arrived = append(s.arrived, arrived.Sub(begun))
 	s.changed = append(s.changed, changed.Sub(arrived))
 	s.answered = append(s.answered, answered.Sub(changed))

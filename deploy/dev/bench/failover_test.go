@@ -38,7 +38,11 @@ func bareUpdates(b *testing.B, s *devtest.Stack, n int, rest func(*testing.B)) s
 		rest(b)
 		begun := time.Now()
 		h, err := c.UpdateWorkflow(b.Context(), client.UpdateWorkflowOptions{
-			WorkflowID: run.GetID(), UpdateName: "echo", Args: []any{"x"}, WaitForStage: client.WorkflowUpdateStageCompleted})
+			WorkflowID:   run.GetID(),
+			UpdateName:   "echo",
+			Args:         []any{"x"},
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+		})
 		require.NoError(b, err)
 		require.NoError(b, h.Get(b.Context(), nil))
 		took = append(took, time.Since(begun))
@@ -68,7 +72,8 @@ func BenchmarkFailover(b *testing.B) {
 
 	f = newFleet(b, s, "emergency", n/2, false)
 	emergency := f.failOver(b)
-	launched := f.durations(b, `SELECT l.ended_at - n.received_at FROM launches l JOIN notices n ON n.agent_id = l.agent_id
+	launched := f.durations(b,
+		`SELECT l.ended_at - n.received_at FROM launches l JOIN notices n ON n.agent_id = l.agent_id
 		WHERE l.client_id = $1 AND l.state = 'launched' AND n.kind = 'termination-notice'`)
 	heading(b, "failover, one at a time, no standby")
 	show(b, "notice → emergency instance launched (p99 ≤ 500 ms)", "%v", launched)
@@ -104,8 +109,10 @@ func (m *failovers) show(b *testing.B, bare, busy sample) {
 	b.Helper()
 	show(b, "notice → primary changed", "%v", m.changed)
 	show(b, "notice → HTTP answer (p99 ≤ 50 ms)", "%v", m.answered)
-	show(b, "changed : bare, p50 (target ≤ 0.6)", "%.2f  (one after the other: %.2f)", m.changed.over(bare), m.changed.over(busy))
-	show(b, "answered : bare, p50 (target ≤ 1)", "%.2f  (one after the other: %.2f)", m.answered.over(bare), m.answered.over(busy))
+	show(b, "changed : bare, p50 (target ≤ 0.6)", "%.2f  (one after the other: %.2f)", m.changed.over(bare),
+		m.changed.over(busy))
+	show(b, "answered : bare, p50 (target ≤ 1)", "%.2f  (one after the other: %.2f)", m.answered.over(bare),
+		m.answered.over(busy))
 	m.where.show(b)
 }
 

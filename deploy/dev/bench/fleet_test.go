@@ -53,7 +53,8 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 			}
 			var status int
 			for { // hundreds of standbys are launched beside it, so it may be refused for a while
-				status, err = s.Call(ctx, http.MethodPost, "/api/client/agents/"+f.agents[i].id+"/config", f.token, map[string]any{"manualReplicaEnabled": true}, nil)
+				status, err = s.Call(ctx, http.MethodPost, "/api/client/agents/"+f.agents[i].id+"/config", f.token,
+					map[string]any{"manualReplicaEnabled": true}, nil)
 				if err != nil || status != http.StatusServiceUnavailable {
 					break
 				}
@@ -77,8 +78,16 @@ func (f *fleet) register(ctx context.Context, i int, instance string) error {
 		AgentID string `json:"agent_id"`
 	}
 	status, err := f.Call(ctx, http.MethodPost, "/api/agents/register", f.token, map[string]any{
-		"client_token": f.token, "hostname": "bench", "instance_id": instance, "instance_type": instanceType, "region": "us-east-1",
-		"az": "us-east-1a", "ami_id": "ami-1", "agent_version": "4.0.0", "logical_agent_id": fmt.Sprintf("bench-%d", i), "mode": "spot",
+		"client_token":     f.token,
+		"hostname":         "bench",
+		"instance_id":      instance,
+		"instance_type":    instanceType,
+		"region":           "us-east-1",
+		"az":               "us-east-1a",
+		"ami_id":           "ami-1",
+		"agent_version":    "4.0.0",
+		"logical_agent_id": fmt.Sprintf("bench-%d", i),
+		"mode":             "spot",
 	}, &answer)
 	if err != nil || status != http.StatusOK {
 		return fmt.Errorf("register: status %d: %w", status, err)
@@ -91,14 +100,20 @@ func (f *fleet) register(ctx context.Context, i int, instance string) error {
 func launch(ctx context.Context, b *testing.B, s *devtest.Stack, account string, n int) []string {
 	b.Helper()
 	c := s.EC2Of(account, nil)
-	images, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []types.Filter{{Name: aws.String("architecture"), Values: []string{"x86_64"}}}})
+	images, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{Filters: []types.Filter{{
+		Name:   aws.String("architecture"),
+		Values: []string{"x86_64"},
+	}}})
 	require.NoError(b, err)
 	require.NotEmpty(b, images.Images)
 	var ids []string
 	for len(ids) < n {
 		count := aws.Int32(int32(min(100, n-len(ids)))) //nolint:gosec // at most 100
 		out, err := c.RunInstances(ctx, &ec2.RunInstancesInput{
-			ImageId: images.Images[0].ImageId, InstanceType: types.InstanceType(instanceType), MinCount: count, MaxCount: count,
+			ImageId:               images.Images[0].ImageId,
+			InstanceType:          types.InstanceType(instanceType),
+			MinCount:              count,
+			MaxCount:              count,
 			Placement:             &types.Placement{AvailabilityZone: aws.String("us-east-1a")},
 			InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
 		})
@@ -128,7 +143,8 @@ func (f *fleet) notify(ctx context.Context, a agent) (action string, err error) 
 	var answer struct {
 		Action string `json:"action"`
 	}
-	status, err := f.Call(ctx, http.MethodPost, "/api/agents/"+a.id+"/termination-imminent", f.token, map[string]any{"instance_id": a.instance}, &answer)
+	status, err := f.Call(ctx, http.MethodPost, "/api/agents/"+a.id+"/termination-imminent", f.token,
+		map[string]any{"instance_id": a.instance}, &answer)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("status %d", status)
 	}

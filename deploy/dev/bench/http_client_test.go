@@ -10,7 +10,10 @@ import (
 )
 
 // patient keeps its connections, as the agents' sessions do.
-var patient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConns: 2048, MaxIdleConnsPerHost: 2048}}
+var patient = &http.Client{
+	Timeout:   30 * time.Second,
+	Transport: &http.Transport{MaxIdleConns: 2048, MaxIdleConnsPerHost: 2048},
+}
 
 // Call is the stack's, over kept connections.
 func (f *fleet) Call(ctx context.Context, method, path, token string, in, out any) (int, error) {

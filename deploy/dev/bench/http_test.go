@@ -26,11 +26,28 @@ var zones = []string{"a", "b", "c", "d", "e", "f"}
 func pricesAt(a agent, at time.Time) map[string]any {
 	var pools []map[string]any
 	for i, z := range zones {
-		pools = append(pools, map[string]any{"pool_id": instanceType + ".us-east-1" + z, "instance_type": instanceType, "az": "us-east-1" + z, "price": 0.01 + float64(i)/1000})
+		pools = append(pools, map[string]any{
+			"pool_id":       instanceType + ".us-east-1" + z,
+			"instance_type": instanceType,
+			"az":            "us-east-1" + z,
+			"price":         0.01 + float64(i)/1000,
+		})
 	}
 	return map[string]any{
-		"instance": map[string]any{"instance_id": a.instance, "instance_type": instanceType, "region": "us-east-1", "az": "us-east-1a", "mode": "spot", "pool_id": instanceType + ".us-east-1a"},
-		"pricing":  map[string]any{"on_demand_price": 0.0416, "current_spot_price": 0.01, "spot_pools": pools, "collected_at": at.Format(time.RFC3339Nano)},
+		"instance": map[string]any{
+			"instance_id":   a.instance,
+			"instance_type": instanceType,
+			"region":        "us-east-1",
+			"az":            "us-east-1a",
+			"mode":          "spot",
+			"pool_id":       instanceType + ".us-east-1a",
+		},
+		"pricing": map[string]any{
+			"on_demand_price":    0.0416,
+			"current_spot_price": 0.01,
+			"spot_pools":         pools,
+			"collected_at":       at.Format(time.RFC3339Nano),
+		},
 	}
 }
 
@@ -43,7 +60,8 @@ func tell(b *testing.B, f *fleet) {
 	for _, a := range f.agents {
 		g.Go(func() error {
 			for n := range told {
-				status, err := f.Call(ctx, http.MethodPost, "/api/agents/"+a.id+"/pricing-report", f.token, pricesAt(a, now.Add(-time.Duration(n)*5*time.Minute)), nil)
+				status, err := f.Call(ctx, http.MethodPost, "/api/agents/"+a.id+"/pricing-report", f.token,
+					pricesAt(a, now.Add(-time.Duration(n)*5*time.Minute)), nil)
 				if err != nil || status != http.StatusOK {
 					return fmt.Errorf("report: status %d: %w", status, err)
 				}
@@ -63,7 +81,8 @@ func remember(b *testing.B, f *fleet) {
 	b.Helper()
 	const each = 10_638 / 6
 	for _, z := range zones {
-		_, err := f.db.Exec(b.Context(), `INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
+		_, err := f.db.Exec(b.Context(),
+			`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
 			SELECT $1, at, 0.01 + random() / 1000, 'collector', 0.9, at FROM generate_series(1, $2) n,
 				LATERAL (SELECT date_bin('5 minutes', now(), 'epoch') - n * interval '5 minutes' AS at) x ON CONFLICT DO NOTHING`, instanceType+".us-east-1"+z, each)
 		require.NoError(b, err)
@@ -79,7 +98,8 @@ func BenchmarkHTTP(b *testing.B) {
 	require.NoError(b, err)
 	require.Equal(b, http.StatusOK, status)
 	tell(b, f)
-	heading(b, fmt.Sprintf("HTTP, %d connections, %d agents, %d price reports each; CPU is per request", connections, len(f.agents), told))
+	heading(b, fmt.Sprintf("HTTP, %d connections, %d agents, %d price reports each; CPU is per request", connections,
+		len(f.agents), told))
 	var asked atomic.Int64
 	routes := []struct {
 		name   string
@@ -88,7 +108,12 @@ func BenchmarkHTTP(b *testing.B) {
 		before func(b *testing.B, f *fleet) // what must be there
 	}{
 		{"heartbeat", "1.9 + 1.1", func(a agent) (string, string, any) {
-			return http.MethodPost, "/api/agents/" + a.id + "/heartbeat", map[string]any{"status": "online", "instance_id": a.instance, "mode": "spot", "az": "us-east-1a"}
+			return http.MethodPost, "/api/agents/" + a.id + "/heartbeat", map[string]any{
+				"status":      "online",
+				"instance_id": a.instance,
+				"mode":        "spot",
+				"az":          "us-east-1a",
+			}
 		}, nil},
 		{"pricing-report, 6 pools", "5.1 + 4.0", func(a agent) (string, string, any) {
 			return http.MethodPost, "/api/agents/" + a.id + "/pricing-report", pricesAt(a, time.Now().UTC())
@@ -107,7 +132,8 @@ func BenchmarkHTTP(b *testing.B) {
 		}, nil},
 		{"price-history, 7 days by the hour, 360 prices", "1.7 + 1.2", history, nil},
 		{"price-history, 7 days by the hour, 10,638 prices", "3.5 + 15.4", history, remember},
-		{"admin clients", "not measured", func(agent) (string, string, any) { return http.MethodGet, "/api/admin/clients", nil }, nil},
+		{"admin clients", "not measured",
+			func(agent) (string, string, any) { return http.MethodGet, "/api/admin/clients", nil }, nil},
 	}
 	for _, r := range routes {
 		if r.before != nil {
@@ -118,17 +144,24 @@ func BenchmarkHTTP(b *testing.B) {
 		took, failed := load(b, f, 10*time.Second, r.call)
 		after := cpu(s)
 		require.Zero(b, failed, r.name)
-		show(b, r.name, "%.0f/s  p50 %v  p99 %v", float64(len(took))/10, took.at(.5).Round(10*time.Microsecond), took.at(.99).Round(10*time.Microsecond))
+		show(b, r.name, "%.0f/s  p50 %v  p99 %v", float64(len(took))/10, took.at(.5).Round(10*time.Microsecond),
+			took.at(.99).Round(10*time.Microsecond))
 		if strings.HasPrefix(r.name, "pricing-report") {
 			show(b, "", "%.0f submissions/s", float64(6*len(took))/10)
 		}
 		show(b, "", "%s  (legacy %s)", after.per(before, len(took)), r.legacy)
 	}
-	show(b, "memory of api + worker (≤ 512 MiB)", "%d + %d MiB", resident(s.PID(devtest.API)), resident(s.PID(devtest.Worker)))
+	show(b, "memory of api + worker (≤ 512 MiB)", "%d + %d MiB", resident(s.PID(devtest.API)),
+		resident(s.PID(devtest.Worker)))
 }
 
 // load calls from each connection in turn for a while.
-func load(b *testing.B, f *fleet, during time.Duration, call func(agent) (string, string, any)) (took sample, failed int) {
+func load(
+	b *testing.B,
+	f *fleet,
+	during time.Duration,
+	call func(agent) (string, string, any),
+) (took sample, failed int) {
 	b.Helper()
 	var (
 		mu sync.Mutex

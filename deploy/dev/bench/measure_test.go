@@ -33,7 +33,8 @@ func (s sample) String() string {
 		return "none"
 	}
 	r := func(p float64) time.Duration { return s.at(p).Round(100 * time.Microsecond) }
-	return fmt.Sprintf("p50 %v  p90 %v  p99 %v  max %v  (n=%d)", r(.5), r(.9), r(.99), slices.Max(s).Round(100*time.Microsecond), len(s))
+	return fmt.Sprintf("p50 %v  p90 %v  p99 %v  max %v  (n=%d)", r(.5), r(.9), r(.99),
+		slices.Max(s).Round(100*time.Microsecond), len(s))
 }
 
 // show prints one line of the report.

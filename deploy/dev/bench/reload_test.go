@@ -39,7 +39,8 @@ func BenchmarkReload(b *testing.B) {
 	for i := range swaps {
 		begun := time.Now()
 		var answer struct{ SessionID string }
-		status, err := s.Upload(ctx, "/api/admin/decision-engine/upload", "engine.py", fmt.Appendf(nil, stays, i), &answer)
+		status, err := s.Upload(ctx, "/api/admin/decision-engine/upload", "engine.py", fmt.Appendf(nil, stays, i),
+			&answer)
 		require.NoError(b, err)
 		require.Equal(b, 200, status)
 		answered := time.Now()

@@ -33,7 +33,8 @@ func BenchmarkSoak(b *testing.B) {
 	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	f := newFleet(b, s, "crowd", crowdSize, false)
 	m := newFleet(b, s, "movers", movers, true)
-	heading(b, fmt.Sprintf("%d agents and %d that lose an instance each second in turn, for %v", crowdSize, movers, *soakFor))
+	heading(b, fmt.Sprintf("%d agents and %d that lose an instance each second in turn, for %v", crowdSize, movers,
+		*soakFor))
 	shown := newLedger(b, m)
 	shown.read(b)
 	ctx, cancel := context.WithTimeout(b.Context(), *soakFor)
@@ -98,7 +99,8 @@ func (f *fleet) lose(ctx context.Context) *struck {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 			defer cancel()
 			a := f.agents[i%len(f.agents)]
-			err := f.db.QueryRow(ctx, `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary'`, a.id).Scan(&a.instance)
+			err := f.db.QueryRow(ctx, `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary'`, a.id).
+				Scan(&a.instance)
 			if err == nil {
 				_, err = sim.Signal(ctx, ec2sim.Interruption{
 					InstanceID: a.instance, Kind: ec2sim.Notice, NoticeSeconds: interruption.Lead.Seconds()})
@@ -130,7 +132,8 @@ func newLedger(b *testing.B, f *fleet) *ledger {
 	b.Helper()
 	c := f.Dial(b.Context(), b)
 	return &ledger{fleet: f, begun: time.Now(), open: func(ctx context.Context) (int64, error) {
-		found, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running'"})
+		found, err := c.CountWorkflow(ctx,
+			&workflowservice.CountWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running'"})
 		return found.GetCount(), err
 	}}
 }
@@ -155,6 +158,7 @@ SELECT format('operations open %s, all %s; decisions %s; price rows %s; events %
 	if err != nil {
 		rows = err.Error()
 	}
-	show(b, fmt.Sprintf("after %v", time.Since(l.begun).Round(time.Second)), "api %d, worker %d, temporal %d MiB; %d workflows; %s",
+	show(b, fmt.Sprintf("after %v", time.Since(l.begun).Round(time.Second)),
+		"api %d, worker %d, temporal %d MiB; %d workflows; %s",
 		resident(l.PID(devtest.API)), resident(l.PID(devtest.Worker)), resident(l.PID(devtest.Temporal)), open, rows)
 }

@@ -51,11 +51,13 @@ func BenchmarkStormWithoutTemporal(b *testing.B) {
 	s := devtest.Start(b, devtest.Options{OnDisk: true})
 	f := newFleet(b, s, "away", n, true)
 	f.rest(b)
-	storm(b, f, fmt.Sprintf("storm: %d notices within a second, Temporal killed in the middle and started again after it", n), func() {
-		require.NoError(b, s.Kill(devtest.Temporal))
-	}, func() {
-		require.NoError(b, s.Restart(b.Context(), devtest.Temporal))
-	})
+	storm(b, f,
+		fmt.Sprintf("storm: %d notices within a second, Temporal killed in the middle and started again after it",
+			n), func() {
+			require.NoError(b, s.Kill(devtest.Temporal))
+		}, func() {
+			require.NoError(b, s.Restart(b.Context(), devtest.Temporal))
+		})
 }
 
 func nothing() {}

@@ -50,7 +50,8 @@ func BenchmarkWork(b *testing.B) {
 
 func perFailover(w histories.Work, n int) string {
 	of := func(count int) float64 { return float64(count) / float64(n) }
-	return fmt.Sprintf("%6.1f %6.1f %11.1f %7.1f %8.1f %12.1f", of(w.Events), of(w.Tasks), of(w.Activities), of(w.Timers), of(w.Signals), of(w.Steps))
+	return fmt.Sprintf("%6.1f %6.1f %11.1f %7.1f %8.1f %12.1f", of(w.Events), of(w.Tasks), of(w.Activities),
+		of(w.Timers), of(w.Signals), of(w.Steps))
 }
 
 // atRest is the CPU that the stack uses in a second without any traffic.
@@ -78,12 +79,15 @@ func workSince(b *testing.B, c client.Client, since time.Time) map[string]histor
 	var page []byte
 	for {
 		found, err := c.ListWorkflow(b.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-			Query: "TaskQueue = 'control' AND WorkflowType IN ('Guardian', 'Replica', 'Termination')", NextPageToken: page})
+			Query:         "TaskQueue = 'control' AND WorkflowType IN ('Guardian', 'Replica', 'Termination')",
+			NextPageToken: page,
+		})
 		require.NoError(b, err)
 		for _, e := range found.GetExecutions() {
 			kind := e.GetType().GetName()
 			w := out[kind]
-			w.Add(histories.WorkOf(eventsSince(b, c, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(), since)))
+			w.Add(histories.WorkOf(eventsSince(b, c, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId(),
+				since)))
 			out[kind] = w
 		}
 		if page = found.GetNextPageToken(); len(page) == 0 {
@@ -94,7 +98,8 @@ func workSince(b *testing.B, c client.Client, since time.Time) map[string]histor
 
 func eventsSince(b *testing.B, c client.Client, id, run string, since time.Time) (out []*hist.HistoryEvent) {
 	b.Helper()
-	for it := c.GetWorkflowHistory(b.Context(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
+	for it := c.GetWorkflowHistory(b.Context(), id, run, false,
+		enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); it.HasNext(); {
 		e, err := it.Next()
 		require.NoError(b, err)
 		if !e.GetEventTime().AsTime().Before(since) {

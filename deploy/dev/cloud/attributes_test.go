@@ -48,13 +48,15 @@ func TestALossIsSurvivedWithoutSearchAttributes(t *testing.T) {
 	require.Contains(t, said, "The namespace default lacks the search attributes ClientID, AgentID, Reason")
 
 	token, agentID, old := p.registered()
-	code, answer, err := p.call(http.MethodPost, "/api/agents/"+agentID+"/termination-imminent", token, map[string]any{"instance_id": old,
-		"termination_time": time.Now().Add(2 * time.Minute).UTC().Format(time.RFC3339)})
+	code, answer, err := p.call(http.MethodPost, "/api/agents/"+agentID+"/termination-imminent", token,
+		map[string]any{"instance_id": old,
+			"termination_time": time.Now().Add(2 * time.Minute).UTC().Format(time.RFC3339)})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, code, "%v", answer)
 	require.Eventually(t, func() bool {
 		var primary string
-		err := p.DB.Pool.QueryRow(t.Context(), `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary'`, agentID).Scan(&primary)
+		err := p.DB.Pool.QueryRow(t.Context(), `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary'`,
+			agentID).Scan(&primary)
 		return err == nil && primary != old
 	}, patience, 50*time.Millisecond, "the agent lives on another instance")
 	require.Eventually(t, func() bool {

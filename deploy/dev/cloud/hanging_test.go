@@ -40,8 +40,14 @@ func (d *deaf) between(ctx context.Context, method string, in, out any,
 // wakes is a workflow that wakes a Guardian, and changes one that changes an agent's
 // settings of its roles. Both do it in local activities, as the product's do.
 func wakes(ctx workflow.Context) error {
-	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: patience, ScheduleToCloseTimeout: patience,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 50 * time.Millisecond, MaximumInterval: time.Second}})
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout:    patience,
+		ScheduleToCloseTimeout: patience,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 50 * time.Millisecond,
+			MaximumInterval: time.Second,
+		},
+	})
 	var local *activities.Messages
 	return workflow.ExecuteLocalActivity(ctx, local.WakeGuardian, activities.WakeInput{AgentID: "a1"}).Get(ctx, nil)
 }

@@ -68,8 +68,12 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 	ports, err := loopback.Free(2)
 	require.NoError(t, err)
 	settings, err := config.Load(map[string]string{
-		"DATABASE_URL": postgrestest.URL(t), "API_LISTEN": loopback.Addr(ports[0]), "API_METRICS_LISTEN": loopback.Addr(ports[1]), "ARTIFACTS_URL": t.TempDir(),
-		"AWS_ENDPOINT_URL_EC2": ec2.URL, "EC2_SIMULATED": "true",
+		"DATABASE_URL":         postgrestest.URL(t),
+		"API_LISTEN":           loopback.Addr(ports[0]),
+		"API_METRICS_LISTEN":   loopback.Addr(ports[1]),
+		"ARTIFACTS_URL":        t.TempDir(),
+		"AWS_ENDPOINT_URL_EC2": ec2.URL,
+		"EC2_SIMULATED":        "true",
 	})
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = ""
@@ -81,9 +85,20 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 		t.Cleanup(a.Close)
 		return a
 	}
-	provider, err := fleet.New(t.Context(), fleet.Options{Region: "us-east-1", Endpoint: ec2.URL, Credentials: fleet.StaticCredentials("test", "test")})
+	provider, err := fleet.New(t.Context(), fleet.Options{
+		Region:      "us-east-1",
+		Endpoint:    ec2.URL,
+		Credentials: fleet.StaticCredentials("test", "test"),
+	})
 	require.NoError(t, err)
-	return &product{App: open(), worker: open(), t: t, api: "http://" + loopback.Addr(ports[0]), metrics: "http://" + loopback.Addr(ports[1]), ec2: provider}
+	return &product{
+		App:     open(),
+		worker:  open(),
+		t:       t,
+		api:     "http://" + loopback.Addr(ports[0]),
+		metrics: "http://" + loopback.Addr(ports[1]),
+		ec2:     provider,
+	}
 }
 
 // run runs a part of the product until the test ends.
@@ -126,19 +141,29 @@ func (p *product) callAt(address, method, path, token string, in any) (status in
 // registered registers an agent on a running instance.
 func (p *product) registered() (token, agentID, instanceID string) {
 	p.t.Helper()
-	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "", map[string]any{"name": "Acme", "own_account": true})
+	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "",
+		map[string]any{"name": "Acme", "own_account": true})
 	require.NoError(p.t, err)
 	client := out["client"].(map[string]any)
 	token = client["token"].(string)
 	clientID := client["id"].(string)
-	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{ClientID: clientID, Own: true}, fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
-		Mode:         agent.Spot,
-		InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage("us-east-1", "x86_64"),
-		Tags: map[string]string{fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: clientID}})
+	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{ClientID: clientID, Own: true},
+		fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
+			Mode:         agent.Spot,
+			InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage("us-east-1", "x86_64"),
+			Tags: map[string]string{fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: clientID}})
 	require.NoError(p.t, err)
-	_, out, err = p.call(http.MethodPost, "/api/agents/register", token, map[string]any{"client_token": token, "logical_agent_id": "web",
-		"hostname": "web-1", "instance_id": made.ID,
-		"instance_type": "t3.medium", "region": "us-east-1", "az": "us-east-1a", "mode": "spot", "agent_version": "4.0.0"})
+	_, out, err = p.call(http.MethodPost, "/api/agents/register", token, map[string]any{
+		"client_token":     token,
+		"logical_agent_id": "web",
+		"hostname":         "web-1",
+		"instance_id":      made.ID,
+		"instance_type":    "t3.medium",
+		"region":           "us-east-1",
+		"az":               "us-east-1a",
+		"mode":             "spot",
+		"agent_version":    "4.0.0",
+	})
 	require.NoError(p.t, err)
 	return token, out["agent_id"].(string), made.ID
 }

@@ -54,7 +54,8 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	flags.IntVar(&o.MetricsPort, "metrics-port", o.MetricsPort, "port of the worker's metrics")
 	flags.IntVar(&o.APIMetricsPort, "api-metrics-port", o.APIMetricsPort, "port of the api's metrics")
 	flags.Int64Var(&o.EC2Seed, "ec2-seed", o.EC2Seed, "seed of the simulated spot market")
-	launcher := flags.String("launcher", "", "who launches for clients that do not say: control-plane, or agent as with the legacy backend")
+	launcher := flags.String("launcher", "",
+		"who launches for clients that do not say: control-plane, or agent as with the legacy backend")
 	python := flags.Bool("python", false, "run uploaded Python engines and models: operators may then run code here")
 	delays := flags.String("ec2-delays", "quick", "how slow the simulated EC2 is: none, quick or real")
 	flags.BoolVar(&c.Demo, "demo", true, "run a demo fleet")

@@ -21,7 +21,8 @@ func TestWithoutArgumentsItIsTheWholeStackWithADemo(t *testing.T) {
 
 func TestFlagsFollowTheCommand(t *testing.T) {
 	t.Parallel()
-	c, err := commandline.Parse([]string{"postgres", "--dir", "here", "--postgres-port=0", "--no-demo", "--json", "--ec2-delays", "none"}, io.Discard)
+	c, err := commandline.Parse([]string{"postgres", "--dir", "here", "--postgres-port=0", "--no-demo", "--json",
+		"--ec2-delays", "none"}, io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, "postgres", c.Name)
 	require.Equal(t, "here", c.Options.Dir)

@@ -43,7 +43,8 @@ func (p *agentProcess) run(ctx context.Context) error {
 	p.heartbeat(ctx, "online")
 	p.reportPrices(ctx)
 	heartbeat, imds := time.NewTicker(clocks.heartbeat), time.NewTicker(clocks.imds)
-	prices, commands, config := time.NewTicker(clocks.prices), time.NewTicker(clocks.commands), time.NewTicker(clocks.config)
+	prices, commands, config := time.NewTicker(clocks.prices), time.NewTicker(clocks.commands), time.NewTicker(
+		clocks.config)
 	for _, t := range []*time.Ticker{heartbeat, imds, prices, commands, config} {
 		defer t.Stop()
 	}
@@ -75,9 +76,18 @@ func (p *agentProcess) register(ctx context.Context) error {
 		AgentID string `json:"agent_id"`
 	}
 	err := p.w.api.call(ctx, "POST", "/api/agents/register", p.m.token, map[string]any{
-		"client_token": p.m.token, "hostname": p.m.name + "-" + p.instanceID[len(p.instanceID)-4:], "instance_id": p.instanceID,
-		"instance_type": p.meta.InstanceType, "region": p.meta.Region, "az": p.meta.AvailabilityZone, "ami_id": p.meta.ImageID,
-		"agent_version": "4.0.0", "logical_agent_id": p.m.name, "mode": p.mode(), "private_ip": p.meta.LocalIPv4, "public_ip": nil,
+		"client_token":     p.m.token,
+		"hostname":         p.m.name + "-" + p.instanceID[len(p.instanceID)-4:],
+		"instance_id":      p.instanceID,
+		"instance_type":    p.meta.InstanceType,
+		"region":           p.meta.Region,
+		"az":               p.meta.AvailabilityZone,
+		"ami_id":           p.meta.ImageID,
+		"agent_version":    "4.0.0",
+		"logical_agent_id": p.m.name,
+		"mode":             p.mode(),
+		"private_ip":       p.meta.LocalIPv4,
+		"public_ip":        nil,
 	}, &answer)
 	p.agentID = answer.AgentID
 	if err == nil {
@@ -95,7 +105,11 @@ func (p *agentProcess) mode() string {
 
 func (p *agentProcess) heartbeat(ctx context.Context, status string) {
 	_ = p.w.api.call(ctx, "POST", p.path("/heartbeat"), p.m.token, map[string]any{
-		"status": status, "instance_id": p.instanceID, "instance_type": p.meta.InstanceType, "mode": p.mode(), "az": p.meta.AvailabilityZone,
+		"status":              status,
+		"instance_id":         p.instanceID,
+		"instance_type":       p.meta.InstanceType,
+		"mode":                p.mode(),
+		"az":                  p.meta.AvailabilityZone,
 		"monitored_instances": []string{p.instanceID},
 	}, nil)
 }
@@ -104,7 +118,10 @@ func (p *agentProcess) heartbeat(ctx context.Context, status string) {
 func (p *agentProcess) goodbye() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_ = p.w.api.call(ctx, "POST", p.path("/heartbeat"), p.m.token, map[string]any{"status": "offline", "monitored_instances": []string{}}, nil)
+	_ = p.w.api.call(ctx, "POST", p.path("/heartbeat"), p.m.token, map[string]any{
+		"status":              "offline",
+		"monitored_instances": []string{},
+	}, nil)
 }
 
 // lookAtMetadata tells the backend of a signal and says whether a failover has
@@ -119,7 +136,10 @@ func (p *agentProcess) lookAtMetadata(ctx context.Context) (replaced bool) {
 		_ = p.w.api.call(ctx, "POST", p.path("/create-emergency-replica"), p.m.token,
 			map[string]any{"signal_type": "rebalance-recommendation", "instance_id": p.instanceID}, nil)
 		_ = p.w.api.call(ctx, "POST", p.path("/rebalance-recommendation"), p.m.token,
-			map[string]any{"instance_id": p.instanceID, "detected_at": time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00")}, nil)
+			map[string]any{
+				"instance_id": p.instanceID,
+				"detected_at": time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00"),
+			}, nil)
 	}
 	if meta.Spot != nil && !p.toldNotice {
 		p.toldNotice = true
@@ -139,7 +159,9 @@ func (p *agentProcess) tellNotice(ctx context.Context, at time.Time) (replaced b
 	}
 	sent := time.Now()
 	err := p.w.api.call(ctx, "POST", p.path("/termination-imminent"), p.m.token, map[string]any{
-		"instance_id": p.instanceID, "termination_time": end, "detected_at": sent.UTC().Format("2006-01-02T15:04:05.000000+00:00"),
+		"instance_id":      p.instanceID,
+		"termination_time": end,
+		"detected_at":      sent.UTC().Format("2006-01-02T15:04:05.000000+00:00"),
 	}, &answer)
 	took := time.Since(sent).Round(time.Millisecond)
 	switch {
@@ -149,7 +171,8 @@ func (p *agentProcess) tellNotice(ctx context.Context, at time.Time) (replaced b
 	case err != nil:
 		p.w.say(p.m, "its notice was answered with trouble after %s: %v", took, err)
 	case answer.Action == "replica_promoted":
-		p.w.say(p.m, "the notice was answered in %s: %s is the primary now, with %s to spare", took, answer.NewInstanceID, time.Until(at).Round(time.Second))
+		p.w.say(p.m, "the notice was answered in %s: %s is the primary now, with %s to spare", took,
+			answer.NewInstanceID, time.Until(at).Round(time.Second))
 	case answer.Action == "failover_in_progress":
 		p.w.say(p.m, "the notice was answered in %s: the failover is under way", took)
 	}
@@ -171,11 +194,22 @@ func (p *agentProcess) reportPrices(ctx context.Context) {
 		if q.az == p.meta.AvailabilityZone && p.mode() == "spot" {
 			current = q.price
 		}
-		list = append(list, map[string]any{"pool_id": q.pool, "instance_type": p.meta.InstanceType, "az": q.az, "price": q.price})
+		list = append(list, map[string]any{
+			"pool_id":       q.pool,
+			"instance_type": p.meta.InstanceType,
+			"az":            q.az,
+			"price":         q.price,
+		})
 	}
 	_ = p.w.api.call(ctx, "POST", p.path("/pricing-report"), p.m.token, map[string]any{
-		"instance": map[string]any{"instance_id": p.instanceID, "instance_type": p.meta.InstanceType, "region": p.meta.Region,
-			"az": p.meta.AvailabilityZone, "mode": p.mode(), "pool_id": p.meta.InstanceType + "." + p.meta.AvailabilityZone},
+		"instance": map[string]any{
+			"instance_id":   p.instanceID,
+			"instance_type": p.meta.InstanceType,
+			"region":        p.meta.Region,
+			"az":            p.meta.AvailabilityZone,
+			"mode":          p.mode(),
+			"pool_id":       p.meta.InstanceType + "." + p.meta.AvailabilityZone,
+		},
 		"pricing": map[string]any{"on_demand_price": p.w.onDemand(p.meta.InstanceType), "current_spot_price": current,
 			"cheapest_pool": map[string]any{"pool_id": cheapest.pool, "price": cheapest.price}, "spot_pools": list,
 			"collected_at": time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00")},

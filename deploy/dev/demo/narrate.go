@@ -70,7 +70,8 @@ func (w *world) operations(ctx context.Context) []operation {
 		}
 		asked[m.clientID] = true
 		var p page
-		if err := w.api.call(ctx, http.MethodGet, "/api/operations?limit=50&client_id="+url.QueryEscape(m.clientID), m.token, nil, &p); err == nil {
+		if err := w.api.call(ctx, http.MethodGet, "/api/operations?limit=50&client_id="+url.QueryEscape(m.clientID),
+			m.token, nil, &p); err == nil {
 			all = append(all, p.Operations...)
 		}
 	}

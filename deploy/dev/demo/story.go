@@ -33,7 +33,8 @@ func (w *world) tell(ctx context.Context) error {
 		return err
 	}
 	w.say(nil, "all six agents are registered and report heartbeats and prices")
-	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.foretold, w.outOfTheBlue, w.movedByHand, w.standbyTakesOver}
+	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.foretold, w.outOfTheBlue, w.movedByHand,
+		w.standbyTakesOver}
 	for pause := 4 * time.Second; ; pause = 45 * time.Second {
 		for _, story := range stories {
 			if err := story(ctx); err != nil {
@@ -69,7 +70,8 @@ func (w *world) manualMode(ctx context.Context) error {
 		return err
 	}
 	w.say(m, "its standby is ready; the owner promotes it and keeps the old primary as the standby")
-	return w.api.call(ctx, http.MethodPost, "/api/agents/"+m.agent()+"/replicas/"+replica+"/promote", m.token, map[string]any{"demote_old_primary": true}, nil)
+	return w.api.call(ctx, http.MethodPost, "/api/agents/"+m.agent()+"/replicas/"+replica+"/promote", m.token,
+		map[string]any{"demote_old_primary": true}, nil)
 }
 
 // falseAlarm: AWS recommends to leave and nothing follows; the replica stands
@@ -80,7 +82,8 @@ func (w *world) falseAlarm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.say(m, "AWS sends a rebalance recommendation for %s in %s; nothing will come of it", at.Primary.ID, at.Primary.PoolID)
+	w.say(m, "AWS sends a rebalance recommendation for %s in %s; nothing will come of it", at.Primary.ID,
+		at.Primary.PoolID)
 	return w.sim.Interrupt(ctx, at.Primary.ID, ec2sim.Rebalance, 0)
 }
 
@@ -91,7 +94,8 @@ func (w *world) foretold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.say(m, "AWS sends a rebalance recommendation for %s in %s; this time it is serious", at.Primary.ID, at.Primary.PoolID)
+	w.say(m, "AWS sends a rebalance recommendation for %s in %s; this time it is serious", at.Primary.ID,
+		at.Primary.PoolID)
 	if err := w.sim.Interrupt(ctx, at.Primary.ID, ec2sim.Rebalance, 0); err != nil {
 		return err
 	}
@@ -109,7 +113,11 @@ func (w *world) outOfTheBlue(ctx context.Context) error {
 		return err
 	}
 	for _, zone := range []string{"us-east-1a", "us-east-1b", "us-east-1c"} {
-		if _, err := w.sim.SetCapacity(ctx, ec2sim.Capacity{Pool: m.instanceType + "." + zone, Market: ec2sim.Spot, Limit: 0}); err != nil {
+		if _, err := w.sim.SetCapacity(ctx, ec2sim.Capacity{
+			Pool:   m.instanceType + "." + zone,
+			Market: ec2sim.Spot,
+			Limit:  0,
+		}); err != nil {
 			return err
 		}
 	}
@@ -160,7 +168,8 @@ func (w *world) notice(ctx context.Context, m *member, instanceID string) error 
 }
 
 func (w *world) keep(ctx context.Context, m *member, manual bool) error {
-	return w.api.call(ctx, http.MethodPost, "/api/client/agents/"+m.agent()+"/config", m.token, map[string]any{"manualReplicaEnabled": manual}, nil)
+	return w.api.call(ctx, http.MethodPost, "/api/client/agents/"+m.agent()+"/config", m.token,
+		map[string]any{"manualReplicaEnabled": manual}, nil)
 }
 
 func (w *world) named(name string) *member {

@@ -70,7 +70,13 @@ type world struct {
 func newWorld(o Options) *world {
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	return &world{
-		o: o, api: newBackend(o.API), sim: ec2sim.NewClient(o.EC2, httpc), http: httpc, start: time.Now(), running: map[string]context.CancelFunc{}, told: map[string]bool{},
+		o:       o,
+		api:     newBackend(o.API),
+		sim:     ec2sim.NewClient(o.EC2, httpc),
+		http:    httpc,
+		start:   time.Now(),
+		running: map[string]context.CancelFunc{},
+		told:    map[string]bool{},
 	}
 }
 
@@ -89,7 +95,8 @@ func (w *world) say(m *member, format string, args ...any) {
 	w.out.Lock()
 	defer w.out.Unlock()
 	at := time.Since(w.start)
-	_, _ = fmt.Fprintf(w.o.Out, "%3d:%02d  %-10s %s\n", int(at.Minutes()), int(at.Seconds())%60, who, fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(w.o.Out, "%3d:%02d  %-10s %s\n", int(at.Minutes()), int(at.Seconds())%60, who,
+		fmt.Sprintf(format, args...))
 }
 
 // firstTime says whether an instance's notice is told of for the first time.
@@ -198,9 +205,15 @@ func (w *world) ensureInstance(ctx context.Context, m *member) error {
 	if len(images.Images) == 0 {
 		return errors.New("the simulator has no images")
 	}
-	tags := []types.Tag{{Key: aws.String(tagMember), Value: aws.String(m.name)}, {Key: aws.String("Name"), Value: aws.String(m.name)}}
+	tags := []types.Tag{{
+		Key:   aws.String(tagMember),
+		Value: aws.String(m.name),
+	}, {Key: aws.String("Name"), Value: aws.String(m.name)}}
 	_, err = m.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
-		ImageId: images.Images[0].ImageId, InstanceType: types.InstanceType(m.instanceType), MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId:               images.Images[0].ImageId,
+		InstanceType:          types.InstanceType(m.instanceType),
+		MinCount:              aws.Int32(1),
+		MaxCount:              aws.Int32(1),
 		Placement:             &types.Placement{AvailabilityZone: aws.String(m.zone)},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
 		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: tags}},
@@ -216,8 +229,9 @@ type quote struct {
 // prices asks the market as the deployed agents do.
 func (m *member) prices(ctx context.Context, region, instanceType string) ([]quote, error) {
 	out, err := m.ec2.DescribeSpotPriceHistory(ctx, &ec2.DescribeSpotPriceHistoryInput{
-		InstanceTypes: []types.InstanceType{types.InstanceType(instanceType)}, ProductDescriptions: []string{"Linux/UNIX"},
-		StartTime: aws.Time(time.Now()),
+		InstanceTypes:       []types.InstanceType{types.InstanceType(instanceType)},
+		ProductDescriptions: []string{"Linux/UNIX"},
+		StartTime:           aws.Time(time.Now()),
 	}, func(o *ec2.Options) { o.Region = region })
 	if err != nil {
 		return nil, err

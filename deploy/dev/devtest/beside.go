@@ -12,7 +12,11 @@ import (
 // several, and returns where its metrics are. The environment is added to the stack's.
 // It is stopped with the stack. Call it from the test's own goroutine: the parts
 // are not locked.
-func (s *Stack) Beside(ctx context.Context, part, name string, environment map[string]string) (address string, err error) {
+func (s *Stack) Beside(
+	ctx context.Context,
+	part, name string,
+	environment map[string]string,
+) (address string, err error) {
 	like, err := s.part(part)
 	if err != nil {
 		return "", err
@@ -26,11 +30,17 @@ func (s *Stack) Beside(ctx context.Context, part, name string, environment map[s
 		return "", err
 	}
 	at, api := loopback.Addr(ports[0]), loopback.Addr(ports[1])
-	p := &program{name: name, path: like.path, logs: s.Dir, ready: answers("http://" + at + "/ready"), env: func() map[string]string {
-		all := s.environment(listen, at, "API_LISTEN", api)
-		maps.Copy(all, environment)
-		return all
-	}}
+	p := &program{
+		name:  name,
+		path:  like.path,
+		logs:  s.Dir,
+		ready: answers("http://" + at + "/ready"),
+		env: func() map[string]string {
+			all := s.environment(listen, at, "API_LISTEN", api)
+			maps.Copy(all, environment)
+			return all
+		},
+	}
 	s.parts[name], s.beside = p, append(s.beside, name)
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()

@@ -27,7 +27,8 @@ func Get(ctx context.Context, url string) (status int, page string, err error) {
 }
 
 // Labels come in the order of their names.
-var engineInfo = regexp.MustCompile(`(?m)^spotkeeper_engine_info\{engine="([^"]*)",session="([^"]*)",version="([^"]*)"\} 1$`)
+var engineInfo = regexp.MustCompile(
+	`(?m)^spotkeeper_engine_info\{engine="([^"]*)",session="([^"]*)",version="([^"]*)"\} 1$`)
 
 // Decides is the engine that one process decides with, and the session it comes
 // from, as the process's metrics say.

@@ -13,7 +13,11 @@ import (
 // test ends.
 func (s *Stack) Dial(ctx context.Context, tb testing.TB) sdk.Client {
 	tb.Helper()
-	c, err := sdk.DialContext(ctx, sdk.Options{HostPort: s.Temporal, Namespace: s.Namespace, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	c, err := sdk.DialContext(ctx, sdk.Options{
+		HostPort:  s.Temporal,
+		Namespace: s.Namespace,
+		Logger:    log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}

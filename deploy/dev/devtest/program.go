@@ -81,7 +81,8 @@ func (p *program) await(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-p.process.Ended():
-			return fmt.Errorf("%s ended while it started: %s:\n%s", p.name, p.process.Reason(), child.Tail(p.stderr(), 20))
+			return fmt.Errorf("%s ended while it started: %s:\n%s", p.name, p.process.Reason(),
+				child.Tail(p.stderr(), 20))
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w: %w:\n%s", p.name, ctx.Err(), err, child.Tail(p.stderr(), 20))
 		}

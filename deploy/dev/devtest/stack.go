@@ -105,11 +105,19 @@ func (s *Stack) describe(compiled programs) {
 	s.DatabaseURL = fmt.Sprintf("postgres://spotkeeper@%s/spotkeeper?sslmode=disable", loopback.Addr(postgres))
 	s.Temporal, s.TemporalUI, s.Namespace = loopback.Addr(temporal), "http://"+loopback.Addr(ui), "default"
 	s.EC2 = "http://" + loopback.Addr(ec2)
-	s.WorkerMetrics, s.API, s.APIMetrics = "http://"+loopback.Addr(metrics), "http://"+loopback.Addr(api), "http://"+loopback.Addr(apiMetrics)
+	s.WorkerMetrics, s.API, s.APIMetrics = "http://"+loopback.Addr(metrics), "http://"+loopback.Addr(api), "http://"+
+		loopback.Addr(apiMetrics)
 
 	dev := func(name string, args ...string) {
 		args = append([]string{name, "--json", "--dir", filepath.Join(s.Dir, "state")}, args...)
-		s.parts[name] = &program{name: name, path: compiled.dev, args: args, ready: printed, addresses: true, logs: s.Dir}
+		s.parts[name] = &program{
+			name:      name,
+			path:      compiled.dev,
+			args:      args,
+			ready:     printed,
+			addresses: true,
+			logs:      s.Dir,
+		}
 	}
 	dev(Postgres, "--postgres-port", strconv.Itoa(postgres))
 	dev(Temporal, "--temporal-port", strconv.Itoa(temporal), "--ui-port", strconv.Itoa(ui))

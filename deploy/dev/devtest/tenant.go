@@ -54,7 +54,11 @@ func (s *Stack) EC2Of(account string, client *http.Client) *ec2.Client {
 	if account != "" {
 		key = ec2sim.AccessKey(account)
 	}
-	o := ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.EC2), Credentials: credentials.NewStaticCredentialsProvider(key, "simulated", "")}
+	o := ec2.Options{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String(s.EC2),
+		Credentials:  credentials.NewStaticCredentialsProvider(key, "simulated", ""),
+	}
 	if client != nil {
 		o.HTTPClient = client
 	}

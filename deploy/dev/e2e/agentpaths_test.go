@@ -87,8 +87,13 @@ var agentPaths = []path{
 		if err != nil {
 			return err
 		}
-		if err := m.insist(ctx, "POST", m.path("/replicas"), map[string]any{"instance_id": next, "replica_type": "emergency", "parent_instance_id": at,
-			"pool_id": machine + "." + zones[3], "status": "ready"}, nil); err != nil {
+		if err := m.insist(ctx, "POST", m.path("/replicas"), map[string]any{
+			"instance_id":        next,
+			"replica_type":       "emergency",
+			"parent_instance_id": at,
+			"pool_id":            machine + "." + zones[3],
+			"status":             "ready",
+		}, nil); err != nil {
 			return err
 		}
 		return m.lose(ctx, at, lead)
@@ -117,18 +122,32 @@ func (m *member) ordered(ctx context.Context, at string) (command string, err er
 }
 
 func (m *member) executed(ctx context.Context, command string, success bool) error {
-	return m.insist(ctx, "POST", m.path("/commands/"+command+"/executed"), map[string]any{"success": success, "message": "as it went"}, nil)
+	return m.insist(ctx, "POST", m.path("/commands/"+command+"/executed"),
+		map[string]any{"success": success, "message": "as it went"}, nil)
 }
 
 func (m *member) reportSwitch(ctx context.Context, from, to string) error {
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00")
 	one := func(id, zone string) map[string]any {
-		return map[string]any{"instance_id": id, "instance_type": machine, "region": region, "az": zone, "ami_id": "ami-1", "mode": "spot", "pool_id": machine + "." + zone}
+		return map[string]any{
+			"instance_id":   id,
+			"instance_type": machine,
+			"region":        region,
+			"az":            zone,
+			"ami_id":        "ami-1",
+			"mode":          "spot",
+			"pool_id":       machine + "." + zone,
+		}
 	}
 	return m.insist(ctx, "POST", m.path("/switch-report"), map[string]any{
 		"old_instance": one(from, zones[0]), "new_instance": one(to, zones[1]), "trigger": "manual",
 		"prices": map[string]any{"on_demand": 0.0416, "old_spot": 0.0125, "new_spot": 0.0135},
-		"timing": map[string]any{"switch_initiated_at": now, "new_instance_launched_at": now, "new_instance_ready_at": now, "traffic_switched_at": now},
+		"timing": map[string]any{
+			"switch_initiated_at":      now,
+			"new_instance_launched_at": now,
+			"new_instance_ready_at":    now,
+			"traffic_switched_at":      now,
+		},
 	}, nil)
 }
 
@@ -151,13 +170,17 @@ func (m *member) launchReplica(ctx context.Context, status string) error {
 		return err
 	}
 	if status == "failed" {
-		return m.insist(ctx, "POST", m.path("/replicas/"+id+"/status"), map[string]any{"status": status, "error_message": "no capacity"}, nil)
+		return m.insist(ctx, "POST", m.path("/replicas/"+id+"/status"), map[string]any{
+			"status":        status,
+			"error_message": "no capacity",
+		}, nil)
 	}
 	next, err := m.machine(ctx, m.name, zones[1])
 	if err != nil {
 		return err
 	}
-	if err := m.insist(ctx, "PUT", m.path("/replicas/"+id), map[string]any{"instance_id": next, "status": "syncing"}, nil); err != nil {
+	if err := m.insist(ctx, "PUT", m.path("/replicas/"+id), map[string]any{"instance_id": next, "status": "syncing"},
+		nil); err != nil {
 		return err
 	}
 	return m.insist(ctx, "POST", m.path("/replicas/"+id+"/status"), map[string]any{"status": status}, nil)

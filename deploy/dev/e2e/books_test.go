@@ -79,7 +79,12 @@ func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
 	// Every agent has one primary, which runs.
 	primaries := list(`SELECT id FROM instances WHERE role = 'primary'`)
 	require.Len(t, primaries, agents)
-	require.Empty(t, list(`SELECT a.id FROM agents a WHERE 1 <> (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary')`))
+	require.Empty(
+		t,
+		list(
+			`SELECT a.id FROM agents a WHERE 1 <> (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary')`,
+		),
+	)
 	needed := map[string]string{}
 	for _, id := range primaries {
 		needed[id] = "primary"
@@ -118,11 +123,18 @@ func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
 	require.Equal(t, decided, ours)
 
 	// Each change of roles is an epoch, and each move was one.
-	require.Empty(t, list(`SELECT a.id FROM agents a WHERE a.epoch <> (SELECT count(*) FROM role_changes c WHERE c.agent_id = a.id)`))
+	require.Empty(
+		t,
+		list(
+			`SELECT a.id FROM agents a WHERE a.epoch <> (SELECT count(*) FROM role_changes c WHERE c.agent_id = a.id)`,
+		),
+	)
 	changes := list(`SELECT cause || ' ' || count(*) FROM role_changes GROUP BY cause ORDER BY cause`)
 	require.Len(t, list(`SELECT agent_id FROM role_changes`), moves, "%v", changes)
-	require.Empty(t, list(`SELECT id FROM replicas WHERE state NOT IN ('promoted', 'retired', 'failed') AND instance_id IS NULL`))
-	t.Logf("%d primaries; role changes: %v; %d launches decided and made; notices: %v; replicas: %v", len(primaries), changes, len(decided),
+	require.Empty(t,
+		list(`SELECT id FROM replicas WHERE state NOT IN ('promoted', 'retired', 'failed') AND instance_id IS NULL`))
+	t.Logf("%d primaries; role changes: %v; %d launches decided and made; notices: %v; replicas: %v", len(primaries),
+		changes, len(decided),
 		list(`SELECT kind || ' ' || result || ' ' || count(*) FROM notices GROUP BY kind, result ORDER BY 1`),
 		list(`SELECT kind || ' ' || state || ' ' || count(*) FROM replicas GROUP BY kind, state ORDER BY 1`))
 }

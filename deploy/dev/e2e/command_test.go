@@ -39,7 +39,8 @@ func run(t *testing.T, dir string, args ...string) *command {
 	defer func() { _ = log.Close() }()
 	args = append([]string{
 		"stack", "--json", "--no-demo", "--dir", dir, "--ec2-delays", "none", "--api-port", "0", "--ui-port", "0",
-		"--temporal-port", "0", "--postgres-port", "0", "--ec2-port", "0", "--metrics-port", "0", "--api-metrics-port", "0",
+		"--temporal-port", "0", "--postgres-port", "0", "--ec2-port", "0", "--metrics-port", "0",
+		"--api-metrics-port", "0",
 	}, args...)
 	c.process = exec.Command(devtest.Program(t), args...)
 	c.process.Stdout, c.process.Stderr = out, log
@@ -144,8 +145,9 @@ func requireTakenIsSaid(t *testing.T, c *command, dir string) {
 	require.True(t, found)
 
 	for want, args := range map[string][]string{
-		"port " + port + " is already in use: free it or choose another with --ec2-port": {"ec2sim", "--dir", openDir(t), "--ec2-port", port},
-		"another stack already runs in " + dir:                                           {"postgres", "--dir", dir, "--postgres-port", "0"},
+		"port " + port + " is already in use: free it or choose another with --ec2-port": {"ec2sim", "--dir",
+			openDir(t), "--ec2-port", port},
+		"another stack already runs in " + dir: {"postgres", "--dir", dir, "--postgres-port", "0"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		out, err := exec.CommandContext(ctx, devtest.Program(t), args...).CombinedOutput()

@@ -19,10 +19,13 @@ import (
 
 var (
 	crashSeed   = flag.Uint64("crash-seed", 1, "decides who is killed when in TestCrash")
-	crashAgents = flag.Int("crash-agents", 12, "agents in TestCrash, at least 5 for every way to move; `make crash` takes 70")
-	crashMoves  = flag.Int("crash-moves", 30, "moves that the agents of TestCrash make together; `make crash` takes 210")
-	crashLead   = flag.Duration("crash-lead", 40*time.Second, "from a notice to the end of an instance in TestCrash; `make crash` takes 90s")
-	crashLoses  = flag.Bool("crash-lose-temporal", false, "delete all that Temporal has stored when half of the moves of TestCrash are made")
+	crashAgents = flag.Int("crash-agents", 12,
+		"agents in TestCrash, at least 5 for every way to move; `make crash` takes 70")
+	crashMoves = flag.Int("crash-moves", 30, "moves that the agents of TestCrash make together; `make crash` takes 210")
+	crashLead  = flag.Duration("crash-lead", 40*time.Second,
+		"from a notice to the end of an instance in TestCrash; `make crash` takes 90s")
+	crashLoses = flag.Bool("crash-lose-temporal", false,
+		"delete all that Temporal has stored when half of the moves of TestCrash are made")
 )
 
 // TestCrash moves agents by failovers, switches and promotions while every part
@@ -59,7 +62,11 @@ func TestCrash(t *testing.T) {
 
 	begun = time.Now()
 	moves := &tally{counts: map[string]int{}}
-	k := &killer{stack: s, random: rand.New(rand.NewPCG(*crashSeed, 1)), killed: map[string]int{}} //nolint:gosec // repeatable, not secret
+	k := &killer{
+		stack:  s,
+		random: rand.New(rand.NewPCG(*crashSeed, 1)),
+		killed: map[string]int{},
+	} //nolint:gosec // repeatable, not secret
 	if *crashLoses {
 		k.forget = func() bool { return moves.total() >= *crashMoves/2 }
 	}
@@ -74,13 +81,15 @@ func TestCrash(t *testing.T) {
 	close(stop)
 	require.NoError(t, <-stopped)
 	require.NoError(t, failed)
-	t.Logf("%d moves in %s: %v; killed %d times: %v", *crashMoves, time.Since(begun).Round(time.Second), moves, k.kills(), k.killed)
+	t.Logf("%d moves in %s: %v; killed %d times: %v", *crashMoves, time.Since(begun).Round(time.Second), moves,
+		k.kills(), k.killed)
 	require.Positive(t, k.kills())
 	require.Equal(t, *crashLoses, k.forgotten)
 
 	begun = time.Now()
 	db := openBooks(t, s)
-	require.Eventually(t, func() bool { return len(db.unsettled(ctx)) == 0 }, patience, time.Second, "%v", unsettled{db})
+	require.Eventually(t, func() bool { return len(db.unsettled(ctx)) == 0 }, patience, time.Second, "%v",
+		unsettled{db})
 	t.Logf("settled after %s", time.Since(begun).Round(time.Second))
 	db.audit(t, f, len(members), *crashMoves)
 }
@@ -120,7 +129,8 @@ func (m *member) travel(ctx context.Context, way, times int, moves *tally) error
 	ways := []struct {
 		name string
 		move func(ctx context.Context, s *standing) error
-	}{{"foretold", m.foretold}, {"out of the blue", m.outOfTheBlue}, {"switch", m.switchAway}, {"standby", m.standbyTakesOver}, {"promotion", m.promoted}}
+	}{{"foretold", m.foretold}, {"out of the blue", m.outOfTheBlue}, {"switch", m.switchAway},
+		{"standby", m.standbyTakesOver}, {"promotion", m.promoted}}
 	chosen := ways[way%len(ways)]
 	modes := map[string]any{"terminateWaitMinutes": 1, "autoTerminateEnabled": true}
 	if chosen.name == "standby" || chosen.name == "promotion" {
@@ -183,7 +193,8 @@ func (m *member) promoted(ctx context.Context, s *standing) error {
 		if err != nil || now.Primary.ID != s.Primary.ID {
 			return true, err
 		}
-		err = m.try(ctx, "POST", m.path("/replicas/"+replica+"/promote"), map[string]any{"demote_old_primary": now.Epoch%2 == 0}, nil)
+		err = m.try(ctx, "POST", m.path("/replicas/"+replica+"/promote"),
+			map[string]any{"demote_old_primary": now.Epoch%2 == 0}, nil)
 		return err == nil, err
 	})
 }

@@ -23,7 +23,9 @@ func runJob(ctx context.Context, s *devtest.Stack, db *books, job string) error 
 		if _, err := s.Call(ctx, "POST", "/api/admin/schedules/"+job+"/trigger", "", nil, nil); err != nil {
 			return false, err
 		}
-		done, err := db.list(ctx, `SELECT job FROM job_runs WHERE job = $1 AND state = 'succeeded' AND started_at > $2::timestamptz`, job, now[0])
+		done, err := db.list(ctx,
+			`SELECT job FROM job_runs WHERE job = $1 AND state = 'succeeded' AND started_at > $2::timestamptz`, job,
+			now[0])
 		if err == nil && len(done) == 0 {
 			err = fmt.Errorf("%s has not run", job)
 		}
@@ -41,12 +43,29 @@ func (m *member) tellTheDay(ctx context.Context, at string) error {
 		}
 		pools := make([]map[string]any, len(zones))
 		for i, zone := range zones {
-			pools[i] = map[string]any{"pool_id": machine + "." + zone, "instance_type": machine, "az": zone, "price": cost[i]}
+			pools[i] = map[string]any{
+				"pool_id":       machine + "." + zone,
+				"instance_type": machine,
+				"az":            zone,
+				"price":         cost[i],
+			}
 		}
 		collected := time.Now().Add(-time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339Nano)
 		if err := m.insist(ctx, "POST", m.path("/pricing-report"), map[string]any{
-			"instance": map[string]any{"instance_id": at, "instance_type": machine, "region": region, "az": zones[0], "mode": "spot", "pool_id": machine + "." + zones[0]},
-			"pricing":  map[string]any{"on_demand_price": .0416, "current_spot_price": cost[0], "spot_pools": pools, "collected_at": collected},
+			"instance": map[string]any{
+				"instance_id":   at,
+				"instance_type": machine,
+				"region":        region,
+				"az":            zones[0],
+				"mode":          "spot",
+				"pool_id":       machine + "." + zones[0],
+			},
+			"pricing": map[string]any{
+				"on_demand_price":    .0416,
+				"current_spot_price": cost[0],
+				"spot_pools":         pools,
+				"collected_at":       collected,
+			},
 		}, nil); err != nil {
 			return err
 		}
@@ -89,7 +108,8 @@ func TestTheFleetDecides(t *testing.T) {
 	f, db := newFleet(t, s, newTenant(t, s)), openBooks(t, s)
 	// What EC2 says of prices would be another market than what the agents tell.
 	require.NoError(t, until(ctx, again, func() (bool, error) {
-		status, err := s.Call(ctx, "POST", "/api/admin/schedules/price-collection/pause", "", map[string]any{"reason": "the agents tell"}, nil)
+		status, err := s.Call(ctx, "POST", "/api/admin/schedules/price-collection/pause", "",
+			map[string]any{"reason": "the agents tell"}, nil)
 		return err == nil && status == 200, err
 	}))
 	const dear, cheap = machine + ".us-east-1a", machine + ".us-east-1b"
@@ -97,13 +117,15 @@ func TestTheFleetDecides(t *testing.T) {
 	homes := map[*member]string{}
 	for i := range members {
 		m, at := mustJoin(t, f, fmt.Sprintf("web-%d", i))
-		require.NoError(t, m.insist(ctx, "POST", "/api/client/agents/"+m.id+"/settings", map[string]any{"min_pool_duration_hours": 0}, nil))
+		require.NoError(t, m.insist(ctx, "POST", "/api/client/agents/"+m.id+"/settings",
+			map[string]any{"min_pool_duration_hours": 0}, nil))
 		members[i], homes[m] = m, at
 	}
 	require.NoError(t, members[0].tellTheDay(ctx, homes[members[0]]))
 	require.NoError(t, runJob(ctx, s, db, "price-dedup"))
 	paused, free := members[3], members[:3]
-	require.NoError(t, paused.insist(ctx, "POST", "/api/client/agents/"+paused.id+"/pause", map[string]any{"minutes": 60, "reason": "the audit"}, nil))
+	require.NoError(t, paused.insist(ctx, "POST", "/api/client/agents/"+paused.id+"/pause",
+		map[string]any{"minutes": 60, "reason": "the audit"}, nil))
 
 	moved := func(m *member) bool {
 		at, err := m.state(ctx)
@@ -117,7 +139,8 @@ func TestTheFleetDecides(t *testing.T) {
 		}
 	}
 	for _, m := range free {
-		at, err := m.await(ctx, "it has left the dear pool", func(s *standing) bool { return s.Primary.PoolID == cheap })
+		at, err := m.await(ctx,
+			"it has left the dear pool", func(s *standing) bool { return s.Primary.PoolID == cheap })
 		require.NoError(t, err)
 		require.NotEqual(t, homes[m], at.Primary.ID)
 		why, err := m.explain(ctx)
@@ -132,11 +155,20 @@ func TestTheFleetDecides(t *testing.T) {
 		require.NoError(t, err)
 		return found
 	}
-	require.Empty(t, list(`SELECT b.agent_id FROM switches a JOIN switches b ON b.initiated_at > a.initiated_at AND b.id <> a.id JOIN role_changes r ON r.agent_id = a.agent_id
-		WHERE r.changed_at > b.initiated_at`), "of four agents one moves at a time")
-	held := list(`SELECT DISTINCT agent_id FROM decisions WHERE source = 'schedule' AND vetoes @? '$[*] ? (@.code == "engine.client_moving")'`)
+	require.Empty(
+		t,
+		list(
+			`SELECT b.agent_id FROM switches a JOIN switches b ON b.initiated_at > a.initiated_at AND b.id <> a.id JOIN role_changes r ON r.agent_id = a.agent_id
+		WHERE r.changed_at > b.initiated_at`,
+		),
+		"of four agents one moves at a time",
+	)
+	held := list(
+		`SELECT DISTINCT agent_id FROM decisions WHERE source = 'schedule' AND vetoes @? '$[*] ? (@.code == "engine.client_moving")'`,
+	)
 	require.NotEmpty(t, held, "some waited for others, and that was written down")
-	t.Logf("moved one by one; %d waited for others: %v", len(held), list(`SELECT state || ' ' || counts::text FROM job_runs WHERE job = 'fleet-decisions' ORDER BY period`))
+	t.Logf("moved one by one; %d waited for others: %v", len(held),
+		list(`SELECT state || ' ' || counts::text FROM job_runs WHERE job = 'fleet-decisions' ORDER BY period`))
 
 	require.False(t, moved(paused))
 	why, err := paused.explain(ctx)
@@ -154,6 +186,7 @@ func TestTheFleetDecides(t *testing.T) {
 
 	require.NoError(t, paused.insist(ctx, "POST", "/api/client/agents/"+paused.id+"/resume", nil, nil))
 	require.NoError(t, runJob(ctx, s, db, "fleet-decisions"))
-	_, err = paused.await(ctx, "it moves when the pause is lifted", func(s *standing) bool { return s.Primary.PoolID == cheap })
+	_, err = paused.await(ctx,
+		"it moves when the pause is lifted", func(s *standing) bool { return s.Primary.PoolID == cheap })
 	require.NoError(t, err)
 }

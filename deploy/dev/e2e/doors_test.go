@@ -36,10 +36,12 @@ func newEventQueue(t *testing.T) *eventQueue {
 func (q *eventQueue) call(path string, form url.Values) string {
 	q.t.Helper()
 	form.Set("Version", "2012-11-05")
-	request, err := http.NewRequestWithContext(q.t.Context(), http.MethodPost, q.endpoint+path, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(q.t.Context(), http.MethodPost,
+		q.endpoint+path, strings.NewReader(form.Encode()))
 	require.NoError(q.t, err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261128/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0")
+	request.Header.Set("Authorization",
+		"AWS4-HMAC-SHA256 Credential=test/20261128/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0")
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Do(request)
 	require.NoError(q.t, err)
@@ -53,8 +55,13 @@ func (q *eventQueue) call(path string, form url.Values) string {
 // interrupted is AWS's event about an instance.
 func (q *eventQueue) interrupted(account, instance string) {
 	q.t.Helper()
-	body := fmt.Sprintf(`{"version":"0","id":"e-%[1]s","detail-type":"EC2 Spot Instance Interruption Warning","source":"aws.ec2","account":%[2]q,"time":%[3]q,
-		"region":"us-east-1","resources":[],"detail":{"instance-id":%[1]q,"instance-action":"terminate"}}`, instance, account, time.Now().UTC().Format(time.RFC3339))
+	body := fmt.Sprintf(
+		`{"version":"0","id":"e-%[1]s","detail-type":"EC2 Spot Instance Interruption Warning","source":"aws.ec2","account":%[2]q,"time":%[3]q,
+		"region":"us-east-1","resources":[],"detail":{"instance-id":%[1]q,"instance-action":"terminate"}}`,
+		instance,
+		account,
+		time.Now().UTC().Format(time.RFC3339),
+	)
 	u, err := url.Parse(q.url)
 	require.NoError(q.t, err)
 	q.call(u.Path, url.Values{"Action": {"SendMessage"}, "MessageBody": {body}})
@@ -65,7 +72,10 @@ func (q *eventQueue) interrupted(account, instance string) {
 func TestDoors(t *testing.T) {
 	t.Parallel()
 	q := newEventQueue(t)
-	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"EVENTS_QUEUE_URL": q.url, "AWS_ENDPOINT_URL_SQS": q.endpoint}})
+	s := devtest.Start(t, devtest.Options{Environment: map[string]string{
+		"EVENTS_QUEUE_URL":     q.url,
+		"AWS_ENDPOINT_URL_SQS": q.endpoint,
+	}})
 	f := newFleet(t, s, newTenant(t, s))
 	b := openBooks(t, s)
 	ctx := deadline(t, 4*time.Minute)
@@ -79,7 +89,11 @@ func TestDoors(t *testing.T) {
 		return m, at
 	}
 	row := func(m *member) (doors string) {
-		err := b.pool.QueryRow(ctx, `SELECT coalesce(string_agg(door || ' ' || second_door || ' ' || result, ','), '') FROM notices WHERE agent_id = $1 AND kind = 'termination-notice'`, m.id).Scan(&doors)
+		err := b.pool.QueryRow(
+			ctx,
+			`SELECT coalesce(string_agg(door || ' ' || second_door || ' ' || result, ','), '') FROM notices WHERE agent_id = $1 AND kind = 'termination-notice'`,
+			m.id,
+		).Scan(&doors)
 		require.NoError(t, err)
 		return doors
 	}
@@ -87,7 +101,8 @@ func TestDoors(t *testing.T) {
 		t.Helper()
 		require.Eventually(t, func() bool { return row(m) == want }, time.Minute, 20*time.Millisecond, "%s", want)
 		var changes int
-		require.NoError(t, b.pool.QueryRow(ctx, `SELECT count(*) FROM role_changes WHERE agent_id = $1`, m.id).Scan(&changes))
+		require.NoError(t, b.pool.QueryRow(ctx, `SELECT count(*) FROM role_changes WHERE agent_id = $1`, m.id).
+			Scan(&changes))
 		require.Equal(t, 1, changes)
 	}
 

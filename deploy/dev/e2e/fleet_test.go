@@ -56,7 +56,10 @@ func (f *fleet) launch(ctx context.Context, zone string, named map[string]string
 		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
 	}
 	made, err := f.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
-		ImageId: aws.String(ec2sim.PublicImage(region, "x86_64")), InstanceType: machine, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId:               aws.String(ec2sim.PublicImage(region, "x86_64")),
+		InstanceType:          machine,
+		MinCount:              aws.Int32(1),
+		MaxCount:              aws.Int32(1),
 		Placement:             &types.Placement{AvailabilityZone: aws.String(zone)},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
 		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: tags}},
@@ -101,8 +104,14 @@ func (m *member) register(ctx context.Context, instance, zone string) error {
 		return err
 	}
 	m.id = answer.AgentID
-	return m.insist(ctx, "POST", m.path("/heartbeat"), map[string]any{"status": "online", "instance_id": instance, "instance_type": machine, "az": zone,
-		"mode": "spot", "monitored_instances": []string{instance}}, nil)
+	return m.insist(ctx, "POST", m.path("/heartbeat"), map[string]any{
+		"status":              "online",
+		"instance_id":         instance,
+		"instance_type":       machine,
+		"az":                  zone,
+		"mode":                "spot",
+		"monitored_instances": []string{instance},
+	}, nil)
 }
 
 func (m *member) path(rest string) string { return "/api/agents/" + m.id + rest }
@@ -111,12 +120,29 @@ func (m *member) path(rest string) string { return "/api/agents/" + m.id + rest 
 func (m *member) reportPrices(ctx context.Context, at string) error {
 	pools := make([]map[string]any, len(zones))
 	for i, zone := range zones {
-		pools[i] = map[string]any{"pool_id": machine + "." + zone, "instance_type": machine, "az": zone, "price": 0.0125 + float64(i)/1000}
+		pools[i] = map[string]any{
+			"pool_id":       machine + "." + zone,
+			"instance_type": machine,
+			"az":            zone,
+			"price":         0.0125 + float64(i)/1000,
+		}
 	}
 	return m.insist(ctx, "POST", m.path("/pricing-report"), map[string]any{
-		"instance": map[string]any{"instance_id": at, "instance_type": machine, "region": region, "az": zones[0], "mode": "spot", "pool_id": machine + "." + zones[0]},
-		"pricing": map[string]any{"on_demand_price": 0.0416, "current_spot_price": 0.0125, "cheapest_pool": pools[0], "spot_pools": pools,
-			"collected_at": time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00")},
+		"instance": map[string]any{
+			"instance_id":   at,
+			"instance_type": machine,
+			"region":        region,
+			"az":            zones[0],
+			"mode":          "spot",
+			"pool_id":       machine + "." + zones[0],
+		},
+		"pricing": map[string]any{
+			"on_demand_price":    0.0416,
+			"current_spot_price": 0.0125,
+			"cheapest_pool":      pools[0],
+			"spot_pools":         pools,
+			"collected_at":       time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00"),
+		},
 	}, nil)
 }
 
@@ -274,25 +300,38 @@ func (m *member) configure(ctx context.Context, modes map[string]any) error {
 
 // emergency tells of a signal as the current agent does first.
 func (m *member) emergency(ctx context.Context, signal, instance string) error {
-	return m.insist(ctx, "POST", m.path("/create-emergency-replica"), map[string]any{"signal_type": signal, "instance_id": instance}, nil)
+	return m.insist(ctx, "POST", m.path("/create-emergency-replica"), map[string]any{
+		"signal_type": signal,
+		"instance_id": instance,
+	}, nil)
 }
 
 // notice has AWS announce the end of an instance, and tells of it until the
 // answer is final. It returns what the answer was.
 func (m *member) notice(ctx context.Context, instance string, lead time.Duration) (action string, err error) {
-	if _, err := m.sim.Signal(ctx, ec2sim.Interruption{InstanceID: instance, Kind: ec2sim.Notice, NoticeSeconds: lead.Seconds()}); err != nil {
+	if _, err := m.sim.Signal(ctx, ec2sim.Interruption{
+		InstanceID:    instance,
+		Kind:          ec2sim.Notice,
+		NoticeSeconds: lead.Seconds(),
+	}); err != nil {
 		return "", err
 	}
 	end := time.Now().Add(lead).UTC().Format(time.RFC3339)
 	var answer struct{ Action string }
-	err = m.insist(ctx, "POST", m.path("/termination-imminent"), map[string]any{"instance_id": instance, "termination_time": end}, &answer)
+	err = m.insist(ctx, "POST", m.path("/termination-imminent"), map[string]any{
+		"instance_id":      instance,
+		"termination_time": end,
+	}, &answer)
 	return answer.Action, err
 }
 
 // forceSwitch moves the agent to another zone.
 func (m *member) forceSwitch(ctx context.Context, from, away string) error {
 	zone := zones[(slices.Index(zones, away)+1)%len(zones)]
-	return m.insist(ctx, "POST", "/api/client/instances/"+from+"/force-switch", map[string]any{"target": "pool", "pool_id": machine + "." + zone}, nil)
+	return m.insist(ctx, "POST", "/api/client/instances/"+from+"/force-switch", map[string]any{
+		"target":  "pool",
+		"pool_id": machine + "." + zone,
+	}, nil)
 }
 
 func mustJoin(t *testing.T, f *fleet, name string) (*member, string) {

@@ -52,9 +52,22 @@ func TestTheRecordedStory(t *testing.T) {
 
 // tellStory plays the story on a stack of its own, says what differs, and notes
 // which rows of the table were needed.
-func tellStory(t *testing.T, launcher string, recordings []legacytest.Recording, table legacytest.Table, needed map[legacytest.Row]bool) (wrong []string) {
+func tellStory(
+	t *testing.T,
+	launcher string,
+	recordings []legacytest.Recording,
+	table legacytest.Table,
+	needed map[legacytest.Row]bool,
+) (wrong []string) {
 	t.Helper()
-	s := devtest.Start(t, devtest.Options{EC2Delays: "quick", Environment: map[string]string{"DEFAULT_LAUNCHER": launcher, "ENGINE_PYTHON": "on", "CORS_ORIGINS": "http://localhost:3000"}})
+	s := devtest.Start(t, devtest.Options{
+		EC2Delays: "quick",
+		Environment: map[string]string{
+			"DEFAULT_LAUNCHER": launcher,
+			"ENGINE_PYTHON":    "on",
+			"CORS_ORIGINS":     "http://localhost:3000",
+		},
+	})
 	ctx := deadline(t, 8*time.Minute)
 
 	served := servedRoutes(ctx, t, s)
@@ -89,7 +102,8 @@ func tellStory(t *testing.T, launcher string, recordings []legacytest.Recording,
 // others report is evidence that makes no pool.
 func confirm(ctx context.Context, t *testing.T, b *books) {
 	t.Helper()
-	for _, sql := range []string{`UPDATE clients SET own_account = true WHERE NOT own_account`, `UPDATE instances SET proof = 'launched' WHERE proof = 'unproven'`} {
+	for _, sql := range []string{`UPDATE clients SET own_account = true WHERE NOT own_account`,
+		`UPDATE instances SET proof = 'launched' WHERE proof = 'unproven'`} {
 		_, err := b.pool.Exec(ctx, sql)
 		require.NoError(t, err)
 	}
@@ -167,12 +181,15 @@ func (p story) settle(ctx context.Context, t *testing.T, r legacytest.Recording,
 		var found struct{ Replicas []standing }
 		_, err := p.s.Call(ctx, http.MethodGet, list+"?include_terminated=true", "", nil, &found)
 		at := slices.IndexFunc(found.Replicas, func(one standing) bool { return one.ID == id })
-		if err != nil || at < 0 || slices.Contains([]string{"launching", "syncing", "ready"}, found.Replicas[at].Status) {
+		if err != nil || at < 0 ||
+			slices.Contains([]string{"launching", "syncing", "ready"}, found.Replicas[at].Status) {
 			return false
 		}
 		var lives struct{ Instances []struct{ Role string } }
-		_, err = p.s.Call(ctx, http.MethodGet, "/api/admin/instances?search="+found.Replicas[at].InstanceID, "", nil, &lives)
-		return err == nil && !slices.ContainsFunc(lives.Instances, func(one struct{ Role string }) bool { return one.Role == "replica" })
+		_, err = p.s.Call(ctx, http.MethodGet, "/api/admin/instances?search="+found.Replicas[at].InstanceID, "", nil,
+			&lives)
+		return err == nil &&
+			!slices.ContainsFunc(lives.Instances, func(one struct{ Role string }) bool { return one.Role == "replica" })
 	}, time.Minute, 50*time.Millisecond, "replica %s has not failed", id)
 }
 
@@ -189,7 +206,8 @@ func (p story) body(r legacytest.Recording) (io.Reader, string, error) {
 		}
 		// Prices are believed for a month; the recordings are older some day.
 		yesterday := time.Now().UTC().Add(-24 * time.Hour).Format(time.DateOnly)
-		return strings.NewReader(strings.ReplaceAll(p.names.FillBody(*r.Body), "2026-11-22", yesterday)), r.ContentType, nil
+		return strings.NewReader(strings.ReplaceAll(p.names.FillBody(*r.Body), "2026-11-22",
+			yesterday)), r.ContentType, nil
 	}
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)

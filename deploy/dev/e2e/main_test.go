@@ -48,7 +48,8 @@ func register(t *testing.T, s *devtest.Stack, who tenant, agent, instance string
 		AgentID string `json:"agent_id"`
 		Config  map[string]any
 	}
-	status, err := s.Call(deadline(t, time.Minute), "POST", "/api/agents/register", who.Token, registration(who.Token, agent, instance), &answer)
+	status, err := s.Call(deadline(t, time.Minute), "POST", "/api/agents/register", who.Token,
+		registration(who.Token, agent, instance), &answer)
 	require.NoError(t, err)
 	require.Equal(t, 200, status)
 	require.NotEmpty(t, answer.AgentID)

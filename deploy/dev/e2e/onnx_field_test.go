@@ -23,7 +23,10 @@ const modelRisk = .0125
 // riskModel is a boosted tree as training exports it.
 func riskModel() []byte {
 	return onnxtest.Model{
-		Feature: slices.Index(engine.FeatureNames(), "price_ratio"), Splits: []onnxtest.Split{{Below: 2, Value: modelRisk}}, Otherwise: .9, Inputs: len(engine.FeatureList),
+		Feature:   slices.Index(engine.FeatureNames(), "price_ratio"),
+		Splits:    []onnxtest.Split{{Below: 2, Value: modelRisk}},
+		Otherwise: .9,
+		Inputs:    len(engine.FeatureList),
 	}.Bytes()
 }
 
@@ -79,16 +82,31 @@ func TestONNXInTheField(t *testing.T) {
 		canary = []int{none, some}
 	}
 	begun := time.Now()
-	_, err = roll(ctx, s, session, map[string]any{"shadow": "4s", "canary": canary, "step": "4s", "watch": "4s", "guards": map[string]any{"min_decisions": 4, "switches_per_agent_day": 100}})
+	_, err = roll(ctx, s, session, map[string]any{
+		"shadow": "4s",
+		"canary": canary,
+		"step":   "4s",
+		"watch":  "4s",
+		"guards": map[string]any{"min_decisions": 4, "switches_per_agent_day": 100},
+	})
 	require.NoError(t, err)
-	require.NoError(t, f.has(ctx, `SELECT 'shadow' FROM decisions WHERE shadow AND engine = 'onnx' AND engine_version = (SELECT version FROM model_sessions WHERE id = $1)
-		AND NOT vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")' LIMIT 1`, session))
+	require.NoError(t, f.has(
+		ctx,
+		`SELECT 'shadow' FROM decisions WHERE shadow AND engine = 'onnx' AND engine_version = (SELECT version FROM model_sessions WHERE id = $1)
+		AND NOT vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")' LIMIT 1`,
+		session,
+	))
 	require.NoError(t, awaitRollout(ctx, s, session, "completed"))
-	t.Logf("from upload to the whole fleet by canary steps of %v %% in %s", canary, time.Since(begun).Round(time.Second))
+	t.Logf("from upload to the whole fleet by canary steps of %v %% in %s", canary,
+		time.Since(begun).Round(time.Second))
 
 	require.Equal(t, []string{"models live " + session}, f.serving(ctx, t))
 	// In its canary it decided for those that were in, and for nobody else.
-	early, err := f.db.list(ctx, `SELECT DISTINCT agent_id FROM decisions WHERE engine = 'onnx' AND NOT shadow AND created_at < (SELECT activated_at FROM model_sessions WHERE id = $1)`, session)
+	early, err := f.db.list(
+		ctx,
+		`SELECT DISTINCT agent_id FROM decisions WHERE engine = 'onnx' AND NOT shadow AND created_at < (SELECT activated_at FROM model_sessions WHERE id = $1)`,
+		session,
+	)
 	require.NoError(t, err)
 	for _, m := range f.members {
 		require.Equal(t, mlmodel.InCanary(session, m.id, some), slices.Contains(early, m.id), m.name)
@@ -102,7 +120,10 @@ func TestONNXInTheField(t *testing.T) {
 			Risk          float64 `json:"risk_score"`
 		}
 		require.NoError(t, until(ctx, again, func() (bool, error) {
-			err := m.insist(ctx, "POST", m.path("/decide"), map[string]any{"instance": map[string]any{"current_mode": "spot"}, "pricing": map[string]any{"on_demand_price": .0416, "current_spot_price": .0125}}, &answer)
+			err := m.insist(ctx, "POST", m.path("/decide"), map[string]any{
+				"instance": map[string]any{"current_mode": "spot"},
+				"pricing":  map[string]any{"on_demand_price": .0416, "current_spot_price": .0125},
+			}, &answer)
 			if err == nil && answer.Engine != "onnx" {
 				err = fmt.Errorf("%s decides for %s", answer.Engine, m.name)
 			}
@@ -110,5 +131,9 @@ func TestONNXInTheField(t *testing.T) {
 		}))
 		require.InDelta(t, modelRisk, answer.Risk, 1e-6)
 	}
-	require.NoError(t, f.has(ctx, `SELECT 'all' FROM decisions WHERE source = 'schedule' AND NOT shadow AND engine = 'onnx' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`, f.lastDecision(ctx, t)))
+	require.NoError(t, f.has(
+		ctx,
+		`SELECT 'all' FROM decisions WHERE source = 'schedule' AND NOT shadow AND engine = 'onnx' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`,
+		f.lastDecision(ctx, t),
+	))
 }

@@ -33,7 +33,8 @@ func buildOwnAgent(t *testing.T) string {
 	root, err := devtest.Root()
 	require.NoError(t, err)
 	program := filepath.Join(root, "bin", "test", "spotkeeper-agent")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./deploy/agent")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program,
+		"./deploy/agent")
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -54,7 +55,8 @@ func startOwnAgent(t *testing.T, f *fleet, program, name, instance, credential s
 	t.Setenv("SPOTKEEPER_AGENT_IMDS_POLL", "200ms")
 	t.Setenv("SPOTKEEPER_AGENT_HEARTBEAT", "1s")
 	t.Setenv("SPOTKEEPER_AGENT_HOOKS_DIR", filepath.Join(a.dir, "hooks.d"))
-	out, err := a.command(t.Context(), "enroll", "--api", f.API, "--agent-id", name, "--token-file", token).CombinedOutput()
+	out, err := a.command(t.Context(), "enroll", "--api", f.API, "--agent-id", name, "--token-file", token).
+		CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "Next: systemctl enable")
 
@@ -76,14 +78,16 @@ func startOwnAgent(t *testing.T, f *fleet, program, name, instance, credential s
 }
 
 func (a *ownAgent) command(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, a.program, append([]string{"--config", filepath.Join(a.dir, "agent.yaml")}, args...)...)
+	return exec.CommandContext(ctx, a.program,
+		append([]string{"--config", filepath.Join(a.dir, "agent.yaml")}, args...)...)
 }
 
 func (a *ownAgent) hook(name, script string) {
 	a.t.Helper()
 	path := filepath.Join(a.dir, "hooks.d", name)
 	require.NoError(a.t, os.MkdirAll(filepath.Dir(path), 0o755))
-	text := "#!/bin/sh\n" + script + "\necho $SPOTKEEPER_EVENT $SPOTKEEPER_INSTANCE_ID $SPOTKEEPER_PEER_ID >> " + filepath.Join(a.dir, "trace") + "\n"
+	text := "#!/bin/sh\n" + script + "\necho $SPOTKEEPER_EVENT $SPOTKEEPER_INSTANCE_ID $SPOTKEEPER_PEER_ID >> " +
+		filepath.Join(a.dir, "trace") + "\n"
 	require.NoError(a.t, os.WriteFile(path, []byte(text), 0o600))
 	require.NoError(a.t, os.Chmod(path, 0o755))
 }
@@ -134,7 +138,10 @@ func (a *ownAgent) residentKB() int {
 func enrolment(t *testing.T, f *fleet, name string) string {
 	t.Helper()
 	var made struct{ Token string }
-	status, err := f.Call(t.Context(), "POST", "/api/client/"+f.who.ID+"/credentials", "", map[string]any{"kind": "enrolment", "logical_agent_id": name}, &made)
+	status, err := f.Call(t.Context(), "POST", "/api/client/"+f.who.ID+"/credentials", "", map[string]any{
+		"kind":             "enrolment",
+		"logical_agent_id": name,
+	}, &made)
 	require.NoError(t, err)
 	require.Equal(t, 201, status)
 	return made.Token
@@ -172,7 +179,8 @@ func TestOwnAgent(t *testing.T) {
 	moved, err := m.awaitMove(ctx, at)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return len(a.trace()) == 2 }, time.Minute, 50*time.Millisecond)
-	require.Equal(t, []string{"notice " + at + " " + moved.Primary.ID, "drain " + at + " " + moved.Primary.ID}, a.trace())
+	require.Equal(t, []string{"notice " + at + " " + moved.Primary.ID, "drain " + at + " " + moved.Primary.ID},
+		a.trace())
 	var doors []string
 	for _, n := range moved.Notices {
 		doors = append(doors, n.Kind+" "+n.Result)

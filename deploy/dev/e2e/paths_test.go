@@ -25,7 +25,11 @@ var controlPlanePaths = []path{
 		return m.lose(ctx, at, lead)
 	}},
 	{"out of the blue, first pools full", func(ctx context.Context, m *member, at string) error {
-		if err := m.sim.AddFault(ctx, ec2sim.Fault{Action: "RunInstances", Code: "InsufficientInstanceCapacity", Times: 3}); err != nil {
+		if err := m.sim.AddFault(ctx, ec2sim.Fault{
+			Action: "RunInstances",
+			Code:   "InsufficientInstanceCapacity",
+			Times:  3,
+		}); err != nil {
 			return err
 		}
 		return m.lose(ctx, at, lead)
@@ -65,7 +69,10 @@ var controlPlanePaths = []path{
 		if err != nil {
 			return err
 		}
-		if err := m.insist(ctx, "POST", m.path("/replicas/"+r.id+"/promote"), map[string]any{"demote_old_primary": false, "wait_for_sync": true}, nil); err != nil {
+		if err := m.insist(ctx, "POST", m.path("/replicas/"+r.id+"/promote"), map[string]any{
+			"demote_old_primary": false,
+			"wait_for_sync":      true,
+		}, nil); err != nil {
 			return err
 		}
 		if err := m.sim.Impair(ctx, r.instance, false); err != nil {
@@ -79,7 +86,8 @@ var controlPlanePaths = []path{
 		if err != nil {
 			return err
 		}
-		if err := m.insist(ctx, "POST", m.path("/replicas/"+r.id+"/promote"), map[string]any{"wait_for_sync": true}, nil); err != nil {
+		if err := m.insist(ctx, "POST", m.path("/replicas/"+r.id+"/promote"), map[string]any{"wait_for_sync": true},
+			nil); err != nil {
 			return err
 		}
 		if err := m.cancel(ctx, "promotion/"+r.id); err != nil {
@@ -124,7 +132,8 @@ var controlPlanePaths = []path{
 		if err := m.configure(ctx, map[string]any{"terminateWaitMinutes": 0}); err != nil {
 			return err
 		}
-		if err := m.insist(ctx, "POST", "/api/client/instances/"+at+"/force-switch", map[string]any{"target": "ondemand"}, nil); err != nil {
+		if err := m.insist(ctx, "POST", "/api/client/instances/"+at+"/force-switch",
+			map[string]any{"target": "ondemand"}, nil); err != nil {
 			return err
 		}
 		_, err := m.awaitMove(ctx, at)
@@ -165,7 +174,8 @@ func manualMode(ctx context.Context, m *member, at string) error {
 		if err != nil {
 			return err
 		}
-		if err := m.insist(ctx, "POST", m.path("/replicas/"+r.id+"/promote"), map[string]any{"demote_old_primary": demote}, nil); err != nil {
+		if err := m.insist(ctx, "POST", m.path("/replicas/"+r.id+"/promote"),
+			map[string]any{"demote_old_primary": demote}, nil); err != nil {
 			return err
 		}
 		s, err := m.awaitMove(ctx, at)
@@ -246,7 +256,10 @@ func (m *member) starting(ctx context.Context) (r stander, err error) {
 
 // awaitAlone waits until the agent has no replica and no switch.
 func (m *member) awaitAlone(ctx context.Context) error {
-	_, err := m.await(ctx, "nothing stands by", func(s *standing) bool { return len(s.Replicas) == 0 && s.Switch == nil })
+	_, err := m.await(ctx, "nothing stands by", func(s *standing) bool {
+		return len(s.Replicas) == 0 &&
+			s.Switch == nil
+	})
 	return err
 }
 

@@ -62,7 +62,10 @@ func TestEveryProcessFollows(t *testing.T) {
 	apart, shared := t.TempDir(), filepath.Join(s.Dir, "artifacts")
 	require.NoError(t, os.CopyFS(apart, os.DirFS(shared)))
 	lacking := map[string]string{"ARTIFACTS_URL": apart, "TEMPORAL_TASK_QUEUE": "apart", "WORKER_SCHEDULES": "false"}
-	all, whole, lack := processes{devtest.API: s.APIMetrics, devtest.Worker: s.WorkerMetrics}, processes{devtest.API: s.APIMetrics, devtest.Worker: s.WorkerMetrics}, processes{}
+	all, whole, lack := processes{
+		devtest.API:    s.APIMetrics,
+		devtest.Worker: s.WorkerMetrics,
+	}, processes{devtest.API: s.APIMetrics, devtest.Worker: s.WorkerMetrics}, processes{}
 	for _, part := range []string{devtest.API, devtest.Worker} {
 		address, err := s.Beside(ctx, part, part+"-2", nil)
 		require.NoError(t, err)
@@ -77,7 +80,8 @@ func TestEveryProcessFollows(t *testing.T) {
 	}
 
 	after := activate(1)
-	t.Logf("two apis and two workers serve it within %s of the answer", whole.follow(ctx, t, after).Round(time.Millisecond))
+	t.Logf("two apis and two workers serve it within %s of the answer",
+		whole.follow(ctx, t, after).Round(time.Millisecond))
 	for name := range lack {
 		require.Eventually(t, func() bool {
 			return strings.Contains(all.says(ctx, t, name), "the live session "+after+" cannot be loaded here")

@@ -29,9 +29,17 @@ type wire struct {
 }
 
 // intercept is a grpc.UnaryClientInterceptor below the SDK's own retries.
-func (w *wire) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (w *wire) intercept(
+	ctx context.Context,
+	method string,
+	req, reply any,
+	cc *grpc.ClientConn,
+	invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
 	err := invoke(ctx, method, req, reply, cc, opts...)
-	if signal, ok := req.(*workflowservice.SignalWithStartWorkflowExecutionRequest); ok && signal.GetSignalName() == workflows.SignalWake {
+	if signal, ok := req.(*workflowservice.SignalWithStartWorkflowExecutionRequest); ok &&
+		signal.GetSignalName() == workflows.SignalWake {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.wakes++
@@ -78,14 +86,16 @@ func (r *racer) taken(t *testing.T, runs []*common.WorkflowExecution) (byID map[
 	byID = map[string]int{}
 	ctx := deadline(t, 5*time.Minute)
 	for _, run := range runs {
-		events := r.app.Temporal.GetWorkflowHistory(ctx, run.GetWorkflowId(), run.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		events := r.app.Temporal.GetWorkflowHistory(ctx, run.GetWorkflowId(), run.GetRunId(), false,
+			enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		answered, ended := int64(0), int64(0) // the last answer, and the completion of the task that ended the run
 		for events.HasNext() {
 			e, err := events.Next()
 			require.NoError(t, err)
 			switch e.GetEventType() { //nolint:exhaustive // the others say nothing of answers
 			case enums.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-				byID[e.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetMeta().GetUpdateId()]++
+				byID[e.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetMeta().
+					GetUpdateId()]++
 				answered = e.GetEventId()
 			case enums.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 				answered = e.GetEventId()
@@ -95,7 +105,8 @@ func (r *racer) taken(t *testing.T, runs []*common.WorkflowExecution) (byID map[
 				ended = e.GetWorkflowExecutionContinuedAsNewEventAttributes().GetWorkflowTaskCompletedEventId()
 			}
 		}
-		require.Less(t, answered, ended, "the task that ended run %s of %s carried an answer", run.GetRunId(), run.GetWorkflowId())
+		require.Less(t, answered, ended, "the task that ended run %s of %s carried an answer", run.GetRunId(),
+			run.GetWorkflowId())
 	}
 	return byID
 }

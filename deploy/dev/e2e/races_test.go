@@ -41,8 +41,10 @@ const (
 )
 
 var (
-	raceMoves   = flag.Int("race-moves", 2, "moves of each agent in TestRaces, of two updates each; `make races` takes 5")
-	raceUpdates = flag.Int("race-updates", 320, "updates in TestRaces beside those of moves, and as many wakes and a quarter; `make races` takes 800")
+	raceMoves = flag.Int("race-moves", 2,
+		"moves of each agent in TestRaces, of two updates each; `make races` takes 5")
+	raceUpdates = flag.Int("race-updates", 320,
+		"updates in TestRaces beside those of moves, and as many wakes and a quarter; `make races` takes 800")
 )
 
 // TestRaces sends updates and wakes at random moments to few agents whose
@@ -80,7 +82,14 @@ func (w *witness) refusals() []error {
 }
 
 // SignalWithStartWorkflow implements client.Client.
-func (w *witness) SignalWithStartWorkflow(ctx context.Context, id, signal string, arg any, o client.StartWorkflowOptions, fn any, args ...any) (client.WorkflowRun, error) {
+func (w *witness) SignalWithStartWorkflow(
+	ctx context.Context,
+	id, signal string,
+	arg any,
+	o client.StartWorkflowOptions,
+	fn any,
+	args ...any,
+) (client.WorkflowRun, error) {
 	run, err := w.Client.SignalWithStartWorkflow(ctx, id, signal, arg, o, fn, args...)
 	switch {
 	case signal != workflows.SignalWake:
@@ -125,7 +134,8 @@ func race(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) {
 		others.Go(func() error {
 			<-time.After(time.Duration(rand.IntN(40)) * time.Millisecond) //nolint:gosec // not secret
 			if n < *raceUpdates {
-				_, err := r.app.Workflows.Configure(ctx, id, workflows.ConfigureInput{Keeping: agent.KeepAuto, By: "race"})
+				_, err := r.app.Workflows.Configure(ctx, id,
+					workflows.ConfigureInput{Keeping: agent.KeepAuto, By: "race"})
 				return err
 			}
 			return r.app.Workflows.Wake(ctx, id, "race")
@@ -146,8 +156,19 @@ func race(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) {
 		return now.running == 0 && now.Wakes >= int(r.witness.wakes.Load()) && now.Updates >= updates
 	}, time.Minute, 500*time.Millisecond, "%v", lately{&last, r})
 	requests, ids := r.wire.sent()
-	t.Logf("%d runs completed, %d continued as new; %d updates taken of %d sent in %d requests (refused: %v; tried again by us: %d), %d wakes taken of %d sent in %d requests",
-		last.completed, last.continued, last.Updates, updates, requests, r.wire.refused, r.retries.Load(), last.Wakes, r.witness.wakes.Load(), r.wire.wakesSent())
+	t.Logf(
+		"%d runs completed, %d continued as new; %d updates taken of %d sent in %d requests (refused: %v; tried again by us: %d), %d wakes taken of %d sent in %d requests",
+		last.completed,
+		last.continued,
+		last.Updates,
+		updates,
+		requests,
+		r.wire.refused,
+		r.retries.Load(),
+		last.Wakes,
+		r.witness.wakes.Load(),
+		r.wire.wakesSent(),
+	)
 
 	require.Empty(t, r.witness.refusals(), "wakes that were refused")
 	require.LessOrEqual(t, last.Wakes, r.wire.wakesSent(), "wakes were taken more often than they were sent")
@@ -167,8 +188,12 @@ func race(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) {
 
 func startRacer(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) *racer {
 	t.Helper()
-	r := &racer{queue: fmt.Sprintf("race-%d-%d", tuning.IdleGrace.Milliseconds(), tuning.MaxEvents), primary: map[string]string{}, books: openBooks(t, s),
-		wire: &wire{requests: map[string]int{}, refused: map[string]int{}}}
+	r := &racer{
+		queue:   fmt.Sprintf("race-%d-%d", tuning.IdleGrace.Milliseconds(), tuning.MaxEvents),
+		primary: map[string]string{},
+		books:   openBooks(t, s),
+		wire:    &wire{requests: map[string]int{}, refused: map[string]int{}},
+	}
 	environment := s.Environment()
 	environment["SECRET_KEY"] = raceKey
 	environment["TEMPORAL_TASK_QUEUE"], environment["WORKER_SCHEDULES"], environment["WORKER_METRICS_LISTEN"] = r.queue, "false", ""
@@ -176,7 +201,11 @@ func startRacer(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) *racer 
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = ""
 	r.app, err = app.Open(t.Context(), settings, app.Options{Log: slog.New(slog.DiscardHandler), Tuning: tuning,
-		Temporal: temporalx.Options{Address: s.Temporal, Namespace: s.Namespace, Dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(r.wire.intercept)}}})
+		Temporal: temporalx.Options{
+			Address:   s.Temporal,
+			Namespace: s.Namespace,
+			Dial:      []grpc.DialOption{grpc.WithChainUnaryInterceptor(r.wire.intercept)},
+		}})
 	require.NoError(t, err)
 	r.witness = &witness{Client: r.app.Temporal}
 	r.app.Workflows.Temporal = r.witness
@@ -198,21 +227,34 @@ func (r *racer) settle(t *testing.T, s *devtest.Stack) {
 	t.Helper()
 	tenants, err := postgres.NewClients(r.app.DB, mustDecode(t, raceKey))
 	require.NoError(t, err)
-	owner, _, err := tenants.Create(t.Context(), clients.New{Name: r.queue, Account: clients.Account{Own: true}}, "test")
+	owner, _, err := tenants.Create(t.Context(), clients.New{
+		Name:    r.queue,
+		Account: clients.Account{Own: true},
+	}, "test")
 	require.NoError(t, err)
 	r.fleet = newFleet(t, s, tenant{ID: owner.ID})
 	store := &postgres.Agents{DB: r.app.DB}
 	for i := range raceAgents {
 		at, err := r.marked(t.Context(), r.queue, zones[i%len(zones)])
 		require.NoError(t, err)
-		got, err := store.Register(t.Context(), agent.Registration{ClientID: owner.ID, Launcher: agent.ControlPlane, LogicalID: fmt.Sprintf("agent-%02d", i),
-			InstanceID: at, InstanceType: machine, Region: region, AZ: zones[i%len(zones)], Mode: agent.Spot, Version: "4.0.0"})
+		got, err := store.Register(t.Context(), agent.Registration{
+			ClientID:     owner.ID,
+			Launcher:     agent.ControlPlane,
+			LogicalID:    fmt.Sprintf("agent-%02d", i),
+			InstanceID:   at,
+			InstanceType: machine,
+			Region:       region,
+			AZ:           zones[i%len(zones)],
+			Mode:         agent.Spot,
+			Version:      "4.0.0",
+		})
 		require.NoError(t, err)
 		r.agents = append(r.agents, got.AgentID)
 		r.primary[got.AgentID] = at
 	}
 	require.NoError(t, until(t.Context(), again, func() (bool, error) { // nothing is launched for what is not proven
-		adopted, err := r.books.list(t.Context(), `SELECT id FROM instances WHERE client_id = $1 AND proof = 'adopted'`, owner.ID)
+		adopted, err := r.books.list(t.Context(),
+			`SELECT id FROM instances WHERE client_id = $1 AND proof = 'adopted'`, owner.ID)
 		return len(adopted) == raceAgents, err
 	}))
 }
@@ -229,11 +271,18 @@ func mustDecode(t *testing.T, text string) []byte {
 func (r *racer) move(ctx context.Context, id string) error {
 	at := r.primary[id]
 	for range *raceMoves {
-		if _, err := r.app.Workflows.EmergencyReplica(ctx, id, workflows.EmergencyInput{InstanceID: at, Kind: interruption.Rebalance}); err != nil {
+		if _, err := r.app.Workflows.EmergencyReplica(ctx, id, workflows.EmergencyInput{
+			InstanceID: at,
+			Kind:       interruption.Rebalance,
+		}); err != nil {
 			return err
 		}
 		<-time.After(time.Duration(rand.IntN(300)) * time.Millisecond) //nolint:gosec // not secret
-		answer, err := r.app.Workflows.TerminationNotice(ctx, id, workflows.NoticeInput{InstanceID: at, Deadline: time.Now().Add(interruption.Lead), Wait: time.Minute})
+		answer, err := r.app.Workflows.TerminationNotice(ctx, id, workflows.NoticeInput{
+			InstanceID: at,
+			Deadline:   time.Now().Add(interruption.Lead),
+			Wait:       time.Minute,
+		})
 		if err != nil {
 			return err
 		}
@@ -254,7 +303,8 @@ func (r *racer) move(ctx context.Context, id string) error {
 // successor waits until another instance is the agent's primary.
 func (r *racer) successor(ctx context.Context, id, of string) (next string, err error) {
 	return next, until(ctx, again, func() (bool, error) {
-		found, err := r.books.list(ctx, `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary' AND id <> $2`, id, of)
+		found, err := r.books.list(ctx,
+			`SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary' AND id <> $2`, id, of)
 		if len(found) > 0 {
 			next = found[0]
 		}
@@ -275,7 +325,8 @@ func (r *racer) compare(t *testing.T) {
 	require.Equal(t, moves, count(`SELECT id FROM replicas WHERE client_id = $1`), "decided")
 	require.Equal(t, moves, count(`SELECT id FROM replicas WHERE client_id = $1 AND state = 'promoted'`), "promoted")
 	require.Equal(t, moves, count(`SELECT replica_id FROM role_changes WHERE client_id = $1`), "changes of roles")
-	require.Equal(t, moves, count(`SELECT client_token FROM launches WHERE client_id = $1 AND state = 'launched'`), "launches decided")
+	require.Equal(t, moves, count(`SELECT client_token FROM launches WHERE client_id = $1 AND state = 'launched'`),
+		"launches decided")
 	require.Equal(t, moves, count(`SELECT client_token FROM launches WHERE client_id = $1`), "launches tried")
 	require.Equal(t, raceAgents, count(`SELECT id FROM instances WHERE client_id = $1 AND role = 'primary'`))
 	require.Zero(t, count(`SELECT instance_id FROM notices WHERE client_id = $1 AND result = ''`), "undecided notices")
@@ -304,7 +355,8 @@ type lately struct {
 }
 
 func (l lately) String() string {
-	return fmt.Sprintf("%+v, runs completed %d, continued %d, running %d; %d wakes sent in %d requests", l.seen.GuardianSummary,
+	return fmt.Sprintf("%+v, runs completed %d, continued %d, running %d; %d wakes sent in %d requests",
+		l.seen.GuardianSummary,
 		l.seen.completed, l.seen.continued, l.seen.running, l.by.witness.wakes.Load(), l.by.wire.wakesSent())
 }
 
@@ -313,7 +365,10 @@ func (r *racer) guardians(ctx context.Context) (sum guardians, err error) {
 	var page []byte
 	for {
 		res, err := r.app.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf("TaskQueue = %q AND WorkflowType = 'Guardian'", r.queue), PageSize: 1000, NextPageToken: page})
+			Query:         fmt.Sprintf("TaskQueue = %q AND WorkflowType = 'Guardian'", r.queue),
+			PageSize:      1000,
+			NextPageToken: page,
+		})
 		if err != nil {
 			return sum, err
 		}
@@ -327,7 +382,8 @@ func (r *racer) guardians(ctx context.Context) (sum guardians, err error) {
 			case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 				sum.completed++
 				var one workflows.GuardianSummary
-				if err := r.app.Temporal.GetWorkflow(ctx, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId()).Get(ctx, &one); err != nil {
+				if err := r.app.Temporal.GetWorkflow(ctx, e.GetExecution().GetWorkflowId(),
+					e.GetExecution().GetRunId()).Get(ctx, &one); err != nil {
 					return sum, err
 				}
 				sum.Updates, sum.Wakes, sum.Runs = sum.Updates+one.Updates, sum.Wakes+one.Wakes, sum.Runs+one.Runs

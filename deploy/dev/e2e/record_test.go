@@ -17,7 +17,8 @@ import (
 	"spotkeeper/internal/testkit/histories"
 )
 
-var record = flag.String("record", "", "directory where TestRecordHistories keeps what it recorded; without it nothing is recorded")
+var record = flag.String("record", "",
+	"directory where TestRecordHistories keeps what it recorded; without it nothing is recorded")
 
 var walk = flag.Duration("walk", 4*time.Minute, "how long the paths of TestRecordHistories may take together")
 
@@ -34,7 +35,10 @@ func TestRecordHistories(t *testing.T) {
 	if dir == "" {
 		return // a recorder, run by `make histories`; what it recorded is held by the replay tests
 	}
-	s := devtest.Start(t, devtest.Options{EC2Delays: "quick", Environment: map[string]string{"REBALANCE_HOLD": "25s", "ENGINE_PYTHON": "on"}})
+	s := devtest.Start(t, devtest.Options{
+		EC2Delays:   "quick",
+		Environment: map[string]string{"REBALANCE_HOLD": "25s", "ENGINE_PYTHON": "on"},
+	})
 	ctx := deadline(t, 10*time.Minute)
 	f := newFleet(t, s, newTenant(t, s))
 	theirs := newFleet(t, s, newTenantOf(t, s, "agent"))

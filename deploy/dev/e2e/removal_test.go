@@ -37,7 +37,12 @@ func TestRemoval(t *testing.T) {
 			return true, m.insist(ctx, http.MethodDelete, "/api/client/agents/"+m.id, nil, nil)
 		}, `SELECT id FROM agents WHERE id = $1 AND status = 'deleted'`, m.id)
 		r.gone(ctx, h, m.id)
-		require.Equal(t, []string{"client:" + name + " deleted"}, r.list(ctx, `SELECT actor || ' ' || (metadata->'after'->>'status') FROM events WHERE type = 'agent_deleted' AND agent_id = $1`, m.id))
+		require.Equal(t, []string{"client:" + name + " deleted"},
+			r.list(
+				ctx,
+				`SELECT actor || ' ' || (metadata->'after'->>'status') FROM events WHERE type = 'agent_deleted' AND agent_id = $1`,
+				m.id,
+			))
 		require.Len(t, r.possessions(ctx, h), len(before)-2, "the other agents live on")
 
 		method, path, status := http.MethodDelete, "/api/admin/clients/"+h.who.ID, 0
@@ -131,7 +136,8 @@ func (r *remover) possessions(ctx context.Context, h *household) map[string]stri
 	require.NoError(r.t, err)
 	out := map[string]string{}
 	for _, i := range cloud.Instances {
-		if i.Tags[tags.TagClient] == h.who.ID && (i.State == "pending" || i.State == "running") && i.InterruptionTime.IsZero() {
+		if i.Tags[tags.TagClient] == h.who.ID && (i.State == "pending" || i.State == "running") &&
+			i.InterruptionTime.IsZero() {
 			out[i.InstanceID] = i.Tags[tags.TagAgent]
 		}
 	}
@@ -140,13 +146,24 @@ func (r *remover) possessions(ctx context.Context, h *household) map[string]stri
 
 // during does something until it is done. With killed, the cloud does not end
 // instances until the worker was killed, which is when the deed has begun.
-func (r *remover) during(ctx context.Context, f *fleet, killed bool, do func() (bool, error), begun string, args ...any) {
+func (r *remover) during(
+	ctx context.Context,
+	f *fleet,
+	killed bool,
+	do func() (bool, error),
+	begun string,
+	args ...any,
+) {
 	t := r.t
 	if !killed {
 		require.NoError(t, until(ctx, again, do))
 		return
 	}
-	require.NoError(t, f.sim.AddFault(ctx, ec2sim.Fault{Action: "TerminateInstances", Code: "ServiceUnavailable", Times: -1}))
+	require.NoError(t, f.sim.AddFault(ctx, ec2sim.Fault{
+		Action: "TerminateInstances",
+		Code:   "ServiceUnavailable",
+		Times:  -1,
+	}))
 	ended := make(chan error, 1)
 	go func() { ended <- until(ctx, again, do) }()
 	require.NoError(t, until(ctx, again, func() (bool, error) {
@@ -168,7 +185,9 @@ func (r *remover) gone(ctx context.Context, h *household, agentID string) {
 				return false, fmt.Errorf("%s of %s lives", id, of)
 			}
 		}
-		left, err := r.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("AgentID = %q AND ExecutionStatus = 'Running'", agentID)})
+		left, err := r.temporal.ListWorkflow(ctx,
+			&workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf(
+				"AgentID = %q AND ExecutionStatus = 'Running'", agentID)})
 		if err != nil {
 			return false, err
 		}
@@ -188,13 +207,21 @@ func (r *remover) forgotten(ctx context.Context, h *household) {
 	for _, m := range h.members {
 		ids = append(ids, m.id)
 	}
-	columns := r.list(ctx, `SELECT c.table_name || '.' || c.column_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+	columns := r.list(
+		ctx,
+		`SELECT c.table_name || '.' || c.column_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
 		WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' AND c.table_name NOT LIKE 'price_submissions%' AND c.table_name <> 'trail'
-			AND (c.column_name IN ('client_id', 'agent_id') OR c.table_name IN ('clients', 'agents') AND c.column_name = 'id') ORDER BY 1`)
+			AND (c.column_name IN ('client_id', 'agent_id') OR c.table_name IN ('clients', 'agents') AND c.column_name = 'id') ORDER BY 1`,
+	)
 	require.Greater(t, len(columns), 20, "%v", columns)
 	for _, c := range columns {
 		table, column, _ := strings.Cut(c, ".")
 		require.Empty(t, r.list(ctx, `SELECT t::text FROM `+table+` t WHERE `+column+` = ANY ($1)`, ids), c)
 	}
-	require.Equal(t, []string{"client_deleted operator:local " + h.name}, r.list(ctx, `SELECT type || ' ' || actor || ' ' || (metadata->'before'->>'name') FROM events WHERE metadata::text LIKE '%' || $1 || '%'`, h.who.ID))
+	require.Equal(t, []string{"client_deleted operator:local " + h.name},
+		r.list(
+			ctx,
+			`SELECT type || ' ' || actor || ' ' || (metadata->'before'->>'name') FROM events WHERE metadata::text LIKE '%' || $1 || '%'`,
+			h.who.ID,
+		))
 }

@@ -33,7 +33,13 @@ func (f *field) comesThroughDeaths(ctx context.Context, t *testing.T, live strin
 	require.Equal(t, 200, status)
 	started := make(chan error, 1)
 	go func() {
-		_, err := roll(ctx, f.Stack, session, map[string]any{"shadow": "1h", "canary": []int{50}, "step": "1h", "watch": "20s", "guards": map[string]any{"min_decisions": 1}})
+		_, err := roll(ctx, f.Stack, session, map[string]any{
+			"shadow": "1h",
+			"canary": []int{50},
+			"step":   "1h",
+			"watch":  "20s",
+			"guards": map[string]any{"min_decisions": 1},
+		})
 		started <- err
 	}()
 	f.diesValidating(ctx, t, session)
@@ -43,13 +49,16 @@ func (f *field) comesThroughDeaths(ctx context.Context, t *testing.T, live strin
 		require.NoError(t, f.Kill(devtest.Worker))
 		require.NoError(t, f.Restart(ctx, devtest.Worker))
 		if phase != "live" { // its watch is ended by the clock
-			require.NoError(t, tellRollout(ctx, f.Stack, session, "promote", map[string]string{"shadow": "canary", "canary": "live"}[phase]))
+			require.NoError(t, tellRollout(ctx, f.Stack, session, "promote",
+				map[string]string{"shadow": "canary", "canary": "live"}[phase]))
 		}
 	}
 	require.NoError(t, awaitRollout(ctx, f.Stack, session, "completed"))
 	require.Equal(t, []string{"engine fallback " + live, "engine live " + session}, f.serving(ctx, t))
 	for _, once := range []string{"decision_engine_updated", "model_rollout_completed"} {
-		require.Equal(t, "1", f.count(ctx, t, `events WHERE type = $1 AND metadata->>'session_id' = $2 AND agent_id IS NULL AND message <> ''`, once, session), once)
+		require.Equal(t, "1", f.count(ctx, t,
+			`events WHERE type = $1 AND metadata->>'session_id' = $2 AND agent_id IS NULL AND message <> ''`, once,
+			session), once)
 	}
 	require.NoError(t, f.has(ctx, decidedBy, session, f.lastDecision(ctx, t)))
 }
@@ -66,7 +75,8 @@ func (f *field) diesValidating(ctx context.Context, t *testing.T, session string
 			return false, err
 		}
 		for _, a := range d.GetPendingActivities() {
-			if a.GetActivityType().GetName() == "ValidateSession" && a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
+			if a.GetActivityType().GetName() == "ValidateSession" &&
+				a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED {
 				return true, nil
 			}
 		}
@@ -87,7 +97,8 @@ func missed(ctx context.Context, t *testing.T, temporal client.Client, id string
 	for events.HasNext() {
 		e, err := events.Next()
 		require.NoError(t, err)
-		if timeout := e.GetActivityTaskStartedEventAttributes().GetLastFailure().GetTimeoutFailureInfo(); timeout != nil {
+		if timeout := e.GetActivityTaskStartedEventAttributes().GetLastFailure().
+			GetTimeoutFailureInfo(); timeout != nil {
 			out = append(out, timeout.GetTimeoutType())
 		}
 	}

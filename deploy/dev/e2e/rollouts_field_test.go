@@ -48,7 +48,8 @@ func newField(ctx context.Context, t *testing.T, s *devtest.Stack) *field {
 		at, err := m.state(ctx)
 		require.NoError(t, err)
 		require.NoError(t, m.reportPrices(ctx, at.Primary.ID))
-		require.NoError(t, f.insist(ctx, "POST", "/api/client/agents/"+m.id+"/settings", map[string]any{"min_pool_duration_hours": 0}, nil))
+		require.NoError(t, f.insist(ctx, "POST", "/api/client/agents/"+m.id+"/settings",
+			map[string]any{"min_pool_duration_hours": 0}, nil))
 		f.members = append(f.members, m)
 	}
 	asking, stop := context.WithCancel(ctx)
@@ -66,7 +67,10 @@ func newField(ctx context.Context, t *testing.T, s *devtest.Stack) *field {
 func (f *field) ask(ctx context.Context) error {
 	for turn := 0; ; turn++ {
 		for _, m := range f.members {
-			body := map[string]any{"instance": map[string]any{"current_mode": "spot"}, "pricing": map[string]any{"on_demand_price": .0416, "current_spot_price": .0125}}
+			body := map[string]any{
+				"instance": map[string]any{"current_mode": "spot"},
+				"pricing":  map[string]any{"on_demand_price": .0416, "current_spot_price": .0125},
+			}
 			if err := m.insist(ctx, "POST", m.path("/decide"), body, nil); err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -94,8 +98,14 @@ func (m *member) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.insist(ctx, "POST", m.path("/heartbeat"), map[string]any{"status": "online", "instance_id": at.Primary.ID, "instance_type": machine, "az": at.Primary.AZ,
-		"mode": "spot", "monitored_instances": []string{at.Primary.ID}}, nil)
+	return m.insist(ctx, "POST", m.path("/heartbeat"), map[string]any{
+		"status":              "online",
+		"instance_id":         at.Primary.ID,
+		"instance_type":       machine,
+		"az":                  at.Primary.AZ,
+		"mode":                "spot",
+		"monitored_instances": []string{at.Primary.ID},
+	}, nil)
 }
 
 // has waits until the query finds something.
@@ -112,7 +122,10 @@ func (f *field) has(ctx context.Context, sql string, args ...any) error {
 // serving is what is live and what is the fallback of each kind.
 func (f *field) serving(ctx context.Context, t *testing.T) []string {
 	t.Helper()
-	found, err := f.db.list(ctx, `SELECT kind || ' ' || CASE WHEN is_live THEN 'live ' ELSE 'fallback ' END || id FROM model_sessions WHERE is_live OR is_fallback ORDER BY 1`)
+	found, err := f.db.list(
+		ctx,
+		`SELECT kind || ' ' || CASE WHEN is_live THEN 'live ' ELSE 'fallback ' END || id FROM model_sessions WHERE is_live OR is_fallback ORDER BY 1`,
+	)
 	require.NoError(t, err)
 	return found
 }
@@ -123,7 +136,8 @@ const decidedBy = `SELECT id::text FROM decisions WHERE source = 'agent' AND NOT
 // row of the one before it, so new ones are told by their time and not by their id.
 func (f *field) lastDecision(ctx context.Context, t *testing.T) string {
 	t.Helper()
-	found, err := f.db.list(ctx, `SELECT coalesce(max(coalesce(last_at, created_at)), '-infinity')::text FROM decisions`)
+	found, err := f.db.list(ctx,
+		`SELECT coalesce(max(coalesce(last_at, created_at)), '-infinity')::text FROM decisions`)
 	require.NoError(t, err)
 	return found[0]
 }
@@ -154,9 +168,27 @@ func TestGuardsInTheField(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t, 9*time.Minute)
 	f, live := startField(ctx, t)
-	f.goesBack(ctx, t, fmt.Sprintf(raises, 1), map[string]any{"shadow": "4s", "canary": []int{50}, "step": "1h", "watch": "1h", "guards": map[string]any{"min_decisions": 4}}, "shadow decisions failed")
-	f.goesBack(ctx, t, fmt.Sprintf(raises, 2), map[string]any{"shadow": "0s", "canary": []int{99}, "step": "6s", "watch": "1h", "guards": map[string]any{"min_decisions": 4}}, "decisions failed")
-	f.goesBack(ctx, t, restless, map[string]any{"shadow": "0s", "canary": []int{99}, "step": "6s", "watch": "1h", "guards": map[string]any{"min_decisions": 1000, "switches_per_agent_day": .5}}, "times a day each")
+	f.goesBack(ctx, t, fmt.Sprintf(raises, 1), map[string]any{
+		"shadow": "4s",
+		"canary": []int{50},
+		"step":   "1h",
+		"watch":  "1h",
+		"guards": map[string]any{"min_decisions": 4},
+	}, "shadow decisions failed")
+	f.goesBack(ctx, t, fmt.Sprintf(raises, 2), map[string]any{
+		"shadow": "0s",
+		"canary": []int{99},
+		"step":   "6s",
+		"watch":  "1h",
+		"guards": map[string]any{"min_decisions": 4},
+	}, "decisions failed")
+	f.goesBack(ctx, t, restless, map[string]any{
+		"shadow": "0s",
+		"canary": []int{99},
+		"step":   "6s",
+		"watch":  "1h",
+		"guards": map[string]any{"min_decisions": 1000, "switches_per_agent_day": .5},
+	}, "times a day each")
 	require.NotEqual(t, "0", f.count(ctx, t, `switches WHERE trigger = 'model'`))
 	f.comesThroughDeaths(ctx, t, live)
 }
@@ -179,16 +211,29 @@ func (f *field) goesBack(ctx context.Context, t *testing.T, content string, plan
 	require.Contains(t, page.Detail, guard)
 	t.Logf("rolled back: %s", page.Detail)
 	require.Equal(t, before, f.serving(ctx, t), "what was live is live")
-	require.Equal(t, "1", f.count(ctx, t, `events WHERE type = 'model_rollout_rolled_back' AND severity = 'warning' AND message = $2 AND metadata->>'session_id' = $1`, session, page.Detail))
-	require.Equal(t, "0", f.count(ctx, t, `decisions WHERE reason LIKE '%a column that the field%' AND action NOT LIKE 'stay%'`), "who fails moves nobody")
+	require.Equal(t, "1", f.count(
+		ctx,
+		t,
+		`events WHERE type = 'model_rollout_rolled_back' AND severity = 'warning' AND message = $2 AND metadata->>'session_id' = $1`,
+		session,
+		page.Detail,
+	))
+	require.Equal(t, "0", f.count(ctx, t,
+		`decisions WHERE reason LIKE '%a column that the field%' AND action NOT LIKE 'stay%'`),
+		"who fails moves nobody")
 	// The agents are decided for by what was live, all of them.
 	require.NoError(t, until(ctx, again, func() (bool, error) {
 		from := f.lastDecision(ctx, t)
-		if err := f.has(ctx, `SELECT 'all' FROM decisions WHERE source = 'agent' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`, from); err != nil {
+		if err := f.has(ctx,
+			`SELECT 'all' FROM decisions WHERE source = 'agent' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`, from); err != nil {
 			return true, err
 		}
-		strangers, err := f.db.list(ctx, `SELECT DISTINCT d.engine_version FROM decisions d WHERE d.source = 'agent' AND coalesce(d.last_at, d.created_at) > $1::timestamptz
-			AND d.engine_version <> (SELECT version FROM model_sessions WHERE is_live AND kind = 'engine')`, from)
+		strangers, err := f.db.list(
+			ctx,
+			`SELECT DISTINCT d.engine_version FROM decisions d WHERE d.source = 'agent' AND coalesce(d.last_at, d.created_at) > $1::timestamptz
+			AND d.engine_version <> (SELECT version FROM model_sessions WHERE is_live AND kind = 'engine')`,
+			from,
+		)
 		return err == nil && len(strangers) == 0, err
 	}))
 }

@@ -20,11 +20,17 @@ def make_decision(agent_data, pricing_data, market_data=None):
 `
 
 // upload sends one engine file and returns its session.
-func upload(ctx context.Context, s *devtest.Stack, content string, activate bool) (session string, status int, err error) {
+func upload(
+	ctx context.Context,
+	s *devtest.Stack,
+	content string,
+	activate bool,
+) (session string, status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var answer struct{ SessionID string }
-	status, err = s.Upload(ctx, fmt.Sprintf("/api/admin/decision-engine/upload?activate=%v", activate), "engine.py", []byte(content), &answer)
+	status, err = s.Upload(ctx, fmt.Sprintf("/api/admin/decision-engine/upload?activate=%v", activate), "engine.py",
+		[]byte(content), &answer)
 	return answer.SessionID, status, err
 }
 
@@ -158,7 +164,8 @@ func TestModelRollouts(t *testing.T) {
 		return err == nil && version != before, err
 	}))
 	require.Equal(t, "python", engine)
-	t.Logf("the api decides with %s %s of session %s %s after the answer", engine, version, id, time.Since(answered).Round(time.Millisecond))
+	t.Logf("the api decides with %s %s of session %s %s after the answer", engine, version, id,
+		time.Since(answered).Round(time.Millisecond))
 
 	require.NoError(t, s.Kill(devtest.Worker))
 	require.NoError(t, s.Restart(ctx, devtest.Worker))
@@ -166,7 +173,8 @@ func TestModelRollouts(t *testing.T) {
 
 	if *record != "" {
 		temporal := s.Dial(ctx, t)
-		require.NoError(t, until(ctx, time.Second, func() (bool, error) { return running(ctx, temporal, "ModelRollout") == 0, nil }))
+		require.NoError(t, until(ctx,
+			time.Second, func() (bool, error) { return running(ctx, temporal, "ModelRollout") == 0, nil }))
 		kept, err := histories.Record(ctx, temporal, queueOfStack, *record, perWorkflow)
 		require.NoError(t, err)
 		t.Logf("kept %v", kept)

@@ -78,12 +78,15 @@ func operatorsRunTheJobs(t *testing.T, s *devtest.Stack) {
 		}
 		return count >= n
 	}
-	for _, job := range []string{"price-collection", "price-dedup", "price-partitions", "gap-fill", "ml-dataset", "client-snapshot", "monthly-savings", "data-cleanup", "agent-health", "orphan-sweep"} {
+	for _, job := range []string{"price-collection", "price-dedup", "price-partitions", "gap-fill", "ml-dataset",
+		"client-snapshot", "monthly-savings", "data-cleanup", "agent-health", "orphan-sweep"} {
 		act(job, "trigger", nil, 202)
-		require.Eventually(t, func() bool { return ended(job, "succeeded", 1) }, time.Minute, 200*time.Millisecond, "%s: %+v", job, seeSchedules(ctx, s)[job].Last)
+		require.Eventually(t, func() bool { return ended(job, "succeeded", 1) }, time.Minute, 200*time.Millisecond,
+			"%s: %+v", job, seeSchedules(ctx, s)[job].Last)
 	}
 	all := seeSchedules(ctx, s)
-	require.Positive(t, all["price-collection"].Last[0].Counts["buckets"], "the pools of the agent's type are known now")
+	require.Positive(t, all["price-collection"].Last[0].Counts["buckets"],
+		"the pools of the agent's type are known now")
 
 	act("price-dedup", "pause", map[string]any{"reason": "looking at it"}, 200)
 	paused := seeSchedules(ctx, s)["price-dedup"]
@@ -93,7 +96,8 @@ func operatorsRunTheJobs(t *testing.T, s *devtest.Stack) {
 	require.NoError(t, s.Restart(ctx, devtest.Worker))
 	until := time.Now().UTC().Truncate(time.Hour)
 	act("gap-fill", "backfill", map[string]any{"from": until.Add(-72 * time.Hour), "until": until}, 202)
-	require.Eventually(t, func() bool { return ended("gap-fill", "succeeded", 4) }, time.Minute, 200*time.Millisecond, "three days: %+v", seeSchedules(ctx, s)["gap-fill"].Last)
+	require.Eventually(t, func() bool { return ended("gap-fill", "succeeded", 4) }, time.Minute, 200*time.Millisecond,
+		"three days: %+v", seeSchedules(ctx, s)["gap-fill"].Last)
 	require.True(t, seeSchedules(ctx, s)["price-dedup"].Paused, "the worker left the operator's pause alone")
 	act("price-dedup", "resume", nil, 200)
 	require.False(t, seeSchedules(ctx, s)["price-dedup"].Paused)

@@ -29,7 +29,10 @@ func TestStrangersLiveOn(t *testing.T) {
 	} {
 		strangers := map[string]func() string{"of the victim": func() string { return mustLaunch(ctx, t, victim) }}
 		if name != "another account" {
-			strangers["without tags in our account"] = func() string { return mustLaunch(ctx, t, newFleet(t, s, tenant{})) }
+			strangers["without tags in our account"] = func() string {
+				return mustLaunch(ctx, t,
+					newFleet(t, s, tenant{}))
+			}
 		}
 		for whose, launch := range strangers {
 			for way, attack := range attacks {
@@ -59,7 +62,11 @@ func TestStrangersLiveOn(t *testing.T) {
 func (b *books) requireUntouched(ctx context.Context, t *testing.T, m *member, at, stranger string) {
 	t.Helper()
 	require.NoError(t, until(ctx, again, func() (bool, error) {
-		open, err := b.list(ctx, `SELECT id FROM operations WHERE agent_id = $1 AND state = 'running' AND kind <> 'adoption' AND kind <> 'termination'`, m.id)
+		open, err := b.list(
+			ctx,
+			`SELECT id FROM operations WHERE agent_id = $1 AND state = 'running' AND kind <> 'adoption' AND kind <> 'termination'`,
+			m.id,
+		)
 		if err == nil && len(open) == 0 {
 			return true, nil
 		}
@@ -81,7 +88,8 @@ var attacks = map[string]func(ctx context.Context, t *testing.T, m *member, at, 
 	"as the primary": func(ctx context.Context, t *testing.T, m *member, _, stranger string) {
 		awaitUnproven(ctx, t, m)
 		answer := map[string]any{}
-		require.NoError(t, m.insist(ctx, "POST", m.path("/termination-imminent"), map[string]any{"instance_id": stranger}, &answer))
+		require.NoError(t, m.insist(ctx, "POST", m.path("/termination-imminent"),
+			map[string]any{"instance_id": stranger}, &answer))
 		require.Equal(t, "unproven", answer["action"])
 		err := m.forceSwitch(ctx, stranger, zones[0])
 		if err == nil { // ordered: the Guardian refuses it
@@ -94,21 +102,30 @@ var attacks = map[string]func(ctx context.Context, t *testing.T, m *member, at, 
 		var made struct {
 			ID string `json:"replica_id"`
 		}
-		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas"), map[string]any{"instance_id": stranger, "replica_type": "emergency",
-			"pool_id": machine + "." + zones[1], "status": "ready"}, &made))
+		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas"), map[string]any{
+			"instance_id":  stranger,
+			"replica_type": "emergency",
+			"pool_id":      machine + "." + zones[1],
+			"status":       "ready",
+		}, &made))
 		require.NoError(t, m.insist(ctx, "DELETE", m.path("/replicas/"+made.ID), nil, nil))
 	},
 	"as a successor": func(ctx context.Context, t *testing.T, m *member, at, stranger string) {
 		var made struct {
 			ID string `json:"replica_id"`
 		}
-		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas"), map[string]any{"instance_id": stranger, "replica_type": "emergency",
-			"pool_id": machine + "." + zones[1], "status": "ready"}, &made))
+		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas"), map[string]any{
+			"instance_id":  stranger,
+			"replica_type": "emergency",
+			"pool_id":      machine + "." + zones[1],
+			"status":       "ready",
+		}, &made))
 		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas/"+made.ID+"/promote"), map[string]any{}, nil))
 		_, err := m.awaitMove(ctx, at)
 		require.NoError(t, err)
 		require.NoError(t, m.insist(ctx, "DELETE", "/api/client/agents/"+m.id, nil, nil))
-		require.Equal(t, "running", instances(ctx, t, m.fleet)[at].State, "what a stranger replaced is left to its agent")
+		require.Equal(t, "running", instances(ctx, t, m.fleet)[at].State,
+			"what a stranger replaced is left to its agent")
 	},
 	"in a switch report": func(ctx context.Context, t *testing.T, m *member, at, stranger string) {
 		require.NoError(t, m.reportSwitch(ctx, at, stranger))

@@ -55,7 +55,12 @@ func newKeeper(t *testing.T) *keeper {
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	k := &keeper{
-		Stack: s, t: t, workflows: &workflows.Client{Temporal: tc, Queue: "control"}, roles: &postgres.Roles{DB: db}, pool: db.Pool, sim: ec2sim.NewClient(s.EC2, httpc),
+		Stack:     s,
+		t:         t,
+		workflows: &workflows.Client{Temporal: tc, Queue: "control"},
+		roles:     &postgres.Roles{DB: db},
+		pool:      db.Pool,
+		sim:       ec2sim.NewClient(s.EC2, httpc),
 	}
 	who, err := s.NewTenant(t.Context(), t.Name(), nil)
 	require.NoError(t, err)
@@ -91,8 +96,18 @@ func (k *keeper) agent(name string) (agentID, instanceID string) {
 		AgentID string `json:"agent_id"`
 	}
 	k.call("POST", "/api/agents/register", map[string]any{
-		"client_token": k.token, "hostname": name, "logical_agent_id": name, "instance_id": instanceID, "instance_type": "t3.medium", "region": "us-east-1",
-		"az": "us-east-1a", "ami_id": aws.ToString(images.Images[0].ImageId), "agent_version": "4.0.0", "mode": "spot", "private_ip": "10.0.0.10", "public_ip": nil,
+		"client_token":     k.token,
+		"hostname":         name,
+		"logical_agent_id": name,
+		"instance_id":      instanceID,
+		"instance_type":    "t3.medium",
+		"region":           "us-east-1",
+		"az":               "us-east-1a",
+		"ami_id":           aws.ToString(images.Images[0].ImageId),
+		"agent_version":    "4.0.0",
+		"mode":             "spot",
+		"private_ip":       "10.0.0.10",
+		"public_ip":        nil,
 	}, &answer)
 	require.NotEmpty(k.t, answer.AgentID)
 	require.Eventually(k.t, func() bool { // nothing is launched for what is not proven

@@ -19,7 +19,9 @@ import (
 	"spotkeeper/workflows"
 )
 
-var countRunning = &workflowservice.CountWorkflowExecutionsRequest{Query: `TaskQueue = "control" AND ExecutionStatus = "Running" AND WorkflowType IN ("Guardian", "Replica", "Switch", "Termination", "Promotion", "Removal")`}
+var countRunning = &workflowservice.CountWorkflowExecutionsRequest{
+	Query: `TaskQueue = "control" AND ExecutionStatus = "Running" AND WorkflowType IN ("Guardian", "Replica", "Switch", "Termination", "Promotion", "Removal")`,
+}
 
 // TestOperations takes every workflow through its ways, each on an agent of its own.
 func TestOperations(t *testing.T) {
@@ -27,9 +29,16 @@ func TestOperations(t *testing.T) {
 	k := newKeeper(t)
 	t.Run("scenarios", func(t *testing.T) {
 		for name, run := range map[string]func(*testing.T, *keeper){
-			"a notice out of the blue": k.blue, "manual mode": k.manual, "a rebalance that comes to nothing": k.rebalance, "promotions": k.promotions,
-			"a switch": k.switched, "a switch that a notice calls off": k.calledOff, "a switch that a person calls off": k.cancelled,
-			"an agent that launches": k.byAgent, "an agent that is removed": k.removed, "a switch that an agent makes": k.agentsSwitch,
+			"a notice out of the blue":          k.blue,
+			"manual mode":                       k.manual,
+			"a rebalance that comes to nothing": k.rebalance,
+			"promotions":                        k.promotions,
+			"a switch":                          k.switched,
+			"a switch that a notice calls off":  k.calledOff,
+			"a switch that a person calls off":  k.cancelled,
+			"an agent that launches":            k.byAgent,
+			"an agent that is removed":          k.removed,
+			"a switch that an agent makes":      k.agentsSwitch,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -44,14 +53,22 @@ func TestOperations(t *testing.T) {
 func (k *keeper) notice(t *testing.T, agentID, instanceID string) *workflows.NoticeAnswer {
 	t.Helper()
 	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, ec2sim.Terminate, 30*time.Second))
-	got, err := k.workflows.TerminationNotice(t.Context(), agentID, workflows.NoticeInput{InstanceID: instanceID, Deadline: time.Now().Add(time.Minute), Wait: 20 * time.Second})
+	got, err := k.workflows.TerminationNotice(t.Context(), agentID, workflows.NoticeInput{
+		InstanceID: instanceID,
+		Deadline:   time.Now().Add(time.Minute),
+		Wait:       20 * time.Second,
+	})
 	require.NoError(t, err)
 	return got
 }
 
 func (k *keeper) blue(t *testing.T, _ *keeper) {
 	id, old := k.agent("blue")
-	_, err := k.sim.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "t3.medium.us-east-1b", Market: ec2sim.Spot, Limit: 0})
+	_, err := k.sim.SetCapacity(t.Context(), ec2sim.Capacity{
+		Pool:   "t3.medium.us-east-1b",
+		Market: ec2sim.Spot,
+		Limit:  0,
+	})
 	require.NoError(t, err)
 	got := k.notice(t, id, old)
 	require.Equal(t, workflows.NoticePromoted, got.Status)
@@ -105,7 +122,11 @@ func (k *keeper) promotions(t *testing.T, _ *keeper) {
 	id, old := k.agent("promotions")
 	k.configure(t, id, agent.KeepManual)
 	r := k.until(t, id, "a standby", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 1 }).Replicas[0]
-	got, err := k.workflows.Promote(t.Context(), id, workflows.PromoteInput{ReplicaID: r.ID, Demote: true, Wait: time.Minute})
+	got, err := k.workflows.Promote(t.Context(), id, workflows.PromoteInput{
+		ReplicaID: r.ID,
+		Demote:    true,
+		Wait:      time.Minute,
+	})
 	require.NoError(t, err)
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
 	set := k.until(t, id, "the old primary stands by", ready)
@@ -126,11 +147,23 @@ func (k *keeper) promotions(t *testing.T, _ *keeper) {
 func (k *keeper) order(t *testing.T, id, instance, pool string, retire bool) string {
 	t.Helper()
 	command := uuid.NewString()
-	_, err := k.pool.Exec(t.Context(), `INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, terminate_wait_seconds)
-		SELECT $1, client_id, id, $3, launcher, 'spot', $4, $5::bool::int FROM agents WHERE id = $2`, command, id, instance, pool, retire)
+	_, err := k.pool.Exec(
+		t.Context(),
+		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, terminate_wait_seconds)
+		SELECT $1, client_id, id, $3, launcher, 'spot', $4, $5::bool::int FROM agents WHERE id = $2`,
+		command,
+		id,
+		instance,
+		pool,
+		retire,
+	)
 	require.NoError(t, err)
-	got, err := k.workflows.RequestSwitch(t.Context(), id, workflows.RequestSwitchInput{CommandID: command, Reason: "test", Trigger: "manual",
-		Target: switching.Target{Mode: agent.Spot, PoolID: pool}})
+	got, err := k.workflows.RequestSwitch(t.Context(), id, workflows.RequestSwitchInput{
+		CommandID: command,
+		Reason:    "test",
+		Trigger:   "manual",
+		Target:    switching.Target{Mode: agent.Spot, PoolID: pool},
+	})
 	require.NoError(t, err)
 	require.Equal(t, workflows.SwitchID(command), got.OperationID)
 	return command
@@ -156,14 +189,22 @@ func (k *keeper) calledOff(t *testing.T, _ *keeper) {
 	got := k.notice(t, id, old)
 	require.Equal(t, workflows.NoticePromoted, got.Status)
 	k.ended(t, workflows.SwitchID(command))
-	k.until(t, id, "nothing is left", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 0 && s.OpenSwitch == "" })
+	k.until(t, id, "nothing is left", func(s *roles.AgentRoles) bool {
+		return len(s.Replicas) == 0 &&
+			s.OpenSwitch == ""
+	})
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
 }
 
 // slow makes launches in a pool wait a little, by throttling the first of them.
 func (k *keeper) slow(t *testing.T, pool string) {
 	t.Helper()
-	require.NoError(t, k.sim.AddFault(t.Context(), ec2sim.Fault{Action: "RunInstances", Pool: pool, Code: "RequestLimitExceeded", Times: 2}))
+	require.NoError(t, k.sim.AddFault(t.Context(), ec2sim.Fault{
+		Action: "RunInstances",
+		Pool:   pool,
+		Code:   "RequestLimitExceeded",
+		Times:  2,
+	}))
 }
 
 func (k *keeper) cancelled(t *testing.T, _ *keeper) {
@@ -172,7 +213,10 @@ func (k *keeper) cancelled(t *testing.T, _ *keeper) {
 	command := k.order(t, id, old, "t3.medium.us-east-1f", true)
 	require.NoError(t, k.workflows.CancelOperation(t.Context(), workflows.SwitchID(command), "test"))
 	require.Equal(t, "cancelled", k.ended(t, workflows.SwitchID(command)))
-	k.until(t, id, "nothing is left", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 0 && s.OpenSwitch == "" })
+	k.until(t, id, "nothing is left", func(s *roles.AgentRoles) bool {
+		return len(s.Replicas) == 0 &&
+			s.OpenSwitch == ""
+	})
 	require.Equal(t, old, k.set(id).Primary.ID)
 }
 
@@ -188,12 +232,17 @@ func (k *keeper) byAgent(t *testing.T, _ *keeper) {
 	k.launches(t, id)
 	got := k.notice(t, id, old)
 	require.Equal(t, workflows.NoticeNoReplica, got.Status)
-	r := k.until(t, id, "a replica to launch", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 1 }).Replicas[0]
+	r := k.until(t, id, "a replica to launch", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 1 }).
+		Replicas[0]
 	_, fresh := k.agent("by-agent-helper")
 	_, err := k.pool.Exec(t.Context(), `DELETE FROM instances WHERE id = $1`, fresh)
 	require.NoError(t, err)
 	for _, status := range []string{"syncing", "ready"} {
-		require.NoError(t, k.workflows.ReplicaReport(t.Context(), workflows.ReplicaReport{ReplicaID: r.ID, InstanceID: fresh, Status: status}))
+		require.NoError(t, k.workflows.ReplicaReport(t.Context(), workflows.ReplicaReport{
+			ReplicaID:  r.ID,
+			InstanceID: fresh,
+			Status:     status,
+		}))
 	}
 	k.until(t, id, "healed", func(s *roles.AgentRoles) bool { return s.Primary.ID == fresh })
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
@@ -208,9 +257,20 @@ func (k *keeper) agentsSwitch(t *testing.T, _ *keeper) {
 	require.NoError(t, err)
 	reports := &postgres.SwitchReports{DB: k.roles.DB}
 	clientID := k.set(id).ClientID
-	_, err = reports.Record(t.Context(), postgres.SwitchReport{ClientID: clientID, AgentID: id, CommandID: command, OldID: old, NewID: fresh})
+	_, err = reports.Record(t.Context(), postgres.SwitchReport{
+		ClientID:  clientID,
+		AgentID:   id,
+		CommandID: command,
+		OldID:     old,
+		NewID:     fresh,
+	})
 	require.NoError(t, err)
-	require.NoError(t, k.workflows.Nudge(t.Context(), activities.Nudge{OperationID: workflows.SwitchID(command), AgentID: id, Start: true, Launcher: agent.ByAgent}))
+	require.NoError(t, k.workflows.Nudge(t.Context(), activities.Nudge{
+		OperationID: workflows.SwitchID(command),
+		AgentID:     id,
+		Start:       true,
+		Launcher:    agent.ByAgent,
+	}))
 	require.Equal(t, "succeeded", k.ended(t, workflows.SwitchID(command)))
 	require.Equal(t, fresh, k.set(id).Primary.ID)
 }

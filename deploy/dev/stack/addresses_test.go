@@ -21,7 +21,8 @@ func TestTheTableShowsWhatRuns(t *testing.T) {
 
 	require.NoError(t, a.WriteTable(&out))
 
-	require.Equal(t, "  API          http://127.0.0.1:5000\n  state        /state\n  client Acme  c-1  token secret\n", out.String())
+	require.Equal(t,
+		"  API          http://127.0.0.1:5000\n  state        /state\n  client Acme  c-1  token secret\n", out.String())
 }
 
 func TestTheJSONIsOneLineThatReadsBack(t *testing.T) {
@@ -42,7 +43,11 @@ func TestTheEnvironmentNamesOnlyWhatIsKnown(t *testing.T) {
 	a := stack.Addresses{Temporal: "127.0.0.1:7233", Namespace: "default"}
 
 	require.Equal(t, map[string]string{
-		"TEMPORAL_ADDRESS": "127.0.0.1:7233", "TEMPORAL_NAMESPACE": "default",
-		"TEMPORAL_CONFIG_FILE": os.DevNull, "EC2_SIMULATED": "true", "PRICE_BACKFILL": "168h", "CORS_ORIGINS": "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173",
+		"TEMPORAL_ADDRESS":     "127.0.0.1:7233",
+		"TEMPORAL_NAMESPACE":   "default",
+		"TEMPORAL_CONFIG_FILE": os.DevNull,
+		"EC2_SIMULATED":        "true",
+		"PRICE_BACKFILL":       "168h",
+		"CORS_ORIGINS":         "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173",
 	}, a.Environment())
 }

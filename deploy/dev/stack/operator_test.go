@@ -31,7 +31,8 @@ func TestTheOperatorsTokenIsMadeOnce(t *testing.T) {
 func TestWhatTheEnvironmentMaySay(t *testing.T) {
 	t.Parallel()
 	var o stack.Options
-	ignored := o.TakeEnvironment([]string{"ADMIN_TOKEN=0123456789abcdef", "DATABASE_URL=postgres://prod/x", "TEMPORAL_ADDRESS=prod:7233", "HOME=/root", "CORS_ORIGINS="})
+	ignored := o.TakeEnvironment([]string{"ADMIN_TOKEN=0123456789abcdef", "DATABASE_URL=postgres://prod/x",
+		"TEMPORAL_ADDRESS=prod:7233", "HOME=/root", "CORS_ORIGINS="})
 	require.Equal(t, []string{"DATABASE_URL", "TEMPORAL_ADDRESS"}, ignored)
 	require.Equal(t, map[string]string{"ADMIN_TOKEN": "0123456789abcdef"}, o.Environment)
 }

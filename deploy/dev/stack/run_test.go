@@ -53,7 +53,8 @@ func TestPartsStopInReverse(t *testing.T) {
 	err := stack.Run(ctx, []stack.Part{a, b}, seen, interrupt)
 
 	require.NoError(t, err)
-	require.Equal(t, []string{"starting a", "started a", "starting b", "started b", "stopped b", "stopped a"}, seen.events)
+	require.Equal(t, []string{"starting a", "started a", "starting b", "started b", "stopped b", "stopped a"},
+		seen.events)
 	require.True(t, a.stopAlive, "an interrupt leaves the parts time to stop")
 }
 
@@ -61,7 +62,11 @@ func TestAFailedStartStopsWhatRan(t *testing.T) {
 	t.Parallel()
 	seen, cause := &journal{}, errors.New("no room")
 
-	err := stack.Run(t.Context(), []stack.Part{newFake("a"), &fake{name: "b", startErr: cause, failed: make(chan error)}, newFake("c")}, seen,
+	err := stack.Run(t.Context(), []stack.Part{newFake("a"), &fake{
+		name:     "b",
+		startErr: cause,
+		failed:   make(chan error),
+	}, newFake("c")}, seen,
 		func() { require.Fail(t, "it was never ready") })
 
 	require.ErrorIs(t, err, cause)
@@ -74,7 +79,11 @@ func TestAnInterruptDuringTheBootIsNotAnError(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 
-	err := stack.Run(ctx, []stack.Part{&fake{name: "a", startErr: ctx.Err(), failed: make(chan error)}}, &journal{}, func() {})
+	err := stack.Run(ctx, []stack.Part{&fake{
+		name:     "a",
+		startErr: ctx.Err(),
+		failed:   make(chan error),
+	}}, &journal{}, func() {})
 
 	require.NoError(t, err)
 }
@@ -84,7 +93,8 @@ func TestOnePartsEndStopsTheRestWithItsReason(t *testing.T) {
 	seen, cause := &journal{}, errors.New("it broke")
 	broken := newFake("b")
 
-	err := stack.Run(t.Context(), []stack.Part{newFake("a"), broken, newFake("c")}, seen, func() { broken.failed <- cause })
+	err := stack.Run(t.Context(), []stack.Part{newFake("a"), broken, newFake("c")},
+		seen, func() { broken.failed <- cause })
 
 	require.ErrorIs(t, err, cause)
 	require.ErrorContains(t, err, "b ended")
@@ -96,7 +106,11 @@ func TestAPartThatStopsBadlyDoesNotKeepTheOthersFromStopping(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	seen, cause := &journal{}, errors.New("stuck")
 
-	err := stack.Run(ctx, []stack.Part{newFake("a"), &fake{name: "b", stopErr: cause, failed: make(chan error)}}, seen, interrupt)
+	err := stack.Run(ctx, []stack.Part{newFake("a"), &fake{
+		name:    "b",
+		stopErr: cause,
+		failed:  make(chan error),
+	}}, seen, interrupt)
 
 	require.ErrorIs(t, err, cause)
 	require.Equal(t, []string{"stopped b: stuck", "stopped a"}, seen.events[4:])
@@ -107,7 +121,10 @@ func TestAStepThatIsOverIsNotStopped(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	seen := &journal{}
 
-	err := stack.Run(ctx, []stack.Part{newFake("a"), &fake{name: "step", stopErr: errors.New("not a part to stop")}}, seen, interrupt)
+	err := stack.Run(ctx, []stack.Part{newFake("a"), &fake{
+		name:    "step",
+		stopErr: errors.New("not a part to stop"),
+	}}, seen, interrupt)
 
 	require.NoError(t, err)
 	require.Equal(t, []string{"stopped a"}, seen.events[4:])

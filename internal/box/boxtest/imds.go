@@ -33,10 +33,21 @@ type IMDS struct {
 // StartIMDS starts the metadata service of an instance until the test ends.
 func StartIMDS(tb testing.TB, instanceID string) *IMDS {
 	tb.Helper()
-	f := &IMDS{tokens: map[string]bool{}, reads: map[string]int{}, hang: map[string]bool{}, released: make(chan struct{}), paths: map[string]string{
-		"meta-data/instance-id": instanceID, "meta-data/instance-type": "t3.medium", "meta-data/placement/availability-zone": "us-east-1a",
-		"meta-data/placement/region": "us-east-1", "meta-data/ami-id": "ami-1", "meta-data/local-ipv4": "10.0.0.10", "meta-data/instance-life-cycle": "spot",
-	}}
+	f := &IMDS{
+		tokens:   map[string]bool{},
+		reads:    map[string]int{},
+		hang:     map[string]bool{},
+		released: make(chan struct{}),
+		paths: map[string]string{
+			"meta-data/instance-id":                 instanceID,
+			"meta-data/instance-type":               "t3.medium",
+			"meta-data/placement/availability-zone": "us-east-1a",
+			"meta-data/placement/region":            "us-east-1",
+			"meta-data/ami-id":                      "ami-1",
+			"meta-data/local-ipv4":                  "10.0.0.10",
+			"meta-data/instance-life-cycle":         "spot",
+		},
+	}
 	f.Server = httptest.NewServer(f)
 	tb.Cleanup(func() {
 		close(f.released)
@@ -173,5 +184,6 @@ func (f *IMDS) Reads() map[string]int {
 
 // Interrupt gives notice as AWS does.
 func (f *IMDS) Interrupt(action string, at time.Time) {
-	f.Set("meta-data/spot/instance-action", fmt.Sprintf(`{"action":%q,"time":%q}`, action, at.UTC().Format(time.RFC3339)))
+	f.Set("meta-data/spot/instance-action",
+		fmt.Sprintf(`{"action":%q,"time":%q}`, action, at.UTC().Format(time.RFC3339)))
 }

@@ -126,7 +126,11 @@ func New(o Options) (*Client, error) {
 
 // client follows no redirects: a POST would arrive as a GET without its body.
 func (c *Client) client(t *http.Transport) *http.Client {
-	return &http.Client{Timeout: callTimeout, Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{
+		Timeout:       callTimeout,
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // Close drops the idle connections.

@@ -67,7 +67,10 @@ func TestNoticeReachesTheAddressThatWorks(t *testing.T) {
 				broken(w, r)
 			}))
 			c := client(t, controlplane.Options{Base: "http://api.test:" + u.Port(), Hedge: 50 * time.Millisecond,
-				Resolve: func(context.Context, string) ([]string, error) { return []string{"127.0.0.1", "127.0.0.2"}, nil }})
+				Resolve: func(context.Context, string) ([]string, error) {
+					return []string{"127.0.0.1",
+						"127.0.0.2"}, nil
+				}})
 			for range 2 { // once the broken address is the first
 				got, err := c.Terminating(t.Context(), "agent-1", "i-1", deadline, deadline.Add(-2*time.Minute))
 				require.NoError(t, err)
@@ -77,7 +80,11 @@ func TestNoticeReachesTheAddressThatWorks(t *testing.T) {
 			arrivals := plane.Arrivals("/api/agents/agent-1/termination-imminent")
 			require.Len(t, arrivals, 2)
 			require.Equal(t, "secret", arrivals[0].Token)
-			require.Equal(t, map[string]any{"instance_id": "i-1", "termination_time": "2026-11-28T16:42:07Z", "detected_at": "2026-11-28T16:40:07Z"}, arrivals[0].Body)
+			require.Equal(t, map[string]any{
+				"instance_id":      "i-1",
+				"termination_time": "2026-11-28T16:42:07Z",
+				"detected_at":      "2026-11-28T16:40:07Z",
+			}, arrivals[0].Body)
 		})
 	}
 }
@@ -89,12 +96,15 @@ func TestAddressesAreRemembered(t *testing.T) {
 	u, err := url.Parse(plane.URL)
 	require.NoError(t, err)
 	var failing atomic.Bool
-	c := client(t, controlplane.Options{Base: "http://api.test:" + u.Port(), Resolve: func(context.Context, string) ([]string, error) {
-		if failing.Load() {
-			return nil, errors.New("no such host")
-		}
-		return []string{"127.0.0.1"}, nil
-	}})
+	c := client(t, controlplane.Options{
+		Base: "http://api.test:" + u.Port(),
+		Resolve: func(context.Context, string) ([]string, error) {
+			if failing.Load() {
+				return nil, errors.New("no such host")
+			}
+			return []string{"127.0.0.1"}, nil
+		},
+	})
 	_, err = c.Register(t.Context(), controlplane.Registration{LogicalID: "web"})
 	require.NoError(t, err)
 	failing.Store(true)
@@ -107,7 +117,17 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	plane := boxtest.StartPlane(t)
 	c := client(t, controlplane.Options{Base: plane.URL})
-	for status, final := range map[int]bool{400: true, 401: false, 403: false, 404: false, 409: true, 422: true, 429: false, 500: false, 503: false} {
+	for status, final := range map[int]bool{
+		400: true,
+		401: false,
+		403: false,
+		404: false,
+		409: true,
+		422: true,
+		429: false,
+		500: false,
+		503: false,
+	} {
 		plane.Answer(func(boxtest.Arrival) (int, string) { return status, `{"error":"no","code":"agent.no"}` })
 		_, err := c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{})
 		require.True(t, controlplane.IsStatus(err, status), "%v", err)

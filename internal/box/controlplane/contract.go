@@ -104,7 +104,11 @@ type notice struct {
 
 // Terminating reports a termination notice. It may be repeated: the answer to a known
 // notice is its outcome. A zero deadline is not sent.
-func (c *Client) Terminating(ctx context.Context, agentID, instanceID string, deadline, detected time.Time) (Outcome, error) {
+func (c *Client) Terminating(
+	ctx context.Context,
+	agentID, instanceID string,
+	deadline, detected time.Time,
+) (Outcome, error) {
 	var out Outcome
 	in := notice{InstanceID: instanceID, DetectedAt: detected.UTC()}
 	if !deadline.IsZero() {

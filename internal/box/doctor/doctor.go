@@ -62,7 +62,8 @@ func metadata(ctx context.Context, meta *imds.Client, s settings.Settings) []Fin
 		if err == nil && value == "" {
 			err = fmt.Errorf("the tag %q is empty", key)
 		}
-		out = append(out, result("agent id", err, "the tag says "+value, "set the tag, allow instance metadata tags, or write agent_id itself"))
+		out = append(out, result("agent id", err, "the tag says "+value,
+			"set the tag, allow instance metadata tags, or write agent_id itself"))
 	}
 	if !answer.Date.IsZero() {
 		out = append(out, clock("clock against the metadata service", answer.At.Sub(answer.Date)))
@@ -123,7 +124,8 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 		return nil
 	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
-	out := []Finding{result("name of the control plane", err, strings.Join(addresses, ", "), "correct api: in the configuration, or the name service of this network")}
+	out := []Finding{result("name of the control plane", err, strings.Join(addresses, ", "),
+		"correct api: in the configuration, or the name service of this network")}
 	if err != nil {
 		return out
 	}
@@ -132,20 +134,28 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 	if err != nil {
 		return out
 	}
-	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version, Credential: func(string) (string, error) { return token, nil }})
+	plane, err := controlplane.New(controlplane.Options{
+		Base:       s.API,
+		CAFile:     s.CAFile,
+		Version:    version,
+		Credential: func(string) (string, error) { return token, nil },
+	})
 	if err != nil {
 		return append(out, result("control plane", err, "", "correct ca_file"))
 	}
 	defer plane.Close()
 	if s.Join.Method == settings.OneTime { // an enrolment token is good for joining alone
-		return append(out, result("control plane", plane.Health(ctx), "answers", "open the way to "+s.API+" from this instance"))
+		return append(out, result("control plane", plane.Health(ctx), "answers",
+			"open the way to "+s.API+" from this instance"))
 	}
 	owner, err := plane.Validate(ctx)
 	switch {
 	case controlplane.IsStatus(err, http.StatusUnauthorized), controlplane.IsStatus(err, http.StatusForbidden):
-		return append(out, result("control plane", err, "", "the token is not (or no longer) one of this control plane: enroll again"))
+		return append(out, result("control plane", err, "",
+			"the token is not (or no longer) one of this control plane: enroll again"))
 	case err != nil:
-		return append(out, result("control plane", err, "", "open the way to "+s.API+" from this instance: security group, route, proxy, certificate (ca_file)"))
+		return append(out, result("control plane", err, "",
+			"open the way to "+s.API+" from this instance: security group, route, proxy, certificate (ca_file)"))
 	}
 	return append(out, Finding{Check: "control plane", OK: true, Found: "answers; the token is that of " + owner.Name})
 }
@@ -160,7 +170,8 @@ func hookFiles(s settings.Settings) Finding {
 			count += len(group)
 		}
 	}
-	return result("hooks", errors.Join(wrong...), fmt.Sprintf("%d in %s", count, s.Hooks.Dir), "a hook is an executable file that only its owner can change")
+	return result("hooks", errors.Join(wrong...), fmt.Sprintf("%d in %s", count, s.Hooks.Dir),
+		"a hook is an executable file that only its owner can change")
 }
 
 func stateDir(s settings.Settings) Finding {
@@ -168,7 +179,8 @@ func stateDir(s settings.Settings) Finding {
 	if err == nil {
 		err = errors.Join(file.Close(), os.Remove(file.Name()))
 	}
-	return result("state directory", err, s.StateDir+" can be written", "run as root; make room on the disk; mkdir -p "+s.StateDir)
+	return result("state directory", err, s.StateDir+" can be written",
+		"run as root; make room on the disk; mkdir -p "+s.StateDir)
 }
 
 func running(ctx context.Context, s settings.Settings) Finding {
@@ -176,5 +188,6 @@ func running(ctx context.Context, s settings.Settings) Finding {
 	if err == nil {
 		err = conn.Close()
 	}
-	return result("agent", err, "runs", "systemctl enable --now spotkeeper-agent; journalctl -u spotkeeper-agent ("+filepath.Base(s.Socket)+")")
+	return result("agent", err, "runs",
+		"systemctl enable --now spotkeeper-agent; journalctl -u spotkeeper-agent ("+filepath.Base(s.Socket)+")")
 }

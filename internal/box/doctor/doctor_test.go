@@ -40,18 +40,30 @@ func TestExamine(t *testing.T) {
 	}{
 		"nothing":       {},
 		"configuration": {configured: errors.New("agent_id is missing"), check: "configuration", mend: "enroll"},
-		"hop limit": {spoil: func(_ *testing.T, _ *settings.Settings, meta *boxtest.IMDS, _ *boxtest.Plane) { meta.Hang("api/token") },
-			check: "metadata service", mend: "hop-limit 2"},
-		"metadata switched off": {spoil: func(_ *testing.T, _ *settings.Settings, meta *boxtest.IMDS, _ *boxtest.Plane) {
-			meta.RefuseTokens(http.StatusForbidden)
+		"hop limit": {
+			spoil: func(_ *testing.T, _ *settings.Settings, meta *boxtest.IMDS, _ *boxtest.Plane) {
+				meta.Hang(
+					"api/token")
+			},
+			check: "metadata service",
+			mend:  "hop-limit 2",
 		},
-			check: "metadata service", mend: "http-endpoint enabled"},
+		"metadata switched off": {
+			spoil: func(_ *testing.T, _ *settings.Settings, meta *boxtest.IMDS, _ *boxtest.Plane) {
+				meta.RefuseTokens(http.StatusForbidden)
+			},
+			check: "metadata service",
+			mend:  "http-endpoint enabled",
+		},
 		"clock": {spoil: func(_ *testing.T, _ *settings.Settings, meta *boxtest.IMDS, _ *boxtest.Plane) {
 			meta.SetClock(time.Minute)
 		},
 			check: "clock against the metadata service", mend: "chrony"},
-		"tag": {spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) { s.AgentID = "tag:app" },
-			check: "agent id", mend: "instance metadata tags"},
+		"tag": {
+			spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) { s.AgentID = "tag:app" },
+			check: "agent id",
+			mend:  "instance metadata tags",
+		},
 		"token": {spoil: func(_ *testing.T, _ *settings.Settings, _ *boxtest.IMDS, plane *boxtest.Plane) {
 			plane.Answer(func(boxtest.Arrival) (int, string) {
 				return http.StatusUnauthorized, `{"error":"Invalid token","code":"auth.invalid_token"}`
@@ -61,8 +73,11 @@ func TestExamine(t *testing.T) {
 			s.Join.Token, s.Join.TokenFile = "", "/no/such/file"
 		},
 			check: "token", mend: "enroll"},
-		"no way": {spoil: func(_ *testing.T, _ *settings.Settings, _ *boxtest.IMDS, plane *boxtest.Plane) { plane.Close() },
-			check: "control plane", mend: "security group"},
+		"no way": {
+			spoil: func(_ *testing.T, _ *settings.Settings, _ *boxtest.IMDS, plane *boxtest.Plane) { plane.Close() },
+			check: "control plane",
+			mend:  "security group",
+		},
 		"hooks": {spoil: func(t *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
 			t.Helper()
 			path := filepath.Join(s.Hooks.Dir, "drain", "10-stop")

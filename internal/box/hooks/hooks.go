@@ -65,7 +65,11 @@ func Find(dir string, event Event) (groups [][]Program, err error) {
 		if found == nil {
 			continue // an editor's copy, a README
 		}
-		p := Program{Name: string(event) + "/" + entry.Name(), Number: found[1], Path: filepath.Join(dir, string(event), entry.Name())}
+		p := Program{
+			Name:   string(event) + "/" + entry.Name(),
+			Number: found[1],
+			Path:   filepath.Join(dir, string(event), entry.Name()),
+		}
 		if err := check(p.Path); err != nil {
 			wrong = append(wrong, fmt.Errorf("hook %s: %w", p.Name, err))
 			continue

@@ -35,7 +35,8 @@ func write(t *testing.T, dir, name, script string) hooks.Program {
 func TestFind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{"drain/20-b", "drain/10-a", "drain/20-c.sh", "drain/README", "drain/5-short", "drain/30-last~"} {
+	for _, name := range []string{"drain/20-b", "drain/10-a", "drain/20-c.sh", "drain/README", "drain/5-short",
+		"drain/30-last~"} {
 		write(t, dir, name, "true")
 	}
 	require.NoError(t, os.Chmod(write(t, dir, "drain/40-data", "true").Path, 0o644))
@@ -65,8 +66,17 @@ func TestEnvironmentAndExit(t *testing.T) {
 	dir := t.TempDir()
 	at := time.Date(2026, 11, 28, 16, 42, 7, 0, time.UTC)
 	show := write(t, dir, "10-show", `env | grep ^SPOTKEEPER_ | sort; pwd; exit 75`)
-	got := hooks.Run(t.Context(), show, hooks.Occasion{Event: hooks.Drain, Reason: "termination-notice", AgentID: "web", InstanceID: "i-1",
-		Role: "primary", PeerID: "i-2", Deadline: at, Left: 97*time.Second + 900*time.Millisecond, Attempt: 2})
+	got := hooks.Run(t.Context(), show, hooks.Occasion{
+		Event:      hooks.Drain,
+		Reason:     "termination-notice",
+		AgentID:    "web",
+		InstanceID: "i-1",
+		Role:       "primary",
+		PeerID:     "i-2",
+		Deadline:   at,
+		Left:       97*time.Second + 900*time.Millisecond,
+		Attempt:    2,
+	})
 	require.Equal(t, hooks.NotNow, got.Exit)
 	require.Equal(t, `SPOTKEEPER_AGENT_ID=web
 SPOTKEEPER_ATTEMPT=2
@@ -167,7 +177,8 @@ func TestGroupRunsSideBySide(t *testing.T) {
 	defer cancel()
 	var mu sync.Mutex
 	exits := map[string]int{}
-	hooks.RunGroup(ctx, []hooks.Program{meet("a", "b"), meet("b", "a")}, func(hooks.Program) hooks.Occasion { return hooks.Occasion{} },
+	hooks.RunGroup(ctx, []hooks.Program{meet("a", "b"),
+		meet("b", "a")}, func(hooks.Program) hooks.Occasion { return hooks.Occasion{} },
 		func(p hooks.Program, r hooks.Result) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -143,8 +143,15 @@ func TestIdentity(t *testing.T) {
 	f.Clear("meta-data/placement/region") // the path is newer than the others
 	id, err := c.Identity(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, imds.Identity{InstanceID: "i-1", InstanceType: "t3.medium", Region: "us-east-1", Zone: "us-east-1a",
-		ImageID: "ami-1", PrivateIP: "10.0.0.10", LifeCycle: "spot"}, id)
+	require.Equal(t, imds.Identity{
+		InstanceID:   "i-1",
+		InstanceType: "t3.medium",
+		Region:       "us-east-1",
+		Zone:         "us-east-1a",
+		ImageID:      "ami-1",
+		PrivateIP:    "10.0.0.10",
+		LifeCycle:    "spot",
+	}, id)
 	f.Clear("meta-data/instance-id")
 	_, err = c.Identity(t.Context())
 	require.ErrorIs(t, err, imds.ErrAbsent)
@@ -170,7 +177,8 @@ func TestParseAction(t *testing.T) {
 	action, err := imds.ParseAction(`{"action": "terminate", "time": "2026-11-28T16:42:07Z"}`)
 	require.NoError(t, err)
 	require.Equal(t, imds.Action{Action: "terminate", Time: time.Date(2026, 11, 28, 16, 42, 7, 0, time.UTC)}, action)
-	for _, text := range []string{"", "{}", "null", `{"action":"terminate"}`, `{"time":"2026-11-28T16:42:07Z"}`, `{"action":"stop","time":"soon"}`, "<html>"} {
+	for _, text := range []string{"", "{}", "null", `{"action":"terminate"}`, `{"time":"2026-11-28T16:42:07Z"}`,
+		`{"action":"stop","time":"soon"}`, "<html>"} {
 		_, err := imds.ParseAction(text)
 		require.Error(t, err, text)
 	}
@@ -193,9 +201,11 @@ func TestWatchesAreApart(t *testing.T) {
 		})
 	})
 	all.Go(func() {
-		c.Watch(ctx, imds.InstanceAction, time.Millisecond, func(imds.Answer) { found.Add(1) }, func() { absent.Add(1) }, func(error) {})
+		c.Watch(ctx, imds.InstanceAction,
+			time.Millisecond, func(imds.Answer) { found.Add(1) }, func() { absent.Add(1) }, func(error) {})
 	})
-	require.Eventually(t, func() bool { return absent.Load() > 20 && failed.Load() > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return absent.Load() > 20 && failed.Load() > 0 }, 10*time.Second,
+		time.Millisecond)
 	f.Interrupt("terminate", time.Now().Add(2*time.Minute))
 	require.Eventually(t, func() bool { return found.Load() > 0 }, 10*time.Second, time.Millisecond)
 	cancel()

@@ -49,7 +49,14 @@ func (a Answer) Left(at time.Time) time.Duration {
 // followed by growing pauses of one second to maxPause. The outcome of every read is
 // passed to failed, nil when it is no error. Each path has a Watch of its own, so that
 // none delays another.
-func (c *Client) Watch(ctx context.Context, path string, poll time.Duration, found func(Answer), absent func(), failed func(error)) {
+func (c *Client) Watch(
+	ctx context.Context,
+	path string,
+	poll time.Duration,
+	found func(Answer),
+	absent func(),
+	failed func(error),
+) {
 	retry := min(poll, time.Second)
 	for {
 		pause := poll

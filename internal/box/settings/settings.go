@@ -127,10 +127,13 @@ func Load(file string, environment map[string]string) (Settings, error) {
 func (s Settings) Validate() error {
 	var wrong []error
 	if u, err := url.Parse(s.API); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		wrong = append(wrong, fmt.Errorf("api must be the address of the control plane, such as https://spotkeeper.example.com, not %q", s.API))
+		wrong = append(wrong,
+			fmt.Errorf("api must be the address of the control plane, such as https://spotkeeper.example.com, not %q",
+				s.API))
 	}
 	if s.AgentID == "" {
-		wrong = append(wrong, errors.New("agent_id is missing: a name of this workload, or tag:KEY for the value of an instance tag"))
+		wrong = append(wrong,
+			errors.New("agent_id is missing: a name of this workload, or tag:KEY for the value of an instance tag"))
 	}
 	if s.Join.Method != ClientToken && s.Join.Method != OneTime {
 		wrong = append(wrong, fmt.Errorf("join.method must be %s or %s, not %q", ClientToken, OneTime, s.Join.Method))
@@ -139,7 +142,8 @@ func (s Settings) Validate() error {
 		wrong = append(wrong, fmt.Errorf("imds.poll must be at most 30s, not %s", s.IMDS.Poll))
 	}
 	if s.Hooks.Budget < 0 || s.Hooks.Budget > 115*time.Second {
-		wrong = append(wrong, fmt.Errorf("hooks.budget must be below the two minutes of a notice, not %s", s.Hooks.Budget))
+		wrong = append(wrong, fmt.Errorf("hooks.budget must be below the two minutes of a notice, not %s",
+			s.Hooks.Budget))
 	}
 	if s.Heartbeat <= 0 || s.Ready.Every <= 0 || s.Ready.Successes < 1 {
 		wrong = append(wrong, errors.New("heartbeat, ready.every and ready.successes must be above zero"))

@@ -26,7 +26,11 @@ agent_id: web
 join: {method: legacy-client-token, token_file: /etc/t}
 imds: {poll: 2s}
 ready: {http: "http://127.0.0.1:8080/health", successes: 5}
-`, map[string]string{"SPOTKEEPER_AGENT_IMDS_POLL": "3s", "SPOTKEEPER_AGENT_JOIN_TOKEN": "secret", "SPOTKEEPER_AGENT_HOOKS_BUDGET": "10s"})
+`, map[string]string{
+		"SPOTKEEPER_AGENT_IMDS_POLL":    "3s",
+		"SPOTKEEPER_AGENT_JOIN_TOKEN":   "secret",
+		"SPOTKEEPER_AGENT_HOOKS_BUDGET": "10s",
+	})
 	require.NoError(t, err)
 	want := settings.Default()
 	want.API, want.AgentID, want.IMDS.Poll = "https://spotkeeper.example.com", "web", 3*time.Second
@@ -42,15 +46,23 @@ ready: {http: "http://127.0.0.1:8080/health", successes: 5}
 // TestEnvironmentAlone: a container needs no file.
 func TestEnvironmentAlone(t *testing.T) {
 	t.Parallel()
-	got, err := settings.Load(filepath.Join(t.TempDir(), "none"), map[string]string{"SPOTKEEPER_AGENT_API": "http://a:5000", "SPOTKEEPER_AGENT_AGENT_ID": "tag:app"})
+	got, err := settings.Load(filepath.Join(t.TempDir(), "none"), map[string]string{
+		"SPOTKEEPER_AGENT_API":      "http://a:5000",
+		"SPOTKEEPER_AGENT_AGENT_ID": "tag:app",
+	})
 	require.NoError(t, err)
 	require.Equal(t, "tag:app", got.AgentID)
 }
 
 func TestMistakesAreReportedTogether(t *testing.T) {
 	t.Parallel()
-	_, err := load(t, "api: example.com\njoin: {method: psychic}\nimds: {poll: 5m}\nhooks: {budget: 3m}\nsocket: agent.sock\nheartbeat: 0s\n", map[string]string{})
-	for _, part := range []string{"api must", "agent_id is missing", "join.method", "imds.poll", "hooks.budget", "heartbeat", "absolute"} {
+	_, err := load(
+		t,
+		"api: example.com\njoin: {method: psychic}\nimds: {poll: 5m}\nhooks: {budget: 3m}\nsocket: agent.sock\nheartbeat: 0s\n",
+		map[string]string{},
+	)
+	for _, part := range []string{"api must", "agent_id is missing", "join.method", "imds.poll", "hooks.budget",
+		"heartbeat", "absolute"} {
 		require.ErrorContains(t, err, part)
 	}
 	_, err = load(t, "api: http://a\nagent_id: web\nhoks: {}\n", map[string]string{})

@@ -17,9 +17,20 @@ func TestNoticesAreKept(t *testing.T) {
 	s, err := spool.Open(dir)
 	require.NoError(t, err)
 	at := time.Date(2026, 11, 28, 16, 42, 7, 0, time.UTC)
-	first := &spool.Notice{ID: spool.NoticeID(spool.Termination, "i-1", at), Kind: spool.Termination, InstanceID: "i-1", Deadline: at, DetectedAt: at.Add(-2 * time.Minute),
-		Hooks: []spool.Hook{{Name: "notice/10-a", Attempts: 1, Started: at, Exit: 3, Output: "gone"}}}
-	second := &spool.Notice{ID: spool.NoticeID(spool.Rebalance, "i-1", at), Kind: spool.Rebalance, InstanceID: "i-1", DetectedAt: at.Add(-time.Hour)}
+	first := &spool.Notice{
+		ID:         spool.NoticeID(spool.Termination, "i-1", at),
+		Kind:       spool.Termination,
+		InstanceID: "i-1",
+		Deadline:   at,
+		DetectedAt: at.Add(-2 * time.Minute),
+		Hooks:      []spool.Hook{{Name: "notice/10-a", Attempts: 1, Started: at, Exit: 3, Output: "gone"}},
+	}
+	second := &spool.Notice{
+		ID:         spool.NoticeID(spool.Rebalance, "i-1", at),
+		Kind:       spool.Rebalance,
+		InstanceID: "i-1",
+		DetectedAt: at.Add(-time.Hour),
+	}
 	require.NoError(t, s.Save(first))
 	require.NoError(t, s.Save(second))
 	first.Answer = &spool.Answer{At: at, Action: "replica_promoted", Final: true}
@@ -45,7 +56,11 @@ func TestBadFilesHideNoGoodOnes(t *testing.T) {
 	require.NoError(t, err)
 	good := &spool.Notice{ID: "a", InstanceID: "i-1"}
 	require.NoError(t, s.Save(good))
-	for name, content := range map[string]string{"b.json": `{"id":"b","insta`, "c.json": `{}`, ".new-123": `{"id":"d"`} {
+	for name, content := range map[string]string{
+		"b.json":   `{"id":"b","insta`,
+		"c.json":   `{}`,
+		".new-123": `{"id":"d"`,
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "notices", name), []byte(content), 0o600))
 	}
 	found, err := s.Load()

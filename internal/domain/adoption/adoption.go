@@ -107,18 +107,22 @@ func (c Claim) Judge() Verdict {
 		v.Wait = true
 		return v
 	case c.State == stateAbsent:
-		return unproven(NotFound, fmt.Sprintf("EC2 shows no instance %s in %s of the client's account", c.InstanceID, c.Region),
+		return unproven(NotFound,
+			fmt.Sprintf("EC2 shows no instance %s in %s of the client's account", c.InstanceID, c.Region),
 			"check the role_arn of the client and the region that the agent reports")
 	case c.State != stateRunning:
-		return unproven(NotRunning, fmt.Sprintf("instance %s is %s", c.InstanceID, c.State), "start it, or end its agent")
+		return unproven(NotRunning, fmt.Sprintf("instance %s is %s", c.InstanceID, c.State),
+			"start it, or end its agent")
 	case c.AccountID != "" && c.OwnerID != c.AccountID:
-		return unproven(OtherAccount, fmt.Sprintf("instance %s lives in account %s, not in %s", c.InstanceID, c.OwnerID, c.AccountID),
+		return unproven(OtherAccount,
+			fmt.Sprintf("instance %s lives in account %s, not in %s", c.InstanceID, c.OwnerID, c.AccountID),
 			"correct the client's account_id and role_arn")
 	case c.TaggedBy != "" && c.TaggedBy != c.ClientID:
 		return unproven(OtherClient, "the tags of "+c.InstanceID+" name another client",
 			"register the agent with the token of the client that the tag spotkeeper:client names")
 	case (c.OwnAccount || c.Shared) && c.TaggedBy == "" && !c.Document:
-		return unproven(NoMark, "several clients share the account, and nothing at EC2 says that "+c.InstanceID+" is this one's",
+		return unproven(NoMark,
+			"several clients share the account, and nothing at EC2 says that "+c.InstanceID+" is this one's",
 			"tag the instance with spotkeeper:client = "+c.ClientID)
 	}
 	return Verdict{Proven: true}

@@ -23,22 +23,32 @@ func TestJudge(t *testing.T) {
 		want   adoption.Cause // empty: proven
 		wait   bool
 	}{
-		"in the client's own account":             {func(*adoption.Claim) {}, "", false},
-		"with its tag":                            {func(c *adoption.Claim) { c.TaggedBy = "c1" }, "", false},
-		"no role and no right":                    {func(c *adoption.Claim) { c.HasRole = false }, adoption.ClientAlone, false},
-		"ours, without a mark":                    {func(c *adoption.Claim) { c.HasRole, c.OwnAccount = false, true }, adoption.NoMark, false},
-		"ours, with a mark":                       {func(c *adoption.Claim) { c.HasRole, c.OwnAccount, c.TaggedBy = false, true, "c1" }, "", false},
-		"ours, with another client's mark":        {func(c *adoption.Claim) { c.HasRole, c.OwnAccount, c.TaggedBy = false, true, "c2" }, adoption.OtherClient, false},
-		"ours, with a document":                   {func(c *adoption.Claim) { c.HasRole, c.OwnAccount, c.Document = false, true, true }, "", false},
-		"ours, a document and another's mark":     {func(c *adoption.Claim) { c.OwnAccount, c.Document, c.TaggedBy = true, true, "c2" }, adoption.OtherClient, false},
-		"two clients in one account":              {func(c *adoption.Claim) { c.Shared = true }, adoption.NoMark, false},
-		"two clients in one account, with a mark": {func(c *adoption.Claim) { c.Shared, c.TaggedBy = true, "c1" }, "", false},
-		"another account":                         {func(c *adoption.Claim) { c.OwnerID = "222222222222" }, adoption.OtherAccount, false},
-		"absent":                                  {func(c *adoption.Claim) { c.State = "absent" }, adoption.NotFound, false},
-		"absent and fresh":                        {func(c *adoption.Claim) { c.State, c.Fresh = "absent", true }, adoption.Waiting, true},
-		"pending":                                 {func(c *adoption.Claim) { c.State = "pending" }, adoption.Waiting, true},
-		"stopped":                                 {func(c *adoption.Claim) { c.State = "stopped" }, adoption.NotRunning, false},
-		"ended":                                   {func(c *adoption.Claim) { c.State = "terminated" }, adoption.NotRunning, false},
+		"in the client's own account": {func(*adoption.Claim) {}, "", false},
+		"with its tag":                {func(c *adoption.Claim) { c.TaggedBy = "c1" }, "", false},
+		"no role and no right": {func(c *adoption.Claim) { c.HasRole = false },
+			adoption.ClientAlone, false},
+		"ours, without a mark": {func(c *adoption.Claim) { c.HasRole, c.OwnAccount = false, true },
+			adoption.NoMark, false},
+		"ours, with a mark": {
+			func(c *adoption.Claim) { c.HasRole, c.OwnAccount, c.TaggedBy = false, true, "c1" }, "", false},
+		"ours, with another client's mark": {
+			func(c *adoption.Claim) { c.HasRole, c.OwnAccount, c.TaggedBy = false, true, "c2" }, adoption.OtherClient,
+			false},
+		"ours, with a document": {
+			func(c *adoption.Claim) { c.HasRole, c.OwnAccount, c.Document = false, true, true }, "", false},
+		"ours, a document and another's mark": {
+			func(c *adoption.Claim) { c.OwnAccount, c.Document, c.TaggedBy = true, true, "c2" }, adoption.OtherClient,
+			false},
+		"two clients in one account": {func(c *adoption.Claim) { c.Shared = true }, adoption.NoMark,
+			false},
+		"two clients in one account, with a mark": {func(c *adoption.Claim) { c.Shared, c.TaggedBy = true, "c1" }, "",
+			false},
+		"another account":  {func(c *adoption.Claim) { c.OwnerID = "222222222222" }, adoption.OtherAccount, false},
+		"absent":           {func(c *adoption.Claim) { c.State = "absent" }, adoption.NotFound, false},
+		"absent and fresh": {func(c *adoption.Claim) { c.State, c.Fresh = "absent", true }, adoption.Waiting, true},
+		"pending":          {func(c *adoption.Claim) { c.State = "pending" }, adoption.Waiting, true},
+		"stopped":          {func(c *adoption.Claim) { c.State = "stopped" }, adoption.NotRunning, false},
+		"ended":            {func(c *adoption.Claim) { c.State = "terminated" }, adoption.NotRunning, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,8 @@ func TestAPoolIsATypeAndAZone(t *testing.T) {
 		require.Equal(t, want, [2]string{instanceType, az})
 		require.Equal(t, id, agent.PoolID(instanceType, az))
 	}
-	for _, id := range []string{"", "t3.medium", "us-east-1a", "t3.medium.", ".us-east-1a", "t3.medium.us-east-1", "t3 medium.us-east-1a"} {
+	for _, id := range []string{"", "t3.medium", "us-east-1a", "t3.medium.", ".us-east-1a", "t3.medium.us-east-1",
+		"t3 medium.us-east-1a"} {
 		_, _, err := agent.SplitPool(id)
 		require.Equal(t, agent.BadPool, fault.CodeOf(err), id)
 	}
@@ -41,11 +42,19 @@ func TestTheModeThatAWordMeans(t *testing.T) {
 	t.Parallel()
 
 	for word, want := range map[string]agent.Mode{
-		"spot": agent.Spot, "Spot": agent.Spot, " SPOT ": agent.Spot,
-		"ondemand": agent.OnDemand, "on-demand": agent.OnDemand, "on_demand": agent.OnDemand, "On Demand": agent.OnDemand,
-		"OnDemand": agent.OnDemand,
-		"":         agent.ModeUnknown, "unknown": agent.ModeUnknown, "null": agent.ModeUnknown,
-		"spot-fleet": agent.ModeUnknown, "reserved": agent.ModeUnknown,
+		"spot":       agent.Spot,
+		"Spot":       agent.Spot,
+		" SPOT ":     agent.Spot,
+		"ondemand":   agent.OnDemand,
+		"on-demand":  agent.OnDemand,
+		"on_demand":  agent.OnDemand,
+		"On Demand":  agent.OnDemand,
+		"OnDemand":   agent.OnDemand,
+		"":           agent.ModeUnknown,
+		"unknown":    agent.ModeUnknown,
+		"null":       agent.ModeUnknown,
+		"spot-fleet": agent.ModeUnknown,
+		"reserved":   agent.ModeUnknown,
 	} {
 		require.Equal(t, want, agent.ModeOf(word), "%q", word)
 	}

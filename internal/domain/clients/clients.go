@@ -83,7 +83,8 @@ func (n *New) Normalize() error {
 		}
 		return nil
 	}
-	if a, err := mail.ParseAddress(n.Email); err != nil || a.Address != n.Email || utf8.RuneCountInString(n.Email) > 255 {
+	if a, err := mail.ParseAddress(n.Email); err != nil || a.Address != n.Email ||
+		utf8.RuneCountInString(n.Email) > 255 {
 		return BadEmail.New("%q is not an e-mail address", n.Email)
 	}
 	return nil

@@ -59,8 +59,14 @@ func TestNormalize(t *testing.T) {
 		want clients.New
 		code fault.Code
 	}{
-		"trimmed":         {in: clients.New{Name: "  Beta Corp "}, want: clients.New{Name: "Beta Corp", Email: "beta_corp@example.com"}},
-		"email kept":      {in: clients.New{Name: "A", Email: " ops@acme.test "}, want: clients.New{Name: "A", Email: "ops@acme.test"}},
+		"trimmed": {
+			in:   clients.New{Name: "  Beta Corp "},
+			want: clients.New{Name: "Beta Corp", Email: "beta_corp@example.com"},
+		},
+		"email kept": {
+			in:   clients.New{Name: "A", Email: " ops@acme.test "},
+			want: clients.New{Name: "A", Email: "ops@acme.test"},
+		},
 		"empty":           {in: clients.New{Name: "  "}, code: clients.BadName},
 		"too long":        {in: clients.New{Name: strings.Repeat("é", 256)}, code: clients.BadName},
 		"control":         {in: clients.New{Name: "a\nb"}, code: clients.BadName},

@@ -33,9 +33,15 @@ type Usage struct {
 func (l Limits) CheckLaunch(u Usage) error {
 	switch {
 	case u.OpenReplicas >= l.OpenReplicas:
-		return TooManyReplicas.New("The client has %d replicas, and may have %d: remove one, or ask an operator for more.", u.OpenReplicas, l.OpenReplicas).With("limit", l.OpenReplicas)
+		return TooManyReplicas.New(
+			"The client has %d replicas, and may have %d: remove one, or ask an operator for more.", u.OpenReplicas,
+			l.OpenReplicas).With("limit", l.OpenReplicas)
 	case u.LaunchesThisHour >= l.LaunchesPerHour:
-		return TooManyLaunches.New("%d instances were launched for the client within an hour, and it may have %d: wait, or ask an operator for more.", u.LaunchesThisHour, l.LaunchesPerHour).With("limit", l.LaunchesPerHour)
+		return TooManyLaunches.New(
+			"%d instances were launched for the client within an hour, and it may have %d: wait, or ask an operator for more.",
+			u.LaunchesThisHour,
+			l.LaunchesPerHour,
+		).With("limit", l.LaunchesPerHour)
 	default:
 		return nil
 	}

@@ -45,18 +45,31 @@ func TestWhatACredentialIsMadeFrom(t *testing.T) {
 		in   credentials.New
 		want credentials.New // zero: refused
 	}{
-		"an enrolment takes its defaults": {credentials.New{Kind: "enrolment"}, credentials.New{Kind: "enrolment", TTL: 15 * time.Minute, Uses: 1}},
-		"an enrolment for many":           {credentials.New{Kind: "enrolment", TTL: time.Hour, Uses: 50, LogicalID: "web"}, credentials.New{Kind: "enrolment", TTL: time.Hour, Uses: 50, LogicalID: "web"}},
-		"a tenant's":                      {credentials.New{Kind: "tenant", Name: " ci ", Scope: "operate"}, credentials.New{Kind: "tenant", Name: "ci", Scope: "operate"}},
-		"a tenant's without a name":       {in: credentials.New{Kind: "tenant", Scope: "read"}},
-		"a tenant's without a scope":      {in: credentials.New{Kind: "tenant", Name: "ci"}},
-		"an unknown scope":                {in: credentials.New{Kind: "tenant", Name: "ci", Scope: "root"}},
-		"an enrolment with a scope":       {in: credentials.New{Kind: "enrolment", Scope: "read"}},
-		"an enrolment for ever":           {in: credentials.New{Kind: "enrolment", TTL: 31 * 24 * time.Hour}},
-		"an enrolment for too many":       {in: credentials.New{Kind: "enrolment", Uses: 10_001}},
-		"an agent's by hand":              {in: credentials.New{Kind: "agent"}},
-		"a past one":                      {in: credentials.New{Kind: "enrolment", TTL: -1}},
-		"a control character":             {in: credentials.New{Kind: "tenant", Name: "a\x07", Scope: "read"}},
+		"an enrolment takes its defaults": {credentials.New{Kind: "enrolment"}, credentials.New{
+			Kind: "enrolment",
+			TTL:  15 * time.Minute,
+			Uses: 1,
+		}},
+		"an enrolment for many": {credentials.New{
+			Kind:      "enrolment",
+			TTL:       time.Hour,
+			Uses:      50,
+			LogicalID: "web",
+		}, credentials.New{Kind: "enrolment", TTL: time.Hour, Uses: 50, LogicalID: "web"}},
+		"a tenant's": {credentials.New{
+			Kind:  "tenant",
+			Name:  " ci ",
+			Scope: "operate",
+		}, credentials.New{Kind: "tenant", Name: "ci", Scope: "operate"}},
+		"a tenant's without a name":  {in: credentials.New{Kind: "tenant", Scope: "read"}},
+		"a tenant's without a scope": {in: credentials.New{Kind: "tenant", Name: "ci"}},
+		"an unknown scope":           {in: credentials.New{Kind: "tenant", Name: "ci", Scope: "root"}},
+		"an enrolment with a scope":  {in: credentials.New{Kind: "enrolment", Scope: "read"}},
+		"an enrolment for ever":      {in: credentials.New{Kind: "enrolment", TTL: 31 * 24 * time.Hour}},
+		"an enrolment for too many":  {in: credentials.New{Kind: "enrolment", Uses: 10_001}},
+		"an agent's by hand":         {in: credentials.New{Kind: "agent"}},
+		"a past one":                 {in: credentials.New{Kind: "enrolment", TTL: -1}},
+		"a control character":        {in: credentials.New{Kind: "tenant", Name: "a\x07", Scope: "read"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

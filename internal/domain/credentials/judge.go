@@ -56,7 +56,8 @@ func (f *Found) Judge(now time.Time) error {
 	case f.Kind == Agent && f.Retired:
 		return Revoked.New("The instance of this token has been retired: its token ended with it.")
 	case f.Kind == Legacy && f.LegacyMode == LegacyOff:
-		return LegacyOut.New("The client's old token is switched off: agents join with an enrolment, programs have tokens of their own.")
+		return LegacyOut.New(
+			"The client's old token is switched off: agents join with an enrolment, programs have tokens of their own.")
 	default:
 		return nil
 	}
@@ -90,7 +91,8 @@ func (f *Found) Allows(u Use) error {
 		case u.Agents:
 			return NotForThis.New("This is for agents: a tenant's token is not good for it.")
 		case !f.Scope.Includes(u.Needs):
-			return ScopeTooSmall.New("This needs a token with the scope %s, and yours has %s.", u.Needs, f.Scope).With("scope", f.Scope).With("needs", u.Needs)
+			return ScopeTooSmall.New("This needs a token with the scope %s, and yours has %s.", u.Needs, f.Scope).
+				With("scope", f.Scope).With("needs", u.Needs)
 		}
 	case Legacy:
 		switch {

@@ -28,7 +28,8 @@ func DefaultGuards() Guards {
 }
 
 func (g Guards) validate() error {
-	if g.FailedFailovers < 0 || g.SwitchesPerAgentDay < 0 || g.SpendPercent < 0 || g.ErrorRate < 0 || g.ErrorRate > 1 || g.MinDecisions < 0 {
+	if g.FailedFailovers < 0 || g.SwitchesPerAgentDay < 0 || g.SpendPercent < 0 || g.ErrorRate < 0 ||
+		g.ErrorRate > 1 || g.MinDecisions < 0 {
 		return BadPlan.New("Guards must not be negative, and the error rate is a share between 0 and 1")
 	}
 	return nil
@@ -103,7 +104,8 @@ func (r Readings) SwitchRate() float64 {
 func (g Guards) Breach(phase Phase, r Readings) string {
 	if phase == Shadow {
 		if n := r.Shadow.Pairs; n > 0 && n >= g.MinDecisions && share(r.Shadow.Errors, n) > g.ErrorRate {
-			return fmt.Sprintf("%.1f %% of its %d shadow decisions failed; %.1f %% may", share(r.Shadow.Errors, n)*100, n, g.ErrorRate*100)
+			return fmt.Sprintf("%.1f %% of its %d shadow decisions failed; %.1f %% may",
+				share(r.Shadow.Errors, n)*100, n, g.ErrorRate*100)
 		}
 		return ""
 	}
@@ -114,15 +116,18 @@ func (g Guards) Breach(phase Phase, r Readings) string {
 		return fmt.Sprintf("%d failovers of its agents failed; %d may", n, g.FailedFailovers)
 	}
 	if n := r.Group.Decisions; n > 0 && n >= g.MinDecisions && share(r.Group.Errors, n) > g.ErrorRate {
-		return fmt.Sprintf("%.1f %% of its %d decisions failed; %.1f %% may", share(r.Group.Errors, n)*100, n, g.ErrorRate*100)
+		return fmt.Sprintf("%.1f %% of its %d decisions failed; %.1f %% may", share(r.Group.Errors, n)*100, n,
+			g.ErrorRate*100)
 	}
 	if rate := r.SwitchRate(); rate > g.SwitchesPerAgentDay {
-		return fmt.Sprintf("its %d agents were moved %.1f times a day each; %.1f is the limit", r.Group.Agents, rate, g.SwitchesPerAgentDay)
+		return fmt.Sprintf("its %d agents were moved %.1f times a day each; %.1f is the limit", r.Group.Agents, rate,
+			g.SwitchesPerAgentDay)
 	}
 	its, known := r.Group.SpendShare()
 	theirs, comparable := r.Others.SpendShare()
 	if known && comparable && its > theirs*(1+g.SpendPercent/100)+r.spendNoise() {
-		return fmt.Sprintf("its agents cost %.1f %% of on-demand and the others %.1f %%; %.0f %% more is the limit", its*100, theirs*100, g.SpendPercent)
+		return fmt.Sprintf("its agents cost %.1f %% of on-demand and the others %.1f %%; %.0f %% more is the limit",
+			its*100, theirs*100, g.SpendPercent)
 	}
 	return ""
 }
@@ -163,7 +168,8 @@ func (p Plan) Passes(stage int, r Readings) (passes bool, remark string) {
 	case stages[stage+1].Phase == Canary:
 		return true, fmt.Sprintf("no agent is among its %d %%: nothing was learnt", s.Percent)
 	default:
-		return false, fmt.Sprintf("its time is up; no agent is among its %d %%, so it takes a promotion to go on", s.Percent)
+		return false, fmt.Sprintf("its time is up; no agent is among its %d %%, so it takes a promotion to go on",
+			s.Percent)
 	}
 }
 

@@ -135,7 +135,9 @@ func (s *Session) Main() (File, error) {
 		case 1:
 			return found[0], nil
 		default:
-			return File{}, NotJustOne.New("The session holds %s and %s: upload one model at a time, with its preparation steps inside it", found[0].Name, found[1].Name)
+			return File{}, NotJustOne.New(
+				"The session holds %s and %s: upload one model at a time, with its preparation steps inside it",
+				found[0].Name, found[1].Name)
 		}
 	}
 	if len(s.Files) == 0 {

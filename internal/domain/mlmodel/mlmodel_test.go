@@ -15,14 +15,22 @@ import (
 func TestFileNames(t *testing.T) {
 	t.Parallel()
 	for sent, want := range map[string]string{
-		"model_a.pkl": "model_a.pkl", "../../scaler.joblib": "scaler.joblib", `C:\models\m.ONNX`: "m.ONNX", "my model (1).pkl": "my_model_1_.pkl", ".hidden.h5": "hidden.h5",
+		"model_a.pkl":         "model_a.pkl",
+		"../../scaler.joblib": "scaler.joblib",
+		`C:\models\m.ONNX`:    "m.ONNX",
+		"my model (1).pkl":    "my_model_1_.pkl",
+		".hidden.h5":          "hidden.h5",
 	} {
 		got, err := mlmodel.FileName(mlmodel.Models, sent)
 		require.NoError(t, err, sent)
 		require.Equal(t, want, got)
 	}
 	for sent, code := range map[string]fault.Code{
-		"": mlmodel.NoFiles, "..": mlmodel.NoFiles, "model.txt": mlmodel.BadType, "engine.py": mlmodel.BadType, "pkl": mlmodel.BadType,
+		"":          mlmodel.NoFiles,
+		"..":        mlmodel.NoFiles,
+		"model.txt": mlmodel.BadType,
+		"engine.py": mlmodel.BadType,
+		"pkl":       mlmodel.BadType,
 	} {
 		_, err := mlmodel.FileName(mlmodel.Models, sent)
 		require.Equal(t, code, fault.CodeOf(err), sent)
@@ -53,8 +61,10 @@ func TestOneFileOfASessionRuns(t *testing.T) {
 		code  fault.Code
 		names []string
 	}{
-		{mlmodel.NotJustOne, []string{"a.pkl", "b.joblib"}}, {mlmodel.NotJustOne, []string{"a.onnx", "b.onnx"}}, {mlmodel.NoFiles, nil},
-		{engine.NoRunner, []string{"m.h5"}}, {engine.NoRunner, []string{"m.pb"}}, {engine.NoRunner, []string{"m.pth"}}, {engine.NoRunner, []string{"m.pt"}},
+		{mlmodel.NotJustOne, []string{"a.pkl", "b.joblib"}}, {mlmodel.NotJustOne, []string{"a.onnx", "b.onnx"}},
+		{mlmodel.NoFiles, nil},
+		{engine.NoRunner, []string{"m.h5"}}, {engine.NoRunner, []string{"m.pb"}},
+		{engine.NoRunner, []string{"m.pth"}}, {engine.NoRunner, []string{"m.pt"}},
 	} {
 		s := session(c.names...)
 		_, err := s.Main()
@@ -81,7 +91,11 @@ func TestPlans(t *testing.T) {
 	require.NoError(t, mlmodel.DefaultPlan().Validate())
 	require.NoError(t, mlmodel.Immediate().Validate())
 	require.True(t, mlmodel.Immediate().Immediate())
-	require.Equal(t, []mlmodel.Stage{{Phase: mlmodel.Live, Percent: 100, For: 30 * time.Minute}}, mlmodel.Immediate().Stages())
+	require.Equal(t, []mlmodel.Stage{{
+		Phase:   mlmodel.Live,
+		Percent: 100,
+		For:     30 * time.Minute,
+	}}, mlmodel.Immediate().Stages())
 	p := mlmodel.DefaultPlan()
 	require.Len(t, p.Stages(), 6)
 	for _, s := range p.Stages() {
@@ -89,9 +103,14 @@ func TestPlans(t *testing.T) {
 		require.LessOrEqual(t, s.Every(), 5*time.Minute)
 	}
 	for name, spoil := range map[string]func(*mlmodel.Plan){
-		"falling": func(p *mlmodel.Plan) { p.Canary = []int{5, 5} }, "all": func(p *mlmodel.Plan) { p.Canary = []int{100} }, "none": func(p *mlmodel.Plan) { p.Canary = []int{0} },
-		"no step": func(p *mlmodel.Plan) { p.Step = 0 }, "for ever": func(p *mlmodel.Plan) { p.Watch = 15 * 24 * time.Hour }, "backwards": func(p *mlmodel.Plan) { p.Shadow = -1 },
-		"rate": func(p *mlmodel.Plan) { p.Guards.ErrorRate = 2 }, "many": func(p *mlmodel.Plan) { p.Canary = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11} },
+		"falling":   func(p *mlmodel.Plan) { p.Canary = []int{5, 5} },
+		"all":       func(p *mlmodel.Plan) { p.Canary = []int{100} },
+		"none":      func(p *mlmodel.Plan) { p.Canary = []int{0} },
+		"no step":   func(p *mlmodel.Plan) { p.Step = 0 },
+		"for ever":  func(p *mlmodel.Plan) { p.Watch = 15 * 24 * time.Hour },
+		"backwards": func(p *mlmodel.Plan) { p.Shadow = -1 },
+		"rate":      func(p *mlmodel.Plan) { p.Guards.ErrorRate = 2 },
+		"many":      func(p *mlmodel.Plan) { p.Canary = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11} },
 	} {
 		bad := mlmodel.DefaultPlan()
 		spoil(&bad)
@@ -131,8 +150,10 @@ func TestGuards(t *testing.T) {
 	t.Parallel()
 	g := mlmodel.DefaultGuards()
 	fine := mlmodel.Readings{
-		Span: 24 * time.Hour, Group: mlmodel.Measure{Agents: 10, Decisions: 100, Errors: 5, Switches: 20, Spend: 3.2, Reference: 10},
-		Others: mlmodel.Measure{Agents: 90, Spend: 30, Reference: 100}, Shadow: mlmodel.Comparison{Pairs: 100, Errors: 5},
+		Span:   24 * time.Hour,
+		Group:  mlmodel.Measure{Agents: 10, Decisions: 100, Errors: 5, Switches: 20, Spend: 3.2, Reference: 10},
+		Others: mlmodel.Measure{Agents: 90, Spend: 30, Reference: 100},
+		Shadow: mlmodel.Comparison{Pairs: 100, Errors: 5},
 	}
 	for _, phase := range []mlmodel.Phase{mlmodel.Shadow, mlmodel.Canary, mlmodel.Live} {
 		require.Empty(t, g.Breach(phase, fine), phase)
@@ -153,11 +174,27 @@ func TestGuards(t *testing.T) {
 	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Errors, r.Group.Decisions = 9, 9 }) // too few to say
 	breaks("failovers", mlmodel.Live, func(r *mlmodel.Readings) { r.Group.FailedFailovers = 1 })
 	breaks("2.1 times a day", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Switches = 21 })
-	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Span, r.Group.Switches = time.Minute, 5 }) // a first move of some is no rate
+	breaks(
+		"",
+		mlmodel.Canary,
+		func(r *mlmodel.Readings) { r.Span, r.Group.Switches = time.Minute, 5 },
+	) // a first move of some is no rate
 	breaks("cost", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Spend = 3.6 })
-	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Group.Spend, r.Others.Reference = 9, 0 })                         // nobody to compare with
-	breaks("", mlmodel.Canary, func(r *mlmodel.Readings) { r.Span, r.Group.Switches, r.Group.Spend = 15*time.Minute, 5, 6.5 }) // all of them move, and pay twice meanwhile
-	breaks("cost", mlmodel.Canary, func(r *mlmodel.Readings) { r.Span, r.Group.Switches, r.Group.Spend = time.Hour, 5, 6.5 })  // that is no move any more
+	breaks(
+		"",
+		mlmodel.Canary,
+		func(r *mlmodel.Readings) { r.Group.Spend, r.Others.Reference = 9, 0 },
+	) // nobody to compare with
+	breaks(
+		"",
+		mlmodel.Canary,
+		func(r *mlmodel.Readings) { r.Span, r.Group.Switches, r.Group.Spend = 15*time.Minute, 5, 6.5 },
+	) // all of them move, and pay twice meanwhile
+	breaks(
+		"cost",
+		mlmodel.Canary,
+		func(r *mlmodel.Readings) { r.Span, r.Group.Switches, r.Group.Spend = time.Hour, 5, 6.5 },
+	) // that is no move any more
 	breaks("", mlmodel.Validating, func(r *mlmodel.Readings) { r.Group.FailedFailovers = 9 })
 	require.False(t, g.Enough(mlmodel.Canary, mlmodel.Readings{Group: mlmodel.Measure{Decisions: 9}}))
 	require.False(t, g.Enough(mlmodel.Shadow, mlmodel.Readings{}))
@@ -178,9 +215,12 @@ func TestAShareOfNobody(t *testing.T) {
 		passes bool
 		remark string
 	}{
-		{0, mlmodel.Readings{}, false, "it has yet to decide 10 times"}, {1, few, false, "it has yet to decide 10 times"},
-		{1, mlmodel.Readings{}, true, "no agent is among its 1 %"}, {2, mlmodel.Readings{}, false, "it takes a promotion"},
-		{2, mlmodel.Readings{Group: mlmodel.Measure{Agents: 1, Decisions: 10}}, true, ""}, {3, mlmodel.Readings{}, true, ""},
+		{0, mlmodel.Readings{}, false, "it has yet to decide 10 times"},
+		{1, few, false, "it has yet to decide 10 times"},
+		{1, mlmodel.Readings{}, true, "no agent is among its 1 %"},
+		{2, mlmodel.Readings{}, false, "it takes a promotion"},
+		{2, mlmodel.Readings{Group: mlmodel.Measure{Agents: 1, Decisions: 10}}, true, ""},
+		{3, mlmodel.Readings{}, true, ""},
 	} {
 		passes, remark := p.Passes(c.stage, c.seen)
 		require.Equal(t, c.passes, passes, "stage %d", c.stage)

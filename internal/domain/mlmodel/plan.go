@@ -33,7 +33,13 @@ func Immediate() Plan { return Plan{Watch: watchFor, Guards: DefaultGuards()} }
 
 // DefaultPlan is what an operator gets who names no more than a session.
 func DefaultPlan() Plan {
-	return Plan{Shadow: 24 * time.Hour, Canary: []int{1, 5, 25, 50}, Step: 6 * time.Hour, Watch: 24 * time.Hour, Guards: DefaultGuards()}
+	return Plan{
+		Shadow: 24 * time.Hour,
+		Canary: []int{1, 5, 25, 50},
+		Step:   6 * time.Hour,
+		Watch:  24 * time.Hour,
+		Guards: DefaultGuards(),
+	}
 }
 
 // Immediate says whether nothing comes before the swap.

@@ -85,7 +85,8 @@ func (n *New) Normalize(allowed []netip.Prefix) error {
 	}
 	u, err := url.Parse(n.URL)
 	switch {
-	case err != nil || len(n.URL) > 2048 || u.Hostname() == "" || strings.ContainsFunc(n.URL, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+	case err != nil || len(n.URL) > 2048 || u.Hostname() == "" ||
+		strings.ContainsFunc(n.URL, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return BadSink.New("A webhook needs the whole URL that it goes to")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return BadSink.New("A webhook goes to http or https, not to %q", u.Scheme)
@@ -110,7 +111,8 @@ func forbidden(host string) error {
 // and that netip has no name for.
 var private = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("2002::/16"),
 }
 
 // Reachable says whether a webhook may go to an address: to the public internet,

@@ -51,9 +51,23 @@ func TestReachable(t *testing.T) {
 	t.Parallel()
 
 	for addr, want := range map[string]bool{
-		"93.184.216.34": true, "2606:2800:220:1::1": true,
-		"0.0.0.0": false, "127.9.9.9": false, "10.0.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "100.100.100.200": false,
-		"224.0.0.1": false, "255.255.255.255": false, "::": false, "::1": false, "fe80::1": false, "fc00::1": false, "ff02::1": false, "::ffff:10.0.0.1": false,
+		"93.184.216.34":      true,
+		"2606:2800:220:1::1": true,
+		"0.0.0.0":            false,
+		"127.9.9.9":          false,
+		"10.0.0.1":           false,
+		"172.16.0.1":         false,
+		"192.168.1.1":        false,
+		"169.254.169.254":    false,
+		"100.100.100.200":    false,
+		"224.0.0.1":          false,
+		"255.255.255.255":    false,
+		"::":                 false,
+		"::1":                false,
+		"fe80::1":            false,
+		"fc00::1":            false,
+		"ff02::1":            false,
+		"::ffff:10.0.0.1":    false,
 		"64:ff9b::a9fe:a9fe": false,
 	} {
 		require.Equal(t, want, notification.Reachable(netip.MustParseAddr(addr), nil), addr)
@@ -86,7 +100,8 @@ func TestBackOffGrows(t *testing.T) {
 func TestSign(t *testing.T) {
 	t.Parallel()
 
-	got, err := notification.Sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
+	got, err := notification.Sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek",
+		time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
 	require.NoError(t, err)
 	require.Equal(t, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", got)
 

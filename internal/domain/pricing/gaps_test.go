@@ -15,7 +15,11 @@ var base = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 func series(pairs ...float64) []pricing.Point {
 	var out []pricing.Point
 	for i := 0; i < len(pairs); i += 2 {
-		out = append(out, pricing.Point{At: base.Add(time.Duration(pairs[i]) * pricing.BucketSize), Price: pricing.FromFloat(pairs[i+1]), OnDemand: pricing.FromFloat(1)})
+		out = append(out, pricing.Point{
+			At:       base.Add(time.Duration(pairs[i]) * pricing.BucketSize),
+			Price:    pricing.FromFloat(pairs[i+1]),
+			OnDemand: pricing.FromFloat(1),
+		})
 	}
 	return out
 }

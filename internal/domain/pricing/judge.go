@@ -75,7 +75,13 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 		at = now.UTC().Truncate(time.Microsecond)
 	}
 	out := Accepted{
-		InstanceID: r.InstanceID, InstanceType: r.InstanceType, Region: r.Region, Own: r.Own(), Mode: r.Mode, At: at, Rejected: []Rejection{},
+		InstanceID:   r.InstanceID,
+		InstanceType: r.InstanceType,
+		Region:       r.Region,
+		Own:          r.Own(),
+		Mode:         r.Mode,
+		At:           at,
+		Rejected:     []Rejection{},
 	}
 	out.OnDemand = r.onDemand(&out)
 	if r.CurrentSpot != nil {
@@ -114,7 +120,8 @@ func (r Report) Judge(agentID string, now time.Time) (Accepted, error) {
 	slices.SortFunc(out.Submissions, func(a, b Submission) int { return strings.Compare(a.PoolID, b.PoolID) })
 	if len(out.Submissions) == 0 && len(r.Pools) > 0 {
 		bad := out.Rejected[firstBad]
-		return Accepted{}, OutOfRange.New("%s: %s", bad.PoolID, bad.Reason).With("accepted", 0).With("rejected", len(out.Rejected)).With("rejections", out.Rejected)
+		return Accepted{}, OutOfRange.New("%s: %s", bad.PoolID, bad.Reason).With("accepted", 0).With("rejected",
+			len(out.Rejected)).With("rejections", out.Rejected)
 	}
 	return out, nil
 }
@@ -205,7 +212,13 @@ func (p PoolReport) judge(region string) (s Submission, why string) {
 	case p.Price == nil:
 		return s, "price must be a number"
 	}
-	s = Submission{PoolID: p.PoolID, InstanceType: instanceType, Region: agent.RegionIn(region, az), AZ: az, Price: FromFloat(*p.Price)}
+	s = Submission{
+		PoolID:       p.PoolID,
+		InstanceType: instanceType,
+		Region:       agent.RegionIn(region, az),
+		AZ:           az,
+		Price:        FromFloat(*p.Price),
+	}
 	if !s.Price.Valid() {
 		return s, errNoPrice
 	}

@@ -93,7 +93,8 @@ func CheckTime(observed, now time.Time) error {
 	case observed.After(now.Add(MaxSkew)):
 		return OutOfTime.New("collected_at %s is in the future", observed.UTC().Format(time.RFC3339))
 	case observed.Before(now.Add(-MaxAge)):
-		return OutOfTime.New("collected_at %s is more than %d days ago", observed.UTC().Format(time.RFC3339), int(MaxAge.Hours()/24))
+		return OutOfTime.New("collected_at %s is more than %d days ago", observed.UTC().Format(time.RFC3339),
+			int(MaxAge.Hours()/24))
 	}
 	return nil
 }

@@ -24,7 +24,15 @@ func TestPricesInRange(t *testing.T) {
 	t.Parallel()
 
 	for dollars, valid := range map[float64]bool{
-		0: false, -1: false, 0.0000004: false, 0.000001: true, 0.0125: true, 100: true, 10_000.0000004: true, 10_000.000001: false, 1e300: false,
+		0:              false,
+		-1:             false,
+		0.0000004:      false,
+		0.000001:       true,
+		0.0125:         true,
+		100:            true,
+		10_000.0000004: true,
+		10_000.000001:  false,
+		1e300:          false,
 	} {
 		require.Equal(t, valid, pricing.FromFloat(dollars).Valid(), "%v", dollars)
 	}
@@ -76,7 +84,11 @@ func TestWindow(t *testing.T) {
 
 	now := at("2026-11-22T12:00:00Z")
 	for observed, ok := range map[string]bool{
-		"2026-11-22T12:05:00Z": true, "2026-11-22T12:05:01Z": false, "2026-10-23T12:00:00Z": true, "2026-10-23T11:59:59Z": false, "1970-01-01T00:00:00Z": false,
+		"2026-11-22T12:05:00Z": true,
+		"2026-11-22T12:05:01Z": false,
+		"2026-10-23T12:00:00Z": true,
+		"2026-10-23T11:59:59Z": false,
+		"1970-01-01T00:00:00Z": false,
 	} {
 		require.Equal(t, ok, pricing.CheckTime(at(observed), now) == nil, observed)
 	}
@@ -86,12 +98,17 @@ func TestWindow(t *testing.T) {
 func TestPrioritiesAndConfidence(t *testing.T) {
 	t.Parallel()
 
-	order := []pricing.Source{pricing.Primary, pricing.ReplicaAutomatic, pricing.ReplicaManual, pricing.Collector, pricing.Interpolated, "somebody"}
+	order := []pricing.Source{pricing.Primary, pricing.ReplicaAutomatic, pricing.ReplicaManual, pricing.Collector,
+		pricing.Interpolated, "somebody"}
 	for i := range order[1:] {
 		require.Greater(t, order[i].Priority(), order[i+1].Priority())
 	}
 	for source, confidence := range map[pricing.Source]float64{
-		pricing.Primary: 1.00, pricing.ReplicaAutomatic: 0.95, pricing.ReplicaManual: 0.95, pricing.Interpolated: 0.70, "somebody": 0.50,
+		pricing.Primary:          1.00,
+		pricing.ReplicaAutomatic: 0.95,
+		pricing.ReplicaManual:    0.95,
+		pricing.Interpolated:     0.70,
+		"somebody":               0.50,
 	} {
 		require.InDelta(t, confidence, source.Confidence(), 1e-9, source)
 	}
@@ -121,13 +138,20 @@ func TestVerdicts(t *testing.T) {
 		discrepancy float64
 	}{
 		{"the same again", first, pricing.ExactDuplicate, "b", 0},
-		{"interpolated is never better", see("a", pricing.Interpolated, 0.02, "2026-11-22T10:00:00Z"), pricing.LowerPriority, "b", 0},
-		{"an equal that comes later", see("c", pricing.ReplicaManual, 0.0100, "2026-11-22T10:02:00Z"), pricing.LowerPriority, "b", 0},
-		{"an equal from before corrects it", see("c", pricing.ReplicaManual, 0.0100, "2026-11-22T10:00:30Z"), pricing.ReplacedExisting, "c", 0},
-		{"10 % is no discrepancy", see("c", pricing.ReplicaManual, 0.0110, "2026-11-22T10:02:00Z"), pricing.LowerPriority, "b", 0},
-		{"11 % is one", see("c", pricing.ReplicaManual, 0.0111, "2026-11-22T10:02:00Z"), pricing.LowerPriority, "b", 0.11},
-		{"so is 12 % less", see("c", pricing.ReplicaManual, 0.0088, "2026-11-22T10:02:00Z"), pricing.LowerPriority, "b", 0.12},
-		{"who lives there knows better", see("c", pricing.Primary, 0.02, "2026-11-22T10:04:00Z"), pricing.ReplacedExisting, "c", 0},
+		{"interpolated is never better", see("a", pricing.Interpolated, 0.02, "2026-11-22T10:00:00Z"),
+			pricing.LowerPriority, "b", 0},
+		{"an equal that comes later", see("c", pricing.ReplicaManual, 0.0100, "2026-11-22T10:02:00Z"),
+			pricing.LowerPriority, "b", 0},
+		{"an equal from before corrects it", see("c", pricing.ReplicaManual, 0.0100, "2026-11-22T10:00:30Z"),
+			pricing.ReplacedExisting, "c", 0},
+		{"10 % is no discrepancy", see("c", pricing.ReplicaManual, 0.0110, "2026-11-22T10:02:00Z"),
+			pricing.LowerPriority, "b", 0},
+		{"11 % is one", see("c", pricing.ReplicaManual, 0.0111, "2026-11-22T10:02:00Z"), pricing.LowerPriority, "b",
+			0.11},
+		{"so is 12 % less", see("c", pricing.ReplicaManual, 0.0088, "2026-11-22T10:02:00Z"), pricing.LowerPriority,
+			"b", 0.12},
+		{"who lives there knows better", see("c", pricing.Primary, 0.02, "2026-11-22T10:04:00Z"),
+			pricing.ReplacedExisting, "c", 0},
 	} {
 		now, verdict := pricing.Judge(&held, c.o)
 		require.Equal(t, c.verdict, verdict, c.name)
@@ -140,7 +164,8 @@ func TestVerdicts(t *testing.T) {
 func TestAnyOrderGivesTheSameBucket(t *testing.T) {
 	t.Parallel()
 
-	sources := []pricing.Source{pricing.Primary, pricing.ReplicaAutomatic, pricing.ReplicaManual, pricing.Collector, pricing.Interpolated}
+	sources := []pricing.Source{pricing.Primary, pricing.ReplicaAutomatic, pricing.ReplicaManual, pricing.Collector,
+		pricing.Interpolated}
 	observation := rapid.Custom(func(t *rapid.T) pricing.Observation {
 		return pricing.Observation{
 			ID:     rapid.StringMatching(`[a-f]{2}`).Draw(t, "id"),
@@ -159,8 +184,10 @@ func TestAnyOrderGivesTheSameBucket(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		// An id names one observation: of two with one id, the first is meant.
-		list := rapid.SliceOfNDistinct(observation, 1, 12, func(o pricing.Observation) string { return o.ID }).Draw(t, "list")
-		repeated := append(append([]pricing.Observation{}, list...), rapid.SliceOf(rapid.SampledFrom(list)).Draw(t, "again")...)
+		list := rapid.SliceOfNDistinct(observation, 1, 12, func(o pricing.Observation) string { return o.ID }).Draw(t,
+			"list")
+		repeated := append(append([]pricing.Observation{}, list...),
+			rapid.SliceOf(rapid.SampledFrom(list)).Draw(t, "again")...)
 		shuffled := rapid.Permutation(repeated).Draw(t, "order")
 		if a, b := fold(list), fold(shuffled); a != b {
 			t.Fatalf("%+v and %+v", a, b)

@@ -113,7 +113,8 @@ func ParseReport(body []byte) (Report, error) {
 	}
 	var r Report
 	if i := w.Instance; i != nil {
-		r.InstanceID, r.InstanceType, r.Region, r.AZ = string(i.InstanceID), string(i.InstanceType), string(i.Region), string(i.AZ)
+		r.InstanceID, r.InstanceType, r.Region, r.AZ = string(i.InstanceID), string(i.InstanceType), string(
+			i.Region), string(i.AZ)
 		r.Mode, r.PoolID = modeOf(string(i.Mode), string(i.CurrentMode)), string(i.PoolID)
 		if r.PoolID == "" {
 			r.PoolID = string(i.CurrentPoolID)
@@ -126,7 +127,8 @@ func ParseReport(body []byte) (Report, error) {
 		if p.CollectedAt != "" {
 			at, err := ParseTime(string(p.CollectedAt))
 			if err != nil {
-				return Report{}, Malformed.Wrap(err, "pricing.collected_at must be an RFC 3339 time, with or without a zone")
+				return Report{}, Malformed.Wrap(err,
+					"pricing.collected_at must be an RFC 3339 time, with or without a zone")
 			}
 			r.CollectedAt = at
 		}
@@ -212,6 +214,7 @@ func ParseTime(s string) (time.Time, error) {
 // submissionID names one price of a report: the same report that comes again is
 // the same submissions.
 func submissionID(agentID, instanceID, poolID string, at time.Time, price USD) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%d", agentID, instanceID, poolID, at.UnixMicro(), price))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%d", agentID, instanceID, poolID, at.UnixMicro(),
+		price))
 	return hex.EncodeToString(sum[:16])
 }

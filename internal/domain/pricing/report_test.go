@@ -26,8 +26,11 @@ func TestShapesOfAllAgents(t *testing.T) {
 	now := at("2026-11-22T19:10:00Z")
 	pools := `"spot_pools":[{"pool_id":"t3.medium.us-east-1b","instance_type":"t3.medium","az":"us-east-1b","price":0.0131},{"pool_id":"t3.medium.us-east-1a","instance_type":"t3.medium","az":"us-east-1a","price":0.0125}]`
 	for name, body := range map[string]string{
-		"A": current(`"on_demand_price":0.0416,"current_spot_price":0.0125,"cheapest_pool":{"pool_id":"t3.medium.us-east-1a","price":0.0125},` + pools + `,"collected_at":"2026-11-22T19:08:22.253038+00:00"`),
-		"B": current(`"on_demand_price":0.0416,"current_spot_price":0.0125,"cheapest_pool":null,` + pools + `,"collected_at":"2026-11-22T19:08:22.253038"`),
+		"A": current(
+			`"on_demand_price":0.0416,"current_spot_price":0.0125,"cheapest_pool":{"pool_id":"t3.medium.us-east-1a","price":0.0125},` + pools + `,"collected_at":"2026-11-22T19:08:22.253038+00:00"`),
+		"B": current(
+			`"on_demand_price":0.0416,"current_spot_price":0.0125,"cheapest_pool":null,` + pools +
+				`,"collected_at":"2026-11-22T19:08:22.253038"`),
 		"C": `{"instance":{"instance_id":"i-1","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a","current_mode":"spot","current_pool_id":"t3.medium.us-east-1a"},"on_demand_price":{"price":0.0416},` + pools + `}`,
 	} {
 		r, err := pricing.ParseReport([]byte(body))

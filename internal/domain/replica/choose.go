@@ -61,7 +61,8 @@ func (f Facts) isCrowded(p PoolFacts) bool {
 const maxSteps = 2
 
 // sizes are EC2's instance sizes in order.
-var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "3xlarge", "4xlarge", "6xlarge", "8xlarge", "9xlarge",
+var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "3xlarge", "4xlarge",
+	"6xlarge", "8xlarge", "9xlarge",
 	"10xlarge", "12xlarge", "16xlarge", "18xlarge", "24xlarge", "32xlarge", "48xlarge"}
 
 // Choose lists the pools to try for a replica, best first. A standby wants the
@@ -131,7 +132,8 @@ func (c chooser) forStandby() []Candidate {
 	}
 	out = append(out, c.spotOf(c.base, why, order)...)
 	larger := c.spotOfOthers(others, order)
-	own := c.spot(c.known(c.facts.Primary.InstanceType, c.facts.Primary.AZ), "the primary's own pool, for want of another")
+	own := c.spot(c.known(c.facts.Primary.InstanceType, c.facts.Primary.AZ),
+		"the primary's own pool, for want of another")
 	isOwn := func(x Candidate) bool { return x.PoolID == c.ownPool() && x.PoolID != c.plan.Pool }
 	out, larger = slices.DeleteFunc(out, isOwn), slices.DeleteFunc(larger, isOwn)
 	if !c.facts.Kind.Emergency() {
@@ -175,7 +177,8 @@ func (c chooser) ownPool() string {
 
 // spotOf lists the known pools of a type in the given order.
 func (c chooser) spotOf(instanceType, why string, order func(a, b PoolFacts) int) []Candidate {
-	pools := slices.DeleteFunc(slices.Clone(c.facts.Pools), func(p PoolFacts) bool { return p.InstanceType != instanceType })
+	pools := slices.DeleteFunc(
+		slices.Clone(c.facts.Pools), func(p PoolFacts) bool { return p.InstanceType != instanceType })
 	slices.SortFunc(pools, c.spread(order))
 	out := make([]Candidate, 0, len(pools))
 	for _, p := range pools {
@@ -194,13 +197,27 @@ func (c chooser) known(instanceType, az string) PoolFacts {
 }
 
 func (c chooser) spot(p PoolFacts, why string) Candidate {
-	return Candidate{PoolID: agent.PoolID(p.InstanceType, p.AZ), InstanceType: p.InstanceType, Region: c.facts.Primary.Region, AZ: p.AZ,
-		Mode: agent.Spot, HourlyPrice: p.Price, Why: why}
+	return Candidate{
+		PoolID:       agent.PoolID(p.InstanceType, p.AZ),
+		InstanceType: p.InstanceType,
+		Region:       c.facts.Primary.Region,
+		AZ:           p.AZ,
+		Mode:         agent.Spot,
+		HourlyPrice:  p.Price,
+		Why:          why,
+	}
 }
 
 func (c chooser) onDemand(instanceType, az, why string) Candidate {
-	return Candidate{PoolID: agent.PoolID(instanceType, az), InstanceType: instanceType, Region: c.facts.Primary.Region, AZ: az,
-		Mode: agent.OnDemand, HourlyPrice: c.facts.OnDemand[instanceType], Why: why}
+	return Candidate{
+		PoolID:       agent.PoolID(instanceType, az),
+		InstanceType: instanceType,
+		Region:       c.facts.Primary.Region,
+		AZ:           az,
+		Mode:         agent.OnDemand,
+		HourlyPrice:  c.facts.OnDemand[instanceType],
+		Why:          why,
+	}
 }
 
 // allOnDemand lists the types in turn in every zone we know of. On-demand can be
@@ -258,10 +275,14 @@ func (c chooser) others() []string {
 		return c.family()
 	}
 	need := c.facts.Requirements.Resolve(c.facts.Types[at], c.facts.Architecture)
-	fit := slices.DeleteFunc(slices.Clone(c.facts.Types), func(t TypeFacts) bool { return t.Name == c.base || need.Objection(t) != "" })
+	fit := slices.DeleteFunc(slices.Clone(c.facts.Types), func(t TypeFacts) bool {
+		return t.Name == c.base ||
+			need.Objection(t) != ""
+	})
 	slices.SortFunc(fit, func(x, y TypeFacts) int {
 		dx, dy := c.facts.OnDemand[x.Name], c.facts.OnDemand[y.Name]
-		return cmp.Or(boolCompare(dx <= 0, dy <= 0), cmp.Compare(dx, dy), cmp.Compare(x.VCPUs, y.VCPUs), cmp.Compare(x.MemoryMiB, y.MemoryMiB),
+		return cmp.Or(boolCompare(dx <= 0, dy <= 0), cmp.Compare(dx, dy), cmp.Compare(x.VCPUs, y.VCPUs),
+			cmp.Compare(x.MemoryMiB, y.MemoryMiB),
 			cmp.Compare(x.Name, y.Name))
 	})
 	out := make([]string, 0, mostOthers)
@@ -281,7 +302,10 @@ func (c chooser) spotOfOthers(types []string, order func(a, b PoolFacts) int) []
 		}
 		return out
 	}
-	pools := slices.DeleteFunc(slices.Clone(c.facts.Pools), func(p PoolFacts) bool { return !slices.Contains(types, p.InstanceType) })
+	pools := slices.DeleteFunc(slices.Clone(c.facts.Pools), func(p PoolFacts) bool {
+		return !slices.Contains(types,
+			p.InstanceType)
+	})
 	slices.SortFunc(pools, c.spread(order))
 	for _, p := range pools {
 		out = append(out, c.spot(p, "another type that meets the requirements: "+p.InstanceType))
@@ -324,7 +348,8 @@ func (c chooser) finish(in []Candidate) []Candidate {
 
 // byPrice orders pools from cheap to dear, unknown prices last.
 func byPrice(a, b PoolFacts) int {
-	return cmp.Or(boolCompare(a.Price <= 0, b.Price <= 0), cmp.Compare(a.Price, b.Price), cmp.Compare(a.InstanceType+a.AZ, b.InstanceType+b.AZ))
+	return cmp.Or(boolCompare(a.Price <= 0, b.Price <= 0), cmp.Compare(a.Price, b.Price),
+		cmp.Compare(a.InstanceType+a.AZ, b.InstanceType+b.AZ))
 }
 
 // bySafety orders pools from quiet to troubled, then as byPrice.

@@ -49,28 +49,38 @@ func TestChooseOrder(t *testing.T) {
 		want  []string // the beginning of the list
 	}{
 		{"a standby: the cheapest, not the primary's, the unknown price last", replica.Manual, replica.Plan{}, nil,
-			[]string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d", "spot/t3.large.us-east-1b",
+			[]string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d",
+				"spot/t3.large.us-east-1b",
 				"spot/t3.medium.us-east-1a", "ondemand/t3.medium.us-east-1b"}},
-		{"an emergency: the quietest, then the cheapest, the troubled pool last", replica.Termination, replica.Plan{}, nil,
+		{"an emergency: the quietest, then the cheapest, the troubled pool last", replica.Termination, replica.Plan{},
+			nil,
 			[]string{"spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b",
-				"ondemand/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1c", "ondemand/t3.medium.us-east-1d", "ondemand/t3.medium.us-east-1a",
+				"ondemand/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1c", "ondemand/t3.medium.us-east-1d",
+				"ondemand/t3.medium.us-east-1a",
 				"spot/t3.medium.us-east-1a", "spot/t3.large.us-east-1b"}},
 		{"a rebalance is an emergency", replica.Rebalance, replica.Plan{}, nil, []string{"spot/t3.medium.us-east-1c"}},
-		{"a standby that was asked for somewhere goes there first", replica.Manual, replica.Plan{Pool: "t3.medium.us-east-1c"}, nil,
+		{"a standby that was asked for somewhere goes there first", replica.Manual,
+			replica.Plan{Pool: "t3.medium.us-east-1c"}, nil,
 			[]string{"spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1b"}},
-		{"asked for in the primary's own pool, it is a wish", replica.Manual, replica.Plan{Pool: "t3.medium.us-east-1a"}, nil,
+		{"asked for in the primary's own pool, it is a wish", replica.Manual,
+			replica.Plan{Pool: "t3.medium.us-east-1a"}, nil,
 			[]string{"spot/t3.medium.us-east-1a", "spot/t3.medium.us-east-1b"}},
-		{"a standby passes a resting pool over", replica.Manual, replica.Plan{}, func(f *replica.Facts) { f.Resting = []string{"spot/t3.medium.us-east-1b"} },
+		{"a standby passes a resting pool over", replica.Manual, replica.Plan{},
+			func(f *replica.Facts) { f.Resting = []string{"spot/t3.medium.us-east-1b"} },
 			[]string{"spot/t3.medium.us-east-1c"}},
-		{"excluded zones are never tried", replica.Termination, replica.Plan{ExcludeZones: []string{"us-east-1c", "us-east-1d", "us-east-1a"}}, nil,
+		{"excluded zones are never tried", replica.Termination,
+			replica.Plan{ExcludeZones: []string{"us-east-1c", "us-east-1d", "us-east-1a"}}, nil,
 			[]string{"spot/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1b", "spot/t3.large.us-east-1b"}},
 		{"a cap shuts the dear and the unknown out", replica.Manual, replica.Plan{MaxHourlyCost: 0.0125}, nil,
 			[]string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1a"}},
-		{"nothing is known but the primary", replica.Termination, replica.Plan{}, func(f *replica.Facts) { f.Pools, f.OnDemand = nil, nil },
+		{"nothing is known but the primary", replica.Termination, replica.Plan{},
+			func(f *replica.Facts) { f.Pools, f.OnDemand = nil, nil },
 			[]string{"ondemand/t3.medium.us-east-1a", "spot/t3.medium.us-east-1a", "ondemand/t3.large.us-east-1a"}},
 		{"spot as dear as on-demand comes after it in an emergency", replica.Termination, replica.Plan{}, dearSpot,
-			[]string{"spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1c",
-				"ondemand/t3.medium.us-east-1d", "ondemand/t3.medium.us-east-1a", "spot/t3.medium.us-east-1a", "spot/t3.medium.us-east-1c"}},
+			[]string{"spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1b",
+				"ondemand/t3.medium.us-east-1c",
+				"ondemand/t3.medium.us-east-1d", "ondemand/t3.medium.us-east-1a", "spot/t3.medium.us-east-1a",
+				"spot/t3.medium.us-east-1c"}},
 		{"a wish for on-demand skips the spot pools", replica.Termination, replica.Plan{Mode: agent.OnDemand}, nil,
 			[]string{"ondemand/t3.medium.us-east-1b"}},
 	} {
@@ -120,12 +130,29 @@ func TestChooseForASwitch(t *testing.T) {
 		plan replica.Plan
 		want []string
 	}{
-		{"one pool, nothing else", replica.Plan{Mode: agent.Spot, Pool: "t3.medium.us-east-1c"}, []string{"spot/t3.medium.us-east-1c"}},
-		{"a pool nobody knows yet", replica.Plan{Mode: agent.Spot, Pool: "c5.large.us-east-1f"}, []string{"spot/c5.large.us-east-1f"}},
-		{"another type in that place", replica.Plan{Mode: agent.Spot, Pool: "t3.medium.us-east-1b", InstanceType: "t3.large"}, []string{"spot/t3.large.us-east-1b"}},
-		{"spot anywhere: the cheapest", replica.Plan{Mode: agent.Spot}, []string{"spot/t3.medium.us-east-1a", "spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1c", "spot/t3.medium.us-east-1d"}},
-		{"on-demand in one place", replica.Plan{Mode: agent.OnDemand, Pool: "t3.medium.us-east-1c"}, []string{"ondemand/t3.medium.us-east-1c"}},
-		{"on-demand: here first", replica.Plan{Mode: agent.OnDemand}, []string{"ondemand/t3.medium.us-east-1a", "ondemand/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1c", "ondemand/t3.medium.us-east-1d"}},
+		{"one pool, nothing else", replica.Plan{
+			Mode: agent.Spot,
+			Pool: "t3.medium.us-east-1c",
+		}, []string{"spot/t3.medium.us-east-1c"}},
+		{"a pool nobody knows yet", replica.Plan{
+			Mode: agent.Spot,
+			Pool: "c5.large.us-east-1f",
+		}, []string{"spot/c5.large.us-east-1f"}},
+		{"another type in that place", replica.Plan{
+			Mode:         agent.Spot,
+			Pool:         "t3.medium.us-east-1b",
+			InstanceType: "t3.large",
+		}, []string{"spot/t3.large.us-east-1b"}},
+		{"spot anywhere: the cheapest", replica.Plan{Mode: agent.Spot},
+			[]string{"spot/t3.medium.us-east-1a", "spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1c",
+				"spot/t3.medium.us-east-1d"}},
+		{"on-demand in one place", replica.Plan{
+			Mode: agent.OnDemand,
+			Pool: "t3.medium.us-east-1c",
+		}, []string{"ondemand/t3.medium.us-east-1c"}},
+		{"on-demand: here first", replica.Plan{Mode: agent.OnDemand},
+			[]string{"ondemand/t3.medium.us-east-1a", "ondemand/t3.medium.us-east-1b",
+				"ondemand/t3.medium.us-east-1c", "ondemand/t3.medium.us-east-1d"}},
 		{"too dear", replica.Plan{Mode: agent.Spot, Pool: "t3.medium.us-east-1c", MaxHourlyCost: 0.01}, []string{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -142,7 +169,8 @@ func TestAnEmergencyTriesRestingPoolsLastAndNotNever(t *testing.T) {
 	f.Resting = []string{"spot/t3.medium.us-east-1c"}
 	got := keys(replica.Choose(replica.Plan{}, f))
 	require.Equal(t, "spot/t3.medium.us-east-1c", got[len(got)-1])
-	require.NotContains(t, keys(replica.Choose(replica.Plan{}, func() replica.Facts { f.Kind = replica.Manual; return f }())), "spot/t3.medium.us-east-1c")
+	require.NotContains(t, keys(replica.Choose(replica.Plan{},
+		func() replica.Facts { f.Kind = replica.Manual; return f }())), "spot/t3.medium.us-east-1c")
 }
 
 // TestChooseHolds checks what holds for every choice whatsoever.
@@ -152,10 +180,15 @@ func TestChooseHolds(t *testing.T) {
 	types := []string{"t3.medium", "t3.large", "t3.xlarge", "m5.large"}
 	zones := []string{"us-east-1a", "us-east-1b", "us-east-1c"}
 	rapid.Check(t, func(t *rapid.T) {
-		f := market(rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination, replica.Switch}).Draw(t, "kind"))
+		f := market(rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination,
+			replica.Switch}).Draw(t, "kind"))
 		f.Pools = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) replica.PoolFacts {
-			return replica.PoolFacts{InstanceType: rapid.SampledFrom(types).Draw(t, "type"), AZ: rapid.SampledFrom(zones).Draw(t, "az"),
-				Price: rapid.SampledFrom([]float64{0, 0.01, 0.02, 0.05}).Draw(t, "price"), Interruptions: rapid.IntRange(0, 3).Draw(t, "interruptions")}
+			return replica.PoolFacts{
+				InstanceType:  rapid.SampledFrom(types).Draw(t, "type"),
+				AZ:            rapid.SampledFrom(zones).Draw(t, "az"),
+				Price:         rapid.SampledFrom([]float64{0, 0.01, 0.02, 0.05}).Draw(t, "price"),
+				Interruptions: rapid.IntRange(0, 3).Draw(t, "interruptions"),
+			}
 		}), 0, 12).Draw(t, "pools")
 		for _, p := range f.Pools {
 			if rapid.Bool().Draw(t, "rests") {
@@ -163,8 +196,9 @@ func TestChooseHolds(t *testing.T) {
 			}
 		}
 		plan := replica.Plan{
-			Mode:          rapid.SampledFrom([]agent.Mode{"", agent.Spot, agent.OnDemand}).Draw(t, "mode"),
-			Pool:          rapid.SampledFrom([]string{"", "t3.medium.us-east-1b", "m5.large.us-east-1c", "rubbish"}).Draw(t, "pool"),
+			Mode: rapid.SampledFrom([]agent.Mode{"", agent.Spot, agent.OnDemand}).Draw(t, "mode"),
+			Pool: rapid.SampledFrom([]string{"", "t3.medium.us-east-1b", "m5.large.us-east-1c", "rubbish"}).
+				Draw(t, "pool"),
 			ExcludeZones:  rapid.SliceOfDistinct(rapid.SampledFrom(zones), rapid.ID).Draw(t, "excluded"),
 			MaxHourlyCost: rapid.SampledFrom([]float64{0, 0.015, 0.06}).Draw(t, "cap"),
 		}
@@ -186,7 +220,10 @@ func TestChooseHolds(t *testing.T) {
 		}
 		require.Equal(t, got, replica.Choose(plan, f), "the choice does not waver")
 		if plan.Mode == agent.OnDemand {
-			require.False(t, slices.ContainsFunc(got, func(c replica.Candidate) bool { return c.Mode == agent.Spot && c.PoolID != plan.Pool }))
+			require.False(t, slices.ContainsFunc(got, func(c replica.Candidate) bool {
+				return c.Mode == agent.Spot &&
+					c.PoolID != plan.Pool
+			}))
 		}
 	})
 }

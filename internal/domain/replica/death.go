@@ -37,10 +37,13 @@ func BlameFor(reason string) Blame {
 // what to do, by the beginning of the reason. The reasons are those of
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch-internal.html.
 var deaths = []struct{ reason, words string }{
-	{"Client.InvalidKMSKey", "the KMS key of a volume is disabled or deleted: enable the KMS key, or make an image with another one"},
-	{"Client.InternalError", "a volume could not be attached, most often because the instance may not use the KMS key of an encrypted volume: " +
-		"let the key's policy admit the account's EC2"},
-	{"Client.VolumeLimitExceeded", "the account's storage of a volume type is used up: ask for more in Service Quotas, or delete volumes"},
+	{"Client.InvalidKMSKey",
+		"the KMS key of a volume is disabled or deleted: enable the KMS key, or make an image with another one"},
+	{"Client.InternalError",
+		"a volume could not be attached, most often because the instance may not use the KMS key of an encrypted volume: " +
+			"let the key's policy admit the account's EC2"},
+	{"Client.VolumeLimitExceeded",
+		"the account's storage of a volume type is used up: ask for more in Service Quotas, or delete volumes"},
 	{"Client.InvalidSnapshot", "the snapshot behind a volume is gone: make a new image"},
 	{"Client.", "what it is launched with does not work"},
 	{"Server.InsufficientInstanceCapacity", "the pool has run out of capacity"},

@@ -22,16 +22,19 @@ var (
 	OtherInstance = fault.Define("replica.other_instance", fault.Conflict) // a replica lives on one instance
 	NoPool        = fault.Define("replica.no_pool", fault.Exhausted)       // nothing left to try
 
-	NoCapacity    = fault.Define("launch.no_capacity", fault.Exhausted)           // this pool is empty: the next one
-	Quota         = fault.Define("launch.quota", fault.Exhausted)                 // ours is used up: another family or on-demand
-	NoAddresses   = fault.Define("launch.no_addresses", fault.Exhausted)          // another subnet
-	Throttled     = fault.Define("launch.throttled", fault.Unavailable)           // slow down, never fall back
-	Refused       = fault.Define("launch.refused", fault.Forbidden)               // permission: stop and tell the tenant
-	Misconfigured = fault.Define("launch.misconfigured", fault.Invalid)           // configuration: likewise
-	TokenDead     = fault.Define("launch.token_of_dead_instance", fault.Conflict) // an earlier attempt launched and is gone
-	TokenReused   = fault.Define("launch.token_reused", fault.Conflict)           // one token, other parameters: a bug
-	NotRunning    = fault.Define("launch.not_running", fault.Unavailable)         // not yet: ask again
-	Gone          = fault.Define("launch.instance_gone", fault.Conflict)          // it ended before it was ready
+	NoCapacity = fault.Define("launch.no_capacity", fault.Exhausted) // this pool is empty: the next one
+	Quota      = fault.Define("launch.quota",
+		fault.Exhausted) // ours is used up: another family or on-demand
+	NoAddresses = fault.Define("launch.no_addresses", fault.Exhausted) // another subnet
+	Throttled   = fault.Define("launch.throttled", fault.Unavailable)  // slow down, never fall back
+	Refused     = fault.Define("launch.refused",
+		fault.Forbidden) // permission: stop and tell the tenant
+	Misconfigured = fault.Define("launch.misconfigured", fault.Invalid) // configuration: likewise
+	TokenDead     = fault.Define("launch.token_of_dead_instance",
+		fault.Conflict) // an earlier attempt launched and is gone
+	TokenReused = fault.Define("launch.token_reused", fault.Conflict)   // one token, other parameters: a bug
+	NotRunning  = fault.Define("launch.not_running", fault.Unavailable) // not yet: ask again
+	Gone        = fault.Define("launch.instance_gone", fault.Conflict)  // it ended before it was ready
 )
 
 // Details of a launch fault.

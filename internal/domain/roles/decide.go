@@ -48,7 +48,8 @@ func (s *AgentRoles) Successor() (Replica, bool) {
 // other is closer to ready.
 func (s *AgentRoles) HeirWanted(replicaID string) (Replica, bool) {
 	best, ok := s.Successor()
-	if wish, open := s.Replica(replicaID); open && !s.Interrupted(wish) && nearness[wish.State] >= nearness[best.State] {
+	if wish, open := s.Replica(replicaID); open && !s.Interrupted(wish) &&
+		nearness[wish.State] >= nearness[best.State] {
 		return wish, true
 	}
 	return best, ok
@@ -113,8 +114,14 @@ func (s *AgentRoles) WantsStandby() bool {
 
 // StandbyRequest is the decision to have the standby of manual mode beside a primary.
 func (s *AgentRoles) StandbyRequest(primary Instance) ReplicaRequest {
-	return ReplicaRequest{AgentID: s.AgentID, Kind: replica.Manual, For: primary.ID, CreatedBy: "system", Reason: "the standby of manual mode",
-		Plan: replica.Plan{Mode: agent.Spot, InstanceType: primary.InstanceType}}
+	return ReplicaRequest{
+		AgentID:   s.AgentID,
+		Kind:      replica.Manual,
+		For:       primary.ID,
+		CreatedBy: "system",
+		Reason:    "the standby of manual mode",
+		Plan:      replica.Plan{Mode: agent.Spot, InstanceType: primary.InstanceType},
+	}
 }
 
 // WantsEmergency returns the notice that has no open replica, because none was opened
@@ -129,7 +136,8 @@ func (s *AgentRoles) WantsEmergency() (interruption.Outcome, bool) {
 		return o, !heir
 	}
 	o, told := s.Outcome(s.Primary.ID, interruption.Rebalance)
-	wanted := told && o.Result == interruption.Undecided && !o.Past && s.Keeping == agent.KeepAuto && len(s.standbys()) == 0
+	wanted := told && o.Result == interruption.Undecided && !o.Past && s.Keeping == agent.KeepAuto &&
+		len(s.standbys()) == 0
 	return o, wanted
 }
 
@@ -164,7 +172,10 @@ func (s *AgentRoles) BackOff(kind replica.Kind) time.Duration {
 // stays. A switch's replica belongs to its Switch and is never surplus.
 func (s *AgentRoles) Surplus() []Replica {
 	_, waiting := s.Undecided()
-	keep, _ := s.nearest(func(r Replica) bool { return r.Kind != replica.Switch && !s.Interrupted(r) && !s.outdated(r) })
+	keep, _ := s.nearest(func(r Replica) bool {
+		return r.Kind != replica.Switch && !s.Interrupted(r) &&
+			!s.outdated(r)
+	})
 	var out []Replica
 	for _, r := range s.Replicas {
 		switch {

@@ -15,12 +15,24 @@ import (
 
 // set is an agent in the mode whose primary is i-old.
 func set(keeping agent.Keeping, rs ...roles.Replica) *roles.AgentRoles {
-	return &roles.AgentRoles{AgentID: "a", Keeping: keeping, Enabled: true, Primary: roles.Instance{ID: "i-old"}, Replicas: rs}
+	return &roles.AgentRoles{
+		AgentID:  "a",
+		Keeping:  keeping,
+		Enabled:  true,
+		Primary:  roles.Instance{ID: "i-old"},
+		Replicas: rs,
+	}
 }
 
 // rep is a replica that stands by for i-old; its id says what it is.
 func rep(kind replica.Kind, state replica.State) roles.Replica {
-	return roles.Replica{ID: string(kind) + "-" + string(state), Kind: kind, For: "i-old", State: state, InstanceID: "i-" + string(kind)}
+	return roles.Replica{
+		ID:         string(kind) + "-" + string(state),
+		Kind:       kind,
+		For:        "i-old",
+		State:      state,
+		InstanceID: "i-" + string(kind),
+	}
 }
 
 func with(r roles.Replica, change func(*roles.Replica)) roles.Replica {
@@ -28,8 +40,19 @@ func with(r roles.Replica, change func(*roles.Replica)) roles.Replica {
 	return r
 }
 
-func noticed(s *roles.AgentRoles, instanceID string, kind interruption.Kind, result interruption.Result, past bool) *roles.AgentRoles {
-	s.Outcomes = append(s.Outcomes, interruption.Outcome{InstanceID: instanceID, Kind: kind, Result: result, Past: past})
+func noticed(
+	s *roles.AgentRoles,
+	instanceID string,
+	kind interruption.Kind,
+	result interruption.Result,
+	past bool,
+) *roles.AgentRoles {
+	s.Outcomes = append(s.Outcomes, interruption.Outcome{
+		InstanceID: instanceID,
+		Kind:       kind,
+		Result:     result,
+		Past:       past,
+	})
 	return s
 }
 
@@ -62,13 +85,21 @@ func TestHeir(t *testing.T) {
 		{"the wish among equals", set(agent.KeepManual, ready, second), "second", "second"},
 		{"time before the wish", set(agent.KeepManual, running, ready), running.ID, ready.ID},
 		{"a wish that is not ours", set(agent.KeepManual, ready), "elsewhere", ready.ID},
-		{"not the doomed", noticed(set(agent.KeepAuto, ready, requested), ready.InstanceID, interruption.Termination, "", false), ready.ID, requested.ID},
-		{"nor one whose notice was closed", noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Termination, interruption.NotPrimary, false), "", ""},
-		{"nor the primary that was noticed and demoted by hand", noticed(set(agent.KeepManual, ready), ready.InstanceID, interruption.Termination, interruption.Promoted, true), "", ""},
+		{"not the doomed", noticed(set(agent.KeepAuto, ready, requested), ready.InstanceID, interruption.Termination,
+			"", false), ready.ID, requested.ID},
+		{"nor one whose notice was closed",
+			noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Termination, interruption.NotPrimary,
+				false), "", ""},
+		{"nor the primary that was noticed and demoted by hand",
+			noticed(set(agent.KeepManual, ready), ready.InstanceID, interruption.Termination, interruption.Promoted,
+				true), "", ""},
 		{"nor a standby whose launch waits", set(agent.KeepManual, waiting), "", ""},
-		{"nor one that has stalled", set(agent.KeepAuto, with(requested, func(r *roles.Replica) { r.Stalled = true })), "", ""},
-		{"but an emergency that waits is the best there is", set(agent.KeepAuto, with(requested, func(r *roles.Replica) { r.Wait = time.Minute })), "", requested.ID},
-		{"a rebalance dooms nobody", noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Rebalance, "", false), "", ready.ID},
+		{"nor one that has stalled",
+			set(agent.KeepAuto, with(requested, func(r *roles.Replica) { r.Stalled = true })), "", ""},
+		{"but an emergency that waits is the best there is",
+			set(agent.KeepAuto, with(requested, func(r *roles.Replica) { r.Wait = time.Minute })), "", requested.ID},
+		{"a rebalance dooms nobody",
+			noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Rebalance, "", false), "", ready.ID},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -98,7 +129,8 @@ func TestUndecidedAndSettledNotices(t *testing.T) {
 		{"of another instance", "i-else", interruption.Termination, "", false, false, interruption.NotPrimary},
 		{"a rebalance is no termination", "i-old", interruption.Rebalance, "", false, false, ""},
 		{"two hours and nothing came", "i-old", interruption.Rebalance, "", true, false, interruption.StoodDown},
-		{"a rebalance of another instance", "i-else", interruption.Rebalance, "", false, false, interruption.NotPrimary},
+		{"a rebalance of another instance", "i-else", interruption.Rebalance, "", false, false,
+			interruption.NotPrimary},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +181,8 @@ func TestWantsStandby(t *testing.T) {
 		{"off keeps none", set(agent.KeepNone), false},
 		{"disabled", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Enabled = false; return s }(), false},
 		{"deleted", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Deleted = true; return s }(), false},
-		{"without a primary", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Primary.ID = ""; return s }(), false},
+		{"without a primary", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Primary.ID = ""; return s }(),
+			false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -169,18 +202,29 @@ func TestWantsEmergency(t *testing.T) {
 	}{
 		{"no notice", set(agent.KeepAuto), false},
 		{"a rebalance in auto mode", noticed(set(agent.KeepAuto), "i-old", interruption.Rebalance, "", false), true},
-		{"one is there", noticed(set(agent.KeepAuto, rep(replica.Rebalance, replica.Requested)), "i-old", interruption.Rebalance, "", false), false},
+		{"one is there", noticed(set(agent.KeepAuto, rep(replica.Rebalance, replica.Requested)), "i-old",
+			interruption.Rebalance, "", false), false},
 		{"its two hours are over", noticed(set(agent.KeepAuto), "i-old", interruption.Rebalance, "", true), false},
-		{"a rebalance in manual mode", noticed(set(agent.KeepManual), "i-old", interruption.Rebalance, "", false), false},
+		{"a rebalance in manual mode", noticed(set(agent.KeepManual), "i-old", interruption.Rebalance, "", false),
+			false},
 		{"a termination in any mode", noticed(set(agent.KeepNone), "i-old", interruption.Termination, "", false), true},
-		{"a termination and an heir", noticed(set(agent.KeepNone, rep(replica.Switch, replica.Requested)), "i-old", interruption.Termination, "", false), false},
-		{"the only heir is doomed", noticed(noticed(set(agent.KeepNone, rep(replica.Manual, replica.Ready)), "i-old", interruption.Termination, "", false),
-			"i-manual", interruption.Termination, "", false), true},
-		{"the only heir is a standby whose launch waits", noticed(set(agent.KeepManual, with(rep(replica.Manual, replica.Requested), func(r *roles.Replica) { r.Wait = time.Minute })),
-			"i-old", interruption.Termination, "", false), true},
-		{"lost is no reason to stop", noticed(set(agent.KeepNone), "i-old", interruption.Termination, interruption.Lost, true), true},
+		{"a termination and an heir",
+			noticed(set(agent.KeepNone, rep(replica.Switch, replica.Requested)), "i-old", interruption.Termination,
+				"", false), false},
+		{"the only heir is doomed",
+			noticed(noticed(set(agent.KeepNone, rep(replica.Manual, replica.Ready)), "i-old",
+				interruption.Termination, "", false),
+				"i-manual", interruption.Termination, "", false), true},
+		{"the only heir is a standby whose launch waits",
+			noticed(set(agent.KeepManual,
+				with(rep(replica.Manual, replica.Requested), func(r *roles.Replica) { r.Wait = time.Minute })),
+				"i-old", interruption.Termination, "", false), true},
+		{"lost is no reason to stop",
+			noticed(set(agent.KeepNone), "i-old", interruption.Termination, interruption.Lost, true), true},
 		{"of another instance", noticed(set(agent.KeepAuto), "i-else", interruption.Termination, "", false), false},
-		{"a deleted agent", noticed(func() *roles.AgentRoles { s := set(agent.KeepAuto); s.Deleted = true; return s }(), "i-old", interruption.Termination, "", false), false},
+		{"a deleted agent",
+			noticed(func() *roles.AgentRoles { s := set(agent.KeepAuto); s.Deleted = true; return s }(), "i-old",
+				interruption.Termination, "", false), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -221,13 +265,15 @@ func TestBackOff(t *testing.T) {
 	}
 	s := set(agent.KeepManual)
 	s.Failures = roles.Failures{Standby: 12, Rebalance: 9}
-	require.Zero(t, s.BackOff(replica.Termination), "trouble with standbys does not hold back the launch for a fresh notice")
+	require.Zero(t, s.BackOff(replica.Termination),
+		"trouble with standbys does not hold back the launch for a fresh notice")
 }
 
 func TestSurplus(t *testing.T) {
 	t.Parallel()
 
-	manual, rebalance, termination, move := rep(replica.Manual, replica.Ready), rep(replica.Rebalance, replica.Ready), rep(replica.Termination, replica.Ready), rep(replica.Switch, replica.Ready)
+	manual, rebalance, termination, move := rep(replica.Manual, replica.Ready), rep(replica.Rebalance,
+		replica.Ready), rep(replica.Termination, replica.Ready), rep(replica.Switch, replica.Ready)
 	expired := with(rebalance, func(r *roles.Replica) { r.Hold, r.Expired = time.Hour, true })
 	held := with(manual, func(r *roles.Replica) { r.Hold = time.Hour })
 	elsewhere := func(r roles.Replica) roles.Replica { return with(r, func(r *roles.Replica) { r.For = "i-former" }) }
@@ -249,15 +295,23 @@ func TestSurplus(t *testing.T) {
 		{"manual turned off", set(agent.KeepNone, manual), []string{manual.ID}},
 		{"manual turned auto", set(agent.KeepAuto, manual), []string{manual.ID}},
 		{"a demoted primary is held as the way back", set(agent.KeepAuto, held), []string{}},
-		{"until its hold is over", set(agent.KeepAuto, with(held, func(r *roles.Replica) { r.Expired = true })), []string{held.ID}},
-		{"in manual mode a hold means nothing", set(agent.KeepManual, with(held, func(r *roles.Replica) { r.Expired = true })), []string{}},
-		{"the danger moved with the primary", set(agent.KeepAuto, elsewhere(rebalance), elsewhere(termination)), []string{rebalance.ID, termination.ID}},
+		{"until its hold is over", set(agent.KeepAuto, with(held, func(r *roles.Replica) { r.Expired = true })),
+			[]string{held.ID}},
+		{"in manual mode a hold means nothing",
+			set(agent.KeepManual, with(held, func(r *roles.Replica) { r.Expired = true })), []string{}},
+		{"the danger moved with the primary", set(agent.KeepAuto, elsewhere(rebalance), elsewhere(termination)),
+			[]string{rebalance.ID, termination.ID}},
 		{"manual takes the emergency's over", set(agent.KeepManual, elsewhere(termination)), []string{}},
-		{"but never two", set(agent.KeepManual, elsewhere(termination), rep(replica.Manual, replica.Launching)), []string{"manual-launching"}},
+		{"but never two", set(agent.KeepManual, elsewhere(termination), rep(replica.Manual, replica.Launching)),
+			[]string{"manual-launching"}},
 		{"the replica of a notice that is not recorded yet", set(agent.KeepAuto, termination), []string{}},
 		{"a switch's is the switch's", set(agent.KeepNone, elsewhere(move)), []string{}},
-		{"the doomed, even in need", noticed(terminating(set(agent.KeepAuto, manual, termination)), "i-manual", interruption.Termination, "", false), []string{manual.ID}},
-		{"of a deleted agent all", func() *roles.AgentRoles { s := set(agent.KeepManual, manual, move); s.Deleted = true; return s }(), []string{manual.ID, move.ID}},
+		{"the doomed, even in need",
+			noticed(terminating(set(agent.KeepAuto, manual, termination)), "i-manual", interruption.Termination, "",
+				false), []string{manual.ID}},
+		{"of a deleted agent all",
+			func() *roles.AgentRoles { s := set(agent.KeepManual, manual, move); s.Deleted = true; return s }(),
+			[]string{manual.ID, move.ID}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -275,8 +329,11 @@ func TestManualModeSettlesOnExactlyOne(t *testing.T) {
 		s := set(agent.KeepManual)
 		for i := range rapid.IntRange(0, 5).Draw(t, "replicas") {
 			s.Replicas = append(s.Replicas, roles.Replica{
-				ID: string(rune('a' + i)), State: rapid.SampledFrom(replica.Open).Draw(t, "state"), InstanceID: "i-" + string(rune('a'+i)),
-				Kind:    rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination}).Draw(t, "kind"),
+				ID:         string(rune('a' + i)),
+				State:      rapid.SampledFrom(replica.Open).Draw(t, "state"),
+				InstanceID: "i-" + string(rune('a'+i)),
+				Kind: rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination}).
+					Draw(t, "kind"),
 				For:     rapid.SampledFrom([]string{"i-old", "i-former"}).Draw(t, "for"),
 				Expired: rapid.Bool().Draw(t, "expired"),
 			})

@@ -32,16 +32,20 @@ func (s *AgentRoles) CanCreate(kind replica.Kind) error {
 	switch kind {
 	case replica.Manual:
 		if s.Keeping != agent.KeepManual {
-			return replica.NotAllowed.New("Manual replicas not enabled for this agent").With("hint", "Enable manual_replica_enabled in agent settings")
+			return replica.NotAllowed.New("Manual replicas not enabled for this agent").With("hint",
+				"Enable manual_replica_enabled in agent settings")
 		}
 		if in := s.standbys(); len(in) > 0 {
-			return replica.AlreadyExists.New("Replica already exists for this agent").With("current_count", len(in)).With("max_allowed", 1).With("replica_id", in[0].ID).
+			return replica.AlreadyExists.New("Replica already exists for this agent").With("current_count", len(in)).
+				With("max_allowed", 1).With("replica_id", in[0].ID).
 				With("note", "Manual replica mode maintains exactly 1 replica. Delete existing replica first.")
 		}
 	case replica.Rebalance, replica.Termination:
 		if s.Keeping != agent.KeepAuto {
-			return agent.AutoOff.New("Emergency replica creation disabled").With("hint", "Turn on Auto-Switch Mode in agent settings to enable emergency failover protection").
-				With("reason", "auto_switch_enabled is OFF. Enable auto-switch mode in agent configuration to allow automatic emergency replicas.")
+			return agent.AutoOff.New("Emergency replica creation disabled").With("hint",
+				"Turn on Auto-Switch Mode in agent settings to enable emergency failover protection").
+				With("reason",
+					"auto_switch_enabled is OFF. Enable auto-switch mode in agent configuration to allow automatic emergency replicas.")
 		}
 	}
 	return nil
@@ -60,7 +64,8 @@ func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 		return r, refusal
 	}
 	if !waits && nearness[r.State] < nearness[replica.Running] {
-		return r, replica.NotReady.New("Replica not ready for promotion").With("current_status", r.State.Wire()).With("required_status", "ready or syncing")
+		return r, replica.NotReady.New("Replica not ready for promotion").With("current_status", r.State.Wire()).
+			With("required_status", "ready or syncing")
 	}
 	return r, nil
 }
@@ -70,7 +75,8 @@ func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 func (s *AgentRoles) CanDemote(heirID string) error {
 	for _, r := range s.Replicas {
 		if r.Kind == replica.Manual && r.ID != heirID {
-			return replica.AlreadyExists.New("another standby, %s, exists: promote without keeping the old primary, or delete it first", r.ID)
+			return replica.AlreadyExists.New(
+				"another standby, %s, exists: promote without keeping the old primary, or delete it first", r.ID)
 		}
 	}
 	return nil
@@ -116,8 +122,11 @@ func (s *AgentRoles) CanLaunch() error {
 	if !s.Unproven() {
 		return nil
 	}
-	return adoption.NotProven.New("Instance %s is not proven to be the client's, so nothing is launched for it. GET /api/client/agents/%s/state says why.",
-		s.Primary.ID, s.AgentID).With("instance_id", s.Primary.ID)
+	return adoption.NotProven.New(
+		"Instance %s is not proven to be the client's, so nothing is launched for it. GET /api/client/agents/%s/state says why.",
+		s.Primary.ID,
+		s.AgentID,
+	).With("instance_id", s.Primary.ID)
 }
 
 // switchInFlight finds a switch other than the one of the command.

@@ -64,8 +64,10 @@ func TestCanCreate(t *testing.T) {
 		{"manual beside a switch", set(agent.KeepManual, rep(replica.Switch, replica.Ready)), replica.Manual, ""},
 		{"manual while off", set(agent.KeepNone), replica.Manual, replica.NotAllowed},
 		{"manual while auto", set(agent.KeepAuto), replica.Manual, replica.NotAllowed},
-		{"a second one", set(agent.KeepManual, rep(replica.Manual, replica.Requested)), replica.Manual, replica.AlreadyExists},
-		{"an emergency's is the one", set(agent.KeepManual, rep(replica.Termination, replica.Ready)), replica.Manual, replica.AlreadyExists},
+		{"a second one", set(agent.KeepManual, rep(replica.Manual, replica.Requested)), replica.Manual,
+			replica.AlreadyExists},
+		{"an emergency's is the one", set(agent.KeepManual, rep(replica.Termination, replica.Ready)), replica.Manual,
+			replica.AlreadyExists},
 		{"emergency in auto", set(agent.KeepAuto), replica.Rebalance, ""},
 		{"emergency again", set(agent.KeepAuto, rep(replica.Rebalance, replica.Ready)), replica.Rebalance, ""},
 		{"emergency while off", set(agent.KeepNone), replica.Termination, agent.AutoOff},
@@ -83,7 +85,8 @@ func TestCanCreate(t *testing.T) {
 func TestCanPromote(t *testing.T) {
 	t.Parallel()
 
-	ready, launching, move := rep(replica.Manual, replica.Ready), rep(replica.Manual, replica.Launching), rep(replica.Switch, replica.Ready)
+	ready, launching, move := rep(replica.Manual, replica.Ready), rep(replica.Manual,
+		replica.Launching), rep(replica.Switch, replica.Ready)
 	move.For = "c1"
 	for _, tt := range []struct {
 		name      string
@@ -94,13 +97,16 @@ func TestCanPromote(t *testing.T) {
 		operation string
 	}{
 		{"ready", set(agent.KeepManual, ready), ready.ID, false, "", ""},
-		{"running is near enough", set(agent.KeepManual, rep(replica.Manual, replica.Running)), "manual-running", false, "", ""},
+		{"running is near enough", set(agent.KeepManual, rep(replica.Manual, replica.Running)), "manual-running",
+			false, "", ""},
 		{"launching", set(agent.KeepManual, launching), launching.ID, false, replica.NotReady, ""},
 		{"launching, and we may wait", set(agent.KeepManual, launching), launching.ID, true, "", ""},
 		{"unknown", set(agent.KeepManual, ready), "elsewhere", true, replica.NotFound, ""},
 		{"during a switch", set(agent.KeepManual, ready, move), ready.ID, false, switching.Busy, "switch/c1"},
 		{"the switch's own", set(agent.KeepManual, move), move.ID, false, switching.Busy, "switch/c1"},
-		{"danger goes before the switch", noticed(set(agent.KeepManual, ready, move), "i-old", interruption.Termination, "", false), ready.ID, false, "", ""},
+		{"danger goes before the switch",
+			noticed(set(agent.KeepManual, ready, move), "i-old", interruption.Termination, "", false), ready.ID,
+			false, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -149,6 +155,7 @@ func TestCanSwitch(t *testing.T) {
 	require.NoError(t, open.CanSwitch("c1"), "the same command again")
 	refused(t, set(agent.KeepAuto, move).CanSwitch("c2"), switching.Busy, "switch/c1")
 	refused(t, open.CanSwitch("c2"), switching.Busy, "switch/c1")
-	refused(t, noticed(set(agent.KeepAuto), "i-old", interruption.Termination, "", false).CanSwitch("c1"), switching.Busy, "termination/a/i-old")
+	refused(t, noticed(set(agent.KeepAuto), "i-old", interruption.Termination, "", false).CanSwitch("c1"),
+		switching.Busy, "termination/a/i-old")
 	refused(t, (&roles.AgentRoles{}).CanSwitch("c1"), agent.NotFound, "")
 }

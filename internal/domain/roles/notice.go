@@ -151,7 +151,8 @@ type Taken struct {
 
 // Operation is the operation that carries the notice on, empty for none.
 func (t *Taken) Operation() string {
-	if t.Outcome.Kind == interruption.Termination && (t.Verdict.Ruling == RuledFailOver || t.Verdict.Ruling == RuledLaunch) {
+	if t.Outcome.Kind == interruption.Termination &&
+		(t.Verdict.Ruling == RuledFailOver || t.Verdict.Ruling == RuledLaunch) {
 		return TerminationOperation(t.Set.AgentID, t.Outcome.InstanceID)
 	}
 	return ""

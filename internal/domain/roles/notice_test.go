@@ -37,22 +37,102 @@ func TestJudgeNotice(t *testing.T) {
 		review   bool
 		standby  string // its primary and type
 	}{
-		{name: "a ready successor takes over", set: set(agent.KeepAuto, ready), ruling: roles.RuledFailOver, newID: "i-manual"},
-		{name: "manual mode opens its next standby", set: set(agent.KeepManual, pooled), ruling: roles.RuledFailOver, newID: "i-manual", standby: "i-manual m5.large"},
-		{name: "in a pool that is not known the Guardian opens it", set: set(agent.KeepManual, ready), ruling: roles.RuledFailOver, newID: "i-manual", review: true},
-		{name: "an emergency replica becomes the standby", set: set(agent.KeepManual, pooled, rep(replica.Termination, replica.Launching)), ruling: roles.RuledFailOver, newID: "i-manual", review: true},
-		{name: "a disabled agent has no standby", set: disabled, ruling: roles.RuledFailOver, newID: "i-manual", review: true},
+		{
+			name:   "a ready successor takes over",
+			set:    set(agent.KeepAuto, ready),
+			ruling: roles.RuledFailOver,
+			newID:  "i-manual",
+		},
+		{
+			name:    "manual mode opens its next standby",
+			set:     set(agent.KeepManual, pooled),
+			ruling:  roles.RuledFailOver,
+			newID:   "i-manual",
+			standby: "i-manual m5.large",
+		},
+		{
+			name:   "in a pool that is not known the Guardian opens it",
+			set:    set(agent.KeepManual, ready),
+			ruling: roles.RuledFailOver,
+			newID:  "i-manual",
+			review: true,
+		},
+		{
+			name:   "an emergency replica becomes the standby",
+			set:    set(agent.KeepManual, pooled, rep(replica.Termination, replica.Launching)),
+			ruling: roles.RuledFailOver,
+			newID:  "i-manual",
+			review: true,
+		},
+		{
+			name:   "a disabled agent has no standby",
+			set:    disabled,
+			ruling: roles.RuledFailOver,
+			newID:  "i-manual",
+			review: true,
+		},
 		{name: "auto mode has none", set: set(agent.KeepAuto, pooled), ruling: roles.RuledFailOver, newID: "i-manual"},
-		{name: "the successor that was asked for", set: set(agent.KeepManual, ready, second), wanted: "second", ruling: roles.RuledFailOver, newID: "i-second", review: true},
-		{name: "one that only runs is waited for", set: set(agent.KeepManual, running), ruling: roles.RuledLaunch, review: true},
+		{
+			name:   "the successor that was asked for",
+			set:    set(agent.KeepManual, ready, second),
+			wanted: "second",
+			ruling: roles.RuledFailOver,
+			newID:  "i-second",
+			review: true,
+		},
+		{
+			name:   "one that only runs is waited for",
+			set:    set(agent.KeepManual, running),
+			ruling: roles.RuledLaunch,
+			review: true,
+		},
 		{name: "nothing is there", set: set(agent.KeepAuto), ruling: roles.RuledLaunch, review: true},
-		{name: "a stranger's instance", set: set(agent.KeepAuto, ready), instance: "i-else", ruling: roles.RuledNotPrimary},
-		{name: "the standby's instance", set: set(agent.KeepManual, ready), instance: "i-manual", ruling: roles.RuledNotPrimary, lost: ready.ID, review: true},
-		{name: "a warning for the standby's instance", set: set(agent.KeepManual, ready), instance: "i-manual", kind: interruption.Rebalance, ruling: roles.RuledNotPrimary},
-		{name: "auto mode prepares", set: set(agent.KeepAuto), kind: interruption.Rebalance, ruling: roles.RuledPrepare, review: true},
-		{name: "manual mode has its standby", set: set(agent.KeepManual, ready), kind: interruption.Rebalance, ruling: roles.RuledNone},
-		{name: "known already", set: noticed(set(agent.KeepAuto, ready), "i-old", interruption.Termination, interruption.NotPrimary, false), ruling: roles.RuledKnown},
-		{name: "a lost one is healed", set: noticed(set(agent.KeepAuto, ready), "i-old", interruption.Termination, interruption.Lost, true), ruling: roles.RuledFailOver, newID: "i-manual"},
+		{
+			name:     "a stranger's instance",
+			set:      set(agent.KeepAuto, ready),
+			instance: "i-else",
+			ruling:   roles.RuledNotPrimary,
+		},
+		{
+			name:     "the standby's instance",
+			set:      set(agent.KeepManual, ready),
+			instance: "i-manual",
+			ruling:   roles.RuledNotPrimary,
+			lost:     ready.ID,
+			review:   true,
+		},
+		{
+			name:     "a warning for the standby's instance",
+			set:      set(agent.KeepManual, ready),
+			instance: "i-manual",
+			kind:     interruption.Rebalance,
+			ruling:   roles.RuledNotPrimary,
+		},
+		{
+			name:   "auto mode prepares",
+			set:    set(agent.KeepAuto),
+			kind:   interruption.Rebalance,
+			ruling: roles.RuledPrepare,
+			review: true,
+		},
+		{
+			name:   "manual mode has its standby",
+			set:    set(agent.KeepManual, ready),
+			kind:   interruption.Rebalance,
+			ruling: roles.RuledNone,
+		},
+		{
+			name: "known already",
+			set: noticed(set(agent.KeepAuto, ready), "i-old", interruption.Termination, interruption.NotPrimary,
+				false),
+			ruling: roles.RuledKnown,
+		},
+		{
+			name:   "a lost one is healed",
+			set:    noticed(set(agent.KeepAuto, ready), "i-old", interruption.Termination, interruption.Lost, true),
+			ruling: roles.RuledFailOver,
+			newID:  "i-manual",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +144,11 @@ func TestJudgeNotice(t *testing.T) {
 				n.Kind = tt.kind
 			}
 			if _, there := tt.set.Outcome(n.InstanceID, n.Kind); !there {
-				tt.set.Outcomes = append(tt.set.Outcomes, interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind, Wanted: tt.wanted})
+				tt.set.Outcomes = append(tt.set.Outcomes, interruption.Outcome{
+					InstanceID: n.InstanceID,
+					Kind:       n.Kind,
+					Wanted:     tt.wanted,
+				})
 			}
 			v := roles.JudgeNotice(tt.set, n)
 			require.Equal(t, tt.ruling, v.Ruling)
@@ -92,7 +176,8 @@ func TestJudgeNoticeChangesOnlyToAReadySuccessor(t *testing.T) {
 	t.Parallel()
 
 	rapid.Check(t, func(t *rapid.T) {
-		s := set(rapid.SampledFrom([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto}).Draw(t, "keeping"))
+		s := set(rapid.SampledFrom([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto}).Draw(t,
+			"keeping"))
 		for i, kind := range []replica.Kind{replica.Manual, replica.Termination, replica.Switch} {
 			if !rapid.Bool().Draw(t, "there") {
 				continue
@@ -107,7 +192,8 @@ func TestJudgeNoticeChangesOnlyToAReadySuccessor(t *testing.T) {
 			}
 			s.Replicas = append(s.Replicas, r)
 		}
-		n := notice(rapid.SampledFrom([]string{"i-old", "i-manual", "i-else"}).Draw(t, "instance"), interruption.Termination)
+		n := notice(rapid.SampledFrom([]string{"i-old", "i-manual", "i-else"}).Draw(t, "instance"),
+			interruption.Termination)
 		if _, there := s.Outcome(n.InstanceID, n.Kind); !there {
 			noticed(s, n.InstanceID, n.Kind, "", false)
 		}

@@ -35,14 +35,35 @@ func TestAnAgentThatDoesNotLaunchIsNotWaitedForInAnEmergency(t *testing.T) {
 		noticed  bool
 		overdue  bool
 	}{
-		"a stalled emergency":           {kind: replica.Termination, launcher: agent.ByAgent, stalled: true, overdue: true},
-		"a stalled rebalance":           {kind: replica.Rebalance, launcher: agent.ByAgent, stalled: true, overdue: true},
-		"not stalled yet":               {kind: replica.Termination, launcher: agent.ByAgent},
-		"a standby at rest":             {kind: replica.Manual, launcher: agent.ByAgent, stalled: true},
-		"a standby, the primary dies":   {kind: replica.Manual, launcher: agent.ByAgent, stalled: true, noticed: true, overdue: true},
+		"a stalled emergency": {
+			kind:     replica.Termination,
+			launcher: agent.ByAgent,
+			stalled:  true,
+			overdue:  true,
+		},
+		"a stalled rebalance": {
+			kind:     replica.Rebalance,
+			launcher: agent.ByAgent,
+			stalled:  true,
+			overdue:  true,
+		},
+		"not stalled yet":   {kind: replica.Termination, launcher: agent.ByAgent},
+		"a standby at rest": {kind: replica.Manual, launcher: agent.ByAgent, stalled: true},
+		"a standby, the primary dies": {
+			kind:     replica.Manual,
+			launcher: agent.ByAgent,
+			stalled:  true,
+			noticed:  true,
+			overdue:  true,
+		},
 		"a switch goes where it is led": {kind: replica.Switch, launcher: agent.ByAgent, stalled: true, noticed: true},
 		"ours":                          {kind: replica.Termination, launcher: agent.ControlPlane, stalled: true},
-		"it has an instance":            {kind: replica.Termination, launcher: agent.ByAgent, stalled: true, instance: "i-1"},
+		"it has an instance": {
+			kind:     replica.Termination,
+			launcher: agent.ByAgent,
+			stalled:  true,
+			instance: "i-1",
+		},
 	} {
 		of := roles.Replica{Kind: c.kind, Launcher: c.launcher, InstanceID: c.instance, Stalled: c.stalled}
 		row := roles.ReplicaRow{Noticed: c.noticed, Replica: of}

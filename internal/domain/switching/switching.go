@@ -86,13 +86,17 @@ func (t Target) JudgeFrom(h Here) error {
 	}
 	switch {
 	case t.PoolID != "" && h.TargetRegion != "" && h.Region != "" && h.TargetRegion != h.Region:
-		return InvalidTarget.New("The pool %s lies in %s and the agent runs in %s: an agent moves within its region.", t.PoolID, h.TargetRegion, h.Region)
+		return InvalidTarget.New("The pool %s lies in %s and the agent runs in %s: an agent moves within its region.",
+			t.PoolID, h.TargetRegion, h.Region)
 	case t.Mode == agent.Spot && h.Mode == agent.Spot && t.PoolID == h.PoolID:
 		return InvalidTarget.New("The agent runs in the pool %s already.", h.PoolID)
-	case t.Mode == agent.OnDemand && h.Mode == agent.OnDemand && t.PoolID == "" && (instanceType == "" || instanceType == h.InstanceType):
+	case t.Mode == agent.OnDemand && h.Mode == agent.OnDemand && t.PoolID == "" &&
+		(instanceType == "" || instanceType == h.InstanceType):
 		return InvalidTarget.New("The agent runs on-demand already.")
 	case h.Hidden:
-		return InvalidTarget.New("The instance's user data may not be read, so a replacement would start without it: allow ec2:DescribeInstanceAttribute.")
+		return InvalidTarget.New(
+			"The instance's user data may not be read, so a replacement would start without it: allow ec2:DescribeInstanceAttribute.",
+		)
 	case h.Architecture != "" && len(h.TargetRuns) > 0 && !slices.Contains(h.TargetRuns, h.Architecture):
 		return InvalidTarget.New("The agent's image runs on %s, and %s is %s: choose a type that runs %s.",
 			h.Architecture, instanceType, strings.Join(h.TargetRuns, " and "), h.Architecture)

@@ -24,7 +24,10 @@ func TestTargetsAreJudgedByTheirForm(t *testing.T) {
 		// Deployed agents launch on-demand for it and report spot.
 		{"spot without a pool", switching.Target{Mode: agent.Spot}, switching.InvalidTarget},
 		{"no mode", switching.Target{PoolID: "t3.medium.us-east-1a"}, switching.InvalidTarget},
-		{"a word of the page that is no mode", switching.Target{Mode: "pool", PoolID: "t3.medium.us-east-1a"}, switching.InvalidTarget},
+		{"a word of the page that is no mode", switching.Target{
+			Mode:   "pool",
+			PoolID: "t3.medium.us-east-1a",
+		}, switching.InvalidTarget},
 		{"what deployed agents would take for on-demand", switching.Target{Mode: "terminate"}, switching.InvalidTarget},
 	} {
 		require.Equal(t, c.code, fault.CodeOf(c.target.Validate()), c.name)
@@ -36,8 +39,15 @@ func TestTargetsAreJudgedByTheirForm(t *testing.T) {
 func TestTriggersAreNamedAsAgentsDo(t *testing.T) {
 	t.Parallel()
 
-	for priority, want := range map[int]string{0: "model", switching.PriorityDefault: "model", switching.PriorityModel: "model", 49: "model",
-		switching.PriorityUrgent: "manual", switching.PriorityManual: "manual", switching.PriorityEmergency: "manual"} {
+	for priority, want := range map[int]string{
+		0:                           "model",
+		switching.PriorityDefault:   "model",
+		switching.PriorityModel:     "model",
+		49:                          "model",
+		switching.PriorityUrgent:    "manual",
+		switching.PriorityManual:    "manual",
+		switching.PriorityEmergency: "manual",
+	} {
 		require.Equal(t, want, switching.TriggerOf(priority), priority)
 	}
 }

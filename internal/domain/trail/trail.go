@@ -130,7 +130,8 @@ func (v *Verifier) Next(s Sealed) error {
 	switch {
 	case last != nil && !bytes.Equal(last.Hash, s.Prev):
 		return Broken.New("%s: entries are missing before place %d", day, s.Place)
-	case last != nil && last.Day.Equal(s.Day) && s.Place != last.Place+1, (last == nil || !last.Day.Equal(s.Day)) && s.Place != 1:
+	case last != nil && last.Day.Equal(s.Day) && s.Place != last.Place+1, (last == nil || !last.Day.Equal(s.Day)) &&
+		s.Place != 1:
 		return Broken.New("%s: place %d does not follow the one before it", day, s.Place)
 	case s.Entry == nil:
 		return Broken.New("%s: the entry %d at place %d is gone", day, s.EntryID, s.Place)

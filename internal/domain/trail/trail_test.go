@@ -14,7 +14,13 @@ var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
 func entries(from, until int64) (out []trail.Entry) {
 	for id := from; id <= until; id++ {
-		out = append(out, trail.Entry{ID: id, At: noon.Add(time.Duration(id) * time.Second), Type: "t", Actor: "operator:ann", Details: "{}"})
+		out = append(out, trail.Entry{
+			ID:      id,
+			At:      noon.Add(time.Duration(id) * time.Second),
+			Type:    "t",
+			Actor:   "operator:ann",
+			Details: "{}",
+		})
 	}
 	return out
 }

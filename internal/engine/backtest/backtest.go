@@ -76,7 +76,8 @@ func (o *Options) fill() error {
 		o.To = o.Market.End
 	}
 	if !o.To.After(o.From) {
-		return BadOptions.New("the market %q has nothing between %s and %s", o.Market.Name, o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
+		return BadOptions.New("the market %q has nothing between %s and %s", o.Market.Name,
+			o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
 	}
 	if o.Limits == (engine.Limits{}) {
 		o.Limits = engine.DefaultLimits()

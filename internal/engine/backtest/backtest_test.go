@@ -22,7 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func run(t *testing.T, seed uint64, days int) backtest.Report {
 	t.Helper()
 	r, err := backtest.Run(t.Context(), backtest.Options{
-		Market: market.Simulate(market.Options{Seed: seed, Span: time.Duration(days) * 24 * time.Hour}), Agents: 48, Step: 2 * time.Hour,
+		Market:     market.Simulate(market.Options{Seed: seed, Span: time.Duration(days) * 24 * time.Hour}),
+		Agents:     48,
+		Step:       2 * time.Hour,
 		Strategies: []backtest.Strategy{backtest.Never(), backtest.Legacy(), backtest.With(engine.Rules{Terse: true})},
 	})
 	require.NoError(t, err)
@@ -51,7 +53,8 @@ func TestRulesBeatLegacy(t *testing.T) {
 	// only within a few per cent.
 	require.LessOrEqual(t, float64(rules.Interruptions), 1.05*float64(legacy.Interruptions))
 	t.Logf("rules: $%.0f, %d interruptions, %d switches; legacy: $%.0f, %d, %d; oracle: $%.0f",
-		rules.Bill, rules.Interruptions, rules.Switches, legacy.Bill, legacy.Interruptions, legacy.Switches, oracle.Bill)
+		rules.Bill, rules.Interruptions, rules.Switches, legacy.Bill, legacy.Interruptions, legacy.Switches,
+		oracle.Bill)
 }
 
 func TestTheSameSeedIsTheSameReport(t *testing.T) {
@@ -65,7 +68,14 @@ func TestTheSameSeedIsTheSameReport(t *testing.T) {
 
 // plain leaves out what the clock measured.
 func plain(r backtest.Row) backtest.Row {
-	return backtest.Row{Strategy: r.Strategy, Bill: r.Bill, Total: r.Total, Switches: r.Switches, Interruptions: r.Interruptions, Decisions: r.Decisions}
+	return backtest.Row{
+		Strategy:      r.Strategy,
+		Bill:          r.Bill,
+		Total:         r.Total,
+		Switches:      r.Switches,
+		Interruptions: r.Interruptions,
+		Decisions:     r.Decisions,
+	}
 }
 
 // TestArithmetic is a market small enough for paper: one pool at half price, one
@@ -82,7 +92,13 @@ func TestArithmetic(t *testing.T) {
 			Losses: []market.Loss{{At: start.Add(5 * time.Hour), Until: start.Add(6 * time.Hour), Share: 1}},
 		}},
 	}
-	r, err := backtest.Run(t.Context(), backtest.Options{Market: m, Agents: 1, Clients: 1, Step: time.Hour, Strategies: []backtest.Strategy{backtest.Never()}})
+	r, err := backtest.Run(t.Context(), backtest.Options{
+		Market:     m,
+		Agents:     1,
+		Clients:    1,
+		Step:       time.Hour,
+		Strategies: []backtest.Strategy{backtest.Never()},
+	})
 	require.NoError(t, err)
 	require.InDelta(t, 10, r.AllOnDemand, 1e-9)
 	never, _ := r.Row("never-switch")

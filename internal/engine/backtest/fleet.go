@@ -53,7 +53,14 @@ func newFleet(o Options, s Strategy) *fleet {
 	f.row.Strategy = s.Name
 	for i := range o.Agents {
 		h := o.home(i)
-		r := &resident{index: i, client: i % o.Clients, id: fmt.Sprintf("a%04d", i), reference: h.reference, onDemand: h.onDemand, pool: h.pool}
+		r := &resident{
+			index:     i,
+			client:    i % o.Clients,
+			id:        fmt.Sprintf("a%04d", i),
+			reference: h.reference,
+			onDemand:  h.onDemand,
+			pool:      h.pool,
+		}
 		// No agent begins at the start: the fleet is a day old.
 		r.launched, r.since = o.From.Add(-24*time.Hour), o.From.Add(-24*time.Hour)
 		r.kin = o.kin(h.pool)
@@ -141,7 +148,8 @@ func (f *fleet) lose(now time.Time) {
 		losses, first := f.o.Market.Pools[i].LossesIn(now, now.Add(f.o.Step))
 		for j := range losses {
 			for _, r := range f.agents {
-				if !r.onDemand && r.pool == i && r.launched.Before(now) && f.o.Market.Hits(i, first+j, r.index, now.Sub(r.launched)) {
+				if !r.onDemand && r.pool == i && r.launched.Before(now) &&
+					f.o.Market.Hits(i, first+j, r.index, now.Sub(r.launched)) {
 					f.interrupt(r, now)
 				}
 			}
@@ -281,9 +289,16 @@ func (f *fleet) view(kin []int) []engine.Pool {
 func (f *fleet) input(r *resident, now time.Time, view []engine.Pool) engine.Input {
 	m := &f.o.Market.Pools[r.pool]
 	in := engine.Input{
-		Now:      now,
-		Agent:    engine.Agent{ID: r.id, Enabled: true, AutoSwitch: true},
-		Instance: engine.Instance{ID: r.id, Type: m.Type, Region: m.Region, AZ: m.AZ, Mode: agent.OnDemand, LaunchedAt: r.launched},
+		Now:   now,
+		Agent: engine.Agent{ID: r.id, Enabled: true, AutoSwitch: true},
+		Instance: engine.Instance{
+			ID:         r.id,
+			Type:       m.Type,
+			Region:     m.Region,
+			AZ:         m.AZ,
+			Mode:       agent.OnDemand,
+			LaunchedAt: r.launched,
+		},
 		OnDemand: engine.Price{USD: r.reference, At: now},
 		Pools:    view,
 		Limits:   f.o.Limits,

@@ -104,7 +104,8 @@ func (w *world) plan(agent int) {
 				staying := w.price[place][s]*hours + next[place*w.ages+min(age+1, w.ages-1)]
 				switch {
 				case w.doomed[state]:
-					now[place*w.ages+age] = fresh + w.price[to][s]*FailoverOverlap.Hours() + penalty - w.refund(s, place, age)
+					now[place*w.ages+age] = fresh + w.price[to][s]*FailoverOverlap.Hours() + penalty - w.refund(s,
+						place, age)
 				case switching < staying:
 					now[place*w.ages+age], w.choice[state] = switching, int16(to)
 				default:

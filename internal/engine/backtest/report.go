@@ -70,14 +70,18 @@ func (r *Report) measure() {
 // with.
 func (r Report) WriteTable(w io.Writer) error {
 	days := r.To.Sub(r.From).Hours() / 24
-	if _, err := fmt.Fprintf(w, "%s: %d agents, %.1f days from %s; all on demand $%.2f; an interruption counts as %g on-demand hours\n",
-		r.Market, r.Agents, days, r.From.UTC().Format("2006-01-02 15:04 UTC"), r.AllOnDemand, r.InterruptionHours); err != nil {
+	if _, err := fmt.Fprintf(w,
+		"%s: %d agents, %.1f days from %s; all on demand $%.2f; an interruption counts as %g on-demand hours\n",
+		r.Market, r.Agents, days, r.From.UTC().Format("2006-01-02 15:04 UTC"), r.AllOnDemand,
+		r.InterruptionHours); err != nil {
 		return unwritten(err)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "strategy\tbill $\tsaved\ttotal $\tregret\tswitches\tinterruptions\trefused\ton spot\tµs/decision\t")
+	fmt.Fprintln(t,
+		"strategy\tbill $\tsaved\ttotal $\tregret\tswitches\tinterruptions\trefused\ton spot\tµs/decision\t")
 	for _, row := range r.Rows {
-		fmt.Fprintf(t, "%s\t%.2f\t%.1f%%\t%.2f\t%.1f%%\t%d\t%d\t%d\t%.0f%%\t%.1f\t\n", row.Strategy, row.Bill, row.SavingsPercent,
+		fmt.Fprintf(t, "%s\t%.2f\t%.1f%%\t%.2f\t%.1f%%\t%d\t%d\t%d\t%.0f%%\t%.1f\t\n", row.Strategy, row.Bill,
+			row.SavingsPercent,
 			row.Total, row.RegretPercent, row.Switches, row.Interruptions, row.Refused, row.SpotShare*100, row.Micros)
 	}
 	return unwritten(t.Flush())

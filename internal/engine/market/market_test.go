@@ -50,7 +50,8 @@ func TestLossesCluster(t *testing.T) {
 		}
 	}
 	require.Greater(t, total, 1000)
-	require.InDelta(t, .25*.75, float64(followed)/float64(total), .06, "a follower is followed by nobody, so a little less than a quarter")
+	require.InDelta(t, .25*.75, float64(followed)/float64(total), .06,
+		"a follower is followed by nobody, so a little less than a quarter")
 }
 
 func TestTheYoungAreHitMore(t *testing.T) {

@@ -57,7 +57,8 @@ func Simulate(o Options) *Market {
 		o.Zones = 4
 	}
 	if len(o.Types) == 0 {
-		o.Types = []Reference{{"t3.medium", "us-east-1", .0416}, {"m5.large", "us-east-1", .096}, {"c5.xlarge", "us-east-1", .17}}
+		o.Types = []Reference{{"t3.medium", "us-east-1", .0416}, {"m5.large", "us-east-1", .096},
+			{"c5.xlarge", "us-east-1", .17}}
 	}
 	m := &Market{
 		Name: fmt.Sprintf("simulated, seed %d", o.Seed), Seed: o.Seed,
@@ -77,7 +78,12 @@ func (m *Market) addType(rng *rand.Rand, reference Reference, zones int) {
 	lives := make([]life, zones)
 	for z := range lives {
 		az := reference.Region + string(rune('a'+z))
-		m.Pools = append(m.Pools, Pool{ID: agent.PoolID(reference.Type, az), Type: reference.Type, Region: reference.Region, AZ: az})
+		m.Pools = append(m.Pools, Pool{
+			ID:     agent.PoolID(reference.Type, az),
+			Type:   reference.Type,
+			Region: reference.Region,
+			AZ:     az,
+		})
 		lives[z] = life{
 			level:  math.Log(between(rng, meanRatioLow, meanRatioHigh)),
 			wild:   math.Exp(between(rng, math.Log(calmLosses), math.Log(wildLosses))),

@@ -82,7 +82,8 @@ func (e *Engine) sign(inputs, outputs []ort.InputOutputInfo) error {
 	in := inputs[0]
 	shaped := len(in.Dimensions) == 2 && in.Dimensions[0] < 1 && (in.Dimensions[1] == want || in.Dimensions[1] < 1)
 	if in.OrtValueType != ort.ONNXTypeTensor || in.DataType != ort.TensorElementDataTypeFloat || !shaped {
-		return BadModel.New("the model's input is %s; it must be float [n, %d], the features %s", in.String(), want, strings.Join(engine.FeatureNames(), ", "))
+		return BadModel.New("the model's input is %s; it must be float [n, %d], the features %s", in.String(), want,
+			strings.Join(engine.FeatureNames(), ", "))
 	}
 	e.input = in.Name
 	risk := ""
@@ -156,13 +157,15 @@ func (e *Engine) Forecast(ctx context.Context, in engine.Input, places []engine.
 	for i := range forecasts {
 		risk := float64(answers[0][i])
 		if math.IsNaN(risk) || risk < -.001 || risk > 1.001 {
-			return nil, engine.BadAnswer.New("the model answered the risk %v for %s; a probability is between 0 and 1", risk, places[i].Pool.ID)
+			return nil, engine.BadAnswer.New(
+				"the model answered the risk %v for %s; a probability is between 0 and 1", risk, places[i].Pool.ID)
 		}
 		forecasts[i] = engine.Forecast{Risk: min(max(risk, 0), 1), Price: places[i].Pool.Price.USD}
 		if len(answers) > 1 {
 			ratio := float64(answers[1][i])
 			if math.IsNaN(ratio) || ratio <= 0 || ratio > 10 {
-				return nil, engine.BadAnswer.New("the model answered the price ratio %v for %s", ratio, places[i].Pool.ID)
+				return nil, engine.BadAnswer.New("the model answered the price ratio %v for %s", ratio,
+					places[i].Pool.ID)
 			}
 			forecasts[i].Price = ratio * in.OnDemand.USD
 		}
@@ -200,7 +203,8 @@ func (e *Engine) run(ctx context.Context, rows []float32, n int) ([][]float32, e
 	for i, o := range outputs {
 		tensor, ok := o.(*ort.Tensor[float32])
 		if !ok || len(tensor.GetData()) != n {
-			return nil, engine.BadAnswer.New("the model's output %s is not one float for each of %d places", e.outputs[i], n)
+			return nil, engine.BadAnswer.New("the model's output %s is not one float for each of %d places",
+				e.outputs[i], n)
 		}
 		answers[i] = append([]float32(nil), tensor.GetData()...)
 	}

@@ -67,7 +67,15 @@ func pool(az string, usd float64, count int) engine.Pool {
 func input() engine.Input {
 	return engine.Input{
 		Now: now, Agent: engine.Agent{ID: "a1", Enabled: true},
-		Instance: engine.Instance{ID: "i-1", Type: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: agent.Spot, PoolID: "t3.medium.us-east-1a", LaunchedAt: now.Add(-48 * time.Hour)},
+		Instance: engine.Instance{
+			ID:         "i-1",
+			Type:       "t3.medium",
+			Region:     "us-east-1",
+			AZ:         "us-east-1a",
+			Mode:       agent.Spot,
+			PoolID:     "t3.medium.us-east-1a",
+			LaunchedAt: now.Add(-48 * time.Hour),
+		},
 		OnDemand: engine.Price{USD: .1, At: now},
 		Pools:    []engine.Pool{pool("us-east-1a", .03, 300), pool("us-east-1b", .035, 0)},
 		Limits:   engine.DefaultLimits(),
@@ -106,7 +114,8 @@ func TestSignature(t *testing.T) {
 	}{
 		{"too few features", func(m *onnxtest.Model) { m.Inputs = 7 }, onnx.BadModel, "it must be float [n, 11]"},
 		{"doubles", func(m *onnxtest.Model) { m.ElementType = 11 }, onnx.BadModel, "it must be float [n, 11]"},
-		{"other features", func(m *onnxtest.Model) { m.Metadata = map[string]string{"features": "price, age"} }, engine.OtherFeatures, "[price age]"},
+		{"other features", func(m *onnxtest.Model) { m.Metadata = map[string]string{"features": "price, age"} },
+			engine.OtherFeatures, "[price age]"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -118,7 +127,11 @@ func TestSignature(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	for name, data := range map[string][]byte{"empty": nil, "not a model": []byte("PK\x03\x04 no"), "cut off": byRate().Bytes()[:100]} {
+	for name, data := range map[string][]byte{
+		"empty":       nil,
+		"not a model": []byte("PK\x03\x04 no"),
+		"cut off":     byRate().Bytes()[:100],
+	} {
 		_, err := library(t).Load(t.Context(), data)
 		require.True(t, fault.Is(err, onnx.BadModel), "%s: %v", name, err)
 	}

@@ -53,7 +53,9 @@ func (e *Engine) enter(ctx context.Context) error {
 			e.turn <- struct{}{}
 			return engine.Unavailable.New("the Python engine was unloaded")
 		case started || time.Now().Before(e.notUntil):
-			err := engine.Unavailable.New("the Python engine has stopped %d times in a row and is started again after %s", e.failures, e.notUntil.UTC().Format(time.TimeOnly))
+			err := engine.Unavailable.New(
+				"the Python engine has stopped %d times in a row and is started again after %s", e.failures,
+				e.notUntil.UTC().Format(time.TimeOnly))
 			e.turn <- struct{}{}
 			return err
 		}

@@ -78,11 +78,19 @@ func startIn(ctx context.Context, o Options, interpreter string, iso isolation) 
 		return nil, fmt.Errorf("a pipe: %w", err)
 	}
 	defer func() { _ = writer.Close() }() // ours of it; the child has its own
-	c := &child{answers: reader, lines: make(chan line), ended: make(chan struct{}), last: &tail{log: o.Log}, isolation: iso.words}
+	c := &child{
+		answers:   reader,
+		lines:     make(chan line),
+		ended:     make(chan struct{}),
+		last:      &tail{log: o.Log},
+		isolation: iso.words,
+	}
 	//nolint:noctx // the child outlives the call that starts it; kill ends it
-	c.cmd = exec.Command(interpreter, "-I", "-B", "-c", harness, strconv.FormatInt(o.Memory, 10), strconv.Itoa(int(o.CPU.Seconds())))
+	c.cmd = exec.Command(interpreter, "-I", "-B", "-c", harness, strconv.FormatInt(o.Memory, 10),
+		strconv.Itoa(int(o.CPU.Seconds())))
 	c.cmd.Dir = "/"
-	c.cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "JOBLIB_MULTIPROCESSING=0"}
+	c.cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8", "OMP_NUM_THREADS=1",
+		"OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "JOBLIB_MULTIPROCESSING=0"}
 	c.cmd.ExtraFiles = []*os.File{writer}
 	c.cmd.Stderr = c.last
 	c.cmd.WaitDelay = time.Second

@@ -26,7 +26,10 @@ func isolations(o Options) []isolation {
 		strict.Cloneflags, strict.Credential, plain.Credential = spaces, unprivileged, unprivileged
 		return []isolation{
 			{strict, "unprivileged user, no network, own process space, memory and CPU limits"},
-			{plain, "unprivileged user, memory and CPU limits; the kernel gave no namespaces, so the network is reachable"},
+			{
+				plain,
+				"unprivileged user, memory and CPU limits; the kernel gave no namespaces, so the network is reachable",
+			},
 		}
 	}
 	strict := base()

@@ -13,5 +13,6 @@ type isolation struct {
 // isolations has one way where there are no namespaces: a process group, so that
 // all of it can be killed.
 func isolations(Options) []isolation {
-	return []isolation{{&syscall.SysProcAttr{Setpgid: true}, "our own user, memory and CPU limits; the network is reachable"}}
+	return []isolation{{&syscall.SysProcAttr{Setpgid: true},
+		"our own user, memory and CPU limits; the network is reachable"}}
 }

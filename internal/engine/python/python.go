@@ -123,12 +123,14 @@ func (e *Engine) Forecast(ctx context.Context, in engine.Input, places []engine.
 		return nil, err
 	}
 	if len(answer.Risks) != len(places) {
-		return nil, engine.BadAnswer.New("the Python model answered %d risks for %d places", len(answer.Risks), len(places))
+		return nil, engine.BadAnswer.New("the Python model answered %d risks for %d places", len(answer.Risks),
+			len(places))
 	}
 	forecasts := make([]engine.Forecast, len(places))
 	for i, risk := range answer.Risks {
 		if !(risk >= 0 && risk <= 1) {
-			return nil, engine.BadAnswer.New("the Python model answered the risk %v; a probability is between 0 and 1", risk)
+			return nil, engine.BadAnswer.New(
+				"the Python model answered the risk %v; a probability is between 0 and 1", risk)
 		}
 		forecasts[i] = engine.Forecast{Price: places[i].Pool.Price.USD, Risk: risk}
 	}

@@ -34,7 +34,15 @@ func pool(az string, usd float64) engine.Pool {
 func input() engine.Input {
 	return engine.Input{
 		Now: now, Agent: engine.Agent{ID: "a1", Enabled: true},
-		Instance: engine.Instance{ID: "i-1", Type: "t3.medium", Region: "us-east-1", AZ: "us-east-1a", Mode: agent.Spot, PoolID: "t3.medium.us-east-1a", LaunchedAt: now.Add(-48 * time.Hour)},
+		Instance: engine.Instance{
+			ID:         "i-1",
+			Type:       "t3.medium",
+			Region:     "us-east-1",
+			AZ:         "us-east-1a",
+			Mode:       agent.Spot,
+			PoolID:     "t3.medium.us-east-1a",
+			LaunchedAt: now.Add(-48 * time.Hour),
+		},
 		OnDemand: engine.Price{USD: .1, At: now},
 		Pools:    []engine.Pool{pool("us-east-1a", .05), pool("us-east-1b", .04)},
 		Limits:   engine.DefaultLimits(),
@@ -108,7 +116,10 @@ func TestAnEngineCannotMoveAgainstTheLimits(t *testing.T) {
 func TestMisbehaviourMeansStay(t *testing.T) {
 	t.Parallel()
 	body := func(lines ...string) string {
-		return "import os, socket, subprocess, tempfile, threading, time\ndef make_decision(agent_data, pricing_data, market_data):\n    " + strings.Join(lines, "\n    ") + "\n"
+		return "import os, socket, subprocess, tempfile, threading, time\ndef make_decision(agent_data, pricing_data, market_data):\n    " + strings.Join(
+			lines,
+			"\n    ",
+		) + "\n"
 	}
 	const fine = `return {"decision_type": "switch_to_ondemand", "reason": "fine"}`
 	cases := []struct {
@@ -118,9 +129,12 @@ func TestMisbehaviourMeansStay(t *testing.T) {
 		{"it raises", body(`raise ValueError("no idea")`), "ValueError: no idea", nil},
 		{"it exits", body(`raise SystemExit(3)`), "SystemExit", nil},
 		{"it kills itself", body(`os._exit(7)`), "died (exit status 7)", nil},
-		{"it hangs", body(`time.sleep(3600)`), "did not answer in time", func(o *python.Options) { o.CallTimeout = time.Second }},
-		{"it hangs in a loop", body(`while True: pass`), "did not answer in time", func(o *python.Options) { o.CallTimeout = time.Second }},
-		{"it eats memory", body(`hoard = []`, `while True: hoard.append(bytearray(1 << 24))`), "MemoryError", func(o *python.Options) { o.Memory = 400 << 20 }},
+		{"it hangs", body(`time.sleep(3600)`), "did not answer in time",
+			func(o *python.Options) { o.CallTimeout = time.Second }},
+		{"it hangs in a loop", body(`while True: pass`), "did not answer in time",
+			func(o *python.Options) { o.CallTimeout = time.Second }},
+		{"it eats memory", body(`hoard = []`, `while True: hoard.append(bytearray(1 << 24))`), "MemoryError",
+			func(o *python.Options) { o.Memory = 400 << 20 }},
 		{"it answers rubbish", body(`return "rubbish"`), "not a decision", nil},
 		{"it answers what is no JSON", body(`return {"decision_type": {1, 2}}`), "not JSON serializable", nil},
 		{"it answers an unknown word", body(`return {"decision_type": "panic"}`), `"panic"`, nil},
@@ -129,9 +143,13 @@ func TestMisbehaviourMeansStay(t *testing.T) {
 		{"it forks", body(`os.fork()`, fine), "BlockingIOError", nil},
 		{"it starts a program", body(`subprocess.run(["/bin/true"])`, fine), "BlockingIOError", nil},
 		{"it starts a thread", body(`threading.Thread(target=print).start()`, fine), "can't start new thread", nil},
-		{"it tries the network", body(`socket.create_connection(("203.0.113.7", 80), timeout=5)`, fine), "Network is unreachable", nil},
-		{"it writes a file", body(`tempfile.TemporaryFile(buffering=0).write(b"x" * 10000)`, fine), "No usable temporary directory", nil},
-		{"it chooses a pool that does not exist", body(`return {"decision_type": "switch_to_spot", "recommended_pool_id": "moon"}`), `"moon", which is not a candidate`, nil},
+		{"it tries the network", body(`socket.create_connection(("203.0.113.7", 80), timeout=5)`, fine),
+			"Network is unreachable", nil},
+		{"it writes a file", body(`tempfile.TemporaryFile(buffering=0).write(b"x" * 10000)`, fine),
+			"No usable temporary directory", nil},
+		{"it chooses a pool that does not exist",
+			body(`return {"decision_type": "switch_to_spot", "recommended_pool_id": "moon"}`),
+			`"moon", which is not a candidate`, nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -166,7 +184,8 @@ def make_decision(agent_data, pricing_data, market_data):
 
 	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
 	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
-	require.Eventually(t, func() bool { return engine.Decide(t.Context(), e, input()).Reason == "alive" }, time.Minute, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return engine.Decide(t.Context(), e, input()).Reason == "alive" },
+		time.Minute, 50*time.Millisecond)
 }
 
 func TestAFileThatDoesNotLoad(t *testing.T) {

@@ -66,13 +66,26 @@ type pool struct {
 // question is an input as the deployed engines know it.
 func question(in engine.Input) request {
 	a := agentData{
-		AgentID: in.Agent.ID, ClientID: in.Agent.ClientID, InstanceID: in.Instance.ID, InstanceType: in.Instance.Type,
-		Region: in.Instance.Region, AZ: in.Instance.AZ, CurrentMode: in.Instance.Mode,
-		AgeHours: in.Now.Sub(in.Instance.LaunchedAt).Hours(), Enabled: in.Agent.Enabled, AutoSwitch: in.Agent.AutoSwitch,
-		MinSavings: in.Limits.MinSavingsPercent, RiskThreshold: in.Limits.RiskThreshold,
+		AgentID:       in.Agent.ID,
+		ClientID:      in.Agent.ClientID,
+		InstanceID:    in.Instance.ID,
+		InstanceType:  in.Instance.Type,
+		Region:        in.Instance.Region,
+		AZ:            in.Instance.AZ,
+		CurrentMode:   in.Instance.Mode,
+		AgeHours:      in.Now.Sub(in.Instance.LaunchedAt).Hours(),
+		Enabled:       in.Agent.Enabled,
+		AutoSwitch:    in.Agent.AutoSwitch,
+		MinSavings:    in.Limits.MinSavingsPercent,
+		RiskThreshold: in.Limits.RiskThreshold,
 	}
 	p := pricing{OnDemandPrice: in.OnDemand.USD, OnDemand: in.OnDemand.USD}
-	m := marketData{Now: in.Now, Pools: make([]pool, 0, len(in.Pools)), SwitchesWeek: in.Activity.SwitchesWeek, LastSwitch: in.Activity.LastChangeAt}
+	m := marketData{
+		Now:          in.Now,
+		Pools:        make([]pool, 0, len(in.Pools)),
+		SwitchesWeek: in.Activity.SwitchesWeek,
+		LastSwitch:   in.Activity.LastChangeAt,
+	}
 	here := in.Instance.PoolID
 	if here == "" {
 		here = agent.PoolID(in.Instance.Type, in.Instance.AZ)
@@ -129,7 +142,8 @@ func decision(in engine.Input, result json.RawMessage) (engine.Decision, error) 
 	var v verdict
 	decoder := json.NewDecoder(bytes.NewReader(result))
 	if err := decoder.Decode(&v); err != nil || len(result) == 0 || result[0] != '{' {
-		return engine.Decision{}, engine.BadAnswer.New("make_decision returned something that is not a decision: %.80q", result)
+		return engine.Decision{}, engine.BadAnswer.New(
+			"make_decision returned something that is not a decision: %.80q", result)
 	}
 	word := v.DecisionType
 	if word == "" {
@@ -143,9 +157,15 @@ func decision(in engine.Input, result json.RawMessage) (engine.Decision, error) 
 	case word == string(engine.SwitchToSpot):
 		d.Action, d.Mode, d.PoolID = engine.SwitchToSpot, agent.Spot, named(v.Pool, in)
 	default:
-		return engine.Decision{}, engine.BadAnswer.New("make_decision returned the decision %.40q; it must be stay, switch_to_spot or switch_to_ondemand", word)
+		return engine.Decision{}, engine.BadAnswer.New(
+			"make_decision returned the decision %.40q; it must be stay, switch_to_spot or switch_to_ondemand", word)
 	}
-	for from, to := range map[*float64]*float64{v.Risk: &d.Risk, v.Savings: &d.Savings, v.SavingsPerHour: &d.Savings, v.Confidence: &d.Confidence} {
+	for from, to := range map[*float64]*float64{
+		v.Risk:           &d.Risk,
+		v.Savings:        &d.Savings,
+		v.SavingsPerHour: &d.Savings,
+		v.Confidence:     &d.Confidence,
+	} {
 		if from != nil {
 			*to = *from
 		}
@@ -164,7 +184,8 @@ func named(chosen *string, in engine.Input) string {
 	}
 	best := engine.Pool{}
 	for _, p := range in.Pools {
-		usable := p.Price.Fresh(in.Now) && !in.Now.Before(p.BlockedUntil) && p.Type == in.Instance.Type && p.Region == in.Instance.Region
+		usable := p.Price.Fresh(in.Now) && !in.Now.Before(p.BlockedUntil) && p.Type == in.Instance.Type &&
+			p.Region == in.Instance.Region
 		if usable && (best.ID == "" || p.Price.USD < best.Price.USD) {
 			best = p
 		}

@@ -24,7 +24,9 @@ WITH members AS (
 decided AS (
 	SELECT coalesce(sum(n), 0)::bigint AS n, coalesce(sum(n) FILTER (WHERE failed), 0)::bigint AS failed
 	FROM (
-		SELECT ` + pg.SaidWithin("b.since", "$5::timestamptz") + ` AS n, d.vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")' AS failed
+		SELECT ` + pg.SaidWithin("b.since",
+	"$5::timestamptz") +
+	` AS n, d.vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")' AS failed
 		FROM (SELECT greatest($4::timestamptz, $5::timestamptz - interval '2 hours')) AS b(since)
 		JOIN decisions d ON d.created_at >= b.since - interval '1 day' AND d.created_at < $5 AND coalesce(d.last_at, d.created_at) >= b.since
 		WHERE NOT d.shadow AND ($6 = '' OR d.engine_version = $6) AND d.agent_id IN (SELECT id FROM members)) s),
@@ -69,7 +71,12 @@ func (s *Rollouts) Readings(ctx context.Context, in activities.ReadingsQuery) (m
 	if err != nil {
 		return out, err
 	}
-	_, err = s.DB.Pool.Exec(ctx, `UPDATE model_rollouts SET readings = $2, updated_at = clock_timestamp() WHERE session_id = $1 AND ended_at IS NULL`, in.SessionID, shown)
+	_, err = s.DB.Pool.Exec(
+		ctx,
+		`UPDATE model_rollouts SET readings = $2, updated_at = clock_timestamp() WHERE session_id = $1 AND ended_at IS NULL`,
+		in.SessionID,
+		shown,
+	)
 	return out, pg.Translate(err)
 }
 
@@ -77,8 +84,11 @@ func (s *Rollouts) measure(ctx context.Context, in activities.ReadingsQuery) (ml
 	var version string
 	var now, began time.Time
 	var gone bool
-	err := s.DB.Pool.QueryRow(ctx, `SELECT s.version, now(), r.started_at, r.ended_at IS NOT NULL FROM model_rollouts r JOIN model_sessions s ON s.id = r.session_id WHERE r.session_id = $1`,
-		in.SessionID).Scan(&version, &now, &began, &gone)
+	err := s.DB.Pool.QueryRow(
+		ctx,
+		`SELECT s.version, now(), r.started_at, r.ended_at IS NOT NULL FROM model_rollouts r JOIN model_sessions s ON s.id = r.session_id WHERE r.session_id = $1`,
+		in.SessionID,
+	).Scan(&version, &now, &began, &gone)
 	if pg.IsNoRows(err) {
 		return mlmodel.Readings{Gone: true}, nil
 	}
@@ -92,7 +102,8 @@ func (s *Rollouts) measure(ctx context.Context, in activities.ReadingsQuery) (ml
 	}
 	if in.Phase == mlmodel.Shadow {
 		err := s.DB.Pool.QueryRow(ctx, compare, version, laterOf(in.Since, now.Add(-comparedFor))).
-			Scan(&out.Shadow.Pairs, &out.Shadow.Agree, &out.Shadow.Errors, &out.Shadow.Moves, &out.Shadow.LiveMoves, &out.Shadow.Regret)
+			Scan(&out.Shadow.Pairs, &out.Shadow.Agree, &out.Shadow.Errors, &out.Shadow.Moves, &out.Shadow.LiveMoves,
+				&out.Shadow.Regret)
 		return out, pg.Translate(err)
 	}
 	b := &pgx.Batch{}

@@ -18,8 +18,9 @@ type Rollouts struct{ Models }
 
 var (
 	_ activities.RolloutStore = (*Rollouts)(nil)
-	_                         = pg.RegisterConstraint("model_rollouts_one_open", mlmodel.Busy, "Another rollout is under way")
-	_                         = pg.RegisterConstraint("model_rollouts_one_stage", mlmodel.Busy, "Another rollout is under way")
+	_                         = pg.RegisterConstraint("model_rollouts_one_open", mlmodel.Busy,
+		"Another rollout is under way")
+	_ = pg.RegisterConstraint("model_rollouts_one_stage", mlmodel.Busy, "Another rollout is under way")
 )
 
 // Open begins a session's rollout, or finds it begun by the same run. It touches
@@ -37,7 +38,8 @@ func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) error {
 		}
 		var live, mine bool
 		err := tx.QueryRow(ctx, `SELECT s.is_live, coalesce(r.ended_at IS NULL AND r.session_id IS NOT NULL, false)
-			FROM model_sessions s LEFT JOIN model_rollouts r ON r.session_id = s.id WHERE s.id = $1`, in.SessionID).Scan(&live, &mine)
+			FROM model_sessions s LEFT JOIN model_rollouts r ON r.session_id = s.id WHERE s.id = $1`, in.SessionID).
+			Scan(&live, &mine)
 		switch {
 		case pg.IsNoRows(err):
 			return mlmodel.NotFound.New("There is no session %s", in.SessionID)
@@ -48,11 +50,17 @@ func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) error {
 		case live:
 			return mlmodel.AlreadyLive.New("The session %s is live already", in.SessionID)
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO model_rollouts (session_id, plan, started_by, detail) VALUES ($1, $2, $3, 'its files are being validated')
+		_, err = tx.Exec(
+			ctx,
+			`INSERT INTO model_rollouts (session_id, plan, started_by, detail) VALUES ($1, $2, $3, 'its files are being validated')
 			ON CONFLICT (session_id) DO UPDATE SET plan = excluded.plan, started_by = excluded.started_by, detail = excluded.detail, phase = 'validating', percent = 0, paused = false,
 				previous_id = NULL, displaced_id = NULL, validation = '{}', readings = '{}', timeline = '[]', error_code = '', error = '',
 				started_at = clock_timestamp(), stage_since = NULL, updated_at = clock_timestamp(), ended_at = NULL,
-				tend_at = clock_timestamp() + interval '5 seconds'`, in.SessionID, plan, in.By)
+				tend_at = clock_timestamp() + interval '5 seconds'`,
+			in.SessionID,
+			plan,
+			in.By,
+		)
 		return err
 	})
 }
@@ -64,7 +72,8 @@ func (s *Rollouts) Row(ctx context.Context, sessionID string) (*activities.Rollo
 	err := s.DB.Pool.QueryRow(ctx, `
 SELECT plan, started_by, phase, percent, paused, stage_since, timeline
 FROM model_rollouts
-WHERE session_id = $1`, sessionID).Scan(&out.Plan, &out.By, &out.Phase, &out.Percent, &out.Paused, &since, &out.Timeline)
+WHERE session_id = $1`, sessionID).Scan(&out.Plan, &out.By, &out.Phase, &out.Percent, &out.Paused, &since,
+		&out.Timeline)
 	if pg.IsNoRows(err) {
 		return nil, mlmodel.NotFound.New("There is no rollout of session %s", sessionID)
 	}
@@ -90,12 +99,21 @@ type openRollout struct {
 // to itself, and is the one that out names. Fails with mlmodel.wrong_phase, and
 // with mlmodel.already_live for a session that an undo made live while it was
 // validated: going back from it would lead nowhere.
-func takeStage(ctx context.Context, tx pgx.Tx, sessionID string, out *activities.StageTaken) (r openRollout, err error) {
+func takeStage(
+	ctx context.Context,
+	tx pgx.Tx,
+	sessionID string,
+	out *activities.StageTaken,
+) (r openRollout, err error) {
 	if _, err := tx.Exec(ctx, lockModels); err != nil {
 		return r, err
 	}
-	err = tx.QueryRow(ctx, `SELECT s.kind, r.phase, s.is_live, coalesce((r.plan->>'back')::boolean, false) FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
-		WHERE s.id = $1 AND r.ended_at IS NULL`, sessionID).Scan(&r.kind, &r.phase, &r.live, &r.back)
+	err = tx.QueryRow(
+		ctx,
+		`SELECT s.kind, r.phase, s.is_live, coalesce((r.plan->>'back')::boolean, false) FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
+		WHERE s.id = $1 AND r.ended_at IS NULL`,
+		sessionID,
+	).Scan(&r.kind, &r.phase, &r.live, &r.back)
 	switch {
 	case pg.IsNoRows(err):
 		return r, errRolloutEnded(sessionID)
@@ -104,8 +122,12 @@ func takeStage(ctx context.Context, tx pgx.Tx, sessionID string, out *activities
 	case r.live:
 		return r, mlmodel.AlreadyLive.New("The session %s is live already", sessionID)
 	}
-	err = tx.QueryRow(ctx, `UPDATE model_rollouts SET phase = 'completed', detail = $1, ended_at = clock_timestamp(), updated_at = clock_timestamp()
-		WHERE phase = 'live' RETURNING session_id`, "session "+sessionID+" took over").Scan(&out.Superseded)
+	err = tx.QueryRow(
+		ctx,
+		`UPDATE model_rollouts SET phase = 'completed', detail = $1, ended_at = clock_timestamp(), updated_at = clock_timestamp()
+		WHERE phase = 'live' RETURNING session_id`,
+		"session "+sessionID+" took over",
+	).Scan(&out.Superseded)
 	if pg.IsNoRows(err) {
 		err = nil
 	}
@@ -124,8 +146,18 @@ func (s *Rollouts) Record(ctx context.Context, in activities.RolloutState) (out 
 		if _, err := takeStage(ctx, tx, in.SessionID, &out); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE model_rollouts SET phase = $2, percent = $3, paused = $4, detail = $5, timeline = $6, stage_since = $7, updated_at = clock_timestamp()
-			WHERE session_id = $1`, in.SessionID, in.Phase, in.Percent, in.Paused, in.Detail, timeline, in.StageSince)
+		_, err := tx.Exec(
+			ctx,
+			`UPDATE model_rollouts SET phase = $2, percent = $3, paused = $4, detail = $5, timeline = $6, stage_since = $7, updated_at = clock_timestamp()
+			WHERE session_id = $1`,
+			in.SessionID,
+			in.Phase,
+			in.Percent,
+			in.Paused,
+			in.Detail,
+			timeline,
+			in.StageSince,
+		)
 		return err
 	})
 	return out, err
@@ -142,8 +174,10 @@ func (s *Rollouts) Validated(ctx context.Context, in activities.Validation) erro
 		return err
 	}
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE model_sessions SET runner = $2, version = $3, error_code = '', error = '' WHERE id = $1`, in.SessionID, in.Runner, in.Version)
-	b.Queue(`UPDATE model_rollouts SET validation = $2, updated_at = clock_timestamp() WHERE session_id = $1`, in.SessionID, validation)
+	b.Queue(`UPDATE model_sessions SET runner = $2, version = $3, error_code = '', error = '' WHERE id = $1`,
+		in.SessionID, in.Runner, in.Version)
+	b.Queue(`UPDATE model_rollouts SET validation = $2, updated_at = clock_timestamp() WHERE session_id = $1`,
+		in.SessionID, validation)
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
@@ -159,14 +193,34 @@ func (s *Rollouts) GoLive(ctx context.Context, sessionID string) (out activities
 		}
 		kind, back := r.kind, r.back
 		b := &pgx.Batch{}
-		b.Queue(`UPDATE model_rollouts SET previous_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_live), displaced_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_fallback)
-			WHERE session_id = $1`, sessionID, kind)
-		b.Queue(`UPDATE model_sessions SET is_fallback = false, state = 'archived' WHERE kind = $1 AND is_fallback`, kind)
-		b.Queue(`UPDATE model_sessions SET is_live = false, is_fallback = NOT $2, state = CASE WHEN $2 THEN 'archived' ELSE 'active' END WHERE kind = $1 AND is_live`, kind, back)
-		b.Queue(`UPDATE model_sessions SET is_live = true, state = 'active', activated_at = clock_timestamp(), error_code = '', error = '' WHERE id = $1`, sessionID)
-		b.Queue(`UPDATE model_rollouts SET phase = 'live', percent = 100, updated_at = clock_timestamp() WHERE session_id = $1`, sessionID)
-		b.Queue(`INSERT INTO events (type, severity, message, metadata) VALUES ($2, $3, $4, jsonb_build_object('session_id', $1::text))`,
-			sessionID, liveEvent(kind, back), map[bool]string{true: "warning", false: "info"}[back], "session "+sessionID+" is live")
+		b.Queue(
+			`UPDATE model_rollouts SET previous_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_live), displaced_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_fallback)
+			WHERE session_id = $1`,
+			sessionID,
+			kind,
+		)
+		b.Queue(`UPDATE model_sessions SET is_fallback = false, state = 'archived' WHERE kind = $1 AND is_fallback`,
+			kind)
+		b.Queue(
+			`UPDATE model_sessions SET is_live = false, is_fallback = NOT $2, state = CASE WHEN $2 THEN 'archived' ELSE 'active' END WHERE kind = $1 AND is_live`,
+			kind,
+			back,
+		)
+		b.Queue(
+			`UPDATE model_sessions SET is_live = true, state = 'active', activated_at = clock_timestamp(), error_code = '', error = '' WHERE id = $1`,
+			sessionID,
+		)
+		b.Queue(
+			`UPDATE model_rollouts SET phase = 'live', percent = 100, updated_at = clock_timestamp() WHERE session_id = $1`,
+			sessionID,
+		)
+		b.Queue(
+			`INSERT INTO events (type, severity, message, metadata) VALUES ($2, $3, $4, jsonb_build_object('session_id', $1::text))`,
+			sessionID,
+			liveEvent(kind, back),
+			map[bool]string{true: "warning", false: "info"}[back],
+			"session "+sessionID+" is live",
+		)
 		return tx.SendBatch(ctx, b).Close()
 	})
 	return out, err
@@ -193,8 +247,12 @@ func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 		}
 		var live, back bool
 		var previous, displaced *string
-		err := tx.QueryRow(ctx, `SELECT s.is_live AND r.phase = 'live', coalesce((r.plan->>'back')::boolean, false), r.previous_id, r.displaced_id FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
-			WHERE s.id = $1 AND r.ended_at IS NULL`, sessionID).Scan(&live, &back, &previous, &displaced)
+		err := tx.QueryRow(
+			ctx,
+			`SELECT s.is_live AND r.phase = 'live', coalesce((r.plan->>'back')::boolean, false), r.previous_id, r.displaced_id FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
+			WHERE s.id = $1 AND r.ended_at IS NULL`,
+			sessionID,
+		).Scan(&live, &back, &previous, &displaced)
 		if pg.IsNoRows(err) {
 			return errRolloutEnded(sessionID)
 		}
@@ -202,11 +260,19 @@ func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 			return err
 		}
 		b := &pgx.Batch{}
-		b.Queue(`UPDATE model_sessions SET is_live = false, is_fallback = false, state = 'archived' WHERE id = $1 OR id = $2`, sessionID, previous)
+		b.Queue(
+			`UPDATE model_sessions SET is_live = false, is_fallback = false, state = 'archived' WHERE id = $1 OR id = $2`,
+			sessionID,
+			previous,
+		)
 		b.Queue(`UPDATE model_sessions SET is_live = true, state = 'active' WHERE id = $1`, previous)
-		b.Queue(`UPDATE model_sessions SET is_fallback = true, state = 'active' WHERE id = $1 AND NOT is_live`, displaced)
-		b.Queue(`INSERT INTO events (type, severity, message, metadata) VALUES ('ml_models_rollback', 'warning', $2, jsonb_build_object('session_id', $1::text))`,
-			sessionID, "session "+sessionID+" is not live any more")
+		b.Queue(`UPDATE model_sessions SET is_fallback = true, state = 'active' WHERE id = $1 AND NOT is_live`,
+			displaced)
+		b.Queue(
+			`INSERT INTO events (type, severity, message, metadata) VALUES ('ml_models_rollback', 'warning', $2, jsonb_build_object('session_id', $1::text))`,
+			sessionID,
+			"session "+sessionID+" is not live any more",
+		)
 		return tx.SendBatch(ctx, b).Close()
 	})
 }

@@ -52,21 +52,36 @@ func sessionOf(x *entity.ModelSession) mlmodel.Session {
 // caller's, so a second call is a conflict of keys and no second session.
 func (s *Models) Create(ctx context.Context, in mlmodel.Session) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO model_sessions (id, kind, uploaded_by) VALUES ($1, $2, $3)`, in.ID, in.Kind, in.UploadedBy); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO model_sessions (id, kind, uploaded_by) VALUES ($1, $2, $3)`, in.ID,
+			in.Kind, in.UploadedBy); err != nil {
 			return err
 		}
 		for i, f := range in.Files {
-			if _, err := tx.Exec(ctx, `INSERT INTO model_session_files (session_id, position, name, digest, size) VALUES ($1, $2, $3, $4, $5)
-				ON CONFLICT (session_id, name) DO UPDATE SET digest = excluded.digest, size = excluded.size`, in.ID, i, f.Name, f.Digest, f.Size); err != nil {
+			if _, err := tx.Exec(ctx,
+				`INSERT INTO model_session_files (session_id, position, name, digest, size) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT (session_id, name) DO UPDATE SET digest = excluded.digest, size = excluded.size`, in.ID,
+				i, f.Name, f.Digest, f.Size); err != nil {
 				return err
 			}
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{Type: uploadEvent[in.Kind], Severity: "info", Actor: in.UploadedBy, Message: "files were uploaded: session " + in.ID,
-			Metadata: map[string]any{"session_id": in.ID, "before": nil, "after": map[string]any{"kind": in.Kind, "files": in.Files}}})
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			Type:     uploadEvent[in.Kind],
+			Severity: "info",
+			Actor:    in.UploadedBy,
+			Message:  "files were uploaded: session " + in.ID,
+			Metadata: map[string]any{
+				"session_id": in.ID,
+				"before":     nil,
+				"after":      map[string]any{"kind": in.Kind, "files": in.Files},
+			},
+		})
 	})
 }
 
-var uploadEvent = map[mlmodel.Kind]string{mlmodel.Models: "ml_models_uploaded", mlmodel.Engine: "decision_engine_uploaded"}
+var uploadEvent = map[mlmodel.Kind]string{
+	mlmodel.Models: "ml_models_uploaded",
+	mlmodel.Engine: "decision_engine_uploaded",
+}
 
 // Session reads one. Fails with mlmodel.not_found.
 func (s *Models) Session(ctx context.Context, id string) (*mlmodel.Session, error) {
@@ -135,7 +150,8 @@ func (s *Models) Serving(ctx context.Context) (mlmodel.Serving, error) {
 		return mlmodel.Serving{}, err
 	}
 	var out mlmodel.Serving
-	err = s.DB.Pool.QueryRow(ctx, `SELECT phase, percent FROM model_rollouts WHERE phase IN ('shadow', 'canary')`).Scan(&out.Phase, &out.Percent)
+	err = s.DB.Pool.QueryRow(ctx, `SELECT phase, percent FROM model_rollouts WHERE phase IN ('shadow', 'canary')`).
+		Scan(&out.Phase, &out.Percent)
 	if err != nil && !pg.IsNoRows(err) {
 		return out, pg.Translate(err)
 	}

@@ -47,7 +47,10 @@ func (a *Array) Integer() int64 { return integerOf(a.Next()) }
 func (a *Array) Time() time.Time { return DecodeTimestamp(a.Next()) }
 
 // integerOf reads a bigint.
-func integerOf(raw []byte) int64 { return int64(binary.BigEndian.Uint64(raw)) } //nolint:gosec // its bits are those of the bigint
+func integerOf(raw []byte) int64 {
+	return int64(
+		binary.BigEndian.Uint64(raw))
+} //nolint:gosec // its bits are those of the bigint
 
 // DecodeTimestamp reads a timestamptz, which counts microseconds since the year 2000.
 func DecodeTimestamp(raw []byte) time.Time {

@@ -64,7 +64,11 @@ func isPassing(pg *pgconn.PgError) bool {
 		return true
 	}
 	switch pg.Code[:min(2, len(pg.Code))] {
-	case connectionException, "40", "53", "57", "58": // deadlock, resources, operator intervention (also: starting up), the server's disk
+	case connectionException,
+		"40",
+		"53",
+		"57",
+		"58": // deadlock, resources, operator intervention (also: starting up), the server's disk
 		return true
 	}
 	return false
@@ -76,7 +80,11 @@ var byConstraint = map[string]func(error) error{}
 
 // RegisterConstraint registers what a broken constraint says to the caller. Call it while
 // the package initializes.
-func RegisterConstraint(constraint string, code fault.Code, sentence string) struct{} { //nolint:unparam // the result lets a declaration call it
+func RegisterConstraint(
+	constraint string,
+	code fault.Code,
+	sentence string,
+) struct{} { //nolint:unparam // the result lets a declaration call it
 	byConstraint[constraint] = func(err error) error { return code.Wrap(err, "%s", sentence) }
 	return struct{}{}
 }

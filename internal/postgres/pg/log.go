@@ -96,5 +96,6 @@ func (l *statementLog) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, b pgx.Tra
 		level = slog.LevelWarn
 	}
 	l.log.LogAttrs(ctx, level, "batch ended",
-		slog.Int("statements", begun.statements), slog.Int64("took_ms", took.Milliseconds()), slog.Bool("failed", b.Err != nil))
+		slog.Int("statements", begun.statements), slog.Int64("took_ms", took.Milliseconds()),
+		slog.Bool("failed", b.Err != nil))
 }

@@ -11,7 +11,12 @@ import (
 
 // Together asks with those who come at the same time, and once more alone if what
 // was asked together was refused: one that is wrong must not fail the others.
-func Together[In, Out any](ctx context.Context, b *flight.Batch[In, Out], in In, run func(context.Context, []In) ([]Out, error)) (Out, error) {
+func Together[In, Out any](
+	ctx context.Context,
+	b *flight.Batch[In, Out],
+	in In,
+	run func(context.Context, []In) ([]Out, error),
+) (Out, error) {
 	out, err := b.Do(ctx, in, run)
 	if !MayConcernOneRow(err) {
 		return out, err

@@ -18,7 +18,12 @@ func (s *Prices) InUse(ctx context.Context) ([]activities.TypeInRegion, error) {
 // KeepMoves stores when the price of pools of one type changed, as the buckets in
 // which each price was in force, until a moment. What was stored before stays as
 // it is, so pages may overlap. Pools are made known on the way.
-func (s *Prices) KeepMoves(ctx context.Context, place activities.TypeInRegion, moves []activities.PriceMove, since, until time.Time) (int64, error) {
+func (s *Prices) KeepMoves(
+	ctx context.Context,
+	place activities.TypeInRegion,
+	moves []activities.PriceMove,
+	since, until time.Time,
+) (int64, error) {
 	zones, times, prices := make([]string, len(moves)), make([]time.Time, len(moves)), make([]string, len(moves))
 	for i, m := range moves {
 		zones[i], times[i], prices[i] = m.AZ, m.At, m.Price
@@ -49,8 +54,15 @@ func (s *Prices) KeepMoves(ctx context.Context, place activities.TypeInRegion, m
 // KeepOnDemand stores a price of the price list, which is the reference for
 // savings whatever agents say.
 func (s *Prices) KeepOnDemand(ctx context.Context, place activities.TypeInRegion, dollars float64, at time.Time) error {
-	_, err := s.DB.Pool.Exec(ctx, `INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at) VALUES ($1, $2, $3, 'pricing-api', $4)
+	_, err := s.DB.Pool.Exec(
+		ctx,
+		`INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at) VALUES ($1, $2, $3, 'pricing-api', $4)
 		ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
-		WHERE o.source <> 'pricing-api' OR o.observed_at < excluded.observed_at`, place.Region, place.InstanceType, dollars, at)
+		WHERE o.source <> 'pricing-api' OR o.observed_at < excluded.observed_at`,
+		place.Region,
+		place.InstanceType,
+		dollars,
+		at,
+	)
 	return pg.Translate(err)
 }

@@ -49,11 +49,14 @@ WITH told AS (
 best AS (
 	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, ondemand_price, source_type AS source, submission_id, observed_at, min(price) OVER equal AS low, max(price) OVER equal AS high
 	FROM told WINDOW equal AS (PARTITION BY pool_id, bucket, source_type)
-	ORDER BY pool_id, bucket, array_position(` + priorities + `, source_type) DESC, observed_at, submission_id COLLATE "C"),
+	ORDER BY pool_id, bucket, array_position(` + priorities +
+	`, source_type) DESC, observed_at, submission_id COLLATE "C"),
 merged AS (
 	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high)
-	SELECT pool_id, bucket, price, ondemand_price, source, ` + confidences + `, submission_id, observed_at, low, high FROM best t
-	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` + absorbed + `)
+	SELECT pool_id, bucket, price, ondemand_price, source, ` + confidences +
+	`, submission_id, observed_at, low, high FROM best t
+	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` +
+	absorbed + `)
 	ORDER BY pool_id, bucket` + mergeBuckets + `
 	RETURNING (xmax = 0) AS fresh)
 SELECT (SELECT count(*) FROM told), count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh) FROM merged`
@@ -76,7 +79,8 @@ func (s *Prices) Deduplicate(ctx context.Context, beat func()) (activities.Price
 	}
 	for from.Before(until) {
 		next := until
-		err := s.DB.Pool.QueryRow(ctx, `SELECT received_at FROM price_submissions WHERE received_at > $1 AND received_at <= $2
+		err := s.DB.Pool.QueryRow(ctx,
+			`SELECT received_at FROM price_submissions WHERE received_at > $1 AND received_at <= $2
 			ORDER BY received_at OFFSET $3 LIMIT 1`, from, until, dedupChunk-1).Scan(&next)
 		if err != nil && !pg.IsNoRows(err) {
 			return out, pg.Translate(err)
@@ -93,6 +97,7 @@ func (s *Prices) Deduplicate(ctx context.Context, beat func()) (activities.Price
 		beat()
 	}
 	out.Duplicates = out.Processed - out.New - out.Replaced
-	err = s.DB.Pool.QueryRow(ctx, `SELECT count(*) FROM price_buckets WHERE discrepancy IS NOT NULL AND bucket > $1`, until.Add(-time.Hour)).Scan(&out.Discrepancies)
+	err = s.DB.Pool.QueryRow(ctx, `SELECT count(*) FROM price_buckets WHERE discrepancy IS NOT NULL AND bucket > $1`,
+		until.Add(-time.Hour)).Scan(&out.Discrepancies)
 	return out, pg.Translate(err)
 }

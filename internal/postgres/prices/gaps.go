@@ -44,7 +44,11 @@ func (s *Prices) FillGaps(ctx context.Context, until time.Time, beat func()) (ac
 	if oldest := until.Add(-pricing.MaxAge); from.Before(oldest) {
 		from = oldest
 	}
-	groups, err := pg.QueryRows[gapGroup](ctx, s.DB, `SELECT array_agg(id ORDER BY id) AS pools FROM pools WHERE is_active GROUP BY instance_type, region ORDER BY 1`)
+	groups, err := pg.QueryRows[gapGroup](
+		ctx,
+		s.DB,
+		`SELECT array_agg(id ORDER BY id) AS pools FROM pools WHERE is_active GROUP BY instance_type, region ORDER BY 1`,
+	)
 	if err != nil {
 		return out, err
 	}
@@ -90,8 +94,14 @@ func (s *Prices) fillGroup(ctx context.Context, g gapGroup, from, until time.Tim
 func (s *Prices) measured(ctx context.Context, g gapGroup, from, until time.Time) ([]string, [][]pricing.Point, error) {
 	// By the names of the pools, so that each one's stretch of the primary key is read
 	// whatever the planner thinks of the tables.
-	found, err := s.DB.Pool.Query(ctx, `SELECT pool_id, extract(epoch FROM bucket)::bigint, (price * 1e6)::bigint, coalesce(ondemand_price * 1e6, 0)::bigint
-		FROM price_buckets WHERE pool_id = ANY($1) AND bucket >= $2 AND bucket <= $3 AND source_type <> 'interpolated' ORDER BY pool_id, bucket`, g.Pools, from, until)
+	found, err := s.DB.Pool.Query(
+		ctx,
+		`SELECT pool_id, extract(epoch FROM bucket)::bigint, (price * 1e6)::bigint, coalesce(ondemand_price * 1e6, 0)::bigint
+		FROM price_buckets WHERE pool_id = ANY($1) AND bucket >= $2 AND bucket <= $3 AND source_type <> 'interpolated' ORDER BY pool_id, bucket`,
+		g.Pools,
+		from,
+		until,
+	)
 	if err != nil {
 		return nil, nil, pg.Translate(err)
 	}

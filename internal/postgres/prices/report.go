@@ -49,7 +49,12 @@ func (s *Prices) Report(ctx context.Context, clientID, agentID string, r pricing
 	case !out.known:
 		return pricing.Ingested{}, agent.NotFound.New("Agent not found")
 	}
-	return pricing.Ingested{Orphaned: out.orphaned, Accepted: out.prices, Duplicates: out.prices - out.stored, Rejected: a.Rejected}, nil
+	return pricing.Ingested{
+		Orphaned:   out.orphaned,
+		Accepted:   out.prices,
+		Duplicates: out.prices - out.stored,
+		Rejected:   a.Rejected,
+	}, nil
 }
 
 // writeReports writes reports of different agents. A second one of an agent is left out.
@@ -107,7 +112,8 @@ func (a *reportArgs) add(n int, r believed) {
 
 func (a *reportArgs) all() []any {
 	return []any{
-		a.numbers, a.texts[0], a.texts[1], a.texts[2], a.texts[3], a.texts[4], a.texts[5], a.texts[6], a.texts[7], a.texts[8],
+		a.numbers, a.texts[0], a.texts[1], a.texts[2], a.texts[3], a.texts[4], a.texts[5], a.texts[6], a.texts[7],
+		a.texts[8],
 		a.times[0], a.times[1], a.dollars[0], a.dollars[1],
 		a.numbersOf, a.ids, a.pools, a.types, a.regions, a.zones, a.prices, a.references,
 	}
@@ -132,7 +138,8 @@ who AS MATERIALIZED (
 	SELECT r.n, r.type, r.region, r.kind, r.zone, r.place, r.mode, r.at, r.bucket, r.od / 1e6 AS od, r.spot / 1e6 AS spot,
 		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id, coalesce(i.proof <> 'unproven', false) AS proven,
 		CASE WHEN r.instance <> '' AND i.id IS NULL
-			THEN (SELECT ` + pg.PrimaryLost + ` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
+			THEN (SELECT ` + pg.PrimaryLost +
+	` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
 			ELSE false END AS orphaned,
 		CASE WHEN i.role = 'primary' THEN 'primary'
 		WHEN EXISTS (SELECT 1 FROM replicas x WHERE x.instance_id = r.instance AND x.agent_id = a.id AND x.kind IN ('rebalance', 'termination')) THEN 'replica-automatic'
@@ -168,7 +175,8 @@ best AS (
 bucket AS (
 	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high)
 	SELECT pool_id, bucket, price, od, source, ` + confidences + `, submission_id, observed_at, low, high FROM best t
-	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` + absorbed + `)
+	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` +
+	absorbed + `)
 	ORDER BY pool_id, bucket` + mergeBuckets + `),
 reference AS (
 	INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at)

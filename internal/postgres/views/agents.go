@@ -58,10 +58,13 @@ WHERE ($1 = '' OR a.client_id = $1)
 // others, each with the newest heartbeat first, or in pages by logical id.
 func (v *Views) AgentHistory(ctx context.Context, clientID string, p pg.Page) ([]AgentView, error) {
 	if p.Whole() {
-		return pg.QueryRows[AgentView](ctx, v.DB, selectAgents+`ORDER BY CASE a.status WHEN 'online' THEN 1 WHEN 'offline' THEN 2 WHEN 'deleted' THEN 3 ELSE 4 END,
+		return pg.QueryRows[AgentView](ctx, v.DB,
+			selectAgents+
+				`ORDER BY CASE a.status WHEN 'online' THEN 1 WHEN 'offline' THEN 2 WHEN 'deleted' THEN 3 ELSE 4 END,
 			a.last_heartbeat_at DESC NULLS LAST, a.id`, clientID)
 	}
-	return pg.QueryRows[AgentView](ctx, v.DB, selectAgents+`AND a.logical_agent_id > $2 ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.UpTo())
+	return pg.QueryRows[AgentView](ctx, v.DB,
+		selectAgents+`AND a.logical_agent_id > $2 ORDER BY a.logical_agent_id LIMIT $3`, clientID, p.After.ID, p.UpTo())
 }
 
 // AllAgents lists agents of all tenants: the whole list up to most of them, newest
@@ -69,7 +72,8 @@ func (v *Views) AgentHistory(ctx context.Context, clientID string, p pg.Page) ([
 func (v *Views) AllAgents(ctx context.Context, status string, p pg.Page, most int) ([]AgentView, error) {
 	const all = selectAgents + `AND ($2 = '' OR a.status = $2) AND a.id > $3 `
 	if p.Whole() {
-		return pg.QueryRows[AgentView](ctx, v.DB, all+`ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id LIMIT $4`, "", status, "", most)
+		return pg.QueryRows[AgentView](ctx, v.DB, all+`ORDER BY a.last_heartbeat_at DESC NULLS LAST, a.id LIMIT $4`,
+			"", status, "", most)
 	}
 	return pg.QueryRows[AgentView](ctx, v.DB, all+`ORDER BY a.id LIMIT $4`, "", status, p.After.ID, p.UpTo())
 }

@@ -110,9 +110,11 @@ func (c *clientAgents) agents(r pgx.Rows) error {
 		status, version, keeping alike
 		heartbeat                pgtype.Timestamptz
 	)
-	to := []any{&a.ID, &a.LogicalAgentID, &status, &version, &keeping, &a.Enabled, &a.AutoTerminate, &a.TerminateWait, &heartbeat}
+	to := []any{&a.ID, &a.LogicalAgentID, &status, &version, &keeping, &a.Enabled, &a.AutoTerminate, &a.TerminateWait,
+		&heartbeat}
 	_, err := pgx.ForEachRow(r, to, func() error {
-		a.Status, a.AgentVersion, a.Keeping, a.LastHeartbeat = agent.Status(status), string(version), agent.Keeping(keeping), heartbeat.Time
+		a.Status, a.AgentVersion, a.Keeping, a.LastHeartbeat = agent.Status(status), string(version), agent.Keeping(
+			keeping), heartbeat.Time
 		c.places[a.ID] = len(c.list)
 		c.list = append(c.list, a)
 		return nil
@@ -133,7 +135,14 @@ func (c *clientAgents) instances(r pgx.Rows) error {
 		}
 		c.list[n].InstanceCount++
 		if leads {
-			c.list[n].Primary = &PrimaryPlace{ID: id, InstanceType: string(kind), Region: string(region), AZ: string(zone), Mode: string(mode), PoolID: string(pool)}
+			c.list[n].Primary = &PrimaryPlace{
+				ID:           id,
+				InstanceType: string(kind),
+				Region:       string(region),
+				AZ:           string(zone),
+				Mode:         string(mode),
+				PoolID:       string(pool),
+			}
 		}
 		return nil
 	})

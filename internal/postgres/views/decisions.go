@@ -139,7 +139,8 @@ func (p *agentPasts) agents(r pgx.Rows) error {
 }
 
 func (p *agentPasts) decisions(now time.Time, raw [][]byte) []PastDecision {
-	at, actions, modes, risks, savings := pg.DecodeArray(raw[0]), pg.DecodeArray(raw[1]), pg.DecodeArray(raw[2]), pg.DecodeArray(raw[3]), pg.DecodeArray(raw[4])
+	at, actions, modes, risks, savings := pg.DecodeArray(raw[0]), pg.DecodeArray(raw[1]), pg.DecodeArray(
+		raw[2]), pg.DecodeArray(raw[3]), pg.DecodeArray(raw[4])
 	if at.Length() == 0 {
 		return nil
 	}
@@ -165,7 +166,11 @@ func reportsOf(now time.Time, raw [][]byte) (shown []PastReport, lately int) {
 			if shown == nil {
 				shown = make([]PastReport, 0, pastShown)
 			}
-			shown = append(shown, PastReport{At: t, OnDemand: float64(onDemand.Integer()) / 1e6, Spot: float64(spot.Integer()) / 1e6})
+			shown = append(shown, PastReport{
+				At:       t,
+				OnDemand: float64(onDemand.Integer()) / 1e6,
+				Spot:     float64(spot.Integer()) / 1e6,
+			})
 		}
 	}
 	return shown, lately
@@ -183,7 +188,12 @@ func (p *agentPasts) events(r pgx.Rows) error {
 		if a.Events == nil {
 			a.Events = make([]PastEvent, 0, pastShown)
 		}
-		a.Events = append(a.Events, PastEvent{Type: p.word(raw[1]), Severity: p.word(raw[2]), Message: string(raw[3]), At: pg.DecodeTimestamp(raw[4])})
+		a.Events = append(a.Events, PastEvent{
+			Type:     p.word(raw[1]),
+			Severity: p.word(raw[2]),
+			Message:  string(raw[3]),
+			At:       pg.DecodeTimestamp(raw[4]),
+		})
 	}
 	return r.Err()
 }

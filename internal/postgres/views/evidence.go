@@ -66,7 +66,11 @@ func (v *Views) RoleChangeOf(ctx context.Context, agentID, operationID string) (
 
 // RelatedOperations lists the other operations of an agent that ran in a span of time,
 // oldest first.
-func (v *Views) RelatedOperations(ctx context.Context, agentID, except string, from, until time.Time) ([]OperationView, error) {
+func (v *Views) RelatedOperations(
+	ctx context.Context,
+	agentID, except string,
+	from, until time.Time,
+) ([]OperationView, error) {
 	return pg.Find[OperationView](ctx, gorm.G[entity.Operation](v.DB.Gorm).
 		Where("agent_id = ? AND id <> ?", agentID, except).
 		Where("started_at <= ? AND coalesce(ended_at, 'infinity') >= ?", until, from).

@@ -113,7 +113,8 @@ func (v *Views) Fleet(ctx context.Context, f FleetFilter) ([]FleetView, error) {
 // FleetSize counts the agents that a filter chooses.
 func (v *Views) FleetSize(ctx context.Context, f FleetFilter) (int, error) {
 	type size struct{ N int }
-	n, err := pg.QueryRow[size](ctx, v.DB, `SELECT count(*) AS n FROM agents a WHERE `+fleetChosen, f.ClientID, f.Status, f.Mode, f.Text, f.Needs)
+	n, err := pg.QueryRow[size](ctx, v.DB, `SELECT count(*) AS n FROM agents a WHERE `+fleetChosen, f.ClientID,
+		f.Status, f.Mode, f.Text, f.Needs)
 	if err != nil {
 		return 0, err
 	}

@@ -20,7 +20,8 @@ func (v *Views) SavingsByMonth(ctx context.Context, clientID string, months int)
 	return pg.QueryRows[MonthView](ctx, v.DB, `SELECT year, month, baseline, actual, savings FROM (
 			SELECT extract(year FROM month)::int AS year, extract(month FROM month)::int AS month, month AS first,
 			       baseline::float8 AS baseline, actual::float8 AS actual, savings::float8 AS savings
-			FROM client_savings WHERE client_id = $1 ORDER BY client_savings.month DESC LIMIT $2) x ORDER BY first`, clientID, months)
+			FROM client_savings WHERE client_id = $1 ORDER BY client_savings.month DESC LIMIT $2) x ORDER BY first`,
+		clientID, months)
 }
 
 // GrowthView is how many clients there were on a day.

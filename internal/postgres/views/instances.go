@@ -70,7 +70,8 @@ func (v *Views) Instances(ctx context.Context, f InstanceFilter) ([]InstanceView
 		AND ($3 = '' OR i.mode = $3) AND ($4 = '' OR i.region = $4)
 		AND ($5 = '' OR strpos(lower(i.id), lower($5)) > 0 OR strpos(lower(i.instance_type), lower($5)) > 0)
 		AND i.created_at <= $6 AND (i.created_at < $6 OR i.id > $7)
-		ORDER BY i.created_at DESC, i.id LIMIT $8`, f.ClientID, f.Status, f.Mode, f.Region, f.Search, at, id, f.Page.UpTo())
+		ORDER BY i.created_at DESC, i.id LIMIT $8`, f.ClientID, f.Status, f.Mode, f.Region, f.Search, at, id,
+		f.Page.UpTo())
 }
 
 // InstanceMetrics is how one instance fares. Switches are those that led to it.
@@ -176,7 +177,8 @@ func (v *Views) instancePlaces(ctx context.Context, all []placeAsked) ([]*Instan
 // is not the agent's.
 func (v *Views) Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error) {
 	type r struct{ Role agent.Role }
-	x, err := pg.QueryRow[r](ctx, v.DB, `SELECT role FROM instances WHERE id = $1 AND agent_id = $2`, instanceID, agentID)
+	x, err := pg.QueryRow[r](ctx, v.DB, `SELECT role FROM instances WHERE id = $1 AND agent_id = $2`, instanceID,
+		agentID)
 	if pg.IsNoRows(err) {
 		return "", nil
 	}

@@ -51,7 +51,8 @@ func (v *Views) Notices(ctx context.Context, f NoticeFilter) ([]NoticeView, erro
 	return pg.QueryRows[NoticeView](ctx, v.DB, `
 		SELECT n.client_id, c.name AS client_name, n.agent_id, a.logical_agent_id, n.instance_id, coalesce(i.pool_id, '') AS pool_id,
 			n.kind, n.door, n.arrivals, coalesce(n.arrived_at, n.received_at) AS arrived_at, n.received_at, n.delivered_at, n.decided_at,
-			n.deadline, n.result, n.new_primary, o.id AS operation_id, o.state AS operation_state, o.phase, `+noticeStands+` AS open
+			n.deadline, n.result, n.new_primary, o.id AS operation_id, o.state AS operation_state, o.phase, `+
+		noticeStands+` AS open
 		FROM notices n
 		JOIN clients c ON c.id = n.client_id
 		JOIN agents a ON a.id = n.agent_id

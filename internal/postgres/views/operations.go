@@ -65,7 +65,8 @@ func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationV
 
 // Operation reads one operation. Fails with operation.unknown.
 func (v *Views) Operation(ctx context.Context, clientID, id string) (*OperationView, error) {
-	found, err := pg.Find[OperationView](ctx, gorm.G[entity.Operation](v.DB.Gorm).Scopes(pg.Tenant(clientID)).Where("id = ?", id))
+	found, err := pg.Find[OperationView](ctx,
+		gorm.G[entity.Operation](v.DB.Gorm).Scopes(pg.Tenant(clientID)).Where("id = ?", id))
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,11 @@ type PoolMark struct {
 }
 
 // PoolMarks reads what happened in the pools of a type in a region, oldest first.
-func (v *Views) PoolMarks(ctx context.Context, clientID, instanceType, region string, since time.Time) ([]PoolMark, error) {
+func (v *Views) PoolMarks(
+	ctx context.Context,
+	clientID, instanceType, region string,
+	since time.Time,
+) ([]PoolMark, error) {
 	return pg.QueryRows[PoolMark](ctx, v.DB, `
 		SELECT x.pool_id, x.at, x.kind, x.agent_id, a.logical_agent_id AS agent_name, x.instance_id
 		FROM (

@@ -47,7 +47,9 @@ func (v *Views) TypesOf(ctx context.Context, family, region string) ([]string, e
 // knows it.
 func (v *Views) OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error) {
 	type p struct{ Price float64 }
-	x, err := pg.QueryRow[p](ctx, v.DB, `SELECT price::float8 AS price FROM on_demand_prices WHERE region = $2 AND instance_type = $1`, instanceType, region)
+	x, err := pg.QueryRow[p](ctx, v.DB,
+		`SELECT price::float8 AS price FROM on_demand_prices WHERE region = $2 AND instance_type = $1`, instanceType,
+		region)
 	if pg.IsNoRows(err) {
 		return 0, nil
 	}
@@ -72,7 +74,11 @@ type PriceSeries struct {
 // day since a whole hour, in the order of the pools. It reads the rows of the hours,
 // each pool's own stretch of the primary key, so its cost is that of the chart and not
 // of the table.
-func (v *Views) PriceHistory(ctx context.Context, instanceType, region, unit string, since time.Time) ([]PriceSeries, error) {
+func (v *Views) PriceHistory(
+	ctx context.Context,
+	instanceType, region, unit string,
+	since time.Time,
+) ([]PriceSeries, error) {
 	return pg.QueryRows[PriceSeries](ctx, v.DB, priceHistory(unit), instanceType, region, since)
 }
 
@@ -115,7 +121,11 @@ ORDER BY p.id`
 )
 
 // Chart is PoolsOf and PriceHistory in one round trip.
-func (v *Views) Chart(ctx context.Context, instanceType, region, unit string, since time.Time) (pools []PoolPriceView, series []PriceSeries, err error) {
+func (v *Views) Chart(
+	ctx context.Context,
+	instanceType, region, unit string,
+	since time.Time,
+) (pools []PoolPriceView, series []PriceSeries, err error) {
 	b := &pgx.Batch{}
 	b.Queue(poolsOf, instanceType, region).Query(func(r pgx.Rows) (err error) {
 		pools, err = pgx.CollectRows(r, pgx.RowToStructByName[PoolPriceView])

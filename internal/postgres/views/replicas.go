@@ -64,9 +64,15 @@ LEFT JOIN instances i ON i.agent_id = r.agent_id AND i.role = 'primary'
 
 // AgentReplicas lists an agent's replicas, newest first: the active ones, or all
 // with ended. A promoted one is active while its instance is the primary.
-func (v *Views) AgentReplicas(ctx context.Context, clientID, agentID string, ended bool, p pg.Page) ([]ReplicaView, error) {
+func (v *Views) AgentReplicas(
+	ctx context.Context,
+	clientID, agentID string,
+	ended bool,
+	p pg.Page,
+) ([]ReplicaView, error) {
 	at, id := p.From()
-	return pg.QueryRows[ReplicaView](ctx, v.DB, `SELECT * FROM (`+selectReplicas+`WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2)
+	return pg.QueryRows[ReplicaView](ctx, v.DB,
+		`SELECT * FROM (`+selectReplicas+`WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2)
 			AND r.created_at <= $4 AND (r.created_at < $4 OR r.id > $5)) x
 		WHERE active OR $3 ORDER BY created_at DESC, id LIMIT $6`, agentID, clientID, ended, at, id, p.UpTo())
 }
@@ -81,7 +87,8 @@ func (v *Views) ClientReplicas(ctx context.Context, clientID string, p pg.Page) 
 
 // Replica reads one replica of an agent. Fails with replica.not_found.
 func (v *Views) Replica(ctx context.Context, clientID, agentID, id string) (*ReplicaView, error) {
-	r, err := pg.QueryRow[ReplicaView](ctx, v.DB, selectReplicas+`WHERE r.id = $1 AND r.agent_id = $2 AND ($3 = '' OR r.client_id = $3)`, id, agentID, clientID)
+	r, err := pg.QueryRow[ReplicaView](ctx, v.DB,
+		selectReplicas+`WHERE r.id = $1 AND r.agent_id = $2 AND ($3 = '' OR r.client_id = $3)`, id, agentID, clientID)
 	if pg.IsNoRows(err) {
 		return nil, replica.NotFound.New("Replica not found")
 	}

@@ -34,7 +34,8 @@ const switchColumns = `id, old_id, new_id, initiated_at, from_mode, to_mode, fro
 
 // SwitchHistory lists a client's switches that changed something, newest first.
 func (v *Views) SwitchHistory(ctx context.Context, clientID, instanceID string, p pg.Page) ([]SwitchView, error) {
-	q := gorm.G[entity.Switch](v.DB.Gorm).Select(switchColumns).Where("client_id = ? AND phase <> 'abandoned'", clientID)
+	q := gorm.G[entity.Switch](v.DB.Gorm).Select(switchColumns).Where("client_id = ? AND phase <> 'abandoned'",
+		clientID)
 	if instanceID != "" {
 		q = q.Where("old_id = ? OR new_id = ?", instanceID, instanceID)
 	}

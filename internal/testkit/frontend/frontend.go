@@ -49,11 +49,12 @@ func Serve(t testing.TB, c *Cloud) string {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := grpc.NewServer(grpc.UnaryInterceptor(c.count), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
-		method, _ := grpc.MethodFromServerStream(stream)
-		c.called(method)
-		return status.Error(c.Refuse, "Request unauthorized.")
-	}))
+	s := grpc.NewServer(grpc.UnaryInterceptor(c.count),
+		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+			method, _ := grpc.MethodFromServerStream(stream)
+			c.called(method)
+			return status.Error(c.Refuse, "Request unauthorized.")
+		}))
 	api.RegisterWorkflowServiceServer(s, c)
 	ended := make(chan struct{})
 	go func() {
@@ -110,7 +111,10 @@ func (*Cloud) GetSystemInfo(context.Context, *api.GetSystemInfoRequest) (*api.Ge
 }
 
 // DescribeNamespace knows the namespace that is asked for.
-func (c *Cloud) DescribeNamespace(_ context.Context, in *api.DescribeNamespaceRequest) (*api.DescribeNamespaceResponse, error) {
+func (c *Cloud) DescribeNamespace(
+	_ context.Context,
+	in *api.DescribeNamespaceRequest,
+) (*api.DescribeNamespaceResponse, error) {
 	switch c.Namespace {
 	case codes.OK:
 	case codes.NotFound:
@@ -122,13 +126,19 @@ func (c *Cloud) DescribeNamespace(_ context.Context, in *api.DescribeNamespaceRe
 }
 
 // PollWorkflowTaskQueue has no task.
-func (*Cloud) PollWorkflowTaskQueue(ctx context.Context, _ *api.PollWorkflowTaskQueueRequest) (*api.PollWorkflowTaskQueueResponse, error) {
+func (*Cloud) PollWorkflowTaskQueue(
+	ctx context.Context,
+	_ *api.PollWorkflowTaskQueueRequest,
+) (*api.PollWorkflowTaskQueueResponse, error) {
 	<-ctx.Done()
 	return nil, status.FromContextError(ctx.Err()).Err()
 }
 
 // PollActivityTaskQueue has no task.
-func (*Cloud) PollActivityTaskQueue(ctx context.Context, _ *api.PollActivityTaskQueueRequest) (*api.PollActivityTaskQueueResponse, error) {
+func (*Cloud) PollActivityTaskQueue(
+	ctx context.Context,
+	_ *api.PollActivityTaskQueueRequest,
+) (*api.PollActivityTaskQueueResponse, error) {
 	<-ctx.Done()
 	return nil, status.FromContextError(ctx.Err()).Err()
 }
@@ -137,7 +147,8 @@ func (*Cloud) PollActivityTaskQueue(ctx context.Context, _ *api.PollActivityTask
 func (c *Cloud) QueryWorkflow(ctx context.Context, _ *api.QueryWorkflowRequest) (*api.QueryWorkflowResponse, error) {
 	out := c.Answer(ctx)
 	if ctx.Err() != nil {
-		return &api.QueryWorkflowResponse{QueryRejected: &query.QueryRejected{}}, status.FromContextError(ctx.Err()).Err()
+		return &api.QueryWorkflowResponse{QueryRejected: &query.QueryRejected{}}, status.FromContextError(ctx.Err()).
+			Err()
 	}
 	return &api.QueryWorkflowResponse{QueryResult: out}, nil
 }
@@ -157,7 +168,10 @@ func (c *Cloud) SignalWithStartWorkflowExecution(_ context.Context, in *api.Sign
 }
 
 // ExecuteMultiOperation starts nothing.
-func (c *Cloud) ExecuteMultiOperation(_ context.Context, in *api.ExecuteMultiOperationRequest) (*api.ExecuteMultiOperationResponse, error) {
+func (c *Cloud) ExecuteMultiOperation(
+	_ context.Context,
+	in *api.ExecuteMultiOperationRequest,
+) (*api.ExecuteMultiOperationResponse, error) {
 	for _, o := range in.GetOperations() {
 		if start := o.GetStartWorkflow(); start != nil {
 			if err := c.take(start.GetSearchAttributes()); err != nil {
@@ -174,7 +188,8 @@ func (c *Cloud) RespondWorkflowTaskCompleted(_ context.Context, in *api.RespondW
 	*api.RespondWorkflowTaskCompletedResponse, error,
 ) {
 	for _, x := range in.GetCommands() {
-		for _, s := range []*common.SearchAttributes{x.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes(),
+		for _, s := range []*common.SearchAttributes{
+			x.GetStartChildWorkflowExecutionCommandAttributes().GetSearchAttributes(),
 			x.GetContinueAsNewWorkflowExecutionCommandAttributes().GetSearchAttributes()} {
 			if s == nil {
 				continue

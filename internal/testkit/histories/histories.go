@@ -108,7 +108,8 @@ func LocalSteps(h *history.History) [][]string {
 // detail reads what a marker of that name says, if the event is one.
 func detail(e *history.HistoryEvent, marker, key string, into any) bool {
 	m := e.GetMarkerRecordedEventAttributes()
-	return m.GetMarkerName() == marker && converter.GetDefaultDataConverter().FromPayloads(m.GetDetails()[key], into) == nil
+	return m.GetMarkerName() == marker &&
+		converter.GetDefaultDataConverter().FromPayloads(m.GetDetails()[key], into) == nil
 }
 
 // Record adds histories of what ran on a task queue to dir, which has a directory
@@ -122,7 +123,10 @@ func Record(ctx context.Context, c client.Client, queue, dir string, perKind int
 	var page []byte
 	for {
 		res, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf("TaskQueue = %q AND ExecutionStatus != 'Running'", queue), PageSize: 500, NextPageToken: page})
+			Query:         fmt.Sprintf("TaskQueue = %q AND ExecutionStatus != 'Running'", queue),
+			PageSize:      500,
+			NextPageToken: page,
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -25,14 +25,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // server has two runs of equal shape and one of another.
 type server struct{ client.Client }
 
-func (server) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+func (server) ListWorkflow(
+	context.Context,
+	*workflowservice.ListWorkflowExecutionsRequest,
+) (*workflowservice.ListWorkflowExecutionsResponse, error) {
 	run := func(id string) *workflow.WorkflowExecutionInfo {
-		return &workflow.WorkflowExecutionInfo{Execution: &common.WorkflowExecution{WorkflowId: id, RunId: id}, Type: &common.WorkflowType{Name: "Guardian"}}
+		return &workflow.WorkflowExecutionInfo{
+			Execution: &common.WorkflowExecution{WorkflowId: id, RunId: id},
+			Type:      &common.WorkflowType{Name: "Guardian"},
+		}
 	}
-	return &workflowservice.ListWorkflowExecutionsResponse{Executions: []*workflow.WorkflowExecutionInfo{run("a"), run("b"), run("long")}}, nil
+	return &workflowservice.ListWorkflowExecutionsResponse{Executions: []*workflow.WorkflowExecutionInfo{run("a"),
+		run("b"), run("long")}}, nil
 }
 
-func (server) GetWorkflowHistory(_ context.Context, id, _ string, _ bool, _ enums.HistoryEventFilterType) client.HistoryEventIterator {
+func (server) GetWorkflowHistory(
+	_ context.Context,
+	id, _ string,
+	_ bool,
+	_ enums.HistoryEventFilterType,
+) client.HistoryEventIterator {
 	it := &events{all: tasks(1)}
 	if id == "long" {
 		it.all = tasks(2)
@@ -52,13 +64,21 @@ func (e *events) Next() (*history.HistoryEvent, error) {
 // tasks is a history of n workflow tasks.
 func tasks(n int) []*history.HistoryEvent {
 	all := []*history.HistoryEvent{{EventId: 1, EventType: enums.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
-		Attributes: &history.HistoryEvent_WorkflowExecutionStartedEventAttributes{WorkflowExecutionStartedEventAttributes: &history.WorkflowExecutionStartedEventAttributes{
-			Identity: "7@somebodys-machine"}}}}
+		Attributes: &history.HistoryEvent_WorkflowExecutionStartedEventAttributes{
+			WorkflowExecutionStartedEventAttributes: &history.WorkflowExecutionStartedEventAttributes{
+				Identity: "7@somebodys-machine"},
+		}}}
 	for range n {
 		all = append(all,
-			&history.HistoryEvent{EventType: enums.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, Attributes: &history.HistoryEvent_WorkflowTaskScheduledEventAttributes{
-				WorkflowTaskScheduledEventAttributes: &history.WorkflowTaskScheduledEventAttributes{
-					TaskQueue: &taskqueue.TaskQueue{Name: "somebodys-machine:1", Kind: enums.TASK_QUEUE_KIND_STICKY}}}},
+			&history.HistoryEvent{
+				EventType: enums.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+				Attributes: &history.HistoryEvent_WorkflowTaskScheduledEventAttributes{
+					WorkflowTaskScheduledEventAttributes: &history.WorkflowTaskScheduledEventAttributes{
+						TaskQueue: &taskqueue.TaskQueue{
+							Name: "somebodys-machine:1",
+							Kind: enums.TASK_QUEUE_KIND_STICKY,
+						}}},
+			},
 			&history.HistoryEvent{EventType: enums.EVENT_TYPE_WORKFLOW_TASK_STARTED},
 			&history.HistoryEvent{EventType: enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED})
 	}
@@ -86,12 +106,21 @@ type gated struct {
 	gate *common.Payloads
 }
 
-func (g gated) GetWorkflowHistory(ctx context.Context, id, run string, wait bool, filter enums.HistoryEventFilterType) client.HistoryEventIterator {
+func (g gated) GetWorkflowHistory(
+	ctx context.Context,
+	id, run string,
+	wait bool,
+	filter enums.HistoryEventFilterType,
+) client.HistoryEventIterator {
 	if id != "b" {
 		return g.server.GetWorkflowHistory(ctx, id, run, wait, filter)
 	}
-	return &events{all: append(tasks(1), &history.HistoryEvent{Attributes: &history.HistoryEvent_MarkerRecordedEventAttributes{
-		MarkerRecordedEventAttributes: &history.MarkerRecordedEventAttributes{MarkerName: "Version", Details: map[string]*common.Payloads{"change-id": g.gate}}}})}
+	return &events{all: append(tasks(1),
+		&history.HistoryEvent{Attributes: &history.HistoryEvent_MarkerRecordedEventAttributes{
+			MarkerRecordedEventAttributes: &history.MarkerRecordedEventAttributes{
+				MarkerName: "Version",
+				Details:    map[string]*common.Payloads{"change-id": g.gate},
+			}}})}
 }
 
 // TestANewVersionIsAddedToTheOlder: their runs may still be on their way.
@@ -109,9 +138,11 @@ func TestANewVersionIsAddedToTheOlder(t *testing.T) {
 	for range 2 {
 		require.Equal(t, map[string]int{"guardian": 2}, record(server{}))
 	}
-	require.NoError(t, os.Remove(filepath.Join(dir, "guardian", "01.json.gz")), "its version is not on its way any more")
+	require.NoError(t, os.Remove(filepath.Join(dir, "guardian", "01.json.gz")),
+		"its version is not on its way any more")
 	for range 2 {
-		require.Equal(t, map[string]int{"guardian": 2}, record(gated{gate: gate}), "and the newer one is not overwritten")
+		require.Equal(t, map[string]int{"guardian": 2}, record(gated{gate: gate}),
+			"and the newer one is not overwritten")
 	}
 	newest, err := histories.Read(filepath.Join(dir, "guardian", "03.json.gz"))
 	require.NoError(t, err)

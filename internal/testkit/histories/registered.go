@@ -16,7 +16,8 @@ func Kind(workflowType string) string {
 	var b strings.Builder
 	letters := []rune(workflowType)
 	for i, r := range letters {
-		starts := i > 0 && unicode.IsUpper(r) && (unicode.IsLower(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1]))
+		starts := i > 0 && unicode.IsUpper(r) &&
+			(unicode.IsLower(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1]))
 		if starts {
 			b.WriteByte('-')
 		}

@@ -21,8 +21,17 @@ const (
 
 // volatile members say something of the machine or the moment.
 var volatile = map[string]bool{
-	"failover_time_ms": true, "age_seconds": true, "connectionPool": true, "size": true, "uptimeHours": true, "hoursSinceLastSwitch": true,
-	"timestamp": true, "elapsed": true, "files": true, "filesUploaded": true, "version": true,
+	"failover_time_ms":     true,
+	"age_seconds":          true,
+	"connectionPool":       true,
+	"size":                 true,
+	"uptimeHours":          true,
+	"hoursSinceLastSwitch": true,
+	"timestamp":            true,
+	"elapsed":              true,
+	"files":                true,
+	"filesUploaded":        true,
+	"version":              true,
 }
 
 // Judge compares an answer with the recorded one, without the table. Why says

@@ -22,7 +22,9 @@ import (
 )
 
 // ErrNoBinaries means that the machine has no Postgres server programs.
-var ErrNoBinaries = errors.New("no Postgres server binaries found: install postgresql, or set SPOTKEEPER_TEST_DATABASE_URL to a server where databases may be created")
+var ErrNoBinaries = errors.New(
+	"no Postgres server binaries found: install postgresql, or set SPOTKEEPER_TEST_DATABASE_URL to a server where databases may be created",
+)
 
 // Server is a running Postgres, listening on loopback only.
 type Server struct {
@@ -106,7 +108,8 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", "", "-h", "127.0.0.1",
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=128MB"}
+		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300",
+		"-c", "shared_buffers=128MB"}
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:noctx // it outlives the start
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = s.who, s.dir, log, log
 	if err := cmd.Start(); err != nil {

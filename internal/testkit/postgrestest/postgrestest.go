@@ -102,7 +102,8 @@ func ready(ctx context.Context) (string, error) {
 		base = server.URL("postgres")
 	}
 	name := fmt.Sprintf("template_%d", os.Getpid())
-	if err := maintainLocked(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)", "CREATE DATABASE "+name); err != nil {
+	if err := maintainLocked(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)",
+		"CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
 	db, err := pg.Open(ctx, pg.Options{URL: urlOf(name), MaxConns: 2, TimeZone: Zone})

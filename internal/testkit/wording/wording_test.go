@@ -37,7 +37,8 @@ func TestWords(t *testing.T) {
 		}
 		name := entry.Name()
 		if entry.IsDir() {
-			if name == "bin" || name == "testdata" || name == "node_modules" || name != "." && strings.HasPrefix(name, ".") && path != root {
+			if name == "bin" || name == "testdata" || name == "node_modules" ||
+				name != "." && strings.HasPrefix(name, ".") && path != root {
 				return filepath.SkipDir
 			}
 			return nil

@@ -16,7 +16,8 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("another stack already runs in %s: stop it, or choose another directory with --dir", filepath.Dir(e.Path))
+	return fmt.Sprintf("another stack already runs in %s: stop it, or choose another directory with --dir",
+		filepath.Dir(e.Path))
 }
 
 // Lock is held until Release, or until the process ends however it ends: the

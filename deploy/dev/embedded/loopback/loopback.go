@@ -23,7 +23,8 @@ type TakenError struct {
 }
 
 func (e *TakenError) Error() string {
-	return fmt.Sprintf("port %d is already in use: free it or choose another with --%s (0 picks a free one)", e.Port, e.Flag)
+	return fmt.Sprintf("port %d is already in use: free it or choose another with --%s (0 picks a free one)", e.Port,
+		e.Flag)
 }
 
 // Addr is host:port on the loopback interface.

@@ -24,7 +24,8 @@ func TestATakenPortIsRefusedInOneSentence(t *testing.T) {
 
 	var takenError *loopback.TakenError
 	require.ErrorAs(t, err, &takenError)
-	require.Regexp(t, `^port \d+ is already in use: free it or choose another with --api-port \(0 picks a free one\)$`, err.Error())
+	require.Regexp(t,
+		`^port \d+ is already in use: free it or choose another with --api-port \(0 picks a free one\)$`, err.Error())
 }
 
 func TestPortZeroIsAnyFreeOne(t *testing.T) {

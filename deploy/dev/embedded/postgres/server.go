@@ -71,7 +71,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{lock: lock, logFile: filepath.Join(filepath.Dir(dir), "postgres-server.log"), failed: make(chan error, 1)}
+	s := &Server{
+		lock:    lock,
+		logFile: filepath.Join(filepath.Dir(dir), "postgres-server.log"),
+		failed:  make(chan error, 1),
+	}
 	if err := s.start(ctx, o, who, home); err != nil {
 		lock.Release()
 		return nil, err
@@ -119,9 +123,11 @@ func locate(ctx context.Context, o Options, who owner, home, data string) (binar
 		return b, err
 	}
 	if major != 0 && major != downloadMajor {
-		return binaries{}, fmt.Errorf("%w: the data in %s was made by it, so install it or remove the directory", err, data)
+		return binaries{}, fmt.Errorf("%w: the data in %s was made by it, so install it or remove the directory", err,
+			data)
 	}
-	o.Logger.WarnContext(ctx, "no Postgres on this machine: downloading its binaries", "version", string(downloadVersion))
+	o.Logger.WarnContext(ctx, "no Postgres on this machine: downloading its binaries",
+		"version", string(downloadVersion))
 	dir := filepath.Join(home, "binaries")
 	if b, err = download(ctx, dir, o.Repository); err != nil {
 		return binaries{}, err
@@ -204,7 +210,8 @@ func (s *Server) watch() {
 
 // outcome is why the server ended, with the end of what it logged.
 func (s *Server) outcome() error {
-	return fmt.Errorf("the Postgres server ended by itself: %s; the end of %s:\n%s", s.process.Reason(), s.logFile, child.Tail(s.logFile, 5))
+	return fmt.Errorf("the Postgres server ended by itself: %s; the end of %s:\n%s", s.process.Reason(), s.logFile,
+		child.Tail(s.logFile, 5))
 }
 
 // Stop shuts the server down: its connections are closed and a checkpoint is
@@ -232,7 +239,13 @@ func (s *Server) end(ctx context.Context) error {
 }
 
 func connectionURL(port int, name string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: loopback.Addr(port), Path: "/" + name, RawQuery: "sslmode=disable"}
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.User(superuser),
+		Host:     loopback.Addr(port),
+		Path:     "/" + name,
+		RawQuery: "sslmode=disable",
+	}
 	return u.String()
 }
 

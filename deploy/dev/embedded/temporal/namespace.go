@@ -27,7 +27,8 @@ func (s *Server) awaitNamespace(ctx context.Context, o Options) error {
 	}
 	defer c.Close()
 	err = retry(ctx, "wait for namespace "+o.Namespace, func(ctx context.Context) error {
-		_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: o.Namespace})
+		_, err := c.WorkflowService().DescribeNamespace(ctx,
+			&workflowservice.DescribeNamespaceRequest{Namespace: o.Namespace})
 		return err
 	})
 	if err != nil {
@@ -39,7 +40,8 @@ func (s *Server) awaitNamespace(ctx context.Context, o Options) error {
 }
 
 func addSearchAttributes(ctx context.Context, c client.Client, o Options) error {
-	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: o.Namespace})
+	known, err := c.OperatorService().ListSearchAttributes(ctx,
+		&operatorservice.ListSearchAttributesRequest{Namespace: o.Namespace})
 	if err != nil {
 		return err
 	}

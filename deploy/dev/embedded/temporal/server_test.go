@@ -40,7 +40,8 @@ func TestAWorkflowRunsAndIsFoundByItsAttributes(t *testing.T) {
 	require.Equal(t, 2, total)
 
 	require.Eventually(t, func() bool {
-		found, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: `AgentID = "a-1" AND Reason = "test"`})
+		found, err := c.ListWorkflow(ctx,
+			&workflowservice.ListWorkflowExecutionsRequest{Query: `AgentID = "a-1" AND Reason = "test"`})
 		return err == nil && len(found.GetExecutions()) == 1
 	}, 10*time.Second, 50*time.Millisecond)
 }
@@ -82,7 +83,8 @@ func TestStateSurvivesARestart(t *testing.T) {
 	file = filepath.Join(t.TempDir(), "temporal 100%.db")
 
 	first := start(t, temporal.Options{File: file, NoUI: true})
-	_, err := dial(t, first.HostPort).ExecuteWorkflow(deadline(t), client.StartWorkflowOptions{ID: t.Name(), TaskQueue: queue}, counter)
+	_, err := dial(t, first.HostPort).ExecuteWorkflow(deadline(t),
+		client.StartWorkflowOptions{ID: t.Name(), TaskQueue: queue}, counter)
 	require.NoError(t, err)
 	stop(t, first)
 

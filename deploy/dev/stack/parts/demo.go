@@ -24,7 +24,14 @@ type demoPart struct {
 // Demo is the simulated fleet. Its clients exist when it has started; it comes
 // to life, and writes its sentences to out, once begin is closed.
 func Demo(o stack.Options, a *stack.Addresses, out io.Writer, begin <-chan struct{}) stack.Part {
-	return &demoPart{options: o, addresses: a, out: out, begin: begin, ended: make(chan struct{}), failed: make(chan error, 1)}
+	return &demoPart{
+		options:   o,
+		addresses: a,
+		out:       out,
+		begin:     begin,
+		ended:     make(chan struct{}),
+		failed:    make(chan error, 1),
+	}
 }
 
 func (*demoPart) Name() string { return "demo" }

@@ -51,8 +51,13 @@ func API(o stack.Options, a *stack.Addresses) stack.Part {
 	return &product{
 		name: "api", options: o, addresses: a,
 		port: o.APIPort, flag: "api-port", listen: "API_LISTEN", found: &a.API,
-		metrics: &listener{port: o.APIMetricsPort, flag: "api-metrics-port", variable: "API_METRICS_LISTEN", found: &a.APIMetrics},
-		run:     (*app.App).RunAPI, failed: make(chan error, 1),
+		metrics: &listener{
+			port:     o.APIMetricsPort,
+			flag:     "api-metrics-port",
+			variable: "API_METRICS_LISTEN",
+			found:    &a.APIMetrics,
+		},
+		run: (*app.App).RunAPI, failed: make(chan error, 1),
 	}
 }
 
@@ -164,7 +169,13 @@ func (p *product) Stop(ctx context.Context) error {
 }
 
 // open makes the product's connections from the stack's addresses.
-func open(ctx context.Context, o stack.Options, a *stack.Addresses, name string, more map[string]string) (*app.App, error) {
+func open(
+	ctx context.Context,
+	o stack.Options,
+	a *stack.Addresses,
+	name string,
+	more map[string]string,
+) (*app.App, error) {
 	environment := a.Environment()
 	environment["ARTIFACTS_URL"] = o.File("artifacts")
 	environment["TEMPORAL_UI_URL"] = a.TemporalUI
