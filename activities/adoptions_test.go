@@ -85,7 +85,9 @@ func TestWhatIsNotProvenIsLeft(t *testing.T) {
 			func(w *world) { w.exec(`UPDATE clients SET role_arn = '', account_id = '', own_account = true`) },
 			adoption.NoMark},
 		"in a shared account": {func(w *world) {
-			w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id) VALUES ('k2', 'B', 'b@x', '\x02', '\x02', '111111111111')`)
+			w.exec(`
+				INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id)
+				VALUES ('k2', 'B', 'b@x', '\x02', '\x02', '111111111111')`)
 		}, adoption.NoMark},
 		"without a known place": {
 			func(w *world) { w.exec(`UPDATE instances SET region = 'unknown' WHERE id = 'i-9'`) }, adoption.NotFound},

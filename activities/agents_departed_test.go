@@ -33,9 +33,12 @@ func (w *world) leave(launcher string) {
 	w.t.Helper()
 	w.exec(`UPDATE agents SET launcher = $1, terminate_wait_seconds = 300 WHERE id = 'a1'`, launcher)
 	w.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, launched_by, terminate_by, proof, adopted_at,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, launched_by,
+			terminate_by, proof, adopted_at,
 			created_at, retiring_since, last_seen_at)
-		VALUES ('i-9', 'k1', 'a1', 'retiring', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'agent', 'agent', 'adopted', now(),
+		VALUES ('i-9', 'k1', 'a1', 'retiring', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'agent',
+			'agent', 'adopted', now(),
 			now() - interval '1 day', now() - interval '10 minutes', now() - interval '9 minutes')`,
 	)
 }

@@ -79,12 +79,15 @@ func (w *world) tenants(agents map[string]int) {
 	w.t.Helper()
 	for client, n := range agents {
 		w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, role_arn)
-			VALUES ($1, $1, $1 || '@x', decode(md5($1), 'hex'), '\x01', 'arn:aws:iam::222222222222:role/spotkeeper-' || $1)`, client)
+			VALUES ($1, $1, $1 || '@x', decode(md5($1), 'hex'), '\x01',
+				'arn:aws:iam::222222222222:role/spotkeeper-' || $1)`, client)
 		for i := range n {
 			id := client + "-" + strconv.Itoa(i)
 			w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ($2, $1, $2)`, client, id)
 			w.exec(
-				`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, proof, created_at)
+				`
+				INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode,
+					launched_by, proof, created_at)
 				VALUES ('i-' || $2, $1, $2, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a',
 					'spot', 'control-plane', 'launched', now() + $3 * interval '1 minute')`,
 				client,
@@ -179,7 +182,9 @@ func TestOneTenantsRoleDelaysNoOtherTenantsSweep(t *testing.T) {
 	require.ElementsMatch(t, []string{"a-broken/us-east-1", "k1/us-east-1"}, m.asked)
 
 	w.exec(
-		`UPDATE sweep_attempts SET tried_at = CASE WHEN subject LIKE 'k1%' THEN now() - interval '1 minute' ELSE now() END`,
+		`
+			UPDATE sweep_attempts
+			SET tried_at = CASE WHEN subject LIKE 'k1%' THEN now() - interval '1 minute' ELSE now() END`,
 	)
 	places, err := sweeps.Store.Places(t.Context())
 	require.NoError(t, err)

@@ -56,9 +56,9 @@ type WatchInput struct {
 //
 //	ChooseCandidates(ctx, ChooseInput) (*ChooseResult, error)   pure choice over facts read from Postgres (local activity)
 //	LaunchInstance(ctx, LaunchInput) (*LaunchResult, error)     launch.* faults; token = hash(replica/pool/mode); frozen request
-//	AwaitUp(ctx, UpInput) (*InstanceState, error)               launch.not_running until it runs and passes its checks; launch.instance_gone with EC2's reason
+//	AwaitUp(ctx, UpInput) (*InstanceState, error)               launch.not_running until it passes its checks; launch.instance_gone
 //	AwaitGone(ctx, WatchInput) (*InstanceState, error)          launch.not_running until it stopped or ended; marks it retired when it ended
-//	RetireInstance(ctx, WatchInput) error                       marks retiring in a tx that refuses a primary (roles.is_primary), terminates, marks retired
+//	RetireInstance(ctx, WatchInput) error                       refuses a primary (roles.is_primary); terminates, marks retired
 //	RecordPool(ctx, PoolOutcome) error                          local; remembers success or failure of a pool with back-off
 type InstanceSteps interface {
 	ChooseCandidates(ctx context.Context, in ChooseInput) (*ChooseResult, error)

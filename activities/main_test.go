@@ -80,11 +80,17 @@ func newWorld(t *testing.T) *world {
 		VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', 'arn:aws:iam::111111111111:role/spotkeeper-k1', '111111111111')`)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
 	w.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, proof)
-		VALUES ('i-0', 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'control-plane', 'launched')`,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by,
+			proof)
+		VALUES ('i-0', 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot',
+			'control-plane', 'launched')`,
 	)
 	w.exec(
-		`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z`,
+		`
+			INSERT INTO pools (id, instance_type, region, az)
+			SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
+			FROM unnest(ARRAY['a', 'b', 'c']) z`,
 	)
 	fleet.become("i-0", activities.StateRunning, true)
 	return w

@@ -154,8 +154,12 @@ func TestASweepLeavesWhatIsNeeded(t *testing.T) {
 			w.exec(`UPDATE replicas SET state = 'failed', ended_at = now()`)
 		}, 1},
 		{"another tenant's instance under our tags", func(w *world) {
-			w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k2', 'Beta', 'l@x', '\x02', '\x02')`)
-			w.exec(`INSERT INTO instances (id, client_id, role, instance_type, region, az, pool_id) VALUES ('i-theirs', 'k2', 'retired', 't', 'us-west-2', 'z', 't.z')`)
+			w.exec(`
+				INSERT INTO clients (id, name, email, token_hash, token_sealed)
+				VALUES ('k2', 'Beta', 'l@x', '\x02', '\x02')`)
+			w.exec(`
+				INSERT INTO instances (id, client_id, role, instance_type, region, az, pool_id)
+				VALUES ('i-theirs', 'k2', 'retired', 't', 'us-west-2', 'z', 't.z')`)
 			w.fleet.become("i-theirs", activities.StateRunning, true)
 			w.fleet.instances["i-theirs"].Owner = ours
 		}, 0},
@@ -228,9 +232,15 @@ func TestMarkSilentAgents(t *testing.T) {
 
 	w := newWorld(t)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_heartbeat_at)
-		SELECT 's' || n, 'k1', 's' || n, CASE WHEN n % 2 = 0 THEN 'host' || n ELSE '' END, 'online', now() - interval '3 minutes' FROM generate_series(1, 25) n`)
+		SELECT 's' || n, 'k1', 's' || n, CASE WHEN n % 2 = 0 THEN 'host' || n ELSE '' END, 'online',
+			now() - interval '3 minutes'
+		FROM generate_series(1, 25) n`)
 	w.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id, status, last_heartbeat_at) VALUES ('fresh', 'k1', 'fresh', 'online', now()), ('off', 'k1', 'off', 'disabled', now() - interval '1 day'), ('gone', 'k1', 'gone', 'deleted', now() - interval '1 day')`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id, status, last_heartbeat_at)
+			VALUES ('fresh', 'k1', 'fresh', 'online', now()),
+				('off', 'k1', 'off', 'disabled', now() - interval '1 day'),
+				('gone', 'k1', 'gone', 'deleted', now() - interval '1 day')`,
 	)
 	health := &activities.Agents{Store: silence(w), Timeout: 2 * time.Minute}
 	for _, want := range []int{25, 0} {
@@ -240,12 +250,18 @@ func TestMarkSilentAgents(t *testing.T) {
 	}
 	require.Equal(t, 25, one[int](
 		w,
-		`SELECT count(*) FROM notifications WHERE severity = 'warning' AND message LIKE 'Agent % marked offline (heartbeat timeout)'`,
+		`
+			SELECT count(*)
+			FROM notifications
+			WHERE severity = 'warning' AND message LIKE 'Agent % marked offline (heartbeat timeout)'`,
 	))
 	require.Equal(t, "Agent host2 marked offline (heartbeat timeout)",
 		one[string](
 			w,
-			`SELECT message FROM events WHERE agent_id = 's2' AND type = 'agent_marked_offline' AND metadata->>'timeout_seconds' = '120'`,
+			`
+				SELECT message
+				FROM events
+				WHERE agent_id = 's2' AND type = 'agent_marked_offline' AND metadata->>'timeout_seconds' = '120'`,
 		))
 
 	w.exec(`UPDATE agents SET status = 'online' WHERE id = 's1'`) // an old writer, not a heartbeat

@@ -162,14 +162,21 @@ func TestTheWatchAsksOncePerPlace(t *testing.T) {
 		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k2', 'Else', 'e@x', '\x02', '\x02')`,
 	)
 	w.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'n' || n, CASE WHEN n > 250 THEN 'k2' ELSE 'k1' END, 'n' || n FROM generate_series(1, 253) n`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id)
+			SELECT 'n' || n, CASE WHEN n > 250 THEN 'k2' ELSE 'k1' END, 'n' || n
+			FROM generate_series(1, 253) n`,
 	)
 	w.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by)
-		SELECT 'i-' || id, client_id, id, 'replica', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'control-plane'
+		SELECT 'i-' || id, client_id, id, 'replica', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b',
+			'spot', 'control-plane'
 		FROM agents WHERE id LIKE 'n%'`)
 	w.exec(
-		`INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, created_by, reason, sync_status)
-		SELECT client_id, agent_id, 'manual', 'i-0', 'ready', 'control-plane', '{}', pool_id, 'spot', id, 'system', '', 'synced'
+		`
+		INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id,
+			created_by, reason, sync_status)
+		SELECT client_id, agent_id, 'manual', 'i-0', 'ready', 'control-plane', '{}', pool_id, 'spot', id, 'system', '',
+			'synced'
 		FROM instances WHERE id LIKE 'i-n%'`,
 	)
 	watch, ec2 := w.standbyWatch()

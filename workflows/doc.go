@@ -1,24 +1,27 @@
 // Package workflows carries decisions out and remembers how far it got. Its code is
 // replayed, so it reads no clock, does no I/O and ranges over no map.
 //
-//	workflow     id                                what it hears                      who starts it                       lives
-//	Guardian     guardian/<agent>                  eight updates, wake, state         any message, by update- or          one decision and a second
-//	                                                                                  signal-with-start; the sweep
-//	Replica      replica/<replica>                 news, report, cancel, progress     Guardian; a Switch; the sweep       from the choice of a pool
-//	                                                                                                                      to promotion or retirement
-//	Switch       switch/<command>                  news, cancel, progress             Guardian; the sweep                 minutes, and as long as the
-//	                                                                                                                      old instance is kept
-//	AgentSwitch  switch/<command>, or              news, cancel, progress             Guardian; an agent's report;        until the agent has moved
-//	             switch/<new instance>                                                the sweep
-//	Termination  termination/<agent>/<instance>    news, progress                     the door of the notice, after its   until AWS has taken the
-//	                                                                                  answer; Guardian; the sweep         instance
-//	Promotion    promotion/<replica>               news, cancel, progress             Guardian; the sweep                 until the old instance ended
-//	Removal      removal/<agent>                   progress                           Guardian; the sweep                 until what we launched ended
-//	Adoption     adoption/<instance>               news, progress                     the sweep                           until EC2 has confirmed the
-//	                                                                                                                      instance, three days at most
-//	ModelRollout model-rollout/<session>           begin, promote, pause, resume,     StartRollout, by                    until the session has earned
-//	                                               abort, rollback, nudge, progress   update-with-start; the sweep        its place, or lost it
-//	jobs         job/<name>-<time>                 nothing                            schedules (schedules.go)            one period
+//	workflow     id, what it hears, who starts it, and how long it lives
+//	Guardian     guardian/<agent>; eight updates, wake, state; any message, by update- or
+//	             signal-with-start, and the sweep; one decision and a second
+//	Replica      replica/<replica>; news, report, cancel, progress; the Guardian, a Switch
+//	             and the sweep; from the choice of a pool to promotion or retirement
+//	Switch       switch/<command>; news, cancel, progress; the Guardian and the sweep;
+//	             minutes, and as long as the old instance is kept
+//	AgentSwitch  switch/<command> or switch/<new instance>; news, cancel, progress; the
+//	             Guardian, an agent's report and the sweep; until the agent has moved
+//	Termination  termination/<agent>/<instance>; news, progress; the door of the notice
+//	             after its answer, the Guardian and the sweep; until AWS took the instance
+//	Promotion    promotion/<replica>; news, cancel, progress; the Guardian and the sweep;
+//	             until the old instance ended
+//	Removal      removal/<agent>; progress; the Guardian and the sweep; until what the
+//	             control plane launched ended
+//	Adoption     adoption/<instance>; news, progress; the sweep; until EC2 has confirmed
+//	             the instance, three days at most
+//	ModelRollout model-rollout/<session>; begin, promote, pause, resume, abort, rollback,
+//	             nudge, progress; StartRollout by update-with-start, and the sweep; until
+//	             the session has earned its place, or lost it
+//	jobs         job/<name>-<time>; nothing; schedules (schedules.go); one period
 //
 // Ids are natural keys, so the id is the lock. Only Client starts workflows and knows
 // queues and conflict policies. A workflow has no children: a decision opens a row,

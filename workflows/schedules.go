@@ -45,7 +45,7 @@ var jobs = []job{
 	{"template-notes", "* * * * *", time.Minute, 5 * time.Minute, TemplateNotes,
 		"Notes what new primaries were launched with; it looks every two seconds.", goesOn},
 	{"primary-watch", "2-59/5 * * * *", 5 * time.Minute, 10 * time.Minute, PrimaryWatch,
-		"Replaces primaries that ended without a notice, and notes what primaries were launched with that template-notes could not read.", goesOn},
+		"Replaces primaries that ended without a notice, and notes the launch parameters that template-notes could not read.", goesOn},
 	{"standby-watch", "* * * * *", time.Minute, 5 * time.Minute, StandbyWatch,
 		"Fails standbys whose instances have stopped or ended, so that the next ones are launched.", goesOn},
 	{"orphan-sweep", "*/10 * * * *", 10 * time.Minute, 30 * time.Minute, OrphanSweep,

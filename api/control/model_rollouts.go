@@ -315,7 +315,8 @@ func (m *ModelRollouts) get(ctx context.Context, in *rolloutPath) (*rolloutAnswe
 	asking, cancel := context.WithTimeout(ctx, web.QuickTimeout)
 	defer cancel()
 	if p, err := m.Workflows.RolloutState(asking, in.SessionID); err == nil && p.Phase == out.Phase {
-		out.Detail, out.Paused, out.Percent, out.Readings, out.Agreement = p.Detail, p.Paused, p.Percent, p.Readings, p.Readings.Shadow.Agreement()
+		out.Detail, out.Paused, out.Percent = p.Detail, p.Paused, p.Percent
+		out.Readings, out.Agreement = p.Readings, p.Readings.Shadow.Agreement()
 	}
 	return out, nil
 }

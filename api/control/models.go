@@ -309,7 +309,8 @@ func (m *Models) activate(ctx context.Context, in *activateRequest) (*activated,
 	})
 	switch {
 	case fault.Is(err, workflows.NoAnswer):
-		out.Message, out.Restarting, out.Model, out.status = "The session is still being validated and becomes live when it is valid.", false, activeBrief{}, http.StatusAccepted
+		out.Message = "The session is still being validated and becomes live when it is valid."
+		out.Restarting, out.Model, out.status = false, activeBrief{}, http.StatusAccepted
 	case err != nil:
 		return nil, withPageFields(err, "Failed to load new models", map[string]any{"sessionId": s.ID})
 	default:

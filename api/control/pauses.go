@@ -28,7 +28,12 @@ type Pauses struct {
 
 // Routes lists the endpoints.
 func (p *Pauses) Routes() []web.Route {
-	const all, agent, client, shares = "/api/admin/pauses", "/api/client/agents/:agent_id", "/api/client/:client_id", "/api/admin/moving-limits"
+	const (
+		all    = "/api/admin/pauses"
+		agent  = "/api/client/agents/:agent_id"
+		client = "/api/client/:client_id"
+		shares = "/api/admin/moving-limits"
+	)
 	return []web.Route{
 		{
 			Method:   http.MethodGet,

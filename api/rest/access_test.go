@@ -230,7 +230,10 @@ func TestAccess(t *testing.T) {
 	require.Len(t, routes, listed, "a row names a route that is gone, or one is named twice")
 }
 
-const oneSession = `INSERT INTO operator_sessions (id, operator, expires_at) VALUES ('s-live', 'ann', now() + interval '1 hour') ON CONFLICT (id) DO NOTHING`
+const oneSession = `
+	INSERT INTO operator_sessions (id, operator, expires_at)
+	VALUES ('s-live', 'ann', now() + interval '1 hour')
+	ON CONFLICT (id) DO NOTHING`
 
 const oneCredential = `INSERT INTO credentials (id, client_id, kind, name, scope, token_hash)
 	VALUES ('k1', 'c1', 'tenant', 'ci', 'read', sha256('k1')) ON CONFLICT (id) DO NOTHING`

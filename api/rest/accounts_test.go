@@ -56,7 +56,13 @@ func TestDeleteClient(t *testing.T) {
 	require.Equal(t, 2, s.wf.count(), "both agents are removed first")
 	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM clients WHERE id = 'c1'`))
 	s.exec(
-		`UPDATE instances SET role = 'retired' WHERE client_id = 'c1' AND id <> 'i-0'; UPDATE agents SET status = 'deleted' WHERE client_id = 'c1'`,
+		`
+			UPDATE instances
+			SET role = 'retired'
+			WHERE client_id = 'c1' AND id <> 'i-0';
+			UPDATE agents
+			SET status = 'deleted'
+			WHERE client_id = 'c1'`,
 	)
 	s.call(operatorToken, "DELETE", path, "").holds(t, 503, `{"code":"clients.still_ending","instances":1}`)
 	require.Equal(t, 3, s.wf.count(), "a removal that did not get to the end is asked for again")
@@ -76,7 +82,10 @@ func TestDeleteClient(t *testing.T) {
 		t,
 		`Acme 2`,
 		s.value(
-			`SELECT (metadata->'before'->>'name') || ' ' || (metadata->'before'->>'agents') FROM events WHERE type = 'client_deleted'`,
+			`
+				SELECT (metadata->'before'->>'name') || ' ' || (metadata->'before'->>'agents')
+				FROM events
+				WHERE type = 'client_deleted'`,
 		),
 	)
 	s.call(operatorToken, "DELETE", path, "").holds(t, 404, `{}`)
@@ -91,10 +100,14 @@ func TestDeleteClientWaitsForLaunches(t *testing.T) {
 	s := newStack(t)
 
 	s.exec(
-		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher) VALUES ('r1', 'c1', 'a1', 'manual', 'i-1', 'retiring', 'control-plane')`,
+		`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher)
+			VALUES ('r1', 'c1', 'a1', 'manual', 'i-1', 'retiring', 'control-plane')`,
 	)
 	s.exec(
-		`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request) VALUES ('t', 'c1', 'a1', 'r1', 't3.medium.us-east-1a', 'spot', '{}')`,
+		`
+			INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request)
+			VALUES ('t', 'c1', 'a1', 'r1', 't3.medium.us-east-1a', 'spot', '{}')`,
 	)
 	s.call(operatorToken, "DELETE", "/api/admin/clients/c1", "").holds(t, 503, `{"code":"clients.still_ending"}`)
 	s.exec(`UPDATE replicas SET state = 'retired', ended_at = now() WHERE id = 'r1'`)
@@ -160,7 +173,13 @@ func TestAgentSettings(t *testing.T) {
 		t,
 		"15.00 22.50",
 		s.value(
-			`SELECT concat_ws(' ', metadata->'before'->>'min_savings_percent', metadata->'after'->>'min_savings_percent') FROM events WHERE type = 'agent_settings_changed' ORDER BY id DESC LIMIT 1`,
+			`
+				SELECT concat_ws(' ', metadata->'before'->>'min_savings_percent',
+					metadata->'after'->>'min_savings_percent')
+				FROM events
+				WHERE type = 'agent_settings_changed'
+				ORDER BY id DESC
+				LIMIT 1`,
 		),
 	)
 	for _, bad := range []string{`{"min_savings_percent":101}`, `{"risk_threshold":1.1}`,

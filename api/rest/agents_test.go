@@ -14,7 +14,9 @@ func TestFirstRegistrationMakesTheAgentAndItsPrimary(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(
-		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now())`,
+		`
+			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+			VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now())`,
 	)
 
 	id := s.register(s.acme, "new-1", "i-new", "us-east-1f")
@@ -79,10 +81,14 @@ func TestRegistrationIsAReplicasSignOfLife(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) VALUES ('i-r', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c')`,
+		`
+			INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
+			VALUES ('i-r', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c')`,
 	)
 	s.exec(
-		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id) VALUES ('r1', 'c1', 'a1', 'rebalance', 'i-1', 'running', 'control-plane', 'i-r')`,
+		`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id)
+			VALUES ('r1', 'c1', 'a1', 'rebalance', 'i-1', 'running', 'control-plane', 'i-r')`,
 	)
 
 	s.register(s.acme, "web-1", "i-r", "us-east-1c")
@@ -108,7 +114,9 @@ func TestRegistrationNamesTheReplicaThatItsAgentLaunched(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(
-		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id) VALUES ('r2', 'c1', 'a2', 'manual', 'i-2', 'launching', 'agent', 't3.medium.us-east-1c')`,
+		`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id)
+			VALUES ('r2', 'c1', 'a2', 'manual', 'i-2', 'launching', 'agent', 't3.medium.us-east-1c')`,
 	)
 
 	s.register(s.acme, "web-2", "i-elsewhere", "us-east-1a")
@@ -125,7 +133,9 @@ func TestRegistrationBindsTheSwitchThatItsAgentPerforms(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(
-		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode) VALUES ('cmd', 'c1', 'a2', 'i-2', 'agent', 'ondemand')`,
+		`
+			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode)
+			VALUES ('cmd', 'c1', 'a2', 'i-2', 'agent', 'ondemand')`,
 	)
 
 	s.register(s.acme, "web-2", "i-n", "us-east-1c")
@@ -150,10 +160,15 @@ func TestALostPrimaryIsFollowed(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(
-		`UPDATE instances SET last_seen_at = now() - interval '6 minutes', installed_at = now() - interval '1 day', primary_since = now() - interval '1 day'`,
+		`
+			UPDATE instances
+			SET last_seen_at = now() - interval '6 minutes', installed_at = now() - interval '1 day',
+				primary_since = now() - interval '1 day'`,
 	)
 	s.exec(
-		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher) VALUES ('r1', 'c1', 'a1', 'rebalance', 'i-1', 'launching', 'control-plane')`,
+		`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher)
+			VALUES ('r1', 'c1', 'a1', 'rebalance', 'i-1', 'launching', 'control-plane')`,
 	)
 
 	s.register(s.acme, "web-1", "i-n", "us-east-1c")
@@ -176,7 +191,10 @@ func TestALostPrimaryIsFollowed(t *testing.T) {
 	s.call(s.acme, "POST", "/api/agents/a1/heartbeat", beat).holds(t, 200, `{"success":true}`)
 	require.Equal(t, "none", s.role("i-m"), "the primary was heard of just now")
 	s.exec(
-		`UPDATE instances SET last_seen_at = now() - interval '6 minutes', primary_since = now() - interval '1 hour', installed_at = now() - interval '1 hour'`,
+		`
+			UPDATE instances
+			SET last_seen_at = now() - interval '6 minutes', primary_since = now() - interval '1 hour',
+				installed_at = now() - interval '1 hour'`,
 	)
 	s.call(s.acme, "POST", "/api/agents/a1/heartbeat", beat).holds(t, 200, `{"success":true}`)
 	require.Equal(t, []string{"primary", "retired"}, []string{s.role("i-m"), s.role("i-n")},
@@ -188,7 +206,13 @@ func TestADeletedAgentStaysQuiet(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(
-		`UPDATE agents SET status = 'deleted', enabled = false WHERE id = 'a1'; UPDATE instances SET role = 'retired' WHERE id = 'i-1'`,
+		`
+			UPDATE agents
+			SET status = 'deleted', enabled = false
+			WHERE id = 'a1';
+			UPDATE instances
+			SET role = 'retired'
+			WHERE id = 'i-1'`,
 	)
 
 	got := s.call(s.acme, "POST", "/api/agents/register", registration("web-1", "i-1", "us-east-1a"))

@@ -78,7 +78,9 @@ var deeds = map[string][]deed{
 		body:   `{"created_by":"somebody else"}`,
 		tenant: true,
 		does: does(
-			`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by) VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`,
+			`
+				INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by)
+				VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`,
 		),
 	}},
 	"deleteReplica": {{
@@ -226,7 +228,11 @@ func TestEveryChangeIsTold(t *testing.T) {
 					t,
 					"true true true",
 					s.value(
-						`SELECT concat_ws(' ', (metadata ? 'before')::text, (metadata ? 'after')::text, (metadata->'before' <> metadata->'after')::text) FROM events WHERE type = $1`,
+						`
+							SELECT concat_ws(' ', (metadata ? 'before')::text, (metadata ? 'after')::text,
+								(metadata->'before' <> metadata->'after')::text)
+							FROM events
+							WHERE type = $1`,
 						d.event,
 					),
 					s.value(`SELECT metadata::text FROM events WHERE type = $1`, d.event),
@@ -259,14 +265,20 @@ func TestAuditEntries(t *testing.T) {
 		t,
 		"client:Acme c1 a1 1",
 		s.value(
-			`SELECT max(actor) || ' ' || max(client_id) || ' ' || max(agent_id) || ' ' || count(*) FROM events WHERE type = 'replica_removed'`,
+			`
+				SELECT max(actor) || ' ' || max(client_id) || ' ' || max(agent_id) || ' ' || count(*)
+				FROM events
+				WHERE type = 'replica_removed'`,
 		),
 	)
 	require.Equal(
 		t,
 		"ready i-1",
 		s.value(
-			`SELECT (metadata->'before'->'replicas'->0->>'state') || ' ' || (metadata->'before'->'primary'->>'id') FROM events WHERE type = 'replica_removed'`,
+			`
+				SELECT (metadata->'before'->'replicas'->0->>'state') || ' ' || (metadata->'before'->'primary'->>'id')
+				FROM events
+				WHERE type = 'replica_removed'`,
 		),
 	)
 	require.Equal(t, "c1 a1",

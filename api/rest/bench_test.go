@@ -43,11 +43,18 @@ func BenchmarkAgentConfig(b *testing.B) {
 func BenchmarkClientAgents(b *testing.B) {
 	s := newStack(b)
 	s.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'f' || n, 'c1', 'f' || n FROM generate_series(1, 200) n`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id)
+			SELECT 'f' || n, 'c1', 'f' || n
+			FROM generate_series(1, 200) n`,
 	)
 	s.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by)
-		SELECT 'f-' || n, 'c1', 'f' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane' FROM generate_series(1, 200) n`,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
+			launched_by)
+		SELECT 'f-' || n, 'c1', 'f' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a',
+			'spot', 'ami-1', 'control-plane'
+		FROM generate_series(1, 200) n`,
 	)
 	s.benchmark(b, http.MethodGet, "/api/client/c1/agents", "")
 }

@@ -97,7 +97,9 @@ func TestAskAgain(t *testing.T) {
 	s.call(s.acme, "POST", adopt, "").holds(t, 202,
 		`{"instance_id":"i-1","proof":"launched","unproven":null,"operation_id":null}`)
 	s.exec(
-		`UPDATE instances SET proof = 'unproven', unproven_cause = 'no_mark', unproven_reason = 'why', unproven_repair = 'what'`,
+		`
+			UPDATE instances
+			SET proof = 'unproven', unproven_cause = 'no_mark', unproven_reason = 'why', unproven_repair = 'what'`,
 	)
 	s.call(s.acme, "POST", adopt, "").holds(t, 202,
 		`{"proof":"unproven","operation_id":"adoption/i-1","unproven":{"cause":"no_mark","reason":"why","repair":"what"}}`)
@@ -117,7 +119,10 @@ func TestNoticesOfUnprovenInstances(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(
-		`UPDATE instances SET proof = 'unproven', unproven_cause = 'no_mark', unproven_reason = 'why', unproven_repair = 'what' WHERE id = 'i-1'`,
+		`
+			UPDATE instances
+			SET proof = 'unproven', unproven_cause = 'no_mark', unproven_reason = 'why', unproven_repair = 'what'
+			WHERE id = 'i-1'`,
 	)
 	s.call(s.acme, "POST", "/api/agents/a1/create-emergency-replica",
 		`{"signal_type":"rebalance-recommendation","instance_id":"i-1"}`).

@@ -13,7 +13,9 @@ import (
 func (s *stack) command(id, agentID, instance, launcher string) {
 	s.t.Helper()
 	s.exec(
-		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority) VALUES ($1, 'c1', $2, $3, $4, 'spot', 't3.medium.us-east-1c', 75)`,
+		`
+			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority)
+			VALUES ($1, 'c1', $2, $3, $4, 'spot', 't3.medium.us-east-1c', 75)`,
 		id,
 		agentID,
 		instance,

@@ -11,23 +11,35 @@ import (
 const aStory = `
 INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode) VALUES
 	('i-9', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', 'spot');
-INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id) VALUES ('r9', 'c1', 'a1', 'termination', 'i-1', 'promoted', 'control-plane', 'i-9');
-INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, door, arrived_at, received_at, delivered_at, result, replica_id, new_primary, decided_at) VALUES
-	('c1', 'a1', 'i-1', 'termination-notice', now() + interval '2 minutes', 'eventbridge', now() - interval '20 milliseconds', now(), now(), 'promoted', 'r9', 'i-9', now() + interval '2 seconds'),
-	('c2', 'b1', 'i-b', 'rebalance-recommendation', now() + interval '2 hours', 'http', now(), now(), now(), 'stood_down', NULL, NULL, now());
+INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id)
+VALUES ('r9', 'c1', 'a1', 'termination', 'i-1', 'promoted', 'control-plane', 'i-9');
+INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, door, arrived_at, received_at, delivered_at,
+    result, replica_id, new_primary, decided_at) VALUES
+	('c1', 'a1', 'i-1', 'termination-notice', now() + interval '2 minutes', 'eventbridge',
+	now() - interval '20 milliseconds', now(), now(), 'promoted', 'r9', 'i-9', now() + interval '2 seconds'),
+	('c2', 'b1', 'i-b', 'rebalance-recommendation', now() + interval '2 hours', 'http', now(), now(), now(),
+	'stood_down', NULL, NULL, now());
 INSERT INTO operations (id, kind, client_id, agent_id, instance_id, replica_id, summary, deadline, tend_at) VALUES
-	('termination/a1/i-1', 'termination', 'c1', 'a1', 'i-1', 'r9', 'AWS takes i-1', now() + interval '2 minutes', now()),
+	('termination/a1/i-1', 'termination', 'c1', 'a1', 'i-1', 'r9', 'AWS takes i-1', now() + interval '2 minutes',
+	now()),
 	('replica/r9', 'replica', 'c1', 'a1', 'i-1', 'r9', 'termination replica for i-1', NULL, now());
 INSERT INTO operation_steps (operation_id, run_id, seq, name, detail, seconds_left, at) VALUES
 	('termination/a1/i-1', 'r', 1, 'notice durable', 'i-1 goes', 119.5, now() + interval '250 milliseconds'),
 	('replica/r9', 'r', 1, 'choosing', 'choosing where to launch', -99999, now() + interval '1 second');
-INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, state, instance_id, error_code, created_at, ended_at) VALUES
-	('t1', 'c1', 'a1', 'r9', 't3.medium.us-east-1b', 'spot', '{}', 'failed', NULL, 'launch.no_capacity', now(), now() + interval '120 milliseconds'),
-	('t2', 'c1', 'a1', 'r9', 't3.medium.us-east-1c', 'spot', '{}', 'launched', 'i-9', NULL, now() + interval '130 milliseconds', now() + interval '330 milliseconds');
-INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id) VALUES ('c1', 'a1', 1, 'i-1', 'i-9', 'r9', 'termination', 'termination/a1/i-1');
-INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id) VALUES ('c1', 'a1', 'i-1', 'termination-notice', 't3.medium.us-east-1a');
-INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0104, 'collector', now());
-INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now());`
+INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, state, instance_id,
+    error_code, created_at, ended_at) VALUES
+	('t1', 'c1', 'a1', 'r9', 't3.medium.us-east-1b', 'spot', '{}', 'failed', NULL, 'launch.no_capacity', now(),
+	now() + interval '120 milliseconds'),
+	('t2', 'c1', 'a1', 'r9', 't3.medium.us-east-1c', 'spot', '{}', 'launched', 'i-9', NULL,
+	now() + interval '130 milliseconds', now() + interval '330 milliseconds');
+INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id)
+VALUES ('c1', 'a1', 1, 'i-1', 'i-9', 'r9', 'termination', 'termination/a1/i-1');
+INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id)
+VALUES ('c1', 'a1', 'i-1', 'termination-notice', 't3.medium.us-east-1a');
+INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0104, 'collector', now());
+INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now());`
 
 func TestAnOperationShowsItsEvidence(t *testing.T) {
 	t.Parallel()

@@ -144,7 +144,9 @@ func TestAnAgentsTokenIsRenewedByHeartbeats(t *testing.T) {
 			`{"status":"online"}`)
 	}
 	require.NotContains(t, beat(first).body, "token")
-	const age = `UPDATE credentials SET created_at = created_at - interval '17 hours', expires_at = expires_at - interval '17 hours',
+	const age = `
+		UPDATE credentials
+		SET created_at = created_at - interval '17 hours', expires_at = expires_at - interval '17 hours',
 		renewed_at = renewed_at - interval '17 hours' WHERE kind = 'agent'`
 	s.exec(age)
 

@@ -16,21 +16,29 @@ import (
 func (s *stack) market(a, b, c float64) {
 	s.t.Helper()
 	s.exec(
-		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
+		`
+			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+			VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
 	)
 	for zone, price := range map[string]float64{"a": a, "b": b, "c": c} {
 		pool := "t3.medium.us-east-1" + zone
 		s.exec(
-			`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES ($1, 't3.medium', 'us-east-1', 'us-east-1' || $2, $3::float8, 'collector', now())`,
+			`
+				INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+				VALUES ($1, 't3.medium', 'us-east-1', 'us-east-1' || $2, $3::float8, 'collector', now())`,
 			pool,
 			zone,
 			price,
 		)
 		s.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-			SELECT $1, at, $2::float8, 'collector', 1, at FROM generate_series(now() - interval '23 hours', now(), interval '1 hour') at`, pool, price)
+			SELECT $1, at, $2::float8, 'collector', 1, at
+			FROM generate_series(now() - interval '23 hours', now(), interval '1 hour') at`, pool, price)
 	}
 	s.exec(
-		`UPDATE instances SET installed_at = now() - interval '10 days', primary_since = now() - interval '10 days', last_seen_at = now()`,
+		`
+			UPDATE instances
+			SET installed_at = now() - interval '10 days', primary_since = now() - interval '10 days',
+				last_seen_at = now()`,
 	)
 }
 
@@ -65,7 +73,10 @@ func TestSwitchRecommendationLooksAtEveryPool(t *testing.T) {
 		t,
 		"stay_spot rules agent,switch_to_spot rules agent",
 		s.value(
-			`SELECT string_agg(concat_ws(' ', action, engine, source), ',' ORDER BY id) FROM decisions WHERE NOT shadow AND scores IS NOT NULL`,
+			`
+				SELECT string_agg(concat_ws(' ', action, engine, source), ',' ORDER BY id)
+				FROM decisions
+				WHERE NOT shadow AND scores IS NOT NULL`,
 		),
 	)
 
@@ -74,7 +85,13 @@ func TestSwitchRecommendationLooksAtEveryPool(t *testing.T) {
 	held.holds(t, 200, `{"decision_type":"stay_spot","will_auto_execute":false}`)
 	require.Equal(t, "switch.limit_reached", held.body["vetoes"].([]any)[0].(map[string]any)["code"])
 	s.exec(
-		`UPDATE instances SET mode = 'ondemand' WHERE id = 'i-1'; UPDATE agents SET max_switches_per_week = 10 WHERE id = 'a1'`,
+		`
+			UPDATE instances
+			SET mode = 'ondemand'
+			WHERE id = 'i-1';
+			UPDATE agents
+			SET max_switches_per_week = 10
+			WHERE id = 'a1'`,
 	)
 	s.call(s.acme, "GET", path, "").holds(t, 200,
 		`{"decision_type":"switch_to_spot","recommended_pool_id":"t3.medium.us-east-1c"}`)
@@ -113,8 +130,11 @@ func TestExplainSaysWhy(t *testing.T) {
 	s.call(s.acme, "POST", "/api/client/agents/a1/pause", `{"reason":"launch day"}`)
 	s.call(s.acme, "POST", "/api/agents/a1/issue-switch-command", `{"target_mode":"ondemand"}`).holds(t, 409, `{}`)
 	s.exec(
-		`INSERT INTO switches (id, client_id, agent_id, operation_id, trigger, phase, from_mode, from_pool, to_mode, to_pool, initiated_at)
-		VALUES ('s1', 'c1', 'a1', 'switch/s1', 'model', 'done', 'spot', 't3.medium.us-east-1b', 'spot', 't3.medium.us-east-1a', now() - interval '3 days')`,
+		`
+		INSERT INTO switches (id, client_id, agent_id, operation_id, trigger, phase, from_mode, from_pool, to_mode,
+			to_pool, initiated_at)
+		VALUES ('s1', 'c1', 'a1', 'switch/s1', 'model', 'done', 'spot', 't3.medium.us-east-1b', 'spot',
+			't3.medium.us-east-1a', now() - interval '3 days')`,
 	)
 	got := s.call(s.acme, "GET", path, "")
 	got.holds(t, 200, `{"activity":"*","limits":"*","holds":"*"}`)
@@ -211,7 +231,10 @@ func TestIssueSwitchCommand(t *testing.T) {
 		t,
 		"i-1 control-plane 25 300",
 		s.value(
-			`SELECT instance_id || ' ' || launcher || ' ' || priority || ' ' || terminate_wait_seconds FROM commands WHERE id = $1`,
+			`
+				SELECT instance_id || ' ' || launcher || ' ' || priority || ' ' || terminate_wait_seconds
+				FROM commands
+				WHERE id = $1`,
 			id,
 		),
 	)
@@ -227,9 +250,15 @@ func TestIssueSwitchCommandWithinTheLimits(t *testing.T) {
 
 	for name, c := range map[string]struct{ on, off, code string }{
 		"pause": {
-			`INSERT INTO pauses (scope, subject, by_operator, client_id, until, created_by) VALUES ('client', 'c1', true, 'c1', now() + interval '1 hour', 'ops')`, `DELETE FROM pauses`, "switch.paused"},
+			`
+				INSERT INTO pauses (scope, subject, by_operator, client_id, until, created_by)
+				VALUES ('client', 'c1', true, 'c1', now() + interval '1 hour', 'ops')`, `
+				DELETE FROM pauses`, "switch.paused"},
 		"notice": {
-			`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('c1', 'a1', 'i-1', 'termination-notice', now() + interval '1 minute')`, `DELETE FROM notices`, "engine.notice_stands"},
+			`
+				INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline)
+				VALUES ('c1', 'a1', 'i-1', 'termination-notice', now() + interval '1 minute')`, `
+				DELETE FROM notices`, "engine.notice_stands"},
 		"young in pool": {`UPDATE instances SET primary_since = now() WHERE id = 'i-1'`,
 			`UPDATE instances SET primary_since = now() - interval '1 day' WHERE id = 'i-1'`, "switch.cooling_down"},
 		"week": {`UPDATE agents SET max_switches_per_week = 0`, `UPDATE agents SET max_switches_per_week = 10`,
@@ -285,7 +314,10 @@ func TestRebalanceIsDurableAndAskedOnce(t *testing.T) {
 
 	s.market(0.0125, 0.0131, 0.0119)
 	s.exec(
-		`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, proven) SELECT 'c1', 'i-past-' || n, 'termination-notice', 't3.medium.us-east-1a', true FROM generate_series(1, 10) n`,
+		`
+			INSERT INTO interruptions (client_id, instance_id, kind, pool_id, proven)
+			SELECT 'c1', 'i-past-' || n, 'termination-notice', 't3.medium.us-east-1a', true
+			FROM generate_series(1, 10) n`,
 	)
 	s.call(s.acme, "POST", path, body).holds(t, 200,
 		`{"action":"switch","target_mode":"spot","target_pool_id":"t3.medium.us-east-1c","target_pool_name":"t3.medium (us-east-1c)","reason":"Current pool has elevated interruption risk (33.33%)"}`)
@@ -305,7 +337,10 @@ func TestCleanupAndTerminationReports(t *testing.T) {
 		t,
 		"2026-11-22 10:00 in use",
 		s.value(
-			`SELECT to_char(executed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' ' || (details->'snapshots'->'failed'->0->>'error') FROM cleanup_reports`,
+			`
+				SELECT to_char(executed_at AT TIME ZONE 'UTC',
+					'YYYY-MM-DD HH24:MI') || ' ' || (details->'snapshots'->'failed'->0->>'error')
+				FROM cleanup_reports`,
 		),
 	)
 	s.call(s.acme, "POST", path, `{"snapshots":{"failed":["a\u0000b"]}}`).holds(t, 400, `{}`)

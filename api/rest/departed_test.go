@@ -12,7 +12,8 @@ func (s *stack) left() {
 	s.t.Helper()
 	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, terminate_by,
 			retiring_since, last_seen_at)
-		SELECT 'i-old-' || who, 'c1', 'a2', 'retiring', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', who, now(), now()
+		SELECT 'i-old-' || who, 'c1', 'a2', 'retiring', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c',
+			who, now(), now()
 		FROM unnest(ARRAY['agent', 'aws', 'nobody', 'us']) who`)
 }
 

@@ -22,7 +22,8 @@ func (d Deps) docsRoutes() []web.Route {
 		h := c.Writer.Header()
 		h.Set(
 			"Content-Security-Policy",
-			"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+			"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "+
+				"img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
 		)
 		swagger.ServeHTTP(c.Writer, c.Request)
 	}

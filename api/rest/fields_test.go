@@ -20,12 +20,17 @@ var pageFields string
 
 // more is what the page shows and the lived fleet has not.
 const more = `
-INSERT INTO model_session_files (session_id, position, name, digest, size) SELECT id, 1, 'model.json', repeat('0', 64), 1 FROM model_sessions;
+INSERT INTO model_session_files (session_id, position, name, digest, size)
+SELECT id, 1, 'model.json', repeat('0', 64), 1
+FROM model_sessions;
 INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
-	SELECT 't3.medium.us-east-1b', bucket, 0.0104, ondemand_price, source_type, confidence, observed_at FROM price_buckets;
+	SELECT 't3.medium.us-east-1b', bucket, 0.0104, ondemand_price, source_type, confidence, observed_at
+	FROM price_buckets;
 UPDATE agents SET hostname = 'h1', agent_version = '4.0.0' WHERE id IN ('a1', 'b1');
-INSERT INTO agents (id, client_id, logical_agent_id, status, launcher, keeping, terminated_at) VALUES ('a0', 'c1', 'web-0', 'deleted', 'agent', 'manual', now());
-UPDATE replicas SET ready_at = now(), sync_status = 'syncing', sync_latency_ms = 12, sync_progress = 40, hourly_cost = 0.0125;
+INSERT INTO agents (id, client_id, logical_agent_id, status, launcher, keeping, terminated_at)
+VALUES ('a0', 'c1', 'web-0', 'deleted', 'agent', 'manual', now());
+UPDATE replicas
+SET ready_at = now(), sync_status = 'syncing', sync_latency_ms = 12, sync_progress = 40, hourly_cost = 0.0125;
 `
 
 // field is one thing that a page reads: the member it is in, its name there

@@ -89,7 +89,8 @@ func (h health) health(ctx context.Context, _ *web.None) (*healthAnswer, error) 
 		ctx, cancel := context.WithTimeout(ctx, web.ProbeTimeout)
 		defer cancel()
 		if p.Check(ctx) != nil {
-			out.State, out.Database, out.Error, out.status = "unhealthy", "disconnected", "The database does not answer.", http.StatusServiceUnavailable
+			out.State, out.Database = "unhealthy", "disconnected"
+			out.Error, out.status = "The database does not answer.", http.StatusServiceUnavailable
 		}
 	}
 	return out, nil

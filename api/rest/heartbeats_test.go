@@ -46,7 +46,10 @@ func TestHeartbeatsAreJudgedByInstance(t *testing.T) {
 		t,
 		"Agent a1 went offline warning, Agent a1 is back online info",
 		s.value(
-			`SELECT string_agg(message || ' ' || severity, ', ' ORDER BY created_at) FROM notifications WHERE message LIKE 'Agent a1 %'`,
+			`
+				SELECT string_agg(message || ' ' || severity, ', ' ORDER BY created_at)
+				FROM notifications
+				WHERE message LIKE 'Agent a1 %'`,
 		),
 		"each transition once",
 	)

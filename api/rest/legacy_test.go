@@ -52,7 +52,9 @@ func TestLegacyContract(t *testing.T) {
 	}
 	s.exec(`UPDATE clients SET email = 'ops@acme.test' WHERE id = 'c1'`)
 	s.exec(
-		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('c3', 'Gone', 'g@x.test', '\x01', '\x01')`,
+		`
+			INSERT INTO clients (id, name, email, token_hash, token_sealed)
+			VALUES ('c3', 'Gone', 'g@x.test', '\x01', '\x01')`,
 	)
 	r.names["token3"] = "token-of-a-client-that-is-deleted"
 	played := 0
@@ -81,7 +83,9 @@ func (r *replay) before(c legacytest.Recording) {
 			id := fmt.Sprintf("cmd%d", i+1)
 			r.names[id] = "command-" + id
 			r.exec(
-				`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status) VALUES ($1, 'c1', $2, 'i-x', 'agent', 'ondemand', $3)`,
+				`
+					INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status)
+					VALUES ($1, 'c1', $2, 'i-x', 'agent', 'ondemand', $3)`,
 				r.names[id],
 				r.names["agent1"],
 				status,

@@ -70,7 +70,11 @@ func TestWhatAClientMayHave(t *testing.T) {
 		`{"code":"limits.open_replicas","limit":1}`)
 	set(3, 2, 1)
 	s.exec(
-		`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request) SELECT 't', 'c1', 'a1', id, 'p', 'spot', '{}' FROM replicas LIMIT 1`,
+		`
+			INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request)
+			SELECT 't', 'c1', 'a1', id, 'p', 'spot', '{}'
+			FROM replicas
+			LIMIT 1`,
 	)
 	s.call(s.acme, "POST", "/api/client/instances/i-2/force-switch", `{"target":"ondemand"}`).holds(t, 429,
 		`{"code":"limits.launches","limit":1}`)

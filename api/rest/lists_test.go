@@ -22,7 +22,12 @@ func TestNothingIsAnEmptyList(t *testing.T) {
 		"switch%2F1", "{replica_id}", "11112222-3333")
 	for name, prepare := range map[string]func(*stack){
 		"empty": func(s *stack) {
-			s.exec(`DELETE FROM agents; DELETE FROM instances; DELETE FROM pools; DELETE FROM notifications; DELETE FROM events`)
+			s.exec(`
+				DELETE FROM agents;
+				DELETE FROM instances;
+				DELETE FROM pools;
+				DELETE FROM notifications;
+				DELETE FROM events`)
 		},
 		"lived": func(s *stack) {
 			for _, rows := range []string{lived, readyRow, todoRow, someOperations, logSink} {

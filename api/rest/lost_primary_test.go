@@ -23,7 +23,8 @@ func latePrices() string {
 func (s *stack) silence() {
 	s.t.Helper()
 	s.exec(`UPDATE instances
-		SET last_seen_at = now() - interval '6 minutes', primary_since = now() - interval '1 day', installed_at = now() - interval '1 day'
+		SET last_seen_at = now() - interval '6 minutes', primary_since = now() - interval '1 day',
+			installed_at = now() - interval '1 day'
 		WHERE role = 'primary'`)
 }
 
@@ -129,7 +130,8 @@ func TestANoticeWithoutAnHeirLetsAnotherFollow(t *testing.T) {
 			s := newStack(t)
 			s.unfilled()
 			s.exec(`UPDATE instances
-				SET last_seen_at = now() + $1::interval, primary_since = now() - interval '1 hour', installed_at = now() - interval '1 hour'
+				SET last_seen_at = now() + $1::interval, primary_since = now() - interval '1 hour',
+					installed_at = now() - interval '1 hour'
 				WHERE id = 'i-2'`, c.seen)
 			s.exec(`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, result)
 				VALUES ('c1', 'a2', 'i-2', 'termination-notice', now() + $1::interval, $2)`, c.deadline, c.result)

@@ -24,7 +24,8 @@ import (
 
 // someSessions is one session that is live and watched, and its fallback.
 const someSessions = `
-INSERT INTO model_sessions (id, kind, state, is_live, is_fallback, activated_at) VALUES ('s-live', 'models', 'active', true, false, now()), ('s-back', 'models', 'active', false, true, now());
+INSERT INTO model_sessions (id, kind, state, is_live, is_fallback, activated_at)
+VALUES ('s-live', 'models', 'active', true, false, now()), ('s-back', 'models', 'active', false, true, now());
 INSERT INTO model_rollouts (session_id, plan, phase, percent) VALUES ('s-live', '{}', 'live', 100)`
 
 // playedRollouts plays immediate rollouts on the real rows.

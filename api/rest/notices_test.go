@@ -74,7 +74,9 @@ func TestTerminationImminent(t *testing.T) {
 	s.exec(`UPDATE notices SET result = 'promoted', new_primary = 'i-n', replica_id = 'r-n', decided_at = now()`)
 	s.exec(`UPDATE instances SET role = 'retiring', terminate_by = 'aws', retiring_since = now() WHERE id = 'i-1'`)
 	s.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) VALUES ('i-n', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b')`,
+		`
+			INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
+			VALUES ('i-n', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b')`,
 	)
 	before := s.wf.count()
 	for range 3 {
@@ -133,7 +135,9 @@ func TestEmergencyReplica(t *testing.T) {
 	require.Zero(t, s.wf.count())
 
 	s.exec(
-		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher) VALUES ('abcd1234-9', 'c1', 'a1', 'rebalance', 'i-1', 'control-plane')`,
+		`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher)
+			VALUES ('abcd1234-9', 'c1', 'a1', 'rebalance', 'i-1', 'control-plane')`,
 	)
 	s.wf.replica = workflows.ReplicaAnswer{ReplicaID: "abcd1234-9", OperationID: "replica/abcd1234-9"}
 	s.call(s.acme, "POST", path, rebalance).

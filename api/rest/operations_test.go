@@ -18,9 +18,13 @@ import (
 )
 
 const someOperations = `
-INSERT INTO operations (id, kind, client_id, agent_id, summary, started_at) SELECT 'switch/' || n, 'switch', 'c1', 'a1', 'moving', timestamptz '2026-03-01 00:00Z' + n * interval '1 minute' FROM generate_series(1, 5) n;
-INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now(), NULL);
-INSERT INTO operation_steps (operation_id, run_id, seq, name, detail, seconds_left) VALUES ('switch/1', 'r', 1, 'launch', 'in t3.medium.us-east-1c', 42.5);`
+INSERT INTO operations (id, kind, client_id, agent_id, summary, started_at)
+SELECT 'switch/' || n, 'switch', 'c1', 'a1', 'moving', timestamptz '2026-03-01 00:00Z' + n * interval '1 minute'
+FROM generate_series(1, 5) n;
+INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at)
+VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now(), NULL);
+INSERT INTO operation_steps (operation_id, run_id, seq, name, detail, seconds_left)
+VALUES ('switch/1', 'r', 1, 'launch', 'in t3.medium.us-east-1c', 42.5);`
 
 func TestOperations(t *testing.T) {
 	t.Parallel()
@@ -91,7 +95,9 @@ func TestAgentState(t *testing.T) {
 	s.exec(readyRow)
 	s.exec(someOperations)
 	s.exec(
-		`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('c1', 'a1', 'i-1', 'rebalance-recommendation', '2026-03-01 00:00Z')`,
+		`
+			INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline)
+			VALUES ('c1', 'a1', 'i-1', 'rebalance-recommendation', '2026-03-01 00:00Z')`,
 	)
 
 	got := s.call(s.acme, "GET", "/api/client/agents/a1/state", "")
@@ -163,10 +169,14 @@ func TestEvents(t *testing.T) {
 	lines := follow(t.Context(), t, client, server.URL, s.acme, path, "")
 	until(t, lines, ": beat")
 	s.exec(
-		`INSERT INTO operations (id, kind, client_id, agent_id, summary) VALUES ('switch/other', 'switch', 'c2', 'b1', 'not yours')`,
+		`
+			INSERT INTO operations (id, kind, client_id, agent_id, summary)
+			VALUES ('switch/other', 'switch', 'c2', 'b1', 'not yours')`,
 	)
 	s.exec(
-		`INSERT INTO operations (id, kind, client_id, agent_id, summary) VALUES ('switch/1', 'switch', 'c1', 'a1', 'moving')`,
+		`
+			INSERT INTO operations (id, kind, client_id, agent_id, summary)
+			VALUES ('switch/1', 'switch', 'c1', 'a1', 'moving')`,
 	)
 	id := until(t, lines, "id: ")
 	var event struct {
@@ -177,7 +187,9 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, []any{"operation", "switch/1", "moving"},
 		[]any{event.Type, event.Data["id"], event.Data["summary"]})
 	s.exec(
-		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause) VALUES ('c1', 'a1', 1, 'i-1', 'i-n', 'r', 'termination')`,
+		`
+			INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause)
+			VALUES ('c1', 'a1', 1, 'i-1', 'i-n', 'r', 'termination')`,
 	)
 	until(t, lines, "event: roles")
 	require.Contains(t, until(t, lines, "data: "), `"new_primary":"i-n"`)

@@ -9,28 +9,41 @@ import (
 
 // lived is a fleet with some past: a switch, prices, decisions, events, savings.
 const lived = `
-INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, from_mode, to_mode, from_pool, to_pool, on_demand, new_spot, savings_impact, initiated_at, launched_at) VALUES
-	('s1', 'c1', 'a1', 'manual', 'done', 'i-0', 'i-1', 'spot', 'spot', 't3.medium.us-east-1b', 't3.medium.us-east-1a', 0.0416, 0.0125, 0.002, now() - interval '4 hours', '2026-03-01 10:00Z'),
-	('s2', 'c1', 'a1', 'model', 'done', 'i-9', 'i-0', 'ondemand', 'ondemand', NULL, NULL, 0.0416, NULL, NULL, now() - interval '20 days', NULL);
+INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, from_mode, to_mode, from_pool, to_pool,
+    on_demand, new_spot, savings_impact, initiated_at, launched_at) VALUES
+	('s1', 'c1', 'a1', 'manual', 'done', 'i-0', 'i-1', 'spot', 'spot', 't3.medium.us-east-1b', 't3.medium.us-east-1a',
+	0.0416, 0.0125, 0.002, now() - interval '4 hours', '2026-03-01 10:00Z'),
+	('s2', 'c1', 'a1', 'model', 'done', 'i-9', 'i-0', 'ondemand', 'ondemand', NULL, NULL, 0.0416, NULL, NULL,
+	now() - interval '20 days', NULL);
 INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at, updated_at) VALUES
 	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'primary', now(), now()),
 	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.0104, 'primary', now(), now());
 INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
-	SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'primary', 1, b FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '3 hours', date_trunc('hour', now(), 'UTC') - interval '1 minute', '5 minutes') b;
+	SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'primary', 1, b
+	FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '3 hours',
+		date_trunc('hour', now(), 'UTC') - interval '1 minute', '5 minutes') b;
 INSERT INTO agent_reports (agent_id, at, on_demand, spot)
-	SELECT 'a1', array_agg(now() - n * interval '1 minute' ORDER BY n), array_agg(41600 ORDER BY n), array_agg(12500 ORDER BY n)
+	SELECT 'a1', array_agg(now() - n * interval '1 minute' ORDER BY n), array_agg(41600 ORDER BY n),
+		array_agg(12500 ORDER BY n)
 	FROM generate_series(1, 6) n;
-INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version, created_at) VALUES ('c1', 'a1', 'stay_spot', 'spot', 0.3, 0.029, 'rules', '1', now() - interval '4 minutes');
+INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version,
+    created_at)
+VALUES ('c1', 'a1', 'stay_spot', 'spot', 0.3, 0.029, 'rules', '1', now() - interval '4 minutes');
 INSERT INTO agent_decisions (agent_id, at, actions, modes, risks, savings)
-	SELECT agent_id, array_agg(created_at ORDER BY id DESC), array_agg(action ORDER BY id DESC), array_agg(current_mode ORDER BY id DESC),
+	SELECT agent_id, array_agg(created_at ORDER BY id DESC), array_agg(action ORDER BY id DESC),
+		array_agg(current_mode ORDER BY id DESC),
 		array_agg(risk_score ORDER BY id DESC), array_agg(expected_savings ORDER BY id DESC)
 	FROM (SELECT * FROM decisions WHERE NOT shadow ORDER BY id DESC LIMIT 5) d
 	GROUP BY agent_id;
-INSERT INTO client_savings (client_id, month, baseline, actual, savings) VALUES ('c1', '2026-01-01', 30, 10, 20), ('c1', '2026-02-01', 31, 12, 19);
-INSERT INTO client_snapshots (day, total, new_clients, active) VALUES ((now() AT TIME ZONE 'UTC')::date - 1, 1, 1, 1), ((now() AT TIME ZONE 'UTC')::date - 40, 1, 1, 1);
-INSERT INTO notifications (id, client_id, message, severity, created_at) VALUES ('n1', 'c1', 'one', 'warning', now() + interval '1 s'), ('n2', 'c2', 'two', 'info', now());
+INSERT INTO client_savings (client_id, month, baseline, actual, savings)
+VALUES ('c1', '2026-01-01', 30, 10, 20), ('c1', '2026-02-01', 31, 12, 19);
+INSERT INTO client_snapshots (day, total, new_clients, active)
+VALUES ((now() AT TIME ZONE 'UTC')::date - 1, 1, 1, 1), ((now() AT TIME ZONE 'UTC')::date - 40, 1, 1, 1);
+INSERT INTO notifications (id, client_id, message, severity, created_at)
+VALUES ('n1', 'c1', 'one', 'warning', now() + interval '1 s'), ('n2', 'c2', 'two', 'info', now());
 UPDATE clients SET total_savings = 12.5, last_sync_at = '2026-03-01 10:00Z' WHERE id = 'c1';
-INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ondemand_price) VALUES ('i-od', 'c1', NULL, 'retiring', 't3.large', 'us-east-1', 'us-east-1a', 't3.large.us-east-1a', 'ondemand', 0.08);
+INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ondemand_price)
+VALUES ('i-od', 'c1', NULL, 'retiring', 't3.large', 'us-east-1', 'us-east-1a', 't3.large.us-east-1a', 'ondemand', 0.08);
 `
 
 // TestPagesTellTheTruth looks at the values behind the fields.

@@ -14,15 +14,35 @@ import (
 
 // crowded is more of everything than a page of two takes, at equal times as well.
 const crowded = `
-INSERT INTO clients (id, name, email, token_hash, token_sealed, created_at) SELECT 'x' || n, 'X' || n, 'x' || n || '@x', sha256(n::text::bytea), '', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
-INSERT INTO agents (id, client_id, logical_agent_id, status, last_heartbeat_at, launcher, keeping) SELECT 'p' || n, 'c1', 'page-' || n, 'online', now() - n * interval '1 s', 'agent', 'manual' FROM generate_series(1, 5) n;
-INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, created_at) SELECT 'i-p' || n, 'c1', 'p' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
-INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id, created_by, created_at) SELECT 'r' || n, 'c1', 'p' || n, 'manual', 'i-p' || n, 'requested', 'agent', 't3.medium.us-east-1b', 'test', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
-INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, from_mode, to_mode, initiated_at) SELECT 'w' || n, 'c1', 'p' || n, 'manual', 'done', 'i-x', 'i-p' || n, 'spot', 'spot', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
-INSERT INTO notifications (id, client_id, message, created_at) SELECT 'm' || n, 'c1', 'm', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
-INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, created_by, created_at, ended_at) SELECT 'q' || n, 'c1', 'p1', 'manual', 'i-' || n, 'failed', 'agent', 'test', now() - n / 2 * interval '1 s', now() FROM generate_series(1, 5) n;
-INSERT INTO model_sessions (id, kind, state, created_at) SELECT 's' || n, 'models', 'archived', now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
-INSERT INTO events (client_id, agent_id, type, message, created_at) SELECT 'c1', 'p1', 'x', 'event ' || n, now() - n / 2 * interval '1 s' FROM generate_series(1, 5) n;
+INSERT INTO clients (id, name, email, token_hash, token_sealed, created_at)
+SELECT 'x' || n, 'X' || n, 'x' || n || '@x', sha256(n::text::bytea), '', now() - n / 2 * interval '1 s'
+FROM generate_series(1, 5) n;
+INSERT INTO agents (id, client_id, logical_agent_id, status, last_heartbeat_at, launcher, keeping)
+SELECT 'p' || n, 'c1', 'page-' || n, 'online', now() - n * interval '1 s', 'agent', 'manual'
+FROM generate_series(1, 5) n;
+INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, created_at)
+SELECT 'i-p' || n, 'c1', 'p' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot',
+    now() - n / 2 * interval '1 s'
+FROM generate_series(1, 5) n;
+INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id, created_by, created_at)
+SELECT 'r' || n, 'c1', 'p' || n, 'manual', 'i-p' || n, 'requested', 'agent', 't3.medium.us-east-1b', 'test',
+    now() - n / 2 * interval '1 s'
+FROM generate_series(1, 5) n;
+INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, from_mode, to_mode, initiated_at)
+SELECT 'w' || n, 'c1', 'p' || n, 'manual', 'done', 'i-x', 'i-p' || n, 'spot', 'spot', now() - n / 2 * interval '1 s'
+FROM generate_series(1, 5) n;
+INSERT INTO notifications (id, client_id, message, created_at)
+SELECT 'm' || n, 'c1', 'm', now() - n / 2 * interval '1 s'
+FROM generate_series(1, 5) n;
+INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, created_by, created_at, ended_at)
+SELECT 'q' || n, 'c1', 'p1', 'manual', 'i-' || n, 'failed', 'agent', 'test', now() - n / 2 * interval '1 s', now()
+FROM generate_series(1, 5) n;
+INSERT INTO model_sessions (id, kind, state, created_at)
+SELECT 's' || n, 'models', 'archived', now() - n / 2 * interval '1 s'
+FROM generate_series(1, 5) n;
+INSERT INTO events (client_id, agent_id, type, message, created_at)
+SELECT 'c1', 'p1', 'x', 'event ' || n, now() - n / 2 * interval '1 s'
+FROM generate_series(1, 5) n;
 `
 
 // pagedLists are the lists that have pages, and what tells their elements apart.

@@ -14,7 +14,13 @@ func TestPausesOverHTTP(t *testing.T) {
 	const issue, toC = "/api/agents/a1/issue-switch-command", `{"target_mode":"spot","target_pool_id":"t3.medium.us-east-1c"}`
 	paused := func() string {
 		return s.value(
-			`SELECT coalesce(string_agg(scope || ' ' || subject || CASE WHEN by_operator THEN ' ops' ELSE '' END, ', ' ORDER BY scope, by_operator), '') FROM pauses WHERE until > now()`,
+			`
+				SELECT coalesce(string_agg(scope || ' ' || subject || CASE WHEN by_operator THEN ' ops' ELSE '' END,
+					', '
+					ORDER BY scope, by_operator),
+					'')
+				FROM pauses
+				WHERE until > now()`,
 		)
 	}
 
@@ -89,14 +95,22 @@ func TestMovingLimits(t *testing.T) {
 		t,
 		"50.00 10.00 5.00",
 		s.value(
-			`SELECT string_agg(max_moving_percent::text, ' ' ORDER BY id) || ' ' || (SELECT max_moving_percent FROM fleet_limits) FROM clients`,
+			`
+				SELECT string_agg(max_moving_percent::text, ' '
+					ORDER BY id) || ' ' || (SELECT max_moving_percent
+					FROM fleet_limits)
+				FROM clients`,
 		),
 	)
 	require.Equal(
 		t,
 		"c1 10 50 operator:ops, 20 5 operator:ops",
 		s.value(
-			`SELECT string_agg(concat_ws(' ', client_id, metadata->'before'->>'max_moving_percent', metadata->'after'->>'max_moving_percent', actor), ', ' ORDER BY id)
+			`
+				SELECT string_agg(concat_ws(' ', client_id, metadata->'before'->>'max_moving_percent',
+					metadata->'after'->>'max_moving_percent', actor),
+					', '
+					ORDER BY id)
 		FROM events WHERE type = 'moving_limit_changed'`,
 		),
 	)

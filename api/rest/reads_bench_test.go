@@ -79,35 +79,57 @@ func (s *stack) busyFleet() {
 	require.NoError(s.t, err)
 	const fleet = `FROM generate_series(1, 400) n, LATERAL (SELECT CASE WHEN n <= 200 THEN 'c1' ELSE 'c2' END) c(client)`
 	s.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id, last_heartbeat_at) SELECT 'f' || n, client, 'f' || n, now() ` + fleet,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id, last_heartbeat_at)
+			SELECT 'f' || n, client, 'f' || n, now() ` + fleet,
 	)
 	for _, role := range []string{"primary", "retired", "retired"} {
 		s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode)
-			SELECT gen_random_uuid(), client, 'f' || n, $1, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot' `+fleet, role)
+			SELECT gen_random_uuid(), client, 'f' || n, $1, 't3.medium', 'us-east-1', 'us-east-1a',
+				't3.medium.us-east-1a', 'spot' `+fleet, role)
 	}
 	s.exec(
-		`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['d', 'e', 'f']) z`,
+		`
+			INSERT INTO pools (id, instance_type, region, az)
+			SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
+			FROM unnest(ARRAY['d', 'e', 'f']) z`,
 	)
 	s.exec(
-		`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price, source_type, client_id, agent_id, observed_at, received_at)
-		SELECT 'p' || n || '/' || k || z, at, 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z, 0.0125, 0.0416, 'primary', client, 'f' || n, at, at ` + fleet + `,
-			generate_series(1, 240) k, unnest(ARRAY['a', 'b', 'c', 'd', 'e', 'f']) z, LATERAL (SELECT now() - k * interval '5 seconds') t(at)`,
+		`
+		INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price,
+			source_type, client_id, agent_id, observed_at, received_at)
+		SELECT 'p' || n || '/' || k || z, at, 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z,
+			0.0125, 0.0416, 'primary', client, 'f' || n, at, at ` + fleet + `
+			,
+			generate_series(1, 240) k, unnest(ARRAY['a', 'b', 'c', 'd', 'e', 'f']) z,
+			LATERAL (SELECT now() - k * interval '5 seconds') t(at)`,
 	)
 	s.exec(
-		`INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version, scores, inputs, created_at)
-		SELECT client, 'f' || n, 'stay_spot', 'spot', 0.3, 0.029, 'rules', '1', to_jsonb(array_fill(md5(n::text), ARRAY[20])), to_jsonb(array_fill(md5(k::text), ARRAY[20])), now() - (100 - k) * interval '5 minutes' ` + fleet + `, generate_series(1, 100) k`,
+		`
+		INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine,
+			engine_version, scores, inputs, created_at)
+		SELECT client, 'f' || n, 'stay_spot', 'spot', 0.3, 0.029, 'rules', '1',
+			to_jsonb(array_fill(md5(n::text), ARRAY[20])), to_jsonb(array_fill(md5(k::text), ARRAY[20])),
+			now() - (100 - k) * interval '5 minutes' ` + fleet + `, generate_series(1, 100) k`,
 	)
 	s.exec(`INSERT INTO agent_decisions (agent_id, at, actions, modes, risks, savings)
-		SELECT agent_id, array_agg(created_at), array_agg(action), array_agg(current_mode), array_agg(risk_score), array_agg(expected_savings)
-		FROM (SELECT *, row_number() OVER (PARTITION BY agent_id ORDER BY id DESC) AS place FROM decisions ORDER BY id DESC) d
+		SELECT agent_id, array_agg(created_at), array_agg(action), array_agg(current_mode), array_agg(risk_score),
+			array_agg(expected_savings)
+		FROM (SELECT *, row_number() OVER (PARTITION BY agent_id ORDER BY id DESC) AS place
+			FROM decisions
+			ORDER BY id DESC) d
 		WHERE place <= 5
 		GROUP BY agent_id`)
 	s.exec(
-		`INSERT INTO events (client_id, agent_id, type, severity, message) SELECT client, 'f' || n, 'agent_registered', 'info', 'Agent f' || n || ' has registered' ` + fleet + `, generate_series(1, 20)`,
+		`
+			INSERT INTO events (client_id, agent_id, type, severity, message)
+			SELECT client, 'f' || n, 'agent_registered', 'info', 'Agent f' || n || ' has registered' ` + fleet + `, generate_series(1, 20)`,
 	)
 	s.exec(`INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
 		SELECT id, at, 0.01 + extract(minute FROM at) / 1e5, 0.0416, 'collector', 0.95, at
-		FROM pools, generate_series(date_bin('5 minutes', now(), 'epoch') - interval '7 days', now(), interval '5 minutes') at WHERE instance_type = 't3.medium'`)
+		FROM pools,
+			generate_series(date_bin('5 minutes', now(), 'epoch') - interval '7 days', now(), interval '5 minutes') at
+		WHERE instance_type = 't3.medium'`)
 	prices := &prices.Prices{DB: s.db}
 	var g errgroup.Group
 	g.SetLimit(8)

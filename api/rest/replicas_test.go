@@ -11,10 +11,17 @@ import (
 )
 
 const (
-	todoRow = `INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, plan) VALUES ('r-todo', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', '{"pool": "t3.medium.us-east-1c"}');
+	todoRow = `
+		INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, plan)
+		VALUES ('r-todo', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', '{"pool": "t3.medium.us-east-1c"}');
 		INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('replica/r-todo', 'replica', 'c1', 'a2')`
-	readyRow = `INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode) VALUES ('i-r', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', 'spot');
-		INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id, instance_id, created_by, tags) VALUES ('11112222-3333', 'c1', 'a1', 'manual', 'i-1', 'ready', 'control-plane', 't3.medium.us-east-1c', 'i-r', 'user@acme', '{"why":"test"}')`
+	readyRow = `
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode)
+		VALUES ('i-r', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', 'spot');
+		INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, pool_id, instance_id,
+			created_by, tags)
+		VALUES ('11112222-3333', 'c1', 'a1', 'manual', 'i-1', 'ready', 'control-plane', 't3.medium.us-east-1c', 'i-r',
+			'user@acme', '{"why":"test"}')`
 )
 
 func TestListReplicas(t *testing.T) {
@@ -243,7 +250,16 @@ func TestPromoteAndDeleteReplica(t *testing.T) {
 
 	// The running primary is not deleted as a replica.
 	s.exec(
-		`UPDATE instances SET role = 'retired' WHERE id = 'i-1'; UPDATE instances SET role = 'primary' WHERE id = 'i-r'; UPDATE replicas SET state = 'promoted', ended_at = NULL WHERE id = '11112222-3333'`,
+		`
+			UPDATE instances
+			SET role = 'retired'
+			WHERE id = 'i-1';
+			UPDATE instances
+			SET role = 'primary'
+			WHERE id = 'i-r';
+			UPDATE replicas
+			SET state = 'promoted', ended_at = NULL
+			WHERE id = '11112222-3333'`,
 	)
 	asked2 := s.wf.count()
 	s.call(s.acme, "DELETE", path, "").holds(t, 400, `{"current_status":"promoted"}`)

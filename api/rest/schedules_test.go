@@ -77,7 +77,9 @@ func TestSchedules(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(`INSERT INTO job_runs (job, period, state, counts, error, attempts, ended_at)
-		SELECT 'price-dedup', now() - n * interval '1 hour', CASE n WHEN 0 THEN 'failed' ELSE 'succeeded' END, '{"processed": 7}', CASE n WHEN 0 THEN 'the disk is full' END, 1, now() FROM generate_series(0, 14) n`)
+		SELECT 'price-dedup', now() - n * interval '1 hour', CASE n WHEN 0 THEN 'failed' ELSE 'succeeded' END,
+			'{"processed": 7}', CASE n WHEN 0 THEN 'the disk is full' END, 1, now()
+		FROM generate_series(0, 14) n`)
 
 	got := s.call(operatorToken, "GET", "/api/admin/schedules", "")
 	got.holds(t, 200, `{"schedules":"*"}`)

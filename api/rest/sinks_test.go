@@ -21,7 +21,10 @@ import (
 	"spotkeeper/internal/webhook"
 )
 
-const logSink = `INSERT INTO notification_sinks (id, client_id, kind, min_severity) VALUES ('s1', 'c1', 'log', 'warning') ON CONFLICT (id) DO NOTHING;`
+const logSink = `
+	INSERT INTO notification_sinks (id, client_id, kind, min_severity)
+	VALUES ('s1', 'c1', 'log', 'warning')
+	ON CONFLICT (id) DO NOTHING;`
 
 // receiver is a tenant's server: it checks signatures and remembers.
 type receiver struct {
@@ -82,7 +85,9 @@ func (s *stack) deliver(t *testing.T) activities.DeliverResult {
 func (s *stack) notify(id, client, severity string) {
 	s.t.Helper()
 	s.exec(
-		`INSERT INTO notifications (id, client_id, message, severity, created_at) VALUES ($1, $2, $1, $3, now() + interval '1 second')`,
+		`
+			INSERT INTO notifications (id, client_id, message, severity, created_at)
+			VALUES ($1, $2, $1, $3, now() + interval '1 second')`,
 		id,
 		client,
 		severity,

@@ -59,12 +59,19 @@ INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_hear
 	('a1', 'c1', 'web-1', 'h1', 'online', now(), 'control-plane', 'auto'),
 	('a2', 'c1', 'web-2', 'h2', 'online', now(), 'agent', 'manual'),
 	('b1', 'c2', 'web-1', 'hb', 'online', now(), 'control-plane', 'auto');
-INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof, spot_price, ondemand_price) VALUES
-	('i-1', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'launched', 0.0125, 0.0416),
-	('i-0', 'c1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'launched', NULL, NULL),
-	('i-2', 'c1', 'a2', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'launched', NULL, 0.0416),
-	('i-b', 'c2', 'b1', 'primary', 'm5.large', 'us-east-1', 'us-east-1a', 'm5.large.us-east-1a', 'spot', 'launched', NULL, NULL);
-INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z;
+INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof, spot_price,
+    ondemand_price) VALUES
+	('i-1', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'launched',
+	0.0125, 0.0416),
+	('i-0', 'c1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'launched',
+	NULL, NULL),
+	('i-2', 'c1', 'a2', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', 'launched',
+	NULL, 0.0416),
+	('i-b', 'c2', 'b1', 'primary', 'm5.large', 'us-east-1', 'us-east-1a', 'm5.large.us-east-1a', 'spot', 'launched',
+	NULL, NULL);
+INSERT INTO pools (id, instance_type, region, az)
+SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
+FROM unnest(ARRAY['a', 'b', 'c']) z;
 INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-east-1a', 'm5.large', 'us-east-1', 'us-east-1a');
 `
 

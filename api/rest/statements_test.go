@@ -44,25 +44,38 @@ const manyRows = `
 WITH n AS (SELECT generate_series(%[1]d, %[2]d) AS n),
 clients_added AS (
 	INSERT INTO clients (id, name, email, token_hash, token_sealed)
-	SELECT 'cx' || n, 'Client ' || n, n || '@example.com', decode(md5(n::text) || md5(n::text), 'hex'), decode('00', 'hex') FROM n),
+	SELECT 'cx' || n, 'Client ' || n, n || '@example.com', decode(md5(n::text) || md5(n::text), 'hex'),
+		decode('00', 'hex')
+	FROM n),
 agents_added AS (
 	INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_heartbeat_at, launcher, keeping)
 	SELECT 'x' || n, 'c1', 'more-' || n, 'h', 'online', now(), 'control-plane', 'auto' FROM n RETURNING id),
 instances_added AS (
 	INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode)
-	SELECT 'i-x' || substr(id, 2), 'c1', id, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot' FROM agents_added),
+	SELECT 'i-x' || substr(id, 2), 'c1', id, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a',
+		'spot'
+	FROM agents_added),
 replicas_added AS (
 	INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, state, instance_id)
-	SELECT 'r-x' || substr(id, 2), 'c1', id, 'manual', 'i-x' || substr(id, 2), 'control-plane', 'ready', 'i-y' || substr(id, 2) FROM agents_added),
+	SELECT 'r-x' || substr(id, 2), 'c1', id, 'manual', 'i-x' || substr(id, 2), 'control-plane', 'ready',
+		'i-y' || substr(id, 2)
+	FROM agents_added),
 operations_added AS (
-	INSERT INTO operations (id, kind, client_id, agent_id) SELECT 'replica/r-x' || substr(id, 2), 'replica', 'c1', id FROM agents_added RETURNING id),
+	INSERT INTO operations (id, kind, client_id, agent_id)
+	SELECT 'replica/r-x' || substr(id, 2), 'replica', 'c1', id
+	FROM agents_added
+	RETURNING id),
 steps_added AS (
-	INSERT INTO operation_steps (operation_id, run_id, seq, name) SELECT id, 'run', 1, 'launching' FROM operations_added),
+	INSERT INTO operation_steps (operation_id, run_id, seq, name)
+	SELECT id, 'run', 1, 'launching'
+	FROM operations_added),
 switches_added AS (
 	INSERT INTO switches (id, client_id, agent_id, phase, old_id, new_id)
 	SELECT 's-x' || substr(id, 2), 'c1', id, 'done', 'i-1', 'i-x' || substr(id, 2) FROM agents_added),
 decisions_added AS (
-	INSERT INTO decisions (client_id, agent_id, action, engine, engine_version) SELECT 'c1', 'a1', 'stay_spot', 'rules', '1' FROM n),
+	INSERT INTO decisions (client_id, agent_id, action, engine, engine_version)
+	SELECT 'c1', 'a1', 'stay_spot', 'rules', '1'
+	FROM n),
 sessions_added AS (
 	INSERT INTO model_sessions (id, kind) SELECT 'm-x' || n, 'models' FROM n RETURNING id),
 files_added AS (

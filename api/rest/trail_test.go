@@ -19,7 +19,10 @@ func TestTheTrailHasIntentOutcomeAndRefusal(t *testing.T) {
 	s.from = "192.0.2.9:1"
 	acts := func() string {
 		return s.value(
-			`SELECT coalesce(string_agg(outcome, ' ' ORDER BY id), '') FROM trail WHERE type = 'replica_promotion_requested'`,
+			`
+				SELECT coalesce(string_agg(outcome, ' ' ORDER BY id), '')
+				FROM trail
+				WHERE type = 'replica_promotion_requested'`,
 		)
 	}
 	const promote = "/api/agents/a1/replicas/11112222-3333/promote"
@@ -31,7 +34,9 @@ func TestTheTrailHasIntentOutcomeAndRefusal(t *testing.T) {
 		t,
 		"client c1 192.0.2.9 2",
 		s.value(
-			`SELECT concat_ws(' ', max(actor_kind), max(actor_id), max(address), count(DISTINCT id) FILTER (WHERE token_id <> '' AND request_id <> ''))
+			`
+				SELECT concat_ws(' ', max(actor_kind), max(actor_id), max(address),
+					count(DISTINCT id) FILTER (WHERE token_id <> '' AND request_id <> ''))
 		FROM trail WHERE type = 'replica_promotion_requested'`,
 		),
 	)
@@ -53,7 +58,10 @@ func TestTheTrailHasIntentOutcomeAndRefusal(t *testing.T) {
 		t,
 		"*** shown",
 		s.value(
-			`SELECT (details->'asked'->>'token') || ' ' || (details->'asked'->>'note') FROM trail WHERE type = 'revokeCredential'`,
+			`
+				SELECT (details->'asked'->>'token') || ' ' || (details->'asked'->>'note')
+				FROM trail
+				WHERE type = 'revokeCredential'`,
 		),
 	)
 	_, _, err := (&postgres.Trail{DB: s.db}).Verify(t.Context())
@@ -69,7 +77,10 @@ func TestReadingATokenIsTold(t *testing.T) {
 		t,
 		"1",
 		s.value(
-			`SELECT count(*)::text FROM notifications WHERE client_id = 'c1' AND message LIKE '%was shown to operator:ops'`,
+			`
+				SELECT count(*)::text
+				FROM notifications
+				WHERE client_id = 'c1' AND message LIKE '%was shown to operator:ops'`,
 		),
 	)
 }

@@ -105,7 +105,8 @@ func simulate(t *testing.T) *simulated {
 		VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', '111111111111', $1, $2)`, role, external)
 	s.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
 	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof)
-		VALUES ($1, 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'launched')`, made.ID)
+		VALUES ($1, 'k1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot',
+			'launched')`, made.ID)
 	return s
 }
 

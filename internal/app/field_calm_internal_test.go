@@ -96,7 +96,9 @@ func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
 	f.collect()
 	_, err := f.DB.Pool.Exec(
 		t.Context(),
-		`INSERT INTO pools (id, instance_type, region, az) VALUES ('m5.large.us-west-2a', 'm5.large', 'us-west-2', 'us-west-2a'),
+		`
+		INSERT INTO pools (id, instance_type, region, az)
+		VALUES ('m5.large.us-west-2a', 'm5.large', 'us-west-2', 'us-west-2a'),
 		('m6g.large.us-east-1b', 'm6g.large', 'us-east-1', 'us-east-1b') ON CONFLICT DO NOTHING`,
 	)
 	require.NoError(t, err)

@@ -339,7 +339,12 @@ func (m *member) tell(out *failover) {
 	m.t.Helper()
 	out.Launches = m.list(`SELECT mode || '/' || pool_id FROM launches WHERE agent_id = $1 ORDER BY created_at`, m.id)
 	out.Notified = m.list(
-		`SELECT n.message FROM notifications n JOIN agents a ON a.client_id = n.client_id WHERE a.id = $1 AND n.severity <> 'info' ORDER BY n.created_at`,
+		`
+			SELECT n.message
+			FROM notifications n
+			JOIN agents a ON a.client_id = n.client_id
+			WHERE a.id = $1 AND n.severity <> 'info'
+			ORDER BY n.created_at`,
 		m.id,
 	)
 	out.Steps = strings.Join(m.list(`SELECT s.name || ' [' || s.status || '] ' || s.detail FROM operation_steps s

@@ -21,8 +21,10 @@ func TestGaugesSayWhatIs(t *testing.T) {
 	_, err := db.Pool.Exec(t.Context(),
 		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('c', 'C', 'c@c', '\x01', '\x01');
 		INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a', 'c', 'a'), ('b', 'c', 'b');
-		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) VALUES ('i', 'c', 'a', 'primary', 't', 'r', 'z', 'p');
-		INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, received_at) VALUES ('c', 'a', 'i', 'termination-notice', now(), now() - interval '9 seconds')`)
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
+		VALUES ('i', 'c', 'a', 'primary', 't', 'r', 'z', 'p');
+		INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, received_at)
+		VALUES ('c', 'a', 'i', 'termination-notice', now(), now() - interval '9 seconds')`)
 	require.NoError(t, err)
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(newGauges(db, slog.New(slog.DiscardHandler)))

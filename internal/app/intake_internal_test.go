@@ -55,12 +55,19 @@ func TestEventsFailOverWithoutTemporal(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(a.Close)
 	for _, sql := range []string{
-		`INSERT INTO clients (id, name, email, token_hash, token_sealed, own_account) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', true)`,
+		`
+			INSERT INTO clients (id, name, email, token_hash, token_sealed, own_account)
+			VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', true)`,
 		`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web')`,
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
-			SELECT id, 'k1', 'a1', role, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched'
+		`
+			INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
+				launched_by, proof)
+			SELECT id, 'k1', 'a1', role, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot',
+				'ami-1', 'control-plane', 'launched'
 			FROM (VALUES ('i-0', 'primary'), ('i-1', 'replica')) x (id, role)`,
-		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, state, instance_id, pool_id) VALUES ('r1', 'k1', 'a1', 'manual', 'i-0', 'control-plane', 'ready', 'i-1', 't3.medium.us-east-1b')`,
+		`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, state, instance_id, pool_id)
+			VALUES ('r1', 'k1', 'a1', 'manual', 'i-0', 'control-plane', 'ready', 'i-1', 't3.medium.us-east-1b')`,
 	} {
 		_, err := a.DB.Pool.Exec(t.Context(), sql)
 		require.NoError(t, err)

@@ -72,7 +72,9 @@ func (c *collected) count(sql string, args ...any) (n int64) {
 func (c *collected) lives(id, role, instanceType string) {
 	c.t.Helper()
 	c.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, proof) VALUES ($1, 'k', 'a', $2, $3, 'us-east-1', 'us-east-1a', $3 || '.us-east-1a', 'launched')`,
+		`
+			INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, proof)
+			VALUES ($1, 'k', 'a', $2, $3, 'us-east-1', 'us-east-1a', $3 || '.us-east-1a', 'launched')`,
 		id,
 		role,
 		instanceType,
@@ -101,7 +103,11 @@ func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
 		t,
 		6*288,
 		count(
-			`SELECT count(*) FROM price_buckets b JOIN pools p ON p.id = b.pool_id WHERE p.instance_type = 'm5.large' AND b.ondemand_price = 0.096`,
+			`
+				SELECT count(*)
+				FROM price_buckets b
+				JOIN pools p ON p.id = b.pool_id
+				WHERE p.instance_type = 'm5.large' AND b.ondemand_price = 0.096`,
 		),
 		12,
 	)
@@ -111,7 +117,8 @@ func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
 	require.LessOrEqual(t, again.Buckets, int64(24), "nothing is read or written twice")
 
 	// A sibling that somebody moves to gets its history then.
-	const ofSibling = `SELECT count(*) FROM price_buckets b JOIN pools p ON p.id = b.pool_id WHERE p.instance_type = 'm5.xlarge'`
+	const ofSibling = `
+		SELECT count(*) FROM price_buckets b JOIN pools p ON p.id = b.pool_id WHERE p.instance_type = 'm5.xlarge'`
 	require.Less(t, count(ofSibling), int64(6*16), "an hour of each zone, to choose by")
 	c.lives("i-2", "replica", "m5.xlarge")
 	for range 2 {

@@ -39,7 +39,11 @@ func TestAnOutageLosesNoBucket(t *testing.T) {
 	for minutes := 5; minutes <= 360; minutes += 5 {
 		passed.Store(int64(time.Duration(minutes) * time.Minute))
 		c.exec(
-			`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at) VALUES (gen_random_uuid(), $1, 'x1.large.us-east-1b', 'x1.large', 'us-east-1', 'us-east-1b', 0.08, 'primary', $1)`,
+			`
+				INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price,
+					source_type, observed_at)
+				VALUES (gen_random_uuid(), $1, 'x1.large.us-east-1b', 'x1.large', 'us-east-1', 'us-east-1b', 0.08,
+					'primary', $1)`,
 			now(),
 		)
 		if minutes > 120 && minutes < 145 {
@@ -59,7 +63,11 @@ func TestAnOutageLosesNoBucket(t *testing.T) {
 	worker()
 
 	const missing = `SELECT count(*) FROM generate_series($2::timestamptz, $3::timestamptz, interval '5 minutes') t
-		WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = $1 AND b.bucket = t AND (b.source_type <> 'interpolated' OR b.pool_id = 'x1.large.us-east-1a'))`
+		WHERE NOT EXISTS (SELECT 1
+			FROM price_buckets b
+			WHERE b.pool_id = $1
+				AND b.bucket = t
+				AND (b.source_type <> 'interpolated' OR b.pool_id = 'x1.large.us-east-1a'))`
 	for _, zone := range []string{"a", "b", "c", "d", "e", "f"} {
 		require.Zero(t, c.count(missing, "m5.large.us-east-1"+zone, begin.Add(-2*time.Hour),
 			now().Add(-5*time.Minute)), "zone %s", zone)

@@ -48,17 +48,14 @@ func (c *call) spotRequest(i *instance) spotRequestItem {
 	}
 	switch now := c.now; {
 	case i.interrupted(now):
-		out.State, out.Code, out.Message, out.Updated = "closed", "instance-terminated-no-capacity", "Your Spot Instance was terminated because there is no Spot capacity.", stamp(
-			i.End,
-		)
+		out.State, out.Code, out.Updated = "closed", "instance-terminated-no-capacity", stamp(i.End)
+		out.Message = "Your Spot Instance was terminated because there is no Spot capacity."
 	case reached(i.End, now):
-		out.State, out.Code, out.Message, out.Updated = "closed", "instance-terminated-by-user", "Your Spot Instance was terminated.", stamp(
-			i.End,
-		)
+		out.State, out.Code, out.Updated = "closed", "instance-terminated-by-user", stamp(i.End)
+		out.Message = "Your Spot Instance was terminated."
 	case reached(i.Notice, now):
-		out.Code, out.Message, out.Updated = "marked-for-termination", "Your Spot Instance is marked for interruption.", stamp(
-			i.Notice,
-		)
+		out.Code, out.Updated = "marked-for-termination", stamp(i.Notice)
+		out.Message = "Your Spot Instance is marked for interruption."
 	}
 	return out
 }

@@ -82,8 +82,8 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 // same instance, so a launch whose answer was lost is repeated without harm.
 //
 // Fails with instance.not_ours when the request is not tagged for the account's client,
-// and with launch.no_capacity, .quota, .no_addresses, .throttled, .refused, .misconfigured, .token_of_dead_instance, .token_reused, or ec2.unavailable,
-// after which the instance may exist all the same.
+// and with launch.no_capacity, .quota, .no_addresses, .throttled, .refused,
+// .misconfigured, .token_of_dead_instance, .token_reused, or ec2.unavailable, after which the instance may exist all the same.
 func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Instance, error) {
 	c, err := p.client(a, r.Region)
 	if err != nil {

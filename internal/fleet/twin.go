@@ -81,7 +81,7 @@ RootDeviceType | derived | of the image
 SecondaryInterfaces | excused | told at adoption
 SecurityGroups | copied | SecurityGroupIds
 SourceDestCheck | derived | set by ModifyInstanceAttribute right after the launch
-SpotInstanceRequestId | excused | a replacement has a request of its own, for one time; a persistent one of the original is cancelled with its end
+SpotInstanceRequestId | excused | a replacement has its own one-time request; a persistent one of the original is cancelled with its end
 SriovNetSupport | derived | of the image
 State | excused | what it is doing is not what it is
 StateReason | excused | likewise

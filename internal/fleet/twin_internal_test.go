@@ -130,7 +130,8 @@ func everything() sources {
 	i.InstanceType, i.SourceDestCheck, i.RootDeviceName = "t3.large", aws.Bool(false), aws.String("/dev/sda1")
 	i.Placement.Tenancy, i.Placement.HostId, i.Placement.HostResourceGroupArn = types.TenancyDedicated, nil, nil
 	i.Monitoring.State = types.MonitoringStateEnabled
-	i.MetadataOptions.HttpEndpoint, i.MetadataOptions.HttpProtocolIpv6 = types.InstanceMetadataEndpointStateDisabled, types.InstanceMetadataProtocolStateEnabled
+	i.MetadataOptions.HttpEndpoint = types.InstanceMetadataEndpointStateDisabled
+	i.MetadataOptions.HttpProtocolIpv6 = types.InstanceMetadataProtocolStateEnabled
 	i.MetadataOptions.InstanceMetadataTags = types.InstanceMetadataTagsStateEnabled
 	i.CapacityReservationSpecification.CapacityReservationTarget = nil
 	i.Tags = []types.Tag{{Key: aws.String("Name"), Value: aws.String("web")}}

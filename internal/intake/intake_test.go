@@ -143,7 +143,9 @@ func TestOutcomes(t *testing.T) {
 
 func launching(w *world) {
 	w.exec(
-		`INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request) VALUES ('t', 'k1', 'a1', 'r1', 't3.medium.us-east-1b', 'spot', '{}')`,
+		`
+			INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request)
+			VALUES ('t', 'k1', 'a1', 'r1', 't3.medium.us-east-1b', 'spot', '{}')`,
 	)
 }
 
@@ -252,11 +254,18 @@ func TestStorm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 's' || n, 'k1', 's' || n FROM generate_series(1, 300) n`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id)
+			SELECT 's' || n, 'k1', 's' || n
+			FROM generate_series(1, 300) n`,
 	)
 	w.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
-		SELECT 'i-s' || n, 'k1', 's' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched' FROM generate_series(1, 300) n`,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
+			launched_by, proof)
+		SELECT 'i-s' || n, 'k1', 's' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a',
+			'spot', 'ami-1', 'control-plane', 'launched'
+		FROM generate_series(1, 300) n`,
 	)
 	var bodies []string
 	for range 2 {

@@ -198,7 +198,10 @@ func newWorld(t *testing.T) *world {
 	w.instance("k1", "a1", "i-1", "replica")
 	w.instance("k2", "a2", "i-2", "primary")
 	w.exec(
-		`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, state, instance_id, pool_id, request_id) VALUES ('r1', 'k1', 'a1', 'manual', 'i-0', 'control-plane', 'ready', 'i-1', 't3.medium.us-east-1b', 'r1')`,
+		`
+			INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, state, instance_id, pool_id,
+				request_id)
+			VALUES ('r1', 'k1', 'a1', 'manual', 'i-0', 'control-plane', 'ready', 'i-1', 't3.medium.us-east-1b', 'r1')`,
 	)
 	return w
 }
@@ -206,8 +209,11 @@ func newWorld(t *testing.T) *world {
 func (w *world) instance(client, agent, id, role string) {
 	w.t.Helper()
 	w.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
-		VALUES ($1, $2, $3, $4, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
+			launched_by, proof)
+		VALUES ($1, $2, $3, $4, 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1',
+			'control-plane', 'launched')`,
 		id,
 		client,
 		agent,

@@ -88,7 +88,10 @@ func TestSurveyTakesNoticesIn(t *testing.T) {
 		t,
 		"true",
 		w.read(
-			`SELECT (deadline BETWEEN now() + interval '60 seconds' AND now() + interval '100 seconds')::text FROM notices WHERE instance_id = 'i-0'`,
+			`
+				SELECT (deadline BETWEEN now() + interval '60 seconds' AND now() + interval '100 seconds')::text
+				FROM notices
+				WHERE instance_id = 'i-0'`,
 		),
 	)
 	require.Equal(t, "i-1", w.read(`SELECT id FROM instances WHERE agent_id = 'a1' AND role = 'primary'`))

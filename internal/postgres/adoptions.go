@@ -31,7 +31,8 @@ func queueAdoption(b *pgx.Batch, instanceID string) {
 
 const openAdoptions = `
 INSERT INTO operations AS o (id, kind, client_id, agent_id, phase, summary, instance_id, tend_at)
-SELECT 'adoption/' || i.id, 'adoption', i.client_id, i.agent_id, 'requested', 'adoption of ' || i.id, i.id, clock_timestamp()
+SELECT 'adoption/' || i.id, 'adoption', i.client_id, i.agent_id, 'requested', 'adoption of ' || i.id, i.id,
+    clock_timestamp()
 FROM instances i
 JOIN agents a ON a.id = i.agent_id
 WHERE i.proof = 'unproven'
@@ -115,7 +116,8 @@ pool AS (
     WHERE $5 <> ''
     ON CONFLICT DO NOTHING)
 INSERT INTO events (client_id, agent_id, type, message, metadata)
-SELECT client_id, agent_id, 'instance_adopted', id || ' was found at EC2 to be the client''s and is looked after from now on',
+SELECT client_id, agent_id, 'instance_adopted',
+    id || ' was found at EC2 to be the client''s and is looked after from now on',
     jsonb_build_object('instance_id', id, 'pool_id', pool_id, 'account_id', $8::text)
 FROM adopted`, i.ID, agentID, i.InstanceType(), i.Zone(), i.PoolID, knownMode(i), i.ImageID, i.AccountID)
 	queueReview(b, agentID)
@@ -136,7 +138,8 @@ WITH kept AS (
       AND proof = 'unproven'
     RETURNING id, client_id, agent_id, unproven_cause),
 named AS (
-    SELECT k.*, a.logical_agent_id || ' is not looked after: ' || $4::text || '. To repair it, ' || $5::text || '.' AS message,
+    SELECT k.*,
+        a.logical_agent_id || ' is not looked after: ' || $4::text || '. To repair it, ' || $5::text || '.' AS message,
         'unproven:' || k.agent_id || '/' || k.id || '/' || k.unproven_cause AS key
     FROM kept k
     JOIN agents a ON a.id = k.agent_id
@@ -174,7 +177,8 @@ func (s *Adoptions) AskAgain(ctx context.Context, clientID, instanceID, by strin
 	b.Queue(`
 INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
 SELECT i.client_id, i.agent_id, 'adoption_requested', $3, 'EC2 is asked again whose ' || i.id || ' is',
-    jsonb_build_object('instance_id', i.id, 'before', jsonb_build_object('cause', i.unproven_cause, 'adoption', o.state),
+    jsonb_build_object('instance_id', i.id, 'before',
+    jsonb_build_object('cause', i.unproven_cause, 'adoption', o.state),
         'after', jsonb_build_object('cause', i.unproven_cause, 'adoption', 'running'))
 FROM instances i
 LEFT JOIN operations o ON o.id = 'adoption/' || i.id
@@ -226,7 +230,8 @@ event AS (
     FROM forgotten
     ON CONFLICT (dedup_key) DO NOTHING)
 INSERT INTO notifications (client_id, message, severity, dedup_key)
-SELECT client_id, id || ' is not ended by us and may still cost money: ' || $4::text, 'warning', 'termination-refused:' || id
+SELECT client_id, id || ' is not ended by us and may still cost money: ' || $4::text, 'warning',
+    'termination-refused:' || id
 FROM forgotten
 WHERE proof <> 'unproven'
 ON CONFLICT (dedup_key) DO NOTHING`

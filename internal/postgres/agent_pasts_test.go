@@ -47,7 +47,8 @@ func TestReportsAreListedOnce(t *testing.T) {
 
 	g.exec(`
 		UPDATE agent_reports
-		SET at = ARRAY(SELECT t - interval '2 minutes' - interval '59 minutes' * (n > 2)::int FROM unnest(at) WITH ORDINALITY x(t, n))`)
+		SET at = ARRAY(SELECT t - interval '2 minutes' - interval '59 minutes' * (n > 2)::int
+			FROM unnest(at) WITH ORDINALITY x(t, n))`)
 	list, err = v.AgentDecisions(t.Context(), "k1", pg.Page{})
 	require.NoError(t, err)
 	require.Equal(t, 2, list[0].ReportCount, "of the last ten minutes")

@@ -49,9 +49,12 @@ type AgentConfig struct {
 }
 
 const selectConfig = `
-SELECT id AS agent_id, client_id, logical_agent_id, hostname, status, launcher, keeping, enabled, auto_terminate_enabled AS auto_terminate,
-       terminate_wait_seconds AS terminate_wait, replica_enabled, replica_count, min_savings_percent::float8 AS min_savings_percent,
-       risk_threshold::float8 AS risk_threshold, max_switches_per_week, max_switches_per_day, min_pool_duration_hours AS min_pool_hours
+SELECT id AS agent_id, client_id, logical_agent_id, hostname, status, launcher, keeping, enabled,
+    auto_terminate_enabled AS auto_terminate,
+       terminate_wait_seconds AS terminate_wait, replica_enabled, replica_count,
+       min_savings_percent::float8 AS min_savings_percent,
+       risk_threshold::float8 AS risk_threshold, max_switches_per_week, max_switches_per_day,
+       min_pool_duration_hours AS min_pool_hours
 FROM agents WHERE `
 
 // Config reads an agent's configuration. Fails with agent.not_found.
@@ -119,8 +122,11 @@ func (s *Agents) lockOrCreate(
 ) (created bool, err error) {
 	tag, err := tx.Exec(
 		ctx,
-		`INSERT INTO agents (id, client_id, logical_agent_id, hostname, agent_version, private_ip, public_ip, launcher, last_heartbeat_at)
-		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), nullif($7, ''), $8, clock_timestamp()) ON CONFLICT ON CONSTRAINT agents_logical_key DO NOTHING`,
+		`
+		INSERT INTO agents (id, client_id, logical_agent_id, hostname, agent_version, private_ip, public_ip, launcher,
+			last_heartbeat_at)
+		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), nullif($7, ''), $8, clock_timestamp())
+		ON CONFLICT ON CONSTRAINT agents_logical_key DO NOTHING`,
 		uuid.NewString(),
 		r.ClientID,
 		r.LogicalID,
@@ -163,7 +169,10 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 		}
 		err := tx.QueryRow(
 			ctx,
-			`SELECT id FROM replicas WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`,
+			`
+				SELECT id
+				FROM replicas
+				WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`,
 			out.AgentID,
 			r.InstanceID,
 		).Scan(&out.ReplicaID)
@@ -210,7 +219,10 @@ RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
 	}
 	var candidates []string
 	if err := tx.QueryRow(ctx,
-		`SELECT coalesce(array_agg(id), '{}') FROM replicas WHERE agent_id = $1 AND launcher = 'agent' AND instance_id IS NULL
+		`
+		SELECT coalesce(array_agg(id), '{}')
+		FROM replicas
+		WHERE agent_id = $1 AND launcher = 'agent' AND instance_id IS NULL
 		AND state IN ('requested', 'launching') AND coalesce(pool_id, '') IN ('', $2)`, out.AgentID,
 		agent.PoolID(r.InstanceType, r.AZ)).Scan(&candidates); err != nil {
 		return err
@@ -244,8 +256,12 @@ func (s *Agents) recordStart(
 	}
 	if out.Standing == agent.StandsPrimary {
 		b.Queue(
-			`UPDATE agents SET hostname = $2, agent_version = $3, private_ip = nullif($4, ''), public_ip = nullif($5, ''), status = 'online',
-			last_heartbeat_at = clock_timestamp(), terminated_at = NULL, updated_at = now() WHERE id = $1 AND status <> 'deleted'`,
+			`
+			UPDATE agents
+			SET hostname = $2, agent_version = $3, private_ip = nullif($4, ''), public_ip = nullif($5, ''),
+				status = 'online',
+			last_heartbeat_at = clock_timestamp(), terminated_at = NULL, updated_at = now()
+			WHERE id = $1 AND status <> 'deleted'`,
 			out.AgentID,
 			r.Hostname,
 			r.Version,
@@ -255,7 +271,10 @@ func (s *Agents) recordStart(
 		out.Status = agent.Online
 	}
 	b.Queue(
-		`UPDATE clients SET last_sync_at = now() WHERE id = $1 AND (last_sync_at IS NULL OR last_sync_at < now() - interval '30 seconds')`,
+		`
+			UPDATE clients
+			SET last_sync_at = now()
+			WHERE id = $1 AND (last_sync_at IS NULL OR last_sync_at < now() - interval '30 seconds')`,
 		r.ClientID,
 	)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
@@ -286,14 +305,20 @@ func (s *Agents) recordStart(
 // are those that are known of its pool.
 func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 	b.Queue(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, spot_price, ondemand_price,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
+			launched_by, spot_price, ondemand_price,
 			baseline_price, last_seen_at, primary_since, epoch)
 		SELECT $3, $1, $2, 'primary', $4, $5, $6, $7, $8, $9, 'agent',
-			CASE WHEN $8 = 'spot' THEN (SELECT price FROM pool_prices WHERE pool_id = $7) END, od.price, od.price, clock_timestamp(), clock_timestamp(),
+			CASE WHEN $8 = 'spot' THEN (SELECT price FROM pool_prices WHERE pool_id = $7) END, od.price, od.price,
+			clock_timestamp(), clock_timestamp(),
 			(SELECT epoch FROM agents WHERE id = $2)
 		FROM (SELECT (SELECT price FROM on_demand_prices WHERE region = $5 AND instance_type = $4) AS price) od
-		ON CONFLICT (id) DO UPDATE SET agent_id = excluded.agent_id, role = 'primary', mode = excluded.mode, epoch = excluded.epoch, terminate_by = '',
-			last_seen_at = excluded.last_seen_at, primary_since = excluded.primary_since, retiring_since = NULL, terminated_at = NULL`,
+		ON CONFLICT (id)
+		DO UPDATE SET agent_id = excluded.agent_id, role = 'primary', mode = excluded.mode, epoch = excluded.epoch,
+			terminate_by = '',
+			last_seen_at = excluded.last_seen_at, primary_since = excluded.primary_since, retiring_since = NULL,
+			terminated_at = NULL`,
 		r.ClientID,
 		agentID,
 		r.InstanceID,
@@ -314,7 +339,8 @@ func queueSeen(b *pgx.Batch, agentID string, r agent.Registration) {
 			mode = CASE WHEN mode = 'unknown' THEN $3 ELSE mode END,
 			ami_id = coalesce(nullif(ami_id, ''), $4),
 			instance_type = CASE WHEN instance_type IN ('', 'unknown') THEN $5 ELSE instance_type END,
-			az = CASE WHEN az IN ('', 'unknown') THEN $6 ELSE az END, region = CASE WHEN region IN ('', 'unknown') THEN $7 ELSE region END,
+			az = CASE WHEN az IN ('', 'unknown') THEN $6 ELSE az END,
+			region = CASE WHEN region IN ('', 'unknown') THEN $7 ELSE region END,
 			pool_id = CASE WHEN instance_type IN ('', 'unknown') OR az IN ('', 'unknown') THEN $8 ELSE pool_id END
 		WHERE id = $1 AND agent_id = $2`, r.InstanceID, agentID, cmp.Or(r.Mode, agent.ModeUnknown),
 		agent.Known(r.AMI), r.InstanceType, r.AZ, r.Region, agent.PoolID(r.InstanceType, r.AZ))

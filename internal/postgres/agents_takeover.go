@@ -39,11 +39,14 @@ WHERE a.id = $1 AND a.status <> 'deleted'
 	AND NOT EXISTS (SELECT FROM notices n
 		WHERE n.agent_id = a.id AND n.result = '' AND n.kind = 'termination-notice' AND n.deadline > clock_timestamp())
 	AND NOT EXISTS (SELECT FROM commands c WHERE c.agent_id = a.id AND c.status = 'pending')
-	AND NOT EXISTS (SELECT FROM switches s WHERE s.agent_id = a.id AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over'))`
+	AND NOT EXISTS (SELECT
+		FROM switches s
+		WHERE s.agent_id = a.id AND s.phase IN ('launching', 'waiting_until_ready', 'cutting_over'))`
 
 // takeOver makes an outside instance the agent's primary when the one it has is
 // lost (see primaryLost). While anything is in flight that could bring an heir (a
-// replica with an instance or with a launch of ours, a switch, a notice) it does nothing. A replica that waits for an instance is closed with it.
+// replica with an instance or with a launch of ours, a switch, a notice) it does
+// nothing. A replica that waits for an instance is closed with it.
 // An instance that was replaced before never comes back this way, because that one
 // has a row. The caller holds the agent's lock; the epoch moves as with every
 // change of primary, and the old instance is left as it is: it may be alive.
@@ -63,7 +66,8 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 		SET role = 'retired', terminate_by = 'nobody', retiring_since = clock_timestamp()
 		WHERE id = $1 AND role = 'primary'`, old)
 	b.Queue(`UPDATE notices
-		SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())
+		SET result = 'not_primary', decided_at = clock_timestamp(),
+			delivered_at = coalesce(delivered_at, clock_timestamp())
 		WHERE agent_id = $1 AND instance_id = $2 AND result IN ('', 'lost')`, agentID, old)
 	b.Queue(`UPDATE replicas r
 		SET state = 'retired', ended_at = clock_timestamp(), error = $2 || ' took the place of the lost primary'
@@ -132,7 +136,8 @@ func remember(ctx context.Context, tx pgx.Tx, agentID string, r *agent.Registrat
 	var region string
 	err := tx.QueryRow(ctx, `
 		SELECT a.logical_agent_id, coalesce(p.region, ''),
-			coalesce(o.instance_type, ''), coalesce(o.region, ''), coalesce(o.az, ''), coalesce(o.mode, ''), coalesce(o.ami_id, '')
+			coalesce(o.instance_type, ''), coalesce(o.region, ''), coalesce(o.az, ''), coalesce(o.mode, ''),
+			coalesce(o.ami_id, '')
 		FROM agents a
 		LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 		LEFT JOIN outside_instances o ON o.agent_id = a.id AND o.instance_id = $2

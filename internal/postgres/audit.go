@@ -31,8 +31,10 @@ func (s *AuditLog) Record(ctx context.Context, entry AuditEntry) error {
 	}
 	r := trail.RequestFrom(ctx)
 	_, err = s.DB.Pool.Exec(ctx, `
-		INSERT INTO events (client_id, agent_id, type, actor, message, metadata, actor_kind, actor_id, token_id, address, request_id)
-		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)), nullif($2, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		INSERT INTO events (client_id, agent_id, type, actor, message, metadata, actor_kind, actor_id, token_id,
+			address, request_id)
+		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)),
+			nullif($2, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta, r.ActorKind, r.ActorID,
 		r.TokenID, r.Address, r.RequestID)
 	return pg.Translate(err)
@@ -50,9 +52,16 @@ type Snapshot struct {
 }
 
 // agentSnapshot is the state of the agent a, as audit entries show it.
-const agentSnapshot = `jsonb_build_object('status', a.status, 'enabled', a.enabled, 'epoch', a.epoch, 'keeping', a.keeping,
-	'primary', (SELECT jsonb_build_object('id', i.id, 'pool_id', i.pool_id, 'mode', i.mode) FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary'),
-	'replicas', coalesce((SELECT jsonb_agg(jsonb_build_object('id', r.id, 'kind', r.kind, 'state', r.state, 'instance_id', r.instance_id) ORDER BY r.created_at, r.id)
+const agentSnapshot = `
+	jsonb_build_object('status', a.status, 'enabled', a.enabled, 'epoch', a.epoch, 'keeping', a.keeping,
+	'primary',
+	(SELECT jsonb_build_object('id', i.id, 'pool_id', i.pool_id, 'mode', i.mode)
+		FROM instances i
+		WHERE i.agent_id = a.id AND i.role = 'primary'),
+	'replicas',
+	coalesce((SELECT jsonb_agg(jsonb_build_object('id', r.id, 'kind', r.kind, 'state', r.state, 'instance_id',
+	r.instance_id)
+		ORDER BY r.created_at, r.id)
 		FROM replicas r WHERE r.agent_id = a.id AND r.state IN ('requested', 'launching', 'running', 'ready')), '[]'))`
 
 // Agent reads the state of an agent: its mode, its primary, its open replicas.
@@ -64,7 +73,10 @@ func (s *AuditLog) Agent(ctx context.Context, id string) (Snapshot, error) {
 func (s *AuditLog) Operation(ctx context.Context, id string) (Snapshot, error) {
 	return s.readSnapshot(
 		ctx,
-		`SELECT agent_id, jsonb_build_object('state', state, 'phase', phase, 'summary', summary) AS what FROM operations WHERE id = $1`,
+		`
+			SELECT agent_id, jsonb_build_object('state', state, 'phase', phase, 'summary', summary) AS what
+			FROM operations
+			WHERE id = $1`,
 		id,
 	)
 }
@@ -74,7 +86,10 @@ func (s *AuditLog) Serving(ctx context.Context) (Snapshot, error) {
 	return s.readSnapshot(ctx, `SELECT '' AS agent_id, jsonb_build_object(
 		'live', coalesce((SELECT jsonb_object_agg(kind, id) FROM model_sessions WHERE is_live), '{}'),
 		'fallback', coalesce((SELECT jsonb_object_agg(kind, id) FROM model_sessions WHERE is_fallback), '{}'),
-		'rollout', (SELECT jsonb_build_object('session_id', session_id, 'phase', phase, 'percent', percent, 'paused', paused) FROM model_rollouts WHERE ended_at IS NULL)) AS what`)
+		'rollout',
+		(SELECT jsonb_build_object('session_id', session_id, 'phase', phase, 'percent', percent, 'paused', paused)
+			FROM model_rollouts
+			WHERE ended_at IS NULL)) AS what`)
 }
 
 func (s *AuditLog) readSnapshot(ctx context.Context, sql string, args ...any) (Snapshot, error) {

@@ -12,7 +12,8 @@ import (
 // family are of use; which of them is judged elsewhere.
 const selectChoice = `
 WITH needed AS (
-    SELECT c.requirements || a.requirements AS need, p.region, coalesce(nullif(r.plan->>'instance_type', ''), p.instance_type) AS base
+    SELECT c.requirements || a.requirements AS need, p.region,
+        coalesce(nullif(r.plan->>'instance_type', ''), p.instance_type) AS base
     FROM replicas r
     JOIN agents a ON a.id = r.agent_id
     JOIN clients c ON c.id = a.client_id
@@ -25,33 +26,65 @@ WITH needed AS (
     JOIN instance_types t ON t.region = n.region
         AND (t.name = n.base
             OR t.architectures && b.architectures
-                AND t.vcpus BETWEEN coalesce((n.need->>'min_vcpus')::int, b.vcpus) AND coalesce((n.need->>'max_vcpus')::int, 2 * b.vcpus)
+                AND t.vcpus BETWEEN coalesce((n.need->>'min_vcpus')::int, b.vcpus)
+                AND coalesce((n.need->>'max_vcpus')::int, 2 * b.vcpus)
                 AND t.memory_mib BETWEEN coalesce((n.need->>'min_memory_mib')::int, b.memory_mib)
                     AND coalesce((n.need->>'max_memory_mib')::int, 2 * b.memory_mib))
 )
 SELECT r.plan, jsonb_build_object('kind', r.kind,
     'primary', jsonb_build_object('instance_type', p.instance_type, 'region', p.region, 'az', p.az),
     'pools', coalesce((
-        SELECT jsonb_agg(jsonb_build_object('instance_type', k.instance_type, 'az', k.az, 'price', coalesce(pp.price, 0), 'interruptions',
-            (SELECT count(*) FROM interruptions x WHERE x.pool_id = k.id AND x.proven AND x.kind = 'termination-notice' AND x.detected_at > now() - interval '7 days'),
-            'ours', (SELECT count(*) FROM instances o WHERE o.client_id = r.client_id AND o.pool_id = k.id AND o.role IN ('primary', 'replica'))) ORDER BY k.id)
+        SELECT jsonb_agg(jsonb_build_object('instance_type', k.instance_type, 'az', k.az, 'price',
+            coalesce(pp.price, 0), 'interruptions',
+            (SELECT count(*)
+                FROM interruptions x
+                WHERE x.pool_id = k.id
+                    AND x.proven
+                    AND x.kind = 'termination-notice'
+                    AND x.detected_at > now() - interval '7 days'),
+            'ours',
+            (SELECT count(*)
+                FROM instances o
+                WHERE o.client_id = r.client_id AND o.pool_id = k.id AND o.role IN ('primary', 'replica')))
+            ORDER BY k.id)
         FROM pools k LEFT JOIN pool_prices pp ON pp.pool_id = k.id AND pp.observed_at > now() - interval '1 day'
-        WHERE k.region = p.region AND k.is_active AND (k.instance_type LIKE f.types OR k.id = r.plan->>'pool' OR k.instance_type IN (SELECT name FROM fitting))), '[]'),
+        WHERE k.region = p.region
+            AND k.is_active
+            AND (k.instance_type LIKE f.types
+            OR k.id = r.plan->>'pool'
+            OR k.instance_type IN (SELECT name FROM fitting))),
+            '[]'),
     'on_demand', coalesce((
         SELECT jsonb_object_agg(o.instance_type, o.price) FROM on_demand_prices o
-        WHERE o.region = p.region AND (o.instance_type LIKE f.types OR o.instance_type IN (SELECT name FROM fitting))), '{}'),
-    'types', coalesce((SELECT jsonb_agg(jsonb_build_object('name', t.name, 'vcpus', t.vcpus, 'memory_mib', t.memory_mib, 'architectures', t.architectures,
-        'burstable', t.burstable, 'accelerators', t.accelerators, 'local_gb', t.local_gb, 'current', t.current, 'bare_metal', t.bare_metal) ORDER BY t.name)
+        WHERE o.region = p.region AND (o.instance_type LIKE f.types OR o.instance_type IN (SELECT name FROM fitting))),
+            '{}'),
+    'types',
+    coalesce((SELECT jsonb_agg(jsonb_build_object('name', t.name, 'vcpus', t.vcpus, 'memory_mib', t.memory_mib,
+    'architectures', t.architectures,
+        'burstable', t.burstable, 'accelerators', t.accelerators, 'local_gb', t.local_gb, 'current', t.current,
+        'bare_metal', t.bare_metal)
+        ORDER BY t.name)
         FROM fitting t), '[]'),
     'requirements', (SELECT need FROM needed),
-    'architecture', coalesce((SELECT l.template->>'architecture' FROM launch_templates l WHERE l.agent_id = r.agent_id), ''),
-    'zones', coalesce((SELECT jsonb_agg(z ORDER BY z) FROM launch_templates l, jsonb_object_keys(coalesce(l.template->'subnets', '{}')) z
+    'architecture',
+    coalesce((SELECT l.template->>'architecture' FROM launch_templates l WHERE l.agent_id = r.agent_id), ''),
+    'zones',
+    coalesce((SELECT jsonb_agg(z ORDER BY z)
+        FROM launch_templates l, jsonb_object_keys(coalesce(l.template->'subnets', '{}')) z
         WHERE l.agent_id = r.agent_id), '[]'),
-    'fleet', (SELECT count(*) FROM instances o WHERE o.client_id = r.client_id AND o.region = p.region AND o.role IN ('primary', 'replica')),
+    'fleet',
+    (SELECT count(*)
+        FROM instances o
+        WHERE o.client_id = r.client_id AND o.region = p.region AND o.role IN ('primary', 'replica')),
     'resting', coalesce((
-        SELECT jsonb_agg(h.mode || '/' || h.pool_id) FROM pool_health h WHERE h.client_id = r.client_id AND h.retry_after > now()), '[]'))
+        SELECT jsonb_agg(h.mode || '/' || h.pool_id)
+        FROM pool_health h
+        WHERE h.client_id = r.client_id AND h.retry_after > now()),
+            '[]'))
 FROM replicas r JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary',
-    LATERAL (SELECT split_part(coalesce(nullif(r.plan->>'instance_type', ''), nullif(r.plan->>'pool', ''), p.instance_type), '.', 1) || '.%' AS types) f
+    LATERAL (SELECT split_part(coalesce(nullif(r.plan->>'instance_type', ''), nullif(r.plan->>'pool', ''),
+    p.instance_type),
+    '.', 1) || '.%' AS types) f
 WHERE r.id = $2 AND r.agent_id = $1`
 
 // Choice reads what the choice of pools for a replica is made from. Fails with

@@ -25,7 +25,9 @@ type ClientAccount struct {
 
 const selectAccount = `
 SELECT c.id, c.external_id, c.account_id, c.role_arn, c.own_account,
-    (SELECT count(*) FROM instances i WHERE i.client_id = c.id AND i.proof = 'unproven' AND i.role IN ('primary', 'replica')),
+    (SELECT count(*)
+        FROM instances i
+        WHERE i.client_id = c.id AND i.proof = 'unproven' AND i.role IN ('primary', 'replica')),
     coalesce((
         SELECT jsonb_object_agg(l.region, l.ids)
         FROM (

@@ -80,7 +80,8 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(
 			ctx,
-			`INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed)
+			`
+			INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			RETURNING created_at, external_id`,
 			n.ID,
@@ -172,7 +173,11 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 	err = c.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var before []byte
 		err := tx.QueryRow(ctx, `WITH before AS (SELECT id, token_hash FROM clients WHERE id = $1 FOR NO KEY UPDATE)
-			UPDATE clients c SET token_hash = $2, token_sealed = $3, updated_at = now() FROM before WHERE c.id = before.id RETURNING c.name, before.token_hash`,
+			UPDATE clients c
+			SET token_hash = $2, token_sealed = $3, updated_at = now()
+			FROM before
+			WHERE c.id = before.id
+			RETURNING c.name, before.token_hash`,
 			id, clients.Hash(token), sealed).Scan(&name, &before)
 		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
@@ -217,7 +222,9 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 		var agents, instances, events int
 		err := tx.QueryRow(
 			ctx,
-			`SELECT name, (SELECT count(*) FROM agents WHERE client_id = $1), (SELECT count(*) FROM instances WHERE client_id = $1),
+			`
+			SELECT name, (SELECT count(*) FROM agents WHERE client_id = $1),
+				(SELECT count(*) FROM instances WHERE client_id = $1),
 				(SELECT count(*) FROM events WHERE client_id = $1)
 			FROM clients WHERE id = $1 FOR UPDATE`,
 			id,

@@ -34,7 +34,8 @@ type NewCommand = switching.Order
 // Command is an order as it stands.
 type Command = switching.Command
 
-const commandColumns = `id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority, terminate_wait_seconds, status, created_at`
+const commandColumns = `id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority,
+    terminate_wait_seconds, status, created_at`
 
 func scanCommand(row pgx.Row) (*Command, error) {
 	var c Command
@@ -80,7 +81,8 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 		}
 		var err error
 		out, err = scanCommand(tx.QueryRow(ctx, `
-			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, instance_type, priority, terminate_wait_seconds, created_by, reason)
+			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id,
+				instance_type, priority, terminate_wait_seconds, created_by, reason)
 			SELECT $2, a.client_id, a.id, i.id, a.launcher, $3, $4, nullif($5, ''), $6,
 				coalesce($7::int, CASE WHEN a.auto_terminate_enabled THEN a.terminate_wait_seconds ELSE 0 END), $8, $9
 			FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' WHERE a.id = $1

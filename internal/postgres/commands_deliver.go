@@ -41,8 +41,14 @@ func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]Com
 }
 
 // deliverable is about the agent a: a command that it is to perform now.
-const deliverable = `SELECT c.id FROM commands c JOIN instances i ON i.agent_id = c.agent_id AND i.role = 'primary' AND i.id = c.instance_id
-			WHERE c.agent_id = a.id AND c.status = 'pending' AND c.launcher = 'agent' AND (c.leased_until IS NULL OR c.leased_until <= clock_timestamp())`
+const deliverable = `
+	SELECT c.id
+	FROM commands c
+	JOIN instances i ON i.agent_id = c.agent_id AND i.role = 'primary' AND i.id = c.instance_id
+			WHERE c.agent_id = a.id
+				AND c.status = 'pending'
+				AND c.launcher = 'agent'
+				AND (c.leased_until IS NULL OR c.leased_until <= clock_timestamp())`
 
 // poll says of each agent whether there is something for it.
 func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
@@ -51,7 +57,8 @@ func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 		agents[n], tenants[n] = p.agentID, p.clientID
 	}
 	r, err := s.DB.Pool.Query(ctx, `SELECT q.n, EXISTS (`+deliverable+`)
-		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(agent_id, tenant, n) JOIN agents a ON a.id = q.agent_id AND a.client_id = q.tenant`, agents, tenants)
+		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(agent_id, tenant, n)
+		JOIN agents a ON a.id = q.agent_id AND a.client_id = q.tenant`, agents, tenants)
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
@@ -74,9 +81,12 @@ func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) (
 			SELECT d.id FROM agents a CROSS JOIN LATERAL (`+deliverable+`
 				ORDER BY c.priority DESC, c.created_at, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED) d
 			WHERE a.id = $1 AND a.client_id = $2)
-		UPDATE commands c SET leased_to = c.instance_id, leased_until = clock_timestamp() + $3::float8 * interval '1 second', deliveries = c.deliveries + 1
+		UPDATE commands c
+		SET leased_to = c.instance_id, leased_until = clock_timestamp() + $3::float8 * interval '1 second',
+			deliveries = c.deliveries + 1
 		FROM due WHERE c.id = due.id
-		RETURNING c.id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority, terminate_wait_seconds, status, created_at`,
+		RETURNING c.id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority,
+			terminate_wait_seconds, status, created_at`,
 		agentID, clientID, switching.CommandLease.Seconds())
 	if err != nil {
 		return nil, pg.Translate(err)

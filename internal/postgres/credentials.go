@@ -45,8 +45,10 @@ FROM credentials `
 // FindCredential looks a token up by its hash. Fails with credentials.not_found.
 func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error) {
 	found, err := pg.QueryRow[credentials.Found](ctx, s.DB, `
-		SELECT k.id, k.kind, k.name, k.scope, coalesce(k.logical_agent_id, a.logical_agent_id, '') AS logical_id, coalesce(k.agent_id, '') AS agent_id,
-		       coalesce(k.instance_id, '') AS instance_id, k.created_at, k.expires_at, k.revoked_at, k.renewed_at, k.last_used_at, k.token_hash,
+		SELECT k.id, k.kind, k.name, k.scope, coalesce(k.logical_agent_id, a.logical_agent_id, '') AS logical_id,
+			coalesce(k.agent_id, '') AS agent_id,
+		       coalesce(k.instance_id, '') AS instance_id, k.created_at, k.expires_at, k.revoked_at, k.renewed_at,
+		       k.last_used_at, k.token_hash,
 		       coalesce(i.role = 'retired' OR i.terminated_at IS NOT NULL, false) AS retired,
 		       c.id AS client_id, c.name AS client_name, c.email, c.status, c.launcher, c.legacy_token AS legacy_mode
 		FROM credentials k
@@ -91,7 +93,10 @@ func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) 
 		// The client's row is locked, so that the limit holds for two at once.
 		err := tx.QueryRow(ctx, `
 			SELECT (SELECT count(*) FROM credentials k
-			        WHERE k.client_id = c.id AND k.kind <> 'agent' AND k.revoked_at IS NULL AND coalesce(k.expires_at > now(), true))
+			        WHERE k.client_id = c.id
+			            AND k.kind <> 'agent'
+			            AND k.revoked_at IS NULL
+			            AND coalesce(k.expires_at > now(), true))
 			FROM clients c WHERE c.id = $1 FOR NO KEY UPDATE`, n.ClientID).Scan(&open)
 		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
@@ -103,8 +108,10 @@ func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) 
 			return credentials.TooMany.New("The client has %d credentials: revoke some first.", open)
 		}
 		rows, err := tx.Query(ctx, `
-			INSERT INTO credentials (client_id, kind, name, scope, token_hash, logical_agent_id, uses, expires_at, created_by)
-			VALUES ($1, $2, $3, $4, $5, nullif($6, ''), $7, CASE WHEN $8 > 0 THEN now() + make_interval(secs => $8) END, $9)
+			INSERT INTO credentials (client_id, kind, name, scope, token_hash, logical_agent_id, uses, expires_at,
+				created_by)
+			VALUES ($1, $2, $3, $4, $5, nullif($6, ''), $7, CASE WHEN $8 > 0 THEN now() + make_interval(secs => $8) END,
+				$9)
 			RETURNING id, client_id, kind, name, scope, logical_agent_id, agent_id, instance_id, uses, used,
 			          expires_at, last_used_at, last_address, revoked_at, created_by, created_at`,
 			n.ClientID, n.Kind, n.Name, n.Scope, clients.Hash(token), n.LogicalID, n.Uses, n.TTL.Seconds(), by)
@@ -247,7 +254,8 @@ func issueAgent(ctx context.Context, tx pgx.Tx, clientID, agentID, instanceID, p
 	out := &AgentToken{Token: token}
 	var created time.Time
 	err = tx.QueryRow(ctx, `
-		INSERT INTO credentials (id, client_id, kind, token_hash, agent_id, instance_id, parent_id, expires_at, created_by)
+		INSERT INTO credentials (id, client_id, kind, token_hash, agent_id, instance_id, parent_id, expires_at,
+			created_by)
 		VALUES ($1, $2, 'agent', $3, $4, $5, $6, now() + make_interval(secs => $7), 'agent:' || $4)
 		RETURNING created_at, expires_at`,
 		uuid.NewString(), clientID, clients.Hash(token), agentID, instanceID, parentID,
@@ -266,7 +274,10 @@ func (s *Credentials) RenewAgent(ctx context.Context, id string) (*AgentToken, e
 		var clientID, agentID, instanceID string
 		err := tx.QueryRow(ctx, `
 			UPDATE credentials SET renewed_at = now()
-			WHERE id = $1 AND kind = 'agent' AND revoked_at IS NULL AND coalesce(renewed_at <= now() - make_interval(secs => $2), true)
+			WHERE id = $1
+				AND kind = 'agent'
+				AND revoked_at IS NULL
+				AND coalesce(renewed_at <= now() - make_interval(secs => $2), true)
 			RETURNING client_id, agent_id, instance_id`, id, credentials.RenewPause.Seconds()).Scan(&clientID,
 			&agentID, &instanceID)
 		if pg.IsNoRows(err) {
@@ -317,7 +328,11 @@ func (s *Credentials) SetLegacyMode(
 		var before credentials.LegacyMode
 		err := tx.QueryRow(ctx, `
 			WITH before AS (SELECT id, legacy_token FROM clients WHERE id = $1 FOR NO KEY UPDATE)
-			UPDATE clients c SET legacy_token = $2, updated_at = now() FROM before WHERE c.id = before.id RETURNING before.legacy_token`,
+			UPDATE clients c
+			SET legacy_token = $2, updated_at = now()
+			FROM before
+			WHERE c.id = before.id
+			RETURNING before.legacy_token`,
 			clientID, mode).Scan(&before)
 		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
@@ -345,7 +360,9 @@ func (s *Credentials) SetLegacyMode(
 func (s *Credentials) RecordAuthFailure(ctx context.Context, route, address, why string) error {
 	_, err := s.DB.Pool.Exec(ctx, `
 		INSERT INTO events (type, severity, actor, message, dedup_key, address, request_id)
-		VALUES ('auth_failed', 'warning', $2, $3, 'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint, $2, $4)
+		VALUES ('auth_failed', 'warning', $2, $3,
+			'auth_failed/' || $2 || '/' || md5($1) || '/' || extract(epoch FROM date_trunc('minute', now()))::bigint,
+			$2, $4)
 		ON CONFLICT (dedup_key) DO NOTHING`, route, address, "Authentication failed on "+route+": "+why,
 		trail.RequestFrom(ctx).RequestID)
 	return pg.Translate(err)

@@ -17,31 +17,50 @@ func (g *guarded) crowd(zone string) {
 	g.t.Helper()
 	g.exec(`DELETE FROM agents; DELETE FROM clients`)
 	g.exec(
-		`INSERT INTO clients (id, name, email, token_hash, token_sealed) SELECT 'c' || n, 'Client ' || n, n || '@x', decode(md5(n::text), 'hex'), '\x01' FROM generate_series(1, 100) n`,
+		`
+			INSERT INTO clients (id, name, email, token_hash, token_sealed)
+			SELECT 'c' || n, 'Client ' || n, n || '@x', decode(md5(n::text), 'hex'), '\x01'
+			FROM generate_series(1, 100) n`,
 	)
 	g.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'a' || n, 'c' || (n % 100 + 1), 'a' || n FROM generate_series(1, 10000) n`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id)
+			SELECT 'a' || n, 'c' || (n % 100 + 1), 'a' || n
+			FROM generate_series(1, 10000) n`,
 	)
 	g.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, primary_since, last_seen_at)
-		SELECT 'i' || n, 'c' || (n % 100 + 1), 'a' || n, 'primary', 't' || n % 20 || '.large', 'us-east-1', 'us-east-1' || $1, 't' || n % 20 || '.large.us-east-1' || $1, 'spot',
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at,
+			primary_since, last_seen_at)
+		SELECT 'i' || n, 'c' || (n % 100 + 1), 'a' || n, 'primary', 't' || n % 20 || '.large', 'us-east-1',
+			'us-east-1' || $1, 't' || n % 20 || '.large.us-east-1' || $1, 'spot',
 			now() - interval '10 days', now() - interval '10 days', now() FROM generate_series(1, 10000) n`,
 		zone,
 	)
 	g.exec(
-		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) SELECT 'us-east-1', 't' || n || '.large', 0.1, 'pricing-api', now() FROM generate_series(0, 19) n`,
+		`
+			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+			SELECT 'us-east-1', 't' || n || '.large', 0.1, 'pricing-api', now()
+			FROM generate_series(0, 19) n`,
 	)
 	for i, az := range []string{"a", "b", "c", "d", "e", "f"} {
 		price := fmt.Sprint(0.05 - float64(i)/200)
 		g.exec(
-			`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n || '.large.us-east-1' || $1, 't' || n || '.large', 'us-east-1', 'us-east-1' || $1 FROM generate_series(0, 19) n`,
+			`
+				INSERT INTO pools (id, instance_type, region, az)
+				SELECT 't' || n || '.large.us-east-1' || $1, 't' || n || '.large', 'us-east-1', 'us-east-1' || $1
+				FROM generate_series(0, 19) n`,
 			az,
 		)
 		g.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
-			SELECT 't' || n || '.large.us-east-1' || $1, 't' || n || '.large', 'us-east-1', 'us-east-1' || $1, $2::text::numeric, 'collector', now() FROM generate_series(0, 19) n`, az, price)
+			SELECT 't' || n || '.large.us-east-1' || $1, 't' || n || '.large', 'us-east-1', 'us-east-1' || $1,
+				$2::text::numeric, 'collector', now()
+			FROM generate_series(0, 19) n`, az, price)
 		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-			SELECT 't' || n || '.large.us-east-1' || $1, at, $2::text::numeric * (1 + (extract(minute FROM at) - 30) / 3000), 'collector', 1, at
-			FROM generate_series(0, 19) n, generate_series(now() - interval '23 hours 55 minutes', now(), interval '5 minutes') at`, az, price)
+			SELECT 't' || n || '.large.us-east-1' || $1, at,
+				$2::text::numeric * (1 + (extract(minute FROM at) - 30) / 3000), 'collector', 1, at
+			FROM generate_series(0, 19) n,
+				generate_series(now() - interval '23 hours 55 minutes', now(), interval '5 minutes') at`, az, price)
 	}
 	g.exec(`ANALYZE`)
 }

@@ -23,7 +23,13 @@ func (s *Decisions) Due(ctx context.Context, period time.Time) ([]string, error)
 		SELECT a.id FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
 		WHERE a.keeping = 'auto' AND a.enabled AND a.status = 'online'
 			AND NOT EXISTS (SELECT FROM decisions d WHERE d.period = $1 AND d.agent_id = a.id AND NOT d.shadow)
-			AND NOT EXISTS (SELECT FROM decisions d WHERE d.agent_id = a.id AND d.source = 'schedule' AND NOT d.shadow AND d.newest AND coalesce(d.last_period, d.period) >= $1)
+			AND NOT EXISTS (SELECT
+				FROM decisions d
+				WHERE d.agent_id = a.id
+					AND d.source = 'schedule'
+					AND NOT d.shadow
+					AND d.newest
+					AND coalesce(d.last_period, d.period) >= $1)
 		ORDER BY a.id`, period)
 	if err != nil {
 		return nil, pg.Translate(err)
@@ -39,11 +45,17 @@ SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf +
 const selectMarkets = `WITH markets AS (
 	SELECT DISTINCT region, instance_type FROM instances WHERE agent_id = ANY($1) AND role = 'primary'),
 candidates AS (
-	SELECT p.id, p.instance_type, p.region, p.az FROM pools p JOIN markets m ON p.region = m.region AND p.instance_type = m.instance_type WHERE p.is_active),
+	SELECT p.id, p.instance_type, p.region, p.az
+	FROM pools p
+	JOIN markets m ON p.region = m.region AND p.instance_type = m.instance_type
+	WHERE p.is_active),
 ` + poolFacts + `
-SELECT jsonb_build_object('region', region, 'type', instance_type, 'pools', jsonb_agg(facts ORDER BY id)) FROM known GROUP BY region, instance_type`
+SELECT jsonb_build_object('region', region, 'type', instance_type, 'pools', jsonb_agg(facts ORDER BY id))
+FROM known
+GROUP BY region, instance_type`
 
-const selectBlocked = `SELECT jsonb_build_object('client_id', client_id, 'pool_id', pool_id, 'until', retry_after) FROM pool_health
+const selectBlocked = `
+	SELECT jsonb_build_object('client_id', client_id, 'pool_id', pool_id, 'until', retry_after) FROM pool_health
 	WHERE mode = 'spot' AND retry_after > now() AND client_id IN (SELECT client_id FROM agents WHERE id = ANY($1))`
 
 type placePools struct {
@@ -130,7 +142,10 @@ func (s *Decisions) OpenMoves(
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(
 			ctx,
-			`UPDATE decisions SET outcome = 'lapsed' WHERE outcome = 'open' AND period <= $1 AND created_at < now() - $2::float8 * interval '1 second'`,
+			`
+				UPDATE decisions
+				SET outcome = 'lapsed'
+				WHERE outcome = 'open' AND period <= $1 AND created_at < now() - $2::float8 * interval '1 second'`,
 			period,
 			fresh.Seconds(),
 		)
@@ -138,8 +153,11 @@ func (s *Decisions) OpenMoves(
 			return err
 		}
 		out, err = queryStructs[activities.OpenMove](ctx, tx, `
-			SELECT jsonb_build_object('decision_id', d.id, 'agent_id', d.agent_id, 'name', coalesce(nullif(a.hostname, ''), a.logical_agent_id), 'reason', d.reason,
-				'target', jsonb_build_object('mode', CASE d.action WHEN 'switch_to_spot' THEN 'spot' ELSE 'ondemand' END, 'pool_id', d.pool_id))
+			SELECT jsonb_build_object('decision_id', d.id, 'agent_id', d.agent_id, 'name',
+				coalesce(nullif(a.hostname, ''), a.logical_agent_id), 'reason', d.reason,
+				'target',
+				jsonb_build_object('mode', CASE d.action WHEN 'switch_to_spot' THEN 'spot' ELSE 'ondemand' END,
+				'pool_id', d.pool_id))
 			FROM decisions d JOIN agents a ON a.id = d.agent_id WHERE d.period = $1 AND d.outcome = 'open' ORDER BY d.id`, period)
 		return err
 	})
@@ -155,7 +173,10 @@ func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error
 	}
 	_, err = s.DB.Pool.Exec(
 		ctx,
-		`UPDATE decisions SET outcome = $2, command_id = nullif($3, ''), vetoes = vetoes || $4::jsonb WHERE id = $1 AND outcome = 'open'`,
+		`
+			UPDATE decisions
+			SET outcome = $2, command_id = nullif($3, ''), vetoes = vetoes || $4::jsonb
+			WHERE id = $1 AND outcome = 'open'`,
 		in.DecisionID,
 		in.Outcome,
 		in.CommandID,
@@ -169,9 +190,11 @@ func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error
 func (s *Decisions) Tally(ctx context.Context, period time.Time) (map[string]int64, error) {
 	out := map[string]int64{"evaluated": 0, "moved": 0, "stayed": 0, "failed": 0, "lapsed": 0, "shadow": 0}
 	r, err := s.DB.Pool.Query(ctx, `
-		SELECT CASE WHEN shadow THEN 'shadow' WHEN outcome = 'ordered' THEN 'moved' WHEN outcome IN ('lapsed', 'open') THEN 'lapsed'
+		SELECT CASE WHEN shadow THEN 'shadow' WHEN outcome = 'ordered' THEN 'moved' WHEN outcome IN ('lapsed',
+			'open') THEN 'lapsed'
 				WHEN outcome = 'failed' OR vetoes->0->>'code' = ANY($2) THEN 'failed'
-				WHEN outcome <> '' THEN 'held: ' || outcome WHEN jsonb_array_length(vetoes) > 0 THEN 'held: ' || (vetoes->0->>'code') ELSE 'stayed' END, count(*)
+				WHEN outcome <> '' THEN 'held: ' || outcome WHEN jsonb_array_length(vetoes) > 0 THEN 'held: ' || (vetoes->0->>'code') ELSE 'stayed' END,
+				count(*)
 		FROM (
 			SELECT * FROM decisions WHERE period = $1
 			UNION ALL

@@ -24,7 +24,9 @@ var someFive = time.Date(2026, 11, 25, 8, 5, 0, 0, time.UTC)
 func (g *guarded) bazaar() {
 	g.t.Helper()
 	g.exec(
-		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
+		`
+			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+			VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
 	)
 	for zone, price := range map[string]float64{"a": 0.03, "b": 0.0131, "c": 0.0119} {
 		pool := "t3.medium.us-east-1" + zone
@@ -34,13 +36,16 @@ func (g *guarded) bazaar() {
 			zone,
 		)
 		g.exec(
-			`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES ($1, 't3.medium', 'us-east-1', 'us-east-1' || $2, $3::float8, 'collector', now())`,
+			`
+				INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+				VALUES ($1, 't3.medium', 'us-east-1', 'us-east-1' || $2, $3::float8, 'collector', now())`,
 			pool,
 			zone,
 			price,
 		)
 		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-			SELECT $1, at, $2::float8, 'collector', 1, at FROM generate_series(now() - interval '23 hours', now(), interval '1 hour') at`, pool, price)
+			SELECT $1, at, $2::float8, 'collector', 1, at
+			FROM generate_series(now() - interval '23 hours', now(), interval '1 hour') at`, pool, price)
 	}
 	g.settled()
 }
@@ -99,7 +104,16 @@ func TestTheFleetIsMovedWithinItsLimits(t *testing.T) {
 		g.agent("k2", fmt.Sprintf("k2-%d", i), fmt.Sprintf("i-k2-%d", i))
 	}
 	g.exec(
-		`UPDATE agents SET enabled = false WHERE id = 'k2-0'; UPDATE agents SET keeping = 'manual' WHERE id = 'k2-1'; UPDATE agents SET status = 'offline' WHERE id = 'k2-2'`,
+		`
+			UPDATE agents
+			SET enabled = false
+			WHERE id = 'k2-0';
+			UPDATE agents
+			SET keeping = 'manual'
+			WHERE id = 'k2-1';
+			UPDATE agents
+			SET status = 'offline'
+			WHERE id = 'k2-2'`,
 	)
 	g.bazaar()
 	w := &guardians{}
@@ -114,7 +128,9 @@ func TestTheFleetIsMovedWithinItsLimits(t *testing.T) {
 	require.Equal(t, "k1 2, k2 1",
 		one[string](
 			g,
-			`SELECT string_agg(client_id || ' ' || n, ', ' ORDER BY client_id) FROM (SELECT client_id, count(*) AS n FROM commands GROUP BY 1) x`,
+			`
+				SELECT string_agg(client_id || ' ' || n, ', ' ORDER BY client_id)
+				FROM (SELECT client_id, count(*) AS n FROM commands GROUP BY 1) x`,
 		))
 	require.Len(t, w.asked, 3)
 	require.Equal(t, "t3.medium.us-east-1c", w.asked[0].Target.PoolID)
@@ -122,8 +138,13 @@ func TestTheFleetIsMovedWithinItsLimits(t *testing.T) {
 	require.Equal(t, "rules 1 schedule 4 t3.medium.us-east-1c ordered",
 		one[string](
 			g,
-			`SELECT concat_ws(' ', d.engine, d.engine_version, d.source, jsonb_array_length(d.scores), d.pool_id, d.outcome)
-		FROM decisions d JOIN commands c ON c.id = d.command_id AND c.agent_id = d.agent_id WHERE d.inputs->>'digest' <> '' AND c.created_by = 'fleet-decisions' LIMIT 1`,
+			`
+				SELECT concat_ws(' ', d.engine, d.engine_version, d.source, jsonb_array_length(d.scores), d.pool_id,
+					d.outcome)
+		FROM decisions d
+		JOIN commands c ON c.id = d.command_id AND c.agent_id = d.agent_id
+		WHERE d.inputs->>'digest' <> '' AND c.created_by = 'fleet-decisions'
+		LIMIT 1`,
 		))
 
 	require.Equal(t, counts, g.decideFleet(d, someFive), "the same period again: nothing is decided or ordered anew")
@@ -169,13 +190,21 @@ func TestWhatHoldsTheFleetBack(t *testing.T) {
 	period := someFive
 	for _, tt := range []struct{ name, on, off, held string }{
 		{"a notice",
-			`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', 'termination-notice', now() + interval '1 minute')`, `DELETE FROM notices`, "engine.notice_stands"},
+			`
+				INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline)
+				VALUES ('k1', 'a1', 'i-0', 'termination-notice', now() + interval '1 minute')`, `
+				DELETE FROM notices`, "engine.notice_stands"},
 		{"a pause",
-			`INSERT INTO pauses (scope, by_operator, until, created_by) VALUES ('global', true, now() + interval '1 hour', 'ops')`, `DELETE FROM pauses`, "switch.paused"},
+			`
+				INSERT INTO pauses (scope, by_operator, until, created_by)
+				VALUES ('global', true, now() + interval '1 hour', 'ops')`, `
+				DELETE FROM pauses`, "switch.paused"},
 		{"a limit", `UPDATE agents SET max_switches_per_week = 0`, `UPDATE agents SET max_switches_per_week = 10`,
 			"switch.limit_reached"},
 		{"no reference", `DELETE FROM on_demand_prices`,
-			`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`, "engine.missing_data"},
+			`
+				INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+				VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`, "engine.missing_data"},
 	} {
 		g.exec(tt.on)
 		require.Equal(t, map[string]int64{"evaluated": 1, "held: " + tt.held: 1}, g.decideFleet(d, period), tt.name)
@@ -191,7 +220,10 @@ func TestWhatHoldsTheFleetBack(t *testing.T) {
 	require.Equal(t, "failed workflow.unreachable cancelled",
 		one[string](
 			g,
-			`SELECT concat_ws(' ', outcome, vetoes->0->>'code', (SELECT status FROM commands)) FROM decisions WHERE period = $1`,
+			`
+				SELECT concat_ws(' ', outcome, vetoes->0->>'code', (SELECT status FROM commands))
+				FROM decisions
+				WHERE period = $1`,
 			period,
 		))
 }
@@ -249,7 +281,9 @@ func TestAShadowIsKeptAndMovesNobody(t *testing.T) {
 	require.Equal(t, map[string]int64{"evaluated": 2, "stayed": 2, "shadow": 1}, g.decideFleet(d, someFive))
 	require.Equal(t, "a1 legacy stay_spot f, b1 legacy stay_spot f, a1 onnx switch_to_spot t", one[string](
 		g,
-		`SELECT string_agg(concat_ws(' ', agent_id, engine, action, shadow), ', ' ORDER BY shadow, agent_id) FROM decisions`,
+		`
+			SELECT string_agg(concat_ws(' ', agent_id, engine, action, shadow), ', ' ORDER BY shadow, agent_id)
+			FROM decisions`,
 	))
 	require.Empty(t, w.asked)
 	require.Zero(t, one[int](g, `SELECT count(*) FROM commands`))
@@ -273,7 +307,13 @@ func TestABrokenEngineIsNotAskedForEachAgent(t *testing.T) {
 	require.Equal(t, 3, asked)
 	require.Equal(t, 10, one[int](
 		g,
-		`SELECT count(*) FROM decisions WHERE engine = 'python' AND action = 'stay_spot' AND vetoes->0->>'code' = 'engine.unavailable' AND reason LIKE 'Decision engine unavailable%'`,
+		`
+			SELECT count(*)
+			FROM decisions
+			WHERE engine = 'python'
+				AND action = 'stay_spot'
+				AND vetoes->0->>'code' = 'engine.unavailable'
+				AND reason LIKE 'Decision engine unavailable%'`,
 	))
 }
 
@@ -287,10 +327,19 @@ func TestManyInputsAreThoseOfEachAgent(t *testing.T) {
 	g.agent("k2", "b1", "i-b")
 	g.bazaar()
 	g.exec(
-		`INSERT INTO pool_health (client_id, pool_id, mode, failures, retry_after) VALUES ('k1', 't3.medium.us-east-1c', 'spot', 1, now() + interval '1 hour');
-		INSERT INTO interruptions (client_id, instance_id, kind, pool_id, proven) VALUES ('k1', 'i-past', 'termination-notice', 't3.medium.us-east-1b', true);
-		INSERT INTO pauses (scope, subject, by_operator, client_id, until, created_by) VALUES ('client', 'k2', true, 'k2', now() + interval '1 hour', 'ops');
-		UPDATE agents SET min_savings_percent = 20 WHERE id = 'a2'; UPDATE clients SET max_moving_percent = 50 WHERE id = 'k2'`,
+		`
+		INSERT INTO pool_health (client_id, pool_id, mode, failures, retry_after)
+		VALUES ('k1', 't3.medium.us-east-1c', 'spot', 1, now() + interval '1 hour');
+		INSERT INTO interruptions (client_id, instance_id, kind, pool_id, proven)
+		VALUES ('k1', 'i-past', 'termination-notice', 't3.medium.us-east-1b', true);
+		INSERT INTO pauses (scope, subject, by_operator, client_id, until, created_by)
+		VALUES ('client', 'k2', true, 'k2', now() + interval '1 hour', 'ops');
+		UPDATE agents
+		SET min_savings_percent = 20
+		WHERE id = 'a2';
+		UPDATE clients
+		SET max_moving_percent = 50
+		WHERE id = 'k2'`,
 	)
 	_, err := (&postgres.Commands{DB: g.db}).Order(t.Context(), toOnDemand("a1"))
 	require.NoError(t, err)

@@ -51,8 +51,10 @@ type MadeSwitch struct {
 // them, the one that was said last first.
 func (s *Decisions) DecisionsOf(ctx context.Context, agentID string, limit int) ([]MadeDecision, error) {
 	return pg.QueryRows[MadeDecision](ctx, s.DB, `
-		SELECT coalesce(d.last_at, d.created_at) AS at, d.created_at AS first_at, d.repeats AS count, d.source, d.engine, d.engine_version, d.shadow, d.action, d.pool_id,
-			d.risk_score::float8 AS risk_score, d.expected_savings::float8 AS expected_savings, d.confidence::float8 AS confidence, d.reason, d.vetoes, d.scores, d.inputs,
+		SELECT coalesce(d.last_at, d.created_at) AS at, d.created_at AS first_at, d.repeats AS count, d.source,
+			d.engine, d.engine_version, d.shadow, d.action, d.pool_id,
+			d.risk_score::float8 AS risk_score, d.expected_savings::float8 AS expected_savings,
+			d.confidence::float8 AS confidence, d.reason, d.vetoes, d.scores, d.inputs,
 			d.outcome, d.command_id
 		FROM (VALUES ('agent'), ('command'), ('schedule')) AS s(source)
 		CROSS JOIN (VALUES (false), (true)) AS t(shadow)
@@ -71,9 +73,15 @@ func (s *Decisions) SwitchesOf(ctx context.Context, agentID string, limit int) (
 	return pg.QueryRows[MadeSwitch](
 		ctx,
 		s.DB,
-		`SELECT s.initiated_at AS at, s.operation_id, s.trigger, s.phase, s.from_mode, s.from_pool, s.to_mode, s.to_pool,
-		s.savings_impact::float8 AS savings_impact, s.error_code, coalesce(c.reason, '') AS reason, coalesce(c.created_by, '') AS by
-		FROM switches s LEFT JOIN commands c ON c.id = s.id WHERE s.agent_id = $1 ORDER BY s.initiated_at DESC, s.id LIMIT $2`,
+		`
+		SELECT s.initiated_at AS at, s.operation_id, s.trigger, s.phase, s.from_mode, s.from_pool, s.to_mode, s.to_pool,
+		s.savings_impact::float8 AS savings_impact, s.error_code, coalesce(c.reason, '') AS reason,
+		coalesce(c.created_by, '') AS by
+		FROM switches s
+		LEFT JOIN commands c ON c.id = s.id
+		WHERE s.agent_id = $1
+		ORDER BY s.initiated_at DESC, s.id
+		LIMIT $2`,
 		agentID,
 		limit,
 	)

@@ -54,9 +54,12 @@ WITH x AS MATERIALIZED (
 	SELECT r.*, a.client_id, coalesce(l.action, '') AS live_action, coalesce(l.pool_id, '') AS live_pool_id,
 		coalesce(l.expected_savings - r.expected_savings, 0) AS live_regret,
 		coalesce((SELECT max(o.stage_since) FROM model_rollouts o WHERE o.ended_at IS NULL), '-infinity') AS stage_since
-	FROM jsonb_to_recordset($1::jsonb) AS r (n int, agent_id text, instance_id text, action text, current_mode text, current_pool_id text, pool_id text,
-		risk_score numeric(5, 4), expected_savings numeric(12, 6), confidence numeric(4, 3), reason text, vetoes jsonb, scores jsonb, inputs jsonb,
-		engine text, engine_version text, shadow boolean, source text, period timestamptz, outcome text, command_id text)
+	FROM jsonb_to_recordset($1::jsonb) AS r (n int, agent_id text, instance_id text, action text, current_mode text,
+		current_pool_id text, pool_id text,
+		risk_score numeric(5, 4), expected_savings numeric(12, 6), confidence numeric(4, 3), reason text, vetoes jsonb,
+		scores jsonb, inputs jsonb,
+		engine text, engine_version text, shadow boolean, source text, period timestamptz, outcome text,
+		command_id text)
 	JOIN agents a ON a.id = r.agent_id
 	LEFT JOIN LATERAL (
 		SELECT d.action, d.pool_id, d.expected_savings
@@ -65,7 +68,12 @@ WITH x AS MATERIALIZED (
 		UNION ALL
 		SELECT d.action, d.pool_id, d.expected_savings
 		FROM decisions d
-		WHERE r.shadow AND d.agent_id = r.agent_id AND d.source = r.source AND NOT d.shadow AND d.newest AND d.last_period = r.period
+		WHERE r.shadow
+			AND d.agent_id = r.agent_id
+			AND d.source = r.source
+			AND NOT d.shadow
+			AND d.newest
+			AND d.last_period = r.period
 		LIMIT 1) l ON true
 	WHERE r.period IS NULL OR NOT EXISTS (
 		SELECT FROM decisions d WHERE d.period = r.period AND d.agent_id = r.agent_id AND d.shadow = r.shadow)
@@ -81,8 +89,10 @@ held AS MATERIALIZED (
 		FOR NO KEY UPDATE) d),
 repeated AS (
 	UPDATE decisions d
-	SET repeats = d.repeats + 1, last_at = greatest(now(), d.created_at), last_period = x.period, risk_score = x.risk_score,
-		expected_savings = x.expected_savings, confidence = x.confidence, reason = x.reason, vetoes = x.vetoes, scores = x.scores, inputs = x.inputs,
+	SET repeats = d.repeats + 1, last_at = greatest(now(), d.created_at), last_period = x.period,
+		risk_score = x.risk_score,
+		expected_savings = x.expected_savings, confidence = x.confidence, reason = x.reason, vetoes = x.vetoes,
+		scores = x.scores, inputs = x.inputs,
 		live_regret = d.live_regret + x.live_regret
 	FROM held h
 	JOIN x USING (n)
@@ -95,25 +105,34 @@ closed AS (
 	WHERE d.id = h.id AND NOT h.same AND NOT h.late AND NOT $2
 	RETURNING h.n),
 begun AS (
-	INSERT INTO decisions AS d (client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings,
-		confidence, reason, vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id, live_action, live_pool_id,
+	INSERT INTO decisions AS d (client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id,
+		risk_score, expected_savings,
+		confidence, reason, vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id,
+		live_action, live_pool_id,
 		live_regret, newest)
-	SELECT client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score, expected_savings,
-		confidence, reason, vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id, live_action, live_pool_id,
+	SELECT client_id, agent_id, instance_id, action, current_mode, current_pool_id, pool_id, risk_score,
+		expected_savings,
+		confidence, reason, vetoes, scores, inputs, engine, engine_version, shadow, source, period, outcome, command_id,
+		live_action, live_pool_id,
 		live_regret, NOT $2
 	FROM x
-	WHERE n IN (SELECT n FROM closed) OR n NOT IN (SELECT n FROM held) OR $2 AND n IN (SELECT n FROM held WHERE NOT same AND NOT late)
+	WHERE n IN (SELECT n FROM closed)
+		OR n NOT IN (SELECT n FROM held)
+		OR $2
+		AND n IN (SELECT n FROM held WHERE NOT same AND NOT late)
 	ORDER BY agent_id, source, shadow
 	ON CONFLICT DO NOTHING
 	RETURNING ` + shownOfDecision + `),
 shown AS (
 	INSERT INTO agent_decisions AS p (agent_id, at, actions, modes, risks, savings)
-	SELECT agent_id, ARRAY[at], ARRAY[action], ARRAY[current_mode], ARRAY[risk_score::float8], ARRAY[expected_savings::float8]
+	SELECT agent_id, ARRAY[at], ARRAY[action], ARRAY[current_mode], ARRAY[risk_score::float8],
+		ARRAY[expected_savings::float8]
 	FROM (SELECT ` + namesOfShown + ` FROM repeated UNION ALL SELECT ` + namesOfShown + ` FROM begun) d
 	WHERE NOT shadow
 	ORDER BY agent_id
 	ON CONFLICT (agent_id) DO UPDATE
-	SET at = (excluded.at || p.at)[1:5], actions = (excluded.actions || p.actions)[1:5], modes = (excluded.modes || p.modes)[1:5],
+	SET at = (excluded.at || p.at)[1:5], actions = (excluded.actions || p.actions)[1:5],
+		modes = (excluded.modes || p.modes)[1:5],
 		risks = (excluded.risks || p.risks)[1:5], savings = (excluded.savings || p.savings)[1:5])
 SELECT x.n
 FROM x

@@ -63,7 +63,9 @@ func TestReadingsCountRepetitions(t *testing.T) {
 		s.keep(stay("a1", inRun(n), serves, fails), stay("a1", serves))
 	}
 	s.exec(
-		`UPDATE decisions SET created_at = now() - interval '87 minutes 30 seconds', last_at = now() - interval '2 minutes 30 seconds'`,
+		`
+			UPDATE decisions
+			SET created_at = now() - interval '87 minutes 30 seconds', last_at = now() - interval '2 minutes 30 seconds'`,
 	)
 	read := func(since time.Duration) [2]int {
 		got, err := s.Readings(ctx, activities.ReadingsQuery{

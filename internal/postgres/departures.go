@@ -17,11 +17,17 @@ import (
 // notice; an agent that ends the instance itself has its waiting time as well.
 var departed = fmt.Sprintf(`i.role = 'retiring' AND (i.terminated_at IS NOT NULL
 		OR i.terminate_by IN ('agent', 'aws', 'nobody') AND (
-			EXISTS (SELECT FROM switches s WHERE s.agent_id = i.agent_id AND s.old_id = i.id AND s.timing ? 'old_terminated_at')
+			EXISTS (SELECT
+				FROM switches s
+				WHERE s.agent_id = i.agent_id AND s.old_id = i.id AND s.timing ? 'old_terminated_at')
 			OR greatest(i.retiring_since, i.last_seen_at) < clock_timestamp() - interval '%d seconds'
-				AND (i.terminate_by <> 'agent' OR i.retiring_since < clock_timestamp() - make_interval(secs => a.terminate_wait_seconds))
+				AND (i.terminate_by <> 'agent'
+				OR i.retiring_since < clock_timestamp() - make_interval(secs => a.terminate_wait_seconds))
 				AND NOT EXISTS (SELECT FROM notices n
-					WHERE n.agent_id = i.agent_id AND n.instance_id = i.id AND n.kind = 'termination-notice' AND n.deadline > clock_timestamp())))`,
+					WHERE n.agent_id = i.agent_id
+						AND n.instance_id = i.id
+						AND n.kind = 'termination-notice'
+						AND n.deadline > clock_timestamp())))`,
 	int(agent.LostAfter.Seconds()))
 
 // inSight is about the same two: the control plane launches for the agent, or
@@ -51,8 +57,10 @@ func (s *Silence) retireDeparted(ctx context.Context, condition string, args ...
 			RETURNING i.id, i.client_id, i.agent_id, i.last_seen_at, i.terminate_by),
 		event AS (
 			INSERT INTO events (client_id, agent_id, type, message, metadata, dedup_key)
-			SELECT client_id, agent_id, 'instance_retired', id || ' counts as ended: its end was reported, or it is not heard of any more',
-				jsonb_build_object('instance_id', id, 'last_seen_at', last_seen_at, 'terminate_by', terminate_by), 'departed:' || id
+			SELECT client_id, agent_id, 'instance_retired',
+				id || ' counts as ended: its end was reported, or it is not heard of any more',
+				jsonb_build_object('instance_id', id, 'last_seen_at', last_seen_at, 'terminate_by', terminate_by),
+				'departed:' || id
 			FROM marked
 			ON CONFLICT (dedup_key) DO NOTHING)
 		SELECT count(*) FROM marked`, args...).Scan(&n)

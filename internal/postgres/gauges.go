@@ -36,23 +36,31 @@ func ReadGauges(ctx context.Context, db *pg.DB) (Gauges, error) {
 			JOIN instances i ON i.id = n.instance_id AND i.agent_id = n.agent_id AND i.role = 'primary'
 			JOIN agents a ON a.id = n.agent_id AND a.status <> 'deleted'
 			WHERE n.kind = 'termination-notice' AND n.result IN ('', 'lost')
-				AND NOT (n.result = 'lost' AND a.status = 'online' AND coalesce(i.last_seen_at > coalesce(n.decided_at, n.deadline), false)))
+				AND NOT (n.result = 'lost'
+				AND a.status = 'online'
+				AND coalesce(i.last_seen_at > coalesce(n.decided_at, n.deadline), false)))
 		SELECT
 		(SELECT count(*) FROM notices WHERE delivered_at IS NULL),
 		(SELECT count(*) FROM without_heir),
 		(SELECT count(*) FROM notices n WHERE n.kind = 'termination-notice' AND n.result = 'lost'
 			AND (coalesce(n.decided_at, n.deadline) > now() - interval '1 hour'
-				OR EXISTS (SELECT FROM without_heir w WHERE w.agent_id = n.agent_id AND w.instance_id = n.instance_id AND w.lost))),
+				OR EXISTS (SELECT
+					FROM without_heir w
+					WHERE w.agent_id = n.agent_id AND w.instance_id = n.instance_id AND w.lost))),
 		(SELECT count(*) FROM agents a WHERE a.enabled AND a.status <> 'deleted'
 			AND (NOT EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary')
 				OR EXISTS (SELECT FROM without_heir w WHERE w.agent_id = a.id AND w.lost))),
 		(SELECT count(*) FROM agents WHERE status = 'online'),
 		(SELECT count(*) FROM agents WHERE status = 'offline' AND enabled),
 		(SELECT count(*) FROM replicas WHERE state IN ('requested', 'launching', 'running', 'ready')),
-		(SELECT count(*) FROM instances WHERE role = 'retiring' AND terminate_by = 'us' AND retiring_since < now() - interval '15 minutes'),
+		(SELECT count(*)
+			FROM instances
+			WHERE role = 'retiring' AND terminate_by = 'us' AND retiring_since < now() - interval '15 minutes'),
 		(SELECT count(*) FROM orphan_sightings WHERE terminated_at > now() - interval '1 day'),
 		(SELECT count(*) FROM job_runs WHERE state = 'failed' AND started_at > now() - interval '1 hour'),
-		(SELECT coalesce(max(extract(epoch FROM clock_timestamp() - received_at) * 1000)::bigint, 0) FROM notices WHERE delivered_at IS NULL),
+		(SELECT coalesce(max(extract(epoch FROM clock_timestamp() - received_at) * 1000)::bigint, 0)
+			FROM notices
+			WHERE delivered_at IS NULL),
 		(SELECT count(*) FROM instances WHERE proof = 'unproven' AND role IN ('primary', 'replica'))`).
 		Scan(&g.UndeliveredNotices, &g.UndecidedNotices, &g.LostNotices, &g.AgentsWithoutOne, &g.AgentsOnline,
 			&g.AgentsOffline,

@@ -19,9 +19,12 @@ func TestALossDoesNotAge(t *testing.T) {
 		require.NoError(t, err)
 		return lines(v.UndecidedNotices, v.LostNotices, v.AgentsWithoutOne)
 	}
-	const lost = `INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, received_at, delivered_at, result, decided_at)
+	const lost = `
+		INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline, received_at, delivered_at, result,
+			decided_at)
 		VALUES ('k1', 'a1', 'i-0', 'termination-notice',
-			now() - interval '3 days', now() - interval '3 days', now() - interval '3 days', 'lost', now() - interval '3 days')`
+			now() - interval '3 days', now() - interval '3 days', now() - interval '3 days', 'lost',
+			now() - interval '3 days')`
 	for name, c := range map[string]struct {
 		then string
 		want string

@@ -117,19 +117,30 @@ const heartbeatJudged = `,
 speaker AS (
 	SELECT a.*, CASE
 			WHEN a.instance_id = '' AND a.status = 'offline' AND EXISTS (
-				SELECT FROM instances o WHERE o.agent_id = a.id AND o.id IS DISTINCT FROM a.primary_id AND o.last_seen_at > clock_timestamp() - interval '2 minutes') THEN 'outside'
+				SELECT
+				FROM instances o
+				WHERE o.agent_id = a.id
+					AND o.id IS DISTINCT FROM a.primary_id
+					AND o.last_seen_at > clock_timestamp() - interval '2 minutes') THEN 'outside'
 			WHEN a.instance_id = '' THEN 'unnamed'
-			ELSE coalesce((SELECT i.role FROM instances i WHERE i.id = a.instance_id AND i.agent_id = a.id), 'outside') END AS standing
+			ELSE coalesce((SELECT i.role FROM instances i WHERE i.id = a.instance_id AND i.agent_id = a.id),
+			'outside') END AS standing
 	FROM a),
 heard AS MATERIALIZED (
-	SELECT i.id AS heard_id, s.* FROM speaker s JOIN instances i ON i.id = CASE WHEN s.standing = 'unnamed' THEN s.primary_id ELSE s.instance_id END AND i.agent_id = s.id
+	SELECT i.id AS heard_id, s.*
+	FROM speaker s
+	JOIN instances i ON i.id = CASE WHEN s.standing = 'unnamed' THEN s.primary_id ELSE s.instance_id END
+		AND i.agent_id = s.id
 	WHERE s.instance_id <> '' OR s.status <> 'offline' ORDER BY i.id FOR NO KEY UPDATE OF i),
 seen AS (
 	UPDATE instances i SET last_seen_at = clock_timestamp(),
 		mode = CASE WHEN i.mode = 'unknown' AND s.bought IN ('spot', 'ondemand') THEN s.bought ELSE i.mode END,
-		instance_type = CASE WHEN i.instance_type IN ('', 'unknown') AND s.type <> '' THEN s.type ELSE i.instance_type END,
+		instance_type = CASE WHEN i.instance_type IN ('', 'unknown')
+		AND s.type <> '' THEN s.type ELSE i.instance_type END,
 		az = CASE WHEN i.az IN ('', 'unknown') AND s.zone <> '' THEN s.zone ELSE i.az END,
-		pool_id = CASE WHEN (i.instance_type IN ('', 'unknown') OR i.az IN ('', 'unknown')) AND s.type <> '' AND s.zone <> '' THEN s.type || '.' || s.zone ELSE i.pool_id END
+		pool_id = CASE WHEN (i.instance_type IN ('', 'unknown') OR i.az IN ('', 'unknown'))
+		AND s.type <> ''
+		AND s.zone <> '' THEN s.type || '.' || s.zone ELSE i.pool_id END
 	FROM heard s WHERE i.id = s.heard_id),
 moved AS (
 	UPDATE agents x SET status = s.status, last_heartbeat_at = clock_timestamp()
@@ -137,15 +148,27 @@ moved AS (
 	RETURNING x.id, x.client_id, s.was, x.status),
 synced AS (
 	UPDATE clients SET last_sync_at = now() WHERE id IN (
-		SELECT c.id FROM clients c WHERE c.id IN (SELECT client_id FROM moved) AND (c.last_sync_at IS NULL OR c.last_sync_at < now() - interval '30 seconds')
+		SELECT c.id
+		FROM clients c
+		WHERE c.id IN (SELECT client_id FROM moved)
+			AND (c.last_sync_at IS NULL OR c.last_sync_at < now() - interval '30 seconds')
 		FOR NO KEY UPDATE SKIP LOCKED)),
 told AS (
-	SELECT client_id, id, 'agent_offline' AS type, 'warning' AS severity, 'Agent ' || id || ' went offline' AS message FROM moved WHERE status = 'offline' AND was <> 'offline'
+	SELECT client_id, id, 'agent_offline' AS type, 'warning' AS severity, 'Agent ' || id || ' went offline' AS message
+	FROM moved
+	WHERE status = 'offline' AND was <> 'offline'
 	UNION ALL
-	SELECT client_id, id, 'agent_online', 'info', 'Agent ' || id || ' is back online' FROM moved WHERE status = 'online' AND was = 'offline'),
+	SELECT client_id, id, 'agent_online', 'info', 'Agent ' || id || ' is back online'
+	FROM moved
+	WHERE status = 'online' AND was = 'offline'),
 events AS (
-	INSERT INTO events (client_id, agent_id, type, severity, actor, message) SELECT client_id, id, type, severity, 'agent', message FROM told),
+	INSERT INTO events (client_id, agent_id, type, severity, actor, message)
+	SELECT client_id, id, type, severity, 'agent', message
+	FROM told),
 notes AS (
 	INSERT INTO notifications (client_id, message, severity) SELECT client_id, message, severity FROM told)
 SELECT id, standing, lost,
-	CASE WHEN NOT EXISTS (SELECT FROM speaker WHERE was <> status) THEN set_config('synchronous_commit', 'off', true) END FROM speaker`
+	CASE WHEN NOT EXISTS (SELECT
+		FROM speaker
+		WHERE was <> status) THEN set_config('synchronous_commit', 'off', true) END
+	FROM speaker`

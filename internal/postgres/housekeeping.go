@@ -86,8 +86,12 @@ func (s *Housekeeping) SnapshotClients(ctx context.Context, day time.Time) (tota
 	start := day.UTC().Truncate(24 * time.Hour)
 	err = s.DB.Pool.QueryRow(ctx, `
 		INSERT INTO client_snapshots AS s (day, total, new_clients, active)
-		SELECT $1::date, count(*), count(*) FILTER (WHERE created_at >= $2), count(*) FILTER (WHERE status = 'active') FROM clients WHERE created_at < $3
-		ON CONFLICT (day) DO UPDATE SET total = excluded.total, new_clients = excluded.new_clients, active = excluded.active, taken_at = now()
+		SELECT $1::date, count(*), count(*) FILTER (WHERE created_at >= $2), count(*) FILTER (WHERE status = 'active')
+		FROM clients
+		WHERE created_at < $3
+		ON CONFLICT (day)
+		DO UPDATE SET total = excluded.total, new_clients = excluded.new_clients, active = excluded.active,
+			taken_at = now()
 		RETURNING total`, start.Format(time.DateOnly), start, start.AddDate(0, 0, 1)).Scan(&total)
 	return total, pg.Translate(err)
 }

@@ -76,7 +76,10 @@ func TestCleanupWaitsForNobody(t *testing.T) {
 	require.NoError(t, err)
 	h.Patience = time.Nanosecond
 	g.exec(
-		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, created_at) SELECT 'c' || n, 'k1', 'a1', 'i-0', 'agent', 'ondemand', 'cancelled', $1 FROM generate_series(1, 3) n`,
+		`
+			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, status, created_at)
+			SELECT 'c' || n, 'k1', 'a1', 'i-0', 'agent', 'ondemand', 'cancelled', $1
+			FROM generate_series(1, 3) n`,
 		noon.AddDate(-1, 0, 0),
 	)
 
@@ -157,7 +160,9 @@ func TestLedger(t *testing.T) {
 	g.exec(`DELETE FROM instances`)
 	instance := func(id, role, az, mode string, from, until float64, terminateBy string) {
 		g.exec(
-			`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, terminated_at, terminate_by)
+			`
+			INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode,
+				installed_at, terminated_at, terminate_by)
 			VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', $3, 't3.medium.' || $3, $4, $5, $6, $7)`,
 			id,
 			role,
@@ -174,7 +179,9 @@ func TestLedger(t *testing.T) {
 	instance("i-free", "retired", "us-east-1a", "spot", 12, 12.5, "aws") // free
 	instance("i-dark", "retired", "us-east-1f", "spot", 12, 13, "us")    // nobody knows
 	g.exec(
-		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at) VALUES ('k1', 'a1', 1, 'i-old', 'i-new', 'r', 'switch', $1)`,
+		`
+			INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at)
+			VALUES ('k1', 'a1', 1, 'i-old', 'i-new', 'r', 'switch', $1)`,
 		hour(10),
 	)
 	for n := range 20 * 12 { // 0.01 in the first five hours, then 0.02
@@ -183,7 +190,9 @@ func TestLedger(t *testing.T) {
 			price = 0.02
 		}
 		g.exec(
-			`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at) VALUES ('t3.medium.us-east-1a', $1, $2, 'primary', 1, $1)`,
+			`
+				INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
+				VALUES ('t3.medium.us-east-1a', $1, $2, 'primary', 1, $1)`,
 			month.Add(time.Duration(n)*5*time.Minute),
 			price,
 		)
@@ -199,7 +208,9 @@ func TestLedger(t *testing.T) {
 	require.Equal(t, "20.0000 1.0000 true",
 		one[string](
 			g,
-			`SELECT concat_ws(' ', details->>'primary_hours', details->>'unpriced_hours', provisional::text) FROM client_savings`,
+			`
+				SELECT concat_ws(' ', details->>'primary_hours', details->>'unpriced_hours', provisional::text)
+				FROM client_savings`,
 		))
 	require.Contains(t, one[string](g, `SELECT details->>'price_list' FROM client_savings`), "pricing-api")
 	require.InDelta(t, baseline-actual, one[float64](g, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`),

@@ -17,7 +17,8 @@ var _ activities.JobStore = (*Jobs)(nil)
 // Start opens the row of a run, or opens it again and counts the attempt.
 func (s *Jobs) Start(ctx context.Context, in activities.JobStart) error {
 	_, err := s.DB.Pool.Exec(ctx, `INSERT INTO job_runs AS j (job, period) VALUES ($1, $2)
-		ON CONFLICT (job, period) DO UPDATE SET state = 'running', attempts = j.attempts + 1, started_at = now(), ended_at = NULL, error = NULL`, in.Job, in.Period)
+		ON CONFLICT (job, period)
+		DO UPDATE SET state = 'running', attempts = j.attempts + 1, started_at = now(), ended_at = NULL, error = NULL`, in.Job, in.Period)
 	return pg.Translate(err)
 }
 
@@ -33,7 +34,9 @@ func (s *Jobs) End(ctx context.Context, in activities.JobEnd) error {
 	}
 	_, err = s.DB.Pool.Exec(ctx, `INSERT INTO job_runs (job, period, state, counts, error, ended_at)
 		VALUES ($1, $2, CASE WHEN $4 = '' THEN 'succeeded' ELSE 'failed' END, $3, nullif($4, ''), now())
-		ON CONFLICT (job, period) DO UPDATE SET state = excluded.state, counts = excluded.counts, error = excluded.error, ended_at = excluded.ended_at`,
+		ON CONFLICT (job, period)
+		DO UPDATE SET state = excluded.state, counts = excluded.counts, error = excluded.error,
+			ended_at = excluded.ended_at`,
 		in.Job, in.Period, counts, in.Error)
 	return pg.Translate(err)
 }
@@ -55,7 +58,9 @@ func (s *Jobs) Runs(ctx context.Context, perJob int) ([]JobRun, error) {
 	return pg.QueryRows[JobRun](ctx, s.DB,
 		`SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
 		FROM (SELECT DISTINCT job FROM job_runs) j
-		CROSS JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY period DESC LIMIT $1) r ORDER BY r.job, r.period DESC`, perJob)
+		CROSS
+		JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY period DESC LIMIT $1) r
+		ORDER BY r.job, r.period DESC`, perJob)
 }
 
 // FailuresInRow counts the runs of a job that failed since the last that did not.

@@ -33,8 +33,12 @@ func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activiti
 	var proof adoption.Proof
 	err := s.DB.Pool.QueryRow(
 		ctx,
-		`SELECT c.id, c.role_arn, c.external_id, c.own_account, r.state, p.id, p.region, coalesce(p.proof, 'unproven'), coalesce(p.installed_at > now() - interval '2 minutes', false)
-		FROM replicas r JOIN clients c ON c.id = r.client_id LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
+		`
+		SELECT c.id, c.role_arn, c.external_id, c.own_account, r.state, p.id, p.region, coalesce(p.proof, 'unproven'),
+			coalesce(p.installed_at > now() - interval '2 minutes', false)
+		FROM replicas r
+		JOIN clients c ON c.id = r.client_id
+		LEFT JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
 		WHERE r.id = $1`,
 		replicaID,
 	).Scan(&out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID,
@@ -124,7 +128,10 @@ var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.Alrea
 func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.LaunchEnd) error {
 	b := &pgx.Batch{}
 	b.Queue(
-		`UPDATE launches SET state = CASE WHEN $2 <> '' THEN 'launched' ELSE 'failed' END, instance_id = coalesce(nullif($2, ''), instance_id),
+		`
+		UPDATE launches
+		SET state = CASE WHEN $2 <> '' THEN 'launched' ELSE 'failed' END,
+			instance_id = coalesce(nullif($2, ''), instance_id),
 			error_code = nullif($3, ''), error = nullif($4, ''), ended_at = clock_timestamp()
 		WHERE client_token = $1`,
 		token,
@@ -134,14 +141,23 @@ func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.L
 	)
 	if end.InstanceID != "" {
 		b.Queue(
-			`INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by, proof, role, terminate_by, retiring_since)
-			SELECT l.instance_id, l.client_id, l.agent_id, coalesce(l.request->>'instance_type', substring(l.pool_id FROM '^(.*)\.')), coalesce(l.request->>'az', substring(l.pool_id FROM '[^.]*$')),
+			`
+			INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by,
+				proof, role, terminate_by, retiring_since)
+			SELECT l.instance_id, l.client_id, l.agent_id,
+				coalesce(l.request->>'instance_type', substring(l.pool_id FROM '^(.*)\.')),
+				coalesce(l.request->>'az', substring(l.pool_id FROM '[^.]*$')),
 				coalesce(l.request->>'region', p.region, ''), l.pool_id, l.mode, 'control-plane', 'launched',
-				CASE WHEN o.open THEN 'replica' ELSE 'retiring' END, CASE WHEN o.open THEN '' ELSE 'us' END, CASE WHEN NOT o.open THEN clock_timestamp() END
-			FROM launches l JOIN replicas r ON r.id = l.replica_id LEFT JOIN instances p ON p.agent_id = l.agent_id AND p.role = 'primary',
+				CASE WHEN o.open THEN 'replica' ELSE 'retiring' END, CASE WHEN o.open THEN '' ELSE 'us' END,
+				CASE WHEN NOT o.open THEN clock_timestamp() END
+			FROM launches l
+			JOIN replicas r ON r.id = l.replica_id
+			LEFT JOIN instances p ON p.agent_id = l.agent_id AND p.role = 'primary',
 				LATERAL (SELECT r.state IN ('requested', 'launching', 'running', 'ready') AS open) o
 			WHERE l.client_token = $1
-			ON CONFLICT (id) DO UPDATE SET proof = 'launched', adopted_at = NULL WHERE instances.client_id = excluded.client_id`,
+			ON CONFLICT (id)
+			DO UPDATE SET proof = 'launched', adopted_at = NULL
+			WHERE instances.client_id = excluded.client_id`,
 			token,
 		)
 	}
@@ -164,7 +180,9 @@ func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) 
 	var out activities.Ending
 	err := s.DB.Pool.QueryRow(
 		ctx,
-		`SELECT i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof
+		`
+		SELECT i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at,
+			i.proof
 		FROM instances i JOIN clients c ON c.id = i.client_id WHERE i.id = $2 AND i.agent_id = $1`,
 		agentID,
 		instanceID,

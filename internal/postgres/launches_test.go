@@ -152,20 +152,29 @@ func TestChoice(t *testing.T) {
 	g := guard(t)
 	s := &postgres.Launches{DB: g.db}
 	g.exec(
-		`INSERT INTO pools (id, instance_type, region, az, is_active) VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', true),
-		('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', true), ('t3.large.us-east-1b', 't3.large', 'us-east-1', 'us-east-1b', true),
-		('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', false), ('t3.medium.us-west-2a', 't3.medium', 'us-west-2', 'us-west-2a', true),
+		`
+		INSERT INTO pools (id, instance_type, region, az, is_active)
+		VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', true),
+		('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', true),
+		('t3.large.us-east-1b', 't3.large', 'us-east-1', 'us-east-1b', true),
+		('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', false),
+		('t3.medium.us-west-2a', 't3.medium', 'us-west-2', 'us-west-2a', true),
 		('m5.large.us-east-1b', 'm5.large', 'us-east-1', 'us-east-1b', true)`,
 	)
 	g.exec(
-		`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES ('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'collector', now()),
+		`
+		INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+		VALUES ('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'collector', now()),
 		('t3.large.us-east-1b', 't3.large', 'us-east-1', 'us-east-1b', 0.03, 'collector', now() - interval '3 days')`,
 	)
 	g.exec(
-		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now()), ('eu-west-1', 't3.large', 9, 'agent', now())`,
+		`
+			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+			VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now()), ('eu-west-1', 't3.large', 9, 'agent', now())`,
 	)
 	g.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, detected_at, proven) VALUES
-		('k2', 'x1', 'termination-notice', 't3.medium.us-east-1b', now(), true), ('k2', 'x2', 'termination-notice', 't3.medium.us-east-1b', now() - interval '8 days', true),
+		('k2', 'x1', 'termination-notice', 't3.medium.us-east-1b', now(), true),
+		('k2', 'x2', 'termination-notice', 't3.medium.us-east-1b', now() - interval '8 days', true),
 		('k2', 'x3', 'termination-notice', 't3.medium.us-east-1b', now(), false)`)
 	require.NoError(t, s.RecordPool(t.Context(), activities.PoolOutcome{
 		AgentID: "a1",

@@ -21,7 +21,9 @@ func TestRecordedMarket(t *testing.T) {
 	require.True(t, fault.Is(err, market.Invalid), "nothing is recorded: %v", err)
 
 	g.exec(
-		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
+		`
+			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+			VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
 	)
 	for back := 30; back >= 0; back-- { // two hours and a half, one change of price
 		dollars := 0.02
@@ -33,7 +35,8 @@ func TestRecordedMarket(t *testing.T) {
 	g.bucket("b", 3, 0.01) // not known at the start: left out
 	g.exec(`UPDATE instances SET installed_at = $1`, from.Add(-time.Hour))
 	g.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, detected_at, proven) VALUES
-		('k1', 'i-0', 'termination-notice', 't3.medium.us-east-1a', $1, true), ('k1', 'i-0', 'rebalance-recommendation', 't3.medium.us-east-1a', $1, true),
+		('k1', 'i-0', 'termination-notice', 't3.medium.us-east-1a', $1, true),
+		('k1', 'i-0', 'rebalance-recommendation', 't3.medium.us-east-1a', $1, true),
 		('k2', 'i-9', 'termination-notice', 't3.medium.us-east-1a', $1::timestamptz - interval '10 minutes', false)`,
 		noon.Add(-time.Hour))
 

@@ -22,7 +22,10 @@ func TestTheHashOfSQLIsOurs(t *testing.T) {
 	s.exec(`DELETE FROM instances`)
 	s.exec(`DELETE FROM agents`)
 	s.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'agent-' || n, 'k1', 'l' || n FROM generate_series(1, 500) n`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id)
+			SELECT 'agent-' || n, 'k1', 'l' || n
+			FROM generate_series(1, 500) n`,
 	)
 	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()}))
 	for _, percent := range []int{1, 10, 50, 99} {
@@ -92,11 +95,17 @@ func TestReadings(t *testing.T) {
 	decide(in, "new", 10, true, true)
 	decide(in, "new", 20, true, false) // without a partner
 	s.exec(
-		`INSERT INTO switches (id, client_id, agent_id, trigger, phase) VALUES ('w1', 'k1', $1, 'model', 'done'), ('w2', 'k1', $1, 'manual', 'done'), ('w3', 'k1', $1, 'model', 'abandoned')`,
+		`
+			INSERT INTO switches (id, client_id, agent_id, trigger, phase)
+			VALUES ('w1', 'k1', $1, 'model', 'done'), ('w2', 'k1', $1, 'manual', 'done'),
+				('w3', 'k1', $1, 'model', 'abandoned')`,
 		in,
 	)
 	s.exec(
-		`INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/x', 'termination', 'k1', $1, 'failed', now(), NULL), ('switch/x', 'switch', 'k1', $1, 'failed', now(), NULL)`,
+		`
+			INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at)
+			VALUES ('termination/x', 'termination', 'k1', $1, 'failed', now(), NULL),
+				('switch/x', 'switch', 'k1', $1, 'failed', now(), NULL)`,
 		in,
 	)
 	s.exec(`UPDATE decisions SET created_at = created_at - interval '1 minute'`)

@@ -26,7 +26,10 @@ func watched(t *testing.T) *shelf {
 func (s *shelf) phases() string {
 	s.t.Helper()
 	return s.text(
-		`SELECT coalesce(string_agg(session_id || ' ' || phase, ', ' ORDER BY session_id), '') FROM model_rollouts WHERE ended_at IS NULL`,
+		`
+			SELECT coalesce(string_agg(session_id || ' ' || phase, ', ' ORDER BY session_id), '')
+			FROM model_rollouts
+			WHERE ended_at IS NULL`,
 	)
 }
 

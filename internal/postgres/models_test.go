@@ -54,7 +54,10 @@ func (s *shelf) activate(id string, back bool) {
 func (s *shelf) states() string {
 	s.t.Helper()
 	return s.text(
-		`SELECT string_agg(id || CASE WHEN is_live THEN 'L' WHEN is_fallback THEN 'F' ELSE left(state, 1) END, ' ' ORDER BY id) FROM model_sessions`,
+		`
+			SELECT string_agg(id || CASE WHEN is_live THEN 'L' WHEN is_fallback THEN 'F' ELSE left(state, 1) END, ' '
+				ORDER BY id)
+			FROM model_sessions`,
 	)
 }
 
@@ -231,14 +234,18 @@ func TestConstraintsOfSessions(t *testing.T) {
 	s.upload(mlmodel.Models, "s2", "m.onnx")
 	s.activate("s1", false)
 	for constraint, sql := range map[string]string{
-		"model_sessions_one_live":          `UPDATE model_sessions SET is_live = true, state = 'active', activated_at = now()`,
-		"model_sessions_one_fallback":      `UPDATE model_sessions SET is_live = false, is_fallback = true, state = 'active'`,
+		"model_sessions_one_live": `
+			UPDATE model_sessions SET is_live = true, state = 'active', activated_at = now()`,
+		"model_sessions_one_fallback": `
+			UPDATE model_sessions SET is_live = false, is_fallback = true, state = 'active'`,
 		"model_sessions_live_or_fallback":  `UPDATE model_sessions SET is_fallback = true WHERE is_live`,
 		"model_sessions_serving_is_active": `UPDATE model_sessions SET state = 'archived' WHERE is_live`,
-		"model_rollouts_one_open":          `INSERT INTO model_rollouts (session_id, plan, phase, percent) VALUES ('s2', '{}', 'live', 100)`,
-		"model_rollouts_one_stage":         `INSERT INTO model_rollouts (session_id, plan, phase) VALUES ('s2', '{}', 'shadow')`,
-		"model_rollouts_percent_fits":      `UPDATE model_rollouts SET phase = 'canary', percent = 0`,
-		"model_rollouts_ended_has_time":    `UPDATE model_rollouts SET ended_at = now()`,
+		"model_rollouts_one_open": `
+			INSERT INTO model_rollouts (session_id, plan, phase, percent) VALUES ('s2', '{}', 'live', 100)`,
+		"model_rollouts_one_stage": `
+			INSERT INTO model_rollouts (session_id, plan, phase) VALUES ('s2', '{}', 'shadow')`,
+		"model_rollouts_percent_fits":   `UPDATE model_rollouts SET phase = 'canary', percent = 0`,
+		"model_rollouts_ended_has_time": `UPDATE model_rollouts SET ended_at = now()`,
 	} {
 		_, err := s.db.Pool.Exec(t.Context(), sql)
 		require.ErrorContains(t, err, constraint)

@@ -178,7 +178,10 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
 			if err := queueReplica(b, *v.Standby); err != nil {
 				return err
 			}
-			b.Queue(`SELECT coalesce(max(id), '') FROM replicas WHERE agent_id = $1 AND kind = 'manual' AND state = 'requested'`, n.AgentID).
+			b.Queue(`
+				SELECT coalesce(max(id), '')
+				FROM replicas
+				WHERE agent_id = $1 AND kind = 'manual' AND state = 'requested'`, n.AgentID).
 				QueryRow(func(row pgx.Row) error { return row.Scan(&out.Standby) })
 		}
 	case roles.RuledNotPrimary:
@@ -192,7 +195,10 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
 		queueTermination(b, n)
 	case roles.RuledNone:
 		b.Queue(
-			`UPDATE notices SET delivered_at = coalesce(delivered_at, clock_timestamp()) WHERE agent_id = $1 AND instance_id = $2 AND kind = $3`,
+			`
+				UPDATE notices
+				SET delivered_at = coalesce(delivered_at, clock_timestamp())
+				WHERE agent_id = $1 AND instance_id = $2 AND kind = $3`,
 			n.AgentID,
 			n.InstanceID,
 			n.Kind,
@@ -208,7 +214,8 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
 func queueTermination(b *pgx.Batch, n interruption.Notice) {
 	b.Queue(`
 INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, instance_id, deadline)
-SELECT $4, 'termination', n.client_id, n.agent_id, 'noticed', 'AWS takes ' || n.instance_id, n.kind, n.instance_id, n.deadline
+SELECT $4, 'termination', n.client_id, n.agent_id, 'noticed', 'AWS takes ' || n.instance_id, n.kind, n.instance_id,
+    n.deadline
 FROM notices n
 WHERE n.agent_id = $1
   AND n.instance_id = $2

@@ -211,7 +211,9 @@ func TestNoticeOfThePresentPrimaryNeverAgesOut(t *testing.T) {
 	g := guard(t)
 	g.noticed("i-0", interruption.Termination)
 	g.exec(
-		`UPDATE notices SET result = 'lost', received_at = now() - interval '3 days', deadline = now() - interval '3 days'`,
+		`
+			UPDATE notices
+			SET result = 'lost', received_at = now() - interval '3 days', deadline = now() - interval '3 days'`,
 	)
 	o, waits := g.set().Undecided()
 	require.True(t, waits)

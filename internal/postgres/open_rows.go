@@ -39,7 +39,8 @@ SET tend_at = `+tendAgain+`
 FROM due
 WHERE o.id = due.id
 RETURNING o.id, o.client_id, o.agent_id,
-    CASE WHEN o.kind = 'switch' THEN coalesce((SELECT c.launcher FROM commands c WHERE 'switch/' || c.id = o.id), 'agent') ELSE '' END AS launcher,
+    CASE WHEN o.kind = 'switch' THEN coalesce((SELECT c.launcher FROM commands c WHERE 'switch/' || c.id = o.id),
+    'agent') ELSE '' END AS launcher,
     o.kind = 'replica' AND o.cause IN ('termination', 'rebalance') AS urgent,
     o.phase NOT IN ('', 'noticed', 'requested') AS begun`, limit)
 }

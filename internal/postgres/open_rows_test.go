@@ -53,7 +53,9 @@ func TestClaimOperationsRotates(t *testing.T) {
 	g := guard(t)
 	for n := range 6 {
 		g.exec(
-			`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) VALUES ($1, 'removal', 'k1', 'a1', now() - $2::float8 * interval '1 second')`,
+			`
+				INSERT INTO operations (id, kind, client_id, agent_id, tend_at)
+				VALUES ($1, 'removal', 'k1', 'a1', now() - $2::float8 * interval '1 second')`,
 			fmt.Sprintf("removal/%d", n),
 			10-n,
 		)
@@ -82,7 +84,9 @@ func TestClaimOperationsPutsLivesFirst(t *testing.T) {
 		"replica/rebalance": {"replica", "rebalance", 0},
 	} {
 		g.exec(
-			`INSERT INTO operations (id, kind, cause, client_id, agent_id, tend_at) VALUES ($1, $2, $3, 'k1', 'a1', now() - $4::float8 * interval '1 second')`,
+			`
+				INSERT INTO operations (id, kind, cause, client_id, agent_id, tend_at)
+				VALUES ($1, $2, $3, 'k1', 'a1', now() - $4::float8 * interval '1 second')`,
 			id,
 			due.kind,
 			due.cause,
@@ -107,7 +111,9 @@ func TestClaimOperationsKnowsWhatHasBegun(t *testing.T) {
 	g := guard(t)
 	for _, phase := range []string{"", "noticed", "requested", "standing_by"} {
 		g.exec(
-			`INSERT INTO operations (id, kind, client_id, agent_id, phase, tend_at) VALUES ('removal/a1', 'removal', 'k1', 'a1', $1, now() - interval '1 second')`,
+			`
+				INSERT INTO operations (id, kind, client_id, agent_id, phase, tend_at)
+				VALUES ('removal/a1', 'removal', 'k1', 'a1', $1, now() - interval '1 second')`,
 			phase,
 		)
 		found, err := g.rows().ClaimOperations(t.Context(), 1)
@@ -142,7 +148,10 @@ func TestClaimsAreShared(t *testing.T) {
 
 	g := guard(t)
 	g.exec(
-		`INSERT INTO operations (id, kind, client_id, agent_id, tend_at) SELECT 'removal/' || n, 'removal', 'k1', 'a1', now() - interval '1 second' FROM generate_series(1, 40) n`,
+		`
+			INSERT INTO operations (id, kind, client_id, agent_id, tend_at)
+			SELECT 'removal/' || n, 'removal', 'k1', 'a1', now() - interval '1 second'
+			FROM generate_series(1, 40) n`,
 	)
 	g.exec(`UPDATE agents SET review_at = now() - interval '1 second'`)
 	var wg sync.WaitGroup

@@ -29,7 +29,8 @@ const tendAgain = `clock_timestamp() + least(greatest(clock_timestamp() - o.star
 // started again opens it again; the end of one does not, because it may be written
 // twice. What is not given stays as it is.
 const upsertOperation = `
-INSERT INTO operations AS o (id, kind, client_id, agent_id, summary, cause, instance_id, replica_id, new_instance_id, deadline, phase)
+INSERT INTO operations AS o (id, kind, client_id, agent_id, summary, cause, instance_id, replica_id, new_instance_id,
+    deadline, phase)
 SELECT $1, $2, client_id, id, $4, $5, $6, $7, $8, $9, $10
 FROM agents
 WHERE id = $3

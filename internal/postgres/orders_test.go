@@ -19,7 +19,10 @@ import (
 func (g *guarded) settled() {
 	g.t.Helper()
 	g.exec(
-		`UPDATE instances SET installed_at = now() - interval '10 days', primary_since = now() - interval '10 days', last_seen_at = now()`,
+		`
+			UPDATE instances
+			SET installed_at = now() - interval '10 days', primary_since = now() - interval '10 days',
+				last_seen_at = now()`,
 	)
 }
 
@@ -82,7 +85,12 @@ func TestOneOfAClientsAgentsMayAlwaysMove(t *testing.T) {
 	_, err = c.Order(t.Context(), toOnDemand("a2"))
 	require.Equal(t, engine.ClientMoving, fault.CodeOf(err))
 	g.exec(
-		`INSERT INTO switches (id, client_id, agent_id, phase) SELECT id, client_id, agent_id, 'retiring_old' FROM commands; UPDATE commands SET status = 'completed', executed_at = now()`,
+		`
+			INSERT INTO switches (id, client_id, agent_id, phase)
+			SELECT id, client_id, agent_id, 'retiring_old'
+			FROM commands;
+			UPDATE commands
+			SET status = 'completed', executed_at = now()`,
 	)
 	_, err = c.Order(t.Context(), toOnDemand("a2"))
 	require.NoError(t, err, "the other has cut over: how long its old instance is kept is nobody's concern")
@@ -122,7 +130,9 @@ func TestVoluntaryOrdersAreJudgedAgain(t *testing.T) {
 		{"disabled", `UPDATE agents SET enabled = false`, `UPDATE agents SET enabled = true`, agent.Disabled},
 		{"auto mode off", `UPDATE agents SET keeping = 'off'`, `UPDATE agents SET keeping = 'auto'`, agent.AutoOff},
 		{"a notice",
-			`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', 'rebalance-recommendation', now() + interval '1 hour')`,
+			`
+				INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline)
+				VALUES ('k1', 'a1', 'i-0', 'rebalance-recommendation', now() + interval '1 hour')`,
 			`DELETE FROM notices`, engine.NoticeStands},
 		{"another operation",
 			`INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('promotion/r', 'promotion', 'k1', 'a1')`,
@@ -183,7 +193,10 @@ func TestAnOrderThatIsTakenBackClosesItsOperation(t *testing.T) {
 		require.NoError(t, c.Cancel(t.Context(), first.ID, "another one is in flight"))
 		require.Equal(t, "cancelled|another one is in flight|cancelled|t|t", one[string](
 			g,
-			`SELECT concat_ws('|', o.state, o.error, c.status, o.tend_at IS NULL, o.ended_at IS NOT NULL) FROM operations o JOIN commands c ON o.id = 'switch/' || c.id`,
+			`
+				SELECT concat_ws('|', o.state, o.error, c.status, o.tend_at IS NULL, o.ended_at IS NOT NULL)
+				FROM operations o
+				JOIN commands c ON o.id = 'switch/' || c.id`,
 		))
 	}
 	second, err := c.Order(t.Context(), order)
@@ -193,7 +206,10 @@ func TestAnOrderThatIsTakenBackClosesItsOperation(t *testing.T) {
 	require.Equal(t, "running pending",
 		one[string](
 			g,
-			`SELECT concat_ws(' ', o.state, c.status) FROM operations o, commands c WHERE c.id = $1 AND o.id = 'switch/' || c.id`,
+			`
+				SELECT concat_ws(' ', o.state, c.status)
+				FROM operations o, commands c
+				WHERE c.id = $1 AND o.id = 'switch/' || c.id`,
 			second.ID,
 		))
 }

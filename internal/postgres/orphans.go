@@ -26,8 +26,13 @@ func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
 		FROM (
 			SELECT DISTINCT c.id, c.role_arn, c.external_id, c.own_account, p.region
 			FROM clients c, LATERAL (
-				SELECT i.region FROM instances i WHERE i.client_id = c.id AND (i.terminated_at IS NULL OR i.terminated_at > now() - interval '2 days')
-				UNION SELECT l.request->>'region' FROM launches l WHERE l.client_id = c.id AND l.created_at > now() - interval '30 days') p
+				SELECT i.region
+				FROM instances i
+				WHERE i.client_id = c.id AND (i.terminated_at IS NULL OR i.terminated_at > now() - interval '2 days')
+				UNION
+				SELECT l.request->>'region'
+				FROM launches l
+				WHERE l.client_id = c.id AND l.created_at > now() - interval '30 days') p
 			WHERE p.region <> '' AND (c.role_arn <> '' OR c.own_account)) x
 		LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = x.id || '/' || x.region
 		ORDER BY t.tried_at NULLS FIRST, x.id, x.region`, activities.SweepPlaces)
@@ -57,12 +62,16 @@ SELECT v.id, coalesce(i.agent_id, r.agent_id, '') AS agent_id,
 		WHEN i.client_id <> $1 THEN NULL
 		WHEN i.role = 'primary' OR i.terminate_by IN ('nobody', 'agent') THEN NULL
 		WHEN living.id IS NOT NULL THEN NULL
-		WHEN i.role = 'retiring' AND i.retiring_since > now() - make_interval(secs => coalesce(a.terminate_wait_seconds, 0)) - interval '30 minutes' THEN NULL
+		WHEN i.role = 'retiring'
+		AND i.retiring_since > now() - make_interval(secs => coalesce(a.terminate_wait_seconds,
+		0)) - interval '30 minutes' THEN NULL
 		WHEN i.role = 'retiring' THEN 'its retirement was never finished'
 		WHEN i.role = 'retired' THEN 'it was recorded as ended and lives'
 		WHEN i.role = 'replica' THEN 'its replica has ended'
 		WHEN r.id IS NULL THEN 'the decision that its tags name is not known'
-		WHEN r.state IN ('requested', 'launching', 'running', 'ready', 'retiring') AND r.instance_id IS NULL AND r.created_at > now() - interval '1 hour' THEN NULL
+		WHEN r.state IN ('requested', 'launching', 'running', 'ready', 'retiring')
+		AND r.instance_id IS NULL
+		AND r.created_at > now() - interval '1 hour' THEN NULL
 		WHEN r.instance_id IS NOT NULL AND r.instance_id <> v.id THEN 'its replica lives on another instance'
 		ELSE 'its replica ended without knowing it'
 	END AS reason
@@ -71,7 +80,10 @@ FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, replica, token)
 	LEFT JOIN replicas r ON r.id = v.replica AND r.client_id = $1
 	LEFT JOIN launches l ON l.client_token = v.token AND l.client_id = $1
 	LEFT JOIN agents a ON a.id = i.agent_id
-	LEFT JOIN LATERAL (SELECT x.id FROM replicas x WHERE x.instance_id = v.id AND (x.state IN ('requested', 'launching', 'running', 'ready')
+	LEFT
+	JOIN LATERAL (SELECT x.id
+		FROM replicas x
+		WHERE x.instance_id = v.id AND (x.state IN ('requested', 'launching', 'running', 'ready')
 		OR x.state = 'retiring' AND i.retiring_since > now() - interval '30 minutes') LIMIT 1) living ON true`
 
 // Suspects judges the instances that the cloud showed. It is asked after the
@@ -119,12 +131,19 @@ func (s *Orphans) RecordSightings(
 	out := []string{}
 	b := &pgx.Batch{}
 	b.Queue(
-		`DELETE FROM orphan_sightings WHERE client_id = $1 AND terminated_at IS NULL AND (instance_id = ANY ($2) OR last_seen_at < now() - interval '1 hour')`,
+		`
+			DELETE FROM orphan_sightings
+			WHERE client_id = $1
+				AND terminated_at IS NULL
+				AND (instance_id = ANY ($2) OR last_seen_at < now() - interval '1 hour')`,
 		p.Account.ClientID,
 		cleared,
 	)
 	b.Queue(
-		`INSERT INTO orphan_sightings AS o (instance_id, client_id, reason) SELECT id, $1, reason FROM unnest($2::text[], $3::text[]) AS v (id, reason)
+		`
+		INSERT INTO orphan_sightings AS o (instance_id, client_id, reason)
+		SELECT id, $1, reason
+		FROM unnest($2::text[], $3::text[]) AS v (id, reason)
 		ON CONFLICT (instance_id) DO UPDATE SET last_seen_at = now(), reason = excluded.reason,
 			sightings = o.sightings + CASE WHEN o.last_seen_at < now() - $4::float8 * interval '1 second' THEN 1 ELSE 0 END
 		WHERE o.client_id = excluded.client_id`,
@@ -138,7 +157,11 @@ func (s *Orphans) RecordSightings(
 			jsonb_build_object('instance_id', id, 'reason', reason, 'region', $5::text), 'orphan-found:' || id
 		FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, reason, agent) ON CONFLICT (dedup_key) DO NOTHING`,
 		p.Account.ClientID, ids, reasons, agentsOf(suspects), p.Region)
-	b.Queue(`SELECT instance_id FROM orphan_sightings WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1 ORDER BY instance_id`, p.Account.ClientID, ids).
+	b.Queue(`
+		SELECT instance_id
+		FROM orphan_sightings
+		WHERE client_id = $1 AND instance_id = ANY ($2) AND sightings > 1
+		ORDER BY instance_id`, p.Account.ClientID, ids).
 		Query(collectIDs(&out))
 	if err := s.DB.Pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, pg.Translate(err)
@@ -176,9 +199,15 @@ func (s *Orphans) MarkForTermination(
 		}
 		tag, err := tx.Exec(
 			ctx,
-			`INSERT INTO instances AS n (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, launched_by, terminate_by, retiring_since, proof)
-			SELECT $2, $1, (SELECT id FROM agents WHERE id = $3), 'retiring', coalesce(substring($4 FROM '^(.*)\.'), ''), $5, coalesce(substring($4 FROM '[^.]*$'), ''), $4, $6, 'control-plane', 'us', now(), 'launched'
-			ON CONFLICT (id) DO UPDATE SET role = 'retiring', terminate_by = 'us', retiring_since = coalesce(n.retiring_since, now()), terminated_at = NULL
+			`
+			INSERT INTO instances AS n (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode,
+				launched_by, terminate_by, retiring_since, proof)
+			SELECT $2, $1, (SELECT id FROM agents WHERE id = $3), 'retiring',
+				coalesce(substring($4 FROM '^(.*)\.'), ''), $5, coalesce(substring($4 FROM '[^.]*$'), ''), $4, $6,
+				'control-plane', 'us', now(), 'launched'
+			ON CONFLICT (id)
+			DO UPDATE SET role = 'retiring', terminate_by = 'us', retiring_since = coalesce(n.retiring_since, now()),
+				terminated_at = NULL
 			WHERE n.role <> 'primary' AND n.client_id = excluded.client_id`,
 			p.Account.ClientID,
 			i.ID,
@@ -206,15 +235,22 @@ func (s *Orphans) RecordTerminated(ctx context.Context, p activities.Place, x ac
 	b.Queue(`UPDATE orphan_sightings SET terminated_at = coalesce(terminated_at, now()) WHERE instance_id = $1`,
 		x.InstanceID)
 	b.Queue(
-		`UPDATE instances SET role = 'retired', terminated_at = coalesce(terminated_at, now()) WHERE id = $1 AND role <> 'primary'`,
+		`
+			UPDATE instances
+			SET role = 'retired', terminated_at = coalesce(terminated_at, now())
+			WHERE id = $1 AND role <> 'primary'`,
 		x.InstanceID,
 	)
 	b.Queue(
-		`UPDATE replicas SET state = 'retired', ended_at = coalesce(ended_at, now()) WHERE instance_id = $1 AND state = 'retiring'`,
+		`
+			UPDATE replicas
+			SET state = 'retired', ended_at = coalesce(ended_at, now())
+			WHERE instance_id = $1 AND state = 'retiring'`,
 		x.InstanceID,
 	)
 	b.Queue(`INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
-		VALUES ($1, nullif($2, ''), 'orphan_terminated', 'warning', $3 || ' was terminated: ' || $4, jsonb_build_object('instance_id', $3::text, 'reason', $4::text), 'orphan-ended:' || $3)
+		VALUES ($1, nullif($2, ''), 'orphan_terminated', 'warning', $3 || ' was terminated: ' || $4,
+			jsonb_build_object('instance_id', $3::text, 'reason', $4::text), 'orphan-ended:' || $3)
 		ON CONFLICT (dedup_key) DO NOTHING`, p.Account.ClientID, x.AgentID, x.InstanceID, x.Reason)
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }

@@ -19,16 +19,24 @@ func TestAPageCostsWhatItShows(t *testing.T) {
 
 	const many, each, page = 1500, 3, 10
 	g.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, created_at)
-		SELECT 'p' || n, 'P' || n, 'p' || n || '@p', sha256(n::text::bytea), '', now() - n * interval '1 s' FROM generate_series(1, $1::int) n`, many)
+		SELECT 'p' || n, 'P' || n, 'p' || n || '@p', sha256(n::text::bytea), '', now() - n * interval '1 s'
+		FROM generate_series(1, $1::int) n`, many)
 	g.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id, last_heartbeat_at) SELECT 'p' || n || '-' || k, 'p' || n, 'web-' || k, now() FROM generate_series(1, $1::int) n, generate_series(1, $2::int) k`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id, last_heartbeat_at)
+			SELECT 'p' || n || '-' || k, 'p' || n, 'web-' || k, now()
+			FROM generate_series(1, $1::int) n, generate_series(1, $2::int) k`,
 		many,
 		each,
 	)
 	g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
-		SELECT 'i-' || id, client_id, id, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a' FROM agents WHERE client_id LIKE 'p%'`)
+		SELECT 'i-' || id, client_id, id, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a'
+		FROM agents
+		WHERE client_id LIKE 'p%'`)
 	g.exec(`INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, created_by, created_at)
-		SELECT client_id, id, 'manual', 'i-' || id, 'requested', 'agent', 'test', now() - random() * interval '1 day' FROM agents WHERE client_id LIKE 'p%'`)
+		SELECT client_id, id, 'manual', 'i-' || id, 'requested', 'agent', 'test', now() - random() * interval '1 day'
+		FROM agents
+		WHERE client_id LIKE 'p%'`)
 	g.exec(`ANALYZE clients, agents, instances, replicas`)
 
 	clients, err := v.Clients(t.Context(), pg.Page{Limit: many})

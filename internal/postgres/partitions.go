@@ -76,8 +76,13 @@ func (s *Housekeeping) EnsurePartitions(ctx context.Context, first time.Time, da
 				"CREATE TABLE " + name + " (LIKE price_submissions INCLUDING ALL)",
 				// From here to the commit reporters wait: the move and the attachment of a few rows.
 				"LOCK TABLE price_submissions_default IN ACCESS EXCLUSIVE MODE",
-				fmt.Sprintf(
-					"WITH moved AS (DELETE FROM price_submissions_default WHERE observed_at >= %s AND observed_at < %s RETURNING *) INSERT INTO %s SELECT * FROM moved", from, until, name),
+				fmt.Sprintf(`
+WITH moved AS (
+    DELETE FROM price_submissions_default
+    WHERE observed_at >= %s AND observed_at < %s
+    RETURNING *)
+INSERT INTO %s
+SELECT * FROM moved`, from, until, name),
 				fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s_bounds CHECK (observed_at >= %s AND observed_at < %s)",
 					name, name, from, until),
 				fmt.Sprintf("ALTER TABLE price_submissions ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", name,
@@ -114,7 +119,8 @@ func (s *Housekeeping) DropPartitions(ctx context.Context, before time.Time) (dr
 	type partition struct{ Name string }
 	list, err := pg.QueryRows[partition](ctx, s.DB,
 		`SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = 'price_submissions'::regclass AND c.relname ~ '^price_submissions_\d{8}$' AND c.relname < $1 ORDER BY 1`, partitionOf(before))
+		WHERE i.inhparent = 'price_submissions'::regclass AND c.relname ~ '^price_submissions_\d{8}$' AND c.relname < $1
+		ORDER BY 1`, partitionOf(before))
 	if err != nil {
 		return 0, err
 	}

@@ -56,7 +56,8 @@ func (s *Pauses) Set(ctx context.Context, on PauseSubject, pause engine.Pause) e
 			after AS (
 				INSERT INTO pauses AS p (scope, subject, by_operator, client_id, agent_id, until, reason, created_by)
 				VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), $6, $7, $8)
-				ON CONFLICT ON CONSTRAINT pauses_one_per_subject DO UPDATE SET until = excluded.until, reason = excluded.reason, created_by = excluded.created_by,
+				ON CONFLICT ON CONSTRAINT pauses_one_per_subject
+				DO UPDATE SET until = excluded.until, reason = excluded.reason, created_by = excluded.created_by,
 					created_at = CASE WHEN p.until > now() THEN p.created_at ELSE now() END
 				RETURNING `+pauseObject+` AS what)
 			SELECT (SELECT what FROM before), (SELECT what FROM after)`,
@@ -82,7 +83,10 @@ func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner 
 		}
 		r, err := tx.Query(
 			ctx,
-			`DELETE FROM pauses p WHERE scope = $1 AND subject = $2 AND ($3 OR NOT by_operator) AND until > now() RETURNING `+pauseObject,
+			`
+				DELETE FROM pauses p
+				WHERE scope = $1 AND subject = $2 AND ($3 OR NOT by_operator) AND until > now()
+				RETURNING `+pauseObject,
 			on.Scope,
 			subject,
 			on.Operator,
@@ -122,7 +126,10 @@ func (on PauseSubject) find(ctx context.Context, tx pgx.Tx) (subject, owner stri
 	case engine.ScopeAgent:
 		err = tx.QueryRow(
 			ctx,
-			`SELECT id, client_id FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE`,
+			`
+				SELECT id, client_id
+				FROM agents
+				WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE`,
 			on.AgentID,
 			on.ClientID,
 		).Scan(&subject, &owner)

@@ -90,7 +90,11 @@ func TestPauses(t *testing.T) {
 		"moves_paused/Acme/, moves_paused/Acme/, moves_paused/ops/, moves_paused/ops/, moves_resumed/Acme/Acme, moves_resumed/ops/ops, moves_resumed/ops/ops, moves_resumed/ops/Acme, moves_paused/Acme/",
 		one[string](
 			g,
-			`SELECT string_agg(type || '/' || actor || '/' || coalesce(metadata->'before'->>'by', ''), ', ' ORDER BY id) FROM events WHERE type LIKE 'moves_%'`,
+			`
+				SELECT string_agg(type || '/' || actor || '/' || coalesce(metadata->'before'->>'by', ''), ', '
+					ORDER BY id)
+				FROM events
+				WHERE type LIKE 'moves_%'`,
 		),
 	)
 	require.Equal(t, "maintenance",

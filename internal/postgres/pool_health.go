@@ -19,8 +19,13 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 	case "":
 		_, err = s.DB.Pool.Exec(
 			ctx,
-			`INSERT INTO pool_health (client_id, pool_id, mode, last_success_at) SELECT client_id, $2, $3, now() FROM agents WHERE id = $1
-			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET failures = 0, last_code = '', retry_after = NULL, last_success_at = now()`,
+			`
+			INSERT INTO pool_health (client_id, pool_id, mode, last_success_at)
+			SELECT client_id, $2, $3, now()
+			FROM agents
+			WHERE id = $1
+			ON CONFLICT (client_id, pool_id, mode)
+			DO UPDATE SET failures = 0, last_code = '', retry_after = NULL, last_success_at = now()`,
 			in.AgentID,
 			in.Where.PoolID,
 			launchMode(in.Where.Mode),
@@ -29,7 +34,8 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 		_, err = s.DB.Pool.Exec(ctx,
 			`INSERT INTO pool_health AS h (client_id, pool_id, mode, failures, last_code, last_failed_at, retry_after)
 			SELECT client_id, $2, $3, 1, $4, now(), now() + `+retryAfterSQL("1")+` FROM agents WHERE id = $1
-			ON CONFLICT (client_id, pool_id, mode) DO UPDATE SET last_code = excluded.last_code, last_failed_at = excluded.last_failed_at,
+			ON CONFLICT (client_id, pool_id, mode)
+			DO UPDATE SET last_code = excluded.last_code, last_failed_at = excluded.last_failed_at,
 				failures = h.failures + 1, retry_after = now() + `+retryAfterSQL("h.failures + 1")+`
 			WHERE h.retry_after IS NULL OR h.retry_after <= now()`, in.AgentID, in.Where.PoolID,
 			launchMode(in.Where.Mode), in.Code)

@@ -53,16 +53,22 @@ func (s *Preferences) ChangeAgent(
 			SELECT id, client_id, `+agentPreferences("")+` AS what
 			FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) AND status <> 'deleted' FOR NO KEY UPDATE),
 		after AS (
-			UPDATE agents a SET enabled = coalesce($5, a.enabled), auto_terminate_enabled = coalesce($6, a.auto_terminate_enabled),
-				terminate_wait_seconds = coalesce($7, a.terminate_wait_seconds), replica_enabled = coalesce($8, a.replica_enabled),
-				replica_count = coalesce($9, a.replica_count), min_savings_percent = coalesce($10, a.min_savings_percent), risk_threshold = coalesce($11, a.risk_threshold),
-				max_switches_per_week = coalesce($12, a.max_switches_per_week), max_switches_per_day = coalesce($13, a.max_switches_per_day),
+			UPDATE agents a
+			SET enabled = coalesce($5, a.enabled), auto_terminate_enabled = coalesce($6, a.auto_terminate_enabled),
+				terminate_wait_seconds = coalesce($7, a.terminate_wait_seconds),
+				replica_enabled = coalesce($8, a.replica_enabled),
+				replica_count = coalesce($9, a.replica_count),
+				min_savings_percent = coalesce($10, a.min_savings_percent),
+				risk_threshold = coalesce($11, a.risk_threshold),
+				max_switches_per_week = coalesce($12, a.max_switches_per_week),
+				max_switches_per_day = coalesce($13, a.max_switches_per_day),
 				min_pool_duration_hours = coalesce($14, a.min_pool_duration_hours), updated_at = now()
 			FROM before b WHERE a.id = b.id
 			RETURNING a.id, a.client_id, a.enabled, b.what AS was, `+agentPreferences("a.")+` AS what),
 		told AS (
 			INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
-			SELECT client_id, id, $4, $3, CASE WHEN $4 = 'agent_toggled' THEN 'Agent ' || id || CASE WHEN enabled THEN ' enabled' ELSE ' disabled' END
+			SELECT client_id, id, $4, $3,
+				CASE WHEN $4 = 'agent_toggled' THEN 'Agent ' || id || CASE WHEN enabled THEN ' enabled' ELSE ' disabled' END
 				ELSE 'Settings of agent ' || id || ' changed' END, jsonb_build_object('before', was, 'after', what)
 			FROM after WHERE was <> what)
 		SELECT id FROM after`,

@@ -49,7 +49,8 @@ WITH was AS (
 	SET result = excluded.result, checks = excluded.checks, checked_at = excluded.checked_at
 	RETURNING agent_id
 ), failing AS (
-	SELECT string_agg(x->>'name' || ': ' || coalesce(nullif(x->>'repair', ''), x->>'detail', ''), '; ' ORDER BY x->>'name') AS what
+	SELECT string_agg(x->>'name' || ': ' || coalesce(nullif(x->>'repair', ''), x->>'detail', ''), '; '
+		ORDER BY x->>'name') AS what
 	FROM jsonb_array_elements($3::jsonb) AS x
 	WHERE x->>'result' = 'failed'
 )

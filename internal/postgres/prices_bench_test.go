@@ -3,11 +3,8 @@ package postgres_test
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -98,14 +95,19 @@ func benchReport(b *testing.B) {
 			if err == nil {
 				_, err = g.db.Pool.Exec(
 					b.Context(),
-					`INSERT INTO pools (id, instance_type, region, az) VALUES ($1, 't3.medium', 'us-east-1', right($1, 10)) ON CONFLICT DO NOTHING`,
+					`
+						INSERT INTO pools (id, instance_type, region, az)
+						VALUES ($1, 't3.medium', 'us-east-1', right($1, 10))
+						ON CONFLICT DO NOTHING`,
 					pool.PoolID,
 				)
 			}
 			if err == nil {
 				_, err = g.db.Pool.Exec(
 					b.Context(),
-					`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
+					`
+					INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price,
+						source_type, observed_at)
 					VALUES (gen_random_uuid(), $2, $1, 't3.medium', 'us-east-1', right($1, 10), $3, 'primary', $4)`,
 					pool.PoolID,
 					pricing.Bucket(r.CollectedAt),
@@ -116,7 +118,9 @@ func benchReport(b *testing.B) {
 			if err == nil {
 				_, err = g.db.Pool.Exec(
 					b.Context(),
-					`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES ($1, 't3.medium', 'us-east-1', right($1, 10), $2, 'primary', $3)
+					`
+					INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+					VALUES ($1, 't3.medium', 'us-east-1', right($1, 10), $2, 'primary', $3)
 					ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, observed_at = excluded.observed_at`,
 					pool.PoolID,
 					*pool.Price,
@@ -129,7 +133,10 @@ func benchReport(b *testing.B) {
 				pricing.Bucket(r.CollectedAt)).Scan(&held) != nil {
 				_, err = g.db.Pool.Exec(
 					b.Context(),
-					`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at) VALUES ($1, $2, $3, 'primary', 1, $4) ON CONFLICT DO NOTHING`,
+					`
+						INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
+						VALUES ($1, $2, $3, 'primary', 1, $4)
+						ON CONFLICT DO NOTHING`,
 					pool.PoolID,
 					pricing.Bucket(r.CollectedAt),
 					*pool.Price,
@@ -140,7 +147,11 @@ func benchReport(b *testing.B) {
 		if err == nil {
 			_, err = g.db.Pool.Exec(
 				b.Context(),
-				`INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', $1, 'agent', $2) ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price`,
+				`
+					INSERT INTO on_demand_prices
+					VALUES ('us-east-1', 't3.medium', $1, 'agent', $2)
+					ON CONFLICT (region, instance_type)
+					DO UPDATE SET price = excluded.price`,
 				*r.OnDemand,
 				r.CollectedAt,
 			)
@@ -185,7 +196,9 @@ func benchDedup(b *testing.B) {
 			`SELECT source_type FROM price_buckets WHERE pool_id = $1 AND bucket = $2`, s.Pool, s.Bucket).Scan(&held)
 		if held == "" || pricing.Source(s.Source).Priority() > pricing.Source(held).Priority() {
 			g.exec(
-				`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at) VALUES ($1, $2, $3, $4, 1, $5, $6)
+				`
+				INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at)
+				VALUES ($1, $2, $3, $4, 1, $5, $6)
 				ON CONFLICT (pool_id, bucket) DO UPDATE SET price = excluded.price, source_type = excluded.source_type`,
 				s.Pool,
 				s.Bucket,
@@ -206,10 +219,15 @@ func benchDedup(b *testing.B) {
 func benchGapFill(b *testing.B) {
 	g := guard(b)
 	g.exec(
-		`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1', 'us-east-1' || chr(97 + n % 6) FROM generate_series(0, 999) n`,
+		`
+			INSERT INTO pools (id, instance_type, region, az)
+			SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1',
+				'us-east-1' || chr(97 + n % 6)
+			FROM generate_series(0, 999) n`,
 	)
 	g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-		SELECT id, t, 0.01 + extract(epoch FROM t)::bigint % 97 / 1e4, 'primary', 1, t FROM pools, generate_series($1::timestamptz - interval '24 hours', $1, interval '5 minutes') t
+		SELECT id, t, 0.01 + extract(epoch FROM t)::bigint % 97 / 1e4, 'primary', 1, t
+		FROM pools, generate_series($1::timestamptz - interval '24 hours', $1, interval '5 minutes') t
 		WHERE abs(hashtext(id || t::text)) % 10 > 0`, noon)
 	g.exec(`ANALYZE price_buckets`)
 	peak, begun := g.remember(), time.Now()
@@ -225,23 +243,39 @@ func benchGapFill(b *testing.B) {
 		var before, after float64
 		_ = g.db.Pool.QueryRow(
 			b.Context(),
-			`SELECT price FROM price_buckets WHERE pool_id = $1 AND bucket < $2 AND source_type <> 'interpolated' ORDER BY bucket DESC LIMIT 1`,
+			`
+				SELECT price
+				FROM price_buckets
+				WHERE pool_id = $1 AND bucket < $2 AND source_type <> 'interpolated'
+				ORDER BY bucket DESC
+				LIMIT 1`,
 			pool,
 			at,
 		).Scan(&before)
 		_ = g.db.Pool.QueryRow(
 			b.Context(),
-			`SELECT price FROM price_buckets WHERE pool_id = $1 AND bucket > $2 AND source_type <> 'interpolated' ORDER BY bucket LIMIT 1`,
+			`
+				SELECT price
+				FROM price_buckets
+				WHERE pool_id = $1 AND bucket > $2 AND source_type <> 'interpolated'
+				ORDER BY bucket
+				LIMIT 1`,
 			pool,
 			at,
 		).Scan(&after)
 		g.exec(
-			`INSERT INTO job_watermarks (job, scope, at) VALUES ('filled', $1, $2) ON CONFLICT (job, scope) DO UPDATE SET at = excluded.at`,
+			`
+				INSERT INTO job_watermarks (job, scope, at)
+				VALUES ('filled', $1, $2)
+				ON CONFLICT (job, scope)
+				DO UPDATE SET at = excluded.at`,
 			strconv.Itoa(n),
 			at,
 		)
 		g.exec(
-			`INSERT INTO price_buckets (pool_id, bucket, price, source_type, method, confidence, observed_at) VALUES ($1, $2, $3, 'interpolated', 'linear', 0.85, $2)
+			`
+			INSERT INTO price_buckets (pool_id, bucket, price, source_type, method, confidence, observed_at)
+			VALUES ($1, $2, $3, 'interpolated', 'linear', 0.85, $2)
 			ON CONFLICT (pool_id, bucket) DO UPDATE SET updated_at = now()`,
 			pool,
 			at,
@@ -263,7 +297,9 @@ func benchCleanup(b *testing.B) {
 	fill := func(table string, day time.Time, rows int) {
 		g.exec(fmt.Sprintf(
 			`INSERT INTO %s (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
-			SELECT 's' || n, $1, 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'primary', $1::timestamptz + n * interval '50 milliseconds' FROM generate_series(1, $2::int) n`, table), day, rows)
+			SELECT 's' || n, $1, 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'primary',
+				$1::timestamptz + n * interval '50 milliseconds'
+			FROM generate_series(1, $2::int) n`, table), day, rows)
 	}
 	for day := range days {
 		fill("price_submissions_"+first.AddDate(0, 0, day).Format("20060102"), first.AddDate(0, 0, day), *oldRows/days)
@@ -295,13 +331,18 @@ func benchChart(b *testing.B) {
 	pools := 0
 	grow := func(until int) {
 		g.exec(
-			`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1', 'us-east-1' || chr(97 + n % 6) FROM generate_series($1::int, $2::int) n`,
+			`
+				INSERT INTO pools (id, instance_type, region, az)
+				SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), 't' || n / 6 || '.medium', 'us-east-1',
+					'us-east-1' || chr(97 + n % 6)
+				FROM generate_series($1::int, $2::int) n`,
 			pools,
 			until-1,
 		)
 		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
 			SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), t, 0.01, 'primary', 1, t
-			FROM generate_series($1::timestamptz - interval '7 days', $1, interval '5 minutes') t, generate_series($2::int, $3::int) n`, noon, pools, until-1)
+			FROM generate_series($1::timestamptz - interval '7 days', $1, interval '5 minutes') t,
+				generate_series($2::int, $3::int) n`, noon, pools, until-1)
 		g.exec(`VACUUM ANALYZE price_buckets`)
 		pools = until
 	}
@@ -349,71 +390,4 @@ func (g *guarded) load(rows int) {
 				0.01 + float64(i%97)/1e4, sources[i%3], at, noon.Add(time.Duration(i) * time.Millisecond)}, nil
 		}))
 	require.NoError(g.t, err)
-}
-
-// memory is the most that this process and the backends of its server held at one
-// time, without what backends share. Where there is no /proc it is 0.
-type memory struct {
-	process, backends int
-	done              chan struct{}
-	ended             chan struct{}
-}
-
-// remember begins to watch.
-func (g *guarded) remember() *memory {
-	g.t.Helper()
-	m := &memory{done: make(chan struct{}), ended: make(chan struct{})}
-	backend := one[int](g, `SELECT pg_backend_pid()`)
-	_, server := held(backend)
-	go func() {
-		defer close(m.ended)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			m.look(server)
-			select {
-			case <-m.done:
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	return m
-}
-
-func (m *memory) stop() {
-	close(m.done)
-	<-m.ended
-}
-
-func (m *memory) look(server int) {
-	mine, _ := held(os.Getpid())
-	m.process = max(m.process, mine)
-	files, _ := filepath.Glob("/proc/[0-9]*")
-	sum := 0
-	for _, f := range files {
-		pid, _ := strconv.Atoi(filepath.Base(f))
-		if bytes, parent := held(pid); parent == server && server > 1 {
-			sum += bytes
-		}
-	}
-	m.backends = max(m.backends, sum)
-}
-
-// held reads what a process holds for itself, in bytes, and its parent.
-func held(pid int) (bytes, parent int) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0
-	}
-	for line := range strings.Lines(string(raw)) {
-		if kib, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			n, _ := strconv.Atoi(strings.Fields(kib)[0])
-			bytes = n << 10
-		}
-		if up, ok := strings.CutPrefix(line, "PPid:"); ok {
-			parent, _ = strconv.Atoi(strings.TrimSpace(up))
-		}
-	}
-	return bytes, parent
 }

@@ -16,7 +16,9 @@ func TestWhatAnUnprovenInstanceSaysIsEvidence(t *testing.T) {
 	shared := func() string {
 		return one[string](
 			g,
-			`SELECT concat_ws(' ', (SELECT count(*) FROM pools), (SELECT count(*) FROM pool_prices), (SELECT count(*) FROM price_buckets),
+			`
+			SELECT concat_ws(' ', (SELECT count(*) FROM pools), (SELECT count(*) FROM pool_prices),
+				(SELECT count(*) FROM price_buckets),
 			(SELECT count(*) FROM on_demand_prices), (SELECT count(*) FROM interruptions WHERE proven))`,
 		)
 	}

@@ -17,7 +17,10 @@ func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 	g := guard(t)
 	p := &prices.Prices{DB: g.db}
 	g.exec(
-		`INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z`,
+		`
+			INSERT INTO pools (id, instance_type, region, az)
+			SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
+			FROM unnest(ARRAY['a', 'b', 'c']) z`,
 	)
 	random := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // a reproducible shuffle
 	type point struct {
@@ -28,8 +31,11 @@ func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 	tell := func(points []point) {
 		for _, x := range points {
 			g.exec(
-				`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
-				VALUES ($1 || $2::int, $3, 't3.medium.us-east-1' || $1, 't3.medium', 'us-east-1', 'us-east-1' || $1, $4, 'primary', $3)`,
+				`
+				INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price,
+					source_type, observed_at)
+				VALUES ($1 || $2::int, $3, 't3.medium.us-east-1' || $1, 't3.medium', 'us-east-1', 'us-east-1' || $1, $4,
+					'primary', $3)`,
 				x.zone,
 				x.back,
 				noon.Add(-time.Duration(x.back)*5*time.Minute),
@@ -46,7 +52,10 @@ func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 	truth := func() string {
 		return one[string](
 			g,
-			`SELECT json_agg(concat_ws(' ', pool_id, bucket, price, source_type, method, confidence) ORDER BY pool_id, bucket) FROM price_buckets`,
+			`
+				SELECT json_agg(concat_ws(' ', pool_id, bucket, price, source_type, method, confidence)
+					ORDER BY pool_id, bucket)
+				FROM price_buckets`,
 		)
 	}
 	methods := map[string]bool{}

@@ -15,12 +15,15 @@ import (
 
 // recount is what the hours have to be: the buckets, grouped.
 const recount = `SELECT coalesce(json_agg(x ORDER BY x), '[]')::text FROM (
-	SELECT concat_ws(' ', pool_id, extract(epoch FROM date_trunc('hour', bucket, 'UTC'))::bigint, count(*), count(*) FILTER (WHERE source_type <> 'interpolated'),
+	SELECT concat_ws(' ', pool_id, extract(epoch FROM date_trunc('hour', bucket, 'UTC'))::bigint, count(*),
+		count(*) FILTER (WHERE source_type <> 'interpolated'),
 		(sum(price) * 1e6)::bigint, count(ondemand_price), (coalesce(sum(ondemand_price), 0) * 1e6)::bigint) AS x
 	FROM price_buckets GROUP BY pool_id, date_trunc('hour', bucket, 'UTC')) b`
 
 const keptHours = `SELECT coalesce(json_agg(x ORDER BY x), '[]')::text FROM (
-	SELECT concat_ws(' ', pool_id, extract(epoch FROM hour)::bigint, known, measured, price_sum, ondemand_known, ondemand_sum) AS x FROM price_hours) h`
+	SELECT concat_ws(' ', pool_id, extract(epoch FROM hour)::bigint, known, measured, price_sum, ondemand_known,
+		ondemand_sum) AS x
+	FROM price_hours) h`
 
 // hoursAgree requires that every hour is its buckets, and that there is one.
 func (g *guarded) hoursAgree(what string) {
@@ -47,7 +50,10 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 	require.Equal(t, "2 2 52000 2",
 		one[string](
 			g,
-			`SELECT concat_ws(' ', known, measured, price_sum, ondemand_known) FROM price_hours WHERE pool_id = 't3.medium.us-east-1a'`,
+			`
+				SELECT concat_ws(' ', known, measured, price_sum, ondemand_known)
+				FROM price_hours
+				WHERE pool_id = 't3.medium.us-east-1a'`,
 		))
 
 	g.submit("replica-manual", 190, 0.04)
@@ -169,12 +175,17 @@ func TestHoursOfThePast(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	g.exec(
-		`INSERT INTO pools (id, instance_type, region, az) VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a')`,
+		`
+			INSERT INTO pools (id, instance_type, region, az)
+			VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a')`,
 	)
 	g.exec(
-		`INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, method, confidence, observed_at)
-		SELECT 't3.medium.us-east-1a', at, 0.01 + extract(hour FROM at) / 1000, CASE WHEN extract(minute FROM at) < 30 THEN 0.04 END,
-			CASE WHEN extract(minute FROM at) = 55 THEN 'interpolated' ELSE 'primary' END, CASE WHEN extract(minute FROM at) = 55 THEN 'linear' END, 1, at
+		`
+		INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, method, confidence, observed_at)
+		SELECT 't3.medium.us-east-1a', at, 0.01 + extract(hour FROM at) / 1000,
+			CASE WHEN extract(minute FROM at) < 30 THEN 0.04 END,
+			CASE WHEN extract(minute FROM at) = 55 THEN 'interpolated' ELSE 'primary' END,
+			CASE WHEN extract(minute FROM at) = 55 THEN 'linear' END, 1, at
 		FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '93 days', now(), interval '5 minutes') at`,
 	)
 	g.hoursAgree("as they were written")

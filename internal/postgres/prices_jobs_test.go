@@ -17,8 +17,11 @@ func (g *guarded) submit(source string, minutes, dollars float64) {
 	g.t.Helper()
 	at := noon.Add(-time.Duration(minutes * float64(time.Minute)))
 	g.exec(
-		`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
-		VALUES (gen_random_uuid(), to_timestamp(floor(extract(epoch FROM $1::timestamptz) / 300) * 300), 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', $2, $3, $1)`,
+		`
+		INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type,
+			observed_at)
+		VALUES (gen_random_uuid(), to_timestamp(floor(extract(epoch FROM $1::timestamptz) / 300) * 300),
+			't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', $2, $3, $1)`,
 		at,
 		dollars,
 		source,
@@ -61,11 +64,16 @@ func TestDedupMissesNothing(t *testing.T) {
 func (g *guarded) bucket(zone string, back int, dollars float64) {
 	g.t.Helper()
 	g.exec(
-		`INSERT INTO pools (id, instance_type, region, az) VALUES ('t3.medium.us-east-1' || $1, 't3.medium', 'us-east-1', 'us-east-1' || $1) ON CONFLICT DO NOTHING`,
+		`
+			INSERT INTO pools (id, instance_type, region, az)
+			VALUES ('t3.medium.us-east-1' || $1, 't3.medium', 'us-east-1', 'us-east-1' || $1)
+			ON CONFLICT DO NOTHING`,
 		zone,
 	)
 	g.exec(
-		`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at, low, high)
+		`
+		INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at, low,
+			high)
 		VALUES ('t3.medium.us-east-1' || $1, $2, $3, 'primary', 1, gen_random_uuid(), $2, $3, $3)`,
 		zone,
 		noon.Add(-time.Duration(back)*5*time.Minute),
@@ -104,7 +112,9 @@ func TestGapsAreFilledOnceAndGiveWay(t *testing.T) {
 
 	// A late report takes its place, and what was guessed beside it is corrected.
 	g.exec(
-		`INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type, observed_at)
+		`
+		INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type,
+			observed_at)
 		VALUES ('late', $1, 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.5, 'replica-manual', $1)`,
 		noon.Add(-96*5*time.Minute),
 	)
@@ -168,8 +178,11 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	require.Equal(t, "6 4 2",
 		one[string](
 			g,
-			`SELECT concat_ws(' ', count(*) FILTER (WHERE price = 0.04), count(*) FILTER (WHERE price = 0.05), count(*) FILTER (WHERE price = 0.06))
-		FROM price_buckets WHERE pool_id = 'm5.large.us-east-1a' AND ondemand_price = 0.096 AND source_type = 'collector'`,
+			`
+				SELECT concat_ws(' ', count(*) FILTER (WHERE price = 0.04), count(*) FILTER (WHERE price = 0.05),
+					count(*) FILTER (WHERE price = 0.06))
+		FROM price_buckets
+		WHERE pool_id = 'm5.large.us-east-1a' AND ondemand_price = 0.096 AND source_type = 'collector'`,
 		))
 	require.Equal(t, "0.060000 0.030000",
 		one[string](g, `SELECT string_agg(price::text, ' ' ORDER BY pool_id) FROM pool_prices WHERE observed_at = $1`,
@@ -254,6 +267,9 @@ func TestFailuresInRow(t *testing.T) {
 	}
 	require.Equal(t, 2, one[int](
 		g,
-		`SELECT count(*) FROM notifications WHERE client_id IS NULL AND severity = 'warning' AND message LIKE '% schedule job/%'`,
+		`
+			SELECT count(*)
+			FROM notifications
+			WHERE client_id IS NULL AND severity = 'warning' AND message LIKE '% schedule job/%'`,
 	))
 }

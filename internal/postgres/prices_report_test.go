@@ -36,11 +36,20 @@ func TestReportsThatComeTogether(t *testing.T) {
 	}
 	truth := func() string {
 		return one[string](g, `SELECT concat(
-			(SELECT json_agg(concat_ws(' ', pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high, discrepancy) ORDER BY pool_id, bucket) FROM price_buckets),
-			(SELECT json_agg(concat_ws(' ', pool_id, price, source_type, observed_at) ORDER BY pool_id) FROM pool_prices),
-			(SELECT json_agg(concat_ws(' ', submission_id, agent_id, client_id, instance_id, source_type, price, ondemand_price) ORDER BY submission_id) FROM price_submissions),
-			(SELECT json_agg(concat_ws(' ', region, instance_type, price, source) ORDER BY region, instance_type) FROM on_demand_prices),
-			(SELECT json_agg(concat_ws(' ', id, spot_price, ondemand_price, baseline_price) ORDER BY id) FROM instances),
+			(SELECT json_agg(concat_ws(' ', pool_id, bucket, price, ondemand_price, source_type, confidence,
+			submission_id, observed_at, low, high, discrepancy)
+				ORDER BY pool_id, bucket)
+				FROM price_buckets),
+			(SELECT json_agg(concat_ws(' ', pool_id, price, source_type, observed_at) ORDER BY pool_id)
+				FROM pool_prices),
+			(SELECT json_agg(concat_ws(' ', submission_id, agent_id, client_id, instance_id, source_type, price,
+			ondemand_price)
+				ORDER BY submission_id)
+				FROM price_submissions),
+			(SELECT json_agg(concat_ws(' ', region, instance_type, price, source) ORDER BY region, instance_type)
+				FROM on_demand_prices),
+			(SELECT json_agg(concat_ws(' ', id, spot_price, ondemand_price, baseline_price) ORDER BY id)
+				FROM instances),
 			(SELECT json_agg(concat_ws(' ', id, instance_type, region, az) ORDER BY id) FROM pools))`)
 	}
 	forget := func() {

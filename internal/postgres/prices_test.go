@@ -45,8 +45,12 @@ func seen(instanceID string, at time.Time, dollars ...float64) pricing.Report {
 func (g *guarded) everything() string {
 	return one[string](
 		g,
-		`SELECT concat((SELECT json_agg(x ORDER BY x) FROM (SELECT s::text AS x FROM price_submissions s) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT b::text AS x FROM price_buckets b) x),
-		(SELECT json_agg(x ORDER BY x) FROM (SELECT p::text AS x FROM pool_prices p) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT o::text AS x FROM on_demand_prices o) x), (SELECT json_agg(x ORDER BY x) FROM (SELECT i::text AS x FROM instances i) x))`,
+		`
+		SELECT concat((SELECT json_agg(x ORDER BY x) FROM (SELECT s::text AS x FROM price_submissions s) x),
+			(SELECT json_agg(x ORDER BY x) FROM (SELECT b::text AS x FROM price_buckets b) x),
+		(SELECT json_agg(x ORDER BY x) FROM (SELECT p::text AS x FROM pool_prices p) x),
+		(SELECT json_agg(x ORDER BY x) FROM (SELECT o::text AS x FROM on_demand_prices o) x),
+		(SELECT json_agg(x ORDER BY x) FROM (SELECT i::text AS x FROM instances i) x))`,
 	)
 }
 
@@ -168,7 +172,10 @@ func TestTheDatabaseMergesAsTheRules(t *testing.T) {
 	}
 	rows, err := g.db.Pool.Query(
 		t.Context(),
-		`SELECT to_char(bucket AT TIME ZONE 'UTC', 'HH24:MI:SS'), submission_id, (price * 1e6)::bigint, (low * 1e6)::bigint, (high * 1e6)::bigint, coalesce(discrepancy, 0)::float8 FROM price_buckets`,
+		`
+			SELECT to_char(bucket AT TIME ZONE 'UTC', 'HH24:MI:SS'), submission_id, (price * 1e6)::bigint,
+				(low * 1e6)::bigint, (high * 1e6)::bigint, coalesce(discrepancy, 0)::float8
+			FROM price_buckets`,
 	)
 	require.NoError(t, err)
 	defer rows.Close()
@@ -210,7 +217,11 @@ func TestAnyOrderAndRepetitionGivesTheSameBuckets(t *testing.T) {
 	truth := func() string {
 		return one[string](
 			g,
-			`SELECT json_agg(concat_ws(' ', pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high, discrepancy) ORDER BY pool_id, bucket) FROM price_buckets`,
+			`
+				SELECT json_agg(concat_ws(' ', pool_id, bucket, price, ondemand_price, source_type, confidence,
+					submission_id, observed_at, low, high, discrepancy)
+					ORDER BY pool_id, bucket)
+				FROM price_buckets`,
 		)
 	}
 	latest := func() string {

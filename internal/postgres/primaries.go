@@ -26,7 +26,8 @@ var _ activities.PrimaryStore = (*Primaries)(nil)
 const primaries = `
 SELECT agent_id, instance_id, region, client_id, role_arn, external_id, own_account, shown, known_for
 FROM (
-	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, c.own_account, t.tried_at,
+	SELECT a.id AS agent_id, i.id AS instance_id, i.region, c.id AS client_id, c.role_arn, c.external_id, c.own_account,
+		t.tried_at,
 		EXISTS (SELECT FROM launch_templates s WHERE s.agent_id = a.id AND s.instance_id = i.id) AS shown,
 		extract(epoch FROM now() - i.created_at)::float8 AS known_for,
 		row_number() OVER (PARTITION BY c.id ORDER BY t.tried_at NULLS FIRST, %s) AS turn
@@ -34,7 +35,11 @@ FROM (
 	JOIN agents a ON a.id = i.agent_id
 	JOIN clients c ON c.id = a.client_id
 	LEFT JOIN sweep_attempts t ON t.sweep = $1 AND t.subject = i.id
-	WHERE i.role = 'primary' AND i.region <> '' AND i.proof <> 'unproven' AND a.status <> 'deleted' AND a.launcher = 'control-plane'
+	WHERE i.role = 'primary'
+		AND i.region <> ''
+		AND i.proof <> 'unproven'
+		AND a.status <> 'deleted'
+		AND a.launcher = 'control-plane'
 		AND %s) x
 ORDER BY turn, tried_at NULLS FIRST
 LIMIT $2`
@@ -43,7 +48,9 @@ LIMIT $2`
 // newest first among those that were never tried. One that could not be read for a day, perhaps because
 // EC2 does not know it, is tried once in an hour from then on.
 var withoutTemplate = fmt.Sprintf(primaries, `i.created_at DESC`, `
-		NOT EXISTS (SELECT FROM launch_templates l WHERE l.agent_id = a.id AND l.instance_id = i.id AND l.read_at > now() - interval '1 day')
+		NOT EXISTS (SELECT
+			FROM launch_templates l
+			WHERE l.agent_id = a.id AND l.instance_id = i.id AND l.read_at > now() - interval '1 day')
 		AND (coalesce(i.primary_since, i.installed_at) > now() - interval '1 day'
 			OR t.tried_at IS NULL OR t.tried_at < now() - interval '1 hour')`)
 
@@ -52,7 +59,9 @@ var withoutTemplate = fmt.Sprintf(primaries, `i.created_at DESC`, `
 // disabled agent may stay away.
 var missing = fmt.Sprintf(primaries, `a.last_heartbeat_at DESC NULLS LAST`, `
 		a.status = 'offline' AND a.enabled
-		AND NOT EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')`)
+		AND NOT EXISTS (SELECT
+			FROM notices n
+			WHERE n.agent_id = a.id AND n.instance_id = i.id AND n.kind = 'termination-notice')`)
 
 // ListWithoutTemplate lists primaries whose template was not read for a day.
 func (s *Primaries) ListWithoutTemplate(ctx context.Context, limit int) ([]activities.Primary, error) {

@@ -16,8 +16,12 @@ const (
 	selectLimits = `SELECT agents, open_replicas, launches_per_hour FROM client_limits WHERE client_id = $1`
 	countUsage   = `
 SELECT (SELECT count(*) FROM agents WHERE client_id = $1 AND status <> 'deleted') AS agents,
-       (SELECT count(*) FROM replicas WHERE client_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')) AS open_replicas,
-       (SELECT count(*) FROM launches WHERE client_id = $1 AND created_at > now() - interval '1 hour') AS launches_this_hour`
+       (SELECT count(*)
+           FROM replicas
+           WHERE client_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')) AS open_replicas,
+       (SELECT count(*)
+           FROM launches
+           WHERE client_id = $1 AND created_at > now() - interval '1 hour') AS launches_this_hour`
 )
 
 // Quota reads a client's limits and what it has of each.
@@ -75,7 +79,8 @@ func (s *Quotas) SetLimits(ctx context.Context, clientID string, l clients.Limit
 		}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO client_limits (client_id, agents, open_replicas, launches_per_hour) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (client_id) DO UPDATE SET agents = $2, open_replicas = $3, launches_per_hour = $4, updated_at = now()`,
+			ON CONFLICT (client_id)
+			DO UPDATE SET agents = $2, open_replicas = $3, launches_per_hour = $4, updated_at = now()`,
 			clientID, l.Agents, l.OpenReplicas, l.LaunchesPerHour)
 		if err != nil {
 			return err

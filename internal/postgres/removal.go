@@ -43,7 +43,10 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 		})
 		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).
 			Query(collectIDs(&out.Replicas))
-		b.Queue(`SELECT id FROM instances i WHERE agent_id = $1 AND role = 'retiring' AND terminate_by = 'us' AND terminated_at IS NULL
+		b.Queue(`
+			SELECT id
+			FROM instances i
+			WHERE agent_id = $1 AND role = 'retiring' AND terminate_by = 'us' AND terminated_at IS NULL
 				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).
 			Query(collectIDs(&out.Instances))
 		b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
@@ -60,32 +63,49 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 
 func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 	b.Queue(
-		`UPDATE replicas SET state = 'retiring' WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`,
+		`
+			UPDATE replicas
+			SET state = 'retiring'
+			WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`,
 		agentID,
 	)
 	queueNewsOfAll(b, agentID)
 	b.Queue(
-		`UPDATE commands SET status = 'cancelled', message = 'the agent was deleted' WHERE agent_id = $1 AND status = 'pending'`,
+		`
+			UPDATE commands
+			SET status = 'cancelled', message = 'the agent was deleted'
+			WHERE agent_id = $1 AND status = 'pending'`,
 		agentID,
 	)
 	b.Queue(`UPDATE agents SET review_at = NULL WHERE id = $1`, agentID)
 	b.Queue(
-		`UPDATE notices SET result = 'not_primary', decided_at = clock_timestamp(), delivered_at = coalesce(delivered_at, clock_timestamp())
+		`
+		UPDATE notices
+		SET result = 'not_primary', decided_at = clock_timestamp(),
+			delivered_at = coalesce(delivered_at, clock_timestamp())
 		WHERE agent_id = $1 AND result = ''`,
 		agentID,
 	)
 	b.Queue(`UPDATE instances SET role = CASE launched_by WHEN 'control-plane' THEN 'retiring' ELSE 'retired' END,
-			terminate_by = CASE launched_by WHEN 'control-plane' THEN 'us' ELSE 'nobody' END, retiring_since = coalesce(retiring_since, clock_timestamp())
+			terminate_by = CASE launched_by WHEN 'control-plane' THEN 'us' ELSE 'nobody' END,
+			retiring_since = coalesce(retiring_since, clock_timestamp())
 		WHERE agent_id = $1 AND (role IN ('primary', 'replica')
 			OR launched_by = 'control-plane' AND terminated_at IS NULL AND terminate_by <> 'us')`, agentID)
 	b.Queue(`WITH gone AS (
-			UPDATE agents SET status = 'deleted', enabled = false, keeping = 'off', replica_enabled = false, replica_count = 0, terminated_at = now(), updated_at = now()
+			UPDATE agents
+			SET status = 'deleted', enabled = false, keeping = 'off', replica_enabled = false, replica_count = 0,
+				terminated_at = now(), updated_at = now()
 			WHERE id = $1 AND status <> 'deleted' RETURNING id, client_id, logical_agent_id),
 		event AS (
 			INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadata)
-			SELECT client_id, id, 'agent_deleted', 'warning', coalesce(nullif($2, ''), 'system'), 'agent ' || logical_agent_id || ' was deleted',
-				jsonb_build_object('before', $3::jsonb, 'after', $3::jsonb || '{"status": "deleted", "enabled": false, "keeping": "off", "primary": null, "replicas": []}') FROM gone)
-		INSERT INTO notifications (client_id, message, severity) SELECT client_id, 'Agent ' || logical_agent_id || ' has been deleted', 'warning' FROM gone`, agentID, by, before)
+			SELECT client_id, id, 'agent_deleted', 'warning', coalesce(nullif($2, ''), 'system'),
+				'agent ' || logical_agent_id || ' was deleted',
+				jsonb_build_object('before', $3::jsonb, 'after',
+				$3::jsonb || '{"status": "deleted", "enabled": false, "keeping": "off", "primary": null, "replicas": []}')
+				FROM gone)
+		INSERT INTO notifications (client_id, message, severity)
+		SELECT client_id, 'Agent ' || logical_agent_id || ' has been deleted', 'warning'
+		FROM gone`, agentID, by, before)
 }
 
 // collectIDs reads a column of ids.
@@ -112,7 +132,8 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 			terminate_by = CASE WHEN i.role IN ('replica', 'retiring') THEN 'us' ELSE i.terminate_by END,
 			retiring_since = CASE WHEN i.role = 'replica' THEN clock_timestamp() ELSE i.retiring_since END
 		FROM clients c WHERE i.id = $2 AND i.agent_id = $1 AND c.id = i.client_id
-		RETURNING i.role, i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL, i.created_at, i.proof`, agentID, instanceID).
+		RETURNING i.role, i.region, c.id, c.role_arn, c.external_id, c.own_account, i.terminated_at IS NOT NULL,
+			i.created_at, i.proof`, agentID, instanceID).
 		Scan(&role, &out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID,
 			&out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
 	switch {

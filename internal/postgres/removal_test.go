@@ -19,12 +19,18 @@ func TestRemove(t *testing.T) {
 	g.agent("k1", "a2", "i-2")
 	g.exec(`UPDATE instances SET launched_by = 'agent' WHERE id = 'i-2'`)
 	g.exec(
-		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode) VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'ondemand')`,
+		`
+			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode)
+			VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'ondemand')`,
 	)
 	g.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, launched_by, terminate_by, terminated_at) VALUES
-		('i-kept', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'control-plane', 'nobody', NULL), ('i-taken', 'k1', 'a1', 'retiring', 't', 'r', 'z', 't.z', 'control-plane', 'aws', NULL),
-		('i-old', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'control-plane', 'us', now()), ('i-theirs', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'agent', 'nobody', NULL)`,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, launched_by,
+			terminate_by, terminated_at) VALUES
+		('i-kept', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'control-plane', 'nobody', NULL),
+		('i-taken', 'k1', 'a1', 'retiring', 't', 'r', 'z', 't.z', 'control-plane', 'aws', NULL),
+		('i-old', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'control-plane', 'us', now()),
+		('i-theirs', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'agent', 'nobody', NULL)`,
 	)
 	ready, requested := g.heir(replica.Manual, "i-0", "i-1"), g.open(replica.Switch, "c1")
 	g.noticed("i-0", interruption.Termination)
@@ -42,7 +48,10 @@ func TestRemove(t *testing.T) {
 	require.Equal(t, "i-0 deleted",
 		one[string](
 			g,
-			`SELECT string_agg((metadata->'before'->'primary'->>'id') || ' ' || (metadata->'after'->>'status'), ', ') FROM events WHERE type = 'agent_deleted' AND actor = 'ops'`,
+			`
+				SELECT string_agg((metadata->'before'->'primary'->>'id') || ' ' || (metadata->'after'->>'status'), ', ')
+				FROM events
+				WHERE type = 'agent_deleted' AND actor = 'ops'`,
 		))
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notifications WHERE message = 'Agent a1 has been deleted'`))
 

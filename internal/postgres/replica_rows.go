@@ -30,7 +30,8 @@ SELECT jsonb_build_object(
     'remains', coalesce(i.id, ''),
     'primary_id', coalesce(p.id, ''),
     'noticed', n.instance_id IS NOT NULL,
-    'notice_age', greatest(coalesce((extract(epoch FROM clock_timestamp() - n.received_at) * 1000000000)::bigint, 0), 0))
+    'notice_age',
+    greatest(coalesce((extract(epoch FROM clock_timestamp() - n.received_at) * 1000000000)::bigint, 0), 0))
 FROM replicas r
 JOIN agents a ON a.id = r.agent_id
 LEFT JOIN launches l ON l.replica_id = r.id AND l.state = 'launched'

@@ -143,7 +143,10 @@ func TestAdvance(t *testing.T) {
 	require.Equal(t, "synced 100.00",
 		one[string](
 			g,
-			`SELECT sync_status || ' ' || sync_progress FROM replicas WHERE running_at IS NOT NULL AND ready_at IS NOT NULL`,
+			`
+				SELECT sync_status || ' ' || sync_progress
+				FROM replicas
+				WHERE running_at IS NOT NULL AND ready_at IS NOT NULL`,
 		))
 
 	require.True(t, g.advance(id, replica.Retiring, ""))

@@ -29,8 +29,10 @@ func (s *Requirements) Load(ctx context.Context, clientID, agentID string) (*Typ
 SELECT jsonb_build_object('present', p.instance_type, 'requirements', c.requirements || a.requirements,
 	'architecture', coalesce(l.template->>'architecture', ''),
 	'types', coalesce((
-		SELECT jsonb_agg(jsonb_build_object('name', t.name, 'vcpus', t.vcpus, 'memory_mib', t.memory_mib, 'architectures', t.architectures,
-			'burstable', t.burstable, 'accelerators', t.accelerators, 'local_gb', t.local_gb, 'current', t.current, 'bare_metal', t.bare_metal)
+		SELECT jsonb_agg(jsonb_build_object('name', t.name, 'vcpus', t.vcpus, 'memory_mib', t.memory_mib,
+			'architectures', t.architectures,
+			'burstable', t.burstable, 'accelerators', t.accelerators, 'local_gb', t.local_gb, 'current', t.current,
+			'bare_metal', t.bare_metal)
 			ORDER BY t.name)
 		FROM instance_types t
 		WHERE t.region = p.region), '[]'))

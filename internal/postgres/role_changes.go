@@ -53,7 +53,10 @@ func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.RoleChange) (done bool,
 	var epoch int64
 	b := &pgx.Batch{}
 	b.Queue(lockAgent, in.AgentID)
-	b.Queue(`SELECT epoch, EXISTS (SELECT FROM role_changes WHERE agent_id = $1 AND replica_id = $2) FROM agents WHERE id = $1`, in.AgentID, in.ReplicaID).
+	b.Queue(`
+		SELECT epoch, EXISTS (SELECT FROM role_changes WHERE agent_id = $1 AND replica_id = $2)
+		FROM agents
+		WHERE id = $1`, in.AgentID, in.ReplicaID).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&epoch, &done) })
 	err = tx.SendBatch(ctx, b).Close()
 	switch {
@@ -83,7 +86,9 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 	}
 	must(
 		"the replica "+in.ReplicaID,
-		`UPDATE replicas SET state = 'promoted', promoted_at = clock_timestamp(), ended_at = clock_timestamp(), total_cost = `+costSoFar+`
+		`
+			UPDATE replicas
+			SET state = 'promoted', promoted_at = clock_timestamp(), ended_at = clock_timestamp(), total_cost = `+costSoFar+`
 		WHERE id = $1 AND agent_id = $2 AND instance_id = $3 AND state IN ('running', 'ready')`,
 		in.ReplicaID,
 		in.AgentID,
@@ -91,12 +96,16 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 	)
 	queueNews(b, in.ReplicaID)
 	must("the old primary "+in.OldID, `UPDATE instances SET role = $3,
-			terminate_by = CASE WHEN $4 = 'us' AND EXISTS (SELECT FROM instances n WHERE n.id = $5 AND n.proof = 'unproven') THEN 'agent' ELSE $4 END,
+			terminate_by = CASE WHEN $4 = 'us'
+			AND EXISTS (SELECT FROM instances n WHERE n.id = $5 AND n.proof = 'unproven') THEN 'agent' ELSE $4 END,
 			retiring_since = CASE WHEN $3 IN ('retiring', 'retired') THEN clock_timestamp() END
 		WHERE agent_id = $1 AND id = $2 AND role = 'primary'`, in.AgentID, in.OldID, role, by, in.NewID)
 	must(
 		"the new primary "+in.NewID,
-		`UPDATE instances SET role = 'primary', epoch = $3::bigint + 1, primary_since = clock_timestamp(), retiring_since = NULL, terminate_by = ''
+		`
+		UPDATE instances
+		SET role = 'primary', epoch = $3::bigint + 1, primary_since = clock_timestamp(), retiring_since = NULL,
+			terminate_by = ''
 		WHERE agent_id = $1 AND id = $2 AND role = 'replica' AND terminated_at IS NULL`,
 		in.AgentID,
 		in.NewID,
@@ -116,12 +125,15 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 		SELECT client_id, id, epoch, $2, $3, $4, $5, $6 FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID,
 		in.ReplicaID, in.Cause, in.OperationID)
 	must("the event", `INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
-		SELECT client_id, id, 'primary_changed', CASE WHEN $5 = 'termination' THEN 'warning' ELSE 'info' END, $3 || ' is primary instead of ' || $2,
-			jsonb_build_object('old_primary', $2::text, 'new_primary', $3::text, 'replica_id', $4::text, 'cause', $5::text, 'operation_id', $6::text, 'epoch', epoch),
+		SELECT client_id, id, 'primary_changed', CASE WHEN $5 = 'termination' THEN 'warning' ELSE 'info' END,
+			$3 || ' is primary instead of ' || $2,
+			jsonb_build_object('old_primary', $2::text, 'new_primary', $3::text, 'replica_id', $4::text, 'cause',
+			$5::text, 'operation_id', $6::text, 'epoch', epoch),
 			'roles:' || id || '/' || epoch
 		FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.ReplicaID, in.Cause, in.OperationID)
 	must("the notification", `INSERT INTO notifications (client_id, message, severity, dedup_key)
-		SELECT client_id, CASE $4 WHEN 'termination' THEN 'Failover: ' WHEN 'switch' THEN 'Switch: ' ELSE 'Promotion: ' END
+		SELECT client_id,
+			CASE $4 WHEN 'termination' THEN 'Failover: ' WHEN 'switch' THEN 'Switch: ' ELSE 'Promotion: ' END
 				|| logical_agent_id || ' runs on ' || $3 || ' now instead of ' || $2,
 			CASE WHEN $4 = 'termination' THEN 'warning' ELSE 'info' END, 'roles:' || id || '/' || epoch
 		FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.Cause)
@@ -147,16 +159,23 @@ func oldPrimaryRole(in roles.RoleChange) (role, terminateBy string) {
 // insertDemoted makes the old primary the standby. In manual mode it stays until
 // it is needed; otherwise it is the way back for two hours.
 const insertDemoted = `WITH made AS (
-	INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, hold, hold_until,
+	INSERT INTO replicas (client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, mode, instance_id, hold,
+		hold_until,
 		created_by, reason, launched_at, running_at, ready_at, sync_status, sync_progress)
-	SELECT a.client_id, a.id, 'manual', $3, 'ready', i.launched_by, jsonb_build_object('pool', i.pool_id, 'mode', m.mode), i.pool_id, m.mode, i.id,
-		CASE WHEN a.keeping <> 'manual' THEN $4::float8 * interval '1 second' END, CASE WHEN a.keeping <> 'manual' THEN clock_timestamp() + $4::float8 * interval '1 second' END,
+	SELECT a.client_id, a.id, 'manual', $3, 'ready', i.launched_by,
+		jsonb_build_object('pool', i.pool_id, 'mode', m.mode), i.pool_id, m.mode, i.id,
+		CASE WHEN a.keeping <> 'manual' THEN $4::float8 * interval '1 second' END,
+		CASE WHEN a.keeping <> 'manual' THEN clock_timestamp() + $4::float8 * interval '1 second' END,
 		'system', 'the former primary', clock_timestamp(), clock_timestamp(), clock_timestamp(), 'synced', 100
-	FROM agents a JOIN instances i ON i.id = $2 AND i.agent_id = a.id, LATERAL (SELECT CASE i.mode WHEN 'ondemand' THEN 'ondemand' ELSE 'spot' END AS mode) m
+	FROM agents a
+	JOIN instances i ON i.id = $2
+		AND i.agent_id = a.id, LATERAL (SELECT CASE i.mode WHEN 'ondemand' THEN 'ondemand' ELSE 'spot' END AS mode) m
 	WHERE a.id = $1
 	RETURNING id, client_id, agent_id, kind, made_for, instance_id)
 	INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, replica_id, instance_id)
-	SELECT 'replica/' || id, 'replica', client_id, agent_id, 'requested', kind || ' replica for ' || made_for, kind, id, instance_id FROM made`
+	SELECT 'replica/' || id, 'replica', client_id, agent_id, 'requested', kind || ' replica for ' || made_for, kind, id,
+		instance_id
+	FROM made`
 
 // queueOutcome closes the notices about the old primary as promoted, also when
 // another caller, a switch perhaps, made the same change first. A notice that was

@@ -19,9 +19,11 @@ import (
 // brought to between now and the furthest one; of two the earlier one holds while
 // the notice is open.
 const insertNotice = `
-INSERT INTO notices AS n (client_id, agent_id, instance_id, kind, deadline, door, arrived_at, wanted_replica, delivered_at)
+INSERT INTO notices AS n (client_id, agent_id, instance_id, kind, deadline, door, arrived_at, wanted_replica,
+    delivered_at)
 SELECT i.client_id, i.agent_id, i.id, $3,
-    least(greatest(coalesce($4::timestamptz, t.now + $5::float8 * interval '1 second'), t.now), t.now + $6::float8 * interval '1 second'),
+    least(greatest(coalesce($4::timestamptz, t.now + $5::float8 * interval '1 second'), t.now),
+    t.now + $6::float8 * interval '1 second'),
     $7, $8::timestamptz, $9,
     CASE WHEN $10::bool THEN t.now END
 FROM instances i, (SELECT clock_timestamp() AS now) t
@@ -29,9 +31,15 @@ WHERE i.id = $2
   AND i.agent_id = $1
 ON CONFLICT ON CONSTRAINT notices_once DO UPDATE
 SET arrivals = n.arrivals + CASE WHEN $10::bool THEN 0 ELSE 1 END,
-    second_door = CASE WHEN n.second_door = '' AND excluded.door <> n.door AND NOT $10::bool THEN excluded.door ELSE n.second_door END,
-    second_at = CASE WHEN n.second_door = '' AND excluded.door <> n.door AND NOT $10::bool THEN clock_timestamp() ELSE n.second_at END,
-    second_arrival = CASE WHEN n.second_door = '' AND excluded.door <> n.door AND NOT $10::bool THEN n.arrivals + 1 ELSE n.second_arrival END,
+    second_door = CASE WHEN n.second_door = ''
+    AND excluded.door <> n.door
+    AND NOT $10::bool THEN excluded.door ELSE n.second_door END,
+    second_at = CASE WHEN n.second_door = ''
+    AND excluded.door <> n.door
+    AND NOT $10::bool THEN clock_timestamp() ELSE n.second_at END,
+    second_arrival = CASE WHEN n.second_door = ''
+    AND excluded.door <> n.door
+    AND NOT $10::bool THEN n.arrivals + 1 ELSE n.second_arrival END,
     deadline = CASE WHEN n.result = '' THEN least(n.deadline, excluded.deadline) ELSE n.deadline END,
     wanted_replica = CASE WHEN n.wanted_replica = '' THEN excluded.wanted_replica ELSE n.wanted_replica END,
     delivered_at = CASE WHEN $10::bool THEN coalesce(n.delivered_at, clock_timestamp()) ELSE n.delivered_at END`
@@ -61,7 +69,8 @@ func timeOrNull(t time.Time) *time.Time {
 func queueInterruption(b *pgx.Batch, n interruption.Notice) {
 	b.Queue(`
 WITH counted AS (
-    INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id, region, az, instance_type, instance_age, proven)
+    INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id, region, az, instance_type, instance_age,
+        proven)
     SELECT a.client_id, a.id, $2, $3, i.pool_id, i.region, i.az, i.instance_type, now() - i.installed_at,
         i.proof <> 'unproven' AND i.mode = 'spot'
     FROM agents a

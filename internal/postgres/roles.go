@@ -37,7 +37,9 @@ SELECT jsonb_build_object(
             'standby', a.failures,
             'rebalance', count(*) FILTER (WHERE f.kind = 'rebalance'),
             'termination', count(*) FILTER (WHERE f.kind = 'termination'),
-            'unmended', coalesce((array_agg(f.error_code ORDER BY f.created_at DESC) FILTER (WHERE f.kind IN ('rebalance', 'termination')))[1]
+            'unmended',
+            coalesce((array_agg(f.error_code
+                ORDER BY f.created_at DESC) FILTER (WHERE f.kind IN ('rebalance', 'termination')))[1]
                 IN ('launch.refused', 'launch.misconfigured'), false))
         FROM replicas f
         JOIN instances i ON i.id = f.made_for AND i.agent_id = a.id AND i.role = 'primary'
@@ -67,7 +69,10 @@ SELECT jsonb_build_object(
         WHERE n.agent_id = a.id
           AND (n.result = ''
             OR n.received_at > now() - interval '1 day'
-            OR EXISTS (SELECT FROM instances i WHERE i.id = n.instance_id AND i.agent_id = a.id AND i.role IN ('primary', 'replica')))), '[]'),
+            OR EXISTS (SELECT
+                FROM instances i
+                WHERE i.id = n.instance_id AND i.agent_id = a.id AND i.role IN ('primary', 'replica')))),
+            '[]'),
     'open_switch', coalesce(
         (SELECT s.id
         FROM switches s
@@ -80,7 +85,10 @@ SELECT jsonb_build_object(
         WHERE c.agent_id = a.id
           AND c.status = 'pending'
           AND c.command_type = 'switch'
-          AND NOT EXISTS (SELECT FROM switches s WHERE s.id = c.id AND s.phase IN ('retiring_old', 'done', 'abandoned'))), ''))
+          AND NOT EXISTS (SELECT
+              FROM switches s
+              WHERE s.id = c.id AND s.phase IN ('retiring_old', 'done', 'abandoned'))),
+          ''))
 FROM agents a
 WHERE a.id = $1`
 
@@ -163,7 +171,10 @@ func (s *Roles) SetKeeping(
 				FROM before WHERE a.id = before.id AND a.keeping <> $2 AND a.status <> 'deleted'
 				RETURNING a.client_id, a.id, before.keeping AS was)
 			INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
-			SELECT client_id, id, 'replica_mode_changed', coalesce(nullif($3, ''), 'system'), 'replica mode is ' || $2::text || ', it was ' || was,
-				jsonb_build_object('before', jsonb_build_object('keeping', was), 'after', jsonb_build_object('keeping', $2::text)) FROM changed`, agentID, keeping, by)
+			SELECT client_id, id, 'replica_mode_changed', coalesce(nullif($3, ''), 'system'),
+				'replica mode is ' || $2::text || ', it was ' || was,
+				jsonb_build_object('before', jsonb_build_object('keeping', was), 'after',
+				jsonb_build_object('keeping', $2::text))
+				FROM changed`, agentID, keeping, by)
 	})
 }

@@ -60,13 +60,23 @@ func BenchmarkTakeNotice(b *testing.B) {
 
 func crowd(g *guarded) {
 	g.exec(
-		`INSERT INTO agents (id, client_id, logical_agent_id) SELECT 'x' || n, 'k2', 'x' || n FROM generate_series(1, 1000) n`,
+		`
+			INSERT INTO agents (id, client_id, logical_agent_id)
+			SELECT 'x' || n, 'k2', 'x' || n
+			FROM generate_series(1, 1000) n`,
 	)
 	g.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id) SELECT 'i-x-' || n, 'k2', 'x' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a' FROM generate_series(1, 1000) n`,
+		`
+			INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id)
+			SELECT 'i-x-' || n, 'k2', 'x' || n, 'primary', 't3.medium', 'us-east-1', 'us-east-1a',
+				't3.medium.us-east-1a'
+			FROM generate_series(1, 1000) n`,
 	)
 	g.exec(
-		`INSERT INTO replicas (client_id, agent_id, kind, made_for, launcher, state) SELECT 'k2', 'x' || n % 1000 + 1, 'manual', 'i', 'control-plane', 'retired' FROM generate_series(1, 5000) n`,
+		`
+			INSERT INTO replicas (client_id, agent_id, kind, made_for, launcher, state)
+			SELECT 'k2', 'x' || n % 1000 + 1, 'manual', 'i', 'control-plane', 'retired'
+			FROM generate_series(1, 5000) n`,
 	)
 	g.exec(`ANALYZE`)
 }

@@ -27,7 +27,9 @@ func guard(t testing.TB) *guarded {
 	db := postgrestest.Open(t)
 	g := &guarded{t: t, db: db, Roles: &postgres.Roles{DB: db}}
 	g.exec(
-		`INSERT INTO clients (id, name, email, token_hash, token_sealed) VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01'), ('k2', 'Beta', 'l@x', '\x02', '\x02')`,
+		`
+			INSERT INTO clients (id, name, email, token_hash, token_sealed)
+			VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01'), ('k2', 'Beta', 'l@x', '\x02', '\x02')`,
 	)
 	g.agent("k1", "a1", "i-0")
 	return g
@@ -37,8 +39,11 @@ func (g *guarded) agent(clientID, id, primary string) {
 	g.t.Helper()
 	g.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ($1, $2, $1)`, id, clientID)
 	g.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id, launched_by, proof)
-		VALUES ($1, $2, $3, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1', 'control-plane', 'launched')`,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
+			launched_by, proof)
+		VALUES ($1, $2, $3, 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'ami-1',
+			'control-plane', 'launched')`,
 		primary,
 		clientID,
 		id,
@@ -62,7 +67,9 @@ func (g *guarded) proven(instanceID string) {
 func (g *guarded) noticed(instanceID string, kind interruption.Kind) {
 	g.t.Helper()
 	g.exec(
-		`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', $1, $2, clock_timestamp() + interval '2 minutes')`,
+		`
+			INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline)
+			VALUES ('k1', 'a1', $1, $2, clock_timestamp() + interval '2 minutes')`,
 		instanceID,
 		kind,
 	)
@@ -127,13 +134,21 @@ func change(set *roles.AgentRoles, r roles.Replica, cause roles.Cause, fate role
 func (g *guarded) sound() {
 	g.t.Helper()
 	broken := one[string](g, `SELECT coalesce(string_agg(what, '; '), '') FROM (
-		SELECT a.id || ' has ' || count(i.id) || ' primaries' AS what FROM agents a LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
+		SELECT a.id || ' has ' || count(i.id) || ' primaries' AS what
+		FROM agents a
+		LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
 			WHERE a.status <> 'deleted' GROUP BY a.id HAVING count(i.id) <> 1
-		UNION ALL SELECT a.id || ' is at epoch ' || a.epoch || ' after ' || count(c.epoch) || ' changes' FROM agents a LEFT JOIN role_changes c ON c.agent_id = a.id
+		UNION ALL SELECT a.id || ' is at epoch ' || a.epoch || ' after ' || count(c.epoch) || ' changes'
+		FROM agents a
+		LEFT JOIN role_changes c ON c.agent_id = a.id
 			GROUP BY a.id HAVING a.epoch <> count(c.epoch)
-		UNION ALL SELECT r.id || ' is open on ' || i.id || ', which is ' || i.role FROM replicas r JOIN instances i ON i.id = r.instance_id
+		UNION ALL SELECT r.id || ' is open on ' || i.id || ', which is ' || i.role
+		FROM replicas r
+		JOIN instances i ON i.id = r.instance_id
 			WHERE r.state IN ('requested', 'launching', 'running', 'ready') AND i.role = 'primary'
-		UNION ALL SELECT c.new_id || ' became primary by ' || c.replica_id || ', which is ' || r.state FROM role_changes c JOIN replicas r ON r.id = c.replica_id
+		UNION ALL SELECT c.new_id || ' became primary by ' || c.replica_id || ', which is ' || r.state
+		FROM role_changes c
+		JOIN replicas r ON r.id = c.replica_id
 			WHERE r.state <> 'promoted') x`)
 	require.Empty(g.t, broken)
 }

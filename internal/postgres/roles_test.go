@@ -22,7 +22,11 @@ func TestRoles(t *testing.T) {
 	g := guard(t)
 	g.exec(`UPDATE agents SET terminate_wait_seconds = 90, auto_terminate_enabled = false, failures = 2`)
 	g.exec(
-		`INSERT INTO switches (id, client_id, agent_id, phase, initiated_at) VALUES ('s0', 'k1', 'a1', 'done', now()), ('s1', 'k1', 'a1', 'waiting_until_ready', now() - interval '1 hour'), ('s2', 'k1', 'a1', 'retiring_old', now())`,
+		`
+			INSERT INTO switches (id, client_id, agent_id, phase, initiated_at)
+			VALUES ('s0', 'k1', 'a1', 'done', now()),
+				('s1', 'k1', 'a1', 'waiting_until_ready', now() - interval '1 hour'),
+				('s2', 'k1', 'a1', 'retiring_old', now())`,
 	)
 	set := g.set()
 	require.Equal(t, &roles.AgentRoles{
@@ -65,7 +69,10 @@ func TestSetKeeping(t *testing.T) {
 	require.Equal(t, "ops@acme auto manual",
 		one[string](
 			g,
-			`SELECT actor || ' ' || (metadata->'before'->>'keeping') || ' ' || (metadata->'after'->>'keeping') FROM events WHERE type = 'replica_mode_changed'`,
+			`
+				SELECT actor || ' ' || (metadata->'before'->>'keeping') || ' ' || (metadata->'after'->>'keeping')
+				FROM events
+				WHERE type = 'replica_mode_changed'`,
 		))
 	_, err := g.SetKeeping(t.Context(), "a9", agent.KeepManual, "")
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))

@@ -20,43 +20,69 @@ const ledger = `
 WITH span AS (SELECT $2::timestamptz AS first, least($3::timestamptz, $4::timestamptz) AS last),
 inst AS (
 	SELECT i.id, i.agent_id, i.mode, i.pool_id, i.instance_type, i.region, i.installed_at AS since, i.spot_price,
-		coalesce(i.terminated_at, CASE WHEN i.role = 'retired' THEN coalesce(i.retiring_since, i.installed_at) END, $4) AS until,
+		coalesce(i.terminated_at, CASE WHEN i.role = 'retired' THEN coalesce(i.retiring_since, i.installed_at) END,
+		$4) AS until,
 		CASE WHEN i.role <> 'primary' THEN i.retiring_since END AS left_at,
 		i.mode = 'spot' AND i.terminate_by = 'aws' AND i.terminated_at < i.installed_at + interval '1 hour' AS free,
 		coalesce(od.price, i.baseline_price, i.ondemand_price) AS reference, od.source
 	FROM instances i LEFT JOIN on_demand_prices od ON od.region = i.region AND od.instance_type = i.instance_type
 	WHERE i.client_id = $1),
 led AS ( -- who was primary from when to when; without an end, until it left
-	SELECT agent_id, new_id AS id, changed_at AS since, lead(changed_at) OVER (PARTITION BY agent_id ORDER BY epoch) AS until FROM role_changes WHERE client_id = $1
+	SELECT agent_id, new_id AS id, changed_at AS since,
+		lead(changed_at) OVER (PARTITION BY agent_id ORDER BY epoch) AS until
+	FROM role_changes
+	WHERE client_id = $1
 	UNION ALL
-	(SELECT DISTINCT ON (agent_id) agent_id, old_id, '-infinity'::timestamptz, changed_at FROM role_changes WHERE client_id = $1 ORDER BY agent_id, epoch)
+	(SELECT DISTINCT ON (agent_id) agent_id, old_id, '-infinity'::timestamptz, changed_at
+		FROM role_changes
+		WHERE client_id = $1
+		ORDER BY agent_id, epoch)
 	UNION ALL -- an agent that never moved: all that it had and that was no replica
 	SELECT i.agent_id, i.id, '-infinity'::timestamptz, NULL FROM instances i
-	WHERE i.client_id = $1 AND i.role <> 'replica' AND NOT EXISTS (SELECT 1 FROM role_changes c WHERE c.agent_id = i.agent_id)
-		AND (i.role = 'primary' OR NOT EXISTS (SELECT 1 FROM replicas r WHERE r.agent_id = i.agent_id AND r.instance_id = i.id))),
+	WHERE i.client_id = $1
+		AND i.role <> 'replica'
+		AND NOT EXISTS (SELECT 1 FROM role_changes c WHERE c.agent_id = i.agent_id)
+		AND (i.role = 'primary'
+		OR NOT EXISTS (SELECT 1 FROM replicas r WHERE r.agent_id = i.agent_id AND r.instance_id = i.id))),
 parts AS ( -- pieces of time per instance, as primary and beside
-	SELECT i.*, true AS leads, greatest(i.since, l.since, s.first) AS a, least(i.until, coalesce(l.until, i.left_at), s.last) AS b
+	SELECT i.*, true AS leads, greatest(i.since, l.since, s.first) AS a,
+		least(i.until, coalesce(l.until, i.left_at), s.last) AS b
 	FROM led l JOIN inst i ON i.id = l.id, span s
 	UNION ALL
 	SELECT i.*, false, greatest(i.since, s.first), least(i.until, s.last) FROM inst i, span s),
 spot AS (
 	SELECT b.pool_id, date_trunc('hour', b.bucket, 'UTC') AS hour, avg(b.price) AS price, count(*) AS known
-	FROM price_buckets b, span s WHERE b.pool_id IN (SELECT pool_id FROM inst WHERE mode = 'spot') AND b.bucket >= s.first AND b.bucket < s.last GROUP BY 1, 2),
+	FROM price_buckets b, span s
+	WHERE b.pool_id IN (SELECT pool_id FROM inst WHERE mode = 'spot') AND b.bucket >= s.first AND b.bucket < s.last
+	GROUP BY 1, 2),
 hours AS (
 	SELECT p.*, x.price, greatest(p.a, h.hour) AS at, least(p.b, h.hour + interval '1 hour') AS till,
-		p.mode = 'spot' AND x.known IS NOT NULL AND (x.known < 12 OR p.a > h.hour OR p.b < h.hour + interval '1 hour') AS split
+		p.mode = 'spot'
+		AND x.known IS NOT NULL
+		AND (x.known < 12 OR p.a > h.hour OR p.b < h.hour + interval '1 hour') AS split
 	FROM parts p CROSS JOIN LATERAL generate_series(date_trunc('hour', p.a, 'UTC'), p.b, interval '1 hour') AS h(hour)
 	LEFT JOIN spot x ON x.pool_id = p.pool_id AND x.hour = h.hour WHERE p.a < p.b AND h.hour < p.b),
 pieces AS (
-	SELECT leads, mode, free, reference, source, pool_id, spot_price, at, extract(epoch FROM till - at) AS seconds, price FROM hours WHERE NOT split
+	SELECT leads, mode, free, reference, source, pool_id, spot_price, at, extract(epoch FROM till - at) AS seconds,
+		price
+	FROM hours
+	WHERE NOT split
 	UNION ALL
 	SELECT h.leads, h.mode, h.free, h.reference, h.source, h.pool_id, h.spot_price, f.at,
 		extract(epoch FROM least(h.till, f.at + interval '5 minutes') - greatest(h.at, f.at)), b.price
-	FROM hours h CROSS JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond', interval '5 minutes') AS f(at)
+	FROM hours h
+	CROSS
+	JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
+		interval '5 minutes') AS f(at)
 	LEFT JOIN price_buckets b ON b.pool_id = h.pool_id AND b.bucket = f.at WHERE h.split),
 priced AS (
-	SELECT leads, seconds, reference, source, CASE WHEN free THEN 0 WHEN mode <> 'spot' THEN reference ELSE coalesce(price,
-		(SELECT b.price FROM price_buckets b WHERE b.pool_id = p.pool_id AND b.bucket <= p.at ORDER BY b.bucket DESC LIMIT 1),
+	SELECT leads, seconds, reference, source,
+		CASE WHEN free THEN 0 WHEN mode <> 'spot' THEN reference ELSE coalesce(price,
+		(SELECT b.price
+			FROM price_buckets b
+			WHERE b.pool_id = p.pool_id AND b.bucket <= p.at
+			ORDER BY b.bucket DESC
+			LIMIT 1),
 		spot_price, (SELECT pp.price FROM pool_prices pp WHERE pp.pool_id = p.pool_id)) END AS price
 	FROM pieces p),
 sums AS (
@@ -68,11 +94,17 @@ sums AS (
 		coalesce(string_agg(DISTINCT coalesce(source, 'instance'), ', '), 'none') AS list
 	FROM (SELECT *, reference IS NOT NULL AND price IS NOT NULL AS known FROM priced) p)
 INSERT INTO client_savings AS c (client_id, month, baseline, actual, savings, provisional, details)
-SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything, $3::timestamptz > $4::timestamptz,
-	jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6), 'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
-		'price_list', 'on-demand Linux list price per region and type (' || list || '), as known on ' || to_char($4::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
+SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything,
+    $3::timestamptz > $4::timestamptz,
+	jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6),
+	'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
+		'price_list',
+		'on-demand Linux list price per region and type (' || list || '), as known on ' || to_char($4::timestamptz AT TIME ZONE 'UTC',
+		'YYYY-MM-DD'))
 FROM sums
-ON CONFLICT (client_id, month) DO UPDATE SET baseline = excluded.baseline, actual = excluded.actual, savings = excluded.savings, provisional = excluded.provisional,
+ON CONFLICT (client_id, month)
+DO UPDATE SET baseline = excluded.baseline, actual = excluded.actual, savings = excluded.savings,
+    provisional = excluded.provisional,
 	details = excluded.details, computed_at = now()
 WHERE c.provisional`
 
@@ -80,7 +112,8 @@ WHERE c.provisional`
 func (s *Housekeeping) ClientsOf(ctx context.Context, month time.Time) ([]string, error) {
 	type c struct{ ID string }
 	list, err := pg.QueryRows[c](ctx, s.DB, `SELECT id FROM clients WHERE created_at < $1 AND NOT EXISTS (
-		SELECT 1 FROM client_savings s WHERE s.client_id = clients.id AND s.month = $2::date AND NOT s.provisional) ORDER BY id`, month.AddDate(0, 1, 0), month.Format(time.DateOnly))
+		SELECT 1 FROM client_savings s WHERE s.client_id = clients.id AND s.month = $2::date AND NOT s.provisional)
+		ORDER BY id`, month.AddDate(0, 1, 0), month.Format(time.DateOnly))
 	out := make([]string, 0, len(list))
 	for _, x := range list {
 		out = append(out, x.ID)
@@ -107,6 +140,7 @@ func (s *Housekeeping) ComputeSavings(ctx context.Context, clientID string, mont
 		return pg.Translate(err)
 	}
 	_, err := s.DB.Pool.Exec(ctx, `UPDATE clients SET total_savings = x.total, updated_at = now()
-		FROM (SELECT coalesce(sum(savings), 0) AS total FROM client_savings WHERE client_id = $1) x WHERE id = $1 AND total_savings <> x.total`, clientID)
+		FROM (SELECT coalesce(sum(savings), 0) AS total FROM client_savings WHERE client_id = $1) x
+		WHERE id = $1 AND total_savings <> x.total`, clientID)
 	return pg.Translate(err)
 }

@@ -34,8 +34,11 @@ func (m *month) at(hours float64) time.Time {
 func (m *month) runs(id, role, zone, mode string, from, until float64) {
 	m.t.Helper()
 	m.exec(
-		`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at, terminated_at)
-		VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', 'us-east-1' || $3, 't3.medium.us-east-1' || $3, $4, $5, $6)`,
+		`
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, installed_at,
+			terminated_at)
+		VALUES ($1, 'k1', 'a1', $2, 't3.medium', 'us-east-1', 'us-east-1' || $3, 't3.medium.us-east-1' || $3, $4, $5,
+			$6)`,
 		id,
 		role,
 		zone,
@@ -49,13 +52,17 @@ func (m *month) runs(id, role, zone, mode string, from, until float64) {
 func (m *month) costs(zone string, dollars, from, until float64) {
 	m.t.Helper()
 	m.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-		SELECT 't3.medium.us-east-1' || $1, t, $2, 'primary', 1, t FROM generate_series($3::timestamptz, $4::timestamptz - interval '1 second', interval '5 minutes') t`, zone, dollars, m.at(from), m.at(until))
+		SELECT 't3.medium.us-east-1' || $1, t, $2, 'primary', 1, t
+		FROM generate_series($3::timestamptz, $4::timestamptz - interval '1 second', interval '5 minutes') t`,
+			zone, dollars, m.at(from), m.at(until))
 }
 
 func (m *month) moves(epoch int, from, to string, at float64) {
 	m.t.Helper()
 	m.exec(
-		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at) VALUES ('k1', 'a1', $1, $2, $3, $4, 'switch', $5)`,
+		`
+			INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at)
+			VALUES ('k1', 'a1', $1, $2, $3, $4, 'switch', $5)`,
 		epoch,
 		from,
 		to,
@@ -134,7 +141,9 @@ func TestLedgerByHand(t *testing.T) {
 		"a failed replica leads nobody": {2026, time.November, func(m *month) {
 			m.runs("i", "primary", "a", "ondemand", 0, 0)
 			m.runs("r", "retired", "b", "ondemand", 2, 3)
-			m.exec(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id) VALUES ('r', 'k1', 'a1', 'manual', 'i', 'failed', 'control-plane', 'r')`)
+			m.exec(`
+				INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, instance_id)
+				VALUES ('r', 'k1', 'a1', 'manual', 'i', 'failed', 'control-plane', 'r')`)
 		}, 20, 20 * 0.04, 21 * 0.04},
 	} {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // one after the other in one database

@@ -38,7 +38,9 @@ func (s *Sessions) SessionBegun(ctx context.Context, n OperatorSession) error {
 		}
 		_, err := tx.Exec(
 			ctx,
-			`INSERT INTO operator_sessions (id, operator, address, started_at, last_seen_at, expires_at) VALUES ($1, $2, $3, $4, $4, $5)`,
+			`
+				INSERT INTO operator_sessions (id, operator, address, started_at, last_seen_at, expires_at)
+				VALUES ($1, $2, $3, $4, $4, $5)`,
 			n.ID,
 			n.Operator,
 			n.Address,
@@ -106,7 +108,10 @@ func (s *Sessions) EndSessionOf(ctx context.Context, id, by string) error {
 		var operator string
 		err := tx.QueryRow(ctx, `
 			WITH found AS (SELECT id, operator, expires_at FROM operator_sessions WHERE id = $1),
-			     ended AS (INSERT INTO ended_sessions (id, expires_at) SELECT id, expires_at FROM found ON CONFLICT (id) DO NOTHING)
+			     ended AS (INSERT INTO ended_sessions (id, expires_at)
+			         SELECT id, expires_at
+			         FROM found
+			         ON CONFLICT (id) DO NOTHING)
 			SELECT operator FROM found`, id).Scan(&operator)
 		if pg.IsNoRows(err) {
 			return SessionNotFound.New("There is no such session")

@@ -16,7 +16,10 @@ type Silence struct{ DB *pg.DB }
 func (s *Silence) MarkSilent(ctx context.Context, timeout time.Duration, limit int) (int, error) {
 	var n int
 	err := s.DB.Pool.QueryRow(ctx, `WITH silent AS (
-			SELECT id FROM agents WHERE status = 'online' AND coalesce(last_heartbeat_at, created_at) < clock_timestamp() - $1::float8 * interval '1 second'
+			SELECT id
+			FROM agents
+			WHERE status = 'online'
+				AND coalesce(last_heartbeat_at, created_at) < clock_timestamp() - $1::float8 * interval '1 second'
 			ORDER BY last_heartbeat_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),
 		marked AS (
 			UPDATE agents a SET status = 'offline', updated_at = now() FROM silent WHERE a.id = silent.id
@@ -24,11 +27,16 @@ func (s *Silence) MarkSilent(ctx context.Context, timeout time.Duration, limit i
 				'silent:' || a.id || '/' || coalesce(extract(epoch FROM a.last_heartbeat_at)::text, 'never') AS key),
 		event AS (
 			INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
-			SELECT client_id, id, 'agent_marked_offline', 'warning', 'Agent ' || name || ' marked offline (heartbeat timeout)',
-				jsonb_build_object('timeout_seconds', $1::float8, 'last_heartbeat_at', last_heartbeat_at), key FROM marked ON CONFLICT (dedup_key) DO NOTHING),
+			SELECT client_id, id, 'agent_marked_offline', 'warning',
+				'Agent ' || name || ' marked offline (heartbeat timeout)',
+				jsonb_build_object('timeout_seconds', $1::float8, 'last_heartbeat_at', last_heartbeat_at), key
+				FROM marked
+				ON CONFLICT (dedup_key) DO NOTHING),
 		notification AS (
 			INSERT INTO notifications (client_id, message, severity, dedup_key)
-			SELECT client_id, 'Agent ' || name || ' marked offline (heartbeat timeout)', 'warning', key FROM marked ON CONFLICT (dedup_key) DO NOTHING)
+			SELECT client_id, 'Agent ' || name || ' marked offline (heartbeat timeout)', 'warning', key
+			FROM marked
+			ON CONFLICT (dedup_key) DO NOTHING)
 		SELECT count(*) FROM marked`, timeout.Seconds(), limit).Scan(&n)
 	return n, pg.Translate(err)
 }

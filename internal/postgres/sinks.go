@@ -57,8 +57,11 @@ type SinkView struct {
 }
 
 // sinkColumns are what the owner of a sink sees of it.
-const sinkColumns = `id, client_id, kind, url, min_severity, failures, retry_after, last_error, last_delivered_at, created_at,
-	(SELECT count(*) FROM notification_deliveries d WHERE d.sink_id = notification_sinks.id AND d.state = 'pending') AS pending`
+const sinkColumns = `
+	id, client_id, kind, url, min_severity, failures, retry_after, last_error, last_delivered_at, created_at,
+	(SELECT count(*)
+		FROM notification_deliveries d
+		WHERE d.sink_id = notification_sinks.id AND d.state = 'pending') AS pending`
 
 // Sinks lists a client's sinks, oldest first.
 func (s *Sinks) Sinks(ctx context.Context, clientID string) ([]SinkView, error) {
@@ -171,7 +174,8 @@ func (s *Sinks) Enqueue(ctx context.Context) (int64, error) {
 		INSERT INTO notification_deliveries (sink_id, notification_id)
 		SELECT s.id, n.id FROM notification_sinks s JOIN notifications n ON n.client_id = s.client_id
 		WHERE n.created_at > greatest(s.created_at, now() - interval '1 day')
-		  AND array_position(ARRAY['info', 'warning', 'error', 'critical'], n.severity) >= array_position(ARRAY['info', 'warning', 'error', 'critical'], s.min_severity)
+		  AND array_position(ARRAY['info', 'warning', 'error', 'critical'],
+		  n.severity) >= array_position(ARRAY['info', 'warning', 'error', 'critical'], s.min_severity)
 		  AND NOT EXISTS (SELECT FROM notification_deliveries d WHERE d.sink_id = s.id AND d.notification_id = n.id)
 		ON CONFLICT ON CONSTRAINT notification_deliveries_once DO NOTHING`)
 	return tag.RowsAffected(), pg.Translate(err)
@@ -185,11 +189,14 @@ func (s *Sinks) Enqueue(ctx context.Context) (int64, error) {
 func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activities.Delivery, error) {
 	found, err := s.DB.Pool.Query(ctx, `
 		WITH turns AS (
-			SELECT s.id, s.tried_at, row_number() OVER (PARTITION BY s.client_id ORDER BY s.tried_at NULLS FIRST, s.id) AS turn
+			SELECT s.id, s.tried_at,
+				row_number() OVER (PARTITION BY s.client_id ORDER BY s.tried_at NULLS FIRST, s.id) AS turn
 			FROM notification_sinks s
 			WHERE (s.retry_after IS NULL OR s.retry_after <= now())
 				AND s.id <> ALL (coalesce($4::text[], '{}'))
-				AND EXISTS (SELECT FROM notification_deliveries d WHERE d.sink_id = s.id AND d.state = 'pending' AND d.next_at <= now())),
+				AND EXISTS (SELECT
+					FROM notification_deliveries d
+					WHERE d.sink_id = s.id AND d.state = 'pending' AND d.next_at <= now())),
 		tried AS (
 			UPDATE notification_sinks s SET tried_at = clock_timestamp()
 			FROM (SELECT id FROM turns ORDER BY turn, tried_at NULLS FIRST, id LIMIT $3) t
@@ -204,11 +211,13 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 				LIMIT $1
 				FOR UPDATE SKIP LOCKED) d),
 		claimed AS (
-			UPDATE notification_deliveries d SET attempts = attempts + 1, next_at = now() + $2::float8 * interval '1 second'
+			UPDATE notification_deliveries d
+			SET attempts = attempts + 1, next_at = now() + $2::float8 * interval '1 second'
 			FROM due
 			WHERE d.id = due.id
 			RETURNING d.id, d.sink_id, d.notification_id, d.attempts)
-		SELECT c.id, c.attempts, s.id, s.kind, s.url, s.secret_sealed, n.id, n.client_id, n.severity, n.message, n.created_at
+		SELECT c.id, c.attempts, s.id, s.kind, s.url, s.secret_sealed, n.id, n.client_id, n.severity, n.message,
+			n.created_at
 		FROM claimed c
 		JOIN notification_sinks s ON s.id = c.sink_id
 		JOIN notifications n ON n.id = c.notification_id
@@ -250,11 +259,17 @@ func (s *Sinks) Release(ctx context.Context, unsent []activities.Delivery) error
 func (s *Sinks) Delivered(ctx context.Context, d activities.Delivery) error {
 	b := &pgx.Batch{}
 	b.Queue(
-		`UPDATE notification_deliveries SET state = 'delivered', ended_at = now(), error = NULL WHERE id = $1 AND state = 'pending'`,
+		`
+			UPDATE notification_deliveries
+			SET state = 'delivered', ended_at = now(), error = NULL
+			WHERE id = $1 AND state = 'pending'`,
 		d.ID,
 	)
 	b.Queue(
-		`UPDATE notification_sinks SET failures = 0, retry_after = NULL, last_error = NULL, last_delivered_at = now() WHERE id = $1`,
+		`
+			UPDATE notification_sinks
+			SET failures = 0, retry_after = NULL, last_error = NULL, last_delivered_at = now()
+			WHERE id = $1`,
 		d.SinkID,
 	)
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
@@ -266,7 +281,8 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
 			`UPDATE notification_deliveries SET error = $2, next_at = now() + $3::float8 * interval '1 second',
-				state = CASE WHEN attempts >= $4 THEN 'abandoned' ELSE state END, ended_at = CASE WHEN attempts >= $4 THEN now() END
+				state = CASE WHEN attempts >= $4 THEN 'abandoned' ELSE state END,
+				ended_at = CASE WHEN attempts >= $4 THEN now() END
 			WHERE id = $1 AND state = 'pending'`, d.ID, why, notification.BackOff(d.Attempts).Seconds(),
 			notification.MaxAttempts); err != nil {
 			return err
@@ -274,7 +290,11 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 		var failures int
 		err := tx.QueryRow(
 			ctx,
-			`UPDATE notification_sinks SET failures = failures + 1, last_error = $2, last_failed_at = now() WHERE id = $1 RETURNING failures`,
+			`
+				UPDATE notification_sinks
+				SET failures = failures + 1, last_error = $2, last_failed_at = now()
+				WHERE id = $1
+				RETURNING failures`,
 			d.SinkID,
 			why,
 		).Scan(&failures)

@@ -97,7 +97,9 @@ func TestWhatCallsASwitchOffIsRead(t *testing.T) {
 	c := g.ordered()
 	notice := func(kind string) {
 		g.exec(
-			`INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('k1', 'a1', 'i-0', $1, now() + interval '1 hour')`,
+			`
+				INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline)
+				VALUES ('k1', 'a1', 'i-0', $1, now() + interval '1 hour')`,
 			kind,
 		)
 	}

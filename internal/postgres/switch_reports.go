@@ -128,17 +128,26 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 // insertReport joins the report with the row that its workflow may have made. A
 // switch with an order is carried on by its workflow; of one without an order the
 // report is all there is.
-const insertReport = `INSERT INTO switches AS s (id, client_id, agent_id, trigger, old_id, new_id, from_mode, to_mode, from_pool, to_pool, on_demand, old_spot, new_spot,
-		savings_impact, timing, snapshot, report_key, initiated_at, launched_at, ready_at, reported_at, phase, cut_over_at, ended_at)
+const insertReport = `
+	INSERT INTO switches AS s (id, client_id, agent_id, trigger, old_id, new_id, from_mode, to_mode, from_pool, to_pool,
+		on_demand, old_spot, new_spot,
+		savings_impact, timing, snapshot, report_key, initiated_at, launched_at, ready_at, reported_at, phase,
+		cut_over_at, ended_at)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, $12, $13, $14, $15, $16, $17,
 		coalesce($18::timestamptz, now()), $19, $20, clock_timestamp(), CASE WHEN $21 THEN 'launching' ELSE 'done' END,
 		CASE WHEN NOT $21 THEN coalesce($22::timestamptz, now()) END, CASE WHEN NOT $21 THEN now() END)
-	ON CONFLICT (id) DO UPDATE SET old_id = coalesce(nullif(s.old_id, ''), excluded.old_id), new_id = coalesce(nullif(s.new_id, ''), excluded.new_id),
-		from_mode = coalesce(nullif(s.from_mode, ''), excluded.from_mode), to_mode = coalesce(nullif(s.to_mode, ''), excluded.to_mode),
+	ON CONFLICT (id)
+	DO UPDATE SET old_id = coalesce(nullif(s.old_id, ''), excluded.old_id),
+		new_id = coalesce(nullif(s.new_id, ''), excluded.new_id),
+		from_mode = coalesce(nullif(s.from_mode, ''), excluded.from_mode),
+		to_mode = coalesce(nullif(s.to_mode, ''), excluded.to_mode),
 		from_pool = coalesce(s.from_pool, excluded.from_pool), to_pool = coalesce(s.to_pool, excluded.to_pool),
-		on_demand = coalesce(excluded.on_demand, s.on_demand), old_spot = coalesce(excluded.old_spot, s.old_spot), new_spot = coalesce(excluded.new_spot, s.new_spot),
-		savings_impact = coalesce(excluded.savings_impact, s.savings_impact), timing = excluded.timing, snapshot = excluded.snapshot,
-		report_key = excluded.report_key, launched_at = coalesce(excluded.launched_at, s.launched_at), ready_at = coalesce(excluded.ready_at, s.ready_at), reported_at = excluded.reported_at
+		on_demand = coalesce(excluded.on_demand, s.on_demand), old_spot = coalesce(excluded.old_spot, s.old_spot),
+		new_spot = coalesce(excluded.new_spot, s.new_spot),
+		savings_impact = coalesce(excluded.savings_impact, s.savings_impact), timing = excluded.timing,
+		snapshot = excluded.snapshot,
+		report_key = excluded.report_key, launched_at = coalesce(excluded.launched_at, s.launched_at),
+		ready_at = coalesce(excluded.ready_at, s.ready_at), reported_at = excluded.reported_at
 		WHERE s.report_key IS NULL AND s.agent_id = excluded.agent_id
 	RETURNING true`
 
@@ -147,7 +156,11 @@ func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 	var theirs string
 	err := tx.QueryRow(
 		ctx,
-		`SELECT id FROM instances WHERE id IN ($1, $2) AND (client_id <> $3 OR agent_id IS DISTINCT FROM $4 AND role <> 'retired') LIMIT 1`,
+		`
+			SELECT id
+			FROM instances
+			WHERE id IN ($1, $2) AND (client_id <> $3 OR agent_id IS DISTINCT FROM $4 AND role <> 'retired')
+			LIMIT 1`,
 		r.OldID,
 		r.NewID,
 		r.ClientID,
@@ -172,7 +185,11 @@ WHERE agent_id = $1
   AND CASE
     WHEN $2 <> '' THEN id = $2
     ELSE id IN (SELECT id FROM switches WHERE agent_id = $1 AND new_id = $4)
-        OR status = 'pending' AND launcher = 'agent' AND command_type = 'switch' AND deliveries > 0 AND instance_id = $3 END
+        OR status = 'pending'
+        AND launcher = 'agent'
+        AND command_type = 'switch'
+        AND deliveries > 0
+        AND instance_id = $3 END
 ORDER BY (status = 'pending') DESC, created_at DESC
 LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&out.CommandID, &out.Launcher)
 	if pg.IsNoRows(err) && r.CommandID != "" {
@@ -192,14 +209,18 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 	}
 	b := &pgx.Batch{}
 	b.Queue(
-		`UPDATE instances SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price) WHERE id = $2 AND agent_id = $1`,
+		`
+			UPDATE instances
+			SET spot_price = coalesce($3, spot_price), ondemand_price = coalesce($4, ondemand_price)
+			WHERE id = $2 AND agent_id = $1`,
 		r.AgentID,
 		r.NewID,
 		r.NewSpot,
 		r.OnDemand,
 	)
 	b.Queue(`UPDATE instances
-		SET terminated_at = coalesce(terminated_at, $3::timestamptz), role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
+		SET terminated_at = coalesce(terminated_at, $3::timestamptz),
+			role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
 		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID,
 		nullableTime(r.EndedOldAt))
 	var name string

@@ -42,7 +42,8 @@ SELECT jsonb_build_object(
     'old_id', coalesce(c.instance_id, s.old_id, ''),
     'phase', coalesce(s.phase, ''),
     'code', coalesce(s.error_code, ''),
-    'new_id', coalesce(CASE WHEN s.reported_at IS NOT NULL THEN nullif(s.new_id, '') END, c.new_instance_id, s.new_id, ''),
+    'new_id',
+    coalesce(CASE WHEN s.reported_at IS NOT NULL THEN nullif(s.new_id, '') END, c.new_instance_id, s.new_id, ''),
     'reported', s.reported_at IS NOT NULL,
     'replica', coalesce((
         SELECT jsonb_build_object(
@@ -124,8 +125,11 @@ const phaseRank = `array_position(ARRAY['launching', 'waiting_until_ready', 'cut
 func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) error {
 	b := &pgx.Batch{}
 	b.Queue(
-		`INSERT INTO switches (id, client_id, agent_id, operation_id, trigger, old_id, from_mode, from_pool, to_mode, to_pool, on_demand, old_spot, new_spot)
-		SELECT $1, a.client_id, a.id, $3, coalesce(nullif(left($4, 20), ''), 'manual'), coalesce(o.id, $5), coalesce(o.mode, ''), o.pool_id,
+		`
+		INSERT INTO switches (id, client_id, agent_id, operation_id, trigger, old_id, from_mode, from_pool, to_mode,
+			to_pool, on_demand, old_spot, new_spot)
+		SELECT $1, a.client_id, a.id, $3, coalesce(nullif(left($4, 20), ''), 'manual'), coalesce(o.id, $5),
+			coalesce(o.mode, ''), o.pool_id,
 			coalesce(c.target_mode, ''), c.target_pool_id, od.price, op.price, np.price
 		FROM agents a
 			LEFT JOIN commands c ON c.id = $1 AND c.agent_id = a.id
@@ -142,7 +146,9 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 	)
 	found := false
 	b.Queue(`UPDATE switches SET phase = CASE WHEN `+phaseRank+`$3::text) >= `+phaseRank+`phase) THEN $3 ELSE phase END,
-			operation_id = coalesce(nullif($4, ''), operation_id), new_id = coalesce(nullif($5, ''), new_id), error_code = coalesce(nullif($6, ''), error_code),
+			operation_id = coalesce(nullif($4, ''), operation_id),
+			new_id = coalesce(nullif($5, ''), new_id),
+			error_code = coalesce(nullif($6, ''), error_code),
 			launched_at = CASE WHEN $3 = 'waiting_until_ready' THEN coalesce(launched_at, clock_timestamp()) ELSE launched_at END,
 			ready_at = CASE WHEN $3 = 'cutting_over' THEN coalesce(ready_at, clock_timestamp()) ELSE ready_at END,
 			cut_over_at = CASE WHEN $3 IN ('retiring_old', 'done') THEN coalesce(cut_over_at, clock_timestamp()) ELSE cut_over_at END,
@@ -164,9 +170,11 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 
 // priceOfTheMove fills in where a switch ended and what it is worth per hour. A
 // missing price leaves the worth unknown.
-const priceOfTheMove = `UPDATE switches s SET to_pool = n.pool_id, to_mode = CASE n.mode WHEN 'unknown' THEN s.to_mode ELSE n.mode END,
+const priceOfTheMove = `
+	UPDATE switches s SET to_pool = n.pool_id, to_mode = CASE n.mode WHEN 'unknown' THEN s.to_mode ELSE n.mode END,
 		new_spot = coalesce(np.price, s.new_spot), savings_impact = coalesce(s.savings_impact,
-			CASE s.from_mode WHEN 'ondemand' THEN s.on_demand ELSE s.old_spot END - CASE n.mode WHEN 'ondemand' THEN od.price ELSE coalesce(np.price, s.new_spot) END)
+			CASE s.from_mode WHEN 'ondemand' THEN s.on_demand ELSE s.old_spot END - CASE n.mode WHEN 'ondemand' THEN od.price ELSE coalesce(np.price,
+			s.new_spot) END)
 	FROM instances n LEFT JOIN pool_prices np ON np.pool_id = n.pool_id
 		LEFT JOIN on_demand_prices od ON od.region = n.region AND od.instance_type = n.instance_type
 	WHERE s.id = $1 AND n.id = s.new_id AND n.agent_id = s.agent_id`
@@ -177,7 +185,9 @@ const priceOfTheMove = `UPDATE switches s SET to_pool = n.pool_id, to_mode = CAS
 func (s *Switches) CloseCommand(ctx context.Context, in activities.CommandResult) error {
 	var known bool
 	err := s.DB.Pool.QueryRow(ctx, `WITH closed AS (
-			UPDATE commands SET status = $2, message = coalesce(nullif($3, ''), message), success = CASE $2 WHEN 'completed' THEN true WHEN 'failed' THEN false END,
+			UPDATE commands
+			SET status = $2, message = coalesce(nullif($3, ''), message),
+				success = CASE $2 WHEN 'completed' THEN true WHEN 'failed' THEN false END,
 				executed_at = CASE WHEN $2 IN ('completed', 'failed') THEN clock_timestamp() END
 			WHERE id = $1 AND status = 'pending')
 		SELECT EXISTS (SELECT FROM commands WHERE id = $1)`, in.CommandID, in.Status, in.Message).Scan(&known)

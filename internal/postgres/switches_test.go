@@ -20,10 +20,13 @@ func TestRecordPhase(t *testing.T) {
 	g := guard(t)
 	s := &postgres.Switches{DB: g.db}
 	g.exec(
-		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id) VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'spot', 't3.medium.us-east-1b')`,
+		`
+			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id)
+			VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'spot', 't3.medium.us-east-1b')`,
 	)
 	g.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES
-		('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.02, 'primary', now()), ('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'primary', now())`)
+		('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.02, 'primary', now()),
+		('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'primary', now())`)
 	phase := func(p switching.Phase, newID string) {
 		t.Helper()
 		for range 2 {
@@ -54,7 +57,10 @@ func TestRecordPhase(t *testing.T) {
 	phase(switching.Retiring, "i-1")
 	require.Equal(t, "done i-0 i-1 spot t3.medium.us-east-1a t3.medium.us-east-1b 0.008000 switch/c1", one[string](
 		g,
-		`SELECT concat_ws(' ', phase, old_id, new_id, to_mode, from_pool, to_pool, savings_impact, operation_id) FROM switches WHERE launched_at IS NOT NULL AND ready_at IS NOT NULL AND cut_over_at IS NOT NULL AND ended_at IS NOT NULL`,
+		`
+			SELECT concat_ws(' ', phase, old_id, new_id, to_mode, from_pool, to_pool, savings_impact, operation_id)
+			FROM switches
+			WHERE launched_at IS NOT NULL AND ready_at IS NOT NULL AND cut_over_at IS NOT NULL AND ended_at IS NOT NULL`,
 	))
 	err = s.RecordPhase(t.Context(), activities.SwitchPhase{CommandID: "c9", AgentID: "a9", Phase: switching.Launching})
 	require.Equal(t, agent.NotFound, fault.CodeOf(err))
@@ -85,7 +91,9 @@ func TestCloseCommand(t *testing.T) {
 	s := &postgres.Switches{DB: g.db}
 	for status, success := range map[string]string{"completed": "t", "failed": "f", "cancelled": ""} {
 		g.exec(
-			`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode) VALUES ($1, 'k1', 'a1', 'i-0', 'control-plane', 'ondemand')`,
+			`
+				INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode)
+				VALUES ($1, 'k1', 'a1', 'i-0', 'control-plane', 'ondemand')`,
 			status,
 		)
 		require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{

@@ -25,7 +25,8 @@ func (s *Templates) FreshPrimaries(
 	ctx context.Context, within time.Duration, without []string, limit int,
 ) ([]activities.FreshPrimary, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
-		SELECT a.id, i.id, i.region, c.id, c.role_arn, c.external_id, c.own_account, extract(epoch FROM clock_timestamp() - i.primary_since)::float8
+		SELECT a.id, i.id, i.region, c.id, c.role_arn, c.external_id, c.own_account,
+			extract(epoch FROM clock_timestamp() - i.primary_since)::float8
 		FROM instances i
 		JOIN agents a ON a.id = i.agent_id
 		JOIN clients c ON c.id = a.client_id
@@ -66,7 +67,8 @@ WITH kept AS (
 ), lacking AS (
 	SELECT k.agent_id, string_agg(x.what, '; ' ORDER BY x.what) AS what
 	FROM kept k,
-		jsonb_array_elements_text(coalesce(k.template->'not_copied', '[]') || coalesce(k.template->'unread', '[]')) AS x (what)
+		jsonb_array_elements_text(coalesce(k.template->'not_copied', '[]') || coalesce(k.template->'unread',
+		'[]')) AS x (what)
 	GROUP BY k.agent_id
 )
 INSERT INTO notifications (client_id, message, severity, dedup_key)

@@ -37,7 +37,8 @@ func (s *Trail) Add(ctx context.Context, e TrailEntry) error {
 	}
 	r := trail.RequestFrom(ctx)
 	_, err = s.DB.Pool.Exec(ctx, `
-		INSERT INTO trail (client_id, agent_id, type, outcome, actor, actor_kind, actor_id, token_id, address, request_id, message, details)
+		INSERT INTO trail (client_id, agent_id, type, outcome, actor, actor_kind, actor_id, token_id, address,
+			request_id, message, details)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		e.ClientID, e.AgentID, e.Type, e.Outcome, e.Actor, r.ActorKind, r.ActorID, r.TokenID, r.Address, r.RequestID,
 		e.Message, details)
@@ -64,7 +65,9 @@ func (s *Trail) Seal(ctx context.Context, now time.Time) (sealed []trail.Entry, 
 			return err
 		}
 		rows, err := tx.Query(ctx, `
-			WITH taken AS (DELETE FROM trail_unsealed WHERE entry_id IN (SELECT entry_id FROM trail_unsealed ORDER BY entry_id LIMIT $1) RETURNING entry_id)
+			WITH taken AS (DELETE FROM trail_unsealed
+				WHERE entry_id IN (SELECT entry_id FROM trail_unsealed ORDER BY entry_id LIMIT $1)
+				RETURNING entry_id)
 			SELECT `+selectTrail+` FROM trail t JOIN taken ON taken.entry_id = t.id ORDER BY t.id`, SealsAtOnce)
 		if err != nil {
 			return err
@@ -116,8 +119,10 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 	}
 	rows, err := s.DB.Pool.Query(ctx, `
 		SELECT s.day, s.place, s.entry_id, s.prev, s.hash, t.id IS NOT NULL AS found,
-		       coalesce(t.id, 0), coalesce(t.at, now()), coalesce(t.client_id, ''), coalesce(t.agent_id, ''), coalesce(t.type, ''), coalesce(t.outcome, ''),
-		       coalesce(t.actor, ''), coalesce(t.actor_kind, ''), coalesce(t.actor_id, ''), coalesce(t.token_id, ''), coalesce(t.address, ''),
+		       coalesce(t.id, 0), coalesce(t.at, now()), coalesce(t.client_id, ''), coalesce(t.agent_id, ''),
+		       coalesce(t.type, ''), coalesce(t.outcome, ''),
+		       coalesce(t.actor, ''), coalesce(t.actor_kind, ''), coalesce(t.actor_id, ''), coalesce(t.token_id, ''),
+		       coalesce(t.address, ''),
 		       coalesce(t.request_id, ''), coalesce(t.message, ''), coalesce(t.details::text, '')
 		FROM trail_seals s LEFT JOIN trail t ON t.id = s.entry_id ORDER BY s.day, s.place`)
 	if err != nil {

@@ -67,10 +67,12 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 func TestAChangedTrailShows(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]string{
-		"an entry is changed":           `UPDATE trail SET message = 'nothing' WHERE id = 2`,
-		"an entry is gone":              `DELETE FROM trail WHERE id = 2`,
-		"an entry and its seal":         `WITH gone AS (DELETE FROM trail_seals WHERE entry_id = 2) DELETE FROM trail WHERE id = 2`,
-		"one was kept out of the chain": `WITH more AS (INSERT INTO trail (type, outcome, actor, message) VALUES ('x', 'done', 'x', 'x')) SELECT 1`,
+		"an entry is changed": `UPDATE trail SET message = 'nothing' WHERE id = 2`,
+		"an entry is gone":    `DELETE FROM trail WHERE id = 2`,
+		"an entry and its seal": `
+			WITH gone AS (DELETE FROM trail_seals WHERE entry_id = 2) DELETE FROM trail WHERE id = 2`,
+		"one was kept out of the chain": `
+			WITH more AS (INSERT INTO trail (type, outcome, actor, message) VALUES ('x', 'done', 'x', 'x')) SELECT 1`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -38,7 +38,8 @@ func TestPriceViews(t *testing.T) {
 	require.Zero(t, none)
 	_, err = db.Pool.Exec(ctx, `INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now());
 		INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
-		SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'primary', 1, b FROM generate_series(timestamptz '2026-03-01 00:00Z', '2026-03-02 23:55Z', '5 minutes') b`)
+		SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'primary', 1, b
+		FROM generate_series(timestamptz '2026-03-01 00:00Z', '2026-03-02 23:55Z', '5 minutes') b`)
 	require.NoError(t, err)
 	known, err := v.OnDemandPrice(ctx, "t3.medium", "us-east-1")
 	require.NoError(t, err)
@@ -72,9 +73,13 @@ func TestOperationViews(t *testing.T) {
 	db, v := fleetOf(t)
 	ctx := t.Context()
 	_, err := db.Pool.Exec(ctx, `
-		INSERT INTO operations (id, kind, client_id, agent_id, started_at) SELECT 'switch/' || n, 'switch', 'c1', 'a1', timestamptz '2026-03-01 00:00Z' + (n / 2) * interval '1 minute' FROM generate_series(1, 5) n;
-		INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at) VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now(), NULL);
-		INSERT INTO operation_steps (operation_id, run_id, seq, name, seconds_left, at) VALUES ('switch/1', 'r', 2, 'b', 1.5, now()), ('switch/1', 'r', 1, 'a', NULL, now() - interval '1 s')`)
+		INSERT INTO operations (id, kind, client_id, agent_id, started_at)
+		SELECT 'switch/' || n, 'switch', 'c1', 'a1', timestamptz '2026-03-01 00:00Z' + (n / 2) * interval '1 minute'
+		FROM generate_series(1, 5) n;
+		INSERT INTO operations (id, kind, client_id, agent_id, state, ended_at, tend_at)
+		VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now(), NULL);
+		INSERT INTO operation_steps (operation_id, run_id, seq, name, seconds_left, at)
+		VALUES ('switch/1', 'r', 2, 'b', 1.5, now()), ('switch/1', 'r', 1, 'a', NULL, now() - interval '1 s')`)
 	require.NoError(t, err)
 
 	// Every page follows the one before, through equal times as well.
@@ -122,7 +127,9 @@ func TestNotificationsAndChanges(t *testing.T) {
 	n := &postgres.Notifications{DB: db}
 	_, err := db.Pool.Exec(
 		ctx,
-		`INSERT INTO notifications (id, client_id, message, created_at) VALUES ('n1', 'c1', 'one', now() - interval '1 h'), ('n2', 'c1', 'two', now()), ('n3', 'c2', 'three', now())`,
+		`
+			INSERT INTO notifications (id, client_id, message, created_at)
+			VALUES ('n1', 'c1', 'one', now() - interval '1 h'), ('n2', 'c1', 'two', now()), ('n3', 'c2', 'three', now())`,
 	)
 	require.NoError(t, err)
 	idsOf := func(clientID string, limit int) []string {
@@ -154,8 +161,10 @@ func TestNotificationsAndChanges(t *testing.T) {
 	require.NoError(t, err)
 	_, err = db.Pool.Exec(ctx, `
 		INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('switch/1', 'switch', 'c1', 'a1');
-		INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES ('c1', 'a1', 'i-1', 'termination-notice', '2026-03-01 00:00Z');
-		INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause) VALUES ('c2', 'b1', 1, 'i-b', 'i-n', 'r-ours', 'termination')`)
+		INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline)
+		VALUES ('c1', 'a1', 'i-1', 'termination-notice', '2026-03-01 00:00Z');
+		INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause)
+		VALUES ('c2', 'b1', 1, 'i-b', 'i-n', 'r-ours', 'termination')`)
 	require.NoError(t, err)
 	all, err := c.Since(ctx, "", since, 10)
 	require.NoError(t, err)

@@ -68,14 +68,20 @@ func TestAChartCostsWhatItShows(t *testing.T) {
 	const days = 3
 	grow := func(fromType, types int) {
 		g.exec(
-			`INSERT INTO pools (id, instance_type, region, az) SELECT 't' || n || '.x.us-east-1' || z, 't' || n || '.x', 'us-east-1', 'us-east-1' || z
+			`
+			INSERT INTO pools (id, instance_type, region, az)
+			SELECT 't' || n || '.x.us-east-1' || z, 't' || n || '.x', 'us-east-1', 'us-east-1' || z
 			FROM generate_series($1::int, $2::int) n, unnest(ARRAY['a', 'b']) z`,
 			fromType,
 			fromType+types-1,
 		)
 		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, method, confidence, observed_at)
-			SELECT p.id, t, 0.01, CASE WHEN k THEN 'interpolated' ELSE 'primary' END, CASE WHEN k THEN 'linear' END, 1, t
-			FROM pools p, generate_series($1::timestamptz - interval '10 days', $1::timestamptz - interval '5 minutes', interval '5 minutes') t, LATERAL (SELECT extract(minute FROM t) >= 45 AS k) i
+			SELECT p.id, t, 0.01, CASE WHEN k THEN 'interpolated' ELSE 'primary' END, CASE WHEN k THEN 'linear' END, 1,
+				t
+			FROM pools p,
+				generate_series($1::timestamptz - interval '10 days', $1::timestamptz - interval '5 minutes',
+				interval '5 minutes') t,
+				LATERAL (SELECT extract(minute FROM t) >= 45 AS k) i
 			WHERE p.instance_type = ANY (SELECT 't' || n || '.x' FROM generate_series($2::int, $3::int) n)`, noon,
 			fromType, fromType+types-1)
 		g.exec(`ANALYZE price_hours`)

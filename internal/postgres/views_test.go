@@ -18,50 +18,80 @@ import (
 // in all states, switches, prices and notices; c2 with one agent.
 const fleet = `
 INSERT INTO clients (id, name, email, token_hash, token_sealed, total_savings, created_at) VALUES
-	('c1', 'Acme', 'a@x', '\x01', '\x01', 12.5, now() - interval '2 days'), ('c2', 'Beta', 'b@x', '\x02', '\x02', 1, now());
-INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_heartbeat_at, launcher, keeping, created_at) VALUES
+	('c1', 'Acme', 'a@x', '\x01', '\x01', 12.5, now() - interval '2 days'),
+	('c2', 'Beta', 'b@x', '\x02', '\x02', 1, now());
+INSERT INTO agents (id, client_id, logical_agent_id, hostname, status, last_heartbeat_at, launcher, keeping,
+    created_at) VALUES
 	('a1', 'c1', 'web-1', 'h1', 'online', now() - interval '10 seconds', 'control-plane', 'auto', now()),
 	('a2', 'c1', 'web-2', '', 'offline', now() - interval '1 hour', 'agent', 'manual', now()),
 	('a3', 'c1', 'web-3', 'h3', 'deleted', now() - interval '2 hours', 'control-plane', 'off', now()),
 	('b1', 'c2', 'web-1', 'hb', 'online', NULL, 'control-plane', 'auto', now());
-INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, spot_price, ondemand_price, installed_at, created_at) VALUES
-	('i-1', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 0.0125, 0.0416, now() - interval '5 hours', now() - interval '5 hours'),
-	('i-0', 'c1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', NULL, NULL, now() - interval '9 hours', now() - interval '9 hours'),
-	('i-r', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', 'spot', NULL, NULL, now(), now()),
-	('i-2', 'c1', 'a2', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'ondemand', NULL, 0.0416, now(), now() - interval '1 hour'),
-	('i-b', 'c2', 'b1', 'primary', 'm5.large', 'us-east-1', 'us-east-1a', 'm5.large.us-east-1a', 'spot', NULL, NULL, now(), now());
-INSERT INTO pools (id, instance_type, region, az) SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z FROM unnest(ARRAY['a', 'b', 'c']) z;
+INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, spot_price,
+    ondemand_price, installed_at, created_at) VALUES
+	('i-1', 'c1', 'a1', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 0.0125,
+	0.0416, now() - interval '5 hours', now() - interval '5 hours'),
+	('i-0', 'c1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'spot', NULL, NULL,
+	now() - interval '9 hours', now() - interval '9 hours'),
+	('i-r', 'c1', 'a1', 'replica', 't3.medium', 'us-east-1', 'us-east-1c', 't3.medium.us-east-1c', 'spot', NULL, NULL,
+	now(), now()),
+	('i-2', 'c1', 'a2', 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', 'ondemand', NULL,
+	0.0416, now(), now() - interval '1 hour'),
+	('i-b', 'c2', 'b1', 'primary', 'm5.large', 'us-east-1', 'us-east-1a', 'm5.large.us-east-1a', 'spot', NULL, NULL,
+	now(), now());
+INSERT INTO pools (id, instance_type, region, az)
+SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
+FROM unnest(ARRAY['a', 'b', 'c']) z;
 INSERT INTO pools (id, instance_type, region, az) VALUES ('t3.large.us-east-1a', 't3.large', 'us-east-1', 'us-east-1a');
-INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, instance_id, hourly_cost, created_at, launched_at, tags, promoted_at) VALUES
-	('r-ready', 'c1', 'a1', 'rebalance', 'i-1', 'ready', 'control-plane', '{}', 't3.medium.us-east-1c', 'i-r', 0.01, now() - interval '2 hours', now() - interval '2 hours', '{"k":"v"}', NULL),
-	('r-primary', 'c1', 'a1', 'termination', 'i-0', 'promoted', 'control-plane', '{}', 't3.medium.us-east-1a', 'i-1', NULL, now() - interval '5 hours', NULL, '{}', now() - interval '4 hours'),
-	('r-past', 'c1', 'a1', 'manual', 'i-00', 'promoted', 'control-plane', '{}', 't3.medium.us-east-1b', 'i-0', NULL, now() - interval '9 hours', NULL, '{}', now() - interval '8 hours'),
-	('r-dead', 'c1', 'a1', 'manual', 'i-1', 'retired', 'control-plane', '{}', NULL, NULL, NULL, now() - interval '3 hours', NULL, '{}', NULL),
-	('r-todo', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', '{"pool": "t3.medium.us-east-1c", "mode": "spot"}', NULL, NULL, NULL, now(), NULL, '{}', NULL),
-	('r-none', 'c1', 'a2', 'rebalance', 'i-2', 'requested', 'agent', '{"mode": "spot"}', NULL, NULL, NULL, now(), NULL, '{}', NULL),
-	('r-ours', 'c2', 'b1', 'manual', 'i-b', 'launching', 'control-plane', '{}', 'm5.large.us-east-1b', NULL, NULL, now(), NULL, '{}', NULL);
-INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, from_mode, to_mode, from_pool, to_pool, on_demand, new_spot, savings_impact, initiated_at, launched_at) VALUES
-	('s1', 'c1', 'a1', 'manual', 'done', 'i-0', 'i-1', 'spot', 'spot', 't3.medium.us-east-1b', 't3.medium.us-east-1a', 0.0416, 0.0125, 0.002, now() - interval '4 hours', now() - interval '4 hours'),
-	('s2', 'c1', 'a1', 'model', 'done', 'i-9', 'i-1', 'ondemand', 'ondemand', NULL, NULL, 0.0416, NULL, NULL, now() - interval '20 days', NULL),
+INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, plan, pool_id, instance_id, hourly_cost,
+    created_at, launched_at, tags, promoted_at) VALUES
+	('r-ready', 'c1', 'a1', 'rebalance', 'i-1', 'ready', 'control-plane', '{}', 't3.medium.us-east-1c', 'i-r', 0.01,
+	now() - interval '2 hours', now() - interval '2 hours', '{"k":"v"}', NULL),
+	('r-primary', 'c1', 'a1', 'termination', 'i-0', 'promoted', 'control-plane', '{}', 't3.medium.us-east-1a', 'i-1',
+	NULL, now() - interval '5 hours', NULL, '{}', now() - interval '4 hours'),
+	('r-past', 'c1', 'a1', 'manual', 'i-00', 'promoted', 'control-plane', '{}', 't3.medium.us-east-1b', 'i-0', NULL,
+	now() - interval '9 hours', NULL, '{}', now() - interval '8 hours'),
+	('r-dead', 'c1', 'a1', 'manual', 'i-1', 'retired', 'control-plane', '{}', NULL, NULL, NULL,
+	now() - interval '3 hours', NULL, '{}', NULL),
+	('r-todo', 'c1', 'a2', 'manual', 'i-2', 'requested', 'agent', '{"pool": "t3.medium.us-east-1c", "mode": "spot"}',
+	NULL, NULL, NULL, now(), NULL, '{}', NULL),
+	('r-none', 'c1', 'a2', 'rebalance', 'i-2', 'requested', 'agent', '{"mode": "spot"}', NULL, NULL, NULL, now(), NULL,
+	'{}', NULL),
+	('r-ours', 'c2', 'b1', 'manual', 'i-b', 'launching', 'control-plane', '{}', 'm5.large.us-east-1b', NULL, NULL,
+	now(), NULL, '{}', NULL);
+INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, from_mode, to_mode, from_pool, to_pool,
+    on_demand, new_spot, savings_impact, initiated_at, launched_at) VALUES
+	('s1', 'c1', 'a1', 'manual', 'done', 'i-0', 'i-1', 'spot', 'spot', 't3.medium.us-east-1b', 't3.medium.us-east-1a',
+	0.0416, 0.0125, 0.002, now() - interval '4 hours', now() - interval '4 hours'),
+	('s2', 'c1', 'a1', 'model', 'done', 'i-9', 'i-1', 'ondemand', 'ondemand', NULL, NULL, 0.0416, NULL, NULL,
+	now() - interval '20 days', NULL),
 	('s3', 'c1', 'a1', 'model', 'abandoned', 'i-1', '', 'spot', 'spot', NULL, NULL, NULL, NULL, NULL, now(), NULL);
 INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at, updated_at) VALUES
 	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'primary', now(), now()),
 	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.0110, 'primary', now(), now()),
-	('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', 0.0100, 'primary', now() - interval '2 hours', now() - interval '2 hours');
-INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price, source_type, client_id, agent_id, observed_at, received_at)
-	SELECT 'p' || n, now(), 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z, 0.01 + n * 0.001, 0.0416, 'primary', 'c1', 'a1',
-	now() - n * interval '4 minutes', now() - n * interval '4 minutes' FROM generate_series(1, 8) n, unnest(ARRAY['a', 'b']) z;
+	('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', 0.0100, 'primary', now() - interval '2 hours',
+	now() - interval '2 hours');
+INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price,
+    source_type, client_id, agent_id, observed_at, received_at)
+	SELECT 'p' || n, now(), 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z, 0.01 + n * 0.001,
+		0.0416, 'primary', 'c1', 'a1',
+	now() - n * interval '4 minutes', now() - n * interval '4 minutes'
+	FROM generate_series(1, 8) n, unnest(ARRAY['a', 'b']) z;
 INSERT INTO agent_reports (agent_id, at, on_demand, spot)
-	SELECT 'a1', array_agg(now() - n * interval '4 minutes' ORDER BY n), array_agg(41600 ORDER BY n), array_agg(10000 + n * 1000 ORDER BY n)
+	SELECT 'a1', array_agg(now() - n * interval '4 minutes' ORDER BY n), array_agg(41600 ORDER BY n),
+		array_agg(10000 + n * 1000 ORDER BY n)
 	FROM generate_series(1, 8) n;
-INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version, created_at, shadow)
-	SELECT 'c1', 'a1', 'stay_spot', 'spot', 0.3, n, 'rules', '1', now() - (10 - n) * interval '1 minute', n = 7 FROM generate_series(1, 7) n;
+INSERT INTO decisions (client_id, agent_id, action, current_mode, risk_score, expected_savings, engine, engine_version,
+    created_at, shadow)
+	SELECT 'c1', 'a1', 'stay_spot', 'spot', 0.3, n, 'rules', '1', now() - (10 - n) * interval '1 minute', n = 7
+	FROM generate_series(1, 7) n;
 INSERT INTO agent_decisions (agent_id, at, actions, modes, risks, savings)
-	SELECT agent_id, array_agg(created_at ORDER BY id DESC), array_agg(action ORDER BY id DESC), array_agg(current_mode ORDER BY id DESC),
+	SELECT agent_id, array_agg(created_at ORDER BY id DESC), array_agg(action ORDER BY id DESC),
+		array_agg(current_mode ORDER BY id DESC),
 		array_agg(risk_score ORDER BY id DESC), array_agg(expected_savings ORDER BY id DESC)
 	FROM (SELECT * FROM decisions WHERE NOT shadow ORDER BY id DESC LIMIT 5) d
 	GROUP BY agent_id;
-INSERT INTO events (client_id, agent_id, type, severity, message) VALUES ('c1', 'a1', 'agent_registered', 'info', 'hello'), ('c1', 'a1', 'boom', 'error', 'hidden');
+INSERT INTO events (client_id, agent_id, type, severity, message)
+VALUES ('c1', 'a1', 'agent_registered', 'info', 'hello'), ('c1', 'a1', 'boom', 'error', 'hidden');
 `
 
 func fleetOf(t *testing.T) (*pg.DB, *views.Views) {

@@ -74,7 +74,8 @@ func (t *Trial) Try(ctx context.Context, s mlmodel.Session) (activities.Validati
 	its, _ := report.Row(name)
 	never, _ := report.Row(backtest.Never().Name)
 	rules, _ := report.Row(engine.Rules{}.Name())
-	out.Decisions, out.Switches, out.Total, out.Never, out.Rules, out.Micros = its.Decisions, its.Switches, its.Total, never.Total, rules.Total, its.Micros
+	out.Decisions, out.Switches, out.Micros = its.Decisions, its.Switches, its.Micros
+	out.Total, out.Never, out.Rules = its.Total, never.Total, rules.Total
 	if its.Total > mostDearer*never.Total {
 		return out, mlmodel.Refused.New("In the back-test it costs $%.2f where never switching costs $%.2f",
 			its.Total, never.Total)

@@ -84,7 +84,8 @@ func remember(b *testing.B, f *fleet) {
 		_, err := f.db.Exec(b.Context(),
 			`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
 			SELECT $1, at, 0.01 + random() / 1000, 'collector', 0.9, at FROM generate_series(1, $2) n,
-				LATERAL (SELECT date_bin('5 minutes', now(), 'epoch') - n * interval '5 minutes' AS at) x ON CONFLICT DO NOTHING`, instanceType+".us-east-1"+z, each)
+				LATERAL (SELECT date_bin('5 minutes', now(), 'epoch') - n * interval '5 minutes' AS at) x
+				ON CONFLICT DO NOTHING`, instanceType+".us-east-1"+z, each)
 		require.NoError(b, err)
 	}
 }

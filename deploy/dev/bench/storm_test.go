@@ -141,10 +141,13 @@ const caredFor = `SELECT count(*) FROM operations o
 // Moments of the aftercare of each failover, after its notice.
 const (
 	released = `SELECT s.at - n.received_at FROM notices n
-		JOIN operation_steps s ON s.operation_id = 'termination/' || n.agent_id || '/' || n.instance_id AND s.name = 'replica released'
+		JOIN operation_steps s ON s.operation_id = 'termination/' || n.agent_id || '/' || n.instance_id
+			AND s.name = 'replica released'
 		WHERE n.client_id = $1`
 	relaunched = `SELECT r.launched_at - n.received_at FROM notices n
-		JOIN replicas r ON r.agent_id = n.agent_id AND r.created_at >= n.received_at WHERE n.client_id = $1 AND r.launched_at IS NOT NULL`
+		JOIN replicas r ON r.agent_id = n.agent_id AND r.created_at >= n.received_at
+		WHERE n.client_id = $1 AND r.launched_at IS NOT NULL`
 	rebuilt = `SELECT r.ready_at - n.received_at FROM notices n
-		JOIN replicas r ON r.agent_id = n.agent_id AND r.created_at >= n.received_at WHERE n.client_id = $1 AND r.ready_at IS NOT NULL`
+		JOIN replicas r ON r.agent_id = n.agent_id AND r.created_at >= n.received_at
+		WHERE n.client_id = $1 AND r.ready_at IS NOT NULL`
 )

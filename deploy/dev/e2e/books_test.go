@@ -41,12 +41,18 @@ func (b *books) unsettled(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	found, err := b.list(ctx, `
-		SELECT 'replica ' || id || ' of ' || agent_id || ' is ' || state FROM replicas WHERE state IN ('requested', 'launching', 'running', 'retiring')
+		SELECT 'replica ' || id || ' of ' || agent_id || ' is ' || state
+		FROM replicas
+		WHERE state IN ('requested', 'launching', 'running', 'retiring')
 		UNION ALL SELECT 'launch ' || client_token || ' is open' FROM launches WHERE state = 'requested'
 		UNION ALL SELECT kind || ' of ' || instance_id || ' is undecided' FROM notices WHERE result = ''
 		UNION ALL SELECT 'command ' || id || ' is pending' FROM commands WHERE status = 'pending'
-		UNION ALL SELECT 'instance ' || i.id || ' is to be ended by us since ' || i.retiring_since || ', ' || coalesce(c.operation_id || ' ' || coalesce(o.state || ' ' || o.phase, 'never began'), 'nobody knows why')
-			FROM instances i LEFT JOIN role_changes c ON c.agent_id = i.agent_id AND c.old_id = i.id LEFT JOIN operations o ON o.id = c.operation_id
+		UNION ALL SELECT 'instance ' || i.id || ' is to be ended by us since ' || i.retiring_since || ', ' || coalesce(c.operation_id || ' ' || coalesce(o.state || ' ' || o.phase,
+			'never began'),
+			'nobody knows why')
+			FROM instances i
+			LEFT JOIN role_changes c ON c.agent_id = i.agent_id AND c.old_id = i.id
+			LEFT JOIN operations o ON o.id = c.operation_id
 			WHERE i.role = 'retiring' AND i.terminate_by = 'us'
 		UNION ALL SELECT 'operation ' || id || ' runs: ' || phase FROM operations o WHERE state = 'running'
 			AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.state = 'ready' AND o.id = 'replica/' || r.id)
@@ -82,7 +88,10 @@ func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
 	require.Empty(
 		t,
 		list(
-			`SELECT a.id FROM agents a WHERE 1 <> (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary')`,
+			`
+				SELECT a.id
+				FROM agents a
+				WHERE 1 <> (SELECT count(*) FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary')`,
 		),
 	)
 	needed := map[string]string{}

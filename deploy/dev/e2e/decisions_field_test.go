@@ -158,13 +158,20 @@ func TestTheFleetDecides(t *testing.T) {
 	require.Empty(
 		t,
 		list(
-			`SELECT b.agent_id FROM switches a JOIN switches b ON b.initiated_at > a.initiated_at AND b.id <> a.id JOIN role_changes r ON r.agent_id = a.agent_id
+			`
+				SELECT b.agent_id
+				FROM switches a
+				JOIN switches b ON b.initiated_at > a.initiated_at AND b.id <> a.id
+				JOIN role_changes r ON r.agent_id = a.agent_id
 		WHERE r.changed_at > b.initiated_at`,
 		),
 		"of four agents one moves at a time",
 	)
 	held := list(
-		`SELECT DISTINCT agent_id FROM decisions WHERE source = 'schedule' AND vetoes @? '$[*] ? (@.code == "engine.client_moving")'`,
+		`
+			SELECT DISTINCT agent_id
+			FROM decisions
+			WHERE source = 'schedule' AND vetoes @? '$[*] ? (@.code == "engine.client_moving")'`,
 	)
 	require.NotEmpty(t, held, "some waited for others, and that was written down")
 	t.Logf("moved one by one; %d waited for others: %v", len(held),

@@ -91,7 +91,10 @@ func TestDoors(t *testing.T) {
 	row := func(m *member) (doors string) {
 		err := b.pool.QueryRow(
 			ctx,
-			`SELECT coalesce(string_agg(door || ' ' || second_door || ' ' || result, ','), '') FROM notices WHERE agent_id = $1 AND kind = 'termination-notice'`,
+			`
+				SELECT coalesce(string_agg(door || ' ' || second_door || ' ' || result, ','), '')
+				FROM notices
+				WHERE agent_id = $1 AND kind = 'termination-notice'`,
 			m.id,
 		).Scan(&doors)
 		require.NoError(t, err)

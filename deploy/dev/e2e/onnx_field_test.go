@@ -92,7 +92,10 @@ func TestONNXInTheField(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.has(
 		ctx,
-		`SELECT 'shadow' FROM decisions WHERE shadow AND engine = 'onnx' AND engine_version = (SELECT version FROM model_sessions WHERE id = $1)
+		`
+		SELECT 'shadow'
+		FROM decisions
+		WHERE shadow AND engine = 'onnx' AND engine_version = (SELECT version FROM model_sessions WHERE id = $1)
 		AND NOT vetoes @? '$[*] ? (@.code == "engine.unavailable" || @.code == "engine.bad_answer")' LIMIT 1`,
 		session,
 	))
@@ -104,7 +107,12 @@ func TestONNXInTheField(t *testing.T) {
 	// In its canary it decided for those that were in, and for nobody else.
 	early, err := f.db.list(
 		ctx,
-		`SELECT DISTINCT agent_id FROM decisions WHERE engine = 'onnx' AND NOT shadow AND created_at < (SELECT activated_at FROM model_sessions WHERE id = $1)`,
+		`
+			SELECT DISTINCT agent_id
+			FROM decisions
+			WHERE engine = 'onnx'
+				AND NOT shadow
+				AND created_at < (SELECT activated_at FROM model_sessions WHERE id = $1)`,
 		session,
 	)
 	require.NoError(t, err)
@@ -133,7 +141,14 @@ func TestONNXInTheField(t *testing.T) {
 	}
 	require.NoError(t, f.has(
 		ctx,
-		`SELECT 'all' FROM decisions WHERE source = 'schedule' AND NOT shadow AND engine = 'onnx' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`,
+		`
+			SELECT 'all'
+			FROM decisions
+			WHERE source = 'schedule'
+				AND NOT shadow
+				AND engine = 'onnx'
+				AND coalesce(last_at, created_at) > $1::timestamptz
+			HAVING count(DISTINCT agent_id) = 4`,
 		f.lastDecision(ctx, t),
 	))
 }

@@ -40,7 +40,10 @@ func TestRemoval(t *testing.T) {
 		require.Equal(t, []string{"client:" + name + " deleted"},
 			r.list(
 				ctx,
-				`SELECT actor || ' ' || (metadata->'after'->>'status') FROM events WHERE type = 'agent_deleted' AND agent_id = $1`,
+				`
+					SELECT actor || ' ' || (metadata->'after'->>'status')
+					FROM events
+					WHERE type = 'agent_deleted' AND agent_id = $1`,
 				m.id,
 			))
 		require.Len(t, r.possessions(ctx, h), len(before)-2, "the other agents live on")
@@ -209,9 +212,19 @@ func (r *remover) forgotten(ctx context.Context, h *household) {
 	}
 	columns := r.list(
 		ctx,
-		`SELECT c.table_name || '.' || c.column_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
-		WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' AND c.table_name NOT LIKE 'price_submissions%' AND c.table_name <> 'trail'
-			AND (c.column_name IN ('client_id', 'agent_id') OR c.table_name IN ('clients', 'agents') AND c.column_name = 'id') ORDER BY 1`,
+		`
+		SELECT c.table_name || '.' || c.column_name
+		FROM information_schema.columns c
+		JOIN information_schema.tables t
+		USING (table_schema, table_name)
+		WHERE t.table_schema = 'public'
+			AND t.table_type = 'BASE TABLE'
+			AND c.table_name NOT LIKE 'price_submissions%'
+			AND c.table_name <> 'trail'
+			AND (c.column_name IN ('client_id', 'agent_id')
+			OR c.table_name IN ('clients', 'agents')
+			AND c.column_name = 'id')
+			ORDER BY 1`,
 	)
 	require.Greater(t, len(columns), 20, "%v", columns)
 	for _, c := range columns {
@@ -221,7 +234,10 @@ func (r *remover) forgotten(ctx context.Context, h *household) {
 	require.Equal(t, []string{"client_deleted operator:local " + h.name},
 		r.list(
 			ctx,
-			`SELECT type || ' ' || actor || ' ' || (metadata->'before'->>'name') FROM events WHERE metadata::text LIKE '%' || $1 || '%'`,
+			`
+				SELECT type || ' ' || actor || ' ' || (metadata->'before'->>'name')
+				FROM events
+				WHERE metadata::text LIKE '%' || $1 || '%'`,
 			h.who.ID,
 		))
 }

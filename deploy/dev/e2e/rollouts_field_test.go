@@ -124,13 +124,24 @@ func (f *field) serving(ctx context.Context, t *testing.T) []string {
 	t.Helper()
 	found, err := f.db.list(
 		ctx,
-		`SELECT kind || ' ' || CASE WHEN is_live THEN 'live ' ELSE 'fallback ' END || id FROM model_sessions WHERE is_live OR is_fallback ORDER BY 1`,
+		`
+			SELECT kind || ' ' || CASE WHEN is_live THEN 'live ' ELSE 'fallback ' END || id
+			FROM model_sessions
+			WHERE is_live OR is_fallback
+			ORDER BY 1`,
 	)
 	require.NoError(t, err)
 	return found
 }
 
-const decidedBy = `SELECT id::text FROM decisions WHERE source = 'agent' AND NOT shadow AND engine_version = (SELECT version FROM model_sessions WHERE id = $1) AND coalesce(last_at, created_at) > $2::timestamptz LIMIT 1`
+const decidedBy = `
+	SELECT id::text
+	FROM decisions
+	WHERE source = 'agent'
+		AND NOT shadow
+		AND engine_version = (SELECT version FROM model_sessions WHERE id = $1)
+		AND coalesce(last_at, created_at) > $2::timestamptz
+	LIMIT 1`
 
 // lastDecision is when the newest one was made. A decision that repeats renews the
 // row of the one before it, so new ones are told by their time and not by their id.
@@ -214,7 +225,12 @@ func (f *field) goesBack(ctx context.Context, t *testing.T, content string, plan
 	require.Equal(t, "1", f.count(
 		ctx,
 		t,
-		`events WHERE type = 'model_rollout_rolled_back' AND severity = 'warning' AND message = $2 AND metadata->>'session_id' = $1`,
+		`
+			events
+			WHERE type = 'model_rollout_rolled_back'
+				AND severity = 'warning'
+				AND message = $2
+				AND metadata->>'session_id' = $1`,
 		session,
 		page.Detail,
 	))
@@ -225,12 +241,19 @@ func (f *field) goesBack(ctx context.Context, t *testing.T, content string, plan
 	require.NoError(t, until(ctx, again, func() (bool, error) {
 		from := f.lastDecision(ctx, t)
 		if err := f.has(ctx,
-			`SELECT 'all' FROM decisions WHERE source = 'agent' AND coalesce(last_at, created_at) > $1::timestamptz HAVING count(DISTINCT agent_id) = 4`, from); err != nil {
+			`
+				SELECT 'all'
+				FROM decisions
+				WHERE source = 'agent' AND coalesce(last_at, created_at) > $1::timestamptz
+				HAVING count(DISTINCT agent_id) = 4`, from); err != nil {
 			return true, err
 		}
 		strangers, err := f.db.list(
 			ctx,
-			`SELECT DISTINCT d.engine_version FROM decisions d WHERE d.source = 'agent' AND coalesce(d.last_at, d.created_at) > $1::timestamptz
+			`
+			SELECT DISTINCT d.engine_version
+			FROM decisions d
+			WHERE d.source = 'agent' AND coalesce(d.last_at, d.created_at) > $1::timestamptz
 			AND d.engine_version <> (SELECT version FROM model_sessions WHERE is_live AND kind = 'engine')`,
 			from,
 		)

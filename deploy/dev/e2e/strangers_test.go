@@ -64,7 +64,10 @@ func (b *books) requireUntouched(ctx context.Context, t *testing.T, m *member, a
 	require.NoError(t, until(ctx, again, func() (bool, error) {
 		open, err := b.list(
 			ctx,
-			`SELECT id FROM operations WHERE agent_id = $1 AND state = 'running' AND kind <> 'adoption' AND kind <> 'termination'`,
+			`
+				SELECT id
+				FROM operations
+				WHERE agent_id = $1 AND state = 'running' AND kind <> 'adoption' AND kind <> 'termination'`,
 			m.id,
 		)
 		if err == nil && len(open) == 0 {

@@ -149,7 +149,9 @@ func (k *keeper) order(t *testing.T, id, instance, pool string, retire bool) str
 	command := uuid.NewString()
 	_, err := k.pool.Exec(
 		t.Context(),
-		`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, terminate_wait_seconds)
+		`
+		INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id,
+			terminate_wait_seconds)
 		SELECT $1, client_id, id, $3, launcher, 'spot', $4, $5::bool::int FROM agents WHERE id = $2`,
 		command,
 		id,

@@ -52,9 +52,14 @@ func (s *Rollouts) Open(ctx context.Context, in activities.OpenRollout) error {
 		}
 		_, err = tx.Exec(
 			ctx,
-			`INSERT INTO model_rollouts (session_id, plan, started_by, detail) VALUES ($1, $2, $3, 'its files are being validated')
-			ON CONFLICT (session_id) DO UPDATE SET plan = excluded.plan, started_by = excluded.started_by, detail = excluded.detail, phase = 'validating', percent = 0, paused = false,
-				previous_id = NULL, displaced_id = NULL, validation = '{}', readings = '{}', timeline = '[]', error_code = '', error = '',
+			`
+			INSERT INTO model_rollouts (session_id, plan, started_by, detail)
+			VALUES ($1, $2, $3, 'its files are being validated')
+			ON CONFLICT (session_id)
+			DO UPDATE SET plan = excluded.plan, started_by = excluded.started_by, detail = excluded.detail,
+				phase = 'validating', percent = 0, paused = false,
+				previous_id = NULL, displaced_id = NULL, validation = '{}', readings = '{}', timeline = '[]',
+				error_code = '', error = '',
 				started_at = clock_timestamp(), stage_since = NULL, updated_at = clock_timestamp(), ended_at = NULL,
 				tend_at = clock_timestamp() + interval '5 seconds'`,
 			in.SessionID,
@@ -110,7 +115,10 @@ func takeStage(
 	}
 	err = tx.QueryRow(
 		ctx,
-		`SELECT s.kind, r.phase, s.is_live, coalesce((r.plan->>'back')::boolean, false) FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
+		`
+		SELECT s.kind, r.phase, s.is_live, coalesce((r.plan->>'back')::boolean, false)
+		FROM model_sessions s
+		JOIN model_rollouts r ON r.session_id = s.id
 		WHERE s.id = $1 AND r.ended_at IS NULL`,
 		sessionID,
 	).Scan(&r.kind, &r.phase, &r.live, &r.back)
@@ -124,7 +132,9 @@ func takeStage(
 	}
 	err = tx.QueryRow(
 		ctx,
-		`UPDATE model_rollouts SET phase = 'completed', detail = $1, ended_at = clock_timestamp(), updated_at = clock_timestamp()
+		`
+		UPDATE model_rollouts
+		SET phase = 'completed', detail = $1, ended_at = clock_timestamp(), updated_at = clock_timestamp()
 		WHERE phase = 'live' RETURNING session_id`,
 		"session "+sessionID+" took over",
 	).Scan(&out.Superseded)
@@ -148,7 +158,10 @@ func (s *Rollouts) Record(ctx context.Context, in activities.RolloutState) (out 
 		}
 		_, err := tx.Exec(
 			ctx,
-			`UPDATE model_rollouts SET phase = $2, percent = $3, paused = $4, detail = $5, timeline = $6, stage_since = $7, updated_at = clock_timestamp()
+			`
+			UPDATE model_rollouts
+			SET phase = $2, percent = $3, paused = $4, detail = $5, timeline = $6, stage_since = $7,
+				updated_at = clock_timestamp()
 			WHERE session_id = $1`,
 			in.SessionID,
 			in.Phase,
@@ -194,7 +207,10 @@ func (s *Rollouts) GoLive(ctx context.Context, sessionID string) (out activities
 		kind, back := r.kind, r.back
 		b := &pgx.Batch{}
 		b.Queue(
-			`UPDATE model_rollouts SET previous_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_live), displaced_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_fallback)
+			`
+			UPDATE model_rollouts
+			SET previous_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_live),
+				displaced_id = (SELECT id FROM model_sessions WHERE kind = $2 AND is_fallback)
 			WHERE session_id = $1`,
 			sessionID,
 			kind,
@@ -202,20 +218,31 @@ func (s *Rollouts) GoLive(ctx context.Context, sessionID string) (out activities
 		b.Queue(`UPDATE model_sessions SET is_fallback = false, state = 'archived' WHERE kind = $1 AND is_fallback`,
 			kind)
 		b.Queue(
-			`UPDATE model_sessions SET is_live = false, is_fallback = NOT $2, state = CASE WHEN $2 THEN 'archived' ELSE 'active' END WHERE kind = $1 AND is_live`,
+			`
+				UPDATE model_sessions
+				SET is_live = false, is_fallback = NOT $2, state = CASE WHEN $2 THEN 'archived' ELSE 'active' END
+				WHERE kind = $1 AND is_live`,
 			kind,
 			back,
 		)
 		b.Queue(
-			`UPDATE model_sessions SET is_live = true, state = 'active', activated_at = clock_timestamp(), error_code = '', error = '' WHERE id = $1`,
+			`
+				UPDATE model_sessions
+				SET is_live = true, state = 'active', activated_at = clock_timestamp(), error_code = '', error = ''
+				WHERE id = $1`,
 			sessionID,
 		)
 		b.Queue(
-			`UPDATE model_rollouts SET phase = 'live', percent = 100, updated_at = clock_timestamp() WHERE session_id = $1`,
+			`
+				UPDATE model_rollouts
+				SET phase = 'live', percent = 100, updated_at = clock_timestamp()
+				WHERE session_id = $1`,
 			sessionID,
 		)
 		b.Queue(
-			`INSERT INTO events (type, severity, message, metadata) VALUES ($2, $3, $4, jsonb_build_object('session_id', $1::text))`,
+			`
+				INSERT INTO events (type, severity, message, metadata)
+				VALUES ($2, $3, $4, jsonb_build_object('session_id', $1::text))`,
 			sessionID,
 			liveEvent(kind, back),
 			map[bool]string{true: "warning", false: "info"}[back],
@@ -249,7 +276,11 @@ func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 		var previous, displaced *string
 		err := tx.QueryRow(
 			ctx,
-			`SELECT s.is_live AND r.phase = 'live', coalesce((r.plan->>'back')::boolean, false), r.previous_id, r.displaced_id FROM model_sessions s JOIN model_rollouts r ON r.session_id = s.id
+			`
+			SELECT s.is_live
+				AND r.phase = 'live', coalesce((r.plan->>'back')::boolean, false), r.previous_id, r.displaced_id
+			FROM model_sessions s
+			JOIN model_rollouts r ON r.session_id = s.id
 			WHERE s.id = $1 AND r.ended_at IS NULL`,
 			sessionID,
 		).Scan(&live, &back, &previous, &displaced)
@@ -269,7 +300,9 @@ func (s *Rollouts) Undo(ctx context.Context, sessionID string) error {
 		b.Queue(`UPDATE model_sessions SET is_fallback = true, state = 'active' WHERE id = $1 AND NOT is_live`,
 			displaced)
 		b.Queue(
-			`INSERT INTO events (type, severity, message, metadata) VALUES ('ml_models_rollback', 'warning', $2, jsonb_build_object('session_id', $1::text))`,
+			`
+				INSERT INTO events (type, severity, message, metadata)
+				VALUES ('ml_models_rollback', 'warning', $2, jsonb_build_object('session_id', $1::text))`,
 			sessionID,
 			"session "+sessionID+" is not live any more",
 		)
@@ -285,13 +318,21 @@ func (s *Rollouts) End(ctx context.Context, in activities.EndRollout) error {
 		return err
 	}
 	_, err = s.DB.Pool.Exec(ctx, `WITH ended AS (
-			UPDATE model_rollouts SET phase = $2, paused = false, detail = $3, error_code = $4, error = $5, timeline = $6, ended_at = clock_timestamp(), updated_at = clock_timestamp()
+			UPDATE model_rollouts
+			SET phase = $2, paused = false, detail = $3, error_code = $4, error = $5, timeline = $6,
+				ended_at = clock_timestamp(), updated_at = clock_timestamp()
 			WHERE session_id = $1 AND ended_at IS NULL RETURNING session_id),
 		put_away AS (
-			UPDATE model_sessions SET state = CASE WHEN $2 = 'refused' THEN 'refused' ELSE 'archived' END, error_code = $4, error = $5
-			WHERE id IN (SELECT session_id FROM ended) AND NOT is_live AND NOT is_fallback AND NOT $7 AND (state = 'uploaded' OR $2 <> 'refused')),
+			UPDATE model_sessions
+			SET state = CASE WHEN $2 = 'refused' THEN 'refused' ELSE 'archived' END, error_code = $4, error = $5
+			WHERE id IN (SELECT session_id FROM ended)
+				AND NOT is_live
+				AND NOT is_fallback
+				AND NOT $7
+				AND (state = 'uploaded' OR $2 <> 'refused')),
 		event AS (
-			INSERT INTO events (type, severity, message, metadata) SELECT 'model_rollout_' || $2::text, CASE WHEN $2 = 'completed' THEN 'info' ELSE 'warning' END, $3,
+			INSERT INTO events (type, severity, message, metadata)
+			SELECT 'model_rollout_' || $2::text, CASE WHEN $2 = 'completed' THEN 'info' ELSE 'warning' END, $3,
 				jsonb_build_object('session_id', session_id, 'code', $4::text) FROM ended)
 		SELECT 1`, in.SessionID, in.Phase, in.Detail, in.Code, in.Error, timeline, in.Keep)
 	return pg.Translate(err)

@@ -131,7 +131,9 @@ const keepSessions = 20
 func (s *Models) Prune(ctx context.Context, kind mlmodel.Kind) ([]string, error) {
 	rows, err := s.DB.Pool.Query(ctx, `DELETE FROM model_sessions WHERE id IN (
 		SELECT id FROM model_sessions s WHERE kind = $1 AND NOT is_live AND NOT is_fallback
-			AND NOT EXISTS (SELECT FROM model_rollouts r WHERE r.ended_at IS NULL AND s.id IN (r.session_id, r.previous_id, r.displaced_id))
+			AND NOT EXISTS (SELECT
+				FROM model_rollouts r
+				WHERE r.ended_at IS NULL AND s.id IN (r.session_id, r.previous_id, r.displaced_id))
 		ORDER BY created_at DESC, id OFFSET $2) RETURNING id`, kind, keepSessions)
 	if err != nil {
 		return nil, pg.Translate(err)

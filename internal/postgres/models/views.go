@@ -33,7 +33,8 @@ type RolloutView struct {
 	EndedAt    *time.Time                 `json:"ended_at"`
 }
 
-const selectRollouts = `SELECT to_jsonb(r) || jsonb_build_object('kind', s.kind, 'validation', nullif(r.validation, '{}'))
+const selectRollouts = `
+	SELECT to_jsonb(r) || jsonb_build_object('kind', s.kind, 'validation', nullif(r.validation, '{}'))
 	FROM model_rollouts r JOIN model_sessions s ON s.id = r.session_id `
 
 func (s *Rollouts) views(ctx context.Context, where string, args ...any) ([]RolloutView, error) {

@@ -12,7 +12,9 @@ import (
 // primary was heard of afterwards.
 var PrimaryLost = fmt.Sprintf(`(p.id IS NULL
 		OR greatest(p.last_seen_at, p.primary_since, p.installed_at) < clock_timestamp() - interval '%d seconds'
-		OR EXISTS (SELECT FROM notices n WHERE n.agent_id = a.id AND n.instance_id = p.id AND n.kind = 'termination-notice'
+		OR EXISTS (SELECT
+			FROM notices n
+			WHERE n.agent_id = a.id AND n.instance_id = p.id AND n.kind = 'termination-notice'
 			AND (n.result = 'lost'
 				OR n.result = '' AND n.deadline <= clock_timestamp() AND coalesce(p.last_seen_at < n.deadline, true))))`,
 	int(agent.LostAfter.Seconds()))
@@ -24,6 +26,9 @@ func SaidWithin(from, until string) string {
 	return fmt.Sprintf(`CASE
 		WHEN d.created_at >= %[1]s AND coalesce(d.last_at, d.created_at) < %[2]s THEN d.repeats
 		WHEN d.created_at >= %[2]s OR coalesce(d.last_at, d.created_at) < %[1]s THEN 0
-		ELSE greatest(0, least(d.repeats, ceil(extract(epoch FROM %[2]s - d.created_at) * (d.repeats - 1) / extract(epoch FROM d.last_at - d.created_at)))
-			- greatest(0, ceil(extract(epoch FROM %[1]s - d.created_at) * (d.repeats - 1) / extract(epoch FROM d.last_at - d.created_at))))::int END`, from, until)
+		ELSE greatest(0,
+		least(d.repeats,
+		ceil(extract(epoch FROM %[2]s - d.created_at) * (d.repeats - 1) / extract(epoch FROM d.last_at - d.created_at)))
+			- greatest(0,
+			ceil(extract(epoch FROM %[1]s - d.created_at) * (d.repeats - 1) / extract(epoch FROM d.last_at - d.created_at))))::int END`, from, until)
 }

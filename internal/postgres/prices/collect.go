@@ -32,21 +32,35 @@ func (s *Prices) KeepMoves(
 	// zone names are mapped per account, so they know better.
 	tag, err := s.DB.Pool.Exec(ctx, `
 		WITH move AS (
-			SELECT $1 || '.' || az AS pool_id, az, at, price, lead(at, 1, $7::timestamptz) OVER (PARTITION BY az ORDER BY at) AS until,
+			SELECT $1 || '.' || az AS pool_id, az, at, price,
+				lead(at, 1, $7::timestamptz) OVER (PARTITION BY az ORDER BY at) AS until,
 				row_number() OVER (PARTITION BY az ORDER BY at DESC) AS age
-			FROM (SELECT DISTINCT ON (az, at) az, at, price::numeric(12, 6) AS price FROM unnest($3::text[], $4::timestamptz[], $5::text[]) AS t(az, at, price) ORDER BY az, at, price) m
+			FROM (SELECT DISTINCT ON (az, at) az, at, price::numeric(12, 6) AS price
+				FROM unnest($3::text[], $4::timestamptz[], $5::text[]) AS t(az, at, price)
+				ORDER BY az, at, price) m
 			WHERE price > 0 AND price <= 10000 AND at < $7),
 		pool AS (
-			INSERT INTO pools (id, instance_type, region, az) SELECT pool_id, $1, $2, az FROM move WHERE age = 1 ORDER BY pool_id ON CONFLICT DO NOTHING),
+			INSERT INTO pools (id, instance_type, region, az)
+			SELECT pool_id, $1, $2, az
+			FROM move
+			WHERE age = 1
+			ORDER BY pool_id
+			ON CONFLICT DO NOTHING),
 		latest AS (
 			INSERT INTO pool_prices AS p (pool_id, instance_type, region, az, price, source_type, observed_at)
 			SELECT pool_id, $1, $2, az, price, 'collector', $7 FROM move WHERE age = 1 ORDER BY pool_id
-			ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, source_type = excluded.source_type, observed_at = excluded.observed_at, updated_at = now()
+			ON CONFLICT (pool_id)
+			DO UPDATE SET price = excluded.price, source_type = excluded.source_type,
+				observed_at = excluded.observed_at, updated_at = now()
 			WHERE p.observed_at < excluded.observed_at - CASE p.source_type WHEN 'collector' THEN interval '0' ELSE interval '15 minutes' END)
-		INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high)
-		SELECT pool_id, bucket, price, (SELECT price FROM on_demand_prices WHERE region = $2 AND instance_type = $1), 'collector', 0.95,
+		INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id,
+			observed_at, low, high)
+		SELECT pool_id, bucket, price, (SELECT price FROM on_demand_prices WHERE region = $2 AND instance_type = $1),
+			'collector', 0.95,
 			'ec2/' || extract(epoch FROM at)::bigint, bucket, price, price
-		FROM move, generate_series(to_timestamp(ceil(extract(epoch FROM greatest(at, $6::timestamptz)) / 300) * 300), move.until - interval '1 microsecond', interval '5 minutes') AS bucket
+		FROM move,
+			generate_series(to_timestamp(ceil(extract(epoch FROM greatest(at, $6::timestamptz)) / 300) * 300),
+			move.until - interval '1 microsecond', interval '5 minutes') AS bucket
 		ORDER BY pool_id, bucket`+mergeBuckets, place.InstanceType, place.Region, zones, times, prices, since, until)
 	return tag.RowsAffected(), pg.Translate(err)
 }
@@ -56,8 +70,11 @@ func (s *Prices) KeepMoves(
 func (s *Prices) KeepOnDemand(ctx context.Context, place activities.TypeInRegion, dollars float64, at time.Time) error {
 	_, err := s.DB.Pool.Exec(
 		ctx,
-		`INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at) VALUES ($1, $2, $3, 'pricing-api', $4)
-		ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
+		`
+		INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at)
+		VALUES ($1, $2, $3, 'pricing-api', $4)
+		ON CONFLICT (region, instance_type)
+		DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
 		WHERE o.source <> 'pricing-api' OR o.observed_at < excluded.observed_at`,
 		place.Region,
 		place.InstanceType,

@@ -47,12 +47,14 @@ WITH told AS (
 	SELECT pool_id, bucket, price, ondemand_price, source_type, submission_id, observed_at FROM price_submissions
 	WHERE received_at > $1 AND received_at <= $2 AND NOT evidence),
 best AS (
-	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, ondemand_price, source_type AS source, submission_id, observed_at, min(price) OVER equal AS low, max(price) OVER equal AS high
+	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, ondemand_price, source_type AS source, submission_id,
+		observed_at, min(price) OVER equal AS low, max(price) OVER equal AS high
 	FROM told WINDOW equal AS (PARTITION BY pool_id, bucket, source_type)
 	ORDER BY pool_id, bucket, array_position(` + priorities +
 	`, source_type) DESC, observed_at, submission_id COLLATE "C"),
 merged AS (
-	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high)
+	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id,
+		observed_at, low, high)
 	SELECT pool_id, bucket, price, ondemand_price, source, ` + confidences +
 	`, submission_id, observed_at, low, high FROM best t
 	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` +

@@ -96,8 +96,12 @@ func (s *Prices) measured(ctx context.Context, g gapGroup, from, until time.Time
 	// whatever the planner thinks of the tables.
 	found, err := s.DB.Pool.Query(
 		ctx,
-		`SELECT pool_id, extract(epoch FROM bucket)::bigint, (price * 1e6)::bigint, coalesce(ondemand_price * 1e6, 0)::bigint
-		FROM price_buckets WHERE pool_id = ANY($1) AND bucket >= $2 AND bucket <= $3 AND source_type <> 'interpolated' ORDER BY pool_id, bucket`,
+		`
+		SELECT pool_id, extract(epoch FROM bucket)::bigint, (price * 1e6)::bigint,
+			coalesce(ondemand_price * 1e6, 0)::bigint
+		FROM price_buckets
+		WHERE pool_id = ANY($1) AND bucket >= $2 AND bucket <= $3 AND source_type <> 'interpolated'
+		ORDER BY pool_id, bucket`,
 		g.Pools,
 		from,
 		until,
@@ -151,12 +155,18 @@ func (s *Prices) writeFilled(ctx context.Context, w *filledRows) (int64, error) 
 		return 0, nil
 	}
 	tag, err := s.DB.Pool.Exec(ctx, `
-		INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, method, observed_at)
+		INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, method,
+			observed_at)
 		SELECT pool_id, bucket, price / 1e6, nullif(od, 0) / 1e6, 'interpolated', confidence, method, bucket
-		FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::float8[], $6::text[]) AS t(pool_id, bucket, price, od, confidence, method)
-		ON CONFLICT (pool_id, bucket) DO UPDATE SET price = excluded.price, ondemand_price = excluded.ondemand_price, confidence = excluded.confidence,
+		FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::float8[], $6::text[]) AS t(pool_id,
+			bucket, price, od, confidence, method)
+		ON CONFLICT (pool_id, bucket)
+		DO UPDATE SET price = excluded.price, ondemand_price = excluded.ondemand_price,
+			confidence = excluded.confidence,
 			method = excluded.method, updated_at = clock_timestamp()
-		WHERE b.source_type = 'interpolated' AND (b.price, b.ondemand_price, b.confidence, b.method) IS DISTINCT FROM (excluded.price, excluded.ondemand_price, excluded.confidence, excluded.method)`,
+		WHERE b.source_type = 'interpolated'
+			AND (b.price, b.ondemand_price, b.confidence, b.method) IS DISTINCT FROM (excluded.price,
+			excluded.ondemand_price, excluded.confidence, excluded.method)`,
 		w.pools, w.buckets, w.prices, w.onDemand, w.confidences, w.methods)
 	return tag.RowsAffected(), pg.Translate(err)
 }

@@ -33,15 +33,21 @@ const priorities = `ARRAY['interpolated','collector','replica-manual','replica-a
 const mergeBuckets = `
 	ON CONFLICT (pool_id, bucket) DO UPDATE SET
 		(price, ondemand_price, source_type, confidence, method, submission_id, observed_at, low, high, updated_at) = (
-			SELECT CASE WHEN w.theirs THEN excluded.price ELSE b.price END, CASE WHEN w.theirs THEN excluded.ondemand_price ELSE b.ondemand_price END,
-				CASE WHEN w.theirs THEN excluded.source_type ELSE b.source_type END, CASE WHEN w.theirs THEN excluded.confidence ELSE b.confidence END,
-				CASE WHEN w.theirs THEN excluded.method ELSE b.method END, CASE WHEN w.theirs THEN excluded.submission_id ELSE b.submission_id END,
+			SELECT CASE WHEN w.theirs THEN excluded.price ELSE b.price END,
+				CASE WHEN w.theirs THEN excluded.ondemand_price ELSE b.ondemand_price END,
+				CASE WHEN w.theirs THEN excluded.source_type ELSE b.source_type END,
+				CASE WHEN w.theirs THEN excluded.confidence ELSE b.confidence END,
+				CASE WHEN w.theirs THEN excluded.method ELSE b.method END,
+				CASE WHEN w.theirs THEN excluded.submission_id ELSE b.submission_id END,
 				CASE WHEN w.theirs THEN excluded.observed_at ELSE b.observed_at END,
-				CASE WHEN excluded.source_type = b.source_type THEN least(excluded.low, coalesce(b.low, b.price)) ELSE excluded.low END,
-				CASE WHEN excluded.source_type = b.source_type THEN greatest(excluded.high, coalesce(b.high, b.price)) ELSE excluded.high END,
+				CASE WHEN excluded.source_type = b.source_type THEN least(excluded.low,
+				coalesce(b.low, b.price)) ELSE excluded.low END,
+				CASE WHEN excluded.source_type = b.source_type THEN greatest(excluded.high,
+				coalesce(b.high, b.price)) ELSE excluded.high END,
 				clock_timestamp()
 			FROM (SELECT excluded.source_type <> b.source_type OR excluded.observed_at < b.observed_at
-				OR excluded.observed_at = b.observed_at AND excluded.submission_id < coalesce(b.submission_id, '') COLLATE "C" AS theirs) w)
+				OR excluded.observed_at = b.observed_at
+				AND excluded.submission_id < coalesce(b.submission_id, '') COLLATE "C" AS theirs) w)
 	WHERE array_position(` + priorities + `, excluded.source_type) > array_position(` + priorities + `, b.source_type)
 		OR excluded.source_type = b.source_type AND (excluded.observed_at < b.observed_at
 			OR excluded.observed_at = b.observed_at AND excluded.submission_id < coalesce(b.submission_id, '') COLLATE "C"

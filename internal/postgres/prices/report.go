@@ -131,34 +131,52 @@ func (a *reportArgs) all() []any {
 // evidence: it is stored as a submission, and counts for no pool.
 var reports = `
 WITH r AS (
-	SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+	SELECT *
+	FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+		$9::text[],
 			$10::text[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[])
 		AS r(n, tenant, agent, instance, type, region, kind, zone, place, mode, at, bucket, od, spot)),
 who AS MATERIALIZED (
-	SELECT r.n, r.type, r.region, r.kind, r.zone, r.place, r.mode, r.at, r.bucket, r.od / 1e6 AS od, r.spot / 1e6 AS spot,
-		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id, coalesce(i.proof <> 'unproven', false) AS proven,
+	SELECT r.n, r.type, r.region, r.kind, r.zone, r.place, r.mode, r.at, r.bucket, r.od / 1e6 AS od,
+		r.spot / 1e6 AS spot,
+		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id,
+		coalesce(i.proof <> 'unproven', false) AS proven,
 		CASE WHEN r.instance <> '' AND i.id IS NULL
 			THEN (SELECT ` + pg.PrimaryLost +
 	` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
 			ELSE false END AS orphaned,
 		CASE WHEN i.role = 'primary' THEN 'primary'
-		WHEN EXISTS (SELECT 1 FROM replicas x WHERE x.instance_id = r.instance AND x.agent_id = a.id AND x.kind IN ('rebalance', 'termination')) THEN 'replica-automatic'
+		WHEN EXISTS (SELECT 1
+			FROM replicas x
+			WHERE x.instance_id = r.instance
+				AND x.agent_id = a.id
+				AND x.kind IN ('rebalance', 'termination')) THEN 'replica-automatic'
 		ELSE 'replica-manual' END AS source
 	FROM r JOIN agents a ON a.id = r.agent AND a.client_id = r.tenant
 	LEFT JOIN instances i ON i.id = r.instance AND i.agent_id = a.id
 	WHERE a.status <> 'deleted'),
 told AS MATERIALIZED (
-	SELECT who.n, t.id, t.pool_id, t.instance_type, t.region, t.az, (t.price / 1e6)::numeric(12, 6) AS price, (nullif(t.od, 0) / 1e6)::numeric(12, 6) AS od,
+	SELECT who.n, t.id, t.pool_id, t.instance_type, t.region, t.az, (t.price / 1e6)::numeric(12, 6) AS price,
+		(nullif(t.od, 0) / 1e6)::numeric(12, 6) AS od,
 		who.agent_id, who.client_id, who.named, who.source, who.at, who.bucket, who.proven
-	FROM who JOIN unnest($15::int[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::bigint[])
+	FROM who
+	JOIN unnest($15::int[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
+		$22::bigint[])
 		AS t(n, id, pool_id, instance_type, region, az, price, od) USING (n) ORDER BY t.pool_id, who.n),
 pool AS (
 	INSERT INTO pools (id, instance_type, region, az)
-	SELECT DISTINCT ON (pool_id) pool_id, instance_type, region, az FROM told WHERE proven AND NOT EXISTS (SELECT 1 FROM pools p WHERE p.id = told.pool_id)
+	SELECT DISTINCT ON (pool_id) pool_id, instance_type, region, az
+	FROM told
+	WHERE proven AND NOT EXISTS (SELECT 1 FROM pools p WHERE p.id = told.pool_id)
 	ORDER BY pool_id ON CONFLICT DO NOTHING),
 stored AS (
-	INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price, source_type, client_id, agent_id, instance_id, observed_at, received_at, evidence)
-	SELECT id, bucket, pool_id, instance_type, region, az, price, od, source, client_id, agent_id, named, at, now(), NOT proven FROM told ON CONFLICT DO NOTHING RETURNING submission_id),
+	INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price,
+		source_type, client_id, agent_id, instance_id, observed_at, received_at, evidence)
+	SELECT id, bucket, pool_id, instance_type, region, az, price, od, source, client_id, agent_id, named, at, now(),
+		NOT proven
+	FROM told
+	ON CONFLICT DO NOTHING
+	RETURNING submission_id),
 latest AS (
 	INSERT INTO pool_prices AS p (pool_id, instance_type, region, az, price, source_type, observed_at)
 	SELECT pool_id, instance_type, region, az, price, source, at
@@ -166,14 +184,18 @@ latest AS (
 	WHERE NOT EXISTS (SELECT 1 FROM pool_prices p WHERE p.pool_id = t.pool_id
 		AND (p.observed_at > t.at OR p.price = t.price AND p.observed_at > t.at - interval '30 seconds'))
 	ORDER BY pool_id
-	ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, source_type = excluded.source_type, observed_at = excluded.observed_at, updated_at = now()
+	ON CONFLICT (pool_id)
+	DO UPDATE SET price = excluded.price, source_type = excluded.source_type, observed_at = excluded.observed_at,
+		updated_at = now()
 	WHERE excluded.observed_at >= p.observed_at),
 best AS (
-	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, od, source, id AS submission_id, at AS observed_at, min(price) OVER equal AS low, max(price) OVER equal AS high
+	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, od, source, id AS submission_id, at AS observed_at,
+		min(price) OVER equal AS low, max(price) OVER equal AS high
 	FROM told WHERE proven WINDOW equal AS (PARTITION BY pool_id, bucket, source)
 	ORDER BY pool_id, bucket, array_position(` + priorities + `, source) DESC, at, id COLLATE "C"),
 bucket AS (
-	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high)
+	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id,
+		observed_at, low, high)
 	SELECT pool_id, bucket, price, od, source, ` + confidences + `, submission_id, observed_at, low, high FROM best t
 	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` +
 	absorbed + `)
@@ -181,12 +203,16 @@ bucket AS (
 reference AS (
 	INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at)
 	SELECT region, type, od, 'agent', at
-	FROM (SELECT DISTINCT ON (region, type) region, type, od, at FROM who WHERE od > 0 AND proven ORDER BY region, type, at DESC, n DESC) t
+	FROM (SELECT DISTINCT ON (region, type) region, type, od, at
+		FROM who
+		WHERE od > 0 AND proven
+		ORDER BY region, type, at DESC, n DESC) t
 	WHERE NOT EXISTS (SELECT 1 FROM on_demand_prices o WHERE o.region = t.region AND o.instance_type = t.type
 		AND (o.source <> 'agent' AND o.observed_at >= now() - interval '7 days' OR o.observed_at > t.at
 			OR o.price = t.od AND o.observed_at > t.at - interval '5 minutes'))
 	ORDER BY region, type
-	ON CONFLICT (region, instance_type) DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
+	ON CONFLICT (region, instance_type)
+	DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
 	WHERE (o.source = 'agent' OR o.observed_at < now() - interval '7 days') AND excluded.observed_at >= o.observed_at),
 changed AS MATERIALIZED (
 	SELECT i.id, who.spot, who.od,
@@ -195,7 +221,10 @@ changed AS MATERIALIZED (
 		CASE WHEN i.az IN ('', 'unknown') AND who.zone <> '' THEN who.zone ELSE i.az END AS zone,
 		CASE WHEN i.region IN ('', 'unknown') AND who.place <> '' THEN who.place ELSE i.region END AS place
 	FROM who JOIN instances i ON i.id = who.instance_id
-	WHERE who.spot > 0 AND i.spot_price IS DISTINCT FROM who.spot OR who.od > 0 AND i.ondemand_price IS DISTINCT FROM who.od
+	WHERE who.spot > 0
+		AND i.spot_price IS DISTINCT FROM who.spot
+		OR who.od > 0
+		AND i.ondemand_price IS DISTINCT FROM who.od
 		OR i.mode = 'unknown' AND who.mode <> 'unknown'
 		OR i.instance_type IN ('', 'unknown') AND who.kind <> ''
 		OR i.az IN ('', 'unknown') AND who.zone <> ''
@@ -203,9 +232,13 @@ changed AS MATERIALIZED (
 		OR coalesce(i.last_seen_at < clock_timestamp() - interval '1 minute', true)
 	ORDER BY i.id FOR NO KEY UPDATE OF i),
 mine AS (
-	UPDATE instances i SET spot_price = coalesce(nullif(c.spot, 0), i.spot_price), ondemand_price = coalesce(nullif(c.od, 0), i.ondemand_price),
-		baseline_price = coalesce(i.baseline_price, nullif(c.od, 0)), mode = c.mode, instance_type = c.kind, az = c.zone, region = c.place,
-		pool_id = CASE WHEN (c.kind, c.zone) IS DISTINCT FROM (i.instance_type, i.az) THEN c.kind || '.' || c.zone ELSE i.pool_id END,
+	UPDATE instances i
+	SET spot_price = coalesce(nullif(c.spot, 0), i.spot_price),
+		ondemand_price = coalesce(nullif(c.od, 0), i.ondemand_price),
+		baseline_price = coalesce(i.baseline_price, nullif(c.od, 0)), mode = c.mode, instance_type = c.kind,
+		az = c.zone, region = c.place,
+		pool_id = CASE WHEN (c.kind, c.zone) IS DISTINCT FROM (i.instance_type,
+		i.az) THEN c.kind || '.' || c.zone ELSE i.pool_id END,
 		last_seen_at = clock_timestamp()
 	FROM changed c WHERE i.id = c.id),
 noted AS (
@@ -218,6 +251,7 @@ noted AS (
 	GROUP BY told.agent_id
 	ORDER BY told.agent_id
 	ON CONFLICT (agent_id) DO UPDATE
-	SET at = (excluded.at || r.at)[1:24], on_demand = (excluded.on_demand || r.on_demand)[1:24], spot = (excluded.spot || r.spot)[1:24])
+	SET at = (excluded.at || r.at)[1:24], on_demand = (excluded.on_demand || r.on_demand)[1:24],
+		spot = (excluded.spot || r.spot)[1:24])
 SELECT who.n, who.orphaned, count(told.id), count(stored.submission_id)
 FROM who LEFT JOIN told USING (n) LEFT JOIN stored ON stored.submission_id = told.id GROUP BY who.n, who.orphaned`

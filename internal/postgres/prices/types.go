@@ -17,9 +17,12 @@ func (s *Prices) KeepTypes(ctx context.Context, region string, types []replica.T
 		return err
 	}
 	_, err = s.DB.Pool.Exec(ctx, `
-INSERT INTO instance_types (region, name, vcpus, memory_mib, architectures, burstable, accelerators, local_gb, current, bare_metal)
-SELECT $1, t.name, t.vcpus, t.memory_mib, t.architectures, t.burstable, t.accelerators, t.local_gb, t.current, t.bare_metal
-FROM jsonb_to_recordset($2::jsonb) AS t (name text, vcpus int, memory_mib int, architectures text[], burstable boolean, accelerators int,
+INSERT INTO instance_types (region, name, vcpus, memory_mib, architectures, burstable, accelerators, local_gb, current,
+    bare_metal)
+SELECT $1, t.name, t.vcpus, t.memory_mib, t.architectures, t.burstable, t.accelerators, t.local_gb, t.current,
+    t.bare_metal
+FROM jsonb_to_recordset($2::jsonb) AS t (name text, vcpus int, memory_mib int, architectures text[], burstable boolean,
+    accelerators int,
 	local_gb int, current boolean, bare_metal boolean)
 ON CONFLICT (region, name) DO UPDATE
 SET vcpus = excluded.vcpus,
@@ -43,7 +46,8 @@ func (s *Prices) Fitting(ctx context.Context) ([]activities.TypeInRegion, error)
 	return pg.QueryRows[activities.TypeInRegion](ctx, s.DB, `
 SELECT DISTINCT x.region, x.name
 FROM (
-	SELECT t.region, t.name, row_number() OVER (PARTITION BY b.region, b.name ORDER BY t.vcpus, t.memory_mib, t.name) AS nearness
+	SELECT t.region, t.name,
+		row_number() OVER (PARTITION BY b.region, b.name ORDER BY t.vcpus, t.memory_mib, t.name) AS nearness
 	FROM (SELECT DISTINCT region, instance_type FROM instances WHERE role IN ('primary', 'replica')) i
 	JOIN instance_types b ON b.region = i.region AND b.name = i.instance_type
 	JOIN instance_types t ON t.region = b.region

@@ -42,7 +42,8 @@ type AgentView struct {
 // plain join leaves it to statistics, which a young database does not have, to see
 // that; without them the planner went through all primaries for each agent.
 const selectAgents = `
-SELECT a.id, a.client_id, c.name AS client_name, a.logical_agent_id, a.hostname, a.status, a.agent_version, a.launcher, a.epoch, a.keeping,
+SELECT a.id, a.client_id, c.name AS client_name, a.logical_agent_id, a.hostname, a.status, a.agent_version, a.launcher,
+    a.epoch, a.keeping,
        a.enabled, a.auto_terminate_enabled AS auto_terminate, a.terminate_wait_seconds AS terminate_wait,
        a.last_heartbeat_at AS last_heartbeat, a.created_at, a.updated_at,
        (SELECT count(*) FROM instances n WHERE n.agent_id = a.id AND n.role <> 'retired') AS instance_count,

@@ -80,7 +80,10 @@ func (v *Views) Search(ctx context.Context, clientID, text string, limit int) ([
 			(SELECT 3, 'operation', o.id, o.id, o.state || ' · ' || o.summary
 			 FROM operations o
 			 WHERE ($1 = '' OR o.client_id = $1)
-			   AND (starts_with(o.id, $2) OR starts_with(o.id, o.kind || '/' || $2) OR o.instance_id = $2 OR o.new_instance_id = $2)
+			   AND (starts_with(o.id, $2)
+			   OR starts_with(o.id, o.kind || '/' || $2)
+			   OR o.instance_id = $2
+			   OR o.new_instance_id = $2)
 			 ORDER BY o.started_at DESC LIMIT $3)
 			UNION ALL
 			(SELECT 4, 'client', c.id, c.name, c.status
@@ -110,9 +113,11 @@ type SavingsView struct {
 // SavingsOf reads the last months of a client, or with an empty clientID of all.
 func (v *Views) SavingsOf(ctx context.Context, clientID string, months int) ([]SavingsView, error) {
 	return pg.QueryRows[SavingsView](ctx, v.DB, `
-		SELECT s.client_id, c.name AS client_name, to_char(s.month, 'YYYY-MM') AS month, s.baseline::float8 AS baseline, s.actual::float8 AS actual,
+		SELECT s.client_id, c.name AS client_name, to_char(s.month, 'YYYY-MM') AS month, s.baseline::float8 AS baseline,
+			s.actual::float8 AS actual,
 			s.savings::float8 AS savings, coalesce((s.details->>'replica_cost')::float8, 0) AS standbys,
-			coalesce((s.details->>'primary_hours')::float8, 0) AS hours, coalesce((s.details->>'unpriced_hours')::float8, 0) AS unpriced,
+			coalesce((s.details->>'primary_hours')::float8, 0) AS hours,
+			coalesce((s.details->>'unpriced_hours')::float8, 0) AS unpriced,
 			s.provisional, s.computed_at
 		FROM client_savings s
 		JOIN clients c ON c.id = s.client_id

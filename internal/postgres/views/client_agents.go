@@ -41,7 +41,8 @@ type PrimaryPlace struct {
 // instances of each agent up costs Postgres several times as much.
 const (
 	agentsOfClient = `
-SELECT id, logical_agent_id, status, agent_version, keeping, enabled, auto_terminate_enabled, terminate_wait_seconds, last_heartbeat_at
+SELECT id, logical_agent_id, status, agent_version, keeping, enabled, auto_terminate_enabled, terminate_wait_seconds,
+    last_heartbeat_at
 FROM agents
 WHERE client_id = $1 AND status <> 'deleted'
 ORDER BY last_heartbeat_at DESC NULLS LAST, id`
@@ -52,7 +53,8 @@ FROM instances
 WHERE client_id = $1 AND role <> 'retired' AND agent_id IS NOT NULL`
 
 	pageOfAgents = `
-SELECT id, logical_agent_id, status, agent_version, keeping, enabled, auto_terminate_enabled, terminate_wait_seconds, last_heartbeat_at
+SELECT id, logical_agent_id, status, agent_version, keeping, enabled, auto_terminate_enabled, terminate_wait_seconds,
+    last_heartbeat_at
 FROM agents
 WHERE client_id = $1 AND status <> 'deleted' AND logical_agent_id > $2
 ORDER BY logical_agent_id

@@ -31,10 +31,13 @@ WITH page AS MATERIALIZED (
     SELECT * FROM clients c WHERE ($1 = '' OR c.id = $1) AND c.created_at <= $2 AND (c.created_at < $2 OR c.id > $3)
     ORDER BY c.created_at DESC, c.id LIMIT $4)
 SELECT c.id, c.name, c.email, c.status, coalesce(a.online, 0) AS agents_online, coalesce(a.total, 0) AS agents_total,
-       coalesce(i.live, 0) AS instances, c.total_savings::float8 AS total_savings, c.last_sync_at AS last_sync, c.created_at
+       coalesce(i.live, 0) AS instances, c.total_savings::float8 AS total_savings, c.last_sync_at AS last_sync,
+       c.created_at
 FROM page c
 LEFT JOIN (SELECT client_id, count(*) FILTER (WHERE status = 'online') AS online, count(*) AS total
-           FROM agents WHERE status <> 'deleted' AND client_id IN (SELECT id FROM page) GROUP BY client_id) a ON a.client_id = c.id
+           FROM agents
+           WHERE status <> 'deleted' AND client_id IN (SELECT id FROM page)
+           GROUP BY client_id) a ON a.client_id = c.id
 LEFT JOIN (SELECT client_id, count(*) AS live FROM instances
            WHERE role <> 'retired' AND client_id IN (SELECT id FROM page) GROUP BY client_id) i ON i.client_id = c.id
 ORDER BY c.created_at DESC, c.id`
@@ -74,12 +77,17 @@ type FleetStats struct {
 func (v *Views) FleetStats(ctx context.Context) (*FleetStats, error) {
 	return pg.QueryRow[FleetStats](ctx, v.DB, `
 		SELECT c.n AS total_accounts, a.online AS agents_online, a.total AS agents_total, p.n AS pools_covered,
-		       s.total AS total_switches, s.manual AS manual_switches, s.model AS model_switches, c.savings::float8 AS total_savings
+		       s.total AS total_switches, s.manual AS manual_switches, s.model AS model_switches,
+		       c.savings::float8 AS total_savings
 		FROM (SELECT count(*) AS n, coalesce(sum(total_savings), 0) AS savings FROM clients) c,
-		     (SELECT count(*) FILTER (WHERE status = 'online') AS online, count(*) AS total FROM agents WHERE status <> 'deleted') a,
+		     (SELECT count(*) FILTER (WHERE status = 'online') AS online, count(*) AS total
+		         FROM agents
+		         WHERE status <> 'deleted') a,
 		     (SELECT count(*) AS n FROM pools WHERE is_active) p,
 		     (SELECT count(*) AS total, count(*) FILTER (WHERE trigger = 'manual') AS manual,
-		             count(*) FILTER (WHERE trigger = 'model') AS model FROM switches WHERE phase IN ('retiring_old', 'done')) s`)
+		             count(*) FILTER (WHERE trigger = 'model') AS model
+		             FROM switches
+		             WHERE phase IN ('retiring_old', 'done')) s`)
 }
 
 // ActivityView is one event as the operators' activity list shows it.

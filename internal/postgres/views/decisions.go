@@ -73,8 +73,10 @@ func (v *Views) AgentDecisions(ctx context.Context, clientID string, p pg.Page) 
 	found := &agentPasts{list: []AgentDecisions{}, places: map[string]int{}}
 	b := &pgx.Batch{}
 	b.Queue(`
-SELECT a.id, a.logical_agent_id, coalesce(nullif(a.hostname, ''), a.logical_agent_id), a.status, coalesce(i.mode, 'unknown'),
-	coalesce(i.pool_id, ''), now(), a.last_heartbeat_at, d.at, d.actions, d.modes, d.risks, d.savings, r.at, r.on_demand[1:5], r.spot[1:5]
+SELECT a.id, a.logical_agent_id, coalesce(nullif(a.hostname, ''), a.logical_agent_id), a.status,
+    coalesce(i.mode, 'unknown'),
+	coalesce(i.pool_id, ''), now(), a.last_heartbeat_at, d.at, d.actions, d.modes, d.risks, d.savings, r.at,
+	r.on_demand[1:5], r.spot[1:5]
 FROM agents a
 LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'
 LEFT JOIN agent_decisions d ON d.agent_id = a.id

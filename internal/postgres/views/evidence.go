@@ -81,7 +81,8 @@ func (v *Views) RelatedOperations(
 // StepsOf reads the timelines of operations, by operation and time.
 func (v *Views) StepsOf(ctx context.Context, ids []string) ([]OperationStep, error) {
 	return pg.QueryRows[OperationStep](ctx, v.DB, `
-		SELECT operation_id, seq, name, status, detail, nullif(nullif(seconds_left, -99999), 99999)::float8 AS seconds_left, at
+		SELECT operation_id, seq, name, status, detail,
+			nullif(nullif(seconds_left, -99999), 99999)::float8 AS seconds_left, at
 		FROM operation_steps
 		WHERE operation_id = ANY ($1)
 		ORDER BY operation_id, at, seq

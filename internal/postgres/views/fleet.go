@@ -59,11 +59,17 @@ const fleetChosen = `
 	AND ($3 = '' OR EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary' AND i.mode = $3))
 	AND ($4 = '' OR strpos(lower(a.logical_agent_id), lower($4)) > 0 OR starts_with(a.id, $4)
 		OR EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role <> 'retired' AND starts_with(i.id, $4)))
-	AND ($5 <> 'primary' OR a.enabled AND NOT EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary'))
+	AND ($5 <> 'primary'
+	OR a.enabled
+	AND NOT EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary'))
 	AND ($5 <> 'standby' OR a.enabled AND a.keeping = 'manual'
 		AND NOT EXISTS (SELECT FROM replicas r WHERE r.agent_id = a.id AND r.kind = 'manual' AND r.state = 'ready'))
 	AND ($5 <> 'pause' OR EXISTS (SELECT FROM pauses p WHERE p.until > now()
-		AND (p.scope = 'global' OR p.scope = 'client' AND p.client_id = a.client_id OR p.scope = 'agent' AND p.agent_id = a.id)))`
+		AND (p.scope = 'global'
+		OR p.scope = 'client'
+		AND p.client_id = a.client_id
+		OR p.scope = 'agent'
+		AND p.agent_id = a.id)))`
 
 // Fleet lists agents by logical id, one more than the limit when there are more.
 func (v *Views) Fleet(ctx context.Context, f FleetFilter) ([]FleetView, error) {
@@ -75,9 +81,12 @@ func (v *Views) Fleet(ctx context.Context, f FleetFilter) ([]FleetView, error) {
 			  AND a.logical_agent_id || '/' || a.id > $6
 			ORDER BY a.logical_agent_id || '/' || a.id
 			LIMIT $7)
-		SELECT a.id, a.logical_agent_id, a.client_id, c.name AS client_name, a.status, a.keeping, a.launcher, a.enabled, a.epoch, a.agent_version,
-			a.last_heartbeat_at AS last_heartbeat, i.id AS instance_id, i.instance_type, i.az, i.region, i.mode, i.pool_id,
-			(CASE WHEN i.mode = 'ondemand' THEN coalesce(od.price, i.ondemand_price) ELSE coalesce(pp.price, i.spot_price) END)::float8 AS price,
+		SELECT a.id, a.logical_agent_id, a.client_id, c.name AS client_name, a.status, a.keeping, a.launcher, a.enabled,
+			a.epoch, a.agent_version,
+			a.last_heartbeat_at AS last_heartbeat, i.id AS instance_id, i.instance_type, i.az, i.region, i.mode,
+			i.pool_id,
+			(CASE WHEN i.mode = 'ondemand' THEN coalesce(od.price, i.ondemand_price) ELSE coalesce(pp.price,
+			i.spot_price) END)::float8 AS price,
 			coalesce(od.price, i.ondemand_price)::float8 AS on_demand,
 			(SELECT d.risks[1] FROM agent_decisions d WHERE d.agent_id = a.id) AS risk,
 			r.id AS standby_id, r.state AS standby_state, r.instance_id AS standby_on,
@@ -96,7 +105,11 @@ func (v *Views) Fleet(ctx context.Context, f FleetFilter) ([]FleetView, error) {
 		LEFT JOIN LATERAL (
 			SELECT x.until, x.scope FROM pauses x
 			WHERE x.until > now()
-			  AND (x.scope = 'global' OR x.scope = 'client' AND x.client_id = a.client_id OR x.scope = 'agent' AND x.agent_id = a.id)
+			  AND (x.scope = 'global'
+			  OR x.scope = 'client'
+			  AND x.client_id = a.client_id
+			  OR x.scope = 'agent'
+			  AND x.agent_id = a.id)
 			ORDER BY x.until DESC LIMIT 1) p ON true
 		LEFT JOIN LATERAL (
 			SELECT * FROM operations x

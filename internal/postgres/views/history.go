@@ -39,7 +39,8 @@ func (v *Views) Growth(ctx context.Context, days int) ([]GrowthView, error) {
 		SELECT to_char(day, 'YYYY-MM-DD') AS day, total, new_clients AS new, active FROM client_snapshots
 		WHERE day >= (now() AT TIME ZONE 'UTC')::date - $1::int AND day < (now() AT TIME ZONE 'UTC')::date
 		UNION ALL
-		SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'), count(*)::int, (count(*) FILTER (WHERE created_at >= date_trunc('day', now(), 'UTC')))::int,
+		SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD'), count(*)::int,
+			(count(*) FILTER (WHERE created_at >= date_trunc('day', now(), 'UTC')))::int,
 		       (count(*) FILTER (WHERE status = 'active'))::int FROM clients
 		ORDER BY 1`, days)
 }

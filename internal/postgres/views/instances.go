@@ -50,7 +50,8 @@ SELECT i.id, i.client_id, c.name AS client_name, i.agent_id, a.logical_agent_id,
        coalesce(i.spot_price, CASE WHEN i.mode = 'spot' THEN p.price END)::float8 AS spot_price,
        coalesce(i.ondemand_price, o.price)::float8 AS on_demand_price, i.baseline_price::float8 AS baseline_price,
        i.role <> 'retired' AS active, i.proof,
-       CASE WHEN i.proof = 'unproven' THEN i.unproven_reason || ': ' || i.unproven_repair || '.' END AS unproven, s.at AS last_switch, i.installed_at, i.created_at
+       CASE WHEN i.proof = 'unproven' THEN i.unproven_reason || ': ' || i.unproven_repair || '.' END AS unproven,
+       s.at AS last_switch, i.installed_at, i.created_at
 FROM instances i
 JOIN clients c ON c.id = i.client_id
 LEFT JOIN agents a ON a.id = i.agent_id
@@ -95,12 +96,17 @@ type InstanceMetrics struct {
 // InstanceMetrics reads one instance's figures. Fails with instance.not_found.
 func (v *Views) InstanceMetrics(ctx context.Context, clientID, id string) (*InstanceMetrics, error) {
 	m, err := pg.QueryRow[InstanceMetrics](ctx, v.DB, `
-		SELECT i.id, i.instance_type, i.mode, i.pool_id, coalesce(i.spot_price, CASE WHEN i.mode = 'spot' THEN p.price END, 0)::float8 AS spot_price,
+		SELECT i.id, i.instance_type, i.mode, i.pool_id,
+			coalesce(i.spot_price, CASE WHEN i.mode = 'spot' THEN p.price END, 0)::float8 AS spot_price,
 		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price,
 		       coalesce(i.baseline_price, i.ondemand_price, o.price, 0)::float8 AS baseline_price,
-		       greatest(0, floor(extract(epoch FROM coalesce(i.terminated_at, now()) - i.installed_at) / 3600))::int AS uptime_hours,
-		       greatest(0, floor(extract(epoch FROM now() - coalesce(s.last, i.installed_at)) / 3600))::int AS since_switch_hours,
-		       s.n AS switches, s.n7 AS switches7, s.n30 AS switches30, s.savings::float8 AS savings, s.savings30::float8 AS savings30
+		       greatest(0,
+		       floor(extract(epoch FROM coalesce(i.terminated_at,
+		       now()) - i.installed_at) / 3600))::int AS uptime_hours,
+		       greatest(0,
+		       floor(extract(epoch FROM now() - coalesce(s.last, i.installed_at)) / 3600))::int AS since_switch_hours,
+		       s.n AS switches, s.n7 AS switches7, s.n30 AS switches30, s.savings::float8 AS savings,
+		       s.savings30::float8 AS savings30
 		FROM instances i
 		LEFT JOIN pool_prices p ON p.pool_id = i.pool_id
 		LEFT JOIN on_demand_prices o ON o.region = i.region AND o.instance_type = i.instance_type
@@ -108,7 +114,8 @@ func (v *Views) InstanceMetrics(ctx context.Context, clientID, id string) (*Inst
 			SELECT count(*) AS n, count(*) FILTER (WHERE initiated_at > now() - interval '7 days') AS n7,
 			       count(*) FILTER (WHERE initiated_at > now() - interval '30 days') AS n30,
 			       max(coalesce(launched_at, initiated_at)) AS last, coalesce(sum(savings_impact), 0) * 24 AS savings,
-			       coalesce(sum(savings_impact) FILTER (WHERE initiated_at > now() - interval '30 days'), 0) * 24 AS savings30
+			       coalesce(sum(savings_impact) FILTER (WHERE initiated_at > now() - interval '30 days'),
+			       0) * 24 AS savings30
 			FROM switches WHERE client_id = i.client_id AND new_id = i.id) s
 		WHERE i.id = $1 AND ($2 = '' OR i.client_id = $2)`, id, clientID)
 	if pg.IsNoRows(err) {
@@ -157,7 +164,8 @@ func (v *Views) instancePlaces(ctx context.Context, all []placeAsked) ([]*Instan
 		InstancePlace
 	}
 	found, err := pg.QueryRows[place](ctx, v.DB, `
-		SELECT q.n, i.id, i.client_id, i.agent_id, a.status AS agent_status, i.role, i.instance_type, i.region, i.az, i.mode, i.pool_id,
+		SELECT q.n, i.id, i.client_id, i.agent_id, a.status AS agent_status, i.role, i.instance_type, i.region, i.az,
+			i.mode, i.pool_id,
 		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(id, tenant, n)
 		JOIN instances i ON i.id = q.id AND (q.tenant = '' OR i.client_id = q.tenant)

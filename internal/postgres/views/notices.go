@@ -49,15 +49,19 @@ const noticeStands = `(
 func (v *Views) Notices(ctx context.Context, f NoticeFilter) ([]NoticeView, error) {
 	at, id := f.Page.From()
 	return pg.QueryRows[NoticeView](ctx, v.DB, `
-		SELECT n.client_id, c.name AS client_name, n.agent_id, a.logical_agent_id, n.instance_id, coalesce(i.pool_id, '') AS pool_id,
-			n.kind, n.door, n.arrivals, coalesce(n.arrived_at, n.received_at) AS arrived_at, n.received_at, n.delivered_at, n.decided_at,
+		SELECT n.client_id, c.name AS client_name, n.agent_id, a.logical_agent_id, n.instance_id,
+			coalesce(i.pool_id, '') AS pool_id,
+			n.kind, n.door, n.arrivals, coalesce(n.arrived_at, n.received_at) AS arrived_at, n.received_at,
+			n.delivered_at, n.decided_at,
 			n.deadline, n.result, n.new_primary, o.id AS operation_id, o.state AS operation_state, o.phase, `+
 		noticeStands+` AS open
 		FROM notices n
 		JOIN clients c ON c.id = n.client_id
 		JOIN agents a ON a.id = n.agent_id
 		LEFT JOIN instances i ON i.id = n.instance_id
-		LEFT JOIN operations o ON n.kind = 'termination-notice' AND o.id = 'termination/' || n.agent_id || '/' || n.instance_id
+		LEFT
+		JOIN operations o ON n.kind = 'termination-notice'
+			AND o.id = 'termination/' || n.agent_id || '/' || n.instance_id
 		WHERE ($1 = '' OR n.client_id = $1)
 		  AND ($2 = '' OR n.agent_id = $2)
 		  AND ($3 = '' OR n.door = $3)

@@ -32,7 +32,9 @@ func (v *Views) Overview(ctx context.Context, clientID string) (*Overview, error
 WITH a AS (
 	SELECT a.*,
 		EXISTS (SELECT FROM instances i WHERE i.agent_id = a.id AND i.role = 'primary') AS has_primary,
-		EXISTS (SELECT FROM replicas r WHERE r.agent_id = a.id AND r.kind = 'manual' AND r.state = 'ready') AS has_standby
+		EXISTS (SELECT
+			FROM replicas r
+			WHERE r.agent_id = a.id AND r.kind = 'manual' AND r.state = 'ready') AS has_standby
 	FROM agents a
 	WHERE a.status <> 'deleted'
 	  AND ($1 = '' OR a.client_id = $1)),
@@ -63,11 +65,15 @@ SELECT
 	(SELECT count(*) FROM i) AS instances,
 	(SELECT count(*) FROM i WHERE role = 'replica') AS standbys,
 	(SELECT count(*) FROM operations WHERE state = 'running' AND ($1 = '' OR client_id = $1)) AS operations,
-	(SELECT count(*) FROM operations WHERE state = 'failed' AND started_at > now() - interval '1 day' AND ($1 = '' OR client_id = $1)) AS failed,
+	(SELECT count(*)
+		FROM operations
+		WHERE state = 'failed' AND started_at > now() - interval '1 day' AND ($1 = '' OR client_id = $1)) AS failed,
 	waiting.n AS undelivered,
 	waiting.oldest AS oldest_undecided,
 	(SELECT coalesce(sum(price), 0)::float8 FROM i WHERE price IS NOT NULL AND on_demand IS NOT NULL) AS hourly,
-	(SELECT coalesce(sum(on_demand), 0)::float8 FROM i WHERE role = 'primary' AND price IS NOT NULL) AS on_demand_hourly,
+	(SELECT coalesce(sum(on_demand), 0)::float8
+		FROM i
+		WHERE role = 'primary' AND price IS NOT NULL) AS on_demand_hourly,
 	(SELECT coalesce(sum(price), 0)::float8 FROM i WHERE role <> 'primary' AND on_demand IS NOT NULL) AS standby_hourly,
 	(SELECT count(*) FROM i WHERE price IS NULL OR on_demand IS NULL) AS unpriced
 FROM waiting`, clientID)

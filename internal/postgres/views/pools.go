@@ -45,8 +45,10 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 			LIMIT 2000),
 		told AS (
 			SELECT pool_id,
-				count(*) FILTER (WHERE kind = 'termination-notice' AND detected_at > now() - interval '1 day') AS terminations,
-				count(*) FILTER (WHERE kind = 'rebalance-recommendation' AND detected_at > now() - interval '1 day') AS rebalances,
+				count(*) FILTER (WHERE kind = 'termination-notice'
+				AND detected_at > now() - interval '1 day') AS terminations,
+				count(*) FILTER (WHERE kind = 'rebalance-recommendation'
+				AND detected_at > now() - interval '1 day') AS rebalances,
 				count(*) FILTER (WHERE kind = 'termination-notice') AS interrupted
 			FROM interruptions
 			WHERE detected_at > now() - interval '7 days'
@@ -57,9 +59,11 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 				count(*) FILTER (WHERE role <> 'retired') AS ours,
 				count(*) FILTER (WHERE role = 'primary') AS primaries,
 				sum(extract(epoch FROM
-					coalesce(terminated_at, CASE WHEN role = 'retired' THEN coalesce(retiring_since, installed_at) END, now())
+					coalesce(terminated_at, CASE WHEN role = 'retired' THEN coalesce(retiring_since, installed_at) END,
+					now())
 					- greatest(installed_at, now() - interval '7 days')) / 86400)
-					FILTER (WHERE mode = 'spot' AND coalesce(terminated_at, now()) > now() - interval '7 days')::float8 AS days
+					FILTER (WHERE mode = 'spot'
+					AND coalesce(terminated_at, now()) > now() - interval '7 days')::float8 AS days
 			FROM instances
 			WHERE ($1 = '' OR client_id = $1)
 			  AND (role <> 'retired' OR coalesce(terminated_at, retiring_since) > now() - interval '7 days')
@@ -79,10 +83,12 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 			  AND retry_after > now()
 			  AND ($1 = '' OR client_id = $1)
 			GROUP BY pool_id)
-		SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 AS price, x.observed_at AS price_at, od.price::float8 AS on_demand,
+		SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 AS price, x.observed_at AS price_at,
+			od.price::float8 AS on_demand,
 			coalesce(t.terminations, 0) AS terminations, coalesce(t.rebalances, 0) AS rebalances,
 			greatest(coalesce(l.days, 0), 0) AS instance_days, coalesce(t.interrupted, 0) AS interrupted,
-			coalesce(r.n, 0) AS refused, r.last AS last_refusal, h.retry_after, coalesce(l.ours, 0) AS ours, coalesce(l.primaries, 0) AS primaries
+			coalesce(r.n, 0) AS refused, r.last AS last_refusal, h.retry_after, coalesce(l.ours, 0) AS ours,
+			coalesce(l.primaries, 0) AS primaries
 		FROM shown p
 		LEFT JOIN pool_prices x ON x.pool_id = p.id
 		LEFT JOIN on_demand_prices od ON od.region = p.region AND od.instance_type = p.instance_type

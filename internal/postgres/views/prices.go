@@ -110,7 +110,8 @@ CROSS JOIN LATERAL (
 		array_agg(CASE WHEN ondemand_known > 0 THEN ondemand_sum / (ondemand_known * 1e6::float8) ELSE 0 END) AS on_demand,
 		array_agg(measured / known::float8) AS measured
 	FROM (
-		SELECT date_trunc('day', hour, 'UTC') AS day, sum(known) AS known, sum(measured) AS measured, sum(price_sum)::float8 AS price_sum,
+		SELECT date_trunc('day', hour, 'UTC') AS day, sum(known) AS known, sum(measured) AS measured,
+			sum(price_sum)::float8 AS price_sum,
 			sum(ondemand_known) AS ondemand_known, sum(ondemand_sum)::float8 AS ondemand_sum
 		FROM price_hours
 		WHERE pool_id = p.id AND hour >= $3

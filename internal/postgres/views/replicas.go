@@ -55,7 +55,8 @@ SELECT r.id, r.agent_id, r.client_id, r.kind, r.state, r.launcher, w.pool_id,
        r.state IN ('requested', 'launching', 'running', 'ready')
            OR (r.state = 'promoted' AND coalesce(i.id = r.instance_id, false)) AS active,
        coalesce(i.id, '') AS primary_id, coalesce(i.instance_type, '') AS primary_type,
-       coalesce(i.region, '') AS primary_region, coalesce(i.az, '') AS primary_az, coalesce(i.mode, 'unknown') AS primary_mode
+       coalesce(i.region, '') AS primary_region, coalesce(i.az, '') AS primary_az,
+       coalesce(i.mode, 'unknown') AS primary_mode
 FROM replicas r
 CROSS JOIN LATERAL (SELECT coalesce(r.pool_id, nullif(r.plan->>'pool', '')) AS pool_id) w
 LEFT JOIN pools p ON p.id = w.pool_id
@@ -81,7 +82,9 @@ func (v *Views) AgentReplicas(
 func (v *Views) ClientReplicas(ctx context.Context, clientID string, p pg.Page) ([]ReplicaView, error) {
 	at, id := p.From()
 	return pg.QueryRows[ReplicaView](ctx, v.DB, selectReplicas+`WHERE r.client_id = $1
-		AND r.state IN ('requested', 'launching', 'running', 'ready') AND r.created_at <= $2 AND (r.created_at < $2 OR r.id > $3)
+		AND r.state IN ('requested', 'launching', 'running', 'ready')
+		AND r.created_at <= $2
+		AND (r.created_at < $2 OR r.id > $3)
 		ORDER BY r.created_at DESC, r.id LIMIT $4`, clientID, at, id, p.UpTo())
 }
 
@@ -119,6 +122,8 @@ func (v *Views) ReplicasToLaunch(ctx context.Context, clientID, agentID string) 
 		LEFT JOIN pools p ON p.id = w.pool_id
 		WHERE r.agent_id = $1 AND ($2 = '' OR r.client_id = $2) AND r.launcher = 'agent' AND r.kind <> 'switch'
 		  AND r.state IN ('requested', 'launching') AND r.instance_id IS NULL AND w.pool_id IS NOT NULL
-		  AND coalesce(r.not_before, now()) <= now() AND (EXISTS (SELECT FROM operations o WHERE o.id = 'replica/' || r.id AND o.phase <> 'requested') OR r.created_at < now() - interval '1 minute')
+		  AND coalesce(r.not_before, now()) <= now()
+		  AND (EXISTS (SELECT FROM operations o WHERE o.id = 'replica/' || r.id AND o.phase <> 'requested')
+		  OR r.created_at < now() - interval '1 minute')
 		ORDER BY r.created_at, r.id`, agentID, clientID)
 }
