@@ -37,5 +37,7 @@ func TestWhatAnUnprovenInstanceSaysIsEvidence(t *testing.T) {
 	g.proven("i-0")
 	_, err = p.Report(t.Context(), "k1", "a1", seen("i-0", noon, 0.01, 0.02))
 	require.NoError(t, err)
-	require.NotEqual(t, before, shared(), "a proven instance is heard")
+	require.Equal(t, before, shared(), "a proven instance does not change the market either")
+	require.Equal(t, "counts other_pool",
+		one[string](g, `SELECT string_agg(worth, ' ' ORDER BY pool_id) FROM client_prices`), "it counts for its client")
 }
