@@ -41,7 +41,7 @@ var access = map[string][]string{
 		"changeAgentSettings", "configureAgent", "deleteAgent",
 		"forceSwitch", "getPreflight", "getRequirements", "setRequirements", "getClient", "listClientAgents",
 		"listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
-		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory",
+		"listSwitches", "getCharts", "listReportedPrices", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory",
 		"getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
 		"listSinks", "createSink", "deleteSink", "testSink",

@@ -192,7 +192,7 @@ func TestLedger(t *testing.T) {
 		g.exec(
 			`
 				INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-				VALUES ('t3.medium.us-east-1a', $1, $2, 'primary', 1, $1)`,
+				VALUES ('t3.medium.us-east-1a', $1, $2, 'collector', 1, $1)`,
 			month.Add(time.Duration(n)*5*time.Minute),
 			price,
 		)
