@@ -167,9 +167,10 @@ vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by
 	@cd $(DEV) && $< -db file://$(BIN)/vulndb ./...
 
 .PHONY: generate
-generate: ## rewrite golden files: openapi.json, docs/config.md, docs/errors.md, docs/twin.md
+generate: ## rewrite golden files: openapi.json, docs/config.md, docs/errors.md, docs/twin.md, deploy/k8s
 	@go test ./internal/config ./internal/app ./internal/fleet ./api/rest -run 'Current$$|DocumentIsValidAndKept' -args -update >/dev/null
-	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json || { echo "generated files changed: commit them"; exit 1; }
+	@cd $(CHECKS) && go test ./chart -run PlainManifests -args -update >/dev/null
+	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json deploy/k8s || { echo "generated files changed: commit them"; exit 1; }
 
 .PHONY: bench
 bench: build ## measure against the budgets of the design, on this machine
