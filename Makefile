@@ -6,6 +6,7 @@ SHELL        := bash
 BIN          := $(CURDIR)/bin
 TOOLS        := $(BIN)/tools
 DEV          := deploy/dev
+CHECKS       := deploy/checks
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
 WFC_VERSION  := v0.6.0
@@ -92,7 +93,7 @@ migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
 .PHONY: test
-test: test-unit test-e2e test-console ## run every test
+test: test-unit test-deploy test-e2e test-console ## run every test
 
 # The console's tests drive the machine's own Chromium (CHROMIUM) against the embedded stack.
 .PHONY: test-console
@@ -110,6 +111,10 @@ onnxruntime: ## fetch the library that runs ONNX models into bin/onnxruntime (on
 .PHONY: test-unit
 test-unit: onnxruntime metadata-mock ## run the product's tests (PKG, RUN)
 	@go test -race -shuffle=on -timeout 15m -run '$(RUN)' $(PKG)
+
+.PHONY: test-deploy
+test-deploy: ## test what deploys the product: chart, templates, policies, modules, compose, release
+	@cd $(CHECKS) && go test -shuffle=on -timeout 15m ./...
 
 .PHONY: test-e2e
 test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, conformance
@@ -138,6 +143,7 @@ lint: vet workflowcheck golangci ## all linters
 vet:
 	@go vet ./...
 	@cd $(DEV) && go vet ./...
+	@cd $(CHECKS) && go vet ./...
 
 .PHONY: workflowcheck
 workflowcheck: $(TOOLS)/workflowcheck-$(WFC_VERSION)
@@ -147,6 +153,7 @@ workflowcheck: $(TOOLS)/workflowcheck-$(WFC_VERSION)
 golangci: $(TOOLS)/golangci-lint-$(LINT_VERSION)
 	@$< run ./...
 	@cd $(DEV) && $< run --config $(CURDIR)/.golangci.yaml ./...
+	@cd $(CHECKS) && $< run --config $(CURDIR)/.golangci.yaml ./...
 
 # The database comes through the module proxy, which is all that many networks reach. The standard
 # library is go.mod's toolchain's, which is what deploy/Dockerfile builds with.
@@ -160,12 +167,13 @@ vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by
 	@cd $(DEV) && $< -db file://$(BIN)/vulndb ./...
 
 .PHONY: generate
-generate: ## rewrite golden files: openapi.json, docs/config.md, docs/errors.md, docs/twin.md
+generate: ## rewrite golden files: openapi.json, docs/config.md, docs/errors.md, docs/twin.md, deploy/k8s
 	@go test ./internal/config ./internal/app ./internal/fleet ./api/rest -run 'Current$$|DocumentIsValidAndKept' -args -update >/dev/null
+	@cd $(CHECKS) && go test ./chart -run PlainManifests -args -update >/dev/null
 
 .PHONY: generated
 generated: generate # the golden files are those in the repository
-	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json || { echo "generated files differ from those in the repository: commit them"; exit 1; }
+	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json deploy/k8s || { echo "generated files differ from those in the repository: commit them"; exit 1; }
 
 .PHONY: bench
 bench: build ## measure against the budgets of the design, on this machine

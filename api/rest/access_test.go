@@ -45,7 +45,7 @@ var access = map[string][]string{
 		"getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
 		"listSinks", "createSink", "deleteSink", "testSink",
-		"adoptInstance", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
+		"adoptInstance", "getAccountSetup", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
 	"join": {"joinAgent"},
 	"own": {

@@ -116,27 +116,39 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 	if len(p.clients) >= maxClients {
 		clear(p.clients)
 	}
-	c := p.connect(a, region)
+	c, err := p.connect(a, region)
+	if err != nil {
+		return nil, err
+	}
 	p.clients[key] = c
 	return c, nil
 }
 
-func (p *Provider) connect(a Account, region string) EC2API {
+func (p *Provider) connect(a Account, region string) (EC2API, error) {
+	var session aws.CredentialsProvider
+	if a.RoleARN != "" {
+		policy, err := sessionPolicy(partitionOf(a.RoleARN), a.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		session = p.session(a, policy)
+	}
 	return ec2.NewFromConfig(p.base, func(o *ec2.Options) {
 		o.Region = region
 		o.BaseEndpoint = nilIfEmptyURL(p.opts.Endpoint)
-		if a.RoleARN != "" {
-			o.Credentials = p.session(a)
+		if session != nil {
+			o.Credentials = session
 		}
-	})
+	}), nil
 }
 
 // session assumes the tenant's role when it is needed and keeps the session
-// until shortly before it ends.
-func (p *Provider) session(a Account) aws.CredentialsProvider {
+// until shortly before it ends. The policy narrows it to the tenant's own.
+func (p *Provider) session(a Account, policy string) aws.CredentialsProvider {
 	role := stscreds.NewAssumeRoleProvider(p.roles, a.RoleARN, func(o *stscreds.AssumeRoleOptions) {
 		o.RoleSessionName = sessionName(a.ClientID)
 		o.ExternalID = aws.String(a.ExternalID)
+		o.Policy = aws.String(policy)
 		o.Duration = p.opts.SessionDuration
 	})
 	return aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = time.Minute })
