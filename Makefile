@@ -12,6 +12,7 @@ WFC_VERSION  := v0.6.0
 # The newest nfpm whose modules every module proxy serves.
 NFPM_VERSION := v2.45.1
 MOCK_VERSION := v1.13.0
+OAPI_VERSION := v2.8.2
 
 # The first number says to a control plane that it is this agent.
 AGENT_VERSION ?= 5.0.0
@@ -59,10 +60,11 @@ console-where-possible:
 	  else echo "npm is not here: the console is left out"; fi
 
 .PHONY: build
-build: console-where-possible ## compile api, worker and the embedded stack into bin/
+build: console-where-possible ## compile api, worker, command line and the embedded stack into bin/
 	@echo "compiling (the first time builds a Temporal server: some minutes) ..."
 	@go build -o $(BIN)/spotkeeper-api ./api
 	@go build -o $(BIN)/spotkeeper-worker ./worker
+	@go build -o $(BIN)/spotkeeper ./deploy/cli
 	@cd $(DEV) && go build -o $(BIN)/spotkeeper-dev .
 
 .PHONY: agent
@@ -159,10 +161,13 @@ vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by
 	@$< -db file://$(BIN)/vulndb ./...
 	@cd $(DEV) && $< -db file://$(BIN)/vulndb ./...
 
+CLIENT := internal/cli/client
+
 .PHONY: generate
-generate: ## rewrite golden files: openapi.json, docs/config.md, docs/errors.md, docs/twin.md
+generate: $(TOOLS)/oapi-codegen-$(OAPI_VERSION) ## rewrite golden files: openapi.json, its client, docs/config.md, docs/errors.md, docs/twin.md
 	@go test ./internal/config ./internal/app ./internal/fleet ./api/rest -run 'Current$$|DocumentIsValidAndKept' -args -update >/dev/null
-	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json || { echo "generated files changed: commit them"; exit 1; }
+	@$< -config $(CLIENT)/config.yaml -o $(CLIENT)/client.gen.go api/openapi.json
+	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json $(CLIENT) || { echo "generated files changed: commit them"; exit 1; }
 
 .PHONY: bench
 bench: build ## measure against the budgets of the design, on this machine
@@ -177,7 +182,7 @@ histories: ## record workflow histories from the real server for the replay test
 clean: ## remove what was built and the embedded stack's state
 	@for state in .spotkeeper $(DEV)/.spotkeeper; do \
 	  [ ! -L $$state/postgres ] || rm -rf "$$(readlink $$state/postgres)"; done
-	@rm -rf $(BIN)/spotkeeper-* $(BIN)/test .spotkeeper $(DEV)/.spotkeeper
+	@rm -rf $(BIN)/spotkeeper $(BIN)/spotkeeper-* $(BIN)/test .spotkeeper $(DEV)/.spotkeeper
 
 $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	@echo "compiling golangci-lint $(LINT_VERSION) (once, minutes) ..."
@@ -199,3 +204,7 @@ $(TOOLS)/nfpm-$(NFPM_VERSION):
 $(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION):
 	@GOBIN=$(TOOLS) go install github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(MOCK_VERSION)
 	@mv $(TOOLS)/ec2-metadata-mock $@
+
+$(TOOLS)/oapi-codegen-$(OAPI_VERSION):
+	@GOBIN=$(TOOLS) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_VERSION)
+	@mv $(TOOLS)/oapi-codegen $@

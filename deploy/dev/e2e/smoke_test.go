@@ -16,6 +16,7 @@ func TestOneStack(t *testing.T) {
 	s := devtest.Start(t, devtest.Options{})
 	t.Run("an agent lives", func(t *testing.T) { anAgentLives(t, s) })
 	t.Run("a tenant sees only its own", func(t *testing.T) { aTenantSeesOnlyItsOwn(t, s) })
+	t.Run("the command line works", func(t *testing.T) { theCommandLineWorks(t, s) })
 	t.Run("operators run the jobs", func(t *testing.T) { operatorsRunTheJobs(t, s) })
 	t.Run("every part comes back after kill -9", func(t *testing.T) { everyPartComesBack(t, s) })
 }
