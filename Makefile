@@ -164,10 +164,10 @@ vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by
 CLIENT := internal/cli/client
 
 .PHONY: generate
-generate: $(TOOLS)/oapi-codegen-$(OAPI_VERSION) ## rewrite golden files: openapi.json, its client, docs/config.md, docs/errors.md, docs/twin.md
+generate: $(TOOLS)/oapi-codegen-$(OAPI_VERSION) ## rewrite golden files: openapi.json, its client, docs/config.md, docs/errors.md, docs/metrics.md, docs/twin.md
 	@go test ./internal/config ./internal/app ./internal/fleet ./api/rest -run 'Current$$|DocumentIsValidAndKept' -args -update >/dev/null
 	@$< -config $(CLIENT)/config.yaml -o $(CLIENT)/client.gen.go api/openapi.json
-	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json $(CLIENT) || { echo "generated files changed: commit them"; exit 1; }
+	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/metrics.md docs/twin.md api/openapi.json $(CLIENT) || { echo "generated files changed: commit them"; exit 1; }
 
 .PHONY: bench
 bench: build ## measure against the budgets of the design, on this machine

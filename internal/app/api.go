@@ -39,6 +39,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.fleetMetrics("api")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return serve(ctx, a.Log, "api", a.Config.API.Listen,
