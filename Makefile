@@ -6,6 +6,7 @@ SHELL        := bash
 BIN          := $(CURDIR)/bin
 TOOLS        := $(BIN)/tools
 DEV          := deploy/dev
+RULES        := deploy/dashboards
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
 WFC_VERSION  := v0.6.0
@@ -94,7 +95,7 @@ migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
 .PHONY: test
-test: test-unit test-e2e test-console ## run every test
+test: test-unit test-rules test-e2e test-console ## run every test
 
 # The console's tests drive the machine's own Chromium (CHROMIUM) against the embedded stack.
 .PHONY: test-console
@@ -112,6 +113,10 @@ onnxruntime: ## fetch the library that runs ONNX models into bin/onnxruntime (on
 .PHONY: test-unit
 test-unit: onnxruntime metadata-mock ## run the product's tests (PKG, RUN)
 	@go test -race -shuffle=on -timeout 15m -run '$(RUN)' $(PKG)
+
+.PHONY: test-rules
+test-rules: ## test alerts and the board with Prometheus's own parser and engine
+	@cd $(RULES) && go test -race -shuffle=on ./...
 
 .PHONY: test-e2e
 test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, conformance
@@ -140,6 +145,7 @@ lint: vet workflowcheck golangci ## all linters
 vet:
 	@go vet ./...
 	@cd $(DEV) && go vet ./...
+	@cd $(RULES) && go vet ./...
 
 .PHONY: workflowcheck
 workflowcheck: $(TOOLS)/workflowcheck-$(WFC_VERSION)
@@ -149,6 +155,7 @@ workflowcheck: $(TOOLS)/workflowcheck-$(WFC_VERSION)
 golangci: $(TOOLS)/golangci-lint-$(LINT_VERSION)
 	@$< run ./...
 	@cd $(DEV) && $< run --config $(CURDIR)/.golangci.yaml ./...
+	@cd $(RULES) && $< run --config $(CURDIR)/.golangci.yaml ./...
 
 # The database comes through the module proxy, which is all that many networks reach. The standard
 # library is go.mod's toolchain's, which is what deploy/Dockerfile builds with.

@@ -64,7 +64,7 @@ func processes(t *testing.T) map[string]exported {
 		all[name] = e
 	}
 	for name, e := range registered(t, worker.Metrics) {
-		e.in = append(all[name].in, "worker")
+		e.in = slices.Concat(all[name].in, []string{"worker"})
 		all[name] = e
 	}
 	return all

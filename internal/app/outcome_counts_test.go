@@ -120,7 +120,8 @@ func TestLaunchesMovesAndRecommendationsAreCounted(t *testing.T) {
 	_, err := r.Gather()
 	require.NoError(t, err)
 	exec(`INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher) VALUES ('r', 'c', 'a', 'manual', 'i', 'control-plane');
-		INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, state, instance_id, error_code, ended_at) VALUES
+		INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mode, request, state, instance_id,
+				error_code, ended_at) VALUES
 			('1', 'c', 'a', 'r', 't.z', 'spot', '{}', 'failed', NULL, 'launch.no_capacity', clock_timestamp()),
 			('2', 'c', 'a', 'r', 't.y', 'spot', '{}', 'launched', 'i-2', NULL, clock_timestamp());
 		INSERT INTO notices (client_id, agent_id, instance_id, kind, deadline) VALUES

@@ -53,7 +53,13 @@ func anAgentLives(t *testing.T, s *devtest.Stack) {
 		status, page, err := devtest.Get(ctx, address+"/metrics")
 		require.NoError(t, err)
 		require.Equal(t, 200, status, page)
-		require.Contains(t, page, "go_goroutines")
+		for _, name := range []string{"go_goroutines", "spotkeeper_agents_online", "spotkeeper_failovers_total", "spotkeeper_spend_dollars_per_hour"} {
+			require.Contains(t, page, "\n"+name, address)
+		}
+		if address == s.WorkerMetrics {
+			require.Contains(t, page, "temporal_worker_task_slots_used{")
+			require.Contains(t, page, "temporal_worker_task_slots_available{")
+		}
 	}
 }
 
