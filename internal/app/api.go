@@ -39,6 +39,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.fleetMetrics("api")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {

@@ -59,7 +59,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if err := a.checkKeys(ctx); err != nil {
 		return err
 	}
-	a.Metrics.MustRegister(newGauges(a.DB, a.Log), newScheduleGauges(a.Workflows.PausedJobs, a.Log))
+	a.fleetMetrics("worker")
 	g, ctx := errgroup.WithContext(ctx)
 	a.takeEventsIn(ctx, g)
 	w, err := a.startWorker(ctx)
