@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -126,20 +125,10 @@ func (p *Provider) connect(a Account, region string) EC2API {
 		o.Region = region
 		o.BaseEndpoint = nilIfEmptyURL(p.opts.Endpoint)
 		if a.RoleARN != "" {
-			o.Credentials = p.session(a)
+			held := p.newSession(a)
+			o.Credentials, o.APIOptions = held, append(o.APIOptions, held.renew)
 		}
 	})
-}
-
-// session assumes the tenant's role when it is needed and keeps the session
-// until shortly before it ends.
-func (p *Provider) session(a Account) aws.CredentialsProvider {
-	role := stscreds.NewAssumeRoleProvider(p.roles, a.RoleARN, func(o *stscreds.AssumeRoleOptions) {
-		o.RoleSessionName = sessionName(a.ClientID)
-		o.ExternalID = aws.String(a.ExternalID)
-		o.Duration = p.opts.SessionDuration
-	})
-	return aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = time.Minute })
 }
 
 var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)

@@ -84,7 +84,8 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id,
 				instance_type, priority, terminate_wait_seconds, created_by, reason)
 			SELECT $2, a.client_id, a.id, i.id, a.launcher, $3, $4, nullif($5, ''), $6,
-				coalesce($7::int, CASE WHEN a.auto_terminate_enabled THEN a.terminate_wait_seconds ELSE 0 END), $8, $9
+				coalesce($7::int, CASE WHEN a.auto_terminate_enabled THEN greatest(a.terminate_wait_seconds, 1)
+					ELSE 0 END), $8, $9
 			FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' WHERE a.id = $1
 			RETURNING `+commandColumns,
 			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority,

@@ -54,7 +54,7 @@ func (m *month) costs(zone string, dollars, from, until float64) {
 	m.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
 		SELECT 't3.medium.us-east-1' || $1, t, $2, 'primary', 1, t
 		FROM generate_series($3::timestamptz, $4::timestamptz - interval '1 second', interval '5 minutes') t`,
-			zone, dollars, m.at(from), m.at(until))
+		zone, dollars, m.at(from), m.at(until))
 }
 
 func (m *month) moves(epoch int, from, to string, at float64) {
