@@ -76,6 +76,7 @@ type Here struct {
 	Architecture string   // of the image; empty: not known
 	TargetRegion string   // of the target's pool
 	TargetRuns   []string // architectures of the target's type; none: not known
+	Unoffered    bool     // EC2's types of the region are known, and the target's is not among them
 	Hidden       bool     // its user data may not be read, and no launch template has it
 }
 
@@ -95,6 +96,8 @@ func (t Target) JudgeFrom(h Here) error {
 	case t.Mode == agent.OnDemand && h.Mode == agent.OnDemand && t.PoolID == "" &&
 		(instanceType == "" || instanceType == h.InstanceType):
 		return InvalidTarget.New("The agent runs on-demand already.")
+	case h.Unoffered:
+		return InvalidTarget.New("EC2 offers no instance type %s in %s.", instanceType, h.Region)
 	case h.Hidden:
 		return InvalidTarget.New(
 			"The instance's user data may not be read, so a replacement would start without it: allow ec2:DescribeInstanceAttribute.",
