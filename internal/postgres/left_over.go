@@ -21,7 +21,7 @@ type LeftOvers struct{ DB *pg.DB }
 type LeftOver struct {
 	AgentID   string
 	Operation string // the Termination that watches it
-	EndedBy   string // us, or nobody when it is kept
+	EndedBy   string // who ends it; not us when it is kept
 }
 
 // Decide records that an old primary is to be ended by us, or kept for good, with an audit
