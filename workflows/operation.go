@@ -124,7 +124,7 @@ func (o *operation) clearSaved(ctx workflow.Context, err error) {
 			"agent_id", o.progress.AgentID, "operation_id", o.progress.OperationID, "error", err)
 	}
 	if err == nil || !fault.KindOf(err).Retryable() {
-		o.unsaved.Steps, o.unsaved.Summary, o.unsaved.Cause = nil, "", ""
+		o.unsaved.Steps, o.unsaved.Summary, o.unsaved.Cause, o.unsaved.Warn = nil, "", "", ""
 	}
 }
 

@@ -34,11 +34,17 @@ type PoolReader interface {
 	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
+// TypeReader reads what the choice among instance types is made from.
+type TypeReader interface {
+	Load(ctx context.Context, clientID, agentID string) (*postgres.TypesOf, error)
+}
+
 // Decisions serves what an engine thinks of an agent's place, and what follows
 // from it.
 type Decisions struct {
 	Store     DecisionStore
 	Settings  SettingStore
+	Types     TypeReader
 	Pools     PoolReader
 	Commands  workflows.CommandOrders
 	Notices   NoticeStore

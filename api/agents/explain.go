@@ -25,6 +25,8 @@ type explanation struct {
 	Decisions []madeDecision  `json:"decisions" doc:"newest first, those of engines on trial among them"`
 	Switches  []explainSwitch `json:"switches" doc:"newest first, whatever became of them"`
 
+	Types explainTypes `json:"types" doc:"which instance types are considered for a replacement, and why not the others"`
+
 	Unproven *web.Unproven `json:"unproven" doc:"why nothing at EC2 is done for the agent; null when its instances are proven"`
 }
 
@@ -128,10 +130,15 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 	if err != nil {
 		return nil, err
 	}
+	types, typeSentences, err := d.explainTypes(ctx, web.TenantScope(ctx), facts.Agent.ID)
+	if err != nil {
+		return nil, err
+	}
 	got := engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts)
 	l, a, h := facts.Limits, facts.Activity, facts.Holds
 	out := &explanation{
-		AgentID: facts.Agent.ID, At: web.TimeOf(facts.Now), Sentences: engine.Explain(facts, got),
+		AgentID: facts.Agent.ID, At: web.TimeOf(facts.Now), Types: types,
+		Sentences: append(engine.Explain(facts, got), typeSentences...),
 		Now: judgement{
 			Action:     got.Action,
 			Mode:       got.Mode,

@@ -120,6 +120,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Decisions: &agents.Decisions{
 			Store:     &postgres.Decisions{DB: db},
 			Settings:  &postgres.Agents{DB: db},
+			Types:     &postgres.Requirements{DB: db},
 			Pools:     views,
 			Commands:  &postgres.Commands{DB: db},
 			Notices:   &postgres.Notices{DB: db},
@@ -176,6 +177,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}},
 		},
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: db}, Workflows: s.wf},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
 		Logins:         &control.OperatorSessions{Store: &postgres.Sessions{DB: db}, Now: time.Now},

@@ -84,7 +84,9 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.Log = slog.New(naming{a.Log.Handler(), names})
-	if a.Fleet, err = fleet.New(ctx, fleetOptions(c.AWS)); err != nil {
+	options := fleetOptions(c.AWS)
+	options.WatchRole = a.watchRole
+	if a.Fleet, err = fleet.New(ctx, options); err != nil {
 		db.Close()
 		return nil, err
 	}

@@ -237,6 +237,9 @@ func (s *Server) admit(c *call) (time.Duration, error) {
 	defer s.mu.Unlock()
 	now := s.world.now()
 	s.world.count().Calls[c.action]++
+	if err := s.world.refuseRevoked(c.caller); err != nil {
+		return 0, err
+	}
 	if err := s.world.throttle(c, now); err != nil {
 		return 0, err
 	}

@@ -73,6 +73,7 @@ type Registered struct {
 	Standing  agent.InstanceRelation
 	ReplicaID string // the open replica that the instance is, or may be
 	CommandID string // the agent-launched switch that the instance comes from
+	AwaitedBy string // the switch whose instance it is, and which waits for its word
 	Takeover  Takeover
 }
 
@@ -170,12 +171,13 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 		err := tx.QueryRow(
 			ctx,
 			`
-				SELECT id
+				SELECT CASE WHEN state = 'ready' THEN '' ELSE id END,
+					CASE WHEN state = 'ready' AND kind = 'switch' THEN made_for ELSE '' END
 				FROM replicas
-				WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`,
+				WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running', 'ready')`,
 			out.AgentID,
 			r.InstanceID,
-		).Scan(&out.ReplicaID)
+		).Scan(&out.ReplicaID, &out.AwaitedBy)
 		if pg.IsNoRows(err) {
 			return nil
 		}

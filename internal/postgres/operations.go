@@ -93,6 +93,14 @@ FROM ended
 WHERE $7 <> ''
 ON CONFLICT (dedup_key) DO NOTHING`
 
+// warnOfOperation tells the client something of an operation that goes on, once.
+const warnOfOperation = `
+INSERT INTO notifications (client_id, message, severity, dedup_key)
+SELECT client_id, $2, 'warning', 'operation-warning:' || id
+FROM operations
+WHERE id = $1
+ON CONFLICT (dedup_key) DO NOTHING`
+
 // Save writes how far an operation is, in one round trip and one transaction: its
 // row, the lines of its timeline since the last time and, with an End, its end. The
 // same again changes nothing. One that has ended stays as it ended, unless its
@@ -112,6 +120,9 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 			return err
 		}
 		b.Queue(upsertSteps, in.ID, in.RunID, lines)
+	}
+	if in.Warn != "" {
+		b.Queue(warnOfOperation, in.ID, in.Warn)
 	}
 	if e := in.End; e != nil {
 		b.Queue(closeOperation, in.ID, e.State, e.Phase, e.Summary, e.Code, e.Error, e.Notify, e.Severity, e.NotifyKey)
