@@ -18,7 +18,7 @@ type OIDC struct {
 	ClientSecret   Secret   `env:"OIDC_CLIENT_SECRET" doc:"its secret there; empty for a public client, which PKCE protects alone"`
 	RedirectURL    string   `env:"OIDC_REDIRECT_URL" doc:"where the provider sends browsers back to, as https://console.example.com/login/oidc/callback"`
 	Scopes         []string `env:"OIDC_SCOPES" envDefault:"openid,profile,email,groups" doc:"what is asked of the provider, separated by commas; a provider without the scope groups wants it left out"`
-	NameClaim      string   `env:"OIDC_NAME_CLAIM" envDefault:"email" doc:"the claim that names an operator on the trail; an e-mail address must be verified"`
+	NameClaim      string   `env:"OIDC_NAME_CLAIM" envDefault:"email" doc:"the claim that names an operator on the trail; email counts when email_verified is true, and a provider without that wants another claim, such as preferred_username"`
 	GroupsClaim    string   `env:"OIDC_GROUPS_CLAIM" envDefault:"groups" doc:"the claim that lists an operator's groups"`
 	ViewerGroups   []string `env:"OIDC_VIEWER_GROUPS" doc:"groups that read everything but secrets, separated by commas"`
 	OperatorGroups []string `env:"OIDC_OPERATOR_GROUPS" doc:"groups that also move, pause, configure and run jobs"`

@@ -124,7 +124,7 @@ func (p *Provider) Begin(ctx context.Context, next string) (string, *Flow, error
 // the same browser; nil when there is none. Fails with auth.login_stale,
 // auth.login_refused, auth.provider_unavailable, auth.no_name and auth.no_role.
 func (p *Provider) Finish(ctx context.Context, flow *Flow, answer url.Values) (*Person, error) {
-	if flow == nil || p.now().After(flow.Expires) ||
+	if flow == nil || flow.State == "" || p.now().After(flow.Expires) ||
 		subtle.ConstantTimeCompare([]byte(answer.Get("state")), []byte(flow.State)) != 1 {
 		return nil, Stale.New("This login was not begun in this browser, or it took too long: log in again.")
 	}
@@ -206,8 +206,9 @@ const unreadable = "The identity provider's answer could not be read."
 func (p *Provider) personOf(claims map[string]any) (*Person, error) {
 	name, _ := claims[p.options.NameClaim].(string)
 	name = strings.TrimSpace(name)
-	if verified, said := claims["email_verified"]; p.options.NameClaim == "email" && said && verified != true {
-		return nil, NoName.New("The identity provider has not verified your e-mail address.")
+	// A provider that says nothing has not verified it; some write a text.
+	if verified := claims["email_verified"]; p.options.NameClaim == "email" && verified != true && verified != "true" {
+		return nil, NoName.New("The identity provider does not say that your e-mail address is verified (the claim email_verified).")
 	}
 	if !usableName(name) {
 		return nil, NoName.New("The identity provider does not say your name (the claim %s).", p.options.NameClaim)
