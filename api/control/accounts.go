@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
@@ -103,6 +104,7 @@ func (a *Accounts) Routes() []web.Route {
 			ID:       "showToken",
 			Summary:  "Show a client's token",
 			Auth:     web.Admin,
+			Role:     operators.Admin,
 			Status:   200,
 			Endpoint: web.NewEndpoint(a.token),
 		},

@@ -21,10 +21,12 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/door"
+	"spotkeeper/internal/identity"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/postgres/views"
+	"spotkeeper/internal/sealing"
 	"spotkeeper/internal/webhook"
 )
 
@@ -92,7 +94,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Workflows: a.Workflows,
 	}
 	events := &pages.Events{Feed: feed}
-	open := len(operators) == 0 && a.Config.API.Loopback()
+	open := len(operators) == 0 && !a.Config.OIDC.Given() && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log:             a.Log,
 		Metrics:         a.Metrics,
@@ -103,6 +105,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Tokens:          tokens,
 		Operators:       operators,
 		OpenToOperators: open,
+		SignIn:          a.signIn(keys),
 		SessionKeys:     keys.Secrets(),
 		Sessions:        &postgres.Sessions{DB: a.DB},
 		Audit:           &postgres.AuditLog{DB: a.DB},
@@ -244,4 +247,22 @@ func (a *App) webDir() http.Handler {
 		}
 		http.ServeFileFS(w, r, root, "index.html")
 	})
+}
+
+// signIn is how operators log in at the identity provider; nil without one.
+func (a *App) signIn(keys sealing.Keys) *rest.SignIn {
+	o := a.Config.OIDC
+	if !o.Given() {
+		return nil
+	}
+	return &rest.SignIn{Box: keys.For("logins"), Provider: identity.New(identity.Options{
+		Issuer:       o.Issuer,
+		ClientID:     o.ClientID,
+		ClientSecret: o.ClientSecret.Reveal(),
+		RedirectURL:  o.RedirectURL,
+		Scopes:       o.Scopes,
+		NameClaim:    o.NameClaim,
+		GroupsClaim:  o.GroupsClaim,
+		Roles:        o.Roles(),
+	}, nil, time.Now)}
 }

@@ -1,8 +1,10 @@
 package config_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/domain/operators"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -67,12 +70,21 @@ func TestHostsOfThisMachine(t *testing.T) {
 func TestOperatorsHaveNames(t *testing.T) {
 	t.Parallel()
 
-	ops, err := config.API{AdminTokens: "ann=0123456789abcdef, bob=fedcba9876543210"}.Operators()
+	ops, err := config.API{AdminTokens: "ann=0123456789abcdef, bob:viewer=fedcba9876543210"}.Operators()
 	require.NoError(t, err)
-	require.Equal(t, map[string]string{"ann": "0123456789abcdef", "bob": "fedcba9876543210"}, ops)
+	require.Equal(t, map[string]operators.Account{
+		"ann": {Token: "0123456789abcdef", Role: operators.Admin},
+		"bob": {Token: "fedcba9876543210", Role: operators.Viewer},
+	}, ops)
 
 	_, err = config.API{AdminTokens: "ann=0123456789abcdef,ann=fedcba9876543210"}.Operators()
 	require.ErrorContains(t, err, "twice")
+	_, err = config.API{AdminTokens: "ann:root=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "role")
+	_, err = config.API{AdminTokens: "ann=0123456789abcdef,bob:viewer=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "same token", "whose role would count")
+	_, err = config.API{AdminTokens: ":viewer=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "no name")
 }
 
 func TestDocumentIsCurrent(t *testing.T) {
@@ -108,4 +120,46 @@ func TestMisspeltVariablesAreNamed(t *testing.T) {
 	require.Equal(t, []string{"TEMPORAL_ADRESS is not a setting: is TEMPORAL_ADDRESS meant?"}, config.Misspelt([]string{
 		"TEMPORAL_ADRESS=temporal:7233", "TEMPORAL_ADDRESS=temporal:7233", "PATH=/bin", "DATABASE_URL=x", "HOME=/",
 	}))
+}
+
+// TestAProviderIsConfiguredSafely: what would let anybody in, or nobody, is refused at
+// the start.
+func TestAProviderIsConfiguredSafely(t *testing.T) {
+	t.Parallel()
+	good := map[string]string{
+		"DATABASE_URL":      "postgres://h/d",
+		"SECRET_KEY":        "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+		"OIDC_ISSUER":       "https://login.example.com",
+		"OIDC_CLIENT_ID":    "spotkeeper",
+		"OIDC_REDIRECT_URL": "https://console.example.com/login/oidc/callback",
+		"OIDC_ADMIN_GROUPS": "platform, root",
+
+		"OIDC_VIEWER_GROUPS": "staff,platform",
+	}
+	load := func(change map[string]string) error {
+		all := maps.Clone(good)
+		maps.Copy(all, change)
+		c, err := config.Load(all)
+		return errors.Join(err, c.Safe())
+	}
+	require.NoError(t, load(nil))
+	require.NoError(t, load(map[string]string{"API_LISTEN": "0.0.0.0:5000"}), "it stands in for ADMIN_TOKEN")
+	require.NoError(t, load(map[string]string{"OIDC_ISSUER": "http://127.0.0.1:5556"}), "on this machine")
+	c, err := config.Load(good)
+	require.NoError(t, err)
+	require.Equal(t, map[string]operators.Role{
+		"platform": operators.Admin, "root": operators.Admin, "staff": operators.Viewer,
+	}, c.OIDC.Roles())
+	for name, change := range map[string]map[string]string{
+		"OIDC_ISSUER must be":         {"OIDC_ISSUER": "http://login.example.com"},
+		"OIDC_ISSUER is needed":       {"OIDC_ISSUER": ""},
+		"OIDC_CLIENT_ID":              {"OIDC_CLIENT_ID": ""},
+		"OIDC_REDIRECT_URL must be":   {"OIDC_REDIRECT_URL": "http://console.example.com/login/oidc/callback"},
+		"OIDC_REDIRECT_URL must have": {"OIDC_REDIRECT_URL": "https://console.example.com/callback"},
+		"openid":                      {"OIDC_SCOPES": "email"},
+		"needs a group":               {"OIDC_ADMIN_GROUPS": "", "OIDC_VIEWER_GROUPS": " ,"},
+		"SECRET_KEY":                  {"SECRET_KEY": ""},
+	} {
+		require.ErrorContains(t, load(change), name)
+	}
 }
