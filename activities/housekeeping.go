@@ -175,7 +175,7 @@ func (h *Housekeeping) ComputeSavings(ctx context.Context, period time.Time) (*J
 				continue
 			}
 			out["clients"]++
-			if month.Before(current) {
+			if now.Sub(month.AddDate(0, 1, 0)) >= time.Hour {
 				out["closed"]++
 			}
 			recordHeartbeat(ctx)

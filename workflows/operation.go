@@ -231,3 +231,14 @@ func detailOf(err error, name string) string {
 	}
 	return ""
 }
+
+// onSignal calls took at each arrival of a signal that carries no fact, for as long as
+// the workflow runs.
+func onSignal(ctx workflow.Context, name string, took func()) {
+	arrivals := workflow.GetSignalChannel(ctx, name)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for arrivals.Receive(ctx, nil) {
+			took()
+		}
+	})
+}

@@ -56,12 +56,7 @@ type terminationRun struct {
 }
 
 func (t *terminationRun) listen(ctx workflow.Context) {
-	news := workflow.GetSignalChannel(ctx, SignalNews)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for news.Receive(ctx, nil) {
-			t.nudges++
-		}
-	})
+	onSignal(ctx, SignalNews, func() { t.nudges++ })
 }
 
 func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == interruption.Promoted }

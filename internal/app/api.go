@@ -40,6 +40,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {
 		return serve(ctx, a.Log, "api", a.Config.API.Listen,
 			door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)

@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/intake"
+	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
@@ -77,6 +78,12 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.DB = db
+	names, err := newAgentNames(&postgres.AgentNames{DB: db})
+	if err != nil {
+		a.DB.Close()
+		return nil, err
+	}
+	a.Log = slog.New(naming{a.Log.Handler(), names})
 	if a.Fleet, err = fleet.New(ctx, fleetOptions(c.AWS)); err != nil {
 		db.Close()
 		return nil, err
@@ -107,6 +114,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		Queue:     c.Temporal.Queue,
 		Tuning:    o.Tuning,
 		OnRetry:   func(error) { retries.Inc() },
+		NameOf:    names.find,
 	}
 	return a, nil
 }

@@ -246,12 +246,16 @@ func (a *App) keepSchedules(ctx context.Context) error {
 	})
 }
 
-// persist tries again until fn succeeds or ctx ends, and says why it waits.
+// persist tries again until fn succeeds, ctx ends or waiting does not help, and logs why
+// it waits.
 func (a *App) persist(ctx context.Context, what string, fn func(context.Context) error) error {
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, startWithin) {
 		err := fn(ctx)
 		if err == nil {
 			return nil
+		}
+		if hopeless := a.judgeStart(err); hopeless != nil {
+			return hopeless
 		}
 		a.Log.WarnContext(ctx, "waiting for a dependency", "dependency", what, "error", err)
 		select {

@@ -147,7 +147,7 @@ func Load(environment map[string]string) (Config, error) {
 		opts.Environment = environment
 	}
 	err := env.ParseWithOptions(&c, opts)
-	return c, errors.Join(err, c.validate())
+	return c, errors.Join(byVariable(err), c.validate())
 }
 
 func (c Config) validate() error {
@@ -160,6 +160,9 @@ func (c Config) validate() error {
 	}
 	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
 		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))
+	}
+	if python := c.Engine.Python; python != "on" && python != "off" && python != "" {
+		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on or off, not %q", python))
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" && c.Log.Format != "" {
 		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))

@@ -110,8 +110,7 @@ func stillOrdered(ctx context.Context, tx pgx.Tx, commandID string) error {
 // agent cannot fall back, and is shown no replica without a pool. When no price
 // is known it is the primary's own pool.
 const poolForAgent = `SELECT coalesce(pp.pool_id, i.pool_id) FROM instances i
-	LEFT
-	JOIN pool_prices pp ON pp.instance_type = i.instance_type
+	LEFT JOIN pool_prices pp ON pp.instance_type = i.instance_type
 		AND pp.region = i.region
 		AND NOT coalesce($4::jsonb->'exclude_zones', '[]') ? pp.az
 	LEFT JOIN pool_health h ON h.client_id = a.client_id AND h.pool_id = pp.pool_id AND h.mode = 'spot'

@@ -87,8 +87,7 @@ pieces AS (
 	SELECT h.leads, h.mode, h.free, h.reference, h.source, h.pool_id, h.spot_price, f.at,
 		extract(epoch FROM least(h.till, f.at + interval '5 minutes') - greatest(h.at, f.at)), b.price
 	FROM hours h
-	CROSS
-	JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
+	CROSS JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
 		interval '5 minutes') AS f(at)
 	LEFT JOIN LATERAL (
 		SELECT c.price FROM client_price_buckets c
@@ -117,7 +116,7 @@ sums AS (
 	FROM (SELECT *, reference IS NOT NULL AND price IS NOT NULL AS known FROM priced) p)
 INSERT INTO client_savings AS c (client_id, month, baseline, actual, savings, provisional, details)
 SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything,
-    $3::timestamptz > $4::timestamptz,
+    $3::timestamptz + interval '1 hour' > $4::timestamptz,
 	jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6),
 	'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
 		'price_list',
@@ -154,8 +153,8 @@ func (s *Housekeeping) FirstOpenMonth(ctx context.Context) (time.Time, error) {
 	return *month, nil
 }
 
-// ComputeSavings writes a client's month as it looks at a moment; one that is over
-// becomes final and is not computed again. The total is the sum of the months
+// ComputeSavings writes a client's month as it looks at a moment; one that is over for
+// an hour, in which its last prices arrive, becomes final and is not computed again. The total is the sum of the months
 // and nothing else.
 func (s *Housekeeping) ComputeSavings(ctx context.Context, clientID string, month, now time.Time) error {
 	if _, err := s.DB.Pool.Exec(ctx, ledger, clientID, month, month.AddDate(0, 1, 0), now); err != nil {

@@ -167,7 +167,7 @@ func TestLedgerByHand(t *testing.T) {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // one after the other in one database
 			m := newMonth(g, c.year, c.month)
 			c.have(m)
-			now := m.first.AddDate(0, 1, 0)
+			now := m.first.AddDate(0, 1, 0).Add(time.Hour) // the last prices have arrived
 			if c.hours > 0 {
 				now = m.at(c.hours)
 			}
