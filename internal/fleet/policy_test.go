@@ -23,6 +23,8 @@ func TestPolicyListsTheCalls(t *testing.T) {
 		"ec2":     reflect.TypeFor[fleet.EC2API](),
 		"pricing": reflect.TypeFor[fleet.PriceListAPI](),
 		"sts":     reflect.TypeFor[fleet.RoleAPI](),
+
+		"servicequotas": reflect.TypeFor[fleet.QuotasAPI](),
 	} {
 		for i := range api.NumMethod() {
 			want = append(want, service+":"+api.Method(i).Name)

@@ -31,6 +31,9 @@ type Provider struct {
 	mu      sync.Mutex
 	clients map[clientKey]EC2API
 
+	sessionMu sync.Mutex
+	sessions  map[Account]*session
+
 	priceMu   sync.Mutex
 	listed    map[listKey]listPrice
 	priceCall singleflight.Group
@@ -69,8 +72,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 				s.BaseEndpoint, s.Region = nilIfEmptyURL(
 					o.PricingEndpoint), priceListRegion
 			}),
-		clients: map[clientKey]EC2API{},
-		listed:  map[listKey]listPrice{},
+		clients:  map[clientKey]EC2API{},
+		sessions: map[Account]*session{},
+		listed:   map[listKey]listPrice{},
 	}, nil
 }
 
@@ -125,7 +129,7 @@ func (p *Provider) connect(a Account, region string) EC2API {
 		o.Region = region
 		o.BaseEndpoint = nilIfEmptyURL(p.opts.Endpoint)
 		if a.RoleARN != "" {
-			held := p.newSession(a)
+			held := p.sessionOf(a)
 			o.Credentials, o.APIOptions = held, append(o.APIOptions, held.renew)
 		}
 	})
