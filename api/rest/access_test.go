@@ -39,7 +39,7 @@ var access = map[string][]string{
 		"reportReplicaSync",
 		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent",
 		"changeAgentSettings", "configureAgent", "deleteAgent",
-		"forceSwitch", "getPreflight", "decideLeftOver", "getRequirements", "setRequirements", "getClientRequirements", "setClientRequirements", "getClient", "listClientAgents",
+		"forceSwitch", "getPreflight", "getClientPreflight", "decideLeftOver", "getRequirements", "setRequirements", "getClientRequirements", "setClientRequirements", "getClient", "listClientAgents",
 		"listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
 		"listSwitches", "getCharts", "listReportedPrices", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory",
 		"getInstanceOptions", "getOperation", "cancelOperation",

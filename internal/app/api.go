@@ -154,7 +154,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		},
 		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 		Requirements:   &control.Requirements{Store: &postgres.Requirements{DB: a.DB}},
-		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight()},
+		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()},
 		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: a.DB}},

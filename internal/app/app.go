@@ -133,10 +133,12 @@ func fleetOptions(c config.AWS) fleet.Options {
 		Endpoint:        c.EC2Endpoint,
 		STSEndpoint:     c.STSEndpoint,
 		PricingEndpoint: c.PricingEndpoint,
+		QuotasEndpoint:  c.QuotasEndpoint,
 	}
 	if c.Simulated {
 		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
 		o.STSEndpoint, o.PricingEndpoint = cmp.Or(o.STSEndpoint, o.Endpoint), cmp.Or(o.PricingEndpoint, o.Endpoint)
+		o.QuotasEndpoint = cmp.Or(o.QuotasEndpoint, o.Endpoint)
 	}
 	return o
 }

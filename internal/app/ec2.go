@@ -158,6 +158,11 @@ func (f ec2Fleet) Preflight(
 	return f.Provider.Preflight(ctx, fleet.Account(a), region, zone, t), nil
 }
 
+// Quotas lists the limits of an account for EC2.
+func (f ec2Fleet) Quotas(ctx context.Context, a activities.Account, region string) ([]preflight.Quota, error) {
+	return f.Provider.Quotas(ctx, fleet.Account(a), region)
+}
+
 // CancelRequest cancels the persistent spot request of an instance that ends.
 func (f ec2Fleet) CancelRequest(ctx context.Context, a activities.Account, region, instanceID string) error {
 	return f.Provider.CancelRequest(ctx, fleet.Account(a), region, instanceID)

@@ -252,3 +252,59 @@ func TestChoiceStaysInItsRequirements(t *testing.T) {
 	out := m.lose()
 	require.True(t, strings.HasPrefix(out.HeirPool, "m5a.large."), "%s after %v", out.HeirPool, out.Launches)
 }
+
+// TestQuotasAreHeldAgainstTheLossOfAZone: told once, and when they suffice again.
+func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	for _, name := range []string{"web-1", "web-2", "web-3"} {
+		f.join(name, f.machine())
+	}
+	f.collect()
+	var got struct {
+		Result  preflight.Result
+		Agents  map[string]int
+		Regions []struct {
+			Region string
+			Checks []preflight.Check
+		}
+	}
+	path := "/api/client/" + f.account().ClientID + "/preflight"
+	f.call("GET", path, nil, &got)
+	require.Equal(t, preflight.Unknown, got.Result, "nothing was checked yet")
+	require.Equal(t, 3, got.Agents["unchecked"])
+
+	limit := func(spot, demand int) {
+		require.NoError(t, f.sim.SetQuota(t.Context(), ec2sim.Quota{
+			Account:   fieldAccount,
+			Region:    "us-east-1",
+			SpotVCPUs: &spot,
+			VCPUs:     &demand,
+		}))
+		f.call("GET", path+"?run=true", nil, &got)
+	}
+	limit(12, 0)
+	require.Equal(t, preflight.OK, got.Result, f.log.String())
+	limit(11, 6)
+	require.Equal(t, preflight.Warning, got.Result, f.log.String())
+	told := func() []string {
+		return f.list(`SELECT severity FROM notifications WHERE dedup_key LIKE 'quotas:%' ORDER BY created_at`)
+	}
+	require.Empty(t, told())
+	for range 3 {
+		limit(11, 5)
+	}
+	require.Equal(t, preflight.Failed, got.Result)
+	require.Contains(t, got.Regions[0].Checks[0].Repair, "at least 12 in Service Quotas")
+	require.Equal(t, []string{"error"}, told(), "once")
+	limit(200, 200)
+	require.Equal(t, []string{"error", "info"}, told())
+	limit(11, 5)
+	require.Equal(t, []string{"info", "error"}, told(), "again")
+
+	f.fault(ec2sim.Fault{Action: "ListServiceQuotas", Code: "AccessDeniedException"})
+	f.call("GET", path+"?run=true", nil, &got)
+	require.Equal(t, preflight.Unknown, got.Result)
+	require.Contains(t, got.Regions[0].Checks[0].Repair, "servicequotas:ListServiceQuotas")
+}

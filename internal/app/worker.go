@@ -152,6 +152,10 @@ func (a *App) NewWorker() worker.Worker {
 func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
 // preflight checks agents in calm.
+func (a *App) quotas() *activities.Quotas {
+	return &activities.Quotas{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+}
+
 func (a *App) preflight() *activities.Preflights {
 	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
 }
@@ -205,6 +209,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Fleet:      cloud,
 			Workflows:  a.Workflows,
 			Preflights: a.preflight(),
+			Quotas:     a.quotas(),
 			Log:        a.Log,
 		},
 		&activities.Standbys{

@@ -73,6 +73,7 @@ type AWS struct {
 	Region          string `env:"AWS_REGION" envDefault:"us-east-1" doc:"region of the control plane's own calls"`
 	EC2Endpoint     string `env:"AWS_ENDPOINT_URL_EC2" doc:"another EC2, such as a simulator"`
 	STSEndpoint     string `env:"AWS_ENDPOINT_URL_STS" doc:"another STS"`
+	QuotasEndpoint  string `env:"AWS_ENDPOINT_URL_SERVICE_QUOTAS" doc:"another Service Quotas"`
 	PricingEndpoint string `env:"AWS_ENDPOINT_URL_PRICING" doc:"another Pricing API"`
 	Simulated       bool   `env:"EC2_SIMULATED" envDefault:"false" doc:"use fixed credentials, for a simulator"`
 }

@@ -71,6 +71,8 @@ type Quota struct {
 	Region  string `json:"region,omitempty"`
 	// SpotInstances breaks with MaxSpotInstanceCountExceeded.
 	SpotInstances *int `json:"spot_instances,omitempty"`
+	// SpotVCPUs counts spot instances and breaks with MaxSpotInstanceCountExceeded.
+	SpotVCPUs *int `json:"spot_vcpus,omitempty"`
 	// VCPUs counts on-demand instances and breaks with VcpuLimitExceeded.
 	VCPUs *int `json:"vcpus,omitempty"`
 	// Instances counts everything and breaks with InstanceLimitExceeded.

@@ -124,7 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_sim/"):
 		s.control.ServeHTTP(w, r)
 	case r.Header.Get("X-Amz-Target") != "":
-		s.servePrices(w, r)
+		s.serveJSON(w, r)
 	default:
 		s.serveQuery(w, r)
 	}

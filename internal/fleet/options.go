@@ -19,10 +19,11 @@ type Options struct {
 	Region string
 	// Endpoint replaces EC2's address, for the simulator or another double.
 	Endpoint string
-	// STSEndpoint and PricingEndpoint replace the other two. An empty one is AWS
+	// STSEndpoint, PricingEndpoint and QuotasEndpoint replace the others. An empty one is AWS
 	// even when Endpoint is set, which may be a private way to EC2 alone.
 	STSEndpoint     string
 	PricingEndpoint string
+	QuotasEndpoint  string
 	// Credentials replace the default chain. See Static.
 	Credentials aws.CredentialsProvider
 

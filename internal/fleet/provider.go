@@ -31,6 +31,9 @@ type Provider struct {
 	mu      sync.Mutex
 	clients map[clientKey]EC2API
 
+	sessionMu sync.Mutex
+	sessions  map[Account]*session
+
 	priceMu   sync.Mutex
 	listed    map[listKey]listPrice
 	priceCall singleflight.Group
@@ -69,8 +72,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 				s.BaseEndpoint, s.Region = nilIfEmptyURL(
 					o.PricingEndpoint), priceListRegion
 			}),
-		clients: map[clientKey]EC2API{},
-		listed:  map[listKey]listPrice{},
+		clients:  map[clientKey]EC2API{},
+		sessions: map[Account]*session{},
+		listed:   map[listKey]listPrice{},
 	}, nil
 }
 
@@ -124,13 +128,9 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 }
 
 func (p *Provider) connect(a Account, region string) (EC2API, error) {
-	var held *session
-	if a.RoleARN != "" {
-		policy, err := sessionPolicy(partitionOf(a.RoleARN), a.ClientID)
-		if err != nil {
-			return nil, err
-		}
-		held = p.newSession(a, policy)
+	held, err := p.sessionOf(a)
+	if err != nil {
+		return nil, err
 	}
 	return ec2.NewFromConfig(p.base, func(o *ec2.Options) {
 		o.Region = region
