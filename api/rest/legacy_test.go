@@ -40,7 +40,18 @@ var ofAgents = map[string]bool{
 // are meant are listed in docs/http-compat.md.
 func TestLegacyContract(t *testing.T) {
 	t.Parallel()
+	for _, mode := range []string{"all", "agent"} { // clients from before, and new ones
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			playContract(t, mode)
+		})
+	}
+}
+
+func playContract(t *testing.T, mode string) {
+	t.Helper()
 	s := newStack(t)
+	s.exec(`UPDATE clients SET legacy_token = $1`, mode)
 	table, err := legacytest.LoadTable("../../docs/http-compat.md", "")
 	require.NoError(t, err)
 	recordings, err := legacytest.Load("testdata/legacy.jsonl")
