@@ -42,15 +42,21 @@ func (a *App) RunAPI(ctx context.Context) error {
 		return err
 	}
 	a.fleetMetrics("api")
+	var cert *door.Certificate
+	if a.Config.API.TLSCert != "" {
+		if cert, err = door.LoadCertificate(a.Config.API.TLSCert, a.Config.API.TLSKey, a.Log, nil); err != nil {
+			return err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {
 		return serve(ctx, a.Log, "api", a.Config.API.Listen,
-			door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
+			door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), cert, handler, nil)
 	})
 	if a.Config.API.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil),
+			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil), nil,
 				a.apiPages(), nil)
 		})
 	}

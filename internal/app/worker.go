@@ -80,7 +80,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	}
 	if a.Config.Worker.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil),
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
 				a.workerPages(), a.announceMetrics)
 		})
 	}

@@ -26,6 +26,7 @@ type Config struct {
 	Database  Database
 	API       API
 	OIDC      OIDC
+	Transport Transport
 	Worker    Worker
 	AWS       AWS
 	Temporal  Temporal
@@ -46,6 +47,8 @@ type Database struct {
 // API is the HTTP surface.
 type API struct {
 	Listen         string        `env:"API_LISTEN" envDefault:"127.0.0.1:5000" doc:"address to listen on"`
+	TLSCert        string        `env:"API_TLS_CERT" doc:"file with the certificate of the api and its chain in PEM; with it the api speaks HTTPS (TLS 1.2 or later, HTTP/2) and nothing else on API_LISTEN; it is read anew when it changes"`
+	TLSKey         string        `env:"API_TLS_KEY" doc:"file with the key of API_TLS_CERT in PEM"`
 	MetricsListen  string        `env:"API_METRICS_LISTEN" envDefault:"127.0.0.1:9092" doc:"address of the api's /metrics, /ready with its reasons, and profiles; empty: none"`
 	MaxConns       int           `env:"API_MAX_CONNECTIONS" envDefault:"8192" doc:"open connections; at more of them the slowest makes room"`
 	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token or name:role=token separated by commas, the role being viewer, operator or admin (the default); without it and OIDC_ISSUER the api listens on loopback only"`
@@ -190,6 +193,10 @@ func (c Config) validate() error {
 		problems = append(problems, err)
 	}
 	problems = append(problems, c.OIDC.problems()...)
+	if (c.API.TLSCert == "") != (c.API.TLSKey == "") {
+		problems = append(problems, errors.New("API_TLS_CERT and API_TLS_KEY are given together"))
+	}
+	problems = append(problems, c.Transport.problems()...)
 	return errors.Join(problems...)
 }
 

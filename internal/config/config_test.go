@@ -163,3 +163,47 @@ func TestAProviderIsConfiguredSafely(t *testing.T) {
 		require.ErrorContains(t, load(change), name)
 	}
 }
+
+// TestWaysOutAreEncrypted: off this machine, Postgres and Temporal are reached by TLS, or
+// by name without it.
+func TestWaysOutAreEncrypted(t *testing.T) {
+	t.Parallel()
+	for url, safe := range map[string]bool{
+		"postgres://u@127.0.0.1/d":                                       true,
+		"postgres://u@localhost/d?sslmode=disable":                       true,
+		"postgres://u@/d?host=/run/postgresql":                           true,
+		"postgres://u@db.example.com/d":                                  false, // prefer
+		"postgres://u@db.example.com/d?sslmode=disable":                  false,
+		"postgres://u@db.example.com/d?sslmode=require":                  false,
+		"postgres://u@db.example.com/d?sslmode=verify-ca":                false,
+		"postgres://u@db.example.com/d?sslmode=verify-full":              true,
+		"postgres://u@127.0.0.1,db.example.com/d":                        false,
+		"postgres://u@a.example.com,b.example.com/d?sslmode=verify-full": true,
+		"host=db.example.com user=u sslmode=verify-full":                 true,
+	} {
+		c := config.Config{Database: config.Database{URL: config.Secret(url)}}
+		require.Equal(t, safe, c.CheckDatabase() == nil, url)
+		c.Transport.Insecure = []string{"postgres"}
+		require.NoError(t, c.CheckDatabase())
+	}
+	var c config.Config
+	for address, safe := range map[string]bool{
+		"127.0.0.1:7233":           true,
+		"localhost:7233":           true,
+		"[::1]:7233":               true,
+		"unix:/run/temporal":       true,
+		"temporal:7233":            false,
+		"dns:///temporal:7233":     false,
+		"10.0.0.7:7233":            false,
+		"localhost.example.com:72": false,
+	} {
+		require.Equal(t, safe, c.CheckTemporal(address, false) == nil, address)
+		require.NoError(t, c.CheckTemporal(address, true))
+	}
+	c.Transport.Insecure = []string{"temporal"}
+	require.NoError(t, c.CheckTemporal("temporal:7233", false))
+	_, err := config.Load(map[string]string{"DATABASE_URL": "postgres://h/d", "INSECURE_TRANSPORT": "all"})
+	require.ErrorContains(t, err, "INSECURE_TRANSPORT")
+	_, err = config.Load(map[string]string{"DATABASE_URL": "postgres://h/d", "API_TLS_CERT": "x"})
+	require.ErrorContains(t, err, "API_TLS_KEY")
+}
