@@ -131,6 +131,30 @@ func (e CreateClientRequestLauncher) Valid() bool {
 	}
 }
 
+// Defines values for CreateClientRequestLegacyToken.
+const (
+	CreateClientRequestLegacyTokenAgent       CreateClientRequestLegacyToken = "agent"
+	CreateClientRequestLegacyTokenAll         CreateClientRequestLegacyToken = "all"
+	CreateClientRequestLegacyTokenLessThannil CreateClientRequestLegacyToken = "<nil>"
+	CreateClientRequestLegacyTokenOff         CreateClientRequestLegacyToken = "off"
+)
+
+// Valid indicates whether the value is a known member of the CreateClientRequestLegacyToken enum.
+func (e CreateClientRequestLegacyToken) Valid() bool {
+	switch e {
+	case CreateClientRequestLegacyTokenAgent:
+		return true
+	case CreateClientRequestLegacyTokenAll:
+		return true
+	case CreateClientRequestLegacyTokenLessThannil:
+		return true
+	case CreateClientRequestLegacyTokenOff:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FleetAgentKeeping.
 const (
 	FleetAgentKeepingAuto   FleetAgentKeeping = "auto"
@@ -1389,6 +1413,9 @@ type CreateClientRequest struct {
 	// Launcher who launches for the client's agents
 	Launcher *CreateClientRequestLauncher `json:"launcher,omitempty"`
 
+	// LegacyToken what the token that the client is made with may do. agent, the default: what deployed agents do; all: also what people and programs of the client do
+	LegacyToken *CreateClientRequestLegacyToken `json:"legacy_token,omitempty"`
+
 	// Name unique, whatever the letters' case
 	Name *string `json:"name,omitempty"`
 
@@ -1404,6 +1431,9 @@ type CreateClientRequest struct {
 // CreateClientRequestLauncher who launches for the client's agents
 type CreateClientRequestLauncher string
 
+// CreateClientRequestLegacyToken what the token that the client is made with may do. agent, the default: what deployed agents do; all: also what people and programs of the client do
+type CreateClientRequestLegacyToken string
+
 // CreatedClient defines model for createdClient.
 type CreatedClient struct {
 	// ExternalId what the trust policy of the client's role requires
@@ -1413,6 +1443,9 @@ type CreatedClient struct {
 
 	// Id id of the thing that the object describes
 	Id string `json:"id"`
+
+	// LegacyToken what the token may do: all, agent or off
+	LegacyToken string `json:"legacy_token"`
 
 	// Name name of the thing
 	Name string `json:"name"`
