@@ -67,7 +67,10 @@ SELECT
 	(SELECT count(*) FROM operations WHERE state = 'running' AND ($1 = '' OR client_id = $1)) AS operations,
 	(SELECT count(*)
 		FROM operations
-		WHERE state = 'failed' AND started_at > now() - interval '1 day' AND ($1 = '' OR client_id = $1)) AS failed,
+		WHERE state = 'failed'
+			AND retry_of IS NULL
+			AND started_at > now() - interval '1 day'
+			AND ($1 = '' OR client_id = $1)) AS failed,
 	waiting.n AS undelivered,
 	waiting.oldest AS oldest_undecided,
 	(SELECT coalesce(sum(price), 0)::float8 FROM i WHERE price IS NOT NULL AND on_demand IS NOT NULL) AS hourly,
