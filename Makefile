@@ -15,6 +15,10 @@ WFC_VERSION  := v0.6.0
 NFPM_VERSION := v2.45.1
 MOCK_VERSION := v1.13.0
 OAPI_VERSION := v2.8.2
+SYFT_VERSION := v1.57.1
+
+# What a release is called; the tag is v$(VERSION).
+VERSION ?= 0.1.0
 
 # The first number says to a control plane that it is this agent.
 AGENT_VERSION ?= 5.0.0
@@ -83,6 +87,23 @@ packages: agent $(TOOLS)/nfpm-$(NFPM_VERSION) ## pack the agent as deb and rpm i
 	  ARCH=$$arch VERSION=$(AGENT_VERSION) $(TOOLS)/nfpm-$(NFPM_VERSION) package -f deploy/agent/nfpm.yaml -p $$kind -t $(BIN)/packages/ >/dev/null; \
 	done; done
 	@cd $(BIN)/packages && sha256sum *.deb *.rpm > SHA256SUMS && ls -l
+
+.PHONY: release-dry
+release-dry: export AGENT_VERSION := $(AGENT_VERSION)
+release-dry: console $(TOOLS)/nfpm-$(NFPM_VERSION) $(TOOLS)/syft-$(SYFT_VERSION) ## make all of a release that needs neither Docker nor a registry, in bin/release
+	@deploy/release.sh $(VERSION) $(TOOLS)/nfpm-$(NFPM_VERSION) $(TOOLS)/syft-$(SYFT_VERSION)
+	@cd $(BIN)/release && ls -lS
+
+# Needs Docker with buildx and a login at REGISTRY. Each image carries its SBOM and its provenance.
+IMAGES := api worker api-onnx worker-onnx agent agent-shell
+.PHONY: images
+images: $(IMAGES:%=image-%) ## build the images for both architectures and push them to REGISTRY
+
+.PHONY: $(IMAGES:%=image-%)
+$(IMAGES:%=image-%): image-%:
+	@docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --push -f deploy/Dockerfile \
+	  --target $* --build-arg VERSION=$(AGENT_VERSION) \
+	  -t $(or $(REGISTRY),$(error REGISTRY is missing))/$(firstword $(subst -, ,$*)):$(VERSION)$(if $(findstring -,$*),-$(lastword $(subst -, ,$*))) .
 
 .PHONY: metadata-mock
 metadata-mock: $(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION) ## compile AWS's own double of the metadata service, for tests
@@ -219,6 +240,11 @@ $(TOOLS)/govulncheck-$(VULN_VERSION):
 $(TOOLS)/nfpm-$(NFPM_VERSION):
 	@GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
 	@mv $(TOOLS)/nfpm $@
+
+$(TOOLS)/syft-$(SYFT_VERSION):
+	@echo "compiling syft $(SYFT_VERSION) (once, minutes) ..."
+	@GOBIN=$(TOOLS) go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION)
+	@mv $(TOOLS)/syft $@
 
 $(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION):
 	@GOBIN=$(TOOLS) go install github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(MOCK_VERSION)
