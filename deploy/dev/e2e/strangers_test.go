@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -123,8 +124,16 @@ var attacks = map[string]func(ctx context.Context, t *testing.T, m *member, at, 
 			"pool_id":      machine + "." + zones[1],
 			"status":       "ready",
 		}, &made))
-		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas/"+made.ID+"/promote"), map[string]any{}, nil))
-		_, err := m.awaitMove(ctx, at)
+		err := m.insist(ctx, "POST", m.path("/replicas/"+made.ID+"/promote"), map[string]any{}, nil)
+		if s, read := m.state(ctx); read == nil && s.Primary.Proof != "unproven" {
+			var r *refusal
+			require.ErrorAs(t, err, &r, "an agent's word replaces no proven primary")
+			require.Equal(t, "instance.unproven", r.Code)
+			return
+		} else {
+			require.NoError(t, errors.Join(read, err))
+		}
+		_, err = m.awaitMove(ctx, at)
 		require.NoError(t, err)
 		require.NoError(t, m.insist(ctx, "DELETE", "/api/client/agents/"+m.id, nil, nil))
 		require.Equal(t, "running", instances(ctx, t, m.fleet)[at].State,
