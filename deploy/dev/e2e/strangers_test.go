@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -125,14 +124,16 @@ var attacks = map[string]func(ctx context.Context, t *testing.T, m *member, at, 
 			"status":       "ready",
 		}, &made))
 		err := m.insist(ctx, "POST", m.path("/replicas/"+made.ID+"/promote"), map[string]any{}, nil)
-		if s, read := m.state(ctx); read == nil && s.Primary.Proof != "unproven" {
+		before, read := m.state(ctx)
+		require.NoError(t, read)
+		if before.Primary.ID == at && before.Primary.Proof != "unproven" {
 			var r *refusal
 			require.ErrorAs(t, err, &r, "an agent's word replaces no proven primary")
 			require.Equal(t, "instance.unproven", r.Code)
+			require.NoError(t, m.insist(ctx, "DELETE", "/api/client/agents/"+m.id, nil, nil))
 			return
-		} else {
-			require.NoError(t, errors.Join(read, err))
 		}
+		require.NoError(t, err)
 		_, err = m.awaitMove(ctx, at)
 		require.NoError(t, err)
 		require.NoError(t, m.insist(ctx, "DELETE", "/api/client/agents/"+m.id, nil, nil))
