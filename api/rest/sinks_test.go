@@ -37,7 +37,8 @@ type receiver struct {
 	texts  []string
 	wrong  []string
 
-	signatures int // of the last delivery
+	signatures int    // of the last delivery
+	next       string // secret that it will have
 }
 
 func newReceiver(t *testing.T) *receiver {
