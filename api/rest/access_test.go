@@ -40,7 +40,7 @@ var access = map[string][]string{
 		"createEmergencyReplica", "terminationImminent", "getAgentState", "streamEvents", "toggleAgent",
 		"changeAgentSettings", "configureAgent", "deleteAgent",
 		"forceSwitch", "getPreflight", "getClientPreflight", "decideLeftOver", "getRequirements", "setRequirements", "getClientRequirements", "setClientRequirements", "getClient", "listClientAgents",
-		"listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings",
+		"listAgentDecisions", "listAgentHistory", "listClientInstances", "listClientReplicas", "listSavings", "exportSavings",
 		"listSwitches", "getCharts", "getInstancePricing", "getInstanceMetrics", "getInstancePriceHistory",
 		"getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
