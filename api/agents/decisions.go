@@ -32,6 +32,7 @@ type SettingStore interface {
 type PoolReader interface {
 	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
 }
 
 // TypeReader reads what the choice among instance types is made from.

@@ -225,6 +225,11 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 		})
 	}
 	out.Sentences = append(out.Sentences, explainPast(facts.Now, decisions, switches)...)
+	silence, err := d.silence(ctx, facts)
+	if err != nil {
+		return nil, err
+	}
+	out.Sentences = append(silence, out.Sentences...)
 	proofs, err := d.Pools.Proofs(ctx, facts.Agent.ID)
 	if err != nil {
 		return nil, err
@@ -237,6 +242,19 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 		}
 	}
 	return out, nil
+}
+
+// silence says of an agent that is offline for how long it was not heard.
+func (d *Decisions) silence(ctx context.Context, facts engine.Input) ([]string, error) {
+	a, err := d.Pools.Agent(ctx, facts.Agent.ClientID, facts.Agent.ID)
+	if err != nil || a.Status != agent.Offline {
+		return nil, err
+	}
+	if a.LastHeartbeat == nil {
+		return []string{"The agent is offline: it was never heard."}, nil
+	}
+	return []string{"The agent is offline: it was heard last " + formatSince(facts.Now, *a.LastHeartbeat) +
+		" ago. What follows is about an instance that may not run any more."}, nil
 }
 
 // explainPast says what was decided and done last.

@@ -28,6 +28,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		"/logout":              true,
 		"/docs":                true,
 		"/docs/:file":          true,
+		"/login/oidc":          true,
+		"/login/oidc/callback": true,
 	}
 	params := regexp.MustCompile(`:(\w+)`)
 	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "none",

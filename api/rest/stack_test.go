@@ -21,6 +21,7 @@ import (
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
@@ -34,7 +35,11 @@ import (
 )
 
 // Who asks in a test.
-const operatorToken = "operator-token-0123456789"
+const (
+	operatorToken = "operator-token-0123456789"
+	oncallToken   = "operator-token-of-oncall"
+	guestToken    = "operator-token-of-guest"
+)
 
 // stack is the API over a real Postgres, with workflows that a test plays.
 type stack struct {
@@ -91,9 +96,9 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	s := &stack{t: t, db: db, wf: &playedWorkflows{}}
-	_, s.acme, err = store.Create(t.Context(), clients.New{ID: "c1", Name: "Acme"}, "test")
+	_, s.acme, err = store.Create(t.Context(), clients.New{ID: "c1", Name: "Acme", LegacyToken: "all"}, "test")
 	require.NoError(t, err)
-	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta"}, "test")
+	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta", LegacyToken: "all"}, "test")
 	require.NoError(t, err)
 	s.exec(tenants)
 	tokens := &postgres.Credentials{DB: db}
@@ -104,7 +109,11 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
 	d := rest.Deps{
 		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
-		Operators: map[string]string{"ops": operatorToken},
+		Operators: map[string]operators.Account{
+			"ops":    {Token: operatorToken, Role: operators.Admin},
+			"oncall": {Token: oncallToken, Role: operators.Operator},
+			"guest":  {Token: guestToken, Role: operators.Viewer},
+		},
 		SessionKeys: [][]byte{
 			[]byte(
 				"0123456789abcdef0123456789abcdef",

@@ -54,6 +54,9 @@ type Options struct {
 // first call, and again at each further one, so a process starts before its
 // dependencies and recovers with them.
 func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
+	if err := checkTransport(c, o.Temporal); err != nil {
+		return nil, err
+	}
 	limitMemory(ctx, o.Log)
 	collectLess()
 	if err := activities.CheckKeep(c.Worker.Keep); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +31,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/frontend"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -188,6 +190,7 @@ func (f *field) join(name string, on types.Instance) *member {
 	f.adopt(*on.InstanceId)
 	f.learn()
 	m := &member{field: f, id: answer.AgentID, name: name, at: *on.InstanceId}
+	f.sells("us-east-1a", "us-east-1b", "us-east-1c")
 	m.reportPrices("us-east-1a", "us-east-1b", "us-east-1c")
 	return m
 }
@@ -213,7 +216,21 @@ func (f *field) learn() {
 	require.NoError(f.t, err)
 }
 
-// reportPrices makes pools of the type known.
+// sells has EC2 show a spot price of the type in zones, as the collection reads it.
+func (f *field) sells(zones ...string) {
+	f.t.Helper()
+	now := time.Now()
+	moves := make([]activities.PriceMove, len(zones))
+	for i, zone := range zones {
+		moves[i] = activities.PriceMove{AZ: zone, Price: fmt.Sprintf("%.4f", 0.0325+float64(i)/1000), At: now}
+	}
+	store, place := &prices.Prices{DB: f.DB}, activities.TypeInRegion{Region: "us-east-1", InstanceType: fieldType}
+	require.NoError(f.t, store.KeepOnDemand(f.t.Context(), place, 0.096, now))
+	_, err := store.KeepMoves(f.t.Context(), place, moves, now.Add(-time.Minute), now.Add(time.Millisecond))
+	require.NoError(f.t, err)
+}
+
+// reportPrices reports what the type costs in zones.
 func (m *member) reportPrices(zones ...string) {
 	m.t.Helper()
 	pools := make([]map[string]any, len(zones))

@@ -119,20 +119,26 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 	if len(p.clients) >= maxClients {
 		clear(p.clients)
 	}
-	c := p.connect(a, region)
+	c, err := p.connect(a, region)
+	if err != nil {
+		return nil, err
+	}
 	p.clients[key] = c
 	return c, nil
 }
 
-func (p *Provider) connect(a Account, region string) EC2API {
+func (p *Provider) connect(a Account, region string) (EC2API, error) {
+	held, err := p.sessionOf(a)
+	if err != nil {
+		return nil, err
+	}
 	return ec2.NewFromConfig(p.base, func(o *ec2.Options) {
 		o.Region = region
 		o.BaseEndpoint = nilIfEmptyURL(p.opts.Endpoint)
-		if a.RoleARN != "" {
-			held := p.sessionOf(a)
+		if held != nil {
 			o.Credentials, o.APIOptions = held, append(o.APIOptions, held.renew)
 		}
-	})
+	}), nil
 }
 
 var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)

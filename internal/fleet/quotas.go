@@ -26,11 +26,14 @@ func (p *Provider) Quotas(ctx context.Context, a Account, region string) ([]pref
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
+	held, err := p.sessionOf(a)
+	if err != nil {
+		return nil, err
+	}
 	var api QuotasAPI = servicequotas.NewFromConfig(p.base, func(o *servicequotas.Options) {
 		o.Region = region
 		o.BaseEndpoint = nilIfEmptyURL(p.opts.QuotasEndpoint)
-		if a.RoleARN != "" {
-			held := p.sessionOf(a)
+		if held != nil {
 			o.Credentials, o.APIOptions = held, append(o.APIOptions, held.renew)
 		}
 	})
@@ -62,18 +65,27 @@ func (p *Provider) quotaPage(
 	return out, classify(ctx, err, "listing the account's quotas")
 }
 
-// sessionOf returns the session of a tenant's role, which serves all regions and services.
-func (p *Provider) sessionOf(a Account) *session {
+// sessionOf returns the session of a tenant's role, which serves all regions and services;
+// nil for an account without a role, which is the control plane's own. Fails with
+// launch.misconfigured.
+func (p *Provider) sessionOf(a Account) (*session, error) {
+	if a.RoleARN == "" {
+		return nil, nil
+	}
 	key := Account{ClientID: a.ClientID, RoleARN: a.RoleARN, ExternalID: a.ExternalID}
 	p.sessionMu.Lock()
 	defer p.sessionMu.Unlock()
 	if s, ok := p.sessions[key]; ok {
-		return s
+		return s, nil
+	}
+	policy, err := sessionPolicy(partitionOf(a.RoleARN), a.ClientID)
+	if err != nil {
+		return nil, err
 	}
 	if len(p.sessions) >= maxClients {
 		clear(p.sessions)
 	}
-	s := p.newSession(a)
+	s := p.newSession(a, policy)
 	p.sessions[key] = s
-	return s
+	return s, nil
 }

@@ -43,11 +43,12 @@ type session struct {
 }
 
 // newSession assumes the tenant's role when it is needed and keeps the session until
-// shortly before it ends.
-func (p *Provider) newSession(a Account) *session {
+// shortly before it ends. The policy narrows it to the tenant's own.
+func (p *Provider) newSession(a Account, policy string) *session {
 	role := stscreds.NewAssumeRoleProvider(p.roles, a.RoleARN, func(o *stscreds.AssumeRoleOptions) {
 		o.RoleSessionName = sessionName(a.ClientID)
 		o.ExternalID = aws.String(a.ExternalID)
+		o.Policy = aws.String(policy)
 		o.Duration = p.opts.SessionDuration
 	})
 	return &session{

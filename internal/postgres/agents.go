@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -291,6 +292,9 @@ func (s *Agents) recordStart(
 			"mode":        r.Mode,
 			"version":     r.Version,
 		},
+		// An agent may register every few seconds: what is the same is recorded once a day.
+		Key: strings.Join([]string{"registered", out.AgentID, r.InstanceID, string(out.Standing), r.Version,
+			time.Now().UTC().Format(time.DateOnly)}, "/"),
 	}
 	if created {
 		t.Message, t.Notify = "New agent registered: "+r.LogicalID, true

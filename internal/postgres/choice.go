@@ -38,7 +38,7 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
     'pools', coalesce((
         SELECT jsonb_agg(jsonb_build_object('instance_type', k.instance_type, 'az', k.az, 'price',
             coalesce(pp.price, 0), 'interruptions',
-            (SELECT count(*)
+            (SELECT count(DISTINCT x.instance_id)
                 FROM interruptions x
                 WHERE x.pool_id = k.id
                     AND x.proven
