@@ -178,6 +178,8 @@ func (s *schemas) answer(r Route) object {
 	switch {
 	case out == reflect.TypeFor[Page]():
 		return object{"text/html": object{"schema": object{"type": "string"}}}
+	case out == reflect.TypeFor[Table]():
+		return object{"text/csv": object{"schema": object{"type": "string"}}}
 	case out == nil || out == reflect.TypeFor[None]():
 		return object{"text/plain": object{"schema": object{"type": "string"}}}
 	case r.ID == "streamEvents" || r.ID == "streamAllEvents":

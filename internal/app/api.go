@@ -166,7 +166,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: a.DB}},
 
-		ClientPages:   &pages.ClientPages{Views: reader},
+		ClientPages:   &pages.ClientPages{Views: reader, Now: time.Now},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
 		AdminPages:    &pages.AdminPages{Views: reader, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
 		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: a.DB}},

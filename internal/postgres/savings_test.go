@@ -180,6 +180,11 @@ func TestLedgerByHand(t *testing.T) {
 				one[float64](m.guarded, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`), 2e-6,
 				"the total is the sum of the months")
 			require.Equal(t, c.hours > 0, one[bool](m.guarded, `SELECT provisional FROM client_savings`))
+			require.Equal(t, one[string](m.guarded, `SELECT baseline || ' ' || actual || ' ' || savings FROM client_savings`),
+				one[string](m.guarded, `SELECT coalesce(sum(baseline), 0)::numeric(16, 6) || ' '
+					|| coalesce(sum(primary_cost + beside_cost), 0)::numeric(16, 6) || ' '
+					|| coalesce(sum(baseline - primary_cost - beside_cost), 0)::numeric(16, 6) FROM savings_lines`),
+				"the month is the sum of its lines, to the last digit")
 		})
 	}
 }

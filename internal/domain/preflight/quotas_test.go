@@ -1,6 +1,7 @@
 package preflight_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,7 +50,7 @@ func TestQuotasAgainstTheLossOfAZone(t *testing.T) {
 			require.Equal(t, c.repair == "", got[0].Repair == "")
 		})
 	}
-	gpus := append(use, preflight.Usage{InstanceType: "g5.xlarge", Zone: "us-east-1a", Mode: agent.Spot, VCPUs: 4})
+	gpus := slices.Concat(use, []preflight.Usage{{InstanceType: "g5.xlarge", Zone: "us-east-1a", Mode: agent.Spot, VCPUs: 4}})
 	got := preflight.JudgeQuotas("us-east-1", gpus, quotas(100, 100))
 	require.Equal(t, []preflight.Result{preflight.Unknown, preflight.OK},
 		[]preflight.Result{got[0].Result, got[1].Result}, "the quota of on-demand GPUs was not named")
