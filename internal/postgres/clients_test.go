@@ -54,7 +54,7 @@ func TestTokensComeAndGo(t *testing.T) {
 	tokens := &postgres.Credentials{DB: store.DB}
 	got, err := tokens.FindLegacy(ctx, clients.Hash(token))
 	require.NoError(t, err)
-	require.Equal(t, []any{a.ID, clients.Active, credentials.LegacyAll},
+	require.Equal(t, []any{a.ID, clients.Active, credentials.LegacyAgent},
 		[]any{got.ClientID, got.Status, got.LegacyMode})
 	_, _, err = store.Create(ctx, clients.New{Name: "aCME"}, "test")
 	require.True(t, fault.Is(err, clients.NameTaken), "%v", err)

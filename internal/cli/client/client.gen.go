@@ -1218,7 +1218,7 @@ type CallerAnswer struct {
 	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
 	ClientId *string `json:"client_id"`
 
-	// May the operationIds of the changes that the caller may ask for
+	// May the operationIds of the changes, and of the reads of secrets, that the caller may ask for
 	May []string `json:"may"`
 
 	// Name of the operator or the client
