@@ -19,6 +19,10 @@ type AdoptionStore interface {
 	Claim(ctx context.Context, instanceID string) (*AdoptionClaim, error)
 	// RecordAdopted makes an instance the client's, as EC2 shows it.
 	RecordAdopted(ctx context.Context, agentID string, i CloudInstance) error
+	// Rivals lists the claims of other clients on an unproven instance.
+	Rivals(ctx context.Context, instanceID string) ([]AdoptionClaim, error)
+	// ReleaseTo takes an unproven instance from its client, for one that EC2 shows as its owner.
+	ReleaseTo(ctx context.Context, instanceID, clientID string) error
 	// RecordUnproven keeps why an instance is unproven, with one notification per cause.
 	RecordUnproven(ctx context.Context, agentID, instanceID string, v adoption.Verdict) error
 }
@@ -84,6 +88,9 @@ func (a *Adoptions) AdoptInstance(ctx context.Context, in AdoptInput) (*AdoptRes
 		}
 	}
 	if !verdict.Proven {
+		if released, err := a.releaseToRival(ctx, in.InstanceID); err != nil || released {
+			return &AdoptResult{Over: true}, err
+		}
 		return &AdoptResult{Cause: verdict.Cause, Reason: verdict.Reason, Repair: verdict.Repair},
 			a.Store.RecordUnproven(ctx, claim.AgentID, in.InstanceID, verdict)
 	}
@@ -94,6 +101,26 @@ func (a *Adoptions) AdoptInstance(ctx context.Context, in AdoptInput) (*AdoptRes
 	a.Log.InfoContext(ctx, "adopted", "client_id", claim.ClientID, "agent_id", claim.AgentID,
 		"instance_id", in.InstanceID)
 	return &AdoptResult{Proven: true}, nil
+}
+
+// releaseToRival asks EC2 through the roles of the other clients that have registered an
+// unproven instance, and gives it to the one whose it is: a name that came first keeps no
+// owner out. A role that is refused or does not answer proves nothing.
+func (a *Adoptions) releaseToRival(ctx context.Context, instanceID string) (bool, error) {
+	rivals, err := a.Store.Rivals(ctx, instanceID)
+	if err != nil {
+		return false, err
+	}
+	for _, rival := range rivals {
+		verdict, _, err := a.judge(ctx, &rival)
+		if err != nil || !verdict.Proven {
+			continue
+		}
+		a.Log.WarnContext(ctx, "an instance is taken from a client that named it without proof",
+			"client_id", rival.ClientID, "instance_id", instanceID)
+		return true, a.Store.ReleaseTo(ctx, instanceID, rival.ClientID)
+	}
+	return false, nil
 }
 
 // judge asks EC2, unless what is known suffices. A refusal is a verdict, because asking

@@ -52,6 +52,7 @@ var DefaultKeep = map[string]time.Duration{
 	"commands":             30 * day, // that are done
 	"cleanup_reports":      90 * day,
 	"job_runs":             90 * day,
+	"instance_claims":      7 * day,  // of which EC2 proved none
 	"credentials":          30 * day, // that have expired or were revoked
 	"orphan_sightings":     90 * day,
 	"sweep_attempts":       7 * day, // what is swept at all is tried again sooner

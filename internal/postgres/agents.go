@@ -84,6 +84,9 @@ type Registered struct {
 // revived. Everything is one transaction under the agent's lock, so two first
 // registrations at once make one agent.
 //
+// An instance that another client has named first is refused. While that one's word is all
+// there is, EC2 is asked whose it is: a registration after the answer succeeds.
+//
 // Fails with agent.instance_of_another_tenant and agent.instance_in_use.
 func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registered, error) {
 	out := &Registered{}
@@ -109,6 +112,11 @@ func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registere
 		}
 		return s.recordStart(ctx, tx, r, out, created)
 	})
+	if fault.Is(err, agent.ForeignInst) {
+		if claim := s.claimInstance(ctx, r); claim != nil {
+			return nil, claim
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,8 @@ var expiries = map[string]struct{ table, where string }{
 	"cleanup_reports":  {"cleanup_reports", `created_at < $1`},
 	"job_runs":         {"job_runs", `started_at < $1 AND state <> 'running'`},
 	"operations":       {"operations", `started_at < $1 AND state <> 'running'`},
-	"sweep_attempts":   {"sweep_attempts", `tried_at < $1`},                   // of what is no subject any more
+	"sweep_attempts":   {"sweep_attempts", `tried_at < $1`}, // of what is no subject any more
+	"instance_claims":  {"instance_claims", `claimed_at < $1`},
 	"credentials":      {"credentials", `least(expires_at, revoked_at) < $1`}, // which open nothing any more
 	"orphan_sightings": {"orphan_sightings", `last_seen_at < $1`},
 }
