@@ -124,6 +124,7 @@ type operationAnswer struct {
 	StartedAt     web.Time  `json:"started_at"`
 	UpdatedAt     web.Time  `json:"updated_at"`
 	EndedAt       *web.Time `json:"ended_at"`
+	TraceID       *string   `json:"trace_id" doc:"of the trace that it began in; null where traces are off or this one was not kept"`
 }
 
 func operationOf(x views.OperationView) operationAnswer {
@@ -146,6 +147,7 @@ func operationOf(x views.OperationView) operationAnswer {
 		StartedAt:     web.TimeOf(x.StartedAt),
 		UpdatedAt:     web.TimeOf(x.UpdatedAt),
 		EndedAt:       web.NewTime(x.EndedAt),
+		TraceID:       web.NilIfEmpty(x.TraceID),
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/tracing"
 	"spotkeeper/workflows"
 )
 
@@ -36,7 +37,8 @@ type App struct {
 
 	attributes *temporalx.Attributes // with which workflows start
 	engines    *engines
-	aftercare  *Aftercare // of an api, and of a worker that takes events in
+	tracing    *tracing.Tracing // nil: off
+	aftercare  *Aftercare       // of an api, and of a worker that takes events in
 	doors      *doorMetrics
 	intakes    []*intake.Intake // of a worker, one for each queue
 	seal       *sealer          // of user data
@@ -47,6 +49,7 @@ type Options struct {
 	Log      *slog.Logger
 	Temporal temporalx.Options // zero: the TEMPORAL_* settings
 	Tuning   workflows.Tuning  // zero: the product's; tests and benchmarks change it
+	Process  string            // api or worker, for traces
 }
 
 // Open makes the connections, lazily: that Postgres or Temporal is away shows at the
@@ -65,6 +68,10 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	a.Metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.doors = newDoorMetrics(a.Metrics)
+	var err error
+	if a.tracing, err = tracing.Open(ctx, tracing.Settings(c.Tracing), o.Process); err != nil {
+		return nil, err
+	}
 	keys, err := c.Secrets.All()
 	if err != nil {
 		return nil, err
@@ -72,12 +79,21 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	if a.seal, err = newSealer(keys.Secrets()...); err != nil {
 		return nil, err
 	}
-	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log})
+	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log,
+		Tracer: a.tracing.Statements(), Pooled: c.Database.Pooler == "transaction",
+		StatementTimeout: c.Database.StatementTimeout})
 	if err != nil {
 		return nil, err
 	}
 	a.DB = db
-	if a.Fleet, err = fleet.New(ctx, fleetOptions(c.AWS)); err != nil {
+	cloud := fleetOptions(c.AWS)
+	if a.tracing != nil {
+		cloud.Middleware = append(cloud.Middleware, a.tracing.AWS())
+		if o.Temporal.Interceptor, err = a.tracing.Temporal(); err != nil {
+			return nil, err
+		}
+	}
+	if a.Fleet, err = fleet.New(ctx, cloud); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -113,6 +129,11 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 
 // Close gives the connections back.
 func (a *App) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	if err := a.tracing.Close(ctx); err != nil {
+		a.Log.WarnContext(ctx, "the last spans were not sent", "error", err)
+	}
 	a.Temporal.Close()
 	a.DB.Close()
 }
@@ -130,6 +151,9 @@ func fleetOptions(c config.AWS) fleet.Options {
 	}
 	return o
 }
+
+// closeWithin is how long the last spans may take.
+const closeWithin = 3 * time.Second
 
 // startWithin is how long a process keeps trying to reach a dependency that it
 // cannot work without, before it says so again.

@@ -1600,7 +1600,10 @@ type OperationAnswer struct {
 	StartedAt     time.Time            `json:"started_at"`
 	State         OperationAnswerState `json:"state"`
 	Summary       string               `json:"summary"`
-	UpdatedAt     time.Time            `json:"updated_at"`
+
+	// TraceId of the trace that it began in; null where traces are off or this one was not kept
+	TraceId   *string   `json:"trace_id"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // OperationAnswerKind defines model for OperationAnswer.Kind.
@@ -1659,7 +1662,10 @@ type OperationDetail struct {
 	State       OperationDetailState `json:"state"`
 	Steps       []StepAnswer         `json:"steps"`
 	Summary     string               `json:"summary"`
-	UpdatedAt   time.Time            `json:"updated_at"`
+
+	// TraceId of the trace that it began in; null where traces are off or this one was not kept
+	TraceId   *string   `json:"trace_id"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // OperationDetailKind defines model for OperationDetail.Kind.

@@ -24,6 +24,7 @@ type Operation struct {
 	UpdatedAt     time.Time  `gorm:"column:updated_at;autoUpdateTime:false"`
 	EndedAt       *time.Time `gorm:"column:ended_at"`
 	TendAt        *time.Time `gorm:"column:tend_at"`
+	TraceID       string     `gorm:"column:trace_id"`
 }
 
 // TableName names the table.

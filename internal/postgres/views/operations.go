@@ -33,6 +33,7 @@ type OperationView struct {
 	StartedAt     time.Time
 	UpdatedAt     time.Time
 	EndedAt       *time.Time
+	TraceID       string
 }
 
 // StepView is one line of an operation's timeline.
