@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.Open(ctx, c, app.Options{Log: app.NewLog(os.Stdout, c.Log, "api")})
+	a, err := app.Open(ctx, c, app.Options{Log: app.NewLog(os.Stdout, c.Log, "api"), Process: "api"})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.Open(ctx, c, app.Options{Log: app.NewLog(os.Stdout, c.Log, "worker")})
+	if command == "migrate" {
+		c.Database.StatementTimeout = 0 // an index is built for as long as it takes
+	}
+	a, err := app.Open(ctx, c, app.Options{Log: app.NewLog(os.Stdout, c.Log, "worker"), Process: "worker"})
 	if err != nil {
 		return err
 	}

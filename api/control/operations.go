@@ -132,6 +132,7 @@ type operationAnswer struct {
 	Tries     int       `json:"tries" doc:"how often it was tried; tries that come to no instance are no operations of their own"`
 	NextTryAt *web.Time `json:"next_try_at"`
 	WaitsFor  *string   `json:"waits_for" doc:"of a running operation that cannot go on: why"`
+	TraceID   *string   `json:"trace_id" doc:"of the trace that it began in; null where traces are off or this one was not kept"`
 }
 
 func operationOf(x views.OperationView) operationAnswer {
@@ -156,6 +157,7 @@ func operationOf(x views.OperationView) operationAnswer {
 		EndedAt:       web.NewTime(x.EndedAt),
 		Tries:         x.Tries,
 		NextTryAt:     web.NewTime(x.NextTryAt),
+		TraceID:       web.NilIfEmpty(x.TraceID),
 	}
 }
 

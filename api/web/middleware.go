@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"spotkeeper/internal/tracing/span"
 )
 
 // Keys of what a request carries beside its context.
@@ -71,6 +74,7 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 		start := time.Now()
 		m.inFlight.Inc()
 		defer m.inFlight.Dec()
+		span.NameRequest(c.Request.Context(), c.Request.Method, cmp.Or(c.FullPath(), "none"))
 		c.Next()
 		route, status, took := c.FullPath(), c.Writer.Status(), time.Since(start)
 		if route == "" {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/tracing/span"
 )
 
 // Aftercare starts what follows from a notice after its answer: the page, the end of
@@ -77,7 +78,7 @@ func (a *Aftercare) startFollowUps(ctx context.Context, taken *roles.Taken) {
 		case <-time.After(stormPause):
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, aftercareWithin)
+	ctx, cancel := context.WithTimeout(span.With(ctx, taken.Trace), aftercareWithin)
 	defer cancel()
 	if err := a.Follow(ctx, taken); err != nil {
 		a.Log.WarnContext(ctx, "the aftercare of a notice is left to the sweep", "agent_id", taken.Set.AgentID,

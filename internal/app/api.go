@@ -48,6 +48,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 			return err
 		}
 	}
+	a.sayWhatCannotWork(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {
@@ -189,7 +190,10 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Console:       &pages.Console{Views: reader, Events: events, About: a.about(open), Now: time.Now},
 	}
 	h, err := rest.New(deps)
-	return h, feed, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.tracing.Handler(h), feed, nil
 }
 
 // apiPages are what operators of the deployment see of an api.
@@ -205,6 +209,7 @@ func (a *App) readyProbes() []rest.Probe {
 		{Name: "postgres", Check: a.DB.Ping},
 		{Name: "schema", Check: func(ctx context.Context) error { return postgres.CheckVersion(ctx, a.DB) }},
 		{Name: "temporal", Check: a.Workflows.Ping},
+		{Name: "installation", Check: a.checkTie},
 		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
 	}

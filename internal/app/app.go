@@ -21,6 +21,7 @@ import (
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/tracing"
 	"spotkeeper/workflows"
 )
 
@@ -37,7 +38,8 @@ type App struct {
 
 	attributes *temporalx.Attributes // with which workflows start
 	engines    *engines
-	aftercare  *Aftercare // of an api, and of a worker that takes events in
+	tracing    *tracing.Tracing // nil: off
+	aftercare  *Aftercare       // of an api, and of a worker that takes events in
 	doors      *doorMetrics
 	intakes    []*intake.Intake // of a worker, one for each queue
 	seal       *sealer          // of user data
@@ -48,6 +50,7 @@ type Options struct {
 	Log      *slog.Logger
 	Temporal temporalx.Options // zero: the TEMPORAL_* settings
 	Tuning   workflows.Tuning  // zero: the product's; tests and benchmarks change it
+	Process  string            // api or worker, for traces
 }
 
 // Open makes the connections, lazily: that Postgres or Temporal is away shows at the
@@ -69,6 +72,10 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	a.Metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.doors = newDoorMetrics(a.Metrics)
+	var err error
+	if a.tracing, err = tracing.Open(ctx, tracing.Settings(c.Tracing), o.Process); err != nil {
+		return nil, err
+	}
 	keys, err := c.Secrets.All()
 	if err != nil {
 		return nil, err
@@ -76,7 +83,9 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	if a.seal, err = newSealer(keys.Secrets()...); err != nil {
 		return nil, err
 	}
-	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log})
+	db, err := pg.Open(ctx, pg.Options{URL: c.Database.URL.Reveal(), MaxConns: c.Database.MaxConns, Log: o.Log,
+		Tracer: a.tracing.Statements(), Pooled: c.Database.Pooler == "transaction",
+		StatementTimeout: c.Database.StatementTimeout})
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +96,15 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.Log = slog.New(naming{a.Log.Handler(), names})
-	options := fleetOptions(c.AWS)
-	options.WatchRole = a.watchRole
-	if a.Fleet, err = fleet.New(ctx, options); err != nil {
+	cloud := fleetOptions(c.AWS)
+	cloud.WatchRole = a.watchRole
+	if a.tracing != nil {
+		cloud.Middleware = append(cloud.Middleware, a.tracing.AWS())
+		if o.Temporal.Interceptor, err = a.tracing.Temporal(); err != nil {
+			return nil, err
+		}
+	}
+	if a.Fleet, err = fleet.New(ctx, cloud); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -126,6 +141,11 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 
 // Close gives the connections back.
 func (a *App) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	if err := a.tracing.Close(ctx); err != nil {
+		a.Log.WarnContext(ctx, "the last spans were not sent", "error", err)
+	}
 	a.Temporal.Close()
 	a.DB.Close()
 }
@@ -145,6 +165,9 @@ func fleetOptions(c config.AWS) fleet.Options {
 	}
 	return o
 }
+
+// closeWithin is how long the last spans may take.
+const closeWithin = 3 * time.Second
 
 // startWithin is how long a process keeps trying to reach a dependency that it
 // cannot work without, before it says so again.

@@ -21,13 +21,19 @@ import (
 // its cloud does.
 func opened(t *testing.T, c *frontend.Cloud) *App {
 	t.Helper()
+	return openedAt(t, frontend.Serve(t, c))
+}
+
+// openedAt is one with a database of its own, and the Temporal at an address.
+func openedAt(t *testing.T, address string) *App {
+	t.Helper()
 	settings, err := config.Load(map[string]string{
 		"DATABASE_URL": postgrestest.URL(t), "EC2_SIMULATED": "true", "ARTIFACTS_URL": t.TempDir(),
 	})
 	require.NoError(t, err)
 	settings.Worker.MetricsListen = "" // its pages are asked directly
 	a, err := Open(t.Context(), settings, Options{Log: slog.New(slog.DiscardHandler),
-		Temporal: temporalx.Options{Address: frontend.Serve(t, c), Namespace: "ours.acct"}})
+		Temporal: temporalx.Options{Address: address, Namespace: "ours.acct"}})
 	require.NoError(t, err)
 	t.Cleanup(a.Close)
 	return a

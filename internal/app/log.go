@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/tracing"
 )
 
 // NewLog makes the process's logger. Every line names the process it is from.
@@ -14,5 +15,5 @@ func NewLog(w io.Writer, c config.Log, process string) *slog.Logger {
 	if c.Format == "text" {
 		h = slog.NewTextHandler(w, opts)
 	}
-	return slog.New(h).With("process", process)
+	return slog.New(tracing.Log(h)).With("process", process)
 }

@@ -60,11 +60,15 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return err
 	}
 	a.fleetMetrics("worker")
+	a.sayWhatCannotWork(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	a.takeEventsIn(ctx, g)
 	w, err := a.startWorker(ctx)
 	if err != nil {
-		_ = g.Wait() // ctx has ended, and with it the group
+		stop() // the group ends with it
+		_ = g.Wait()
 		return err
 	}
 	defer w.Stop()
@@ -100,15 +104,24 @@ func (a *App) awaitSchema(ctx context.Context) error {
 // there.
 func (a *App) startWorker(ctx context.Context) (worker.Worker, error) {
 	var w worker.Worker
+	var wrong error
 	err := a.persist(ctx, "temporal", func(ctx context.Context) error {
 		if err := a.Workflows.Ping(ctx); err != nil {
+			return err
+		}
+		err := a.tie(ctx)
+		if fault.Is(err, temporalx.OtherInstallation) {
+			wrong = err // it would be no better later
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		a.ensureAttributes(ctx)
 		w = a.NewWorker()
 		return w.Start()
 	})
-	return w, err
+	return w, errors.Join(err, wrong)
 }
 
 // ensureAttributes makes the search attributes where we may. Where we may not, it is

@@ -75,6 +75,7 @@ func (p *program) showOperation(c *cobra.Command, api *client.ClientWithResponse
 		t.row("cause", o.Cause)
 		t.row("began", o.BeganAt)
 		t.row("ended", o.EndedAt)
+		t.row("trace", o.TraceId)
 		if text(o.ErrorMessage) != "" {
 			t.row("error", text(o.ErrorMessage)+" ("+text(o.ErrorCode)+")")
 		}

@@ -36,12 +36,16 @@ type Config struct {
 	Engine    Engine
 	Artifacts Artifacts
 	Events    Events
+	Tracing   Tracing
 }
 
 // Database says where Postgres is.
 type Database struct {
 	URL      Secret `env:"DATABASE_URL,required,notEmpty" doc:"Postgres, as postgres://user:password@host:port/name; several host:port with commas between them are tried in turn, and a server that only reads is not taken unless target_session_attrs says so"`
 	MaxConns int32  `env:"DATABASE_MAX_CONNS" envDefault:"16" doc:"connections per process"`
+	Pooler   string `env:"DATABASE_POOLER" doc:"transaction: DATABASE_URL leads to PgBouncer or another pooler that gives a connection to one transaction at a time; empty: to Postgres itself, or to a pooler of sessions"`
+
+	StatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"5m" doc:"longest statement, by the server's own clock; 0s: none. With DATABASE_POOLER=transaction the database role sets it"`
 }
 
 // API is the HTTP surface.
@@ -127,6 +131,18 @@ type Events struct {
 	Survey time.Duration `env:"EVENTS_SURVEY" envDefault:"1m" doc:"how often EC2 is asked about the instances of each account and region, for those of whom neither an agent nor an event tells; 0s: never"`
 }
 
+// Tracing is whether spans are sent. The names are OpenTelemetry's own; its SDK reads
+// what else there is, such as OTEL_EXPORTER_OTLP_HEADERS and OTEL_RESOURCE_ATTRIBUTES.
+type Tracing struct {
+	Disabled       bool   `env:"OTEL_SDK_DISABLED" envDefault:"false" doc:"true: no traces, whatever else is set"`
+	Exporter       string `env:"OTEL_TRACES_EXPORTER" doc:"otlp or none; empty: otlp when an endpoint is set"`
+	Endpoint       string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"receiver of traces, as http://collector:4318; empty: traces are off"`
+	TracesEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" doc:"the same for traces alone, with its path"`
+	Protocol       string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" doc:"http/protobuf, or grpc; empty: http/protobuf"`
+	TracesProtocol string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" doc:"the same for traces alone"`
+	Sampler        string `env:"OTEL_TRACES_SAMPLER" doc:"a sampler of OpenTelemetry's; empty: all interruptions and moves, and 1 % of the rest"`
+}
+
 // Secret is text that does not show itself in logs.
 type Secret string
 
@@ -162,6 +178,9 @@ func (c Config) validate() error {
 	}
 	if _, err := c.Secrets.All(); err != nil {
 		problems = append(problems, err)
+	}
+	if p := c.Database.Pooler; p != "" && p != "transaction" {
+		problems = append(problems, fmt.Errorf("DATABASE_POOLER must be transaction or empty, not %q", p))
 	}
 	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
 		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 
 	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/replica"
@@ -26,6 +27,9 @@ type Options struct {
 	QuotasEndpoint  string
 	// Credentials replace the default chain. See Static.
 	Credentials aws.CredentialsProvider
+
+	// Middleware is added to every call, such as one that traces them.
+	Middleware []func(*middleware.Stack) error
 
 	// CallTimeout bounds each call that reads, its quick retries included; a list
 	// of several pages gets it per page. Zero means 10 s.

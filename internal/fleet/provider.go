@@ -64,6 +64,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		base.HTTPClient = awshttp.NewBuildableClient()
 	}
 	base.HTTPClient = SafeBodies(base.HTTPClient)
+	base.APIOptions = append(base.APIOptions, o.Middleware...)
 	return &Provider{
 		opts: o, base: base,
 		roles: sts.NewFromConfig(base, func(s *sts.Options) { s.BaseEndpoint = nilIfEmptyURL(o.STSEndpoint) }),

@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/tracing/span"
 )
 
 // Notices take notices in, through whichever door they come.
@@ -76,9 +77,9 @@ func (s *Notices) takeOnce(
 		if out, err = recordNotice(ctx, tx, clientID, n, again); err != nil || !out.Known {
 			return err
 		}
-		out.Verdict = judge(out.Set, n)
+		out.Verdict, out.Trace = judge(out.Set, n), span.Parent(ctx)
 		b := &pgx.Batch{}
-		if err := queueVerdict(b, n, out); err != nil {
+		if err := queueVerdict(b, n, out, span.ID(ctx)); err != nil {
 			return err
 		}
 		if b.Len() == 0 {
@@ -166,11 +167,11 @@ func recordNotice(
 }
 
 // queueVerdict queues the second round trip, and fills in the outcome it leads to.
-func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
+func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken, traceID string) error {
 	v := out.Verdict
 	switch v.Ruling {
 	case roles.RuledFailOver:
-		queueTermination(b, n)
+		queueTermination(b, n, traceID)
 		queueChange(b, *v.Change)
 		queueOutcome(b, *v.Change)
 		out.Outcome.Result, out.Outcome.ReplicaID, out.Outcome.NewPrimary = interruption.Promoted, v.Change.ReplicaID, v.Change.NewID
@@ -192,7 +193,7 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
 		}
 		out.Outcome.Result = interruption.NotPrimary
 	case roles.RuledLaunch:
-		queueTermination(b, n)
+		queueTermination(b, n, traceID)
 	case roles.RuledNone:
 		b.Queue(
 			`
@@ -211,16 +212,16 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken) error {
 }
 
 // queueTermination opens the operation of a termination notice, once per instance.
-func queueTermination(b *pgx.Batch, n interruption.Notice) {
+func queueTermination(b *pgx.Batch, n interruption.Notice, traceID string) {
 	b.Queue(`
-INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, instance_id, deadline)
+INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, instance_id, deadline, trace_id)
 SELECT $4, 'termination', n.client_id, n.agent_id, 'noticed', 'AWS takes ' || n.instance_id, n.kind, n.instance_id,
-    n.deadline
+    n.deadline, $5
 FROM notices n
 WHERE n.agent_id = $1
   AND n.instance_id = $2
   AND n.kind = $3
-ON CONFLICT (id) DO NOTHING`, n.AgentID, n.InstanceID, n.Kind, roles.TerminationOperation(n.AgentID, n.InstanceID))
+ON CONFLICT (id) DO NOTHING`, n.AgentID, n.InstanceID, n.Kind, roles.TerminationOperation(n.AgentID, n.InstanceID), traceID)
 }
 
 // loseReplica takes a replica whose instance ends out of the candidates. Its

@@ -10,6 +10,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/tracing/span"
 )
 
 // Operations keep the rows of operations: an open row has a workflow, and pages read
@@ -31,8 +32,8 @@ const tendAgain = `clock_timestamp() + least(greatest(clock_timestamp() - o.star
 // twice. What is not given stays as it is.
 const upsertOperation = `
 INSERT INTO operations AS o (id, kind, client_id, agent_id, summary, cause, instance_id, replica_id, new_instance_id,
-    deadline, phase)
-SELECT $1, $2, client_id, id, $4, $5, $6, $7, $8, $9, $10
+    deadline, phase, trace_id)
+SELECT $1, $2, client_id, id, $4, $5, $6, $7, $8, $9, $10, $12
 FROM agents
 WHERE id = $3
 ON CONFLICT (id) DO UPDATE
@@ -48,7 +49,8 @@ SET state = CASE WHEN $11::bool THEN o.state ELSE 'running' END,
     phase = coalesce(nullif(excluded.phase, ''), o.phase),
     instance_id = coalesce(nullif(excluded.instance_id, ''), o.instance_id),
     replica_id = coalesce(nullif(excluded.replica_id, ''), o.replica_id),
-    new_instance_id = coalesce(nullif(excluded.new_instance_id, ''), o.new_instance_id)
+    new_instance_id = coalesce(nullif(excluded.new_instance_id, ''), o.new_instance_id),
+    trace_id = coalesce(nullif(o.trace_id, ''), excluded.trace_id)
 WHERE o.agent_id = excluded.agent_id`
 
 // upsertSteps writes the lines of a timeline; the same line again is written over. A
@@ -135,7 +137,7 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 	b := &pgx.Batch{}
 	found := false
 	b.Queue(upsertOperation, in.ID, in.Kind, in.AgentID, in.Summary, in.Cause, in.InstanceID, in.ReplicaID,
-		in.NewInstanceID, in.Deadline, in.Phase, in.End != nil).
+		in.NewInstanceID, in.Deadline, in.Phase, in.End != nil, span.ID(ctx)).
 		Exec(func(tag pgconn.CommandTag) error {
 			found = tag.RowsAffected() > 0
 			return nil

@@ -344,3 +344,19 @@ func (s *Sinks) decryptSecret(id string, sealed []byte) (string, error) {
 }
 
 var _ activities.SinkStore = (*Sinks)(nil)
+
+// WebhookURLs lists the addresses of webhooks, each once, for a look at whether they can be
+// reached at all.
+func (s *Sinks) WebhookURLs(ctx context.Context) ([]string, error) {
+	type row struct{ URL string }
+	rows, err := pg.QueryRows[row](ctx, s.DB, `
+		SELECT DISTINCT url
+		FROM notification_sinks
+		WHERE kind = 'webhook'
+		LIMIT 10000`)
+	urls := make([]string, len(rows))
+	for i, r := range rows {
+		urls[i] = r.URL
+	}
+	return urls, err
+}

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/interceptor"
 	sdklog "go.temporal.io/sdk/log"
 	"google.golang.org/grpc"
 )
@@ -24,6 +25,8 @@ type Options struct {
 	Metrics   client.MetricsHandler // nil: none
 	Env       envconfig.EnvLookup   // nil: the process's environment
 	Dial      []grpc.DialOption     // beside the SDK's own; an interceptor here sees each attempt
+
+	Interceptor interceptor.ClientInterceptor // of the client, and of its workers when it is one of theirs too; nil: none
 
 	Attributes *Attributes // what to leave out where the namespace lacks it; nil: nothing
 }
@@ -49,6 +52,9 @@ func Connect(o Options) (client.Client, error) {
 	}
 	opts.Logger = sdklog.NewStructuredLogger(logger.With("component", "temporal"))
 	opts.MetricsHandler = o.Metrics
+	if o.Interceptor != nil {
+		opts.Interceptors = append(opts.Interceptors, o.Interceptor)
+	}
 	if o.Attributes != nil {
 		opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions,
 			grpc.WithChainUnaryInterceptor(o.Attributes.intercept))

@@ -46,7 +46,12 @@ type keeper struct {
 
 func newKeeper(t *testing.T) *keeper {
 	t.Helper()
-	s := devtest.Start(t, devtest.Options{})
+	return newKeeperOf(t, devtest.Options{})
+}
+
+func newKeeperOf(t *testing.T, o devtest.Options) *keeper {
+	t.Helper()
+	s := devtest.Start(t, o)
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	t.Cleanup(httpc.CloseIdleConnections)
 	tc, err := temporalx.Connect(temporalx.Options{Address: s.Temporal, Namespace: s.Namespace})

@@ -221,6 +221,9 @@ func (c *Client) send(ctx context.Context, way *http.Client, method, path string
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "spotkeeper-agent/"+c.o.Version)
+	if trace, ok := ctx.Value(traceKey{}).(string); ok {
+		request.Header.Set("traceparent", trace)
+	}
 	answer, err := way.Do(request)
 	if err != nil {
 		return nil, err

@@ -115,13 +115,13 @@ func (c *Client) Terminating(
 		at := deadline.UTC()
 		in.Deadline = &at
 	}
-	return out, c.Deliver(ctx, http.MethodPost, path(agentID, "/termination-imminent"), in, &out)
+	return out, c.Deliver(withTrace(ctx), http.MethodPost, path(agentID, "/termination-imminent"), in, &out)
 }
 
 // Rebalancing reports a rebalance recommendation. It may be repeated.
 func (c *Client) Rebalancing(ctx context.Context, agentID, instanceID string, detected time.Time) error {
 	in := notice{InstanceID: instanceID, DetectedAt: detected.UTC()}
-	return c.Deliver(ctx, http.MethodPost, path(agentID, "/rebalance-recommendation"), in, nil)
+	return c.Deliver(withTrace(ctx), http.MethodPost, path(agentID, "/rebalance-recommendation"), in, nil)
 }
 
 // Owner is who a token belongs to.

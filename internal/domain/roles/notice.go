@@ -147,6 +147,7 @@ type Taken struct {
 	Verdict   Verdict              `json:"verdict"`
 	Set       *AgentRoles          `json:"set,omitempty"`     // the roles as they were judged
 	Standby   string               `json:"standby,omitempty"` // the replica that was opened with the verdict
+	Trace     string               `json:"trace,omitempty"`   // the W3C traceparent of the arrival; empty where traces are off
 }
 
 // Operation is the operation that carries the notice on, empty for none.

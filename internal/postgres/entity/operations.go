@@ -27,6 +27,7 @@ type Operation struct {
 	RetryOf       *string    `gorm:"column:retry_of"`
 	Tries         int        `gorm:"column:tries;default:1"`
 	NextTryAt     *time.Time `gorm:"column:next_try_at"`
+	TraceID       string     `gorm:"column:trace_id"`
 }
 
 // TableName names the table.

@@ -32,10 +32,21 @@ type Options struct {
 	ConnTimeout time.Duration // 0: 2 s, so that an absent database is a fast 503
 	TimeZone    string        // of the sessions; empty: UTC
 
+	// Pooled is for a pooler that gives a connection to one transaction at a time: there
+	// are no sessions, so no settings of them, and no statements that stay prepared.
+	Pooled bool
+	// StatementTimeout bounds a statement by the server's clock, for a client that has
+	// gone without a word; 0: none.
+	StatementTimeout time.Duration
+
 	Log    *slog.Logger    // slow statements are warnings, all others debug messages; nil: none
 	Slow   time.Duration   // from when on a statement is slow; 0: a second
 	Tracer pgx.QueryTracer // sees every statement; nil: none
 }
+
+// idleInTransaction is how long a transaction may wait for its process, whose locks others
+// wait for.
+const idleInTransaction = time.Minute
 
 // Open connects lazily: an absent database is not an error here but at the first
 // statement, so that a process started before its database recovers by itself.
@@ -61,9 +72,17 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	// The planner takes every series and list of parameters for a thousand rows and
 	// then compiles for seconds what runs for milliseconds. It is not a start-up
 	// parameter, which poolers refuse.
-	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.PgConn().Exec(ctx, "SET jit = off").ReadAll()
-		return err
+	if o.Pooled {
+		// One message sequence carries the statement and its parameters, so it does not
+		// matter on which connection the types were asked for.
+		cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	} else {
+		settings := fmt.Sprintf("SET jit = off; SET statement_timeout = %d; SET idle_in_transaction_session_timeout = %d",
+			o.StatementTimeout.Milliseconds(), idleInTransaction.Milliseconds())
+		cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.PgConn().Exec(ctx, settings).ReadAll()
+			return err
+		}
 	}
 	cfg.ConnConfig.Tracer = o.tracer()
 	keepWritable(cfg, o.URL)

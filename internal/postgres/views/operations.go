@@ -36,6 +36,7 @@ type OperationView struct {
 	EndedAt       *time.Time
 	Tries         int        // with those of the operations that try it again
 	NextTryAt     *time.Time // of the same
+	TraceID       string
 }
 
 // StepView is one line of an operation's timeline.

@@ -15,7 +15,9 @@ import (
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/namespace/v1"
 	"go.temporal.io/api/query/v1"
+	"go.temporal.io/api/schedule/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
 	api "go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -36,6 +38,7 @@ type Cloud struct {
 
 	mu    sync.Mutex
 	calls map[string]int
+	memos map[string]*common.Memo    // of schedules
 	seen  []*common.SearchAttributes // of each start that was accepted
 }
 
@@ -45,7 +48,7 @@ func Serve(t testing.TB, c *Cloud) string {
 	if c.Refuse == codes.OK {
 		c.Refuse = codes.PermissionDenied
 	}
-	c.calls = map[string]int{}
+	c.calls, c.memos = map[string]int{}, map[string]*common.Memo{}
 	var lc net.ListenConfig
 	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -202,12 +205,36 @@ func (c *Cloud) RespondWorkflowTaskCompleted(_ context.Context, in *api.RespondW
 	return &api.RespondWorkflowTaskCompletedResponse{}, nil
 }
 
-// CreateSchedule makes nothing.
+// CreateSchedule makes nothing but the memo of a schedule that has one.
 func (c *Cloud) CreateSchedule(_ context.Context, in *api.CreateScheduleRequest) (*api.CreateScheduleResponse, error) {
+	if in.GetMemo() != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if _, there := c.memos[in.GetScheduleId()]; there {
+			return nil, serviceerror.ToStatus(serviceerror.NewWorkflowExecutionAlreadyStarted("exists", "", "")).Err()
+		}
+		c.memos[in.GetScheduleId()] = in.GetMemo()
+		return &api.CreateScheduleResponse{}, nil
+	}
 	if err := c.take(in.GetSchedule().GetAction().GetStartWorkflow().GetSearchAttributes()); err != nil {
 		return nil, err
 	}
 	return &api.CreateScheduleResponse{}, c.take(in.GetSearchAttributes())
+}
+
+// DescribeSchedule answers the memo of a schedule that has one.
+func (c *Cloud) DescribeSchedule(_ context.Context, in *api.DescribeScheduleRequest) (*api.DescribeScheduleResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	memo, there := c.memos[in.GetScheduleId()]
+	if !there {
+		return nil, serviceerror.ToStatus(serviceerror.NewNotFound("no such schedule")).Err()
+	}
+	action := &schedule.ScheduleAction{Action: &schedule.ScheduleAction_StartWorkflow{
+		StartWorkflow: &workflow.NewWorkflowExecutionInfo{}}}
+	return &api.DescribeScheduleResponse{Memo: memo, Info: &schedule.ScheduleInfo{},
+		Schedule: &schedule.Schedule{Action: action, Spec: &schedule.ScheduleSpec{}, Policies: &schedule.SchedulePolicies{},
+			State: &schedule.ScheduleState{}}}, nil
 }
 
 // ListSchedules has none.
