@@ -86,7 +86,7 @@ packages: agent $(TOOLS)/nfpm-$(NFPM_VERSION) ## pack the agent as deb and rpm i
 	@for arch in $(AGENT_ARCHS); do for kind in deb rpm; do \
 	  ARCH=$$arch VERSION=$(AGENT_VERSION) $(TOOLS)/nfpm-$(NFPM_VERSION) package -f deploy/agent/nfpm.yaml -p $$kind -t $(BIN)/packages/ >/dev/null; \
 	done; done
-	@cd $(BIN)/packages && sha256sum *.deb *.rpm > SHA256SUMS && ls -l
+	@cd $(BIN)/packages && sha256sum *.deb *.rpm > checksums.txt && ls -l
 
 .PHONY: release-dry
 release-dry: export AGENT_VERSION := $(AGENT_VERSION)

@@ -22,7 +22,7 @@ type callerAnswer struct {
 	Open     bool    `json:"open" doc:"no login is needed here, because no operators are configured"`
 	Session  bool    `json:"session" doc:"the caller is a browser that logged in, and can log out"`
 	// Pages leave out what is not among these.
-	May []string `json:"may" doc:"the operationIds of the changes that the caller may ask for"`
+	May []string `json:"may" doc:"the operationIds of the changes, and of the reads of secrets, that the caller may ask for"`
 }
 
 func (c *Console) session(g *gin.Context, _ *web.None) error {

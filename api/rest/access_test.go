@@ -46,7 +46,7 @@ var access = map[string][]string{
 		"getInstanceMetrics", "getInstancePriceHistory",
 		"getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
-		"listSinks", "createSink", "deleteSink", "testSink",
+		"listSinks", "rotateSink", "createSink", "deleteSink", "testSink",
 		"adoptInstance", "getAccountSetup", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},
 	"join": {"joinAgent"},

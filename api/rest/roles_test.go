@@ -20,7 +20,7 @@ var leastRoles = map[operators.Role][]string{
 		"createReplica", "bindReplica", "deleteReplica", "promoteReplica", "reportReplicaStatus", "reportReplicaSync",
 		"createEmergencyReplica", "terminationImminent", "toggleAgent", "changeAgentSettings", "configureAgent",
 		"forceSwitch", "setRequirements", "setClientRequirements", "decideLeftOver", "cancelOperation",
-		"cancelOperations", "createSink", "deleteSink", "testSink",
+		"cancelOperations", "createSink", "rotateSink", "deleteSink", "testSink",
 		"adoptInstance", "pauseAgent", "resumeAgent", "pauseAgents", "resumeAgents", "pauseClient", "resumeClient",
 		"markRead", "markAllRead", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "pauseMoves", "resumeMoves",
 		"activateModels", "fallBack", "startRollout", "promoteRollout", "pauseRollout", "resumeRollout",

@@ -60,14 +60,14 @@ func (r Route) LeastRole() operators.Role {
 	}
 }
 
-// MayCall lists the ids of the changes that the caller of a request may ask for, for pages
-// that leave the others out.
+// MayCall lists the ids of the changes that the caller of a request may ask for, and of the
+// reads that are not for everybody, for pages that leave the others out.
 func MayCall(c *gin.Context) []string {
 	all, _ := c.Value(surfaceKey).([]Route)
 	p := PrincipalFrom(c.Request.Context())
 	may := []string{}
 	for _, r := range all {
-		if r.Method != http.MethodGet && r.isFor(p) {
+		if (r.Method != http.MethodGet || r.Role != "") && r.isFor(p) {
 			may = append(may, r.ID)
 		}
 	}

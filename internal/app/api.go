@@ -140,6 +140,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Sync:          &postgres.Syncs{DB: a.DB},
 			Notices:       notices,
 			Aftercare:     a.aftercare,
+			Lock:          &promotionLock{&postgres.Launches{DB: a.DB}, a.Fleet},
 			Workflows:     a.Workflows,
 			NoticeWait:    a.Config.API.NoticeWait,
 			RebalanceHold: a.Config.API.RebalanceHold,

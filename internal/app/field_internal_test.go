@@ -42,13 +42,14 @@ import (
 // Replica workflows run in skipped time, which is the simulator's time too.
 type field struct {
 	*App
-	t     *testing.T
-	sim   *ec2sim.Client
-	ec2   *ec2.Client // the customer's
-	api   http.Handler
-	token string
-	env   atomic.Pointer[testsuite.TestWorkflowEnvironment]
-	log   *bytes.Buffer
+	t      *testing.T
+	sim    *ec2sim.Client
+	ec2    *ec2.Client // the customer's
+	api    http.Handler
+	token  string // of the customer's agents
+	tenant string // of the customer's people
+	env    atomic.Pointer[testsuite.TestWorkflowEnvironment]
+	log    *bytes.Buffer
 }
 
 // The customer's machines, and the account that they live in.
@@ -92,13 +93,17 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	const role = "arn:aws:iam::" + fieldAccount + ":role/spotkeeper-tenant"
 	var made struct {
 		Client struct {
+			ID         string
 			Token      string
 			ExternalID string `json:"external_id"`
 		}
 	}
 	f.call("POST", "/api/admin/clients/create", map[string]any{"name": t.Name(), "role_arn": role}, &made)
 	require.NoError(t, f.sim.AddRole(t.Context(), ec2sim.Role{ARN: role, ExternalID: made.Client.ExternalID}))
-	f.token = made.Client.Token
+	var people struct{ Token string }
+	f.call("POST", "/api/client/"+made.Client.ID+"/credentials",
+		map[string]any{"kind": "tenant", "name": "people", "scope": "operate"}, &people)
+	f.token, f.tenant = made.Client.Token, people.Token
 	return f
 }
 
@@ -119,14 +124,23 @@ func (f *field) ask(method, path string, in, out any) int {
 	return f.send(method, path, raw, out)
 }
 
+// tokenFor is that of the customer's agents for what agents call, and that of its people
+// for the rest.
+func (f *field) tokenFor(path string) string {
+	if strings.HasPrefix(path, "/api/agents/") {
+		return f.token
+	}
+	return f.tenant
+}
+
 // send is ask for a body as it is.
 func (f *field) send(method, path string, raw []byte, out any) int {
 	f.t.Helper()
 	r := httptest.NewRequestWithContext(f.t.Context(), method, path, bytes.NewReader(raw))
 	r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:5000"
 	r.Header.Set("Content-Type", "application/json")
-	if f.token != "" {
-		r.Header.Set("Authorization", "Bearer "+f.token)
+	if token := f.tokenFor(path); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
 	f.api.ServeHTTP(w, r)

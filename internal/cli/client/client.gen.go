@@ -2289,7 +2289,8 @@ type OperationAnswer struct {
 	// NewInstanceId instance that takes over
 	//
 	// Examples: i-0fedcba9876543210
-	NewInstanceId string `json:"new_instance_id"`
+	NewInstanceId string     `json:"new_instance_id"`
+	NextTryAt     *time.Time `json:"next_try_at"`
 
 	// Phase what an operation does now
 	//
@@ -2312,8 +2313,14 @@ type OperationAnswer struct {
 	// Examples: switch of web
 	Summary string `json:"summary"`
 
+	// Tries how often it was tried; tries that come to no instance are no operations of their own
+	Tries int `json:"tries"`
+
 	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
+
+	// WaitsFor of a running operation that cannot go on: why
+	WaitsFor *string `json:"waits_for"`
 }
 
 // OperationAnswerKind sort of the thing
@@ -2410,7 +2417,8 @@ type OperationDetail struct {
 	// NewInstanceId instance that takes over
 	//
 	// Examples: i-0fedcba9876543210
-	NewInstanceId string `json:"new_instance_id"`
+	NewInstanceId string     `json:"new_instance_id"`
+	NextTryAt     *time.Time `json:"next_try_at"`
 
 	// Notices about the instance of a termination
 	Notices []NoticeAnswer `json:"notices"`
@@ -2445,8 +2453,14 @@ type OperationDetail struct {
 	// Examples: switch of web
 	Summary string `json:"summary"`
 
+	// Tries how often it was tried; tries that come to no instance are no operations of their own
+	Tries int `json:"tries"`
+
 	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
+
+	// WaitsFor of a running operation that cannot go on: why
+	WaitsFor *string `json:"waits_for"`
 }
 
 // OperationDetailKind sort of the thing

@@ -37,6 +37,9 @@ type Sink struct {
 	CreatedBy       string     `gorm:"column:created_by"`
 	CreatedAt       time.Time  `gorm:"column:created_at;default:now()"`
 	TriedAt         *time.Time `gorm:"column:tried_at"`
+
+	SecretBeforeSealed []byte     `gorm:"column:secret_before_sealed"` // signs as well, until
+	SecretBeforeUntil  *time.Time `gorm:"column:secret_before_until"`
 }
 
 // TableName names the table.

@@ -87,7 +87,7 @@ function Cancel({ op }: { op: Schemas['operationDetail'] }) {
   const client = useQueryClient()
   const say = useSay()
   return (
-    <Ask trigger={<button className="danger">Call off …</button>} title="Call this operation off?" confirm="Call off" danger
+    <Ask needs="cancelOperation" trigger={<button className="danger">Call off …</button>} title="Call this operation off?" confirm="Call off" danger
       act={async () => {
         await ask(api.POST('/api/operations/{operation_id}/cancel', { params: { path: { operation_id: op.id } } }))
         await client.invalidateQueries()
