@@ -22,8 +22,6 @@ import (
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/operators"
-	"spotkeeper/internal/domain/preflight"
-	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/internal/postgres/pg"
@@ -385,35 +383,4 @@ func (p *playedWorkflows) GuardianState(context.Context, string) (*workflows.Gua
 
 func (p *playedWorkflows) CancelOperation(_ context.Context, operationID, _ string) error {
 	return p.ask(operationID)
-}
-
-// aftercare keeps what would be started after the answer to a notice.
-type aftercare struct {
-	mu    sync.Mutex
-	taken []*roles.Taken
-}
-
-func (a *aftercare) BeginNotice() func() { return func() {} }
-
-func (a *aftercare) Add(taken *roles.Taken) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.taken = append(a.taken, taken)
-}
-
-// uncheckable is an EC2 in which nothing can be checked.
-type uncheckable struct{}
-
-func (uncheckable) Quotas(context.Context, activities.Account, string) ([]preflight.Quota, error) {
-	return nil, nil
-}
-
-func (uncheckable) Preflight(
-	context.Context,
-	activities.Account,
-	string,
-	string,
-	json.RawMessage,
-) ([]preflight.Check, error) {
-	return []preflight.Check{{Name: "account", Result: preflight.Unknown}}, nil
 }

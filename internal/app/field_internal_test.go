@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -18,24 +17,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/config"
-	"spotkeeper/internal/domain/interruption"
-	"spotkeeper/internal/domain/replica"
-	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/frontend"
 	"spotkeeper/internal/testkit/postgrestest"
-	"spotkeeper/workflows"
 )
 
 // field is the whole product beside a simulated EC2 that it speaks to over HTTP. Its
@@ -127,7 +118,7 @@ func (f *field) ask(method, path string, in, out any) int {
 // tokenFor is that of the customer's agents for what agents call, and that of its people
 // for the rest.
 func (f *field) tokenFor(path string) string {
-	if strings.HasPrefix(path, "/api/agents/") {
+	if strings.HasPrefix(path, "/api/agents/") && !strings.HasSuffix(path, "/promote") {
 		return f.token
 	}
 	return f.tenant
@@ -273,96 +264,6 @@ func (m *member) reportPrices(zones ...string) {
 			"collected_at":       time.Now().UTC().Format(time.RFC3339Nano),
 		},
 	}, nil)
-}
-
-// failover is what came of the notice for an agent's primary.
-type failover struct {
-	Took      time.Duration // from the notice to the change of primary
-	Heir      string        // empty: none
-	HeirPool  string
-	Replicas  int      // opened
-	Launches  []string // pools asked for, as EC2 heard of them
-	Steps     string   // of all replicas
-	Notified  []string
-	LastError string
-}
-
-// lose gives the primary its notice and plays the Guardian for two minutes: a replica
-// that is ready is made primary, one that failed is followed by another after its pause.
-func (m *member) lose() failover {
-	m.t.Helper()
-	ctx := m.t.Context()
-	store := &postgres.Roles{DB: m.DB}
-	taken, err := (&postgres.Notices{DB: m.DB}).Take(ctx, "", interruption.Notice{
-		AgentID:    m.id,
-		InstanceID: m.at,
-		Kind:       interruption.Termination,
-		Deadline:   time.Now().Add(2 * time.Minute),
-		Door:       "http",
-	}, roles.JudgeNotice)
-	require.NoError(m.t, err)
-	require.True(m.t, taken.Known)
-	var out failover
-	for out.Took < 2*time.Minute && out.Heir == "" {
-		set, err := store.Roles(ctx, m.id)
-		require.NoError(m.t, err)
-		out.Took += set.BackOff(replica.Termination)
-		opened, err := store.OpenReplica(ctx, roles.ReplicaRequest{
-			AgentID:   m.id,
-			Kind:      replica.Termination,
-			For:       m.at,
-			CreatedBy: "system",
-			Reason:    "termination notice",
-			Plan:      replica.Plan{Mode: "spot", InstanceType: set.Primary.InstanceType},
-		})
-		require.NoError(m.t, err)
-		out.Replicas++
-		m.runReplica(opened.Replica.ID, &out)
-	}
-	m.tell(&out)
-	return out
-}
-
-// runReplica runs one Replica to its end, and makes it primary when it is ready.
-func (m *member) runReplica(id string, out *failover) {
-	m.t.Helper()
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(m.Log)
-	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
-	env.SetTestTimeout(time.Minute)
-	began := time.Now().Add(out.Took)
-	env.SetStartTime(began)
-	workflows.Register(env)
-	m.Register(env)
-	store := &postgres.Roles{DB: m.DB}
-	took := time.Duration(0)
-	promote := func() {
-		set, err := store.Roles(context.WithoutCancel(m.t.Context()), m.id)
-		require.NoError(m.t, err)
-		r, open := set.Replica(id)
-		late := out.Took+env.Now().Sub(began) > 2*time.Minute-interruption.Margin
-		if out.Heir != "" || !open || r.State != replica.Ready && (!late || r.State != replica.Running) {
-			return
-		}
-		_, err = store.ChangeRoles(context.WithoutCancel(m.t.Context()), set.FailOver(r))
-		require.NoError(m.t, err)
-		out.Heir, out.HeirPool, took = r.InstanceID, r.PoolID, env.Now().Sub(began)
-		env.SignalWorkflow(workflows.SignalNews, nil)
-	}
-	env.SetOnLocalActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { promote() })
-	if left := 2*time.Minute - interruption.Margin + time.Second - out.Took; left > 0 {
-		env.RegisterDelayedCallback(promote, left)
-	}
-	m.env.Store(env)
-	env.ExecuteWorkflow(workflows.Replica, workflows.ReplicaInput{AgentID: m.id, ReplicaID: id})
-	if took == 0 {
-		took = env.Now().Sub(began)
-	}
-	out.Took += took
-	if err := env.GetWorkflowError(); err != nil {
-		out.LastError = err.Error()
-	}
 }
 
 // tell reads what pages and the customer see of the failover.
