@@ -26,7 +26,8 @@ INSERT INTO agents (id, client_id, logical_agent_id, status, last_heartbeat_at, 
 INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof, installed_at)
 SELECT 'i-' || agent, 'c2', agent, 'primary', 't3.medium', 'us-east-1', 'us-east-1b', 't3.medium.us-east-1b', mode,
 	proof, now() - interval '20 days'
-FROM (VALUES ('b2', 'spot', 'launched'), ('b3', 'spot', 'unproven'), ('b4', 'ondemand', 'launched')) AS x(agent, mode, proof);
+FROM (VALUES ('b2', 'spot', 'launched'), ('b3', 'spot', 'unproven'), ('b4', 'ondemand', 'launched'))
+	AS x(agent, mode, proof);
 INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, plan, created_by)
 VALUES ('r-choice', 'c1', 'a1', 'manual', 'i-1', 'requested', 'control-plane', '{}', 'test');`
 

@@ -52,9 +52,10 @@ func TestAnOperationSaysWhatItWaitsFor(t *testing.T) {
 	s.exec(`
 INSERT INTO operations (id, kind, client_id, agent_id, instance_id, phase, summary)
 VALUES ('termination/a1/i-1', 'termination', 'c1', 'a1', 'i-1', 'looking_for_an_heir', 'AWS takes i-1');
-INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, created_by, error_code, error, created_at,
-	not_before, ended_at) VALUES
-	('r1', 'c1', 'a1', 'termination', 'i-1', 'failed', 'control-plane', 'system', 'launch.no_capacity', 'none', now(), NULL, now()),
+INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, created_by, error_code, error,
+	created_at, not_before, ended_at) VALUES
+	('r1', 'c1', 'a1', 'termination', 'i-1', 'failed', 'control-plane', 'system', 'launch.no_capacity', 'none',
+	now(), NULL, now()),
 	('r2', 'c1', 'a1', 'termination', 'i-1', 'failed', 'control-plane', 'system', 'launch.misconfigured',
 	'the image is gone.', now() + interval '1 second', NULL, now()),
 	('r3', 'c1', 'a1', 'termination', 'i-1', 'requested', 'control-plane', 'system', NULL, NULL,
