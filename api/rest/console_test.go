@@ -35,12 +35,12 @@ INSERT INTO launches (client_token, client_id, agent_id, replica_id, pool_id, mo
 	now() + interval '130 milliseconds', now() + interval '330 milliseconds');
 INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id)
 VALUES ('c1', 'a1', 1, 'i-1', 'i-9', 'r9', 'termination', 'termination/a1/i-1');
-INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id)
-VALUES ('c1', 'a1', 'i-1', 'termination-notice', 't3.medium.us-east-1a');
+INSERT INTO interruptions (client_id, agent_id, instance_id, kind, pool_id, proven)
+VALUES ('c1', 'a1', 'i-1', 'termination-notice', 't3.medium.us-east-1a', true);
 INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
 VALUES ('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0104, 'collector', now());
 INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
-VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now());`
+VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now());`
 
 func TestAnOperationShowsItsEvidence(t *testing.T) {
 	t.Parallel()

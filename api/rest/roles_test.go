@@ -19,7 +19,7 @@ var leastRoles = map[operators.Role][]string{
 	operators.Operator: {
 		"createReplica", "bindReplica", "deleteReplica", "promoteReplica", "reportReplicaStatus", "reportReplicaSync",
 		"createEmergencyReplica", "terminationImminent", "toggleAgent", "changeAgentSettings", "configureAgent",
-		"forceSwitch", "setRequirements", "cancelOperation", "cancelOperations", "createSink", "rotateSink", "deleteSink", "testSink",
+		"forceSwitch", "setRequirements", "setClientRequirements", "decideLeftOver", "cancelOperation", "cancelOperations", "createSink", "rotateSink", "deleteSink", "testSink",
 		"adoptInstance", "pauseAgent", "resumeAgent", "pauseAgents", "resumeAgents", "pauseClient", "resumeClient",
 		"markRead", "markAllRead", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "pauseMoves", "resumeMoves",
 		"activateModels", "fallBack", "startRollout", "promoteRollout", "pauseRollout", "resumeRollout",

@@ -57,6 +57,7 @@ type Deps struct {
 	Switches       *control.Switches
 	Requirements   *control.Requirements
 	Preflight      *control.Preflight
+	LeftOvers      *control.LeftOvers
 	ClientPages    *pages.ClientPages
 	InstancePages  *pages.InstancePages
 	AdminPages     *pages.AdminPages
@@ -178,6 +179,7 @@ func (d Deps) Routes() []web.Route {
 		d.Switches.Routes(),
 		d.Requirements.Routes(),
 		d.Preflight.Routes(),
+		d.LeftOvers.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),
 		d.AdminPages.Routes(),

@@ -129,6 +129,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Decisions: &agents.Decisions{
 			Store:     &postgres.Decisions{DB: db},
 			Settings:  &postgres.Agents{DB: db},
+			Types:     &postgres.Requirements{DB: db},
 			Pools:     views,
 			Commands:  &postgres.Commands{DB: db},
 			Notices:   &postgres.Notices{DB: db},
@@ -183,8 +184,10 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Preflight: &control.Preflight{
 			Store:  &postgres.Preflights{DB: db},
 			Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}},
+			Quotas: &activities.Quotas{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}, Log: log},
 		},
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: db}, Workflows: s.wf},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
 		Logins:         &control.OperatorSessions{Store: &postgres.Sessions{DB: db}, Now: time.Now},
@@ -397,6 +400,10 @@ func (a *aftercare) Add(taken *roles.Taken) {
 
 // uncheckable is an EC2 in which nothing can be checked.
 type uncheckable struct{}
+
+func (uncheckable) Quotas(context.Context, activities.Account, string) ([]preflight.Quota, error) {
+	return nil, nil
+}
 
 func (uncheckable) Preflight(
 	context.Context,

@@ -41,6 +41,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.fleetMetrics("api")
 	var cert *door.Certificate
 	if a.Config.API.TLSCert != "" {
 		if cert, err = door.LoadCertificate(a.Config.API.TLSCert, a.Config.API.TLSKey, a.Log, nil); err != nil {
@@ -48,6 +49,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {
 		return serve(ctx, a.Log, "api", a.Config.API.Listen,
 			door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), cert, handler, nil)
@@ -123,6 +125,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Decisions: &agents.Decisions{
 			Store:     &postgres.Decisions{DB: a.DB},
 			Settings:  &postgres.Agents{DB: a.DB},
+			Types:     &postgres.Requirements{DB: a.DB},
 			Pools:     reader,
 			Commands:  commands,
 			Notices:   notices,
@@ -157,7 +160,8 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		},
 		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 		Requirements:   &control.Requirements{Store: &postgres.Requirements{DB: a.DB}},
-		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight()},
+		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()},
+		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: a.DB}},
 

@@ -76,6 +76,7 @@ type AWS struct {
 	Region          string `env:"AWS_REGION" envDefault:"us-east-1" doc:"region of the control plane's own calls"`
 	EC2Endpoint     string `env:"AWS_ENDPOINT_URL_EC2" doc:"another EC2, such as a simulator"`
 	STSEndpoint     string `env:"AWS_ENDPOINT_URL_STS" doc:"another STS"`
+	QuotasEndpoint  string `env:"AWS_ENDPOINT_URL_SERVICE_QUOTAS" doc:"another Service Quotas"`
 	PricingEndpoint string `env:"AWS_ENDPOINT_URL_PRICING" doc:"another Pricing API"`
 	Simulated       bool   `env:"EC2_SIMULATED" envDefault:"false" doc:"use fixed credentials, for a simulator"`
 }
@@ -151,7 +152,7 @@ func Load(environment map[string]string) (Config, error) {
 		opts.Environment = environment
 	}
 	err := env.ParseWithOptions(&c, opts)
-	return c, errors.Join(err, c.validate())
+	return c, errors.Join(byVariable(err), c.validate())
 }
 
 func (c Config) validate() error {
@@ -164,6 +165,9 @@ func (c Config) validate() error {
 	}
 	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
 		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))
+	}
+	if python := c.Engine.Python; python != "on" && python != "off" && python != "" {
+		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on or off, not %q", python))
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" && c.Log.Format != "" {
 		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))

@@ -99,6 +99,29 @@ func TestDocumentIsCurrent(t *testing.T) {
 	require.Equal(t, string(want), config.Document(), "run `make generate`")
 }
 
+func TestProblemsNameTheVariable(t *testing.T) {
+	t.Parallel()
+
+	_, err := config.Load(map[string]string{
+		"DATABASE_URL":  "postgres://h/d",
+		"LOG_LEVEL":     "loud",
+		"NOTICE_WAIT":   "soon",
+		"ENGINE_PYTHON": "yes",
+	})
+	require.ErrorContains(t, err, `LOG_LEVEL cannot be read: slog: level string "loud": unknown name`)
+	require.ErrorContains(t, err, `NOTICE_WAIT cannot be read: unable to parse duration: time: invalid duration "soon"`)
+	require.ErrorContains(t, err, `ENGINE_PYTHON must be on or off, not "yes"`)
+	require.NotContains(t, err.Error(), "slog.Level")
+}
+
+func TestMisspeltVariablesAreNamed(t *testing.T) {
+	t.Parallel()
+
+	require.Equal(t, []string{"TEMPORAL_ADRESS is not a setting: is TEMPORAL_ADDRESS meant?"}, config.Misspelt([]string{
+		"TEMPORAL_ADRESS=temporal:7233", "TEMPORAL_ADDRESS=temporal:7233", "PATH=/bin", "DATABASE_URL=x", "HOME=/",
+	}))
+}
+
 // TestAProviderIsConfiguredSafely: what would let anybody in, or nobody, is refused at
 // the start.
 func TestAProviderIsConfiguredSafely(t *testing.T) {

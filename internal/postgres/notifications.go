@@ -23,6 +23,9 @@ type NotificationView struct {
 	Severity  string
 	IsRead    bool
 	CreatedAt time.Time
+
+	Occurrences int // how often its cause came
+	LastAt      time.Time
 }
 
 // Newest lists the notifications of a client, or with an empty clientID all of them,

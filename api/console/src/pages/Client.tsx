@@ -54,7 +54,7 @@ function Steps({ c }: { c: Schemas['clientAnswer'] }) {
   return (
     <Panel title={c.agentsTotal === 0 ? 'Three steps to the first agent' : 'Another agent in three steps'} aside={c.agentsTotal > 0 ? <Chip state="ready" label="agents have registered" /> : <Chip state="pending" label="no agent yet" />}>
       <ol className="steps">
-        <li><div className="stack"><h3>Let Spotkeeper act in the account</h3><p>Its role may launch, end and describe instances that it tags; deploy/iam-policy.json in the repository lists what it may do. In the account of Spotkeeper itself nothing is needed.</p></div></li>
+        <li><div className="stack"><h3>Let Spotkeeper act in the account</h3><p>Its role may launch, end and describe instances that it tags; GET /api/client/{c.id}/account has the template of that role. In the account of Spotkeeper itself nothing is needed.</p></div></li>
         <li><div className="stack"><h3>Take the client's token</h3>{token ? <Copy label="token" text={token} /> : <div><Allowed to="showToken"><button onClick={() => void show()}>Show the token</button></Allowed></div>}<p className="muted">Each agent of {c.name} sends it, and no person needs it: people and programs have tokens of their own, below.</p></div></li>
         <li><div className="stack"><h3>Start an agent on an instance</h3><p>As user data of an instance, or by hand:</p><Copy label="commands" text={installer(origin, token ?? '<token>')} /><details><summary>Register by hand, to try it</summary><Copy label="request" text={register(origin, token ?? '<token>')} /></details></div></li>
       </ol>
