@@ -42,14 +42,12 @@ func serve(
 	}
 	log.Info("listening", "part", name, "address", ln.Addr().String(), "tls", cert != nil)
 	ended := make(chan error, 1)
-	go func() {
-		if cert == nil {
-			ended <- srv.Serve(d.Listen(ln))
-			return
-		}
-		srv.TLSConfig = cert.Config()
-		ended <- srv.ServeTLS(d.Listen(ln), "", "")
-	}()
+	answer := srv.Serve
+	if cert != nil {
+		srv.TLSConfig = cert.Config() //nolint:contextcheck // each handshake brings its own
+		answer = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
+	}
+	go func() { ended <- answer(d.Listen(ln)) }()
 	select {
 	case err := <-ended:
 		return err
