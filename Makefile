@@ -7,12 +7,14 @@ BIN          := $(CURDIR)/bin
 TOOLS        := $(BIN)/tools
 DEV          := deploy/dev
 CHECKS       := deploy/checks
+RULES        := deploy/dashboards
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
 WFC_VERSION  := v0.6.0
 # The newest nfpm whose modules every module proxy serves.
 NFPM_VERSION := v2.45.1
 MOCK_VERSION := v1.13.0
+OAPI_VERSION := v2.8.2
 SYFT_VERSION := v1.57.1
 
 # What a release is called; the tag is v$(VERSION).
@@ -64,10 +66,11 @@ console-where-possible:
 	  else echo "npm is not here: the console is left out"; fi
 
 .PHONY: build
-build: console-where-possible ## compile api, worker and the embedded stack into bin/
+build: console-where-possible ## compile api, worker, command line and the embedded stack into bin/
 	@echo "compiling (the first time builds a Temporal server: some minutes) ..."
 	@go build -o $(BIN)/spotkeeper-api ./api
 	@go build -o $(BIN)/spotkeeper-worker ./worker
+	@go build -o $(BIN)/spotkeeper ./deploy/cli
 	@cd $(DEV) && go build -o $(BIN)/spotkeeper-dev .
 
 .PHONY: agent
@@ -114,7 +117,7 @@ migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
 .PHONY: test
-test: test-unit test-deploy test-e2e test-console ## run every test
+test: test-unit test-deploy test-rules test-e2e test-console ## run every test
 
 # The console's tests drive the machine's own Chromium (CHROMIUM) against the embedded stack.
 .PHONY: test-console
@@ -136,6 +139,9 @@ test-unit: onnxruntime metadata-mock ## run the product's tests (PKG, RUN)
 .PHONY: test-deploy
 test-deploy: ## test what deploys the product: chart, templates, policies, modules, compose, release
 	@cd $(CHECKS) && go test -shuffle=on -timeout 15m ./...
+.PHONY: test-rules
+test-rules: ## test alerts and the board with Prometheus's own parser and engine
+	@cd $(RULES) && go test -race -shuffle=on ./...
 
 .PHONY: test-e2e
 test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, conformance
@@ -155,7 +161,7 @@ races: ## send 2000 updates and wakes to Guardians that end all the time, twice
 	@cd $(DEV) && go test -race -count=1 -timeout 20m -run TestRaces -v ./e2e -race-moves 5 -race-updates 800
 
 .PHONY: check
-check: generate lint test ## what CI runs
+check: generated lint test ## what CI runs
 
 .PHONY: lint
 lint: vet workflowcheck golangci ## all linters
@@ -165,6 +171,7 @@ vet:
 	@go vet ./...
 	@cd $(DEV) && go vet ./...
 	@cd $(CHECKS) && go vet ./...
+	@cd $(RULES) && go vet ./...
 
 .PHONY: workflowcheck
 workflowcheck: $(TOOLS)/workflowcheck-$(WFC_VERSION)
@@ -175,6 +182,7 @@ golangci: $(TOOLS)/golangci-lint-$(LINT_VERSION)
 	@$< run ./...
 	@cd $(DEV) && $< run --config $(CURDIR)/.golangci.yaml ./...
 	@cd $(CHECKS) && $< run --config $(CURDIR)/.golangci.yaml ./...
+	@cd $(RULES) && $< run --config $(CURDIR)/.golangci.yaml ./...
 
 # The database comes through the module proxy, which is all that many networks reach. The standard
 # library is go.mod's toolchain's, which is what deploy/Dockerfile builds with.
@@ -187,11 +195,19 @@ vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by
 	@$< -db file://$(BIN)/vulndb ./...
 	@cd $(DEV) && $< -db file://$(BIN)/vulndb ./...
 
+CLIENT := internal/cli/client
+
 .PHONY: generate
-generate: ## rewrite golden files: openapi.json, docs/config.md, docs/errors.md, docs/twin.md, deploy/k8s
+generate: $(TOOLS)/oapi-codegen-$(OAPI_VERSION) ## rewrite golden files: openapi.json, its client, pages of docs/, deploy/k8s
 	@go test ./internal/config ./internal/app ./internal/fleet ./api/rest -run 'Current$$|DocumentIsValidAndKept' -args -update >/dev/null
+	@$< -config $(CLIENT)/config.yaml -o $(CLIENT)/client.gen.go api/openapi.json
 	@cd $(CHECKS) && go test ./chart -run PlainManifests -args -update >/dev/null
-	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/twin.md api/openapi.json deploy/k8s || { echo "generated files changed: commit them"; exit 1; }
+
+GENERATED := docs/config.md docs/errors.md docs/metrics.md docs/twin.md api/openapi.json deploy/k8s $(CLIENT)
+
+.PHONY: generated
+generated: generate # the golden files are those in the repository
+	@git diff --exit-code --stat -- $(GENERATED) || { echo "generated files differ from those in the repository: commit them"; exit 1; }
 
 .PHONY: bench
 bench: build ## measure against the budgets of the design, on this machine
@@ -206,7 +222,7 @@ histories: ## record workflow histories from the real server for the replay test
 clean: ## remove what was built and the embedded stack's state
 	@for state in .spotkeeper $(DEV)/.spotkeeper; do \
 	  [ ! -L $$state/postgres ] || rm -rf "$$(readlink $$state/postgres)"; done
-	@rm -rf $(BIN)/spotkeeper-* $(BIN)/test .spotkeeper $(DEV)/.spotkeeper
+	@rm -rf $(BIN)/spotkeeper $(BIN)/spotkeeper-* $(BIN)/test .spotkeeper $(DEV)/.spotkeeper
 
 $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	@echo "compiling golangci-lint $(LINT_VERSION) (once, minutes) ..."
@@ -233,3 +249,7 @@ $(TOOLS)/syft-$(SYFT_VERSION):
 $(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION):
 	@GOBIN=$(TOOLS) go install github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(MOCK_VERSION)
 	@mv $(TOOLS)/ec2-metadata-mock $@
+
+$(TOOLS)/oapi-codegen-$(OAPI_VERSION):
+	@GOBIN=$(TOOLS) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_VERSION)
+	@mv $(TOOLS)/oapi-codegen $@

@@ -17,7 +17,7 @@ type agentStateAnswer struct {
 	Launcher  string           `json:"launcher"`
 	Primary   *instanceAnswer  `json:"primary"` // null when the agent was never heard of since it was deleted
 	Replicas  []stateReplica   `json:"replicas"`
-	Notices   []noticeAnswer   `json:"notices"`
+	Notices   []stateNotice    `json:"notices"`
 	Switch    *string          `json:"switch"`
 	Guardian  *guardianAnswer  `json:"guardian"` // null: at rest, or Temporal is away
 	Operation []operationBrief `json:"operations"`
@@ -48,7 +48,7 @@ type stateReplica struct {
 	Unproven *web.Unproven `json:"unproven" doc:"null when it is proven"`
 }
 
-type noticeAnswer struct {
+type stateNotice struct {
 	InstanceID string    `json:"instance_id"`
 	Kind       string    `json:"kind"`
 	Deadline   *web.Time `json:"deadline"`
@@ -97,7 +97,7 @@ func (o *Operations) state(ctx context.Context, in *web.AgentPath) (*agentStateA
 		Launcher:  string(set.Launcher),
 		Primary:   primaryOf(set, proofs),
 		Replicas:  []stateReplica{},
-		Notices:   []noticeAnswer{},
+		Notices:   []stateNotice{},
 		Operation: []operationBrief{},
 	}
 	if set.OpenSwitch != "" {
@@ -118,7 +118,7 @@ func (o *Operations) state(ctx context.Context, in *web.AgentPath) (*agentStateA
 		})
 	}
 	for _, x := range set.Outcomes {
-		out.Notices = append(out.Notices, noticeAnswer{
+		out.Notices = append(out.Notices, stateNotice{
 			InstanceID: x.InstanceID,
 			Kind:       string(x.Kind),
 			Deadline:   web.NewTime(&x.Deadline),

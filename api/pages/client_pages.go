@@ -22,6 +22,7 @@ type ClientPageViews interface {
 	SwitchHistory(ctx context.Context, clientID, instanceID string, p pg.Page) ([]views.SwitchView, error)
 	ModeDistribution(ctx context.Context, clientID string) ([]views.Count, error)
 	SwitchFrequency(ctx context.Context, clientID string) ([]views.Count, error)
+	ReportedPrices(ctx context.Context, clientID string) ([]views.ReportedPrice, error)
 }
 
 // ClientPages serve what a tenant sees of its fleet. The route's class has made
@@ -103,6 +104,15 @@ func (p *ClientPages) Routes() []web.Route {
 			Auth:     web.Client,
 			Status:   200,
 			Endpoint: web.NewEndpoint(p.charts),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/reported-prices",
+			ID:       "listReportedPrices",
+			Summary:  "List what a client's agents report of prices beside what EC2 shows",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.reportedPrices),
 		},
 	}
 }

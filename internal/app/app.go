@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/intake"
+	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
@@ -53,6 +54,9 @@ type Options struct {
 // first call, and again at each further one, so a process starts before its
 // dependencies and recovers with them.
 func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
+	if err := checkTransport(c, o.Temporal); err != nil {
+		return nil, err
+	}
 	limitMemory(ctx, o.Log)
 	collectLess()
 	if err := activities.CheckKeep(c.Worker.Keep); err != nil {
@@ -77,7 +81,15 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.DB = db
-	if a.Fleet, err = fleet.New(ctx, fleetOptions(c.AWS)); err != nil {
+	names, err := newAgentNames(&postgres.AgentNames{DB: db})
+	if err != nil {
+		a.DB.Close()
+		return nil, err
+	}
+	a.Log = slog.New(naming{a.Log.Handler(), names})
+	options := fleetOptions(c.AWS)
+	options.WatchRole = a.watchRole
+	if a.Fleet, err = fleet.New(ctx, options); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -107,6 +119,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		Queue:     c.Temporal.Queue,
 		Tuning:    o.Tuning,
 		OnRetry:   func(error) { retries.Inc() },
+		NameOf:    names.find,
 	}
 	return a, nil
 }
@@ -123,10 +136,12 @@ func fleetOptions(c config.AWS) fleet.Options {
 		Endpoint:        c.EC2Endpoint,
 		STSEndpoint:     c.STSEndpoint,
 		PricingEndpoint: c.PricingEndpoint,
+		QuotasEndpoint:  c.QuotasEndpoint,
 	}
 	if c.Simulated {
 		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
 		o.STSEndpoint, o.PricingEndpoint = cmp.Or(o.STSEndpoint, o.Endpoint), cmp.Or(o.PricingEndpoint, o.Endpoint)
+		o.QuotasEndpoint = cmp.Or(o.QuotasEndpoint, o.Endpoint)
 	}
 	return o
 }

@@ -59,7 +59,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if err := a.checkKeys(ctx); err != nil {
 		return err
 	}
-	a.Metrics.MustRegister(newGauges(a.DB, a.Log), newScheduleGauges(a.Workflows.PausedJobs, a.Log))
+	a.fleetMetrics("worker")
 	g, ctx := errgroup.WithContext(ctx)
 	a.takeEventsIn(ctx, g)
 	w, err := a.startWorker(ctx)
@@ -80,7 +80,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	}
 	if a.Config.Worker.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil),
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
 				a.workerPages(), a.announceMetrics)
 		})
 	}
@@ -152,6 +152,10 @@ func (a *App) NewWorker() worker.Worker {
 func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
 // preflight checks agents in calm.
+func (a *App) quotas() *activities.Quotas {
+	return &activities.Quotas{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+}
+
 func (a *App) preflight() *activities.Preflights {
 	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
 }
@@ -164,6 +168,12 @@ func (a *App) Register(w worker.ActivityRegistry) {
 	}
 	launches := &postgres.Launches{DB: a.DB}
 	cloud := a.ec2Fleet()
+	market := &activities.Prices{
+		Store:    &prices.Prices{DB: a.DB},
+		Market:   newEC2Market(a.Fleet),
+		Log:      a.Log,
+		Backfill: a.Config.Worker.PriceBackfill,
+	}
 	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
 		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
@@ -177,7 +187,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:       a.Log,
 			Slots:     looks,
 		},
-		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log},
+		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},
@@ -199,6 +209,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Fleet:      cloud,
 			Workflows:  a.Workflows,
 			Preflights: a.preflight(),
+			Quotas:     a.quotas(),
 			Log:        a.Log,
 		},
 		&activities.Standbys{
@@ -209,12 +220,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		},
 		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: cloud, Log: a.Log,
 			Watch: templatesWatch, Every: templatesEvery},
-		&activities.Prices{
-			Store:    &prices.Prices{DB: a.DB},
-			Market:   newEC2Market(a.Fleet),
-			Log:      a.Log,
-			Backfill: a.Config.Worker.PriceBackfill,
-		},
+		market,
 		&activities.Decisions{
 			Store:     &postgres.Decisions{DB: a.DB},
 			Mover:     &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},

@@ -54,6 +54,14 @@ func (p *Provider) Preflight(ctx context.Context, a Account, region, zone string
 		out = append(out, p.check(ctx,
 			"launch of "+where.Key(), func(ctx context.Context) error { return dryRun(ctx, c, a, t, where) }))
 	}
+	if t.Metadata != nil && t.Metadata.Tokens == "optional" {
+		out = append(out, preflight.Check{
+			Name:   "metadata service",
+			Result: preflight.Warning,
+			Detail: "the instance answers IMDSv1, and a replacement answers IMDSv2 alone",
+			Repair: "try it in calm: aws ec2 modify-instance-metadata-options --http-tokens required",
+		})
+	}
 	for _, what := range t.NotCopied {
 		out = append(out, preflight.Check{
 			Name:   "copy",

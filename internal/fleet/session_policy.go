@@ -36,12 +36,15 @@ func sessionPolicy(partition, clientID string) (string, error) {
 		}}
 	}
 	document, err := json.Marshal(policyDocument{Version: "2012-10-17", Statement: []policyStatement{
-		{Effect: "Allow", Action: []string{"ec2:Describe*", "ec2:CancelSpotInstanceRequests"}, Resource: "*"},
+		{Effect: "Allow", Resource: "*",
+			Action: []string{"ec2:Describe*", "ec2:CancelSpotInstanceRequests", "servicequotas:ListServiceQuotas"}},
 		{Effect: "Allow", Action: []string{"ec2:RunInstances"}, NotResource: instances},
 		{Effect: "Allow", Action: []string{"ec2:RunInstances"}, Resource: instances, Condition: tagged("aws:RequestTag")},
 		{Effect: "Allow", Action: []string{"ec2:CreateTags"}, Resource: "*", Condition: tagged("aws:RequestTag")},
 		{Effect: "Allow", Action: []string{"ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"}, Resource: "*",
 			Condition: tagged("aws:ResourceTag")},
+		{Effect: "Allow", Resource: "*", // volumes that are encrypted with a key of the tenant
+			Action: []string{"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*", "kms:ReEncrypt*"}},
 		{Effect: "Allow", Action: []string{"iam:PassRole"}, Resource: "*",
 			Condition: map[string]map[string]string{"StringEquals": {"iam:PassedToService": ec2Service(partition)}}},
 	}})

@@ -50,10 +50,26 @@ parts AS ( -- pieces of time per instance, as primary and beside
 	FROM led l JOIN inst i ON i.id = l.id, span s
 	UNION ALL
 	SELECT i.*, false, greatest(i.since, s.first), least(i.until, s.last) FROM inst i, span s),
-spot AS (
-	SELECT b.pool_id, date_trunc('hour', b.bucket, 'UTC') AS hour, avg(b.price) AS price, count(*) AS known
+bought AS MATERIALIZED (SELECT DISTINCT pool_id FROM inst WHERE mode = 'spot'),
+market AS ( -- what the client has measured in its own pools, else EC2's history
+	SELECT c.pool_id, c.bucket, c.price
+	FROM client_price_buckets c, span s
+	WHERE c.client_id = $1
+	  AND c.pool_id IN (SELECT pool_id FROM bought)
+	  AND c.bucket >= s.first
+	  AND c.bucket < s.last
+	UNION ALL
+	SELECT b.pool_id, b.bucket, b.price
 	FROM price_buckets b, span s
-	WHERE b.pool_id IN (SELECT pool_id FROM inst WHERE mode = 'spot') AND b.bucket >= s.first AND b.bucket < s.last
+	WHERE b.pool_id IN (SELECT pool_id FROM bought)
+	  AND b.bucket >= s.first
+	  AND b.bucket < s.last
+	  AND NOT EXISTS (
+		SELECT FROM client_price_buckets c
+		WHERE c.client_id = $1 AND c.pool_id = b.pool_id AND c.bucket = b.bucket)),
+spot AS (
+	SELECT pool_id, date_trunc('hour', bucket, 'UTC') AS hour, avg(price) AS price, count(*) AS known
+	FROM market
 	GROUP BY 1, 2),
 hours AS (
 	SELECT p.*, x.price, greatest(p.a, h.hour) AS at, least(p.b, h.hour + interval '1 hour') AS till,
@@ -71,10 +87,15 @@ pieces AS (
 	SELECT h.leads, h.mode, h.free, h.reference, h.source, h.pool_id, h.spot_price, f.at,
 		extract(epoch FROM least(h.till, f.at + interval '5 minutes') - greatest(h.at, f.at)), b.price
 	FROM hours h
-	CROSS
-	JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
+	CROSS JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
 		interval '5 minutes') AS f(at)
-	LEFT JOIN price_buckets b ON b.pool_id = h.pool_id AND b.bucket = f.at WHERE h.split),
+	LEFT JOIN LATERAL (
+		SELECT c.price FROM client_price_buckets c
+		WHERE c.client_id = $1 AND c.pool_id = h.pool_id AND c.bucket = f.at
+		UNION ALL
+		SELECT m.price FROM price_buckets m WHERE m.pool_id = h.pool_id AND m.bucket = f.at
+		LIMIT 1) b ON true
+	WHERE h.split),
 priced AS (
 	SELECT leads, seconds, reference, source,
 		CASE WHEN free THEN 0 WHEN mode <> 'spot' THEN reference ELSE coalesce(price,
@@ -95,7 +116,7 @@ sums AS (
 	FROM (SELECT *, reference IS NOT NULL AND price IS NOT NULL AS known FROM priced) p)
 INSERT INTO client_savings AS c (client_id, month, baseline, actual, savings, provisional, details)
 SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything,
-    $3::timestamptz > $4::timestamptz,
+    $3::timestamptz + interval '1 hour' > $4::timestamptz,
 	jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6),
 	'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
 		'price_list',
@@ -132,8 +153,8 @@ func (s *Housekeeping) FirstOpenMonth(ctx context.Context) (time.Time, error) {
 	return *month, nil
 }
 
-// ComputeSavings writes a client's month as it looks at a moment; one that is over
-// becomes final and is not computed again. The total is the sum of the months
+// ComputeSavings writes a client's month as it looks at a moment; one that is over for
+// an hour, in which its last prices arrive, becomes final and is not computed again. The total is the sum of the months
 // and nothing else.
 func (s *Housekeeping) ComputeSavings(ctx context.Context, clientID string, month, now time.Time) error {
 	if _, err := s.DB.Pool.Exec(ctx, ledger, clientID, month, month.AddDate(0, 1, 0), now); err != nil {

@@ -66,7 +66,7 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 			pods.WriteString(o.Text)
 		}
 	}
-	secrets := []string{"DATABASE_URL", "SECRET_KEY", "SECRET_KEYS", "ADMIN_TOKEN"}
+	secrets := []string{"DATABASE_URL", "SECRET_KEY", "SECRET_KEYS", "ADMIN_TOKEN", "OIDC_CLIENT_SECRET"}
 	for _, name := range config.Names() {
 		_, settable := schema.Properties["config"].Properties[name]
 		switch {

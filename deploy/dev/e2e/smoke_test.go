@@ -16,6 +16,7 @@ func TestOneStack(t *testing.T) {
 	s := devtest.Start(t, devtest.Options{})
 	t.Run("an agent lives", func(t *testing.T) { anAgentLives(t, s) })
 	t.Run("a tenant sees only its own", func(t *testing.T) { aTenantSeesOnlyItsOwn(t, s) })
+	t.Run("the command line works", func(t *testing.T) { theCommandLineWorks(t, s) })
 	t.Run("operators run the jobs", func(t *testing.T) { operatorsRunTheJobs(t, s) })
 	t.Run("every part comes back after kill -9", func(t *testing.T) { everyPartComesBack(t, s) })
 }
@@ -52,7 +53,13 @@ func anAgentLives(t *testing.T, s *devtest.Stack) {
 		status, page, err := devtest.Get(ctx, address+"/metrics")
 		require.NoError(t, err)
 		require.Equal(t, 200, status, page)
-		require.Contains(t, page, "go_goroutines")
+		for _, name := range []string{"go_goroutines", "spotkeeper_agents_online", "spotkeeper_failovers_total", "spotkeeper_spend_dollars_per_hour"} {
+			require.Contains(t, page, "\n"+name, address)
+		}
+		if address == s.WorkerMetrics {
+			require.Contains(t, page, "temporal_worker_task_slots_used{")
+			require.Contains(t, page, "temporal_worker_task_slots_available{")
+		}
 	}
 }
 

@@ -13,6 +13,9 @@ type Notification struct {
 	IsRead    bool      `gorm:"column:is_read"`
 	DedupKey  *string   `gorm:"column:dedup_key"`
 	CreatedAt time.Time `gorm:"column:created_at;default:now()"`
+
+	Occurrences int       `gorm:"column:occurrences;default:1"`
+	LastAt      time.Time `gorm:"column:last_at;default:clock_timestamp()"`
 }
 
 // TableName names the table.

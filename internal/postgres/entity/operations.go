@@ -24,6 +24,9 @@ type Operation struct {
 	UpdatedAt     time.Time  `gorm:"column:updated_at;autoUpdateTime:false"`
 	EndedAt       *time.Time `gorm:"column:ended_at"`
 	TendAt        *time.Time `gorm:"column:tend_at"`
+	RetryOf       *string    `gorm:"column:retry_of"`
+	Tries         int        `gorm:"column:tries;default:1"`
+	NextTryAt     *time.Time `gorm:"column:next_try_at"`
 }
 
 // TableName names the table.

@@ -38,6 +38,7 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
         <button onClick={() => download(op.id.replaceAll('/', '-') + '.md', 'text/markdown', text)}>Post-mortem</button>
         {running && <Cancel op={op} />}
       </Head>
+      {op.waits_for && <div className="problem"><strong>{op.waits_for}</strong></div>}
       {op.error_message && <div className="problem"><strong>{op.error_message}</strong> <span className="mono">{op.error_code}</span></div>}
       <div aria-live="polite" className="note" data-testid="verdict">{verdict(op, w)}</div>
       <Panel title="Waterfall">

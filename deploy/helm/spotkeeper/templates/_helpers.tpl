@@ -82,6 +82,12 @@ capabilities: {drop: [ALL]}
 {{- with .Values.temporal.apiKeySecret }}
 - {name: TEMPORAL_API_KEY, valueFrom: {secretKeyRef: {name: {{ . }}, key: TEMPORAL_API_KEY}}}
 {{- end }}
+{{- if not (or .Values.temporal.tls.enabled (has "temporal" .Values.insecureTransport)) }}
+{{- fail "temporal.tls.enabled is false: api and worker refuse that unless insecureTransport lists temporal" }}
+{{- end }}
+{{- with .Values.insecureTransport }}
+- {name: INSECURE_TRANSPORT, value: {{ join "," . | quote }}}
+{{- end }}
 {{- if .Values.temporal.tls.enabled }}
 - {name: TEMPORAL_TLS, value: "true"}
 {{- with .Values.temporal.tls.serverName }}

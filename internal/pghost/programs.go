@@ -1,4 +1,6 @@
-package postgres
+// Package pghost finds what a machine has to run a Postgres server with: the server's
+// programs, and an unprivileged user, because the server refuses to run as root.
+package pghost
 
 import (
 	"context"
@@ -17,17 +19,20 @@ import (
 // oldest is the first major version the migrations are written for.
 const oldest = 13
 
-// errNoBinaries means that the machine has no usable Postgres: it is then
-// downloaded.
-var errNoBinaries = errors.New("no Postgres binaries on this machine")
+// ErrNoPrograms means that the machine has no usable Postgres.
+var ErrNoPrograms = errors.New("no Postgres server programs on this machine")
 
-// binaries is one installation of the server programs.
-type binaries struct {
-	dir   string
-	major int
+// Programs are one installation of the server.
+type Programs struct {
+	Dir   string // holds initdb and postgres
+	Major int    // its major version
 }
 
-func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
+// Path returns where one of the programs is.
+func (p Programs) Path(program string) string { return filepath.Join(p.Dir, program) }
+
+// Complete says whether both programs that a server needs are there.
+func (p Programs) Complete() bool { return runnable(p.Path("initdb")) && runnable(p.Path("postgres")) }
 
 // usual are the places where packagers put the server programs, which are
 // often not on the PATH because users are not meant to run them.
@@ -40,30 +45,31 @@ var usual = []string{
 	"/Applications/Postgres.app/Contents/Versions/*/bin",
 }
 
-// installed looks for the machine's own binaries. When major is not 0 only
-// that major version will do, because a data directory can be read by no other.
-func installed(ctx context.Context, major int) (binaries, error) {
-	var found []binaries
+// Find looks for the machine's own programs, those on the PATH first and then the
+// newest. When major is not 0 only that major version will do, because a data directory
+// can be read by no other. Fails with ErrNoPrograms.
+func Find(ctx context.Context, major int) (Programs, error) {
+	var found []Programs
 	for _, dir := range candidates(ctx) {
 		version, err := majorVersion(ctx, dir)
 		if err != nil || version < oldest {
 			continue
 		}
-		found = append(found, binaries{dir: dir, major: version})
+		found = append(found, Programs{Dir: dir, Major: version})
 	}
 	if len(found) == 0 {
-		return binaries{}, errNoBinaries
+		return Programs{}, ErrNoPrograms
 	}
 	if major == 0 {
 		// The first is what the PATH says, else the newest.
 		return found[0], nil
 	}
 	for _, b := range found {
-		if b.major == major {
+		if b.Major == major {
 			return b, nil
 		}
 	}
-	return binaries{}, fmt.Errorf("%w of version %d", errNoBinaries, major)
+	return Programs{}, fmt.Errorf("%w of version %d", ErrNoPrograms, major)
 }
 
 // candidates lists directories that hold both programs we run: the PATH first,
@@ -85,7 +91,7 @@ func candidates(ctx context.Context) []string {
 		dirs = append(dirs, matches...)
 	}
 	return slices.DeleteFunc(dirs, func(dir string) bool {
-		return !runnable(filepath.Join(dir, "initdb")) || !runnable(filepath.Join(dir, "postgres"))
+		return !Programs{Dir: dir}.Complete()
 	})
 }
 
