@@ -24,6 +24,12 @@ archive() {
   "$syft" scan -q "dir:$stage/$name" --source-name "$name" --source-version "$version" -o "spdx-json=$out/$name.spdx.json"
 }
 
+# package CONFIGURATION KIND VERSION ARCH: its messages are shown when it fails.
+package() {
+  local messages
+  messages=$(ARCH=$4 VERSION=$3 "$nfpm" package -f "$1" -p "$2" -t "$out/" 2>&1) || { echo "$messages" >&2; exit 1; }
+}
+
 for arch in amd64 arm64; do
   bin=$stage/linux_$arch
   mkdir -p "$bin"
@@ -39,8 +45,8 @@ for arch in amd64 arm64; do
     deploy/agent/files/spotkeeper-agent.service deploy/agent/files/hooks
   cp "$bin/spotkeeper-agent" "bin/spotkeeper-agent-linux-$arch"
   for kind in deb rpm; do
-    ARCH=$arch VERSION=$version "$nfpm" package -f deploy/control-plane/nfpm.yaml -p "$kind" -t "$out/" >/dev/null
-    ARCH=$arch VERSION=$AGENT_VERSION "$nfpm" package -f deploy/agent/nfpm.yaml -p "$kind" -t "$out/" >/dev/null
+    package deploy/control-plane/nfpm.yaml "$kind" "$version" "$arch"
+    package deploy/agent/nfpm.yaml "$kind" "$AGENT_VERSION" "$arch"
   done
 done
 cp deploy/agent/install.sh "$out/"

@@ -23,7 +23,7 @@ func load(t *testing.T, environment ...string) (*types.Project, error) {
 	return options.LoadProject(t.Context())
 }
 
-var secrets = []string{"POSTGRES_PASSWORD=a", "OWNER_PASSWORD=owner", "APP_PASSWORD=app", "TEMPORAL_PASSWORD=d",
+var secrets = []string{"POSTGRES_PASSWORD=a", "MIGRATE_PASSWORD=migrate", "APP_PASSWORD=app", "TEMPORAL_PASSWORD=d",
 	"ADMIN_TOKEN=e", "SECRET_KEY=f"}
 
 // TestSecretsAreRequired: there is no password that everybody knows.
@@ -80,7 +80,8 @@ func TestEveryPartSpeaksTLS(t *testing.T) {
 		require.NotNil(t, value, "%s %s", service, name)
 		return *value
 	}
-	for service, role := range map[string]string{"migrate": "spotkeeper_owner:owner", "worker": "spotkeeper_owner:owner", "api": "spotkeeper_app:app"} {
+	for service, role := range map[string]string{"migrate": "spotkeeper_migrate:migrate", "worker": "spotkeeper_app:app",
+		"api": "spotkeeper_app:app"} {
 		url := env(service, "DATABASE_URL")
 		require.True(t, strings.HasPrefix(url, "postgres://"+role+"@postgres:5432/spotkeeper?sslmode=verify-full&"), url)
 		if service != "migrate" {

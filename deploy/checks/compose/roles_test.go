@@ -23,8 +23,9 @@ func as(t *testing.T, address, role string) string {
 	return u.String()
 }
 
-// TestRoles: on a real Postgres roles.sql makes the roles, the owner can bring the schema up
-// to date and make partitions, and the api's role reads and writes rows and no more.
+// TestRoles: on a real Postgres databases.sql makes databases and roles, the one brings the
+// schema up to date, and that of api and worker reads and writes rows and no more. What the
+// latter may do in detail is tested in internal/postgres.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "spotkeeper-roles-") // t.TempDir is not for other users
@@ -34,12 +35,13 @@ func TestRoles(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(server.Stop)
 	psql := exec.CommandContext(t.Context(), "psql", "-v", "ON_ERROR_STOP=1", "-d", server.URL("postgres"),
-		"-f", directory+"/roles.sql")
-	psql.Env = append(os.Environ(), "OWNER_PASSWORD=spotkeeper_owner", "APP_PASSWORD=spotkeeper_app", "TEMPORAL_PASSWORD=temporal")
+		"-f", directory+"/databases.sql")
+	psql.Env = append(os.Environ(), "MIGRATE_PASSWORD=m", "APP_PASSWORD=a", "TEMPORAL_PASSWORD=t",
+		"ROLES_FILE=../../postgres/roles.sql")
 	out, err := psql.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
-	db, err := pg.Open(t.Context(), pg.Options{URL: as(t, server.URL("spotkeeper"), "spotkeeper_owner"), MaxConns: 4})
+	db, err := pg.Open(t.Context(), pg.Options{URL: as(t, server.URL("spotkeeper"), "spotkeeper_migrate"), MaxConns: 4})
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	_, err = postgres.Migrate(t.Context(), db)

@@ -209,7 +209,8 @@ func (t *Template) ref(c Cloud, name string) any {
 // physicalName is what a resource is called in AWS.
 func (t *Template) physicalName(c Cloud, logical string) string {
 	r := t.Resources[logical]
-	for _, key := range []string{"RoleName", "QueueName", "BucketName", "Name", "ManagedPolicyName", "InstanceProfileName", "PolicyName"} {
+	for _, key := range []string{"RoleName", "QueueName", "BucketName", "Name", "ManagedPolicyName",
+		"InstanceProfileName", "PolicyName"} {
 		if v, is := r.Properties[key]; is {
 			return fmt.Sprint(t.resolve(c, v))
 		}

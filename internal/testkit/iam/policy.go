@@ -10,6 +10,7 @@ package iam
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -90,13 +91,13 @@ func (s Statement) check() error {
 	case s.Effect != "Allow" && s.Effect != "Deny":
 		return fmt.Errorf("effect %q", s.Effect)
 	case (s.Action == nil) == (s.NotAction == nil):
-		return fmt.Errorf("one of Action and NotAction")
+		return errors.New("one of Action and NotAction")
 	case s.Resource != nil && s.NotResource != nil:
-		return fmt.Errorf("one of Resource and NotResource")
+		return errors.New("one of Resource and NotResource")
 	case s.NotPrincipal != nil:
-		return fmt.Errorf("NotPrincipal is not known here")
+		return errors.New("NotPrincipal is not known here")
 	case s.Resource == nil && s.NotResource == nil && s.Principal == nil:
-		return fmt.Errorf("no resource")
+		return errors.New("no resource")
 	}
 	for operator, keys := range s.Condition {
 		if _, err := readOperator(operator); err != nil {

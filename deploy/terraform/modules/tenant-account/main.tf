@@ -56,6 +56,7 @@ resource "aws_iam_role_policy" "spotkeeper" {
           "ec2:DescribeSpotPriceHistory",
           "ec2:DescribeSubnets",
           "ec2:DescribeVolumes",
+          "servicequotas:ListServiceQuotas",
         ]
       },
       {
@@ -96,6 +97,21 @@ resource "aws_iam_role_policy" "spotkeeper" {
         Condition = { StringEquals = local.marked }
       },
       { Sid = "KeepEndedInstancesFromComingBack", Effect = "Allow", Action = "ec2:CancelSpotInstanceRequests", Resource = "*" },
+      # Volumes that are encrypted with a key of the account; the key's policy decides as well.
+      {
+        Sid    = "OpenEncryptedVolumes"
+        Effect = "Allow"
+        Action = [
+          "kms:CreateGrant",
+          "kms:Decrypt",
+          "kms:DescribeKey",
+          "kms:GenerateDataKeyWithoutPlaintext",
+          "kms:ReEncryptFrom",
+          "kms:ReEncryptTo",
+        ]
+        Resource  = "*"
+        Condition = { StringLike = { "kms:ViaService" = "ec2.*.${data.aws_partition.current.dns_suffix}" } }
+      },
       {
         Sid       = "GiveReplacementsTheirRole"
         Effect    = "Allow"
