@@ -6,6 +6,7 @@ SHELL        := bash
 BIN          := $(CURDIR)/bin
 TOOLS        := $(BIN)/tools
 DEV          := deploy/dev
+CHECKS       := deploy/checks
 RULES        := deploy/dashboards
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
@@ -14,6 +15,10 @@ WFC_VERSION  := v0.6.0
 NFPM_VERSION := v2.45.1
 MOCK_VERSION := v1.13.0
 OAPI_VERSION := v2.8.2
+SYFT_VERSION := v1.57.1
+
+# What a release is called; the tag is v$(VERSION).
+VERSION ?= 0.1.0
 
 # The first number says to a control plane that it is this agent.
 AGENT_VERSION ?= 5.0.0
@@ -81,7 +86,24 @@ packages: agent $(TOOLS)/nfpm-$(NFPM_VERSION) ## pack the agent as deb and rpm i
 	@for arch in $(AGENT_ARCHS); do for kind in deb rpm; do \
 	  ARCH=$$arch VERSION=$(AGENT_VERSION) $(TOOLS)/nfpm-$(NFPM_VERSION) package -f deploy/agent/nfpm.yaml -p $$kind -t $(BIN)/packages/ >/dev/null; \
 	done; done
-	@cd $(BIN)/packages && sha256sum *.deb *.rpm > SHA256SUMS && ls -l
+	@cd $(BIN)/packages && sha256sum *.deb *.rpm > checksums.txt && ls -l
+
+.PHONY: release-dry
+release-dry: export AGENT_VERSION := $(AGENT_VERSION)
+release-dry: console $(TOOLS)/nfpm-$(NFPM_VERSION) $(TOOLS)/syft-$(SYFT_VERSION) ## make all of a release that needs neither Docker nor a registry, in bin/release
+	@deploy/release.sh $(VERSION) $(TOOLS)/nfpm-$(NFPM_VERSION) $(TOOLS)/syft-$(SYFT_VERSION)
+	@cd $(BIN)/release && ls -lS
+
+# Needs Docker with buildx and a login at REGISTRY. Each image carries its SBOM and its provenance.
+IMAGES := api worker api-onnx worker-onnx agent agent-shell
+.PHONY: images
+images: $(IMAGES:%=image-%) ## build the images for both architectures and push them to REGISTRY
+
+.PHONY: $(IMAGES:%=image-%)
+$(IMAGES:%=image-%): image-%:
+	@docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --push -f deploy/Dockerfile \
+	  --target $* --build-arg VERSION=$(AGENT_VERSION) \
+	  -t $(or $(REGISTRY),$(error REGISTRY is missing))/$(firstword $(subst -, ,$*)):$(VERSION)$(if $(findstring -,$*),-$(lastword $(subst -, ,$*))) .
 
 .PHONY: metadata-mock
 metadata-mock: $(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION) ## compile AWS's own double of the metadata service, for tests
@@ -95,7 +117,7 @@ migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
 .PHONY: test
-test: test-unit test-rules test-e2e test-console ## run every test
+test: test-unit test-deploy test-rules test-e2e test-console ## run every test
 
 # The console's tests drive the machine's own Chromium (CHROMIUM) against the embedded stack.
 .PHONY: test-console
@@ -114,6 +136,9 @@ onnxruntime: ## fetch the library that runs ONNX models into bin/onnxruntime (on
 test-unit: onnxruntime metadata-mock ## run the product's tests (PKG, RUN)
 	@go test -race -shuffle=on -timeout 15m -run '$(RUN)' $(PKG)
 
+.PHONY: test-deploy
+test-deploy: ## test what deploys the product: chart, templates, policies, modules, compose, release
+	@cd $(CHECKS) && go test -shuffle=on -timeout 15m ./...
 .PHONY: test-rules
 test-rules: ## test alerts and the board with Prometheus's own parser and engine
 	@cd $(RULES) && go test -race -shuffle=on ./...
@@ -136,7 +161,7 @@ races: ## send 2000 updates and wakes to Guardians that end all the time, twice
 	@cd $(DEV) && go test -race -count=1 -timeout 20m -run TestRaces -v ./e2e -race-moves 5 -race-updates 800
 
 .PHONY: check
-check: generate lint test ## what CI runs
+check: generated lint test ## what CI runs
 
 .PHONY: lint
 lint: vet workflowcheck golangci ## all linters
@@ -145,6 +170,7 @@ lint: vet workflowcheck golangci ## all linters
 vet:
 	@go vet ./...
 	@cd $(DEV) && go vet ./...
+	@cd $(CHECKS) && go vet ./...
 	@cd $(RULES) && go vet ./...
 
 .PHONY: workflowcheck
@@ -155,6 +181,7 @@ workflowcheck: $(TOOLS)/workflowcheck-$(WFC_VERSION)
 golangci: $(TOOLS)/golangci-lint-$(LINT_VERSION)
 	@$< run ./...
 	@cd $(DEV) && $< run --config $(CURDIR)/.golangci.yaml ./...
+	@cd $(CHECKS) && $< run --config $(CURDIR)/.golangci.yaml ./...
 	@cd $(RULES) && $< run --config $(CURDIR)/.golangci.yaml ./...
 
 # The database comes through the module proxy, which is all that many networks reach. The standard
@@ -171,10 +198,16 @@ vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## look for known vulnerabilities, by
 CLIENT := internal/cli/client
 
 .PHONY: generate
-generate: $(TOOLS)/oapi-codegen-$(OAPI_VERSION) ## rewrite golden files: openapi.json, its client, docs/config.md, docs/errors.md, docs/metrics.md, docs/twin.md
+generate: $(TOOLS)/oapi-codegen-$(OAPI_VERSION) ## rewrite golden files: openapi.json, its client, pages of docs/, deploy/k8s
 	@go test ./internal/config ./internal/app ./internal/fleet ./api/rest -run 'Current$$|DocumentIsValidAndKept' -args -update >/dev/null
 	@$< -config $(CLIENT)/config.yaml -o $(CLIENT)/client.gen.go api/openapi.json
-	@git diff --exit-code --stat -- docs/config.md docs/errors.md docs/metrics.md docs/twin.md api/openapi.json $(CLIENT) || { echo "generated files changed: commit them"; exit 1; }
+	@cd $(CHECKS) && go test ./chart -run PlainManifests -args -update >/dev/null
+
+GENERATED := docs/config.md docs/errors.md docs/metrics.md docs/twin.md api/openapi.json deploy/k8s $(CLIENT)
+
+.PHONY: generated
+generated: generate # the golden files are those in the repository
+	@git diff --exit-code --stat -- $(GENERATED) || { echo "generated files differ from those in the repository: commit them"; exit 1; }
 
 .PHONY: bench
 bench: build ## measure against the budgets of the design, on this machine
@@ -207,6 +240,11 @@ $(TOOLS)/govulncheck-$(VULN_VERSION):
 $(TOOLS)/nfpm-$(NFPM_VERSION):
 	@GOBIN=$(TOOLS) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
 	@mv $(TOOLS)/nfpm $@
+
+$(TOOLS)/syft-$(SYFT_VERSION):
+	@echo "compiling syft $(SYFT_VERSION) (once, minutes) ..."
+	@GOBIN=$(TOOLS) go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION)
+	@mv $(TOOLS)/syft $@
 
 $(TOOLS)/ec2-metadata-mock-$(MOCK_VERSION):
 	@GOBIN=$(TOOLS) go install github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@$(MOCK_VERSION)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/fault"
@@ -55,6 +56,8 @@ type Adoptions struct {
 	Store AdoptionStore
 	Fleet Fleet
 	Log   *slog.Logger
+	// Market reads the prices of a type that is new to us. Nil: the collection does.
+	Market *Prices
 }
 
 // AdoptInstance describes an instance through the client's role, judges it, and adopts or
@@ -84,6 +87,7 @@ func (a *Adoptions) AdoptInstance(ctx context.Context, in AdoptInput) (*AdoptRes
 		return &AdoptResult{Cause: verdict.Cause, Reason: verdict.Reason, Repair: verdict.Repair},
 			a.Store.RecordUnproven(ctx, claim.AgentID, in.InstanceID, verdict)
 	}
+	a.knowMarket(ctx, TypeInRegion{claim.Region, seen.InstanceType()})
 	if err := a.Store.RecordAdopted(ctx, claim.AgentID, *seen); err != nil {
 		return nil, err
 	}
@@ -112,6 +116,23 @@ func (a *Adoptions) judge(ctx context.Context, claim *AdoptionClaim) (adoption.V
 	c := claim.Claim
 	c.State, c.OwnerID, c.TaggedBy = seen.State, seen.AccountID, seen.Owner.ClientID
 	return c.Judge(), seen, nil
+}
+
+// marketPatience is how long an adoption waits for prices, which the collection reads anyway.
+const marketPatience = 5 * time.Second
+
+// knowMarket reads what the pools of the instance's type cost before anything is decided
+// about it.
+func (a *Adoptions) knowMarket(ctx context.Context, t TypeInRegion) {
+	if a.Market == nil || t.InstanceType == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, marketPatience)
+	defer cancel()
+	if err := a.Market.know(ctx, t); err != nil {
+		a.Log.WarnContext(ctx, "the prices of an adopted instance's type could not be read", "region", t.Region,
+			"instance_type", t.InstanceType, "code", fault.CodeOf(err), "error", err)
+	}
 }
 
 // mark puts our tags on a proven instance.

@@ -37,21 +37,24 @@ const day = 24 * time.Hour
 
 // DefaultKeep is how long tables are kept.
 var DefaultKeep = map[string]time.Duration{
-	"price_submissions": 30 * day, // what was told; what is true is kept longer
-	"price_buckets":     2 * 365 * day,
-	"price_features":    2 * 365 * day,
-	"decisions":         90 * day,
-	"shadow_decisions":  30 * day, // of engines that were only asked along
-	"decisions_to_stay": 3 * day,  // of fleet-decisions: one per agent and five minutes
-	"pauses":            30 * day, // that have ended
-	"events":            90 * day,
-	"operations":        180 * day,
-	"notifications":     30 * day, // that were read
-	"commands":          30 * day, // that are done
-	"cleanup_reports":   90 * day,
-	"job_runs":          90 * day,
-	"orphan_sightings":  90 * day,
-	"sweep_attempts":    7 * day, // what is swept at all is tried again sooner
+	"price_submissions":    30 * day, // what was told; what is true is kept longer
+	"price_buckets":        2 * 365 * day,
+	"price_features":       2 * 365 * day,
+	"client_prices":        7 * day, // pools that a client reports no more
+	"client_price_buckets": 90 * day,
+	"decisions":            90 * day,
+	"shadow_decisions":     30 * day, // of engines that were only asked along
+	"decisions_to_stay":    3 * day,  // of fleet-decisions: one per agent and five minutes
+	"pauses":               30 * day, // that have ended
+	"events":               90 * day,
+	"operations":           180 * day,
+	"notifications":        30 * day, // that were read
+	"commands":             30 * day, // that are done
+	"cleanup_reports":      90 * day,
+	"job_runs":             90 * day,
+	"credentials":          30 * day, // that have expired or were revoked
+	"orphan_sightings":     90 * day,
+	"sweep_attempts":       7 * day, // what is swept at all is tried again sooner
 }
 
 // CheckKeep refuses times for tables that nothing is deleted from, which are
@@ -173,7 +176,7 @@ func (h *Housekeeping) ComputeSavings(ctx context.Context, period time.Time) (*J
 				continue
 			}
 			out["clients"]++
-			if month.Before(current) {
+			if now.Sub(month.AddDate(0, 1, 0)) >= time.Hour {
 				out["closed"]++
 			}
 			recordHeartbeat(ctx)

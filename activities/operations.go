@@ -30,6 +30,10 @@ type OperationProgress struct {
 	RunID         string          `json:"run_id"`
 	Steps         []OperationStep `json:"steps,omitempty"` // since the last time
 	End           *OperationEnd   `json:"end,omitempty"`
+
+	// Warn is a notification to the client while the operation goes on, once per
+	// operation; empty: none.
+	Warn string `json:"warn,omitempty"`
 }
 
 // OperationStep is one line of an operation's timeline.

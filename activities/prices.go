@@ -16,6 +16,7 @@ import (
 // method is set-based, works in bounded chunks and calls beat between them.
 type PriceStore interface {
 	InUse(ctx context.Context) ([]TypeInRegion, error)
+	Regions(ctx context.Context) ([]string, error)
 	Watermark(ctx context.Context, job, scope string) (time.Time, error)
 	SetWatermark(ctx context.Context, job, scope string, at time.Time) error
 	KeepMoves(ctx context.Context, place TypeInRegion, moves []PriceMove, since, until time.Time) (int64, error)
@@ -128,12 +129,16 @@ func (c *PricesCollected) Counts() map[string]int64 {
 // cannot be read is counted and left for the next run; when none can, the run
 // fails.
 func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
+	regions, err := p.Store.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.collectTypes(ctx, regions)
 	inUse, err := p.Store.InUse(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := &PricesCollected{}
-	p.collectTypes(ctx, inUse)
 	var last error
 	for _, place := range p.withSiblings(ctx, inUse) {
 		if err := p.collect(ctx, place, out); err != nil {
@@ -159,17 +164,12 @@ const (
 	typesEvery = 24 * time.Hour // AWS adds some a few times in a year
 )
 
-// collectTypes reads what EC2 says of the instance types of each region in use, once a day.
+// collectTypes reads what EC2 says of the instance types of each region, once a day.
 // A region that cannot be read keeps what was read before.
-func (p *Prices) collectTypes(ctx context.Context, inUse []TypeInRegion) {
-	seen := map[string]bool{}
-	for _, t := range inUse {
-		if seen[t.Region] {
-			continue
-		}
-		seen[t.Region] = true
-		if err := p.collectTypesOf(ctx, t.Region); err != nil {
-			p.Log.WarnContext(ctx, "the instance types of a region could not be read", "region", t.Region,
+func (p *Prices) collectTypes(ctx context.Context, regions []string) {
+	for _, region := range regions {
+		if err := p.collectTypesOf(ctx, region); err != nil {
+			p.Log.WarnContext(ctx, "the instance types of a region could not be read", "region", region,
 				"code", fault.CodeOf(err), "error", err)
 		}
 		recordHeartbeat(ctx)
@@ -240,6 +240,20 @@ func (p *Prices) withSiblings(ctx context.Context, inUse []TypeInRegion) []place
 		}
 	}
 	return out
+}
+
+// knownFor is how old prices may be that need not be read in between the runs of the job.
+const knownFor = 15 * time.Minute
+
+// know reads the present prices of one type when they are not known yet, so that the first
+// decision about an instance does not wait for the next run of the job. Read twice is read
+// once.
+func (p *Prices) know(ctx context.Context, t TypeInRegion) error {
+	read, err := p.Store.Watermark(ctx, collectJob, t.scope())
+	if err != nil || p.now().Sub(read) < knownFor {
+		return err
+	}
+	return p.collect(ctx, place{t, siblingHistory, false}, &PricesCollected{})
 }
 
 func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) error {

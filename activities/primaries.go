@@ -71,6 +71,7 @@ type Primaries struct {
 	Within    time.Duration // for one primary; zero: ten seconds
 
 	Preflights *Preflights // nil: nothing is checked in calm
+	Quotas     *Quotas     // nil: quotas are not
 }
 
 // NoticeFollower is the part of workflows.Client that starts what follows from a
@@ -105,6 +106,7 @@ type WatchPrimariesResult struct {
 	Templates  int `json:"templates"`            // read and remembered
 	Lost       int `json:"lost"`                 // found ended without a notice
 	Preflights int `json:"preflights,omitempty"` // agents checked in calm
+	Quotas     int `json:"quotas,omitempty"`     // regions of accounts whose quotas were checked
 	Failed     int `json:"failed"`
 }
 
@@ -114,6 +116,7 @@ func (r *WatchPrimariesResult) Counts() map[string]int64 {
 		"templates":  int64(r.Templates),
 		"lost":       int64(r.Lost),
 		"preflights": int64(r.Preflights),
+		"quotas":     int64(r.Quotas),
 		"failed":     int64(r.Failed),
 	}
 }
@@ -153,7 +156,8 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 	return &out.WatchPrimariesResult, p.checkInCalm(ctx, in.Limit, out)
 }
 
-// checkInCalm runs the preflights that are due: once a day for each agent.
+// checkInCalm runs the preflights that are due: once a day for each agent, and for the quotas
+// of each region of an account.
 func (p *Primaries) checkInCalm(ctx context.Context, limit int, out *watched) error {
 	if p.Preflights == nil || ctx.Err() != nil {
 		return ctx.Err()
@@ -169,7 +173,12 @@ func (p *Primaries) checkInCalm(ctx context.Context, limit int, out *watched) er
 		}
 		return err
 	})
-	return ctx.Err()
+	if p.Quotas == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	n, err := p.Quotas.CheckDue(ctx, limit)
+	out.count(func(r *WatchPrimariesResult) { r.Quotas = n })
+	return err
 }
 
 // watched is a result that several count in at once.

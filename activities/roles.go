@@ -104,6 +104,7 @@ type TerminationFacts struct {
 	LogicalID  string               `json:"logical_id"`
 	Primary    bool                 `json:"primary"`  // the instance still is the primary
 	Gone       bool                 `json:"gone"`     // it is known to have ended
+	EndedBy    string               `json:"ended_by"` // who ends it; not aws when a person decided so
 	Switches   []string             `json:"switches"` // operations of switches that are pending
 	ArrivedAt  *time.Time           `json:"arrived_at,omitempty"`
 	ReceivedAt time.Time            `json:"received_at"`

@@ -18,6 +18,16 @@ type SinkTarget struct {
 	Kind   notification.Kind
 	URL    string
 	Secret string
+	// SecretBefore signs as well, until the receiver has the new one; may be empty.
+	SecretBefore string
+}
+
+// Secrets are what a delivery is signed with, the present one first.
+func (t SinkTarget) Secrets() []string {
+	if t.SecretBefore == "" {
+		return []string{t.Secret}
+	}
+	return []string{t.Secret, t.SecretBefore}
 }
 
 // Delivery is one notification on its way to one sink.
@@ -53,9 +63,9 @@ type SinkStore interface {
 	Release(ctx context.Context, unsent []Delivery) error
 }
 
-// SinkSender posts a signed body; webhook.Sender is one.
+// SinkSender posts a body that is signed with each secret; webhook.Sender is one.
 type SinkSender interface {
-	Send(ctx context.Context, url, secret, id string, body []byte) error
+	Send(ctx context.Context, url string, secrets []string, id string, body []byte) error
 }
 
 // Sinks take notifications out of the building.
@@ -126,7 +136,7 @@ func (s *Sinks) deliverOne(ctx context.Context, d Delivery) error {
 	if err != nil {
 		return err
 	}
-	return s.Sender.Send(ctx, d.URL, d.Secret, d.ID, body)
+	return s.Sender.Send(ctx, d.URL, d.Secrets(), d.ID, body)
 }
 
 // DeliveryBody is what a webhook gets. Fields are only ever added.

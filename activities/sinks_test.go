@@ -107,7 +107,7 @@ func (q *queued) Failed(_ context.Context, d activities.Delivery, _ string, _ bo
 }
 
 // Send answers for "news" at once, and for "slow" when three news have arrived.
-func (q *queued) Send(ctx context.Context, url, _, _ string, _ []byte) error {
+func (q *queued) Send(ctx context.Context, url string, _ []string, _ string, _ []byte) error {
 	if url == "news" {
 		return nil
 	}

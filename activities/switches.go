@@ -50,6 +50,10 @@ type SwitchFacts struct {
 	NewID    string          `json:"new_id,omitempty"`   // the instance that the agent has named
 	Reported bool            `json:"reported,omitempty"` // the agent says that it has moved
 
+	// Speaks says that a word of the agent on the new instance is to be expected: the
+	// primary's agent speaks, and so did those on the instances before it.
+	Speaks bool `json:"speaks,omitempty"`
+
 	Replica SwitchReplica `json:"replica"`          // zero: not decided on
 	Change  *SwitchChange `json:"change,omitempty"` // the cut-over, once it is made
 
@@ -65,6 +69,8 @@ type SwitchReplica struct {
 	InstanceID string        `json:"instance_id,omitempty"`
 	Code       string        `json:"code,omitempty"` // why it failed
 	Error      string        `json:"error,omitempty"`
+	Heard      bool          `json:"heard,omitempty"`     // the agent on the instance has spoken
+	ReadyFor   time.Duration `json:"ready_for,omitempty"` // since it was ready, by the database's clock
 }
 
 // SwitchChange is a cut-over that was made.
@@ -83,6 +89,12 @@ func (f *SwitchFacts) OldPrimary() roles.Fate {
 		return roles.Keep
 	}
 	return (&roles.AgentRoles{AutoTerminate: f.AutoTerminate}).OldPrimary(false)
+}
+
+// AwaitsWord says whether the new instance is ready and its agent has yet to speak: status
+// checks pass on an instance whose workload never started.
+func (f *SwitchFacts) AwaitsWord() bool {
+	return f.Replica.State == replica.Ready && f.Speaks && !f.Replica.Heard
 }
 
 // OldPrimaryOfAgent is what becomes of the old instance when the agent launched the

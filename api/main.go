@@ -1,4 +1,5 @@
-// The api serves agents, the web page and operators over HTTP.
+// The api serves agents, the web page and operators over HTTP. It takes no arguments;
+// docs/config.md lists its settings.
 package main
 
 import (
@@ -15,7 +16,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "api:", err)
@@ -23,7 +24,10 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return config.PrintUsage(os.Stdout, "spotkeeper-api", args)
+	}
 	c, err := config.Load(nil)
 	if err != nil {
 		return err
@@ -33,5 +37,6 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer a.Close()
+	config.WarnOfMisspelt(ctx, a.Log)
 	return a.RunAPI(ctx)
 }

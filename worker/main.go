@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // schedules must not depend on the machine's zones
 
@@ -36,6 +37,9 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		command = args[0]
 	}
+	if command == "help" || strings.HasPrefix(command, "-") {
+		return config.PrintUsage(os.Stdout, "spotkeeper-worker [run|migrate|rekey|audit verify|backtest]", args)
+	}
 	c, err := config.Load(nil)
 	if command == "backtest" {
 		return runBacktest(ctx, c, err, args[1:], os.Stdout)
@@ -51,6 +55,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer a.Close()
+	config.WarnOfMisspelt(ctx, a.Log)
 	switch command {
 	case "run":
 		return a.RunWorker(ctx)

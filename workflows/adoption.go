@@ -40,12 +40,7 @@ func Adoption(ctx workflow.Context, in AdoptionInput) (*AdoptionResult, error) {
 		return nil, err
 	}
 	a := &adoptionRun{operation: op, in: in, since: workflow.Now(ctx)}
-	news := workflow.GetSignalChannel(ctx, SignalNews)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for news.Receive(ctx, nil) {
-			a.news = true
-		}
-	})
+	onSignal(ctx, SignalNews, func() { a.news = true })
 	return a.run(ctx)
 }
 

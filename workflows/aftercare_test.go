@@ -189,6 +189,50 @@ func TestTerminationEndsAnInstanceThatOnlyStopped(t *testing.T) {
 	}
 }
 
+// TestTerminationTellsOfAnInstanceThatAWSDoesNotTake: a person ends it or keeps it. One that
+// goes late goes without a person.
+func TestTerminationTellsOfAnInstanceThatAWSDoesNotTake(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range map[string]struct {
+		decide string // by a person, ten minutes after the notice
+		ended  []string
+		step   string
+		took   time.Duration
+	}{
+		"a person ends it":  {"us", []string{"i-old"}, "terminate i-old", 10 * time.Minute},
+		"a person keeps it": {"nobody", nil, "i-old is kept", 10 * time.Minute},
+		"it goes late":      {"", nil, "i-old is gone", 30 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, newStore())
+			began := w.Now()
+			w.lost(interruption.Promoted)
+			var early, late string
+			w.after(4*time.Minute+50*time.Second, func() { early = w.pages.warned() })
+			w.after(5*time.Minute+10*time.Second, func() { late = w.pages.warned() })
+			w.after(10*time.Minute, func() {
+				w.store.mu.Lock()
+				w.store.leftOver = c.decide
+				w.store.mu.Unlock()
+				w.SignalWorkflow(workflows.SignalNews, nil)
+			})
+			w.after(30*time.Minute, func() { w.cloud.end("i-old") })
+			_, err := w.terminate(t)
+			require.NoError(t, err)
+			require.Empty(t, early)
+			require.Contains(t, late, "i-new is the primary of web")
+			require.True(t, w.pages.has("not_taken", "started"))
+			require.True(t, w.pages.has(c.step, "done"))
+			require.Equal(t, c.ended, w.cloud.ended)
+			require.Equal(t, "succeeded", w.pages.last().State)
+			require.InDelta(t, c.took, w.Now().Sub(began), float64(time.Minute))
+		})
+	}
+}
+
 // TestTerminationThatBeginsLate goes on from where its row stands: all of it is over.
 func TestTerminationThatBeginsLate(t *testing.T) {
 	t.Parallel()

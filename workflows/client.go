@@ -44,6 +44,9 @@ type Client struct {
 	Tuning    Tuning
 	OnRetry   func(error) // called with each error that was answered by trying again; may be nil
 
+	// NameOf returns what an agent is called by those who run it, or "". It may be nil.
+	NameOf func(ctx context.Context, agentID string) string
+
 	health health
 }
 
@@ -152,7 +155,7 @@ func (c *Client) RemoveAgent(ctx context.Context, agentID string, in RemoveAgent
 
 // Wake makes the agent's Guardian read the roles and judge.
 func (c *Client) Wake(ctx context.Context, agentID, why string) error {
-	return c.signalWithStart(ctx, c.guardian(agentID, SignalWake), SignalWake, why, Guardian,
+	return c.signalWithStart(ctx, c.guardian(ctx, agentID, SignalWake), SignalWake, why, Guardian,
 		GuardianInput{AgentID: agentID, Tuning: c.Tuning})
 }
 
@@ -166,7 +169,7 @@ func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (st
 	}
 	ctx, done := c.withHealthDeadline(ctx, signalWithin)
 	defer done()
-	opts := c.operation(row)
+	opts := c.operation(ctx, row)
 	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
 	opts.EnableEagerStart = true // a process with a worker has the first task with the answer
@@ -203,17 +206,17 @@ func (c *Client) Nudge(ctx context.Context, in activities.Nudge) error {
 	if err != nil {
 		return err
 	}
-	return c.signalWithStart(ctx, c.operation(row), SignalNews, nil, fn, start)
+	return c.signalWithStart(ctx, c.operation(ctx, row), SignalNews, nil, fn, start)
 }
 
 // operation gives the options under which the workflow of a row is started. A row
 // that is open again, after its workflow has ended, has the next run.
-func (c *Client) operation(row activities.OpenRow) client.StartWorkflowOptions {
-	kind := operationKind(row.ID)
+func (c *Client) operation(ctx context.Context, row activities.OpenRow) client.StartWorkflowOptions {
+	kind, name := operationKind(row.ID), c.nameOf(ctx, row.AgentID)
 	return client.StartWorkflowOptions{
-		ID: row.ID, TaskQueue: c.Queue, StaticSummary: kind + " of " + row.AgentID, Priority: priorityOf(row),
+		ID: row.ID, TaskQueue: c.Queue, StaticSummary: kind + " of " + titleOf(name, row.AgentID), Priority: priorityOf(row),
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		TypedSearchAttributes: attributes(row.ClientID, row.AgentID, kind),
+		TypedSearchAttributes: attributes(row.ClientID, row.AgentID, name, kind),
 	}
 }
 
@@ -282,15 +285,31 @@ func (c *Client) Report(ctx context.Context, in activities.Report) error {
 
 // guardian gives the options under which any message starts a Guardian: join
 // the one that runs, else start the next.
-func (c *Client) guardian(agentID, reason string) client.StartWorkflowOptions {
+func (c *Client) guardian(ctx context.Context, agentID, reason string) client.StartWorkflowOptions {
+	name := c.nameOf(ctx, agentID)
 	return client.StartWorkflowOptions{
 		ID:                       GuardianID(agentID),
 		TaskQueue:                c.Queue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		StaticSummary:            "guardian of " + agentID,
-		TypedSearchAttributes:    attributes("", agentID, reason),
+		StaticSummary:            "guardian of " + titleOf(name, agentID),
+		TypedSearchAttributes:    attributes("", agentID, name, reason),
 	}
+}
+
+func (c *Client) nameOf(ctx context.Context, agentID string) string {
+	if c.NameOf == nil || agentID == "" {
+		return ""
+	}
+	return c.NameOf(ctx, agentID)
+}
+
+// titleOf is how summaries name an agent: by its name, with the id that the API takes.
+func titleOf(name, agentID string) string {
+	if name == "" || name == agentID {
+		return agentID
+	}
+	return name + " (" + agentID + ")"
 }
 
 // health is what is known of Temporal, shared by all who wait for it, so that a

@@ -35,7 +35,7 @@ func sendUpdate[Out any](ctx context.Context, c *Client, agentID, update, key st
 	}
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
-	opts := c.guardian(agentID, update)
+	opts := c.guardian(ctx, agentID, update)
 	opts.Priority.PriorityKey = priorityUrgent
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		out := new(Out)

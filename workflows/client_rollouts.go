@@ -57,7 +57,7 @@ func (c *Client) rollout(sessionID string) client.StartWorkflowOptions {
 		ID: ModelRolloutID(sessionID), TaskQueue: c.Queue, StaticSummary: "rollout of session " + sessionID,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		TypedSearchAttributes:    attributes("", "", "rollout"),
+		TypedSearchAttributes:    attributes("", "", "", "rollout"),
 	}
 }
 

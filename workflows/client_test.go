@@ -258,7 +258,7 @@ func TestANudgeThatMustArriveStartsItsWorkflow(t *testing.T) {
 	t.Parallel()
 
 	s := &server{}
-	c := &workflows.Client{Temporal: s, Queue: "control"}
+	c := &workflows.Client{Temporal: s, Queue: "control", NameOf: func(context.Context, string) string { return "web" }}
 	ctx := t.Context()
 	require.NoError(t, c.Nudge(ctx, activities.Nudge{OperationID: "replica/r1", AgentID: "a1", Start: true}))
 	require.NoError(t, c.Nudge(ctx, activities.Nudge{OperationID: "termination/a1/i-old", AgentID: "a1", Start: true}))
@@ -269,7 +269,10 @@ func TestANudgeThatMustArriveStartsItsWorkflow(t *testing.T) {
 	require.Equal(t, "guardian/a1", s.signals[2].id)
 	for _, o := range s.started {
 		require.Equal(t, "control", o.TaskQueue)
-		require.NotEmpty(t, o.StaticSummary)
+		require.Contains(t, o.StaticSummary, " of web (a1)")
+		name, named := o.TypedSearchAttributes.GetKeyword(workflows.NameAttribute)
+		require.True(t, named)
+		require.Equal(t, "web", name)
 	}
 	require.Equal(t, workflows.NoOperation,
 		fault.CodeOf(c.Nudge(ctx, activities.Nudge{OperationID: "elsewhere", Start: true})))

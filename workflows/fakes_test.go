@@ -31,6 +31,7 @@ type store struct {
 	changed   map[string]roles.RoleChange
 	changedAt time.Time // of the last change
 	switches  []string  // operations of switches that are pending
+	leftOver  string    // who ends the old primary, as a person has decided
 
 	stale  int   // so many role changes are refused first
 	broken error // what every step fails with, while it is set
@@ -321,6 +322,7 @@ func (s *store) Termination(_ context.Context, agentID, instanceID string) (*act
 		},
 		ReceivedAt: o.Deadline.Add(-interruption.Lead),
 		Switches:   s.switches,
+		EndedBy:    s.leftOver,
 	}
 	if o.Result == interruption.Promoted {
 		at := s.changedAt

@@ -13,13 +13,14 @@ import (
 var (
 	ClientAttribute = temporal.NewSearchAttributeKeyKeyword("ClientID")
 	AgentAttribute  = temporal.NewSearchAttributeKeyKeyword("AgentID")
+	NameAttribute   = temporal.NewSearchAttributeKeyKeyword("AgentName")
 	ReasonAttribute = temporal.NewSearchAttributeKeyKeyword("Reason")
 )
 
 // Attributes names the search attributes, for the worker that registers them and the
 // checks of /ready.
 func Attributes() []string {
-	return []string{ClientAttribute.GetName(), AgentAttribute.GetName(), ReasonAttribute.GetName()}
+	return []string{ClientAttribute.GetName(), AgentAttribute.GetName(), NameAttribute.GetName(), ReasonAttribute.GetName()}
 }
 
 // GuardianID is the id of an agent's Guardian. Like every id here it is a
@@ -58,13 +59,16 @@ func operationKind(operationID string) string {
 }
 
 // attributes are those of a workflow about an agent. What is not known is left out.
-func attributes(clientID, agentID, reason string) temporal.SearchAttributes {
+func attributes(clientID, agentID, name, reason string) temporal.SearchAttributes {
 	var set []temporal.SearchAttributeUpdate
 	if clientID != "" {
 		set = append(set, ClientAttribute.ValueSet(clientID))
 	}
 	if agentID != "" {
 		set = append(set, AgentAttribute.ValueSet(agentID))
+	}
+	if name != "" {
+		set = append(set, NameAttribute.ValueSet(name))
 	}
 	if reason != "" {
 		set = append(set, ReasonAttribute.ValueSet(reason))

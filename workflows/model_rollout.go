@@ -135,12 +135,7 @@ func (r *rollout) listen(ctx workflow.Context) error {
 		QueryProgress, func() (RolloutProgress, error) { return r.progress, nil }); err != nil {
 		return err
 	}
-	nudges := workflow.GetSignalChannel(ctx, signalNudge)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for nudges.Receive(ctx, nil) {
-			r.nudged = true
-		}
-	})
+	onSignal(ctx, signalNudge, func() { r.nudged = true })
 	err := workflow.SetUpdateHandler(ctx,
 		RolloutBegin, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
 			if in.RequestID != r.in.RequestID {

@@ -124,7 +124,7 @@ func (o *operation) clearSaved(ctx workflow.Context, err error) {
 			"agent_id", o.progress.AgentID, "operation_id", o.progress.OperationID, "error", err)
 	}
 	if err == nil || !fault.KindOf(err).Retryable() {
-		o.unsaved.Steps, o.unsaved.Summary, o.unsaved.Cause = nil, "", ""
+		o.unsaved.Steps, o.unsaved.Summary, o.unsaved.Cause, o.unsaved.Warn = nil, "", "", ""
 	}
 }
 
@@ -230,4 +230,15 @@ func detailOf(err error, name string) string {
 		return text
 	}
 	return ""
+}
+
+// onSignal calls took at each arrival of a signal that carries no fact, for as long as
+// the workflow runs.
+func onSignal(ctx workflow.Context, name string, took func()) {
+	arrivals := workflow.GetSignalChannel(ctx, name)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for arrivals.Receive(ctx, nil) {
+			took()
+		}
+	})
 }

@@ -79,6 +79,8 @@ func (b *books) ClientsOf(_ context.Context, month time.Time) ([]string, error) 
 
 func (b *books) ComputeSavings(context.Context, string, time.Time, time.Time) error { return b.fail }
 
+func (b *books) Regions(context.Context) ([]string, error) { return nil, b.fail }
+
 func (b *books) Due(context.Context, time.Time) ([]string, error) { return nil, b.fail }
 
 func (b *books) OpenMoves(_ context.Context, period time.Time, _ time.Duration) ([]activities.OpenMove, error) {

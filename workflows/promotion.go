@@ -57,12 +57,7 @@ type promotionRun struct {
 }
 
 func (p *promotionRun) listen(ctx workflow.Context) error {
-	news := workflow.GetSignalChannel(ctx, SignalNews)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for news.Receive(ctx, nil) {
-			p.nudges++
-		}
-	})
+	onSignal(ctx, SignalNews, func() { p.nudges++ })
 	return workflow.SetUpdateHandler(ctx, UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
 		if p.progress.Committed {
 			return nil, Committed.New("%s is past its point of no return", p.progress.OperationID).

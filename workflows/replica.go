@@ -74,12 +74,8 @@ type replicaRun struct {
 // listen takes in every message. News carries no fact, so it is enough to know that
 // some came. Reports are judged by the row, so the first ones wait until it is read.
 func (r *replicaRun) listen(ctx workflow.Context) error {
-	news, reports := workflow.GetSignalChannel(ctx, SignalNews), workflow.GetSignalChannel(ctx, SignalReport)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for news.Receive(ctx, nil) {
-			r.stale = true
-		}
-	})
+	onSignal(ctx, SignalNews, func() { r.stale = true })
+	reports := workflow.GetSignalChannel(ctx, SignalReport)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
 			var report ReplicaReport

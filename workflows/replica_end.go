@@ -144,8 +144,8 @@ func (r *replicaRun) close(ctx workflow.Context, cause error) (*ReplicaResult, e
 }
 
 // closeFailed closes the page with the cause. The client is notified of what a person
-// has to do something about: once a day for the same cause, however many replicas fail
-// by it.
+// has to do something about: once for the same cause, which is counted, however many
+// replicas fail by it until one is ready.
 func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 	code, reason := fault.CodeOf(cause), cmp.Or(detailOf(cause, replica.DetailWhy), sentence(cause))
 	end := activities.OperationEnd{State: stateFailed, Summary: r.summary() + " failed",
@@ -161,8 +161,7 @@ func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
 	}
 	if end.Notify != "" {
-		end.NotifyKey = "launch:" + r.in.AgentID + "/" + r.row.Replica.For + "/" + end.Code + "/" + workflow.Now(ctx).
-			UTC().Format("2006-01-02")
+		end.NotifyKey = "launch:" + r.in.AgentID + "/" + end.Code
 	}
 	r.closeRow(ctx, end)
 }

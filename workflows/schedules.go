@@ -65,7 +65,7 @@ var jobs = []job{
 		"Computes the features of prices that models learn from, for what changed.", pauses},
 	{"client-snapshot", "5 0 * * *", 24 * time.Hour, 5 * time.Minute, ClientSnapshot,
 		"Counts the clients at the end of the day before.", pauses},
-	{"monthly-savings", "0 1 * * *", 24 * time.Hour, 2 * time.Hour, MonthlySavings,
+	{"monthly-savings", "25 * * * *", 24 * time.Hour, 2 * time.Hour, MonthlySavings,
 		"Computes what each client saved: the past month until it is closed, the current one provisionally.", pauses},
 	{"data-cleanup", "0 2 * * *", 24 * time.Hour, 2 * time.Hour, DataCleanup,
 		"Drops and deletes what is older than it is kept.", pauses},

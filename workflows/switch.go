@@ -60,6 +60,11 @@ func judgeSwitch(f *activities.SwitchFacts) (switchStep, error) {
 		return switchAbandon, commandEnd(f)
 	case r.ID == "":
 		return switchOpen, nil
+	case f.AwaitsWord() && r.ReadyFor < switching.WordDeadline:
+		return switchWait, nil
+	case f.AwaitsWord():
+		return switchAbandon, switching.Silent.New("%s runs, but its agent was not heard of within %s: "+
+			"have the image or the user data start the agent at boot", r.InstanceID, switching.WordDeadline)
 	case r.State == replica.Ready:
 		return switchCutOver, nil
 	case r.State == replica.Failed:

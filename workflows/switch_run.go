@@ -61,12 +61,7 @@ func newSwitch(ctx workflow.Context, in SwitchInput) (*switchRun, error) {
 		return nil, err
 	}
 	s := &switchRun{operation: op, in: in}
-	news := workflow.GetSignalChannel(ctx, SignalNews)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for news.Receive(ctx, nil) {
-			s.news = true
-		}
-	})
+	onSignal(ctx, SignalNews, func() { s.news = true })
 	return s, workflow.SetUpdateHandler(ctx,
 		UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
 			if s.progress.Committed || s.letting {

@@ -44,6 +44,39 @@ func TestASwitchCutsOverAndRetiresTheOldInstance(t *testing.T) {
 	require.Empty(t, m.rows.asked, "the Guardian has decided on the replica")
 }
 
+// TestASwitchWaitsForTheAgentsWord (K10): passed checks are not work that is up.
+func TestASwitchWaitsForTheAgentsWord(t *testing.T) {
+	t.Parallel()
+
+	m := moving(t)
+	m.rows.row.Speaks = true
+	began := m.Now()
+	m.news(time.Minute, replica.Ready)
+	var early string
+	m.after(3*time.Minute, func() { early = m.store.view().Primary.ID })
+	m.says(4*time.Minute, func(f *activities.SwitchFacts) { f.Replica.Heard = true })
+	_, err := m.run(t, workflows.Switch)
+	require.NoError(t, err)
+	require.Equal(t, "i-old", early)
+	require.Equal(t, "i-new", m.store.view().Primary.ID)
+	require.Equal(t, 9*time.Minute, m.Now().Sub(began).Round(time.Second), "the old one lives on from the cut-over")
+}
+
+func TestASwitchToASilentInstanceIsUndone(t *testing.T) {
+	t.Parallel()
+
+	m := moving(t)
+	m.rows.row.Speaks = true
+	m.news(time.Minute, replica.Ready)
+	m.says(7*time.Minute, func(f *activities.SwitchFacts) { f.Replica.ReadyFor = 6 * time.Minute })
+	_, err := m.run(t, workflows.Switch)
+	require.Equal(t, switching.Silent, fault.CodeOf(err))
+	require.Equal(t, "i-old", m.store.view().Primary.ID)
+	require.Equal(t, replica.Retiring, m.store.state("r1"), "its Replica ends the instance")
+	require.Empty(t, m.cloud.ended, "the old one lives")
+	require.Contains(t, m.pages.last().Notify, "start the agent at boot")
+}
+
 func TestASwitchKeepsTheOldInstance(t *testing.T) {
 	t.Parallel()
 

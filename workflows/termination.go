@@ -17,6 +17,7 @@ import (
 const (
 	healWithin = time.Hour        // how long it goes on watching for a late successor
 	takenAfter = 15 * time.Second // after the deadline, before it looks whether AWS has taken the instance
+	overdue    = 3 * time.Minute  // after the deadline, before an instance that lives on is told of
 )
 
 // TerminationInput starts a Termination.
@@ -56,12 +57,7 @@ type terminationRun struct {
 }
 
 func (t *terminationRun) listen(ctx workflow.Context) {
-	news := workflow.GetSignalChannel(ctx, SignalNews)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for news.Receive(ctx, nil) {
-			t.nudges++
-		}
-	})
+	onSignal(ctx, SignalNews, func() { t.nudges++ })
 }
 
 func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == interruption.Promoted }
@@ -234,8 +230,10 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	err := localStepWith(ctx, lookPolicy, "look whether "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).
 		Get(ctx, &seen)
 	if err != nil && !isCancel(err) {
-		err = runActivity(ctx, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).
-			Get(ctx, &seen)
+		var decided bool
+		if decided, err = t.awaitTaken(ctx, watch, &seen); decided {
+			return err
+		}
 	}
 	switch {
 	case isCancel(err):
@@ -253,9 +251,13 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 // endStopped ends an instance that AWS has only stopped: it still costs, and could come
 // back beside its successor.
 func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.InstanceState) error {
+	t.addStep(ctx, t.in.InstanceID+" has stopped", stepDone, "%s %s", seen.State, seen.Reason)
+	return t.endOld(ctx)
+}
+
+func (t *terminationRun) endOld(ctx workflow.Context) error {
 	var instances *activities.Instances
 	id := t.in.InstanceID
-	t.addStep(ctx, id+" has stopped", stepDone, "%s %s", seen.State, seen.Reason)
 	err := runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance,
 		activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
 	switch {

@@ -183,6 +183,18 @@ func (p *pages) last() activities.OperationEnd {
 }
 
 // has says whether a step of this name ended so.
+// warned is what the client was told while the operation went on.
+func (p *pages) warned() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range p.saves {
+		if in.Warn != "" {
+			return in.Warn
+		}
+	}
+	return ""
+}
+
 func (p *pages) has(name, status string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -208,6 +208,13 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 				Status:     "ready",
 			})
 		})
+	case got.AwaitedBy != "":
+		a.sendBestEffort(ctx, got.AgentID, func(ctx context.Context) error {
+			return a.Workflows.Nudge(ctx, activities.Nudge{
+				OperationID: workflows.SwitchID(got.AwaitedBy),
+				AgentID:     got.AgentID,
+			})
+		})
 	case got.Takeover.Done:
 		a.reportTakeover(ctx, got.AgentID, in.InstanceID, got.Takeover)
 	}

@@ -32,6 +32,12 @@ type SettingStore interface {
 type PoolReader interface {
 	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
+	Agent(ctx context.Context, clientID, id string) (*views.AgentView, error)
+}
+
+// TypeReader reads what the choice among instance types is made from.
+type TypeReader interface {
+	Load(ctx context.Context, clientID, agentID string) (*postgres.TypesOf, error)
 }
 
 // Decisions serves what an engine thinks of an agent's place, and what follows
@@ -39,6 +45,7 @@ type PoolReader interface {
 type Decisions struct {
 	Store     DecisionStore
 	Settings  SettingStore
+	Types     TypeReader
 	Pools     PoolReader
 	Commands  workflows.CommandOrders
 	Notices   NoticeStore

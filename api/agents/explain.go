@@ -25,6 +25,8 @@ type explanation struct {
 	Decisions []madeDecision  `json:"decisions" doc:"newest first, those of engines on trial among them"`
 	Switches  []explainSwitch `json:"switches" doc:"newest first, whatever became of them"`
 
+	Types explainTypes `json:"types" doc:"which instance types are considered for a replacement, and why not the others"`
+
 	Unproven *web.Unproven `json:"unproven" doc:"why nothing at EC2 is done for the agent; null when its instances are proven"`
 }
 
@@ -128,10 +130,15 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 	if err != nil {
 		return nil, err
 	}
+	types, typeSentences, err := d.explainTypes(ctx, web.TenantScope(ctx), facts.Agent.ID)
+	if err != nil {
+		return nil, err
+	}
 	got := engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts)
 	l, a, h := facts.Limits, facts.Activity, facts.Holds
 	out := &explanation{
-		AgentID: facts.Agent.ID, At: web.TimeOf(facts.Now), Sentences: engine.Explain(facts, got),
+		AgentID: facts.Agent.ID, At: web.TimeOf(facts.Now), Types: types,
+		Sentences: append(engine.Explain(facts, got), typeSentences...),
 		Now: judgement{
 			Action:     got.Action,
 			Mode:       got.Mode,
@@ -218,6 +225,11 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 		})
 	}
 	out.Sentences = append(out.Sentences, explainPast(facts.Now, decisions, switches)...)
+	silence, err := d.silence(ctx, facts)
+	if err != nil {
+		return nil, err
+	}
+	out.Sentences = append(silence, out.Sentences...)
 	proofs, err := d.Pools.Proofs(ctx, facts.Agent.ID)
 	if err != nil {
 		return nil, err
@@ -230,6 +242,19 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 		}
 	}
 	return out, nil
+}
+
+// silence says of an agent that is offline for how long it was not heard.
+func (d *Decisions) silence(ctx context.Context, facts engine.Input) ([]string, error) {
+	a, err := d.Pools.Agent(ctx, facts.Agent.ClientID, facts.Agent.ID)
+	if err != nil || a.Status != agent.Offline {
+		return nil, err
+	}
+	if a.LastHeartbeat == nil {
+		return []string{"The agent is offline: it was never heard."}, nil
+	}
+	return []string{"The agent is offline: it was heard last " + formatSince(facts.Now, *a.LastHeartbeat) +
+		" ago. What follows is about an instance that may not run any more."}, nil
 }
 
 // explainPast says what was decided and done last.

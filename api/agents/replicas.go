@@ -60,6 +60,13 @@ type ReplicaWorkflows interface {
 	ReplicaReport(ctx context.Context, in workflows.ReplicaReport) error
 }
 
+// PromotionLock is what stands in front of a promotion that a person asks for.
+type PromotionLock interface {
+	// RequireOurs fails with instance.not_ours when EC2 does not show our tags and the
+	// client's on the instance, and as reads do when EC2 does not answer.
+	RequireOurs(ctx context.Context, agentID, instanceID string) error
+}
+
 // Replicas serves an agent's standby instances, and the notices that need them.
 type Replicas struct {
 	Views     ReplicaViews
@@ -67,6 +74,8 @@ type Replicas struct {
 	Sync      SyncStore
 	Notices   NoticeStore
 	Aftercare Aftercare
+	// Lock asks EC2 whose an instance is before it is promoted. Nil: the row decides.
+	Lock      PromotionLock
 	Workflows ReplicaWorkflows
 	Now       func() time.Time
 	// NoticeWait is how long a termination notice waits for its outcome.

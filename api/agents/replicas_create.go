@@ -7,6 +7,7 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
@@ -117,6 +118,11 @@ func (r *Replicas) standby(
 		if a.InstanceType != nil && pool.InstanceType != *a.InstanceType {
 			return replica.WrongType.New("Pool instance type mismatch").With("agent_type", *a.InstanceType).
 				With("pool_type", pool.InstanceType)
+		}
+		if a.Region != nil && *a.Region != "" && pool.Region != *a.Region {
+			return switching.InvalidTarget.New(
+				"The pool %s lies in %s and the agent runs in %s: a standby lives in its agent's region.",
+				pool.ID, pool.Region, *a.Region)
 		}
 		order.Plan.Pool = pool.ID
 	}

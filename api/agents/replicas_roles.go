@@ -52,6 +52,11 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 		return nil, replica.NotReady.New("Replica not ready for promotion").With("current_status", view.State.Wire()).
 			With("required_status", "ready or syncing")
 	}
+	if r.Lock != nil && view.InstanceID != nil {
+		if err := r.Lock.RequireOurs(ctx, in.AgentID, *view.InstanceID); err != nil {
+			return nil, err
+		}
+	}
 	order := workflows.PromoteInput{
 		ReplicaID: view.ID,
 		Demote:    in.Demote.Or(true),

@@ -11,7 +11,9 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
@@ -103,6 +105,7 @@ func (a *Accounts) Routes() []web.Route {
 			ID:       "showToken",
 			Summary:  "Show a client's token",
 			Auth:     web.Admin,
+			Role:     operators.Admin,
 			Status:   200,
 			Endpoint: web.NewEndpoint(a.token),
 		},
@@ -113,6 +116,7 @@ type createClientRequest struct {
 	Name     string  `json:"name" doc:"unique, whatever the letters' case"`
 	Email    *string `json:"email" doc:"made from the name when absent"`
 	Launcher *string `json:"launcher" binding:"omitempty,oneof=control-plane agent" doc:"who launches for the client's agents"`
+	Legacy   *string `json:"legacy_token" binding:"omitempty,oneof=all agent off" doc:"what the token that the client is made with may do. agent, the default: what deployed agents do; all: also what people and programs of the client do"`
 
 	accountWish
 }
@@ -127,6 +131,7 @@ type createdClient struct {
 	Name   string `json:"name"`
 	Token  string `json:"token"`
 	Status string `json:"status"`
+	Legacy string `json:"legacy_token" doc:"what the token may do: all, agent or off"`
 
 	ExternalID string `json:"external_id" doc:"what the trust policy of the client's role requires"`
 }
@@ -139,6 +144,7 @@ func (a *Accounts) create(ctx context.Context, in *createClientRequest) (*create
 	if in.Launcher != nil {
 		n.Launcher = agent.Launcher(*in.Launcher)
 	}
+	n.LegacyToken = web.ValueOr(in.Legacy, string(credentials.LegacyAgent))
 	c, token, err := a.Store.Create(ctx, n, web.ActorName(ctx))
 	if err != nil {
 		return nil, err
@@ -150,6 +156,7 @@ func (a *Accounts) create(ctx context.Context, in *createClientRequest) (*create
 			Name:       c.Name,
 			Token:      token,
 			Status:     string(c.Status),
+			Legacy:     n.LegacyToken,
 			ExternalID: c.ExternalID,
 		},
 	}, nil

@@ -2,10 +2,12 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 
 	"spotkeeper/api/web"
+	"spotkeeper/deploy/cloudformation"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
@@ -14,6 +16,9 @@ import (
 // InstancesNotSeen means that the account a client is to move to does not show its
 // living instances: nothing could be done for them any more.
 var InstancesNotSeen = fault.Define("clients.instances_not_seen", fault.Conflict)
+
+// OwnAccountUnknown means that AWS did not say which account is the control plane's own.
+var OwnAccountUnknown = fault.Define("clients.own_account_unknown", fault.Unavailable)
 
 // ClientAccountStore is the part of postgres.ClientAccounts that its routes use.
 type ClientAccountStore interface {
@@ -31,9 +36,12 @@ type AccountCloud interface {
 		region string,
 		ids []string,
 	) ([]string, error)
+	// OwnAccount is the number of the control plane's own account.
+	OwnAccount(ctx context.Context) (string, error)
 }
 
-// ClientAccounts serves where a client's instances live, to operators.
+// ClientAccounts serves where a client's instances live, to operators, and what a client
+// needs to let us look after them, to the client.
 type ClientAccounts struct {
 	Store ClientAccountStore
 	Cloud AccountCloud
@@ -62,6 +70,15 @@ func (a *ClientAccounts) Routes() []web.Route {
 			Endpoint: web.NewEndpoint(a.change),
 			Timeout:  web.GuardianTimeout,
 		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/:client_id/account",
+			ID:       "getAccountSetup",
+			Summary:  "Show the client's AWS account, its external id, and the CloudFormation template of the role it gives us",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.setup),
+		},
 	}
 }
 
@@ -88,6 +105,30 @@ type clientAccountAnswer struct {
 	Own        bool   `json:"own_account"`
 	ExternalID string `json:"external_id"`
 	Unproven   int    `json:"unproven" doc:"instances that play a part on an agent's word alone"`
+}
+
+type accountSetupAnswer struct {
+	clientAccountAnswer
+	ControlPlaneAccount string          `json:"control_plane_account" doc:"the AWS account that the role trusts"`
+	Template            json.RawMessage `json:"template" doc:"CloudFormation template of the role, with this client's parameters as defaults; its output RoleArn is role_arn"`
+}
+
+// setup gives a client what it needs before it has a role.
+func (a *ClientAccounts) setup(ctx context.Context, in *web.ClientPath) (*accountSetupAnswer, error) {
+	account, err := newAccountAnswer(a.Store.Account(ctx, in.ClientID))
+	if err != nil {
+		return nil, err
+	}
+	own, err := a.Cloud.OwnAccount(ctx)
+	if err != nil {
+		return nil, OwnAccountUnknown.Wrap(err, "AWS did not say which account the control plane is in: "+
+			"try again, and if it lasts, check the AWS credentials of the api")
+	}
+	template, err := cloudformation.TenantRole(own, account.ExternalID, account.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	return &accountSetupAnswer{clientAccountAnswer: *account, ControlPlaneAccount: own, Template: template}, nil
 }
 
 func newAccountAnswer(a *postgres.ClientAccount, err error) (*clientAccountAnswer, error) {

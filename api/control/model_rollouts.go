@@ -10,6 +10,7 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/workflows"
 )
@@ -40,6 +41,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			ID:       "startRollout",
 			Summary:  "Roll out a session by a plan: shadow, canary steps, live, under guards",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   201,
 			Event:    "model_rollout_requested",
 			Subject:  web.ServingSubject,
@@ -71,6 +73,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			ID:       "promoteRollout",
 			Summary:  "Go on to the next stage now",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "model_rollout_promotion_requested",
 			Subject:  web.ServingSubject,
@@ -83,6 +86,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			ID:       "pauseRollout",
 			Summary:  "Stop the stage's clock; the guards watch on",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "model_rollout_paused",
 			Subject:  web.ServingSubject,
@@ -95,6 +99,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			ID:       "resumeRollout",
 			Summary:  "Let the stage's clock go on",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "model_rollout_resumed",
 			Subject:  web.ServingSubject,
@@ -107,6 +112,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			ID:       "abortRollout",
 			Summary:  "End a rollout and put back what was live before it",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "model_rollout_abort_requested",
 			Subject:  web.ServingSubject,
@@ -119,6 +125,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			ID:       "rollbackRollout",
 			Summary:  "Take a session back from the agents it decides for",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "model_rollout_rollback_requested",
 			Subject:  web.ServingSubject,

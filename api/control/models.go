@@ -16,6 +16,7 @@ import (
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/workflows"
 )
@@ -75,6 +76,7 @@ func (m *Models) Routes() []web.Route {
 			ID:       "activateModels",
 			Summary:  "Validate a session and make it live at once",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "model_activation_requested",
 			Subject:  web.ServingSubject,
@@ -87,6 +89,7 @@ func (m *Models) Routes() []web.Route {
 			ID:       "fallBack",
 			Summary:  "Make the fallback live again",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "model_fallback_requested",
 			Subject:  web.ServingSubject,

@@ -2,8 +2,11 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
@@ -19,6 +22,7 @@ type OperationViews interface {
 	Operations(ctx context.Context, f views.OperationFilter) ([]views.OperationView, error)
 	Operation(ctx context.Context, clientID, id string) (*views.OperationView, error)
 	OperationSteps(ctx context.Context, id string) ([]views.StepView, error)
+	OperationWaits(ctx context.Context, ids []string) ([]views.OperationWait, error)
 	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 
@@ -125,6 +129,10 @@ type operationAnswer struct {
 	UpdatedAt     web.Time  `json:"updated_at"`
 	EndedAt       *web.Time `json:"ended_at"`
 	TraceID       *string   `json:"trace_id" doc:"of the trace that it began in; null where traces are off or this one was not kept"`
+
+	Tries     int       `json:"tries" doc:"how often it was tried; tries that come to no instance are no operations of their own"`
+	NextTryAt *web.Time `json:"next_try_at"`
+	WaitsFor  *string   `json:"waits_for" doc:"of a running operation that cannot go on: why"`
 }
 
 func operationOf(x views.OperationView) operationAnswer {
@@ -148,7 +156,45 @@ func operationOf(x views.OperationView) operationAnswer {
 		UpdatedAt:     web.TimeOf(x.UpdatedAt),
 		EndedAt:       web.NewTime(x.EndedAt),
 		TraceID:       web.NilIfEmpty(x.TraceID),
+		Tries:         x.Tries,
+		NextTryAt:     web.NewTime(x.NextTryAt),
 	}
+}
+
+// withWaits fills in why running operations cannot go on.
+func (o *Operations) withWaits(ctx context.Context, list []operationAnswer) error {
+	var ids []string
+	for _, x := range list {
+		if x.State == "running" && x.Kind == "termination" {
+			ids = append(ids, x.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	waits, err := o.Views.OperationWaits(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, w := range waits {
+		n := slices.IndexFunc(list, func(x operationAnswer) bool { return x.ID == w.ID })
+		list[n].Tries, list[n].NextTryAt = w.Tries, web.NewTime(w.NextTryAt)
+		list[n].WaitsFor = new(waitsFor(w))
+	}
+	return nil
+}
+
+// waitsFor is the reason in words.
+func waitsFor(w views.OperationWait) string {
+	times := "once"
+	if w.Tries > 1 {
+		times = fmt.Sprintf("%d times", w.Tries)
+	}
+	out := "No replacement can be launched: " + strings.TrimSuffix(w.Reason, ".") + ". It was tried " + times
+	if w.NextTryAt != nil {
+		out += ", and is tried again at " + w.NextTryAt.UTC().Format(time.TimeOnly) + " UTC"
+	}
+	return out + "."
 }
 
 func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*operationList, error) {
@@ -169,6 +215,9 @@ func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*oper
 	})
 	list, err := web.MapRows(found, err, operationOf)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.withWaits(ctx, *list); err != nil {
 		return nil, err
 	}
 	out := &operationList{Operations: *list}
@@ -221,7 +270,11 @@ func (o *Operations) get(ctx context.Context, in *getOperationRequest) (*operati
 		return nil, err
 	}
 	began := evidence.BeganAt.Time
-	out := &operationDetail{operationAnswer: operationOf(*view), operationEvidence: *evidence, Steps: []stepAnswer{}}
+	answer := []operationAnswer{operationOf(*view)}
+	if err := o.withWaits(ctx, answer); err != nil {
+		return nil, err
+	}
+	out := &operationDetail{operationAnswer: answer[0], operationEvidence: *evidence, Steps: []stepAnswer{}}
 	for _, s := range steps {
 		out.Steps = append(out.Steps, newStep(s.Name, s.Status, s.Detail, s.SecondsLeft, s.At, began))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
 )
@@ -50,6 +51,7 @@ func (p *Pauses) Routes() []web.Route {
 			ID:       "pauseMoves",
 			Summary:  "Pause the voluntary moves of all agents, of a client or of an agent",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Endpoint: web.NewEndpoint(p.pauseAny),
 		},
@@ -59,6 +61,7 @@ func (p *Pauses) Routes() []web.Route {
 			ID:       "resumeMoves",
 			Summary:  "Lift the pauses of all agents, of a client or of an agent, also those that others set",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Endpoint: web.NewEndpoint(p.resumeAny),
 		},

@@ -3,20 +3,22 @@ package control
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
 )
 
-// RequirementStore keeps the requirements of agents.
+// RequirementStore keeps the requirements of agents and clients.
 type RequirementStore interface {
 	Load(ctx context.Context, clientID, agentID string) (*postgres.TypesOf, error)
 	Set(ctx context.Context, clientID, agentID string, need replica.Requirements, by string) error
+	LoadOfClient(ctx context.Context, clientID string) (replica.Requirements, error)
+	SetOfClient(ctx context.Context, clientID string, need replica.Requirements, by string) error
 }
 
 // Requirements serves which instance types may replace an agent's.
+// An agent has those of its client as far as it has none of its own.
 type Requirements struct{ Store RequirementStore }
 
 // Routes lists the endpoints.
@@ -40,11 +42,38 @@ func (r *Requirements) Routes() []web.Route {
 			Status:   200,
 			Endpoint: web.NewEndpoint(r.set),
 		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/client/:client_id/requirements",
+			ID:       "getClientRequirements",
+			Summary:  "Which instance types may replace those of the client's agents, as far as an agent does not say",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.getOfClient),
+		},
+		{
+			Method:   http.MethodPut,
+			Path:     "/api/client/:client_id/requirements",
+			ID:       "setClientRequirements",
+			Summary:  "Set which instance types may replace those of the client's agents; an agent's own say goes before",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(r.setOfClient),
+		},
 	}
 }
 
 type requirementsRequest struct {
 	web.AgentPath
+	requirementsBody
+}
+
+type clientRequirementsRequest struct {
+	web.ClientPath
+	requirementsBody
+}
+
+type requirementsBody struct {
 	MinVCPUs     int      `json:"min_vcpus" doc:"by default those of the present type"`
 	MaxVCPUs     int      `json:"max_vcpus" doc:"by default twice those of the present type"`
 	MinMemoryMiB int      `json:"min_memory_mib" doc:"by default that of the present type"`
@@ -56,6 +85,24 @@ type requirementsRequest struct {
 	Current      *bool    `json:"current_generation" doc:"by default as the present type"`
 	Include      []string `json:"include" doc:"patterns of instance types such as m5.*; none: all"`
 	Exclude      []string `json:"exclude" doc:"patterns of instance types"`
+}
+
+// read judges the form. Fails with replica.bad_requirements.
+func (in *requirementsBody) read() (replica.Requirements, error) {
+	need := replica.Requirements{
+		MinVCPUs:     in.MinVCPUs,
+		MaxVCPUs:     in.MaxVCPUs,
+		MinMemoryMiB: in.MinMemoryMiB,
+		MaxMemoryMiB: in.MaxMemoryMiB,
+		Architecture: in.Architecture,
+		Burstable:    in.Burstable,
+		Accelerators: in.Accelerators,
+		LocalStorage: in.LocalStorage,
+		Current:      in.Current,
+		Include:      in.Include,
+		Exclude:      in.Exclude,
+	}
+	return need, need.Validate()
 }
 
 type typeAnswer struct {
@@ -80,20 +127,8 @@ func (r *Requirements) get(ctx context.Context, in *web.AgentPath) (*requirement
 }
 
 func (r *Requirements) set(ctx context.Context, in *requirementsRequest) (*requirementsAnswer, error) {
-	need := replica.Requirements{
-		MinVCPUs:     in.MinVCPUs,
-		MaxVCPUs:     in.MaxVCPUs,
-		MinMemoryMiB: in.MinMemoryMiB,
-		MaxMemoryMiB: in.MaxMemoryMiB,
-		Architecture: in.Architecture,
-		Burstable:    in.Burstable,
-		Accelerators: in.Accelerators,
-		LocalStorage: in.LocalStorage,
-		Current:      in.Current,
-		Include:      in.Include,
-		Exclude:      in.Exclude,
-	}
-	if err := need.Validate(); err != nil {
+	need, err := in.read()
+	if err != nil {
 		return nil, err
 	}
 	if err := r.Store.Set(ctx, web.TenantScope(ctx), in.AgentID, need, web.ActorName(ctx)); err != nil {
@@ -107,22 +142,41 @@ func describeTypes(of *postgres.TypesOf) *requirementsAnswer {
 	out := &requirementsAnswer{
 		InstanceType: of.Present,
 		Requirements: of.Requirements,
-		Resolved:     of.Requirements,
 		Types:        []typeAnswer{},
 	}
-	at := slices.IndexFunc(of.Types, func(t replica.TypeFacts) bool { return t.Name == of.Present })
-	if at < 0 {
+	var known bool
+	if out.Resolved, known = of.Resolve(); !known {
 		return out // EC2 was not asked yet
 	}
-	out.Resolved = of.Requirements.Resolve(of.Types[at], of.Architecture)
-	var others []typeAnswer
-	for _, t := range of.Types {
-		if why := out.Resolved.Objection(t); why != "" {
-			others = append(others, typeAnswer{InstanceType: t.Name, Why: why})
-		} else {
-			out.Types = append(out.Types, typeAnswer{InstanceType: t.Name, Fits: true})
-		}
+	for _, v := range out.Resolved.JudgeTypes(of.Types) {
+		out.Types = append(out.Types, typeAnswer{InstanceType: v.Name, Fits: v.Fits(), Why: v.Why})
 	}
-	out.Types = append(out.Types, others...)
 	return out
+}
+
+type clientRequirementsAnswer struct {
+	ClientID     string               `json:"client_id"`
+	Requirements replica.Requirements `json:"requirements" doc:"as they were set; what is not given follows from each agent's present type"`
+}
+
+func (r *Requirements) getOfClient(ctx context.Context, in *web.ClientPath) (*clientRequirementsAnswer, error) {
+	need, err := r.Store.LoadOfClient(ctx, in.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	return &clientRequirementsAnswer{ClientID: in.ClientID, Requirements: need}, nil
+}
+
+func (r *Requirements) setOfClient(
+	ctx context.Context,
+	in *clientRequirementsRequest,
+) (*clientRequirementsAnswer, error) {
+	need, err := in.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Store.SetOfClient(ctx, in.ClientID, need, web.ActorName(ctx)); err != nil {
+		return nil, err
+	}
+	return &clientRequirementsAnswer{ClientID: in.ClientID, Requirements: need}, nil
 }

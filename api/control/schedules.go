@@ -10,6 +10,7 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )
@@ -64,6 +65,7 @@ func (s *Schedules) Routes() []web.Route {
 			ID:       "triggerJob",
 			Summary:  "Run a job now",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   202,
 			Event:    "job_triggered",
 			Subject:  s.jobSnapshot,
@@ -75,6 +77,7 @@ func (s *Schedules) Routes() []web.Route {
 			ID:       "pauseJob",
 			Summary:  "Stop a job from running by the clock",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "job_paused",
 			Subject:  s.jobSnapshot,
@@ -86,6 +89,7 @@ func (s *Schedules) Routes() []web.Route {
 			ID:       "resumeJob",
 			Summary:  "Let a job run by the clock again",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   200,
 			Event:    "job_resumed",
 			Subject:  s.jobSnapshot,
@@ -97,6 +101,7 @@ func (s *Schedules) Routes() []web.Route {
 			ID:       "backfillJob",
 			Summary:  "Run a job for each time it was due in a span",
 			Auth:     web.Admin,
+			Role:     operators.Operator,
 			Status:   202,
 			Event:    "job_backfilled",
 			Subject:  s.jobSnapshot,

@@ -11,11 +11,11 @@ import (
 
 // OperatorSessionStore is the part of postgres.Sessions that its routes use.
 type OperatorSessionStore interface {
-	Sessions(ctx context.Context, now time.Time, idle time.Duration) ([]postgres.OperatorSession, error)
+	Sessions(ctx context.Context, now time.Time, idle time.Duration) ([]postgres.Session, error)
 	EndSessionOf(ctx context.Context, id, by string) error
 }
 
-// OperatorSessions serves operators the logins of their browsers.
+// OperatorSessions serves operators the logins of browsers, tenants' as well.
 type OperatorSessions struct {
 	Store OperatorSessionStore
 	Now   func() time.Time
@@ -28,7 +28,7 @@ func (s *OperatorSessions) Routes() []web.Route {
 			Method:   http.MethodGet,
 			Path:     "/api/admin/sessions",
 			ID:       "listOperatorSessions",
-			Summary:  "List operators' sessions that are good",
+			Summary:  "List the sessions of operators and tenants that are good",
 			Auth:     web.Admin,
 			Status:   200,
 			Endpoint: web.NewEndpoint(s.list),
@@ -37,7 +37,7 @@ func (s *OperatorSessions) Routes() []web.Route {
 			Method:   http.MethodDelete,
 			Path:     "/api/admin/sessions/:session_id",
 			ID:       "endOperatorSession",
-			Summary:  "End an operator's session in every process",
+			Summary:  "End a session in every process",
 			Auth:     web.Admin,
 			Status:   200,
 			Endpoint: web.NewEndpoint(s.end),
@@ -47,7 +47,11 @@ func (s *OperatorSessions) Routes() []web.Route {
 
 type operatorSessionAnswer struct {
 	ID         string   `json:"id"`
-	Operator   string   `json:"operator"`
+	Operator   string   `json:"operator" doc:"empty for a tenant"`
+	Role       string   `json:"role" doc:"of an operator at the login: viewer, operator or admin"`
+	Via        string   `json:"via" doc:"token or oidc"`
+	ClientID   string   `json:"client_id" doc:"of a tenant; empty for an operator"`
+	ClientName string   `json:"client_name"`
 	Address    string   `json:"address"`
 	StartedAt  web.Time `json:"started_at"`
 	LastSeenAt web.Time `json:"last_seen_at" doc:"to a minute"`
@@ -68,6 +72,10 @@ func (s *OperatorSessions) list(ctx context.Context, _ *web.None) (*operatorSess
 		out.Sessions[i] = operatorSessionAnswer{
 			ID:         x.ID,
 			Operator:   x.Operator,
+			Role:       x.Role,
+			Via:        x.Via,
+			ClientID:   x.ClientID,
+			ClientName: x.ClientName,
 			Address:    x.Address,
 			StartedAt:  web.TimeOf(x.StartedAt),
 			LastSeenAt: web.TimeOf(x.LastSeenAt),

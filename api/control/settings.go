@@ -134,7 +134,7 @@ func (s *Settings) changeSettings(ctx context.Context, in *settingsRequest) (*we
 
 type modesRequest struct {
 	web.AgentPath
-	Minutes       *web.Text `json:"terminateWaitMinutes"`
+	Minutes       *web.Text `json:"terminateWaitMinutes" doc:"how long the old instance lives on after a switch; 0: it is ended at once, if autoTerminateEnabled is on, and kept otherwise"`
 	LegacyMinutes *web.Text `json:"terminate_wait_minutes" doc:"-"`
 	AutoTerminate *web.Bool `json:"autoTerminateEnabled"`
 	AutoSwitch    *web.Bool `json:"autoSwitchEnabled"`

@@ -22,6 +22,7 @@ type SinkStore interface {
 	Sinks(ctx context.Context, clientID string) ([]postgres.SinkView, error)
 	Create(ctx context.Context, clientID string, n notification.New, by string) (*postgres.SinkView, string, error)
 	Delete(ctx context.Context, clientID, id, by string) error
+	RotateSecret(ctx context.Context, clientID, id string, overlap time.Duration, by string) (string, time.Time, error)
 	Target(ctx context.Context, clientID, id string) (*activities.SinkTarget, error)
 }
 
@@ -62,6 +63,15 @@ func (s *Sinks) Routes() []web.Route {
 			Auth:     web.Client,
 			Status:   200,
 			Endpoint: web.NewEndpoint(s.remove),
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/rotate",
+			ID:       "rotateSink",
+			Summary:  "Give a webhook a new secret: deliveries are signed with the one before as well for a while",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(s.rotate),
 		},
 		{
 			Method:   http.MethodPost,
@@ -155,6 +165,28 @@ func (s *Sinks) remove(ctx context.Context, in *sinkPath) (*web.Success, error) 
 	return web.Done, s.Store.Delete(ctx, in.ClientID, in.SinkID, web.ActorName(ctx))
 }
 
+type rotateSinkRequest struct {
+	sinkPath
+	Overlap *int `json:"overlap_seconds" binding:"omitempty,min=0,max=2592000" doc:"how long the secret before signs as well; a day by default, 0: not at all"`
+}
+
+type rotateSinkAnswer struct {
+	Success bool     `json:"success"`
+	Secret  string   `json:"secret" doc:"shown this once"`
+	Until   web.Time `json:"secret_before_until" doc:"until when each delivery has two signatures"`
+}
+
+const defaultOverlap = 24 * 60 * 60 // seconds
+
+func (s *Sinks) rotate(ctx context.Context, in *rotateSinkRequest) (*rotateSinkAnswer, error) {
+	overlap := time.Duration(web.ValueOr(in.Overlap, defaultOverlap)) * time.Second
+	secret, until, err := s.Store.RotateSecret(ctx, in.ClientID, in.SinkID, overlap, web.ActorName(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &rotateSinkAnswer{Success: true, Secret: secret, Until: web.TimeOf(until)}, nil
+}
+
 type testSinkAnswer struct {
 	Success bool   `json:"success"`
 	Message string `json:"message"`
@@ -186,7 +218,7 @@ func (s *Sinks) test(ctx context.Context, in *sinkPath) (*testSinkAnswer, error)
 	if err != nil {
 		return nil, err
 	}
-	err = s.Sender.Send(ctx, target.URL, target.Secret, d.ID, body)
+	err = s.Sender.Send(ctx, target.URL, target.Secrets(), d.ID, body)
 	if refused, ok := errors.AsType[*webhook.Refused](err); ok {
 		out.Success, out.Message = false, refused.Error()
 	} else if f, ok := errors.AsType[*fault.Error](err); ok {

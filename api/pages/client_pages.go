@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
@@ -18,15 +19,20 @@ type ClientPageViews interface {
 	AgentHistory(ctx context.Context, clientID string, p pg.Page) ([]views.AgentView, error)
 	AgentDecisions(ctx context.Context, clientID string, p pg.Page) ([]views.AgentDecisions, error)
 	Instances(ctx context.Context, f views.InstanceFilter) ([]views.InstanceView, error)
+	SavingsLines(ctx context.Context, clientID string, since time.Time) ([]views.SavingsLine, error)
 	SavingsByMonth(ctx context.Context, clientID string, months int) ([]views.MonthView, error)
 	SwitchHistory(ctx context.Context, clientID, instanceID string, p pg.Page) ([]views.SwitchView, error)
 	ModeDistribution(ctx context.Context, clientID string) ([]views.Count, error)
 	SwitchFrequency(ctx context.Context, clientID string) ([]views.Count, error)
+	ReportedPrices(ctx context.Context, clientID string) ([]views.ReportedPrice, error)
 }
 
 // ClientPages serve what a tenant sees of its fleet. The route's class has made
 // sure that it is the tenant's own.
-type ClientPages struct{ Views ClientPageViews }
+type ClientPages struct {
+	Views ClientPageViews
+	Now   func() time.Time
+}
 
 // Routes lists the endpoints.
 func (p *ClientPages) Routes() []web.Route {
@@ -88,6 +94,15 @@ func (p *ClientPages) Routes() []web.Route {
 		},
 		{
 			Method:   http.MethodGet,
+			Path:     one + "/savings.csv",
+			ID:       "exportSavings",
+			Summary:  "Export what a client saved, line by line, as CSV; the sums are the months' figures",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewStream[savingsExportRequest, web.Table](p.exportSavings),
+		},
+		{
+			Method:   http.MethodGet,
 			Path:     one + "/switch-history",
 			ID:       "listSwitches",
 			Summary:  "List a client's switches, newest first",
@@ -103,6 +118,15 @@ func (p *ClientPages) Routes() []web.Route {
 			Auth:     web.Client,
 			Status:   200,
 			Endpoint: web.NewEndpoint(p.charts),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     one + "/reported-prices",
+			ID:       "listReportedPrices",
+			Summary:  "List what a client's agents report of prices beside what EC2 shows",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(p.reportedPrices),
 		},
 	}
 }

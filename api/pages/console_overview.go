@@ -16,9 +16,13 @@ import (
 type callerAnswer struct {
 	Name     string  `json:"name" doc:"of the operator or the client" example:"ops"`
 	Operator bool    `json:"operator" doc:"an operator sees all clients"`
+	Role     *string `json:"role" doc:"of an operator: viewer, operator or admin"`
+	Scope    *string `json:"scope" doc:"of a tenant's token: read, operate or admin; null for its old token, which may do all"`
 	ClientID *string `json:"client_id" doc:"the client that a tenant is; null for an operator"`
 	Open     bool    `json:"open" doc:"no login is needed here, because no operators are configured"`
 	Session  bool    `json:"session" doc:"the caller is a browser that logged in, and can log out"`
+	// Pages leave out what is not among these.
+	May []string `json:"may" doc:"the operationIds of the changes, and of the reads of secrets, that the caller may ask for"`
 }
 
 func (c *Console) session(g *gin.Context, _ *web.None) error {
@@ -29,6 +33,9 @@ func (c *Console) session(g *gin.Context, _ *web.None) error {
 		ClientID: web.NilIfEmpty(p.ClientID),
 		Open:     c.About.Open,
 		Session:  p.Session,
+		Role:     web.NilIfEmpty(string(p.Role)),
+		Scope:    web.NilIfEmpty(string(p.Allowed)),
+		May:      web.MayCall(g),
 	})
 	return nil
 }

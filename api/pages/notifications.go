@@ -66,6 +66,9 @@ type notificationAnswer struct {
 	Severity string   `json:"severity"`
 	IsRead   bool     `json:"isRead"`
 	Time     web.Time `json:"time"`
+
+	Occurrences int      `json:"occurrences" doc:"how often its cause came; it is sent to sinks once"`
+	LastAt      web.Time `json:"lastAt"`
 }
 
 func (n *Notifications) list(ctx context.Context, in *notificationsRequest) (*[]notificationAnswer, error) {
@@ -88,6 +91,9 @@ func (n *Notifications) list(ctx context.Context, in *notificationsRequest) (*[]
 			Severity: x.Severity,
 			IsRead:   x.IsRead,
 			Time:     web.TimeOf(x.CreatedAt),
+
+			Occurrences: x.Occurrences,
+			LastAt:      web.TimeOf(x.LastAt),
 		}
 	})
 }

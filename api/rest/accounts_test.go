@@ -268,3 +268,37 @@ func TestForceSwitch(t *testing.T) {
 	s.call(s.acme, "POST", path, `{"target":"ondemand"}`).holds(t, 409,
 		`{"code":"switch.busy","operation_id":"switch/`+asked.CommandID+`"}`)
 }
+
+// TestANewClientsTokenIsForItsAgents: what deployed agents do works, and nothing else
+// does, unless the operator says so.
+func TestANewClientsTokenIsForItsAgents(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	made := func(body string) (id, token, may string) {
+		got := s.call(operatorToken, "POST", "/api/admin/clients/create", body)
+		require.Equal(t, 200, got.status, got.raw)
+		client := got.body["client"].(map[string]any)
+		return client["id"].(string), client["token"].(string), client["legacy_token"].(string)
+	}
+	id, token, may := made(`{"name":"Gamma"}`)
+	require.Equal(t, "agent", may)
+	registered := s.call(token, "POST", "/api/agents/register", `{"client_token":"`+token+`","logical_agent_id":"web",
+		"hostname":"h","instance_id":"i-77","instance_type":"t3.medium","region":"us-east-1","az":"us-east-1a",
+		"ami_id":"ami-1","mode":"spot","agent_version":"4.0.0"}`)
+	require.Equal(t, 200, registered.status, registered.raw)
+	agent := registered.body["agent_id"].(string)
+	require.Equal(t, 200, s.call(token, "GET", "/api/client/validate", "").status)
+	require.Equal(t, 200, s.call(token, "POST", "/api/agents/"+agent+"/heartbeat", `{}`).status)
+	require.Equal(t, 200, s.call(token, "GET", "/api/agents/"+agent+"/replicas", "").status)
+	s.call(token, "GET", "/api/client/"+id, "").holds(t, 403, `{"code":"credentials.not_for_this"}`)
+	s.call(token, "DELETE", "/api/client/agents/"+agent, "").holds(t, 403, `{"code":"credentials.not_for_this"}`)
+
+	id, token, may = made(`{"name":"Delta","legacy_token":"all"}`)
+	require.Equal(t, "all", may)
+	require.Equal(t, 200, s.call(token, "GET", "/api/client/"+id, "").status)
+	_, token, _ = made(`{"name":"Epsilon","legacy_token":"off"}`)
+	require.Equal(t, 401, s.call(token, "GET", "/api/client/validate", "").status)
+	s.call(operatorToken, "POST", "/api/admin/clients/create", `{"name":"Zeta","legacy_token":"some"}`).
+		holds(t, 400, `{"code":"request.invalid"}`)
+	require.Equal(t, "all all", s.value(`SELECT string_agg(legacy_token, ' ') FROM clients WHERE id IN ('c1', 'c2')`))
+}

@@ -16,7 +16,7 @@ func TestFirstRegistrationMakesTheAgentAndItsPrimary(t *testing.T) {
 	s.exec(
 		`
 			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
-			VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now())`,
+			VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now())`,
 	)
 
 	id := s.register(s.acme, "new-1", "i-new", "us-east-1f")

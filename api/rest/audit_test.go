@@ -70,8 +70,19 @@ var deeds = map[string][]deed{
 		_, err := (&postgres.Roles{DB: s.db}).Remove(s.t.Context(), "a1", "client:Acme")
 		require.NoError(s.t, err)
 	}}},
-	"setRequirements": {{event: "requirements_changed", body: `{"min_vcpus":2}`, tenant: true}},
-	"forceSwitch":     {{event: "manual_switch_requested", body: `{"target":"ondemand"}`, tenant: true}},
+	"rotateSink": {{event: "sink_secret_rotated", tenant: true, before: does(`
+		INSERT INTO notification_sinks (id, client_id, kind, url, secret_sealed, min_severity)
+		VALUES ('s1', 'c1', 'webhook', 'https://hooks.example/', 'x', 'error')`)}},
+	"setRequirements":       {{event: "requirements_changed", body: `{"min_vcpus":2}`, tenant: true}},
+	"setClientRequirements": {{event: "requirements_changed", body: `{"max_vcpus":8}`, tenant: true}},
+	"decideLeftOver": {{
+		event:  "left_over_decided",
+		path:   "/api/client/instances/i-left/left-over",
+		body:   `{"action":"keep"}`,
+		tenant: true,
+		before: does(leftOver),
+	}},
+	"forceSwitch": {{event: "manual_switch_requested", body: `{"target":"ondemand"}`, tenant: true}},
 	"createReplica": {{
 		event:  "replica_requested",
 		path:   "/api/agents/a2/replicas",

@@ -28,6 +28,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		"/logout":              true,
 		"/docs":                true,
 		"/docs/:file":          true,
+		"/login/oidc":          true,
+		"/login/oidc/callback": true,
 	}
 	params := regexp.MustCompile(`:(\w+)`)
 	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "none",
@@ -51,7 +53,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 			got := s.call(token, r.Method, path, `{}`)
 			require.Equal(t, 401, got.status, "%s with %q: %s", name, token, got.raw)
 		}
-		body := `{"instance_id":"i-1","old_instance":{"instance_id":"i-1"},"new_instance":{"instance_id":"i-9"},"instance":{},"pricing":{"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.01}],"on_demand_price":0.05},"target":"ondemand","signal_type":"termination-notice","status":"ready","command_id":"x","target_mode":"ondemand","name":"x"}`
+		body := `{"instance_id":"i-1","old_instance":{"instance_id":"i-1"},"new_instance":{"instance_id":"i-9"},"instance":{},"pricing":{"spot_pools":[{"pool_id":"t3.medium.us-east-1a","az":"us-east-1a","price":0.01}],"on_demand_price":0.05},"target":"ondemand","action":"end","signal_type":"termination-notice","status":"ready","command_id":"x","target_mode":"ondemand","name":"x"}`
 		if r.ID == "heartbeat" { // its statuses are other words
 			body = `{}`
 		}

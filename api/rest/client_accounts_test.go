@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,6 +34,8 @@ func (c *playedCloud) Missing(
 	}
 	return out, c.fails
 }
+
+func (c *playedCloud) OwnAccount(context.Context) (string, error) { return "999999999999", c.fails }
 
 const (
 	aRole       = "arn:aws:iam::111111111111:role/spotkeeper-acme"
@@ -74,6 +77,30 @@ func TestClientAccount(t *testing.T) {
 	s.call(operatorToken, "PUT", "/api/admin/clients/nobody/account", `{}`).holds(t, 404,
 		`{"code":"clients.not_found"}`)
 	s.call(s.acme, "GET", accountOfC1, "").holds(t, 403, `{"code":"auth.operators_only"}`)
+}
+
+// TestAccountSetup: a client reads what it needs before it gives us a role, with the
+// template filled in for it, and no other client's.
+func TestAccountSetup(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	const setup = "/api/client/c1/account"
+	got := s.call(s.acme, "GET", setup, "")
+	got.holds(t, 200, `{"client_id":"c1","role_arn":"","control_plane_account":"999999999999"}`)
+	external := s.value(`SELECT external_id FROM clients WHERE id = 'c1'`)
+	require.Equal(t, external, got.body["external_id"])
+	template := got.body["template"].(map[string]any)
+	defaults := map[string]any{}
+	for name, parameter := range template["Parameters"].(map[string]any) {
+		defaults[name] = parameter.(map[string]any)["Default"]
+	}
+	require.Equal(t, external, defaults["ExternalId"])
+	require.Equal(t, "c1", defaults["ClientId"])
+	require.Equal(t, "999999999999", defaults["ControlPlaneAccount"])
+	s.call(s.beta, "GET", setup, "").holds(t, 404, `{"code":"clients.not_found"}`)
+
+	s.cloud.fails = errors.New("no credentials")
+	s.call(s.acme, "GET", setup, "").holds(t, 503, `{"code":"clients.own_account_unknown"}`)
 }
 
 // TestCreateWithAnAccount answers the external id that the role must require.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/testkit/legacytest"
+	"spotkeeper/internal/testkit/postgrestest"
 )
 
 // ofAgents are the routes that agents and installers call, which the API answers
@@ -40,7 +41,18 @@ var ofAgents = map[string]bool{
 // are meant are listed in docs/http-compat.md.
 func TestLegacyContract(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	for _, mode := range []string{"all", "agent"} { // clients from before, and new ones
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			// The processes need no right to change tables.
+			playContract(t, newStackOn(t, postgrestest.OpenAs(t, "spotkeeper_app", "../../deploy/postgres/roles.sql")), mode)
+		})
+	}
+}
+
+func playContract(t *testing.T, s *stack, mode string) {
+	t.Helper()
+	s.exec(`UPDATE clients SET legacy_token = $1`, mode)
 	table, err := legacytest.LoadTable("../../docs/http-compat.md", "")
 	require.NoError(t, err)
 	recordings, err := legacytest.Load("testdata/legacy.jsonl")

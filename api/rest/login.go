@@ -3,6 +3,7 @@ package rest
 import (
 	"crypto/rand"
 	"embed"
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -12,6 +13,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/credentials"
+	"spotkeeper/internal/domain/fault"
 )
 
 //go:embed html/login.html
@@ -25,7 +28,7 @@ func (d Deps) loginRoutes() []web.Route {
 			Method:   http.MethodGet,
 			Path:     "/login",
 			ID:       "showLogin",
-			Summary:  "Show the page on which operators log in",
+			Summary:  "Show the page on which operators and tenants log in",
 			Auth:     web.Anonymous,
 			Status:   200,
 			Timeout:  web.QuickTimeout,
@@ -35,7 +38,7 @@ func (d Deps) loginRoutes() []web.Route {
 			Method:   http.MethodPost,
 			Path:     "/login",
 			ID:       "login",
-			Summary:  "Begin an operator's session: a cookie, and the way to the page",
+			Summary:  "Begin a session of an operator or a tenant: a cookie, and the way to the page",
 			Auth:     web.Anonymous,
 			Status:   303,
 			Timeout:  web.QuickTimeout,
@@ -51,6 +54,26 @@ func (d Deps) loginRoutes() []web.Route {
 			Timeout:  web.QuickTimeout,
 			Endpoint: web.NewStream[logoutForm, web.Success](d.logout),
 		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/login/oidc",
+			ID:       "beginLogin",
+			Summary:  "Send an operator's browser to the identity provider",
+			Auth:     web.Anonymous,
+			Status:   303,
+			Timeout:  providerTimeout,
+			Endpoint: web.NewStream[loginQuery, web.Page](d.beginLogin),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     CallbackPath,
+			ID:       "finishLogin",
+			Summary:  "Begin the session of an operator who comes back from the identity provider",
+			Auth:     web.Anonymous,
+			Status:   200,
+			Timeout:  providerTimeout,
+			Endpoint: web.NewStream[callbackQuery, web.Page](d.finishLogin),
+		},
 	}
 }
 
@@ -62,13 +85,17 @@ type loginQuery struct {
 type loginForm struct {
 	web.OptionalBody
 	web.FormBody
-	Token string `json:"token" doc:"the operator's token"`
+	Token string `json:"token" doc:"of the operator or the tenant"`
 	Next  string `json:"next" doc:"the page to show after the login"`
 }
 
 type logoutForm struct{ web.OptionalBody }
 
-type loginView struct{ Next, Problem, Closed, Nonce string }
+type loginView struct {
+	Next, Problem, Closed, Nonce string
+	Provider                     bool   // there is an identity provider
+	Continue                     string // the page to show now; empty: none
+}
 
 func (d Deps) showLogin(c *gin.Context, in *loginQuery) error {
 	d.showLoginAs(c, http.StatusOK, loginView{Next: safeRedirectPath(in.Next)})
@@ -76,9 +103,10 @@ func (d Deps) showLogin(c *gin.Context, in *loginQuery) error {
 }
 
 func (d Deps) showLoginAs(c *gin.Context, status int, v loginView) {
-	if len(d.Operators) == 0 {
+	if d.OpenToOperators {
 		v.Closed = "No operators are configured here (ADMIN_TOKEN): on this machine, pages need no login."
 	}
+	v.Provider = d.SignIn != nil
 	v.Nonce = rand.Text()
 	h := c.Writer.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -97,7 +125,6 @@ func (d Deps) showLoginAs(c *gin.Context, status int, v loginView) {
 const maxLogin = 8 << 10
 
 func (d Deps) login(c *gin.Context, _ *loginForm) error {
-	ctx, address := c.Request.Context(), c.ClientIP()
 	if err := http.NewCrossOriginProtection().Check(c.Request); err != nil {
 		return web.ForeignOrigin.Wrap(err, "A page of another origin may not do this.")
 	}
@@ -106,38 +133,96 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 		return web.InvalidRequest.Wrap(err, "The form could not be read.")
 	}
 	next := safeRedirectPath(c.Request.PostForm.Get("next"))
-	operator, ok := d.auth.Operator(strings.TrimSpace(c.Request.PostForm.Get("token")))
-	if !ok {
-		if !d.loginGate.Fail(address) {
-			c.Header("Retry-After", "60")
-			c.Set(web.CodeKey, string(web.TooManyGuesses))
-			d.showLoginAs(c, http.StatusTooManyRequests, loginView{
-				Next:    next,
-				Problem: "Too many failed attempts: wait a minute.",
-			})
-			return nil
-		}
-		if err := d.Tokens.RecordAuthFailure(ctx, "/login", address, "unknown operator token"); err != nil {
-			web.LoggerOf(c).WarnContext(ctx, "a refused attempt was not recorded", "error", err)
-		}
-		c.Set(web.CodeKey, string(web.InvalidToken))
-		d.showLoginAs(c, http.StatusUnauthorized, loginView{Next: next, Problem: "This is not an operator's token."})
+	token := strings.TrimSpace(c.Request.PostForm.Get("token"))
+	begun, err := d.begin(c, token)
+	if err != nil {
+		return d.showRefusal(c, "/login", next, err)
+	}
+	if err := d.keepSession(c, begun); err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, d.pageAfter(next))
+	return nil
+}
+
+// begin makes the session of an operator or of a tenant with a token. Fails with
+// auth.invalid_token, credentials.not_for_this and the codes of credentials.Found.Judge.
+func (d Deps) begin(c *gin.Context, token string) (*web.Begun, error) {
+	if operator, ok := d.auth.Operator(token); ok {
+		return d.auth.Sessions.BeginOperator(operator, c.ClientIP())
+	}
+	found, err := d.auth.Look(c.Request.Context(), token)
+	switch {
+	case fault.Is(err, credentials.NotFound):
+		return nil, web.InvalidToken.New("This is not an operator's token, and no tenant's.")
+	case err != nil:
+		return nil, err
+	}
+	if err := found.Judge(d.Now()); err != nil {
+		return nil, err
+	}
+	if err := web.CanLogIn(found); err != nil {
+		return nil, credentials.NotForThis.Wrap(err,
+			"This token is for machines: log in with a tenant's token, or an operator's.")
+	}
+	return d.auth.Sessions.BeginTenant(found, c.ClientIP())
+}
+
+// keepSession gives the browser its session.
+func (d Deps) keepSession(c *gin.Context, begun *web.Begun) error {
+	ctx := web.AsCaller(c, begun.Caller)
+	if err := d.auth.Sessions.Store.SessionBegun(ctx, begun.Row, begun.Caller.Actor()); err != nil {
+		return err
+	}
+	http.SetCookie(c.Writer, web.SessionCookie(c.Request, begun.Cookie, begun.Row.ExpiresAt))
+	return nil
+}
+
+// pageAfter is the page to show after a login.
+func (d Deps) pageAfter(next string) string {
+	switch {
+	case next != "":
+		return next
+	case d.Web != nil:
+		return "/"
+	default:
+		return "/docs"
+	}
+}
+
+// showRefusal shows the login page with what went wrong. Failed attempts are counted: who
+// fails too often is refused until a minute is over, and a good login never is.
+func (d Deps) showRefusal(c *gin.Context, route, next string, reason error) error {
+	ctx, address := c.Request.Context(), c.ClientIP()
+	problem, refused := errors.AsType[*fault.Error](reason)
+	if !refused {
+		return reason
+	}
+	status := http.StatusUnauthorized
+	switch fault.KindOf(reason) {
+	case fault.Unauthorized:
+	case fault.Forbidden:
+		status = http.StatusForbidden
+	default: // no attempt failed: we or the provider did
+		c.Set(web.CodeKey, string(problem.Code))
+		d.showLoginAs(c, http.StatusServiceUnavailable, loginView{Next: next, Problem: problem.Message})
 		return nil
 	}
-	cookie, begun, err := d.auth.Sessions.NewCookie(operator, address)
-	if err != nil {
-		return err
+	if !d.loginGate.Fail(address) {
+		c.Header("Retry-After", "60")
+		c.Set(web.CodeKey, string(web.TooManyGuesses))
+		d.showLoginAs(c, http.StatusTooManyRequests, loginView{
+			Next:    next,
+			Problem: "Too many failed attempts: wait a minute.",
+		})
+		return nil
 	}
-	if err := d.auth.Sessions.Store.SessionBegun(ctx, begun); err != nil {
-		return err
+	if err := d.Tokens.RecordAuthFailure(ctx, route, address, string(problem.Code)); err != nil {
+		web.LoggerOf(c).WarnContext(ctx, "a refused attempt was not recorded", "error", err)
 	}
-	http.SetCookie(c.Writer, web.SessionCookie(c.Request, cookie, begun.ExpiresAt))
-	if next == "" {
-		if next = "/docs"; d.Web != nil {
-			next = "/"
-		}
-	}
-	c.Redirect(http.StatusSeeOther, next)
+	web.LoggerOf(c).InfoContext(ctx, "a login was refused", "code", problem.Code, "cause", errors.Unwrap(problem))
+	c.Set(web.CodeKey, string(problem.Code))
+	d.showLoginAs(c, status, loginView{Next: next, Problem: problem.Message})
 	return nil
 }
 
@@ -150,8 +235,9 @@ func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 		return err
 	}
 	if found != nil {
-		if err := d.auth.Sessions.Store.EndSession(c.Request.Context(), found.ID, found.Operator,
-			time.Unix(found.Expires, 0)); err != nil {
+		caller := d.auth.Sessions.CallerOf(found)
+		ctx := web.AsCaller(c, caller)
+		if err := d.auth.Sessions.Store.EndSession(ctx, found.Ended(), caller.Actor()); err != nil {
 			return err
 		}
 	}
@@ -179,7 +265,7 @@ func safeRedirectPath(next string) string {
 // sent to log in first: the page itself has no way to.
 func (d Deps) servePage(c *gin.Context) error {
 	wantsPage := c.Request.Method == http.MethodGet && strings.Contains(c.GetHeader("Accept"), "text/html")
-	if wantsPage && len(d.Operators) > 0 {
+	if wantsPage && !d.OpenToOperators {
 		found, err := d.auth.Sessions.Read(c.Request)
 		if err != nil {
 			return err

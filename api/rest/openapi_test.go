@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"flag"
 	"net/http"
@@ -153,6 +154,11 @@ func validate(t *testing.T, response *openapi3.ResponseRef, rec *httptest.Respon
 	require.NotNil(t, media, "%s answers %s", name, rec.Header().Get("Content-Type"))
 	if strings.HasPrefix(rec.Header().Get("Content-Type"), "text/html") {
 		require.Contains(t, rec.Body.String(), "</html>", name)
+		return
+	}
+	if strings.HasPrefix(rec.Header().Get("Content-Type"), "text/csv") {
+		_, err := csv.NewReader(rec.Body).ReadAll()
+		require.NoError(t, err, name)
 		return
 	}
 	var value any

@@ -16,10 +16,10 @@ INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, f
 	('s2', 'c1', 'a1', 'model', 'done', 'i-9', 'i-0', 'ondemand', 'ondemand', NULL, NULL, 0.0416, NULL, NULL,
 	now() - interval '20 days', NULL);
 INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at, updated_at) VALUES
-	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'primary', now(), now()),
-	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.0104, 'primary', now(), now());
+	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'collector', now(), now()),
+	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.0104, 'collector', now(), now());
 INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
-	SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'primary', 1, b
+	SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'collector', 1, b
 	FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '3 hours',
 		date_trunc('hour', now(), 'UTC') - interval '1 minute', '5 minutes') b;
 INSERT INTO agent_reports (agent_id, at, on_demand, spot)

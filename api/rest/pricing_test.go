@@ -24,34 +24,28 @@ func reported(at time.Time, onDemand, pools string) map[string]string {
 	}
 }
 
-// TestPricesOfAllAgents: whichever program reports, its prices are in force and its
-// instance knows what it costs; a failed look-up is nobody's reference.
+// TestPricesOfAllAgents: whichever program reports, its prices are kept and its
+// instance knows what it costs; a failed look-up is no reference, and the market is EC2's.
 func TestPricesOfAllAgents(t *testing.T) {
 	t.Parallel()
 	const pools = `[{"pool_id":"t3.medium.us-east-1a","instance_type":"t3.medium","az":"us-east-1a","price":0.0125},{"pool_id":"t3.medium.us-east-1b","instance_type":"t3.medium","az":"us-east-1b","price":0.0131}]`
 	s := newStack(t)
 	for _, program := range []string{"A", "B", "C"} {
 		at := time.Now().UTC().Add(-time.Minute)
-		s.exec(`TRUNCATE price_submissions, price_buckets, pool_prices, on_demand_prices`)
+		s.exec(`TRUNCATE price_submissions, client_price_buckets, client_prices`)
 		s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(at, "0.0416", pools)[program]).holds(t, 200,
 			`{"success":true,"accepted":2,"duplicates":0,"rejected":0,"rejections":[]}`)
-		require.Equal(t, "0.012500 0.013100",
-			s.value(`SELECT string_agg(price::text, ' ' ORDER BY pool_id) FROM pool_prices`), program)
+		require.Equal(t, "0.012500 counts 0.013100 other_pool",
+			s.value(`SELECT string_agg(price || ' ' || worth, ' ' ORDER BY pool_id) FROM client_prices`), program)
 		require.Equal(t, "primary 0.041600",
-			s.value(`SELECT DISTINCT source_type || ' ' || ondemand_price FROM price_buckets`), program)
-		require.Equal(t, "0.041600", s.value(`SELECT price::text FROM on_demand_prices`), program)
+			s.value(`SELECT DISTINCT source_type || ' ' || ondemand_price FROM client_price_buckets`), program)
 
 		s.call(s.acme, "POST", "/api/agents/a1/pricing-report", reported(at, "0.1", pools)[program]).holds(t, 200,
 			`{"rejected":0}`)
-		require.Equal(
-			t,
-			"0.041600 0.041600",
-			s.value(
-				`SELECT o.price || ' ' || i.ondemand_price FROM on_demand_prices o, instances i WHERE i.id = 'i-1'`,
-			),
-			program,
-		)
+		require.Equal(t, "0.041600", s.value(`SELECT ondemand_price::text FROM instances WHERE id = 'i-1'`), program)
 	}
+	require.Equal(t, "0 0 0", s.value(`SELECT concat_ws(' ', (SELECT count(*) FROM pool_prices),
+		(SELECT count(*) FROM price_buckets), (SELECT count(*) FROM on_demand_prices))`))
 	require.Equal(t, "0.012500", s.value(`SELECT spot_price::text FROM instances WHERE id = 'i-1'`))
 }
 

@@ -14,6 +14,7 @@ import (
 	"spotkeeper/api/control"
 	"spotkeeper/api/pages"
 	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/operators"
 )
 
 // Deps are what the API is built from. Each field is a narrow interface that the
@@ -29,7 +30,8 @@ type Deps struct {
 	Web            http.Handler // serves everything outside of /api; nil: 404
 
 	Tokens    web.TokenStore
-	Operators map[string]string // operators' tokens by name
+	Operators map[string]operators.Account // by name
+	SignIn    *SignIn                      // nil: there is no identity provider
 	// OpenToOperators lets callers without a token act as operators. Set it only
 	// when no operators are configured and the server listens on loopback.
 	OpenToOperators bool
@@ -55,6 +57,7 @@ type Deps struct {
 	Switches       *control.Switches
 	Requirements   *control.Requirements
 	Preflight      *control.Preflight
+	LeftOvers      *control.LeftOvers
 	ClientPages    *pages.ClientPages
 	InstancePages  *pages.InstancePages
 	AdminPages     *pages.AdminPages
@@ -92,7 +95,9 @@ func New(d Deps) (http.Handler, error) {
 	}
 	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts),
 		web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins))
-	for _, r := range d.Routes() {
+	routes := d.Routes()
+	d.auth.Routes = routes
+	for _, r := range routes {
 		if r.Timeout == 0 && !r.Endpoint.IsStream() {
 			r.Timeout = d.Quick
 		}
@@ -126,16 +131,24 @@ func (d Deps) withDefaults() Deps {
 	if d.Quick == 0 {
 		d.Quick = web.QuickTimeout
 	}
+	d.OpenToOperators = d.OpenToOperators && len(d.Operators) == 0 && d.SignIn == nil
 	d.auth = &web.Authenticator{
 		Tokens:    d.Tokens,
 		Operators: d.Operators,
-		Open:      d.OpenToOperators && len(d.Operators) == 0,
+		Open:      d.OpenToOperators,
 		Origins:   d.CORSOrigins,
 		Audit:     d.Audit,
 		Gate:      web.NewThrottle(d.Now),
 		Now:       d.Now,
 		Limits:    &web.Limits{Rates: d.Rates, Quotas: d.Quotas, Now: d.Now},
-		Sessions:  &web.Sessions{Keys: d.SessionKeys, Store: d.Sessions, Operators: d.Operators, Now: d.Now},
+		Sessions: &web.Sessions{
+			Keys:      d.SessionKeys,
+			Store:     d.Sessions,
+			Operators: d.Operators,
+			Provider:  d.SignIn.fingerprint(),
+			Tokens:    d.Tokens,
+			Now:       d.Now,
+		},
 	}
 	d.loginGate = web.NewLoginGate(d.Now)
 	return d
@@ -166,6 +179,7 @@ func (d Deps) Routes() []web.Route {
 		d.Switches.Routes(),
 		d.Requirements.Routes(),
 		d.Preflight.Routes(),
+		d.LeftOvers.Routes(),
 		d.ClientPages.Routes(),
 		d.InstancePages.Routes(),
 		d.AdminPages.Routes(),

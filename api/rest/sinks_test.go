@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ type receiver struct {
 	ids    []string
 	texts  []string
 	wrong  []string
+
+	signatures int    // of the last delivery
+	next       string // secret that it will have
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -47,7 +51,9 @@ func newReceiver(t *testing.T) *receiver {
 		id := req.Header.Get(notification.HeaderID)
 		at, _ := strconv.ParseInt(req.Header.Get(notification.HeaderTimestamp), 10, 64)
 		want, err := notification.Sign(r.secret, id, time.Unix(at, 0), body)
-		if err != nil || want != req.Header.Get(notification.HeaderSignature) ||
+		signatures := strings.Fields(req.Header.Get(notification.HeaderSignature))
+		r.signatures = len(signatures)
+		if err != nil || !slices.Contains(signatures, want) ||
 			time.Since(time.Unix(at, 0)) > time.Minute {
 			r.wrong = append(r.wrong, id)
 		}
@@ -206,7 +212,7 @@ func TestSinksGoOutside(t *testing.T) {
 	// A name that leads inside is found out when it is resolved.
 	r := newReceiver(t)
 	_, port, _ := strings.Cut(strings.TrimPrefix(r.URL, "http://"), ":")
-	err := webhook.New(nil).Send(t.Context(), "http://localhost:"+port, "whsec_", "id", nil)
+	err := webhook.New(nil).Send(t.Context(), "http://localhost:"+port, []string{"whsec_"}, "id", nil)
 	require.ErrorContains(t, err, "inside of this network")
 	require.Empty(t, r.ids)
 
@@ -216,4 +222,46 @@ func TestSinksGoOutside(t *testing.T) {
 	s.call(s.acme, "POST", path, `{"kind":"log"}`).holds(t, 409, `{"code":"sink.too_many"}`)
 	s.call(operatorToken, "POST", "/api/client/nope/sinks", `{"kind":"log"}`).holds(t, 404,
 		`{"code":"clients.not_found"}`)
+}
+
+// TestAWebhooksSecretIsRotated: while both secrets are good, a receiver with either of them
+// believes a delivery.
+func TestAWebhooksSecretIsRotated(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	r := newReceiver(t)
+	made := s.call(s.acme, "POST", "/api/client/c1/sinks", `{"kind":"webhook","url":"`+r.URL+`"}`)
+	id := made.body["sink"].(map[string]any)["id"].(string)
+	path := "/api/client/c1/sinks/" + id
+	delivers := func(name, secret string, signatures int) {
+		t.Helper()
+		r.mu.Lock()
+		r.secret = secret
+		r.mu.Unlock()
+		s.call(s.acme, "POST", path+"/test", "").holds(t, 200, `{"success":true}`)
+		require.Equal(t, signatures, r.signatures, "of a test")
+		s.notify(name, "c1", "error")
+		require.EqualValues(t, 1, s.deliver(t).Delivered)
+		require.Equal(t, signatures, r.signatures)
+		require.Empty(t, r.wrong)
+	}
+	first := made.body["secret"].(string)
+	delivers("one", first, 1)
+
+	rotated := s.call(s.acme, "POST", path+"/rotate", "")
+	rotated.holds(t, 200, `{"success":true,"secret_before_until":"*"}`)
+	second := rotated.body["secret"].(string)
+	require.NotEqual(t, first, second)
+	delivers("two", first, 2)
+	delivers("three", second, 2)
+	s.exec(`UPDATE notification_sinks SET secret_before_until = now()`)
+	delivers("four", second, 1)
+	require.Equal(t, "gone", s.value(`SELECT coalesce(encode(secret_before_sealed, 'hex'), 'gone') FROM notification_sinks`))
+
+	third := s.call(s.acme, "POST", path+"/rotate", `{"overlap_seconds":0}`).body["secret"].(string)
+	delivers("five", third, 1)
+	s.call(s.acme, "POST", path+"/rotate", `{"overlap_seconds":-1}`).holds(t, 400, `{"code":"request.invalid"}`)
+	s.call(s.beta, "POST", "/api/client/c2/sinks/"+id+"/rotate", "").holds(t, 404, `{"code":"sink.not_found"}`)
+	s.exec(logSink)
+	s.call(s.acme, "POST", "/api/client/c1/sinks/s1/rotate", "").holds(t, 400, `{"code":"sink.invalid"}`)
 }

@@ -21,6 +21,7 @@ import (
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/clients"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
@@ -34,7 +35,11 @@ import (
 )
 
 // Who asks in a test.
-const operatorToken = "operator-token-0123456789"
+const (
+	operatorToken = "operator-token-0123456789"
+	oncallToken   = "operator-token-of-oncall"
+	guestToken    = "operator-token-of-guest"
+)
 
 // stack is the API over a real Postgres, with workflows that a test plays.
 type stack struct {
@@ -91,9 +96,9 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	s := &stack{t: t, db: db, wf: &playedWorkflows{}}
-	_, s.acme, err = store.Create(t.Context(), clients.New{ID: "c1", Name: "Acme"}, "test")
+	_, s.acme, err = store.Create(t.Context(), clients.New{ID: "c1", Name: "Acme", LegacyToken: "all"}, "test")
 	require.NoError(t, err)
-	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta"}, "test")
+	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta", LegacyToken: "all"}, "test")
 	require.NoError(t, err)
 	s.exec(tenants)
 	tokens := &postgres.Credentials{DB: db}
@@ -104,7 +109,11 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
 	d := rest.Deps{
 		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
-		Operators: map[string]string{"ops": operatorToken},
+		Operators: map[string]operators.Account{
+			"ops":    {Token: operatorToken, Role: operators.Admin},
+			"oncall": {Token: oncallToken, Role: operators.Operator},
+			"guest":  {Token: guestToken, Role: operators.Viewer},
+		},
 		SessionKeys: [][]byte{
 			[]byte(
 				"0123456789abcdef0123456789abcdef",
@@ -120,6 +129,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Decisions: &agents.Decisions{
 			Store:     &postgres.Decisions{DB: db},
 			Settings:  &postgres.Agents{DB: db},
+			Types:     &postgres.Requirements{DB: db},
 			Pools:     views,
 			Commands:  &postgres.Commands{DB: db},
 			Notices:   &postgres.Notices{DB: db},
@@ -148,7 +158,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Limits:        &control.Limits{Store: &postgres.Quotas{DB: db}},
 		Quotas:        &postgres.Quotas{DB: db},
 		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
-		ClientPages:   &pages.ClientPages{Views: views},
+		ClientPages:   &pages.ClientPages{Views: views, Now: time.Now},
 		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
 		AdminPages:    &pages.AdminPages{Views: views, Database: db, Now: time.Now},
 		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: db}},
@@ -174,8 +184,10 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Preflight: &control.Preflight{
 			Store:  &postgres.Preflights{DB: db},
 			Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}},
+			Quotas: &activities.Quotas{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}, Log: log},
 		},
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
+		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: db}, Workflows: s.wf},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
 		Logins:         &control.OperatorSessions{Store: &postgres.Sessions{DB: db}, Now: time.Now},
@@ -223,6 +235,9 @@ func (s *stack) call(token, method, path, body string) answer {
 	rec := httptest.NewRecorder()
 	s.handler.ServeHTTP(rec, req)
 	out := answer{status: rec.Code, header: rec.Header(), raw: rec.Body.String()}
+	if strings.HasPrefix(rec.Header().Get("Content-Type"), "text/csv") {
+		return out
+	}
 	if strings.HasPrefix(strings.TrimSpace(out.raw), "[") {
 		require.NoError(s.t, json.Unmarshal(rec.Body.Bytes(), &out.list), out.raw)
 	} else {
@@ -388,6 +403,10 @@ func (a *aftercare) Add(taken *roles.Taken) {
 
 // uncheckable is an EC2 in which nothing can be checked.
 type uncheckable struct{}
+
+func (uncheckable) Quotas(context.Context, activities.Account, string) ([]preflight.Quota, error) {
+	return nil, nil
+}
 
 func (uncheckable) Preflight(
 	context.Context,

@@ -14,6 +14,7 @@ import (
 
 	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/flight"
 )
 
@@ -45,8 +46,9 @@ type Principal struct {
 	ClientID string // the tenant; empty for an operator and without a caller
 	Name     string
 	Operator bool
-	Session  bool   // a browser that logged in, and no token
-	Launcher string // who launches for the tenant's new agents
+	Role     operators.Role // of an operator
+	Session  bool           // a browser that logged in, and no token
+	Launcher string         // who launches for the tenant's new agents
 
 	Kind           credentials.Kind // empty for an operator
 	CredentialID   string           // empty for an operator and for a legacy token
@@ -93,13 +95,15 @@ func withPrincipal(ctx context.Context, p Principal) context.Context {
 // token kills the old one at once, in every process.
 type Authenticator struct {
 	Tokens    TokenStore
-	Operators map[string]string // token by name
+	Operators map[string]operators.Account // by name
 	// Open lets callers without a token act as operators. Only for a server on
 	// loopback without configured operators.
 	Open    bool
 	Origins []string // browsers' origins that may act in the open mode
-	// Sessions are what operators' browsers hold after a login.
+	// Sessions are what browsers hold after a login.
 	Sessions *Sessions
+	// Routes is the whole surface, of which a page asks what its user may do.
+	Routes []Route
 
 	// Audit records what operators and tenants did, where no store records it.
 	Audit AuditStore
@@ -112,8 +116,17 @@ type Authenticator struct {
 	lookups flight.Group[string, *credentials.Found]
 }
 
-// authenticate resolves who calls a route, and refuses who may not.
+// authenticate resolves who calls a route, and refuses who may not. It is the one place
+// where the roles of operators count.
 func (a *Authenticator) authenticate(c *gin.Context, r Route, body []byte) (Principal, error) {
+	p, err := a.identify(c, r, body)
+	if err == nil && p.Operator {
+		err = operators.Check(p.Name, p.Role, r.LeastRole())
+	}
+	return p, err
+}
+
+func (a *Authenticator) identify(c *gin.Context, r Route, body []byte) (Principal, error) {
 	if r.Auth == Anonymous {
 		return Principal{}, nil
 	}
@@ -122,20 +135,21 @@ func (a *Authenticator) authenticate(c *gin.Context, r Route, body []byte) (Prin
 		token = bodyToken(body)
 	}
 	if token == "" {
-		return a.withoutToken(c, r.Auth)
+		return a.withoutToken(c, r)
 	}
 	if r.Auth == Admin || r.Auth == Client {
 		if name, ok := a.Operator(token); ok {
-			return Principal{Operator: true, Name: name}, nil
+			return Principal{Operator: true, Name: name, Role: a.Operators[name].Role}, nil
 		}
 	}
 	return a.principalOf(c, r, token)
 }
 
 // withoutToken is a browser with a session, or anybody where everything is open.
-func (a *Authenticator) withoutToken(c *gin.Context, class Auth) (Principal, error) {
+func (a *Authenticator) withoutToken(c *gin.Context, r Route) (Principal, error) {
+	class := r.Auth
 	if class == Admin || class == Client {
-		if p, err := a.Sessions.principal(c.Request); err != nil || p.Operator {
+		if p, err := a.bySession(c, r); err != nil || p.Session {
 			return p, err
 		}
 	}
@@ -155,7 +169,7 @@ func (a *Authenticator) withoutToken(c *gin.Context, class Auth) (Principal, err
 	if err := a.sameOrigin(c.Request); err != nil {
 		return Principal{}, err
 	}
-	return Principal{Operator: true, Name: "local"}, nil
+	return Principal{Operator: true, Name: "local", Role: operators.Admin}, nil
 }
 
 func (a *Authenticator) sameOrigin(r *http.Request) error {
@@ -186,8 +200,8 @@ func StillAllowed(c *gin.Context) bool {
 // Operator finds the operator of a token; each comparison takes the same time.
 func (a *Authenticator) Operator(token string) (string, bool) {
 	given, who := sha256.Sum256([]byte(token)), ""
-	for name, secret := range a.Operators {
-		want := sha256.Sum256([]byte(secret))
+	for name, account := range a.Operators {
+		want := sha256.Sum256([]byte(account.Token))
 		if subtle.ConstantTimeCompare(given[:], want[:]) == 1 {
 			who = name
 		}

@@ -19,6 +19,7 @@ import (
 // TokenStore finds what a token is. It is the part of postgres.Credentials that every
 // request uses.
 type TokenStore interface {
+	SessionTokens
 	// FindCredential and FindLegacy fail with credentials.not_found.
 	FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error)
 	FindLegacy(ctx context.Context, hash []byte) (*credentials.Found, error)
@@ -53,42 +54,47 @@ func (a *Authenticator) principalOf(c *gin.Context, r Route, token string) (Prin
 	if err != nil {
 		return Principal{}, err
 	}
-	p := Principal{
+	p := tenantOf(found)
+	p.TokenDue = found.Kind == credentials.Agent && found.ExpiresAt != nil &&
+		credentials.ShouldRenew(found.CreatedAt, *found.ExpiresAt, a.now())
+	return p, r.allows(c, p, found)
+}
+
+// tenantOf is who a credential stands for.
+func tenantOf(found *credentials.Found) Principal {
+	return Principal{
 		Kind: found.Kind, CredentialID: found.ID, CredentialName: found.Name, Allowed: found.Scope,
 		ClientID: found.ClientID, Name: found.ClientName, Launcher: string(found.Launcher),
 		AgentID: found.AgentID, LogicalID: found.LogicalID, InstanceID: found.InstanceID,
-		TokenDue: found.Kind == credentials.Agent && found.ExpiresAt != nil &&
-			credentials.ShouldRenew(found.CreatedAt, *found.ExpiresAt, a.now()),
 	}
+}
+
+// allows says whether a client's credential is good for the route and for what its path
+// names. Fails with auth.operators_only, clients.not_found, agents.not_found and the
+// codes of credentials.Found.Allows.
+func (r Route) allows(c *gin.Context, p Principal, found *credentials.Found) error {
 	if r.Auth == Admin {
-		return p, OperatorsOnly.New("This is for operators only.")
+		return OperatorsOnly.New("This is for operators only.")
 	}
 	if err := found.Allows(r.use()); err != nil {
-		return p, err
+		return err
 	}
 	if owner, named := c.Params.Get("client_id"); named && owner != p.ClientID {
-		return p, clients.NotFound.New("Client not found")
+		return clients.NotFound.New("Client not found")
 	}
 	if id, named := c.Params.Get("agent_id"); named && p.AgentID != "" && id != p.AgentID {
-		return p, agent.NotFound.New("Agent not found")
+		return agent.NotFound.New("Agent not found")
 	}
-	return p, nil
+	return nil
 }
 
 // Find finds the credential of a token and judges it. The look-up comes first: a good
 // token is never refused because of other callers' bad ones. Fails with
 // auth.invalid_token, auth.too_many_attempts and the codes of credentials.Found.Judge.
 func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credentials.Found, error) {
-	hash := clients.Hash(token)
-	found, err := a.lookups.Do(c.Request.Context(),
-		string(hash), func(ctx context.Context) (*credentials.Found, error) {
-			if credentials.KindOf(token) == credentials.Legacy {
-				return a.Tokens.FindLegacy(ctx, hash)
-			}
-			return a.Tokens.FindCredential(ctx, hash)
-		})
+	found, err := a.Look(c.Request.Context(), token)
 	switch {
-	case fault.Is(err, credentials.NotFound), err == nil && subtle.ConstantTimeCompare(hash, found.TokenHash) != 1:
+	case fault.Is(err, credentials.NotFound):
 		return nil, a.refused(c, r, "unknown token", invalidToken(r))
 	case err != nil:
 		return nil, err
@@ -98,6 +104,21 @@ func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credential
 	}
 	a.noteUse(c, found)
 	return found, nil
+}
+
+// Look looks a token up, and judges nothing. Fails with credentials.not_found.
+func (a *Authenticator) Look(ctx context.Context, token string) (*credentials.Found, error) {
+	hash := clients.Hash(token)
+	found, err := a.lookups.Do(ctx, string(hash), func(ctx context.Context) (*credentials.Found, error) {
+		if credentials.KindOf(token) == credentials.Legacy {
+			return a.Tokens.FindLegacy(ctx, hash)
+		}
+		return a.Tokens.FindCredential(ctx, hash)
+	})
+	if err == nil && subtle.ConstantTimeCompare(hash, found.TokenHash) != 1 {
+		return nil, credentials.NotFound.New("There is no such credential")
+	}
+	return found, err
 }
 
 // invalidToken names the token that the route wants.

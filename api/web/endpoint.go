@@ -85,6 +85,10 @@ type Statused interface{ Status() int }
 // None is the In of an endpoint without parameters.
 type None struct{}
 
+// Table is the Out of a stream that is a table in CSV (RFC 4180), whose first row names the
+// columns.
+type Table struct{}
+
 // Success is the Out of an endpoint that has nothing else to answer.
 type Success struct {
 	Success bool `json:"success"`

@@ -25,6 +25,7 @@ const (
 	CodeKey    = "spotkeeper.code"
 	quietKey   = "spotkeeper.quiet"
 	recheckKey = "spotkeeper.recheck"
+	surfaceKey = "spotkeeper.surface"
 	requestKey = "X-Request-Id"
 )
 
@@ -100,7 +101,7 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 		if p := PrincipalFrom(ctx); p.ClientID != "" {
 			attrs = append(attrs, slog.String("client_id", p.ClientID))
 		} else if p.Operator {
-			attrs = append(attrs, slog.String("operator", p.Name))
+			attrs = append(attrs, slog.String("operator", p.Name), slog.String("role", string(p.Role)))
 		}
 		if code := c.GetString(CodeKey); code != "" {
 			attrs = append(attrs, slog.String("code", code))
@@ -184,6 +185,7 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 				_, err := a.authenticate(c, r, nil)
 				return err
 			})
+			c.Set(surfaceKey, a.Routes)
 			r.Endpoint.raw(c)
 			return
 		}

@@ -69,12 +69,16 @@ func Document(routes []Route) ([]byte, error) {
 					"scheme":      "bearer",
 					"description": "A token that an agent joins with.",
 				},
-				"operatorToken": object{"type": "http", "scheme": "bearer", "description": "An operator's token."},
+				"operatorToken": object{
+					"type":        "http",
+					"scheme":      "bearer",
+					"description": "An operator's token. What an operator may do is said by a role: x-least-role is the least one.",
+				},
 				"session": object{
 					"type":        "apiKey",
 					"in":          "cookie",
 					"name":        cookieName,
-					"description": "An operator's session, from /login. Writes must come from a page of the same origin.",
+					"description": "A session of an operator or a tenant, from /login. Writes must come from a page of the same origin.",
 				},
 			},
 		},
@@ -148,6 +152,9 @@ func (s *schemas) operation(r Route) object {
 	if params := s.parameters(r); len(params) > 0 {
 		op["parameters"] = params
 	}
+	if role := r.LeastRole(); role != "" {
+		op["x-least-role"] = role // of an operator
+	}
 	in := reflect.New(r.Endpoint.In).Interface()
 	_, own := in.(interface{ ParseBody([]byte) error })
 	if r.Method != http.MethodGet && (own || hasBodyFields(r.Endpoint.In)) {
@@ -171,6 +178,8 @@ func (s *schemas) answer(r Route) object {
 	switch {
 	case out == reflect.TypeFor[Page]():
 		return object{"text/html": object{"schema": object{"type": "string"}}}
+	case out == reflect.TypeFor[Table]():
+		return object{"text/csv": object{"schema": object{"type": "string"}}}
 	case out == nil || out == reflect.TypeFor[None]():
 		return object{"text/plain": object{"schema": object{"type": "string"}}}
 	case r.ID == "streamEvents" || r.ID == "streamAllEvents":

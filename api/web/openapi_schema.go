@@ -139,7 +139,7 @@ func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed 
 		if !answer {
 			schema = addBounds(nullableUnlessRequired(schema, f), f)
 		}
-		properties[name] = described(addExamples(schema, f), f)
+		properties[name] = explain(schema, name, f)
 		if answer && !strings.Contains(f.Tag.Get("json"), ",omitempty") || !answer && required(f) {
 			*needed = append(*needed, name)
 		}
@@ -179,12 +179,18 @@ func (s *schemas) parameters(r Route) []object {
 		}
 		if doc := f.Tag.Get("doc"); doc != "" {
 			p["description"] = doc
+		} else if common := meaningOf(name); common.Doc != "" {
+			p["description"] = common.Doc
 		}
 		out = append(out, p)
 	})
 	for _, m := range parameter.FindAllStringSubmatch(r.Path, -1) {
 		if !seen[m[1]] { // a route that only scopes by it
-			out = append(out, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+			p := object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}}
+			if common := meaningOf(m[1]); common.Doc != "" {
+				p["description"] = common.Doc
+			}
+			out = append(out, p)
 		}
 	}
 	return out
@@ -243,19 +249,24 @@ func enumValues(schema object, words string) []any {
 	return out
 }
 
-// addExamples adds the words that a field may hold, and an example of its value.
-func addExamples(schema object, f reflect.StructField) object {
-	words, example := f.Tag.Get("enum"), f.Tag.Get("example")
-	if words == "" && example == "" {
+// addWords adds the words that a field may hold.
+func addWords(schema object, f reflect.StructField) object {
+	words := f.Tag.Get("enum")
+	if words == "" {
 		return schema
 	}
 	schema = copySchema(schema)
-	if words != "" {
-		schema["enum"] = enumValues(schema, words)
+	schema["enum"] = enumValues(schema, words)
+	return schema
+}
+
+// addExample adds an example of the value.
+func addExample(schema object, example string) object {
+	if example == "" {
+		return schema
 	}
-	if example != "" {
-		schema["examples"] = []any{exampleValue(schema, example)}
-	}
+	schema = copySchema(schema)
+	schema["examples"] = []any{exampleValue(schema, example)}
 	return schema
 }
 
@@ -269,16 +280,6 @@ func exampleValue(schema object, text string) any {
 		return n
 	}
 	return text
-}
-
-func described(schema object, f reflect.StructField) object {
-	doc := f.Tag.Get("doc")
-	if doc == "" {
-		return schema
-	}
-	schema = copySchema(schema)
-	schema["description"] = doc
-	return schema
 }
 
 func copySchema(schema object) object {

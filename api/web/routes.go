@@ -1,9 +1,14 @@
 package web
 
 import (
+	"net/http"
+	"slices"
 	"time"
 
+	"github.com/gin-gonic/gin"
+
 	"spotkeeper/internal/domain/credentials"
+	"spotkeeper/internal/domain/operators"
 )
 
 // Route is one row of the API. The router, the OpenAPI document and the test of
@@ -19,8 +24,10 @@ type Route struct {
 	Quiet        bool          // success is logged at debug level: called all day long
 	// Scope is what a tenant's credential needs; empty: read for a GET, else operate.
 	Scope credentials.Scope
-	Own   bool // an agent's own credential may call it: for the reports of one agent on one instance
-	Old   bool // the deployed agents call it, although its class is not Agent
+	// Role is the least role of an operator who may call it; empty: see LeastRole.
+	Role operators.Role
+	Own  bool // an agent's own credential may call it: for the reports of one agent on one instance
+	Old  bool // the deployed agents call it, although its class is not Agent
 	// Urgent says that it is never answered with 429: an instance has two minutes.
 	Urgent   bool
 	Counted  RequestClass // empty: by its class and method
@@ -32,6 +39,49 @@ type Route struct {
 	Subject auditSubject
 	// Strict refuses parameters and members that the route does not read.
 	Strict bool
+}
+
+// LeastRole is the least role of an operator who may call the route; empty where
+// operators are not asked for. A viewer reads. A change of what a client owns needs an
+// operator, or an admin where a tenant's token needs that scope; what is for operators
+// alone needs an admin unless its row says less.
+func (r Route) LeastRole() operators.Role {
+	switch {
+	case r.Auth != Admin && r.Auth != Client:
+		return ""
+	case r.Role != "":
+		return r.Role
+	case r.Method == http.MethodGet:
+		return operators.Viewer
+	case r.Auth == Admin || r.Scope == credentials.Admin:
+		return operators.Admin
+	default:
+		return operators.Operator
+	}
+}
+
+// MayCall lists the ids of the changes that the caller of a request may ask for, and of the
+// reads that are not for everybody, for pages that leave the others out.
+func MayCall(c *gin.Context) []string {
+	all, _ := c.Value(surfaceKey).([]Route)
+	p := PrincipalFrom(c.Request.Context())
+	may := []string{}
+	for _, r := range all {
+		if (r.Method != http.MethodGet || r.Role != "") && r.isFor(p) {
+			may = append(may, r.ID)
+		}
+	}
+	slices.Sort(may)
+	return may
+}
+
+// isFor says whether a caller may call the route for something of its own.
+func (r Route) isFor(p Principal) bool {
+	if p.Operator {
+		return r.LeastRole() != "" && p.Role.Includes(r.LeastRole())
+	}
+	found := credentials.Found{Kind: p.Kind, Scope: p.Allowed, LegacyMode: credentials.LegacyAll}
+	return r.Auth == Client && found.Allows(r.use()) == nil
 }
 
 // QuickTimeout is the deadline of a route that names none. It keeps the answer that a

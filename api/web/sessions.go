@@ -11,72 +11,132 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"spotkeeper/internal/domain/credentials"
+	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres"
 )
 
-// cookieName is the cookie of an operator's session.
+// cookieName is the cookie of a session.
 const cookieName = "spotkeeper_session"
 
-// sessionLength is how long a login is good for. It is not prolonged: an operator
-// logs in once a working day.
+// sessionLength is how long a login is good for. It is not prolonged: people log in
+// once a working day.
 const sessionLength = 12 * time.Hour
 
 // SessionIdle is how long a session may be unused before it ends.
 const SessionIdle = 30 * time.Minute
 
 // SessionStore remembers the sessions that were ended before their time, and what
-// operators did at the door.
+// operators and tenants did at the door.
 type SessionStore interface {
-	SessionBegun(ctx context.Context, n postgres.OperatorSession) error
-	EndSession(ctx context.Context, id, operator string, expires time.Time) error
+	SessionBegun(ctx context.Context, n postgres.Session, actor string) error
+	EndSession(ctx context.Context, n postgres.Session, actor string) error
 	// UseSession says whether a session is good: it was used within idle, and not ended.
 	UseSession(ctx context.Context, id string, now time.Time, idle time.Duration) (bool, error)
 }
 
-// Sessions are the logins of operators' browsers. A session is a signed cookie,
-// so every process of the api knows it; it ends with its time, with a logout, and
-// with the operator's token.
+// SessionTokens finds what the session of a tenant was begun with.
+type SessionTokens interface {
+	// FindOfSession fails with credentials.not_found.
+	FindOfSession(ctx context.Context, clientID, credentialID string) (*credentials.Found, error)
+}
+
+// Sessions are the logins of browsers. A session is a signed cookie, so every process of
+// the api knows it. It ends with its time, with a logout, and with what it was begun
+// with: the operator's token, the tenant's credential, or the settings of the identity
+// provider.
 type Sessions struct {
 	Keys      [][]byte // the deployment's; sessions are signed with one derived from the first
 	Store     SessionStore
-	Operators map[string]string // token by name
-	Now       func() time.Time
+	Operators map[string]operators.Account // by name
+	// Provider names the identity provider and what it is believed for; empty: there is
+	// none, and sessions that it began are not good.
+	Provider string
+	Tokens   SessionTokens
+	Now      func() time.Time
 }
 
 // Session is what the cookie says.
 type Session struct {
 	ID       string `json:"i"`
-	Operator string `json:"o"`
-	Expires  int64  `json:"e"`
+	Operator string `json:"o,omitempty"`
+	// Role is of an operator whom the identity provider knows. Who has a token has the
+	// role that is configured now.
+	Role         operators.Role `json:"r,omitempty"`
+	ClientID     string         `json:"c,omitempty"` // of a tenant
+	CredentialID string         `json:"k,omitempty"` // of a tenant; empty: its old token
+	Expires      int64          `json:"e"`
+
+	found *credentials.Found // of a tenant
 }
 
-// NewCookie makes the value of a cookie.
-func (s *Sessions) NewCookie(operator, address string) (string, postgres.OperatorSession, error) {
+// Begun is a session that was begun.
+type Begun struct {
+	Cookie string // its value
+	Row    postgres.Session
+	Caller Principal
+}
+
+// BeginOperator makes the session of an operator with a token.
+func (s *Sessions) BeginOperator(name, address string) (*Begun, error) {
+	return s.begin(Session{Operator: name}, address, "token")
+}
+
+// BeginPerson makes the session of an operator whom the identity provider knows.
+func (s *Sessions) BeginPerson(name string, role operators.Role, address string) (*Begun, error) {
+	return s.begin(Session{Operator: name, Role: role}, address, "oidc")
+}
+
+// BeginTenant makes the session of a tenant with a credential.
+func (s *Sessions) BeginTenant(found *credentials.Found, address string) (*Begun, error) {
+	return s.begin(Session{ClientID: found.ClientID, CredentialID: found.ID, found: found}, address, "token")
+}
+
+func (s *Sessions) begin(n Session, address, via string) (*Begun, error) {
 	now := s.Now()
-	made := postgres.OperatorSession{
-		ID:        uuid.NewString(),
-		Operator:  operator,
-		Address:   address,
-		StartedAt: now,
-		ExpiresAt: now.Add(sessionLength),
-	}
-	payload, err := json.Marshal(Session{ID: made.ID, Operator: operator, Expires: made.ExpiresAt.Unix()})
+	expires := now.Add(sessionLength)
+	n.ID, n.Expires = uuid.NewString(), expires.Unix()
+	payload, err := json.Marshal(n)
 	if err != nil {
-		return "", made, err
+		return nil, err
 	}
-	mac, err := sign(s.Keys[0], s.Operators[operator], payload)
+	mac, err := s.sign(s.Keys[0], n, payload)
 	if err != nil {
-		return "", made, err
+		return nil, err
 	}
-	return base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(mac), made, nil
+	caller := n.caller(s)
+	return &Begun{
+		Cookie: base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(mac),
+		Caller: caller,
+		Row: postgres.Session{
+			ID:           n.ID,
+			Operator:     n.Operator,
+			Role:         string(caller.Role),
+			Via:          via,
+			ClientID:     n.ClientID,
+			CredentialID: n.CredentialID,
+			Address:      address,
+			StartedAt:    now,
+			ExpiresAt:    expires,
+		},
+	}, nil
 }
 
-// sign uses a key of the deployment and of the operator's token, so that a token
-// that is replaced takes its sessions with it.
-func sign(secret []byte, token string, payload []byte) ([]byte, error) {
-	key, err := hkdf.Key(sha256.New, secret, []byte(token), "operator session", sha256.Size)
+// sign uses a key of the deployment and of what the session was begun with, so that a
+// token that is replaced takes its sessions with it.
+func (s *Sessions) sign(secret []byte, n Session, payload []byte) ([]byte, error) {
+	salt, use := []byte(s.Operators[n.Operator].Token), "operator session"
+	switch {
+	case n.ClientID != "":
+		salt, use = n.found.TokenHash, "tenant session"
+	case n.Role != "":
+		salt, use = []byte(s.Provider), "provider session"
+	}
+	key, err := hkdf.Key(sha256.New, secret, salt, use, sha256.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +146,7 @@ func sign(secret []byte, token string, payload []byte) ([]byte, error) {
 }
 
 // Read is the session of a request; nil when there is no good one. It fails only
-// when it cannot be known whether the session was ended.
+// when it cannot be known whether the session is good.
 func (s *Sessions) Read(r *http.Request) (*Session, error) {
 	cookie, err := r.Cookie(cookieName)
 	if s == nil || err != nil {
@@ -99,12 +159,12 @@ func (s *Sessions) Read(r *http.Request) (*Session, error) {
 	if errPayload != nil || errMAC != nil || json.Unmarshal(payload, &found) != nil {
 		return nil, nil //nolint:nilerr // what cannot be read is no session
 	}
-	if _, still := s.Operators[found.Operator]; !still || s.Now().Unix() >= found.Expires {
-		return nil, nil
+	if still, err := s.stillKnown(r.Context(), &found); err != nil || !still {
+		return nil, err
 	}
 	signed := false
 	for _, key := range s.Keys {
-		want, err := sign(key, s.Operators[found.Operator], payload)
+		want, err := s.sign(key, found, payload)
 		if err != nil {
 			return nil, err
 		}
@@ -120,18 +180,75 @@ func (s *Sessions) Read(r *http.Request) (*Session, error) {
 	return &found, nil
 }
 
-// principal is the operator whose browser asks; the zero Principal without a session. A
+// stillKnown says whether the time of a session is not over, and what it was begun with
+// is still good.
+func (s *Sessions) stillKnown(ctx context.Context, n *Session) (bool, error) {
+	if s.Now().Unix() >= n.Expires {
+		return false, nil
+	}
+	switch {
+	case n.ClientID != "":
+		found, err := s.Tokens.FindOfSession(ctx, n.ClientID, n.CredentialID)
+		if fault.Is(err, credentials.NotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		n.found = found
+		return found.ClientID == n.ClientID && found.Judge(s.Now()) == nil && CanLogIn(found) == nil, nil
+	case n.Role != "":
+		return s.Provider != "" && n.Role.Known(), nil
+	default:
+		_, still := s.Operators[n.Operator]
+		return still, nil
+	}
+}
+
+// CanLogIn says whether a credential is for people. Fails with credentials.not_for_this.
+func CanLogIn(found *credentials.Found) error {
+	return found.Allows(credentials.Use{Needs: credentials.Read})
+}
+
+// caller is who a session stands for, whatever it asks.
+func (n Session) caller(s *Sessions) Principal {
+	if n.ClientID != "" {
+		p := tenantOf(n.found)
+		p.Session = true
+		return p
+	}
+	role := n.Role
+	if role == "" {
+		role = s.Operators[n.Operator].Role
+	}
+	return Principal{Operator: true, Session: true, Name: n.Operator, Role: role, CredentialID: n.ID}
+}
+
+// CallerOf is who a good session stands for.
+func (s *Sessions) CallerOf(n *Session) Principal { return n.caller(s) }
+
+// Ended is what the store is told of a session that its browser ends.
+func (n Session) Ended() postgres.Session {
+	return postgres.Session{ID: n.ID, Operator: n.Operator, ClientID: n.ClientID, ExpiresAt: time.Unix(n.Expires, 0)}
+}
+
+// bySession is the caller whose browser asks; the zero Principal without a session. A
 // browser sends its cookie wherever a page sends it, so a write must come from a
 // page of ours: it is refused when it says otherwise, and when it does not say.
-func (s *Sessions) principal(r *http.Request) (Principal, error) {
-	found, err := s.Read(r)
+func (a *Authenticator) bySession(c *gin.Context, r Route) (Principal, error) {
+	found, err := a.Sessions.Read(c.Request)
 	if err != nil || found == nil {
 		return Principal{}, err
 	}
-	if err := fromOurPage(r); err != nil {
+	if err := fromOurPage(c.Request); err != nil {
 		return Principal{}, err
 	}
-	return Principal{Operator: true, Session: true, Name: found.Operator, CredentialID: found.ID}, nil
+	p := found.caller(a.Sessions)
+	if p.Operator {
+		return p, nil
+	}
+	a.noteUse(c, found.found)
+	return p, r.allows(c, p, found.found)
 }
 
 func fromOurPage(r *http.Request) error {

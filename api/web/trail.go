@@ -19,7 +19,7 @@ func trailRequest(c *gin.Context, p Principal) trail.Request {
 	out := trail.Request{TokenID: p.CredentialID, Address: c.ClientIP(), RequestID: c.Writer.Header().Get(requestKey)}
 	switch {
 	case p.Operator:
-		out.ActorKind, out.ActorID = "operator", p.Name
+		out.ActorKind, out.ActorID, out.ActorRole = "operator", p.Name, string(p.Role)
 	case p.Kind == credentials.Agent:
 		out.ActorKind, out.ActorID = "agent", p.AgentID
 	case p.ClientID != "":
@@ -31,6 +31,11 @@ func trailRequest(c *gin.Context, p Principal) trail.Request {
 // withCaller adds the caller and its request to the context of what it does.
 func withCaller(ctx context.Context, c *gin.Context, p Principal) context.Context {
 	return trail.WithRequest(withPrincipal(ctx, p), trailRequest(c, p))
+}
+
+// AsCaller adds a caller whom a login has just made known.
+func AsCaller(c *gin.Context, p Principal) context.Context {
+	return withCaller(c.Request.Context(), c, p)
 }
 
 // changes says whether a person or a program changes something by the route. What agents

@@ -4,7 +4,7 @@
 #   SPOTKEEPER_PACKAGES=https://packages.example.com/agent SPOTKEEPER_API=https://spotkeeper.example.com \
 #   SPOTKEEPER_AGENT_ID=web sh install.sh < token
 #
-# The packages are checked against SHA256SUMS, and SHA256SUMS against its cosign bundle
+# The packages are checked against checksums.txt, and checksums.txt against its cosign bundle
 # when SPOTKEEPER_COSIGN_KEY names the public key.
 set -eu
 : "${SPOTKEEPER_PACKAGES:?}" "${SPOTKEEPER_API:?}" "${SPOTKEEPER_AGENT_ID:?}"
@@ -20,16 +20,16 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 fetch() { curl -fsSL --retry 5 --retry-all-errors --max-time 120 -o "$1" "$SPOTKEEPER_PACKAGES/$1"; }
 
-fetch SHA256SUMS
+fetch checksums.txt
 if [ -n "${SPOTKEEPER_COSIGN_KEY:-}" ]; then
-  fetch SHA256SUMS.bundle
-  cosign verify-blob --key "$SPOTKEEPER_COSIGN_KEY" --bundle SHA256SUMS.bundle SHA256SUMS
+  fetch checksums.txt.bundle
+  cosign verify-blob --key "$SPOTKEEPER_COSIGN_KEY" --bundle checksums.txt.bundle checksums.txt
 fi
 if command -v dpkg >/dev/null; then suffix="_$deb.deb"; else suffix=".$rpm.rpm"; fi
-file=$(sed -n "s/^[0-9a-f]*  \(spotkeeper-agent.*$suffix\)$/\1/p" SHA256SUMS | tail -n 1)
+file=$(sed -n "s/^[0-9a-f]*  \(spotkeeper-agent.*$suffix\)$/\1/p" checksums.txt | tail -n 1)
 [ -n "$file" ] || { echo "$SPOTKEEPER_PACKAGES has no package that ends in $suffix" >&2; exit 1; }
 fetch "$file"
-grep -F "  $file" SHA256SUMS | sha256sum -c -
+grep -F "  $file" checksums.txt | sha256sum -c -
 if command -v dpkg >/dev/null; then dpkg -i "$file"; else rpm -U --replacepkgs "$file"; fi
 
 spotkeeper-agent enroll --api "$SPOTKEEPER_API" --agent-id "$SPOTKEEPER_AGENT_ID" --token-file -

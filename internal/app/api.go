@@ -21,10 +21,12 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/door"
+	"spotkeeper/internal/identity"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/postgres/views"
+	"spotkeeper/internal/sealing"
 	"spotkeeper/internal/webhook"
 )
 
@@ -41,14 +43,21 @@ func (a *App) RunAPI(ctx context.Context) error {
 	}
 	a.fleetMetrics("api")
 	a.sayWhatCannotWork(ctx)
+	var cert *door.Certificate
+	if a.Config.API.TLSCert != "" {
+		if cert, err = door.LoadCertificate(a.Config.API.TLSCert, a.Config.API.TLSKey, a.Log, nil); err != nil {
+			return err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {
 		return serve(ctx, a.Log, "api", a.Config.API.Listen,
-			door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), handler, nil)
+			door.New(door.Limits{Conns: a.Config.API.MaxConns}, a.Metrics), cert, handler, nil)
 	})
 	if a.Config.API.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil),
+			return serve(ctx, a.Log, "api's metrics", a.Config.API.MetricsListen, door.New(opsLimits, nil), nil,
 				a.apiPages(), nil)
 		})
 	}
@@ -92,7 +101,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Workflows: a.Workflows,
 	}
 	events := &pages.Events{Feed: feed}
-	open := len(operators) == 0 && a.Config.API.Loopback()
+	open := len(operators) == 0 && !a.Config.OIDC.Given() && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log:             a.Log,
 		Metrics:         a.Metrics,
@@ -103,6 +112,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Tokens:          tokens,
 		Operators:       operators,
 		OpenToOperators: open,
+		SignIn:          a.signIn(keys),
 		SessionKeys:     keys.Secrets(),
 		Sessions:        &postgres.Sessions{DB: a.DB},
 		Audit:           &postgres.AuditLog{DB: a.DB},
@@ -116,6 +126,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Decisions: &agents.Decisions{
 			Store:     &postgres.Decisions{DB: a.DB},
 			Settings:  &postgres.Agents{DB: a.DB},
+			Types:     &postgres.Requirements{DB: a.DB},
 			Pools:     reader,
 			Commands:  commands,
 			Notices:   notices,
@@ -130,6 +141,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Sync:          &postgres.Syncs{DB: a.DB},
 			Notices:       notices,
 			Aftercare:     a.aftercare,
+			Lock:          &promotionLock{&postgres.Launches{DB: a.DB}, a.Fleet},
 			Workflows:     a.Workflows,
 			NoticeWait:    a.Config.API.NoticeWait,
 			RebalanceHold: a.Config.API.RebalanceHold,
@@ -150,11 +162,12 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		},
 		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
 		Requirements:   &control.Requirements{Store: &postgres.Requirements{DB: a.DB}},
-		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight()},
+		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()},
+		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: a.DB}},
 
-		ClientPages:   &pages.ClientPages{Views: reader},
+		ClientPages:   &pages.ClientPages{Views: reader, Now: time.Now},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
 		AdminPages:    &pages.AdminPages{Views: reader, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
 		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: a.DB}},
@@ -246,4 +259,22 @@ func (a *App) webDir() http.Handler {
 		}
 		http.ServeFileFS(w, r, root, "index.html")
 	})
+}
+
+// signIn is how operators log in at the identity provider; nil without one.
+func (a *App) signIn(keys sealing.Keys) *rest.SignIn {
+	o := a.Config.OIDC
+	if !o.Given() {
+		return nil
+	}
+	return &rest.SignIn{Box: keys.For("logins"), Provider: identity.New(identity.Options{
+		Issuer:       o.Issuer,
+		ClientID:     o.ClientID,
+		ClientSecret: o.ClientSecret.Reveal(),
+		RedirectURL:  o.RedirectURL,
+		Scopes:       o.Scopes,
+		NameClaim:    o.NameClaim,
+		GroupsClaim:  o.GroupsClaim,
+		Roles:        o.Roles(),
+	}, nil, time.Now)}
 }

@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/intake"
+	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/tracing"
@@ -56,6 +57,9 @@ type Options struct {
 // first call, and again at each further one, so a process starts before its
 // dependencies and recovers with them.
 func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
+	if err := checkTransport(c, o.Temporal); err != nil {
+		return nil, err
+	}
 	limitMemory(ctx, o.Log)
 	collectLess()
 	if err := activities.CheckKeep(c.Worker.Keep); err != nil {
@@ -86,14 +90,22 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.DB = db
-	cloud := fleetOptions(c.AWS)
+	names, err := newAgentNames(&postgres.AgentNames{DB: db})
+	if err != nil {
+		a.DB.Close()
+		return nil, err
+	}
+	a.Log = slog.New(naming{a.Log.Handler(), names})
+	options := fleetOptions(c.AWS)
+	options.WatchRole = a.watchRole
 	if a.tracing != nil {
-		cloud.Middleware = append(cloud.Middleware, a.tracing.AWS())
+		options.Middleware = append(options.Middleware, a.tracing.AWS())
 		if o.Temporal.Interceptor, err = a.tracing.Temporal(); err != nil {
+			db.Close()
 			return nil, err
 		}
 	}
-	if a.Fleet, err = fleet.New(ctx, cloud); err != nil {
+	if a.Fleet, err = fleet.New(ctx, options); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -123,6 +135,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		Queue:     c.Temporal.Queue,
 		Tuning:    o.Tuning,
 		OnRetry:   func(error) { retries.Inc() },
+		NameOf:    names.find,
 	}
 	return a, nil
 }
@@ -144,10 +157,12 @@ func fleetOptions(c config.AWS) fleet.Options {
 		Endpoint:        c.EC2Endpoint,
 		STSEndpoint:     c.STSEndpoint,
 		PricingEndpoint: c.PricingEndpoint,
+		QuotasEndpoint:  c.QuotasEndpoint,
 	}
 	if c.Simulated {
 		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
 		o.STSEndpoint, o.PricingEndpoint = cmp.Or(o.STSEndpoint, o.Endpoint), cmp.Or(o.PricingEndpoint, o.Endpoint)
+		o.QuotasEndpoint = cmp.Or(o.QuotasEndpoint, o.Endpoint)
 	}
 	return o
 }

@@ -57,7 +57,7 @@ func TestAWorkerOfTemporalCloudPolls(t *testing.T) {
 
 	for name, lacks := range map[string][]string{
 		"whole":                     nil,
-		"without search attributes": {"ClientID", "AgentID", "Reason"},
+		"without search attributes": {"ClientID", "AgentID", "AgentName", "Reason"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +77,7 @@ func TestAWorkerOfTemporalCloudPolls(t *testing.T) {
 				require.Equal(t, "ready\n", page)
 			} else {
 				require.Contains(t, page,
-					"ready, but: The namespace ours.acct lacks the search attributes ClientID, AgentID, Reason, of the type Keyword.")
+					"ready, but: The namespace ours.acct lacks the search attributes ClientID, AgentID, AgentName, Reason, of the type Keyword.")
 			}
 			stop()
 			require.NoError(t, <-ended)

@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/postgres"
 )
 
 // ec2Fleet shows the way to EC2 as activities want it: what a launch is made of
@@ -157,6 +158,11 @@ func (f ec2Fleet) Preflight(
 	return f.Provider.Preflight(ctx, fleet.Account(a), region, zone, t), nil
 }
 
+// Quotas lists the limits of an account for EC2.
+func (f ec2Fleet) Quotas(ctx context.Context, a activities.Account, region string) ([]preflight.Quota, error) {
+	return f.Provider.Quotas(ctx, fleet.Account(a), region)
+}
+
 // CancelRequest cancels the persistent spot request of an instance that ends.
 func (f ec2Fleet) CancelRequest(ctx context.Context, a activities.Account, region, instanceID string) error {
 	return f.Provider.CancelRequest(ctx, fleet.Account(a), region, instanceID)
@@ -222,4 +228,24 @@ func (f ec2Fleet) Missing(
 		}
 	}
 	return missing, nil
+}
+
+// tellRoleWithin bounds the note about a role: the call that found it out waits for it.
+const tellRoleWithin = 2 * time.Second
+
+// watchRole tells a client that STS refuses its role, and that it is assumed again.
+func (a *App) watchRole(ctx context.Context, of fleet.Account, refusal error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellRoleWithin)
+	defer cancel()
+	store := &postgres.RoleHealth{DB: a.DB}
+	var err error
+	if refusal == nil {
+		err = store.Assumed(ctx, of.ClientID)
+	} else {
+		a.Log.WarnContext(ctx, "a client's role is refused", "client_id", of.ClientID, "error", refusal)
+		err = store.Refused(ctx, of.ClientID, fleet.RoleRefusal(of))
+	}
+	if err != nil {
+		a.Log.WarnContext(ctx, "a client could not be told of its role", "client_id", of.ClientID, "error", err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
@@ -41,7 +42,15 @@ func TestPreflightFindsInCalm(t *testing.T) {
 	})
 	require.NoError(t, err)
 	m := f.join("web",
-		f.machine(func(in *ec2.RunInstancesInput) { in.ImageId, in.KeyName = image.ImageId, aws.String("ops") }))
+		f.machine(func(in *ec2.RunInstancesInput) {
+			in.ImageId, in.KeyName = image.ImageId, aws.String("ops")
+			in.MetadataOptions = &types.InstanceMetadataOptionsRequest{HttpTokens: types.HttpTokensStateRequired}
+		}))
+	lax := f.join("lax", old)
+	var warned preflight.Report
+	f.call("GET", "/api/client/agents/"+lax.id+"/preflight?run=true", nil, &warned)
+	require.Equal(t, preflight.Warning, warned.Result)
+	require.Contains(t, f.log.String(), "IMDSv2")
 	run := func() preflight.Report {
 		t.Helper()
 		var report preflight.Report
@@ -120,7 +129,17 @@ func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
 		require.Contains(t, answer.Error, words)
 		require.Equal(t, "switch.invalid_target", answer.Code)
 	}
+	var answer struct{ Error, Code string }
+	require.Equal(t, http.StatusBadRequest, f.ask("POST", "/api/client/instances/"+m.at+"/force-switch",
+		map[string]any{"target": "ondemand", "new_instance_type": "m5.lage"}, &answer), f.log.String())
+	require.Contains(t, answer.Error, "no instance type m5.lage in us-east-1")
+	_, err = f.DB.Pool.Exec(t.Context(), `UPDATE agents SET keeping = 'manual'`)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusBadRequest, f.ask("POST", "/api/agents/"+m.id+"/replicas",
+		map[string]any{"pool_id": "m5.large.us-west-2a"}, &answer), f.log.String())
+	require.Contains(t, answer.Error, "us-west-2")
 	require.Empty(t, f.list(`SELECT id FROM commands`))
+	require.Empty(t, f.list(`SELECT id FROM replicas`))
 	f.ask("POST", "/api/client/instances/"+m.at+"/force-switch", map[string]any{
 		"target":  "pool",
 		"pool_id": "m5.large.us-east-1b",
@@ -185,7 +204,107 @@ func TestChoiceAmongTypes(t *testing.T) {
 	require.Equal(t, []string{"m5.large", "m5a.large"}, fit)
 	require.Equal(t, http.StatusBadRequest, f.ask("PUT", path, map[string]any{"min_vcpus": 8, "max_vcpus": 2}, nil))
 
+	var told struct {
+		Sentences []string
+		Types     struct {
+			Considered []string
+			Others     []struct {
+				InstanceType string `json:"instance_type"`
+				Why          string
+			}
+		}
+	}
+	f.call("GET", "/api/client/agents/"+m.id+"/explain", nil, &told)
+	require.Equal(t, []string{"m5.large", "m5a.large"}, told.Types.Considered)
+	require.Contains(t, strings.Join(told.Sentences, " "), "A replacement may be of m5.large, m5a.large;")
+	for _, o := range told.Types.Others {
+		require.NotEmpty(t, o.Why, o.InstanceType)
+	}
+
+	client := "/api/client/" + f.account().ClientID + "/requirements"
+	f.call("PUT", client, map[string]any{"exclude": []string{"m5a.*"}}, nil)
+	require.Equal(t, http.StatusBadRequest, f.ask("PUT", client, map[string]any{"architecture": "vax"}, nil))
+	f.call("GET", path, nil, &answer)
+	fit, why = fitting()
+	require.Equal(t, []string{"m5.large"}, fit, "what the agent does not say is the client's")
+	require.Equal(t, "it is excluded", why["m5a.large"])
+	f.call("PUT", client, map[string]any{}, nil)
+
+	f.call("PUT", path, map[string]any{"min_vcpus": 8}, &answer)
+	f.fault(ec2sim.Fault{Action: "RunInstances", Pool: "m5.large.*", Code: "InsufficientInstanceCapacity"})
+	out := m.lose()
+	require.Contains(t, out.HeirPool, ".2xlarge.", "at least eight vCPUs, after %v", out.Launches)
+	require.NoError(t, f.sim.ClearFaults(t.Context()))
+}
+
+// TestChoiceStaysInItsRequirements: what is included is launched, and nothing else.
+func TestChoiceStaysInItsRequirements(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	m := f.join("web", f.machine())
+	f.collect()
+	f.call("PUT", "/api/client/agents/"+m.id+"/requirements", map[string]any{
+		"include":   []string{"m5a.*", "m5.*"},
+		"max_vcpus": 2,
+	}, nil)
 	f.fault(ec2sim.Fault{Action: "RunInstances", Pool: "m5.*", Code: "InsufficientInstanceCapacity"})
 	out := m.lose()
 	require.True(t, strings.HasPrefix(out.HeirPool, "m5a.large."), "%s after %v", out.HeirPool, out.Launches)
+}
+
+// TestQuotasAreHeldAgainstTheLossOfAZone: told once, and when they suffice again.
+func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	for _, name := range []string{"web-1", "web-2", "web-3"} {
+		f.join(name, f.machine())
+	}
+	f.collect()
+	var got struct {
+		Result  preflight.Result
+		Agents  map[string]int
+		Regions []struct {
+			Region string
+			Checks []preflight.Check
+		}
+	}
+	path := "/api/client/" + f.account().ClientID + "/preflight"
+	f.call("GET", path, nil, &got)
+	require.Equal(t, preflight.Unknown, got.Result, "nothing was checked yet")
+	require.Equal(t, 3, got.Agents["unchecked"])
+
+	limit := func(spot, demand int) {
+		require.NoError(t, f.sim.SetQuota(t.Context(), ec2sim.Quota{
+			Account:   fieldAccount,
+			Region:    "us-east-1",
+			SpotVCPUs: &spot,
+			VCPUs:     &demand,
+		}))
+		f.call("GET", path+"?run=true", nil, &got)
+	}
+	limit(12, 0)
+	require.Equal(t, preflight.OK, got.Result, f.log.String())
+	limit(11, 6)
+	require.Equal(t, preflight.Warning, got.Result, f.log.String())
+	told := func() []string {
+		return f.list(`SELECT severity FROM notifications WHERE dedup_key LIKE 'quotas:%' ORDER BY created_at`)
+	}
+	require.Empty(t, told())
+	for range 3 {
+		limit(11, 5)
+	}
+	require.Equal(t, preflight.Failed, got.Result)
+	require.Contains(t, got.Regions[0].Checks[0].Repair, "at least 12 in Service Quotas")
+	require.Equal(t, []string{"error"}, told(), "once")
+	limit(200, 200)
+	require.Equal(t, []string{"error", "info"}, told())
+	limit(11, 5)
+	require.Equal(t, []string{"info", "error"}, told(), "again")
+
+	f.fault(ec2sim.Fault{Action: "ListServiceQuotas", Code: "AccessDeniedException"})
+	f.call("GET", path+"?run=true", nil, &got)
+	require.Equal(t, preflight.Unknown, got.Result)
+	require.Contains(t, got.Regions[0].Checks[0].Repair, "servicequotas:ListServiceQuotas")
 }

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
 )
 
@@ -86,4 +87,41 @@ func TestEndsThatAreNotTerminated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestARefusedRoleIsToldOnceAnHour (K13), and that it is mended.
+func TestARefusedRoleIsToldOnceAnHour(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	f.join("web", f.machine())
+	role := ec2sim.Role{ARN: f.account().RoleARN, ExternalID: f.account().ExternalID}
+	gone := role
+	gone.Gone = true
+	require.NoError(t, f.sim.AddRole(t.Context(), gone))
+	restarted := func() *fleet.Provider { // a process that has no session yet
+		o := fleetOptions(f.Config.AWS)
+		o.WatchRole = f.watchRole
+		p, err := fleet.New(t.Context(), o)
+		require.NoError(t, err)
+		return p
+	}
+	for range 3 {
+		_, err := restarted().Zones(t.Context(), fleet.Account(f.account()), "us-east-1")
+		require.Error(t, err)
+	}
+	told := func() []string {
+		return f.list(`SELECT message FROM notifications WHERE dedup_key LIKE '%role-refused:%' ORDER BY created_at`)
+	}
+	require.Len(t, told(), 1)
+	require.Contains(t, told()[0], "external id")
+	require.NotContains(t, told()[0], "sts:AssumeRole")
+
+	require.NoError(t, f.sim.AddRole(t.Context(), role))
+	for range 2 {
+		_, err := restarted().Zones(t.Context(), fleet.Account(f.account()), "us-east-1")
+		require.NoError(t, err)
+	}
+	require.Len(t, told(), 2)
+	require.Contains(t, told()[1], "again")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +31,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/frontend"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -40,13 +42,14 @@ import (
 // Replica workflows run in skipped time, which is the simulator's time too.
 type field struct {
 	*App
-	t     *testing.T
-	sim   *ec2sim.Client
-	ec2   *ec2.Client // the customer's
-	api   http.Handler
-	token string
-	env   atomic.Pointer[testsuite.TestWorkflowEnvironment]
-	log   *bytes.Buffer
+	t      *testing.T
+	sim    *ec2sim.Client
+	ec2    *ec2.Client // the customer's
+	api    http.Handler
+	token  string // of the customer's agents
+	tenant string // of the customer's people
+	env    atomic.Pointer[testsuite.TestWorkflowEnvironment]
+	log    *bytes.Buffer
 }
 
 // The customer's machines, and the account that they live in.
@@ -90,13 +93,17 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	const role = "arn:aws:iam::" + fieldAccount + ":role/spotkeeper-tenant"
 	var made struct {
 		Client struct {
+			ID         string
 			Token      string
 			ExternalID string `json:"external_id"`
 		}
 	}
 	f.call("POST", "/api/admin/clients/create", map[string]any{"name": t.Name(), "role_arn": role}, &made)
 	require.NoError(t, f.sim.AddRole(t.Context(), ec2sim.Role{ARN: role, ExternalID: made.Client.ExternalID}))
-	f.token = made.Client.Token
+	var people struct{ Token string }
+	f.call("POST", "/api/client/"+made.Client.ID+"/credentials",
+		map[string]any{"kind": "tenant", "name": "people", "scope": "operate"}, &people)
+	f.token, f.tenant = made.Client.Token, people.Token
 	return f
 }
 
@@ -117,14 +124,23 @@ func (f *field) ask(method, path string, in, out any) int {
 	return f.send(method, path, raw, out)
 }
 
+// tokenFor is that of the customer's agents for what agents call, and that of its people
+// for the rest.
+func (f *field) tokenFor(path string) string {
+	if strings.HasPrefix(path, "/api/agents/") {
+		return f.token
+	}
+	return f.tenant
+}
+
 // send is ask for a body as it is.
 func (f *field) send(method, path string, raw []byte, out any) int {
 	f.t.Helper()
 	r := httptest.NewRequestWithContext(f.t.Context(), method, path, bytes.NewReader(raw))
 	r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:5000"
 	r.Header.Set("Content-Type", "application/json")
-	if f.token != "" {
-		r.Header.Set("Authorization", "Bearer "+f.token)
+	if token := f.tokenFor(path); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
 	f.api.ServeHTTP(w, r)
@@ -188,6 +204,7 @@ func (f *field) join(name string, on types.Instance) *member {
 	f.adopt(*on.InstanceId)
 	f.learn()
 	m := &member{field: f, id: answer.AgentID, name: name, at: *on.InstanceId}
+	f.sells("us-east-1a", "us-east-1b", "us-east-1c")
 	m.reportPrices("us-east-1a", "us-east-1b", "us-east-1c")
 	return m
 }
@@ -213,7 +230,21 @@ func (f *field) learn() {
 	require.NoError(f.t, err)
 }
 
-// reportPrices makes pools of the type known.
+// sells has EC2 show a spot price of the type in zones, as the collection reads it.
+func (f *field) sells(zones ...string) {
+	f.t.Helper()
+	now := time.Now()
+	moves := make([]activities.PriceMove, len(zones))
+	for i, zone := range zones {
+		moves[i] = activities.PriceMove{AZ: zone, Price: fmt.Sprintf("%.4f", 0.0325+float64(i)/1000), At: now}
+	}
+	store, place := &prices.Prices{DB: f.DB}, activities.TypeInRegion{Region: "us-east-1", InstanceType: fieldType}
+	require.NoError(f.t, store.KeepOnDemand(f.t.Context(), place, 0.096, now))
+	_, err := store.KeepMoves(f.t.Context(), place, moves, now.Add(-time.Minute), now.Add(time.Millisecond))
+	require.NoError(f.t, err)
+}
+
+// reportPrices reports what the type costs in zones.
 func (m *member) reportPrices(zones ...string) {
 	m.t.Helper()
 	pools := make([]map[string]any, len(zones))

@@ -35,11 +35,11 @@ func TestABoundRefusesOneValue(t *testing.T) {
 		onePool("m5.large.us-east-1e", "0.041"), onePool("m5.large.us-east-1f", "1e7"),
 	}, ",")), f.log.String())
 	require.Equal(t, []string{"101.500000"},
-		f.list(`SELECT price::text FROM pool_prices WHERE pool_id = 'p6-b200.48xlarge.us-east-1b'`))
+		f.list(`SELECT price::text FROM client_prices WHERE pool_id = 'p6-b200.48xlarge.us-east-1b'`))
 	require.Equal(t, []string{"0.041000"},
-		f.list(`SELECT price::text FROM pool_prices WHERE pool_id = 'm5.large.us-east-1e'`))
+		f.list(`SELECT price::text FROM client_prices WHERE pool_id = 'm5.large.us-east-1e'`))
 	require.Empty(t,
-		f.list(`SELECT pool_id FROM pool_prices WHERE pool_id IN ('m5.large.us-east-1d', 'm5.large.us-east-1f')`))
+		f.list(`SELECT pool_id FROM client_prices WHERE pool_id IN ('m5.large.us-east-1d', 'm5.large.us-east-1f')`))
 	require.Contains(t, f.log.String(), "m5.large.us-east-1f", "the answer says what was left out")
 	require.Equal(t, 200, m.report("218.4", onePool("m5.large.us-east-1b", "0.02")))
 
@@ -48,11 +48,11 @@ func TestABoundRefusesOneValue(t *testing.T) {
 		many[n] = onePool(fmt.Sprintf("x%d.large.us-east-1b", n), "0.05")
 	}
 	require.Equal(t, 200, m.report("0.096", strings.Join(many, ",")), f.log.String())
-	require.Equal(t, []string{"5000"}, f.list(`SELECT count(*)::text FROM pool_prices WHERE instance_type LIKE 'x%'`))
+	require.Equal(t, []string{"5000"}, f.list(`SELECT count(*)::text FROM client_prices WHERE instance_type LIKE 'x%'`))
 }
 
 // TestPlacesAreNotParsed (K4): Local Zones and Wavelength Zones live in the region that the
-// registration names, and their pools can be reported and ordered.
+// registration names, and their pools can be reported.
 func TestPlacesAreNotParsed(t *testing.T) {
 	t.Parallel()
 
@@ -91,7 +91,7 @@ func TestPlacesAreNotParsed(t *testing.T) {
 					m.at, region, zone, zone)), nil)
 			require.Equal(t, 200, status, f.log.String())
 			require.Equal(t, []string{region + "/" + zone},
-				f.list(`SELECT region || '/' || az FROM pools WHERE id = 'm5.large.' || $1`, zone))
+				f.list(`SELECT region || '/' || az FROM client_prices WHERE pool_id = 'm5.large.' || $1`, zone))
 			require.Equal(t, []string{region + "/" + zone}, f.list(`SELECT region || '/' || az FROM instances`))
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/fleet"
+	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -141,4 +142,41 @@ func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
 	}))
 	_, err = prices.CollectPrices(t.Context())
 	require.Error(t, err, "when nothing can be read the run has failed")
+}
+
+// TestAnAdoptionKnowsTheMarket: the pools of a type that is new to us are known by the time
+// its first instance is adopted; that EC2 does not answer delays no adoption.
+func TestAnAdoptionKnowsTheMarket(t *testing.T) {
+	t.Parallel()
+
+	for name, want := range map[string]string{"answered": "6", "refused": "1"} { // its own pool is shown by the adoption
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newField(t, ec2sim.Options{})
+			if name == "refused" {
+				f.fault(ec2sim.Fault{Action: "DescribeSpotPriceHistory", Code: "UnauthorizedOperation", Times: -1})
+			}
+			on := f.machine()
+			f.call("POST", "/api/agents/register", map[string]any{
+				"client_token": f.token, "logical_agent_id": "web", "instance_id": *on.InstanceId,
+				"instance_type": string(on.InstanceType), "region": "us-east-1",
+				"az": *on.Placement.AvailabilityZone, "mode": "spot",
+			}, nil)
+			require.Equal(t, []string{"0"}, f.list(`SELECT count(*)::text FROM pools`), "an agent's word makes no pool")
+			got, err := (&activities.Adoptions{
+				Store: &postgres.Adoptions{DB: f.DB},
+				Fleet: ec2Fleet{Provider: f.Fleet},
+				Log:   f.Log,
+				Market: &activities.Prices{
+					Store:  &prices.Prices{DB: f.DB},
+					Market: newEC2Market(f.Fleet),
+					Log:    f.Log,
+				},
+			}).AdoptInstance(t.Context(), activities.AdoptInput{InstanceID: *on.InstanceId})
+			require.NoError(t, err)
+			require.True(t, got.Proven)
+			require.Equal(t, []string{want}, f.list(`SELECT count(*)::text FROM pools WHERE instance_type = $1`,
+				string(on.InstanceType)))
+		})
+	}
 }

@@ -18,6 +18,7 @@ var opsLimits = door.Limits{Conns: 64, WriteTime: 3 * time.Minute}
 // they show what callers of the API are not to see.
 func (a *App) opsPages() *http.ServeMux {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -165,7 +165,7 @@ func TestSpendIsByPurchase(t *testing.T) {
 	db, r, exec := outcomesOfOneAgent(t)
 	exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ondemand_price)
 		VALUES ('p', 'c', 'a', 'primary', 't', 'r', 'z', 't.z', 'ondemand', 2);
-		INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('r', 't', 3, 'agent', now())`)
+		INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('r', 't', 3, 'pricing-api', now())`)
 	r.MustRegister(newSpendGauges((&postgres.Outcomes{DB: db}).Spend, slog.New(slog.DiscardHandler)))
 	require.InDelta(t, .5, value(t, r, "spotkeeper_spend_dollars_per_hour", "purchase", "spot"), 1e-9)
 	require.InDelta(t, 3, value(t, r, "spotkeeper_spend_dollars_per_hour", "purchase", "ondemand"), 1e-9)

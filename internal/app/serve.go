@@ -18,12 +18,13 @@ import (
 const drain = 30 * time.Second
 
 // serve answers on addr until ctx ends, then lets requests in flight finish.
-// announce is told the address that was taken, which matters for port 0.
+// With a certificate it speaks HTTPS. announce is told the address that was taken, which matters for port 0.
 func serve(
 	ctx context.Context,
 	log *slog.Logger,
 	name, addr string,
 	d *door.Door,
+	cert *door.Certificate,
 	h http.Handler,
 	announce func(net.Addr),
 ) error {
@@ -39,9 +40,16 @@ func serve(
 	if announce != nil {
 		announce(ln.Addr())
 	}
-	log.Info("listening", "part", name, "address", ln.Addr().String())
+	log.Info("listening", "part", name, "address", ln.Addr().String(), "tls", cert != nil)
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(d.Listen(ln)) }()
+	go func() {
+		if cert == nil {
+			ended <- srv.Serve(d.Listen(ln))
+			return
+		}
+		srv.TLSConfig = cert.Config()
+		ended <- srv.ServeTLS(d.Listen(ln), "", "")
+	}()
 	select {
 	case err := <-ended:
 		return err

@@ -26,7 +26,7 @@ func (a *App) sealTrail(ctx context.Context) error {
 			for _, e := range sealed {
 				a.Log.InfoContext(ctx, "trail", "entry", e.ID, "at", e.At, "type", e.Type, "outcome", e.Outcome,
 					"actor", e.Actor, "actor_kind", e.ActorKind,
-					"actor_id", e.ActorID, "token_id", e.TokenID, "address", e.Address, "request_id", e.RequestID,
+					"actor_id", e.ActorID, "actor_role", e.ActorRole, "token_id", e.TokenID, "address", e.Address, "request_id", e.RequestID,
 					"client_id", e.ClientID, "agent_id", e.AgentID, "message", e.Message)
 			}
 			more = len(sealed) == postgres.SealsAtOnce

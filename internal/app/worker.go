@@ -84,7 +84,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	}
 	if a.Config.Worker.MetricsListen != "" {
 		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil),
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
 				a.workerPages(), a.announceMetrics)
 		})
 	}
@@ -165,6 +165,10 @@ func (a *App) NewWorker() worker.Worker {
 func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
 // preflight checks agents in calm.
+func (a *App) quotas() *activities.Quotas {
+	return &activities.Quotas{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+}
+
 func (a *App) preflight() *activities.Preflights {
 	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
 }
@@ -177,6 +181,12 @@ func (a *App) Register(w worker.ActivityRegistry) {
 	}
 	launches := &postgres.Launches{DB: a.DB}
 	cloud := a.ec2Fleet()
+	market := &activities.Prices{
+		Store:    &prices.Prices{DB: a.DB},
+		Market:   newEC2Market(a.Fleet),
+		Log:      a.Log,
+		Backfill: a.Config.Worker.PriceBackfill,
+	}
 	messages, looks := activities.NewSlots(messagesAtOnce), activities.NewSlots(looksAtOnce)
 	for _, steps := range []any{
 		&activities.Sinks{Store: sinks, Sender: webhook.New(a.Config.Webhooks.Allowed), Log: a.Log,
@@ -190,7 +200,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:       a.Log,
 			Slots:     looks,
 		},
-		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log},
+		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},
@@ -212,6 +222,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Fleet:      cloud,
 			Workflows:  a.Workflows,
 			Preflights: a.preflight(),
+			Quotas:     a.quotas(),
 			Log:        a.Log,
 		},
 		&activities.Standbys{
@@ -222,12 +233,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		},
 		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: cloud, Log: a.Log,
 			Watch: templatesWatch, Every: templatesEvery},
-		&activities.Prices{
-			Store:    &prices.Prices{DB: a.DB},
-			Market:   newEC2Market(a.Fleet),
-			Log:      a.Log,
-			Backfill: a.Config.Worker.PriceBackfill,
-		},
+		market,
 		&activities.Decisions{
 			Store:     &postgres.Decisions{DB: a.DB},
 			Mover:     &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},
@@ -258,12 +264,16 @@ func (a *App) keepSchedules(ctx context.Context) error {
 	})
 }
 
-// persist tries again until fn succeeds or ctx ends, and says why it waits.
+// persist tries again until fn succeeds, ctx ends or waiting does not help, and logs why
+// it waits.
 func (a *App) persist(ctx context.Context, what string, fn func(context.Context) error) error {
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, startWithin) {
 		err := fn(ctx)
 		if err == nil {
 			return nil
+		}
+		if hopeless := a.judgeStart(err); hopeless != nil {
+			return hopeless
 		}
 		a.Log.WarnContext(ctx, "waiting for a dependency", "dependency", what, "error", err)
 		select {

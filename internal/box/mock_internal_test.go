@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/box/imds"
+	"spotkeeper/internal/box/spool"
 	"spotkeeper/internal/testkit/subprocess"
 )
 
@@ -63,15 +64,23 @@ func TestAmazonMetadataMock(t *testing.T) {
 		b.s.IMDS.Endpoint = startMock(t, "spot", "-a", "terminate")
 		b.run()
 		b.eventually(func() bool { return len(b.plane.Arrivals("/heartbeat")) > 3 })
-		// The mock says "two minutes from now" at every read.
-		b.eventually(func() bool { got := b.status().Notices; return len(got) > 0 && got[0].Done })
+		// The mock says "two minutes from now" at every read, and recommends a rebalance too.
+		var notice spool.Notice
+		b.eventually(func() bool {
+			for _, notice = range b.status().Notices {
+				if notice.Kind == spool.Termination {
+					return notice.Done
+				}
+			}
+			return false
+		})
 		got := b.status()
 		require.Len(t, b.plane.Arrivals("/termination-imminent"), 1)
 		require.Equal(t, got.Identity.InstanceID, b.plane.Arrivals("/termination-imminent")[0].Body["instance_id"])
 		require.Equal(t, "i-1234567890abcdef0", got.Identity.InstanceID)
 		require.Equal(t, "us-east-1a", got.Identity.Zone)
-		require.Equal(t, "terminate", got.Notices[0].Action)
-		require.WithinDuration(t, time.Now().Add(2*time.Minute), got.Notices[0].Deadline, time.Minute)
+		require.Equal(t, "terminate", notice.Action)
+		require.WithinDuration(t, time.Now().Add(2*time.Minute), notice.Deadline, time.Minute)
 		require.Equal(t, []string{"begin drain/10-stop", "end drain/10-stop"}, b.traces())
 	})
 	t.Run("quiet", func(t *testing.T) {

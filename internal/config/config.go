@@ -25,6 +25,8 @@ import (
 type Config struct {
 	Database  Database
 	API       API
+	OIDC      OIDC
+	Transport Transport
 	Worker    Worker
 	AWS       AWS
 	Temporal  Temporal
@@ -49,9 +51,11 @@ type Database struct {
 // API is the HTTP surface.
 type API struct {
 	Listen         string        `env:"API_LISTEN" envDefault:"127.0.0.1:5000" doc:"address to listen on"`
+	TLSCert        string        `env:"API_TLS_CERT" doc:"file with the certificate of the api and its chain in PEM; with it the api speaks HTTPS (TLS 1.2 or later, HTTP/2) and nothing else on API_LISTEN; it is read anew when it changes"`
+	TLSKey         string        `env:"API_TLS_KEY" doc:"file with the key of API_TLS_CERT in PEM"`
 	MetricsListen  string        `env:"API_METRICS_LISTEN" envDefault:"127.0.0.1:9092" doc:"address of the api's /metrics, /ready with its reasons, and profiles; empty: none"`
 	MaxConns       int           `env:"API_MAX_CONNECTIONS" envDefault:"8192" doc:"open connections; at more of them the slowest makes room"`
-	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token pairs separated by commas; without it the api listens on loopback only"`
+	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token or name:role=token separated by commas, the role being viewer, operator or admin (the default); without it and OIDC_ISSUER the api listens on loopback only"`
 	CORSOrigins    []string      `env:"CORS_ORIGINS" doc:"origins that browsers may call from, separated by commas, as https://console.example.com"`
 	Hosts          []string      `env:"API_HOSTS" doc:"host names that requests may be for, separated by commas, besides localhost, 127.0.0.1 and [::1]; empty: on loopback those three only, elsewhere any"`
 	TrustedProxies []string      `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts"`
@@ -76,6 +80,7 @@ type AWS struct {
 	Region          string `env:"AWS_REGION" envDefault:"us-east-1" doc:"region of the control plane's own calls"`
 	EC2Endpoint     string `env:"AWS_ENDPOINT_URL_EC2" doc:"another EC2, such as a simulator"`
 	STSEndpoint     string `env:"AWS_ENDPOINT_URL_STS" doc:"another STS"`
+	QuotasEndpoint  string `env:"AWS_ENDPOINT_URL_SERVICE_QUOTAS" doc:"another Service Quotas"`
 	PricingEndpoint string `env:"AWS_ENDPOINT_URL_PRICING" doc:"another Pricing API"`
 	Simulated       bool   `env:"EC2_SIMULATED" envDefault:"false" doc:"use fixed credentials, for a simulator"`
 }
@@ -163,7 +168,7 @@ func Load(environment map[string]string) (Config, error) {
 		opts.Environment = environment
 	}
 	err := env.ParseWithOptions(&c, opts)
-	return c, errors.Join(err, c.validate())
+	return c, errors.Join(byVariable(err), c.validate())
 }
 
 func (c Config) validate() error {
@@ -179,6 +184,9 @@ func (c Config) validate() error {
 	}
 	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
 		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))
+	}
+	if python := c.Engine.Python; python != "on" && python != "off" && python != "" {
+		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on or off, not %q", python))
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" && c.Log.Format != "" {
 		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))
@@ -203,6 +211,11 @@ func (c Config) validate() error {
 	if _, err := c.API.Operators(); err != nil {
 		problems = append(problems, err)
 	}
+	problems = append(problems, c.OIDC.problems()...)
+	if (c.API.TLSCert == "") != (c.API.TLSKey == "") {
+		problems = append(problems, errors.New("API_TLS_CERT and API_TLS_KEY are given together"))
+	}
+	problems = append(problems, c.Transport.problems()...)
 	return errors.Join(problems...)
 }
 
@@ -257,8 +270,7 @@ func (a API) Loopback() bool {
 	if err != nil {
 		return false
 	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return isLoopback(host)
 }
 
 // KnownHosts are the host names that requests may be for; nil: any. A page that has the
@@ -268,43 +280,4 @@ func (a API) KnownHosts() []string {
 		return nil
 	}
 	return append([]string{"localhost", "127.0.0.1", "::1"}, a.Hosts...)
-}
-
-// Operators returns the operators' tokens by name.
-func (a API) Operators() (map[string]string, error) {
-	ops := map[string]string{}
-	for part := range strings.SplitSeq(a.AdminTokens.Reveal(), ",") {
-		part = strings.TrimSpace(part)
-		if part == "" {
-			continue
-		}
-		name, token, named := strings.Cut(part, "=")
-		if !named {
-			name, token = "operator", part
-		}
-		if len(token) < 16 {
-			return nil, fmt.Errorf("ADMIN_TOKEN: the token of %q is shorter than 16 characters", name)
-		}
-		if _, twice := ops[name]; twice {
-			return nil, fmt.Errorf("ADMIN_TOKEN: %q is named twice", name)
-		}
-		ops[name] = token
-	}
-	return ops, nil
-}
-
-// Safe refuses a deployment that everybody could operate or read.
-func (c Config) Safe() error {
-	if c.API.Loopback() {
-		return nil
-	}
-	var problems []error
-	if c.API.AdminTokens == "" {
-		problems = append(problems,
-			fmt.Errorf("without ADMIN_TOKEN the api listens on loopback addresses only, not on %s", c.API.Listen))
-	}
-	if !c.Secrets.Given() {
-		problems = append(problems, fmt.Errorf("SECRET_KEY is needed when the api listens on %s", c.API.Listen))
-	}
-	return errors.Join(problems...)
 }

@@ -1,8 +1,10 @@
 package config_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/domain/operators"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -67,12 +70,21 @@ func TestHostsOfThisMachine(t *testing.T) {
 func TestOperatorsHaveNames(t *testing.T) {
 	t.Parallel()
 
-	ops, err := config.API{AdminTokens: "ann=0123456789abcdef, bob=fedcba9876543210"}.Operators()
+	ops, err := config.API{AdminTokens: "ann=0123456789abcdef, bob:viewer=fedcba9876543210"}.Operators()
 	require.NoError(t, err)
-	require.Equal(t, map[string]string{"ann": "0123456789abcdef", "bob": "fedcba9876543210"}, ops)
+	require.Equal(t, map[string]operators.Account{
+		"ann": {Token: "0123456789abcdef", Role: operators.Admin},
+		"bob": {Token: "fedcba9876543210", Role: operators.Viewer},
+	}, ops)
 
 	_, err = config.API{AdminTokens: "ann=0123456789abcdef,ann=fedcba9876543210"}.Operators()
 	require.ErrorContains(t, err, "twice")
+	_, err = config.API{AdminTokens: "ann:root=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "role")
+	_, err = config.API{AdminTokens: "ann=0123456789abcdef,bob:viewer=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "same token", "whose role would count")
+	_, err = config.API{AdminTokens: ":viewer=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "no name")
 }
 
 func TestDocumentIsCurrent(t *testing.T) {
@@ -85,4 +97,113 @@ func TestDocumentIsCurrent(t *testing.T) {
 	want, err := os.ReadFile(golden)
 	require.NoError(t, err)
 	require.Equal(t, string(want), config.Document(), "run `make generate`")
+}
+
+func TestProblemsNameTheVariable(t *testing.T) {
+	t.Parallel()
+
+	_, err := config.Load(map[string]string{
+		"DATABASE_URL":  "postgres://h/d",
+		"LOG_LEVEL":     "loud",
+		"NOTICE_WAIT":   "soon",
+		"ENGINE_PYTHON": "yes",
+	})
+	require.ErrorContains(t, err, `LOG_LEVEL cannot be read: slog: level string "loud": unknown name`)
+	require.ErrorContains(t, err, `NOTICE_WAIT cannot be read: unable to parse duration: time: invalid duration "soon"`)
+	require.ErrorContains(t, err, `ENGINE_PYTHON must be on or off, not "yes"`)
+	require.NotContains(t, err.Error(), "slog.Level")
+}
+
+func TestMisspeltVariablesAreNamed(t *testing.T) {
+	t.Parallel()
+
+	require.Equal(t, []string{"TEMPORAL_ADRESS is not a setting: is TEMPORAL_ADDRESS meant?"}, config.Misspelt([]string{
+		"TEMPORAL_ADRESS=temporal:7233", "TEMPORAL_ADDRESS=temporal:7233", "PATH=/bin", "DATABASE_URL=x", "HOME=/",
+	}))
+}
+
+// TestAProviderIsConfiguredSafely: what would let anybody in, or nobody, is refused at
+// the start.
+func TestAProviderIsConfiguredSafely(t *testing.T) {
+	t.Parallel()
+	good := map[string]string{
+		"DATABASE_URL":      "postgres://h/d",
+		"SECRET_KEY":        "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+		"OIDC_ISSUER":       "https://login.example.com",
+		"OIDC_CLIENT_ID":    "spotkeeper",
+		"OIDC_REDIRECT_URL": "https://console.example.com/login/oidc/callback",
+		"OIDC_ADMIN_GROUPS": "platform, root",
+
+		"OIDC_VIEWER_GROUPS": "staff,platform",
+	}
+	load := func(change map[string]string) error {
+		all := maps.Clone(good)
+		maps.Copy(all, change)
+		c, err := config.Load(all)
+		return errors.Join(err, c.Safe())
+	}
+	require.NoError(t, load(nil))
+	require.NoError(t, load(map[string]string{"API_LISTEN": "0.0.0.0:5000"}), "it stands in for ADMIN_TOKEN")
+	require.NoError(t, load(map[string]string{"OIDC_ISSUER": "http://127.0.0.1:5556"}), "on this machine")
+	c, err := config.Load(good)
+	require.NoError(t, err)
+	require.Equal(t, map[string]operators.Role{
+		"platform": operators.Admin, "root": operators.Admin, "staff": operators.Viewer,
+	}, c.OIDC.Roles())
+	for name, change := range map[string]map[string]string{
+		"OIDC_ISSUER must be":         {"OIDC_ISSUER": "http://login.example.com"},
+		"OIDC_ISSUER is needed":       {"OIDC_ISSUER": ""},
+		"OIDC_CLIENT_ID":              {"OIDC_CLIENT_ID": ""},
+		"OIDC_REDIRECT_URL must be":   {"OIDC_REDIRECT_URL": "http://console.example.com/login/oidc/callback"},
+		"OIDC_REDIRECT_URL must have": {"OIDC_REDIRECT_URL": "https://console.example.com/callback"},
+		"openid":                      {"OIDC_SCOPES": "email"},
+		"needs a group":               {"OIDC_ADMIN_GROUPS": "", "OIDC_VIEWER_GROUPS": " ,"},
+		"SECRET_KEY":                  {"SECRET_KEY": ""},
+	} {
+		require.ErrorContains(t, load(change), name)
+	}
+}
+
+// TestWaysOutAreEncrypted: off this machine, Postgres and Temporal are reached by TLS, or
+// by name without it.
+func TestWaysOutAreEncrypted(t *testing.T) {
+	t.Parallel()
+	for url, safe := range map[string]bool{
+		"postgres://u@127.0.0.1/d":                                       true,
+		"postgres://u@localhost/d?sslmode=disable":                       true,
+		"postgres://u@/d?host=/run/postgresql":                           true,
+		"postgres://u@db.example.com/d":                                  false, // prefer
+		"postgres://u@db.example.com/d?sslmode=disable":                  false,
+		"postgres://u@db.example.com/d?sslmode=require":                  false,
+		"postgres://u@db.example.com/d?sslmode=verify-ca":                false,
+		"postgres://u@db.example.com/d?sslmode=verify-full":              true,
+		"postgres://u@127.0.0.1,db.example.com/d":                        false,
+		"postgres://u@a.example.com,b.example.com/d?sslmode=verify-full": true,
+		"host=db.example.com user=u sslmode=verify-full":                 true,
+	} {
+		c := config.Config{Database: config.Database{URL: config.Secret(url)}}
+		require.Equal(t, safe, c.CheckDatabase() == nil, url)
+		c.Transport.Insecure = []string{"postgres"}
+		require.NoError(t, c.CheckDatabase())
+	}
+	var c config.Config
+	for address, safe := range map[string]bool{
+		"127.0.0.1:7233":           true,
+		"localhost:7233":           true,
+		"[::1]:7233":               true,
+		"unix:/run/temporal":       true,
+		"temporal:7233":            false,
+		"dns:///temporal:7233":     false,
+		"10.0.0.7:7233":            false,
+		"localhost.example.com:72": false,
+	} {
+		require.Equal(t, safe, c.CheckTemporal(address, false) == nil, address)
+		require.NoError(t, c.CheckTemporal(address, true))
+	}
+	c.Transport.Insecure = []string{"temporal"}
+	require.NoError(t, c.CheckTemporal("temporal:7233", false))
+	_, err := config.Load(map[string]string{"DATABASE_URL": "postgres://h/d", "INSECURE_TRANSPORT": "all"})
+	require.ErrorContains(t, err, "INSECURE_TRANSPORT")
+	_, err = config.Load(map[string]string{"DATABASE_URL": "postgres://h/d", "API_TLS_CERT": "x"})
+	require.ErrorContains(t, err, "API_TLS_KEY")
 }

@@ -155,6 +155,11 @@ func (c *Client) AddRole(ctx context.Context, in Role) error {
 	return c.tell(ctx, "role", in)
 }
 
+// RevokeSessions ends the sessions of an account that were assumed so far.
+func (c *Client) RevokeSessions(ctx context.Context, in Revocation) error {
+	return c.tell(ctx, "revoke", in)
+}
+
 // Save writes durable state down now.
 func (c *Client) Save(ctx context.Context) error { return c.tell(ctx, "save", nil) }
 

@@ -1,6 +1,7 @@
 package ec2sim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /_sim/price", post(s, s.postPrice))
 	mux.HandleFunc("POST /_sim/impair", post(s, s.postImpair))
 	mux.HandleFunc("POST /_sim/role", post(s, s.postRole))
+	mux.HandleFunc("POST /_sim/revoke", post(s, s.postRevoke))
 	mux.HandleFunc("POST /_sim/subnet", post(s, s.postSubnet))
 	mux.HandleFunc("POST /_sim/key", post(s, s.postKey))
 	mux.HandleFunc("POST /_sim/reset", post(s, s.postReset))
@@ -228,7 +230,24 @@ func (s *Server) postRole(in Role) (any, error) {
 	if _, _, ok := splitRole(in.ARN); !ok {
 		return nil, invalid("%q is not the ARN of a role.", in.ARN)
 	}
+	if in.Gone {
+		delete(s.world.changeSettings().Roles, in.ARN)
+		return nothing{}, nil
+	}
 	s.world.changeSettings().Roles[in.ARN] = in
+	return nothing{}, nil
+}
+
+func (s *Server) postRevoke(in Revocation) (any, error) {
+	if !isAccount(in.Account) {
+		return nil, invalid("%q is no account.", in.Account)
+	}
+	set := s.world.changeSettings()
+	if set.Revoked == nil {
+		set.Revoked = map[string]Revocation{}
+	}
+	in.Code, in.UpTo = cmp.Or(in.Code, "UnauthorizedOperation"), set.Sessions
+	set.Revoked[in.Account] = in
 	return nothing{}, nil
 }
 

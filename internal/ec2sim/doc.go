@@ -74,6 +74,7 @@
 //	POST   /_sim/subnet                     SubnetChange: fills or deletes a subnet, or adds a second one to a zone
 //	POST   /_sim/key                        KeyChange: the state of a KMS key
 //	POST   /_sim/role                       Role: STS lets it be assumed
+//	POST   /_sim/revoke                     Revocation: sessions that were assumed so far are refused
 //	POST   /_sim/save                       writes a snapshot of durable state
 //	POST   /_sim/reset                      an empty cloud again, with the options of the start
 //

@@ -1,7 +1,9 @@
 package ec2sim
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -44,8 +46,20 @@ func (s *Server) identify(r *http.Request) (caller, error) {
 // account is in the key itself, so that keys outlive the simulator.
 func AccessKey(account string) string { return "AKIA" + account + "SIMU" }
 
-// sessionKey is the access key of an assumed role.
-func sessionKey(account string) string { return "ASIA" + account + strings.ToUpper(suffix(4)) }
+// sessionKey is the access key of the nth assumed role. Numbers go round.
+func sessionKey(account string, n int) string { return fmt.Sprintf("ASIA%s%04X", account, n&0xffff) }
+
+// refuseRevoked refuses a session that was revoked.
+func (w *world) refuseRevoked(who caller) error {
+	r, ok := w.set().Revoked[who.account]
+	if !ok || !strings.HasPrefix(who.key, "ASIA") {
+		return nil
+	}
+	if n, err := strconv.ParseInt(who.key[16:], 16, 32); err == nil && int(n) > r.UpTo {
+		return nil
+	}
+	return fail(r.Code, "The session was revoked.")
+}
 
 func accountOf(key string) (string, bool) {
 	if len(key) != 20 || key[:4] != "AKIA" && key[:4] != "ASIA" {

@@ -79,7 +79,7 @@ func (w *world) setQuota(in Quota) {
 	q := s.Quotas[key]
 	q.Account, q.Region = in.Account, in.Region
 	for _, field := range []struct{ to, from **int }{
-		{&q.SpotInstances, &in.SpotInstances}, {&q.VCPUs, &in.VCPUs},
+		{&q.SpotInstances, &in.SpotInstances}, {&q.VCPUs, &in.VCPUs}, {&q.SpotVCPUs, &in.SpotVCPUs},
 		{&q.Instances, &in.Instances}, {&q.Addresses, &in.Addresses},
 	} {
 		if *field.from != nil {
@@ -97,7 +97,7 @@ func (w *world) checkQuota(c *call, t instanceType, market string, n int) error 
 	if !limited { // counting a large fleet for nothing is most of a launch's cost
 		return nil
 	}
-	all, spot, vcpus := n, 0, 0
+	all, spot, spotVCPUs, vcpus := n, 0, 0, 0
 	w.alive(c.now, func(i *instance) {
 		if i.Account != c.account || i.Region != c.place.name {
 			return
@@ -105,12 +105,13 @@ func (w *world) checkQuota(c *call, t instanceType, market string, n int) error 
 		all++
 		if i.Market == Spot {
 			spot++
+			spotVCPUs += typeMap[i.Type].vcpus
 		} else {
 			vcpus += typeMap[i.Type].vcpus
 		}
 	})
 	switch {
-	case market == Spot && exceeds(q.SpotInstances, spot+n):
+	case market == Spot && (exceeds(q.SpotInstances, spot+n) || exceeds(q.SpotVCPUs, spotVCPUs+n*t.vcpus)):
 		return fail("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
 	case market == OnDemand && exceeds(q.VCPUs, vcpus+n*t.vcpus):
 		return fail(

@@ -71,6 +71,8 @@ type Quota struct {
 	Region  string `json:"region,omitempty"`
 	// SpotInstances breaks with MaxSpotInstanceCountExceeded.
 	SpotInstances *int `json:"spot_instances,omitempty"`
+	// SpotVCPUs counts spot instances and breaks with MaxSpotInstanceCountExceeded.
+	SpotVCPUs *int `json:"spot_vcpus,omitempty"`
 	// VCPUs counts on-demand instances and breaks with VcpuLimitExceeded.
 	VCPUs *int `json:"vcpus,omitempty"`
 	// Instances counts everything and breaks with InstanceLimitExceeded.
@@ -161,6 +163,17 @@ type Role struct {
 	ARN string `json:"arn"`
 	// ExternalID must be sent as it is; empty accepts any caller, as a careless trust policy does.
 	ExternalID string `json:"external_id,omitempty"`
+	// Gone removes the role.
+	Gone bool `json:"gone,omitempty"`
+}
+
+// Revocation ends the sessions of an account that were assumed so far, as the console's
+// "revoke active sessions" does. Calls of theirs are refused with Code, UnauthorizedOperation
+// when it is empty.
+type Revocation struct {
+	Account string `json:"account"`
+	Code    string `json:"code,omitempty"`
+	UpTo    int    `json:"up_to,omitempty"` // set by the simulator
 }
 
 // States of a subnet that is not as it should be.

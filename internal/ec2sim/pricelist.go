@@ -27,15 +27,16 @@ type priceAnswer struct {
 
 const pricePage = 100
 
-// servePrices answers the price list: the same list prices the market is built on.
-func (s *Server) servePrices(w http.ResponseWriter, r *http.Request) {
+// serveJSON answers the services that speak JSON: the price list, which is what the market
+// is built on, and Service Quotas.
+func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", requestID())
-	answer, err := s.products(r)
+	answer, err := s.answerJSON(r)
 	if errors.Is(err, errDropped) {
 		panic(http.ErrAbortHandler)
 	}
-	code, body := http.StatusOK, any(answer)
+	code, body := http.StatusOK, answer
 	if err != nil {
 		var e *apiError
 		if !errors.As(err, &e) {
@@ -47,21 +48,29 @@ func (s *Server) servePrices(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body) // the caller may be gone
 }
 
-func (s *Server) products(r *http.Request) (*priceAnswer, error) {
+func (s *Server) answerJSON(r *http.Request) (any, error) {
 	who, err := s.identify(r)
 	if err != nil {
 		return nil, err
 	}
 	c := &call{caller: who, opts: s.opts, form: form{}}
-	if _, c.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), "."); c.action != "GetProducts" {
-		return nil, fail("UnknownOperationException", "There is no operation %s.", c.action)
+	_, c.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	switch c.action {
+	case "GetProducts":
+		return s.products(c, r)
+	case "ListServiceQuotas":
+		return s.listQuotas(c, r)
 	}
+	return nil, fail("UnknownOperationException", "There is no operation %s.", c.action)
+}
+
+func (s *Server) products(c *call, r *http.Request) (*priceAnswer, error) {
 	var q priceQuery
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, fail("SerializationException", "The request cannot be read: %v", err)
 	}
 	var answer priceAnswer
-	_, err = s.perform(r.Context(), c, func(*call) (replier, error) {
+	_, err := s.perform(r.Context(), c, func(*call) (replier, error) {
 		found, err := q.run()
 		answer = found
 		return nil, err

@@ -124,7 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_sim/"):
 		s.control.ServeHTTP(w, r)
 	case r.Header.Get("X-Amz-Target") != "":
-		s.servePrices(w, r)
+		s.serveJSON(w, r)
 	default:
 		s.serveQuery(w, r)
 	}
@@ -237,6 +237,9 @@ func (s *Server) admit(c *call) (time.Duration, error) {
 	defer s.mu.Unlock()
 	now := s.world.now()
 	s.world.count().Calls[c.action]++
+	if err := s.world.refuseRevoked(c.caller); err != nil {
+		return 0, err
+	}
 	if err := s.world.throttle(c, now); err != nil {
 		return 0, err
 	}

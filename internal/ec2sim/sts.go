@@ -45,7 +45,9 @@ func (c *call) assumeRole() (replier, error) {
 	if life < 900 || life > 43200 {
 		return nil, fail("ValidationError", "The requested DurationSeconds must be from 900 to 43200.")
 	}
-	key := sessionKey(account)
+	set := c.world.changeSettings()
+	set.Sessions++
+	key := sessionKey(account, set.Sessions)
 	return &assumeRoleResponse{
 		AccessKey: key, Secret: suffix(40), Token: suffix(64),
 		Expires: stamp(c.opts.Now().Add(time.Duration(life) * time.Second)), // the SDK compares it with the real clock

@@ -122,6 +122,8 @@ type settings struct {
 	Throttles map[string]Throttle     `json:"throttles"`
 	Faults    []*Fault                `json:"faults"`
 	Roles     map[string]Role         `json:"roles"`
+	Sessions  int                     `json:"sessions,omitempty"` // assumed so far
+	Revoked   map[string]Revocation   `json:"revoked,omitempty"`  // by account
 	Prices    map[string][]fixedPrice `json:"prices"`
 	KeyPairs  map[string]bool         `json:"key_pairs,omitempty"` // by account/region/name; false: deleted
 	Keys      map[string]string       `json:"keys,omitempty"`      // state of KMS keys, by id; one that is not named is enabled

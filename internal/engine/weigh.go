@@ -109,17 +109,17 @@ func (w *weighing) judge(s *Score) {
 		w.veto(s, PoolBlocked, "%s had no capacity and is avoided until %s.", p.ID, formatTime(p.BlockedUntil))
 	}
 	if s.SavingsPercent < in.Limits.MinSavingsPercent {
-		w.veto(s, TooDear, "%s saves %.1f%% against on-demand, less than the minimum of %.1f%%.", p.ID,
-			s.SavingsPercent, in.Limits.MinSavingsPercent)
+		saves, least := inPercent(s.SavingsPercent, in.Limits.MinSavingsPercent)
+		w.veto(s, TooDear, "%s saves %s against on-demand, less than the minimum of %s.", p.ID, saves, least)
 	}
 	if s.Risk > in.Limits.RiskThreshold {
+		risk, most := inPercent(s.Risk*100, in.Limits.RiskThreshold*100)
 		w.veto(s, TooRisky,
-			"%s would be lost within a day with a probability of %.0f%%, above the threshold of %.0f%%.", p.ID,
-			s.Risk*100, in.Limits.RiskThreshold*100)
+			"%s would be lost within a day with a probability of %s, above the threshold of %s.", p.ID, risk, most)
 	}
 	if most := w.riskLimit(); s.Risk > most {
-		w.veto(s, TooRisky, "%s has a risk of %.1f%% a day; a voluntary move accepts %.1f%%.", p.ID, s.Risk*100,
-			most*100)
+		risk, accepted := inPercent(s.Risk*100, most*100)
+		w.veto(s, TooRisky, "%s has a risk of %s a day; a voluntary move accepts %s.", p.ID, risk, accepted)
 	}
 	w.worth(s)
 }
@@ -203,3 +203,14 @@ func (w *weighing) scores() []Score { return append([]Score{w.current}, w.others
 const stampLayout = "2006-01-02 15:04 UTC"
 
 func formatTime(t time.Time) string { return t.UTC().Format(stampLayout) }
+
+// inPercent writes two percentages that are compared with as many decimals, one at
+// least, as it takes for them to read differently.
+func inPercent(value, limit float64) (string, string) {
+	for decimals := 1; ; decimals++ {
+		a, b := fmt.Sprintf("%.*f%%", decimals, value), fmt.Sprintf("%.*f%%", decimals, limit)
+		if a != b || decimals == 6 {
+			return a, b
+		}
+	}
+}

@@ -8,9 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// EC2API lists the EC2 calls in use, and nothing else: with PriceListAPI and
-// RoleAPI it is the table of contents of deploy/iam-policy.json, which a test
-// compares.
+// EC2API lists the EC2 calls in use, and nothing else. The policies of
+// deploy/cloudformation allow them, which a test in deploy/checks evaluates.
 type EC2API interface {
 	CancelSpotInstanceRequests(
 		ctx context.Context,

@@ -34,6 +34,14 @@ func (p *Provider) requireOurs(ctx context.Context, a Account, region, instanceI
 	return i, checkOurs(a, i)
 }
 
+// RequireOurs asks EC2 for an instance that is to become a primary, and requires our tags
+// on it as Terminate does. One that EC2 does not show is judged by its state elsewhere.
+// Fails with instance.not_ours.
+func (p *Provider) RequireOurs(ctx context.Context, a Account, region, instanceID string) error {
+	_, err := p.requireOurs(ctx, a, region, instanceID)
+	return err
+}
+
 // checkOurs requires our tag and the client's on an instance as EC2 has just shown it.
 func checkOurs(a Account, i Instance) error {
 	if i.Tags[TagManagedBy] == ManagedBy && i.Tags[TagClient] == a.ClientID && a.ClientID != "" {

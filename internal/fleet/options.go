@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,10 +20,11 @@ type Options struct {
 	Region string
 	// Endpoint replaces EC2's address, for the simulator or another double.
 	Endpoint string
-	// STSEndpoint and PricingEndpoint replace the other two. An empty one is AWS
+	// STSEndpoint, PricingEndpoint and QuotasEndpoint replace the others. An empty one is AWS
 	// even when Endpoint is set, which may be a private way to EC2 alone.
 	STSEndpoint     string
 	PricingEndpoint string
+	QuotasEndpoint  string
 	// Credentials replace the default chain. See Static.
 	Credentials aws.CredentialsProvider
 
@@ -41,6 +43,9 @@ type Options struct {
 	// PriceTTL is how long a price of the price list is taken as it is. Zero
 	// means a day: list prices change a few times in a year.
 	PriceTTL time.Duration
+	// WatchRole hears that STS refuses a tenant's role, and with nil that it is assumed
+	// again. It is called for each refusal, a few times a minute. Nil: not heard.
+	WatchRole func(ctx context.Context, a Account, refusal error)
 	// Now is the clock of the caches.
 	Now func() time.Time
 }

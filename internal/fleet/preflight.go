@@ -52,7 +52,15 @@ func (p *Provider) Preflight(ctx context.Context, a Account, region, zone string
 	}
 	for _, where := range dryCandidates(t, region, zone) {
 		out = append(out, p.check(ctx,
-			"launch of "+where.Key(), func(ctx context.Context) error { return dryRun(ctx, c, t, where) }))
+			"launch of "+where.Key(), func(ctx context.Context) error { return dryRun(ctx, c, a, t, where) }))
+	}
+	if t.Metadata != nil && t.Metadata.Tokens == "optional" {
+		out = append(out, preflight.Check{
+			Name:   "metadata service",
+			Result: preflight.Warning,
+			Detail: "the instance answers IMDSv1, and a replacement answers IMDSv2 alone",
+			Repair: "try it in calm: aws ec2 modify-instance-metadata-options --http-tokens required",
+		})
 	}
 	for _, what := range t.NotCopied {
 		out = append(out, preflight.Check{
@@ -100,8 +108,9 @@ func dryCandidates(t Template, region, own string) []replica.Candidate {
 	return out
 }
 
-func dryRun(ctx context.Context, c EC2API, t Template, where replica.Candidate) error {
-	request, err := NewLaunchRequest(t, where, Owner{ReplicaID: "preflight"})
+// dryRun asks with the tags of a launch: without them the account's role would refuse it.
+func dryRun(ctx context.Context, c EC2API, a Account, t Template, where replica.Candidate) error {
+	request, err := NewLaunchRequest(t, where, Owner{ClientID: a.ClientID, ReplicaID: "preflight"})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -31,6 +30,9 @@ type Provider struct {
 
 	mu      sync.Mutex
 	clients map[clientKey]EC2API
+
+	sessionMu sync.Mutex
+	sessions  map[Account]*session
 
 	priceMu   sync.Mutex
 	listed    map[listKey]listPrice
@@ -71,8 +73,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 				s.BaseEndpoint, s.Region = nilIfEmptyURL(
 					o.PricingEndpoint), priceListRegion
 			}),
-		clients: map[clientKey]EC2API{},
-		listed:  map[listKey]listPrice{},
+		clients:  map[clientKey]EC2API{},
+		sessions: map[Account]*session{},
+		listed:   map[listKey]listPrice{},
 	}, nil
 }
 
@@ -117,30 +120,26 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 	if len(p.clients) >= maxClients {
 		clear(p.clients)
 	}
-	c := p.connect(a, region)
+	c, err := p.connect(a, region)
+	if err != nil {
+		return nil, err
+	}
 	p.clients[key] = c
 	return c, nil
 }
 
-func (p *Provider) connect(a Account, region string) EC2API {
+func (p *Provider) connect(a Account, region string) (EC2API, error) {
+	held, err := p.sessionOf(a)
+	if err != nil {
+		return nil, err
+	}
 	return ec2.NewFromConfig(p.base, func(o *ec2.Options) {
 		o.Region = region
 		o.BaseEndpoint = nilIfEmptyURL(p.opts.Endpoint)
-		if a.RoleARN != "" {
-			o.Credentials = p.session(a)
+		if held != nil {
+			o.Credentials, o.APIOptions = held, append(o.APIOptions, held.renew)
 		}
-	})
-}
-
-// session assumes the tenant's role when it is needed and keeps the session
-// until shortly before it ends.
-func (p *Provider) session(a Account) aws.CredentialsProvider {
-	role := stscreds.NewAssumeRoleProvider(p.roles, a.RoleARN, func(o *stscreds.AssumeRoleOptions) {
-		o.RoleSessionName = sessionName(a.ClientID)
-		o.ExternalID = aws.String(a.ExternalID)
-		o.Duration = p.opts.SessionDuration
-	})
-	return aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = time.Minute })
+	}), nil
 }
 
 var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"strings"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
@@ -55,10 +56,11 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 			ArrivedAt: i.Now(),
 		})
 	case events.StateChange:
-		if e.State != activities.StateShuttingDown && e.State != activities.StateTerminated {
-			return nil, noop, nil
+		switch e.State {
+		case activities.StateShuttingDown, activities.StateTerminated, activities.StateStopping, activities.StateStopped:
+			return i.look(ctx, owner, noop)
 		}
-		return i.look(ctx, owner, noop)
+		return nil, noop, nil
 	}
 	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e)
 }
@@ -92,8 +94,20 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 	if err != nil {
 		return nil, "", err
 	}
-	if seen.State != activities.StateTerminated && seen.State != activities.StateShuttingDown {
+	if !ended(seen) {
 		return nil, otherwise, nil
 	}
 	return i.take(ctx, o, interruption.Notice{Kind: interruption.Termination, Deadline: i.Now(), ArrivedAt: i.Now()})
+}
+
+// ended says whether EC2 has ended an instance, or has stopped or hibernated it: that is a
+// loss too. One that its owner has stopped is left to the owner.
+func ended(seen *activities.CloudInstance) bool {
+	switch seen.State {
+	case activities.StateTerminated, activities.StateShuttingDown:
+		return true
+	case activities.StateStopped, activities.StateStopping:
+		return strings.HasPrefix(seen.Reason, "Server.")
+	}
+	return false
 }

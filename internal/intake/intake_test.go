@@ -81,6 +81,17 @@ func TestOutcomes(t *testing.T) {
 			prepare: func(w *world) { w.cloud["i-0"] = "running" },
 			want:    map[string]int{"state noop": 1},
 		},
+		"AWS stops the primary": {
+			message: stateChange(own, "i-0", "stopping"),
+			prepare: func(w *world) { w.cloud["i-0"] = "stopped Server.SpotInstanceShutdown" },
+			want:    map[string]int{"state taken": 1},
+			notices: "i-0 termination-notice",
+		},
+		"its owner stops the primary": {
+			message: stateChange(own, "i-0", "stopped"),
+			prepare: func(w *world) { w.cloud["i-0"] = "stopped Client.UserInitiatedShutdown" },
+			want:    map[string]int{"state noop": 1},
+		},
 		"standby ends": {
 			message: stateChange(own, "i-1", "terminated"),
 			prepare: func(w *world) { w.cloud["i-1"] = "terminated" },

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -154,10 +155,12 @@ func (f *followed) count(ruling roles.Ruling) int {
 }
 
 // cloud shows instances in the states that a test gives them.
+// A state may be followed by its reason.
 type cloud map[string]string
 
 func (c cloud) State(_ context.Context, _ activities.Account, _, id string) (*activities.CloudInstance, error) {
-	return &activities.CloudInstance{ID: id, State: c[id]}, nil
+	state, reason, _ := strings.Cut(c[id], " ")
+	return &activities.CloudInstance{ID: id, State: state, Reason: reason}, nil
 }
 
 // world is agent a1 of client k1 on i-0 with its standby i-1 ready, all in the control
@@ -273,6 +276,9 @@ func (w *world) counted() map[string]int {
 	}
 	return out
 }
+
+// quiet drops what a benchmark would log.
+var quiet = slog.New(slog.DiscardHandler)
 
 const own, other = "111122223333", "444455556666"
 

@@ -67,7 +67,7 @@ func TestOnlyAnAgentIsToldAtTheDecision(t *testing.T) {
 }
 
 const pricesOf = `INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES
-	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.010, 'agent', now()),
-	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'agent', now()),
-	('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', 0.011, 'agent', now()),
-	('t3.large.us-east-1c', 't3.large', 'us-east-1', 'us-east-1c', 0.001, 'agent', now())`
+	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.010, 'collector', now()),
+	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'collector', now()),
+	('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', 0.011, 'collector', now()),
+	('t3.large.us-east-1c', 't3.large', 'us-east-1', 'us-east-1c', 0.001, 'collector', now())`

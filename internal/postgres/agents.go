@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -73,6 +74,7 @@ type Registered struct {
 	Standing  agent.InstanceRelation
 	ReplicaID string // the open replica that the instance is, or may be
 	CommandID string // the agent-launched switch that the instance comes from
+	AwaitedBy string // the switch whose instance it is, and which waits for its word
 	Takeover  Takeover
 }
 
@@ -170,12 +172,13 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 		err := tx.QueryRow(
 			ctx,
 			`
-				SELECT id
+				SELECT CASE WHEN state = 'ready' THEN '' ELSE id END,
+					CASE WHEN state = 'ready' AND kind = 'switch' THEN made_for ELSE '' END
 				FROM replicas
-				WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running')`,
+				WHERE agent_id = $1 AND instance_id = $2 AND state IN ('requested', 'launching', 'running', 'ready')`,
 			out.AgentID,
 			r.InstanceID,
-		).Scan(&out.ReplicaID)
+		).Scan(&out.ReplicaID, &out.AwaitedBy)
 		if pg.IsNoRows(err) {
 			return nil
 		}
@@ -289,6 +292,9 @@ func (s *Agents) recordStart(
 			"mode":        r.Mode,
 			"version":     r.Version,
 		},
+		// An agent may register every few seconds: what is the same is recorded once a day.
+		Key: strings.Join([]string{"registered", out.AgentID, r.InstanceID, string(out.Standing), r.Version,
+			time.Now().UTC().Format(time.DateOnly)}, "/"),
 	}
 	if created {
 		t.Message, t.Notify = "New agent registered: "+r.LogicalID, true

@@ -31,12 +31,12 @@ func (s *AuditLog) Record(ctx context.Context, entry AuditEntry) error {
 	}
 	r := trail.RequestFrom(ctx)
 	_, err = s.DB.Pool.Exec(ctx, `
-		INSERT INTO events (client_id, agent_id, type, actor, message, metadata, actor_kind, actor_id, token_id,
-			address, request_id)
+		INSERT INTO events (client_id, agent_id, type, actor, message, metadata, actor_kind, actor_id, actor_role,
+			token_id, address, request_id)
 		VALUES (coalesce((SELECT id FROM clients WHERE id = $1), (SELECT client_id FROM agents WHERE id = $2)),
-			nullif($2, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			nullif($2, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		entry.ClientID, entry.AgentID, entry.Type, entry.Actor, entry.Message, meta, r.ActorKind, r.ActorID,
-		r.TokenID, r.Address, r.RequestID)
+		r.ActorRole, r.TokenID, r.Address, r.RequestID)
 	return pg.Translate(err)
 }
 

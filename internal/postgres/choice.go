@@ -27,16 +27,18 @@ WITH needed AS (
         AND (t.name = n.base
             OR t.architectures && b.architectures
                 AND t.vcpus BETWEEN coalesce((n.need->>'min_vcpus')::int, b.vcpus)
-                AND coalesce((n.need->>'max_vcpus')::int, 2 * b.vcpus)
+                AND coalesce((n.need->>'max_vcpus')::int,
+                    2 * greatest(b.vcpus, (n.need->>'min_vcpus')::int))
                 AND t.memory_mib BETWEEN coalesce((n.need->>'min_memory_mib')::int, b.memory_mib)
-                    AND coalesce((n.need->>'max_memory_mib')::int, 2 * b.memory_mib))
+                    AND coalesce((n.need->>'max_memory_mib')::int,
+                        2 * greatest(b.memory_mib, (n.need->>'min_memory_mib')::int)))
 )
 SELECT r.plan, jsonb_build_object('kind', r.kind,
     'primary', jsonb_build_object('instance_type', p.instance_type, 'region', p.region, 'az', p.az),
     'pools', coalesce((
         SELECT jsonb_agg(jsonb_build_object('instance_type', k.instance_type, 'az', k.az, 'price',
             coalesce(pp.price, 0), 'interruptions',
-            (SELECT count(*)
+            (SELECT count(DISTINCT x.instance_id)
                 FROM interruptions x
                 WHERE x.pool_id = k.id
                     AND x.proven

@@ -81,8 +81,9 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		err := tx.QueryRow(
 			ctx,
 			`
-			INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			INSERT INTO clients (id, name, email, launcher, account_id, role_arn, own_account, token_hash, token_sealed,
+				legacy_token)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			RETURNING created_at, external_id`,
 			n.ID,
 			n.Name,
@@ -93,6 +94,7 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 			n.Account.Own,
 			out.TokenHash,
 			sealed,
+			n.LegacyToken,
 		).Scan(&out.CreatedAt, &out.ExternalID)
 		if err != nil {
 			return err
@@ -107,12 +109,13 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 			Metadata: map[string]any{
 				"before": nil,
 				"after": map[string]any{
-					"client_id":  n.ID,
-					"name":       n.Name,
-					"email":      n.Email,
-					"launcher":   n.Launcher,
-					"account":    n.Account,
-					"token_hash": fingerprint(out.TokenHash),
+					"client_id":    n.ID,
+					"name":         n.Name,
+					"email":        n.Email,
+					"launcher":     n.Launcher,
+					"legacy_token": n.LegacyToken,
+					"account":      n.Account,
+					"token_hash":   fingerprint(out.TokenHash),
 				},
 			},
 		})

@@ -84,7 +84,8 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 			INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id,
 				instance_type, priority, terminate_wait_seconds, created_by, reason)
 			SELECT $2, a.client_id, a.id, i.id, a.launcher, $3, $4, nullif($5, ''), $6,
-				coalesce($7::int, CASE WHEN a.auto_terminate_enabled THEN a.terminate_wait_seconds ELSE 0 END), $8, $9
+				coalesce($7::int, CASE WHEN a.auto_terminate_enabled THEN greatest(a.terminate_wait_seconds, 1)
+					ELSE 0 END), $8, $9
 			FROM agents a JOIN instances i ON i.agent_id = a.id AND i.role = 'primary' WHERE a.id = $1
 			RETURNING `+commandColumns,
 			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority,
@@ -147,6 +148,9 @@ SELECT i.instance_type, i.pool_id, i.region, i.mode,
 	coalesce(l.template->>'architecture', own.architectures[1], ''),
 	coalesce((SELECT k.region FROM pools k WHERE k.id = nullif($2, '')), ''),
 	coalesce(t.architectures, '{}'),
+	t.name IS NULL
+		AND coalesce(nullif($3, ''), (SELECT k.instance_type FROM pools k WHERE k.id = nullif($2, ''))) <> ''
+		AND EXISTS (SELECT FROM instance_types x WHERE x.region = i.region),
 	i.agent_id IN (SELECT x.id FROM agents x WHERE x.launcher = 'control-plane')
 		AND coalesce((l.template->>'user_data_hidden')::boolean, false)
 		AND l.template->'launch_template' IS NULL
@@ -157,7 +161,7 @@ LEFT JOIN instance_types t ON t.region = i.region
 	AND t.name = coalesce(nullif($3, ''), (SELECT k.instance_type FROM pools k WHERE k.id = nullif($2, '')))
 WHERE i.agent_id = $1 AND i.role = 'primary'`, in.AgentID, in.Target.PoolID, in.Target.InstanceType).
 		Scan(&here.InstanceType, &here.PoolID, &here.Region, &here.Mode, &here.Architecture, &here.TargetRegion,
-			&here.TargetRuns, &here.Hidden)
+			&here.TargetRuns, &here.Unoffered, &here.Hidden)
 	if pg.IsNoRows(err) {
 		return nil
 	}

@@ -42,9 +42,7 @@ SELECT id, client_id, kind, name, scope, logical_agent_id, agent_id, instance_id
        expires_at, last_used_at, last_address, revoked_at, created_by, created_at
 FROM credentials `
 
-// FindCredential looks a token up by its hash. Fails with credentials.not_found.
-func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error) {
-	found, err := pg.QueryRow[credentials.Found](ctx, s.DB, `
+const findCredential = `
 		SELECT k.id, k.kind, k.name, k.scope, coalesce(k.logical_agent_id, a.logical_agent_id, '') AS logical_id,
 			coalesce(k.agent_id, '') AS agent_id,
 		       coalesce(k.instance_id, '') AS instance_id, k.created_at, k.expires_at, k.revoked_at, k.renewed_at,
@@ -55,7 +53,15 @@ func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credent
 		JOIN clients c ON c.id = k.client_id
 		LEFT JOIN agents a ON a.id = k.agent_id
 		LEFT JOIN instances i ON i.id = k.instance_id AND k.kind = 'agent'
-		WHERE k.token_hash = $1`, hash)
+		`
+
+// FindCredential looks a token up by its hash. Fails with credentials.not_found.
+func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error) {
+	return s.find(ctx, `WHERE k.token_hash = $1`, hash)
+}
+
+func (s *Credentials) find(ctx context.Context, where string, arg any) (*credentials.Found, error) {
+	found, err := pg.QueryRow[credentials.Found](ctx, s.DB, findCredential+where, arg)
 	if pg.IsNoRows(err) {
 		return nil, credentials.NotFound.New("There is no such credential")
 	}
@@ -65,10 +71,23 @@ func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credent
 // FindLegacy looks up the one token that a client had before. Fails with
 // credentials.not_found.
 func (s *Credentials) FindLegacy(ctx context.Context, hash []byte) (*credentials.Found, error) {
+	return s.findLegacy(ctx, `WHERE token_hash = $1`, hash)
+}
+
+// FindOfSession looks up what a tenant's session was begun with: a credential, or with
+// an empty id the client's old token. Fails with credentials.not_found.
+func (s *Credentials) FindOfSession(ctx context.Context, clientID, credentialID string) (*credentials.Found, error) {
+	if credentialID == "" {
+		return s.findLegacy(ctx, `WHERE id = $1`, clientID)
+	}
+	return s.find(ctx, `WHERE k.id = $1`, credentialID)
+}
+
+func (s *Credentials) findLegacy(ctx context.Context, where string, arg any) (*credentials.Found, error) {
 	found := &credentials.Found{Kind: credentials.Legacy}
 	err := s.DB.Pool.QueryRow(ctx, `
 		SELECT id, name, email, status, launcher, legacy_token, token_hash, created_at
-		FROM clients WHERE token_hash = $1`, hash).
+		FROM clients `+where, arg).
 		Scan(&found.ClientID, &found.ClientName, &found.Email, &found.Status, &found.Launcher, &found.LegacyMode,
 			&found.TokenHash, &found.CreatedAt)
 	if pg.IsNoRows(err) {

@@ -109,6 +109,17 @@ a AS (
 			WHERE o.region = i.region AND o.instance_type = i.instance_type),
 		CASE WHEN i.ondemand_price > 0 THEN jsonb_build_object('usd', i.ondemand_price, 'at', i.last_seen_at) END, '{}')`
 
+	// ownPrices are what a client has reported of its own pools, where that counts and
+	// the market says something else, or said it long ago.
+	ownPrices = `
+	SELECT p.client_id, p.pool_id, p.price, p.observed_at
+	FROM client_prices p
+	LEFT JOIN pool_prices m ON m.pool_id = p.pool_id
+	WHERE p.client_id IN (SELECT client_id FROM agents WHERE id = ANY($1))
+	  AND p.worth = 'counts'
+	  AND p.observed_at > now() - interval '15 minutes'
+	  AND (m.price IS DISTINCT FROM p.price OR m.observed_at < p.observed_at - interval '15 minutes')`
+
 	// poolFacts is what is known of the pools in candidates. Statistics are over all
 	// tenants: what interrupts one interrupts the others. Instance-hours count the
 	// part of each life that lies in the window.
@@ -120,7 +131,7 @@ history AS (
 	WHERE b.bucket > now() - interval '1 day'
 	GROUP BY b.pool_id),
 lost AS (
-	SELECT x.pool_id, count(*) AS n FROM interruptions x JOIN candidates p ON p.id = x.pool_id
+	SELECT x.pool_id, count(DISTINCT x.instance_id) AS n FROM interruptions x JOIN candidates p ON p.id = x.pool_id
 	WHERE x.proven AND x.kind = 'termination-notice' AND x.detected_at > now() - interval '30 days' GROUP BY x.pool_id),
 lived AS (
 	SELECT x.pool_id,
@@ -156,10 +167,15 @@ candidates AS (
 	FROM pools p
 	JOIN i ON p.region = i.region AND p.instance_type = i.instance_type
 	WHERE p.is_active),
+own AS (` + ownPrices + `),
 ` + poolFacts + `
 SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf + `,
-	'pools', coalesce((SELECT jsonb_agg(k.facts || jsonb_build_object('blocked_until', ph.retry_after) ORDER BY k.id)
-		FROM known k LEFT JOIN pool_health ph ON ph.client_id = a.client_id AND ph.pool_id = k.id AND ph.mode = 'spot'),
+	'pools', coalesce((SELECT jsonb_agg(k.facts || jsonb_build_object('blocked_until', ph.retry_after)
+			|| CASE WHEN own.price IS NULL THEN '{}'::jsonb
+				ELSE jsonb_build_object('price', jsonb_build_object('usd', own.price, 'at', own.observed_at)) END
+			ORDER BY k.id)
+		FROM known k LEFT JOIN pool_health ph ON ph.client_id = a.client_id AND ph.pool_id = k.id AND ph.mode = 'spot'
+			LEFT JOIN own ON own.client_id = a.client_id AND own.pool_id = k.id),
 			'[]'))
 FROM a LEFT JOIN i ON true WHERE $2 = '' OR a.client_id = $2`
 

@@ -58,10 +58,22 @@ const selectBlocked = `
 	SELECT jsonb_build_object('client_id', client_id, 'pool_id', pool_id, 'until', retry_after) FROM pool_health
 	WHERE mode = 'spot' AND retry_after > now() AND client_id IN (SELECT client_id FROM agents WHERE id = ANY($1))`
 
+const selectOwnPrices = `
+SELECT jsonb_build_object('client_id', o.client_id, 'pool_id', o.pool_id,
+	'price', jsonb_build_object('usd', o.price, 'at', o.observed_at))
+FROM (` + ownPrices + `) o`
+
 type placePools struct {
 	Region string        `json:"region"`
 	Type   string        `json:"type"`
 	Pools  []engine.Pool `json:"pools"`
+}
+
+// ownPrice is what a client knows better than the market about a pool it lives in.
+type ownPrice struct {
+	ClientID string       `json:"client_id"`
+	PoolID   string       `json:"pool_id"`
+	Price    engine.Price `json:"price"`
 }
 
 type blockedPool struct {
@@ -71,13 +83,14 @@ type blockedPool struct {
 }
 
 // Inputs reads what decisions about many agents are made from, in the order of
-// their ids: three statements that see one moment, whatever the number of agents.
+// their ids: four statements that see one moment, whatever the number of agents.
 // Agents of one market share its pools, which must not be changed. One without a
 // primary is left out.
 func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Input, error) {
 	var inputs []engine.Input
 	var markets []placePools
 	var stops []blockedPool
+	var own []ownPrice
 	err := pg.Translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{
 		IsoLevel:   pgx.RepeatableRead,
 		AccessMode: pgx.ReadOnly,
@@ -87,6 +100,9 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 			return err
 		}
 		if markets, err = queryStructs[placePools](ctx, tx, selectMarkets, agentIDs); err != nil {
+			return err
+		}
+		if own, err = queryStructs[ownPrice](ctx, tx, selectOwnPrices, agentIDs); err != nil {
 			return err
 		}
 		stops, err = queryStructs[blockedPool](ctx, tx, selectBlocked, agentIDs)
@@ -104,20 +120,31 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 	for _, b := range stops {
 		until[[2]string{b.ClientID, b.PoolID}] = b.Until
 	}
+	priced := map[[2]string]engine.Price{}
+	for _, o := range own {
+		priced[[2]string{o.ClientID, o.PoolID}] = o.Price
+	}
 	for n := range inputs {
 		in := &inputs[n]
 		in.Limits.CoolDown = unset.CoolDown
 		in.Pools = pools[[2]string{in.Instance.Region, in.Instance.Type}]
 		shared := true
 		for i := range in.Pools {
-			at, stopped := until[[2]string{in.Agent.ClientID, in.Pools[i].ID}]
-			if !stopped {
+			key := [2]string{in.Agent.ClientID, in.Pools[i].ID}
+			at, stopped := until[key]
+			price, known := priced[key]
+			if !stopped && !known {
 				continue
 			}
-			if shared { // the block is this client's, the pools are everybody's
+			if shared { // blocks and own prices are this client's, the pools are everybody's
 				in.Pools, shared = slices.Clone(in.Pools), false
 			}
-			in.Pools[i].BlockedUntil = at
+			if stopped {
+				in.Pools[i].BlockedUntil = at
+			}
+			if known {
+				in.Pools[i].Price = price
+			}
 		}
 	}
 	return inputs, nil

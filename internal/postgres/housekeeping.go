@@ -28,10 +28,12 @@ const deleteChunk = 10_000
 var expiries = map[string]struct{ table, where string }{
 	"price_submissions": {"price_submissions_default",
 		`observed_at < $1`}, // what was told before its partition was there
-	"price_buckets":    {"price_buckets", `bucket < $1`},
-	"price_features":   {"price_features", `bucket < $1`},
-	"decisions":        {"decisions", saidBefore},
-	"shadow_decisions": {"decisions", saidBefore + ` AND shadow`},
+	"price_buckets":        {"price_buckets", `bucket < $1`},
+	"price_features":       {"price_features", `bucket < $1`},
+	"client_prices":        {"client_prices", `observed_at < $1`},
+	"client_price_buckets": {"client_price_buckets", `bucket < $1`},
+	"decisions":            {"decisions", saidBefore},
+	"shadow_decisions":     {"decisions", saidBefore + ` AND shadow`},
 	"decisions_to_stay": {"decisions",
 		saidBefore +
 			` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // of most agents nothing else is decided all day long
@@ -42,7 +44,8 @@ var expiries = map[string]struct{ table, where string }{
 	"cleanup_reports":  {"cleanup_reports", `created_at < $1`},
 	"job_runs":         {"job_runs", `started_at < $1 AND state <> 'running'`},
 	"operations":       {"operations", `started_at < $1 AND state <> 'running'`},
-	"sweep_attempts":   {"sweep_attempts", `tried_at < $1`}, // of what is no subject any more
+	"sweep_attempts":   {"sweep_attempts", `tried_at < $1`},                   // of what is no subject any more
+	"credentials":      {"credentials", `least(expires_at, revoked_at) < $1`}, // which open nothing any more
 	"orphan_sightings": {"orphan_sightings", `last_seen_at < $1`},
 }
 

@@ -192,7 +192,7 @@ func TestLedger(t *testing.T) {
 		g.exec(
 			`
 				INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-				VALUES ('t3.medium.us-east-1a', $1, $2, 'primary', 1, $1)`,
+				VALUES ('t3.medium.us-east-1a', $1, $2, 'collector', 1, $1)`,
 			month.Add(time.Duration(n)*5*time.Minute),
 			price,
 		)
@@ -236,4 +236,34 @@ func nullTime(t time.Time, n float64) *time.Time {
 		return nil
 	}
 	return &t
+}
+
+// TestCredentialsThatAreOverGo some time after they have expired or were revoked, with what
+// was noted of their use; the others stay, those without an end too.
+func TestCredentialsThatAreOverGo(t *testing.T) {
+	t.Parallel()
+	g := guard(t)
+	g.exec(`INSERT INTO credentials (id, client_id, kind, scope, uses, token_hash, expires_at, revoked_at, agent_id,
+			instance_id)
+		SELECT id, 'k1', kind, scope, CASE kind WHEN 'enrolment' THEN 1 ELSE 0 END, sha256(id::bytea),
+			now() + expires::interval, now() + revoked::interval, CASE kind WHEN 'agent' THEN 'a1' END,
+			CASE kind WHEN 'agent' THEN 'i-0' END
+		FROM (VALUES
+			('expired long ago', 'enrolment', '', '-31 days', NULL),
+			('renewed', 'agent', '', '-31 days', NULL),
+			('revoked long ago', 'tenant', 'read', NULL, '-31 days'),
+			('revoked before it expired', 'tenant', 'read', '9 days', '-31 days'),
+			('expired', 'agent', '', '-29 days', NULL),
+			('revoked', 'tenant', 'read', NULL, '-29 days'),
+			('good', 'enrolment', '', '1 day', NULL),
+			('without an end', 'tenant', 'admin', NULL, NULL)) AS x(id, kind, scope, expires, revoked)`)
+	g.exec(`INSERT INTO credential_uses (credential_id, instance_id) SELECT id, 'i-0' FROM credentials`)
+	h := &postgres.Housekeeping{DB: g.db}
+	before := time.Now().Add(-activities.DefaultKeep["credentials"])
+	deleted, err := h.Expire(t.Context(), "credentials", before, func() {})
+	require.NoError(t, err)
+	require.Equal(t, int64(4), deleted)
+	require.Equal(t, "expired, good, revoked, without an end",
+		one[string](g, `SELECT string_agg(id, ', ' ORDER BY id) FROM credentials`))
+	require.Equal(t, 4, one[int](g, `SELECT count(*) FROM credential_uses`))
 }

@@ -58,8 +58,7 @@ func (s *Jobs) Runs(ctx context.Context, perJob int) ([]JobRun, error) {
 	return pg.QueryRows[JobRun](ctx, s.DB,
 		`SELECT r.job, r.period, r.state, r.counts, r.error, r.attempts, r.started_at, r.ended_at
 		FROM (SELECT DISTINCT job FROM job_runs) j
-		CROSS
-		JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY period DESC LIMIT $1) r
+		CROSS JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY period DESC LIMIT $1) r
 		ORDER BY r.job, r.period DESC`, perJob)
 }
 

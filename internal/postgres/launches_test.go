@@ -170,7 +170,7 @@ func TestChoice(t *testing.T) {
 	g.exec(
 		`
 			INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
-			VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now()), ('eu-west-1', 't3.large', 9, 'agent', now())`,
+			VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now()), ('eu-west-1', 't3.large', 9, 'pricing-api', now())`,
 	)
 	g.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, detected_at, proven) VALUES
 		('k2', 'x1', 'termination-notice', 't3.medium.us-east-1b', now(), true),

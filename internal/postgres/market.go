@@ -41,7 +41,8 @@ loss AS (
 	FROM hit h CROSS JOIN LATERAL (
 		SELECT count(*) AS n
 		FROM instances i
-		WHERE i.pool_id = h.pool_id AND i.mode = 'spot' AND i.installed_at <= h.at + interval '5 minutes'
+		WHERE i.pool_id = h.pool_id AND i.mode = 'spot' AND i.proof <> 'unproven'
+			AND i.installed_at <= h.at + interval '5 minutes'
 			AND coalesce(i.terminated_at, 'infinity') >= h.at) alive
 	GROUP BY h.pool_id),
 pool AS (

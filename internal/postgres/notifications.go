@@ -7,6 +7,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"spotkeeper/internal/domain/trail"
 	"spotkeeper/internal/postgres/entity"
 	"spotkeeper/internal/postgres/pg"
 )
@@ -22,6 +23,9 @@ type NotificationView struct {
 	Severity  string
 	IsRead    bool
 	CreatedAt time.Time
+
+	Occurrences int // how often its cause came
+	LastAt      time.Time
 }
 
 // Newest lists the notifications of a client, or with an empty clientID all of them,
@@ -35,6 +39,7 @@ func (n *Notifications) Newest(ctx context.Context, clientID string, p pg.Page) 
 // One that is read, or does not exist, is not an error: the answer is the same. It is one
 // statement, so that the mark and its event are stored in one round trip.
 func (n *Notifications) MarkRead(ctx context.Context, clientID, id, by string) error {
+	r := trail.RequestFrom(ctx)
 	_, err := n.DB.Pool.Exec(ctx, `
 		WITH marked AS (
 			UPDATE notifications
@@ -43,12 +48,13 @@ func (n *Notifications) MarkRead(ctx context.Context, clientID, id, by string) e
 				AND ($2 = '' OR client_id = $2)
 				AND NOT is_read
 			RETURNING id, client_id)
-		INSERT INTO events (client_id, type, actor, message, metadata)
-		SELECT client_id, 'notification_read', $3, 'A notification was read', jsonb_build_object(
+		INSERT INTO events (client_id, type, actor, actor_kind, actor_id, actor_role, token_id, address, request_id,
+			message, metadata)
+		SELECT client_id, 'notification_read', $3, $4, $5, $6, $7, $8, $9, 'A notification was read', jsonb_build_object(
 			'notification_id', id,
 			'before', '{"is_read": false}'::jsonb,
 			'after', '{"is_read": true}'::jsonb)
-		FROM marked`, id, clientID, by)
+		FROM marked`, id, clientID, by, r.ActorKind, r.ActorID, r.ActorRole, r.TokenID, r.Address, r.RequestID)
 	return pg.Translate(err)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/tracing/span"
 )
@@ -67,7 +68,8 @@ SET name = excluded.name,
     seconds_left = coalesce(excluded.seconds_left, s.seconds_left)`
 
 // closeOperation ends an operation that is open, with the event and, when it is worth
-// one, the notification, once per operation or per key.
+// one, the notification: once per operation or per key, and counted from then on. What fails
+// again by the same cause is written to its first operation too, and makes no event.
 const closeOperation = `
 WITH ended AS (
     UPDATE operations
@@ -81,18 +83,50 @@ WITH ended AS (
         tend_at = NULL
     WHERE id = $1
       AND state = 'running'
-    RETURNING id, client_id, agent_id, kind, summary),
+    RETURNING id, client_id, agent_id, kind, summary, retry_of),
+first AS (
+    UPDATE operations o
+    SET error_code = nullif($5, ''),
+        error = nullif($6, ''),
+        next_try_at = NULL,
+        updated_at = clock_timestamp()
+    FROM ended e
+    WHERE o.id = e.retry_of
+      AND $2 = 'failed'),
 event AS (
     INSERT INTO events (client_id, agent_id, type, severity, message, metadata)
     SELECT client_id, agent_id, kind || '_' || $2::text,
         CASE WHEN $2 = 'failed' THEN 'error' ELSE 'info' END,
         summary,
         jsonb_build_object('operation_id', id, 'code', nullif($5, ''), 'error', nullif($6, ''))
-    FROM ended)
-INSERT INTO notifications (client_id, message, severity, dedup_key)
+    FROM ended
+    WHERE retry_of IS NULL
+       OR $2 <> 'failed')
+INSERT INTO notifications AS n (client_id, message, severity, dedup_key)
 SELECT client_id, $7, coalesce(nullif($8, ''), 'info'), coalesce(nullif($9, ''), 'operation:' || id)
 FROM ended
 WHERE $7 <> ''
+ON CONFLICT (dedup_key) DO UPDATE
+SET occurrences = n.occurrences + 1,
+    last_at = clock_timestamp()`
+
+// queueMended ends what the client was notified of about launches that fail: should they
+// fail again, that is another notification.
+func queueMended(b *pgx.Batch, agentID string) {
+	codes := []string{string(replica.Refused), string(replica.Misconfigured), string(replica.TokenReused),
+		string(replica.Quota), string(replica.NoPool)}
+	b.Queue(`
+UPDATE notifications
+SET dedup_key = NULL
+WHERE dedup_key = ANY (SELECT 'launch:' || $1::text || '/' || code FROM unnest($2::text[]) AS code)`, agentID, codes)
+}
+
+// warnOfOperation tells the client something of an operation that goes on, once.
+const warnOfOperation = `
+INSERT INTO notifications (client_id, message, severity, dedup_key)
+SELECT client_id, $2, 'warning', 'operation-warning:' || id
+FROM operations
+WHERE id = $1
 ON CONFLICT (dedup_key) DO NOTHING`
 
 // Save writes how far an operation is, in one round trip and one transaction: its
@@ -114,6 +148,9 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 			return err
 		}
 		b.Queue(upsertSteps, in.ID, in.RunID, lines)
+	}
+	if in.Warn != "" {
+		b.Queue(warnOfOperation, in.ID, in.Warn)
 	}
 	if e := in.End; e != nil {
 		b.Queue(closeOperation, in.ID, e.State, e.Phase, e.Summary, e.Code, e.Error, e.Notify, e.Severity, e.NotifyKey)

@@ -213,3 +213,35 @@ func TestAnOrderThatIsTakenBackClosesItsOperation(t *testing.T) {
 			second.ID,
 		))
 }
+
+// TestAWaitOfZeroEndsTheOldInstanceAtOnce where auto-terminate is on. What is ordered
+// otherwise says so, because deployed agents read 0 as "keep".
+func TestAWaitOfZeroEndsTheOldInstanceAtOnce(t *testing.T) {
+	t.Parallel()
+
+	keep := 0
+	for name, c := range map[string]struct {
+		auto    bool
+		seconds int
+		order   *int
+		want    int
+	}{
+		"at once":                   {auto: true, want: 1},
+		"after a while":             {auto: true, seconds: 420, want: 420},
+		"kept by the agent":         {seconds: 420},
+		"kept by the agent, wait 0": {},
+		"kept by the order":         {auto: true, seconds: 420, order: &keep},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			g := guard(t)
+			g.exec(`UPDATE agents SET auto_terminate_enabled = $1, terminate_wait_seconds = $2`, c.auto, c.seconds)
+			order := toOnDemand("a1")
+			order.Voluntary, order.TerminateWait = false, c.order
+			got, err := (&postgres.Commands{DB: g.db}).Order(t.Context(), order)
+			require.NoError(t, err)
+			require.Equal(t, c.want, got.TerminateWait)
+		})
+	}
+}

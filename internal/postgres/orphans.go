@@ -80,8 +80,7 @@ FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, replica, token)
 	LEFT JOIN replicas r ON r.id = v.replica AND r.client_id = $1
 	LEFT JOIN launches l ON l.client_token = v.token AND l.client_id = $1
 	LEFT JOIN agents a ON a.id = i.agent_id
-	LEFT
-	JOIN LATERAL (SELECT x.id
+	LEFT JOIN LATERAL (SELECT x.id
 		FROM replicas x
 		WHERE x.instance_id = v.id AND (x.state IN ('requested', 'launching', 'running', 'ready')
 		OR x.state = 'retiring' AND i.retiring_since > now() - interval '30 minutes') LIMIT 1) living ON true`

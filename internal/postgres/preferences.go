@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/trail"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -47,6 +48,7 @@ func (s *Preferences) ChangeAgent(
 	clientID, agentID, actor, eventType string,
 	in AgentPreferences,
 ) error {
+	by := trail.RequestFrom(ctx)
 	type found struct{ ID string }
 	_, err := pg.QueryRow[found](ctx, s.DB, `
 		WITH before AS (
@@ -66,15 +68,17 @@ func (s *Preferences) ChangeAgent(
 			FROM before b WHERE a.id = b.id
 			RETURNING a.id, a.client_id, a.enabled, b.what AS was, `+agentPreferences("a.")+` AS what),
 		told AS (
-			INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
-			SELECT client_id, id, $4, $3,
+			INSERT INTO events (client_id, agent_id, type, actor, actor_kind, actor_id, actor_role, token_id, address,
+				request_id, message, metadata)
+			SELECT client_id, id, $4, $3, $15, $16, $17, $18, $19, $20,
 				CASE WHEN $4 = 'agent_toggled' THEN 'Agent ' || id || CASE WHEN enabled THEN ' enabled' ELSE ' disabled' END
 				ELSE 'Settings of agent ' || id || ' changed' END, jsonb_build_object('before', was, 'after', what)
 			FROM after WHERE was <> what)
 		SELECT id FROM after`,
 		agentID, clientID, actor, eventType, in.Enabled, in.AutoTerminate, in.TerminateWait, in.ReplicaEnabled,
 		in.ReplicaCount,
-		in.MinSavings, in.RiskThreshold, in.SwitchesPerWeek, in.SwitchesPerDay, in.MinPoolHours)
+		in.MinSavings, in.RiskThreshold, in.SwitchesPerWeek, in.SwitchesPerDay, in.MinPoolHours, by.ActorKind, by.ActorID,
+		by.ActorRole, by.TokenID, by.Address, by.RequestID)
 	if pg.IsNoRows(err) {
 		return agent.NotFound.New("Agent not found")
 	}

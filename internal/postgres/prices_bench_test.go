@@ -120,7 +120,7 @@ func benchReport(b *testing.B) {
 					b.Context(),
 					`
 					INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
-					VALUES ($1, 't3.medium', 'us-east-1', right($1, 10), $2, 'primary', $3)
+					VALUES ($1, 't3.medium', 'us-east-1', right($1, 10), $2, 'collector', $3)
 					ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, observed_at = excluded.observed_at`,
 					pool.PoolID,
 					*pool.Price,
@@ -135,7 +135,7 @@ func benchReport(b *testing.B) {
 					b.Context(),
 					`
 						INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-						VALUES ($1, $2, $3, 'primary', 1, $4)
+						VALUES ($1, $2, $3, 'collector', 1, $4)
 						ON CONFLICT DO NOTHING`,
 					pool.PoolID,
 					pricing.Bucket(r.CollectedAt),
@@ -149,7 +149,7 @@ func benchReport(b *testing.B) {
 				b.Context(),
 				`
 					INSERT INTO on_demand_prices
-					VALUES ('us-east-1', 't3.medium', $1, 'agent', $2)
+					VALUES ('us-east-1', 't3.medium', $1, 'pricing-api', $2)
 					ON CONFLICT (region, instance_type)
 					DO UPDATE SET price = excluded.price`,
 				*r.OnDemand,
@@ -226,7 +226,7 @@ func benchGapFill(b *testing.B) {
 			FROM generate_series(0, 999) n`,
 	)
 	g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-		SELECT id, t, 0.01 + extract(epoch FROM t)::bigint % 97 / 1e4, 'primary', 1, t
+		SELECT id, t, 0.01 + extract(epoch FROM t)::bigint % 97 / 1e4, 'collector', 1, t
 		FROM pools, generate_series($1::timestamptz - interval '24 hours', $1, interval '5 minutes') t
 		WHERE abs(hashtext(id || t::text)) % 10 > 0`, noon)
 	g.exec(`ANALYZE price_buckets`)
@@ -340,7 +340,7 @@ func benchChart(b *testing.B) {
 			until-1,
 		)
 		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-			SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), t, 0.01, 'primary', 1, t
+			SELECT 't' || n / 6 || '.medium.us-east-1' || chr(97 + n % 6), t, 0.01, 'collector', 1, t
 			FROM generate_series($1::timestamptz - interval '7 days', $1, interval '5 minutes') t,
 				generate_series($2::int, $3::int) n`, noon, pools, until-1)
 		g.exec(`VACUUM ANALYZE price_buckets`)

@@ -3,14 +3,13 @@ package postgres_test
 import (
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/postgres/prices"
 )
 
-// TestFillingEarlyOrLateIsTheSame: gaps that were filled while reports were missing
+// TestFillingEarlyOrLateIsTheSame: gaps that were filled while prices were missing
 // look, once they have come, as if they had never been missing.
 func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 	t.Parallel()
@@ -30,20 +29,8 @@ func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 	}
 	tell := func(points []point) {
 		for _, x := range points {
-			g.exec(
-				`
-				INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price,
-					source_type, observed_at)
-				VALUES ($1 || $2::int, $3, 't3.medium.us-east-1' || $1, 't3.medium', 'us-east-1', 'us-east-1' || $1, $4,
-					'primary', $3)`,
-				x.zone,
-				x.back,
-				noon.Add(-time.Duration(x.back)*5*time.Minute),
-				x.dollars,
-			)
+			g.collected(x.zone, 5*x.back, x.dollars, 0)
 		}
-		_, err := p.Deduplicate(t.Context(), func() {})
-		require.NoError(t, err)
 	}
 	fill := func() {
 		_, err := p.FillGaps(t.Context(), noon, func() {})
@@ -78,13 +65,13 @@ func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 		require.NotEqual(t, early, late)
 
 		g.exec(`TRUNCATE price_buckets, job_watermarks`)
-		tell(nil) // all there is, at once
+		tell(points) // all there is, at once
 		fill()
 		require.Equal(t, late, truth())
 		for _, m := range []string{"linear", "weighted-average", "cross-pool"} {
 			methods[m] = methods[m] || one[bool](g, `SELECT EXISTS (SELECT 1 FROM price_buckets WHERE method = $1)`, m)
 		}
-		g.exec(`TRUNCATE price_buckets, price_submissions, job_watermarks`)
+		g.exec(`TRUNCATE price_buckets, job_watermarks`)
 	}
 	require.Equal(t, map[string]bool{"linear": true, "weighted-average": true, "cross-pool": true}, methods)
 }

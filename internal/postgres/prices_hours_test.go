@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/postgres"
 )
 
@@ -32,22 +33,33 @@ func (g *guarded) hoursAgree(what string) {
 	require.NotEqual(g.t, "[]", one[string](g, keptHours), what)
 }
 
+// collected keeps a price of t3.medium that EC2 shows in a zone for one five minutes, so
+// many minutes before noon and in force since somewhat earlier.
+func (g *guarded) collected(zone string, minutes int, dollars float64, since time.Duration) {
+	g.t.Helper()
+	at := pricing.Bucket(noon.Add(-time.Duration(minutes) * time.Minute))
+	_, err := g.prices().KeepMoves(g.t.Context(),
+		activities.TypeInRegion{Region: "us-east-1", InstanceType: "t3.medium"},
+		[]activities.PriceMove{{AZ: "us-east-1" + zone, Price: fmt.Sprintf("%.6f", dollars), At: at.Add(-since)}},
+		at, at.Add(pricing.BucketSize))
+	require.NoError(g.t, err)
+}
+
 // TestHoursFollowEveryWriter: each job that writes five-minute prices leaves the
 // hours in line with them, also the second time, late, and when prices go.
 func TestHoursFollowEveryWriter(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	p, ctx := g.prices(), t.Context()
+	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "t3.medium"}
 
-	_, err := p.Report(ctx, "k1", "a1", seen("i-0", noon.Add(-7*time.Minute), 0.011, 0.012))
-	require.NoError(t, err)
-	g.hoursAgree("a report")
-	_, err = p.Report(ctx, "k1", "a1", seen("i-0", noon.Add(-2*time.Minute), 0.021, 0.022))
-	require.NoError(t, err)
-	_, err = p.Report(ctx, "k1", "a1", seen("i-0", noon.Add(-8*time.Minute), 0.031, 0.032))
-	require.NoError(t, err)
-	g.hoursAgree("an earlier observation, which decides its bucket")
-	require.Equal(t, "2 2 52000 2",
+	g.collected("a", 7, 0.011, 0)
+	g.hoursAgree("a price without a reference")
+	require.NoError(t, p.KeepOnDemand(ctx, place, 0.0416, noon))
+	g.collected("a", 2, 0.021, 0)
+	g.collected("a", 12, 0.031, 0)
+	g.hoursAgree("more of the hour")
+	require.Equal(t, "3 3 63000 2",
 		one[string](
 			g,
 			`
@@ -56,30 +68,25 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 				WHERE pool_id = 't3.medium.us-east-1a'`,
 		))
 
-	g.submit("replica-manual", 190, 0.04)
-	g.submit("replica-manual", 70, 0.05)
 	for range 2 {
-		_, err = p.Deduplicate(ctx, func() {})
-		require.NoError(t, err)
-		g.hoursAgree("late submissions, merged twice")
+		g.collected("a", 190, 0.04, 0)
+		g.collected("a", 70, 0.05, 0)
+		g.hoursAgree("late prices, kept twice")
 	}
 
 	for range 2 {
-		_, err = p.FillGaps(ctx, noon, func() {})
+		_, err := p.FillGaps(ctx, noon, func() {})
 		require.NoError(t, err)
 		g.hoursAgree("gaps are filled")
 	}
 	require.Positive(t, one[int](g, `SELECT sum(known - measured) FROM price_hours`))
-	g.submit("replica-manual", 130, 0.9)
-	_, err = p.Deduplicate(ctx, func() {})
-	require.NoError(t, err)
-	g.hoursAgree("a late report takes the place of what was filled")
+	g.collected("a", 130, 0.9, 0)
+	g.hoursAgree("a late price takes the place of what was filled")
 	g.exec(`DELETE FROM job_watermarks`)
-	_, err = p.FillGaps(ctx, noon, func() {})
+	_, err := p.FillGaps(ctx, noon, func() {})
 	require.NoError(t, err)
 	g.hoursAgree("what was filled beside it is corrected")
 
-	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "t3.medium"}
 	moves := []activities.PriceMove{{
 		AZ:    "us-east-1a",
 		Price: "0.04",
@@ -105,18 +112,13 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 func TestHoursTouchNothingWithoutNeed(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	p := g.prices()
-	report := func(at time.Time, dollars float64) {
-		_, err := p.Report(t.Context(), "k1", "a1", seen("i-0", at, dollars))
-		require.NoError(t, err)
-	}
 	version := func() string { return one[string](g, `SELECT xmin::text || ctid::text FROM price_hours`) }
-	report(noon.Add(-4*time.Minute), 0.01)
+	g.collected("a", 10, 0.01, 20*time.Minute)
 	before := version()
-	report(noon.Add(-3*time.Minute), 0.02)
-	require.Equal(t, "0.020000", one[string](g, `SELECT high::text FROM price_buckets`),
-		"a later price of the same five minutes widens its bounds")
-	report(noon.Add(-4*time.Minute), 0.01)
+	g.collected("a", 10, 0.02, 10*time.Minute)
+	require.Equal(t, "0.010000 0.020000", one[string](g, `SELECT price || ' ' || high FROM price_buckets`),
+		"another price of the same five minutes widens its bounds")
+	g.collected("a", 10, 0.01, 20*time.Minute)
 	require.Equal(t, before, version())
 }
 
@@ -127,9 +129,7 @@ func TestHoursOfWritersAtOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	const writers, rounds = 6, 25
-	for w := range writers {
-		g.agent("k1", fmt.Sprintf("w%d", w), fmt.Sprintf("i-w%d", w))
-	}
+	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "t3.medium"}
 	errs := make([]error, writers+2)
 	var all sync.WaitGroup
 	for w := range writers {
@@ -141,9 +141,15 @@ func TestHoursOfWritersAtOnce(t *testing.T) {
 					return
 				}
 				at := noon.Add(-time.Duration(random.IntN(3*3600)) * time.Second)
-				_, errs[w] = p.Report(t.Context(), "k1", fmt.Sprintf("w%d", w),
-					seen(fmt.Sprintf("i-w%d", w), at, random.Float64(), random.Float64(), random.Float64(),
-						random.Float64()))
+				var moves []activities.PriceMove
+				for _, zone := range []string{"a", "b", "c", "d"} {
+					moves = append(moves, activities.PriceMove{
+						AZ:    "us-east-1" + zone,
+						Price: fmt.Sprintf("%.6f", 0.001+random.Float64()),
+						At:    at,
+					})
+				}
+				_, errs[w] = p.KeepMoves(t.Context(), place, moves, at, at.Add(10*time.Minute))
 			}
 		})
 	}
@@ -184,7 +190,7 @@ func TestHoursOfThePast(t *testing.T) {
 		INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, method, confidence, observed_at)
 		SELECT 't3.medium.us-east-1a', at, 0.01 + extract(hour FROM at) / 1000,
 			CASE WHEN extract(minute FROM at) < 30 THEN 0.04 END,
-			CASE WHEN extract(minute FROM at) = 55 THEN 'interpolated' ELSE 'primary' END,
+			CASE WHEN extract(minute FROM at) = 55 THEN 'interpolated' ELSE 'collector' END,
 			CASE WHEN extract(minute FROM at) = 55 THEN 'linear' END, 1, at
 		FROM generate_series(date_trunc('hour', now(), 'UTC') - interval '93 days', now(), interval '5 minutes') at`,
 	)

@@ -11,17 +11,17 @@ import (
 	"spotkeeper/internal/postgres/prices"
 )
 
-// submit stores raw submissions of one pool, each with a minute before noon and a
-// price, as a bulk load would: nothing is merged yet.
+// submit stores raw submissions of i-0 about its own pool, each with a minute before noon
+// and a price, as a bulk load would: nothing is merged yet.
 func (g *guarded) submit(source string, minutes, dollars float64) {
 	g.t.Helper()
 	at := noon.Add(-time.Duration(minutes * float64(time.Minute)))
 	g.exec(
 		`
 		INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type,
-			observed_at)
+			client_id, agent_id, instance_id, observed_at)
 		VALUES (gen_random_uuid(), to_timestamp(floor(extract(epoch FROM $1::timestamptz) / 300) * 300),
-			't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', $2, $3, $1)`,
+			't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', $2, $3, 'k1', 'a1', 'i-0', $1)`,
 		at,
 		dollars,
 		source,
@@ -29,7 +29,7 @@ func (g *guarded) submit(source string, minutes, dollars float64) {
 }
 
 // TestDedupMissesNothing: what arrived in an outage is merged by the next run,
-// and a run without news changes nothing.
+// and a run without news changes nothing. Evidence is left where it is.
 func TestDedupMissesNothing(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
@@ -44,10 +44,13 @@ func TestDedupMissesNothing(t *testing.T) {
 		g.submit("replica-manual", float64(60*hour)+7, 0.01)
 		g.submit("replica-manual", float64(60*hour)+6, 0.02) // later in the same bucket: a duplicate, and a discrepancy
 	}
+	g.submit("primary", 8, 0.05)
+	g.exec(`UPDATE price_submissions SET evidence = true WHERE price = 0.05`)
 	got := run()
 	require.Equal(t, activities.PricesDeduplicated{Processed: 12, New: 6, Duplicates: 6}, got)
 	require.Positive(t, beats)
-	require.Equal(t, 6, one[int](g, `SELECT count(*) FROM price_buckets WHERE price = 0.01 AND discrepancy = 1`))
+	require.Equal(t, 6, one[int](g, `SELECT count(*) FROM client_price_buckets
+		WHERE client_id = 'k1' AND price = 0.01 AND discrepancy = 1`))
 
 	before := g.everything()
 	again := run()
@@ -57,7 +60,9 @@ func TestDedupMissesNothing(t *testing.T) {
 	g.submit("primary", 5.5, 0.03)
 	got = run()
 	require.Equal(t, int64(1), got.Replaced)
-	require.Equal(t, "0.030000", one[string](g, `SELECT price::text FROM price_buckets ORDER BY bucket DESC LIMIT 1`))
+	require.Equal(t, "0.030000",
+		one[string](g, `SELECT price::text FROM client_price_buckets ORDER BY bucket DESC LIMIT 1`))
+	require.Zero(t, one[int](g, `SELECT count(*) FROM price_buckets`), "the market is EC2's")
 }
 
 // bucket writes a measured bucket of a zone so many buckets before noon.
@@ -74,7 +79,7 @@ func (g *guarded) bucket(zone string, back int, dollars float64) {
 		`
 		INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, submission_id, observed_at, low,
 			high)
-		VALUES ('t3.medium.us-east-1' || $1, $2, $3, 'primary', 1, gen_random_uuid(), $2, $3, $3)`,
+		VALUES ('t3.medium.us-east-1' || $1, $2, $3, 'collector', 1, gen_random_uuid(), $2, $3, $3)`,
 		zone,
 		noon.Add(-time.Duration(back)*5*time.Minute),
 		dollars,
@@ -110,17 +115,9 @@ func TestGapsAreFilledOnceAndGiveWay(t *testing.T) {
 	require.Zero(t, run().Written)
 	require.Equal(t, before, g.everything(), "twice changes nothing")
 
-	// A late report takes its place, and what was guessed beside it is corrected.
-	g.exec(
-		`
-		INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, source_type,
-			observed_at)
-		VALUES ('late', $1, 't3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.5, 'replica-manual', $1)`,
-		noon.Add(-96*5*time.Minute),
-	)
-	_, err := p.Deduplicate(t.Context(), func() {})
-	require.NoError(t, err)
-	require.Equal(t, "0.500000 replica-manual",
+	// A late price takes its place, and what was guessed beside it is corrected.
+	g.collected("a", 96*5, 0.5, 0)
+	require.Equal(t, "0.500000 collector",
 		one[string](g, `SELECT price || ' ' || source_type || coalesce(method, '') FROM price_buckets
 		WHERE pool_id = 't3.medium.us-east-1a' AND bucket = $1`, noon.Add(-96*5*time.Minute)))
 	g.exec(`DELETE FROM job_watermarks WHERE job = 'gap-fill'`)

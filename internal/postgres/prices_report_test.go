@@ -39,22 +39,18 @@ func TestReportsThatComeTogether(t *testing.T) {
 			(SELECT json_agg(concat_ws(' ', pool_id, bucket, price, ondemand_price, source_type, confidence,
 			submission_id, observed_at, low, high, discrepancy)
 				ORDER BY pool_id, bucket)
-				FROM price_buckets),
-			(SELECT json_agg(concat_ws(' ', pool_id, price, source_type, observed_at) ORDER BY pool_id)
-				FROM pool_prices),
+				FROM client_price_buckets),
+			(SELECT json_agg(concat_ws(' ', client_id, pool_id, price, worth, observed_at) ORDER BY pool_id)
+				FROM client_prices),
 			(SELECT json_agg(concat_ws(' ', submission_id, agent_id, client_id, instance_id, source_type, price,
 			ondemand_price)
 				ORDER BY submission_id)
 				FROM price_submissions),
-			(SELECT json_agg(concat_ws(' ', region, instance_type, price, source) ORDER BY region, instance_type)
-				FROM on_demand_prices),
 			(SELECT json_agg(concat_ws(' ', id, spot_price, ondemand_price, baseline_price) ORDER BY id)
-				FROM instances),
-			(SELECT json_agg(concat_ws(' ', id, instance_type, region, az) ORDER BY id) FROM pools))`)
+				FROM instances))`)
 	}
 	forget := func() {
-		g.exec(`TRUNCATE price_submissions, price_buckets, pool_prices, on_demand_prices`)
-		g.exec(`DELETE FROM pools`)
+		g.exec(`TRUNCATE price_submissions, client_price_buckets, client_prices`)
 		g.exec(`UPDATE instances SET spot_price = NULL, ondemand_price = NULL, baseline_price = NULL`)
 	}
 

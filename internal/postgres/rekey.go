@@ -31,6 +31,7 @@ type sealedColumn struct {
 var sealedColumns = []sealedColumn{
 	{"clients", "token_sealed", useTokens, func(id string) string { return id }},
 	{"notification_sinks", "secret_sealed", useSinks, func(id string) string { return "sink/" + id }},
+	{"notification_sinks", "secret_before_sealed", useSinks, func(id string) string { return "sink/" + id }},
 }
 
 // Rekeyed counts what became of sealed rows.

@@ -180,6 +180,7 @@ func writeTransition(
 		}
 		switch in.To {
 		case replica.Ready:
+			queueMended(b, at.agentID)
 			b.Queue(`UPDATE agents SET failures = 0 WHERE id = $1 AND failures > 0 AND $2 <> 'switch'`, at.agentID,
 				at.kind)
 		case replica.Failed:
@@ -188,8 +189,9 @@ func writeTransition(
 				SELECT client_id, agent_id, 'replica_failed', 'warning',
 					'a ' || kind || ' replica failed: ' || coalesce(error, error_code, 'no reason given'),
 					jsonb_build_object('replica_id', id, 'kind', kind, 'code', error_code, 'instance_id', instance_id),
-					'replica-failed:' || id
-				FROM replicas WHERE id = $1 ON CONFLICT (dedup_key) DO NOTHING`, in.ReplicaID)
+					'replica-failed:' || coalesce((
+						SELECT o.retry_of FROM operations o WHERE o.id = 'replica/' || r.id), 'replica/' || id)
+				FROM replicas r WHERE id = $1 ON CONFLICT (dedup_key) DO NOTHING`, in.ReplicaID)
 		}
 	}
 	if in.To == replica.Retired {

@@ -110,8 +110,7 @@ func stillOrdered(ctx context.Context, tx pgx.Tx, commandID string) error {
 // agent cannot fall back, and is shown no replica without a pool. When no price
 // is known it is the primary's own pool.
 const poolForAgent = `SELECT coalesce(pp.pool_id, i.pool_id) FROM instances i
-	LEFT
-	JOIN pool_prices pp ON pp.instance_type = i.instance_type
+	LEFT JOIN pool_prices pp ON pp.instance_type = i.instance_type
 		AND pp.region = i.region
 		AND NOT coalesce($4::jsonb->'exclude_zones', '[]') ? pp.az
 	LEFT JOIN pool_health h ON h.client_id = a.client_id AND h.pool_id = pp.pool_id AND h.mode = 'spot'
@@ -134,15 +133,46 @@ const insertReplica = `WITH made AS (
 			nullif($10, ''), $11, $12, $13,
 			CASE WHEN $7 = '' THEN 'initializing' ELSE 'syncing' END
 		FROM agents a WHERE a.id = $1 AND a.status <> 'deleted'
-		ON CONFLICT DO NOTHING RETURNING id, client_id, agent_id, kind, made_for, created_by, instance_id),
+		ON CONFLICT DO NOTHING
+		RETURNING id, client_id, agent_id, kind, made_for, created_by, instance_id, not_before, request_id),
+	former AS (` + formerTry + `),
 	operation AS (
-		INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, replica_id, instance_id)
+		INSERT INTO operations (id, kind, client_id, agent_id, phase, summary, cause, replica_id, instance_id, retry_of)
 		SELECT 'replica/' || id, 'replica', client_id, agent_id, 'requested', kind || ' replica for ' || made_for, kind,
-			id, coalesce(instance_id, '')
-		FROM made)
+			id, coalesce(instance_id, ''), (SELECT first FROM former)
+		FROM made),
+	counted AS (
+		UPDATE operations o
+		SET tries = tries + 1,
+			next_try_at = m.not_before
+		FROM made m, former f
+		WHERE o.id = f.first)
 	INSERT INTO events (client_id, agent_id, type, message, metadata)
 	SELECT client_id, agent_id, 'replica_decided', 'a ' || kind || ' replica was decided on',
-		jsonb_build_object('replica_id', id, 'kind', kind, 'for', made_for, 'created_by', created_by) FROM made`
+		jsonb_build_object('replica_id', id, 'kind', kind, 'for', made_for, 'created_by', created_by)
+	FROM made
+	WHERE NOT EXISTS (SELECT FROM former)`
+
+// formerTry finds what the replica in made is another try of: the last one of its kind for
+// the same instance, which failed. What a person asks for is no other try. first is the
+// operation that the tries are counted at.
+const formerTry = `
+		SELECT coalesce(o.retry_of, o.id) AS first
+		FROM made m
+		CROSS JOIN LATERAL (
+			SELECT p.id, p.state
+			FROM replicas p
+			WHERE p.agent_id = m.agent_id
+			  AND p.kind = m.kind
+			  AND p.made_for = m.made_for
+			  AND p.kind <> 'switch'
+			  AND p.id <> m.id
+			ORDER BY p.created_at DESC
+			LIMIT 1) p
+		JOIN operations o ON o.id = 'replica/' || p.id
+		WHERE p.state = 'failed'
+		  AND m.request_id IS NULL
+		  AND m.instance_id IS NULL`
 
 // lockAlive locks an agent that is not deleted. Fails with agent.not_found.
 func lockAlive(ctx context.Context, tx pgx.Tx, agentID string) error {

@@ -2,14 +2,16 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Requirements keeps which instance types may replace an agent's.
+// Requirements keeps which instance types may replace those of agents.
 type Requirements struct{ DB *pg.DB }
 
 // TypesOf is what the choice among types is made from.
@@ -18,6 +20,16 @@ type TypesOf struct {
 	Requirements replica.Requirements `json:"requirements"`
 	Architecture string               `json:"architecture"` // of the image; empty: not known
 	Types        []replica.TypeFacts  `json:"types"`
+}
+
+// Resolve returns the requirements with what follows from the present type, and false when
+// EC2 was not asked yet what that is.
+func (t *TypesOf) Resolve() (replica.Requirements, bool) {
+	at := slices.IndexFunc(t.Types, func(f replica.TypeFacts) bool { return f.Name == t.Present })
+	if at < 0 {
+		return t.Requirements, false
+	}
+	return t.Requirements.Resolve(t.Types[at], t.Architecture), true
 }
 
 // Load reads an agent's requirements, those of its client underneath, and all types of its
@@ -78,6 +90,49 @@ RETURNING a.client_id, was.requirements`, agentID, clientID, need).Scan(&client,
 			Severity: "info",
 			Actor:    by,
 			Message:  "The requirements for instance types were changed",
+			Metadata: map[string]any{"before": before, "after": need},
+		})
+	})
+}
+
+// LoadOfClient reads the requirements of a client. Fails with clients.not_found.
+func (s *Requirements) LoadOfClient(ctx context.Context, clientID string) (need replica.Requirements, err error) {
+	err = s.DB.Pool.QueryRow(ctx, `SELECT requirements FROM clients WHERE id = $1`, clientID).Scan(&need)
+	if pg.IsNoRows(err) {
+		return need, clients.NotFound.New("Client not found")
+	}
+	return need, pg.Translate(err)
+}
+
+// SetOfClient replaces the requirements of a client. Fails with clients.not_found.
+func (s *Requirements) SetOfClient(ctx context.Context, clientID string, need replica.Requirements, by string) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
+		var before replica.Requirements
+		err := tx.QueryRow(ctx, `
+WITH was AS (
+	SELECT id, requirements
+	FROM clients
+	WHERE id = $1
+	FOR NO KEY UPDATE
+)
+UPDATE clients c
+SET requirements = $2,
+	updated_at = now()
+FROM was
+WHERE c.id = was.id
+RETURNING was.requirements`, clientID, need).Scan(&before)
+		if pg.IsNoRows(err) {
+			return clients.NotFound.New("Client not found")
+		}
+		if err != nil {
+			return err
+		}
+		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+			ClientID: clientID,
+			Type:     "requirements_changed",
+			Severity: "info",
+			Actor:    by,
+			Message:  "The client's requirements for instance types were changed",
 			Metadata: map[string]any{"before": before, "after": need},
 		})
 	})

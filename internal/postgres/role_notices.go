@@ -115,11 +115,20 @@ event AS (
     FROM closed)
 INSERT INTO notifications (client_id, message, severity, dedup_key)
 SELECT c.client_id,
-    a.logical_agent_id || ' lost ' || c.instance_id || ' before anything could take over; a replacement is still being made',
+    a.logical_agent_id || ' lost ' || c.instance_id || ' before anything could take over; '
+        || coalesce('no replacement can be launched: ' || hopeless.error, 'a replacement is still being made'),
     'critical',
     'lost:' || c.agent_id || '/' || c.instance_id
 FROM closed c
 JOIN agents a ON a.id = c.agent_id
+LEFT JOIN LATERAL (
+    SELECT r.error, r.error_code
+    FROM replicas r
+    WHERE r.agent_id = c.agent_id
+      AND r.made_for = c.instance_id
+      AND r.state = 'failed'
+    ORDER BY r.created_at DESC
+    LIMIT 1) hopeless ON hopeless.error_code IN ('launch.refused', 'launch.misconfigured')
 WHERE c.result = 'lost'
 ON CONFLICT (dedup_key) DO NOTHING`
 

@@ -110,7 +110,12 @@ var replicaObject = fmt.Sprintf(`jsonb_build_object(
             'wait', CASE
                 WHEN r.state = 'requested' AND r.not_before > clock_timestamp()
                 THEN (extract(epoch FROM r.not_before - clock_timestamp()) * 1000000000)::bigint
-                ELSE 0 END)`, int(roles.StallAfter.Seconds()))
+                ELSE 0 END,
+            'unproven', EXISTS (
+                SELECT
+                FROM instances u
+                WHERE u.id = r.instance_id
+                  AND u.proof = 'unproven'))`, int(roles.StallAfter.Seconds()))
 
 // lockAgent makes writers of one agent's roles follow each other. The lock lets
 // those pass that only refer to the agent.

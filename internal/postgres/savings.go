@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -13,6 +15,9 @@ import (
 // second. The difference was saved. A spot instance that EC2 took back within its
 // first hour was free. A price is in force until another is known; time for which
 // no price or no reference is known counts on neither side, and is listed.
+//
+// The month is the sum of its lines, one per instance, each rounded to a millionth: what is
+// exported line by line adds up to what pages show.
 //
 // Hours of twelve known buckets are taken as one; an hour that something ran for in
 // part, or that is known in part, is taken in its five minutes.
@@ -50,10 +55,26 @@ parts AS ( -- pieces of time per instance, as primary and beside
 	FROM led l JOIN inst i ON i.id = l.id, span s
 	UNION ALL
 	SELECT i.*, false, greatest(i.since, s.first), least(i.until, s.last) FROM inst i, span s),
-spot AS (
-	SELECT b.pool_id, date_trunc('hour', b.bucket, 'UTC') AS hour, avg(b.price) AS price, count(*) AS known
+bought AS MATERIALIZED (SELECT DISTINCT pool_id FROM inst WHERE mode = 'spot'),
+market AS ( -- what the client has measured in its own pools, else EC2's history
+	SELECT c.pool_id, c.bucket, c.price
+	FROM client_price_buckets c, span s
+	WHERE c.client_id = $1
+	  AND c.pool_id IN (SELECT pool_id FROM bought)
+	  AND c.bucket >= s.first
+	  AND c.bucket < s.last
+	UNION ALL
+	SELECT b.pool_id, b.bucket, b.price
 	FROM price_buckets b, span s
-	WHERE b.pool_id IN (SELECT pool_id FROM inst WHERE mode = 'spot') AND b.bucket >= s.first AND b.bucket < s.last
+	WHERE b.pool_id IN (SELECT pool_id FROM bought)
+	  AND b.bucket >= s.first
+	  AND b.bucket < s.last
+	  AND NOT EXISTS (
+		SELECT FROM client_price_buckets c
+		WHERE c.client_id = $1 AND c.pool_id = b.pool_id AND c.bucket = b.bucket)),
+spot AS (
+	SELECT pool_id, date_trunc('hour', bucket, 'UTC') AS hour, avg(price) AS price, count(*) AS known
+	FROM market
 	GROUP BY 1, 2),
 hours AS (
 	SELECT p.*, x.price, greatest(p.a, h.hour) AS at, least(p.b, h.hour + interval '1 hour') AS till,
@@ -63,20 +84,25 @@ hours AS (
 	FROM parts p CROSS JOIN LATERAL generate_series(date_trunc('hour', p.a, 'UTC'), p.b, interval '1 hour') AS h(hour)
 	LEFT JOIN spot x ON x.pool_id = p.pool_id AND x.hour = h.hour WHERE p.a < p.b AND h.hour < p.b),
 pieces AS (
-	SELECT leads, mode, free, reference, source, pool_id, spot_price, at, extract(epoch FROM till - at) AS seconds,
-		price
+	SELECT id, leads, mode, free, reference, source, pool_id, spot_price, at,
+		extract(epoch FROM till - at) AS seconds, price
 	FROM hours
 	WHERE NOT split
 	UNION ALL
-	SELECT h.leads, h.mode, h.free, h.reference, h.source, h.pool_id, h.spot_price, f.at,
+	SELECT h.id, h.leads, h.mode, h.free, h.reference, h.source, h.pool_id, h.spot_price, f.at,
 		extract(epoch FROM least(h.till, f.at + interval '5 minutes') - greatest(h.at, f.at)), b.price
 	FROM hours h
-	CROSS
-	JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
+	CROSS JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
 		interval '5 minutes') AS f(at)
-	LEFT JOIN price_buckets b ON b.pool_id = h.pool_id AND b.bucket = f.at WHERE h.split),
+	LEFT JOIN LATERAL (
+		SELECT c.price FROM client_price_buckets c
+		WHERE c.client_id = $1 AND c.pool_id = h.pool_id AND c.bucket = f.at
+		UNION ALL
+		SELECT m.price FROM price_buckets m WHERE m.pool_id = h.pool_id AND m.bucket = f.at
+		LIMIT 1) b ON true
+	WHERE h.split),
 priced AS (
-	SELECT leads, seconds, reference, source,
+	SELECT id, leads, seconds, reference, source,
 		CASE WHEN free THEN 0 WHEN mode <> 'spot' THEN reference ELSE coalesce(price,
 		(SELECT b.price
 			FROM price_buckets b
@@ -85,28 +111,46 @@ priced AS (
 			LIMIT 1),
 		spot_price, (SELECT pp.price FROM pool_prices pp WHERE pp.pool_id = p.pool_id)) END AS price
 	FROM pieces p),
+lines AS (
+	SELECT id,
+		coalesce(sum(seconds) FILTER (WHERE NOT leads), 0) AS seconds,
+		coalesce(sum(seconds) FILTER (WHERE leads), 0) AS primary_seconds,
+		coalesce(sum(seconds) FILTER (WHERE NOT leads AND NOT known), 0) AS unpriced_seconds,
+		round(coalesce(sum(seconds / 3600 * reference) FILTER (WHERE leads AND known), 0), 6) AS baseline,
+		round(coalesce(sum(seconds / 3600 * price) FILTER (WHERE NOT leads AND known), 0), 6) AS everything,
+		round(coalesce(sum(seconds / 3600 * price) FILTER (WHERE leads AND known), 0), 6) AS primaries,
+		string_agg(DISTINCT coalesce(source, 'instance'), ', ') AS list
+	FROM (SELECT *, reference IS NOT NULL AND price IS NOT NULL AS known FROM priced) p
+	GROUP BY id),
 sums AS (
-	SELECT coalesce(sum(seconds / 3600 * reference) FILTER (WHERE leads AND known), 0) AS baseline,
-		coalesce(sum(seconds / 3600 * price) FILTER (WHERE NOT leads AND known), 0) AS everything,
-		coalesce(sum(seconds / 3600 * price) FILTER (WHERE leads AND known), 0) AS primaries,
-		coalesce(sum(seconds / 3600) FILTER (WHERE leads), 0) AS hours,
-		coalesce(sum(seconds / 3600) FILTER (WHERE NOT leads AND NOT known), 0) AS unknown,
-		coalesce(string_agg(DISTINCT coalesce(source, 'instance'), ', '), 'none') AS list
-	FROM (SELECT *, reference IS NOT NULL AND price IS NOT NULL AS known FROM priced) p)
-INSERT INTO client_savings AS c (client_id, month, baseline, actual, savings, provisional, details)
-SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything,
-    $3::timestamptz > $4::timestamptz,
-	jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6),
-	'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
-		'price_list',
-		'on-demand Linux list price per region and type (' || list || '), as known on ' || to_char($4::timestamptz AT TIME ZONE 'UTC',
-		'YYYY-MM-DD'))
-FROM sums
-ON CONFLICT (client_id, month)
-DO UPDATE SET baseline = excluded.baseline, actual = excluded.actual, savings = excluded.savings,
-    provisional = excluded.provisional,
-	details = excluded.details, computed_at = now()
-WHERE c.provisional`
+	SELECT coalesce(sum(baseline), 0) AS baseline, coalesce(sum(everything), 0) AS everything,
+		coalesce(sum(primaries), 0) AS primaries, coalesce(sum(primary_seconds), 0) / 3600 AS hours,
+		coalesce(sum(unpriced_seconds), 0) / 3600 AS unknown, coalesce(string_agg(DISTINCT list, ', '), 'none') AS list
+	FROM lines),
+kept AS (
+	INSERT INTO client_savings AS c (client_id, month, baseline, actual, savings, provisional, details)
+	SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything,
+		$3::timestamptz + interval '1 hour' > $4::timestamptz,
+		jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6),
+			'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
+			'price_list', 'on-demand Linux list price per region and type (' || list || '), as known on '
+				|| to_char($4::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
+	FROM sums
+	ON CONFLICT (client_id, month)
+	DO UPDATE SET baseline = excluded.baseline, actual = excluded.actual, savings = excluded.savings,
+		provisional = excluded.provisional,
+		details = excluded.details, computed_at = now()
+	WHERE c.provisional
+	RETURNING client_id, month)
+INSERT INTO savings_lines (client_id, month, instance_id, agent_id, agent, instance_type, region, az, mode, seconds,
+	primary_seconds, unpriced_seconds, baseline, primary_cost, beside_cost)
+SELECT k.client_id, k.month, l.id, coalesce(i.agent_id, ''), coalesce(a.logical_agent_id, ''), i.instance_type,
+	i.region, i.az, i.mode, l.seconds, l.primary_seconds, l.unpriced_seconds, l.baseline, l.primaries,
+	l.everything - l.primaries
+FROM kept k
+CROSS JOIN lines l
+JOIN instances i ON i.id = l.id
+LEFT JOIN agents a ON a.id = i.agent_id`
 
 // ClientsOf lists the clients that existed in a month whose figures are not final.
 func (s *Housekeeping) ClientsOf(ctx context.Context, month time.Time) ([]string, error) {
@@ -132,14 +176,28 @@ func (s *Housekeeping) FirstOpenMonth(ctx context.Context) (time.Time, error) {
 	return *month, nil
 }
 
-// ComputeSavings writes a client's month as it looks at a moment; one that is over
-// becomes final and is not computed again. The total is the sum of the months
-// and nothing else.
+// ComputeSavings writes a client's month as it looks at a moment; one that is over for an
+// hour, in which its last prices arrive, becomes final and is not computed again. The total
+// is the sum of the months and nothing else.
 func (s *Housekeeping) ComputeSavings(ctx context.Context, clientID string, month, now time.Time) error {
-	if _, err := s.DB.Pool.Exec(ctx, ledger, clientID, month, month.AddDate(0, 1, 0), now); err != nil {
-		return pg.Translate(err)
+	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+DELETE FROM savings_lines l
+USING client_savings c
+WHERE l.client_id = $1
+  AND l.month = $2::date
+  AND c.client_id = l.client_id
+  AND c.month = l.month
+  AND c.provisional`, clientID, month.Format(time.DateOnly)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, ledger, clientID, month, month.AddDate(0, 1, 0), now)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	_, err := s.DB.Pool.Exec(ctx, `UPDATE clients SET total_savings = x.total, updated_at = now()
+	_, err = s.DB.Pool.Exec(ctx, `UPDATE clients SET total_savings = x.total, updated_at = now()
 		FROM (SELECT coalesce(sum(savings), 0) AS total FROM client_savings WHERE client_id = $1) x
 		WHERE id = $1 AND total_savings <> x.total`, clientID)
 	return pg.Translate(err)

@@ -17,7 +17,8 @@ type month struct {
 }
 
 func newMonth(g *guarded, year int, m time.Month) *month {
-	for _, table := range []string{"instances", "replicas", "role_changes", "price_buckets", "client_savings",
+	for _, table := range []string{"instances", "replicas", "role_changes", "price_buckets", "client_price_buckets",
+		"client_savings",
 		"on_demand_prices"} {
 		g.exec(`DELETE FROM ` + table)
 	}
@@ -52,9 +53,19 @@ func (m *month) runs(id, role, zone, mode string, from, until float64) {
 func (m *month) costs(zone string, dollars, from, until float64) {
 	m.t.Helper()
 	m.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
-		SELECT 't3.medium.us-east-1' || $1, t, $2, 'primary', 1, t
+		SELECT 't3.medium.us-east-1' || $1, t, $2, 'collector', 1, t
 		FROM generate_series($3::timestamptz, $4::timestamptz - interval '1 second', interval '5 minutes') t`,
 		zone, dollars, m.at(from), m.at(until))
+}
+
+// measured has a client report that of its own pool.
+func (m *month) measured(client, zone string, dollars, from, until float64) {
+	m.t.Helper()
+	m.exec(`INSERT INTO client_price_buckets (client_id, pool_id, bucket, price, source_type, confidence, submission_id,
+			observed_at, low, high)
+		SELECT $5, 't3.medium.us-east-1' || $1, t, $2, 'primary', 1, 's', t, $2, $2
+		FROM generate_series($3::timestamptz, $4::timestamptz - interval '1 second', interval '5 minutes') t`,
+		zone, dollars, m.at(from), m.at(until), client)
 }
 
 func (m *month) moves(epoch int, from, to string, at float64) {
@@ -112,6 +123,13 @@ func TestLedgerByHand(t *testing.T) {
 			m.runs("i", "retired", "a", "spot", 10, 10+100.0/3600)
 			m.costs("a", 0.018, 9, 12)
 		}, 20, 100.0 / 3600 * 0.04, 100.0 / 3600 * 0.018},
+		"what the client has measured goes before EC2's history": {2026, time.November, func(m *month) {
+			m.runs("i", "retired", "a", "spot", 0, 10.5)
+			m.costs("a", 0.01, 0, 20)
+			m.measured("k1", "a", 0.015, 4, 5)
+			m.measured("k1", "a", 0.02, 10, 10.25)
+			m.measured("k2", "a", 0.5, 0, 20) // another client's
+		}, 20, 10.5 * 0.04, 9.25*0.01 + 0.015 + 0.25*0.02},
 		"a price is in force until the next is known": {2026, time.November, func(m *month) {
 			m.runs("i", "retired", "a", "spot", 0, 10)
 			m.costs("a", 0.01, 0, 2.5)
@@ -149,7 +167,7 @@ func TestLedgerByHand(t *testing.T) {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // one after the other in one database
 			m := newMonth(g, c.year, c.month)
 			c.have(m)
-			now := m.first.AddDate(0, 1, 0)
+			now := m.first.AddDate(0, 1, 0).Add(time.Hour) // the last prices have arrived
 			if c.hours > 0 {
 				now = m.at(c.hours)
 			}
@@ -162,6 +180,11 @@ func TestLedgerByHand(t *testing.T) {
 				one[float64](m.guarded, `SELECT total_savings::float8 FROM clients WHERE id = 'k1'`), 2e-6,
 				"the total is the sum of the months")
 			require.Equal(t, c.hours > 0, one[bool](m.guarded, `SELECT provisional FROM client_savings`))
+			require.Equal(t, one[string](m.guarded, `SELECT baseline || ' ' || actual || ' ' || savings FROM client_savings`),
+				one[string](m.guarded, `SELECT coalesce(sum(baseline), 0)::numeric(16, 6) || ' '
+					|| coalesce(sum(primary_cost + beside_cost), 0)::numeric(16, 6) || ' '
+					|| coalesce(sum(baseline - primary_cost - beside_cost), 0)::numeric(16, 6) FROM savings_lines`),
+				"the month is the sum of its lines, to the last digit")
 		})
 	}
 }

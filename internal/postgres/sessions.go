@@ -16,22 +16,28 @@ import (
 // SessionNotFound means that there is no session with an id, or not any more.
 var SessionNotFound = fault.Define("sessions.not_found", fault.NotFound)
 
-// Sessions remembers what operators' browsers did at the door. A session itself
-// is a signed cookie; here are when it was used last, and whether it was ended.
+// Sessions remembers what the browsers of operators and tenants did at the door. A
+// session itself is a signed cookie; here are when it was used last, and whether it was
+// ended.
 type Sessions struct{ DB *pg.DB }
 
-// OperatorSession is a login of an operator's browser.
-type OperatorSession struct {
-	ID         string
-	Operator   string
-	Address    string
-	StartedAt  time.Time
-	LastSeenAt time.Time
-	ExpiresAt  time.Time
+// Session is a login of a browser, of an operator or of a tenant.
+type Session struct {
+	ID           string
+	Operator     string // empty for a tenant
+	Role         string // of an operator, at the login
+	Via          string // token or oidc
+	ClientID     string // empty for an operator
+	ClientName   string // read only
+	CredentialID string // of a tenant; empty when it logged in with its old token
+	Address      string
+	StartedAt    time.Time
+	LastSeenAt   time.Time
+	ExpiresAt    time.Time
 }
 
 // SessionBegun keeps a login, and tells it. Logins whose time is over go.
-func (s *Sessions) SessionBegun(ctx context.Context, n OperatorSession) error {
+func (s *Sessions) SessionBegun(ctx context.Context, n Session, actor string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM operator_sessions WHERE expires_at < now()`); err != nil {
 			return err
@@ -39,10 +45,15 @@ func (s *Sessions) SessionBegun(ctx context.Context, n OperatorSession) error {
 		_, err := tx.Exec(
 			ctx,
 			`
-				INSERT INTO operator_sessions (id, operator, address, started_at, last_seen_at, expires_at)
-				VALUES ($1, $2, $3, $4, $4, $5)`,
+				INSERT INTO operator_sessions (id, operator, role, via, client_id, credential_id, address, started_at,
+					last_seen_at, expires_at)
+				VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), $7, $8, $8, $9)`,
 			n.ID,
 			n.Operator,
+			n.Role,
+			n.Via,
+			n.ClientID,
+			n.CredentialID,
 			n.Address,
 			n.StartedAt,
 			n.ExpiresAt,
@@ -50,13 +61,18 @@ func (s *Sessions) SessionBegun(ctx context.Context, n OperatorSession) error {
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{
+		event := pg.EventRecord{
 			Type:     "operator_login",
 			Severity: "info",
-			Actor:    "operator:" + n.Operator,
+			Actor:    actor,
 			Message:  "Operator " + n.Operator + " logged in",
-			Metadata: map[string]any{"address": n.Address, "session_id": n.ID},
-		})
+			Metadata: map[string]any{"address": n.Address, "session_id": n.ID, "role": n.Role, "via": n.Via},
+		}
+		if n.ClientID != "" {
+			event.ClientID, event.Type, event.Message = n.ClientID, "tenant_login", "The console was opened with a token"
+			event.Metadata = map[string]any{"address": n.Address, "session_id": n.ID, "credential_id": n.CredentialID}
+		}
+		return pg.RecordEvent(ctx, tx, event)
 	})
 }
 
@@ -93,44 +109,52 @@ func (s *Sessions) UseSession(
 }
 
 // Sessions lists the sessions that are good at a moment, the newest first.
-func (s *Sessions) Sessions(ctx context.Context, now time.Time, idle time.Duration) ([]OperatorSession, error) {
-	return pg.QueryRows[OperatorSession](ctx, s.DB, `
-		SELECT id, operator, address, started_at, last_seen_at, expires_at
+func (s *Sessions) Sessions(ctx context.Context, now time.Time, idle time.Duration) ([]Session, error) {
+	return pg.QueryRows[Session](ctx, s.DB, `
+		SELECT s.id, s.operator, s.role, s.via, coalesce(s.client_id, '') AS client_id, coalesce(c.name, '') AS client_name,
+		       coalesce(s.credential_id, '') AS credential_id, s.address, s.started_at, s.last_seen_at, s.expires_at
 		FROM operator_sessions s
-		WHERE expires_at > $1 AND last_seen_at > $2 AND NOT EXISTS (SELECT FROM ended_sessions e WHERE e.id = s.id)
-		ORDER BY started_at DESC, id LIMIT 1000`, now, now.Add(-idle))
+		LEFT JOIN clients c ON c.id = s.client_id
+		WHERE s.expires_at > $1
+			AND s.last_seen_at > $2
+			AND NOT EXISTS (SELECT FROM ended_sessions e WHERE e.id = s.id)
+		ORDER BY s.started_at DESC, s.id LIMIT 1000`, now, now.Add(-idle))
 }
 
-// EndSessionOf ends another operator's session, or one's own on another machine. Fails
-// with sessions.not_found.
+// EndSessionOf ends a session of anyone, or one's own on another machine. Fails with
+// sessions.not_found.
 func (s *Sessions) EndSessionOf(ctx context.Context, id, by string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		var operator string
+		var operator, clientID string
 		err := tx.QueryRow(ctx, `
-			WITH found AS (SELECT id, operator, expires_at FROM operator_sessions WHERE id = $1),
+			WITH found AS (SELECT id, operator, client_id, expires_at FROM operator_sessions WHERE id = $1),
 			     ended AS (INSERT INTO ended_sessions (id, expires_at)
 			         SELECT id, expires_at
 			         FROM found
 			         ON CONFLICT (id) DO NOTHING)
-			SELECT operator FROM found`, id).Scan(&operator)
+			SELECT operator, coalesce(client_id, '') FROM found`, id).Scan(&operator, &clientID)
 		if pg.IsNoRows(err) {
 			return SessionNotFound.New("There is no such session")
 		}
 		if err != nil {
 			return err
 		}
-		return pg.RecordEvent(ctx, tx, pg.EventRecord{Type: "operator_session_ended", Severity: "warning", Actor: by,
+		event := pg.EventRecord{Type: "operator_session_ended", Severity: "warning", Actor: by, ClientID: clientID,
 			Message:  "A session of operator " + operator + " was ended",
-			Metadata: map[string]any{"before": map[string]any{"session_id": id, "operator": operator}, "after": nil}})
+			Metadata: map[string]any{"before": map[string]any{"session_id": id, "operator": operator}, "after": nil}}
+		if clientID != "" {
+			event.Type, event.Message = "tenant_session_ended", "A session of the client in the console was ended"
+		}
+		return pg.RecordEvent(ctx, tx, event)
 	})
 }
 
 // EndSession ends a session in every process. One that has ended is ended again.
-func (s *Sessions) EndSession(ctx context.Context, id, operator string, expires time.Time) error {
+func (s *Sessions) EndSession(ctx context.Context, n Session, actor string) error {
 	return s.DB.InEntityTx(ctx, func(tx *gorm.DB) error {
 		created := gorm.WithResult()
 		err := gorm.G[entity.EndedSession](tx, clause.OnConflict{DoNothing: true}, created).
-			Create(ctx, &entity.EndedSession{ID: id, ExpiresAt: expires})
+			Create(ctx, &entity.EndedSession{ID: n.ID, ExpiresAt: n.ExpiresAt})
 		if err != nil || created.RowsAffected == 0 {
 			return err
 		}
@@ -138,11 +162,15 @@ func (s *Sessions) EndSession(ctx context.Context, id, operator string, expires 
 		if _, err := gorm.G[entity.EndedSession](tx).Where("expires_at < now()").Delete(ctx); err != nil {
 			return err
 		}
-		return pg.RecordEntityEvent(ctx, tx, pg.EventRecord{
+		event := pg.EventRecord{
 			Type:     "operator_logout",
 			Severity: "info",
-			Actor:    "operator:" + operator,
-			Message:  "Operator " + operator + " logged out",
-		})
+			Actor:    actor,
+			Message:  "Operator " + n.Operator + " logged out",
+		}
+		if n.ClientID != "" {
+			event.ClientID, event.Type, event.Message = n.ClientID, "tenant_logout", "The console was closed by a logout"
+		}
+		return pg.RecordEntityEvent(ctx, tx, event)
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Silence finds agents and instances that no longer speak.
+// Silence finds agents and instances that do not speak.
 type Silence struct{ DB *pg.DB }
 
 // MarkSilent marks agents offline that are online and silent for longer than the
@@ -39,4 +39,38 @@ func (s *Silence) MarkSilent(ctx context.Context, timeout time.Duration, limit i
 			ON CONFLICT (dedup_key) DO NOTHING)
 		SELECT count(*) FROM marked`, timeout.Seconds(), limit).Scan(&n)
 	return n, pg.Translate(err)
+}
+
+// TellSilentHeirs tells the clients of agents whose new primary has never spoken although
+// it has been the primary for longer than after. It says so once per primary, which the
+// key names, and says nothing of agents whose instances have been silent before.
+func (s *Silence) TellSilentHeirs(ctx context.Context, after time.Duration) (int, error) {
+	tag, err := s.DB.Pool.Exec(ctx, `
+WITH silent AS (
+    SELECT a.client_id, a.id, p.id AS instance_id, 'silent-heir:' || p.id AS key,
+        a.logical_agent_id || ' runs on ' || p.id || ' since ' || to_char(h.changed_at AT TIME ZONE 'UTC', 'HH24:MI')
+            || ' UTC, and the agent there was never heard of: the instance runs, its work may not.'
+            || ' Have the image or the user data start the agent at boot, or move the agent.' AS message
+    FROM instances p
+    JOIN agents a ON a.id = p.agent_id
+    JOIN role_changes h ON h.agent_id = a.id AND h.new_id = p.id AND h.epoch = p.epoch
+    JOIN instances o ON o.id = h.old_id AND o.agent_id = a.id AND o.last_seen_at IS NOT NULL
+    WHERE p.role = 'primary'
+      AND p.last_seen_at IS NULL
+      AND p.primary_since < clock_timestamp() - $1::float8 * interval '1 second'
+      AND a.status <> 'deleted'
+      AND NOT EXISTS (
+        SELECT
+        FROM events e
+        WHERE e.dedup_key = 'silent-heir:' || p.id)),
+told AS (
+    INSERT INTO notifications (client_id, message, severity, dedup_key)
+    SELECT client_id, message, 'error', key
+    FROM silent
+    ON CONFLICT (dedup_key) DO NOTHING)
+INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
+SELECT client_id, id, 'heir_silent', 'error', message, jsonb_build_object('instance_id', instance_id), key
+FROM silent
+ON CONFLICT (dedup_key) DO NOTHING`, after.Seconds())
+	return int(tag.RowsAffected()), pg.Translate(err)
 }

@@ -163,7 +163,11 @@ func (s *Sinks) Target(ctx context.Context, clientID, id string) (*activities.Si
 		return nil, pg.Translate(err)
 	}
 	t := activities.SinkTarget{SinkID: found.ID, Kind: notification.Kind(found.Kind), URL: found.URL}
-	t.Secret, err = s.decryptSecret(id, found.SecretSealed)
+	before := found.SecretBeforeSealed
+	if found.SecretBeforeUntil == nil || !time.Now().Before(*found.SecretBeforeUntil) {
+		before = nil
+	}
+	t.Secret, t.SecretBefore, err = s.secretsOf(id, found.SecretSealed, before)
 	return &t, err
 }
 
@@ -198,7 +202,9 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 					FROM notification_deliveries d
 					WHERE d.sink_id = s.id AND d.state = 'pending' AND d.next_at <= now())),
 		tried AS (
-			UPDATE notification_sinks s SET tried_at = clock_timestamp()
+			UPDATE notification_sinks s
+			SET tried_at = clock_timestamp(),
+				secret_before_sealed = CASE WHEN secret_before_until > now() THEN secret_before_sealed END
 			FROM (SELECT id FROM turns ORDER BY turn, tried_at NULLS FIRST, id LIMIT $3) t
 			WHERE s.id = t.id
 			RETURNING s.id),
@@ -216,8 +222,9 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 			FROM due
 			WHERE d.id = due.id
 			RETURNING d.id, d.sink_id, d.notification_id, d.attempts)
-		SELECT c.id, c.attempts, s.id, s.kind, s.url, s.secret_sealed, n.id, n.client_id, n.severity, n.message,
-			n.created_at
+		SELECT c.id, c.attempts, s.id, s.kind, s.url, s.secret_sealed,
+			CASE WHEN s.secret_before_until > now() THEN s.secret_before_sealed END, n.id, n.client_id, n.severity,
+			n.message, n.created_at
 		FROM claimed c
 		JOIN notification_sinks s ON s.id = c.sink_id
 		JOIN notifications n ON n.id = c.notification_id
@@ -226,12 +233,12 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 		return nil, pg.Translate(err)
 	}
 	out, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (d activities.Delivery, err error) {
-		var sealed []byte
-		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &d.NotificationID, &d.ClientID,
-			&d.Severity, &d.Message, &d.At); err != nil {
+		var sealed, before []byte
+		if err := row.Scan(&d.ID, &d.Attempts, &d.SinkID, &d.Kind, &d.URL, &sealed, &before, &d.NotificationID,
+			&d.ClientID, &d.Severity, &d.Message, &d.At); err != nil {
 			return d, err
 		}
-		if d.Secret, err = s.decryptSecret(d.SinkID, sealed); err != nil {
+		if d.Secret, d.SecretBefore, err = s.secretsOf(d.SinkID, sealed, before); err != nil {
 			d.Fault = notification.NotDelivered.Wrap(err,
 				"The secret of the webhook cannot be read. Make the webhook anew.")
 		}

@@ -75,7 +75,10 @@ func TestAnOrderIsReadAtEachOfItsStates(t *testing.T) {
 	require.True(t, g.advance(r.ID, replica.Ready, "i-1"))
 	r.InstanceID = "i-1"
 	want.Replica.State, want.Replica.InstanceID = replica.Ready, "i-1"
-	require.Equal(t, want, g.facts(c.ID))
+	ready := g.facts(c.ID)
+	require.Positive(t, ready.Replica.ReadyFor)
+	ready.Replica.ReadyFor = 0
+	require.Equal(t, want, ready)
 
 	in := change(g.set(), r, roles.BySwitch, roles.Retire)
 	in.OperationID = roles.SwitchOperation(c.ID)
@@ -88,6 +91,64 @@ func TestAnOrderIsReadAtEachOfItsStates(t *testing.T) {
 	require.Equal(t, lines("i-1", 1, true, false), lines(after.Primary, after.Epoch, after.Replaced, after.FailedOver))
 	g.exec(`UPDATE instances SET terminated_at = now(), role = 'retired' WHERE id = 'i-0'`)
 	require.True(t, g.facts(c.ID).Change.OldGone)
+}
+
+// TestTheWordOfANewInstanceIsExpected of agents whose instances have spoken.
+func TestTheWordOfANewInstanceIsExpected(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	c := g.ordered()
+	r := g.open(replica.Switch, c.ID)
+	require.True(t, g.advance(r.ID, replica.Launching, "i-1"))
+	g.proven("i-1")
+	require.True(t, g.advance(r.ID, replica.Ready, "i-1"))
+	require.False(t, g.facts(c.ID).AwaitsWord(), "its primary has never spoken")
+	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-0'`)
+	require.True(t, g.facts(c.ID).AwaitsWord())
+	g.exec(`UPDATE replicas SET ready_at = ready_at - interval '6 minutes'`)
+	require.Greater(t, g.facts(c.ID).Replica.ReadyFor, switching.WordDeadline)
+	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-1'`)
+	require.False(t, g.facts(c.ID).AwaitsWord(), "it has spoken")
+	g.exec(`UPDATE instances SET last_seen_at = NULL WHERE id = 'i-1'`)
+	g.exec(`UPDATE replicas SET last_sync_at = now()`)
+	require.False(t, g.facts(c.ID).AwaitsWord(), "its report is a word too")
+
+	g.exec(`UPDATE replicas SET last_sync_at = NULL`)
+	g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, retiring_since)
+		VALUES ('i-mute', 'k1', 'a1', 'retired', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', now())`)
+	g.exec(`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at)
+		VALUES ('k1', 'a1', 77, 'i-0', 'i-mute', $1, 'switch', now() - interval '1 minute')`, r.ID)
+	require.True(t, g.facts(c.ID).AwaitsWord(), "it was taken before it could speak")
+	g.exec(`UPDATE role_changes SET changed_at = now() - interval '1 hour'`)
+	require.False(t, g.facts(c.ID).AwaitsWord(), "its image starts no agent")
+}
+
+// TestASilentHeirIsToldOf once, unless its agent's instances were silent before.
+func TestASilentHeirIsToldOf(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	s := &postgres.Silence{DB: g.db}
+	told := func() int {
+		n, err := s.TellSilentHeirs(t.Context(), 2*time.Minute)
+		require.NoError(t, err)
+		return n
+	}
+	_, err := g.ChangeRoles(t.Context(),
+		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
+	require.NoError(t, err)
+	require.Zero(t, told(), "it may still boot")
+	g.exec(`UPDATE instances SET primary_since = now() - interval '3 minutes' WHERE id = 'i-9'`)
+	require.Zero(t, told(), "the one before was silent too")
+	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-0'`)
+	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-9'`)
+	require.Zero(t, told(), "it speaks")
+	g.exec(`UPDATE instances SET last_seen_at = NULL WHERE id = 'i-9'`)
+	require.Equal(t, 1, told())
+	require.Zero(t, told(), "once")
+	require.Contains(t, one[string](g, `SELECT message FROM notifications WHERE dedup_key = 'silent-heir:i-9'`), "i-9")
+	require.Equal(t, "heir_silent", one[string](g, `SELECT type FROM events WHERE dedup_key = 'silent-heir:i-9'`))
 }
 
 func TestWhatCallsASwitchOffIsRead(t *testing.T) {

@@ -13,6 +13,15 @@ import (
 // Switches stores the history of voluntary moves and the commands behind them.
 type Switches struct{ DB *pg.DB }
 
+// silentBefore says whether an instance of agent a was its primary for minutes and never
+// spoke: then the silence of the next one says nothing.
+const silentBefore = `EXISTS (
+        SELECT FROM role_changes h
+        JOIN instances i ON i.id = h.new_id AND i.agent_id = h.agent_id
+        WHERE h.agent_id = a.id
+          AND i.last_seen_at IS NULL
+          AND coalesce(i.retiring_since, i.terminated_at, clock_timestamp()) > h.changed_at + interval '5 minutes')`
+
 // selectSwitch reads how a switch stands, in one row. What is compared with now is
 // compared with the database's clock. An instance on which the agent registered while
 // it performed the order counts as named, until its report names one.
@@ -45,14 +54,18 @@ SELECT jsonb_build_object(
     'new_id',
     coalesce(CASE WHEN s.reported_at IS NOT NULL THEN nullif(s.new_id, '') END, c.new_instance_id, s.new_id, ''),
     'reported', s.reported_at IS NOT NULL,
+    'speaks', p.last_seen_at IS NOT NULL AND NOT ` + silentBefore + `,
     'replica', coalesce((
         SELECT jsonb_build_object(
             'id', r.id,
             'state', r.state,
             'instance_id', coalesce(r.instance_id, ''),
             'code', coalesce(r.error_code, ''),
-            'error', coalesce(r.error, ''))
+            'error', coalesce(r.error, ''),
+            'heard', n.last_seen_at IS NOT NULL OR r.last_sync_at IS NOT NULL,
+            'ready_for', coalesce((extract(epoch FROM clock_timestamp() - r.ready_at) * 1000000000)::bigint, 0))
         FROM replicas r
+        LEFT JOIN instances n ON n.id = r.instance_id AND n.agent_id = r.agent_id
         WHERE r.agent_id = a.id
           AND r.kind = 'switch'
           AND r.made_for = $2

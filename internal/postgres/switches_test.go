@@ -25,8 +25,8 @@ func TestRecordPhase(t *testing.T) {
 			VALUES ('c1', 'k1', 'a1', 'i-0', 'control-plane', 'spot', 't3.medium.us-east-1b')`,
 	)
 	g.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at) VALUES
-		('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.02, 'primary', now()),
-		('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'primary', now())`)
+		('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.02, 'collector', now()),
+		('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.012, 'collector', now())`)
 	phase := func(p switching.Phase, newID string) {
 		t.Helper()
 		for range 2 {

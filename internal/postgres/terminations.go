@@ -36,6 +36,7 @@ SELECT n.deadline,
     a.logical_agent_id,
     coalesce(i.role = 'primary', false),
     i.terminated_at IS NOT NULL,
+    coalesce(i.terminate_by, ''),
     coalesce((
         SELECT array_agg('switch/' || k.id)
         FROM commands k
@@ -52,7 +53,8 @@ WHERE n.agent_id = $1
   AND n.kind = 'termination-notice'`, agentID, instanceID).
 		Scan(&o.Deadline, &o.Past, &o.Left, &out.Notice.Door, &out.ArrivedAt, &out.ReceivedAt, &o.Result,
 			&o.ReplicaID, &o.NewPrimary, &out.ChangedAt,
-			&out.JudgedAt, &out.Keeping, &out.Launcher, &out.LogicalID, &out.Primary, &out.Gone, &out.Switches)
+			&out.JudgedAt, &out.Keeping, &out.Launcher, &out.LogicalID, &out.Primary, &out.Gone,
+			&out.EndedBy, &out.Switches)
 	if pg.IsNoRows(err) {
 		return nil, unknownAgent(agentID)
 	}

@@ -37,16 +37,16 @@ func (s *Trail) Add(ctx context.Context, e TrailEntry) error {
 	}
 	r := trail.RequestFrom(ctx)
 	_, err = s.DB.Pool.Exec(ctx, `
-		INSERT INTO trail (client_id, agent_id, type, outcome, actor, actor_kind, actor_id, token_id, address,
-			request_id, message, details)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		e.ClientID, e.AgentID, e.Type, e.Outcome, e.Actor, r.ActorKind, r.ActorID, r.TokenID, r.Address, r.RequestID,
-		e.Message, details)
+		INSERT INTO trail (client_id, agent_id, type, outcome, actor, actor_kind, actor_id, actor_role, token_id,
+			address, request_id, message, details)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		e.ClientID, e.AgentID, e.Type, e.Outcome, e.Actor, r.ActorKind, r.ActorID, r.ActorRole, r.TokenID, r.Address,
+		r.RequestID, e.Message, details)
 	return pg.Translate(err)
 }
 
-const selectTrail = `t.id, t.at, t.client_id, t.agent_id, t.type, t.outcome, t.actor, t.actor_kind, t.actor_id, t.token_id, t.address,
-	t.request_id, t.message, t.details::text AS details`
+const selectTrail = `t.id, t.at, t.client_id, t.agent_id, t.type, t.outcome, t.actor, t.actor_kind, t.actor_id, t.actor_role,
+	t.token_id, t.address, t.request_id, t.message, t.details::text AS details`
 
 // sealLock is the advisory lock of the one process that seals.
 const sealLock = 0x7472_6169_6c
@@ -121,8 +121,8 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 		SELECT s.day, s.place, s.entry_id, s.prev, s.hash, t.id IS NOT NULL AS found,
 		       coalesce(t.id, 0), coalesce(t.at, now()), coalesce(t.client_id, ''), coalesce(t.agent_id, ''),
 		       coalesce(t.type, ''), coalesce(t.outcome, ''),
-		       coalesce(t.actor, ''), coalesce(t.actor_kind, ''), coalesce(t.actor_id, ''), coalesce(t.token_id, ''),
-		       coalesce(t.address, ''),
+		       coalesce(t.actor, ''), coalesce(t.actor_kind, ''), coalesce(t.actor_id, ''), coalesce(t.actor_role, ''),
+		       coalesce(t.token_id, ''), coalesce(t.address, ''),
 		       coalesce(t.request_id, ''), coalesce(t.message, ''), coalesce(t.details::text, '')
 		FROM trail_seals s LEFT JOIN trail t ON t.id = s.entry_id ORDER BY s.day, s.place`)
 	if err != nil {
@@ -136,8 +136,8 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 		var found bool
 		if err := rows.Scan(&next.Day, &next.Place, &next.EntryID, &next.Prev, &next.Hash, &found, &e.ID, &e.At,
 			&e.ClientID, &e.AgentID, &e.Type, &e.Outcome,
-			&e.Actor, &e.ActorKind, &e.ActorID, &e.TokenID, &e.Address, &e.RequestID, &e.Message,
-			&e.Details); err != nil {
+			&e.Actor, &e.ActorKind, &e.ActorID, &e.ActorRole, &e.TokenID, &e.Address, &e.RequestID,
+			&e.Message, &e.Details); err != nil {
 			return sealed, waiting, pg.Translate(err)
 		}
 		if found {

@@ -36,9 +36,9 @@ func TestPriceViews(t *testing.T) {
 	none, err := v.OnDemandPrice(ctx, "t3.medium", "us-east-1")
 	require.NoError(t, err)
 	require.Zero(t, none)
-	_, err = db.Pool.Exec(ctx, `INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.0416, 'agent', now());
+	_, err = db.Pool.Exec(ctx, `INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.0416, 'pricing-api', now());
 		INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
-		SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'primary', 1, b
+		SELECT 't3.medium.us-east-1a', b, 0.01, 0.0416, 'collector', 1, b
 		FROM generate_series(timestamptz '2026-03-01 00:00Z', '2026-03-02 23:55Z', '5 minutes') b`)
 	require.NoError(t, err)
 	known, err := v.OnDemandPrice(ctx, "t3.medium", "us-east-1")

@@ -76,7 +76,7 @@ func TestAChartCostsWhatItShows(t *testing.T) {
 			fromType+types-1,
 		)
 		g.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, method, confidence, observed_at)
-			SELECT p.id, t, 0.01, CASE WHEN k THEN 'interpolated' ELSE 'primary' END, CASE WHEN k THEN 'linear' END, 1,
+			SELECT p.id, t, 0.01, CASE WHEN k THEN 'interpolated' ELSE 'collector' END, CASE WHEN k THEN 'linear' END, 1,
 				t
 			FROM pools p,
 				generate_series($1::timestamptz - interval '10 days', $1::timestamptz - interval '5 minutes',

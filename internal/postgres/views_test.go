@@ -66,9 +66,9 @@ INSERT INTO switches (id, client_id, agent_id, trigger, phase, old_id, new_id, f
 	now() - interval '20 days', NULL),
 	('s3', 'c1', 'a1', 'model', 'abandoned', 'i-1', '', 'spot', 'spot', NULL, NULL, NULL, NULL, NULL, now(), NULL);
 INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at, updated_at) VALUES
-	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'primary', now(), now()),
-	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.0110, 'primary', now(), now()),
-	('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', 0.0100, 'primary', now() - interval '2 hours',
+	('t3.medium.us-east-1a', 't3.medium', 'us-east-1', 'us-east-1a', 0.0125, 'collector', now(), now()),
+	('t3.medium.us-east-1b', 't3.medium', 'us-east-1', 'us-east-1b', 0.0110, 'collector', now(), now()),
+	('t3.medium.us-east-1c', 't3.medium', 'us-east-1', 'us-east-1c', 0.0100, 'collector', now() - interval '2 hours',
 	now() - interval '2 hours');
 INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price,
     source_type, client_id, agent_id, observed_at, received_at)

@@ -69,6 +69,18 @@ func Connect(o Options) (client.Client, error) {
 	return c, err
 }
 
+// Server is the address of the server that Connect would use with the same options, and
+// whether the way to it is encrypted.
+func Server(o Options) (address string, encrypted bool, err error) {
+	opts, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: o.Env})
+	if err != nil {
+		return "", false, err
+	}
+	// The SDK encrypts when there is an API key, unless its settings say otherwise.
+	encrypted = opts.ConnectionOptions.TLS != nil || opts.Credentials != nil && !opts.ConnectionOptions.TLSDisabled
+	return cmp.Or(o.Address, opts.HostPort, client.DefaultHostPort), encrypted, nil
+}
+
 // Namespace is the namespace that Connect would use with the same options.
 func Namespace(o Options) (string, error) {
 	opts, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: o.Env})

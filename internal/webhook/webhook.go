@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,13 +68,17 @@ type Refused struct{ Status int }
 // Error implements error.
 func (r *Refused) Error() string { return fmt.Sprintf("the receiver answered %d", r.Status) }
 
-// Send posts one delivery, signed. The receiver tells a repetition by its id.
+// Send posts one delivery, signed with each secret: a receiver that has one of them believes
+// it. The receiver tells a repetition by its id.
 // Fails with *Refused, and with sink.not_delivered when there was no answer.
-func (s *Sender) Send(ctx context.Context, url, secret, id string, body []byte) error {
+func (s *Sender) Send(ctx context.Context, url string, secrets []string, id string, body []byte) error {
 	at := s.now()
-	signature, err := notification.Sign(secret, id, at, body)
-	if err != nil {
-		return err
+	signatures := make([]string, len(secrets))
+	for i, secret := range secrets {
+		var err error
+		if signatures[i], err = notification.Sign(secret, id, at, body); err != nil {
+			return err
+		}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -83,7 +88,7 @@ func (s *Sender) Send(ctx context.Context, url, secret, id string, body []byte) 
 	req.Header.Set("User-Agent", "Spotkeeper")
 	req.Header.Set(notification.HeaderID, id)
 	req.Header.Set(notification.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
-	req.Header.Set(notification.HeaderSignature, signature)
+	req.Header.Set(notification.HeaderSignature, strings.Join(signatures, " "))
 	res, err := s.client.Do(req)
 	if err != nil {
 		return notification.NotDelivered.Wrap(err, "%s", why(err))

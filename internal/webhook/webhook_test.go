@@ -23,11 +23,11 @@ func TestSendFollowsNothing(t *testing.T) {
 	t.Cleanup(receiver.Close)
 
 	s := webhook.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
-	err := s.Send(t.Context(), receiver.URL+"/hook", "whsec_", "id", []byte("{}"))
+	err := s.Send(t.Context(), receiver.URL+"/hook", []string{"whsec_"}, "id", []byte("{}"))
 	require.Equal(t, &webhook.Refused{Status: http.StatusFound}, err)
 	require.Equal(t, []string{"/hook"}, asked)
 
-	err = webhook.New(nil).Send(t.Context(), receiver.URL, "whsec_", "id", []byte("{}"))
+	err = webhook.New(nil).Send(t.Context(), receiver.URL, []string{"whsec_"}, "id", []byte("{}"))
 	require.True(t, fault.Is(err, notification.NotDelivered), err)
 	require.ErrorContains(t, err, "inside of this network")
 	require.Len(t, asked, 1)

@@ -15,7 +15,7 @@ async function call<T>(s: Stack, method: string, path: string, token: string, bo
 export const operator = <T>(s: Stack, method: string, path: string, body?: unknown) => call<T>(s, method, path, operatorToken, body)
 
 export async function createTenant(s: Stack, name: string): Promise<Tenant> {
-  const got = await operator<{ client: { id: string; token: string } }>(s, 'POST', '/api/admin/clients/create', { name, own_account: true })
+  const got = await operator<{ client: { id: string; token: string } }>(s, 'POST', '/api/admin/clients/create', { name, own_account: true, legacy_token: 'all' })
   return { id: got.client.id, name, token: got.client.token }
 }
 

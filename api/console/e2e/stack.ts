@@ -20,6 +20,7 @@ export interface Stack {
 }
 
 export const operatorToken = 'console-tests-operator-token'
+export const viewerToken = 'viewer-of-the-browser-tests'
 const root = resolve(import.meta.dirname, '../../..')
 const file = join(root, 'api/console/test-results/stack.json')
 
@@ -83,7 +84,7 @@ export async function startApi(s: Stack): Promise<void> {
     env: {
       PATH: process.env.PATH, HOME: s.dir, DATABASE_URL: s.database, TEMPORAL_ADDRESS: s.temporal, TEMPORAL_NAMESPACE: s.namespace, TEMPORAL_CONFIG_FILE: '/dev/null',
       TEMPORAL_UI_URL: s.temporalUI, AWS_ENDPOINT_URL_EC2: s.ec2, AWS_ENDPOINT_URL_STS: s.ec2, AWS_ENDPOINT_URL_PRICING: s.ec2, EC2_SIMULATED: 'true',
-      ADMIN_TOKEN: `ada=${operatorToken}`, API_LISTEN: new URL(s.base).host, API_METRICS_LISTEN: '127.0.0.1:0',
+      ADMIN_TOKEN: `ada=${operatorToken},vera:viewer=${viewerToken}`, API_LISTEN: new URL(s.base).host, API_METRICS_LISTEN: '127.0.0.1:0',
     },
   })
   child.unref()

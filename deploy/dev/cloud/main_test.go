@@ -142,7 +142,7 @@ func (p *product) callAt(address, method, path, token string, in any) (status in
 func (p *product) registered() (token, agentID, instanceID string) {
 	p.t.Helper()
 	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "",
-		map[string]any{"name": "Acme", "own_account": true})
+		map[string]any{"name": "Acme", "own_account": true, "legacy_token": "all"})
 	require.NoError(p.t, err)
 	client := out["client"].(map[string]any)
 	token = client["token"].(string)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"spotkeeper/internal/ec2sim"
@@ -34,7 +35,7 @@ func (w *world) tell(ctx context.Context) error {
 	}
 	w.say(nil, "all six agents are registered and report heartbeats and prices")
 	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.foretold, w.outOfTheBlue, w.movedByHand,
-		w.standbyTakesOver}
+		w.standbyTakesOver, w.nowhereToGo}
 	for pause := 4 * time.Second; ; pause = 45 * time.Second {
 		for _, story := range stories {
 			if err := story(ctx); err != nil {
@@ -146,6 +147,53 @@ func (w *world) movedByHand(ctx context.Context) error {
 	w.say(m, "its owner moves it from %s to %s", at.Primary.PoolID, pool)
 	return w.api.call(ctx, http.MethodPost, "/api/client/instances/"+at.Primary.ID+"/force-switch", m.token,
 		map[string]any{"target": "pool", "pool_id": pool}, nil)
+}
+
+// nowhereToGo orders a move into a pool that has run out: the operation fails, its page
+// says why, and the agent stays where it is.
+func (w *world) nowhereToGo(ctx context.Context) error {
+	m := w.named("etl")
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	pool := m.instanceType + ".us-east-1c"
+	if at.Primary.PoolID == pool {
+		pool = m.instanceType + ".us-east-1a"
+	}
+	full := ec2sim.Capacity{Pool: pool, Market: ec2sim.Spot, Limit: 0}
+	if _, err := w.sim.SetCapacity(ctx, full); err != nil {
+		return err
+	}
+	w.say(m, "its owner moves it to %s, which has no capacity: the move will fail and say so", pool)
+	var ordered struct {
+		Operation string `json:"operation_id"`
+	}
+	err = w.api.call(ctx, http.MethodPost, "/api/client/instances/"+at.Primary.ID+"/force-switch", m.token,
+		map[string]any{"target": "pool", "pool_id": pool}, &ordered)
+	if err == nil {
+		err = w.awaitEnd(ctx, m, ordered.Operation)
+	}
+	full.Limit = -1
+	_, restored := w.sim.SetCapacity(ctx, full)
+	return errors.Join(err, restored)
+}
+
+// awaitEnd waits until an operation has ended and says how.
+func (w *world) awaitEnd(ctx context.Context, m *member, operation string) error {
+	var got struct {
+		State string `json:"state"`
+		Code  string `json:"error_code"`
+	}
+	path := "/api/operations/" + url.PathEscape(operation)
+	err := until(ctx, 2*time.Minute, operation+" did not end", func() bool {
+		err := w.api.call(ctx, http.MethodGet, path, m.token, nil, &got)
+		return err == nil && got.State != "running"
+	})
+	if err == nil {
+		w.say(m, "the move %s (%s) and the agent stays where it is", got.State, got.Code)
+	}
+	return err
 }
 
 // standbyTakesOver: manual mode meets a notice; the standby is promoted at once

@@ -25,7 +25,11 @@ func (s *Stack) NewTenant(ctx context.Context, name string, more map[string]any)
 	_, _ = sum.Write([]byte(name))
 	account := fmt.Sprintf("%012d", sum.Sum64()%1e12)
 	role := "arn:aws:iam::" + account + ":role/spotkeeper-tenant"
-	body := map[string]any{"name": name, "role_arn": role}
+	body := map[string]any{
+		"name":         name,
+		"role_arn":     role,
+		"legacy_token": "all", // one token is all that a test has
+	}
 	maps.Copy(body, more)
 	var made struct {
 		Client struct {

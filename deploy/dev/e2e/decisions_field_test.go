@@ -33,40 +33,29 @@ func runJob(ctx context.Context, s *devtest.Stack, db *books, job string) error 
 	})
 }
 
-// tellTheDay reports what the pools cost over the last day, hour by hour: the
-// first one was the cheapest, until eighteen hours ago it became the dearest.
-func (m *member) tellTheDay(ctx context.Context, at string) error {
-	for hours := 30; hours >= 0; hours-- {
-		cost := []float64{.0120, .0130, .0150, .0160}
-		if hours <= 18 {
-			cost[0] = .0360
+// showTheDay has EC2 show what the pools cost over the last day: the first one was the
+// cheapest, until eighteen hours ago it became the dearest.
+func (b *books) showTheDay(ctx context.Context) error {
+	for _, sql := range []string{
+		`TRUNCATE price_buckets, pool_prices`,
+		`DELETE FROM pools`,
+		`INSERT INTO pools (id, instance_type, region, az)
+		SELECT '` + machine + `.' || zone, '` + machine + `', '` + region + `', zone FROM unnest($1::text[]) AS zone`,
+		`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, observed_at)
+		SELECT '` + machine + `.' || zone, t,
+			CASE WHEN nth = 1 AND t > now() - interval '18 hours' THEN 0.036 ELSE cost END, 'collector', 0.95, t
+		FROM unnest($1::text[], '{0.012, 0.013, 0.015, 0.016}'::numeric[]) WITH ORDINALITY AS x(zone, cost, nth),
+			generate_series(date_bin('5 minutes', now() - interval '30 hours', 'epoch'), now(), '5 minutes') AS t`,
+		`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+		SELECT DISTINCT ON (p.id) p.id, p.instance_type, p.region, p.az, b.price, 'collector', now()
+		FROM pools p JOIN price_buckets b ON b.pool_id = p.id
+		ORDER BY p.id, b.bucket DESC`,
+	} {
+		args := []any{}
+		if strings.Contains(sql, "$1") {
+			args = append(args, zones[:4])
 		}
-		pools := make([]map[string]any, len(zones))
-		for i, zone := range zones {
-			pools[i] = map[string]any{
-				"pool_id":       machine + "." + zone,
-				"instance_type": machine,
-				"az":            zone,
-				"price":         cost[i],
-			}
-		}
-		collected := time.Now().Add(-time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339Nano)
-		if err := m.insist(ctx, "POST", m.path("/pricing-report"), map[string]any{
-			"instance": map[string]any{
-				"instance_id":   at,
-				"instance_type": machine,
-				"region":        region,
-				"az":            zones[0],
-				"mode":          "spot",
-				"pool_id":       machine + "." + zones[0],
-			},
-			"pricing": map[string]any{
-				"on_demand_price":    .0416,
-				"current_spot_price": cost[0],
-				"spot_pools":         pools,
-				"collected_at":       collected,
-			},
-		}, nil); err != nil {
+		if _, err := b.pool.Exec(ctx, sql, args...); err != nil {
 			return err
 		}
 	}
@@ -106,12 +95,7 @@ func TestTheFleetDecides(t *testing.T) {
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"AGENT_HEARTBEAT_TIMEOUT": "1h"}})
 	ctx := deadline(t, 5*time.Minute)
 	f, db := newFleet(t, s, newTenant(t, s)), openBooks(t, s)
-	// What EC2 says of prices would be another market than what the agents tell.
-	require.NoError(t, until(ctx, again, func() (bool, error) {
-		status, err := s.Call(ctx, "POST", "/api/admin/schedules/price-collection/pause", "",
-			map[string]any{"reason": "the agents tell"}, nil)
-		return err == nil && status == 200, err
-	}))
+	pauseCollection(ctx, t, s)
 	const dear, cheap = machine + ".us-east-1a", machine + ".us-east-1b"
 	members := make([]*member, 4)
 	homes := map[*member]string{}
@@ -121,8 +105,7 @@ func TestTheFleetDecides(t *testing.T) {
 			map[string]any{"min_pool_duration_hours": 0}, nil))
 		members[i], homes[m] = m, at
 	}
-	require.NoError(t, members[0].tellTheDay(ctx, homes[members[0]]))
-	require.NoError(t, runJob(ctx, s, db, "price-dedup"))
+	require.NoError(t, db.showTheDay(ctx))
 	paused, free := members[3], members[:3]
 	require.NoError(t, paused.insist(ctx, "POST", "/api/client/agents/"+paused.id+"/pause",
 		map[string]any{"minutes": 60, "reason": "the audit"}, nil))

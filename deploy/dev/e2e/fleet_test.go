@@ -262,12 +262,23 @@ func (m *member) await(ctx context.Context, what string, wanted func(*standing) 
 			return true, err
 		}
 		last = s
+		m.boot(ctx, s)
 		return wanted(s), nil
 	})
 	if err != nil {
 		return last, fmt.Errorf("agent %s: wait until %s: %w; it stands at %+v", m.name, what, err, last)
 	}
 	return last, nil
+}
+
+// boot has the agent speak on the instance that a switch waits for, as its image does.
+func (m *member) boot(ctx context.Context, s *standing) {
+	for _, r := range s.Replicas {
+		if r.Kind == "switch" && r.State == "ready" {
+			body := registration(m.who.Token, m.name, r.InstanceID)
+			_ = m.try(ctx, "POST", "/api/agents/register", body, nil) // the next look has it try again
+		}
+	}
 }
 
 // has says whether the replica is open.

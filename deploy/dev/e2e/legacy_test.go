@@ -70,6 +70,7 @@ func tellStory(
 	})
 	ctx := deadline(t, 8*time.Minute)
 
+	pauseCollection(ctx, t, s)
 	served := servedRoutes(ctx, t, s)
 	told, b := story{s: s, names: legacytest.Names{}}, openBooks(t, s)
 	counts := map[legacytest.Verdict]int{}
@@ -97,13 +98,44 @@ func tellStory(
 	return wrong
 }
 
-// confirm has the books say that EC2 has confirmed the machines of the story. Its ids are
-// invented. The control plane takes orders to launch only beside what is proven, and what
-// others report is evidence that makes no pool.
+// pauseCollection keeps the simulator's prices out: the test says what EC2 shows.
+func pauseCollection(ctx context.Context, t *testing.T, s *devtest.Stack) {
+	t.Helper()
+	require.NoError(t, until(ctx, again, func() (bool, error) {
+		status, err := s.Call(ctx, "POST", "/api/admin/schedules/price-collection/pause", "",
+			map[string]any{"reason": "the test says what EC2 shows"}, nil)
+		return err == nil && status == 200, err
+	}))
+}
+
+// confirm has the books say that EC2 has confirmed the machines of the story, whose ids are
+// invented, and that EC2 shows the pools and prices that its agents report. The control
+// plane takes orders to launch only beside what is proven, and into pools that EC2 shows.
 func confirm(ctx context.Context, t *testing.T, b *books) {
 	t.Helper()
-	for _, sql := range []string{`UPDATE clients SET own_account = true WHERE NOT own_account`,
-		`UPDATE instances SET proof = 'launched' WHERE proof = 'unproven'`} {
+	for _, sql := range []string{
+		`UPDATE clients SET own_account = true WHERE NOT own_account`,
+		`UPDATE instances SET proof = 'launched' WHERE proof = 'unproven'`,
+		`INSERT INTO pools (id, instance_type, region, az)
+		SELECT pool_id, instance_type, region, az FROM client_prices ON CONFLICT DO NOTHING`,
+		`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+		SELECT DISTINCT ON (pool_id) pool_id, instance_type, region, az, price, 'collector', observed_at
+		FROM client_prices
+		ORDER BY pool_id, observed_at DESC
+		ON CONFLICT (pool_id) DO UPDATE SET price = excluded.price, observed_at = excluded.observed_at,
+			updated_at = now()`,
+		`INSERT INTO price_buckets (pool_id, bucket, price, ondemand_price, source_type, confidence, observed_at)
+		SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, ondemand_price, 'collector', 0.95, observed_at
+		FROM price_submissions
+		ORDER BY pool_id, bucket, observed_at
+		ON CONFLICT DO NOTHING`,
+		`INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at)
+		SELECT DISTINCT ON (region, instance_type) region, instance_type, ondemand_price, 'pricing-api', observed_at
+		FROM price_submissions
+		WHERE ondemand_price > 0
+		ORDER BY region, instance_type, observed_at DESC
+		ON CONFLICT DO NOTHING`,
+	} {
 		_, err := b.pool.Exec(ctx, sql)
 		require.NoError(t, err)
 	}

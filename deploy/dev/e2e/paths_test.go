@@ -115,7 +115,7 @@ var controlPlanePaths = []path{
 		return err
 	}},
 	{"switch", func(ctx context.Context, m *member, at string) error {
-		if err := m.configure(ctx, map[string]any{"terminateWaitMinutes": 1}); err != nil {
+		if err := m.configure(ctx, map[string]any{"terminateWaitMinutes": 1, "autoTerminateEnabled": true}); err != nil {
 			return err
 		}
 		for { // until an order whose pool is not the one that another path has filled
@@ -129,7 +129,7 @@ var controlPlanePaths = []path{
 		}
 	}},
 	{"switch that keeps the old one", func(ctx context.Context, m *member, at string) error {
-		if err := m.configure(ctx, map[string]any{"terminateWaitMinutes": 0}); err != nil {
+		if err := m.configure(ctx, map[string]any{"autoTerminateEnabled": false}); err != nil {
 			return err
 		}
 		if err := m.insist(ctx, "POST", "/api/client/instances/"+at+"/force-switch",

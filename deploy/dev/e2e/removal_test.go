@@ -117,7 +117,7 @@ func (r *remover) household(ctx context.Context, s *devtest.Stack, name string) 
 	_, err = h.members[0].standby(ctx, "")
 	require.NoError(t, err)
 	keeper := h.members[1]
-	require.NoError(t, keeper.configure(ctx, map[string]any{"terminateWaitMinutes": 0}))
+	require.NoError(t, keeper.configure(ctx, map[string]any{"autoTerminateEnabled": false}))
 	st, err := keeper.state(ctx)
 	require.NoError(t, err)
 	require.NoError(t, keeper.forceSwitch(ctx, st.Primary.ID, st.Primary.AZ))

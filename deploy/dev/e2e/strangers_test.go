@@ -123,8 +123,18 @@ var attacks = map[string]func(ctx context.Context, t *testing.T, m *member, at, 
 			"pool_id":      machine + "." + zones[1],
 			"status":       "ready",
 		}, &made))
-		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas/"+made.ID+"/promote"), map[string]any{}, nil))
-		_, err := m.awaitMove(ctx, at)
+		err := m.insist(ctx, "POST", m.path("/replicas/"+made.ID+"/promote"), map[string]any{}, nil)
+		before, read := m.state(ctx)
+		require.NoError(t, read)
+		if before.Primary.ID == at && before.Primary.Proof != "unproven" {
+			var r *refusal
+			require.ErrorAs(t, err, &r, "an agent's word replaces no proven primary")
+			require.Equal(t, "instance.unproven", r.Code)
+			require.NoError(t, m.insist(ctx, "DELETE", "/api/client/agents/"+m.id, nil, nil))
+			return
+		}
+		require.NoError(t, err)
+		_, err = m.awaitMove(ctx, at)
 		require.NoError(t, err)
 		require.NoError(t, m.insist(ctx, "DELETE", "/api/client/agents/"+m.id, nil, nil))
 		require.Equal(t, "running", instances(ctx, t, m.fleet)[at].State,

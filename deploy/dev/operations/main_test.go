@@ -7,6 +7,7 @@ import (
 	"flag"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,18 @@ func (k *keeper) agent(name string) (agentID, instanceID string) {
 	})
 	require.NoError(k.t, err)
 	instanceID = aws.ToString(run.Instances[0].InstanceId)
+	agentID = k.register(name, instanceID, "t3.medium.us-east-1a")
+	require.Eventually(k.t, func() bool { // nothing is launched for what is not proven
+		var proof string
+		err := k.pool.QueryRow(k.t.Context(), `SELECT proof FROM instances WHERE id = $1`, instanceID).Scan(&proof)
+		return err == nil && proof == "adopted"
+	}, patience, 20*time.Millisecond)
+	return agentID, instanceID
+}
+
+// register is what an agent does first on an instance.
+func (k *keeper) register(name, instanceID, pool string) (agentID string) {
+	k.t.Helper()
 	var answer struct {
 		AgentID string `json:"agent_id"`
 	}
@@ -107,20 +120,15 @@ func (k *keeper) agent(name string) (agentID, instanceID string) {
 		"instance_id":      instanceID,
 		"instance_type":    "t3.medium",
 		"region":           "us-east-1",
-		"az":               "us-east-1a",
-		"ami_id":           aws.ToString(images.Images[0].ImageId),
+		"az":               strings.TrimPrefix(pool, "t3.medium."),
+		"ami_id":           ec2sim.PublicImage("us-east-1", "x86_64"),
 		"agent_version":    "4.0.0",
 		"mode":             "spot",
 		"private_ip":       "10.0.0.10",
 		"public_ip":        nil,
 	}, &answer)
 	require.NotEmpty(k.t, answer.AgentID)
-	require.Eventually(k.t, func() bool { // nothing is launched for what is not proven
-		var proof string
-		err := k.pool.QueryRow(k.t.Context(), `SELECT proof FROM instances WHERE id = $1`, instanceID).Scan(&proof)
-		return err == nil && proof == "adopted"
-	}, patience, 20*time.Millisecond)
-	return answer.AgentID, instanceID
+	return answer.AgentID
 }
 
 // set reads an agent's roles.

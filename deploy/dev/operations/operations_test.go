@@ -171,9 +171,20 @@ func (k *keeper) order(t *testing.T, id, instance, pool string, retire bool) str
 	return command
 }
 
+// boot has the agent on the instance of a switch register once that is there, as its
+// image does.
+func (k *keeper) boot(t *testing.T, id, name string) {
+	t.Helper()
+	set := k.until(t, id, "the new instance is ready", func(s *roles.AgentRoles) bool {
+		return len(s.Replicas) == 1 && s.Replicas[0].State == replica.Ready
+	})
+	k.register(name, set.Replicas[0].InstanceID, set.Replicas[0].PoolID)
+}
+
 func (k *keeper) switched(t *testing.T, _ *keeper) {
 	id, old := k.agent("switched")
 	command := k.order(t, id, old, "t3.medium.us-east-1c", true)
+	k.boot(t, id, "switched")
 	require.Equal(t, "succeeded", k.ended(t, workflows.SwitchID(command)))
 	set := k.set(id)
 	require.NotEqual(t, old, set.Primary.ID)

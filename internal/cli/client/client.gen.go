@@ -131,6 +131,30 @@ func (e CreateClientRequestLauncher) Valid() bool {
 	}
 }
 
+// Defines values for CreateClientRequestLegacyToken.
+const (
+	CreateClientRequestLegacyTokenAgent       CreateClientRequestLegacyToken = "agent"
+	CreateClientRequestLegacyTokenAll         CreateClientRequestLegacyToken = "all"
+	CreateClientRequestLegacyTokenLessThannil CreateClientRequestLegacyToken = "<nil>"
+	CreateClientRequestLegacyTokenOff         CreateClientRequestLegacyToken = "off"
+)
+
+// Valid indicates whether the value is a known member of the CreateClientRequestLegacyToken enum.
+func (e CreateClientRequestLegacyToken) Valid() bool {
+	switch e {
+	case CreateClientRequestLegacyTokenAgent:
+		return true
+	case CreateClientRequestLegacyTokenAll:
+		return true
+	case CreateClientRequestLegacyTokenLessThannil:
+		return true
+	case CreateClientRequestLegacyTokenOff:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FleetAgentKeeping.
 const (
 	FleetAgentKeepingAuto   FleetAgentKeeping = "auto"
@@ -892,10 +916,19 @@ func (e ListOperationsParamsState) Valid() bool {
 
 // Check defines model for Check.
 type Check struct {
+	// Detail what was found
+	//
+	// Examples: the image is available
 	Detail *string `json:"detail,omitempty"`
-	Name   string  `json:"name"`
+
+	// Name name of the thing
+	Name string `json:"name"`
+
+	// Repair what to do about it
 	Repair *string `json:"repair,omitempty"`
-	Result string  `json:"result"`
+
+	// Result how it ended
+	Result string `json:"result"`
 }
 
 // Error Every answer from 400 on. Some codes have members of their own beside these.
@@ -913,9 +946,15 @@ type Error struct {
 // NoticeAnswer defines model for NoticeAnswer.
 type NoticeAnswer struct {
 	// Arrivals how often it arrived
-	Arrivals  int        `json:"arrivals"`
-	ArrivedAt time.Time  `json:"arrived_at"`
-	Deadline  time.Time  `json:"deadline"`
+	Arrivals int `json:"arrivals"`
+
+	// ArrivedAt when the control plane first heard of it
+	ArrivedAt time.Time `json:"arrived_at"`
+
+	// Deadline when AWS ends the instance
+	Deadline time.Time `json:"deadline"`
+
+	// DecidedAt when it was decided
 	DecidedAt *time.Time `json:"decided_at"`
 
 	// DecidedMs milliseconds from its arrival to the decision
@@ -925,74 +964,168 @@ type NoticeAnswer struct {
 	DeliveredAt *time.Time `json:"delivered_at"`
 
 	// Door how it arrived first
-	Door       NoticeAnswerDoor `json:"door"`
-	Kind       NoticeAnswerKind `json:"kind"`
-	NewPrimary *string          `json:"new_primary"`
+	Door NoticeAnswerDoor `json:"door"`
+
+	// Kind sort of the thing
+	Kind NoticeAnswerKind `json:"kind"`
+
+	// NewPrimary instance that is the primary now
+	//
+	// Examples: i-0fedcba9876543210
+	NewPrimary *string `json:"new_primary"`
 
 	// ReceivedAt when it was durable
-	ReceivedAt time.Time          `json:"received_at"`
-	Result     NoticeAnswerResult `json:"result"`
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Result how it ended
+	Result NoticeAnswerResult `json:"result"`
 }
 
 // NoticeAnswerDoor how it arrived first
 type NoticeAnswerDoor string
 
-// NoticeAnswerKind defines model for NoticeAnswer.Kind.
+// NoticeAnswerKind sort of the thing
 type NoticeAnswerKind string
 
-// NoticeAnswerResult defines model for NoticeAnswer.Result.
+// NoticeAnswerResult how it ended
 type NoticeAnswerResult string
+
+// Requirements defines model for Requirements.
+type Requirements struct {
+	Accelerators *int `json:"accelerators,omitempty"`
+
+	// Architecture processor architecture
+	//
+	// Examples: x86_64
+	Architecture      *string   `json:"architecture,omitempty"`
+	Burstable         *bool     `json:"burstable,omitempty"`
+	CurrentGeneration *bool     `json:"current_generation,omitempty"`
+	Exclude           *[]string `json:"exclude,omitempty"`
+	Include           *[]string `json:"include,omitempty"`
+	LocalStorage      *bool     `json:"local_storage,omitempty"`
+	MaxMemoryMib      *int      `json:"max_memory_mib,omitempty"`
+	MaxVcpus          *int      `json:"max_vcpus,omitempty"`
+	MinMemoryMib      *int      `json:"min_memory_mib,omitempty"`
+	MinVcpus          *int      `json:"min_vcpus,omitempty"`
+}
 
 // Score defines model for Score.
 type Score struct {
-	Az             *string `json:"az,omitempty"`
-	Cost           float32 `json:"cost"`
-	Current        *bool   `json:"current,omitempty"`
-	Gain           float32 `json:"gain"`
-	Mode           string  `json:"mode"`
-	PoolId         *string `json:"pool_id,omitempty"`
-	Price          float32 `json:"price"`
-	Risk           float32 `json:"risk"`
+	// Az Availability Zone
+	//
+	// Examples: us-east-1a
+	Az *string `json:"az,omitempty"`
+
+	// Cost cost in USD per hour, interruptions included
+	//
+	// Examples: 0.0131
+	Cost    float32 `json:"cost"`
+	Current *bool   `json:"current,omitempty"`
+	Gain    float32 `json:"gain"`
+
+	// Mode how an instance is bought: spot or ondemand
+	//
+	// Examples: spot
+	Mode string `json:"mode"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: t3.medium.us-east-1a
+	PoolId *string `json:"pool_id,omitempty"`
+
+	// Price price in USD per hour
+	//
+	// Examples: 0.0125
+	Price float32 `json:"price"`
+
+	// Risk probability of an interruption within a day, from 0 to 1
+	//
+	// Examples: 0.015
+	Risk float32 `json:"risk"`
+
+	// SavingsPercent savings against on-demand, in percent
+	//
+	// Examples: 69.9
 	SavingsPercent float32 `json:"savings_percent"`
-	Vetoes         *[]Veto `json:"vetoes,omitempty"`
+
+	// Vetoes what speaks against the place
+	Vetoes *[]Veto `json:"vetoes,omitempty"`
 }
 
 // Target defines model for Target.
 type Target struct {
-	Action string  `json:"action"`
+	// Action what is to be done
+	//
+	// Examples: terminate
+	Action string `json:"action"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: t3.medium.us-east-1a
 	PoolId *string `json:"pool_id,omitempty"`
 }
 
 // Unproven defines model for Unproven.
 type Unproven struct {
 	// Cause waiting, no_account, role_refused, not_found, not_running, other_account, other_client, no_mark, tag_refused or unanswered
-	Cause  string `json:"cause"`
+	//
+	// Examples: termination
+	Cause string `json:"cause"`
+
+	// Reason why, in one sentence
 	Reason string `json:"reason"`
+
+	// Repair what to do about it
 	Repair string `json:"repair"`
 }
 
 // Veto defines model for Veto.
 type Veto struct {
-	Code   string `json:"code"`
+	// Code what it is, as a code that does not change
+	//
+	// Examples: too_risky
+	Code string `json:"code"`
+
+	// Reason why, in one sentence
 	Reason string `json:"reason"`
 }
 
 // ActivityNow defines model for activityNow.
 type ActivityNow struct {
+	// LastChangeAt when the agent's primary changed last
 	LastChangeAt *time.Time `json:"last_change_at"`
-	PoolSince    *time.Time `json:"pool_since"`
-	SwitchesDay  int        `json:"switches_day"`
-	SwitchesWeek int        `json:"switches_week"`
+
+	// PoolSince since when the agent is in its pool
+	PoolSince *time.Time `json:"pool_since"`
+
+	// SwitchesDay voluntary moves in 24 hours
+	//
+	// Examples: 1
+	SwitchesDay int `json:"switches_day"`
+
+	// SwitchesWeek voluntary moves in 7 days
+	//
+	// Examples: 3
+	SwitchesWeek int `json:"switches_week"`
 }
 
 // AgentCounts defines model for agentCounts.
 type AgentCounts struct {
+	// Disabled agents that are switched off
+	//
+	// Examples: 0
 	Disabled int `json:"disabled"`
 
 	// Offline enabled agents that are silent
 	Offline int `json:"offline"`
-	Online  int `json:"online"`
-	Total   int `json:"total"`
+
+	// Online agents with a recent heartbeat
+	//
+	// Examples: 12
+	Online int `json:"online"`
+
+	// Total how many there are
+	Total int `json:"total"`
 
 	// WithoutPrimary enabled agents that have no primary
 	WithoutPrimary int `json:"without_primary"`
@@ -1003,31 +1136,70 @@ type AgentCounts struct {
 
 // AgentStateAnswer defines model for agentStateAnswer.
 type AgentStateAnswer struct {
-	AgentId    string           `json:"agent_id"`
-	ClientId   string           `json:"client_id"`
-	Epoch      int              `json:"epoch"`
-	Guardian   *GuardianAnswer  `json:"guardian"`
-	Keeping    string           `json:"keeping"`
-	Launcher   string           `json:"launcher"`
-	Notices    []StateNotice    `json:"notices"`
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	AgentId string `json:"agent_id"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// Epoch counts the changes of primary of the agent
+	//
+	// Examples: 4
+	Epoch    int             `json:"epoch"`
+	Guardian *GuardianAnswer `json:"guardian"`
+
+	// Keeping which standbys are kept: off, manual or auto
+	//
+	// Examples: manual
+	Keeping string `json:"keeping"`
+
+	// Launcher who launches instances: control-plane or agent
+	//
+	// Examples: control-plane
+	Launcher string `json:"launcher"`
+
+	// Notices notices about the agent's instances
+	Notices []StateNotice `json:"notices"`
+
+	// Operations operations, newest first
 	Operations []OperationBrief `json:"operations"`
-	Primary    *InstanceAnswer  `json:"primary"`
-	Replicas   []StateReplica   `json:"replicas"`
-	Status     string           `json:"status"`
-	Switch     *string          `json:"switch"`
+
+	// Primary the instance that serves; null: none
+	Primary *InstanceAnswer `json:"primary"`
+
+	// Replicas standbys of the agent
+	Replicas []StateReplica `json:"replicas"`
+
+	// Status where it stands
+	Status string `json:"status"`
+
+	// Switch id of the switch under way; null: none
+	Switch *string `json:"switch"`
 }
 
 // AnyPauseRequest defines model for anyPauseRequest.
 type AnyPauseRequest struct {
 	// AgentId which agent
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId *string `json:"agent_id,omitempty"`
 
 	// ClientId whose agents
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
 	ClientId *string `json:"client_id,omitempty"`
 
 	// Minutes 60 when neither is given
-	Minutes *int    `json:"minutes,omitempty"`
-	Reason  *string `json:"reason,omitempty"`
+	//
+	// Examples: 42
+	Minutes *int `json:"minutes,omitempty"`
+
+	// Reason why, in one sentence
+	Reason *string `json:"reason,omitempty"`
 
 	// Scope global is needed to pause all agents; it must agree with the ids
 	Scope *AnyPauseRequestScope `json:"scope,omitempty"`
@@ -1042,7 +1214,12 @@ type AnyPauseRequestScope string
 // CallerAnswer defines model for callerAnswer.
 type CallerAnswer struct {
 	// ClientId the client that a tenant is; null for an operator
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
 	ClientId *string `json:"client_id"`
+
+	// May the operationIds of the changes, and of the reads of secrets, that the caller may ask for
+	May []string `json:"may"`
 
 	// Name of the operator or the client
 	//
@@ -1055,24 +1232,58 @@ type CallerAnswer struct {
 	// Operator an operator sees all clients
 	Operator bool `json:"operator"`
 
+	// Role of an operator: viewer, operator or admin
+	//
+	// Examples: primary
+	Role *string `json:"role"`
+
+	// Scope of a tenant's token: read, operate or admin; null for its old token, which may do all
+	Scope *string `json:"scope"`
+
 	// Session the caller is a browser that logged in, and can log out
 	Session bool `json:"session"`
 }
 
 // CancelAnswer defines model for cancelAnswer.
 type CancelAnswer struct {
-	Href        string `json:"href"`
+	// Href address of the operation
+	//
+	// Examples: /api/operations/switch%2F0f6c2f2e
+	Href string `json:"href"`
+
+	// OperationId id of an operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
 	OperationId string `json:"operation_id"`
-	Success     bool   `json:"success"`
+
+	// Success whether it was done
+	Success bool `json:"success"`
 }
 
 // ClientAccountAnswer defines model for clientAccountAnswer.
 type ClientAccountAnswer struct {
-	AccountId  string `json:"account_id"`
-	ClientId   string `json:"client_id"`
+	// AccountId AWS account that the instances live in
+	//
+	// Examples: 111122223333
+	AccountId string `json:"account_id"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// ExternalId external id that the client's role must demand
+	//
+	// Examples: b1e8b0a0-8a3c-4a5e-9e7e-1b7f1a2c3d4e
 	ExternalId string `json:"external_id"`
-	OwnAccount bool   `json:"own_account"`
-	RoleArn    string `json:"role_arn"`
+
+	// OwnAccount whether the instances live in the control plane's account
+	OwnAccount bool `json:"own_account"`
+
+	// RoleArn role that the control plane assumes in the client's account
+	//
+	// Examples: arn:aws:iam::111122223333:role/spotkeeper-acme
+	RoleArn string `json:"role_arn"`
 
 	// Unproven instances that play a part on an agent's word alone
 	Unproven int `json:"unproven"`
@@ -1080,22 +1291,53 @@ type ClientAccountAnswer struct {
 
 // ClientAnswer defines model for clientAnswer.
 type ClientAnswer struct {
-	AgentsOnline int        `json:"agentsOnline"`
-	AgentsTotal  int        `json:"agentsTotal"`
-	Id           string     `json:"id"`
-	Instances    int        `json:"instances"`
-	LastSync     *time.Time `json:"lastSync"`
-	Name         string     `json:"name"`
-	Status       string     `json:"status"`
-	TotalSavings float32    `json:"totalSavings"`
+	// AgentsOnline agents with a recent heartbeat
+	//
+	// Examples: 12
+	AgentsOnline int `json:"agentsOnline"`
+
+	// AgentsTotal agents that are not removed
+	//
+	// Examples: 14
+	AgentsTotal int `json:"agentsTotal"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// Instances EC2 instances, or how many there are
+	Instances int `json:"instances"`
+
+	// LastSync when an agent of the client was heard of last
+	LastSync *time.Time `json:"lastSync"`
+
+	// Name name of the thing
+	Name string `json:"name"`
+
+	// Status where it stands
+	Status string `json:"status"`
+
+	// TotalSavings savings against on-demand so far, in USD
+	//
+	// Examples: 84.6
+	TotalSavings float32 `json:"totalSavings"`
 }
 
 // ClientMonth defines model for clientMonth.
 type ClientMonth struct {
 	// ActualCost USD; everything that ran
-	ActualCost float32   `json:"actual_cost"`
-	ClientId   string    `json:"client_id"`
-	ClientName string    `json:"client_name"`
+	ActualCost float32 `json:"actual_cost"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// ClientName name of the client
+	//
+	// Examples: Acme
+	ClientName string `json:"client_name"`
+
+	// ComputedAt when the figures were computed
 	ComputedAt time.Time `json:"computed_at"`
 
 	// Month YYYY-MM
@@ -1104,13 +1346,21 @@ type ClientMonth struct {
 	Month string `json:"month"`
 
 	// OnDemandCost USD; what the primaries' hours cost at on-demand prices
+	//
+	// Examples: 30.37
 	OnDemandCost float32 `json:"on_demand_cost"`
+
+	// PrimaryHours hours that primaries ran
+	//
+	// Examples: 744
 	PrimaryHours float32 `json:"primary_hours"`
 
 	// Provisional the month is not over
 	Provisional bool `json:"provisional"`
 
 	// Savings USD; negative when it was dearer
+	//
+	// Examples: 21.25
 	Savings float32 `json:"savings"`
 
 	// StandbyCost USD of actual_cost for standbys and for two instances during moves
@@ -1141,20 +1391,30 @@ type CostNow struct {
 
 // CreateClientAnswer defines model for createClientAnswer.
 type CreateClientAnswer struct {
-	Client  CreatedClient `json:"client"`
-	Success bool          `json:"success"`
+	// Client the client
+	Client CreatedClient `json:"client"`
+
+	// Success whether it was done
+	Success bool `json:"success"`
 }
 
 // CreateClientRequest defines model for createClientRequest.
 type CreateClientRequest struct {
 	// AccountId twelve digits; that of the role when absent
+	//
+	// Examples: 111122223333
 	AccountId *string `json:"account_id,omitempty"`
 
 	// Email made from the name when absent
+	//
+	// Examples: ops@acme.example
 	Email *string `json:"email,omitempty"`
 
 	// Launcher who launches for the client's agents
 	Launcher *CreateClientRequestLauncher `json:"launcher,omitempty"`
+
+	// LegacyToken what the token that the client is made with may do. agent, the default: what deployed agents do; all: also what people and programs of the client do
+	LegacyToken *CreateClientRequestLegacyToken `json:"legacy_token,omitempty"`
 
 	// Name unique, whatever the letters' case
 	Name *string `json:"name,omitempty"`
@@ -1163,20 +1423,38 @@ type CreateClientRequest struct {
 	OwnAccount *bool `json:"own_account,omitempty"`
 
 	// RoleArn the role to assume in the client's account
+	//
+	// Examples: arn:aws:iam::111122223333:role/spotkeeper-acme
 	RoleArn *string `json:"role_arn,omitempty"`
 }
 
 // CreateClientRequestLauncher who launches for the client's agents
 type CreateClientRequestLauncher string
 
+// CreateClientRequestLegacyToken what the token that the client is made with may do. agent, the default: what deployed agents do; all: also what people and programs of the client do
+type CreateClientRequestLegacyToken string
+
 // CreatedClient defines model for createdClient.
 type CreatedClient struct {
 	// ExternalId what the trust policy of the client's role requires
+	//
+	// Examples: b1e8b0a0-8a3c-4a5e-9e7e-1b7f1a2c3d4e
 	ExternalId string `json:"external_id"`
-	Id         string `json:"id"`
-	Name       string `json:"name"`
-	Status     string `json:"status"`
-	Token      string `json:"token"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// LegacyToken what the token may do: all, agent or off
+	LegacyToken string `json:"legacy_token"`
+
+	// Name name of the thing
+	Name string `json:"name"`
+
+	// Status where it stands
+	Status string `json:"status"`
+
+	// Token the token itself, which is a secret
+	Token string `json:"token"`
 }
 
 // Dependency defines model for dependency.
@@ -1187,9 +1465,17 @@ type Dependency struct {
 	// Error what is wrong; null when it answers
 	Error *string `json:"error"`
 
-	// Name Examples: postgres
-	Name   string  `json:"name"`
-	Ok     bool    `json:"ok"`
+	// Name name of the thing
+	//
+	// Examples: postgres
+	Name string `json:"name"`
+
+	// Ok whether it was done
+	Ok bool `json:"ok"`
+
+	// TookMs how long it took, in milliseconds
+	//
+	// Examples: 1.2
 	TookMs float32 `json:"took_ms"`
 }
 
@@ -1200,33 +1486,94 @@ type DependencyList struct {
 
 // ExplainSwitch defines model for explainSwitch.
 type ExplainSwitch struct {
-	At          time.Time `json:"at"`
-	By          string    `json:"by"`
-	ErrorCode   *string   `json:"error_code"`
-	FromMode    string    `json:"from_mode"`
-	FromPoolId  *string   `json:"from_pool_id"`
-	OperationId *string   `json:"operation_id"`
-	Phase       string    `json:"phase"`
-	Reason      string    `json:"reason"`
+	// At when it happened
+	At time.Time `json:"at"`
+
+	// By who asked for it
+	//
+	// Examples: operator:ann
+	By string `json:"by"`
+
+	// ErrorCode code of the failure
+	//
+	// Examples: launch.no_capacity
+	ErrorCode *string `json:"error_code"`
+
+	// FromMode how the old instance was bought
+	//
+	// Examples: spot
+	FromMode string `json:"from_mode"`
+
+	// FromPoolId pool that was left
+	//
+	// Examples: t3.medium.us-east-1a
+	FromPoolId *string `json:"from_pool_id"`
+
+	// OperationId id of an operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId *string `json:"operation_id"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
+
+	// Reason why, in one sentence
+	Reason string `json:"reason"`
 
 	// SavingsImpactPerHour USD; positive is cheaper
 	SavingsImpactPerHour *float32 `json:"savings_impact_per_hour"`
-	ToMode               string   `json:"to_mode"`
-	ToPoolId             *string  `json:"to_pool_id"`
-	Trigger              string   `json:"trigger"`
+
+	// ToMode how the new instance is bought
+	//
+	// Examples: spot
+	ToMode string `json:"to_mode"`
+
+	// ToPoolId pool that was moved to
+	//
+	// Examples: t3.medium.us-east-1c
+	ToPoolId *string `json:"to_pool_id"`
+
+	// Trigger what the switch was ordered by
+	//
+	// Examples: manual
+	Trigger string `json:"trigger"`
+}
+
+// ExplainTypes defines model for explainTypes.
+type ExplainTypes struct {
+	Considered []string `json:"considered"`
+
+	// InstanceType EC2 instance type
+	//
+	// Examples: t3.medium
+	InstanceType string              `json:"instance_type"`
+	Others       []TypeNotConsidered `json:"others"`
+
+	// Requirements with what follows from the present type
+	Requirements Requirements `json:"requirements"`
 }
 
 // Explanation defines model for explanation.
 type Explanation struct {
 	Activity ActivityNow `json:"activity"`
-	AgentId  string      `json:"agent_id"`
-	At       time.Time   `json:"at"`
+
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	AgentId string `json:"agent_id"`
+
+	// At when it happened
+	At time.Time `json:"at"`
 
 	// Decisions newest first, those of engines on trial among them
 	Decisions []MadeDecision `json:"decisions"`
 
 	// Holds what stands in the way of any voluntary move
-	Holds  HoldsNow  `json:"holds"`
+	Holds HoldsNow `json:"holds"`
+
+	// Limits what bounds voluntary moves
 	Limits LimitsNow `json:"limits"`
 
 	// Now what the engine decides at this moment; nothing follows from it
@@ -1238,25 +1585,49 @@ type Explanation struct {
 	// Switches newest first, whatever became of them
 	Switches []ExplainSwitch `json:"switches"`
 
+	// Types which instance types are considered for a replacement, and why not the others
+	Types ExplainTypes `json:"types"`
+
 	// Unproven why nothing at EC2 is done for the agent; null when its instances are proven
 	Unproven *Unproven `json:"unproven"`
 }
 
 // FleetAgent defines model for fleetAgent.
 type FleetAgent struct {
+	// AgentVersion version that the agent reports
+	//
+	// Examples: 5.0.0
 	AgentVersion string `json:"agent_version"`
-	ClientId     string `json:"client_id"`
-	ClientName   string `json:"client_name"`
-	Enabled      bool   `json:"enabled"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// ClientName name of the client
+	//
+	// Examples: Acme
+	ClientName string `json:"client_name"`
+
+	// Enabled whether it is in force
+	Enabled bool `json:"enabled"`
 
 	// Epoch how often its primary has changed
-	Epoch int    `json:"epoch"`
-	Id    string `json:"id"`
+	//
+	// Examples: 4
+	Epoch int `json:"epoch"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
 
 	// Keeping off: no standbys; manual: one standby always; auto: a replica when an instance is in danger
-	Keeping         FleetAgentKeeping  `json:"keeping"`
-	LastHeartbeatAt *time.Time         `json:"last_heartbeat_at"`
-	Launcher        FleetAgentLauncher `json:"launcher"`
+	Keeping FleetAgentKeeping `json:"keeping"`
+
+	// LastHeartbeatAt when the agent was heard of last
+	LastHeartbeatAt *time.Time `json:"last_heartbeat_at"`
+
+	// Launcher who launches instances: control-plane or agent
+	Launcher FleetAgentLauncher `json:"launcher"`
 
 	// Name the logical id
 	//
@@ -1267,30 +1638,39 @@ type FleetAgent struct {
 	Notice *FleetAgentNotice `json:"notice"`
 
 	// Operation the newest that runs
-	Operation *FleetWork    `json:"operation"`
-	Pause     *FleetPause   `json:"pause"`
-	Primary   *FleetPrimary `json:"primary"`
+	Operation *FleetWork  `json:"operation"`
+	Pause     *FleetPause `json:"pause"`
+
+	// Primary the instance that serves; null: none
+	Primary *FleetPrimary `json:"primary"`
 
 	// Risk probability of being interrupted within a day, as it was decided last
-	Risk    *float32         `json:"risk"`
-	Standby *FleetStandby    `json:"standby"`
-	Status  FleetAgentStatus `json:"status"`
+	//
+	// Examples: 0.015
+	Risk *float32 `json:"risk"`
+
+	// Standby the standby that is ready; null: none
+	Standby *FleetStandby `json:"standby"`
+
+	// Status where it stands
+	Status FleetAgentStatus `json:"status"`
 }
 
 // FleetAgentKeeping off: no standbys; manual: one standby always; auto: a replica when an instance is in danger
 type FleetAgentKeeping string
 
-// FleetAgentLauncher defines model for FleetAgent.Launcher.
+// FleetAgentLauncher who launches instances: control-plane or agent
 type FleetAgentLauncher string
 
 // FleetAgentNotice that is not decided
 type FleetAgentNotice string
 
-// FleetAgentStatus defines model for FleetAgent.Status.
+// FleetAgentStatus where it stands
 type FleetAgentStatus string
 
 // FleetList defines model for fleetList.
 type FleetList struct {
+	// Agents agents, or how many there are
 	Agents []FleetAgent `json:"agents"`
 
 	// Next null on the last page
@@ -1302,66 +1682,116 @@ type FleetList struct {
 
 // FleetPause defines model for fleetPause.
 type FleetPause struct {
+	// Scope what it reaches
 	Scope FleetPauseScope `json:"scope"`
-	Until time.Time       `json:"until"`
+
+	// Until when it ends by itself
+	Until time.Time `json:"until"`
 }
 
-// FleetPauseScope defines model for FleetPause.Scope.
+// FleetPauseScope what it reaches
 type FleetPauseScope string
 
 // FleetPrimary defines model for fleetPrimary.
 type FleetPrimary struct {
-	// Az Examples: us-east-1a
-	Az         string `json:"az"`
+	// Az Availability Zone
+	//
+	// Examples: us-east-1a
+	Az string `json:"az"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
 	InstanceId string `json:"instance_id"`
 
-	// InstanceType Examples: m5.large
-	InstanceType string           `json:"instance_type"`
-	Mode         FleetPrimaryMode `json:"mode"`
+	// InstanceType EC2 instance type
+	//
+	// Examples: m5.large
+	InstanceType string `json:"instance_type"`
+
+	// Mode how an instance is bought: spot or ondemand
+	Mode FleetPrimaryMode `json:"mode"`
 
 	// OnDemandPrice USD per hour
+	//
+	// Examples: 0.0416
 	OnDemandPrice *float32 `json:"on_demand_price"`
 
-	// PoolId Examples: m5.large.us-east-1a
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: m5.large.us-east-1a
 	PoolId string `json:"pool_id"`
 
 	// Price USD per hour
+	//
+	// Examples: 0.0125
 	Price *float32 `json:"price"`
 
-	// Region Examples: us-east-1
+	// Region AWS region
+	//
+	// Examples: us-east-1
 	Region string `json:"region"`
 }
 
-// FleetPrimaryMode defines model for FleetPrimary.Mode.
+// FleetPrimaryMode how an instance is bought: spot or ondemand
 type FleetPrimaryMode string
 
 // FleetStandby defines model for fleetStandby.
 type FleetStandby struct {
-	Id         string            `json:"id"`
-	InstanceId *string           `json:"instance_id"`
-	State      FleetStandbyState `json:"state"`
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId *string `json:"instance_id"`
+
+	// State where it stands
+	State FleetStandbyState `json:"state"`
 }
 
-// FleetStandbyState defines model for FleetStandby.State.
+// FleetStandbyState where it stands
 type FleetStandbyState string
 
 // FleetWork defines model for fleetWork.
 type FleetWork struct {
-	Id    string        `json:"id"`
-	Kind  FleetWorkKind `json:"kind"`
-	Phase string        `json:"phase"`
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// Kind sort of the thing
+	Kind FleetWorkKind `json:"kind"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
 }
 
-// FleetWorkKind defines model for FleetWork.Kind.
+// FleetWorkKind sort of the thing
 type FleetWorkKind string
 
 // ForceSwitchAnswer defines model for forceSwitchAnswer.
 type ForceSwitchAnswer struct {
-	CommandId   string `json:"command_id"`
-	Href        string `json:"href"`
-	Message     string `json:"message"`
+	// CommandId id of an order to an agent, and of its switch
+	//
+	// Examples: 0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	CommandId string `json:"command_id"`
+
+	// Href address of the operation
+	//
+	// Examples: /api/operations/switch%2F0f6c2f2e
+	Href string `json:"href"`
+
+	// Message one sentence for people
+	Message string `json:"message"`
+
+	// OperationId id of an operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
 	OperationId string `json:"operation_id"`
-	Success     bool   `json:"success"`
+
+	// Success whether it was done
+	Success bool `json:"success"`
 }
 
 // ForceSwitchRequest defines model for forceSwitchRequest.
@@ -1369,47 +1799,96 @@ type ForceSwitchRequest struct {
 	NewInstanceType *string `json:"new_instance_type,omitempty"`
 
 	// PoolId where to, as <instance type>.<zone>; needed unless target is ondemand
-	PoolId *string                  `json:"pool_id,omitempty"`
+	//
+	// Examples: t3.medium.us-east-1a
+	PoolId *string `json:"pool_id,omitempty"`
+
+	// Target where to go
 	Target ForceSwitchRequestTarget `json:"target"`
 }
 
-// ForceSwitchRequestTarget defines model for ForceSwitchRequest.Target.
+// ForceSwitchRequestTarget where to go
 type ForceSwitchRequestTarget string
 
 // GuardianAnswer defines model for guardianAnswer.
 type GuardianAnswer struct {
-	InFlight int    `json:"in_flight"`
-	Phase    string `json:"phase"`
+	// InFlight steps that are under way
+	//
+	// Examples: 0
+	InFlight int `json:"in_flight"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
 }
 
 // HealthAnswer defines model for healthAnswer.
 type HealthAnswer struct {
-	Database             string    `json:"database"`
-	DecisionEngineLoaded bool      `json:"decision_engine_loaded"`
-	Error                *string   `json:"error,omitempty"`
-	Status               string    `json:"status"`
-	Timestamp            time.Time `json:"timestamp"`
+	// Database state of the database
+	//
+	// Examples: connected
+	Database             string `json:"database"`
+	DecisionEngineLoaded bool   `json:"decision_engine_loaded"`
+
+	// Error one sentence for people
+	Error *string `json:"error,omitempty"`
+
+	// Status where it stands
+	Status string `json:"status"`
+
+	// Timestamp when it was observed
+	Timestamp time.Time `json:"timestamp"`
 }
 
 // HoldsNow defines model for holdsNow.
 type HoldsNow struct {
-	ClientAgents int        `json:"client_agents"`
-	ClientMoving int        `json:"client_moving"`
-	Notice       *string    `json:"notice"`
-	OperationId  *string    `json:"operation_id"`
-	Pauses       []PauseNow `json:"pauses"`
+	ClientAgents int     `json:"client_agents"`
+	ClientMoving int     `json:"client_moving"`
+	Notice       *string `json:"notice"`
+
+	// OperationId id of an operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId *string `json:"operation_id"`
+
+	// Pauses pauses that hold moves back
+	Pauses []PauseNow `json:"pauses"`
 }
 
 // InstanceAnswer defines model for instanceAnswer.
 type InstanceAnswer struct {
-	Az           string `json:"az"`
-	Id           string `json:"id"`
+	// Az Availability Zone
+	//
+	// Examples: us-east-1a
+	Az string `json:"az"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// InstanceType EC2 instance type
+	//
+	// Examples: t3.medium
 	InstanceType string `json:"instance_type"`
-	Mode         string `json:"mode"`
-	PoolId       string `json:"pool_id"`
+
+	// Mode how an instance is bought: spot or ondemand
+	//
+	// Examples: spot
+	Mode string `json:"mode"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: t3.medium.us-east-1a
+	PoolId string `json:"pool_id"`
 
 	// Proof launched, adopted or unproven
-	Proof  string `json:"proof"`
+	//
+	// Examples: adopted
+	Proof string `json:"proof"`
+
+	// Region AWS region
+	//
+	// Examples: us-east-1
 	Region string `json:"region"`
 
 	// Unproven null when it is proven
@@ -1418,24 +1897,57 @@ type InstanceAnswer struct {
 
 // Judgement defines model for judgement.
 type Judgement struct {
-	Action        string  `json:"action"`
-	Confidence    float32 `json:"confidence"`
-	Engine        string  `json:"engine"`
-	EngineVersion string  `json:"engine_version"`
+	// Action what is to be done
+	//
+	// Examples: terminate
+	Action string `json:"action"`
+
+	// Confidence how sure the engine is, from 0 to 1
+	//
+	// Examples: 0.85
+	Confidence float32 `json:"confidence"`
+
+	// Engine engine that decided
+	//
+	// Examples: rules
+	Engine string `json:"engine"`
+
+	// EngineVersion version of the engine
+	//
+	// Examples: 1
+	EngineVersion string `json:"engine_version"`
 
 	// ExpectedSavingsPerHour USD against on-demand
+	//
+	// Examples: 0.029
 	ExpectedSavingsPerHour float32 `json:"expected_savings_per_hour"`
 
 	// GainPerHour USD against staying
 	GainPerHour float32 `json:"gain_per_hour"`
-	Mode        string  `json:"mode"`
-	PoolId      *string `json:"pool_id"`
-	Reason      string  `json:"reason"`
+
+	// Mode how an instance is bought: spot or ondemand
+	//
+	// Examples: spot
+	Mode string `json:"mode"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: t3.medium.us-east-1a
+	PoolId *string `json:"pool_id"`
+
+	// Reason why, in one sentence
+	Reason string `json:"reason"`
 
 	// RiskScore probability of being interrupted within a day
+	//
+	// Examples: 0.015
 	RiskScore float32 `json:"risk_score"`
-	Scores    []Score `json:"scores"`
-	Vetoes    []Veto  `json:"vetoes"`
+
+	// Scores the places that were weighed, best first
+	Scores []Score `json:"scores"`
+
+	// Vetoes what speaks against the place
+	Vetoes []Veto `json:"vetoes"`
 
 	// Wanted the move that the vetoes hold back
 	Wanted *Target `json:"wanted"`
@@ -1443,24 +1955,53 @@ type Judgement struct {
 
 // LaunchAnswer defines model for launchAnswer.
 type LaunchAnswer struct {
-	At           time.Time        `json:"at"`
-	EndedAt      *time.Time       `json:"ended_at"`
-	ErrorCode    *string          `json:"error_code"`
-	ErrorMessage *string          `json:"error_message"`
-	InstanceId   *string          `json:"instance_id"`
-	Mode         LaunchAnswerMode `json:"mode"`
+	// At when it happened
+	At time.Time `json:"at"`
 
-	// PoolId Examples: m5.large.us-east-1a
-	PoolId    string            `json:"pool_id"`
-	ReplicaId string            `json:"replica_id"`
-	State     LaunchAnswerState `json:"state"`
-	TookMs    *int              `json:"took_ms"`
+	// EndedAt when it ended; null while it runs
+	EndedAt *time.Time `json:"ended_at"`
+
+	// ErrorCode code of the failure
+	//
+	// Examples: launch.no_capacity
+	ErrorCode *string `json:"error_code"`
+
+	// ErrorMessage what EC2 or the agent said
+	//
+	// Examples: There is no Spot capacity available.
+	ErrorMessage *string `json:"error_message"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId *string `json:"instance_id"`
+
+	// Mode how an instance is bought: spot or ondemand
+	Mode LaunchAnswerMode `json:"mode"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: m5.large.us-east-1a
+	PoolId string `json:"pool_id"`
+
+	// ReplicaId id of a replica
+	//
+	// Examples: 2a0f1c3e-6d0b-4a44-9d30-1b2c3d4e5f60
+	ReplicaId string `json:"replica_id"`
+
+	// State where it stands
+	State LaunchAnswerState `json:"state"`
+
+	// TookMs how long it took, in milliseconds
+	//
+	// Examples: 1.2
+	TookMs *int `json:"took_ms"`
 }
 
-// LaunchAnswerMode defines model for LaunchAnswer.Mode.
+// LaunchAnswerMode how an instance is bought: spot or ondemand
 type LaunchAnswerMode string
 
-// LaunchAnswerState defines model for LaunchAnswer.State.
+// LaunchAnswerState where it stands
 type LaunchAnswerState string
 
 // LimitsNow defines model for limitsNow.
@@ -1471,68 +2012,159 @@ type LimitsNow struct {
 	MaxFleetMovingPercent float32 `json:"max_fleet_moving_percent"`
 
 	// MaxMovingPercent of the client's agents at once
-	MaxMovingPercent     float32 `json:"max_moving_percent"`
-	MaxSwitchesPerDay    int     `json:"max_switches_per_day"`
-	MaxSwitchesPerWeek   int     `json:"max_switches_per_week"`
+	MaxMovingPercent float32 `json:"max_moving_percent"`
+
+	// MaxSwitchesPerDay most voluntary moves in 24 hours
+	//
+	// Examples: 3
+	MaxSwitchesPerDay int `json:"max_switches_per_day"`
+
+	// MaxSwitchesPerWeek most voluntary moves in 7 days
+	//
+	// Examples: 10
+	MaxSwitchesPerWeek int `json:"max_switches_per_week"`
+
+	// MinPoolDurationHours how long an agent stays in a pool before it moves by choice
+	//
+	// Examples: 2
 	MinPoolDurationHours float32 `json:"min_pool_duration_hours"`
-	MinSavingsPercent    float32 `json:"min_savings_percent"`
-	RiskThreshold        float32 `json:"risk_threshold"`
+
+	// MinSavingsPercent least saving against on-demand of a voluntary move
+	//
+	// Examples: 15
+	MinSavingsPercent float32 `json:"min_savings_percent"`
+
+	// RiskThreshold probability of an interruption within a day that is accepted
+	//
+	// Examples: 0.3
+	RiskThreshold float32 `json:"risk_threshold"`
 }
 
 // LiveAnswer defines model for liveAnswer.
 type LiveAnswer struct {
-	Committed bool         `json:"committed"`
-	Detail    string       `json:"detail"`
-	Phase     string       `json:"phase"`
-	Steps     []StepAnswer `json:"steps"`
+	// Committed whether the operation is past the point at which it can be called off
+	Committed bool `json:"committed"`
+
+	// Detail what was found
+	//
+	// Examples: the image is available
+	Detail string `json:"detail"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
+
+	// Steps what was done, in order
+	Steps []StepAnswer `json:"steps"`
 }
 
 // MadeDecision defines model for madeDecision.
 type MadeDecision struct {
+	// Action what is to be done
+	//
+	// Examples: terminate
 	Action string `json:"action"`
 
 	// At when it was said last; numbers and words are of that time
-	At         time.Time `json:"at"`
-	CommandId  *string   `json:"command_id"`
-	Confidence float32   `json:"confidence"`
+	At time.Time `json:"at"`
+
+	// CommandId id of an order to an agent, and of its switch
+	//
+	// Examples: 0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	CommandId *string `json:"command_id"`
+
+	// Confidence how sure the engine is, from 0 to 1
+	//
+	// Examples: 0.85
+	Confidence float32 `json:"confidence"`
 
 	// Count how often in a row the same was decided
-	Count                  int         `json:"count"`
-	Engine                 string      `json:"engine"`
-	EngineVersion          string      `json:"engine_version"`
-	ExpectedSavingsPerHour float32     `json:"expected_savings_per_hour"`
-	FirstAt                time.Time   `json:"first_at"`
-	Inputs                 interface{} `json:"inputs"`
+	//
+	// Examples: 3
+	Count int `json:"count"`
+
+	// Engine engine that decided
+	//
+	// Examples: rules
+	Engine string `json:"engine"`
+
+	// EngineVersion version of the engine
+	//
+	// Examples: 1
+	EngineVersion string `json:"engine_version"`
+
+	// ExpectedSavingsPerHour what the decision saves, in USD per hour
+	//
+	// Examples: 0.029
+	ExpectedSavingsPerHour float32 `json:"expected_savings_per_hour"`
+
+	// FirstAt when it was first decided
+	FirstAt time.Time   `json:"first_at"`
+	Inputs  interface{} `json:"inputs"`
 
 	// Outcome of a move: open, ordered, lapsed, failed, or the code of what refused it
-	Outcome   *string     `json:"outcome"`
-	PoolId    *string     `json:"pool_id"`
-	Reason    string      `json:"reason"`
-	RiskScore float32     `json:"risk_score"`
-	Scores    interface{} `json:"scores"`
+	Outcome *string `json:"outcome"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: t3.medium.us-east-1a
+	PoolId *string `json:"pool_id"`
+
+	// Reason why, in one sentence
+	Reason string `json:"reason"`
+
+	// RiskScore probability of an interruption within a day, from 0 to 1
+	//
+	// Examples: 0.015
+	RiskScore float32 `json:"risk_score"`
+
+	// Scores the places that were weighed, best first
+	Scores interface{} `json:"scores"`
 
 	// Shadow of an engine on trial: it is not acted on
 	Shadow bool `json:"shadow"`
 
 	// Source schedule: fleet-decisions; agent: it was asked for; command: a move was ordered
-	Source string      `json:"source"`
+	Source string `json:"source"`
+
+	// Vetoes what speaks against the place
 	Vetoes interface{} `json:"vetoes"`
 }
 
 // NoticeItem defines model for noticeItem.
 type NoticeItem struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId string `json:"agent_id"`
 
 	// AgentName the agent's logical id
+	//
+	// Examples: web
 	AgentName string `json:"agent_name"`
 
 	// Arrivals how often it arrived
-	Arrivals   int        `json:"arrivals"`
-	ArrivedAt  time.Time  `json:"arrived_at"`
-	ClientId   string     `json:"client_id"`
-	ClientName string     `json:"client_name"`
-	Deadline   time.Time  `json:"deadline"`
-	DecidedAt  *time.Time `json:"decided_at"`
+	Arrivals int `json:"arrivals"`
+
+	// ArrivedAt when the control plane first heard of it
+	ArrivedAt time.Time `json:"arrived_at"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// ClientName name of the client
+	//
+	// Examples: Acme
+	ClientName string `json:"client_name"`
+
+	// Deadline when AWS ends the instance
+	Deadline time.Time `json:"deadline"`
+
+	// DecidedAt when it was decided
+	DecidedAt *time.Time `json:"decided_at"`
 
 	// DecidedMs milliseconds from its arrival to the decision
 	DecidedMs *int `json:"decided_ms"`
@@ -1543,148 +2175,325 @@ type NoticeItem struct {
 	// Door how it arrived first
 	Door NoticeItemDoor `json:"door"`
 
-	// InstanceId Examples: i-0123456789abcdef0
-	InstanceId string         `json:"instance_id"`
-	Kind       NoticeItemKind `json:"kind"`
-	NewPrimary *string        `json:"new_primary"`
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId string `json:"instance_id"`
+
+	// Kind sort of the thing
+	Kind NoticeItemKind `json:"kind"`
+
+	// NewPrimary instance that is the primary now
+	//
+	// Examples: i-0fedcba9876543210
+	NewPrimary *string `json:"new_primary"`
 
 	// Open whether it stands
 	Open bool `json:"open"`
 
 	// OperationId the operation that follows a termination notice
-	OperationId    *string                   `json:"operation_id"`
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId *string `json:"operation_id"`
+
+	// OperationState state of the operation
 	OperationState *NoticeItemOperationState `json:"operation_state"`
-	Phase          *string                   `json:"phase"`
-	PoolId         string                    `json:"pool_id"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase *string `json:"phase"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: t3.medium.us-east-1a
+	PoolId string `json:"pool_id"`
 
 	// ReceivedAt when it was durable
-	ReceivedAt time.Time        `json:"received_at"`
-	Result     NoticeItemResult `json:"result"`
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Result how it ended
+	Result NoticeItemResult `json:"result"`
 }
 
 // NoticeItemDoor how it arrived first
 type NoticeItemDoor string
 
-// NoticeItemKind defines model for NoticeItem.Kind.
+// NoticeItemKind sort of the thing
 type NoticeItemKind string
 
-// NoticeItemOperationState defines model for NoticeItem.OperationState.
+// NoticeItemOperationState state of the operation
 type NoticeItemOperationState string
 
-// NoticeItemResult defines model for NoticeItem.Result.
+// NoticeItemResult how it ended
 type NoticeItemResult string
 
 // NoticeList defines model for noticeList.
 type NoticeList struct {
 	// Next null on the last page
-	Next    *string      `json:"next"`
+	Next *string `json:"next"`
+
+	// Notices notices about the agent's instances
 	Notices []NoticeItem `json:"notices"`
 }
 
 // OperationAnswer defines model for operationAnswer.
 type OperationAnswer struct {
-	AgentId       string               `json:"agent_id"`
-	Cause         string               `json:"cause"`
-	ClientId      string               `json:"client_id"`
-	Deadline      *time.Time           `json:"deadline"`
-	EndedAt       *time.Time           `json:"ended_at"`
-	ErrorCode     *string              `json:"error_code"`
-	ErrorMessage  *string              `json:"error_message"`
-	Href          string               `json:"href"`
-	Id            string               `json:"id"`
-	InstanceId    string               `json:"instance_id"`
-	Kind          OperationAnswerKind  `json:"kind"`
-	NewInstanceId string               `json:"new_instance_id"`
-	Phase         string               `json:"phase"`
-	ReplicaId     string               `json:"replica_id"`
-	StartedAt     time.Time            `json:"started_at"`
-	State         OperationAnswerState `json:"state"`
-	Summary       string               `json:"summary"`
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	AgentId string `json:"agent_id"`
+
+	// Cause why it was begun
+	//
+	// Examples: termination
+	Cause string `json:"cause"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// Deadline when AWS ends the instance
+	Deadline *time.Time `json:"deadline"`
+
+	// EndedAt when it ended; null while it runs
+	EndedAt *time.Time `json:"ended_at"`
+
+	// ErrorCode code of the failure
+	//
+	// Examples: launch.no_capacity
+	ErrorCode *string `json:"error_code"`
+
+	// ErrorMessage what EC2 or the agent said
+	//
+	// Examples: There is no Spot capacity available.
+	ErrorMessage *string `json:"error_message"`
+
+	// Href address of the operation
+	//
+	// Examples: /api/operations/switch%2F0f6c2f2e
+	Href string `json:"href"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId string `json:"instance_id"`
+
+	// Kind sort of the thing
+	Kind OperationAnswerKind `json:"kind"`
+
+	// NewInstanceId instance that takes over
+	//
+	// Examples: i-0fedcba9876543210
+	NewInstanceId string     `json:"new_instance_id"`
+	NextTryAt     *time.Time `json:"next_try_at"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
+
+	// ReplicaId id of a replica
+	//
+	// Examples: 2a0f1c3e-6d0b-4a44-9d30-1b2c3d4e5f60
+	ReplicaId string `json:"replica_id"`
+
+	// StartedAt when it began
+	StartedAt time.Time `json:"started_at"`
+
+	// State where it stands
+	State OperationAnswerState `json:"state"`
+
+	// Summary the operation in one line
+	//
+	// Examples: switch of web
+	Summary string `json:"summary"`
 
 	// TraceId of the trace that it began in; null where traces are off or this one was not kept
-	TraceId   *string   `json:"trace_id"`
+	TraceId *string `json:"trace_id"`
+
+	// Tries how often it was tried; tries that come to no instance are no operations of their own
+	Tries int `json:"tries"`
+
+	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
+
+	// WaitsFor of a running operation that cannot go on: why
+	WaitsFor *string `json:"waits_for"`
 }
 
-// OperationAnswerKind defines model for OperationAnswer.Kind.
+// OperationAnswerKind sort of the thing
 type OperationAnswerKind string
 
-// OperationAnswerState defines model for OperationAnswer.State.
+// OperationAnswerState where it stands
 type OperationAnswerState string
 
 // OperationBrief defines model for operationBrief.
 type OperationBrief struct {
-	Href  string `json:"href"`
-	Id    string `json:"id"`
-	Kind  string `json:"kind"`
+	// Href address of the operation
+	//
+	// Examples: /api/operations/switch%2F0f6c2f2e
+	Href string `json:"href"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// Kind sort of the thing
+	Kind string `json:"kind"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
 	Phase string `json:"phase"`
 }
 
 // OperationDetail defines model for operationDetail.
 type OperationDetail struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId string `json:"agent_id"`
 
 	// AgentName the agent's logical id
+	//
+	// Examples: web
 	AgentName string `json:"agent_name"`
 
 	// BeganAt where a waterfall begins: the arrival of the notice, or the start
-	BeganAt  time.Time  `json:"began_at"`
-	Cause    string     `json:"cause"`
-	ClientId string     `json:"client_id"`
+	BeganAt time.Time `json:"began_at"`
+
+	// Cause why it was begun
+	//
+	// Examples: termination
+	Cause string `json:"cause"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId string `json:"client_id"`
+
+	// Deadline when AWS ends the instance
 	Deadline *time.Time `json:"deadline"`
 
 	// DeadlineAt deadline with its milliseconds
-	DeadlineAt   *time.Time          `json:"deadline_at"`
-	EndedAt      *time.Time          `json:"ended_at"`
-	ErrorCode    *string             `json:"error_code"`
-	ErrorMessage *string             `json:"error_message"`
-	Href         string              `json:"href"`
-	Id           string              `json:"id"`
-	InstanceId   string              `json:"instance_id"`
-	Kind         OperationDetailKind `json:"kind"`
+	DeadlineAt *time.Time `json:"deadline_at"`
+
+	// EndedAt when it ended; null while it runs
+	EndedAt *time.Time `json:"ended_at"`
+
+	// ErrorCode code of the failure
+	//
+	// Examples: launch.no_capacity
+	ErrorCode *string `json:"error_code"`
+
+	// ErrorMessage what EC2 or the agent said
+	//
+	// Examples: There is no Spot capacity available.
+	ErrorMessage *string `json:"error_message"`
+
+	// Href address of the operation
+	//
+	// Examples: /api/operations/switch%2F0f6c2f2e
+	Href string `json:"href"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId string `json:"instance_id"`
+
+	// Kind sort of the thing
+	Kind OperationDetailKind `json:"kind"`
 
 	// Launches attempts to launch, oldest first
-	Launches      []LaunchAnswer `json:"launches"`
-	Live          *LiveAnswer    `json:"live,omitempty"`
-	NewInstanceId string         `json:"new_instance_id"`
+	Launches []LaunchAnswer `json:"launches"`
+
+	// Live what the running workflow reports; null when it cannot be asked
+	Live *LiveAnswer `json:"live,omitempty"`
+
+	// NewInstanceId instance that takes over
+	//
+	// Examples: i-0fedcba9876543210
+	NewInstanceId string     `json:"new_instance_id"`
+	NextTryAt     *time.Time `json:"next_try_at"`
 
 	// Notices about the instance of a termination
 	Notices []NoticeAnswer `json:"notices"`
-	Phase   string         `json:"phase"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
 
 	// Related the agent's other operations of that time, oldest first
-	Related   []RelatedOperation `json:"related"`
-	ReplicaId string             `json:"replica_id"`
+	Related []RelatedOperation `json:"related"`
+
+	// ReplicaId id of a replica
+	//
+	// Examples: 2a0f1c3e-6d0b-4a44-9d30-1b2c3d4e5f60
+	ReplicaId string `json:"replica_id"`
 
 	// RoleChanges changes of the primary that the operation made
-	RoleChanges []RoleChangeAnswer   `json:"role_changes"`
-	StartedAt   time.Time            `json:"started_at"`
-	State       OperationDetailState `json:"state"`
-	Steps       []StepAnswer         `json:"steps"`
-	Summary     string               `json:"summary"`
+	RoleChanges []RoleChangeAnswer `json:"role_changes"`
+
+	// StartedAt when it began
+	StartedAt time.Time `json:"started_at"`
+
+	// State where it stands
+	State OperationDetailState `json:"state"`
+
+	// Steps what was done, in order
+	Steps []StepAnswer `json:"steps"`
+
+	// Summary the operation in one line
+	//
+	// Examples: switch of web
+	Summary string `json:"summary"`
 
 	// TraceId of the trace that it began in; null where traces are off or this one was not kept
-	TraceId   *string   `json:"trace_id"`
+	TraceId *string `json:"trace_id"`
+
+	// Tries how often it was tried; tries that come to no instance are no operations of their own
+	Tries int `json:"tries"`
+
+	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
+
+	// WaitsFor of a running operation that cannot go on: why
+	WaitsFor *string `json:"waits_for"`
 }
 
-// OperationDetailKind defines model for OperationDetail.Kind.
+// OperationDetailKind sort of the thing
 type OperationDetailKind string
 
-// OperationDetailState defines model for OperationDetail.State.
+// OperationDetailState where it stands
 type OperationDetailState string
 
 // OperationList defines model for operationList.
 type OperationList struct {
-	Next       *string           `json:"next"`
+	// Next where the next page begins, for after; null on the last
+	Next *string `json:"next"`
+
+	// Operations operations, newest first
 	Operations []OperationAnswer `json:"operations"`
 }
 
 // OverviewAnswer defines model for overviewAnswer.
 type OverviewAnswer struct {
+	// Agents agents, or how many there are
 	Agents AgentCounts `json:"agents"`
-	At     time.Time   `json:"at"`
-	Cost   CostNow     `json:"cost"`
+
+	// At when it happened
+	At time.Time `json:"at"`
+
+	// Cost cost in USD per hour, interruptions included
+	Cost CostNow `json:"cost"`
 
 	// Instances that run or start for an agent
 	Instances int `json:"instances"`
@@ -1704,60 +2513,100 @@ type OverviewAnswer struct {
 
 // PauseAnswer defines model for pauseAnswer.
 type PauseAnswer struct {
-	Success bool      `json:"success"`
-	Until   time.Time `json:"until"`
+	// Success whether it was done
+	Success bool `json:"success"`
+
+	// Until when it ends by itself
+	Until time.Time `json:"until"`
 }
 
 // PauseItem defines model for pauseItem.
 type PauseItem struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId *string `json:"agent_id"`
 
 	// ByOperator set by an operator, and lifted by operators only
-	ByOperator bool      `json:"by_operator"`
-	ClientId   *string   `json:"client_id"`
-	CreatedAt  time.Time `json:"created_at"`
-	CreatedBy  string    `json:"created_by"`
-	Reason     string    `json:"reason"`
+	ByOperator bool `json:"by_operator"`
+
+	// ClientId id of a client
+	//
+	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
+	ClientId *string `json:"client_id"`
+
+	// CreatedAt when it was made
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy who made it
+	//
+	// Examples: operator:ann
+	CreatedBy string `json:"created_by"`
+
+	// Reason why, in one sentence
+	Reason string `json:"reason"`
 
 	// Scope global, client or agent
-	Scope string    `json:"scope"`
+	Scope string `json:"scope"`
+
+	// Until when it ends by itself
 	Until time.Time `json:"until"`
 }
 
 // PauseNow defines model for pauseNow.
 type PauseNow struct {
-	Reason string    `json:"reason"`
-	Scope  string    `json:"scope"`
-	Until  time.Time `json:"until"`
+	// Reason why, in one sentence
+	Reason string `json:"reason"`
+
+	// Scope what it reaches
+	Scope string `json:"scope"`
+
+	// Until when it ends by itself
+	Until time.Time `json:"until"`
 }
 
 // PausesAnswer defines model for pausesAnswer.
 type PausesAnswer struct {
+	// Pauses pauses that hold moves back
 	Pauses []PauseItem `json:"pauses"`
 }
 
 // PoolInterruptions defines model for poolInterruptions.
 type PoolInterruptions struct {
-	// PoolId Examples: m5.large.us-east-1a
-	PoolId       string `json:"pool_id"`
-	Rebalances   int    `json:"rebalances"`
-	Terminations int    `json:"terminations"`
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: m5.large.us-east-1a
+	PoolId     string `json:"pool_id"`
+	Rebalances int    `json:"rebalances"`
+
+	// Terminations interruptions by AWS
+	//
+	// Examples: 2
+	Terminations int `json:"terminations"`
 }
 
 // PoolItem defines model for poolItem.
 type PoolItem struct {
-	// Az Examples: us-east-1a
+	// Az Availability Zone
+	//
+	// Examples: us-east-1a
 	Az string `json:"az"`
 
-	// Id Examples: m5.large.us-east-1a
+	// Id id of the thing that the object describes
+	//
+	// Examples: m5.large.us-east-1a
 	Id string `json:"id"`
 
 	// InstanceDaysLastWeek how long our spot instances ran in it
 	InstanceDaysLastWeek float32 `json:"instance_days_last_week"`
 
-	// InstanceType Examples: m5.large
+	// InstanceType EC2 instance type
+	//
+	// Examples: m5.large
 	InstanceType string `json:"instance_type"`
-	Instances    int    `json:"instances"`
+
+	// Instances EC2 instances, or how many there are
+	Instances int `json:"instances"`
 
 	// InterruptionsPerInstanceDay over the last week; null while too little ran in it to say
 	InterruptionsPerInstanceDay *float32 `json:"interruptions_per_instance_day"`
@@ -1769,9 +2618,13 @@ type PoolItem struct {
 	LaunchesRefusedLastHour int `json:"launches_refused_last_hour"`
 
 	// OnDemandPrice USD per hour
+	//
+	// Examples: 0.0416
 	OnDemandPrice *float32 `json:"on_demand_price"`
 
 	// Price USD per hour
+	//
+	// Examples: 0.0125
 	Price *float32 `json:"price"`
 
 	// PriceAt when that was seen
@@ -1780,16 +2633,30 @@ type PoolItem struct {
 	// PriceRatio price by on-demand price
 	//
 	// Examples: 0.31
-	PriceRatio        *float32 `json:"price_ratio"`
-	Primaries         int      `json:"primaries"`
-	RebalancesLastDay int      `json:"rebalances_last_day"`
+	PriceRatio *float32 `json:"price_ratio"`
 
-	// Region Examples: us-east-1
+	// Primaries primaries that run in the pool
+	//
+	// Examples: 7
+	Primaries int `json:"primaries"`
+
+	// RebalancesLastDay rebalance recommendations in 24 hours
+	//
+	// Examples: 1
+	RebalancesLastDay int `json:"rebalances_last_day"`
+
+	// Region AWS region
+	//
+	// Examples: us-east-1
 	Region string `json:"region"`
 
 	// RetryAfter launches go to other pools until then
-	RetryAfter          *time.Time `json:"retry_after"`
-	TerminationsLastDay int        `json:"terminations_last_day"`
+	RetryAfter *time.Time `json:"retry_after"`
+
+	// TerminationsLastDay interruptions by AWS in 24 hours
+	//
+	// Examples: 0
+	TerminationsLastDay int `json:"terminations_last_day"`
 }
 
 // PoolList defines model for poolList.
@@ -1800,11 +2667,16 @@ type PoolList struct {
 
 // PreflightAnswer defines model for preflightAnswer.
 type PreflightAnswer struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId string `json:"agent_id"`
 
 	// CheckedAt null: not yet
 	CheckedAt *time.Time `json:"checked_at"`
-	Checks    []Check    `json:"checks"`
+
+	// Checks what was checked, with its result
+	Checks []Check `json:"checks"`
 
 	// Result the worst of the checks: ok, warning, unknown or failed
 	Result string `json:"result"`
@@ -1812,64 +2684,116 @@ type PreflightAnswer struct {
 
 // PublicReadyAnswer defines model for publicReadyAnswer.
 type PublicReadyAnswer struct {
+	// Status where it stands
 	Status string `json:"status"`
 }
 
 // RelatedOperation defines model for relatedOperation.
 type RelatedOperation struct {
-	EndedAt   *time.Time            `json:"ended_at"`
-	Id        string                `json:"id"`
-	Kind      RelatedOperationKind  `json:"kind"`
-	ReplicaId string                `json:"replica_id"`
-	StartedAt time.Time             `json:"started_at"`
-	State     RelatedOperationState `json:"state"`
-	Steps     []StepAnswer          `json:"steps"`
-	Summary   string                `json:"summary"`
+	// EndedAt when it ended; null while it runs
+	EndedAt *time.Time `json:"ended_at"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// Kind sort of the thing
+	Kind RelatedOperationKind `json:"kind"`
+
+	// ReplicaId id of a replica
+	//
+	// Examples: 2a0f1c3e-6d0b-4a44-9d30-1b2c3d4e5f60
+	ReplicaId string `json:"replica_id"`
+
+	// StartedAt when it began
+	StartedAt time.Time `json:"started_at"`
+
+	// State where it stands
+	State RelatedOperationState `json:"state"`
+
+	// Steps what was done, in order
+	Steps []StepAnswer `json:"steps"`
+
+	// Summary the operation in one line
+	//
+	// Examples: switch of web
+	Summary string `json:"summary"`
 }
 
-// RelatedOperationKind defines model for RelatedOperation.Kind.
+// RelatedOperationKind sort of the thing
 type RelatedOperationKind string
 
-// RelatedOperationState defines model for RelatedOperation.State.
+// RelatedOperationState where it stands
 type RelatedOperationState string
 
 // ResumeAnswer defines model for resumeAnswer.
 type ResumeAnswer struct {
 	// Lifted whether a pause held that the caller may lift
-	Lifted      bool        `json:"lifted"`
+	Lifted bool `json:"lifted"`
+
+	// StillPaused pauses that remain
 	StillPaused []PauseItem `json:"still_paused"`
-	Success     bool        `json:"success"`
+
+	// Success whether it was done
+	Success bool `json:"success"`
 }
 
 // RoleChangeAnswer defines model for roleChangeAnswer.
 type RoleChangeAnswer struct {
-	At    time.Time             `json:"at"`
+	// At when it happened
+	At time.Time `json:"at"`
+
+	// Cause why it was begun
 	Cause RoleChangeAnswerCause `json:"cause"`
 
 	// Epoch the new one
-	Epoch       int     `json:"epoch"`
-	NewPrimary  string  `json:"new_primary"`
-	OldPrimary  string  `json:"old_primary"`
+	//
+	// Examples: 4
+	Epoch int `json:"epoch"`
+
+	// NewPrimary instance that is the primary now
+	//
+	// Examples: i-0fedcba9876543210
+	NewPrimary string `json:"new_primary"`
+
+	// OldPrimary instance that was the primary
+	//
+	// Examples: i-0123456789abcdef0
+	OldPrimary string `json:"old_primary"`
+
+	// OperationId id of an operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
 	OperationId *string `json:"operation_id"`
 }
 
-// RoleChangeAnswerCause defines model for RoleChangeAnswer.Cause.
+// RoleChangeAnswerCause why it was begun
 type RoleChangeAnswerCause string
 
 // RunItem defines model for runItem.
 type RunItem struct {
+	// Attempts how often it was tried
+	//
+	// Examples: 1
 	Attempts int `json:"attempts"`
 
 	// Counts what it did, by name
-	Counts  interface{} `json:"counts"`
-	EndedAt *time.Time  `json:"ended_at"`
-	Error   *string     `json:"error"`
+	Counts interface{} `json:"counts"`
+
+	// EndedAt when it ended; null while it runs
+	EndedAt *time.Time `json:"ended_at"`
+
+	// Error one sentence for people
+	Error *string `json:"error"`
 
 	// Period the start of what the run is about
-	Period    time.Time `json:"period"`
+	Period time.Time `json:"period"`
+
+	// StartedAt when it began
 	StartedAt time.Time `json:"started_at"`
 
 	// State running, succeeded or failed
+	//
+	// Examples: running
 	State string `json:"state"`
 }
 
@@ -1886,16 +2810,24 @@ type ScheduleItem struct {
 
 	// Cron five fields, UTC
 	Cron string `json:"cron"`
-	Id   string `json:"id"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
 
 	// LastRuns newest first
 	LastRuns []RunItem `json:"last_runs"`
 
 	// Missed runs that were due while the server was away for too long
-	Missed   int         `json:"missed"`
+	Missed int `json:"missed"`
+
+	// NextRuns when the schedule runs next
 	NextRuns []time.Time `json:"next_runs"`
-	Note     string      `json:"note"`
-	Paused   bool        `json:"paused"`
+
+	// Note why the schedule is paused
+	Note string `json:"note"`
+
+	// Paused whether it is paused
+	Paused bool `json:"paused"`
 
 	// Reason of the pause
 	Reason *string `json:"reason,omitempty"`
@@ -1909,6 +2841,7 @@ type ScheduleItem struct {
 
 // SchedulesAnswer defines model for schedulesAnswer.
 type SchedulesAnswer struct {
+	// Schedules the control plane's recurring jobs
 	Schedules []ScheduleItem `json:"schedules"`
 }
 
@@ -1920,37 +2853,78 @@ type SearchAnswer struct {
 
 // SearchResult defines model for searchResult.
 type SearchResult struct {
-	Id   string           `json:"id"`
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// Kind sort of the thing
 	Kind SearchResultKind `json:"kind"`
-	Name string           `json:"name"`
+
+	// Name name of the thing
+	Name string `json:"name"`
 
 	// Note what it is now
 	Note string `json:"note"`
 }
 
-// SearchResultKind defines model for SearchResult.Kind.
+// SearchResultKind sort of the thing
 type SearchResultKind string
 
 // StateNotice defines model for stateNotice.
 type StateNotice struct {
-	Deadline   *time.Time `json:"deadline"`
-	InstanceId string     `json:"instance_id"`
-	Kind       string     `json:"kind"`
-	NewPrimary string     `json:"new_primary"`
-	Result     string     `json:"result"`
+	// Deadline when AWS ends the instance
+	Deadline *time.Time `json:"deadline"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId string `json:"instance_id"`
+
+	// Kind sort of the thing
+	Kind string `json:"kind"`
+
+	// NewPrimary instance that is the primary now
+	//
+	// Examples: i-0fedcba9876543210
+	NewPrimary string `json:"new_primary"`
+
+	// Result how it ended
+	Result string `json:"result"`
 }
 
 // StateReplica defines model for stateReplica.
 type StateReplica struct {
-	For        string `json:"for"`
-	Id         string `json:"id"`
+	// For instance that the replica was made for
+	//
+	// Examples: i-0123456789abcdef0
+	For string `json:"for"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
 	InstanceId string `json:"instance_id"`
-	Kind       string `json:"kind"`
-	PoolId     string `json:"pool_id"`
+
+	// Kind sort of the thing
+	Kind string `json:"kind"`
+
+	// PoolId pool: an instance type in an Availability Zone
+	//
+	// Examples: t3.medium.us-east-1a
+	PoolId string `json:"pool_id"`
 
 	// Proof launched, adopted or unproven; empty without an instance
-	Proof  string `json:"proof"`
-	State  string `json:"state"`
+	//
+	// Examples: adopted
+	Proof string `json:"proof"`
+
+	// State where it stands
+	//
+	// Examples: running
+	State string `json:"state"`
+
+	// Status where it stands
 	Status string `json:"status"`
 
 	// Unproven null when it is proven
@@ -1959,34 +2933,65 @@ type StateReplica struct {
 
 // StepAnswer defines model for stepAnswer.
 type StepAnswer struct {
-	At     time.Time `json:"at"`
-	Detail string    `json:"detail"`
+	// At when it happened
+	At time.Time `json:"at"`
+
+	// Detail what was found
+	//
+	// Examples: the image is available
+	Detail string `json:"detail"`
 
 	// ExactAt at with its milliseconds
-	ExactAt     time.Time `json:"exact_at"`
-	Name        string    `json:"name"`
-	SecondsLeft *float32  `json:"seconds_left"`
+	ExactAt time.Time `json:"exact_at"`
+
+	// Name name of the thing
+	Name string `json:"name"`
+
+	// SecondsLeft seconds between the step and AWS's deadline
+	//
+	// Examples: 113.6
+	SecondsLeft *float32 `json:"seconds_left"`
 
 	// SinceMs milliseconds since the operation's began_at
-	SinceMs int              `json:"since_ms"`
-	Status  StepAnswerStatus `json:"status"`
+	SinceMs int `json:"since_ms"`
+
+	// Status where it stands
+	Status StepAnswerStatus `json:"status"`
 }
 
-// StepAnswerStatus defines model for StepAnswer.Status.
+// StepAnswerStatus where it stands
 type StepAnswerStatus string
+
+// TypeNotConsidered defines model for typeNotConsidered.
+type TypeNotConsidered struct {
+	// InstanceType EC2 instance type
+	//
+	// Examples: t3.medium
+	InstanceType string `json:"instance_type"`
+	Why          string `json:"why"`
+}
 
 // VersionAnswer defines model for versionAnswer.
 type VersionAnswer struct {
+	// Commit revision of the source that the program was made from
 	Commit string `json:"commit"`
 
-	// ConsolePath Examples: /console/
+	// ConsolePath where the web console is served
+	//
+	// Examples: /console/
 	ConsolePath string `json:"console_path"`
 
-	// Go Examples: go1.26.0
-	Go        string    `json:"go"`
+	// Go Go release that made the program
+	//
+	// Examples: go1.26.0
+	Go string `json:"go"`
+
+	// StartedAt when it began
 	StartedAt time.Time `json:"started_at"`
 
-	// TemporalNamespace Examples: default
+	// TemporalNamespace namespace of Temporal
+	//
+	// Examples: default
 	TemporalNamespace string `json:"temporal_namespace"`
 
 	// TemporalUiUrl address of the Temporal UI; null when TEMPORAL_UI_URL is not set
@@ -2048,8 +3053,11 @@ type StreamEventsParams struct {
 
 // ListFleetParams defines parameters for ListFleet.
 type ListFleetParams struct {
-	ClientId *string                `form:"client_id,omitempty" json:"client_id,omitempty"`
-	Status   *ListFleetParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	// ClientId id of a client
+	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
+	// Status where it stands
+	Status *ListFleetParamsStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Mode how the primary is bought
 	Mode *ListFleetParamsMode `form:"mode,omitempty" json:"mode,omitempty"`
@@ -2078,11 +3086,16 @@ type ListFleetParamsNeeds string
 
 // ListNoticesParams defines parameters for ListNotices.
 type ListNoticesParams struct {
+	// ClientId id of a client
 	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
-	AgentId  *string `form:"agent_id,omitempty" json:"agent_id,omitempty"`
+
+	// AgentId id of an agent, a UUID
+	AgentId *string `form:"agent_id,omitempty" json:"agent_id,omitempty"`
 
 	// Door how it arrived
 	Door *ListNoticesParamsDoor `form:"door,omitempty" json:"door,omitempty"`
+
+	// Kind sort of the thing
 	Kind *ListNoticesParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
 
 	// State open: only notices that stand; all by default
@@ -2106,10 +3119,17 @@ type ListNoticesParamsState string
 
 // ListOperationsParams defines parameters for ListOperations.
 type ListOperationsParams struct {
-	ClientId *string                    `form:"client_id,omitempty" json:"client_id,omitempty"`
-	AgentId  *string                    `form:"agent_id,omitempty" json:"agent_id,omitempty"`
-	Kind     *ListOperationsParamsKind  `form:"kind,omitempty" json:"kind,omitempty"`
-	State    *ListOperationsParamsState `form:"state,omitempty" json:"state,omitempty"`
+	// ClientId id of a client
+	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
+	// AgentId id of an agent, a UUID
+	AgentId *string `form:"agent_id,omitempty" json:"agent_id,omitempty"`
+
+	// Kind sort of the thing
+	Kind *ListOperationsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// State where it stands
+	State *ListOperationsParamsState `form:"state,omitempty" json:"state,omitempty"`
 
 	// Limit 50 by default
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
@@ -2139,13 +3159,18 @@ type GetOverviewParams struct {
 // ListPoolsParams defines parameters for ListPools.
 type ListPoolsParams struct {
 	// ClientId whose instances, interruptions and launches are counted
-	ClientId     *string `form:"client_id,omitempty" json:"client_id,omitempty"`
-	Region       *string `form:"region,omitempty" json:"region,omitempty"`
+	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
+	// Region AWS region
+	Region *string `form:"region,omitempty" json:"region,omitempty"`
+
+	// InstanceType EC2 instance type
 	InstanceType *string `form:"instance_type,omitempty" json:"instance_type,omitempty"`
 }
 
 // ListSavingsByMonthParams defines parameters for ListSavingsByMonth.
 type ListSavingsByMonthParams struct {
+	// ClientId id of a client
 	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
 
 	// Months 12 by default, this month included

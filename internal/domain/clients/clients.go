@@ -55,6 +55,9 @@ type New struct {
 	Email    string         // empty: made from the name
 	Launcher agent.Launcher // empty: the control plane
 	Account  Account
+	// LegacyToken is what the token that the client is made with may do: all, agent or
+	// off. Empty: agent, which is what deployed agents need of it and no more.
+	LegacyToken string
 }
 
 // Normalize trims the name, fills in the e-mail address and judges both, and the account.
@@ -74,6 +77,9 @@ func (n *New) Normalize() error {
 	}
 	if n.Launcher == "" {
 		n.Launcher = agent.ControlPlane
+	}
+	if n.LegacyToken == "" {
+		n.LegacyToken = "agent"
 	}
 	n.Email = strings.TrimSpace(n.Email)
 	if n.Email == "" {

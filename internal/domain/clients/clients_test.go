@@ -61,11 +61,11 @@ func TestNormalize(t *testing.T) {
 	}{
 		"trimmed": {
 			in:   clients.New{Name: "  Beta Corp "},
-			want: clients.New{Name: "Beta Corp", Email: "beta_corp@example.com"},
+			want: clients.New{Name: "Beta Corp", Email: "beta_corp@example.com", LegacyToken: "agent"},
 		},
 		"email kept": {
-			in:   clients.New{Name: "A", Email: " ops@acme.test "},
-			want: clients.New{Name: "A", Email: "ops@acme.test"},
+			in:   clients.New{Name: "A", Email: " ops@acme.test ", LegacyToken: "all"},
+			want: clients.New{Name: "A", Email: "ops@acme.test", LegacyToken: "all"},
 		},
 		"empty":           {in: clients.New{Name: "  "}, code: clients.BadName},
 		"too long":        {in: clients.New{Name: strings.Repeat("é", 256)}, code: clients.BadName},

@@ -132,3 +132,31 @@ func matchesAny(patterns []string, name string) bool {
 		return ok && err == nil
 	})
 }
+
+// TypeVerdict is a type of the region, and why it may not replace the present one.
+type TypeVerdict struct {
+	Name string
+	Why  string // empty: it may
+}
+
+// Fits says whether the type may replace the present one.
+func (v TypeVerdict) Fits() bool { return v.Why == "" }
+
+// JudgeTypes says of each type whether it meets requirements that were resolved: first those
+// that do, each half in the order of types.
+func (r Requirements) JudgeTypes(types []TypeFacts) []TypeVerdict {
+	out := make([]TypeVerdict, 0, len(types))
+	for _, t := range types {
+		out = append(out, TypeVerdict{Name: t.Name, Why: r.Objection(t)})
+	}
+	slices.SortStableFunc(out, func(a, b TypeVerdict) int {
+		switch {
+		case a.Fits() == b.Fits():
+			return 0
+		case a.Fits():
+			return -1
+		}
+		return 1
+	})
+	return out
+}

@@ -36,19 +36,24 @@ const StallAfter = 20 * time.Second
 
 // Successor returns the replica that would take over soonest, whatever its kind. A
 // later one wins only by being nearer, so that the choice does not waver. A
-// standby whose launch waits, and any replica that has stalled, is none: an
-// emergency replica is opened beside it.
+// standby whose launch waits, and any replica that has stalled or may not take over, is
+// none: an emergency replica is opened beside it.
 func (s *AgentRoles) Successor() (Replica, bool) {
 	return s.nearest(func(r Replica) bool {
-		return !s.Interrupted(r) && !r.Stalled && (r.Wait <= 0 || r.Kind != replica.Manual)
+		return !s.Interrupted(r) && !r.Stalled && (r.Wait <= 0 || r.Kind != replica.Manual) && s.mayTakeOver(r)
 	})
 }
+
+// mayTakeOver says whether a replica may become the primary: an agent's word about an
+// instance must not replace a primary that is proven. Beside one that is unproven nothing
+// at EC2 is touched, and the roles follow what the agent says.
+func (s *AgentRoles) mayTakeOver(r Replica) bool { return !r.Unproven || s.Primary.Unproven }
 
 // HeirWanted is Heir for an agent that asks for a replica: that one wins only if no
 // other is closer to ready.
 func (s *AgentRoles) HeirWanted(replicaID string) (Replica, bool) {
 	best, ok := s.Successor()
-	if wish, open := s.Replica(replicaID); open && !s.Interrupted(wish) &&
+	if wish, open := s.Replica(replicaID); open && !s.Interrupted(wish) && s.mayTakeOver(wish) &&
 		nearness[wish.State] >= nearness[best.State] {
 		return wish, true
 	}

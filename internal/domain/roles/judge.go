@@ -52,8 +52,9 @@ func (s *AgentRoles) CanCreate(kind replica.Kind) error {
 }
 
 // CanPromote judges a person's wish to make a replica primary, and returns it.
-// One that runs may take over; one that is still launching must be waited for.
-// Fails with replica.not_found, replica.not_ready and switch.busy.
+// One that runs may take over; one that is still launching must be waited for. Fails with
+// replica.not_found, replica.not_ready and switch.busy, and with instance.unproven when
+// only an agent's word says that its instance is the client's.
 func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 	r, open := s.Replica(replicaID)
 	if !open || s.Deleted {
@@ -62,6 +63,10 @@ func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 	_, noticed := s.Undecided()
 	if refusal, in := s.switchInFlight(""); in && !noticed {
 		return r, refusal
+	}
+	if !s.mayTakeOver(r) {
+		return r, adoption.NotProven.New("instance %s is not proven to be the client's, and does not become the primary",
+			r.InstanceID)
 	}
 	if !waits && nearness[r.State] < nearness[replica.Running] {
 		return r, replica.NotReady.New("Replica not ready for promotion").With("current_status", r.State.Wire()).

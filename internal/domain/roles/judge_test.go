@@ -49,6 +49,38 @@ func TestNothingIsLaunchedForAnUnprovenPrimary(t *testing.T) {
 	require.Equal(t, roles.RuledLaunch, roles.JudgeNotice(s, n).Ruling)
 }
 
+// TestAnAgentsWordReplacesNoProvenPrimary: not by a person's wish, not by one's choice of the
+// heir, and not in a failover. Beside a primary that is unproven nothing at EC2 is touched.
+func TestAnAgentsWordReplacesNoProvenPrimary(t *testing.T) {
+	t.Parallel()
+	s := &roles.AgentRoles{AgentID: "a1", Keeping: agent.KeepManual, Enabled: true, Launcher: agent.ControlPlane,
+		Primary:  roles.Instance{ID: "i-0", Role: agent.Primary},
+		Outcomes: []interruption.Outcome{{InstanceID: "i-0", Kind: interruption.Termination, Left: time.Minute}},
+		Replicas: []roles.Replica{{ID: "r1", Kind: replica.Manual, State: replica.Ready, InstanceID: "i-1",
+			Unproven: true}}}
+	n := interruption.Notice{InstanceID: "i-0", Kind: interruption.Termination, ReplicaID: "r1"}
+	_, err := s.CanPromote("r1", true)
+	require.Equal(t, adoption.NotProven, fault.CodeOf(err))
+	_, heir := s.Successor()
+	require.False(t, heir)
+	_, heir = s.HeirWanted("r1")
+	require.False(t, heir)
+	_, wanted := s.WantsEmergency()
+	require.True(t, wanted, "an emergency replica is launched beside it")
+	require.NotEqual(t, roles.RuledFailOver, roles.JudgeNotice(s, n).Ruling)
+
+	s.Primary.Unproven = true
+	_, err = s.CanPromote("r1", true)
+	require.NoError(t, err)
+	_, heir = s.Successor()
+	require.True(t, heir)
+
+	s.Primary.Unproven, s.Replicas[0].Unproven = false, false
+	_, err = s.CanPromote("r1", true)
+	require.NoError(t, err)
+	require.Equal(t, roles.RuledFailOver, roles.JudgeNotice(s, n).Ruling)
+}
+
 func TestCanCreate(t *testing.T) {
 	t.Parallel()
 

@@ -92,6 +92,7 @@ type Replica struct {
 	RequestID  string         `json:"request_id,omitempty"` // the update that asked for it
 	Wait       time.Duration  `json:"wait,omitempty"`       // how long its launch still waits, by the database's clock
 	Stalled    bool           `json:"stalled,omitempty"`    // it has been wanted for longer than StallAfter and has no instance
+	Unproven   bool           `json:"unproven,omitempty"`   // only an agent's word says that its instance is the client's
 }
 
 // Replica returns the open replica with this id.

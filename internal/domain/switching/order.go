@@ -14,8 +14,9 @@ type Order struct {
 	AgentID  string
 	Target   Target
 	Priority int
-	// TerminateWait is how many seconds the old instance lives on; 0 keeps it.
-	// Nil takes the agent's setting.
+	// TerminateWait is how many seconds the old instance lives on; 0 keeps it. Nil takes
+	// the agent's setting: with auto-terminate on a setting of 0 means at once, and is
+	// ordered as one second, because deployed agents read 0 as "keep".
 	TerminateWait *int
 	By            string
 	Reason        string

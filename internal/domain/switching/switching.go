@@ -14,6 +14,7 @@ import (
 // Ways to fail.
 var (
 	NeverReady    = fault.Define("switch.never_ready", fault.Conflict)
+	Silent        = fault.Define("switch.agent_silent", fault.Conflict) // the new instance runs, and its agent is not heard of
 	CalledOff     = fault.Define("switch.called_off", fault.Conflict)
 	Busy          = fault.Define("switch.busy", fault.Conflict) // another operation is in flight; names it
 	CoolingDown   = fault.Define("switch.cooling_down", fault.Conflict)
@@ -55,6 +56,7 @@ const (
 const (
 	ReadyDeadline = 10 * time.Minute // our launch to ready
 	AgentDeadline = 20 * time.Minute // for an agent that performs the switch itself
+	WordDeadline  = 5 * time.Minute  // from ready to the first word of the agent on the new instance
 	CommandLease  = 5 * time.Minute  // a delivered command is not delivered again so soon
 )
 
@@ -74,6 +76,7 @@ type Here struct {
 	Architecture string   // of the image; empty: not known
 	TargetRegion string   // of the target's pool
 	TargetRuns   []string // architectures of the target's type; none: not known
+	Unoffered    bool     // EC2's types of the region are known, and the target's is not among them
 	Hidden       bool     // its user data may not be read, and no launch template has it
 }
 
@@ -93,6 +96,8 @@ func (t Target) JudgeFrom(h Here) error {
 	case t.Mode == agent.OnDemand && h.Mode == agent.OnDemand && t.PoolID == "" &&
 		(instanceType == "" || instanceType == h.InstanceType):
 		return InvalidTarget.New("The agent runs on-demand already.")
+	case h.Unoffered:
+		return InvalidTarget.New("EC2 offers no instance type %s in %s.", instanceType, h.Region)
 	case h.Hidden:
 		return InvalidTarget.New(
 			"The instance's user data may not be read, so a replacement would start without it: allow ec2:DescribeInstanceAttribute.",

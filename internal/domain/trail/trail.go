@@ -33,6 +33,7 @@ const (
 type Request struct {
 	ActorKind string // operator, client or agent; empty: the product itself
 	ActorID   string
+	ActorRole string // of an operator
 	TokenID   string // of the credential or the session; empty for static and legacy tokens
 	Address   string
 	RequestID string
@@ -62,6 +63,7 @@ type Entry struct {
 	Actor     string    `json:"actor"`
 	ActorKind string    `json:"actor_kind"`
 	ActorID   string    `json:"actor_id"`
+	ActorRole string    `json:"actor_role,omitempty"` // empty in entries from before there were roles
 	TokenID   string    `json:"token_id"`
 	Address   string    `json:"address"`
 	RequestID string    `json:"request_id"`

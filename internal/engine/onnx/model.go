@@ -1,3 +1,5 @@
+//go:build cgo
+
 package onnx
 
 import (
@@ -12,12 +14,6 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"spotkeeper/internal/engine"
-)
-
-// The outputs a model may have. One output of whatever name is the risk.
-const (
-	OutputRisk  = "risk"        // probability of an interruption within a day, 0..1
-	OutputPrice = "price_ratio" // mean price of the coming day as a share of on-demand; optional
 )
 
 // featuresKey is the metadata entry in which a model may name its features,

@@ -1,7 +1,5 @@
-// Package onnx runs models in the ONNX format through ONNX Runtime, a shared
-// library beside the binary. It forecasts the day ahead for each place; the
-// rules of package engine act on that, limits and all. Without the library the
-// package says "onnx off" and nothing else in the program changes.
+//go:build cgo
+
 package onnx
 
 import (
@@ -9,14 +7,6 @@ import (
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
-
-	"spotkeeper/internal/domain/fault"
-)
-
-// Ways to fail.
-var (
-	Off      = fault.Define("onnx.off", fault.Unavailable)   // there is no library to run models with
-	BadModel = fault.Define("onnx.bad_model", fault.Invalid) // not ONNX, or not the signature we feed
 )
 
 // Runtime is the loaded library. A process has one: the library's environment

@@ -17,6 +17,14 @@ type Event struct {
 	Metadata  json.RawMessage `gorm:"column:metadata"`
 	DedupKey  *string         `gorm:"column:dedup_key"`
 	CreatedAt time.Time       `gorm:"column:created_at;default:now()"`
+
+	// Of the request that it came with; empty when the product acts by itself.
+	ActorKind string
+	ActorID   string
+	ActorRole string
+	TokenID   string
+	Address   string
+	RequestID string
 }
 
 // TableName names the table.

@@ -13,6 +13,9 @@ type Notification struct {
 	IsRead    bool      `gorm:"column:is_read"`
 	DedupKey  *string   `gorm:"column:dedup_key"`
 	CreatedAt time.Time `gorm:"column:created_at;default:now()"`
+
+	Occurrences int       `gorm:"column:occurrences;default:1"`
+	LastAt      time.Time `gorm:"column:last_at;default:clock_timestamp()"`
 }
 
 // TableName names the table.
@@ -34,6 +37,9 @@ type Sink struct {
 	CreatedBy       string     `gorm:"column:created_by"`
 	CreatedAt       time.Time  `gorm:"column:created_at;default:now()"`
 	TriedAt         *time.Time `gorm:"column:tried_at"`
+
+	SecretBeforeSealed []byte     `gorm:"column:secret_before_sealed"` // signs as well, until
+	SecretBeforeUntil  *time.Time `gorm:"column:secret_before_until"`
 }
 
 // TableName names the table.

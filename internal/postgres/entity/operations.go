@@ -25,6 +25,9 @@ type Operation struct {
 	EndedAt       *time.Time `gorm:"column:ended_at"`
 	TendAt        *time.Time `gorm:"column:tend_at"`
 	TraceID       string     `gorm:"column:trace_id"`
+	RetryOf       *string    `gorm:"column:retry_of"`
+	Tries         int        `gorm:"column:tries;default:1"`
+	NextTryAt     *time.Time `gorm:"column:next_try_at"`
 }
 
 // TableName names the table.

@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"spotkeeper/internal/domain/trail"
 	"spotkeeper/internal/postgres/entity"
 )
 
@@ -65,9 +66,12 @@ func (db *DB) InEntityTx(ctx context.Context, fn func(tx *gorm.DB) error) error 
 
 // RecordEntityEvent writes an event as RecordEvent does, in a transaction of GORM.
 func RecordEntityEvent(ctx context.Context, tx *gorm.DB, r EventRecord) error {
+	by := trail.RequestFrom(ctx)
 	e := entity.Event{
 		ClientID: NullIfEmpty(r.ClientID), AgentID: NullIfEmpty(r.AgentID), Type: r.Type, Severity: r.Severity,
 		Actor: r.Actor, Message: r.Message, Metadata: json.RawMessage("{}"), DedupKey: NullIfEmpty(r.Key),
+		ActorKind: by.ActorKind, ActorID: by.ActorID, ActorRole: by.ActorRole, TokenID: by.TokenID,
+		Address: by.Address, RequestID: by.RequestID,
 	}
 	if e.Actor == "" {
 		e.Actor = "system"

@@ -45,14 +45,14 @@ func RecordEvent(ctx context.Context, tx execer, t EventRecord) error {
 	_, err := tx.Exec(ctx, `
 		WITH event AS (
 			INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadata, dedup_key, actor_kind,
-				actor_id, token_id, address, request_id)
+				actor_id, actor_role, token_id, address, request_id)
 			VALUES (nullif($1, ''), nullif($2, ''), $3, $4, coalesce(nullif($5, ''), 'system'), $6, $7, nullif($9, ''),
-				$10, $11, $12, $13, $14)
+				$10, $11, $12, $13, $14, $15)
 			ON CONFLICT (dedup_key) DO NOTHING)
 		INSERT INTO notifications (client_id, message, severity, dedup_key)
 		SELECT nullif($1, ''), $6, $4, nullif($9, '') WHERE $8
 		ON CONFLICT (dedup_key) DO NOTHING`,
 		t.ClientID, t.AgentID, t.Type, t.Severity, t.Actor, t.Message, meta, t.Notify, t.Key,
-		r.ActorKind, r.ActorID, r.TokenID, r.Address, r.RequestID)
+		r.ActorKind, r.ActorID, r.ActorRole, r.TokenID, r.Address, r.RequestID)
 	return err
 }

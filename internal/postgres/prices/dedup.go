@@ -40,26 +40,33 @@ const (
 	commitLag = 5 * time.Minute
 )
 
-// merge takes the best of each bucket out of a span of arrivals and merges it
-// into the truth.
+// merge takes the best of each bucket out of a span of arrivals that count and merges it
+// into the buckets of their clients.
 const merge = `
 WITH told AS (
-	SELECT pool_id, bucket, price, ondemand_price, source_type, submission_id, observed_at FROM price_submissions
-	WHERE received_at > $1 AND received_at <= $2 AND NOT evidence),
+	SELECT s.client_id, s.pool_id, s.bucket, s.price, s.ondemand_price, s.source_type, s.submission_id, s.observed_at
+	FROM price_submissions s
+	JOIN clients c ON c.id = s.client_id -- a client that was removed has no prices
+	WHERE s.received_at > $1
+	  AND s.received_at <= $2
+	  AND NOT s.evidence),
 best AS (
-	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, ondemand_price, source_type AS source, submission_id,
+	SELECT DISTINCT ON (client_id, pool_id, bucket) client_id, pool_id, bucket, price, ondemand_price,
+		source_type AS source, submission_id,
 		observed_at, min(price) OVER equal AS low, max(price) OVER equal AS high
-	FROM told WINDOW equal AS (PARTITION BY pool_id, bucket, source_type)
-	ORDER BY pool_id, bucket, array_position(` + priorities +
+	FROM told WINDOW equal AS (PARTITION BY client_id, pool_id, bucket, source_type)
+	ORDER BY client_id, pool_id, bucket, array_position(` + priorities +
 	`, source_type) DESC, observed_at, submission_id COLLATE "C"),
 merged AS (
-	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id,
-		observed_at, low, high)
-	SELECT pool_id, bucket, price, ondemand_price, source, ` + confidences +
-	`, submission_id, observed_at, low, high FROM best t
-	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` +
-	absorbed + `)
-	ORDER BY pool_id, bucket` + mergeBuckets + `
+	INSERT INTO client_price_buckets AS b (client_id, pool_id, bucket, price, ondemand_price, source_type, confidence,
+		submission_id, observed_at, low, high)
+	SELECT client_id, pool_id, bucket, price, ondemand_price, source, ` + confidences +
+	`, submission_id, observed_at, low, high
+	FROM best t
+	WHERE NOT EXISTS (
+		SELECT FROM client_price_buckets b
+		WHERE b.client_id = t.client_id AND b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` + absorbed + `)
+	ORDER BY client_id, pool_id, bucket` + mergeClientBuckets + `
 	RETURNING (xmax = 0) AS fresh)
 SELECT (SELECT count(*) FROM told), count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh) FROM merged`
 
@@ -99,7 +106,7 @@ func (s *Prices) Deduplicate(ctx context.Context, beat func()) (activities.Price
 		beat()
 	}
 	out.Duplicates = out.Processed - out.New - out.Replaced
-	err = s.DB.Pool.QueryRow(ctx, `SELECT count(*) FROM price_buckets WHERE discrepancy IS NOT NULL AND bucket > $1`,
+	err = s.DB.Pool.QueryRow(ctx, `SELECT count(*) FROM client_price_buckets WHERE discrepancy IS NOT NULL AND bucket > $1`,
 		until.Add(-time.Hour)).Scan(&out.Discrepancies)
 	return out, pg.Translate(err)
 }

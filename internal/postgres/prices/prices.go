@@ -1,14 +1,16 @@
 package prices
 
 import (
+	"strconv"
 	"time"
 
+	"spotkeeper/internal/domain/pricing"
 	"spotkeeper/internal/flight"
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Prices keeps what pools cost: submissions as they were told, the truth per five
-// minutes, and the latest price of each pool.
+// Prices keeps what pools cost: the market as EC2 shows it, per five minutes and as the
+// latest price of each pool, and what clients report, which counts for themselves.
 type Prices struct {
 	DB  *pg.DB
 	Now func() time.Time // nil: time.Now
@@ -26,18 +28,30 @@ func (s *Prices) now() time.Time {
 // priorities orders sources as pricing.Source.Priority does; a test compares.
 const priorities = `ARRAY['interpolated','collector','replica-manual','replica-automatic','primary']`
 
-// mergeBuckets ends an INSERT INTO price_buckets AS b. It is pricing.Truth.Merge:
-// the higher priority wins; among equals the earliest, then the smaller id, and
-// the bounds widen. So it may run any number of times in any order. A row that
-// would not change is not written.
-const mergeBuckets = `
+// band is pricing.Band in SQL.
+var band = strconv.Itoa(pricing.Band)
+
+// mergeBuckets ends an INSERT INTO price_buckets AS b, and mergeClientBuckets one INTO
+// client_price_buckets AS b. Both are pricing.Truth.Merge: the higher priority wins; among
+// equals the earliest, then the smaller id, and the bounds widen. So they may run any
+// number of times in any order. A row that would not change is not written.
+const (
+	mergeBuckets = `
 	ON CONFLICT (pool_id, bucket) DO UPDATE SET
-		(price, ondemand_price, source_type, confidence, method, submission_id, observed_at, low, high, updated_at) = (
-			SELECT CASE WHEN w.theirs THEN excluded.price ELSE b.price END,
+		(method, price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high, updated_at) = (
+			SELECT CASE WHEN w.theirs THEN excluded.method ELSE b.method END,` + merged
+	mergeClientBuckets = `
+	ON CONFLICT (client_id, pool_id, bucket) DO UPDATE SET
+		(price, ondemand_price, source_type, confidence, submission_id, observed_at, low, high, updated_at) = (
+			SELECT ` + merged
+)
+
+// merged are the columns that both have, and when they change.
+const merged = `
+				CASE WHEN w.theirs THEN excluded.price ELSE b.price END,
 				CASE WHEN w.theirs THEN excluded.ondemand_price ELSE b.ondemand_price END,
 				CASE WHEN w.theirs THEN excluded.source_type ELSE b.source_type END,
 				CASE WHEN w.theirs THEN excluded.confidence ELSE b.confidence END,
-				CASE WHEN w.theirs THEN excluded.method ELSE b.method END,
 				CASE WHEN w.theirs THEN excluded.submission_id ELSE b.submission_id END,
 				CASE WHEN w.theirs THEN excluded.observed_at ELSE b.observed_at END,
 				CASE WHEN excluded.source_type = b.source_type THEN least(excluded.low,

@@ -120,15 +120,15 @@ func (a *reportArgs) all() []any {
 }
 
 // reports is pricing reports as one statement: who reports, then everything that
-// follows from it. Rows are written in the order of their pools and locked in the
-// order of their instances, so that two statements wait for each other and never
-// in a circle. A report goes to the front of the agent's last 24, which pages that list
-// agents read. The latest price is the last that was observed, not the last that
-// arrived. What is known already is looked up and not written, because thousands
-// of agents share a pool. Of the reporting instance only the unknown is filled in,
-// and only if it is the agent's own. That it is alive is written when no heartbeat
-// has said so for a while. What an instance says that is not proven to be the tenant's is
-// evidence: it is stored as a submission, and counts for no pool.
+// follows from it. The market is not written: it is EC2's. Rows are written in the order
+// of their keys and locked in the order of their instances, so that two statements wait
+// for each other and never in a circle. A report goes to the front of the agent's last 24,
+// which pages that list agents read. The latest price is the last that was observed, not
+// the last that arrived. What is known already is looked up and not written, because many
+// agents of a client share a pool. Of the reporting instance only the unknown is filled
+// in, and only if it is the agent's own. That it is alive is written when no heartbeat has
+// said so for a while. Each price is weighed as pricing.Weigh does; a test compares. What
+// counts is merged into the client's own buckets, the rest is kept as evidence.
 var reports = `
 WITH r AS (
 	SELECT *
@@ -141,6 +141,13 @@ who AS MATERIALIZED (
 		r.spot / 1e6 AS spot,
 		a.id AS agent_id, a.client_id, nullif(r.instance, '') AS named, i.id AS instance_id,
 		coalesce(i.proof <> 'unproven', false) AS proven,
+		CASE WHEN i.mode = 'spot' THEN i.pool_id ELSE '' END AS own,
+		coalesce((
+			SELECT b.price
+			FROM price_buckets b
+			WHERE b.pool_id = i.pool_id AND b.bucket <= r.at AND b.bucket > r.at - interval '1 day'
+			ORDER BY b.bucket DESC
+			LIMIT 1), (SELECT p.price FROM pool_prices p WHERE p.pool_id = i.pool_id)) AS market,
 		CASE WHEN r.instance <> '' AND i.id IS NULL
 			THEN (SELECT ` + pg.PrimaryLost +
 	` FROM (VALUES (1)) one LEFT JOIN instances p ON p.agent_id = a.id AND p.role = 'primary')
@@ -156,73 +163,90 @@ who AS MATERIALIZED (
 	LEFT JOIN instances i ON i.id = r.instance AND i.agent_id = a.id
 	WHERE a.status <> 'deleted'),
 told AS MATERIALIZED (
-	SELECT who.n, t.id, t.pool_id, t.instance_type, t.region, t.az, (t.price / 1e6)::numeric(12, 6) AS price,
-		(nullif(t.od, 0) / 1e6)::numeric(12, 6) AS od,
-		who.agent_id, who.client_id, who.named, who.source, who.at, who.bucket, who.proven
-	FROM who
-	JOIN unnest($15::int[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
-		$22::bigint[])
-		AS t(n, id, pool_id, instance_type, region, az, price, od) USING (n) ORDER BY t.pool_id, who.n),
-pool AS (
-	INSERT INTO pools (id, instance_type, region, az)
-	SELECT DISTINCT ON (pool_id) pool_id, instance_type, region, az
-	FROM told
-	WHERE proven AND NOT EXISTS (SELECT 1 FROM pools p WHERE p.id = told.pool_id)
-	ORDER BY pool_id ON CONFLICT DO NOTHING),
+	SELECT x.*,
+		CASE
+			WHEN NOT x.proven THEN 'unproven'
+			WHEN x.own <> x.pool_id THEN 'other_pool'
+			WHEN x.price > x.market * ` + band + ` OR x.price * ` + band + ` < x.market THEN 'out_of_band'
+			ELSE 'counts'
+		END AS worth
+	FROM (
+		SELECT who.n, t.id, t.pool_id, t.instance_type, t.region, t.az, (t.price / 1e6)::numeric(12, 6) AS price,
+			(nullif(t.od, 0) / 1e6)::numeric(12, 6) AS od,
+			who.agent_id, who.client_id, who.named, who.source, who.at, who.bucket, who.proven, who.own, who.market
+		FROM who
+		JOIN unnest($15::int[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
+			$22::bigint[])
+			AS t(n, id, pool_id, instance_type, region, az, price, od) USING (n)) x
+	ORDER BY x.pool_id, x.n),
 stored AS (
 	INSERT INTO price_submissions (submission_id, bucket, pool_id, instance_type, region, az, price, ondemand_price,
 		source_type, client_id, agent_id, instance_id, observed_at, received_at, evidence)
 	SELECT id, bucket, pool_id, instance_type, region, az, price, od, source, client_id, agent_id, named, at, now(),
-		NOT proven
+		worth <> 'counts'
 	FROM told
 	ON CONFLICT DO NOTHING
 	RETURNING submission_id),
 latest AS (
-	INSERT INTO pool_prices AS p (pool_id, instance_type, region, az, price, source_type, observed_at)
-	SELECT pool_id, instance_type, region, az, price, source, at
-	FROM (SELECT DISTINCT ON (pool_id) * FROM told WHERE proven ORDER BY pool_id, at DESC, n DESC) t
-	WHERE NOT EXISTS (SELECT 1 FROM pool_prices p WHERE p.pool_id = t.pool_id
-		AND (p.observed_at > t.at OR p.price = t.price AND p.observed_at > t.at - interval '30 seconds'))
-	ORDER BY pool_id
-	ON CONFLICT (pool_id)
-	DO UPDATE SET price = excluded.price, source_type = excluded.source_type, observed_at = excluded.observed_at,
-		updated_at = now()
-	WHERE excluded.observed_at >= p.observed_at),
+	INSERT INTO client_prices AS p (client_id, pool_id, instance_type, region, az, price, worth, agent_id, instance_id,
+		observed_at)
+	SELECT client_id, pool_id, instance_type, region, az, price, worth, agent_id, named, at
+	FROM (
+		SELECT DISTINCT ON (client_id, pool_id) *
+		FROM told
+		ORDER BY client_id, pool_id, worth = 'counts' DESC, at DESC, n DESC) t
+	WHERE NOT EXISTS (
+		SELECT FROM client_prices p
+		WHERE p.client_id = t.client_id
+		  AND p.pool_id = t.pool_id
+		  AND (p.worth = 'counts' AND t.worth <> 'counts' AND p.observed_at > t.at - interval '15 minutes'
+			OR p.worth = t.worth AND (p.observed_at > t.at
+				OR p.price = t.price AND p.observed_at > t.at - interval '30 seconds')))
+	ORDER BY client_id, pool_id
+	ON CONFLICT (client_id, pool_id)
+	DO UPDATE SET instance_type = excluded.instance_type, region = excluded.region, az = excluded.az,
+		price = excluded.price, worth = excluded.worth, agent_id = excluded.agent_id,
+		instance_id = excluded.instance_id, observed_at = excluded.observed_at
+	WHERE CASE
+		WHEN p.worth = 'counts' AND excluded.worth <> 'counts'
+			THEN p.observed_at <= excluded.observed_at - interval '15 minutes'
+		WHEN p.worth <> 'counts' AND excluded.worth = 'counts'
+			THEN p.observed_at < excluded.observed_at + interval '15 minutes'
+		ELSE p.observed_at <= excluded.observed_at
+	END),
 best AS (
-	SELECT DISTINCT ON (pool_id, bucket) pool_id, bucket, price, od, source, id AS submission_id, at AS observed_at,
+	SELECT DISTINCT ON (client_id, pool_id, bucket) client_id, pool_id, bucket, price, od, source,
+		id AS submission_id, at AS observed_at,
 		min(price) OVER equal AS low, max(price) OVER equal AS high
-	FROM told WHERE proven WINDOW equal AS (PARTITION BY pool_id, bucket, source)
-	ORDER BY pool_id, bucket, array_position(` + priorities + `, source) DESC, at, id COLLATE "C"),
+	FROM told
+	WHERE worth = 'counts'
+	WINDOW equal AS (PARTITION BY client_id, pool_id, bucket, source)
+	ORDER BY client_id, pool_id, bucket, array_position(` + priorities + `, source) DESC, at, id COLLATE "C"),
 bucket AS (
-	INSERT INTO price_buckets AS b (pool_id, bucket, price, ondemand_price, source_type, confidence, submission_id,
-		observed_at, low, high)
-	SELECT pool_id, bucket, price, od, source, ` + confidences + `, submission_id, observed_at, low, high FROM best t
-	WHERE NOT EXISTS (SELECT 1 FROM price_buckets b WHERE b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` +
-	absorbed + `)
-	ORDER BY pool_id, bucket` + mergeBuckets + `),
-reference AS (
-	INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at)
-	SELECT region, type, od, 'agent', at
-	FROM (SELECT DISTINCT ON (region, type) region, type, od, at
-		FROM who
-		WHERE od > 0 AND proven
-		ORDER BY region, type, at DESC, n DESC) t
-	WHERE NOT EXISTS (SELECT 1 FROM on_demand_prices o WHERE o.region = t.region AND o.instance_type = t.type
-		AND (o.source <> 'agent' AND o.observed_at >= now() - interval '7 days' OR o.observed_at > t.at
-			OR o.price = t.od AND o.observed_at > t.at - interval '5 minutes'))
-	ORDER BY region, type
-	ON CONFLICT (region, instance_type)
-	DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
-	WHERE (o.source = 'agent' OR o.observed_at < now() - interval '7 days') AND excluded.observed_at >= o.observed_at),
+	INSERT INTO client_price_buckets AS b (client_id, pool_id, bucket, price, ondemand_price, source_type, confidence,
+		submission_id, observed_at, low, high)
+	SELECT client_id, pool_id, bucket, price, od, source, ` + confidences + `, submission_id, observed_at, low, high
+	FROM best t
+	WHERE NOT EXISTS (
+		SELECT FROM client_price_buckets b
+		WHERE b.client_id = t.client_id AND b.pool_id = t.pool_id AND b.bucket = t.bucket AND ` + absorbed + `)
+	ORDER BY client_id, pool_id, bucket` + mergeClientBuckets + `),
 changed AS MATERIALIZED (
-	SELECT i.id, who.spot, who.od,
+	SELECT i.id, w.spot, who.od,
 		CASE WHEN i.mode = 'unknown' THEN who.mode ELSE i.mode END AS mode,
 		CASE WHEN i.instance_type IN ('', 'unknown') AND who.kind <> '' THEN who.kind ELSE i.instance_type END AS kind,
 		CASE WHEN i.az IN ('', 'unknown') AND who.zone <> '' THEN who.zone ELSE i.az END AS zone,
 		CASE WHEN i.region IN ('', 'unknown') AND who.place <> '' THEN who.place ELSE i.region END AS place
-	FROM who JOIN instances i ON i.id = who.instance_id
-	WHERE who.spot > 0
-		AND i.spot_price IS DISTINCT FROM who.spot
+	FROM who
+	JOIN instances i ON i.id = who.instance_id
+	CROSS JOIN LATERAL (
+		SELECT CASE
+			WHEN who.proven AND who.own <> '' AND (who.spot > who.market * ` + band + `
+				OR who.spot * ` + band + ` < who.market) THEN 0
+			ELSE who.spot
+		END AS spot) w
+	WHERE w.spot > 0
+		AND i.spot_price IS DISTINCT FROM w.spot
 		OR who.od > 0
 		AND i.ondemand_price IS DISTINCT FROM who.od
 		OR i.mode = 'unknown' AND who.mode <> 'unknown'

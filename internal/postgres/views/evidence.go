@@ -73,6 +73,7 @@ func (v *Views) RelatedOperations(
 ) ([]OperationView, error) {
 	return pg.Find[OperationView](ctx, gorm.G[entity.Operation](v.DB.Gorm).
 		Where("agent_id = ? AND id <> ?", agentID, except).
+		Scopes(firstTries).
 		Where("started_at <= ? AND coalesce(ended_at, 'infinity') >= ?", until, from).
 		Order("started_at, id").
 		Limit(50))

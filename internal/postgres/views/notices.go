@@ -59,8 +59,7 @@ func (v *Views) Notices(ctx context.Context, f NoticeFilter) ([]NoticeView, erro
 		JOIN clients c ON c.id = n.client_id
 		JOIN agents a ON a.id = n.agent_id
 		LEFT JOIN instances i ON i.id = n.instance_id
-		LEFT
-		JOIN operations o ON n.kind = 'termination-notice'
+		LEFT JOIN operations o ON n.kind = 'termination-notice'
 			AND o.id = 'termination/' || n.agent_id || '/' || n.instance_id
 		WHERE ($1 = '' OR n.client_id = $1)
 		  AND ($2 = '' OR n.agent_id = $2)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres/entity"
@@ -34,6 +35,8 @@ type OperationView struct {
 	UpdatedAt     time.Time
 	EndedAt       *time.Time
 	TraceID       string
+	Tries         int        // with those of the operations that try it again
+	NextTryAt     *time.Time // of the same
 }
 
 // StepView is one line of an operation's timeline.
@@ -52,6 +55,51 @@ type OperationFilter struct {
 	Page                           pg.Page
 }
 
+// firstTries leaves out the operations that try again what failed before and have come to
+// no instance: their first operation counts them.
+func firstTries(s *gorm.Statement) {
+	s.AddClause(clause.Where{Exprs: []clause.Expression{clause.Expr{
+		SQL: "(retry_of IS NULL OR new_instance_id <> '' OR state = 'succeeded')",
+	}}})
+}
+
+// OperationWait is what keeps a running operation waiting.
+type OperationWait struct {
+	ID        string
+	Reason    string
+	Tries     int
+	NextTryAt *time.Time
+}
+
+// OperationWaits says of those of the operations that wait for a replacement why the last
+// launch failed, how many did, and when the next is made.
+func (v *Views) OperationWaits(ctx context.Context, ids []string) ([]OperationWait, error) {
+	return pg.QueryRows[OperationWait](ctx, v.DB, `
+		SELECT o.id, coalesce(f.reason, 'no reason given') AS reason, f.tries, n.not_before AS next_try_at
+		FROM operations o
+		CROSS JOIN LATERAL (
+			SELECT count(*) AS tries, (array_agg(coalesce(r.error, r.error_code) ORDER BY r.created_at DESC))[1] AS reason
+			FROM replicas r
+			WHERE r.agent_id = o.agent_id
+			  AND r.made_for = o.instance_id
+			  AND r.kind IN ('rebalance', 'termination')
+			  AND r.state = 'failed') f
+		LEFT JOIN LATERAL (
+			SELECT r.not_before
+			FROM replicas r
+			WHERE r.agent_id = o.agent_id
+			  AND r.made_for = o.instance_id
+			  AND r.state = 'requested'
+			  AND r.not_before > clock_timestamp()
+			ORDER BY r.not_before
+			LIMIT 1) n ON true
+		WHERE o.id = ANY ($1)
+		  AND o.kind = 'termination'
+		  AND o.state = 'running'
+		  AND o.new_instance_id = ''
+		  AND f.tries > 0`, ids)
+}
+
 // Operations lists operations, newest first, one more than the limit when there
 // are more.
 func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationView, error) {
@@ -60,6 +108,7 @@ func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationV
 		pg.Matching("agent_id", f.AgentID),
 		pg.Matching("kind", f.Kind),
 		pg.Matching("state", f.State),
+		firstTries,
 		pg.NewestFirst(f.Page, "started_at"),
 	))
 }

@@ -67,7 +67,10 @@ SELECT
 	(SELECT count(*) FROM operations WHERE state = 'running' AND ($1 = '' OR client_id = $1)) AS operations,
 	(SELECT count(*)
 		FROM operations
-		WHERE state = 'failed' AND started_at > now() - interval '1 day' AND ($1 = '' OR client_id = $1)) AS failed,
+		WHERE state = 'failed'
+			AND retry_of IS NULL
+			AND started_at > now() - interval '1 day'
+			AND ($1 = '' OR client_id = $1)) AS failed,
 	waiting.n AS undelivered,
 	waiting.oldest AS oldest_undecided,
 	(SELECT coalesce(sum(price), 0)::float8 FROM i WHERE price IS NOT NULL AND on_demand IS NOT NULL) AS hourly,
@@ -86,7 +89,8 @@ type PoolInterruptions struct {
 	Rebalances   int64
 }
 
-// InterruptionsLastDay counts by pool what was announced in the last 24 hours, most first.
+// InterruptionsLastDay counts by pool what was announced in the last 24 hours, most first:
+// to a client, or to the proven instances of all.
 func (v *Views) InterruptionsLastDay(ctx context.Context, clientID string) ([]PoolInterruptions, error) {
 	return pg.QueryRows[PoolInterruptions](ctx, v.DB, `
 		SELECT pool_id,
@@ -95,7 +99,7 @@ func (v *Views) InterruptionsLastDay(ctx context.Context, clientID string) ([]Po
 		FROM interruptions
 		WHERE detected_at > now() - interval '1 day'
 		  AND pool_id <> ''
-		  AND ($1 = '' OR client_id = $1)
+		  AND ($1 = '' AND proven OR client_id = $1)
 		GROUP BY pool_id
 		ORDER BY 2 DESC, 3 DESC, 1
 		LIMIT 50`, clientID)

@@ -29,7 +29,7 @@ type PoolView struct {
 }
 
 // PoolFilter chooses pools. Empty members do not filter. ClientID chooses whose
-// instances and launches are counted.
+// instances, interruptions and launches are counted; without it those of proven instances.
 type PoolFilter struct{ ClientID, Region, InstanceType string }
 
 // Pools lists the active pools by type and zone.
@@ -52,7 +52,7 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 				count(*) FILTER (WHERE kind = 'termination-notice') AS interrupted
 			FROM interruptions
 			WHERE detected_at > now() - interval '7 days'
-			  AND ($1 = '' OR client_id = $1)
+			  AND ($1 = '' AND proven OR client_id = $1)
 			GROUP BY pool_id),
 		lived AS (
 			SELECT pool_id,
@@ -65,7 +65,7 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 					FILTER (WHERE mode = 'spot'
 					AND coalesce(terminated_at, now()) > now() - interval '7 days')::float8 AS days
 			FROM instances
-			WHERE ($1 = '' OR client_id = $1)
+			WHERE ($1 = '' AND proof <> 'unproven' OR client_id = $1)
 			  AND (role <> 'retired' OR coalesce(terminated_at, retiring_since) > now() - interval '7 days')
 			GROUP BY pool_id),
 		refused AS (
@@ -142,7 +142,7 @@ func (v *Views) PoolMarks(
 			FROM interruptions n
 			JOIN pools p ON p.id = n.pool_id AND p.region = $3 AND p.instance_type = $2
 			WHERE n.detected_at >= $4
-			  AND ($1 = '' OR n.client_id = $1)
+			  AND ($1 = '' AND n.proven OR n.client_id = $1)
 			UNION ALL
 			SELECT i.pool_id, c.changed_at, 'arrival', c.agent_id, c.new_id
 			FROM role_changes c

@@ -169,3 +169,32 @@ func (v *Views) Pool(ctx context.Context, id string) (*PoolPriceView, error) {
 	}
 	return p, err
 }
+
+// ReportedPrice is what a client reported last of a pool, beside what EC2 shows.
+type ReportedPrice struct {
+	PoolID       string
+	InstanceType string
+	Region       string
+	AZ           string  `db:"az"`
+	Price        float64 // USD per hour
+	ObservedAt   time.Time
+	AgentID      string
+	InstanceID   *string
+	Worth        string     // pricing.Worth
+	Market       *float64   // USD per hour; null: EC2 has not answered for the pool
+	MarketAt     *time.Time // when that was read
+	Difference   *float64   // of the price from the market's, in percent
+}
+
+// ReportedPrices lists what a client's agents reported last, by pool.
+func (v *Views) ReportedPrices(ctx context.Context, clientID string) ([]ReportedPrice, error) {
+	return pg.QueryRows[ReportedPrice](ctx, v.DB, `
+		SELECT r.pool_id, r.instance_type, r.region, r.az, r.price::float8 AS price, r.observed_at, r.agent_id,
+			r.instance_id, r.worth, m.price::float8 AS market, m.observed_at AS market_at,
+			round((r.price - m.price) / m.price * 100, 2)::float8 AS difference
+		FROM client_prices r
+		LEFT JOIN pool_prices m ON m.pool_id = r.pool_id
+		WHERE r.client_id = $1
+		ORDER BY r.pool_id
+		LIMIT 2000`, clientID)
+}

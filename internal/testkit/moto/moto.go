@@ -32,8 +32,8 @@ func Start(t *testing.T, environment ...string) (endpoint string) {
 	t.Cleanup(func() { _ = log.Close() })
 	_, port, err := net.SplitHostPort(address.String())
 	require.NoError(t, err)
-	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p",
-		port) //nolint:noctx // it is ended below
+	//nolint:noctx // the cleanup below ends it
+	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), environment...), log, log
 	cmd.SysProcAttr = subprocess.EndsWithParent(syscall.SIGKILL)
 	require.NoError(t, cmd.Start())

@@ -9,60 +9,35 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"spotkeeper/internal/pghost"
 	"spotkeeper/internal/testkit/subprocess"
-)
-
-// ErrNoBinaries means that the machine has no Postgres server programs.
-var ErrNoBinaries = errors.New(
-	"no Postgres server binaries found: install postgresql, or set SPOTKEEPER_TEST_DATABASE_URL to a server where databases may be created",
 )
 
 // Server is a running Postgres, listening on loopback only.
 type Server struct {
 	Port     int
-	bin, dir string
+	programs pghost.Programs
+	dir      string
 	who      *syscall.SysProcAttr
 	cmd      *exec.Cmd
 	done     chan struct{} // closed when it has ended
 	end      error         // how
 }
 
-// BinDir finds the directory that holds initdb and postgres.
-func BinDir() (string, error) {
-	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	slices.Sort(dirs)
-	slices.Reverse(dirs)
-	if p, err := exec.LookPath("initdb"); err == nil {
-		dirs = append([]string{filepath.Dir(p)}, dirs...)
-	}
-	for _, dir := range dirs {
-		if runnable(filepath.Join(dir, "initdb")) && runnable(filepath.Join(dir, "postgres")) {
-			return dir, nil
-		}
-	}
-	return "", ErrNoBinaries
-}
-
-func runnable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode()&0o111 != 0
-}
-
 // Start makes a cluster in dir and runs it without regard for durability, which
 // no test of ours needs from it.
 func Start(ctx context.Context, dir string) (*Server, error) {
-	bin, err := BinDir()
+	programs, err := pghost.Find(ctx, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf(
+			"%w: install postgresql, or set SPOTKEEPER_TEST_DATABASE_URL to a server where databases may be created", err)
 	}
 	port, err := freePort(ctx)
 	if err != nil {
@@ -72,13 +47,13 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres",
+	initdb := exec.CommandContext(ctx, programs.Path("initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres",
 		"-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions", "--locale=C")
 	initdb.SysProcAttr, initdb.Dir = who, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	s := &Server{Port: port, bin: bin, dir: dir, who: who}
+	s := &Server{Port: port, programs: programs, dir: dir, who: who}
 	if err := s.run(ctx); err != nil {
 		return nil, err
 	}
@@ -110,7 +85,7 @@ func (s *Server) run(ctx context.Context) error {
 	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.Port), "-k", "", "-h", "127.0.0.1",
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300",
 		"-c", "shared_buffers=128MB"}
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:noctx // it outlives the start
+	cmd := exec.Command(s.programs.Path("postgres"), args...) //nolint:noctx // it outlives the start
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = s.who, s.dir, log, log
 	if err := cmd.Start(); err != nil {
 		return err
@@ -160,20 +135,12 @@ func (s *Server) await(ctx context.Context) error {
 // gives dir to the user it will run as.
 func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	attr := subprocess.EndsWithParent(syscall.SIGQUIT)
-	if os.Geteuid() != 0 {
-		return attr, nil
+	as, err := pghost.ServerUser(os.Geteuid())
+	if err != nil || as == nil {
+		return attr, err
 	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		return attr, os.Chown(dir, int(uid), int(gid))
-	}
-	return nil, errors.New("postgres does not run as root, and there is no user postgres or nobody to run it as")
+	attr.Credential = as
+	return attr, os.Chown(dir, int(as.Uid), int(as.Gid))
 }
 
 func freePort(ctx context.Context) (int, error) {

@@ -8,6 +8,7 @@ package postgrestest
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -65,6 +66,44 @@ func Open(t testing.TB) *pg.DB {
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	return db
+}
+
+// OpenAs returns a fresh, migrated database as a role sees it, after a file of SQL has been
+// run that makes the role.
+func OpenAs(t testing.TB, role, file string) *pg.DB {
+	t.Helper()
+	at := URL(t)
+	Run(t, at, file)
+	db, err := pg.Open(t.Context(), pg.Options{
+		URL: As(t, at, role), MaxConns: 8, ConnTimeout: 10 * time.Second, TimeZone: Zone,
+	})
+	require.NoError(t, err)
+	t.Cleanup(db.Close)
+	return db
+}
+
+// Run runs a file of SQL in a database. Roles are the server's, so one test at a time makes
+// them.
+func Run(t testing.TB, at, file string) {
+	t.Helper()
+	sql, err := os.ReadFile(file)
+	require.NoError(t, err)
+	mu.Lock()
+	defer mu.Unlock()
+	conn, err := pgx.Connect(t.Context(), at)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	_, err = conn.Exec(t.Context(), string(sql))
+	require.NoError(t, err)
+}
+
+// As is the address of a database with another user.
+func As(t testing.TB, at, role string) string {
+	t.Helper()
+	u, err := url.Parse(at)
+	require.NoError(t, err)
+	u.User = url.User(role)
+	return u.String()
 }
 
 // URL returns the address of a fresh, migrated database.

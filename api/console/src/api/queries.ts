@@ -68,5 +68,7 @@ export const savings = (months: number) => queryOptions({ queryKey: ['savings', 
 export const pauses = queryOptions({ queryKey: ['pauses'], queryFn: () => ask(api.GET('/api/admin/pauses')) })
 export const clients = queryOptions({ queryKey: ['clients'], queryFn: () => ask(api.GET('/api/admin/clients')) })
 export const client = (id: string) => queryOptions({ queryKey: ['clients', id], queryFn: () => ask(api.GET('/api/client/{client_id}', { params: { path: { client_id: id } } })) })
+export const credentials = (id: string) => queryOptions({ queryKey: ['clients', id, 'credentials'], queryFn: () => ask(api.GET('/api/client/{client_id}/credentials', { params: { path: { client_id: id } } })) })
+export const logins = queryOptions({ queryKey: ['logins'], queryFn: () => ask(api.GET('/api/admin/sessions')) })
 export const sinks = (id: string) => queryOptions({ queryKey: ['clients', id, 'sinks'], queryFn: () => ask(api.GET('/api/client/{client_id}/sinks', { params: { path: { client_id: id } } })) })
 export const systemHealth = queryOptions({ queryKey: ['system'], queryFn: () => ask(api.GET('/api/admin/system-health')) })

@@ -2,7 +2,8 @@ import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-quer
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Link, Outlet, RouterProvider, useRouterState } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
 import * as q from '../api/queries'
-import { Refused } from '../api/client'
+import { Refused, type Schemas } from '../api/client'
+import { standing } from '../lib/permission'
 import { Problem } from '../ui/parts'
 import { LinkState, LiveProvider, pollEvery, StaleBar, useLive } from './live'
 import { navigation } from './navigation'
@@ -87,13 +88,13 @@ function Shell() {
   return (
     <LiveProvider path={stream}>
       <Toasts>
-        <Frame operator={who.data.operator} name={who.data.name} session={who.data.session} />
+        <Frame who={who.data} />
       </Toasts>
     </LiveProvider>
   )
 }
 
-function Frame({ operator, name, session }: { operator: boolean; name: string; session: boolean }) {
+function Frame({ who }: { who: Schemas['callerAnswer'] }) {
   const live = useLive()
   const [finding, setFinding] = useState(false)
   const path = useRouterState({ select: (s) => s.location.pathname })
@@ -126,14 +127,16 @@ function Frame({ operator, name, session }: { operator: boolean; name: string; s
         <Link to="/" className="brand"><img src="/console/icon.svg" alt="" />Spotkeeper</Link>
         <nav aria-label="Pages">
           <ul className="nav">
-            {navigation.filter((n) => operator || !n.operators).map((n) => (
+            {navigation.filter((n) => who.operator || !n.operators).map((n) => (
               <li key={n.to}><Link to={n.to as '/'} activeOptions={{ exact: n.to === '/', includeSearch: false }} search={{}}>{n.name}</Link></li>
             ))}
+            {who.client_id && <li><Link to="/clients/$id" params={{ id: who.client_id }}>Tokens and webhooks</Link></li>}
           </ul>
         </nav>
         <div className="foot">
-          <div>{name}{operator ? ', operator' : ''}</div>
-          {session && <form method="post" action="/logout"><button className="plain" type="submit">Log out</button></form>}
+          <div>{who.name}, {standing(who)}</div>
+          {who.may.length === 0 && <div className="muted">You may look at everything here, and change nothing.</div>}
+          {who.session && <form method="post" action="/logout"><button className="plain" type="submit">Log out</button></form>}
           <a href="/docs">API documentation</a>
         </div>
       </aside>

@@ -89,7 +89,7 @@ function Promote({ s, r }: { s: State; r: Schemas['stateReplica'] }) {
   const say = useSay()
   const [keep, setKeep] = useState(true)
   return (
-    <Ask trigger={<button disabled={r.state !== 'ready'}>Promote …</button>} title={`Make ${r.instance_id ?? 'it'} the primary?`} confirm="Promote"
+    <Ask needs="promoteReplica" trigger={<button disabled={r.state !== 'ready'}>Promote …</button>} title={`Make ${r.instance_id ?? 'it'} the primary?`} confirm="Promote"
       act={async () => {
         const got = await ask(api.POST('/api/agents/{agent_id}/replicas/{replica_id}/promote', { params: { path: { agent_id: s.agent_id, replica_id: r.id } }, body: { demote_old_primary: keep } }))
         await client.invalidateQueries()
@@ -175,7 +175,7 @@ function Actions({ s, name, paused }: { s: State; name: string; paused: boolean 
   return (
     <>
       {s.primary && (
-        <Ask trigger={<button className="primary">Switch …</button>} title={`Move ${name} to another place?`} confirm="Move it" ready={target !== ''}
+        <Ask needs="forceSwitch" trigger={<button className="primary">Switch …</button>} title={`Move ${name} to another place?`} confirm="Move it" ready={target !== ''}
           act={async () => {
             const body = target === 'ondemand' ? { target: 'ondemand' as const } : { target: 'pool' as const, pool_id: target }
             const got = await ask(api.POST('/api/client/instances/{instance_id}/force-switch', { params: { path: { instance_id: s.primary!.id } }, body }))
@@ -193,7 +193,7 @@ function Actions({ s, name, paused }: { s: State; name: string; paused: boolean 
         </Ask>
       )}
       {s.keeping === 'manual' && s.replicas.length === 0 && (
-        <Ask trigger={<button>Launch a standby …</button>} title={`Launch a standby for ${name}?`} confirm="Launch"
+        <Ask needs="createReplica" trigger={<button>Launch a standby …</button>} title={`Launch a standby for ${name}?`} confirm="Launch"
           act={async () => {
             await ask(api.POST('/api/agents/{agent_id}/replicas', { ...path, body: {} }))
             await client.invalidateQueries()
@@ -201,14 +201,14 @@ function Actions({ s, name, paused }: { s: State; name: string; paused: boolean 
           }}><p>It runs, and costs, until it is promoted or the mode changes.</p></Ask>
       )}
       {paused ? (
-        <Ask trigger={<button>Resume …</button>} title={`Let ${name} move again?`} confirm="Resume"
+        <Ask needs="resumeAgent" trigger={<button>Resume …</button>} title={`Let ${name} move again?`} confirm="Resume"
           act={async () => {
             await ask(api.POST('/api/client/agents/{agent_id}/resume', path))
             await client.invalidateQueries()
             say(`${name} may move again.`)
           }}><p>A pause of its client or of all clients still holds.</p></Ask>
       ) : (
-        <Ask trigger={<button>Pause …</button>} title={`Pause the voluntary moves of ${name}?`} confirm="Pause" ready={wish.reason.trim() !== ''}
+        <Ask needs="pauseAgent" trigger={<button>Pause …</button>} title={`Pause the voluntary moves of ${name}?`} confirm="Pause" ready={wish.reason.trim() !== ''}
           act={async () => {
             await ask(api.POST('/api/client/agents/{agent_id}/pause', { ...path, body: { minutes: wish.minutes, reason: wish.reason } }))
             await client.invalidateQueries()
@@ -225,7 +225,7 @@ function Retire({ s, name }: { s: State; name: string }) {
   const say = useSay()
   const [typed, setTyped] = useState('')
   return (
-    <Ask trigger={<button className="danger">Retire …</button>} title={`Retire ${name} for good?`} confirm="Retire it" danger ready={typed === name}
+    <Ask needs="deleteAgent" trigger={<button className="danger">Retire …</button>} title={`Retire ${name} for good?`} confirm="Retire it" danger ready={typed === name}
       act={async () => {
         await ask(api.DELETE('/api/client/agents/{agent_id}', { params: { path: { agent_id: s.agent_id } } }))
         await client.invalidateQueries()
@@ -251,7 +251,7 @@ function Settings({ s, e }: { s: State; e?: Explanation }) {
   const changed = fields.filter(([key, , old]) => draft[key] !== undefined && draft[key] !== old)
   return (
     <Panel title="Settings" aside={changed.length > 0 && (
-      <Ask trigger={<button className="primary">Save {changed.length} …</button>} title="Save these settings?" confirm="Save"
+      <Ask needs="changeAgentSettings" trigger={<button className="primary">Save {changed.length} …</button>} title="Save these settings?" confirm="Save"
         act={async () => {
           await ask(api.POST('/api/client/agents/{agent_id}/settings', { params: { path: { agent_id: s.agent_id } }, body: Object.fromEntries(changed.map(([k]) => [k, draft[k]!])) }))
           await client.invalidateQueries()

@@ -11,6 +11,8 @@ import { installer, register } from '../lib/onboarding'
 import { Copy } from '../ui/Copy'
 import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
+import { Allowed } from '../ui/Allowed'
+import { Tokens } from '../ui/Tokens'
 import { Chip, Empty, Figure, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
 
@@ -21,14 +23,16 @@ export default function Client() {
 }
 
 function Known({ c }: { c: Schemas['clientAnswer'] }) {
+  const operator = useQuery(q.session).data?.operator ?? false
   return (
     <>
-      <Head title={c.name} crumb={<Link to="/clients">Clients</Link>} lead={<span className="row"><Chip state={c.status} /><span className="mono">{c.id}</span></span>}><Rotate c={c} /><Remove c={c} /></Head>
+      <Head title={c.name} crumb={operator && <Link to="/clients">Clients</Link>} lead={<span className="row"><Chip state={c.status} /><span className="mono">{c.id}</span></span>}>{operator && <><Rotate c={c} /><Remove c={c} /></>}</Head>
       <div className="figures">
         <Figure n={count(c.agentsTotal)} k={`agents, ${count(c.agentsOnline)} online`} /><Figure n={count(c.instances)} k="instances" /><Figure n={money(c.totalSavings)} k="saved in all" />
         <Figure n={<When at={c.lastSync} />} k="heard from" />
       </div>
-      <Steps c={c} />
+      {operator && <Steps c={c} />}
+      <Tokens clientId={c.id} />
       <Sinks c={c} />
       <p><Link to="/fleet" search={{ client: c.id }}>The agents of {c.name}</Link></p>
     </>
@@ -50,8 +54,8 @@ function Steps({ c }: { c: Schemas['clientAnswer'] }) {
   return (
     <Panel title={c.agentsTotal === 0 ? 'Three steps to the first agent' : 'Another agent in three steps'} aside={c.agentsTotal > 0 ? <Chip state="ready" label="agents have registered" /> : <Chip state="pending" label="no agent yet" />}>
       <ol className="steps">
-        <li><div className="stack"><h3>Let Spotkeeper act in the account</h3><p>Its role may launch, end and describe instances that it tags; deploy/iam-policy.json in the repository lists what it may do. In the account of Spotkeeper itself nothing is needed.</p></div></li>
-        <li><div className="stack"><h3>Take the client's token</h3>{token ? <Copy label="token" text={token} /> : <div><button onClick={() => void show()}>Show the token</button></div>}<p className="muted">Each agent of {c.name} sends it. Who has it acts for the client.</p></div></li>
+        <li><div className="stack"><h3>Let Spotkeeper act in the account</h3><p>Its role may launch, end and describe instances that it tags; GET /api/client/{c.id}/account has the template of that role. In the account of Spotkeeper itself nothing is needed.</p></div></li>
+        <li><div className="stack"><h3>Take the client's token</h3>{token ? <Copy label="token" text={token} /> : <div><Allowed to="showToken"><button onClick={() => void show()}>Show the token</button></Allowed></div>}<p className="muted">Each agent of {c.name} sends it, and no person needs it: people and programs have tokens of their own, below.</p></div></li>
         <li><div className="stack"><h3>Start an agent on an instance</h3><p>As user data of an instance, or by hand:</p><Copy label="commands" text={installer(origin, token ?? '<token>')} /><details><summary>Register by hand, to try it</summary><Copy label="request" text={register(origin, token ?? '<token>')} /></details></div></li>
       </ol>
     </Panel>
@@ -67,7 +71,7 @@ function Sinks({ c }: { c: Schemas['clientAnswer'] }) {
   const old = () => client.invalidateQueries({ queryKey: ['clients', c.id] })
   return (
     <Panel title="Where its notifications go" flush aside={
-      <Ask trigger={<button>Add a webhook …</button>} title="Add a webhook" confirm="Add" ready={url.startsWith('http')}
+      <Ask needs="createSink" trigger={<button>Add a webhook …</button>} title="Add a webhook" confirm="Add" ready={url.startsWith('http')}
         act={async () => { const got = await ask(api.POST('/api/client/{client_id}/sinks', { params: { path: { client_id: c.id } }, body: { kind: 'webhook', url, min_severity: severity as 'error' } })); setSecret(got.secret ?? null); await old(); say('The webhook is added.') }}>
         <label className="field">Address<input type="url" value={url} onChange={(e) => setUrl(e.target.value)} placeholder="https://hooks.example.com/spotkeeper" /></label>
         <label className="field">From<select value={severity} onChange={(e) => setSeverity(e.target.value)}>{['info', 'warning', 'error', 'critical'].map((s) => <option key={s}>{s}</option>)}</select></label>
@@ -78,8 +82,9 @@ function Sinks({ c }: { c: Schemas['clientAnswer'] }) {
           columns={[
             { key: 'kind', title: 'Kind', value: (s) => s.kind }, { key: 'url', title: 'Address', value: (s) => s.url }, { key: 'from', title: 'From', value: (s) => s.min_severity },
             { key: 'last', title: 'Last delivery', value: (s) => s.last_delivered_at, cell: (s) => <When at={s.last_delivered_at} /> }, { key: 'state', title: 'State', value: (s) => s.state, cell: (s) => <div><Chip state={s.failures > 0 ? 'failed' : 'ready'} label={s.failures > 0 ? `${s.failures} failed, ${s.pending} wait` : s.state} />{s.last_error && <div className="bad-text">{s.last_error}</div>}</div> },
-            { key: 'acts', title: 'Actions', bare: true, value: () => null, cell: (s) => <div className="row"><button onClick={() => void ask(api.POST('/api/client/{client_id}/sinks/{sink_id}/test', path(s.id))).then((r) => say(r.message, !r.success), (e: Error) => say(e.message, true)).then(old)}>Test</button>
-              <Ask trigger={<button className="danger">Remove …</button>} title="Send nothing there any more?" confirm="Remove" danger act={async () => { await ask(api.DELETE('/api/client/{client_id}/sinks/{sink_id}', path(s.id))); await old(); say('It is removed.') }}><p>{s.url || s.kind}</p></Ask></div> },
+            { key: 'acts', title: 'Actions', bare: true, value: () => null, cell: (s) => <div className="row"><Allowed to="testSink"><button onClick={() => void ask(api.POST('/api/client/{client_id}/sinks/{sink_id}/test', path(s.id))).then((r) => say(r.message, !r.success), (e: Error) => say(e.message, true)).then(old)}>Test</button></Allowed>
+              {s.kind === 'webhook' && <Ask needs="rotateSink" trigger={<button>New secret …</button>} title="Give this webhook a new secret?" confirm="Rotate" act={async () => { const got = await ask(api.POST('/api/client/{client_id}/sinks/{sink_id}/rotate', { ...path(s.id), body: {} })); setSecret(got.secret); say('Deliveries are signed with both secrets for a day.') }}><p>For a day each delivery has two signatures, so that the receiver may be changed in between.</p></Ask>}
+              <Ask needs="deleteSink" trigger={<button className="danger">Remove …</button>} title="Send nothing there any more?" confirm="Remove" danger act={async () => { await ask(api.DELETE('/api/client/{client_id}/sinks/{sink_id}', path(s.id))); await old(); say('It is removed.') }}><p>{s.url || s.kind}</p></Ask></div> },
           ]} />
       )}</Show>
     </Panel>
@@ -89,7 +94,7 @@ function Sinks({ c }: { c: Schemas['clientAnswer'] }) {
 function Rotate({ c }: { c: Schemas['clientAnswer'] }) {
   const say = useSay()
   return (
-    <Ask trigger={<button>New token …</button>} title={`Replace the token of ${c.name}?`} confirm="Replace" danger act={async () => { await ask(api.POST('/api/admin/clients/{client_id}/regenerate-token', { params: { path: { client_id: c.id } } })); say('The token is replaced. Show it in step 2.') }}>
+    <Ask needs="regenerateToken" trigger={<button>New token …</button>} title={`Replace the token of ${c.name}?`} confirm="Replace" danger act={async () => { await ask(api.POST('/api/admin/clients/{client_id}/regenerate-token', { params: { path: { client_id: c.id } } })); say('The token is replaced. Show it in step 2.') }}>
       <p>The old one is dead at once: {count(c.agentsOnline)} agents are refused until they have the new one.</p>
     </Ask>
   )
@@ -101,7 +106,7 @@ function Remove({ c }: { c: Schemas['clientAnswer'] }) {
   const say = useSay()
   const [typed, setTyped] = useState('')
   return (
-    <Ask trigger={<button className="danger">Remove …</button>} title={`Remove ${c.name} with everything that runs for it?`} confirm="Remove" danger ready={typed === c.name}
+    <Ask needs="removeClient" trigger={<button className="danger">Remove …</button>} title={`Remove ${c.name} with everything that runs for it?`} confirm="Remove" danger ready={typed === c.name}
       act={async () => { const got = await ask(api.POST('/api/admin/clients/{client_id}/remove', { params: { path: { client_id: c.id } }, body: { confirm: typed } })); await client.invalidateQueries(); say(got.message); void navigate({ to: '/clients' }) }}>
       <p>{count(c.agentsTotal)} agents end, and what was launched for them. This cannot be undone.</p>
       <label className="field">Type {c.name} to confirm<input value={typed} onChange={(e) => setTyped(e.target.value)} autoComplete="off" /></label>

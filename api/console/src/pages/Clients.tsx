@@ -36,7 +36,7 @@ function Create() {
   const say = useSay()
   const [name, setName] = useState(''), [role, setRole] = useState('')
   return (
-    <Ask trigger={<button className="primary">Create a client …</button>} title="Create a client" confirm="Create" ready={name.trim() !== ''}
+    <Ask needs="createClient" trigger={<button className="primary">Create a client …</button>} title="Create a client" confirm="Create" ready={name.trim() !== ''}
       act={async () => {
         const got = await ask(api.POST('/api/admin/clients/create', { body: { name: name.trim(), ...(role ? { role_arn: role } : {}) } }))
         await client.invalidateQueries({ queryKey: ['clients'] })

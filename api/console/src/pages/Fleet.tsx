@@ -93,12 +93,12 @@ function PauseMany({ list, done }: { list: Agent[]; done: () => void }) {
   }
   return (
     <>
-      <Ask trigger={<button>Pause {plural(list.length, 'agent')} …</button>} title={`Pause ${plural(list.length, 'agent')}?`} confirm="Pause" ready={wish.reason.trim() !== ''}
+      <Ask needs="pauseAgents" trigger={<button>Pause {plural(list.length, 'agent')} …</button>} title={`Pause ${plural(list.length, 'agent')}?`} confirm="Pause" ready={wish.reason.trim() !== ''}
         act={async () => after('paused', await ask(api.POST('/api/fleet/pause', { body: { agent_ids: ids, minutes: wish.minutes, reason: wish.reason } })))}>
         <p>{names}: the engine moves none of them until then. Failovers go on.</p>
         <PauseFields wish={wish} onChange={setWish} />
       </Ask>
-      <Ask trigger={<button>Resume {plural(list.length, 'agent')} …</button>} title={`Lift the pauses of ${plural(list.length, 'agent')}?`} confirm="Resume"
+      <Ask needs="resumeAgents" trigger={<button>Resume {plural(list.length, 'agent')} …</button>} title={`Lift the pauses of ${plural(list.length, 'agent')}?`} confirm="Resume"
         act={async () => after('may move again', await ask(api.POST('/api/fleet/resume', { body: { agent_ids: ids } })))}>
         <p>{names}. A pause of their client or of all clients still holds.</p>
       </Ask>

@@ -65,11 +65,11 @@ function Acts({ j }: { j: Job }) {
   }
   return (
     <div className="row" style={{ flexWrap: 'nowrap' }}>
-      <Ask trigger={<button>Run now …</button>} title={`Run ${j.id} now?`} confirm="Run now" act={async () => { await ask(api.POST('/api/admin/schedules/{job}/trigger', path)); await done(`${j.id} runs.`) }}><p>{j.note}</p></Ask>
+      <Ask needs="triggerJob" trigger={<button>Run now …</button>} title={`Run ${j.id} now?`} confirm="Run now" act={async () => { await ask(api.POST('/api/admin/schedules/{job}/trigger', path)); await done(`${j.id} runs.`) }}><p>{j.note}</p></Ask>
       {j.paused
-        ? <Ask trigger={<button>Resume …</button>} title={`Let ${j.id} run by the clock again?`} confirm="Resume" act={async () => { await ask(api.POST('/api/admin/schedules/{job}/resume', path)); await done(`${j.id} runs by the clock again.`) }}><p>It was paused: {j.reason || 'no reason given'}.</p></Ask>
-        : <Ask trigger={<button>Pause …</button>} title={`Stop ${j.id} from running by the clock?`} confirm="Pause" ready={reason.trim() !== ''} act={async () => { await ask(api.POST('/api/admin/schedules/{job}/pause', { ...path, body: { reason } })); await done(`${j.id} is paused.`) }}><p>{j.note} A pause of a job has no end of its own.</p><label className="field">Reason<input value={reason} onChange={(e) => setReason(e.target.value)} /></label></Ask>}
-      <Ask trigger={<button>Backfill …</button>} title={`Run ${j.id} for times that are over?`} confirm="Backfill" ready={from !== '' && until !== ''}
+        ? <Ask needs="resumeJob" trigger={<button>Resume …</button>} title={`Let ${j.id} run by the clock again?`} confirm="Resume" act={async () => { await ask(api.POST('/api/admin/schedules/{job}/resume', path)); await done(`${j.id} runs by the clock again.`) }}><p>It was paused: {j.reason || 'no reason given'}.</p></Ask>
+        : <Ask needs="pauseJob" trigger={<button>Pause …</button>} title={`Stop ${j.id} from running by the clock?`} confirm="Pause" ready={reason.trim() !== ''} act={async () => { await ask(api.POST('/api/admin/schedules/{job}/pause', { ...path, body: { reason } })); await done(`${j.id} is paused.`) }}><p>{j.note} A pause of a job has no end of its own.</p><label className="field">Reason<input value={reason} onChange={(e) => setReason(e.target.value)} /></label></Ask>}
+      <Ask needs="backfillJob" trigger={<button>Backfill …</button>} title={`Run ${j.id} for times that are over?`} confirm="Backfill" ready={from !== '' && until !== ''}
         act={async () => { await ask(api.POST('/api/admin/schedules/{job}/backfill', { ...path, body: { from: from + ':00Z', until: until + ':00Z' } })); await done(`${j.id} is being backfilled.`) }}>
         <p>It runs once for each time it was due.</p>
         <div className="row"><label className="field">From (UTC)<input type="datetime-local" value={from} onChange={(e) => setFrom(e.target.value)} /></label><label className="field">Until (UTC)<input type="datetime-local" value={until} onChange={(e) => setUntil(e.target.value)} /></label></div>

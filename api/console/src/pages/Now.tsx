@@ -56,7 +56,7 @@ function PauseAll() {
   const say = useSay()
   const [wish, setWish] = usePauseWish()
   return (
-    <Ask trigger={<button className="danger">Pause all moves …</button>} title="Pause the voluntary moves of all clients?" confirm="Pause all" danger ready={wish.reason.trim() !== ''}
+    <Ask needs="pauseMoves" trigger={<button className="danger">Pause all moves …</button>} title="Pause the voluntary moves of all clients?" confirm="Pause all" danger ready={wish.reason.trim() !== ''}
       act={async () => {
         await ask(api.POST('/api/admin/pauses', { body: { scope: 'global', minutes: wish.minutes, reason: wish.reason } }))
         await client.invalidateQueries()
@@ -134,7 +134,7 @@ function Pauses() {
             { key: 'until', title: 'Until', value: (p) => p.until, cell: (p) => <When at={p.until} /> },
             { key: 'reason', title: 'Reason', value: (p) => p.reason, cell: (p) => <div>{p.reason || '–'}<div className="muted">{p.created_by}</div></div> },
             { key: 'act', title: 'Actions', bare: true, value: () => null, cell: (p) => (
-              <Ask trigger={<button>Resume</button>} title={p.scope === 'global' ? 'Let all agents move again?' : 'Lift this pause?'} confirm="Resume"
+              <Ask needs="resumeMoves" trigger={<button>Resume</button>} title={p.scope === 'global' ? 'Let all agents move again?' : 'Lift this pause?'} confirm="Resume"
                 act={async () => {
                   const query = p.agent_id ? { agent_id: p.agent_id } : p.client_id ? { client_id: p.client_id } : { scope: 'global' as const }
                   await ask(api.DELETE('/api/admin/pauses', { params: { query } }))

@@ -38,6 +38,7 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
         <button onClick={() => download(op.id.replaceAll('/', '-') + '.md', 'text/markdown', text)}>Post-mortem</button>
         {running && <Cancel op={op} />}
       </Head>
+      {op.waits_for && <div className="problem"><strong>{op.waits_for}</strong></div>}
       {op.error_message && <div className="problem"><strong>{op.error_message}</strong> <span className="mono">{op.error_code}</span></div>}
       <div aria-live="polite" className="note" data-testid="verdict">{verdict(op, w)}</div>
       <Panel title="Waterfall">
@@ -86,7 +87,7 @@ function Cancel({ op }: { op: Schemas['operationDetail'] }) {
   const client = useQueryClient()
   const say = useSay()
   return (
-    <Ask trigger={<button className="danger">Call off …</button>} title="Call this operation off?" confirm="Call off" danger
+    <Ask needs="cancelOperation" trigger={<button className="danger">Call off …</button>} title="Call this operation off?" confirm="Call off" danger
       act={async () => {
         await ask(api.POST('/api/operations/{operation_id}/cancel', { params: { path: { operation_id: op.id } } }))
         await client.invalidateQueries()

@@ -78,7 +78,7 @@ function CancelMany({ list, done }: { list: Schemas['operationAnswer'][]; done: 
   const client = useQueryClient()
   const say = useSay()
   return (
-    <Ask trigger={<button className="danger">Call {plural(list.length, 'operation')} off …</button>} title={`Call ${plural(list.length, 'operation')} off?`} confirm="Call off" danger
+    <Ask needs="cancelOperations" trigger={<button className="danger">Call {plural(list.length, 'operation')} off …</button>} title={`Call ${plural(list.length, 'operation')} off?`} confirm="Call off" danger
       act={async () => {
         const got = await ask(api.POST('/api/fleet/cancel', { body: { operation_ids: list.map((o) => o.id) } }))
         await client.invalidateQueries()

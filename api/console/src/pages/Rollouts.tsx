@@ -5,6 +5,7 @@ import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
 import { duration, money, percent, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
+import { Allowed } from '../ui/Allowed'
 import { Ask } from '../ui/Dialog'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
@@ -51,7 +52,7 @@ function Start({ id }: { id: string }) {
   const client = useQueryClient()
   const say = useSay()
   return (
-    <Ask trigger={<button>Roll out …</button>} title={`Roll ${id} out?`} confirm="Begin"
+    <Ask needs="startRollout" trigger={<button>Roll out …</button>} title={`Roll ${id} out?`} confirm="Begin"
       act={async () => { await ask(api.POST('/api/admin/model-rollouts', { body: { session_id: id } })); await client.invalidateQueries({ queryKey: ['rollouts'] }); say('The rollout has begun.') }}>
       <p>It is validated, then compared in the shadow of what is live, then decides for some agents, then for all. Its guards take it back by themselves.</p>
     </Ask>
@@ -82,7 +83,7 @@ function Open({ r }: { r: Rollout }) {
     say('Done.')
   }
   return (
-    <Panel title={`Under way: ${r.session_id}`} aside={<div className="row">{acts.filter(([a]) => a !== (r.paused ? 'pause' : 'resume')).map(([a, name]) => <button key={a} className={a === 'abort' || a === 'rollback' ? 'danger' : ''} onClick={() => setAsked(a)}>{name} …</button>)}</div>}>
+    <Panel title={`Under way: ${r.session_id}`} aside={<div className="row">{acts.filter(([a]) => a !== (r.paused ? 'pause' : 'resume')).map(([a, name]) => <Allowed key={a} to={a + 'Rollout'}><button className={a === 'abort' || a === 'rollback' ? 'danger' : ''} onClick={() => setAsked(a)}>{name} …</button></Allowed>)}</div>}>
       <div className="stack">
         <div className="row"><Chip state={r.paused ? 'paused' : 'running'} label={words(r.phase)} /><span>{r.percent} % of agents</span><span className="muted">by {r.started_by}, stage since <When at={r.stage_since} /></span></div>
         <div>Agrees with what is live in <strong>{percent(r.agreement)}</strong> of decisions. {r.detail}</div>
@@ -90,7 +91,7 @@ function Open({ r }: { r: Rollout }) {
           <tbody>{guards.map((x) => <tr key={x.name}><td>{x.name}</td><td className="num">{x.value == null ? 'not yet known' : x.show(x.value)}</td><td className="num">{x.show(x.limit)}</td><td>{x.value == null ? <Chip state="pending" label="waiting" /> : <Chip state={x.value > x.limit ? 'failed' : 'ready'} label={x.value > x.limit ? 'over' : 'within'} />}</td></tr>)}</tbody></table>
         <div className="muted">{decisions} decisions for {m.agents} agents, {m.switches} moves; spent {money(m.spend)}. A stage takes {duration(r.plan.step / 1e6)}.</div>
       </div>
-      <Ask open={asked != null} onOpenChange={(o) => !o && setAsked(null)} title={asked ? acts.find(([a]) => a === asked)![1] + '?' : ''} confirm="Do it" danger={asked === 'abort' || asked === 'rollback'} act={run}><p>{effects[asked ?? '']}</p></Ask>
+      <Ask needs="abortRollout" open={asked != null} onOpenChange={(o) => !o && setAsked(null)} title={asked ? acts.find(([a]) => a === asked)![1] + '?' : ''} confirm="Do it" danger={asked === 'abort' || asked === 'rollback'} act={run}><p>{effects[asked ?? '']}</p></Ask>
     </Panel>
   )
 }

@@ -1,7 +1,10 @@
-import { useQuery } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { api, ask } from '../api/client'
 import * as q from '../api/queries'
 import { count, duration, words } from '../lib/format'
+import { useSay } from '../app/toasts'
 import { DataTable } from '../ui/DataTable'
+import { Ask } from '../ui/Dialog'
 import { Chip, Figure, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
 
@@ -30,6 +33,7 @@ export default function System() {
             ]} />
         )}</Show>
       </Panel>
+      <Logins />
       <Panel title="Decision engine" flush>
         <Show of={health} what="the engine">{(h) => (
           <DataTable label="Decision engine" rows={[
@@ -41,5 +45,28 @@ export default function System() {
         )}</Show>
       </Panel>
     </>
+  )
+}
+
+/** Logins are the sessions of browsers that are good now. */
+function Logins() {
+  const client = useQueryClient()
+  const say = useSay()
+  const logins = useQuery(q.logins)
+  return (
+    <Panel title="Who is logged in" flush>
+      <Show of={logins} what="sessions">{(d) => (
+        <DataTable label="Sessions" rows={d.sessions} rowKey={(x) => x.id} empty={null}
+          columns={[
+            { key: 'who', title: 'Who', value: (x) => x.operator || x.client_name }, { key: 'as', title: 'As', value: (x) => x.client_id ? 'tenant' : x.role }, { key: 'via', title: 'By', value: (x) => x.via === 'oidc' ? 'identity provider' : 'token' },
+            { key: 'from', title: 'From', value: (x) => x.address }, { key: 'since', title: 'Since', value: (x) => x.started_at, cell: (x) => <When at={x.started_at} /> }, { key: 'seen', title: 'Last seen', value: (x) => x.last_seen_at, cell: (x) => <When at={x.last_seen_at} /> },
+            { key: 'acts', title: 'Actions', bare: true, value: () => null, cell: (x) => (
+              <Ask needs="endOperatorSession" trigger={<button className="danger">End …</button>} title={`End the session of ${x.operator || x.client_name}?`} confirm="End it" danger act={async () => { await ask(api.DELETE('/api/admin/sessions/{session_id}', { params: { path: { session_id: x.id } } })); await client.invalidateQueries({ queryKey: ['logins'] }); say('The session has ended.') }}>
+                <p>It ends in every process, with its stream. Who has a token may log in again.</p>
+              </Ask>
+            ) },
+          ]} />
+      )}</Show>
+    </Panel>
   )
 }

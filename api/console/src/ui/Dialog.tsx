@@ -1,10 +1,13 @@
 import { AlertDialog, Dialog } from 'radix-ui'
-import { useState, type FormEvent, type ReactNode } from 'react'
+import { useState, type FormEvent, type ReactElement, type ReactNode } from 'react'
+import { Allowed, useRefusal } from './Allowed'
 import { Problem } from './parts'
 
 interface AskProps {
   /** the button that opens it; without one, `open` decides */
-  trigger?: ReactNode
+  trigger?: ReactElement<{ disabled?: boolean }>
+  /** the operation of the API that it asks for: who may not finds the button disabled, with the reason */
+  needs: string
   title: string
   /** what will change, before it changes */
   children?: ReactNode
@@ -18,10 +21,11 @@ interface AskProps {
 }
 
 /** Ask shows what an action will change and does it only on a second word. */
-export function Ask({ trigger, title, children, confirm, danger, act, open, onOpenChange, ready = true }: AskProps) {
+export function Ask({ trigger, needs, title, children, confirm, danger, act, open, onOpenChange, ready = true }: AskProps) {
   const [own, setOwn] = useState(false)
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>(null)
+  const why = useRefusal(needs)
   const isOpen = open ?? own
   const set = (to: boolean) => {
     if (!to) setError(null)
@@ -43,7 +47,7 @@ export function Ask({ trigger, title, children, confirm, danger, act, open, onOp
   }
   return (
     <AlertDialog.Root open={isOpen} onOpenChange={set}>
-      {trigger && <AlertDialog.Trigger asChild>{trigger}</AlertDialog.Trigger>}
+      {trigger && (why === null ? <AlertDialog.Trigger asChild>{trigger}</AlertDialog.Trigger> : <Allowed to={needs}>{trigger}</Allowed>)}
       <AlertDialog.Portal>
         <div className="veil" />
         <AlertDialog.Content className="dialog" aria-describedby={undefined}>

@@ -12,27 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheMachinesBinariesAreFound(t *testing.T) {
-	t.Parallel()
-	b, err := installed(t.Context(), 0)
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, b.major, oldest)
-
-	same, err := installed(t.Context(), b.major)
-	require.NoError(t, err)
-	require.Equal(t, b.major, same.major)
-
-	_, err = installed(t.Context(), 99)
-	require.ErrorIs(t, err, errNoBinaries)
-}
-
-func TestVersionsAreComparedAsNumbers(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, 9, trailingNumber("/usr/lib/postgresql/9/bin"))
-	require.Equal(t, 17, trailingNumber("/usr/lib/postgresql/17/bin"))
-	require.Zero(t, trailingNumber("/usr/local/pgsql/bin"))
-}
-
 // The library's own scratch server fails here, as it does for root: the
 // programs in the archive do nothing. What counts is that they arrive.
 func TestMissingBinariesAreDownloadedOnce(t *testing.T) {
@@ -57,7 +36,7 @@ func TestMissingBinariesAreDownloadedOnce(t *testing.T) {
 
 	b, err := download(deadline(t), dir, repository.URL)
 	require.NoError(t, err)
-	require.FileExists(t, b.path("initdb"))
+	require.FileExists(t, b.Path("initdb"))
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // the library's
 	repository.Close()
 

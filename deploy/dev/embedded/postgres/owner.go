@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
+
+	"spotkeeper/internal/pghost"
 )
 
 // owner is the user the server runs as. Postgres refuses to run as root, so
@@ -19,30 +19,9 @@ type owner struct {
 	as *syscall.Credential
 }
 
-// unprivileged are the users a root process looks for, in this order.
-var unprivileged = []string{"postgres", "nobody"}
-
 func newOwner(euid int) (owner, error) {
-	if euid != 0 {
-		return owner{}, nil
-	}
-	for _, name := range unprivileged {
-		known, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, err := strconv.ParseUint(known.Uid, 10, 32)
-		if err != nil {
-			return owner{}, fmt.Errorf("read the id of user %s: %w", name, err)
-		}
-		gid, err := strconv.ParseUint(known.Gid, 10, 32)
-		if err != nil {
-			return owner{}, fmt.Errorf("read the group of user %s: %w", name, err)
-		}
-		return owner{as: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
-	}
-	return owner{}, fmt.Errorf(
-		"the Postgres server refuses to run as root, and none of the users %q exists to run it as", unprivileged)
+	as, err := pghost.ServerUser(euid)
+	return owner{as: as}, err
 }
 
 // claim gives the file or directory to the owner.

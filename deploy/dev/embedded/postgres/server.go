@@ -17,6 +17,7 @@ import (
 	"spotkeeper/deploy/dev/embedded/child"
 	"spotkeeper/deploy/dev/embedded/dirlock"
 	"spotkeeper/deploy/dev/embedded/loopback"
+	"spotkeeper/internal/pghost"
 )
 
 // Options say where the server keeps its state and where it listens.
@@ -113,24 +114,24 @@ func (s *Server) start(ctx context.Context, o Options, who owner, home string) e
 }
 
 // locate prefers the machine's binaries of the version the data was made by.
-func locate(ctx context.Context, o Options, who owner, home, data string) (binaries, error) {
+func locate(ctx context.Context, o Options, who owner, home, data string) (pghost.Programs, error) {
 	major, err := dataMajor(data)
 	if err != nil {
-		return binaries{}, err
+		return pghost.Programs{}, err
 	}
-	b, err := installed(ctx, major)
-	if !errors.Is(err, errNoBinaries) {
+	b, err := pghost.Find(ctx, major)
+	if !errors.Is(err, pghost.ErrNoPrograms) {
 		return b, err
 	}
 	if major != 0 && major != downloadMajor {
-		return binaries{}, fmt.Errorf("%w: the data in %s was made by it, so install it or remove the directory", err,
+		return pghost.Programs{}, fmt.Errorf("%w: the data in %s was made by it, so install it or remove the directory", err,
 			data)
 	}
 	o.Logger.WarnContext(ctx, "no Postgres on this machine: downloading its binaries",
 		"version", string(downloadVersion))
 	dir := filepath.Join(home, "binaries")
 	if b, err = download(ctx, dir, o.Repository); err != nil {
-		return binaries{}, err
+		return pghost.Programs{}, err
 	}
 	return b, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -143,7 +144,7 @@ func locate(ctx context.Context, o Options, who owner, home, data string) (binar
 // launch starts the server and waits until it answers. After a kill -9 the
 // dead server's backends may hold its shared memory for some moments, and the
 // new one refuses to start: it is then tried again.
-func (s *Server) launch(ctx context.Context, b binaries, who owner, data string, stale bool) error {
+func (s *Server) launch(ctx context.Context, b pghost.Programs, who owner, data string, stale bool) error {
 	attempts := 1
 	if stale {
 		attempts = 20
@@ -164,14 +165,14 @@ func (s *Server) launch(ctx context.Context, b binaries, who owner, data string,
 	}
 }
 
-func (s *Server) launchOnce(ctx context.Context, b binaries, who owner, data string) error {
+func (s *Server) launchOnce(ctx context.Context, b pghost.Programs, who owner, data string) error {
 	log, err := os.OpenFile(s.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the database's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // The child has its own descriptor.
 	// The server outlives the context of its start: Stop ends it.
-	command := exec.Command(b.path("postgres"), arguments(data, s.Port)...) //nolint:noctx
+	command := exec.Command(b.Path("postgres"), arguments(data, s.Port)...) //nolint:noctx
 	prepareCommand(command, filepath.Dir(data))
 	command.Stdout, command.Stderr = log, log
 	if s.process, err = child.Start(command, who.as); err != nil {

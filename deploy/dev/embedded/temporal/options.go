@@ -48,9 +48,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.SearchAttributes == nil {
 		o.SearchAttributes = map[string]enumspb.IndexedValueType{
-			"ClientID": enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-			"AgentID":  enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-			"Reason":   enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+			"ClientID":  enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+			"AgentID":   enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+			"AgentName": enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+			"Reason":    enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 		}
 	}
 	if o.Logger == nil {
