@@ -96,15 +96,16 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.Log = slog.New(naming{a.Log.Handler(), names})
-	cloud := fleetOptions(c.AWS)
-	cloud.WatchRole = a.watchRole
+	options := fleetOptions(c.AWS)
+	options.WatchRole = a.watchRole
 	if a.tracing != nil {
-		cloud.Middleware = append(cloud.Middleware, a.tracing.AWS())
+		options.Middleware = append(options.Middleware, a.tracing.AWS())
 		if o.Temporal.Interceptor, err = a.tracing.Temporal(); err != nil {
+			db.Close()
 			return nil, err
 		}
 	}
-	if a.Fleet, err = fleet.New(ctx, cloud); err != nil {
+	if a.Fleet, err = fleet.New(ctx, options); err != nil {
 		db.Close()
 		return nil, err
 	}

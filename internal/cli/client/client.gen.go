@@ -2313,6 +2313,9 @@ type OperationAnswer struct {
 	// Examples: switch of web
 	Summary string `json:"summary"`
 
+	// TraceId of the trace that it began in; null where traces are off or this one was not kept
+	TraceId *string `json:"trace_id"`
+
 	// Tries how often it was tried; tries that come to no instance are no operations of their own
 	Tries int `json:"tries"`
 
@@ -2452,6 +2455,9 @@ type OperationDetail struct {
 	//
 	// Examples: switch of web
 	Summary string `json:"summary"`
+
+	// TraceId of the trace that it began in; null where traces are off or this one was not kept
+	TraceId *string `json:"trace_id"`
 
 	// Tries how often it was tried; tries that come to no instance are no operations of their own
 	Tries int `json:"tries"`
