@@ -64,6 +64,11 @@ func BenchmarkZoneOutage(b *testing.B) {
 	}
 	sick := bare.count(b, `SELECT count(*) FROM launches l WHERE l.client_id = $1 AND l.pool_id LIKE '%.us-east-1a'`)
 	show(b, "launches tried in the sick zone", "%d", sick)
+	var states string
+	require.NoError(b, bare.db.QueryRow(b.Context(), `SELECT coalesce(string_agg(line, ', '), 'none') FROM (
+		SELECT state || coalesce(' ' || nullif(error_code, ''), '') || ' ' || count(*) AS line
+		FROM replicas WHERE client_id = $1 GROUP BY state, error_code) x`, bare.client).Scan(&states))
+	show(b, "replicas of those without a standby", "%s", states)
 }
 
 // noticeWithin has the agents of all fleets tell of their end, spread over a time.
