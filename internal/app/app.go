@@ -116,7 +116,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	if a.Namespace, err = temporalx.Namespace(o.Temporal); err != nil {
-		a.Close()
+		a.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
 		return nil, err
 	}
 	retries := prometheus.NewCounter(prometheus.CounterOpts{
@@ -125,7 +125,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	})
 	a.Metrics.MustRegister(retries)
 	if a.engines, err = a.openEngines(ctx, c); err != nil {
-		a.Close()
+		a.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
 		return nil, err
 	}
 	a.Metrics.MustRegister(newEngineGauges(a.engines.serving))

@@ -118,6 +118,9 @@ func (f *field) ask(method, path string, in, out any) int {
 // tokenFor is that of the customer's agents for what agents call, and that of its people
 // for the rest.
 func (f *field) tokenFor(path string) string {
+	if strings.HasPrefix(path, "/api/admin/") {
+		return "" // the api is open to operators of this machine
+	}
 	if strings.HasPrefix(path, "/api/agents/") && !strings.HasSuffix(path, "/promote") {
 		return f.token
 	}

