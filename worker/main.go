@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer a.Close()
+	defer a.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
 	config.WarnOfMisspelt(ctx, a.Log)
 	switch command {
 	case "run":

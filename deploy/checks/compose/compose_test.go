@@ -54,7 +54,7 @@ func TestNothingButTheWebServerIsReachable(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"data", "control", "inside"} {
-		require.True(t, bool(p.Networks[name].Internal), name)
+		require.True(t, p.Networks[name].Internal, name)
 	}
 	require.Equal(t, []string{"data"}, keys(p.Services["postgres"].Networks))
 	require.Empty(t, p.Services["postgres"].Ports)

@@ -181,7 +181,7 @@ func (t *Template) call(c Cloud, name string, argument any) (any, bool) {
 			if m[2] != "" {
 				return fmt.Sprint(t.attribute(c, m[1]))
 			}
-			return fmt.Sprint(t.ref(c, m[1]))
+			return t.ref(c, m[1])
 		}), true
 	}
 	return nil, false

@@ -51,9 +51,7 @@ func EvaluateModule(dir string, given map[string]cty.Value, c Cloud) (map[string
 	if err := e.evaluateLocals(blocks["locals"]); err != nil {
 		return nil, err
 	}
-	if err := e.nameResources(blocks["resource"]); err != nil {
-		return nil, err
-	}
+	e.nameResources(blocks["resource"])
 	out := map[string]map[string]cty.Value{}
 	for _, b := range blocks["resource"] {
 		values := map[string]cty.Value{}
@@ -154,7 +152,7 @@ func (e *evaluation) evaluateLocals(blocks []*hclsyntax.Block) error {
 }
 
 // nameResources finds what other resources ask of each: its name and what follows from it.
-func (e *evaluation) nameResources(blocks []*hclsyntax.Block) error {
+func (e *evaluation) nameResources(blocks []*hclsyntax.Block) {
 	context := e.context()
 	for _, b := range blocks {
 		kind, name := b.Labels[0], ""
@@ -173,7 +171,6 @@ func (e *evaluation) nameResources(blocks []*hclsyntax.Block) error {
 			"url": cty.StringVal("https://sqs." + e.cloud.Region + ".amazonaws.com/" + e.cloud.Account + "/" + name),
 		})
 	}
-	return nil
 }
 
 func (e *evaluation) evaluateBody(body *hclsyntax.Body, prefix string, into map[string]cty.Value) error {

@@ -127,7 +127,7 @@ func crowd(b *testing.B, s *devtest.Stack) *fleet {
 	g, ctx := errgroup.WithContext(b.Context())
 	g.SetLimit(connections)
 	for i := range f.agents {
-		g.Go(func() error { return f.register(ctx, i, fmt.Sprintf("i-%017x", i)) })
+		g.Go(func() error { return f.register(ctx, i, fmt.Sprintf("i-%017x", i), "us-east-1a") })
 	}
 	require.NoError(b, g.Wait())
 	return f

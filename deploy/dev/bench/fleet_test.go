@@ -22,10 +22,11 @@ const instanceType = "t3.medium"
 // fleet is a tenant with agents that live on simulated instances.
 type fleet struct {
 	*devtest.Stack
-	db     *pgxpool.Pool
-	client string
-	token  string
-	agents []agent
+	db      *pgxpool.Pool
+	client  string
+	account string // AWS account that its instances live in
+	token   string
+	agents  []agent
 }
 
 type agent struct{ id, instance string }
@@ -41,13 +42,13 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 	f := &fleet{Stack: s, db: db, agents: make([]agent, n)}
 	who, err := s.NewTenant(ctx, name, nil)
 	require.NoError(b, err)
-	f.client, f.token = who.ID, who.Token
+	f.client, f.token, f.account = who.ID, who.Token, who.Account
 	instances := launch(ctx, b, s, who.Account, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for i, instance := range instances {
 		g.Go(func() error {
-			err := f.register(ctx, i, instance)
+			err := f.register(ctx, i, instance, "us-east-1a")
 			if err != nil || !keep {
 				return err
 			}
@@ -73,7 +74,15 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 }
 
 // register says what the i-th agent says of itself when it starts.
-func (f *fleet) register(ctx context.Context, i int, instance string) error {
+func (f *fleet) register(ctx context.Context, i int, instance, zone string) error {
+	id, err := f.announce(ctx, i, instance, zone)
+	if err == nil {
+		f.agents[i] = agent{id, instance}
+	}
+	return err
+}
+
+func (f *fleet) announce(ctx context.Context, i int, instance, zone string) (agentID string, err error) {
 	var answer struct {
 		AgentID string `json:"agent_id"`
 	}
@@ -83,17 +92,16 @@ func (f *fleet) register(ctx context.Context, i int, instance string) error {
 		"instance_id":      instance,
 		"instance_type":    instanceType,
 		"region":           "us-east-1",
-		"az":               "us-east-1a",
+		"az":               zone,
 		"ami_id":           "ami-1",
 		"agent_version":    "4.0.0",
 		"logical_agent_id": fmt.Sprintf("bench-%d", i),
 		"mode":             "spot",
 	}, &answer)
 	if err != nil || status != http.StatusOK {
-		return fmt.Errorf("register: status %d: %w", status, err)
+		return "", fmt.Errorf("register: status %d: %w", status, err)
 	}
-	f.agents[i] = agent{answer.AgentID, instance}
-	return nil
+	return answer.AgentID, nil
 }
 
 // launch makes the customers' own instances.

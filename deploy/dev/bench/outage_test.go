@@ -11,6 +11,7 @@ import (
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/internal/ec2sim"
+	ec2tags "spotkeeper/internal/fleet"
 )
 
 // BenchmarkZoneOutage takes a zone away at EC2's worst: its RunInstances answers 500, the
@@ -43,6 +44,12 @@ func BenchmarkZoneOutage(b *testing.B) {
 		"DescribeImages", "DescribeSubnets", "DescribeAvailabilityZones", "DescribeInstanceTypes"} {
 		require.NoError(b, sim.SetThrottle(b.Context(), ec2sim.Throttle{Action: action}))
 	}
+	booting, powerOff := context.WithCancel(b.Context())
+	var boots sync.WaitGroup
+	b.Cleanup(func() { powerOff(); boots.Wait() })
+	for _, f := range []*fleet{held, bare} {
+		boots.Go(func() { f.bootSuccessors(booting, sim) })
+	}
 	noticeWithin(b, 10*time.Second, held, bare)
 	const answered = `SELECT count(*) FROM notices n
 		WHERE n.client_id = $1 AND (n.result <> '' OR n.deadline < clock_timestamp())`
@@ -69,6 +76,42 @@ func BenchmarkZoneOutage(b *testing.B) {
 		SELECT state || coalesce(' ' || nullif(error_code, ''), '') || ' ' || count(*) AS line
 		FROM replicas WHERE client_id = $1 GROUP BY state, error_code) x`, bare.client).Scan(&states))
 	show(b, "replicas of those without a standby", "%s", states)
+}
+
+// bootTime is how long the agent of a new instance takes to report after EC2 calls the
+// instance running.
+const bootTime = 20 * time.Second
+
+// bootSuccessors starts an agent on each instance that is launched for the fleet's agents,
+// as the copied user data does. The instance's own word is all that says that it is up,
+// because EC2 cannot be asked.
+func (f *fleet) bootSuccessors(ctx context.Context, sim *ec2sim.Client) {
+	of, seen := map[string]int{}, map[string]bool{}
+	for i, a := range f.agents {
+		of[a.id], seen[a.instance] = i, true
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		live, err := sim.Live(ctx, f.account)
+		if err != nil {
+			continue
+		}
+		for _, x := range live {
+			i, ours := of[x.Tags[ec2tags.TagAgent]]
+			if !ours || seen[x.InstanceID] || x.State != "running" || time.Since(x.RunningTime) < bootTime {
+				continue
+			}
+			if _, err := f.announce(ctx, i, x.InstanceID, x.Zone); err == nil {
+				seen[x.InstanceID] = true
+			}
+		}
+	}
 }
 
 // noticeWithin has the agents of all fleets tell of their end, spread over a time.

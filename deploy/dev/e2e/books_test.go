@@ -47,9 +47,9 @@ func (b *books) unsettled(ctx context.Context) []string {
 		UNION ALL SELECT 'launch ' || client_token || ' is open' FROM launches WHERE state = 'requested'
 		UNION ALL SELECT kind || ' of ' || instance_id || ' is undecided' FROM notices WHERE result = ''
 		UNION ALL SELECT 'command ' || id || ' is pending' FROM commands WHERE status = 'pending'
-		UNION ALL SELECT 'instance ' || i.id || ' is to be ended by us since ' || i.retiring_since || ', ' || coalesce(c.operation_id || ' ' || coalesce(o.state || ' ' || o.phase,
-			'never began'),
-			'nobody knows why')
+		UNION ALL
+		SELECT 'instance ' || i.id || ' is to be ended by us since ' || i.retiring_since || ', ' ||
+			coalesce(c.operation_id || ' ' || coalesce(o.state || ' ' || o.phase, 'never began'), 'nobody knows why')
 			FROM instances i
 			LEFT JOIN role_changes c ON c.agent_id = i.agent_id AND c.old_id = i.id
 			LEFT JOIN operations o ON o.id = c.operation_id

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,7 +166,7 @@ func TestOperatorsLogInAtAProvider(t *testing.T) {
 	require.Equal(t, 200, back.status, back.text)
 	require.Equal(t, "/login/oidc/callback", back.at.Path)
 	require.Regexp(t, `http-equiv="refresh" content="0; url=/fleet"`, back.text, "a page of ours leads on")
-	require.Regexp(t, regexp.MustCompile(`spotkeeper_session=[^;]+;.*HttpOnly; SameSite=Strict`),
+	require.Regexp(t, `spotkeeper_session=[^;]+;.*HttpOnly; SameSite=Strict`,
 		back.header.Values("Set-Cookie"))
 	who := d.session(ann)
 	require.Equal(t, "ann@example.com", who["name"])

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,7 +51,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		}
 		for _, scope := range of.GetScopeSpans() {
 			for _, s := range scope.GetSpans() {
-				if fmt.Sprintf("%x", s.GetTraceId()) == r.trace {
+				if hex.EncodeToString(s.GetTraceId()) == r.trace {
 					r.spans = append(r.spans, &kept{s, process})
 				}
 			}
@@ -111,7 +112,7 @@ func TestAFailoverIsOneTrace(t *testing.T) {
 	var way []*kept
 	require.Eventually(t, func() bool {
 		way = spans.chain("EC2.RunInstances")
-		return len(way) > 0 && fmt.Sprintf("%x", way[0].GetParentSpanId()) == parent
+		return len(way) > 0 && hex.EncodeToString(way[0].GetParentSpanId()) == parent
 	}, patience, 200*time.Millisecond)
 	var names, lines []string
 	begin := way[0].GetStartTimeUnixNano()

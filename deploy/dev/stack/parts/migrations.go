@@ -24,7 +24,7 @@ func (m *migrations) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer opened.Close()
+	defer opened.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
 	applied, err := postgres.Migrate(ctx, opened.DB)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ func (p *product) Start(ctx context.Context) error {
 	p.cancel, p.ended = cancel, make(chan struct{})
 	go func() {
 		defer close(p.ended)
-		defer opened.Close()
+		defer opened.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
 		if err := p.run(opened, life); life.Err() == nil {
 			p.failed <- fmt.Errorf("it returned: %w", err)
 		}
