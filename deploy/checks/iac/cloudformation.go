@@ -179,9 +179,9 @@ func (t *Template) call(c Cloud, name string, argument any) (any, bool) {
 		return substituted.ReplaceAllStringFunc(argument.(string), func(found string) string {
 			m := substituted.FindStringSubmatch(found)
 			if m[2] != "" {
-				return fmt.Sprint(t.attribute(c, m[1]))
+				return t.attribute(c, m[1])
 			}
-			return t.ref(c, m[1])
+			return fmt.Sprint(t.ref(c, m[1]))
 		}), true
 	}
 	return nil, false
