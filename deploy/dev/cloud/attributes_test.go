@@ -45,7 +45,7 @@ func TestALossIsSurvivedWithoutSearchAttributes(t *testing.T) {
 	}
 	var said string
 	require.Eventually(t, func() (ok bool) { said, ok = ready(); return ok }, patience, 50*time.Millisecond)
-	require.Contains(t, said, "The namespace default lacks the search attributes ClientID, AgentID, Reason")
+	require.Contains(t, said, "The namespace default lacks the search attributes ClientID, AgentID, AgentName, Reason")
 
 	token, agentID, old := p.registered()
 	code, answer, err := p.call(http.MethodPost, "/api/agents/"+agentID+"/termination-imminent", token,
