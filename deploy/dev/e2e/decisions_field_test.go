@@ -115,12 +115,19 @@ func TestTheFleetDecides(t *testing.T) {
 		require.NoError(t, err)
 		return at.Primary.ID != homes[m]
 	}
-	for range 20 { // each run may move one more, once the one before has arrived
-		require.NoError(t, runJob(ctx, s, db, "fleet-decisions"))
-		if moved(free[0]) && moved(free[1]) && moved(free[2]) {
-			break
+	// Each run may move one more, once the one before has arrived.
+	require.NoError(t, until(ctx, again, func() (bool, error) {
+		arrived := 0
+		for _, m := range free {
+			if moved(m) {
+				arrived++
+			}
 		}
-	}
+		if arrived == len(free) {
+			return true, nil
+		}
+		return false, runJob(ctx, s, db, "fleet-decisions")
+	}))
 	for _, m := range free {
 		at, err := m.await(ctx,
 			"it has left the dear pool", func(s *standing) bool { return s.Primary.PoolID == cheap })

@@ -248,9 +248,15 @@ func (s *standing) ready() (id string, ok bool) {
 	return "", false
 }
 
+// state reads how the agent stands. Its instances live meanwhile: one that a switch waits
+// for speaks.
 func (m *member) state(ctx context.Context) (*standing, error) {
 	var s standing
-	return &s, m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/state", nil, &s)
+	if err := m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/state", nil, &s); err != nil {
+		return &s, err
+	}
+	m.boot(ctx, &s)
+	return &s, nil
 }
 
 // await polls the agent's state until it is as wanted.
@@ -262,7 +268,6 @@ func (m *member) await(ctx context.Context, what string, wanted func(*standing) 
 			return true, err
 		}
 		last = s
-		m.boot(ctx, s)
 		return wanted(s), nil
 	})
 	if err != nil {
