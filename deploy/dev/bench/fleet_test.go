@@ -56,8 +56,14 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 			for { // hundreds of standbys are launched beside it, so it may be refused for a while
 				status, err = s.Call(ctx, http.MethodPost, "/api/client/agents/"+f.agents[i].id+"/config", f.token,
 					map[string]any{"manualReplicaEnabled": true}, nil)
-				if err != nil || status != http.StatusServiceUnavailable {
+				busy := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
+				if err != nil || !busy {
 					break
+				}
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(200 * time.Millisecond):
 				}
 			}
 			if err != nil || status != http.StatusOK {
