@@ -124,7 +124,7 @@ func (r *Replicas) status(ctx context.Context, in *replicaStatusRequest) (*repli
 
 // awaitReportSeen waits until Postgres shows that a replica was given up, so that who asks
 // next does not find it open. Its workflow has the report, so when that takes
-// longer than anybody waits, the report is acknowledged all the same.
+// longer than a caller waits, the report is acknowledged all the same.
 func (r *Replicas) awaitReportSeen(ctx context.Context, view *views.ReplicaView) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.ReportWait, time.Second))
 	defer cancel()

@@ -265,7 +265,7 @@ func rolloutOf(r models.RolloutView) rolloutAnswer {
 }
 
 // start answers when the first stage has begun, or when the validation takes
-// longer than anybody waits.
+// longer than a caller waits.
 func (m *ModelRollouts) start(ctx context.Context, in *startRolloutRequest) (*rolloutAnswer, error) {
 	plan, err := in.plan()
 	if err != nil {

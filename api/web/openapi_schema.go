@@ -139,7 +139,7 @@ func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed 
 		if !answer {
 			schema = addBounds(nullableUnlessRequired(schema, f), f)
 		}
-		properties[name] = explain(schema, name, f)
+		properties[name] = describeField(schema, name, f)
 		if answer && !strings.Contains(f.Tag.Get("json"), ",omitempty") || !answer && required(f) {
 			*needed = append(*needed, name)
 		}

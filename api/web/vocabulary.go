@@ -39,9 +39,9 @@ func meaningOf(name string) word {
 	return vocabulary()[strings.ToLower(name)]
 }
 
-// explain adds to a schema what a field's own tags say, and what its name means
+// describeField adds to a schema what a field's own tags say, and what its name means
 // everywhere where they say nothing. An example is added only to text and numbers.
-func explain(schema object, name string, f reflect.StructField) object {
+func describeField(schema object, name string, f reflect.StructField) object {
 	common := meaningOf(name)
 	doc, example := f.Tag.Get("doc"), f.Tag.Get("example")
 	if doc == "" {

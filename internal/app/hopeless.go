@@ -44,10 +44,13 @@ const probeWithin = 5 * time.Second
 // refuseHopeless looks once at both dependencies. One that is away is no error, because
 // an api starts before its dependencies; one that will never serve ends the process.
 func (a *App) refuseHopeless(ctx context.Context) error {
-	probe, cancel := context.WithTimeout(ctx, probeWithin)
-	defer cancel()
-	for name, ask := range map[string]func(context.Context) error{"postgres": a.DB.Ping, "temporal": a.Workflows.Ping} {
-		err := ask(probe)
+	for _, dependency := range []struct {
+		name string
+		ask  func(context.Context) error
+	}{{"postgres", a.DB.Ping}, {"temporal", a.Workflows.Ping}} {
+		probe, cancel := context.WithTimeout(ctx, probeWithin)
+		err := dependency.ask(probe)
+		cancel()
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
@@ -55,7 +58,7 @@ func (a *App) refuseHopeless(ctx context.Context) error {
 			return hopeless
 		}
 		a.Log.WarnContext(ctx, "a dependency is away: what needs it answers 503 until it is there",
-			"dependency", name, "error", err)
+			"dependency", dependency.name, "error", err)
 	}
 	return nil
 }

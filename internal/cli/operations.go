@@ -15,16 +15,13 @@ func (p *program) operations() *cobra.Command {
 	limit := most
 	list := p.command("ops", "List operations, newest first, or show one", cobra.NoArgs,
 		func(c *cobra.Command, api *client.ClientWithResponses, _ []string) error {
-			if agent != "" {
-				found, err := p.findAgent(c.Context(), api, agent)
-				if err != nil {
-					return err
-				}
-				agent = found.Id
+			agentID, err := p.agentID(c.Context(), api, agent)
+			if err != nil {
+				return err
 			}
 			ops, err := pages(limit, func(limit *int, after *string) ([]client.OperationAnswer, *string, error) {
 				page, err := answer(api.ListOperationsWithResponse(c.Context(), &client.ListOperationsParams{
-					ClientId: given[string](p.target.Client), AgentId: given[string](agent),
+					ClientId: given[string](p.target.Client), AgentId: given[string](agentID),
 					Kind:  given[client.ListOperationsParamsKind](kind),
 					State: given[client.ListOperationsParamsState](state), Limit: limit, After: after}))
 				if err != nil {

@@ -129,6 +129,18 @@ func (p *program) showAgent(c *cobra.Command, api *client.ClientWithResponses, a
 	})
 }
 
+// agentID finds the id of an agent that a filter names, or "" when it names none.
+func (p *program) agentID(ctx context.Context, api *client.ClientWithResponses, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	found, err := p.findAgent(ctx, api, name)
+	if err != nil {
+		return "", err
+	}
+	return found.Id, nil
+}
+
 // findAgent takes an agent's id or its name.
 func (p *program) findAgent(ctx context.Context, api *client.ClientWithResponses, name string) (*client.FleetAgent, error) {
 	n := perPage
@@ -206,16 +218,13 @@ func (p *program) notices() *cobra.Command {
 	limit := most
 	c := p.command("notices", "List what AWS announced, newest first", cobra.NoArgs,
 		func(c *cobra.Command, api *client.ClientWithResponses, _ []string) error {
-			if agent != "" {
-				found, err := p.findAgent(c.Context(), api, agent)
-				if err != nil {
-					return err
-				}
-				agent = found.Id
+			agentID, err := p.agentID(c.Context(), api, agent)
+			if err != nil {
+				return err
 			}
 			notices, err := pages(limit, func(limit *int, after *string) ([]client.NoticeItem, *string, error) {
 				page, err := answer(api.ListNoticesWithResponse(c.Context(), &client.ListNoticesParams{
-					ClientId: given[string](p.target.Client), AgentId: given[string](agent),
+					ClientId: given[string](p.target.Client), AgentId: given[string](agentID),
 					Door:  given[client.ListNoticesParamsDoor](door),
 					Kind:  given[client.ListNoticesParamsKind](kind),
 					State: given[client.ListNoticesParamsState](state), Limit: limit, After: after}))

@@ -122,8 +122,8 @@ func TestMisspeltVariablesAreNamed(t *testing.T) {
 	}))
 }
 
-// TestAProviderIsConfiguredSafely: what would let anybody in, or nobody, is refused at
-// the start.
+// TestAProviderIsConfiguredSafely: settings with which every person or no person could
+// log in are refused at the start.
 func TestAProviderIsConfiguredSafely(t *testing.T) {
 	t.Parallel()
 	good := map[string]string{

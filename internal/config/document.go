@@ -6,16 +6,23 @@ import (
 	"strings"
 )
 
-// Names lists the variables that configure the product.
-func Names() (names []string) {
+// settings walks over every setting in the order of Config, with its variable's name and
+// flags such as required.
+func settings(each func(name, flags string, f reflect.StructField)) {
 	sections := reflect.TypeFor[Config]()
 	for i := range sections.NumField() {
 		section := sections.Field(i).Type
 		for j := range section.NumField() {
-			name, _, _ := strings.Cut(section.Field(j).Tag.Get("env"), ",")
-			names = append(names, name)
+			field := section.Field(j)
+			name, flags, _ := strings.Cut(field.Tag.Get("env"), ",")
+			each(name, flags, field)
 		}
 	}
+}
+
+// Names lists the variables that configure the product.
+func Names() (names []string) {
+	settings(func(name, _ string, _ reflect.StructField) { names = append(names, name) })
 	return names
 }
 
@@ -28,21 +35,15 @@ func Document() string {
 			"(`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`), AWS credentials the SDK's own chain.\n\n" +
 			"| variable | default | what it is |\n|---|---|---|\n",
 	)
-	sections := reflect.TypeFor[Config]()
-	for i := range sections.NumField() {
-		section := sections.Field(i).Type
-		for j := range section.NumField() {
-			f := section.Field(j)
-			name, flags, _ := strings.Cut(f.Tag.Get("env"), ",")
-			def := f.Tag.Get("envDefault")
-			switch {
-			case strings.Contains(flags, "required"):
-				def = "**required**"
-			case def != "":
-				def = "`" + def + "`"
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, def, f.Tag.Get("doc"))
+	settings(func(name, flags string, f reflect.StructField) {
+		def := f.Tag.Get("envDefault")
+		switch {
+		case strings.Contains(flags, "required"):
+			def = "**required**"
+		case def != "":
+			def = "`" + def + "`"
 		}
-	}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, def, f.Tag.Get("doc"))
+	})
 	return b.String()
 }

@@ -48,15 +48,13 @@ func byVariable(err error) error {
 
 // variableOf finds the variable of a field that could not be parsed.
 func variableOf(parse env.ParseError) string {
-	sections := reflect.TypeFor[Config]()
-	for i := range sections.NumField() {
-		field, found := sections.Field(i).Type.FieldByName(parse.Name)
-		if found && field.Type == parse.Type {
-			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
-			return name
+	variable := parse.Name
+	settings(func(name, _ string, f reflect.StructField) {
+		if f.Name == parse.Name && f.Type == parse.Type {
+			variable = name
 		}
-	}
-	return parse.Name
+	})
+	return variable
 }
 
 // furthest is how many letters of a variable's name may differ from a setting's for it
@@ -98,14 +96,8 @@ func PrintUsage(w io.Writer, program string, args []string) error {
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(out, "usage: %s\n\nSettings are environment variables:\n\n", program)
-	sections := reflect.TypeFor[Config]()
-	for i := range sections.NumField() {
-		section := sections.Field(i).Type
-		for j := range section.NumField() {
-			field := section.Field(j)
-			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
-			fmt.Fprintf(out, "  %s\t%s\t%s\n", name, field.Tag.Get("envDefault"), field.Tag.Get("doc"))
-		}
-	}
+	settings(func(name, _ string, f reflect.StructField) {
+		fmt.Fprintf(out, "  %s\t%s\t%s\n", name, f.Tag.Get("envDefault"), f.Tag.Get("doc"))
+	})
 	return out.Flush()
 }

@@ -184,7 +184,7 @@ func TestGuards(t *testing.T) {
 		"",
 		mlmodel.Canary,
 		func(r *mlmodel.Readings) { r.Group.Spend, r.Others.Reference = 9, 0 },
-	) // nobody to compare with
+	) // no other group to compare with
 	breaks(
 		"",
 		mlmodel.Canary,
