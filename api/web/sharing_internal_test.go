@@ -21,6 +21,8 @@ type shelfRequest struct {
 	Kind string `json:"-" form:"kind"`
 }
 
+var shelfAway = fault.Define("test.away", fault.Unavailable)
+
 // shelf is a list that is read when it is told to be.
 type shelf struct {
 	reads atomic.Int64
@@ -85,7 +87,7 @@ func TestReadersOfTheSameShare(t *testing.T) {
 		one, two = get(t, g, "/shelf"), get(t, g, "/shelf")
 		s.read <- nil
 		synctest.Wait()
-		s.read <- fault.Define("test.away", fault.Unavailable).New("away")
+		s.read <- shelfAway.New("away")
 		require.Equal(t, 200, (<-first).Code)
 		require.Equal(t, 503, (<-one).Code)
 		require.Equal(t, 503, (<-two).Code)
