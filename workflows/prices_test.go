@@ -7,13 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows"
 )
 
@@ -96,7 +94,7 @@ func runJob(t *testing.T, b *books, workflow any, in workflows.JobInput) error {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	env.SetWorkerOptions(temporaltest.WorkerOptions())
 	workflows.Register(env)
 	log := slog.New(slog.DiscardHandler)
 	env.RegisterActivity(&activities.Jobs{Store: b})
