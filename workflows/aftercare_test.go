@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 // lost makes the notice of the primary durable, two minutes before its end. With a
@@ -379,9 +380,9 @@ func TestPromotionThatCannotBe(t *testing.T) {
 		"gone":        {newStore(), func(*world) {}, replica.NotFound},
 		"called off": {newStore().with(running), func(w *world) {
 			update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u", workflows.CancelInput{})
-		}, workflows.Cancelled},
+		}, steps.Cancelled},
 		"cancelled": {newStore().with(running), func(w *world) { w.after(time.Minute, w.CancelWorkflow) },
-			workflows.Cancelled},
+			steps.Cancelled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

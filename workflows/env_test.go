@@ -9,21 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/testsuite"
-	"go.uber.org/goleak"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/testkit/leaks"
 	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows"
 )
 
-// TestMain looks for goroutines that outlive their test. Those of an activity that waits
-// for its next try when its workflow ends belong to the SDK's test environment, which
-// has no end of its own.
-func TestMain(m *testing.M) {
-	const env = "go.temporal.io/sdk/internal.(*testWorkflowEnvironmentImpl)."
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(env+"executeActivityWithRetryForTest"),
-		goleak.IgnoreAnyFunction(env+"ExecuteActivity.func2"))
-}
+func TestMain(m *testing.M) { leaks.VerifyTestMain(m) }
 
 // world is a workflow's surroundings in memory. Its clock is the workflow's.
 type world struct {

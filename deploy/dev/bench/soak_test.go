@@ -16,7 +16,7 @@ import (
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/internal/domain/interruption"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 var soakFor = flag.Duration("soak", 0, "how long BenchmarkSoak lasts; 0 leaves it out")
@@ -89,7 +89,7 @@ func (f *fleet) lose(ctx context.Context) *struck {
 		wg  sync.WaitGroup
 		mu  sync.Mutex
 	)
-	sim := ec2sim.NewClient(f.EC2, patient)
+	sim := simclient.NewClient(f.EC2, patient)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -106,8 +106,8 @@ func (f *fleet) lose(ctx context.Context) *struck {
 			err := f.db.QueryRow(ctx, `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary'`, a.id).
 				Scan(&a.instance)
 			if err == nil {
-				_, err = sim.Signal(ctx, ec2sim.Interruption{
-					InstanceID: a.instance, Kind: ec2sim.Notice, NoticeSeconds: interruption.Lead.Seconds()})
+				_, err = sim.Signal(ctx, simclient.Interruption{
+					InstanceID: a.instance, Kind: simclient.Notice, NoticeSeconds: interruption.Lead.Seconds()})
 			}
 			begun := time.Now()
 			var action string

@@ -1,4 +1,4 @@
-package workflows_test
+package rollout_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/testkit/temporaltest"
-	"spotkeeper/workflows"
+	"spotkeeper/workflows/rollout"
 )
 
 // rollouts is the surroundings of a ModelRollout in memory: a store with one live
@@ -44,7 +44,7 @@ func newRollouts(t *testing.T) *rollouts {
 	r := &rollouts{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), live: "old", seen: healthy}
 	r.SetWorkerOptions(temporaltest.WorkerOptions())
 	r.SetTestTimeout(20 * time.Second)
-	workflows.Register(r)
+	r.RegisterWorkflow(rollout.ModelRollout)
 	r.RegisterActivity(&activities.Rollouts{Store: r, Trial: r, Desk: r})
 	return r
 }
@@ -180,7 +180,7 @@ func (r *rollouts) NudgeRollout(_ context.Context, sessionID string) error {
 
 // told is what an update was answered.
 type told struct {
-	workflows.RolloutProgress
+	rollout.Progress
 	err  error
 	done bool
 	at   time.Time
@@ -195,19 +195,19 @@ func (r *rollouts) tell(d time.Duration, command string) *told {
 			OnReject: func(err error) { out.err, out.done = err, true },
 			OnComplete: func(v any, err error) {
 				out.err, out.done, out.at = err, true, r.Now()
-				if p, ok := v.(*workflows.RolloutProgress); ok && p != nil {
-					out.RolloutProgress = *p
+				if p, ok := v.(*rollout.Progress); ok && p != nil {
+					out.Progress = *p
 				}
 			},
-		}, workflows.RolloutCommand{By: "ann", RequestID: "first"})
+		}, rollout.Command{By: "ann", RequestID: "first"})
 	}, d)
 	return out
 }
 
 // roll runs the rollout of session "new" to its end.
-func (r *rollouts) roll(t *testing.T, plan mlmodel.Plan) workflows.RolloutProgress {
+func (r *rollouts) roll(t *testing.T, plan mlmodel.Plan) rollout.Progress {
 	t.Helper()
-	r.ExecuteWorkflow(workflows.ModelRollout, workflows.RolloutInput{
+	r.ExecuteWorkflow(rollout.ModelRollout, rollout.Input{
 		SessionID: "new",
 		Plan:      plan,
 		By:        "ann",
@@ -215,7 +215,7 @@ func (r *rollouts) roll(t *testing.T, plan mlmodel.Plan) workflows.RolloutProgre
 	})
 	require.True(t, r.IsWorkflowCompleted())
 	require.NoError(t, r.GetWorkflowError())
-	var p workflows.RolloutProgress
+	var p rollout.Progress
 	require.NoError(t, r.GetWorkflowResult(&p))
 	return p
 }

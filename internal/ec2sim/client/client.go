@@ -1,4 +1,7 @@
-package ec2sim
+// Package client drives a running simulator over its control API. It has the types of
+// the messages, and nothing of the server: what only speaks to a simulator does not
+// link one.
+package client
 
 import (
 	"bytes"
@@ -89,33 +92,33 @@ func (c *Client) SetCapacity(ctx context.Context, in Capacity) ([]string, error)
 
 // SetQuota limits an account.
 func (c *Client) SetQuota(ctx context.Context, in Quota) error {
-	return c.tell(ctx, "quota", in)
+	return c.post(ctx, "quota", in)
 }
 
 // AddFault makes the next matching calls go wrong.
 func (c *Client) AddFault(ctx context.Context, in Fault) error {
-	return c.tell(ctx, "fault", in)
+	return c.post(ctx, "fault", in)
 }
 
 // ClearFaults removes all faults.
 func (c *Client) ClearFaults(ctx context.Context) error {
-	_, err := do[nothing](ctx, c, http.MethodDelete, "fault", nil)
+	_, err := do[struct{}](ctx, c, http.MethodDelete, "fault", nil)
 	return err
 }
 
 // SetThrottle limits the rate of an action.
 func (c *Client) SetThrottle(ctx context.Context, in Throttle) error {
-	return c.tell(ctx, "throttle", in)
+	return c.post(ctx, "throttle", in)
 }
 
 // SetDelays replaces all delays.
 func (c *Client) SetDelays(ctx context.Context, in Delays) error {
-	return c.tell(ctx, "delays", in)
+	return c.post(ctx, "delays", in)
 }
 
 // SetHazard sets how likely new spot instances are interrupted by themselves.
 func (c *Client) SetHazard(ctx context.Context, in Hazard) error {
-	return c.tell(ctx, "hazard", in)
+	return c.post(ctx, "hazard", in)
 }
 
 // Interrupt signals one instance after a while.
@@ -132,41 +135,41 @@ func (c *Client) Signal(ctx context.Context, in Interruption) ([]string, error) 
 
 // SetPrice fixes the spot price of a pool; zero gives it back to the market.
 func (c *Client) SetPrice(ctx context.Context, pool string, price float64) error {
-	return c.tell(ctx, "price", PriceChange{Pool: pool, Price: price})
+	return c.post(ctx, "price", PriceChange{Pool: pool, Price: price})
 }
 
 // Impair makes the status checks of an instance fail, or pass again.
 func (c *Client) Impair(ctx context.Context, instanceID string, impaired bool) error {
-	return c.tell(ctx, "impair", Impairment{InstanceID: instanceID, Impaired: impaired})
+	return c.post(ctx, "impair", Impairment{InstanceID: instanceID, Impaired: impaired})
 }
 
 // ChangeSubnet fills, deletes or restores a subnet, or adds a second one.
 func (c *Client) ChangeSubnet(ctx context.Context, in SubnetChange) error {
-	return c.tell(ctx, "subnet", in)
+	return c.post(ctx, "subnet", in)
 }
 
 // ChangeKey sets the state of a KMS key.
 func (c *Client) ChangeKey(ctx context.Context, in KeyChange) error {
-	return c.tell(ctx, "key", in)
+	return c.post(ctx, "key", in)
 }
 
 // AddRole lets STS give keys for a role to who knows its external id.
 func (c *Client) AddRole(ctx context.Context, in Role) error {
-	return c.tell(ctx, "role", in)
+	return c.post(ctx, "role", in)
 }
 
 // RevokeSessions ends the sessions of an account that were assumed so far.
 func (c *Client) RevokeSessions(ctx context.Context, in Revocation) error {
-	return c.tell(ctx, "revoke", in)
+	return c.post(ctx, "revoke", in)
 }
 
 // Save writes durable state down now.
-func (c *Client) Save(ctx context.Context) error { return c.tell(ctx, "save", nil) }
+func (c *Client) Save(ctx context.Context) error { return c.post(ctx, "save", nil) }
 
 // Reset starts the cloud again, empty.
-func (c *Client) Reset(ctx context.Context) error { return c.tell(ctx, "reset", nil) }
+func (c *Client) Reset(ctx context.Context) error { return c.post(ctx, "reset", nil) }
 
-func (c *Client) tell(ctx context.Context, route string, in any) error {
+func (c *Client) post(ctx context.Context, route string, in any) error {
 	_, err := do[json.RawMessage](ctx, c, http.MethodPost, route, in)
 	return err
 }

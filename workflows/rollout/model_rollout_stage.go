@@ -1,4 +1,4 @@
-package workflows
+package rollout
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
+	"spotkeeper/workflows/steps"
 )
 
 // verdict is how a stage ended.
@@ -67,7 +68,7 @@ func (r *rollout) enterStage(ctx workflow.Context, s mlmodel.Stage) error {
 	var remote *activities.Rollouts
 	var went, recorded activities.StageTaken
 	if s.Phase == mlmodel.Live {
-		if err := runActivity(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx,
+		if err := steps.RunActivity(ctx, rolloutPolicy, "make it live", remote.ActivateSession, r.in.SessionID).Get(ctx,
 			&went); err != nil {
 			return err
 		}
@@ -91,7 +92,7 @@ func (r *rollout) enterStage(ctx workflow.Context, s mlmodel.Stage) error {
 		r.owed.done, r.owed = true, nil
 	}
 	if superseded := cmp.Or(went.Superseded, recorded.Superseded); superseded != "" {
-		if err := sendMessage(ctx, "tell the rollout of "+superseded, remote.NudgeRollout, superseded); err != nil {
+		if err := steps.SendMessage(ctx, "tell the rollout of "+superseded, remote.NudgeRollout, superseded); err != nil {
 			workflow.GetLogger(ctx).Info("the superseded rollout will look by itself", "session_id", superseded,
 				"error", err)
 		}
@@ -122,7 +123,7 @@ func (r *rollout) stayInStage(ctx workflow.Context, s mlmodel.Stage) verdict {
 			Percent:   s.Percent,
 			Since:     p.StageSince,
 		}
-		if err := runActivity(ctx, measurePolicy, "measure", remote.MeasureRollout, query).Get(ctx, &seen); err != nil {
+		if err := steps.RunActivity(ctx, measurePolicy, "measure", remote.MeasureRollout, query).Get(ctx, &seen); err != nil {
 			workflow.GetLogger(ctx).Warn("the guards saw nothing", "session_id", r.in.SessionID, "error", err)
 			r.blind = true
 			continue
@@ -181,15 +182,15 @@ func (r *rollout) wait(ctx workflow.Context, s mlmodel.Stage) error {
 func (r *rollout) runCommand(ctx workflow.Context, o *order) (verdict, bool) {
 	by := orSomebody(o.by)
 	switch o.what {
-	case RolloutPromote:
+	case UpdatePromote:
 		r.addLine(ctx, "promoted by %s", by)
 		return verdict{how: goOn, by: o}, true
-	case RolloutAbort:
+	case UpdateAbort:
 		return verdict{how: goBack, by: o, to: mlmodel.Aborted, why: "aborted by " + by}, true
-	case RolloutRollback:
+	case UpdateRollBack:
 		return verdict{how: goBack, by: o, to: mlmodel.RolledBack, why: "rolled back by " + by}, true
-	case RolloutPause, RolloutResume:
-		if paused := o.what == RolloutPause; r.progress.Paused != paused {
+	case UpdatePause, UpdateResume:
+		if paused := o.what == UpdatePause; r.progress.Paused != paused {
 			r.progress.Paused = paused
 			r.addLine(ctx, "%sd by %s", o.what, by)
 			if err := r.record(ctx).Get(ctx, nil); err != nil {
@@ -206,7 +207,7 @@ func (r *rollout) rollBack(ctx workflow.Context, v verdict) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var remote *activities.Rollouts
-	err := runActivity(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx,
+	err := steps.RunActivity(ctx, rolloutPolicy, "put back what was live", remote.RestoreSessions, r.in.SessionID).Get(ctx,
 		nil)
 	if fault.Is(err, mlmodel.WrongPhase) {
 		r.gaveWay(ctx)
@@ -214,7 +215,7 @@ func (r *rollout) rollBack(ctx workflow.Context, v verdict) error {
 		return nil
 	}
 	if err != nil {
-		return UndoFailed.Wrap(err, "session %s may still be live", r.in.SessionID)
+		return steps.UndoFailed.Wrap(err, "session %s may still be live", r.in.SessionID)
 	}
 	return r.close(ctx, v.to, v.why, v)
 }
@@ -226,7 +227,7 @@ func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v
 	var remote *activities.Rollouts
 	r.progress.Phase = phase
 	r.addLine(ctx, "%s", why)
-	err := runActivity(ctx, rolloutPolicy, "close: "+string(phase), remote.CloseRollout, activities.EndRollout{
+	err := steps.RunActivity(ctx, rolloutPolicy, "close: "+string(phase), remote.CloseRollout, activities.EndRollout{
 		SessionID: r.in.SessionID,
 		Phase:     phase,
 		Detail:    why,
@@ -242,7 +243,7 @@ func (r *rollout) close(ctx workflow.Context, phase mlmodel.Phase, why string, v
 func (r *rollout) record(ctx workflow.Context) workflow.Future {
 	var remote *activities.Rollouts
 	p := &r.progress
-	return runActivity(ctx, rolloutPolicy, "record: "+string(p.Phase), remote.RecordRollout, activities.RolloutState{
+	return steps.RunActivity(ctx, rolloutPolicy, "record: "+string(p.Phase), remote.RecordRollout, activities.RolloutState{
 		SessionID:  p.SessionID,
 		Phase:      p.Phase,
 		Percent:    p.Percent,
@@ -286,7 +287,7 @@ func (r *rollout) updateDetails(ctx workflow.Context) {
 				c.Agreement()*100, c.Errors, c.Regret))
 	}
 	lines = append(lines, "")
-	for _, e := range p.Timeline[max(0, len(p.Timeline)-shownSteps):] {
+	for _, e := range p.Timeline[max(0, len(p.Timeline)-steps.ShownLines):] {
 		lines = append(lines, fmt.Sprintf("- %s %s: %s", e.At.UTC().Format(time.RFC3339), e.Phase, e.Detail))
 	}
 	workflow.SetCurrentDetails(ctx, strings.Join(lines, "\n"))

@@ -1,4 +1,4 @@
-package workflows_test
+package jobs_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/testkit/temporaltest"
-	"spotkeeper/workflows"
+	"spotkeeper/workflows/jobs"
 )
 
 // books is a store of prices and of the house that counts, and the rows of runs.
@@ -90,12 +90,20 @@ func (b *books) Tally(context.Context, time.Time) (map[string]int64, error) {
 	return map[string]int64{"evaluated": 3, "moved": 1, "held: switch.paused": 2}, b.fail
 }
 
-func runJob(t *testing.T, b *books, workflow any, in workflows.JobInput) error {
-	t.Helper()
+// newEnvironment is a test environment that knows all jobs.
+func newEnvironment() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetWorkerOptions(temporaltest.WorkerOptions())
-	workflows.Register(env)
+	for _, j := range jobs.All() {
+		env.RegisterWorkflow(j.Workflow)
+	}
+	return env
+}
+
+func runJob(t *testing.T, b *books, workflow any, in jobs.JobInput) error {
+	t.Helper()
+	env := newEnvironment()
 	log := slog.New(slog.DiscardHandler)
 	env.RegisterActivity(&activities.Jobs{Store: b})
 	env.RegisterActivity(&activities.Prices{Store: b, Log: log})
@@ -106,8 +114,8 @@ func runJob(t *testing.T, b *books, workflow any, in workflows.JobInput) error {
 	return env.GetWorkflowError()
 }
 
-// TestJobsLeaveARow: each run tells what it counted, or why it failed.
-func TestJobsLeaveARow(t *testing.T) {
+// TestJobs: each run tells what it counted, or why it failed.
+func TestJobs(t *testing.T) {
 	t.Parallel()
 
 	period := time.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
@@ -115,19 +123,19 @@ func TestJobsLeaveARow(t *testing.T) {
 		workflow any
 		counts   map[string]int64
 	}{
-		"price-collection": {workflows.PriceCollection, map[string]int64{"types": 0}},
-		"price-dedup": {workflows.PriceDedup, map[string]int64{
+		"price-collection": {jobs.PriceCollection, map[string]int64{"types": 0}},
+		"price-dedup": {jobs.PriceDedup, map[string]int64{
 			"processed":        7,
 			"new_snapshots":    2,
 			"duplicates_found": 5,
 		}},
-		"gap-fill":         {workflows.GapFill, map[string]int64{"found": 3, "written": 3}},
-		"ml-dataset":       {workflows.MLDataset, map[string]int64{"written": 9}},
-		"price-partitions": {workflows.PricePartitions, map[string]int64{"partitions_made": 9}},
-		"fleet-decisions":  {workflows.FleetDecisions, map[string]int64{"evaluated": 3, "moved": 1}},
-		"client-snapshot":  {workflows.ClientSnapshot, map[string]int64{"clients": 4}},
-		"monthly-savings":  {workflows.MonthlySavings, map[string]int64{"clients": 2, "closed": 1, "failed": 0}},
-		"data-cleanup": {workflows.DataCleanup, map[string]int64{
+		"gap-fill":         {jobs.GapFill, map[string]int64{"found": 3, "written": 3}},
+		"ml-dataset":       {jobs.MLDataset, map[string]int64{"written": 9}},
+		"price-partitions": {jobs.PricePartitions, map[string]int64{"partitions_made": 9}},
+		"fleet-decisions":  {jobs.FleetDecisions, map[string]int64{"evaluated": 3, "moved": 1}},
+		"client-snapshot":  {jobs.ClientSnapshot, map[string]int64{"clients": 4}},
+		"monthly-savings":  {jobs.MonthlySavings, map[string]int64{"clients": 2, "closed": 1, "failed": 0}},
+		"data-cleanup": {jobs.DataCleanup, map[string]int64{
 			"partitions_made":    9,
 			"partitions_dropped": 1,
 			"decisions":          9,
@@ -136,7 +144,7 @@ func TestJobsLeaveARow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := &books{}
-			require.NoError(t, runJob(t, b, c.workflow, workflows.JobInput{Period: period}))
+			require.NoError(t, runJob(t, b, c.workflow, jobs.JobInput{Period: period}))
 			require.Equal(t, []activities.JobStart{{Job: name, Period: period}}, b.started)
 			require.Len(t, b.ended, 1)
 			require.Empty(t, b.ended[0].Error)
@@ -145,7 +153,7 @@ func TestJobsLeaveARow(t *testing.T) {
 			}
 
 			b = &books{fail: fault.Code("postgres.broken").New("the disk is full")}
-			require.Error(t, runJob(t, b, c.workflow, workflows.JobInput{Period: period}))
+			require.Error(t, runJob(t, b, c.workflow, jobs.JobInput{Period: period}))
 			require.Len(t, b.ended, 1, "a run that failed has an end too")
 			require.Contains(t, b.ended[0].Error, "the disk is full")
 		})
@@ -160,16 +168,16 @@ func TestWhatADailyRunIsAbout(t *testing.T) {
 
 	b := &books{}
 	first := time.Date(2026, 12, 1, 0, 5, 0, 0, time.UTC)
-	require.NoError(t, runJob(t, b, workflows.ClientSnapshot, workflows.JobInput{Period: first}))
+	require.NoError(t, runJob(t, b, jobs.ClientSnapshot, jobs.JobInput{Period: first}))
 	require.Equal(t, "2026-11-30", b.days[0].Format(time.DateOnly))
-	require.NoError(t, runJob(t, b, workflows.MonthlySavings, workflows.JobInput{Period: first}))
+	require.NoError(t, runJob(t, b, jobs.MonthlySavings, jobs.JobInput{Period: first}))
 	require.Equal(t, "2026-11-01", b.months[0].Format(time.DateOnly))
 	require.Equal(t, "2026-12-01", b.months[1].Format(time.DateOnly))
 
 	b = &books{open: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)} // nobody closed it
-	require.NoError(t, runJob(t, b, workflows.MonthlySavings, workflows.JobInput{Period: first}))
+	require.NoError(t, runJob(t, b, jobs.MonthlySavings, jobs.JobInput{Period: first}))
 	require.Len(t, b.months, 4, "September to December: %v", b.months)
 	backfilled := time.Date(2025, 12, 1, 1, 20, 0, 0, time.UTC)
-	require.NoError(t, runJob(t, b, workflows.GapFill, workflows.JobInput{Period: backfilled}))
+	require.NoError(t, runJob(t, b, jobs.GapFill, jobs.JobInput{Period: backfilled}))
 	require.Equal(t, backfilled, b.days[len(b.days)-1].UTC())
 }

@@ -1,4 +1,4 @@
-package workflows_test
+package jobs_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"spotkeeper/activities"
-	"spotkeeper/workflows"
+	"spotkeeper/workflows/jobs"
 )
 
 // runs are the rows of job runs in memory.
@@ -29,52 +29,34 @@ func (r *runs) End(_ context.Context, in activities.JobEnd) error {
 	return nil
 }
 
-func TestAJobKeepsARowOfItsRun(t *testing.T) {
+func TestJobRowOfARun(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, newStore())
+	w := newEnvironment()
 	rows := &runs{}
 	w.RegisterActivity(&activities.Jobs{Store: rows})
 	w.RegisterActivityWithOptions(func(context.Context, activities.SilenceInput) (*activities.SilenceResult, error) {
 		return &activities.SilenceResult{Offline: 2}, nil
 	}, activity.RegisterOptions{Name: "MarkSilentAgents"})
 	period := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	w.ExecuteWorkflow(workflows.AgentHealth, workflows.JobInput{Period: period})
+	w.ExecuteWorkflow(jobs.AgentHealth, jobs.JobInput{Period: period})
 	require.NoError(t, w.GetWorkflowError())
 	require.Equal(t, []activities.JobStart{{Job: "agent-health", Period: period}}, rows.started)
 	require.EqualValues(t, 2, rows.ended[0].Counts["offline"])
 	require.Empty(t, rows.ended[0].Error)
 }
 
-func TestAJobThatFailsSaysSoInItsRow(t *testing.T) {
+func TestJobRowOfAFailure(t *testing.T) {
 	t.Parallel()
 
-	w := newWorld(t, newStore())
+	w := newEnvironment()
 	rows := &runs{}
 	w.RegisterActivity(&activities.Jobs{Store: rows})
 	w.RegisterActivityWithOptions(func(context.Context, activities.SilenceInput) (*activities.SilenceResult, error) {
 		return nil, temporal.NewNonRetryableApplicationError("no", "job.broken", nil)
 	}, activity.RegisterOptions{Name: "MarkSilentAgents"})
-	w.ExecuteWorkflow(workflows.AgentHealth, workflows.JobInput{})
+	w.ExecuteWorkflow(jobs.AgentHealth, jobs.JobInput{})
 	require.Error(t, w.GetWorkflowError())
 	require.Contains(t, rows.ended[0].Error, "no")
 	require.False(t, rows.started[0].Period.IsZero(), "by the start of the run")
-}
-
-func TestEveryScheduleIsComplete(t *testing.T) {
-	t.Parallel()
-
-	seen := map[string]bool{}
-	for _, s := range workflows.Schedules("control") {
-		require.Contains(t, s.ID, workflows.SchedulePrefix)
-		require.False(t, seen[s.ID], s.ID)
-		seen[s.ID] = true
-		require.NotEmpty(t, s.Cron)
-		require.NotEmpty(t, s.Note)
-		require.Positive(t, s.CatchUp)
-		require.Positive(t, s.Timeout)
-		require.Equal(t, "control", s.Queue)
-	}
-	require.Contains(t, seen, "job/agent-health")
-	require.Contains(t, seen, "job/orphan-sweep")
 }

@@ -1,4 +1,4 @@
-package workflows_test
+package rollout_test
 
 import (
 	"context"
@@ -13,13 +13,14 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/rollout"
 )
 
 func TestAGoodModelEarnsTheWholeFleet(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	begun := r.Now()
-	first := r.tell(0, workflows.RolloutBegin)
+	first := r.tell(0, rollout.UpdateBegin)
 	p := r.roll(t, slowly())
 
 	require.Equal(t, mlmodel.Completed, p.Phase)
@@ -83,7 +84,7 @@ func TestAnAbortInEachPhase(t *testing.T) {
 		mlmodel.Live:       6 * time.Hour,
 	}
 	for phase, d := range after {
-		for _, command := range []string{workflows.RolloutAbort, workflows.RolloutRollback} {
+		for _, command := range []string{rollout.UpdateAbort, rollout.UpdateRollBack} {
 			t.Run(string(phase)+" "+command, func(t *testing.T) {
 				t.Parallel()
 				r := newRollouts(t)
@@ -94,22 +95,22 @@ func TestAnAbortInEachPhase(t *testing.T) {
 				r.RegisterDelayedCallback(func() {
 					v, err := r.QueryWorkflow(workflows.QueryProgress)
 					require.NoError(t, err)
-					var p workflows.RolloutProgress
+					var p rollout.Progress
 					require.NoError(t, v.Get(&p))
 					in = p.Phase
 				}, d-time.Millisecond)
 				answer := r.tell(d, command)
 				p := r.roll(t, slowly())
 				require.Equal(t, phase, in)
-				if command == workflows.RolloutRollback && !phase.Touching() {
+				if command == rollout.UpdateRollBack && !phase.Touching() {
 					require.Equal(t, mlmodel.WrongPhase, fault.CodeOf(answer.err), "%v", answer.err)
 					require.Equal(t, mlmodel.Completed, p.Phase)
 					return
 				}
 				require.NoError(t, answer.err)
 				want := map[string]mlmodel.Phase{
-					workflows.RolloutAbort:    mlmodel.Aborted,
-					workflows.RolloutRollback: mlmodel.RolledBack,
+					rollout.UpdateAbort:    mlmodel.Aborted,
+					rollout.UpdateRollBack: mlmodel.RolledBack,
 				}[command]
 				require.Equal(t, want, answer.Phase, "the answer comes when it is done")
 				require.Equal(t, want, p.Phase)
@@ -125,7 +126,7 @@ func TestTheImmediatePlanAnswersWhenItIsLive(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	r.watched = "older"
-	first := r.tell(0, workflows.RolloutBegin)
+	first := r.tell(0, rollout.UpdateBegin)
 	begun := r.Now()
 	p := r.roll(t, mlmodel.Immediate())
 	require.NoError(t, first.err)
@@ -142,7 +143,7 @@ func TestARefusedSessionTouchesNothing(t *testing.T) {
 	r := newRollouts(t)
 	r.watched = "older"
 	r.trial = func(context.Context) error { return mlmodel.Refused.New("It failed in 60 of 60 decisions") }
-	first := r.tell(0, workflows.RolloutBegin)
+	first := r.tell(0, rollout.UpdateBegin)
 	p := r.roll(t, mlmodel.Immediate())
 	require.Equal(t, mlmodel.Refused, fault.CodeOf(first.err), "%v", first.err)
 	require.Equal(t, mlmodel.Rejected, p.Phase)
@@ -155,7 +156,7 @@ func TestARefusedSessionTouchesNothing(t *testing.T) {
 
 	r = newRollouts(t)
 	r.opening = mlmodel.Busy.New("Another rollout is under way")
-	first = r.tell(0, workflows.RolloutBegin)
+	first = r.tell(0, rollout.UpdateBegin)
 	require.Equal(t, mlmodel.Rejected, r.roll(t, slowly()).Phase)
 	require.Equal(t, mlmodel.Busy, fault.CodeOf(first.err), "%v", first.err)
 }
@@ -164,8 +165,8 @@ func TestAPauseStopsTheClockAndNotTheGuards(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	begun := r.Now()
-	paused := r.tell(30*time.Minute, workflows.RolloutPause)
-	resumed := r.tell(30*time.Minute+10*time.Hour, workflows.RolloutResume)
+	paused := r.tell(30*time.Minute, rollout.UpdatePause)
+	resumed := r.tell(30*time.Minute+10*time.Hour, rollout.UpdateResume)
 	r.roll(t, slowly())
 	require.NoError(t, paused.err)
 	require.True(t, paused.Paused)
@@ -174,7 +175,7 @@ func TestAPauseStopsTheClockAndNotTheGuards(t *testing.T) {
 	require.GreaterOrEqual(t, r.Now().Sub(begun), 19*time.Hour, "ten hours of pause come on top")
 
 	r = newRollouts(t)
-	r.tell(2*time.Hour, workflows.RolloutPause)
+	r.tell(2*time.Hour, rollout.UpdatePause)
 	r.seen = func(q activities.ReadingsQuery) mlmodel.Readings {
 		seen := healthy(q)
 		if r.Now().Sub(q.Since) > 3*time.Hour { // a stage lasts two
@@ -191,7 +192,7 @@ func TestAPromotionSkipsTheRestOfAStage(t *testing.T) {
 	begun := r.Now()
 	var answers []*told
 	for i := range 4 {
-		answers = append(answers, r.tell(time.Duration(i+1)*time.Minute, workflows.RolloutPromote))
+		answers = append(answers, r.tell(time.Duration(i+1)*time.Minute, rollout.UpdatePromote))
 	}
 	p := r.roll(t, slowly())
 	require.Equal(t, mlmodel.Completed, p.Phase)
@@ -259,14 +260,14 @@ func TestALongRolloutContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	r.SetContinueAsNewSuggested(true)
-	r.ExecuteWorkflow(workflows.ModelRollout, workflows.RolloutInput{
+	r.ExecuteWorkflow(rollout.ModelRollout, rollout.Input{
 		SessionID: "new",
 		Plan:      slowly(),
 		RequestID: "first",
 	})
 	var next *workflow.ContinueAsNewError
 	require.ErrorAs(t, r.GetWorkflowError(), &next)
-	var in workflows.RolloutInput
+	var in rollout.Input
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 	require.Equal(t, mlmodel.Shadow, in.Carried.Phase)
 	require.Positive(t, in.Carried.Elapsed)
@@ -274,7 +275,7 @@ func TestALongRolloutContinuesAsNew(t *testing.T) {
 	later := newRollouts(t)
 	later.open, later.states = true, r.states
 	begun := later.Now()
-	later.ExecuteWorkflow(workflows.ModelRollout, in)
+	later.ExecuteWorkflow(rollout.ModelRollout, in)
 	require.NoError(t, later.GetWorkflowError())
 	require.Equal(t, []int{0, 10, 50, 100}, later.course())
 	require.Less(t, later.Now().Sub(begun), 9*time.Hour, "what was waited for counts")

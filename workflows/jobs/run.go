@@ -1,4 +1,4 @@
-package workflows
+package jobs
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/workflows/steps"
 )
 
 // JobInput starts a scheduled job. Fields are only ever added.
@@ -39,13 +40,13 @@ func runJob[Out any, P interface {
 	if period.IsZero() {
 		period = scheduledAt(ctx)
 	}
-	if err := localStep(ctx, "open the run", local.StartJob, activities.JobStart{Job: name, Period: period}).Get(ctx,
+	if err := steps.RunLocal(ctx, "open the run", local.StartJob, activities.JobStart{Job: name, Period: period}).Get(ctx,
 		nil); err != nil {
 		return nil, err
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s** for `%s`: running", name, period.Format(time.RFC3339)))
 	var out Out
-	err := runActivity(ctx, policy, name, activity, args...).Get(ctx, &out)
+	err := steps.RunActivity(ctx, policy, name, activity, args...).Get(ctx, &out)
 	end := activities.JobEnd{Job: name, Period: period}
 	if err != nil {
 		end.Error = err.Error()
@@ -56,11 +57,11 @@ func runJob[Out any, P interface {
 		fmt.Sprintf("**%s** for `%s`: %s", name, period.Format(time.RFC3339), outcomeOf(end)))
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	if closing := localStep(ctx, "close the run", local.EndJob, end).Get(ctx, nil); closing != nil && err == nil {
+	if closing := steps.RunLocal(ctx, "close the run", local.EndJob, end).Get(ctx, nil); closing != nil && err == nil {
 		err = closing
 	}
 	if end.Error != "" { // a job that only fails wants a person, not another try
-		if pausing := localStep(ctx, "pause a job that keeps failing", local.PauseFailingJob, end).Get(ctx,
+		if pausing := steps.RunLocal(ctx, "pause a job that keeps failing", local.PauseFailingJob, end).Get(ctx,
 			nil); pausing != nil {
 			workflow.GetLogger(ctx).Error("a failing job could not be paused", "job", name, "error", pausing)
 		}

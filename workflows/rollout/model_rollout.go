@@ -1,4 +1,6 @@
-package workflows
+// Package rollout has the workflow that lets a decision model earn its place in stages,
+// and the messages it takes.
+package rollout
 
 import (
 	"time"
@@ -9,22 +11,24 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
+	"spotkeeper/workflows/steps"
 )
 
 // What a ModelRollout hears: updates by name, one signal without a fact, and the
 // query progress.
 const (
-	RolloutBegin    = "begin" // answers once the session serves some agents, or was refused
-	RolloutPromote  = "promote"
-	RolloutPause    = "pause"
-	RolloutResume   = "resume"
-	RolloutAbort    = "abort"
-	RolloutRollback = "rollback"
-	signalNudge     = "nudge"
+	UpdateBegin    = "begin" // answers once the session serves some agents, or was refused
+	UpdatePromote  = "promote"
+	UpdatePause    = "pause"
+	UpdateResume   = "resume"
+	UpdateAbort    = "abort"
+	UpdateRollBack = "rollback"
+	SignalNudge    = "nudge" // carries no fact: look at the guards
+	QueryProgress  = "progress"
 )
 
-// RolloutInput starts a ModelRollout.
-type RolloutInput struct {
+// Input starts a ModelRollout.
+type Input struct {
 	SessionID string       `json:"session_id"`
 	Plan      mlmodel.Plan `json:"plan"`
 	By        string       `json:"by,omitempty"`
@@ -33,17 +37,17 @@ type RolloutInput struct {
 	// far the rollout was are read from it.
 	FromRow bool `json:"from_row,omitempty"`
 	// Carried is how far the run before was: a long rollout continues as new.
-	Carried *RolloutProgress `json:"carried,omitempty"`
+	Carried *Progress `json:"carried,omitempty"`
 }
 
-// RolloutCommand is what an operator, or the begin that started it, says.
-type RolloutCommand struct {
+// Command is what an operator, or the begin that started it, says.
+type Command struct {
 	By        string `json:"by,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// RolloutProgress is how a rollout stands.
-type RolloutProgress struct {
+// Progress is how a rollout stands.
+type Progress struct {
 	SessionID  string                     `json:"session_id"`
 	Phase      mlmodel.Phase              `json:"phase"`
 	Percent    int                        `json:"percent"`
@@ -63,8 +67,8 @@ type RolloutProgress struct {
 // rollout is one run's memory. The loop of run is the only one that changes where
 // it stands; handlers queue what they were told and wait until it was done.
 type rollout struct {
-	in        RolloutInput
-	progress  RolloutProgress
+	in        Input
+	progress  Progress
 	queue     []*order
 	nudged    bool
 	announced bool   // the first stage has begun
@@ -84,10 +88,10 @@ type order struct {
 // Its guards, an abort and a rollback lead back to what was there before. The row
 // in Postgres says what processes serve; this workflow moves it. Another rollout
 // that only watches is left alone until this one takes its first stage.
-func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, error) {
+func ModelRollout(ctx workflow.Context, in Input) (*Progress, error) {
 	r := &rollout{
 		in: in,
-		progress: RolloutProgress{
+		progress: Progress{
 			SessionID: in.SessionID,
 			Phase:     mlmodel.Validating,
 			Plan:      in.Plan,
@@ -132,15 +136,15 @@ func ModelRollout(ctx workflow.Context, in RolloutInput) (*RolloutProgress, erro
 // listen registers what the rollout hears; call it before anything blocks.
 func (r *rollout) listen(ctx workflow.Context) error {
 	if err := workflow.SetQueryHandler(ctx,
-		QueryProgress, func() (RolloutProgress, error) { return r.progress, nil }); err != nil {
+		QueryProgress, func() (Progress, error) { return r.progress, nil }); err != nil {
 		return err
 	}
-	onSignal(ctx, signalNudge, func() { r.nudged = true })
+	steps.OnSignal(ctx, SignalNudge, func() { r.nudged = true })
 	err := workflow.SetUpdateHandler(ctx,
-		RolloutBegin, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
+		UpdateBegin, func(ctx workflow.Context, in Command) (*Progress, error) {
 			if in.RequestID != r.in.RequestID {
 				if r.ended {
-					return nil, Ended.New("the rollout of session %s has just ended", r.in.SessionID)
+					return nil, steps.Ended.New("the rollout of session %s has just ended", r.in.SessionID)
 				}
 				return nil, mlmodel.Busy.New("A rollout of session %s is under way already", r.in.SessionID)
 			}
@@ -153,10 +157,10 @@ func (r *rollout) listen(ctx workflow.Context) error {
 			answer := r.progress
 			return &answer, nil
 		})
-	for _, what := range []string{RolloutPromote, RolloutPause, RolloutResume, RolloutAbort, RolloutRollback} {
+	for _, what := range []string{UpdatePromote, UpdatePause, UpdateResume, UpdateAbort, UpdateRollBack} {
 		if err == nil {
 			err = workflow.SetUpdateHandler(ctx,
-				what, func(ctx workflow.Context, in RolloutCommand) (*RolloutProgress, error) {
+				what, func(ctx workflow.Context, in Command) (*Progress, error) {
 					return r.queueCommand(ctx, what, in)
 				})
 		}
@@ -165,7 +169,7 @@ func (r *rollout) listen(ctx workflow.Context) error {
 }
 
 // queueCommand queues a command and waits until the loop has done it.
-func (r *rollout) queueCommand(ctx workflow.Context, what string, in RolloutCommand) (*RolloutProgress, error) {
+func (r *rollout) queueCommand(ctx workflow.Context, what string, in Command) (*Progress, error) {
 	if err := r.checkPhase(what); err != nil {
 		return nil, err
 	}
@@ -187,9 +191,9 @@ func (r *rollout) checkPhase(what string) error {
 	switch {
 	case r.ended || p.Ended():
 		return mlmodel.WrongPhase.New("The rollout has ended: %s", p)
-	case what == RolloutRollback && !p.Touching():
+	case what == UpdateRollBack && !p.Touching():
 		return mlmodel.WrongPhase.New("The session decides for no agent yet: abort it instead")
-	case p == mlmodel.Validating && what != RolloutAbort:
+	case p == mlmodel.Validating && what != UpdateAbort:
 		return mlmodel.WrongPhase.New("The session is still being validated: it can only be aborted")
 	}
 	return nil
@@ -245,7 +249,7 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 func (r *rollout) validate(ctx workflow.Context) bool {
 	var local *activities.Rollouts
 	r.addLine(ctx, "its files are being validated")
-	if err := localStep(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{
+	if err := steps.RunLocal(ctx, "open the rollout", local.OpenRollout, activities.OpenRollout{
 		SessionID: r.in.SessionID,
 		Plan:      r.in.Plan,
 		By:        r.in.By,
@@ -255,7 +259,7 @@ func (r *rollout) validate(ctx workflow.Context) bool {
 	}
 	trial, stop := workflow.WithCancel(ctx)
 	defer stop()
-	tried := runActivity(trial, validatePolicy, "load it and run a back-test", local.ValidateSession, r.in.SessionID)
+	tried := steps.RunActivity(trial, validatePolicy, "load it and run a back-test", local.ValidateSession, r.in.SessionID)
 	if err := workflow.Await(ctx, func() bool { return tried.IsReady() || len(r.queue) > 0 }); err != nil {
 		_ = r.close(ctx, mlmodel.Aborted, "cancelled while it was validated", verdict{})
 		return true
@@ -283,7 +287,7 @@ func (r *rollout) validate(ctx workflow.Context) bool {
 func (r *rollout) resumeFromRow(ctx workflow.Context) (ended bool, err error) {
 	var local *activities.Rollouts
 	var row activities.RolloutRow
-	if err := localStep(ctx, "read the rollout", local.LoadRollout, r.in.SessionID).Get(ctx, &row); err != nil {
+	if err := steps.RunLocal(ctx, "read the rollout", local.LoadRollout, r.in.SessionID).Get(ctx, &row); err != nil {
 		return false, err
 	}
 	r.in.Plan, r.in.By, r.progress.Plan, r.progress.Phase = row.Plan, row.By, row.Plan, row.Phase
@@ -305,7 +309,7 @@ func (r *rollout) resumeFromRow(ctx workflow.Context) (ended bool, err error) {
 // closeRefused ends the rollout before anything was touched.
 func (r *rollout) closeRefused(ctx workflow.Context, cause error) {
 	r.failure = cause
-	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
+	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), steps.Sentence(cause)
 	_ = r.close(ctx, mlmodel.Rejected, r.progress.Error, verdict{})
 }
 
@@ -320,7 +324,7 @@ func (r *rollout) lost(ctx workflow.Context, cause error) error {
 		r.closeRefused(ctx, cause)
 		return nil
 	}
-	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), sentence(cause)
+	r.progress.Code, r.progress.Error = string(fault.CodeOf(cause)), steps.Sentence(cause)
 	return r.rollBack(ctx, verdict{why: "it could not go on: " + r.progress.Error, to: mlmodel.Aborted})
 }
 
