@@ -248,8 +248,8 @@ func (s *standing) ready() (id string, ok bool) {
 	return "", false
 }
 
-// state reads how the agent stands. Its instances live meanwhile: one that a switch waits
-// for speaks.
+// state reads how the agent stands. Its instances live meanwhile: one that a switch or a
+// promotion waits for speaks.
 func (m *member) state(ctx context.Context) (*standing, error) {
 	var s standing
 	if err := m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/state", nil, &s); err != nil {
@@ -276,10 +276,11 @@ func (m *member) await(ctx context.Context, what string, wanted func(*standing) 
 	return last, nil
 }
 
-// boot has the agent speak on the instance that a switch waits for, as its image does.
+// boot has the agent speak on the instances that a switch or a promotion waits for, as its
+// image does.
 func (m *member) boot(ctx context.Context, s *standing) {
 	for _, r := range s.Replicas {
-		if r.Kind == "switch" && r.State == "ready" {
+		if (r.Kind == "switch" || r.Kind == "manual") && r.State == "ready" {
 			body := registration(m.who.Token, m.name, r.InstanceID)
 			_ = m.try(ctx, "POST", "/api/agents/register", body, nil) // the next look has it try again
 		}
