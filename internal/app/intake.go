@@ -156,6 +156,19 @@ func (d doorCounts) Take(
 	return got, err
 }
 
+// TakeTogether implements intake.Store.
+func (d doorCounts) TakeTogether(
+	ctx context.Context,
+	notices []intake.Incoming,
+	judge roles.NoticeJudge,
+) ([]*roles.Taken, error) {
+	got, err := d.Store.TakeTogether(ctx, notices, judge)
+	for n, t := range got {
+		d.counts.record(notices[n].Notice, t, err)
+	}
+	return got, err
+}
+
 // noticeCounts counts what the agents' door takes in.
 type noticeCounts struct {
 	*postgres.Notices

@@ -32,10 +32,12 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 	case !i.acts(e.Kind):
 		return nil, off, nil
 	}
-	owner, err := i.Store.Owner(ctx, e.Account, e.InstanceID)
-	switch {
-	case err != nil:
+	owners, err := i.Store.Owners(ctx, []events.Event{e})
+	if err != nil {
 		return nil, "", err
+	}
+	owner := owners[0]
+	switch {
 	case owner.Foreign:
 		return nil, foreign, nil
 	case !owner.Known && owner.Launching:
@@ -44,17 +46,12 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 		return nil, unknown, nil
 	}
 	switch e.Kind {
-	case events.Rebalance:
-		return i.take(ctx, owner, interruption.Notice{Kind: interruption.Rebalance, ArrivedAt: i.Now()})
-	case events.SpotInterruption, events.CapacityInterruption:
-		if e.Action != "hibernate" && e.Deadline.Before(i.Now()) {
+	case events.Rebalance, events.SpotInterruption, events.CapacityInterruption:
+		n, ok := i.noticeOf(e, owner)
+		if !ok {
 			return i.look(ctx, owner, late)
 		}
-		return i.take(ctx, owner, interruption.Notice{
-			Kind:      interruption.Termination,
-			Deadline:  e.Deadline,
-			ArrivedAt: i.Now(),
-		})
+		return i.take(ctx, owner.ClientID, n)
 	case events.StateChange:
 		switch e.State {
 		case activities.StateShuttingDown, activities.StateTerminated, activities.StateStopping, activities.StateStopped:
@@ -65,18 +62,24 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e)
 }
 
-func (i *Intake) take(ctx context.Context, o Owner, n interruption.Notice) (*roles.Taken, string, error) {
-	n.AgentID, n.InstanceID, n.Door = o.AgentID, o.InstanceID, Door
-	got, err := i.Store.Take(ctx, o.ClientID, n, roles.JudgeNotice)
-	switch {
-	case err != nil:
+func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notice) (*roles.Taken, string, error) {
+	got, err := i.Store.Take(ctx, clientID, n, roles.JudgeNotice)
+	if err != nil {
 		return nil, "", err
-	case !got.Known:
-		return nil, unknown, nil
-	case !got.First:
-		return got, repeated, nil
 	}
-	return got, taken, nil
+	t, outcome := judged(got)
+	return t, outcome, nil
+}
+
+// judged says what became of a notice. One of no agent's instance is not taken in.
+func judged(got *roles.Taken) (*roles.Taken, string) {
+	switch {
+	case !got.Known:
+		return nil, unknown
+	case !got.First:
+		return got, repeated
+	}
+	return got, taken
 }
 
 // Door is the name of this one.
@@ -97,7 +100,14 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 	if !ended(seen) {
 		return nil, otherwise, nil
 	}
-	return i.take(ctx, o, interruption.Notice{Kind: interruption.Termination, Deadline: i.Now(), ArrivedAt: i.Now()})
+	return i.take(ctx, o.ClientID, interruption.Notice{
+		AgentID:    o.AgentID,
+		InstanceID: o.InstanceID,
+		Kind:       interruption.Termination,
+		Deadline:   i.Now(),
+		Door:       Door,
+		ArrivedAt:  i.Now(),
+	})
 }
 
 // ended says whether EC2 has ended an instance, or has stopped or hibernated it: that is a
