@@ -32,6 +32,7 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 			Store:   store,
 			Fleet:   a.ec2Fleet(),
 			Follow:  follow,
+			Wake:    a.Workflows.Wake,
 			ActOn:   a.Config.Events.ActOn,
 			Metrics: metrics,
 			Log:     a.Log.With("queue", address),

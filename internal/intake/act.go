@@ -22,6 +22,7 @@ const (
 	noop     = "noop"     // nothing follows from it
 	off      = "off"      // switched off
 	recorded = "recorded" // the client was notified
+	runs     = "runs"     // a replica's instance runs
 )
 
 // act deals with one event. A notice that was taken in is returned.
@@ -56,6 +57,9 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 		switch e.State {
 		case activities.StateShuttingDown, activities.StateTerminated, activities.StateStopping, activities.StateStopped:
 			return i.look(ctx, owner, noop)
+		case activities.StateRunning:
+			outcome, err := i.recordRunning(ctx, owner)
+			return nil, outcome, err
 		}
 		return nil, noop, nil
 	}
@@ -108,6 +112,27 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 		Door:       Door,
 		ArrivedAt:  i.Now(),
 	})
+}
+
+// recordRunning records that a replica's instance runs as soon as AWS says so, instead of
+// when its activity asks EC2 the next time. EC2 is asked all the same, because an event can
+// be old. A Guardian that is not reached is woken by the sweep.
+func (i *Intake) recordRunning(ctx context.Context, o Owner) (outcome string, err error) {
+	if o.Role != agent.Replica {
+		return noop, nil
+	}
+	seen, err := i.Fleet.State(ctx, o.Account, o.Region, o.InstanceID)
+	if err != nil || seen.State != activities.StateRunning {
+		return noop, err
+	}
+	wake, err := i.Store.RecordRunning(ctx, o.InstanceID)
+	if err != nil || !wake {
+		return runs, err
+	}
+	if err := i.Wake(ctx, o.AgentID, o.InstanceID+" runs"); err != nil {
+		i.Log.WarnContext(ctx, "a wake got lost: the sweep makes up for it", "agent_id", o.AgentID, "error", err)
+	}
+	return runs, nil
 }
 
 // ended says whether EC2 has ended an instance, or has stopped or hibernated it: that is a

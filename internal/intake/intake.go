@@ -67,6 +67,9 @@ type Store interface {
 	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
 	// TakeTogether takes in notices of different agents: all of them, or it fails.
 	TakeTogether(ctx context.Context, notices []Incoming, judge roles.NoticeJudge) ([]*roles.Taken, error)
+	// RecordRunning records that the instance of a replica that waits for it runs. wake says
+	// that the agent's Guardian has something to do by that.
+	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
 	// RecordScheduled notifies the client of what AWS has scheduled for an instance, once
 	// for each event.
 	RecordScheduled(ctx context.Context, o Owner, e events.Event) error
@@ -89,7 +92,8 @@ type Intake struct {
 	Store   Store
 	Fleet   Fleet
 	Follow  Follower
-	ActOn   []string // of Groups
+	Wake    func(ctx context.Context, agentID, why string) error // a Guardian
+	ActOn   []string                                             // of Groups
 	Metrics *Metrics
 	Log     *slog.Logger
 	Now     func() time.Time

@@ -179,6 +179,16 @@ type world struct {
 	followed *followed
 	registry *prometheus.Registry
 	metrics  *intake.Metrics
+
+	mu    sync.Mutex
+	woken []string // agents
+}
+
+func (w *world) wake(_ context.Context, agentID, _ string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.woken = append(w.woken, agentID)
+	return nil
 }
 
 func newWorld(t *testing.T) *world {
@@ -248,6 +258,7 @@ func (w *world) intake(q intake.Queue) *intake.Intake {
 		Store:   w.store,
 		Fleet:   w.cloud,
 		Follow:  w.followed,
+		Wake:    w.wake,
 		ActOn:   intake.Groups(),
 		Metrics: w.metrics,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), nil)),
