@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +90,11 @@ func TestAStandbyOfPostgresTakesOver(t *testing.T) {
 	require.NoError(t, travelAll(ctx, members, moves, made))
 	require.NoError(t, <-replaced)
 	t.Logf("%d moves: %v; answers: %v", moves, made, f.answers)
+	for line := range strings.SplitSeq(s.Log(devtest.API, 5000), "\n") {
+		if strings.Contains(line, `"level":"ERROR"`) {
+			t.Log(line)
+		}
+	}
 	settleAndAudit(ctx, t, f, 3*time.Minute, agents, moves)
 
 	require.Equal(t, processes, []int{s.PID(devtest.Worker), s.PID(devtest.API)})
