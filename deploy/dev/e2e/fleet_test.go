@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ type fleet struct {
 	sim *simclient.Client
 	ec2 *ec2.Client
 	who tenant
+
+	answers *tally // of try, by status; nil: not counted
 }
 
 func newFleet(t *testing.T, s *devtest.Stack, who tenant) *fleet {
@@ -170,6 +173,7 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 	defer cancel()
 	var text string
 	status, err := f.Call(ctx, method, path, f.who.Token, in, &text)
+	f.count(status, err)
 	switch {
 	case err != nil:
 		return err
@@ -187,6 +191,17 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 		return nil
 	}
 	return decode(text, out)
+}
+
+// count keeps what came of a call.
+func (f *fleet) count(status int, err error) {
+	switch {
+	case f.answers == nil:
+	case err != nil:
+		f.answers.add("no answer")
+	default:
+		f.answers.add(strconv.Itoa(status))
+	}
 }
 
 // insist calls until the answer is final.
