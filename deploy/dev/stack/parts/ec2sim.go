@@ -46,6 +46,7 @@ func (p *ec2Part) Start(ctx context.Context) error {
 		return err
 	}
 	p.addresses.EC2 = "http://" + loopback.Addr(port)
+	p.addresses.EventQueue = p.addresses.EC2 + "/" + ec2sim.DefaultAccount + "/" + ec2sim.EventQueue
 	return nil
 }
 
