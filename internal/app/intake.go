@@ -28,15 +28,16 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 	var out []*intake.Intake
 	for _, address := range a.Config.Events.Queues {
 		out = append(out, &intake.Intake{
-			Queue:   intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address),
-			Store:   store,
-			Fleet:   a.ec2Fleet(),
-			Follow:  follow,
-			Wake:    a.Workflows.Wake,
-			ActOn:   a.Config.Events.ActOn,
-			Metrics: metrics,
-			Log:     a.Log.With("queue", address),
-			Now:     time.Now,
+			MoveAhead: a.Config.Events.MoveAhead,
+			Queue:     intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address),
+			Store:     store,
+			Fleet:     a.ec2Fleet(),
+			Follow:    follow,
+			Wake:      a.Workflows.Wake,
+			ActOn:     a.Config.Events.ActOn,
+			Metrics:   metrics,
+			Log:       a.Log.With("queue", address),
+			Now:       time.Now,
 		})
 	}
 	return out
@@ -53,6 +54,10 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 	if a.Config.Events.Survey > 0 {
 		survey := a.newSurvey(a.aftercare)
 		g.Go(func() error { return survey.Run(ctx) })
+	}
+	if a.Config.Events.MoveAhead > 0 {
+		planned := &intake.Planned{Store: &postgres.PlannedMoves{DB: a.DB}, Log: a.Log, Now: time.Now}
+		g.Go(func() error { return planned.Run(ctx) })
 	}
 	g.Go(func() error { return a.aftercare.Run(ctx) })
 }

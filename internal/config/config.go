@@ -129,6 +129,8 @@ type Events struct {
 	Endpoint string   `env:"AWS_ENDPOINT_URL_SQS" doc:"another SQS"`
 
 	Survey time.Duration `env:"EVENTS_SURVEY" envDefault:"1m" doc:"how often EC2 is asked about the instances of each account and region, for those of whom neither an agent nor an event tells; 0s: never"`
+
+	MoveAhead time.Duration `env:"EVENTS_MOVE_AHEAD" envDefault:"24h" doc:"how long before maintenance or retirement that AWS has scheduled an agent is moved; limits of voluntary moves hold until an hour before; 0s: the client is notified only"`
 }
 
 // Tracing is whether spans are sent. The names are OpenTelemetry's own; its SDK reads

@@ -63,7 +63,7 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 		}
 		return nil, noop, nil
 	}
-	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e)
+	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e, i.MoveAhead)
 }
 
 func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notice) (*roles.Taken, string, error) {

@@ -183,7 +183,7 @@ func elsewhere() map[string]iam.Request {
 		"s3:DeleteObject":             {Action: "s3:DeleteObject", Resource: bucket + "/models/c1/0"},
 		"s3:ListObjectsV2":            {Action: "s3:ListBucket", Resource: bucket},
 		"sqs:ReceiveMessage":          {Action: "sqs:ReceiveMessage", Resource: queue},
-		"sqs:DeleteMessage":           {Action: "sqs:DeleteMessage", Resource: queue},
+		"sqs:DeleteMessageBatch":      {Action: "sqs:DeleteMessage", Resource: queue},
 		"sqs:ChangeMessageVisibility": {Action: "sqs:ChangeMessageVisibility", Resource: queue},
 	}
 }
@@ -232,6 +232,7 @@ func TestPoliciesAllowEveryCall(t *testing.T) {
 	// volume is encrypted:
 	// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
 	needed := append(slices.Clone(calls), "iam:PassRole", "s3:ListBucket", "sqs:GetQueueAttributes",
+		"sqs:DeleteMessage",
 		"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext",
 		"kms:ReEncryptFrom", "kms:ReEncryptTo")
 	for _, p := range append(slices.Clone(s.control.Policies), s.tenant.Policies...) {
