@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,7 +60,33 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 		planned := &intake.Planned{Store: &postgres.PlannedMoves{DB: a.DB}, Log: a.Log, Now: time.Now}
 		g.Go(func() error { return planned.Run(ctx) })
 	}
+	if slices.Contains(a.Config.Events.ActOn, "asg") && len(a.intakes) > 0 {
+		lifecycle := &intake.Lifecycle{
+			Store:  &postgres.LifecycleActions{DB: a.DB},
+			Groups: groups{a.Fleet},
+			Log:    a.Log,
+			Now:    time.Now,
+		}
+		g.Go(func() error { return lifecycle.Run(ctx) })
+	}
 	g.Go(func() error { return a.aftercare.Run(ctx) })
+}
+
+// groups are the Auto Scaling groups of clients' accounts.
+type groups struct{ *fleet.Provider }
+
+// Complete implements the Groups of intake.Lifecycle.
+func (g groups) Complete(ctx context.Context, a intake.LifecycleAction, abandon bool) (bool, error) {
+	return g.CompleteLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a), abandon)
+}
+
+// KeepWaiting implements the Groups of intake.Lifecycle.
+func (g groups) KeepWaiting(ctx context.Context, a intake.LifecycleAction) (bool, error) {
+	return g.KeepLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a))
+}
+
+func lifecycleOf(a intake.LifecycleAction) fleet.LifecycleAction {
+	return fleet.LifecycleAction{Group: a.Group, Hook: a.Name, Token: a.Token, InstanceID: a.InstanceID}
 }
 
 // newSurvey asks EC2 about instances, for those of whom no event tells.

@@ -70,6 +70,8 @@ type Store interface {
 	// RecordRunning records that the instance of a replica that waits for it runs. wake says
 	// that the agent's Guardian has something to do by that.
 	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
+	// RecordLifecycle keeps an action of an Auto Scaling group that waits for the agent.
+	RecordLifecycle(ctx context.Context, o Owner, e events.Event) error
 	// RecordScheduled notifies the client of what AWS has scheduled for an instance, and
 	// plans the agent's move ahead of it, once for each event. Zero plans no move.
 	RecordScheduled(ctx context.Context, o Owner, e events.Event, ahead time.Duration) error
@@ -112,11 +114,11 @@ type Intake struct {
 // Groups of events that an operator can switch on and off.
 var groups = map[events.Kind]string{
 	events.SpotInterruption: "notice", events.CapacityInterruption: "notice", events.Rebalance: "rebalance",
-	events.StateChange: "state", events.Health: "health",
+	events.StateChange: "state", events.Health: "health", events.LifecycleHook: "asg",
 }
 
 // Groups are the names that EVENTS_ACT_ON takes.
-func Groups() []string { return []string{"notice", "rebalance", "state", "health"} }
+func Groups() []string { return []string{"notice", "rebalance", "state", "health", "asg"} }
 
 // Run receives until ctx ends.
 func (i *Intake) Run(ctx context.Context) error {

@@ -188,6 +188,35 @@ func elsewhere() map[string]iam.Request {
 	}
 }
 
+// groupCalls are those of Auto Scaling, about a group that its owner has marked.
+func groupCalls() map[string]iam.Request {
+	out := map[string]iam.Request{}
+	for _, action := range []string{"autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"} {
+		out[action] = iam.Request{
+			Action: action,
+			Resource: "arn:aws:autoscaling:" + region + ":" + tenantAccount +
+				":autoScalingGroup:00000000-1111-2222-3333-444444444444:autoScalingGroupName/web",
+			Context: map[string][]string{"aws:ResourceTag/" + fleet.TagClient: {client}},
+		}
+	}
+	return out
+}
+
+// TestOnlyMarkedGroupsGoOn: the actions of a group that names another client, or none, are
+// out of reach.
+func TestOnlyMarkedGroupsGoOn(t *testing.T) {
+	t.Parallel()
+	s := createStacks(t, nil)
+	for name, r := range groupCalls() {
+		require.Equal(t, iam.Allow, iam.Decide(r, s.tenant.Policies...), name)
+		r.Context = map[string][]string{"aws:ResourceTag/" + fleet.TagClient: {"c2"}}
+		require.NotEqual(t, iam.Allow, iam.Decide(r, s.tenant.Policies...), name)
+		r.Context = nil
+		require.NotEqual(t, iam.Allow, iam.Decide(r, s.tenant.Policies...), name)
+		require.NotEqual(t, iam.Allow, iam.Decide(r, s.control.Policies...), name)
+	}
+}
+
 // TestPoliciesAllowEveryCall: the code lives an agent's life in a tenant's account and in
 // our own, with IAM before each call, and what the code calls beyond EC2 is allowed too.
 // Nothing is allowed that no call needs.
@@ -204,6 +233,12 @@ func TestPoliciesAllowEveryCall(t *testing.T) {
 	for name, r := range elsewhere() {
 		require.Equal(t, iam.Allow, iam.Decide(r, s.control.Policies...), name)
 		asked[name] = map[iam.Decision]int{iam.Allow: 1}
+	}
+	for name, r := range groupCalls() {
+		for _, policies := range [][]iam.Policy{s.control.Policies, s.tenant.Policies} {
+			require.Equal(t, iam.Allow, iam.Decide(r, policies...), name)
+		}
+		asked[name] = map[iam.Decision]int{iam.Allow: 2}
 	}
 	for _, g := range []*gate{w.gate, o.gate} {
 		for action, decisions := range g.asked {
