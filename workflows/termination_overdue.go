@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/workflows/steps"
 )
 
 // overdueVersion marks the Terminations that tell of an instance which AWS has not taken.
@@ -21,18 +22,18 @@ func (t *terminationRun) awaitTaken(ctx workflow.Context, watch activities.Watch
 	var instances *activities.Instances
 	watching, stop := workflow.WithCancel(ctx)
 	defer stop()
-	gone := runActivity(watching, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch)
+	gone := steps.RunActivity(watching, steps.WatchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch)
 	if workflow.GetVersion(ctx, overdueVersion, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return false, gone.Get(ctx, seen)
 	}
 	told := false
 	for !gone.IsReady() {
-		wait := watchPolicy.ScheduleToCloseTimeout
+		wait := steps.WatchPolicy.ScheduleToCloseTimeout
 		if !told {
 			wait = max(t.facts.Notice.Deadline.Add(overdue).Sub(workflow.Now(ctx)), 0)
 		}
 		nudges := t.nudges
-		if _, err := awaitWithin(ctx, wait, func() bool { return gone.IsReady() || t.nudges != nudges }); err != nil {
+		if _, err := steps.AwaitWithin(ctx, wait, func() bool { return gone.IsReady() || t.nudges != nudges }); err != nil {
 			return false, err
 		}
 		if gone.IsReady() {

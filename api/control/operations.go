@@ -14,6 +14,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 // OperationViews is the part of views.Views that operation routes read.
@@ -322,7 +323,7 @@ func (o *Operations) Cancel(ctx context.Context, id string) error {
 		return err
 	}
 	if view.State != "running" {
-		return workflows.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
+		return steps.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
 	}
 	return o.Workflows.CancelOperation(ctx, id, web.ActorName(ctx))
 }

@@ -212,6 +212,7 @@ func (a *App) readyProbes() []rest.Probe {
 		{Name: "installation", Check: a.checkTie},
 		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
+		{Name: "sandbox", Check: a.checkPython, Degrades: true},
 	}
 }
 

@@ -6,7 +6,7 @@
 // # The APIs
 //
 // One address speaks four of them. The caller's region is the one the request
-// is signed for; the caller's account is in the access key ([AccessKey]).
+// is signed for; the caller's account is in the access key (client.AccessKey).
 // Signatures are not verified: serve it on the loopback interface only.
 //
 //   - EC2, query protocol of 2016-11-15: the actions in actions.go
@@ -41,7 +41,7 @@
 // The price of a pool is a pure function of the seed, the pool and the moment
 // (market.go): the same seed is the same 90 days of history in every process.
 // Zones, types and list prices are in catalog.go. Public images are
-// [PublicImage], subnets [SubnetID], security groups [DefaultGroup].
+// client.PublicImage, subnets [SubnetID], security groups [DefaultGroup].
 //
 // # Durable state
 //
@@ -52,8 +52,8 @@
 //
 // # The control API
 //
-// JSON under /_sim/, for tests, the demo and drills; [Client] is its client and
-// its types are in messages.go (what is sent) and reports.go (what is seen).
+// JSON under /_sim/, for tests, the demo and drills. The package client is its
+// client and has its types: messages.go is what is sent, reports.go what is seen.
 // Unknown fields and impossible values are refused with
 // {"error": "<sentence>", "code": "ec2sim.<reason>"}. A pool is
 // "<type>.<zone>", and where a pattern is allowed it is one of path.Match.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 // priceQuery is GetProducts of the Pricing API.
@@ -141,7 +143,7 @@ func listedProducts() []product {
 					price += t.windows()
 				}
 				out = append(out, product{
-					sku: strings.ToUpper(fmt.Sprintf("%016x", hash(r.name+t.name+os))), price: price,
+					sku: strings.ToUpper(fmt.Sprintf("%016x", derive.HashText(r.name+t.name+os))), price: price,
 					attributes: map[string]string{
 						"servicecode":     "AmazonEC2",
 						"productFamily":   "Compute Instance",
