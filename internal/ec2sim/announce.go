@@ -3,13 +3,9 @@ package ec2sim
 import (
 	"encoding/json"
 	"time"
-)
 
-// Announcements change what the simulator announces of what happens to its instances.
-type Announcements struct {
-	// Off says nothing is announced any more. What happens meanwhile is never announced.
-	Off bool `json:"off,omitempty"`
-}
+	"spotkeeper/internal/ec2sim/client"
+)
 
 // announced is what the queue has been told of an instance.
 type announced struct {
@@ -102,7 +98,7 @@ func (s *Server) sendEvent(i *instance, kind, resource string, detail map[string
 }
 
 // postAnnouncements switches the events off and on.
-func (s *Server) postAnnouncements(in Announcements) (any, error) {
+func (s *Server) postAnnouncements(in client.Announcements) (any, error) {
 	s.silent = in.Off
 	return nothing{}, nil
 }

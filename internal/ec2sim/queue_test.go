@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/events"
 )
 
@@ -28,7 +29,7 @@ func (c *cloud) queue() queueClient {
 		BaseEndpoint: aws.String(c.srv.URL),
 		HTTPClient:   c.srv.Client(),
 		Retryer:      aws.NopRetryer{},
-		Credentials:  credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
+		Credentials:  credentials.NewStaticCredentialsProvider(client.AccessKey(account), "secret", ""),
 	})}
 }
 
@@ -49,7 +50,7 @@ func TestEventsOfAnInstance(t *testing.T) {
 	var ticks int // the machine's clock: each look is later than the one before
 	c := newCloud(t, ec2sim.Options{
 		Now:    func() time.Time { ticks++; return start.Add(time.Duration(ticks) * time.Second) },
-		Delays: ec2sim.Delays{Pending: 60, ShuttingDown: 60, Notice: 120},
+		Delays: client.Delays{Pending: 60, ShuttingDown: 60, Notice: 120},
 	})
 	q := c.queue()
 	require.Empty(t, q.receive(t, 0))
@@ -71,13 +72,13 @@ func TestEventsOfAnInstance(t *testing.T) {
 	require.Equal(t, []string{"state pending"}, seen())
 	c.advance(t, 2*time.Minute)
 	require.Equal(t, []string{"state running"}, seen())
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Rebalance, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, client.Rebalance, 0))
 	require.Equal(t, []string{"rebalance"}, seen())
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Notice, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, client.Notice, 0))
 	require.Equal(t, []string{"spot-interruption terminate"}, seen())
 	c.advance(t, 150*time.Second)
 	require.Equal(t, []string{"state shutting-down"}, seen())
-	require.NoError(t, c.ctl.Announce(t.Context(), ec2sim.Announcements{Off: true}))
+	require.NoError(t, c.ctl.Announce(t.Context(), client.Announcements{Off: true}))
 	c.advance(t, 10*time.Minute)
 	require.Empty(t, seen(), "what happens while events are off is never announced")
 }

@@ -140,7 +140,7 @@ func (c *Client) SetPrice(ctx context.Context, pool string, price float64) error
 
 // Announce switches the events of the queue off and on.
 func (c *Client) Announce(ctx context.Context, in Announcements) error {
-	return c.tell(ctx, "events", in)
+	return c.post(ctx, "events", in)
 }
 
 // Impair makes the status checks of an instance fail, or pass again.
