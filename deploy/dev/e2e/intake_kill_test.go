@@ -18,6 +18,7 @@ import (
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // Steps at which a queueProxy keeps a worker waiting.
@@ -150,7 +151,7 @@ func TestKilledIntake(t *testing.T) {
 	t.Parallel()
 	p := newQueueProxy(t)
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{
-		"EVENTS_QUEUE_URL":     p.URL + "/" + ec2sim.DefaultAccount + "/" + ec2sim.EventQueue,
+		"EVENTS_QUEUE_URL":     p.URL + "/" + client.DefaultAccount + "/" + ec2sim.EventQueue,
 		"AWS_ENDPOINT_URL_SQS": p.URL,
 		"EVENTS_SURVEY":        "0s",     // the third door would do it too
 		"EVENTS_ACT_ON":        "notice", // and so would the end of the instance
@@ -173,7 +174,7 @@ func TestKilledIntake(t *testing.T) {
 		}
 
 		reached := p.arm(step)
-		require.NoError(t, f.sim.Interrupt(ctx, at, ec2sim.Notice, 0))
+		require.NoError(t, f.sim.Interrupt(ctx, at, client.Notice, 0))
 		select {
 		case <-reached:
 		case <-ctx.Done():
