@@ -71,7 +71,8 @@ var jobs = []job{
 		"Drops and deletes what is older than it is kept.", pauses},
 }
 
-// Schedules are the jobs as the server should have them.
+// Schedules are the jobs as the server should have them. The queue is that of agents'
+// operations; jobs have theirs beside it.
 func Schedules(queue string) []temporalx.Schedule {
 	out := make([]temporalx.Schedule, len(jobs))
 	for i, j := range jobs {
@@ -83,7 +84,7 @@ func Schedules(queue string) []temporalx.Schedule {
 			Note:     j.note,
 			Workflow: j.workflow,
 			Args:     []any{JobInput{}},
-			Queue:    queue,
+			Queue:    JobsQueue(queue),
 			Reason:   ReasonAttribute,
 		}
 	}
