@@ -24,7 +24,7 @@ var leastRoles = map[operators.Role][]string{
 		"adoptInstance", "pauseAgent", "resumeAgent", "pauseAgents", "resumeAgents", "pauseClient", "resumeClient",
 		"markRead", "markAllRead", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "pauseMoves", "resumeMoves",
 		"activateModels", "fallBack", "startRollout", "promoteRollout", "pauseRollout", "resumeRollout",
-		"abortRollout", "rollbackRollout",
+		"abortRollout", "rollbackRollout", "decodePayloads",
 	},
 	operators.Admin: {
 		"createClient", "changeClientAccount", "setLimits", "endOperatorSession", "deleteClient", "removeClient",
