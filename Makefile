@@ -94,6 +94,10 @@ release-dry: console $(TOOLS)/nfpm-$(NFPM_VERSION) $(TOOLS)/syft-$(SYFT_VERSION)
 	@deploy/release.sh $(VERSION) $(TOOLS)/nfpm-$(NFPM_VERSION) $(TOOLS)/syft-$(SYFT_VERSION)
 	@cd $(BIN)/release && ls -lS
 
+.PHONY: bases
+bases: ## look up the digests of the images' bases and write them into deploy/bases.env
+	@deploy/bases.sh pin
+
 # Needs Docker with buildx and a login at REGISTRY. Each image carries its SBOM and its provenance.
 IMAGES := api worker api-onnx worker-onnx agent agent-shell
 .PHONY: images
@@ -101,8 +105,8 @@ images: $(IMAGES:%=image-%) ## build the images for both architectures and push 
 
 .PHONY: $(IMAGES:%=image-%)
 $(IMAGES:%=image-%): image-%:
-	@docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --push -f deploy/Dockerfile \
-	  --target $* --build-arg VERSION=$(AGENT_VERSION) \
+	@bases=$$(deploy/bases.sh check) && docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --push \
+	  -f deploy/Dockerfile --target $* --build-arg VERSION=$(AGENT_VERSION) $$bases \
 	  -t $(or $(REGISTRY),$(error REGISTRY is missing))/$(firstword $(subst -, ,$*)):$(VERSION)$(if $(findstring -,$*),-$(lastword $(subst -, ,$*))) .
 
 .PHONY: metadata-mock
@@ -151,6 +155,14 @@ test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, confor
 crash: ## move 70 agents 210 times while every process is killed at random (AGENTS, MOVES, ARGS=-crash-lose-temporal)
 	@cd $(DEV) && go test -race -count=1 -timeout 0 -run TestCrash -v ./e2e -crash-lead 90s \
 	  -crash-agents $(AGENTS) -crash-moves $(MOVES) $(ARGS)
+
+.PHONY: upgrade
+upgrade: ## replace the worker and api of another release while agents move (FROM=tag or commit)
+	@commit=$$(git rev-parse --short "$(or $(FROM),$(error FROM is missing))^{commit}") && at=$(BIN)/releases/$$commit && \
+	  if [ ! -x $$at/spotkeeper-worker ]; then echo "compiling $$commit ..."; mkdir -p $$at/src && \
+	    git archive $$commit | tar -x -C $$at/src && cd $$at/src && \
+	    go build -buildvcs=false -o ../spotkeeper-api ./api && go build -buildvcs=false -o ../spotkeeper-worker ./worker && rm -rf $$at/src; fi && \
+	  cd $(CURDIR)/$(DEV) && go test -count=1 -timeout 15m -run TestRollingUpgrade -v ./e2e -upgrade-from $$at
 
 .PHONY: soak
 soak: build ## let 10,000 agents live for SOAK while one loses its instance each second
@@ -222,7 +234,7 @@ histories: ## record workflow histories from the real server for the replay test
 clean: ## remove what was built and the embedded stack's state
 	@for state in .spotkeeper $(DEV)/.spotkeeper; do \
 	  [ ! -L $$state/postgres ] || rm -rf "$$(readlink $$state/postgres)"; done
-	@rm -rf $(BIN)/spotkeeper $(BIN)/spotkeeper-* $(BIN)/test .spotkeeper $(DEV)/.spotkeeper
+	@rm -rf $(BIN)/spotkeeper $(BIN)/spotkeeper-* $(BIN)/test $(BIN)/releases .spotkeeper $(DEV)/.spotkeeper
 
 $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	@echo "compiling golangci-lint $(LINT_VERSION) (once, minutes) ..."

@@ -38,16 +38,24 @@ for arch in amd64 arm64; do
   go build -trimpath -ldflags "-s -w" -o "$bin/spotkeeper-api" ./api
   go build -trimpath -ldflags "-s -w" -o "$bin/spotkeeper-worker" ./worker
   go build -trimpath -ldflags "-s -w -X main.version=$AGENT_VERSION" -o "$bin/spotkeeper-agent" ./deploy/agent
+  go build -trimpath -ldflags "-s -w" -o "$bin/spotkeeper" ./deploy/cli
   unset CGO_ENABLED GOOS GOARCH
   archive "spotkeeper_${version}_linux_$arch" "$bin/spotkeeper-api" "$bin/spotkeeper-worker" README.md docs/config.md \
     deploy/control-plane/*.service deploy/control-plane/spotkeeper.env
   archive "spotkeeper-agent_${AGENT_VERSION}_linux_$arch" "$bin/spotkeeper-agent" deploy/agent/files/agent.yaml \
     deploy/agent/files/spotkeeper-agent.service deploy/agent/files/hooks
+  archive "spotkeeper-cli_${version}_linux_$arch" "$bin/spotkeeper" docs/cli.md
   cp "$bin/spotkeeper-agent" "bin/spotkeeper-agent-linux-$arch"
   for kind in deb rpm; do
     package deploy/control-plane/nfpm.yaml "$kind" "$version" "$arch"
     package deploy/agent/nfpm.yaml "$kind" "$AGENT_VERSION" "$arch"
   done
+done
+# The command line also runs on the machines of those who use it.
+for arch in amd64 arm64; do
+  bin=$stage/darwin_$arch
+  CGO_ENABLED=0 GOOS=darwin GOARCH=$arch go build -trimpath -ldflags "-s -w" -o "$bin/spotkeeper" ./deploy/cli
+  archive "spotkeeper-cli_${version}_darwin_$arch" "$bin/spotkeeper" docs/cli.md
 done
 cp deploy/agent/install.sh "$out/"
 (cd deploy/checks && go run ./packchart "$version" "../../$out")

@@ -3,6 +3,7 @@
 //	worker            run until told to stop
 //	worker migrate    bring the database schema up to date, and end
 //	worker rekey      seal all secrets with the first of SECRET_KEYS, and end
+//	worker versions   list the versions of workers, or change which has new workflows (docs/versions.md)
 //	worker audit verify    check that the trail of who did what is whole, and end
 //	worker backtest   run engines over a market and print what they would have cost (-h)
 package main
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string) error {
 		command = args[0]
 	}
 	if command == "help" || strings.HasPrefix(command, "-") {
-		return config.PrintUsage(os.Stdout, "spotkeeper-worker [run|migrate|rekey|audit verify|backtest]", args)
+		return config.PrintUsage(os.Stdout, "spotkeeper-worker [run|migrate|rekey|versions|audit verify|backtest]", args)
 	}
 	c, err := config.Load(nil)
 	if command == "backtest" {
@@ -67,6 +68,8 @@ func run(ctx context.Context, args []string) error {
 		applied, err := postgres.Migrate(ctx, a.DB)
 		a.Log.Info("schema is up to date", "applied", applied)
 		return err
+	case "versions":
+		return a.Versions(ctx, args[1:], os.Stdout)
 	case "rekey":
 		return a.Rekey(ctx)
 	case "audit":
@@ -75,6 +78,6 @@ func run(ctx context.Context, args []string) error {
 		}
 		return a.VerifyTrail(ctx)
 	default:
-		return fmt.Errorf("there is no command %q: run, migrate, rekey, audit verify or backtest", command)
+		return fmt.Errorf("there is no command %q: run, migrate, rekey, versions, audit verify or backtest", command)
 	}
 }

@@ -43,6 +43,7 @@ type Client struct {
 	Namespace string // that Temporal was connected with; empty: the default one
 	Queue     string
 	Tuning    Tuning
+	Versioned bool        // workers are: the server chooses the version that begins a workflow
 	OnRetry   func(error) // called with each error that was answered by trying again; may be nil
 
 	// NameOf returns what an agent is called by those who run it, or "". It may be nil.
@@ -173,7 +174,9 @@ func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (st
 	opts := c.operation(ctx, row)
 	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
-	opts.EnableEagerStart = true // a process with a worker has the first task with the answer
+	// A process with a worker has the first task with the answer. The server would not be
+	// asked which version is to have it.
+	opts.EnableEagerStart = !c.Versioned
 	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, fn, in)
 	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
 		return false, ignoreEnded(c.signal(ctx, row.ID, SignalNews, nil))

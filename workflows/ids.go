@@ -23,6 +23,10 @@ func Attributes() []string {
 	return []string{ClientAttribute.GetName(), AgentAttribute.GetName(), NameAttribute.GetName(), ReasonAttribute.GetName()}
 }
 
+// JobsQueue is the task queue of the jobs that run by the clock, beside that of agents'
+// operations: a job that keeps every slot busy leaves a notice its own.
+func JobsQueue(queue string) string { return queue + "-jobs" }
+
 // GuardianID is the id of an agent's Guardian. Like every id here it is a
 // natural key, so the id is the lock.
 func GuardianID(agentID string) string { return "guardian/" + agentID }

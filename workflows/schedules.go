@@ -8,7 +8,8 @@ import (
 // SchedulePrefix begins the id of every schedule of ours.
 const SchedulePrefix = "job/"
 
-// Schedules are the jobs as the server should have them.
+// Schedules are the jobs as the server should have them. The queue is that of agents'
+// operations; jobs have theirs beside it.
 func Schedules(queue string) []temporalx.Schedule {
 	all := jobs.All()
 	out := make([]temporalx.Schedule, len(all))
@@ -21,7 +22,7 @@ func Schedules(queue string) []temporalx.Schedule {
 			Note:     j.Note,
 			Workflow: j.Workflow,
 			Args:     []any{jobs.JobInput{}},
-			Queue:    queue,
+			Queue:    JobsQueue(queue),
 			Reason:   ReasonAttribute,
 		}
 	}

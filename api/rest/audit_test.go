@@ -23,6 +23,7 @@ var toldAsWhatFollows = map[string]bool{
 	"createEmergencyReplica": true,
 	"terminationImminent":    true,
 	"testSink":               true,
+	"decodePayloads":         true,
 }
 
 // deed is what somebody does on a route, and the event that is to tell it.

@@ -25,7 +25,7 @@ var leastRoles = map[operators.Role][]string{
 		"blockPool", "unblockPool",
 		"markRead", "markAllRead", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "pauseMoves", "resumeMoves",
 		"activateModels", "fallBack", "startRollout", "promoteRollout", "pauseRollout", "resumeRollout",
-		"abortRollout", "rollbackRollout",
+		"abortRollout", "rollbackRollout", "decodePayloads",
 	},
 	operators.Admin: {
 		"createClient", "changeClientAccount", "setLimits", "endOperatorSession", "deleteClient", "removeClient",

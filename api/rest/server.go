@@ -73,6 +73,7 @@ type Deps struct {
 	Adoptions      *control.Adoptions
 	ClientAccounts *control.ClientAccounts
 	Logins         *control.OperatorSessions
+	Payloads       *control.Payloads
 
 	EngineLoaded func() bool // nil: yes, the built-in rules are always there
 
@@ -95,7 +96,7 @@ func New(d Deps) (http.Handler, error) {
 		return nil, err
 	}
 	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts),
-		web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins))
+		web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins, d.Payloads.Guests()))
 	routes := d.Routes()
 	d.auth.Routes = routes
 	for _, r := range routes {
@@ -132,12 +133,16 @@ func (d Deps) withDefaults() Deps {
 	if d.Quick == 0 {
 		d.Quick = web.QuickTimeout
 	}
+	if d.Payloads == nil {
+		d.Payloads = &control.Payloads{}
+	}
 	d.OpenToOperators = d.OpenToOperators && len(d.Operators) == 0 && d.SignIn == nil
 	d.auth = &web.Authenticator{
 		Tokens:    d.Tokens,
 		Operators: d.Operators,
 		Open:      d.OpenToOperators,
 		Origins:   d.CORSOrigins,
+		Guests:    d.Payloads.Guests(),
 		Audit:     d.Audit,
 		Gate:      web.NewThrottle(d.Now),
 		Now:       d.Now,
@@ -177,6 +182,7 @@ func (d Deps) Routes() []web.Route {
 		d.Adoptions.Routes(),
 		d.ClientAccounts.Routes(),
 		d.Logins.Routes(),
+		d.Payloads.Routes(),
 		d.Switches.Routes(),
 		d.Requirements.Routes(),
 		d.Preflight.Routes(),

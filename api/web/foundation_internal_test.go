@@ -49,7 +49,7 @@ func surface(
 	t.Helper()
 	QuietGin()
 	g := gin.New()
-	g.Use(Identify(testLogger(t)), RecordRequests(NewMetrics(prometheus.NewRegistry())), Recovery, AllowOrigins(nil))
+	g.Use(Identify(testLogger(t)), RecordRequests(NewMetrics(prometheus.NewRegistry())), Recovery, AllowOrigins(nil, nil))
 	r := Route{
 		Method:   http.MethodPost,
 		Path:     "/e/:id",

@@ -129,11 +129,16 @@ func Recovery(c *gin.Context) {
 	c.Next()
 }
 
-// AllowOrigins answers browsers of the origins we were told of, on errors as well.
-func AllowOrigins(origins []string) gin.HandlerFunc {
+// AllowOrigins answers browsers of the configured origins, on errors as well. Guests are
+// further origins by the path that they may call, with the session of who uses the page.
+func AllowOrigins(origins []string, guests map[string][]string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		origin := c.GetHeader("Origin")
-		if origin != "" && slices.Contains(origins, origin) {
+		guest := slices.Contains(guests[c.Request.URL.Path], origin)
+		if guest {
+			c.Header("Access-Control-Allow-Credentials", "true")
+		}
+		if origin != "" && (guest || slices.Contains(origins, origin)) {
 			c.Header("Access-Control-Allow-Origin", origin)
 			c.Writer.Header().Add("Vary", "Origin")
 			c.Header("Access-Control-Expose-Headers", nextHeader+", "+linkHeader)

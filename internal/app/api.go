@@ -151,6 +151,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		Credentials: &control.Credentials{Store: tokens},
 		Logins:      &control.OperatorSessions{Store: &postgres.Sessions{DB: a.DB}, Now: time.Now},
+		Payloads:    &control.Payloads{Codec: a.codec, UI: a.Config.Temporal.UI},
 		Limits:      &control.Limits{Store: &postgres.Quotas{DB: a.DB}},
 		Rates:       web.DefaultRates(),
 		Quotas:      &postgres.Quotas{DB: a.DB},

@@ -43,6 +43,7 @@ type App struct {
 	doors      *doorMetrics
 	intakes    []*intake.Intake // of a worker, one for each queue
 	seal       *sealer          // of user data
+	codec      *temporalx.Codec // of payloads at Temporal
 }
 
 // Options are what a process adds to its configuration.
@@ -57,6 +58,7 @@ type Options struct {
 // first call, and again at each further one, so a process starts before its
 // dependencies and recovers with them.
 func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
+	o.Temporal.APIKeyFile = c.Temporal.APIKeyFile
 	if err := checkTransport(c, o.Temporal); err != nil {
 		return nil, err
 	}
@@ -109,6 +111,8 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		db.Close()
 		return nil, err
 	}
+	a.codec = &temporalx.Codec{Box: keys.For("temporal"), Seal: c.Temporal.Encrypt}
+	o.Temporal.Codec = a.codec
 	a.attributes = &temporalx.Attributes{Names: workflows.Attributes()}
 	o.Temporal.Logger, o.Temporal.Metrics, o.Temporal.Attributes = a.Log, temporalx.NewMetrics(a.Metrics), a.attributes
 	if a.Temporal, err = temporalx.Connect(o.Temporal); err != nil {
@@ -135,6 +139,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		Namespace: a.Namespace,
 		Queue:     c.Temporal.Queue,
 		Tuning:    o.Tuning,
+		Versioned: c.Temporal.Deployment != "",
 		OnRetry:   func(error) { retries.Inc() },
 		NameOf:    names.find,
 	}

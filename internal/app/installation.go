@@ -13,7 +13,7 @@ func (a *App) tie(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return temporalx.Tie(ctx, a.Temporal, a.Namespace, a.Config.Temporal.Queue, id)
+	return temporalx.Tie(ctx, a.Temporal, a.codec.Converter(), a.Namespace, a.Config.Temporal.Queue, id)
 }
 
 // checkTie is an api's part: it changes nothing in Temporal, and with either of the two
@@ -23,7 +23,7 @@ func (a *App) checkTie(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // the probe of postgres says it
 	}
-	if err := temporalx.CheckTie(ctx, a.Temporal, a.Namespace, id); temporalx.IsOther(err) {
+	if err := temporalx.CheckTie(ctx, a.Temporal, a.codec.Converter(), a.Namespace, id); temporalx.IsOther(err) {
 		return err
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/interceptor"
@@ -71,7 +72,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 		_ = g.Wait()
 		return err
 	}
-	defer w.Stop()
+	defer w.stop()
 	g.Go(func() error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -100,10 +101,32 @@ func (a *App) awaitSchema(ctx context.Context) error {
 	return a.persist(ctx, "postgres", func(ctx context.Context) error { return postgres.CheckVersion(ctx, a.DB) })
 }
 
+// workers poll one task queue each.
+type workers []worker.Worker
+
+func (all workers) start() error {
+	for i, w := range all {
+		if err := w.Start(); err != nil {
+			all[:i].stop()
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends them side by side, because each waits for its activities.
+func (all workers) stop() {
+	var ends sync.WaitGroup
+	for _, w := range all {
+		ends.Go(w.Stop)
+	}
+	ends.Wait()
+}
+
 // startWorker registers everything and begins to poll, as soon as Temporal is
 // there.
-func (a *App) startWorker(ctx context.Context) (worker.Worker, error) {
-	var w worker.Worker
+func (a *App) startWorker(ctx context.Context) (workers, error) {
+	var all workers
 	var wrong error
 	err := a.persist(ctx, "temporal", func(ctx context.Context) error {
 		if err := a.Workflows.Ping(ctx); err != nil {
@@ -118,10 +141,13 @@ func (a *App) startWorker(ctx context.Context) (worker.Worker, error) {
 			return err
 		}
 		a.ensureAttributes(ctx)
-		w = a.NewWorker()
-		return w.Start()
+		all = workers{a.NewWorker(), a.newJobWorker()}
+		return all.start()
 	})
-	return w, errors.Join(err, wrong)
+	if err == nil && wrong == nil && a.Config.Temporal.Deployment != "" {
+		err = a.persist(ctx, "worker deployment", a.claimDeployment)
+	}
+	return all, errors.Join(err, wrong)
 }
 
 // ensureAttributes makes the search attributes where we may. Where we may not, it is
@@ -146,13 +172,29 @@ const (
 	looksAtOnce    = 8
 )
 
+// jobsAtOnce is how many activities of jobs run at once: one for each job there is, and
+// some for runs that an operator has asked for.
+const jobsAtOnce = 20
+
 // NewWorker makes a worker of the product's workflows and activities.
 func (a *App) NewWorker() worker.Worker {
-	w := worker.New(a.Temporal, a.Config.Temporal.Queue, worker.Options{
+	return a.newWorker(a.Config.Temporal.Queue, 0)
+}
+
+// newJobWorker makes the worker of the jobs' queue. It registers everything, too: jobs of
+// earlier versions run on the other queue, which has to know them for as long.
+func (a *App) newJobWorker() worker.Worker {
+	return a.newWorker(workflows.JobsQueue(a.Config.Temporal.Queue), jobsAtOnce)
+}
+
+func (a *App) newWorker(queue string, activitiesAtOnce int) worker.Worker {
+	w := worker.New(a.Temporal, queue, worker.Options{
+		DeploymentOptions: a.Deployment().Options(a.Config.Temporal.BuildID),
 		Interceptors:      []interceptor.WorkerInterceptor{&temporalx.Faults{Polls: []fault.Code{replica.NotRunning}}},
 		WorkerStopTimeout: stopWorker,
 
-		MaxHeartbeatThrottleInterval: beatAtMost,
+		MaxHeartbeatThrottleInterval:       beatAtMost,
+		MaxConcurrentActivityExecutionSize: activitiesAtOnce, // 0: the SDK's default
 		// A step in Postgres holds a connection of the pool; more of them would only wait there.
 		MaxConcurrentLocalActivityExecutionSize: int(max(a.Config.Database.MaxConns, 4)) + messagesAtOnce + looksAtOnce,
 	})

@@ -89,8 +89,14 @@ type AWS struct {
 // Temporal names what is ours; addresses and credentials are the standard
 // TEMPORAL_* settings, read by the SDK.
 type Temporal struct {
-	Queue string `env:"TEMPORAL_TASK_QUEUE" envDefault:"control" doc:"task queue"`
+	Queue string `env:"TEMPORAL_TASK_QUEUE" envDefault:"control" doc:"task queue; jobs that run by the clock have one of their own, whose name ends with -jobs"`
 	UI    string `env:"TEMPORAL_UI_URL" doc:"address of the Temporal UI, as browsers reach it; the console links to it"`
+
+	APIKeyFile string `env:"TEMPORAL_API_KEY_FILE" doc:"file with an API key of Temporal Cloud, in place of TEMPORAL_API_KEY; it is read anew when it changes, as the files of TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH are"`
+	Encrypt    bool   `env:"TEMPORAL_ENCRYPT_PAYLOADS" envDefault:"false" doc:"true: what workflows are given and answer, summaries and errors are encrypted before they reach Temporal, by the keys of SECRET_KEYS; all processes read both"`
+
+	Deployment string `env:"TEMPORAL_DEPLOYMENT_NAME" doc:"name of the worker deployment: workers are versioned by TEMPORAL_WORKER_BUILD_ID; empty: they are not"`
+	BuildID    string `env:"TEMPORAL_WORKER_BUILD_ID" doc:"version of this worker in its deployment; the same for all workers of a release"`
 }
 
 // Secrets protect what must be shown again.
@@ -197,6 +203,12 @@ func (c Config) validate() error {
 	}
 	if python := c.Engine.Python; !slices.Contains([]string{"on", "off", "unsafe", ""}, python) {
 		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on, off or unsafe, not %q", python))
+	}
+	if (c.Temporal.Deployment == "") != (c.Temporal.BuildID == "") {
+		problems = append(problems, errors.New("TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID are given together"))
+	}
+	if strings.ContainsAny(c.Temporal.Deployment, ".: ") {
+		problems = append(problems, errors.New("TEMPORAL_DEPLOYMENT_NAME has no dot, colon or space"))
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" && c.Log.Format != "" {
 		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))

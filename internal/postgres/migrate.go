@@ -25,7 +25,10 @@ func newMigrator(db *pg.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, db.SQL, dir, goose.WithSessionLocker(locker))
+	// Branches are merged as they are ready, so what a release adds may have lower numbers
+	// than what an earlier one has applied. No file relies on another with a higher number.
+	return goose.NewProvider(goose.DialectPostgres, db.SQL, dir, goose.WithSessionLocker(locker),
+		goose.WithAllowOutofOrder(true))
 }
 
 // Migrate brings the schema up to this program's version, under an advisory

@@ -48,3 +48,20 @@ func (g *guarded) rerun(file string) {
 		g.exec(s)
 	}
 }
+
+// TestAReleaseMayAddLowerNumbers: what was merged late is applied to a database that has
+// what came after it.
+func TestAReleaseMayAddLowerNumbers(t *testing.T) {
+	t.Parallel()
+
+	db := postgrestest.Open(t)
+	_, err := db.Pool.Exec(t.Context(), "DROP FUNCTION quiet_price_partition(date); DELETE FROM goose_db_version WHERE version_id = 177")
+	require.NoError(t, err)
+	_, err = db.Pool.Exec(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)")
+	require.NoError(t, err)
+	require.ErrorContains(t, postgres.CheckVersion(t.Context(), db), "worker migrate")
+	applied, err := postgres.Migrate(t.Context(), db)
+	require.NoError(t, err)
+	require.Equal(t, 1, applied)
+	require.NoError(t, postgres.CheckVersion(t.Context(), db))
+}

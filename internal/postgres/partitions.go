@@ -16,9 +16,12 @@ import (
 // partitions, which stands in their way while it asks for its lock: it gives up
 // and asks again, until its patience ends with the run.
 const (
-	partitionLock  = "SET LOCAL lock_timeout = '100ms'"
+	partitionLock  = "100ms"
 	partitionPause = 400 * time.Millisecond
 	patience       = 10 * time.Second
+	// quietLock is for what holds no reporter up. An autovacuum makes way after the server's
+	// deadlock_timeout, a second unless it was changed.
+	quietLock = "5s"
 )
 
 // change makes a change of partitions in one transaction, again and again while
@@ -26,13 +29,8 @@ const (
 // go.
 func (s *Housekeeping) change(ctx context.Context, fn func(pgx.Tx) error) error {
 	for end := time.Now().Add(cmp.Or(s.Patience, patience)); ; {
-		err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, partitionLock); err != nil {
-				return err
-			}
-			return fn(tx)
-		})
-		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != lockNotAvailable {
+		err := s.tryChange(ctx, partitionLock, fn)
+		if !isHeld(err) {
 			return err
 		}
 		if !time.Now().Before(end) {
@@ -44,6 +42,22 @@ func (s *Housekeeping) change(ctx context.Context, fn func(pgx.Tx) error) error 
 		case <-time.After(partitionPause):
 		}
 	}
+}
+
+// tryChange makes a change of partitions once, and waits for its locks for that long.
+func (s *Housekeeping) tryChange(ctx context.Context, lock string, fn func(pgx.Tx) error) error {
+	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, lock); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// isHeld says whether a lock was not given in time.
+func isHeld(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == lockNotAvailable
 }
 
 // lockNotAvailable is what Postgres says when a lock was not given in time.
@@ -65,7 +79,8 @@ func (s *Housekeeping) EnsurePartitions(ctx context.Context, first time.Time, da
 }
 
 // DropPartitions drops the partitions of the days before a moment, each at once
-// and without reading it.
+// and without reading it. Autovacuum is sent away first: it does not make way for the
+// short locks of a drop.
 func (s *Housekeeping) DropPartitions(ctx context.Context, before time.Time) (dropped int64, err error) {
 	type partition struct{ Day time.Time }
 	list, err := pg.QueryRows[partition](ctx, s.DB, `
@@ -79,14 +94,43 @@ func (s *Housekeeping) DropPartitions(ctx context.Context, before time.Time) (dr
 	if err != nil {
 		return 0, err
 	}
-	for _, p := range list {
-		gone, err := s.onPartition(ctx, "SELECT drop_price_partition($1)", p.Day)
+	days := make([]time.Time, len(list))
+	for i, p := range list {
+		days[i] = p.Day
+	}
+	if err := s.keepAutovacuumOff(ctx, days); err != nil {
+		return 0, err
+	}
+	for _, day := range days {
+		gone, err := s.onPartition(ctx, "SELECT drop_price_partition($1)", day)
 		dropped += gone
 		if err != nil {
 			return dropped, err
 		}
 	}
 	return dropped, nil
+}
+
+// keepAutovacuumOff the partitions of days. First those that it is not at work on, so that
+// a worker that is sent away has none of them to go to.
+func (s *Housekeeping) keepAutovacuumOff(ctx context.Context, days []time.Time) error {
+	for _, lock := range []string{partitionLock, quietLock} {
+		var busy []time.Time
+		for _, day := range days {
+			err := s.tryChange(ctx, lock, func(tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, "SELECT quiet_price_partition($1)", dateOf(day))
+				return err
+			})
+			switch {
+			case isHeld(err):
+				busy = append(busy, day)
+			case err != nil:
+				return err
+			}
+		}
+		days = busy
+	}
+	return nil // whether what is left lets go, the drop finds out
 }
 
 // onPartition changes the partition of a day, in UTC. The result is how many changed.

@@ -22,8 +22,9 @@ const installation = "spotkeeper-installation"
 const installed = "installation"
 
 // Tie makes the namespace that of an installation, unless it is one's already. Fails with
-// workflow.other_installation. A namespace that lost its state is tied anew.
-func Tie(ctx context.Context, c client.Client, namespace, queue, id string) error {
+// workflow.other_installation. A namespace that lost its state is tied anew. Memos are read
+// by the client's own converter.
+func Tie(ctx context.Context, c client.Client, memos converter.DataConverter, namespace, queue, id string) error {
 	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID:     installation,
 		Paused: true,
@@ -34,12 +35,12 @@ func Tie(ctx context.Context, c client.Client, namespace, queue, id string) erro
 	if err == nil || !isThere(err) {
 		return err
 	}
-	return CheckTie(ctx, c, namespace, id)
+	return CheckTie(ctx, c, memos, namespace, id)
 }
 
 // CheckTie fails with workflow.other_installation when the namespace is that of another
 // installation. One that no worker has tied yet is no failure.
-func CheckTie(ctx context.Context, c client.Client, namespace, id string) error {
+func CheckTie(ctx context.Context, c client.Client, memos converter.DataConverter, namespace, id string) error {
 	found, err := c.ScheduleClient().GetHandle(ctx, installation).Describe(ctx)
 	if _, absent := errors.AsType[*serviceerror.NotFound](err); absent {
 		return nil
@@ -49,7 +50,7 @@ func CheckTie(ctx context.Context, c client.Client, namespace, id string) error 
 	}
 	var of string
 	payload := found.Memo.GetFields()[installed]
-	if err := converter.GetDefaultDataConverter().FromPayload(payload, &of); err != nil {
+	if err := memos.FromPayload(payload, &of); err != nil {
 		return err
 	}
 	if of == id {

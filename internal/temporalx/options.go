@@ -29,6 +29,9 @@ type Options struct {
 	Interceptor interceptor.ClientInterceptor // of the client, and of its workers when it is one of theirs too; nil: none
 
 	Attributes *Attributes // what to leave out where the namespace lacks it; nil: nothing
+
+	APIKeyFile string // in place of TEMPORAL_API_KEY; read again when it changes
+	Codec      *Codec // of payloads; nil: none
 }
 
 // Connect returns a client from the standard TEMPORAL_* settings (address,
@@ -36,7 +39,7 @@ type Options struct {
 // embedded server, a cluster and Temporal Cloud. It connects at the first call,
 // so a process starts, and recovers, while Temporal is away.
 func Connect(o Options) (client.Client, error) {
-	opts, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: o.Env})
+	opts, err := load(o)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +58,9 @@ func Connect(o Options) (client.Client, error) {
 	if o.Interceptor != nil {
 		opts.Interceptors = append(opts.Interceptors, o.Interceptor)
 	}
+	if o.Codec != nil {
+		opts.DataConverter, opts.FailureConverter = o.Codec.Converter(), o.Codec.failures()
+	}
 	if o.Attributes != nil {
 		opts.ConnectionOptions.DialOptions = append(opts.ConnectionOptions.DialOptions,
 			grpc.WithChainUnaryInterceptor(o.Attributes.intercept))
@@ -72,7 +78,7 @@ func Connect(o Options) (client.Client, error) {
 // Server is the address of the server that Connect would use with the same options, and
 // whether the way to it is encrypted.
 func Server(o Options) (address string, encrypted bool, err error) {
-	opts, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: o.Env})
+	opts, err := load(o)
 	if err != nil {
 		return "", false, err
 	}
@@ -83,7 +89,7 @@ func Server(o Options) (address string, encrypted bool, err error) {
 
 // Namespace is the namespace that Connect would use with the same options.
 func Namespace(o Options) (string, error) {
-	opts, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: o.Env})
+	opts, err := load(o)
 	if err != nil {
 		return "", err
 	}

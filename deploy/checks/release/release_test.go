@@ -2,6 +2,7 @@ package release_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -42,10 +43,14 @@ func TestGoreleaserAndTheScriptAgree(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(read(t, ".goreleaser.yaml")), &g))
 	script := read(t, "deploy/release.sh")
 	require.Equal(t, 2, g.Version)
-	require.Len(t, g.Builds, 3)
+	require.Len(t, g.Builds, 4)
 	for _, b := range g.Builds {
 		require.Equal(t, []string{"CGO_ENABLED=0"}, b.Env)
-		require.Equal(t, []string{"linux"}, b.Goos)
+		systems := []string{"linux"}
+		if b.ID == "cli" {
+			systems = append(systems, "darwin")
+		}
+		require.Equal(t, systems, b.Goos)
 		require.Equal(t, []string{"amd64", "arm64"}, b.Goarch)
 		require.NotEmpty(t, b.ModTimestamp)
 		flags := strings.ReplaceAll(b.Ldflags[0], "{{ .Env.AGENT_VERSION }}", "$AGENT_VERSION")
@@ -57,7 +62,11 @@ func TestGoreleaserAndTheScriptAgree(t *testing.T) {
 	for _, a := range g.Archives {
 		name := strings.NewReplacer("{{ .Version }}", "${version}", "{{ .Env.AGENT_VERSION }}", "${AGENT_VERSION}", "{{ .Arch }}", "$arch").
 			Replace(a.NameTemplate)
-		require.Contains(t, script, `archive "`+name+`"`)
+		for _, system := range []string{"linux", "darwin"} {
+			if strings.Contains(name, "{{ .Os }}") || system == "linux" {
+				require.Contains(t, script, `archive "`+strings.ReplaceAll(name, "{{ .Os }}", system)+`"`)
+			}
+		}
 		for _, f := range a.Files {
 			found, err := filepath.Glob(filepath.Join(repo, f))
 			require.NoError(t, err)
@@ -115,4 +124,28 @@ func TestImages(t *testing.T) {
 			require.Regexp(t, `(?m)^IMAGES :=.* ?\b`+name+`\b`, makefile)
 		}
 	}
+}
+
+// TestBasesAreNamedByDigest: what the images are made from is that of the Dockerfile, and
+// nothing is built from a base without a digest.
+func TestBasesAreNamedByDigest(t *testing.T) {
+	t.Parallel()
+	settings := read(t, "deploy/bases.env")
+	for _, b := range regexp.MustCompile(`(?m)^ARG (\w+_IMAGE=.+)$`).FindAllStringSubmatch(read(t, "deploy/Dockerfile"), -1) {
+		require.Regexp(t, `(?m)^`+regexp.QuoteMeta(b[1])+`(@sha256:[0-9a-f]{64})?$`, settings)
+	}
+	pinned := regexp.MustCompile(`(?m)^(\w+_IMAGE=[^@\n]+).*$`).ReplaceAllString(settings, "$1@sha256:"+strings.Repeat("0a", 32))
+	one := strings.Replace(pinned, "@sha256:"+strings.Repeat("0a", 32), "", 1)
+	for content, ok := range map[string]bool{pinned: true, one: false} {
+		file := filepath.Join(t.TempDir(), "bases.env")
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		out, err := exec.CommandContext(t.Context(), filepath.Join(repo, "deploy/bases.sh"), "check", file).CombinedOutput()
+		require.Equal(t, ok, err == nil, "%s", out)
+		if ok {
+			require.Equal(t, 5, strings.Count(string(out), "--build-arg "))
+		} else {
+			require.Contains(t, string(out), "make bases")
+		}
+	}
+	require.Contains(t, read(t, "Makefile"), "deploy/bases.sh check")
 }

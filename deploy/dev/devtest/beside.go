@@ -16,12 +16,28 @@ func (s *Stack) Beside(
 	part, name string,
 	environment map[string]string,
 ) (address string, err error) {
-	compiled, err := build() //nolint:contextcheck // once per test process, for all of its tests
+	path, err := programOf(part)
 	if err != nil {
 		return "", err
 	}
-	path := map[string]string{API: compiled.api, Worker: compiled.worker}[part]
-	return s.BesideProgram(ctx, part, name, path, environment)
+	address, _, err = s.besideBoth(ctx, part, name, path, environment)
+	return address, err
+}
+
+// BesideAPI is Beside for an api, and returns where it serves.
+func (s *Stack) BesideAPI(ctx context.Context, name string, environment map[string]string) (address string, err error) {
+	path, err := programOf(API)
+	if err != nil {
+		return "", err
+	}
+	_, address, err = s.besideBoth(ctx, API, name, path, environment)
+	return address, err
+}
+
+// programOf is the program of a part that is compiled from the sources.
+func programOf(part string) (string, error) {
+	compiled, err := build()
+	return map[string]string{API: compiled.api, Worker: compiled.worker}[part], err
 }
 
 // BesideProgram is Beside with another program than the one that is compiled from the
@@ -31,13 +47,22 @@ func (s *Stack) BesideProgram(
 	part, name, path string,
 	environment map[string]string,
 ) (address string, err error) {
+	address, _, err = s.besideBoth(ctx, part, name, path, environment)
+	return address, err
+}
+
+func (s *Stack) besideBoth(
+	ctx context.Context,
+	part, name, path string,
+	environment map[string]string,
+) (metrics, serves string, err error) {
 	listen := map[string]string{API: "API_METRICS_LISTEN", Worker: "WORKER_METRICS_LISTEN"}[part]
 	if _, err := s.part(name); err == nil || listen == "" {
-		return "", fmt.Errorf("there is no second %s called %q", part, name)
+		return "", "", fmt.Errorf("there is no second %s called %q", part, name)
 	}
 	ports, err := loopback.Free(2) //nolint:contextcheck // taking a port of this machine does not block
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	at, api := loopback.Addr(ports[0]), loopback.Addr(ports[1])
 	p := &program{
@@ -56,5 +81,5 @@ func (s *Stack) BesideProgram(
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
-	return "http://" + at, p.start(ctx)
+	return "http://" + at, "http://" + api, p.start(ctx)
 }

@@ -52,19 +52,65 @@ func (s *Stack) LoseTemporal(ctx context.Context) error {
 	if err := s.Kill(Temporal); err != nil {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(s.Dir, "state", "temporal.db*"))
-	if err != nil {
+	if err := s.removeTemporal(); err != nil {
 		return err
 	}
-	if len(files) == 0 {
-		return errors.New("find what Temporal has stored: there is no such file")
+	return s.Restart(ctx, Temporal)
+}
+
+// temporalFiles are what Temporal has stored.
+func (s *Stack) temporalFiles() ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(s.Dir, "state", "temporal.db*"))
+	if err == nil && len(files) == 0 {
+		err = errors.New("find what Temporal has stored: there is no such file")
+	}
+	return files, err
+}
+
+func (s *Stack) removeTemporal() error {
+	files, err := s.temporalFiles()
+	if err != nil {
+		return err
 	}
 	for _, file := range files {
 		if err := os.Remove(file); err != nil {
 			return fmt.Errorf("lose what Temporal has stored: %w", err)
 		}
 	}
-	return s.Restart(ctx, Temporal)
+	return nil
+}
+
+// SaveTemporal stops the Temporal server, copies what it has stored and starts it again.
+// back kills it later and starts it on the copy, as after a restore from a backup.
+func (s *Stack) SaveTemporal(ctx context.Context) (back func(context.Context) error, err error) {
+	if err := s.Stop(ctx, Temporal); err != nil {
+		return nil, err
+	}
+	files, err := s.temporalFiles()
+	if err != nil {
+		return nil, err
+	}
+	saved := map[string][]byte{}
+	for _, file := range files {
+		if saved[file], err = os.ReadFile(filepath.Clean(file)); err != nil {
+			return nil, fmt.Errorf("save what Temporal has stored: %w", err)
+		}
+	}
+	back = func(ctx context.Context) error {
+		if err := s.Kill(Temporal); err != nil {
+			return err
+		}
+		if err := s.removeTemporal(); err != nil {
+			return err
+		}
+		for file, content := range saved {
+			if err := os.WriteFile(file, content, 0o600); err != nil {
+				return fmt.Errorf("restore what Temporal has stored: %w", err)
+			}
+		}
+		return s.Restart(ctx, Temporal)
+	}
+	return back, s.Restart(ctx, Temporal)
 }
 
 // PID is the process number of a part, for measurements; 0 when it never ran.

@@ -67,6 +67,7 @@ func execute(ctx context.Context, t *testing.T, url, statement string) {
 func TestAStandbyOfPostgresTakesOver(t *testing.T) {
 	t.Parallel()
 	const agents, moves = 10, 20
+	devtest.Build(t)
 	ctx := deadline(t, 8*time.Minute)
 	c := newCluster(ctx, t)
 	s := devtest.Start(t, devtest.Options{

@@ -42,6 +42,7 @@ type keeper struct {
 	sim       *simclient.Client
 	ec2       *ec2.Client
 	token     string
+	byName    map[string]string // ids of agents, for tests that tell several apart
 }
 
 func newKeeper(t *testing.T) *keeper {
@@ -67,6 +68,7 @@ func newKeeperOf(t *testing.T, o devtest.Options) *keeper {
 		roles:     &postgres.Roles{DB: db},
 		pool:      db.Pool,
 		sim:       simclient.NewClient(s.EC2, httpc),
+		byName:    map[string]string{},
 	}
 	who, err := s.NewTenant(t.Context(), t.Name(), nil)
 	require.NoError(t, err)

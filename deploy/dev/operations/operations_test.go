@@ -147,6 +147,13 @@ func (k *keeper) promotions(t *testing.T, _ *keeper) {
 func (k *keeper) order(t *testing.T, id, instance, pool string, retire bool) string {
 	t.Helper()
 	command := uuid.NewString()
+	k.orderAs(t, command, id, instance, pool, retire)
+	return command
+}
+
+// orderAs is order with an id of the caller's choice.
+func (k *keeper) orderAs(t *testing.T, command, id, instance, pool string, retire bool) {
+	t.Helper()
 	_, err := k.pool.Exec(
 		t.Context(),
 		`
@@ -168,7 +175,6 @@ func (k *keeper) order(t *testing.T, id, instance, pool string, retire bool) str
 	})
 	require.NoError(t, err)
 	require.Equal(t, workflows.SwitchID(command), got.OperationID)
-	return command
 }
 
 // boot has the agent on the instance of a switch register once that is there, as its

@@ -112,7 +112,7 @@ func detail(e *history.HistoryEvent, marker, key string, into any) bool {
 		converter.GetDefaultDataConverter().FromPayloads(m.GetDetails()[key], into) == nil
 }
 
-// Record adds histories of what ran on a task queue to dir, which has a directory
+// Record adds histories of what ran on a task queue, or on that of its jobs, to dir, which has a directory
 // per workflow type, at most perKind of each. Those of equal shape are one: the
 // sequence of their event types is what they are told apart by. What was recorded
 // before stays, because such runs may still be on their way; of a type and version
@@ -123,7 +123,7 @@ func Record(ctx context.Context, c client.Client, queue, dir string, perKind int
 	var page []byte
 	for {
 		res, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query:         fmt.Sprintf("TaskQueue = %q AND ExecutionStatus != 'Running'", queue),
+			Query:         fmt.Sprintf("TaskQueue IN (%q, %q) AND ExecutionStatus != 'Running'", queue, queue+"-jobs"),
 			PageSize:      500,
 			NextPageToken: page,
 		})

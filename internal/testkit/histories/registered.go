@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 )
 
 // Kind is the name of the directory for a workflow type: PriceDedup lives in
@@ -40,6 +41,11 @@ type registry struct {
 	worker.WorkflowRegistry
 
 	kinds []string
+}
+
+// RegisterWorkflowWithOptions implements worker.WorkflowRegistry.
+func (r *registry) RegisterWorkflowWithOptions(w any, _ workflow.RegisterOptions) {
+	r.RegisterWorkflow(w)
 }
 
 // RegisterWorkflow implements worker.WorkflowRegistry.

@@ -57,6 +57,14 @@ func (s *Server) Copy(ctx context.Context, dir string) error {
 		"-d", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres", s.Port))
 }
 
+// Restore ends the server as a lost machine does, and runs a copy of it in its place, on
+// the same port.
+func (s *Server) Restore(ctx context.Context, dir string) error {
+	s.Stop()
+	s.dir = dir
+	return s.run(ctx)
+}
+
 // command runs one of the installation's programs as the server's user.
 func (s *Server) command(ctx context.Context, program string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)

@@ -80,7 +80,16 @@ capabilities: {drop: [ALL]}
 - {name: TEMPORAL_UI_URL, value: {{ . | quote }}}
 {{- end }}
 {{- with .Values.temporal.apiKeySecret }}
-- {name: TEMPORAL_API_KEY, valueFrom: {secretKeyRef: {name: {{ . }}, key: TEMPORAL_API_KEY}}}
+- {name: TEMPORAL_API_KEY_FILE, value: /etc/temporal-key/TEMPORAL_API_KEY}
+{{- end }}
+{{- if .Values.temporal.encryptPayloads }}
+- {name: TEMPORAL_ENCRYPT_PAYLOADS, value: "true"}
+{{- end }}
+{{- with .Values.worker.versioning }}
+{{- if .deployment }}
+- {name: TEMPORAL_DEPLOYMENT_NAME, value: {{ .deployment | quote }}}
+- {name: TEMPORAL_WORKER_BUILD_ID, value: {{ .buildID | default $.Values.image.tag | default $.Chart.AppVersion | quote }}}
+{{- end }}
 {{- end }}
 {{- if not (or .Values.temporal.tls.enabled (has "temporal" .Values.insecureTransport)) }}
 {{- fail "temporal.tls.enabled is false: api and worker refuse that unless insecureTransport lists temporal" }}
@@ -117,6 +126,9 @@ capabilities: {drop: [ALL]}
 {{- if and .Values.temporal.tls.enabled .Values.temporal.tls.secret }}
 - {name: temporal-tls, mountPath: /etc/temporal, readOnly: true}
 {{- end }}
+{{- if .Values.temporal.apiKeySecret }}
+- {name: temporal-key, mountPath: /etc/temporal-key, readOnly: true}
+{{- end }}
 {{- if .Values.artifacts.existingClaim }}
 - {name: artifacts, mountPath: {{ .Values.artifacts.url | quote }}}
 {{- end }}
@@ -126,6 +138,9 @@ capabilities: {drop: [ALL]}
 - {name: tmp, emptyDir: {sizeLimit: 512Mi}}
 {{- if and .Values.temporal.tls.enabled .Values.temporal.tls.secret }}
 - {name: temporal-tls, secret: {secretName: {{ .Values.temporal.tls.secret }}, defaultMode: 0440}}
+{{- end }}
+{{- with .Values.temporal.apiKeySecret }}
+- {name: temporal-key, secret: {secretName: {{ . }}, defaultMode: 0440, items: [{key: TEMPORAL_API_KEY, path: TEMPORAL_API_KEY}]}}
 {{- end }}
 {{- if .Values.artifacts.existingClaim }}
 - {name: artifacts, persistentVolumeClaim: {claimName: {{ .Values.artifacts.existingClaim }}}}

@@ -1,0 +1,79 @@
+package control
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"go.temporal.io/api/common/v1"
+
+	"spotkeeper/api/web"
+	"spotkeeper/internal/domain/operators"
+)
+
+// DecodePath is where payloads are decoded: the endpoint that the Temporal UI is given,
+// and the word that it adds.
+const DecodePath = "/api/temporal/codec/decode"
+
+// PayloadDecoder opens what workflows were given and have answered.
+type PayloadDecoder interface {
+	// Decode fails with workflow.payload_unreadable.
+	Decode(payloads []*common.Payload) ([]*common.Payload, error)
+}
+
+// Payloads are the codec server of the Temporal UI, for operators alone. It only decodes:
+// nothing that people type into the Temporal UI is for our workflows.
+type Payloads struct {
+	Codec PayloadDecoder
+	UI    string // address of the Temporal UI; empty: no page of another origin may call
+}
+
+// Guests are the origins whose pages may call with an operator's session, by path.
+func (p *Payloads) Guests() map[string][]string {
+	u, err := url.Parse(p.UI)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	return map[string][]string{DecodePath: {u.Scheme + "://" + u.Host}}
+}
+
+// Routes lists the endpoints.
+func (p *Payloads) Routes() []web.Route {
+	return []web.Route{{
+		Method:   http.MethodPost,
+		Path:     DecodePath,
+		ID:       "decodePayloads",
+		Summary:  "Decode what workflows were given and have answered, for the Temporal UI",
+		Auth:     web.Admin,
+		Role:     operators.Operator,
+		Status:   http.StatusOK,
+		MaxBody:  8 << 20, // a page of a history
+		Endpoint: web.NewEndpoint(p.decode),
+	}}
+}
+
+// payload is Temporal's payload in JSON.
+type payload struct {
+	Metadata map[string][]byte `json:"metadata"`
+	Data     []byte            `json:"data"`
+}
+
+type payloads struct {
+	Payloads []payload `json:"payloads" binding:"required,max=10000"`
+}
+
+func (p *Payloads) decode(_ context.Context, in *payloads) (*payloads, error) {
+	sealed := make([]*common.Payload, len(in.Payloads))
+	for i, one := range in.Payloads {
+		sealed[i] = &common.Payload{Metadata: one.Metadata, Data: one.Data}
+	}
+	plain, err := p.Codec.Decode(sealed)
+	if err != nil {
+		return nil, err
+	}
+	out := &payloads{Payloads: make([]payload, len(plain))}
+	for i, one := range plain {
+		out.Payloads[i] = payload{Metadata: one.GetMetadata(), Data: one.GetData()}
+	}
+	return out, nil
+}
