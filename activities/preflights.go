@@ -53,6 +53,6 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 			Detail: replica.Misconfigured.Wrap(err, "the description cannot be read").Message,
 		}}
 	}
-	report.Result = preflight.Worst(report.Checks)
+	report.Result = preflight.WorstResult(report.Checks)
 	return report, p.Store.KeepPreflight(ctx, *report)
 }

@@ -113,7 +113,7 @@ type Authenticator struct {
 	Limits *Limits
 	Now    func() time.Time // nil: time.Now
 	// lookups are shared by the requests with one token that come together.
-	lookups flight.Group[string, *credentials.Found]
+	lookups flight.Group[string, *credentials.StoredCredential]
 }
 
 // authenticate resolves who calls a route, and refuses who may not. It is the one place

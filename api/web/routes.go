@@ -80,7 +80,7 @@ func (r Route) isFor(p Principal) bool {
 	if p.Operator {
 		return r.LeastRole() != "" && p.Role.Includes(r.LeastRole())
 	}
-	found := credentials.Found{Kind: p.Kind, Scope: p.Allowed, LegacyMode: credentials.LegacyAll}
+	found := credentials.StoredCredential{Kind: p.Kind, Scope: p.Allowed, LegacyMode: credentials.LegacyAll}
 	return r.Auth == Client && found.Allows(r.use()) == nil
 }
 

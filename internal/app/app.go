@@ -76,7 +76,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	if a.tracing, err = tracing.Open(ctx, tracing.Settings(c.Tracing), o.Process); err != nil {
 		return nil, err
 	}
-	keys, err := c.Secrets.All()
+	keys, err := c.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}

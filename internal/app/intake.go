@@ -95,7 +95,7 @@ func (d surveyCounts) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
+) (*roles.TakenNotice, error) {
 	got, err := d.Intake.Take(ctx, clientID, n, judge)
 	d.counts.record(n, got, err)
 	return got, err
@@ -124,7 +124,7 @@ func newDoorMetrics(r prometheus.Registerer) *doorMetrics {
 	return m
 }
 
-func (m *doorMetrics) record(n interruption.Notice, got *roles.Taken, err error) {
+func (m *doorMetrics) record(n interruption.Notice, got *roles.TakenNotice, err error) {
 	if err != nil || !got.Known {
 		return
 	}
@@ -150,7 +150,7 @@ func (d doorCounts) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
+) (*roles.TakenNotice, error) {
 	got, err := d.Store.Take(ctx, clientID, n, judge)
 	d.counts.record(n, got, err)
 	return got, err
@@ -168,7 +168,7 @@ func (d noticeCounts) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
+) (*roles.TakenNotice, error) {
 	got, err := d.Notices.Take(ctx, clientID, n, judge)
 	d.counts.record(n, got, err)
 	return got, err

@@ -62,19 +62,19 @@ func (m *ec2Market) Types(ctx context.Context, region string) ([]replica.TypeFac
 	return m.fleet.InstanceTypes(ctx, fleet.Account{}, region)
 }
 
-// Moves hands over the changes of spot prices since a moment, in portions.
-func (m *ec2Market) Moves(
+// PriceChanges hands over the changes of spot prices since a moment, in portions.
+func (m *ec2Market) PriceChanges(
 	ctx context.Context,
 	region string,
 	instanceTypes []string,
 	since time.Time,
-	each func([]activities.PriceMove) error,
+	each func([]activities.PriceChange) error,
 ) error {
 	query := fleet.SpotPriceQuery{InstanceTypes: instanceTypes, Since: since}
 	return m.fleet.SpotPrices(ctx, fleet.Account{}, region, query, func(page []fleet.SpotPrice) error {
-		moves := make([]activities.PriceMove, len(page))
+		moves := make([]activities.PriceChange, len(page))
 		for i, p := range page {
-			moves[i] = activities.PriceMove(p)
+			moves[i] = activities.PriceChange(p)
 		}
 		return each(moves)
 	})

@@ -25,7 +25,7 @@ const (
 )
 
 // act deals with one event. A notice that was taken in is returned.
-func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string, error) {
+func (i *Intake) act(ctx context.Context, e events.Event) (*roles.TakenNotice, string, error) {
 	switch {
 	case groups[e.Kind] == "":
 		return nil, noop, nil
@@ -65,7 +65,7 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e)
 }
 
-func (i *Intake) take(ctx context.Context, o Owner, n interruption.Notice) (*roles.Taken, string, error) {
+func (i *Intake) take(ctx context.Context, o Owner, n interruption.Notice) (*roles.TakenNotice, string, error) {
 	n.AgentID, n.InstanceID, n.Door = o.AgentID, o.InstanceID, Door
 	got, err := i.Store.Take(ctx, o.ClientID, n, roles.JudgeNotice)
 	switch {
@@ -86,7 +86,7 @@ const Door = "eventbridge"
 // does, because an event can be old and its queue can be written to by several accounts.
 // When the instance has ended it is as if a notice had come. One that retires, or that
 // has been replaced, is not asked for.
-func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Taken, string, error) {
+func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.TakenNotice, string, error) {
 	if o.Role != agent.Primary && o.Role != agent.Replica {
 		return nil, noop, nil
 	}

@@ -58,7 +58,7 @@ type Store interface {
 	// Owner finds whose an instance is, for an event of an AWS account.
 	Owner(ctx context.Context, account, instanceID string) (Owner, error)
 	// Take takes a notice in, as every door does.
-	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
 	// RecordScheduled notifies the client of what AWS has scheduled for an instance, once
 	// for each event.
 	RecordScheduled(ctx context.Context, o Owner, e events.Event) error
@@ -72,7 +72,7 @@ type Fleet interface {
 // Follower starts what follows from a notice that was taken in.
 type Follower interface {
 	BeginNotice() (done func())
-	Add(taken *roles.Taken)
+	Add(taken *roles.TakenNotice)
 }
 
 // Intake receives from one queue.
@@ -154,7 +154,7 @@ func (i *Intake) handle(ctx context.Context, m Message) {
 		i.delete(ctx, m)
 		return
 	}
-	var taken []*roles.Taken
+	var taken []*roles.TakenNotice
 	for _, e := range found {
 		t, outcome, err := i.act(ctx, e)
 		if err != nil {

@@ -29,7 +29,7 @@ func (s *Prices) now() time.Time {
 const priorities = `ARRAY['interpolated','collector','replica-manual','replica-automatic','primary']`
 
 // band is pricing.Band in SQL.
-var band = strconv.Itoa(pricing.Band)
+var band = strconv.Itoa(pricing.BelievedRange)
 
 // mergeBuckets ends an INSERT INTO price_buckets AS b, and mergeClientBuckets one INTO
 // client_price_buckets AS b. Both are pricing.Truth.Merge: the higher priority wins; among

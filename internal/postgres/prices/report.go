@@ -100,7 +100,7 @@ func (a *reportArgs) add(n int, r believed) {
 		r.Own.InstanceType, r.Own.AZ, r.Own.Region, string(cmp.Or(r.Mode, agent.ModeUnknown))} {
 		a.texts[i] = append(a.texts[i], text)
 	}
-	a.times[0], a.times[1] = append(a.times[0], r.At), append(a.times[1], pricing.Bucket(r.At))
+	a.times[0], a.times[1] = append(a.times[0], r.At), append(a.times[1], pricing.BucketOf(r.At))
 	a.dollars[0], a.dollars[1] = append(a.dollars[0], onDemand), append(a.dollars[1], int64(r.CurrentSpot))
 	for _, p := range r.Submissions {
 		a.numbersOf = append(a.numbersOf, n)
