@@ -8,13 +8,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/leaks"
+	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows"
 )
 
@@ -43,7 +41,7 @@ func newWorld(t *testing.T, s *store) *world {
 	}
 	s.now = w.Now
 	w.cloud.post = w.post
-	w.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	w.SetWorkerOptions(temporaltest.WorkerOptions())
 	w.SetTestTimeout(20 * time.Second)
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Roles{Store: s})

@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows/steps"
 )
 
@@ -232,7 +233,7 @@ func (g *guardian) onDeleteReplica(
 }
 
 // onPromote makes the wish durable, and changes the roles at once when the replica can
-// take over. Otherwise the Promotion does when it is ready. Two wishes for one replica
+// take over. Otherwise the Promotion does when it is ready and its agent has spoken. Two wishes for one replica
 // are one row and one outcome.
 func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (answer *PromoteAnswer, err error) {
 	for tries := 1; ; tries++ {
@@ -256,6 +257,10 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in Promo
 			return nil, err
 		}
 	}
+	silent := set.AwaitsWord(heir)
+	if silent {
+		in.Wait = max(in.Wait, switching.WordDeadline)
+	}
 	var local *activities.Roles
 	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: heir.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
 	if set, err = g.rememberRoles(ctx,
@@ -263,7 +268,7 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in Promo
 		return nil, err
 	}
 	answer := &PromoteAnswer{OperationID: PromotionID(heir.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}
-	if heir.State == replica.Ready || in.Wait == 0 {
+	if !silent && (heir.State == replica.Ready || in.Wait == 0) {
 		next, err := g.changeRoles(ctx, set.Promote(heir, in.Demote))
 		if err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows/steps"
 )
 
@@ -33,7 +34,7 @@ type PromotionResult struct {
 }
 
 // Promotion carries out a person's wish to make a replica primary: it waits until the
-// replica is ready, changes the roles unless that is done, and retires the old primary
+// replica is ready and, where agents speak on new instances, its agent was heard of, changes the roles unless that is done, and retires the old primary
 // unless it stays, as the standby or outside. It reads its row whenever it begins, so
 // two wishes for one replica have one outcome. Before the role change it can be called
 // off at no cost, and the replica is left as it is; after it, it only goes forward.
@@ -120,7 +121,8 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 			return err
 		}
 		pause := min(p.wish.Left, rereadEvery)
-		if heir.State == replica.Ready {
+		silent := heir.State == replica.Ready && set.AwaitsWord(heir)
+		if heir.State == replica.Ready && !silent {
 			err := steps.RunUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil,
 				set.Promote(heir, p.wish.Demote))
 			if err != nil && !fault.Is(err, roles.StaleEpoch) {
@@ -138,6 +140,10 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 				sendNews(ctx, activities.Nudge{OperationID: ReplicaID(p.in.ReplicaID), AgentID: p.in.AgentID})
 				continue
 			}
+		}
+		if p.wish.Left <= 0 && silent {
+			return switching.Silent.New("%s runs, but its agent was not heard of in time: "+
+				"have the image or the user data start the agent at boot", heir.InstanceID)
 		}
 		if p.wish.Left <= 0 {
 			return replica.NotReady.New("replica %s was not ready in time", p.in.ReplicaID)

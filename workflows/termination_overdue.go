@@ -12,6 +12,10 @@ import (
 // overdueVersion marks the Terminations that tell of an instance which AWS has not taken.
 const overdueVersion = "tell-of-overdue-instance"
 
+// PhaseNotTaken is the phase of a Termination whose instance has outlived its deadline: a
+// person may have it ended or kept.
+const PhaseNotTaken = "not_taken"
+
 // awaitTaken waits for the end of an instance that outlives its deadline. AWS may not follow
 // a notice up: after a while the client is told, because the instance costs money and its
 // successor has its place, and a person may have it ended or kept. decided says that a
@@ -60,7 +64,7 @@ func (t *terminationRun) tellOverdue(ctx workflow.Context) {
 		t.facts.Notice.Deadline.UTC().Format(time.TimeOnly) + " UTC and has not taken it: " +
 		t.facts.Outcome.NewPrimary + " is the primary of " + t.facts.LogicalID + ", and both cost money. " +
 		"End or keep the old one by POST /api/client/instances/" + id + "/left-over"
-	t.enterPhase(ctx, "not_taken", "%s lives on past its deadline; end it or keep it", id)
+	t.enterPhase(ctx, PhaseNotTaken, "%s lives on past its deadline; end it or keep it", id)
 }
 
 // followDecision does what a person has decided about the old instance.

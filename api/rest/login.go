@@ -146,7 +146,7 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 }
 
 // begin makes the session of an operator or of a tenant with a token. Fails with
-// auth.invalid_token, credentials.not_for_this and the codes of credentials.Found.Judge.
+// auth.invalid_token, credentials.not_for_this and the codes of credentials.StoredCredential.Judge.
 func (d Deps) begin(c *gin.Context, token string) (*web.BegunSession, error) {
 	if operator, ok := d.auth.Operator(token); ok {
 		return d.auth.Sessions.BeginOperator(operator, c.ClientIP())

@@ -48,7 +48,7 @@ func (r Route) use() credentials.RouteUse {
 }
 
 // principalOf is who a credential stands for on a route. Fails with the codes of Find
-// and of credentials.Found.Allows.
+// and of credentials.StoredCredential.Allows.
 func (a *Authenticator) principalOf(c *gin.Context, r Route, token string) (Principal, error) {
 	found, err := a.Find(c, r, token)
 	if err != nil {
@@ -71,7 +71,7 @@ func tenantOf(found *credentials.StoredCredential) Principal {
 
 // allows says whether a client's credential is good for the route and for what its path
 // names. Fails with auth.operators_only, clients.not_found, agents.not_found and the
-// codes of credentials.Found.Allows.
+// codes of credentials.StoredCredential.Allows.
 func (r Route) allows(c *gin.Context, p Principal, found *credentials.StoredCredential) error {
 	if r.Auth == Admin {
 		return OperatorsOnly.New("This is for operators only.")
@@ -90,7 +90,7 @@ func (r Route) allows(c *gin.Context, p Principal, found *credentials.StoredCred
 
 // Find finds the credential of a token and judges it. The look-up comes first: a good
 // token is never refused because of other callers' bad ones. Fails with
-// auth.invalid_token, auth.too_many_attempts and the codes of credentials.Found.Judge.
+// auth.invalid_token, auth.too_many_attempts and the codes of credentials.StoredCredential.Judge.
 func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credentials.StoredCredential, error) {
 	found, err := a.Look(c.Request.Context(), token)
 	switch {

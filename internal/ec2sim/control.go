@@ -31,6 +31,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /_sim/interrupt", post(s, s.postInterrupt))
 	mux.HandleFunc("POST /_sim/hazard", post(s, s.postHazard))
 	mux.HandleFunc("POST /_sim/price", post(s, s.postPrice))
+	mux.HandleFunc("POST /_sim/events", post(s, s.postAnnouncements))
 	mux.HandleFunc("POST /_sim/impair", post(s, s.postImpair))
 	mux.HandleFunc("POST /_sim/role", post(s, s.postRole))
 	mux.HandleFunc("POST /_sim/revoke", post(s, s.postRevoke))

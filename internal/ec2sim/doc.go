@@ -5,13 +5,16 @@
 //
 // # The APIs
 //
-// One address speaks three of them. The caller's region is the one the request
+// One address speaks four of them. The caller's region is the one the request
 // is signed for; the caller's account is in the access key (client.AccessKey).
 // Signatures are not verified: serve it on the loopback interface only.
 //
 //   - EC2, query protocol of 2016-11-15: the actions in actions.go
 //   - STS, 2011-06-15: AssumeRole, with registered roles and external ids, and GetCallerIdentity
 //   - Pricing, JSON 1.1: GetProducts, with the list prices that the market is built on
+//   - SQS, JSON 1.0: one queue ([EventQueue]) with the events that EventBridge sends about
+//     instances; in memory, on the machine's clock, read by looking at the instances when
+//     it is received from
 //
 // What a client may rely on: a client token launches once, for ever, and
 // answers IdempotentParameterMismatch to another request (everything in it
@@ -70,6 +73,7 @@
 //	POST   /_sim/interrupt                  Interruption: rebalance, notice or terminate, of an instance or a whole pool, in_seconds
 //	POST   /_sim/hazard                     Hazard: new spot instances are interrupted by themselves, seeded
 //	POST   /_sim/price                      PriceChange: fixes a pool's spot price from now on, 0 frees it
+//	POST   /_sim/events                     Announcements: no more events in the queue, or again
 //	POST   /_sim/impair                     Impairment: status checks of an instance fail
 //	POST   /_sim/subnet                     SubnetChange: fills or deletes a subnet, or adds a second one to a zone
 //	POST   /_sim/key                        KeyChange: the state of a KMS key

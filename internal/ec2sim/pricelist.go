@@ -30,7 +30,7 @@ type priceAnswer struct {
 const pricePage = 100
 
 // serveJSON answers the services that speak JSON: the price list, which is what the market
-// is built on, and Service Quotas.
+// is built on, Service Quotas, and SQS with its one queue.
 func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", requestID())
@@ -56,7 +56,11 @@ func (s *Server) answerJSON(r *http.Request) (any, error) {
 		return nil, err
 	}
 	c := &call{caller: who, opts: s.opts, form: form{}}
-	_, c.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	service, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	c.action = action
+	if service == "AmazonSQS" {
+		return s.answerQueue(c, r)
+	}
 	switch c.action {
 	case "GetProducts":
 		return s.products(c, r)

@@ -69,6 +69,11 @@ type Server struct {
 	world  *world
 	file   *stateFile // nil without durable state
 	closed bool
+
+	queue     queue
+	announced map[string]announced // by instance; nil until the queue is received from
+	lookedAt  time.Time            // when instances were last looked at for events
+	silent    bool
 }
 
 // New returns a cloud that lives in memory. Open returns one that survives.

@@ -151,7 +151,7 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 	return sealed, waiting, pg.Translate(rows.Err())
 }
 
-// Expire deletes what is older than trail.Keep: whole days of seals, and their entries.
+// Expire deletes what is older than trail.RetainFor: whole days of seals, and their entries.
 func (s *Trail) Expire(ctx context.Context) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `

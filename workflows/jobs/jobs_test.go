@@ -7,13 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows/jobs"
 )
 
@@ -96,7 +94,7 @@ func (b *books) Tally(context.Context, time.Time) (map[string]int64, error) {
 func newEnvironment() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	env.SetWorkerOptions(temporaltest.WorkerOptions())
 	for _, j := range jobs.All() {
 		env.RegisterWorkflow(j.Workflow)
 	}

@@ -9,13 +9,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/mlmodel"
-	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows/rollout"
 )
 
@@ -44,7 +42,7 @@ func newRollouts(t *testing.T) *rollouts {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	r := &rollouts{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), live: "old", seen: healthy}
-	r.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	r.SetWorkerOptions(temporaltest.WorkerOptions())
 	r.SetTestTimeout(20 * time.Second)
 	r.RegisterWorkflow(rollout.ModelRollout)
 	r.RegisterActivity(&activities.Rollouts{Store: r, Trial: r, Desk: r})

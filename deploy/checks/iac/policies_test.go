@@ -152,6 +152,8 @@ func (w world) live(t *testing.T, a fleet.Account, in string) {
 	require.NoError(t, err)
 	_, err = w.InstanceTypes(ctx, a, region)
 	require.NoError(t, err)
+	_, err = w.PlacementScores(ctx, a, region, []string{"m5.large", "m5a.large", "m6i.large"})
+	require.NoError(t, err)
 	_, err = w.OnDemandPrice(ctx, region, "m5.large")
 	require.NoError(t, err)
 	require.NoError(t, w.SpotPrices(ctx, a, region, fleet.SpotPriceQuery{InstanceTypes: []string{"m5.large"}},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +65,8 @@ func BenchmarkSoak(b *testing.B) {
 	require.NoError(b, beside.Wait())
 	d.show(b)
 	show(b, "notices", "%v  %v", notices.answered, notices.actions)
+	require.Empty(b, d.failed, "every agent is answered")
+	require.Equal(b, []string{"replica_promoted"}, slices.Collect(maps.Keys(notices.actions)))
 	m.await(b, lastLook, movers, `SELECT count(*) FROM replicas WHERE client_id = $1 AND state = 'ready'`)
 	shown.read(b)
 	require.Equal(b, movers, m.count(b, `SELECT count(*) FROM instances WHERE client_id = $1 AND role = 'primary'`))

@@ -35,7 +35,7 @@ func (w *world) tell(ctx context.Context) error {
 	}
 	w.say(nil, "all six agents are registered and report heartbeats and prices")
 	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.foretold, w.outOfTheBlue, w.movedByHand,
-		w.standbyTakesOver, w.nowhereToGo}
+		w.standbyTakesOver, w.nowhereToGo, w.leftOver}
 	for pause := 4 * time.Second; ; pause = 45 * time.Second {
 		for _, story := range stories {
 			if err := story(ctx); err != nil {
@@ -177,6 +177,31 @@ func (w *world) nowhereToGo(ctx context.Context) error {
 	full.Limit = -1
 	_, restored := w.sim.SetCapacity(ctx, full)
 	return errors.Join(err, restored)
+}
+
+// leftOver: AWS announces an end and does not follow it up. Another instance takes over,
+// both are paid, and three minutes after the deadline the operation waits for a person, who
+// ends the old instance or keeps it. One waits at a time.
+func (w *world) leftOver(ctx context.Context) error {
+	m := w.named("warehouse")
+	var open struct {
+		Operations []struct{} `json:"operations"`
+	}
+	path := "/api/operations?state=running&kind=termination&agent_id=" + m.agent()
+	if err := w.api.call(ctx, http.MethodGet, path, m.token, nil, &open); err != nil || len(open.Operations) > 0 {
+		return err
+	}
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.say(m, "AWS announces the end of %s and will not take it: in four minutes its operation asks a person "+
+		"to end or keep it, on the page Now", at.Primary.ID)
+	return w.api.call(ctx, http.MethodPost, "/api/agents/"+m.agent()+"/termination-imminent", m.token,
+		map[string]any{
+			"instance_id":      at.Primary.ID,
+			"termination_time": time.Now().Add(time.Minute).UTC().Format(time.RFC3339),
+		}, nil)
 }
 
 // awaitEnd waits until an operation has ended and says how.

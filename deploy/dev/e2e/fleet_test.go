@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ type fleet struct {
 	sim *simclient.Client
 	ec2 *ec2.Client
 	who tenant
+
+	answers *tally // of try, by status; nil: not counted
 }
 
 func newFleet(t *testing.T, s *devtest.Stack, who tenant) *fleet {
@@ -170,6 +173,7 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 	defer cancel()
 	var text string
 	status, err := f.Call(ctx, method, path, f.who.Token, in, &text)
+	f.count(status, err)
 	switch {
 	case err != nil:
 		return err
@@ -187,6 +191,17 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 		return nil
 	}
 	return decode(text, out)
+}
+
+// count keeps what came of a call.
+func (f *fleet) count(status int, err error) {
+	switch {
+	case f.answers == nil:
+	case err != nil:
+		f.answers.add("no answer")
+	default:
+		f.answers.add(strconv.Itoa(status))
+	}
 }
 
 // insist calls until the answer is final.
@@ -248,8 +263,8 @@ func (s *standing) ready() (id string, ok bool) {
 	return "", false
 }
 
-// state reads how the agent stands. Its instances live meanwhile: one that a switch waits
-// for speaks.
+// state reads how the agent stands. Its instances live meanwhile: one that a switch or a
+// promotion waits for speaks.
 func (m *member) state(ctx context.Context) (*standing, error) {
 	var s standing
 	if err := m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/state", nil, &s); err != nil {
@@ -276,10 +291,11 @@ func (m *member) await(ctx context.Context, what string, wanted func(*standing) 
 	return last, nil
 }
 
-// boot has the agent speak on the instance that a switch waits for, as its image does.
+// boot has the agent speak on the instances that a switch or a promotion waits for, as its
+// image does.
 func (m *member) boot(ctx context.Context, s *standing) {
 	for _, r := range s.Replicas {
-		if r.Kind == "switch" && r.State == "ready" {
+		if (r.Kind == "switch" || r.Kind == "manual") && r.State == "ready" {
 			body := registration(m.who.Token, m.name, r.InstanceID)
 			_ = m.try(ctx, "POST", "/api/agents/register", body, nil) // the next look has it try again
 		}

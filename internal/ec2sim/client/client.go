@@ -138,6 +138,11 @@ func (c *Client) SetPrice(ctx context.Context, pool string, price float64) error
 	return c.post(ctx, "price", PriceChange{Pool: pool, Price: price})
 }
 
+// Announce switches the events of the queue off and on.
+func (c *Client) Announce(ctx context.Context, in Announcements) error {
+	return c.post(ctx, "events", in)
+}
+
 // Impair makes the status checks of an instance fail, or pass again.
 func (c *Client) Impair(ctx context.Context, instanceID string, impaired bool) error {
 	return c.post(ctx, "impair", Impairment{InstanceID: instanceID, Impaired: impaired})

@@ -207,3 +207,9 @@ type Hazard struct {
 	// Factor scales the measured hazard (0.63 per hour for a new instance, 0.20 after two hours). 0 turns it off.
 	Factor float64 `json:"factor"`
 }
+
+// Announcements change what the simulator announces of what happens to its instances.
+type Announcements struct {
+	// Off says nothing is announced any more. What happens meanwhile is never announced.
+	Off bool `json:"off,omitempty"`
+}
