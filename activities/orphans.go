@@ -28,7 +28,7 @@ type Suspect struct {
 	AgentID    string
 	Reason     string
 	// Ours says that the database knows the decision that launched it. One that
-	// only its tags call ours is reported and left alone: anyone who may tag can lie.
+	// only its tags call ours is reported and left alone: a caller who may tag can lie.
 	Ours bool
 }
 

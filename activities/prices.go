@@ -125,7 +125,7 @@ func (c *PricesCollected) Counts() map[string]int64 {
 
 // CollectPrices reads from EC2 what the pools of all types in use and of their
 // families cost, since the last time; at first sight of a type that is in use,
-// its whole history. So a pool is known before anybody lives in it. A type that
+// its whole history. So a pool is known before an agent lives in it. A type that
 // cannot be read is counted and left for the next run; when none can, the run
 // fails.
 func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {

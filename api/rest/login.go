@@ -250,7 +250,7 @@ func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 	return nil
 }
 
-// safeRedirectPath is a path of this server, or nothing: a login does not send anybody
+// safeRedirectPath is a path of this server, or nothing: a login does not send a browser
 // elsewhere.
 func safeRedirectPath(next string) string {
 	u, err := url.Parse(next)

@@ -37,7 +37,7 @@ const (
 	Admin     Auth = iota // operators
 	Client                // the tenant that owns what is asked for, or an operator
 	Agent                 // the tenant's own token, in the header or, for POST, in the body
-	Anonymous             // everybody
+	Anonymous             // every caller
 	Joining               // an enrolment token in the header
 )
 
@@ -145,7 +145,7 @@ func (a *Authenticator) identify(c *gin.Context, r Route, body []byte) (Principa
 	return a.principalOf(c, r, token)
 }
 
-// withoutToken is a browser with a session, or anybody where everything is open.
+// withoutToken is a browser with a session, or any caller where everything is open.
 func (a *Authenticator) withoutToken(c *gin.Context, r Route) (Principal, error) {
 	class := r.Auth
 	if class == Admin || class == Client {
@@ -164,7 +164,7 @@ func (a *Authenticator) withoutToken(c *gin.Context, r Route) (Principal, error)
 		}
 		return Principal{}, MissingToken.New("%s", sentence)
 	}
-	// Anybody on this machine is an operator, but not every page that a browser
+	// Any caller on this machine is an operator, but not every page that a browser
 	// on this machine happens to show.
 	if err := a.sameOrigin(c.Request); err != nil {
 		return Principal{}, err

@@ -61,7 +61,7 @@ func (r Route) LeastRole() operators.Role {
 }
 
 // MayCall lists the ids of the changes that the caller of a request may ask for, and of the
-// reads that are not for everybody, for pages that leave the others out.
+// reads that are not for every caller, for pages that leave the others out.
 func MayCall(c *gin.Context) []string {
 	all, _ := c.Value(surfaceKey).([]Route)
 	p := PrincipalFrom(c.Request.Context())

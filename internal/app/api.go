@@ -30,7 +30,7 @@ import (
 	"spotkeeper/internal/webhook"
 )
 
-// RunAPI answers HTTP until ctx ends. It refuses a deployment that anybody could
+// RunAPI answers HTTP until ctx ends. It refuses a deployment that any caller could
 // operate.
 func (a *App) RunAPI(ctx context.Context) error {
 	if err := a.Config.CheckSafety(); err != nil {

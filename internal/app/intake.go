@@ -97,9 +97,7 @@ func (d surveyCounts) Take(
 	n interruption.Notice,
 	judge roles.NoticeJudge,
 ) (*roles.TakenNotice, error) {
-	got, err := d.Intake.Take(ctx, clientID, n, judge)
-	d.counts.record(n, got, err)
-	return got, err
+	return d.counts.take(ctx, d.Intake, clientID, n, judge)
 }
 
 // doorMetrics say through which doors notices come, and how far the second door is
@@ -123,6 +121,24 @@ func newDoorMetrics(r prometheus.Registerer) *doorMetrics {
 	}
 	r.MustRegister(m.notices, m.lag)
 	return m
+}
+
+// noticeTaker makes a notice durable, as postgres.Notices does.
+type noticeTaker interface {
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
+}
+
+// take has a notice made durable, and counts it.
+func (m *doorMetrics) take(
+	ctx context.Context,
+	door noticeTaker,
+	clientID string,
+	n interruption.Notice,
+	judge roles.NoticeJudge,
+) (*roles.TakenNotice, error) {
+	got, err := door.Take(ctx, clientID, n, judge)
+	m.record(n, got, err)
+	return got, err
 }
 
 func (m *doorMetrics) record(n interruption.Notice, got *roles.TakenNotice, err error) {
@@ -152,9 +168,7 @@ func (d doorCounts) Take(
 	n interruption.Notice,
 	judge roles.NoticeJudge,
 ) (*roles.TakenNotice, error) {
-	got, err := d.Store.Take(ctx, clientID, n, judge)
-	d.counts.record(n, got, err)
-	return got, err
+	return d.counts.take(ctx, d.Store, clientID, n, judge)
 }
 
 // TakeTogether implements intake.Store.
@@ -183,7 +197,5 @@ func (d noticeCounts) Take(
 	n interruption.Notice,
 	judge roles.NoticeJudge,
 ) (*roles.TakenNotice, error) {
-	got, err := d.Notices.Take(ctx, clientID, n, judge)
-	d.counts.record(n, got, err)
-	return got, err
+	return d.counts.take(ctx, d.Notices, clientID, n, judge)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // ec2Market shows EC2's prices as activities want them, read in our own account:
-// prices are the same for everybody.
+// prices are the same for all clients.
 type ec2Market struct {
 	fleet *fleet.Provider
 

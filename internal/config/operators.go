@@ -141,7 +141,7 @@ func (a API) Operators() (map[string]operators.Account, error) {
 	return ops, nil
 }
 
-// CheckSafety refuses a deployment that everybody could operate or read.
+// CheckSafety refuses a deployment that every caller could operate or read.
 func (c Config) CheckSafety() error {
 	var problems []error
 	if c.OIDC.IsConfigured() && !c.Secrets.AreGiven() {

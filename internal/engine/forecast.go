@@ -109,7 +109,7 @@ func (s Interruptions) hours() float64 {
 	return max(s.InstanceHours, 0)
 }
 
-// priorRate is the hazard a pool is taken for before anybody lived in it: the
+// priorRate is the hazard a pool is taken for before an agent lived in it: the
 // mean of the candidates.
 func priorRate(pools []Pool) float64 {
 	var sum Interruptions

@@ -31,7 +31,7 @@ type Agent struct {
 	ID         string `json:"id"`
 	ClientID   string `json:"client_id"`
 	Enabled    bool   `json:"enabled"`
-	AutoSwitch bool   `json:"auto_switch"` // whether anybody acts on it; the decision is the same
+	AutoSwitch bool   `json:"auto_switch"` // whether it is acted on; the decision is the same
 }
 
 // Instance is the agent's primary.
@@ -114,7 +114,7 @@ func (in Input) Digest() string {
 	}
 	in.Pools = pools
 	rest, err := json.Marshal(in)
-	if err != nil { // a number that JSON cannot say; such an input never moves anybody
+	if err != nil { // a number that JSON cannot say; such an input never moves an agent
 		rest = fmt.Appendf(nil, "%+v", in)
 	}
 	sum.Write(rest)

@@ -34,7 +34,7 @@ const (
 	// below a typical pool's. Both numbers were set on simulated markets so that
 	// the rules meet no more interruptions than a fleet that seldom moves.
 	riskAccepted = 0.75
-	// A risk this small a day is accepted from anybody, or equally safe pools
+	// A risk this small a day is accepted from any pool, or equally safe pools
 	// would never be compared by price.
 	smallRisk = 0.015
 	// Less history than this is no history: a price seen once may be an accident.

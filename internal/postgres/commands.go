@@ -52,7 +52,7 @@ func scanCommand(row pgx.Row) (*Command, error) {
 func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 	var out *Command
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		if in.Voluntary { // before the agent's row: everybody takes the two in this order
+		if in.Voluntary { // before the agent's row: every transaction takes the two in this order
 			if _, err := tx.Exec(ctx, `SELECT FROM fleet_limits FOR NO KEY UPDATE`); err != nil {
 				return err
 			}

@@ -160,7 +160,7 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 			if !stopped && !known {
 				continue
 			}
-			if shared { // blocks and own prices are this client's, the pools are everybody's
+			if shared { // blocks and own prices are this client's, the pools are shared by all clients
 				in.Pools, shared = slices.Clone(in.Pools), false
 			}
 			if stopped {

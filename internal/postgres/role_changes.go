@@ -69,7 +69,7 @@ func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.RoleChange) (done bool,
 }
 
 // queueChange queues the change itself. Each statement must find exactly the one
-// row that it is about: together they check that everybody was in the role that
+// row that it is about: together they check that each instance was in the role that
 // the caller believed. The old primary goes first, because there is never a
 // moment with two.
 func queueChange(b *pgx.Batch, in roles.RoleChange) {

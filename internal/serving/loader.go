@@ -1,5 +1,5 @@
 // Package serving keeps in each process the engine that the database wants, and
-// tries engines before anybody relies on them.
+// tries engines before agents rely on them.
 package serving
 
 import (

@@ -71,7 +71,7 @@ func newFleet(o Options, s Strategy) *fleet {
 	return f
 }
 
-// remember gives the fleet the month before: everybody lived at home, grown up
+// remember gives the fleet the month before: every agent lived at home, grown up
 // and on spot, and met what the market has recorded. Every strategy begins with
 // the same memory.
 func (f *fleet) remember() {
