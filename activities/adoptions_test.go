@@ -83,12 +83,12 @@ func TestWhatIsNotProvenIsLeft(t *testing.T) {
 		}, adoption.NotFound},
 		"in our account": {
 			func(w *world) { w.exec(`UPDATE clients SET role_arn = '', account_id = '', own_account = true`) },
-			adoption.NoMark},
+			adoption.NoTenantMark},
 		"in a shared account": {func(w *world) {
 			w.exec(`
 				INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id)
 				VALUES ('k2', 'B', 'b@x', '\x02', '\x02', '111111111111')`)
-		}, adoption.NoMark},
+		}, adoption.NoTenantMark},
 		"without a known place": {
 			func(w *world) { w.exec(`UPDATE instances SET region = 'unknown' WHERE id = 'i-9'`) }, adoption.NotFound},
 	} {

@@ -18,18 +18,18 @@ type DecisionStore interface {
 	Due(ctx context.Context, period time.Time) ([]string, error)
 	Inputs(ctx context.Context, agentIDs []string) ([]engine.Input, error)
 	Keep(ctx context.Context, records ...engine.Record) error
-	OpenMoves(ctx context.Context, period time.Time, fresh time.Duration) ([]OpenMove, error)
-	Settle(ctx context.Context, in SettledMove) error
+	OpenSwitchOrders(ctx context.Context, period time.Time, fresh time.Duration) ([]OpenSwitchOrder, error)
+	Settle(ctx context.Context, in SettledSwitchOrder) error
 	Tally(ctx context.Context, period time.Time) (map[string]int64, error)
 }
 
-// Mover is workflows.Moves: it orders a switch and tells the agent's Guardian.
-type Mover interface {
-	Move(ctx context.Context, in switching.Order) (*switching.Moved, error)
+// Switches is workflows.SwitchOrders: it orders a switch and tells the agent's Guardian.
+type SwitchOrderer interface {
+	OrderSwitch(ctx context.Context, in switching.SwitchRequest) (*switching.StartedSwitch, error)
 }
 
-// OpenMove is a move that was decided and is to be ordered.
-type OpenMove struct {
+// OpenSwitchOrder is a move that was decided and is to be ordered.
+type OpenSwitchOrder struct {
 	DecisionID int64            `json:"decision_id"`
 	AgentID    string           `json:"agent_id"`
 	Name       string           `json:"name"` // as people call the agent
@@ -37,8 +37,8 @@ type OpenMove struct {
 	Reason     string           `json:"reason"`
 }
 
-// SettledMove is what became of it.
-type SettledMove struct {
+// SettledSwitchOrder is what became of it.
+type SettledSwitchOrder struct {
 	DecisionID int64
 	Outcome    string
 	CommandID  string
@@ -47,9 +47,9 @@ type SettledMove struct {
 
 // Decisions let the engine judge every agent in auto mode, and act on it.
 type Decisions struct {
-	Store DecisionStore
-	Mover Mover
-	Log   *slog.Logger
+	Store    DecisionStore
+	Switches SwitchOrderer
+	Log      *slog.Logger
 	// EngineFor returns the engine that is live for an agent; nil, or one that
 	// returns nil: the built-in rules.
 	EngineFor func(agentID string) engine.Engine
@@ -136,7 +136,7 @@ func (d *Decisions) decide(ctx context.Context, period time.Time, inputs []engin
 			Source:   engine.BySchedule,
 			Period:   period,
 		}
-		if r.Decision.Moves() {
+		if r.Decision.AsksForSwitch() {
 			r.Outcome = engine.OutcomeOpen
 			moving[in.Agent.ClientID]++
 			all++
@@ -179,7 +179,7 @@ func (d *Decisions) decideShadow(ctx context.Context, period time.Time, inputs [
 // held back. When several in a row cannot be asked for at all, the rest waits for
 // the next attempt.
 func (d *Decisions) orderMoves(ctx context.Context, period time.Time) error {
-	moves, err := d.Store.OpenMoves(ctx, period, freshMove)
+	moves, err := d.Store.OpenSwitchOrders(ctx, period, freshMove)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (d *Decisions) orderMoves(ctx context.Context, period time.Time) error {
 	for _, m := range moves {
 		recordHeartbeat(ctx)
 		id := CommandOf(m.AgentID, period)
-		_, err := d.Mover.Move(ctx, switching.Order{
+		_, err := d.Switches.OrderSwitch(ctx, switching.SwitchRequest{
 			ID:        id,
 			AgentID:   m.AgentID,
 			Target:    m.Target,
@@ -200,7 +200,7 @@ func (d *Decisions) orderMoves(ctx context.Context, period time.Time) error {
 		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		settled := SettledMove{DecisionID: m.DecisionID, Outcome: engine.OutcomeOrdered, CommandID: id}
+		settled := SettledSwitchOrder{DecisionID: m.DecisionID, Outcome: engine.OutcomeOrdered, CommandID: id}
 		switch kind := fault.KindOf(err); {
 		case err == nil, fault.Is(err, switching.AlreadyDone): // an attempt before this one ordered it
 			failed = 0
@@ -210,14 +210,14 @@ func (d *Decisions) orderMoves(ctx context.Context, period time.Time) error {
 			if failed++; failed == tooManyFailures {
 				return err
 			}
-			settled = SettledMove{
+			settled = SettledSwitchOrder{
 				DecisionID: m.DecisionID,
 				Outcome:    engine.OutcomeFailed,
 				Vetoes:     []engine.Veto{{Code: fault.CodeOf(err), Reason: "The move could not be ordered."}},
 			}
 		default:
 			failed = 0
-			settled = SettledMove{
+			settled = SettledSwitchOrder{
 				DecisionID: m.DecisionID,
 				Outcome:    string(fault.CodeOf(err)),
 				Vetoes:     []engine.Veto{{Code: fault.CodeOf(err), Reason: sentenceOf(err)}},

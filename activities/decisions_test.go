@@ -21,8 +21,8 @@ import (
 type ledger struct {
 	agents []string
 	kept   []engine.Record
-	open   []activities.OpenMove
-	done   []activities.SettledMove
+	open   []activities.OpenSwitchOrder
+	done   []activities.SettledSwitchOrder
 	asked  [][]string
 }
 
@@ -47,13 +47,13 @@ func (l *ledger) Keep(_ context.Context, records ...engine.Record) error {
 	return nil
 }
 
-func (l *ledger) OpenMoves(context.Context, time.Time, time.Duration) ([]activities.OpenMove, error) {
+func (l *ledger) OpenSwitchOrders(context.Context, time.Time, time.Duration) ([]activities.OpenSwitchOrder, error) {
 	open := l.open
 	l.open = nil
 	return open, nil
 }
 
-func (l *ledger) Settle(_ context.Context, in activities.SettledMove) error {
+func (l *ledger) Settle(_ context.Context, in activities.SettledSwitchOrder) error {
 	l.done = append(l.done, in)
 	return nil
 }
@@ -62,7 +62,7 @@ func (l *ledger) Tally(context.Context, time.Time) (map[string]int64, error) {
 	return map[string]int64{}, nil
 }
 
-func (l *ledger) Move(_ context.Context, in switching.Order) (*switching.Moved, error) {
+func (l *ledger) OrderSwitch(_ context.Context, in switching.SwitchRequest) (*switching.StartedSwitch, error) {
 	switch in.AgentID {
 	case "busy":
 		return nil, switching.Busy.New("another one is in flight")
@@ -71,12 +71,12 @@ func (l *ledger) Move(_ context.Context, in switching.Order) (*switching.Moved, 
 	case "away":
 		return nil, workflows.Unreachable.New("nobody is there")
 	}
-	return &switching.Moved{CommandID: in.ID}, nil
+	return &switching.StartedSwitch{CommandID: in.ID}, nil
 }
 
 func (l *ledger) run(t *testing.T, d activities.Decisions) error {
 	t.Helper()
-	d.Store, d.Mover, d.Log = l, l, slog.New(slog.DiscardHandler)
+	d.Store, d.Switches, d.Log = l, l, slog.New(slog.DiscardHandler)
 	_, err := d.DecideFleet(t.Context(),
 		activities.DecideFleetInput{Period: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)})
 	return err
@@ -131,7 +131,7 @@ func TestEveryPeriodBeginsWithSomebodyElse(t *testing.T) {
 func TestWhatBecomesOfAMove(t *testing.T) {
 	t.Parallel()
 
-	l := &ledger{open: []activities.OpenMove{{DecisionID: 1, AgentID: "a"}, {DecisionID: 2, AgentID: "busy"},
+	l := &ledger{open: []activities.OpenSwitchOrder{{DecisionID: 1, AgentID: "a"}, {DecisionID: 2, AgentID: "busy"},
 		{DecisionID: 3, AgentID: "done"}, {DecisionID: 4, AgentID: "away"}}}
 	require.NoError(t, l.run(t, activities.Decisions{}))
 	var outcomes []string
@@ -142,7 +142,7 @@ func TestWhatBecomesOfAMove(t *testing.T) {
 		"what an attempt before this one ordered is ordered")
 	require.Equal(t, []engine.Veto{{Code: switching.Busy, Reason: "another one is in flight"}}, l.done[1].Vetoes)
 
-	l = &ledger{open: slices.Repeat([]activities.OpenMove{{DecisionID: 1, AgentID: "away"}}, 9)}
+	l = &ledger{open: slices.Repeat([]activities.OpenSwitchOrder{{DecisionID: 1, AgentID: "away"}}, 9)}
 	require.Equal(t, workflows.Unreachable, fault.CodeOf(l.run(t, activities.Decisions{})),
 		"a neighbour is away: the next attempt goes on")
 	require.Len(t, l.done, 2)

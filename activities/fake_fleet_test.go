@@ -62,7 +62,7 @@ func (f *fakeFleet) Template(context.Context, activities.Account, string, string
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.gone {
-		return nil, replica.Gone.New("it has ended")
+		return nil, replica.InstanceGone.New("it has ended")
 	}
 	f.templates++
 	return json.RawMessage(fmt.Sprintf(`{"read": %d}`, f.templates)), nil // each reading differs, as an AMI may

@@ -97,7 +97,7 @@ type CloudInstance struct {
 	AccountID  string // the AWS account that it lives in
 	Token      string // of the launch that it comes from
 	ImageID    string
-	// Owner is what the tags say; anyone who may tag can lie. Marked says that they
+	// Owner is what the tags say; a caller who may tag can lie. Marked says that they
 	// name Spotkeeper too.
 	Owner  LaunchOwner
 	Marked bool

@@ -14,7 +14,7 @@ import (
 // InstanceStore is what instance activities keep in Postgres.
 type InstanceStore interface {
 	// Choice reads what the choice of pools is made from.
-	Choice(ctx context.Context, agentID, replicaID string) (replica.Plan, replica.Facts, error)
+	Choice(ctx context.Context, agentID, replicaID string) (replica.Plan, replica.ChoiceFacts, error)
 	// LaunchPlace says for whom and beside which primary a replica is launched.
 	// Fails with replica.not_found, and replica.already_ended when it is not open.
 	LaunchPlace(ctx context.Context, replicaID string) (*LaunchPlace, error)
@@ -30,10 +30,10 @@ type InstanceStore interface {
 	// Template returns the remembered template, nil when there is none.
 	Template(ctx context.Context, agentID string) (json.RawMessage, error)
 	// Whereabouts says where an instance of the agent lives.
-	Whereabouts(ctx context.Context, agentID, instanceID string) (*Ending, error)
+	Whereabouts(ctx context.Context, agentID, instanceID string) (*EndingInstance, error)
 	// MarkRetiring is Whereabouts that takes the instance out of its role. Fails
 	// with roles.is_primary.
-	MarkRetiring(ctx context.Context, agentID, instanceID string) (*Ending, error)
+	MarkRetiring(ctx context.Context, agentID, instanceID string) (*EndingInstance, error)
 	MarkRetired(ctx context.Context, instanceID string) error
 	// Forget records that an instance is left alone, and why.
 	Forget(ctx context.Context, agentID, instanceID string, refusal LaunchEnd) error
@@ -55,8 +55,8 @@ type LaunchEnd struct {
 	Error      string
 }
 
-// Ending is where an instance lives that is watched or ended.
-type Ending struct {
+// EndingInstance is where an instance lives that is watched or ended.
+type EndingInstance struct {
 	Account    Account
 	Region     string
 	LaunchedAt time.Time
@@ -221,7 +221,7 @@ func (i *Instances) template(ctx context.Context, in LaunchInput, place *LaunchP
 	if err == nil {
 		return template, i.Store.KeepTemplate(ctx, in.AgentID, place.PrimaryID, template)
 	}
-	if !fault.Is(err, replica.Gone) {
+	if !fault.Is(err, replica.InstanceGone) {
 		return nil, err
 	}
 	template, err = i.Store.Template(ctx, in.AgentID)

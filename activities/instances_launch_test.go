@@ -92,7 +92,7 @@ func TestLaunchReactsByClass(t *testing.T) {
 	for code, state := range map[fault.Code]string{
 		replica.Throttled:     "requested",
 		fleet.Unavailable:     "requested",
-		replica.Quota:         "failed",
+		replica.QuotaUsedUp:   "failed",
 		replica.Refused:       "failed",
 		replica.Misconfigured: "failed",
 	} {

@@ -20,9 +20,9 @@ const (
 )
 
 func errInstanceGone(id string, seen *CloudInstance) *fault.Error {
-	e := replica.Gone.New("instance %s is %s", id, seen.State)
+	e := replica.InstanceGone.New("instance %s is %s", id, seen.State)
 	if seen.Reason != "" {
-		e = replica.Gone.New("instance %s is %s: %s", id, seen.State, seen.Reason)
+		e = replica.InstanceGone.New("instance %s is %s: %s", id, seen.State, seen.Reason)
 	}
 	return e.With(GoneState, seen.State).With(GoneReason, seen.Reason)
 }
@@ -59,7 +59,7 @@ func (i *Instances) lookWhetherGone(ctx context.Context, in WatchInput) (*Instan
 	}
 }
 
-func (i *Instances) describeOwned(ctx context.Context, in WatchInput) (*Ending, *CloudInstance, error) {
+func (i *Instances) describeOwned(ctx context.Context, in WatchInput) (*EndingInstance, *CloudInstance, error) {
 	where, err := i.Store.Whereabouts(ctx, in.AgentID, in.InstanceID)
 	if err != nil {
 		return nil, nil, err
@@ -105,7 +105,7 @@ func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
 
 // terminate ends an instance whose row says that we launched or adopted it. EC2 has the
 // second word, inside the call.
-func (i *Instances) terminate(ctx context.Context, instanceID string, where *Ending) error {
+func (i *Instances) terminate(ctx context.Context, instanceID string, where *EndingInstance) error {
 	if !where.Proof.Proven() {
 		return adoption.NotProven.New(
 			"only an agent's word says that instance %s is the client's, so it is left alone", instanceID)

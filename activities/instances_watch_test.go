@@ -25,10 +25,10 @@ func TestAwait(t *testing.T) {
 		{activities.StatePending, false, replica.NotRunning, replica.NotRunning},
 		{activities.StateRunning, false, replica.NotRunning, replica.NotRunning},
 		{activities.StateRunning, true, "", replica.NotRunning},
-		{activities.StateShuttingDown, false, replica.Gone, replica.NotRunning},
-		{activities.StateStopping, false, replica.Gone, ""},
-		{activities.StateStopped, false, replica.Gone, ""}, // it exists, and its watcher ends it
-		{activities.StateTerminated, false, replica.Gone, ""},
+		{activities.StateShuttingDown, false, replica.InstanceGone, replica.NotRunning},
+		{activities.StateStopping, false, replica.InstanceGone, ""},
+		{activities.StateStopped, false, replica.InstanceGone, ""}, // it exists, and its watcher ends it
+		{activities.StateTerminated, false, replica.InstanceGone, ""},
 	} {
 		t.Run(tt.state, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +128,7 @@ func TestAbsentIsNotGone(t *testing.T) {
 	require.Equal(t, replica.NotRunning, fault.CodeOf(err))
 	w.fleet.pass(activities.Visibility + time.Minute)
 	_, err = w.instances.AwaitUp(t.Context(), w.up(r, id))
-	require.Equal(t, replica.Gone, fault.CodeOf(err))
+	require.Equal(t, replica.InstanceGone, fault.CodeOf(err))
 	_, err = w.instances.AwaitGone(t.Context(), in)
 	require.NoError(t, err)
 }
@@ -143,7 +143,7 @@ func TestRetireInstance(t *testing.T) {
 	}
 	require.Equal(t, roles.IsPrimary, fault.CodeOf(retire("i-0")), "invariant 4")
 	require.Empty(t, w.fleet.ended)
-	w.promote(r, id, roles.Retire)
+	w.promote(r, id, roles.RetireOld)
 	require.Equal(t, roles.IsPrimary, fault.CodeOf(retire(id)))
 	for range 3 {
 		require.NoError(t, retire("i-0"))
@@ -152,7 +152,7 @@ func TestRetireInstance(t *testing.T) {
 	require.Equal(t, "retired us",
 		one[string](w,
 			`SELECT role || ' ' || terminate_by FROM instances WHERE id = 'i-0' AND terminated_at IS NOT NULL`))
-	require.Equal(t, agent.ForeignInst, fault.CodeOf(retire("i-else")))
+	require.Equal(t, agent.InstanceOfOtherTenant, fault.CodeOf(retire("i-else")))
 }
 
 // TestRetiringWhatIsNotSeenYet does not believe "not found" of a fresh instance.
@@ -213,7 +213,7 @@ func TestAnOldPrimaryThatAWSOnlyStopped(t *testing.T) {
 
 	w := newWorld(t)
 	r, id := w.launched(replica.Manual, "b")
-	w.promote(r, id, roles.Leave)
+	w.promote(r, id, roles.LeaveOld)
 	old := activities.WatchInput{AgentID: "a1", InstanceID: "i-0"}
 	w.fleet.become("i-0", activities.StateStopped, false)
 	seen, err := w.instances.AwaitGone(t.Context(), old)

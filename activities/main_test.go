@@ -122,7 +122,7 @@ func (w *world) advance(id string, to replica.State, instanceID string) {
 	require.NoError(w.t, err)
 }
 
-func (w *world) promote(r roles.Replica, instanceID string, fate roles.Fate) {
+func (w *world) promote(r roles.Replica, instanceID string, fate roles.OldPrimaryPolicy) {
 	w.t.Helper()
 	set, err := w.roles.Roles(w.t.Context(), "a1")
 	require.NoError(w.t, err)

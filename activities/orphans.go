@@ -10,14 +10,14 @@ import (
 	"spotkeeper/internal/domain/fault"
 )
 
-// Place is where a sweep looks: one account in one region.
-type Place struct {
+// SweepPlace is where a sweep looks: one account in one region.
+type SweepPlace struct {
 	Account Account
 	Region  string
 }
 
 // Subject is what the attempts of a sweep know the place by.
-func (p Place) Subject() string { return p.Account.ClientID + "/" + p.Region }
+func (p SweepPlace) Subject() string { return p.Account.ClientID + "/" + p.Region }
 
 // SweepPlaces is what the attempts of the sweep are kept under.
 const SweepPlaces = "orphan-place"
@@ -28,7 +28,7 @@ type Suspect struct {
 	AgentID    string
 	Reason     string
 	// Ours says that the database knows the decision that launched it. One that
-	// only its tags call ours is reported and left alone: anyone who may tag can lie.
+	// only its tags call ours is reported and left alone: a caller who may tag can lie.
 	Ours bool
 }
 
@@ -37,24 +37,24 @@ type OrphanStore interface {
 	Attempts
 	// Places lists every account and region that something of ours may live in,
 	// those first that SweepPlaces tried longest ago.
-	Places(ctx context.Context) ([]Place, error)
+	Places(ctx context.Context) ([]SweepPlace, error)
 	// Suspects judges the instances that the cloud showed, by what the database
 	// says now.
-	Suspects(ctx context.Context, p Place, seen []CloudInstance) ([]Suspect, error)
+	Suspects(ctx context.Context, p SweepPlace, seen []CloudInstance) ([]Suspect, error)
 	// RecordSightings notes the suspects, forgets those of the client that are none any more,
 	// and answers the ids that were suspect before, longer than apart ago.
 	RecordSightings(
 		ctx context.Context,
-		p Place,
+		p SweepPlace,
 		seen []CloudInstance,
 		suspects []Suspect,
 		apart time.Duration,
 	) ([]string, error)
 	// MarkForTermination takes an instance out of every role before it is terminated, in a
 	// transaction that judges once more. False: it has found a reason to live.
-	MarkForTermination(ctx context.Context, p Place, instance CloudInstance, s Suspect) (bool, error)
+	MarkForTermination(ctx context.Context, p SweepPlace, instance CloudInstance, s Suspect) (bool, error)
 	// RecordTerminated records the end of an orphan and reports the find.
-	RecordTerminated(ctx context.Context, p Place, s Suspect) error
+	RecordTerminated(ctx context.Context, p SweepPlace, s Suspect) error
 }
 
 // How sure a sweep wants to be.
@@ -115,8 +115,8 @@ func (o *Orphans) SweepOrphans(ctx context.Context, _ SweepInput) (*SweepResult,
 	out := &SweepResult{}
 	var mu sync.Mutex
 	bounds := fairness{atOnce: sweptAtOnce, client: placesWithin, one: cmp.Or(o.Within, placeWithin)}
-	eachFairly(ctx, places, func(p Place) string { return p.Account.ClientID },
-		bounds, func(ctx context.Context, p Place) {
+	eachFairly(ctx, places, func(p SweepPlace) string { return p.Account.ClientID },
+		bounds, func(ctx context.Context, p SweepPlace) {
 			here := SweepResult{Places: 1}
 			err := o.Store.Tried(ctx, SweepPlaces, p.Subject())
 			if err == nil {
@@ -145,7 +145,7 @@ func (r *SweepResult) add(x SweepResult) {
 	r.Failed += x.Failed
 }
 
-func (o *Orphans) sweep(ctx context.Context, p Place, out *SweepResult) error {
+func (o *Orphans) sweep(ctx context.Context, p SweepPlace, out *SweepResult) error {
 	listed, err := o.Fleet.Ours(ctx, p.Account, p.Region, p.Account.ClientID)
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (o *Orphans) sweep(ctx context.Context, p Place, out *SweepResult) error {
 	return nil
 }
 
-func (o *Orphans) end(ctx context.Context, p Place, i CloudInstance, s Suspect) (bool, error) {
+func (o *Orphans) end(ctx context.Context, p SweepPlace, i CloudInstance, s Suspect) (bool, error) {
 	condemned, err := o.Store.MarkForTermination(ctx, p, i, s)
 	if err != nil || !condemned {
 		return false, err

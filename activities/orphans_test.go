@@ -47,7 +47,7 @@ func TestASweepEndsWhatNobodyNeeds(t *testing.T) {
 			r, id := w.launched(replica.Switch, "b")
 			w.fleet.become("i-0", activities.StateRunning, true)
 			w.fleet.instances["i-0"].Owner = activities.LaunchOwner{ClientID: "k1", AgentID: "a1"}
-			w.promote(r, id, roles.Retire)
+			w.promote(r, id, roles.RetireOld)
 			w.exec(`UPDATE instances SET retiring_since = now() - interval '2 hours' WHERE id = 'i-0'`)
 			return "i-0"
 		}},
@@ -113,12 +113,12 @@ func TestASweepLeavesWhatIsNeeded(t *testing.T) {
 		{"the old primary during its wait", func(w *world) {
 			r, id := w.launched(replica.Switch, "b")
 			w.exec(`UPDATE agents SET terminate_wait_seconds = 7200`)
-			w.promote(r, id, roles.Retire)
+			w.promote(r, id, roles.RetireOld)
 			w.exec(`UPDATE instances SET retiring_since = now() - interval '2 hours' WHERE id = 'i-0'`)
 		}, 0},
 		{"the old primary that is to be kept", func(w *world) {
 			r, id := w.launched(replica.Switch, "b")
-			w.promote(r, id, roles.Keep)
+			w.promote(r, id, roles.KeepOld)
 			w.exec(`UPDATE instances SET retiring_since = now() - interval '2 days' WHERE id = 'i-0'`)
 		}, 0},
 		{"a replica that is being retired", func(w *world) {
@@ -218,13 +218,13 @@ func TestASuspectThatFoundAReason(t *testing.T) {
 		Reason:     "as it was",
 		Ours:       true,
 	}
-	condemned, err := store.MarkForTermination(t.Context(), activities.Place{
+	condemned, err := store.MarkForTermination(t.Context(), activities.SweepPlace{
 		Account: activities.Account{ClientID: "k1"},
 		Region:  "us-east-1",
 	}, *w.fleet.instances[id], suspect)
 	require.NoError(t, err)
 	require.False(t, condemned, "the last word is the database's, under the agent's lock")
-	w.promote(r, id, roles.Retire)
+	w.promote(r, id, roles.RetireOld)
 }
 
 func TestMarkSilentAgents(t *testing.T) {

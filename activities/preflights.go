@@ -59,6 +59,6 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 			Detail: "the role may not read EC2's spot placement scores, so pools are chosen without them",
 			Repair: "allow ec2:GetSpotPlacementScores, which the template of the tenant's role does"})
 	}
-	report.Result = preflight.Worst(report.Checks)
+	report.Result = preflight.WorstResult(report.Checks)
 	return report, p.Store.KeepPreflight(ctx, *report)
 }

@@ -19,7 +19,7 @@ type PriceStore interface {
 	Regions(ctx context.Context) ([]string, error)
 	Watermark(ctx context.Context, job, scope string) (time.Time, error)
 	SetWatermark(ctx context.Context, job, scope string, at time.Time) error
-	KeepMoves(ctx context.Context, place TypeInRegion, moves []PriceMove, since, until time.Time) (int64, error)
+	KeepPriceChanges(ctx context.Context, place TypeInRegion, moves []PriceChange, since, until time.Time) (int64, error)
 	KeepTypes(ctx context.Context, region string, types []replica.TypeFacts) error
 	// Fitting lists the types that could replace those in use, as places of prices.
 	Fitting(ctx context.Context) ([]TypeInRegion, error)
@@ -29,7 +29,7 @@ type PriceStore interface {
 	// VolumesInUse lists the kinds of volumes of agents' instances by region.
 	VolumesInUse(ctx context.Context) ([]VolumeInRegion, error)
 	KeepProductPrice(ctx context.Context, p ProductInRegion, price ListPrice, at time.Time) error
-	KeepProductMoves(ctx context.Context, p ProductInRegion, moves []PriceMove) (int64, error)
+	KeepProductPriceChanges(ctx context.Context, p ProductInRegion, moves []PriceChange) (int64, error)
 	KeepVolumePrice(ctx context.Context, v VolumeInRegion, price ListPrice, at time.Time) error
 	Deduplicate(ctx context.Context, beat func()) (PricesDeduplicated, error)
 	FillGaps(ctx context.Context, until time.Time, beat func()) (GapsFilled, error)
@@ -42,21 +42,21 @@ type Market interface {
 	Siblings(ctx context.Context, region, family string) ([]string, error)
 	// Types lists what EC2 says of all instance types of a region.
 	Types(ctx context.Context, region string) ([]replica.TypeFacts, error)
-	// Moves hands over when the spot prices of types changed since a moment, and
+	// PriceChanges hands over when the spot prices of types changed since a moment, and
 	// what was in force then, in portions.
-	Moves(
+	PriceChanges(
 		ctx context.Context,
 		region string,
 		instanceTypes []string,
 		since time.Time,
-		each func([]PriceMove) error,
+		each func([]PriceChange) error,
 	) error
 	// OnDemandPrice is the list price of an hour on Linux.
 	OnDemandPrice(ctx context.Context, region, instanceType string) (ListPrice, error)
 	// ProductPrice is the list price of an hour with a product.
 	ProductPrice(ctx context.Context, region, instanceType, product string) (ListPrice, error)
-	// ProductMoves is Moves for a type with a product.
-	ProductMoves(ctx context.Context, p ProductInRegion, since time.Time, each func([]PriceMove) error) error
+	// ProductPriceChanges is PriceChanges for a type with a product.
+	ProductPriceChanges(ctx context.Context, p ProductInRegion, since time.Time, each func([]PriceChange) error) error
 	// VolumePrice is the list price of a GB and month.
 	VolumePrice(ctx context.Context, region, kind string) (ListPrice, error)
 }
@@ -81,8 +81,8 @@ func (t TypeInRegion) family() string {
 	return family
 }
 
-// PriceMove is a new spot price of a pool and since when it is in force.
-type PriceMove struct {
+// PriceChange is a new spot price of a pool and since when it is in force.
+type PriceChange struct {
 	InstanceType string
 	AZ           string
 	Price        string // for an hour, in the currency of the region
@@ -122,19 +122,19 @@ func (p *Prices) now() time.Time {
 
 // PricesCollected counts one collection.
 type PricesCollected struct {
-	Types    int64 `json:"types"`
-	Moves    int64 `json:"moves"`
-	Buckets  int64 `json:"buckets"`
-	OnDemand int64 `json:"on_demand"`
-	Failed   int64 `json:"failed"`  // types whose prices could not be read
-	Refused  int64 `json:"refused"` // prices out of range: each is left out, the others are kept
+	Types        int64 `json:"types"`
+	PriceChanges int64 `json:"moves"`
+	Buckets      int64 `json:"buckets"`
+	OnDemand     int64 `json:"on_demand"`
+	Failed       int64 `json:"failed"`  // types whose prices could not be read
+	Refused      int64 `json:"refused"` // prices out of range: each is left out, the others are kept
 }
 
 // Counts is what the run did, for its row.
 func (c *PricesCollected) Counts() map[string]int64 {
 	return map[string]int64{
 		"types":     c.Types,
-		"moves":     c.Moves,
+		"moves":     c.PriceChanges,
 		"buckets":   c.Buckets,
 		"on_demand": c.OnDemand,
 		"failed":    c.Failed,
@@ -144,7 +144,7 @@ func (c *PricesCollected) Counts() map[string]int64 {
 
 // CollectPrices reads from EC2 what the pools of all types in use and of their
 // families cost, since the last time; at first sight of a type that is in use,
-// its whole history. So a pool is known before anybody lives in it. A type that
+// its whole history. So a pool is known before an agent lives in it. A type that
 // cannot be read is counted and left for the next run; when none can, the run
 // fails.
 func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
@@ -297,8 +297,8 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 		}
 		out.OnDemand++
 	}
-	byZone := map[string][]PriceMove{}
-	if err := p.Market.Moves(ctx, at.Region, []string{at.InstanceType}, since, func(moves []PriceMove) error {
+	byZone := map[string][]PriceChange{}
+	if err := p.Market.PriceChanges(ctx, at.Region, []string{at.InstanceType}, since, func(moves []PriceChange) error {
 		for _, m := range moves {
 			if price, err := strconv.ParseFloat(m.Price, 64); err != nil || !pricing.FromFloat(price).Valid() {
 				out.Refused++
@@ -312,11 +312,11 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 		return err
 	}
 	for _, moves := range byZone { // a zone at a time: 90 days of one pool are 26,000 buckets
-		n, err := p.Store.KeepMoves(ctx, at.TypeInRegion, moves, since.Truncate(5*time.Minute), now)
+		n, err := p.Store.KeepPriceChanges(ctx, at.TypeInRegion, moves, since.Truncate(5*time.Minute), now)
 		if err != nil {
 			return err
 		}
-		out.Moves += int64(len(moves))
+		out.PriceChanges += int64(len(moves))
 		out.Buckets += n
 		recordHeartbeat(ctx)
 	}

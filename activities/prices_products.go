@@ -64,9 +64,9 @@ func (p *Prices) collectProduct(ctx context.Context, x ProductInRegion, out *Pri
 	if oldest := now.Add(-productHistory); since.Before(oldest) {
 		since = oldest
 	}
-	if err := p.Market.ProductMoves(ctx, x, since, func(moves []PriceMove) error {
-		n, err := p.Store.KeepProductMoves(ctx, x, moves)
-		out.Moves += n
+	if err := p.Market.ProductPriceChanges(ctx, x, since, func(moves []PriceChange) error {
+		n, err := p.Store.KeepProductPriceChanges(ctx, x, moves)
+		out.PriceChanges += n
 		return err
 	}); err != nil {
 		return err

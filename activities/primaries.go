@@ -28,7 +28,7 @@ type PrimaryStore interface {
 	// PreflightsDue lists agents whose last preflight is older than a day.
 	PreflightsDue(ctx context.Context, limit int) ([]Primary, error)
 	// Take takes a notice in, as every door does.
-	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
 	// KeepTemplate remembers a template for when its instance is gone.
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 }
@@ -78,7 +78,7 @@ type Primaries struct {
 // NoticeFollower is the part of workflows.Client that starts what follows from a
 // notice that was taken in.
 type NoticeFollower interface {
-	FollowNotice(ctx context.Context, taken *roles.Taken) error
+	FollowNotice(ctx context.Context, taken *roles.TakenNotice) error
 }
 
 // What the attempts of the watch are kept under, by instance.
@@ -141,7 +141,7 @@ func (p *Primaries) WatchPrimaries(ctx context.Context, in WatchPrimariesInput) 
 	}
 	p.forEachClient(ctx, SweepTemplates, primaries, out, func(ctx context.Context, x Primary) error {
 		template, err := p.Fleet.Template(ctx, x.Account, x.Region, x.InstanceID)
-		if fault.Is(err, replica.Gone) {
+		if fault.Is(err, replica.InstanceGone) {
 			return nil
 		}
 		if err == nil {

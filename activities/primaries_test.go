@@ -14,11 +14,11 @@ import (
 
 // follower takes what follows from a notice.
 type follower struct {
-	taken []*roles.Taken
+	taken []*roles.TakenNotice
 	away  error
 }
 
-func (f *follower) FollowNotice(_ context.Context, taken *roles.Taken) error {
+func (f *follower) FollowNotice(_ context.Context, taken *roles.TakenNotice) error {
 	if f.away == nil {
 		f.taken = append(f.taken, taken)
 	}

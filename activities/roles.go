@@ -21,13 +21,13 @@ type RoleStore interface {
 	LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error)
 	ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error)
 	TakeOverLaunch(ctx context.Context, replicaID string) (bool, error)
-	TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
 	SettleReview(ctx context.Context, in Review) error
 	Termination(ctx context.Context, agentID, instanceID string) (*TerminationFacts, error)
 	WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.AgentRoles, error)
 	Promotion(ctx context.Context, replicaID string) (*roles.Promotion, error)
 	DecideNotice(ctx context.Context, in Decision) (*roles.AgentRoles, error)
-	SetKeeping(ctx context.Context, agentID string, keeping agent.Keeping, by string) (*roles.AgentRoles, error)
+	SetKeeping(ctx context.Context, agentID string, keeping agent.StandbyMode, by string) (*roles.AgentRoles, error)
 	ChangeRoles(ctx context.Context, in roles.RoleChange) (*roles.AgentRoles, error)
 	Remove(ctx context.Context, agentID, by string) (*Removed, error)
 }
@@ -78,7 +78,7 @@ func (r *Roles) TakeOverLaunch(ctx context.Context, replicaID string) (bool, err
 // TakeNotice makes a notice durable, has the roles judged and changes them when a
 // successor is ready, in one transaction. The key (agent, instance, kind) makes a
 // second one the same, and finds what the first one decided.
-func (r *Roles) TakeNotice(ctx context.Context, in interruption.Notice) (*roles.Taken, error) {
+func (r *Roles) TakeNotice(ctx context.Context, in interruption.Notice) (*roles.TakenNotice, error) {
 	return r.Store.TakeAgain(ctx, in, roles.JudgeNotice)
 }
 
@@ -99,7 +99,7 @@ func (r *Roles) SettleReview(ctx context.Context, in Review) error {
 type TerminationFacts struct {
 	Notice     interruption.Notice  `json:"notice"`
 	Outcome    interruption.Outcome `json:"outcome"`
-	Keeping    agent.Keeping        `json:"keeping"`
+	Keeping    agent.StandbyMode    `json:"keeping"`
 	Launcher   agent.Launcher       `json:"launcher"`
 	LogicalID  string               `json:"logical_id"`
 	Primary    bool                 `json:"primary"`  // the instance still is the primary
@@ -147,9 +147,9 @@ func (r *Roles) DecideNotice(ctx context.Context, in Decision) (*roles.AgentRole
 
 // SetKeepingInput is the input of SetKeeping.
 type SetKeepingInput struct {
-	AgentID string        `json:"agent_id"`
-	Keeping agent.Keeping `json:"keeping"`
-	By      string        `json:"by"`
+	AgentID string            `json:"agent_id"`
+	Keeping agent.StandbyMode `json:"keeping"`
+	By      string            `json:"by"`
 }
 
 // SetKeeping sets when an agent keeps a replica. It sets a level, so twice is once.

@@ -32,11 +32,11 @@ type StandbyFleet interface {
 type HeldPlace struct {
 	Account Account
 	Region  string
-	Held    []Held
+	Held    []HeldStandby
 }
 
-// Held is a standby.
-type Held struct {
+// HeldStandby is a standby.
+type HeldStandby struct {
 	ReplicaID  string    `json:"replica_id"`
 	AgentID    string    `json:"agent_id"`
 	InstanceID string    `json:"instance_id"`
@@ -131,10 +131,10 @@ func (s *Standbys) watchPlace(ctx context.Context, p HeldPlace) (watched, lost, 
 
 // fail closes the replica, and tells its workflow and the Guardian, which the sweep does
 // when these messages get lost.
-func (s *Standbys) fail(ctx context.Context, h Held, i *CloudInstance) error {
-	why := replica.Gone.New("instance %s is %s and cannot take over", h.InstanceID, i.State)
+func (s *Standbys) fail(ctx context.Context, h HeldStandby, i *CloudInstance) error {
+	why := replica.InstanceGone.New("instance %s is %s and cannot take over", h.InstanceID, i.State)
 	if i.Reason != "" {
-		why = replica.Gone.New("instance %s is %s and cannot take over: %s", h.InstanceID, i.State, i.Reason)
+		why = replica.InstanceGone.New("instance %s is %s and cannot take over: %s", h.InstanceID, i.State, i.Reason)
 	}
 	step := roles.ReplicaTransition{
 		ReplicaID:  h.ReplicaID,

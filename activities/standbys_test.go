@@ -133,7 +133,7 @@ func TestTheWatchLeavesAloneWhatItMayNotSee(t *testing.T) {
 		"launched by the agent": func(w *world, r roles.Replica, _ string) {
 			w.exec(`UPDATE replicas SET launcher = 'agent' WHERE id = $1`, r.ID)
 		},
-		"promoted": func(w *world, r roles.Replica, id string) { w.promote(r, id, roles.Leave) },
+		"promoted": func(w *world, r roles.Replica, id string) { w.promote(r, id, roles.LeaveOld) },
 		"failed":   func(w *world, r roles.Replica, _ string) { w.advance(r.ID, replica.Failed, "") },
 	} {
 		t.Run(name, func(t *testing.T) {

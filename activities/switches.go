@@ -84,9 +84,9 @@ type SwitchChange struct {
 }
 
 // OldPrimary is what becomes of the old instance when we launched the new one.
-func (f *SwitchFacts) OldPrimary() roles.Fate {
+func (f *SwitchFacts) OldPrimary() roles.OldPrimaryPolicy {
 	if f.KeepOld == 0 {
-		return roles.Keep
+		return roles.KeepOld
 	}
 	return (&roles.AgentRoles{AutoTerminate: f.AutoTerminate}).OldPrimary(false)
 }
@@ -99,11 +99,11 @@ func (f *SwitchFacts) AwaitsWord() bool {
 
 // OldPrimaryOfAgent is what becomes of the old instance when the agent launched the
 // new one: the agent ends it itself.
-func (f *SwitchFacts) OldPrimaryOfAgent() roles.Fate {
+func (f *SwitchFacts) OldPrimaryOfAgent() roles.OldPrimaryPolicy {
 	if !f.AutoTerminate || f.Ordered && f.KeepOld == 0 {
-		return roles.Keep
+		return roles.KeepOld
 	}
-	return roles.Leave
+	return roles.LeaveOld
 }
 
 // LoadSwitch reads how a switch stands. Fails with switch.command_not_found when

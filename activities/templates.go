@@ -116,7 +116,7 @@ func (t *Templates) runPass(ctx context.Context, again map[string]time.Time, out
 		out.Failed++
 		again[p.InstanceID] = time.Now().Add(max(t.Every, p.Age))
 		level := slog.LevelWarn
-		if fault.Is(failed[n], replica.Gone) { // not shown yet, or ended: its agent will say
+		if fault.Is(failed[n], replica.InstanceGone) { // not shown yet, or ended: its agent will say
 			level = slog.LevelInfo
 		}
 		t.Log.Log(ctx, level, "what a new primary was launched with could not be read",

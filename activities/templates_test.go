@@ -125,7 +125,7 @@ type hiding struct {
 func (f *hiding) Template(ctx context.Context, a activities.Account, region, id string) (json.RawMessage, error) {
 	if id == f.hidden {
 		f.asked = append(f.asked, time.Since(f.began))
-		return nil, replica.Gone.New("it is not shown yet")
+		return nil, replica.InstanceGone.New("it is not shown yet")
 	}
 	return f.fakeFleet.Template(ctx, a, region, id)
 }

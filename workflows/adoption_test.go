@@ -40,7 +40,7 @@ func proven(activities.AdoptInput) (*activities.AdoptResult, error) {
 }
 
 func noMark(activities.AdoptInput) (*activities.AdoptResult, error) {
-	return &activities.AdoptResult{Cause: adoption.NoMark, Reason: "nothing names it", Repair: "tag it"}, nil
+	return &activities.AdoptResult{Cause: adoption.NoTenantMark, Reason: "nothing names it", Repair: "tag it"}, nil
 }
 
 // shown is how often a phase began.
@@ -85,7 +85,7 @@ func TestAnAdoptionGivesUp(t *testing.T) {
 	began := w.Now()
 	got, asked := adopting(t, w, noMark)
 	require.False(t, got.Proven)
-	require.Equal(t, adoption.NoMark, got.Cause)
+	require.Equal(t, adoption.NoTenantMark, got.Cause)
 	require.Less(t, asked, 90, "pauses grow to an hour")
 	require.GreaterOrEqual(t, w.Now().Sub(began), 72*time.Hour)
 	end := w.pages.last()

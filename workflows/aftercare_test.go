@@ -23,7 +23,7 @@ func (w *world) lost(result interruption.Result) {
 	o := w.store.outcome(interruption.Notice{
 		InstanceID: "i-old",
 		Kind:       interruption.Termination,
-		Deadline:   w.Now().Add(interruption.Lead),
+		Deadline:   w.Now().Add(interruption.NoticeLead),
 	})
 	if result == interruption.Promoted {
 		w.store.changedAt = w.Now()
@@ -53,7 +53,7 @@ func TestTerminationCaresForWhatAFailoverLeaves(t *testing.T) {
 	w.after(130*time.Second, func() { w.cloud.end("i-old") })
 	res, err := w.terminate(t)
 	require.NoError(t, err)
-	require.Equal(t, interruption.Lead, res.Left)
+	require.Equal(t, interruption.NoticeLead, res.Left)
 	require.Equal(t, 1, w.post.nudged("switch/cmd"), "the switch reads that it is called off")
 	require.Equal(t, 1, w.post.nudged("replica/r1"))
 	require.True(t, w.pages.has("notice durable", "done"))
@@ -412,7 +412,7 @@ func TestPromotionPausesWhenAnotherDecisionIsFaster(t *testing.T) {
 	s.stale = 1000
 	w = newWorld(t, s)
 	w.wanted(false, time.Minute)
-	require.Equal(t, roles.Stale, fault.CodeOf(w.promote(t)))
+	require.Equal(t, roles.StaleEpoch, fault.CodeOf(w.promote(t)))
 	require.Equal(t, 990, s.stale)
 }
 

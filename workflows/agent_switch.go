@@ -29,7 +29,7 @@ func AgentSwitch(ctx workflow.Context, in SwitchInput) (*SwitchStatus, error) {
 	s.limit = switching.AgentDeadline
 	s.judge = judgeAgentSwitch
 	s.successor = s.adoptAgentInstance
-	s.fate = func() roles.Fate { return s.facts.OldPrimaryOfAgent() }
+	s.fate = func() roles.OldPrimaryPolicy { return s.facts.OldPrimaryOfAgent() }
 	return s.run(ctx)
 }
 

@@ -77,7 +77,7 @@ func (c *Client) TerminationNotice(ctx context.Context, agentID string, in Notic
 // FollowNotice starts what follows from a notice that was taken in: the Termination,
 // the end of the successor's standing by, the next standby, and the Guardian's review.
 // The sweep does what fails here. It implements activities.NoticeFollower.
-func (c *Client) FollowNotice(ctx context.Context, taken *roles.Taken) error {
+func (c *Client) FollowNotice(ctx context.Context, taken *roles.TakenNotice) error {
 	v := taken.Verdict
 	var errs []error
 	if id := taken.Operation(); id != "" {

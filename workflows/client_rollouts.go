@@ -63,10 +63,10 @@ func (c *Client) rolloutOptions(sessionID string) client.StartWorkflowOptions {
 	}
 }
 
-// TellRollout gives a rollout a command and answers when it is done. Fails with
+// SendRolloutCommand gives a rollout a command and answers when it is done. Fails with
 // mlmodel.wrong_phase, and with operation.not_found when the rollout has ended or
 // never was.
-func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string) (*rollout.Progress, error) {
+func (c *Client) SendRolloutCommand(ctx context.Context, sessionID, command, by string) (*rollout.Progress, error) {
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	h, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{

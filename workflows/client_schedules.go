@@ -14,8 +14,8 @@ import (
 	"spotkeeper/workflows/jobs"
 )
 
-// NoJob means that no scheduled job has this name.
-var NoJob = fault.Define("job.not_found", fault.NotFound)
+// UnknownJob means that no scheduled job has this name.
+var UnknownJob = fault.Define("job.not_found", fault.NotFound)
 
 // ScheduleState is how one scheduled job stands at the server.
 type ScheduleState struct {
@@ -58,7 +58,7 @@ func (c *Client) Schedules(ctx context.Context) ([]ScheduleState, error) {
 func (c *Client) Schedule(ctx context.Context, name string) (*ScheduleState, error) {
 	j, known := jobs.Find(name)
 	if !known {
-		return nil, NoJob.New("there is no job %s", name)
+		return nil, UnknownJob.New("there is no job %s", name)
 	}
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
@@ -170,13 +170,13 @@ func (c *Client) onSchedule(
 	do func(context.Context, client.ScheduleHandle) error,
 ) error {
 	if _, known := jobs.Find(name); !known {
-		return NoJob.New("there is no job %s", name)
+		return UnknownJob.New("there is no job %s", name)
 	}
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
 	err := do(ctx, c.schedule(ctx, name))
 	if isNotFound(err) {
-		return NoJob.Wrap(err, "the job %s has no schedule yet: no worker has made it", name)
+		return UnknownJob.Wrap(err, "the job %s has no schedule yet: no worker has made it", name)
 	}
 	return translateError(ctx, err)
 }

@@ -105,7 +105,7 @@ func TestSchedulesAreComplete(t *testing.T) {
 		require.NotEmpty(t, s.Note)
 		require.Positive(t, s.CatchUp)
 		require.Positive(t, s.Timeout)
-		require.Equal(t, "control", s.Queue)
+		require.Equal(t, workflows.JobsQueue("control"), s.Queue)
 	}
 	require.Contains(t, seen, "job/agent-health")
 	require.Contains(t, seen, "job/orphan-sweep")

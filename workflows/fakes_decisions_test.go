@@ -28,7 +28,7 @@ func (s *store) outcome(in interruption.Notice) *interruption.Outcome {
 	}
 	deadline := in.Deadline
 	if in.Kind == interruption.Termination && deadline.IsZero() {
-		deadline = s.now().Add(interruption.Lead)
+		deadline = s.now().Add(interruption.NoticeLead)
 	}
 	if in.Kind == interruption.Rebalance && deadline.IsZero() {
 		deadline = s.now().Add(replica.RebalanceHold)
@@ -51,7 +51,7 @@ func (s *store) DecideNotice(_ context.Context, in activities.Decision) (*roles.
 	return s.copy(), s.broken
 }
 
-func (s *store) SetKeeping(_ context.Context, _ string, keeping agent.Keeping, _ string) (*roles.AgentRoles, error) {
+func (s *store) SetKeeping(_ context.Context, _ string, keeping agent.StandbyMode, _ string) (*roles.AgentRoles, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.set.Keeping, s.set.Failures = keeping, roles.Failures{}
@@ -63,13 +63,13 @@ func (s *store) ChangeRoles(_ context.Context, in roles.RoleChange) (*roles.Agen
 	defer s.mu.Unlock()
 	if s.stale > 0 {
 		s.stale--
-		return nil, roles.Stale.New("too late")
+		return nil, roles.StaleEpoch.New("too late")
 	}
 	if _, done := s.promoted[in.ReplicaID]; !done {
 		r := s.all[in.ReplicaID]
 		if in.Epoch != s.set.Epoch || in.OldID != s.set.Primary.ID || r == nil || r.InstanceID != in.NewID ||
 			r.State != replica.Running && r.State != replica.Ready {
-			return nil, roles.Stale.New("too late")
+			return nil, roles.StaleEpoch.New("too late")
 		}
 		r.State = replica.Promoted
 		s.set.Epoch++
@@ -77,7 +77,7 @@ func (s *store) ChangeRoles(_ context.Context, in roles.RoleChange) (*roles.Agen
 		s.promoted[in.ReplicaID], s.changed[in.ReplicaID], s.changedAt = in.NewID, in, s.now()
 		old := s.set.Primary.ID
 		s.set.Primary.ID = in.NewID
-		if in.Fate == roles.Demote {
+		if in.Fate == roles.DemoteOld {
 			id := fmt.Sprintf("r%d", len(s.all)+1)
 			s.all[id] = &roles.Replica{
 				ID:         id,

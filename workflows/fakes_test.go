@@ -214,7 +214,7 @@ func (s *store) advance(in roles.ReplicaTransition) (bool, error) {
 	if r == nil {
 		return false, replica.NotFound.New("no replica %s", in.ReplicaID)
 	}
-	if r.State != in.To && !slices.Contains(in.To.From(), r.State) {
+	if r.State != in.To && !slices.Contains(in.To.PreviousStates(), r.State) {
 		return false, nil
 	}
 	s.steps = append(s.steps, in)
@@ -243,7 +243,7 @@ func (s *store) advance(in roles.ReplicaTransition) (bool, error) {
 	return true, s.broken
 }
 
-func (s *store) TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (s *store) TakeAgain(ctx context.Context, in interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error) {
 	s.mu.Lock()
 	if s.broken != nil {
 		defer s.mu.Unlock()
@@ -255,7 +255,7 @@ func (s *store) TakeAgain(ctx context.Context, in interruption.Notice, judge rol
 	}
 	s.taken = append(s.taken, in)
 	o := s.outcome(in)
-	out := &roles.Taken{Known: true, Set: s.copy()}
+	out := &roles.TakenNotice{Known: true, Set: s.copy()}
 	out.Outcome, _ = out.Set.Outcome(in.InstanceID, in.Kind)
 	out.Verdict = judge(out.Set, in)
 	if s.stale > 0 && out.Verdict.Change != nil {
@@ -320,7 +320,7 @@ func (s *store) Termination(_ context.Context, agentID, instanceID string) (*act
 			Deadline:   o.Deadline,
 			Door:       "http",
 		},
-		ReceivedAt: o.Deadline.Add(-interruption.Lead),
+		ReceivedAt: o.Deadline.Add(-interruption.NoticeLead),
 		Switches:   s.switches,
 		EndedBy:    s.leftOver,
 	}
@@ -359,7 +359,7 @@ func (s *store) Promotion(_ context.Context, replicaID string) (*roles.Promotion
 	}
 	if newID, done := s.promoted[replicaID]; done {
 		c := s.changed[replicaID]
-		out.Changed, out.NewID, out.OldID, out.Cause, out.RetireOld = true, newID, c.OldID, c.Cause, c.Fate == roles.Retire
+		out.Changed, out.NewID, out.OldID, out.Cause, out.RetireOld = true, newID, c.OldID, c.Cause, c.Fate == roles.RetireOld
 	}
 	return out, s.broken
 }

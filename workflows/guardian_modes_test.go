@@ -112,7 +112,7 @@ func TestAnEmergencyOutsideAutoModeIsTakenAndRefused(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
-	s.set.Keeping = agent.KeepNone
+	s.set.Keeping = agent.KeepOff
 	w := newWorld(t, s)
 	got := emergency(w, time.Second, "u1", interruption.Rebalance)
 	w.guard(t)

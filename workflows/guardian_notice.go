@@ -66,13 +66,13 @@ func (a *NoticeAnswer) settle(o interruption.Outcome) {
 
 // takeNotice judges a notice in one transaction, as its door did, and acts on what
 // the roles want then.
-func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*roles.Taken, error) {
+func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*roles.TakenNotice, error) {
 	if err := g.turn.Lock(ctx); err != nil {
 		return nil, err
 	}
 	defer g.turn.Unlock()
 	var local *activities.Roles
-	var taken roles.Taken
+	var taken roles.TakenNotice
 	g.enterPhase(ctx, "judging the %s for `%s`", n.Kind, n.InstanceID)
 	if err := steps.RunLocal(ctx, "judge the notice for "+n.InstanceID, local.TakeNotice, n).Get(ctx, &taken); err != nil {
 		return nil, err

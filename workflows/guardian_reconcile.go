@@ -36,7 +36,7 @@ func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.AgentRoles
 	if !waits || set.Deleted {
 		return set, nil
 	}
-	late := o.Past || o.Left < interruption.Margin
+	late := o.Past || o.Left < interruption.FailoverMargin
 	successor, ok := set.HeirWanted(o.Wanted)
 	if !ok || successor.InstanceID == "" ||
 		successor.State != replica.Ready && (!late || successor.State != replica.Running) {

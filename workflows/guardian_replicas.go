@@ -241,7 +241,7 @@ func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (a
 			answer, err = g.promote(ctx, set, in)
 			return err
 		})
-		if tries == 3 || !fault.Is(err, roles.Stale) {
+		if tries == 3 || !fault.Is(err, roles.StaleEpoch) {
 			return answer, err
 		}
 	}

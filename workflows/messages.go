@@ -134,14 +134,14 @@ type OperationAnswer struct {
 
 // ConfigureInput sets how an agent keeps replicas.
 type ConfigureInput struct {
-	Keeping   agent.Keeping `json:"keeping"`
-	By        string        `json:"by,omitempty"`
-	RequestID string        `json:"request_id,omitempty"`
+	Keeping   agent.StandbyMode `json:"keeping"`
+	By        string            `json:"by,omitempty"`
+	RequestID string            `json:"request_id,omitempty"`
 }
 
 // ConfigureAnswer is what is stored now.
 type ConfigureAnswer struct {
-	Keeping agent.Keeping `json:"keeping"`
+	Keeping agent.StandbyMode `json:"keeping"`
 }
 
 // RemoveAgentInput ends an agent: its replicas are retired, what we launched for

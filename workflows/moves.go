@@ -10,7 +10,7 @@ import (
 
 // CommandOrders is the part of postgres.Commands that keeps orders.
 type CommandOrders interface {
-	Order(ctx context.Context, in switching.Order) (*switching.Command, error)
+	Order(ctx context.Context, in switching.SwitchRequest) (*switching.SwitchCommand, error)
 	Cancel(ctx context.Context, id, why string) error
 }
 
@@ -19,19 +19,19 @@ type SwitchStarter interface {
 	RequestSwitch(ctx context.Context, agentID string, in RequestSwitchInput) (*OperationAnswer, error)
 }
 
-// Moves order switches for persons and for the engine: the command and its operation
+// SwitchOrders order switches for persons and for the engine: the command and its operation
 // are durable, then the agent's Guardian judges it and starts the switch. An order
 // whose caller dies in between is started by the sweep of open operations.
-type Moves struct {
+type SwitchOrders struct {
 	Commands  CommandOrders
 	Guardians SwitchStarter
 }
 
-// Move orders a switch, and takes the order back when the Guardian refuses it. An
+// OrderSwitch orders a switch, and takes the order back when the Guardian refuses it. An
 // order with an id may be given again: the command and the switch are the same.
 // Fails as postgres.Commands.Order and Client.RequestSwitch do, and with
 // switch.command_already_done for an order that is over.
-func (m *Moves) Move(ctx context.Context, in switching.Order) (*switching.Moved, error) {
+func (m *SwitchOrders) OrderSwitch(ctx context.Context, in switching.SwitchRequest) (*switching.StartedSwitch, error) {
 	command, err := m.Commands.Order(ctx, in)
 	if err != nil {
 		return nil, err
@@ -49,12 +49,12 @@ func (m *Moves) Move(ctx context.Context, in switching.Order) (*switching.Moved,
 	if err != nil {
 		return nil, m.takeBack(ctx, command.ID, err)
 	}
-	return &switching.Moved{CommandID: command.ID, OperationID: answer.OperationID}, nil
+	return &switching.StartedSwitch{CommandID: command.ID, OperationID: answer.OperationID}, nil
 }
 
 // takeBack cancels a command whose switch did not begin, also when the caller is
 // gone. One that did begin after all is left alone.
-func (m *Moves) takeBack(ctx context.Context, commandID string, why error) error {
+func (m *SwitchOrders) takeBack(ctx context.Context, commandID string, why error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := m.Commands.Cancel(ctx, commandID, why.Error()); err != nil {

@@ -20,8 +20,8 @@ type desk struct {
 	refuse    error
 }
 
-func (d *desk) Order(_ context.Context, in switching.Order) (*switching.Command, error) {
-	return &switching.Command{
+func (d *desk) Order(_ context.Context, in switching.SwitchRequest) (*switching.SwitchCommand, error) {
+	return &switching.SwitchCommand{
 		ID:            "c1",
 		AgentID:       in.AgentID,
 		Status:        d.status,
@@ -47,7 +47,7 @@ func (d *desk) RequestSwitch(
 func TestMove(t *testing.T) {
 	t.Parallel()
 
-	order := switching.Order{
+	order := switching.SwitchRequest{
 		ID:       "c1",
 		AgentID:  "a1",
 		Target:   switching.Target{Mode: agent.OnDemand},
@@ -78,14 +78,14 @@ func TestMove(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			moved, err := (&workflows.Moves{Commands: &tt.desk, Guardians: &tt.desk}).Move(t.Context(), order)
+			moved, err := (&workflows.SwitchOrders{Commands: &tt.desk, Guardians: &tt.desk}).OrderSwitch(t.Context(), order)
 			require.Equal(t, tt.code, fault.CodeOf(err))
 			require.Len(t, tt.desk.asked, tt.asked)
 			require.Equal(t, tt.cancelled, tt.desk.cancelled)
 			if tt.code != "" {
 				return
 			}
-			require.Equal(t, &switching.Moved{CommandID: "c1", OperationID: "switch/c1"}, moved)
+			require.Equal(t, &switching.StartedSwitch{CommandID: "c1", OperationID: "switch/c1"}, moved)
 			require.Equal(t, workflows.RequestSwitchInput{
 				CommandID: "c1",
 				Target:    order.Target,

@@ -125,7 +125,7 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 		if heir.State == replica.Ready && !silent {
 			err := steps.RunUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil,
 				set.Promote(heir, p.wish.Demote))
-			if err != nil && !fault.Is(err, roles.Stale) {
+			if err != nil && !fault.Is(err, roles.StaleEpoch) {
 				return err
 			}
 			if err != nil {

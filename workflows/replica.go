@@ -273,7 +273,7 @@ func (r *replicaRun) refusal() error {
 	if r.refused == nil {
 		return nil
 	}
-	return replica.Gone.New("its agent reports it %s: %s", r.refused.Status, r.refused.Message)
+	return replica.InstanceGone.New("its agent reports it %s: %s", r.refused.Status, r.refused.Message)
 }
 
 func (r *replicaRun) summary() string {

@@ -60,7 +60,7 @@ func TestALaunchingAgentThatFailsIsBelieved(t *testing.T) {
 	w := agentWorld(t, replica.Manual)
 	w.says(time.Minute, "failed", "")
 	_, err := w.replicate(t)
-	require.Equal(t, replica.Gone, fault.CodeOf(err))
+	require.Equal(t, replica.InstanceGone, fault.CodeOf(err))
 	require.ErrorContains(t, err, "as it says")
 }
 

@@ -23,11 +23,11 @@ type avoidance struct {
 func (a *avoidance) learn(c replica.Candidate, cause error) {
 	a.causes = append(a.causes, cause)
 	switch fault.CodeOf(cause) {
-	case replica.Quota:
+	case replica.QuotaUsedUp:
 		a.quotas = append(a.quotas, quotaKey(c)) // another family, or on-demand
 	case replica.NoAddresses:
 		a.zones = append(a.zones, c.AZ) // another subnet
-	case replica.Gone:
+	case replica.InstanceGone:
 		a.dead = append(a.dead, c.Key())
 	}
 }
@@ -63,7 +63,7 @@ func (a *avoidance) verdict(candidates int) error {
 	code := fault.CodeOf(last)
 	for _, cause := range a.causes {
 		c := fault.CodeOf(cause)
-		if c != fault.CodeOf(last) || c == "" || c.Kind() == fault.Exhausted || c == replica.Gone ||
+		if c != fault.CodeOf(last) || c == "" || c.Kind() == fault.Exhausted || c == replica.InstanceGone ||
 			c == replica.TokenDead {
 			code = replica.NoPool
 		}
@@ -87,7 +87,7 @@ func (a *avoidance) reasons() string {
 			at = len(all)
 			all = append(all, reason{
 				words:   words,
-				mending: code == replica.Refused || code == replica.Misconfigured || code == replica.Quota,
+				mending: code == replica.Refused || code == replica.Misconfigured || code == replica.QuotaUsedUp,
 			})
 		}
 		all[at].times++

@@ -111,7 +111,7 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 	case adoption.Refused(err):
 		r.addStep(ctx, "terminate "+id, stepDropped, "%s", steps.Sentence(err))
 		return nil
-	case fault.Is(err, agent.ForeignInst):
+	case fault.Is(err, agent.InstanceOfOtherTenant):
 		r.addStep(ctx, "terminate "+id, stepDropped, "it is not this agent's")
 		return nil
 	case r.byAgent():
@@ -156,7 +156,7 @@ func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
 		end.State, end.Severity = stateCancelled, ""
 	case replica.Refused, replica.Misconfigured, replica.TokenReused:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason
-	case replica.Quota:
+	case replica.QuotaUsedUp:
 		end.Notify = "A quota keeps " + r.row.LogicalID + " from launching a replacement: " + reason
 	case replica.NoPool:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason

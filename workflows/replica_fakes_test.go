@@ -51,7 +51,7 @@ func (s *store) LoadReplica(_ context.Context, replicaID string) (*roles.Replica
 		out.HoldLeft, out.Replica.Expired = max(until.Sub(s.now()), 0), !s.now().Before(until)
 	}
 	if r.State == replica.Failed {
-		out.ErrorCode, out.Error = string(replica.Gone), "an earlier run has recorded it"
+		out.ErrorCode, out.Error = string(replica.InstanceGone), "an earlier run has recorded it"
 	}
 	if r.State != replica.Promoted && r.State != replica.Retired && r.InstanceID != s.set.Primary.ID {
 		out.Remains = r.InstanceID
@@ -187,7 +187,7 @@ func (w *world) launches(born map[string][2]string) {
 	}
 	await := func(ctx context.Context, in activities.UpInput) (*activities.InstanceState, error) {
 		if end, dead := born[in.InstanceID[len("i-"):]]; dead {
-			return nil, replica.Gone.New("instance %s is %s: %s", in.InstanceID, end[0], end[1]).
+			return nil, replica.InstanceGone.New("instance %s is %s: %s", in.InstanceID, end[0], end[1]).
 				With(activities.GoneState, end[0]).With(activities.GoneReason, end[1])
 		}
 		return w.cloud.AwaitUp(ctx, in)
@@ -211,7 +211,7 @@ func (w *world) found(d time.Duration, state string) {
 		_, _ = w.store.Advance(w.ctx, roles.ReplicaTransition{
 			ReplicaID: "r1",
 			To:        replica.Failed,
-			ErrorCode: replica.Gone,
+			ErrorCode: replica.InstanceGone,
 			Error:     state,
 		})
 	})

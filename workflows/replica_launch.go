@@ -125,7 +125,7 @@ func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *ac
 // the same: when its row has one, the replica goes on with it.
 func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool, err error) {
 	switch code := fault.CodeOf(cause); code {
-	case replica.NoCapacity, replica.TokenDead, replica.Quota, replica.NoAddresses:
+	case replica.NoCapacity, replica.TokenDead, replica.QuotaUsedUp, replica.NoAddresses:
 		return true, cause
 	case replica.AlreadyEnded:
 		return false, cause
@@ -210,7 +210,7 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 		return false, cause
 	}
 	if blame == replica.BlamePool {
-		r.remember(ctx, where, replica.Gone)
+		r.remember(ctx, where, replica.InstanceGone)
 	}
 	replaced := false
 	if err := steps.RunUntilSaved(ctx, "let go of "+r.instanceID, local.ReplaceInstance, &replaced,
@@ -297,7 +297,7 @@ func (r *replicaRun) takeOver(ctx workflow.Context) (bool, error) {
 	return true, nil
 }
 
-func isInstanceGone(err error) bool { return fault.Is(err, replica.Gone) }
+func isInstanceGone(err error) bool { return fault.Is(err, replica.InstanceGone) }
 
 // instanceEnd reads EC2's words about an instance that ended from the error that says so.
 func instanceEnd(err error) (state, reason string) {

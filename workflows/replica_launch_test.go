@@ -31,8 +31,8 @@ func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
 			full:  map[string]fault.Code{t3b: replica.TokenDead},
 			asked: []string{t3b, t3c},
 		},
-		"quota: another family": {full: map[string]fault.Code{t3b: replica.Quota}, asked: []string{t3b, m5b}},
-		"quota of all: on-demand": {full: map[string]fault.Code{t3b: replica.Quota, m5b: replica.Quota},
+		"quota: another family": {full: map[string]fault.Code{t3b: replica.QuotaUsedUp}, asked: []string{t3b, m5b}},
+		"quota of all: on-demand": {full: map[string]fault.Code{t3b: replica.QuotaUsedUp, m5b: replica.QuotaUsedUp},
 			asked: []string{t3b, m5b, t3bD}},
 		"network: another zone": {full: map[string]fault.Code{t3b: replica.NoAddresses}, asked: []string{t3b, t3c}},
 		"network everywhere: none is left": {
@@ -309,7 +309,7 @@ func TestOneThatAPersonEndedIsAFailureAtRest(t *testing.T) {
 	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.launches(dead)
 	_, err := w.replicate(t)
-	require.Equal(t, replica.Gone, fault.CodeOf(err))
+	require.Equal(t, replica.InstanceGone, fault.CodeOf(err))
 	require.Empty(t, w.cloud.outcomes)
 
 	w = replicaWorld(t, replicaOf(replica.Termination))

@@ -139,7 +139,7 @@ func TestAReplicaGoesOnFromItsRow(t *testing.T) {
 			require.Equal(t, cmp.Or(c.page, "succeeded"), w.pages.last().State)
 			require.Equal(t, c.wakes, w.post.wakes)
 			if c.page == "failed" {
-				require.Equal(t, string(replica.Gone), w.pages.last().Code, "the row says why")
+				require.Equal(t, string(replica.InstanceGone), w.pages.last().Code, "the row says why")
 			}
 			if !c.state.IsOpen() && c.ended == nil {
 				require.Len(t, w.pages.saves, 1, "a page that is closed already is not opened again")
@@ -310,7 +310,7 @@ func TestAnInstanceThatCannotBeEndedIsAPersonsBusiness(t *testing.T) {
 	require.NotEmpty(t, w.pages.last().Notify)
 
 	w = replicaWorld(t, replicaOf(replica.Manual))
-	w.cloud.refuse = agent.ForeignInst
+	w.cloud.refuse = agent.InstanceOfOtherTenant
 	w.settled(time.Minute, replica.Retiring)
 	_, err = w.replicate(t)
 	require.NoError(t, err, "an instance that is not the agent's is none of ours")

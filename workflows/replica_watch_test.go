@@ -29,7 +29,7 @@ func TestAStandbyThatIsGoneIsEnded(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, replica.Failed, res.State)
 			require.Equal(t, "failed", w.pages.last().State)
-			require.Equal(t, string(replica.Gone), w.pages.last().Code)
+			require.Equal(t, string(replica.InstanceGone), w.pages.last().Code)
 			require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 			if kind == replica.Switch {
 				require.Equal(t, 3, w.post.nudged("switch/c1"), "it launches, it is ready, and it failed")
@@ -62,7 +62,7 @@ func TestAStartingInstanceThatStopsIsEnded(t *testing.T) {
 	w := replicaWorld(t, replicaOf(replica.Termination))
 	w.launches(map[string][2]string{t3b: {activities.StateStopped, "Client.UserInitiatedShutdown"}})
 	_, err := w.replicate(t)
-	require.Equal(t, replica.Gone, fault.CodeOf(err))
+	require.Equal(t, replica.InstanceGone, fault.CodeOf(err))
 	require.Equal(t, []string{"i-" + t3b}, w.cloud.ended)
 	require.Equal(t, replica.Failed, w.store.state("r1"))
 }

@@ -41,7 +41,7 @@ func Switch(ctx workflow.Context, in SwitchInput) (*SwitchStatus, error) {
 	s.limit = 2 * switching.ReadyDeadline // the Replica has its own, shorter one
 	s.judge = judgeSwitch
 	s.successor = func(workflow.Context) (string, error) { return s.facts.Replica.InstanceID, nil }
-	s.fate = func() roles.Fate { return s.facts.OldPrimary() }
+	s.fate = func() roles.OldPrimaryPolicy { return s.facts.OldPrimary() }
 	return s.run(ctx)
 }
 
@@ -79,7 +79,7 @@ func judgeSwitch(f *activities.SwitchFacts) (switchStep, error) {
 }
 
 func replacedBy(f *activities.SwitchFacts) error {
-	return roles.Stale.New("%s is the primary now, not %s", cmp.Or(f.Primary, "no instance"), f.OldID)
+	return roles.StaleEpoch.New("%s is the primary now, not %s", cmp.Or(f.Primary, "no instance"), f.OldID)
 }
 
 // commandEnd is why a switch goes no further whose command has ended.

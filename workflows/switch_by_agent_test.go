@@ -51,7 +51,7 @@ func TestAnAgentsSwitchFollowsItsReport(t *testing.T) {
 			require.Equal(t, workflows.SwitchStatus{Phase: switching.Done, NewInstanceID: "i-agents"}, res)
 			require.Equal(t, "i-agents", m.store.view().Primary.ID)
 			require.Equal(t, 1, m.store.decided())
-			require.Equal(t, roles.Leave, m.fate())
+			require.Equal(t, roles.LeaveOld, m.fate())
 			require.Empty(t, m.cloud.ended, "the agent ends its old instance")
 			require.NotEqual(t, switching.Pending, m.rows.row.Status)
 			require.Equal(t, "succeeded", m.pages.last().State)
@@ -69,7 +69,7 @@ func TestAnAgentsOldInstanceIsKeptWhenNothingMayEndIt(t *testing.T) {
 	moved(&m.rows.row)
 	_, err := m.run(t, workflows.AgentSwitch)
 	require.NoError(t, err)
-	require.Equal(t, roles.Keep, m.fate())
+	require.Equal(t, roles.KeepOld, m.fate())
 }
 
 func TestAnAgentsSwitchThatFailsIsAbandoned(t *testing.T) {
@@ -155,7 +155,7 @@ func TestAnAgentsRefusedCutOverIsBounded(t *testing.T) {
 	moved(&m.rows.row)
 	m.store.stale = 1000
 	_, err := m.run(t, workflows.AgentSwitch)
-	require.Equal(t, roles.Stale, fault.CodeOf(err))
+	require.Equal(t, roles.StaleEpoch, fault.CodeOf(err))
 	require.Equal(t, 994, m.store.stale)
 	require.Equal(t, replica.Retiring, m.store.state("r1"))
 }
@@ -182,7 +182,7 @@ func TestAMoveThatNothingOrderedIsTakenIn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, switching.Done, res.Phase)
 	require.Equal(t, "i-agents", m.store.view().Primary.ID)
-	require.Equal(t, roles.Leave, m.fate())
+	require.Equal(t, roles.LeaveOld, m.fate())
 	require.Empty(t, m.pages.phases, "its report has made its row")
 	require.Empty(t, m.pages.orders)
 	require.Equal(t, "report/i-agents", m.rows.asked[0].RequestID)
@@ -208,7 +208,7 @@ func TestAMoveThatIsOverIsNotTakenIn(t *testing.T) {
 	m := unordered(t)
 	m.rows.row.Replaced, m.store.set.Primary.ID = true, "i-younger"
 	_, err := m.runAs(t, workflows.AgentSwitch, "i-agents")
-	require.Equal(t, roles.Stale, fault.CodeOf(err))
+	require.Equal(t, roles.StaleEpoch, fault.CodeOf(err))
 	require.Equal(t, "i-younger", m.store.view().Primary.ID)
 	require.Equal(t, "failed", m.pages.last().State)
 }

@@ -54,7 +54,7 @@ func (b *switchRows) Switch(_ context.Context, _, switchID string) (*activities.
 	}
 	for _, c := range b.store.changed {
 		if c.OperationID == workflows.SwitchID(switchID) {
-			by := map[roles.Fate]string{roles.Retire: "us", roles.Leave: "agent", roles.Keep: "nobody"}[c.Fate]
+			by := map[roles.OldPrimaryPolicy]string{roles.RetireOld: "us", roles.LeaveOld: "agent", roles.KeepOld: "nobody"}[c.Fate]
 			f.Change = &activities.SwitchChange{
 				OldID:     c.OldID,
 				NewID:     c.NewID,
@@ -244,7 +244,7 @@ func (m *move) phases() []switching.Phase {
 }
 
 // fate is what became of i-old in the cut-over.
-func (m *move) fate() roles.Fate {
+func (m *move) fate() roles.OldPrimaryPolicy {
 	for _, c := range m.store.changed {
 		return c.Fate
 	}

@@ -42,7 +42,7 @@ type switchRun struct {
 
 	judge     func(*activities.SwitchFacts) (switchStep, error)
 	successor func(workflow.Context) (instanceID string, err error) // makes the new instance a replica
-	fate      func() roles.Fate                                     // of the old instance
+	fate      func() roles.OldPrimaryPolicy                         // of the old instance
 	limit     time.Duration                                         // until the instance is ready
 
 	in        SwitchInput
@@ -144,7 +144,7 @@ func (s *switchRun) proceed(ctx workflow.Context, next switchStep) error {
 	case fault.Is(err, switching.Busy): // another switch has not let go of its replica: the deadline bounds the wait
 		s.addStep(ctx, string(s.status.Phase), stepDropped, "%s", steps.Sentence(err))
 		return s.pause(ctx, switchLook)
-	case fault.Is(err, roles.Stale), fault.Is(err, roles.IsPrimary), fault.Is(err, switching.AlreadyDone):
+	case fault.Is(err, roles.StaleEpoch), fault.Is(err, roles.IsPrimary), fault.Is(err, switching.AlreadyDone):
 		s.refusals++
 		s.addStep(ctx, string(s.status.Phase), stepDropped, "%s", steps.Sentence(err))
 		if s.refusals >= switchMaxRefusals {
@@ -256,7 +256,7 @@ func (s *switchRun) record(ctx workflow.Context, p switching.Phase, code fault.C
 		Code:        string(code),
 	}
 	var err error
-	if p.Over() {
+	if p.FreesAgent() {
 		err = steps.RetryWhileUnavailable(ctx, steps.PagePolicy, "record "+string(p), local.RecordSwitch, nil, in)
 	} else {
 		err = steps.RunLocalWith(ctx, steps.PagePolicy, "record "+string(p), local.RecordSwitch, in).Get(ctx, nil)

@@ -93,7 +93,7 @@ func TestASwitchKeepsTheOldInstance(t *testing.T) {
 			m.news(time.Minute, replica.Ready)
 			_, err := m.run(t, workflows.Switch)
 			require.NoError(t, err)
-			require.Equal(t, roles.Keep, m.fate())
+			require.Equal(t, roles.KeepOld, m.fate())
 			require.Empty(t, m.cloud.ended)
 		})
 	}
@@ -146,7 +146,7 @@ func TestASwitchThatBeginsLateGoesOn(t *testing.T) {
 		{"its replica was given up", replica.Retiring, nil, switching.NeverReady, replica.Retiring,
 			switching.Abandoned, "failed", "failed", nil, 0},
 		{"another instance is the primary", replica.Ready, func(m *move) { m.store.set.Primary.ID = "i-faster" },
-			roles.Stale, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
+			roles.StaleEpoch, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
 		{"a failover took its replica", replica.Promoted, func(m *move) {
 			m.store.set.Primary.ID = "i-new"
 			m.store.changed["r1"] = roles.RoleChange{
@@ -163,7 +163,7 @@ func TestASwitchThatBeginsLateGoesOn(t *testing.T) {
 				OldID:       "i-old",
 				NewID:       "i-new",
 				ReplicaID:   "r1",
-				Fate:        roles.Retire,
+				Fate:        roles.RetireOld,
 				Cause:       roles.BySwitch,
 				OperationID: "switch/cmd",
 			}
@@ -175,7 +175,7 @@ func TestASwitchThatBeginsLateGoesOn(t *testing.T) {
 				OldID:       "i-old",
 				NewID:       "i-new",
 				ReplicaID:   "r1",
-				Fate:        roles.Retire,
+				Fate:        roles.RetireOld,
 				Cause:       roles.BySwitch,
 				OperationID: "switch/cmd",
 			}
@@ -265,7 +265,7 @@ func TestASwitchThatWasOvertakenIsAbandoned(t *testing.T) {
 	m.failOver(t, time.Minute, roles.Replica{ID: "r9", State: replica.Ready, InstanceID: "i-faster"}, roles.ByPromotion)
 	m.news(2*time.Minute, replica.Ready)
 	_, err := m.run(t, workflows.Switch)
-	require.Equal(t, roles.Stale, fault.CodeOf(err))
+	require.Equal(t, roles.StaleEpoch, fault.CodeOf(err))
 	require.Equal(t, "i-faster", m.store.view().Primary.ID)
 	require.Equal(t, replica.Retiring, m.store.state("r1"))
 }
@@ -286,7 +286,7 @@ func TestARefusedCutOverIsTriedAgainWithAPauseAndABound(t *testing.T) {
 	m.store.stale = 1000
 	began = m.Now()
 	_, err = m.run(t, workflows.Switch)
-	require.Equal(t, roles.Stale, fault.CodeOf(err))
+	require.Equal(t, roles.StaleEpoch, fault.CodeOf(err))
 	require.Equal(t, 994, m.store.stale, "six times")
 	require.Equal(t, 62*time.Second, m.Now().Sub(began).Round(time.Second))
 	require.Equal(t, replica.Retiring, m.store.state("r1"))

@@ -144,7 +144,7 @@ func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 	}
 	deadline := t.facts.Notice.Deadline
 	t.enterPhase(ctx, "looking_for_an_heir", "nothing can take over from %s yet", t.in.InstanceID)
-	moments := []time.Time{workflow.Now(ctx).Add(roles.StallAfter), deadline.Add(-interruption.Margin),
+	moments := []time.Time{workflow.Now(ctx).Add(roles.StallAfter), deadline.Add(-interruption.FailoverMargin),
 		deadline.Add(100 * time.Millisecond)}
 	until := deadline.Add(healWithin)
 	for pause := 5 * time.Second; !t.decided() && workflow.Now(ctx).Before(until); {

@@ -46,7 +46,7 @@ func (in RequestSwitchInput) validate() error {
 }
 
 func (in ConfigureInput) validate() error {
-	return requireField(slices.Contains([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto},
+	return requireField(slices.Contains([]agent.StandbyMode{agent.KeepOff, agent.KeepManual, agent.KeepAuto},
 		in.Keeping), "a known way of keeping replicas")
 }
 

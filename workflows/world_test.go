@@ -68,7 +68,7 @@ func (c *cloud) AwaitUp(ctx context.Context, in activities.UpInput) (*activities
 	defer c.mu.Unlock()
 	switch {
 	case c.gone[in.InstanceID] || slices.Contains(c.ended, in.InstanceID):
-		return nil, replica.Gone.New("%s has ended", in.InstanceID)
+		return nil, replica.InstanceGone.New("%s has ended", in.InstanceID)
 	case c.neverRun:
 		return nil, activity.ErrResultPending
 	}

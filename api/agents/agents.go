@@ -19,7 +19,7 @@ import (
 type AgentStore interface {
 	Config(ctx context.Context, clientID, agentID string) (*postgres.AgentConfig, error)
 	Register(ctx context.Context, r agent.Registration) (*postgres.Registered, error)
-	Heartbeat(ctx context.Context, h agent.Heartbeat) (*postgres.Beat, error)
+	Heartbeat(ctx context.Context, h agent.Heartbeat) (*postgres.HeartbeatResult, error)
 	TakeOver(ctx context.Context, agentID string, r agent.Registration) (postgres.Takeover, error)
 	Terminated(ctx context.Context, clientID, agentID, reason string) error
 	RecordCleanup(ctx context.Context, c postgres.Cleanup) error
@@ -152,7 +152,7 @@ type configAnswer struct {
 
 func registerConfigOf(c *postgres.AgentConfig) registerConfig {
 	return registerConfig{
-		Enabled:            c.Enabled && c.Status != agent.Deleted,
+		Enabled:            c.Enabled && c.Status != agent.StatusDeleted,
 		AutoSwitch:         c.Keeping == agent.KeepAuto,
 		AutoTerminate:      c.AutoTerminate,
 		TerminateWait:      c.TerminateWait,
@@ -184,8 +184,8 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 		AMI:          in.AMI,
 		Mode:         agent.Mode(in.Mode),
 		Version:      in.Version,
-		PrivateIP:    agent.Known(in.PrivateIP),
-		PublicIP:     agent.Known(in.PublicIP),
+		PrivateIP:    agent.KnownFact(in.PrivateIP),
+		PublicIP:     agent.KnownFact(in.PublicIP),
 	})
 	if err != nil {
 		return nil, err
@@ -262,7 +262,7 @@ func (r *heartbeatRequest) speaker() string {
 func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*heartbeatAnswer, error) {
 	p := web.PrincipalFrom(ctx)
 	if in.Status == "" {
-		in.Status = agent.Online
+		in.Status = agent.StatusOnline
 	}
 	h := agent.Heartbeat{
 		AgentID: in.AgentID, ClientID: p.ClientID, InstanceID: in.speaker(), Status: in.Status,
@@ -272,7 +272,7 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*heartbea
 	if err != nil {
 		return nil, err
 	}
-	if beat.Standing == agent.StandsOutside && beat.Lost && in.speaker() != "" && in.Status != agent.Offline {
+	if beat.Relation == agent.RelationOutside && beat.Lost && in.speaker() != "" && in.Status != agent.StatusOffline {
 		err := a.followLostPrimary(ctx, in.AgentID, agent.Registration{
 			ClientID: p.ClientID, InstanceID: in.speaker(), InstanceType: in.Type, AZ: in.AZ, Mode: agent.Mode(in.Mode),
 		})
@@ -289,7 +289,7 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*heartbea
 func (a *Agents) followLostPrimary(ctx context.Context, agentID string, r agent.Registration) error {
 	took, err := a.Store.TakeOver(ctx, agentID, r)
 	switch {
-	case fault.Is(err, postgres.InstanceInUse), fault.Is(err, agent.ForeignInst):
+	case fault.Is(err, postgres.InstanceInUse), fault.Is(err, agent.InstanceOfOtherTenant):
 		return nil
 	case err == nil && took.Done:
 		a.reportTakeover(ctx, agentID, r.InstanceID, took)

@@ -191,7 +191,7 @@ func (d *Decisions) decide(ctx context.Context, in *decideRequest) (*decideAnswe
 		Mode:          got.Mode,
 		PoolID:        web.NilIfEmpty(got.PoolID),
 		Savings:       got.Savings,
-		Allowed:       got.Moves() && facts.Agent.AutoSwitch,
+		Allowed:       got.AsksForSwitch() && facts.Agent.AutoSwitch,
 		Reason:        got.Reason,
 		Confidence:    got.Confidence,
 		Vetoes:        web.EmptyIfNil(got.Vetoes),
@@ -210,12 +210,12 @@ func (in *decideRequest) fillIn(facts *engine.Input) {
 		}
 		return 0
 	}
-	if p := price(in.Pricing.OnDemand, in.Pricing.OnDemand2); p > 0 && !facts.OnDemand.Known() {
+	if p := price(in.Pricing.OnDemand, in.Pricing.OnDemand2); p > 0 && !facts.OnDemand.IsKnown() {
 		facts.OnDemand = engine.Price{USD: p, At: facts.Now}
 	}
 	at := slices.IndexFunc(facts.Pools, func(p engine.Pool) bool { return p.ID == facts.Instance.PoolID })
 	if p := price(in.Pricing.Spot, in.Pricing.Spot2); p > 0 && at >= 0 && facts.Instance.Mode == agent.Spot &&
-		!facts.Pools[at].Price.Fresh(facts.Now) {
+		!facts.Pools[at].Price.IsFresh(facts.Now) {
 		facts.Pools[at].Price = engine.Price{USD: p, At: facts.Now}
 	}
 }
@@ -269,7 +269,7 @@ func (d *Decisions) recommend(ctx context.Context, in *web.AgentPath) (*recommen
 		Reason:       got.Reason,
 		AgentID:      facts.Agent.ID,
 		AutoSwitch:   facts.Agent.AutoSwitch,
-		WillExecute:  facts.Agent.AutoSwitch && got.Moves(),
+		WillExecute:  facts.Agent.AutoSwitch && got.AsksForSwitch(),
 		Alternatives: []alternativePool{},
 		Vetoes:       web.EmptyIfNil(got.Vetoes),
 	}
@@ -293,7 +293,7 @@ func (d *Decisions) recommend(ctx context.Context, in *web.AgentPath) (*recommen
 
 // cheapestFirst lists the pools with a price that can be acted on.
 func cheapestFirst(in engine.Input) []engine.Pool {
-	pools := slices.DeleteFunc(slices.Clone(in.Pools), func(p engine.Pool) bool { return !p.Price.Fresh(in.Now) })
+	pools := slices.DeleteFunc(slices.Clone(in.Pools), func(p engine.Pool) bool { return !p.Price.IsFresh(in.Now) })
 	slices.SortStableFunc(pools, func(a, b engine.Pool) int {
 		switch {
 		case a.Price.USD < b.Price.USD:

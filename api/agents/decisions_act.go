@@ -78,7 +78,7 @@ func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueA
 	if err != nil {
 		return nil, err
 	}
-	if facts.Instance.At(target.Mode, target.PoolID) {
+	if facts.Instance.IsAt(target.Mode, target.PoolID) {
 		return &issueAnswer{
 			Message:     "Agent already in target state",
 			CurrentMode: facts.Instance.Mode,
@@ -94,8 +94,8 @@ func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueA
 	if in.Priority != nil {
 		priority = *in.Priority
 	}
-	moves := &workflows.Moves{Commands: d.Commands, Guardians: d.Workflows}
-	moved, err := moves.Move(ctx, switching.Order{
+	moves := &workflows.SwitchOrders{Commands: d.Commands, Guardians: d.Workflows}
+	moved, err := moves.OrderSwitch(ctx, switching.SwitchRequest{
 		AgentID:   in.AgentID,
 		Target:    target,
 		Priority:  priority,
@@ -127,7 +127,7 @@ func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueA
 
 // opinion keeps what the engine thinks of an agent that a person or another process has moved,
 // and what became of the order. The order stands whether it can be kept or not.
-func (d *Decisions) opinion(ctx context.Context, facts engine.Input, moved *switching.Moved, refused error) {
+func (d *Decisions) opinion(ctx context.Context, facts engine.Input, moved *switching.StartedSwitch, refused error) {
 	r := engine.Record{
 		Input:    facts,
 		Decision: engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts),
@@ -146,7 +146,7 @@ func (d *Decisions) opinion(ctx context.Context, facts engine.Input, moved *swit
 // mayBeMoved refuses agents that only a person may move.
 func mayBeMoved(c *postgres.AgentConfig) error {
 	switch {
-	case c.Status == agent.Deleted:
+	case c.Status == agent.StatusDeleted:
 		return agent.NotFound.New("Agent not found")
 	case !c.Enabled:
 		return agent.Disabled.New("Agent is disabled").With("hint", "Enable the agent first")

@@ -125,7 +125,7 @@ func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emerge
 func (r *Replicas) failedOver(
 	ctx context.Context,
 	a *views.AgentView,
-	taken *roles.Taken,
+	taken *roles.TakenNotice,
 	urgency string,
 ) (*emergencyAnswer, error) {
 	r.Aftercare.Add(taken)
@@ -156,7 +156,7 @@ func (r *Replicas) describe(ctx context.Context, a *views.AgentView, replicaID s
 // findAgent reads an agent that is not deleted. Fails with agent.not_found.
 func (r *Replicas) findAgent(ctx context.Context, agentID string) (*views.AgentView, error) {
 	a, err := r.Views.Agent(ctx, web.TenantScope(ctx), agentID)
-	if err == nil && a.Status == agent.Deleted {
+	if err == nil && a.Status == agent.StatusDeleted {
 		err = agent.NotFound.New("Agent not found")
 	}
 	return a, err

@@ -247,7 +247,7 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 // silence says of an agent that is offline for how long it was not heard.
 func (d *Decisions) silence(ctx context.Context, facts engine.Input) ([]string, error) {
 	a, err := d.Pools.Agent(ctx, facts.Agent.ClientID, facts.Agent.ID)
-	if err != nil || a.Status != agent.Offline {
+	if err != nil || a.Status != agent.StatusOffline {
 		return nil, err
 	}
 	if a.LastHeartbeat == nil {

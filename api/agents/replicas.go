@@ -27,7 +27,7 @@ type ReplicaViews interface {
 	Replica(ctx context.Context, clientID, agentID, id string) (*views.ReplicaView, error)
 	ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]views.ToLaunch, error)
 	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
-	Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error)
+	RoleOf(ctx context.Context, agentID, instanceID string) (agent.Role, error)
 	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
 

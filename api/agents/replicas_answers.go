@@ -64,7 +64,7 @@ func newReplicaBody(x views.ReplicaView) replicaBody {
 	return replicaBody{
 		ID:           x.ID,
 		Type:         x.Kind.WireType(),
-		Status:       x.State.Wire(),
+		Status:       x.State.LegacyWord(),
 		SyncStatus:   x.SyncStatus,
 		SyncLatency:  x.SyncLatency,
 		Progress:     x.SyncProgress,

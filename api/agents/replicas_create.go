@@ -43,7 +43,7 @@ type createReplicaAnswer struct {
 
 func (r *Replicas) create(ctx context.Context, in *createReplicaRequest) (*createReplicaAnswer, error) {
 	a, err := r.Views.Agent(ctx, web.TenantScope(ctx), in.AgentID)
-	if err != nil || a.Status == agent.Deleted || in.InstanceID == "" && a.Status != agent.Online {
+	if err != nil || a.Status == agent.StatusDeleted || in.InstanceID == "" && a.Status != agent.StatusOnline {
 		if err == nil || agentUnknown(err) {
 			err = agent.NotFound.New("Agent not found or offline")
 		}
@@ -77,7 +77,7 @@ func (r *Replicas) create(ctx context.Context, in *createReplicaRequest) (*creat
 		InstanceID: instanceOf(*view),
 		Pool:       newReplicaBody(*view).Pool,
 		HourlyCost: view.HourlyCost,
-		Status:     view.State.Wire(),
+		Status:     view.State.LegacyWord(),
 		Message:    "Replica is launching. Connect your agent to establish sync.",
 		Operation:  answer.OperationID,
 	}, nil

@@ -44,7 +44,7 @@ func (r *Replicas) bindInstance(ctx context.Context, in *bindReplicaRequest) (*b
 		return nil, err
 	}
 	if view.Launcher != agent.ByAgent && (view.InstanceID == nil || *view.InstanceID != in.InstanceID) {
-		return nil, OursToLaunch.New("The control plane launches this replica.").With("status", view.State.Wire())
+		return nil, OursToLaunch.New("The control plane launches this replica.").With("status", view.State.LegacyWord())
 	}
 	if view.State.IsOpen() && view.InstanceID == nil {
 		if _, err := r.Store.Advance(ctx, roles.ReplicaTransition{

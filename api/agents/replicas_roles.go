@@ -49,7 +49,7 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 		return nil, err
 	}
 	if view.State != replica.Ready && view.State != replica.Running {
-		return nil, replica.NotReady.New("Replica not ready for promotion").With("current_status", view.State.Wire()).
+		return nil, replica.NotReady.New("Replica not ready for promotion").With("current_status", view.State.LegacyWord()).
 			With("required_status", "ready or syncing")
 	}
 	if r.Lock != nil && view.InstanceID != nil {

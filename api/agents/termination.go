@@ -22,18 +22,18 @@ const longestWait = 20 * time.Second
 
 // NoticeStore is the part of postgres.Notices that takes notices in.
 type NoticeStore interface {
-	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
 }
 
 // Aftercare starts what follows from a notice, after its answer.
 type Aftercare interface {
 	BeginNotice() (done func())
-	Add(taken *roles.Taken)
+	Add(taken *roles.TakenNotice)
 }
 
 // takeNotice makes a notice durable and judges it in one transaction: with a ready
 // successor the roles have changed when it returns.
-func (r *Replicas) takeNotice(ctx context.Context, scope string, n interruption.Notice) (*roles.Taken, error) {
+func (r *Replicas) takeNotice(ctx context.Context, scope string, n interruption.Notice) (*roles.TakenNotice, error) {
 	defer r.Aftercare.BeginNotice()()
 	return r.Notices.Take(ctx, scope, n, roles.JudgeNotice)
 }
@@ -142,7 +142,7 @@ func (r *Replicas) mayPromote(ctx context.Context, scope, agentID, replicaID str
 func (r *Replicas) notPrimary(
 	ctx context.Context,
 	scope string,
-	taken *roles.Taken,
+	taken *roles.TakenNotice,
 	in *terminationRequest,
 	took time.Duration,
 ) (*terminationAnswer, error) {

@@ -28,7 +28,7 @@ var NotConfirmed = fault.Define("clients.not_confirmed", fault.Invalid)
 
 // AccountStore is the part of postgres.Clients that account routes use.
 type AccountStore interface {
-	Create(ctx context.Context, n clients.New, by string) (*clients.Client, string, error)
+	Create(ctx context.Context, n clients.NewClient, by string) (*clients.Client, string, error)
 	Token(ctx context.Context, id, by string) (name, token string, err error)
 	RegenerateToken(ctx context.Context, id, by string) (name, token string, err error)
 	Delete(ctx context.Context, id, by string) (name string, err error)
@@ -137,7 +137,7 @@ type createdClient struct {
 }
 
 func (a *Accounts) create(ctx context.Context, in *createClientRequest) (*createClientAnswer, error) {
-	n := clients.New{Name: in.Name, Launcher: a.Launcher, Account: in.account()}
+	n := clients.NewClient{Name: in.Name, Launcher: a.Launcher, Account: in.account()}
 	if in.Email != nil {
 		n.Email = *in.Email
 	}
@@ -232,7 +232,7 @@ func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*web.Mess
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for _, x := range agents {
-		if x.Status == agent.Deleted && x.InstanceCount == 0 { // else its removal did not get to the end
+		if x.Status == agent.StatusDeleted && x.InstanceCount == 0 { // else its removal did not get to the end
 			continue
 		}
 		g.Go(func() error {

@@ -11,7 +11,7 @@ import (
 
 // AdoptionStore is the part of postgres.Adoptions that its route uses.
 type AdoptionStore interface {
-	AskAgain(ctx context.Context, clientID, instanceID, by string) (*postgres.Standing, error)
+	AskAgain(ctx context.Context, clientID, instanceID, by string) (*postgres.AdoptionState, error)
 }
 
 // Adoptions has EC2 asked again whose an instance is.

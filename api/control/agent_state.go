@@ -110,7 +110,7 @@ func (o *Operations) state(ctx context.Context, in *web.AgentPath) (*agentStateA
 			Kind:       string(x.Kind),
 			For:        x.For,
 			State:      string(x.State),
-			Status:     x.State.Wire(),
+			Status:     x.State.LegacyWord(),
 			InstanceID: x.InstanceID,
 			PoolID:     x.PoolID,
 			Proof:      proof,

@@ -12,7 +12,7 @@ import (
 
 // CredentialStore is the part of postgres.Credentials that its owner's routes use.
 type CredentialStore interface {
-	Create(ctx context.Context, n credentials.New, by string) (*postgres.CredentialView, string, error)
+	Create(ctx context.Context, n credentials.NewCredential, by string) (*postgres.CredentialView, string, error)
 	Credentials(ctx context.Context, clientID string) ([]postgres.CredentialView, error)
 	Revoke(ctx context.Context, clientID, id, by string) error
 	LegacyMode(ctx context.Context, clientID string) (credentials.LegacyMode, error)
@@ -170,7 +170,7 @@ func (k *Credentials) list(ctx context.Context, in *credentialsPath) (*credentia
 }
 
 func (k *Credentials) create(ctx context.Context, in *createCredentialRequest) (*createdCredentialAnswer, error) {
-	made, token, err := k.Store.Create(ctx, credentials.New{
+	made, token, err := k.Store.Create(ctx, credentials.NewCredential{
 		ClientID: in.ClientID, Kind: credentials.Kind(in.Kind), Name: in.Name, Scope: credentials.Scope(in.Scope),
 		TTL: time.Duration(in.TTL) * time.Second, Uses: in.Uses, LogicalID: in.LogicalID,
 	}, web.ActorName(ctx))

@@ -70,7 +70,7 @@ func (s *Switches) force(ctx context.Context, in *forceSwitchRequest) (*forceSwi
 	case err != nil:
 		return nil, err
 	case place.AgentID == nil, place.Role == string(agent.Retired), place.Role == string(agent.Retiring), web.Deref(
-		place.AgentStatus) == string(agent.Deleted):
+		place.AgentStatus) == string(agent.StatusDeleted):
 		return nil, agent.NotFound.New("No agent assigned to instance")
 	case place.Role != string(agent.Primary):
 		return nil, NotThePrimary.New("The instance stands by for an agent: promote its replica instead.")
@@ -83,8 +83,8 @@ func (s *Switches) force(ctx context.Context, in *forceSwitchRequest) (*forceSwi
 	if in.InstanceType != "" {
 		notify += " (type: " + in.InstanceType + ")"
 	}
-	moves := &workflows.Moves{Commands: s.Commands, Guardians: s.Workflows}
-	moved, err := moves.Move(ctx, switching.Order{
+	moves := &workflows.SwitchOrders{Commands: s.Commands, Guardians: s.Workflows}
+	moved, err := moves.OrderSwitch(ctx, switching.SwitchRequest{
 		AgentID:  *place.AgentID,
 		Target:   target,
 		Priority: switching.PriorityManual,

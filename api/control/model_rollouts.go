@@ -345,7 +345,7 @@ func (m *ModelRollouts) sendCommand(
 		if before.EndedAt != nil {
 			return nil, mlmodel.WrongPhase.New("The rollout has ended: %s", before.Phase)
 		}
-		_, err = m.Workflows.TellRollout(ctx, in.SessionID, command, web.ActorName(ctx))
+		_, err = m.Workflows.SendRolloutCommand(ctx, in.SessionID, command, web.ActorName(ctx))
 		if ends := command == rollout.UpdateAbort || command == rollout.UpdateRollBack; ends &&
 			fault.Is(err, workflows.NoOperation) {
 			// Its workflow was ended by hand: the row must not stay in the way of others.

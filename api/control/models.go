@@ -33,7 +33,7 @@ type ModelStore interface {
 // RolloutWorkflows is the part of workflows.Client that starts and tells rollouts.
 type RolloutWorkflows interface {
 	StartRollout(ctx context.Context, in rollout.Input) (*rollout.Progress, error)
-	TellRollout(ctx context.Context, sessionID, command, by string) (*rollout.Progress, error)
+	SendRolloutCommand(ctx context.Context, sessionID, command, by string) (*rollout.Progress, error)
 	RolloutState(ctx context.Context, sessionID string) (*rollout.Progress, error)
 }
 

@@ -19,7 +19,7 @@ type PauseStore interface {
 }
 
 // Pauses serve the brakes on voluntary moves: how many at once, and none at all,
-// of everybody and of a client to operators, of a client and its agents to the
+// of all clients and of one client to operators, of a client and its agents to the
 // client. Failovers and switches that a person forces know no brake.
 type Pauses struct {
 	Store  PauseStore

@@ -170,7 +170,7 @@ func (p *Preflight) getOfClient(ctx context.Context, in *clientPreflightRequest)
 			Checks:    web.EmptyIfNil(a.Checks),
 		})
 	}
-	if out.Result = preflight.Worst(all); len(all) == 0 && found.Unchecked > 0 {
+	if out.Result = preflight.WorstResult(all); len(all) == 0 && found.Unchecked > 0 {
 		out.Result = preflight.Unknown
 	}
 	return out, nil

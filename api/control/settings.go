@@ -162,7 +162,7 @@ func (s *Settings) configure(ctx context.Context, in *modesRequest) (*modesAnswe
 	if err != nil {
 		return nil, err
 	}
-	if a.Status == agent.Deleted {
+	if a.Status == agent.StatusDeleted {
 		return nil, agent.NotFound.New("Agent not found")
 	}
 	if seconds != nil || in.AutoTerminate != nil {
@@ -205,7 +205,7 @@ func minutesOf(in *modesRequest) (*int, error) {
 // setKeeping turns the two switches of a page into the one value they mean, and tells
 // the Guardian if it is a new one. Turning one on turns the other off; turning
 // one off leaves the other.
-func (s *Settings) setKeeping(ctx context.Context, a *views.AgentView, auto, manual *web.Bool) (agent.Keeping, error) {
+func (s *Settings) setKeeping(ctx context.Context, a *views.AgentView, auto, manual *web.Bool) (agent.StandbyMode, error) {
 	want := a.Keeping
 	switch {
 	case auto.Or(false):
@@ -213,7 +213,7 @@ func (s *Settings) setKeeping(ctx context.Context, a *views.AgentView, auto, man
 	case manual.Or(false):
 		want = agent.KeepManual
 	case auto != nil && a.Keeping == agent.KeepAuto, manual != nil && a.Keeping == agent.KeepManual:
-		want = agent.KeepNone
+		want = agent.KeepOff
 	}
 	if want == a.Keeping {
 		return want, nil
@@ -244,7 +244,7 @@ func (s *Settings) remove(ctx context.Context, in *removeAgentRequest) (*removeA
 		return nil, err
 	}
 	out := &removeAgentAnswer{Success: true, Message: "Agent deleted successfully", AgentID: a.ID}
-	if a.Status == agent.Deleted {
+	if a.Status == agent.StatusDeleted {
 		return out, nil
 	}
 	answer, err := s.Workflows.RemoveAgent(ctx, a.ID, workflows.RemoveAgentInput{By: web.ActorName(ctx)})

@@ -20,7 +20,7 @@ import (
 // SinkStore is the part of postgres.Sinks that sink routes use.
 type SinkStore interface {
 	Sinks(ctx context.Context, clientID string) ([]postgres.SinkView, error)
-	Create(ctx context.Context, clientID string, n notification.New, by string) (*postgres.SinkView, string, error)
+	Create(ctx context.Context, clientID string, n notification.NewNotification, by string) (*postgres.SinkView, string, error)
 	Delete(ctx context.Context, clientID, id, by string) error
 	RotateSecret(ctx context.Context, clientID, id string, overlap time.Duration, by string) (string, time.Time, error)
 	Target(ctx context.Context, clientID, id string) (*activities.SinkTarget, error)
@@ -140,7 +140,7 @@ type createSinkAnswer struct {
 }
 
 func (s *Sinks) create(ctx context.Context, in *createSinkRequest) (*createSinkAnswer, error) {
-	n := notification.New{
+	n := notification.NewNotification{
 		Kind:        notification.Kind(in.Kind),
 		URL:         in.URL,
 		MinSeverity: notification.Severity(web.ValueOr(in.MinSeverity, "")),

@@ -59,7 +59,7 @@ func TestAgentsAreWrittenAsDocumented(t *testing.T) {
 				LogicalAgentID: anyWord(r),
 				Status:         agent.Status(anyWord(r)),
 				AgentVersion:   anyWord(r),
-				Keeping:        []agent.Keeping{agent.KeepAuto, agent.KeepManual, agent.KeepNone}[r.IntN(3)],
+				Keeping:        []agent.StandbyMode{agent.KeepAuto, agent.KeepManual, agent.KeepOff}[r.IntN(3)],
 				Enabled:        r.IntN(2) > 0,
 				AutoTerminate:  r.IntN(2) > 0,
 				TerminateWait:  r.IntN(4000),

@@ -22,8 +22,8 @@ type ClientPageViews interface {
 	SavingsLines(ctx context.Context, clientID string, since time.Time) ([]views.SavingsLine, error)
 	SavingsByMonth(ctx context.Context, clientID string, months int) ([]views.MonthView, error)
 	SwitchHistory(ctx context.Context, clientID, instanceID string, p pg.Page) ([]views.SwitchView, error)
-	ModeDistribution(ctx context.Context, clientID string) ([]views.Count, error)
-	SwitchFrequency(ctx context.Context, clientID string) ([]views.Count, error)
+	ModeDistribution(ctx context.Context, clientID string) ([]views.NamedCount, error)
+	SwitchFrequency(ctx context.Context, clientID string) ([]views.NamedCount, error)
 	ReportedPrices(ctx context.Context, clientID string) ([]views.ReportedPrice, error)
 }
 

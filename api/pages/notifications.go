@@ -18,7 +18,7 @@ type NotificationStore interface {
 }
 
 // Notifications serve what people are told. A tenant has its own; an operator
-// has everybody's, or a client's when one is named.
+// has those of all clients, or of the one that is named.
 type Notifications struct{ Store NotificationStore }
 
 // Routes lists the endpoints.
@@ -46,7 +46,7 @@ func (n *Notifications) Routes() []web.Route {
 			Method:   http.MethodPost,
 			Path:     "/api/notifications/mark-all-read",
 			ID:       "markAllRead",
-			Summary:  "Mark a client's notifications as read, or as an operator everybody's",
+			Summary:  "Mark a client's notifications as read, or as an operator those of all clients",
 			Auth:     web.Client,
 			Status:   200,
 			Endpoint: web.NewEndpoint(n.markAllRead),
@@ -109,7 +109,7 @@ func (n *Notifications) markRead(ctx context.Context, in *markReadRequest) (*web
 
 type markAllReadRequest struct {
 	web.OptionalBody
-	ClientID *string `json:"client_id" doc:"whose; as an operator, everybody's when absent"`
+	ClientID *string `json:"client_id" doc:"whose; as an operator, those of all clients when absent"`
 }
 
 func (n *Notifications) markAllRead(ctx context.Context, in *markAllReadRequest) (*web.Success, error) {

@@ -19,9 +19,9 @@ import (
 
 // access says, for every route, who may call it. A route that is not here fails.
 //
-//	open   everybody
+//	open   every caller
 //	agent  the tenant's own token; an operator is not an agent
-//	owner  the tenant whose thing it is, or an operator; for anybody else it is not there
+//	owner  the tenant whose thing it is, or an operator; for other callers it is not there
 //	own    each tenant sees its own, an operator all
 //	admin  operators
 //	join   an enrolment

@@ -155,7 +155,7 @@ func TestAgentSettings(t *testing.T) {
 			`SELECT auto_terminate_enabled || ' ' || replica_enabled || ' ' || replica_count FROM agents WHERE id = 'a1'`,
 		),
 	)
-	require.Equal(t, workflows.ConfigureInput{Keeping: agent.KeepNone, By: "client:Acme"},
+	require.Equal(t, workflows.ConfigureInput{Keeping: agent.KeepOff, By: "client:Acme"},
 		last[workflows.ConfigureInput](t, s.wf))
 	require.Contains(t, s.value(`SELECT metadata::text FROM events WHERE type = 'agent_settings_changed'`),
 		`"before": {"enabled": true, "replica_count": 0`)

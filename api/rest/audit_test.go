@@ -63,7 +63,7 @@ var deeds = map[string][]deed{
 			event:  "replica_mode_changed",
 			body:   `{"auto_switch_enabled":false}`,
 			tenant: true,
-			does:   keeps(agent.KeepNone),
+			does:   keeps(agent.KeepOff),
 		}},
 	"configureAgent": {{event: "agent_settings_changed", body: `{"terminateWaitMinutes":9}`},
 		{event: "replica_mode_changed", body: `{"manualReplicaEnabled":true}`, does: keeps(agent.KeepManual)}},
@@ -201,7 +201,7 @@ var deeds = map[string][]deed{
 	}},
 }
 
-func keeps(k agent.Keeping) func(*stack) {
+func keeps(k agent.StandbyMode) func(*stack) {
 	return func(s *stack) {
 		in := last[workflows.ConfigureInput](s.t.(*testing.T), s.wf)
 		_, err := (&postgres.Roles{DB: s.db}).SetKeeping(s.t.Context(), "a1", k, in.By)

@@ -146,8 +146,8 @@ func (d Deps) login(c *gin.Context, _ *loginForm) error {
 }
 
 // begin makes the session of an operator or of a tenant with a token. Fails with
-// auth.invalid_token, credentials.not_for_this and the codes of credentials.Found.Judge.
-func (d Deps) begin(c *gin.Context, token string) (*web.Begun, error) {
+// auth.invalid_token, credentials.not_for_this and the codes of credentials.StoredCredential.Judge.
+func (d Deps) begin(c *gin.Context, token string) (*web.BegunSession, error) {
 	if operator, ok := d.auth.Operator(token); ok {
 		return d.auth.Sessions.BeginOperator(operator, c.ClientIP())
 	}
@@ -169,7 +169,7 @@ func (d Deps) begin(c *gin.Context, token string) (*web.Begun, error) {
 }
 
 // keepSession gives the browser its session.
-func (d Deps) keepSession(c *gin.Context, begun *web.Begun) error {
+func (d Deps) keepSession(c *gin.Context, begun *web.BegunSession) error {
 	ctx := web.AsCaller(c, begun.Caller)
 	if err := d.auth.Sessions.Store.SessionBegun(ctx, begun.Row, begun.Caller.Actor()); err != nil {
 		return err
@@ -250,7 +250,7 @@ func (d Deps) logout(c *gin.Context, _ *logoutForm) error {
 	return nil
 }
 
-// safeRedirectPath is a path of this server, or nothing: a login does not send anybody
+// safeRedirectPath is a path of this server, or nothing: a login does not send a browser
 // elsewhere.
 func safeRedirectPath(next string) string {
 	u, err := url.Parse(next)

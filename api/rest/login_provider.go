@@ -115,7 +115,7 @@ func (d Deps) finishLogin(c *gin.Context, _ *callbackQuery) error {
 	return nil
 }
 
-func (d Deps) beginPerson(c *gin.Context, flow *identity.Flow) (*web.Begun, error) {
+func (d Deps) beginPerson(c *gin.Context, flow *identity.Flow) (*web.BegunSession, error) {
 	person, err := d.SignIn.Provider.Finish(c.Request.Context(), flow, c.Request.URL.Query())
 	if err != nil {
 		return nil, err

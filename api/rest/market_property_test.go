@@ -127,7 +127,7 @@ func (s *stack) seenByOthers() any {
 	many, err := decisions.Inputs(ctx, []string{"a1", "a2"})
 	require.NoError(s.t, err)
 	for n, in := range append(many, one) {
-		in.Now, in.Holds = time.Time{}, engine.Holds{}
+		in.Now, in.Holds = time.Time{}, engine.Blockers{}
 		out[fmt.Sprintf("input %d", n)] = in
 	}
 	_, out["choice"], err = (&postgres.Launches{DB: s.db}).Choice(ctx, "a1", "r-choice")

@@ -69,7 +69,7 @@ func (p *playedRollouts) StartRollout(
 	return &rollout.Progress{SessionID: in.SessionID, Phase: mlmodel.Live, Percent: 100, Validation: &v}, err
 }
 
-func (p *playedRollouts) TellRollout(
+func (p *playedRollouts) SendRolloutCommand(
 	_ context.Context,
 	sessionID, command, by string,
 ) (*rollout.Progress, error) {

@@ -45,12 +45,12 @@ func (p *playedJobs) Schedule(ctx context.Context, job string) (*workflows.Sched
 			return &s, err
 		}
 	}
-	return nil, workflows.NoJob.New("there is no job %s", job)
+	return nil, workflows.UnknownJob.New("there is no job %s", job)
 }
 
 func (p *playedJobs) act(what, job string) error {
 	if job != "price-dedup" {
-		return workflows.NoJob.New("there is no job %s", job)
+		return workflows.UnknownJob.New("there is no job %s", job)
 	}
 	p.told = append(p.told, what)
 	return nil

@@ -13,12 +13,12 @@ import (
 // aftercare keeps what would be started after the answer to a notice.
 type aftercare struct {
 	mu    sync.Mutex
-	taken []*roles.Taken
+	taken []*roles.TakenNotice
 }
 
 func (a *aftercare) BeginNotice() func() { return func() {} }
 
-func (a *aftercare) Add(taken *roles.Taken) {
+func (a *aftercare) Add(taken *roles.TakenNotice) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.taken = append(a.taken, taken)

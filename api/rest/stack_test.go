@@ -94,9 +94,9 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	s := &stack{t: t, db: db, wf: &playedWorkflows{}}
-	_, s.acme, err = store.Create(t.Context(), clients.New{ID: "c1", Name: "Acme", LegacyToken: "all"}, "test")
+	_, s.acme, err = store.Create(t.Context(), clients.NewClient{ID: "c1", Name: "Acme", LegacyToken: "all"}, "test")
 	require.NoError(t, err)
-	_, s.beta, err = store.Create(t.Context(), clients.New{ID: "c2", Name: "Beta", LegacyToken: "all"}, "test")
+	_, s.beta, err = store.Create(t.Context(), clients.NewClient{ID: "c2", Name: "Beta", LegacyToken: "all"}, "test")
 	require.NoError(t, err)
 	s.exec(tenants)
 	tokens := &postgres.Credentials{DB: db}

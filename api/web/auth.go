@@ -37,7 +37,7 @@ const (
 	Admin     Auth = iota // operators
 	Client                // the tenant that owns what is asked for, or an operator
 	Agent                 // the tenant's own token, in the header or, for POST, in the body
-	Anonymous             // everybody
+	Anonymous             // every caller
 	Joining               // an enrolment token in the header
 )
 
@@ -115,7 +115,7 @@ type Authenticator struct {
 	Limits *Limits
 	Now    func() time.Time // nil: time.Now
 	// lookups are shared by the requests with one token that come together.
-	lookups flight.Group[string, *credentials.Found]
+	lookups flight.Group[string, *credentials.StoredCredential]
 }
 
 // authenticate resolves who calls a route, and refuses who may not. It is the one place
@@ -147,7 +147,7 @@ func (a *Authenticator) identify(c *gin.Context, r Route, body []byte) (Principa
 	return a.principalOf(c, r, token)
 }
 
-// withoutToken is a browser with a session, or anybody where everything is open.
+// withoutToken is a browser with a session, or any caller where everything is open.
 func (a *Authenticator) withoutToken(c *gin.Context, r Route) (Principal, error) {
 	class := r.Auth
 	if class == Admin || class == Client {
@@ -166,7 +166,7 @@ func (a *Authenticator) withoutToken(c *gin.Context, r Route) (Principal, error)
 		}
 		return Principal{}, MissingToken.New("%s", sentence)
 	}
-	// Anybody on this machine is an operator, but not every page that a browser
+	// Any caller on this machine is an operator, but not every page that a browser
 	// on this machine happens to show.
 	if err := a.sameOrigin(c.Request); err != nil {
 		return Principal{}, err

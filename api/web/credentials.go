@@ -21,8 +21,8 @@ import (
 type TokenStore interface {
 	SessionTokens
 	// FindCredential and FindLegacy fail with credentials.not_found.
-	FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error)
-	FindLegacy(ctx context.Context, hash []byte) (*credentials.Found, error)
+	FindCredential(ctx context.Context, hash []byte) (*credentials.StoredCredential, error)
+	FindLegacy(ctx context.Context, hash []byte) (*credentials.StoredCredential, error)
 	// NoteUse records that a credential was used.
 	NoteUse(ctx context.Context, id, address string) error
 	// RecordAuthFailure keeps a refused attempt on a route as an event.
@@ -30,7 +30,7 @@ type TokenStore interface {
 }
 
 // use is what the route asks of a credential.
-func (r Route) use() credentials.Use {
+func (r Route) use() credentials.RouteUse {
 	needs := r.Scope
 	if needs == "" {
 		needs = credentials.Operate
@@ -38,7 +38,7 @@ func (r Route) use() credentials.Use {
 			needs = credentials.Read
 		}
 	}
-	return credentials.Use{
+	return credentials.RouteUse{
 		Agents: r.Auth == Agent,
 		Joins:  r.Auth == Joining,
 		Own:    r.Own,
@@ -48,7 +48,7 @@ func (r Route) use() credentials.Use {
 }
 
 // principalOf is who a credential stands for on a route. Fails with the codes of Find
-// and of credentials.Found.Allows.
+// and of credentials.StoredCredential.Allows.
 func (a *Authenticator) principalOf(c *gin.Context, r Route, token string) (Principal, error) {
 	found, err := a.Find(c, r, token)
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *Authenticator) principalOf(c *gin.Context, r Route, token string) (Prin
 }
 
 // tenantOf is who a credential stands for.
-func tenantOf(found *credentials.Found) Principal {
+func tenantOf(found *credentials.StoredCredential) Principal {
 	return Principal{
 		Kind: found.Kind, CredentialID: found.ID, CredentialName: found.Name, Allowed: found.Scope,
 		ClientID: found.ClientID, Name: found.ClientName, Launcher: string(found.Launcher),
@@ -71,8 +71,8 @@ func tenantOf(found *credentials.Found) Principal {
 
 // allows says whether a client's credential is good for the route and for what its path
 // names. Fails with auth.operators_only, clients.not_found, agents.not_found and the
-// codes of credentials.Found.Allows.
-func (r Route) allows(c *gin.Context, p Principal, found *credentials.Found) error {
+// codes of credentials.StoredCredential.Allows.
+func (r Route) allows(c *gin.Context, p Principal, found *credentials.StoredCredential) error {
 	if r.Auth == Admin {
 		return OperatorsOnly.New("This is for operators only.")
 	}
@@ -90,8 +90,8 @@ func (r Route) allows(c *gin.Context, p Principal, found *credentials.Found) err
 
 // Find finds the credential of a token and judges it. The look-up comes first: a good
 // token is never refused because of other callers' bad ones. Fails with
-// auth.invalid_token, auth.too_many_attempts and the codes of credentials.Found.Judge.
-func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credentials.Found, error) {
+// auth.invalid_token, auth.too_many_attempts and the codes of credentials.StoredCredential.Judge.
+func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credentials.StoredCredential, error) {
 	found, err := a.Look(c.Request.Context(), token)
 	switch {
 	case fault.Is(err, credentials.NotFound):
@@ -107,9 +107,9 @@ func (a *Authenticator) Find(c *gin.Context, r Route, token string) (*credential
 }
 
 // Look looks a token up, and judges nothing. Fails with credentials.not_found.
-func (a *Authenticator) Look(ctx context.Context, token string) (*credentials.Found, error) {
-	hash := clients.Hash(token)
-	found, err := a.lookups.Do(ctx, string(hash), func(ctx context.Context) (*credentials.Found, error) {
+func (a *Authenticator) Look(ctx context.Context, token string) (*credentials.StoredCredential, error) {
+	hash := clients.HashToken(token)
+	found, err := a.lookups.Do(ctx, string(hash), func(ctx context.Context) (*credentials.StoredCredential, error) {
 		if credentials.KindOf(token) == credentials.Legacy {
 			return a.Tokens.FindLegacy(ctx, hash)
 		}
@@ -151,7 +151,7 @@ func (a *Authenticator) refused(c *gin.Context, r Route, why string, reason erro
 }
 
 // noteUse keeps when a credential was used last, to some minutes.
-func (a *Authenticator) noteUse(c *gin.Context, found *credentials.Found) {
+func (a *Authenticator) noteUse(c *gin.Context, found *credentials.StoredCredential) {
 	if found.ID == "" || found.LastUsedAt != nil && a.now().Sub(*found.LastUsedAt) < credentials.NoteUseAtLeast {
 		return
 	}

@@ -61,7 +61,7 @@ func (r Route) LeastRole() operators.Role {
 }
 
 // MayCall lists the ids of the changes that the caller of a request may ask for, and of the
-// reads that are not for everybody, for pages that leave the others out.
+// reads that are not for every caller, for pages that leave the others out.
 func MayCall(c *gin.Context) []string {
 	all, _ := c.Value(surfaceKey).([]Route)
 	p := PrincipalFrom(c.Request.Context())
@@ -80,7 +80,7 @@ func (r Route) isFor(p Principal) bool {
 	if p.Operator {
 		return r.LeastRole() != "" && p.Role.Includes(r.LeastRole())
 	}
-	found := credentials.Found{Kind: p.Kind, Scope: p.Allowed, LegacyMode: credentials.LegacyAll}
+	found := credentials.StoredCredential{Kind: p.Kind, Scope: p.Allowed, LegacyMode: credentials.LegacyAll}
 	return r.Auth == Client && found.Allows(r.use()) == nil
 }
 

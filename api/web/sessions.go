@@ -42,7 +42,7 @@ type SessionStore interface {
 // SessionTokens finds what the session of a tenant was begun with.
 type SessionTokens interface {
 	// FindOfSession fails with credentials.not_found.
-	FindOfSession(ctx context.Context, clientID, credentialID string) (*credentials.Found, error)
+	FindOfSession(ctx context.Context, clientID, credentialID string) (*credentials.StoredCredential, error)
 }
 
 // Sessions are the logins of browsers. A session is a signed cookie, so every process of
@@ -71,32 +71,32 @@ type Session struct {
 	CredentialID string         `json:"k,omitempty"` // of a tenant; empty: its old token
 	Expires      int64          `json:"e"`
 
-	found *credentials.Found // of a tenant
+	found *credentials.StoredCredential // of a tenant
 }
 
-// Begun is a session that was begun.
-type Begun struct {
+// BegunSession is a session that was begun.
+type BegunSession struct {
 	Cookie string // its value
 	Row    postgres.Session
 	Caller Principal
 }
 
 // BeginOperator makes the session of an operator with a token.
-func (s *Sessions) BeginOperator(name, address string) (*Begun, error) {
+func (s *Sessions) BeginOperator(name, address string) (*BegunSession, error) {
 	return s.begin(Session{Operator: name}, address, "token")
 }
 
 // BeginPerson makes the session of an operator whom the identity provider knows.
-func (s *Sessions) BeginPerson(name string, role operators.Role, address string) (*Begun, error) {
+func (s *Sessions) BeginPerson(name string, role operators.Role, address string) (*BegunSession, error) {
 	return s.begin(Session{Operator: name, Role: role}, address, "oidc")
 }
 
 // BeginTenant makes the session of a tenant with a credential.
-func (s *Sessions) BeginTenant(found *credentials.Found, address string) (*Begun, error) {
+func (s *Sessions) BeginTenant(found *credentials.StoredCredential, address string) (*BegunSession, error) {
 	return s.begin(Session{ClientID: found.ClientID, CredentialID: found.ID, found: found}, address, "token")
 }
 
-func (s *Sessions) begin(n Session, address, via string) (*Begun, error) {
+func (s *Sessions) begin(n Session, address, via string) (*BegunSession, error) {
 	now := s.Now()
 	expires := now.Add(sessionLength)
 	n.ID, n.Expires = uuid.NewString(), expires.Unix()
@@ -109,7 +109,7 @@ func (s *Sessions) begin(n Session, address, via string) (*Begun, error) {
 		return nil, err
 	}
 	caller := n.caller(s)
-	return &Begun{
+	return &BegunSession{
 		Cookie: base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(mac),
 		Caller: caller,
 		Row: postgres.Session{
@@ -206,8 +206,8 @@ func (s *Sessions) stillKnown(ctx context.Context, n *Session) (bool, error) {
 }
 
 // CanLogIn says whether a credential is for people. Fails with credentials.not_for_this.
-func CanLogIn(found *credentials.Found) error {
-	return found.Allows(credentials.Use{Needs: credentials.Read})
+func CanLogIn(found *credentials.StoredCredential) error {
+	return found.Allows(credentials.RouteUse{Needs: credentials.Read})
 }
 
 // caller is who a session stands for, whatever it asks.

@@ -165,7 +165,7 @@ func (m *Mode) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &word); err != nil {
 		return errNotString
 	}
-	if known := agent.ModeOf(word); known != agent.ModeUnknown {
+	if known := agent.ParseMode(word); known != agent.ModeUnknown {
 		word = string(known)
 	}
 	*m = Mode(word)

@@ -16,10 +16,10 @@ import (
 // the successor's standing by, the review. In a storm it gives way to the notices that
 // are still being taken in; what does not fit is the sweep's.
 type Aftercare struct {
-	Follow func(ctx context.Context, taken *roles.Taken) error
+	Follow func(ctx context.Context, taken *roles.TakenNotice) error
 	Log    *slog.Logger
 
-	queue  chan *roles.Taken
+	queue  chan *roles.TakenNotice
 	taking atomic.Int64
 }
 
@@ -34,8 +34,8 @@ const (
 )
 
 // NewAftercare makes one; call Run to start it.
-func NewAftercare(follow func(context.Context, *roles.Taken) error, log *slog.Logger) *Aftercare {
-	return &Aftercare{Follow: follow, Log: log, queue: make(chan *roles.Taken, aftercareQueue)}
+func NewAftercare(follow func(context.Context, *roles.TakenNotice) error, log *slog.Logger) *Aftercare {
+	return &Aftercare{Follow: follow, Log: log, queue: make(chan *roles.TakenNotice, aftercareQueue)}
 }
 
 // BeginNotice says that a notice is being taken in. Call done when it is answered.
@@ -45,7 +45,7 @@ func (a *Aftercare) BeginNotice() (done func()) {
 }
 
 // Add queues what follows from a notice. When the queue is full the sweep does it.
-func (a *Aftercare) Add(taken *roles.Taken) {
+func (a *Aftercare) Add(taken *roles.TakenNotice) {
 	select {
 	case a.queue <- taken:
 	default:
@@ -70,7 +70,7 @@ func (a *Aftercare) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (a *Aftercare) startFollowUps(ctx context.Context, taken *roles.Taken) {
+func (a *Aftercare) startFollowUps(ctx context.Context, taken *roles.TakenNotice) {
 	for waited := time.Duration(0); a.taking.Load() >= stormTaking && waited < stormLongest; waited += stormPause {
 		select {
 		case <-ctx.Done():

@@ -30,10 +30,10 @@ import (
 	"spotkeeper/internal/webhook"
 )
 
-// RunAPI answers HTTP until ctx ends. It refuses a deployment that anybody could
+// RunAPI answers HTTP until ctx ends. It refuses a deployment that any caller could
 // operate.
 func (a *App) RunAPI(ctx context.Context) error {
-	if err := a.Config.Safe(); err != nil {
+	if err := a.Config.CheckSafety(); err != nil {
 		return err
 	}
 	a.aftercare = NewAftercare(a.Workflows.FollowNotice, a.Log)
@@ -77,7 +77,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := a.Config.Secrets.All()
+	keys, err := a.Config.Secrets.SealingKeys()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +101,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Workflows: a.Workflows,
 	}
 	events := &pages.Events{Feed: feed}
-	open := len(operators) == 0 && !a.Config.OIDC.Given() && a.Config.API.Loopback()
+	open := len(operators) == 0 && !a.Config.OIDC.IsConfigured() && a.Config.API.Loopback()
 	deps := rest.Deps{
 		Log:             a.Log,
 		Metrics:         a.Metrics,
@@ -267,10 +267,10 @@ func (a *App) webDir() http.Handler {
 // signIn is how operators log in at the identity provider; nil without one.
 func (a *App) signIn(keys sealing.Keys) *rest.SignIn {
 	o := a.Config.OIDC
-	if !o.Given() {
+	if !o.IsConfigured() {
 		return nil
 	}
-	return &rest.SignIn{Box: keys.For("logins"), Provider: identity.New(identity.Options{
+	return &rest.SignIn{Box: keys.BoxFor("logins"), Provider: identity.New(identity.Options{
 		Issuer:       o.Issuer,
 		ClientID:     o.ClientID,
 		ClientSecret: o.ClientSecret.Reveal(),

@@ -78,7 +78,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	if a.tracing, err = tracing.Open(ctx, tracing.Settings(c.Tracing), o.Process); err != nil {
 		return nil, err
 	}
-	keys, err := c.Secrets.All()
+	keys, err := c.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		db.Close()
 		return nil, err
 	}
-	a.codec = &temporalx.Codec{Box: keys.For("temporal"), Seal: c.Temporal.Encrypt}
+	a.codec = &temporalx.Codec{Box: keys.BoxFor("temporal"), Seal: c.Temporal.Encrypt}
 	o.Temporal.Codec = a.codec
 	a.attributes = &temporalx.Attributes{Names: workflows.Attributes()}
 	o.Temporal.Logger, o.Temporal.Metrics, o.Temporal.Attributes = a.Log, temporalx.NewMetrics(a.Metrics), a.attributes

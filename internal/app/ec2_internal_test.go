@@ -208,7 +208,7 @@ func TestAReplicaAtEC2(t *testing.T) {
 		NewID:     made,
 		ReplicaID: id,
 		Cause:     roles.BySwitch,
-		Fate:      roles.Retire,
+		Fate:      roles.RetireOld,
 	})
 	require.NoError(t, err)
 	require.Equal(t, roles.Instance{

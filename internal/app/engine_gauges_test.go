@@ -27,7 +27,7 @@ func TestEachProcessSaysWhatItDecidesWith(t *testing.T) {
 	at := time.Now()
 	s := &serving.Serving{
 		Source: wanted{Live: []mlmodel.Session{{ID: "s1", Live: true, ActivatedAt: &at}}},
-		Load: func(context.Context, mlmodel.Session) (serving.Loaded, error) {
+		Load: func(context.Context, mlmodel.Session) (serving.LoadedEngine, error) {
 			return nil, errors.New("the file is missing")
 		},
 		Log: slog.New(slog.DiscardHandler),

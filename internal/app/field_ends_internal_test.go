@@ -18,7 +18,7 @@ import (
 )
 
 // FollowNotice starts nothing.
-func (deaf) FollowNotice(context.Context, *roles.Taken) error { return nil }
+func (deaf) FollowNotice(context.Context, *roles.TakenNotice) error { return nil }
 
 // watchSilent has EC2 asked about primaries whose agents are silent, and says how many are
 // lost.

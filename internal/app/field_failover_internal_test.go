@@ -83,7 +83,7 @@ func (m *member) runReplica(id string, out *failover) {
 		set, err := store.Roles(context.WithoutCancel(m.t.Context()), m.id)
 		require.NoError(m.t, err)
 		r, open := set.Replica(id)
-		late := out.Took+env.Now().Sub(began) > 2*time.Minute-interruption.Margin
+		late := out.Took+env.Now().Sub(began) > 2*time.Minute-interruption.FailoverMargin
 		if out.Heir != "" || !open || r.State != replica.Ready && (!late || r.State != replica.Running) {
 			return
 		}
@@ -93,7 +93,7 @@ func (m *member) runReplica(id string, out *failover) {
 		env.SignalWorkflow(workflows.SignalNews, nil)
 	}
 	env.SetOnLocalActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { promote() })
-	if left := 2*time.Minute - interruption.Margin + time.Second - out.Took; left > 0 {
+	if left := 2*time.Minute - interruption.FailoverMargin + time.Second - out.Took; left > 0 {
 		env.RegisterDelayedCallback(promote, left)
 	}
 	m.env.Store(env)

@@ -229,13 +229,13 @@ func (f *field) learn() {
 func (f *field) sells(zones ...string) {
 	f.t.Helper()
 	now := time.Now()
-	moves := make([]activities.PriceMove, len(zones))
+	moves := make([]activities.PriceChange, len(zones))
 	for i, zone := range zones {
-		moves[i] = activities.PriceMove{AZ: zone, Price: fmt.Sprintf("%.4f", 0.0325+float64(i)/1000), At: now}
+		moves[i] = activities.PriceChange{AZ: zone, Price: fmt.Sprintf("%.4f", 0.0325+float64(i)/1000), At: now}
 	}
 	store, place := &prices.Prices{DB: f.DB}, activities.TypeInRegion{Region: "us-east-1", InstanceType: fieldType}
 	require.NoError(f.t, store.KeepOnDemand(f.t.Context(), place, activities.ListPrice{Amount: 0.096, Currency: "USD"}, now))
-	_, err := store.KeepMoves(f.t.Context(), place, moves, now.Add(-time.Minute), now.Add(time.Millisecond))
+	_, err := store.KeepPriceChanges(f.t.Context(), place, moves, now.Add(-time.Minute), now.Add(time.Millisecond))
 	require.NoError(f.t, err)
 }
 

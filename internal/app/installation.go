@@ -13,7 +13,7 @@ func (a *App) tie(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return temporalx.Tie(ctx, a.Temporal, a.codec.Converter(), a.Namespace, a.Config.Temporal.Queue, id)
+	return temporalx.TieNamespace(ctx, a.Temporal, a.codec.Converter(), a.Namespace, a.Config.Temporal.Queue, id)
 }
 
 // checkTie is an api's part: it changes nothing in Temporal, and with either of the two

@@ -128,10 +128,8 @@ func (d surveyCounts) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
-	got, err := d.Intake.Take(ctx, clientID, n, judge)
-	d.counts.record(n, got, err)
-	return got, err
+) (*roles.TakenNotice, error) {
+	return d.counts.take(ctx, d.Intake, clientID, n, judge)
 }
 
 // doorMetrics say through which doors notices come, and how far the second door is
@@ -157,7 +155,25 @@ func newDoorMetrics(r prometheus.Registerer) *doorMetrics {
 	return m
 }
 
-func (m *doorMetrics) record(n interruption.Notice, got *roles.Taken, err error) {
+// noticeTaker makes a notice durable, as postgres.Notices does.
+type noticeTaker interface {
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
+}
+
+// take has a notice made durable, and counts it.
+func (m *doorMetrics) take(
+	ctx context.Context,
+	door noticeTaker,
+	clientID string,
+	n interruption.Notice,
+	judge roles.NoticeJudge,
+) (*roles.TakenNotice, error) {
+	got, err := door.Take(ctx, clientID, n, judge)
+	m.record(n, got, err)
+	return got, err
+}
+
+func (m *doorMetrics) record(n interruption.Notice, got *roles.TakenNotice, err error) {
 	if err != nil || !got.Known {
 		return
 	}
@@ -183,10 +199,8 @@ func (d doorCounts) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
-	got, err := d.Store.Take(ctx, clientID, n, judge)
-	d.counts.record(n, got, err)
-	return got, err
+) (*roles.TakenNotice, error) {
+	return d.counts.take(ctx, d.Store, clientID, n, judge)
 }
 
 // TakeTogether implements intake.Store.
@@ -194,7 +208,7 @@ func (d doorCounts) TakeTogether(
 	ctx context.Context,
 	notices []intake.Incoming,
 	judge roles.NoticeJudge,
-) ([]*roles.Taken, error) {
+) ([]*roles.TakenNotice, error) {
 	got, err := d.Store.TakeTogether(ctx, notices, judge)
 	for n, t := range got {
 		d.counts.record(notices[n].Notice, t, err)
@@ -214,8 +228,6 @@ func (d noticeCounts) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
-	got, err := d.Notices.Take(ctx, clientID, n, judge)
-	d.counts.record(n, got, err)
-	return got, err
+) (*roles.TakenNotice, error) {
+	return d.counts.take(ctx, d.Notices, clientID, n, judge)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func (a *App) rekeying() (*postgres.Rekeying, error) {
-	keys, err := a.Config.Secrets.All()
+	keys, err := a.Config.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (a *App) checkKeys(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case unreadable > 0 && !a.Config.Secrets.Given():
+	case unreadable > 0 && !a.Config.Secrets.AreGiven():
 		return fmt.Errorf(
 			"SECRET_KEY is not set, and %d of %d secrets in the database are sealed with one: set SECRET_KEY or SECRET_KEYS",
 			unreadable,

@@ -20,7 +20,7 @@ func TestAWorkerWithoutItsKeyDoesNotStart(t *testing.T) {
 	key := bytes.Repeat([]byte{3}, 32)
 	store, err := postgres.NewClients(a.DB, key)
 	require.NoError(t, err)
-	_, _, err = store.Create(t.Context(), clients.New{Name: "Acme"}, "test")
+	_, _, err = store.Create(t.Context(), clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)
 
 	require.ErrorContains(t, a.RunWorker(t.Context()), "SECRET_KEY is not set")

@@ -13,7 +13,7 @@ import (
 )
 
 // ec2Market shows EC2's prices as activities want them, read in our own account:
-// prices are the same for everybody.
+// prices are the same for all clients.
 type ec2Market struct {
 	fleet *fleet.Provider
 
@@ -62,32 +62,32 @@ func (m *ec2Market) Types(ctx context.Context, region string) ([]replica.TypeFac
 	return m.fleet.InstanceTypes(ctx, fleet.Account{}, region)
 }
 
-// Moves hands over the changes of spot prices since a moment, in portions.
-func (m *ec2Market) Moves(
+// PriceChanges hands over the changes of spot prices since a moment, in portions.
+func (m *ec2Market) PriceChanges(
 	ctx context.Context,
 	region string,
 	instanceTypes []string,
 	since time.Time,
-	each func([]activities.PriceMove) error,
+	each func([]activities.PriceChange) error,
 ) error {
 	return m.moves(ctx, region, fleet.SpotPriceQuery{InstanceTypes: instanceTypes, Since: since}, each)
 }
 
-// ProductMoves is Moves for a type with a product.
-func (m *ec2Market) ProductMoves(
-	ctx context.Context, p activities.ProductInRegion, since time.Time, each func([]activities.PriceMove) error,
+// ProductPriceChanges is Moves for a type with a product.
+func (m *ec2Market) ProductPriceChanges(
+	ctx context.Context, p activities.ProductInRegion, since time.Time, each func([]activities.PriceChange) error,
 ) error {
 	query := fleet.SpotPriceQuery{InstanceTypes: []string{p.InstanceType}, Product: p.Product, Since: since}
 	return m.moves(ctx, p.Region, query, each)
 }
 
 func (m *ec2Market) moves(
-	ctx context.Context, region string, query fleet.SpotPriceQuery, each func([]activities.PriceMove) error,
+	ctx context.Context, region string, query fleet.SpotPriceQuery, each func([]activities.PriceChange) error,
 ) error {
 	return m.fleet.SpotPrices(ctx, fleet.Account{}, region, query, func(page []fleet.SpotPrice) error {
-		moves := make([]activities.PriceMove, len(page))
+		moves := make([]activities.PriceChange, len(page))
 		for i, p := range page {
-			moves[i] = activities.PriceMove(p)
+			moves[i] = activities.PriceChange(p)
 		}
 		return each(moves)
 	})

@@ -16,7 +16,7 @@ type outcomeStore interface {
 	Now(ctx context.Context) (time.Time, error)
 	Failovers(ctx context.Context, since time.Time) ([]postgres.Failover, error)
 	Launches(ctx context.Context, since time.Time) ([]postgres.LaunchEnd, error)
-	Moves(ctx context.Context, since time.Time) ([]postgres.MoveEnd, error)
+	EndedSwitches(ctx context.Context, since time.Time) ([]postgres.SwitchEnd, error)
 }
 
 // outcomeCounts counts how things end anywhere in the fleet, by reading rows when it is
@@ -151,7 +151,7 @@ func (c *outcomeCounts) look(ctx context.Context) error {
 		}
 	}
 	until = readUntil(until, launches, func(l postgres.LaunchEnd) time.Time { return l.At })
-	moves, err := c.store.Moves(ctx, since)
+	moves, err := c.store.EndedSwitches(ctx, since)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (c *outcomeCounts) look(ctx context.Context) error {
 			c.moves.WithLabelValues(m.Kind, m.Result, m.Asked).Inc()
 		}
 	}
-	c.forget(readUntil(until, moves, func(m postgres.MoveEnd) time.Time { return m.At }))
+	c.forget(readUntil(until, moves, func(m postgres.SwitchEnd) time.Time { return m.At }))
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 // checkTransport refuses to start where the database or Temporal would be reached in the
 // open.
 func checkTransport(c config.Config, o temporalx.Options) error {
-	address, encrypted, err := temporalx.Server(o)
+	address, encrypted, err := temporalx.ServerAddress(o)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ const (
 
 // sinks stores the webhooks and logs that clients want their notifications in.
 func (a *App) sinks() (*postgres.Sinks, error) {
-	keys, err := a.Config.Secrets.All()
+	keys, err := a.Config.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +285,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		market,
 		&activities.Decisions{
 			Store:     &postgres.Decisions{DB: a.DB},
-			Mover:     &workflows.Moves{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},
+			Switches:  &workflows.SwitchOrders{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},
 			Log:       a.Log,
 			EngineFor: a.engines.serving.EngineFor,
 			ShadowFor: a.engines.serving.ShadowFor,

@@ -21,7 +21,7 @@ import (
 // Ways to fail.
 var (
 	BadAddress  = fault.Define("artifacts.bad_address", fault.Invalid)     // ARTIFACTS_URL means nothing
-	BadKey      = fault.Define("artifacts.bad_key", fault.Invalid)         // not an owner, or not a digest
+	InvalidKey  = fault.Define("artifacts.bad_key", fault.Invalid)         // not an owner, or not a digest
 	TooLarge    = fault.Define("artifacts.too_large", fault.TooLarge)      // a file above MaxSize
 	NotFound    = fault.Define("artifacts.not_found", fault.NotFound)      // no such file under that owner
 	Corrupt     = fault.Define("artifacts.corrupt", fault.Conflict)        // what is stored is not what was put
@@ -85,7 +85,7 @@ var (
 
 func checkOwner(owner string) error {
 	if !ownerForm.MatchString(owner) {
-		return BadKey.New("%q cannot own files", owner)
+		return InvalidKey.New("%q cannot own files", owner)
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (o Object) check() error {
 		return err
 	}
 	if !digestForm.MatchString(o.Digest) {
-		return BadKey.New("%q is not the digest of a file", o.Digest)
+		return InvalidKey.New("%q is not the digest of a file", o.Digest)
 	}
 	return nil
 }

@@ -54,11 +54,11 @@ func conforms(t *testing.T, s artifacts.Store) {
 
 	for _, owner := range []string{"", "..", "a/b", "-x", strings.Repeat("x", 65)} {
 		_, err = s.Put(ctx, owner, strings.NewReader("x"))
-		require.Equal(t, artifacts.BadKey, fault.CodeOf(err), owner)
-		require.Equal(t, artifacts.BadKey, fault.CodeOf(s.Remove(ctx, owner)), owner)
+		require.Equal(t, artifacts.InvalidKey, fault.CodeOf(err), owner)
+		require.Equal(t, artifacts.InvalidKey, fault.CodeOf(s.Remove(ctx, owner)), owner)
 	}
 	_, err = s.Get(ctx, artifacts.Object{Owner: "session-2", Digest: "../../etc/passwd"})
-	require.Equal(t, artifacts.BadKey, fault.CodeOf(err))
+	require.Equal(t, artifacts.InvalidKey, fault.CodeOf(err))
 
 	_, err = s.Put(ctx, "session-3", &zeros{size: artifacts.MaxSize + 1})
 	require.Equal(t, artifacts.TooLarge, fault.CodeOf(err), "%v", err)

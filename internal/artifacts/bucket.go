@@ -58,7 +58,7 @@ func (b *Bucket) Put(ctx context.Context, owner string, content io.ReadSeeker) (
 	}
 	sum, err := hex.DecodeString(o.Digest)
 	if err != nil {
-		return o, BadKey.Wrap(err, "%q is not the digest of a file", o.Digest)
+		return o, InvalidKey.Wrap(err, "%q is not the digest of a file", o.Digest)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

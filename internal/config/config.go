@@ -192,7 +192,7 @@ func (c Config) validate() error {
 	if _, _, err := net.SplitHostPort(c.API.Listen); c.API.Listen != "" && err != nil {
 		problems = append(problems, fmt.Errorf("API_LISTEN: %w", err))
 	}
-	if _, err := c.Secrets.All(); err != nil {
+	if _, err := c.Secrets.SealingKeys(); err != nil {
 		problems = append(problems, err)
 	}
 	if p := c.Database.Pooler; p != "" && p != "transaction" {
@@ -245,11 +245,11 @@ func (c Config) validate() error {
 // listens on loopback accepts.
 var developmentKey = []byte("spotkeeper development key 32 b!")
 
-// Given says whether any key is configured.
-func (s Secrets) Given() bool { return s.Key != "" || s.Keys != "" }
+// AreGiven says whether any key is configured.
+func (s Secrets) AreGiven() bool { return s.Key != "" || s.Keys != "" }
 
-// All returns the sealing keys, or the development key when there are none.
-func (s Secrets) All() (sealing.Keys, error) {
+// SealingKeys returns the sealing keys, or the development key when there are none.
+func (s Secrets) SealingKeys() (sealing.Keys, error) {
 	var keys []sealing.Key
 	for part := range strings.SplitSeq(s.Keys.Reveal(), ",") {
 		if part = strings.TrimSpace(part); part == "" {

@@ -22,7 +22,7 @@ func TestDefaultsAreUsable(t *testing.T) {
 
 	c, err := config.Load(map[string]string{"DATABASE_URL": "postgres://u:secret@h/d"})
 	require.NoError(t, err)
-	require.NoError(t, c.Safe())
+	require.NoError(t, c.CheckSafety())
 	require.True(t, c.API.Loopback())
 	require.NotContains(t, fmt.Sprintf("%v %+v", c, c), "secret")
 	require.Equal(t, "control", c.Temporal.Queue)
@@ -49,10 +49,10 @@ func TestAnOpenDeploymentIsRefused(t *testing.T) {
 
 	c, err := config.Load(map[string]string{"DATABASE_URL": "postgres://h/d", "API_LISTEN": "0.0.0.0:5000"})
 	require.NoError(t, err)
-	require.ErrorContains(t, c.Safe(), "ADMIN_TOKEN")
-	require.ErrorContains(t, c.Safe(), "SECRET_KEY")
+	require.ErrorContains(t, c.CheckSafety(), "ADMIN_TOKEN")
+	require.ErrorContains(t, c.CheckSafety(), "SECRET_KEY")
 	c.API.Listen = "127.0.0.1:5000"
-	require.NoError(t, c.Safe(), "this machine alone")
+	require.NoError(t, c.CheckSafety(), "this machine alone")
 }
 
 // TestHostsOfThisMachine: on loopback a request is for this machine by name.
@@ -140,7 +140,7 @@ func TestAProviderIsConfiguredSafely(t *testing.T) {
 		all := maps.Clone(good)
 		maps.Copy(all, change)
 		c, err := config.Load(all)
-		return errors.Join(err, c.Safe())
+		return errors.Join(err, c.CheckSafety())
 	}
 	require.NoError(t, load(nil))
 	require.NoError(t, load(map[string]string{"API_LISTEN": "0.0.0.0:5000"}), "it stands in for ADMIN_TOKEN")

@@ -20,8 +20,8 @@ func settings(each func(name, flags string, f reflect.StructField)) {
 	}
 }
 
-// Names lists the variables that configure the product.
-func Names() (names []string) {
+// VariableNames lists the variables that configure the product.
+func VariableNames() (names []string) {
 	settings(func(name, _ string, _ reflect.StructField) { names = append(names, name) })
 	return names
 }

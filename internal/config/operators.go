@@ -28,8 +28,8 @@ type OIDC struct {
 // callbackPath is that of the api's route.
 const callbackPath = "/login/oidc/callback"
 
-// Given says whether there is an identity provider.
-func (o OIDC) Given() bool { return o.Issuer != "" }
+// AreGiven says whether there is an identity provider.
+func (o OIDC) IsConfigured() bool { return o.Issuer != "" }
 
 // Roles are the roles of groups. A group that is named twice has its greatest.
 func (o OIDC) Roles() map[string]operators.Role {
@@ -54,7 +54,7 @@ func (o OIDC) Roles() map[string]operators.Role {
 // problems are what is wrong with the settings of the provider, all of them together.
 func (o OIDC) problems() (problems []error) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if !o.Given() {
+	if !o.IsConfigured() {
 		if o.ClientID != "" || o.ClientSecret != "" || o.RedirectURL != "" || len(o.Roles()) > 0 {
 			wrong("OIDC_ISSUER is needed when other OIDC_ settings are given")
 		}
@@ -141,21 +141,21 @@ func (a API) Operators() (map[string]operators.Account, error) {
 	return ops, nil
 }
 
-// Safe refuses a deployment that everybody could operate or read.
-func (c Config) Safe() error {
+// CheckSafety refuses a deployment that every caller could operate or read.
+func (c Config) CheckSafety() error {
 	var problems []error
-	if c.OIDC.Given() && !c.Secrets.Given() {
+	if c.OIDC.IsConfigured() && !c.Secrets.AreGiven() {
 		problems = append(problems, errors.New(
 			"OIDC_ISSUER needs SECRET_KEY or SECRET_KEYS: sessions are signed with it, and the key of development is known"))
 	}
 	if c.API.Loopback() {
 		return errors.Join(problems...)
 	}
-	if c.API.AdminTokens == "" && !c.OIDC.Given() {
+	if c.API.AdminTokens == "" && !c.OIDC.IsConfigured() {
 		problems = append(problems, fmt.Errorf(
 			"without ADMIN_TOKEN or OIDC_ISSUER the api listens on loopback addresses only, not on %s", c.API.Listen))
 	}
-	if !c.Secrets.Given() {
+	if !c.Secrets.AreGiven() {
 		problems = append(problems, fmt.Errorf("SECRET_KEY is needed when the api listens on %s", c.API.Listen))
 	}
 	return errors.Join(problems...)

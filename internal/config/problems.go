@@ -64,7 +64,7 @@ const furthest = 2
 // Misspelt returns one sentence for each variable in environ (NAME=value) whose name is
 // nearly that of a setting. Short names are not compared, since many are alike.
 func Misspelt(environ []string) (sentences []string) {
-	known := append(Names(), temporalNames...)
+	known := append(VariableNames(), temporalNames...)
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
 		if slices.Contains(known, name) || len(name) < 8 {

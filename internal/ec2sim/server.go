@@ -205,7 +205,7 @@ func (s *Server) perform(ctx context.Context, c *call, do handler) (replier, err
 	return answer, s.note(err)
 }
 
-// execute runs the handler alone in the world and makes its effect durable before anyone hears of it.
+// execute runs the handler alone in the world and makes its effect durable before the answer.
 func (s *Server) execute(c *call, do handler) (replier, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 // stateFile keeps a world on disk as a snapshot and a journal of the rows that
 // changed since, one JSON record per line in both. A call's changes are in the
 // journal before its answer leaves, so a process that is killed forgets
-// nothing that anybody heard of.
+// nothing that was answered.
 type stateFile struct {
 	path    string
 	journal *os.File

@@ -28,11 +28,11 @@ func BenchmarkAsk(b *testing.B) {
 		"without digest": func() { engine.DecideUnrecorded(b.Context(), engine.Rules{}, in) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			used := cpu.Used()
+			used := cpu.ProcessorTime()
 			for b.Loop() {
 				decide()
 			}
-			cpu.Report(b, b.N, b.Elapsed(), used)
+			cpu.ReportCost(b, b.N, b.Elapsed(), used)
 		})
 	}
 }

@@ -106,14 +106,14 @@ type Veto struct {
 	Reason string     `json:"reason"`
 }
 
-// Moves says whether the decision asks for anything to happen.
-func (d Decision) Moves() bool { return d.Action != Stay }
+// AsksForSwitch says whether the decision asks for anything to happen.
+func (d Decision) AsksForSwitch() bool { return d.Action != Stay }
 
 // LegacyType returns the word the deployed page and agents know:
 // switch_to_spot, switch_to_ondemand, stay_spot or stay_ondemand.
 func (d Decision) LegacyType() string {
 	switch {
-	case d.Moves():
+	case d.AsksForSwitch():
 		return string(d.Action)
 	case d.Mode == agent.Spot:
 		return "stay_spot"
@@ -199,7 +199,7 @@ func (d *Decision) check(in Input) error {
 // HoldBack turns a move into a stay when the limits forbid it, or when the agent is
 // there already, and keeps what was wanted.
 func HoldBack(in Input, d Decision) Decision {
-	if !d.Moves() {
+	if !d.AsksForSwitch() {
 		return d
 	}
 	held := d

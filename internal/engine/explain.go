@@ -19,7 +19,7 @@ func Explain(in Input, d Decision) []string {
 	say("%s", in.whereabouts(d))
 	engine := fmt.Sprintf("The engine (%s %s)", d.Engine, d.Version)
 	switch {
-	case d.Moves():
+	case d.AsksForSwitch():
 		say("%s wants to move it to %s, which saves $%.4f per hour against where it is: %s", engine,
 			placeName(d.Mode, d.PoolID), d.Gain, d.Reason)
 	case d.Wanted != nil:
@@ -72,9 +72,9 @@ func (in Input) whereabouts(d Decision) string {
 	place := placeName(in.Instance.Mode, in.Instance.spotPool())
 	p, known := in.pool(in.Instance.spotPool())
 	switch {
-	case in.Instance.Mode == agent.OnDemand && in.OnDemand.Known():
+	case in.Instance.Mode == agent.OnDemand && in.OnDemand.IsKnown():
 		return fmt.Sprintf("The agent runs %s at $%.4f per hour.", place, in.OnDemand.USD)
-	case known && p.Price.Known() && in.OnDemand.Known():
+	case known && p.Price.IsKnown() && in.OnDemand.IsKnown():
 		return fmt.Sprintf(
 			"The agent runs in %s at $%.4f per hour, %.1f%% below on-demand ($%.4f), with a risk of %.1f%% of being interrupted within a day.",
 			place,

@@ -60,15 +60,15 @@ func (Arithmetic) Forecast(_ context.Context, in Input, places []Place) ([]Forec
 	return out, nil
 }
 
-// Risk is the probability that an instance of some age in the pool is
+// DailyRisk is the probability that an instance of some age in the pool is
 // interrupted within the coming day, as far as the pool's own record goes; 1
 // without one.
-func Risk(p Pool, age time.Duration) float64 { return p.forecast(priorPerHour, age).Risk }
+func DailyRisk(p Pool, age time.Duration) float64 { return p.forecast(priorPerHour, age).Risk }
 
 func (p *Pool) forecast(prior float64, age time.Duration) Forecast {
 	f := Forecast{Price: p.Price.USD, Risk: 1}
 	rise := 0.0
-	if mean, known := p.mean(); known && p.Price.Known() {
+	if mean, known := p.mean(); known && p.Price.IsKnown() {
 		f.Price, rise = mean, clampToUnit(p.Price.USD/mean-1)
 	}
 	if p.Interruptions != nil {
@@ -92,9 +92,9 @@ func YouthFactor(age time.Duration) float64 {
 	return 1 + (youngFactor-1)*youth.Hours()/youngFor.Hours()
 }
 
-// Hazard is the expected number of interruptions per hour of an instance that
+// HourlyHazard is the expected number of interruptions per hour of an instance that
 // is past its youth.
-func (s Interruptions) Hazard() float64 { return s.hazard(priorPerHour) }
+func (s Interruptions) HourlyHazard() float64 { return s.hazard(priorPerHour) }
 
 func (s Interruptions) hazard(prior float64) float64 {
 	return (float64(s.Count) + prior*priorHours) / (s.hours() + priorHours)
@@ -109,7 +109,7 @@ func (s Interruptions) hours() float64 {
 	return max(s.InstanceHours, 0)
 }
 
-// priorRate is the hazard a pool is taken for before anybody lived in it: the
+// priorRate is the hazard a pool is taken for before an agent lived in it: the
 // mean of the candidates.
 func priorRate(pools []Pool) float64 {
 	var sum Interruptions
@@ -119,7 +119,7 @@ func priorRate(pools []Pool) float64 {
 			sum.InstanceHours += s.hours()
 		}
 	}
-	return sum.Hazard()
+	return sum.HourlyHazard()
 }
 
 // mean is the price's mean over the history, each price weighed by how long it
@@ -134,7 +134,7 @@ func (p *Pool) mean() (float64, bool) {
 		if i+1 < len(p.History) {
 			until = p.History[i+1].At
 		}
-		if held := until.Sub(p.History[i].At).Seconds(); held > 0 && p.History[i].Known() {
+		if held := until.Sub(p.History[i].At).Seconds(); held > 0 && p.History[i].IsKnown() {
 			sum += p.History[i].USD * held
 			seconds += held
 		}

@@ -23,7 +23,7 @@ type Input struct {
 	Pools    []Pool    `json:"pools"`     // candidates, the present pool among them
 	Limits   Limits    `json:"limits"`
 	Activity Activity  `json:"activity"`
-	Holds    Holds     `json:"holds"`
+	Holds    Blockers  `json:"holds"`
 }
 
 // Agent is who the decision is for.
@@ -31,7 +31,7 @@ type Agent struct {
 	ID         string `json:"id"`
 	ClientID   string `json:"client_id"`
 	Enabled    bool   `json:"enabled"`
-	AutoSwitch bool   `json:"auto_switch"` // whether anybody acts on it; the decision is the same
+	AutoSwitch bool   `json:"auto_switch"` // whether it is acted on; the decision is the same
 }
 
 // Instance is the agent's primary.
@@ -87,14 +87,14 @@ const (
 	maxUSD           = 100.0           // the sane range of prices ends here
 )
 
-// Known says whether the price is one: finite, positive and within the sane
+// IsKnown says whether the price is one: finite, positive and within the sane
 // range.
-func (p Price) Known() bool { return p.USD > 0 && p.USD <= maxUSD && !math.IsNaN(p.USD) }
+func (p Price) IsKnown() bool { return p.USD > 0 && p.USD <= maxUSD && !math.IsNaN(p.USD) }
 
-// Fresh says whether the price is known and young enough to act on.
-func (p Price) Fresh(now time.Time) bool {
+// IsFresh says whether the price is known and young enough to act on.
+func (p Price) IsFresh(now time.Time) bool {
 	age := now.Sub(p.At)
-	return p.Known() && age <= MaxPriceAge && age >= -clockSkew
+	return p.IsKnown() && age <= MaxPriceAge && age >= -clockSkew
 }
 
 // Digest identifies the input: equal inputs, equal digests. Histories are the
@@ -114,7 +114,7 @@ func (in Input) Digest() string {
 	}
 	in.Pools = pools
 	rest, err := json.Marshal(in)
-	if err != nil { // a number that JSON cannot say; such an input never moves anybody
+	if err != nil { // a number that JSON cannot say; such an input never moves an agent
 		rest = fmt.Appendf(nil, "%+v", in)
 	}
 	sum.Write(rest)
@@ -139,7 +139,7 @@ func (in Input) fits(p Pool) bool {
 // unknown.
 func (in Input) savingsAt(mode agent.Mode, poolID string) float64 {
 	p, known := in.pool(poolID)
-	if mode != agent.Spot || !known || !p.Price.Known() || !in.OnDemand.Known() {
+	if mode != agent.Spot || !known || !p.Price.IsKnown() || !in.OnDemand.IsKnown() {
 		return 0
 	}
 	return in.OnDemand.USD - p.Price.USD

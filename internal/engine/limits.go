@@ -42,8 +42,8 @@ type Activity struct {
 	PoolSince    time.Time `json:"pool_since,omitzero"`     // when the agent came into its present pool; zero on demand
 }
 
-// Holds is what stands in the way of any voluntary move just now.
-type Holds struct {
+// Blockers is what stands in the way of any voluntary move just now.
+type Blockers struct {
 	Pauses       []Pause `json:"pauses,omitempty"`
 	Notice       string  `json:"notice,omitempty"`    // kind of the notice that stands for the primary
 	Operation    string  `json:"operation,omitempty"` // the one that is changing the agent
@@ -55,7 +55,7 @@ type Holds struct {
 
 // Judge lists everything that forbids a voluntary move now, the most pressing
 // first; empty means go.
-func (l Limits) Judge(now time.Time, a Activity, h Holds) []Veto {
+func (l Limits) Judge(now time.Time, a Activity, h Blockers) []Veto {
 	var vetoes []Veto
 	veto := func(code fault.Code, format string, args ...any) {
 		vetoes = append(vetoes, Veto{code, fmt.Sprintf(format, args...)})
@@ -131,9 +131,9 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-// At says whether the instance is at a place already, for the answer "already
+// IsAt says whether the instance is at a place already, for the answer "already
 // in target state".
-func (i Instance) At(mode agent.Mode, poolID string) bool {
+func (i Instance) IsAt(mode agent.Mode, poolID string) bool {
 	return i.Mode == mode && (mode != agent.Spot || i.PoolID == poolID)
 }
 

@@ -16,7 +16,7 @@ func TestLimitsJudge(t *testing.T) {
 	cases := []struct {
 		name     string
 		activity engine.Activity
-		holds    engine.Holds
+		holds    engine.Blockers
 		want     []string
 	}{
 		{name: "nothing stands in the way", want: []string{}},
@@ -49,26 +49,26 @@ func TestLimitsJudge(t *testing.T) {
 		},
 		{
 			name:  "a pause",
-			holds: engine.Holds{Pauses: []engine.Pause{{Scope: engine.ScopeClient, Until: now.Add(time.Minute)}}},
+			holds: engine.Blockers{Pauses: []engine.Pause{{Scope: engine.ScopeClient, Until: now.Add(time.Minute)}}},
 			want:  []string{"switch.paused"},
 		},
 		{
 			name:  "a pause that expired",
-			holds: engine.Holds{Pauses: []engine.Pause{{Scope: engine.ScopeGlobal, Until: now}}},
+			holds: engine.Blockers{Pauses: []engine.Pause{{Scope: engine.ScopeGlobal, Until: now}}},
 			want:  []string{},
 		},
 		{
 			name:  "a notice comes first",
-			holds: engine.Holds{Notice: "termination-notice", Operation: "switch/c1"},
+			holds: engine.Blockers{Notice: "termination-notice", Operation: "switch/c1"},
 			want:  []string{"engine.notice_stands", "switch.busy"},
 		},
-		{name: "one of five may move", holds: engine.Holds{ClientAgents: 5}, want: []string{}},
+		{name: "one of five may move", holds: engine.Blockers{ClientAgents: 5}, want: []string{}},
 		{
 			name:  "only one of five",
-			holds: engine.Holds{ClientAgents: 5, ClientMoving: 1},
+			holds: engine.Blockers{ClientAgents: 5, ClientMoving: 1},
 			want:  []string{"engine.client_moving"},
 		},
-		{name: "two of twenty", holds: engine.Holds{ClientAgents: 20, ClientMoving: 1}, want: []string{}},
+		{name: "two of twenty", holds: engine.Blockers{ClientAgents: 20, ClientMoving: 1}, want: []string{}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestLimitsJudge(t *testing.T) {
 func TestRefusalCarriesAllVetoes(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, engine.Refusal(nil))
-	vetoes := engine.DefaultLimits().Judge(now, engine.Activity{SwitchesDay: 3, SwitchesWeek: 10}, engine.Holds{})
+	vetoes := engine.DefaultLimits().Judge(now, engine.Activity{SwitchesDay: 3, SwitchesWeek: 10}, engine.Blockers{})
 	err := engine.Refusal(vetoes)
 	require.True(t, fault.Is(err, switching.LimitReached))
 	require.ErrorContains(t, err, "3 of its 3 switches in the last 24 hours")

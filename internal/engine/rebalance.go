@@ -64,10 +64,10 @@ func isSafer(a, b Pool) bool {
 	if a.Interruptions.Count != b.Interruptions.Count {
 		return a.Interruptions.Count < b.Interruptions.Count
 	}
-	if a.Price.Known() != b.Price.Known() {
-		return a.Price.Known()
+	if a.Price.IsKnown() != b.Price.IsKnown() {
+		return a.Price.IsKnown()
 	}
-	if a.Price.Known() && a.Price.USD != b.Price.USD {
+	if a.Price.IsKnown() && a.Price.USD != b.Price.USD {
 		return a.Price.USD < b.Price.USD
 	}
 	return a.ID < b.ID

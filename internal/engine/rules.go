@@ -34,7 +34,7 @@ const (
 	// below a typical pool's. Both numbers were set on simulated markets so that
 	// the rules meet no more interruptions than a fleet that seldom moves.
 	riskAccepted = 0.75
-	// A risk this small a day is accepted from anybody, or equally safe pools
+	// A risk this small a day is accepted from any pool, or equally safe pools
 	// would never be compared by price.
 	smallRisk = 0.015
 	// Less history than this is no history: a price seen once may be an accident.
@@ -85,7 +85,7 @@ func (in Input) missing() []Veto {
 	if !in.Instance.modeKnown() {
 		lacks("It is not known how the instance is bought.")
 	}
-	if !in.OnDemand.Known() {
+	if !in.OnDemand.IsKnown() {
 		lacks("Insufficient pricing data: there is no on-demand reference for %s in %s.", in.Instance.Type,
 			in.Instance.Region)
 	}
@@ -94,9 +94,9 @@ func (in Input) missing() []Veto {
 	}
 	p, known := in.pool(in.Instance.PoolID)
 	switch {
-	case !known || !p.Price.Known():
+	case !known || !p.Price.IsKnown():
 		lacks("Insufficient pricing data: the price of the present pool is not known.")
-	case !p.Price.Fresh(in.Now):
+	case !p.Price.IsFresh(in.Now):
 		lacks("Insufficient pricing data: the price of the present pool %s is from %s.", p.ID, formatTime(p.Price.At))
 	case p.Interruptions == nil:
 		lacks("There are no interruption statistics for the present pool %s.", p.ID)

@@ -47,7 +47,7 @@ func TestRulesNeverExceedTheLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := inputs().Draw(t, "input")
 		d := engine.Decide(t.Context(), engine.Rules{}, in)
-		if !d.Moves() {
+		if !d.AsksForSwitch() {
 			return
 		}
 		since := in.Activity
@@ -58,7 +58,7 @@ func TestRulesNeverExceedTheLimits(t *testing.T) {
 		if d.Mode == agent.Spot {
 			require.GreaterOrEqual(t, d.Savings/in.OnDemand.USD*100, in.Limits.MinSavingsPercent-1e-9)
 			i := slices.IndexFunc(in.Pools, func(p engine.Pool) bool { return p.ID == d.PoolID })
-			require.LessOrEqual(t, engine.Risk(in.Pools[i], 0), in.Limits.RiskThreshold)
+			require.LessOrEqual(t, engine.DailyRisk(in.Pools[i], 0), in.Limits.RiskThreshold)
 		}
 	})
 }
@@ -80,9 +80,9 @@ func TestRulesNeverActOnMissingData(t *testing.T) {
 			in.OnDemand = engine.Price{}
 		}
 		d := engine.Decide(t.Context(), engine.Rules{}, in)
-		require.False(t, d.Moves() && d.PoolID == p.ID, "it never enters what it does not know")
+		require.False(t, d.AsksForSwitch() && d.PoolID == p.ID, "it never enters what it does not know")
 		if in.OnDemand.USD == 0 || in.Instance.Mode == agent.Spot && in.Instance.PoolID == p.ID {
-			require.False(t, d.Moves(), "it never leaves what it does not know")
+			require.False(t, d.AsksForSwitch(), "it never leaves what it does not know")
 		}
 	})
 }

@@ -162,11 +162,11 @@ func TestTheYoungRunAHigherRisk(t *testing.T) {
 	t.Parallel()
 	p := pool("us-east-1a", .03)
 	p.Interruptions.Count = 10
-	born, grown := engine.Risk(p, 0), engine.Risk(p, 2*time.Hour)
+	born, grown := engine.DailyRisk(p, 0), engine.DailyRisk(p, 2*time.Hour)
 	require.Greater(t, born, grown)
-	require.InDelta(t, grown, engine.Risk(p, 48*time.Hour), 1e-12)
+	require.InDelta(t, grown, engine.DailyRisk(p, 48*time.Hour), 1e-12)
 	p.Price.USD = .06
-	require.Greater(t, engine.Risk(p, 48*time.Hour), grown, "a price that doubled is a warning")
+	require.Greater(t, engine.DailyRisk(p, 48*time.Hour), grown, "a price that doubled is a warning")
 	p.Interruptions = nil
-	require.InDelta(t, 1, engine.Risk(p, 0), 0, "the unknown is not safe")
+	require.InDelta(t, 1, engine.DailyRisk(p, 0), 0, "the unknown is not safe")
 }

@@ -16,7 +16,7 @@ type MoveContext struct {
 	Instance Instance  `json:"instance"`
 	Limits   Limits    `json:"limits"`
 	Activity Activity  `json:"activity"`
-	Holds    Holds     `json:"holds"`
+	Holds    Blockers  `json:"holds"`
 }
 
 // Refusal says why the agent may not be moved now unless a person insists; nil:

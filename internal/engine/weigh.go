@@ -79,7 +79,7 @@ func (w *weighing) score(places []Place, forecasts []Forecast) {
 // moves no agent.
 func (in Input) score(p Place, f Forecast) Score {
 	s := Score{Mode: agent.Spot, PoolID: p.Pool.ID, AZ: p.Pool.AZ, Price: p.Pool.Price.USD, Risk: 1}
-	if !p.Pool.Price.Known() || p.Pool.Interruptions == nil {
+	if !p.Pool.Price.IsKnown() || p.Pool.Interruptions == nil {
 		return s
 	}
 	s.Risk = clampToUnit(f.Risk)
@@ -130,7 +130,7 @@ func (w *weighing) known(s *Score, p Pool) bool {
 	switch {
 	case !w.in.fits(p):
 		w.veto(s, OtherPlace, "%s is of another type or region.", p.ID)
-	case !p.Price.Fresh(w.in.Now):
+	case !p.Price.IsFresh(w.in.Now):
 		w.veto(s, MissingData, "%s has no fresh price.", p.ID)
 	case p.Interruptions == nil:
 		w.veto(s, MissingData, "%s has no interruption statistics.", p.ID)

@@ -29,7 +29,7 @@ type Description struct {
 	Hibernation    bool           `json:"hibernation,omitempty"`
 	AutoRecovery   string         `json:"auto_recovery,omitempty"`
 	HostNames      *HostNames     `json:"host_names,omitempty"`
-	CPU            *CPU           `json:"cpu,omitempty"` // nil: all cores and threads of the type
+	CPU            *CPUOptions    `json:"cpu,omitempty"` // nil: all cores and threads of the type
 	Reservation    string         `json:"reservation,omitempty"`
 	Licenses       []string       `json:"licenses,omitempty"` // ARNs
 	Bandwidth      string         `json:"bandwidth,omitempty"`
@@ -75,8 +75,8 @@ type HostNames struct {
 	AAAA bool   `json:"aaaa,omitempty"`
 }
 
-// CPU restricts the cores and threads of a type.
-type CPU struct {
+// CPUOptions restricts the cores and threads of a type.
+type CPUOptions struct {
 	Cores   int32  `json:"cores,omitempty"`
 	Threads int32  `json:"threads,omitempty"`
 	SEVSNP  string `json:"sev_snp,omitempty"`
@@ -211,7 +211,7 @@ func (d *Description) options(i types.Instance) {
 		}
 	}
 	if c := i.CpuOptions; c != nil {
-		d.CPU = &CPU{
+		d.CPU = &CPUOptions{
 			Cores:   aws.ToInt32(c.CoreCount),
 			Threads: aws.ToInt32(c.ThreadsPerCore),
 			SEVSNP:  string(c.AmdSevSnp),

@@ -40,14 +40,14 @@ var classes = map[string]fault.Code{
 	"capacity-not-available":               replica.NoCapacity,
 
 	// Quota: another family or on-demand; the pool is not to blame.
-	"AttachmentLimitExceeded":       replica.Quota,
-	"InstanceLimitExceeded":         replica.Quota,
-	"MaxIOPSLimitExceeded":          replica.Quota,
-	"MaxSpotInstanceCountExceeded":  replica.Quota,
-	"NetworkInterfaceLimitExceeded": replica.Quota,
-	"ResourceLimitExceeded":         replica.Quota,
-	"VcpuLimitExceeded":             replica.Quota,
-	"VolumeLimitExceeded":           replica.Quota,
+	"AttachmentLimitExceeded":       replica.QuotaUsedUp,
+	"InstanceLimitExceeded":         replica.QuotaUsedUp,
+	"MaxIOPSLimitExceeded":          replica.QuotaUsedUp,
+	"MaxSpotInstanceCountExceeded":  replica.QuotaUsedUp,
+	"NetworkInterfaceLimitExceeded": replica.QuotaUsedUp,
+	"ResourceLimitExceeded":         replica.QuotaUsedUp,
+	"VcpuLimitExceeded":             replica.QuotaUsedUp,
+	"VolumeLimitExceeded":           replica.QuotaUsedUp,
 
 	// Network: another subnet.
 	"InsufficientAddressCapacity":       replica.NoAddresses,
@@ -152,7 +152,7 @@ func classifyError(code string, serverFault bool) fault.Code {
 // sentences say what each class means, for the tenant and the operators' page.
 var sentences = map[fault.Code]string{
 	replica.NoCapacity:    "EC2 has no capacity for this",
-	replica.Quota:         "a quota of the account is used up",
+	replica.QuotaUsedUp:   "a quota of the account is used up",
 	replica.NoAddresses:   "the subnet has no free addresses",
 	replica.Throttled:     "EC2 asks us to slow down",
 	replica.Refused:       "the account does not permit it",

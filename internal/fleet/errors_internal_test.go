@@ -23,7 +23,7 @@ func TestClassOf(t *testing.T) {
 			"SpotMaxPriceTooLow",
 			"UnfulfillableCapacity", "Unsupported", "VolumeTypeNotAvailableInZone", "capacity-not-available",
 		},
-		replica.Quota: {
+		replica.QuotaUsedUp: {
 			"AttachmentLimitExceeded", "InstanceLimitExceeded", "MaxIOPSLimitExceeded", "MaxSpotInstanceCountExceeded",
 			"NetworkInterfaceLimitExceeded", "ResourceLimitExceeded", "VcpuLimitExceeded", "VolumeLimitExceeded",
 		},
@@ -85,14 +85,14 @@ func TestClassOf(t *testing.T) {
 func TestReactions(t *testing.T) {
 	t.Parallel()
 
-	for _, code := range []fault.Code{replica.NoCapacity, replica.Quota, replica.NoAddresses} {
+	for _, code := range []fault.Code{replica.NoCapacity, replica.QuotaUsedUp, replica.NoAddresses} {
 		require.Equal(t, fault.Exhausted, code.Kind(), "%s: ask elsewhere", code)
 	}
 	for _, code := range []fault.Code{replica.Throttled, replica.NotRunning, Unavailable, Unknown} {
 		require.True(t, code.Kind().Retryable(), "%s: ask again", code)
 	}
 	for _, code := range []fault.Code{replica.Refused, replica.Misconfigured, replica.TokenDead, replica.TokenReused,
-		replica.Gone} {
+		replica.InstanceGone} {
 		require.False(t, code.Kind().Retryable(), "%s: asking again changes nothing", code)
 	}
 }

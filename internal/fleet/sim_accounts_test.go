@@ -201,7 +201,7 @@ func TestRefusalsOfTheCloud(t *testing.T) {
 		}, replica.NoCapacity},
 		"quota": {func(t *testing.T, s *simclient.Client) error {
 			return s.SetQuota(t.Context(), simclient.Quota{SpotInstances: &zero})
-		}, replica.Quota},
+		}, replica.QuotaUsedUp},
 		"throttle": {func(t *testing.T, s *simclient.Client) error {
 			return s.SetThrottle(t.Context(), simclient.Throttle{Action: "RunInstances", Burst: 0})
 		}, replica.Throttled},

@@ -159,7 +159,7 @@ func TestTemplateOfWhatEnded(t *testing.T) {
 	require.NoError(t, c.Terminate(t.Context(), own, region, old.ID, time.Time{}))
 	for _, id := range []string{old.ID, "i-0123456789abcdef0"} {
 		_, err := c.Template(t.Context(), own, region, id)
-		require.Equal(t, replica.Gone, fault.CodeOf(err), id)
+		require.Equal(t, replica.InstanceGone, fault.CodeOf(err), id)
 	}
 }
 

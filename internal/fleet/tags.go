@@ -11,7 +11,7 @@ import (
 )
 
 // Tags that everything we launch carries from its first moment. They find what a
-// lost answer left behind. Anyone who may tag can lie, so nothing is terminated
+// lost answer left behind. A caller who may tag can lie, so nothing is terminated
 // for its tags alone: the database has the second word.
 const (
 	TagManagedBy = "managed-by"

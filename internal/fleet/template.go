@@ -60,7 +60,7 @@ func (p *Provider) Template(ctx context.Context, a Account, region, instanceID s
 	}
 	source := instanceFrom(region, raw)
 	if source.State == StateTerminated || source.ImageID == "" {
-		return Template{}, replica.Gone.New("instance %s has ended, and what it was launched with went with it",
+		return Template{}, replica.InstanceGone.New("instance %s has ended, and what it was launched with went with it",
 			instanceID)
 	}
 	t := Template{
@@ -102,7 +102,7 @@ func (p *Provider) find(ctx context.Context, c EC2API, instanceID string) (types
 			return i, nil
 		}
 	}
-	return types.Instance{}, replica.Gone.New("EC2 does not know instance %s", instanceID)
+	return types.Instance{}, replica.InstanceGone.New("EC2 does not know instance %s", instanceID)
 }
 
 // userData reads the user data; a tenant may keep it from us.

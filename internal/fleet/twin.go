@@ -7,29 +7,29 @@ import (
 	"strings"
 )
 
-// Fate is what becomes of a field of an original in its twin.
-type Fate string
+// FieldFate is what becomes of a field of an original in its twin.
+type FieldFate string
 
 // Fates.
 const (
-	Copied  Fate = "copied"  // asked for as it was
-	Derived Fate = "derived" // follows from something that is copied, or from the place
-	Excused Fate = "excused" // cannot or must not be the same
+	Copied  FieldFate = "copied"  // asked for as it was
+	Derived FieldFate = "derived" // follows from something that is copied, or from the place
+	Excused FieldFate = "excused" // cannot or must not be the same
 )
 
 // TwinField is one field of EC2's description of an instance, and its fate.
 type TwinField struct {
 	Struct, Field string
-	Fate          Fate
+	Fate          FieldFate
 	To            string // of a copied field: where it goes in RunInstancesInput, a path of names
 	Why           string // of another field
 }
 
-// Twin lists every field of EC2's description of an instance, of what is asked for
+// TwinFields lists every field of EC2's description of an instance, of what is asked for
 // separately (attributes, volumes, interfaces, credits), and what becomes of it in a
 // replacement. A test walks the SDK's structs and demands a row for each field. The table
 // is docs/twin.md.
-var Twin = slices.Concat(twinInstance, twinParts, twinVolume, twinInterface)
+var TwinFields = slices.Concat(twinInstance, twinParts, twinVolume, twinInterface)
 
 var twinInstance = rows("Instance", `
 AmiLaunchIndex | excused | one instance is launched at a time
@@ -216,7 +216,7 @@ func rows(of, text string) []TwinField {
 	var out []TwinField
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		part := strings.SplitN(strings.TrimSpace(line), " | ", 3)
-		f := TwinField{Struct: of, Field: part[0], Fate: Fate(part[1]), Why: part[2]}
+		f := TwinField{Struct: of, Field: part[0], Fate: FieldFate(part[1]), Why: part[2]}
 		if f.Fate == Copied {
 			f.To, f.Why = part[2], ""
 		}
@@ -227,8 +227,8 @@ func rows(of, text string) []TwinField {
 
 // TwinDocument is docs/twin.md.
 func TwinDocument() string {
-	count := map[Fate]int{}
-	for _, f := range Twin {
+	count := map[FieldFate]int{}
+	for _, f := range TwinFields {
 		count[f.Fate]++
 	}
 	var b strings.Builder
@@ -243,9 +243,9 @@ from the new place. An excused one cannot or must not be the same. What differs 
 copied is told when the instance is adopted, and by the preflight.
 
 Of %d fields %d are copied, %d derived and %d excused.
-`, len(Twin), count[Copied], count[Derived], count[Excused])
+`, len(TwinFields), count[Copied], count[Derived], count[Excused])
 	last := ""
-	for _, f := range Twin {
+	for _, f := range TwinFields {
 		if f.Struct != last {
 			last = f.Struct
 			_, _ = fmt.Fprintf(&b, "\n## %s\n\n| field | fate | where to, or why |\n|---|---|---|\n", f.Struct)

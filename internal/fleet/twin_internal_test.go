@@ -40,9 +40,9 @@ func TestEveryFieldHasAFate(t *testing.T) {
 	t.Parallel()
 
 	fates := map[string]TwinField{}
-	for _, f := range Twin {
+	for _, f := range TwinFields {
 		require.NotContains(t, fates, f.Struct+"."+f.Field, "twice")
-		require.Contains(t, []Fate{Copied, Derived, Excused}, f.Fate, "%+v", f)
+		require.Contains(t, []FieldFate{Copied, Derived, Excused}, f.Fate, "%+v", f)
 		require.NotEmpty(t, f.To+f.Why, "%+v", f)
 		fates[f.Struct+"."+f.Field] = f
 	}
@@ -63,7 +63,7 @@ func TestWhatIsCopiedArrives(t *testing.T) {
 	t.Parallel()
 
 	in := copyOf(t, everything(), agent.OnDemand)
-	for _, f := range Twin {
+	for _, f := range TwinFields {
 		if f.Fate == Copied {
 			require.True(t, arrives(reflect.ValueOf(in), strings.Split(f.To, ".")), "%s.%s is not at %s", f.Struct,
 				f.Field, f.To)

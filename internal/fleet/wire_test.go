@@ -49,7 +49,7 @@ func TestLaunchIsSentOnce(t *testing.T) {
 		want   fault.Code
 	}{
 		"InsufficientInstanceCapacity":      {500, replica.NoCapacity},
-		"MaxSpotInstanceCountExceeded":      {400, replica.Quota},
+		"MaxSpotInstanceCountExceeded":      {400, replica.QuotaUsedUp},
 		"InsufficientFreeAddressesInSubnet": {400, replica.NoAddresses},
 		"RequestLimitExceeded":              {503, replica.Throttled},
 		"UnauthorizedOperation":             {403, replica.Refused},

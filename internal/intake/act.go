@@ -26,7 +26,7 @@ const (
 )
 
 // act deals with one event. A notice that was taken in is returned.
-func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string, error) {
+func (i *Intake) act(ctx context.Context, e events.Event) (*roles.TakenNotice, string, error) {
 	switch {
 	case groups[e.Kind] == "":
 		return nil, noop, nil
@@ -69,7 +69,7 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e, i.MoveAhead)
 }
 
-func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notice) (*roles.Taken, string, error) {
+func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notice) (*roles.TakenNotice, string, error) {
 	got, err := i.Store.Take(ctx, clientID, n, roles.JudgeNotice)
 	if err != nil {
 		return nil, "", err
@@ -79,7 +79,7 @@ func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notic
 }
 
 // judged says what became of a notice. One of no agent's instance is not taken in.
-func judged(got *roles.Taken) (*roles.Taken, string) {
+func judged(got *roles.TakenNotice) (*roles.TakenNotice, string) {
 	switch {
 	case !got.Known:
 		return nil, unknown
@@ -96,7 +96,7 @@ const Door = "eventbridge"
 // does, because an event can be old and its queue can be written to by several accounts.
 // When the instance has ended it is as if a notice had come. One that retires, or that
 // has been replaced, is not asked for.
-func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Taken, string, error) {
+func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.TakenNotice, string, error) {
 	if o.Role != agent.Primary && o.Role != agent.Replica {
 		return nil, noop, nil
 	}
@@ -119,7 +119,7 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 
 // leave has an agent leave an instance that its Auto Scaling group ends, as if AWS had given
 // notice. The group waits until it is told to go on: see Lifecycle.
-func (i *Intake) leave(ctx context.Context, o Owner, e events.Event) (*roles.Taken, string, error) {
+func (i *Intake) leave(ctx context.Context, o Owner, e events.Event) (*roles.TakenNotice, string, error) {
 	if err := i.Store.RecordLifecycle(ctx, o, e); err != nil {
 		return nil, "", err
 	}

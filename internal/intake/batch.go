@@ -112,19 +112,19 @@ func (i *Intake) selectTogether(ctx context.Context, messages []parsed) (togethe
 	return together, rest
 }
 
-func (i *Intake) takeTogether(ctx context.Context, notices []Incoming) ([]*roles.Taken, error) {
+func (i *Intake) takeTogether(ctx context.Context, notices []Incoming) ([]*roles.TakenNotice, error) {
 	if len(notices) == 0 {
 		return nil, nil
 	}
 	return i.Store.TakeTogether(ctx, notices, roles.JudgeNotice)
 }
 
-func (i *Intake) finishTogether(ctx context.Context, together []toTake, got []*roles.Taken) {
+func (i *Intake) finishTogether(ctx context.Context, together []toTake, got []*roles.TakenNotice) {
 	if len(together) == 0 {
 		return
 	}
 	done := make([]Message, len(together))
-	var taken []*roles.Taken
+	var taken []*roles.TakenNotice
 	for n, one := range together {
 		done[n] = one.Message
 		t, outcome := judged(got[n])

@@ -64,9 +64,9 @@ type Store interface {
 	// Owners finds whose the instances of events are, in the order of the events.
 	Owners(ctx context.Context, of []events.Event) ([]Owner, error)
 	// Take takes a notice in, as every door does.
-	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
 	// TakeTogether takes in notices of different agents: all of them, or it fails.
-	TakeTogether(ctx context.Context, notices []Incoming, judge roles.NoticeJudge) ([]*roles.Taken, error)
+	TakeTogether(ctx context.Context, notices []Incoming, judge roles.NoticeJudge) ([]*roles.TakenNotice, error)
 	// RecordRunning records that the instance of a replica that waits for it runs. wake says
 	// that the agent's Guardian has something to do by that.
 	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
@@ -85,7 +85,7 @@ type Fleet interface {
 // Follower starts what follows from a notice that was taken in.
 type Follower interface {
 	BeginNotice() (done func())
-	Add(taken *roles.Taken)
+	Add(taken *roles.TakenNotice)
 }
 
 // Intake receives from one queue.
@@ -155,7 +155,7 @@ func (i *Intake) receive(ctx context.Context) {
 
 // handle deals with one message.
 func (i *Intake) handle(ctx context.Context, m parsed) {
-	var taken []*roles.Taken
+	var taken []*roles.TakenNotice
 	for _, e := range m.events {
 		t, outcome, err := i.act(ctx, e)
 		if err != nil {
@@ -179,7 +179,7 @@ func (i *Intake) handle(ctx context.Context, m parsed) {
 }
 
 // record counts what became of an event.
-func (i *Intake) record(ctx context.Context, e events.Event, t *roles.Taken, outcome string) {
+func (i *Intake) record(ctx context.Context, e events.Event, t *roles.TakenNotice, outcome string) {
 	if outcome == waits {
 		outcome = unknown
 	}
@@ -192,7 +192,7 @@ func (i *Intake) record(ctx context.Context, e events.Event, t *roles.Taken, out
 }
 
 // finish deletes messages whose events are durable, and starts what follows from them.
-func (i *Intake) finish(ctx context.Context, messages []Message, taken []*roles.Taken) {
+func (i *Intake) finish(ctx context.Context, messages []Message, taken []*roles.TakenNotice) {
 	i.step("durable")
 	i.delete(ctx, messages...)
 	i.step("deleted")

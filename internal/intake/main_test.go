@@ -137,12 +137,12 @@ func (q *memory) left() int {
 // followed remembers what was to be followed.
 type followed struct {
 	mu    sync.Mutex
-	taken []*roles.Taken
+	taken []*roles.TakenNotice
 }
 
 func (f *followed) BeginNotice() func() { return func() {} }
 
-func (f *followed) Add(t *roles.Taken) {
+func (f *followed) Add(t *roles.TakenNotice) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.taken = append(f.taken, t)

@@ -37,7 +37,7 @@ type Survey struct {
 		// ClaimSurveys gives places that are due, each to one caller. every is in seconds.
 		ClaimSurveys(ctx context.Context, limit int, every float64) ([]Place, error)
 		InstancesAt(ctx context.Context, p Place) ([]Owner, error)
-		Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+		Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
 	}
 	// See asks EC2. marks is why nothing is known of spot requests, nil when it is.
 	See    func(ctx context.Context, a activities.Account, region string, ids []string) (found map[string]Sighting, marks, err error)

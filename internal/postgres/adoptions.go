@@ -157,8 +157,8 @@ ON CONFLICT (dedup_key) DO NOTHING`, instanceID, agentID, v.Cause, v.Reason, v.R
 	return pg.Translate(err)
 }
 
-// Standing is how an instance stands to its client.
-type Standing struct {
+// AdoptionState is how an instance stands to its client.
+type AdoptionState struct {
 	Proof       adoption.Proof
 	Cause       adoption.Cause // while it is unproven, as what follows
 	Reason      string
@@ -171,8 +171,8 @@ type Standing struct {
 // An empty clientID is any tenant. An instance that is proven is answered as it is.
 // Fails with
 // agent.instance_of_another_tenant.
-func (s *Adoptions) AskAgain(ctx context.Context, clientID, instanceID, by string) (*Standing, error) {
-	var out Standing
+func (s *Adoptions) AskAgain(ctx context.Context, clientID, instanceID, by string) (*AdoptionState, error) {
+	var out AdoptionState
 	b := &pgx.Batch{}
 	b.Queue(`
 INSERT INTO events (client_id, agent_id, type, actor, message, metadata)
@@ -196,7 +196,7 @@ WHERE i.id = $1
   AND ($2 = '' OR i.client_id = $2)`, instanceID, clientID).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&out.Proof, &out.Cause, &out.Reason, &out.Repair, &out.AdoptedAt, &out.OperationID)
 		if pg.IsNoRows(err) {
-			return agent.ForeignInst.New("Instance not found")
+			return agent.InstanceOfOtherTenant.New("Instance not found")
 		}
 		return err
 	})

@@ -25,7 +25,7 @@ var InstanceInUse = fault.Define("agent.instance_in_use", fault.Conflict)
 type Agents struct {
 	DB *pg.DB
 
-	beats flight.Batch[agent.Heartbeat, *Beat]
+	beats flight.Batch[agent.Heartbeat, *HeartbeatResult]
 }
 
 // AgentConfig is an agent's configuration with its limits.
@@ -36,7 +36,7 @@ type AgentConfig struct {
 	Hostname           string
 	Status             agent.Status
 	Launcher           agent.Launcher
-	Keeping            agent.Keeping
+	Keeping            agent.StandbyMode
 	Enabled            bool
 	AutoTerminate      bool
 	TerminateWait      int // seconds
@@ -71,7 +71,7 @@ func (s *Agents) Config(ctx context.Context, clientID, agentID string) (*AgentCo
 // Registered is what became of a registration.
 type Registered struct {
 	AgentConfig
-	Standing  agent.InstanceRelation
+	Relation  agent.InstanceRelation
 	ReplicaID string // the open replica that the instance is, or may be
 	CommandID string // the agent-launched switch that the instance comes from
 	AwaitedBy string // the switch whose instance it is, and which waits for its word
@@ -98,21 +98,21 @@ func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registere
 		if err != nil {
 			return err
 		}
-		if out.Status == agent.Deleted {
-			out.Enabled, out.Keeping, out.Standing = false, agent.KeepNone, agent.StandsOutside
+		if out.Status == agent.StatusDeleted {
+			out.Enabled, out.Keeping, out.Relation = false, agent.KeepOff, agent.RelationOutside
 			return nil
 		}
 		if err := s.findRelation(ctx, tx, r, out); err != nil {
 			return err
 		}
-		if out.Standing == agent.StandsOutside && !created {
+		if out.Relation == agent.RelationOutside && !created {
 			if err := s.recordOrigin(ctx, tx, r, out); err != nil {
 				return err
 			}
 		}
 		return s.recordStart(ctx, tx, r, out, created)
 	})
-	if fault.Is(err, agent.ForeignInst) {
+	if fault.Is(err, agent.InstanceOfOtherTenant) {
 		if claim := s.claimInstance(ctx, r); claim != nil {
 			return nil, claim
 		}
@@ -166,15 +166,15 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 		r.InstanceID).Scan(&clientID, &owner, &role)
 	switch {
 	case pg.IsNoRows(err):
-		out.Standing = agent.StandsOutside
+		out.Relation = agent.RelationOutside
 		return nil
 	case err != nil:
 		return err
 	case clientID != r.ClientID:
 		return errForeignInstance(r.InstanceID)
 	case owner != nil && *owner == out.AgentID:
-		out.Standing = agent.InstanceRelation(role)
-		if out.Standing != agent.StandsReplica {
+		out.Relation = agent.InstanceRelation(role)
+		if out.Relation != agent.RelationReplica {
 			return nil
 		}
 		err := tx.QueryRow(
@@ -195,12 +195,12 @@ func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registrati
 		return InstanceInUse.New("Instance %s belongs to another agent of this client.", r.InstanceID).
 			With("agent_id", *owner)
 	}
-	out.Standing = agent.StandsOutside // retired from another agent, it may start anew with this one
+	out.Relation = agent.RelationOutside // retired from another agent, it may start anew with this one
 	return nil
 }
 
 func errForeignInstance(instanceID string) error {
-	return agent.ForeignInst.New("Instance %s is not this client's.", instanceID)
+	return agent.InstanceOfOtherTenant.New("Instance %s is not this client's.", instanceID)
 }
 
 // recordOrigin finds out where an instance comes from that we have no row of. Only an
@@ -225,7 +225,7 @@ RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
 		return err
 	}
 	if out.Takeover.Done {
-		out.Standing = agent.StandsPrimary
+		out.Relation = agent.RelationPrimary
 		return nil
 	}
 	var candidates []string
@@ -255,17 +255,17 @@ func (s *Agents) recordStart(
 	b := &pgx.Batch{}
 	if created {
 		queueFirstInstance(b, out.AgentID, r)
-		out.Standing = agent.StandsPrimary
+		out.Relation = agent.RelationPrimary
 	} else {
 		queueSeen(b, out.AgentID, r)
 	}
-	switch out.Standing {
-	case agent.StandsOutside:
+	switch out.Relation {
+	case agent.RelationOutside:
 		queueOutside(b, out.AgentID, r)
-	case agent.StandsPrimary, agent.StandsReplica:
+	case agent.RelationPrimary, agent.RelationReplica:
 		queueAdoption(b, r.InstanceID)
 	}
-	if out.Standing == agent.StandsPrimary {
+	if out.Relation == agent.RelationPrimary {
 		b.Queue(
 			`
 			UPDATE agents
@@ -279,7 +279,7 @@ func (s *Agents) recordStart(
 			r.PrivateIP,
 			r.PublicIP,
 		)
-		out.Status = agent.Online
+		out.Status = agent.StatusOnline
 	}
 	b.Queue(
 		`
@@ -296,18 +296,18 @@ func (s *Agents) recordStart(
 		Message: "Agent " + r.LogicalID + " registered from " + r.InstanceID,
 		Metadata: map[string]any{
 			"instance_id": r.InstanceID,
-			"standing":    out.Standing,
+			"standing":    out.Relation,
 			"mode":        r.Mode,
 			"version":     r.Version,
 		},
 		// An agent may register every few seconds: what is the same is recorded once a day.
-		Key: strings.Join([]string{"registered", out.AgentID, r.InstanceID, string(out.Standing), r.Version,
+		Key: strings.Join([]string{"registered", out.AgentID, r.InstanceID, string(out.Relation), r.Version,
 			time.Now().UTC().Format(time.DateOnly)}, "/"),
 	}
 	if created {
 		t.Message, t.Notify = "New agent registered: "+r.LogicalID, true
 	}
-	if out.Standing == agent.StandsOutside && out.CommandID == "" && out.ReplicaID == "" {
+	if out.Relation == agent.RelationOutside && out.CommandID == "" && out.ReplicaID == "" {
 		t.Type, t.Severity = "agent_outside", "warning"
 		t.Message = "Agent " + r.LogicalID + " also runs on " + r.InstanceID + ", which has no part"
 		t.Key = "outside/" + out.AgentID + "/" + r.InstanceID + "/" + time.Now().UTC().Format(time.DateOnly)
@@ -341,7 +341,7 @@ func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 		r.AZ,
 		agent.PoolID(r.InstanceType, r.AZ),
 		cmp.Or(r.Mode, agent.ModeUnknown),
-		agent.Known(r.AMI),
+		agent.KnownFact(r.AMI),
 	)
 	queueAdoption(b, r.InstanceID)
 }
@@ -357,5 +357,5 @@ func queueSeen(b *pgx.Batch, agentID string, r agent.Registration) {
 			region = CASE WHEN region IN ('', 'unknown') THEN $7 ELSE region END,
 			pool_id = CASE WHEN instance_type IN ('', 'unknown') OR az IN ('', 'unknown') THEN $8 ELSE pool_id END
 		WHERE id = $1 AND agent_id = $2`, r.InstanceID, agentID, cmp.Or(r.Mode, agent.ModeUnknown),
-		agent.Known(r.AMI), r.InstanceType, r.AZ, r.Region, agent.PoolID(r.InstanceType, r.AZ))
+		agent.KnownFact(r.AMI), r.InstanceType, r.AZ, r.Region, agent.PoolID(r.InstanceType, r.AZ))
 }

@@ -119,7 +119,7 @@ func (s *Agents) TakeOver(ctx context.Context, agentID string, r agent.Registrat
 			return err
 		}
 		stands := &Registered{AgentConfig: AgentConfig{AgentID: agentID}}
-		if err := s.findRelation(ctx, tx, r, stands); err != nil || stands.Standing != agent.StandsOutside {
+		if err := s.findRelation(ctx, tx, r, stands); err != nil || stands.Relation != agent.RelationOutside {
 			return err
 		}
 		var err error
@@ -146,9 +146,9 @@ func remember(ctx context.Context, tx pgx.Tx, agentID string, r *agent.Registrat
 	if err != nil {
 		return err
 	}
-	r.InstanceType = cmp.Or(agent.Known(r.InstanceType), agent.Known(was.InstanceType))
-	r.AZ = cmp.Or(agent.Known(r.AZ), agent.Known(was.AZ))
-	r.Region = cmp.Or(agent.Known(r.Region), agent.Known(was.Region), agent.RegionOf(r.AZ), region)
+	r.InstanceType = cmp.Or(agent.KnownFact(r.InstanceType), agent.KnownFact(was.InstanceType))
+	r.AZ = cmp.Or(agent.KnownFact(r.AZ), agent.KnownFact(was.AZ))
+	r.Region = cmp.Or(agent.KnownFact(r.Region), agent.KnownFact(was.Region), agent.RegionOf(r.AZ), region)
 	r.AMI = cmp.Or(r.AMI, was.AMI)
 	if r.Mode == "" || r.Mode == agent.ModeUnknown {
 		r.Mode = was.Mode
@@ -167,5 +167,5 @@ func queueOutside(b *pgx.Batch, agentID string, r agent.Registration) {
 		ON CONFLICT ON CONSTRAINT outside_instances_key DO UPDATE
 		SET instance_type = excluded.instance_type, region = excluded.region, az = excluded.az,
 			mode = excluded.mode, ami_id = excluded.ami_id, seen_at = excluded.seen_at`,
-		agentID, r.InstanceID, r.InstanceType, r.Region, r.AZ, cmp.Or(r.Mode, agent.ModeUnknown), agent.Known(r.AMI))
+		agentID, r.InstanceID, r.InstanceType, r.Region, r.AZ, cmp.Or(r.Mode, agent.ModeUnknown), agent.KnownFact(r.AMI))
 }

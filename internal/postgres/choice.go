@@ -120,9 +120,9 @@ WHERE r.id = $2 AND r.agent_id = $1`
 
 // Choice reads what the choice of pools for a replica is made from. Fails with
 // replica.not_found, also when the agent has no primary.
-func (s *Launches) Choice(ctx context.Context, agentID, replicaID string) (replica.Plan, replica.Facts, error) {
+func (s *Launches) Choice(ctx context.Context, agentID, replicaID string) (replica.Plan, replica.ChoiceFacts, error) {
 	var plan replica.Plan
-	var facts replica.Facts
+	var facts replica.ChoiceFacts
 	err := s.DB.Pool.QueryRow(ctx, selectChoice, agentID, replicaID).Scan(&plan, &facts)
 	if pg.IsNoRows(err) {
 		return plan, facts, replica.NotFound.New("there is no replica %s of an agent with a primary", replicaID)

@@ -103,7 +103,7 @@ func (s *Preflights) KeepQuotas(
 	if err != nil {
 		return err
 	}
-	_, err = s.DB.Pool.Exec(ctx, keepQuotas, clientID, region, preflight.Worst(checks), raw, at)
+	_, err = s.DB.Pool.Exec(ctx, keepQuotas, clientID, region, preflight.WorstResult(checks), raw, at)
 	return pg.Translate(err)
 }
 

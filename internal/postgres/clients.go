@@ -40,7 +40,7 @@ func NewClients(db *pg.DB, key []byte) (*Clients, error) {
 
 // NewClientsWith takes all keys of a deployment.
 func NewClientsWith(db *pg.DB, keys sealing.Keys) *Clients {
-	return &Clients{DB: db, seal: keys.For(useTokens)}
+	return &Clients{DB: db, seal: keys.BoxFor(useTokens)}
 }
 
 func (c *Clients) decryptToken(id string, sealed []byte) (string, error) {
@@ -54,7 +54,7 @@ func (c *Clients) decryptToken(id string, sealed []byte) (string, error) {
 // Create makes a client with its token, and tells it. Fails with
 // clients.bad_name, clients.bad_email, clients.bad_account, clients.name_taken and
 // clients.email_taken.
-func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*clients.Client, string, error) {
+func (c *Clients) Create(ctx context.Context, n clients.NewClient, by string) (*clients.Client, string, error) {
 	if err := n.Normalize(); err != nil {
 		return nil, "", err
 	}
@@ -71,7 +71,7 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 		Email:     n.Email,
 		Status:    clients.Active,
 		Launcher:  n.Launcher,
-		TokenHash: clients.Hash(token),
+		TokenHash: clients.HashToken(token),
 	}
 	sealed, err := c.seal.Seal(token, n.ID)
 	if err != nil {
@@ -127,7 +127,7 @@ func (c *Clients) Create(ctx context.Context, n clients.New, by string) (*client
 }
 
 // nameTaken puts the name that was asked for into the sentence.
-func (c *Clients) nameTaken(err error, n clients.New) error {
+func (c *Clients) nameTaken(err error, n clients.NewClient) error {
 	if pg.IsConstraint(err, "clients_name_key") {
 		return clients.NameTaken.Wrap(err, "Client %q already exists", n.Name)
 	}
@@ -181,7 +181,7 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 			FROM before
 			WHERE c.id = before.id
 			RETURNING c.name, before.token_hash`,
-			id, clients.Hash(token), sealed).Scan(&name, &before)
+			id, clients.HashToken(token), sealed).Scan(&name, &before)
 		if pg.IsNoRows(err) {
 			return clients.NotFound.New("Client not found")
 		}
@@ -197,7 +197,7 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 			Notify:   true,
 			Metadata: map[string]any{
 				"before": map[string]any{"token_hash": fingerprint(before)},
-				"after":  map[string]any{"token_hash": fingerprint(clients.Hash(token))},
+				"after":  map[string]any{"token_hash": fingerprint(clients.HashToken(token))},
 			},
 		})
 	})

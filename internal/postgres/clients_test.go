@@ -20,9 +20,9 @@ func TestTokensAreSealed(t *testing.T) {
 	db, ctx := postgrestest.Open(t), t.Context()
 	store, err := postgres.NewClients(db, bytes.Repeat([]byte{1}, 32))
 	require.NoError(t, err)
-	a, token, err := store.Create(ctx, clients.New{Name: "Acme"}, "test")
+	a, token, err := store.Create(ctx, clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)
-	b, _, err := store.Create(ctx, clients.New{Name: "Beta"}, "test")
+	b, _, err := store.Create(ctx, clients.NewClient{Name: "Beta"}, "test")
 	require.NoError(t, err)
 
 	name, shown, err := store.Token(ctx, a.ID, "test")
@@ -48,28 +48,28 @@ func TestTokensComeAndGo(t *testing.T) {
 	db, ctx := postgrestest.Open(t), t.Context()
 	store, err := postgres.NewClients(db, bytes.Repeat([]byte{1}, 32))
 	require.NoError(t, err)
-	a, token, err := store.Create(ctx, clients.New{Name: "Acme", Email: "ops@acme.test"}, "test")
+	a, token, err := store.Create(ctx, clients.NewClient{Name: "Acme", Email: "ops@acme.test"}, "test")
 	require.NoError(t, err)
 
 	tokens := &postgres.Credentials{DB: store.DB}
-	got, err := tokens.FindLegacy(ctx, clients.Hash(token))
+	got, err := tokens.FindLegacy(ctx, clients.HashToken(token))
 	require.NoError(t, err)
 	require.Equal(t, []any{a.ID, clients.Active, credentials.LegacyAgent},
 		[]any{got.ClientID, got.Status, got.LegacyMode})
-	_, _, err = store.Create(ctx, clients.New{Name: "aCME"}, "test")
+	_, _, err = store.Create(ctx, clients.NewClient{Name: "aCME"}, "test")
 	require.True(t, fault.Is(err, clients.NameTaken), "%v", err)
-	_, _, err = store.Create(ctx, clients.New{Name: "Other", Email: "OPS@acme.test"}, "test")
+	_, _, err = store.Create(ctx, clients.NewClient{Name: "Other", Email: "OPS@acme.test"}, "test")
 	require.True(t, fault.Is(err, clients.EmailTaken), "%v", err)
 
 	_, fresh, err := store.RegenerateToken(ctx, a.ID, "test")
 	require.NoError(t, err)
-	_, err = tokens.FindLegacy(ctx, clients.Hash(token))
+	_, err = tokens.FindLegacy(ctx, clients.HashToken(token))
 	require.True(t, fault.Is(err, credentials.NotFound), "the old token is dead at once")
-	_, err = tokens.FindLegacy(ctx, clients.Hash(fresh))
+	_, err = tokens.FindLegacy(ctx, clients.HashToken(fresh))
 	require.NoError(t, err)
 	_, err = store.Delete(ctx, a.ID, "test")
 	require.NoError(t, err)
-	_, err = tokens.FindLegacy(ctx, clients.Hash(fresh))
+	_, err = tokens.FindLegacy(ctx, clients.HashToken(fresh))
 	require.True(t, fault.Is(err, credentials.NotFound))
 	for _, forget := range []func() error{
 		func() error { _, _, err := store.Token(ctx, a.ID, "test"); return err },

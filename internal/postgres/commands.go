@@ -29,10 +29,10 @@ type Commands struct {
 }
 
 // NewCommand orders a switch.
-type NewCommand = switching.Order
+type NewCommand = switching.SwitchRequest
 
-// Command is an order as it stands.
-type Command = switching.Command
+// SwitchCommand is an order as it stands.
+type Command = switching.SwitchCommand
 
 const commandColumns = `id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority,
     terminate_wait_seconds, status, created_at`
@@ -48,11 +48,11 @@ func scanCommand(row pgx.Row) (*Command, error) {
 // pending; one with the id of an earlier order is that order, as it stands. Fails
 // with agent.not_found for an agent that is deleted or without a primary, with
 // switch.busy, which names the operation, with switch.pool_blocked, and if the move is voluntary as
-// engine.Standing.Refusal does.
+// engine.MoveContext.Refusal does.
 func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 	var out *Command
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		if in.Voluntary { // before the agent's row: everybody takes the two in this order
+		if in.Voluntary { // before the agent's row: every transaction takes the two in this order
 			if _, err := tx.Exec(ctx, `SELECT FROM fleet_limits FOR NO KEY UPDATE`); err != nil {
 				return err
 			}
@@ -145,7 +145,7 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 // checkReachable refuses an order that cannot work from where the agent lives. Fails with
 // switch.invalid_target. An agent without a primary is refused by the order itself.
 func checkReachable(ctx context.Context, tx pgx.Tx, in NewCommand) error {
-	var here switching.Here
+	var here switching.CurrentPlace
 	err := tx.QueryRow(ctx, `
 SELECT i.instance_type, i.pool_id, i.region, i.mode,
 	coalesce(l.template->>'architecture', own.architectures[1], ''),

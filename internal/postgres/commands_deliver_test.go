@@ -27,7 +27,7 @@ func TestPollsAtOnce(t *testing.T) {
 		g.agent("k1", id, "f-"+strconv.Itoa(n))
 		if n%3 == 0 {
 			g.exec(`UPDATE agents SET launcher = 'agent' WHERE id = $1`, id)
-			_, err := orders.Order(t.Context(), switching.Order{
+			_, err := orders.Order(t.Context(), switching.SwitchRequest{
 				ID:       "c" + id,
 				AgentID:  id,
 				Target:   switching.Target{Mode: agent.OnDemand},

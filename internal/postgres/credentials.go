@@ -58,12 +58,12 @@ const findCredential = `
 		`
 
 // FindCredential looks a token up by its hash. Fails with credentials.not_found.
-func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credentials.Found, error) {
+func (s *Credentials) FindCredential(ctx context.Context, hash []byte) (*credentials.StoredCredential, error) {
 	return s.find(ctx, `WHERE k.token_hash = $1`, hash)
 }
 
-func (s *Credentials) find(ctx context.Context, where string, arg any) (*credentials.Found, error) {
-	found, err := pg.QueryRow[credentials.Found](ctx, s.DB, findCredential+where, arg)
+func (s *Credentials) find(ctx context.Context, where string, arg any) (*credentials.StoredCredential, error) {
+	found, err := pg.QueryRow[credentials.StoredCredential](ctx, s.DB, findCredential+where, arg)
 	if pg.IsNoRows(err) {
 		return nil, credentials.NotFound.New("There is no such credential")
 	}
@@ -72,21 +72,21 @@ func (s *Credentials) find(ctx context.Context, where string, arg any) (*credent
 
 // FindLegacy looks up the one token that a client had before. Fails with
 // credentials.not_found.
-func (s *Credentials) FindLegacy(ctx context.Context, hash []byte) (*credentials.Found, error) {
+func (s *Credentials) FindLegacy(ctx context.Context, hash []byte) (*credentials.StoredCredential, error) {
 	return s.findLegacy(ctx, `WHERE token_hash = $1`, hash)
 }
 
 // FindOfSession looks up what a tenant's session was begun with: a credential, or with
 // an empty id the client's old token. Fails with credentials.not_found.
-func (s *Credentials) FindOfSession(ctx context.Context, clientID, credentialID string) (*credentials.Found, error) {
+func (s *Credentials) FindOfSession(ctx context.Context, clientID, credentialID string) (*credentials.StoredCredential, error) {
 	if credentialID == "" {
 		return s.findLegacy(ctx, `WHERE id = $1`, clientID)
 	}
 	return s.find(ctx, `WHERE k.id = $1`, credentialID)
 }
 
-func (s *Credentials) findLegacy(ctx context.Context, where string, arg any) (*credentials.Found, error) {
-	found := &credentials.Found{Kind: credentials.Legacy}
+func (s *Credentials) findLegacy(ctx context.Context, where string, arg any) (*credentials.StoredCredential, error) {
+	found := &credentials.StoredCredential{Kind: credentials.Legacy}
 	err := s.DB.Pool.QueryRow(ctx, `
 		SELECT id, name, email, status, launcher, legacy_token, token_hash, created_at
 		FROM clients `+where, arg).
@@ -100,7 +100,7 @@ func (s *Credentials) findLegacy(ctx context.Context, where string, arg any) (*c
 
 // Create makes an enrolment or a tenant credential, with its token. Fails with
 // credentials.invalid, credentials.too_many and clients.not_found.
-func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) (*CredentialView, string, error) {
+func (s *Credentials) Create(ctx context.Context, n credentials.NewCredential, by string) (*CredentialView, string, error) {
 	if err := n.Normalize(); err != nil {
 		return nil, "", err
 	}
@@ -135,7 +135,7 @@ func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) 
 				$9)
 			RETURNING id, client_id, kind, name, scope, logical_agent_id, agent_id, instance_id, uses, used,
 			          expires_at, last_used_at, last_address, revoked_at, created_by, created_at`,
-			n.ClientID, n.Kind, n.Name, n.Scope, clients.Hash(token), n.LogicalID, n.Uses, n.TTL.Seconds(), by)
+			n.ClientID, n.Kind, n.Name, n.Scope, clients.HashToken(token), n.LogicalID, n.Uses, n.TTL.Seconds(), by)
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (s *Credentials) Create(ctx context.Context, n credentials.New, by string) 
 			Metadata: map[string]any{
 				"before": nil,
 				"after": map[string]any{"id": out.ID, "kind": out.Kind, "name": out.Name, "scope": out.Scope,
-					"uses": out.Uses, "expires_at": out.ExpiresAt, "token_hash": fingerprint(clients.Hash(token))},
+					"uses": out.Uses, "expires_at": out.ExpiresAt, "token_hash": fingerprint(clients.HashToken(token))},
 			},
 		})
 	})
@@ -228,7 +228,7 @@ func (s *Credentials) UseEnrolment(ctx context.Context, id, instanceID string) e
 			return err
 		}
 		if used >= uses {
-			return credentials.UsedUp.New("This enrolment token has been used by another instance: make a new one.")
+			return credentials.Exhausted.New("This enrolment token has been used by another instance: make a new one.")
 		}
 		_, err = tx.Exec(ctx, `UPDATE credentials SET used = used + 1, last_used_at = now() WHERE id = $1`, id)
 		return err
@@ -279,7 +279,7 @@ func issueAgent(ctx context.Context, tx pgx.Tx, clientID, agentID, instanceID, p
 			created_by)
 		VALUES ($1, $2, 'agent', $3, $4, $5, $6, now() + make_interval(secs => $7), 'agent:' || $4)
 		RETURNING created_at, expires_at`,
-		uuid.NewString(), clientID, clients.Hash(token), agentID, instanceID, parentID,
+		uuid.NewString(), clientID, clients.HashToken(token), agentID, instanceID, parentID,
 		credentials.AgentTTL.Seconds()).Scan(&created, &out.ExpiresAt)
 	out.RenewAfter = created.Add(credentials.RenewAfter)
 	return out, err
@@ -343,7 +343,7 @@ func (s *Credentials) SetLegacyMode(
 	by string,
 ) error {
 	if !mode.Known() {
-		return credentials.Bad.New("The old token is for all, agent or off")
+		return credentials.Invalid.New("The old token is for all, agent or off")
 	}
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var before credentials.LegacyMode

@@ -46,7 +46,7 @@ func TestTwoRoles(t *testing.T) {
 	require.NoError(t, postgres.CheckVersion(ctx, app))
 	store, err := postgres.NewClients(app, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
-	made, _, err := store.Create(ctx, clients.New{Name: "Acme"}, "test")
+	made, _, err := store.Create(ctx, clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)
 	keeper := &postgres.Housekeeping{DB: app}
 	day := time.Now().Add(-30 * 24 * time.Hour)

@@ -48,7 +48,7 @@ a AS (
 	LEFT JOIN sizes z ON z.client_id = a.client_id
 	WHERE a.id = ANY($1))`
 
-	// standingOf is what voluntary moves are judged by: engine.Standing.
+	// standingOf is what voluntary moves are judged by: engine.MoveContext.
 	standingOf = `
 	'now', now(),
 	'agent',

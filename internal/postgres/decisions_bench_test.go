@@ -78,13 +78,13 @@ func BenchmarkFleetDecisions(b *testing.B) {
 				g.crowd(zone)
 				d := g.decider(&guardians{})
 				d.BatchSize = 0
-				used := cpu.Used()
+				used := cpu.ProcessorTime()
 				b.StartTimer()
 				out, err := d.DecideFleet(b.Context(), activities.DecideFleetInput{Period: someFive})
 				b.StopTimer()
 				require.NoError(b, err)
 				require.EqualValues(b, 10_000, (*out)["evaluated"])
-				cpu.Report(b, 10_000, b.Elapsed(), used)
+				cpu.ReportCost(b, 10_000, b.Elapsed(), used)
 				b.ReportMetric(float64(one[int64](g, `SELECT pg_total_relation_size('decisions')`))/10_000,
 					"bytes-kept/decision")
 				b.ReportMetric(float64((*out)["moved"]), "moved")

@@ -160,7 +160,7 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 			if !stopped && !known {
 				continue
 			}
-			if shared { // blocks and own prices are this client's, the pools are everybody's
+			if shared { // blocks and own prices are this client's, the pools are shared by all clients
 				in.Pools, shared = slices.Clone(in.Pools), false
 			}
 			if stopped {
@@ -183,14 +183,14 @@ func queryStructs[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any
 	return collectJSON[T](r)
 }
 
-// OpenMoves lists the moves that a run has decided on and not settled. Those that
+// OpenSwitchOrders lists the moves that a run has decided on and not settled. Those that
 // were not ordered while they were fresh are settled as lapsed.
-func (s *Decisions) OpenMoves(
+func (s *Decisions) OpenSwitchOrders(
 	ctx context.Context,
 	period time.Time,
 	fresh time.Duration,
-) ([]activities.OpenMove, error) {
-	var out []activities.OpenMove
+) ([]activities.OpenSwitchOrder, error) {
+	var out []activities.OpenSwitchOrder
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(
 			ctx,
@@ -204,7 +204,7 @@ func (s *Decisions) OpenMoves(
 		if err != nil {
 			return err
 		}
-		out, err = queryStructs[activities.OpenMove](ctx, tx, `
+		out, err = queryStructs[activities.OpenSwitchOrder](ctx, tx, `
 			SELECT jsonb_build_object('decision_id', d.id, 'agent_id', d.agent_id, 'name',
 				coalesce(nullif(a.hostname, ''), a.logical_agent_id), 'reason', d.reason,
 				'target',
@@ -218,7 +218,7 @@ func (s *Decisions) OpenMoves(
 
 // Settle keeps what became of a move. The refusal of an order is a veto of the
 // decision like any other. It settles once; again changes nothing.
-func (s *Decisions) Settle(ctx context.Context, in activities.SettledMove) error {
+func (s *Decisions) Settle(ctx context.Context, in activities.SettledSwitchOrder) error {
 	vetoes, err := json.Marshal(pg.NonNilList(in.Vetoes))
 	if err != nil {
 		return err

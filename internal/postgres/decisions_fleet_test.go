@@ -73,7 +73,7 @@ func (g *guardians) RequestSwitch(
 func (g *guarded) decider(w *guardians) *activities.Decisions {
 	return &activities.Decisions{
 		Store:     &postgres.Decisions{DB: g.db},
-		Mover:     &workflows.Moves{Commands: &postgres.Commands{DB: g.db}, Guardians: w},
+		Switches:  &workflows.SwitchOrders{Commands: &postgres.Commands{DB: g.db}, Guardians: w},
 		Log:       slog.New(slog.DiscardHandler),
 		BatchSize: 7,
 	}

@@ -131,7 +131,7 @@ func TestARepeatedDecisionIsOneRow(t *testing.T) {
 	}
 	var inputs struct {
 		Digest string
-		Holds  engine.Holds
+		Holds  engine.Blockers
 	}
 	require.NoError(t, json.Unmarshal(d.Inputs, &inputs))
 	require.Equal(t, last.Decision.Digest, inputs.Digest)

@@ -9,9 +9,9 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Beat is what became of a heartbeat.
-type Beat struct {
-	Standing agent.InstanceRelation
+// HeartbeatResult is what became of a heartbeat.
+type HeartbeatResult struct {
+	Relation agent.InstanceRelation
 	// Lost says that the agent's primary is lost (see primaryLost), so that an
 	// outside instance may follow it.
 	Lost bool
@@ -26,11 +26,11 @@ type Beat struct {
 // transition waits for no disk: a crash of the database that loses it is followed
 // by the next one half a minute later. Those that come together are one
 // statement. Fails with agent.not_found, also for a deleted agent.
-func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error) {
+func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*HeartbeatResult, error) {
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
 	if pg.MayConcernOneRow(err) ||
 		err == nil && out == nil { // one that fails must not fail the others, nor wait with them
-		var found map[string]*Beat
+		var found map[string]*HeartbeatResult
 		found, err = s.writeHeartbeats(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]
 	}
@@ -46,7 +46,7 @@ func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*Beat, error
 // Heartbeats records those of different agents in one statement. One that is left
 // out is nil: of an agent that is not there, whose row is locked, or that has
 // another one before it.
-func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat, error) {
+func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*HeartbeatResult, error) {
 	var batch []agent.Heartbeat
 	first := map[string]int{}
 	for n, h := range all {
@@ -56,7 +56,7 @@ func (s *Agents) Heartbeats(ctx context.Context, all []agent.Heartbeat) ([]*Beat
 		}
 	}
 	found, err := s.writeHeartbeats(ctx, heartbeatTogether, batch...)
-	out := make([]*Beat, len(all))
+	out := make([]*HeartbeatResult, len(all))
 	for id, b := range found {
 		out[first[id]] = b
 	}
@@ -67,11 +67,11 @@ func (s *Agents) writeHeartbeats(
 	ctx context.Context,
 	statement string,
 	all ...agent.Heartbeat,
-) (map[string]*Beat, error) {
+) (map[string]*HeartbeatResult, error) {
 	columns := make([][]string, 7)
 	for _, h := range all {
-		for n, v := range []string{h.AgentID, h.ClientID, h.InstanceID, string(h.Status), agent.Known(h.Type),
-			agent.Known(h.AZ), string(h.Mode)} {
+		for n, v := range []string{h.AgentID, h.ClientID, h.InstanceID, string(h.Status), agent.KnownFact(h.Type),
+			agent.KnownFact(h.AZ), string(h.Mode)} {
 			columns[n] = append(columns[n], v)
 		}
 	}
@@ -80,11 +80,11 @@ func (s *Agents) writeHeartbeats(
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
-	out := make(map[string]*Beat, len(all))
+	out := make(map[string]*HeartbeatResult, len(all))
 	var id string
-	var b Beat
+	var b HeartbeatResult
 	var lazily *string
-	if _, err = pgx.ForEachRow(found, []any{&id, &b.Standing, &b.Lost, &lazily}, func() error {
+	if _, err = pgx.ForEachRow(found, []any{&id, &b.Relation, &b.Lost, &lazily}, func() error {
 		one := b
 		out[id] = &one
 		return nil

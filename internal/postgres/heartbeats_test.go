@@ -35,16 +35,16 @@ func TestHeartbeatsTogether(t *testing.T) {
 
 	agents := &postgres.Agents{DB: g.db}
 	got, err := agents.Heartbeats(t.Context(), []agent.Heartbeat{
-		beatOf("a4", "i-4", agent.Online), beatOf("a2", "i-2", agent.Offline), beatOf("a3", "i-3", agent.Online),
-		beatOf("a1", "i-else", agent.Online),
-		beatOf("a2", "i-2", agent.Online), beatOf("a5", "i-5", agent.Online), beatOf("a6", "i-6", agent.Online),
-		beatOf("b1", "j-1", agent.Offline), beatOf("a9", "i-9", agent.Online),
+		beatOf("a4", "i-4", agent.StatusOnline), beatOf("a2", "i-2", agent.StatusOffline), beatOf("a3", "i-3", agent.StatusOnline),
+		beatOf("a1", "i-else", agent.StatusOnline),
+		beatOf("a2", "i-2", agent.StatusOnline), beatOf("a5", "i-5", agent.StatusOnline), beatOf("a6", "i-6", agent.StatusOnline),
+		beatOf("b1", "j-1", agent.StatusOffline), beatOf("a9", "i-9", agent.StatusOnline),
 	})
 	require.NoError(t, err)
 	require.Len(t, got, 9)
 	for n, want := range []agent.InstanceRelation{"primary", "primary", "primary", "outside"} {
 		require.NotNil(t, got[n], n)
-		require.Equal(t, want, got[n].Standing, n)
+		require.Equal(t, want, got[n].Relation, n)
 	}
 	for n, why := range []string{"another of the same agent", "locked", "deleted", "of another tenant", "nobody"} {
 		require.Nil(t, got[4+n], why)
@@ -75,8 +75,8 @@ func TestHeartbeatsAtOnce(t *testing.T) {
 	ok, lost, wrong := make([]error, fleet), make([]error, fleet), make([]error, fleet)
 	for n := range fleet {
 		id, instance := "f"+strconv.Itoa(n), "f-"+strconv.Itoa(n)
-		all.Go(func() { _, ok[n] = agents.Heartbeat(t.Context(), beatOf(id, instance, agent.Online)) })
-		all.Go(func() { _, lost[n] = agents.Heartbeat(t.Context(), beatOf("nobody"+id, instance, agent.Online)) })
+		all.Go(func() { _, ok[n] = agents.Heartbeat(t.Context(), beatOf(id, instance, agent.StatusOnline)) })
+		all.Go(func() { _, lost[n] = agents.Heartbeat(t.Context(), beatOf("nobody"+id, instance, agent.StatusOnline)) })
 		all.Go(func() { _, wrong[n] = agents.Heartbeat(t.Context(), beatOf(id, instance, "asleep")) })
 	}
 	all.Wait()

@@ -176,8 +176,8 @@ func (s *Launches) Template(ctx context.Context, agentID string) (json.RawMessag
 
 // Whereabouts says where an instance of the agent lives. Fails with
 // agent.instance_of_another_tenant.
-func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) (*activities.Ending, error) {
-	var out activities.Ending
+func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) (*activities.EndingInstance, error) {
+	var out activities.EndingInstance
 	err := s.DB.Pool.QueryRow(
 		ctx,
 		`
@@ -190,7 +190,7 @@ func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) 
 		Scan(&out.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID, &out.Account.Own,
 			&out.Ended, &out.LaunchedAt, &out.Proof)
 	if pg.IsNoRows(err) {
-		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
+		return nil, agent.InstanceOfOtherTenant.New("instance %s is not this agent's", instanceID)
 	}
 	return &out, pg.Translate(err)
 }

@@ -124,7 +124,7 @@ func TestPoolsRestLongerEachTime(t *testing.T) {
 		return one[int](g,
 			`SELECT coalesce(round(extract(epoch FROM max(retry_after) - now()) / 60), 0)::int FROM pool_health`)
 	}
-	for _, ours := range []fault.Code{replica.Quota, replica.Refused, replica.Throttled, replica.NoAddresses,
+	for _, ours := range []fault.Code{replica.QuotaUsedUp, replica.Refused, replica.Throttled, replica.NoAddresses,
 		replica.TokenDead} {
 		tell(ours)
 	}
@@ -142,7 +142,7 @@ func TestPoolsRestLongerEachTime(t *testing.T) {
 	tell(replica.NoCapacity)
 	require.Equal(t, 3, minutes(), "a success makes it forgotten")
 	tell("")
-	tell(replica.Gone)
+	tell(replica.InstanceGone)
 	require.Equal(t, 3, minutes(), "its instance was born dead")
 }
 
@@ -191,7 +191,7 @@ func TestChoice(t *testing.T) {
 	plan, facts, err := s.Choice(t.Context(), "a1", opened.Replica.ID)
 	require.NoError(t, err)
 	require.Equal(t, replica.Plan{Mode: agent.Spot, MaxHourlyCost: 1}, plan)
-	require.Equal(t, replica.Facts{
+	require.Equal(t, replica.ChoiceFacts{
 		Kind:    replica.Termination,
 		Primary: replica.Origin{InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a"},
 		Pools: []replica.PoolFacts{{InstanceType: "t3.large", AZ: "us-east-1b"}, {
@@ -221,5 +221,5 @@ func TestWhereabouts(t *testing.T) {
 	require.Equal(t, lines("k1", "us-east-1", false), lines(got.Account.ClientID, got.Region, got.Ended))
 	require.WithinDuration(t, time.Now(), got.LaunchedAt, time.Minute)
 	_, err = s.Whereabouts(t.Context(), "a9", "i-0")
-	require.Equal(t, agent.ForeignInst, fault.CodeOf(err))
+	require.Equal(t, agent.InstanceOfOtherTenant, fault.CodeOf(err))
 }

@@ -46,7 +46,7 @@ WHERE i.id = $1
 FOR NO KEY UPDATE`, instanceID, clientID).Scan(&client, &out.AgentID, &now, &before)
 		switch {
 		case pg.IsNoRows(err):
-			return agent.ForeignInst.New("Instance not found")
+			return agent.InstanceOfOtherTenant.New("Instance not found")
 		case err != nil:
 			return err
 		}

@@ -32,13 +32,13 @@ func (s *Notices) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
+) (*roles.TakenNotice, error) {
 	return s.take(ctx, clientID, n, false, judge)
 }
 
 // TakeAgain is Take for a notice that arrived before: the Guardian judges it, and
 // the notice counts as delivered.
-func (s *Roles) TakeAgain(ctx context.Context, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error) {
+func (s *Roles) TakeAgain(ctx context.Context, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error) {
 	return (&Notices{DB: s.DB}).take(ctx, "", n, true, judge)
 }
 
@@ -48,9 +48,9 @@ func (s *Notices) take(
 	n interruption.Notice,
 	again bool,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
+) (*roles.TakenNotice, error) {
 	out, err := s.takeOnce(ctx, clientID, n, again, judge)
-	if !fault.Is(err, roles.Stale) {
+	if !fault.Is(err, roles.StaleEpoch) {
 		return out, err
 	}
 	// The successor is not what its row says. The notice is kept all the same, and the
@@ -70,8 +70,8 @@ func (s *Notices) takeOnce(
 	n interruption.Notice,
 	again bool,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
-	var out *roles.Taken
+) (*roles.TakenNotice, error) {
+	var out *roles.TakenNotice
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		if out, err = recordNotice(ctx, tx, clientID, n, again); err != nil || !out.Known {
@@ -120,7 +120,7 @@ func recordNotice(
 	clientID string,
 	n interruption.Notice,
 	again bool,
-) (*roles.Taken, error) {
+) (*roles.TakenNotice, error) {
 	b := &pgx.Batch{}
 	queueAgentLock(b, clientID, n.AgentID)
 	out := queueRecord(b, n, again)
@@ -147,8 +147,8 @@ func queueAgentLock(b *pgx.Batch, clientID, agentID string) {
 
 // queueRecord makes a notice durable and reads the roles of its agent, which is locked.
 // What it returns is filled in when b has been sent.
-func queueRecord(b *pgx.Batch, n interruption.Notice, again bool) *roles.Taken {
-	out := &roles.Taken{Outcome: interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind}}
+func queueRecord(b *pgx.Batch, n interruption.Notice, again bool) *roles.TakenNotice {
+	out := &roles.TakenNotice{Outcome: interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind}}
 	b.Queue(`SELECT role FROM instances WHERE id = $2 AND agent_id = $1`, n.AgentID, n.InstanceID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&out.Role)
@@ -176,7 +176,7 @@ func queueRecord(b *pgx.Batch, n interruption.Notice, again bool) *roles.Taken {
 }
 
 // completeSet has the roles list the notice that was taken in.
-func completeSet(out *roles.Taken) {
+func completeSet(out *roles.TakenNotice) {
 	out.Outcome.Deadline = out.Outcome.Deadline.UTC()
 	if _, listed := out.Set.Outcome(out.Outcome.InstanceID, out.Outcome.Kind); out.Known && !listed {
 		out.Set.Outcomes = append(slices.Clone(out.Set.Outcomes), out.Outcome)
@@ -184,7 +184,7 @@ func completeSet(out *roles.Taken) {
 }
 
 // queueVerdict queues the second round trip, and fills in the outcome it leads to.
-func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken, traceID string) error {
+func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.TakenNotice, traceID string) error {
 	v := out.Verdict
 	switch v.Ruling {
 	case roles.RuledFailOver:
@@ -205,7 +205,7 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.Taken, traceID
 	case roles.RuledNotPrimary:
 		b.Queue(closeNotice, n.AgentID, n.InstanceID, n.Kind, interruption.NotPrimary)
 		if v.Lost != "" {
-			b.Queue(loseReplica, v.Lost, replica.Gone, "AWS takes instance "+n.InstanceID)
+			b.Queue(loseReplica, v.Lost, replica.InstanceGone, "AWS takes instance "+n.InstanceID)
 			queueNews(b, v.Lost)
 		}
 		out.Outcome.Result = interruption.NotPrimary

@@ -20,7 +20,7 @@ func termination(instanceID string) interruption.Notice {
 	return interruption.Notice{AgentID: "a1", InstanceID: instanceID, Kind: interruption.Termination, Door: "http"}
 }
 
-func (g *guarded) take(clientID string, n interruption.Notice) *roles.Taken {
+func (g *guarded) take(clientID string, n interruption.Notice) *roles.TakenNotice {
 	g.t.Helper()
 	got, err := (&postgres.Notices{DB: g.db}).Take(g.t.Context(), clientID, n, roles.JudgeNotice)
 	require.NoError(g.t, err)
@@ -90,7 +90,7 @@ func TestTakeNoticeThroughTwoDoorsAtOnce(t *testing.T) {
 	g := guard(t)
 	g.heir(replica.Manual, "i-0", "i-1")
 	doors := []string{"http", "eventbridge", "sweep", "http"}
-	answers := make([]*roles.Taken, len(doors))
+	answers := make([]*roles.TakenNotice, len(doors))
 	var wg sync.WaitGroup
 	for i, door := range doors {
 		wg.Go(func() {
@@ -192,7 +192,7 @@ func TestNoticeDeadlines(t *testing.T) {
 	n.Deadline = time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC)
 	require.Equal(t, interruption.Furthest, left(n), "years ahead")
 	n.Deadline = time.Time{}
-	require.Equal(t, interruption.Lead, left(n), "the earlier one holds: AWS's two minutes")
+	require.Equal(t, interruption.NoticeLead, left(n), "the earlier one holds: AWS's two minutes")
 	n.Deadline = time.Now().Add(-time.Hour)
 	require.Zero(t, left(n), "it is over")
 	n.Deadline = time.Now().Add(5 * time.Minute)

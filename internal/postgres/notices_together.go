@@ -23,17 +23,17 @@ func (s *Notices) TakeTogether(
 	ctx context.Context,
 	notices []intake.Incoming,
 	judge roles.NoticeJudge,
-) ([]*roles.Taken, error) {
+) ([]*roles.TakenNotice, error) {
 	ordered := slices.SortedFunc(slices.Values(notices), func(x, y intake.Incoming) int {
 		return cmp.Compare(x.Notice.AgentID, y.Notice.AgentID)
 	})
-	var out []*roles.Taken
+	var out []*roles.TakenNotice
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		b := &pgx.Batch{}
 		for _, one := range ordered {
 			queueAgentLock(b, one.ClientID, one.Notice.AgentID)
 		}
-		out = make([]*roles.Taken, len(notices))
+		out = make([]*roles.TakenNotice, len(notices))
 		for n, one := range notices {
 			out[n] = queueRecord(b, one.Notice, false)
 		}
@@ -61,7 +61,7 @@ func queueJudged(
 	ctx context.Context,
 	b *pgx.Batch,
 	n interruption.Notice,
-	out *roles.Taken,
+	out *roles.TakenNotice,
 	judge roles.NoticeJudge,
 ) error {
 	completeSet(out)

@@ -197,7 +197,7 @@ func TestOperationIsDueAfterAChangeOfItsReplica(t *testing.T) {
 
 	for name, decide := range map[string]func(g *guarded, standby roles.Replica) error{
 		"it was promoted": func(g *guarded, standby roles.Replica) error {
-			_, err := g.ChangeRoles(g.t.Context(), change(g.set(), standby, roles.ByPromotion, roles.Retire))
+			_, err := g.ChangeRoles(g.t.Context(), change(g.set(), standby, roles.ByPromotion, roles.RetireOld))
 			return err
 		},
 		"it is called off": func(g *guarded, standby roles.Replica) error {

@@ -114,7 +114,7 @@ SET occurrences = n.occurrences + 1,
 // fail again, that is another notification.
 func queueMended(b *pgx.Batch, agentID string) {
 	codes := []string{string(replica.Refused), string(replica.Misconfigured), string(replica.TokenReused),
-		string(replica.Quota), string(replica.NoPool)}
+		string(replica.QuotaUsedUp), string(replica.NoPool)}
 	b.Queue(`
 UPDATE notifications
 SET dedup_key = NULL

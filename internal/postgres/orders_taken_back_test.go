@@ -22,7 +22,7 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 	g := guard(t)
 	orders := &postgres.Commands{DB: g.db}
 	for range 20 { // whoever locks the agent first has the last word
-		c, err := orders.Order(t.Context(), switching.Order{
+		c, err := orders.Order(t.Context(), switching.SwitchRequest{
 			AgentID:  "a1",
 			Target:   switching.Target{Mode: agent.OnDemand},
 			Priority: switching.PriorityManual,
@@ -44,7 +44,7 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 			require.Equal(t, "cancelled", status)
 		}
 	}
-	c, err := orders.Order(t.Context(), switching.Order{
+	c, err := orders.Order(t.Context(), switching.SwitchRequest{
 		AgentID:  "a1",
 		Target:   switching.Target{Mode: agent.OnDemand},
 		Priority: switching.PriorityManual,

@@ -26,8 +26,8 @@ func (g *guarded) settled() {
 	)
 }
 
-func toOnDemand(agentID string) switching.Order {
-	return switching.Order{AgentID: agentID, Target: switching.Target{Mode: agent.OnDemand}, Voluntary: true}
+func toOnDemand(agentID string) switching.SwitchRequest {
+	return switching.SwitchRequest{AgentID: agentID, Target: switching.Target{Mode: agent.OnDemand}, Voluntary: true}
 }
 
 // TestOrdersMadeAtOnceDoNotOvershoot: forty callers each order the move of another

@@ -20,7 +20,7 @@ var (
 
 // Places lists every account and region that something of a client's lives in, or
 // was ever launched in, those first that were tried longest ago or never.
-func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
+func (s *Orphans) Places(ctx context.Context) ([]activities.SweepPlace, error) {
 	rows, err := s.DB.Pool.Query(ctx, `
 		SELECT x.id, x.role_arn, x.external_id, x.own_account, x.region
 		FROM (
@@ -39,7 +39,7 @@ func (s *Orphans) Places(ctx context.Context) ([]activities.Place, error) {
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.Place, err error) {
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p activities.SweepPlace, err error) {
 		return p, row.Scan(&p.Account.ClientID, &p.Account.RoleARN, &p.Account.ExternalID, &p.Account.Own, &p.Region)
 	})
 	return out, pg.Translate(err)
@@ -89,7 +89,7 @@ FROM unnest($2::text[], $3::text[], $4::text[]) AS v (id, replica, token)
 // cloud was, so that what was launched in between is not unknown to it.
 func (s *Orphans) Suspects(
 	ctx context.Context,
-	p activities.Place,
+	p activities.SweepPlace,
 	seen []activities.CloudInstance,
 ) ([]activities.Suspect, error) {
 	ids, replicas, tokens := make([]string, 0, len(seen)), make([]string, 0, len(seen)), make([]string, 0, len(seen))
@@ -112,7 +112,7 @@ func (s *Orphans) Suspects(
 // within the same moment.
 func (s *Orphans) RecordSightings(
 	ctx context.Context,
-	p activities.Place,
+	p activities.SweepPlace,
 	seen []activities.CloudInstance,
 	suspects []activities.Suspect,
 	apart time.Duration,
@@ -182,7 +182,7 @@ func agentsOf(suspects []activities.Suspect) []string {
 // to live.
 func (s *Orphans) MarkForTermination(
 	ctx context.Context,
-	p activities.Place,
+	p activities.SweepPlace,
 	i activities.CloudInstance,
 	x activities.Suspect,
 ) (bool, error) {
@@ -229,7 +229,7 @@ func knownMode(i activities.CloudInstance) string {
 }
 
 // RecordTerminated records the end of an orphan, and reports it once.
-func (s *Orphans) RecordTerminated(ctx context.Context, p activities.Place, x activities.Suspect) error {
+func (s *Orphans) RecordTerminated(ctx context.Context, p activities.SweepPlace, x activities.Suspect) error {
 	b := &pgx.Batch{}
 	b.Queue(`UPDATE orphan_sightings SET terminated_at = coalesce(terminated_at, now()) WHERE instance_id = $1`,
 		x.InstanceID)

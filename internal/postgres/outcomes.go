@@ -92,8 +92,8 @@ func (o *Outcomes) Launches(ctx context.Context, since time.Time) ([]LaunchEnd, 
 		LIMIT $2`, since, MostOutcomes)
 }
 
-// MoveEnd is a voluntary move that ended, or a takeover.
-type MoveEnd struct {
+// SwitchEnd is a voluntary move that ended, or a takeover.
+type SwitchEnd struct {
 	Key    string
 	At     time.Time
 	Kind   string // switch or promotion
@@ -101,9 +101,9 @@ type MoveEnd struct {
 	Asked  string // engine or person
 }
 
-// Moves lists moves that ended after a moment.
-func (o *Outcomes) Moves(ctx context.Context, since time.Time) ([]MoveEnd, error) {
-	return pg.QueryRows[MoveEnd](ctx, o.DB, `
+// EndedSwitches lists moves that ended after a moment.
+func (o *Outcomes) EndedSwitches(ctx context.Context, since time.Time) ([]SwitchEnd, error) {
+	return pg.QueryRows[SwitchEnd](ctx, o.DB, `
 		SELECT o.id AS key,
 			o.ended_at AS at,
 			o.kind,

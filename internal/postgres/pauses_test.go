@@ -114,7 +114,7 @@ func TestAPauseStopsVoluntaryMovesOnly(t *testing.T) {
 		By:       "ops",
 	},
 		engine.Pause{Until: time.Now().Add(time.Hour), Reason: "AWS has a bad day"}))
-	order := switching.Order{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Voluntary: true}
+	order := switching.SwitchRequest{AgentID: "a1", Target: switching.Target{Mode: agent.OnDemand}, Voluntary: true}
 	_, err := c.Order(t.Context(), order)
 	require.Equal(t, switching.Paused, fault.CodeOf(err))
 	require.ErrorContains(t, err, "AWS has a bad day")

@@ -77,7 +77,7 @@ func (s *PlannedMoves) Claim(ctx context.Context, limit int) ([]intake.PlannedMo
 
 // Order orders the switch of a move. The same move again is the same command.
 func (s *PlannedMoves) Order(ctx context.Context, m intake.PlannedMove, voluntary bool) (commandID string, err error) {
-	c, err := (&Commands{DB: s.DB}).Order(ctx, switching.Order{
+	c, err := (&Commands{DB: s.DB}).Order(ctx, switching.SwitchRequest{
 		ID:        uuid.NewSHA1(uuid.NameSpaceURL, []byte("planned-move:"+m.EventID+"/"+m.InstanceID)).String(),
 		AgentID:   m.AgentID,
 		Target:    switching.Target{Mode: agent.Mode(m.Mode), PoolID: m.PoolID},

@@ -65,7 +65,7 @@ func TestABlockedPoolIsKeptOutOfDecisionsOrdersAndChoices(t *testing.T) {
 	require.True(t, blockOf("a1").BlockedUntil.After(later), "it rests longer than it is blocked")
 	require.Equal(t, "AWS has trouble", blockOf("a1").BlockReason)
 
-	_, err := (&postgres.Commands{DB: g.db}).Order(t.Context(), switching.Order{
+	_, err := (&postgres.Commands{DB: g.db}).Order(t.Context(), switching.SwitchRequest{
 		AgentID: "b1", Target: switching.Target{Mode: agent.Spot, PoolID: pool, InstanceType: "t3.medium"}, By: "ann",
 	})
 	requireCode(t, err, switching.PoolBlocked)

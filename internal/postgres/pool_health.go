@@ -30,7 +30,7 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 			in.Where.PoolID,
 			launchMode(in.Where.Mode),
 		)
-	case string(replica.NoCapacity), string(replica.Gone):
+	case string(replica.NoCapacity), string(replica.InstanceGone):
 		_, err = s.DB.Pool.Exec(ctx,
 			`INSERT INTO pool_health AS h (client_id, pool_id, mode, failures, last_code, last_failed_at, retry_after)
 			SELECT client_id, $2, $3, 1, $4, now(), now() + `+retryAfterSQL("1")+` FROM agents WHERE id = $1

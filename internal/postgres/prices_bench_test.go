@@ -110,7 +110,7 @@ func benchReport(b *testing.B) {
 						source_type, observed_at)
 					VALUES (gen_random_uuid(), $2, $1, 't3.medium', 'us-east-1', right($1, 10), $3, 'primary', $4)`,
 					pool.PoolID,
-					pricing.Bucket(r.CollectedAt),
+					pricing.BucketOf(r.CollectedAt),
 					*pool.Price,
 					r.CollectedAt,
 				)
@@ -130,7 +130,7 @@ func benchReport(b *testing.B) {
 			var held string
 			if err == nil && g.db.Pool.QueryRow(b.Context(),
 				`SELECT source_type FROM price_buckets WHERE pool_id = $1 AND bucket = $2`, pool.PoolID,
-				pricing.Bucket(r.CollectedAt)).Scan(&held) != nil {
+				pricing.BucketOf(r.CollectedAt)).Scan(&held) != nil {
 				_, err = g.db.Pool.Exec(
 					b.Context(),
 					`
@@ -138,7 +138,7 @@ func benchReport(b *testing.B) {
 						VALUES ($1, $2, $3, 'collector', 1, $4)
 						ON CONFLICT DO NOTHING`,
 					pool.PoolID,
-					pricing.Bucket(r.CollectedAt),
+					pricing.BucketOf(r.CollectedAt),
 					*pool.Price,
 					r.CollectedAt,
 				)
@@ -386,7 +386,7 @@ func (g *guarded) load(rows int) {
 			pool := i % 1000
 			az := "us-east-1" + string(rune('a'+pool%6))
 			kind := fmt.Sprintf("t%d.medium", pool/6)
-			return []any{fmt.Sprintf("s%d", i), pricing.Bucket(at), kind + "." + az, kind, "us-east-1", az,
+			return []any{fmt.Sprintf("s%d", i), pricing.BucketOf(at), kind + "." + az, kind, "us-east-1", az,
 				0.01 + float64(i%97)/1e4, sources[i%3], at, noon.Add(time.Duration(i) * time.Millisecond)}, nil
 		}))
 	require.NoError(g.t, err)

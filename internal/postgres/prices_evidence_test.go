@@ -60,7 +60,7 @@ func TestAReportCountsForItsClientAlone(t *testing.T) {
 	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "t3.medium"}
 	now := time.Now()
 	p := &prices.Prices{DB: g.db}
-	_, err := p.KeepMoves(t.Context(), place, []activities.PriceMove{
+	_, err := p.KeepPriceChanges(t.Context(), place, []activities.PriceChange{
 		{AZ: "us-east-1a", Price: "0.0125", At: now.Add(-time.Hour)},
 		{AZ: "us-east-1b", Price: "0.0131", At: now.Add(-time.Hour)},
 	}, now.Add(-time.Hour), now)

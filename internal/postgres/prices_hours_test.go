@@ -37,10 +37,10 @@ func (g *guarded) hoursAgree(what string) {
 // many minutes before noon and in force since somewhat earlier.
 func (g *guarded) collected(zone string, minutes int, dollars float64, since time.Duration) {
 	g.t.Helper()
-	at := pricing.Bucket(noon.Add(-time.Duration(minutes) * time.Minute))
-	_, err := g.prices().KeepMoves(g.t.Context(),
+	at := pricing.BucketOf(noon.Add(-time.Duration(minutes) * time.Minute))
+	_, err := g.prices().KeepPriceChanges(g.t.Context(),
 		activities.TypeInRegion{Region: "us-east-1", InstanceType: "t3.medium"},
-		[]activities.PriceMove{{AZ: "us-east-1" + zone, Price: fmt.Sprintf("%.6f", dollars), At: at.Add(-since)}},
+		[]activities.PriceChange{{AZ: "us-east-1" + zone, Price: fmt.Sprintf("%.6f", dollars), At: at.Add(-since)}},
 		at, at.Add(pricing.BucketSize))
 	require.NoError(g.t, err)
 }
@@ -87,13 +87,13 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 	require.NoError(t, err)
 	g.hoursAgree("what was filled beside it is corrected")
 
-	moves := []activities.PriceMove{{
+	moves := []activities.PriceChange{{
 		AZ:    "us-east-1a",
 		Price: "0.04",
 		At:    noon.AddDate(0, 0, -3),
 	}, {AZ: "us-east-1d", Price: "0.05", At: noon.Add(-50 * time.Minute)}}
 	for range 2 {
-		_, err = p.KeepMoves(ctx, place, moves, noon.AddDate(0, 0, -2), noon)
+		_, err = p.KeepPriceChanges(ctx, place, moves, noon.AddDate(0, 0, -2), noon)
 		require.NoError(t, err)
 		g.hoursAgree("collection")
 	}
@@ -141,15 +141,15 @@ func TestHoursOfWritersAtOnce(t *testing.T) {
 					return
 				}
 				at := noon.Add(-time.Duration(random.IntN(3*3600)) * time.Second)
-				var moves []activities.PriceMove
+				var moves []activities.PriceChange
 				for _, zone := range []string{"a", "b", "c", "d"} {
-					moves = append(moves, activities.PriceMove{
+					moves = append(moves, activities.PriceChange{
 						AZ:    "us-east-1" + zone,
 						Price: fmt.Sprintf("%.6f", 0.001+random.Float64()),
 						At:    at,
 					})
 				}
-				_, errs[w] = p.KeepMoves(t.Context(), place, moves, at, at.Add(10*time.Minute))
+				_, errs[w] = p.KeepPriceChanges(t.Context(), place, moves, at, at.Add(10*time.Minute))
 			}
 		})
 	}

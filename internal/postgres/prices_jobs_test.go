@@ -162,14 +162,14 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	p := &prices.Prices{DB: g.db}
 	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "m5.large"}
 	require.NoError(t, p.KeepOnDemand(t.Context(), place, activities.ListPrice{Amount: 0.096, Currency: "USD"}, noon))
-	moves := []activities.PriceMove{
+	moves := []activities.PriceChange{
 		{AZ: "us-east-1a", Price: "0.040000", At: noon.Add(-3 * time.Hour)}, // in force at the start
 		{AZ: "us-east-1a", Price: "0.050000", At: noon.Add(-33 * time.Minute)},
 		{AZ: "us-east-1a", Price: "0.060000", At: noon.Add(-10 * time.Minute)},
 		{AZ: "us-east-1b", Price: "0.030000", At: noon.Add(-20 * time.Minute)},
 		{AZ: "us-east-1b", Price: "0", At: noon.Add(-15 * time.Minute)}, // no price
 	}
-	n, err := p.KeepMoves(t.Context(), place, moves, noon.Add(-time.Hour), noon)
+	n, err := p.KeepPriceChanges(t.Context(), place, moves, noon.Add(-time.Hour), noon)
 	require.NoError(t, err)
 	require.Equal(t, int64(12+4), n)
 	require.Equal(t, "6 4 2",
@@ -187,7 +187,7 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	require.Equal(t, 2, one[int](g, `SELECT count(*) FROM pools WHERE instance_type = 'm5.large'`))
 
 	before := g.everything()
-	n, err = p.KeepMoves(t.Context(), place, moves, noon.Add(-time.Hour), noon)
+	n, err = p.KeepPriceChanges(t.Context(), place, moves, noon.Add(-time.Hour), noon)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	require.Equal(t, before, g.everything())

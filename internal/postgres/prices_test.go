@@ -160,7 +160,7 @@ func TestAReportIsWeighed(t *testing.T) {
 			want := []string{}
 			for i, dollars := range c.prices {
 				pool := "t3.medium.us-east-1" + string(rune('a'+i))
-				want = append(want, string(pricing.Weigh(who[c.instance], pool, pricing.FromFloat(dollars),
+				want = append(want, string(pricing.WorthOf(who[c.instance], pool, pricing.FromFloat(dollars),
 					pricing.FromFloat(c.market))))
 			}
 			require.Equal(t, strings.Join(want, " "),
@@ -247,8 +247,8 @@ func TestTheDatabaseMergesAsTheRules(t *testing.T) {
 		accepted, err := r.Judge("a1", noon)
 		require.NoError(t, err)
 		s := accepted.Submissions[0]
-		key := pricing.Bucket(at).Format(time.TimeOnly)
-		told := pricing.Hold(pricing.Observation{ID: s.ID, Source: sources[instance], Price: s.Price, At: s.At})
+		key := pricing.BucketOf(at).Format(time.TimeOnly)
+		told := pricing.TruthOf(pricing.Observation{ID: s.ID, Source: sources[instance], Price: s.Price, At: s.At})
 		if held, known := want[key]; known {
 			told = held.Merge(told)
 		}

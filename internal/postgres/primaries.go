@@ -101,6 +101,6 @@ func (s *Primaries) Take(
 	clientID string,
 	n interruption.Notice,
 	judge roles.NoticeJudge,
-) (*roles.Taken, error) {
+) (*roles.TakenNotice, error) {
 	return (&Notices{DB: s.DB}).Take(ctx, clientID, n, judge)
 }

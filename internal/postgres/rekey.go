@@ -119,7 +119,7 @@ func (r *Rekeying) Unreadable(ctx context.Context) (rows, unreadable int, err er
 
 // each calls fn for each sealed row of a column, in the order of their ids.
 func (r *Rekeying) each(ctx context.Context, c sealedColumn, fn func(sealing.Box, sealedRow) error) error {
-	box := r.Keys.For(c.use)
+	box := r.Keys.BoxFor(c.use)
 	sql := fmt.Sprintf(
 		`SELECT id, %[2]s AS sealed FROM %[1]s WHERE id > $1 AND %[2]s IS NOT NULL ORDER BY id LIMIT %[3]d`, c.table,
 		c.column, rekeyChunk)

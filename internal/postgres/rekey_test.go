@@ -28,12 +28,12 @@ func TestSecretsAreRekeyed(t *testing.T) {
 		return all
 	}
 	before, both, after := keysOf(old), keysOf(fresh, old), keysOf(fresh)
-	c, token, err := postgres.NewClientsWith(db, before).Create(ctx, clients.New{Name: "Acme"}, "test")
+	c, token, err := postgres.NewClientsWith(db, before).Create(ctx, clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)
 	lost, _, err := postgres.NewClientsWith(db, keysOf(sealing.Key{Secret: bytes.Repeat([]byte{9}, 32)})).Create(ctx,
-		clients.New{Name: "Lost"}, "test")
+		clients.NewClient{Name: "Lost"}, "test")
 	require.NoError(t, err)
-	_, secret, err := postgres.NewSinksWith(db, before).Create(ctx, c.ID, notification.New{
+	_, secret, err := postgres.NewSinksWith(db, before).Create(ctx, c.ID, notification.NewNotification{
 		Kind:        notification.Webhook,
 		URL:         "https://hooks.example.com/x",
 		MinSeverity: notification.Info,

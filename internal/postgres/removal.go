@@ -124,8 +124,8 @@ func collectIDs(into *[]string) func(pgx.Rows) error {
 // statement, so no change of roles comes between them. One that is retiring or
 // retired already is answered again. Fails with roles.is_primary and
 // agent.instance_of_another_tenant.
-func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string) (*activities.Ending, error) {
-	var out activities.Ending
+func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string) (*activities.EndingInstance, error) {
+	var out activities.EndingInstance
 	var role string
 	err := s.DB.Pool.QueryRow(ctx, `UPDATE instances i SET
 			role = CASE WHEN i.role = 'replica' THEN 'retiring' ELSE i.role END,
@@ -138,7 +138,7 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 			&out.Account.Own, &out.Ended, &out.LaunchedAt, &out.Proof)
 	switch {
 	case pg.IsNoRows(err):
-		return nil, agent.ForeignInst.New("instance %s is not this agent's", instanceID)
+		return nil, agent.InstanceOfOtherTenant.New("instance %s is not this agent's", instanceID)
 	case err != nil:
 		return nil, pg.Translate(err)
 	case role == "primary":

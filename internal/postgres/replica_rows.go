@@ -93,7 +93,7 @@ SET state = 'failed',
     ended_at = clock_timestamp()
 WHERE replica_id = $1
   AND instance_id = $2
-  AND state = 'launched'`, in.ReplicaID, in.InstanceID, replica.Gone, in.Reason)
+  AND state = 'launched'`, in.ReplicaID, in.InstanceID, replica.InstanceGone, in.Reason)
 		b.Queue(`
 UPDATE instances
 SET role = 'retired',

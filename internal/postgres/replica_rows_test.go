@@ -91,13 +91,13 @@ func TestLoadReplica(t *testing.T) {
 	ok, err := g.Advance(t.Context(), roles.ReplicaTransition{
 		ReplicaID: id,
 		To:        replica.Failed,
-		ErrorCode: replica.Gone,
+		ErrorCode: replica.InstanceGone,
 		Error:     "it stopped",
 	})
 	require.NoError(t, err)
 	require.True(t, ok)
 	row = g.row(id)
-	require.Equal(t, lines(replica.Failed, replica.Gone, "it stopped", "i-1"),
+	require.Equal(t, lines(replica.Failed, replica.InstanceGone, "it stopped", "i-1"),
 		lines(row.Replica.State, row.ErrorCode, row.Error, row.Remains))
 	require.NoError(t, (&postgres.Launches{DB: g.db}).MarkRetired(t.Context(), "i-1"))
 	require.Empty(t, g.row(id).Remains, "it has ended")
@@ -114,13 +114,13 @@ func TestOnlyWhatIsTheReplicasAloneRemains(t *testing.T) {
 	g := guard(t)
 	r := g.heir(replica.Manual, "i-0", "i-1")
 	require.Equal(t, "i-1", g.row(r.ID).Remains)
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), r, roles.ByPromotion, roles.Demote))
+	_, err := g.ChangeRoles(t.Context(), change(g.set(), r, roles.ByPromotion, roles.DemoteOld))
 	require.NoError(t, err)
 	require.Empty(t, g.row(r.ID).Remains, "it is the primary")
 	require.Equal(t, replica.Promoted, g.row(r.ID).Replica.State)
 
 	demoted := g.set().Replicas[0]
-	_, err = g.ChangeRoles(t.Context(), change(g.set(), demoted, roles.ByPromotion, roles.Demote))
+	_, err = g.ChangeRoles(t.Context(), change(g.set(), demoted, roles.ByPromotion, roles.DemoteOld))
 	require.NoError(t, err)
 	require.Empty(t, g.row(r.ID).Remains, "it is the standby of a later replica")
 	g.exec(`UPDATE instances SET role = 'retiring', terminate_by = 'aws' WHERE id = 'i-1'`)

@@ -120,7 +120,7 @@ func (at lockedReplica) assignment(in roles.ReplicaTransition) assignment {
 }
 
 func isTransitionAllowed(from, to replica.State) bool {
-	for _, s := range to.From() {
+	for _, s := range to.PreviousStates() {
 		if s == from {
 			return true
 		}

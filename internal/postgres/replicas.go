@@ -245,7 +245,7 @@ func assignInstance(ctx context.Context, tx pgx.Tx, in assignment) error {
 	case err != nil:
 		return err
 	case !mine || owner == nil || *owner != in.agentID:
-		return agent.ForeignInst.New("instance %s is not this agent's", in.instanceID)
+		return agent.InstanceOfOtherTenant.New("instance %s is not this agent's", in.instanceID)
 	case role == agent.Primary:
 		return roles.IsPrimary.New("instance %s is the agent's primary and cannot stand by for itself", in.instanceID)
 	}

@@ -106,7 +106,7 @@ func TestOpenReplicaThatExists(t *testing.T) {
 			g,
 			`SELECT concat_ws(' ', role, instance_type, region, az, mode, launched_by) FROM instances WHERE id = 'i-1'`,
 		))
-	for instance, code := range map[string]fault.Code{"i-0": roles.IsPrimary, "i-b": agent.ForeignInst} {
+	for instance, code := range map[string]fault.Code{"i-0": roles.IsPrimary, "i-b": agent.InstanceOfOtherTenant} {
 		in.InstanceID = instance
 		_, err := g.OpenReplica(t.Context(), in)
 		require.Equal(t, code, fault.CodeOf(err), instance)
@@ -201,7 +201,7 @@ func TestAReplicaLivesOnOneInstance(t *testing.T) {
 		require.Equal(t, code, fault.CodeOf(err))
 	}
 	other := g.open(replica.Rebalance, "i-0")
-	for instance, code := range map[string]fault.Code{"i-0": roles.IsPrimary, "i-b": agent.ForeignInst} {
+	for instance, code := range map[string]fault.Code{"i-0": roles.IsPrimary, "i-b": agent.InstanceOfOtherTenant} {
 		_, err := g.Advance(t.Context(), roles.ReplicaTransition{
 			ReplicaID:  other.ID,
 			To:         replica.Running,
@@ -225,7 +225,7 @@ func TestAPromotedReplicaStays(t *testing.T) {
 
 	g := guard(t)
 	heir := g.heir(replica.Manual, "i-0", "i-1")
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.Leave))
+	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	for _, to := range []replica.State{replica.Ready, replica.Retiring, replica.Retired, replica.Failed} {
 		require.False(t, g.advance(heir.ID, to, ""), to)

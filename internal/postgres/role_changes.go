@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-var _ = pg.RegisterConstraint("instances_one_primary_per_agent", roles.Stale, "the agent has another primary already")
+var _ = pg.RegisterConstraint("instances_one_primary_per_agent", roles.StaleEpoch, "the agent has another primary already")
 var _ = pg.RegisterConstraint("replicas_one_manual_per_agent", replica.AlreadyExists, "the agent has a standby already")
 
 // ChangeRoles is the only place where an agent gets another primary: one
@@ -63,13 +63,13 @@ func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.RoleChange) (done bool,
 	case pg.IsNoRows(err):
 		return false, unknownAgent(in.AgentID)
 	case err == nil && !done && epoch != in.Epoch:
-		err = roles.Stale.New("agent %s is at epoch %d, not %d", in.AgentID, epoch, in.Epoch)
+		err = roles.StaleEpoch.New("agent %s is at epoch %d, not %d", in.AgentID, epoch, in.Epoch)
 	}
 	return done, err
 }
 
 // queueChange queues the change itself. Each statement must find exactly the one
-// row that it is about: together they check that everybody was in the role that
+// row that it is about: together they check that each instance was in the role that
 // the caller believed. The old primary goes first, because there is never a
 // moment with two.
 func queueChange(b *pgx.Batch, in roles.RoleChange) {
@@ -79,7 +79,7 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 		q.Fn = func(br pgx.BatchResults) error {
 			tag, err := br.Exec()
 			if err == nil && tag.RowsAffected() != 1 {
-				err = roles.Stale.New("%s of agent %s is not as it was believed to be", what, in.AgentID)
+				err = roles.StaleEpoch.New("%s of agent %s is not as it was believed to be", what, in.AgentID)
 			}
 			return err
 		}
@@ -116,7 +116,7 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 			last_switch_at = CASE WHEN $3 = 'termination' THEN last_switch_at ELSE clock_timestamp() END,
 			interruptions_handled = interruptions_handled + CASE WHEN $3 = 'termination' THEN 1 ELSE 0 END
 		WHERE id = $1 AND epoch = $2`, in.AgentID, in.Epoch, in.Cause)
-	if in.Fate == roles.Demote {
+	if in.Fate == roles.DemoteOld {
 		must("the place of the standby", insertDemoted, in.AgentID, in.OldID, in.NewID,
 			nullableSeconds(replica.RebalanceHold))
 	}
@@ -143,13 +143,13 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 // unproven instance replaces is left to its agent: an agent's word ends nothing.
 func oldPrimaryRole(in roles.RoleChange) (role, terminateBy string) {
 	switch {
-	case in.Fate == roles.Demote:
+	case in.Fate == roles.DemoteOld:
 		return "replica", ""
-	case in.Fate == roles.Keep:
+	case in.Fate == roles.KeepOld:
 		return "retired", "nobody"
-	case in.Fate == roles.Leave && in.Cause == roles.ByTermination:
+	case in.Fate == roles.LeaveOld && in.Cause == roles.ByTermination:
 		return "retiring", "aws"
-	case in.Fate == roles.Leave:
+	case in.Fate == roles.LeaveOld:
 		return "retiring", "agent"
 	default:
 		return "retiring", "us"

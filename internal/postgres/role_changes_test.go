@@ -20,20 +20,20 @@ func TestChangeRoles(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		cause       roles.Cause
-		fate        roles.Fate
-		keeping     agent.Keeping
+		fate        roles.OldPrimaryPolicy
+		keeping     agent.StandbyMode
 		old         string // role, who ends it
 		failover    bool
 		demotedHold bool
 	}{
-		{"a failover leaves the old one to AWS", roles.ByTermination, roles.Leave, agent.KeepAuto, "retiring aws",
+		{"a failover leaves the old one to AWS", roles.ByTermination, roles.LeaveOld, agent.KeepAuto, "retiring aws",
 			true, false},
-		{"a switch retires it", roles.BySwitch, roles.Retire, agent.KeepAuto, "retiring us", false, false},
-		{"or the agent does", roles.BySwitch, roles.Leave, agent.KeepAuto, "retiring agent", false, false},
-		{"or nobody", roles.BySwitch, roles.Keep, agent.KeepAuto, "retired nobody", false, false},
-		{"a promotion makes it the standby", roles.ByPromotion, roles.Demote, agent.KeepManual, "replica", false,
+		{"a switch retires it", roles.BySwitch, roles.RetireOld, agent.KeepAuto, "retiring us", false, false},
+		{"or the agent does", roles.BySwitch, roles.LeaveOld, agent.KeepAuto, "retiring agent", false, false},
+		{"or nobody", roles.BySwitch, roles.KeepOld, agent.KeepAuto, "retired nobody", false, false},
+		{"a promotion makes it the standby", roles.ByPromotion, roles.DemoteOld, agent.KeepManual, "replica", false,
 			false},
-		{"outside manual mode as the way back, for a while", roles.ByPromotion, roles.Demote, agent.KeepAuto,
+		{"outside manual mode as the way back, for a while", roles.ByPromotion, roles.DemoteOld, agent.KeepAuto,
 			"replica", false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestChangeRoles(t *testing.T) {
 			require.Equal(t, !tt.failover, one[bool](g, `SELECT last_switch_at IS NOT NULL FROM agents`))
 			require.EqualValues(t, 1,
 				one[int64](g, `SELECT epoch FROM instances WHERE id = 'i-1' AND primary_since IS NOT NULL`))
-			if tt.fate == roles.Demote {
+			if tt.fate == roles.DemoteOld {
 				require.Len(t, set.Replicas, 1)
 				old := set.Replicas[0]
 				require.Equal(t, lines(replica.Manual, "i-1", replica.Ready, "i-0"),
@@ -86,23 +86,23 @@ func TestChangeRolesRefusesWhatIsNotSo(t *testing.T) {
 		spoil func(g *guarded, in *roles.RoleChange)
 		code  fault.Code
 	}{
-		{"an older epoch", func(_ *guarded, in *roles.RoleChange) { in.Epoch-- }, roles.Stale},
-		{"a newer epoch", func(_ *guarded, in *roles.RoleChange) { in.Epoch++ }, roles.Stale},
-		{"another old primary", func(_ *guarded, in *roles.RoleChange) { in.OldID = "i-1" }, roles.Stale},
-		{"another instance of the replica", func(_ *guarded, in *roles.RoleChange) { in.NewID = "i-0" }, roles.Stale},
-		{"a replica of nobody", func(_ *guarded, in *roles.RoleChange) { in.ReplicaID = "elsewhere" }, roles.Stale},
+		{"an older epoch", func(_ *guarded, in *roles.RoleChange) { in.Epoch-- }, roles.StaleEpoch},
+		{"a newer epoch", func(_ *guarded, in *roles.RoleChange) { in.Epoch++ }, roles.StaleEpoch},
+		{"another old primary", func(_ *guarded, in *roles.RoleChange) { in.OldID = "i-1" }, roles.StaleEpoch},
+		{"another instance of the replica", func(_ *guarded, in *roles.RoleChange) { in.NewID = "i-0" }, roles.StaleEpoch},
+		{"a replica of nobody", func(_ *guarded, in *roles.RoleChange) { in.ReplicaID = "elsewhere" }, roles.StaleEpoch},
 		{"a replica that was given up",
-			func(g *guarded, in *roles.RoleChange) { g.advance(in.ReplicaID, replica.Retiring, "") }, roles.Stale},
+			func(g *guarded, in *roles.RoleChange) { g.advance(in.ReplicaID, replica.Retiring, "") }, roles.StaleEpoch},
 		{"a replica that is still launching",
-			func(g *guarded, in *roles.RoleChange) { g.exec(`UPDATE replicas SET state = 'launching'`) }, roles.Stale},
+			func(g *guarded, in *roles.RoleChange) { g.exec(`UPDATE replicas SET state = 'launching'`) }, roles.StaleEpoch},
 		{"an instance that is being ended", func(g *guarded, _ *roles.RoleChange) {
 			g.exec(`UPDATE instances SET role = 'retiring' WHERE id = 'i-1'`)
-		}, roles.Stale},
+		}, roles.StaleEpoch},
 		{"an instance that has ended", func(g *guarded, _ *roles.RoleChange) {
 			g.exec(`UPDATE instances SET terminated_at = now() WHERE id = 'i-1'`)
-		}, roles.Stale},
+		}, roles.StaleEpoch},
 		{"no place for the old one", func(g *guarded, in *roles.RoleChange) {
-			in.Fate = roles.Demote
+			in.Fate = roles.DemoteOld
 			g.exec(`UPDATE replicas SET kind = 'rebalance'`)
 			g.open(replica.Manual, "i-0")
 		}, replica.AlreadyExists},
@@ -112,7 +112,7 @@ func TestChangeRolesRefusesWhatIsNotSo(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
 			heir := g.heir(replica.Manual, "i-0", "i-1")
-			in := change(g.set(), heir, roles.ByTermination, roles.Leave)
+			in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
 			tt.spoil(g, &in)
 			_, err := g.ChangeRoles(t.Context(), in)
 			require.Equal(t, tt.code, fault.CodeOf(err), "%v", err)
@@ -141,7 +141,7 @@ func TestAChangeClosesItsNotice(t *testing.T) {
 	heir := g.heir(replica.Rebalance, "i-0", "i-1")
 	g.noticed("i-0", interruption.Rebalance)
 	g.noticed("i-0", interruption.Termination)
-	in := change(g.set(), heir, roles.ByTermination, roles.Leave)
+	in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
 	set, err := g.ChangeRoles(t.Context(), in)
 	require.NoError(t, err)
 	for _, kind := range []interruption.Kind{interruption.Termination, interruption.Rebalance} {
@@ -161,9 +161,9 @@ func TestAChangeMadeByAnotherClosesTheNotice(t *testing.T) {
 	heir := g.heir(replica.Switch, "c1", "i-1")
 	g.noticed("i-0", interruption.Termination)
 	set := g.set()
-	_, err := g.ChangeRoles(t.Context(), change(set, heir, roles.BySwitch, roles.Retire))
+	_, err := g.ChangeRoles(t.Context(), change(set, heir, roles.BySwitch, roles.RetireOld))
 	require.NoError(t, err)
-	in := change(set, heir, roles.ByTermination, roles.Leave)
+	in := change(set, heir, roles.ByTermination, roles.LeaveOld)
 	after, err := g.ChangeRoles(t.Context(), in)
 	require.NoError(t, err)
 	o, _ := after.Outcome("i-0", interruption.Termination)
@@ -187,7 +187,7 @@ func TestALateHeirMendsALostNotice(t *testing.T) {
 	require.True(t, o.Past)
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notifications WHERE severity = 'critical'`))
 	heir := g.heir(replica.Termination, "i-0", "i-1")
-	set, err = g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.Leave))
+	set, err = g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	o, _ = set.Outcome("i-0", interruption.Termination)
 	require.Equal(t, interruption.Promoted, o.Result)
@@ -202,7 +202,7 @@ func TestADemotedPrimaryComesBack(t *testing.T) {
 	g.exec(`UPDATE agents SET keeping = 'manual'`)
 	heir := g.heir(replica.Manual, "i-0", "i-1")
 	for n := range 4 {
-		set, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByPromotion, roles.Demote))
+		set, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByPromotion, roles.DemoteOld))
 		require.NoError(t, err)
 		require.EqualValues(t, n+1, set.Epoch)
 		require.Len(t, set.Replicas, 1)
@@ -224,7 +224,7 @@ func TestNothingEndsAPrimary(t *testing.T) {
 	require.Equal(t, "i-0", g.set().Primary.ID, "a primary is never marked")
 	g.agent("k2", "b1", "i-b")
 	_, err = launches.MarkRetiring(t.Context(), "a1", "i-b")
-	require.Equal(t, agent.ForeignInst, fault.CodeOf(err))
+	require.Equal(t, agent.InstanceOfOtherTenant, fault.CodeOf(err))
 
 	heir := g.heir(replica.Manual, "i-0", "i-1")
 	for range 2 {
@@ -232,8 +232,8 @@ func TestNothingEndsAPrimary(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, lines("k1", "us-east-1", false), lines(ending.Account.ClientID, ending.Region, ending.Ended))
 	}
-	_, err = g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.Leave))
-	require.Equal(t, roles.Stale, fault.CodeOf(err), "and nothing that ends becomes one")
+	_, err = g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.LeaveOld))
+	require.Equal(t, roles.StaleEpoch, fault.CodeOf(err), "and nothing that ends becomes one")
 	require.NoError(t, launches.MarkRetired(t.Context(), "i-1"))
 	ending, err := launches.MarkRetiring(t.Context(), "a1", "i-1")
 	require.NoError(t, err)

@@ -47,7 +47,7 @@ SET arrivals = n.arrivals + CASE WHEN $10::bool THEN 0 ELSE 1 END,
 // noticeRow gives the parameters of insertNotice. again says that the notice arrived
 // before and a Guardian has it now.
 func noticeRow(n interruption.Notice, again bool) []any {
-	lead, furthest := interruption.Lead, interruption.Furthest
+	lead, furthest := interruption.NoticeLead, interruption.Furthest
 	if n.Kind == interruption.Rebalance {
 		lead, furthest = replica.RebalanceHold, replica.RebalanceHold // after that it came to nothing
 	}

@@ -29,7 +29,7 @@ func TestOneOfTwoChangesWins(t *testing.T) {
 			if i%2 == 1 {
 				heir, cause = second, roles.BySwitch
 			}
-			_, errs[i] = g.ChangeRoles(t.Context(), change(set, heir, cause, roles.Leave))
+			_, errs[i] = g.ChangeRoles(t.Context(), change(set, heir, cause, roles.LeaveOld))
 		})
 	}
 	wg.Wait()
@@ -39,7 +39,7 @@ func TestOneOfTwoChangesWins(t *testing.T) {
 			won[i%2]++
 			continue
 		}
-		require.True(t, fault.Is(err, roles.Stale), "%v", err)
+		require.True(t, fault.Is(err, roles.StaleEpoch), "%v", err)
 	}
 	require.True(t, won == [2]int{4, 0} || won == [2]int{0, 4}, "one heir won for all who asked for it: %v", won)
 	g.sound()
@@ -56,7 +56,7 @@ func TestEndingAndPromotingAtOnce(t *testing.T) {
 	for n := range 12 {
 		id := "i-" + strconv.Itoa(n+1)
 		heir := g.heir(replica.Manual, g.set().Primary.ID, id)
-		in := change(g.set(), heir, roles.ByTermination, roles.Leave)
+		in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
 		var changed, ended error
 		var wg sync.WaitGroup
 		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
@@ -65,7 +65,7 @@ func TestEndingAndPromotingAtOnce(t *testing.T) {
 		if changed == nil {
 			require.Equal(t, roles.IsPrimary, fault.CodeOf(ended))
 		} else {
-			require.Equal(t, roles.Stale, fault.CodeOf(changed))
+			require.Equal(t, roles.StaleEpoch, fault.CodeOf(changed))
 			require.NoError(t, ended)
 			g.advance(heir.ID, replica.Retired, "")
 		}
@@ -83,7 +83,7 @@ func TestReadyAndPromotedAtOnce(t *testing.T) {
 		heir := g.heir(replica.Manual, g.set().Primary.ID, "i-"+strconv.Itoa(n+1))
 		g.exec(`UPDATE replicas SET state = 'running' WHERE id = $1`, heir.ID)
 		g.exec(`UPDATE agents SET failures = 1`)
-		in := change(g.set(), heir, roles.ByTermination, roles.Leave)
+		in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
 		var changed, advanced error
 		var wg sync.WaitGroup
 		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
@@ -105,7 +105,7 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 	agents := &postgres.Agents{DB: g.db}
 	for n := range 12 {
 		old := g.set().Primary.ID
-		in := change(g.set(), g.heir(replica.Manual, old, "i-"+strconv.Itoa(n+1)), roles.ByTermination, roles.Leave)
+		in := change(g.set(), g.heir(replica.Manual, old, "i-"+strconv.Itoa(n+1)), roles.ByTermination, roles.LeaveOld)
 		var changed error
 		var beats [4]error
 		var wg sync.WaitGroup
@@ -115,7 +115,7 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 					ClientID:   "k1",
 					AgentID:    "a1",
 					InstanceID: old,
-					Status:     agent.Online,
+					Status:     agent.StatusOnline,
 				})
 			})
 		}

@@ -181,7 +181,7 @@ func (s *Roles) writeRoles(ctx context.Context, agentID string, queue func(*pgx.
 func (s *Roles) SetKeeping(
 	ctx context.Context,
 	agentID string,
-	keeping agent.Keeping,
+	keeping agent.StandbyMode,
 	by string,
 ) (*roles.AgentRoles, error) {
 	return s.writeRoles(ctx, agentID, func(b *pgx.Batch) {

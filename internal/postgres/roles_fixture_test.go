@@ -118,7 +118,7 @@ func (g *guarded) heir(kind replica.Kind, cause, instanceID string) roles.Replic
 }
 
 // change is the change that makes r the primary of the set.
-func change(set *roles.AgentRoles, r roles.Replica, cause roles.Cause, fate roles.Fate) roles.RoleChange {
+func change(set *roles.AgentRoles, r roles.Replica, cause roles.Cause, fate roles.OldPrimaryPolicy) roles.RoleChange {
 	return roles.RoleChange{
 		AgentID:   set.AgentID,
 		Epoch:     set.Epoch,

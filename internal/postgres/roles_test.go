@@ -124,7 +124,7 @@ func TestRolesHold(t *testing.T) {
 				}
 				_, err = g.Advance(t.Context(), in)
 			case "change":
-				fate := rapid.SampledFrom([]roles.Fate{roles.Retire, roles.Leave, roles.Keep, roles.Demote}).Draw(rt,
+				fate := rapid.SampledFrom([]roles.OldPrimaryPolicy{roles.RetireOld, roles.LeaveOld, roles.KeepOld, roles.DemoteOld}).Draw(rt,
 					"fate")
 				_, err = g.ChangeRoles(t.Context(),
 					change(believed, open, rapid.SampledFrom([]roles.Cause{roles.ByTermination, roles.BySwitch,
@@ -144,7 +144,7 @@ func TestRolesHold(t *testing.T) {
 					}})
 			case "mode":
 				_, err = g.SetKeeping(t.Context(), id,
-					rapid.SampledFrom([]agent.Keeping{agent.KeepAuto, agent.KeepManual, agent.KeepNone}).Draw(rt,
+					rapid.SampledFrom([]agent.StandbyMode{agent.KeepAuto, agent.KeepManual, agent.KeepOff}).Draw(rt,
 						"mode"), "")
 			}
 			if err != nil {

@@ -121,7 +121,7 @@ func (s *Sessions) Sessions(ctx context.Context, now time.Time, idle time.Durati
 		ORDER BY s.started_at DESC, s.id LIMIT 1000`, now, now.Add(-idle))
 }
 
-// EndSessionOf ends a session of anyone, or one's own on another machine. Fails with
+// EndSessionOf ends a session of any operator, or one's own on another machine. Fails with
 // sessions.not_found.
 func (s *Sessions) EndSessionOf(ctx context.Context, id, by string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {

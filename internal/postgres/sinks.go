@@ -37,7 +37,7 @@ func NewSinks(db *pg.DB, key []byte) (*Sinks, error) {
 
 // NewSinksWith takes all keys of a deployment.
 func NewSinksWith(db *pg.DB, keys sealing.Keys) *Sinks {
-	return &Sinks{DB: db, seal: keys.For(useSinks)}
+	return &Sinks{DB: db, seal: keys.BoxFor(useSinks)}
 }
 
 // SinkView is a sink as its owner sees it. Its secret is shown once, when it is
@@ -71,7 +71,7 @@ func (s *Sinks) Sinks(ctx context.Context, clientID string) ([]SinkView, error) 
 
 // Create makes a sink with its secret and tells it. Fails with clients.not_found
 // and sink.too_many.
-func (s *Sinks) Create(ctx context.Context, clientID string, n notification.New, by string) (*SinkView, string, error) {
+func (s *Sinks) Create(ctx context.Context, clientID string, n notification.NewNotification, by string) (*SinkView, string, error) {
 	secret, err := notification.NewSecret(rand.Reader)
 	if err != nil {
 		return nil, "", err

@@ -21,7 +21,7 @@ func sinks(t *testing.T, g *guarded, of map[string]int) *postgres.Sinks {
 	for client, n := range of {
 		for range n {
 			_, _, err := s.Create(t.Context(), client,
-				notification.New{
+				notification.NewNotification{
 					Kind:        notification.Webhook,
 					URL:         "https://example.com",
 					MinSeverity: notification.Info,

@@ -27,7 +27,7 @@ func (g *guarded) facts(switchID string) *activities.SwitchFacts {
 func (g *guarded) ordered() *postgres.Command {
 	g.t.Helper()
 	wait := 300
-	c, err := (&postgres.Commands{DB: g.db}).Order(g.t.Context(), switching.Order{
+	c, err := (&postgres.Commands{DB: g.db}).Order(g.t.Context(), switching.SwitchRequest{
 		AgentID: "a1", Target: switching.Target{Mode: agent.Spot, PoolID: "t3.medium.us-east-1b"},
 		Priority: switching.PriorityManual, TerminateWait: &wait, Reason: "cheaper"})
 	require.NoError(g.t, err)
@@ -62,8 +62,8 @@ func TestAnOrderIsReadAtEachOfItsStates(t *testing.T) {
 		OldID:         "i-0",
 	}
 	require.Equal(t, want, g.facts(c.ID))
-	require.Equal(t, roles.Retire, want.OldPrimary())
-	require.Equal(t, roles.Leave, want.OldPrimaryOfAgent())
+	require.Equal(t, roles.RetireOld, want.OldPrimary())
+	require.Equal(t, roles.LeaveOld, want.OldPrimaryOfAgent())
 
 	begun := activities.SwitchPhase{CommandID: c.ID, AgentID: "a1", Phase: switching.Launching}
 	require.NoError(t, (&postgres.Switches{DB: g.db}).RecordPhase(t.Context(), begun))
@@ -80,7 +80,7 @@ func TestAnOrderIsReadAtEachOfItsStates(t *testing.T) {
 	ready.Replica.ReadyFor = 0
 	require.Equal(t, want, ready)
 
-	in := change(g.set(), r, roles.BySwitch, roles.Retire)
+	in := change(g.set(), r, roles.BySwitch, roles.RetireOld)
 	in.OperationID = roles.SwitchOperation(c.ID)
 	_, err := g.ChangeRoles(t.Context(), in)
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestASilentHeirIsToldOf(t *testing.T) {
 		return n
 	}
 	_, err := g.ChangeRoles(t.Context(),
-		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
+		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	require.Zero(t, told(), "it may still boot")
 	g.exec(`UPDATE instances SET primary_since = now() - interval '3 minutes' WHERE id = 'i-9'`)
@@ -174,7 +174,7 @@ func TestWhatCallsASwitchOffIsRead(t *testing.T) {
 	require.True(t, g.facts(c.ID).Noticed, "lost, and still in want of a successor")
 
 	_, err := g.ChangeRoles(t.Context(),
-		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
+		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	f := g.facts(c.ID)
 	require.Equal(t, lines(false, true, true, "i-9"), lines(f.Noticed, f.FailedOver, f.Replaced, f.Primary))
@@ -217,7 +217,7 @@ func TestAReportThatNothingOrderedIsRead(t *testing.T) {
 	f := g.facts("i-1")
 	require.Equal(t, lines(false, true, "i-0", "i-1", false),
 		lines(f.Ordered, f.Reported, f.OldID, f.NewID, f.Replaced))
-	require.Equal(t, roles.Leave, f.OldPrimaryOfAgent())
+	require.Equal(t, roles.LeaveOld, f.OldPrimaryOfAgent())
 
 	// Another move after it, of which the report is taken in first: the older one is over then.
 	reportedAt := func(seconds int) {
@@ -231,7 +231,7 @@ func TestAReportThatNothingOrderedIsRead(t *testing.T) {
 	reportedAt(60)
 	require.False(t, g.facts("i-2").Replaced)
 	_, err := g.ChangeRoles(t.Context(),
-		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.Leave))
+		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	require.True(t, g.facts("i-1").Replaced, "a failover was faster")
 

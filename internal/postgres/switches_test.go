@@ -46,7 +46,7 @@ func TestRecordPhase(t *testing.T) {
 	heir := g.heir(replica.Switch, "c1", "i-1")
 	phase(switching.Waiting, "i-1")
 	phase(switching.CuttingOver, "i-1")
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.BySwitch, roles.Retire))
+	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.BySwitch, roles.RetireOld))
 	require.NoError(t, err)
 	require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{CommandID: "c1", Status: "completed"}))
 	phase(switching.Retiring, "i-1")

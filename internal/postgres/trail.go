@@ -79,7 +79,7 @@ func (s *Trail) Seal(ctx context.Context, now time.Time) (sealed []trail.Entry, 
 		if err != nil {
 			return err
 		}
-		seals := trail.Chain(last, now, sealed)
+		seals := trail.SealEntries(last, now, sealed)
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{"trail_seals"}, []string{"day", "place", "entry_id", "prev", "hash"},
 			pgx.CopyFromSlice(len(seals), func(i int) ([]any, error) {
 				return []any{seals[i].Day, seals[i].Place, seals[i].EntryID, seals[i].Prev, seals[i].Hash}, nil
@@ -131,7 +131,7 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 	defer rows.Close()
 	var chain trail.Verifier
 	for rows.Next() {
-		var next trail.Sealed
+		var next trail.SealedEntry
 		var e trail.Entry
 		var found bool
 		if err := rows.Scan(&next.Day, &next.Place, &next.EntryID, &next.Prev, &next.Hash, &found, &e.ID, &e.At,
@@ -151,7 +151,7 @@ func (s *Trail) Verify(ctx context.Context) (sealed, waiting int, err error) {
 	return sealed, waiting, pg.Translate(rows.Err())
 }
 
-// Expire deletes what is older than trail.Keep: whole days of seals, and their entries.
+// Expire deletes what is older than trail.RetainFor: whole days of seals, and their entries.
 func (s *Trail) Expire(ctx context.Context) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `

@@ -299,7 +299,7 @@ func TestInstanceAndSwitchViews(t *testing.T) {
 	require.InDelta(t, 0.0416, switches[1].Price, 1e-9)
 	modes, err := v.ModeDistribution(ctx, "c1")
 	require.NoError(t, err)
-	require.Equal(t, []views.Count{{Name: "ondemand", N: 1}, {Name: "spot", N: 2}}, modes)
+	require.Equal(t, []views.NamedCount{{Name: "ondemand", N: 1}, {Name: "spot", N: 2}}, modes)
 	days, err := v.SwitchFrequency(ctx, "c1")
 	require.NoError(t, err)
 	require.Len(t, days, 2)

@@ -66,8 +66,8 @@ type Box struct {
 	use  string
 }
 
-// For makes the box of a use.
-func (k Keys) For(use string) Box { return Box{keys: k, use: use} }
+// BoxFor makes the box of a use.
+func (k Keys) BoxFor(use string) Box { return Box{keys: k, use: use} }
 
 // header begins what was sealed with a key that has an id; the id and its length follow.
 var header = []byte{0x01, 'S', 'K', '1'}

@@ -17,7 +17,7 @@ func boxOf(t *testing.T, keys ...sealing.Key) sealing.Box {
 	t.Helper()
 	all, err := sealing.NewKeys(keys...)
 	require.NoError(t, err)
-	return all.For("tokens")
+	return all.BoxFor("tokens")
 }
 
 // TestKeysAreReplacedWithoutAPause: whatever was sealed before is opened in each step, also
@@ -55,12 +55,12 @@ func TestEachUseHasItsOwnKey(t *testing.T) {
 	t.Parallel()
 	all, err := sealing.NewKeys(key("a", 1))
 	require.NoError(t, err)
-	sealed, err := all.For("tokens").Seal("secret", "x")
+	sealed, err := all.BoxFor("tokens").Seal("secret", "x")
 	require.NoError(t, err)
-	_, err = all.For("sinks").Open(sealed, "x")
+	_, err = all.BoxFor("sinks").Open(sealed, "x")
 	require.ErrorIs(t, err, sealing.ErrUnreadable)
 	for _, cut := range [][]byte{nil, {1}, sealed[:10], sealed[:len(sealed)-1]} {
-		_, err = all.For("tokens").Open(cut, "x")
+		_, err = all.BoxFor("tokens").Open(cut, "x")
 		require.ErrorIs(t, err, sealing.ErrUnreadable)
 	}
 }

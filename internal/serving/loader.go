@@ -1,5 +1,5 @@
 // Package serving keeps in each process the engine that the database wants, and
-// tries engines before anybody relies on them.
+// tries engines before agents rely on them.
 package serving
 
 import (
@@ -13,8 +13,8 @@ import (
 	"spotkeeper/internal/engine/python"
 )
 
-// Loaded is an engine that holds something until it is closed.
-type Loaded interface {
+// LoadedEngine is an engine that holds something until it is closed.
+type LoadedEngine interface {
 	engine.Engine
 	Close() error
 }
@@ -57,7 +57,7 @@ func (l *Loader) runner(s mlmodel.Session) (mlmodel.File, string, error) {
 // Load reads a session's file, proves that it is what was uploaded, and makes an
 // engine of it. Fails as Off does, with what is wrong with the file, and with
 // artifacts.unavailable.
-func (l *Loader) Load(ctx context.Context, s mlmodel.Session) (Loaded, error) {
+func (l *Loader) Load(ctx context.Context, s mlmodel.Session) (LoadedEngine, error) {
 	file, runner, err := l.runner(s)
 	if err != nil {
 		return nil, err

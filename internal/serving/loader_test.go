@@ -98,7 +98,9 @@ func TestTrialsRefuse(t *testing.T) {
 	t.Parallel()
 	try := func(decide func(in engine.Input) (engine.Decision, error)) error {
 		trial := &serving.Trial{
-			Load: func(context.Context, mlmodel.Session) (serving.Loaded, error) { return judge{decide: decide}, nil },
+			Load: func(context.Context, mlmodel.Session) (serving.LoadedEngine, error) {
+				return judge{decide: decide}, nil
+			},
 		}
 		_, err := trial.Try(t.Context(), mlmodel.Session{ID: "s"})
 		return err
@@ -133,7 +135,7 @@ func TestTrialsRefuse(t *testing.T) {
 func TestATrialThatIsCalledOff(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	trial := &serving.Trial{Load: func(context.Context, mlmodel.Session) (serving.Loaded, error) {
+	trial := &serving.Trial{Load: func(context.Context, mlmodel.Session) (serving.LoadedEngine, error) {
 		return judge{decide: func(in engine.Input) (engine.Decision, error) {
 			cancel()
 			return engine.StayPut(in, "fine"), nil
@@ -143,7 +145,7 @@ func TestATrialThatIsCalledOff(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, fault.CodeOf(err))
 
-	trial.Load = func(ctx context.Context, _ mlmodel.Session) (serving.Loaded, error) {
+	trial.Load = func(ctx context.Context, _ mlmodel.Session) (serving.LoadedEngine, error) {
 		return nil, python.BadEngine.Wrap(ctx.Err(), "it did not start in time")
 	}
 	_, err = trial.Try(ctx, mlmodel.Session{ID: "s"})

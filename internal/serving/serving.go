@@ -24,7 +24,7 @@ type Source interface {
 // it, and ask EngineFor for each decision.
 type Serving struct {
 	Source Source
-	Load   func(ctx context.Context, s mlmodel.Session) (Loaded, error)
+	Load   func(ctx context.Context, s mlmodel.Session) (LoadedEngine, error)
 	Log    *slog.Logger
 	Every  time.Duration    // between two looks; 0: 2 s
 	Now    func() time.Time // nil: time.Now
@@ -56,7 +56,7 @@ type serves struct {
 
 // held is an engine that is loaded, or failed to.
 type held struct {
-	engine   Loaded
+	engine   LoadedEngine
 	problem  error
 	notUntil time.Time // of the next attempt after a failure
 	unused   time.Time // since when; zero: in use

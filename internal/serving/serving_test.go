@@ -59,7 +59,7 @@ func (p *place) Serving(context.Context) (mlmodel.Serving, error) {
 	return p.want, p.away
 }
 
-func (p *place) load(_ context.Context, s mlmodel.Session) (serving.Loaded, error) {
+func (p *place) load(_ context.Context, s mlmodel.Session) (serving.LoadedEngine, error) {
 	if err := p.broken[s.ID]; err != nil {
 		return nil, err
 	}

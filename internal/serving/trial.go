@@ -16,7 +16,7 @@ import (
 // Trial loads sessions and lets them decide in a back-test, before they decide
 // anything else.
 type Trial struct {
-	Load func(ctx context.Context, s mlmodel.Session) (Loaded, error)
+	Load func(ctx context.Context, s mlmodel.Session) (LoadedEngine, error)
 }
 
 var _ activities.SessionTrial = (*Trial)(nil)

@@ -208,7 +208,7 @@ func TestAnAPIKeyIsGivenOnce(t *testing.T) {
 	_, err = temporalx.Connect(temporalx.Options{APIKeyFile: file,
 		Env: environment{"TEMPORAL_CONFIG_FILE": "/nonexistent", "TEMPORAL_API_KEY": "another"}})
 	require.ErrorContains(t, err, "not given together")
-	_, encrypted, err := temporalx.Server(temporalx.Options{APIKeyFile: file, Env: environment{"TEMPORAL_CONFIG_FILE": "/nonexistent"}})
+	_, encrypted, err := temporalx.ServerAddress(temporalx.Options{APIKeyFile: file, Env: environment{"TEMPORAL_CONFIG_FILE": "/nonexistent"}})
 	require.NoError(t, err)
 	require.True(t, encrypted, "a key is sent over TLS alone")
 }

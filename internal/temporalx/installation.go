@@ -21,10 +21,10 @@ const installation = "spotkeeper-installation"
 // installed is the memo's key.
 const installed = "installation"
 
-// Tie makes the namespace that of an installation, unless it is one's already. Fails with
+// TieNamespace makes the namespace that of an installation, unless it is one's already. Fails with
 // workflow.other_installation. A namespace that lost its state is tied anew. Memos are read
 // by the client's own converter.
-func Tie(ctx context.Context, c client.Client, memos converter.DataConverter, namespace, queue, id string) error {
+func TieNamespace(ctx context.Context, c client.Client, memos converter.DataConverter, namespace, queue, id string) error {
 	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID:     installation,
 		Paused: true,

@@ -75,9 +75,9 @@ func Connect(o Options) (client.Client, error) {
 	return c, err
 }
 
-// Server is the address of the server that Connect would use with the same options, and
+// ServerAddress is the address of the server that Connect would use with the same options, and
 // whether the way to it is encrypted.
-func Server(o Options) (address string, encrypted bool, err error) {
+func ServerAddress(o Options) (address string, encrypted bool, err error) {
 	opts, err := load(o)
 	if err != nil {
 		return "", false, err

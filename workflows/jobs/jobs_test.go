@@ -81,7 +81,7 @@ func (b *books) Regions(context.Context) ([]string, error) { return nil, b.fail 
 
 func (b *books) Due(context.Context, time.Time) ([]string, error) { return nil, b.fail }
 
-func (b *books) OpenMoves(_ context.Context, period time.Time, _ time.Duration) ([]activities.OpenMove, error) {
+func (b *books) OpenSwitchOrders(_ context.Context, period time.Time, _ time.Duration) ([]activities.OpenSwitchOrder, error) {
 	b.days = append(b.days, period)
 	return nil, b.fail
 }

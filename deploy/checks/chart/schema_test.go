@@ -67,7 +67,7 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 		}
 	}
 	secrets := []string{"DATABASE_URL", "SECRET_KEY", "SECRET_KEYS", "ADMIN_TOKEN", "OIDC_CLIENT_SECRET"}
-	for _, name := range config.Names() {
+	for _, name := range config.VariableNames() {
 		_, settable := schema.Properties["config"].Properties[name]
 		switch {
 		case slices.Contains(secrets, name):
@@ -77,6 +77,6 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 		}
 	}
 	for name := range schema.Properties["config"].Properties {
-		require.Contains(t, config.Names(), name, "there is no such setting")
+		require.Contains(t, config.VariableNames(), name, "there is no such setting")
 	}
 }

@@ -107,7 +107,7 @@ func (f *fleet) lose(ctx context.Context) *struck {
 				Scan(&a.instance)
 			if err == nil {
 				_, err = sim.Signal(ctx, simclient.Interruption{
-					InstanceID: a.instance, Kind: simclient.Notice, NoticeSeconds: interruption.Lead.Seconds()})
+					InstanceID: a.instance, Kind: simclient.Notice, NoticeSeconds: interruption.NoticeLead.Seconds()})
 			}
 			begun := time.Now()
 			var action string

@@ -227,7 +227,7 @@ func (r *racer) settle(t *testing.T, s *devtest.Stack) {
 	t.Helper()
 	tenants, err := postgres.NewClients(r.app.DB, mustDecode(t, raceKey))
 	require.NoError(t, err)
-	owner, _, err := tenants.Create(t.Context(), clients.New{
+	owner, _, err := tenants.Create(t.Context(), clients.NewClient{
 		Name:    r.queue,
 		Account: clients.Account{Own: true},
 	}, "test")
@@ -280,7 +280,7 @@ func (r *racer) move(ctx context.Context, id string) error {
 		<-time.After(time.Duration(rand.IntN(300)) * time.Millisecond) //nolint:gosec // not secret
 		answer, err := r.app.Workflows.TerminationNotice(ctx, id, workflows.NoticeInput{
 			InstanceID: at,
-			Deadline:   time.Now().Add(interruption.Lead),
+			Deadline:   time.Now().Add(interruption.NoticeLead),
 			Wait:       time.Minute,
 		})
 		if err != nil {

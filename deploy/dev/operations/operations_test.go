@@ -84,7 +84,7 @@ func ready(set *roles.AgentRoles) bool {
 	return len(set.Replicas) == 1 && set.Replicas[0].State == replica.Ready
 }
 
-func (k *keeper) configure(t *testing.T, id string, keeping agent.Keeping) {
+func (k *keeper) configure(t *testing.T, id string, keeping agent.StandbyMode) {
 	t.Helper()
 	_, err := k.workflows.Configure(t.Context(), id, workflows.ConfigureInput{Keeping: keeping, By: "test"})
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func (k *keeper) manual(t *testing.T, _ *keeper) {
 	require.Equal(t, first.InstanceID, got.NewPrimary)
 	second := k.until(t, id, "another standby", ready).Replicas[0]
 	require.NotEqual(t, first.ID, second.ID)
-	k.configure(t, id, agent.KeepNone)
+	k.configure(t, id, agent.KeepOff)
 	k.until(t, id, "no standby", func(s *roles.AgentRoles) bool { return len(s.Replicas) == 0 })
 	require.Equal(t, "succeeded", k.ended(t, workflows.ReplicaID(second.ID)))
 	require.False(t, k.running(second.InstanceID))
@@ -140,7 +140,7 @@ func (k *keeper) promotions(t *testing.T, _ *keeper) {
 	_, err = k.workflows.DeleteReplica(t.Context(), id, workflows.DeleteReplicaInput{ReplicaID: last.ID})
 	require.NoError(t, err)
 	require.Equal(t, "succeeded", k.ended(t, workflows.ReplicaID(last.ID)))
-	k.configure(t, id, agent.KeepNone)
+	k.configure(t, id, agent.KeepOff)
 }
 
 // order makes a command and asks for its switch.

@@ -30,7 +30,7 @@ func (o *Options) Set(name, value string) {
 // TakeEnvironment adds what the environment says of the product to the options, and
 // returns the names of the product's variables that are set and ignored.
 func (o *Options) TakeEnvironment(environ []string) (ignored []string) {
-	known := config.Names()
+	known := config.VariableNames()
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
 		switch {

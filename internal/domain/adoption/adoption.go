@@ -51,7 +51,7 @@ const (
 	NotRunning   Cause = "not_running"   // it is stopped or has ended
 	OtherAccount Cause = "other_account" // it lives in another AWS account
 	OtherClient  Cause = "other_client"  // its tags name another client
-	NoMark       Cause = "no_mark"       // in a shared account nothing at EC2 names the client
+	NoTenantMark Cause = "no_mark"       // in a shared account nothing at EC2 names the client
 	TagRefused   Cause = "tag_refused"   // the role may not tag it
 	Unanswered   Cause = "unanswered"    // EC2 does not answer
 )
@@ -124,7 +124,7 @@ func (c Claim) Judge() Verdict {
 		return unproven(OtherClient, "the tags of "+c.InstanceID+" name another client",
 			"register the agent with the token of the client that the tag spotkeeper:client names")
 	case (c.OwnAccount || c.Shared) && c.TaggedBy == "" && !c.Document:
-		return unproven(NoMark,
+		return unproven(NoTenantMark,
 			"several clients share the account, and nothing at EC2 says that "+c.InstanceID+" is this one's",
 			"tag the instance with spotkeeper:client = "+c.ClientID)
 	}

@@ -28,7 +28,7 @@ func TestJudge(t *testing.T) {
 		"no role and no right": {func(c *adoption.Claim) { c.HasRole = false },
 			adoption.ClientAlone, false},
 		"ours, without a mark": {func(c *adoption.Claim) { c.HasRole, c.OwnAccount = false, true },
-			adoption.NoMark, false},
+			adoption.NoTenantMark, false},
 		"ours, with a mark": {
 			func(c *adoption.Claim) { c.HasRole, c.OwnAccount, c.TaggedBy = false, true, "c1" }, "", false},
 		"ours, with another client's mark": {
@@ -39,7 +39,7 @@ func TestJudge(t *testing.T) {
 		"ours, a document and another's mark": {
 			func(c *adoption.Claim) { c.OwnAccount, c.Document, c.TaggedBy = true, true, "c2" }, adoption.OtherClient,
 			false},
-		"two clients in one account": {func(c *adoption.Claim) { c.Shared = true }, adoption.NoMark,
+		"two clients in one account": {func(c *adoption.Claim) { c.Shared = true }, adoption.NoTenantMark,
 			false},
 		"two clients in one account, with a mark": {func(c *adoption.Claim) { c.Shared, c.TaggedBy = true, "c1" }, "",
 			false},

@@ -11,12 +11,12 @@ import (
 
 // Ways to fail.
 var (
-	NotFound     = fault.Define("agent.not_found", fault.NotFound)
-	Disabled     = fault.Define("agent.disabled", fault.Invalid)
-	AutoOff      = fault.Define("agent.auto_switch_off", fault.Forbidden)
-	ForeignInst  = fault.Define("agent.instance_of_another_tenant", fault.NotFound)
-	ModesExclude = fault.Define("agent.modes_exclude_each_other", fault.Invalid)
-	BadPool      = fault.Define("agent.bad_pool", fault.Invalid)
+	NotFound              = fault.Define("agent.not_found", fault.NotFound)
+	Disabled              = fault.Define("agent.disabled", fault.Invalid)
+	AutoOff               = fault.Define("agent.auto_switch_off", fault.Forbidden)
+	InstanceOfOtherTenant = fault.Define("agent.instance_of_another_tenant", fault.NotFound)
+	ModesExclude          = fault.Define("agent.modes_exclude_each_other", fault.Invalid)
+	BadPool               = fault.Define("agent.bad_pool", fault.Invalid)
 )
 
 // Mode says how an instance is bought.
@@ -29,10 +29,10 @@ const (
 	ModeUnknown Mode = "unknown"
 )
 
-// ModeOf reads how an instance is bought from a word that an agent uses for it.
+// ParseMode reads how an instance is bought from a word that an agent uses for it.
 // Upper case, hyphens, underscores and spaces change nothing: "On-Demand" and
 // "on_demand" are on-demand. Every other word is ModeUnknown.
-func ModeOf(word string) Mode {
+func ParseMode(word string) Mode {
 	plain := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(word))
 	switch m := Mode(plain); m {
 	case Spot, OnDemand:
@@ -47,12 +47,12 @@ type Status string
 
 // Statuses. Deleted is final for the agent's routes.
 const (
-	Online    Status = "online"
-	Offline   Status = "offline"
-	StatusOff Status = "disabled"
-	Switching Status = "switching"
-	Errored   Status = "error"
-	Deleted   Status = "deleted"
+	StatusOnline    Status = "online"
+	StatusOffline   Status = "offline"
+	StatusDisabled  Status = "disabled"
+	StatusSwitching Status = "switching"
+	StatusError     Status = "error"
+	StatusDeleted   Status = "deleted"
 )
 
 // Launcher says who calls RunInstances for an agent.
@@ -64,15 +64,15 @@ const (
 	ByAgent      Launcher = "agent"         // the deployed agent, on our word
 )
 
-// Keeping says when an agent keeps a replica. The two active ways exclude each
+// StandbyMode says when an agent keeps a replica. The two active ways exclude each
 // other by being one value.
-type Keeping string
+type StandbyMode string
 
 // Ways of keeping.
 const (
-	KeepNone   Keeping = "off"
-	KeepManual Keeping = "manual" // exactly one standby, always
-	KeepAuto   Keeping = "auto"   // one in an emergency; the engine decides the rest
+	KeepOff    StandbyMode = "off"
+	KeepManual StandbyMode = "manual" // exactly one standby, always
+	KeepAuto   StandbyMode = "auto"   // one in an emergency; the engine decides the rest
 )
 
 // Role is the part an instance plays for its agent.

@@ -56,6 +56,6 @@ func TestTheModeThatAWordMeans(t *testing.T) {
 		"spot-fleet": agent.ModeUnknown,
 		"reserved":   agent.ModeUnknown,
 	} {
-		require.Equal(t, want, agent.ModeOf(word), "%q", word)
+		require.Equal(t, want, agent.ParseMode(word), "%q", word)
 	}
 }

@@ -41,16 +41,16 @@ type InstanceRelation string
 
 // Standings. The first four are the instance's role.
 const (
-	StandsPrimary  InstanceRelation = "primary"
-	StandsReplica  InstanceRelation = "replica"
-	StandsRetiring InstanceRelation = "retiring"
-	StandsRetired  InstanceRelation = "retired"
-	StandsOutside  InstanceRelation = "outside" // not launched for us, and without a role
-	StandsUnnamed  InstanceRelation = "unnamed" // an old program: it did not say
+	RelationPrimary  InstanceRelation = "primary"
+	RelationReplica  InstanceRelation = "replica"
+	RelationRetiring InstanceRelation = "retiring"
+	RelationRetired  InstanceRelation = "retired"
+	RelationOutside  InstanceRelation = "outside" // not launched for us, and without a role
+	RelationUnnamed  InstanceRelation = "unnamed" // an old program: it did not say
 )
 
-// Known takes a fact that an agent could not find out for unknown.
-func Known(fact string) string {
+// KnownFact takes a fact that an agent could not find out for unknown.
+func KnownFact(fact string) string {
 	if fact == "unknown" {
 		return ""
 	}

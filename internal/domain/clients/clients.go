@@ -48,8 +48,8 @@ type Client struct {
 	ExternalID string // what the trust policy of its role requires; only of a client that was just made
 }
 
-// New is what a client is created from.
-type New struct {
+// NewClient is what a client is created from.
+type NewClient struct {
 	ID       string // empty: one is made
 	Name     string
 	Email    string         // empty: made from the name
@@ -62,7 +62,7 @@ type New struct {
 
 // Normalize trims the name, fills in the e-mail address and judges both, and the account.
 // Fails with clients.bad_name, clients.bad_email and clients.bad_account.
-func (n *New) Normalize() error {
+func (n *NewClient) Normalize() error {
 	n.Name = strings.TrimSpace(n.Name)
 	if err := n.Account.Normalize(); err != nil {
 		return err
@@ -119,9 +119,9 @@ func NewToken(random io.Reader) (string, error) {
 	return TokenPrefix + string(token), nil
 }
 
-// Hash is what a token is looked up by. A token has 190 random bits, so that a
+// HashToken is what a token is looked up by. A token has 190 random bits, so that a
 // plain SHA-256 needs neither salt nor stretching.
-func Hash(token string) []byte {
+func HashToken(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
 	return sum[:]
 }

@@ -28,7 +28,7 @@ func TestNewToken(t *testing.T) {
 	}
 	_, err := clients.NewToken(bytes.NewReader(make([]byte, 10)))
 	require.Error(t, err, "too little randomness is no token")
-	require.NotEqual(t, clients.Hash("token-A"), clients.Hash("token-a"))
+	require.NotEqual(t, clients.HashToken("token-A"), clients.HashToken("token-a"))
 }
 
 // TestNewTokenUsesEveryCharacterEvenly would show a bias of some characters,
@@ -55,24 +55,24 @@ func TestNormalize(t *testing.T) {
 	t.Parallel()
 
 	for name, tc := range map[string]struct {
-		in   clients.New
-		want clients.New
+		in   clients.NewClient
+		want clients.NewClient
 		code fault.Code
 	}{
 		"trimmed": {
-			in:   clients.New{Name: "  Beta Corp "},
-			want: clients.New{Name: "Beta Corp", Email: "beta_corp@example.com", LegacyToken: "agent"},
+			in:   clients.NewClient{Name: "  Beta Corp "},
+			want: clients.NewClient{Name: "Beta Corp", Email: "beta_corp@example.com", LegacyToken: "agent"},
 		},
 		"email kept": {
-			in:   clients.New{Name: "A", Email: " ops@acme.test ", LegacyToken: "all"},
-			want: clients.New{Name: "A", Email: "ops@acme.test", LegacyToken: "all"},
+			in:   clients.NewClient{Name: "A", Email: " ops@acme.test ", LegacyToken: "all"},
+			want: clients.NewClient{Name: "A", Email: "ops@acme.test", LegacyToken: "all"},
 		},
-		"empty":           {in: clients.New{Name: "  "}, code: clients.BadName},
-		"too long":        {in: clients.New{Name: strings.Repeat("é", 256)}, code: clients.BadName},
-		"control":         {in: clients.New{Name: "a\nb"}, code: clients.BadName},
-		"bad email":       {in: clients.New{Name: "A", Email: "not an address"}, code: clients.BadEmail},
-		"display name":    {in: clients.New{Name: "A", Email: "A <a@b.c>"}, code: clients.BadEmail},
-		"no room for one": {in: clients.New{Name: strings.Repeat("n", 250)}, code: clients.BadEmail},
+		"empty":           {in: clients.NewClient{Name: "  "}, code: clients.BadName},
+		"too long":        {in: clients.NewClient{Name: strings.Repeat("é", 256)}, code: clients.BadName},
+		"control":         {in: clients.NewClient{Name: "a\nb"}, code: clients.BadName},
+		"bad email":       {in: clients.NewClient{Name: "A", Email: "not an address"}, code: clients.BadEmail},
+		"display name":    {in: clients.NewClient{Name: "A", Email: "A <a@b.c>"}, code: clients.BadEmail},
+		"no room for one": {in: clients.NewClient{Name: strings.Repeat("n", 250)}, code: clients.BadEmail},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +95,7 @@ func TestNormalizeIsIdempotent(t *testing.T) {
 	t.Parallel()
 
 	rapid.Check(t, func(t *rapid.T) {
-		n := clients.New{Name: rapid.String().Draw(t, "name")}
+		n := clients.NewClient{Name: rapid.String().Draw(t, "name")}
 		if n.Normalize() != nil {
 			return
 		}

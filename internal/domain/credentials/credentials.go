@@ -18,9 +18,9 @@ import (
 // Ways to fail.
 var (
 	NotFound        = fault.Define("credentials.not_found", fault.NotFound)
-	Bad             = fault.Define("credentials.invalid", fault.Invalid)
+	Invalid         = fault.Define("credentials.invalid", fault.Invalid)
 	TooMany         = fault.Define("credentials.too_many", fault.Conflict)
-	UsedUp          = fault.Define("credentials.used_up", fault.Unauthorized)
+	Exhausted       = fault.Define("credentials.used_up", fault.Unauthorized)
 	NotForThis      = fault.Define("credentials.not_for_this", fault.Forbidden)
 	ScopeTooSmall   = fault.Define("credentials.scope_too_small", fault.Forbidden)
 	ForeignInstance = fault.Define("credentials.foreign_instance", fault.Forbidden)
@@ -107,8 +107,8 @@ const (
 	NoteUseAtLeast = 5 * time.Minute     // last_used_at is not written more often
 )
 
-// New is what a credential is made from.
-type New struct {
+// NewCredential is what a credential is made from.
+type NewCredential struct {
 	ClientID  string
 	Kind      Kind
 	Name      string        // for people; an enrolment may go without
@@ -119,15 +119,15 @@ type New struct {
 }
 
 // Normalize fills in defaults and judges the rest. Fails with credentials.invalid.
-func (n *New) Normalize() error {
+func (n *NewCredential) Normalize() error {
 	n.Name = strings.TrimSpace(n.Name)
 	switch {
 	case utf8.RuneCountInString(n.Name) > MaxName:
-		return Bad.New("The name of a credential has %d characters at most", MaxName)
+		return Invalid.New("The name of a credential has %d characters at most", MaxName)
 	case strings.ContainsFunc(n.Name, unicode.IsControl):
-		return Bad.New("The name of a credential has no control characters")
+		return Invalid.New("The name of a credential has no control characters")
 	case n.TTL < 0:
-		return Bad.New("A credential cannot expire before it is made")
+		return Invalid.New("A credential cannot expire before it is made")
 	}
 	switch n.Kind {
 	case Enrolment:
@@ -136,10 +136,10 @@ func (n *New) Normalize() error {
 		return n.normalizeTenant()
 	case Agent, Legacy:
 	}
-	return Bad.New("A credential that is made by hand is an enrolment or a tenant credential")
+	return Invalid.New("A credential that is made by hand is an enrolment or a tenant credential")
 }
 
-func (n *New) normalizeEnrolment() error {
+func (n *NewCredential) normalizeEnrolment() error {
 	if n.TTL == 0 {
 		n.TTL = EnrolTTL
 	}
@@ -148,25 +148,25 @@ func (n *New) normalizeEnrolment() error {
 	}
 	switch {
 	case n.Scope != "":
-		return Bad.New("An enrolment has no scope: it registers, and does nothing else")
+		return Invalid.New("An enrolment has no scope: it registers, and does nothing else")
 	case n.TTL > MaxEnrolTTL:
-		return Bad.New("An enrolment is good for %d days at most", int(MaxEnrolTTL.Hours()/24))
+		return Invalid.New("An enrolment is good for %d days at most", int(MaxEnrolTTL.Hours()/24))
 	case n.Uses < 0 || n.Uses > MaxUses:
-		return Bad.New("An enrolment may be used between 1 and %d times", MaxUses)
+		return Invalid.New("An enrolment may be used between 1 and %d times", MaxUses)
 	}
 	return nil
 }
 
-func (n *New) normalizeTenant() error {
+func (n *NewCredential) normalizeTenant() error {
 	switch {
 	case ranks[n.Scope] == 0:
-		return Bad.New("The scope of a tenant credential is read, operate or admin")
+		return Invalid.New("The scope of a tenant credential is read, operate or admin")
 	case n.Name == "":
-		return Bad.New("A tenant credential has a name, so that one can be told from another")
+		return Invalid.New("A tenant credential has a name, so that one can be told from another")
 	case n.TTL > MaxTenantTTL:
-		return Bad.New("A tenant credential is good for %d days at most", int(MaxTenantTTL.Hours()/24))
+		return Invalid.New("A tenant credential is good for %d days at most", int(MaxTenantTTL.Hours()/24))
 	case n.Uses != 0 || n.LogicalID != "":
-		return Bad.New("Only an enrolment has a number of uses and an agent")
+		return Invalid.New("Only an enrolment has a number of uses and an agent")
 	}
 	return nil
 }

@@ -42,40 +42,40 @@ func TestScopesIncludeTheSmallerOnes(t *testing.T) {
 func TestWhatACredentialIsMadeFrom(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		in   credentials.New
-		want credentials.New // zero: refused
+		in   credentials.NewCredential
+		want credentials.NewCredential // zero: refused
 	}{
-		"an enrolment takes its defaults": {credentials.New{Kind: "enrolment"}, credentials.New{
+		"an enrolment takes its defaults": {credentials.NewCredential{Kind: "enrolment"}, credentials.NewCredential{
 			Kind: "enrolment",
 			TTL:  15 * time.Minute,
 			Uses: 1,
 		}},
-		"an enrolment for many": {credentials.New{
+		"an enrolment for many": {credentials.NewCredential{
 			Kind:      "enrolment",
 			TTL:       time.Hour,
 			Uses:      50,
 			LogicalID: "web",
-		}, credentials.New{Kind: "enrolment", TTL: time.Hour, Uses: 50, LogicalID: "web"}},
-		"a tenant's": {credentials.New{
+		}, credentials.NewCredential{Kind: "enrolment", TTL: time.Hour, Uses: 50, LogicalID: "web"}},
+		"a tenant's": {credentials.NewCredential{
 			Kind:  "tenant",
 			Name:  " ci ",
 			Scope: "operate",
-		}, credentials.New{Kind: "tenant", Name: "ci", Scope: "operate"}},
-		"a tenant's without a name":  {in: credentials.New{Kind: "tenant", Scope: "read"}},
-		"a tenant's without a scope": {in: credentials.New{Kind: "tenant", Name: "ci"}},
-		"an unknown scope":           {in: credentials.New{Kind: "tenant", Name: "ci", Scope: "root"}},
-		"an enrolment with a scope":  {in: credentials.New{Kind: "enrolment", Scope: "read"}},
-		"an enrolment for ever":      {in: credentials.New{Kind: "enrolment", TTL: 31 * 24 * time.Hour}},
-		"an enrolment for too many":  {in: credentials.New{Kind: "enrolment", Uses: 10_001}},
-		"an agent's by hand":         {in: credentials.New{Kind: "agent"}},
-		"a past one":                 {in: credentials.New{Kind: "enrolment", TTL: -1}},
-		"a control character":        {in: credentials.New{Kind: "tenant", Name: "a\x07", Scope: "read"}},
+		}, credentials.NewCredential{Kind: "tenant", Name: "ci", Scope: "operate"}},
+		"a tenant's without a name":  {in: credentials.NewCredential{Kind: "tenant", Scope: "read"}},
+		"a tenant's without a scope": {in: credentials.NewCredential{Kind: "tenant", Name: "ci"}},
+		"an unknown scope":           {in: credentials.NewCredential{Kind: "tenant", Name: "ci", Scope: "root"}},
+		"an enrolment with a scope":  {in: credentials.NewCredential{Kind: "enrolment", Scope: "read"}},
+		"an enrolment for ever":      {in: credentials.NewCredential{Kind: "enrolment", TTL: 31 * 24 * time.Hour}},
+		"an enrolment for too many":  {in: credentials.NewCredential{Kind: "enrolment", Uses: 10_001}},
+		"an agent's by hand":         {in: credentials.NewCredential{Kind: "agent"}},
+		"a past one":                 {in: credentials.NewCredential{Kind: "enrolment", TTL: -1}},
+		"a control character":        {in: credentials.NewCredential{Kind: "tenant", Name: "a\x07", Scope: "read"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := tc.in.Normalize()
-			if tc.want == (credentials.New{}) {
-				require.True(t, fault.Is(err, credentials.Bad), "%v", err)
+			if tc.want == (credentials.NewCredential{}) {
+				require.True(t, fault.Is(err, credentials.Invalid), "%v", err)
 				return
 			}
 			require.NoError(t, err)

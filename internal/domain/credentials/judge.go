@@ -17,8 +17,8 @@ var (
 	LegacyOut = fault.Define("credentials.legacy_off", fault.Unauthorized)
 )
 
-// Found is a credential as it is looked up, with what decides whether it is good.
-type Found struct {
+// StoredCredential is a credential as it is looked up, with what decides whether it is good.
+type StoredCredential struct {
 	ID         string // empty for a legacy token
 	Kind       Kind
 	Name       string
@@ -45,7 +45,7 @@ type Found struct {
 // Judge says whether the credential is good at a moment. Fails with
 // auth.client_inactive, credentials.expired, credentials.revoked and
 // credentials.legacy_off.
-func (f *Found) Judge(now time.Time) error {
+func (f *StoredCredential) Judge(now time.Time) error {
 	switch {
 	case f.Status != clients.Active:
 		return Inactive.New("Client account is not active")
@@ -63,8 +63,8 @@ func (f *Found) Judge(now time.Time) error {
 	}
 }
 
-// Use is what a route asks of a credential.
-type Use struct {
+// RouteUse is what a route asks of a credential.
+type RouteUse struct {
 	Agents bool  // it is an agent's own route
 	Joins  bool  // it is the route on which an agent joins
 	Own    bool  // an agent's credential may call it
@@ -74,7 +74,7 @@ type Use struct {
 
 // Allows says whether the credential is for a route. Fails with
 // credentials.not_for_this and credentials.scope_too_small.
-func (f *Found) Allows(u Use) error {
+func (f *StoredCredential) Allows(u RouteUse) error {
 	switch f.Kind {
 	case Enrolment:
 		if !u.Joins {

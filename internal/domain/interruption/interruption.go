@@ -26,11 +26,11 @@ const (
 // Valid says whether the kind is known.
 func (k Kind) Valid() bool { return k == Rebalance || k == Termination }
 
-// Lead is AWS's warning time, when the notice does not say better.
-const Lead = 2 * time.Minute
+// NoticeLead is AWS's warning time, when the notice does not say better.
+const NoticeLead = 2 * time.Minute
 
-// Margin is what a change of roles must have left before the deadline.
-const Margin = 10 * time.Second
+// FailoverMargin is what a change of roles must have left before the deadline.
+const FailoverMargin = 10 * time.Second
 
 // Notice is one signal about one instance. Its key is (agent, instance, kind), so that
 // it is one notice however often and through whichever door it comes.

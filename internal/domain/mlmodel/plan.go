@@ -76,7 +76,7 @@ const (
 	Validating Phase = "validating"
 	Shadow     Phase = "shadow"
 	Canary     Phase = "canary"
-	Live       Phase = "live" // it decides for everybody and is watched
+	Live       Phase = "live" // it decides for all agents and is watched
 	Completed  Phase = "completed"
 	Aborted    Phase = "aborted"
 	RolledBack Phase = "rolled_back"
@@ -93,7 +93,7 @@ func (p Phase) Ended() bool {
 	}
 }
 
-// Touching says whether the session decides for anybody.
+// Touching says whether the session decides for any agent.
 func (p Phase) Touching() bool { return p == Canary || p == Live }
 
 // Stage is one step of a plan.

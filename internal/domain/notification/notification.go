@@ -59,8 +59,8 @@ const (
 // MaxSinks is how many sinks a client may have.
 const MaxSinks = 20
 
-// New is what a sink is created from.
-type New struct {
+// NewNotification is what a sink is created from.
+type NewNotification struct {
 	Kind        Kind
 	URL         string
 	MinSeverity Severity // empty: warning
@@ -68,7 +68,7 @@ type New struct {
 
 // Normalize fills in what is missing and judges the rest. Fails with sink.invalid
 // and sink.forbidden_address.
-func (n *New) Normalize(allowed []netip.Prefix) error {
+func (n *NewNotification) Normalize(allowed []netip.Prefix) error {
 	if n.MinSeverity == "" {
 		n.MinSeverity = Warning
 	}

@@ -15,7 +15,7 @@ import (
 func TestSinksAreJudged(t *testing.T) {
 	t.Parallel()
 
-	for given, want := range map[notification.New]fault.Code{
+	for given, want := range map[notification.NewNotification]fault.Code{
 		{Kind: notification.Webhook, URL: "https://hooks.example/x?y=1"}:                "",
 		{Kind: notification.Webhook, URL: "http://203.0.113.9:8080/"}:                   "",
 		{Kind: notification.Log, URL: "ignored"}:                                        "",
@@ -43,7 +43,7 @@ func TestSinksAreJudged(t *testing.T) {
 			require.NotEmpty(t, given.MinSeverity)
 		}
 	}
-	inside := notification.New{Kind: notification.Webhook, URL: "http://10.1.2.3/"}
+	inside := notification.NewNotification{Kind: notification.Webhook, URL: "http://10.1.2.3/"}
 	require.NoError(t, inside.Normalize([]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}))
 }
 

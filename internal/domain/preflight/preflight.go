@@ -34,8 +34,8 @@ type Report struct {
 // order is how bad results are.
 var order = map[Result]int{OK: 0, Unknown: 1, Warning: 2, Failed: 3}
 
-// Worst returns the worst result of checks, ok when there are none.
-func Worst(checks []Check) Result {
+// WorstResult returns the worst result of checks, ok when there are none.
+func WorstResult(checks []Check) Result {
 	worst := OK
 	for _, c := range checks {
 		if order[c.Result] > order[worst] {

@@ -22,8 +22,8 @@ type Truth struct {
 	Low, High USD
 }
 
-// Hold makes a truth of one observation.
-func Hold(o Observation) Truth { return Truth{Observation: o, Low: o.Price, High: o.Price} }
+// TruthOf makes a truth of one observation.
+func TruthOf(o Observation) Truth { return Truth{Observation: o, Low: o.Price, High: o.Price} }
 
 // Merge joins two truths about the same bucket. It is commutative, associative
 // and idempotent, so any order and repetition of submissions leads to the same
@@ -72,13 +72,13 @@ const (
 	ExactDuplicate   Verdict = "exact_duplicate"
 )
 
-// Judge says what an observation does to what is held true of its bucket; held is
+// JudgeObservation says what an observation does to what is held true of its bucket; held is
 // nil when there is nothing yet.
-func Judge(held *Truth, o Observation) (Truth, Verdict) {
+func JudgeObservation(held *Truth, o Observation) (Truth, Verdict) {
 	if held == nil {
-		return Hold(o), NewSnapshot
+		return TruthOf(o), NewSnapshot
 	}
-	merged := held.Merge(Hold(o))
+	merged := held.Merge(TruthOf(o))
 	switch {
 	case held.ID == o.ID:
 		return *held, ExactDuplicate

@@ -12,10 +12,10 @@ const (
 	OutOfBand Worth = "out_of_band" // evidence: too far from EC2's price
 )
 
-// Band is how many times EC2's price, or the how-manieth part of it, a price may be that
+// BelievedRange is how many times EC2's price, or the how-manieth part of it, a price may be that
 // counts. Names of zones are mapped per account, so the pool that a client names may be
 // another one of the same type for us; those differ by less.
-const Band = 2
+const BelievedRange = 2
 
 // Reporter is what is known of the instance that reports.
 type Reporter struct {
@@ -23,16 +23,16 @@ type Reporter struct {
 	Pool   string // the spot pool that it lives in; empty on demand
 }
 
-// Weigh says for what a price that an instance reports of a pool is used. market is EC2's
+// WorthOf says for what a price that an instance reports of a pool is used. market is EC2's
 // price of the pool at that time; 0 while EC2 has not answered: then the word of a proven
 // instance about its own pool decides, for its client alone.
-func Weigh(r Reporter, pool string, price, market USD) Worth {
+func WorthOf(r Reporter, pool string, price, market USD) Worth {
 	switch {
 	case !r.Proven:
 		return Unproven
 	case r.Pool != pool:
 		return OtherPool
-	case market > 0 && (price > market*Band || price*Band < market):
+	case market > 0 && (price > market*BelievedRange || price*BelievedRange < market):
 		return OutOfBand
 	default:
 		return Counts

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Point is the measured price of a pool in a bucket.
-type Point struct {
+// MeasuredPoint is the measured price of a pool in a bucket.
+type MeasuredPoint struct {
 	At       time.Time // the start of the bucket
 	Price    USD
 	OnDemand USD // 0: unknown
@@ -35,7 +35,7 @@ const (
 )
 
 // Between measures the gap between two neighbours.
-func Between(before, after Point) Gap { return Gap(after.At.Sub(before.At) / BucketSize) }
+func Between(before, after MeasuredPoint) Gap { return Gap(after.At.Sub(before.At) / BucketSize) }
 
 // Type is short, medium, long, or empty for a gap that is too long to fill.
 func (g Gap) Type() string {
@@ -65,27 +65,27 @@ func (g Gap) Confidence() float64 {
 	}
 }
 
-// Filled is one bucket that was missing.
-type Filled struct {
-	Point
+// FilledBucket is one bucket that was missing.
+type FilledBucket struct {
+	MeasuredPoint
 	Method     Method
 	Confidence float64
 }
 
 // Filling is what was found and done in one pool.
 type Filling struct {
-	Filled            []Filled
+	Filled            []FilledBucket
 	TooLong           int // gaps longer than two hours, left open
 	MissingBoundaries int // buckets of the window before the first point or after the last
 }
 
-// Fill fills the gaps between a pool's measured points, which are in order of
+// FillGaps fills the gaps between a pool's measured points, which are in order of
 // time. Only measured points are neighbours, of the pool and of its peers (the
 // same type and region in other zones), so filling again changes nothing. from
 // and until bound the buckets to fill; points may lie outside as neighbours.
-func Fill(points []Point, peers [][]Point, from, until time.Time) Filling {
+func FillGaps(points []MeasuredPoint, peers [][]MeasuredPoint, from, until time.Time) Filling {
 	var out Filling
-	from, until = Bucket(from), Bucket(until)
+	from, until = BucketOf(from), BucketOf(until)
 	out.MissingBoundaries = boundary(points, from, until)
 	for i := 1; i < len(points); i++ {
 		before, after := points[i-1], points[i]
@@ -105,7 +105,7 @@ func Fill(points []Point, peers [][]Point, from, until time.Time) Filling {
 			if at.Before(from) || !at.Before(until) {
 				continue
 			}
-			f := Filled{Point: Point{At: at, OnDemand: before.OnDemand}, Confidence: gap.Confidence()}
+			f := FilledBucket{MeasuredPoint: MeasuredPoint{At: at, OnDemand: before.OnDemand}, Confidence: gap.Confidence()}
 			switch {
 			case gap.Type() == "medium":
 				f.Price, f.Method = weighted(points, i-1, at), WeightedAverage
@@ -122,7 +122,7 @@ func Fill(points []Point, peers [][]Point, from, until time.Time) Filling {
 }
 
 // boundary counts the buckets that have no neighbour on one side.
-func boundary(points []Point, from, until time.Time) int {
+func boundary(points []MeasuredPoint, from, until time.Time) int {
 	n := 0
 	for at := from; at.Before(until); at = at.Add(BucketSize) {
 		if len(points) == 0 || at.Before(points[0].At) || at.After(points[len(points)-1].At) {
@@ -132,7 +132,7 @@ func boundary(points []Point, from, until time.Time) int {
 	return n
 }
 
-func linear(before, after Point, at time.Time) USD {
+func linear(before, after MeasuredPoint, at time.Time) USD {
 	share := float64(at.Sub(before.At)) / float64(after.At.Sub(before.At))
 	return before.Price + USD(math.Round(float64(after.Price-before.Price)*share))
 }
@@ -146,7 +146,7 @@ const (
 
 // weighted is the mean of the nearest points, each by the inverse of its
 // distance. last is the index of the point before the gap.
-func weighted(points []Point, last int, at time.Time) USD {
+func weighted(points []MeasuredPoint, last int, at time.Time) USD {
 	earliest, latest := points[last].At.Add(-reach), points[last+1].At.Add(reach)
 	low, high := last, last+1
 	var sum, weight float64
@@ -172,14 +172,14 @@ func weighted(points []Point, last int, at time.Time) USD {
 
 // medianChange is how the peers' prices moved over the gap, as a share of their
 // price before it; false when no peer was seen near both ends.
-func medianChange(peers [][]Point, before, after time.Time) (float64, bool) {
+func medianChange(peers [][]MeasuredPoint, before, after time.Time) (float64, bool) {
 	var changes []float64
 	for _, peer := range peers {
-		i, exact := slices.BinarySearchFunc(peer, before, func(p Point, t time.Time) int { return p.At.Compare(t) })
+		i, exact := slices.BinarySearchFunc(peer, before, func(p MeasuredPoint, t time.Time) int { return p.At.Compare(t) })
 		if !exact {
 			i--
 		}
-		j, _ := slices.BinarySearchFunc(peer, after, func(p Point, t time.Time) int { return p.At.Compare(t) })
+		j, _ := slices.BinarySearchFunc(peer, after, func(p MeasuredPoint, t time.Time) int { return p.At.Compare(t) })
 		if i < 0 || j >= len(peer) || before.Sub(peer[i].At) > reach || peer[j].At.Sub(after) > reach {
 			continue
 		}

@@ -12,10 +12,10 @@ import (
 var base = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 
 // series makes points of bucket numbers and dollars.
-func series(pairs ...float64) []pricing.Point {
-	var out []pricing.Point
+func series(pairs ...float64) []pricing.MeasuredPoint {
+	var out []pricing.MeasuredPoint
 	for i := 0; i < len(pairs); i += 2 {
-		out = append(out, pricing.Point{
+		out = append(out, pricing.MeasuredPoint{
 			At:       base.Add(time.Duration(pairs[i]) * pricing.BucketSize),
 			Price:    pricing.FromFloat(pairs[i+1]),
 			OnDemand: pricing.FromFloat(1),
@@ -24,8 +24,8 @@ func series(pairs ...float64) []pricing.Point {
 	return out
 }
 
-func fill(points []pricing.Point, peers ...[]pricing.Point) pricing.Filling {
-	return pricing.Fill(points, peers, base, base.Add(24*time.Hour))
+func fill(points []pricing.MeasuredPoint, peers ...[]pricing.MeasuredPoint) pricing.Filling {
+	return pricing.FillGaps(points, peers, base, base.Add(24*time.Hour))
 }
 
 // TestMethods holds the table of the contract: a gap is counted from neighbour to
@@ -36,7 +36,7 @@ func TestMethods(t *testing.T) {
 	peer := series(0, 2, 60, 2.2)
 	for _, c := range []struct {
 		gap        float64
-		peers      [][]pricing.Point
+		peers      [][]pricing.MeasuredPoint
 		method     pricing.Method
 		confidence float64
 	}{
@@ -45,10 +45,10 @@ func TestMethods(t *testing.T) {
 		{3, nil, pricing.WeightedAverage, 0.75},
 		{6, nil, pricing.WeightedAverage, 0.75},
 		{7, nil, pricing.Linear, 0.70},
-		{7, [][]pricing.Point{series(0, 2, 7, 2.2)}, pricing.CrossPool, 0.70},
-		{24, [][]pricing.Point{series(0, 2, 24, 2.2)}, pricing.CrossPool, 0.70},
-		{24, [][]pricing.Point{peer}, pricing.Linear, 0.70}, // the peer was not seen near the end
-		{25, [][]pricing.Point{series(0, 2, 25, 2.2)}, "", 0},
+		{7, [][]pricing.MeasuredPoint{series(0, 2, 7, 2.2)}, pricing.CrossPool, 0.70},
+		{24, [][]pricing.MeasuredPoint{series(0, 2, 24, 2.2)}, pricing.CrossPool, 0.70},
+		{24, [][]pricing.MeasuredPoint{peer}, pricing.Linear, 0.70}, // the peer was not seen near the end
+		{25, [][]pricing.MeasuredPoint{series(0, 2, 25, 2.2)}, "", 0},
 	} {
 		got := fill(series(0, 1, c.gap, 2), c.peers...)
 		if c.method == "" {
@@ -103,12 +103,12 @@ func TestCrossPoolTakesTheMedian(t *testing.T) {
 	own := series(0, 0.5, 10, 0.9)
 	up10, up20, down50 := series(0, 1, 10, 1.1), series(0, 1, 10, 1.2), series(0, 1, 10, 0.5)
 	for _, c := range []struct {
-		peers [][]pricing.Point
+		peers [][]pricing.MeasuredPoint
 		want  string
 	}{
-		{[][]pricing.Point{up10}, "0.550000"},
-		{[][]pricing.Point{up20, down50, up10}, "0.550000"},
-		{[][]pricing.Point{up20, up10}, "0.575000"},
+		{[][]pricing.MeasuredPoint{up10}, "0.550000"},
+		{[][]pricing.MeasuredPoint{up20, down50, up10}, "0.550000"},
+		{[][]pricing.MeasuredPoint{up20, up10}, "0.575000"},
 	} {
 		for _, f := range fill(own, c.peers...).Filled {
 			require.Equal(t, c.want, f.Price.String())
@@ -121,11 +121,11 @@ func TestFillStaysInItsWindow(t *testing.T) {
 	t.Parallel()
 
 	points := series(-2, 1, 2, 1, 100, 1, 102, 1)
-	got := pricing.Fill(points, nil, base, base.Add(10*pricing.BucketSize))
+	got := pricing.FillGaps(points, nil, base, base.Add(10*pricing.BucketSize))
 	require.Len(t, got.Filled, 2, "buckets 0 and 1; the bucket before the window stays as it is")
 	require.Equal(t, base, got.Filled[0].At)
 	require.Equal(t, 1, got.TooLong)
 	require.Zero(t, got.MissingBoundaries)
-	require.Equal(t, 5, pricing.Fill(series(3, 1, 7, 1), nil, base, base.Add(10*pricing.BucketSize)).MissingBoundaries)
-	require.Equal(t, 10, pricing.Fill(nil, nil, base, base.Add(10*pricing.BucketSize)).MissingBoundaries)
+	require.Equal(t, 5, pricing.FillGaps(series(3, 1, 7, 1), nil, base, base.Add(10*pricing.BucketSize)).MissingBoundaries)
+	require.Equal(t, 10, pricing.FillGaps(nil, nil, base, base.Add(10*pricing.BucketSize)).MissingBoundaries)
 }

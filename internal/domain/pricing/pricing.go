@@ -72,9 +72,9 @@ func SavingsPercent(spot, onDemand USD) (percent float64, known bool) {
 // BucketSize is the grain of the truth about prices.
 const BucketSize = 5 * time.Minute
 
-// Bucket returns the five minutes that a moment belongs to. It counts from the
+// BucketOf returns the five minutes that a moment belongs to. It counts from the
 // epoch, so no time zone moves it.
-func Bucket(t time.Time) time.Time {
+func BucketOf(t time.Time) time.Time {
 	step := int64(BucketSize / time.Second)
 	s := t.Unix()
 	return time.Unix(s-((s%step)+step)%step, 0).UTC()

@@ -63,7 +63,7 @@ func TestBucket(t *testing.T) {
 		time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC):            "1969-12-31T23:55:00Z",
 		at("2026-11-22 23:59:59.123456").In(time.FixedZone("x", 1)): "2026-11-22T23:55:00Z",
 	} {
-		require.Equal(t, at(want), pricing.Bucket(moment), "%s", moment)
+		require.Equal(t, at(want), pricing.BucketOf(moment), "%s", moment)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestVerdicts(t *testing.T) {
 		return pricing.Observation{ID: id, Source: source, Price: pricing.FromFloat(dollars), At: at(when)}
 	}
 	first := see("b", pricing.ReplicaManual, 0.0100, "2026-11-22T10:01:00Z")
-	held, verdict := pricing.Judge(nil, first)
+	held, verdict := pricing.JudgeObservation(nil, first)
 	require.Equal(t, pricing.NewSnapshot, verdict)
 	for _, c := range []struct {
 		name        string
@@ -153,7 +153,7 @@ func TestVerdicts(t *testing.T) {
 		{"who lives there knows better", see("c", pricing.Primary, 0.02, "2026-11-22T10:04:00Z"),
 			pricing.ReplacedExisting, "c", 0},
 	} {
-		now, verdict := pricing.Judge(&held, c.o)
+		now, verdict := pricing.JudgeObservation(&held, c.o)
 		require.Equal(t, c.verdict, verdict, c.name)
 		require.Equal(t, c.winner, now.ID, c.name)
 		require.InDelta(t, c.discrepancy, now.Discrepancy(), 1e-9, c.name)
@@ -177,7 +177,7 @@ func TestAnyOrderGivesTheSameBucket(t *testing.T) {
 	fold := func(list []pricing.Observation) pricing.Truth {
 		var held *pricing.Truth
 		for _, o := range list {
-			next, _ := pricing.Judge(held, o)
+			next, _ := pricing.JudgeObservation(held, o)
 			held = &next
 		}
 		return *held

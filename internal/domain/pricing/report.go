@@ -190,7 +190,7 @@ func kindOf(err *json.UnmarshalTypeError) string {
 
 func modeOf(words ...string) agent.Mode {
 	for _, w := range words {
-		if m := agent.ModeOf(w); m != agent.ModeUnknown {
+		if m := agent.ParseMode(w); m != agent.ModeUnknown {
 			return m
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"spotkeeper/internal/domain/agent"
 )
 
-// Facts are what a choice of pools is made from: all of one region.
-type Facts struct {
+// ChoiceFacts are what a choice of pools is made from: all of one region.
+type ChoiceFacts struct {
 	Kind    Kind   `json:"kind"`
 	Primary Origin `json:"primary"`
 	// Pools are the known pools, each as spot. The primary's own need not be there.
@@ -85,7 +85,7 @@ const (
 	largestPart = 4 // a quarter
 )
 
-func (f Facts) isCrowded(p PoolFacts) bool {
+func (f ChoiceFacts) isCrowded(p PoolFacts) bool {
 	return f.Fleet >= smallFleet && (p.Ours+1)*largestPart > f.Fleet
 }
 
@@ -110,7 +110,7 @@ var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xl
 // A pool that failed lately is passed over, in an emergency tried last. What a person
 // blocked, is in an excluded zone, or costs more than the cap or an unknown price under a
 // cap, is never in the list; no pool twice.
-func Choose(plan Plan, f Facts) []Candidate {
+func Choose(plan Plan, f ChoiceFacts) []Candidate {
 	c := chooser{plan: plan, facts: f, base: f.Primary.InstanceType}
 	pinned, _, pinnedErr := agent.SplitPool(plan.Pool)
 	switch {
@@ -127,7 +127,7 @@ func Choose(plan Plan, f Facts) []Candidate {
 
 type chooser struct {
 	plan  Plan
-	facts Facts
+	facts ChoiceFacts
 	base  string // the instance type wanted
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // market is a primary in t3.medium.us-east-1a and what is known around it.
-func market(kind replica.Kind) replica.Facts {
-	return replica.Facts{
+func market(kind replica.Kind) replica.ChoiceFacts {
+	return replica.ChoiceFacts{
 		Kind:    kind,
 		Primary: replica.Origin{InstanceType: "t3.medium", Region: "us-east-1", AZ: "us-east-1a"},
 		Pools: []replica.PoolFacts{
@@ -45,7 +45,7 @@ func TestChooseOrder(t *testing.T) {
 		name  string
 		kind  replica.Kind
 		plan  replica.Plan
-		facts func(*replica.Facts)
+		facts func(*replica.ChoiceFacts)
 		want  []string // the beginning of the list
 	}{
 		{"a standby: the quietest, then the cheapest, not the primary's", replica.Manual, replica.Plan{}, nil,
@@ -66,15 +66,15 @@ func TestChooseOrder(t *testing.T) {
 			replica.Plan{Pool: "t3.medium.us-east-1a"}, nil,
 			[]string{"spot/t3.medium.us-east-1a", "spot/t3.medium.us-east-1c"}},
 		{"interruptions count by the instance-hours that were seen", replica.Manual, replica.Plan{},
-			func(f *replica.Facts) { f.Pools[1].Hours = 20_000 },
+			func(f *replica.ChoiceFacts) { f.Pools[1].Hours = 20_000 },
 			[]string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1c"}},
 		{"a placement score weighs like interruptions", replica.Manual, replica.Plan{},
-			func(f *replica.Facts) { f.Pools[2].Score = 2 },
+			func(f *replica.ChoiceFacts) { f.Pools[2].Score = 2 },
 			[]string{"spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1c"}},
 		{"a high score changes nothing", replica.Manual, replica.Plan{},
-			func(f *replica.Facts) { f.Pools[2].Score = 9 }, []string{"spot/t3.medium.us-east-1c"}},
+			func(f *replica.ChoiceFacts) { f.Pools[2].Score = 9 }, []string{"spot/t3.medium.us-east-1c"}},
 		{"a standby passes a resting pool over", replica.Manual, replica.Plan{},
-			func(f *replica.Facts) { f.Resting = []string{"spot/t3.medium.us-east-1c"} },
+			func(f *replica.ChoiceFacts) { f.Resting = []string{"spot/t3.medium.us-east-1c"} },
 			[]string{"spot/t3.medium.us-east-1d"}},
 		{"excluded zones are never tried", replica.Termination,
 			replica.Plan{ExcludeZones: []string{"us-east-1c", "us-east-1d", "us-east-1a"}}, nil,
@@ -82,7 +82,7 @@ func TestChooseOrder(t *testing.T) {
 		{"a cap shuts the dear and the unknown out", replica.Manual, replica.Plan{MaxHourlyCost: 0.0125}, nil,
 			[]string{"spot/t3.medium.us-east-1b", "spot/t3.medium.us-east-1a"}},
 		{"nothing is known but the primary", replica.Termination, replica.Plan{},
-			func(f *replica.Facts) { f.Pools, f.OnDemand = nil, nil },
+			func(f *replica.ChoiceFacts) { f.Pools, f.OnDemand = nil, nil },
 			[]string{"ondemand/t3.medium.us-east-1a", "spot/t3.medium.us-east-1a", "ondemand/t3.large.us-east-1a"}},
 		{"spot as dear as on-demand comes after it in an emergency", replica.Termination, replica.Plan{}, dearSpot,
 			[]string{"spot/t3.medium.us-east-1d", "spot/t3.medium.us-east-1b", "ondemand/t3.medium.us-east-1b",
@@ -106,7 +106,7 @@ func TestChooseOrder(t *testing.T) {
 }
 
 // dearSpot makes one pool cost as much as on-demand.
-func dearSpot(f *replica.Facts) {
+func dearSpot(f *replica.ChoiceFacts) {
 	for i := range f.Pools {
 		if f.Pools[i].InstanceType == "t3.medium" && f.Pools[i].AZ == "us-east-1c" {
 			f.Pools[i].Price = f.OnDemand["t3.medium"]
@@ -178,7 +178,7 @@ func TestAnEmergencyTriesRestingPoolsLastAndNotNever(t *testing.T) {
 	got := keys(replica.Choose(replica.Plan{}, f))
 	require.Equal(t, "spot/t3.medium.us-east-1c", got[len(got)-1])
 	require.NotContains(t, keys(replica.Choose(replica.Plan{},
-		func() replica.Facts { f.Kind = replica.Manual; return f }())), "spot/t3.medium.us-east-1c")
+		func() replica.ChoiceFacts { f.Kind = replica.Manual; return f }())), "spot/t3.medium.us-east-1c")
 }
 
 // TestChooseHolds checks what holds for every choice whatsoever.

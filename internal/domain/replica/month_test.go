@@ -102,7 +102,7 @@ func cheapestOnly(m *month, _ *monthPool) *monthPool {
 
 // chosen is the product's choice for an emergency.
 func chosen(m *month, from *monthPool) *monthPool {
-	facts := replica.Facts{Kind: replica.Termination, Types: monthTypes, Architecture: "x86_64", Fleet: monthFleet,
+	facts := replica.ChoiceFacts{Kind: replica.Termination, Types: monthTypes, Architecture: "x86_64", Fleet: monthFleet,
 		Primary:  replica.Origin{InstanceType: "m5.large", Region: "us-east-1", AZ: "us-east-1a"},
 		OnDemand: map[string]float64{}}
 	if from != nil {

@@ -22,8 +22,8 @@ var (
 	OtherInstance = fault.Define("replica.other_instance", fault.Conflict) // a replica lives on one instance
 	NoPool        = fault.Define("replica.no_pool", fault.Exhausted)       // nothing left to try
 
-	NoCapacity = fault.Define("launch.no_capacity", fault.Exhausted) // this pool is empty: the next one
-	Quota      = fault.Define("launch.quota",
+	NoCapacity  = fault.Define("launch.no_capacity", fault.Exhausted) // this pool is empty: the next one
+	QuotaUsedUp = fault.Define("launch.quota",
 		fault.Exhausted) // ours is used up: another family or on-demand
 	NoAddresses = fault.Define("launch.no_addresses", fault.Exhausted) // another subnet
 	Throttled   = fault.Define("launch.throttled", fault.Unavailable)  // slow down, never fall back
@@ -32,9 +32,9 @@ var (
 	Misconfigured = fault.Define("launch.misconfigured", fault.Invalid) // configuration: likewise
 	TokenDead     = fault.Define("launch.token_of_dead_instance",
 		fault.Conflict) // an earlier attempt launched and is gone
-	TokenReused = fault.Define("launch.token_reused", fault.Conflict)   // one token, other parameters: a bug
-	NotRunning  = fault.Define("launch.not_running", fault.Unavailable) // not yet: ask again
-	Gone        = fault.Define("launch.instance_gone", fault.Conflict)  // it ended before it was ready
+	TokenReused  = fault.Define("launch.token_reused", fault.Conflict)   // one token, other parameters: a bug
+	NotRunning   = fault.Define("launch.not_running", fault.Unavailable) // not yet: ask again
+	InstanceGone = fault.Define("launch.instance_gone", fault.Conflict)  // it ended before it was ready
 )
 
 // Details of a launch fault.
@@ -73,15 +73,15 @@ const (
 	Failed    State = "failed"
 )
 
-// Open lists the states in which a replica costs or soon will, in order.
-var Open = []State{Requested, Launching, Running, Ready}
+// OpenStates lists the states in which a replica costs or soon will, in order.
+var OpenStates = []State{Requested, Launching, Running, Ready}
 
 // IsOpen says whether the replica can still become primary.
-func (s State) IsOpen() bool { return slices.Contains(Open, s) }
+func (s State) IsOpen() bool { return slices.Contains(OpenStates, s) }
 
-// From returns the states from which a replica may come into s. Promotion is
+// PreviousStates returns the states from which a replica may come into s. Promotion is
 // not among them: only a change of roles promotes.
-func (s State) From() []State {
+func (s State) PreviousStates() []State {
 	switch s {
 	case Launching:
 		return []State{Requested}
@@ -90,17 +90,17 @@ func (s State) From() []State {
 	case Ready:
 		return []State{Requested, Launching, Running}
 	case Retiring:
-		return Open
+		return OpenStates
 	case Retired, Failed:
-		return append(slices.Clone(Open), Retiring)
+		return append(slices.Clone(OpenStates), Retiring)
 	default:
 		return nil
 	}
 }
 
-// Wire returns the legacy word for the state: launching, syncing, ready,
+// LegacyWord returns the legacy word for the state: launching, syncing, ready,
 // promoted, terminated or failed.
-func (s State) Wire() string {
+func (s State) LegacyWord() string {
 	switch s {
 	case Requested, Launching:
 		return "launching"

@@ -157,7 +157,7 @@ func (s *AgentRoles) Unproven() bool {
 // same cause that failed in a row. The first launch of a cause never waits, and a
 // switch that a person asked for does not wait at all.
 func (s *AgentRoles) BackOff(kind replica.Kind) time.Duration {
-	failures := s.Failures.Of(kind)
+	failures := s.Failures.CountFor(kind)
 	switch {
 	case failures <= 0:
 		return 0

@@ -14,7 +14,7 @@ import (
 )
 
 // set is an agent in the mode whose primary is i-old.
-func set(keeping agent.Keeping, rs ...roles.Replica) *roles.AgentRoles {
+func set(keeping agent.StandbyMode, rs ...roles.Replica) *roles.AgentRoles {
 	return &roles.AgentRoles{
 		AgentID:  "a",
 		Keeping:  keeping,
@@ -178,7 +178,7 @@ func TestWantsStandby(t *testing.T) {
 		{"one decided counts", set(agent.KeepManual, rep(replica.Manual, replica.Requested)), false},
 		{"an emergency one counts", set(agent.KeepManual, rep(replica.Termination, replica.Requested)), false},
 		{"auto keeps none", set(agent.KeepAuto), false},
-		{"off keeps none", set(agent.KeepNone), false},
+		{"off keeps none", set(agent.KeepOff), false},
 		{"disabled", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Enabled = false; return s }(), false},
 		{"deleted", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Deleted = true; return s }(), false},
 		{"without a primary", func() *roles.AgentRoles { s := set(agent.KeepManual); s.Primary.ID = ""; return s }(),
@@ -207,12 +207,12 @@ func TestWantsEmergency(t *testing.T) {
 		{"its two hours are over", noticed(set(agent.KeepAuto), "i-old", interruption.Rebalance, "", true), false},
 		{"a rebalance in manual mode", noticed(set(agent.KeepManual), "i-old", interruption.Rebalance, "", false),
 			false},
-		{"a termination in any mode", noticed(set(agent.KeepNone), "i-old", interruption.Termination, "", false), true},
+		{"a termination in any mode", noticed(set(agent.KeepOff), "i-old", interruption.Termination, "", false), true},
 		{"a termination and an heir",
-			noticed(set(agent.KeepNone, rep(replica.Switch, replica.Requested)), "i-old", interruption.Termination,
+			noticed(set(agent.KeepOff, rep(replica.Switch, replica.Requested)), "i-old", interruption.Termination,
 				"", false), false},
 		{"the only heir is doomed",
-			noticed(noticed(set(agent.KeepNone, rep(replica.Manual, replica.Ready)), "i-old",
+			noticed(noticed(set(agent.KeepOff, rep(replica.Manual, replica.Ready)), "i-old",
 				interruption.Termination, "", false),
 				"i-manual", interruption.Termination, "", false), true},
 		{"the only heir is a standby whose launch waits",
@@ -220,7 +220,7 @@ func TestWantsEmergency(t *testing.T) {
 				with(rep(replica.Manual, replica.Requested), func(r *roles.Replica) { r.Wait = time.Minute })),
 				"i-old", interruption.Termination, "", false), true},
 		{"lost is no reason to stop",
-			noticed(set(agent.KeepNone), "i-old", interruption.Termination, interruption.Lost, true), true},
+			noticed(set(agent.KeepOff), "i-old", interruption.Termination, interruption.Lost, true), true},
 		{"of another instance", noticed(set(agent.KeepAuto), "i-else", interruption.Termination, "", false), false},
 		{"a deleted agent",
 			noticed(func() *roles.AgentRoles { s := set(agent.KeepAuto); s.Deleted = true; return s }(), "i-old",
@@ -289,10 +289,10 @@ func TestSurplus(t *testing.T) {
 		{"auto keeps the emergency's", set(agent.KeepAuto, rebalance, move), []string{}},
 		{"a hold has run out", set(agent.KeepAuto, expired), []string{expired.ID}},
 		{"not while a termination waits", terminating(set(agent.KeepAuto, expired)), []string{}},
-		{"auto turned off", set(agent.KeepNone, rebalance), []string{rebalance.ID}},
+		{"auto turned off", set(agent.KeepOff, rebalance), []string{rebalance.ID}},
 		{"auto turned manual", set(agent.KeepManual, rebalance), []string{rebalance.ID}},
-		{"auto turned off while a termination waits", terminating(set(agent.KeepNone, rebalance)), []string{}},
-		{"manual turned off", set(agent.KeepNone, manual), []string{manual.ID}},
+		{"auto turned off while a termination waits", terminating(set(agent.KeepOff, rebalance)), []string{}},
+		{"manual turned off", set(agent.KeepOff, manual), []string{manual.ID}},
 		{"manual turned auto", set(agent.KeepAuto, manual), []string{manual.ID}},
 		{"a demoted primary is held as the way back", set(agent.KeepAuto, held), []string{}},
 		{"until its hold is over", set(agent.KeepAuto, with(held, func(r *roles.Replica) { r.Expired = true })),
@@ -305,7 +305,7 @@ func TestSurplus(t *testing.T) {
 		{"but never two", set(agent.KeepManual, elsewhere(termination), rep(replica.Manual, replica.Launching)),
 			[]string{"manual-launching"}},
 		{"the replica of a notice that is not recorded yet", set(agent.KeepAuto, termination), []string{}},
-		{"a switch's is the switch's", set(agent.KeepNone, elsewhere(move)), []string{}},
+		{"a switch's is the switch's", set(agent.KeepOff, elsewhere(move)), []string{}},
 		{"the doomed, even in need",
 			noticed(terminating(set(agent.KeepAuto, manual, termination)), "i-manual", interruption.Termination, "",
 				false), []string{manual.ID}},
@@ -330,7 +330,7 @@ func TestManualModeSettlesOnExactlyOne(t *testing.T) {
 		for i := range rapid.IntRange(0, 5).Draw(t, "replicas") {
 			s.Replicas = append(s.Replicas, roles.Replica{
 				ID:         string(rune('a' + i)),
-				State:      rapid.SampledFrom(replica.Open).Draw(t, "state"),
+				State:      rapid.SampledFrom(replica.OpenStates).Draw(t, "state"),
 				InstanceID: "i-" + string(rune('a'+i)),
 				Kind: rapid.SampledFrom([]replica.Kind{replica.Manual, replica.Rebalance, replica.Termination}).
 					Draw(t, "kind"),

@@ -69,7 +69,7 @@ func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 			r.InstanceID)
 	}
 	if !waits && nearness[r.State] < nearness[replica.Running] {
-		return r, replica.NotReady.New("Replica not ready for promotion").With("current_status", r.State.Wire()).
+		return r, replica.NotReady.New("Replica not ready for promotion").With("current_status", r.State.LegacyWord()).
 			With("required_status", "ready or syncing")
 	}
 	return r, nil

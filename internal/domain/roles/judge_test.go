@@ -94,7 +94,7 @@ func TestCanCreate(t *testing.T) {
 	}{
 		{"manual", set(agent.KeepManual), replica.Manual, ""},
 		{"manual beside a switch", set(agent.KeepManual, rep(replica.Switch, replica.Ready)), replica.Manual, ""},
-		{"manual while off", set(agent.KeepNone), replica.Manual, replica.NotAllowed},
+		{"manual while off", set(agent.KeepOff), replica.Manual, replica.NotAllowed},
 		{"manual while auto", set(agent.KeepAuto), replica.Manual, replica.NotAllowed},
 		{"a second one", set(agent.KeepManual, rep(replica.Manual, replica.Requested)), replica.Manual,
 			replica.AlreadyExists},
@@ -102,7 +102,7 @@ func TestCanCreate(t *testing.T) {
 			replica.AlreadyExists},
 		{"emergency in auto", set(agent.KeepAuto), replica.Rebalance, ""},
 		{"emergency again", set(agent.KeepAuto, rep(replica.Rebalance, replica.Ready)), replica.Rebalance, ""},
-		{"emergency while off", set(agent.KeepNone), replica.Termination, agent.AutoOff},
+		{"emergency while off", set(agent.KeepOff), replica.Termination, agent.AutoOff},
 		{"emergency while manual", set(agent.KeepManual), replica.Rebalance, agent.AutoOff},
 		{"deleted", deleted, replica.Manual, agent.NotFound},
 		{"no primary", &roles.AgentRoles{Keeping: agent.KeepManual}, replica.Manual, agent.NotFound},

@@ -85,7 +85,7 @@ func (s *AgentRoles) judgeOther(n interruption.Notice) Verdict {
 func (s *AgentRoles) FailOver(successor Replica) RoleChange {
 	return RoleChange{
 		AgentID: s.AgentID, Epoch: s.Epoch, OldID: s.Primary.ID, NewID: successor.InstanceID, ReplicaID: successor.ID,
-		Fate: Leave, Cause: ByTermination, OperationID: TerminationOperation(s.AgentID, s.Primary.ID),
+		Fate: LeaveOld, Cause: ByTermination, OperationID: TerminationOperation(s.AgentID, s.Primary.ID),
 	}
 }
 
@@ -121,22 +121,22 @@ func (s *AgentRoles) reviewedAfter(successor Replica, hasStandby bool) bool {
 
 // OldPrimary is what becomes of an old primary after a change of roles that a
 // person or the engine asked for.
-func (s *AgentRoles) OldPrimary(demote bool) Fate {
+func (s *AgentRoles) OldPrimary(demote bool) OldPrimaryPolicy {
 	switch {
 	case demote:
-		return Demote
+		return DemoteOld
 	case !s.AutoTerminate:
-		return Keep
+		return KeepOld
 	default:
-		return Retire
+		return RetireOld
 	}
 }
 
 // NoticeJudge judges a notice by the roles. It is JudgeNotice, but for tests.
 type NoticeJudge func(s *AgentRoles, n interruption.Notice) Verdict
 
-// Taken is a notice that is durable, with what followed from it at once.
-type Taken struct {
+// TakenNotice is a notice that is durable, with what followed from it at once.
+type TakenNotice struct {
 	Known     bool                 `json:"known"`     // the instance is or was the agent's; otherwise nothing is kept
 	First     bool                 `json:"first"`     // it had not arrived before
 	Delivered bool                 `json:"delivered"` // a Guardian had it before
@@ -151,7 +151,7 @@ type Taken struct {
 }
 
 // Operation is the operation that carries the notice on, empty for none.
-func (t *Taken) Operation() string {
+func (t *TakenNotice) Operation() string {
 	if t.Outcome.Kind == interruption.Termination &&
 		(t.Verdict.Ruling == RuledFailOver || t.Verdict.Ruling == RuledLaunch) {
 		return TerminationOperation(t.Set.AgentID, t.Outcome.InstanceID)

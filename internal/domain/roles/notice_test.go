@@ -163,7 +163,7 @@ func TestJudgeNotice(t *testing.T) {
 			if v.Change != nil {
 				require.Equal(t, tt.newID, v.Change.NewID)
 				require.Equal(t, "i-old", v.Change.OldID)
-				require.Equal(t, roles.Leave, v.Change.Fate)
+				require.Equal(t, roles.LeaveOld, v.Change.Fate)
 				require.Equal(t, "termination/a/i-old", v.Change.OperationID)
 			}
 		})
@@ -176,13 +176,13 @@ func TestJudgeNoticeChangesOnlyToAReadySuccessor(t *testing.T) {
 	t.Parallel()
 
 	rapid.Check(t, func(t *rapid.T) {
-		s := set(rapid.SampledFrom([]agent.Keeping{agent.KeepNone, agent.KeepManual, agent.KeepAuto}).Draw(t,
+		s := set(rapid.SampledFrom([]agent.StandbyMode{agent.KeepOff, agent.KeepManual, agent.KeepAuto}).Draw(t,
 			"keeping"))
 		for i, kind := range []replica.Kind{replica.Manual, replica.Termination, replica.Switch} {
 			if !rapid.Bool().Draw(t, "there") {
 				continue
 			}
-			r := rep(kind, rapid.SampledFrom(replica.Open).Draw(t, "state"))
+			r := rep(kind, rapid.SampledFrom(replica.OpenStates).Draw(t, "state"))
 			r.ID, r.Stalled = string(rune('a'+i)), rapid.Bool().Draw(t, "stalled")
 			if r.State == replica.Requested {
 				r.InstanceID = ""
@@ -233,10 +233,10 @@ func TestOldPrimary(t *testing.T) {
 	t.Parallel()
 
 	s := set(agent.KeepManual)
-	require.Equal(t, roles.Keep, s.OldPrimary(false), "auto-terminate is off")
-	require.Equal(t, roles.Demote, s.OldPrimary(true))
+	require.Equal(t, roles.KeepOld, s.OldPrimary(false), "auto-terminate is off")
+	require.Equal(t, roles.DemoteOld, s.OldPrimary(true))
 	s.AutoTerminate = true
-	require.Equal(t, roles.Retire, s.OldPrimary(false))
+	require.Equal(t, roles.RetireOld, s.OldPrimary(false))
 	s.Launcher = agent.ByAgent
-	require.Equal(t, roles.Retire, s.OldPrimary(false), "otherwise nothing would end it")
+	require.Equal(t, roles.RetireOld, s.OldPrimary(false), "otherwise nothing would end it")
 }

@@ -14,7 +14,7 @@ import (
 
 // Ways to fail.
 var (
-	Stale          = fault.Define("roles.stale", fault.Conflict)          // the epoch moved on: read and judge again
+	StaleEpoch     = fault.Define("roles.stale", fault.Conflict)          // the epoch moved on: read and judge again
 	IsPrimary      = fault.Define("roles.is_primary", fault.Conflict)     // nothing terminates a primary
 	InvalidMessage = fault.Define("roles.invalid_message", fault.Invalid) // a message lacks what it must have
 )
@@ -25,7 +25,7 @@ type AgentRoles struct {
 	AgentID       string                 `json:"agent_id"`
 	ClientID      string                 `json:"client_id"`
 	Epoch         int64                  `json:"epoch"`
-	Keeping       agent.Keeping          `json:"keeping"`
+	Keeping       agent.StandbyMode      `json:"keeping"`
 	Launcher      agent.Launcher         `json:"launcher"`
 	Enabled       bool                   `json:"enabled"`
 	Deleted       bool                   `json:"deleted"`
@@ -51,8 +51,8 @@ type Failures struct {
 	Unmended bool `json:"unmended,omitempty"`
 }
 
-// Of returns the failures that count for the next launch of a kind.
-func (f Failures) Of(kind replica.Kind) int {
+// CountFor returns the failures that count for the next launch of a kind.
+func (f Failures) CountFor(kind replica.Kind) int {
 	switch kind {
 	case replica.Manual:
 		return f.Standby
@@ -186,26 +186,26 @@ const (
 	ByPromotion   Cause = "promotion"
 )
 
-// Fate is what becomes of the old primary.
-type Fate string
+// OldPrimaryPolicy is what becomes of the old primary.
+type OldPrimaryPolicy string
 
 // Fates.
 const (
-	Retire Fate = "retire" // it will be terminated by us
-	Leave  Fate = "leave"  // AWS, or the agent, ends it; we watch
-	Keep   Fate = "keep"   // it lives on outside: auto-terminate is off
-	Demote Fate = "demote" // it becomes the standby
+	RetireOld OldPrimaryPolicy = "retire" // it will be terminated by us
+	LeaveOld  OldPrimaryPolicy = "leave"  // AWS, or the agent, ends it; we watch
+	KeepOld   OldPrimaryPolicy = "keep"   // it lives on outside: auto-terminate is off
+	DemoteOld OldPrimaryPolicy = "demote" // it becomes the standby
 )
 
 // RoleChange makes a replica the primary. Epoch and OldID are what the caller
 // believes; when they are not so, nothing changes.
 type RoleChange struct {
-	AgentID     string `json:"agent_id"`
-	Epoch       int64  `json:"epoch"`
-	OldID       string `json:"old_id"`
-	NewID       string `json:"new_id"`
-	ReplicaID   string `json:"replica_id"`
-	Fate        Fate   `json:"fate"`
-	Cause       Cause  `json:"cause"`
-	OperationID string `json:"operation_id"`
+	AgentID     string           `json:"agent_id"`
+	Epoch       int64            `json:"epoch"`
+	OldID       string           `json:"old_id"`
+	NewID       string           `json:"new_id"`
+	ReplicaID   string           `json:"replica_id"`
+	Fate        OldPrimaryPolicy `json:"fate"`
+	Cause       Cause            `json:"cause"`
+	OperationID string           `json:"operation_id"`
 }

@@ -6,8 +6,8 @@ import (
 	"spotkeeper/internal/domain/agent"
 )
 
-// Order is a switch that a person or an engine wants.
-type Order struct {
+// SwitchRequest is a switch that a person or an engine wants.
+type SwitchRequest struct {
 	// ID is the command's; empty makes a new one. The same id again is the same
 	// order, whatever became of it.
 	ID       string
@@ -26,8 +26,8 @@ type Order struct {
 	Voluntary bool
 }
 
-// Command is an order as it stands.
-type Command struct {
+// SwitchCommand is an order as it stands.
+type SwitchCommand struct {
 	ID            string
 	ClientID      string
 	AgentID       string
@@ -44,8 +44,8 @@ type Command struct {
 // Pending is the status of a command that is not over.
 const Pending = "pending"
 
-// Moved is an order that the agent's Guardian has taken.
-type Moved struct {
+// StartedSwitch is an order that the agent's Guardian has taken.
+type StartedSwitch struct {
 	CommandID   string
 	OperationID string
 }

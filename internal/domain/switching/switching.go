@@ -39,8 +39,8 @@ const (
 	Abandoned   Phase = "abandoned"
 )
 
-// Over says whether no other switch has to wait for this one any more.
-func (p Phase) Over() bool { return p == Retiring || p == Done || p == Abandoned }
+// FreesAgent says whether no other switch has to wait for this one any more.
+func (p Phase) FreesAgent() bool { return p == Retiring || p == Done || p == Abandoned }
 
 // Priorities of commands, as the deployed agents know them: 50 and more is
 // reported as manual.
@@ -68,8 +68,8 @@ type Target struct {
 	InstanceType string     `json:"instance_type,omitempty"`
 }
 
-// Here is where an agent lives, and what is known of where it wants to go.
-type Here struct {
+// CurrentPlace is where an agent lives, and what is known of where it wants to go.
+type CurrentPlace struct {
 	InstanceType string
 	PoolID       string
 	Region       string
@@ -83,7 +83,7 @@ type Here struct {
 
 // JudgeFrom refuses an order that cannot work, or that changes nothing. Fails with
 // switch.invalid_target.
-func (t Target) JudgeFrom(h Here) error {
+func (t Target) JudgeFrom(h CurrentPlace) error {
 	instanceType, _, err := agent.SplitPool(t.PoolID)
 	if t.InstanceType != "" || err != nil {
 		instanceType = t.InstanceType

@@ -15,8 +15,8 @@ import (
 // Broken means that the trail is not what it was when it was sealed.
 var Broken = fault.Define("trail.broken", fault.Conflict)
 
-// Keep is how long entries are kept. The database refuses to delete younger ones.
-const Keep = 400 * 24 * time.Hour
+// RetainFor is how long entries are kept. The database refuses to delete younger ones.
+const RetainFor = 400 * 24 * time.Hour
 
 // Outcome is how an act went.
 type Outcome string
@@ -83,8 +83,8 @@ type Seal struct {
 // Genesis is what the first chain of all begins with.
 func Genesis() []byte { return make([]byte, sha256.Size) }
 
-// Digest is the hash of an entry that follows a hash. Each field is part of it.
-func Digest(prev []byte, e Entry) []byte {
+// DigestEntry is the hash of an entry that follows a hash. Each field is part of it.
+func DigestEntry(prev []byte, e Entry) []byte {
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	content, err := json.Marshal(e)
 	if err != nil {
@@ -94,9 +94,9 @@ func Digest(prev []byte, e Entry) []byte {
 	return sum[:]
 }
 
-// Chain seals entries in their order, after the last seal there is; last is nil for the
+// SealEntries seals entries in their order, after the last seal there is; last is nil for the
 // first of all.
-func Chain(last *Seal, now time.Time, entries []Entry) []Seal {
+func SealEntries(last *Seal, now time.Time, entries []Entry) []Seal {
 	day := now.UTC().Truncate(24 * time.Hour)
 	prev, place := Genesis(), 0
 	if last != nil {
@@ -108,14 +108,14 @@ func Chain(last *Seal, now time.Time, entries []Entry) []Seal {
 	out := make([]Seal, len(entries))
 	for i, e := range entries {
 		place++
-		out[i] = Seal{Day: day, Place: place, EntryID: e.ID, Prev: prev, Hash: Digest(prev, e)}
+		out[i] = Seal{Day: day, Place: place, EntryID: e.ID, Prev: prev, Hash: DigestEntry(prev, e)}
 		prev = out[i].Hash
 	}
 	return out
 }
 
-// Sealed is a seal with its entry; Entry is nil when it is gone.
-type Sealed struct {
+// SealedEntry is a seal with its entry; Entry is nil when it is gone.
+type SealedEntry struct {
 	Seal
 	Entry *Entry
 }
@@ -125,7 +125,7 @@ type Verifier struct{ last *Seal }
 
 // Next checks one seal. The first one is believed to follow what was deleted with its
 // time. Fails with trail.broken.
-func (v *Verifier) Next(s Sealed) error {
+func (v *Verifier) Next(s SealedEntry) error {
 	last := v.last
 	v.last = &s.Seal
 	day := s.Day.Format(time.DateOnly)
@@ -137,7 +137,7 @@ func (v *Verifier) Next(s Sealed) error {
 		return Broken.New("%s: place %d does not follow the one before it", day, s.Place)
 	case s.Entry == nil:
 		return Broken.New("%s: the entry %d at place %d is gone", day, s.EntryID, s.Place)
-	case !bytes.Equal(Digest(s.Prev, *s.Entry), s.Hash):
+	case !bytes.Equal(DigestEntry(s.Prev, *s.Entry), s.Hash):
 		return Broken.New("%s: the entry %d at place %d was changed", day, s.EntryID, s.Place)
 	default:
 		return nil

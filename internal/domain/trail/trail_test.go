@@ -26,18 +26,18 @@ func entries(from, until int64) (out []trail.Entry) {
 }
 
 // sealed is a chain of three entries on one day and two on the next.
-func sealed() []trail.Sealed {
+func sealed() []trail.SealedEntry {
 	all := entries(1, 5)
-	seals := trail.Chain(nil, noon, all[:3])
-	seals = append(seals, trail.Chain(&seals[2], noon.Add(24*time.Hour), all[3:])...)
-	out := make([]trail.Sealed, len(seals))
+	seals := trail.SealEntries(nil, noon, all[:3])
+	seals = append(seals, trail.SealEntries(&seals[2], noon.Add(24*time.Hour), all[3:])...)
+	out := make([]trail.SealedEntry, len(seals))
 	for i := range seals {
-		out[i] = trail.Sealed{Seal: seals[i], Entry: &all[i]}
+		out[i] = trail.SealedEntry{Seal: seals[i], Entry: &all[i]}
 	}
 	return out
 }
 
-func verify(all []trail.Sealed) error {
+func verify(all []trail.SealedEntry) error {
 	var v trail.Verifier
 	for _, s := range all {
 		if err := v.Next(s); err != nil {
@@ -51,14 +51,14 @@ func TestAChainShowsWhatWasChanged(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, verify(sealed()))
 	require.NoError(t, verify(sealed()[3:]), "a day that expired is no gap")
-	for name, harm := range map[string]func([]trail.Sealed) []trail.Sealed{
-		"an actor":              func(s []trail.Sealed) []trail.Sealed { s[1].Entry.Actor = "operator:bob"; return s },
-		"a time":                func(s []trail.Sealed) []trail.Sealed { s[4].Entry.At = noon; return s },
-		"an entry that is gone": func(s []trail.Sealed) []trail.Sealed { s[2].Entry = nil; return s },
-		"a seal that is gone":   func(s []trail.Sealed) []trail.Sealed { return append(s[:1], s[2:]...) },
-		"the last of a day":     func(s []trail.Sealed) []trail.Sealed { return append(s[:2], s[3:]...) },
-		"the first of a day":    func(s []trail.Sealed) []trail.Sealed { return s[1:] },
-		"two that changed places": func(s []trail.Sealed) []trail.Sealed {
+	for name, harm := range map[string]func([]trail.SealedEntry) []trail.SealedEntry{
+		"an actor":              func(s []trail.SealedEntry) []trail.SealedEntry { s[1].Entry.Actor = "operator:bob"; return s },
+		"a time":                func(s []trail.SealedEntry) []trail.SealedEntry { s[4].Entry.At = noon; return s },
+		"an entry that is gone": func(s []trail.SealedEntry) []trail.SealedEntry { s[2].Entry = nil; return s },
+		"a seal that is gone":   func(s []trail.SealedEntry) []trail.SealedEntry { return append(s[:1], s[2:]...) },
+		"the last of a day":     func(s []trail.SealedEntry) []trail.SealedEntry { return append(s[:2], s[3:]...) },
+		"the first of a day":    func(s []trail.SealedEntry) []trail.SealedEntry { return s[1:] },
+		"two that changed places": func(s []trail.SealedEntry) []trail.SealedEntry {
 			s[0].Entry, s[1].Entry = s[1].Entry, s[0].Entry
 			return s
 		},

@@ -71,7 +71,7 @@ func newFleet(o Options, s Strategy) *fleet {
 	return f
 }
 
-// remember gives the fleet the month before: everybody lived at home, grown up
+// remember gives the fleet the month before: every agent lived at home, grown up
 // and on spot, and met what the market has recorded. Every strategy begins with
 // the same memory.
 func (f *fleet) remember() {
@@ -183,7 +183,7 @@ func (f *fleet) interrupt(r *resident, now time.Time) {
 
 func (f *fleet) safer(a, b int) bool {
 	x, y := f.pools[a].stats.thirtyDays(), f.pools[b].stats.thirtyDays()
-	if hx, hy := x.Hazard(), y.Hazard(); hx != hy {
+	if hx, hy := x.HourlyHazard(), y.HourlyHazard(); hx != hy {
 		return hx < hy
 	}
 	return f.pools[a].price.USD < f.pools[b].price.USD
@@ -208,7 +208,7 @@ func (f *fleet) decide(ctx context.Context, now time.Time) {
 		}
 		f.row.deciding += time.Since(began)
 		f.row.Decisions++
-		if err == nil && d.Moves() {
+		if err == nil && d.AsksForSwitch() {
 			f.carryOut(r, d, now)
 		}
 	}
@@ -303,7 +303,7 @@ func (f *fleet) input(r *resident, now time.Time, view []engine.Pool) engine.Inp
 		Pools:    view,
 		Limits:   f.o.Limits,
 		Activity: engine.Activity{LastChangeAt: r.changed},
-		Holds:    engine.Holds{ClientAgents: f.tenants[r.client].agents, ClientMoving: f.tenants[r.client].moving},
+		Holds:    engine.Blockers{ClientAgents: f.tenants[r.client].agents, ClientMoving: f.tenants[r.client].moving},
 	}
 	if !r.onDemand {
 		in.Instance.Mode, in.Instance.PoolID, in.Activity.PoolSince = agent.Spot, m.ID, r.since

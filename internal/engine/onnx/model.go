@@ -118,7 +118,7 @@ func (e *Engine) checkMetadata() error {
 }
 
 // try runs the model once on a plain row, so that one which loads and cannot
-// run is found before anybody relies on it.
+// run is found before an agent relies on it.
 func (e *Engine) try(ctx context.Context) error {
 	row := make([]float32, len(engine.FeatureList))
 	if _, err := e.run(ctx, row, 1); err != nil {

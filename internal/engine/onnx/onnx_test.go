@@ -171,7 +171,7 @@ func TestClosedWhileInUse(t *testing.T) {
 		callers.Go(func() {
 			for range 200 {
 				d := engine.DecideUnrecorded(context.Background(), e, input())
-				if !d.Moves() && !strings.Contains(d.Reason, "unloaded") {
+				if !d.AsksForSwitch() && !strings.Contains(d.Reason, "unloaded") {
 					t.Errorf("an answer that is neither a decision nor unloaded: %s", d.Reason)
 				}
 			}
@@ -189,9 +189,9 @@ func BenchmarkDecide(b *testing.B) {
 	e, err := r.Load(b.Context(), byRate().Bytes())
 	require.NoError(b, err)
 	in := input()
-	used := cpu.Used()
+	used := cpu.ProcessorTime()
 	for b.Loop() {
 		engine.DecideUnrecorded(b.Context(), e, in)
 	}
-	cpu.Report(b, b.N, b.Elapsed(), used)
+	cpu.ReportCost(b, b.N, b.Elapsed(), used)
 }

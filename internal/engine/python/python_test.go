@@ -249,11 +249,11 @@ func BenchmarkDecide(b *testing.B) {
 	e, err := python.New(b.Context(), options(), "engine.py", []byte(wise))
 	require.NoError(b, err)
 	in := input()
-	used := cpu.Used()
+	used := cpu.ProcessorTime()
 	for b.Loop() {
 		engine.DecideUnrecorded(b.Context(), e, in)
 	}
 	elapsed := b.Elapsed()
 	require.NoError(b, e.Close()) // only then is known what the child has used; its start is in it
-	cpu.Report(b, b.N, elapsed, used)
+	cpu.ReportCost(b, b.N, elapsed, used)
 }

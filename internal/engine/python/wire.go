@@ -184,7 +184,7 @@ func named(chosen *string, in engine.Input) string {
 	}
 	best := engine.Pool{}
 	for _, p := range in.Pools {
-		usable := p.Price.Fresh(in.Now) && !in.Now.Before(p.BlockedUntil) && p.Type == in.Instance.Type &&
+		usable := p.Price.IsFresh(in.Now) && !in.Now.Before(p.BlockedUntil) && p.Type == in.Instance.Type &&
 			p.Region == in.Instance.Region
 		if usable && (best.ID == "" || p.Price.USD < best.Price.USD) {
 			best = p

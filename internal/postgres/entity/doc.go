@@ -3,8 +3,8 @@
 // The schema itself is the migrations' alone.
 package entity
 
-// All lists one value of each mapped struct.
-func All() []any {
+// MappedTables lists one value of each mapped struct.
+func MappedTables() []any {
 	return []any{
 		Operation{},
 		OperationStep{},

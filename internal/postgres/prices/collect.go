@@ -65,13 +65,13 @@ ORDER BY 1`, unprovenRegions)
 	return out, err
 }
 
-// KeepMoves stores when the price of pools of one type changed, as the buckets in
+// KeepPriceChanges stores when the price of pools of one type changed, as the buckets in
 // which each price was in force, until a moment. What was stored before stays as
 // it is, so pages may overlap. Pools are made known on the way.
-func (s *Prices) KeepMoves(
+func (s *Prices) KeepPriceChanges(
 	ctx context.Context,
 	place activities.TypeInRegion,
-	moves []activities.PriceMove,
+	moves []activities.PriceChange,
 	since, until time.Time,
 ) (int64, error) {
 	zones, times, prices := make([]string, len(moves)), make([]time.Time, len(moves)), make([]string, len(moves))

@@ -74,9 +74,9 @@ func (s *Prices) fillGroup(ctx context.Context, g gapGroup, from, until time.Tim
 	}
 	w := newFilledRows()
 	for i := range pools {
-		peers := make([][]pricing.Point, 0, len(pools)-1)
+		peers := make([][]pricing.MeasuredPoint, 0, len(pools)-1)
 		peers = append(append(peers, points[:i]...), points[i+1:]...)
-		f := pricing.Fill(points[i], peers, from, until)
+		f := pricing.FillGaps(points[i], peers, from, until)
 		out.TooLong += int64(f.TooLong)
 		out.MissingBoundaries += int64(f.MissingBoundaries)
 		out.Found += int64(len(f.Filled))
@@ -91,7 +91,7 @@ func (s *Prices) fillGroup(ctx context.Context, g gapGroup, from, until time.Tim
 }
 
 // measured reads the measured points of a group, in order of time, per pool.
-func (s *Prices) measured(ctx context.Context, g gapGroup, from, until time.Time) ([]string, [][]pricing.Point, error) {
+func (s *Prices) measured(ctx context.Context, g gapGroup, from, until time.Time) ([]string, [][]pricing.MeasuredPoint, error) {
 	// By the names of the pools, so that each one's stretch of the primary key is read
 	// whatever the planner thinks of the tables.
 	found, err := s.DB.Pool.Query(
@@ -110,10 +110,10 @@ func (s *Prices) measured(ctx context.Context, g gapGroup, from, until time.Time
 		return nil, nil, pg.Translate(err)
 	}
 	var pools []string
-	var points [][]pricing.Point
+	var points [][]pricing.MeasuredPoint
 	var id string
 	var at int64
-	var p pricing.Point
+	var p pricing.MeasuredPoint
 	_, err = pgx.ForEachRow(found, []any{&id, &at, &p.Price, &p.OnDemand}, func() error {
 		if n := len(pools); n == 0 || pools[n-1] != id {
 			pools, points = append(pools, id), append(points, nil)
@@ -135,7 +135,7 @@ type filledRows struct {
 
 func newFilledRows() *filledRows { return &filledRows{} }
 
-func (w *filledRows) add(pool string, f pricing.Filled, out *activities.GapsFilled) {
+func (w *filledRows) add(pool string, f pricing.FilledBucket, out *activities.GapsFilled) {
 	w.pools, w.buckets, w.methods = append(w.pools, pool), append(w.buckets, f.At), append(w.methods, string(f.Method))
 	w.prices, w.onDemand = append(w.prices, int64(f.Price)), append(w.onDemand, int64(f.OnDemand))
 	w.confidences = append(w.confidences, f.Confidence)

@@ -28,8 +28,8 @@ func (s *Prices) now() time.Time {
 // priorities orders sources as pricing.Source.Priority does; a test compares.
 const priorities = `ARRAY['interpolated','collector','replica-manual','replica-automatic','primary']`
 
-// band is pricing.Band in SQL.
-var band = strconv.Itoa(pricing.Band)
+// band is pricing.BelievedRange in SQL.
+var band = strconv.Itoa(pricing.BelievedRange)
 
 // mergeBuckets ends an INSERT INTO price_buckets AS b, and mergeClientBuckets one INTO
 // client_price_buckets AS b. Both are pricing.Truth.Merge: the higher priority wins; among

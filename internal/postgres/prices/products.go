@@ -64,10 +64,10 @@ WHERE o.observed_at < excluded.observed_at`, p.Region, p.InstanceType, p.Product
 	return pg.Translate(err)
 }
 
-// KeepProductMoves stores when the spot price of a type with a product changed. What was
+// KeepProductPriceChanges stores when the spot price of a type with a product changed. What was
 // stored before stays as it is, so pages may overlap.
-func (s *Prices) KeepProductMoves(
-	ctx context.Context, p activities.ProductInRegion, moves []activities.PriceMove,
+func (s *Prices) KeepProductPriceChanges(
+	ctx context.Context, p activities.ProductInRegion, moves []activities.PriceChange,
 ) (int64, error) {
 	zones, times, prices := make([]string, len(moves)), make([]time.Time, len(moves)), make([]string, len(moves))
 	for i, m := range moves {

@@ -100,7 +100,7 @@ func (a *reportArgs) add(n int, r believed) {
 		r.Own.InstanceType, r.Own.AZ, r.Own.Region, string(cmp.Or(r.Mode, agent.ModeUnknown))} {
 		a.texts[i] = append(a.texts[i], text)
 	}
-	a.times[0], a.times[1] = append(a.times[0], r.At), append(a.times[1], pricing.Bucket(r.At))
+	a.times[0], a.times[1] = append(a.times[0], r.At), append(a.times[1], pricing.BucketOf(r.At))
 	a.dollars[0], a.dollars[1] = append(a.dollars[0], onDemand), append(a.dollars[1], int64(r.CurrentSpot))
 	for _, p := range r.Submissions {
 		a.numbersOf = append(a.numbersOf, n)
@@ -127,7 +127,7 @@ func (a *reportArgs) all() []any {
 // the last that arrived. What is known already is looked up and not written, because many
 // agents of a client share a pool. Of the reporting instance only the unknown is filled
 // in, and only if it is the agent's own. That it is alive is written when no heartbeat has
-// said so for a while. Each price is weighed as pricing.Weigh does; a test compares. What
+// said so for a while. Each price is weighed as pricing.WorthOf does; a test compares. What
 // counts is merged into the client's own buckets, the rest is kept as evidence. Which
 // prices are new is looked up in one hash: the planner does not know how many there are
 // and would compare each with each.

@@ -19,7 +19,7 @@ type AgentView struct {
 	AgentVersion   string
 	Launcher       agent.Launcher
 	Epoch          int64
-	Keeping        agent.Keeping
+	Keeping        agent.StandbyMode
 	Enabled        bool
 	AutoTerminate  bool
 	TerminateWait  int // seconds

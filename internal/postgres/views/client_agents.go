@@ -17,7 +17,7 @@ type ClientAgent struct {
 	LogicalAgentID string
 	Status         agent.Status
 	AgentVersion   string
-	Keeping        agent.Keeping
+	Keeping        agent.StandbyMode
 	Enabled        bool
 	AutoTerminate  bool
 	TerminateWait  int       // seconds
@@ -115,7 +115,7 @@ func (c *clientAgents) agents(r pgx.Rows) error {
 	to := []any{&a.ID, &a.LogicalAgentID, &status, &version, &keeping, &a.Enabled, &a.AutoTerminate, &a.TerminateWait,
 		&heartbeat}
 	_, err := pgx.ForEachRow(r, to, func() error {
-		a.Status, a.AgentVersion, a.Keeping, a.LastHeartbeat = agent.Status(status), string(version), agent.Keeping(
+		a.Status, a.AgentVersion, a.Keeping, a.LastHeartbeat = agent.Status(status), string(version), agent.StandbyMode(
 			keeping), heartbeat.Time
 		c.places[a.ID] = len(c.list)
 		c.list = append(c.list, a)

@@ -181,9 +181,9 @@ func (v *Views) instancePlaces(ctx context.Context, all []placeAsked) ([]*Instan
 	return out, nil
 }
 
-// Standing reads which part an instance plays for an agent; empty for one that
+// RoleOf reads which part an instance plays for an agent; empty for one that
 // is not the agent's.
-func (v *Views) Standing(ctx context.Context, agentID, instanceID string) (agent.Role, error) {
+func (v *Views) RoleOf(ctx context.Context, agentID, instanceID string) (agent.Role, error) {
 	type r struct{ Role agent.Role }
 	x, err := pg.QueryRow[r](ctx, v.DB, `SELECT role FROM instances WHERE id = $1 AND agent_id = $2`, instanceID,
 		agentID)

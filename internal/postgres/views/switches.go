@@ -42,21 +42,21 @@ func (v *Views) SwitchHistory(ctx context.Context, clientID, instanceID string, 
 	return pg.Find[SwitchView](ctx, q.Scopes(pg.NewestFirst(p, "initiated_at")))
 }
 
-// Count is a number under a name.
-type Count struct {
+// NamedCount is a number under a name.
+type NamedCount struct {
 	Name string
 	N    int
 }
 
 // ModeDistribution counts a client's live instances per mode.
-func (v *Views) ModeDistribution(ctx context.Context, clientID string) ([]Count, error) {
-	return pg.QueryRows[Count](ctx, v.DB, `SELECT mode AS name, count(*) AS n FROM instances
+func (v *Views) ModeDistribution(ctx context.Context, clientID string) ([]NamedCount, error) {
+	return pg.QueryRows[NamedCount](ctx, v.DB, `SELECT mode AS name, count(*) AS n FROM instances
 		WHERE client_id = $1 AND role <> 'retired' GROUP BY mode ORDER BY mode`, clientID)
 }
 
 // SwitchFrequency counts a client's switches per day (UTC) of the last 30.
-func (v *Views) SwitchFrequency(ctx context.Context, clientID string) ([]Count, error) {
-	return pg.QueryRows[Count](ctx, v.DB, `
+func (v *Views) SwitchFrequency(ctx context.Context, clientID string) ([]NamedCount, error) {
+	return pg.QueryRows[NamedCount](ctx, v.DB, `
 		SELECT to_char(initiated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS name, count(*) AS n FROM switches
 		WHERE client_id = $1 AND phase <> 'abandoned' AND initiated_at > now() - interval '30 days'
 		GROUP BY 1 ORDER BY 1`, clientID)

@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Used is the processor time of this process and of the children it has waited
+// ProcessorTime is the processor time of this process and of the children it has waited
 // for.
-func Used() time.Duration {
+func ProcessorTime() time.Duration {
 	var total time.Duration
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var u syscall.Rusage
@@ -31,12 +31,12 @@ func Used() time.Duration {
 	return total
 }
 
-// Report adds to a benchmark how many decisions it made in a second and what each
+// ReportCost adds to a benchmark how many decisions it made in a second and what each
 // cost, since a moment when Used was used. elapsed is what they took.
-func Report(b *testing.B, decisions int, elapsed, used time.Duration) {
+func ReportCost(b *testing.B, decisions int, elapsed, used time.Duration) {
 	b.Helper()
 	b.ReportMetric(float64(decisions)/elapsed.Seconds(), "decisions/s")
-	b.ReportMetric((Used()-used).Seconds()*1000/float64(decisions), "cpu-ms/decision")
+	b.ReportMetric((ProcessorTime()-used).Seconds()*1000/float64(decisions), "cpu-ms/decision")
 }
 
 // Backends is the processor time that the Postgres backends of the pool's database
@@ -83,11 +83,11 @@ func PerCall(b *testing.B, pool *pgxpool.Pool, fn func(n int)) {
 	}
 	call(10 * callers) // statements are prepared and pages are read
 	next.Store(0)
-	here, there := Used(), Backends(b, pool)
+	here, there := ProcessorTime(), Backends(b, pool)
 	b.ResetTimer()
 	call(int64(b.N))
 	b.StopTimer()
-	here, there = Used()-here, Backends(b, pool)-there
+	here, there = ProcessorTime()-here, Backends(b, pool)-there
 	b.ReportMetric(here.Seconds()*1000/float64(b.N), "process-ms/call")
 	b.ReportMetric(there.Seconds()*1000/float64(b.N), "postgres-ms/call")
 	b.ReportMetric((here+there).Seconds()*1000/float64(b.N), "ms/call")

@@ -1,6 +1,6 @@
 // Package frontend is a frontend of Temporal that behaves as Temporal Cloud does to
 // an API key of one namespace: calls that name the namespace are answered, the
-// health service and the operator service refuse everybody. It runs no workflow.
+// health service and the operator service refuse every call. It runs no workflow.
 package frontend
 
 import (

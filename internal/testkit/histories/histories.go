@@ -78,8 +78,8 @@ func Prefixes(h *history.History) []*history.History {
 	return append(out, h)
 }
 
-// Gates returns the versions that a run decided on, by their change ids.
-func Gates(h *history.History) []string {
+// GateVersions returns the versions that a run decided on, by their change ids.
+func GateVersions(h *history.History) []string {
 	var out []string
 	for _, e := range h.GetEvents() {
 		var id string
@@ -131,7 +131,7 @@ func Record(ctx context.Context, c client.Client, queue, dir string, perKind int
 			return nil, err
 		}
 		for _, e := range res.GetExecutions() {
-			kind := Kind(e.GetType().GetName())
+			kind := DirectoryOf(e.GetType().GetName())
 			s := kinds[kind]
 			if s == nil {
 				if s, err = open(filepath.Join(dir, kind)); err != nil {
@@ -184,7 +184,7 @@ func open(dir string) (*shelf, error) {
 }
 
 func version(h *history.History) string {
-	return strings.Join(slices.Sorted(slices.Values(Gates(h))), " ")
+	return strings.Join(slices.Sorted(slices.Values(GateVersions(h))), " ")
 }
 
 func (s *shelf) put(h *history.History) error {

@@ -146,7 +146,7 @@ func TestANewVersionIsAddedToTheOlder(t *testing.T) {
 	}
 	newest, err := histories.Read(filepath.Join(dir, "guardian", "03.json.gz"))
 	require.NoError(t, err)
-	require.Equal(t, []string{"guardian.swifter"}, histories.Gates(newest))
+	require.Equal(t, []string{"guardian.swifter"}, histories.GateVersions(newest))
 }
 
 func TestPrefixesEndWithEachWorkflowTask(t *testing.T) {

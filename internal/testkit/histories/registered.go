@@ -11,9 +11,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Kind is the name of the directory for a workflow type: PriceDedup lives in
+// DirectoryOf is the name of the directory for a workflow type: PriceDedup lives in
 // price-dedup, MLDataset in ml-dataset.
-func Kind(workflowType string) string {
+func DirectoryOf(workflowType string) string {
 	var b strings.Builder
 	letters := []rune(workflowType)
 	for i, r := range letters {
@@ -51,5 +51,5 @@ func (r *registry) RegisterWorkflowWithOptions(w any, _ workflow.RegisterOptions
 // RegisterWorkflow implements worker.WorkflowRegistry.
 func (r *registry) RegisterWorkflow(w any) {
 	name := runtime.FuncForPC(reflect.ValueOf(w).Pointer()).Name()
-	r.kinds = append(r.kinds, Kind(name[strings.LastIndexByte(name, '.')+1:]))
+	r.kinds = append(r.kinds, DirectoryOf(name[strings.LastIndexByte(name, '.')+1:]))
 }

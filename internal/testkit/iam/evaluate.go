@@ -64,7 +64,7 @@ func (s Statement) matches(r Request) bool {
 	return s.matchesPrincipal(r) && s.matchesAction(r.Action) && s.matchesResource(r.Resource) && s.holds(r.Context)
 }
 
-// matchesPrincipal reads arn:aws:iam::<account>:root as everybody of that account.
+// matchesPrincipal reads arn:aws:iam::<account>:root as every principal of that account.
 func (s Statement) matchesPrincipal(r Request) bool {
 	if s.Principal == nil {
 		return true

@@ -16,7 +16,7 @@ import (
 
 var (
 	// These words hide who acts. Comments name the process, the caller or the operator.
-	vague = regexp.MustCompile(`(?i)\b(somebody|someone|whoever|untold)\b`)
+	vague = regexp.MustCompile(`(?i)\b(somebody|someone|whoever|anybody|anyone|everybody|everyone|untold)\b`)
 	// The word is searched for in comments only: "nobody" is also the name of a Unix user
 	// and a value of the column instances.terminate_by.
 	nobody = regexp.MustCompile(`(?i)//.*\bnobody\b`)

@@ -3,6 +3,6 @@
 // listens on loopback only and it keeps what was committed, over restarts and
 // over a kill -9.
 //
-// Everybody on the machine may connect, as is usual for a development
+// Every user of the machine may connect, as is usual for a development
 // database; other hosts cannot.
 package postgres

@@ -30,7 +30,7 @@ type Server struct {
 	failed chan error
 	// level is warn while the server serves. While it boots and stops its
 	// services miss each other for moments and warn about each, which says
-	// nothing to anybody: then it is error.
+	// nothing to an operator: then it is error.
 	level slog.LevelVar
 }
 

@@ -12,7 +12,7 @@ import (
 
 // prepare makes the database file with schema and namespace. The mark beside
 // the file says that this was finished: a file without it is what a killed
-// first start has left, has never served anybody, and is made anew.
+// first start has left, has never served a caller, and is made anew.
 func prepare(o Options) error {
 	mark := o.File + ".ready"
 	if exists(mark) && exists(o.File) {

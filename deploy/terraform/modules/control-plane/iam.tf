@@ -31,7 +31,7 @@ resource "aws_iam_role_policy" "control_plane" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      # Prices and places are read in this account, for everybody.
+      # Prices and places are read in this account, for all tenants.
       {
         Sid      = "Look"
         Effect   = "Allow"
