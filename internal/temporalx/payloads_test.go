@@ -23,7 +23,7 @@ func codec(t *testing.T, seal bool, ids ...string) *temporalx.Codec {
 	}
 	all, err := sealing.NewKeys(keys...)
 	require.NoError(t, err)
-	return &temporalx.Codec{Box: all.For("temporal"), Seal: seal}
+	return &temporalx.Codec{Box: all.BoxFor("temporal"), Seal: seal}
 }
 
 // TestPayloadsAreSealedAndOpened by whichever key they were sealed with, while keys are
