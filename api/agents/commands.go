@@ -7,15 +7,16 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )
 
 // CommandStore is the part of postgres.Commands that agents' routes use.
 type CommandStore interface {
-	Deliver(ctx context.Context, clientID, agentID string) ([]postgres.Command, error)
+	Deliver(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error)
 	Complete(ctx context.Context, clientID, agentID, commandID string, outcome postgres.CommandOutcome) (
-		command *postgres.Command, news bool, err error)
+		command *switching.SwitchCommand, news bool, err error)
 }
 
 // SwitchReportStore is the part of postgres.SwitchReports that reports are kept by.

@@ -28,7 +28,7 @@ type OIDC struct {
 // callbackPath is that of the api's route.
 const callbackPath = "/login/oidc/callback"
 
-// AreGiven says whether there is an identity provider.
+// IsConfigured says whether there is an identity provider.
 func (o OIDC) IsConfigured() bool { return o.Issuer != "" }
 
 // Roles are the roles of groups. A group that is named twice has its greatest.

@@ -28,17 +28,11 @@ type Commands struct {
 	polls flight.Batch[poll, polled]
 }
 
-// NewCommand orders a switch.
-type NewCommand = switching.SwitchRequest
-
-// SwitchCommand is an order as it stands.
-type Command = switching.SwitchCommand
-
 const commandColumns = `id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority,
     terminate_wait_seconds, status, created_at`
 
-func scanCommand(row pgx.Row) (*Command, error) {
-	var c Command
+func scanCommand(row pgx.Row) (*switching.SwitchCommand, error) {
+	var c switching.SwitchCommand
 	err := row.Scan(&c.ID, &c.ClientID, &c.AgentID, &c.InstanceID, &c.Launcher, &c.TargetMode, &c.TargetPoolID,
 		&c.Priority, &c.TerminateWait, &c.Status, &c.CreatedAt)
 	return &c, err
@@ -49,8 +43,8 @@ func scanCommand(row pgx.Row) (*Command, error) {
 // with agent.not_found for an agent that is deleted or without a primary, with
 // switch.busy, which names the operation, with switch.pool_blocked, and if the move is voluntary as
 // engine.MoveContext.Refusal does.
-func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
-	var out *Command
+func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*switching.SwitchCommand, error) {
+	var out *switching.SwitchCommand
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if in.Voluntary { // before the agent's row: every transaction takes the two in this order
 			if _, err := tx.Exec(ctx, `SELECT FROM fleet_limits FOR NO KEY UPDATE`); err != nil {
@@ -144,7 +138,7 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 
 // checkReachable refuses an order that cannot work from where the agent lives. Fails with
 // switch.invalid_target. An agent without a primary is refused by the order itself.
-func checkReachable(ctx context.Context, tx pgx.Tx, in NewCommand) error {
+func checkReachable(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) error {
 	var here switching.CurrentPlace
 	err := tx.QueryRow(ctx, `
 SELECT i.instance_type, i.pool_id, i.region, i.mode,
@@ -175,7 +169,7 @@ WHERE i.agent_id = $1 AND i.role = 'primary'`, in.AgentID, in.Target.PoolID, in.
 }
 
 // openedSwitch is the operation of a command.
-func openedSwitch(c *Command, name, cause string) opened {
+func openedSwitch(c *switching.SwitchCommand, name, cause string) opened {
 	return opened{
 		kind:       "switch",
 		id:         roles.SwitchOperation(c.ID),
@@ -187,7 +181,7 @@ func openedSwitch(c *Command, name, cause string) opened {
 }
 
 // findOrderByID finds an earlier order with the same id.
-func findOrderByID(ctx context.Context, tx pgx.Tx, in NewCommand) (*Command, error) {
+func findOrderByID(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) (*switching.SwitchCommand, error) {
 	if in.ID == "" {
 		return nil, nil
 	}
@@ -269,7 +263,7 @@ type CommandOutcome struct {
 // command ended otherwise before; the same report again is success. News says that
 // the switch has not seen it: its operation is open.
 func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (
-	out *Command, news bool, err error,
+	out *switching.SwitchCommand, news bool, err error,
 ) {
 	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var err error

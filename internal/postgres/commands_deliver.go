@@ -27,7 +27,7 @@ const (
 // delivered again before its lease ends. At most one is leased, because an agent
 // performs one per poll. Hardly a poll finds any, so those that come together ask
 // in one statement whether there is one. Fails with agent.not_found.
-func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]Command, error) {
+func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error) {
 	found, err := pg.Together(ctx, &s.polls, poll{clientID, agentID}, s.poll)
 	switch {
 	case err != nil:
@@ -35,7 +35,7 @@ func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]Com
 	case found == something:
 		return s.leaseCommand(ctx, clientID, agentID)
 	case found == nothing:
-		return []Command{}, nil
+		return []switching.SwitchCommand{}, nil
 	}
 	return nil, agent.NotFound.New("Agent not found")
 }
@@ -75,7 +75,7 @@ func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 }
 
 // leaseCommand takes the command, unless another poll has it.
-func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) ([]Command, error) {
+func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error) {
 	r, err := s.DB.Pool.Query(ctx, `
 		WITH due AS (
 			SELECT d.id FROM agents a CROSS JOIN LATERAL (`+deliverable+`
@@ -91,10 +91,10 @@ func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) (
 	if err != nil {
 		return nil, pg.Translate(err)
 	}
-	out, err := pgx.CollectRows(r, func(row pgx.CollectableRow) (Command, error) {
+	out, err := pgx.CollectRows(r, func(row pgx.CollectableRow) (switching.SwitchCommand, error) {
 		c, err := scanCommand(row)
 		if err != nil {
-			return Command{}, err
+			return switching.SwitchCommand{}, err
 		}
 		return *c, nil
 	})

@@ -36,7 +36,7 @@ func TestPollsAtOnce(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	got := make([][2][]postgres.Command, fleet)
+	got := make([][2][]switching.SwitchCommand, fleet)
 	failed, foreign := make([][2]error, fleet), make([]error, fleet)
 	var all sync.WaitGroup
 	for n := range fleet {

@@ -156,7 +156,7 @@ const blockOfPool = `LEFT JOIN LATERAL (
 
 // checkPoolOpen refuses an order into a pool that a person has blocked. Fails with
 // pool.blocked.
-func checkPoolOpen(ctx context.Context, tx pgx.Tx, in NewCommand) error {
+func checkPoolOpen(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) error {
 	if in.Target.PoolID == "" || in.Target.Mode == agent.OnDemand {
 		return nil
 	}

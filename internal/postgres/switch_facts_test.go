@@ -24,7 +24,7 @@ func (g *guarded) facts(switchID string) *activities.SwitchFacts {
 }
 
 // ordered is an order of a1 that keeps the old instance for five minutes.
-func (g *guarded) ordered() *postgres.Command {
+func (g *guarded) ordered() *switching.SwitchCommand {
 	g.t.Helper()
 	wait := 300
 	c, err := (&postgres.Commands{DB: g.db}).Order(g.t.Context(), switching.SwitchRequest{
