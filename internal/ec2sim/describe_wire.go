@@ -1,6 +1,10 @@
 package ec2sim
 
-import "time"
+import (
+	"time"
+
+	"spotkeeper/internal/ec2sim/client"
+)
 
 type stateItem struct {
 	Code int    `xml:"code"`
@@ -146,7 +150,7 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 	if i.asked("Monitoring.Enabled", "") == "true" {
 		out.Monitoring = "enabled"
 	}
-	if i.Market == Spot {
+	if i.Market == client.Spot {
 		out.Lifecycle = "spot"
 	}
 	if code, message := i.reason(now); code != "" {

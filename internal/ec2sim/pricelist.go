@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 // priceQuery is GetProducts of the Pricing API.
@@ -28,7 +30,7 @@ type priceAnswer struct {
 const pricePage = 100
 
 // serveJSON answers the services that speak JSON: the price list, which is what the market
-// is built on, and Service Quotas.
+// is built on, Service Quotas, and SQS with its one queue.
 func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", requestID())
@@ -54,7 +56,11 @@ func (s *Server) answerJSON(r *http.Request) (any, error) {
 		return nil, err
 	}
 	c := &call{caller: who, opts: s.opts, form: form{}}
-	_, c.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	service, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	c.action = action
+	if service == "AmazonSQS" {
+		return s.answerQueue(c, r)
+	}
 	switch c.action {
 	case "GetProducts":
 		return s.products(c, r)
@@ -137,7 +143,7 @@ func listedProducts() []product {
 					price += t.windows()
 				}
 				out = append(out, product{
-					sku: strings.ToUpper(fmt.Sprintf("%016x", hash(r.name+t.name+os))), price: price,
+					sku: strings.ToUpper(fmt.Sprintf("%016x", derive.HashText(r.name+t.name+os))), price: price,
 					attributes: map[string]string{
 						"servicecode":     "AmazonEC2",
 						"productFamily":   "Compute Instance",

@@ -37,7 +37,8 @@ func SessionPolicy(partition, clientID string) (string, error) {
 	}
 	document, err := json.Marshal(policyDocument{Version: "2012-10-17", Statement: []policyStatement{
 		{Effect: "Allow", Resource: "*",
-			Action: []string{"ec2:Describe*", "ec2:CancelSpotInstanceRequests", "servicequotas:ListServiceQuotas"}},
+			Action: []string{"ec2:Describe*", "ec2:GetSpotPlacementScores", "ec2:CancelSpotInstanceRequests",
+				"servicequotas:ListServiceQuotas"}},
 		{Effect: "Allow", Action: []string{"ec2:RunInstances"}, NotResource: instances},
 		{Effect: "Allow", Action: []string{"ec2:RunInstances"}, Resource: instances, Condition: tagged("aws:RequestTag")},
 		{Effect: "Allow", Action: []string{"ec2:CreateTags"}, Resource: "*", Condition: tagged("aws:RequestTag")},
