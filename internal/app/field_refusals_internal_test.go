@@ -1,6 +1,7 @@
 package app
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -179,4 +180,40 @@ func TestADeletedKeyPair(t *testing.T) {
 	require.Equal(t, "m5.large.us-east-1b", out.HeirPool)
 	require.Equal(t, []string{"spot/m5.large.us-east-1b", "spot/m5.large.us-east-1b"}, out.Launches)
 	require.Contains(t, out.Steps, "launched without the key pair ops, which does not exist any more")
+}
+
+// TestAFailedStepSaysItsReasonOnce: what a page shows of a launch that failed is one
+// sentence once in each step, in the error and in the notification, without the words of
+// the programs that it went through.
+func TestAFailedStepSaysItsReasonOnce(t *testing.T) {
+	t.Parallel()
+
+	const sentence, raw = "EC2 does not accept the parameters (InvalidAMIID.NotFound)", "The image id '[ami-1]' does not exist"
+	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	m := f.join("web", f.machine())
+	f.fault(ec2sim.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound", Message: raw})
+	m.lose()
+	told := f.list(`
+		SELECT s.detail
+		FROM operation_steps s
+		JOIN operations o ON o.id = s.operation_id
+		WHERE o.agent_id = $1 AND s.status = 'failed'
+		UNION ALL
+		SELECT coalesce(error, '')
+		FROM operations
+		WHERE agent_id = $1 AND state = 'failed'
+		UNION ALL
+		SELECT message
+		FROM notifications
+		WHERE severity <> 'info'`, m.id)
+	require.GreaterOrEqual(t, len(told), 3, "%q", told)
+	for _, text := range told {
+		t.Log(text)
+		require.Equal(t, 1, strings.Count(text, sentence), text)
+		require.Less(t, len(text), 400, text)
+		for _, word := range []string{"type:", "activity error", "EventID", "retryable", "api error", "operation error", "RequestID",
+			"https response", "*", "0x", m.id} {
+			require.NotContains(t, text, word)
+		}
+	}
 }

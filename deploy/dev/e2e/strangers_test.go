@@ -140,6 +140,38 @@ var attacks = map[string]func(ctx context.Context, t *testing.T, m *member, at, 
 		require.Equal(t, "running", instances(ctx, t, m.fleet)[at].State,
 			"what a stranger replaced is left to its agent")
 	},
+	"through PUT of a replica's instance": func(ctx context.Context, t *testing.T, m *member, at, stranger string) {
+		var made struct {
+			ID string `json:"replica_id"`
+		}
+		bind := func(id, instance string) error {
+			return m.insist(ctx, "PUT", m.path("/replicas/"+id), map[string]any{"instance_id": instance, "status": "ready"}, nil)
+		}
+		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas"), map[string]any{
+			"instance_id": stranger, "replica_type": "emergency", "pool_id": machine + "." + zones[1], "status": "launching",
+		}, &made))
+		require.NoError(t, bind(made.ID, stranger))
+		require.True(t, refused(bind(made.ID, at)), "a replica keeps its instance")
+		require.NoError(t, m.insist(ctx, "POST", m.path("/replicas/"+made.ID+"/status"),
+			map[string]any{"status": "ready"}, nil))
+		require.NoError(t, m.insist(ctx, "DELETE", m.path("/replicas/"+made.ID), nil, nil))
+	},
+	"through reports": func(ctx context.Context, t *testing.T, m *member, at, stranger string) {
+		require.NoError(t, m.insist(ctx, "POST", m.path("/heartbeat"), map[string]any{
+			"status": "online", "instance_id": stranger, "instance_type": machine, "az": zones[1], "mode": "spot",
+			"monitored_instances": []string{at, stranger},
+		}, nil))
+		require.NoError(t, m.reportPrices(ctx, stranger))
+		require.NoError(t, m.insist(ctx, "POST", m.path("/rebalance-recommendation"),
+			map[string]any{"instance_id": stranger}, nil))
+		err := m.insist(ctx, "POST", m.path("/termination-imminent"), map[string]any{"instance_id": stranger}, nil)
+		require.True(t, err == nil || refused(err), "%v", err)
+		require.NoError(t, m.insist(ctx, "POST", m.path("/cleanup-report"), map[string]any{
+			"timestamp": time.Now().UTC().Format(time.RFC3339), "type": "full",
+			"snapshots": map[string]any{"deleted": []string{stranger}, "failed": []string{}},
+		}, nil))
+		require.NoError(t, m.insist(ctx, "DELETE", "/api/client/agents/"+m.id, nil, nil))
+	},
 	"in a switch report": func(ctx context.Context, t *testing.T, m *member, at, stranger string) {
 		require.NoError(t, m.reportSwitch(ctx, at, stranger))
 		_, err := m.awaitMove(ctx, at)

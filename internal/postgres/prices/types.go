@@ -44,7 +44,7 @@ const fittingPerType = 12
 // the nearest ones of each.
 func (s *Prices) Fitting(ctx context.Context) ([]activities.TypeInRegion, error) {
 	return pg.QueryRows[activities.TypeInRegion](ctx, s.DB, `
-SELECT DISTINCT x.region, x.name
+SELECT DISTINCT x.region, x.name AS instance_type
 FROM (
 	SELECT t.region, t.name,
 		row_number() OVER (PARTITION BY b.region, b.name ORDER BY t.vcpus, t.memory_mib, t.name) AS nearness
