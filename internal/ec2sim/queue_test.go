@@ -50,7 +50,7 @@ func TestEventsOfAnInstance(t *testing.T) {
 	var ticks int // the machine's clock: each look is later than the one before
 	c := newCloud(t, ec2sim.Options{
 		Now:    func() time.Time { ticks++; return start.Add(time.Duration(ticks) * time.Second) },
-		Delays: ec2sim.Delays{Pending: 60, ShuttingDown: 60, Notice: 120},
+		Delays: client.Delays{Pending: 60, ShuttingDown: 60, Notice: 120},
 	})
 	q := c.queue()
 	require.Empty(t, q.receive(t, 0))
