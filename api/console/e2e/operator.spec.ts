@@ -5,7 +5,7 @@ import { sessionFile } from './setup'
 import { readStack, until, type Stack } from './stack'
 
 // What an operator does besides watching: models, pools, decisions, and what waits for a person.
-test.describe.configure({ mode: 'serial' })
+// No test needs another one.
 test.use({ storageState: sessionFile })
 
 let s: Stack
@@ -14,7 +14,7 @@ let ledger: Agent
 
 test.beforeAll(async () => {
   s = readStack()
-  tenant = await createTenant(s, 'Fabrikam')
+  tenant = await createTenant(s, 'Fabrikam ' + Date.now())
   ledger = await startAgent(s, tenant, 'ledger', 'c5.large', 'us-east-1b')
 })
 
@@ -61,7 +61,6 @@ test('a model is uploaded, rolled out by stages and rolled back', async ({ page 
 test('decisions are shown with what held moves back, as numbers too', async ({ page }) => {
   await operator(s, 'POST', '/api/admin/schedules/fleet-decisions/trigger', {})
   await open(page, '/decisions')
-  await page.getByRole('button', { name: 'Find' }).waitFor()
   await until('a run', async () => {
     await page.reload()
     return (await page.getByRole('region', { name: 'Runs' }).count()) > 0
