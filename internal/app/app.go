@@ -159,11 +159,14 @@ func fleetOptions(c config.AWS) fleet.Options {
 		STSEndpoint:     c.STSEndpoint,
 		PricingEndpoint: c.PricingEndpoint,
 		QuotasEndpoint:  c.QuotasEndpoint,
+
+		AutoScalingEndpoint: c.GroupsEndpoint,
 	}
 	if c.Simulated {
 		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
 		o.STSEndpoint, o.PricingEndpoint = cmp.Or(o.STSEndpoint, o.Endpoint), cmp.Or(o.PricingEndpoint, o.Endpoint)
 		o.QuotasEndpoint = cmp.Or(o.QuotasEndpoint, o.Endpoint)
+		o.AutoScalingEndpoint = cmp.Or(o.AutoScalingEndpoint, o.Endpoint)
 	}
 	return o
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,15 +29,16 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 	var out []*intake.Intake
 	for _, address := range a.Config.Events.Queues {
 		out = append(out, &intake.Intake{
-			Queue:   intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address),
-			Store:   store,
-			Fleet:   a.ec2Fleet(),
-			Follow:  follow,
-			Wake:    a.Workflows.Wake,
-			ActOn:   a.Config.Events.ActOn,
-			Metrics: metrics,
-			Log:     a.Log.With("queue", address),
-			Now:     time.Now,
+			MoveAhead: a.Config.Events.MoveAhead,
+			Queue:     intake.NewSQS(a.Fleet.Config(), a.Config.Events.Endpoint, address),
+			Store:     store,
+			Fleet:     a.ec2Fleet(),
+			Follow:    follow,
+			Wake:      a.Workflows.Wake,
+			ActOn:     a.Config.Events.ActOn,
+			Metrics:   metrics,
+			Log:       a.Log.With("queue", address),
+			Now:       time.Now,
 		})
 	}
 	return out
@@ -54,7 +56,37 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 		survey := a.newSurvey(a.aftercare)
 		g.Go(func() error { return survey.Run(ctx) })
 	}
+	if a.Config.Events.MoveAhead > 0 {
+		planned := &intake.Planned{Store: &postgres.PlannedMoves{DB: a.DB}, Log: a.Log, Now: time.Now}
+		g.Go(func() error { return planned.Run(ctx) })
+	}
+	if slices.Contains(a.Config.Events.ActOn, "asg") && len(a.intakes) > 0 {
+		lifecycle := &intake.Lifecycle{
+			Store:  &postgres.LifecycleActions{DB: a.DB},
+			Groups: groups{a.Fleet},
+			Log:    a.Log,
+			Now:    time.Now,
+		}
+		g.Go(func() error { return lifecycle.Run(ctx) })
+	}
 	g.Go(func() error { return a.aftercare.Run(ctx) })
+}
+
+// groups are the Auto Scaling groups of clients' accounts.
+type groups struct{ *fleet.Provider }
+
+// Complete implements the Groups of intake.Lifecycle.
+func (g groups) Complete(ctx context.Context, a intake.LifecycleAction, abandon bool) (bool, error) {
+	return g.CompleteLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a), abandon)
+}
+
+// KeepWaiting implements the Groups of intake.Lifecycle.
+func (g groups) KeepWaiting(ctx context.Context, a intake.LifecycleAction) (bool, error) {
+	return g.KeepLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a))
+}
+
+func lifecycleOf(a intake.LifecycleAction) fleet.LifecycleAction {
+	return fleet.LifecycleAction{Group: a.Group, Hook: a.Name, Token: a.Token, InstanceID: a.InstanceID}
 }
 
 // newSurvey asks EC2 about instances, for those of whom no event tells.

@@ -19,6 +19,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/testkit/iam"
@@ -58,7 +59,7 @@ var changings = map[string]changing{
 	"keeping one from coming back": { // EC2 is asked for the request, which the simulator ends with its instance
 		method: "CancelRequest", calls: []string{"DescribeSpotInstanceRequests"}, row: unprove, tags: (*locks).untag,
 		do: func(l *locks) error {
-			_, err := l.sim.SetCapacity(l.t.Context(), ec2sim.Capacity{Pool: fieldType + ".us-east-1a", Limit: 0}) // not yet
+			_, err := l.sim.SetCapacity(l.t.Context(), client.Capacity{Pool: fieldType + ".us-east-1a", Limit: 0}) // not yet
 			require.NoError(l.t, err)
 			_, err = l.ec2.TerminateInstances(l.t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{l.standby}})
 			require.NoError(l.t, err)
@@ -72,7 +73,7 @@ var changings = map[string]changing{
 		method: "Launch", calls: []string{"RunInstances", "ModifyInstanceAttribute"},
 		row: `UPDATE instances SET proof = 'unproven', adopted_at = NULL WHERE agent_id = (SELECT agent_id FROM instances WHERE id = $1)`,
 		tags: func(l *locks) { // of the request, which is stored before it is sent
-			l.fault(ec2sim.Fault{Action: "RunInstances", Code: "Unavailable", Times: 1})
+			l.fault(client.Fault{Action: "RunInstances", Code: "Unavailable", Times: 1})
 			require.Error(l.t, l.launch())
 			changed, err := l.DB.Pool.Exec(l.t.Context(),
 				`UPDATE launches SET request = replace(request::text, $1, 'another')::jsonb`, l.account().ClientID)

@@ -81,6 +81,7 @@ type AWS struct {
 	EC2Endpoint     string `env:"AWS_ENDPOINT_URL_EC2" doc:"another EC2, such as a simulator"`
 	STSEndpoint     string `env:"AWS_ENDPOINT_URL_STS" doc:"another STS"`
 	QuotasEndpoint  string `env:"AWS_ENDPOINT_URL_SERVICE_QUOTAS" doc:"another Service Quotas"`
+	GroupsEndpoint  string `env:"AWS_ENDPOINT_URL_AUTO_SCALING" doc:"another EC2 Auto Scaling"`
 	PricingEndpoint string `env:"AWS_ENDPOINT_URL_PRICING" doc:"another Pricing API"`
 	Simulated       bool   `env:"EC2_SIMULATED" envDefault:"false" doc:"use fixed credentials, for a simulator"`
 }
@@ -132,10 +133,12 @@ type Artifacts struct {
 // Events say where AWS's own events about instances arrive.
 type Events struct {
 	Queues   []string `env:"EVENTS_QUEUE_URL" doc:"addresses of SQS queues that EventBridge delivers to, one for each region; empty: none"`
-	ActOn    []string `env:"EVENTS_ACT_ON" envDefault:"notice,rebalance,state,health" doc:"which events count: notice (interruptions), rebalance, state (an instance ends without a notice), health (scheduled maintenance)"`
+	ActOn    []string `env:"EVENTS_ACT_ON" envDefault:"notice,rebalance,state,health,asg" doc:"which events count: notice (interruptions), rebalance, state (an instance ends without a notice), health (scheduled maintenance), asg (an Auto Scaling group with a lifecycle hook ends an instance)"`
 	Endpoint string   `env:"AWS_ENDPOINT_URL_SQS" doc:"another SQS"`
 
 	Survey time.Duration `env:"EVENTS_SURVEY" envDefault:"1m" doc:"how often EC2 is asked about the instances of each account and region, for those of whom neither an agent nor an event tells; 0s: never"`
+
+	MoveAhead time.Duration `env:"EVENTS_MOVE_AHEAD" envDefault:"24h" doc:"how long before maintenance or retirement that AWS has scheduled an agent is moved; limits of voluntary moves hold until an hour before; 0s: the client is notified only"`
 }
 
 // Tracing is whether spans are sent. The names are OpenTelemetry's own; its SDK reads
@@ -199,9 +202,9 @@ func (c Config) validate() error {
 		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))
 	}
 	for _, group := range c.Events.ActOn {
-		if !slices.Contains([]string{"notice", "rebalance", "state", "health"}, group) {
+		if !slices.Contains([]string{"notice", "rebalance", "state", "health", "asg"}, group) {
 			problems = append(problems,
-				fmt.Errorf("EVENTS_ACT_ON takes notice, rebalance, state and health, not %q", group))
+				fmt.Errorf("EVENTS_ACT_ON takes notice, rebalance, state, health and asg, not %q", group))
 		}
 	}
 	for _, queue := range c.Events.Queues {

@@ -128,6 +128,10 @@ func (c *call) make(o order, n int, key, token string) reservation {
 			Visible:     c.now.Add(seconds(d.Visibility)),
 			Running:     c.now.Add(seconds(d.Pending)),
 		}
+		if c.world.set().Subnets[o.subnet] == client.SubnetIPv6 {
+			i.PrivateIP, i.PublicIP = "", ""
+			i.IPv6 = fmt.Sprintf("2001:db8:0:%x::%x", zoneIndex(c.place, o.zone), c.world.seq)
+		}
 		i.Checked = i.Running.Add(seconds(d.Checks))
 		i.Persistent, i.Asked, i.Data = o.lasting, c.form.keepAsked(), slices.Clone(o.data)
 		for n := range i.Data {
@@ -172,7 +176,7 @@ func (c *call) askedProfile() string {
 		return arn
 	}
 	if name := c.form.get("IamInstanceProfile.Name"); name != "" {
-		return "arn:aws:iam::" + c.account + ":instance-profile/" + name
+		return "arn:" + c.place.partition.name + ":iam::" + c.account + ":instance-profile/" + name
 	}
 	return ""
 }

@@ -52,11 +52,6 @@ type series struct {
 	level   float64
 }
 
-const (
-	linux   = "Linux/UNIX"
-	windows = "Windows"
-)
-
 func (m *market) series(pool, product string) (series, bool) {
 	t, r, z, ok := splitPool(pool)
 	if !ok {
@@ -75,10 +70,7 @@ func (m *market) time(step int64) time.Time { return time.Unix(0, step*int64(m.s
 
 // price is what the series costs per hour at a step.
 func (m *market) price(s series, step int64) float64 {
-	extra := 0.0
-	if s.product == windows {
-		extra = s.typ.windows()
-	}
+	extra := osProductNamed(s.product).licence(s.typ) * s.region.factor
 	if p := m.fixedAt(s.pool, step); p > 0 {
 		return p + extra
 	}

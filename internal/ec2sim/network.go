@@ -63,7 +63,8 @@ type subnetItem struct {
 	ID        string `xml:"subnetId"`
 	State     string `xml:"state"`
 	VPC       string `xml:"vpcId"`
-	CIDR      string `xml:"cidrBlock"`
+	CIDR      string `xml:"cidrBlock,omitempty"`
+	Native    bool   `xml:"ipv6Native"`
 	Free      int    `xml:"availableIpAddressCount"`
 	Zone      string `xml:"availabilityZone"`
 	ZoneID    string `xml:"availabilityZoneId"`
@@ -124,6 +125,9 @@ func (c *call) describeSubnets() (replier, error) {
 		s.Free = 4091 - used[s.ID]
 		if c.world.set().Subnets[s.ID] == client.SubnetFull {
 			s.Free = 0
+		}
+		if c.world.set().Subnets[s.ID] == client.SubnetIPv6 {
+			s.CIDR, s.Native, s.Free, s.PublicIPs = "", true, 0, false
 		}
 		field := map[string]string{
 			"subnet-id":            s.ID,

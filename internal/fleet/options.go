@@ -25,6 +25,8 @@ type Options struct {
 	STSEndpoint     string
 	PricingEndpoint string
 	QuotasEndpoint  string
+	// AutoScalingEndpoint is that of EC2 Auto Scaling.
+	AutoScalingEndpoint string
 	// Credentials replace the default chain. See Static.
 	Credentials aws.CredentialsProvider
 

@@ -73,7 +73,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		prices: pricing.NewFromConfig(
 			base, func(s *pricing.Options) {
 				s.BaseEndpoint, s.Region = nilIfEmptyURL(
-					o.PricingEndpoint), priceListRegion
+					o.PricingEndpoint), priceListRegion(o.Region)
 			}),
 		clients:  map[clientKey]EC2API{},
 		looking:  map[clientKey]*looks{},

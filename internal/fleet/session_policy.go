@@ -44,6 +44,9 @@ func SessionPolicy(partition, clientID string) (string, error) {
 		{Effect: "Allow", Action: []string{"ec2:CreateTags"}, Resource: "*", Condition: tagged("aws:RequestTag")},
 		{Effect: "Allow", Action: []string{"ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"}, Resource: "*",
 			Condition: tagged("aws:ResourceTag")},
+		{Effect: "Allow", Resource: "*", // completes an action, or keeps it waiting
+			Action:    []string{"autoscaling:*LifecycleAction*"},
+			Condition: map[string]map[string]string{"StringEquals": {"aws:ResourceTag/" + TagClient: clientID}}},
 		{Effect: "Allow", Resource: "*", // volumes that are encrypted with a key of the tenant
 			Action: []string{"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*", "kms:ReEncrypt*"}},
 		{Effect: "Allow", Action: []string{"iam:PassRole"}, Resource: "*",

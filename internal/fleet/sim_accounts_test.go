@@ -92,9 +92,10 @@ func TestOnDemandPricesAreCached(t *testing.T) {
 	now := time.Now()
 	c := simulate(t, ec2sim.Options{}, func(o *fleet.Options) { o.Now = func() time.Time { return now } })
 	ask := func(instanceType string) float64 {
-		usd, err := c.OnDemandPrice(t.Context(), region, instanceType)
+		price, err := c.OnDemandPrice(t.Context(), region, instanceType)
 		require.NoError(t, err)
-		return usd
+		require.Equal(t, "USD", price.Currency)
+		return price.Amount
 	}
 	asked := func() int64 {
 		counts, err := c.control.Counts(t.Context())
@@ -123,6 +124,49 @@ func TestOnDemandPricesAreCached(t *testing.T) {
 		_, err = c.OnDemandPrice(t.Context(), region, "z9.colossal")
 		require.Equal(t, fleet.NoPrice, fault.CodeOf(err))
 	}
+}
+
+// TestListPricesByProductAndPartition: a licence and a currency are in the price.
+func TestListPricesByProductAndPartition(t *testing.T) {
+	t.Parallel()
+
+	c := simulate(t, ec2sim.Options{})
+	for _, x := range []struct {
+		region, product string
+		want            fleet.ListPrice
+	}{
+		{region, "Linux/UNIX", fleet.ListPrice{Amount: 0.096, Currency: "USD"}},
+		{region, "Windows", fleet.ListPrice{Amount: 0.096 + 2*0.046, Currency: "USD"}},
+		{region, "Red Hat Enterprise Linux", fleet.ListPrice{Amount: 0.096 + 2*0.0144, Currency: "USD"}},
+		{region, "SUSE Linux", fleet.ListPrice{Amount: 0.096 + 0.056, Currency: "USD"}},
+		{"cn-north-1", "Linux/UNIX", fleet.ListPrice{Amount: 6.2 * 0.096, Currency: "CNY"}},
+		{"us-gov-west-1", "Linux/UNIX", fleet.ListPrice{Amount: 1.25 * 0.096, Currency: "USD"}},
+	} {
+		got, err := c.ProductPrice(t.Context(), x.region, "m5.large", x.product)
+		require.NoError(t, err, "%+v", x)
+		require.InDelta(t, x.want.Amount, got.Amount, 1e-9, "%+v", x)
+		require.Equal(t, x.want.Currency, got.Currency, "%+v", x)
+	}
+	_, err := c.ProductPrice(t.Context(), region, "m5.large", "Plan 9")
+	require.Equal(t, fleet.NoPrice, fault.CodeOf(err))
+	volume, err := c.VolumePrice(t.Context(), "cn-north-1", "gp3")
+	require.NoError(t, err)
+	require.InDelta(t, 6.2*0.08, volume.Amount, 1e-9)
+	require.Equal(t, "CNY", volume.Currency)
+
+	spot := func(product string) (out float64) {
+		require.NoError(t, c.SpotPrices(t.Context(), own, region, fleet.SpotPriceQuery{
+			InstanceTypes: []string{"m5.large"}, Product: product}, func(page []fleet.SpotPrice) error {
+			for _, s := range page {
+				if s.AZ == "us-east-1a" {
+					out = s.Amount()
+				}
+			}
+			return nil
+		}))
+		return out
+	}
+	require.InDelta(t, spot("")+2*0.046, spot("Windows"), 1e-3)
 }
 
 func TestPlaces(t *testing.T) {

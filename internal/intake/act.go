@@ -63,7 +63,10 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 		}
 		return nil, noop, nil
 	}
-	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e)
+	if e.Kind == events.LifecycleHook {
+		return i.leave(ctx, owner, e)
+	}
+	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e, i.MoveAhead)
 }
 
 func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notice) (*roles.Taken, string, error) {
@@ -109,6 +112,25 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 		InstanceID: o.InstanceID,
 		Kind:       interruption.Termination,
 		Deadline:   i.Now(),
+		Door:       Door,
+		ArrivedAt:  i.Now(),
+	})
+}
+
+// leave has an agent leave an instance that its Auto Scaling group ends, as if AWS had given
+// notice. The group waits until it is told to go on: see Lifecycle.
+func (i *Intake) leave(ctx context.Context, o Owner, e events.Event) (*roles.Taken, string, error) {
+	if err := i.Store.RecordLifecycle(ctx, o, e); err != nil {
+		return nil, "", err
+	}
+	if o.Role != agent.Primary && o.Role != agent.Replica {
+		return nil, recorded, nil
+	}
+	return i.take(ctx, o.ClientID, interruption.Notice{
+		AgentID:    o.AgentID,
+		InstanceID: o.InstanceID,
+		Kind:       interruption.Termination,
+		Deadline:   i.Now().Add(interruption.Furthest),
 		Door:       Door,
 		ArrivedAt:  i.Now(),
 	})

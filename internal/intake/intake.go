@@ -70,9 +70,11 @@ type Store interface {
 	// RecordRunning records that the instance of a replica that waits for it runs. wake says
 	// that the agent's Guardian has something to do by that.
 	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
-	// RecordScheduled notifies the client of what AWS has scheduled for an instance, once
-	// for each event.
-	RecordScheduled(ctx context.Context, o Owner, e events.Event) error
+	// RecordLifecycle keeps an action of an Auto Scaling group that waits for the agent.
+	RecordLifecycle(ctx context.Context, o Owner, e events.Event) error
+	// RecordScheduled notifies the client of what AWS has scheduled for an instance, and
+	// plans the agent's move ahead of it, once for each event. Zero plans no move.
+	RecordScheduled(ctx context.Context, o Owner, e events.Event, ahead time.Duration) error
 }
 
 // Fleet shows instances.
@@ -88,15 +90,18 @@ type Follower interface {
 
 // Intake receives from one queue.
 type Intake struct {
-	Queue   Queue
-	Store   Store
-	Fleet   Fleet
-	Follow  Follower
-	Wake    func(ctx context.Context, agentID, why string) error // a Guardian
-	ActOn   []string                                             // of Groups
-	Metrics *Metrics
-	Log     *slog.Logger
-	Now     func() time.Time
+	Queue  Queue
+	Store  Store
+	Fleet  Fleet
+	Follow Follower
+	Wake   func(ctx context.Context, agentID, why string) error // a Guardian
+	ActOn  []string                                             // of Groups
+	// MoveAhead is how long before a change that AWS has scheduled an agent is moved; zero:
+	// it is not.
+	MoveAhead time.Duration
+	Metrics   *Metrics
+	Log       *slog.Logger
+	Now       func() time.Time
 
 	// reached is called after each step of a message. Tests of kill -9 set it.
 	reached func(step string)
@@ -109,11 +114,11 @@ type Intake struct {
 // Groups of events that an operator can switch on and off.
 var groups = map[events.Kind]string{
 	events.SpotInterruption: "notice", events.CapacityInterruption: "notice", events.Rebalance: "rebalance",
-	events.StateChange: "state", events.Health: "health",
+	events.StateChange: "state", events.Health: "health", events.LifecycleHook: "asg",
 }
 
 // Groups are the names that EVENTS_ACT_ON takes.
-func Groups() []string { return []string{"notice", "rebalance", "state", "health"} }
+func Groups() []string { return []string{"notice", "rebalance", "state", "health", "asg"} }
 
 // Run receives until ctx ends.
 func (i *Intake) Run(ctx context.Context) error {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -92,16 +93,35 @@ func (s *Intake) ownAccount(ctx context.Context) (string, error) {
 	return s.own, nil
 }
 
-// RecordScheduled notifies the client of what AWS has scheduled for its instance. AWS
-// sends an event several times, with one id: its key makes them one notification.
-func (s *Intake) RecordScheduled(ctx context.Context, o intake.Owner, e events.Event) error {
+// RecordScheduled notifies the client of what AWS has scheduled for its instance, and plans
+// the agent's move when the instance is its primary: ahead of AWS's time, or at once when that
+// is nearer. Zero plans none. AWS sends an event several times, with one id: its key makes
+// them one notification and one move, by the time that was said last.
+func (s *Intake) RecordScheduled(ctx context.Context, o intake.Owner, e events.Event, ahead time.Duration) error {
 	_, err := s.DB.Pool.Exec(ctx, `
-WITH told AS (
+WITH planned AS (
+    INSERT INTO planned_moves AS m (event_id, instance_id, client_id, agent_id, reason, due_at, try_at)
+    SELECT left($6, 256), i.id, i.client_id, i.agent_id, left($4, 256), $5::timestamptz,
+        greatest($5::timestamptz - $7::float8 * interval '1 second', clock_timestamp())
+    FROM instances i
+    WHERE i.id = $3
+      AND i.agent_id = $2
+      AND i.role = 'primary'
+      AND $5::timestamptz > clock_timestamp()
+      AND $7::float8 > 0
+    ON CONFLICT ON CONSTRAINT planned_moves_once DO UPDATE
+    SET due_at = excluded.due_at,
+        try_at = excluded.try_at
+    WHERE m.result = ''
+    RETURNING event_id),
+told AS (
     INSERT INTO notifications (client_id, message, severity, dedup_key)
     SELECT a.client_id,
         'AWS has scheduled ' || $4 || ' for ' || $3 || ' of ' || a.logical_agent_id
             || coalesce(' at ' || to_char($5::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), '')
-            || ': switch the agent to another instance before',
+            || CASE WHEN EXISTS (SELECT FROM planned)
+                THEN ': the agent is moved to another instance before'
+                ELSE ': switch the agent to another instance before' END,
         'warning',
         'scheduled:' || $6 || '/' || $3
     FROM agents a
@@ -113,6 +133,6 @@ INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadat
 SELECT client_id, $2, 'scheduled_change', 'warning', 'aws',
     'AWS has scheduled ' || $4 || ' for ' || $3,
     jsonb_build_object('instance_id', $3::text, 'at', $5::timestamptz, 'event_id', $6::text)
-FROM told`, o.ClientID, o.AgentID, o.InstanceID, e.Reason, timeOrNull(e.Deadline), e.ID)
+FROM told`, o.ClientID, o.AgentID, o.InstanceID, e.Reason, timeOrNull(e.Deadline), e.ID, ahead.Seconds())
 	return pg.Translate(err)
 }

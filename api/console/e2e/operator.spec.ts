@@ -56,7 +56,7 @@ test('a model is uploaded, rolled out by stages and rolled back', async ({ page 
   await expect(under.getByText(/[1-9][0-9]? % of agents/)).toBeVisible()
   await act('Roll back')
   await expect(page.getByText('No rollout is under way.')).toBeVisible()
-  await expect(page.getByRole('region', { name: 'Past rollouts' }).last().getByText('rolled back')).toBeVisible()
+  await expect(page.getByRole('region', { name: 'Past rollouts' }).last().getByRole('cell', { name: 'rolled back by operator:ada' })).toBeVisible()
 })
 
 test('decisions are shown with what held moves back, as numbers too', async ({ page }) => {

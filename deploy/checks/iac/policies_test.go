@@ -186,8 +186,37 @@ func elsewhere() map[string]iam.Request {
 		"s3:DeleteObject":             {Action: "s3:DeleteObject", Resource: bucket + "/models/c1/0"},
 		"s3:ListObjectsV2":            {Action: "s3:ListBucket", Resource: bucket},
 		"sqs:ReceiveMessage":          {Action: "sqs:ReceiveMessage", Resource: queue},
-		"sqs:DeleteMessage":           {Action: "sqs:DeleteMessage", Resource: queue},
+		"sqs:DeleteMessageBatch":      {Action: "sqs:DeleteMessage", Resource: queue},
 		"sqs:ChangeMessageVisibility": {Action: "sqs:ChangeMessageVisibility", Resource: queue},
+	}
+}
+
+// groupCalls are those of Auto Scaling, about a group that its owner has marked.
+func groupCalls() map[string]iam.Request {
+	out := map[string]iam.Request{}
+	for _, action := range []string{"autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"} {
+		out[action] = iam.Request{
+			Action: action,
+			Resource: "arn:aws:autoscaling:" + region + ":" + tenantAccount +
+				":autoScalingGroup:00000000-1111-2222-3333-444444444444:autoScalingGroupName/web",
+			Context: map[string][]string{"aws:ResourceTag/" + fleet.TagClient: {client}},
+		}
+	}
+	return out
+}
+
+// TestOnlyMarkedGroupsGoOn: the actions of a group that names another client, or none, are
+// out of reach.
+func TestOnlyMarkedGroupsGoOn(t *testing.T) {
+	t.Parallel()
+	s := createStacks(t, nil)
+	for name, r := range groupCalls() {
+		require.Equal(t, iam.Allow, iam.Decide(r, s.tenant.Policies...), name)
+		r.Context = map[string][]string{"aws:ResourceTag/" + fleet.TagClient: {"c2"}}
+		require.NotEqual(t, iam.Allow, iam.Decide(r, s.tenant.Policies...), name)
+		r.Context = nil
+		require.NotEqual(t, iam.Allow, iam.Decide(r, s.tenant.Policies...), name)
+		require.NotEqual(t, iam.Allow, iam.Decide(r, s.control.Policies...), name)
 	}
 }
 
@@ -207,6 +236,12 @@ func TestPoliciesAllowEveryCall(t *testing.T) {
 	for name, r := range elsewhere() {
 		require.Equal(t, iam.Allow, iam.Decide(r, s.control.Policies...), name)
 		asked[name] = map[iam.Decision]int{iam.Allow: 1}
+	}
+	for name, r := range groupCalls() {
+		for _, policies := range [][]iam.Policy{s.control.Policies, s.tenant.Policies} {
+			require.Equal(t, iam.Allow, iam.Decide(r, policies...), name)
+		}
+		asked[name] = map[iam.Decision]int{iam.Allow: 2}
 	}
 	for _, g := range []*gate{w.gate, o.gate} {
 		for action, decisions := range g.asked {
@@ -235,6 +270,7 @@ func TestPoliciesAllowEveryCall(t *testing.T) {
 	// volume is encrypted:
 	// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
 	needed := append(slices.Clone(calls), "iam:PassRole", "s3:ListBucket", "sqs:GetQueueAttributes",
+		"sqs:DeleteMessage",
 		"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext",
 		"kms:ReEncryptFrom", "kms:ReEncryptTo")
 	for _, p := range append(slices.Clone(s.control.Policies), s.tenant.Policies...) {

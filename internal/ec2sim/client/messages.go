@@ -185,6 +185,7 @@ type Revocation struct {
 const (
 	SubnetFull    = "full"
 	SubnetDeleted = "deleted"
+	SubnetIPv6    = "ipv6" // it has no IPv4 addresses, and neither have its instances
 )
 
 // SubnetChange changes a subnet, by its id; an empty state is a subnet that is well. Second

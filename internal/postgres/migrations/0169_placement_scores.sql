@@ -21,10 +21,6 @@ CREATE TABLE placement_score_reads (
     CONSTRAINT placement_score_reads_once PRIMARY KEY (client_id, region, instance_type)
 );
 
--- The instance-hours of a pool in the last week are counted for each choice.
-CREATE INDEX instances_pool_idx ON instances (pool_id, terminated_at);
-
 -- +goose Down
-DROP INDEX instances_pool_idx;
 DROP TABLE placement_score_reads;
 DROP TABLE placement_scores;

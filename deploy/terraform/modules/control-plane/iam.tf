@@ -130,6 +130,13 @@ resource "aws_iam_role_policy" "own_account" {
         }
       },
       { Sid = "KeepEndedInstancesFromComingBack", Effect = "Allow", Action = "ec2:CancelSpotInstanceRequests", Resource = "*" },
+      {
+        Sid       = "LetMarkedGroupsGoOn"
+        Effect    = "Allow"
+        Action    = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
+        Resource  = "arn:${local.partition}:autoscaling:*:*:autoScalingGroup:*"
+        Condition = { Null = { "aws:ResourceTag/spotkeeper:client" = "false" } }
+      },
       # Volumes that are encrypted with a key of the account; the key's policy decides as well.
       {
         Sid    = "OpenEncryptedVolumes"

@@ -67,13 +67,14 @@ resource "aws_cloudwatch_event_rule" "events" {
   description = "What AWS announces about instances, to Spotkeeper"
   state       = "ENABLED"
   event_pattern = jsonencode({
-    source = ["aws.ec2", "aws.health"]
+    source = ["aws.ec2", "aws.health", "aws.autoscaling"]
     detail-type = [
       "EC2 Spot Instance Interruption Warning",
       "EC2 Capacity Reservation Instance Interruption Warning",
       "EC2 Instance Rebalance Recommendation",
       "EC2 Instance State-change Notification",
       "AWS Health Event",
+      "EC2 Instance-terminate Lifecycle Action",
     ]
   })
 }

@@ -98,6 +98,13 @@ resource "aws_iam_role_policy" "spotkeeper" {
         Condition = { StringEquals = local.marked }
       },
       { Sid = "KeepEndedInstancesFromComingBack", Effect = "Allow", Action = "ec2:CancelSpotInstanceRequests", Resource = "*" },
+      {
+        Sid       = "LetMarkedGroupsGoOn"
+        Effect    = "Allow"
+        Action    = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
+        Resource  = "arn:${local.partition}:autoscaling:*:*:autoScalingGroup:*"
+        Condition = { StringEquals = local.same }
+      },
       # Volumes that are encrypted with a key of the account; the key's policy decides as well.
       {
         Sid    = "OpenEncryptedVolumes"

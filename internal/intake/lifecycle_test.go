@@ -1,0 +1,119 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"spotkeeper/internal/intake"
+	"spotkeeper/internal/postgres"
+)
+
+func groupEnds(instance, token string) string {
+	return strings.Replace(event("EC2 Instance-terminate Lifecycle Action", own, fmt.Sprintf(
+		`{"LifecycleActionToken":%q,"AutoScalingGroupName":"web","LifecycleHookName":"spotkeeper",
+		"EC2InstanceId":%q,"LifecycleTransition":"autoscaling:EC2_INSTANCE_TERMINATING"}`, token, instance), time.Now()),
+		"aws.ec2", "aws.autoscaling", 1)
+}
+
+// scalingGroups remember what they were told.
+type scalingGroups struct {
+	told    []string
+	over    bool
+	failing error
+}
+
+func (g *scalingGroups) Complete(_ context.Context, a intake.LifecycleAction, abandon bool) (bool, error) {
+	if g.failing == nil {
+		g.told = append(g.told, fmt.Sprintf("%s of %s/%s: abandon %t", a.Token, a.Group, a.Name, abandon))
+	}
+	return !g.over, g.failing
+}
+
+func (g *scalingGroups) KeepWaiting(_ context.Context, a intake.LifecycleAction) (bool, error) {
+	if g.failing == nil {
+		g.told = append(g.told, a.Token+" waits")
+	}
+	return !g.over, g.failing
+}
+
+func (w *world) complete(g *scalingGroups, later time.Duration) {
+	w.t.Helper()
+	w.exec(`UPDATE lifecycle_actions SET try_at = clock_timestamp() WHERE try_at IS NOT NULL`)
+	l := &intake.Lifecycle{
+		Store:  &postgres.LifecycleActions{DB: w.db},
+		Groups: g,
+		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
+		Now:    func() time.Time { return time.Now().Add(later) },
+	}
+	require.NoError(w.t, l.Round(w.t.Context()))
+}
+
+// TestGroupGoesOnWhenTheAgentHasLeft: with a standby the agent fails over and the group goes
+// on, once; a call that failed is made again, and a doubled event changes nothing.
+func TestGroupGoesOnWhenTheAgentHasLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := &scalingGroups{failing: errors.New("away")}
+	w.drain(newMemory(groupEnds("i-0", "t1"), groupEnds("i-0", "t1")))
+	require.Equal(t, "i-1", w.read(`SELECT id FROM instances WHERE agent_id = 'a1' AND role = 'primary'`))
+	w.complete(g, 0)
+	require.Equal(t, "", w.read(`SELECT result FROM lifecycle_actions`))
+	g.failing = nil
+	w.complete(g, 0)
+	w.complete(g, 0)
+	require.Equal(t, []string{"t1 of web/spotkeeper: abandon false"}, g.told)
+	require.Equal(t, "continue", w.read(`SELECT result FROM lifecycle_actions`))
+	require.Equal(t, "1", w.read(`SELECT count(*)::text FROM role_changes`))
+}
+
+// TestGroupWaits: while the agent has no successor the group waits; when it is lost, or an
+// hour has gone, the group gives the end of the instance up.
+func TestGroupWaits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after   string
+		later   time.Duration
+		over    bool
+		told    []string
+		verdict string
+	}{
+		"undecided": {told: []string{"t1 waits"}},
+		"lost": {
+			after:   `UPDATE notices SET result = 'lost', decided_at = now()`,
+			told:    []string{"t1 of web/spotkeeper: abandon true"},
+			verdict: "abandon",
+		},
+		"too long":          {later: 2 * time.Hour, told: []string{"t1 of web/spotkeeper: abandon true"}, verdict: "abandon"},
+		"it went by itself": {over: true, told: []string{"t1 waits"}, verdict: "over"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.exec(`UPDATE replicas SET state = 'retired' WHERE id = 'r1'`)
+			w.drain(newMemory(groupEnds("i-0", "t1")))
+			if c.after != "" {
+				w.exec(c.after)
+			}
+			g := &scalingGroups{over: c.over}
+			w.complete(g, c.later)
+			require.Equal(t, c.told, g.told)
+			require.Equal(t, c.verdict, w.read(`SELECT result FROM lifecycle_actions`))
+		})
+	}
+}
+
+// TestGroupOfAStranger: the action of an instance that is no agent's is left to its owner.
+func TestGroupOfAStranger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.drain(newMemory(groupEnds("i-9", "t1"), groupEnds("i-2", "t2")))
+	require.Equal(t, "0", w.read(`SELECT count(*)::text FROM lifecycle_actions`))
+	require.Equal(t, map[string]int{"asg unknown": 1, "asg foreign": 1}, w.counted())
+}
