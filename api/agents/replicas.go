@@ -3,6 +3,7 @@ package agents
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"time"
 
 	"spotkeeper/api/web"
@@ -193,17 +194,18 @@ func (r *Replicas) Routes() []web.Route {
 			Timeout:  web.GuardianTimeout,
 		},
 		{
-			Method:   http.MethodPost,
-			Path:     "/api/agents/:agent_id/termination-imminent",
-			ID:       "terminationImminent",
-			Summary:  "Tell that an instance is about to end, and learn the outcome",
-			Auth:     web.Client,
-			Urgent:   true,
-			Old:      true,
-			Own:      true,
-			Status:   200,
-			Endpoint: web.NewEndpoint(r.terminationImminent),
-			Timeout:  noticeTimeout,
+			Method:      http.MethodPost,
+			Path:        "/api/agents/:agent_id/termination-imminent",
+			ID:          "terminationImminent",
+			Summary:     "Tell that an instance is about to end, and learn the outcome",
+			Auth:        web.Client,
+			Urgent:      true,
+			Old:         true,
+			Own:         true,
+			Status:      200,
+			Endpoint:    web.NewEndpoint(r.terminationImminent),
+			Unavailable: reflect.TypeFor[snapshotWanted](),
+			Timeout:     noticeTimeout,
 		},
 	}
 }

@@ -62,6 +62,17 @@ type terminationAnswer struct {
 	Unproven *web.Unproven `json:"unproven,omitempty" doc:"with action unproven: why no replacement is launched"`
 }
 
+// snapshotWanted documents the 503 of a notice: no successor is known, and the agent must
+// stay alive. The members beside error and code are missing where a dependency was away.
+type snapshotWanted struct {
+	Error       string  `json:"error"`
+	Code        string  `json:"code" example:"notice.no_replica"`
+	Success     *bool   `json:"success,omitempty" doc:"false"`
+	Action      *string `json:"action,omitempty" example:"emergency_snapshot_required"`
+	Message     *string `json:"message,omitempty"`
+	OperationID *string `json:"operation_id,omitempty" doc:"which acts on the notice all the same"`
+}
+
 // terminationImminent takes the notice in: with a ready successor the roles change in
 // the same transaction, and nothing but Postgres is needed. Otherwise the Guardian
 // brings a successor about, and the answer waits for it. A 2xx means that the notice is

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -136,23 +135,6 @@ func (m *ModelRollouts) Routes() []web.Route {
 	}
 }
 
-// span is a time as people write it: 30m, 24h.
-type span time.Duration
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (s *span) UnmarshalJSON(data []byte) error {
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	d, err := time.ParseDuration(text)
-	*s = span(d)
-	return err
-}
-
-// MarshalJSON implements json.Marshaler.
-func (s span) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).String()) }
-
 type startRolloutRequest struct {
 	SessionID string         `json:"session_id" binding:"required,max=64"`
 	Immediate bool           `json:"immediate" doc:"validate, swap, watch for half an hour; the other times are not read then"`
@@ -226,10 +208,10 @@ type rolloutAnswer struct {
 }
 
 type planAnswer struct {
-	Shadow    span           `json:"shadow"`
+	Shadow    string         `json:"shadow" doc:"how long its decisions are only recorded" example:"24h0m0s"`
 	Canary    []int          `json:"canary"`
-	Step      span           `json:"step"`
-	Watch     span           `json:"watch"`
+	Step      string         `json:"step" doc:"how long each canary step lasts" example:"6h0m0s"`
+	Watch     string         `json:"watch" doc:"how long it is watched once it is live" example:"24h0m0s"`
 	Guards    mlmodel.Guards `json:"guards"`
 	Immediate bool           `json:"immediate"`
 }
@@ -255,10 +237,10 @@ func rolloutOf(r models.RolloutView) rolloutAnswer {
 		ErrorCode:  r.Code,
 		Error:      r.Error,
 		Plan: planAnswer{
-			Shadow:    span(p.Shadow),
+			Shadow:    p.Shadow.String(),
 			Canary:    web.EmptyIfNil(p.Canary),
-			Step:      span(p.Step),
-			Watch:     span(p.Watch),
+			Step:      p.Step.String(),
+			Watch:     p.Watch.String(),
 			Guards:    p.Guards,
 			Immediate: p.Immediate(),
 		},

@@ -50,7 +50,8 @@ func Document(routes []Route) ([]byte, error) {
 			"title": "Spotkeeper", "version": "1",
 			"description": "The control plane of EC2 spot fleets. Times are RFC 3339 in UTC, money is USD. A route never redirects.",
 		},
-		"paths": paths,
+		"servers": []object{{"url": "/", "description": "The process that serves this document."}},
+		"paths":   paths,
 		"components": object{
 			"schemas": s.components,
 			"securitySchemes": object{
@@ -131,6 +132,12 @@ func (s *schemas) operation(r Route) object {
 				},
 			},
 		},
+	}
+	if r.Unavailable != nil {
+		op["responses"].(object)["503"] = object{
+			"description": "Not now. Every 503 has the members of Error; with the codes of this route, these as well.",
+			"content":     object{"application/json": object{"schema": s.of(r.Unavailable, true)}},
+		}
 	}
 	if reflect.PointerTo(r.Endpoint.In).Implements(reflect.TypeFor[paged]()) {
 		op["responses"].(object)[strconv.Itoa(r.Status)].(object)["headers"] = object{

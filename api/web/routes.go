@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
@@ -37,6 +38,8 @@ type Route struct {
 	// as before and after. What a store changes it tells in the same transaction.
 	Event   string
 	Subject auditSubject
+	// Unavailable is the body of a 503 that has members of its own; nil: it has none.
+	Unavailable reflect.Type
 	// Strict refuses parameters and members that the route does not read.
 	Strict bool
 }

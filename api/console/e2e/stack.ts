@@ -83,7 +83,7 @@ export async function startApi(s: Stack): Promise<void> {
     cwd: s.dir, detached: true, stdio: ['ignore', log, log],
     env: {
       PATH: process.env.PATH, HOME: s.dir, DATABASE_URL: s.database, TEMPORAL_ADDRESS: s.temporal, TEMPORAL_NAMESPACE: s.namespace, TEMPORAL_CONFIG_FILE: '/dev/null',
-      TEMPORAL_UI_URL: s.temporalUI, AWS_ENDPOINT_URL_EC2: s.ec2, AWS_ENDPOINT_URL_STS: s.ec2, AWS_ENDPOINT_URL_PRICING: s.ec2, EC2_SIMULATED: 'true', ENGINE_PYTHON: 'on',
+      TEMPORAL_UI_URL: s.temporalUI, AWS_ENDPOINT_URL_EC2: s.ec2, AWS_ENDPOINT_URL_STS: s.ec2, AWS_ENDPOINT_URL_PRICING: s.ec2, EC2_SIMULATED: 'true', ENGINE_PYTHON: 'on', ARTIFACTS_URL: join(s.dir, 'state/artifacts'),
       ADMIN_TOKEN: `ada=${operatorToken},vera:viewer=${viewerToken}`, API_LISTEN: new URL(s.base).host, API_METRICS_LISTEN: '127.0.0.1:0',
     },
   })
