@@ -14,6 +14,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 // lost makes the notice of the primary durable, two minutes before its end. With a
@@ -428,9 +429,9 @@ func TestPromotionThatCannotBe(t *testing.T) {
 		"gone":        {newStore(), func(*world) {}, replica.NotFound},
 		"called off": {newStore().with(running), func(w *world) {
 			update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u", workflows.CancelInput{})
-		}, workflows.Cancelled},
+		}, steps.Cancelled},
 		"cancelled": {newStore().with(running), func(w *world) { w.after(time.Minute, w.CancelWorkflow) },
-			workflows.Cancelled},
+			steps.Cancelled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/workflows/steps"
 )
 
 // onEmergency answers as soon as the decision is durable. The launch follows.
@@ -167,7 +168,7 @@ func (g *guardian) createReplica(
 		var local *activities.Roles
 		var out roles.Advanced
 		step := roles.ReplicaTransition{ReplicaID: opened.Replica.ID, To: replica.Ready, InstanceID: in.InstanceID}
-		if err := localStep(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &out); err != nil {
+		if err := steps.RunLocal(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &out); err != nil {
 			return nil, err
 		}
 		if out.Ours {
@@ -201,7 +202,7 @@ func (g *guardian) passInstanceToReplica(
 		status = "ready"
 	}
 	report := activities.Report{AgentID: g.in.AgentID, ReplicaID: r.ID, InstanceID: in.InstanceID, Status: status}
-	if err := sendMessage(ctx, "report "+in.InstanceID+" to replica "+r.ID, msgs.ReportReplica, report); err != nil {
+	if err := steps.SendMessage(ctx, "report "+in.InstanceID+" to replica "+r.ID, msgs.ReportReplica, report); err != nil {
 		return nil, err
 	}
 	r.InstanceID = in.InstanceID
@@ -263,7 +264,7 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in Promo
 	var local *activities.Roles
 	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: heir.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
 	if set, err = g.rememberRoles(ctx,
-		localStep(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
+		steps.RunLocal(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
 		return nil, err
 	}
 	answer := &PromoteAnswer{OperationID: PromotionID(heir.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}

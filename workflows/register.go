@@ -1,6 +1,11 @@
 package workflows
 
-import "go.temporal.io/sdk/worker"
+import (
+	"go.temporal.io/sdk/worker"
+
+	"spotkeeper/workflows/jobs"
+	"spotkeeper/workflows/rollout"
+)
 
 // Register tells a worker, or a replayer, about every workflow.
 func Register(r worker.WorkflowRegistry) {
@@ -12,8 +17,8 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(Promotion)
 	r.RegisterWorkflow(Removal)
 	r.RegisterWorkflow(Adoption)
-	r.RegisterWorkflow(ModelRollout)
-	for _, j := range jobs {
-		r.RegisterWorkflow(j.workflow)
+	r.RegisterWorkflow(rollout.ModelRollout)
+	for _, j := range jobs.All() {
+		r.RegisterWorkflow(j.Workflow)
 	}
 }

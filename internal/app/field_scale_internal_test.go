@@ -11,6 +11,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
 )
 
@@ -35,7 +36,7 @@ func TestTenThousandStandbys(t *testing.T) {
 	var ids []string
 	for range many / 1000 {
 		made, err := f.ec2.RunInstances(t.Context(), &ec2.RunInstancesInput{
-			ImageId:      aws.String(ec2sim.PublicImage("us-east-1", "x86_64")),
+			ImageId:      aws.String(client.PublicImage("us-east-1", "x86_64")),
 			InstanceType: types.InstanceTypeM5Large,
 			MinCount:     aws.Int32(1000),
 			MaxCount:     aws.Int32(1000),

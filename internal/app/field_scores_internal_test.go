@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
 )
 
@@ -22,7 +23,7 @@ func TestPlacementScoresRankPools(t *testing.T) {
 	f := newField(t, ec2sim.Options{})
 	m := f.join("web", f.machine())
 	f.collect()
-	_, err := f.sim.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "*.us-east-1b", Market: ec2sim.Spot, Limit: 0})
+	_, err := f.sim.SetCapacity(t.Context(), client.Capacity{Pool: "*.us-east-1b", Market: client.Spot, Limit: 0})
 	require.NoError(t, err)
 	opened, err := (&postgres.Roles{DB: f.DB}).OpenReplica(t.Context(), roles.ReplicaRequest{
 		AgentID: m.id, Kind: replica.Termination, For: m.at})
@@ -58,7 +59,7 @@ func TestPlacementScoresRankPools(t *testing.T) {
 
 	_, err = f.DB.Pool.Exec(t.Context(), `UPDATE placement_score_reads SET read_at = now() - interval '2 hours'`)
 	require.NoError(t, err)
-	f.fault(ec2sim.Fault{Action: "GetSpotPlacementScores", Code: "UnauthorizedOperation", Message: encoded})
+	f.fault(client.Fault{Action: "GetSpotPlacementScores", Code: "UnauthorizedOperation", Message: encoded})
 	before := asked()
 	for range 3 {
 		_, err = f.scores().ReadDue(t.Context(), 10)

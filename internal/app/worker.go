@@ -302,7 +302,7 @@ func (a *App) workerPages() http.Handler {
 			return
 		}
 		ready := true
-		checks := []func(context.Context) error{a.engines.serving.Check, a.attributes.Check}
+		checks := []func(context.Context) error{a.engines.serving.Check, a.checkPython, a.attributes.Check}
 		for _, one := range a.intakes {
 			checks = append(checks, one.Check)
 		}

@@ -111,9 +111,16 @@ type Log struct {
 
 // Engine configures decision engines.
 type Engine struct {
-	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: run uploaded Python engines and models in a supervised subprocess"`
+	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: run uploaded Python engines and models in a sandbox, or not at all; unsafe: run them where there is no sandbox too"`
 	PythonPath  string `env:"ENGINE_PYTHON_PATH" envDefault:"python3" doc:"the interpreter"`
 	ONNXLibrary string `env:"ONNXRUNTIME_LIB" doc:"path of libonnxruntime; empty: ONNX models are off"`
+}
+
+// RunsPython says whether uploaded Python is run at all, and whether it is run where
+// there is no sandbox.
+func (e Engine) RunsPython() (runs, unsafe bool) {
+	unsafe = e.Python == "unsafe"
+	return unsafe || e.Python == "on", unsafe
 }
 
 // Artifacts say where uploaded models live.
@@ -185,8 +192,8 @@ func (c Config) validate() error {
 	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
 		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))
 	}
-	if python := c.Engine.Python; python != "on" && python != "off" && python != "" {
-		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on or off, not %q", python))
+	if python := c.Engine.Python; !slices.Contains([]string{"on", "off", "unsafe", ""}, python) {
+		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on, off or unsafe, not %q", python))
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" && c.Log.Format != "" {
 		problems = append(problems, fmt.Errorf("LOG_FORMAT must be json or text, not %q", c.Log.Format))

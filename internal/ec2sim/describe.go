@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 var instanceFilters = []string{
@@ -138,7 +140,7 @@ func (c *call) passes(i *instance, filters []filter) bool {
 		case "instance-type":
 			return []string{i.Type}
 		case "instance-lifecycle":
-			if i.Market == Spot {
+			if i.Market == client.Spot {
 				return []string{"spot"}
 			}
 			return nil // there is no value for on-demand

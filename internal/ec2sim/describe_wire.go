@@ -1,6 +1,10 @@
 package ec2sim
 
-import "time"
+import (
+	"time"
+
+	"spotkeeper/internal/ec2sim/client"
+)
 
 type stateItem struct {
 	Code int    `xml:"code"`
@@ -158,7 +162,7 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 	if out.Platform == windows {
 		out.System = "windows"
 	}
-	if i.Market == Spot {
+	if i.Market == client.Spot {
 		out.Lifecycle = "spot"
 	}
 	if code, message := i.reason(now); code != "" {

@@ -2,12 +2,13 @@ package ec2sim
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 const rootDevice = "/dev/xvda"
@@ -30,15 +31,10 @@ type image struct {
 
 const amazon = "amazon"
 
-// PublicImage is the id of the public Linux image of a region; arch is x86_64 or arm64.
-func PublicImage(region, arch string) string {
-	return fmt.Sprintf("ami-0%016x", mix(hash(region+"/"+arch), 7))
-}
-
 func publicImages(r region) []*image {
 	var out []*image
 	for _, arch := range []string{"x86_64", "arm64"} {
-		id := PublicImage(r.name, arch)
+		id := client.PublicImage(r.name, arch)
 		out = append(out, &image{
 			ID:          id,
 			Account:     amazon,
@@ -55,7 +51,7 @@ func publicImages(r region) []*image {
 		if p.name == linux {
 			continue
 		}
-		id := ProductImage(r.name, p.name)
+		id := client.ProductImage(r.name, p.name)
 		out = append(out, &image{
 			ID:          id,
 			Account:     amazon,

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 type regionItem struct {
@@ -267,7 +269,7 @@ func (c *call) getSpotPlacementScores() (replier, error) {
 					return nil, invalid("Invalid value '%s' for InstanceType.", name)
 				}
 				pool := poolID(name, z.name)
-				if c.world.fits(pool, Spot, target, c.now) == target {
+				if c.world.fits(pool, client.Spot, target, c.now) == target {
 					share := c.spotPrice(pool) / t.onDemand(r)
 					item.Score = max(item.Score, min(10, int(math.Round(12*(1-share)))))
 				}

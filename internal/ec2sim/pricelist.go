@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 // priceQuery is GetProducts of the Pricing API.
@@ -29,7 +31,7 @@ type priceAnswer struct {
 const pricePage = 100
 
 // serveJSON answers the services that speak JSON: the price list, which is what the market
-// is built on, and Service Quotas.
+// is built on, Service Quotas, and SQS with its one queue.
 func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", requestID())
@@ -55,7 +57,11 @@ func (s *Server) answerJSON(r *http.Request) (any, error) {
 		return nil, err
 	}
 	c := &call{caller: who, opts: s.opts, form: form{}}
-	_, c.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	service, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	c.action = action
+	if service == "AmazonSQS" {
+		return s.answerQueue(c, r)
+	}
 	switch c.action {
 	case "GetProducts":
 		return s.products(c, r)
@@ -140,7 +146,7 @@ func listedProducts() []product {
 		}
 		for _, kind := range slices.Sorted(maps.Keys(volumePrices)) {
 			out = append(out, product{
-				sku:   strings.ToUpper(fmt.Sprintf("%016x", hash(r.name+kind))),
+				sku:   strings.ToUpper(fmt.Sprintf("%016x", derive.HashText(r.name+kind))),
 				price: volumePrices[kind] * r.factor, unit: "GB-Mo", currency: r.currency,
 				attributes: map[string]string{
 					"servicecode":   "AmazonEC2",
@@ -157,7 +163,7 @@ func listedProducts() []product {
 
 func listedInstance(r region, t instanceType, os osProduct) product {
 	return product{
-		sku:   strings.ToUpper(fmt.Sprintf("%016x", hash(r.name+t.name+os.system))),
+		sku:   strings.ToUpper(fmt.Sprintf("%016x", derive.HashText(r.name+t.name+os.system))),
 		price: t.onDemand(r) + os.licence(t)*r.factor, unit: "Hrs", currency: r.currency,
 		attributes: map[string]string{
 			"servicecode":     "AmazonEC2",

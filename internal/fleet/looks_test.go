@@ -9,6 +9,7 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 )
 
@@ -28,8 +29,8 @@ func TestThoseWhoPollShareTheirQuestions(t *testing.T) {
 		ids[n] = made.ID
 	}
 	require.NoError(t, c.control.Impair(t.Context(), ids[7], true))
-	require.NoError(t, c.control.SetDelays(t.Context(), ec2sim.Delays{API: .05}))
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{Action: "DescribeInstanceStatus",
+	require.NoError(t, c.control.SetDelays(t.Context(), client.Delays{API: .05}))
+	require.NoError(t, c.control.AddFault(t.Context(), client.Fault{Action: "DescribeInstanceStatus",
 		Code: "InvalidInstanceID.NotFound", Skip: 1}))
 	before, err := c.control.Counts(t.Context())
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 )
 
@@ -24,7 +25,7 @@ func TestTenantsAreSeparate(t *testing.T) {
 		RoleARN:    "arn:aws:iam::111111111111:role/spotkeeper-c1",
 		ExternalID: "secret-1",
 	}
-	require.NoError(t, c.control.AddRole(t.Context(), ec2sim.Role{ARN: tenant.RoleARN, ExternalID: tenant.ExternalID}))
+	require.NoError(t, c.control.AddRole(t.Context(), simclient.Role{ARN: tenant.RoleARN, ExternalID: tenant.ExternalID}))
 	theirs, mine := c.primary(t, tenant), c.primary(t, own)
 
 	found, err := c.Describe(t.Context(), tenant, region, []string{theirs.ID, mine.ID})
@@ -109,7 +110,7 @@ func TestOnDemandPricesAreCached(t *testing.T) {
 	require.Equal(t, int64(2), asked(), "asked again after a day")
 
 	now = now.Add(25 * time.Hour)
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{
+	require.NoError(t, c.control.AddFault(t.Context(), simclient.Fault{
 		Action: "GetProducts",
 		Code:   "AccessDeniedException",
 		Times:  -1,
@@ -191,21 +192,21 @@ func TestRefusalsOfTheCloud(t *testing.T) {
 
 	zero := 0
 	for name, c := range map[string]struct {
-		spoil func(*testing.T, *ec2sim.Client) error
+		spoil func(*testing.T, *simclient.Client) error
 		want  fault.Code
 	}{
-		"pool empty": {func(t *testing.T, s *ec2sim.Client) error {
-			_, err := s.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "m5.large.us-east-1b", Limit: 0})
+		"pool empty": {func(t *testing.T, s *simclient.Client) error {
+			_, err := s.SetCapacity(t.Context(), simclient.Capacity{Pool: "m5.large.us-east-1b", Limit: 0})
 			return err
 		}, replica.NoCapacity},
-		"quota": {func(t *testing.T, s *ec2sim.Client) error {
-			return s.SetQuota(t.Context(), ec2sim.Quota{SpotInstances: &zero})
+		"quota": {func(t *testing.T, s *simclient.Client) error {
+			return s.SetQuota(t.Context(), simclient.Quota{SpotInstances: &zero})
 		}, replica.Quota},
-		"throttle": {func(t *testing.T, s *ec2sim.Client) error {
-			return s.SetThrottle(t.Context(), ec2sim.Throttle{Action: "RunInstances", Burst: 0})
+		"throttle": {func(t *testing.T, s *simclient.Client) error {
+			return s.SetThrottle(t.Context(), simclient.Throttle{Action: "RunInstances", Burst: 0})
 		}, replica.Throttled},
-		"permission": {func(t *testing.T, s *ec2sim.Client) error {
-			return s.AddFault(t.Context(), ec2sim.Fault{Action: "RunInstances", Code: "UnauthorizedOperation"})
+		"permission": {func(t *testing.T, s *simclient.Client) error {
+			return s.AddFault(t.Context(), simclient.Fault{Action: "RunInstances", Code: "UnauthorizedOperation"})
 		}, replica.Refused},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -106,6 +106,11 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
         SELECT jsonb_agg(h.mode || '/' || h.pool_id)
         FROM pool_health h
         WHERE h.client_id = r.client_id AND h.retry_after > now()),
+            '[]'),
+    'blocked', coalesce((
+        SELECT jsonb_agg(DISTINCT 'spot/' || b.pool_id)
+        FROM pool_blocks b
+        WHERE b.subject IN ('', r.client_id) AND b.until > now()),
             '[]'))
 FROM replicas r JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary',
     LATERAL (SELECT split_part(coalesce(nullif(r.plan->>'instance_type', ''), nullif(r.plan->>'pool', ''),

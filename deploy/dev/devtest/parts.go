@@ -86,6 +86,8 @@ func (s *Stack) Log(part string, lines int) string {
 }
 
 func (s *Stack) part(name string) (*program, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if p, ok := s.parts[name]; ok {
 		return p, nil
 	}

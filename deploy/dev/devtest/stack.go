@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,6 +43,9 @@ type Options struct {
 	// OnDisk keeps the stack's state on the disk, for measurements. Else it is in
 	// memory where that has room.
 	OnDisk bool
+	// Release is a directory with the spotkeeper-api and spotkeeper-worker of another
+	// release, which migrate and run first. Beside starts those of the sources.
+	Release string
 }
 
 // Stack is a running stack. Its addresses stay the same over restarts of its
@@ -51,9 +55,11 @@ type Stack struct {
 
 	tb      testing.TB
 	options Options
-	parts   map[string]*program
-	beside  []string // parts that Beside added
-	worker  string   // the worker's program, which also migrates
+	worker  string // the worker's program, which also migrates
+
+	mu     sync.Mutex
+	parts  map[string]*program
+	beside []string // parts that Beside added
 }
 
 // Start builds the programs and starts a stack that is stopped with the test.
@@ -68,6 +74,11 @@ func Start(tb testing.TB, o Options) *Stack {
 		o.EC2Delays = "none"
 	}
 	s := &Stack{tb: tb, options: o, parts: map[string]*program{}, worker: compiled.worker}
+	if o.Release != "" {
+		compiled.api = filepath.Join(o.Release, "spotkeeper-api")
+		compiled.worker = filepath.Join(o.Release, "spotkeeper-worker")
+		s.worker = compiled.worker
+	}
 	s.Dir = openDir(tb, o.OnDisk)
 	s.describe(compiled)
 	tb.Cleanup(s.end)
@@ -184,11 +195,25 @@ func (s *Stack) wanted(name string) bool {
 	return true
 }
 
-// Migrate brings the schema up to date, as a deployment does before it starts.
-func (s *Stack) Migrate(ctx context.Context) error {
-	command := exec.CommandContext(ctx, s.worker, "migrate")
+// Migrate brings the schema up to date, as a deployment does before it starts. It goes to
+// DatabaseURL whatever the environment of api and worker names, which may be a pooler.
+func (s *Stack) Migrate(ctx context.Context) error { return s.migrate(ctx, s.worker) }
+
+// Upgrade is Migrate by the program of the sources, while those of a release run.
+func (s *Stack) Upgrade(ctx context.Context) error {
+	compiled, err := build() //nolint:contextcheck // once per test process, for all of its tests
+	if err != nil {
+		return err
+	}
+	return s.migrate(ctx, compiled.worker)
+}
+
+func (s *Stack) migrate(ctx context.Context, program string) error {
+	command := exec.CommandContext(ctx, program, "migrate")
 	command.Env = command.Environ()
-	for name, value := range s.environment("LOG_LEVEL", "warn") {
+	environment := s.environment("LOG_LEVEL", "warn")
+	environment["DATABASE_URL"], environment["DATABASE_POOLER"] = s.DatabaseURL, ""
+	for name, value := range environment {
 		command.Env = append(command.Env, name+"="+value)
 	}
 	if out, err := command.CombinedOutput(); err != nil {

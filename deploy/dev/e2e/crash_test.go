@@ -44,8 +44,37 @@ func TestCrash(t *testing.T) {
 	// Killed every other second, progress is slow.
 	ctx := deadline(t, 2*patience+time.Duration(*crashMoves)*4*time.Second)
 
+	members := joinAll(ctx, t, f, *crashAgents)
+
 	begun := time.Now()
-	members := make([]*member, *crashAgents)
+	moves := &tally{counts: map[string]int{}}
+	k := &killer{
+		stack:  s,
+		random: rand.New(rand.NewPCG(*crashSeed, 1)),
+		killed: map[string]int{},
+	} //nolint:gosec // repeatable, not secret
+	if *crashLoses {
+		k.forget = func() bool { return moves.total() >= *crashMoves/2 }
+	}
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() { stopped <- k.run(ctx, stop) }()
+	failed := travelAll(ctx, members, *crashMoves, moves)
+	close(stop)
+	require.NoError(t, <-stopped)
+	require.NoError(t, failed)
+	t.Logf("%d moves in %s: %v; killed %d times: %v", *crashMoves, time.Since(begun).Round(time.Second), moves,
+		k.kills(), k.killed)
+	require.Positive(t, k.kills())
+	require.Equal(t, *crashLoses, k.forgotten)
+
+	settleAndAudit(ctx, t, f, patience, len(members), *crashMoves)
+}
+
+// joinAll has so many agents join, each on a machine of its own.
+func joinAll(ctx context.Context, t *testing.T, f *fleet, agents int) []*member {
+	t.Helper()
+	begun := time.Now()
+	members := make([]*member, agents)
 	work, joining := errgroup.WithContext(ctx)
 	work.SetLimit(16)
 	for i := range members {
@@ -59,39 +88,27 @@ func TestCrash(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, members[0].reportPrices(ctx, first.Primary.ID))
 	t.Logf("%d agents joined in %s", len(members), time.Since(begun).Round(time.Second))
+	return members
+}
 
-	begun = time.Now()
-	moves := &tally{counts: map[string]int{}}
-	k := &killer{
-		stack:  s,
-		random: rand.New(rand.NewPCG(*crashSeed, 1)),
-		killed: map[string]int{},
-	} //nolint:gosec // repeatable, not secret
-	if *crashLoses {
-		k.forget = func() bool { return moves.total() >= *crashMoves/2 }
-	}
-	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() { stopped <- k.run(ctx, stop) }()
+// travelAll has the agents make so many moves together, each agent in its own way.
+func travelAll(ctx context.Context, members []*member, moves int, made *tally) error {
 	work, moving := errgroup.WithContext(ctx)
 	work.SetLimit(24)
 	for i, m := range members {
-		work.Go(func() error { return m.travel(moving, i, share(*crashMoves, len(members), i), moves) })
+		work.Go(func() error { return m.travel(moving, i, share(moves, len(members), i), made) })
 	}
-	failed := work.Wait()
-	close(stop)
-	require.NoError(t, <-stopped)
-	require.NoError(t, failed)
-	t.Logf("%d moves in %s: %v; killed %d times: %v", *crashMoves, time.Since(begun).Round(time.Second), moves,
-		k.kills(), k.killed)
-	require.Positive(t, k.kills())
-	require.Equal(t, *crashLoses, k.forgotten)
+	return work.Wait()
+}
 
-	begun = time.Now()
-	db := openBooks(t, s)
+// settleAndAudit waits until what the moves left behind is over, and compares the books.
+func settleAndAudit(ctx context.Context, t *testing.T, f *fleet, patience time.Duration, agents, moves int) {
+	t.Helper()
+	begun, db := time.Now(), openBooks(t, f.Stack)
 	require.Eventually(t, func() bool { return len(db.unsettled(ctx)) == 0 }, patience, time.Second, "%v",
 		unsettled{db})
 	t.Logf("settled after %s", time.Since(begun).Round(time.Second))
-	db.audit(t, f, len(members), *crashMoves)
+	db.audit(t, f, agents, moves)
 }
 
 // share is how many of all moves the i-th of so many agents makes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 const (
@@ -28,16 +29,18 @@ var zones = []string{"us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"}
 // fleet is a stack with customers' machines in its cloud.
 type fleet struct {
 	*devtest.Stack
-	sim *ec2sim.Client
+	sim *simclient.Client
 	ec2 *ec2.Client
 	who tenant
+
+	answers *tally // of try, by status; nil: not counted
 }
 
 func newFleet(t *testing.T, s *devtest.Stack, who tenant) *fleet {
 	t.Helper()
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	t.Cleanup(httpc.CloseIdleConnections)
-	return &fleet{Stack: s, who: who, sim: ec2sim.NewClient(s.EC2, httpc), ec2: s.EC2Of(who.Account, httpc)}
+	return &fleet{Stack: s, who: who, sim: simclient.NewClient(s.EC2, httpc), ec2: s.EC2Of(who.Account, httpc)}
 }
 
 // machine launches an instance as a customer does.
@@ -56,7 +59,7 @@ func (f *fleet) launch(ctx context.Context, zone string, named map[string]string
 		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
 	}
 	made, err := f.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
-		ImageId:               aws.String(ec2sim.PublicImage(region, "x86_64")),
+		ImageId:               aws.String(simclient.PublicImage(region, "x86_64")),
 		InstanceType:          machine,
 		MinCount:              aws.Int32(1),
 		MaxCount:              aws.Int32(1),
@@ -170,6 +173,7 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 	defer cancel()
 	var text string
 	status, err := f.Call(ctx, method, path, f.who.Token, in, &text)
+	f.count(status, err)
 	switch {
 	case err != nil:
 		return err
@@ -187,6 +191,17 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 		return nil
 	}
 	return decode(text, out)
+}
+
+// count keeps what came of a call.
+func (f *fleet) count(status int, err error) {
+	switch {
+	case f.answers == nil:
+	case err != nil:
+		f.answers.add("no answer")
+	default:
+		f.answers.add(strconv.Itoa(status))
+	}
 }
 
 // insist calls until the answer is final.
@@ -326,9 +341,9 @@ func (m *member) emergency(ctx context.Context, signal, instance string) error {
 // notice has AWS announce the end of an instance, and tells of it until the
 // answer is final. It returns what the answer was.
 func (m *member) notice(ctx context.Context, instance string, lead time.Duration) (action string, err error) {
-	if _, err := m.sim.Signal(ctx, ec2sim.Interruption{
+	if _, err := m.sim.Signal(ctx, simclient.Interruption{
 		InstanceID:    instance,
-		Kind:          ec2sim.Notice,
+		Kind:          simclient.Notice,
 		NoticeSeconds: lead.Seconds(),
 	}); err != nil {
 		return "", err

@@ -19,6 +19,8 @@ type Facts struct {
 	OnDemand map[string]float64 `json:"on_demand,omitempty"`
 	// Resting are the pools, on-demand ones too, that failed lately: Candidate.Key.
 	Resting []string `json:"resting,omitempty"`
+	// Blocked are the pools that a person keeps launches out of: Candidate.Key.
+	Blocked []string `json:"blocked,omitempty"`
 	// Types are the types that EC2 offers in the region and that may fit, the wanted one
 	// among them. Empty: EC2 was not asked yet, and the next sizes of the family stand in.
 	Types        []TypeFacts  `json:"types,omitempty"`
@@ -105,8 +107,8 @@ var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xl
 // Spot that costs as much as on-demand is tried by an emergency alone, behind
 // on-demand.
 //
-// A pool that failed lately is passed over, in an emergency tried last. What is
-// in an excluded zone, or costs more than the cap or an unknown price under a
+// A pool that failed lately is passed over, in an emergency tried last. What a person
+// blocked, is in an excluded zone, or costs more than the cap or an unknown price under a
 // cap, is never in the list; no pool twice.
 func Choose(plan Plan, f Facts) []Candidate {
 	c := chooser{plan: plan, facts: f, base: f.Primary.InstanceType}
@@ -408,6 +410,7 @@ func (c chooser) finish(in []Candidate) []Candidate {
 		capped := c.plan.MaxHourlyCost > 0 && (x.HourlyPrice <= 0 || x.HourlyPrice > c.plan.MaxHourlyCost)
 		switch {
 		case x.AZ == "" || seen[x.Key()] || capped || slices.Contains(c.plan.ExcludeZones, x.AZ):
+		case slices.Contains(c.facts.Blocked, x.Key()):
 		case !slices.Contains(c.facts.Resting, x.Key()):
 			out = append(out, x)
 		case c.facts.Kind.Emergency():

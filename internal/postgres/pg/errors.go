@@ -45,10 +45,16 @@ func Translate(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) { // the server died in the middle of an answer
 		return Unavailable.Wrap(err, "the database is not available")
 	}
-	if pgconn.SafeToRetry(err) && !errors.Is(err, context.Canceled) {
+	if pgconn.SafeToRetry(err) && !errors.Is(err, context.Canceled) || isNoSession(err) {
 		return Unavailable.Wrap(err, "the database is not available")
 	}
 	return err
+}
+
+// isNoSession says whether the pool has given up because none of its sessions could be used.
+// The driver has no name for that error.
+func isNoSession(err error) bool {
+	return strings.Contains(err.Error(), "pgxpool: too many failed attempts acquiring connection")
 }
 
 // isPassing says whether the same statement may succeed on another session, or

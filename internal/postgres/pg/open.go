@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		}
 	}
 	cfg.ConnConfig.Tracer = o.tracer()
-	keepWritable(cfg, o.URL)
+	keepWritable(cfg, o.URL, o.Pooled)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err

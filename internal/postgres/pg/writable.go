@@ -26,16 +26,23 @@ const (
 //
 // A URL that sets target_session_attrs itself decides which servers are accepted.
 // Then a session leaves the pool only when a statement has failed for it.
-func keepWritable(cfg *pgxpool.Config, url string) {
+//
+// What a server reports of itself says nothing behind a pooler of transactions: PgBouncer
+// greets with the words of a server that it has met before, so a server that was promoted
+// would count as a standby for as long as PgBouncer runs. There, asking has to do.
+func keepWritable(cfg *pgxpool.Config, url string, pooled bool) {
 	conn := cfg.ConnConfig
 	keepsOpen := conn.OnPgError // the driver's own: it closes after a FATAL error
 	conn.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool {
-		return keepsOpen(c, e) && !endsSession(e.Code) && !inRecovery(c)
+		return keepsOpen(c, e) && !endsSession(e.Code) && (pooled || !inRecovery(c))
 	}
 	if strings.Contains(url, "target_session_attrs") && !strings.Contains(url, "read-write") {
 		return
 	}
 	conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	if pooled {
+		return
+	}
 	// The server reports changes of both settings by itself, so the check asks nothing.
 	cfg.PrepareConn = func(_ context.Context, c *pgx.Conn) (bool, error) {
 		return !inRecovery(c.PgConn()) && c.PgConn().ParameterStatus("default_transaction_read_only") != "on", nil
