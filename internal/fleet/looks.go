@@ -29,7 +29,7 @@ func (p *Provider) ConsoleState(ctx context.Context, a Account, region, instance
 
 func (p *Provider) looksAt(a Account, region string) *looks {
 	if a.RoleARN == "" {
-		a.ClientID = "" // our own account is one, whoever lives in it
+		a.ClientID = "" // our own account is one for all tenants in it
 	}
 	key := keyOf(a, region)
 	p.mu.Lock()
