@@ -234,7 +234,8 @@ func (f *field) sells(zones ...string) {
 		moves[i] = activities.PriceChange{AZ: zone, Price: fmt.Sprintf("%.4f", 0.0325+float64(i)/1000), At: now}
 	}
 	store, place := &prices.Prices{DB: f.DB}, activities.TypeInRegion{Region: "us-east-1", InstanceType: fieldType}
-	require.NoError(f.t, store.KeepOnDemand(f.t.Context(), place, activities.ListPrice{Amount: 0.096, Currency: "USD"}, now))
+	list := activities.ListPrice{Amount: 0.096, Currency: "USD"}
+	require.NoError(f.t, store.KeepOnDemand(f.t.Context(), place, list, now))
 	_, err := store.KeepPriceChanges(f.t.Context(), place, moves, now.Add(-time.Minute), now.Add(time.Millisecond))
 	require.NoError(f.t, err)
 }

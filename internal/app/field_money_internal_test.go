@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
 )
 
@@ -19,7 +20,7 @@ func TestMoneyFollowsTheProduct(t *testing.T) {
 
 	f := newField(t, ec2sim.Options{})
 	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
-		in.ImageId = aws.String(ec2sim.ProductImage("us-east-1", "Windows"))
+		in.ImageId = aws.String(simclient.ProductImage("us-east-1", "Windows"))
 	}))
 	require.Equal(t, []string{`Windows {"gp3": 30}`},
 		f.list(`SELECT product || ' ' || volumes::text FROM instances WHERE id = $1`, m.at))

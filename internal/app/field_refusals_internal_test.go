@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 	simclient "spotkeeper/internal/ec2sim/client"
 )
 
@@ -189,9 +190,9 @@ func TestAFailedStepSaysItsReasonOnce(t *testing.T) {
 	t.Parallel()
 
 	const sentence, raw = "EC2 does not accept the parameters (InvalidAMIID.NotFound)", "The image id '[ami-1]' does not exist"
-	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	f := newField(t, ec2sim.Options{Delays: client.AWSDelays()})
 	m := f.join("web", f.machine())
-	f.fault(ec2sim.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound", Message: raw})
+	f.fault(client.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound", Message: raw})
 	m.lose()
 	told := f.list(`
 		SELECT s.detail

@@ -51,7 +51,7 @@ func publicImages(r region) []*image {
 		if p.name == linux {
 			continue
 		}
-		id := ProductImage(r.name, p.name)
+		id := client.ProductImage(r.name, p.name)
 		out = append(out, &image{
 			ID:          id,
 			Account:     amazon,

@@ -1,12 +1,5 @@
 package ec2sim
 
-import (
-	"fmt"
-
-	"spotkeeper/internal/ec2sim/client"
-	"spotkeeper/internal/ec2sim/derive"
-)
-
 // The products that instances run: what EC2 calls platform details, and spot prices and the
 // price list are kept by.
 const (
@@ -38,14 +31,6 @@ func osProductNamed(name string) osProduct {
 		}
 	}
 	return osProducts[0]
-}
-
-// ProductImage is the id of the public x86_64 image of a region with a product, as Windows.
-func ProductImage(region, product string) string {
-	if product == linux {
-		return client.PublicImage(region, "x86_64")
-	}
-	return fmt.Sprintf("ami-0%016x", derive.MixWords(derive.HashText(region+"/"+product), 7))
 }
 
 // volumePrices are USD per GB and month in us-east-1.

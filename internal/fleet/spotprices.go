@@ -65,7 +65,10 @@ func (p *Provider) SpotPrices(
 	if err != nil {
 		return err
 	}
-	in := &ec2.DescribeSpotPriceHistoryInput{ProductDescriptions: []string{cmp.Or(q.Product, Product)}, MaxResults: aws.Int32(page)}
+	in := &ec2.DescribeSpotPriceHistoryInput{
+		ProductDescriptions: []string{cmp.Or(q.Product, Product)},
+		MaxResults:          aws.Int32(page),
+	}
 	if now := p.opts.Now(); q.Since.IsZero() {
 		in.StartTime = aws.Time(now)
 	} else {

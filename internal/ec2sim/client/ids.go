@@ -11,6 +11,12 @@ func PublicImage(region, arch string) string {
 	return fmt.Sprintf("ami-0%016x", derive.MixWords(derive.HashText(region+"/"+arch), 7))
 }
 
+// ProductImage is the id of the public x86_64 image of a region with a product that is not
+// Linux, such as Windows, in the words of EC2's platform details.
+func ProductImage(region, product string) string {
+	return fmt.Sprintf("ami-0%016x", derive.MixWords(derive.HashText(region+"/"+product), 7))
+}
+
 // DefaultAccount is the account of callers whose access key names none.
 const DefaultAccount = "000000000000"
 
