@@ -75,7 +75,7 @@ func TestEveryChangeIsLocked(t *testing.T) {
 	api := reflect.TypeFor[fleet.EC2API]()
 	for n := range api.NumMethod() {
 		call := api.Method(n).Name
-		if strings.HasPrefix(call, "Describe") || strings.HasPrefix(call, "Get") {
+		if strings.HasPrefix(call, "Describe") || strings.HasPrefix(call, "Get") { // they read
 			continue
 		}
 		require.NotEmpty(t, changes[call], "%s changes EC2: show what stands in front of it", call)

@@ -64,7 +64,7 @@ func TestGroupGoesOnWhenTheAgentHasLeft(t *testing.T) {
 	w.drain(newMemory(groupEnds("i-0", "t1"), groupEnds("i-0", "t1")))
 	require.Equal(t, "i-1", w.read(`SELECT id FROM instances WHERE agent_id = 'a1' AND role = 'primary'`))
 	w.complete(g, 0)
-	require.Equal(t, "", w.read(`SELECT result FROM lifecycle_actions`))
+	require.Empty(t, w.read(`SELECT result FROM lifecycle_actions`))
 	g.failing = nil
 	w.complete(g, 0)
 	w.complete(g, 0)

@@ -130,6 +130,7 @@ func (q *SQS) Delete(ctx context.Context, messages []Message) error {
 // Postpone implements Queue.
 func (q *SQS) Postpone(ctx context.Context, m Message, d time.Duration) error {
 	_, err := q.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: aws.String(q.URL), ReceiptHandle: aws.String(m.Receipt), VisibilityTimeout: int32(d / time.Second)}) //nolint:gosec // hours at most
+		QueueUrl: aws.String(q.URL), ReceiptHandle: aws.String(m.Receipt),
+		VisibilityTimeout: int32(d / time.Second)}) //nolint:gosec // hours at most
 	return err
 }
