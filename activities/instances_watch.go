@@ -46,8 +46,10 @@ func (i *Instances) lookWhetherGone(ctx context.Context, in WatchInput) (*Instan
 	case err != nil:
 		return nil, err
 	case seen.State == StateTerminated, seen.State == StateAbsent && seen.gone(where.LaunchedAt, i.now()):
-		if err := i.Fleet.CancelRequest(ctx, where.Account, where.Region, in.InstanceID); err != nil {
-			return nil, err
+		if where.Proof.Proven() { // nothing at EC2 changes on an agent's word
+			if err := i.Fleet.CancelRequest(ctx, where.Account, where.Region, in.InstanceID); err != nil {
+				return nil, err
+			}
 		}
 		return newInstanceState(seen), i.Store.MarkRetired(ctx, in.InstanceID)
 	case seen.State == StateStopping, seen.State == StateStopped:
@@ -104,7 +106,7 @@ func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
 // terminate ends an instance whose row says that we launched or adopted it. EC2 has the
 // second word, inside the call.
 func (i *Instances) terminate(ctx context.Context, instanceID string, where *Ending) error {
-	if where.Proof != adoption.Launched && where.Proof != adoption.Adopted {
+	if !where.Proof.Proven() {
 		return adoption.NotProven.New(
 			"only an agent's word says that instance %s is the client's, so it is left alone", instanceID)
 	}

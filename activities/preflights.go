@@ -21,8 +21,9 @@ type PreflightStore interface {
 // PreflightPlace is what an agent's checks start from.
 type PreflightPlace struct {
 	Primary
-	Zone     string
-	Template json.RawMessage // nil: not known yet
+	Zone      string
+	Template  json.RawMessage // nil: not known yet
+	Scoreless bool            // within the last hour EC2 refused to tell the role its placement scores
 }
 
 // Preflights check in calm whether an agent can be replaced.
@@ -52,6 +53,11 @@ func (p *Preflights) Run(ctx context.Context, clientID, agentID string) (*prefli
 			Result: preflight.Failed,
 			Detail: replica.Misconfigured.Wrap(err, "the description cannot be read").Message,
 		}}
+	}
+	if place.Scoreless {
+		report.Checks = append(report.Checks, preflight.Check{Name: "placement scores", Result: preflight.Warning,
+			Detail: "the role may not read EC2's spot placement scores, so pools are chosen without them",
+			Repair: "allow ec2:GetSpotPlacementScores, which the template of the tenant's role does"})
 	}
 	report.Result = preflight.Worst(report.Checks)
 	return report, p.Store.KeepPreflight(ctx, *report)

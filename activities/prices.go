@@ -23,7 +23,14 @@ type PriceStore interface {
 	KeepTypes(ctx context.Context, region string, types []replica.TypeFacts) error
 	// Fitting lists the types that could replace those in use, as places of prices.
 	Fitting(ctx context.Context) ([]TypeInRegion, error)
-	KeepOnDemand(ctx context.Context, place TypeInRegion, dollars float64, at time.Time) error
+	KeepOnDemand(ctx context.Context, place TypeInRegion, price ListPrice, at time.Time) error
+	// ProductsInUse lists the types that run something else than Linux, with their product.
+	ProductsInUse(ctx context.Context) ([]ProductInRegion, error)
+	// VolumesInUse lists the kinds of volumes of agents' instances by region.
+	VolumesInUse(ctx context.Context) ([]VolumeInRegion, error)
+	KeepProductPrice(ctx context.Context, p ProductInRegion, price ListPrice, at time.Time) error
+	KeepProductMoves(ctx context.Context, p ProductInRegion, moves []PriceMove) (int64, error)
+	KeepVolumePrice(ctx context.Context, v VolumeInRegion, price ListPrice, at time.Time) error
 	Deduplicate(ctx context.Context, beat func()) (PricesDeduplicated, error)
 	FillGaps(ctx context.Context, until time.Time, beat func()) (GapsFilled, error)
 	RefreshFeatures(ctx context.Context, beat func()) (DatasetRefreshed, error)
@@ -44,8 +51,20 @@ type Market interface {
 		since time.Time,
 		each func([]PriceMove) error,
 	) error
-	// OnDemandPrice is the list price in USD per hour.
-	OnDemandPrice(ctx context.Context, region, instanceType string) (float64, error)
+	// OnDemandPrice is the list price of an hour on Linux.
+	OnDemandPrice(ctx context.Context, region, instanceType string) (ListPrice, error)
+	// ProductPrice is the list price of an hour with a product.
+	ProductPrice(ctx context.Context, region, instanceType, product string) (ListPrice, error)
+	// ProductMoves is Moves for a type with a product.
+	ProductMoves(ctx context.Context, p ProductInRegion, since time.Time, each func([]PriceMove) error) error
+	// VolumePrice is the list price of a GB and month.
+	VolumePrice(ctx context.Context, region, kind string) (ListPrice, error)
+}
+
+// ListPrice is a price of the price list in the currency of the region.
+type ListPrice struct {
+	Amount   float64
+	Currency string
 }
 
 // TypeInRegion is where prices are collected.
@@ -66,7 +85,7 @@ func (t TypeInRegion) family() string {
 type PriceMove struct {
 	InstanceType string
 	AZ           string
-	Price        string // USD per hour
+	Price        string // for an hour, in the currency of the region
 	At           time.Time
 }
 
@@ -156,7 +175,9 @@ func (p *Prices) CollectPrices(ctx context.Context) (*PricesCollected, error) {
 	if out.Failed > 0 && out.Failed == out.Types {
 		return nil, last
 	}
-	return out, nil
+	p.collectProducts(ctx, out)
+	p.collectVolumes(ctx)
+	return out, ctx.Err()
 }
 
 const (
@@ -262,16 +283,16 @@ func (p *Prices) collect(ctx context.Context, at place, out *PricesCollected) er
 	if err != nil {
 		return err
 	}
-	switch dollars, err := p.Market.OnDemandPrice(ctx, at.Region, at.InstanceType); {
+	switch list, err := p.Market.OnDemandPrice(ctx, at.Region, at.InstanceType); {
 	case err != nil:
 		p.Log.WarnContext(ctx, "the price list could not be read", "region", at.Region,
 			"instance_type", at.InstanceType, "code", fault.CodeOf(err), "error", err)
-	case !pricing.FromFloat(dollars).Valid():
+	case !pricing.FromFloat(list.Amount).Valid():
 		out.Refused++
 		p.Log.WarnContext(ctx, "a list price is out of range and left out", "region", at.Region,
-			"instance_type", at.InstanceType, "price", dollars)
+			"instance_type", at.InstanceType, "price", list.Amount)
 	default:
-		if err := p.Store.KeepOnDemand(ctx, at.TypeInRegion, dollars, now); err != nil {
+		if err := p.Store.KeepOnDemand(ctx, at.TypeInRegion, list, now); err != nil {
 			return err
 		}
 		out.OnDemand++

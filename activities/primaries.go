@@ -72,6 +72,7 @@ type Primaries struct {
 
 	Preflights *Preflights // nil: nothing is checked in calm
 	Quotas     *Quotas     // nil: quotas are not
+	Scores     *Scores     // nil: placement scores are not read
 }
 
 // NoticeFollower is the part of workflows.Client that starts what follows from a
@@ -107,6 +108,7 @@ type WatchPrimariesResult struct {
 	Lost       int `json:"lost"`                 // found ended without a notice
 	Preflights int `json:"preflights,omitempty"` // agents checked in calm
 	Quotas     int `json:"quotas,omitempty"`     // regions of accounts whose quotas were checked
+	Scores     int `json:"scores,omitempty"`     // types in regions of accounts whose placement scores were read
 	Failed     int `json:"failed"`
 }
 
@@ -117,6 +119,7 @@ func (r *WatchPrimariesResult) Counts() map[string]int64 {
 		"lost":       int64(r.Lost),
 		"preflights": int64(r.Preflights),
 		"quotas":     int64(r.Quotas),
+		"scores":     int64(r.Scores),
 		"failed":     int64(r.Failed),
 	}
 }
@@ -178,6 +181,11 @@ func (p *Primaries) checkInCalm(ctx context.Context, limit int, out *watched) er
 	}
 	n, err := p.Quotas.CheckDue(ctx, limit)
 	out.count(func(r *WatchPrimariesResult) { r.Quotas = n })
+	if err != nil || p.Scores == nil {
+		return err
+	}
+	n, err = p.Scores.ReadDue(ctx, limit)
+	out.count(func(r *WatchPrimariesResult) { r.Scores = n })
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/engine/sandbox"
 )
 
 func main() {
@@ -30,6 +31,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	c, err := config.Load(nil)
 	if err != nil {
+		return err
+	}
+	if err := sandbox.Hide(); err != nil { // uploaded code that got out could read our secrets
 		return err
 	}
 	a, err := app.Open(ctx, c, app.Options{Log: app.NewLog(os.Stdout, c.Log, "api"), Process: "api"})

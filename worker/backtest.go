@@ -145,7 +145,7 @@ func strategy(ctx context.Context, c config.Engine, name string) (backtest.Strat
 	if err != nil {
 		return backtest.Strategy{}, nothing, err
 	}
-	data, err := os.ReadFile(name)
+	data, err := os.ReadFile(name) //nolint:gosec // the user names the file
 	if err != nil {
 		return backtest.Strategy{}, nothing, err
 	}
@@ -163,7 +163,7 @@ func strategy(ctx context.Context, c config.Engine, name string) (backtest.Strat
 			return backtest.Strategy{}, nothing, err
 		}
 	} else {
-		e, err = python.New(ctx, python.Options{Interpreter: c.PythonPath}, filepath.Base(name), data)
+		e, err = python.New(ctx, python.Options{Interpreter: c.PythonPath, Unsafe: c.Python == "unsafe"}, filepath.Base(name), data)
 		if err != nil {
 			return backtest.Strategy{}, nothing, err
 		}

@@ -20,6 +20,7 @@ import (
 
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
+	"spotkeeper/internal/engine/sandbox"
 	"spotkeeper/internal/postgres"
 )
 
@@ -46,6 +47,9 @@ func run(ctx context.Context, args []string) error {
 		return runBacktest(ctx, c, err, args[1:], os.Stdout)
 	}
 	if err != nil {
+		return err
+	}
+	if err := sandbox.Hide(); err != nil { // uploaded code that got out could read our secrets
 		return err
 	}
 	if command == "migrate" {

@@ -8,6 +8,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/workflows/steps"
 )
 
 // How long an Adoption waits for a repair, and how often it asks EC2 by itself. A news
@@ -40,7 +41,7 @@ func Adoption(ctx workflow.Context, in AdoptionInput) (*AdoptionResult, error) {
 		return nil, err
 	}
 	a := &adoptionRun{operation: op, in: in, since: workflow.Now(ctx)}
-	onSignal(ctx, SignalNews, func() { a.news = true })
+	steps.OnSignal(ctx, SignalNews, func() { a.news = true })
 	return a.run(ctx)
 }
 
@@ -59,11 +60,11 @@ func (a *adoptionRun) run(ctx workflow.Context) (*AdoptionResult, error) {
 		a.news = false
 		found, err := a.ask(ctx)
 		switch {
-		case isCancel(err):
+		case steps.IsCancellation(err):
 			a.closeWithError(ctx, err, "adoption of "+a.in.InstanceID+" was called off", "")
 			return nil, err
 		case err != nil:
-			found = activities.AdoptResult{Cause: adoption.Unanswered, Reason: sentence(err)}
+			found = activities.AdoptResult{Cause: adoption.Unanswered, Reason: steps.Sentence(err)}
 		case found.Proven:
 			a.addStep(ctx, "adopted", stepDone, "EC2 shows %s as the client's", a.in.InstanceID)
 			a.closeRow(ctx, activities.OperationEnd{
@@ -94,13 +95,13 @@ func (a *adoptionRun) run(ctx workflow.Context) (*AdoptionResult, error) {
 // ask asks EC2 once. An instance that is only starting is waited for, and then judged by
 // how it stands.
 func (a *adoptionRun) ask(ctx workflow.Context) (out activities.AdoptResult, err error) {
-	var steps *activities.Adoptions
+	var adoptions *activities.Adoptions
 	what := "ask EC2 about " + a.in.InstanceID
 	in := activities.AdoptInput{InstanceID: a.in.InstanceID}
-	err = runActivity(ctx, adoptPolicy, what, steps.AdoptInstance, in).Get(ctx, &out)
-	if err != nil && !isCancel(err) && fault.KindOf(err).Retryable() {
+	err = steps.RunActivity(ctx, steps.AdoptPolicy, what, adoptions.AdoptInstance, in).Get(ctx, &out)
+	if err != nil && !steps.IsCancellation(err) && fault.KindOf(err).Retryable() {
 		in.Last = true
-		err = runActivity(ctx, adoptPolicy, what, steps.AdoptInstance, in).Get(ctx, &out)
+		err = steps.RunActivity(ctx, steps.AdoptPolicy, what, adoptions.AdoptInstance, in).Get(ctx, &out)
 	}
 	return out, err
 }

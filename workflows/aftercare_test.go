@@ -12,7 +12,9 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 // lost makes the notice of the primary durable, two minutes before its end. With a
@@ -329,6 +331,54 @@ func TestPromotionWaitsUntilItsReplicaIsReady(t *testing.T) {
 	require.Equal(t, []string{"promoted"}, w.post.wakes)
 }
 
+// TestPromotionWaitsForTheAgentsWord (K10): passed checks are not work that is up. A notice of
+// the primary's end ends the wait.
+func TestPromotionWaitsForTheAgentsWord(t *testing.T) {
+	t.Parallel()
+
+	heir := roles.Replica{
+		ID:         "r1",
+		Kind:       replica.Manual,
+		State:      replica.Ready,
+		InstanceID: "i-new",
+		Unheard:    true,
+	}
+	for name, tt := range map[string]struct {
+		happens func(*world)
+		took    time.Duration
+		primary string
+	}{
+		"it speaks": {func(w *world) { w.store.all["r1"].Unheard = false }, 60 * time.Second, "i-new"},
+		"the primary is noticed": {func(w *world) {
+			w.store.set.Outcomes = append(w.store.set.Outcomes, interruption.Outcome{InstanceID: "i-old",
+				Kind: interruption.Termination})
+		}, 60 * time.Second, "i-new"},
+		"it stays silent": {func(*world) {}, 5 * time.Minute, "i-old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			w := newWorld(t, newStore().with(heir))
+			w.wanted(false, 5*time.Minute)
+			began := w.Now()
+			w.after(50*time.Second, func() {
+				w.store.mu.Lock()
+				defer w.store.mu.Unlock()
+				tt.happens(w)
+			})
+			err := w.promote(t)
+			require.Equal(t, tt.primary, w.store.view().Primary.ID)
+			require.Equal(t, tt.took, w.Now().Sub(began).Round(time.Second))
+			if tt.primary == "i-old" {
+				require.Equal(t, switching.Silent, fault.CodeOf(err))
+				require.Contains(t, w.pages.last().Notify, "start the agent at boot")
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
 // TestPromotionThatAFailoverAnsweredIsOver: its replica is primary already, and AWS
 // ends the old instance.
 func TestPromotionThatAFailoverAnsweredIsOver(t *testing.T) {
@@ -379,9 +429,9 @@ func TestPromotionThatCannotBe(t *testing.T) {
 		"gone":        {newStore(), func(*world) {}, replica.NotFound},
 		"called off": {newStore().with(running), func(w *world) {
 			update[workflows.OperationAnswer](w, time.Minute, workflows.UpdateCancel, "u", workflows.CancelInput{})
-		}, workflows.Cancelled},
+		}, steps.Cancelled},
 		"cancelled": {newStore().with(running), func(w *world) { w.after(time.Minute, w.CancelWorkflow) },
-			workflows.Cancelled},
+			steps.Cancelled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

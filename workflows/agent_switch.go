@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/workflows/steps"
 )
 
 // AgentSwitch follows a switch that the agent performs itself: one that was ordered,
@@ -78,7 +79,7 @@ func (s *switchRun) adoptAgentInstance(ctx workflow.Context) (string, error) {
 		InstanceID: f.NewID,
 		Plan:       replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType},
 	}
-	if err := runUntilSaved(ctx, "take in "+f.NewID, local.OpenReplica, &opened, in); err != nil {
+	if err := steps.RunUntilSaved(ctx, "take in "+f.NewID, local.OpenReplica, &opened, in); err != nil {
 		return "", err
 	}
 	s.rememberReplica(opened.Replica)

@@ -20,6 +20,7 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/rollout"
 )
 
 // How long callers are kept waiting.
@@ -188,10 +189,10 @@ func (c *Client) StartOperation(ctx context.Context, row activities.OpenRow) (st
 func (c *Client) StartRolloutOf(ctx context.Context, sessionID string) (started bool, err error) {
 	ctx, done := c.withHealthDeadline(ctx, signalWithin)
 	defer done()
-	opts := c.rollout(sessionID)
+	opts := c.rolloutOptions(sessionID)
 	opts.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	opts.WorkflowExecutionErrorWhenAlreadyStarted = true
-	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, ModelRollout, RolloutInput{SessionID: sessionID, FromRow: true})
+	_, err = c.Temporal.ExecuteWorkflow(ctx, opts, rollout.ModelRollout, rollout.Input{SessionID: sessionID, FromRow: true})
 	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
 		return false, nil
 	}

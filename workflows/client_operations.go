@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/workflows/steps"
 )
 
 // OperationState asks one operation how it stands now, by its id. One that has
@@ -68,7 +69,7 @@ func (c *Client) CancelOperation(ctx context.Context, operationID, by string) er
 	}
 	err = translateError(ctx, err)
 	if fault.Is(err, NoOperation) && c.hasEnded(ctx, operationID) {
-		return Ended.Wrap(err, "%s has ended already", operationID).With("operation_id", operationID)
+		return steps.Ended.Wrap(err, "%s has ended already", operationID).With("operation_id", operationID)
 	}
 	return err
 }

@@ -9,6 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/workflows/rollout"
+	"spotkeeper/workflows/steps"
 )
 
 // StartRollout starts the rollout of a session and answers when the session serves
@@ -16,19 +18,19 @@ import (
 // validation refused, with mlmodel.busy and mlmodel.already_live, and with
 // workflow.no_answer when the validation takes longer than the caller waits: the
 // rollout goes on.
-func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutProgress, error) {
+func (c *Client) StartRollout(ctx context.Context, in rollout.Input) (*rollout.Progress, error) {
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	in.RequestID = uuid.NewString()
-	opts := c.rollout(in.SessionID)
+	opts := c.rolloutOptions(in.SessionID)
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		out := new(RolloutProgress)
+		out := new(rollout.Progress)
 		h, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(opts, ModelRollout, in),
+			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(opts, rollout.ModelRollout, in),
 			UpdateOptions: client.UpdateWorkflowOptions{
 				UpdateID:     in.RequestID,
-				UpdateName:   RolloutBegin,
-				Args:         []any{RolloutCommand{By: in.By, RequestID: in.RequestID}},
+				UpdateName:   rollout.UpdateBegin,
+				Args:         []any{rollout.Command{By: in.By, RequestID: in.RequestID}},
 				WaitForStage: client.WorkflowUpdateStageCompleted,
 			},
 		})
@@ -39,7 +41,7 @@ func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutPro
 		case err == nil:
 			return out, nil
 		case isPassing(err), isTimeout(ctx, err), fault.Is(translateError(ctx, err),
-			Ended): // the run before is about to end: the next one takes it
+			steps.Ended): // the run before is about to end: the next one takes it
 		default:
 			return nil, translateError(ctx, err)
 		}
@@ -51,8 +53,8 @@ func (c *Client) StartRollout(ctx context.Context, in RolloutInput) (*RolloutPro
 	}
 }
 
-// rollout gives the options under which a session's rollout is started.
-func (c *Client) rollout(sessionID string) client.StartWorkflowOptions {
+// rolloutOptions gives the options under which a session's rollout is started.
+func (c *Client) rolloutOptions(sessionID string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID: ModelRolloutID(sessionID), TaskQueue: c.Queue, StaticSummary: "rollout of session " + sessionID,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
@@ -64,16 +66,16 @@ func (c *Client) rollout(sessionID string) client.StartWorkflowOptions {
 // TellRollout gives a rollout a command and answers when it is done. Fails with
 // mlmodel.wrong_phase, and with operation.not_found when the rollout has ended or
 // never was.
-func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string) (*RolloutProgress, error) {
+func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string) (*rollout.Progress, error) {
 	ctx, done := c.withHealthDeadline(ctx, answerWithin)
 	defer done()
 	h, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID:   ModelRolloutID(sessionID),
 		UpdateName:   command,
-		Args:         []any{RolloutCommand{By: by}},
+		Args:         []any{rollout.Command{By: by}},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
-	out := new(RolloutProgress)
+	out := new(rollout.Progress)
 	if err == nil {
 		err = h.Get(ctx, out)
 	}
@@ -85,14 +87,14 @@ func (c *Client) TellRollout(ctx context.Context, sessionID, command, by string)
 
 // RolloutState asks a rollout how it stands now; one that has ended answers too,
 // as long as Temporal keeps its history. Fails with operation.not_found.
-func (c *Client) RolloutState(ctx context.Context, sessionID string) (*RolloutProgress, error) {
+func (c *Client) RolloutState(ctx context.Context, sessionID string) (*rollout.Progress, error) {
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
-	v, err := c.Temporal.QueryWorkflow(ctx, ModelRolloutID(sessionID), "", QueryProgress)
+	v, err := c.Temporal.QueryWorkflow(ctx, ModelRolloutID(sessionID), "", rollout.QueryProgress)
 	if err != nil {
 		return nil, translateError(ctx, err)
 	}
-	var p RolloutProgress
+	var p rollout.Progress
 	if err := v.Get(&p); err != nil {
 		return nil, err
 	}
@@ -102,7 +104,7 @@ func (c *Client) RolloutState(ctx context.Context, sessionID string) (*RolloutPr
 // NudgeRollout makes a rollout look at its guards, and whether it was
 // superseded. It implements activities.RolloutDesk.
 func (c *Client) NudgeRollout(ctx context.Context, sessionID string) error {
-	return ignoreEnded(c.signal(ctx, ModelRolloutID(sessionID), signalNudge, nil))
+	return ignoreEnded(c.signal(ctx, ModelRolloutID(sessionID), rollout.SignalNudge, nil))
 }
 
 // ModelRolloutID is the id of the rollout of a session.

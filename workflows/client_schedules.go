@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/workflows/jobs"
 )
 
 // NoJob means that no scheduled job has this name.
@@ -40,8 +41,9 @@ const nextRuns = 3
 func (c *Client) Schedules(ctx context.Context) ([]ScheduleState, error) {
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
-	out := make([]ScheduleState, 0, len(jobs))
-	for _, j := range jobs {
+	all := jobs.All()
+	out := make([]ScheduleState, 0, len(all))
+	for _, j := range all {
 		s, err := c.describe(ctx, j)
 		if err != nil {
 			return nil, translateError(ctx, err)
@@ -54,19 +56,19 @@ func (c *Client) Schedules(ctx context.Context) ([]ScheduleState, error) {
 
 // Schedule asks the server how one scheduled job stands. Fails with job.not_found.
 func (c *Client) Schedule(ctx context.Context, name string) (*ScheduleState, error) {
-	at := slices.IndexFunc(jobs, func(j job) bool { return j.name == name })
-	if at < 0 {
+	j, known := jobs.Find(name)
+	if !known {
 		return nil, NoJob.New("there is no job %s", name)
 	}
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)
 	defer done()
-	s, err := c.describe(ctx, jobs[at])
+	s, err := c.describe(ctx, j)
 	return &s, translateError(ctx, err)
 }
 
-func (c *Client) describe(ctx context.Context, j job) (ScheduleState, error) {
-	s := ScheduleState{Job: j.name, Cron: j.cron, Note: j.note}
-	d, err := c.schedule(ctx, j.name).Describe(ctx)
+func (c *Client) describe(ctx context.Context, j jobs.Job) (ScheduleState, error) {
+	s := ScheduleState{Job: j.Name, Cron: j.Cron, Note: j.Note}
+	d, err := c.schedule(ctx, j.Name).Describe(ctx)
 	switch {
 	case isNotFound(err):
 		s.Absent = true
@@ -92,8 +94,8 @@ func (s *ScheduleState) read(d *client.ScheduleDescription) {
 // PausesOnFailure says whether a job may be paused because it keeps failing. It
 // implements activities.JobPauser.
 func (*Client) PausesOnFailure(name string) bool {
-	at := slices.IndexFunc(jobs, func(j job) bool { return j.name == name })
-	return at >= 0 && jobs[at].onFailure == pauses
+	j, known := jobs.Find(name)
+	return known && j.OnFailure == jobs.Pauses
 }
 
 // PausedJobs says of each job that has a schedule whether that is paused, for any
@@ -112,7 +114,7 @@ func (c *Client) PausedJobs(ctx context.Context) (map[string]bool, error) {
 			return nil, translateError(ctx, err)
 		}
 		name, ours := strings.CutPrefix(s.ID, SchedulePrefix)
-		if ours && slices.ContainsFunc(jobs, func(j job) bool { return j.name == name }) {
+		if _, known := jobs.Find(name); ours && known {
 			paused[name] = s.Paused
 		}
 	}
@@ -167,7 +169,7 @@ func (c *Client) onSchedule(
 	name string,
 	do func(context.Context, client.ScheduleHandle) error,
 ) error {
-	if !slices.ContainsFunc(jobs, func(j job) bool { return j.name == name }) {
+	if _, known := jobs.Find(name); !known {
 		return NoJob.New("there is no job %s", name)
 	}
 	ctx, done := c.withHealthDeadline(ctx, queryWithin)

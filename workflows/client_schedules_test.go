@@ -76,10 +76,10 @@ func TestWhatRescuesIsNeverPausedByItsFailures(t *testing.T) {
 
 	s := &scheduler{schedules: schedules{paused: map[string]bool{"job/of-an-older-version": true}}}
 	c := &workflows.Client{Temporal: s}
-	jobs := &activities.Jobs{Failures: failing{n: 5}, Pauser: c}
+	runs := &activities.Jobs{Failures: failing{n: 5}, Pauser: c}
 	for _, x := range workflows.Schedules("control") {
 		s.schedules.paused[x.ID] = false
-		require.NoError(t, jobs.PauseFailingJob(t.Context(),
+		require.NoError(t, runs.PauseFailingJob(t.Context(),
 			activities.JobEnd{Job: strings.TrimPrefix(x.ID, workflows.SchedulePrefix), Error: "EC2 is away"}))
 	}
 	paused, err := c.PausedJobs(t.Context())
@@ -91,4 +91,22 @@ func TestWhatRescuesIsNeverPausedByItsFailures(t *testing.T) {
 		require.Equal(t, !slices.Contains(goOn, job), stopped, job)
 	}
 	require.False(t, c.PausesOnFailure("no-such-job"))
+}
+
+func TestSchedulesAreComplete(t *testing.T) {
+	t.Parallel()
+
+	seen := map[string]bool{}
+	for _, s := range workflows.Schedules("control") {
+		require.Contains(t, s.ID, workflows.SchedulePrefix)
+		require.False(t, seen[s.ID], s.ID)
+		seen[s.ID] = true
+		require.NotEmpty(t, s.Cron)
+		require.NotEmpty(t, s.Note)
+		require.Positive(t, s.CatchUp)
+		require.Positive(t, s.Timeout)
+		require.Equal(t, workflows.JobsQueue("control"), s.Queue)
+	}
+	require.Contains(t, seen, "job/agent-health")
+	require.Contains(t, seen, "job/orphan-sweep")
 }

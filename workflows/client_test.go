@@ -22,6 +22,7 @@ import (
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 // server answers for Temporal. Its errors are given out one by one.
@@ -287,7 +288,7 @@ func TestWhatCannotBeCalledOff(t *testing.T) {
 		errs:   []error{gone},
 		status: enums.WORKFLOW_EXECUTION_STATUS_COMPLETED,
 	}}
-	require.Equal(t, workflows.Ended, fault.CodeOf(ended.CancelOperation(ctx, "switch/x", "ada")))
+	require.Equal(t, steps.Ended, fault.CodeOf(ended.CancelOperation(ctx, "switch/x", "ada")))
 	late := &workflows.Client{Temporal: &server{errs: []error{nil,
 		temporalx.Translate(workflows.Committed.New("too late"))}}}
 	require.Equal(t, workflows.Committed, fault.CodeOf(late.CancelOperation(ctx, "switch/x", "ada")))

@@ -23,6 +23,11 @@
 //	             the session has earned its place, or lost it
 //	jobs         job/<name>-<time>; nothing; schedules (schedules.go); one period
 //
+// ModelRollout is in the package rollout, the jobs are in the package jobs; both share
+// how steps are run with this package through the package steps. The workflows about
+// one agent stay together here, because they share its roles, its operation's page and
+// each other's messages.
+//
 // Ids are natural keys, so the id is the lock. Only Client starts workflows and knows
 // queues and conflict policies. A workflow has no children: a decision opens a row,
 // and the row's workflow is started through Client by the decider, or by the sweep

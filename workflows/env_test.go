@@ -8,24 +8,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
-	"go.uber.org/goleak"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/leaks"
+	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows"
 )
 
-// TestMain looks for goroutines that outlive their test. Those of an activity that waits
-// for its next try when its workflow ends belong to the SDK's test environment, which
-// has no end of its own.
-func TestMain(m *testing.M) {
-	const env = "go.temporal.io/sdk/internal.(*testWorkflowEnvironmentImpl)."
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(env+"executeActivityWithRetryForTest"),
-		goleak.IgnoreAnyFunction(env+"ExecuteActivity.func2"))
-}
+func TestMain(m *testing.M) { leaks.VerifyTestMain(m) }
 
 // world is a workflow's surroundings in memory. Its clock is the workflow's.
 type world struct {
@@ -50,7 +41,7 @@ func newWorld(t *testing.T, s *store) *world {
 	}
 	s.now = w.Now
 	w.cloud.post = w.post
-	w.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	w.SetWorkerOptions(temporaltest.WorkerOptions())
 	w.SetTestTimeout(20 * time.Second)
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Roles{Store: s})

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // Graces of an idle Guardian.
@@ -223,7 +224,7 @@ func (g *guardian) waitForMessages(ctx workflow.Context) (bool, error) {
 		grace = minGrace
 	}
 	seen := g.touches
-	return awaitWithin(ctx, grace, func() bool { return g.touches != seen || !g.atRest(ctx) })
+	return steps.AwaitWithin(ctx, grace, func() bool { return g.touches != seen || !g.atRest(ctx) })
 }
 
 // isContinueAsNewDue says whether the history is long enough to continue as new.
@@ -236,7 +237,7 @@ func (g *guardian) isContinueAsNewDue(ctx workflow.Context) bool {
 // loadRoles reads the roles. Every decision begins with it, inside its turn.
 func (g *guardian) loadRoles(ctx workflow.Context) (*roles.AgentRoles, error) {
 	var local *activities.Roles
-	return g.rememberRoles(ctx, localStep(ctx, "read the roles", local.LoadRoles, g.in.AgentID))
+	return g.rememberRoles(ctx, steps.RunLocal(ctx, "read the roles", local.LoadRoles, g.in.AgentID))
 }
 
 // rememberRoles takes in the roles that a step in Postgres returns.
@@ -281,5 +282,5 @@ func (g *guardian) startOperation(ctx workflow.Context, operationID string, laun
 func (g *guardian) startRow(ctx workflow.Context, row activities.OpenRow) {
 	var msgs *activities.Messages
 	row.ClientID, row.AgentID = g.roles.ClientID, g.in.AgentID
-	trySendMessage(ctx, "start "+row.ID, msgs.StartOperation, row)
+	steps.TrySendMessage(ctx, "start "+row.ID, msgs.StartOperation, row)
 }

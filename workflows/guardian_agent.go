@@ -7,6 +7,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // onRequestSwitch answers when the decision is durable. A notice that waits for its
@@ -52,7 +53,7 @@ func (g *guardian) onConfigure(ctx workflow.Context, in ConfigureInput, _ string
 			return agent.NotFound.New("Agent not found")
 		}
 		var local *activities.Roles
-		next, err := g.rememberRoles(ctx, localStep(ctx, "keep replicas: "+string(in.Keeping), local.SetKeeping,
+		next, err := g.rememberRoles(ctx, steps.RunLocal(ctx, "keep replicas: "+string(in.Keeping), local.SetKeeping,
 			activities.SetKeepingInput{AgentID: g.in.AgentID, Keeping: in.Keeping, By: in.By}))
 		if err != nil {
 			return err
@@ -72,7 +73,7 @@ func (g *guardian) onRemoveAgent(ctx workflow.Context, in RemoveAgentInput, _ st
 		var left activities.Removed
 		g.enterPhase(ctx, "removing the agent")
 		remove := activities.RemoveAgentInput{AgentID: g.in.AgentID, By: in.By}
-		if err := localStep(ctx, "remove the agent", local.RemoveAgent, remove).Get(ctx, &left); err != nil {
+		if err := steps.RunLocal(ctx, "remove the agent", local.RemoveAgent, remove).Get(ctx, &left); err != nil {
 			return err
 		}
 		g.roles, g.dirty = left.Set, true

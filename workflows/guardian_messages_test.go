@@ -265,3 +265,22 @@ func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	require.Len(t, s.wishes, 1)
 	require.Zero(t, s.changes())
 }
+
+// TestAPromotionOfASilentStandbyIsNotMadeAtOnce (K10): the Promotion waits for its agent.
+func TestAPromotionOfASilentStandbyIsNotMadeAtOnce(t *testing.T) {
+	t.Parallel()
+
+	for _, unheard := range []bool{true, false} {
+		s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Ready,
+			InstanceID: "i-new", Unheard: unheard})
+		w := newWorld(t, s)
+		got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1",
+			workflows.PromoteInput{ReplicaID: "r1"})
+		w.guard(t)
+		require.NoError(t, got.Err)
+		require.Equal(t, !unheard, got.Answer.Changed)
+		if unheard {
+			require.Equal(t, switching.WordDeadline, s.wishes["r1"].Wait)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // onNotice brings about a successor for an instance that ends, and answers the
@@ -42,7 +43,7 @@ func (g *guardian) onNotice(ctx workflow.Context, in NoticeInput, _ string) (*No
 	}
 	if in.Wait > 0 && answer.Status == NoticeInProgress {
 		over := func() bool { return settled() || g.outcome(in.InstanceID).Result == interruption.Lost || g.leaving }
-		if _, err := awaitWithin(ctx, in.Wait, over); err != nil {
+		if _, err := steps.AwaitWithin(ctx, in.Wait, over); err != nil {
 			return nil, err
 		}
 		answer.settle(g.outcome(in.InstanceID))
@@ -73,7 +74,7 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 	var local *activities.Roles
 	var taken roles.Taken
 	g.enterPhase(ctx, "judging the %s for `%s`", n.Kind, n.InstanceID)
-	if err := localStep(ctx, "judge the notice for "+n.InstanceID, local.TakeNotice, n).Get(ctx, &taken); err != nil {
+	if err := steps.RunLocal(ctx, "judge the notice for "+n.InstanceID, local.TakeNotice, n).Get(ctx, &taken); err != nil {
 		return nil, err
 	}
 	g.roles = taken.Set

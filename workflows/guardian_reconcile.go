@@ -9,6 +9,7 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // reconcile brings the agent nearer to what its roles should be. It is driven by
@@ -71,7 +72,7 @@ func noticeOf(set *roles.AgentRoles, o interruption.Outcome) interruption.Notice
 func (g *guardian) changeRoles(ctx workflow.Context, c roles.RoleChange) (*roles.AgentRoles, error) {
 	var local *activities.Roles
 	g.enterPhase(ctx, "making `%s` primary instead of `%s` (%s)", c.NewID, c.OldID, c.Cause)
-	return g.rememberRoles(ctx, localStep(ctx, "make "+c.NewID+" primary", local.ChangeRoles, c))
+	return g.rememberRoles(ctx, steps.RunLocal(ctx, "make "+c.NewID+" primary", local.ChangeRoles, c))
 }
 
 // closeSettledNotices closes the notices whose end follows from the roles.
@@ -80,7 +81,7 @@ func (g *guardian) closeSettledNotices(ctx workflow.Context, set *roles.AgentRol
 	for _, o := range set.SettledNotices() {
 		d := activities.Decision{Result: o.Result, Notice: noticeOf(set, o)}
 		next, err := g.rememberRoles(ctx,
-			localStep(ctx, "the notice of "+o.InstanceID+" ends: "+string(o.Result), local.DecideNotice, d))
+			steps.RunLocal(ctx, "the notice of "+o.InstanceID+" ends: "+string(o.Result), local.DecideNotice, d))
 		if err != nil {
 			return set, err
 		}
@@ -102,7 +103,7 @@ func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.AgentRoles) (*
 			o.Result == interruption.Undecided {
 			d := activities.Decision{Result: interruption.StoodDown, Notice: noticeOf(set, o)}
 			if _, err := g.rememberRoles(ctx,
-				localStep(ctx, "the danger to "+o.InstanceID+" has passed", local.DecideNotice, d)); err != nil {
+				steps.RunLocal(ctx, "the danger to "+o.InstanceID+" has passed", local.DecideNotice, d)); err != nil {
 				return set, err
 			}
 		}
@@ -148,7 +149,7 @@ func (g *guardian) openReplica(ctx workflow.Context, in roles.ReplicaRequest) (*
 	var local *activities.Roles
 	g.enterPhase(ctx, "deciding on a %s replica for `%s`", in.Kind, in.For)
 	var opened roles.ReplicaOpened
-	if err := localStep(ctx, "decide on a "+string(in.Kind)+" replica", local.OpenReplica, in).Get(ctx,
+	if err := steps.RunLocal(ctx, "decide on a "+string(in.Kind)+" replica", local.OpenReplica, in).Get(ctx,
 		&opened); err != nil {
 		return nil, err
 	}
@@ -165,7 +166,7 @@ func (g *guardian) retireReplica(ctx workflow.Context, r roles.Replica) error {
 	var local *activities.Roles
 	var out roles.Advanced
 	step := roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring}
-	if err := localStep(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &out); err != nil ||
+	if err := steps.RunLocal(ctx, "retire replica "+r.ID, local.AdvanceReplica, step).Get(ctx, &out); err != nil ||
 		!out.Ours {
 		return err
 	}
@@ -181,6 +182,6 @@ func (g *guardian) settleReview(ctx workflow.Context, set *roles.AgentRoles) err
 		return nil
 	}
 	var local *activities.Roles
-	return localStep(ctx, "the roles are judged", local.SettleReview,
+	return steps.RunLocal(ctx, "the roles are judged", local.SettleReview,
 		activities.Review{AgentID: set.AgentID, Seq: set.ReviewSeq, Next: next}).Get(ctx, nil)
 }

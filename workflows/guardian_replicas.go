@@ -11,6 +11,8 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
+	"spotkeeper/workflows/steps"
 )
 
 // onEmergency answers as soon as the decision is durable. The launch follows.
@@ -166,7 +168,7 @@ func (g *guardian) createReplica(
 		var local *activities.Roles
 		var out roles.Advanced
 		step := roles.ReplicaTransition{ReplicaID: opened.Replica.ID, To: replica.Ready, InstanceID: in.InstanceID}
-		if err := localStep(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &out); err != nil {
+		if err := steps.RunLocal(ctx, "record ready", local.AdvanceReplica, step).Get(ctx, &out); err != nil {
 			return nil, err
 		}
 		if out.Ours {
@@ -200,7 +202,7 @@ func (g *guardian) passInstanceToReplica(
 		status = "ready"
 	}
 	report := activities.Report{AgentID: g.in.AgentID, ReplicaID: r.ID, InstanceID: in.InstanceID, Status: status}
-	if err := sendMessage(ctx, "report "+in.InstanceID+" to replica "+r.ID, msgs.ReportReplica, report); err != nil {
+	if err := steps.SendMessage(ctx, "report "+in.InstanceID+" to replica "+r.ID, msgs.ReportReplica, report); err != nil {
 		return nil, err
 	}
 	r.InstanceID = in.InstanceID
@@ -231,7 +233,7 @@ func (g *guardian) onDeleteReplica(
 }
 
 // onPromote makes the wish durable, and changes the roles at once when the replica can
-// take over. Otherwise the Promotion does when it is ready. Two wishes for one replica
+// take over. Otherwise the Promotion does when it is ready and its agent has spoken. Two wishes for one replica
 // are one row and one outcome.
 func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (answer *PromoteAnswer, err error) {
 	for tries := 1; ; tries++ {
@@ -255,14 +257,18 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in Promo
 			return nil, err
 		}
 	}
+	silent := set.AwaitsWord(heir)
+	if silent {
+		in.Wait = max(in.Wait, switching.WordDeadline)
+	}
 	var local *activities.Roles
 	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: heir.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
 	if set, err = g.rememberRoles(ctx,
-		localStep(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
+		steps.RunLocal(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
 		return nil, err
 	}
 	answer := &PromoteAnswer{OperationID: PromotionID(heir.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}
-	if heir.State == replica.Ready || in.Wait == 0 {
+	if !silent && (heir.State == replica.Ready || in.Wait == 0) {
 		next, err := g.changeRoles(ctx, set.Promote(heir, in.Demote))
 		if err != nil {
 			return nil, err

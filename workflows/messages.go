@@ -4,10 +4,18 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+)
+
+// Ways in which a message to a workflow can fail.
+var (
+	Unreachable = fault.Define("workflow.unreachable", fault.Unavailable) // Temporal did not take the message in time
+	NoOperation = fault.Define("operation.not_found", fault.NotFound)     // no such workflow, or its history is gone
+	Committed   = fault.Define("operation.committed", fault.Conflict)     // past its point of no return
 )
 
 // What a Guardian understands. Each update takes the input and gives the answer

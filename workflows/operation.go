@@ -11,6 +11,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/workflows/steps"
 )
 
 // Kinds of operations; each is also the first part of its ids.
@@ -106,7 +107,7 @@ func (o *operation) flush(ctx workflow.Context) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var local *activities.Operations
-	o.clearSaved(ctx, localStepWith(ctx, pagePolicy, "page: "+o.progress.Phase, local.SaveOperation, o.current()).
+	o.clearSaved(ctx, steps.RunLocalWith(ctx, steps.PagePolicy, "page: "+o.progress.Phase, local.SaveOperation, o.current()).
 		Get(ctx, nil))
 }
 
@@ -141,7 +142,7 @@ func (o *operation) closeRow(ctx workflow.Context, end activities.OperationEnd) 
 	var local *activities.Operations
 	in := o.current()
 	in.End = &end
-	o.clearSaved(ctx, retryWhileUnavailable(ctx, pagePolicy, "close the page: "+end.State, local.SaveOperation, nil,
+	o.clearSaved(ctx, steps.RetryWhileUnavailable(ctx, steps.PagePolicy, "close the page: "+end.State, local.SaveOperation, nil,
 		in))
 }
 
@@ -151,11 +152,11 @@ func (o *operation) closeWithError(ctx workflow.Context, cause error, summary, n
 		State:    stateFailed,
 		Summary:  summary,
 		Code:     string(fault.CodeOf(cause)),
-		Error:    sentence(cause),
+		Error:    steps.Sentence(cause),
 		Notify:   notify,
 		Severity: "error",
 	}
-	if isCancel(cause) {
+	if steps.IsCancellation(cause) {
 		end.State, end.Notify, end.Severity = stateCancelled, "", ""
 	}
 	o.closeRow(ctx, end)
@@ -169,18 +170,15 @@ func (o *operation) secondsLeft(at time.Time) *float64 {
 	return &left
 }
 
-// shownSteps is how many lines the details have at most.
-const shownSteps = 20
-
 // markdown is what operators read in the Temporal UI.
 func (p Progress) markdown() string {
 	lines := []string{fmt.Sprintf("**%s** of agent `%s`: %s", strings.ReplaceAll(p.Phase, "_", " "), p.AgentID,
 		p.Detail)}
-	steps := p.Steps[max(0, len(p.Steps)-shownSteps):]
-	if len(steps) > 0 {
+	shown := p.Steps[max(0, len(p.Steps)-steps.ShownLines):]
+	if len(shown) > 0 {
 		lines = append(lines, "", "| time (UTC) | step | status | detail | s left |", "|---|---|---|---|---|")
 	}
-	for _, s := range steps {
+	for _, s := range shown {
 		left := "-"
 		if s.SecondsLeft != nil {
 			left = fmt.Sprintf("%.1f", *s.SecondsLeft)
@@ -189,27 +187,6 @@ func (p Progress) markdown() string {
 			s.Status, strings.ReplaceAll(s.Detail, "|", "/"), left))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// sentence is what a user reads of an error: the outermost fault's own words, without
-// the causes below it and without how Temporal carried it. Operators find those in the
-// history.
-func sentence(err error) string {
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		switch e := e.(type) { //nolint:errorlint // the chain is walked by hand: the first of two types counts
-		case *temporal.ApplicationError:
-			return e.Message()
-		case *fault.Error:
-			return e.Message
-		case *temporal.TimeoutError:
-			if e.Unwrap() == nil {
-				return "no answer came in time"
-			}
-		case *temporal.CanceledError:
-			return "it was called off"
-		}
-	}
-	return err.Error()
 }
 
 // detailOf reads a detail of the fault that an activity failed with, "" when it has none.
@@ -230,15 +207,4 @@ func detailOf(err error, name string) string {
 		return text
 	}
 	return ""
-}
-
-// onSignal calls took at each arrival of a signal that carries no fact, for as long as
-// the workflow runs.
-func onSignal(ctx workflow.Context, name string, took func()) {
-	arrivals := workflow.GetSignalChannel(ctx, name)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for arrivals.Receive(ctx, nil) {
-			took()
-		}
-	})
 }

@@ -10,6 +10,8 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/domain/switching"
+	"spotkeeper/workflows/steps"
 )
 
 // How often a waiting Promotion reads for itself, should a message get lost, and how
@@ -32,7 +34,7 @@ type PromotionResult struct {
 }
 
 // Promotion carries out a person's wish to make a replica primary: it waits until the
-// replica is ready, changes the roles unless that is done, and retires the old primary
+// replica is ready and, where agents speak on new instances, its agent was heard of, changes the roles unless that is done, and retires the old primary
 // unless it stays, as the standby or outside. It reads its row whenever it begins, so
 // two wishes for one replica have one outcome. Before the role change it can be called
 // off at no cost, and the replica is left as it is; after it, it only goes forward.
@@ -57,7 +59,7 @@ type promotionRun struct {
 }
 
 func (p *promotionRun) listen(ctx workflow.Context) error {
-	onSignal(ctx, SignalNews, func() { p.nudges++ })
+	steps.OnSignal(ctx, SignalNews, func() { p.nudges++ })
 	return workflow.SetUpdateHandler(ctx, UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
 		if p.progress.Committed {
 			return nil, Committed.New("%s is past its point of no return", p.progress.OperationID).
@@ -76,11 +78,11 @@ func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
 	if err := p.changeRoles(ctx); err != nil {
 		ctx, cancel := workflow.NewDisconnectedContext(ctx)
 		defer cancel()
-		if isCancel(err) {
-			err = Cancelled.Wrap(err, "%s was called off", p.progress.OperationID)
+		if steps.IsCancellation(err) {
+			err = steps.Cancelled.Wrap(err, "%s was called off", p.progress.OperationID)
 		}
 		p.closeWithError(ctx, err, "replica "+p.in.ReplicaID+" was not promoted",
-			"Replica "+p.in.ReplicaID+" was not promoted: "+sentence(err))
+			"Replica "+p.in.ReplicaID+" was not promoted: "+steps.Sentence(err))
 		return nil, err
 	}
 	w := p.wish
@@ -106,12 +108,12 @@ func (p *promotionRun) run(ctx workflow.Context) (*PromotionResult, error) {
 func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 	var local *activities.Roles
 	for stale, waiting := 0, false; ; {
-		if err := runUntilSaved(ctx, "read the promotion", local.LoadPromotion, &p.wish,
+		if err := steps.RunUntilSaved(ctx, "read the promotion", local.LoadPromotion, &p.wish,
 			p.in.ReplicaID); err != nil || p.wish.Changed {
 			return err
 		}
 		var set roles.AgentRoles
-		if err := runUntilSaved(ctx, "read the roles", local.LoadRoles, &set, p.in.AgentID); err != nil {
+		if err := steps.RunUntilSaved(ctx, "read the roles", local.LoadRoles, &set, p.in.AgentID); err != nil {
 			return err
 		}
 		heir, err := set.CanPromote(p.in.ReplicaID, true)
@@ -119,8 +121,9 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 			return err
 		}
 		pause := min(p.wish.Left, rereadEvery)
-		if heir.State == replica.Ready {
-			err := runUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil,
+		silent := heir.State == replica.Ready && set.AwaitsWord(heir)
+		if heir.State == replica.Ready && !silent {
+			err := steps.RunUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil,
 				set.Promote(heir, p.wish.Demote))
 			if err != nil && !fault.Is(err, roles.Stale) {
 				return err
@@ -138,6 +141,10 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 				continue
 			}
 		}
+		if p.wish.Left <= 0 && silent {
+			return switching.Silent.New("%s runs, but its agent was not heard of in time: "+
+				"have the image or the user data start the agent at boot", heir.InstanceID)
+		}
 		if p.wish.Left <= 0 {
 			return replica.NotReady.New("replica %s was not ready in time", p.in.ReplicaID)
 		}
@@ -146,11 +153,11 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 			p.enterPhase(ctx, "waiting", "replica %s is not ready yet", p.in.ReplicaID)
 		}
 		seen := p.nudges
-		if _, err := awaitWithin(ctx, pause, func() bool { return p.nudges != seen || p.cancelled }); err != nil {
+		if _, err := steps.AwaitWithin(ctx, pause, func() bool { return p.nudges != seen || p.cancelled }); err != nil {
 			return err
 		}
 		if p.cancelled {
-			return Cancelled.New("a person called it off")
+			return steps.Cancelled.New("a person called it off")
 		}
 	}
 }
@@ -164,7 +171,7 @@ func (p *promotionRun) retireOld(ctx workflow.Context) error {
 		return nil
 	}
 	p.enterPhase(ctx, "retiring_old", "ending %s", old)
-	err := runActivity(ctx, retirePolicy, "terminate "+old, instances.RetireInstance,
+	err := steps.RunActivity(ctx, steps.RetirePolicy, "terminate "+old, instances.RetireInstance,
 		activities.WatchInput{AgentID: p.in.AgentID, InstanceID: old}).Get(ctx, nil)
 	switch {
 	case err == nil:
@@ -174,8 +181,8 @@ func (p *promotionRun) retireOld(ctx workflow.Context) error {
 		p.addStep(ctx, "terminate "+old, stepDropped, "it is the primary again")
 		return nil
 	case adoption.Refused(err):
-		p.addStep(ctx, "terminate "+old, stepDropped, "%s", sentence(err))
+		p.addStep(ctx, "terminate "+old, stepDropped, "%s", steps.Sentence(err))
 		return nil
 	}
-	return UndoFailed.Wrap(err, "instance %s may still be running", old)
+	return steps.UndoFailed.Wrap(err, "instance %s may still be running", old)
 }

@@ -3,6 +3,9 @@ package workflows
 import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+
+	"spotkeeper/workflows/jobs"
+	"spotkeeper/workflows/rollout"
 )
 
 // Register tells a worker, or a replayer, about every workflow. Where workers are
@@ -13,11 +16,11 @@ func Register(r worker.WorkflowRegistry) {
 	for _, short := range []any{Guardian, Switch, AgentSwitch, Termination, Promotion, Removal, Adoption} {
 		r.RegisterWorkflowWithOptions(short, workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorPinned})
 	}
-	for _, long := range []any{Replica, ModelRollout} {
+	for _, long := range []any{Replica, rollout.ModelRollout} {
 		r.RegisterWorkflowWithOptions(long, workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
 	}
-	for _, j := range jobs {
-		r.RegisterWorkflowWithOptions(j.workflow,
+	for _, j := range jobs.All() {
+		r.RegisterWorkflowWithOptions(j.Workflow,
 			workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
 	}
 }

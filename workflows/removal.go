@@ -7,6 +7,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/adoption"
+	"spotkeeper/workflows/steps"
 )
 
 // RemovalInput starts a Removal.
@@ -34,7 +35,7 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	var local *activities.Roles
 	var instances *activities.Instances
 	var left activities.Removed
-	if err := runUntilSaved(ctx, "read what is left", local.RemoveAgent, &left,
+	if err := steps.RunUntilSaved(ctx, "read what is left", local.RemoveAgent, &left,
 		activities.RemoveAgentInput{AgentID: in.AgentID}); err != nil {
 		return nil, err
 	}
@@ -45,25 +46,25 @@ func Removal(ctx workflow.Context, in RemovalInput) (*RemovalResult, error) {
 	}
 	ends := make([]workflow.Future, len(left.Instances))
 	for i, id := range left.Instances {
-		ends[i] = runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance,
+		ends[i] = steps.RunActivity(ctx, steps.RetirePolicy, "terminate "+id, instances.RetireInstance,
 			activities.WatchInput{AgentID: in.AgentID, InstanceID: id})
 	}
 	var failed error
 	for i, id := range left.Instances {
 		err := ends[i].Get(ctx, nil)
 		if adoption.Refused(err) {
-			op.addStep(ctx, "terminate "+id, stepDropped, "%s", sentence(err))
+			op.addStep(ctx, "terminate "+id, stepDropped, "%s", steps.Sentence(err))
 			continue
 		}
 		if err != nil {
 			failed = errors.Join(failed, err)
-			op.addStep(ctx, "terminate "+id, stepFailed, "%s", sentence(err))
+			op.addStep(ctx, "terminate "+id, stepFailed, "%s", steps.Sentence(err))
 			continue
 		}
 		op.addStep(ctx, "terminate "+id, stepDone, "")
 	}
 	if failed != nil {
-		err := UndoFailed.Wrap(failed, "instances of removed agent %s may still be running", in.AgentID)
+		err := steps.UndoFailed.Wrap(failed, "instances of removed agent %s may still be running", in.AgentID)
 		op.closeWithError(ctx, err, "removal of agent "+in.AgentID+": instances may still be running",
 			"Instances of a removed agent could not be terminated")
 		return nil, err

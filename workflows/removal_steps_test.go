@@ -8,6 +8,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 func TestRemovalEndsWhatIsLeft(t *testing.T) {
@@ -29,6 +30,6 @@ func TestRemovalThatCannotEndAnInstanceSaysSo(t *testing.T) {
 	w := newWorld(t, s)
 	w.cloud.refuse = replica.Refused
 	w.ExecuteWorkflow(workflows.Removal, workflows.RemovalInput{AgentID: "a1"})
-	require.Equal(t, workflows.UndoFailed, fault.CodeOf(w.GetWorkflowError()))
+	require.Equal(t, steps.UndoFailed, fault.CodeOf(w.GetWorkflowError()))
 	require.Equal(t, "failed", w.pages.last().State)
 }

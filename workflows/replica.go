@@ -2,17 +2,15 @@ package workflows
 
 import (
 	"cmp"
-	"errors"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
-	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // ReplicaInput names a replica. The workflow reads everything else from its row.
@@ -74,7 +72,7 @@ type replicaRun struct {
 // listen takes in every message. News carries no fact, so it is enough to know that
 // some came. Reports are judged by the row, so the first ones wait until it is read.
 func (r *replicaRun) listen(ctx workflow.Context) error {
-	onSignal(ctx, SignalNews, func() { r.stale = true })
+	steps.OnSignal(ctx, SignalNews, func() { r.stale = true })
 	reports := workflow.GetSignalChannel(ctx, SignalReport)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
@@ -164,7 +162,7 @@ func (r *replicaRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
 	var row roles.ReplicaRow
 	r.stale = false
-	if err := runUntilSaved(ctx, "read the replica", local.LoadReplica, &row, r.in.ReplicaID); err != nil {
+	if err := steps.RunUntilSaved(ctx, "read the replica", local.LoadReplica, &row, r.in.ReplicaID); err != nil {
 		return err
 	}
 	r.row, r.fresh = &row, true
@@ -191,7 +189,7 @@ func (r *replicaRun) await(ctx workflow.Context, limit time.Duration, met func()
 		}
 		left := max(until.Sub(workflow.Now(ctx)), 0)
 		r.fresh = false
-		if _, err := awaitWithin(ctx, left, func() bool { return met() || r.stale || r.refused != nil }); err != nil {
+		if _, err := steps.AwaitWithin(ctx, left, func() bool { return met() || r.stale || r.refused != nil }); err != nil {
 			return false, err
 		}
 		if !r.stale {
@@ -288,7 +286,7 @@ func (r *replicaRun) record(ctx workflow.Context, to roles.ReplicaTransition) (*
 	var out roles.Advanced
 	to.ReplicaID = r.in.ReplicaID
 	r.fresh = false
-	if err := runUntilSaved(ctx, "record "+string(to.To), local.AdvanceReplica, &out, to); err != nil {
+	if err := steps.RunUntilSaved(ctx, "record "+string(to.To), local.AdvanceReplica, &out, to); err != nil {
 		return nil, err
 	}
 	return &out, nil
@@ -327,9 +325,4 @@ func (r *replicaRun) waitingOperation() string {
 		return SwitchID(r.row.Replica.For)
 	}
 	return PromotionID(r.in.ReplicaID)
-}
-
-func isCancel(err error) bool {
-	_, cancelled := errors.AsType[*temporal.CanceledError](err)
-	return cancelled || errors.Is(err, workflow.ErrCanceled) || fault.Is(err, Cancelled)
 }

@@ -8,6 +8,7 @@ import (
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/workflows/steps"
 )
 
 // avoidance is what failed launches say about the candidates that follow.
@@ -80,7 +81,7 @@ func (a *avoidance) reasons() string {
 	var all []reason
 	for _, cause := range a.causes {
 		code := fault.CodeOf(cause)
-		words := cmp.Or(detailOf(cause, replica.DetailWhy), sentence(cause))
+		words := cmp.Or(detailOf(cause, replica.DetailWhy), steps.Sentence(cause))
 		at := slices.IndexFunc(all, func(r reason) bool { return r.words == words })
 		if at < 0 {
 			at = len(all)

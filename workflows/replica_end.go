@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // giveUp ends the replica because of a failure, or because the workflow was cancelled.
@@ -29,11 +30,11 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 		To:         replica.Failed,
 		InstanceID: r.instanceID,
 		ErrorCode:  fault.CodeOf(cause),
-		Error:      sentence(cause),
+		Error:      steps.Sentence(cause),
 	}
-	if isCancel(cause) {
+	if steps.IsCancellation(cause) {
 		to = roles.ReplicaTransition{To: replica.Retiring}
-		cause = Cancelled.Wrap(cause, "replica %s was called off", r.in.ReplicaID)
+		cause = steps.Cancelled.Wrap(cause, "replica %s was called off", r.in.ReplicaID)
 	}
 	out, err := r.record(ctx, to)
 	switch {
@@ -50,7 +51,7 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 	}
 	r.row.Replica.State = to.To
 	r.progress.Committed = true
-	r.enterPhase(ctx, "giving_up", "%s", sentence(cause))
+	r.enterPhase(ctx, "giving_up", "%s", steps.Sentence(cause))
 	r.notifyWaiting(ctx, string(to.To), out)
 	return r.settle(ctx, cause)
 }
@@ -99,7 +100,7 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 	}
 	r.enterPhase(ctx, "retiring", "ending %s", id)
 	in := activities.WatchInput{AgentID: r.in.AgentID, InstanceID: id}
-	err := runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance, in).Get(ctx, nil)
+	err := steps.RunActivity(ctx, steps.RetirePolicy, "terminate "+id, instances.RetireInstance, in).Get(ctx, nil)
 	switch {
 	case err == nil:
 		r.addStep(ctx, "terminate "+id, stepDone, "")
@@ -108,16 +109,16 @@ func (r *replicaRun) terminate(ctx workflow.Context) error {
 		r.addStep(ctx, "terminate "+id, stepDropped, "it is the primary now")
 		return nil
 	case adoption.Refused(err):
-		r.addStep(ctx, "terminate "+id, stepDropped, "%s", sentence(err))
+		r.addStep(ctx, "terminate "+id, stepDropped, "%s", steps.Sentence(err))
 		return nil
 	case fault.Is(err, agent.ForeignInst):
 		r.addStep(ctx, "terminate "+id, stepDropped, "it is not this agent's")
 		return nil
 	case r.byAgent():
-		r.addStep(ctx, "terminate "+id, stepFailed, "its agent launched it and we may not end it: %s", sentence(err))
+		r.addStep(ctx, "terminate "+id, stepFailed, "its agent launched it and we may not end it: %s", steps.Sentence(err))
 		return nil
 	}
-	err = UndoFailed.Wrap(err, "instance %s may still be running", id)
+	err = steps.UndoFailed.Wrap(err, "instance %s may still be running", id)
 	r.closeWithError(ctx, err, r.summary()+": its instance may still be running",
 		"Instance "+id+" could not be terminated and may still cost money")
 	return err
@@ -147,11 +148,11 @@ func (r *replicaRun) close(ctx workflow.Context, cause error) (*ReplicaResult, e
 // has to do something about: once for the same cause, which is counted, however many
 // replicas fail by it until one is ready.
 func (r *replicaRun) closeFailed(ctx workflow.Context, cause error) {
-	code, reason := fault.CodeOf(cause), cmp.Or(detailOf(cause, replica.DetailWhy), sentence(cause))
+	code, reason := fault.CodeOf(cause), cmp.Or(detailOf(cause, replica.DetailWhy), steps.Sentence(cause))
 	end := activities.OperationEnd{State: stateFailed, Summary: r.summary() + " failed",
-		Code: string(code), Error: sentence(cause), Severity: "error"}
+		Code: string(code), Error: steps.Sentence(cause), Severity: "error"}
 	switch code {
-	case Cancelled:
+	case steps.Cancelled:
 		end.State, end.Severity = stateCancelled, ""
 	case replica.Refused, replica.Misconfigured, replica.TokenReused:
 		end.Notify = "No replacement can be launched for " + r.row.LogicalID + ": " + reason

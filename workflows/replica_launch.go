@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // launch brings about an instance that runs: from EC2, or from the agent that launches
@@ -43,7 +44,7 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 	var choice activities.ChooseResult
 	r.passPhase(ctx, "choosing", "choosing where to launch")
 	in := activities.ChooseInput{AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID}
-	if err := runUntilSaved(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
+	if err := steps.RunUntilSaved(ctx, "choose pools", local.ChooseCandidates, &choice, in); err != nil {
 		return err
 	}
 	for _, c := range choice.Candidates {
@@ -68,11 +69,11 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next bool, err error) {
 	var made activities.LaunchResult
 	r.enterPhase(ctx, "launching", "launching in %s (%s)", c.Key(), c.Why)
-	if err := r.request(ctx, c, &made); isCancel(err) || r.isOver() {
+	if err := r.request(ctx, c, &made); steps.IsCancellation(err) || r.isOver() {
 		return false, err
 	} else if err != nil {
 		r.addStep(ctx, "launch in "+c.Key(), stepFailed, "%s",
-			strings.TrimPrefix(string(fault.CodeOf(err))+": "+sentence(err), ": "))
+			strings.TrimPrefix(string(fault.CodeOf(err))+": "+steps.Sentence(err), ": "))
 		r.remember(ctx, c, fault.CodeOf(err))
 		return r.afterFailure(ctx, err)
 	}
@@ -98,13 +99,13 @@ func (r *replicaRun) launchIn(ctx workflow.Context, c replica.Candidate) (next b
 // the instance may exist by then: settle waits for its end.
 func (r *replicaRun) request(ctx workflow.Context, c replica.Candidate, made *activities.LaunchResult) error {
 	var instances *activities.Instances
-	policy := launchPolicy
+	policy := steps.LaunchPolicy
 	if r.row.Urgent() {
-		policy = urgentLaunchPolicy
+		policy = steps.UrgentLaunchPolicy
 	}
 	through, _ := workflow.NewDisconnectedContext(ctx)
 	r.fresh = false
-	r.launching = runActivity(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
+	r.launching = steps.RunActivity(through, policy, "launch in "+c.Key(), instances.LaunchInstance, activities.LaunchInput{
 		AgentID: r.in.AgentID, ReplicaID: r.in.ReplicaID, Where: c,
 		Operation: r.progress.OperationID, Epoch: r.row.Epoch, Urgent: r.row.Urgent()})
 	for !r.launching.IsReady() {
@@ -173,7 +174,7 @@ func (r *replicaRun) awaitRunning(ctx workflow.Context, where replica.Candidate)
 	case launching && r.row.Urgent() && isSilent(err):
 		// Its launch was answered. At the deadline it is better than none.
 		r.addStep(ctx, "wait until "+r.instanceID+" runs", stepDropped,
-			"EC2 does not answer, so it is taken to run: %s", sentence(err))
+			"EC2 does not answer, so it is taken to run: %s", steps.Sentence(err))
 		return false, r.recordRunning(ctx)
 	case err != nil || r.isOver():
 		return false, err
@@ -200,7 +201,7 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 	state, reason := instanceEnd(cause)
 	blame := replica.BlameFor(reason)
 	ended := state == activities.StateTerminated || state == activities.StateShuttingDown
-	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", sentence(cause))
+	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", steps.Sentence(cause))
 	switch {
 	case blame == replica.BlameSetup:
 		return false, replica.Misconfigured.Wrap(cause,
@@ -212,7 +213,7 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 		r.remember(ctx, where, replica.Gone)
 	}
 	replaced := false
-	if err := runUntilSaved(ctx, "let go of "+r.instanceID, local.ReplaceInstance, &replaced,
+	if err := steps.RunUntilSaved(ctx, "let go of "+r.instanceID, local.ReplaceInstance, &replaced,
 		roles.Replacement{ReplicaID: r.in.ReplicaID, InstanceID: r.instanceID, Reason: reason}); err != nil {
 		return false, err
 	}
@@ -230,7 +231,7 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 func (r *replicaRun) remember(ctx workflow.Context, where replica.Candidate, code fault.Code) {
 	var instances *activities.Instances
 	in := activities.PoolOutcome{AgentID: r.in.AgentID, Where: where, Code: string(code)}
-	if err := localStepWith(ctx, pagePolicy, "remember "+where.Key(), instances.RecordPool, in).Get(ctx,
+	if err := steps.RunLocalWith(ctx, steps.PagePolicy, "remember "+where.Key(), instances.RecordPool, in).Get(ctx,
 		nil); err != nil {
 		workflow.GetLogger(ctx).Warn("a pool's outcome was not remembered", "agent_id", r.in.AgentID,
 			"pool", where.Key(), "error", err)
@@ -285,7 +286,7 @@ func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 func (r *replicaRun) takeOver(ctx workflow.Context) (bool, error) {
 	var local *activities.Roles
 	taken := false
-	if err := runUntilSaved(ctx, "take the launch over", local.TakeOverLaunch, &taken, r.in.ReplicaID); err != nil {
+	if err := steps.RunUntilSaved(ctx, "take the launch over", local.TakeOverLaunch, &taken, r.in.ReplicaID); err != nil {
 		return false, err
 	}
 	if !taken || r.instanceID != "" {

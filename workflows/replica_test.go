@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 func TestAReplicaIsLaunchedHeldAndPromoted(t *testing.T) {
@@ -224,7 +225,7 @@ func TestACancelledReplicaEndsWhatItLaunched(t *testing.T) {
 	w := replicaWorld(t, replicaOf(replica.Manual))
 	w.after(time.Minute, w.CancelWorkflow)
 	_, err := w.replicate(t)
-	require.Equal(t, workflows.Cancelled, fault.CodeOf(err))
+	require.Equal(t, steps.Cancelled, fault.CodeOf(err))
 	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 	require.Equal(t, replica.Retired, w.store.state("r1"))
 	require.Equal(t, "cancelled", w.pages.last().State)
@@ -246,7 +247,7 @@ func TestACancelDuringTheLaunchWaitsForItsInstance(t *testing.T) {
 		w.store.edit(func(r *roles.Replica) { r.InstanceID = "i-r1" }) // as EndLaunch makes it known
 	})
 	_, err := w.replicate(t)
-	require.Equal(t, workflows.Cancelled, fault.CodeOf(err))
+	require.Equal(t, steps.Cancelled, fault.CodeOf(err))
 	require.Equal(t, []string{"i-r1"}, w.cloud.launched)
 	require.Equal(t, []string{"i-r1"}, w.cloud.ended)
 }
@@ -305,7 +306,7 @@ func TestAnInstanceThatCannotBeEndedIsAPersonsBusiness(t *testing.T) {
 	w.cloud.refuse = replica.Refused
 	w.settled(time.Minute, replica.Retiring)
 	_, err := w.replicate(t)
-	require.Equal(t, workflows.UndoFailed, fault.CodeOf(err))
+	require.Equal(t, steps.UndoFailed, fault.CodeOf(err))
 	require.NotEmpty(t, w.pages.last().Notify)
 
 	w = replicaWorld(t, replicaOf(replica.Manual))

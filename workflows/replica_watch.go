@@ -8,6 +8,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
+	"spotkeeper/workflows/steps"
 )
 
 // Refusals of EC2 in a row that are asked again, with pauses from 5 s on, before the
@@ -38,9 +39,9 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 	var refusal error
 	ask := patience{most: pollRefusals}
 	for {
-		policy := pollPolicy
+		policy := steps.PollPolicy
 		if r.row.Urgent() {
-			policy = urgentPollPolicy
+			policy = steps.UrgentPollPolicy
 		}
 		probing := r.row.Urgent() && r.row.Replica.State == replica.Launching
 		if probing {
@@ -61,7 +62,7 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 		}
 		refusal = answer.Get(ctx, nil)
 		switch {
-		case refusal == nil, isInstanceGone(refusal), isCancel(refusal), probing && isSilent(refusal):
+		case refusal == nil, isInstanceGone(refusal), steps.IsCancellation(refusal), probing && isSilent(refusal):
 			return refusal
 		case probing && fault.Is(refusal, replica.NotRunning): // EC2 answers: it is on its way, or runs already
 			if err := r.read(ctx); err != nil || r.isOver() {
@@ -73,7 +74,7 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 		if !again {
 			return refusal
 		}
-		r.addStep(ctx, summary, stepFailed, "asking again in %s: %s", pause, sentence(refusal))
+		r.addStep(ctx, summary, stepFailed, "asking again in %s: %s", pause, steps.Sentence(refusal))
 		if _, err := r.await(ctx, pause, func() bool { return r.ready }); err != nil || r.isOver() {
 			return err
 		}
@@ -86,7 +87,7 @@ const silentAfter = 25 * time.Second
 
 // isSilent says whether EC2 has not answered at all: it throttles, or is away.
 func isSilent(err error) bool {
-	return err != nil && !isCancel(err) && fault.KindOf(err).Retryable() && !fault.Is(err, replica.NotRunning)
+	return err != nil && !steps.IsCancellation(err) && fault.KindOf(err).Retryable() && !fault.Is(err, replica.NotRunning)
 }
 
 // awaitUp waits until the instance runs and passes its checks.
@@ -102,7 +103,7 @@ func (r *replicaRun) startPoll(ctx workflow.Context, policy workflow.ActivityOpt
 		return never
 	}
 	var instances *activities.Instances
-	return runActivity(ctx, policy, summary, instances.AwaitUp,
+	return steps.RunActivity(ctx, policy, summary, instances.AwaitUp,
 		activities.UpInput{AgentID: r.in.AgentID, InstanceID: r.instanceID, ReplicaID: r.in.ReplicaID, Where: r.where})
 }
 
@@ -142,7 +143,7 @@ func (r *replicaRun) awaitNews(ctx workflow.Context) error {
 	r.fresh = false
 	came := func() bool { return r.stale || r.refused != nil }
 	if left := r.row.HoldLeft; left > 0 {
-		_, err := awaitWithin(ctx, max(left, time.Second), came)
+		_, err := steps.AwaitWithin(ctx, max(left, time.Second), came)
 		return err
 	}
 	return workflow.Await(ctx, came)

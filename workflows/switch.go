@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/workflows/steps"
 )
 
 // SwitchInput names a switch. How it stands is in its rows.
@@ -84,7 +85,7 @@ func replacedBy(f *activities.SwitchFacts) error {
 // commandEnd is why a switch goes no further whose command has ended.
 func commandEnd(f *activities.SwitchFacts) error {
 	if f.Status == "cancelled" {
-		return Cancelled.New("the order was taken back: %s", cmp.Or(f.Message, "no reason given"))
+		return steps.Cancelled.New("the order was taken back: %s", cmp.Or(f.Message, "no reason given"))
 	}
 	code := fault.Code(cmp.Or(f.Code, string(switching.AlreadyDone)))
 	return code.New("the command is %s already: %s", f.Status, cmp.Or(f.Message, "no reason given"))
@@ -106,7 +107,7 @@ func (s *switchRun) openReplica(ctx workflow.Context) error {
 		Launcher:  agent.ControlPlane,
 		Plan:      replica.Plan{Pool: f.Target.PoolID, Mode: f.Target.Mode, InstanceType: f.Target.InstanceType},
 	}
-	if err := runUntilSaved(ctx, "decide on the replica", local.OpenReplica, &opened, in); err != nil {
+	if err := steps.RunUntilSaved(ctx, "decide on the replica", local.OpenReplica, &opened, in); err != nil {
 		return err
 	}
 	s.rememberReplica(opened.Replica)

@@ -9,6 +9,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/workflows/steps"
 )
 
 // finishMove does what is left after the cut-over. Nothing of it harms when it was
@@ -68,7 +69,7 @@ func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange
 		return err
 	}
 	var instances *activities.Instances
-	err := runActivity(ctx, retirePolicy, "terminate "+old, instances.RetireInstance,
+	err := steps.RunActivity(ctx, steps.RetirePolicy, "terminate "+old, instances.RetireInstance,
 		activities.WatchInput{AgentID: s.in.AgentID, InstanceID: old}).Get(ctx, nil)
 	switch {
 	case err == nil:
@@ -76,10 +77,10 @@ func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange
 	case fault.Is(err, roles.IsPrimary):
 		s.addStep(ctx, "terminate "+old, stepDropped, "it is the primary again")
 	case adoption.Refused(err):
-		s.addStep(ctx, "terminate "+old, stepDropped, "%s", sentence(err))
+		s.addStep(ctx, "terminate "+old, stepDropped, "%s", steps.Sentence(err))
 	default:
-		s.addStep(ctx, "terminate "+old, stepFailed, "%s", sentence(err))
-		return UndoFailed.Wrap(err, "instance %s may still be running", old)
+		s.addStep(ctx, "terminate "+old, stepFailed, "%s", steps.Sentence(err))
+		return steps.UndoFailed.Wrap(err, "instance %s may still be running", old)
 	}
 	return nil
 }
@@ -90,21 +91,21 @@ func (s *switchRun) abandon(ctx workflow.Context, cause error) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	status := "failed"
-	if isCancel(cause) {
+	if steps.IsCancellation(cause) {
 		status = "cancelled"
-		if !fault.Is(cause, Cancelled) {
-			cause = Cancelled.Wrap(cause, "%s was called off", s.progress.OperationID)
+		if !fault.Is(cause, steps.Cancelled) {
+			cause = steps.Cancelled.Wrap(cause, "%s was called off", s.progress.OperationID)
 		}
 	}
 	s.recordAbandoned(ctx, fault.CodeOf(cause))
-	s.closeCommand(ctx, status, sentence(cause))
+	s.closeCommand(ctx, status, steps.Sentence(cause))
 	if err := s.retireReplica(ctx); err != nil {
 		return err
 	}
-	s.addStep(ctx, string(switching.Abandoned), stepFailed, "%s", sentence(cause))
+	s.addStep(ctx, string(switching.Abandoned), stepFailed, "%s", steps.Sentence(cause))
 	s.progress.Phase = string(switching.Abandoned)
 	name := s.summary()
-	s.closeWithError(ctx, cause, name+" was given up: "+sentence(cause), "The "+name+" failed: "+sentence(cause))
+	s.closeWithError(ctx, cause, name+" was given up: "+steps.Sentence(cause), "The "+name+" failed: "+steps.Sentence(cause))
 	return cause
 }
 
@@ -121,7 +122,7 @@ func (s *switchRun) yieldToFailover(ctx workflow.Context) (*SwitchStatus, error)
 		s.enterPhase(ctx, string(switching.Abandoned), "called off: %s", why)
 	}
 	for s.awaitsFailover() {
-		if _, err := awaitWithin(ctx, switchLook, func() bool { return s.news }); err != nil {
+		if _, err := steps.AwaitWithin(ctx, switchLook, func() bool { return s.news }); err != nil {
 			return nil, err
 		}
 		if err := s.read(ctx); err != nil {
@@ -158,7 +159,7 @@ func (s *switchRun) retireReplica(ctx workflow.Context) error {
 	}
 	var local *activities.Roles
 	var out roles.Advanced
-	err := runUntilSaved(ctx, "retire replica "+r.ID, local.AdvanceReplica, &out,
+	err := steps.RunUntilSaved(ctx, "retire replica "+r.ID, local.AdvanceReplica, &out,
 		roles.ReplicaTransition{ReplicaID: r.ID, To: replica.Retiring})
 	if err == nil && out.Ours {
 		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(r.ID), AgentID: s.in.AgentID, Start: true})

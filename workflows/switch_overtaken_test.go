@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 func TestASwitchWaitsForAnotherThatLetsGo(t *testing.T) {
@@ -107,7 +108,7 @@ func TestAPersonCallsASwitchOff(t *testing.T) {
 			m := moving(t)
 			cancel(m)
 			_, err := m.run(t, workflows.Switch)
-			require.Equal(t, workflows.Cancelled, fault.CodeOf(err))
+			require.Equal(t, steps.Cancelled, fault.CodeOf(err))
 			require.Equal(t, replica.Retiring, m.store.state("r1"))
 			require.Equal(t, "cancelled", m.rows.row.Status)
 			require.Equal(t, "cancelled", m.pages.last().State)
@@ -123,7 +124,7 @@ func TestAnOldInstanceThatCannotBeEndedIsAPersonsBusiness(t *testing.T) {
 	m.cloud.refuse = replica.Refused
 	m.news(time.Minute, replica.Ready)
 	_, err := m.run(t, workflows.Switch)
-	require.Equal(t, workflows.UndoFailed, fault.CodeOf(err))
+	require.Equal(t, steps.UndoFailed, fault.CodeOf(err))
 	require.Equal(t, "i-new", m.store.view().Primary.ID)
 	require.Equal(t, "failed", m.pages.last().State)
 }

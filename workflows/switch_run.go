@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
+	"spotkeeper/workflows/steps"
 )
 
 // switchStep is what a switch does next.
@@ -61,7 +62,7 @@ func newSwitch(ctx workflow.Context, in SwitchInput) (*switchRun, error) {
 		return nil, err
 	}
 	s := &switchRun{operation: op, in: in}
-	onSignal(ctx, SignalNews, func() { s.news = true })
+	steps.OnSignal(ctx, SignalNews, func() { s.news = true })
 	return s, workflow.SetUpdateHandler(ctx,
 		UpdateCancel, func(workflow.Context, CancelInput) (*OperationAnswer, error) {
 			if s.progress.Committed || s.letting {
@@ -106,7 +107,7 @@ func (s *switchRun) read(ctx workflow.Context) error {
 	var local *activities.Switches
 	var facts activities.SwitchFacts
 	s.news = false // what comes from now on may be younger than the rows
-	if err := runUntilSaved(ctx, "read the switch", local.LoadSwitch, &facts,
+	if err := steps.RunUntilSaved(ctx, "read the switch", local.LoadSwitch, &facts,
 		activities.LoadSwitchInput(s.in)); err != nil {
 		return err
 	}
@@ -141,11 +142,11 @@ func (s *switchRun) proceed(ctx workflow.Context, next switchStep) error {
 	}
 	switch {
 	case fault.Is(err, switching.Busy): // another switch has not let go of its replica: the deadline bounds the wait
-		s.addStep(ctx, string(s.status.Phase), stepDropped, "%s", sentence(err))
+		s.addStep(ctx, string(s.status.Phase), stepDropped, "%s", steps.Sentence(err))
 		return s.pause(ctx, switchLook)
 	case fault.Is(err, roles.Stale), fault.Is(err, roles.IsPrimary), fault.Is(err, switching.AlreadyDone):
 		s.refusals++
-		s.addStep(ctx, string(s.status.Phase), stepDropped, "%s", sentence(err))
+		s.addStep(ctx, string(s.status.Phase), stepDropped, "%s", steps.Sentence(err))
 		if s.refusals >= switchMaxRefusals {
 			return err
 		}
@@ -157,7 +158,7 @@ func (s *switchRun) proceed(ctx workflow.Context, next switchStep) error {
 // checkNotCancelled fails when a person has called the switch off.
 func (s *switchRun) checkNotCancelled(ctx workflow.Context) error {
 	if s.cancelled {
-		return Cancelled.New("a person called it off")
+		return steps.Cancelled.New("a person called it off")
 	}
 	return ctx.Err()
 }
@@ -187,7 +188,7 @@ func (s *switchRun) waitFor(ctx workflow.Context, d time.Duration, until func() 
 	if left <= 0 {
 		return switching.NeverReady.New("no instance was ready within %s", s.limit)
 	}
-	if _, err := awaitWithin(ctx, min(d, left), until); err != nil {
+	if _, err := steps.AwaitWithin(ctx, min(d, left), until); err != nil {
 		return err
 	}
 	return s.checkNotCancelled(ctx)
@@ -214,7 +215,7 @@ func (s *switchRun) changeRoles(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	return runUntilSaved(ctx, "make "+instanceID+" primary", local.ChangeRoles, nil, roles.RoleChange{
+	return steps.RunUntilSaved(ctx, "make "+instanceID+" primary", local.ChangeRoles, nil, roles.RoleChange{
 		AgentID: s.in.AgentID, Epoch: f.Epoch, OldID: f.Primary, NewID: instanceID, ReplicaID: f.Replica.ID,
 		Fate: s.fate(), Cause: roles.BySwitch, OperationID: s.progress.OperationID})
 }
@@ -256,9 +257,9 @@ func (s *switchRun) record(ctx workflow.Context, p switching.Phase, code fault.C
 	}
 	var err error
 	if p.Over() {
-		err = retryWhileUnavailable(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, nil, in)
+		err = steps.RetryWhileUnavailable(ctx, steps.PagePolicy, "record "+string(p), local.RecordSwitch, nil, in)
 	} else {
-		err = localStepWith(ctx, pagePolicy, "record "+string(p), local.RecordSwitch, in).Get(ctx, nil)
+		err = steps.RunLocalWith(ctx, steps.PagePolicy, "record "+string(p), local.RecordSwitch, in).Get(ctx, nil)
 	}
 	s.logWarning(ctx, "the phase of a switch was not recorded", err)
 }
@@ -271,7 +272,7 @@ func (s *switchRun) closeCommand(ctx workflow.Context, status, message string) {
 	var local *activities.Switches
 	in := activities.CommandResult{CommandID: s.in.SwitchID, Status: status, Message: message}
 	s.logWarning(ctx, "a command was not closed",
-		retryWhileUnavailable(ctx, pagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
+		steps.RetryWhileUnavailable(ctx, steps.PagePolicy, "close the command: "+status, local.CloseCommand, nil, in))
 }
 
 func (s *switchRun) logWarning(ctx workflow.Context, what string, err error) {

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 func TestASwitchCutsOverAndRetiresTheOldInstance(t *testing.T) {
@@ -184,7 +185,7 @@ func TestASwitchThatBeginsLateGoesOn(t *testing.T) {
 			switching.AlreadyDone, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
 		{"its order was taken back", "",
 			func(m *move) { m.rows.row.Status, m.rows.row.Message = "cancelled", "another one" },
-			workflows.Cancelled, "", "", "cancelled", "cancelled", nil, 0},
+			steps.Cancelled, "", "", "cancelled", "cancelled", nil, 0},
 		{"its agent was removed", replica.Ready, func(m *move) { m.store.set.Deleted = true },
 			agent.NotFound, replica.Retiring, switching.Abandoned, "failed", "failed", nil, 0},
 	} {

@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/workflows/steps"
 )
 
 // Times of a Termination.
@@ -57,7 +58,7 @@ type terminationRun struct {
 }
 
 func (t *terminationRun) listen(ctx workflow.Context) {
-	onSignal(ctx, SignalNews, func() { t.nudges++ })
+	steps.OnSignal(ctx, SignalNews, func() { t.nudges++ })
 }
 
 func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == interruption.Promoted }
@@ -66,7 +67,7 @@ func (t *terminationRun) promoted() bool { return t.facts.Outcome.Result == inte
 // more concerns no primary.
 func (t *terminationRun) read(ctx workflow.Context) error {
 	var local *activities.Roles
-	err := runUntilSaved(ctx, "read the notice", local.LoadTermination, &t.facts,
+	err := steps.RunUntilSaved(ctx, "read the notice", local.LoadTermination, &t.facts,
 		activities.LoadTerminationInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID})
 	if fault.Is(err, agent.NotFound) {
 		t.facts.Outcome.Result = interruption.NotPrimary
@@ -155,7 +156,7 @@ func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 			wait = max(moments[0].Sub(workflow.Now(ctx)), 0)
 		}
 		seen := t.nudges
-		nudged, err := awaitWithin(ctx, wait, func() bool { return t.nudges != seen })
+		nudged, err := steps.AwaitWithin(ctx, wait, func() bool { return t.nudges != seen })
 		if err != nil {
 			return err
 		}
@@ -227,19 +228,19 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	var seen activities.InstanceState
 	watch := activities.WatchInput{AgentID: t.in.AgentID, InstanceID: t.in.InstanceID}
 	// It should have gone by now, so one look in this task is likely to be enough.
-	err := localStepWith(ctx, lookPolicy, "look whether "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).
+	err := steps.RunLocalWith(ctx, steps.LookPolicy, "look whether "+t.in.InstanceID+" is gone", instances.AwaitGone, watch).
 		Get(ctx, &seen)
-	if err != nil && !isCancel(err) {
+	if err != nil && !steps.IsCancellation(err) {
 		var decided bool
 		if decided, err = t.awaitTaken(ctx, watch, &seen); decided {
 			return err
 		}
 	}
 	switch {
-	case isCancel(err):
+	case steps.IsCancellation(err):
 		return err
 	case err != nil:
-		t.addStep(ctx, "watch "+t.in.InstanceID, stepFailed, "%s", sentence(err)) // the orphan sweep is the second line
+		t.addStep(ctx, "watch "+t.in.InstanceID, stepFailed, "%s", steps.Sentence(err)) // the orphan sweep is the second line
 	case seen.State == activities.StateStopped || seen.State == activities.StateStopping:
 		return t.endStopped(ctx, seen)
 	default:
@@ -258,15 +259,15 @@ func (t *terminationRun) endStopped(ctx workflow.Context, seen activities.Instan
 func (t *terminationRun) endOld(ctx workflow.Context) error {
 	var instances *activities.Instances
 	id := t.in.InstanceID
-	err := runActivity(ctx, retirePolicy, "terminate "+id, instances.RetireInstance,
+	err := steps.RunActivity(ctx, steps.RetirePolicy, "terminate "+id, instances.RetireInstance,
 		activities.WatchInput{AgentID: t.in.AgentID, InstanceID: id}).Get(ctx, nil)
 	switch {
-	case isCancel(err):
+	case steps.IsCancellation(err):
 		return err
 	case adoption.Refused(err):
-		t.addStep(ctx, "terminate "+id, stepDropped, "%s", sentence(err))
+		t.addStep(ctx, "terminate "+id, stepDropped, "%s", steps.Sentence(err))
 	case err != nil:
-		t.addStep(ctx, "terminate "+id, stepFailed, "%s", sentence(err)) // the orphan sweep is the second line
+		t.addStep(ctx, "terminate "+id, stepFailed, "%s", steps.Sentence(err)) // the orphan sweep is the second line
 	default:
 		t.addStep(ctx, "terminate "+id, stepDone, "")
 	}

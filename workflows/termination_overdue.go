@@ -6,10 +6,15 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"spotkeeper/activities"
+	"spotkeeper/workflows/steps"
 )
 
 // overdueVersion marks the Terminations that tell of an instance which AWS has not taken.
 const overdueVersion = "tell-of-overdue-instance"
+
+// PhaseNotTaken is the phase of a Termination whose instance has outlived its deadline: a
+// person may have it ended or kept.
+const PhaseNotTaken = "not_taken"
 
 // awaitTaken waits for the end of an instance that outlives its deadline. AWS may not follow
 // a notice up: after a while the client is told, because the instance costs money and its
@@ -21,18 +26,18 @@ func (t *terminationRun) awaitTaken(ctx workflow.Context, watch activities.Watch
 	var instances *activities.Instances
 	watching, stop := workflow.WithCancel(ctx)
 	defer stop()
-	gone := runActivity(watching, watchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch)
+	gone := steps.RunActivity(watching, steps.WatchPolicy, "wait until "+t.in.InstanceID+" is gone", instances.AwaitGone, watch)
 	if workflow.GetVersion(ctx, overdueVersion, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return false, gone.Get(ctx, seen)
 	}
 	told := false
 	for !gone.IsReady() {
-		wait := watchPolicy.ScheduleToCloseTimeout
+		wait := steps.WatchPolicy.ScheduleToCloseTimeout
 		if !told {
 			wait = max(t.facts.Notice.Deadline.Add(overdue).Sub(workflow.Now(ctx)), 0)
 		}
 		nudges := t.nudges
-		if _, err := awaitWithin(ctx, wait, func() bool { return gone.IsReady() || t.nudges != nudges }); err != nil {
+		if _, err := steps.AwaitWithin(ctx, wait, func() bool { return gone.IsReady() || t.nudges != nudges }); err != nil {
 			return false, err
 		}
 		if gone.IsReady() {
@@ -59,7 +64,7 @@ func (t *terminationRun) tellOverdue(ctx workflow.Context) {
 		t.facts.Notice.Deadline.UTC().Format(time.TimeOnly) + " UTC and has not taken it: " +
 		t.facts.Outcome.NewPrimary + " is the primary of " + t.facts.LogicalID + ", and both cost money. " +
 		"End or keep the old one by POST /api/client/instances/" + id + "/left-over"
-	t.enterPhase(ctx, "not_taken", "%s lives on past its deadline; end it or keep it", id)
+	t.enterPhase(ctx, PhaseNotTaken, "%s lives on past its deadline; end it or keep it", id)
 }
 
 // followDecision does what a person has decided about the old instance.

@@ -8,13 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/interceptor"
-	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows"
 )
 
@@ -42,7 +41,7 @@ func (a *twiceActivity) ExecuteActivity(ctx context.Context, in *interceptor.Exe
 
 // dying makes every worker of a world die after each activity.
 func dying(w *world) *world {
-	w.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}, &twice{}}})
+	w.SetWorkerOptions(temporaltest.WorkerOptions(&twice{}))
 	return w
 }
 

@@ -80,7 +80,8 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 		Operation:  answer.OperationID,
 	}
 	if !answer.Changed {
-		out.Message, out.At, out.Pending = "The replica will be promoted as soon as it is ready", nil, true
+		out.Message, out.At, out.Pending = "The replica will be promoted as soon as it is ready and its agent is heard of", nil,
+			true
 	}
 	return out, nil
 }

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/rollout"
 )
 
 // RolloutRows is the part of postgres.Rollouts that rollouts are shown from, and
@@ -77,7 +78,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			Status:   200,
 			Event:    "model_rollout_promotion_requested",
 			Subject:  web.ServingSubject,
-			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutPromote)),
+			Endpoint: web.NewEndpoint(m.sendCommand(rollout.UpdatePromote)),
 			Timeout:  web.GuardianTimeout,
 		},
 		{
@@ -90,7 +91,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			Status:   200,
 			Event:    "model_rollout_paused",
 			Subject:  web.ServingSubject,
-			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutPause)),
+			Endpoint: web.NewEndpoint(m.sendCommand(rollout.UpdatePause)),
 			Timeout:  web.GuardianTimeout,
 		},
 		{
@@ -103,7 +104,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			Status:   200,
 			Event:    "model_rollout_resumed",
 			Subject:  web.ServingSubject,
-			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutResume)),
+			Endpoint: web.NewEndpoint(m.sendCommand(rollout.UpdateResume)),
 			Timeout:  web.GuardianTimeout,
 		},
 		{
@@ -116,7 +117,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			Status:   200,
 			Event:    "model_rollout_abort_requested",
 			Subject:  web.ServingSubject,
-			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutAbort)),
+			Endpoint: web.NewEndpoint(m.sendCommand(rollout.UpdateAbort)),
 			Timeout:  web.GuardianTimeout,
 		},
 		{
@@ -129,7 +130,7 @@ func (m *ModelRollouts) Routes() []web.Route {
 			Status:   200,
 			Event:    "model_rollout_rollback_requested",
 			Subject:  web.ServingSubject,
-			Endpoint: web.NewEndpoint(m.sendCommand(workflows.RolloutRollback)),
+			Endpoint: web.NewEndpoint(m.sendCommand(rollout.UpdateRollBack)),
 			Timeout:  web.GuardianTimeout,
 		},
 	}
@@ -271,7 +272,7 @@ func (m *ModelRollouts) start(ctx context.Context, in *startRolloutRequest) (*ro
 	if err != nil {
 		return nil, err
 	}
-	_, err = m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+	_, err = m.Workflows.StartRollout(ctx, rollout.Input{
 		SessionID: in.SessionID,
 		Plan:      plan,
 		By:        web.ActorName(ctx),
@@ -345,7 +346,7 @@ func (m *ModelRollouts) sendCommand(
 			return nil, mlmodel.WrongPhase.New("The rollout has ended: %s", before.Phase)
 		}
 		_, err = m.Workflows.TellRollout(ctx, in.SessionID, command, web.ActorName(ctx))
-		if ends := command == workflows.RolloutAbort || command == workflows.RolloutRollback; ends &&
+		if ends := command == rollout.UpdateAbort || command == rollout.UpdateRollBack; ends &&
 			fault.Is(err, workflows.NoOperation) {
 			// Its workflow was ended by hand: the row must not stay in the way of others.
 			err = m.closeAbandoned(ctx, in.SessionID)

@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/rollout"
 )
 
 // ModelStore is the part of postgres.Models that sessions are served from.
@@ -31,9 +32,9 @@ type ModelStore interface {
 
 // RolloutWorkflows is the part of workflows.Client that starts and tells rollouts.
 type RolloutWorkflows interface {
-	StartRollout(ctx context.Context, in workflows.RolloutInput) (*workflows.RolloutProgress, error)
-	TellRollout(ctx context.Context, sessionID, command, by string) (*workflows.RolloutProgress, error)
-	RolloutState(ctx context.Context, sessionID string) (*workflows.RolloutProgress, error)
+	StartRollout(ctx context.Context, in rollout.Input) (*rollout.Progress, error)
+	TellRollout(ctx context.Context, sessionID, command, by string) (*rollout.Progress, error)
+	RolloutState(ctx context.Context, sessionID string) (*rollout.Progress, error)
 }
 
 // Models serve uploads of models and engines, and the deployed page's buttons.
@@ -229,7 +230,7 @@ func (m *Models) uploadEngine(c *gin.Context, in *uploadEngineRequest) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), web.GuardianTimeout)
 	defer cancel()
-	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+	p, err := m.Workflows.StartRollout(ctx, rollout.Input{
 		SessionID: s.ID,
 		Plan:      mlmodel.Immediate(),
 		By:        web.ActorName(ctx),
@@ -304,7 +305,7 @@ func (m *Models) activate(ctx context.Context, in *activateRequest) (*activated,
 	if s.Live {
 		return out, nil
 	}
-	p, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+	p, err := m.Workflows.StartRollout(ctx, rollout.Input{
 		SessionID: s.ID,
 		Plan:      mlmodel.Immediate(),
 		By:        web.ActorName(ctx),
@@ -346,7 +347,7 @@ func (m *Models) fallback(ctx context.Context, in *fallbackRequest) (*fellBack, 
 	}
 	plan := mlmodel.Immediate()
 	plan.Back = true
-	if _, err := m.Workflows.StartRollout(ctx, workflows.RolloutInput{
+	if _, err := m.Workflows.StartRollout(ctx, rollout.Input{
 		SessionID: s.ID,
 		Plan:      plan,
 		By:        web.ActorName(ctx),

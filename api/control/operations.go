@@ -14,6 +14,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/steps"
 )
 
 // OperationViews is the part of views.Views that operation routes read.
@@ -131,7 +132,8 @@ type operationAnswer struct {
 
 	Tries     int       `json:"tries" doc:"how often it was tried; tries that come to no instance are no operations of their own"`
 	NextTryAt *web.Time `json:"next_try_at"`
-	WaitsFor  *string   `json:"waits_for" doc:"of a running operation that cannot go on: why"`
+	WaitsFor  *string   `json:"waits_for" doc:"of a running operation that cannot go on: why, and what to do"`
+	Asks      *string   `json:"asks" enum:"left_over" doc:"what a person has to decide: left_over, by the route decideLeftOver; null: nothing"`
 	TraceID   *string   `json:"trace_id" doc:"of the trace that it began in; null where traces are off or this one was not kept"`
 }
 
@@ -164,7 +166,11 @@ func operationOf(x views.OperationView) operationAnswer {
 // withWaits fills in why running operations cannot go on.
 func (o *Operations) withWaits(ctx context.Context, list []operationAnswer) error {
 	var ids []string
-	for _, x := range list {
+	for n, x := range list {
+		if x.State == "running" && x.Phase == workflows.PhaseNotTaken {
+			list[n].WaitsFor, list[n].Asks = new(notTaken(x)), new(asksLeftOver)
+			continue
+		}
 		if x.State == "running" && x.Kind == "termination" {
 			ids = append(ids, x.ID)
 		}
@@ -182,6 +188,19 @@ func (o *Operations) withWaits(ctx context.Context, list []operationAnswer) erro
 		list[n].WaitsFor = new(waitsFor(w))
 	}
 	return nil
+}
+
+// asksLeftOver is the decision on an instance that AWS announced the end of and has not
+// taken.
+const asksLeftOver = "left_over"
+
+// notTaken says what there is to decide about such an instance.
+func notTaken(x operationAnswer) string {
+	out := "AWS announced the end of " + x.InstanceID + " and has not taken it. "
+	if x.NewInstanceID != "" {
+		out += x.NewInstanceID + " leads in its place, and both are paid. "
+	}
+	return out + "End the old one, or keep it."
 }
 
 // waitsFor is the reason in words.
@@ -322,7 +341,7 @@ func (o *Operations) Cancel(ctx context.Context, id string) error {
 		return err
 	}
 	if view.State != "running" {
-		return workflows.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
+		return steps.Ended.New("%s has ended already", id).With("operation_id", id).With("state", view.State)
 	}
 	return o.Workflows.CancelOperation(ctx, id, web.ActorName(ctx))
 }

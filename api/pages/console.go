@@ -23,6 +23,11 @@ type ConsoleViews interface {
 	PoolMarks(ctx context.Context, clientID, instanceType, region string, since time.Time) ([]views.PoolMark, error)
 	EventLog(ctx context.Context, f views.EventFilter) ([]views.EventView, error)
 	Search(ctx context.Context, clientID, text string, limit int) ([]views.FoundView, error)
+	Failovers(ctx context.Context, clientID string, since time.Time) ([]views.FailoverView, error)
+	DecisionRuns(ctx context.Context, since time.Time) ([]views.DecisionRun, error)
+	Judged(ctx context.Context, clientID string, since time.Time) ([]views.JudgedView, error)
+	Vetoes(ctx context.Context, clientID string, since time.Time) ([]views.VetoView, error)
+	DecidingEngines(ctx context.Context, clientID string, since time.Time) ([]views.EngineView, error)
 	SavingsOf(ctx context.Context, clientID string, months int) ([]views.SavingsView, error)
 }
 
@@ -112,6 +117,25 @@ func (c *Console) Routes() []web.Route {
 			Auth:     web.Client,
 			Status:   200,
 			Endpoint: web.NewEndpoint(c.poolPrices),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/failovers",
+			ID:       "listFailovers",
+			Summary:  "Read how long failovers took against the two minutes of a notice, overall and by client",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewEndpoint(c.failovers),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/decisions",
+			ID:       "summarizeDecisions",
+			Summary:  "Read what engines decided: moves, what held them back, and shadows against the live engine",
+			Auth:     web.Client,
+			Status:   200,
+			Timeout:  10 * time.Second,
+			Endpoint: web.NewEndpoint(c.judged),
 		},
 		{
 			Method:   http.MethodGet,

@@ -17,10 +17,10 @@ type savingsExportRequest struct {
 	Months *int `json:"-" form:"months" binding:"omitempty,min=1,max=120" doc:"so many, the present one among them; 12 by default"`
 }
 
-// savingsColumns head the export. All amounts are USD.
+// savingsColumns head the export. Amounts are in the currency of the line.
 var savingsColumns = []string{"month", "provisional", "agent", "agent_id", "instance_id", "instance_type", "region",
 	"zone", "mode", "seconds", "seconds_as_primary", "seconds_without_price", "currency", "on_demand_baseline",
-	"cost_as_primary", "cost_beside", "savings"}
+	"cost_as_primary", "cost_beside", "savings", "product", "cost_of_volumes_beside"}
 
 // exportSavings writes a client's months line by line. The sums of the lines are the months'
 // figures; a negative saving is what a standby or double running has cost.
@@ -40,7 +40,8 @@ func (p *ClientPages) exportSavings(c *gin.Context, in *savingsExportRequest) er
 	for _, l := range lines {
 		_ = out.Write([]string{l.Month, strconv.FormatBool(l.Provisional), cell(l.Agent), cell(l.AgentID),
 			cell(l.InstanceID), cell(l.InstanceType), cell(l.Region), cell(l.AZ), l.Mode, l.Seconds, l.PrimarySeconds,
-			l.UnpricedSeconds, "USD", l.Baseline, l.PrimaryCost, l.BesideCost, l.Savings})
+			l.UnpricedSeconds, l.Currency, l.Baseline, l.PrimaryCost, l.BesideCost, l.Savings, cell(l.Product),
+			l.VolumeCost})
 	}
 	out.Flush()
 	return nil

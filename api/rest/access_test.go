@@ -53,7 +53,8 @@ var access = map[string][]string{
 	"own": {
 		"listOperations", "listNotifications", "markRead", "markAllRead", "getSession", "getVersion", "getOverview",
 		"listNotices", "listFleet",
-		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listEvents", "search",
+		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listPoolBlocks", "blockPool", "unblockPool",
+		"listFailovers", "summarizeDecisions", "listEvents", "search",
 		"listSavingsByMonth",
 	},
 	"admin": {
@@ -121,6 +122,8 @@ func TestAccess(t *testing.T) {
 			body = `{}`
 		}
 		switch r.ID {
+		case "blockPool":
+			body = `{"reason":"AWS"}`
 		case "pauseAgents", "resumeAgents":
 			body = `{"agent_ids":["a1"]}`
 		case "cancelOperations":

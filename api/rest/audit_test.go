@@ -135,6 +135,21 @@ var deeds = map[string][]deed{
 		before: does(`UPDATE instances SET proof = 'unproven'`),
 	}},
 
+	"blockPool": {{
+		event:  "pool_blocked",
+		path:   "/api/pools/t3.medium.us-east-1a/block",
+		body:   `{"scope":"client","client_id":"c1","reason":"AWS"}`,
+		tenant: true,
+	}},
+	"unblockPool": {{
+		event: "pool_unblocked",
+		path:  "/api/pools/t3.medium.us-east-1a/unblock",
+		body:  `{"client_id":"c1"}`,
+		before: func(s *stack) {
+			const block = "/api/pools/t3.medium.us-east-1a/block"
+			require.Equal(s.t, 200, s.call(s.acme, "POST", block, `{"reason":"AWS"}`).status)
+		},
+	}},
 	"pauseMoves": {{event: "moves_paused", body: `{"scope":"global"}`}},
 	"resumeMoves": {{event: "moves_resumed", path: "/api/admin/pauses?scope=global", before: func(s *stack) {
 		require.Equal(s.t, 200, s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global"}`).status)

@@ -59,7 +59,7 @@ const flowBound = "login"
 func setFlow(c *gin.Context, value string, maxAge int) {
 	cookie := web.SessionCookie(c.Request, value, time.Time{})
 	cookie.Name, cookie.Path, cookie.SameSite, cookie.MaxAge = flowCookie, "/login/oidc", http.SameSiteLaxMode, maxAge
-	http.SetCookie(c.Writer, cookie)
+	http.SetCookie(c.Writer, cookie) //nolint:gosec // Lax for the redirect; the rest is SessionCookie's
 }
 
 func (d Deps) beginLogin(c *gin.Context, in *loginQuery) error {

@@ -20,6 +20,7 @@ import (
 	"spotkeeper/internal/engine/python"
 	"spotkeeper/internal/postgres/models"
 	"spotkeeper/workflows"
+	"spotkeeper/workflows/rollout"
 )
 
 // someSessions is one session that is live and watched, and its fallback.
@@ -31,11 +32,11 @@ INSERT INTO model_rollouts (session_id, plan, phase, percent) VALUES ('s-live', 
 // playedRollouts plays immediate rollouts on the real rows.
 type playedRollouts struct {
 	store   *models.Rollouts
-	started []workflows.RolloutInput
+	started []rollout.Input
 	told    []string
 	refuses error
 	offs    error
-	state   *workflows.RolloutProgress
+	state   *rollout.Progress
 	effect  func() // what a rollout that took a command would have done
 }
 
@@ -43,8 +44,8 @@ func (p *playedRollouts) off(mlmodel.Session) error { return p.offs }
 
 func (p *playedRollouts) StartRollout(
 	ctx context.Context,
-	in workflows.RolloutInput,
-) (*workflows.RolloutProgress, error) {
+	in rollout.Input,
+) (*rollout.Progress, error) {
 	p.started = append(p.started, in)
 	if p.refuses != nil {
 		return nil, p.refuses
@@ -62,24 +63,24 @@ func (p *playedRollouts) StartRollout(
 			Phase:     mlmodel.Shadow,
 			Detail:    "shadow",
 		})
-		return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Shadow, Validation: &v}, err
+		return &rollout.Progress{SessionID: in.SessionID, Phase: mlmodel.Shadow, Validation: &v}, err
 	}
 	_, err := p.store.GoLive(ctx, in.SessionID)
-	return &workflows.RolloutProgress{SessionID: in.SessionID, Phase: mlmodel.Live, Percent: 100, Validation: &v}, err
+	return &rollout.Progress{SessionID: in.SessionID, Phase: mlmodel.Live, Percent: 100, Validation: &v}, err
 }
 
 func (p *playedRollouts) TellRollout(
 	_ context.Context,
 	sessionID, command, by string,
-) (*workflows.RolloutProgress, error) {
+) (*rollout.Progress, error) {
 	p.told = append(p.told, command+" "+sessionID+" by "+by)
 	if p.effect != nil {
 		p.effect()
 	}
-	return &workflows.RolloutProgress{SessionID: sessionID}, p.refuses
+	return &rollout.Progress{SessionID: sessionID}, p.refuses
 }
 
-func (p *playedRollouts) RolloutState(context.Context, string) (*workflows.RolloutProgress, error) {
+func (p *playedRollouts) RolloutState(context.Context, string) (*rollout.Progress, error) {
 	if p.state == nil {
 		return nil, workflows.NoOperation.New("gone")
 	}
@@ -287,7 +288,7 @@ func TestModelRollouts(t *testing.T) {
 	require.InDelta(t, .05, plan["guards"].(map[string]any)["error_rate"], 0, "what is not named has its default")
 	require.Equal(t, "ops", got.body["started_by"].(string)[len(got.body["started_by"].(string))-3:])
 
-	s.models.state = &workflows.RolloutProgress{
+	s.models.state = &rollout.Progress{
 		Phase:    mlmodel.Shadow,
 		Detail:   "as its workflow says",
 		Readings: mlmodel.Readings{Shadow: mlmodel.Comparison{Pairs: 10, Agree: 9}},

@@ -66,4 +66,8 @@ INSERT INTO replicas (id, client_id, agent_id, kind, made_for, state, launcher, 
 	require.Contains(t, got.raw, "It was tried 2 times")
 	s.exec(`UPDATE operations SET state = 'succeeded', ended_at = now(), tend_at = NULL`)
 	s.call(s.acme, "GET", "/api/operations/termination%2Fa1%2Fi-1", "").holds(t, 200, `{"waits_for":null}`)
+	s.exec(`UPDATE operations SET state = 'running', ended_at = NULL, tend_at = now(), phase = 'not_taken',
+		new_instance_id = 'i-9' WHERE id = 'termination/a1/i-1'`)
+	s.call(s.acme, "GET", "/api/operations/termination%2Fa1%2Fi-1", "").holds(t, 200, `{"asks":"left_over",
+		"waits_for":"AWS announced the end of i-1 and has not taken it. i-9 leads in its place, and both are paid. End the old one, or keep it."}`)
 }

@@ -22,6 +22,7 @@ var leastRoles = map[operators.Role][]string{
 		"forceSwitch", "setRequirements", "setClientRequirements", "decideLeftOver", "cancelOperation",
 		"cancelOperations", "createSink", "rotateSink", "deleteSink", "testSink",
 		"adoptInstance", "pauseAgent", "resumeAgent", "pauseAgents", "resumeAgents", "pauseClient", "resumeClient",
+		"blockPool", "unblockPool",
 		"markRead", "markAllRead", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "pauseMoves", "resumeMoves",
 		"activateModels", "fallBack", "startRollout", "promoteRollout", "pauseRollout", "resumeRollout",
 		"abortRollout", "rollbackRollout", "decodePayloads",

@@ -65,6 +65,7 @@ type Deps struct {
 	Sinks          *control.Sinks
 	Schedules      *control.Schedules
 	Pauses         *control.Pauses
+	PoolBlocks     *control.PoolBlocks
 	Models         *control.Models
 	ModelRollouts  *control.ModelRollouts
 	Fleet          *control.Fleet
@@ -193,6 +194,7 @@ func (d Deps) Routes() []web.Route {
 		web.Strict(d.Sinks.Routes()),
 		web.Strict(d.Schedules.Routes()),
 		web.Strict(d.Pauses.Routes()),
+		web.Strict(d.PoolBlocks.Routes()),
 		d.Models.Routes(),
 		web.Strict(d.ModelRollouts.Routes()),
 		web.Strict(d.Fleet.Routes()),

@@ -178,6 +178,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Shares: &postgres.Preferences{DB: db},
 			Now:    time.Now,
 		},
+		PoolBlocks:   &control.PoolBlocks{Store: &postgres.PoolBlocks{DB: db}, Now: time.Now},
 		Requirements: &control.Requirements{Store: &postgres.Requirements{DB: db}},
 		Preflight: &control.Preflight{
 			Store:  &postgres.Preflights{DB: db},

@@ -23,26 +23,33 @@ func (r Route) receive(c *gin.Context, a *Authenticator) (Principal, []byte, err
 		if err != nil {
 			return Principal{}, nil, err
 		}
-		p, err := a.authenticate(c, r, body)
-		if err == nil {
-			err = a.Limits.check(c, r, p)
-		}
+		p, err := r.admit(c, a, body)
 		return p, body, err
 	}
-	p, err := a.authenticate(c, r, nil)
-	if err == nil {
-		err = a.Limits.check(c, r, p)
-	}
+	p, err := r.admit(c, a, nil)
 	if err != nil || !r.mayHaveBody(c.Request) {
 		return p, nil, err
 	}
-	known := r.Auth != Anonymous
-	if known {
-		door.Admit(c.Request.Context())
-	}
-	body, err := r.read(c, known)
+	body, err := r.read(c, r.Auth != Anonymous)
 	return p, body, err
 }
+
+// admit authenticates the caller, counts the request against the caller's limits, and
+// has the door keep the connection of a known caller.
+func (r Route) admit(c *gin.Context, a *Authenticator, body []byte) (Principal, error) {
+	p, err := a.authenticate(c, r, body)
+	if err == nil {
+		err = a.Limits.check(c, r, p)
+	}
+	if err == nil && r.Auth != Anonymous {
+		door.Admit(c.Request.Context(), p.connectionKey())
+	}
+	return p, err
+}
+
+// connectionKey is what the connections of a principal are counted by: an agent, a
+// credential or an operator has its own share.
+func (p Principal) connectionKey() string { return p.Actor() + " " + p.ClientID + " " + p.CredentialID }
 
 // mayHaveBody says whether the route reads the body of a request before its handler is
 // called. A stream reads its own.

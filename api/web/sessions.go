@@ -265,7 +265,7 @@ func fromOurPage(r *http.Request) error {
 // SessionCookie carries a session, or with an empty value takes it away. Secure is set
 // when the browser speaks TLS, with us or with the proxy before us.
 func SessionCookie(r *http.Request, value string, expires time.Time) *http.Cookie {
-	c := &http.Cookie{
+	c := &http.Cookie{ //nolint:gosec // Secure where there is TLS: on loopback there may be none
 		Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Expires: expires,
 		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
 	}

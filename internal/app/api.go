@@ -187,6 +187,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
 		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        pauses,
+		PoolBlocks:    &control.PoolBlocks{Store: &postgres.PoolBlocks{DB: a.DB}, Now: time.Now},
 		Fleet:         &control.Fleet{Pauses: pauses, Operations: operations, Audit: &postgres.AuditLog{DB: a.DB}},
 		Console:       &pages.Console{Views: reader, Events: events, About: a.about(open), Now: time.Now},
 	}
@@ -213,6 +214,7 @@ func (a *App) readyProbes() []rest.Probe {
 		{Name: "installation", Check: a.checkTie},
 		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
+		{Name: "sandbox", Check: a.checkPython, Degrades: true},
 	}
 }
 

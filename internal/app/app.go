@@ -132,7 +132,8 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		a.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
 		return nil, err
 	}
-	a.Metrics.MustRegister(newEngineGauges(a.engines.serving))
+	_, unsafe := c.Engine.RunsPython()
+	a.Metrics.MustRegister(newEngineGauges(a.engines.serving, unsafe))
 	a.Workflows = &workflows.Client{
 		Temporal:  a.Temporal,
 		Namespace: a.Namespace,

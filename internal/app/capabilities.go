@@ -37,6 +37,17 @@ func (a *App) sayWhatCannotWork(ctx context.Context) {
 	}
 }
 
+// unsafePython is said where operators look: at the start, in /ready and by a gauge.
+const unsafePython = "ENGINE_PYTHON is unsafe: where this machine gives no sandbox, uploaded Python runs with our files and network in its reach."
+
+// checkPython fails while uploaded code may run without a sandbox.
+func (a *App) checkPython(context.Context) error {
+	if _, unsafe := a.Config.Engine.RunsPython(); unsafe {
+		return errors.New(unsafePython)
+	}
+	return nil
+}
+
 // outOfReach counts webhooks whose address is one of a private network that is not allowed.
 // Names are looked up at each delivery, not here.
 func outOfReach(urls []string, allowed []netip.Prefix) (n int) {
@@ -60,14 +71,18 @@ func outOfReach(urls []string, allowed []netip.Prefix) (n int) {
 
 // cannotWork judges settings against the image that the process runs in.
 func cannotWork(c config.Config, find func(string) (string, error)) (sentences []string) {
-	if c.Engine.Python == "on" {
+	runs, unsafe := c.Engine.RunsPython()
+	if runs {
 		if _, err := find(c.Engine.PythonPath); err != nil {
 			sentences = append(sentences, fmt.Sprintf("ENGINE_PYTHON is on and there is no interpreter %s (ENGINE_PYTHON_PATH): "+
 				"uploaded Python does not run here. Use an image that has Python, or turn it off.", c.Engine.PythonPath))
 		}
 	}
-	if c.Engine.Python != "on" && c.Engine.Python != "off" && c.Engine.Python != "" {
-		sentences = append(sentences, fmt.Sprintf("ENGINE_PYTHON is %q, which counts as off: it takes on or off.", c.Engine.Python))
+	if unsafe {
+		sentences = append(sentences, unsafePython)
+	}
+	if !runs && c.Engine.Python != "off" && c.Engine.Python != "" {
+		sentences = append(sentences, fmt.Sprintf("ENGINE_PYTHON is %q, which counts as off: it takes on, off or unsafe.", c.Engine.Python))
 	}
 	if lib := c.Engine.ONNXLibrary; lib != "" {
 		if _, err := os.Stat(lib); errors.Is(err, fs.ErrNotExist) {

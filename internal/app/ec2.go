@@ -163,6 +163,13 @@ func (f ec2Fleet) Quotas(ctx context.Context, a activities.Account, region strin
 	return f.Provider.Quotas(ctx, fleet.Account(a), region)
 }
 
+// PlacementScores returns EC2's placement score of each zone for the types.
+func (f ec2Fleet) PlacementScores(
+	ctx context.Context, a activities.Account, region string, instanceTypes []string,
+) (map[string]int, error) {
+	return f.Provider.PlacementScores(ctx, fleet.Account(a), region, instanceTypes)
+}
+
 // CancelRequest cancels the persistent spot request of an instance that ends.
 func (f ec2Fleet) CancelRequest(ctx context.Context, a activities.Account, region, instanceID string) error {
 	return f.Provider.CancelRequest(ctx, fleet.Account(a), region, instanceID)

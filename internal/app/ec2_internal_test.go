@@ -16,6 +16,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
@@ -33,7 +34,7 @@ type simulated struct {
 	t         *testing.T
 	ctx       context.Context //nolint:containedctx // the test's
 	db        *pg.DB
-	control   *ec2sim.Client
+	control   *simclient.Client
 	roles     *postgres.Roles
 	instances *activities.Instances
 	standbys  *activities.Standbys
@@ -49,7 +50,7 @@ func (deaf) Nudge(context.Context, activities.Nudge) error { return nil }
 
 func simulate(t *testing.T) *simulated {
 	t.Helper()
-	sim := ec2sim.New(ec2sim.Options{Delays: ec2sim.Delays{Pending: 16, Checks: 10, ShuttingDown: 5}})
+	sim := ec2sim.New(ec2sim.Options{Delays: simclient.Delays{Pending: 16, Checks: 10, ShuttingDown: 5}})
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
@@ -65,7 +66,7 @@ func simulate(t *testing.T) *simulated {
 		t:       t,
 		ctx:     t.Context(),
 		db:      db,
-		control: ec2sim.NewClient(server.URL, server.Client()),
+		control: simclient.NewClient(server.URL, server.Client()),
 		roles:   &postgres.Roles{DB: db},
 		instances: &activities.Instances{
 			Store:     &postgres.Launches{DB: db},
@@ -85,7 +86,7 @@ func simulate(t *testing.T) *simulated {
 	_, err = s.control.Freeze(t.Context())
 	require.NoError(t, err)
 	const role, external = "arn:aws:iam::111111111111:role/spotkeeper-k1", "x1"
-	require.NoError(t, s.control.AddRole(s.ctx, ec2sim.Role{ARN: role, ExternalID: external}))
+	require.NoError(t, s.control.AddRole(s.ctx, simclient.Role{ARN: role, ExternalID: external}))
 	made, err := provider.Launch(t.Context(), fleet.Account{
 		ClientID:   "k1",
 		RoleARN:    role,
@@ -96,7 +97,7 @@ func simulate(t *testing.T) *simulated {
 		Mode:         agent.Spot,
 		InstanceType: "t3.medium",
 		AZ:           "us-east-1a",
-		ImageID:      ec2sim.PublicImage(simRegion, "x86_64"),
+		ImageID:      simclient.PublicImage(simRegion, "x86_64"),
 		Tags:         map[string]string{"Name": "web", fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: "k1"},
 	})
 	require.NoError(t, err)
@@ -167,11 +168,11 @@ func TestAReplicaAtEC2(t *testing.T) {
 
 	s := simulate(t)
 	id := s.open(replica.Manual)
-	_, err := s.control.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "t3.medium.us-east-1c", Limit: 0})
+	_, err := s.control.SetCapacity(t.Context(), simclient.Capacity{Pool: "t3.medium.us-east-1c", Limit: 0})
 	require.NoError(t, err)
 	_, err = s.launch(id, "us-east-1c")
 	require.Equal(t, replica.NoCapacity, fault.CodeOf(err), "%v", err)
-	require.NoError(t, s.control.AddFault(t.Context(), ec2sim.Fault{Action: "RunInstances", Mode: ec2sim.FaultLost}))
+	require.NoError(t, s.control.AddFault(t.Context(), simclient.Fault{Action: "RunInstances", Mode: simclient.FaultLost}))
 	_, err = s.launch(id, simZone)
 	require.Equal(t, fleet.Unavailable, fault.CodeOf(err), "%v", err)
 	made, err := s.launch(id, simZone)
@@ -245,9 +246,9 @@ func TestTheWatchAtEC2(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &activities.WatchStandbysResult{Watched: 1}, seen)
 
-	_, err = s.control.Signal(t.Context(), ec2sim.Interruption{
+	_, err = s.control.Signal(t.Context(), simclient.Interruption{
 		InstanceID:    made,
-		Kind:          ec2sim.Notice,
+		Kind:          simclient.Notice,
 		NoticeSeconds: 120,
 	})
 	require.NoError(t, err)
@@ -267,7 +268,7 @@ func TestTheSweepAtEC2(t *testing.T) {
 
 	s := simulate(t)
 	id := s.open(replica.Manual)
-	require.NoError(t, s.control.AddFault(t.Context(), ec2sim.Fault{Action: "RunInstances", Mode: ec2sim.FaultLost}))
+	require.NoError(t, s.control.AddFault(t.Context(), simclient.Fault{Action: "RunInstances", Mode: simclient.FaultLost}))
 	_, err := s.launch(id, simZone)
 	require.Error(t, err)
 	_, err = s.roles.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: id, To: replica.Failed})

@@ -15,11 +15,20 @@ type engineGauges struct {
 	serving *serving.Serving
 	info    *prometheus.Desc
 	serves  *prometheus.Desc
+	unsafe  *prometheus.Desc
+	runs    float64 // 1: uploaded code may run without a sandbox
 }
 
-func newEngineGauges(s *serving.Serving) *engineGauges {
+func newEngineGauges(s *serving.Serving, unsafe bool) *engineGauges {
+	runs := 0.0
+	if unsafe {
+		runs = 1
+	}
 	return &engineGauges{
 		serving: s,
+		runs:    runs,
+		unsafe: prometheus.NewDesc("spotkeeper_engine_unsafe",
+			"1 when uploaded Python runs where there is no sandbox too (ENGINE_PYTHON=unsafe), or 0.", nil, nil),
 		info: prometheus.NewDesc("spotkeeper_engine_info", "The engine this process decides with; always 1.",
 			[]string{"engine", "version", "session"}, nil),
 		serves: prometheus.NewDesc("spotkeeper_engine_serves_what_it_should",
@@ -31,6 +40,7 @@ func newEngineGauges(s *serving.Serving) *engineGauges {
 func (g *engineGauges) Describe(out chan<- *prometheus.Desc) {
 	out <- g.info
 	out <- g.serves
+	out <- g.unsafe
 }
 
 // Collect implements prometheus.Collector.
@@ -42,4 +52,5 @@ func (g *engineGauges) Collect(out chan<- prometheus.Metric) {
 		serves = 0
 	}
 	out <- prometheus.MustNewConstMetric(g.serves, prometheus.GaugeValue, serves)
+	out <- prometheus.MustNewConstMetric(g.unsafe, prometheus.GaugeValue, g.runs)
 }

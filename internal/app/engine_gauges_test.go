@@ -33,11 +33,12 @@ func TestEachProcessSaysWhatItDecidesWith(t *testing.T) {
 		Log: slog.New(slog.DiscardHandler),
 	}
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(newEngineGauges(s))
+	r.MustRegister(newEngineGauges(s, true))
 	const serves = "spotkeeper_engine_serves_what_it_should"
 	require.InDelta(t, 1, gathered(t, r)[serves], 0)
 	s.Look(t.Context())
 	require.InDelta(t, 0, gathered(t, r)[serves], 0)
+	require.InDelta(t, 1, gathered(t, r)["spotkeeper_engine_unsafe"], 0)
 
 	families, err := r.Gather()
 	require.NoError(t, err)

@@ -32,10 +32,12 @@ func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error
 	if err != nil {
 		return nil, err
 	}
+	runs, unsafe := c.Engine.RunsPython()
 	loader := &serving.Loader{
 		Files:       files,
 		ONNXLibrary: c.Engine.ONNXLibrary,
-		Python:      c.Engine.Python == "on",
+		Python:      runs,
+		Unsafe:      unsafe,
 		PythonPath:  c.Engine.PythonPath,
 		Log:         a.Log,
 	}

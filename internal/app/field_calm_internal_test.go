@@ -13,6 +13,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres/prices"
 )
 
@@ -64,7 +65,7 @@ func TestPreflightFindsInCalm(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.ec2.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: image.ImageId})
 	require.NoError(t, err)
-	f.fault(ec2sim.Fault{Action: "RunInstances", Market: "spot", Code: "UnauthorizedOperation", Message: encoded})
+	f.fault(simclient.Fault{Action: "RunInstances", Market: "spot", Code: "UnauthorizedOperation", Message: encoded})
 	report := run()
 	require.Equal(t, preflight.Failed, report.Result)
 	failed := map[string]string{}
@@ -88,7 +89,7 @@ func TestPreflightFindsInCalm(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.DB.Pool.Exec(t.Context(),
 		`UPDATE launch_templates SET template = jsonb_set(template, '{image_id}', to_jsonb($1::text))`,
-		ec2sim.PublicImage("us-east-1", "x86_64"))
+		simclient.PublicImage("us-east-1", "x86_64"))
 	require.NoError(t, err)
 	require.Equal(t, preflight.OK, run().Result, f.log.String())
 	require.Len(t,
@@ -153,7 +154,7 @@ func TestHiddenUserDataStopsAVoluntaryMove(t *testing.T) {
 	t.Parallel()
 
 	f := newField(t, ec2sim.Options{})
-	f.fault(ec2sim.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
+	f.fault(simclient.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
 	m := f.join("web", f.machine())
 	require.Len(t, f.list(`SELECT message FROM notifications WHERE message LIKE '%the user data%'`), 1,
 		"told at adoption")
@@ -169,7 +170,7 @@ func TestHiddenUserDataStopsAVoluntaryMove(t *testing.T) {
 func TestChoiceAmongTypes(t *testing.T) {
 	t.Parallel()
 
-	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 	m := f.join("web", f.machine())
 	f.collect()
 	var answer struct {
@@ -231,7 +232,7 @@ func TestChoiceAmongTypes(t *testing.T) {
 	f.call("PUT", client, map[string]any{}, nil)
 
 	f.call("PUT", path, map[string]any{"min_vcpus": 8}, &answer)
-	f.fault(ec2sim.Fault{Action: "RunInstances", Pool: "m5.large.*", Code: "InsufficientInstanceCapacity"})
+	f.fault(simclient.Fault{Action: "RunInstances", Pool: "m5.large.*", Code: "InsufficientInstanceCapacity"})
 	out := m.lose()
 	require.Contains(t, out.HeirPool, ".2xlarge.", "at least eight vCPUs, after %v", out.Launches)
 	require.NoError(t, f.sim.ClearFaults(t.Context()))
@@ -241,14 +242,14 @@ func TestChoiceAmongTypes(t *testing.T) {
 func TestChoiceStaysInItsRequirements(t *testing.T) {
 	t.Parallel()
 
-	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 	m := f.join("web", f.machine())
 	f.collect()
 	f.call("PUT", "/api/client/agents/"+m.id+"/requirements", map[string]any{
 		"include":   []string{"m5a.*", "m5.*"},
 		"max_vcpus": 2,
 	}, nil)
-	f.fault(ec2sim.Fault{Action: "RunInstances", Pool: "m5.*", Code: "InsufficientInstanceCapacity"})
+	f.fault(simclient.Fault{Action: "RunInstances", Pool: "m5.*", Code: "InsufficientInstanceCapacity"})
 	out := m.lose()
 	require.True(t, strings.HasPrefix(out.HeirPool, "m5a.large."), "%s after %v", out.HeirPool, out.Launches)
 }
@@ -276,7 +277,7 @@ func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
 	require.Equal(t, 3, got.Agents["unchecked"])
 
 	limit := func(spot, demand int) {
-		require.NoError(t, f.sim.SetQuota(t.Context(), ec2sim.Quota{
+		require.NoError(t, f.sim.SetQuota(t.Context(), simclient.Quota{
 			Account:   fieldAccount,
 			Region:    "us-east-1",
 			SpotVCPUs: &spot,
@@ -303,7 +304,7 @@ func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
 	limit(11, 5)
 	require.Equal(t, []string{"info", "error"}, told(), "again")
 
-	f.fault(ec2sim.Fault{Action: "ListServiceQuotas", Code: "AccessDeniedException"})
+	f.fault(simclient.Fault{Action: "ListServiceQuotas", Code: "AccessDeniedException"})
 	f.call("GET", path+"?run=true", nil, &got)
 	require.Equal(t, preflight.Unknown, got.Result)
 	require.Contains(t, got.Regions[0].Checks[0].Repair, "servicequotas:ListServiceQuotas")

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
 )
@@ -56,13 +57,13 @@ func TestEndsThatAreNotTerminated(t *testing.T) {
 		lost   int
 	}{
 		"stopped by EC2": {behaving(types.InstanceInterruptionBehaviorStop),
-			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
+			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, simclient.Terminate, 0) }, 1},
 		"hibernated by EC2": {behaving(types.InstanceInterruptionBehaviorHibernate),
-			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0) }, 1},
+			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, simclient.Terminate, 0) }, 1},
 		"its host retired": {func(in *ec2.RunInstancesInput) { in.InstanceMarketOptions = nil },
-			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, ec2sim.Retire, 0) }, 1},
+			func(f *field, id string) error { return f.sim.Interrupt(f.t.Context(), id, simclient.Retire, 0) }, 1},
 		"vanished for hours": {func(*ec2.RunInstancesInput) {}, func(f *field, id string) error {
-			if err := f.sim.Interrupt(f.t.Context(), id, ec2sim.Terminate, 0); err != nil {
+			if err := f.sim.Interrupt(f.t.Context(), id, simclient.Terminate, 0); err != nil {
 				return err
 			}
 			_, err := f.sim.Advance(f.t.Context(), 3*time.Hour)
@@ -95,7 +96,7 @@ func TestARefusedRoleIsToldOnceAnHour(t *testing.T) {
 
 	f := newField(t, ec2sim.Options{})
 	f.join("web", f.machine())
-	role := ec2sim.Role{ARN: f.account().RoleARN, ExternalID: f.account().ExternalID}
+	role := simclient.Role{ARN: f.account().RoleARN, ExternalID: f.account().ExternalID}
 	gone := role
 	gone.Gone = true
 	require.NoError(t, f.sim.AddRole(t.Context(), gone))

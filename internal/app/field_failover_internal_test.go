@@ -7,15 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/temporaltest"
 	"spotkeeper/workflows"
 )
 
@@ -73,7 +71,7 @@ func (m *member) runReplica(id string, out *failover) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(m.Log)
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	env.SetWorkerOptions(temporaltest.WorkerOptions())
 	env.SetTestTimeout(time.Minute)
 	began := time.Now().Add(out.Took)
 	env.SetStartTime(began)

@@ -22,6 +22,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/temporalx"
@@ -34,7 +35,7 @@ import (
 type field struct {
 	*App
 	t      *testing.T
-	sim    *ec2sim.Client
+	sim    *simclient.Client
 	ec2    *ec2.Client // the customer's
 	api    http.Handler
 	token  string // of the customer's agents
@@ -63,9 +64,9 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
-	f.sim = ec2sim.NewClient(server.URL, server.Client())
+	f.sim = simclient.NewClient(server.URL, server.Client())
 	f.ec2 = ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
-		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(fieldAccount), "simulated", "")})
+		Credentials: credentials.NewStaticCredentialsProvider(simclient.AccessKey(fieldAccount), "simulated", "")})
 	settings, err := config.Load(map[string]string{
 		"DATABASE_URL":         postgrestest.URL(t),
 		"EC2_SIMULATED":        "true",
@@ -90,7 +91,7 @@ func newField(t *testing.T, o ec2sim.Options) *field {
 		}
 	}
 	f.call("POST", "/api/admin/clients/create", map[string]any{"name": t.Name(), "role_arn": role}, &made)
-	require.NoError(t, f.sim.AddRole(t.Context(), ec2sim.Role{ARN: role, ExternalID: made.Client.ExternalID}))
+	require.NoError(t, f.sim.AddRole(t.Context(), simclient.Role{ARN: role, ExternalID: made.Client.ExternalID}))
 	var people struct{ Token string }
 	f.call("POST", "/api/client/"+made.Client.ID+"/credentials",
 		map[string]any{"kind": "tenant", "name": "people", "scope": "operate"}, &people)
@@ -157,7 +158,7 @@ func (f *field) call(method, path string, in, out any) {
 func (f *field) machine(change ...func(*ec2.RunInstancesInput)) types.Instance {
 	f.t.Helper()
 	in := &ec2.RunInstancesInput{
-		ImageId:               aws.String(ec2sim.PublicImage("us-east-1", "x86_64")),
+		ImageId:               aws.String(simclient.PublicImage("us-east-1", "x86_64")),
 		InstanceType:          fieldType,
 		MinCount:              aws.Int32(1),
 		MaxCount:              aws.Int32(1),
@@ -233,7 +234,7 @@ func (f *field) sells(zones ...string) {
 		moves[i] = activities.PriceMove{AZ: zone, Price: fmt.Sprintf("%.4f", 0.0325+float64(i)/1000), At: now}
 	}
 	store, place := &prices.Prices{DB: f.DB}, activities.TypeInRegion{Region: "us-east-1", InstanceType: fieldType}
-	require.NoError(f.t, store.KeepOnDemand(f.t.Context(), place, 0.096, now))
+	require.NoError(f.t, store.KeepOnDemand(f.t.Context(), place, activities.ListPrice{Amount: 0.096, Currency: "USD"}, now))
 	_, err := store.KeepMoves(f.t.Context(), place, moves, now.Add(-time.Minute), now.Add(time.Millisecond))
 	require.NoError(f.t, err)
 }
@@ -301,7 +302,7 @@ func (f *field) list(sql string, args ...any) (out []string) {
 	return out
 }
 
-func (f *field) fault(in ec2sim.Fault) {
+func (f *field) fault(in simclient.Fault) {
 	f.t.Helper()
 	if in.Times == 0 {
 		in.Times = -1

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // encoded is the kind of message with which AWS refuses for want of a permission.
@@ -21,17 +22,17 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
-		faults []ec2sim.Fault
+		faults []simclient.Fault
 		mode   string // of the heir, when it has to be another one
 	}{
-		"a policy forbids the zone's spot": {faults: []ec2sim.Fault{{
+		"a policy forbids the zone's spot": {faults: []simclient.Fault{{
 			Action:  "RunInstances",
 			Pool:    "*.us-east-1b",
 			Code:    "UnauthorizedOperation",
 			Message: encoded,
 		}}},
 		"a policy forbids spot": {
-			faults: []ec2sim.Fault{{
+			faults: []simclient.Fault{{
 				Action:  "RunInstances",
 				Market:  "spot",
 				Code:    "UnauthorizedOperation",
@@ -40,7 +41,7 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 			mode: "ondemand",
 		},
 		"the service-linked role of spot": {
-			faults: []ec2sim.Fault{{
+			faults: []simclient.Fault{{
 				Action:  "RunInstances",
 				Market:  "spot",
 				Code:    "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
@@ -48,44 +49,44 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 			}},
 			mode: "ondemand",
 		},
-		"a combination of parameters": {faults: []ec2sim.Fault{{
+		"a combination of parameters": {faults: []simclient.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "InvalidParameterCombination",
 		}}},
-		"a deleted subnet": {faults: []ec2sim.Fault{{
+		"a deleted subnet": {faults: []simclient.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "InvalidSubnetID.NotFound",
 		}}},
-		"one sick zone, 500": {faults: []ec2sim.Fault{{
+		"one sick zone, 500": {faults: []simclient.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "InternalError",
 			Status: 500,
 		}}},
-		"one sick zone, 503": {faults: []ec2sim.Fault{{
+		"one sick zone, 503": {faults: []simclient.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "ServiceUnavailable",
 			Status: 503,
 		}}},
-		"a code that is not known": {faults: []ec2sim.Fault{{
+		"a code that is not known": {faults: []simclient.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "SomethingNew",
 			Status: 400,
 		}}},
-		"born dead in one pool": {faults: []ec2sim.Fault{{
+		"born dead in one pool": {faults: []simclient.Fault{{
 			Pool: "*.us-east-1b",
-			Mode: ec2sim.FaultStillborn,
+			Mode: simclient.FaultStillborn,
 			Code: "Server.InsufficientInstanceCapacity",
 		}}},
 		"born dead in every spot pool": {
-			faults: []ec2sim.Fault{{Market: "spot", Mode: ec2sim.FaultStillborn, Code: "Server.InternalError"}},
+			faults: []simclient.Fault{{Market: "spot", Mode: simclient.FaultStillborn, Code: "Server.InternalError"}},
 			mode:   "ondemand",
 		},
-		"reads are throttled to nothing": {faults: []ec2sim.Fault{
+		"reads are throttled to nothing": {faults: []simclient.Fault{
 			{
 				Action: "DescribeInstances",
 				Code:   "RequestLimitExceeded",
@@ -97,14 +98,14 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 				Status: 503,
 			}, {Action: "DescribeInstanceAttribute", Code: "RequestLimitExceeded", Status: 503}}},
 		"every zone's spot is empty": {
-			faults: []ec2sim.Fault{{Action: "RunInstances", Market: "spot", Code: "InsufficientInstanceCapacity"}},
+			faults: []simclient.Fault{{Action: "RunInstances", Market: "spot", Code: "InsufficientInstanceCapacity"}},
 			mode:   "ondemand",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+			f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 			m := f.join("web", f.machine())
 			for _, fault := range c.faults {
 				f.fault(fault)
@@ -134,22 +135,22 @@ func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
-		fault ec2sim.Fault
+		fault simclient.Fault
 		words []string
 	}{
-		"permission": {ec2sim.Fault{
+		"permission": {simclient.Fault{
 			Action:  "RunInstances",
 			Code:    "UnauthorizedOperation",
 			Message: encoded,
 		}, []string{"web", "ec2:RunInstances", "permission"}},
-		"key of a volume": {ec2sim.Fault{Mode: ec2sim.FaultStillborn, Code: "Client.InvalidKMSKey.InvalidState"},
+		"key of a volume": {simclient.Fault{Mode: simclient.FaultStillborn, Code: "Client.InvalidKMSKey.InvalidState"},
 			[]string{"web", "KMS key"}},
-		"image": {ec2sim.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound"}, []string{"web", "image"}},
+		"image": {simclient.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound"}, []string{"web", "image"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+			f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 			m := f.join("web", f.machine())
 			f.fault(c.fault)
 			out := m.lose()
@@ -171,9 +172,9 @@ func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
 func TestADeletedKeyPair(t *testing.T) {
 	t.Parallel()
 
-	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.KeyName = aws.String("ops") }))
-	f.fault(ec2sim.Fault{Action: "RunInstances", Code: "InvalidKeyPair.NotFound", Times: 1})
+	f.fault(simclient.Fault{Action: "RunInstances", Code: "InvalidKeyPair.NotFound", Times: 1})
 	out := m.lose()
 	require.Equal(t, "m5.large.us-east-1b", out.HeirPool)
 	require.Equal(t, []string{"spot/m5.large.us-east-1b", "spot/m5.large.us-east-1b"}, out.Launches)

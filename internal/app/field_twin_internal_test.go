@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // elaborate is an instance with much that EC2's defaults do not give.
@@ -45,7 +46,7 @@ func elaborate(in *ec2.RunInstancesInput) {
 func TestAReplacementIsATwin(t *testing.T) {
 	t.Parallel()
 
-	f := newField(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 16, Checks: 10}})
+	f := newField(t, ec2sim.Options{Delays: simclient.Delays{Pending: 16, Checks: 10}})
 	old := f.machine(elaborate)
 	_, err := f.ec2.ModifyInstanceAttribute(t.Context(), &ec2.ModifyInstanceAttributeInput{InstanceId: old.InstanceId,
 		SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)}})
@@ -117,9 +118,9 @@ func (f *field) describe(id string) types.Instance {
 func TestADisabledKey(t *testing.T) {
 	t.Parallel()
 
-	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 	m := f.join("web", f.machine(elaborate))
-	require.NoError(t, f.sim.ChangeKey(t.Context(), ec2sim.KeyChange{KeyID: "key-1", State: "Disabled"}))
+	require.NoError(t, f.sim.ChangeKey(t.Context(), simclient.KeyChange{KeyID: "key-1", State: "Disabled"}))
 	out := m.lose()
 	require.Empty(t, out.Heir)
 	require.LessOrEqual(t, out.Replicas, 3)
@@ -130,19 +131,19 @@ func TestADisabledKey(t *testing.T) {
 func TestAFullSubnet(t *testing.T) {
 	t.Parallel()
 
-	for name, state := range map[string]string{"full": ec2sim.SubnetFull, "deleted": ec2sim.SubnetDeleted} {
+	for name, state := range map[string]string{"full": simclient.SubnetFull, "deleted": simclient.SubnetDeleted} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+			f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 			require.NoError(t, f.sim.ChangeSubnet(t.Context(),
-				ec2sim.SubnetChange{Account: fieldAccount, Second: "us-east-1b"}))
+				simclient.SubnetChange{Account: fieldAccount, Second: "us-east-1b"}))
 			m := f.join("web", f.machine())
 			second := ec2sim.SecondSubnetID(fieldAccount, "us-east-1b")
 			first := ec2sim.SubnetID(fieldAccount, "us-east-1b")
 			for _, id := range []string{first, second} { // whichever is preferred
 				if f.list(`SELECT template->'subnets'->'us-east-1b'->>0 FROM launch_templates`)[0] == id {
-					require.NoError(t, f.sim.ChangeSubnet(t.Context(), ec2sim.SubnetChange{
+					require.NoError(t, f.sim.ChangeSubnet(t.Context(), simclient.SubnetChange{
 						Account:  fieldAccount,
 						SubnetID: id,
 						State:    state,
@@ -181,13 +182,13 @@ func TestAPersistentRequestEndsWithItsInstance(t *testing.T) {
 func TestALaunchTemplateIsTheSource(t *testing.T) {
 	t.Parallel()
 
-	f := newField(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 	lt, err := f.ec2.CreateLaunchTemplate(t.Context(), &ec2.CreateLaunchTemplateInput{
 		LaunchTemplateName: aws.String("web"),
 		LaunchTemplateData: &types.RequestLaunchTemplateData{UserData: aws.String("ZnJvbSB0aGUgdGVtcGxhdGU=")},
 	})
 	require.NoError(t, err)
-	f.fault(ec2sim.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
+	f.fault(simclient.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
 	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
 		in.UserData, in.LaunchTemplate = nil, &types.LaunchTemplateSpecification{
 			LaunchTemplateId: lt.LaunchTemplate.LaunchTemplateId,

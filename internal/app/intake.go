@@ -32,6 +32,7 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 			Store:   store,
 			Fleet:   a.ec2Fleet(),
 			Follow:  follow,
+			Wake:    a.Workflows.Wake,
 			ActOn:   a.Config.Events.ActOn,
 			Metrics: metrics,
 			Log:     a.Log.With("queue", address),
@@ -153,6 +154,19 @@ func (d doorCounts) Take(
 ) (*roles.Taken, error) {
 	got, err := d.Store.Take(ctx, clientID, n, judge)
 	d.counts.record(n, got, err)
+	return got, err
+}
+
+// TakeTogether implements intake.Store.
+func (d doorCounts) TakeTogether(
+	ctx context.Context,
+	notices []intake.Incoming,
+	judge roles.NoticeJudge,
+) ([]*roles.Taken, error) {
+	got, err := d.Store.TakeTogether(ctx, notices, judge)
+	for n, t := range got {
+		d.counts.record(notices[n].Notice, t, err)
+	}
 	return got, err
 }
 

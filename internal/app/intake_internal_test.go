@@ -18,6 +18,7 @@ import (
 
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/moto"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -80,7 +81,7 @@ func TestEventsFailOverWithoutTemporal(t *testing.T) {
 		QueueUrl: queue.QueueUrl,
 		MessageBody: aws.String(fmt.Sprintf(
 			`{"version":"0","id":"e-1","detail-type":"EC2 Spot Instance Interruption Warning","source":"aws.ec2","account":%q,"time":%q,"region":"us-east-1","resources":[],"detail":{"instance-id":"i-0","instance-action":"terminate"}}`,
-			ec2sim.DefaultAccount,
+			simclient.DefaultAccount,
 			time.Now().UTC().Format(time.RFC3339),
 		)),
 	})

@@ -70,7 +70,20 @@ func (m *ec2Market) Moves(
 	since time.Time,
 	each func([]activities.PriceMove) error,
 ) error {
-	query := fleet.SpotPriceQuery{InstanceTypes: instanceTypes, Since: since}
+	return m.moves(ctx, region, fleet.SpotPriceQuery{InstanceTypes: instanceTypes, Since: since}, each)
+}
+
+// ProductMoves is Moves for a type with a product.
+func (m *ec2Market) ProductMoves(
+	ctx context.Context, p activities.ProductInRegion, since time.Time, each func([]activities.PriceMove) error,
+) error {
+	query := fleet.SpotPriceQuery{InstanceTypes: []string{p.InstanceType}, Product: p.Product, Since: since}
+	return m.moves(ctx, p.Region, query, each)
+}
+
+func (m *ec2Market) moves(
+	ctx context.Context, region string, query fleet.SpotPriceQuery, each func([]activities.PriceMove) error,
+) error {
 	return m.fleet.SpotPrices(ctx, fleet.Account{}, region, query, func(page []fleet.SpotPrice) error {
 		moves := make([]activities.PriceMove, len(page))
 		for i, p := range page {
@@ -80,7 +93,22 @@ func (m *ec2Market) Moves(
 	})
 }
 
-// OnDemandPrice is the list price in USD per hour.
-func (m *ec2Market) OnDemandPrice(ctx context.Context, region, instanceType string) (float64, error) {
-	return m.fleet.OnDemandPrice(ctx, region, instanceType)
+// OnDemandPrice is the list price of an hour on Linux.
+func (m *ec2Market) OnDemandPrice(ctx context.Context, region, instanceType string) (activities.ListPrice, error) {
+	price, err := m.fleet.OnDemandPrice(ctx, region, instanceType)
+	return activities.ListPrice(price), err
+}
+
+// ProductPrice is the list price of an hour with a product.
+func (m *ec2Market) ProductPrice(
+	ctx context.Context, region, instanceType, product string,
+) (activities.ListPrice, error) {
+	price, err := m.fleet.ProductPrice(ctx, region, instanceType, product)
+	return activities.ListPrice(price), err
+}
+
+// VolumePrice is the list price of a GB and month.
+func (m *ec2Market) VolumePrice(ctx context.Context, region, kind string) (activities.ListPrice, error) {
+	price, err := m.fleet.VolumePrice(ctx, region, kind)
+	return activities.ListPrice(price), err
 }

@@ -10,6 +10,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
@@ -23,7 +24,7 @@ type collected struct {
 	t       *testing.T
 	db      *pg.DB
 	prices  *activities.Prices
-	control *ec2sim.Client
+	control *simclient.Client
 }
 
 // newCollected plays by a clock.
@@ -41,7 +42,7 @@ func newCollected(t *testing.T, backfill time.Duration, now func() time.Time) *c
 		Now:             now,
 	})
 	require.NoError(t, err)
-	c := &collected{t: t, db: postgrestest.Open(t), control: ec2sim.NewClient(server.URL, server.Client())}
+	c := &collected{t: t, db: postgrestest.Open(t), control: simclient.NewClient(server.URL, server.Client())}
 	c.prices = &activities.Prices{
 		Store:    &prices.Prices{DB: c.db},
 		Market:   newEC2Market(provider),
@@ -128,14 +129,14 @@ func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
 		require.InDelta(t, 6*288, count(ofSibling), 12)
 	}
 
-	require.NoError(t, control.AddFault(t.Context(), ec2sim.Fault{
+	require.NoError(t, control.AddFault(t.Context(), simclient.Fault{
 		Action: "DescribeSpotPriceHistory",
 		Code:   "UnauthorizedOperation",
 	}))
 	got, err = prices.CollectPrices(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, int64(1), got.Failed)
-	require.NoError(t, control.AddFault(t.Context(), ec2sim.Fault{
+	require.NoError(t, control.AddFault(t.Context(), simclient.Fault{
 		Action: "DescribeSpotPriceHistory",
 		Code:   "UnauthorizedOperation",
 		Times:  -1,
@@ -154,7 +155,7 @@ func TestAnAdoptionKnowsTheMarket(t *testing.T) {
 			t.Parallel()
 			f := newField(t, ec2sim.Options{})
 			if name == "refused" {
-				f.fault(ec2sim.Fault{Action: "DescribeSpotPriceHistory", Code: "UnauthorizedOperation", Times: -1})
+				f.fault(simclient.Fault{Action: "DescribeSpotPriceHistory", Code: "UnauthorizedOperation", Times: -1})
 			}
 			on := f.machine()
 			f.call("POST", "/api/agents/register", map[string]any{

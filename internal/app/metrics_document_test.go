@@ -28,6 +28,7 @@ var metricNotes = map[string]metricNote{
 	"spotkeeper_agents_without_primary":               {"gauge", "stable", fleetWide},
 	"spotkeeper_engine_info":                          {"gauge", "beta", each},
 	"spotkeeper_engine_serves_what_it_should":         {"gauge", "beta", each},
+	"spotkeeper_engine_unsafe":                        {"gauge", "beta", each},
 	"spotkeeper_event_age_seconds":                    {"histogram", "stable", own},
 	"spotkeeper_events_total":                         {"counter", "stable", own},
 	"spotkeeper_failover_seconds":                     {"histogram", "stable", fleetWide},

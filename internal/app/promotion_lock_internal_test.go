@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
 )
 
@@ -50,7 +51,7 @@ func TestAPromotionHasTheLocksOfATermination(t *testing.T) {
 	_, code := promote()
 	require.NotContains(t, code, "instance.", "it goes on to the Guardian, which is away here: %s", f.log.String())
 
-	f.fault(ec2sim.Fault{Action: "DescribeInstances", Code: "UnauthorizedOperation", Times: 2}) // it is asked again with a new session
+	f.fault(simclient.Fault{Action: "DescribeInstances", Code: "UnauthorizedOperation", Times: 2}) // it is asked again with a new session
 	status, code := promote()
 	require.GreaterOrEqual(t, status, 400)
 	require.Equal(t, "launch.refused", code, "a lock that cannot be looked at is closed")

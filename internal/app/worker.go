@@ -206,11 +206,17 @@ func (a *App) newWorker(queue string, activitiesAtOnce int) worker.Worker {
 // ec2Fleet is the way to EC2 that seals what may hold secrets.
 func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
-// preflight checks agents in calm.
+// quotas holds the limits of accounts against what the loss of a zone would need.
 func (a *App) quotas() *activities.Quotas {
 	return &activities.Quotas{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
 }
 
+// scores reads placement scores in calm.
+func (a *App) scores() *activities.Scores {
+	return &activities.Scores{Store: &postgres.Scores{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+}
+
+// preflight checks agents in calm.
 func (a *App) preflight() *activities.Preflights {
 	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
 }
@@ -265,6 +271,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Workflows:  a.Workflows,
 			Preflights: a.preflight(),
 			Quotas:     a.quotas(),
+			Scores:     a.scores(),
 			Log:        a.Log,
 		},
 		&activities.Standbys{
@@ -337,7 +344,7 @@ func (a *App) workerPages() http.Handler {
 			return
 		}
 		ready := true
-		checks := []func(context.Context) error{a.engines.serving.Check, a.attributes.Check}
+		checks := []func(context.Context) error{a.engines.serving.Check, a.checkPython, a.attributes.Check}
 		for _, one := range a.intakes {
 			checks = append(checks, one.Check)
 		}

@@ -79,8 +79,8 @@ func (a *Agent) Status() Status {
 // serveSocket answers the agent's own commands. The socket is open to its user alone, and
 // there is no other way in.
 func (a *Agent) serveSocket(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(a.s.Socket),
-		0o755); err != nil { //nolint:gosec // commands of all users may see that it is there
+	//nolint:gosec // commands of all users may see that it is there
+	if err := os.MkdirAll(filepath.Dir(a.s.Socket), 0o755); err != nil {
 		return err
 	}
 	if err := removeStale(ctx, a.s.Socket); err != nil {

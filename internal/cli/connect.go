@@ -124,7 +124,7 @@ func (c *caller) Do(r *http.Request) (*http.Response, error) {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	r.Header.Set("User-Agent", "spotkeeper-cli/"+version())
-	resp, err := c.http.Do(r)
+	resp, err := c.http.Do(r) //nolint:gosec // the user names the server
 	if err != nil {
 		if cause, ok := errors.AsType[*url.Error](err); ok && !errors.Is(err, context.Canceled) {
 			return nil, fmt.Errorf("%s does not answer: %w", c.server, cause.Err)

@@ -53,7 +53,7 @@ func (p *program) loadContexts() (contexts, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return out, fmt.Errorf("%s holds tokens and may be read by others: chmod 600 %s", path, path)
 	}
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // the user names the file
 	if err != nil {
 		return out, err
 	}

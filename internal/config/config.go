@@ -117,9 +117,16 @@ type Log struct {
 
 // Engine configures decision engines.
 type Engine struct {
-	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: run uploaded Python engines and models in a supervised subprocess"`
+	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: run uploaded Python engines and models in a sandbox, or not at all; unsafe: run them where there is no sandbox too"`
 	PythonPath  string `env:"ENGINE_PYTHON_PATH" envDefault:"python3" doc:"the interpreter"`
 	ONNXLibrary string `env:"ONNXRUNTIME_LIB" doc:"path of libonnxruntime; empty: ONNX models are off"`
+}
+
+// RunsPython says whether uploaded Python is run at all, and whether it is run where
+// there is no sandbox.
+func (e Engine) RunsPython() (runs, unsafe bool) {
+	unsafe = e.Python == "unsafe"
+	return unsafe || e.Python == "on", unsafe
 }
 
 // Artifacts say where uploaded models live.
@@ -191,8 +198,8 @@ func (c Config) validate() error {
 	if l := c.API.Launcher; l != "" && l != "control-plane" && l != "agent" {
 		problems = append(problems, fmt.Errorf("DEFAULT_LAUNCHER must be control-plane or agent, not %q", l))
 	}
-	if python := c.Engine.Python; python != "on" && python != "off" && python != "" {
-		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on or off, not %q", python))
+	if python := c.Engine.Python; !slices.Contains([]string{"on", "off", "unsafe", ""}, python) {
+		problems = append(problems, fmt.Errorf("ENGINE_PYTHON must be on, off or unsafe, not %q", python))
 	}
 	if (c.Temporal.Deployment == "") != (c.Temporal.BuildID == "") {
 		problems = append(problems, errors.New("TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID are given together"))

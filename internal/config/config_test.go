@@ -110,7 +110,7 @@ func TestProblemsNameTheVariable(t *testing.T) {
 	})
 	require.ErrorContains(t, err, `LOG_LEVEL cannot be read: slog: level string "loud": unknown name`)
 	require.ErrorContains(t, err, `NOTICE_WAIT cannot be read: unable to parse duration: time: invalid duration "soon"`)
-	require.ErrorContains(t, err, `ENGINE_PYTHON must be on or off, not "yes"`)
+	require.ErrorContains(t, err, `ENGINE_PYTHON must be on, off or unsafe, not "yes"`)
 	require.NotContains(t, err.Error(), "slog.Level")
 }
 

@@ -15,24 +15,31 @@ type phase int
 const (
 	receiving phase = iota // the client's bytes: a header or a body
 	idle                   // the next request
-	answering              // us
+	unproven               // our answer, for a caller who has not been authenticated
+	answering              // our answer, for a caller who has
 )
 
 // conns counts open connections. When there are too many, it closes the one that has
-// waited longest for the bytes of its client, then the one that has been idle longest;
-// a request that is being answered is never cut off. So a client that sends slowly makes
-// room for those that do not.
+// waited longest for the bytes of its client, then the one that has been idle longest,
+// then the one whose unknown caller has been answered longest. The request of a known
+// caller is not cut off, unless that caller has more connections than are kept for one.
+// So a client that sends or reads slowly makes room for those that do not.
 type conns struct {
-	most    int
-	refused *prometheus.CounterVec
+	most          int
+	mostPerCaller int // connections of one known caller that are not closed to make room
+	refused       *prometheus.CounterVec
 
 	mu      sync.Mutex
 	open    int
+	kept    map[string]int        // connections in the phase answering, by caller
 	waiting [answering]*list.List // of *conn, by phase, the longest wait first
 }
 
-func newConns(most int, refused *prometheus.CounterVec) *conns {
-	return &conns{most: most, refused: refused, waiting: [answering]*list.List{receiving: list.New(), idle: list.New()}}
+func newConns(most, mostPerCaller int, refused *prometheus.CounterVec) *conns {
+	return &conns{
+		most: most, mostPerCaller: mostPerCaller, refused: refused, kept: map[string]int{},
+		waiting: [answering]*list.List{receiving: list.New(), idle: list.New(), unproven: list.New()},
+	}
 }
 
 // conn is one connection of the listener.
@@ -41,7 +48,8 @@ type conn struct {
 
 	all    *conns
 	phase  phase
-	place  *list.Element // in all.waiting[phase]; nil while it is answered or closed
+	caller string        // counted in all.kept while the phase is answering
+	place  *list.Element // in all.waiting[phase]; nil while a known caller is answered, or closed
 	closed bool
 }
 
@@ -122,6 +130,12 @@ func (s *conns) leave(c *conn) {
 		s.waiting[c.phase].Remove(c.place)
 		c.place = nil
 	}
+	if c.caller != "" {
+		if s.kept[c.caller]--; s.kept[c.caller] == 0 {
+			delete(s.kept, c.caller)
+		}
+		c.caller = ""
+	}
 }
 
 func (s *conns) forget(c *conn) {
@@ -161,9 +175,25 @@ func (s *conns) served(c *conn) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !c.closed {
-		s.wait(c, answering)
+	if !c.closed && c.phase != answering {
+		s.wait(c, unproven)
 	}
+}
+
+// admit keeps the connection of a known caller until its next request, unless as many are
+// kept for that caller already.
+func (s *conns) admit(c *conn, caller string) {
+	if c == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.closed || c.phase == answering || s.kept[caller] >= s.mostPerCaller {
+		return
+	}
+	s.wait(c, answering)
+	c.caller = caller
+	s.kept[caller]++
 }
 
 func (s *conns) count() int {

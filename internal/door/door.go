@@ -24,6 +24,7 @@ var (
 // Limits bound what callers hold at once. A zero field takes its default.
 type Limits struct {
 	Conns       int           // open connections; 8192
+	PerCaller   int           // of them that one known caller keeps when room is made; an eighth of Conns
 	HeaderBytes int           // of one request; 32 KiB
 	HeaderTime  time.Duration // to receive a header; 10 s
 	BodyTime    time.Duration // to receive a body; 15 s. A handler may extend it for its own request
@@ -37,6 +38,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	orDefault(&l.Conns, 8192)
+	orDefault(&l.PerCaller, max(l.Conns/8, 1))
 	orDefault(&l.HeaderBytes, 32<<10)
 	orDefault(&l.HeaderTime, 10*time.Second)
 	orDefault(&l.BodyTime, 15*time.Second)
@@ -72,7 +74,7 @@ func New(limits Limits, reg prometheus.Registerer) *Door {
 	}, []string{"which"})
 	d := &Door{
 		limits:  limits,
-		conns:   newConns(limits.Conns, refused),
+		conns:   newConns(limits.Conns, limits.PerCaller, refused),
 		known:   &budget{most: limits.KnownBytes},
 		unknown: &budget{most: limits.UnknownBytes, mostPerAddress: limits.UnknownPerAddress},
 	}
@@ -154,10 +156,11 @@ func (r *request) release() {
 	}
 }
 
-// Admit says that the caller of a request is known. Its connection is then not closed to
-// make room for another one, although its body may still arrive.
-func Admit(ctx context.Context) {
+// Admit says that the caller of a request is known, and by which name its connections are
+// counted. Its connection is then not closed to make room for another one, although its
+// body may still arrive or its answer be read slowly.
+func Admit(ctx context.Context, caller string) {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
-		r.door.conns.served(r.conn)
+		r.door.conns.admit(r.conn, caller)
 	}
 }

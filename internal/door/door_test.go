@@ -65,7 +65,7 @@ func status(t *testing.T, c net.Conn) string {
 func answerWith(limit int64, known bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if known {
-			door.Admit(r.Context())
+			door.Admit(r.Context(), "a1")
 		}
 		body, err := door.ReadBody(w, r, limit, door.Caller{Known: known, Address: "192.0.2.1"})
 		var large *http.MaxBytesError
@@ -179,7 +179,7 @@ func TestOneThatIsAnsweredIsNotCutOff(t *testing.T) {
 	entered := make(chan struct{}, 1)
 	known := answerWith(1<<10, true)
 	address := serve(t, door.Limits{Conns: 2}, nil, func(w http.ResponseWriter, r *http.Request) {
-		door.Admit(r.Context())
+		door.Admit(r.Context(), "a1")
 		entered <- struct{}{}
 		known(w, r)
 	})
@@ -196,6 +196,98 @@ func TestOneThatIsAnsweredIsNotCutOff(t *testing.T) {
 	_, err := io.WriteString(mine, "cd")
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/1.1 200 OK", status(t, mine))
+}
+
+// TestAKnownCallerKeepsAShare: one who has a good token and sends slowly on many
+// connections keeps its share of them, and makes room with the others.
+func TestAKnownCallerKeepsAShare(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{}, 1)
+	known := answerWith(1<<10, false)
+	address := serve(t, door.Limits{Conns: 4, PerCaller: 2}, nil, func(w http.ResponseWriter, r *http.Request) {
+		door.Admit(r.Context(), r.Header.Get("X-From"))
+		entered <- struct{}{}
+		known(w, r)
+	})
+	slow := func(from string) net.Conn {
+		c := dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nX-From: "+from+"\r\nContent-Length: 4\r\n\r\nab")
+		<-entered
+		return c
+	}
+	var thief []net.Conn
+	for range 4 {
+		thief = append(thief, slow("thief"))
+	}
+	first, second := slow("good"), slow("good")
+	require.Empty(t, status(t, thief[2]), "it is beyond the share and made room")
+	require.Empty(t, status(t, thief[3]), "it is beyond the share and made room")
+	for _, c := range []net.Conn{first, second, thief[0], thief[1]} {
+		_, err := io.WriteString(c, "cd")
+		require.NoError(t, err)
+		require.Equal(t, "HTTP/1.1 200 OK", status(t, c))
+	}
+}
+
+// TestOneThatReadsSlowlyMakesRoom: an unknown caller who asks for a long answer and does
+// not read it makes room for others, and a known one does not.
+func TestOneThatReadsSlowlyMakesRoom(t *testing.T) {
+	t.Parallel()
+	begun, ended := make(chan struct{}, 4), make(chan string, 4)
+	address := serve(t, door.Limits{Conns: 2, WriteTime: time.Hour}, nil, func(w http.ResponseWriter, r *http.Request) {
+		from := r.Header.Get("X-From")
+		if from != "" {
+			door.Admit(r.Context(), from)
+		}
+		if r.URL.Path == "/short" {
+			return
+		}
+		begun <- struct{}{}
+		for {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				ended <- from
+				return
+			}
+		}
+	})
+	unread := func(from string) {
+		dial(t, address, "GET /long HTTP/1.1\r\nHost: x\r\nX-From: "+from+"\r\n\r\n")
+		<-begun
+	}
+	unread("known")
+	unread("")
+	short := dial(t, address, "GET /short HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	require.Empty(t, <-ended, "the unknown one was cut off")
+	require.Equal(t, "HTTP/1.1 200 OK", status(t, short))
+	require.Empty(t, ended, "the known one was not")
+}
+
+// TestIdleConnectionsMakeRoom: connections that wait for their next request are closed
+// before a new one is refused.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	const most = 50
+	reg := prometheus.NewRegistry()
+	address := serve(t, door.Limits{Conns: most, IdleTime: time.Hour}, reg, answerWith(1<<10, false))
+	for range 10 * most {
+		c := dial(t, address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.Equal(t, "HTTP/1.1 200 OK", status(t, c))
+	}
+	require.LessOrEqual(t, gauge(t, reg, "spotkeeper_http_connections"), float64(most))
+}
+
+// TestOtherProtocolsAreRefused: without TLS only HTTP/1 is spoken, so that no connection
+// carries many requests past the limits.
+func TestOtherProtocolsAreRefused(t *testing.T) {
+	t.Parallel()
+	address := serve(t, door.Limits{}, nil, answerWith(1<<10, false))
+	var only http.Protocols
+	only.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &only}
+	defer transport.CloseIdleConnections()
+	require.Error(t, beat(&http.Client{Transport: transport}, address))
+	upgrade := dial(t, address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"+
+		"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n")
+	require.Equal(t, "HTTP/1.1 200 OK", status(t, upgrade), "the upgrade is ignored")
 }
 
 func TestWhatIsTooSlowIsEnded(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 )
 
@@ -34,7 +35,7 @@ func (c *cloud) sts(creds aws.CredentialsProvider) *sts.Client {
 func TestRolesLeadIntoAnotherAccount(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{Now: time.Now})
-	own := credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", "")
+	own := credentials.NewStaticCredentialsProvider(simclient.AccessKey(account), "secret", "")
 	assume := func(id string) aws.CredentialsProvider {
 		return stscreds.NewAssumeRoleProvider(c.sts(own), role, func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName, o.ExternalID = "test", aws.String(id)
@@ -42,7 +43,7 @@ func TestRolesLeadIntoAnotherAccount(t *testing.T) {
 	}
 	_, err := assume("right").Retrieve(t.Context())
 	refused(t, err, "AccessDenied", http.StatusForbidden) // nobody registered the role
-	require.NoError(t, c.ctl.AddRole(t.Context(), ec2sim.Role{ARN: role, ExternalID: "right"}))
+	require.NoError(t, c.ctl.AddRole(t.Context(), simclient.Role{ARN: role, ExternalID: "right"}))
 	_, err = assume("wrong").Retrieve(t.Context())
 	refused(t, err, "AccessDenied", http.StatusForbidden)
 	_, err = c.sts(own).AssumeRole(t.Context(), &sts.AssumeRoleInput{
@@ -84,7 +85,7 @@ func TestPriceList(t *testing.T) {
 		BaseEndpoint: aws.String(c.srv.URL),
 		HTTPClient:   fleet.SafeBodies(c.srv.Client()),
 		Retryer:      aws.NopRetryer{},
-		Credentials:  credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
+		Credentials:  credentials.NewStaticCredentialsProvider(simclient.AccessKey(account), "secret", ""),
 	})
 	is := func(field, value string) pricingtypes.Filter {
 		return pricingtypes.Filter{

@@ -11,8 +11,22 @@ type region struct {
 	location string // as the price list writes it
 	zones    []zone
 	local    []zone  // Local and Wavelength Zones: in no list of pools, and launched in by name only
-	factor   float64 // prices relative to us-east-1
+	factor   float64 // prices relative to us-east-1, in the currency of the partition
+	partition
 }
+
+// partition is a part of AWS with accounts, names and a currency of its own.
+type partition struct {
+	name     string
+	domain   string // of its endpoints
+	currency string
+}
+
+var (
+	commercial = partition{"aws", "amazonaws.com", "USD"}
+	china      = partition{"aws-cn", "amazonaws.com.cn", "CNY"}
+	government = partition{"aws-us-gov", "amazonaws.com", "USD"}
+)
 
 type zone struct{ name, id, kind string }
 
@@ -22,11 +36,13 @@ const ordinary = "availability-zone"
 func (r region) all() []zone { return append(r.zones[:len(r.zones):len(r.zones)], r.local...) }
 
 var regions = []region{
-	{"eu-west-1", "EU (Ireland)", zones("eu-west-1", "euw1", "abc"), nil, 1.115},
+	{"eu-west-1", "EU (Ireland)", zones("eu-west-1", "euw1", "abc"), nil, 1.115, commercial},
 	{"us-east-1", "US East (N. Virginia)", zones("us-east-1", "use1", "abcdef"),
-		[]zone{{"us-east-1-wl1-bos-wlz-1", "use1-wl1-bos-wlz1", "wavelength-zone"}}, 1},
+		[]zone{{"us-east-1-wl1-bos-wlz-1", "use1-wl1-bos-wlz1", "wavelength-zone"}}, 1, commercial},
 	{"us-west-2", "US West (Oregon)", zones("us-west-2", "usw2", "abcd"),
-		[]zone{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}}, 1},
+		[]zone{{"us-west-2-lax-1a", "usw2-lax1-az1", "local-zone"}}, 1, commercial},
+	{"cn-north-1", "China (Beijing)", zones("cn-north-1", "cnn1", "abc"), nil, 6.2, china},
+	{"us-gov-west-1", "AWS GovCloud (US-West)", zones("us-gov-west-1", "usgw1", "abc"), nil, 1.25, government},
 }
 
 func zones(region, short, letters string) []zone {
@@ -133,9 +149,6 @@ func buildTypes() []instanceType {
 
 // onDemand is the Linux list price per hour.
 func (t instanceType) onDemand(r region) float64 { return t.price * r.factor }
-
-// windows is what the Windows licence adds per hour.
-func (t instanceType) windows() float64 { return 0.046 * float64(t.vcpus) }
 
 // poolID names the capacity of a type in a zone, as the product does.
 func poolID(instanceType, zone string) string { return instanceType + "." + zone }

@@ -1,6 +1,10 @@
 package ec2sim
 
-import "time"
+import (
+	"time"
+
+	"spotkeeper/internal/ec2sim/client"
+)
 
 type changeItem struct {
 	ID      string    `xml:"instanceId"`
@@ -56,7 +60,7 @@ func (c *call) stopInstances() (replier, error) {
 		switch state := i.state(c.now); {
 		case state == shuttingDown || state == terminated:
 			return incorrectState(i, state)
-		case i.Market == Spot && i.Behaviour == "terminate":
+		case i.Market == client.Spot && i.Behaviour == "terminate":
 			return fail(
 				"UnsupportedOperation",
 				"You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.",

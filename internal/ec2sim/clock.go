@@ -3,6 +3,8 @@ package ec2sim
 import (
 	"fmt"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // clock is a virtual clock over a real one: a straight line through (Real,
@@ -31,7 +33,7 @@ func (c *clock) now() time.Time {
 // rebase starts a new line at the present.
 func (c *clock) rebase() { c.Virtual, c.Real = c.now(), c.real().UTC() }
 
-func (c *clock) change(in ClockChange) error {
+func (c *clock) change(in client.ClockChange) error {
 	switch {
 	case in.Scale != nil && *in.Scale < 0:
 		return fmt.Errorf("scale %v would turn the clock back", *in.Scale)
@@ -53,6 +55,6 @@ func (c *clock) change(in ClockChange) error {
 	return nil
 }
 
-func (c *clock) state() ClockState { return ClockState{Now: c.now(), Scale: c.Scale} }
+func (c *clock) state() client.ClockState { return client.ClockState{Now: c.now(), Scale: c.Scale} }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

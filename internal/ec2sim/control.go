@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"path"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // routes is the control API. It is documented in doc.go.
@@ -29,6 +31,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /_sim/interrupt", post(s, s.postInterrupt))
 	mux.HandleFunc("POST /_sim/hazard", post(s, s.postHazard))
 	mux.HandleFunc("POST /_sim/price", post(s, s.postPrice))
+	mux.HandleFunc("POST /_sim/events", post(s, s.postAnnouncements))
 	mux.HandleFunc("POST /_sim/impair", post(s, s.postImpair))
 	mux.HandleFunc("POST /_sim/role", post(s, s.postRole))
 	mux.HandleFunc("POST /_sim/revoke", post(s, s.postRevoke))
@@ -94,14 +97,14 @@ func writeJSON(w http.ResponseWriter, v any, err error) {
 	_ = json.NewEncoder(w).Encode(v) // the caller may be gone
 }
 
-func (s *Server) postCapacity(in Capacity) (any, error) {
+func (s *Server) postCapacity(in client.Capacity) (any, error) {
 	named, err := s.world.setCapacity(in)
 	if err != nil {
 		return nil, err
 	}
-	out := Interrupted{InstanceIDs: []string{}}
+	out := client.Interrupted{InstanceIDs: []string{}}
 	for _, pool := range named {
-		if in.Reclaim && in.Market != OnDemand {
+		if in.Reclaim && in.Market != client.OnDemand {
 			ids, err := s.world.reclaim(pool, in.Limit, s.world.now())
 			if err != nil {
 				return nil, err
@@ -112,7 +115,7 @@ func (s *Server) postCapacity(in Capacity) (any, error) {
 	return out, nil
 }
 
-func (s *Server) postQuota(in Quota) (any, error) {
+func (s *Server) postQuota(in client.Quota) (any, error) {
 	if in.Account == "" {
 		in.Account = s.opts.Account
 	}
@@ -126,22 +129,22 @@ func (s *Server) postQuota(in Quota) (any, error) {
 	return nothing{}, nil
 }
 
-func (s *Server) postFault(in Fault) (any, error) {
+func (s *Server) postFault(in client.Fault) (any, error) {
 	if in.Mode == "" {
-		in.Mode = FaultError
+		in.Mode = client.FaultError
 		if in.Code == "" && in.LatencySeconds > 0 {
-			in.Mode = FaultLatency
+			in.Mode = client.FaultLatency
 		}
 	}
 	switch in.Mode {
-	case FaultError, FaultLost, FaultAfter, FaultLatency, FaultStillborn:
+	case client.FaultError, client.FaultLost, client.FaultAfter, client.FaultLatency, client.FaultStillborn:
 	default:
 		return nil, invalid("There is no mode of fault %q.", in.Mode)
 	}
 	if _, err := path.Match(in.Pool, ""); err != nil {
 		return nil, invalid("The pool pattern %q is malformed.", in.Pool)
 	}
-	if in.Mode == FaultStillborn && in.Action == "" {
+	if in.Mode == client.FaultStillborn && in.Action == "" {
 		in.Action = "RunInstances"
 	}
 	if in.Times == 0 {
@@ -157,7 +160,7 @@ func (s *Server) deleteFaults(nothing) (any, error) {
 	return nothing{}, nil
 }
 
-func (s *Server) postThrottle(in Throttle) (any, error) {
+func (s *Server) postThrottle(in client.Throttle) (any, error) {
 	if in.Action == "" {
 		return nil, invalid("A throttle names an action, or * for all.")
 	}
@@ -182,7 +185,7 @@ func (s *Server) postDelays(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, out, err)
 }
 
-func (s *Server) postClock(in ClockChange) (any, error) {
+func (s *Server) postClock(in client.ClockChange) (any, error) {
 	c := &s.world.changeSettings().Clock
 	if err := c.change(in); err != nil {
 		return nil, invalid("The clock cannot do that: %v.", err)
@@ -190,12 +193,12 @@ func (s *Server) postClock(in ClockChange) (any, error) {
 	return c.state(), nil
 }
 
-func (s *Server) postInterrupt(in Interruption) (any, error) {
+func (s *Server) postInterrupt(in client.Interruption) (any, error) {
 	ids, err := s.world.interrupt(in, s.world.now())
-	return Interrupted{InstanceIDs: ids}, err
+	return client.Interrupted{InstanceIDs: ids}, err
 }
 
-func (s *Server) postHazard(in Hazard) (any, error) {
+func (s *Server) postHazard(in client.Hazard) (any, error) {
 	if in.Factor < 0 {
 		return nil, invalid("A hazard is not negative.")
 	}
@@ -203,7 +206,7 @@ func (s *Server) postHazard(in Hazard) (any, error) {
 	return in, nil
 }
 
-func (s *Server) postPrice(in PriceChange) (any, error) {
+func (s *Server) postPrice(in client.PriceChange) (any, error) {
 	if _, _, _, ok := splitPool(in.Pool); !ok || in.Price < 0 {
 		return nil, invalid("There is no pool %q that could cost %v.", in.Pool, in.Price)
 	}
@@ -212,7 +215,7 @@ func (s *Server) postPrice(in PriceChange) (any, error) {
 	return nothing{}, nil
 }
 
-func (s *Server) postImpair(in Impairment) (any, error) {
+func (s *Server) postImpair(in client.Impairment) (any, error) {
 	i, ok := s.world.instances.rows[in.InstanceID]
 	if !ok {
 		return nil, notHere(in.InstanceID)
@@ -226,7 +229,7 @@ func notHere(id string) error {
 	return &apiError{"InvalidInstanceID.NotFound", fmt.Sprintf("There is no instance %q.", id), http.StatusNotFound}
 }
 
-func (s *Server) postRole(in Role) (any, error) {
+func (s *Server) postRole(in client.Role) (any, error) {
 	if _, _, ok := splitRole(in.ARN); !ok {
 		return nil, invalid("%q is not the ARN of a role.", in.ARN)
 	}
@@ -238,20 +241,20 @@ func (s *Server) postRole(in Role) (any, error) {
 	return nothing{}, nil
 }
 
-func (s *Server) postRevoke(in Revocation) (any, error) {
+func (s *Server) postRevoke(in client.Revocation) (any, error) {
 	if !isAccount(in.Account) {
 		return nil, invalid("%q is no account.", in.Account)
 	}
 	set := s.world.changeSettings()
 	if set.Revoked == nil {
-		set.Revoked = map[string]Revocation{}
+		set.Revoked = map[string]client.Revocation{}
 	}
 	in.Code, in.UpTo = cmp.Or(in.Code, "UnauthorizedOperation"), set.Sessions
 	set.Revoked[in.Account] = in
 	return nothing{}, nil
 }
 
-func (s *Server) postSubnet(in SubnetChange) (any, error) {
+func (s *Server) postSubnet(in client.SubnetChange) (any, error) {
 	set := s.world.changeSettings()
 	if set.Subnets == nil {
 		set.Subnets, set.Second = map[string]string{}, map[string]bool{}
@@ -269,7 +272,7 @@ func (s *Server) postSubnet(in SubnetChange) (any, error) {
 	return nothing{}, nil
 }
 
-func (s *Server) postKey(in KeyChange) (any, error) {
+func (s *Server) postKey(in client.KeyChange) (any, error) {
 	if in.KeyID == "" {
 		return nil, invalid("A key has an id.")
 	}

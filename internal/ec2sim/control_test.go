@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 func TestTheClockOnlyGoesForward(t *testing.T) {
@@ -24,7 +25,7 @@ func TestTheClockOnlyGoesForward(t *testing.T) {
 	}
 	real = real.Add(time.Second)
 	require.Equal(t, start.Add(time.Second), now())
-	_, err := c.ctl.ChangeClock(t.Context(), ec2sim.ClockChange{Scale: aws.Float64(60)})
+	_, err := c.ctl.ChangeClock(t.Context(), simclient.ClockChange{Scale: aws.Float64(60)})
 	require.NoError(t, err)
 	real = real.Add(time.Second)
 	require.Equal(t, start.Add(61*time.Second), now())
@@ -33,15 +34,15 @@ func TestTheClockOnlyGoesForward(t *testing.T) {
 	real = real.Add(time.Hour)
 	require.Equal(t, start.Add(61*time.Second), now())
 	to := start.Add(24 * time.Hour)
-	_, err = c.ctl.ChangeClock(t.Context(), ec2sim.ClockChange{Now: &to})
+	_, err = c.ctl.ChangeClock(t.Context(), simclient.ClockChange{Now: &to})
 	require.NoError(t, err)
 	require.Equal(t, to, now())
 	real = start // the machine's clock is set back
 	require.Equal(t, to, now())
-	for _, in := range []ec2sim.ClockChange{{Now: &start}, {AdvanceSeconds: aws.Float64(-1)},
+	for _, in := range []simclient.ClockChange{{Now: &start}, {AdvanceSeconds: aws.Float64(-1)},
 		{Scale: aws.Float64(-1)}} {
 		_, err := c.ctl.ChangeClock(t.Context(), in)
-		var e *ec2sim.ControlError
+		var e *simclient.ControlError
 		require.ErrorAs(t, err, &e)
 	}
 }
@@ -86,19 +87,19 @@ func TestBadControlRequests(t *testing.T) {
 
 func TestDelaysChangeOneByOne(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 1, Checks: 2}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Pending: 1, Checks: 2}})
 	res, err := c.srv.Client().Post(c.srv.URL+"/_sim/delays", "application/json",
 		strings.NewReader(`{"checks_seconds": 7}`))
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	state, err := c.ctl.State(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, ec2sim.Delays{Pending: 1, Checks: 7}, state.Delays)
-	require.NoError(t, c.ctl.SetDelays(t.Context(), ec2sim.Delays{Notice: 60}))
-	require.NoError(t, c.ctl.SetHazard(t.Context(), ec2sim.Hazard{Factor: 0}))
+	require.Equal(t, simclient.Delays{Pending: 1, Checks: 7}, state.Delays)
+	require.NoError(t, c.ctl.SetDelays(t.Context(), simclient.Delays{Notice: 60}))
+	require.NoError(t, c.ctl.SetHazard(t.Context(), simclient.Hazard{Factor: 0}))
 	state, err = c.ctl.State(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, ec2sim.Delays{Notice: 60}, state.Delays)
+	require.Equal(t, simclient.Delays{Notice: 60}, state.Delays)
 }
 
 func TestStateShowsPools(t *testing.T) {
@@ -107,7 +108,7 @@ func TestStateShowsPools(t *testing.T) {
 	c.launch(t, order("1", zoneA))
 	c.launch(t, onDemand("2", zoneA))
 	for limit, free := range map[int]int{5: 4, 0: 0} {
-		_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Market: ec2sim.Spot, Limit: limit})
+		_, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: poolA, Market: simclient.Spot, Limit: limit})
 		require.NoError(t, err)
 		state, err := c.ctl.State(t.Context())
 		require.NoError(t, err)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 var instanceFilters = []string{
@@ -66,13 +68,29 @@ func (c *call) named(filters []filter) ([]*instance, error) {
 		return slices.Compact(found), nil
 	}
 	var found []*instance
-	for _, i := range c.world.instances.rows {
+	for _, i := range c.candidates(filters) {
 		if c.mine(i) && i.described(c.now) && c.passes(i, filters) {
 			found = append(found, i)
 		}
 	}
 	slices.SortFunc(found, func(a, b *instance) int { return int(a.Seq - b.Seq) })
 	return found, nil
+}
+
+// candidates are the instances that the filters can select: a filter of whole ids is an
+// index, so that a fleet of thousands is not searched for each batch of ids.
+func (c *call) candidates(filters []filter) map[string]*instance {
+	at := slices.IndexFunc(filters, func(f filter) bool { return f.name == "instance-id" })
+	if at < 0 || slices.ContainsFunc(filters[at].values, func(v string) bool { return strings.ContainsAny(v, "*?") }) {
+		return c.world.instances.rows
+	}
+	out := make(map[string]*instance, len(filters[at].values))
+	for _, id := range filters[at].values {
+		if i, known := c.world.instances.rows[id]; known {
+			out[id] = i
+		}
+	}
+	return out
 }
 
 func (c *call) mine(i *instance) bool { return i.Account == c.account && i.Region == c.place.name }
@@ -122,7 +140,7 @@ func (c *call) passes(i *instance, filters []filter) bool {
 		case "instance-type":
 			return []string{i.Type}
 		case "instance-lifecycle":
-			if i.Market == Spot {
+			if i.Market == client.Spot {
 				return []string{"spot"}
 			}
 			return nil // there is no value for on-demand

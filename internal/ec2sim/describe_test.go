@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 func filter(name string, values ...string) types.Filter {
@@ -95,7 +96,7 @@ func TestPagesSurviveWhatComesAndGoes(t *testing.T) {
 
 func TestNotVisibleYet(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Visibility: 5}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Visibility: 5}})
 	id := c.launch(t, order("t", zoneA))
 	_, err := c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	refused(t, err, "InvalidInstanceID.NotFound", http.StatusBadRequest)
@@ -111,7 +112,7 @@ func TestNotVisibleYet(t *testing.T) {
 
 func TestStatesAreSeenLate(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Lag: 3}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Lag: 3}})
 	id := c.launch(t, order("t", zoneA))
 	c.advance(t, 10*time.Second)
 	_, err := c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
@@ -123,7 +124,7 @@ func TestStatesAreSeenLate(t *testing.T) {
 
 func TestLifeOfAnInstance(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 16, Checks: 10, ShuttingDown: 30}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Pending: 16, Checks: 10, ShuttingDown: 30}})
 	id := c.launch(t, order("t", zoneA))
 	status := func(all bool) []types.InstanceStatus {
 		out, err := c.DescribeInstanceStatus(t.Context(), &ec2.DescribeInstanceStatusInput{
@@ -179,7 +180,7 @@ func TestTerminateIsAllOrNothing(t *testing.T) {
 
 func TestStopAndStart(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 5, Stopping: 5}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Pending: 5, Stopping: 5}})
 	spot, id := c.launch(t, order("spot", zoneA)), c.launch(t, onDemand("od", zoneA))
 	c.advance(t, 5*time.Second)
 	_, err := c.StopInstances(t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{spot}})

@@ -1,6 +1,10 @@
 package ec2sim
 
-import "time"
+import (
+	"time"
+
+	"spotkeeper/internal/ec2sim/client"
+)
 
 type stateItem struct {
 	Code int    `xml:"code"`
@@ -34,6 +38,11 @@ type nicItem struct {
 	Private string      `xml:"privateIpAddress"`
 	Groups  []groupItem `xml:"groupSet>item"`
 	Public  string      `xml:"association>publicIp,omitempty"`
+	IPv6    []ipv6Item  `xml:"ipv6AddressesSet>item"`
+}
+
+type ipv6Item struct {
+	Address string `xml:"ipv6Address"`
 }
 
 type instanceItem struct {
@@ -55,6 +64,7 @@ type instanceItem struct {
 	VPC          string      `xml:"vpcId,omitempty"`
 	PrivateIP    string      `xml:"privateIpAddress,omitempty"`
 	PublicIP     string      `xml:"ipAddress,omitempty"`
+	IPv6         string      `xml:"ipv6Address,omitempty"`
 	Groups       []groupItem `xml:"groupSet>item"`
 	Reason       *reasonItem `xml:"stateReason"`
 	Architecture string      `xml:"architecture"`
@@ -74,6 +84,8 @@ type instanceItem struct {
 	HTTPEndpoint string      `xml:"metadataOptions>httpEndpoint"`
 	OptionsState string      `xml:"metadataOptions>state"`
 	Platform     string      `xml:"platformDetails"`
+	System       string      `xml:"platform,omitempty"`
+	Operation    string      `xml:"usageOperation"`
 	Group        string      `xml:"placement>groupName,omitempty"`
 	Hops         string      `xml:"metadataOptions>httpPutResponseHopLimit"`
 	InTags       string      `xml:"metadataOptions>instanceMetadataTags"`
@@ -136,7 +148,7 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 		HTTPTokens:   tokensOf(i),
 		HTTPEndpoint: "enabled",
 		OptionsState: "applied",
-		Platform:     linux,
+		Platform:     c.productOf(i),
 		Group:        i.asked("Placement.GroupName", ""),
 		Hops:         i.asked("MetadataOptions.HttpPutResponseHopLimit", "1"),
 		InTags:       i.asked("MetadataOptions.InstanceMetadataTags", "disabled"),
@@ -146,7 +158,11 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 	if i.asked("Monitoring.Enabled", "") == "true" {
 		out.Monitoring = "enabled"
 	}
-	if i.Market == Spot {
+	out.Operation = osProductNamed(out.Platform).operation
+	if out.Platform == windows {
+		out.System = "windows"
+	}
+	if i.Market == client.Spot {
 		out.Lifecycle = "spot"
 	}
 	if code, message := i.reason(now); code != "" {
@@ -163,6 +179,9 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 	for _, d := range i.Data {
 		out.Disks = append(out.Disks, diskItem{d.Device, d.ID, "attached", stamp(i.Launched), !d.Keep})
 	}
-	out.NICs = []nicItem{{i.nic(), i.Subnet, out.VPC, i.Account, "in-use", i.PrivateIP, out.Groups, out.PublicIP}}
+	out.NICs = []nicItem{{i.nic(), i.Subnet, out.VPC, i.Account, "in-use", i.PrivateIP, out.Groups, out.PublicIP, nil}}
+	if out.IPv6 = i.IPv6; i.IPv6 != "" {
+		out.NICs[0].IPv6 = []ipv6Item{{i.IPv6}}
+	}
 	return out
 }

@@ -5,13 +5,16 @@
 //
 // # The APIs
 //
-// One address speaks three of them. The caller's region is the one the request
-// is signed for; the caller's account is in the access key ([AccessKey]).
+// One address speaks four of them. The caller's region is the one the request
+// is signed for; the caller's account is in the access key (client.AccessKey).
 // Signatures are not verified: serve it on the loopback interface only.
 //
 //   - EC2, query protocol of 2016-11-15: the actions in actions.go
 //   - STS, 2011-06-15: AssumeRole, with registered roles and external ids, and GetCallerIdentity
 //   - Pricing, JSON 1.1: GetProducts, with the list prices that the market is built on
+//   - SQS, JSON 1.0: one queue ([EventQueue]) with the events that EventBridge sends about
+//     instances; in memory, on the machine's clock, read by looking at the instances when
+//     it is received from
 //
 // What a client may rely on: a client token launches once, for ever, and
 // answers IdempotentParameterMismatch to another request (everything in it
@@ -38,7 +41,7 @@
 // The price of a pool is a pure function of the seed, the pool and the moment
 // (market.go): the same seed is the same 90 days of history in every process.
 // Zones, types and list prices are in catalog.go. Public images are
-// [PublicImage], subnets [SubnetID], security groups [DefaultGroup].
+// client.PublicImage, subnets [SubnetID], security groups [DefaultGroup].
 //
 // # Durable state
 //
@@ -49,8 +52,8 @@
 //
 // # The control API
 //
-// JSON under /_sim/, for tests, the demo and drills; [Client] is its client and
-// its types are in messages.go (what is sent) and reports.go (what is seen).
+// JSON under /_sim/, for tests, the demo and drills. The package client is its
+// client and has its types: messages.go is what is sent, reports.go what is seen.
 // Unknown fields and impossible values are refused with
 // {"error": "<sentence>", "code": "ec2sim.<reason>"}. A pool is
 // "<type>.<zone>", and where a pattern is allowed it is one of path.Match.
@@ -70,6 +73,7 @@
 //	POST   /_sim/interrupt                  Interruption: rebalance, notice or terminate, of an instance or a whole pool, in_seconds
 //	POST   /_sim/hazard                     Hazard: new spot instances are interrupted by themselves, seeded
 //	POST   /_sim/price                      PriceChange: fixes a pool's spot price from now on, 0 frees it
+//	POST   /_sim/events                     Announcements: no more events in the queue, or again
 //	POST   /_sim/impair                     Impairment: status checks of an instance fail
 //	POST   /_sim/subnet                     SubnetChange: fills or deletes a subnet, or adds a second one to a zone
 //	POST   /_sim/key                        KeyChange: the state of a KMS key

@@ -3,6 +3,8 @@ package ec2sim
 import (
 	"fmt"
 	"net/http"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // apiError is a refusal as the SDK decodes it: a code, a sentence, a status.
@@ -57,8 +59,8 @@ func invalid(format string, args ...any) error {
 	return fail("InvalidParameterValue", format, args...)
 }
 
-// failure is the error that a fault's code stands for.
-func (f Fault) failure() error {
+// failureOf is the error that a fault's code stands for.
+func failureOf(f *client.Fault) error {
 	e := &apiError{Code: f.Code, Message: f.Message, Status: f.Status}
 	if e.Code == "" {
 		e.Code = "InternalError"

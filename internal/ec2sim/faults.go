@@ -3,6 +3,8 @@ package ec2sim
 import (
 	"path"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // bucket is a token bucket on the virtual clock.
@@ -36,7 +38,7 @@ func (w *world) throttle(c *call, now time.Time) error {
 	return nil
 }
 
-func (w *world) setThrottle(t Throttle) {
+func (w *world) setThrottle(t client.Throttle) {
 	s := w.changeSettings()
 	if t.Burst < 0 {
 		delete(s.Throttles, t.Action)
@@ -47,7 +49,7 @@ func (w *world) setThrottle(t Throttle) {
 }
 
 // takeFault returns the first fault that is meant for the call, used up by one.
-func (w *world) takeFault(c *call) *Fault {
+func (w *world) takeFault(c *call) *client.Fault {
 	for i, f := range w.set().Faults {
 		if !w.meant(f, c) {
 			continue
@@ -69,7 +71,7 @@ func (w *world) takeFault(c *call) *Fault {
 	return nil
 }
 
-func (w *world) meant(f *Fault, c *call) bool {
+func (w *world) meant(f *client.Fault, c *call) bool {
 	if f.Action != "" && f.Action != c.action || f.Account != "" && f.Account != c.account {
 		return false
 	}

@@ -12,9 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
-func (c *cloud) fault(t *testing.T, f ec2sim.Fault) {
+func (c *cloud) fault(t *testing.T, f simclient.Fault) {
 	t.Helper()
 	require.NoError(t, c.ctl.AddFault(t.Context(), f))
 }
@@ -22,7 +23,7 @@ func (c *cloud) fault(t *testing.T, f ec2sim.Fault) {
 func TestCapacityPerPoolAndMarket(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Market: ec2sim.Spot, Limit: 1})
+	_, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: poolA, Market: simclient.Spot, Limit: 1})
 	require.NoError(t, err)
 	first := c.launch(t, order("1", zoneA))
 	_, err = c.RunInstances(t.Context(), order("2", zoneA))
@@ -34,7 +35,7 @@ func TestCapacityPerPoolAndMarket(t *testing.T) {
 	require.NoError(t, err)
 	c.launch(t, order("2", zoneA)) // the refused token made nothing
 
-	_, err = c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "m5.large.*", Limit: 0})
+	_, err = c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: "m5.large.*", Limit: 0})
 	require.NoError(t, err)
 	_, err = c.RunInstances(t.Context(), onDemand("5", zoneB))
 	refused(t, err, "InsufficientInstanceCapacity", http.StatusInternalServerError)
@@ -42,7 +43,7 @@ func TestCapacityPerPoolAndMarket(t *testing.T) {
 	anywhere.Placement = nil
 	_, err = c.RunInstances(t.Context(), anywhere)
 	refused(t, err, "InsufficientInstanceCapacity", http.StatusInternalServerError)
-	_, err = c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "m5.large.*", Limit: -1})
+	_, err = c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: "m5.large.*", Limit: -1})
 	require.NoError(t, err)
 	c.launch(t, onDemand("5", zoneB))
 }
@@ -50,8 +51,8 @@ func TestCapacityPerPoolAndMarket(t *testing.T) {
 func TestQuotas(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{Account: account, SpotInstances: aws.Int(1)}))
-	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{
+	require.NoError(t, c.ctl.SetQuota(t.Context(), simclient.Quota{Account: account, SpotInstances: aws.Int(1)}))
+	require.NoError(t, c.ctl.SetQuota(t.Context(), simclient.Quota{
 		Account:   account,
 		VCPUs:     aws.Int(3),
 		Addresses: aws.Int(0),
@@ -66,7 +67,7 @@ func TestQuotas(t *testing.T) {
 	refused(t, err, "AddressLimitExceeded", http.StatusBadRequest)
 	_, err = c.as(other, east).RunInstances(t.Context(), order("2", zoneB))
 	require.NoError(t, err, "another account has its own")
-	require.NoError(t, c.ctl.SetQuota(t.Context(), ec2sim.Quota{
+	require.NoError(t, c.ctl.SetQuota(t.Context(), simclient.Quota{
 		Account:       account,
 		SpotInstances: aws.Int(-1),
 		Instances:     aws.Int(3),
@@ -79,7 +80,7 @@ func TestQuotas(t *testing.T) {
 func TestThrottleRefillsOnTheVirtualClock(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	require.NoError(t, c.ctl.SetThrottle(t.Context(), ec2sim.Throttle{Action: "RunInstances", Burst: 2, Refill: 0.5}))
+	require.NoError(t, c.ctl.SetThrottle(t.Context(), simclient.Throttle{Action: "RunInstances", Burst: 2, Refill: 0.5}))
 	c.launch(t, order("1", zoneA))
 	c.launch(t, order("2", zoneA))
 	_, err := c.RunInstances(t.Context(), order("3", zoneA))
@@ -87,8 +88,8 @@ func TestThrottleRefillsOnTheVirtualClock(t *testing.T) {
 	require.Len(t, c.found(t, c.Client), 2, "other actions are free")
 	c.advance(t, 2*time.Second)
 	c.launch(t, order("3", zoneA))
-	require.NoError(t, c.ctl.SetThrottle(t.Context(), ec2sim.Throttle{Action: "RunInstances", Burst: -1}))
-	require.NoError(t, c.ctl.SetThrottle(t.Context(), ec2sim.Throttle{Action: "*", Burst: 1}))
+	require.NoError(t, c.ctl.SetThrottle(t.Context(), simclient.Throttle{Action: "RunInstances", Burst: -1}))
+	require.NoError(t, c.ctl.SetThrottle(t.Context(), simclient.Throttle{Action: "*", Burst: 1}))
 	c.launch(t, order("4", zoneA))
 	_, err = c.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
 	refused(t, err, "RequestLimitExceeded", http.StatusServiceUnavailable)
@@ -97,20 +98,20 @@ func TestThrottleRefillsOnTheVirtualClock(t *testing.T) {
 func TestFaultsHitTheNextMatchingCalls(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	c.fault(t, ec2sim.Fault{
+	c.fault(t, simclient.Fault{
 		Action: "RunInstances",
 		Pool:   "m5.*.us-east-1b",
 		Code:   "InsufficientInstanceCapacity",
 		Times:  2,
 	})
-	c.fault(t, ec2sim.Fault{
+	c.fault(t, simclient.Fault{
 		Action:  "RunInstances",
-		Market:  ec2sim.OnDemand,
+		Market:  simclient.OnDemand,
 		Code:    "UnauthorizedOperation",
 		Message: "no",
 		Times:   -1,
 	})
-	c.fault(t, ec2sim.Fault{Action: "DescribeInstances", Code: "Unavailable", Skip: 1})
+	c.fault(t, simclient.Fault{Action: "DescribeInstances", Code: "Unavailable", Skip: 1})
 	c.launch(t, order("1", zoneA))
 	for range 2 {
 		_, err := c.RunInstances(t.Context(), order("2", zoneB))
@@ -136,7 +137,7 @@ func TestFaultsHitTheNextMatchingCalls(t *testing.T) {
 func TestDoneButTheAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	c.fault(t, ec2sim.Fault{Action: "RunInstances", Mode: ec2sim.FaultLost})
+	c.fault(t, simclient.Fault{Action: "RunInstances", Mode: simclient.FaultLost})
 	_, err := c.RunInstances(t.Context(), order("1", zoneA))
 	require.Error(t, err)
 	var api smithy.APIError
@@ -144,7 +145,7 @@ func TestDoneButTheAnswerIsLost(t *testing.T) {
 	id := c.launch(t, order("1", zoneA))
 	require.Equal(t, []string{id}, c.found(t, c.Client, filter("tag:agent", "1")))
 
-	c.fault(t, ec2sim.Fault{Action: "TerminateInstances", Pool: poolA, Mode: ec2sim.FaultAfter, Code: "InternalError"})
+	c.fault(t, simclient.Fault{Action: "TerminateInstances", Pool: poolA, Mode: simclient.FaultAfter, Code: "InternalError"})
 	_, err = c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 	refused(t, err, "InternalError", http.StatusInternalServerError)
 	require.Equal(t, types.InstanceStateNameTerminated, c.state(t, id))
@@ -157,8 +158,8 @@ func TestDoneButTheAnswerIsLost(t *testing.T) {
 
 func TestStillbornInstance(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Pending: 10}})
-	c.fault(t, ec2sim.Fault{Mode: ec2sim.FaultStillborn, Code: "Server.InternalError"})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Pending: 10}})
+	c.fault(t, simclient.Fault{Mode: simclient.FaultStillborn, Code: "Server.InternalError"})
 	id := c.launch(t, order("1", zoneA))
 	require.Equal(t, types.InstanceStateNamePending, c.state(t, id))
 	c.advance(t, 10*time.Second)
@@ -171,7 +172,7 @@ func TestStillbornInstance(t *testing.T) {
 func TestLatency(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	c.fault(t, ec2sim.Fault{Action: "DescribeRegions", LatencySeconds: 0.05})
+	c.fault(t, simclient.Fault{Action: "DescribeRegions", LatencySeconds: 0.05})
 	began := time.Now()
 	_, err := c.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
 	require.NoError(t, err)
@@ -182,7 +183,7 @@ func TestCloseEndsWaitingCalls(t *testing.T) {
 	t.Parallel()
 	sim := ec2sim.New(ec2sim.Options{})
 	c := serve(t, sim)
-	c.fault(t, ec2sim.Fault{Action: "RunInstances", LatencySeconds: 3600})
+	c.fault(t, simclient.Fault{Action: "RunInstances", LatencySeconds: 3600})
 	ended := make(chan error, 1)
 	go func() {
 		_, err := c.RunInstances(t.Context(), order("1", zoneA))

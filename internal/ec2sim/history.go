@@ -195,7 +195,8 @@ func (c *call) wantedSeries() ([]series, error) {
 	var out []series
 	for _, t := range typeList {
 		for _, z := range c.place.zones {
-			for _, product := range []string{linux, windows} {
+			for _, p := range osProducts {
+				product := p.name
 				names := []string{product, product + " (Amazon VPC)"}
 				wanted := (len(types) == 0 || slices.Contains(types, t.name)) && (at == "" || at == z.name) &&
 					(len(products) == 0 || slices.Contains(products, names[0]) ||

@@ -41,11 +41,6 @@ func (s *Server) identify(r *http.Request) (caller, error) {
 	return who, nil
 }
 
-// AccessKey returns an access key id that stands for an account: a client that
-// signs with it, and with any secret, sees that account's instances. The
-// account is in the key itself, so that keys outlive the simulator.
-func AccessKey(account string) string { return "AKIA" + account + "SIMU" }
-
 // sessionKey is the access key of the nth assumed role. Numbers go round.
 func sessionKey(account string, n int) string { return fmt.Sprintf("ASIA%s%04X", account, n&0xffff) }
 

@@ -2,12 +2,13 @@ package ec2sim
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 const rootDevice = "/dev/xvda"
@@ -20,6 +21,7 @@ type image struct {
 	Name        string    `json:"name"`
 	Description string    `json:"description,omitempty"`
 	Arch        string    `json:"arch"`
+	Product     string    `json:"product,omitempty"` // empty: Linux
 	Snapshot    string    `json:"snapshot"`
 	Size        int       `json:"size"` // GiB
 	Source      string    `json:"source,omitempty"`
@@ -29,15 +31,10 @@ type image struct {
 
 const amazon = "amazon"
 
-// PublicImage is the id of the public Linux image of a region; arch is x86_64 or arm64.
-func PublicImage(region, arch string) string {
-	return fmt.Sprintf("ami-0%016x", mix(hash(region+"/"+arch), 7))
-}
-
 func publicImages(r region) []*image {
 	var out []*image
 	for _, arch := range []string{"x86_64", "arm64"} {
-		id := PublicImage(r.name, arch)
+		id := client.PublicImage(r.name, arch)
 		out = append(out, &image{
 			ID:          id,
 			Account:     amazon,
@@ -50,7 +47,37 @@ func publicImages(r region) []*image {
 			Created:     time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC),
 		})
 	}
+	for _, p := range osProducts {
+		if p.name == linux {
+			continue
+		}
+		id := ProductImage(r.name, p.name)
+		out = append(out, &image{
+			ID:          id,
+			Account:     amazon,
+			Region:      r.name,
+			Name:        "simulated-" + strings.ToLower(p.system) + "-x86_64",
+			Description: "A public image with " + p.name,
+			Arch:        "x86_64",
+			Product:     p.name,
+			Snapshot:    "snap-" + strings.TrimPrefix(id, "ami-"),
+			Size:        30,
+			Created:     time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC),
+		})
+	}
 	return out
+}
+
+// product is what the image runs.
+func (m *image) product() string { return cmp.Or(m.Product, linux) }
+
+// productOf is what an instance runs: that of its image, of which a deleted one of the caller
+// is remembered no more.
+func (c *call) productOf(i *instance) string {
+	if m, err := c.imageNamed(i.Image); err == nil {
+		return m.product()
+	}
+	return linux
 }
 
 func (m *image) state(now time.Time) string {
@@ -247,7 +274,7 @@ func (c *call) describeImages() (replier, error) {
 			Hypervisor:  "xen",
 			ENA:         true,
 			Created:     stamp(m.Created),
-			Platform:    linux,
+			Platform:    m.product(),
 			Source:      m.Source,
 			Tags:        c.world.tagsOf(m.ID),
 			Disks:       []ebsImage{{rootDevice, m.Snapshot, m.Size, true, "gp3"}},

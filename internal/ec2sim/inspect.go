@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 func (s *Server) getState(w http.ResponseWriter, r *http.Request) {
@@ -18,18 +20,18 @@ func (s *Server) getState(w http.ResponseWriter, r *http.Request) {
 }
 
 // state shows the cloud now, with the instances of one account or of all.
-func (s *Server) state(account string, live bool) State {
+func (s *Server) state(account string, live bool) client.State {
 	w := s.world
 	set, now := w.set(), w.now()
-	out := State{
+	out := client.State{
 		Clock:     set.Clock.state(),
 		Seed:      set.Seed,
 		Delays:    set.Delays,
-		Instances: []InstanceInfo{},
-		Pools:     []PoolInfo{},
-		Faults:    []Fault{},
-		Throttles: slices.AppendSeq([]Throttle{}, maps.Values(set.Throttles)),
-		Quotas:    slices.AppendSeq([]Quota{}, maps.Values(set.Quotas)),
+		Instances: []client.InstanceInfo{},
+		Pools:     []client.PoolInfo{},
+		Faults:    []client.Fault{},
+		Throttles: slices.AppendSeq([]client.Throttle{}, maps.Values(set.Throttles)),
+		Quotas:    slices.AppendSeq([]client.Quota{}, maps.Values(set.Quotas)),
 		Roles:     slices.AppendSeq([]string{}, maps.Keys(set.Roles)),
 	}
 	slices.Sort(out.Roles)
@@ -48,7 +50,7 @@ func (s *Server) state(account string, live bool) State {
 	for _, i := range all {
 		state := i.state(now)
 		alive := state == pending || state == running
-		if alive && i.Market == Spot {
+		if alive && i.Market == client.Spot {
 			spot[i.pool()]++
 		} else if alive {
 			ondemand[i.pool()]++
@@ -64,7 +66,7 @@ func (s *Server) state(account string, live bool) State {
 		if !ok || !named[pool] {
 			continue
 		}
-		info := PoolInfo{
+		info := client.PoolInfo{
 			Pool:          pool,
 			SpotPrice:     m.price(line, m.at(now)),
 			OnDemandPrice: line.typ.onDemand(line.region),
@@ -73,10 +75,10 @@ func (s *Server) state(account string, live bool) State {
 			SpotFree:      -1,
 			OnDemandFree:  -1,
 		}
-		if limit, ok := set.Limits[limitKey(pool, Spot)]; ok {
+		if limit, ok := set.Limits[limitKey(pool, client.Spot)]; ok {
 			info.SpotFree = max(0, limit-info.SpotLive)
 		}
-		if limit, ok := set.Limits[limitKey(pool, OnDemand)]; ok {
+		if limit, ok := set.Limits[limitKey(pool, client.OnDemand)]; ok {
 			info.OnDemandFree = max(0, limit-info.OnDemandLive)
 		}
 		out.Pools = append(out.Pools, info)
@@ -85,9 +87,9 @@ func (s *Server) state(account string, live bool) State {
 }
 
 // info is an instance as it truly is now: neither delay nor lag hides anything.
-func (w *world) info(i *instance, now time.Time) InstanceInfo {
+func (w *world) info(i *instance, now time.Time) client.InstanceInfo {
 	code, _ := i.reason(now)
-	out := InstanceInfo{
+	out := client.InstanceInfo{
 		InstanceID:       i.ID,
 		Account:          i.Account,
 		Region:           i.Region,
@@ -123,9 +125,9 @@ func (s *Server) getCounts(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, out, nil)
 }
 
-func (w *world) counts(now time.Time) Counts {
+func (w *world) counts(now time.Time) client.Counts {
 	t, gone := w.count(), w.set().Forgotten
-	out := Counts{
+	out := client.Counts{
 		Calls:       maps.Clone(t.Calls),
 		Errors:      maps.Clone(t.Errors),
 		Dropped:     t.Dropped,
@@ -161,17 +163,17 @@ func (s *Server) getClock(w http.ResponseWriter, _ *http.Request) {
 }
 
 // metadataOf returns what an instance reads about itself; one that ended reads nothing.
-func (s *Server) metadataOf(r *http.Request) (Metadata, error) {
+func (s *Server) metadataOf(r *http.Request) (client.Metadata, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := r.PathValue("instance_id")
 	i, ok := s.world.instances.rows[id]
 	if !ok {
-		return Metadata{}, notHere(id)
+		return client.Metadata{}, notHere(id)
 	}
 	now := s.world.now()
 	if i.state(now) == terminated {
-		return Metadata{}, &apiError{"InstanceTerminated", "The instance " + id + " is terminated.", http.StatusGone}
+		return client.Metadata{}, &apiError{"InstanceTerminated", "The instance " + id + " is terminated.", http.StatusGone}
 	}
 	return s.world.metadata(i, now), nil
 }
@@ -188,7 +190,7 @@ func (s *Server) getMetadataText(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, nil, err)
 		return
 	}
-	text, ok := m.texts()[r.PathValue("path")]
+	text, ok := metadataTexts(m)[r.PathValue("path")]
 	if !ok || text == "" {
 		http.NotFound(w, r)
 		return
@@ -197,7 +199,8 @@ func (s *Server) getMetadataText(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text) // the caller may be gone
 }
 
-func (m Metadata) texts() map[string]string {
+// metadataTexts are the paths of the metadata service and what each answers.
+func metadataTexts(m client.Metadata) map[string]string {
 	out := map[string]string{
 		"meta-data/instance-id":                 m.InstanceID,
 		"meta-data/instance-type":               m.InstanceType,

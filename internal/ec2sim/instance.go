@@ -61,6 +61,7 @@ type instance struct {
 	Data      []dataDisk        `json:"data,omitempty"`  // volumes besides the root
 	PrivateIP string            `json:"private_ip"`
 	PublicIP  string            `json:"public_ip"`
+	IPv6      string            `json:"ipv6,omitempty"`
 	Disk      disk              `json:"disk"`
 	Launched  time.Time         `json:"launched"`
 	Visible   time.Time         `json:"visible"`

@@ -4,13 +4,16 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 const usualNotice = 120.0 // seconds
 
 // interrupt schedules a signal for an instance, or for all live spot instances of a pool.
-func (w *world) interrupt(in Interruption, now time.Time) ([]string, error) {
-	if in.Kind != Rebalance && in.Kind != Notice && in.Kind != Terminate && in.Kind != Retire {
+func (w *world) interrupt(in client.Interruption, now time.Time) ([]string, error) {
+	if in.Kind != client.Rebalance && in.Kind != client.Notice && in.Kind != client.Terminate && in.Kind != client.Retire {
 		return nil, invalid("There is no kind of interruption %q.", in.Kind)
 	}
 	if in.InSeconds < 0 || in.NoticeSeconds < 0 {
@@ -28,14 +31,14 @@ func (w *world) interrupt(in Interruption, now time.Time) ([]string, error) {
 	ids := []string{}
 	for _, i := range hit {
 		switch in.Kind {
-		case Rebalance:
+		case client.Rebalance:
 			i.Rebalance = at
-		case Notice:
+		case client.Notice:
 			i.Notice = at
 			w.take(i, at.Add(seconds(notice)))
-		case Terminate:
+		case client.Terminate:
 			w.take(i, at)
-		case Retire:
+		case client.Retire:
 			i.stop(at, seconds(w.set().Delays.Stopping), reasonRetired)
 		}
 		w.instances.touch(i.ID)
@@ -51,14 +54,14 @@ func (w *world) noticeTime() float64 {
 	return usualNotice
 }
 
-func (w *world) victims(in Interruption, now time.Time) ([]*instance, error) {
+func (w *world) victims(in client.Interruption, now time.Time) ([]*instance, error) {
 	var out []*instance
 	if in.InstanceID != "" {
 		i, ok := w.instances.rows[in.InstanceID]
 		switch {
 		case !ok:
 			return nil, fail("InvalidInstanceID.NotFound", "There is no instance %s.", in.InstanceID)
-		case i.Market != Spot && in.Kind != Retire:
+		case i.Market != client.Spot && in.Kind != client.Retire:
 			return nil, invalid("The instance %s is on-demand: EC2 does not interrupt it.", i.ID)
 		case i.state(now) != pending && i.state(now) != running:
 			return nil, fail("IncorrectInstanceState", "The instance %s is %s.", i.ID, i.state(now))
@@ -69,7 +72,7 @@ func (w *world) victims(in Interruption, now time.Time) ([]*instance, error) {
 		return nil, invalid("An interruption names an instance or a pool; there is no pool %q.", in.Pool)
 	}
 	w.alive(now, func(i *instance) {
-		if i.Market == Spot && i.pool() == in.Pool {
+		if i.Market == client.Spot && i.pool() == in.Pool {
 			out = append(out, i)
 		}
 	})
@@ -93,13 +96,13 @@ func (w *world) take(i *instance, at time.Time) {
 
 // reclaim gives notice to the newest spot instances of a pool above its limit.
 func (w *world) reclaim(pool string, limit int, now time.Time) ([]string, error) {
-	live, err := w.victims(Interruption{Pool: pool}, now)
+	live, err := w.victims(client.Interruption{Pool: pool}, now)
 	if err != nil {
 		return nil, err
 	}
 	ids := []string{}
 	for _, i := range live[min(max(limit, 0), len(live)):] {
-		one, err := w.interrupt(Interruption{InstanceID: i.ID, Kind: Notice}, now)
+		one, err := w.interrupt(client.Interruption{InstanceID: i.ID, Kind: client.Notice}, now)
 		if err != nil {
 			return nil, err
 		}
@@ -117,8 +120,8 @@ func (w *world) plan(i *instance) {
 	if factor <= 0 {
 		return
 	}
-	key := mix(uint64(w.set().Seed), uint64(i.Seq)) ^ hash(i.pool())
-	draw := func(n uint64) float64 { return unit(mix(key, n)) }
+	key := derive.MixWords(uint64(w.set().Seed), uint64(i.Seq)) ^ derive.HashText(i.pool())
+	draw := func(n uint64) float64 { return unit(derive.MixWords(key, n)) }
 	hours := lifetime(draw(1), factor)
 	notice := i.Launched.Add(time.Duration(hours * float64(time.Hour)))
 	if draw(2) < 0.5 {
@@ -147,8 +150,8 @@ func lifetime(u, factor float64) float64 {
 }
 
 // metadata is what the instance itself can read at a moment.
-func (w *world) metadata(i *instance, now time.Time) Metadata {
-	out := Metadata{
+func (w *world) metadata(i *instance, now time.Time) client.Metadata {
+	out := client.Metadata{
 		InstanceID:       i.ID,
 		InstanceType:     i.Type,
 		AvailabilityZone: i.Zone,
@@ -160,14 +163,14 @@ func (w *world) metadata(i *instance, now time.Time) Metadata {
 		PublicIPv4:       w.publicIP(i, now),
 		State:            i.state(now),
 	}
-	if i.Market == Spot {
+	if i.Market == client.Spot {
 		out.LifeCycle = "spot"
 	}
 	if reached(i.Notice, now) && i.Behaviour != "hibernate" { // hibernation gives no warning
-		out.Spot = &SpotAction{Action: i.Behaviour, Time: i.Interrupt.Truncate(time.Second)}
+		out.Spot = &client.SpotAction{Action: i.Behaviour, Time: i.Interrupt.Truncate(time.Second)}
 	}
 	if reached(i.Rebalance, now) {
-		out.Rebalance = &RebalanceEvent{NoticeTime: i.Rebalance.Truncate(time.Second)}
+		out.Rebalance = &client.RebalanceEvent{NoticeTime: i.Rebalance.Truncate(time.Second)}
 	}
 	return out
 }

@@ -12,15 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 func TestRebalanceThenNoticeThenTheEnd(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{ShuttingDown: 20}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{ShuttingDown: 20}})
 	id := c.launch(t, order("t", zoneA))
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Rebalance, time.Minute))
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Notice, 10*time.Minute))
-	imds := func() ec2sim.Metadata {
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, simclient.Rebalance, time.Minute))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, simclient.Notice, 10*time.Minute))
+	imds := func() simclient.Metadata {
 		m, err := c.ctl.Metadata(t.Context(), id)
 		require.NoError(t, err)
 		return m
@@ -46,7 +47,7 @@ func TestRebalanceThenNoticeThenTheEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "instance-terminated-no-capacity", *requests.SpotInstanceRequests[0].Status.Code)
 	_, err = c.ctl.Metadata(t.Context(), id)
-	var gone *ec2sim.ControlError
+	var gone *simclient.ControlError
 	require.ErrorAs(t, err, &gone)
 	require.Equal(t, http.StatusGone, gone.Status)
 	counts, err := c.ctl.Counts(t.Context())
@@ -58,7 +59,7 @@ func TestEndingItFirstIsTheUsersEnd(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
 	id := c.launch(t, order("t", zoneA))
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Notice, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, simclient.Notice, 0))
 	c.advance(t, time.Minute)
 	_, err := c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 	require.NoError(t, err)
@@ -70,9 +71,9 @@ func TestShortNoticeAndNone(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
 	short, none := c.launch(t, order("short", zoneA)), c.launch(t, order("none", zoneB))
-	_, err := c.ctl.Signal(t.Context(), ec2sim.Interruption{InstanceID: short, Kind: ec2sim.Notice, NoticeSeconds: 39})
+	_, err := c.ctl.Signal(t.Context(), simclient.Interruption{InstanceID: short, Kind: simclient.Notice, NoticeSeconds: 39})
 	require.NoError(t, err)
-	require.NoError(t, c.ctl.Interrupt(t.Context(), none, ec2sim.Terminate, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), none, simclient.Terminate, 0))
 	m, err := c.ctl.Metadata(t.Context(), short)
 	require.NoError(t, err)
 	require.Equal(t, start.Add(39*time.Second), m.Spot.Time)
@@ -86,7 +87,7 @@ func TestStopInsteadOfTerminate(t *testing.T) {
 	in.InstanceMarketOptions.SpotOptions.SpotInstanceType = types.SpotInstanceTypePersistent
 	in.InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior = types.InstanceInterruptionBehaviorStop
 	id := c.launch(t, in)
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Notice, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, simclient.Notice, 0))
 	m, err := c.ctl.Metadata(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, "stop", m.Spot.Action)
@@ -104,9 +105,9 @@ func TestAWholePoolIsReclaimed(t *testing.T) {
 		ids = append(ids, c.launch(t, order(strconv.Itoa(n), zoneA)))
 	}
 	kept := c.launch(t, onDemand("od", zoneA))
-	hit, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{
+	hit, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{
 		Pool:    poolA,
-		Market:  ec2sim.Spot,
+		Market:  simclient.Spot,
 		Limit:   1,
 		Reclaim: true,
 	})
@@ -116,7 +117,7 @@ func TestAWholePoolIsReclaimed(t *testing.T) {
 	require.Equal(t, types.InstanceStateNameRunning, c.state(t, ids[0]))
 	require.Equal(t, types.InstanceStateNameTerminated, c.state(t, ids[3]))
 	require.Equal(t, types.InstanceStateNameRunning, c.state(t, kept))
-	hit, err = c.ctl.Signal(t.Context(), ec2sim.Interruption{Pool: poolA, Kind: ec2sim.Terminate})
+	hit, err = c.ctl.Signal(t.Context(), simclient.Interruption{Pool: poolA, Kind: simclient.Terminate})
 	require.NoError(t, err)
 	require.Equal(t, ids[:1], hit)
 }
@@ -124,15 +125,15 @@ func TestAWholePoolIsReclaimed(t *testing.T) {
 func TestImpossibleInterruptions(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	for _, in := range []ec2sim.Interruption{
-		{InstanceID: c.launch(t, onDemand("od", zoneA)), Kind: ec2sim.Notice},
-		{InstanceID: "i-0", Kind: ec2sim.Notice},
+	for _, in := range []simclient.Interruption{
+		{InstanceID: c.launch(t, onDemand("od", zoneA)), Kind: simclient.Notice},
+		{InstanceID: "i-0", Kind: simclient.Notice},
 		{InstanceID: c.launch(t, order("spot", zoneA)), Kind: "surprise"},
-		{Pool: "x", Kind: ec2sim.Notice},
-		{Pool: poolA, Kind: ec2sim.Notice, InSeconds: -1},
+		{Pool: "x", Kind: simclient.Notice},
+		{Pool: poolA, Kind: simclient.Notice, InSeconds: -1},
 	} {
 		_, err := c.ctl.Signal(t.Context(), in)
-		var e *ec2sim.ControlError
+		var e *simclient.ControlError
 		require.ErrorAs(t, err, &e)
 		require.Equal(t, http.StatusBadRequest, e.Status)
 	}
@@ -178,8 +179,8 @@ func TestMetadataAsTheInstanceReadsIt(t *testing.T) {
 	}
 	code, _ := read("meta-data/spot/instance-action")
 	require.Equal(t, http.StatusNotFound, code)
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Rebalance, 0))
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Notice, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, simclient.Rebalance, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, simclient.Notice, 0))
 	for path, want := range map[string]string{
 		"meta-data/instance-id":                      id,
 		"meta-data/placement/availability-zone":      zoneA,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // reservation is the instances of one launch.
@@ -64,7 +66,7 @@ func (c *call) noCapacity(o order, zones []string) error {
 		return fail("InsufficientInstanceCapacity", "There is no capacity for %s in any Availability Zone of %s.",
 			o.typ.name, c.place.name)
 	}
-	if o.market == Spot {
+	if o.market == client.Spot {
 		return fail("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")
 	}
 	return fail("InsufficientInstanceCapacity",
@@ -126,6 +128,10 @@ func (c *call) make(o order, n int, key, token string) reservation {
 			Visible:     c.now.Add(seconds(d.Visibility)),
 			Running:     c.now.Add(seconds(d.Pending)),
 		}
+		if c.world.set().Subnets[o.subnet] == client.SubnetIPv6 {
+			i.PrivateIP, i.PublicIP = "", ""
+			i.IPv6 = fmt.Sprintf("2001:db8:0:%x::%x", zoneIndex(c.place, o.zone), c.world.seq)
+		}
 		i.Checked = i.Running.Add(seconds(d.Checks))
 		i.Persistent, i.Asked, i.Data = o.lasting, c.form.keepAsked(), slices.Clone(o.data)
 		for n := range i.Data {
@@ -137,11 +143,11 @@ func (c *call) make(o order, n int, key, token string) reservation {
 		if token != "" {
 			i.Launch = key
 		}
-		if o.market == Spot {
+		if o.market == client.Spot {
 			i.SpotRequest = "sir-" + tail[9:]
 			c.world.plan(i)
 		}
-		if c.fault != nil && c.fault.Mode == FaultStillborn {
+		if c.fault != nil && c.fault.Mode == client.FaultStillborn {
 			reason := c.fault.Code
 			if reason == "" {
 				reason = "Server.InternalError"
@@ -170,7 +176,7 @@ func (c *call) askedProfile() string {
 		return arn
 	}
 	if name := c.form.get("IamInstanceProfile.Name"); name != "" {
-		return "arn:aws:iam::" + c.account + ":instance-profile/" + name
+		return "arn:" + c.place.partition.name + ":iam::" + c.account + ":instance-profile/" + name
 	}
 	return ""
 }

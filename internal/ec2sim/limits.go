@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 func limitKey(pool, market string) string { return pool + "/" + market }
@@ -38,7 +40,7 @@ func (w *world) fits(pool, market string, wanted int, now time.Time) int {
 }
 
 // setCapacity applies a limit to every pool it names and returns the pools.
-func (w *world) setCapacity(in Capacity) ([]string, error) {
+func (w *world) setCapacity(in client.Capacity) ([]string, error) {
 	if _, err := path.Match(in.Pool, ""); err != nil {
 		return nil, invalid("The pool pattern %q is malformed.", in.Pool)
 	}
@@ -49,10 +51,10 @@ func (w *world) setCapacity(in Capacity) ([]string, error) {
 	if len(named) == 0 {
 		return nil, invalid("There is no pool %q.", in.Pool)
 	}
-	markets := []string{Spot, OnDemand}
+	markets := []string{client.Spot, client.OnDemand}
 	switch in.Market {
 	case "":
-	case Spot, OnDemand:
+	case client.Spot, client.OnDemand:
 		markets = []string{in.Market}
 	default:
 		return nil, invalid("There is no market %q.", in.Market)
@@ -70,10 +72,10 @@ func (w *world) setCapacity(in Capacity) ([]string, error) {
 	return named, nil
 }
 
-func (w *world) quota(account, region string) Quota { return w.set().Quotas[account+"/"+region] }
+func (w *world) quota(account, region string) client.Quota { return w.set().Quotas[account+"/"+region] }
 
 // setQuota lays the fields that are set over those that were.
-func (w *world) setQuota(in Quota) {
+func (w *world) setQuota(in client.Quota) {
 	s := w.changeSettings()
 	key := in.Account + "/" + in.Region
 	q := s.Quotas[key]
@@ -103,7 +105,7 @@ func (w *world) checkQuota(c *call, t instanceType, market string, n int) error 
 			return
 		}
 		all++
-		if i.Market == Spot {
+		if i.Market == client.Spot {
 			spot++
 			spotVCPUs += typeMap[i.Type].vcpus
 		} else {
@@ -111,9 +113,9 @@ func (w *world) checkQuota(c *call, t instanceType, market string, n int) error 
 		}
 	})
 	switch {
-	case market == Spot && (exceeds(q.SpotInstances, spot+n) || exceeds(q.SpotVCPUs, spotVCPUs+n*t.vcpus)):
+	case market == client.Spot && (exceeds(q.SpotInstances, spot+n) || exceeds(q.SpotVCPUs, spotVCPUs+n*t.vcpus)):
 		return fail("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
-	case market == OnDemand && exceeds(q.VCPUs, vcpus+n*t.vcpus):
+	case market == client.OnDemand && exceeds(q.VCPUs, vcpus+n*t.vcpus):
 		return fail(
 			"VcpuLimitExceeded",
 			"You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to.",

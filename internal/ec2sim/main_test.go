@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 )
 
@@ -36,7 +37,7 @@ var start = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 // cloud is a simulator behind a real server, with a frozen clock.
 type cloud struct {
 	*ec2.Client
-	ctl *ec2sim.Client
+	ctl *simclient.Client
 	srv *httptest.Server
 }
 
@@ -55,7 +56,7 @@ func serve(t *testing.T, sim *ec2sim.Server) *cloud {
 		srv.Close()
 		require.NoError(t, sim.Close())
 	})
-	c := &cloud{ctl: ec2sim.NewClient(srv.URL, srv.Client()), srv: srv}
+	c := &cloud{ctl: simclient.NewClient(srv.URL, srv.Client()), srv: srv}
 	c.Client = c.as(account, east)
 	return c
 }
@@ -67,7 +68,7 @@ func (c *cloud) as(account, region string) *ec2.Client {
 		BaseEndpoint: aws.String(c.srv.URL),
 		HTTPClient:   fleet.SafeBodies(c.srv.Client()),
 		Retryer:      aws.NopRetryer{},
-		Credentials:  credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "secret", ""),
+		Credentials:  credentials.NewStaticCredentialsProvider(simclient.AccessKey(account), "secret", ""),
 	})
 }
 
@@ -80,7 +81,7 @@ func (c *cloud) advance(t *testing.T, by time.Duration) {
 // order is a spot request for one m5.large in a zone.
 func order(token, zone string) *ec2.RunInstancesInput {
 	return &ec2.RunInstancesInput{
-		ImageId:      aws.String(ec2sim.PublicImage(east, "x86_64")),
+		ImageId:      aws.String(simclient.PublicImage(east, "x86_64")),
 		InstanceType: types.InstanceTypeM5Large,
 		MinCount:     aws.Int32(1),
 		MaxCount:     aws.Int32(1),

@@ -1,9 +1,10 @@
 package ec2sim
 
 import (
-	"hash/fnv"
 	"math"
 	"time"
+
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 // The market is a pure function of seed, pool and moment: nothing is stored, no
@@ -51,20 +52,15 @@ type series struct {
 	level   float64
 }
 
-const (
-	linux   = "Linux/UNIX"
-	windows = "Windows"
-)
-
 func (m *market) series(pool, product string) (series, bool) {
 	t, r, z, ok := splitPool(pool)
 	if !ok {
 		return series{}, false
 	}
 	s := series{pool: pool, zone: z, typ: t, region: r, product: product}
-	s.key = m.seed ^ hash(pool)
-	s.family = m.seed ^ hash(t.family+"/"+r.name)
-	s.level = math.Log(0.26 + 0.30*unit(mix(s.key, 1)))
+	s.key = m.seed ^ derive.HashText(pool)
+	s.family = m.seed ^ derive.HashText(t.family+"/"+r.name)
+	s.level = math.Log(0.26 + 0.30*unit(derive.MixWords(s.key, 1)))
 	return s, true
 }
 
@@ -74,10 +70,7 @@ func (m *market) time(step int64) time.Time { return time.Unix(0, step*int64(m.s
 
 // price is what the series costs per hour at a step.
 func (m *market) price(s series, step int64) float64 {
-	extra := 0.0
-	if s.product == windows {
-		extra = s.typ.windows()
-	}
+	extra := osProductNamed(s.product).licence(s.typ) * s.region.factor
 	if p := m.fixedAt(s.pool, step); p > 0 {
 		return p + extra
 	}
@@ -89,7 +82,7 @@ func (m *market) price(s series, step int64) float64 {
 		x += weight * (gauss(s.key, step-i) + shared*gauss(s.family, step-i))
 		weight *= decay
 	}
-	if span := step / surgeSpan; mix(s.key, uint64(span)^0x5eed)%surgeOdds == 0 {
+	if span := step / surgeSpan; derive.MixWords(s.key, uint64(span)^0x5eed)%surgeOdds == 0 {
 		x += 0.45
 	}
 	share := min(max(math.Exp(x), minShare), maxShare)
@@ -104,7 +97,9 @@ func (m *market) changed(s series, step int64) bool {
 	return m.price(s, step) != m.price(s, step-1)
 }
 
-func changesAt(s series, step int64) bool { return mix(s.key, uint64(step)^0xc0de)%changeOdds == 0 }
+func changesAt(s series, step int64) bool {
+	return derive.MixWords(s.key, uint64(step)^0xc0de)%changeOdds == 0
+}
 
 func (m *market) fixedAt(pool string, step int64) float64 {
 	price := 0.0
@@ -125,26 +120,12 @@ func (m *market) touched(pool string, step int64) bool {
 	return false
 }
 
-func hash(text string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(text)) // a hash never fails
-	return h.Sum64()
-}
-
-// mix is splitmix64 over two words.
-func mix(key, n uint64) uint64 {
-	z := key + (n+1)*0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
-}
-
 // unit is a number from 0 to 1.
 func unit(n uint64) float64 { return float64(n>>11) / (1 << 53) }
 
 // gauss is nearly normal with variance 1: the sum of four uniform numbers.
 func gauss(key uint64, step int64) float64 {
-	n := mix(key, uint64(step))
+	n := derive.MixWords(key, uint64(step))
 	sum := float64(n&0xffff) + float64(n>>16&0xffff) + float64(n>>32&0xffff) + float64(n>>48)
 	return (sum/65535 - 2) * math.Sqrt2 * 1.2247448713915892 // sqrt(3)
 }

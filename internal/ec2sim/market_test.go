@@ -137,7 +137,7 @@ func TestProductsAndZones(t *testing.T) {
 		EndTime:       aws.Time(start),
 		InstanceTypes: []types.InstanceType{"m5.large"},
 	})
-	require.Len(t, all, 12, "six zones, two products")
+	require.Len(t, all, 24, "six zones, four products")
 	byLine := map[string]float64{}
 	for _, p := range all {
 		byLine[*p.AvailabilityZone+string(p.ProductDescription)] = price(t, p)

@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"spotkeeper/internal/ec2sim/client"
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 // Every account has one default network per region with one subnet per zone;
 // their ids follow from the names.
 
 func derived(prefix string, parts ...string) string {
-	return fmt.Sprintf("%s-0%016x", prefix, mix(hash(strings.Join(parts, "/")), 11))
+	return fmt.Sprintf("%s-0%016x", prefix, derive.MixWords(derive.HashText(strings.Join(parts, "/")), 11))
 }
 
 func vpcID(account, region string) string { return derived("vpc", account, region) }
@@ -22,7 +25,7 @@ func SubnetID(account, zone string) string { return derived("subnet", account, z
 func DefaultGroup(account, region string) string { return derived("sg", account, region) }
 
 func (c *call) subnetZone(id string) (zone, bool) {
-	if c.world != nil && c.world.set().Subnets[id] == SubnetDeleted {
+	if c.world != nil && c.world.set().Subnets[id] == client.SubnetDeleted {
 		return zone{}, false
 	}
 	i := slices.IndexFunc(c.place.all(), func(z zone) bool {
@@ -60,7 +63,8 @@ type subnetItem struct {
 	ID        string `xml:"subnetId"`
 	State     string `xml:"state"`
 	VPC       string `xml:"vpcId"`
-	CIDR      string `xml:"cidrBlock"`
+	CIDR      string `xml:"cidrBlock,omitempty"`
+	Native    bool   `xml:"ipv6Native"`
 	Free      int    `xml:"availableIpAddressCount"`
 	Zone      string `xml:"availabilityZone"`
 	ZoneID    string `xml:"availabilityZoneId"`
@@ -119,8 +123,11 @@ func (c *call) describeSubnets() (replier, error) {
 			Owner:     c.account,
 		}
 		s.Free = 4091 - used[s.ID]
-		if c.world.set().Subnets[s.ID] == SubnetFull {
+		if c.world.set().Subnets[s.ID] == client.SubnetFull {
 			s.Free = 0
+		}
+		if c.world.set().Subnets[s.ID] == client.SubnetIPv6 {
+			s.CIDR, s.Native, s.Free, s.PublicIPs = "", true, 0, false
 		}
 		field := map[string]string{
 			"subnet-id":            s.ID,

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // relaunch brings back what persistent spot requests want: an instance whose request was
@@ -12,7 +14,7 @@ import (
 func (w *world) relaunch(now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(w.lasting)) {
 		old := w.lasting[id]
-		if old.Cancelled || !reached(old.Gone, now) || w.free(old.pool(), Spot, now) == 0 {
+		if old.Cancelled || !reached(old.Gone, now) || w.free(old.pool(), client.Spot, now) == 0 {
 			continue
 		}
 		delete(w.lasting, id)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 type regionItem struct {
@@ -31,7 +33,10 @@ func (c *call) describeRegions() (replier, error) {
 	}
 	out := &describeRegionsResponse{}
 	for _, r := range regions {
-		item := regionItem{r.name, "ec2." + r.name + ".amazonaws.com", "opt-in-not-required"}
+		if r.partition != c.place.partition {
+			continue
+		}
+		item := regionItem{r.name, "ec2." + r.name + "." + r.domain, "opt-in-not-required"}
 		field := map[string]string{"region-name": item.Name, "endpoint": item.Endpoint, "opt-in-status": item.OptIn}
 		if (len(names) == 0 || slices.Contains(names, r.name)) &&
 			match(filters, nil, func(name string) []string { return []string{field[name]} }) {
@@ -252,7 +257,7 @@ func (c *call) getSpotPlacementScores() (replier, error) {
 	}
 	out := &placementScoresResponse{}
 	for _, r := range regions {
-		if len(places) > 0 && !slices.Contains(places, r.name) {
+		if r.partition != c.place.partition || len(places) > 0 && !slices.Contains(places, r.name) {
 			continue
 		}
 		whole := scoreItem{Region: r.name, Score: 1}
@@ -264,7 +269,7 @@ func (c *call) getSpotPlacementScores() (replier, error) {
 					return nil, invalid("Invalid value '%s' for InstanceType.", name)
 				}
 				pool := poolID(name, z.name)
-				if c.world.fits(pool, Spot, target, c.now) == target {
+				if c.world.fits(pool, client.Spot, target, c.now) == target {
 					share := c.spotPrice(pool) / t.onDemand(r)
 					item.Score = max(item.Score, min(10, int(math.Round(12*(1-share)))))
 				}

@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 // priceQuery is GetProducts of the Pricing API.
@@ -28,7 +31,7 @@ type priceAnswer struct {
 const pricePage = 100
 
 // serveJSON answers the services that speak JSON: the price list, which is what the market
-// is built on, and Service Quotas.
+// is built on, Service Quotas, and SQS with its one queue.
 func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", requestID())
@@ -54,7 +57,11 @@ func (s *Server) answerJSON(r *http.Request) (any, error) {
 		return nil, err
 	}
 	c := &call{caller: who, opts: s.opts, form: form{}}
-	_, c.action, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	service, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	c.action = action
+	if service == "AmazonSQS" {
+		return s.answerQueue(c, r)
+	}
 	switch c.action {
 	case "GetProducts":
 		return s.products(c, r)
@@ -125,41 +132,58 @@ type product struct {
 	sku        string
 	attributes map[string]string
 	price      float64
+	unit       string
+	currency   string
 }
 
 func listedProducts() []product {
 	var out []product
 	for _, r := range regions {
 		for _, t := range typeList {
-			for _, os := range []string{"Linux", "Windows"} {
-				price := t.onDemand(r)
-				if os == "Windows" {
-					price += t.windows()
-				}
-				out = append(out, product{
-					sku: strings.ToUpper(fmt.Sprintf("%016x", hash(r.name+t.name+os))), price: price,
-					attributes: map[string]string{
-						"servicecode":     "AmazonEC2",
-						"productFamily":   "Compute Instance",
-						"instanceType":    t.name,
-						"instanceFamily":  t.family,
-						"regionCode":      r.name,
-						"location":        r.location,
-						"locationType":    "AWS Region",
-						"operatingSystem": os,
-						"tenancy":         "Shared",
-						"preInstalledSw":  "NA",
-						"capacitystatus":  "Used",
-						"licenseModel":    "No License required",
-						"marketoption":    "OnDemand",
-						"vcpu":            strconv.Itoa(t.vcpus),
-						"memory":          strconv.FormatFloat(float64(t.memoryMiB)/1024, 'f', -1, 64) + " GiB",
-					},
-				})
+			for _, os := range osProducts {
+				out = append(out, listedInstance(r, t, os))
 			}
+		}
+		for _, kind := range slices.Sorted(maps.Keys(volumePrices)) {
+			out = append(out, product{
+				sku:   strings.ToUpper(fmt.Sprintf("%016x", derive.HashText(r.name+kind))),
+				price: volumePrices[kind] * r.factor, unit: "GB-Mo", currency: r.currency,
+				attributes: map[string]string{
+					"servicecode":   "AmazonEC2",
+					"productFamily": "Storage",
+					"regionCode":    r.name,
+					"location":      r.location,
+					"volumeApiName": kind,
+				},
+			})
 		}
 	}
 	return out
+}
+
+func listedInstance(r region, t instanceType, os osProduct) product {
+	return product{
+		sku:   strings.ToUpper(fmt.Sprintf("%016x", derive.HashText(r.name+t.name+os.system))),
+		price: t.onDemand(r) + os.licence(t)*r.factor, unit: "Hrs", currency: r.currency,
+		attributes: map[string]string{
+			"servicecode":     "AmazonEC2",
+			"productFamily":   "Compute Instance",
+			"instanceType":    t.name,
+			"instanceFamily":  t.family,
+			"regionCode":      r.name,
+			"location":        r.location,
+			"locationType":    "AWS Region",
+			"operatingSystem": os.system,
+			"operation":       os.operation,
+			"tenancy":         "Shared",
+			"preInstalledSw":  "NA",
+			"capacitystatus":  "Used",
+			"licenseModel":    "No License required",
+			"marketoption":    "OnDemand",
+			"vcpu":            strconv.Itoa(t.vcpus),
+			"memory":          strconv.FormatFloat(float64(t.memoryMiB)/1024, 'f', -1, 64) + " GiB",
+		},
+	}
 }
 
 // document is the line as the Pricing API nests it.
@@ -168,18 +192,18 @@ func (p product) document() (string, error) {
 	published := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)
 	text, err := json.Marshal(map[string]any{
 		"serviceCode": "AmazonEC2", "version": "20260101000000", "publicationDate": published,
-		"product": map[string]any{"productFamily": "Compute Instance", "sku": p.sku, "attributes": p.attributes},
+		"product": map[string]any{"productFamily": p.attributes["productFamily"], "sku": p.sku, "attributes": p.attributes},
 		"terms": map[string]any{"OnDemand": map[string]any{p.sku + term: map[string]any{
 			"sku": p.sku, "offerTermCode": term[1:], "effectiveDate": published, "termAttributes": map[string]any{},
 			"priceDimensions": map[string]any{p.sku + term + dimension: map[string]any{
-				"unit":       "Hrs",
+				"unit":       p.unit,
 				"rateCode":   p.sku + term + dimension,
 				"beginRange": "0",
 				"endRange":   "Inf",
 				"appliesTo":  []string{},
-				"description": fmt.Sprintf("$%g per On Demand %s %s Instance Hour", p.price,
-					p.attributes["operatingSystem"], p.attributes["instanceType"]),
-				"pricePerUnit": map[string]string{"USD": strconv.FormatFloat(p.price, 'f', 10, 64)},
+				"description": fmt.Sprintf("%s %g per %s of %s%s", p.currency, p.price, p.unit,
+					p.attributes["instanceType"], p.attributes["volumeApiName"]),
+				"pricePerUnit": map[string]string{p.currency: strconv.FormatFloat(p.price, 'f', 10, 64)},
 			}},
 		}}},
 	})

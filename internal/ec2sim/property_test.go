@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // TestNoHistoryBreaksTheRules drives a small cloud at random and holds it to
@@ -23,11 +24,11 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		sim := ec2sim.New(ec2sim.Options{
 			Now:    func() time.Time { return start },
-			Delays: ec2sim.Delays{Pending: 3, ShuttingDown: 5},
+			Delays: simclient.Delays{Pending: 3, ShuttingDown: 5},
 		})
 		srv := httptest.NewServer(sim)
 		defer srv.Close()
-		c := &cloud{ctl: ec2sim.NewClient(srv.URL, srv.Client()), srv: srv}
+		c := &cloud{ctl: simclient.NewClient(srv.URL, srv.Client()), srv: srv}
 		callers := map[string]*ec2.Client{account: c.as(account, east), other: c.as(other, east)}
 		made := map[string]string{} // account and token: the instance
 		limit := map[string]int{}
@@ -60,25 +61,25 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 				require.True(rt, err == nil || errors.As(err, &api))
 			},
 			"fault": func(rt *rapid.T) {
-				require.NoError(rt, c.ctl.AddFault(t.Context(), ec2sim.Fault{
+				require.NoError(rt, c.ctl.AddFault(t.Context(), simclient.Fault{
 					Action: "RunInstances",
-					Mode: rapid.SampledFrom([]string{ec2sim.FaultError, ec2sim.FaultLost, ec2sim.FaultAfter,
-						ec2sim.FaultStillborn}).Draw(rt, "mode"),
+					Mode: rapid.SampledFrom([]string{simclient.FaultError, simclient.FaultLost, simclient.FaultAfter,
+						simclient.FaultStillborn}).Draw(rt, "mode"),
 					Code: rapid.SampledFrom(codes).Draw(rt, "code"),
 				}))
 			},
 			"capacity": func(rt *rapid.T) {
 				n := rapid.IntRange(0, 4).Draw(rt, "limit")
-				_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Limit: n, Market: ec2sim.Spot})
+				_, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: poolA, Limit: n, Market: simclient.Spot})
 				require.NoError(rt, err)
 				live, err := c.ctl.Live(t.Context(), "")
 				require.NoError(rt, err)
 				limit[poolA] = max(n, holding(live))
 			},
 			"interrupt": func(rt *rapid.T) {
-				_, err := c.ctl.Signal(t.Context(), ec2sim.Interruption{
+				_, err := c.ctl.Signal(t.Context(), simclient.Interruption{
 					Pool: poolA,
-					Kind: rapid.SampledFrom([]string{ec2sim.Rebalance, ec2sim.Notice, ec2sim.Terminate}).Draw(rt,
+					Kind: rapid.SampledFrom([]string{simclient.Rebalance, simclient.Notice, simclient.Terminate}).Draw(rt,
 						"kind"),
 					InSeconds: 1,
 				})
@@ -117,7 +118,7 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 	})
 }
 
-func holding(instances []ec2sim.InstanceInfo) int {
+func holding(instances []simclient.InstanceInfo) int {
 	n := 0
 	for _, i := range instances {
 		if i.State == "pending" || i.State == "running" {

@@ -11,11 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 func TestImagesTakeTimeAndTheirNameOnce(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{Image: 60}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{Image: 60}})
 	id := c.launch(t, order("t", zoneA))
 	in := &ec2.CreateImageInput{
 		InstanceId: aws.String(id), Name: aws.String("agent-7"), NoReboot: aws.Bool(true),
@@ -71,7 +72,7 @@ func TestImagesTakeTimeAndTheirNameOnce(t *testing.T) {
 		Filters: []types.Filter{filter("architecture", "arm64")},
 	})
 	require.NoError(t, err)
-	require.Equal(t, ec2sim.PublicImage(east, "arm64"), *public.Images[0].ImageId)
+	require.Equal(t, simclient.PublicImage(east, "arm64"), *public.Images[0].ImageId)
 	_, err = c.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: public.Images[0].ImageId})
 	refused(t, err, "AuthFailure", http.StatusUnauthorized)
 }
@@ -207,7 +208,7 @@ func TestPlaces(t *testing.T) {
 func TestPlacementScores(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Limit: 2})
+	_, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: poolA, Limit: 2})
 	require.NoError(t, err)
 	out, err := c.GetSpotPlacementScores(t.Context(), &ec2.GetSpotPlacementScoresInput{
 		InstanceTypes:          []string{"m5.large"},

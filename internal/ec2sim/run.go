@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // launch is one decided RunInstances call. While it is remembered, its client
@@ -134,9 +136,9 @@ func (c *call) askedSubnet() string {
 
 func marketOf(f form) string {
 	if f.get("InstanceMarketOptions.MarketType") == "spot" {
-		return Spot
+		return client.Spot
 	}
-	return OnDemand
+	return client.OnDemand
 }
 
 // readOrder checks the request the way EC2 does before it looks for capacity.
@@ -209,7 +211,7 @@ func (c *call) readPlacement(o *order) error {
 		return invalid("The availability zone '%s' does not match that of subnet '%s'", o.zone, o.subnet)
 	}
 	o.zone = z.name
-	if c.world.set().Subnets[o.subnet] == SubnetFull {
+	if c.world.set().Subnets[o.subnet] == client.SubnetFull {
 		return fail("InsufficientFreeAddressesInSubnet",
 			"There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.",
 			o.subnet)
@@ -221,9 +223,9 @@ func (c *call) readMarket(o *order) error {
 	const at = "InstanceMarketOptions."
 	switch kind := c.form.get(at + "MarketType"); kind {
 	case "spot":
-		o.market = Spot
+		o.market = client.Spot
 	case "":
-		o.market = OnDemand
+		o.market = client.OnDemand
 		if c.form.anyUnder("InstanceMarketOptions") {
 			return fail("InvalidParameterCombination", "The market options need a market type.")
 		}

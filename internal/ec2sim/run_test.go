@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 func TestSpotLaunchIsDecodedWhole(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.AWSDelays()})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.AWSDelays()})
 	in := order("t1", zoneA)
 	in.SubnetId = aws.String(ec2sim.SubnetID(account, zoneA))
 	in.KeyName = aws.String("key")
@@ -88,7 +89,7 @@ func TestOneTokenLaunchesOnce(t *testing.T) {
 
 func TestTokenOfATerminatedInstance(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, ec2sim.Options{Delays: ec2sim.Delays{ShuttingDown: 10}})
+	c := newCloud(t, ec2sim.Options{Delays: simclient.Delays{ShuttingDown: 10}})
 	id := c.launch(t, order("t", zoneA))
 	_, err := c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 	require.NoError(t, err)
@@ -101,7 +102,7 @@ func TestTokenOfATerminatedInstance(t *testing.T) {
 func TestSeveralAtOnceShareAReservation(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Limit: 2})
+	_, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: poolA, Limit: 2})
 	require.NoError(t, err)
 	in := order("t", zoneA)
 	in.MaxCount = aws.Int32(5)
@@ -124,7 +125,7 @@ func TestWithoutAZoneTheCheapestWithCapacityIsChosen(t *testing.T) {
 		in := order("", "")
 		in.ClientToken, in.Placement = aws.String("token-"+want), nil
 		require.Equal(t, want, *c.describe(t, c.launch(t, in)).Placement.AvailabilityZone)
-		_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "m5.large.us-east-1d", Limit: 0})
+		_, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: "m5.large.us-east-1d", Limit: 0})
 		require.NoError(t, err)
 	}
 }
@@ -139,7 +140,7 @@ func TestBadLaunches(t *testing.T) {
 		{"InvalidAMIID.NotFound", func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("ami-0123456789abcdef0") }},
 		{"InvalidAMIID.Malformed", func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("x") }},
 		{"InvalidParameterValue",
-			func(in *ec2.RunInstancesInput) { in.ImageId = aws.String(ec2sim.PublicImage(east, "arm64")) }},
+			func(in *ec2.RunInstancesInput) { in.ImageId = aws.String(simclient.PublicImage(east, "arm64")) }},
 		{"InvalidParameterValue", func(in *ec2.RunInstancesInput) { in.InstanceType = "x9.huge" }},
 		{"InvalidParameterValue",
 			func(in *ec2.RunInstancesInput) { in.Placement.AvailabilityZone = aws.String("us-east-1z") }},
@@ -179,7 +180,7 @@ func TestBadLaunches(t *testing.T) {
 func TestOneTokenAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	_, err := c.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Limit: 3})
+	_, err := c.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: poolA, Limit: 3})
 	require.NoError(t, err)
 	answers := make(chan error, 40)
 	for n := range cap(answers) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // Options configure a Server. The zero value is a cloud with seed 0, without
@@ -22,7 +24,7 @@ type Options struct {
 	// Region is where a call goes that is not signed for one.
 	Region string
 	// Delays are the first delays; AWSDelays are realistic ones.
-	Delays Delays
+	Delays client.Delays
 	// Hazard interrupts spot instances by themselves, see the type Hazard.
 	Hazard float64
 	// PriceStep is the grain of the market; a price changes about every twelfth step. Zero means five minutes.
@@ -37,17 +39,9 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// AWSDelays are what was measured at AWS: 16 s to running, 26 s to reachable, two minutes of notice.
-func AWSDelays() Delays {
-	return Delays{Pending: 16, Checks: 10, ShuttingDown: 30, Stopping: 30, Visibility: 0.5, Image: 180, Notice: 120}
-}
-
-// DefaultAccount is the account of callers whose access key names none.
-const DefaultAccount = "000000000000"
-
 func (o Options) withDefaults() Options {
 	if o.Account == "" {
-		o.Account = DefaultAccount
+		o.Account = client.DefaultAccount
 	}
 	if o.Region == "" {
 		o.Region = "us-east-1"
@@ -75,6 +69,11 @@ type Server struct {
 	world  *world
 	file   *stateFile // nil without durable state
 	closed bool
+
+	queue     queue
+	announced map[string]announced // by instance; nil until the queue is received from
+	lookedAt  time.Time            // when instances were last looked at for events
+	silent    bool
 }
 
 // New returns a cloud that lives in memory. Open returns one that survives.
@@ -112,7 +111,7 @@ type call struct {
 	form   form
 	action string
 	now    time.Time
-	fault  *Fault // what was injected into this call, if anything
+	fault  *client.Fault // what was injected into this call, if anything
 }
 
 type handler func(*call) (replier, error)
@@ -193,15 +192,15 @@ func (s *Server) perform(ctx context.Context, c *call, do handler) (replier, err
 	if c.fault != nil {
 		mode = c.fault.Mode
 	}
-	if mode == FaultError {
-		return nil, s.note(c.fault.failure())
+	if mode == client.FaultError {
+		return nil, s.note(failureOf(c.fault))
 	}
 	answer, err := s.execute(c, do)
 	switch {
-	case mode == FaultLost:
+	case mode == client.FaultLost:
 		return nil, s.note(errDropped)
-	case err == nil && mode == FaultAfter:
-		err = c.fault.failure()
+	case err == nil && mode == client.FaultAfter:
+		err = failureOf(c.fault)
 	}
 	return answer, s.note(err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // open is a cloud over a state file; it is closed only by the test, or not at all, as after a kill.
@@ -20,7 +21,7 @@ func open(t *testing.T, path string) (*cloud, *ec2sim.Server) {
 	sim, err := ec2sim.Open(path, ec2sim.Options{
 		Seed:   9,
 		Now:    func() time.Time { return start },
-		Delays: ec2sim.Delays{ShuttingDown: 5},
+		Delays: simclient.Delays{ShuttingDown: 5},
 	})
 	require.NoError(t, err)
 	return serve(t, sim), sim
@@ -33,12 +34,12 @@ func TestEverythingSurvivesAKill(t *testing.T) {
 	id, gone := before.launch(t, order("1", zoneA)), before.launch(t, order("2", zoneA))
 	_, err := before.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{gone}})
 	require.NoError(t, err)
-	require.NoError(t, before.ctl.Interrupt(t.Context(), id, ec2sim.Notice, time.Minute))
+	require.NoError(t, before.ctl.Interrupt(t.Context(), id, simclient.Notice, time.Minute))
 	require.NoError(t, before.ctl.SetPrice(t.Context(), poolA, 0.02))
-	_, err = before.ctl.SetCapacity(t.Context(), ec2sim.Capacity{Pool: poolA, Limit: 0})
+	_, err = before.ctl.SetCapacity(t.Context(), simclient.Capacity{Pool: poolA, Limit: 0})
 	require.NoError(t, err)
-	require.NoError(t, before.ctl.AddRole(t.Context(), ec2sim.Role{ARN: role}))
-	before.fault(t, ec2sim.Fault{Action: "CreateTags", Code: "InternalError"})
+	require.NoError(t, before.ctl.AddRole(t.Context(), simclient.Role{ARN: role}))
+	before.fault(t, simclient.Fault{Action: "CreateTags", Code: "InternalError"})
 	image, err := before.CreateImage(t.Context(), &ec2.CreateImageInput{
 		InstanceId: aws.String(id),
 		Name:       aws.String("mine"),
@@ -101,7 +102,7 @@ func TestSaveAndReset(t *testing.T) {
 	require.Len(t, files, 4, "two states, two journals, no leftovers")
 
 	memory := newCloud(t, ec2sim.Options{})
-	var e *ec2sim.ControlError
+	var e *simclient.ControlError
 	require.ErrorAs(t, memory.ctl.Save(t.Context()), &e)
 	require.Equal(t, "ec2sim.NoStateFile", e.Code)
 }
@@ -121,7 +122,7 @@ func TestRetentionForgetsButStillCounts(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{Retention: 24 * time.Hour})
 	id := c.launch(t, order("1", zoneA))
-	require.NoError(t, c.ctl.Interrupt(t.Context(), id, ec2sim.Terminate, 0))
+	require.NoError(t, c.ctl.Interrupt(t.Context(), id, simclient.Terminate, 0))
 	c.advance(t, 25*time.Hour)
 	c.launch(t, order("2", zoneA))
 	state, err := c.ctl.State(t.Context())

@@ -1,6 +1,7 @@
 package ec2sim
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -52,13 +53,14 @@ func (c *call) assumeRole() (replier, error) {
 		AccessKey: key, Secret: suffix(40), Token: suffix(64),
 		Expires: stamp(c.opts.Now().Add(time.Duration(life) * time.Second)), // the SDK compares it with the real clock
 		UserID:  "AROA" + strings.ToUpper(suffix(16)) + ":" + session,
-		UserARN: "arn:aws:sts::" + account + ":assumed-role/" + name + "/" + session,
+		UserARN: arn[:strings.Index(arn, ":iam::")] + ":sts::" + account + ":assumed-role/" + name + "/" + session,
 	}, nil
 }
 
-// splitRole reads arn:aws:iam::<account>:role/<name>.
+// splitRole reads arn:<partition>:iam::<account>:role/<name>.
 func splitRole(arn string) (account, name string, ok bool) {
-	rest, found := strings.CutPrefix(arn, "arn:aws:iam::")
+	head, rest, found := strings.Cut(arn, ":iam::")
+	found = found && slices.Contains([]string{"arn:aws", "arn:aws-cn", "arn:aws-us-gov"}, head)
 	account, name, cut := strings.Cut(rest, ":role/")
 	return account, name, found && cut && isAccount(account) && name != ""
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"spotkeeper/internal/ec2sim/client"
+	"spotkeeper/internal/ec2sim/derive"
 )
 
 // table holds the rows of one kind and remembers which of them changed since
@@ -112,23 +115,23 @@ type world struct {
 
 // settings are what the control API sets, and the clock.
 type settings struct {
-	Seed      int64                   `json:"seed"`
-	Step      time.Duration           `json:"price_step"`
-	Clock     clock                   `json:"clock"`
-	Delays    Delays                  `json:"delays"`
-	Hazard    float64                 `json:"hazard"`
-	Limits    map[string]int          `json:"limits"` // by pool/market
-	Quotas    map[string]Quota        `json:"quotas"` // by account/region
-	Throttles map[string]Throttle     `json:"throttles"`
-	Faults    []*Fault                `json:"faults"`
-	Roles     map[string]Role         `json:"roles"`
-	Sessions  int                     `json:"sessions,omitempty"` // assumed so far
-	Revoked   map[string]Revocation   `json:"revoked,omitempty"`  // by account
-	Prices    map[string][]fixedPrice `json:"prices"`
-	KeyPairs  map[string]bool         `json:"key_pairs,omitempty"` // by account/region/name; false: deleted
-	Keys      map[string]string       `json:"keys,omitempty"`      // state of KMS keys, by id; one that is not named is enabled
-	Subnets   map[string]string       `json:"subnets,omitempty"`   // full or deleted, by id
-	Second    map[string]bool         `json:"second,omitempty"`    // account/zone with a second subnet
+	Seed      int64                        `json:"seed"`
+	Step      time.Duration                `json:"price_step"`
+	Clock     clock                        `json:"clock"`
+	Delays    client.Delays                `json:"delays"`
+	Hazard    float64                      `json:"hazard"`
+	Limits    map[string]int               `json:"limits"` // by pool/market
+	Quotas    map[string]client.Quota      `json:"quotas"` // by account/region
+	Throttles map[string]client.Throttle   `json:"throttles"`
+	Faults    []*client.Fault              `json:"faults"`
+	Roles     map[string]client.Role       `json:"roles"`
+	Sessions  int                          `json:"sessions,omitempty"` // assumed so far
+	Revoked   map[string]client.Revocation `json:"revoked,omitempty"`  // by account
+	Prices    map[string][]fixedPrice      `json:"prices"`
+	KeyPairs  map[string]bool              `json:"key_pairs,omitempty"` // by account/region/name; false: deleted
+	Keys      map[string]string            `json:"keys,omitempty"`      // state of KMS keys, by id; one that is not named is enabled
+	Subnets   map[string]string            `json:"subnets,omitempty"`   // full or deleted, by id
+	Second    map[string]bool              `json:"second,omitempty"`    // account/zone with a second subnet
 	// Forgotten are launched, interrupted instances and tokens that retention removed.
 	Forgotten struct{ Launched, Interrupted, Tokens int64 } `json:"forgotten"`
 }
@@ -146,8 +149,8 @@ func newWorld(o Options) *world {
 	w := &world{live: map[string]*instance{}, lasting: map[string]*instance{}, buckets: map[string]*bucket{}}
 	w.settings.put(theRow, &settings{
 		Seed: o.Seed, Step: o.PriceStep, Clock: newClock(o.Now), Delays: o.Delays, Hazard: o.Hazard,
-		Limits: map[string]int{}, Quotas: map[string]Quota{}, Throttles: map[string]Throttle{},
-		Roles: map[string]Role{}, Prices: map[string][]fixedPrice{},
+		Limits: map[string]int{}, Quotas: map[string]client.Quota{}, Throttles: map[string]client.Throttle{},
+		Roles: map[string]client.Role{}, Prices: map[string][]fixedPrice{},
 	})
 	w.tally.put(theRow, &tally{Calls: map[string]int64{}, Errors: map[string]int64{}})
 	return w
@@ -182,7 +185,7 @@ func (w *world) now() time.Time { return w.set().Clock.now() }
 
 func (w *world) market() market {
 	s := w.set()
-	return market{seed: mix(uint64(s.Seed), 0), step: s.Step, fixed: s.Prices}
+	return market{seed: derive.MixWords(uint64(s.Seed), 0), step: s.Step, fixed: s.Prices}
 }
 
 // revive builds what is not stored after a load.

@@ -31,7 +31,7 @@ var (
 	TooRisky    = fault.Define("engine.too_risky", fault.Conflict)           // the pool is above the risk threshold
 	TooDear     = fault.Define("engine.too_dear", fault.Conflict)            // the pool saves less than the minimum
 	NotWorthIt  = fault.Define("engine.not_worth_it", fault.Conflict)        // the move gains too little
-	PoolBlocked = fault.Define("engine.pool_blocked", fault.Exhausted)       // it had no capacity lately
+	PoolBlocked = fault.Define("engine.pool_blocked", fault.Exhausted)       // it had no capacity lately, or a person blocked it
 	OtherPlace  = fault.Define("engine.other_type_or_region", fault.Invalid) // not a place for this instance
 )
 

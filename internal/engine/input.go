@@ -64,7 +64,9 @@ type Pool struct {
 	// Interruptions covers StatisticsWindow; nil means unknown,
 	// which is not the same as none.
 	Interruptions *Interruptions `json:"interruptions,omitempty"`
-	BlockedUntil  time.Time      `json:"blocked_until,omitzero"` // it had no capacity; back-off until then
+	BlockedUntil  time.Time      `json:"blocked_until,omitzero"` // it had no capacity, or a person blocked it
+	BlockedBy     string         `json:"blocked_by,omitempty"`   // the person; empty: it had no capacity
+	BlockReason   string         `json:"block_reason,omitempty"` // the person's
 
 	prepared *prepared
 }

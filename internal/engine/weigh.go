@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"spotkeeper/internal/domain/agent"
@@ -106,7 +107,7 @@ func (w *weighing) judge(s *Score) {
 	}
 	in := w.in
 	if in.Now.Before(p.BlockedUntil) {
-		w.veto(s, PoolBlocked, "%s had no capacity and is avoided until %s.", p.ID, formatTime(p.BlockedUntil))
+		w.veto(s, PoolBlocked, "%s", p.blockSentence())
 	}
 	if s.SavingsPercent < in.Limits.MinSavingsPercent {
 		saves, least := inPercent(s.SavingsPercent, in.Limits.MinSavingsPercent)
@@ -203,6 +204,18 @@ func (w *weighing) scores() []Score { return append([]Score{w.current}, w.others
 const stampLayout = "2006-01-02 15:04 UTC"
 
 func formatTime(t time.Time) string { return t.UTC().Format(stampLayout) }
+
+// BlockSentence says that a person blocked a pool, until when and why.
+func BlockSentence(poolID, by, reason string, until time.Time) string {
+	return fmt.Sprintf("%s is blocked by %s until %s: %s.", poolID, by, formatTime(until), strings.TrimRight(reason, "."))
+}
+
+func (p Pool) blockSentence() string {
+	if p.BlockedBy != "" {
+		return BlockSentence(p.ID, p.BlockedBy, p.BlockReason, p.BlockedUntil)
+	}
+	return fmt.Sprintf("%s had no capacity and is avoided until %s.", p.ID, formatTime(p.BlockedUntil))
+}
 
 // inPercent writes two percentages that are compared with as many decimals, one at
 // least, as it takes for them to read differently.

@@ -87,6 +87,11 @@ type EC2API interface {
 		in *ec2.DescribeVolumesInput,
 		opts ...func(*ec2.Options),
 	) (*ec2.DescribeVolumesOutput, error)
+	GetSpotPlacementScores(
+		ctx context.Context,
+		in *ec2.GetSpotPlacementScoresInput,
+		opts ...func(*ec2.Options),
+	) (*ec2.GetSpotPlacementScoresOutput, error)
 	ModifyInstanceAttribute(
 		ctx context.Context,
 		in *ec2.ModifyInstanceAttributeInput,

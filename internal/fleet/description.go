@@ -281,14 +281,21 @@ func (d *Description) volumes(s sources) {
 	slices.SortFunc(d.Volumes, func(x, y Volume) int { return strings.Compare(x.Device, y.Device) })
 }
 
+// lengthOf is the length of a list of EC2's, which has a handful of elements.
+func lengthOf[T any](list []T) int32 { return int32(len(list)) } //nolint:gosec // a handful
+
 // interfaces takes in the network interfaces. Addresses are not copied: each is on one
 // interface only. An elastic address stays where it is until it is moved.
 func (d *Description) interfaces(i types.Instance) {
 	for _, raw := range i.NetworkInterfaces {
-		n := Interface{Type: aws.ToString(raw.InterfaceType), Description: aws.ToString(raw.Description), IPv6: int32(
-			len(raw.Ipv6Addresses)), //nolint:gosec // a handful
-			IPv4Prefixes: int32(len(raw.Ipv4Prefixes)), IPv6Prefixes: int32(len(raw.Ipv6Prefixes)), Secondary: int32(
-				max(len(raw.PrivateIpAddresses)-1, 0))} //nolint:gosec // a handful
+		n := Interface{
+			Type:         aws.ToString(raw.InterfaceType),
+			Description:  aws.ToString(raw.Description),
+			IPv6:         lengthOf(raw.Ipv6Addresses),
+			IPv4Prefixes: lengthOf(raw.Ipv4Prefixes),
+			IPv6Prefixes: lengthOf(raw.Ipv6Prefixes),
+			Secondary:    max(lengthOf(raw.PrivateIpAddresses)-1, 0),
+		}
 		if n.Type == "interface" {
 			n.Type = ""
 		}

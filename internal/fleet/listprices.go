@@ -1,9 +1,12 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,26 +14,82 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/pricing/types"
 )
 
-// priceListRegion is where the price list of all regions is served.
-const priceListRegion = "us-east-1"
+// priceListRegion is where the price list of all regions of a partition is served, to a
+// control plane in region: https://docs.aws.amazon.com/general/latest/gr/billing.html
+func priceListRegion(region string) string {
+	if strings.HasPrefix(region, "cn-") {
+		return "cn-northwest-1"
+	}
+	return "us-east-1"
+}
 
 // noPriceTTL is how long it is remembered that a type has no price.
 const noPriceTTL = time.Hour
 
-type listKey struct{ region, instanceType string }
+// ListPrice is a price of the public price list.
+type ListPrice struct {
+	Amount   float64 // for an hour, or for a GB and month
+	Currency string  // USD, or CNY in China
+}
+
+// listKey names what is asked for: an instance type with a product, or a kind of volume.
+type listKey struct{ region, instanceType, product, volume string }
 
 type listPrice struct {
-	usd   float64 // 0: the list has none
+	ListPrice // zero: the list has none
+
 	until time.Time
 }
 
-// OnDemandPrice returns the Linux list price of an instance type in USD per hour,
-// from the public price list; it is the same for all accounts. Prices are kept
-// for Options.PriceTTL, and callers that ask for the same at once share one call.
-// When the list cannot be read, a price that has grown old is better than none.
+// operations are the codes by which bills and the price list name what EC2 calls platform
+// details: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-info-fields.html
+var operations = map[string]string{
+	Product:                            "RunInstances",
+	"Red Hat BYOL Linux":               "RunInstances:00g0",
+	"Red Hat Enterprise Linux":         "RunInstances:0010",
+	"Red Hat Enterprise Linux with HA": "RunInstances:1010",
+	"Red Hat Enterprise Linux with HA and SQL Server Standard":   "RunInstances:1014",
+	"Red Hat Enterprise Linux with HA and SQL Server Enterprise": "RunInstances:1110",
+	"Red Hat Enterprise Linux with SQL Server Standard":          "RunInstances:0014",
+	"Red Hat Enterprise Linux with SQL Server Web":               "RunInstances:0210",
+	"Red Hat Enterprise Linux with SQL Server Enterprise":        "RunInstances:0110",
+	"SQL Server Enterprise":                                      "RunInstances:0100",
+	"SQL Server Standard":                                        "RunInstances:0004",
+	"SQL Server Web":                                             "RunInstances:0200",
+	"SUSE Linux":                                                 "RunInstances:000g",
+	"Ubuntu Pro":                                                 "RunInstances:0g00",
+	"Windows":                                                    "RunInstances:0002",
+	"Windows BYOL":                                               "RunInstances:0800",
+	"Windows with SQL Server Enterprise":                         "RunInstances:0102",
+	"Windows with SQL Server Standard":                           "RunInstances:0006",
+	"Windows with SQL Server Web":                                "RunInstances:0202",
+}
+
+// OnDemandPrice returns the Linux list price of an instance type for an hour, from the
+// public price list; it is the same for all accounts. Fails with ec2.no_price.
+func (p *Provider) OnDemandPrice(ctx context.Context, region, instanceType string) (ListPrice, error) {
+	return p.ProductPrice(ctx, region, instanceType, Product)
+}
+
+// ProductPrice returns the list price of an instance type for an hour with a product, in the
+// words of EC2's platform details. Fails with ec2.no_price.
+func (p *Provider) ProductPrice(ctx context.Context, region, instanceType, product string) (ListPrice, error) {
+	if operations[product] == "" {
+		return ListPrice{}, NoPrice.New("the price list has no operation for %q", product)
+	}
+	return p.listedPrice(ctx, listKey{region: region, instanceType: instanceType, product: product})
+}
+
+// VolumePrice returns the list price of a GB and month of a kind of volume, such as gp3.
 // Fails with ec2.no_price.
-func (p *Provider) OnDemandPrice(ctx context.Context, region, instanceType string) (float64, error) {
-	key := listKey{region, instanceType}
+func (p *Provider) VolumePrice(ctx context.Context, region, kind string) (ListPrice, error) {
+	return p.listedPrice(ctx, listKey{region: region, volume: kind})
+}
+
+// listedPrice returns what the list says. Prices are kept for Options.PriceTTL, and callers
+// that ask for the same at once share one call. When the list cannot be read, a price that
+// has grown old is better than none.
+func (p *Provider) listedPrice(ctx context.Context, key listKey) (ListPrice, error) {
 	p.priceMu.Lock()
 	had, known := p.listed[key]
 	p.priceMu.Unlock()
@@ -39,28 +98,29 @@ func (p *Provider) OnDemandPrice(ctx context.Context, region, instanceType strin
 		switch {
 		case err == nil:
 			had = fresh
-		case !known || had.usd == 0:
-			return 0, err
+		case !known || had.Amount == 0:
+			return ListPrice{}, err
 		}
 	}
-	if had.usd == 0 {
-		return 0, NoPrice.New("the price list has no on-demand price for %s in %s", instanceType, region)
+	if had.Amount == 0 {
+		return ListPrice{}, NoPrice.New("the price list has no on-demand price for %s in %s",
+			cmp.Or(key.instanceType, key.volume), key.region)
 	}
-	return had.usd, nil
+	return had.ListPrice, nil
 }
 
 // askPrice reads the price once for all who ask at the same time. The call is
 // detached from the one who came first, who may give up before the others.
 func (p *Provider) askPrice(ctx context.Context, key listKey) (listPrice, error) {
-	answer := p.priceCall.DoChan(key.region+"/"+key.instanceType, func() (any, error) {
+	answer := p.priceCall.DoChan(fmt.Sprint(key), func() (any, error) {
 		ctx, cancel := p.read(context.WithoutCancel(ctx))
 		defer cancel()
-		usd, err := p.readPrice(ctx, key)
+		found, err := p.readPrice(ctx, key)
 		if err != nil {
 			return listPrice{}, err
 		}
-		price := listPrice{usd, p.opts.Now().Add(p.opts.PriceTTL)}
-		if usd == 0 {
+		price := listPrice{found, p.opts.Now().Add(p.opts.PriceTTL)}
+		if found.Amount == 0 {
 			price.until = p.opts.Now().Add(noPriceTTL)
 		}
 		p.priceMu.Lock()
@@ -77,14 +137,25 @@ func (p *Provider) askPrice(ctx context.Context, key listKey) (listPrice, error)
 	}
 }
 
-// readPrice asks for the one product that an ordinary instance is: shared
-// hardware, Linux, nothing pre-installed, in use.
-func (p *Provider) readPrice(ctx context.Context, key listKey) (float64, error) {
-	in := &pricing.GetProductsInput{ServiceCode: aws.String("AmazonEC2"), FormatVersion: aws.String("aws_v1")}
-	for _, f := range [][2]string{
-		{"regionCode", key.region}, {"instanceType", key.instanceType}, {"operatingSystem", "Linux"},
+// filters select the one product that is meant: for instances shared hardware, in use, and
+// for Linux nothing pre-installed.
+func (k listKey) filters() [][2]string {
+	switch {
+	case k.volume != "":
+		return [][2]string{{"regionCode", k.region}, {"productFamily", "Storage"}, {"volumeApiName", k.volume}}
+	case k.product != Product:
+		return [][2]string{{"regionCode", k.region}, {"instanceType", k.instanceType},
+			{"operation", operations[k.product]}, {"tenancy", "Shared"}, {"capacitystatus", "Used"}}
+	}
+	return [][2]string{
+		{"regionCode", k.region}, {"instanceType", k.instanceType}, {"operatingSystem", "Linux"},
 		{"tenancy", "Shared"}, {"preInstalledSw", "NA"}, {"capacitystatus", "Used"},
-	} {
+	}
+}
+
+func (p *Provider) readPrice(ctx context.Context, key listKey) (ListPrice, error) {
+	in := &pricing.GetProductsInput{ServiceCode: aws.String("AmazonEC2"), FormatVersion: aws.String("aws_v1")}
+	for _, f := range key.filters() {
 		in.Filters = append(in.Filters, types.Filter{
 			Type:  types.FilterTypeTermMatch,
 			Field: aws.String(f[0]),
@@ -94,15 +165,15 @@ func (p *Provider) readPrice(ctx context.Context, key listKey) (float64, error) 
 	for {
 		out, err := p.prices.GetProducts(ctx, in)
 		if err != nil {
-			return 0, classify(ctx, err, "reading the price list")
+			return ListPrice{}, classify(ctx, err, "reading the price list")
 		}
 		for _, doc := range out.PriceList {
-			if usd := parseListPrice(doc); usd > 0 {
-				return usd, nil
+			if price := parseListPrice(doc); price.Amount > 0 {
+				return price, nil
 			}
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			return 0, nil
+			return ListPrice{}, nil
 		}
 	}
 }
@@ -119,19 +190,26 @@ type product struct {
 	} `json:"terms"`
 }
 
-// parseListPrice returns the hourly price in a document, 0 when it has none: products
-// that are free or priced otherwise are in the list too.
-func parseListPrice(doc string) float64 {
+// currencies are those of AWS's partitions. A document has one of them.
+var currencies = []string{"USD", "CNY", "EUR"}
+
+// parseListPrice returns the price in a document, zero when it has none: products that are
+// free or priced otherwise are in the list too.
+func parseListPrice(doc string) (best ListPrice) {
 	var p product
 	if json.Unmarshal([]byte(doc), &p) != nil {
-		return 0
+		return best
 	}
-	best := 0.0
 	for _, term := range p.Terms.OnDemand {
 		for _, d := range term.PriceDimensions {
-			usd, err := strconv.ParseFloat(d.PricePerUnit["USD"], 64)
-			if err == nil && usd > best && (d.Unit == "Hrs" || d.Unit == "") {
-				best = usd
+			if d.Unit != "Hrs" && d.Unit != "GB-Mo" && d.Unit != "" {
+				continue
+			}
+			for _, currency := range currencies {
+				amount, err := strconv.ParseFloat(d.PricePerUnit[currency], 64)
+				if err == nil && amount > best.Amount {
+					best = ListPrice{amount, currency}
+				}
 			}
 		}
 	}

@@ -30,6 +30,8 @@ type Provider struct {
 
 	mu      sync.Mutex
 	clients map[clientKey]EC2API
+	looking map[clientKey]*looks
+	buckets buckets
 
 	sessionMu sync.Mutex
 	sessions  map[Account]*session
@@ -71,9 +73,10 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		prices: pricing.NewFromConfig(
 			base, func(s *pricing.Options) {
 				s.BaseEndpoint, s.Region = nilIfEmptyURL(
-					o.PricingEndpoint), priceListRegion
+					o.PricingEndpoint), priceListRegion(o.Region)
 			}),
 		clients:  map[clientKey]EC2API{},
+		looking:  map[clientKey]*looks{},
 		sessions: map[Account]*session{},
 		listed:   map[listKey]listPrice{},
 	}, nil
@@ -108,10 +111,7 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 	if region == "" {
 		return nil, replica.Misconfigured.New("no region was named")
 	}
-	key := clientKey{Account{RoleARN: a.RoleARN, ExternalID: a.ExternalID}, region}
-	if a.RoleARN != "" {
-		key.account.ClientID = a.ClientID // two tenants never share a session
-	}
+	key := keyOf(a, region)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c, ok := p.clients[key]; ok {
@@ -128,6 +128,10 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 	return c, nil
 }
 
+func keyOf(a Account, region string) clientKey {
+	return clientKey{Account{ClientID: a.ClientID, RoleARN: a.RoleARN, ExternalID: a.ExternalID}, region}
+}
+
 func (p *Provider) connect(a Account, region string) (EC2API, error) {
 	held, err := p.sessionOf(a)
 	if err != nil {
@@ -136,6 +140,7 @@ func (p *Provider) connect(a Account, region string) (EC2API, error) {
 	return ec2.NewFromConfig(p.base, func(o *ec2.Options) {
 		o.Region = region
 		o.BaseEndpoint = nilIfEmptyURL(p.opts.Endpoint)
+		o.APIOptions = append(o.APIOptions, p.buckets.pace(a, region))
 		if held != nil {
 			o.Credentials, o.APIOptions = held, append(o.APIOptions, held.renew)
 		}

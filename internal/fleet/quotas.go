@@ -78,7 +78,7 @@ func (p *Provider) sessionOf(a Account) (*session, error) {
 	if s, ok := p.sessions[key]; ok {
 		return s, nil
 	}
-	policy, err := sessionPolicy(partitionOf(a.RoleARN), a.ClientID)
+	policy, err := SessionPolicy(partitionOf(a.RoleARN), a.ClientID)
 	if err != nil {
 		return nil, err
 	}

@@ -24,11 +24,11 @@ type policyStatement struct {
 	Condition   map[string]map[string]string `json:",omitempty"`
 }
 
-// sessionPolicy narrows a session of a tenant's role to what the tenant's own tag allows,
+// SessionPolicy narrows a session of a tenant's role to what the tenant's own tag allows,
 // whatever else the role may do: a session of one client cannot end, launch or tag
 // anything in the name of another. A session policy only ever takes away. partition is
 // that of the role, such as aws. Fails with launch.misconfigured when AWS would not take it.
-func sessionPolicy(partition, clientID string) (string, error) {
+func SessionPolicy(partition, clientID string) (string, error) {
 	instances := "arn:" + partition + ":ec2:*:*:instance/*"
 	tagged := func(key string) map[string]map[string]string {
 		return map[string]map[string]string{"StringEquals": {
@@ -37,7 +37,8 @@ func sessionPolicy(partition, clientID string) (string, error) {
 	}
 	document, err := json.Marshal(policyDocument{Version: "2012-10-17", Statement: []policyStatement{
 		{Effect: "Allow", Resource: "*",
-			Action: []string{"ec2:Describe*", "ec2:CancelSpotInstanceRequests", "servicequotas:ListServiceQuotas"}},
+			Action: []string{"ec2:Describe*", "ec2:GetSpotPlacementScores", "ec2:CancelSpotInstanceRequests",
+				"servicequotas:ListServiceQuotas"}},
 		{Effect: "Allow", Action: []string{"ec2:RunInstances"}, NotResource: instances},
 		{Effect: "Allow", Action: []string{"ec2:RunInstances"}, Resource: instances, Condition: tagged("aws:RequestTag")},
 		{Effect: "Allow", Action: []string{"ec2:CreateTags"}, Resource: "*", Condition: tagged("aws:RequestTag")},

@@ -16,6 +16,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/testkit/iam"
 )
@@ -61,8 +62,8 @@ func TestSessionsAreNarrowed(t *testing.T) {
 	p := providerAt(t, front.URL)
 	tenant := fleet.Account{ClientID: uuid.NewString(), RoleARN: "arn:aws:iam::111111111111:role/spotkeeper-tenant",
 		ExternalID: "external"}
-	require.NoError(t, ec2sim.NewClient(back.URL, back.Client()).AddRole(t.Context(),
-		ec2sim.Role{ARN: tenant.RoleARN, ExternalID: tenant.ExternalID}))
+	require.NoError(t, simclient.NewClient(back.URL, back.Client()).AddRole(t.Context(),
+		simclient.Role{ARN: tenant.RoleARN, ExternalID: tenant.ExternalID}))
 	_, err := p.Zones(t.Context(), tenant, region)
 	require.NoError(t, err)
 

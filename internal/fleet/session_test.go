@@ -11,6 +11,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 )
 
@@ -19,7 +20,7 @@ import (
 type tenancy struct {
 	cloud
 	account fleet.Account
-	role    ec2sim.Role
+	role    simclient.Role
 	clock   atomic.Int64 // since the start
 	heard   []string
 }
@@ -28,7 +29,7 @@ func newTenancy(t *testing.T) *tenancy {
 	t.Helper()
 	x := &tenancy{account: fleet.Account{ClientID: "c1", RoleARN: "arn:aws:iam::111111111111:role/spotkeeper-c1",
 		ExternalID: "secret-1"}}
-	x.role = ec2sim.Role{ARN: x.account.RoleARN, ExternalID: x.account.ExternalID}
+	x.role = simclient.Role{ARN: x.account.RoleARN, ExternalID: x.account.ExternalID}
 	began := time.Now()
 	x.cloud = simulate(t, ec2sim.Options{}, func(o *fleet.Options) {
 		o.Now = func() time.Time { return began.Add(time.Duration(x.clock.Load())) }
@@ -63,7 +64,7 @@ func TestARevokedSessionIsReplaced(t *testing.T) {
 			x := newTenancy(t)
 			_, err := x.Zones(t.Context(), x.account, region)
 			require.NoError(t, err)
-			require.NoError(t, x.control.RevokeSessions(t.Context(), ec2sim.Revocation{
+			require.NoError(t, x.control.RevokeSessions(t.Context(), simclient.Revocation{
 				Account: "111111111111",
 				Code:    code,
 			}))
@@ -71,7 +72,7 @@ func TestARevokedSessionIsReplaced(t *testing.T) {
 			require.NotEmpty(t, made.ID, "a launch too")
 			require.EqualValues(t, 2, x.assumed(t))
 
-			require.NoError(t, x.control.AddFault(t.Context(), ec2sim.Fault{
+			require.NoError(t, x.control.AddFault(t.Context(), simclient.Fault{
 				Action: "DescribeInstances",
 				Code:   "UnauthorizedOperation",
 				Times:  -1,
@@ -112,7 +113,7 @@ func TestARefusedRoleIsAskedForSlowly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"c1 refused", "c1 assumed"}, x.heard)
 	other := fleet.Account{ClientID: "c2", RoleARN: "arn:aws:iam::222222222222:role/x", ExternalID: "secret-2"}
-	require.NoError(t, x.control.AddRole(t.Context(), ec2sim.Role{ARN: other.RoleARN, ExternalID: other.ExternalID}))
+	require.NoError(t, x.control.AddRole(t.Context(), simclient.Role{ARN: other.RoleARN, ExternalID: other.ExternalID}))
 	_, err = x.Zones(t.Context(), other, region)
 	require.NoError(t, err)
 }

@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 )
 
@@ -24,7 +25,7 @@ func TestTenantsAreSeparate(t *testing.T) {
 		RoleARN:    "arn:aws:iam::111111111111:role/spotkeeper-c1",
 		ExternalID: "secret-1",
 	}
-	require.NoError(t, c.control.AddRole(t.Context(), ec2sim.Role{ARN: tenant.RoleARN, ExternalID: tenant.ExternalID}))
+	require.NoError(t, c.control.AddRole(t.Context(), simclient.Role{ARN: tenant.RoleARN, ExternalID: tenant.ExternalID}))
 	theirs, mine := c.primary(t, tenant), c.primary(t, own)
 
 	found, err := c.Describe(t.Context(), tenant, region, []string{theirs.ID, mine.ID})
@@ -91,9 +92,10 @@ func TestOnDemandPricesAreCached(t *testing.T) {
 	now := time.Now()
 	c := simulate(t, ec2sim.Options{}, func(o *fleet.Options) { o.Now = func() time.Time { return now } })
 	ask := func(instanceType string) float64 {
-		usd, err := c.OnDemandPrice(t.Context(), region, instanceType)
+		price, err := c.OnDemandPrice(t.Context(), region, instanceType)
 		require.NoError(t, err)
-		return usd
+		require.Equal(t, "USD", price.Currency)
+		return price.Amount
 	}
 	asked := func() int64 {
 		counts, err := c.control.Counts(t.Context())
@@ -108,7 +110,7 @@ func TestOnDemandPricesAreCached(t *testing.T) {
 	require.Equal(t, int64(2), asked(), "asked again after a day")
 
 	now = now.Add(25 * time.Hour)
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{
+	require.NoError(t, c.control.AddFault(t.Context(), simclient.Fault{
 		Action: "GetProducts",
 		Code:   "AccessDeniedException",
 		Times:  -1,
@@ -122,6 +124,49 @@ func TestOnDemandPricesAreCached(t *testing.T) {
 		_, err = c.OnDemandPrice(t.Context(), region, "z9.colossal")
 		require.Equal(t, fleet.NoPrice, fault.CodeOf(err))
 	}
+}
+
+// TestListPricesByProductAndPartition: a licence and a currency are in the price.
+func TestListPricesByProductAndPartition(t *testing.T) {
+	t.Parallel()
+
+	c := simulate(t, ec2sim.Options{})
+	for _, x := range []struct {
+		region, product string
+		want            fleet.ListPrice
+	}{
+		{region, "Linux/UNIX", fleet.ListPrice{Amount: 0.096, Currency: "USD"}},
+		{region, "Windows", fleet.ListPrice{Amount: 0.096 + 2*0.046, Currency: "USD"}},
+		{region, "Red Hat Enterprise Linux", fleet.ListPrice{Amount: 0.096 + 2*0.0144, Currency: "USD"}},
+		{region, "SUSE Linux", fleet.ListPrice{Amount: 0.096 + 0.056, Currency: "USD"}},
+		{"cn-north-1", "Linux/UNIX", fleet.ListPrice{Amount: 6.2 * 0.096, Currency: "CNY"}},
+		{"us-gov-west-1", "Linux/UNIX", fleet.ListPrice{Amount: 1.25 * 0.096, Currency: "USD"}},
+	} {
+		got, err := c.ProductPrice(t.Context(), x.region, "m5.large", x.product)
+		require.NoError(t, err, "%+v", x)
+		require.InDelta(t, x.want.Amount, got.Amount, 1e-9, "%+v", x)
+		require.Equal(t, x.want.Currency, got.Currency, "%+v", x)
+	}
+	_, err := c.ProductPrice(t.Context(), region, "m5.large", "Plan 9")
+	require.Equal(t, fleet.NoPrice, fault.CodeOf(err))
+	volume, err := c.VolumePrice(t.Context(), "cn-north-1", "gp3")
+	require.NoError(t, err)
+	require.InDelta(t, 6.2*0.08, volume.Amount, 1e-9)
+	require.Equal(t, "CNY", volume.Currency)
+
+	spot := func(product string) (out float64) {
+		require.NoError(t, c.SpotPrices(t.Context(), own, region, fleet.SpotPriceQuery{
+			InstanceTypes: []string{"m5.large"}, Product: product}, func(page []fleet.SpotPrice) error {
+			for _, s := range page {
+				if s.AZ == "us-east-1a" {
+					out = s.Amount()
+				}
+			}
+			return nil
+		}))
+		return out
+	}
+	require.InDelta(t, spot("")+2*0.046, spot("Windows"), 1e-3)
 }
 
 func TestPlaces(t *testing.T) {
@@ -147,21 +192,21 @@ func TestRefusalsOfTheCloud(t *testing.T) {
 
 	zero := 0
 	for name, c := range map[string]struct {
-		spoil func(*testing.T, *ec2sim.Client) error
+		spoil func(*testing.T, *simclient.Client) error
 		want  fault.Code
 	}{
-		"pool empty": {func(t *testing.T, s *ec2sim.Client) error {
-			_, err := s.SetCapacity(t.Context(), ec2sim.Capacity{Pool: "m5.large.us-east-1b", Limit: 0})
+		"pool empty": {func(t *testing.T, s *simclient.Client) error {
+			_, err := s.SetCapacity(t.Context(), simclient.Capacity{Pool: "m5.large.us-east-1b", Limit: 0})
 			return err
 		}, replica.NoCapacity},
-		"quota": {func(t *testing.T, s *ec2sim.Client) error {
-			return s.SetQuota(t.Context(), ec2sim.Quota{SpotInstances: &zero})
+		"quota": {func(t *testing.T, s *simclient.Client) error {
+			return s.SetQuota(t.Context(), simclient.Quota{SpotInstances: &zero})
 		}, replica.Quota},
-		"throttle": {func(t *testing.T, s *ec2sim.Client) error {
-			return s.SetThrottle(t.Context(), ec2sim.Throttle{Action: "RunInstances", Burst: 0})
+		"throttle": {func(t *testing.T, s *simclient.Client) error {
+			return s.SetThrottle(t.Context(), simclient.Throttle{Action: "RunInstances", Burst: 0})
 		}, replica.Throttled},
-		"permission": {func(t *testing.T, s *ec2sim.Client) error {
-			return s.AddFault(t.Context(), ec2sim.Fault{Action: "RunInstances", Code: "UnauthorizedOperation"})
+		"permission": {func(t *testing.T, s *simclient.Client) error {
+			return s.AddFault(t.Context(), simclient.Fault{Action: "RunInstances", Code: "UnauthorizedOperation"})
 		}, replica.Refused},
 	} {
 		t.Run(name, func(t *testing.T) {

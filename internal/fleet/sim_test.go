@@ -14,6 +14,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 )
 
@@ -22,7 +23,7 @@ const region = "us-east-1"
 // cloud is a simulated EC2 and a way to it.
 type cloud struct {
 	*fleet.Provider
-	control *ec2sim.Client
+	control *simclient.Client
 	url     string
 }
 
@@ -32,7 +33,7 @@ func simulate(t *testing.T, o ec2sim.Options, change ...func(*fleet.Options)) cl
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
-	return cloud{providerAt(t, server.URL, change...), ec2sim.NewClient(server.URL, server.Client()), server.URL}
+	return cloud{providerAt(t, server.URL, change...), simclient.NewClient(server.URL, server.Client()), server.URL}
 }
 
 // primary launches what an agent would live on before we came.
@@ -60,7 +61,7 @@ func markedFor(clientID string, tags map[string]string) map[string]string {
 	return out
 }
 
-var image = ec2sim.PublicImage(region, "x86_64")
+var image = simclient.PublicImage(region, "x86_64")
 
 var owner = fleet.Owner{ClientID: "c1", AgentID: "a1", ReplicaID: "r1", Operation: "replica/r1", Epoch: 7}
 
@@ -123,7 +124,7 @@ func TestOneTokenOneInstance(t *testing.T) {
 	request, err := fleet.NewLaunchRequest(template, candidate("m5.large", "us-east-1b", agent.Spot), owner)
 	require.NoError(t, err)
 
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{Action: "RunInstances", Mode: ec2sim.FaultLost}))
+	require.NoError(t, c.control.AddFault(t.Context(), simclient.Fault{Action: "RunInstances", Mode: simclient.FaultLost}))
 	_, err = c.Launch(t.Context(), own, request)
 	require.Equal(t, fleet.Unavailable, fault.CodeOf(err), "%v", err)
 
@@ -167,7 +168,7 @@ func TestUserDataMayBeHidden(t *testing.T) {
 
 	c := simulate(t, ec2sim.Options{})
 	old := c.primary(t, own)
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{
+	require.NoError(t, c.control.AddFault(t.Context(), simclient.Fault{
 		Action: "DescribeInstanceAttribute",
 		Code:   "UnauthorizedOperation",
 	}))
@@ -182,7 +183,7 @@ func TestUserDataMayBeHidden(t *testing.T) {
 func TestStatesOverTime(t *testing.T) {
 	t.Parallel()
 
-	c := simulate(t, ec2sim.Options{Delays: ec2sim.Delays{
+	c := simulate(t, ec2sim.Options{Delays: simclient.Delays{
 		Pending:      16,
 		Checks:       10,
 		ShuttingDown: 30,
@@ -209,7 +210,7 @@ func TestStatesOverTime(t *testing.T) {
 	require.False(t, i.ChecksOK)
 	require.True(t, look(10*time.Second).ChecksOK)
 
-	err = c.control.Interrupt(t.Context(), made.ID, ec2sim.Notice, 0)
+	err = c.control.Interrupt(t.Context(), made.ID, simclient.Notice, 0)
 	require.NoError(t, err)
 	require.Equal(t, fleet.StateRunning, look(time.Minute).State)
 	i = look(70 * time.Second)

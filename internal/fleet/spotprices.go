@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 )
 
-// Product is the only one we look at: prices differ by operating system.
+// Product is what an instance runs if nothing else is known: prices differ by operating system.
 const Product = "Linux/UNIX"
 
 // HistorySpan is how far back EC2 knows spot prices.
@@ -21,6 +22,8 @@ const HistorySpan = 90 * 24 * time.Hour
 // SpotPriceQuery selects spot prices. Empty lists select everything.
 type SpotPriceQuery struct {
 	InstanceTypes []string
+	// Product is what the instances run, in the words of EC2's product descriptions. Empty: Linux.
+	Product string
 	// Since is the start of the window. EC2 also gives, for each pool, the price
 	// that was in force then. The zero time means the prices now.
 	Since time.Time
@@ -32,7 +35,7 @@ type SpotPriceQuery struct {
 type SpotPrice struct {
 	InstanceType string
 	AZ           string
-	Price        string // USD per hour, decimal as EC2 wrote it
+	Price        string // for an hour in the currency of the partition, decimal as EC2 wrote it
 	At           time.Time
 }
 
@@ -62,7 +65,7 @@ func (p *Provider) SpotPrices(
 	if err != nil {
 		return err
 	}
-	in := &ec2.DescribeSpotPriceHistoryInput{ProductDescriptions: []string{Product}, MaxResults: aws.Int32(page)}
+	in := &ec2.DescribeSpotPriceHistoryInput{ProductDescriptions: []string{cmp.Or(q.Product, Product)}, MaxResults: aws.Int32(page)}
 	if now := p.opts.Now(); q.Since.IsZero() {
 		in.StartTime = aws.Time(now)
 	} else {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // TestSurvey: a running instance, one that EC2 has marked, and one that EC2 does not know.
@@ -22,13 +23,13 @@ func TestSurvey(t *testing.T) {
 	require.Len(t, seen, 1)
 	require.True(t, seen[i.ID].Marked.IsZero())
 
-	require.NoError(t, c.control.Interrupt(t.Context(), i.ID, ec2sim.Notice, 0))
+	require.NoError(t, c.control.Interrupt(t.Context(), i.ID, simclient.Notice, 0))
 	seen, marks, err = c.Survey(t.Context(), a, region, ids)
 	require.NoError(t, err)
 	require.NoError(t, marks)
 	require.WithinDuration(t, time.Now(), seen[i.ID].Marked, time.Minute)
 
-	require.NoError(t, c.control.AddFault(t.Context(), ec2sim.Fault{
+	require.NoError(t, c.control.AddFault(t.Context(), simclient.Fault{
 		Action: "DescribeSpotInstanceRequests",
 		Code:   "UnauthorizedOperation",
 		Times:  5,

@@ -22,6 +22,7 @@ const (
 	noop     = "noop"     // nothing follows from it
 	off      = "off"      // switched off
 	recorded = "recorded" // the client was notified
+	runs     = "runs"     // a replica's instance runs
 )
 
 // act deals with one event. A notice that was taken in is returned.
@@ -32,10 +33,12 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 	case !i.acts(e.Kind):
 		return nil, off, nil
 	}
-	owner, err := i.Store.Owner(ctx, e.Account, e.InstanceID)
-	switch {
-	case err != nil:
+	owners, err := i.Store.Owners(ctx, []events.Event{e})
+	if err != nil {
 		return nil, "", err
+	}
+	owner := owners[0]
+	switch {
 	case owner.Foreign:
 		return nil, foreign, nil
 	case !owner.Known && owner.Launching:
@@ -44,39 +47,43 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.Taken, string,
 		return nil, unknown, nil
 	}
 	switch e.Kind {
-	case events.Rebalance:
-		return i.take(ctx, owner, interruption.Notice{Kind: interruption.Rebalance, ArrivedAt: i.Now()})
-	case events.SpotInterruption, events.CapacityInterruption:
-		if e.Action != "hibernate" && e.Deadline.Before(i.Now()) {
+	case events.Rebalance, events.SpotInterruption, events.CapacityInterruption:
+		n, ok := i.noticeOf(e, owner)
+		if !ok {
 			return i.look(ctx, owner, late)
 		}
-		return i.take(ctx, owner, interruption.Notice{
-			Kind:      interruption.Termination,
-			Deadline:  e.Deadline,
-			ArrivedAt: i.Now(),
-		})
+		return i.take(ctx, owner.ClientID, n)
 	case events.StateChange:
 		switch e.State {
 		case activities.StateShuttingDown, activities.StateTerminated, activities.StateStopping, activities.StateStopped:
 			return i.look(ctx, owner, noop)
+		case activities.StateRunning:
+			outcome, err := i.recordRunning(ctx, owner)
+			return nil, outcome, err
 		}
 		return nil, noop, nil
 	}
 	return nil, recorded, i.Store.RecordScheduled(ctx, owner, e)
 }
 
-func (i *Intake) take(ctx context.Context, o Owner, n interruption.Notice) (*roles.Taken, string, error) {
-	n.AgentID, n.InstanceID, n.Door = o.AgentID, o.InstanceID, Door
-	got, err := i.Store.Take(ctx, o.ClientID, n, roles.JudgeNotice)
-	switch {
-	case err != nil:
+func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notice) (*roles.Taken, string, error) {
+	got, err := i.Store.Take(ctx, clientID, n, roles.JudgeNotice)
+	if err != nil {
 		return nil, "", err
-	case !got.Known:
-		return nil, unknown, nil
-	case !got.First:
-		return got, repeated, nil
 	}
-	return got, taken, nil
+	t, outcome := judged(got)
+	return t, outcome, nil
+}
+
+// judged says what became of a notice. One of no agent's instance is not taken in.
+func judged(got *roles.Taken) (*roles.Taken, string) {
+	switch {
+	case !got.Known:
+		return nil, unknown
+	case !got.First:
+		return got, repeated
+	}
+	return got, taken
 }
 
 // Door is the name of this one.
@@ -97,7 +104,35 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 	if !ended(seen) {
 		return nil, otherwise, nil
 	}
-	return i.take(ctx, o, interruption.Notice{Kind: interruption.Termination, Deadline: i.Now(), ArrivedAt: i.Now()})
+	return i.take(ctx, o.ClientID, interruption.Notice{
+		AgentID:    o.AgentID,
+		InstanceID: o.InstanceID,
+		Kind:       interruption.Termination,
+		Deadline:   i.Now(),
+		Door:       Door,
+		ArrivedAt:  i.Now(),
+	})
+}
+
+// recordRunning records that a replica's instance runs as soon as AWS says so, instead of
+// when its activity asks EC2 the next time. EC2 is asked all the same, because an event can
+// be old. A Guardian that is not reached is woken by the sweep.
+func (i *Intake) recordRunning(ctx context.Context, o Owner) (outcome string, err error) {
+	if o.Role != agent.Replica {
+		return noop, nil
+	}
+	seen, err := i.Fleet.State(ctx, o.Account, o.Region, o.InstanceID)
+	if err != nil || seen.State != activities.StateRunning {
+		return noop, err
+	}
+	wake, err := i.Store.RecordRunning(ctx, o.InstanceID)
+	if err != nil || !wake {
+		return runs, err
+	}
+	if err := i.Wake(ctx, o.AgentID, o.InstanceID+" runs"); err != nil {
+		i.Log.WarnContext(ctx, "a wake got lost: the sweep makes up for it", "agent_id", o.AgentID, "error", err)
+	}
+	return runs, nil
 }
 
 // ended says whether EC2 has ended an instance, or has stopped or hibernated it: that is a

@@ -53,12 +53,23 @@ type Owner struct {
 	InstanceID string
 }
 
+// Incoming is a notice about an instance of a client.
+type Incoming struct {
+	ClientID string
+	Notice   interruption.Notice
+}
+
 // Store is what the intake keeps in Postgres.
 type Store interface {
-	// Owner finds whose an instance is, for an event of an AWS account.
-	Owner(ctx context.Context, account, instanceID string) (Owner, error)
+	// Owners finds whose the instances of events are, in the order of the events.
+	Owners(ctx context.Context, of []events.Event) ([]Owner, error)
 	// Take takes a notice in, as every door does.
 	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.Taken, error)
+	// TakeTogether takes in notices of different agents: all of them, or it fails.
+	TakeTogether(ctx context.Context, notices []Incoming, judge roles.NoticeJudge) ([]*roles.Taken, error)
+	// RecordRunning records that the instance of a replica that waits for it runs. wake says
+	// that the agent's Guardian has something to do by that.
+	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
 	// RecordScheduled notifies the client of what AWS has scheduled for an instance, once
 	// for each event.
 	RecordScheduled(ctx context.Context, o Owner, e events.Event) error
@@ -81,7 +92,8 @@ type Intake struct {
 	Store   Store
 	Fleet   Fleet
 	Follow  Follower
-	ActOn   []string // of Groups
+	Wake    func(ctx context.Context, agentID, why string) error // a Guardian
+	ActOn   []string                                             // of Groups
 	Metrics *Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -132,56 +144,52 @@ func (i *Intake) receive(ctx context.Context) {
 			continue
 		}
 		pause = failPause
-		var all sync.WaitGroup
-		for _, m := range messages {
-			all.Go(func() { i.handle(ctx, m) })
-		}
-		all.Wait()
+		i.handleAll(ctx, messages)
 	}
 }
 
-// handle deals with one message. What it has begun it ends, also when ctx ends meanwhile.
-func (i *Intake) handle(ctx context.Context, m Message) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleWithin)
-	defer cancel()
-	defer i.Follow.BeginNotice()()
-	i.step("received")
-	found, err := events.Parse([]byte(m.Body))
-	if err != nil {
-		i.Metrics.count("none", "poison")
-		i.Log.ErrorContext(ctx, "a message of the event queue is no event", "message_id", m.ID, "error", err,
-			"begin", m.Body[:min(len(m.Body), 200)])
-		i.delete(ctx, m)
-		return
-	}
+// handle deals with one message.
+func (i *Intake) handle(ctx context.Context, m parsed) {
 	var taken []*roles.Taken
-	for _, e := range found {
+	for _, e := range m.events {
 		t, outcome, err := i.act(ctx, e)
 		if err != nil {
 			i.Metrics.count(e.Kind, "failed")
 			i.Log.WarnContext(ctx, "an event waits", "kind", e.Kind, "instance_id", e.InstanceID, "message_id", m.ID,
 				"error", err)
-			i.postpone(ctx, m, againSoon)
+			i.postpone(ctx, m.Message, againSoon)
 			return
 		}
 		if outcome == waits && m.Received < maxLooks {
 			i.Metrics.count(e.Kind, waits)
-			i.postpone(ctx, m, lookAgain)
+			i.postpone(ctx, m.Message, lookAgain)
 			return
 		}
-		if outcome == waits {
-			outcome = unknown
-		}
-		i.Metrics.count(e.Kind, outcome)
-		i.Log.InfoContext(ctx, "an event was taken in", "kind", e.Kind, "outcome", outcome,
-			"instance_id", e.InstanceID, "event_id", e.ID)
+		i.record(ctx, e, t, outcome)
 		if t != nil {
-			i.Metrics.age(e.Kind, i.Now().Sub(e.At))
 			taken = append(taken, t)
 		}
 	}
+	i.finish(ctx, []Message{m.Message}, taken)
+}
+
+// record counts what became of an event.
+func (i *Intake) record(ctx context.Context, e events.Event, t *roles.Taken, outcome string) {
+	if outcome == waits {
+		outcome = unknown
+	}
+	i.Metrics.count(e.Kind, outcome)
+	i.Log.InfoContext(ctx, "an event was taken in", "kind", e.Kind, "outcome", outcome,
+		"instance_id", e.InstanceID, "event_id", e.ID)
+	if t != nil {
+		i.Metrics.age(e.Kind, i.Now().Sub(e.At))
+	}
+}
+
+// finish deletes messages whose events are durable, and starts what follows from them.
+func (i *Intake) finish(ctx context.Context, messages []Message, taken []*roles.Taken) {
 	i.step("durable")
-	i.delete(ctx, m)
+	i.delete(ctx, messages...)
 	i.step("deleted")
 	for _, t := range taken {
 		i.Follow.Add(t)
@@ -195,10 +203,10 @@ func (i *Intake) step(name string) {
 	}
 }
 
-// delete fails when SQS is away: the message comes again, and finds its row.
-func (i *Intake) delete(ctx context.Context, m Message) {
-	if err := i.Queue.Delete(ctx, m); err != nil {
-		i.Log.WarnContext(ctx, "a message stays in the event queue", "message_id", m.ID, "error", err)
+// delete fails when SQS is away: the messages come again, and find their rows.
+func (i *Intake) delete(ctx context.Context, messages ...Message) {
+	if err := i.Queue.Delete(ctx, messages); err != nil {
+		i.Log.WarnContext(ctx, "messages stay in the event queue", "messages", len(messages), "error", err)
 	}
 }
 

@@ -288,3 +288,25 @@ func TestStorm(t *testing.T) {
 	require.Equal(t, map[string]int{"spot-interruption taken": 300, "spot-interruption repeated": 300}, w.counted())
 	require.Equal(t, "300", w.read(`SELECT count(*)::text FROM notices WHERE arrivals = 2`))
 }
+
+// TestRunningIsRecordedAtOnce: a replica whose instance runs is known to, and its agent's
+// Guardian is woken when it waits for that. EC2 has the last word.
+func TestRunningIsRecordedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`UPDATE replicas SET state = 'launching', kind = 'termination', hold = NULL WHERE id = 'r1'`)
+	w.exec(`INSERT INTO operations (id, kind, client_id, agent_id) VALUES ('replica/r1', 'replica', 'k1', 'a1')`)
+	w.drain(newMemory(stateChange(own, "i-1", "running")))
+	require.Equal(t, "launching", w.read(`SELECT state FROM replicas`), "EC2 does not show it running")
+	w.drain(newMemory(interruption(own, "i-0", time.Now())))
+	require.Empty(t, w.woken)
+
+	w.cloud["i-1"] = "running"
+	w.drain(newMemory(stateChange(own, "i-1", "running"), stateChange(own, "i-1", "running"),
+		stateChange(own, "i-0", "running")))
+	require.Equal(t, map[string]int{"state noop": 2, "state runs": 2, "spot-interruption taken": 1}, w.counted())
+	require.Equal(t, "running", w.read(`SELECT state FROM replicas`))
+	require.Contains(t, w.woken, "a1")
+	require.Equal(t, "i-1 runs, by the door eventbridge",
+		w.read(`SELECT string_agg(detail, '|') FROM operation_steps WHERE operation_id = 'replica/r1'`))
+}

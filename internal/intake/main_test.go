@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// memory is a queue with SQS's rule: what is not deleted comes again.
+// memory is a queue with SQS's rule: what is not deleted comes again. A message comes when it
+// is sent, which may be in the future.
 type memory struct {
 	mu       sync.Mutex
 	waiting  []intake.Message
@@ -76,7 +77,10 @@ func (q *memory) take() ([]intake.Message, error) {
 	if q.failing != nil {
 		return nil, q.failing
 	}
-	n := min(len(q.waiting), 10)
+	n := 0
+	for n < min(len(q.waiting), 10) && !q.waiting[n].Sent.After(time.Now()) {
+		n++
+	}
 	got := append([]intake.Message{}, q.waiting[:n]...)
 	q.waiting = q.waiting[n:]
 	for i := range got {
@@ -86,14 +90,16 @@ func (q *memory) take() ([]intake.Message, error) {
 	return got, nil
 }
 
-func (q *memory) Delete(_ context.Context, m intake.Message) error {
+func (q *memory) Delete(_ context.Context, messages []intake.Message) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.failing != nil {
 		return q.failing
 	}
-	delete(q.inFlight, m.ID)
-	q.deleted = append(q.deleted, m.ID)
+	for _, m := range messages {
+		delete(q.inFlight, m.ID)
+		q.deleted = append(q.deleted, m.ID)
+	}
 	return nil
 }
 
@@ -173,6 +179,16 @@ type world struct {
 	followed *followed
 	registry *prometheus.Registry
 	metrics  *intake.Metrics
+
+	mu    sync.Mutex
+	woken []string // agents
+}
+
+func (w *world) wake(_ context.Context, agentID, _ string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.woken = append(w.woken, agentID)
+	return nil
 }
 
 func newWorld(t *testing.T) *world {
@@ -242,6 +258,7 @@ func (w *world) intake(q intake.Queue) *intake.Intake {
 		Store:   w.store,
 		Fleet:   w.cloud,
 		Follow:  w.followed,
+		Wake:    w.wake,
 		ActOn:   intake.Groups(),
 		Metrics: w.metrics,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), nil)),

@@ -33,7 +33,8 @@ type Message struct {
 type Queue interface {
 	// Receive waits for messages, twenty seconds at most.
 	Receive(ctx context.Context) ([]Message, error)
-	Delete(ctx context.Context, m Message) error
+	// Delete deletes messages of one receive.
+	Delete(ctx context.Context, messages []Message) error
 	// Postpone has a message come again after d.
 	Postpone(ctx context.Context, m Message, d time.Duration) error
 }
@@ -102,18 +103,33 @@ func (q *SQS) Receive(ctx context.Context) ([]Message, error) {
 	return messages, nil
 }
 
-// Delete implements Queue.
-func (q *SQS) Delete(ctx context.Context, m Message) error {
-	_, err := q.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{
-		QueueUrl:      aws.String(q.URL),
-		ReceiptHandle: aws.String(m.Receipt),
+// Delete implements Queue. It fails when a message was not deleted.
+func (q *SQS) Delete(ctx context.Context, messages []Message) error {
+	entries := make([]types.DeleteMessageBatchRequestEntry, len(messages))
+	for n, m := range messages {
+		entries[n] = types.DeleteMessageBatchRequestEntry{
+			Id:            aws.String(strconv.Itoa(n)),
+			ReceiptHandle: aws.String(m.Receipt),
+		}
+	}
+	out, err := q.Client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{
+		QueueUrl: aws.String(q.URL),
+		Entries:  entries,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if len(out.Failed) > 0 {
+		first := out.Failed[0]
+		return fmt.Errorf("%d of %d messages were not deleted, the first: %s: %s", len(out.Failed), len(messages),
+			aws.ToString(first.Code), aws.ToString(first.Message))
+	}
+	return nil
 }
 
 // Postpone implements Queue.
 func (q *SQS) Postpone(ctx context.Context, m Message, d time.Duration) error {
 	_, err := q.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: aws.String(q.URL), ReceiptHandle: aws.String(m.Receipt), VisibilityTimeout: int32(d / time.Second)})
+		QueueUrl: aws.String(q.URL), ReceiptHandle: aws.String(m.Receipt), VisibilityTimeout: int32(d / time.Second)}) //nolint:gosec // hours at most
 	return err
 }

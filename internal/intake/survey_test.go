@@ -81,7 +81,8 @@ func TestSurveyTakesNoticesIn(t *testing.T) {
 		"i-1": {State: "running"},
 		"i-2": {State: "terminated"},
 	}}
-	w.runUntil(func() bool { return w.read(`SELECT count(*)::text FROM notices`) == "2" }, w.survey(s, time.Hour))
+	w.runUntil(func() bool { return w.followed.count(roles.RuledFailOver)+w.followed.count(roles.RuledLaunch) == 2 },
+		w.survey(s, time.Hour))
 	require.Equal(t, "i-0 describe promoted,i-2 describe ",
 		w.read(`SELECT string_agg(instance_id || ' ' || door || ' ' || result, ',' ORDER BY instance_id) FROM notices`))
 	require.Equal(

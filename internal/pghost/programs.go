@@ -124,7 +124,7 @@ func majorVersion(ctx context.Context, dir string) (int, error) {
 func output(ctx context.Context, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, program, args...).Output()
+	out, err := exec.CommandContext(ctx, program, args...).Output() //nolint:gosec // Postgres's own programs
 	return string(out), err
 }
 

@@ -44,6 +44,30 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
                     AND x.proven
                     AND x.kind = 'termination-notice'
                     AND x.detected_at > now() - interval '7 days'),
+            'hours',
+            coalesce((SELECT round((sum(extract(epoch FROM now()
+                    - greatest(o.installed_at, now() - interval '7 days'))) / 3600)::numeric, 1)
+                FROM instances o
+                WHERE o.pool_id = k.id
+                    AND o.proof <> 'unproven'
+                    AND o.role <> 'retired'
+                    AND o.terminated_at IS NULL
+                    AND o.installed_at < now()), 0)
+            + coalesce((SELECT round((sum(extract(epoch FROM o.terminated_at
+                    - greatest(o.installed_at, now() - interval '7 days'))) / 3600)::numeric, 1)
+                FROM instances o
+                WHERE o.pool_id = k.id
+                    AND o.proof <> 'unproven'
+                    AND o.terminated_at > greatest(o.installed_at, now() - interval '7 days')), 0),
+            'score',
+            coalesce((SELECT s.score
+                FROM placement_scores s
+                WHERE s.client_id = r.client_id
+                    AND s.region = k.region
+                    AND s.instance_type = coalesce((SELECT base FROM needed), p.instance_type)
+                    AND s.az = k.az
+                    AND s.read_at > now() - interval '3 hours'
+                    AND (k.instance_type = s.instance_type OR k.instance_type IN (SELECT name FROM fitting))), 0),
             'ours',
             (SELECT count(*)
                 FROM instances o
@@ -82,6 +106,11 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
         SELECT jsonb_agg(h.mode || '/' || h.pool_id)
         FROM pool_health h
         WHERE h.client_id = r.client_id AND h.retry_after > now()),
+            '[]'),
+    'blocked', coalesce((
+        SELECT jsonb_agg(DISTINCT 'spot/' || b.pool_id)
+        FROM pool_blocks b
+        WHERE b.subject IN ('', r.client_id) AND b.until > now()),
             '[]'))
 FROM replicas r JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary',
     LATERAL (SELECT split_part(coalesce(nullif(r.plan->>'instance_type', ''), nullif(r.plan->>'pool', ''),

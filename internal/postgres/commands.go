@@ -47,7 +47,7 @@ func scanCommand(row pgx.Row) (*Command, error) {
 // Order makes a switch command durable and opens its operation. An agent has at most one that is
 // pending; one with the id of an earlier order is that order, as it stands. Fails
 // with agent.not_found for an agent that is deleted or without a primary, with
-// switch.busy, which names the operation, and if the move is voluntary as
+// switch.busy, which names the operation, with switch.pool_blocked, and if the move is voluntary as
 // engine.Standing.Refusal does.
 func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 	var out *Command
@@ -68,6 +68,9 @@ func (s *Commands) Order(ctx context.Context, in NewCommand) (*Command, error) {
 			return err
 		}
 		if err := checkReachable(ctx, tx, in); err != nil {
+			return err
+		}
+		if err := checkPoolOpen(ctx, tx, in); err != nil {
 			return err
 		}
 		if in.Voluntary {

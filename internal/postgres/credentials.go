@@ -37,11 +37,13 @@ type CredentialView struct {
 	CreatedAt   time.Time
 }
 
+//nolint:gosec // names of columns
 const selectCredentials = `
 SELECT id, client_id, kind, name, scope, logical_agent_id, agent_id, instance_id, uses, used,
        expires_at, last_used_at, last_address, revoked_at, created_by, created_at
 FROM credentials `
 
+//nolint:gosec // names of columns
 const findCredential = `
 		SELECT k.id, k.kind, k.name, k.scope, coalesce(k.logical_agent_id, a.logical_agent_id, '') AS logical_id,
 			coalesce(k.agent_id, '') AS agent_id,

@@ -170,12 +170,14 @@ candidates AS (
 own AS (` + ownPrices + `),
 ` + poolFacts + `
 SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf + `,
-	'pools', coalesce((SELECT jsonb_agg(k.facts || jsonb_build_object('blocked_until', ph.retry_after)
+	'pools', coalesce((SELECT jsonb_agg(k.facts || jsonb_build_object('blocked_until', greatest(ph.retry_after, pb.until),
+				'blocked_by', coalesce(pb.created_by, ''), 'block_reason', coalesce(pb.reason, ''))
 			|| CASE WHEN own.price IS NULL THEN '{}'::jsonb
 				ELSE jsonb_build_object('price', jsonb_build_object('usd', own.price, 'at', own.observed_at)) END
 			ORDER BY k.id)
 		FROM known k LEFT JOIN pool_health ph ON ph.client_id = a.client_id AND ph.pool_id = k.id AND ph.mode = 'spot'
-			LEFT JOIN own ON own.client_id = a.client_id AND own.pool_id = k.id),
+			LEFT JOIN own ON own.client_id = a.client_id AND own.pool_id = k.id
+			` + blockOfPool + `),
 			'[]'))
 FROM a LEFT JOIN i ON true WHERE $2 = '' OR a.client_id = $2`
 

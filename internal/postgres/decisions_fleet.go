@@ -55,8 +55,15 @@ FROM known
 GROUP BY region, instance_type`
 
 const selectBlocked = `
-	SELECT jsonb_build_object('client_id', client_id, 'pool_id', pool_id, 'until', retry_after) FROM pool_health
-	WHERE mode = 'spot' AND retry_after > now() AND client_id IN (SELECT client_id FROM agents WHERE id = ANY($1))`
+	WITH c AS (SELECT DISTINCT client_id FROM agents WHERE id = ANY($1))
+	SELECT jsonb_build_object('client_id', client_id, 'pool_id', pool_id, 'until', retry_after)
+	FROM pool_health
+	WHERE mode = 'spot' AND retry_after > now() AND client_id IN (SELECT client_id FROM c)
+	UNION ALL
+	SELECT jsonb_build_object('client_id', c.client_id, 'pool_id', b.pool_id, 'until', b.until,
+		'by', b.created_by, 'reason', b.reason)
+	FROM c
+	JOIN pool_blocks b ON b.subject IN ('', c.client_id) AND b.until > now()`
 
 const selectOwnPrices = `
 SELECT jsonb_build_object('client_id', o.client_id, 'pool_id', o.pool_id,
@@ -80,6 +87,26 @@ type blockedPool struct {
 	ClientID string    `json:"client_id"`
 	PoolID   string    `json:"pool_id"`
 	Until    time.Time `json:"until"`
+	By       string    `json:"by"` // empty: it had no capacity
+	Reason   string    `json:"reason"`
+}
+
+// joinBlocks finds what stops each client in each pool: until the last of its blocks ends,
+// with the words of the person whose block ends last.
+func joinBlocks(all []blockedPool) map[[2]string]blockedPool {
+	out, byPerson := map[[2]string]blockedPool{}, map[[2]string]time.Time{}
+	for _, b := range all {
+		key := [2]string{b.ClientID, b.PoolID}
+		known := out[key]
+		if b.By != "" && b.Until.After(byPerson[key]) {
+			known.By, known.Reason, byPerson[key] = b.By, b.Reason, b.Until
+		}
+		if b.Until.After(known.Until) {
+			known.Until = b.Until
+		}
+		out[key] = known
+	}
+	return out
 }
 
 // Inputs reads what decisions about many agents are made from, in the order of
@@ -116,10 +143,7 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 		engine.Prepare(m.Pools)
 		pools[[2]string{m.Region, m.Type}] = m.Pools
 	}
-	until := map[[2]string]time.Time{}
-	for _, b := range stops {
-		until[[2]string{b.ClientID, b.PoolID}] = b.Until
-	}
+	blocks := joinBlocks(stops)
 	priced := map[[2]string]engine.Price{}
 	for _, o := range own {
 		priced[[2]string{o.ClientID, o.PoolID}] = o.Price
@@ -131,7 +155,7 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 		shared := true
 		for i := range in.Pools {
 			key := [2]string{in.Agent.ClientID, in.Pools[i].ID}
-			at, stopped := until[key]
+			block, stopped := blocks[key]
 			price, known := priced[key]
 			if !stopped && !known {
 				continue
@@ -140,7 +164,8 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 				in.Pools, shared = slices.Clone(in.Pools), false
 			}
 			if stopped {
-				in.Pools[i].BlockedUntil = at
+				p := &in.Pools[i]
+				p.BlockedUntil, p.BlockedBy, p.BlockReason = block.Until, block.By, block.Reason
 			}
 			if known {
 				in.Pools[i].Price = price

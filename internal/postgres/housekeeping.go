@@ -38,6 +38,7 @@ var expiries = map[string]struct{ table, where string }{
 		saidBefore +
 			` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // of most agents nothing else is decided all day long
 	"pauses":           {"pauses", `until < $1`},
+	"pool_blocks":      {"pool_blocks", `until < $1`},
 	"events":           {"events", `created_at < $1`},
 	"notifications":    {"notifications", `created_at < $1 AND is_read`},
 	"commands":         {"commands", `created_at < $1 AND status <> 'pending'`},

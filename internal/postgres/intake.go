@@ -25,43 +25,57 @@ type Intake struct {
 
 var _ intake.Store = (*Intake)(nil)
 
-// The account of a client is that of its role: the fifth part of its ARN.
-const ownerOfInstance = `
-SELECT i.client_id, i.agent_id, i.role, i.region, c.role_arn, c.external_id,
-    CASE WHEN c.role_arn = '' THEN $3 ELSE split_part(c.role_arn, ':', 5) END <> $2
-FROM instances i
-JOIN clients c ON c.id = i.client_id
-WHERE i.id = $1`
+// The account of a client is that of its role: the fifth part of its ARN. A launch that has
+// not ended has not written down its instance.
+const ownersOfInstances = `
+SELECT i.id IS NOT NULL,
+    coalesce(i.client_id, ''),
+    coalesce(i.agent_id, ''),
+    coalesce(i.role, ''),
+    coalesce(i.region, ''),
+    coalesce(c.role_arn, ''),
+    coalesce(c.external_id, ''),
+    coalesce(CASE WHEN c.role_arn = '' THEN $3 ELSE split_part(c.role_arn, ':', 5) END <> e.account, false),
+    CASE WHEN i.id IS NULL THEN EXISTS (
+        SELECT
+        FROM launches l
+        JOIN clients k ON k.id = l.client_id
+        WHERE l.created_at > clock_timestamp() - interval '10 minutes'
+          AND l.state = 'requested'
+          AND CASE WHEN k.role_arn = '' THEN $3 ELSE split_part(k.role_arn, ':', 5) END = e.account)
+    ELSE false END
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS e (instance_id, account, n)
+LEFT JOIN instances i ON i.id = e.instance_id
+LEFT JOIN clients c ON c.id = i.client_id
+ORDER BY e.n`
 
-// A launch that has not ended has not written down its instance.
-const launchesInAccount = `
-SELECT EXISTS (
-    SELECT
-    FROM launches l
-    JOIN clients c ON c.id = l.client_id
-    WHERE l.created_at > clock_timestamp() - interval '10 minutes'
-      AND l.state = 'requested'
-      AND CASE WHEN c.role_arn = '' THEN $2 ELSE split_part(c.role_arn, ':', 5) END = $1)`
-
-// Owner finds whose an instance is. It reads only.
-func (s *Intake) Owner(ctx context.Context, account, instanceID string) (intake.Owner, error) {
+// Owners finds whose the instances of events are, in the order of the events. It reads only.
+func (s *Intake) Owners(ctx context.Context, of []events.Event) ([]intake.Owner, error) {
 	own, err := s.ownAccount(ctx)
 	if err != nil {
-		return intake.Owner{}, err
+		return nil, err
 	}
-	o := intake.Owner{InstanceID: instanceID}
-	b := &pgx.Batch{}
-	b.Queue(ownerOfInstance, instanceID, account, own).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN, &o.Account.ExternalID,
-			&o.Foreign)
-		if pg.IsNoRows(err) {
-			return nil
-		}
-		o.Known, o.Account.ClientID = err == nil, o.ClientID
-		return err
+	ids, accounts := make([]string, len(of)), make([]string, len(of))
+	for n, e := range of {
+		ids[n], accounts[n] = e.InstanceID, e.Account
+	}
+	rows, err := s.DB.Pool.Query(ctx, ownersOfInstances, ids, accounts, own)
+	if err != nil {
+		return nil, pg.Translate(err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o intake.Owner, err error) {
+		err = row.Scan(&o.Known, &o.ClientID, &o.AgentID, &o.Role, &o.Region, &o.Account.RoleARN,
+			&o.Account.ExternalID, &o.Foreign, &o.Launching)
+		o.Account.ClientID = o.ClientID
+		return o, err
 	})
-	b.Queue(launchesInAccount, account, own).QueryRow(func(row pgx.Row) error { return row.Scan(&o.Launching) })
-	return o, pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	if err != nil {
+		return nil, pg.Translate(err)
+	}
+	for n := range out {
+		out[n].InstanceID = ids[n]
+	}
+	return out, nil
 }
 
 // ownAccount is asked for once; a question that failed is asked again.

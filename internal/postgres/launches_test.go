@@ -205,6 +205,7 @@ func TestChoice(t *testing.T) {
 		Fleet:    1,
 		OnDemand: map[string]float64{"t3.medium": 0.0416},
 		Resting:  []string{"spot/t3.medium.us-east-1a"},
+		Blocked:  []string{},
 	}, facts)
 	_, _, err = s.Choice(t.Context(), "a1", "r9")
 	require.Equal(t, replica.NotFound, fault.CodeOf(err))

@@ -121,18 +121,34 @@ func recordNotice(
 	n interruption.Notice,
 	again bool,
 ) (*roles.Taken, error) {
-	out := &roles.Taken{Outcome: interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind}}
-	var deleted bool
 	b := &pgx.Batch{}
+	queueAgentLock(b, clientID, n.AgentID)
+	out := queueRecord(b, n, again)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	completeSet(out)
+	return out, nil
+}
+
+// queueAgentLock locks the agent of a notice. Fails with agent.not_found.
+func queueAgentLock(b *pgx.Batch, clientID, agentID string) {
 	b.Queue(`SELECT status = 'deleted' FROM agents WHERE id = $1 AND ($2 = '' OR client_id = $2) FOR NO KEY UPDATE`,
-		n.AgentID, clientID).
+		agentID, clientID).
 		QueryRow(func(row pgx.Row) error {
+			var deleted bool
 			err := row.Scan(&deleted)
 			if pg.IsNoRows(err) || err == nil && deleted {
-				return unknownAgent(n.AgentID)
+				return unknownAgent(agentID)
 			}
 			return err
 		})
+}
+
+// queueRecord makes a notice durable and reads the roles of its agent, which is locked.
+// What it returns is filled in when b has been sent.
+func queueRecord(b *pgx.Batch, n interruption.Notice, again bool) *roles.Taken {
+	out := &roles.Taken{Outcome: interruption.Outcome{InstanceID: n.InstanceID, Kind: n.Kind}}
 	b.Queue(`SELECT role FROM instances WHERE id = $2 AND agent_id = $1`, n.AgentID, n.InstanceID).
 		QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&out.Role)
@@ -156,14 +172,15 @@ func recordNotice(
 		out.Set, err = scanRoles(row, n.AgentID)
 		return err
 	})
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return nil, err
-	}
+	return out
+}
+
+// completeSet has the roles list the notice that was taken in.
+func completeSet(out *roles.Taken) {
 	out.Outcome.Deadline = out.Outcome.Deadline.UTC()
-	if _, listed := out.Set.Outcome(n.InstanceID, n.Kind); out.Known && !listed {
+	if _, listed := out.Set.Outcome(out.Outcome.InstanceID, out.Outcome.Kind); out.Known && !listed {
 		out.Set.Outcomes = append(slices.Clone(out.Set.Outcomes), out.Outcome)
 	}
-	return out, nil
 }
 
 // queueVerdict queues the second round trip, and fills in the outcome it leads to.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 // Outcomes reads how things ended, for counters. Each row appears once in the answer
@@ -39,14 +40,7 @@ func (o *Outcomes) Failovers(ctx context.Context, since time.Time) ([]Failover, 
 		SELECT n.agent_id || '/' || n.instance_id || '/' || n.kind || '/' || n.result AS key,
 			coalesce(n.decided_at, n.delivered_at, n.received_at) AS at,
 			n.result AS outcome,
-			CASE
-				WHEN n.result <> 'promoted' THEN 'none'
-				WHEN r.id IS NULL THEN 'reported'
-				WHEN r.kind = 'switch' THEN 'switch'
-				WHEN r.kind IN ('manual', 'rebalance') AND coalesce(r.ready_at <= n.received_at, false) THEN 'standby'
-				WHEN r.mode = 'ondemand' THEN 'ondemand'
-				ELSE 'launch'
-			END AS path,
+			`+views.FailoverPath+` AS path,
 			n.door,
 			greatest(extract(epoch FROM coalesce(n.decided_at, n.deadline) - n.received_at), 0)::float8 AS decided,
 			extract(epoch FROM n.deadline - coalesce(n.decided_at, n.deadline))::float8 AS left,

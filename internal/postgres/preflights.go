@@ -21,14 +21,21 @@ var _ activities.PreflightStore = (*Preflights)(nil)
 func (s *Preflights) PreflightPlace(ctx context.Context, clientID, agentID string) (*activities.PreflightPlace, error) {
 	var out activities.PreflightPlace
 	err := s.DB.Pool.QueryRow(ctx, `
-SELECT a.id, p.id, p.region, c.id, c.role_arn, c.external_id, p.az, l.template
+SELECT a.id, p.id, p.region, c.id, c.role_arn, c.external_id, p.az, l.template,
+    EXISTS (
+        SELECT
+        FROM placement_score_reads s
+        WHERE s.client_id = c.id
+          AND s.region = p.region
+          AND s.refused
+          AND s.read_at > now() - interval '1 hour')
 FROM agents a
 JOIN clients c ON c.id = a.client_id
 JOIN instances p ON p.agent_id = a.id AND p.role = 'primary'
 LEFT JOIN launch_templates l ON l.agent_id = a.id
 WHERE a.id = $1 AND ($2 = '' OR a.client_id = $2) AND a.status <> 'deleted'`, agentID, clientID).
 		Scan(&out.AgentID, &out.InstanceID, &out.Region, &out.Account.ClientID, &out.Account.RoleARN,
-			&out.Account.ExternalID, &out.Zone, &out.Template)
+			&out.Account.ExternalID, &out.Zone, &out.Template, &out.Scoreless)
 	if pg.IsNoRows(err) {
 		return nil, unknownAgent(agentID)
 	}

@@ -55,7 +55,7 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 
 	g.collected("a", 7, 0.011, 0)
 	g.hoursAgree("a price without a reference")
-	require.NoError(t, p.KeepOnDemand(ctx, place, 0.0416, noon))
+	require.NoError(t, p.KeepOnDemand(ctx, place, activities.ListPrice{Amount: 0.0416, Currency: "USD"}, noon))
 	g.collected("a", 2, 0.021, 0)
 	g.collected("a", 12, 0.031, 0)
 	g.hoursAgree("more of the hour")

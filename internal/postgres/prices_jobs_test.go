@@ -161,7 +161,7 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	g := guard(t)
 	p := &prices.Prices{DB: g.db}
 	place := activities.TypeInRegion{Region: "us-east-1", InstanceType: "m5.large"}
-	require.NoError(t, p.KeepOnDemand(t.Context(), place, 0.096, noon))
+	require.NoError(t, p.KeepOnDemand(t.Context(), place, activities.ListPrice{Amount: 0.096, Currency: "USD"}, noon))
 	moves := []activities.PriceMove{
 		{AZ: "us-east-1a", Price: "0.040000", At: noon.Add(-3 * time.Hour)}, // in force at the start
 		{AZ: "us-east-1a", Price: "0.050000", At: noon.Add(-33 * time.Minute)},
@@ -191,7 +191,7 @@ func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, n)
 	require.Equal(t, before, g.everything())
-	require.NoError(t, p.KeepOnDemand(t.Context(), place, 0.1, noon.Add(-time.Hour)))
+	require.NoError(t, p.KeepOnDemand(t.Context(), place, activities.ListPrice{Amount: 0.1, Currency: "USD"}, noon.Add(-time.Hour)))
 	require.Equal(t, "0.096000", one[string](g, `SELECT price::text FROM on_demand_prices`),
 		"an older reading does not replace a newer one")
 }

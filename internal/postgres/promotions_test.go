@@ -62,3 +62,20 @@ func TestAPromotionThatAFailoverAnswered(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, lines(true, roles.ByTermination, false), lines(p.Changed, p.Cause, p.RetireOld))
 }
+
+// TestAStandbyWhoseAgentIsSilentIsUnheard: only where its word is to be expected.
+func TestAStandbyWhoseAgentIsSilentIsUnheard(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	heir := g.heir(replica.Manual, "i-0", "i-1")
+	unheard := func() bool { return g.set().Replicas[0].Unheard }
+	require.False(t, unheard(), "the primary's agent has never spoken either")
+	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-0'`)
+	require.True(t, unheard())
+	g.exec(`UPDATE replicas SET launcher = 'agent' WHERE id = $1`, heir.ID)
+	require.False(t, unheard(), "the agent that launched it speaks for it")
+	g.exec(`UPDATE replicas SET launcher = 'control-plane' WHERE id = $1`, heir.ID)
+	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-1'`)
+	require.False(t, unheard(), "it has spoken")
+}

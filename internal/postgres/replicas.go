@@ -115,7 +115,10 @@ const poolForAgent = `SELECT coalesce(pp.pool_id, i.pool_id) FROM instances i
 		AND NOT coalesce($4::jsonb->'exclude_zones', '[]') ? pp.az
 	LEFT JOIN pool_health h ON h.client_id = a.client_id AND h.pool_id = pp.pool_id AND h.mode = 'spot'
 	WHERE i.agent_id = a.id AND i.role = 'primary'
-	ORDER BY coalesce(h.retry_after > now(), false), pp.az IS NOT DISTINCT FROM i.az, pp.price LIMIT 1`
+	ORDER BY EXISTS (SELECT
+			FROM pool_blocks b
+			WHERE b.pool_id = pp.pool_id AND b.subject IN ('', a.client_id) AND b.until > now()),
+		coalesce(h.retry_after > now(), false), pp.az IS NOT DISTINCT FROM i.az, pp.price LIMIT 1`
 
 const insertReplica = `WITH made AS (
 		INSERT INTO replicas (client_id, agent_id, kind, made_for, launcher, plan, pool_id, mode, instance_id, state,

@@ -111,6 +111,21 @@ var replicaObject = fmt.Sprintf(`jsonb_build_object(
                 WHEN r.state = 'requested' AND r.not_before > clock_timestamp()
                 THEN (extract(epoch FROM r.not_before - clock_timestamp()) * 1000000000)::bigint
                 ELSE 0 END,
+            'unheard', r.state IN ('running', 'ready')
+                AND r.launcher = 'control-plane'
+                AND r.last_sync_at IS NULL
+                AND EXISTS (
+                    SELECT
+                    FROM instances n
+                    WHERE n.id = r.instance_id
+                      AND n.last_seen_at IS NULL)
+                AND EXISTS (
+                    SELECT
+                    FROM instances p
+                    WHERE p.agent_id = r.agent_id
+                      AND p.role = 'primary'
+                      AND p.last_seen_at IS NOT NULL)
+                AND NOT `+silentBeforeOf+`r.agent_id`+silentBeforeEnd+`,
             'unproven', EXISTS (
                 SELECT
                 FROM instances u

@@ -16,6 +16,9 @@ import (
 // first hour was free. A price is in force until another is known; time for which
 // no price or no reference is known counts on neither side, and is listed.
 //
+// Prices are those of what the instance runs. The volumes of what runs beside cost by the
+// second too. A month is in one currency: what is priced in another counts on neither side.
+//
 // The month is the sum of its lines, one per instance, each rounded to a millionth: what is
 // exported line by line adds up to what pages show.
 //
@@ -29,9 +32,27 @@ inst AS (
 		$4) AS until,
 		CASE WHEN i.role <> 'primary' THEN i.retiring_since END AS left_at,
 		i.mode = 'spot' AND i.terminate_by = 'aws' AND i.terminated_at < i.installed_at + interval '1 hour' AS free,
-		coalesce(od.price, i.baseline_price, i.ondemand_price) AS reference, od.source
-	FROM instances i LEFT JOIN on_demand_prices od ON od.region = i.region AND od.instance_type = i.instance_type
+		x.product, x.product <> 'Linux/UNIX' AS other,
+		CASE WHEN x.product <> 'Linux/UNIX' THEN pp.price
+			ELSE coalesce(od.price, i.baseline_price, i.ondemand_price) END AS reference,
+		CASE WHEN pp.price IS NOT NULL THEN 'pricing-api' ELSE od.source END AS source,
+		coalesce(CASE WHEN x.product <> 'Linux/UNIX' THEN pp.currency ELSE od.currency END, 'USD') AS currency,
+		coalesce((
+			SELECT sum(g.gib::numeric * v.gb_month)
+			FROM jsonb_each_text(i.volumes) AS g (kind, gib)
+			JOIN volume_prices v ON v.region = i.region AND v.kind = g.kind), 0) AS volumes_a_month
+	FROM instances i
+	LEFT JOIN launch_templates l ON l.agent_id = i.agent_id
+	CROSS JOIN LATERAL (
+		SELECT coalesce(nullif(i.product, ''), l.template->>'product', 'Linux/UNIX') AS product) x
+	LEFT JOIN on_demand_prices od ON od.region = i.region AND od.instance_type = i.instance_type
+	LEFT JOIN product_prices pp ON x.product <> 'Linux/UNIX'
+		AND pp.region = i.region AND pp.instance_type = i.instance_type AND pp.product = x.product
 	WHERE i.client_id = $1),
+money AS ( -- an account is in one partition of AWS, which has one currency
+	SELECT coalesce((
+		SELECT currency FROM inst WHERE reference IS NOT NULL GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1),
+		'USD') AS currency),
 led AS ( -- who was primary from when to when; without an end, until it left
 	SELECT agent_id, new_id AS id, changed_at AS since,
 		lead(changed_at) OVER (PARTITION BY agent_id ORDER BY epoch) AS until
@@ -79,31 +100,37 @@ spot AS (
 hours AS (
 	SELECT p.*, x.price, greatest(p.a, h.hour) AS at, least(p.b, h.hour + interval '1 hour') AS till,
 		p.mode = 'spot'
-		AND x.known IS NOT NULL
-		AND (x.known < 12 OR p.a > h.hour OR p.b < h.hour + interval '1 hour') AS split
+		AND (p.other OR x.known IS NOT NULL)
+		AND (p.other OR x.known < 12 OR p.a > h.hour OR p.b < h.hour + interval '1 hour') AS split
 	FROM parts p CROSS JOIN LATERAL generate_series(date_trunc('hour', p.a, 'UTC'), p.b, interval '1 hour') AS h(hour)
 	LEFT JOIN spot x ON x.pool_id = p.pool_id AND x.hour = h.hour WHERE p.a < p.b AND h.hour < p.b),
 pieces AS (
-	SELECT id, leads, mode, free, reference, source, pool_id, spot_price, at,
+	SELECT id, leads, mode, free, reference, source, currency, pool_id, other, spot_price, at,
 		extract(epoch FROM till - at) AS seconds, price
 	FROM hours
 	WHERE NOT split
 	UNION ALL
-	SELECT h.id, h.leads, h.mode, h.free, h.reference, h.source, h.pool_id, h.spot_price, f.at,
+	SELECT h.id, h.leads, h.mode, h.free, h.reference, h.source, h.currency, h.pool_id, h.other, h.spot_price, f.at,
 		extract(epoch FROM least(h.till, f.at + interval '5 minutes') - greatest(h.at, f.at)), b.price
 	FROM hours h
 	CROSS JOIN LATERAL generate_series(date_bin('5 minutes', h.at, timestamptz 'epoch'), h.till - interval '1 microsecond',
 		interval '5 minutes') AS f(at)
 	LEFT JOIN LATERAL (
 		SELECT c.price FROM client_price_buckets c
-		WHERE c.client_id = $1 AND c.pool_id = h.pool_id AND c.bucket = f.at
+		WHERE NOT h.other AND c.client_id = $1 AND c.pool_id = h.pool_id AND c.bucket = f.at
 		UNION ALL
-		SELECT m.price FROM price_buckets m WHERE m.pool_id = h.pool_id AND m.bucket = f.at
+		SELECT m.price FROM price_buckets m WHERE NOT h.other AND m.pool_id = h.pool_id AND m.bucket = f.at
+		UNION ALL
+		(SELECT s.price
+			FROM product_spot_prices s
+			WHERE h.other AND s.pool_id = h.pool_id AND s.product = h.product AND s.at <= greatest(f.at, h.at)
+			ORDER BY s.at DESC
+			LIMIT 1)
 		LIMIT 1) b ON true
 	WHERE h.split),
 priced AS (
-	SELECT id, leads, seconds, reference, source,
-		CASE WHEN free THEN 0 WHEN mode <> 'spot' THEN reference ELSE coalesce(price,
+	SELECT id, leads, seconds, reference, source, currency,
+		CASE WHEN free THEN 0 WHEN mode <> 'spot' THEN reference WHEN other THEN price ELSE coalesce(price,
 		(SELECT b.price
 			FROM price_buckets b
 			WHERE b.pool_id = p.pool_id AND b.bucket <= p.at
@@ -120,36 +147,55 @@ lines AS (
 		round(coalesce(sum(seconds / 3600 * price) FILTER (WHERE NOT leads AND known), 0), 6) AS everything,
 		round(coalesce(sum(seconds / 3600 * price) FILTER (WHERE leads AND known), 0), 6) AS primaries,
 		string_agg(DISTINCT coalesce(source, 'instance'), ', ') AS list
-	FROM (SELECT *, reference IS NOT NULL AND price IS NOT NULL AS known FROM priced) p
+	FROM (
+		SELECT *, reference IS NOT NULL
+			AND price IS NOT NULL
+			AND currency = (SELECT currency FROM money) AS known
+		FROM priced) p
 	GROUP BY id),
+volumes AS ( -- a standby, and each side of a move, has volumes of its own: the primary's cost the same without us
+	SELECT l.id, round((l.seconds - l.primary_seconds) * i.volumes_a_month
+		/ extract(epoch FROM $3::timestamptz - $2::timestamptz), 6) AS cost
+	FROM lines l
+	JOIN inst i ON i.id = l.id
+	WHERE i.currency = (SELECT currency FROM money)),
 sums AS (
 	SELECT coalesce(sum(baseline), 0) AS baseline, coalesce(sum(everything), 0) AS everything,
 		coalesce(sum(primaries), 0) AS primaries, coalesce(sum(primary_seconds), 0) / 3600 AS hours,
 		coalesce(sum(unpriced_seconds), 0) / 3600 AS unknown, coalesce(string_agg(DISTINCT list, ', '), 'none') AS list
 	FROM lines),
 kept AS (
-	INSERT INTO client_savings AS c (client_id, month, baseline, actual, savings, provisional, details)
-	SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, baseline, everything, baseline - everything,
+	INSERT INTO client_savings AS c (client_id, month, currency, baseline, actual, savings, provisional, details)
+	SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, (SELECT currency FROM money), baseline,
+		everything + v.cost, baseline - everything - v.cost,
 		$3::timestamptz + interval '1 hour' > $4::timestamptz,
 		jsonb_build_object('primary_cost', round(primaries, 6), 'replica_cost', round(everything - primaries, 6),
+			'volume_cost', v.cost, 'products', (SELECT coalesce(jsonb_agg(DISTINCT product), '[]') FROM inst),
+			'unlimited_hours', round((
+				SELECT coalesce(sum(x.seconds), 0) / 3600
+				FROM lines x
+				JOIN inst i ON i.id = x.id
+				JOIN launch_templates t ON t.agent_id = i.agent_id AND t.template->>'credits' = 'unlimited'), 4),
 			'primary_hours', round(hours, 4), 'unpriced_hours', round(unknown, 4),
-			'price_list', 'on-demand Linux list price per region and type (' || list || '), as known on '
+			'price_list', 'on-demand list price per region, type and product (' || list || '), as known on '
 				|| to_char($4::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
-	FROM sums
+	FROM sums, (SELECT coalesce(sum(cost), 0) AS cost FROM volumes) v
 	ON CONFLICT (client_id, month)
-	DO UPDATE SET baseline = excluded.baseline, actual = excluded.actual, savings = excluded.savings,
+	DO UPDATE SET currency = excluded.currency, baseline = excluded.baseline, actual = excluded.actual, savings = excluded.savings,
 		provisional = excluded.provisional,
 		details = excluded.details, computed_at = now()
 	WHERE c.provisional
 	RETURNING client_id, month)
 INSERT INTO savings_lines (client_id, month, instance_id, agent_id, agent, instance_type, region, az, mode, seconds,
-	primary_seconds, unpriced_seconds, baseline, primary_cost, beside_cost)
+	primary_seconds, unpriced_seconds, baseline, primary_cost, beside_cost, product, currency, volume_cost)
 SELECT k.client_id, k.month, l.id, coalesce(i.agent_id, ''), coalesce(a.logical_agent_id, ''), i.instance_type,
 	i.region, i.az, i.mode, l.seconds, l.primary_seconds, l.unpriced_seconds, l.baseline, l.primaries,
-	l.everything - l.primaries
+	l.everything - l.primaries, x.product, x.currency, coalesce(v.cost, 0)
 FROM kept k
 CROSS JOIN lines l
 JOIN instances i ON i.id = l.id
+JOIN inst x ON x.id = l.id
+LEFT JOIN volumes v ON v.id = l.id
 LEFT JOIN agents a ON a.id = i.agent_id`
 
 // ClientsOf lists the clients that existed in a month whose figures are not final.

@@ -19,7 +19,7 @@ type month struct {
 func newMonth(g *guarded, year int, m time.Month) *month {
 	for _, table := range []string{"instances", "replicas", "role_changes", "price_buckets", "client_price_buckets",
 		"client_savings",
-		"on_demand_prices"} {
+		"on_demand_prices", "product_prices", "product_spot_prices", "volume_prices"} {
 		g.exec(`DELETE FROM ` + table)
 	}
 	g.exec(`INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.04, 'pricing-api', now())`)
@@ -66,6 +66,13 @@ func (m *month) measured(client, zone string, dollars, from, until float64) {
 		SELECT $5, 't3.medium.us-east-1' || $1, t, $2, 'primary', 1, 's', t, $2, $2
 		FROM generate_series($3::timestamptz, $4::timestamptz - interval '1 second', interval '5 minutes') t`,
 		zone, dollars, m.at(from), m.at(until), client)
+}
+
+// sells has all instances run a product, with its list price.
+func (m *month) sells(product string, price float64, currency string) {
+	m.t.Helper()
+	m.exec(`UPDATE instances SET product = $1`, product)
+	m.exec(`INSERT INTO product_prices VALUES ('us-east-1', 't3.medium', $1, $2, $3, now())`, product, price, currency)
 }
 
 func (m *month) moves(epoch int, from, to string, at float64) {
@@ -151,6 +158,32 @@ func TestLedgerByHand(t *testing.T) {
 			m.runs("i", "primary", "a", "spot", 0, 0)
 			m.costs("a", 0.05, 0, 20)
 		}, 20, 20 * 0.04, 20 * 0.05},
+		"Windows on demand costs its licence, and so does the reference": {2026, time.November, func(m *month) {
+			m.runs("i", "primary", "a", "ondemand", 0, 0)
+			m.sells("Windows", 0.10, "USD")
+		}, 20, 20 * 0.10, 20 * 0.10},
+		"Windows on spot, by the price of Windows in force": {2026, time.November, func(m *month) {
+			m.runs("i", "primary", "a", "spot", 0, 0)
+			m.costs("a", 0.01, 0, 20)
+			m.sells("Windows", 0.10, "USD")
+			m.exec(`INSERT INTO product_spot_prices VALUES ('t3.medium.us-east-1a', 'Windows', $1, 0.07),
+				('t3.medium.us-east-1a', 'Windows', $2, 0.08), ('t3.medium.us-east-1a', 'SUSE Linux', $2, 0.5)`,
+				m.at(-5), m.at(12.5))
+		}, 20, 20 * 0.10, 12.5*0.07 + 7.5*0.08},
+		"a product without a price counts on neither side": {2026, time.November, func(m *month) {
+			m.runs("i", "primary", "a", "spot", 0, 0)
+			m.costs("a", 0.01, 0, 20)
+			m.exec(`UPDATE instances SET product = 'Windows'`)
+		}, 20, 0, 0},
+		"the volumes of a standby and of both sides of a move": {2026, time.November, func(m *month) {
+			m.runs("i", "retired", "a", "ondemand", 0, 10.5)
+			m.runs("n", "primary", "b", "ondemand", 10, 0)
+			m.runs("r", "replica", "b", "ondemand", 5, 15)
+			m.moves(1, "i", "n", 10.25)
+			m.exec(`INSERT INTO volume_prices VALUES ('us-east-1', 'gp3', 0.08, 'USD', now()),
+				('us-east-1', 'io2', 0.125, 'USD', now())`)
+			m.exec(`UPDATE instances SET volumes = '{"gp3": 500, "io2": 100}'`)
+		}, 20, 20 * 0.04, (10.5+10+10)*0.04 + (10+.25+.25)*(500*0.08+100*0.125)/720},
 		"an agent that is gone was there until then": {2026, time.November, func(m *month) {
 			m.runs("i", "retired", "a", "spot", 0, 9)
 			m.costs("a", 0.01, 0, 20)
@@ -182,11 +215,30 @@ func TestLedgerByHand(t *testing.T) {
 			require.Equal(t, c.hours > 0, one[bool](m.guarded, `SELECT provisional FROM client_savings`))
 			require.Equal(t, one[string](m.guarded, `SELECT baseline || ' ' || actual || ' ' || savings FROM client_savings`),
 				one[string](m.guarded, `SELECT coalesce(sum(baseline), 0)::numeric(16, 6) || ' '
-					|| coalesce(sum(primary_cost + beside_cost), 0)::numeric(16, 6) || ' '
-					|| coalesce(sum(baseline - primary_cost - beside_cost), 0)::numeric(16, 6) FROM savings_lines`),
+					|| coalesce(sum(primary_cost + beside_cost + volume_cost), 0)::numeric(16, 6) || ' '
+					|| coalesce(sum(baseline - primary_cost - beside_cost - volume_cost), 0)::numeric(16, 6) FROM savings_lines`),
 				"the month is the sum of its lines, to the last digit")
 		})
 	}
+}
+
+// TestAMonthIsInOneCurrency: that of its prices. What is priced in another one is listed as
+// time without a price.
+func TestAMonthIsInOneCurrency(t *testing.T) {
+	t.Parallel()
+	m := newMonth(guard(t), 2026, time.September)
+	for n, id := range []string{"i", "j", "k"} {
+		m.runs(id, "retired", "a", "ondemand", 10, 20)
+		if n < 2 {
+			m.exec(`UPDATE instances SET region = 'cn-north-1', az = 'cn-north-1a' WHERE id = $1`, id)
+		}
+	}
+	m.exec(`INSERT INTO on_demand_prices VALUES ('cn-north-1', 't3.medium', 0.3, 'pricing-api', now(), 'CNY')`)
+	require.NoError(t, (&postgres.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, m.at(30)))
+	require.Equal(t, "CNY 6.000000 10.0000",
+		one[string](m.guarded, `SELECT currency || ' ' || baseline || ' ' || (details->>'unpriced_hours') FROM client_savings`))
+	require.Equal(t, "CNY 3.000000, CNY 3.000000, USD 0.000000", one[string](m.guarded,
+		`SELECT string_agg(currency || ' ' || baseline, ', ' ORDER BY currency) FROM savings_lines`))
 }
 
 // TestTotalIsTheSumOfTheMonths, over months that are closed and one that is not.

@@ -15,12 +15,18 @@ type Switches struct{ DB *pg.DB }
 
 // silentBefore says whether an instance of agent a was its primary for minutes and never
 // spoke: then the silence of the next one says nothing.
-const silentBefore = `EXISTS (
+const silentBefore = silentBeforeOf + `a.id` + silentBeforeEnd
+
+// The condition of silentBefore around the agent's id, for queries that name it differently.
+const (
+	silentBeforeOf = `EXISTS (
         SELECT FROM role_changes h
         JOIN instances i ON i.id = h.new_id AND i.agent_id = h.agent_id
-        WHERE h.agent_id = a.id
+        WHERE h.agent_id = `
+	silentBeforeEnd = `
           AND i.last_seen_at IS NULL
           AND coalesce(i.retiring_since, i.terminated_at, clock_timestamp()) > h.changed_at + interval '5 minutes')`
+)
 
 // selectSwitch reads how a switch stands, in one row. What is compared with now is
 // compared with the database's clock. An instance on which the agent registered while

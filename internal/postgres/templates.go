@@ -64,6 +64,22 @@ WITH kept AS (
 		revision = t.revision + CASE WHEN t.template <> excluded.template THEN 1 ELSE 0 END,
 		changed_at = CASE WHEN t.template <> excluded.template THEN now() ELSE t.changed_at END
 	RETURNING agent_id, template
+), noted AS ( -- all instances of an agent are twins
+	UPDATE instances i
+	SET product = coalesce(k.template->>'product', ''),
+		volumes = coalesce(v.gib, '{}')
+	FROM kept k
+	LEFT JOIN LATERAL (
+		SELECT jsonb_object_agg(x.kind, x.gib) AS gib
+		FROM (
+			SELECT v->>'type' AS kind, sum((v->>'gib')::int) AS gib
+			FROM jsonb_array_elements(coalesce(k.template->'volumes', '[]')) AS v
+			WHERE coalesce(v->>'type', '') <> ''
+			  AND v->>'gib' IS NOT NULL
+			GROUP BY 1) x) v ON true
+	WHERE i.agent_id = k.agent_id
+	  AND i.role <> 'retired'
+	  AND (i.product, i.volumes) IS DISTINCT FROM (coalesce(k.template->>'product', ''), coalesce(v.gib, '{}'))
 ), lacking AS (
 	SELECT k.agent_id, string_agg(x.what, '; ' ORDER BY x.what) AS what
 	FROM kept k,

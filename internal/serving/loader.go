@@ -25,6 +25,7 @@ type Loader struct {
 	Files       artifacts.Store
 	ONNXLibrary string // path of libonnxruntime; empty: ONNX models are off
 	Python      bool   // uploaded code is run
+	Unsafe      bool   // without a sandbox, where the machine gives none
 	PythonPath  string
 	Log         *slog.Logger // what uploaded code prints goes here
 }
@@ -66,7 +67,7 @@ func (l *Loader) Load(ctx context.Context, s mlmodel.Session) (Loaded, error) {
 		return nil, err
 	}
 	if runner == engine.RunnerPython {
-		e, err := python.New(ctx, python.Options{Interpreter: l.PythonPath, Log: l.Log}, file.Name, data)
+		e, err := python.New(ctx, python.Options{Interpreter: l.PythonPath, Unsafe: l.Unsafe, Log: l.Log}, file.Name, data)
 		if err != nil {
 			return nil, err
 		}

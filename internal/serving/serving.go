@@ -153,11 +153,18 @@ func (s *Serving) Look(ctx context.Context) {
 	} else if e, err := s.obtain(ctx, *decider); err != nil {
 		is.problem = mlmodel.LoadFailed.Wrap(err, "the live session %s cannot be loaded here (%s); %s %s serves on",
 			decider.ID, err.Error(), was.live.Name(), was.live.Version())
+	} else if why := unfit(e); why != nil {
+		is.live, is.liveID = engine.Rules{}, ""
+		is.problem = mlmodel.LoadFailed.Wrap(why, "the live session %s is not run here any more (%s)", decider.ID,
+			why.Error())
 	} else {
 		is.live, is.liveID = e, decider.ID
 	}
 	if want.Candidate != nil {
 		e, err := s.obtain(ctx, *want.Candidate)
+		if err == nil {
+			err = unfit(e)
+		}
 		if err != nil {
 			is.problem = errors.Join(is.problem,
 				mlmodel.LoadFailed.Wrap(
@@ -173,6 +180,14 @@ func (s *Serving) Look(ctx context.Context) {
 	s.current.Store(is)
 	s.tell(ctx, was, is)
 	s.release(is)
+}
+
+// unfit says why an engine is not to decide any more, when it knows.
+func unfit(e engine.Engine) error {
+	if judged, ok := e.(interface{ Unfit() error }); ok {
+		return judged.Unfit()
+	}
+	return nil
 }
 
 func (s *Serving) tell(ctx context.Context, was, is *serves) {

@@ -24,6 +24,14 @@ type named struct {
 	engine.Rules
 	id     string
 	closed atomic.Bool
+	unfit  atomic.Bool
+}
+
+func (n *named) Unfit() error {
+	if n.unfit.Load() {
+		return errors.New("it is in quarantine")
+	}
+	return nil
 }
 
 func (n *named) Version() string { return n.id }
@@ -74,6 +82,35 @@ func (p *place) wants(phase mlmodel.Phase, percent int, candidate string, live .
 }
 
 func (p *place) version(agentID string) string { return p.serving.EngineFor(agentID).Version() }
+
+// TestTheRulesDecideForOneInQuarantine: they decide for as long as its session is live,
+// and another session is loaded as ever. In a rollout the live engine decides.
+func TestTheRulesDecideForOneInQuarantine(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(0, 0)
+	p := newPlace(func() time.Time { return at })
+	p.wants("", 0, "", "s1")
+	p.serving.Look(t.Context())
+	require.Equal(t, "s1", p.version("a1"))
+	p.loaded[0].unfit.Store(true)
+	for range 5 {
+		p.serving.Look(t.Context())
+		require.Equal(t, engine.Rules{}.Version(), p.version("a1"))
+		require.ErrorContains(t, p.serving.Check(t.Context()), "it is in quarantine")
+		at = at.Add(time.Minute)
+	}
+	require.Len(t, p.loaded, 1, "it is not loaded again")
+	p.wants(mlmodel.Canary, 100, "s2", "s1")
+	p.serving.Look(t.Context())
+	require.Equal(t, "s2", p.version("a1"))
+	p.loaded[1].unfit.Store(true)
+	p.serving.Look(t.Context())
+	require.Equal(t, engine.Rules{}.Version(), p.version("a1"))
+	p.wants("", 0, "", "s1", "s3")
+	p.serving.Look(t.Context())
+	require.Equal(t, "s3", p.version("a1"))
+	require.NoError(t, p.serving.Check(t.Context()))
+}
 
 // TestARolloutInOneProcess: rules, live, shadow, canary, live, and back.
 func TestARolloutInOneProcess(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/temporalx"
+	"spotkeeper/internal/testkit/temporaltest"
 )
 
 var (
@@ -92,7 +93,7 @@ func env(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	e := suite.NewTestWorkflowEnvironment()
-	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalx.Faults{}}})
+	e.SetWorkerOptions(temporaltest.WorkerOptions())
 	e.RegisterWorkflow(refuse)
 	e.RegisterActivity(&steps{})
 	return e

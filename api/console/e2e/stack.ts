@@ -56,7 +56,7 @@ function freePort(): Promise<number> {
 export async function startStack(): Promise<Stack> {
   const dir = mkdtempSync(join(process.env.CONSOLE_TEST_DIR ?? tmpdir(), 'spotkeeper-console-'))
   const flags = ['api', 'api-metrics', 'ui', 'temporal', 'postgres', 'ec2', 'metrics'].flatMap((p) => [`--${p}-port`, '0'])
-  const child = spawn(join(root, 'bin/spotkeeper-dev'), ['stack', '--demo', '--json', '--dir', join(dir, 'state'), ...flags], { stdio: ['ignore', 'pipe', 'pipe'], cwd: dir })
+  const child = spawn(join(root, 'bin/spotkeeper-dev'), ['stack', '--demo', '--python', '--json', '--dir', join(dir, 'state'), ...flags], { stdio: ['ignore', 'pipe', 'pipe'], cwd: dir })
   let out = '', err = ''
   child.stdout!.on('data', (d: Buffer) => (out += d.toString()))
   child.stderr!.on('data', (d: Buffer) => (err += d.toString()))
@@ -83,7 +83,7 @@ export async function startApi(s: Stack): Promise<void> {
     cwd: s.dir, detached: true, stdio: ['ignore', log, log],
     env: {
       PATH: process.env.PATH, HOME: s.dir, DATABASE_URL: s.database, TEMPORAL_ADDRESS: s.temporal, TEMPORAL_NAMESPACE: s.namespace, TEMPORAL_CONFIG_FILE: '/dev/null',
-      TEMPORAL_UI_URL: s.temporalUI, AWS_ENDPOINT_URL_EC2: s.ec2, AWS_ENDPOINT_URL_STS: s.ec2, AWS_ENDPOINT_URL_PRICING: s.ec2, EC2_SIMULATED: 'true',
+      TEMPORAL_UI_URL: s.temporalUI, AWS_ENDPOINT_URL_EC2: s.ec2, AWS_ENDPOINT_URL_STS: s.ec2, AWS_ENDPOINT_URL_PRICING: s.ec2, EC2_SIMULATED: 'true', ENGINE_PYTHON: 'on',
       ADMIN_TOKEN: `ada=${operatorToken},vera:viewer=${viewerToken}`, API_LISTEN: new URL(s.base).host, API_METRICS_LISTEN: '127.0.0.1:0',
     },
   })

@@ -19,6 +19,7 @@ import (
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/testkit/iam"
 )
@@ -72,7 +73,7 @@ func moveToTenant(policies []iam.Policy) []iam.Policy {
 type world struct {
 	*fleet.Provider
 	gate *gate
-	sim  *ec2sim.Client
+	sim  *simclient.Client
 	url  string
 }
 
@@ -82,7 +83,7 @@ func (s stacks) world(t *testing.T) world {
 	t.Cleanup(func() { require.NoError(t, sim.Close()) })
 	back := httptest.NewServer(sim)
 	t.Cleanup(back.Close)
-	control := ec2sim.NewClient(back.URL, back.Client())
+	control := simclient.NewClient(back.URL, back.Client())
 	g := &gate{next: sim, base: s.control.Policies, baseARN: s.control.ARN, tenant: s.tenant,
 		sessions: map[string]iam.Policy{}, asked: map[string]map[iam.Decision]int{}}
 	g.tags = func(id string) map[string]string {
@@ -98,9 +99,9 @@ func (s stacks) world(t *testing.T) world {
 	front := httptest.NewServer(g)
 	t.Cleanup(front.Close)
 	p, err := fleet.New(t.Context(), fleet.Options{Region: region, Endpoint: front.URL, STSEndpoint: front.URL,
-		PricingEndpoint: front.URL, Credentials: fleet.StaticCredentials(ec2sim.AccessKey(account), "secret")})
+		PricingEndpoint: front.URL, Credentials: fleet.StaticCredentials(simclient.AccessKey(account), "secret")})
 	require.NoError(t, err)
-	require.NoError(t, control.AddRole(t.Context(), ec2sim.Role{ARN: s.tenant.ARN, ExternalID: externalID}))
+	require.NoError(t, control.AddRole(t.Context(), simclient.Role{ARN: s.tenant.ARN, ExternalID: externalID}))
 	return world{p, g, control, front.URL}
 }
 
@@ -114,7 +115,7 @@ func (w world) primary(t *testing.T, in string, tags map[string]string) string {
 	}
 	made, err := w.owner(in).RunInstances(t.Context(), &ec2.RunInstancesInput{
 		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), InstanceType: types.InstanceTypeM5Large,
-		ImageId:            aws.String(ec2sim.PublicImage(region, "x86_64")),
+		ImageId:            aws.String(simclient.PublicImage(region, "x86_64")),
 		Placement:          &types.Placement{AvailabilityZone: aws.String(region + "a")},
 		IamInstanceProfile: &types.IamInstanceProfileSpecification{Arn: aws.String(slices.Collect(maps.Keys(profileRoles))[0])},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot,
@@ -129,7 +130,7 @@ func (w world) primary(t *testing.T, in string, tags map[string]string) string {
 // owner is the account's own way to EC2, which IAM is not asked about here.
 func (w world) owner(in string) *ec2.Client {
 	return ec2.New(ec2.Options{Region: region, BaseEndpoint: &w.url,
-		Credentials: fleet.StaticCredentials(ec2sim.AccessKey(in), "secret"),
+		Credentials: fleet.StaticCredentials(simclient.AccessKey(in), "secret"),
 		HTTPClient:  unsigned{}})
 }
 
@@ -150,6 +151,8 @@ func (w world) live(t *testing.T, a fleet.Account, in string) {
 	_, err = w.Offerings(ctx, a, region, "m5.*")
 	require.NoError(t, err)
 	_, err = w.InstanceTypes(ctx, a, region)
+	require.NoError(t, err)
+	_, err = w.PlacementScores(ctx, a, region, []string{"m5.large", "m5a.large", "m6i.large"})
 	require.NoError(t, err)
 	_, err = w.OnDemandPrice(ctx, region, "m5.large")
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	ec2tags "spotkeeper/internal/fleet"
 )
 
@@ -31,9 +31,9 @@ func BenchmarkZoneOutage(b *testing.B) {
 
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	b.Cleanup(httpc.CloseIdleConnections)
-	sim := ec2sim.NewClient(s.EC2, httpc)
-	require.NoError(b, sim.SetDelays(b.Context(), ec2sim.AWSDelays()))
-	require.NoError(b, sim.AddFault(b.Context(), ec2sim.Fault{
+	sim := simclient.NewClient(s.EC2, httpc)
+	require.NoError(b, sim.SetDelays(b.Context(), simclient.AWSDelays()))
+	require.NoError(b, sim.AddFault(b.Context(), simclient.Fault{
 		Action: "RunInstances",
 		Pool:   "*.us-east-1a",
 		Code:   "InternalError",
@@ -42,7 +42,7 @@ func BenchmarkZoneOutage(b *testing.B) {
 	}))
 	for _, action := range []string{"DescribeInstances", "DescribeInstanceStatus", "DescribeInstanceAttribute",
 		"DescribeImages", "DescribeSubnets", "DescribeAvailabilityZones", "DescribeInstanceTypes"} {
-		require.NoError(b, sim.SetThrottle(b.Context(), ec2sim.Throttle{Action: action}))
+		require.NoError(b, sim.SetThrottle(b.Context(), simclient.Throttle{Action: action}))
 	}
 	booting, powerOff := context.WithCancel(b.Context())
 	var boots sync.WaitGroup
@@ -85,7 +85,7 @@ const bootTime = 20 * time.Second
 // bootSuccessors starts an agent on each instance that is launched for the fleet's agents,
 // as the copied user data does. The instance's own word is all that says that it is up,
 // because EC2 cannot be asked.
-func (f *fleet) bootSuccessors(ctx context.Context, sim *ec2sim.Client) {
+func (f *fleet) bootSuccessors(ctx context.Context, sim *simclient.Client) {
 	of, seen := map[string]int{}, map[string]bool{}
 	for i, a := range f.agents {
 		of[a.id], seen[a.instance] = i, true

@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ import (
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/internal/domain/interruption"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 var soakFor = flag.Duration("soak", 0, "how long BenchmarkSoak lasts; 0 leaves it out")
@@ -63,6 +65,8 @@ func BenchmarkSoak(b *testing.B) {
 	require.NoError(b, beside.Wait())
 	d.show(b)
 	show(b, "notices", "%v  %v", notices.answered, notices.actions)
+	require.Empty(b, d.failed, "every agent is answered")
+	require.Equal(b, []string{"replica_promoted"}, slices.Collect(maps.Keys(notices.actions)))
 	m.await(b, lastLook, movers, `SELECT count(*) FROM replicas WHERE client_id = $1 AND state = 'ready'`)
 	shown.read(b)
 	require.Equal(b, movers, m.count(b, `SELECT count(*) FROM instances WHERE client_id = $1 AND role = 'primary'`))
@@ -85,7 +89,7 @@ func (f *fleet) lose(ctx context.Context) *struck {
 		wg  sync.WaitGroup
 		mu  sync.Mutex
 	)
-	sim := ec2sim.NewClient(f.EC2, patient)
+	sim := simclient.NewClient(f.EC2, patient)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -102,8 +106,8 @@ func (f *fleet) lose(ctx context.Context) *struck {
 			err := f.db.QueryRow(ctx, `SELECT id FROM instances WHERE agent_id = $1 AND role = 'primary'`, a.id).
 				Scan(&a.instance)
 			if err == nil {
-				_, err = sim.Signal(ctx, ec2sim.Interruption{
-					InstanceID: a.instance, Kind: ec2sim.Notice, NoticeSeconds: interruption.Lead.Seconds()})
+				_, err = sim.Signal(ctx, simclient.Interruption{
+					InstanceID: a.instance, Kind: simclient.Notice, NoticeSeconds: interruption.Lead.Seconds()})
 			}
 			begun := time.Now()
 			var action string

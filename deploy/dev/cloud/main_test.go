@@ -25,6 +25,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -150,7 +151,7 @@ func (p *product) registered() (token, agentID, instanceID string) {
 	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{ClientID: clientID, Own: true},
 		fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
 			Mode:         agent.Spot,
-			InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: ec2sim.PublicImage("us-east-1", "x86_64"),
+			InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: simclient.PublicImage("us-east-1", "x86_64"),
 			Tags: map[string]string{fleet.TagManagedBy: fleet.ManagedBy, fleet.TagClient: clientID}})
 	require.NoError(p.t, err)
 	_, out, err = p.call(http.MethodPost, "/api/agents/register", token, map[string]any{

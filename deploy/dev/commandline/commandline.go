@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"spotkeeper/deploy/dev/stack"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // Command is what the command line asks for.
@@ -84,15 +84,15 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	return c, nil
 }
 
-func delaysNamed(name string) (ec2sim.Delays, bool) {
+func delaysNamed(name string) (simclient.Delays, bool) {
 	switch name {
 	case "none":
-		return ec2sim.Delays{}, true
+		return simclient.Delays{}, true
 	case "quick":
 		return stack.QuickDelays(), true
 	case "real":
-		return ec2sim.AWSDelays(), true
+		return simclient.AWSDelays(), true
 	default:
-		return ec2sim.Delays{}, false
+		return simclient.Delays{}, false
 	}
 }

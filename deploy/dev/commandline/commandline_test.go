@@ -9,7 +9,7 @@ import (
 
 	"spotkeeper/deploy/dev/commandline"
 	"spotkeeper/deploy/dev/stack"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 func TestWithoutArgumentsItIsTheWholeStackWithADemo(t *testing.T) {
@@ -29,7 +29,7 @@ func TestFlagsFollowTheCommand(t *testing.T) {
 	require.Zero(t, c.Options.PostgresPort)
 	require.False(t, c.Demo)
 	require.True(t, c.JSON)
-	require.Equal(t, ec2sim.Delays{}, c.Options.EC2Delays)
+	require.Equal(t, simclient.Delays{}, c.Options.EC2Delays)
 }
 
 func TestWhatIsNotUnderstoodIsSaid(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // clocks are a simulated agent's timers. The deployed agents' are thirty seconds
@@ -22,7 +22,7 @@ type agentProcess struct {
 	w          *world
 	m          *member
 	instanceID string
-	meta       ec2sim.Metadata
+	meta       simclient.Metadata
 
 	agentID       string
 	toldRebalance bool

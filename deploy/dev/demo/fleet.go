@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // fleet is who lives in the demo. Six agents over two clients, in every situation
@@ -121,7 +121,7 @@ func (w *world) accounts(ctx context.Context) (map[string]account, error) {
 		known[m.client] = a
 	}
 	for client, a := range known {
-		if err := w.sim.AddRole(ctx, ec2sim.Role{ARN: role(client), ExternalID: a.ExternalID}); err != nil {
+		if err := w.sim.AddRole(ctx, simclient.Role{ARN: role(client), ExternalID: a.ExternalID}); err != nil {
 			return nil, err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"time"
 
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // settle is how long the fleet gets to register before the first story.
@@ -35,7 +35,7 @@ func (w *world) tell(ctx context.Context) error {
 	}
 	w.say(nil, "all six agents are registered and report heartbeats and prices")
 	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.foretold, w.outOfTheBlue, w.movedByHand,
-		w.standbyTakesOver, w.nowhereToGo}
+		w.standbyTakesOver, w.nowhereToGo, w.leftOver}
 	for pause := 4 * time.Second; ; pause = 45 * time.Second {
 		for _, story := range stories {
 			if err := story(ctx); err != nil {
@@ -85,7 +85,7 @@ func (w *world) falseAlarm(ctx context.Context) error {
 	}
 	w.say(m, "AWS sends a rebalance recommendation for %s in %s; nothing will come of it", at.Primary.ID,
 		at.Primary.PoolID)
-	return w.sim.Interrupt(ctx, at.Primary.ID, ec2sim.Rebalance, 0)
+	return w.sim.Interrupt(ctx, at.Primary.ID, simclient.Rebalance, 0)
 }
 
 // foretold: a rebalance, time for a replica, then the notice.
@@ -97,7 +97,7 @@ func (w *world) foretold(ctx context.Context) error {
 	}
 	w.say(m, "AWS sends a rebalance recommendation for %s in %s; this time it is serious", at.Primary.ID,
 		at.Primary.PoolID)
-	if err := w.sim.Interrupt(ctx, at.Primary.ID, ec2sim.Rebalance, 0); err != nil {
+	if err := w.sim.Interrupt(ctx, at.Primary.ID, simclient.Rebalance, 0); err != nil {
 		return err
 	}
 	if _, err := w.awaitReady(ctx, m); err != nil {
@@ -114,9 +114,9 @@ func (w *world) outOfTheBlue(ctx context.Context) error {
 		return err
 	}
 	for _, zone := range []string{"us-east-1a", "us-east-1b", "us-east-1c"} {
-		if _, err := w.sim.SetCapacity(ctx, ec2sim.Capacity{
+		if _, err := w.sim.SetCapacity(ctx, simclient.Capacity{
 			Pool:   m.instanceType + "." + zone,
-			Market: ec2sim.Spot,
+			Market: simclient.Spot,
 			Limit:  0,
 		}); err != nil {
 			return err
@@ -129,7 +129,7 @@ func (w *world) outOfTheBlue(ctx context.Context) error {
 	if err := w.awaitMove(ctx, m, at.Primary.ID); err != nil {
 		return err
 	}
-	_, err = w.sim.SetCapacity(ctx, ec2sim.Capacity{Pool: m.instanceType + ".*", Market: ec2sim.Spot, Limit: -1})
+	_, err = w.sim.SetCapacity(ctx, simclient.Capacity{Pool: m.instanceType + ".*", Market: simclient.Spot, Limit: -1})
 	return err
 }
 
@@ -161,7 +161,7 @@ func (w *world) nowhereToGo(ctx context.Context) error {
 	if at.Primary.PoolID == pool {
 		pool = m.instanceType + ".us-east-1a"
 	}
-	full := ec2sim.Capacity{Pool: pool, Market: ec2sim.Spot, Limit: 0}
+	full := simclient.Capacity{Pool: pool, Market: simclient.Spot, Limit: 0}
 	if _, err := w.sim.SetCapacity(ctx, full); err != nil {
 		return err
 	}
@@ -177,6 +177,31 @@ func (w *world) nowhereToGo(ctx context.Context) error {
 	full.Limit = -1
 	_, restored := w.sim.SetCapacity(ctx, full)
 	return errors.Join(err, restored)
+}
+
+// leftOver: AWS announces an end and does not follow it up. Another instance takes over,
+// both are paid, and three minutes after the deadline the operation waits for a person, who
+// ends the old instance or keeps it. One waits at a time.
+func (w *world) leftOver(ctx context.Context) error {
+	m := w.named("warehouse")
+	var open struct {
+		Operations []struct{} `json:"operations"`
+	}
+	path := "/api/operations?state=running&kind=termination&agent_id=" + m.agent()
+	if err := w.api.call(ctx, http.MethodGet, path, m.token, nil, &open); err != nil || len(open.Operations) > 0 {
+		return err
+	}
+	at, err := w.primary(ctx, m)
+	if err != nil {
+		return err
+	}
+	w.say(m, "AWS announces the end of %s and will not take it: in four minutes its operation asks a person "+
+		"to end or keep it, on the page Now", at.Primary.ID)
+	return w.api.call(ctx, http.MethodPost, "/api/agents/"+m.agent()+"/termination-imminent", m.token,
+		map[string]any{
+			"instance_id":      at.Primary.ID,
+			"termination_time": time.Now().Add(time.Minute).UTC().Format(time.RFC3339),
+		}, nil)
 }
 
 // awaitEnd waits until an operation has ended and says how.
@@ -212,7 +237,7 @@ func (w *world) standbyTakesOver(ctx context.Context) error {
 
 func (w *world) notice(ctx context.Context, m *member, instanceID string) error {
 	w.say(m, "AWS gives %s two minutes", instanceID)
-	return w.sim.Interrupt(ctx, instanceID, ec2sim.Notice, 0)
+	return w.sim.Interrupt(ctx, instanceID, simclient.Notice, 0)
 }
 
 func (w *world) keep(ctx context.Context, m *member, manual bool) error {

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // tagMember names the fleet member that an instance carries. A machine image
@@ -55,7 +55,7 @@ func (m *member) agent() string {
 type world struct {
 	o       Options
 	api     *backend
-	sim     *ec2sim.Client
+	sim     *simclient.Client
 	http    *http.Client
 	start   time.Time
 	members []*member
@@ -72,7 +72,7 @@ func newWorld(o Options) *world {
 	return &world{
 		o:       o,
 		api:     newBackend(o.API),
-		sim:     ec2sim.NewClient(o.EC2, httpc),
+		sim:     simclient.NewClient(o.EC2, httpc),
 		http:    httpc,
 		start:   time.Now(),
 		running: map[string]context.CancelFunc{},
@@ -83,7 +83,7 @@ func newWorld(o Options) *world {
 // ec2Of is EC2 as the holder of an account calls it.
 func (w *world) ec2Of(account string) *ec2.Client {
 	return ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(w.o.EC2), HTTPClient: w.http,
-		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey(account), "demo", "")})
+		Credentials: credentials.NewStaticCredentialsProvider(simclient.AccessKey(account), "demo", "")})
 }
 
 // say prints one sentence with the time since the start and who it is about.
@@ -131,7 +131,7 @@ func (w *world) live(ctx context.Context) {
 	}
 }
 
-func (w *world) follow(ctx context.Context, instances []ec2sim.InstanceInfo) {
+func (w *world) follow(ctx context.Context, instances []simclient.InstanceInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, i := range instances {
@@ -175,7 +175,7 @@ func (w *world) supervise(ctx context.Context, m *member, instanceID string) {
 	}
 }
 
-func (w *world) memberOf(i ec2sim.InstanceInfo) *member {
+func (w *world) memberOf(i simclient.InstanceInfo) *member {
 	for _, m := range w.members {
 		if i.Tags[tagMember] == m.name || m.agent() != "" && i.Tags["spotkeeper:agent"] == m.agent() {
 			return m

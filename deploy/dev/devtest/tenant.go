@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // Tenant is a client with an AWS account of its own at the simulator, as a customer has.
@@ -47,7 +47,7 @@ func (s *Stack) NewTenant(ctx context.Context, name string, more map[string]any)
 	}
 	client := &http.Client{Timeout: 15 * time.Second}
 	defer client.CloseIdleConnections()
-	err = ec2sim.NewClient(s.EC2, client).AddRole(ctx, ec2sim.Role{ARN: role, ExternalID: made.Client.ExternalID})
+	err = simclient.NewClient(s.EC2, client).AddRole(ctx, simclient.Role{ARN: role, ExternalID: made.Client.ExternalID})
 	return Tenant{ID: made.Client.ID, Token: made.Client.Token, Account: account}, err
 }
 
@@ -56,7 +56,7 @@ func (s *Stack) NewTenant(ctx context.Context, name string, more map[string]any)
 func (s *Stack) EC2Of(account string, client *http.Client) *ec2.Client {
 	key := "simulated"
 	if account != "" {
-		key = ec2sim.AccessKey(account)
+		key = simclient.AccessKey(account)
 	}
 	o := ec2.Options{
 		Region:       "us-east-1",

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // books are Postgres, read by an auditor.
@@ -105,7 +105,7 @@ func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
 
 	// What we launched is needed or has ended, and what is needed runs.
 	ours := map[string]string{} // by client token
-	var stray []ec2sim.InstanceInfo
+	var stray []simclient.InstanceInfo
 	for _, i := range cloud.Instances {
 		living := i.State == "pending" || i.State == "running"
 		if i.ClientToken != "" && i.Tags["spotkeeper:replica"] != "" {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 const (
@@ -29,7 +29,7 @@ var zones = []string{"us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"}
 // fleet is a stack with customers' machines in its cloud.
 type fleet struct {
 	*devtest.Stack
-	sim *ec2sim.Client
+	sim *simclient.Client
 	ec2 *ec2.Client
 	who tenant
 
@@ -40,7 +40,7 @@ func newFleet(t *testing.T, s *devtest.Stack, who tenant) *fleet {
 	t.Helper()
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	t.Cleanup(httpc.CloseIdleConnections)
-	return &fleet{Stack: s, who: who, sim: ec2sim.NewClient(s.EC2, httpc), ec2: s.EC2Of(who.Account, httpc)}
+	return &fleet{Stack: s, who: who, sim: simclient.NewClient(s.EC2, httpc), ec2: s.EC2Of(who.Account, httpc)}
 }
 
 // machine launches an instance as a customer does.
@@ -59,7 +59,7 @@ func (f *fleet) launch(ctx context.Context, zone string, named map[string]string
 		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
 	}
 	made, err := f.ec2.RunInstances(ctx, &ec2.RunInstancesInput{
-		ImageId:               aws.String(ec2sim.PublicImage(region, "x86_64")),
+		ImageId:               aws.String(simclient.PublicImage(region, "x86_64")),
 		InstanceType:          machine,
 		MinCount:              aws.Int32(1),
 		MaxCount:              aws.Int32(1),
@@ -263,8 +263,8 @@ func (s *standing) ready() (id string, ok bool) {
 	return "", false
 }
 
-// state reads how the agent stands. Its instances live meanwhile: one that a switch waits
-// for speaks.
+// state reads how the agent stands. Its instances live meanwhile: one that a switch or a
+// promotion waits for speaks.
 func (m *member) state(ctx context.Context) (*standing, error) {
 	var s standing
 	if err := m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/state", nil, &s); err != nil {
@@ -291,10 +291,11 @@ func (m *member) await(ctx context.Context, what string, wanted func(*standing) 
 	return last, nil
 }
 
-// boot has the agent speak on the instance that a switch waits for, as its image does.
+// boot has the agent speak on the instances that a switch or a promotion waits for, as its
+// image does.
 func (m *member) boot(ctx context.Context, s *standing) {
 	for _, r := range s.Replicas {
-		if r.Kind == "switch" && r.State == "ready" {
+		if (r.Kind == "switch" || r.Kind == "manual") && r.State == "ready" {
 			body := registration(m.who.Token, m.name, r.InstanceID)
 			_ = m.try(ctx, "POST", "/api/agents/register", body, nil) // the next look has it try again
 		}
@@ -340,9 +341,9 @@ func (m *member) emergency(ctx context.Context, signal, instance string) error {
 // notice has AWS announce the end of an instance, and tells of it until the
 // answer is final. It returns what the answer was.
 func (m *member) notice(ctx context.Context, instance string, lead time.Duration) (action string, err error) {
-	if _, err := m.sim.Signal(ctx, ec2sim.Interruption{
+	if _, err := m.sim.Signal(ctx, simclient.Interruption{
 		InstanceID:    instance,
-		Kind:          ec2sim.Notice,
+		Kind:          simclient.Notice,
 		NoticeSeconds: lead.Seconds(),
 	}); err != nil {
 		return "", err

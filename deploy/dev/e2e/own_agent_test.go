@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/testkit/subprocess"
 )
 
@@ -169,12 +169,12 @@ func TestOwnAgent(t *testing.T) {
 	require.NoError(t, err, "%s", examined)
 	require.NotContains(t, string(examined), "FAIL")
 
-	_, err = f.sim.Signal(ctx, ec2sim.Interruption{InstanceID: at, Kind: ec2sim.Rebalance})
+	_, err = f.sim.Signal(ctx, simclient.Interruption{InstanceID: at, Kind: simclient.Rebalance})
 	require.NoError(t, err)
 	_, _, err = m.awaitReady(ctx)
 	require.NoError(t, err, "the recommendation has brought a standby about")
 
-	_, err = f.sim.Signal(ctx, ec2sim.Interruption{InstanceID: at, Kind: ec2sim.Notice, NoticeSeconds: 60})
+	_, err = f.sim.Signal(ctx, simclient.Interruption{InstanceID: at, Kind: simclient.Notice, NoticeSeconds: 60})
 	require.NoError(t, err)
 	moved, err := m.awaitMove(ctx, at)
 	require.NoError(t, err)

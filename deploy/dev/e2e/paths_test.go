@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // lead is how long before its end an instance is told; AWS gives two minutes.
@@ -25,7 +25,7 @@ var controlPlanePaths = []path{
 		return m.lose(ctx, at, lead)
 	}},
 	{"out of the blue, first pools full", func(ctx context.Context, m *member, at string) error {
-		if err := m.sim.AddFault(ctx, ec2sim.Fault{
+		if err := m.sim.AddFault(ctx, simclient.Fault{
 			Action: "RunInstances",
 			Code:   "InsufficientInstanceCapacity",
 			Times:  3,
@@ -56,7 +56,7 @@ var controlPlanePaths = []path{
 		if err != nil {
 			return err
 		}
-		if err := m.sim.Interrupt(ctx, first.instance, ec2sim.Terminate, 0); err != nil {
+		if err := m.sim.Interrupt(ctx, first.instance, simclient.Terminate, 0); err != nil {
 			return err
 		}
 		if _, err = m.standby(ctx, first.id); err != nil {

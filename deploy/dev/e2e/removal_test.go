@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	tags "spotkeeper/internal/fleet"
 )
 
@@ -162,7 +162,7 @@ func (r *remover) during(
 		require.NoError(t, until(ctx, again, do))
 		return
 	}
-	require.NoError(t, f.sim.AddFault(ctx, ec2sim.Fault{
+	require.NoError(t, f.sim.AddFault(ctx, simclient.Fault{
 		Action: "TerminateInstances",
 		Code:   "ServiceUnavailable",
 		Times:  -1,

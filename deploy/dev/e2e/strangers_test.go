@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // TestStrangersLiveOn names an instance of another account's owner by each way that an agent has,
@@ -173,11 +173,11 @@ func mustLaunch(ctx context.Context, t *testing.T, f *fleet) string {
 	return id
 }
 
-func instances(ctx context.Context, t *testing.T, f *fleet) map[string]ec2sim.InstanceInfo {
+func instances(ctx context.Context, t *testing.T, f *fleet) map[string]simclient.InstanceInfo {
 	t.Helper()
 	state, err := f.sim.State(ctx)
 	require.NoError(t, err)
-	out := map[string]ec2sim.InstanceInfo{}
+	out := map[string]simclient.InstanceInfo{}
 	for _, i := range state.Instances {
 		out[i.InstanceID] = i
 	}

@@ -19,7 +19,7 @@ import (
 
 	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/temporalx"
@@ -39,7 +39,7 @@ type keeper struct {
 	workflows *workflows.Client
 	roles     *postgres.Roles
 	pool      *pgxpool.Pool
-	sim       *ec2sim.Client
+	sim       *simclient.Client
 	ec2       *ec2.Client
 	token     string
 	byName    map[string]string // ids of agents, for tests that tell several apart
@@ -67,7 +67,7 @@ func newKeeperOf(t *testing.T, o devtest.Options) *keeper {
 		workflows: &workflows.Client{Temporal: tc, Queue: "control"},
 		roles:     &postgres.Roles{DB: db},
 		pool:      db.Pool,
-		sim:       ec2sim.NewClient(s.EC2, httpc),
+		sim:       simclient.NewClient(s.EC2, httpc),
 		byName:    map[string]string{},
 	}
 	who, err := s.NewTenant(t.Context(), t.Name(), nil)
@@ -123,7 +123,7 @@ func (k *keeper) register(name, instanceID, pool string) (agentID string) {
 		"instance_type":    "t3.medium",
 		"region":           "us-east-1",
 		"az":               strings.TrimPrefix(pool, "t3.medium."),
-		"ami_id":           ec2sim.PublicImage("us-east-1", "x86_64"),
+		"ami_id":           simclient.PublicImage("us-east-1", "x86_64"),
 		"agent_version":    "4.0.0",
 		"mode":             "spot",
 		"private_ip":       "10.0.0.10",

@@ -14,7 +14,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )
@@ -52,7 +52,7 @@ func TestOperations(t *testing.T) {
 // notice tells of an instance's end, at EC2 and over HTTP's workflow client.
 func (k *keeper) notice(t *testing.T, agentID, instanceID string) *workflows.NoticeAnswer {
 	t.Helper()
-	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, ec2sim.Terminate, 30*time.Second))
+	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, simclient.Terminate, 30*time.Second))
 	got, err := k.workflows.TerminationNotice(t.Context(), agentID, workflows.NoticeInput{
 		InstanceID: instanceID,
 		Deadline:   time.Now().Add(time.Minute),
@@ -64,9 +64,9 @@ func (k *keeper) notice(t *testing.T, agentID, instanceID string) *workflows.Not
 
 func (k *keeper) blue(t *testing.T, _ *keeper) {
 	id, old := k.agent("blue")
-	_, err := k.sim.SetCapacity(t.Context(), ec2sim.Capacity{
+	_, err := k.sim.SetCapacity(t.Context(), simclient.Capacity{
 		Pool:   "t3.medium.us-east-1b",
-		Market: ec2sim.Spot,
+		Market: simclient.Spot,
 		Limit:  0,
 	})
 	require.NoError(t, err)
@@ -218,7 +218,7 @@ func (k *keeper) calledOff(t *testing.T, _ *keeper) {
 // slow makes launches in a pool wait a little, by throttling the first of them.
 func (k *keeper) slow(t *testing.T, pool string) {
 	t.Helper()
-	require.NoError(t, k.sim.AddFault(t.Context(), ec2sim.Fault{
+	require.NoError(t, k.sim.AddFault(t.Context(), simclient.Fault{
 		Action: "RunInstances",
 		Pool:   pool,
 		Code:   "RequestLimitExceeded",

@@ -11,12 +11,14 @@ import (
 // Addresses are where the parts of a running stack are found. Each part fills
 // in its own; what was not started stays empty.
 type Addresses struct {
-	API           string `json:"api,omitempty"`
-	TemporalUI    string `json:"temporal_ui,omitempty"`
-	Temporal      string `json:"temporal,omitempty"`
-	Namespace     string `json:"namespace,omitempty"`
-	DatabaseURL   string `json:"database_url,omitempty"`
-	EC2           string `json:"ec2,omitempty"`
+	API         string `json:"api,omitempty"`
+	TemporalUI  string `json:"temporal_ui,omitempty"`
+	Temporal    string `json:"temporal,omitempty"`
+	Namespace   string `json:"namespace,omitempty"`
+	DatabaseURL string `json:"database_url,omitempty"`
+	EC2         string `json:"ec2,omitempty"`
+	// EventQueue is the simulator's queue of events, where the worker is to read it.
+	EventQueue    string `json:"event_queue,omitempty"`
 	WorkerMetrics string `json:"worker_metrics,omitempty"`
 	APIMetrics    string `json:"api_metrics,omitempty"`
 	// OperatorToken is what operators log in with, Console a link that does.
@@ -81,6 +83,7 @@ func (a *Addresses) Environment() map[string]string {
 		"AWS_ENDPOINT_URL_EC2":     a.EC2,
 		"AWS_ENDPOINT_URL_STS":     a.EC2,
 		"AWS_ENDPOINT_URL_PRICING": a.EC2,
+		"EVENTS_QUEUE_URL":         a.EventQueue,
 		"EC2_SIMULATED":            "true",
 		// A page under development is served from another port of this machine.
 		"CORS_ORIGINS":   "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173",
@@ -90,6 +93,9 @@ func (a *Addresses) Environment() map[string]string {
 	if a.Temporal != "" {
 		// A profile in the developer's home is for another server.
 		environment["TEMPORAL_CONFIG_FILE"] = os.DevNull
+	}
+	if a.EventQueue != "" {
+		environment["AWS_ENDPOINT_URL_SQS"] = a.EC2
 	}
 	for name, value := range environment {
 		if value == "" {

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"spotkeeper/internal/ec2sim"
+	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // Options are the ports and the directory of a stack. A port of 0 is any free
@@ -17,7 +17,7 @@ type Options struct {
 	APIPort, UIPort, TemporalPort, PostgresPort, EC2Port, MetricsPort, APIMetricsPort int
 
 	// EC2Delays are how slow the simulated cloud is when its state is new.
-	EC2Delays ec2sim.Delays
+	EC2Delays simclient.Delays
 	// EC2Seed decides its market.
 	EC2Seed int64
 
@@ -49,8 +49,8 @@ func DefaultOptions() Options {
 
 // QuickDelays make a cloud about eight times as fast as the real one, except
 // for the two minutes of notice: slow enough to watch, quick enough not to wait.
-func QuickDelays() ec2sim.Delays {
-	return ec2sim.Delays{Pending: 2, Checks: 1, ShuttingDown: 3, Stopping: 3, Visibility: 0.2, Image: 5, Notice: 120}
+func QuickDelays() simclient.Delays {
+	return simclient.Delays{Pending: 2, Checks: 1, ShuttingDown: 3, Stopping: 3, Visibility: 0.2, Image: 5, Notice: 120}
 }
 
 // Prepare makes the state directory and turns it into an absolute path.

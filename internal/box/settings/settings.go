@@ -92,7 +92,7 @@ func (s Secret) Reveal() string { return string(s) }
 // Default is what holds where the file is silent.
 func Default() Settings {
 	return Settings{
-		Join:      Join{Method: ClientToken, TokenFile: "/etc/spotkeeper/token"},
+		Join:      Join{Method: ClientToken, TokenFile: "/etc/spotkeeper/token"}, //nolint:gosec // a path
 		IMDS:      IMDS{Poll: 5 * time.Second, Timeout: 2 * time.Second},
 		Hooks:     Hooks{Dir: "/etc/spotkeeper/hooks.d", Budget: 90 * time.Second},
 		Ready:     Ready{Successes: 3, Every: 2 * time.Second},

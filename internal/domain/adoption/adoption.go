@@ -35,6 +35,9 @@ const (
 	Unproven Proof = "unproven" // named by an agent
 )
 
+// Proven says that EC2 has confirmed whose the instance is.
+func (p Proof) Proven() bool { return p == Launched || p == Adopted }
+
 // Cause says why an instance is unproven. It is a label of metrics and part of the key
 // by which a client is notified once.
 type Cause string

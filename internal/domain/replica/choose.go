@@ -2,6 +2,7 @@ package replica
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ type Facts struct {
 	OnDemand map[string]float64 `json:"on_demand,omitempty"`
 	// Resting are the pools, on-demand ones too, that failed lately: Candidate.Key.
 	Resting []string `json:"resting,omitempty"`
+	// Blocked are the pools that a person keeps launches out of: Candidate.Key.
+	Blocked []string `json:"blocked,omitempty"`
 	// Types are the types that EC2 offers in the region and that may fit, the wanted one
 	// among them. Empty: EC2 was not asked yet, and the next sizes of the family stand in.
 	Types        []TypeFacts  `json:"types,omitempty"`
@@ -43,6 +46,36 @@ type PoolFacts struct {
 	Price         float64 `json:"price"`          // USD per hour; 0: unknown
 	Interruptions int     `json:"interruptions"`  // notices seen there in the last week
 	Ours          int     `json:"ours,omitempty"` // the client's instances there
+	// Hours are the instance-hours that were seen there in the last week.
+	Hours float64 `json:"hours,omitempty"`
+	// Score is EC2's placement score of the zone for the types that fit, 1 to 10; 0: unknown.
+	Score int `json:"score,omitempty"`
+}
+
+// Bands of risk. A pool of which nothing is known is taken to interrupt an instance once in
+// assumedHours, and what was seen corrects that.
+const (
+	assumedHours = 500
+	lowestBand   = -3
+	highestBand  = 5
+	lowScore     = 3 // EC2 expects a launch to fail
+	middlingLow  = 6
+)
+
+// riskBand classes a pool by its interruptions per instance-hour in steps of two, and by
+// EC2's placement score. Within a band the price decides, because what was seen in a week
+// says no more than a magnitude.
+func (p PoolFacts) riskBand() int {
+	rate := (float64(p.Interruptions) + 1) / (p.Hours + assumedHours)
+	band := min(max(int(math.Round(math.Log2(rate*assumedHours))), lowestBand), highestBand)
+	switch {
+	case p.Score == 0 || p.Score > middlingLow:
+		return band
+	case p.Score > lowScore:
+		return band + 1
+	default:
+		return band + 2
+	}
 }
 
 // Pools that hold a large share of a client's fleet come behind others, so that the end
@@ -65,18 +98,17 @@ var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xl
 	"6xlarge", "8xlarge", "9xlarge",
 	"10xlarge", "12xlarge", "16xlarge", "18xlarge", "24xlarge", "32xlarge", "48xlarge"}
 
-// Choose lists the pools to try for a replica, best first. A standby wants the
-// cheapest pool of the type that is not the primary's, then the next sizes of its
-// family, then on-demand. An emergency wants the pool of the type with the fewest
-// interruptions, then the cheapest, then the type on-demand, and only then another
-// size. The primary's own pool comes behind every other pool of the type, because
+// Choose lists the pools to try for a replica, best first: those of the type and of types of
+// exactly its size that are not the primary's pool, by band of risk and then by price, and
+// behind them those that hold a large share of the client's fleet. A standby then wants larger
+// types, then on-demand. An emergency wants the type on-demand, and only then another size. The primary's own pool comes behind every other pool of the type, because
 // both would end together. A switch goes where it was told to and nowhere else.
 //
 // Spot that costs as much as on-demand is tried by an emergency alone, behind
 // on-demand.
 //
-// A pool that failed lately is passed over, in an emergency tried last. What is
-// in an excluded zone, or costs more than the cap or an unknown price under a
+// A pool that failed lately is passed over, in an emergency tried last. What a person
+// blocked, is in an excluded zone, or costs more than the cap or an unknown price under a
 // cap, is never in the list; no pool twice.
 func Choose(plan Plan, f Facts) []Candidate {
 	c := chooser{plan: plan, facts: f, base: f.Primary.InstanceType}
@@ -118,10 +150,8 @@ func (c chooser) forSwitch() []Candidate {
 }
 
 func (c chooser) forStandby() []Candidate {
-	why, order := "cheapest", byPrice
-	if c.facts.Kind.Emergency() {
-		why, order = "fewest interruptions, then cheapest", bySafety
-	}
+	const why = "fewest interruptions, then cheapest"
+	order := byRisk
 	var out []Candidate
 	if instanceType, az, err := agent.SplitPool(c.plan.Pool); err == nil {
 		out = append(out, c.spot(c.known(instanceType, az), "the pool asked for"))
@@ -130,8 +160,8 @@ func (c chooser) forStandby() []Candidate {
 	if c.plan.Mode == agent.OnDemand {
 		return append(append(out, wanted...), c.allOnDemand(others)...)
 	}
-	out = append(out, c.spotOf(c.base, why, order)...)
-	larger := c.spotOfOthers(others, order)
+	nearest, larger := c.spotOfNearest(others, why, order)
+	out = append(out, nearest...)
 	own := c.spot(c.known(c.facts.Primary.InstanceType, c.facts.Primary.AZ),
 		"the primary's own pool, for want of another")
 	isOwn := func(x Candidate) bool { return x.PoolID == c.ownPool() && x.PoolID != c.plan.Pool }
@@ -292,6 +322,51 @@ func (c chooser) others() []string {
 	return out
 }
 
+// spotOfNearest lists the pools of the wanted type and of those that have exactly its size as
+// one, because a fleet on one type alone ends with it, and then those of the larger types.
+// Before on-demand an emergency tries as many pools as the wanted type has, and no more.
+func (c chooser) spotOfNearest(
+	others []string, why string, order func(a, b PoolFacts) int,
+) (nearest, rest []Candidate) {
+	peers, larger := c.splitPeers(others)
+	if len(peers) == 0 {
+		return c.spotOf(c.base, why, order), c.spotOfOthers(others, order)
+	}
+	var pools []PoolFacts
+	wanted := 0
+	for _, p := range c.facts.Pools {
+		if p.InstanceType == c.base {
+			wanted++
+		}
+		if p.InstanceType == c.base || slices.Contains(peers, p.InstanceType) {
+			pools = append(pools, p)
+		}
+	}
+	slices.SortFunc(pools, c.spread(order))
+	for _, p := range pools {
+		nearest = append(nearest, c.spot(p, why))
+	}
+	if wanted = max(wanted, 1); c.facts.Kind.Emergency() && wanted < len(nearest) {
+		nearest, rest = nearest[:wanted], nearest[wanted:]
+	}
+	return nearest, append(rest, c.spotOfOthers(larger, order)...)
+}
+
+// splitPeers separates the types that have exactly the vCPUs and the memory of the wanted one.
+func (c chooser) splitPeers(others []string) (peers, larger []string) {
+	at := slices.IndexFunc(c.facts.Types, func(t TypeFacts) bool { return t.Name == c.base })
+	for _, name := range others {
+		n := slices.IndexFunc(c.facts.Types, func(t TypeFacts) bool { return t.Name == name })
+		if at >= 0 && n >= 0 && c.facts.Types[n].VCPUs == c.facts.Types[at].VCPUs &&
+			c.facts.Types[n].MemoryMiB == c.facts.Types[at].MemoryMiB {
+			peers = append(peers, name)
+		} else {
+			larger = append(larger, name)
+		}
+	}
+	return peers, larger
+}
+
 // spotOfOthers lists the pools of types that stand in. Next sizes of a family follow each
 // other by size; types that meet requirements are equals, so their pools are in one order.
 func (c chooser) spotOfOthers(types []string, order func(a, b PoolFacts) int) []Candidate {
@@ -335,6 +410,7 @@ func (c chooser) finish(in []Candidate) []Candidate {
 		capped := c.plan.MaxHourlyCost > 0 && (x.HourlyPrice <= 0 || x.HourlyPrice > c.plan.MaxHourlyCost)
 		switch {
 		case x.AZ == "" || seen[x.Key()] || capped || slices.Contains(c.plan.ExcludeZones, x.AZ):
+		case slices.Contains(c.facts.Blocked, x.Key()):
 		case !slices.Contains(c.facts.Resting, x.Key()):
 			out = append(out, x)
 		case c.facts.Kind.Emergency():
@@ -352,9 +428,9 @@ func byPrice(a, b PoolFacts) int {
 		cmp.Compare(a.InstanceType+a.AZ, b.InstanceType+b.AZ))
 }
 
-// bySafety orders pools from quiet to troubled, then as byPrice.
-func bySafety(a, b PoolFacts) int {
-	return cmp.Or(cmp.Compare(a.Interruptions, b.Interruptions), byPrice(a, b))
+// byRisk orders pools from quiet to troubled, then as byPrice.
+func byRisk(a, b PoolFacts) int {
+	return cmp.Or(cmp.Compare(a.riskBand(), b.riskBand()), byPrice(a, b))
 }
 
 func boolCompare(a, b bool) int {

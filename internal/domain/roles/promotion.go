@@ -25,6 +25,14 @@ type Promotion struct {
 	RetireOld bool          `json:"retire_old"` // the old primary waits to be ended by us
 }
 
+// AwaitsWord says whether a person's promotion of a replica waits for the agent on its
+// instance: status checks pass on an instance whose workload never started. With a notice of
+// the primary's end there is nothing to wait for.
+func (s *AgentRoles) AwaitsWord(r Replica) bool {
+	_, noticed := s.Undecided()
+	return r.Unheard && !noticed
+}
+
 // Promote is the change that makes a replica primary because a person wants it. It
 // answers an open notice of the old primary as well.
 func (s *AgentRoles) Promote(r Replica, demote bool) RoleChange {

@@ -20,6 +20,7 @@ var (
 	CoolingDown   = fault.Define("switch.cooling_down", fault.Conflict)
 	LimitReached  = fault.Define("switch.limit_reached", fault.Conflict)
 	Paused        = fault.Define("switch.paused", fault.Conflict)
+	PoolBlocked   = fault.Define("switch.pool_blocked", fault.Conflict) // a person keeps launches out of the pool
 	InvalidTarget = fault.Define("switch.invalid_target", fault.Invalid)
 	NotFound      = fault.Define("switch.command_not_found", fault.NotFound)
 	AlreadyDone   = fault.Define("switch.command_already_done", fault.Conflict)

@@ -25,6 +25,9 @@ func (e *Engine) call(ctx context.Context, q request) (answer, error) {
 	defer cancel()
 	a, err := e.child.ask(asking, q)
 	if err != nil {
+		if !e.child.alive() {
+			e.judgeDeath()
+		}
 		e.drop()
 		return answer{}, err
 	}
@@ -49,6 +52,9 @@ func (e *Engine) enter(ctx context.Context) error {
 		}
 		e.drop()
 		switch {
+		case e.unfit.Load() != nil:
+			e.turn <- struct{}{}
+			return e.unfit.Load()
 		case e.running.Err() != nil:
 			e.turn <- struct{}{}
 			return engine.Unavailable.New("the Python engine was unloaded")
@@ -72,7 +78,28 @@ func (e *Engine) restart() {
 		e.pause()
 		return
 	}
-	e.child = c
+	e.child, e.started = c, time.Now()
+}
+
+// A child that dies soon after it was loaded was killed by what was loaded.
+const (
+	soon       = time.Minute
+	mostDeaths = 2
+)
+
+// judgeDeath counts a child that died by itself, and puts the file into quarantine when
+// it has killed too many. One that was stopped because it was slow is not counted: the
+// machine may have been slow.
+func (e *Engine) judgeDeath() {
+	if time.Since(e.started) > soon {
+		e.deaths = 0
+		return
+	}
+	if e.deaths++; e.deaths >= mostDeaths {
+		e.unfit.Store(Quarantined.New("%s is in quarantine: it ended its process %d times within a minute of loading. "+
+			"The rules decide until another session is rolled out.", e.name, e.deaths))
+		e.o.Log.Error("an uploaded engine is in quarantine", "file", e.name, "file_version", e.version)
+	}
 }
 
 // drop kills the child, if there is one, and counts it.

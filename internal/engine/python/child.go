@@ -39,20 +39,35 @@ type line struct {
 // maxAnswer bounds one line; an answer is a few hundred bytes.
 const maxAnswer = 1 << 20
 
-// spawn starts the harness. It tries the strictest isolation first and the next
-// when the kernel refuses. Fails with python.off.
+// spawn starts the harness in a sandbox, or with Options.Unsafe and where there is no
+// sandbox, without one. Fails with python.off.
 func spawn(ctx context.Context, o Options) (*child, error) {
-	var refused error
-	for _, interpreter := range interpreters(o.Interpreter) {
-		for _, iso := range isolations(o) {
-			c, err := startIn(ctx, o, interpreter, iso)
+	missing, refused := error(nil), error(nil)
+	for _, name := range interpreters(o.Interpreter) {
+		found, err := examine(ctx, name)
+		if err != nil {
+			missing = err
+			continue
+		}
+		for _, way := range ways(o, found) {
+			c, err := startIn(ctx, o, way)
 			if err == nil {
 				return c, nil
 			}
-			refused = err
+			refused = errors.Join(refused, err)
 		}
 	}
-	return nil, Off.Wrap(refused, "python off: the interpreter %q cannot be run", o.Interpreter)
+	if refused == nil {
+		return nil, Off.Wrap(missing, "python off: the interpreter %q cannot be run", o.Interpreter)
+	}
+	return nil, Off.Wrap(refused, "python off: this machine cannot hold uploaded code as it must be held (%s). Let the "+
+		"process make namespaces and mounts, or say ENGINE_PYTHON=unsafe, which runs the code with our files and network "+
+		"in its reach.", firstLine(refused))
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // interpreters lists what may be meant by a name: the one in the path, and the
@@ -72,7 +87,7 @@ func interpreters(name string) []string {
 	return found
 }
 
-func startIn(ctx context.Context, o Options, interpreter string, iso isolation) (*child, error) {
+func startIn(ctx context.Context, o Options, way way) (*child, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("a pipe: %w", err)
@@ -83,24 +98,21 @@ func startIn(ctx context.Context, o Options, interpreter string, iso isolation) 
 		lines:     make(chan line),
 		ended:     make(chan struct{}),
 		last:      &tail{log: o.Log},
-		isolation: iso.words,
+		isolation: way.words,
 	}
-	//nolint:noctx // the child outlives the call that starts it; kill ends it
-	c.cmd = exec.Command(interpreter, "-I", "-B", "-c", harness, strconv.FormatInt(o.Memory, 10),
-		strconv.Itoa(int(o.CPU.Seconds())))
-	c.cmd.Dir = "/"
-	c.cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8", "OMP_NUM_THREADS=1",
-		"OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "JOBLIB_MULTIPROCESSING=0"}
+	if c.cmd, err = way.command(harnessArgs(o), environment); err != nil {
+		_ = reader.Close()
+		return nil, err
+	}
 	c.cmd.ExtraFiles = []*os.File{writer}
 	c.cmd.Stderr = c.last
 	c.cmd.WaitDelay = time.Second
-	c.cmd.SysProcAttr = iso.attributes
 	if c.questions, err = c.cmd.StdinPipe(); err == nil {
-		err = c.cmd.Start()
+		err = way.start(c.cmd)
 	}
 	if err != nil {
 		_ = reader.Close()
-		return nil, fmt.Errorf("start %s: %w", interpreter, err)
+		return nil, err
 	}
 	go c.reap()
 	go c.read()
@@ -110,6 +122,14 @@ func startIn(ctx context.Context, o Options, interpreter string, iso isolation) 
 	}
 	return c, nil
 }
+
+func harnessArgs(o Options) []string {
+	return []string{"-I", "-B", "-c", harness, strconv.FormatInt(o.Memory, 10), strconv.Itoa(int(o.CPU.Seconds()))}
+}
+
+// environment is all of a child's.
+var environment = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8", "OMP_NUM_THREADS=1",
+	"OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "JOBLIB_MULTIPROCESSING=0"}
 
 // greet makes sure that the harness runs at all: an interpreter that starts and
 // fails at once is as good as none.

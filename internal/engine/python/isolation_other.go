@@ -4,15 +4,6 @@ package python
 
 import "syscall"
 
-// isolation is one way to hold a child.
-type isolation struct {
-	attributes *syscall.SysProcAttr
-	words      string
-}
-
-// isolations has one way where there are no namespaces: a process group, so that
+// unsafeAttributes are all that holds a child without a sandbox: a process group, so that
 // all of it can be killed.
-func isolations(Options) []isolation {
-	return []isolation{{&syscall.SysProcAttr{Setpgid: true},
-		"our own user, memory and CPU limits; the network is reachable"}}
-}
+func unsafeAttributes(Options) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,14 +1,15 @@
 // Package python runs uploaded Python engines and models in a supervised
 // subprocess that speaks JSON lines. Nothing uploaded ever runs inside our
-// process: the child has an unprivileged user when we are root, no network where
-// the kernel allows it, limits on memory, CPU, files and processes, a time limit
-// for each call, and is killed with everything it started when it breaks one.
+// process: the child lives in a sandbox that holds the interpreter alone, with
+// limits on memory, CPU, files and processes and a time limit for each call, and
+// is killed when it breaks one. Where there is no sandbox it does not run.
 package python
 
 import (
 	"context"
 	_ "embed"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"spotkeeper/internal/domain/fault"
@@ -19,6 +20,8 @@ import (
 var (
 	Off       = fault.Define("python.off", fault.Unavailable)    // there is no interpreter that can be run
 	BadEngine = fault.Define("python.bad_engine", fault.Invalid) // the file does not load
+	// Quarantined means that a file ended its child soon after it was loaded, twice.
+	Quarantined = fault.Define("python.quarantined", fault.Unavailable)
 )
 
 //go:embed harness.py
@@ -33,6 +36,7 @@ type Options struct {
 	Memory      int64         // bytes of address space; default 1 GiB
 	CPU         time.Duration // of one child's life; default 10 minutes, then it is replaced
 	User        uint32        // to run as when we are root; default 65534
+	Unsafe      bool          // run without a sandbox where there is none
 	Log         *slog.Logger  // what the uploaded code prints goes here; default: nowhere
 }
 
@@ -71,6 +75,9 @@ type Engine struct {
 	turn     chan struct{} // one call at a time; holds the right to touch what follows
 	child    *child
 	failures int
+	started  time.Time // of the child
+	deaths   int       // in a row, each soon after the child was started
+	unfit    atomic.Pointer[fault.Error]
 	notUntil time.Time // a child that keeps dying is not started at once again
 
 	running context.Context //nolint:containedctx // ends with Close; bounds restarts, which outlive calls
@@ -86,7 +93,7 @@ func New(ctx context.Context, o Options, name string, data []byte) (*Engine, err
 		return nil, err
 	}
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	e.child, e.decides = c, decides
+	e.child, e.decides, e.started = c, decides, time.Now()
 	e.turn <- struct{}{}
 	return e, nil
 }
@@ -150,6 +157,15 @@ func (e *Engine) Isolation() string {
 		return "stopped"
 	}
 	return e.child.isolation
+}
+
+// Unfit says why the file is not run any more; nil while it is. Fails with
+// python.quarantined.
+func (e *Engine) Unfit() error {
+	if why := e.unfit.Load(); why != nil {
+		return why
+	}
+	return nil
 }
 
 // Close kills the child. It waits for a call in flight.

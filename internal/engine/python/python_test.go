@@ -15,10 +15,22 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/python"
+	"spotkeeper/internal/engine/sandbox"
 	"spotkeeper/internal/testkit/cpu"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	switch os.Args[0] {
+	case contained:
+		beContained()
+		return
+	case hidden:
+		if err := sandbox.Hide(); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var now = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
@@ -144,7 +156,7 @@ func TestMisbehaviourMeansStay(t *testing.T) {
 		{"it starts a program", body(`subprocess.run(["/bin/true"])`, fine), "BlockingIOError", nil},
 		{"it starts a thread", body(`threading.Thread(target=print).start()`, fine), "can't start new thread", nil},
 		{"it tries the network", body(`socket.create_connection(("203.0.113.7", 80), timeout=5)`, fine),
-			"Network is unreachable", nil},
+			"PermissionError", nil},
 		{"it writes a file", body(`tempfile.TemporaryFile(buffering=0).write(b"x" * 10000)`, fine),
 			"No usable temporary directory", nil},
 		{"it chooses a pool that does not exist",
@@ -166,26 +178,6 @@ func TestMisbehaviourMeansStay(t *testing.T) {
 			require.NotEmpty(t, d.Vetoes)
 		})
 	}
-}
-
-func TestItIsStartedAgain(t *testing.T) {
-	t.Parallel()
-	e := load(t, options(), "engine.py", `
-import os
-def make_decision(agent_data, pricing_data, market_data):
-    if agent_data["agent_id"] == "deadly":
-        os._exit(1)
-    return {"decision_type": "stay_spot", "reason": "alive"}
-`)
-	deadly := input()
-	deadly.Agent.ID = "deadly"
-	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
-	require.Equal(t, "alive", engine.Decide(t.Context(), e, input()).Reason, "the first death is free")
-
-	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
-	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
-	require.Eventually(t, func() bool { return engine.Decide(t.Context(), e, input()).Reason == "alive" },
-		time.Minute, 50*time.Millisecond)
 }
 
 func TestAFileThatDoesNotLoad(t *testing.T) {

@@ -48,8 +48,7 @@ func (a *Array) Time() time.Time { return DecodeTimestamp(a.Next()) }
 
 // integerOf reads a bigint.
 func integerOf(raw []byte) int64 {
-	return int64(
-		binary.BigEndian.Uint64(raw))
+	return int64(binary.BigEndian.Uint64(raw)) //nolint:gosec // the sign is in the bits
 } //nolint:gosec // its bits are those of the bigint
 
 // DecodeTimestamp reads a timestamptz, which counts microseconds since the year 2000.

@@ -118,19 +118,23 @@ func (s *Prices) KeepMoves(
 
 // KeepOnDemand stores a price of the price list, which is the reference for
 // savings.
-func (s *Prices) KeepOnDemand(ctx context.Context, place activities.TypeInRegion, dollars float64, at time.Time) error {
+func (s *Prices) KeepOnDemand(
+	ctx context.Context, place activities.TypeInRegion, list activities.ListPrice, at time.Time,
+) error {
 	_, err := s.DB.Pool.Exec(
 		ctx,
 		`
-		INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at)
-		VALUES ($1, $2, $3, 'pricing-api', $4)
+		INSERT INTO on_demand_prices AS o (region, instance_type, price, source, observed_at, currency)
+		VALUES ($1, $2, $3, 'pricing-api', $4, coalesce(nullif($5, ''), 'USD'))
 		ON CONFLICT (region, instance_type)
-		DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at
+		DO UPDATE SET price = excluded.price, source = excluded.source, observed_at = excluded.observed_at,
+			currency = excluded.currency
 		WHERE o.observed_at < excluded.observed_at`,
 		place.Region,
 		place.InstanceType,
-		dollars,
+		list.Amount,
 		at,
+		list.Currency,
 	)
 	return pg.Translate(err)
 }

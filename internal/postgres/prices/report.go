@@ -128,7 +128,9 @@ func (a *reportArgs) all() []any {
 // agents of a client share a pool. Of the reporting instance only the unknown is filled
 // in, and only if it is the agent's own. That it is alive is written when no heartbeat has
 // said so for a while. Each price is weighed as pricing.Weigh does; a test compares. What
-// counts is merged into the client's own buckets, the rest is kept as evidence.
+// counts is merged into the client's own buckets, the rest is kept as evidence. Which
+// prices are new is looked up in one hash: the planner does not know how many there are
+// and would compare each with each.
 var reports = `
 WITH r AS (
 	SELECT *
@@ -187,6 +189,9 @@ stored AS (
 	FROM told
 	ON CONFLICT DO NOTHING
 	RETURNING submission_id),
+counted AS MATERIALIZED (
+	SELECT n, id, agent_id, pool_id, price, od, id IN (SELECT submission_id FROM stored) AS fresh
+	FROM told),
 latest AS (
 	INSERT INTO client_prices AS p (client_id, pool_id, instance_type, region, az, price, worth, agent_id, instance_id,
 		observed_at)
@@ -267,15 +272,17 @@ mine AS (
 	FROM changed c WHERE i.id = c.id),
 noted AS (
 	INSERT INTO agent_reports AS r (agent_id, at, on_demand, spot)
-	SELECT told.agent_id, ARRAY[now()], ARRAY[(coalesce(max(told.od), 0) * 1e6)::bigint],
-		ARRAY[(coalesce(min(told.price) FILTER (WHERE told.pool_id = lives.pool_id), min(told.price)) * 1e6)::bigint]
-	FROM told
-	JOIN stored ON stored.submission_id = told.id
-	LEFT JOIN instances lives ON lives.agent_id = told.agent_id AND lives.role = 'primary'
-	GROUP BY told.agent_id
-	ORDER BY told.agent_id
+	SELECT c.agent_id, ARRAY[now()], ARRAY[(coalesce(max(c.od), 0) * 1e6)::bigint],
+		ARRAY[(coalesce(min(c.price) FILTER (WHERE c.pool_id = lives.pool_id), min(c.price)) * 1e6)::bigint]
+	FROM counted c
+	LEFT JOIN instances lives ON lives.agent_id = c.agent_id AND lives.role = 'primary'
+	WHERE c.fresh
+	GROUP BY c.agent_id
+	ORDER BY c.agent_id
 	ON CONFLICT (agent_id) DO UPDATE
 	SET at = (excluded.at || r.at)[1:24], on_demand = (excluded.on_demand || r.on_demand)[1:24],
 		spot = (excluded.spot || r.spot)[1:24])
-SELECT who.n, who.orphaned, count(told.id), count(stored.submission_id)
-FROM who LEFT JOIN told USING (n) LEFT JOIN stored ON stored.submission_id = told.id GROUP BY who.n, who.orphaned`
+SELECT who.n, who.orphaned, count(c.id), count(*) FILTER (WHERE c.fresh)
+FROM who
+LEFT JOIN counted c USING (n)
+GROUP BY who.n, who.orphaned`

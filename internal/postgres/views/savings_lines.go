@@ -7,7 +7,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// SavingsLine is what an instance contributed to a client's month, in USD. Amounts are exact
+// SavingsLine is what an instance contributed to a client's month. Amounts are exact
 // decimals as text.
 type SavingsLine struct {
 	Month           string // YYYY-MM
@@ -25,6 +25,9 @@ type SavingsLine struct {
 	Baseline        string
 	PrimaryCost     string
 	BesideCost      string
+	VolumeCost      string
+	Product         string
+	Currency        string
 	Savings         string
 }
 
@@ -36,7 +39,8 @@ SELECT to_char(l.month, 'YYYY-MM') AS month, c.provisional, l.agent, l.agent_id,
     l.region, l.az, l.mode, l.seconds::text AS seconds, l.primary_seconds::text AS primary_seconds,
     l.unpriced_seconds::text AS unpriced_seconds, l.baseline::text AS baseline,
     l.primary_cost::text AS primary_cost, l.beside_cost::text AS beside_cost,
-    (l.baseline - l.primary_cost - l.beside_cost)::text AS savings
+    l.volume_cost::text AS volume_cost, l.product, l.currency,
+    (l.baseline - l.primary_cost - l.beside_cost - l.volume_cost)::text AS savings
 FROM savings_lines l
 JOIN client_savings c ON c.client_id = l.client_id AND c.month = l.month
 WHERE l.client_id = $1

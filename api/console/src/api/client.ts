@@ -41,6 +41,18 @@ interface Result<T> {
   response: Response
 }
 
+/** upload sends a model or an engine; which of the two its name says. */
+export function upload(file: File): Promise<{ sessionId: string; warning?: string }> {
+  const form = new FormData()
+  form.append('files', file)
+  const path = file.name.endsWith('.py') ? '/api/admin/decision-engine/upload?activate=false' : '/api/admin/ml-models/upload'
+  const sent = fetch(path, { method: 'POST', body: form, headers: { 'X-Spotkeeper-CSRF': '1' } })
+  return ask(sent.then(async (response) => {
+    const body: unknown = await response.json().catch(() => ({}))
+    return response.ok ? { data: body as { sessionId: string }, response } : { error: body, response }
+  }))
+}
+
 /** ask waits for an answer and turns each refusal into a Refused. */
 export async function ask<T>(call: Promise<Result<T>>): Promise<T> {
   let result: Result<T>

@@ -46,6 +46,11 @@ export const agentState = (id: string) => queryOptions({ queryKey: ['agent', id,
 export const explain = (id: string) => queryOptions({ queryKey: ['agent', id, 'explain'], queryFn: () => ask(api.GET('/api/client/agents/{agent_id}/explain', agentPath(id))) })
 export const agentConfig = (client: string) =>
   queryOptions({ queryKey: ['client', client, 'agents'], queryFn: () => ask(api.GET('/api/client/{client_id}/agents', { params: { path: { client_id: client } } })) })
+export const failovers = (query: { days: number; client_id?: string }) =>
+  queryOptions({ queryKey: ['failovers', query], queryFn: () => ask(api.GET('/api/failovers', { params: { query } })) })
+export const decisions = (query: { hours: number; client_id?: string }) =>
+  queryOptions({ queryKey: ['decisions', query], queryFn: () => ask(api.GET('/api/decisions', { params: { query } })) })
+export const poolBlocks = queryOptions({ queryKey: ['pools', 'blocks'], queryFn: () => ask(api.GET('/api/pool-blocks')) })
 export const pools = (filter: { region?: string; instance_type?: string } = {}) =>
   queryOptions({ queryKey: ['pools', filter], queryFn: () => ask(api.GET('/api/pools', { params: { query: filter } })) })
 export const poolPrices = (id: string, hours: number) =>
@@ -63,7 +68,8 @@ export const events = (filter: EventFilter, limit = 100) =>
   })
 export const schedules = queryOptions({ queryKey: ['schedules'], queryFn: () => ask(api.GET('/api/admin/schedules')) })
 export const rollouts = queryOptions({ queryKey: ['rollouts'], queryFn: () => ask(api.GET('/api/admin/model-rollouts')) })
-export const sessions = queryOptions({ queryKey: ['rollouts', 'sessions'], queryFn: () => ask(api.GET('/api/admin/ml-models/sessions')) })
+export const sessions = (kind: 'models' | 'engine') =>
+  queryOptions({ queryKey: ['rollouts', 'sessions', kind], queryFn: () => ask(api.GET('/api/admin/ml-models/sessions', { params: { query: { kind } } })) })
 export const savings = (months: number) => queryOptions({ queryKey: ['savings', months], queryFn: () => ask(api.GET('/api/savings', { params: { query: { months } } })) })
 export const pauses = queryOptions({ queryKey: ['pauses'], queryFn: () => ask(api.GET('/api/admin/pauses')) })
 export const clients = queryOptions({ queryKey: ['clients'], queryFn: () => ask(api.GET('/api/admin/clients')) })

@@ -46,10 +46,10 @@ export function keysOf(e: Told): string[][] {
       if (e.data.id) keys.push(['operation', e.data.id])
       break
     case 'notice':
-      keys.push(['notices'], ['fleet'], ['operation'])
+      keys.push(['notices'], ['fleet'], ['operation'], ['failovers'])
       break
     case 'roles':
-      keys.push(['fleet'], ['notices'])
+      keys.push(['fleet'], ['notices'], ['failovers'])
       if (e.data.operation_id) keys.push(['operation', e.data.operation_id])
       break
   }

@@ -9,5 +9,6 @@ it('asks whether a pool can be had before it asks what it costs', () => {
   expect(heatOf({ ...quiet, price_ratio: 0.8 }).tone).toBe('dear')
   expect(heatOf({ ...quiet, price_ratio: null }).word).toBe('no price')
   expect(heatOf({ ...quiet, terminations_last_day: 2 })).toEqual({ tone: 'hot', word: '2 taken' })
+  expect(heatOf(quiet, true).word).toBe('blocked')
   expect(heatOf({ ...quiet, retry_after: '2026-01-01T00:00:00Z' }).word).toBe('refuses')
 })

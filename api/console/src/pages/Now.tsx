@@ -4,6 +4,7 @@ import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
 import { count, duration, money, percent, plural, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
+import { Decide } from '../ui/Decide'
 import { Ask } from '../ui/Dialog'
 import { AgentLink, OperationLink } from '../ui/links'
 import { Chip, Empty, Figure, Head, Panel, Problem, Show } from '../ui/parts'
@@ -20,6 +21,7 @@ export default function Now() {
       <Head title="Now" lead="What is happening, and what needs a person.">{operator && <PauseAll />}</Head>
       <Show of={overview} what="the fleet">{(o) => <Figures o={o} />}</Show>
       {operator && <Degraded />}
+      <Waiting />
       <Notices />
       <div className="grid">
         <Running />
@@ -99,6 +101,23 @@ function Notices() {
             { key: 'step', title: 'Step', value: (n) => n.phase, cell: (n) => n.operation_id ? <OperationLink id={n.operation_id}>{words(n.phase) || 'waterfall'}</OperationLink> : <span className="muted">{words(n.phase) || '–'}</span> },
           ]} />
       )}</Show>
+    </Panel>
+  )
+}
+
+/** Waiting is what cannot go on by itself, with what to do. */
+function Waiting() {
+  const running = useInfiniteQuery(q.operations({ state: 'running' }, 30))
+  const list = running.data?.pages.flatMap((p) => p.operations).filter((o) => o.waits_for != null) ?? []
+  if (list.length === 0) return null
+  return (
+    <Panel title="Waits for a person" flush aside={<span className="muted">{plural(list.length, 'operation')}</span>}>
+      <DataTable label="Waits for a person" rows={list} rowKey={(o) => o.id} sortable={false} empty={null}
+        columns={[
+          { key: 'what', title: 'What', value: (o) => o.waits_for, cell: (o) => <div><OperationLink id={o.id}>{o.summary || o.kind}</OperationLink><div>{o.waits_for}</div></div> },
+          { key: 'since', title: 'Since', value: (o) => o.updated_at, cell: (o) => <When at={o.updated_at} /> },
+          { key: 'act', title: 'Actions', bare: true, value: () => null, cell: (o) => <Decide op={o} /> },
+        ]} />
     </Panel>
   )
 }

@@ -6,6 +6,7 @@ import { useId } from '../lib/address'
 import { clock, duration, words } from '../lib/format'
 import { buildWaterfall, postMortem, secondsLeft } from '../lib/waterfall'
 import { DataTable } from '../ui/DataTable'
+import { Decide } from '../ui/Decide'
 import { Ask } from '../ui/Dialog'
 import { AgentLink, OperationLink } from '../ui/links'
 import { Chip, download, Empty, Head, Panel, Show } from '../ui/parts'
@@ -38,7 +39,7 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
         <button onClick={() => download(op.id.replaceAll('/', '-') + '.md', 'text/markdown', text)}>Post-mortem</button>
         {running && <Cancel op={op} />}
       </Head>
-      {op.waits_for && <div className="problem"><strong>{op.waits_for}</strong></div>}
+      {op.waits_for && <div className="problem stack"><strong>{op.waits_for}</strong><Decide op={op} /></div>}
       {op.error_message && <div className="problem"><strong>{op.error_message}</strong> <span className="mono">{op.error_code}</span></div>}
       <div aria-live="polite" className="note" data-testid="verdict">{verdict(op, w)}</div>
       <Panel title="Waterfall">

@@ -6,6 +6,7 @@ import { useAddress } from '../lib/address'
 import { money, percent, plural } from '../lib/format'
 import { heatOf } from '../lib/heat'
 import { DataTable } from '../ui/DataTable'
+import { BlockPool, PoolBlocks } from '../ui/PoolBlocks'
 import { Chip, Empty, Head, Loading, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
 
@@ -27,6 +28,8 @@ export default function Pools() {
 function Known({ pools, at, set }: { pools: Pool[]; at: Record<string, string | undefined>; set: (c: Record<string, string | undefined>) => void }) {
   const regions = [...new Set(pools.map((p) => p.region))].sort()
   const region = at.region && regions.includes(at.region) ? at.region : regions[0]
+  const stops = useQuery(q.poolBlocks).data?.blocks ?? []
+  const blocked = new Set(stops.map((b) => b.pool_id))
   const here = pools.filter((p) => p.region === region && (at.ours !== 'yes' || p.instances > 0))
   if (pools.length === 0) return <Panel title="Pools"><Empty title="No pool is known yet."><span>Pools are learnt from the agents' price reports and from EC2, every five minutes.</span></Empty></Panel>
   return (
@@ -35,8 +38,9 @@ function Known({ pools, at, set }: { pools: Pool[]; at: Record<string, string | 
         <label className="field">Region<select value={region} onChange={(e) => set({ region: e.target.value, pool: undefined })}>{regions.map((r) => <option key={r}>{r}</option>)}</select></label>
         <label className="check"><input type="checkbox" checked={at.ours === 'yes'} onChange={(e) => set({ ours: e.target.checked ? 'yes' : undefined })} />Only where ours runs</label>
       </div>
-      <Heat pools={here} chosen={at.pool} choose={(pool) => set({ pool })} />
-      {at.pool && <Panel title={`Prices around ${at.pool}`} aside={<button className="plain" onClick={() => set({ pool: undefined })}>Close</button>}><Suspense fallback={<Loading what="prices" />}><PriceChart pool={at.pool} /></Suspense></Panel>}
+      <Heat pools={here} blocked={blocked} chosen={at.pool} choose={(pool) => set({ pool })} />
+      {at.pool && <Panel title={`Prices around ${at.pool}`} aside={<span className="row"><BlockPool pool={at.pool} /><button className="plain" onClick={() => set({ pool: undefined })}>Close</button></span>}><Suspense fallback={<Loading what="prices" />}><PriceChart pool={at.pool} /></Suspense></Panel>}
+      <PoolBlocks />
       <Panel title="The same as a table" flush>
         <DataTable label="Pools" rows={here} rowKey={(p) => p.id} csvName="pools" empty={<Empty title="None." />}
           columns={[
@@ -47,7 +51,7 @@ function Known({ pools, at, set }: { pools: Pool[]; at: Record<string, string | 
             { key: 'rebs', title: 'Rebalances, 24 h', numeric: true, value: (p) => p.rebalances_last_day },
             { key: 'rate', title: 'Interruptions per instance-day', numeric: true, value: (p) => p.interruptions_per_instance_day, cell: (p) => p.interruptions_per_instance_day == null ? <span className="muted" title="too little ran in it last week">too few to say</span> : p.interruptions_per_instance_day.toFixed(2) },
             { key: 'refused', title: 'Launches refused, 1 h', numeric: true, value: (p) => p.launches_refused_last_hour, cell: (p) => <span>{p.launches_refused_last_hour}{p.last_refusal && <span className="muted mono"> {p.last_refusal}</span>}</span> },
-            { key: 'retry', title: 'Avoided until', value: (p) => p.retry_after, cell: (p) => <When at={p.retry_after} /> },
+            { key: 'retry', title: 'Avoided until', value: (p) => p.retry_after, cell: (p) => blocked.has(p.id) ? <Chip state="paused" label="blocked" /> : <When at={p.retry_after} /> },
             { key: 'ours', title: 'Instances', numeric: true, value: (p) => p.instances },
             { key: 'seen', title: 'Price seen', value: (p) => p.price_at, cell: (p) => <When at={p.price_at} /> },
           ]} />
@@ -57,7 +61,7 @@ function Known({ pools, at, set }: { pools: Pool[]; at: Record<string, string | 
 }
 
 /** Heat is types by zones. Its colour says how good a pool is, and so do its words. */
-function Heat({ pools, chosen, choose }: { pools: Pool[]; chosen?: string; choose: (id: string) => void }) {
+function Heat({ pools, blocked, chosen, choose }: { pools: Pool[]; blocked: Set<string>; chosen?: string; choose: (id: string) => void }) {
   const types = [...new Set(pools.map((p) => p.instance_type))].sort()
   const zones = [...new Set(pools.map((p) => p.az))].sort()
   const by = new Map(pools.map((p) => [p.instance_type + p.az, p]))
@@ -73,7 +77,7 @@ function Heat({ pools, chosen, choose }: { pools: Pool[]; chosen?: string; choos
               {zones.map((z) => {
                 const p = by.get(t + z)
                 if (!p) return <td key={z} className="muted" style={{ padding: 8 }}>–</td>
-                const heat = heatOf(p)
+                const heat = heatOf(p, blocked.has(p.id))
                 return (
                   <td key={z}>
                     <button className={heat.tone} aria-pressed={chosen === p.id} onClick={() => choose(p.id)} aria-label={`${p.id}: ${heat.word}, ${percent(p.price_ratio)} of on demand, ${plural(p.terminations_last_day, 'notice')}, ${plural(p.instances, 'instance')} of ours`}>

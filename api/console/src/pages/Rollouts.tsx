@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { api, ask, type Schemas } from '../api/client'
+import { api, ask, upload, type Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
 import { duration, money, percent, words } from '../lib/format'
@@ -14,15 +14,16 @@ type Rollout = Schemas['rolloutAnswer']
 
 export default function Rollouts() {
   const rollouts = useQuery({ ...q.rollouts, refetchInterval: 5_000 })
-  const sessions = useQuery(q.sessions)
+  const engines = useQuery(q.sessions('engine'))
+  const sessions = useQuery({ ...q.sessions('models'), select: (list) => [...list, ...(engines.data ?? [])] })
   const open = rollouts.data?.rollouts.filter((r) => !r.ended_at) ?? []
   return (
     <>
-      <Head title="Rollouts" lead="How a decision model earns its way: shadow, canary, live, under guards." />
+      <Head title="Rollouts" lead="How a decision model earns its way: shadow, canary, live, under guards."><Upload /></Head>
       <Show of={rollouts} what="rollouts">{(d) => (
         <>
           {open.map((r) => <Open key={r.session_id} r={r} />)}
-          {open.length === 0 && <Panel title="Under way"><Empty title="No rollout is under way."><span>Upload a model, then roll it out from the list below.</span><pre>curl -H "Authorization: Bearer $ADMIN_TOKEN" -F files=@model.onnx $URL/api/admin/ml-models/upload</pre></Empty></Panel>}
+          {open.length === 0 && <Panel title="Under way"><Empty title="No rollout is under way."><span>Upload a model, then roll it out from the list below. A program does the same with</span><pre>curl -H "Authorization: Bearer $ADMIN_TOKEN" -F files=@model.onnx $URL/api/admin/ml-models/upload</pre></Empty></Panel>}
           <Panel title="Models" flush>
             <Show of={sessions} what="models">{(s) => (
               <DataTable label="Models" rows={s} rowKey={(x) => x.id} empty={<Empty title="No model was uploaded."><span>The built-in rules decide.</span></Empty>}
@@ -45,6 +46,19 @@ export default function Rollouts() {
         </>
       )}</Show>
     </>
+  )
+}
+
+function Upload() {
+  const client = useQueryClient()
+  const say = useSay()
+  const [file, setFile] = useState<File | null>(null)
+  return (
+    <Ask needs="uploadModels" trigger={<button>Upload a model …</button>} title="Upload a model?" confirm="Upload" ready={file != null}
+      act={async () => { const got = await upload(file!); await client.invalidateQueries({ queryKey: ['rollouts'] }); say(got.warning || 'It is kept, and decides nothing until it is rolled out.') }}>
+      <p>A model in ONNX (.onnx), or an engine in Python (.py) where ENGINE_PYTHON is on. It is kept and checked; nothing changes before it is rolled out.</p>
+      <label className="field">File<input type="file" accept=".onnx,.py,.pkl,.joblib" onChange={(e) => setFile(e.target.files?.[0] ?? null)} /></label>
+    </Ask>
   )
 }
 

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/deploy/dev/embedded/dirlock"
 	"spotkeeper/deploy/dev/embedded/loopback"
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 
 	"spotkeeper/deploy/dev/stack"
 )
@@ -46,6 +47,7 @@ func (p *ec2Part) Start(ctx context.Context) error {
 		return err
 	}
 	p.addresses.EC2 = "http://" + loopback.Addr(port)
+	p.addresses.EventQueue = p.addresses.EC2 + "/" + client.DefaultAccount + "/" + ec2sim.EventQueue
 	return nil
 }
 

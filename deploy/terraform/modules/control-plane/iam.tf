@@ -51,6 +51,7 @@ resource "aws_iam_role_policy" "control_plane" {
           "ec2:DescribeSpotPriceHistory",
           "ec2:DescribeSubnets",
           "ec2:DescribeVolumes",
+          "ec2:GetSpotPlacementScores",
           "servicequotas:ListServiceQuotas",
         ]
       },

@@ -56,6 +56,7 @@ resource "aws_iam_role_policy" "spotkeeper" {
           "ec2:DescribeSpotPriceHistory",
           "ec2:DescribeSubnets",
           "ec2:DescribeVolumes",
+          "ec2:GetSpotPlacementScores",
           "servicequotas:ListServiceQuotas",
         ]
       },

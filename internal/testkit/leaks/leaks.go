@@ -1,0 +1,13 @@
+// Package leaks looks for goroutines that outlive the tests of workflows.
+package leaks
+
+import "go.uber.org/goleak"
+
+// VerifyTestMain runs the tests of a package and fails when a goroutine is left. Those of
+// an activity that waits for its next try when its workflow ends belong to the SDK's test
+// environment, which has no end of its own.
+func VerifyTestMain(m goleak.TestingM) {
+	const env = "go.temporal.io/sdk/internal.(*testWorkflowEnvironmentImpl)."
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(env+"executeActivityWithRetryForTest"),
+		goleak.IgnoreAnyFunction(env+"ExecuteActivity.func2"))
+}
