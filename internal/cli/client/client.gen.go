@@ -488,6 +488,24 @@ func (e NoticeItemResult) Valid() bool {
 	}
 }
 
+// Defines values for OperationAnswerAsks.
+const (
+	OperationAnswerAsksLeftOver    OperationAnswerAsks = "left_over"
+	OperationAnswerAsksLessThannil OperationAnswerAsks = "<nil>"
+)
+
+// Valid indicates whether the value is a known member of the OperationAnswerAsks enum.
+func (e OperationAnswerAsks) Valid() bool {
+	switch e {
+	case OperationAnswerAsksLeftOver:
+		return true
+	case OperationAnswerAsksLessThannil:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperationAnswerKind.
 const (
 	OperationAnswerKindPromotion   OperationAnswerKind = "promotion"
@@ -533,6 +551,24 @@ func (e OperationAnswerState) Valid() bool {
 	case OperationAnswerStateRunning:
 		return true
 	case OperationAnswerStateSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OperationDetailAsks.
+const (
+	OperationDetailAsksLeftOver    OperationDetailAsks = "left_over"
+	OperationDetailAsksLessThannil OperationDetailAsks = "<nil>"
+)
+
+// Valid indicates whether the value is a known member of the OperationDetailAsks enum.
+func (e OperationDetailAsks) Valid() bool {
+	switch e {
+	case OperationDetailAsksLeftOver:
+		return true
+	case OperationDetailAsksLessThannil:
 		return true
 	default:
 		return false
@@ -2244,6 +2280,9 @@ type OperationAnswer struct {
 	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId string `json:"agent_id"`
 
+	// Asks what a person has to decide: left_over, by the route decideLeftOver; null: nothing
+	Asks *OperationAnswerAsks `json:"asks"`
+
 	// Cause why it was begun
 	//
 	// Examples: termination
@@ -2322,9 +2361,12 @@ type OperationAnswer struct {
 	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
 
-	// WaitsFor of a running operation that cannot go on: why
+	// WaitsFor of a running operation that cannot go on: why, and what to do
 	WaitsFor *string `json:"waits_for"`
 }
+
+// OperationAnswerAsks what a person has to decide: left_over, by the route decideLeftOver; null: nothing
+type OperationAnswerAsks string
 
 // OperationAnswerKind sort of the thing
 type OperationAnswerKind string
@@ -2362,6 +2404,9 @@ type OperationDetail struct {
 	//
 	// Examples: web
 	AgentName string `json:"agent_name"`
+
+	// Asks what a person has to decide: left_over, by the route decideLeftOver; null: nothing
+	Asks *OperationDetailAsks `json:"asks"`
 
 	// BeganAt where a waterfall begins: the arrival of the notice, or the start
 	BeganAt time.Time `json:"began_at"`
@@ -2465,9 +2510,12 @@ type OperationDetail struct {
 	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
 
-	// WaitsFor of a running operation that cannot go on: why
+	// WaitsFor of a running operation that cannot go on: why, and what to do
 	WaitsFor *string `json:"waits_for"`
 }
+
+// OperationDetailAsks what a person has to decide: left_over, by the route decideLeftOver; null: nothing
+type OperationDetailAsks string
 
 // OperationDetailKind sort of the thing
 type OperationDetailKind string
