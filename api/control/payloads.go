@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 
@@ -52,10 +53,10 @@ func (p *Payloads) Routes() []web.Route {
 	}}
 }
 
-// payload is Temporal's payload in JSON.
+// payload is Temporal's payload in JSON, whose bytes are base64.
 type payload struct {
-	Metadata map[string][]byte `json:"metadata"`
-	Data     []byte            `json:"data"`
+	Metadata map[string]string `json:"metadata"`
+	Data     string            `json:"data"`
 }
 
 type payloads struct {
@@ -65,7 +66,10 @@ type payloads struct {
 func (p *Payloads) decode(_ context.Context, in *payloads) (*payloads, error) {
 	sealed := make([]*common.Payload, len(in.Payloads))
 	for i, one := range in.Payloads {
-		sealed[i] = &common.Payload{Metadata: one.Metadata, Data: one.Data}
+		var err error
+		if sealed[i], err = one.read(); err != nil {
+			return nil, web.InvalidRequest.Wrap(err, "A payload is not in base64.")
+		}
 	}
 	plain, err := p.Codec.Decode(sealed)
 	if err != nil {
@@ -73,7 +77,25 @@ func (p *Payloads) decode(_ context.Context, in *payloads) (*payloads, error) {
 	}
 	out := &payloads{Payloads: make([]payload, len(plain))}
 	for i, one := range plain {
-		out.Payloads[i] = payload{Metadata: one.GetMetadata(), Data: one.GetData()}
+		metadata := map[string]string{}
+		for name, value := range one.GetMetadata() {
+			metadata[name] = base64.StdEncoding.EncodeToString(value)
+		}
+		out.Payloads[i] = payload{Metadata: metadata, Data: base64.StdEncoding.EncodeToString(one.GetData())}
 	}
 	return out, nil
+}
+
+func (p payload) read() (*common.Payload, error) {
+	data, err := base64.StdEncoding.DecodeString(p.Data)
+	if err != nil {
+		return nil, err
+	}
+	metadata := map[string][]byte{}
+	for name, value := range p.Metadata {
+		if metadata[name], err = base64.StdEncoding.DecodeString(value); err != nil {
+			return nil, err
+		}
+	}
+	return &common.Payload{Metadata: metadata, Data: data}, nil
 }
