@@ -47,7 +47,7 @@ func TestPayloadsAreDecoded(t *testing.T) {
 	t.Parallel()
 	keys, err := sealing.NewKeys(sealing.Key{ID: "one", Secret: make([]byte, sealing.KeySize)})
 	require.NoError(t, err)
-	codec := &temporalx.Codec{Box: keys.For("temporal"), Seal: true}
+	codec := &temporalx.Codec{Box: keys.BoxFor("temporal"), Seal: true}
 	sealed, err := codec.Converter().ToPayload("i-0123")
 	require.NoError(t, err)
 	body, err := protojson.Marshal(&common.Payloads{Payloads: []*common.Payload{sealed}})
