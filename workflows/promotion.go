@@ -34,8 +34,9 @@ type PromotionResult struct {
 }
 
 // Promotion carries out a person's wish to make a replica primary: it waits until the
-// replica is ready and, where agents speak on new instances, its agent was heard of, changes the roles unless that is done, and retires the old primary
-// unless it stays, as the standby or outside. It reads its row whenever it begins, so
+// replica is ready and, where agents speak on new instances, its agent was heard of. Then it
+// changes the roles unless that is done, and retires the old primary unless it stays, as
+// the standby or outside. It reads its row whenever it begins, so
 // two wishes for one replica have one outcome. Before the role change it can be called
 // off at no cost, and the replica is left as it is; after it, it only goes forward.
 func Promotion(ctx workflow.Context, in PromotionInput) (*PromotionResult, error) {

@@ -268,7 +268,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+token)
 		res, err := client.Do(req)
 		require.NoError(t, err)
-		if res.StatusCode == 200 {
+		if res.StatusCode == http.StatusOK {
 			t.Cleanup(func() { _ = res.Body.Close() })
 			return res, ""
 		}
@@ -280,7 +280,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	statuses := map[int]int{}
 	for range asked {
 		res, body := ask("/api/client/c1/events", o.acme)
-		if statuses[res.StatusCode]++; res.StatusCode != 200 {
+		if statuses[res.StatusCode]++; res.StatusCode != http.StatusOK {
 			require.Contains(t, body, "events.too_many_streams")
 			require.NotEmpty(t, res.Header.Get("Retry-After"))
 		}

@@ -57,7 +57,7 @@ const flowCookie = "spotkeeper_login"
 const flowBound = "login"
 
 func setFlow(c *gin.Context, value string, maxAge int) {
-	cookie := web.SessionCookie(c.Request, value, time.Time{})
+	cookie := web.SessionCookie(c.Request, value, time.Time{}) //nolint:gosec // see SessionCookie
 	cookie.Name, cookie.Path, cookie.SameSite, cookie.MaxAge = flowCookie, "/login/oidc", http.SameSiteLaxMode, maxAge
 	http.SetCookie(c.Writer, cookie) //nolint:gosec // Lax for the redirect; the rest is SessionCookie's
 }

@@ -38,7 +38,7 @@ func (a *App) sayWhatCannotWork(ctx context.Context) {
 }
 
 // unsafePython is said where operators look: at the start, in /ready and by a gauge.
-const unsafePython = "ENGINE_PYTHON is unsafe: where this machine gives no sandbox, uploaded Python runs with our files and network in its reach."
+const unsafePython = "ENGINE_PYTHON is unsafe: where this machine gives no sandbox, uploaded Python runs with our files and network in its reach"
 
 // checkPython fails while uploaded code may run without a sandbox.
 func (a *App) checkPython(context.Context) error {

@@ -11,7 +11,6 @@ import (
 
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/ec2sim/client"
-	simclient "spotkeeper/internal/ec2sim/client"
 )
 
 // encoded is the kind of message with which AWS refuses for want of a permission.
@@ -24,17 +23,17 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
-		faults []simclient.Fault
+		faults []client.Fault
 		mode   string // of the heir, when it has to be another one
 	}{
-		"a policy forbids the zone's spot": {faults: []simclient.Fault{{
+		"a policy forbids the zone's spot": {faults: []client.Fault{{
 			Action:  "RunInstances",
 			Pool:    "*.us-east-1b",
 			Code:    "UnauthorizedOperation",
 			Message: encoded,
 		}}},
 		"a policy forbids spot": {
-			faults: []simclient.Fault{{
+			faults: []client.Fault{{
 				Action:  "RunInstances",
 				Market:  "spot",
 				Code:    "UnauthorizedOperation",
@@ -43,7 +42,7 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 			mode: "ondemand",
 		},
 		"the service-linked role of spot": {
-			faults: []simclient.Fault{{
+			faults: []client.Fault{{
 				Action:  "RunInstances",
 				Market:  "spot",
 				Code:    "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
@@ -51,44 +50,44 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 			}},
 			mode: "ondemand",
 		},
-		"a combination of parameters": {faults: []simclient.Fault{{
+		"a combination of parameters": {faults: []client.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "InvalidParameterCombination",
 		}}},
-		"a deleted subnet": {faults: []simclient.Fault{{
+		"a deleted subnet": {faults: []client.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "InvalidSubnetID.NotFound",
 		}}},
-		"one sick zone, 500": {faults: []simclient.Fault{{
+		"one sick zone, 500": {faults: []client.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "InternalError",
 			Status: 500,
 		}}},
-		"one sick zone, 503": {faults: []simclient.Fault{{
+		"one sick zone, 503": {faults: []client.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "ServiceUnavailable",
 			Status: 503,
 		}}},
-		"a code that is not known": {faults: []simclient.Fault{{
+		"a code that is not known": {faults: []client.Fault{{
 			Action: "RunInstances",
 			Pool:   "*.us-east-1b",
 			Code:   "SomethingNew",
 			Status: 400,
 		}}},
-		"born dead in one pool": {faults: []simclient.Fault{{
+		"born dead in one pool": {faults: []client.Fault{{
 			Pool: "*.us-east-1b",
-			Mode: simclient.FaultStillborn,
+			Mode: client.FaultStillborn,
 			Code: "Server.InsufficientInstanceCapacity",
 		}}},
 		"born dead in every spot pool": {
-			faults: []simclient.Fault{{Market: "spot", Mode: simclient.FaultStillborn, Code: "Server.InternalError"}},
+			faults: []client.Fault{{Market: "spot", Mode: client.FaultStillborn, Code: "Server.InternalError"}},
 			mode:   "ondemand",
 		},
-		"reads are throttled to nothing": {faults: []simclient.Fault{
+		"reads are throttled to nothing": {faults: []client.Fault{
 			{
 				Action: "DescribeInstances",
 				Code:   "RequestLimitExceeded",
@@ -100,14 +99,14 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 				Status: 503,
 			}, {Action: "DescribeInstanceAttribute", Code: "RequestLimitExceeded", Status: 503}}},
 		"every zone's spot is empty": {
-			faults: []simclient.Fault{{Action: "RunInstances", Market: "spot", Code: "InsufficientInstanceCapacity"}},
+			faults: []client.Fault{{Action: "RunInstances", Market: "spot", Code: "InsufficientInstanceCapacity"}},
 			mode:   "ondemand",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
+			f := newField(t, ec2sim.Options{Delays: client.AWSDelays()})
 			m := f.join("web", f.machine())
 			for _, fault := range c.faults {
 				f.fault(fault)
@@ -137,22 +136,22 @@ func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
-		fault simclient.Fault
+		fault client.Fault
 		words []string
 	}{
-		"permission": {simclient.Fault{
+		"permission": {client.Fault{
 			Action:  "RunInstances",
 			Code:    "UnauthorizedOperation",
 			Message: encoded,
 		}, []string{"web", "ec2:RunInstances", "permission"}},
-		"key of a volume": {simclient.Fault{Mode: simclient.FaultStillborn, Code: "Client.InvalidKMSKey.InvalidState"},
+		"key of a volume": {client.Fault{Mode: client.FaultStillborn, Code: "Client.InvalidKMSKey.InvalidState"},
 			[]string{"web", "KMS key"}},
-		"image": {simclient.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound"}, []string{"web", "image"}},
+		"image": {client.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound"}, []string{"web", "image"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
+			f := newField(t, ec2sim.Options{Delays: client.AWSDelays()})
 			m := f.join("web", f.machine())
 			f.fault(c.fault)
 			out := m.lose()
@@ -174,9 +173,9 @@ func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
 func TestADeletedKeyPair(t *testing.T) {
 	t.Parallel()
 
-	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
+	f := newField(t, ec2sim.Options{Delays: client.AWSDelays()})
 	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.KeyName = aws.String("ops") }))
-	f.fault(simclient.Fault{Action: "RunInstances", Code: "InvalidKeyPair.NotFound", Times: 1})
+	f.fault(client.Fault{Action: "RunInstances", Code: "InvalidKeyPair.NotFound", Times: 1})
 	out := m.lose()
 	require.Equal(t, "m5.large.us-east-1b", out.HeirPool)
 	require.Equal(t, []string{"spot/m5.large.us-east-1b", "spot/m5.large.us-east-1b"}, out.Launches)

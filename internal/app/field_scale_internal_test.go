@@ -21,7 +21,7 @@ func (f *field) calls() (n int64) {
 	counts, err := f.sim.Counts(f.t.Context())
 	require.NoError(f.t, err)
 	for _, c := range counts.Calls {
-		n += int64(c)
+		n += c
 	}
 	return n
 }

@@ -41,7 +41,7 @@ func TestPlacementScoresRankPools(t *testing.T) {
 	asked := func() int64 {
 		counts, err := f.sim.Counts(t.Context())
 		require.NoError(t, err)
-		return int64(counts.Calls["GetSpotPlacementScores"])
+		return counts.Calls["GetSpotPlacementScores"]
 	}
 	_, err = f.DB.Pool.Exec(t.Context(), `UPDATE pool_prices SET price = 0.001 WHERE az = 'us-east-1b'`)
 	require.NoError(t, err)

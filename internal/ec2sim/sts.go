@@ -49,11 +49,12 @@ func (c *call) assumeRole() (replier, error) {
 	set := c.world.changeSettings()
 	set.Sessions++
 	key := sessionKey(account, set.Sessions)
+	partition, _, _ := strings.Cut(arn, ":iam::")
 	return &assumeRoleResponse{
 		AccessKey: key, Secret: suffix(40), Token: suffix(64),
 		Expires: stamp(c.opts.Now().Add(time.Duration(life) * time.Second)), // the SDK compares it with the real clock
 		UserID:  "AROA" + strings.ToUpper(suffix(16)) + ":" + session,
-		UserARN: arn[:strings.Index(arn, ":iam::")] + ":sts::" + account + ":assumed-role/" + name + "/" + session,
+		UserARN: partition + ":sts::" + account + ":assumed-role/" + name + "/" + session,
 	}, nil
 }
 

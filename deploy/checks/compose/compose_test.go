@@ -127,7 +127,9 @@ func TestPartsAreConfigured(t *testing.T) {
 		require.True(t, s.ReadOnly)
 		require.Equal(t, []string{"ALL"}, s.CapDrop)
 		for variable := range s.Environment {
-			known := slices.Contains(config.VariableNames(), variable) || strings.HasPrefix(variable, "TEMPORAL_") || strings.HasPrefix(variable, "AWS_")
+			known := slices.Contains(config.VariableNames(), variable) ||
+				strings.HasPrefix(variable, "TEMPORAL_") ||
+				strings.HasPrefix(variable, "AWS_")
 			require.True(t, known, "%s has no setting %s", name, variable)
 			require.Empty(t, config.Misspelt([]string{variable + "="}))
 		}

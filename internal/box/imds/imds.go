@@ -31,8 +31,8 @@ const (
 	// Timeout of one request. The service is on the host.
 	Timeout = 2 * time.Second
 
-	tokenPath   = "/latest/api/token" //nolint:gosec // the path, not a token
-	tokenHeader = "X-aws-ec2-metadata-token"
+	tokenPath   = "/latest/api/token"        //nolint:gosec // the path, not a token
+	tokenHeader = "X-aws-ec2-metadata-token" //nolint:gosec // the header, not a token
 	ttlHeader   = "X-aws-ec2-metadata-token-ttl-seconds"
 	// renewAt is the part of a token's life after which the next request gets a new one.
 	renewAt = 0.8

@@ -55,7 +55,7 @@ func restrictFiles() error {
 		return fmt.Errorf("its root: %w", err)
 	}
 	defer func() { _ = unix.Close(root) }()
-	below := unix.LandlockPathBeneathAttr{Allowed_access: readRights, Parent_fd: int32(root)}
+	below := unix.LandlockPathBeneathAttr{Allowed_access: readRights, Parent_fd: int32(root)} //nolint:gosec // a descriptor
 	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, set, unix.LANDLOCK_RULE_PATH_BENEATH,
 		uintptr(unsafe.Pointer(&below)), 0, 0, 0); errno != 0 {
 		return fmt.Errorf("a rule: %w", errno)

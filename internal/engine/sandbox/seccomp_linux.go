@@ -71,6 +71,6 @@ func filterCalls() error {
 	for i, in := range program {
 		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	of := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	of := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // of a constant length
 	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&of)), 0, 0)
 }
