@@ -1,8 +1,6 @@
 package activities
 
 import (
-	"context"
-
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
 )
@@ -50,23 +48,6 @@ type InstanceState struct {
 type WatchInput struct {
 	AgentID    string `json:"agent_id"`
 	InstanceID string `json:"instance_id"`
-}
-
-// InstanceSteps is the contract of the struct Instances (see instances_ec2.go):
-//
-//	ChooseCandidates(ctx, ChooseInput) (*ChooseResult, error)   pure choice over facts read from Postgres (local activity)
-//	LaunchInstance(ctx, LaunchInput) (*LaunchResult, error)     launch.* faults; token = hash(replica/pool/mode); frozen request
-//	AwaitUp(ctx, UpInput) (*InstanceState, error)               launch.not_running until it passes its checks; launch.instance_gone
-//	AwaitGone(ctx, WatchInput) (*InstanceState, error)          launch.not_running until it stopped or ended; marks it retired when it ended
-//	RetireInstance(ctx, WatchInput) error                       refuses a primary (roles.is_primary); terminates, marks retired
-//	RecordPool(ctx, PoolOutcome) error                          local; remembers success or failure of a pool with back-off
-type InstanceSteps interface {
-	ChooseCandidates(ctx context.Context, in ChooseInput) (*ChooseResult, error)
-	LaunchInstance(ctx context.Context, in LaunchInput) (*LaunchResult, error)
-	AwaitUp(ctx context.Context, in UpInput) (*InstanceState, error)
-	AwaitGone(ctx context.Context, in WatchInput) (*InstanceState, error)
-	RetireInstance(ctx context.Context, in WatchInput) error
-	RecordPool(ctx context.Context, in PoolOutcome) error
 }
 
 // PoolOutcome is how a launch in a pool went.

@@ -79,8 +79,6 @@ type Instances struct {
 	Slots Slots            // for local steps that wait for EC2
 }
 
-var _ InstanceSteps = (*Instances)(nil)
-
 func (i *Instances) now() time.Time {
 	if i.Now == nil {
 		return time.Now()

@@ -48,9 +48,6 @@ func PromotionID(replicaID string) string { return "promotion/" + replicaID }
 // RemovalID is the id of the workflow that ends what a removed agent leaves.
 func RemovalID(agentID string) string { return "removal/" + agentID }
 
-// AdoptionID is the id of the workflow that finds out whose an instance is.
-func AdoptionID(instanceID string) string { return "adoption/" + instanceID }
-
 // operationKind is the kind of operation that an id names, "" for none.
 func operationKind(operationID string) string {
 	kind, _, _ := strings.Cut(operationID, "/")

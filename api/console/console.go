@@ -76,9 +76,6 @@ func refuse(w http.ResponseWriter) {
 		`{"code":"request.no_such_route","error":"There is no such path."}`+"\n") // the caller may have gone
 }
 
-// Built says whether the program contains a built console.
-func Built() bool { return isFile(embedded, "dist/index.html") }
-
 func isFile(files fs.FS, name string) bool {
 	info, err := fs.Stat(files, name)
 	return err == nil && !info.IsDir()

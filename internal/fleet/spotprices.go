@@ -16,9 +16,6 @@ import (
 // Product is what an instance runs if nothing else is known: prices differ by operating system.
 const Product = "Linux/UNIX"
 
-// HistorySpan is how far back EC2 knows spot prices.
-const HistorySpan = 90 * 24 * time.Hour
-
 // SpotPriceQuery selects spot prices. Empty lists select everything.
 type SpotPriceQuery struct {
 	InstanceTypes []string

@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // Name is the instrumentation scope of spans that this program makes itself.
@@ -101,9 +100,6 @@ func (t *Tracing) Close(ctx context.Context) error {
 	}
 	return t.provider.Shutdown(ctx)
 }
-
-// Provider is where instrumentation gets its tracers.
-func (t *Tracing) Provider() trace.TracerProvider { return t.provider }
 
 // Propagator is how a trace crosses processes: the W3C's traceparent. Baggage is left
 // out: tenants would fill it.

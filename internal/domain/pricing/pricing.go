@@ -60,15 +60,6 @@ func (u USD) String() string {
 // dollars per hour.
 func (u USD) Valid() bool { return u >= MinPrice && u <= MaxPrice }
 
-// SavingsPercent is how much cheaper spot is, with two digits. Without an
-// on-demand price nothing is said.
-func SavingsPercent(spot, onDemand USD) (percent float64, known bool) {
-	if onDemand <= 0 {
-		return 0, false
-	}
-	return math.Round(float64(onDemand-spot)/float64(onDemand)*1e4) / 1e2, true
-}
-
 // BucketSize is the grain of the truth about prices.
 const BucketSize = 5 * time.Minute
 

@@ -9,7 +9,6 @@ import (
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/pricing"
-	"spotkeeper/internal/domain/replica"
 )
 
 func at(s string) time.Time {
@@ -38,18 +37,6 @@ func TestPricesInRange(t *testing.T) {
 	}
 	require.Equal(t, "0.012500", pricing.FromFloat(0.0125).String())
 	require.Equal(t, "-1.500000", pricing.FromFloat(-1.5).String())
-}
-
-func TestSavingsPercent(t *testing.T) {
-	t.Parallel()
-
-	percent, known := pricing.SavingsPercent(pricing.FromFloat(0.0125), pricing.FromFloat(0.0416))
-	require.True(t, known)
-	require.InDelta(t, 69.95, percent, 1e-9)
-	percent, _ = pricing.SavingsPercent(pricing.FromFloat(0.05), pricing.FromFloat(0.0416))
-	require.InDelta(t, -20.19, percent, 1e-9)
-	_, known = pricing.SavingsPercent(pricing.FromFloat(0.0125), 0)
-	require.False(t, known, "nothing is saved against an unknown price")
 }
 
 func TestBucket(t *testing.T) {
@@ -99,7 +86,7 @@ func TestPrioritiesAndConfidence(t *testing.T) {
 	t.Parallel()
 
 	order := []pricing.Source{pricing.Primary, pricing.ReplicaAutomatic, pricing.ReplicaManual, pricing.Collector,
-		pricing.Interpolated, "somebody"}
+		pricing.Interpolated, "unknown"}
 	for i := range order[1:] {
 		require.Greater(t, order[i].Priority(), order[i+1].Priority())
 	}
@@ -108,17 +95,10 @@ func TestPrioritiesAndConfidence(t *testing.T) {
 		pricing.ReplicaAutomatic: 0.95,
 		pricing.ReplicaManual:    0.95,
 		pricing.Interpolated:     0.70,
-		"somebody":               0.50,
+		"unknown":                0.50,
 	} {
 		require.InDelta(t, confidence, source.Confidence(), 1e-9, source)
 	}
-	require.False(t, pricing.Interpolated.Measured())
-	require.True(t, pricing.Collector.Measured())
-	require.Equal(t, pricing.Primary, pricing.SourceOf(true, replica.Manual))
-	require.Equal(t, pricing.ReplicaAutomatic, pricing.SourceOf(false, replica.Rebalance))
-	require.Equal(t, pricing.ReplicaAutomatic, pricing.SourceOf(false, replica.Termination))
-	require.Equal(t, pricing.ReplicaManual, pricing.SourceOf(false, replica.Manual))
-	require.Equal(t, pricing.ReplicaManual, pricing.SourceOf(false, ""))
 }
 
 func TestVerdicts(t *testing.T) {

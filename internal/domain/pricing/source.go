@@ -1,7 +1,5 @@
 package pricing
 
-import "spotkeeper/internal/domain/replica"
-
 // Source says who told a price.
 type Source string
 
@@ -35,9 +33,6 @@ func (s Source) Priority() int {
 	}
 }
 
-// Measured says that the price was measured.
-func (s Source) Measured() bool { return s.Priority() > Interpolated.Priority() }
-
 // Confidence is how far a price from the source is trusted, 0 to 1. What was
 // interpolated is as good as its method; see Gap.
 func (s Source) Confidence() float64 {
@@ -50,19 +45,5 @@ func (s Source) Confidence() float64 {
 		return 0.70
 	default:
 		return 0.50
-	}
-}
-
-// SourceOf returns the source that an instance is by the part it plays: the
-// primary, or a replica of some kind. An instance that was replaced, or that we
-// do not know, saw a price too, and has the least say of those who live there.
-func SourceOf(isPrimary bool, kind replica.Kind) Source {
-	switch {
-	case isPrimary:
-		return Primary
-	case kind.Emergency():
-		return ReplicaAutomatic
-	default:
-		return ReplicaManual
 	}
 }

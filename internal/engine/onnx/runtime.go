@@ -11,7 +11,7 @@ import (
 
 // Runtime is the loaded library. A process has one: the library's environment
 // is global, so the first path that loads is kept until the process ends.
-type Runtime struct{ version string }
+type Runtime struct{}
 
 var (
 	loading sync.Mutex
@@ -36,9 +36,6 @@ func Open(path string) (*Runtime, error) {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
 		return nil, Off.Wrap(err, "onnx off: the library at %s cannot be loaded", path)
 	}
-	loaded = &Runtime{version: ort.GetVersion()}
+	loaded = &Runtime{}
 	return loaded, nil
 }
-
-// Version is the library's own.
-func (r *Runtime) Version() string { return r.version }

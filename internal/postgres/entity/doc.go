@@ -14,9 +14,7 @@ func MappedTables() []any {
 		Pause{},
 		Sink{},
 		EndedSession{},
-		JobRun{},
 		ModelSession{},
 		ModelFile{},
-		MonthSavings{},
 	}
 }
