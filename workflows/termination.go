@@ -156,7 +156,8 @@ func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 			wait = max(moments[0].Sub(workflow.Now(ctx)), 0)
 		}
 		seen := t.nudges
-		nudged, err := steps.AwaitWithin(ctx, wait, func() bool { return t.nudges != seen })
+		nudged, err := steps.AwaitWithin(ctx, wait, "look for a successor of "+t.in.InstanceID+" again",
+			func() bool { return t.nudges != seen })
 		if err != nil {
 			return err
 		}
@@ -219,10 +220,11 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	if t.facts.Launcher == agent.ByAgent {
 		t.addStep(ctx, "watch "+t.in.InstanceID, stepDropped, "its account is the agent's")
 		t.flush(ctx)
-		return workflow.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0))
+		return steps.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0), "the deadline of "+t.in.InstanceID)
 	}
 	t.enterPhase(ctx, "waiting_for_aws", "%s runs until AWS takes it", t.in.InstanceID)
-	if err := workflow.Sleep(ctx, max(n.Deadline.Add(takenAfter).Sub(workflow.Now(ctx)), 0)); err != nil {
+	if err := steps.Sleep(ctx, max(n.Deadline.Add(takenAfter).Sub(workflow.Now(ctx)), 0),
+		"until AWS should have taken "+t.in.InstanceID); err != nil {
 		return err
 	}
 	var seen activities.InstanceState
