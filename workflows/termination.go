@@ -31,6 +31,8 @@ type TerminationInput struct {
 type TerminationResult struct {
 	Outcome interruption.Outcome `json:"outcome"`
 	Left    time.Duration        `json:"left"` // before the deadline, when it was decided
+	// LeftText is Left for readers of the Temporal UI, which shows a Duration in nanoseconds.
+	LeftText string `json:"left_text,omitempty"`
 }
 
 // Termination is what operators see of a lost instance, and its aftercare: it wakes the
@@ -115,7 +117,7 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 		Phase:   "done",
 		Summary: o.NewPrimary + " took over from " + t.in.InstanceID,
 	})
-	return &TerminationResult{Outcome: o, Left: left}, nil
+	return &TerminationResult{Outcome: o, Left: left, LeftText: left.Round(time.Millisecond).String()}, nil
 }
 
 // addOpening writes what the door of the notice did, with its moments.
