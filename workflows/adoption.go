@@ -86,7 +86,8 @@ func (a *adoptionRun) run(ctx workflow.Context) (*AdoptionResult, error) {
 			return &AdoptionResult{Cause: found.Cause}, nil
 		}
 		a.show(ctx, found)
-		if _, err := workflow.AwaitWithTimeout(ctx, wait, func() bool { return a.news }); err != nil {
+		what := "ask EC2 about " + a.in.InstanceID + " again"
+		if _, err := steps.AwaitKeepingTimer(ctx, wait, what, func() bool { return a.news }); err != nil {
 			return nil, err
 		}
 	}

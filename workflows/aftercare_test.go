@@ -53,6 +53,7 @@ func TestTerminationCaresForWhatAFailoverLeaves(t *testing.T) {
 	res, err := w.terminate(t)
 	require.NoError(t, err)
 	require.Equal(t, interruption.NoticeLead, res.Left)
+	require.Equal(t, "2m0s", res.LeftText, "the Temporal UI shows the other one in nanoseconds")
 	require.Equal(t, 1, w.post.nudged("switch/cmd"), "the switch reads that it is called off")
 	require.Equal(t, 1, w.post.nudged("replica/r1"))
 	require.True(t, w.pages.has("notice durable", "done"))

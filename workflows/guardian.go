@@ -195,7 +195,7 @@ func (g *guardian) attempt(ctx workflow.Context) {
 	workflow.GetLogger(ctx).Warn("reconcile failed", "agent_id", g.in.AgentID, "error", err, "again_in", pause)
 	g.inFlight++
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		_ = workflow.Sleep(ctx, pause) // a cancelled run looks again at once and ends
+		_ = steps.Sleep(ctx, pause, "reconcile again after a failure") // a cancelled run looks again at once and ends
 		g.inFlight--
 		g.touches++
 		g.dirty = true
@@ -224,7 +224,7 @@ func (g *guardian) waitForMessages(ctx workflow.Context) (bool, error) {
 		grace = minGrace
 	}
 	seen := g.touches
-	return steps.AwaitWithin(ctx, grace, func() bool { return g.touches != seen || !g.atRest(ctx) })
+	return steps.AwaitWithin(ctx, grace, "end unless a message comes", func() bool { return g.touches != seen || !g.atRest(ctx) })
 }
 
 // isContinueAsNewDue says whether the history is long enough to continue as new.

@@ -43,7 +43,7 @@ func (g *guardian) onNotice(ctx workflow.Context, in NoticeInput, _ string) (*No
 	}
 	if in.Wait > 0 && answer.Status == NoticeInProgress {
 		over := func() bool { return settled() || g.outcome(in.InstanceID).Result == interruption.Lost || g.leaving }
-		if _, err := steps.AwaitWithin(ctx, in.Wait, over); err != nil {
+		if _, err := steps.AwaitWithin(ctx, in.Wait, "answer the notice of "+in.InstanceID+" at the latest", over); err != nil {
 			return nil, err
 		}
 		answer.settle(g.outcome(in.InstanceID))

@@ -180,8 +180,8 @@ func (r *replicaRun) refresh(ctx workflow.Context) error {
 
 // await waits until the condition holds, so long at most, and says whether it does. It
 // reads the row again when news comes, and returns early when the replica is over or
-// its agent gave it up.
-func (r *replicaRun) await(ctx workflow.Context, limit time.Duration, met func() bool) (bool, error) {
+// its agent gave it up. The summary is what operators read at the timer.
+func (r *replicaRun) await(ctx workflow.Context, limit time.Duration, summary string, met func() bool) (bool, error) {
 	until := workflow.Now(ctx).Add(limit)
 	for {
 		if err := r.refresh(ctx); err != nil || r.isOver() {
@@ -189,7 +189,8 @@ func (r *replicaRun) await(ctx workflow.Context, limit time.Duration, met func()
 		}
 		left := max(until.Sub(workflow.Now(ctx)), 0)
 		r.fresh = false
-		if _, err := steps.AwaitWithin(ctx, left, func() bool { return met() || r.stale || r.refused != nil }); err != nil {
+		over := func() bool { return met() || r.stale || r.refused != nil }
+		if _, err := steps.AwaitWithin(ctx, left, summary, over); err != nil {
 			return false, err
 		}
 		if !r.stale {
@@ -220,8 +221,8 @@ func (r *replicaRun) wait(ctx workflow.Context) error {
 			r.enterPhase(ctx, "backing_off",
 				"the launch waits %s, because former ones failed or many notices come first", pause.Round(time.Second))
 		}
-		if _, err := r.await(ctx, pause, func() bool { return r.instanceID != "" }); err != nil || r.isOver() ||
-			r.refused != nil {
+		_, err := r.await(ctx, pause, "the launch waits", func() bool { return r.instanceID != "" })
+		if err != nil || r.isOver() || r.refused != nil {
 			return cmp.Or(err, r.refusal())
 		}
 		if err := r.read(ctx); err != nil {

@@ -253,8 +253,8 @@ func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 	asked := false // whether the launch could not be taken over since the row was read
 	for {
 		left := until.Sub(workflow.Now(ctx))
-		_, err := r.await(ctx, min(left,
-			roles.StallAfter), func() bool { return r.instanceID != "" || r.row.Overdue() && !asked })
+		_, err := r.await(ctx, min(left, roles.StallAfter), "look whether the agent has launched",
+			func() bool { return r.instanceID != "" || r.row.Overdue() && !asked })
 		switch {
 		case err != nil || r.isOver():
 			return err

@@ -48,8 +48,8 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 			policy.ScheduleToCloseTimeout = silentAfter
 		}
 		answer := r.startPoll(ctx, policy, summary)
-		intime, err := r.await(ctx,
-			r.deadline.Sub(workflow.Now(ctx)), func() bool { return answer.IsReady() || r.ready })
+		intime, err := r.await(ctx, r.deadline.Sub(workflow.Now(ctx)), r.instanceID+" must be ready by now",
+			func() bool { return answer.IsReady() || r.ready })
 		switch {
 		case err != nil || r.isOver() || r.ready:
 			return err
@@ -75,7 +75,7 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 			return refusal
 		}
 		r.addStep(ctx, summary, stepFailed, "asking again in %s: %s", pause, steps.Sentence(refusal))
-		if _, err := r.await(ctx, pause, func() bool { return r.ready }); err != nil || r.isOver() {
+		if _, err := r.await(ctx, pause, "ask about "+r.instanceID+" again", func() bool { return r.ready }); err != nil || r.isOver() {
 			return err
 		}
 	}
@@ -143,7 +143,7 @@ func (r *replicaRun) awaitNews(ctx workflow.Context) error {
 	r.fresh = false
 	came := func() bool { return r.stale || r.refused != nil }
 	if left := r.row.HoldLeft; left > 0 {
-		_, err := steps.AwaitWithin(ctx, max(left, time.Second), came)
+		_, err := steps.AwaitWithin(ctx, max(left, time.Second), "the end of the hold of "+r.instanceID, came)
 		return err
 	}
 	return workflow.Await(ctx, came)

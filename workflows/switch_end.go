@@ -65,7 +65,7 @@ func (s *switchRun) endOld(ctx workflow.Context, change *activities.SwitchChange
 	}
 	keep := max(change.KeepLeft, 0)
 	s.enterSwitchPhase(ctx, switching.Retiring, "ending %s in %s", old, keep)
-	if err := workflow.Sleep(ctx, keep); err != nil {
+	if err := steps.Sleep(ctx, keep, old+" lives on for "+keep.String()); err != nil {
 		return err
 	}
 	var instances *activities.Instances
@@ -122,7 +122,7 @@ func (s *switchRun) yieldToFailover(ctx workflow.Context) (*SwitchStatus, error)
 		s.enterPhase(ctx, string(switching.Abandoned), "called off: %s", why)
 	}
 	for s.awaitsFailover() {
-		if _, err := steps.AwaitWithin(ctx, switchLook, func() bool { return s.news }); err != nil {
+		if _, err := steps.AwaitWithin(ctx, switchLook, "look what the failover took", func() bool { return s.news }); err != nil {
 			return nil, err
 		}
 		if err := s.read(ctx); err != nil {

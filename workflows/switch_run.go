@@ -173,22 +173,22 @@ func (s *switchRun) await(ctx workflow.Context) error {
 	case s.status.Phase == "":
 		s.enterSwitchPhase(ctx, switching.Launching, "launching towards %s %s", f.Target.Mode, f.Target.PoolID)
 	}
-	return s.waitFor(ctx, switchLook, func() bool { return s.news || s.cancelled })
+	return s.waitFor(ctx, switchLook, "look at the rows again", func() bool { return s.news || s.cancelled })
 }
 
 // pause waits before a step that was refused is tried again.
 func (s *switchRun) pause(ctx workflow.Context, d time.Duration) error {
 	s.flush(ctx)
-	return s.waitFor(ctx, d, func() bool { return s.cancelled })
+	return s.waitFor(ctx, d, "try the refused step again", func() bool { return s.cancelled })
 }
 
 // waitFor waits, and fails with switch.never_ready when the time of the switch is over.
-func (s *switchRun) waitFor(ctx workflow.Context, d time.Duration, until func() bool) error {
+func (s *switchRun) waitFor(ctx workflow.Context, d time.Duration, summary string, until func() bool) error {
 	left := s.deadline.Sub(workflow.Now(ctx))
 	if left <= 0 {
 		return switching.NeverReady.New("no instance was ready within %s", s.limit)
 	}
-	if _, err := steps.AwaitWithin(ctx, min(d, left), until); err != nil {
+	if _, err := steps.AwaitWithin(ctx, min(d, left), summary, until); err != nil {
 		return err
 	}
 	return s.checkNotCancelled(ctx)

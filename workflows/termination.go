@@ -31,6 +31,8 @@ type TerminationInput struct {
 type TerminationResult struct {
 	Outcome interruption.Outcome `json:"outcome"`
 	Left    time.Duration        `json:"left"` // before the deadline, when it was decided
+	// LeftText is Left for readers of the Temporal UI, which shows a Duration in nanoseconds.
+	LeftText string `json:"left_text,omitempty"`
 }
 
 // Termination is what operators see of a lost instance, and its aftercare: it wakes the
@@ -115,7 +117,7 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 		Phase:   "done",
 		Summary: o.NewPrimary + " took over from " + t.in.InstanceID,
 	})
-	return &TerminationResult{Outcome: o, Left: left}, nil
+	return &TerminationResult{Outcome: o, Left: left, LeftText: left.Round(time.Millisecond).String()}, nil
 }
 
 // addOpening writes what the door of the notice did, with its moments.
@@ -156,7 +158,8 @@ func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 			wait = max(moments[0].Sub(workflow.Now(ctx)), 0)
 		}
 		seen := t.nudges
-		nudged, err := steps.AwaitWithin(ctx, wait, func() bool { return t.nudges != seen })
+		nudged, err := steps.AwaitWithin(ctx, wait, "look for a successor of "+t.in.InstanceID+" again",
+			func() bool { return t.nudges != seen })
 		if err != nil {
 			return err
 		}
@@ -219,10 +222,11 @@ func (t *terminationRun) aftercare(ctx workflow.Context) error {
 	if t.facts.Launcher == agent.ByAgent {
 		t.addStep(ctx, "watch "+t.in.InstanceID, stepDropped, "its account is the agent's")
 		t.flush(ctx)
-		return workflow.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0))
+		return steps.Sleep(ctx, max(n.Deadline.Sub(workflow.Now(ctx)), 0), "the deadline of "+t.in.InstanceID)
 	}
 	t.enterPhase(ctx, "waiting_for_aws", "%s runs until AWS takes it", t.in.InstanceID)
-	if err := workflow.Sleep(ctx, max(n.Deadline.Add(takenAfter).Sub(workflow.Now(ctx)), 0)); err != nil {
+	if err := steps.Sleep(ctx, max(n.Deadline.Add(takenAfter).Sub(workflow.Now(ctx)), 0),
+		"until AWS should have taken "+t.in.InstanceID); err != nil {
 		return err
 	}
 	var seen activities.InstanceState

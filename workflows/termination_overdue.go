@@ -37,7 +37,8 @@ func (t *terminationRun) awaitTaken(ctx workflow.Context, watch activities.Watch
 			wait = max(t.facts.Notice.Deadline.Add(overdue).Sub(workflow.Now(ctx)), 0)
 		}
 		nudges := t.nudges
-		if _, err := steps.AwaitWithin(ctx, wait, func() bool { return gone.IsReady() || t.nudges != nudges }); err != nil {
+		if _, err := steps.AwaitWithin(ctx, wait, "watch whether AWS takes "+t.in.InstanceID,
+			func() bool { return gone.IsReady() || t.nudges != nudges }); err != nil {
 			return false, err
 		}
 		if gone.IsReady() {

@@ -25,6 +25,8 @@ type target struct {
 	TokenFile string `json:"token_file,omitempty" yaml:"token_file,omitempty"`
 	Token     string `json:"-" yaml:"token,omitempty"`
 	Client    string `json:"client,omitempty" yaml:"client,omitempty"`
+	// Drills are the agents, by id or name, that `drill` may be used on.
+	Drills []string `json:"drills,omitempty" yaml:"drills,omitempty"`
 }
 
 // environment is what may be set instead of flags.
@@ -38,11 +40,11 @@ type environment struct {
 // local is where `make run` listens.
 const local = "http://127.0.0.1:5000"
 
-// How long the API may take. A termination notice is the longest request, and no
-// command sends one.
+// How long the API may take. A termination notice is the longest request: its answer
+// waits for a successor for up to twenty seconds.
 const (
 	dialWithin   = 5 * time.Second
-	headerWithin = 20 * time.Second
+	headerWithin = 30 * time.Second
 )
 
 // resolve merges flags, environment and context, in this order of preference.
@@ -66,9 +68,12 @@ func (p *program) resolve() (target, error) {
 		Token:     e.Token,
 		Client:    cmp.Or(p.target.Client, chosen.Client),
 	}
-	// A token goes to the server that it was given for: that of a context to no other.
-	if t.Token == "" && t.TokenFile == "" && t.Server == strings.TrimSuffix(chosen.Server, "/") {
-		t.Token, t.TokenFile = chosen.Token, chosen.TokenFile
+	// Tokens and marks go with the server that they were given for: those of a context with no other.
+	if own := t.Server == strings.TrimSuffix(chosen.Server, "/"); own {
+		t.Drills = chosen.Drills
+		if t.Token == "" && t.TokenFile == "" {
+			t.Token, t.TokenFile = chosen.Token, chosen.TokenFile
+		}
 	}
 	if p.target.TokenFile != "" || t.Token == "" && t.TokenFile != "" {
 		content, err := os.ReadFile(t.TokenFile)

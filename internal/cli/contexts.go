@@ -102,13 +102,14 @@ func (p *program) contexts() *cobra.Command {
 				return err
 			}
 			return p.print(c, known.Contexts, func(t *table) {
-				t.row("", "NAME", "SERVER", "CLIENT")
+				t.row("", "NAME", "SERVER", "CLIENT", "DRILLS")
 				for _, name := range slices.Sorted(maps.Keys(known.Contexts)) {
 					mark := " "
 					if name == known.Current {
 						mark = "*"
 					}
-					t.row(mark, name, known.Contexts[name].Server, known.Contexts[name].Client)
+					t.row(mark, name, known.Contexts[name].Server, known.Contexts[name].Client,
+						strings.Join(known.Contexts[name].Drills, ","))
 				}
 			})
 		}}
@@ -145,6 +146,7 @@ func (p *program) changeContexts(name string, change func(*contexts)) error {
 // that neither the list of processes nor the shell's history shows it.
 func (p *program) setContext() *cobra.Command {
 	stdin := false
+	var drills []string
 	set := &cobra.Command{Use: "set NAME", Short: "Add or replace a context, and use it", Args: cobra.ExactArgs(1),
 		Example: "  spotkeeper context set prod --server https://spotkeeper.example.com --token-stdin < token",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -158,6 +160,9 @@ func (p *program) setContext() *cobra.Command {
 			}
 			if c.Flags().Changed("client") {
 				t.Client = p.target.Client
+			}
+			if c.Flags().Changed("drills") {
+				t.Drills = drills
 			}
 			if t.Server == "" {
 				return errors.New("say with --server where the API is")
@@ -176,6 +181,7 @@ func (p *program) setContext() *cobra.Command {
 			return p.saveContexts(known)
 		}}
 	set.Flags().BoolVar(&stdin, "token-stdin", false, "read the token from standard input")
+	set.Flags().StringSliceVar(&drills, "drills", nil, "the agents that drills may be made on, by id or name")
 	return set
 }
 

@@ -42,6 +42,14 @@ func (b *books) InUse(context.Context) ([]activities.TypeInRegion, error) { retu
 
 func (b *books) Fitting(context.Context) ([]activities.TypeInRegion, error) { return nil, b.fail }
 
+func (b *books) ProductsInUse(context.Context) ([]activities.ProductInRegion, error) {
+	return nil, b.fail
+}
+
+func (b *books) VolumesInUse(context.Context) ([]activities.VolumeInRegion, error) {
+	return nil, b.fail
+}
+
 func (b *books) Deduplicate(context.Context, func()) (activities.PricesDeduplicated, error) {
 	return activities.PricesDeduplicated{Processed: 7, New: 2, Duplicates: 5}, b.fail
 }

@@ -126,7 +126,7 @@ func ModelRollout(ctx workflow.Context, in Input) (*Progress, error) {
 		if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 			return nil, err
 		}
-		if err := workflow.Sleep(ctx, time.Second); err != nil {
+		if err := steps.Sleep(ctx, time.Second, "end once no answer is on its way"); err != nil {
 			return nil, err
 		}
 	}

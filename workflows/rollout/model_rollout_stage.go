@@ -167,8 +167,8 @@ func (r *rollout) wait(ctx workflow.Context, s mlmodel.Stage) error {
 		d = s.Every()
 	}
 	if d > 0 || len(r.queue) > 0 {
-		if _, err := workflow.AwaitWithTimeout(ctx,
-			d, func() bool { return len(r.queue) > 0 || r.nudged }); err != nil {
+		if _, err := steps.AwaitKeepingTimer(ctx, d, "look at the guards of "+string(s.Phase),
+			func() bool { return len(r.queue) > 0 || r.nudged }); err != nil {
 			return err
 		}
 	}

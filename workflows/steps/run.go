@@ -24,12 +24,24 @@ func RunActivity(
 }
 
 // AwaitWithin waits until the condition holds, so long at most, and says whether it
-// does. It takes its timer back, because a timer that fires for nothing costs a
-// workflow task.
-func AwaitWithin(ctx workflow.Context, limit time.Duration, met func() bool) (bool, error) {
+// does. The summary is what operators read at its timer in the Temporal UI. It takes its
+// timer back, because a timer that fires for nothing costs a workflow task.
+func AwaitWithin(ctx workflow.Context, limit time.Duration, summary string, met func() bool) (bool, error) {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()
-	return workflow.AwaitWithTimeout(ctx, limit, met)
+	return AwaitKeepingTimer(ctx, limit, summary, met)
+}
+
+// AwaitKeepingTimer is AwaitWithin that leaves its timer to fire. New code uses AwaitWithin:
+// taking the timer back is a command, which the recorded histories of its callers lack.
+func AwaitKeepingTimer(ctx workflow.Context, limit time.Duration, summary string, met func() bool) (bool, error) {
+	timer := workflow.TimerOptions{Summary: summary}
+	return workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: limit, TimerOptions: timer}, met)
+}
+
+// Sleep waits. The summary is what operators read at its timer in the Temporal UI.
+func Sleep(ctx workflow.Context, d time.Duration, summary string) error {
+	return workflow.NewTimerWithOptions(ctx, d, workflow.TimerOptions{Summary: summary}).Get(ctx, nil)
 }
 
 // TrySendMessage sends a message that carries no fact, inside the workflow task. A message

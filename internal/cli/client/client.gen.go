@@ -392,6 +392,24 @@ func (e LaunchAnswerState) Valid() bool {
 	}
 }
 
+// Defines values for LeftOverRequestAction.
+const (
+	LeftOverRequestActionEnd  LeftOverRequestAction = "end"
+	LeftOverRequestActionKeep LeftOverRequestAction = "keep"
+)
+
+// Valid indicates whether the value is a known member of the LeftOverRequestAction enum.
+func (e LeftOverRequestAction) Valid() bool {
+	switch e {
+	case LeftOverRequestActionEnd:
+		return true
+	case LeftOverRequestActionKeep:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NoticeItemDoor.
 const (
 	NoticeItemDoorDescribe    NoticeItemDoor = "describe"
@@ -967,6 +985,20 @@ type Check struct {
 	Result string `json:"result"`
 }
 
+// Comparison defines model for Comparison.
+type Comparison struct {
+	Agree int `json:"agree"`
+
+	// Errors how many failed
+	//
+	// Examples: 0
+	Errors    int     `json:"errors"`
+	LiveMoves int     `json:"live_moves"`
+	Moves     int     `json:"moves"`
+	Pairs     int     `json:"pairs"`
+	Regret    float32 `json:"regret"`
+}
+
 // Error Every answer from 400 on. Some codes have members of their own beside these.
 type Error struct {
 	// Code What went wrong, as <domain>.<reason>. It does not change; the sentence may.
@@ -977,6 +1009,41 @@ type Error struct {
 
 	// Error One sentence for people.
 	Error string `json:"error"`
+}
+
+// Guards defines model for Guards.
+type Guards struct {
+	ErrorRate           float32 `json:"error_rate"`
+	FailedFailovers     int     `json:"failed_failovers"`
+	MinDecisions        int     `json:"min_decisions"`
+	SpendPercent        float32 `json:"spend_percent"`
+	SwitchesPerAgentDay float32 `json:"switches_per_agent_day"`
+}
+
+// Measure defines model for Measure.
+type Measure struct {
+	// Agents agents, or how many there are
+	Agents int `json:"agents"`
+
+	// Decisions how many decisions
+	//
+	// Examples: 1440
+	Decisions int `json:"decisions"`
+
+	// Errors how many failed
+	//
+	// Examples: 0
+	Errors          int     `json:"errors"`
+	FailedFailovers int     `json:"failed_failovers"`
+	Reference       float32 `json:"reference"`
+
+	// Spend what was spent, in USD
+	//
+	// Examples: 9.12
+	Spend float32 `json:"spend"`
+
+	// Switches switches, or how many there are
+	Switches int `json:"switches"`
 }
 
 // NoticeAnswer defines model for NoticeAnswer.
@@ -1025,6 +1092,16 @@ type NoticeAnswerKind string
 
 // NoticeAnswerResult how it ended
 type NoticeAnswerResult string
+
+// Readings defines model for Readings.
+type Readings struct {
+	Gone   *bool      `json:"gone,omitempty"`
+	Group  Measure    `json:"group"`
+	Others Measure    `json:"others"`
+	Shadow Comparison `json:"shadow"`
+	Since  Time       `json:"since"`
+	Span   int        `json:"span"`
+}
 
 // Requirements defines model for Requirements.
 type Requirements struct {
@@ -1101,6 +1178,25 @@ type Target struct {
 	PoolId *string `json:"pool_id,omitempty"`
 }
 
+// Time defines model for Time.
+type Time = map[string]interface{}
+
+// TimelineEntry defines model for TimelineEntry.
+type TimelineEntry struct {
+	// At when it happened
+	At Time `json:"at"`
+
+	// Detail what was found
+	//
+	// Examples: the image is available
+	Detail string `json:"detail"`
+
+	// Phase what an operation does now
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
+}
+
 // Unproven defines model for Unproven.
 type Unproven struct {
 	// Cause waiting, no_account, role_refused, not_found, not_running, other_account, other_client, no_mark, tag_refused or unanswered
@@ -1113,6 +1209,40 @@ type Unproven struct {
 
 	// Repair what to do about it
 	Repair string `json:"repair"`
+}
+
+// Validation defines model for Validation.
+type Validation struct {
+	// Decisions how many decisions
+	//
+	// Examples: 1440
+	Decisions               int     `json:"decisions"`
+	MicrosecondsPerDecision float32 `json:"microseconds_per_decision"`
+
+	// NeverTotal what never switching would have cost, in USD
+	//
+	// Examples: 31.2
+	NeverTotal float32 `json:"never_total"`
+	RulesTotal float32 `json:"rules_total"`
+
+	// Runner what runs the model: onnx, python or rules
+	//
+	// Examples: onnx
+	Runner string `json:"runner"`
+
+	// SessionId id of an uploaded model
+	//
+	// Examples: 6b1f2a3c-9d8e-4f70-8a1b-2c3d4e5f6071
+	SessionId string `json:"session_id"`
+
+	// Switches switches, or how many there are
+	Switches int `json:"switches"`
+
+	// Total how many there are
+	Total float32 `json:"total"`
+
+	// Version version of the thing
+	Version string `json:"version"`
 }
 
 // Veto defines model for Veto.
@@ -2040,6 +2170,38 @@ type LaunchAnswerMode string
 // LaunchAnswerState where it stands
 type LaunchAnswerState string
 
+// LeftOverAnswer defines model for leftOverAnswer.
+type LeftOverAnswer struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	AgentId string `json:"agent_id"`
+
+	// Href address of the operation
+	//
+	// Examples: /api/operations/switch%2F0f6c2f2e
+	Href string `json:"href"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId string `json:"instance_id"`
+
+	// OperationId which carries it out
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId string `json:"operation_id"`
+}
+
+// LeftOverRequest defines model for leftOverRequest.
+type LeftOverRequest struct {
+	// Action end: it is terminated; keep: it is left to its owner
+	Action LeftOverRequestAction `json:"action"`
+}
+
+// LeftOverRequestAction end: it is terminated; keep: it is left to its owner
+type LeftOverRequestAction string
+
 // LimitsNow defines model for limitsNow.
 type LimitsNow struct {
 	CoolDownMinutes float32 `json:"cool_down_minutes"`
@@ -2619,6 +2781,29 @@ type PausesAnswer struct {
 	Pauses []PauseItem `json:"pauses"`
 }
 
+// PlanAnswer defines model for planAnswer.
+type PlanAnswer struct {
+	// Canary shares of the agents, in percent, that a new model decides for, one after another
+	Canary    []int  `json:"canary"`
+	Guards    Guards `json:"guards"`
+	Immediate bool   `json:"immediate"`
+
+	// Shadow how long its decisions are only recorded
+	//
+	// Examples: 24h0m0s
+	Shadow string `json:"shadow"`
+
+	// Step how long each canary step lasts
+	//
+	// Examples: 6h0m0s
+	Step string `json:"step"`
+
+	// Watch how long it is watched once it is live
+	//
+	// Examples: 24h0m0s
+	Watch string `json:"watch"`
+}
+
 // PoolInterruptions defines model for poolInterruptions.
 type PoolInterruptions struct {
 	// PoolId pool: an instance type in an Availability Zone
@@ -2817,6 +3002,76 @@ type RoleChangeAnswer struct {
 // RoleChangeAnswerCause why it was begun
 type RoleChangeAnswerCause string
 
+// RolloutAnswer defines model for rolloutAnswer.
+type RolloutAnswer struct {
+	// Agreement share of shadow decisions that were the live ones
+	Agreement float32 `json:"agreement"`
+
+	// Detail what was found
+	//
+	// Examples: the image is available
+	Detail string `json:"detail"`
+
+	// EndedAt when it ended; null while it runs
+	EndedAt *time.Time `json:"ended_at"`
+
+	// ErrorCode code of the failure
+	//
+	// Examples: launch.no_capacity
+	ErrorCode *string `json:"error_code,omitempty"`
+
+	// Failure why it failed
+	Failure *string `json:"failure,omitempty"`
+
+	// Kind sort of the thing
+	Kind string `json:"kind"`
+
+	// Paused whether it is paused
+	Paused bool `json:"paused"`
+
+	// Percent of the agents it decides for
+	Percent int `json:"percent"`
+
+	// Phase validating, shadow, canary, live; completed, aborted, rolled_back, refused
+	//
+	// Examples: cutting_over
+	Phase string `json:"phase"`
+
+	// Plan how the rollout goes
+	Plan PlanAnswer `json:"plan"`
+
+	// PreviousSessionId what was live before; null: the built-in rules
+	PreviousSessionId *string  `json:"previous_session_id"`
+	Readings          Readings `json:"readings"`
+
+	// SessionId id of an uploaded model
+	//
+	// Examples: 6b1f2a3c-9d8e-4f70-8a1b-2c3d4e5f6071
+	SessionId string `json:"session_id"`
+
+	// StageSince since when the present stage runs
+	StageSince *time.Time `json:"stage_since"`
+
+	// StartedAt when it began
+	StartedAt time.Time `json:"started_at"`
+
+	// StartedBy who began it
+	//
+	// Examples: operator:ann
+	StartedBy string `json:"started_by"`
+
+	// Timeline what happened, oldest first
+	Timeline []TimelineEntry `json:"timeline"`
+
+	// Validation how the trial of the model went
+	Validation *Validation `json:"validation"`
+}
+
+// RolloutsAnswer defines model for rolloutsAnswer.
+type RolloutsAnswer struct {
+	Rollouts []RolloutAnswer `json:"rollouts"`
+}
+
 // RunItem defines model for runItem.
 type RunItem struct {
 	// Attempts how often it was tried
@@ -2917,6 +3172,33 @@ type SearchResult struct {
 // SearchResultKind sort of the thing
 type SearchResultKind string
 
+// SnapshotWanted defines model for snapshotWanted.
+type SnapshotWanted struct {
+	// Action what is to be done
+	//
+	// Examples: emergency_snapshot_required
+	Action *string `json:"action,omitempty"`
+
+	// Code what it is, as a code that does not change
+	//
+	// Examples: notice.no_replica
+	Code string `json:"code"`
+
+	// Error one sentence for people
+	Error string `json:"error"`
+
+	// Message one sentence for people
+	Message *string `json:"message,omitempty"`
+
+	// OperationId which acts on the notice all the same
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId *string `json:"operation_id,omitempty"`
+
+	// Success false
+	Success *bool `json:"success,omitempty"`
+}
+
 // StateNotice defines model for stateNotice.
 type StateNotice struct {
 	// Deadline when AWS ends the instance
@@ -3009,6 +3291,65 @@ type StepAnswer struct {
 
 // StepAnswerStatus where it stands
 type StepAnswerStatus string
+
+// TerminationAnswer defines model for terminationAnswer.
+type TerminationAnswer struct {
+	// Action what is to be done
+	//
+	// Examples: terminate
+	Action string `json:"action"`
+
+	// Error one sentence for people
+	Error *string `json:"error,omitempty"`
+
+	// FailoverTimeMs from the notice to the new primary, in milliseconds
+	//
+	// Examples: 212
+	FailoverTimeMs *int `json:"failover_time_ms,omitempty"`
+
+	// Message one sentence for people
+	Message string `json:"message"`
+
+	// NewInstanceId instance that takes over
+	//
+	// Examples: i-0fedcba9876543210
+	NewInstanceId *string `json:"new_instance_id,omitempty"`
+
+	// OperationId id of an operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
+	OperationId *string `json:"operation_id,omitempty"`
+
+	// ReplicaId id of a replica
+	//
+	// Examples: 2a0f1c3e-6d0b-4a44-9d30-1b2c3d4e5f60
+	ReplicaId *string `json:"replica_id,omitempty"`
+
+	// Success whether it was done
+	Success bool `json:"success"`
+
+	// Unproven with action unproven: why no replacement is launched
+	Unproven *Unproven `json:"unproven,omitempty"`
+}
+
+// TerminationRequest defines model for terminationRequest.
+type TerminationRequest struct {
+	// DetectedAt RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given
+	DetectedAt *string `json:"detected_at,omitempty"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId *string `json:"instance_id,omitempty"`
+
+	// ReplicaId the replica to promote; by default the best
+	//
+	// Examples: 2a0f1c3e-6d0b-4a44-9d30-1b2c3d4e5f60
+	ReplicaId *string `json:"replica_id,omitempty"`
+
+	// TerminationTime RFC 3339, with or without zone and fraction; Unix seconds are taken as well, and what cannot be read counts as not given
+	TerminationTime *string `json:"termination_time,omitempty"`
+}
 
 // TypeNotConsidered defines model for typeNotConsidered.
 type TypeNotConsidered struct {
@@ -3240,8 +3581,14 @@ type CreateClientJSONRequestBody = CreateClientRequest
 // PauseMovesJSONRequestBody defines body for PauseMoves for application/json ContentType.
 type PauseMovesJSONRequestBody = AnyPauseRequest
 
+// TerminationImminentJSONRequestBody defines body for TerminationImminent for application/json ContentType.
+type TerminationImminentJSONRequestBody = TerminationRequest
+
 // ForceSwitchJSONRequestBody defines body for ForceSwitch for application/json ContentType.
 type ForceSwitchJSONRequestBody = ForceSwitchRequest
+
+// DecideLeftOverJSONRequestBody defines body for DecideLeftOver for application/json ContentType.
+type DecideLeftOverJSONRequestBody = LeftOverRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -3351,6 +3698,26 @@ type ClientInterface interface {
 	// Corresponds with GET /api/admin/events (the `StreamAllEvents` operationId).
 	StreamAllEvents(ctx context.Context, params *StreamAllEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListRollouts List rollouts, newest first
+	//
+	// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
+	ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AbortRollout End a rollout and put back what was live before it
+	//
+	// Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
+	AbortRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PromoteRollout Go on to the next stage now
+	//
+	// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
+	PromoteRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeRollout Let the stage's clock go on
+	//
+	// Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
+	ResumeRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResumeMoves Lift the pauses of all agents, of a client or of an agent, also those that others set
 	//
 	// Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
@@ -3380,6 +3747,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 	ListSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// TerminationImminentWithBody Tell that an instance is about to end, and learn the outcome
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+	TerminationImminentWithBody(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TerminationImminent Tell that an instance is about to end, and learn the outcome
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+	TerminationImminent(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ExplainAgent Say why an agent was moved, or was not, in words and numbers
 	//
 	// Corresponds with GET /api/client/agents/{agent_id}/explain (the `ExplainAgent` operationId).
@@ -3408,6 +3789,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
 	ForceSwitch(ctx context.Context, instanceId string, body ForceSwitchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideLeftOverWithBody End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+	DecideLeftOverWithBody(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideLeftOver End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+	DecideLeftOver(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamEvents Follow operations, notices and changes of roles as server-sent events
 	//
@@ -3574,6 +3969,66 @@ func (c *Client) StreamAllEvents(ctx context.Context, params *StreamAllEventsPar
 	return c.Client.Do(req)
 }
 
+// ListRollouts List rollouts, newest first
+//
+// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
+func (c *Client) ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRolloutsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AbortRollout End a rollout and put back what was live before it
+//
+// Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
+func (c *Client) AbortRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAbortRolloutRequest(c.Server, sessionId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PromoteRollout Go on to the next stage now
+//
+// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
+func (c *Client) PromoteRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPromoteRolloutRequest(c.Server, sessionId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeRollout Let the stage's clock go on
+//
+// Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
+func (c *Client) ResumeRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeRolloutRequest(c.Server, sessionId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ResumeMoves Lift the pauses of all agents, of a client or of an agent, also those that others set
 //
 // Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
@@ -3653,6 +4108,40 @@ func (c *Client) ListSchedules(ctx context.Context, reqEditors ...RequestEditorF
 	return c.Client.Do(req)
 }
 
+// TerminationImminentWithBody Tell that an instance is about to end, and learn the outcome
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+func (c *Client) TerminationImminentWithBody(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTerminationImminentRequestWithBody(c.Server, agentId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TerminationImminent Tell that an instance is about to end, and learn the outcome
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+func (c *Client) TerminationImminent(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTerminationImminentRequest(c.Server, agentId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ExplainAgent Say why an agent was moved, or was not, in words and numbers
 //
 // Corresponds with GET /api/client/agents/{agent_id}/explain (the `ExplainAgent` operationId).
@@ -3722,6 +4211,40 @@ func (c *Client) ForceSwitchWithBody(ctx context.Context, instanceId string, con
 // Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
 func (c *Client) ForceSwitch(ctx context.Context, instanceId string, body ForceSwitchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewForceSwitchRequest(c.Server, instanceId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideLeftOverWithBody End or keep an old instance that AWS announced the end of and has not taken
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+func (c *Client) DecideLeftOverWithBody(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideLeftOverRequestWithBody(c.Server, instanceId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideLeftOver End or keep an old instance that AWS announced the end of and has not taken
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+func (c *Client) DecideLeftOver(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideLeftOverRequest(c.Server, instanceId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4178,6 +4701,135 @@ func NewStreamAllEventsRequest(server string, params *StreamAllEventsParams) (*h
 	return req, nil
 }
 
+// NewListRolloutsRequest constructs an http.Request for the ListRollouts method
+func NewListRolloutsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/admin/model-rollouts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAbortRolloutRequest constructs an http.Request for the AbortRollout method
+func NewAbortRolloutRequest(server string, sessionId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/admin/model-rollouts/%s/abort", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPromoteRolloutRequest constructs an http.Request for the PromoteRollout method
+func NewPromoteRolloutRequest(server string, sessionId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/admin/model-rollouts/%s/promote", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeRolloutRequest constructs an http.Request for the ResumeRollout method
+func NewResumeRolloutRequest(server string, sessionId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/admin/model-rollouts/%s/resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewResumeMovesRequest constructs an http.Request for the ResumeMoves method
 func NewResumeMovesRequest(server string, params *ResumeMovesParams) (*http.Request, error) {
 	var err error
@@ -4350,6 +5002,53 @@ func NewListSchedulesRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewTerminationImminentRequest calls the generic TerminationImminent builder with application/json body
+func NewTerminationImminentRequest(server string, agentId string, body TerminationImminentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTerminationImminentRequestWithBody(server, agentId, "application/json", bodyReader)
+}
+
+// NewTerminationImminentRequestWithBody constructs an http.Request for the TerminationImminent method, with any body, and a specified content type
+func NewTerminationImminentRequestWithBody(server string, agentId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/agents/%s/termination-imminent", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewExplainAgentRequest constructs an http.Request for the ExplainAgent method
 func NewExplainAgentRequest(server string, agentId string) (*http.Request, error) {
 	var err error
@@ -4507,6 +5206,53 @@ func NewForceSwitchRequestWithBody(server string, instanceId string, contentType
 	}
 
 	operationPath := fmt.Sprintf("/api/client/instances/%s/force-switch", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDecideLeftOverRequest calls the generic DecideLeftOver builder with application/json body
+func NewDecideLeftOverRequest(server string, instanceId string, body DecideLeftOverJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDecideLeftOverRequestWithBody(server, instanceId, "application/json", bodyReader)
+}
+
+// NewDecideLeftOverRequestWithBody constructs an http.Request for the DecideLeftOver method, with any body, and a specified content type
+func NewDecideLeftOverRequestWithBody(server string, instanceId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "instance_id", instanceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/client/instances/%s/left-over", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5517,6 +6263,34 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/admin/events (the `StreamAllEvents` operationId).
 	StreamAllEventsWithResponse(ctx context.Context, params *StreamAllEventsParams, reqEditors ...RequestEditorFn) (*StreamAllEventsResponse, error)
 
+	// ListRolloutsWithResponse List rollouts, newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
+	ListRolloutsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolloutsResponse, error)
+
+	// AbortRolloutWithResponse End a rollout and put back what was live before it
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
+	AbortRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*AbortRolloutResponse, error)
+
+	// PromoteRolloutWithResponse Go on to the next stage now
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
+	PromoteRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*PromoteRolloutResponse, error)
+
+	// ResumeRolloutWithResponse Let the stage's clock go on
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
+	ResumeRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*ResumeRolloutResponse, error)
+
 	// ResumeMovesWithResponse Lift the pauses of all agents, of a client or of an agent, also those that others set
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5552,6 +6326,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 	ListSchedulesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSchedulesResponse, error)
 
+	// TerminationImminentWithBodyWithResponse Tell that an instance is about to end, and learn the outcome
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+	TerminationImminentWithBodyWithResponse(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error)
+
+	// TerminationImminentWithResponse Tell that an instance is about to end, and learn the outcome
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+	TerminationImminentWithResponse(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error)
+
 	// ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5586,6 +6374,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
 	ForceSwitchWithResponse(ctx context.Context, instanceId string, body ForceSwitchJSONRequestBody, reqEditors ...RequestEditorFn) (*ForceSwitchResponse, error)
+
+	// DecideLeftOverWithBodyWithResponse End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+	DecideLeftOverWithBodyWithResponse(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideLeftOverResponse, error)
+
+	// DecideLeftOverWithResponse End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+	DecideLeftOverWithResponse(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideLeftOverResponse, error)
 
 	// StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
 	//
@@ -5927,6 +6729,198 @@ func (r StreamAllEventsResponse) ContentType() string {
 	return ""
 }
 
+type ListRolloutsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RolloutsAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRolloutsResponse) GetJSON200() *RolloutsAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ListRolloutsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRolloutsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRolloutsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRolloutsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRolloutsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AbortRolloutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RolloutAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AbortRolloutResponse) GetJSON200() *RolloutAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AbortRolloutResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AbortRolloutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AbortRolloutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AbortRolloutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AbortRolloutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PromoteRolloutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RolloutAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PromoteRolloutResponse) GetJSON200() *RolloutAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r PromoteRolloutResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PromoteRolloutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PromoteRolloutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PromoteRolloutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PromoteRolloutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResumeRolloutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RolloutAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeRolloutResponse) GetJSON200() *RolloutAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ResumeRolloutResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeRolloutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeRolloutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeRolloutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeRolloutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ResumeMovesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6119,6 +7113,61 @@ func (r ListSchedulesResponse) ContentType() string {
 	return ""
 }
 
+type TerminationImminentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TerminationAnswer
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *SnapshotWanted
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TerminationImminentResponse) GetJSON200() *TerminationAnswer {
+	return r.JSON200
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r TerminationImminentResponse) GetJSON503() *SnapshotWanted {
+	return r.JSON503
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r TerminationImminentResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TerminationImminentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TerminationImminentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TerminationImminentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TerminationImminentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ExplainAgentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6305,6 +7354,54 @@ func (r ForceSwitchResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ForceSwitchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DecideLeftOverResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *LeftOverAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DecideLeftOverResponse) GetJSON202() *LeftOverAnswer {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r DecideLeftOverResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DecideLeftOverResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DecideLeftOverResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DecideLeftOverResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DecideLeftOverResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7054,6 +8151,58 @@ func (c *ClientWithResponses) StreamAllEventsWithResponse(ctx context.Context, p
 	return ParseStreamAllEventsResponse(rsp)
 }
 
+// ListRolloutsWithResponse List rollouts, newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
+func (c *ClientWithResponses) ListRolloutsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolloutsResponse, error) {
+	rsp, err := c.ListRollouts(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRolloutsResponse(rsp)
+}
+
+// AbortRolloutWithResponse End a rollout and put back what was live before it
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
+func (c *ClientWithResponses) AbortRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*AbortRolloutResponse, error) {
+	rsp, err := c.AbortRollout(ctx, sessionId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAbortRolloutResponse(rsp)
+}
+
+// PromoteRolloutWithResponse Go on to the next stage now
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
+func (c *ClientWithResponses) PromoteRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*PromoteRolloutResponse, error) {
+	rsp, err := c.PromoteRollout(ctx, sessionId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePromoteRolloutResponse(rsp)
+}
+
+// ResumeRolloutWithResponse Let the stage's clock go on
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
+func (c *ClientWithResponses) ResumeRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*ResumeRolloutResponse, error) {
+	rsp, err := c.ResumeRollout(ctx, sessionId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeRolloutResponse(rsp)
+}
+
 // ResumeMovesWithResponse Lift the pauses of all agents, of a client or of an agent, also those that others set
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7119,6 +8268,32 @@ func (c *ClientWithResponses) ListSchedulesWithResponse(ctx context.Context, req
 	return ParseListSchedulesResponse(rsp)
 }
 
+// TerminationImminentWithBodyWithResponse Tell that an instance is about to end, and learn the outcome
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+func (c *ClientWithResponses) TerminationImminentWithBodyWithResponse(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error) {
+	rsp, err := c.TerminationImminentWithBody(ctx, agentId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTerminationImminentResponse(rsp)
+}
+
+// TerminationImminentWithResponse Tell that an instance is about to end, and learn the outcome
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
+func (c *ClientWithResponses) TerminationImminentWithResponse(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error) {
+	rsp, err := c.TerminationImminent(ctx, agentId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTerminationImminentResponse(rsp)
+}
+
 // ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
 //
 // Returns a wrapper object for the known response body format(s).
@@ -7182,6 +8357,32 @@ func (c *ClientWithResponses) ForceSwitchWithResponse(ctx context.Context, insta
 		return nil, err
 	}
 	return ParseForceSwitchResponse(rsp)
+}
+
+// DecideLeftOverWithBodyWithResponse End or keep an old instance that AWS announced the end of and has not taken
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+func (c *ClientWithResponses) DecideLeftOverWithBodyWithResponse(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideLeftOverResponse, error) {
+	rsp, err := c.DecideLeftOverWithBody(ctx, instanceId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideLeftOverResponse(rsp)
+}
+
+// DecideLeftOverWithResponse End or keep an old instance that AWS announced the end of and has not taken
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
+func (c *ClientWithResponses) DecideLeftOverWithResponse(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideLeftOverResponse, error) {
+	rsp, err := c.DecideLeftOver(ctx, instanceId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideLeftOverResponse(rsp)
 }
 
 // StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
@@ -7544,6 +8745,138 @@ func ParseStreamAllEventsResponse(rsp *http.Response) (*StreamAllEventsResponse,
 	return response, nil
 }
 
+// ParseListRolloutsResponse parses an HTTP response from a ListRolloutsWithResponse call
+func ParseListRolloutsResponse(rsp *http.Response) (*ListRolloutsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRolloutsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RolloutsAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAbortRolloutResponse parses an HTTP response from a AbortRolloutWithResponse call
+func ParseAbortRolloutResponse(rsp *http.Response) (*AbortRolloutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AbortRolloutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RolloutAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePromoteRolloutResponse parses an HTTP response from a PromoteRolloutWithResponse call
+func ParsePromoteRolloutResponse(rsp *http.Response) (*PromoteRolloutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PromoteRolloutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RolloutAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeRolloutResponse parses an HTTP response from a ResumeRolloutWithResponse call
+func ParseResumeRolloutResponse(rsp *http.Response) (*ResumeRolloutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeRolloutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RolloutAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseResumeMovesResponse parses an HTTP response from a ResumeMovesWithResponse call
 func ParseResumeMovesResponse(rsp *http.Response) (*ResumeMovesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7676,6 +9009,46 @@ func ParseListSchedulesResponse(rsp *http.Response) (*ListSchedulesResponse, err
 	return response, nil
 }
 
+// ParseTerminationImminentResponse parses an HTTP response from a TerminationImminentWithResponse call
+func ParseTerminationImminentResponse(rsp *http.Response) (*TerminationImminentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TerminationImminentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TerminationAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest SnapshotWanted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseExplainAgentResponse parses an HTTP response from a ExplainAgentWithResponse call
 func ParseExplainAgentResponse(rsp *http.Response) (*ExplainAgentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7795,6 +9168,39 @@ func ParseForceSwitchResponse(rsp *http.Response) (*ForceSwitchResponse, error) 
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDecideLeftOverResponse parses an HTTP response from a DecideLeftOverWithResponse call
+func ParseDecideLeftOverResponse(rsp *http.Response) (*DecideLeftOverResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DecideLeftOverResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest LeftOverAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error
