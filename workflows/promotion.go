@@ -154,7 +154,9 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 			p.enterPhase(ctx, "waiting", "replica %s is not ready yet", p.in.ReplicaID)
 		}
 		seen := p.nudges
-		if _, err := steps.AwaitWithin(ctx, pause, "look whether replica "+p.in.ReplicaID+" is ready", func() bool { return p.nudges != seen || p.cancelled }); err != nil {
+		_, err = steps.AwaitWithin(ctx, pause, "look whether replica "+p.in.ReplicaID+" is ready",
+			func() bool { return p.nudges != seen || p.cancelled })
+		if err != nil {
 			return err
 		}
 		if p.cancelled {
