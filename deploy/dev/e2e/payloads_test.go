@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,11 +61,12 @@ func TestPayloadsAreSealed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status)
 	require.Len(t, opened.Payloads, len(sealed))
-	var all string
+	var all strings.Builder
 	for _, one := range opened.Payloads {
-		all += string(one.Data) + "\n"
+		all.Write(one.Data)
+		all.WriteByte('\n')
 	}
-	require.Contains(t, all, at, "the instance of the notice")
+	require.Contains(t, all.String(), at, "the instance of the notice")
 	status, err = s.Call(ctx, http.MethodPost, path, m.who.Token, map[string]any{"payloads": sealed}, nil)
 	require.NoError(t, err)
 	require.Contains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, status, "a tenant's token")

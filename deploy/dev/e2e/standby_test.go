@@ -98,7 +98,8 @@ func TestAStandbyOfPostgresTakesOver(t *testing.T) {
 	}
 	settleAndAudit(ctx, t, f, 3*time.Minute, agents, moves)
 
-	require.Equal(t, processes, []int{s.PID(devtest.Worker), s.PID(devtest.API)})
+	now := []int{s.PID(devtest.Worker), s.PID(devtest.API)}
+	require.Equal(t, processes, now)
 	require.Positive(t, f.answers.of("503"), "the primary was missed")
 	require.Zero(t, f.answers.of("500"))
 	require.Zero(t, f.answers.of("no answer"))

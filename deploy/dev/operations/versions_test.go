@@ -19,7 +19,6 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/deploy/dev/devtest"
-	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
@@ -116,7 +115,7 @@ func (k *keeper) begin(t *testing.T, name, command string) string {
 	id, old := k.agent(name)
 	k.byName[name] = id
 	k.orderAs(t, command, id, old, "t3.medium.us-east-1c", false)
-	k.until(t, id, "the new instance is ready", func(s *roles.AgentRoles) bool { return ready(s) })
+	k.until(t, id, "the new instance is ready", ready)
 	return command
 }
 
