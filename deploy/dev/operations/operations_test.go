@@ -128,6 +128,7 @@ func (k *keeper) promotions(t *testing.T, _ *keeper) {
 		Wait:      time.Minute,
 	})
 	require.NoError(t, err)
+	k.boot(t, id, "promotions")
 	require.Equal(t, "succeeded", k.ended(t, got.OperationID))
 	set := k.until(t, id, "the old primary stands by", ready)
 	require.Equal(t, old, set.Replicas[0].InstanceID)
@@ -177,8 +178,7 @@ func (k *keeper) orderAs(t *testing.T, command, id, instance, pool string, retir
 	require.Equal(t, workflows.SwitchID(command), got.OperationID)
 }
 
-// boot has the agent on the instance of a switch register once that is there, as its
-// image does.
+// boot has the agent on a new instance register once that is ready, as its image does.
 func (k *keeper) boot(t *testing.T, id, name string) {
 	t.Helper()
 	set := k.until(t, id, "the new instance is ready", func(s *roles.AgentRoles) bool {
