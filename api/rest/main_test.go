@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"spotkeeper/internal/testkit/leaks"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -13,4 +14,4 @@ type run struct{ m *testing.M }
 
 func (r run) Run() int { return postgrestest.Main(r.m) }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(run{m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(run{m}, leaks.Lingering()) }

@@ -1,4 +1,4 @@
-// Package leaks looks for goroutines that outlive the tests of workflows.
+// Package leaks looks for goroutines that outlive the tests of workflows and of servers.
 package leaks
 
 import "go.uber.org/goleak"
@@ -10,4 +10,10 @@ func VerifyTestMain(m goleak.TestingM) {
 	const env = "go.temporal.io/sdk/internal.(*testWorkflowEnvironmentImpl)."
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(env+"executeActivityWithRetryForTest"),
 		goleak.IgnoreAnyFunction(env+"ExecuteActivity.func2"))
+}
+
+// Lingering leaves out the half second for which net/http keeps a connection that it has
+// closed with part of a request unread (rstAvoidanceDelay), which goleak does not wait for.
+func Lingering() goleak.Option {
+	return goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")
 }
