@@ -15,7 +15,7 @@ import (
 	"spotkeeper/api/rest"
 )
 
-// TestGoodCallersAreNeverSlowedDown: somebody sends 1,000 bad tokens a second, from one
+// TestGoodCallersAreNeverSlowedDown: an attacker sends 1,000 bad tokens a second, from one
 // address, from 1,000, and from all of a /64, for three seconds of the process's clock.
 // Callers of every kind with good credentials, from the attacker's address and from one
 // that was never seen, are served as before, by a process that has just started too.

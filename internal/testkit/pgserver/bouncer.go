@@ -2,16 +2,12 @@ package pgserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/testkit/subprocess"
 )
@@ -103,20 +99,8 @@ query_wait_timeout = 10
 }
 
 func (b *Bouncer) await(ctx context.Context) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := pgx.Connect(ctx, b.URL("postgres"))
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("pgbouncer did not come up: %w", err)
-		case <-b.done:
-			said, _ := os.ReadFile(filepath.Join(b.dir, "pgbouncer.log"))
-			return fmt.Errorf("pgbouncer ended while starting: %w: %s", errors.Join(err), said)
-		case <-tick.C:
-		}
-	}
+	return awaitConnection(ctx, "pgbouncer", b.URL("postgres"), b.done, func() error {
+		said, _ := os.ReadFile(filepath.Join(b.dir, "pgbouncer.log"))
+		return fmt.Errorf("its log: %s", said)
+	})
 }

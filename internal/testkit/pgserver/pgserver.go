@@ -114,18 +114,24 @@ func (s *Server) Stop() {
 }
 
 func (s *Server) await(ctx context.Context) error {
+	return awaitConnection(ctx, "postgres", s.URL("postgres"), s.done, func() error { return s.end })
+}
+
+// awaitConnection connects until the process called name answers. done is closed when that
+// has ended, and why says then what of.
+func awaitConnection(ctx context.Context, name, url string, done <-chan struct{}, why func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := pgx.Connect(ctx, s.URL("postgres"))
+		conn, err := pgx.Connect(ctx, url)
 		if err == nil {
 			return conn.Close(ctx)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("postgres did not come up: %w", err)
-		case <-s.done:
-			return fmt.Errorf("postgres ended while starting: %w", errors.Join(s.end, err))
+			return fmt.Errorf("%s did not come up: %w", name, err)
+		case <-done:
+			return fmt.Errorf("%s ended while starting: %w", name, errors.Join(why(), err))
 		case <-tick.C:
 		}
 	}
