@@ -80,6 +80,27 @@ func TestScheduledChangeMovesTheAgent(t *testing.T) {
 	require.Equal(t, "1", w.read(`SELECT count(*)::text FROM commands`), "its repetition orders nothing")
 }
 
+// TestPlannedMoveAvoidsBlockedPools: the cheapest pool is blocked for the client, so the move
+// goes to the next; one that is blocked for another client is open to it.
+func TestPlannedMoveAvoidsBlockedPools(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`UPDATE instances SET installed_at = now() - interval '1 day'`)
+	w.exec(`INSERT INTO pools (id, instance_type, region, az)
+		SELECT 't3.medium.us-east-1' || z, 't3.medium', 'us-east-1', 'us-east-1' || z
+		FROM unnest(ARRAY['a', 'b', 'c']) z`)
+	w.exec(`INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+		SELECT id, instance_type, region, az, CASE WHEN az = 'us-east-1c' THEN 0.01 ELSE 0.02 END, 'collector', now()
+		FROM pools`)
+	w.exec(`INSERT INTO pool_blocks (pool_id, subject, by_operator, client_id, until, reason, created_by)
+		VALUES ('t3.medium.us-east-1c', 'k1', false, 'k1', now() + interval '1 day', 'x', 'x'),
+			('t3.medium.us-east-1b', 'k2', false, 'k2', now() + interval '1 day', 'x', 'x')`)
+	w.plan(scheduled("soon", "i-0", time.Now().Add(10*time.Hour)))
+	require.Equal(t, "spot t3.medium.us-east-1b", w.read(`
+		SELECT coalesce(string_agg(target_mode || ' ' || target_pool_id, '|'), (SELECT max(refusal) FROM planned_moves))
+		FROM commands`))
+}
+
 // TestPlannedMoveEnds: one that is refused is tried again, one whose agent has left is over,
 // and so is one that came too late.
 func TestPlannedMoveEnds(t *testing.T) {

@@ -23,8 +23,8 @@ type PlannedMoves struct{ DB *pg.DB }
 const plannedAgain = `interval '5 minutes'`
 
 // claimPlanned gives moves that are due, each to one caller, with where they go: a spot
-// instance moves to the cheapest other pool of its type in its region, and to on-demand
-// when there is none; an on-demand one is launched anew in its pool. live says whether the
+// instance moves to the cheapest other pool of its type in its region that is not blocked for
+// its client, and to on-demand when there is none; an on-demand one is launched anew in its pool. live says whether the
 // instance is the agent's primary still.
 const claimPlanned = `
 WITH due AS (
@@ -59,6 +59,12 @@ LEFT JOIN LATERAL (
     WHERE p.region = i.region
       AND p.instance_type = i.instance_type
       AND p.id <> i.pool_id
+      AND NOT EXISTS (
+        SELECT
+        FROM pool_blocks b
+        WHERE b.pool_id = p.id
+          AND b.subject IN ('', i.client_id)
+          AND b.until > now())
     ORDER BY x.price NULLS LAST, p.id
     LIMIT 1) other ON true`
 
