@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,11 @@ func initialize(ctx context.Context, b pghost.Programs, who owner, data string) 
 	prepareCommand(command, filepath.Dir(data))
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: who.as}
 	if out, err := command.CombinedOutput(); err != nil {
+		_ = os.RemoveAll(draft) // the next start clears it otherwise
+		if bytes.Contains(out, []byte("No space left on device")) {
+			return fmt.Errorf("no space left in %s: a new database takes about 60 MB; "+
+				"free some, or choose another directory with --dir", filepath.Dir(data))
+		}
 		return fmt.Errorf("initialize the database: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	if err := os.Rename(draft, data); err != nil {
