@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +37,10 @@ func dataMajor(data string) (int, error) {
 	return major, nil
 }
 
+// diskFull finds what initdb prints on a full disk: the second form is that of a page
+// which was written in part.
+var diskFull = regexp.MustCompile("No space left on device|HINT:  Check free disk space")
+
 // initialize makes the data directory. It is made beside its place and moved
 // there when it is complete, so a killed first start leaves nothing that looks
 // like a database.
@@ -52,7 +56,7 @@ func initialize(ctx context.Context, b pghost.Programs, who owner, data string) 
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: who.as}
 	if out, err := command.CombinedOutput(); err != nil {
 		_ = os.RemoveAll(draft) // the next start clears it otherwise
-		if bytes.Contains(out, []byte("No space left on device")) {
+		if diskFull.Match(out) {
 			return fmt.Errorf("no space left in %s: a new database takes about 60 MB; "+
 				"free some, or choose another directory with --dir", filepath.Dir(data))
 		}

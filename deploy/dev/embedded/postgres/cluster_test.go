@@ -10,26 +10,30 @@ import (
 	"spotkeeper/internal/pghost"
 )
 
-// fullDisk prints what initdb of Postgres 15 does on a full disk.
-const fullDisk = `#!/bin/sh
-mkdir -p "${1#--pgdata=}/base"
-echo 'creating configuration files ... ok'
-echo 'running bootstrap script ... 2026-11-29 18:10:40.925 UTC [9206] FATAL:  could not extend file "base/1/2691": No space left on device' >&2
-echo '2026-11-29 18:10:40.925 UTC [9206] PANIC:  cannot abort transaction 1, it was already committed' >&2
-echo 'initdb: removing data directory' >&2
-exit 1
-`
+// fullDisks are what initdb of Postgres 15 prints on a full disk.
+var fullDisks = map[string]string{
+	"no block is left":          `FATAL:  could not extend file "base/1/2691": No space left on device`,
+	"a part of a page is left":  `FATAL:  could not extend file "base/1/2691": wrote only 4096 of 8192 bytes at block 20`,
+	"a directory has no blocks": `initdb: error: could not create directory "pg_wal": No space left on device`,
+}
 
 func TestInitializeOnAFullDiskSaysSoInOneSentence(t *testing.T) {
 	t.Parallel()
-	dir := openDir(t)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "initdb"), []byte(fullDisk), 0o755))
-	data := filepath.Join(dir, "data")
-	err := initialize(deadline(t), pghost.Programs{Dir: dir}, owner{}, data)
-	require.EqualError(t, err,
-		"no space left in "+dir+": a new database takes about 60 MB; free some, or choose another directory with --dir")
-	require.NoDirExists(t, data+".draft")
-	require.NoDirExists(t, data)
+	for name, printed := range fullDisks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := openDir(t)
+			script := "#!/bin/sh\nmkdir -p \"${1#--pgdata=}/base\"\necho 'running bootstrap script ... '\necho '" + printed +
+				"\nHINT:  Check free disk space.\nPANIC:  cannot abort transaction 1' >&2\nexit 1\n"
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "initdb"), []byte(script), 0o755))
+			data := filepath.Join(dir, "data")
+			err := initialize(deadline(t), pghost.Programs{Dir: dir}, owner{}, data)
+			require.EqualError(t, err,
+				"no space left in "+dir+": a new database takes about 60 MB; free some, or choose another directory with --dir")
+			require.NoDirExists(t, data+".draft")
+			require.NoDirExists(t, data)
+		})
+	}
 }
 
 func TestInitializePassesOtherFailuresOn(t *testing.T) {
