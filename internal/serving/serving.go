@@ -178,7 +178,7 @@ func (s *Serving) Look(ctx context.Context) {
 		}
 	}
 	s.current.Store(is)
-	s.tell(ctx, was, is)
+	s.logChange(ctx, was, is)
 	s.release(is)
 }
 
@@ -190,7 +190,7 @@ func unfit(e engine.Engine) error {
 	return nil
 }
 
-func (s *Serving) tell(ctx context.Context, was, is *serves) {
+func (s *Serving) logChange(ctx context.Context, was, is *serves) {
 	if was.liveID != is.liveID || was.live.Version() != is.live.Version() {
 		s.Log.InfoContext(ctx, "another engine decides", "engine", is.live.Name(),
 			"engine_version", is.live.Version(), "session_id", is.liveID)
