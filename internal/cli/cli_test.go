@@ -16,7 +16,7 @@ import (
 	"spotkeeper/internal/cli"
 )
 
-// api answers fixed bodies by method and path, and keeps what it was asked.
+// api answers fixed bodies by method and path (with 201 for one that begins so), and keeps what it was asked.
 type api struct {
 	*httptest.Server
 	asked []string
@@ -34,6 +34,10 @@ func serve(t *testing.T, answers map[string]string) *api {
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
 			body = `{"error":"There is no such path.","code":"http.no_such_path"}`
+		}
+		body, made := strings.CutPrefix(body, "201 ")
+		if made {
+			w.WriteHeader(http.StatusCreated)
 		}
 		_, _ = fmt.Fprint(w, body)
 	}))
@@ -235,4 +239,26 @@ func TestCompletion(t *testing.T) {
 	r := run(t, "", "__complete", "explain", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"), "w")
 	require.Contains(t, r.out, "web\n")
 	require.Contains(t, run(t, "", "completion", "bash").out, "spotkeeper")
+}
+
+// TestInstancesJoinByATokenOfTheCommandLine, which prints it alone so that it can be piped;
+// the client is found by its name.
+func TestInstancesJoinByATokenOfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	a := serve(t, map[string]string{
+		"GET /api/admin/clients":             `[{"id":"c-1","name":"Acme"}]`,
+		"POST /api/client/c-1/credentials":   `201 {"id":"k-1","kind":"enrolment","token":"enrol_1"}`,
+		"PUT /api/admin/clients/c-1/account": `{"client_id":"c-1"}`,
+		"GET /api/admin/clients/c-1/account": `{"client_id":"c-1","external_id":"x-1","own_account":true}`,
+	})
+	none := filepath.Join(t.TempDir(), "none")
+	made := run(t, "", "clients", "enrol", "Acme", "--agent", "web", "--server", a.URL, "--contexts", none)
+	require.Equal(t, result{out: "enrol_1\n"}, made)
+	changed := run(t, "", "clients", "account", "Acme", "--own-account", "--server", a.URL, "--contexts", none)
+	require.Zero(t, changed.code, changed.err)
+	require.Contains(t, changed.out, "x-1")
+	require.Contains(t, a.asked, "PUT /api/admin/clients/c-1/account")
+
+	unknown := run(t, "", "clients", "enrol", "Acne", "--server", a.URL, "--contexts", none)
+	require.Contains(t, unknown.err, "there is no client Acne: spotkeeper clients lists them")
 }
