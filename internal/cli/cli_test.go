@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +22,7 @@ type api struct {
 	*httptest.Server
 	asked []string
 	token string
+	body  string // of the last request
 }
 
 func serve(t *testing.T, answers map[string]string) *api {
@@ -29,6 +31,8 @@ func serve(t *testing.T, answers map[string]string) *api {
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		what := r.Method + " " + r.URL.EscapedPath()
 		a.asked, a.token = append(a.asked, r.Method+" "+r.URL.RequestURI()), r.Header.Get("Authorization")
+		sent, _ := io.ReadAll(r.Body)
+		a.body = string(sent)
 		body, ok := answers[what]
 		w.Header().Set("Content-Type", "application/json")
 		if !ok {
@@ -261,4 +265,25 @@ func TestInstancesJoinByATokenOfTheCommandLine(t *testing.T) {
 
 	unknown := run(t, "", "clients", "enrol", "Acne", "--server", a.URL, "--contexts", none)
 	require.Contains(t, unknown.err, "there is no client Acne: spotkeeper clients lists them")
+}
+
+// TestStandbyModes: each mode sets both of the API's switches, and an unknown one changes
+// nothing.
+func TestStandbyModes(t *testing.T) {
+	t.Parallel()
+	a := serve(t, map[string]string{"GET /api/fleet": fleetOfOne, "POST /api/client/agents/a-1/config": `{"success":true}`})
+	none := filepath.Join(t.TempDir(), "none")
+	for mode, want := range map[string]string{
+		"manual": `{"autoSwitchEnabled":false,"manualReplicaEnabled":true}`,
+		"auto":   `{"autoSwitchEnabled":true,"manualReplicaEnabled":false}`,
+		"off":    `{"autoSwitchEnabled":false,"manualReplicaEnabled":false}`,
+	} {
+		got := run(t, "", "standby", "web", mode, "--server", a.URL, "--contexts", none)
+		require.Zero(t, got.code, got.err)
+		require.JSONEq(t, want, a.body)
+	}
+	a.asked = nil
+	wrong := run(t, "", "standby", "web", "always", "--server", a.URL, "--contexts", none)
+	require.Contains(t, wrong.err, `a standby mode is manual, auto or off, not "always"`)
+	require.Empty(t, a.asked)
 }

@@ -2489,6 +2489,35 @@ type MadeDecision struct {
 	Vetoes interface{} `json:"vetoes"`
 }
 
+// ModesAnswer defines model for modesAnswer.
+type ModesAnswer struct {
+	// AutoSwitchEnabled whether the control plane moves the agent by itself
+	AutoSwitchEnabled bool `json:"auto_switch_enabled"`
+
+	// ManualReplicaEnabled whether one standby is always kept
+	ManualReplicaEnabled bool `json:"manual_replica_enabled"`
+
+	// Success whether it was done
+	Success bool `json:"success"`
+}
+
+// ModesRequest defines model for modesRequest.
+type ModesRequest struct {
+	// AutoSwitchEnabled 1 and 0 are taken as well
+	AutoSwitchEnabled *bool `json:"autoSwitchEnabled,omitempty"`
+
+	// AutoTerminateEnabled 1 and 0 are taken as well
+	AutoTerminateEnabled *bool `json:"autoTerminateEnabled,omitempty"`
+
+	// ManualReplicaEnabled 1 and 0 are taken as well
+	ManualReplicaEnabled *bool `json:"manualReplicaEnabled,omitempty"`
+
+	// TerminateWaitMinutes how long the old instance lives on after a switch; 0: it is ended at once, if autoTerminateEnabled is on, and kept otherwise
+	//
+	// Examples: 30
+	TerminateWaitMinutes *string `json:"terminateWaitMinutes,omitempty"`
+}
+
 // NoticeItem defines model for noticeItem.
 type NoticeItem struct {
 	// AgentId id of an agent, a UUID
@@ -3746,6 +3775,9 @@ type PauseMovesJSONRequestBody = AnyPauseRequest
 // TerminationImminentJSONRequestBody defines body for TerminationImminent for application/json ContentType.
 type TerminationImminentJSONRequestBody = TerminationRequest
 
+// ConfigureAgentJSONRequestBody defines body for ConfigureAgent for application/json ContentType.
+type ConfigureAgentJSONRequestBody = ModesRequest
+
 // ForceSwitchJSONRequestBody defines body for ForceSwitch for application/json ContentType.
 type ForceSwitchJSONRequestBody = ForceSwitchRequest
 
@@ -3939,6 +3971,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminent(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgentWithBody(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfigureAgent Choose an agent's mode and how long old instances live on
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgent(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExplainAgent Say why an agent was moved, or was not, in words and numbers
 	//
@@ -4359,6 +4405,40 @@ func (c *Client) TerminationImminentWithBody(ctx context.Context, agentId string
 // Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 func (c *Client) TerminationImminent(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTerminationImminentRequest(c.Server, agentId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *Client) ConfigureAgentWithBody(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfigureAgentRequestWithBody(c.Server, agentId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfigureAgent Choose an agent's mode and how long old instances live on
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *Client) ConfigureAgent(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfigureAgentRequest(c.Server, agentId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5338,6 +5418,53 @@ func NewTerminationImminentRequestWithBody(server string, agentId string, conten
 	}
 
 	operationPath := fmt.Sprintf("/api/agents/%s/termination-imminent", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewConfigureAgentRequest calls the generic ConfigureAgent builder with application/json body
+func NewConfigureAgentRequest(server string, agentId string, body ConfigureAgentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfigureAgentRequestWithBody(server, agentId, "application/json", bodyReader)
+}
+
+// NewConfigureAgentRequestWithBody constructs an http.Request for the ConfigureAgent method, with any body, and a specified content type
+func NewConfigureAgentRequestWithBody(server string, agentId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/client/agents/%s/config", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -6709,6 +6836,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminentWithResponse(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error)
 
+	// ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgentWithBodyWithResponse(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error)
+
+	// ConfigureAgentWithResponse Choose an agent's mode and how long old instances live on
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgentWithResponse(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error)
+
 	// ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -7593,6 +7734,54 @@ func (r TerminationImminentResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r TerminationImminentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfigureAgentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ModesAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfigureAgentResponse) GetJSON200() *ModesAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfigureAgentResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfigureAgentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfigureAgentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfigureAgentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfigureAgentResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8799,6 +8988,32 @@ func (c *ClientWithResponses) TerminationImminentWithResponse(ctx context.Contex
 	return ParseTerminationImminentResponse(rsp)
 }
 
+// ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *ClientWithResponses) ConfigureAgentWithBodyWithResponse(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error) {
+	rsp, err := c.ConfigureAgentWithBody(ctx, agentId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfigureAgentResponse(rsp)
+}
+
+// ConfigureAgentWithResponse Choose an agent's mode and how long old instances live on
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *ClientWithResponses) ConfigureAgentWithResponse(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error) {
+	rsp, err := c.ConfigureAgent(ctx, agentId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfigureAgentResponse(rsp)
+}
+
 // ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9600,6 +9815,39 @@ func ParseTerminationImminentResponse(rsp *http.Response) (*TerminationImminentR
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseConfigureAgentResponse parses an HTTP response from a ConfigureAgentWithResponse call
+func ParseConfigureAgentResponse(rsp *http.Response) (*ConfigureAgentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfigureAgentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ModesAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error
