@@ -87,11 +87,11 @@ func TestSiblings(t *testing.T) {
 			}
 			out := m.lose()
 			live := f.list(`SELECT coalesce(instance_id,'') FROM launches WHERE agent_id = $1 AND instance_id IS NOT NULL`, m.id)
-			t.Logf("ROW %s: heir %q after %s, replicas %d, launches %v, instances %d", name, out.HeirPool, out.Took.Round(time.Second), out.Replicas, out.Launches, len(live))
+			t.Logf("ROW %s: heir %q after %s, replicas %d, launches %v, instances %d", name, out.SuccessorPool, out.Took.Round(time.Second), out.Replicas, out.Launches, len(live))
 			for _, n := range out.Notified {
 				t.Logf("NOTE %s: %s", name, n)
 			}
-			if out.Heir == "" || out.Took > 60*time.Second {
+			if out.Successor == "" || out.Took > 60*time.Second {
 				t.Logf("STEPS %s: %s", name, out.Steps)
 			}
 		})
