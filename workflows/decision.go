@@ -20,9 +20,10 @@ const judgeWithin = 3 * time.Second
 // it asks in this way. Nothing depends on its end: a caller that has no answer in time
 // has the rules decide.
 func Decision(ctx workflow.Context, in activities.JudgeInput) (*engine.Decision, error) {
+	var decisions *activities.Decisions
 	out := new(engine.Decision)
 	err := steps.RunLocalWith(ctx, steps.JudgePolicy, "ask the engine of session "+in.SessionID,
-		(*activities.Decisions).Judge, in).Get(ctx, out)
+		decisions.Judge, in).Get(ctx, out)
 	return out, err
 }
 
