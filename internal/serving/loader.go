@@ -50,7 +50,7 @@ func (l *Loader) runner(s mlmodel.Session) (mlmodel.File, string, error) {
 	case err != nil:
 	case runner == engine.RunnerPython && !l.Python:
 		err = python.Off.New("Uploaded Python is off (ENGINE_PYTHON): %s is stored and nothing runs it", file.Name)
-	case runner == engine.RunnerONNX && !(l.Elsewhere && l.ONNXLibrary != ""):
+	case runner == engine.RunnerONNX && (!l.Elsewhere || l.ONNXLibrary == ""):
 		err = onnx.Check(l.ONNXLibrary)
 	}
 	return file, runner, err
