@@ -48,7 +48,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 			return err
 		}
 	}
-	a.sayWhatCannotWork(ctx)
+	a.sayWhatCannotWork(ctx, false)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {
@@ -214,7 +214,6 @@ func (a *App) readyProbes() []rest.Probe {
 		{Name: "installation", Check: a.checkTie},
 		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
-		{Name: "sandbox", Check: a.checkPython, Degrades: true},
 	}
 }
 

@@ -118,7 +118,7 @@ type Log struct {
 
 // Engine configures decision engines.
 type Engine struct {
-	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: run uploaded Python engines and models in a sandbox, or not at all; unsafe: run them where there is no sandbox too"`
+	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: the worker runs uploaded Python in a sandbox, or not at all; unsafe: it runs Python and ONNX where there is no sandbox too"`
 	PythonPath  string `env:"ENGINE_PYTHON_PATH" envDefault:"python3" doc:"the interpreter"`
 	ONNXLibrary string `env:"ONNXRUNTIME_LIB" doc:"path of libonnxruntime; empty: ONNX models are off"`
 }
