@@ -38,6 +38,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /_sim/revoke", post(s, s.postRevoke))
 	mux.HandleFunc("POST /_sim/subnet", post(s, s.postSubnet))
 	mux.HandleFunc("POST /_sim/key", post(s, s.postKey))
+	mux.HandleFunc("POST /_sim/policy", post(s, s.postPolicy))
+	mux.HandleFunc("POST /_sim/spot-role", post(s, s.postSpotRole))
+	mux.HandleFunc("POST /_sim/place", post(s, s.postPlace))
+	mux.HandleFunc("POST /_sim/show", post(s, s.postShow))
 	mux.HandleFunc("POST /_sim/reset", post(s, s.postReset))
 	mux.HandleFunc("POST /_sim/save", s.postSave)
 	mux.HandleFunc("/_sim/", func(w http.ResponseWriter, r *http.Request) {

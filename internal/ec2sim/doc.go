@@ -80,6 +80,10 @@
 //	POST   /_sim/key                        KeyChange: the state of a KMS key
 //	POST   /_sim/role                       Role: STS lets it be assumed
 //	POST   /_sim/revoke                     Revocation: sessions that were assumed so far are refused
+//	POST   /_sim/policy                     Policy: a service control policy denies calls, by type, zone, market or region
+//	POST   /_sim/spot-role                  SpotRole: the account has no service-linked role of EC2 Spot
+//	POST   /_sim/place                      Place: a region or a zone is not open to an account
+//	POST   /_sim/show                       Shown: Describe calls show an instance in a state that it is not in
 //	POST   /_sim/save                       writes a snapshot of durable state
 //	POST   /_sim/reset                      an empty cloud again, with the options of the start
 //

@@ -210,8 +210,11 @@ func (s *Server) perform(ctx context.Context, c *call, do handler) (replier, err
 func (s *Server) execute(c *call, do handler) (replier, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.world, c.now = s.world, s.world.now()
+	if err := c.refuseByPolicy(); err != nil {
+		return nil, err
+	}
 	if dry, err := c.form.flag("DryRun"); err != nil || dry {
-		c.world, c.now = s.world, s.world.now()
 		if err == nil && c.action == "RunInstances" {
 			if _, _, err = c.expandTemplate(); err == nil {
 				_, err = c.readOrder()
@@ -222,7 +225,6 @@ func (s *Server) execute(c *call, do handler) (replier, error) {
 		}
 		return nil, err
 	}
-	c.world, c.now = s.world, s.world.now()
 	c.world.relaunch(c.now)
 	answer, err := do(c)
 	if lost := s.flush(); lost != nil {
@@ -238,6 +240,9 @@ func (s *Server) admit(c *call) (time.Duration, error) {
 	now := s.world.now()
 	s.world.count().Calls[c.action]++
 	if err := s.world.refuseRevoked(c.caller); err != nil {
+		return 0, err
+	}
+	if err := s.world.refuseClosed(c.caller); err != nil {
 		return 0, err
 	}
 	if err := s.world.throttle(c, now); err != nil {

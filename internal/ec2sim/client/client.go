@@ -174,6 +174,26 @@ func (c *Client) RevokeSessions(ctx context.Context, in Revocation) error {
 	return c.post(ctx, "revoke", in)
 }
 
+// DenyByPolicy adds a service control policy to an account, or removes all of them.
+func (c *Client) DenyByPolicy(ctx context.Context, in Policy) error {
+	return c.post(ctx, "policy", in)
+}
+
+// SetSpotRole says whether an account has the service-linked role of EC2 Spot.
+func (c *Client) SetSpotRole(ctx context.Context, in SpotRole) error {
+	return c.post(ctx, "spot-role", in)
+}
+
+// ChangePlace closes a region or a zone to an account, or opens it.
+func (c *Client) ChangePlace(ctx context.Context, in Place) error {
+	return c.post(ctx, "place", in)
+}
+
+// Show has EC2 show an instance in a state that it is not in, for a while.
+func (c *Client) Show(ctx context.Context, in Shown) error {
+	return c.post(ctx, "show", in)
+}
+
 // Save writes durable state down now.
 func (c *Client) Save(ctx context.Context) error { return c.post(ctx, "save", nil) }
 
