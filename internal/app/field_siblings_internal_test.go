@@ -185,7 +185,7 @@ func (m *member) keep() (out failover) {
 	require.NoError(m.t, err)
 	out.Replicas++
 	m.runReplica(opened.Replica.ID, &out)
-	m.tell(&out)
+	m.reportNotice(&out)
 	return out
 }
 
