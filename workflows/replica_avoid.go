@@ -27,7 +27,8 @@ const mostDoubts = 3
 // doubt takes in a refusal outside an emergency, and says whether it is about every
 // candidate. The one that is tried next lies in another zone, and the one after that is of
 // another type too, so that a refusal of a zone or of a type costs one candidate and no
-// more, and a missing permission is asked about three times.
+// more, and a missing permission is asked about three times. On-demand is not paid for because
+// spot was refused: that is for a person to mend.
 func (a *avoidance) doubt(c replica.Candidate, cause error) bool {
 	if isAboutCandidate(cause) {
 		a.doubts = append(a.doubts, c)
@@ -76,7 +77,7 @@ func (a *avoidance) reason(c replica.Candidate) string {
 		}
 	}
 	for n, refused := range a.doubts {
-		if refused.AZ == c.AZ || n > 0 && refused.InstanceType == c.InstanceType {
+		if refused.Mode != c.Mode || refused.AZ == c.AZ || n > 0 && refused.InstanceType == c.InstanceType {
 			return "EC2 refused " + refused.Key()
 		}
 	}
@@ -137,11 +138,18 @@ func (a *avoidance) reasons() string {
 	shown := make([]string, 0, mostReasons)
 	for _, r := range all[:min(len(all), mostReasons)] {
 		if len(a.causes) > 1 && len(all) > 1 {
-			r.words = fmt.Sprintf("%d times %s", r.times, r.words)
+			r.words = timesInWords(r.times) + " " + r.words
 		}
 		shown = append(shown, r.words)
 	}
 	return strings.Join(shown, "; ")
+}
+
+func timesInWords(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // mostReasons is how many reasons a notification names.

@@ -177,6 +177,50 @@ func TestAPersistentRequestEndsWithItsInstance(t *testing.T) {
 	require.Len(t, found.Reservations, 1, "nothing was launched again")
 }
 
+// TestAnOpenRequestIsCancelled (K6): the instance of a persistent request has ended while its
+// pool is empty, so that the request names no instance and would launch some day.
+func TestAnOpenRequestIsCancelled(t *testing.T) {
+	t.Parallel()
+
+	for name, end := range map[string]func(f *field, id string) error{
+		"when its end is seen": func(f *field, id string) error {
+			return f.ec2Fleet().CancelRequest(f.t.Context(), f.account(), "us-east-1", id)
+		},
+		"when we end it": func(f *field, id string) error {
+			return f.ec2Fleet().Terminate(f.t.Context(), f.account(), "us-east-1", id, time.Time{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{})
+			m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
+				in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{
+					SpotInstanceType:             types.SpotInstanceTypePersistent,
+					InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+				}
+			}))
+			pool := simclient.Capacity{Pool: "m5.large.us-east-1a", Limit: 0}
+			_, err := f.sim.SetCapacity(t.Context(), pool)
+			require.NoError(t, err)
+			_, err = f.ec2.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{m.at}})
+			require.NoError(t, err)
+			_, err = f.sim.Advance(t.Context(), 10*time.Minute)
+			require.NoError(t, err)
+			require.NoError(t, end(f, m.at))
+			pool.Limit = -1
+			_, err = f.sim.SetCapacity(t.Context(), pool)
+			require.NoError(t, err)
+			_, err = f.sim.Advance(t.Context(), time.Hour)
+			require.NoError(t, err)
+			live, err := f.ec2.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{Filters: []types.Filter{
+				{Name: aws.String("instance-state-name"), Values: []string{"pending", "running"}}}})
+			require.NoError(t, err)
+			require.Empty(t, live.Reservations, "nothing was launched again")
+		})
+	}
+}
+
 // TestALaunchTemplateIsTheSource of what may not be read: user data that is hidden comes
 // from the launch template all the same.
 func TestALaunchTemplateIsTheSource(t *testing.T) {
