@@ -112,9 +112,9 @@ func TestAnEngineThatHangsDoesNotHoldTheFleetUp(t *testing.T) {
 	}
 }
 
-// TestEveryPeriodBeginsWithSomebodyElse: in batches, and the same way in each
+// TestEveryPeriodBeginsWithAnotherAgent: in batches, and the same way in each
 // attempt.
-func TestEveryPeriodBeginsWithSomebodyElse(t *testing.T) {
+func TestEveryPeriodBeginsWithAnotherAgent(t *testing.T) {
 	t.Parallel()
 
 	l := &ledger{agents: []string{"a", "b", "c", "d", "e", "f", "g"}}
@@ -144,6 +144,6 @@ func TestWhatBecomesOfAMove(t *testing.T) {
 
 	l = &ledger{open: slices.Repeat([]activities.OpenSwitchOrder{{DecisionID: 1, AgentID: "away"}}, 9)}
 	require.Equal(t, workflows.Unreachable, fault.CodeOf(l.run(t, activities.Decisions{})),
-		"a neighbour is away: the next attempt goes on")
+		"a dependency is away: the next attempt goes on")
 	require.Len(t, l.done, 2)
 }

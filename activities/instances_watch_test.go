@@ -173,7 +173,7 @@ func TestRetiringWhatIsNotSeenYet(t *testing.T) {
 }
 
 // TestALaunchThatCameTooLate is the replica that a person deleted while EC2 was
-// being asked: nobody wrote its instance down, and it is ended all the same.
+// being asked: no row has its instance, and it is ended all the same.
 func TestALaunchThatCameTooLate(t *testing.T) {
 	t.Parallel()
 

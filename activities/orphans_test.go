@@ -21,9 +21,9 @@ func (w *world) sweep() *activities.SweepResult {
 	return got
 }
 
-// TestASweepEndsWhatNobodyNeeds is invariant 3, over every way in which an
+// TestASweepEndsWhatIsNotNeeded is invariant 3, over every way in which an
 // instance can be forgotten.
-func TestASweepEndsWhatNobodyNeeds(t *testing.T) {
+func TestASweepEndsWhatIsNotNeeded(t *testing.T) {
 	t.Parallel()
 
 	for _, tt := range []struct {

@@ -191,9 +191,9 @@ func TestTerminationEndsAnInstanceThatOnlyStopped(t *testing.T) {
 	}
 }
 
-// TestTerminationTellsOfAnInstanceThatAWSDoesNotTake: a person ends it or keeps it. One that
+// TestTerminationReportsAnInstanceThatAWSDoesNotTake: a person ends it or keeps it. One that
 // goes late goes without a person.
-func TestTerminationTellsOfAnInstanceThatAWSDoesNotTake(t *testing.T) {
+func TestTerminationReportsAnInstanceThatAWSDoesNotTake(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {

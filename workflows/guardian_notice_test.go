@@ -89,7 +89,7 @@ func TestMalformedNoticeIsRejected(t *testing.T) {
 	require.Equal(t, roles.InvalidMessage, fault.CodeOf(got.Rejected))
 }
 
-func TestNoticeWithoutHeirAnswersInProgressThenTheOutcome(t *testing.T) {
+func TestNoticeWithoutSuccessorAnswersInProgressThenTheOutcome(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
@@ -113,7 +113,7 @@ func TestNoticeWithoutHeirAnswersInProgressThenTheOutcome(t *testing.T) {
 	require.Equal(t, 1, s.decided())
 }
 
-func TestAWaitingNoticeIsAnsweredWhenTheHeirIsReady(t *testing.T) {
+func TestAWaitingNoticeIsAnsweredWhenTheSuccessorIsReady(t *testing.T) {
 	t.Parallel()
 
 	s := newStore()
@@ -161,7 +161,7 @@ func TestARunningReplicaIsTheLastResort(t *testing.T) {
 	require.Equal(t, "i-new", late)
 }
 
-func TestTheHeirTheAgentNamesIsTakenWhenItIsAsReady(t *testing.T) {
+func TestTheSuccessorTheAgentNamesIsTakenWhenItIsAsReady(t *testing.T) {
 	t.Parallel()
 
 	s := newStore().with(standby()).with(roles.Replica{

@@ -93,7 +93,7 @@ func TestDeleteClient(t *testing.T) {
 	require.Equal(t, "0", s.value(`SELECT count(*)::text FROM agents WHERE client_id = 'c1'`))
 }
 
-// TestDeleteClientWaitsForLaunches holds that a launch whose outcome nobody knows
+// TestDeleteClientWaitsForLaunches holds that a launch whose outcome is unknown
 // yet may still become an instance.
 func TestDeleteClientWaitsForLaunches(t *testing.T) {
 	t.Parallel()

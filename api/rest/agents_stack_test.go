@@ -122,7 +122,7 @@ func TestReadyNamesWhoIsAway(t *testing.T) {
 	require.Equal(t, 404, s.bare("GET", "/metrics").Code)
 }
 
-// TestPostgresAway: nobody listens where the database should be.
+// TestPostgresAway: no server listens where the database should be.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
 	gone, err := pg.Open(t.Context(), pg.Options{URL: "postgres://nobody@127.0.0.1:1/none"})
@@ -137,7 +137,7 @@ func TestPostgresAway(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	got := s.call("token-of-somebody", "POST", "/api/agents/a1/heartbeat", `{}`)
+	got := s.call("token-of-a-stranger", "POST", "/api/agents/a1/heartbeat", `{}`)
 	got.holds(t, 503, `{"code":"postgres.unavailable"}`)
 	require.Equal(t, "5", got.header.Get("Retry-After"))
 	require.NotContains(t, got.raw, "127.0.0.1", "what is wrong is for the log")

@@ -26,7 +26,7 @@ var auditedByConsequence = map[string]bool{
 	"decodePayloads":         true,
 }
 
-// deed is what somebody does on a route, and the event that is to tell it.
+// deed is a change by a route, and the event that records it.
 type deed struct {
 	event  string
 	body   string
@@ -87,12 +87,12 @@ var deeds = map[string][]deed{
 	"createReplica": {{
 		event:  "replica_requested",
 		path:   "/api/agents/a2/replicas",
-		body:   `{"created_by":"somebody else"}`,
+		body:   `{"created_by":"another person"}`,
 		tenant: true,
 		does: does(
 			`
 				INSERT INTO replicas (id, client_id, agent_id, kind, made_for, launcher, created_by)
-				VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'somebody else')`,
+				VALUES ('11112222-3333', 'c1', 'a2', 'manual', 'i-2', 'agent', 'another person')`,
 		),
 	}},
 	"deleteReplica": {{
@@ -214,10 +214,10 @@ func keeps(k agent.StandbyMode) func(*stack) {
 	}
 }
 
-// TestEveryChangeIsTold does everything that an operator or a tenant can change,
+// TestEveryChangeIsAudited does everything that an operator or a tenant can change,
 // and finds one event for it that says who did it, what was and what is. A new
 // route without a row fails.
-func TestEveryChangeIsTold(t *testing.T) {
+func TestEveryChangeIsAudited(t *testing.T) {
 	t.Parallel()
 	mine := strings.NewReplacer("{agent_id}", "a1", "{client_id}", "c1", "{instance_id}", "i-1", "{replica_id}",
 		"11112222-3333", "{notification_id}", "n", "{job}", "price-dedup", "{sink_id}", "s1", "{credential_id}", "k1",
@@ -318,9 +318,9 @@ func TestAuditEntries(t *testing.T) {
 		"whose operation an operator called off")
 }
 
-// TestWhatMayHaveBeenDoneIsTold: an act that was not answered in time may be done
+// TestWhatMayHaveBeenDoneIsAudited: an act that was not answered in time may be done
 // all the same, and one that was refused is not.
-func TestWhatMayHaveBeenDoneIsTold(t *testing.T) {
+func TestWhatMayHaveBeenDoneIsAudited(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(readyRow)

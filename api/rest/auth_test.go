@@ -50,7 +50,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		path := params.ReplaceAllString(fill.Replace(r.Path), "1")
 		name := r.Method + " " + r.Path
 		if r.Auth == web.Anonymous {
-			require.True(t, open[r.Path], "%s is open to everybody", name)
+			require.True(t, open[r.Path], "%s is open to all", name)
 			continue
 		}
 		for _, token := range []string{"", "token-that-nobody-has", strings.ToUpper(s.acme)} {

@@ -111,9 +111,9 @@ func TestAnInstanceStartedByHandIsFollowed(t *testing.T) {
 	})
 }
 
-// TestANoticeWithoutAnHeirLetsAnotherFollow at once: the primary need not be silent
+// TestANoticeWithoutASuccessorLetsAnotherFollow at once: the primary need not be silent
 // for five minutes first. A notice that can still be answered goes first.
-func TestANoticeWithoutAnHeirLetsAnotherFollow(t *testing.T) {
+func TestANoticeWithoutASuccessorLetsAnotherFollow(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {

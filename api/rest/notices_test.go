@@ -25,7 +25,7 @@ func TestTerminationImminent(t *testing.T) {
 		`{"error":"Replica instance_id not found"}`)
 	require.Equal(t, "0", notices())
 
-	// An instance that nobody knows is acknowledged and leaves nothing; the agent
+	// An unknown instance is acknowledged and leaves nothing; the agent
 	// on it is not told to stop.
 	s.call(s.acme, "POST", ours, `{"instance_id":"i-unknown"}`).holds(t, 200,
 		`{"success":false,"action":"not_primary"}`)

@@ -109,7 +109,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		"pauseAgents":            `{"agent_ids":["a1"]}`,
 		"resumeAgents":           `{"agent_ids":["a1","b1"]}`,
 		"cancelOperations":       `{"operation_ids":["switch/1","none"]}`,
-		"removeClient":           `{"confirm":"somebody else"}`,
+		"removeClient":           `{"confirm":"another"}`,
 	}
 	s.wf.replica.ReplicaID = "11112222-3333"
 	validated, refused := 0, 0

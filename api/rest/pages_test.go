@@ -46,8 +46,8 @@ INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az,
 VALUES ('i-od', 'c1', NULL, 'retiring', 't3.large', 'us-east-1', 'us-east-1a', 't3.large.us-east-1a', 'ondemand', 0.08);
 `
 
-// TestPagesTellTheTruth looks at the values behind the fields.
-func TestPagesTellTheTruth(t *testing.T) {
+// TestPagesShowWhatIsStored looks at the values behind the fields.
+func TestPagesShowWhatIsStored(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.exec(lived)

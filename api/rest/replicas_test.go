@@ -124,7 +124,7 @@ func TestCreateReplica(t *testing.T) {
 	s.call(s.acme, "POST", path, `{"tags":[]}`).holds(t, 400, `{}`)
 }
 
-// TestBindReplica holds that an instance is kept before anybody is told, so that
+// TestBindReplica holds that an instance is kept before a message about it goes out, so that
 // an agent is not asked to launch it again because Temporal was away.
 func TestBindReplica(t *testing.T) {
 	t.Parallel()

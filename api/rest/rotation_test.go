@@ -169,7 +169,7 @@ func TestRotationsUnderLoad(t *testing.T) {
 		return err
 	})
 	flow.during("people log in again, as they do each day", func() error {
-		// Within the twelve hours of a session everybody has one that the new key signed.
+		// Within the twelve hours of a session each browser has one that the new key signed.
 		rec := submitTo(t, *flow.handler.Load())
 		flow.held.Lock()
 		defer flow.held.Unlock()

@@ -72,7 +72,7 @@ func (p *playedJobs) BackfillJob(_ context.Context, job string, from, _ time.Tim
 }
 
 // TestSchedules: operators see every job with what its last runs did, and act on
-// it; nobody else does.
+// it; no other code does.
 func TestSchedules(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -138,7 +138,7 @@ func TestNotificationsLeaveTheBuilding(t *testing.T) {
 		s.value(`SELECT metadata->'before'->>'url' FROM events WHERE type = 'sink_deleted'`))
 }
 
-// TestAFailingSinkWaits: it keeps its id, holds up nobody, and its owner hears of
+// TestAFailingSinkWaits: it keeps its id, holds up no other sink, and its owner hears of
 // it; what is refused for good is given up.
 func TestAFailingSinkWaits(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ func TestTheTrailHasIntentOutcomeAndRefusal(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestReadingATokenIsTold(t *testing.T) {
+func TestReadingATokenIsAudited(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.call(operatorToken, "GET", "/api/admin/clients/c1/token", "").holds(t, 200, `{}`)

@@ -40,7 +40,7 @@ type echoAnswer struct {
 	Limit *int        `json:"limit"`
 }
 
-// surface serves one route with a handler, for everybody.
+// surface serves one route with a handler, open to all.
 func surface(
 	t *testing.T,
 	timeout time.Duration,

@@ -262,7 +262,7 @@ func TestTheWatchAtEC2(t *testing.T) {
 	require.Contains(t, row.Error, "Server.SpotInstanceTermination")
 }
 
-// TestTheSweepAtEC2 finds by its tags what nobody wrote down.
+// TestTheSweepAtEC2 finds by its tags what no row has.
 func TestTheSweepAtEC2(t *testing.T) {
 	t.Parallel()
 

@@ -90,8 +90,8 @@ func TestEndsThatAreNotTerminated(t *testing.T) {
 	}
 }
 
-// TestARefusedRoleIsToldOnceAnHour (K13), and that it is mended.
-func TestARefusedRoleIsToldOnceAnHour(t *testing.T) {
+// TestARefusedRoleIsNotifiedOnceAnHour (K13), and that it is mended.
+func TestARefusedRoleIsNotifiedOnceAnHour(t *testing.T) {
 	t.Parallel()
 
 	f := newField(t, ec2sim.Options{})

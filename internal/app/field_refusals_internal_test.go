@@ -131,8 +131,8 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 	}
 }
 
-// TestWhatEveryPoolRefusesIsToldOnce, in words and with the repair.
-func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
+// TestWhatEveryPoolRefusesIsNotifiedOnce, in words and with the repair.
+func TestWhatEveryPoolRefusesIsNotifiedOnce(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {

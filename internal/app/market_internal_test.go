@@ -83,10 +83,10 @@ func (c *collected) lives(id, role, instanceType string) {
 	)
 }
 
-// TestPricesAreKnownBeforeAnybodyLivesThere collects from the simulator into a
+// TestPricesAreKnownBeforeAnAgentLivesThere collects from the simulator into a
 // real database: the type in use with its history, its family with the present,
 // and nothing twice; one that EC2 refuses does not lose the others.
-func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
+func TestPricesAreKnownBeforeAnAgentLivesThere(t *testing.T) {
 	t.Parallel()
 
 	c := newCollected(t, 24*time.Hour, time.Now)
@@ -119,7 +119,7 @@ func TestPricesAreKnownBeforeAnybodyLivesThere(t *testing.T) {
 	require.NoError(t, err)
 	require.LessOrEqual(t, again.Buckets, int64(known*6), "nothing is read or written twice")
 
-	// A sibling that somebody moves to gets its history then.
+	// A sibling that an agent moves to gets its history then.
 	const ofSibling = `
 		SELECT count(*) FROM price_buckets b JOIN pools p ON p.id = b.pool_id WHERE p.instance_type = 'm5.xlarge'`
 	require.Less(t, count(ofSibling), int64(6*16), "an hour of each zone, to choose by")

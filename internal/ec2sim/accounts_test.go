@@ -42,7 +42,7 @@ func TestRolesLeadIntoAnotherAccount(t *testing.T) {
 		})
 	}
 	_, err := assume("right").Retrieve(t.Context())
-	refused(t, err, "AccessDenied", http.StatusForbidden) // nobody registered the role
+	refused(t, err, "AccessDenied", http.StatusForbidden) // the role is not registered
 	require.NoError(t, c.ctl.AddRole(t.Context(), simclient.Role{ARN: role, ExternalID: "right"}))
 	_, err = assume("wrong").Retrieve(t.Context())
 	refused(t, err, "AccessDenied", http.StatusForbidden)

@@ -86,7 +86,7 @@ func TestAskKeepsWhatWasWanted(t *testing.T) {
 	require.InDelta(t, .07, d.Savings, 1e-9, "of the place it stays in")
 }
 
-func TestAskMovesNobodyToWhereTheyAre(t *testing.T) {
+func TestAskMovesNoAgentToItsOwnPool(t *testing.T) {
 	t.Parallel()
 	d := engine.Decide(t.Context(), answers(engine.Decision{Action: engine.SwitchToOnDemand}), onDemand(.03, .03, .03))
 	require.Equal(t, engine.Stay, d.Action)
@@ -94,7 +94,7 @@ func TestAskMovesNobodyToWhereTheyAre(t *testing.T) {
 	require.Empty(t, d.Vetoes)
 }
 
-func TestDigestTellsInputsApart(t *testing.T) {
+func TestDigestDiffersByInput(t *testing.T) {
 	t.Parallel()
 	in := onSpot(.03, .01, .03)
 	require.Equal(t, in.Digest(), onSpot(.03, .01, .03).Digest())

@@ -89,7 +89,7 @@ func TestEveryChangeIsLocked(t *testing.T) {
 					return counts.Calls[call]
 				}
 				strangers := []fleet.Instance{
-					c.tagged(t, "stranger", map[string]string{fleet.TagManagedBy: "someone", fleet.TagClient: "c2"}),
+					c.tagged(t, "stranger", map[string]string{fleet.TagManagedBy: "another", fleet.TagClient: "c2"}),
 					c.tagged(t, "another client's", markedFor("c2", nil)),
 				}
 				if call != "CreateTags" { // which is how an instance gets the tags

@@ -227,7 +227,7 @@ func TestRefusalsOfTheCloud(t *testing.T) {
 }
 
 // TestNoRoomInTheNetwork: a zone without a subnet of the primary's network is
-// another subnet's case, not a launch into somebody else's network.
+// another subnet's case, not a launch into another person's network.
 func TestNoRoomInTheNetwork(t *testing.T) {
 	t.Parallel()
 

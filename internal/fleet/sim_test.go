@@ -223,9 +223,9 @@ func TestStatesOverTime(t *testing.T) {
 		"absent for long is gone")
 }
 
-// TestDescribeBatchesPagesAndMissesNobody asks for more than a batch, over small
+// TestDescribeBatchesPagesAndMissesNone asks for more than a batch, over small
 // pages, with ids among them that EC2 does not know.
-func TestDescribeBatchesPagesAndMissesNobody(t *testing.T) {
+func TestDescribeBatchesPagesAndMissesNone(t *testing.T) {
 	t.Parallel()
 
 	c := simulate(t, ec2sim.Options{PageSize: 7})

@@ -119,7 +119,7 @@ func TestDeadlines(t *testing.T) {
 	require.Empty(t, fault.CodeOf(err))
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestNoServerThere(t *testing.T) {
 	t.Parallel()
 
 	_, err := providerAt(t, "http://127.0.0.1:1").Launch(t.Context(), own, request())

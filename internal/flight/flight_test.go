@@ -81,7 +81,7 @@ func TestOtherQuestionsDoNotWait(t *testing.T) {
 }
 
 // TestWhoLeavesTakesNothingAway: the work goes on when the one who does it is
-// gone, and a flight that all have left before it began keeps nobody waiting.
+// gone, and a flight that all have left before it began keeps no caller waiting.
 func TestWhoLeavesTakesNothingAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,9 +141,9 @@ func TestAPanicIsNotShared(t *testing.T) {
 	})
 }
 
-// TestNobodyReadsLessThanTheyWrote: what a caller wrote before it asked is in
-// its answer, whoever did the work.
-func TestNobodyReadsLessThanTheyWrote(t *testing.T) {
+// TestNoCallerReadsLessThanItWrote: what a caller wrote before it asked is in
+// its answer, whichever call did the work.
+func TestNoCallerReadsLessThanItWrote(t *testing.T) {
 	t.Parallel()
 	var (
 		group   flight.Group[string, int64]

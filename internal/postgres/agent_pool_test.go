@@ -11,10 +11,10 @@ import (
 	"spotkeeper/internal/postgres/views"
 )
 
-// TestAnAgentIsToldWhereToLaunch holds that a replica which its agent launches has
+// TestACommandNamesThePoolToLaunchIn holds that a replica which its agent launches has
 // a pool from the decision on: an agent is shown none that lacks one, and would
 // wait for ever.
-func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
+func TestACommandNamesThePoolToLaunchIn(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
@@ -56,7 +56,7 @@ func TestAnAgentIsToldWhereToLaunch(t *testing.T) {
 
 // The control plane chooses when it launches, and a switch goes where it was
 // ordered to.
-func TestOnlyAnAgentIsToldAtTheDecision(t *testing.T) {
+func TestOnlyAnAgentGetsItsCommandAtTheDecision(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)

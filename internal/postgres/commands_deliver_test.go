@@ -15,7 +15,7 @@ import (
 	"spotkeeper/internal/postgres/views"
 )
 
-// TestPollsAtOnce: whoever polls together, each gets its own command and nobody
+// TestPollsAtOnce: pollers that come together get a command each, and none
 // another's, and one command is leased once.
 func TestPollsAtOnce(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 )
 
 // crowd is 10,000 agents of 100 clients on 20 types in six zones, with a day of
-// five-minute prices for each of the 120 pools. Everybody lives in the zone that
+// five-minute prices for each of the 120 pools. All live in the zone that
 // is named; zone f is the cheapest.
 func (g *guarded) crowd(zone string) {
 	g.t.Helper()

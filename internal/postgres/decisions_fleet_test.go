@@ -92,7 +92,7 @@ func (g *guarded) decideFleet(d *activities.Decisions, period time.Time) map[str
 	return counts
 }
 
-// TestTheFleetIsMovedWithinItsLimits: everybody wants to move; one in ten may.
+// TestTheFleetIsMovedWithinItsLimits: all want to move; one in ten may.
 func TestTheFleetIsMovedWithinItsLimits(t *testing.T) {
 	t.Parallel()
 
@@ -157,7 +157,7 @@ func TestTheFleetIsMovedWithinItsLimits(t *testing.T) {
 }
 
 // TestAnAttemptThatDiedOrdersNothingTwice: the worker ends after the command was
-// written and before anybody was told, and after that again.
+// written and before a message went out, and after that again.
 func TestAnAttemptThatDiedOrdersNothingTwice(t *testing.T) {
 	t.Parallel()
 
@@ -262,7 +262,7 @@ func (s stubborn) Decide(context.Context, engine.Input) (engine.Decision, error)
 	return engine.Decision{Action: engine.SwitchToSpot, PoolID: s.to, Reason: "it says so"}, s.err
 }
 
-func TestAShadowIsKeptAndMovesNobody(t *testing.T) {
+func TestAShadowIsKeptAndMovesNoAgent(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
@@ -363,7 +363,7 @@ func TestManyInputsAreThoseOfEachAgent(t *testing.T) {
 	require.Len(t, together[0].Holds.Pauses, 1)
 }
 
-// TestStayingIsForgottenFirst: what moved somebody, or was asked for, is kept longer.
+// TestStayingIsForgottenFirst: what moved an agent, or was asked for, is kept longer.
 func TestStayingIsForgottenFirst(t *testing.T) {
 	t.Parallel()
 

@@ -61,7 +61,7 @@ func TestHeartbeatsTogether(t *testing.T) {
 	require.Equal(t, "k1", one[string](g, `SELECT string_agg(id, ', ') FROM clients WHERE last_sync_at IS NOT NULL`))
 }
 
-// TestHeartbeatsAtOnce: whatever goes together, everybody's own is recorded, and
+// TestHeartbeatsAtOnce: whatever goes together, each one's own is recorded, and
 // a wrong one fails alone.
 func TestHeartbeatsAtOnce(t *testing.T) {
 	t.Parallel()

@@ -65,10 +65,10 @@ func TestJobsThatMakePartitionsAtOnce(t *testing.T) {
 	require.Equal(t, int64(9), made.Load())
 }
 
-// TestCleanupWaitsForNobody: while somebody reads submissions for long, or has a row
+// TestCleanupWaitsForNoReader: while a session reads submissions for long, or has a row
 // in hand, the cleanup gives up instead of standing in the way, and the next run
 // finds what is left.
-func TestCleanupWaitsForNobody(t *testing.T) {
+func TestCleanupWaitsForNoReader(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	h := &postgres.Housekeeping{DB: g.db}
@@ -149,7 +149,7 @@ func TestSnapshotInventsNothing(t *testing.T) {
 
 // TestLedger computes a month by hand: a primary on spot that is replaced, a
 // replica beside it, an instance that EC2 took back in its first hour, and one
-// whose price nobody knows.
+// whose price is unknown.
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
@@ -177,7 +177,7 @@ func TestLedger(t *testing.T) {
 		"us") // primary for ten hours of the month, an hour beside
 	instance("i-new", "primary", "us-east-1b", "ondemand", 8, 0, "")     // two hours beside, then primary
 	instance("i-free", "retired", "us-east-1a", "spot", 12, 12.5, "aws") // free
-	instance("i-dark", "retired", "us-east-1f", "spot", 12, 13, "us")    // nobody knows
+	instance("i-dark", "retired", "us-east-1f", "spot", 12, 13, "us")    // unknown
 	g.exec(
 		`
 			INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, changed_at)

@@ -63,7 +63,7 @@ func TestReadings(t *testing.T) {
 	}
 	s.agent("k1", in, "i-in")
 	s.agent("k1", out, "i-out")
-	s.exec(`UPDATE agents SET keeping = 'manual' WHERE id = 'a1'`) // nobody's decisions move it
+	s.exec(`UPDATE agents SET keeping = 'manual' WHERE id = 'a1'`) // no decision moves it
 	s.exec(`UPDATE instances SET installed_at = now() - interval '2 days', spot_price = 0.02, ondemand_price = 0.04`)
 	s.exec(`UPDATE instances SET mode = 'ondemand' WHERE id = 'i-in'`)
 	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()}))

@@ -33,7 +33,7 @@ func (s *shelf) phases() string {
 	)
 }
 
-// TestAWatchOutlivesWhatIsRefused: whoever is only validated ends nobody's watch,
+// TestAWatchOutlivesWhatIsRefused: a session that is only validated ends no watch,
 // and the guards of the one that is live can still take it back.
 func TestAWatchOutlivesWhatIsRefused(t *testing.T) {
 	t.Parallel()

@@ -252,7 +252,7 @@ func TestConstraintsOfSessions(t *testing.T) {
 	}
 }
 
-func TestOldSessionsGoWithoutTheirNeighboursFiles(t *testing.T) {
+func TestOldSessionsGoWithoutFilesOfOthers(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShelf(t), t.Context()
 	s.upload(mlmodel.Models, "live", "m.onnx")
@@ -270,7 +270,7 @@ func TestOldSessionsGoWithoutTheirNeighboursFiles(t *testing.T) {
 	require.Empty(t, gone)
 }
 
-func TestARefusalIsKeptUnlessANeighbourWasAway(t *testing.T) {
+func TestARefusalIsKeptUnlessADependencyWasAway(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShelf(t), t.Context()
 	for id, keep := range map[string]bool{"s1": false, "s2": true} {

@@ -89,9 +89,9 @@ func TestAReportCountsForItsClientAlone(t *testing.T) {
 	require.Equal(t, "0.0125 0.0131, 0.0125 0.0131, 0.0125 0.0131, 0.0125 0.0131", read(), "it was long ago")
 }
 
-// TestWhatWasToldBeforeIsEvidence: the migration keeps what agents reported as evidence,
+// TestWhatWasReportedBeforeIsEvidence: the migration keeps what agents reported as evidence,
 // takes it out of the market, and has the history of EC2 read again.
-func TestWhatWasToldBeforeIsEvidence(t *testing.T) {
+func TestWhatWasReportedBeforeIsEvidence(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	g.exec(`ALTER TABLE price_buckets DROP CONSTRAINT price_buckets_source;

@@ -37,7 +37,7 @@ func TestOpenReplicaOnce(t *testing.T) {
 		agent.ControlPlane, "u1"),
 		lines(manual.Kind, manual.For, manual.State, manual.PoolID, manual.Hold, manual.Launcher, manual.RequestID))
 	require.Equal(t, manual.ID, ask(replica.Manual, "i-0", "u2").ID, "one standby per agent")
-	require.Equal(t, manual.ID, ask(replica.Manual, "i-9", "").ID, "whoever it stands by for")
+	require.Equal(t, manual.ID, ask(replica.Manual, "i-9", "").ID, "for every agent it is kept for")
 	emergency := ask(replica.Rebalance, "i-0", "u3")
 	require.Equal(t, emergency.ID, ask(replica.Termination, "i-0", "u4").ID, "one emergency per agent")
 	move := ask(replica.Switch, "c1", "u5")

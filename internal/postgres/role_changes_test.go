@@ -173,7 +173,7 @@ func TestAChangeMadeByAnotherClosesTheNotice(t *testing.T) {
 		one[string](g, `SELECT role || ' ' || terminate_by FROM instances WHERE id = 'i-0'`))
 }
 
-func TestALateHeirMendsALostNotice(t *testing.T) {
+func TestALateSuccessorMendsALostNotice(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)

@@ -124,8 +124,8 @@ func TestTheWordOfANewInstanceIsExpected(t *testing.T) {
 	require.False(t, g.facts(c.ID).AwaitsWord(), "its image starts no agent")
 }
 
-// TestASilentHeirIsToldOf once, unless its agent's instances were silent before.
-func TestASilentHeirIsToldOf(t *testing.T) {
+// TestASilentSuccessorIsNotified once, unless its agent's instances were silent before.
+func TestASilentSuccessorIsNotified(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)

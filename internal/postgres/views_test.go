@@ -152,7 +152,7 @@ func TestReplicaViews(t *testing.T) {
 }
 
 // TestReplicasToLaunch holds that an agent is never told to launch what the
-// control plane launches, nor what it launched already, nor what nobody waits for.
+// control plane launches, nor what it launched already, nor what no request waits for.
 func TestReplicasToLaunch(t *testing.T) {
 	t.Parallel()
 	db, v := fleetOf(t)

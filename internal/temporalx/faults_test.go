@@ -118,7 +118,7 @@ func TestFaultsCrossFromEverywhere(t *testing.T) {
 	}
 }
 
-func TestAPollIsTriedAgainAndAlertsNobody(t *testing.T) {
+func TestAPollIsTriedAgainAndAlertsNoOperator(t *testing.T) {
 	t.Parallel()
 
 	var suite testsuite.WorkflowTestSuite

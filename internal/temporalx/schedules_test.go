@@ -84,7 +84,7 @@ func TestSchedulesFollowTheCode(t *testing.T) {
 	require.Equal(t, enums.SCHEDULE_OVERLAP_POLICY_SKIP, s.there["job/a"].Policy.Overlap)
 	require.Equal(t, time.Minute, s.there["job/a"].Policy.CatchupWindow)
 
-	// An operator pauses one, somebody else has one of their own, and the code changes.
+	// An operator pauses one, another program has one of their own, and the code changes.
 	s.there["job/a"].State.Paused, s.there["job/a"].State.Note = true, "until Monday"
 	s.there["job/old"], s.there["theirs"] = client.Schedule{}, client.Schedule{}
 	want[0].Cron, want[1].Note = "0 * * * *", "does b better"

@@ -182,7 +182,7 @@ func TestWhatADailyRunIsAbout(t *testing.T) {
 	require.Equal(t, "2026-11-01", b.months[0].Format(time.DateOnly))
 	require.Equal(t, "2026-12-01", b.months[1].Format(time.DateOnly))
 
-	b = &books{open: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)} // nobody closed it
+	b = &books{open: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)} // no job closed it
 	require.NoError(t, runJob(t, b, jobs.MonthlySavings, jobs.JobInput{Period: first}))
 	require.Len(t, b.months, 4, "September to December: %v", b.months)
 	backfilled := time.Date(2025, 12, 1, 1, 20, 0, 0, time.UTC)

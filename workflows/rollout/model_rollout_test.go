@@ -29,7 +29,7 @@ func TestAGoodModelEarnsTheWholeFleet(t *testing.T) {
 	require.Equal(t, "old", r.previous)
 	require.Equal(t, mlmodel.Completed, r.end.Phase)
 	require.NoError(t, first.err)
-	require.Equal(t, mlmodel.Shadow, first.Phase, "the first answer is when somebody looks at its decisions")
+	require.Equal(t, mlmodel.Shadow, first.Phase, "the first answer is when its decisions are read")
 	require.GreaterOrEqual(t, r.Now().Sub(begun), 9*time.Hour, "no stage was cut short")
 	require.Less(t, r.Now().Sub(begun), 10*time.Hour)
 	require.NotEmpty(t, p.Timeline)
@@ -219,8 +219,8 @@ func TestWhatHasNotDecidedEnoughStays(t *testing.T) {
 	require.Greater(t, r.Now().Sub(begun), 20*time.Hour)
 }
 
-// TestAStepThatIsNobodyIsPassed: waiting would not put an agent into it.
-func TestAStepThatIsNobodyIsPassed(t *testing.T) {
+// TestAStepWithoutAgentsIsPassed: waiting would not put an agent into it.
+func TestAStepWithoutAgentsIsPassed(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	r.seen = func(q activities.ReadingsQuery) mlmodel.Readings {

@@ -26,7 +26,7 @@ func load(t *testing.T, environment ...string) (*types.Project, error) {
 var secrets = []string{"POSTGRES_PASSWORD=a", "MIGRATE_PASSWORD=migrate", "APP_PASSWORD=app", "TEMPORAL_PASSWORD=d",
 	"ADMIN_TOKEN=e", "SECRET_KEY=f"}
 
-// TestSecretsAreRequired: there is no password that everybody knows.
+// TestSecretsAreRequired: there is no default password.
 func TestSecretsAreRequired(t *testing.T) {
 	t.Parallel()
 	for n, missing := range secrets {

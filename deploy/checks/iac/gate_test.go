@@ -100,7 +100,7 @@ func (g *gate) requests(service, target string, form url.Values) []iam.Request {
 	case service == "pricing":
 		plain.Action = "pricing:" + target[strings.LastIndex(target, ".")+1:]
 	case action == "GetCallerIdentity":
-		return nil // everybody may
+		return nil // open to all
 	case action == "AssumeRole":
 		plain.Resource = form.Get("RoleArn")
 	case action == "RunInstances":

@@ -118,7 +118,7 @@ func (f *fleet) live(b *testing.B, during time.Duration) *day {
 	return &d
 }
 
-// crowd registers ten thousand agents of one client. Nobody launched their
+// crowd registers ten thousand agents of one client. No launch of ours made their
 // instances: nothing here is about EC2.
 func crowd(b *testing.B, s *devtest.Stack) *fleet {
 	b.Helper()

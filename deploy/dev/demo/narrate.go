@@ -79,13 +79,13 @@ func (w *world) operations(ctx context.Context) []operation {
 }
 
 func (w *world) sayOperation(o operation) {
-	m := w.memberByAgent(o.AgentID)
+	m, page := w.memberByAgent(o.AgentID), w.pageOfOperation(o)
 	switch {
 	case m == nil:
 	case o.State == "running" && o.Phase != "":
-		w.say(m, "%s: %s", o.Kind, o.Phase)
+		w.sayAt(page, m, "%s: %s", o.Kind, o.Phase)
 	case o.State == "running":
-		w.say(m, "%s begins: %s", o.Kind, o.Summary)
+		w.sayAt(page, m, "%s begins: %s", o.Kind, o.Summary)
 	default:
 		took := ""
 		if o.EndedAt != nil {
@@ -95,7 +95,7 @@ func (w *world) sayOperation(o operation) {
 		if o.Error != "" {
 			what += " (" + o.Error + ")"
 		}
-		w.say(m, "%s %s%s: %s", o.Kind, o.State, took, what)
+		w.sayAt(page, m, "%s %s%s: %s", o.Kind, o.State, took, what)
 	}
 }
 

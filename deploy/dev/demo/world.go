@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -88,6 +89,11 @@ func (w *world) ec2Of(account string) *ec2.Client {
 
 // say prints one sentence with the time since the start and who it is about.
 func (w *world) say(m *member, format string, args ...any) {
+	w.sayAt(w.pageOf(m), m, format, args...)
+}
+
+// sayAt prints a line of the story that ends with the address of a page of the console.
+func (w *world) sayAt(page string, m *member, format string, args ...any) {
 	who := "fleet"
 	if m != nil {
 		who = m.name
@@ -95,11 +101,24 @@ func (w *world) say(m *member, format string, args ...any) {
 	w.out.Lock()
 	defer w.out.Unlock()
 	at := time.Since(w.start)
-	_, _ = fmt.Fprintf(w.o.Out, "%3d:%02d  %-10s %s\n", int(at.Minutes()), int(at.Seconds())%60, who,
-		fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(w.o.Out, "%3d:%02d  %-10s %s  %s\n", int(at.Minutes()), int(at.Seconds())%60, who,
+		fmt.Sprintf(format, args...), page)
 }
 
-// firstTime says whether an instance's notice is told of for the first time.
+// pageOf is the console's page of a member's agent; of the fleet without one.
+func (w *world) pageOf(m *member) string {
+	if m == nil || m.agent() == "" {
+		return w.o.API + "/fleet"
+	}
+	return w.o.API + "/agents/" + url.PathEscape(m.agent())
+}
+
+// pageOfOperation is the console's page of an operation, whose id contains slashes.
+func (w *world) pageOfOperation(o operation) string {
+	return w.o.API + "/operations/" + url.PathEscape(o.ID)
+}
+
+// firstTime says whether an instance's notice is announced for the first time.
 func (w *world) firstTime(instanceID string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -104,7 +104,7 @@ func TestONNXInTheField(t *testing.T) {
 		time.Since(begun).Round(time.Second))
 
 	require.Equal(t, []string{"models live " + session}, f.serving(ctx, t))
-	// In its canary it decided for those that were in, and for nobody else.
+	// In its canary it decided for those that were in, and for no other agent.
 	early, err := f.db.list(
 		ctx,
 		`
@@ -120,7 +120,7 @@ func TestONNXInTheField(t *testing.T) {
 		require.Equal(t, mlmodel.InCanary(session, m.id, some), slices.Contains(early, m.id), m.name)
 	}
 
-	// From now on it decides for everybody, by what it forecasts.
+	// From now on it decides for all agents, by what it forecasts.
 	for _, m := range f.members {
 		var answer struct {
 			Engine        string

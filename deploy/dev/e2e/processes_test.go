@@ -58,7 +58,7 @@ func TestEveryProcessFollows(t *testing.T) {
 	before := activate(0)
 
 	// What the lacking processes read their files from. Their worker polls a queue
-	// where nobody asks it to validate what it cannot read.
+	// where no request asks it to validate what it cannot read.
 	apart, shared := t.TempDir(), filepath.Join(s.Dir, "artifacts")
 	require.NoError(t, os.CopyFS(apart, os.DirFS(shared)))
 	lacking := map[string]string{"ARTIFACTS_URL": apart, "TEMPORAL_TASK_QUEUE": "apart", "WORKER_SCHEDULES": "false"}

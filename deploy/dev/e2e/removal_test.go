@@ -26,8 +26,8 @@ func TestRemoval(t *testing.T) {
 	s := devtest.Start(t, devtest.Options{})
 	ctx := deadline(t, 15*time.Minute)
 	r := &remover{t: t, temporal: s.Dial(ctx, t), books: openBooks(t, s)}
-	neighbour := r.household(ctx, s, "neighbour")
-	before := r.possessions(ctx, neighbour)
+	bystander := r.household(ctx, s, "bystander")
+	before := r.possessions(ctx, bystander)
 	require.Len(t, before, 6)
 
 	for name, killed := range map[string]bool{"in peace": false, "while the worker is killed": true} {
@@ -53,7 +53,7 @@ func TestRemoval(t *testing.T) {
 		if killed { // by the new route, which wants to be sure
 			method, path, body = http.MethodPost, path+"/remove", map[string]any{"confirm": name}
 			var refusal struct{ Code string }
-			status, err := s.Call(ctx, method, path, "", map[string]any{"confirm": "somebody"}, &refusal)
+			status, err := s.Call(ctx, method, path, "", map[string]any{"confirm": "another"}, &refusal)
 			require.NoError(t, err)
 			require.Equal(t, "400 clients.not_confirmed", fmt.Sprint(status, " ", refusal.Code))
 			require.Len(t, r.possessions(ctx, h), len(before)-2)
@@ -73,7 +73,7 @@ func TestRemoval(t *testing.T) {
 		require.Empty(t, r.possessions(ctx, h))
 		r.forgotten(ctx, h)
 	}
-	require.Equal(t, before, r.possessions(ctx, neighbour))
+	require.Equal(t, before, r.possessions(ctx, bystander))
 }
 
 // remover looks at what is left.

@@ -174,7 +174,7 @@ func startField(ctx context.Context, t *testing.T) (f *field, live string) {
 }
 
 // TestGuardsInTheField takes engines over a fleet that asks: bad ones are rolled
-// back by their guards, and a good one comes through, whoever dies meanwhile.
+// back by their guards, and a good one comes through, whichever process dies meanwhile.
 func TestGuardsInTheField(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t, 9*time.Minute)

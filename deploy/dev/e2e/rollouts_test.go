@@ -13,7 +13,7 @@ import (
 	"spotkeeper/internal/testkit/histories"
 )
 
-// stays is an uploaded engine that never moves anybody; the number makes each one
+// stays is an uploaded engine that never moves an agent; the number makes each one
 // another file.
 const stays = `
 def make_decision(agent_data, pricing_data, market_data=None):
@@ -126,7 +126,7 @@ func walkRollouts(ctx context.Context, s *devtest.Stack, asks *member) error {
 	if _, status, err := upload(ctx, s, "def make_decision(:", true); err != nil || status != 400 {
 		return fmt.Errorf("a broken engine: %d %w", status, err)
 	}
-	if err := awaitRollout(ctx, s, sessions[0], "live"); err != nil { // who is refused ends nobody's watch
+	if err := awaitRollout(ctx, s, sessions[0], "live"); err != nil { // a refused session ends no watch
 		return err
 	}
 	if _, err := roll(ctx, s, sessions[1], short()); err != nil { // its shadow ends the watch of the first

@@ -28,7 +28,7 @@ func TestACodeSurvivesWrapping(t *testing.T) {
 	require.False(t, fault.Is(nil, missing))
 }
 
-func TestWhatNobodyClassifiedIsInternal(t *testing.T) {
+func TestWhatIsNotClassifiedIsInternal(t *testing.T) {
 	t.Parallel()
 
 	err := errors.New("odd")

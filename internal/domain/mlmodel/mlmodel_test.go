@@ -203,9 +203,9 @@ func TestGuards(t *testing.T) {
 	require.Zero(t, mlmodel.Comparison{}.Agreement())
 }
 
-// TestAShareOfNobody: in a small fleet a canary step may be no agent. It is passed
+// TestAShareOfNoAgents: in a small fleet a canary step may be no agent. It is passed
 // when a larger one follows, and never when it is the only proof there would be.
-func TestAShareOfNobody(t *testing.T) {
+func TestAShareOfNoAgents(t *testing.T) {
 	t.Parallel()
 	p := mlmodel.Plan{Shadow: time.Hour, Canary: []int{1, 50}, Step: time.Hour, Guards: mlmodel.DefaultGuards()}
 	few := mlmodel.Readings{Group: mlmodel.Measure{Agents: 1, Decisions: 9}}

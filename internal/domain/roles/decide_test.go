@@ -64,7 +64,7 @@ func ids(rs []roles.Replica) []string {
 	return out
 }
 
-func TestHeir(t *testing.T) {
+func TestSuccessor(t *testing.T) {
 	t.Parallel()
 
 	requested, launching := rep(replica.Rebalance, replica.Requested), rep(replica.Manual, replica.Launching)

@@ -62,7 +62,7 @@ func TestTheYoungAreHitMore(t *testing.T) {
 		for j := range p.Losses {
 			for agent := range 50 {
 				y, g := m.Hits(i, j, agent, 0), m.Hits(i, j, agent, 3*time.Hour)
-				require.False(t, g && !y, "whoever is hit grown up is hit young")
+				require.False(t, g && !y, "what is hit grown up is hit young")
 				if y {
 					young++
 				}

@@ -18,7 +18,7 @@ import (
 )
 
 // escapes are what uploaded code could try, with what it meets. %s is a directory that
-// everybody may read, with a file "secret" and a socket "socket" in it.
+// all users may read, with a file "secret" and a socket "socket" in it.
 var escapes = map[string]struct{ code, meets string }{
 	"our environment":           {`open("/proc/%d/environ" % os.getppid()).read()`, "FileNotFoundError"},
 	"any process":               {`os.listdir("/proc")`, "FileNotFoundError"},

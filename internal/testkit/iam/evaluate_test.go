@@ -71,7 +71,7 @@ func TestStatements(t *testing.T) {
 	require.Equal(t, iam.ImplicitDeny, iam.InSession(both, session, p))
 }
 
-// TestPrincipals: the root of an account is everybody in it, and a service is no account.
+// TestPrincipals: the root of an account is each principal in it, and a service is no account.
 func TestPrincipals(t *testing.T) {
 	t.Parallel()
 	p := parse(t, `{"Effect": "Allow", "Action": "sts:AssumeRole",

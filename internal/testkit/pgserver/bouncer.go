@@ -43,9 +43,10 @@ func Pool(ctx context.Context, dir string, to *Server) (*Bouncer, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	who.Pdeathsig = subprocess.EndsWithParent(syscall.SIGTERM).Pdeathsig
+	attr := subprocess.EndsWithParent(syscall.SIGTERM)
+	attr.Credential = who.Credential
 	b.cmd = exec.Command(path, b.file()) //nolint:noctx // it outlives the start
-	b.cmd.SysProcAttr, b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = who, dir, log, log
+	b.cmd.SysProcAttr, b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = attr, dir, log, log
 	if err := b.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%w: install pgbouncer", err)
 	}

@@ -17,15 +17,19 @@ import (
 var (
 	// These words hide who acts. Comments name the process, the caller or the operator.
 	vague = regexp.MustCompile(`(?i)\b(somebody|someone|whoever|anybody|anyone|everybody|everyone|untold)\b`)
+	// What a test's name begins with is its subject, and what it says is in the words of the glossary.
+	names = regexp.MustCompile(`^func (?:Test|Fuzz|Benchmark)\w*` +
+		`(?:Somebody|Someone|Whoever|Anybody|Anyone|Everybody|Everyone|Nobody|Neighbour|Heir|Tell|Told)(?:[A-Z]\w*|s\w*)?\(`)
 	// The word is searched for in comments only: "nobody" is also the name of a Unix user
 	// and a value of the column instances.terminate_by.
-	nobody = regexp.MustCompile(`(?i)//.*\bnobody\b`)
+	nobody = regexp.MustCompile(`(?i)(?:^|\s)//\s.*\bnobody\b`)
 	// Postgres, Temporal and EC2 are called dependencies, not neighbours. The files about
 	// prices are not searched: gap filling speaks of neighbouring points in time.
 	neighbour = regexp.MustCompile(`(?i)\bneighbours?\b`)
 )
 
-// TestWords searches all Go files and documents except tests for words that are not used.
+// TestWords searches all Go files, tests among them, and all documents for words that are
+// not used. The recorded contract of the legacy backend keeps its own words in testdata.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../../..")
@@ -43,7 +47,7 @@ func TestWords(t *testing.T) {
 			}
 			return nil
 		}
-		if strings.HasSuffix(name, "_test.go") || !strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, ".md") {
+		if name == "wording_test.go" || !strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, ".md") {
 			return nil
 		}
 		read++
@@ -53,7 +57,7 @@ func TestWords(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Empty(t, all)
-	require.Greater(t, read, 300, "the code lies elsewhere")
+	require.Greater(t, read, 700, "the code lies elsewhere")
 }
 
 func findWords(path string) (found []string, err error) {
@@ -67,7 +71,8 @@ func findWords(path string) (found []string, err error) {
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
-		if vague.MatchString(line) || nobody.MatchString(line) || !prices && neighbour.MatchString(line) {
+		if vague.MatchString(line) || names.MatchString(line) || nobody.MatchString(line) ||
+			!prices && neighbour.MatchString(line) {
 			found = append(found, fmt.Sprintf("%s:%d: %s", path, n, strings.TrimSpace(line)))
 		}
 	}

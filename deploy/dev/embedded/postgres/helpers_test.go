@@ -22,7 +22,7 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
-// openDir is a temporary directory everybody may enter, as a checkout usually
+// openDir is a temporary directory that all users may enter, as a checkout usually
 // is; t.TempDir's are private.
 func openDir(t *testing.T) string {
 	t.Helper()
