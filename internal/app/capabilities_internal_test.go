@@ -24,7 +24,7 @@ func TestWhatCannotWorkIsSaidInASentence(t *testing.T) {
 		"nothing is asked for": {config.Engine{Python: "off"}, absent, ""},
 		"Python that is there": {config.Engine{Python: "on", PythonPath: "python3"}, there, ""},
 		"Python that is not":   {config.Engine{Python: "on", PythonPath: "python3"}, absent, "there is no interpreter python3"},
-		"without a sandbox":    {config.Engine{Python: "unsafe", PythonPath: "python3"}, there, "our files and network in its reach"},
+		"without a sandbox":    {config.Engine{Python: "unsafe", PythonPath: "python3"}, there, "our files and network in their reach"},
 		"neither on nor off":   {config.Engine{Python: "yes"}, there, `"yes", which counts as off`},
 		"ONNX that is not":     {config.Engine{ONNXLibrary: "/nonexistent/lib.so"}, there, "ONNX models do not run here"},
 	} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
@@ -162,8 +163,18 @@ func (s *Agents) lockOrCreate(
 func (s *Agents) findRelation(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
 	var clientID, role string
 	var owner *string
-	err := tx.QueryRow(ctx, `SELECT client_id, agent_id, role FROM instances WHERE id = $1 FOR NO KEY UPDATE`,
-		r.InstanceID).Scan(&clientID, &owner, &role)
+	read := func() error {
+		return tx.QueryRow(ctx, `SELECT client_id, agent_id, role FROM instances WHERE id = $1 FOR NO KEY UPDATE`,
+			r.InstanceID).Scan(&clientID, &owner, &role)
+	}
+	err := read()
+	if pg.IsNoRows(err) { // a row that is not there cannot be locked, so its name is: two that name it first take turns
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('instance/' || $1, 0))`,
+			r.InstanceID); err != nil {
+			return err
+		}
+		err = read()
+	}
 	switch {
 	case pg.IsNoRows(err):
 		out.Relation = agent.RelationOutside
@@ -320,7 +331,7 @@ func (s *Agents) recordStart(
 func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 	b.Queue(
 		`
-		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
+		INSERT INTO instances AS i (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ami_id,
 			launched_by, spot_price, ondemand_price,
 			baseline_price, last_seen_at, primary_since, epoch)
 		SELECT $3, $1, $2, 'primary', $4, $5, $6, $7, $8, $9, 'agent',
@@ -332,7 +343,8 @@ func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 		DO UPDATE SET agent_id = excluded.agent_id, role = 'primary', mode = excluded.mode, epoch = excluded.epoch,
 			terminate_by = '',
 			last_seen_at = excluded.last_seen_at, primary_since = excluded.primary_since, retiring_since = NULL,
-			terminated_at = NULL`,
+			terminated_at = NULL
+		WHERE i.client_id = excluded.client_id`,
 		r.ClientID,
 		agentID,
 		r.InstanceID,
@@ -342,7 +354,12 @@ func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 		agent.PoolID(r.InstanceType, r.AZ),
 		cmp.Or(r.Mode, agent.ModeUnknown),
 		agent.KnownFact(r.AMI),
-	)
+	).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() == 0 {
+			return errForeignInstance(r.InstanceID)
+		}
+		return nil
+	})
 	queueAdoption(b, r.InstanceID)
 }
 

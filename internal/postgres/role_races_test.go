@@ -128,3 +128,41 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 		g.sound()
 	}
 }
+
+// TestAnInstanceThatSeveralNameAtOnce becomes that of one agent, and of its client: the
+// others are refused, and leave no agent behind.
+func TestAnInstanceThatSeveralNameAtOnce(t *testing.T) {
+	t.Parallel()
+
+	g := guard(t)
+	agents := &postgres.Agents{DB: g.db}
+	count := func(sql string, args ...any) (n int) {
+		require.NoError(t, g.db.Pool.QueryRow(t.Context(), sql, args...).Scan(&n))
+		return n
+	}
+	for n := range 20 {
+		id := "i-race" + strconv.Itoa(n)
+		named := []agent.Registration{{ClientID: "k1", LogicalID: "x"}, {ClientID: "k2", LogicalID: "x"}, {ClientID: "k1", LogicalID: "y"}}
+		errs := make([]error, len(named))
+		var wg sync.WaitGroup
+		for i, r := range named {
+			r.LogicalID += strconv.Itoa(n)
+			r.InstanceID, r.InstanceType, r.Region, r.AZ, r.Mode = id, "t3.medium", "us-east-1", "us-east-1a", agent.Spot
+			wg.Go(func() { _, errs[i] = agents.Register(t.Context(), r) })
+		}
+		wg.Wait()
+		won := 0
+		for i, err := range errs {
+			if err == nil {
+				won++
+				continue
+			}
+			require.Contains(t, []fault.Code{agent.InstanceOfOtherTenant, postgres.InstanceInUse}, fault.CodeOf(err), "%v", err)
+			require.Zero(t, count(`SELECT count(*) FROM agents WHERE client_id = $1 AND logical_agent_id = $2`,
+				named[i].ClientID, named[i].LogicalID+strconv.Itoa(n)))
+		}
+		require.Equal(t, 1, won, "%v", errs)
+		require.Equal(t, 1, count(`SELECT count(*) FROM instances i JOIN agents a ON a.id = i.agent_id AND a.client_id = i.client_id
+			WHERE i.id = $1 AND i.role = 'primary'`, id))
+	}
+}

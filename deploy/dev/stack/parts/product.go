@@ -187,6 +187,7 @@ func open(
 	}
 	return app.Open(ctx, c, app.Options{
 		Log:      o.Logger.With("process", name),
+		Process:  name,
 		Temporal: temporalx.Options{Env: variables(environment)},
 	})
 }
