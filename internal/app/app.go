@@ -44,6 +44,7 @@ type App struct {
 	intakes    []*intake.Intake // of a worker, one for each queue
 	seal       *sealer          // of user data
 	codec      *temporalx.Codec // of payloads at Temporal
+	secrets    secretsCheck
 }
 
 // Options are what a process adds to its configuration.
@@ -127,7 +128,11 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		Name: "spotkeeper_workflow_message_retries_total",
 		Help: "Messages to workflows that were answered by trying again.",
 	})
-	a.Metrics.MustRegister(retries)
+	shortages := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "spotkeeper_postgres_shortages_total",
+		Help: "Statements that Postgres refused for want of room on its disk, of memory or of connections.",
+	}, func() float64 { return float64(db.Shortages()) })
+	a.Metrics.MustRegister(retries, shortages)
 	if a.engines, err = a.openEngines(ctx, c); err != nil {
 		a.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
 		return nil, err
