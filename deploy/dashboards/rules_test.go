@@ -106,6 +106,8 @@ func TestAlertsFire(t *testing.T) {
 		"SpotkeeperWorkerAbsent": {series: without(`spotkeeper_process_info{process="worker"`)},
 		"SpotkeeperApiAbsent":    {series: without(`spotkeeper_process_info{process="api"`)},
 		"SpotkeeperFleetUnknown": {series: without(`spotkeeper_agents_online`)},
+		"SpotkeeperPostgresShort": {
+			series: bad("\tspotkeeper_postgres_shortages_total{instance=\"a1\"} 0+2x200\n")},
 		"SpotkeeperTemporalAway": {series: without(`spotkeeper_schedule_paused`)},
 		"SpotkeeperHTTPErrors": {
 			series: bad("\tspotkeeper_http_requests_total{instance=\"a2\", status=\"500\", route=\"/y\"} 0+60x200\n")},

@@ -219,11 +219,13 @@ func (a *App) apiPages() http.Handler {
 func (a *App) readyProbes() []rest.Probe {
 	return []rest.Probe{
 		{Name: "postgres", Check: a.DB.Ping},
+		{Name: "postgres_room", Check: a.DB.CheckShortage, Degrades: true},
 		{Name: "schema", Check: func(ctx context.Context) error { return postgres.CheckVersion(ctx, a.DB) }},
 		{Name: "temporal", Check: a.Workflows.Ping},
 		{Name: "installation", Check: a.checkTie},
 		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
+		{Name: "secrets", Check: a.checkSecrets, Degrades: true},
 	}
 }
 

@@ -45,6 +45,7 @@ type App struct {
 	intakes    []*intake.Intake // of a worker, one for each queue
 	seal       *sealer          // of user data
 	codec      *temporalx.Codec // of payloads at Temporal
+	secrets    secretsCheck
 }
 
 // Options are what a process adds to its configuration.
@@ -130,7 +131,11 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		Name: "spotkeeper_workflow_message_retries_total",
 		Help: "Messages to workflows that were answered by trying again.",
 	})
-	a.Metrics.MustRegister(retries)
+	shortages := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "spotkeeper_postgres_shortages_total",
+		Help: "Statements that Postgres refused for want of room on its disk, of memory or of connections.",
+	}, func() float64 { return float64(db.Shortages()) })
+	a.Metrics.MustRegister(retries, shortages)
 	a.Workflows = &workflows.Client{
 		Temporal:  a.Temporal,
 		Namespace: a.Namespace,

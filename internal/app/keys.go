@@ -3,9 +3,50 @@ package app
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
 )
+
+// Unreadable means that secrets in the database are sealed with a key that this process
+// does not have.
+var Unreadable = fault.Define("secrets.unreadable", fault.Unavailable)
+
+// secretsEvery is how often the secrets in the database are looked through.
+const secretsEvery = 10 * time.Minute
+
+// secretsCheck remembers what was found when the secrets were looked through.
+type secretsCheck struct {
+	mu    sync.Mutex
+	at    time.Time
+	found error
+}
+
+// checkSecrets fails with secrets.unreadable when a key is missing: tokens, webhooks and
+// payloads at Temporal that it has sealed cannot be read, and the rest works.
+func (a *App) checkSecrets(ctx context.Context) error {
+	a.secrets.mu.Lock()
+	defer a.secrets.mu.Unlock()
+	if time.Since(a.secrets.at) < secretsEvery {
+		return a.secrets.found
+	}
+	r, err := a.rekeying()
+	if err != nil {
+		return err
+	}
+	rows, unreadable, err := r.Unreadable(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // the probe of postgres says it
+	}
+	a.secrets.at, a.secrets.found = time.Now(), nil
+	if unreadable > 0 {
+		a.secrets.found = Unreadable.New("%d of %d secrets in the database are sealed with a key that is not among "+
+			"SECRET_KEYS and SECRET_KEY. Add it to them, or put back the settings of before.", unreadable, rows)
+	}
+	return a.secrets.found
+}
 
 func (a *App) rekeying() (*postgres.Rekeying, error) {
 	keys, err := a.Config.Secrets.SealingKeys()

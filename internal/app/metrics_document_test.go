@@ -54,6 +54,7 @@ var metricNotes = map[string]metricNote{
 	"spotkeeper_notices_undelivered":                  {"gauge", "stable", fleetWide},
 	"spotkeeper_ondemand_equivalent_dollars_per_hour": {"gauge", "stable", fleetWide},
 	"spotkeeper_orphans_ended":                        {"gauge", "stable", fleetWide},
+	"spotkeeper_postgres_shortages_total":             {"counter", "beta", own},
 	"spotkeeper_process_info":                         {"gauge", "stable", each},
 	"spotkeeper_rebalance_came_true_total":            {"counter", "beta", fleetWide},
 	"spotkeeper_rebalances_total":                     {"counter", "beta", fleetWide},

@@ -345,7 +345,8 @@ func (a *App) workerPages() http.Handler {
 			return
 		}
 		ready := true
-		checks := []func(context.Context) error{a.engines.serving.Check, a.checkPython, a.attributes.Check}
+		checks := []func(context.Context) error{a.engines.serving.Check, a.checkPython, a.attributes.Check,
+			a.DB.CheckShortage, a.checkSecrets}
 		for _, one := range a.intakes {
 			checks = append(checks, one.Check)
 		}

@@ -129,6 +129,8 @@ var repairs = map[string]string{
 	"postgres":          "check DATABASE_URL of the api and that Postgres takes connections",
 	"schema":            "run: spotkeeper-worker migrate",
 	"temporal":          "check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the API key or certificate",
+	"postgres_room":     "give Postgres what the sentence names; nothing has to be restarted",
+	"secrets":           "add the missing key to SECRET_KEYS; spotkeeper-worker rekey seals all with the first one",
 	"search_attributes": "make them of the type Keyword: temporal operator search-attribute create",
 	"engine":            "the message names the library or file; or roll the model back",
 	"installation":      "database and Temporal namespace belong to two installations: correct one of the addresses",
@@ -239,7 +241,7 @@ func (e *examination) account(ctx context.Context, api *client.ClientWithRespons
 	switch {
 	case a.RoleArn == "" && !a.OwnAccount:
 		e.add("role", failed, "the client has no role", "make a role that trusts the control plane with the external id "+
-			a.ExternalId+", and set it: PUT /api/admin/clients/"+clientID+"/account")
+			a.ExternalId+", and set it: spotkeeper clients account "+clientID+" --role ARN")
 	case a.RoleArn != "":
 		e.add("role", passed, a.RoleArn, "")
 	default:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	gormpg "gorm.io/driver/postgres"
@@ -23,6 +24,8 @@ type DB struct {
 	Gorm *gorm.DB
 
 	SQL *sql.DB // the same pool, for GORM and migrations; it has a goroutine to end
+
+	short *shortages
 }
 
 // Options say where the database is and how much of it a process may use.
@@ -42,6 +45,8 @@ type Options struct {
 	Log    *slog.Logger    // slow statements are warnings, all others debug messages; nil: none
 	Slow   time.Duration   // from when on a statement is slow; 0: a second
 	Tracer pgx.QueryTracer // sees every statement; nil: none
+
+	Now func() time.Time // of CheckShortage; nil: time.Now
 }
 
 // idleInTransaction is how long a transaction may wait for its process, whose locks others
@@ -86,6 +91,15 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	cfg.ConnConfig.Tracer = o.tracer()
 	keepWritable(cfg, o.URL, o.Pooled)
+	short := &shortages{now: time.Now}
+	if o.Now != nil {
+		short.now = o.Now
+	}
+	judge := cfg.ConnConfig.OnPgError
+	cfg.ConnConfig.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool {
+		short.note(e)
+		return judge(c, e)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -102,7 +116,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		pool.Close()
 		return nil, err
 	}
-	return &DB{Pool: pool, Gorm: g, SQL: std}, nil
+	return &DB{Pool: pool, Gorm: g, SQL: std, short: short}, nil
 }
 
 // Close gives the connections back.
