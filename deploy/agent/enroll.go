@@ -19,7 +19,7 @@ import (
 type enrollCommand struct {
 	API       string `required:"" help:"Address of the control plane."`
 	AgentID   string `required:"" help:"Name of this workload, or tag:KEY for the value of an instance tag."`
-	Join      string `help:"How to join: aws-iam (the instance's role), aws-iid (its identity document), or token." enum:"aws-iam,aws-iid,token" default:"token"`
+	Join      string `help:"How to join: aws-iam, aws-iid or token." enum:"aws-iam,aws-iid,token" default:"token"`
 	ClientID  string `help:"Client to join, where several share the AWS account."`
 	TokenFile string `help:"File with the token; - reads it from the standard input." default:"-"`
 	Ready     string `help:"Address that answers 200 when the workload is ready."`

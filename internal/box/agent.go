@@ -69,7 +69,8 @@ type watch struct {
 func New(s settings.Settings, version string, log *slog.Logger) (*Agent, error) {
 	store, err := spool.Open(s.StateDir)
 	if err != nil {
-		return nil, fmt.Errorf("open the spool: %w", err)
+		// A notice is reported without a disk too; after a restart it is read anew.
+		log.Error("there is no room for notices on disk", "error", err)
 	}
 	a := &Agent{
 		s: s, log: log, version: version, spool: store, began: time.Now(),

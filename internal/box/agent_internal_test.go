@@ -182,6 +182,42 @@ func TestStateOfAnotherInstance(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// TestWithoutADisk: where nothing can be written the agent registers and reports all the same.
+func TestWithoutADisk(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	file := filepath.Join(b.dir, "not-a-directory")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	b.s.StateDir = filepath.Join(file, "state")
+	b.hook("notice/10-tell", "")
+	b.run()
+	b.eventually(func() bool { return !b.status().LastBeat.IsZero() })
+	b.imds.Interrupt("terminate", time.Now().Add(2*time.Minute))
+	b.eventually(b.allDone)
+	require.Len(t, b.plane.Arrivals("/termination-imminent"), 1)
+	require.Equal(t, []string{"begin notice/10-tell", "end notice/10-tell"}, b.traces())
+}
+
+// TestDamagedState: an agent whose files were cut by a crash of the machine starts anew,
+// and reads the notice that still stands.
+func TestDamagedState(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.imds.Interrupt("terminate", time.Now().Add(2*time.Minute))
+	require.Error(t, b.start("spooled").Wait())
+	for _, name := range []string{"agent.json", "notices/termination-notice-i-1-1.json"} {
+		require.NoError(t, os.WriteFile(filepath.Join(b.s.StateDir, name), []byte(`{"id":`), 0o600))
+	}
+	left, err := filepath.Glob(filepath.Join(b.s.StateDir, "notices", "*.json"))
+	require.NoError(t, err)
+	for _, name := range left {
+		require.NoError(t, os.Truncate(name, 5))
+	}
+	b.run()
+	b.eventually(b.allDone)
+	require.Len(t, b.plane.Arrivals("/termination-imminent"), 1)
+}
+
 // TestReadinessHoldsTheRegistration: a standby whose workload still starts is not offered
 // to the control plane. A notice does not wait for it.
 func TestReadinessHoldsTheRegistration(t *testing.T) {

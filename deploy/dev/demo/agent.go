@@ -1,182 +1,126 @@
 package demo
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
+	"spotkeeper/internal/box"
+	"spotkeeper/internal/box/settings"
+	"spotkeeper/internal/box/spool"
 	simclient "spotkeeper/internal/ec2sim/client"
 )
 
-// clocks are a simulated agent's timers. The deployed agents' are thirty seconds
-// and more; a demo of one minute needs quicker ones.
-var clocks = struct{ heartbeat, imds, prices, commands, config, retry, reboot time.Duration }{
-	heartbeat: 5 * time.Second, imds: time.Second, prices: 20 * time.Second, commands: 5 * time.Second,
-	config: 20 * time.Second, retry: 2 * time.Second, reboot: 10 * time.Second,
+// clocks are the agents' timers. Their defaults are longer; a demo of one minute needs
+// quicker ones.
+var clocks = struct{ heartbeat, imds, prices, look, retry time.Duration }{
+	heartbeat: 5 * time.Second, imds: time.Second, prices: 20 * time.Second, look: 500 * time.Millisecond,
+	retry: 2 * time.Second,
 }
 
-// agentProcess is the program that runs on one instance. It follows the current
-// agent of the contract: it tells of each signal once, asks for an emergency
-// replica first, and ends when the failover is done; its supervisor starts it
-// again on the interrupted machine, as systemd does.
+// version is the one that the demo's agents name.
+const version = "5.0.0-demo"
+
+// agentProcess is the agent of package box on one instance: what deploy/agent runs, in this
+// process, at the instance's own metadata service. Beside it the demo reports prices, as
+// the legacy agents do, so that the charts move while one looks.
 type agentProcess struct {
 	w          *world
 	m          *member
 	instanceID string
 	meta       simclient.Metadata
-
-	agentID           string
-	reportedRebalance bool
-	reportedNotice    bool
+	agentID    string
 }
 
-// run is one life of the process. It returns when ctx ends, which is when the
-// instance ends, or when the agent has been replaced.
-func (p *agentProcess) run(ctx context.Context) error {
-	meta, err := p.w.sim.Metadata(ctx, p.instanceID)
+// run is one life of the agent. It returns when ctx ends, which is when the instance ends.
+func (p *agentProcess) run(ctx context.Context) (err error) {
+	if p.meta, err = p.w.sim.Metadata(ctx, p.instanceID); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "spotkeeper-demo-")
 	if err != nil {
 		return err
 	}
-	p.meta = meta
-	if err := p.register(ctx); err != nil {
+	defer func() { _ = os.RemoveAll(dir) }()
+	// The narrator says in words what the agent logs.
+	agent, err := box.New(p.settings(dir), version, slog.New(slog.DiscardHandler))
+	if err != nil {
 		return err
 	}
-	p.heartbeat(ctx, "online")
-	p.reportPrices(ctx)
-	heartbeat, imds := time.NewTicker(clocks.heartbeat), time.NewTicker(clocks.imds)
-	prices, commands, config := time.NewTicker(clocks.prices), time.NewTicker(clocks.commands), time.NewTicker(
-		clocks.config)
-	for _, t := range []*time.Ticker{heartbeat, imds, prices, commands, config} {
-		defer t.Stop()
-	}
+	life, stop := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { p.look(life, agent) })
+	err = agent.Run(ctx)
+	stop()
+	looking.Wait()
+	return cmp.Or(err, ctx.Err())
+}
+
+func (p *agentProcess) settings(dir string) settings.Settings {
+	s := settings.Default()
+	s.API, s.AgentID = p.w.o.API, p.m.name
+	s.Join.Method, s.Join.Token = settings.ClientToken, settings.Secret(p.m.token)
+	s.IMDS.Endpoint, s.IMDS.Poll = p.w.o.EC2+"/_sim/imds/"+p.instanceID, clocks.imds
+	s.Heartbeat = clocks.heartbeat
+	s.StateDir, s.Socket, s.Hooks.Dir = dir, filepath.Join(dir, "agent.sock"), filepath.Join(dir, "hooks.d")
+	return s
+}
+
+// look follows the agent's status, and says what its notices were answered.
+func (p *agentProcess) look(ctx context.Context, agent *box.Agent) {
+	tick := time.NewTicker(clocks.look)
+	defer tick.Stop()
+	var reported time.Time
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-heartbeat.C:
-			p.heartbeat(ctx, "online")
-		case <-prices.C:
+			return
+		case <-tick.C:
+		}
+		now := agent.Status()
+		if now.AgentID == "" {
+			continue
+		}
+		if p.agentID != now.AgentID {
+			p.agentID = now.AgentID
+			p.w.registered(p.m, now.AgentID)
+		}
+		if time.Since(reported) > clocks.prices {
+			reported = time.Now()
 			p.reportPrices(ctx)
-		case <-commands.C:
-			_ = p.w.api.call(ctx, "GET", p.path("/pending-commands"), p.m.token, nil, nil)
-		case <-config.C:
-			_ = p.w.api.call(ctx, "GET", p.path("/config"), p.m.token, nil, nil)
-		case <-imds.C:
-			if p.lookAtMetadata(ctx) {
-				p.goodbye() //nolint:contextcheck // it is said when the agent's own time is over
-				return nil
+		}
+		for _, n := range now.Notices {
+			if n.Kind == spool.Termination && n.Answer != nil && n.Answer.Final && p.w.firstTime(p.instanceID) {
+				p.sayAnswer(n)
 			}
 		}
 	}
 }
 
-func (p *agentProcess) path(rest string) string { return "/api/agents/" + p.agentID + rest }
-
-func (p *agentProcess) register(ctx context.Context) error {
-	var answer struct {
-		AgentID string `json:"agent_id"`
+func (p *agentProcess) sayAnswer(n spool.Notice) {
+	took := n.Answer.At.Sub(n.DetectedAt).Round(time.Millisecond)
+	switch {
+	case n.Answer.Refused != "":
+		p.w.say(p.m, "its notice was refused after %s: %s", took, n.Answer.Refused)
+	case n.Answer.NewInstanceID != "":
+		p.w.say(p.m, "the notice was answered in %s: %s is the primary now, with %s to spare", took,
+			n.Answer.NewInstanceID, n.Deadline.Sub(n.Answer.At).Round(time.Second))
+	default:
+		p.w.say(p.m, "the notice was answered in %s: %s", took, n.Answer.Action)
 	}
-	err := p.w.api.call(ctx, "POST", "/api/agents/register", p.m.token, map[string]any{
-		"client_token":     p.m.token,
-		"hostname":         p.m.name + "-" + p.instanceID[len(p.instanceID)-4:],
-		"instance_id":      p.instanceID,
-		"instance_type":    p.meta.InstanceType,
-		"region":           p.meta.Region,
-		"az":               p.meta.AvailabilityZone,
-		"ami_id":           p.meta.ImageID,
-		"agent_version":    "4.0.0",
-		"logical_agent_id": p.m.name,
-		"mode":             p.mode(),
-		"private_ip":       p.meta.LocalIPv4,
-		"public_ip":        nil,
-	}, &answer)
-	p.agentID = answer.AgentID
-	if err == nil {
-		p.w.registered(p.m, answer.AgentID)
-	}
-	return err
 }
+
+func (p *agentProcess) path(rest string) string { return "/api/agents/" + p.agentID + rest }
 
 func (p *agentProcess) mode() string {
 	if p.meta.LifeCycle == "spot" {
 		return "spot"
 	}
 	return "ondemand"
-}
-
-func (p *agentProcess) heartbeat(ctx context.Context, status string) {
-	_ = p.w.api.call(ctx, "POST", p.path("/heartbeat"), p.m.token, map[string]any{
-		"status":              status,
-		"instance_id":         p.instanceID,
-		"instance_type":       p.meta.InstanceType,
-		"mode":                p.mode(),
-		"az":                  p.meta.AvailabilityZone,
-		"monitored_instances": []string{p.instanceID},
-	}, nil)
-}
-
-// goodbye is the last thing a replaced agent says.
-func (p *agentProcess) goodbye() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	_ = p.w.api.call(ctx, "POST", p.path("/heartbeat"), p.m.token, map[string]any{
-		"status":              "offline",
-		"monitored_instances": []string{},
-	}, nil)
-}
-
-// lookAtMetadata tells the backend of a signal and says whether a failover has
-// made this process superfluous.
-func (p *agentProcess) lookAtMetadata(ctx context.Context) (replaced bool) {
-	meta, err := p.w.sim.Metadata(ctx, p.instanceID)
-	if err != nil {
-		return false
-	}
-	if meta.Rebalance != nil && !p.reportedRebalance {
-		p.reportedRebalance = true
-		_ = p.w.api.call(ctx, "POST", p.path("/create-emergency-replica"), p.m.token,
-			map[string]any{"signal_type": "rebalance-recommendation", "instance_id": p.instanceID}, nil)
-		_ = p.w.api.call(ctx, "POST", p.path("/rebalance-recommendation"), p.m.token,
-			map[string]any{
-				"instance_id": p.instanceID,
-				"detected_at": time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00"),
-			}, nil)
-	}
-	if meta.Spot != nil && !p.reportedNotice {
-		p.reportedNotice = true
-		return p.reportNotice(ctx, meta.Spot.Time)
-	}
-	return false
-}
-
-func (p *agentProcess) reportNotice(ctx context.Context, at time.Time) (replaced bool) {
-	end := at.UTC().Format(time.RFC3339)
-	_ = p.w.api.call(ctx, "POST", p.path("/create-emergency-replica"), p.m.token,
-		map[string]any{"signal_type": "termination-notice", "instance_id": p.instanceID, "termination_time": end}, nil)
-	var answer struct {
-		Success       bool   `json:"success"`
-		Action        string `json:"action"`
-		NewInstanceID string `json:"new_instance_id"`
-	}
-	sent := time.Now()
-	err := p.w.api.call(ctx, "POST", p.path("/termination-imminent"), p.m.token, map[string]any{
-		"instance_id":      p.instanceID,
-		"termination_time": end,
-		"detected_at":      sent.UTC().Format("2006-01-02T15:04:05.000000+00:00"),
-	}, &answer)
-	took := time.Since(sent).Round(time.Millisecond)
-	switch {
-	case !p.w.firstTime(p.instanceID):
-		// Its supervisor started it again on the interrupted machine; the answer is the
-		// same, and was told.
-	case err != nil:
-		p.w.say(p.m, "its notice was answered with trouble after %s: %v", took, err)
-	case answer.Action == "replica_promoted":
-		p.w.say(p.m, "the notice was answered in %s: %s is the primary now, with %s to spare", took,
-			answer.NewInstanceID, time.Until(at).Round(time.Second))
-	case answer.Action == "failover_in_progress":
-		p.w.say(p.m, "the notice was answered in %s: the failover is under way", took)
-	}
-	return err == nil && answer.Success
 }
 
 func (p *agentProcess) reportPrices(ctx context.Context) {

@@ -180,16 +180,11 @@ func (w *world) supervise(ctx context.Context, m *member, instanceID string) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := clocks.retry
-		if err == nil {
-			wait = clocks.reboot
-		} else {
-			w.o.Log.Debug("agent process ended", "member", m.name, "instance_id", instanceID, "error", err)
-		}
+		w.o.Log.Debug("agent process ended", "member", m.name, "instance_id", instanceID, "error", err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(clocks.retry):
 		}
 	}
 }

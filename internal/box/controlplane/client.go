@@ -82,7 +82,8 @@ type Client struct {
 	mu     sync.Mutex
 	known  []string                // the addresses that the name had last
 	pinned map[string]*http.Client // by address
-	turn   int
+	turn   int                     // of Deliver's calls
+	single int                     // of once's
 }
 
 // New makes a client.
@@ -157,6 +158,20 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 	return decode(answer, out)
 }
 
+// once is Call for what must not arrive twice: it asks one address, and the next call asks
+// another one.
+func (c *Client) once(ctx context.Context, method, path string, in, out any) error {
+	body, err := encode(in)
+	if err != nil {
+		return err
+	}
+	answer, err := c.send(ctx, c.ways(ctx, &c.single)[0], method, path, body)
+	if err != nil {
+		return err
+	}
+	return decode(answer, out)
+}
+
 // Deliver is Call for what must arrive: it asks every address that the api's name has, the
 // next one when one fails or has not answered within five seconds, and takes the first
 // answer. The request must be one that may arrive more than once.
@@ -165,7 +180,7 @@ func (c *Client) Deliver(ctx context.Context, method, path string, in, out any) 
 	if err != nil {
 		return err
 	}
-	ways := c.ways(ctx)
+	ways := c.ways(ctx, &c.turn)
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -278,7 +293,7 @@ func decode(answer []byte, out any) error {
 // ways are clients that each dial one address of the api's name, in turn from call to
 // call; the usual client when a proxy is used or the name has one address. When the name
 // cannot be resolved the addresses that it had last are used.
-func (c *Client) ways(ctx context.Context) []*http.Client {
+func (c *Client) ways(ctx context.Context, turn *int) []*http.Client {
 	if proxy, err := c.transport.Proxy(&http.Request{URL: c.base}); err != nil || proxy != nil {
 		return []*http.Client{c.usual}
 	}
@@ -302,9 +317,9 @@ func (c *Client) ways(ctx context.Context) []*http.Client {
 	}
 	out := make([]*http.Client, 0, len(c.known)+1)
 	for i := range c.known {
-		out = append(out, c.pin(c.known[(c.turn+i)%len(c.known)]))
+		out = append(out, c.pin(c.known[(*turn+i)%len(c.known)]))
 	}
-	c.turn++
+	*turn++
 	if len(out) == 1 {
 		out = append(out, out[0]) // one address may stand for several servers
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,6 +88,44 @@ func TestNoticeReachesTheAddressThatWorks(t *testing.T) {
 			}, arrivals[0].Body)
 		})
 	}
+}
+
+// TestAnAddressThatHangsHoldsNothingUp: heartbeats arrive at once by the other address, and
+// of two attempts to join, which go to one address each, one arrives.
+func TestAnAddressThatHangsHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	plane := boxtest.StartPlane(t)
+	plane.Answer(func(a boxtest.Arrival) (int, string) {
+		if strings.HasPrefix(a.Path, controlplane.JoinPath) {
+			return http.StatusCreated, `{"challenge":"c","agent_id":"agent-1","token":"spk-agent-1"}`
+		}
+		return 0, ""
+	})
+	u, err := url.Parse(plane.URL)
+	require.NoError(t, err)
+	listen(t, "127.0.0.2:"+u.Port(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}))
+	c := client(t, controlplane.Options{Base: "http://api.test:" + u.Port(), Hedge: 50 * time.Millisecond,
+		Resolve: func(context.Context, string) ([]string, error) { return []string{"127.0.0.1", "127.0.0.2"}, nil }})
+	for range 2 {
+		_, err := c.Heartbeat(t.Context(), "agent-1", controlplane.Heartbeat{})
+		require.NoError(t, err)
+	}
+	joined := 0
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, err := c.JoinByRole(ctx, controlplane.Registration{}, "", controlplane.Signer{
+			AccessKeyID: "ASIAEXAMPLEEXAMPLE01", Secret: "s", Region: "us-east-1", Domain: "amazonaws.com"})
+		if err == nil {
+			joined++
+		}
+		cancel()
+	}
+	require.Len(t, plane.Arrivals("/heartbeat"), 2)
+	require.Equal(t, 1, joined)
+	require.Len(t, plane.Arrivals("/join/aws-iam"), 1)
 }
 
 // TestAddressesAreRemembered: a name service that fails does not cut off what worked.

@@ -46,10 +46,11 @@ type Heartbeat struct {
 }
 
 // Heartbeat sends a sign of life. The answer has a new token when the one in use is due
-// for renewal, else an empty one. Fails with 404 when the agent is not known.
+// for renewal, else an empty one. It goes to another address when one does not answer: two
+// heartbeats say the same. Fails with 404 when the agent is not known.
 func (c *Client) Heartbeat(ctx context.Context, agentID string, h Heartbeat) (Token, error) {
 	var out Token
-	return out, c.Call(ctx, http.MethodPost, path(agentID, "/heartbeat"), h, &out)
+	return out, c.Deliver(ctx, http.MethodPost, path(agentID, "/heartbeat"), h, &out)
 }
 
 // Outcome is the answer to a termination notice: once it is here, the notice is durable

@@ -99,7 +99,7 @@ func (c *Client) JoinByRole(ctx context.Context, r Registration, clientID string
 		return Joined{}, err
 	}
 	var out Joined
-	err = c.Call(ctx, http.MethodPost, byRolePath, struct {
+	err = c.once(ctx, http.MethodPost, byRolePath, struct {
 		Registration
 		ClientID  string        `json:"client_id,omitempty"`
 		Challenge string        `json:"challenge"`

@@ -79,19 +79,20 @@ func NoticeID(kind Kind, instanceID string, at time.Time) string {
 // Spool is a directory of notices.
 type Spool struct{ dir string }
 
-// Open makes the directory when it is not there.
+// Open makes the directory when it is not there. With an error the spool can be used all
+// the same: each Save tries again.
 func Open(stateDir string) (*Spool, error) {
-	dir := filepath.Join(stateDir, "notices")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	return &Spool{dir}, nil
+	s := &Spool{filepath.Join(stateDir, "notices")}
+	return s, os.MkdirAll(s.dir, 0o700)
 }
 
 // Save writes a notice durably: the file is complete or the one before it.
 func (s *Spool) Save(n *Notice) error {
 	content, err := json.Marshal(n)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
 	return Replace(filepath.Join(s.dir, n.ID+".json"), content)
