@@ -162,7 +162,7 @@ upgrade: ## replace the worker and api of another release while agents move (FRO
 	  if [ ! -x $$at/spotkeeper-worker ]; then echo "compiling $$commit ..."; mkdir -p $$at/src && \
 	    git archive $$commit | tar -x -C $$at/src && cd $$at/src && \
 	    go build -buildvcs=false -o ../spotkeeper-api ./api && go build -buildvcs=false -o ../spotkeeper-worker ./worker && rm -rf $$at/src; fi && \
-	  cd $(CURDIR)/$(DEV) && go test -count=1 -timeout 15m -run TestRollingUpgrade -v ./e2e -upgrade-from $$at
+	  cd $(CURDIR)/$(DEV) && go test -count=1 -timeout 40m -run TestRollingUpgrade -v ./e2e -upgrade-from $$at
 
 .PHONY: soak
 soak: build ## let 10,000 agents live for SOAK while one loses its instance each second

@@ -225,13 +225,13 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	}, nil
 }
 
-// toldWithin bounds telling a workflow what is durable already.
-const toldWithin = time.Second
+// signalTimeout bounds telling a workflow what is durable already.
+const signalTimeout = time.Second
 
 // sendBestEffort passes on what is durable already. A message that gets lost is no reason to
 // refuse the agent, which would end itself or repeat the request for ever.
 func (a *Agents) sendBestEffort(ctx context.Context, agentID string, message func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, toldWithin)
+	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
 	defer cancel()
 	if err := message(ctx); err != nil {
 		web.LoggerFrom(ctx).WarnContext(ctx, "a workflow was not told of a registration", "agent_id", agentID,

@@ -309,7 +309,7 @@ func (a *App) keepSchedules(ctx context.Context) error {
 		}
 		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created,
 			"updated", done.Updated, "not_ours_any_more", done.Removed)
-		return (&postgres.Jobs{DB: a.DB}).TellRemoved(ctx, done.Removed)
+		return (&postgres.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
 	})
 }
 

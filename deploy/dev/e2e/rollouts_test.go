@@ -55,7 +55,7 @@ func roll(ctx context.Context, s *devtest.Stack, session string, plan map[string
 	return out, err
 }
 
-func tellRollout(ctx context.Context, s *devtest.Stack, session, command, phase string) error {
+func commandRollout(ctx context.Context, s *devtest.Stack, session, command, phase string) error {
 	var out rolling
 	status, err := s.Call(ctx, "POST", "/api/admin/model-rollouts/"+session+"/"+command, "", nil, &out)
 	if err == nil && (status != 200 || out.Phase != phase) {
@@ -127,7 +127,7 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 			return err
 		}
 		for _, c := range commands {
-			if err := tellRollout(ctx, s, sessions[2+i], c[0], c[1]); err != nil {
+			if err := commandRollout(ctx, s, sessions[2+i], c[0], c[1]); err != nil {
 				return err
 			}
 		}
@@ -137,7 +137,7 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 		return fmt.Errorf("fallback: %d %w", status, err)
 	}
 	// The fallback is what was live before the last; its watch is ended by hand.
-	return tellRollout(ctx, s, sessions[1], "promote", "completed")
+	return commandRollout(ctx, s, sessions[1], "promote", "completed")
 }
 
 // TestModelRollouts: engines are uploaded, earn their way and lose it over HTTP,
@@ -169,7 +169,7 @@ func TestModelRollouts(t *testing.T) {
 
 	require.NoError(t, s.Kill(devtest.Worker))
 	require.NoError(t, s.Restart(ctx, devtest.Worker))
-	require.NoError(t, tellRollout(ctx, s, id, "rollback", "rolled_back"), "a worker that died loses no rollout")
+	require.NoError(t, commandRollout(ctx, s, id, "rollback", "rolled_back"), "a worker that died loses no rollout")
 
 	if *record != "" {
 		temporal := s.Dial(ctx, t)
