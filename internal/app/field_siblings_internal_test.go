@@ -26,9 +26,9 @@ const (
 
 // trouble is what goes wrong at EC2, and where the successor is all the same.
 type trouble struct {
-	faults []client.Fault
-	cause  func(t *testing.T, sim *client.Client) error
-	successor   string
+	faults    []client.Fault
+	cause     func(t *testing.T, sim *client.Client) error
+	successor string
 }
 
 // play has an agent meet the trouble in an emergency.
@@ -99,7 +99,7 @@ func troubles() map[string]trouble {
 		"dead for a reason of ours":      deadInFirst("Client.SomethingNew"),
 		"dead, Client.InternalError":     deadInFirst("Client.InternalError"),
 		"dead for a reason of no class":  deadInFirst("Strange"),
-		"ended by a person":        deadInFirst("Client.UserInitiatedShutdown"),
+		"ended by a person":              deadInFirst("Client.UserInitiatedShutdown"),
 		"throttled for half a minute":    {faults: throttled(12), successor: firstPool},
 		"throttled for almost a minute":  {faults: throttled(25), successor: firstPool},
 		"the session ends at the launch": {faults: expired(1), successor: firstPool},
