@@ -17,18 +17,36 @@ type EvidenceViews interface {
 	RoleChangeOf(ctx context.Context, agentID, operationID string) ([]views.RoleChangeView, error)
 	RelatedOperations(ctx context.Context, agentID, except string, from, until time.Time) ([]views.OperationView, error)
 	StepsOf(ctx context.Context, ids []string) ([]views.OperationStep, error)
+	MoveCostOf(ctx context.Context, agentID, operationID string) ([]views.MoveCost, error)
 }
 
 // operationEvidence is everything that a waterfall of the operation shows: how the
 // notice arrived, what was launched and refused, and what ran beside it.
 type operationEvidence struct {
-	AgentName   string             `json:"agent_name" doc:"the agent's logical id"`
 	BeganAt     web.ExactTime      `json:"began_at" doc:"where a waterfall begins: the arrival of the notice, or the start"`
 	DeadlineAt  *web.ExactTime     `json:"deadline_at" doc:"deadline with its milliseconds"`
 	Notices     []web.NoticeAnswer `json:"notices" doc:"about the instance of a termination"`
 	Launches    []launchAnswer     `json:"launches" doc:"attempts to launch, oldest first"`
 	RoleChanges []roleChangeAnswer `json:"role_changes" doc:"changes of the primary that the operation made"`
 	Related     []relatedOperation `json:"related" doc:"the agent's other operations of that time, oldest first"`
+	Cost        *moveCostAnswer    `json:"cost" doc:"what the change of primary cost; null without one"`
+}
+
+type moveCostAnswer struct {
+	OldHourly     *float64 `json:"old_hourly" doc:"USD per hour of the primary before" example:"0.0317"`
+	NewHourly     *float64 `json:"new_hourly" doc:"USD per hour of the primary after" example:"0.0274"`
+	DoubleSeconds float64  `json:"double_running_seconds" doc:"how long both ran because of the operation, so far" example:"134.2"`
+	DoubleCost    *float64 `json:"double_running_usd" doc:"USD that the second of them cost in that time" example:"0.0012"`
+}
+
+// costOf reads what the operation's change of primary cost.
+func (o *Operations) costOf(ctx context.Context, x *views.OperationView, out *operationEvidence) error {
+	found, err := o.Evidence.MoveCostOf(ctx, x.AgentID, x.ID)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	out.Cost = (*moveCostAnswer)(&found[0])
+	return nil
 }
 
 type launchAnswer struct {
@@ -55,7 +73,7 @@ type roleChangeAnswer struct {
 
 type relatedOperation struct {
 	ID        string         `json:"id"`
-	Kind      string         `json:"kind" enum:"switch replica termination promotion removal"`
+	Kind      string         `json:"kind" enum:"switch replica termination promotion removal adoption"`
 	State     string         `json:"state" enum:"running succeeded failed cancelled"`
 	Summary   string         `json:"summary"`
 	ReplicaID string         `json:"replica_id"`
@@ -91,10 +109,6 @@ func (o *Operations) evidence(ctx context.Context, x *views.OperationView) (*ope
 			return nil, err
 		}
 	}
-	agent, err := o.Views.Agent(ctx, x.ClientID, x.AgentID)
-	if err == nil {
-		out.AgentName = agent.LogicalAgentID
-	}
 	changed, err := o.Evidence.RoleChangeOf(ctx, x.AgentID, x.ID)
 	changes, err := web.MapRows(changed, err, newRoleChange)
 	if err != nil {
@@ -102,6 +116,9 @@ func (o *Operations) evidence(ctx context.Context, x *views.OperationView) (*ope
 	}
 	out.RoleChanges = *changes
 	if err := o.relatedTo(ctx, x, out); err != nil {
+		return nil, err
+	}
+	if err := o.costOf(ctx, x, out); err != nil {
 		return nil, err
 	}
 	return out, o.launchesOf(ctx, x, out)

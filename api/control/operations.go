@@ -23,6 +23,7 @@ type OperationViews interface {
 	Operations(ctx context.Context, f views.OperationFilter) ([]views.OperationView, error)
 	Operation(ctx context.Context, clientID, id string) (*views.OperationView, error)
 	OperationSteps(ctx context.Context, id string) ([]views.StepView, error)
+	AgentNames(ctx context.Context, ids []string) (map[string]string, error)
 	OperationWaits(ctx context.Context, ids []string) ([]views.OperationWait, error)
 	Proofs(ctx context.Context, agentID string) ([]views.ProofView, error)
 }
@@ -114,9 +115,10 @@ type operationList struct {
 type operationAnswer struct {
 	ID            string    `json:"id"`
 	Href          string    `json:"href"`
-	Kind          string    `json:"kind" enum:"switch replica termination promotion removal"`
+	Kind          string    `json:"kind" enum:"switch replica termination promotion removal adoption"`
 	ClientID      string    `json:"client_id"`
 	AgentID       string    `json:"agent_id"`
+	AgentName     string    `json:"agent_name" doc:"the agent's logical id; empty when it was removed"`
 	State         string    `json:"state" enum:"running succeeded failed cancelled"`
 	Phase         string    `json:"phase"`
 	Summary       string    `json:"summary"`
@@ -191,6 +193,22 @@ func (o *Operations) withWaits(ctx context.Context, list []operationAnswer) erro
 	return nil
 }
 
+// withNames fills in the agents' logical ids.
+func (o *Operations) withNames(ctx context.Context, list []operationAnswer) error {
+	ids := make([]string, 0, len(list))
+	for _, x := range list {
+		ids = append(ids, x.AgentID)
+	}
+	names, err := o.Views.AgentNames(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for n, x := range list {
+		list[n].AgentName = names[x.AgentID]
+	}
+	return nil
+}
+
 // asksLeftOver is the decision on an instance that AWS announced the end of and has not
 // taken.
 const asksLeftOver = "left_over"
@@ -238,6 +256,9 @@ func (o *Operations) list(ctx context.Context, in *listOperationsRequest) (*oper
 		return nil, err
 	}
 	if err := o.withWaits(ctx, *list); err != nil {
+		return nil, err
+	}
+	if err := o.withNames(ctx, *list); err != nil {
 		return nil, err
 	}
 	out := &operationList{Operations: *list}
@@ -292,6 +313,9 @@ func (o *Operations) get(ctx context.Context, in *getOperationRequest) (*operati
 	began := evidence.BeganAt.Time
 	answer := []operationAnswer{operationOf(*view)}
 	if err := o.withWaits(ctx, answer); err != nil {
+		return nil, err
+	}
+	if err := o.withNames(ctx, answer); err != nil {
 		return nil, err
 	}
 	out := &operationDetail{operationAnswer: answer[0], operationEvidence: *evidence, Steps: []stepAnswer{}}

@@ -124,6 +124,11 @@ var deeds = map[string][]deed{
 		event: "client_limits_changed",
 		body:  `{"agents":1,"open_replicas":2,"launches_per_hour":3}`,
 	}},
+	"setJoinRules": {{
+		event:  "join_rules_changed",
+		body:   `{"roles":["web-box"],"identity_documents":true}`,
+		tenant: true,
+	}},
 	"setLegacyToken": {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
 	"deleteSink":     {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 

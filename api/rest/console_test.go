@@ -141,6 +141,28 @@ func TestPoolsShowWhatHappenedInThem(t *testing.T) {
 	require.Len(t, series, 2)
 	require.Equal(t, true, series[1].(map[string]any)["points"].([]any)[0].(map[string]any)["interpolated"])
 	require.Len(t, history.body["marks"], 2, "the interruption and the arrival of i-9")
+	s.exec(`INSERT INTO interruptions (client_id, instance_id, kind, pool_id, detected_at, proven) VALUES
+		('c1', 'i-warned', 'rebalance-recommendation', 't3.medium.us-east-1c', now() - interval '50 minutes', true),
+		('c1', 'i-warned', 'termination-notice', 't3.medium.us-east-1c', now() - interval '40 minutes', true),
+		('c1', 'i-lives', 'rebalance-recommendation', 't3.medium.us-east-1c', now() - interval '1 day', true),
+		('c1', 'i-unwarned', 'termination-notice', 't3.medium.us-east-1c', now() - interval '2 days', true),
+		('c2', 'i-lives', 'termination-notice', 't3.medium.us-east-1c', now(), true)`)
+	s.exec(`UPDATE pools SET is_active = true`)
+	for who, announced := range map[string]int{operatorToken: 3, s.acme: 2} {
+		found := false
+		for _, p := range s.call(who, "GET", "/api/pools?instance_type=t3.medium", "").body["pools"].([]any) {
+			pool := p.(map[string]any)
+			if pool["az"] != "us-east-1c" {
+				continue
+			}
+			found = true
+			require.InDelta(t, 2, pool["recommendations_last_month"], 0)
+			require.InDelta(t, 1, pool["recommendations_came_true"], 0, "another tenant's notice does not count")
+			require.InDelta(t, 600, pool["recommendation_lead_seconds"], 0.001)
+			require.InDelta(t, announced, pool["terminations_last_month"], 0)
+		}
+		require.True(t, found)
+	}
 	s.call(operatorToken, "GET", "/api/pools/none/prices", "").holds(t, 404, `{"code":"pool.not_found"}`)
 }
 

@@ -26,6 +26,29 @@ VALUES ('termination/b1/i-b', 'termination', 'c2', 'b1', 'succeeded', now(), NUL
 INSERT INTO operation_steps (operation_id, run_id, seq, name, detail, seconds_left)
 VALUES ('switch/1', 'r', 1, 'launch', 'in t3.medium.us-east-1c', 42.5);`
 
+func TestAnOperationSaysWhatItsMoveCost(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.exec(`
+		INSERT INTO operations (id, kind, client_id, agent_id, state, started_at, ended_at, tend_at) VALUES
+			('switch/cost', 'switch', 'c1', 'a1', 'succeeded', '2026-03-01 10:00Z', '2026-03-01 11:00Z', NULL);
+		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, spot_price,
+			ondemand_price, installed_at, terminated_at) VALUES
+			('i-old', 'c1', 'a1', 'retired', 't3.large', 'us-east-1', 'us-east-1a', 't3.large.us-east-1a', 'ondemand', 0.02,
+				0.08, '2026-02-01', '2026-03-01 10:40Z'),
+			('i-new', 'c1', 'a1', 'replica', 't3.large', 'us-east-1', 'us-east-1b', 't3.large.us-east-1b', 'spot', 0.03,
+				0.08, '2026-03-01 10:00Z', NULL);
+		INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id, changed_at)
+		VALUES ('c1', 'a1', 9, 'i-old', 'i-new', 'r-cost', 'switch', 'switch/cost', '2026-03-01 10:10Z');`)
+
+	// Ten minutes of the new one beside the primary, then thirty of the old one.
+	got := s.call(s.acme, "GET", "/api/operations/switch%2Fcost", "")
+	got.holds(t, 200, `{"agent_name":"web-1","cost":{"old_hourly":0.08,"new_hourly":0.03,
+		"double_running_seconds":2400,"double_running_usd":0.045}}`)
+	s.exec(someOperations)
+	s.call(s.acme, "GET", "/api/operations/switch%2F1", "").holds(t, 200, `{"cost":null}`)
+}
+
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -145,7 +145,7 @@ func troubles() map[string]trouble {
 	}
 }
 
-// TestSiblingsOfRefusals: whatever EC2 says about one candidate, the same replica has an successor in
+// TestSiblingsOfRefusals: whatever EC2 says about one candidate, the same replica has a successor in
 // the next one that works, in time, and it is the only instance that is left.
 func TestSiblingsOfRefusals(t *testing.T) {
 	t.Parallel()
@@ -155,7 +155,7 @@ func TestSiblingsOfRefusals(t *testing.T) {
 			t.Parallel()
 
 			m, out := c.play(t)
-			t.Logf("%s: an successor after %s, asked for %v", name, out.Took.Round(time.Second), out.Launches)
+			t.Logf("%s: a successor after %s, asked for %v", name, out.Took.Round(time.Second), out.Launches)
 			require.NotEmpty(t, out.Successor, out.Steps)
 			require.Equal(t, c.successor, out.Launches[len(out.Launches)-1], out.Steps)
 			require.Equal(t, 1, out.Replicas, out.Steps)

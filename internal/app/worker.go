@@ -61,7 +61,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return err
 	}
 	a.fleetMetrics("worker")
-	a.sayWhatCannotWork(ctx)
+	a.sayWhatCannotWork(ctx, true)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
@@ -289,6 +289,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:       a.Log,
 			EngineFor: a.engines.serving.EngineFor,
 			ShadowFor: a.engines.serving.ShadowFor,
+			EngineOf:  a.engines.serving.EngineOf,
 		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},

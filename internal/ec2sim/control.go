@@ -20,6 +20,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /_sim/clock", s.getClock)
 	mux.HandleFunc("GET /_sim/imds/{instance_id}", s.getMetadata)
 	mux.HandleFunc("GET /_sim/imds/{instance_id}/latest/{path...}", s.getMetadataText)
+	mux.HandleFunc("GET /_sim/identity-certificate", s.getIdentityCertificate)
 	mux.HandleFunc("PUT /_sim/imds/{instance_id}/latest/api/token", s.putMetadataToken)
 	mux.HandleFunc("POST /_sim/capacity", post(s, s.postCapacity))
 	mux.HandleFunc("POST /_sim/quota", post(s, s.postQuota))

@@ -62,6 +62,7 @@
 //	GET    /_sim/counts                     Counts: calls by action, errors by code, launched, terminated, tokens
 //	GET    /_sim/clock                      ClockState
 //	GET    /_sim/imds/{id}                  Metadata: what the instance reads about itself; 404 unknown, 410 terminated
+//	GET    /_sim/identity-certificate       what signs the instances' identity documents, in PEM
 //	GET    /_sim/imds/{id}/latest/...       the same as the metadata service's own paths and texts, with PUT .../latest/api/token
 //	POST   /_sim/capacity                   Capacity: limits a pool or a pattern of pools; reclaim gives notice to what is above
 //	POST   /_sim/quota                      Quota: limits an account in a region

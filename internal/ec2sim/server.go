@@ -64,6 +64,7 @@ type Server struct {
 	opts    Options
 	control http.Handler
 	closing chan struct{} // closed by Close: ends the waits of delayed calls
+	secret  []byte        // that the secret keys of instances' roles are made of
 
 	mu     sync.Mutex
 	world  *world
@@ -79,7 +80,7 @@ type Server struct {
 // New returns a cloud that lives in memory. Open returns one that survives.
 func New(o Options) *Server {
 	o = o.withDefaults()
-	s := &Server{opts: o, closing: make(chan struct{}), world: newWorld(o)}
+	s := &Server{opts: o, closing: make(chan struct{}), world: newWorld(o), secret: []byte(rand.Text())}
 	s.control = s.routes()
 	return s
 }

@@ -28,6 +28,7 @@ type Loader struct {
 	Python      bool   // uploaded code is run
 	Unsafe      bool   // without a sandbox, where the machine gives none
 	PythonPath  string
+	Elsewhere   bool         // another process runs the files: settings count, and not what is installed here
 	Log         *slog.Logger // what uploaded code prints goes here
 }
 
@@ -49,7 +50,7 @@ func (l *Loader) runner(s mlmodel.Session) (mlmodel.File, string, error) {
 	case err != nil:
 	case runner == engine.RunnerPython && !l.Python:
 		err = python.Off.New("Uploaded Python is off (ENGINE_PYTHON): %s is stored and nothing runs it", file.Name)
-	case runner == engine.RunnerONNX:
+	case runner == engine.RunnerONNX && (!l.Elsewhere || l.ONNXLibrary == ""):
 		err = onnx.Check(l.ONNXLibrary)
 	}
 	return file, runner, err

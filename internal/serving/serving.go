@@ -100,6 +100,21 @@ func (s *Serving) ShadowFor(string) engine.Engine {
 	return nil
 }
 
+// EngineOf is the engine of a session that this process decides with, live or in a
+// rollout; nil for another.
+func (s *Serving) EngineOf(sessionID string) engine.Engine {
+	switch c := s.serves(); sessionID {
+	case "":
+		return nil
+	case c.liveID:
+		return c.live
+	case c.candidateID:
+		return c.candidate
+	default:
+		return nil
+	}
+}
+
 // Status is what a process serves.
 type Status struct {
 	Engine   string            // the runner's kind

@@ -233,3 +233,15 @@ func TestASwapReachesAProcessWithinFiveSeconds(t *testing.T) {
 		require.True(t, p.loaded[0].closed.Load(), "nothing is left behind")
 	})
 }
+
+// TestTheEngineOfASession is had of what decides here, and of nothing else.
+func TestTheEngineOfASession(t *testing.T) {
+	t.Parallel()
+	p := newPlace(func() time.Time { return time.Unix(0, 0) })
+	p.wants(mlmodel.Shadow, 0, "s2", "s1")
+	p.serving.Look(t.Context())
+	require.Equal(t, "s1", p.serving.EngineOf("s1").Version())
+	require.Equal(t, "s2", p.serving.EngineOf("s2").Version())
+	require.Nil(t, p.serving.EngineOf("s3"))
+	require.Nil(t, p.serving.EngineOf(""))
+}

@@ -278,8 +278,30 @@ test('the pages are pictured, and no page is wider than a telephone', async ({ p
       await page.screenshot({ path: join(to, `${name}-${width}.jpg`), type: 'jpeg', quality: 72 })
     }
   }
-  await page.setViewportSize({ width: 2560, height: 1300 })
+})
+
+test('no page is wider than the window, from a telephone to the widest screen', async ({ page }) => {
+  test.setTimeout(120_000)
+  for (const width of [360, 2560]) {
+    await page.setViewportSize({ width, height: 1000 })
+    for (const [name, path] of Object.entries(pages())) {
+      await open(page, path)
+      await expect(page.getByText(/^Reading /)).toHaveCount(0)
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name} at ${width}`).toBeLessThanOrEqual(width)
+    }
+  }
+})
+
+test('three clicks lead to why an instance moved and what that cost', async ({ page }) => {
   await open(page, '/')
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Failovers' }).click()
+  await page.getByRole('region', { name: 'Each of them, newest first' }).getByRole('row').filter({ hasText: 'shop' }).getByRole('link').first().click()
+  await expect(page.getByTestId('verdict')).toContainText(/leads instead of/)
+  const cost = page.getByRole('region', { name: 'What it cost' })
+  await expect(cost).toContainText(/\$[0-9.]+for [0-9a-z. ]+ in which both ran/)
+  await expect(cost).toContainText('the primary before')
+  await page.getByRole('link', { name: 'shop' }).first().click()
+  await expect(page.getByRole('region', { name: 'Why' })).toContainText('shop')
 })
 
 test('the waterfall is read to its end', async ({ page }) => {

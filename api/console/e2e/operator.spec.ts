@@ -83,9 +83,21 @@ test('failovers are measured against the two minutes', async ({ page }) => {
   expect(took.length).toBeGreaterThan(0)
   console.log(`failovers: ${took.length}, in milliseconds: ${took.map((n) => n.toFixed(0)).join(', ')}`)
   const buckets = await csvOf(page, 'The distribution as a table')
-  expect(buckets.at(-1)).toMatch(/^"over 2 m 0 s, or lost",[0-9]+$/)
+  expect(buckets.at(-1)).toMatch(/^"over 2 m, or lost",[0-9]+$/)
   await page.getByRole('button', { name: /^Only / }).first().click()
   await expect(page).toHaveURL(/client=/)
+})
+
+test('recommendations that came true are counted, with the time between', async ({ page }) => {
+  await open(page, '/pools')
+  const rows = await csvOf(page, 'Recommendations that came true')
+  expect(rows[0]).toBe('Pool,Recommendations,Came true,Share,"Notice came after, median, s",Notices,Without a recommendation')
+  expect(rows.length).toBeGreaterThan(1)
+  for (const row of rows.slice(1).filter((r) => r !== '')) {
+    const [, told, came, , , notices, bare] = row.split(',').map(Number)
+    expect(came).toBeLessThanOrEqual(told!)
+    expect(bare).toBe(Math.max(0, notices! - came!))
+  }
 })
 
 test('a pool is blocked with a reason and an end, which explain says, and opened again', async ({ page }) => {

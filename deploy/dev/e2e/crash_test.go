@@ -57,8 +57,16 @@ func TestCrash(t *testing.T) {
 		k.forget = func() bool { return moves.total() >= *crashMoves/2 }
 	}
 	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() { stopped <- k.run(ctx, stop) }()
-	failed := travelAll(ctx, members, *crashMoves, moves)
+	traveling, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go func() {
+		err := k.run(ctx, stop)
+		if err != nil { // what it has killed stays dead, so the agents would wait for nothing
+			giveUp(err)
+		}
+		stopped <- err
+	}()
+	failed := travelAll(traveling, members, *crashMoves, moves)
 	close(stop)
 	require.NoError(t, <-stopped)
 	require.NoError(t, failed)

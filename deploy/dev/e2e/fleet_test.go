@@ -54,6 +54,15 @@ func (f *fleet) marked(ctx context.Context, name, zone string) (string, error) {
 }
 
 func (f *fleet) launch(ctx context.Context, zone string, named map[string]string) (string, error) {
+	return f.launchWith(ctx, zone, named, "")
+}
+
+// launchWith launches an instance with a profile, empty for none.
+func (f *fleet) launchWith(ctx context.Context, zone string, named map[string]string, profile string) (string, error) {
+	var of *types.IamInstanceProfileSpecification
+	if profile != "" {
+		of = &types.IamInstanceProfileSpecification{Name: aws.String(profile)}
+	}
 	var tags []types.Tag
 	for k, v := range named {
 		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
@@ -63,6 +72,7 @@ func (f *fleet) launch(ctx context.Context, zone string, named map[string]string
 		InstanceType:          machine,
 		MinCount:              aws.Int32(1),
 		MaxCount:              aws.Int32(1),
+		IamInstanceProfile:    of,
 		Placement:             &types.Placement{AvailabilityZone: aws.String(zone)},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
 		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: tags}},

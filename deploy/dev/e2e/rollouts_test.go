@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
+	"spotkeeper/internal/engine"
 	"spotkeeper/internal/testkit/histories"
 )
 
@@ -86,8 +87,22 @@ func deciding(ctx context.Context, s *devtest.Stack) (engine, version string, er
 	return health.DecisionEngineStatus.Type, health.DecisionEngineStatus.Version, err
 }
 
+// askEngine has an agent ask until an uploaded engine answers: the api asks a worker as
+// soon as it knows the session.
+func askEngine(ctx context.Context, m *member) error {
+	if m == nil {
+		return nil
+	}
+	return until(ctx, again, func() (bool, error) {
+		var answer struct{ Engine string }
+		err := m.insist(ctx, "POST", m.path("/decide"), map[string]any{
+			"instance": map[string]any{"current_mode": "spot"}, "pricing": map[string]any{"on_demand_price": .0416}}, &answer)
+		return err == nil && answer.Engine == engine.RunnerPython, err
+	})
+}
+
 // walkRollouts takes engines through every way a rollout goes.
-func walkRollouts(ctx context.Context, s *devtest.Stack) error {
+func walkRollouts(ctx context.Context, s *devtest.Stack, asks *member) error {
 	short := func() map[string]any {
 		return map[string]any{"shadow": "3s", "canary": []int{50}, "step": "3s", "watch": "3s"}
 	}
@@ -103,6 +118,9 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 		sessions = append(sessions, id)
 	}
 	if err := awaitRollout(ctx, s, sessions[0], "live"); err != nil {
+		return err
+	}
+	if err := askEngine(ctx, asks); err != nil {
 		return err
 	}
 	if _, status, err := upload(ctx, s, "def make_decision(:", true); err != nil || status != 400 {
@@ -146,7 +164,7 @@ func TestModelRollouts(t *testing.T) {
 	t.Parallel()
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"ENGINE_PYTHON": "on"}})
 	ctx := deadline(t, 5*time.Minute)
-	require.NoError(t, walkRollouts(ctx, s))
+	require.NoError(t, walkRollouts(ctx, s, nil))
 
 	var engine, before, version string
 	require.NoError(t, until(ctx, time.Second, func() (bool, error) { // the walk's last swap has arrived

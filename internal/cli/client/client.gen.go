@@ -568,6 +568,7 @@ func (e OperationAnswerAsks) Valid() bool {
 
 // Defines values for OperationAnswerKind.
 const (
+	OperationAnswerKindAdoption    OperationAnswerKind = "adoption"
 	OperationAnswerKindPromotion   OperationAnswerKind = "promotion"
 	OperationAnswerKindRemoval     OperationAnswerKind = "removal"
 	OperationAnswerKindReplica     OperationAnswerKind = "replica"
@@ -578,6 +579,8 @@ const (
 // Valid indicates whether the value is a known member of the OperationAnswerKind enum.
 func (e OperationAnswerKind) Valid() bool {
 	switch e {
+	case OperationAnswerKindAdoption:
+		return true
 	case OperationAnswerKindPromotion:
 		return true
 	case OperationAnswerKindRemoval:
@@ -637,6 +640,7 @@ func (e OperationDetailAsks) Valid() bool {
 
 // Defines values for OperationDetailKind.
 const (
+	OperationDetailKindAdoption    OperationDetailKind = "adoption"
 	OperationDetailKindPromotion   OperationDetailKind = "promotion"
 	OperationDetailKindRemoval     OperationDetailKind = "removal"
 	OperationDetailKindReplica     OperationDetailKind = "replica"
@@ -647,6 +651,8 @@ const (
 // Valid indicates whether the value is a known member of the OperationDetailKind enum.
 func (e OperationDetailKind) Valid() bool {
 	switch e {
+	case OperationDetailKindAdoption:
+		return true
 	case OperationDetailKindPromotion:
 		return true
 	case OperationDetailKindRemoval:
@@ -688,6 +694,7 @@ func (e OperationDetailState) Valid() bool {
 
 // Defines values for RelatedOperationKind.
 const (
+	RelatedOperationKindAdoption    RelatedOperationKind = "adoption"
 	RelatedOperationKindPromotion   RelatedOperationKind = "promotion"
 	RelatedOperationKindRemoval     RelatedOperationKind = "removal"
 	RelatedOperationKindReplica     RelatedOperationKind = "replica"
@@ -698,6 +705,8 @@ const (
 // Valid indicates whether the value is a known member of the RelatedOperationKind enum.
 func (e RelatedOperationKind) Valid() bool {
 	switch e {
+	case RelatedOperationKindAdoption:
+		return true
 	case RelatedOperationKindPromotion:
 		return true
 	case RelatedOperationKindRemoval:
@@ -2518,6 +2527,29 @@ type ModesRequest struct {
 	TerminateWaitMinutes *string `json:"terminateWaitMinutes,omitempty"`
 }
 
+// MoveCostAnswer defines model for moveCostAnswer.
+type MoveCostAnswer struct {
+	// DoubleRunningSeconds how long both ran because of the operation, so far
+	//
+	// Examples: 134.2
+	DoubleRunningSeconds float32 `json:"double_running_seconds"`
+
+	// DoubleRunningUsd USD that the second of them cost in that time
+	//
+	// Examples: 0.0012
+	DoubleRunningUsd *float32 `json:"double_running_usd"`
+
+	// NewHourly USD per hour of the primary after
+	//
+	// Examples: 0.0274
+	NewHourly *float32 `json:"new_hourly"`
+
+	// OldHourly USD per hour of the primary before
+	//
+	// Examples: 0.0317
+	OldHourly *float32 `json:"old_hourly"`
+}
+
 // NoticeItem defines model for noticeItem.
 type NoticeItem struct {
 	// AgentId id of an agent, a UUID
@@ -2629,6 +2661,11 @@ type OperationAnswer struct {
 	//
 	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId string `json:"agent_id"`
+
+	// AgentName the agent's logical id; empty when it was removed
+	//
+	// Examples: web
+	AgentName string `json:"agent_name"`
 
 	// Asks what a person has to decide: left_over, by the route decideLeftOver; null: nothing
 	Asks *OperationAnswerAsks `json:"asks"`
@@ -2750,7 +2787,7 @@ type OperationDetail struct {
 	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId string `json:"agent_id"`
 
-	// AgentName the agent's logical id
+	// AgentName the agent's logical id; empty when it was removed
 	//
 	// Examples: web
 	AgentName string `json:"agent_name"`
@@ -2770,6 +2807,9 @@ type OperationDetail struct {
 	//
 	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
 	ClientId string `json:"client_id"`
+
+	// Cost what the change of primary cost; null without one
+	Cost *MoveCostAnswer `json:"cost"`
 
 	// Deadline when AWS ends the instance
 	Deadline *time.Time `json:"deadline"`
@@ -3066,6 +3106,15 @@ type PoolItem struct {
 	// Examples: 1
 	RebalancesLastDay int `json:"rebalances_last_day"`
 
+	// RecommendationLeadSeconds from a recommendation to its notice, the median
+	RecommendationLeadSeconds *float32 `json:"recommendation_lead_seconds"`
+
+	// RecommendationsCameTrue those of them that a termination notice followed
+	RecommendationsCameTrue int `json:"recommendations_came_true"`
+
+	// RecommendationsLastMonth instances that AWS recommended to move, in 30 days
+	RecommendationsLastMonth int `json:"recommendations_last_month"`
+
 	// Region AWS region
 	//
 	// Examples: us-east-1
@@ -3078,6 +3127,9 @@ type PoolItem struct {
 	//
 	// Examples: 0
 	TerminationsLastDay int `json:"terminations_last_day"`
+
+	// TerminationsLastMonth termination notices in the same 30 days
+	TerminationsLastMonth int `json:"terminations_last_month"`
 }
 
 // PoolList defines model for poolList.

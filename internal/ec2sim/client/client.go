@@ -63,6 +63,12 @@ func (c *Client) Metadata(ctx context.Context, instanceID string) (Metadata, err
 	return do[Metadata](ctx, c, http.MethodGet, "imds/"+url.PathEscape(instanceID), nil)
 }
 
+// IdentityCertificate returns what signs the instances' identity documents, in PEM.
+func (c *Client) IdentityCertificate(ctx context.Context) ([]byte, error) {
+	out, err := do[IdentityCertificate](ctx, c, http.MethodGet, "identity-certificate", nil)
+	return []byte(out.PEM), err
+}
+
 // Clock returns where the virtual clock stands.
 func (c *Client) Clock(ctx context.Context) (ClockState, error) {
 	return do[ClockState](ctx, c, http.MethodGet, "clock", nil)

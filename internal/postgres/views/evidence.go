@@ -64,6 +64,42 @@ func (v *Views) RoleChangeOf(ctx context.Context, agentID, operationID string) (
 		ORDER BY epoch`, agentID, operationID)
 }
 
+// MoveCost is what a change of the primary costs and changes.
+type MoveCost struct {
+	OldHourly     *float64 // USD per hour of the primary before, when it was launched
+	NewHourly     *float64 // likewise of the one after
+	DoubleSeconds float64  // that both ran because of the operation
+	DoubleCost    *float64 // USD that the second of them cost meanwhile
+}
+
+// MoveCostOf reads what the change of primary that an operation made cost. No row: it made none.
+// Before the change the new instance is the one that is paid beside the primary, after it the old one.
+func (v *Views) MoveCostOf(ctx context.Context, agentID, operationID string) ([]MoveCost, error) {
+	return pg.QueryRows[MoveCost](ctx, v.DB, `
+		WITH moved AS (
+			SELECT c.changed_at,
+				CASE WHEN a.mode = 'ondemand' THEN a.ondemand_price ELSE a.spot_price END::float8 AS old_hourly,
+				CASE WHEN b.mode = 'ondemand' THEN b.ondemand_price ELSE b.spot_price END::float8 AS new_hourly,
+				greatest(b.installed_at, o.started_at) AS both_from,
+				least(coalesce(a.terminated_at, 'infinity'), coalesce(o.ended_at, clock_timestamp())) AS both_until
+			FROM role_changes c
+			JOIN operations o ON o.id = c.operation_id
+			JOIN instances a ON a.id = c.old_id
+			JOIN instances b ON b.id = c.new_id
+			WHERE c.agent_id = $1
+			  AND c.operation_id = $2
+			ORDER BY c.epoch
+			LIMIT 1),
+		spans AS (
+			SELECT old_hourly, new_hourly,
+				greatest(extract(epoch FROM least(changed_at, both_until) - both_from), 0)::float8 AS before,
+				greatest(extract(epoch FROM both_until - greatest(changed_at, both_from)), 0)::float8 AS after
+			FROM moved)
+		SELECT old_hourly, new_hourly, before + after AS double_seconds,
+			(before * new_hourly + after * old_hourly) / 3600 AS double_cost
+		FROM spans`, agentID, operationID)
+}
+
 // RelatedOperations lists the other operations of an agent that ran in a span of time,
 // oldest first.
 func (v *Views) RelatedOperations(

@@ -100,6 +100,19 @@ func (v *Views) OperationWaits(ctx context.Context, ids []string) ([]OperationWa
 		  AND f.tries > 0`, ids)
 }
 
+// AgentNames reads the logical ids of agents, by their ids.
+func (v *Views) AgentNames(ctx context.Context, ids []string) (map[string]string, error) {
+	found, err := pg.QueryRows[struct{ ID, Name string }](ctx, v.DB, `
+		SELECT id, logical_agent_id AS name
+		FROM agents
+		WHERE id = ANY ($1)`, ids)
+	out := make(map[string]string, len(found))
+	for _, x := range found {
+		out[x.ID] = x.Name
+	}
+	return out, err
+}
+
 // Operations lists operations, newest first, one more than the limit when there
 // are more.
 func (v *Views) Operations(ctx context.Context, f OperationFilter) ([]OperationView, error) {

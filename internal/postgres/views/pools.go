@@ -24,6 +24,10 @@ type PoolView struct {
 	Refused      int64      // launches that had no capacity in the last hour
 	LastRefusal  *string    // code of the last launch that failed
 	RetryAfter   *time.Time // launches go elsewhere until then
+	Recommended  int64      // instances that AWS recommended to move in the last 30 days
+	CameTrue     int64      // those of them that a termination notice followed
+	LeadSeconds  *float64   // from the recommendation to that notice, the median
+	Announced    int64      // termination notices in the same 30 days
 	Ours         int64      // instances that run in it now
 	Primaries    int64      // of those
 }
@@ -54,6 +58,22 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 			WHERE detected_at > now() - interval '7 days'
 			  AND ($1 = '' AND proven OR client_id = $1)
 			GROUP BY pool_id),
+		foreseen AS (
+			SELECT n.pool_id,
+				count(*) FILTER (WHERE n.kind = 'rebalance-recommendation') AS recommended,
+				count(*) FILTER (WHERE n.kind = 'termination-notice') AS announced,
+				count(t.id) AS came_true,
+				percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t.detected_at - n.detected_at)::float8)
+					FILTER (WHERE t.id IS NOT NULL) AS lead_seconds
+			FROM interruptions n
+			LEFT JOIN interruptions t ON n.kind = 'rebalance-recommendation'
+				AND t.kind = 'termination-notice'
+				AND t.client_id = n.client_id
+				AND t.instance_id = n.instance_id
+				AND t.detected_at >= n.detected_at
+			WHERE n.detected_at > now() - interval '30 days'
+			  AND ($1 = '' AND n.proven OR n.client_id = $1)
+			GROUP BY n.pool_id),
 		lived AS (
 			SELECT pool_id,
 				count(*) FILTER (WHERE role <> 'retired') AS ours,
@@ -87,12 +107,15 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 			od.price::float8 AS on_demand,
 			coalesce(t.terminations, 0) AS terminations, coalesce(t.rebalances, 0) AS rebalances,
 			greatest(coalesce(l.days, 0), 0) AS instance_days, coalesce(t.interrupted, 0) AS interrupted,
-			coalesce(r.n, 0) AS refused, r.last AS last_refusal, h.retry_after, coalesce(l.ours, 0) AS ours,
+			coalesce(r.n, 0) AS refused, r.last AS last_refusal, h.retry_after,
+			coalesce(f.recommended, 0) AS recommended, coalesce(f.came_true, 0) AS came_true, f.lead_seconds,
+			coalesce(f.announced, 0) AS announced, coalesce(l.ours, 0) AS ours,
 			coalesce(l.primaries, 0) AS primaries
 		FROM shown p
 		LEFT JOIN pool_prices x ON x.pool_id = p.id
 		LEFT JOIN on_demand_prices od ON od.region = p.region AND od.instance_type = p.instance_type
 		LEFT JOIN told t ON t.pool_id = p.id
+		LEFT JOIN foreseen f ON f.pool_id = p.id
 		LEFT JOIN lived l ON l.pool_id = p.id
 		LEFT JOIN refused r ON r.pool_id = p.id
 		LEFT JOIN health h ON h.pool_id = p.id

@@ -11,7 +11,7 @@ export const notices = (query: { state?: 'open' | 'all'; agent_id?: string; limi
   queryOptions({ queryKey: ['notices', query], queryFn: () => ask(api.GET('/api/notices', { params: { query } })) })
 
 export interface OperationFilter {
-  kind?: 'switch' | 'replica' | 'termination' | 'promotion' | 'removal'
+  kind?: 'switch' | 'replica' | 'termination' | 'promotion' | 'removal' | 'adoption'
   state?: 'running' | 'succeeded' | 'failed' | 'cancelled'
   agent_id?: string
   client_id?: string
@@ -74,6 +74,7 @@ export const savings = (months: number) => queryOptions({ queryKey: ['savings', 
 export const pauses = queryOptions({ queryKey: ['pauses'], queryFn: () => ask(api.GET('/api/admin/pauses')) })
 export const clients = queryOptions({ queryKey: ['clients'], queryFn: () => ask(api.GET('/api/admin/clients')) })
 export const client = (id: string) => queryOptions({ queryKey: ['clients', id], queryFn: () => ask(api.GET('/api/client/{client_id}', { params: { path: { client_id: id } } })) })
+export const clientAccount = (id: string) => queryOptions({ queryKey: ['clients', id, 'account'], queryFn: () => ask(api.GET('/api/client/{client_id}/account', { params: { path: { client_id: id } } })), refetchInterval: false })
 export const credentials = (id: string) => queryOptions({ queryKey: ['clients', id, 'credentials'], queryFn: () => ask(api.GET('/api/client/{client_id}/credentials', { params: { path: { client_id: id } } })) })
 export const logins = queryOptions({ queryKey: ['logins'], queryFn: () => ask(api.GET('/api/admin/sessions')) })
 export const sinks = (id: string) => queryOptions({ queryKey: ['clients', id, 'sinks'], queryFn: () => ask(api.GET('/api/client/{client_id}/sinks', { params: { path: { client_id: id } } })) })

@@ -35,7 +35,7 @@ describe('figures', () => {
   })
 
   it('reads words and ids', () => {
-    expect(words('waiting_for_aws')).toBe('waiting for aws')
+    expect(words('waiting_for_aws')).toBe('waiting for AWS')
     expect(short('b976158c-0000-4000-8000-000000000000')).toBe('b976158c')
     expect(short('i-0123')).toBe('i-0123')
     expect(plural(1, 'agent')).toBe('1 agent')

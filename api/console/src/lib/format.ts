@@ -38,10 +38,12 @@ export function duration(ms: number | null | undefined): string {
   if (abs < 9950) return `${sign}${(abs / 1000).toFixed(1)} s`
   const s = Math.round(abs / 1000)
   if (s < 60) return `${sign}${s} s`
-  if (s < 3600) return `${sign}${Math.floor(s / 60)} m ${s % 60} s`
-  if (s < 86400) return `${sign}${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m`
-  return `${sign}${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`
+  if (s < 3600) return sign + twoUnits(Math.floor(s / 60), 'm', s % 60, 's')
+  if (s < 86400) return sign + twoUnits(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'm')
+  return sign + twoUnits(Math.floor(s / 86400), 'd', Math.floor((s % 86400) / 3600), 'h')
 }
+
+const twoUnits = (large: number, a: string, small: number, b: string): string => `${large} ${a}${small ? ` ${small} ${b}` : ''}`
 
 /** How long ago or in how long a moment is. */
 export function relative(at: number, now: number): string {
@@ -78,7 +80,7 @@ export function parse(at: string | null | undefined): number | null {
 
 /** Words of the API as people read them: waiting_for_aws → waiting for aws. */
 export function words(name: string | null | undefined): string {
-  return (name ?? '').replaceAll('_', ' ').replaceAll('-', ' ')
+  return (name ?? '').replaceAll('_', ' ').replaceAll('-', ' ').replace(/\baws\b/, 'AWS')
 }
 
 export function short(id: string | null | undefined): string {

@@ -1,5 +1,15 @@
-/** What a new client copies. The agent's own installer is named by the API, so that both agree. */
+/** What installs the agent on an instance: the packages of a release and one script. */
 export function installer(origin: string, token: string): string {
+  return [
+    'export SPOTKEEPER_PACKAGES=https://…/agent   # where the packages of a release are',
+    `export SPOTKEEPER_API=${origin}`,
+    'export SPOTKEEPER_AGENT_ID=web               # the name that outlives the instance',
+    `curl -fsSLO "$SPOTKEEPER_PACKAGES/install.sh" && echo '${token}' | sudo -E sh install.sh`,
+  ].join('\n')
+}
+
+/** What an image that has an agent of its own already is given. */
+export function settings(origin: string, token: string): string {
   return [
     '#!/bin/sh',
     `export SPOTKEEPER_SERVER_URL=${origin}`,

@@ -44,7 +44,7 @@ describe('the waterfall', () => {
   })
 
   it('lets what goes on reach to now, and says nothing twice', () => {
-    expect(row('waiting for aws')).toMatchObject({ to: 30_000, running: true, tone: 'open' })
+    expect(row('waiting for AWS')).toMatchObject({ to: 30_000, running: true, tone: 'open' })
     expect(w.rows.filter((r) => r.label === 'primary changed')).toEqual([])
     expect(w.rows.map((r) => r.from)).toEqual([...w.rows.map((r) => r.from)].sort((a, b) => a - b))
   })
@@ -52,6 +52,16 @@ describe('the waterfall', () => {
   it('writes a post-mortem', () => {
     expect(postMortem(op, w)).toContain('A new primary led after 2.2 s, with 117.8 s left.')
     expect(postMortem(op, w)).toContain('| 100 ms | 60 ms | launch in m5.large.us-east-1a | refused: launch.no_capacity |')
+  })
+
+  it('begins its axis with what was prepared, and leaves another story out', () => {
+    const replica = (id: string, from: number, until: number) => ({ ...op.related[0]!, id: 'replica/' + id, replica_id: id, started_at: at(from), ended_at: at(until), steps: [{ ...op.related[0]!.steps[0]!, since_ms: from }] })
+    const launch = (replica_id: string, instance_id: string, from: number) => ({ ...op.launches[1]!, replica_id, instance_id, pool_id: instance_id, at: at(from), ended_at: at(from + 5) })
+    const prepared = { ...op, related: [replica('early', -3000, 10), replica('over', -9000, -4000)], launches: [launch('early', 'i-2', -2900), launch('over', 'i-0', -8900)] }
+    const got = buildWaterfall(prepared, zero + 30_000)
+    expect(got.start).toBe(-3000)
+    expect(got.rows.map((r) => r.label)).toContain('launch in i-2')
+    expect(got.rows.filter((r) => r.from < -3000)).toEqual([])
   })
 
   it('has round ticks', () => {

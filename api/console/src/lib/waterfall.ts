@@ -1,5 +1,5 @@
 import type { Schemas } from '../api/client'
-import { duration } from './format'
+import { duration, words } from './format'
 
 export type Tone = 'done' | 'open' | 'failed' | 'dropped' | 'wait'
 
@@ -18,6 +18,8 @@ export interface Row {
 
 export interface Waterfall {
   rows: Row[]
+  /** where the axis begins: what was prepared before the notice has negative times */
+  start: number
   /** the end of the axis */
   until: number
   deadline: number | null
@@ -49,12 +51,15 @@ export function buildWaterfall(op: Detail, now: number): Waterfall {
     span('durable', 'row durable', ms(n.arrived_at)!, ms(n.received_at)!, 'the notice cannot be lost any more', 'done')
     if (n.delivered_at) span('judged', 'judged', ms(n.received_at)!, ms(n.delivered_at)!, 'by the roles of the agent', 'done')
   }
+  // What ended before, and the launch of the instance that is left, belong to another story.
+  const prepared = op.related.filter((r) => r.kind === 'replica' && (r.ended_at == null || ms(r.ended_at)! >= 0))
+  const mine = new Set([op.replica_id, ...prepared.map((r) => r.replica_id)])
   for (const l of op.launches) {
+    if (!mine.has(l.replica_id) || (l.instance_id != null && l.instance_id === op.instance_id)) continue
     const failed = l.state === 'failed'
     span('launch-' + l.replica_id + l.pool_id + l.mode, `launch in ${l.pool_id}`, ms(l.at)!, ms(l.ended_at), failed ? `refused: ${l.error_code ?? 'unknown'}` : `${l.mode} ${l.instance_id ?? ''}`, failed ? 'failed' : 'done')
   }
-  for (const r of op.related) {
-    if (r.kind !== 'replica') continue
+  for (const r of prepared) {
     addSteps(rows, r.steps, 'replica: ', ms(r.ended_at) ?? (r.state === 'running' ? null : end), end, r.id, (s) => s.name.startsWith('launch in'))
   }
   for (const c of op.role_changes) tick(`epoch-${c.epoch}`, `roles changed, epoch ${c.epoch - 1} → ${c.epoch}`, ms(c.at)!, `${c.new_primary} leads instead of ${c.old_primary}`)
@@ -64,7 +69,7 @@ export function buildWaterfall(op: Detail, now: number): Waterfall {
   const deadline = ms(op.deadline_at)
   const lastEnd = Math.max(1000, ...rows.map((r) => r.to ?? r.from))
   return {
-    rows, deadline,
+    rows, deadline, start: Math.min(0, ...rows.map((r) => r.from)),
     until: deadline == null ? lastEnd : Math.max(deadline, ...(op.ended_at ? [lastEnd] : [])),
     decided: op.role_changes.length ? ms(op.role_changes[0]!.at) : null,
   }
@@ -74,7 +79,7 @@ function addSteps(rows: Row[], steps: Step[], prefix: string, ended: number | nu
   steps.forEach((s, i) => {
     if (skip(s)) return
     const next = steps.slice(i + 1).find((x) => x.since_ms > s.since_ms)
-    const label = prefix + s.name.replaceAll('_', ' ')
+    const label = prefix + words(s.name)
     const key = `${id}-${i}`
     if (s.status === 'started') {
       const to = next?.since_ms ?? ended

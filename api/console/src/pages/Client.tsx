@@ -7,7 +7,7 @@ import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
 import { useId } from '../lib/address'
 import { count, money } from '../lib/format'
-import { installer, register } from '../lib/onboarding'
+import { installer, register, settings } from '../lib/onboarding'
 import { Copy } from '../ui/Copy'
 import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
@@ -54,11 +54,26 @@ function Steps({ c }: { c: Schemas['clientAnswer'] }) {
   return (
     <Panel title={c.agentsTotal === 0 ? 'Three steps to the first agent' : 'Another agent in three steps'} aside={c.agentsTotal > 0 ? <Chip state="ready" label="agents have registered" /> : <Chip state="pending" label="no agent yet" />}>
       <ol className="steps">
-        <li><div className="stack"><h3>Let Spotkeeper act in the account</h3><p>Its role may launch, end and describe instances that it tags; GET /api/client/{c.id}/account has the template of that role. In the account of Spotkeeper itself nothing is needed.</p></div></li>
+        <li><div className="stack"><h3>Let Spotkeeper act in the account</h3><p>Deploy this template in the client's account: its role may launch, end and describe instances that it tags. In the account of Spotkeeper itself nothing is needed.</p><RoleTemplate id={c.id} /></div></li>
         <li><div className="stack"><h3>Take the client's token</h3>{token ? <Copy label="token" text={token} /> : <div><Allowed to="showToken"><button onClick={() => void show()}>Show the token</button></Allowed></div>}<p className="muted">Each agent of {c.name} sends it, and no person needs it: people and programs have tokens of their own, below.</p></div></li>
-        <li><div className="stack"><h3>Start an agent on an instance</h3><p>As user data of an instance, or by hand:</p><Copy label="commands" text={installer(origin, token ?? '<token>')} /><details><summary>Register by hand, to try it</summary><Copy label="request" text={register(origin, token ?? '<token>')} /></details></div></li>
+        <li><div className="stack"><h3>Start an agent on an instance</h3><p>As user data of an instance, or by hand:</p><Copy label="commands" text={installer(origin, token ?? '<token>')} /><details><summary>With an agent that the image has already</summary><Copy label="settings" text={settings(origin, token ?? '<token>')} /></details><details><summary>Register by hand, to try it</summary><Copy label="request" text={register(origin, token ?? '<token>')} /></details></div></li>
       </ol>
     </Panel>
+  )
+}
+
+/** RoleTemplate is the CloudFormation template of the role, shown when it is asked for. */
+function RoleTemplate({ id }: { id: string }) {
+  const [shown, setShown] = useState(false)
+  const account = useQuery({ ...q.clientAccount(id), enabled: shown })
+  if (!shown) return <div><button onClick={() => setShown(true)}>Show the template</button></div>
+  return (
+    <Show of={account} what="the template">{(a) => (
+      <div className="stack">
+        <Copy label="template" text={JSON.stringify(a.template, null, 2)} />
+        <p className="muted">aws cloudformation deploy --template-file role.json --stack-name spotkeeper-role --capabilities CAPABILITY_NAMED_IAM{a.external_id ? ` · external id ${a.external_id}` : ''}</p>
+      </div>
+    )}</Show>
   )
 }
 

@@ -49,16 +49,9 @@ function Known({ d, set }: { d: Answer; set: (c: Record<string, string | undefin
             { key: 'count', title: 'Notices', numeric: true, value: (c) => c.count },
             { key: 'time', title: 'In time', numeric: true, value: (c) => c.in_time },
             { key: 'lost', title: 'Lost', numeric: true, value: (c) => c.lost, cell: (c) => c.lost > 0 ? <strong className="bad-text">{c.lost}</strong> : 0 },
-            ...(['p50', 'p90', 'p99', 'max'] as const).map((p) => ({ key: p, title: `${p}, ms`, numeric: true, value: (c: Schemas['clientFailover']) => c[`${p}_ms`] ?? null, cell: (c: Schemas['clientFailover']) => duration(c[`${p}_ms`]) })),
-            { key: 'left', title: 'Least left, ms', numeric: true, value: (c) => c.least_left_ms, cell: (c) => duration(c.least_left_ms) },
+            ...(['p50', 'p90', 'p99', 'max'] as const).map((p) => ({ key: p, title: p, csvTitle: `${p}, ms`, numeric: true, value: (c: Schemas['clientFailover']) => c[`${p}_ms`] ?? null, cell: (c: Schemas['clientFailover']) => duration(c[`${p}_ms`]) })),
+            { key: 'left', title: 'Least left', csvTitle: 'Least left, ms', numeric: true, value: (c) => c.least_left_ms, cell: (c) => duration(c.least_left_ms) },
             { key: 'only', title: 'Only this client', bare: true, value: () => null, cell: (c) => <button className="plain" onClick={() => set({ client: c.client_id })} aria-label={`Only ${c.client_name}`}>Only</button> },
-          ]} />
-      </Panel>
-      <Panel title="The distribution as a table" flush>
-        <DataTable label="Distribution" rows={barsOf(o.buckets, d.notice_ms).map((b, i) => ({ ...b, i }))} rowKey={(b) => String(b.i)} csvName="failover-times" empty={null} sortable={false}
-          columns={[
-            { key: 'name', title: 'Took', value: (b) => b.name },
-            { key: 'count', title: 'Failovers', numeric: true, value: (b) => b.count },
           ]} />
       </Panel>
       <Panel title="Each of them, newest first" flush>
@@ -68,12 +61,19 @@ function Known({ d, set }: { d: Answer; set: (c: Record<string, string | undefin
             { key: 'agent', title: 'Agent', value: (f) => f.agent_name, cell: (f) => <AgentLink id={f.agent_id} name={f.agent_name} /> },
             { key: 'client', title: 'Client', value: (f) => f.client_name },
             { key: 'outcome', title: 'Outcome', value: (f) => f.outcome, cell: (f) => <Chip state={f.outcome} /> },
-            { key: 'took', title: 'Took, ms', numeric: true, value: (f) => f.took_ms, cell: (f) => duration(f.took_ms) },
-            { key: 'left', title: 'Left, ms', numeric: true, value: (f) => f.left_ms, cell: (f) => duration(f.left_ms) },
+            { key: 'took', title: 'Took', csvTitle: 'Took, ms', numeric: true, value: (f) => f.took_ms, cell: (f) => duration(f.took_ms) },
+            { key: 'left', title: 'Left', csvTitle: 'Left, ms', numeric: true, value: (f) => f.left_ms, cell: (f) => duration(f.left_ms) },
             { key: 'path', title: 'Successor', value: (f) => f.path },
-            { key: 'ready', title: 'Ready after, ms', numeric: true, value: (f) => f.ready_ms, cell: (f) => duration(f.ready_ms) },
+            { key: 'ready', title: 'Ready after', csvTitle: 'Ready after, ms', numeric: true, value: (f) => f.ready_ms, cell: (f) => duration(f.ready_ms) },
             { key: 'door', title: 'First door', value: (f) => f.door },
             { key: 'pool', title: 'Pool', value: (f) => f.pool_id, cell: (f) => <span className="mono">{f.pool_id}</span> },
+          ]} />
+      </Panel>
+      <Panel title="The distribution as a table" flush>
+        <DataTable label="Distribution" rows={barsOf(o.buckets, d.notice_ms).map((b, i) => ({ ...b, i }))} rowKey={(b) => String(b.i)} csvName="failover-times" empty={null} sortable={false}
+          columns={[
+            { key: 'name', title: 'Took', value: (b) => b.name },
+            { key: 'count', title: 'Failovers', numeric: true, value: (b) => b.count },
           ]} />
       </Panel>
     </>

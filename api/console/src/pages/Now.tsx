@@ -6,7 +6,7 @@ import { count, duration, money, percent, plural, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
 import { Decide } from '../ui/Decide'
 import { Ask } from '../ui/Dialog'
-import { AgentLink, OperationLink } from '../ui/links'
+import { AgentLink, OperationLink, withIds } from '../ui/links'
 import { Chip, Empty, Figure, Head, Panel, Problem, Show } from '../ui/parts'
 import { PauseFields, usePauseWish } from '../ui/PauseFields'
 import { Countdown, When } from '../ui/time'
@@ -132,7 +132,7 @@ function Running() {
           columns={[
             { key: 'kind', title: 'Kind', value: (o) => o.kind, cell: (o) => <OperationLink id={o.id}>{o.kind}</OperationLink> },
             { key: 'phase', title: 'Phase', value: (o) => o.phase, cell: (o) => <Chip state="running" label={words(o.phase) || 'begun'} /> },
-            { key: 'summary', title: 'What', value: (o) => o.summary },
+            { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => withIds(o.summary) },
             { key: 'since', title: 'Since', value: (o) => o.started_at, cell: (o) => <When at={o.started_at} /> },
           ]} />
       )}</Show>

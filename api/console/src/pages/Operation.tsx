@@ -3,13 +3,13 @@ import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
 import { useId } from '../lib/address'
-import { clock, duration, words } from '../lib/format'
+import { clock, duration, money, words } from '../lib/format'
 import { buildWaterfall, postMortem, secondsLeft } from '../lib/waterfall'
 import { DataTable } from '../ui/DataTable'
 import { Decide } from '../ui/Decide'
 import { Ask } from '../ui/Dialog'
-import { AgentLink, OperationLink } from '../ui/links'
-import { Chip, download, Empty, Head, Panel, Show } from '../ui/parts'
+import { AgentLink, OperationLink, withIds } from '../ui/links'
+import { Chip, download, Empty, Figure, Head, Panel, Show } from '../ui/parts'
 import { Countdown, useNow, When } from '../ui/time'
 import { WaterfallChart } from '../ui/WaterfallChart'
 
@@ -42,6 +42,7 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
       {op.waits_for && <div className="problem stack"><strong>{op.waits_for}</strong><Decide op={op} /></div>}
       {op.error_message && <div className="problem"><strong>{op.error_message}</strong> <span className="mono">{op.error_code}</span></div>}
       <div aria-live="polite" className="note" data-testid="verdict">{verdict(op, w)}</div>
+      {op.cost && <Cost c={op.cost} running={running} />}
       <Panel title="Waterfall">
         {w.rows.length === 0 ? <Empty title="It has taken no step yet." /> : <WaterfallChart w={w} now={running ? now - Date.parse(op.began_at) : null} />}
       </Panel>
@@ -53,7 +54,7 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
             { key: 'left', title: 'Left', numeric: true, value: (r) => secondsLeft(w, r.from) },
             { key: 'what', title: 'What', value: (r) => r.label },
             { key: 'state', title: 'State', value: (r) => r.running ? 'running' : r.tone, cell: (r) => <Chip state={r.running ? 'running' : r.tone === 'wait' ? 'done' : r.tone} /> },
-            { key: 'detail', title: 'Detail', value: (r) => r.detail },
+            { key: 'detail', title: 'Detail', value: (r) => r.detail, cell: (r) => withIds(r.detail) },
           ]} />
       </Panel>
       {op.related.length > 0 && (
@@ -62,7 +63,7 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
             columns={[
               { key: 'kind', title: 'Kind', value: (r) => r.kind, cell: (r) => <OperationLink id={r.id}>{r.kind}</OperationLink> },
               { key: 'state', title: 'State', value: (r) => r.state, cell: (r) => <Chip state={r.state} /> },
-              { key: 'what', title: 'What', value: (r) => r.summary },
+              { key: 'what', title: 'What', value: (r) => r.summary, cell: (r) => withIds(r.summary) },
               { key: 'began', title: 'Began', value: (r) => r.started_at, cell: (r) => <When at={r.started_at} /> },
               { key: 'ended', title: 'Ended', value: (r) => r.ended_at, cell: (r) => <When at={r.ended_at} /> },
             ]} />
@@ -72,16 +73,29 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
   )
 }
 
+/** Cost is what the change of primary cost once, and what it changes for every hour from then on. */
+function Cost({ c, running }: { c: Schemas['moveCostAnswer']; running: boolean }) {
+  const less = c.old_hourly != null && c.new_hourly != null ? c.old_hourly - c.new_hourly : null
+  return (
+    <section className="figures" aria-label="What it cost">
+      <Figure n={money(c.double_running_usd)} k={`for ${duration(c.double_running_seconds * 1000)} in which both ran${running ? ', so far' : ''}`} />
+      <Figure n={`${money(c.old_hourly)}/h`} k="the primary before" />
+      <Figure n={`${money(c.new_hourly)}/h`} k="the primary after" />
+      {less != null && <Figure n={`${money(Math.abs(less))}/h`} k={less >= 0 ? 'less for every hour from then on' : 'more for every hour from then on'} />}
+    </section>
+  )
+}
+
 /** verdict is the whole story in a sentence. */
 function verdict(op: Schemas['operationDetail'], w: ReturnType<typeof buildWaterfall>): string {
   const change = op.role_changes[0]
   const notice = op.notices.find((n) => n.kind === 'termination-notice')
-  const end = op.state === 'running' ? '' : op.state === 'succeeded' ? ' The operation has ended.' : ` The operation was ${op.state}.`
+  const end = op.state === 'running' ? '' : op.state === 'succeeded' ? ' The operation has ended.' : op.state === 'failed' ? ' The operation failed.' : ` The operation was ${op.state}.`
   if (change) return `${change.new_primary} leads instead of ${change.old_primary} since ${duration(w.decided)} after ${notice ? 'the notice' : 'the beginning'}${w.deadline != null && w.decided != null ? `, with ${secondsLeft(w, w.decided)}` : ''}.${end}`
   if (notice?.result === 'lost') return `No instance could take over from ${op.instance_id} before AWS took it.${end}`
   if (notice?.result === 'promoted') return `${notice.new_primary} leads since ${duration(notice.decided_ms)} after the notice.${end}`
   if (op.kind === 'termination') return `Nothing has taken over from ${op.instance_id} yet.${end}`
-  return (op.state === 'running' ? `It is ${words(op.phase) || 'beginning'}.` : op.summary + '.') + end
+  return (op.state === 'running' ? `It is ${words(op.phase) || 'beginning'}.` : op.summary.replace(/\.$/, '') + '.') + end
 }
 
 function Cancel({ op }: { op: Schemas['operationDetail'] }) {

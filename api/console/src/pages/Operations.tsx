@@ -7,11 +7,11 @@ import { useAddress } from '../lib/address'
 import { duration, plural, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
-import { AgentLink, OperationLink } from '../ui/links'
+import { AgentLink, OperationLink, withIds } from '../ui/links'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
 
-const kinds = ['switch', 'replica', 'termination', 'promotion', 'removal'] as const
+const kinds = ['switch', 'replica', 'termination', 'promotion', 'removal', 'adoption'] as const
 const states = ['running', 'succeeded', 'failed', 'cancelled'] as const
 
 export default function Operations() {
@@ -54,8 +54,8 @@ export default function Operations() {
               { key: 'kind', title: 'Kind', value: (o) => o.kind, cell: (o) => <OperationLink id={o.id}>{o.kind}</OperationLink> },
               { key: 'state', title: 'State', value: (o) => o.state, cell: (o) => <Chip state={o.state} /> },
               { key: 'phase', title: 'Phase', value: (o) => words(o.phase) },
-              { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => <div>{o.summary}{o.error_message && <div className="bad-text">{o.error_message} <span className="mono">{o.error_code}</span></div>}</div> },
-              { key: 'agent', title: 'Agent', value: (o) => o.agent_id, cell: (o) => <AgentLink id={o.agent_id} /> },
+              { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => <div>{withIds(o.summary)}{o.error_message && <div className="bad-text">{o.error_message} <span className="mono">{o.error_code}</span></div>}</div> },
+              { key: 'agent', title: 'Agent', value: (o) => o.agent_name || o.agent_id, cell: (o) => <AgentLink id={o.agent_id} name={o.agent_name} /> },
               { key: 'cause', title: 'Cause', value: (o) => o.cause },
               { key: 'took', title: 'Took', numeric: true, value: (o) => o.ended_at ? Date.parse(o.ended_at) - Date.parse(o.started_at) : null, cell: (o) => o.ended_at ? duration(Date.parse(o.ended_at) - Date.parse(o.started_at)) : '–' },
               { key: 'began', title: 'Began', value: (o) => o.started_at, cell: (o) => <When at={o.started_at} /> },

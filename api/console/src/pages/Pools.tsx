@@ -3,7 +3,7 @@ import { lazy, Suspense } from 'react'
 import type { Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useAddress } from '../lib/address'
-import { money, percent, plural } from '../lib/format'
+import { duration, money, percent, plural } from '../lib/format'
 import { heatOf } from '../lib/heat'
 import { DataTable } from '../ui/DataTable'
 import { BlockPool, PoolBlocks } from '../ui/PoolBlocks'
@@ -41,6 +41,7 @@ function Known({ pools, at, set }: { pools: Pool[]; at: Record<string, string | 
       <Heat pools={here} blocked={blocked} chosen={at.pool} choose={(pool) => set({ pool })} />
       {at.pool && <Panel title={`Prices around ${at.pool}`} aside={<span className="row"><BlockPool pool={at.pool} /><button className="plain" onClick={() => set({ pool: undefined })}>Close</button></span>}><Suspense fallback={<Loading what="prices" />}><PriceChart pool={at.pool} /></Suspense></Panel>}
       <PoolBlocks />
+      <Foreseen pools={here} />
       <Panel title="The same as a table" flush>
         <DataTable label="Pools" rows={here} rowKey={(p) => p.id} csvName="pools" empty={<Empty title="None." />}
           columns={[
@@ -57,6 +58,29 @@ function Known({ pools, at, set }: { pools: Pool[]; at: Record<string, string | 
           ]} />
       </Panel>
     </>
+  )
+}
+
+/** Foreseen says how much a rebalance recommendation was worth: how often a notice followed it, and how much later. */
+function Foreseen({ pools }: { pools: Pool[] }) {
+  const rows = pools.filter((p) => p.recommendations_last_month > 0 || p.terminations_last_month > 0)
+  const sum = (of: (p: Pool) => number) => rows.reduce((n, p) => n + of(p), 0)
+  const recommended = sum((p) => p.recommendations_last_month), came = sum((p) => p.recommendations_came_true), taken = sum((p) => p.terminations_last_month)
+  const share = (p: Pool) => p.recommendations_last_month ? p.recommendations_came_true / p.recommendations_last_month : null
+  return (
+    <Panel title="Recommendations that came true" flush aside={rows.length > 0 && <span className="muted">30 days: {came} of {plural(recommended, 'recommendation')} came true, {Math.max(0, taken - came)} of {plural(taken, 'notice')} came without one</span>}>
+      <DataTable label="Recommendations that came true" rows={rows} rowKey={(p) => p.id} csvName="recommendations"
+        empty={<Empty title="AWS has recommended nothing and taken nothing here in 30 days."><span>A rebalance recommendation says that a notice is likelier. Here is how often one followed.</span></Empty>}
+        columns={[
+          { key: 'pool', title: 'Pool', value: (p) => p.id, cell: (p) => <span className="mono">{p.id}</span> },
+          { key: 'told', title: 'Recommendations', numeric: true, value: (p) => p.recommendations_last_month },
+          { key: 'came', title: 'Came true', numeric: true, value: (p) => p.recommendations_came_true },
+          { key: 'share', title: 'Share', numeric: true, value: share, cell: (p) => percent(share(p)) },
+          { key: 'lead', title: 'Notice came after, median', csvTitle: 'Notice came after, median, s', numeric: true, value: (p) => p.recommendation_lead_seconds, cell: (p) => p.recommendation_lead_seconds == null ? '–' : duration(p.recommendation_lead_seconds * 1000) },
+          { key: 'taken', title: 'Notices', numeric: true, value: (p) => p.terminations_last_month },
+          { key: 'bare', title: 'Without a recommendation', numeric: true, value: (p) => Math.max(0, p.terminations_last_month - p.recommendations_came_true) },
+        ]} />
+    </Panel>
   )
 }
 

@@ -9,6 +9,8 @@ const features = tableFeatures({ rowSortingFeature, sortedRowModel: createSorted
 export interface Column<T> {
   key: string
   title: string
+  /** heading in a CSV file, where figures have no unit of their own */
+  csvTitle?: string
   /** what is sorted by and written to CSV */
   value: (row: T) => string | number | null | undefined
   cell?: (row: T) => ReactNode
@@ -82,7 +84,7 @@ export function DataTable<T extends object>({ label, rows, rowKey, columns, csvN
         </table>
       </div>
       {csvName && (
-        <div className="row" style={{ padding: '6px 12px' }}>
+        <div className="below">
           <button className="plain" onClick={() => download(csvName + '.csv', 'text/csv', toCSV(columns, sorted.map((r) => r.original)))}>Download CSV</button>
         </div>
       )}
@@ -92,7 +94,7 @@ export function DataTable<T extends object>({ label, rows, rowKey, columns, csvN
 
 function toCSV<T>(columns: Column<T>[], rows: T[]): string {
   const kept = columns.filter((c) => !c.bare)
-  return csv(kept.map((c) => c.title), rows.map((r) => kept.map((c) => c.value(r))))
+  return csv(kept.map((c) => c.csvTitle ?? c.title), rows.map((r) => kept.map((c) => c.value(r))))
 }
 
 function compare(a: { getValue: (id: string) => unknown }, b: { getValue: (id: string) => unknown }, id: string): number {

@@ -45,7 +45,7 @@ function Drawn({ d, agent }: { d: Schemas['poolPricesAnswer']; agent?: string })
       const color = strokes[i % strokes.length]!
       const width = name === own ? 2.5 : 1.2
       series.push({ label: name, stroke: color, width, value: (_, v) => money(v) })
-      series.push({ label: name + ', interpolated', stroke: color, width, dash: [5, 5], value: (_, v) => money(v) })
+      series.push({ label: name + ', interpolated', stroke: color, width, dash: [5, 5], value: (_, v) => money(v), ...(a.data[2 * i + 2]!.some((v) => v != null) ? {} : { class: 'hidden-series' }) })
     })
     const u = new uPlot({
       width: host.clientWidth, height: 280, series,

@@ -12,7 +12,8 @@ export function WaterfallChart({ w, now }: { w: Waterfall; now: number | null })
   const [near, setNear] = useState(false)
   const until = near && w.decided != null ? Math.max(50, w.decided * 1.25) : w.until
   const rows = w.rows.filter((r) => r.from <= until)
-  const x = (ms: number) => labelWidth + (Math.min(ms, until) / until) * (width - labelWidth - 150)
+  const start = Math.max(w.start, -until * (near ? 0.25 : 0.1)) // what is older begins at the edge
+  const x = (ms: number) => labelWidth + ((Math.min(Math.max(ms, start), until) - start) / (until - start)) * (width - labelWidth - 150)
   const height = rows.length * rowHeight + 46
   const title = w.decided == null ? 'The primary has not changed.' : `A new primary led after ${duration(w.decided)}${w.deadline == null ? '.' : ', ' + secondsLeft(w, w.decided) + '.'}`
   return (
@@ -40,7 +41,7 @@ export function WaterfallChart({ w, now }: { w: Waterfall; now: number | null })
             return (
               <g key={r.key}>
                 <title>{`${r.label}: ${r.detail}. After ${took}. ${secondsLeft(w, r.from)}`}</title>
-                <text x={labelWidth - 8} y={y + 13} textAnchor="end">{r.label.length > 42 ? r.label.slice(0, 41) + '…' : r.label}</text>
+                <text x={labelWidth - 14} y={y + 13} textAnchor="end">{r.label.length > 42 ? r.label.slice(0, 41) + '…' : r.label}</text>
                 {r.to == null
                   ? <path className={r.tone} d={`M${from} ${y + 1} l7 8 l-7 8 l-7 -8 z`} />
                   : <rect className={'bar ' + r.tone} x={from} y={y + 2} width={Math.max(3, to - from)} height={14} />}
