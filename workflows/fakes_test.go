@@ -356,6 +356,8 @@ func (s *store) Promotion(_ context.Context, replicaID string) (*roles.Promotion
 		Demote:    w.Demote,
 		By:        w.By,
 		Left:      w.until.Sub(s.now()),
+
+		AcceptSilent: w.AcceptSilent,
 	}
 	if newID, done := s.promoted[replicaID]; done {
 		c := s.changed[replicaID]

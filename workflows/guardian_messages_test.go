@@ -266,6 +266,22 @@ func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	require.Zero(t, s.changes())
 }
 
+// TestAPersonPromotesASilentStandby on purpose: at once, and the answer says that it is silent.
+func TestAPersonPromotesASilentStandby(t *testing.T) {
+	t.Parallel()
+
+	s := newStore().with(roles.Replica{ID: "r1", Kind: replica.Manual, For: "i-old", State: replica.Ready,
+		InstanceID: "i-new", Unheard: true})
+	w := newWorld(t, s)
+	got := update[workflows.PromoteAnswer](w, 0, workflows.UpdatePromote, "u1",
+		workflows.PromoteInput{ReplicaID: "r1", AcceptSilent: true})
+	w.guard(t)
+	require.NoError(t, got.Err)
+	require.True(t, got.Answer.Changed)
+	require.True(t, got.Answer.Silent)
+	require.True(t, s.wishes["r1"].AcceptSilent)
+}
+
 // TestAPromotionOfASilentStandbyIsNotMadeAtOnce (K10): the Promotion waits for its agent.
 func TestAPromotionOfASilentStandbyIsNotMadeAtOnce(t *testing.T) {
 	t.Parallel()

@@ -258,17 +258,20 @@ func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in Promo
 		}
 	}
 	silent := set.AwaitsWord(successor)
-	if silent {
+	awaited := silent && !in.AcceptSilent
+	if awaited {
 		in.Wait = max(in.Wait, switching.WordDeadline)
 	}
 	var local *activities.Roles
-	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: successor.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
+	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: successor.ID, Demote: in.Demote, Wait: in.Wait, By: in.By,
+		AcceptSilent: in.AcceptSilent}
 	if set, err = g.rememberRoles(ctx,
 		steps.RunLocal(ctx, "promote replica "+successor.ID, local.WantPromotion, wish)); err != nil {
 		return nil, err
 	}
-	answer := &PromoteAnswer{OperationID: PromotionID(successor.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}
-	if !silent && (successor.State == replica.Ready || in.Wait == 0) {
+	answer := &PromoteAnswer{OperationID: PromotionID(successor.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC(),
+		Silent: silent}
+	if !awaited && (successor.State == replica.Ready || in.Wait == 0) {
 		next, err := g.changeRoles(ctx, set.Promote(successor, in.Demote))
 		if err != nil {
 			return nil, err

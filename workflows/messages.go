@@ -100,6 +100,8 @@ type PromoteInput struct {
 	Wait      time.Duration `json:"wait"`   // for a replica that is not ready yet
 	By        string        `json:"by,omitempty"`
 	RequestID string        `json:"request_id,omitempty"`
+	// AcceptSilent promotes although the agent on the replica was not heard of.
+	AcceptSilent bool `json:"accept_silent,omitempty"`
 }
 
 // PromoteAnswer answers UpdatePromote. Changed is false while a Promotion waits.
@@ -109,6 +111,7 @@ type PromoteAnswer struct {
 	OldPrimary  string    `json:"old_primary"`
 	NewPrimary  string    `json:"new_primary,omitempty"`
 	At          time.Time `json:"at"`
+	Silent      bool      `json:"silent,omitempty"` // the agent on the replica was not heard of
 }
 
 // DeleteReplicaInput retires a replica.

@@ -34,7 +34,8 @@ type PromotionResult struct {
 }
 
 // Promotion carries out a person's wish to make a replica primary: it waits until the
-// replica is ready and, where agents speak on new instances, its agent was heard of. Then it
+// replica is ready and, where agents speak on new instances, its agent was heard of, unless
+// the person accepts that it was not. Then it
 // changes the roles unless that is done, and retires the old primary unless it stays, as
 // the standby or outside. It reads its row whenever it begins, so
 // two wishes for one replica have one outcome. Before the role change it can be called
@@ -122,7 +123,7 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 			return err
 		}
 		pause := min(p.wish.Left, rereadEvery)
-		silent := successor.State == replica.Ready && set.AwaitsWord(successor)
+		silent := successor.State == replica.Ready && set.AwaitsWord(successor) && !p.wish.AcceptSilent
 		if successor.State == replica.Ready && !silent {
 			err := steps.RunUntilSaved(ctx, "make "+successor.InstanceID+" primary", local.ChangeRoles, nil,
 				set.Promote(successor, p.wish.Demote))

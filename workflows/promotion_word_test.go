@@ -35,6 +35,11 @@ func TestPromotionWaitsForTheAgentsWord(t *testing.T) {
 			w.store.set.Outcomes = append(w.store.set.Outcomes, interruption.Outcome{InstanceID: "i-old",
 				Kind: interruption.Termination})
 		}, 60 * time.Second, "i-new"},
+		"the person accepts that it is silent": {func(w *world) {
+			wish := w.store.wishes["r1"]
+			wish.AcceptSilent = true
+			w.store.wishes["r1"] = wish
+		}, 60 * time.Second, "i-new"},
 		"it stays silent": {func(*world) {}, 5 * time.Minute, "i-old"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,6 +24,7 @@ type promoteRequest struct {
 	web.OptionalBody
 	Demote *web.Bool `json:"demote_old_primary" doc:"true, the default: the old primary becomes the standby; false: it is retired"`
 	Wait   *web.Bool `json:"wait_for_sync" doc:"wait until the replica is ready, at most ten minutes"`
+	Silent *web.Bool `json:"accept_silent" doc:"promote although the agent on the standby has not been heard of: its work may not run"`
 	Key    string    `json:"-" header:"Idempotency-Key" binding:"max=200"`
 }
 
@@ -36,6 +37,7 @@ type promoteAnswer struct {
 	At         *web.Time `json:"switch_time"` // null while it waits
 	Operation  string    `json:"operation_id"`
 	Pending    bool      `json:"pending,omitempty"`
+	Warning    string    `json:"warning,omitempty" doc:"what follows when the agent on the standby has not been heard of"`
 }
 
 func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAnswer, error) {
@@ -62,6 +64,8 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 		Demote:    in.Demote.Or(true),
 		By:        web.ActorName(ctx),
 		RequestID: idempotencyKey(ctx, "promote", view.ID, in.Key),
+
+		AcceptSilent: in.Silent.Or(false),
 	}
 	if view.State == replica.Running || in.Wait.Or(false) {
 		order.Wait = syncPatience
@@ -83,7 +87,25 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 		out.Message, out.At, out.Pending = "The replica will be promoted as soon as it is ready and its agent is heard of", nil,
 			true
 	}
+	out.Warning = warnOfSilence(answer, order, out.NewPrimary)
 	return out, nil
+}
+
+// warnOfSilence says what it means that the agent on a standby was not heard of, "" when it was.
+func warnOfSilence(answer *workflows.PromoteAnswer, order workflows.PromoteInput, instanceID string) string {
+	switch {
+	case !answer.Silent:
+		return ""
+	case !answer.Changed:
+		return "The agent on " + instanceID + " has not been heard of. The promotion waits five minutes for it and is given up then. " +
+			"accept_silent promotes without it."
+	case order.Demote:
+		return "The agent on " + instanceID + " has not been heard of: if its work does not start there, promote the old primary, " +
+			"which stays as the standby."
+	default:
+		return "The agent on " + instanceID + " has not been heard of: if its work does not start there, it runs nowhere, " +
+			"because the old primary is ended."
+	}
 }
 
 type removeReplicaRequest struct {

@@ -24,11 +24,11 @@ const (
 	firstList  = "ondemand/m5.large.us-east-1b"
 )
 
-// trouble is what goes wrong at EC2, and where the heir is all the same.
+// trouble is what goes wrong at EC2, and where the successor is all the same.
 type trouble struct {
-	faults []client.Fault
-	cause  func(t *testing.T, sim *client.Client) error
-	heir   string
+	faults    []client.Fault
+	cause     func(t *testing.T, sim *client.Client) error
+	successor string
 }
 
 // play has an agent meet the trouble in an emergency.
@@ -54,7 +54,7 @@ func (c trouble) begin(t *testing.T, f *field) {
 
 // inFirst is a refusal of the zone that is tried first.
 func inFirst(code string, status int) trouble {
-	return trouble{heir: secondPool, faults: []client.Fault{{
+	return trouble{successor: secondPool, faults: []client.Fault{{
 		Action:  "RunInstances",
 		Pool:    "*.us-east-1b",
 		Code:    code,
@@ -65,7 +65,7 @@ func inFirst(code string, status int) trouble {
 
 // deadInFirst is an instance that ends in the zone that is tried first.
 func deadInFirst(reason string) trouble {
-	return trouble{heir: secondPool, faults: []client.Fault{{
+	return trouble{successor: secondPool, faults: []client.Fault{{
 		Pool: "*.us-east-1b",
 		Mode: client.FaultStillborn,
 		Code: reason,
@@ -99,53 +99,53 @@ func troubles() map[string]trouble {
 		"dead for a reason of ours":      deadInFirst("Client.SomethingNew"),
 		"dead, Client.InternalError":     deadInFirst("Client.InternalError"),
 		"dead for a reason of no class":  deadInFirst("Strange"),
-		"dead by a person's hand":        deadInFirst("Client.UserInitiatedShutdown"),
-		"throttled for half a minute":    {faults: throttled(12), heir: firstPool},
-		"throttled for almost a minute":  {faults: throttled(25), heir: firstPool},
-		"the session ends at the launch": {faults: expired(1), heir: firstPool},
-		"every session is revoked": {heir: firstPool, cause: func(t *testing.T, sim *client.Client) error {
+		"ended by a person":              deadInFirst("Client.UserInitiatedShutdown"),
+		"throttled for half a minute":    {faults: throttled(12), successor: firstPool},
+		"throttled for almost a minute":  {faults: throttled(25), successor: firstPool},
+		"the session ends at the launch": {faults: expired(1), successor: firstPool},
+		"every session is revoked": {successor: firstPool, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.RevokeSessions(t.Context(), client.Revocation{Account: fieldAccount, Code: "ExpiredToken"})
 		}},
-		"launched, and InternalError": {heir: firstPool, faults: []client.Fault{{
+		"launched, and InternalError": {successor: firstPool, faults: []client.Fault{{
 			Action: "RunInstances",
 			Mode:   client.FaultAfter,
 			Code:   "InternalError",
 			Times:  3,
 		}}},
-		"no spot quota": {heir: firstList, cause: func(t *testing.T, sim *client.Client) error {
+		"no spot quota": {successor: firstList, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.SetQuota(t.Context(), client.Quota{Account: fieldAccount, SpotVCPUs: &zero})
 		}},
-		"no on-demand quota": {heir: firstPool, cause: func(t *testing.T, sim *client.Client) error {
+		"no on-demand quota": {successor: firstPool, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.SetQuota(t.Context(), client.Quota{Account: fieldAccount, VCPUs: &zero})
 		}},
-		"a policy on the zone": {heir: secondPool, cause: func(t *testing.T, sim *client.Client) error {
+		"a policy on the zone": {successor: secondPool, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.DenyByPolicy(t.Context(), client.Policy{Account: fieldAccount, Zone: "us-east-1b"})
 		}},
-		"a policy on spot": {heir: firstList, cause: func(t *testing.T, sim *client.Client) error {
+		"a policy on spot": {successor: firstList, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.DenyByPolicy(t.Context(), client.Policy{Account: fieldAccount, Market: client.Spot})
 		}},
-		"a policy on on-demand": {heir: firstPool, cause: func(t *testing.T, sim *client.Client) error {
+		"a policy on on-demand": {successor: firstPool, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.DenyByPolicy(t.Context(), client.Policy{Account: fieldAccount, Market: client.OnDemand})
 		}},
-		"a policy on the type": {heir: "ondemand/m5.xlarge.us-east-1b", cause: func(t *testing.T, sim *client.Client) error {
+		"a policy on the type": {successor: "ondemand/m5.xlarge.us-east-1b", cause: func(t *testing.T, sim *client.Client) error {
 			return sim.DenyByPolicy(t.Context(), client.Policy{Account: fieldAccount, InstanceType: "m5.large"})
 		}},
-		"a policy on reads": {heir: firstPool, cause: func(t *testing.T, sim *client.Client) error {
+		"a policy on reads": {successor: firstPool, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.DenyByPolicy(t.Context(), client.Policy{Account: fieldAccount, Action: "DescribeSubnets"})
 		}},
-		"no service-linked role": {heir: firstList, cause: func(t *testing.T, sim *client.Client) error {
+		"no service-linked role": {successor: firstList, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.SetSpotRole(t.Context(), client.SpotRole{Account: fieldAccount, Missing: true})
 		}},
-		"a service-linked role that the launch makes": {heir: firstPool, cause: func(t *testing.T, sim *client.Client) error {
+		"a service-linked role that the launch makes": {successor: firstPool, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.SetSpotRole(t.Context(), client.SpotRole{Account: fieldAccount, Missing: true, Creatable: true})
 		}},
-		"a zone that the account has no more": {heir: secondPool, cause: func(t *testing.T, sim *client.Client) error {
+		"a zone that the account has no more": {successor: secondPool, cause: func(t *testing.T, sim *client.Client) error {
 			return sim.ChangePlace(t.Context(), client.Place{Account: fieldAccount, Name: "us-east-1b"})
 		}},
 	}
 }
 
-// TestSiblingsOfRefusals: whatever EC2 says about one candidate, the same replica has an heir in
+// TestSiblingsOfRefusals: whatever EC2 says about one candidate, the same replica has a successor in
 // the next one that works, in time, and it is the only instance that is left.
 func TestSiblingsOfRefusals(t *testing.T) {
 	t.Parallel()
@@ -155,15 +155,15 @@ func TestSiblingsOfRefusals(t *testing.T) {
 			t.Parallel()
 
 			m, out := c.play(t)
-			t.Logf("%s: an heir after %s, asked for %v", name, out.Took.Round(time.Second), out.Launches)
+			t.Logf("%s: a successor after %s, asked for %v", name, out.Took.Round(time.Second), out.Launches)
 			require.NotEmpty(t, out.Successor, out.Steps)
-			require.Equal(t, c.heir, out.Launches[len(out.Launches)-1], out.Steps)
+			require.Equal(t, c.successor, out.Launches[len(out.Launches)-1], out.Steps)
 			require.Equal(t, 1, out.Replicas, out.Steps)
 			require.Less(t, out.Took, 100*time.Second)
 			require.NotContains(t, out.Steps, "Encoded authorization")
 			live, err := m.sim.Live(t.Context(), fieldAccount)
 			require.NoError(t, err)
-			require.Len(t, live, 2, "the primary and its heir")
+			require.Len(t, live, 2, "the primary and its successor")
 		})
 	}
 }
@@ -295,7 +295,7 @@ func TestAWrongStateForAMinute(t *testing.T) {
 			require.Zero(t, m.watchSilent())
 		})
 	}
-	t.Run("of the heir", func(t *testing.T) {
+	t.Run("of the successor", func(t *testing.T) {
 		t.Parallel()
 
 		_, out := trouble{cause: func(t *testing.T, sim *client.Client) error {

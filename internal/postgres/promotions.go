@@ -12,18 +12,19 @@ import (
 
 // WantPromotion makes a person's promotion of a replica durable and opens its
 // operation, once per replica: a second wish for the same replica is the first one,
-// as it was asked for. Whether it may be is for the caller to judge.
+// as it was asked for; it may add that a silent agent is accepted. Whether it may be is for the caller to judge.
 func (s *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.AgentRoles, error) {
 	return s.writeRoles(ctx, in.AgentID, func(b *pgx.Batch) {
 		b.Queue(`
-INSERT INTO promotions (replica_id, client_id, agent_id, demote, requested_by, wait_until)
-SELECT r.id, r.client_id, r.agent_id, $3, $4, clock_timestamp() + $5::float8 * interval '1 second'
+INSERT INTO promotions (replica_id, client_id, agent_id, demote, requested_by, wait_until, accept_silent)
+SELECT r.id, r.client_id, r.agent_id, $3, $4, clock_timestamp() + $5::float8 * interval '1 second', $6
 FROM replicas r
 WHERE r.id = $2
   AND r.agent_id = $1
 ON CONFLICT (replica_id) DO UPDATE
-SET wait_until = greatest(promotions.wait_until, excluded.wait_until)`, in.AgentID, in.ReplicaID, in.Demote, in.By,
-			in.Wait.Seconds())
+SET wait_until = greatest(promotions.wait_until, excluded.wait_until),
+    accept_silent = promotions.accept_silent OR excluded.accept_silent`, in.AgentID, in.ReplicaID, in.Demote, in.By,
+			in.Wait.Seconds(), in.AcceptSilent)
 		queueOperation(b, opened{
 			kind:      "promotion",
 			id:        "promotion/" + in.ReplicaID,
@@ -43,6 +44,7 @@ func (s *Roles) Promotion(ctx context.Context, replicaID string) (*roles.Promoti
 SELECT p.agent_id,
     p.demote,
     p.requested_by,
+    p.accept_silent,
     (extract(epoch FROM p.wait_until - clock_timestamp()) * 1000000000)::bigint,
     c.replica_id IS NOT NULL,
     coalesce(c.cause, ''),
@@ -53,7 +55,7 @@ FROM promotions p
 LEFT JOIN role_changes c ON c.replica_id = p.replica_id
 LEFT JOIN instances o ON o.id = c.old_id AND o.agent_id = c.agent_id
 WHERE p.replica_id = $1`, replicaID).
-		Scan(&out.AgentID, &out.Demote, &out.By, &out.Left, &out.Changed, &out.Cause, &out.OldID, &out.NewID,
+		Scan(&out.AgentID, &out.Demote, &out.By, &out.AcceptSilent, &out.Left, &out.Changed, &out.Cause, &out.OldID, &out.NewID,
 			&out.RetireOld)
 	if pg.IsNoRows(err) {
 		return nil, replica.NotFound.New("no promotion of replica %s was asked for", replicaID)

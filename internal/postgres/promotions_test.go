@@ -36,6 +36,14 @@ func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, lines("a1", false, "ops", false), lines(p.AgentID, p.Demote, p.By, p.Changed))
 	require.Positive(t, p.Left)
+	require.False(t, p.AcceptSilent)
+	for _, accept := range []bool{true, false} {
+		_, err := g.WantPromotion(t.Context(), roles.PromotionWish{AgentID: "a1", ReplicaID: successor.ID, AcceptSilent: accept})
+		require.NoError(t, err)
+		p, err = g.Promotion(t.Context(), successor.ID)
+		require.NoError(t, err)
+		require.True(t, p.AcceptSilent, "once accepted, it stays so")
+	}
 
 	before := g.set()
 	for range 2 {

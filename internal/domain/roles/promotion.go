@@ -9,6 +9,8 @@ type PromotionWish struct {
 	Demote    bool          `json:"demote"` // the old primary becomes the standby
 	Wait      time.Duration `json:"wait"`   // for the replica to be ready
 	By        string        `json:"by,omitempty"`
+	// AcceptSilent says that the person does not wait for the agent on the replica to be heard of.
+	AcceptSilent bool `json:"accept_silent,omitempty"`
 }
 
 // Promotion is a wish as it stands.
@@ -23,6 +25,8 @@ type Promotion struct {
 	OldID     string        `json:"old_id,omitempty"`
 	NewID     string        `json:"new_id,omitempty"`
 	RetireOld bool          `json:"retire_old"` // the old primary waits to be ended by us
+
+	AcceptSilent bool `json:"accept_silent,omitempty"`
 }
 
 // AwaitsWord says whether a person's promotion of a replica waits for the agent on its
