@@ -3718,10 +3718,14 @@ type ClientInterface interface {
 
 	// ListClients List the clients, newest first
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Corresponds with GET /api/admin/clients (the `ListClients` operationId).
 	ListClients(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateClientWithBody Create a client with its token
+	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3730,6 +3734,8 @@ type ClientInterface interface {
 
 	// CreateClient Create a client with its token
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
@@ -3737,50 +3743,70 @@ type ClientInterface interface {
 
 	// ShowClientAccount Show the AWS account of a client, and the external id that its role must require
 	//
+	// For operators.
+	//
 	// Corresponds with GET /api/admin/clients/{client_id}/account (the `ShowClientAccount` operationId).
 	ShowClientAccount(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListDependencies Ask each dependency whether it answers, and what is wrong with it
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
 	ListDependencies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamAllEvents Follow operations, notices and changes of roles of all clients as server-sent events
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/admin/events (the `StreamAllEvents` operationId).
 	StreamAllEvents(ctx context.Context, params *StreamAllEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRollouts List rollouts, newest first
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
 	ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AbortRollout End a rollout and put back what was live before it
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
 	AbortRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PromoteRollout Go on to the next stage now
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
 	PromoteRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeRollout Let the stage's clock go on
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
 	ResumeRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeMoves Lift the pauses of all agents, of a client or of an agent, also those that others set
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
 	ResumeMoves(ctx context.Context, params *ResumeMovesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAllPauses List what is paused
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/admin/pauses (the `ListAllPauses` operationId).
 	ListAllPauses(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseMovesWithBody Pause the voluntary moves of all agents, of a client or of an agent
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3789,6 +3815,8 @@ type ClientInterface interface {
 
 	// PauseMoves Pause the voluntary moves of all agents, of a client or of an agent
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
@@ -3796,10 +3824,14 @@ type ClientInterface interface {
 
 	// ListSchedules List the scheduled jobs with their last runs
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 	ListSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TerminationImminentWithBody Tell that an instance is about to end, and learn the outcome
+	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3808,6 +3840,8 @@ type ClientInterface interface {
 
 	// TerminationImminent Tell that an instance is about to end, and learn the outcome
 	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
@@ -3815,20 +3849,28 @@ type ClientInterface interface {
 
 	// ExplainAgent Say why an agent was moved, or was not, in words and numbers
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Corresponds with GET /api/client/agents/{agent_id}/explain (the `ExplainAgent` operationId).
 	ExplainAgent(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPreflight Whether the agent could be replaced: one row per check, its result and its repair
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
 	GetPreflight(ctx context.Context, agentId string, params *GetPreflightParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAgentState Read who plays which part for an agent, and what is in flight
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/client/agents/{agent_id}/state (the `GetAgentState` operationId).
 	GetAgentState(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ForceSwitchWithBody Move the agent of an instance to another pool, or to on-demand
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3837,12 +3879,16 @@ type ClientInterface interface {
 
 	// ForceSwitch Move the agent of an instance to another pool, or to on-demand
 	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
 	ForceSwitch(ctx context.Context, instanceId string, body ForceSwitchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DecideLeftOverWithBody End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3851,6 +3897,8 @@ type ClientInterface interface {
 
 	// DecideLeftOver End or keep an old instance that AWS announced the end of and has not taken
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
@@ -3858,76 +3906,106 @@ type ClientInterface interface {
 
 	// StreamEvents Follow operations, notices and changes of roles as server-sent events
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListFleet List agents with where they live, what that costs and what stands by
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/fleet (the `ListFleet` operationId).
 	ListFleet(ctx context.Context, params *ListFleetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNotices List interruption notices, newest first
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/notices (the `ListNotices` operationId).
 	ListNotices(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOperations List operations, newest first
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/operations (the `ListOperations` operationId).
 	ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOperation Read one operation with its timeline, or with live=true ask its workflow
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelOperation Call an operation off: the path ends with /cancel
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with POST /api/operations/{operation_id}/cancel (the `CancelOperation` operationId).
 	CancelOperation(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOverview Read the fleet in figures as it stands now
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/overview (the `GetOverview` operationId).
 	GetOverview(ctx context.Context, params *GetOverviewParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPools List spot pools with prices, interruptions, refused launches and our instances
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/pools (the `ListPools` operationId).
 	ListPools(ctx context.Context, params *ListPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSavingsByMonth List what months cost and saved, and what standbys were of it
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
 	ListSavingsByMonth(ctx context.Context, params *ListSavingsByMonthParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Search Find agents, instances, operations and clients
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/search (the `Search` operationId).
 	Search(ctx context.Context, params *SearchParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSession Say who asks, and what that caller may see
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/session (the `GetSession` operationId).
 	GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetVersion Read the version of the process that answers, and where its Temporal UI is
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/version (the `GetVersion` operationId).
 	GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Health Whether the service is healthy, for installers
 	//
+	// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Corresponds with GET /health (the `Health` operationId).
 	Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Ready Whether the service can work, without its reasons
+	//
+	// For everyone, without a token.
 	//
 	// Corresponds with GET /ready (the `Ready` operationId).
 	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListClients List the clients, newest first
+//
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Corresponds with GET /api/admin/clients (the `ListClients` operationId).
 func (c *Client) ListClients(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3943,6 +4021,8 @@ func (c *Client) ListClients(ctx context.Context, params *ListClientsParams, req
 }
 
 // CreateClientWithBody Create a client with its token
+//
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3961,6 +4041,8 @@ func (c *Client) CreateClientWithBody(ctx context.Context, contentType string, b
 
 // CreateClient Create a client with its token
 //
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
@@ -3978,6 +4060,8 @@ func (c *Client) CreateClient(ctx context.Context, body CreateClientJSONRequestB
 
 // ShowClientAccount Show the AWS account of a client, and the external id that its role must require
 //
+// For operators.
+//
 // Corresponds with GET /api/admin/clients/{client_id}/account (the `ShowClientAccount` operationId).
 func (c *Client) ShowClientAccount(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowClientAccountRequest(c.Server, clientId)
@@ -3992,6 +4076,8 @@ func (c *Client) ShowClientAccount(ctx context.Context, clientId string, reqEdit
 }
 
 // ListDependencies Ask each dependency whether it answers, and what is wrong with it
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
 func (c *Client) ListDependencies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4008,6 +4094,8 @@ func (c *Client) ListDependencies(ctx context.Context, reqEditors ...RequestEdit
 
 // StreamAllEvents Follow operations, notices and changes of roles of all clients as server-sent events
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/admin/events (the `StreamAllEvents` operationId).
 func (c *Client) StreamAllEvents(ctx context.Context, params *StreamAllEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamAllEventsRequest(c.Server, params)
@@ -4022,6 +4110,8 @@ func (c *Client) StreamAllEvents(ctx context.Context, params *StreamAllEventsPar
 }
 
 // ListRollouts List rollouts, newest first
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
 func (c *Client) ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4038,6 +4128,8 @@ func (c *Client) ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn
 
 // AbortRollout End a rollout and put back what was live before it
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
 func (c *Client) AbortRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAbortRolloutRequest(c.Server, sessionId)
@@ -4052,6 +4144,8 @@ func (c *Client) AbortRollout(ctx context.Context, sessionId string, reqEditors 
 }
 
 // PromoteRollout Go on to the next stage now
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
 func (c *Client) PromoteRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4068,6 +4162,8 @@ func (c *Client) PromoteRollout(ctx context.Context, sessionId string, reqEditor
 
 // ResumeRollout Let the stage's clock go on
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
 func (c *Client) ResumeRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeRolloutRequest(c.Server, sessionId)
@@ -4082,6 +4178,8 @@ func (c *Client) ResumeRollout(ctx context.Context, sessionId string, reqEditors
 }
 
 // ResumeMoves Lift the pauses of all agents, of a client or of an agent, also those that others set
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
 func (c *Client) ResumeMoves(ctx context.Context, params *ResumeMovesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4098,6 +4196,8 @@ func (c *Client) ResumeMoves(ctx context.Context, params *ResumeMovesParams, req
 
 // ListAllPauses List what is paused
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/admin/pauses (the `ListAllPauses` operationId).
 func (c *Client) ListAllPauses(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAllPausesRequest(c.Server)
@@ -4112,6 +4212,8 @@ func (c *Client) ListAllPauses(ctx context.Context, reqEditors ...RequestEditorF
 }
 
 // PauseMovesWithBody Pause the voluntary moves of all agents, of a client or of an agent
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4130,6 +4232,8 @@ func (c *Client) PauseMovesWithBody(ctx context.Context, contentType string, bod
 
 // PauseMoves Pause the voluntary moves of all agents, of a client or of an agent
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
@@ -4147,6 +4251,8 @@ func (c *Client) PauseMoves(ctx context.Context, body PauseMovesJSONRequestBody,
 
 // ListSchedules List the scheduled jobs with their last runs
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 func (c *Client) ListSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListSchedulesRequest(c.Server)
@@ -4161,6 +4267,8 @@ func (c *Client) ListSchedules(ctx context.Context, reqEditors ...RequestEditorF
 }
 
 // TerminationImminentWithBody Tell that an instance is about to end, and learn the outcome
+//
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4179,6 +4287,8 @@ func (c *Client) TerminationImminentWithBody(ctx context.Context, agentId string
 
 // TerminationImminent Tell that an instance is about to end, and learn the outcome
 //
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
@@ -4196,6 +4306,8 @@ func (c *Client) TerminationImminent(ctx context.Context, agentId string, body T
 
 // ExplainAgent Say why an agent was moved, or was not, in words and numbers
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Corresponds with GET /api/client/agents/{agent_id}/explain (the `ExplainAgent` operationId).
 func (c *Client) ExplainAgent(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExplainAgentRequest(c.Server, agentId)
@@ -4210,6 +4322,8 @@ func (c *Client) ExplainAgent(ctx context.Context, agentId string, reqEditors ..
 }
 
 // GetPreflight Whether the agent could be replaced: one row per check, its result and its repair
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
 func (c *Client) GetPreflight(ctx context.Context, agentId string, params *GetPreflightParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4226,6 +4340,8 @@ func (c *Client) GetPreflight(ctx context.Context, agentId string, params *GetPr
 
 // GetAgentState Read who plays which part for an agent, and what is in flight
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/client/agents/{agent_id}/state (the `GetAgentState` operationId).
 func (c *Client) GetAgentState(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAgentStateRequest(c.Server, agentId)
@@ -4240,6 +4356,8 @@ func (c *Client) GetAgentState(ctx context.Context, agentId string, reqEditors .
 }
 
 // ForceSwitchWithBody Move the agent of an instance to another pool, or to on-demand
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4258,6 +4376,8 @@ func (c *Client) ForceSwitchWithBody(ctx context.Context, instanceId string, con
 
 // ForceSwitch Move the agent of an instance to another pool, or to on-demand
 //
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
@@ -4274,6 +4394,8 @@ func (c *Client) ForceSwitch(ctx context.Context, instanceId string, body ForceS
 }
 
 // DecideLeftOverWithBody End or keep an old instance that AWS announced the end of and has not taken
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4292,6 +4414,8 @@ func (c *Client) DecideLeftOverWithBody(ctx context.Context, instanceId string, 
 
 // DecideLeftOver End or keep an old instance that AWS announced the end of and has not taken
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
@@ -4309,6 +4433,8 @@ func (c *Client) DecideLeftOver(ctx context.Context, instanceId string, body Dec
 
 // StreamEvents Follow operations, notices and changes of roles as server-sent events
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamEventsRequest(c.Server, clientId, params)
@@ -4323,6 +4449,8 @@ func (c *Client) StreamEvents(ctx context.Context, clientId string, params *Stre
 }
 
 // ListFleet List agents with where they live, what that costs and what stands by
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/fleet (the `ListFleet` operationId).
 func (c *Client) ListFleet(ctx context.Context, params *ListFleetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4339,6 +4467,8 @@ func (c *Client) ListFleet(ctx context.Context, params *ListFleetParams, reqEdit
 
 // ListNotices List interruption notices, newest first
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/notices (the `ListNotices` operationId).
 func (c *Client) ListNotices(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListNoticesRequest(c.Server, params)
@@ -4353,6 +4483,8 @@ func (c *Client) ListNotices(ctx context.Context, params *ListNoticesParams, req
 }
 
 // ListOperations List operations, newest first
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/operations (the `ListOperations` operationId).
 func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4369,6 +4501,8 @@ func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParam
 
 // GetOperation Read one operation with its timeline, or with live=true ask its workflow
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 func (c *Client) GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOperationRequest(c.Server, operationId, params)
@@ -4383,6 +4517,8 @@ func (c *Client) GetOperation(ctx context.Context, operationId string, params *G
 }
 
 // CancelOperation Call an operation off: the path ends with /cancel
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with POST /api/operations/{operation_id}/cancel (the `CancelOperation` operationId).
 func (c *Client) CancelOperation(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4399,6 +4535,8 @@ func (c *Client) CancelOperation(ctx context.Context, operationId string, reqEdi
 
 // GetOverview Read the fleet in figures as it stands now
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/overview (the `GetOverview` operationId).
 func (c *Client) GetOverview(ctx context.Context, params *GetOverviewParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOverviewRequest(c.Server, params)
@@ -4413,6 +4551,8 @@ func (c *Client) GetOverview(ctx context.Context, params *GetOverviewParams, req
 }
 
 // ListPools List spot pools with prices, interruptions, refused launches and our instances
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/pools (the `ListPools` operationId).
 func (c *Client) ListPools(ctx context.Context, params *ListPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4429,6 +4569,8 @@ func (c *Client) ListPools(ctx context.Context, params *ListPoolsParams, reqEdit
 
 // ListSavingsByMonth List what months cost and saved, and what standbys were of it
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
 func (c *Client) ListSavingsByMonth(ctx context.Context, params *ListSavingsByMonthParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListSavingsByMonthRequest(c.Server, params)
@@ -4443,6 +4585,8 @@ func (c *Client) ListSavingsByMonth(ctx context.Context, params *ListSavingsByMo
 }
 
 // Search Find agents, instances, operations and clients
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/search (the `Search` operationId).
 func (c *Client) Search(ctx context.Context, params *SearchParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4459,6 +4603,8 @@ func (c *Client) Search(ctx context.Context, params *SearchParams, reqEditors ..
 
 // GetSession Say who asks, and what that caller may see
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/session (the `GetSession` operationId).
 func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetSessionRequest(c.Server)
@@ -4473,6 +4619,8 @@ func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) 
 }
 
 // GetVersion Read the version of the process that answers, and where its Temporal UI is
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/version (the `GetVersion` operationId).
 func (c *Client) GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4489,6 +4637,8 @@ func (c *Client) GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // Health Whether the service is healthy, for installers
 //
+// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Corresponds with GET /health (the `Health` operationId).
 func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewHealthRequest(c.Server)
@@ -4503,6 +4653,8 @@ func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 }
 
 // Ready Whether the service can work, without its reasons
+//
+// For everyone, without a token.
 //
 // Corresponds with GET /ready (the `Ready` operationId).
 func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6275,12 +6427,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListClientsWithResponse List the clients, newest first
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/clients (the `ListClients` operationId).
 	ListClientsWithResponse(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*ListClientsResponse, error)
 
 	// CreateClientWithBodyWithResponse Create a client with its token
+	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6289,12 +6445,16 @@ type ClientWithResponsesInterface interface {
 
 	// CreateClientWithResponse Create a client with its token
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
 	CreateClientWithResponse(ctx context.Context, body CreateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateClientResponse, error)
 
 	// ShowClientAccountWithResponse Show the AWS account of a client, and the external id that its role must require
+	//
+	// For operators.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6303,12 +6463,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListDependenciesWithResponse Ask each dependency whether it answers, and what is wrong with it
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
 	ListDependenciesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListDependenciesResponse, error)
 
 	// StreamAllEventsWithResponse Follow operations, notices and changes of roles of all clients as server-sent events
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6317,12 +6481,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListRolloutsWithResponse List rollouts, newest first
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
 	ListRolloutsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolloutsResponse, error)
 
 	// AbortRolloutWithResponse End a rollout and put back what was live before it
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6331,12 +6499,16 @@ type ClientWithResponsesInterface interface {
 
 	// PromoteRolloutWithResponse Go on to the next stage now
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
 	PromoteRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*PromoteRolloutResponse, error)
 
 	// ResumeRolloutWithResponse Let the stage's clock go on
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6345,12 +6517,16 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeMovesWithResponse Lift the pauses of all agents, of a client or of an agent, also those that others set
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
 	ResumeMovesWithResponse(ctx context.Context, params *ResumeMovesParams, reqEditors ...RequestEditorFn) (*ResumeMovesResponse, error)
 
 	// ListAllPausesWithResponse List what is paused
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6359,12 +6535,16 @@ type ClientWithResponsesInterface interface {
 
 	// PauseMovesWithBodyWithResponse Pause the voluntary moves of all agents, of a client or of an agent
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
 	PauseMovesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseMovesResponse, error)
 
 	// PauseMovesWithResponse Pause the voluntary moves of all agents, of a client or of an agent
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6373,12 +6553,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListSchedulesWithResponse List the scheduled jobs with their last runs
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 	ListSchedulesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSchedulesResponse, error)
 
 	// TerminationImminentWithBodyWithResponse Tell that an instance is about to end, and learn the outcome
+	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6387,12 +6571,16 @@ type ClientWithResponsesInterface interface {
 
 	// TerminationImminentWithResponse Tell that an instance is about to end, and learn the outcome
 	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminentWithResponse(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error)
 
 	// ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6401,12 +6589,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetPreflightWithResponse Whether the agent could be replaced: one row per check, its result and its repair
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
 	GetPreflightWithResponse(ctx context.Context, agentId string, params *GetPreflightParams, reqEditors ...RequestEditorFn) (*GetPreflightResponse, error)
 
 	// GetAgentStateWithResponse Read who plays which part for an agent, and what is in flight
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6415,12 +6607,16 @@ type ClientWithResponsesInterface interface {
 
 	// ForceSwitchWithBodyWithResponse Move the agent of an instance to another pool, or to on-demand
 	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
 	ForceSwitchWithBodyWithResponse(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForceSwitchResponse, error)
 
 	// ForceSwitchWithResponse Move the agent of an instance to another pool, or to on-demand
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6429,12 +6625,16 @@ type ClientWithResponsesInterface interface {
 
 	// DecideLeftOverWithBodyWithResponse End or keep an old instance that AWS announced the end of and has not taken
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
 	DecideLeftOverWithBodyWithResponse(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideLeftOverResponse, error)
 
 	// DecideLeftOverWithResponse End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6443,12 +6643,16 @@ type ClientWithResponsesInterface interface {
 
 	// StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
 	// ListFleetWithResponse List agents with where they live, what that costs and what stands by
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6457,12 +6661,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListNoticesWithResponse List interruption notices, newest first
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/notices (the `ListNotices` operationId).
 	ListNoticesWithResponse(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*ListNoticesResponse, error)
 
 	// ListOperationsWithResponse List operations, newest first
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6471,12 +6679,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetOperationWithResponse Read one operation with its timeline, or with live=true ask its workflow
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperationWithResponse(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*GetOperationResponse, error)
 
 	// CancelOperationWithResponse Call an operation off: the path ends with /cancel
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6485,12 +6697,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetOverviewWithResponse Read the fleet in figures as it stands now
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/overview (the `GetOverview` operationId).
 	GetOverviewWithResponse(ctx context.Context, params *GetOverviewParams, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error)
 
 	// ListPoolsWithResponse List spot pools with prices, interruptions, refused launches and our instances
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6499,12 +6715,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListSavingsByMonthWithResponse List what months cost and saved, and what standbys were of it
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
 	ListSavingsByMonthWithResponse(ctx context.Context, params *ListSavingsByMonthParams, reqEditors ...RequestEditorFn) (*ListSavingsByMonthResponse, error)
 
 	// SearchWithResponse Find agents, instances, operations and clients
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6513,12 +6733,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetSessionWithResponse Say who asks, and what that caller may see
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/session (the `GetSession` operationId).
 	GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
 
 	// GetVersionWithResponse Read the version of the process that answers, and where its Temporal UI is
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6527,12 +6751,16 @@ type ClientWithResponsesInterface interface {
 
 	// HealthWithResponse Whether the service is healthy, for installers
 	//
+	// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /health (the `Health` operationId).
 	HealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HealthResponse, error)
 
 	// ReadyWithResponse Whether the service can work, without its reasons
+	//
+	// For everyone, without a token.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8127,6 +8355,8 @@ func (r ReadyResponse) ContentType() string {
 
 // ListClientsWithResponse List the clients, newest first
 //
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/clients (the `ListClients` operationId).
@@ -8139,6 +8369,8 @@ func (c *ClientWithResponses) ListClientsWithResponse(ctx context.Context, param
 }
 
 // CreateClientWithBodyWithResponse Create a client with its token
+//
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8153,6 +8385,8 @@ func (c *ClientWithResponses) CreateClientWithBodyWithResponse(ctx context.Conte
 
 // CreateClientWithResponse Create a client with its token
 //
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
@@ -8165,6 +8399,8 @@ func (c *ClientWithResponses) CreateClientWithResponse(ctx context.Context, body
 }
 
 // ShowClientAccountWithResponse Show the AWS account of a client, and the external id that its role must require
+//
+// For operators.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8179,6 +8415,8 @@ func (c *ClientWithResponses) ShowClientAccountWithResponse(ctx context.Context,
 
 // ListDependenciesWithResponse Ask each dependency whether it answers, and what is wrong with it
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
@@ -8191,6 +8429,8 @@ func (c *ClientWithResponses) ListDependenciesWithResponse(ctx context.Context, 
 }
 
 // StreamAllEventsWithResponse Follow operations, notices and changes of roles of all clients as server-sent events
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8205,6 +8445,8 @@ func (c *ClientWithResponses) StreamAllEventsWithResponse(ctx context.Context, p
 
 // ListRolloutsWithResponse List rollouts, newest first
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
@@ -8217,6 +8459,8 @@ func (c *ClientWithResponses) ListRolloutsWithResponse(ctx context.Context, reqE
 }
 
 // AbortRolloutWithResponse End a rollout and put back what was live before it
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8231,6 +8475,8 @@ func (c *ClientWithResponses) AbortRolloutWithResponse(ctx context.Context, sess
 
 // PromoteRolloutWithResponse Go on to the next stage now
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
@@ -8243,6 +8489,8 @@ func (c *ClientWithResponses) PromoteRolloutWithResponse(ctx context.Context, se
 }
 
 // ResumeRolloutWithResponse Let the stage's clock go on
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8257,6 +8505,8 @@ func (c *ClientWithResponses) ResumeRolloutWithResponse(ctx context.Context, ses
 
 // ResumeMovesWithResponse Lift the pauses of all agents, of a client or of an agent, also those that others set
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
@@ -8269,6 +8519,8 @@ func (c *ClientWithResponses) ResumeMovesWithResponse(ctx context.Context, param
 }
 
 // ListAllPausesWithResponse List what is paused
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8283,6 +8535,8 @@ func (c *ClientWithResponses) ListAllPausesWithResponse(ctx context.Context, req
 
 // PauseMovesWithBodyWithResponse Pause the voluntary moves of all agents, of a client or of an agent
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
@@ -8295,6 +8549,8 @@ func (c *ClientWithResponses) PauseMovesWithBodyWithResponse(ctx context.Context
 }
 
 // PauseMovesWithResponse Pause the voluntary moves of all agents, of a client or of an agent
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8309,6 +8565,8 @@ func (c *ClientWithResponses) PauseMovesWithResponse(ctx context.Context, body P
 
 // ListSchedulesWithResponse List the scheduled jobs with their last runs
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
@@ -8321,6 +8579,8 @@ func (c *ClientWithResponses) ListSchedulesWithResponse(ctx context.Context, req
 }
 
 // TerminationImminentWithBodyWithResponse Tell that an instance is about to end, and learn the outcome
+//
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8335,6 +8595,8 @@ func (c *ClientWithResponses) TerminationImminentWithBodyWithResponse(ctx contex
 
 // TerminationImminentWithResponse Tell that an instance is about to end, and learn the outcome
 //
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
@@ -8347,6 +8609,8 @@ func (c *ClientWithResponses) TerminationImminentWithResponse(ctx context.Contex
 }
 
 // ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8361,6 +8625,8 @@ func (c *ClientWithResponses) ExplainAgentWithResponse(ctx context.Context, agen
 
 // GetPreflightWithResponse Whether the agent could be replaced: one row per check, its result and its repair
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
@@ -8373,6 +8639,8 @@ func (c *ClientWithResponses) GetPreflightWithResponse(ctx context.Context, agen
 }
 
 // GetAgentStateWithResponse Read who plays which part for an agent, and what is in flight
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8387,6 +8655,8 @@ func (c *ClientWithResponses) GetAgentStateWithResponse(ctx context.Context, age
 
 // ForceSwitchWithBodyWithResponse Move the agent of an instance to another pool, or to on-demand
 //
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
@@ -8399,6 +8669,8 @@ func (c *ClientWithResponses) ForceSwitchWithBodyWithResponse(ctx context.Contex
 }
 
 // ForceSwitchWithResponse Move the agent of an instance to another pool, or to on-demand
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8413,6 +8685,8 @@ func (c *ClientWithResponses) ForceSwitchWithResponse(ctx context.Context, insta
 
 // DecideLeftOverWithBodyWithResponse End or keep an old instance that AWS announced the end of and has not taken
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
@@ -8425,6 +8699,8 @@ func (c *ClientWithResponses) DecideLeftOverWithBodyWithResponse(ctx context.Con
 }
 
 // DecideLeftOverWithResponse End or keep an old instance that AWS announced the end of and has not taken
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8439,6 +8715,8 @@ func (c *ClientWithResponses) DecideLeftOverWithResponse(ctx context.Context, in
 
 // StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
@@ -8451,6 +8729,8 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, clie
 }
 
 // ListFleetWithResponse List agents with where they live, what that costs and what stands by
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8465,6 +8745,8 @@ func (c *ClientWithResponses) ListFleetWithResponse(ctx context.Context, params 
 
 // ListNoticesWithResponse List interruption notices, newest first
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/notices (the `ListNotices` operationId).
@@ -8477,6 +8759,8 @@ func (c *ClientWithResponses) ListNoticesWithResponse(ctx context.Context, param
 }
 
 // ListOperationsWithResponse List operations, newest first
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8491,6 +8775,8 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, pa
 
 // GetOperationWithResponse Read one operation with its timeline, or with live=true ask its workflow
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
@@ -8503,6 +8789,8 @@ func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, oper
 }
 
 // CancelOperationWithResponse Call an operation off: the path ends with /cancel
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8517,6 +8805,8 @@ func (c *ClientWithResponses) CancelOperationWithResponse(ctx context.Context, o
 
 // GetOverviewWithResponse Read the fleet in figures as it stands now
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/overview (the `GetOverview` operationId).
@@ -8529,6 +8819,8 @@ func (c *ClientWithResponses) GetOverviewWithResponse(ctx context.Context, param
 }
 
 // ListPoolsWithResponse List spot pools with prices, interruptions, refused launches and our instances
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8543,6 +8835,8 @@ func (c *ClientWithResponses) ListPoolsWithResponse(ctx context.Context, params 
 
 // ListSavingsByMonthWithResponse List what months cost and saved, and what standbys were of it
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
@@ -8555,6 +8849,8 @@ func (c *ClientWithResponses) ListSavingsByMonthWithResponse(ctx context.Context
 }
 
 // SearchWithResponse Find agents, instances, operations and clients
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8569,6 +8865,8 @@ func (c *ClientWithResponses) SearchWithResponse(ctx context.Context, params *Se
 
 // GetSessionWithResponse Say who asks, and what that caller may see
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/session (the `GetSession` operationId).
@@ -8581,6 +8879,8 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, reqEdi
 }
 
 // GetVersionWithResponse Read the version of the process that answers, and where its Temporal UI is
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8595,6 +8895,8 @@ func (c *ClientWithResponses) GetVersionWithResponse(ctx context.Context, reqEdi
 
 // HealthWithResponse Whether the service is healthy, for installers
 //
+// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /health (the `Health` operationId).
@@ -8607,6 +8909,8 @@ func (c *ClientWithResponses) HealthWithResponse(ctx context.Context, reqEditors
 }
 
 // ReadyWithResponse Whether the service can work, without its reasons
+//
+// For everyone, without a token.
 //
 // Returns a wrapper object for the known response body format(s).
 //
