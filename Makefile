@@ -136,8 +136,13 @@ screenshots: console build ## take the pictures of docs/console anew
 onnxruntime: ## fetch the library that runs ONNX models into bin/onnxruntime (once, 108 MB)
 	@deploy/onnxruntime.sh $(BIN)/onnxruntime
 
+# What the tests of PKG need beside Go: the library of ONNX models, the double of the metadata service.
+.SECONDEXPANSION:
+UNIT_PACKAGES = $(shell go list $(PKG))
+UNIT_NEEDS = $(if $(filter spotkeeper/internal/engine/onnx,$(UNIT_PACKAGES)),onnxruntime) $(if $(filter spotkeeper/internal/box,$(UNIT_PACKAGES)),metadata-mock)
+
 .PHONY: test-unit
-test-unit: onnxruntime metadata-mock ## run the product's tests (PKG, RUN)
+test-unit: $$(UNIT_NEEDS) ## run the product's tests (PKG, RUN)
 	@go test -race -shuffle=on -timeout 15m -run '$(RUN)' $(PKG)
 
 .PHONY: test-deploy
@@ -162,7 +167,7 @@ upgrade: ## replace the worker and api of another release while agents move (FRO
 	  if [ ! -x $$at/spotkeeper-worker ]; then echo "compiling $$commit ..."; mkdir -p $$at/src && \
 	    git archive $$commit | tar -x -C $$at/src && cd $$at/src && \
 	    go build -buildvcs=false -o ../spotkeeper-api ./api && go build -buildvcs=false -o ../spotkeeper-worker ./worker && rm -rf $$at/src; fi && \
-	  cd $(CURDIR)/$(DEV) && go test -count=1 -timeout 15m -run TestRollingUpgrade -v ./e2e -upgrade-from $$at
+	  cd $(CURDIR)/$(DEV) && go test -count=1 -timeout 40m -run TestRollingUpgrade -v ./e2e -upgrade-from $$at
 
 .PHONY: soak
 soak: build ## let 10,000 agents live for SOAK while one loses its instance each second

@@ -14,9 +14,9 @@ type AgentStore interface {
 	// MarkSilent marks agents offline that are online and silent for longer than
 	// the timeout, at most limit of them, and tells their clients.
 	MarkSilent(ctx context.Context, timeout time.Duration, limit int) (int, error)
-	// TellSilentHeirs tells the clients of agents whose new primary has never spoken
+	// NotifySilentSuccessors tells the clients of agents whose new primary has never spoken
 	// although it has been the primary for longer than after, once per primary.
-	TellSilentHeirs(ctx context.Context, after time.Duration) (int, error)
+	NotifySilentSuccessors(ctx context.Context, after time.Duration) (int, error)
 	// RetireDeparted marks instances retired whose end was reported or that fell
 	// silent, and that EC2 cannot be asked about, at most limit of them.
 	RetireDeparted(ctx context.Context, limit int) (int, error)
@@ -45,9 +45,9 @@ type Agents struct {
 
 // Bounds of asking EC2 in one run.
 const (
-	departedPerRun = 100
-	askWithin      = 10 * time.Second
-	heirSpeaks     = 2 * time.Minute // an agent registers at boot
+	departedPerRun         = 100
+	askWithin              = 10 * time.Second
+	successorReportsWithin = 2 * time.Minute // an agent registers at boot
 )
 
 // SilenceInput bounds a run. Fields are only ever added.
@@ -58,15 +58,15 @@ type SilenceInput struct {
 
 // SilenceResult counts a run.
 type SilenceResult struct {
-	Offline int `json:"offline"`
-	Heirs   int `json:"heirs"`   // new primaries whose agents were never heard of
-	Retired int `json:"retired"` // instances that count as ended
-	Failed  int `json:"failed"`  // instances that EC2 could not be asked about now
+	Offline          int `json:"offline"`
+	SilentSuccessors int `json:"heirs"`   // new primaries whose agents were never heard of
+	Retired          int `json:"retired"` // instances that count as ended
+	Failed           int `json:"failed"`  // instances that EC2 could not be asked about now
 }
 
 // Counts names the counts for the run's row.
 func (r *SilenceResult) Counts() map[string]int64 {
-	return map[string]int64{"offline": int64(r.Offline), "silent_heirs": int64(r.Heirs), "retired": int64(r.Retired),
+	return map[string]int64{"offline": int64(r.Offline), "silent_heirs": int64(r.SilentSuccessors), "retired": int64(r.Retired),
 		"failed": int64(r.Failed)}
 }
 
@@ -90,11 +90,11 @@ func (a *Agents) MarkSilentAgents(ctx context.Context, in SilenceInput) (*Silenc
 		&out.Offline, func() (int, error) { return a.Store.MarkSilent(ctx, timeout, chunk) }); err != nil {
 		return nil, err
 	}
-	heirs, err := a.Store.TellSilentHeirs(ctx, heirSpeaks)
+	successors, err := a.Store.NotifySilentSuccessors(ctx, successorReportsWithin)
 	if err != nil {
 		return nil, err
 	}
-	out.Heirs = heirs
+	out.SilentSuccessors = successors
 	if err := inChunks(ctx, chunk,
 		&out.Retired, func() (int, error) { return a.Store.RetireDeparted(ctx, chunk) }); err != nil {
 		return nil, err

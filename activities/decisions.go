@@ -56,6 +56,8 @@ type Decisions struct {
 	// ShadowFor returns the engine on trial for an agent, nil for none. What it
 	// answers is kept beside the live decision, and is never acted on.
 	ShadowFor func(agentID string) engine.Engine
+	// EngineOf returns the engine of a session that this process holds; nil for none.
+	EngineOf func(sessionID string) engine.Engine
 
 	BatchSize int           // agents that are read at once; 0: 500
 	Patience  time.Duration // for one decision; 0: 5 s

@@ -166,7 +166,7 @@ func TestRetiringWhatIsNotSeenYet(t *testing.T) {
 	in := activities.WatchInput{AgentID: "a1", InstanceID: "i-unseen"}
 	require.Equal(t, replica.NotRunning, fault.CodeOf(w.instances.RetireInstance(t.Context(), in)))
 	require.Equal(t, "retiring", one[string](w, `SELECT role FROM instances WHERE id = 'i-unseen'`),
-		"but it is no heir any more")
+		"but it is no successor any more")
 	w.fleet.pass(activities.Visibility + time.Minute)
 	require.NoError(t, w.instances.RetireInstance(t.Context(), in))
 	require.Equal(t, "retired", one[string](w, `SELECT role FROM instances WHERE id = 'i-unseen'`))
@@ -195,7 +195,7 @@ func TestALaunchThatCameTooLate(t *testing.T) {
 	require.Equal(t, []string{"i-new-1"}, w.fleet.ended)
 }
 
-// TestAGonePrimaryStaysPrimary until it has an heir.
+// TestAGonePrimaryStaysPrimary until it has a successor.
 func TestAGonePrimaryStaysPrimary(t *testing.T) {
 	t.Parallel()
 

@@ -16,8 +16,8 @@ type JobStore interface {
 // and again.
 type FailureStore interface {
 	FailuresInRow(ctx context.Context, job string) (int, error)
-	TellPaused(ctx context.Context, in JobEnd, message string) error
-	TellFailing(ctx context.Context, in JobEnd, message string) error
+	NotifyPaused(ctx context.Context, in JobEnd, message string) error
+	NotifyFailing(ctx context.Context, in JobEnd, message string) error
 }
 
 // JobPauser is the part of workflows.Client that stops a job, and that knows which
@@ -74,12 +74,12 @@ func (j *Jobs) PauseFailingJob(ctx context.Context, in JobEnd) error {
 		if n > pauseAfter {
 			return nil // it was reported
 		}
-		return j.Failures.TellFailing(ctx, in,
+		return j.Failures.NotifyFailing(ctx, in,
 			fmt.Sprintf("The job %s failed %d times in a row and goes on, last with: %s", in.Job, n, in.Error))
 	}
 	message := fmt.Sprintf("The job %s is paused: it failed %d times in a row, last with: %s", in.Job, n, in.Error)
 	if err := j.Slots.Run(ctx, func() error { return j.Pauser.PauseJob(ctx, in.Job, message) }); err != nil {
 		return err
 	}
-	return j.Failures.TellPaused(ctx, in, message)
+	return j.Failures.NotifyPaused(ctx, in, message)
 }

@@ -11,20 +11,20 @@ import (
 
 // failures is a job that has failed so many times in a row.
 type failures struct {
-	n      int
-	paused []string
-	told   []string
+	n        int
+	paused   []string
+	notified []string
 }
 
 func (f *failures) FailuresInRow(context.Context, string) (int, error) { return f.n, nil }
 
-func (f *failures) TellPaused(_ context.Context, _ activities.JobEnd, message string) error {
-	f.told = append(f.told, message)
+func (f *failures) NotifyPaused(_ context.Context, _ activities.JobEnd, message string) error {
+	f.notified = append(f.notified, message)
 	return nil
 }
 
-func (f *failures) TellFailing(_ context.Context, _ activities.JobEnd, message string) error {
-	f.told = append(f.told, message)
+func (f *failures) NotifyFailing(_ context.Context, _ activities.JobEnd, message string) error {
+	f.notified = append(f.notified, message)
 	return nil
 }
 
@@ -45,9 +45,9 @@ func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
 		f := &failures{n: n}
 		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(), end))
 		require.Equal(t, paused, len(f.paused) == 1, "%d failures", n)
-		require.Len(t, f.told, len(f.paused))
+		require.Len(t, f.notified, len(f.paused))
 		if paused {
-			require.Contains(t, f.told[0], "the disk is full")
+			require.Contains(t, f.notified[0], "the disk is full")
 		}
 	}
 	for n, told := range map[int]int{4: 0, 5: 1, 6: 0} { // what agents live by goes on, and is told of once
@@ -55,7 +55,7 @@ func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
 		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(),
 			activities.JobEnd{Job: "primary-watch", Error: "EC2 is away"}))
 		require.Empty(t, f.paused)
-		require.Len(t, f.told, told, "%d failures", n)
+		require.Len(t, f.notified, told, "%d failures", n)
 	}
 	require.NoError(t, (&activities.Jobs{}).PauseFailingJob(t.Context(), end),
 		"a worker without a pauser leaves jobs alone")

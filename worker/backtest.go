@@ -15,6 +15,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/backtest"
+	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/engine/market"
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/python"
@@ -153,20 +154,14 @@ func strategy(ctx context.Context, c config.Engine, name string) (backtest.Strat
 		engine.Engine
 		Close() error
 	}
+	o := host.Options{Unsafe: c.Python == "unsafe"}
 	if runner == engine.RunnerONNX {
-		r, err := onnx.Open(c.ONNXLibrary)
-		if err != nil {
-			return backtest.Strategy{}, nothing, err
-		}
-		e, err = r.Load(ctx, data)
-		if err != nil {
-			return backtest.Strategy{}, nothing, err
-		}
+		e, err = onnx.New(ctx, o, c.ONNXLibrary, filepath.Base(name), data)
 	} else {
-		e, err = python.New(ctx, python.Options{Interpreter: c.PythonPath, Unsafe: c.Python == "unsafe"}, filepath.Base(name), data)
-		if err != nil {
-			return backtest.Strategy{}, nothing, err
-		}
+		e, err = python.New(ctx, python.Options{Interpreter: c.PythonPath, Options: o}, filepath.Base(name), data)
+	}
+	if err != nil {
+		return backtest.Strategy{}, nothing, err
 	}
 	return backtest.Strategy{Name: filepath.Base(name), Engine: e}, func() { _ = e.Close() }, nil
 }

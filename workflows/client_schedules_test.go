@@ -64,9 +64,9 @@ func (s *scheduler) ScheduleClient() client.ScheduleClient { return &s.schedules
 // failing is the record of a job that has failed so many times in a row.
 type failing struct{ n int }
 
-func (f failing) FailuresInRow(context.Context, string) (int, error)         { return f.n, nil }
-func (failing) TellPaused(context.Context, activities.JobEnd, string) error  { return nil }
-func (failing) TellFailing(context.Context, activities.JobEnd, string) error { return nil }
+func (f failing) FailuresInRow(context.Context, string) (int, error)           { return f.n, nil }
+func (failing) NotifyPaused(context.Context, activities.JobEnd, string) error  { return nil }
+func (failing) NotifyFailing(context.Context, activities.JobEnd, string) error { return nil }
 
 // TestWhatRescuesIsNeverPausedByItsFailures: a job that is paused after five bad
 // minutes does not come back with the service that was away, and one that reports

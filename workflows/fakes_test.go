@@ -67,7 +67,7 @@ func (s *store) with(r roles.Replica) *store {
 	return s
 }
 
-// standby is a ready replica, the usual heir.
+// standby is a ready replica, the usual successor.
 func standby() roles.Replica {
 	return roles.Replica{
 		ID:         "r1",
@@ -303,8 +303,8 @@ func (s *store) Termination(_ context.Context, agentID, instanceID string) (*act
 		return nil, s.broken
 	}
 	set := s.copy()
-	o, told := set.Outcome(instanceID, interruption.Termination)
-	if !told {
+	o, found := set.Outcome(instanceID, interruption.Termination)
+	if !found {
 		return nil, agent.NotFound.New("no notice")
 	}
 	out := &activities.TerminationFacts{

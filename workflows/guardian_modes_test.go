@@ -117,8 +117,8 @@ func TestAnEmergencyOutsideAutoModeIsTakenAndRefused(t *testing.T) {
 	got := emergency(w, time.Second, "u1", interruption.Rebalance)
 	w.guard(t)
 	require.Equal(t, agent.AutoOff, fault.CodeOf(got.Err))
-	_, told := s.view().Outcome("i-old", interruption.Rebalance)
-	require.True(t, told)
+	_, found := s.view().Outcome("i-old", interruption.Rebalance)
+	require.True(t, found)
 	require.Zero(t, s.decided())
 }
 

@@ -32,8 +32,8 @@ func (g *guardian) onNotice(ctx workflow.Context, in NoticeInput, _ string) (*No
 	if answer.Status != NoticeInProgress && answer.Status != NoticeLost {
 		return answer, nil
 	}
-	if heir, ok := taken.Set.Successor(); answer.Status == NoticeInProgress && taken.Set.Launcher == agent.ByAgent &&
-		(!ok || heir.InstanceID == "") {
+	if successor, ok := taken.Set.Successor(); answer.Status == NoticeInProgress && taken.Set.Launcher == agent.ByAgent &&
+		(!ok || successor.InstanceID == "") {
 		answer.Status = NoticeNoReplica // the agent must live to launch one, and may still report it
 		return answer, nil
 	}
@@ -78,8 +78,8 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 		return nil, err
 	}
 	g.roles = taken.Set
-	if heir := taken.Outcome.NewPrimary; heir != "" {
-		g.enterPhase(ctx, "`%s` is primary in place of `%s`", heir, n.InstanceID)
+	if successor := taken.Outcome.NewPrimary; successor != "" {
+		g.enterPhase(ctx, "`%s` is primary in place of `%s`", successor, n.InstanceID)
 	}
 	if id := taken.Operation(); id != "" {
 		g.startOperation(ctx, id, "")

@@ -36,8 +36,8 @@ func TestNoticeForAnotherInstanceChangesNothing(t *testing.T) {
 	w.guard(t)
 	require.Equal(t, workflows.NoticeNotPrimary, got.Answer.Status)
 	require.Zero(t, s.changes())
-	o, told := s.view().Outcome("i-unknown", interruption.Termination)
-	require.True(t, told)
+	o, found := s.view().Outcome("i-unknown", interruption.Termination)
+	require.True(t, found)
 	require.Equal(t, interruption.NotPrimary, o.Result)
 }
 

@@ -37,7 +37,7 @@ func (g *guardian) failOverIfNoticed(ctx workflow.Context, set *roles.AgentRoles
 		return set, nil
 	}
 	late := o.Past || o.Left < interruption.FailoverMargin
-	successor, ok := set.HeirWanted(o.Wanted)
+	successor, ok := set.SuccessorWanted(o.Wanted)
 	if !ok || successor.InstanceID == "" ||
 		successor.State != replica.Ready && (!late || successor.State != replica.Running) {
 		g.enterPhase(ctx, "looking for a successor of `%s` until %s", o.InstanceID,
@@ -99,7 +99,7 @@ func (g *guardian) retireSurplus(ctx workflow.Context, set *roles.AgentRoles) (*
 	var local *activities.Roles
 	surplus := set.Surplus()
 	for _, r := range surplus {
-		if o, told := set.Outcome(r.For, interruption.Rebalance); r.Kind == replica.Rebalance && r.Expired && told &&
+		if o, noticed := set.Outcome(r.For, interruption.Rebalance); r.Kind == replica.Rebalance && r.Expired && noticed &&
 			o.Result == interruption.Undecided {
 			d := activities.Decision{Result: interruption.StoodDown, Notice: noticeOf(set, o)}
 			if _, err := g.rememberRoles(ctx,

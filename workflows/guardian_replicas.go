@@ -54,8 +54,8 @@ func (g *guardian) onEmergency(ctx workflow.Context, in EmergencyInput, requestI
 		if err := set.CanCreate(opening.Kind); err != nil {
 			return err
 		}
-		if heir, ok := set.Successor(); ok {
-			answer = replicaAnswer(heir, true)
+		if successor, ok := set.Successor(); ok {
+			answer = replicaAnswer(successor, true)
 			return nil
 		}
 		if err := set.CanLaunch(); err != nil {
@@ -248,38 +248,38 @@ func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (a
 }
 
 func (g *guardian) promote(ctx workflow.Context, set *roles.AgentRoles, in PromoteInput) (*PromoteAnswer, error) {
-	heir, err := set.CanPromote(in.ReplicaID, in.Wait > 0)
+	successor, err := set.CanPromote(in.ReplicaID, in.Wait > 0)
 	if err != nil {
 		return nil, err
 	}
 	if in.Demote {
-		if err := set.CanDemote(heir.ID); err != nil {
+		if err := set.CanDemote(successor.ID); err != nil {
 			return nil, err
 		}
 	}
-	silent := set.AwaitsWord(heir)
+	silent := set.AwaitsWord(successor)
 	if silent {
 		in.Wait = max(in.Wait, switching.WordDeadline)
 	}
 	var local *activities.Roles
-	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: heir.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
+	wish := roles.PromotionWish{AgentID: set.AgentID, ReplicaID: successor.ID, Demote: in.Demote, Wait: in.Wait, By: in.By}
 	if set, err = g.rememberRoles(ctx,
-		steps.RunLocal(ctx, "promote replica "+heir.ID, local.WantPromotion, wish)); err != nil {
+		steps.RunLocal(ctx, "promote replica "+successor.ID, local.WantPromotion, wish)); err != nil {
 		return nil, err
 	}
-	answer := &PromoteAnswer{OperationID: PromotionID(heir.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}
-	if !silent && (heir.State == replica.Ready || in.Wait == 0) {
-		next, err := g.changeRoles(ctx, set.Promote(heir, in.Demote))
+	answer := &PromoteAnswer{OperationID: PromotionID(successor.ID), OldPrimary: set.Primary.ID, At: workflow.Now(ctx).UTC()}
+	if !silent && (successor.State == replica.Ready || in.Wait == 0) {
+		next, err := g.changeRoles(ctx, set.Promote(successor, in.Demote))
 		if err != nil {
 			return nil, err
 		}
 		if demoted, stays := next.ReplicaOn(set.Primary.ID); stays {
 			g.startOperation(ctx, ReplicaID(demoted.ID), "")
 		}
-		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(heir.ID), AgentID: set.AgentID})
+		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(successor.ID), AgentID: set.AgentID})
 		g.dirty = true
-		answer.Changed, answer.NewPrimary = true, heir.InstanceID
+		answer.Changed, answer.NewPrimary = true, successor.InstanceID
 	}
-	sendNews(ctx, activities.Nudge{OperationID: PromotionID(heir.ID), AgentID: set.AgentID, Start: true})
+	sendNews(ctx, activities.Nudge{OperationID: PromotionID(successor.ID), AgentID: set.AgentID, Start: true})
 	return answer, nil
 }

@@ -48,6 +48,9 @@ func PromotionID(replicaID string) string { return "promotion/" + replicaID }
 // RemovalID is the id of the workflow that ends what a removed agent leaves.
 func RemovalID(agentID string) string { return "removal/" + agentID }
 
+// DecisionID is the id of the workflow that asks a worker's engine once.
+func DecisionID(requestID string) string { return "decision/" + requestID }
+
 // operationKind is the kind of operation that an id names, "" for none.
 func operationKind(operationID string) string {
 	kind, _, _ := strings.Cut(operationID, "/")

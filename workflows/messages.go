@@ -38,7 +38,7 @@ const (
 type NoticeInput struct {
 	InstanceID string        `json:"instance_id"`
 	Deadline   time.Time     `json:"deadline"`             // zero: two minutes from now
-	ReplicaID  string        `json:"replica_id,omitempty"` // the heir the agent asks for; empty: choose
+	ReplicaID  string        `json:"replica_id,omitempty"` // the successor the agent asks for; empty: choose
 	Wait       time.Duration `json:"wait"`                 // answer by then, whatever the outcome
 }
 
@@ -51,7 +51,7 @@ const (
 	NoticeInProgress NoticeStatus = "in_progress" // our launcher is at it: ask again
 	NoticeNoReplica  NoticeStatus = "no_replica"  // the agent launches, and there is nothing yet
 	NoticeNotPrimary NoticeStatus = "not_primary" // nothing to do
-	NoticeLost       NoticeStatus = "lost"        // the deadline passed without an heir
+	NoticeLost       NoticeStatus = "lost"        // the deadline passed without a successor
 )
 
 // NoticeAnswer answers UpdateTerminationNotice.

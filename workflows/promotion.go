@@ -117,15 +117,15 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 		if err := steps.RunUntilSaved(ctx, "read the roles", local.LoadRoles, &set, p.in.AgentID); err != nil {
 			return err
 		}
-		heir, err := set.CanPromote(p.in.ReplicaID, true)
+		successor, err := set.CanPromote(p.in.ReplicaID, true)
 		if err != nil {
 			return err
 		}
 		pause := min(p.wish.Left, rereadEvery)
-		silent := heir.State == replica.Ready && set.AwaitsWord(heir)
-		if heir.State == replica.Ready && !silent {
-			err := steps.RunUntilSaved(ctx, "make "+heir.InstanceID+" primary", local.ChangeRoles, nil,
-				set.Promote(heir, p.wish.Demote))
+		silent := successor.State == replica.Ready && set.AwaitsWord(successor)
+		if successor.State == replica.Ready && !silent {
+			err := steps.RunUntilSaved(ctx, "make "+successor.InstanceID+" primary", local.ChangeRoles, nil,
+				set.Promote(successor, p.wish.Demote))
 			if err != nil && !fault.Is(err, roles.StaleEpoch) {
 				return err
 			}
@@ -144,7 +144,7 @@ func (p *promotionRun) changeRoles(ctx workflow.Context) error {
 		}
 		if p.wish.Left <= 0 && silent {
 			return switching.Silent.New("%s runs, but its agent was not heard of in time: "+
-				"have the image or the user data start the agent at boot", heir.InstanceID)
+				"have the image or the user data start the agent at boot", successor.InstanceID)
 		}
 		if p.wish.Left <= 0 {
 			return replica.NotReady.New("replica %s was not ready in time", p.in.ReplicaID)

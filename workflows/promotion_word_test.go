@@ -18,7 +18,7 @@ import (
 func TestPromotionWaitsForTheAgentsWord(t *testing.T) {
 	t.Parallel()
 
-	heir := roles.Replica{
+	successor := roles.Replica{
 		ID:         "r1",
 		Kind:       replica.Manual,
 		State:      replica.Ready,
@@ -40,7 +40,7 @@ func TestPromotionWaitsForTheAgentsWord(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			w := newWorld(t, newStore().with(heir))
+			w := newWorld(t, newStore().with(successor))
 			w.wanted(false, 5*time.Minute)
 			began := w.Now()
 			w.after(50*time.Second, func() {

@@ -14,7 +14,7 @@ import (
 // need workflow.GetVersion as ever.
 func Register(r worker.WorkflowRegistry) {
 	pinned := workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorPinned}
-	for _, short := range []any{Guardian, Switch, AgentSwitch, Termination, Promotion, Removal, Adoption} {
+	for _, short := range []any{Guardian, Switch, AgentSwitch, Termination, Promotion, Removal, Adoption, Decision} {
 		r.RegisterWorkflowWithOptions(short, pinned)
 	}
 	upgraded := workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade}

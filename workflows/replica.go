@@ -66,6 +66,7 @@ type replicaRun struct {
 	refused    *ReplicaReport  // its agent gave it up
 	deadline   time.Time       // for the instance to be ready
 	launching  workflow.Future // the launch in flight
+	doubts     int             // instances whose end may have been their set-up's fault or their pool's
 	where      replica.Candidate
 }
 

@@ -16,7 +16,39 @@ type avoidance struct {
 	quotas []string // modes and families whose quota is used up
 	zones  []string // that have no address left
 	dead   []string // pools whose instance ended before it ran
+	doubts []replica.Candidate
 	causes []error
+}
+
+// mostDoubts is how many candidates may be refused outside an emergency before the refusal
+// is taken to be about all of them.
+const mostDoubts = 3
+
+// doubt takes in a refusal outside an emergency, and says whether it is about every
+// candidate. The one that is tried next lies in another zone, and the one after that is of
+// another type too, so that a refusal of a zone or of a type costs one candidate and no
+// more, and a missing permission is asked about three times. On-demand is not paid for because
+// spot was refused: that is for a person to mend.
+func (a *avoidance) doubt(c replica.Candidate, cause error) bool {
+	if isAboutCandidate(cause) {
+		a.doubts = append(a.doubts, c)
+	}
+	return len(a.doubts) >= mostDoubts
+}
+
+// isAboutCandidate says whether a failure may be about one candidate alone, although EC2's
+// answer does not say so. Throttling is about the account, and a token that was used with
+// other parameters about the program.
+func isAboutCandidate(cause error) bool {
+	switch fault.CodeOf(cause) {
+	case "", replica.NoCapacity, replica.QuotaUsedUp, replica.NoAddresses, replica.TokenDead, replica.InstanceGone,
+		replica.Throttled, replica.TokenReused, replica.NotRunning:
+		return false
+	case replica.Refused, replica.Misconfigured:
+		return true
+	default:
+		return fault.KindOf(cause).Retryable()
+	}
 }
 
 // learn takes in a failed launch.
@@ -42,6 +74,11 @@ func (a *avoidance) reason(c replica.Candidate) string {
 	for _, zone := range a.zones {
 		if zone == c.AZ {
 			return zone + " has no address left"
+		}
+	}
+	for n, refused := range a.doubts {
+		if refused.Mode != c.Mode || refused.AZ == c.AZ || n > 0 && refused.InstanceType == c.InstanceType {
+			return "EC2 refused " + refused.Key()
 		}
 	}
 	for _, key := range a.dead {
@@ -101,11 +138,18 @@ func (a *avoidance) reasons() string {
 	shown := make([]string, 0, mostReasons)
 	for _, r := range all[:min(len(all), mostReasons)] {
 		if len(a.causes) > 1 && len(all) > 1 {
-			r.words = fmt.Sprintf("%d times %s", r.times, r.words)
+			r.words = timesInWords(r.times) + " " + r.words
 		}
 		shown = append(shown, r.words)
 	}
 	return strings.Join(shown, "; ")
+}
+
+func timesInWords(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // mostReasons is how many reasons a notification names.

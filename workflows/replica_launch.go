@@ -55,11 +55,14 @@ func (r *replicaRun) launchSomewhere(ctx workflow.Context, avoid *avoidance) err
 		if err := r.refresh(ctx); err != nil || r.isOver() {
 			return err
 		}
-		next, err := r.launchIn(ctx, c)
+		next, err := r.launchPatiently(ctx, c)
 		if !next {
 			return err
 		}
 		avoid.learn(c, err)
+		if !r.row.Urgent() && avoid.doubt(c, err) {
+			break
+		}
 	}
 	return avoid.verdict(len(choice.Candidates))
 }
@@ -136,7 +139,7 @@ func (r *replicaRun) afterFailure(ctx workflow.Context, cause error) (next bool,
 	if r.instanceID != "" {
 		return r.adoptLaunched(ctx)
 	}
-	return r.row.Urgent(), cause
+	return r.row.Urgent() || isAboutCandidate(cause) && r.judgesRefusals(ctx), cause
 }
 
 // adoptLaunched goes on with an instance that was launched before, by an attempt whose end this
@@ -195,7 +198,7 @@ func (r *replicaRun) recordRunning(ctx workflow.Context) error {
 
 // bornDead judges an instance that ended before it ran. One that its pool could not keep
 // is replaced by one in the next pool. One that its set-up has ended is a failure that
-// every pool would repeat.
+// every pool would repeat. Where EC2's reason leaves that open, a second pool tells.
 func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cause error) (next bool, err error) {
 	var local *activities.Roles
 	state, reason := instanceEnd(cause)
@@ -203,7 +206,9 @@ func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cau
 	ended := state == activities.StateTerminated || state == activities.StateShuttingDown
 	r.addStep(ctx, "start "+r.instanceID, stepFailed, "%s", steps.Sentence(cause))
 	switch {
-	case blame == replica.BlameSetup:
+	case blame == replica.BlameDoubtful && r.doubts == 0 && r.judgesRefusals(ctx):
+		r.doubts++
+	case blame == replica.BlameSetup, blame == replica.BlameDoubtful:
 		return false, replica.Misconfigured.Wrap(cause,
 			"instance %s ended before it ran (%s): %s", r.instanceID, reason, replica.DeathInWords(reason))
 	case blame == replica.BlameUnknown && !r.row.Urgent(), !ended:

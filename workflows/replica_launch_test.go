@@ -40,13 +40,19 @@ func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
 			asked: []string{t3b, t3c},
 			code:  replica.NoPool,
 		},
-		"permission: stop": {
-			full:  map[string]fault.Code{t3b: replica.Refused},
-			asked: []string{t3b},
+		"permission for one zone: another zone": {
+			full:  map[string]fault.Code{t3b: replica.Refused, m5b: replica.Refused, t3bD: replica.Refused},
+			asked: []string{t3b, t3c},
+		},
+		"permission for one type: not asked for again in the zone": {
+			full:  map[string]fault.Code{t3b: replica.Refused, t3c: replica.Refused},
+			asked: []string{t3b, t3c},
 			code:  replica.Refused,
 		},
-		"configuration: stop": {full: map[string]fault.Code{t3b: replica.Misconfigured},
-			asked: []string{t3b}, code: replica.Misconfigured},
+		"configuration: another zone": {full: map[string]fault.Code{t3b: replica.Misconfigured},
+			asked: []string{t3b, t3c}},
+		"a sick zone: another one": {full: map[string]fault.Code{t3b: "ec2.unavailable"},
+			asked: []string{t3b, t3c}},
 		"all empty: on-demand, then no pool": {
 			full: map[string]fault.Code{
 				t3b:  replica.NoCapacity,
@@ -66,7 +72,7 @@ func TestTheFiveClassesOfLaunchErrors(t *testing.T) {
 			w.settled(time.Hour, replica.Promoted)
 			_, err := w.replicate(t)
 			require.Equal(t, c.code, fault.CodeOf(err))
-			require.Equal(t, c.asked, w.cloud.asked)
+			require.Equal(t, c.asked, compact(w.cloud.asked))
 			require.Len(t, w.cloud.outcomes, len(c.asked), "each is remembered")
 			if c.code != "" {
 				require.Equal(t, replica.Failed, w.store.state("r1"))
@@ -96,7 +102,6 @@ func TestAnEmergencyWalksTheWholeList(t *testing.T) {
 			full:  map[string]fault.Code{t3b: "odd.thing", t3c: "odd.thing"},
 			asked: []string{t3b, t3c, m5b},
 		},
-		"throttling": {full: map[string]fault.Code{t3b: replica.Throttled}, asked: []string{t3b, t3c}},
 		"permission everywhere": {
 			full:  all(replica.Refused),
 			asked: []string{t3b, t3c, m5b, t3bD},
@@ -169,6 +174,62 @@ func TestAtRestThrottlingIsWaitedOutAndNeverFallenBackFrom(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, []string{t3b}, compact(w.cloud.asked))
 	require.Equal(t, replica.Failed, w.store.state("r1"))
+}
+
+// TestAnEmergencyStaysWithItsCandidateWhileEC2Throttles: throttling is about the account, so
+// on-demand or a larger type would cost more and come no sooner.
+func TestAnEmergencyStaysWithItsCandidateWhileEC2Throttles(t *testing.T) {
+	t.Parallel()
+
+	w := replicaWorld(t, replicaOf(replica.Termination))
+	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
+	w.after(50*time.Second, func() {
+		w.cloud.mu.Lock()
+		defer w.cloud.mu.Unlock()
+		w.cloud.full = map[string]fault.Code{}
+	})
+	w.settled(time.Hour, replica.Promoted)
+	_, err := w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, []string{t3b}, compact(w.cloud.asked))
+
+	w = replicaWorld(t, replicaOf(replica.Termination))
+	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
+	began := w.Now()
+	w.settled(time.Hour, replica.Promoted)
+	_, err = w.replicate(t)
+	require.NoError(t, err)
+	require.Equal(t, []string{t3b, t3c}, compact(w.cloud.asked), "and not for ever")
+	require.Less(t, w.pages.when("ready").Sub(began), 90*time.Second)
+}
+
+// TestAReasonThatIsNotKnownCostsOneCandidate: what the second pool does tells whether the
+// set-up is to blame.
+func TestAReasonThatIsNotKnownCostsOneCandidate(t *testing.T) {
+	t.Parallel()
+
+	for _, reason := range []string{"Client.SomethingNew", "Client.InternalError"} {
+		for _, kind := range []replica.Kind{replica.Manual, replica.Termination} {
+			t.Run(reason+" "+string(kind), func(t *testing.T) {
+				t.Parallel()
+
+				w := replicaWorld(t, replicaOf(kind))
+				w.launches(map[string][2]string{t3b: {activities.StateTerminated, reason}})
+				w.settled(time.Minute, replica.Promoted)
+				res, err := w.replicate(t)
+				require.NoError(t, err)
+				require.Equal(t, "i-"+t3c, res.InstanceID)
+
+				w = replicaWorld(t, replicaOf(kind))
+				dead := [2]string{activities.StateTerminated, reason}
+				w.launches(map[string][2]string{t3b: dead, t3c: dead})
+				_, err = w.replicate(t)
+				require.Equal(t, replica.Misconfigured, fault.CodeOf(err))
+				require.Equal(t, []string{t3b, t3c}, w.cloud.asked)
+				require.Empty(t, w.cloud.outcomes, "no pool is blamed")
+			})
+		}
+	}
 }
 
 // TestALaunchThatWasGivenUpIsLookedUp is the attempt that was late: it launched after all,

@@ -174,7 +174,7 @@ func (t *terminationRun) awaitSuccessor(ctx workflow.Context) error {
 			return err
 		}
 		if before != interruption.Lost && t.facts.Outcome.Result == interruption.Lost {
-			t.enterPhase(ctx, "lost", "the deadline passed without an heir; a replacement is still being made")
+			t.enterPhase(ctx, "lost", "the deadline passed without a successor; a replacement is still being made")
 		}
 	}
 	return nil
@@ -204,7 +204,7 @@ func (t *terminationRun) endWithoutSuccessor(ctx workflow.Context) (*Termination
 		Phase:    "lost",
 		Summary:  "nothing took over from " + t.in.InstanceID,
 		Code:     string(interruption.NoReplica),
-		Error:    "the deadline passed without an heir",
+		Error:    "the deadline passed without a successor",
 		Notify:   name + " has had no living primary for an hour",
 		Severity: "critical",
 	})

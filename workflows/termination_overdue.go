@@ -17,7 +17,7 @@ const overdueVersion = "tell-of-overdue-instance"
 const PhaseNotTaken = "not_taken"
 
 // awaitTaken waits for the end of an instance that outlives its deadline. AWS may not follow
-// a notice up: after a while the client is told, because the instance costs money and its
+// a notice up: after a while the client is notified, because the instance costs money and its
 // successor has its place, and a person may have it ended or kept. decided says that a
 // person did; otherwise seen is how EC2 shows its end.
 func (t *terminationRun) awaitTaken(ctx workflow.Context, watch activities.WatchInput,
@@ -30,10 +30,10 @@ func (t *terminationRun) awaitTaken(ctx workflow.Context, watch activities.Watch
 	if workflow.GetVersion(ctx, overdueVersion, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return false, gone.Get(ctx, seen)
 	}
-	told := false
+	notified := false
 	for !gone.IsReady() {
 		wait := steps.WatchPolicy.ScheduleToCloseTimeout
-		if !told {
+		if !notified {
 			wait = max(t.facts.Notice.Deadline.Add(overdue).Sub(workflow.Now(ctx)), 0)
 		}
 		nudges := t.nudges
@@ -44,9 +44,9 @@ func (t *terminationRun) awaitTaken(ctx workflow.Context, watch activities.Watch
 		if gone.IsReady() {
 			break
 		}
-		if !told && !workflow.Now(ctx).Before(t.facts.Notice.Deadline.Add(overdue)) {
-			told = true
-			t.tellOverdue(ctx)
+		if !notified && !workflow.Now(ctx).Before(t.facts.Notice.Deadline.Add(overdue)) {
+			notified = true
+			t.notifyOverdue(ctx)
 			continue
 		}
 		if err := t.read(ctx); err != nil {
@@ -59,7 +59,7 @@ func (t *terminationRun) awaitTaken(ctx workflow.Context, watch activities.Watch
 	return false, gone.Get(ctx, seen)
 }
 
-func (t *terminationRun) tellOverdue(ctx workflow.Context) {
+func (t *terminationRun) notifyOverdue(ctx workflow.Context) {
 	id := t.in.InstanceID
 	t.unsaved.Warn = "AWS announced the end of " + id + " for " +
 		t.facts.Notice.Deadline.UTC().Format(time.TimeOnly) + " UTC and has not taken it: " +

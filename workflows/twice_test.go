@@ -70,7 +70,7 @@ func TestAWorkerThatDiesAfterEachStepOfAFailover(t *testing.T) {
 	require.Equal(t, workflows.NoticePromoted, got.Answer.Status)
 	require.Equal(t, got.Answer, again.Answer)
 	require.Equal(t, 1, s.changes())
-	require.Equal(t, 2, s.decided(), "one heir and one standby after it")
+	require.Equal(t, 2, s.decided(), "one successor and one standby after it")
 
 	s = newStore()
 	w = dying(newWorld(t, s))

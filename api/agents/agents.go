@@ -38,12 +38,13 @@ type Agents struct {
 	Store       AgentStore
 	Credentials CredentialStore
 	Workflows   AgentWorkflows
+	Joiner      *Joiner
 }
 
 // Routes lists the endpoints.
 func (a *Agents) Routes() []web.Route {
 	const one = "/api/agents/:agent_id"
-	return append(a.joinRoutes(), []web.Route{
+	return append(append(a.joinRoutes(), a.proofRoutes()...), []web.Route{
 		{
 			Method:   http.MethodPost,
 			Path:     "/api/agents/register",
@@ -172,9 +173,19 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	if p.LogicalID != "" && p.LogicalID != in.LogicalID {
 		return nil, credentials.NotForThis.New("This token is for the agent %q only.", p.LogicalID)
 	}
+	return a.registerFor(ctx, p.ClientID, agent.Launcher(p.Launcher), in)
+}
+
+// registerFor registers an agent of a client, and passes on what its start is the word for.
+func (a *Agents) registerFor(
+	ctx context.Context,
+	clientID string,
+	launcher agent.Launcher,
+	in *registerRequest,
+) (*registerAnswer, error) {
 	got, err := a.Store.Register(ctx, agent.Registration{
-		ClientID:     p.ClientID,
-		Launcher:     agent.Launcher(p.Launcher),
+		ClientID:     clientID,
+		Launcher:     launcher,
 		LogicalID:    in.LogicalID,
 		Hostname:     in.Hostname,
 		InstanceID:   in.InstanceID,
@@ -225,13 +236,13 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	}, nil
 }
 
-// toldWithin bounds telling a workflow what is durable already.
-const toldWithin = time.Second
+// signalTimeout bounds telling a workflow what is durable already.
+const signalTimeout = time.Second
 
 // sendBestEffort passes on what is durable already. A message that gets lost is no reason to
 // refuse the agent, which would end itself or repeat the request for ever.
 func (a *Agents) sendBestEffort(ctx context.Context, agentID string, message func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, toldWithin)
+	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
 	defer cancel()
 	if err := message(ctx); err != nil {
 		web.LoggerFrom(ctx).WarnContext(ctx, "a workflow was not told of a registration", "agent_id", agentID,

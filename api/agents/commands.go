@@ -156,7 +156,7 @@ func (c *Commands) complete(
 // sendSwitchNews has the switch read what is durable now. When that fails, the sweep of open
 // operations starts the switch, or the running one reads its rows again by itself.
 func (c *Commands) sendSwitchNews(ctx context.Context, agentID, switchID string, launcher agent.Launcher) {
-	bounded, cancel := context.WithTimeout(ctx, toldWithin)
+	bounded, cancel := context.WithTimeout(ctx, signalTimeout)
 	defer cancel()
 	id := workflows.SwitchID(switchID)
 	if err := c.Workflows.Nudge(bounded, activities.Nudge{

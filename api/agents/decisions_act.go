@@ -225,7 +225,7 @@ func (d *Decisions) rebalance(ctx context.Context, in *rebalanceRequest) (*rebal
 // prepare asks for a replica. The notice is durable and the roles are due for a
 // review: when the Guardian cannot be reached now, the sweep wakes it later.
 func (d *Decisions) prepare(ctx context.Context, agentID, instanceID string, deadline time.Time, out *rebalanceAnswer) {
-	ctx, cancel := context.WithTimeout(ctx, toldWithin)
+	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
 	defer cancel()
 	answer, err := d.Workflows.EmergencyReplica(ctx, agentID, workflows.EmergencyInput{
 		InstanceID: instanceID,

@@ -13,7 +13,7 @@ import (
 // CredentialStore is the part of postgres.Credentials that agents' own routes use.
 type CredentialStore interface {
 	UseEnrolment(ctx context.Context, id, instanceID string) error
-	IssueAgent(ctx context.Context, clientID, agentID, instanceID, parentID string) (*postgres.AgentToken, error)
+	IssueAgent(ctx context.Context, of credentials.AgentOf) (*postgres.AgentToken, error)
 	RenewAgent(ctx context.Context, id string) (*postgres.AgentToken, error)
 }
 
@@ -63,7 +63,8 @@ func (a *Agents) join(ctx context.Context, in *joinRequest) (*joinAnswer, error)
 	if err != nil {
 		return nil, err
 	}
-	token, err := a.Credentials.IssueAgent(ctx, p.ClientID, registered.AgentID, in.InstanceID, p.CredentialID)
+	token, err := a.Credentials.IssueAgent(ctx, credentials.AgentOf{ClientID: p.ClientID, AgentID: registered.AgentID,
+		InstanceID: in.InstanceID, ParentID: p.CredentialID, By: "an enrolment"})
 	if err != nil {
 		return nil, err
 	}

@@ -126,11 +126,11 @@ func (r *Replicas) standby(
 		}
 		order.Plan.Pool = pool.ID
 	}
-	standing, err := r.Views.AgentReplicas(ctx, a.ClientID, a.ID, false, pg.Page{})
+	existing, err := r.Views.AgentReplicas(ctx, a.ClientID, a.ID, false, pg.Page{})
 	if err != nil {
 		return err
 	}
-	for _, x := range standing {
+	for _, x := range existing {
 		if x.State.IsOpen() && x.Kind == replica.Manual {
 			return replica.AlreadyExists.New("Replica already exists for this agent").
 				With("current_count", 1).With("max_allowed", 1).With("replica_id", x.ID).

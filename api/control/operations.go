@@ -75,6 +75,7 @@ func (o *Operations) Routes() []web.Route {
 		{
 			Method:   http.MethodPost,
 			Path:     "/api/operations/*operation_id",
+			DocPath:  "/api/operations/:operation_id/cancel",
 			ID:       "cancelOperation",
 			Summary:  "Call an operation off: the path ends with /cancel",
 			Auth:     web.Client,

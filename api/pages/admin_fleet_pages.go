@@ -83,8 +83,8 @@ func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (
 			InstanceType:   i.InstanceType,
 			CurrentMode:    i.Mode,
 			CurrentPoolID:  spotPool(i.Mode, i.PoolID),
-			SpotPrice:      positive(i.SpotPrice),
-			OnDemandPrice:  positive(i.OnDemandPrice),
+			SpotPrice:      nilUnlessPositive(i.SpotPrice),
+			OnDemandPrice:  nilUnlessPositive(i.OnDemandPrice),
 			IsActive:       i.Active,
 			InstalledAt:    web.NewTime(&i.InstalledAt),
 			CreatedAt:      web.TimeOf(i.CreatedAt),
@@ -98,8 +98,8 @@ func (p *AdminPages) instances(ctx context.Context, in *adminInstancesRequest) (
 	return out, nil
 }
 
-// positive is a price; null when it is not known.
-func positive(price *float64) *float64 {
+// nilUnlessPositive is a price; null when it is not known.
+func nilUnlessPositive(price *float64) *float64 {
 	if price == nil || *price <= 0 {
 		return nil
 	}

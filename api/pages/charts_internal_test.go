@@ -34,12 +34,12 @@ func plainChart(q chartQuestion, pools []views.PoolPriceView, series []views.Pri
 				}
 				point["pool_"+s.PoolID] = s.Price[i]
 				point["measured"].(map[string]float64)[s.PoolID] = s.Measured[i]
-				if _, told := point["onDemand"]; !told && s.OnDemand[i] > 0 {
+				if _, present := point["onDemand"]; !present && s.OnDemand[i] > 0 {
 					point["onDemand"] = s.OnDemand[i]
 				}
 			}
 		}
-		if _, told := point["onDemand"]; !told {
+		if _, present := point["onDemand"]; !present {
 			point["onDemand"] = q.onDemand
 		}
 		if len(point["measured"].(map[string]float64)) > 0 {

@@ -165,9 +165,14 @@ func (c *Console) Routes() []web.Route {
 			Endpoint: web.NewEndpoint(c.savings),
 		},
 		{
-			Method: http.MethodGet, Path: "/api/admin/events", ID: "streamAllEvents",
-			Summary: "Follow operations, notices and changes of roles of all clients as server-sent events",
-			Auth:    web.Admin, Status: 200, Endpoint: web.NewStream[allEventsRequest, eventAnswer](c.followAll),
+			Method:    http.MethodGet,
+			Path:      "/api/admin/events",
+			ID:        "streamAllEvents",
+			Summary:   "Follow operations, notices and changes of roles of all clients as server-sent events",
+			Auth:      web.Admin,
+			Status:    200,
+			MediaType: web.EventStream,
+			Endpoint:  web.NewStream[allEventsRequest, eventAnswer](c.followAll),
 		},
 	}
 }

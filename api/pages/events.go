@@ -27,13 +27,14 @@ type Events struct {
 func (e *Events) Routes() []web.Route {
 	return []web.Route{
 		{
-			Method:   http.MethodGet,
-			Path:     "/api/client/:client_id/events",
-			ID:       "streamEvents",
-			Summary:  "Follow operations, notices and changes of roles as server-sent events",
-			Auth:     web.Client,
-			Status:   200,
-			Endpoint: web.NewStream[eventsRequest, eventAnswer](e.follow),
+			Method:    http.MethodGet,
+			Path:      "/api/client/:client_id/events",
+			ID:        "streamEvents",
+			Summary:   "Follow operations, notices and changes of roles as server-sent events",
+			Auth:      web.Client,
+			Status:    200,
+			MediaType: web.EventStream,
+			Endpoint:  web.NewStream[eventsRequest, eventAnswer](e.follow),
 		},
 	}
 }
@@ -133,16 +134,16 @@ func parseLastEventID(in *eventsRequest) (time.Time, error) {
 type eventWriter struct {
 	w    gin.ResponseWriter
 	ctl  *http.ResponseController
-	told map[changeKey]struct{} // of the replay, which overlaps what is live
+	sent map[changeKey]struct{} // of the replay, which overlaps what is live
 }
 
 func newEventWriter(c *gin.Context) *eventWriter {
-	return &eventWriter{w: c.Writer, ctl: http.NewResponseController(c.Writer), told: map[changeKey]struct{}{}}
+	return &eventWriter{w: c.Writer, ctl: http.NewResponseController(c.Writer), sent: map[changeKey]struct{}{}}
 }
 
 func (w *eventWriter) open() error {
 	h := w.w.Header()
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", web.EventStream)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	w.w.WriteHeader(http.StatusOK)
@@ -150,11 +151,11 @@ func (w *eventWriter) open() error {
 }
 
 func (w *eventWriter) event(c postgres.Change) error {
-	if _, told := w.told[keyOfChange(c)]; told {
+	if _, sent := w.sent[keyOfChange(c)]; sent {
 		return nil
 	}
-	if len(w.told) < 2*streamReplay {
-		w.told[keyOfChange(c)] = struct{}{}
+	if len(w.sent) < 2*streamReplay {
+		w.sent[keyOfChange(c)] = struct{}{}
 	}
 	var data bytes.Buffer
 	if err := json.Compact(&data, c.Data); err != nil {

@@ -89,7 +89,7 @@ func (f *Feed) Run(ctx context.Context) error {
 // the overlap before it.
 type watermark struct {
 	at   time.Time
-	told map[changeKey]struct{}
+	sent map[changeKey]struct{}
 }
 
 type changeKey struct {
@@ -108,7 +108,7 @@ func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 			return err
 		}
 		// A listener that began between two looks replays from its own start.
-		w.at, w.told = now.Add(-streamOverlap), map[changeKey]struct{}{}
+		w.at, w.sent = now.Add(-streamOverlap), map[changeKey]struct{}{}
 	}
 	for from, more := w.at.Add(-streamOverlap), true; more; {
 		changes, err := f.Changes.Since(ctx, "", from, streamReplay)
@@ -116,9 +116,9 @@ func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 			return err
 		}
 		for _, c := range changes {
-			if _, told := w.told[keyOfChange(c)]; !told {
+			if _, sent := w.sent[keyOfChange(c)]; !sent {
 				f.publish(c)
-				w.told[keyOfChange(c)] = struct{}{}
+				w.sent[keyOfChange(c)] = struct{}{}
 			}
 			if c.At.After(w.at) {
 				w.at = c.At
@@ -128,9 +128,9 @@ func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 			from = changes[len(changes)-1].At.Add(-time.Microsecond) // others may have the same stamp
 		}
 	}
-	for k := range w.told {
+	for k := range w.sent {
 		if k.at < w.at.Add(-2*streamOverlap).UnixMicro() {
-			delete(w.told, k)
+			delete(w.sent, k)
 		}
 	}
 	return nil

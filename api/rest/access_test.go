@@ -27,7 +27,7 @@ import (
 //	join   an enrolment
 var access = map[string][]string{
 	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs",
-		"getDocsFile", "beginLogin", "finishLogin"},
+		"getDocsFile", "beginLogin", "finishLogin", "challengeAgent", "joinAgentByRole", "joinAgentByDocument"},
 	"agent": {
 		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands",
 		"commandExecuted", "markCommandExecuted",
@@ -46,6 +46,7 @@ var access = map[string][]string{
 		"getInstanceMetrics", "getInstancePriceHistory",
 		"getInstanceOptions", "getOperation", "cancelOperation",
 		"listCredentials", "createCredential", "revokeCredential", "getLegacyToken", "setLegacyToken", "getLimits",
+		"getJoinRules", "setJoinRules",
 		"listSinks", "rotateSink", "createSink", "deleteSink", "testSink",
 		"adoptInstance", "getAccountSetup", "pauseAgent", "resumeAgent", "listPauses", "pauseClient", "resumeClient", "explainAgent",
 	},

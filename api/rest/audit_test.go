@@ -14,9 +14,9 @@ import (
 	"spotkeeper/workflows"
 )
 
-// toldAsWhatFollows are reports of agents, whose consequences are told, and what
+// auditedByConsequence are reports of agents, whose consequences are told, and what
 // changes nothing.
-var toldAsWhatFollows = map[string]bool{
+var auditedByConsequence = map[string]bool{
 	"bindReplica":            true,
 	"reportReplicaStatus":    true,
 	"reportReplicaSync":      true,
@@ -124,6 +124,11 @@ var deeds = map[string][]deed{
 		event: "client_limits_changed",
 		body:  `{"agents":1,"open_replicas":2,"launches_per_hour":3}`,
 	}},
+	"setJoinRules": {{
+		event:  "join_rules_changed",
+		body:   `{"roles":["web-box"],"identity_documents":true}`,
+		tenant: true,
+	}},
 	"setLegacyToken": {{event: "legacy_token_changed", body: `{"legacy_token":"agent"}`}},
 	"deleteSink":     {{event: "sink_deleted", tenant: true, before: does(logSink)}},
 
@@ -219,7 +224,7 @@ func TestEveryChangeIsTold(t *testing.T) {
 		"{session_id}", "s-live")
 	for _, r := range (rest.Deps{}).Routes() {
 		if r.Method == http.MethodGet || r.Auth == web.Agent || r.Auth == web.Joining || r.Auth == web.Anonymous ||
-			toldAsWhatFollows[r.ID] {
+			auditedByConsequence[r.ID] {
 			continue
 		}
 		require.NotEmpty(t, deeds[r.ID], "%s: which event tells it?", r.ID)

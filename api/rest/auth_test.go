@@ -24,12 +24,16 @@ func TestWhoMayCallWhat(t *testing.T) {
 		"/ready":               true,
 		"/api/client/validate": true,
 		"/openapi.json":        true,
-		"/login":               true,
-		"/logout":              true,
-		"/docs":                true,
-		"/docs/:file":          true,
-		"/login/oidc":          true,
-		"/login/oidc/callback": true,
+		// What proves an agent there is in the body.
+		"/api/agents/join/challenge": true,
+		"/api/agents/join/aws-iam":   true,
+		"/api/agents/join/aws-iid":   true,
+		"/login":                     true,
+		"/logout":                    true,
+		"/docs":                      true,
+		"/docs/:file":                true,
+		"/login/oidc":                true,
+		"/login/oidc/callback":       true,
 	}
 	params := regexp.MustCompile(`:(\w+)`)
 	fill := strings.NewReplacer(":agent_id", "a1", ":client_id", "c1", ":instance_id", "i-1", ":replica_id", "none",

@@ -147,7 +147,7 @@ func TestANoticeWithoutAnHeirLetsAnotherFollow(t *testing.T) {
 	}
 }
 
-// TestWhatIsOnItsWayGoesFirst: while something may bring an heir, an outside
+// TestWhatIsOnItsWayGoesFirst: while something may bring a successor, an outside
 // instance stays outside, whichever way it reports.
 func TestWhatIsOnItsWayGoesFirst(t *testing.T) {
 	t.Parallel()

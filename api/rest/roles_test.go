@@ -28,7 +28,7 @@ var leastRoles = map[operators.Role][]string{
 		"abortRollout", "rollbackRollout", "decodePayloads",
 	},
 	operators.Admin: {
-		"createClient", "changeClientAccount", "setLimits", "endOperatorSession", "deleteClient", "removeClient",
+		"createClient", "changeClientAccount", "setLimits", "setJoinRules", "endOperatorSession", "deleteClient", "removeClient",
 		"regenerateToken", "showToken", "setMovingLimit", "uploadEngine", "uploadModels", "createCredential",
 		"revokeCredential", "setLegacyToken", "deleteAgent",
 	},

@@ -72,6 +72,7 @@ type Deps struct {
 	Console        *pages.Console
 	Adoptions      *control.Adoptions
 	ClientAccounts *control.ClientAccounts
+	JoinRules      *control.JoinRules
 	Logins         *control.OperatorSessions
 	Payloads       *control.Payloads
 
@@ -181,6 +182,7 @@ func (d Deps) Routes() []web.Route {
 		d.Limits.Routes(),
 		d.Adoptions.Routes(),
 		d.ClientAccounts.Routes(),
+		d.JoinRules.Routes(),
 		d.Logins.Routes(),
 		d.Payloads.Routes(),
 		d.Switches.Routes(),

@@ -19,6 +19,7 @@ import (
 	"spotkeeper/api/control"
 	"spotkeeper/api/pages"
 	"spotkeeper/api/rest"
+	"spotkeeper/api/web"
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/operators"
@@ -51,6 +52,7 @@ type stack struct {
 	aftercare aftercare
 	cloud     playedCloud
 	deps      rest.Deps
+	joiner    *agents.Joiner
 	from      string // address that asks; empty: httptest's
 	acme      string // token of client c1, which owns a1 (ours launches) and a2 (the agent launches)
 	beta      string // token of client c2, which owns b1
@@ -104,7 +106,13 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	views, log := &views.Views{DB: db}, slog.New(slog.DiscardHandler)
 	s.feed = pages.NewFeed(&postgres.Changes{DB: db}, log)
 	s.feed.Interval = 10 * time.Millisecond
-	registered := &agents.Agents{Store: &postgres.Agents{DB: db}, Credentials: tokens, Workflows: s.wf}
+	s.joiner = &agents.Joiner{Store: &postgres.Joins{DB: db}, Gate: web.NewThrottle(time.Now), Now: time.Now}
+	registered := &agents.Agents{
+		Store:       &postgres.Agents{DB: db},
+		Credentials: tokens,
+		Workflows:   s.wf,
+		Joiner:      s.joiner,
+	}
 	d := rest.Deps{
 		Log: log, Tokens: tokens, Quick: time.Minute, // what is slow here is the machine
 		Operators: map[string]operators.Account{
@@ -153,6 +161,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
 		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
 		Credentials:   &control.Credentials{Store: tokens},
+		JoinRules:     &control.JoinRules{Store: &postgres.Joins{DB: db}},
 		Limits:        &control.Limits{Store: &postgres.Quotas{DB: db}},
 		Quotas:        &postgres.Quotas{DB: db},
 		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},

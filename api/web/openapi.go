@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -90,15 +91,9 @@ func Document(routes []Route) ([]byte, error) {
 
 var parameter = regexp.MustCompile(`[:*](\w+)`)
 
-// DocumentPath is a route's path as the document writes it. An operation's id
-// takes the rest of the path in the router, because it contains slashes; in the
-// document it is one escaped segment.
+// DocumentPath is a route's path as the document writes it.
 func DocumentPath(r Route) string {
-	path := parameter.ReplaceAllString(r.Path, "{$1}")
-	if r.ID == "cancelOperation" {
-		path += "/cancel"
-	}
-	return path
+	return parameter.ReplaceAllString(cmp.Or(r.DocPath, r.Path), "{$1}")
 }
 
 // security lists who may call the route.
@@ -189,9 +184,9 @@ func (s *schemas) answer(r Route) object {
 		return object{"text/csv": object{"schema": object{"type": "string"}}}
 	case out == nil || out == reflect.TypeFor[None]():
 		return object{"text/plain": object{"schema": object{"type": "string"}}}
-	case r.ID == "streamEvents" || r.ID == "streamAllEvents":
+	case r.MediaType == EventStream:
 		s.of(out, true)
-		return object{"text/event-stream": object{"schema": object{
+		return object{EventStream: object{"schema": object{
 			"type":        "string",
 			"description": "Server-sent events; the data of each is an eventAnswer.",
 		}}}

@@ -12,17 +12,24 @@ import (
 	"spotkeeper/internal/domain/operators"
 )
 
+// EventStream is the media type of server-sent events.
+const EventStream = "text/event-stream"
+
 // Route is one row of the API. The router, the OpenAPI document and the test of
 // who may call what are all made from these rows.
 type Route struct {
 	Method, Path string // Path as gin writes it: /api/agents/:agent_id/config
-	ID, Summary  string // operationId and summary of the OpenAPI operation
-	Auth         Auth
-	Status       int // of success, when the answer does not choose its own
-	Endpoint     Endpoint
-	Timeout      time.Duration // 0: quick
-	MaxBody      int64         // bytes; 0: 1 MiB
-	Quiet        bool          // success is logged at debug level: called all day long
+	// DocPath is the path in the document where it differs: an operation's id takes the rest
+	// of the path in the router, because it contains slashes, and is one escaped segment there.
+	DocPath     string
+	ID, Summary string // operationId and summary of the OpenAPI operation
+	Auth        Auth
+	Status      int // of success, when the answer does not choose its own
+	Endpoint    Endpoint
+	Timeout     time.Duration // 0: quick
+	MaxBody     int64         // bytes; 0: 1 MiB
+	MediaType   string        // of the answer where its type does not say it: EventStream
+	Quiet       bool          // success is logged at debug level: called all day long
 	// Scope is what a tenant's credential needs; empty: read for a GET, else operate.
 	Scope credentials.Scope
 	// Role is the least role of an operator who may call it; empty: see LeastRole.

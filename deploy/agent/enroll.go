@@ -19,6 +19,8 @@ import (
 type enrollCommand struct {
 	API       string `required:"" help:"Address of the control plane."`
 	AgentID   string `required:"" help:"Name of this workload, or tag:KEY for the value of an instance tag."`
+	Join      string `help:"How to join: aws-iam (the instance's role), aws-iid (its identity document), or token." enum:"aws-iam,aws-iid,token" default:"token"`
+	ClientID  string `help:"Client to join, where several share the AWS account."`
 	TokenFile string `help:"File with the token; - reads it from the standard input." default:"-"`
 	Ready     string `help:"Address that answers 200 when the workload is ready."`
 	CAFile    string `help:"Certificates that the control plane's is checked with."`
@@ -36,7 +38,8 @@ type enrolled struct {
 
 type enrolledJoin struct {
 	Method    settings.Method `yaml:"method"`
-	TokenFile string          `yaml:"token_file"`
+	TokenFile string          `yaml:"token_file,omitempty"`
+	ClientID  string          `yaml:"client_id,omitempty"`
 }
 
 type enrolledReady struct {
@@ -46,34 +49,38 @@ type enrolledReady struct {
 // Run implements the command. The token never appears on the command line, where other
 // users could read it.
 func (c enrollCommand) Run(p *program) error {
-	token, err := c.readToken()
-	if err != nil {
-		return err
-	}
 	s := settings.Default()
 	s.API, s.AgentID, s.CAFile, s.Ready.HTTP = c.API, c.AgentID, c.CAFile, c.Ready
-	s.Join.Token = settings.Secret(token)
-	s.Join.TokenFile = filepath.Join(filepath.Dir(p.config), "token")
+	s.Join = settings.Join{Method: settings.Method(c.Join), ClientID: c.ClientID}
+	if c.Join == "token" {
+		token, err := c.readToken()
+		if err != nil {
+			return err
+		}
+		s.Join.Method, s.Join.Token = settings.MethodOf(token), settings.Secret(token)
+		s.Join.TokenFile = filepath.Join(filepath.Dir(p.config), "token")
+	}
 	if err := s.Validate(); err != nil {
 		return err
-	}
-	if strings.HasPrefix(token, "spk-enrol-") {
-		s.Join.Method = settings.OneTime
 	}
 	found, err := ask(p.ctx, s)
 	if err != nil && !c.Force {
 		return fmt.Errorf("nothing is written (--force writes all the same): %w", err)
 	}
-	content, err := yaml.Marshal(enrolled{s.API, s.AgentID, s.CAFile, enrolledJoin{s.Join.Method, s.Join.TokenFile},
-		enrolledReady{c.Ready}})
+	content, err := yaml.Marshal(enrolled{s.API, s.AgentID, s.CAFile,
+		enrolledJoin{s.Join.Method, s.Join.TokenFile, s.Join.ClientID}, enrolledReady{c.Ready}})
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(p.config), 0o750); err != nil {
 		return err
 	}
-	if err := errors.Join(spool.Replace(s.Join.TokenFile, []byte(token+"\n")),
-		spool.Replace(p.config, content)); err != nil {
+	if s.Join.TokenFile != "" {
+		if err := spool.Replace(s.Join.TokenFile, []byte(s.Join.Token.Reveal()+"\n")); err != nil {
+			return err
+		}
+	}
+	if err := spool.Replace(p.config, content); err != nil {
 		return err
 	}
 	fmt.Printf("%s is written; %s.\nNext: systemctl enable --now spotkeeper-agent && spotkeeper-agent doctor\n",
@@ -85,12 +92,17 @@ func (c enrollCommand) Run(p *program) error {
 // first start, not here.
 func ask(ctx context.Context, s settings.Settings) (found string, err error) {
 	plane, err := controlplane.New(controlplane.Options{Base: s.API, CAFile: s.CAFile, Version: version,
-		Credential: func(string) (string, error) { return s.Credential() }})
+		Credential: func(string) (string, error) {
+			if s.Join.Method.NeedsToken() {
+				return s.Credential()
+			}
+			return "", nil
+		}})
 	if err != nil {
 		return "", err
 	}
 	defer plane.Close()
-	if s.Join.Method == settings.OneTime {
+	if s.Join.Method.GivesToken() {
 		return "the control plane answers", plane.Health(ctx)
 	}
 	owner, err := plane.Validate(ctx)

@@ -48,7 +48,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 			return err
 		}
 	}
-	a.sayWhatCannotWork(ctx)
+	a.sayWhatCannotWork(ctx, false)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.refuseHopeless(ctx) })
 	g.Go(func() error {
@@ -92,7 +92,16 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	modelStore := &models.Models{DB: a.DB}
 	preferences := &postgres.Preferences{DB: a.DB}
 	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
-	registered := &agents.Agents{Store: &postgres.Agents{DB: a.DB}, Credentials: tokens, Workflows: a.Workflows}
+	joiner, err := a.joiner()
+	if err != nil {
+		return nil, nil, err
+	}
+	registered := &agents.Agents{
+		Store:       &postgres.Agents{DB: a.DB},
+		Credentials: tokens,
+		Workflows:   a.Workflows,
+		Joiner:      joiner,
+	}
 	pauses := &control.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
 	operations := &control.Operations{
 		Views:     reader,
@@ -167,6 +176,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
 		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
 		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: a.DB}},
+		JoinRules:      &control.JoinRules{Store: &postgres.Joins{DB: a.DB}},
 
 		ClientPages:   &pages.ClientPages{Views: reader, Now: time.Now},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
@@ -214,7 +224,6 @@ func (a *App) readyProbes() []rest.Probe {
 		{Name: "installation", Check: a.checkTie},
 		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
 		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
-		{Name: "sandbox", Check: a.checkPython, Degrades: true},
 	}
 }
 

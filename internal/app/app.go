@@ -20,6 +20,7 @@ import (
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/serving"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/tracing"
 	"spotkeeper/workflows"
@@ -51,8 +52,10 @@ type Options struct {
 	Log      *slog.Logger
 	Temporal temporalx.Options // zero: the TEMPORAL_* settings
 	Tuning   workflows.Tuning  // zero: the product's; tests and benchmarks change it
-	Process  string            // api or worker, for traces
+	Process  string            // api or worker; an api runs no uploaded code
 }
+
+const processAPI = "api"
 
 // Open makes the connections, lazily: that Postgres or Temporal is away shows at the
 // first call, and again at each further one, so a process starts before its
@@ -128,12 +131,6 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		Help: "Messages to workflows that were answered by trying again.",
 	})
 	a.Metrics.MustRegister(retries)
-	if a.engines, err = a.openEngines(ctx, c); err != nil {
-		a.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
-		return nil, err
-	}
-	_, unsafe := c.Engine.RunsPython()
-	a.Metrics.MustRegister(newEngineGauges(a.engines.serving, unsafe))
 	a.Workflows = &workflows.Client{
 		Temporal:  a.Temporal,
 		Namespace: a.Namespace,
@@ -143,6 +140,18 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		OnRetry:   func(error) { retries.Inc() },
 		NameOf:    names.find,
 	}
+	_, unsafe := c.Engine.RunsPython()
+	if o.Process == processAPI {
+		a.engines, err = a.openEngines(ctx, c, &serving.Remote{Workers: a.Workflows})
+		unsafe = false
+	} else {
+		a.engines, err = a.openEngines(ctx, c, nil)
+	}
+	if err != nil {
+		a.Close() //nolint:contextcheck // the last spans are sent after ctx has ended
+		return nil, err
+	}
+	a.Metrics.MustRegister(newEngineGauges(a.engines.serving, unsafe))
 	return a, nil
 }
 

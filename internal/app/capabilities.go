@@ -17,9 +17,11 @@ import (
 // sayWhatCannotWork logs what is configured and cannot work in this process, a sentence
 // each, at its start: later it would show as a model that does not load, or as a webhook
 // that is not delivered.
-func (a *App) sayWhatCannotWork(ctx context.Context) {
-	for _, sentence := range cannotWork(a.Config, exec.LookPath) {
-		a.Log.WarnContext(ctx, sentence) //nolint:sloglint // each is a constant with the setting's value
+func (a *App) sayWhatCannotWork(ctx context.Context, runsUploads bool) {
+	if runsUploads {
+		for _, sentence := range cannotWork(a.Config, exec.LookPath) {
+			a.Log.WarnContext(ctx, sentence) //nolint:sloglint // each is a constant with the setting's value
+		}
 	}
 	sinks, err := a.sinks()
 	if err != nil {
@@ -38,7 +40,8 @@ func (a *App) sayWhatCannotWork(ctx context.Context) {
 }
 
 // unsafePython is said where operators look: at the start, in /ready and by a gauge.
-const unsafePython = "ENGINE_PYTHON is unsafe: where this machine gives no sandbox, uploaded Python runs with our files and network in its reach"
+const unsafePython = "ENGINE_PYTHON is unsafe: where this machine gives no sandbox, uploaded engines and models run with our files " +
+	"and network in their reach"
 
 // checkPython fails while uploaded code may run without a sandbox.
 func (a *App) checkPython(context.Context) error {

@@ -237,12 +237,12 @@ func (f ec2Fleet) Missing(
 	return missing, nil
 }
 
-// tellRoleWithin bounds the note about a role: the call that found it out waits for it.
-const tellRoleWithin = 2 * time.Second
+// recordRoleTimeout bounds the note about a role: the call that found it out waits for it.
+const recordRoleTimeout = 2 * time.Second
 
 // watchRole tells a client that STS refuses its role, and that it is assumed again.
 func (a *App) watchRole(ctx context.Context, of fleet.Account, refusal error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellRoleWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordRoleTimeout)
 	defer cancel()
 	store := &postgres.RoleHealth{DB: a.DB}
 	var err error

@@ -28,7 +28,7 @@ func newEngineGauges(s *serving.Serving, unsafe bool) *engineGauges {
 		serving: s,
 		runs:    runs,
 		unsafe: prometheus.NewDesc("spotkeeper_engine_unsafe",
-			"1 when uploaded Python runs where there is no sandbox too (ENGINE_PYTHON=unsafe), or 0.", nil, nil),
+			"1 when uploads run where there is no sandbox too (ENGINE_PYTHON=unsafe), or 0.", nil, nil),
 		info: prometheus.NewDesc("spotkeeper_engine_info", "The engine this process decides with; always 1.",
 			[]string{"engine", "version", "session"}, nil),
 		serves: prometheus.NewDesc("spotkeeper_engine_serves_what_it_should",

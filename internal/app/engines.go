@@ -20,10 +20,12 @@ type engines struct {
 	files   artifacts.Store
 	loader  *serving.Loader
 	serving *serving.Serving
-	trial   *serving.Trial
+	trial   *serving.Trial // of a worker
 }
 
-func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error) {
+// openEngines makes the engines of a process: of its own, or asked of others, which is
+// how a process has them that runs no uploaded code.
+func (a *App) openEngines(ctx context.Context, c config.Config, others *serving.Remote) (*engines, error) {
 	o := artifacts.Options{URL: c.Artifacts.URL, Region: c.AWS.Region, Endpoint: c.Artifacts.Endpoint}
 	if c.AWS.Simulated {
 		o.Credentials = fleet.StaticCredentials("simulated", "simulated")
@@ -40,6 +42,11 @@ func (a *App) openEngines(ctx context.Context, c config.Config) (*engines, error
 		Unsafe:      unsafe,
 		PythonPath:  c.Engine.PythonPath,
 		Log:         a.Log,
+	}
+	if others != nil {
+		loader.Elsewhere = true
+		return &engines{files: files, loader: loader,
+			serving: &serving.Serving{Source: &models.Models{DB: a.DB}, Load: others.Load, Log: a.Log}}, nil
 	}
 	return &engines{
 		files: files, loader: loader,

@@ -79,10 +79,10 @@ func TestPreflightFindsInCalm(t *testing.T) {
 	require.Contains(t, failed["launch of spot/m5.large.us-east-1b"], "ec2:RunInstances")
 	require.NotContains(t, f.log.String(), "Encoded")
 	run()
-	told := f.list(`SELECT message FROM notifications WHERE dedup_key LIKE 'preflight:%'`)
-	require.Len(t, told, 1, "once")
-	require.Contains(t, told[0], "web")
-	require.Contains(t, told[0], "create it again")
+	notified := f.list(`SELECT message FROM notifications WHERE dedup_key LIKE 'preflight:%'`)
+	require.Len(t, notified, 1, "once")
+	require.Contains(t, notified[0], "web")
+	require.Contains(t, notified[0], "create it again")
 
 	require.NoError(t, f.sim.ClearFaults(t.Context()))
 	_, err = f.ec2.CreateKeyPair(t.Context(), &ec2.CreateKeyPairInput{KeyName: aws.String("ops")})
@@ -157,7 +157,7 @@ func TestHiddenUserDataStopsAVoluntaryMove(t *testing.T) {
 	f.fault(simclient.Fault{Action: "DescribeInstanceAttribute", Code: "UnauthorizedOperation"})
 	m := f.join("web", f.machine())
 	require.Len(t, f.list(`SELECT message FROM notifications WHERE message LIKE '%the user data%'`), 1,
-		"told at adoption")
+		"notified at adoption")
 	var answer struct{ Error string }
 	require.Equal(t, http.StatusBadRequest, f.ask("POST", "/api/client/instances/"+m.at+"/force-switch",
 		map[string]any{"target": "pool", "pool_id": "m5.large.us-east-1b"}, &answer), f.log.String())
@@ -205,7 +205,7 @@ func TestChoiceAmongTypes(t *testing.T) {
 	require.Equal(t, []string{"m5.large", "m5a.large"}, fit)
 	require.Equal(t, http.StatusBadRequest, f.ask("PUT", path, map[string]any{"min_vcpus": 8, "max_vcpus": 2}, nil))
 
-	var told struct {
+	var notified struct {
 		Sentences []string
 		Types     struct {
 			Considered []string
@@ -215,10 +215,10 @@ func TestChoiceAmongTypes(t *testing.T) {
 			}
 		}
 	}
-	f.call("GET", "/api/client/agents/"+m.id+"/explain", nil, &told)
-	require.Equal(t, []string{"m5.large", "m5a.large"}, told.Types.Considered)
-	require.Contains(t, strings.Join(told.Sentences, " "), "A replacement may be of m5.large, m5a.large;")
-	for _, o := range told.Types.Others {
+	f.call("GET", "/api/client/agents/"+m.id+"/explain", nil, &notified)
+	require.Equal(t, []string{"m5.large", "m5a.large"}, notified.Types.Considered)
+	require.Contains(t, strings.Join(notified.Sentences, " "), "A replacement may be of m5.large, m5a.large;")
+	for _, o := range notified.Types.Others {
 		require.NotEmpty(t, o.Why, o.InstanceType)
 	}
 
@@ -234,7 +234,7 @@ func TestChoiceAmongTypes(t *testing.T) {
 	f.call("PUT", path, map[string]any{"min_vcpus": 8}, &answer)
 	f.fault(simclient.Fault{Action: "RunInstances", Pool: "m5.large.*", Code: "InsufficientInstanceCapacity"})
 	out := m.lose()
-	require.Contains(t, out.HeirPool, ".2xlarge.", "at least eight vCPUs, after %v", out.Launches)
+	require.Contains(t, out.SuccessorPool, ".2xlarge.", "at least eight vCPUs, after %v", out.Launches)
 	require.NoError(t, f.sim.ClearFaults(t.Context()))
 }
 
@@ -251,10 +251,10 @@ func TestChoiceStaysInItsRequirements(t *testing.T) {
 	}, nil)
 	f.fault(simclient.Fault{Action: "RunInstances", Pool: "m5.*", Code: "InsufficientInstanceCapacity"})
 	out := m.lose()
-	require.True(t, strings.HasPrefix(out.HeirPool, "m5a.large."), "%s after %v", out.HeirPool, out.Launches)
+	require.True(t, strings.HasPrefix(out.SuccessorPool, "m5a.large."), "%s after %v", out.SuccessorPool, out.Launches)
 }
 
-// TestQuotasAreHeldAgainstTheLossOfAZone: told once, and when they suffice again.
+// TestQuotasAreHeldAgainstTheLossOfAZone: notified once, and when they suffice again.
 func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
 	t.Parallel()
 
@@ -289,20 +289,20 @@ func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
 	require.Equal(t, preflight.OK, got.Result, f.log.String())
 	limit(11, 6)
 	require.Equal(t, preflight.Warning, got.Result, f.log.String())
-	told := func() []string {
+	notified := func() []string {
 		return f.list(`SELECT severity FROM notifications WHERE dedup_key LIKE 'quotas:%' ORDER BY created_at`)
 	}
-	require.Empty(t, told())
+	require.Empty(t, notified())
 	for range 3 {
 		limit(11, 5)
 	}
 	require.Equal(t, preflight.Failed, got.Result)
 	require.Contains(t, got.Regions[0].Checks[0].Repair, "at least 12 in Service Quotas")
-	require.Equal(t, []string{"error"}, told(), "once")
+	require.Equal(t, []string{"error"}, notified(), "once")
 	limit(200, 200)
-	require.Equal(t, []string{"error", "info"}, told())
+	require.Equal(t, []string{"error", "info"}, notified())
 	limit(11, 5)
-	require.Equal(t, []string{"info", "error"}, told(), "again")
+	require.Equal(t, []string{"info", "error"}, notified(), "again")
 
 	f.fault(simclient.Fault{Action: "ListServiceQuotas", Code: "AccessDeniedException"})
 	f.call("GET", path+"?run=true", nil, &got)

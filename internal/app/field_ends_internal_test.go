@@ -84,7 +84,7 @@ func TestEndsThatAreNotTerminated(t *testing.T) {
 			require.NoError(t, c.end(f, m.at))
 			require.Equal(t, c.lost, m.watchSilent())
 			if c.lost > 0 {
-				require.NotEmpty(t, m.lose().Heir)
+				require.NotEmpty(t, m.lose().Successor)
 			}
 		})
 	}
@@ -111,18 +111,18 @@ func TestARefusedRoleIsToldOnceAnHour(t *testing.T) {
 		_, err := restarted().Zones(t.Context(), fleet.Account(f.account()), "us-east-1")
 		require.Error(t, err)
 	}
-	told := func() []string {
+	notified := func() []string {
 		return f.list(`SELECT message FROM notifications WHERE dedup_key LIKE '%role-refused:%' ORDER BY created_at`)
 	}
-	require.Len(t, told(), 1)
-	require.Contains(t, told()[0], "external id")
-	require.NotContains(t, told()[0], "sts:AssumeRole")
+	require.Len(t, notified(), 1)
+	require.Contains(t, notified()[0], "external id")
+	require.NotContains(t, notified()[0], "sts:AssumeRole")
 
 	require.NoError(t, f.sim.AddRole(t.Context(), role))
 	for range 2 {
 		_, err := restarted().Zones(t.Context(), fleet.Account(f.account()), "us-east-1")
 		require.NoError(t, err)
 	}
-	require.Len(t, told(), 2)
-	require.Contains(t, told()[1], "again")
+	require.Len(t, notified(), 2)
+	require.Contains(t, notified()[1], "again")
 }

@@ -19,14 +19,14 @@ import (
 
 // failover is what came of the notice for an agent's primary.
 type failover struct {
-	Took      time.Duration // from the notice to the change of primary
-	Heir      string        // empty: none
-	HeirPool  string
-	Replicas  int      // opened
-	Launches  []string // pools asked for, as EC2 heard of them
-	Steps     string   // of all replicas
-	Notified  []string
-	LastError string
+	Took          time.Duration // from the notice to the change of primary
+	Successor     string        // empty: none
+	SuccessorPool string
+	Replicas      int      // opened
+	Launches      []string // pools asked for, as EC2 heard of them
+	Steps         string   // of all replicas
+	Notified      []string
+	LastError     string
 }
 
 // lose gives the primary its notice and plays the Guardian for two minutes: a replica
@@ -45,7 +45,7 @@ func (m *member) lose() failover {
 	require.NoError(m.t, err)
 	require.True(m.t, taken.Known)
 	var out failover
-	for out.Took < 2*time.Minute && out.Heir == "" {
+	for out.Took < 2*time.Minute && out.Successor == "" {
 		set, err := store.Roles(ctx, m.id)
 		require.NoError(m.t, err)
 		out.Took += set.BackOff(replica.Termination)
@@ -61,7 +61,7 @@ func (m *member) lose() failover {
 		out.Replicas++
 		m.runReplica(opened.Replica.ID, &out)
 	}
-	m.tell(&out)
+	m.reportNotice(&out)
 	return out
 }
 
@@ -84,12 +84,12 @@ func (m *member) runReplica(id string, out *failover) {
 		require.NoError(m.t, err)
 		r, open := set.Replica(id)
 		late := out.Took+env.Now().Sub(began) > 2*time.Minute-interruption.FailoverMargin
-		if out.Heir != "" || !open || r.State != replica.Ready && (!late || r.State != replica.Running) {
+		if out.Successor != "" || !open || r.State != replica.Ready && (!late || r.State != replica.Running) {
 			return
 		}
 		_, err = store.ChangeRoles(context.WithoutCancel(m.t.Context()), set.FailOver(r))
 		require.NoError(m.t, err)
-		out.Heir, out.HeirPool, took = r.InstanceID, r.PoolID, env.Now().Sub(began)
+		out.Successor, out.SuccessorPool, took = r.InstanceID, r.PoolID, env.Now().Sub(began)
 		env.SignalWorkflow(workflows.SignalNews, nil)
 	}
 	env.SetOnLocalActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) { promote() })

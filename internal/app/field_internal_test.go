@@ -272,7 +272,7 @@ func (m *member) reportPrices(zones ...string) {
 }
 
 // tell reads what pages and the customer see of the failover.
-func (m *member) tell(out *failover) {
+func (m *member) reportNotice(out *failover) {
 	m.t.Helper()
 	out.Launches = m.list(`SELECT mode || '/' || pool_id FROM launches WHERE agent_id = $1 ORDER BY created_at`, m.id)
 	out.Notified = m.list(

@@ -17,14 +17,14 @@ import (
 const encoded = "You are not authorized to perform this operation. Encoded authorization failure message: 4GRoYVDUnVSyIVcDnhOr7bQzQ-uFnJqzXN"
 
 // TestARefusalAboutOneCandidateEndsThatCandidate (K3, K2, K1): the first zone, or the
-// spot market as a whole, refuses in some way; the agent has an heir from the same
+// spot market as a whole, refuses in some way; the agent has a successor from the same
 // replica all the same, long before its instance goes.
 func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
 		faults []client.Fault
-		mode   string // of the heir, when it has to be another one
+		mode   string // of the successor, when it has to be another one
 	}{
 		"a policy forbids the zone's spot": {faults: []client.Fault{{
 			Action:  "RunInstances",
@@ -112,15 +112,15 @@ func TestARefusalAboutOneCandidateEndsThatCandidate(t *testing.T) {
 				f.fault(fault)
 			}
 			out := m.lose()
-			t.Logf("%s: an heir in %s after %s, asked for %v", name, out.HeirPool, out.Took.Round(time.Second),
+			t.Logf("%s: a successor in %s after %s, asked for %v", name, out.SuccessorPool, out.Took.Round(time.Second),
 				out.Launches)
-			require.NotEmpty(t, out.Heir, "%s", out.Steps)
+			require.NotEmpty(t, out.Successor, "%s", out.Steps)
 			require.Equal(t, 1, out.Replicas)
 			require.Less(t, out.Took, 115*time.Second)
 			if c.mode != "" {
-				require.Equal(t, c.mode+"/"+out.HeirPool, out.Launches[len(out.Launches)-1])
+				require.Equal(t, c.mode+"/"+out.SuccessorPool, out.Launches[len(out.Launches)-1])
 			}
-			require.Equal(t, fieldType, out.HeirPool[:len(fieldType)], "the wanted type, before larger ones")
+			require.Equal(t, fieldType, out.SuccessorPool[:len(fieldType)], "the wanted type, before larger ones")
 			for _, text := range append(out.Notified, out.Steps) {
 				require.NotContains(t, text, "Encoded authorization")
 				require.NotContains(t, text, "activity error")
@@ -156,7 +156,7 @@ func TestWhatEveryPoolRefusesIsToldOnce(t *testing.T) {
 			f.fault(c.fault)
 			out := m.lose()
 			t.Logf("%s: %d replicas, notified %q", name, out.Replicas, out.Notified)
-			require.Empty(t, out.Heir)
+			require.Empty(t, out.Successor)
 			require.Len(t, out.Notified, 1)
 			require.LessOrEqual(t, out.Replicas, 4, "slowed down")
 			for _, w := range c.words {
@@ -177,7 +177,7 @@ func TestADeletedKeyPair(t *testing.T) {
 	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.KeyName = aws.String("ops") }))
 	f.fault(client.Fault{Action: "RunInstances", Code: "InvalidKeyPair.NotFound", Times: 1})
 	out := m.lose()
-	require.Equal(t, "m5.large.us-east-1b", out.HeirPool)
+	require.Equal(t, "m5.large.us-east-1b", out.SuccessorPool)
 	require.Equal(t, []string{"spot/m5.large.us-east-1b", "spot/m5.large.us-east-1b"}, out.Launches)
 	require.Contains(t, out.Steps, "launched without the key pair ops, which does not exist any more")
 }
@@ -193,7 +193,7 @@ func TestAFailedStepSaysItsReasonOnce(t *testing.T) {
 	m := f.join("web", f.machine())
 	f.fault(client.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound", Message: raw})
 	m.lose()
-	told := f.list(`
+	notified := f.list(`
 		SELECT s.detail
 		FROM operation_steps s
 		JOIN operations o ON o.id = s.operation_id
@@ -206,8 +206,8 @@ func TestAFailedStepSaysItsReasonOnce(t *testing.T) {
 		SELECT message
 		FROM notifications
 		WHERE severity <> 'info'`, m.id)
-	require.GreaterOrEqual(t, len(told), 3, "%q", told)
-	for _, text := range told {
+	require.GreaterOrEqual(t, len(notified), 3, "%q", notified)
+	for _, text := range notified {
 		t.Log(text)
 		require.Equal(t, 1, strings.Count(text, sentence), text)
 		require.Less(t, len(text), 400, text)

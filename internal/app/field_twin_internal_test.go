@@ -61,25 +61,25 @@ func TestAReplacementIsATwin(t *testing.T) {
 		"user data is sealed")
 
 	out := m.lose()
-	require.NotEmpty(t, out.Heir, out.Steps)
+	require.NotEmpty(t, out.Successor, out.Steps)
 	require.Empty(t, f.list(`SELECT client_token FROM launches WHERE request::text LIKE '%I2Nsb3VkLWNvbmZpZw%'`),
 		"user data is sealed")
-	heir := f.describe(out.Heir)
-	require.Equal(t, types.MonitoringStateEnabled, heir.Monitoring.State)
-	require.Equal(t, types.HttpTokensStateRequired, heir.MetadataOptions.HttpTokens)
-	require.Equal(t, int32(3), *heir.MetadataOptions.HttpPutResponseHopLimit)
-	require.True(t, *heir.EbsOptimized)
-	require.False(t, *heir.SourceDestCheck)
-	was, is := f.volumes(*old.InstanceId), f.volumes(out.Heir)
+	successor := f.describe(out.Successor)
+	require.Equal(t, types.MonitoringStateEnabled, successor.Monitoring.State)
+	require.Equal(t, types.HttpTokensStateRequired, successor.MetadataOptions.HttpTokens)
+	require.Equal(t, int32(3), *successor.MetadataOptions.HttpPutResponseHopLimit)
+	require.True(t, *successor.EbsOptimized)
+	require.False(t, *successor.SourceDestCheck)
+	was, is := f.volumes(*old.InstanceId), f.volumes(out.Successor)
 	for device := range was {
 		require.Equal(t, was[device].like, is[device].like, device)
 	}
 	credits, err := f.ec2.DescribeInstanceCreditSpecifications(t.Context(),
-		&ec2.DescribeInstanceCreditSpecificationsInput{InstanceIds: []string{out.Heir}})
+		&ec2.DescribeInstanceCreditSpecificationsInput{InstanceIds: []string{out.Successor}})
 	require.NoError(t, err)
 	require.Equal(t, "standard", *credits.InstanceCreditSpecifications[0].CpuCredits)
 	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{
-		InstanceId: &out.Heir,
+		InstanceId: &out.Successor,
 		Attribute:  types.InstanceAttributeNameUserData,
 	})
 	require.NoError(t, err)
@@ -113,7 +113,7 @@ func (f *field) describe(id string) types.Instance {
 	return found.Reservations[0].Instances[0]
 }
 
-// TestADisabledKey (K2): the heir of an encrypted volume is born dead everywhere; the client
+// TestADisabledKey (K2): the successor of an encrypted volume is born dead everywhere; the client
 // reads of the key.
 func TestADisabledKey(t *testing.T) {
 	t.Parallel()
@@ -122,7 +122,7 @@ func TestADisabledKey(t *testing.T) {
 	m := f.join("web", f.machine(elaborate))
 	require.NoError(t, f.sim.ChangeKey(t.Context(), simclient.KeyChange{KeyID: "key-1", State: "Disabled"}))
 	out := m.lose()
-	require.Empty(t, out.Heir)
+	require.Empty(t, out.Successor)
 	require.LessOrEqual(t, out.Replicas, 3)
 	require.Contains(t, out.Notified[len(out.Notified)-1], "KMS key")
 }
@@ -151,7 +151,7 @@ func TestAFullSubnet(t *testing.T) {
 				}
 			}
 			out := m.lose()
-			require.Equal(t, "m5.large.us-east-1b", out.HeirPool, out.Steps)
+			require.Equal(t, "m5.large.us-east-1b", out.SuccessorPool, out.Steps)
 			require.Len(t, out.Launches, 2)
 		})
 	}
@@ -177,6 +177,50 @@ func TestAPersistentRequestEndsWithItsInstance(t *testing.T) {
 	require.Len(t, found.Reservations, 1, "nothing was launched again")
 }
 
+// TestAnOpenRequestIsCancelled (K6): the instance of a persistent request has ended while its
+// pool is empty, so that the request names no instance and would launch some day.
+func TestAnOpenRequestIsCancelled(t *testing.T) {
+	t.Parallel()
+
+	for name, end := range map[string]func(f *field, id string) error{
+		"when its end is seen": func(f *field, id string) error {
+			return f.ec2Fleet().CancelRequest(f.t.Context(), f.account(), "us-east-1", id)
+		},
+		"when we end it": func(f *field, id string) error {
+			return f.ec2Fleet().Terminate(f.t.Context(), f.account(), "us-east-1", id, time.Time{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{})
+			m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
+				in.InstanceMarketOptions.SpotOptions = &types.SpotMarketOptions{
+					SpotInstanceType:             types.SpotInstanceTypePersistent,
+					InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorStop,
+				}
+			}))
+			pool := simclient.Capacity{Pool: "m5.large.us-east-1a", Limit: 0}
+			_, err := f.sim.SetCapacity(t.Context(), pool)
+			require.NoError(t, err)
+			_, err = f.ec2.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{m.at}})
+			require.NoError(t, err)
+			_, err = f.sim.Advance(t.Context(), 10*time.Minute)
+			require.NoError(t, err)
+			require.NoError(t, end(f, m.at))
+			pool.Limit = -1
+			_, err = f.sim.SetCapacity(t.Context(), pool)
+			require.NoError(t, err)
+			_, err = f.sim.Advance(t.Context(), time.Hour)
+			require.NoError(t, err)
+			live, err := f.ec2.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{Filters: []types.Filter{
+				{Name: aws.String("instance-state-name"), Values: []string{"pending", "running"}}}})
+			require.NoError(t, err)
+			require.Empty(t, live.Reservations, "nothing was launched again")
+		})
+	}
+}
+
 // TestALaunchTemplateIsTheSource of what may not be read: user data that is hidden comes
 // from the launch template all the same.
 func TestALaunchTemplateIsTheSource(t *testing.T) {
@@ -196,10 +240,10 @@ func TestALaunchTemplateIsTheSource(t *testing.T) {
 		}
 	}))
 	out := m.lose()
-	require.NotEmpty(t, out.Heir, out.Steps)
+	require.NotEmpty(t, out.Successor, out.Steps)
 	require.NoError(t, f.sim.ClearFaults(t.Context()))
 	data, err := f.ec2.DescribeInstanceAttribute(t.Context(), &ec2.DescribeInstanceAttributeInput{
-		InstanceId: &out.Heir,
+		InstanceId: &out.Successor,
 		Attribute:  types.InstanceAttributeNameUserData,
 	})
 	require.NoError(t, err)

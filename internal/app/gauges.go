@@ -26,9 +26,9 @@ type gauges struct {
 // gaugeNames are in the order of gauges.values; runbooks name them.
 var gaugeNames = [][2]string{
 	{"spotkeeper_notices_undelivered", "Notices that no Guardian has taken yet."},
-	{"spotkeeper_notices_undecided", "Termination notices of a present primary that have no heir."},
+	{"spotkeeper_notices_undecided", "Termination notices of a present primary that have no successor."},
 	{"spotkeeper_notices_lost",
-		"Deadlines that passed without an heir, in the last hour or of an agent that still does not live."},
+		"Deadlines that passed without a successor, in the last hour or of an agent that still does not live."},
 	{"spotkeeper_agents_without_primary", "Enabled agents that have no primary, or one that is lost."},
 	{"spotkeeper_agents_online", "Agents that are online."},
 	{"spotkeeper_agents_offline", "Enabled agents that are silent."},

@@ -61,7 +61,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return err
 	}
 	a.fleetMetrics("worker")
-	a.sayWhatCannotWork(ctx)
+	a.sayWhatCannotWork(ctx, true)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
@@ -289,6 +289,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:       a.Log,
 			EngineFor: a.engines.serving.EngineFor,
 			ShadowFor: a.engines.serving.ShadowFor,
+			EngineOf:  a.engines.serving.EngineOf,
 		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},
@@ -309,7 +310,7 @@ func (a *App) keepSchedules(ctx context.Context) error {
 		}
 		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created,
 			"updated", done.Updated, "not_ours_any_more", done.Removed)
-		return (&postgres.Jobs{DB: a.DB}).TellRemoved(ctx, done.Removed)
+		return (&postgres.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
 	})
 }
 

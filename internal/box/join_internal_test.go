@@ -94,3 +94,87 @@ func TestJoin(t *testing.T) {
 	reports := b.plane.Arrivals("/termination-imminent")
 	require.Equal(t, "spk-agent-3", reports[len(reports)-1].Token)
 }
+
+// TestJoinByRole: a challenge for each attempt, a signature by the service's clock, and the
+// agent's own token afterwards.
+func TestJoinByRole(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.imds.SetClock(time.Hour) // the instance's clock is an hour slow
+	b.imds.Set("meta-data/iam/security-credentials/", "web-box")
+	b.imds.Set("meta-data/iam/security-credentials/web-box",
+		`{"Code":"Success","AccessKeyId":"ASIAEXAMPLEEXAMPLE01","SecretAccessKey":"s","Token":"t"}`)
+	var mu sync.Mutex
+	refusals := 1
+	b.plane.Answer(func(a boxtest.Arrival) (int, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case strings.HasSuffix(a.Path, "/join/challenge"):
+			return http.StatusCreated, `{"challenge":"c"}`
+		case strings.HasSuffix(a.Path, "/join/aws-iam") && refusals > 0:
+			refusals--
+			return http.StatusUnauthorized, `{"error":"no","code":"join.stale_challenge"}`
+		case strings.HasSuffix(a.Path, "/join/aws-iam"):
+			return http.StatusCreated, `{"agent_id":"agent-1","client_id":"client-1","token":"spk-agent-1","config":{}}`
+		case a.Token != "spk-agent-1":
+			return http.StatusUnauthorized, `{"error":"no","code":"auth.missing_token"}`
+		}
+		return 0, ""
+	})
+	b.s.Join = settings.Join{Method: settings.ByRole, ClientID: "client-1"}
+	b.run()
+	b.eventually(func() bool { return !b.status().LastBeat.IsZero() })
+	require.Len(t, b.plane.Arrivals("/join/challenge"), 2)
+	sent := b.plane.Arrivals("/join/aws-iam")
+	require.Len(t, sent, 2)
+	require.Empty(t, sent[1].Token)
+	require.Equal(t, "client-1", sent[1].Body["client_id"])
+	require.Equal(t, "i-1", sent[1].Body["instance_id"])
+	request := sent[1].Body["request"].(map[string]any)
+	require.Equal(t, "https://sts.us-east-1.amazonaws.com/", request["url"])
+	headers := request["headers"].(map[string]any)
+	require.Equal(t, "c", headers["X-Spotkeeper-Challenge"])
+	require.Contains(t, headers["Authorization"], ";x-spotkeeper-challenge,")
+	at, err := time.Parse("20060102T150405Z", headers["X-Amz-Date"].(string))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(time.Hour), at, 10*time.Minute)
+	require.NotContains(t, fmt.Sprint(sent[1].Body), "SecretAccessKey")
+}
+
+// TestJoinByDocument: after kill -9 between the control plane's answer and the disk the
+// agent repeats the attempt that has used the document.
+func TestJoinByDocument(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	b.imds.Set("dynamic/instance-identity/rsa2048", "signed")
+	var mu sync.Mutex
+	lost := true
+	b.plane.Answer(func(a boxtest.Arrival) (int, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case strings.HasSuffix(a.Path, "/join/aws-iid") && lost:
+			return http.StatusBadGateway, `{"error":"the answer is lost","code":"x"}`
+		case strings.HasSuffix(a.Path, "/join/aws-iid"):
+			return http.StatusCreated, `{"agent_id":"agent-1","client_id":"client-1","token":"spk-agent-1","config":{}}`
+		}
+		return 0, ""
+	})
+	b.s.Join = settings.Join{Method: settings.ByDocument}
+	first := b.start("")
+	b.eventually(func() bool { return len(b.plane.Arrivals("/join/aws-iid")) > 0 })
+	require.NoError(t, first.Process.Kill())
+	_ = first.Wait()
+	mu.Lock()
+	lost = false
+	mu.Unlock()
+	b.run()
+	b.eventually(func() bool { return !b.status().LastBeat.IsZero() })
+	attempts := map[any]bool{}
+	for _, a := range b.plane.Arrivals("/join/aws-iid") {
+		require.Equal(t, "signed", a.Body["signature"])
+		attempts[a.Body["attempt"]] = true
+	}
+	require.Len(t, attempts, 1)
+}

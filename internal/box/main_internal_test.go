@@ -81,7 +81,7 @@ func newBox(t *testing.T) *box {
 		trace: filepath.Join(dir, "trace"),
 	}
 	s := settings.Default()
-	s.API, s.AgentID, s.Join.Token = b.plane.URL, "web", "secret"
+	s.API, s.AgentID, s.Join.Method, s.Join.Token = b.plane.URL, "web", settings.ClientToken, "secret"
 	s.IMDS.Endpoint, s.IMDS.Poll = b.imds.URL, 10*time.Millisecond
 	s.StateDir, s.Socket, s.Hooks.Dir = filepath.Join(dir, "state"), filepath.Join(dir,
 		"agent.sock"), filepath.Join(dir, "hooks.d")

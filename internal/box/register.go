@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"spotkeeper/internal/box/controlplane"
-	"spotkeeper/internal/box/settings"
 )
 
 // keepRegistered registers once the workload is ready, and again when it is asked to:
@@ -76,24 +75,6 @@ func (a *Agent) registerNow(ctx context.Context) error {
 	a.log.InfoContext(ctx, "the agent is registered", "agent_id", got.AgentID, "logical_id", logical,
 		"instance_id", id.InstanceID)
 	return nil
-}
-
-// introduce registers, or joins where the agent has no token of its own yet.
-func (a *Agent) introduce(ctx context.Context, r controlplane.Registration) (controlplane.Registered, error) {
-	if a.s.Join.Method == settings.OneTime {
-		if _, err := a.credential(""); err != nil {
-			got, err := a.plane.Join(ctx, r)
-			if err == nil {
-				a.useToken(got.Token)
-			}
-			return got.Registered, err
-		}
-	}
-	got, err := a.plane.Register(ctx, r)
-	if controlplane.IsStatus(err, http.StatusUnauthorized) {
-		a.dropToken()
-	}
-	return got, err
 }
 
 // askToRegister has keepRegistered do so soon.

@@ -11,7 +11,6 @@ import (
 
 	"spotkeeper/internal/box/controlplane"
 	"spotkeeper/internal/box/imds"
-	"spotkeeper/internal/box/settings"
 	"spotkeeper/internal/box/spool"
 )
 
@@ -25,7 +24,8 @@ type state struct {
 	ClientID     string        `json:"client_id,omitempty"`
 	RegisteredAt time.Time     `json:"registered_at,omitzero"`
 
-	Token controlplane.Token `json:"token,omitzero"` // the agent's own, where it has joined
+	Token   controlplane.Token `json:"token,omitzero"`    // the agent's own, where it has joined
+	Attempt string             `json:"attempt,omitempty"` // to join by the identity document
 }
 
 func stateFile(dir string) string { return filepath.Join(dir, "agent.json") }
@@ -45,43 +45,6 @@ func loadState(dir string, log *slog.Logger) state {
 		return state{}
 	}
 	return out
-}
-
-// credential is the token of a request: the enrolment token to join with, then the
-// agent's own, or the client's token throughout where that is the method.
-func (a *Agent) credential(path string) (string, error) {
-	if a.s.Join.Method != settings.OneTime || path == controlplane.JoinPath {
-		return a.s.Credential()
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.state.Token.Token == "" {
-		return "", errNotRegistered
-	}
-	return a.state.Token.Token, nil
-}
-
-// useToken makes a new token durable before it is used.
-func (a *Agent) useToken(token controlplane.Token) {
-	if token.Token == "" {
-		return
-	}
-	a.mu.Lock()
-	a.state.Token = token
-	a.mu.Unlock()
-	a.saveState()
-	a.log.Info("the agent has a new token", "expires_at", token.ExpiresAt)
-}
-
-// dropToken forgets a token that is refused: the agent joins again.
-func (a *Agent) dropToken() {
-	if a.s.Join.Method != settings.OneTime {
-		return
-	}
-	a.mu.Lock()
-	a.state.Token = controlplane.Token{}
-	a.mu.Unlock()
-	a.askToRegister()
 }
 
 // saveState fails when the disk does. The agent goes on without it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,11 +17,12 @@ import (
 	"spotkeeper/internal/cli"
 )
 
-// api answers fixed bodies by method and path, and keeps what it was asked.
+// api answers fixed bodies by method and path (with 201 for one that begins so), and keeps what it was asked.
 type api struct {
 	*httptest.Server
 	asked []string
 	token string
+	body  string // of the last request
 }
 
 func serve(t *testing.T, answers map[string]string) *api {
@@ -29,11 +31,17 @@ func serve(t *testing.T, answers map[string]string) *api {
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		what := r.Method + " " + r.URL.EscapedPath()
 		a.asked, a.token = append(a.asked, r.Method+" "+r.URL.RequestURI()), r.Header.Get("Authorization")
+		sent, _ := io.ReadAll(r.Body)
+		a.body = string(sent)
 		body, ok := answers[what]
 		w.Header().Set("Content-Type", "application/json")
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
 			body = `{"error":"There is no such path.","code":"http.no_such_path"}`
+		}
+		body, made := strings.CutPrefix(body, "201 ")
+		if made {
+			w.WriteHeader(http.StatusCreated)
 		}
 		_, _ = fmt.Fprint(w, body)
 	}))
@@ -235,4 +243,47 @@ func TestCompletion(t *testing.T) {
 	r := run(t, "", "__complete", "explain", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"), "w")
 	require.Contains(t, r.out, "web\n")
 	require.Contains(t, run(t, "", "completion", "bash").out, "spotkeeper")
+}
+
+// TestInstancesJoinByATokenOfTheCommandLine, which prints it alone so that it can be piped;
+// the client is found by its name.
+func TestInstancesJoinByATokenOfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	a := serve(t, map[string]string{
+		"GET /api/admin/clients":             `[{"id":"c-1","name":"Acme"}]`,
+		"POST /api/client/c-1/credentials":   `201 {"id":"k-1","kind":"enrolment","token":"enrol_1"}`,
+		"PUT /api/admin/clients/c-1/account": `{"client_id":"c-1"}`,
+		"GET /api/admin/clients/c-1/account": `{"client_id":"c-1","external_id":"x-1","own_account":true}`,
+	})
+	none := filepath.Join(t.TempDir(), "none")
+	made := run(t, "", "clients", "enrol", "Acme", "--agent", "web", "--server", a.URL, "--contexts", none)
+	require.Equal(t, result{out: "enrol_1\n"}, made)
+	changed := run(t, "", "clients", "account", "Acme", "--own-account", "--server", a.URL, "--contexts", none)
+	require.Zero(t, changed.code, changed.err)
+	require.Contains(t, changed.out, "x-1")
+	require.Contains(t, a.asked, "PUT /api/admin/clients/c-1/account")
+
+	unknown := run(t, "", "clients", "enrol", "Acne", "--server", a.URL, "--contexts", none)
+	require.Contains(t, unknown.err, "there is no client Acne: spotkeeper clients lists them")
+}
+
+// TestStandbyModes: each mode sets both of the API's switches, and an unknown one changes
+// nothing.
+func TestStandbyModes(t *testing.T) {
+	t.Parallel()
+	a := serve(t, map[string]string{"GET /api/fleet": fleetOfOne, "POST /api/client/agents/a-1/config": `{"success":true}`})
+	none := filepath.Join(t.TempDir(), "none")
+	for mode, want := range map[string]string{
+		"manual": `{"autoSwitchEnabled":false,"manualReplicaEnabled":true}`,
+		"auto":   `{"autoSwitchEnabled":true,"manualReplicaEnabled":false}`,
+		"off":    `{"autoSwitchEnabled":false,"manualReplicaEnabled":false}`,
+	} {
+		got := run(t, "", "standby", "web", mode, "--server", a.URL, "--contexts", none)
+		require.Zero(t, got.code, got.err)
+		require.JSONEq(t, want, a.body)
+	}
+	a.asked = nil
+	wrong := run(t, "", "standby", "web", "always", "--server", a.URL, "--contexts", none)
+	require.Contains(t, wrong.err, `a standby mode is manual, auto or off, not "always"`)
+	require.Empty(t, a.asked)
 }

@@ -133,6 +133,37 @@ func (p *program) move() *cobra.Command {
 	return c
 }
 
+// standbyModes are the switches of the API for each standby mode.
+var standbyModes = map[string]struct{ auto, manual bool }{
+	"off":    {false, false},
+	"manual": {false, true},
+	"auto":   {true, false},
+}
+
+// standby chooses when an agent keeps a standby. Another mode retires what the old one kept.
+func (p *program) standby() *cobra.Command {
+	c := p.command("standby AGENT MODE", "Choose when an agent keeps a standby: manual (always), auto (in danger) or off",
+		cobra.ExactArgs(2), func(c *cobra.Command, api *client.ClientWithResponses, args []string) error {
+			mode, ok := standbyModes[args[1]]
+			if !ok {
+				return fmt.Errorf("a standby mode is manual, auto or off, not %q", args[1])
+			}
+			agent, err := p.findAgent(c.Context(), api, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = answer(api.ConfigureAgentWithResponse(c.Context(), agent.Id,
+				client.ModesRequest{AutoSwitchEnabled: &mode.auto, ManualReplicaEnabled: &mode.manual}))
+			if err != nil {
+				return err
+			}
+			c.Printf("%s: %s\n", clean(agent.Name), args[1])
+			return nil
+		})
+	c.ValidArgsFunction = p.completeAgents
+	return c
+}
+
 // lookEvery is the pause between two looks at an operation that runs.
 const lookEvery = time.Second
 

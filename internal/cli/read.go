@@ -19,8 +19,21 @@ func answer[T any](resp interface{ GetJSON200() *T }, err error) (*T, error) {
 	if out := resp.GetJSON200(); out != nil {
 		return out, nil
 	}
-	return nil, errors.New("the API's answer is no JSON: is there a proxy before it that answers itself?")
+	return nil, errNoJSON
 }
+
+// created is answer for what the API makes.
+func created[T any](resp interface{ GetJSON201() *T }, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	if out := resp.GetJSON201(); out != nil {
+		return out, nil
+	}
+	return nil, errNoJSON
+}
+
+var errNoJSON = errors.New("the API's answer is no JSON: is there a proxy before it that answers itself?")
 
 // most is how many rows a list has unless --limit says otherwise.
 const most = 50

@@ -62,6 +62,7 @@ type API struct {
 	WebDir         string        `env:"WEB_DIR" doc:"directory with a built page, served at /"`
 	Launcher       string        `env:"DEFAULT_LAUNCHER" envDefault:"control-plane" doc:"who launches for the agents of new clients that do not say: control-plane, or agent as with the legacy backend"`
 	NoticeWait     time.Duration `env:"NOTICE_WAIT" envDefault:"20s" doc:"how long a termination notice waits for its outcome"`
+	Certificates   string        `env:"JOIN_CERTIFICATES" doc:"directory with files <region>.pem: RSA-2048 certificates of AWS for identity documents, besides those of the program"`
 	RebalanceHold  time.Duration `env:"REBALANCE_HOLD" envDefault:"2h" doc:"how long a replica made on a rebalance recommendation waits for its notice"`
 }
 
@@ -118,7 +119,7 @@ type Log struct {
 
 // Engine configures decision engines.
 type Engine struct {
-	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: run uploaded Python engines and models in a sandbox, or not at all; unsafe: run them where there is no sandbox too"`
+	Python      string `env:"ENGINE_PYTHON" envDefault:"off" doc:"on: the worker runs uploaded Python in a sandbox, or not at all; unsafe: it runs Python and ONNX where there is no sandbox too"`
 	PythonPath  string `env:"ENGINE_PYTHON_PATH" envDefault:"python3" doc:"the interpreter"`
 	ONNXLibrary string `env:"ONNXRUNTIME_LIB" doc:"path of libonnxruntime; empty: ONNX models are off"`
 }

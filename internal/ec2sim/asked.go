@@ -11,7 +11,7 @@ var kept = []string{
 	"CreditSpecification.", "Monitoring.", "MetadataOptions.", "Placement.Tenancy", "Placement.GroupName",
 	"DisableApiTermination", "DisableApiStop",
 	"InstanceInitiatedShutdownBehavior", "EbsOptimized", "MaintenanceOptions.", "CpuOptions.", "EnclaveOptions.",
-	"HibernationOptions.",
+	"HibernationOptions.", "Placement.HostId", "CapacityReservationSpecification.",
 }
 
 // keepAsked keeps them.

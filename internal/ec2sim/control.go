@@ -20,6 +20,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /_sim/clock", s.getClock)
 	mux.HandleFunc("GET /_sim/imds/{instance_id}", s.getMetadata)
 	mux.HandleFunc("GET /_sim/imds/{instance_id}/latest/{path...}", s.getMetadataText)
+	mux.HandleFunc("GET /_sim/identity-certificate", s.getIdentityCertificate)
 	mux.HandleFunc("PUT /_sim/imds/{instance_id}/latest/api/token", s.putMetadataToken)
 	mux.HandleFunc("POST /_sim/capacity", post(s, s.postCapacity))
 	mux.HandleFunc("POST /_sim/quota", post(s, s.postQuota))
@@ -37,6 +38,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /_sim/revoke", post(s, s.postRevoke))
 	mux.HandleFunc("POST /_sim/subnet", post(s, s.postSubnet))
 	mux.HandleFunc("POST /_sim/key", post(s, s.postKey))
+	mux.HandleFunc("POST /_sim/policy", post(s, s.postPolicy))
+	mux.HandleFunc("POST /_sim/spot-role", post(s, s.postSpotRole))
+	mux.HandleFunc("POST /_sim/place", post(s, s.postPlace))
+	mux.HandleFunc("POST /_sim/show", post(s, s.postShow))
 	mux.HandleFunc("POST /_sim/reset", post(s, s.postReset))
 	mux.HandleFunc("POST /_sim/save", s.postSave)
 	mux.HandleFunc("/_sim/", func(w http.ResponseWriter, r *http.Request) {

@@ -130,9 +130,9 @@ func (c *call) passes(i *instance, filters []filter) bool {
 		case "instance-id":
 			return []string{i.ID}
 		case "instance-state-name":
-			return []string{i.state(now)}
+			return []string{c.shownState(i)}
 		case "instance-state-code":
-			return []string{strconv.Itoa(stateCodes[i.state(now)])}
+			return []string{strconv.Itoa(stateCodes[c.shownState(i)])}
 		case "client-token":
 			return []string{i.Token}
 		case "availability-zone":

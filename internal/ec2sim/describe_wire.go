@@ -91,6 +91,30 @@ type instanceItem struct {
 	InTags       string      `xml:"metadataOptions>instanceMetadataTags"`
 	EBSOptimized bool        `xml:"ebsOptimized"`
 	SourceCheck  string      `xml:"sourceDestCheck"`
+	Host         string      `xml:"placement>hostId,omitempty"`
+	Hibernates   bool        `xml:"hibernationOptions>configured"`
+	Reservation  *reservable `xml:"capacityReservationSpecification"`
+}
+
+// reservable is how an instance uses capacity reservations.
+type reservable struct {
+	Preference string      `xml:"capacityReservationPreference,omitempty"`
+	Target     *reservedBy `xml:"capacityReservationTarget"`
+}
+
+type reservedBy struct {
+	ID string `xml:"capacityReservationId"`
+}
+
+func (i *instance) reservable() *reservable {
+	const at = "CapacityReservationSpecification.CapacityReservation"
+	if id := i.asked(at+"Target.CapacityReservationId", ""); id != "" {
+		return &reservable{Target: &reservedBy{id}}
+	}
+	if preference := i.asked(at+"Preference", ""); preference != "" {
+		return &reservable{Preference: preference}
+	}
+	return nil
 }
 
 type reservationItem struct {
@@ -119,7 +143,7 @@ func (c *call) reservationItem(made []*instance) reservationItem {
 }
 
 func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
-	state := i.state(now)
+	state := c.shownState(i)
 	z, _ := c.place.zone(i.Zone)
 	out := instanceItem{
 		ID:           i.ID,
@@ -154,6 +178,9 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 		InTags:       i.asked("MetadataOptions.InstanceMetadataTags", "disabled"),
 		EBSOptimized: i.asked("EbsOptimized", "") == "true",
 		SourceCheck:  i.asked("SourceDestCheck", "true"),
+		Host:         i.asked("Placement.HostId", ""),
+		Hibernates:   i.asked("HibernationOptions.Configured", "") == "true",
+		Reservation:  i.reservable(),
 	}
 	if i.asked("Monitoring.Enabled", "") == "true" {
 		out.Monitoring = "enabled"

@@ -62,6 +62,7 @@
 //	GET    /_sim/counts                     Counts: calls by action, errors by code, launched, terminated, tokens
 //	GET    /_sim/clock                      ClockState
 //	GET    /_sim/imds/{id}                  Metadata: what the instance reads about itself; 404 unknown, 410 terminated
+//	GET    /_sim/identity-certificate       what signs the instances' identity documents, in PEM
 //	GET    /_sim/imds/{id}/latest/...       the same as the metadata service's own paths and texts, with PUT .../latest/api/token
 //	POST   /_sim/capacity                   Capacity: limits a pool or a pattern of pools; reclaim gives notice to what is above
 //	POST   /_sim/quota                      Quota: limits an account in a region
@@ -79,6 +80,10 @@
 //	POST   /_sim/key                        KeyChange: the state of a KMS key
 //	POST   /_sim/role                       Role: STS lets it be assumed
 //	POST   /_sim/revoke                     Revocation: sessions that were assumed so far are refused
+//	POST   /_sim/policy                     Policy: a service control policy denies calls, by type, zone, market or region
+//	POST   /_sim/spot-role                  SpotRole: the account has no service-linked role of EC2 Spot
+//	POST   /_sim/place                      Place: a region or a zone is not open to an account
+//	POST   /_sim/show                       Shown: Describe calls show an instance in a state that it is not in
 //	POST   /_sim/save                       writes a snapshot of durable state
 //	POST   /_sim/reset                      an empty cloud again, with the options of the start
 //

@@ -15,6 +15,9 @@ type caller struct {
 	key     string // access key id
 	service string
 	place   region
+
+	role     string // of an instance, whose role has signed
+	instance string
 }
 
 // identify reads "AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, ...".
@@ -38,7 +41,9 @@ func (s *Server) identify(r *http.Request) (caller, error) {
 		return who, fail("AuthFailure", "There is no region %s here.", name)
 	}
 	who.place = place
-	return who, nil
+	var err error
+	who.role, who.instance, err = s.asInstance(r)
+	return who, err
 }
 
 // sessionKey is the access key of the nth assumed role. Numbers go round.

@@ -190,7 +190,16 @@ func (s *Server) getMetadataText(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, nil, err)
 		return
 	}
-	text, ok := metadataTexts(m)[r.PathValue("path")]
+	texts := metadataTexts(m)
+	s.roleTexts(m, texts)
+	text, ok := texts[r.PathValue("path")]
+	if r.PathValue("path") == "dynamic/instance-identity/rsa2048" {
+		if text, err = signDocument(texts["dynamic/instance-identity/document"]); err != nil {
+			writeJSON(w, nil, err)
+			return
+		}
+		ok = true
+	}
 	if !ok || text == "" {
 		http.NotFound(w, r)
 		return
@@ -221,6 +230,7 @@ func metadataTexts(m client.Metadata) map[string]string {
 	out["dynamic/instance-identity/document"] = text(map[string]string{
 		"instanceId": m.InstanceID, "instanceType": m.InstanceType, "imageId": m.ImageID, "region": m.Region,
 		"availabilityZone": m.AvailabilityZone, "accountId": m.Account, "privateIp": m.LocalIPv4,
+		"pendingTime": m.Started.UTC().Format(time.RFC3339),
 	})
 	return out
 }

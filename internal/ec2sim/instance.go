@@ -69,6 +69,9 @@ type instance struct {
 	Checked   time.Time         `json:"checked"`
 	Impaired  bool              `json:"impaired,omitempty"`
 
+	Shown      string    `json:"shown,omitempty"` // the state that Describe calls show until ShownUntil
+	ShownUntil time.Time `json:"shown_until,omitzero"`
+
 	Stop       time.Time `json:"stop,omitzero"`
 	Stopped    time.Time `json:"stopped,omitzero"`
 	StopReason string    `json:"stop_reason,omitempty"`

@@ -162,6 +162,8 @@ func (w *world) metadata(i *instance, now time.Time) client.Metadata {
 		LocalIPv4:        i.PrivateIP,
 		PublicIPv4:       w.publicIP(i, now),
 		State:            i.state(now),
+		Profile:          i.Profile,
+		Started:          i.Launched,
 	}
 	if i.Market == client.Spot {
 		out.LifeCycle = "spot"

@@ -85,7 +85,7 @@ func (c *call) spotPrice(pool string) float64 {
 
 func (c *call) zonesByPrice(t instanceType) []string {
 	var out []string
-	for _, z := range c.place.zones {
+	for _, z := range c.openZones(c.place.zones) {
 		out = append(out, z.name)
 	}
 	slices.SortStableFunc(out, func(a, b string) int {

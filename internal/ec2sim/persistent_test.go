@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
+	"spotkeeper/internal/ec2sim/client"
 )
 
 // TestAPersistentRequestLaunchesAgain after its instance was terminated, untagged, until
@@ -52,4 +53,36 @@ func TestAPersistentRequestLaunchesAgain(t *testing.T) {
 	require.Len(t, living(), 1, "cancelling leaves the instance running")
 	terminate(again[0].InstanceId)
 	require.Empty(t, living())
+}
+
+// TestAPersistentRequestWaitsForCapacity: it is open without an instance for as long as its
+// pool is empty, is shown when its instance is not any more, and launches at last.
+func TestAPersistentRequestWaitsForCapacity(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, ec2sim.Options{})
+	in := order("lasting", zoneA)
+	in.InstanceMarketOptions.SpotOptions.SpotInstanceType = types.SpotInstanceTypePersistent
+	in.InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior = types.InstanceInterruptionBehaviorStop
+	made, err := c.RunInstances(t.Context(), in)
+	require.NoError(t, err)
+	_, err = c.ctl.SetCapacity(t.Context(), client.Capacity{Pool: poolA, Limit: 0})
+	require.NoError(t, err)
+	_, err = c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{*made.Instances[0].InstanceId}})
+	require.NoError(t, err)
+	c.advance(t, 3*time.Hour)
+	request := func(by types.Filter) []types.SpotInstanceRequest {
+		t.Helper()
+		out, err := c.DescribeSpotInstanceRequests(t.Context(),
+			&ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{by}})
+		require.NoError(t, err)
+		return out.SpotInstanceRequests
+	}
+	require.Empty(t, request(types.Filter{Name: aws.String("instance-id"), Values: []string{*made.Instances[0].InstanceId}}))
+	open := types.Filter{Name: aws.String("state"), Values: []string{"open"}}
+	require.Len(t, request(open), 1)
+	require.Equal(t, *made.Instances[0].SpotInstanceRequestId, *request(open)[0].SpotInstanceRequestId)
+
+	_, err = c.ctl.SetCapacity(t.Context(), client.Capacity{Pool: poolA, Limit: -1})
+	require.NoError(t, err)
+	require.Empty(t, request(open), "it has launched again")
 }

@@ -75,7 +75,7 @@ func (c *call) describeAvailabilityZones() (replier, error) {
 		}
 	}
 	out := &describeZonesResponse{}
-	for _, z := range c.place.all() {
+	for _, z := range c.openZones(c.place.all()) {
 		item := zoneItem{z.name, z.id, "available", c.place.name, z.kind, c.place.name, c.place.name,
 			"opt-in-not-required"}
 		if z.kind != ordinary {

@@ -114,7 +114,7 @@ func TestVolumes(t *testing.T) {
 func TestAddressesMoveBetweenInstances(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	old, heir := c.launch(t, order("old", zoneA)), c.launch(t, order("heir", zoneB))
+	old, successor := c.launch(t, order("old", zoneA)), c.launch(t, order("heir", zoneB))
 	a, err := c.AllocateAddress(t.Context(), &ec2.AllocateAddressInput{Domain: types.DomainTypeVpc})
 	require.NoError(t, err)
 	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
@@ -125,36 +125,36 @@ func TestAddressesMoveBetweenInstances(t *testing.T) {
 	require.Equal(t, a.PublicIp, c.describe(t, old).PublicIpAddress)
 	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
 		AllocationId:       a.AllocationId,
-		InstanceId:         aws.String(heir),
+		InstanceId:         aws.String(successor),
 		AllowReassociation: aws.Bool(false),
 	})
 	refused(t, err, "Resource.AlreadyAssociated", http.StatusBadRequest)
 	moved, err := c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
 		AllocationId:       a.AllocationId,
-		InstanceId:         aws.String(heir),
+		InstanceId:         aws.String(successor),
 		AllowReassociation: aws.Bool(true),
 	})
 	require.NoError(t, err)
 	again, err := c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
 		AllocationId: a.AllocationId,
-		InstanceId:   aws.String(heir),
+		InstanceId:   aws.String(successor),
 	})
 	require.NoError(t, err)
 	require.Equal(t, moved.AssociationId, again.AssociationId)
 	list, err := c.DescribeAddresses(t.Context(),
-		&ec2.DescribeAddressesInput{Filters: []types.Filter{filter("instance-id", heir)}})
+		&ec2.DescribeAddressesInput{Filters: []types.Filter{filter("instance-id", successor)}})
 	require.NoError(t, err)
 	require.Len(t, list.Addresses, 1)
 	_, err = c.ReleaseAddress(t.Context(), &ec2.ReleaseAddressInput{AllocationId: a.AllocationId})
 	refused(t, err, "InvalidIPAddress.InUse", http.StatusBadRequest)
 	_, err = c.DisassociateAddress(t.Context(), &ec2.DisassociateAddressInput{AssociationId: moved.AssociationId})
 	require.NoError(t, err)
-	require.NotEqual(t, a.PublicIp, c.describe(t, heir).PublicIpAddress)
+	require.NotEqual(t, a.PublicIp, c.describe(t, successor).PublicIpAddress)
 	_, err = c.ReleaseAddress(t.Context(), &ec2.ReleaseAddressInput{AllocationId: a.AllocationId})
 	require.NoError(t, err)
 	_, err = c.AssociateAddress(t.Context(), &ec2.AssociateAddressInput{
 		AllocationId: a.AllocationId,
-		InstanceId:   aws.String(heir),
+		InstanceId:   aws.String(successor),
 	})
 	refused(t, err, "InvalidAllocationID.NotFound", http.StatusBadRequest)
 }

@@ -59,6 +59,9 @@ func (c *call) runInstances() (replier, error) {
 		o.tags["instance"] = append(o.tags["instance"], tag{"aws:ec2launchtemplate:id", source},
 			tag{"aws:ec2launchtemplate:version", version})
 	}
+	if err := c.needSpotRole(o.market); err != nil {
+		return nil, err
+	}
 	n, err := c.choose(&o)
 	if err != nil {
 		return nil, err
@@ -166,6 +169,9 @@ func (c *call) readOrder() (o order, err error) {
 	if err = c.readMarket(&o); err != nil {
 		return o, err
 	}
+	if err = c.refuseForSpot(o); err != nil {
+		return o, err
+	}
 	img, err := c.imageFor(c.form.get("ImageId"), o.typ)
 	if err != nil {
 		return o, err
@@ -194,7 +200,7 @@ func (c *call) readPlacement(o *order) error {
 	}
 	if asked != "" {
 		z, ok := c.place.zone(asked)
-		if !ok {
+		if !ok || c.isClosed(z.name) {
 			return invalid("Invalid availability zone: [%s]", asked)
 		}
 		o.zone = z.name

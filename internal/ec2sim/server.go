@@ -64,6 +64,7 @@ type Server struct {
 	opts    Options
 	control http.Handler
 	closing chan struct{} // closed by Close: ends the waits of delayed calls
+	secret  []byte        // that the secret keys of instances' roles are made of
 
 	mu     sync.Mutex
 	world  *world
@@ -79,7 +80,7 @@ type Server struct {
 // New returns a cloud that lives in memory. Open returns one that survives.
 func New(o Options) *Server {
 	o = o.withDefaults()
-	s := &Server{opts: o, closing: make(chan struct{}), world: newWorld(o)}
+	s := &Server{opts: o, closing: make(chan struct{}), world: newWorld(o), secret: []byte(rand.Text())}
 	s.control = s.routes()
 	return s
 }
@@ -209,8 +210,11 @@ func (s *Server) perform(ctx context.Context, c *call, do handler) (replier, err
 func (s *Server) execute(c *call, do handler) (replier, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.world, c.now = s.world, s.world.now()
+	if err := c.refuseByPolicy(); err != nil {
+		return nil, err
+	}
 	if dry, err := c.form.flag("DryRun"); err != nil || dry {
-		c.world, c.now = s.world, s.world.now()
 		if err == nil && c.action == "RunInstances" {
 			if _, _, err = c.expandTemplate(); err == nil {
 				_, err = c.readOrder()
@@ -221,7 +225,6 @@ func (s *Server) execute(c *call, do handler) (replier, error) {
 		}
 		return nil, err
 	}
-	c.world, c.now = s.world, s.world.now()
 	c.world.relaunch(c.now)
 	answer, err := do(c)
 	if lost := s.flush(); lost != nil {
@@ -237,6 +240,9 @@ func (s *Server) admit(c *call) (time.Duration, error) {
 	now := s.world.now()
 	s.world.count().Calls[c.action]++
 	if err := s.world.refuseRevoked(c.caller); err != nil {
+		return 0, err
+	}
+	if err := s.world.refuseClosed(c.caller); err != nil {
 		return 0, err
 	}
 	if err := s.world.throttle(c, now); err != nil {

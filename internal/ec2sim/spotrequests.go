@@ -1,6 +1,9 @@
 package ec2sim
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 type spotRequestItem struct {
 	ID       string `xml:"spotInstanceRequestId"`
@@ -23,7 +26,13 @@ type describeSpotRequestsResponse struct {
 	NextToken string            `xml:"nextToken,omitempty"`
 }
 
-// spotRequest is the request behind a spot instance; it lives and ends with it.
+// isWanted says whether a persistent request waits to launch the instance again. It may wait
+// for ever.
+func (i *instance) isWanted(now time.Time) bool {
+	return i.Persistent && !i.Cancelled && !i.Relaunched && reached(i.Gone, now)
+}
+
+// spotRequest is the request behind a spot instance; one that is persistent outlives it.
 func (c *call) spotRequest(i *instance) spotRequestItem {
 	out := spotRequestItem{
 		ID:       i.SpotRequest,
@@ -47,6 +56,9 @@ func (c *call) spotRequest(i *instance) spotRequestItem {
 		return out
 	}
 	switch now := c.now; {
+	case i.isWanted(now):
+		out.State, out.Code, out.Updated, out.Instance = "open", "capacity-not-available", stamp(i.End), ""
+		out.Message = "There is no Spot capacity available that matches your request."
 	case i.interrupted(now):
 		out.State, out.Code, out.Updated = "closed", "instance-terminated-no-capacity", stamp(i.End)
 		out.Message = "Your Spot Instance was terminated because there is no Spot capacity."
@@ -63,7 +75,7 @@ func (c *call) spotRequest(i *instance) spotRequestItem {
 func (c *call) ownSpotRequests() ([]*instance, error) {
 	ids := c.form.list("SpotInstanceRequestId")
 	found := c.world.instances.sorted(func(i *instance) bool {
-		return i.SpotRequest != "" && c.mine(i) && i.described(c.now) &&
+		return i.SpotRequest != "" && c.mine(i) && !i.Relaunched && (i.described(c.now) || i.isWanted(c.now)) &&
 			(len(ids) == 0 || slices.Contains(ids, i.SpotRequest))
 	})
 	for _, id := range ids {

@@ -61,7 +61,7 @@ func (c *call) describeInstanceStatus() (replier, error) {
 	now := c.seen()
 	health := slices.DeleteFunc(filters, func(f filter) bool { return !ofHealth(f) })
 	found = slices.DeleteFunc(found, func(i *instance) bool {
-		return !all && i.state(now) != running ||
+		return !all && c.shownState(i) != running ||
 			!match(health, nil, func(string) []string { return []string{i.health(now)} })
 	})
 	found, next, err := page(c, found, 1000, bySeq)
@@ -70,7 +70,7 @@ func (c *call) describeInstanceStatus() (replier, error) {
 	}
 	out := &describeInstanceStatusResponse{NextToken: next}
 	for _, i := range found {
-		s := i.state(now)
+		s := c.shownState(i)
 		out.Statuses = append(out.Statuses,
 			statusItem{i.ID, i.Zone, stateItem{stateCodes[s], s}, summary(i.health(now)), summary(i.health(now))})
 	}

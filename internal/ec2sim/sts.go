@@ -82,5 +82,8 @@ func (c *call) getCallerIdentity() (replier, error) {
 	if strings.HasPrefix(c.key, "ASIA") {
 		out.ARN = "arn:aws:sts::" + c.account + ":assumed-role/simulated/session"
 	}
+	if c.instance != "" {
+		out.ARN = "arn:" + c.place.partition.name + ":sts::" + c.account + ":assumed-role/" + c.role + "/" + c.instance
+	}
 	return out, nil
 }

@@ -128,10 +128,13 @@ type settings struct {
 	Sessions  int                          `json:"sessions,omitempty"` // assumed so far
 	Revoked   map[string]client.Revocation `json:"revoked,omitempty"`  // by account
 	Prices    map[string][]fixedPrice      `json:"prices"`
-	KeyPairs  map[string]bool              `json:"key_pairs,omitempty"` // by account/region/name; false: deleted
-	Keys      map[string]string            `json:"keys,omitempty"`      // state of KMS keys, by id; one that is not named is enabled
-	Subnets   map[string]string            `json:"subnets,omitempty"`   // full or deleted, by id
-	Second    map[string]bool              `json:"second,omitempty"`    // account/zone with a second subnet
+	KeyPairs  map[string]bool              `json:"key_pairs,omitempty"`  // by account/region/name; false: deleted
+	Keys      map[string]string            `json:"keys,omitempty"`       // state of KMS keys, by id; one that is not named is enabled
+	Subnets   map[string]string            `json:"subnets,omitempty"`    // full or deleted, by id
+	Second    map[string]bool              `json:"second,omitempty"`     // account/zone with a second subnet
+	Policies  map[string][]client.Policy   `json:"policies,omitempty"`   // by account
+	SpotRoles map[string]client.SpotRole   `json:"spot_roles,omitempty"` // by account
+	Closed    map[string]bool              `json:"closed,omitempty"`     // account/region or account/zone
 	// Forgotten are launched, interrupted instances and tokens that retention removed.
 	Forgotten struct{ Launched, Interrupted, Tokens int64 } `json:"forgotten"`
 }

@@ -154,7 +154,9 @@ func DecideUnrecorded(ctx context.Context, e Engine, in Input) Decision {
 	} else {
 		d = HoldBack(in, answer)
 	}
-	d.Engine, d.Version = e.Name(), e.Version()
+	if d.Engine == "" { // an engine that had another one decide says which
+		d.Engine, d.Version = e.Name(), e.Version()
+	}
 	return d
 }
 

@@ -45,9 +45,9 @@ func TestExplain(t *testing.T) {
 			if tt.edit != nil {
 				tt.edit(&tt.in)
 			}
-			told := strings.Join(engine.Explain(tt.in, engine.Decide(t.Context(), engine.Rules{}, tt.in)), "\n")
+			explained := strings.Join(engine.Explain(tt.in, engine.Decide(t.Context(), engine.Rules{}, tt.in)), "\n")
 			for _, sentence := range tt.want {
-				require.Contains(t, told, sentence)
+				require.Contains(t, explained, sentence)
 			}
 		})
 	}

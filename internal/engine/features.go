@@ -69,6 +69,11 @@ func Features(in Input, places []Place) []float32 {
 	return rows
 }
 
+// FeatureRows is Features with a row for each place.
+func FeatureRows(in Input, places []Place) [][]float32 {
+	return slices.Collect(slices.Chunk(Features(in, places), len(FeatureList)))
+}
+
 // FeatureNames lists the names in order.
 func FeatureNames() []string {
 	names := make([]string, len(FeatureList))

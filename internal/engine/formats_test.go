@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,4 +60,21 @@ func TestFeaturesAreDocumented(t *testing.T) {
 	}
 	require.Contains(t, string(doc), fmt.Sprintf("`[n, %d]`", len(engine.FeatureList)))
 	require.Contains(t, string(doc), fmt.Sprintf("(version %d)", engine.FeatureVersion))
+}
+
+// TestGivenPricesFillIn what is unknown or too old, and nothing else.
+func TestGivenPricesFillIn(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	fresh, old := engine.Price{USD: .03, At: now}, engine.Price{USD: .01, At: now.Add(-48 * time.Hour)}
+	caller := engine.Input{OnDemand: engine.Price{USD: .1, At: now}, Pools: []engine.Pool{
+		{ID: "a", Price: engine.Price{USD: .09, At: now}}, {ID: "b", Price: fresh}, {ID: "other", Price: fresh}}}
+	in := engine.Input{Now: now, Pools: []engine.Pool{{ID: "a", Price: fresh}, {ID: "b", Price: old}, {ID: "c", Price: old}}}
+	in.FillIn(caller.Given())
+	require.InDelta(t, .1, in.OnDemand.USD, 0)
+	for i, want := range []float64{.03, .03, .01} {
+		require.InDelta(t, want, in.Pools[i].Price.USD, 0, in.Pools[i].ID)
+	}
+	in.FillIn(engine.Input{OnDemand: engine.Price{USD: 9, At: now}}.Given())
+	require.InDelta(t, .1, in.OnDemand.USD, 0, "what is known stays")
 }

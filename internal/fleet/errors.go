@@ -36,6 +36,7 @@ var classes = map[string]fault.Code{
 	"SpotMaxPriceTooLow":                   replica.NoCapacity,
 	"UnfulfillableCapacity":                replica.NoCapacity,
 	"Unsupported":                          replica.NoCapacity,
+	"VolumeTypeNotAvailableInAZ":           replica.NoCapacity,
 	"VolumeTypeNotAvailableInZone":         replica.NoCapacity,
 	"capacity-not-available":               replica.NoCapacity,
 

@@ -65,12 +65,14 @@ func (p *Provider) Terminate(ctx context.Context, a Account, region, instanceID 
 	switch {
 	case err != nil:
 		return err
-	case seen.State == StateAbsent && p.opts.Now().Sub(launchedAt) > visibility, seen.Ended():
+	case seen.State == StateAbsent && p.opts.Now().Sub(launchedAt) > visibility:
 		return nil
+	case seen.Ended():
+		return p.cancelRequest(ctx, c, seen)
 	case seen.State == StateAbsent:
 		return replica.NotRunning.New("terminating %s: EC2 does not show it yet", instanceID)
 	}
-	if err := p.cancelRequest(ctx, c, instanceID); err != nil {
+	if err := p.cancelRequest(ctx, c, seen); err != nil {
 		return err
 	}
 	call, cancel := p.write(ctx)

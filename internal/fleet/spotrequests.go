@@ -22,15 +22,20 @@ func (p *Provider) CancelRequest(ctx context.Context, a Account, region, instanc
 	if err != nil || seen.State == StateAbsent {
 		return err
 	}
-	return p.cancelRequest(ctx, c, instanceID)
+	return p.cancelRequest(ctx, c, seen)
 }
 
-// cancelRequest is CancelRequest for an instance that was found to be ours.
-func (p *Provider) cancelRequest(ctx context.Context, c EC2API, instanceID string) error {
+// cancelRequest is CancelRequest for an instance that was found to be ours. The request is
+// asked for by its own id: once its instance has ended, a request that is open until there is
+// capacity again names no instance.
+func (p *Provider) cancelRequest(ctx context.Context, c EC2API, seen Instance) error {
+	if seen.SpotRequestID == "" {
+		return nil
+	}
 	call, cancel := p.read(ctx)
 	defer cancel()
 	found, err := c.DescribeSpotInstanceRequests(call, &ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{
-		newFilter("instance-id", instanceID), newFilter("type", string(types.SpotInstanceTypePersistent)),
+		newFilter("spot-instance-request-id", seen.SpotRequestID), newFilter("type", string(types.SpotInstanceTypePersistent)),
 		newFilter("state", string(types.SpotInstanceStateOpen), string(types.SpotInstanceStateActive),
 			string(types.SpotInstanceStateDisabled)),
 	}})
@@ -38,7 +43,7 @@ func (p *Provider) cancelRequest(ctx context.Context, c EC2API, instanceID strin
 		return nil
 	}
 	if err != nil {
-		return classify(call, err, "looking for the spot request of "+instanceID)
+		return classify(call, err, "looking for the spot request of "+seen.ID)
 	}
 	var ids []string
 	for _, r := range found.SpotInstanceRequests {
@@ -48,5 +53,5 @@ func (p *Provider) cancelRequest(ctx context.Context, c EC2API, instanceID strin
 		return nil
 	}
 	_, err = c.CancelSpotInstanceRequests(call, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
-	return classify(call, err, "cancelling the spot request of "+instanceID)
+	return classify(call, err, "cancelling the spot request of "+seen.ID)
 }

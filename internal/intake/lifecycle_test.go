@@ -24,21 +24,21 @@ func groupEnds(instance, token string) string {
 
 // scalingGroups remember what they were told.
 type scalingGroups struct {
-	told    []string
+	calls   []string
 	over    bool
 	failing error
 }
 
 func (g *scalingGroups) Complete(_ context.Context, a intake.LifecycleAction, abandon bool) (bool, error) {
 	if g.failing == nil {
-		g.told = append(g.told, fmt.Sprintf("%s of %s/%s: abandon %t", a.Token, a.Group, a.Name, abandon))
+		g.calls = append(g.calls, fmt.Sprintf("%s of %s/%s: abandon %t", a.Token, a.Group, a.Name, abandon))
 	}
 	return !g.over, g.failing
 }
 
 func (g *scalingGroups) KeepWaiting(_ context.Context, a intake.LifecycleAction) (bool, error) {
 	if g.failing == nil {
-		g.told = append(g.told, a.Token+" waits")
+		g.calls = append(g.calls, a.Token+" waits")
 	}
 	return !g.over, g.failing
 }
@@ -68,7 +68,7 @@ func TestGroupGoesOnWhenTheAgentHasLeft(t *testing.T) {
 	g.failing = nil
 	w.complete(g, 0)
 	w.complete(g, 0)
-	require.Equal(t, []string{"t1 of web/spotkeeper: abandon false"}, g.told)
+	require.Equal(t, []string{"t1 of web/spotkeeper: abandon false"}, g.calls)
 	require.Equal(t, "continue", w.read(`SELECT result FROM lifecycle_actions`))
 	require.Equal(t, "1", w.read(`SELECT count(*)::text FROM role_changes`))
 }
@@ -81,17 +81,17 @@ func TestGroupWaits(t *testing.T) {
 		after   string
 		later   time.Duration
 		over    bool
-		told    []string
+		calls   []string
 		verdict string
 	}{
-		"undecided": {told: []string{"t1 waits"}},
+		"undecided": {calls: []string{"t1 waits"}},
 		"lost": {
 			after:   `UPDATE notices SET result = 'lost', decided_at = now()`,
-			told:    []string{"t1 of web/spotkeeper: abandon true"},
+			calls:   []string{"t1 of web/spotkeeper: abandon true"},
 			verdict: "abandon",
 		},
-		"too long":          {later: 2 * time.Hour, told: []string{"t1 of web/spotkeeper: abandon true"}, verdict: "abandon"},
-		"it went by itself": {over: true, told: []string{"t1 waits"}, verdict: "over"},
+		"too long":          {later: 2 * time.Hour, calls: []string{"t1 of web/spotkeeper: abandon true"}, verdict: "abandon"},
+		"it went by itself": {over: true, calls: []string{"t1 waits"}, verdict: "over"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,7 +103,7 @@ func TestGroupWaits(t *testing.T) {
 			}
 			g := &scalingGroups{over: c.over}
 			w.complete(g, c.later)
-			require.Equal(t, c.told, g.told)
+			require.Equal(t, c.calls, g.calls)
 			require.Equal(t, c.verdict, w.read(`SELECT result FROM lifecycle_actions`))
 		})
 	}

@@ -19,14 +19,14 @@ func TestReportsAreListedOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	p, v := &prices.Prices{DB: g.db}, &views.Views{DB: g.db}
-	tell := func(at time.Time, dollars ...float64) {
+	report := func(at time.Time, dollars ...float64) {
 		_, err := p.Report(t.Context(), "k1", "a1", seen("i-0", at, dollars...))
 		require.NoError(t, err)
 	}
 	at := time.Now().Add(-time.Minute)
-	tell(at, 0.012, 0.011)
-	tell(at, 0.012, 0.011)
-	tell(at.Add(time.Second), 0.014, 0.013)
+	report(at, 0.012, 0.011)
+	report(at, 0.012, 0.011)
+	report(at.Add(time.Second), 0.014, 0.013)
 	list, err := v.AgentDecisions(t.Context(), "k1", pg.Page{})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
@@ -40,7 +40,7 @@ func TestReportsAreListedOnce(t *testing.T) {
 	}
 
 	for n := range 30 {
-		tell(at.Add(time.Duration(n+2)*time.Second), 0.02+float64(n)/1000)
+		report(at.Add(time.Duration(n+2)*time.Second), 0.02+float64(n)/1000)
 	}
 	require.Equal(t, "24 49000 26000",
 		one[string](g, `SELECT concat_ws(' ', cardinality(at), spot[1], spot[24]) FROM agent_reports`))

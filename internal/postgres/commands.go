@@ -197,14 +197,14 @@ func findOrderByID(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) (
 // fleet_limits: an agent that took the room before has committed.
 func checkMovingLimits(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var raw []byte
-	if err := tx.QueryRow(ctx, selectStanding, []string{agentID}).Scan(&raw); err != nil {
+	if err := tx.QueryRow(ctx, selectMoveContext, []string{agentID}).Scan(&raw); err != nil {
 		return err
 	}
-	standing := engine.MoveContext{Limits: unset}
-	if err := json.Unmarshal(raw, &standing); err != nil {
+	snapshot := engine.MoveContext{Limits: unset}
+	if err := json.Unmarshal(raw, &snapshot); err != nil {
 		return err
 	}
-	return standing.Refusal()
+	return snapshot.Refusal()
 }
 
 // noneOpen refuses a second order.

@@ -244,30 +244,27 @@ type AgentToken struct {
 
 // IssueAgent makes the credential of an agent on an instance. Called twice it makes two,
 // each of which is good until it expires: the answer with the first may have got lost.
-func (s *Credentials) IssueAgent(
-	ctx context.Context,
-	clientID, agentID, instanceID, parentID string,
-) (*AgentToken, error) {
+func (s *Credentials) IssueAgent(ctx context.Context, of credentials.AgentOf) (*AgentToken, error) {
 	var out *AgentToken
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) (err error) {
-		out, err = issueAgent(ctx, tx, clientID, agentID, instanceID, parentID)
+		out, err = issueAgent(ctx, tx, of)
 		if err != nil {
 			return err
 		}
 		return pg.RecordEvent(ctx, tx, pg.EventRecord{
-			ClientID: clientID,
-			AgentID:  agentID,
+			ClientID: of.ClientID,
+			AgentID:  of.AgentID,
 			Type:     "agent_joined",
 			Severity: "info",
-			Actor:    "agent:" + agentID,
-			Message:  "The agent on " + instanceID + " joined with an enrolment",
-			Metadata: map[string]any{"instance_id": instanceID, "enrolment_id": parentID},
+			Actor:    "agent:" + of.AgentID,
+			Message:  "The agent on " + of.InstanceID + " joined with " + of.By,
+			Metadata: map[string]any{"instance_id": of.InstanceID, "enrolment_id": of.ParentID},
 		})
 	})
 	return out, err
 }
 
-func issueAgent(ctx context.Context, tx pgx.Tx, clientID, agentID, instanceID, parentID string) (*AgentToken, error) {
+func issueAgent(ctx context.Context, tx pgx.Tx, of credentials.AgentOf) (*AgentToken, error) {
 	token, err := credentials.NewToken(credentials.Agent, rand.Reader)
 	if err != nil {
 		return nil, err
@@ -277,9 +274,9 @@ func issueAgent(ctx context.Context, tx pgx.Tx, clientID, agentID, instanceID, p
 	err = tx.QueryRow(ctx, `
 		INSERT INTO credentials (id, client_id, kind, token_hash, agent_id, instance_id, parent_id, expires_at,
 			created_by)
-		VALUES ($1, $2, 'agent', $3, $4, $5, $6, now() + make_interval(secs => $7), 'agent:' || $4)
+		VALUES ($1, $2, 'agent', $3, $4, $5, nullif($6, ''), now() + make_interval(secs => $7), 'agent:' || $4)
 		RETURNING created_at, expires_at`,
-		uuid.NewString(), clientID, clients.HashToken(token), agentID, instanceID, parentID,
+		uuid.NewString(), of.ClientID, clients.HashToken(token), of.AgentID, of.InstanceID, of.ParentID,
 		credentials.AgentTTL.Seconds()).Scan(&created, &out.ExpiresAt)
 	out.RenewAfter = created.Add(credentials.RenewAfter)
 	return out, err
@@ -292,15 +289,15 @@ func issueAgent(ctx context.Context, tx pgx.Tx, clientID, agentID, instanceID, p
 func (s *Credentials) RenewAgent(ctx context.Context, id string) (*AgentToken, error) {
 	var out *AgentToken
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		var clientID, agentID, instanceID string
+		next := credentials.AgentOf{ParentID: id}
 		err := tx.QueryRow(ctx, `
 			UPDATE credentials SET renewed_at = now()
 			WHERE id = $1
 				AND kind = 'agent'
 				AND revoked_at IS NULL
 				AND coalesce(renewed_at <= now() - make_interval(secs => $2), true)
-			RETURNING client_id, agent_id, instance_id`, id, credentials.RenewPause.Seconds()).Scan(&clientID,
-			&agentID, &instanceID)
+			RETURNING client_id, agent_id, instance_id`, id, credentials.RenewPause.Seconds()).Scan(&next.ClientID,
+			&next.AgentID, &next.InstanceID)
 		if pg.IsNoRows(err) {
 			return nil
 		}
@@ -311,7 +308,7 @@ func (s *Credentials) RenewAgent(ctx context.Context, id string) (*AgentToken, e
 			id); err != nil {
 			return err
 		}
-		out, err = issueAgent(ctx, tx, clientID, agentID, instanceID, id)
+		out, err = issueAgent(ctx, tx, next)
 		return err
 	})
 	return out, err

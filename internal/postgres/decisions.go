@@ -155,7 +155,7 @@ known AS (
 		LEFT JOIN lost ON lost.pool_id = p.id LEFT JOIN lived ON lived.pool_id = p.id)`
 )
 
-const selectStanding = `WITH ` + whoMoves + `
+const selectMoveContext = `WITH ` + whoMoves + `
 SELECT jsonb_build_object(` + standingOf + `) FROM a LEFT JOIN instances i ON i.agent_id = a.id AND i.role = 'primary'`
 
 // selectInput reads a whole engine.Input in one row, so that a decision is made

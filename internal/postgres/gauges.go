@@ -9,8 +9,8 @@ import (
 // Gauges is what an operator would page on, as it stands now.
 type Gauges struct {
 	UndeliveredNotices  int64 // durable, and judged by no Guardian yet; a failover at the door counts as judged
-	UndecidedNotices    int64 // terminations of a present primary without an heir
-	LostNotices         int64 // deadlines that passed without an heir, in the last hour or of an agent that still does not live
+	UndecidedNotices    int64 // terminations of a present primary without a successor
+	LostNotices         int64 // deadlines that passed without a successor, in the last hour or of an agent that still does not live
 	AgentsWithoutOne    int64 // enabled agents that have no primary, or one that is lost
 	AgentsOnline        int64
 	AgentsOffline       int64 // enabled agents that are silent

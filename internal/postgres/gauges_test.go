@@ -8,7 +8,7 @@ import (
 	"spotkeeper/internal/postgres"
 )
 
-// TestALossDoesNotAge: an agent whose primary was taken without an heir stays in the
+// TestALossDoesNotAge: an agent whose primary was taken without a successor stays in the
 // gauges, however long ago that was, until it lives on another instance or was heard
 // of after all.
 func TestALossDoesNotAge(t *testing.T) {

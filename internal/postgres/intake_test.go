@@ -22,7 +22,7 @@ func TestNoticeThroughTwoDoors(t *testing.T) {
 		t.Run(doors[0]+" first", func(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
-			g.heir(replica.Manual, "i-0", "i-1")
+			g.successor(replica.Manual, "i-0", "i-1")
 			var behind []bool
 			for _, door := range []string{doors[0], doors[0], doors[1], doors[1], doors[0]} {
 				n := termination("i-0")
@@ -68,7 +68,7 @@ func TestNoticeThroughEachDoorAndAll(t *testing.T) {
 		t.Run(strings.Join(doors, ", "), func(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
-			g.heir(replica.Manual, "i-0", "i-1")
+			g.successor(replica.Manual, "i-0", "i-1")
 			behind := 0
 			for n, door := range doors {
 				notice := termination("i-0")
@@ -95,7 +95,7 @@ func TestNoticeThroughEachDoorAndAll(t *testing.T) {
 func TestNoticesTogether(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	g.heir(replica.Manual, "i-0", "i-1")
+	g.successor(replica.Manual, "i-0", "i-1")
 	g.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a0', 'k1', 'before')`)
 	g.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof)
 		VALUES ('i-9', 'k1', 'a0', 'primary', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot',

@@ -69,13 +69,13 @@ func (s *Jobs) FailuresInRow(ctx context.Context, job string) (n int, err error)
 	return n, pg.Translate(err)
 }
 
-// TellPaused tells operators, once per period, that a job was paused.
-func (s *Jobs) TellPaused(ctx context.Context, in activities.JobEnd, message string) error {
+// NotifyPaused tells operators, once per period, that a job was paused.
+func (s *Jobs) NotifyPaused(ctx context.Context, in activities.JobEnd, message string) error {
 	return s.recordJobEvent(ctx, in, "job_paused", message)
 }
 
-// TellFailing tells operators, once per period, that a job fails and goes on.
-func (s *Jobs) TellFailing(ctx context.Context, in activities.JobEnd, message string) error {
+// NotifyFailing tells operators, once per period, that a job fails and goes on.
+func (s *Jobs) NotifyFailing(ctx context.Context, in activities.JobEnd, message string) error {
 	return s.recordJobEvent(ctx, in, "job_failing", message)
 }
 
@@ -90,10 +90,10 @@ func (s *Jobs) recordJobEvent(ctx context.Context, in activities.JobEnd, what, m
 	}))
 }
 
-// TellRemoved tells operators, once for each, of schedules at the server that this
+// NotifyRemoved tells operators, once for each, of schedules at the server that this
 // version has no job for. They go on until a person deletes them: a worker of
 // another version may be there that runs them.
-func (s *Jobs) TellRemoved(ctx context.Context, schedules []string) error {
+func (s *Jobs) NotifyRemoved(ctx context.Context, schedules []string) error {
 	for _, id := range schedules {
 		if err := pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{
 			Type:     "schedule_removed",

@@ -112,7 +112,7 @@ func TestPoolsRestLongerEachTime(t *testing.T) {
 
 	g := guard(t)
 	s := &postgres.Launches{DB: g.db}
-	tell := func(code fault.Code) {
+	report := func(code fault.Code) {
 		t.Helper()
 		require.NoError(t, s.RecordPool(t.Context(), activities.PoolOutcome{
 			AgentID: "a1",
@@ -126,23 +126,23 @@ func TestPoolsRestLongerEachTime(t *testing.T) {
 	}
 	for _, ours := range []fault.Code{replica.QuotaUsedUp, replica.Refused, replica.Throttled, replica.NoAddresses,
 		replica.TokenDead} {
-		tell(ours)
+		report(ours)
 	}
 	require.Zero(t, one[int](g, `SELECT count(*) FROM pool_health`), "what is not the pool's fault")
 	for _, want := range []int{3, 6, 12, 24, 48, 60, 60} {
-		tell(replica.NoCapacity)
-		tell(replica.NoCapacity)
+		report(replica.NoCapacity)
+		report(replica.NoCapacity)
 		require.Equal(t, want, minutes(), "told twice, counted once")
 		g.exec(`UPDATE pool_health SET retry_after = now() - interval '1 second'`)
 	}
-	tell(replica.NoCapacity)
-	tell("")
+	report(replica.NoCapacity)
+	report("")
 	require.Zero(t, minutes())
 	require.Zero(t, one[int](g, `SELECT failures FROM pool_health WHERE last_success_at IS NOT NULL`))
-	tell(replica.NoCapacity)
+	report(replica.NoCapacity)
 	require.Equal(t, 3, minutes(), "a success makes it forgotten")
-	tell("")
-	tell(replica.InstanceGone)
+	report("")
+	report(replica.InstanceGone)
 	require.Equal(t, 3, minutes(), "its instance was born dead")
 }
 

@@ -31,10 +31,10 @@ func TestTakeNoticeChangesTheRolesAtOnce(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
+	successor := g.successor(replica.Manual, "i-0", "i-1")
 	for n := range 3 {
 		got := g.take("k1", termination("i-0"))
-		require.Equal(t, lines(true, n == 0, interruption.Promoted, heir.ID, "i-1"),
+		require.Equal(t, lines(true, n == 0, interruption.Promoted, successor.ID, "i-1"),
 			lines(got.Known, got.First, got.Outcome.Result, got.Outcome.ReplicaID, got.Outcome.NewPrimary))
 		if n == 0 {
 			require.Equal(t, lines(roles.RuledFailOver, agent.Primary, "termination/a1/i-0"),
@@ -63,8 +63,8 @@ func TestTakeNoticeOpensTheNextStandby(t *testing.T) {
 
 	g := guard(t)
 	g.exec(`UPDATE agents SET keeping = 'manual', review_at = NULL`)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
-	g.exec(`UPDATE replicas SET pool_id = 'm5.large.us-east-1b' WHERE id = $1`, heir.ID)
+	successor := g.successor(replica.Manual, "i-0", "i-1")
+	g.exec(`UPDATE replicas SET pool_id = 'm5.large.us-east-1b' WHERE id = $1`, successor.ID)
 	g.exec(`UPDATE agents SET review_at = NULL`)
 	got := g.take("k1", termination("i-0"))
 	require.Equal(t, "manual i-1 requested m5.large", one[string](
@@ -88,7 +88,7 @@ func TestTakeNoticeThroughTwoDoorsAtOnce(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	g.heir(replica.Manual, "i-0", "i-1")
+	g.successor(replica.Manual, "i-0", "i-1")
 	doors := []string{"http", "eventbridge", "sweep", "http"}
 	answers := make([]*roles.TakenNotice, len(doors))
 	var wg sync.WaitGroup
@@ -137,7 +137,7 @@ func TestTakeNoticeIsKeptWhenTheSuccessorIsNotSound(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	g.heir(replica.Manual, "i-0", "i-1")
+	g.successor(replica.Manual, "i-0", "i-1")
 	g.exec(`UPDATE instances SET terminated_at = now() WHERE id = 'i-1'`)
 	require.Equal(t, roles.RuledLaunch, g.take("k1", termination("i-0")).Verdict.Ruling)
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices`))
@@ -148,12 +148,12 @@ func TestTakeNoticeOfAStandby(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
+	successor := g.successor(replica.Manual, "i-0", "i-1")
 	got := g.take("k1", termination("i-1"))
-	require.Equal(t, lines(roles.RuledNotPrimary, agent.Replica, interruption.NotPrimary, heir.ID),
+	require.Equal(t, lines(roles.RuledNotPrimary, agent.Replica, interruption.NotPrimary, successor.ID),
 		lines(got.Verdict.Ruling, got.Role, got.Outcome.Result, got.Verdict.Lost))
 	require.Equal(t, "retiring launch.instance_gone",
-		one[string](g, `SELECT state || ' ' || error_code FROM replicas WHERE id = $1`, heir.ID))
+		one[string](g, `SELECT state || ' ' || error_code FROM replicas WHERE id = $1`, successor.ID))
 	require.Equal(t, roles.RuledLaunch, g.take("k1", termination("i-0")).Verdict.Ruling, "it is no successor any more")
 	g.sound()
 }

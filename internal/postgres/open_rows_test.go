@@ -221,7 +221,7 @@ func TestOperationIsDueAfterAChangeOfItsReplica(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
-			standby := g.heir(replica.Manual, "i-0", "i-1")
+			standby := g.successor(replica.Manual, "i-0", "i-1")
 			g.exec(
 				`UPDATE operations SET started_at = now() - interval '3 days', tend_at = now() + interval '15 minutes'`,
 			)

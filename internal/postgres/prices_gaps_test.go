@@ -27,7 +27,7 @@ func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 		back    int
 		dollars float64
 	}
-	tell := func(points []point) {
+	report := func(points []point) {
 		for _, x := range points {
 			g.collected(x.zone, 5*x.back, x.dollars, 0)
 		}
@@ -54,18 +54,18 @@ func TestFillingEarlyOrLateIsTheSame(t *testing.T) {
 			}
 		}
 		random.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
-		tell(points[:len(points)/2])
+		report(points[:len(points)/2])
 		fill()
 		early := truth()
 		fill()
 		require.Equal(t, early, truth(), "twice changes nothing")
-		tell(points[len(points)/2:])
+		report(points[len(points)/2:])
 		fill()
 		late := truth()
 		require.NotEqual(t, early, late)
 
 		g.exec(`TRUNCATE price_buckets, job_watermarks`)
-		tell(points) // all there is, at once
+		report(points) // all there is, at once
 		fill()
 		require.Equal(t, late, truth())
 		for _, m := range []string{"linear", "weighted-average", "cross-pool"} {

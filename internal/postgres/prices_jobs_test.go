@@ -251,7 +251,7 @@ func TestFailuresInRow(t *testing.T) {
 	require.Len(t, runs, 2)
 	require.Equal(t, "broken", *runs[0].Error)
 	for range 2 {
-		require.NoError(t, j.TellPaused(t.Context(), activities.JobEnd{
+		require.NoError(t, j.NotifyPaused(t.Context(), activities.JobEnd{
 			Job:    "price-dedup",
 			Period: noon,
 			Error:  "broken",
@@ -260,7 +260,7 @@ func TestFailuresInRow(t *testing.T) {
 	require.Equal(t, 1, one[int](g,
 		`SELECT count(*) FROM notifications WHERE client_id IS NULL AND severity = 'error'`))
 	for range 2 {
-		require.NoError(t, j.TellRemoved(t.Context(), []string{"job/of-old", "job/older"}))
+		require.NoError(t, j.NotifyRemoved(t.Context(), []string{"job/of-old", "job/older"}))
 	}
 	require.Equal(t, 2, one[int](
 		g,

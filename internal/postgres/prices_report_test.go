@@ -70,7 +70,7 @@ func TestReportsThatComeTogether(t *testing.T) {
 	together := g.prices()
 	got, lost, failed := make([]pricing.Ingested, fleet+1), make([]error, fleet), make([]error, fleet+1)
 	var all, begun sync.WaitGroup
-	tell := func(n, of int) {
+	report := func(n, of int) {
 		begun.Add(1)
 		all.Go(func() {
 			begun.Done()
@@ -78,11 +78,11 @@ func TestReportsThatComeTogether(t *testing.T) {
 		})
 	}
 	for n, r := range reports {
-		tell(n, n)
+		report(n, n)
 		begun.Add(1)
 		all.Go(func() { begun.Done(); _, lost[n] = together.Report(t.Context(), "k1", "nobody"+strconv.Itoa(n), r) })
 	}
-	tell(fleet, 9) // twice, and no more: what is told again mends what went wrong
+	report(fleet, 9) // twice, and no more: what is told again mends what went wrong
 	begun.Wait()
 	require.NoError(t, gate.Commit(t.Context()))
 	all.Wait()

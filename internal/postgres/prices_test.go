@@ -181,9 +181,9 @@ func TestWhoReportsDecides(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	p := g.prices()
-	manual := g.heir("manual", "i-0", "i-manual")
+	manual := g.successor("manual", "i-0", "i-manual")
 	g.exec(`UPDATE replicas SET state = 'failed' WHERE id = $1`, manual.ID)
-	g.heir("rebalance", "i-0", "i-auto")
+	g.successor("rebalance", "i-0", "i-auto")
 	g.livesInA("i-manual", "i-auto")
 	for instance, source := range map[string]string{
 		"i-0":      "primary",
@@ -227,7 +227,7 @@ func TestTheDatabaseMergesAsTheRules(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	p := g.prices()
-	g.heir("rebalance", "i-0", "i-auto")
+	g.successor("rebalance", "i-0", "i-auto")
 	g.beside("i-else")
 	g.livesInA("i-auto", "i-else")
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a reproducible shuffle
@@ -286,7 +286,7 @@ func TestAnyOrderAndRepetitionGivesTheSameBuckets(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
 	p := g.prices()
-	g.heir("rebalance", "i-0", "i-auto")
+	g.successor("rebalance", "i-0", "i-auto")
 	g.beside("i-else")
 	g.livesInA("i-auto")
 	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a reproducible shuffle
@@ -296,7 +296,7 @@ func TestAnyOrderAndRepetitionGivesTheSameBuckets(t *testing.T) {
 		at := noon.Add(-time.Duration(random.IntN(40)) * time.Minute)
 		reports = append(reports, seen(instance, at, float64(1+random.IntN(9))/100, float64(1+random.IntN(9))/100))
 	}
-	tell := func(list []pricing.Report) {
+	report := func(list []pricing.Report) {
 		for _, r := range list {
 			_, err := p.Report(t.Context(), "k1", "a1", r)
 			require.NoError(t, err)
@@ -316,13 +316,13 @@ func TestAnyOrderAndRepetitionGivesTheSameBuckets(t *testing.T) {
 		return one[string](g, `SELECT json_agg(concat_ws(' ', pool_id, observed_at) ORDER BY pool_id)
 			FROM client_prices WHERE worth = 'counts'`)
 	}
-	tell(reports)
+	report(reports)
 	want, last := truth(), latest()
 	for range 3 {
 		g.exec(`TRUNCATE price_submissions, client_price_buckets, client_prices`)
 		again := append(append([]pricing.Report{}, reports...), reports[:random.IntN(len(reports))]...)
 		random.Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
-		tell(again)
+		report(again)
 		require.Equal(t, want, truth())
 		require.Equal(t, last, latest())
 

@@ -18,31 +18,31 @@ func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 
 	g := guard(t)
 	g.exec(`UPDATE agents SET auto_terminate_enabled = true`)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
-	_, err := g.Promotion(t.Context(), heir.ID)
+	successor := g.successor(replica.Manual, "i-0", "i-1")
+	_, err := g.Promotion(t.Context(), successor.ID)
 	require.Equal(t, replica.NotFound, fault.CodeOf(err))
 	for range 2 {
 		_, err := g.WantPromotion(t.Context(), roles.PromotionWish{
 			AgentID:   "a1",
-			ReplicaID: heir.ID,
+			ReplicaID: successor.ID,
 			Wait:      time.Minute,
 			By:        "ops",
 		})
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, one[int](g,
-		`SELECT count(*) FROM operations WHERE id = 'promotion/' || $1 AND state = 'running'`, heir.ID))
-	p, err := g.Promotion(t.Context(), heir.ID)
+		`SELECT count(*) FROM operations WHERE id = 'promotion/' || $1 AND state = 'running'`, successor.ID))
+	p, err := g.Promotion(t.Context(), successor.ID)
 	require.NoError(t, err)
 	require.Equal(t, lines("a1", false, "ops", false), lines(p.AgentID, p.Demote, p.By, p.Changed))
 	require.Positive(t, p.Left)
 
 	before := g.set()
 	for range 2 {
-		_, err = g.ChangeRoles(t.Context(), before.Promote(heir, false))
+		_, err = g.ChangeRoles(t.Context(), before.Promote(successor, false))
 		require.NoError(t, err)
 	}
-	p, err = g.Promotion(t.Context(), heir.ID)
+	p, err = g.Promotion(t.Context(), successor.ID)
 	require.NoError(t, err)
 	require.Equal(t, lines(true, roles.ByPromotion, "i-0", "i-1", true),
 		lines(p.Changed, p.Cause, p.OldID, p.NewID, p.RetireOld))
@@ -54,11 +54,11 @@ func TestAPromotionThatAFailoverAnswered(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
-	_, err := g.WantPromotion(t.Context(), roles.PromotionWish{AgentID: "a1", ReplicaID: heir.ID, Wait: time.Minute})
+	successor := g.successor(replica.Manual, "i-0", "i-1")
+	_, err := g.WantPromotion(t.Context(), roles.PromotionWish{AgentID: "a1", ReplicaID: successor.ID, Wait: time.Minute})
 	require.NoError(t, err)
 	g.take("k1", termination("i-0"))
-	p, err := g.Promotion(t.Context(), heir.ID)
+	p, err := g.Promotion(t.Context(), successor.ID)
 	require.NoError(t, err)
 	require.Equal(t, lines(true, roles.ByTermination, false), lines(p.Changed, p.Cause, p.RetireOld))
 }
@@ -68,14 +68,14 @@ func TestAStandbyWhoseAgentIsSilentIsUnheard(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
+	successor := g.successor(replica.Manual, "i-0", "i-1")
 	unheard := func() bool { return g.set().Replicas[0].Unheard }
 	require.False(t, unheard(), "the primary's agent has never spoken either")
 	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-0'`)
 	require.True(t, unheard())
-	g.exec(`UPDATE replicas SET launcher = 'agent' WHERE id = $1`, heir.ID)
+	g.exec(`UPDATE replicas SET launcher = 'agent' WHERE id = $1`, successor.ID)
 	require.False(t, unheard(), "the agent that launched it speaks for it")
-	g.exec(`UPDATE replicas SET launcher = 'control-plane' WHERE id = $1`, heir.ID)
+	g.exec(`UPDATE replicas SET launcher = 'control-plane' WHERE id = $1`, successor.ID)
 	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-1'`)
 	require.False(t, unheard(), "it has spoken")
 }

@@ -148,7 +148,7 @@ func (s *Launches) MarkRetiring(ctx context.Context, agentID, instanceID string)
 }
 
 // MarkRetired records that an instance has ended. A primary is never marked: an
-// agent whose primary ended is still waiting for an heir.
+// agent whose primary ended is still waiting for a successor.
 func (s *Launches) MarkRetired(ctx context.Context, instanceID string) error {
 	_, err := s.DB.Pool.Exec(ctx,
 		`UPDATE instances SET role = 'retired', retiring_since = coalesce(retiring_since, clock_timestamp()),

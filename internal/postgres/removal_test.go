@@ -32,7 +32,7 @@ func TestRemove(t *testing.T) {
 		('i-old', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'control-plane', 'us', now()),
 		('i-theirs', 'k1', 'a1', 'retired', 't', 'r', 'z', 't.z', 'agent', 'nobody', NULL)`,
 	)
-	ready, requested := g.heir(replica.Manual, "i-0", "i-1"), g.open(replica.Switch, "c1")
+	ready, requested := g.successor(replica.Manual, "i-0", "i-1"), g.open(replica.Switch, "c1")
 	g.noticed("i-0", interruption.Termination)
 	for range 2 {
 		got, err := g.Remove(t.Context(), "a1", "ops")

@@ -112,7 +112,7 @@ func TestOnlyWhatIsTheReplicasAloneRemains(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	r := g.heir(replica.Manual, "i-0", "i-1")
+	r := g.successor(replica.Manual, "i-0", "i-1")
 	require.Equal(t, "i-1", g.row(r.ID).Remains)
 	_, err := g.ChangeRoles(t.Context(), change(g.set(), r, roles.ByPromotion, roles.DemoteOld))
 	require.NoError(t, err)

@@ -205,15 +205,15 @@ func writeTransition(
 	}
 	var set *roles.AgentRoles
 	if in.To != replica.Launching {
-		queueStanding(b, at.agentID, in.ReplicaID, &set, &out.Awaited)
+		queueRoleState(b, at.agentID, in.ReplicaID, &set, &out.Awaited)
 	}
 	err := tx.SendBatch(ctx, b).Close()
 	return set, err
 }
 
-// queueStanding reads the roles of an agent, and whether a person's promotion waits for
+// queueRoleState reads the roles of an agent, and whether a person's promotion waits for
 // the replica.
-func queueStanding(b *pgx.Batch, agentID, replicaID string, set **roles.AgentRoles, awaited *bool) {
+func queueRoleState(b *pgx.Batch, agentID, replicaID string, set **roles.AgentRoles, awaited *bool) {
 	b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
 		*set, err = scanRoles(row, agentID)
 		return err

@@ -191,7 +191,7 @@ func TestAReplicaLivesOnOneInstance(t *testing.T) {
 
 	g := guard(t)
 	g.agent("k2", "b1", "i-b")
-	r := g.heir(replica.Manual, "i-0", "i-1")
+	r := g.successor(replica.Manual, "i-0", "i-1")
 	for instance, code := range map[string]fault.Code{"i-2": replica.OtherInstance, "i-b": replica.OtherInstance} {
 		_, err := g.Advance(t.Context(), roles.ReplicaTransition{
 			ReplicaID:  r.ID,
@@ -224,11 +224,11 @@ func TestAPromotedReplicaStays(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.LeaveOld))
+	successor := g.successor(replica.Manual, "i-0", "i-1")
+	_, err := g.ChangeRoles(t.Context(), change(g.set(), successor, roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	for _, to := range []replica.State{replica.Ready, replica.Retiring, replica.Retired, replica.Failed} {
-		require.False(t, g.advance(heir.ID, to, ""), to)
+		require.False(t, g.advance(successor.ID, to, ""), to)
 	}
 	g.sound()
 }

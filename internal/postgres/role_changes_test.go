@@ -40,8 +40,8 @@ func TestChangeRoles(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
 			g.exec(`UPDATE agents SET keeping = $1, failures = 3`, tt.keeping)
-			heir := g.heir(replica.Manual, "i-0", "i-1")
-			in := change(g.set(), heir, tt.cause, tt.fate)
+			successor := g.successor(replica.Manual, "i-0", "i-1")
+			in := change(g.set(), successor, tt.cause, tt.fate)
 			in.OperationID = "op"
 			set, err := g.ChangeRoles(t.Context(), in)
 			require.NoError(t, err)
@@ -111,8 +111,8 @@ func TestChangeRolesRefusesWhatIsNotSo(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
-			heir := g.heir(replica.Manual, "i-0", "i-1")
-			in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
+			successor := g.successor(replica.Manual, "i-0", "i-1")
+			in := change(g.set(), successor, roles.ByTermination, roles.LeaveOld)
 			tt.spoil(g, &in)
 			_, err := g.ChangeRoles(t.Context(), in)
 			require.Equal(t, tt.code, fault.CodeOf(err), "%v", err)
@@ -129,7 +129,7 @@ func TestTheIndexKeepsOnePrimary(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	g.heir(replica.Manual, "i-0", "i-1")
+	g.successor(replica.Manual, "i-0", "i-1")
 	_, err := g.db.Pool.Exec(t.Context(), `UPDATE instances SET role = 'primary' WHERE id = 'i-1'`)
 	require.ErrorContains(t, err, "instances_one_primary_per_agent")
 }
@@ -138,16 +138,16 @@ func TestAChangeClosesItsNotice(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	heir := g.heir(replica.Rebalance, "i-0", "i-1")
+	successor := g.successor(replica.Rebalance, "i-0", "i-1")
 	g.noticed("i-0", interruption.Rebalance)
 	g.noticed("i-0", interruption.Termination)
-	in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
+	in := change(g.set(), successor, roles.ByTermination, roles.LeaveOld)
 	set, err := g.ChangeRoles(t.Context(), in)
 	require.NoError(t, err)
 	for _, kind := range []interruption.Kind{interruption.Termination, interruption.Rebalance} {
-		o, told := set.Outcome("i-0", kind)
-		require.True(t, told)
-		require.Equal(t, lines(interruption.Promoted, heir.ID, "i-1"), lines(o.Result, o.ReplicaID, o.NewPrimary))
+		o, found := set.Outcome("i-0", kind)
+		require.True(t, found)
+		require.Equal(t, lines(interruption.Promoted, successor.ID, "i-1"), lines(o.Result, o.ReplicaID, o.NewPrimary))
 	}
 	require.False(t, set.Unsettled())
 }
@@ -158,12 +158,12 @@ func TestAChangeMadeByAnotherClosesTheNotice(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	heir := g.heir(replica.Switch, "c1", "i-1")
+	successor := g.successor(replica.Switch, "c1", "i-1")
 	g.noticed("i-0", interruption.Termination)
 	set := g.set()
-	_, err := g.ChangeRoles(t.Context(), change(set, heir, roles.BySwitch, roles.RetireOld))
+	_, err := g.ChangeRoles(t.Context(), change(set, successor, roles.BySwitch, roles.RetireOld))
 	require.NoError(t, err)
-	in := change(set, heir, roles.ByTermination, roles.LeaveOld)
+	in := change(set, successor, roles.ByTermination, roles.LeaveOld)
 	after, err := g.ChangeRoles(t.Context(), in)
 	require.NoError(t, err)
 	o, _ := after.Outcome("i-0", interruption.Termination)
@@ -186,8 +186,8 @@ func TestALateHeirMendsALostNotice(t *testing.T) {
 	require.True(t, waits)
 	require.True(t, o.Past)
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notifications WHERE severity = 'critical'`))
-	heir := g.heir(replica.Termination, "i-0", "i-1")
-	set, err = g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.LeaveOld))
+	successor := g.successor(replica.Termination, "i-0", "i-1")
+	set, err = g.ChangeRoles(t.Context(), change(g.set(), successor, roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	o, _ = set.Outcome("i-0", interruption.Termination)
 	require.Equal(t, interruption.Promoted, o.Result)
@@ -200,14 +200,14 @@ func TestADemotedPrimaryComesBack(t *testing.T) {
 
 	g := guard(t)
 	g.exec(`UPDATE agents SET keeping = 'manual'`)
-	heir := g.heir(replica.Manual, "i-0", "i-1")
+	successor := g.successor(replica.Manual, "i-0", "i-1")
 	for n := range 4 {
-		set, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByPromotion, roles.DemoteOld))
+		set, err := g.ChangeRoles(t.Context(), change(g.set(), successor, roles.ByPromotion, roles.DemoteOld))
 		require.NoError(t, err)
 		require.EqualValues(t, n+1, set.Epoch)
 		require.Len(t, set.Replicas, 1)
 		require.False(t, set.Unsettled())
-		heir = set.Replicas[0]
+		successor = set.Replicas[0]
 		g.sound()
 	}
 	require.Equal(t, "i-0", g.set().Primary.ID)
@@ -226,13 +226,13 @@ func TestNothingEndsAPrimary(t *testing.T) {
 	_, err = launches.MarkRetiring(t.Context(), "a1", "i-b")
 	require.Equal(t, agent.InstanceOfOtherTenant, fault.CodeOf(err))
 
-	heir := g.heir(replica.Manual, "i-0", "i-1")
+	successor := g.successor(replica.Manual, "i-0", "i-1")
 	for range 2 {
 		ending, err := launches.MarkRetiring(t.Context(), "a1", "i-1")
 		require.NoError(t, err)
 		require.Equal(t, lines("k1", "us-east-1", false), lines(ending.Account.ClientID, ending.Region, ending.Ended))
 	}
-	_, err = g.ChangeRoles(t.Context(), change(g.set(), heir, roles.ByTermination, roles.LeaveOld))
+	_, err = g.ChangeRoles(t.Context(), change(g.set(), successor, roles.ByTermination, roles.LeaveOld))
 	require.Equal(t, roles.StaleEpoch, fault.CodeOf(err), "and nothing that ends becomes one")
 	require.NoError(t, launches.MarkRetired(t.Context(), "i-1"))
 	ending, err := launches.MarkRetiring(t.Context(), "a1", "i-1")

@@ -19,17 +19,17 @@ func TestOneOfTwoChangesWins(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	first, second := g.heir(replica.Manual, "i-0", "i-1"), g.heir(replica.Switch, "c1", "i-2")
+	first, second := g.successor(replica.Manual, "i-0", "i-1"), g.successor(replica.Switch, "c1", "i-2")
 	set := g.set()
 	errs := make([]error, 8)
 	var wg sync.WaitGroup
 	for i := range errs {
 		wg.Go(func() {
-			heir, cause := first, roles.ByTermination
+			successor, cause := first, roles.ByTermination
 			if i%2 == 1 {
-				heir, cause = second, roles.BySwitch
+				successor, cause = second, roles.BySwitch
 			}
-			_, errs[i] = g.ChangeRoles(t.Context(), change(set, heir, cause, roles.LeaveOld))
+			_, errs[i] = g.ChangeRoles(t.Context(), change(set, successor, cause, roles.LeaveOld))
 		})
 	}
 	wg.Wait()
@@ -41,7 +41,7 @@ func TestOneOfTwoChangesWins(t *testing.T) {
 		}
 		require.True(t, fault.Is(err, roles.StaleEpoch), "%v", err)
 	}
-	require.True(t, won == [2]int{4, 0} || won == [2]int{0, 4}, "one heir won for all who asked for it: %v", won)
+	require.True(t, won == [2]int{4, 0} || won == [2]int{0, 4}, "one successor won for all who asked for it: %v", won)
 	g.sound()
 	require.EqualValues(t, 1, g.set().Epoch)
 }
@@ -55,8 +55,8 @@ func TestEndingAndPromotingAtOnce(t *testing.T) {
 	launches := &postgres.Launches{DB: g.db}
 	for n := range 12 {
 		id := "i-" + strconv.Itoa(n+1)
-		heir := g.heir(replica.Manual, g.set().Primary.ID, id)
-		in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
+		successor := g.successor(replica.Manual, g.set().Primary.ID, id)
+		in := change(g.set(), successor, roles.ByTermination, roles.LeaveOld)
 		var changed, ended error
 		var wg sync.WaitGroup
 		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
@@ -67,7 +67,7 @@ func TestEndingAndPromotingAtOnce(t *testing.T) {
 		} else {
 			require.Equal(t, roles.StaleEpoch, fault.CodeOf(changed))
 			require.NoError(t, ended)
-			g.advance(heir.ID, replica.Retired, "")
+			g.advance(successor.ID, replica.Retired, "")
 		}
 		g.sound()
 	}
@@ -80,15 +80,15 @@ func TestReadyAndPromotedAtOnce(t *testing.T) {
 
 	g := guard(t)
 	for n := range 12 {
-		heir := g.heir(replica.Manual, g.set().Primary.ID, "i-"+strconv.Itoa(n+1))
-		g.exec(`UPDATE replicas SET state = 'running' WHERE id = $1`, heir.ID)
+		successor := g.successor(replica.Manual, g.set().Primary.ID, "i-"+strconv.Itoa(n+1))
+		g.exec(`UPDATE replicas SET state = 'running' WHERE id = $1`, successor.ID)
 		g.exec(`UPDATE agents SET failures = 1`)
-		in := change(g.set(), heir, roles.ByTermination, roles.LeaveOld)
+		in := change(g.set(), successor, roles.ByTermination, roles.LeaveOld)
 		var changed, advanced error
 		var wg sync.WaitGroup
 		wg.Go(func() { _, changed = g.ChangeRoles(t.Context(), in) })
 		wg.Go(func() {
-			_, advanced = g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: heir.ID, To: replica.Ready})
+			_, advanced = g.Advance(t.Context(), roles.ReplicaTransition{ReplicaID: successor.ID, To: replica.Ready})
 		})
 		wg.Wait()
 		require.NoError(t, changed)
@@ -105,7 +105,7 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 	agents := &postgres.Agents{DB: g.db}
 	for n := range 12 {
 		old := g.set().Primary.ID
-		in := change(g.set(), g.heir(replica.Manual, old, "i-"+strconv.Itoa(n+1)), roles.ByTermination, roles.LeaveOld)
+		in := change(g.set(), g.successor(replica.Manual, old, "i-"+strconv.Itoa(n+1)), roles.ByTermination, roles.LeaveOld)
 		var changed error
 		var beats [4]error
 		var wg sync.WaitGroup

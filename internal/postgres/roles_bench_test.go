@@ -25,7 +25,7 @@ func report(b *testing.B, took []time.Duration) {
 func BenchmarkRoles(b *testing.B) {
 	g := guard(b)
 	crowd(g)
-	g.heir(replica.Manual, "i-0", "i-1")
+	g.successor(replica.Manual, "i-0", "i-1")
 	g.noticed("i-0", interruption.Termination)
 	took := make([]time.Duration, 0, b.N)
 	for b.Loop() {
@@ -47,7 +47,7 @@ func BenchmarkTakeNotice(b *testing.B) {
 		b.StopTimer()
 		n++
 		set := g.set()
-		g.heir(replica.Termination, set.Primary.ID, "i-x"+strconv.Itoa(n))
+		g.successor(replica.Termination, set.Primary.ID, "i-x"+strconv.Itoa(n))
 		g.exec(`DELETE FROM notices`) // a day's worth of failovers is not the usual
 		b.StartTimer()
 		began := time.Now()

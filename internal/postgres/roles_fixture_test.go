@@ -106,8 +106,8 @@ func (g *guarded) advance(id string, to replica.State, instanceID string) bool {
 	return ok
 }
 
-// heir is a ready replica on an instance.
-func (g *guarded) heir(kind replica.Kind, cause, instanceID string) roles.Replica {
+// successor is a ready replica on an instance.
+func (g *guarded) successor(kind replica.Kind, cause, instanceID string) roles.Replica {
 	g.t.Helper()
 	r := g.open(kind, cause)
 	require.True(g.t, g.advance(r.ID, replica.Launching, instanceID))

@@ -41,10 +41,10 @@ func (s *Silence) MarkSilent(ctx context.Context, timeout time.Duration, limit i
 	return n, pg.Translate(err)
 }
 
-// TellSilentHeirs tells the clients of agents whose new primary has never spoken although
+// NotifySilentSuccessors tells the clients of agents whose new primary has never spoken although
 // it has been the primary for longer than after. It says so once per primary, which the
 // key names, and says nothing of agents whose instances have been silent before.
-func (s *Silence) TellSilentHeirs(ctx context.Context, after time.Duration) (int, error) {
+func (s *Silence) NotifySilentSuccessors(ctx context.Context, after time.Duration) (int, error) {
 	tag, err := s.DB.Pool.Exec(ctx, `
 WITH silent AS (
     SELECT a.client_id, a.id, p.id AS instance_id, 'silent-heir:' || p.id AS key,
@@ -63,7 +63,7 @@ WITH silent AS (
         SELECT
         FROM events e
         WHERE e.dedup_key = 'silent-heir:' || p.id)),
-told AS (
+notified AS (
     INSERT INTO notifications (client_id, message, severity, dedup_key)
     SELECT client_id, message, 'error', key
     FROM silent

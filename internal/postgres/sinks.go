@@ -318,7 +318,7 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 				return err
 			}
 		}
-		if failures < failuresToTell {
+		if failures < failuresToNotify {
 			return nil
 		}
 		return pg.RecordEvent(ctx, tx, pg.EventRecord{
@@ -333,8 +333,8 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 	})
 }
 
-// failuresToTell is how often in a row a sink fails before its owner is told.
-const failuresToTell = 3
+// failuresToNotify is how often in a row a sink fails before its owner is told.
+const failuresToNotify = 3
 
 func (s *Sinks) decryptSecret(id string, sealed []byte) (string, error) {
 	if len(sealed) == 0 {

@@ -130,23 +130,23 @@ func TestASilentHeirIsToldOf(t *testing.T) {
 
 	g := guard(t)
 	s := &postgres.Silence{DB: g.db}
-	told := func() int {
-		n, err := s.TellSilentHeirs(t.Context(), 2*time.Minute)
+	notified := func() int {
+		n, err := s.NotifySilentSuccessors(t.Context(), 2*time.Minute)
 		require.NoError(t, err)
 		return n
 	}
 	_, err := g.ChangeRoles(t.Context(),
-		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
+		change(g.set(), g.successor(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
-	require.Zero(t, told(), "it may still boot")
+	require.Zero(t, notified(), "it may still boot")
 	g.exec(`UPDATE instances SET primary_since = now() - interval '3 minutes' WHERE id = 'i-9'`)
-	require.Zero(t, told(), "the one before was silent too")
+	require.Zero(t, notified(), "the one before was silent too")
 	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-0'`)
 	g.exec(`UPDATE instances SET last_seen_at = now() WHERE id = 'i-9'`)
-	require.Zero(t, told(), "it speaks")
+	require.Zero(t, notified(), "it speaks")
 	g.exec(`UPDATE instances SET last_seen_at = NULL WHERE id = 'i-9'`)
-	require.Equal(t, 1, told())
-	require.Zero(t, told(), "once")
+	require.Equal(t, 1, notified())
+	require.Zero(t, notified(), "once")
 	require.Contains(t, one[string](g, `SELECT message FROM notifications WHERE dedup_key = 'silent-heir:i-9'`), "i-9")
 	require.Equal(t, "heir_silent", one[string](g, `SELECT type FROM events WHERE dedup_key = 'silent-heir:i-9'`))
 }
@@ -174,7 +174,7 @@ func TestWhatCallsASwitchOffIsRead(t *testing.T) {
 	require.True(t, g.facts(c.ID).Noticed, "lost, and still in want of a successor")
 
 	_, err := g.ChangeRoles(t.Context(),
-		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
+		change(g.set(), g.successor(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	f := g.facts(c.ID)
 	require.Equal(t, lines(false, true, true, "i-9"), lines(f.Noticed, f.FailedOver, f.Replaced, f.Primary))
@@ -231,7 +231,7 @@ func TestAReportThatNothingOrderedIsRead(t *testing.T) {
 	reportedAt(60)
 	require.False(t, g.facts("i-2").Replaced)
 	_, err := g.ChangeRoles(t.Context(),
-		change(g.set(), g.heir(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
+		change(g.set(), g.successor(replica.Termination, "i-0", "i-9"), roles.ByTermination, roles.LeaveOld))
 	require.NoError(t, err)
 	require.True(t, g.facts("i-1").Replaced, "a failover was faster")
 

@@ -43,10 +43,10 @@ func TestRecordPhase(t *testing.T) {
 	}
 	phase(switching.Launching, "")
 	require.Equal(t, "c1", g.set().OpenSwitch)
-	heir := g.heir(replica.Switch, "c1", "i-1")
+	successor := g.successor(replica.Switch, "c1", "i-1")
 	phase(switching.Waiting, "i-1")
 	phase(switching.CuttingOver, "i-1")
-	_, err := g.ChangeRoles(t.Context(), change(g.set(), heir, roles.BySwitch, roles.RetireOld))
+	_, err := g.ChangeRoles(t.Context(), change(g.set(), successor, roles.BySwitch, roles.RetireOld))
 	require.NoError(t, err)
 	require.NoError(t, s.CloseCommand(t.Context(), activities.CommandResult{CommandID: "c1", Status: "completed"}))
 	phase(switching.Retiring, "i-1")

@@ -138,9 +138,9 @@ func TestReplicaViews(t *testing.T) {
 	require.NotNil(t, foreign)
 	require.Empty(t, foreign)
 
-	standing, err := v.ClientReplicas(ctx, "c1", pg.Page{})
+	replicas, err := v.ClientReplicas(ctx, "c1", pg.Page{})
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"r-ready", "r-todo", "r-none"}, replicaIDs(standing))
+	require.ElementsMatch(t, []string{"r-ready", "r-todo", "r-none"}, replicaIDs(replicas))
 
 	one, err := v.Replica(ctx, "c1", "a1", "r-ready")
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"spotkeeper/internal/artifacts"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/python"
 )
@@ -27,6 +28,7 @@ type Loader struct {
 	Python      bool   // uploaded code is run
 	Unsafe      bool   // without a sandbox, where the machine gives none
 	PythonPath  string
+	Elsewhere   bool         // another process runs the files: settings count, and not what is installed here
 	Log         *slog.Logger // what uploaded code prints goes here
 }
 
@@ -48,8 +50,8 @@ func (l *Loader) runner(s mlmodel.Session) (mlmodel.File, string, error) {
 	case err != nil:
 	case runner == engine.RunnerPython && !l.Python:
 		err = python.Off.New("Uploaded Python is off (ENGINE_PYTHON): %s is stored and nothing runs it", file.Name)
-	case runner == engine.RunnerONNX:
-		_, err = onnx.Open(l.ONNXLibrary)
+	case runner == engine.RunnerONNX && (!l.Elsewhere || l.ONNXLibrary == ""):
+		err = onnx.Check(l.ONNXLibrary)
 	}
 	return file, runner, err
 }
@@ -66,18 +68,15 @@ func (l *Loader) Load(ctx context.Context, s mlmodel.Session) (LoadedEngine, err
 	if err != nil {
 		return nil, err
 	}
+	o := host.Options{Unsafe: l.Unsafe, Log: l.Log}
 	if runner == engine.RunnerPython {
-		e, err := python.New(ctx, python.Options{Interpreter: l.PythonPath, Unsafe: l.Unsafe, Log: l.Log}, file.Name, data)
+		e, err := python.New(ctx, python.Options{Interpreter: l.PythonPath, Options: o}, file.Name, data)
 		if err != nil {
 			return nil, err
 		}
 		return e, nil
 	}
-	library, err := onnx.Open(l.ONNXLibrary)
-	if err != nil {
-		return nil, err
-	}
-	e, err := library.Load(ctx, data)
+	e, err := onnx.New(ctx, o, l.ONNXLibrary, file.Name, data)
 	if err != nil {
 		return nil, err
 	}

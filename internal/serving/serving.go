@@ -10,6 +10,7 @@ import (
 
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/host"
 )
 
 // Source says what should serve. postgres.Models implements it.
@@ -39,6 +40,8 @@ const (
 	loadWithin = 45 * time.Second
 	closeAfter = 30 * time.Second // no decision takes that long
 	tryAgain   = 15 * time.Second // after a load that failed
+	mostDeaths = 2                // of a process that loads a session, then it is in quarantine
+	quarantine = 24 * time.Hour
 )
 
 // serves is what decisions are made by at a moment. It is never changed, only
@@ -59,6 +62,7 @@ type held struct {
 	engine   LoadedEngine
 	problem  error
 	notUntil time.Time // of the next attempt after a failure
+	deaths   int       // of its process while it was loaded, in a row
 	unused   time.Time // since when; zero: in use
 }
 
@@ -94,6 +98,21 @@ func (s *Serving) ShadowFor(string) engine.Engine {
 		return c.candidate
 	}
 	return nil
+}
+
+// EngineOf is the engine of a session that this process decides with, live or in a
+// rollout; nil for another.
+func (s *Serving) EngineOf(sessionID string) engine.Engine {
+	switch c := s.serves(); sessionID {
+	case "":
+		return nil
+	case c.liveID:
+		return c.live
+	case c.candidateID:
+		return c.candidate
+	default:
+		return nil
+	}
 }
 
 // Status is what a process serves.
@@ -178,7 +197,7 @@ func (s *Serving) Look(ctx context.Context) {
 		}
 	}
 	s.current.Store(is)
-	s.tell(ctx, was, is)
+	s.logChange(ctx, was, is)
 	s.release(is)
 }
 
@@ -190,7 +209,7 @@ func unfit(e engine.Engine) error {
 	return nil
 }
 
-func (s *Serving) tell(ctx context.Context, was, is *serves) {
+func (s *Serving) logChange(ctx context.Context, was, is *serves) {
 	if was.liveID != is.liveID || was.live.Version() != is.live.Version() {
 		s.Log.InfoContext(ctx, "another engine decides", "engine", is.live.Name(),
 			"engine_version", is.live.Version(), "session_id", is.liveID)
@@ -218,12 +237,23 @@ func (s *Serving) obtain(ctx context.Context, session mlmodel.Session) (engine.E
 	loading, cancel := context.WithTimeout(ctx, loadWithin)
 	defer cancel()
 	e, err := s.Load(loading, session)
-	h = &held{engine: e, problem: err}
+	next := &held{engine: e, problem: err}
 	if err != nil {
-		h.engine, h.notUntil = nil, s.now().Add(tryAgain)
+		next.engine, next.notUntil = nil, s.now().Add(tryAgain)
 	}
-	s.engines[session.ID] = h
-	return h.engine, h.problem
+	if errors.Is(err, host.ErrDied) {
+		next.deaths = 1
+		if known {
+			next.deaths += h.deaths
+		}
+		if next.deaths >= mostDeaths {
+			next.notUntil = s.now().Add(quarantine)
+			next.problem = host.Quarantined.Wrap(err, "the session is in quarantine: it ended its process %d times while it was "+
+				"loaded. It is tried again tomorrow, or by another process that starts", next.deaths)
+		}
+	}
+	s.engines[session.ID] = next
+	return next.engine, next.problem
 }
 
 // release unloads what nothing has used for a while. A decision that was begun

@@ -16,6 +16,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/serving"
 )
 
@@ -43,12 +44,13 @@ type place struct {
 	want    mlmodel.Serving
 	away    error
 	broken  map[string]error
+	tries   map[string]int // to load a session
 	loaded  []*named
 	serving *serving.Serving
 }
 
 func newPlace(now func() time.Time) *place {
-	p := &place{broken: map[string]error{}}
+	p := &place{broken: map[string]error{}, tries: map[string]int{}}
 	p.serving = &serving.Serving{Source: p, Load: p.load, Log: slog.New(slog.DiscardHandler), Now: now}
 	return p
 }
@@ -60,6 +62,7 @@ func (p *place) Serving(context.Context) (mlmodel.Serving, error) {
 }
 
 func (p *place) load(_ context.Context, s mlmodel.Session) (serving.LoadedEngine, error) {
+	p.tries[s.ID]++
 	if err := p.broken[s.ID]; err != nil {
 		return nil, err
 	}
@@ -82,6 +85,28 @@ func (p *place) wants(phase mlmodel.Phase, percent int, candidate string, live .
 }
 
 func (p *place) version(agentID string) string { return p.serving.EngineFor(agentID).Version() }
+
+// TestOneThatEndsItsProcessWhileItIsLoaded is loaded twice, and not again before the next day.
+func TestOneThatEndsItsProcessWhileItIsLoaded(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(0, 0)
+	p := newPlace(func() time.Time { return at })
+	died := fmt.Errorf("it could not be loaded: %w", host.ErrDied)
+	p.broken["s1"] = died
+	p.wants("", 0, "", "s1")
+	for range 10 {
+		p.serving.Look(t.Context())
+		at = at.Add(time.Minute)
+	}
+	require.Equal(t, 2, p.tries["s1"])
+	require.ErrorContains(t, p.serving.Check(t.Context()), "in quarantine")
+	require.Equal(t, engine.Rules{}.Version(), p.version("a1"))
+	at = at.Add(24 * time.Hour)
+	delete(p.broken, "s1")
+	p.serving.Look(t.Context())
+	require.Equal(t, "s1", p.version("a1"))
+	require.NoError(t, p.serving.Check(t.Context()))
+}
 
 // TestTheRulesDecideForOneInQuarantine: they decide for as long as its session is live,
 // and another session is loaded as ever. In a rollout the live engine decides.
@@ -207,4 +232,16 @@ func TestASwapReachesAProcessWithinFiveSeconds(t *testing.T) {
 		require.ErrorIs(t, <-ended, context.Canceled)
 		require.True(t, p.loaded[0].closed.Load(), "nothing is left behind")
 	})
+}
+
+// TestTheEngineOfASession is had of what decides here, and of nothing else.
+func TestTheEngineOfASession(t *testing.T) {
+	t.Parallel()
+	p := newPlace(func() time.Time { return time.Unix(0, 0) })
+	p.wants(mlmodel.Shadow, 0, "s2", "s1")
+	p.serving.Look(t.Context())
+	require.Equal(t, "s1", p.serving.EngineOf("s1").Version())
+	require.Equal(t, "s2", p.serving.EngineOf("s2").Version())
+	require.Nil(t, p.serving.EngineOf("s3"))
+	require.Nil(t, p.serving.EngineOf(""))
 }

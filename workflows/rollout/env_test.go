@@ -179,7 +179,7 @@ func (r *rollouts) NudgeRollout(_ context.Context, sessionID string) error {
 }
 
 // told is what an update was answered.
-type told struct {
+type sentUpdate struct {
 	rollout.Progress
 	err  error
 	done bool
@@ -187,8 +187,8 @@ type told struct {
 }
 
 // tell sends a command after d.
-func (r *rollouts) tell(d time.Duration, command string) *told {
-	out := &told{}
+func (r *rollouts) send(d time.Duration, command string) *sentUpdate {
+	out := &sentUpdate{}
 	r.RegisterDelayedCallback(func() {
 		r.UpdateWorkflow(command, command+d.String(), &testsuite.TestUpdateCallback{
 			OnAccept: func() {},

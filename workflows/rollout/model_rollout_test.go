@@ -20,7 +20,7 @@ func TestAGoodModelEarnsTheWholeFleet(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	begun := r.Now()
-	first := r.tell(0, rollout.UpdateBegin)
+	first := r.send(0, rollout.UpdateBegin)
 	p := r.roll(t, slowly())
 
 	require.Equal(t, mlmodel.Completed, p.Phase)
@@ -99,7 +99,7 @@ func TestAnAbortInEachPhase(t *testing.T) {
 					require.NoError(t, v.Get(&p))
 					in = p.Phase
 				}, d-time.Millisecond)
-				answer := r.tell(d, command)
+				answer := r.send(d, command)
 				p := r.roll(t, slowly())
 				require.Equal(t, phase, in)
 				if command == rollout.UpdateRollBack && !phase.Touching() {
@@ -126,7 +126,7 @@ func TestTheImmediatePlanAnswersWhenItIsLive(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	r.watched = "older"
-	first := r.tell(0, rollout.UpdateBegin)
+	first := r.send(0, rollout.UpdateBegin)
 	begun := r.Now()
 	p := r.roll(t, mlmodel.Immediate())
 	require.NoError(t, first.err)
@@ -143,7 +143,7 @@ func TestARefusedSessionTouchesNothing(t *testing.T) {
 	r := newRollouts(t)
 	r.watched = "older"
 	r.trial = func(context.Context) error { return mlmodel.Refused.New("It failed in 60 of 60 decisions") }
-	first := r.tell(0, rollout.UpdateBegin)
+	first := r.send(0, rollout.UpdateBegin)
 	p := r.roll(t, mlmodel.Immediate())
 	require.Equal(t, mlmodel.Refused, fault.CodeOf(first.err), "%v", first.err)
 	require.Equal(t, mlmodel.Rejected, p.Phase)
@@ -156,7 +156,7 @@ func TestARefusedSessionTouchesNothing(t *testing.T) {
 
 	r = newRollouts(t)
 	r.opening = mlmodel.Busy.New("Another rollout is under way")
-	first = r.tell(0, rollout.UpdateBegin)
+	first = r.send(0, rollout.UpdateBegin)
 	require.Equal(t, mlmodel.Rejected, r.roll(t, slowly()).Phase)
 	require.Equal(t, mlmodel.Busy, fault.CodeOf(first.err), "%v", first.err)
 }
@@ -165,8 +165,8 @@ func TestAPauseStopsTheClockAndNotTheGuards(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	begun := r.Now()
-	paused := r.tell(30*time.Minute, rollout.UpdatePause)
-	resumed := r.tell(30*time.Minute+10*time.Hour, rollout.UpdateResume)
+	paused := r.send(30*time.Minute, rollout.UpdatePause)
+	resumed := r.send(30*time.Minute+10*time.Hour, rollout.UpdateResume)
 	r.roll(t, slowly())
 	require.NoError(t, paused.err)
 	require.True(t, paused.Paused)
@@ -175,7 +175,7 @@ func TestAPauseStopsTheClockAndNotTheGuards(t *testing.T) {
 	require.GreaterOrEqual(t, r.Now().Sub(begun), 19*time.Hour, "ten hours of pause come on top")
 
 	r = newRollouts(t)
-	r.tell(2*time.Hour, rollout.UpdatePause)
+	r.send(2*time.Hour, rollout.UpdatePause)
 	r.seen = func(q activities.ReadingsQuery) mlmodel.Readings {
 		seen := healthy(q)
 		if r.Now().Sub(q.Since) > 3*time.Hour { // a stage lasts two
@@ -190,9 +190,9 @@ func TestAPromotionSkipsTheRestOfAStage(t *testing.T) {
 	t.Parallel()
 	r := newRollouts(t)
 	begun := r.Now()
-	var answers []*told
+	var answers []*sentUpdate
 	for i := range 4 {
-		answers = append(answers, r.tell(time.Duration(i+1)*time.Minute, rollout.UpdatePromote))
+		answers = append(answers, r.send(time.Duration(i+1)*time.Minute, rollout.UpdatePromote))
 	}
 	p := r.roll(t, slowly())
 	require.Equal(t, mlmodel.Completed, p.Phase)

@@ -39,13 +39,13 @@ func TestAWatchEndsWithTheFirstStage(t *testing.T) {
 	r = newRollouts(t)
 	r.watched = "older"
 	r.trialTakes(time.Minute)
-	r.tell(time.Second, rollout.UpdateAbort)
+	r.send(time.Second, rollout.UpdateAbort)
 	require.Equal(t, mlmodel.Aborted, r.roll(t, slowly()).Phase)
 	require.Equal(t, "older", r.watched, "an abort while it is validated touches nobody")
 
 	r = newRollouts(t)
 	r.entering = mlmodel.AlreadyLive.New("The session new is live already")
-	first := r.tell(0, rollout.UpdateBegin)
+	first := r.send(0, rollout.UpdateBegin)
 	require.Equal(t, mlmodel.Rejected, r.roll(t, mlmodel.Immediate()).Phase)
 	require.Equal(t, mlmodel.AlreadyLive, fault.CodeOf(first.err), "%v", first.err)
 	require.Equal(t, "old", r.live)
@@ -60,7 +60,7 @@ func TestARollbackOfWhatGaveWay(t *testing.T) {
 		r.open, r.live = false, "newer" // the nudge was lost
 		r.mu.Unlock()
 	}, 10*time.Minute)
-	answer := r.tell(10*time.Minute+time.Millisecond, rollout.UpdateRollBack)
+	answer := r.send(10*time.Minute+time.Millisecond, rollout.UpdateRollBack)
 	p := r.roll(t, mlmodel.Immediate())
 	require.NoError(t, answer.err)
 	require.Equal(t, mlmodel.Completed, answer.Phase)

@@ -119,6 +119,12 @@ var (
 		ScheduleToCloseTimeout: 5 * time.Second,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
 	}
+	// JudgePolicy asks an uploaded engine once, inside the workflow task. A caller waits.
+	JudgePolicy = workflow.LocalActivityOptions{
+		StartToCloseTimeout:    2500 * time.Millisecond,
+		ScheduleToCloseTimeout: 3 * time.Second,
+		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
+	}
 	// RetirePolicy must succeed: an instance that is not ended costs money. It
 	// tries for a day before a person has to look.
 	RetirePolicy = workflow.ActivityOptions{

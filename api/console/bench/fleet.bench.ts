@@ -115,26 +115,33 @@ test('scrolling', async ({ page }) => {
   const before = await memory(cdp)
   const got = await page.evaluate(async (wanted) => {
     const box = document.querySelector('.scroller.tall')!
+    const known = () => Number(box.querySelector('table')!.getAttribute('aria-rowcount')) - 1
+    const frame = () => new Promise<number>((r) => requestAnimationFrame(r))
+    const begun = performance.now()
+    while (known() < wanted && performance.now() - begun < 400_000) {
+      box.scrollTop = box.scrollHeight
+      await frame()
+    }
+    const seconds = (performance.now() - begun) / 1000
+    box.scrollTop = 0
+    await frame()
     const frames: number[] = []
-    let last = performance.now()
-    const begun = last
-    while (performance.now() - begun < 120_000) {
-      box.scrollTop += 600
-      const now = await new Promise<number>((r) => requestAnimationFrame(r))
+    let last = await frame()
+    for (let i = 0; i < 400; i++) {
+      box.scrollTop += 300
+      const now = await frame()
       frames.push(now - last)
       last = now
-      const rows = Number(box.querySelector('table')!.getAttribute('aria-rowcount')) - 1
-      if (rows >= wanted && box.scrollTop + box.clientHeight >= box.scrollHeight - 2) break
     }
     const sorted = [...frames].sort((a, b) => a - b)
     return {
-      rows: Number(box.querySelector('table')!.getAttribute('aria-rowcount')) - 1, shown: box.querySelectorAll('tbody tr').length, seconds: (performance.now() - begun) / 1000,
-      p50: sorted[Math.floor(sorted.length * 0.5)]!, p95: sorted[Math.floor(sorted.length * 0.95)]!, worst: sorted.at(-1)!, frames: frames.length, long: frames.filter((f) => f > 50).length,
+      rows: known(), seconds, shown: box.querySelectorAll('tbody tr').length,
+      p50: sorted[200]!, p95: sorted[380]!, worst: sorted.at(-1)!, long: frames.filter((f) => f > 50).length, frames: frames.length,
     }
   }, agents)
   const after = await memory(cdp)
-  note('scrolled to the end', `${got.rows} rows in ${got.seconds.toFixed(1)} s, ${got.shown} of them in the page`)
-  note('frames while scrolling and loading', `p50 ${got.p50.toFixed(1)} ms, p95 ${got.p95.toFixed(1)} ms, worst ${got.worst.toFixed(0)} ms, ${got.long} of ${got.frames} over 50 ms`)
+  note('all read by scrolling to the end again and again', `${got.rows} rows in ${got.seconds.toFixed(1)} s, ${got.shown} of them in the page`)
+  note('frames of 300 px each through them', `p50 ${got.p50.toFixed(1)} ms, p95 ${got.p95.toFixed(1)} ms, worst ${got.worst.toFixed(0)} ms, ${got.long} of ${got.frames} over 50 ms`)
   note('heap of Fleet', `${before.heap.toFixed(1)} MB with the first rows, ${after.heap.toFixed(1)} MB with ${got.rows}`)
   expect(got.rows).toBe(agents)
 })

@@ -56,13 +56,13 @@ export const wantStandby = (s: Stack, t: Tenant, a: Agent) => call(s, 'POST', `/
 
 /** boot has the agent on the standby register once that is ready, as its image does. */
 export async function boot(s: Stack, t: Tenant, a: Agent): Promise<void> {
-  const heir = await until('a ready standby', async () => {
+  const successor = await until('a ready standby', async () => {
     const { replicas } = await call<{ replicas: { instance_id: string; pool_id: string; state: string }[] }>(s, 'GET', `/api/client/agents/${a.id}/state`, t.token)
     return replicas.find((r) => r.state === 'ready')
   })
-  const [family, size, az] = heir.pool_id.split('.')
+  const [family, size, az] = successor.pool_id.split('.')
   await call(s, 'POST', '/api/agents/register', t.token, {
-    client_token: t.token, logical_agent_id: a.name, hostname: a.name + '-2', instance_id: heir.instance_id, instance_type: `${family}.${size}`, region: 'us-east-1', az, mode: 'spot', agent_version: '4.0.0',
+    client_token: t.token, logical_agent_id: a.name, hostname: a.name + '-2', instance_id: successor.instance_id, instance_type: `${family}.${size}`, region: 'us-east-1', az, mode: 'spot', agent_version: '4.0.0',
   })
 }
 

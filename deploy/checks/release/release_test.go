@@ -95,6 +95,36 @@ func TestPackagesHaveWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestPackagesMakeTheirSettingsOnce: with secrets that the programs take, readable by root
+// alone, and another install changes nothing.
+func TestPackagesMakeTheirSettingsOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, dir := range []string{"etc/spotkeeper", "usr/share/spotkeeper"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, dir), 0o700))
+	}
+	require.Contains(t, read(t, "deploy/control-plane/nfpm.yaml"), "dst: /usr/share/spotkeeper/spotkeeper.env")
+	shipped := filepath.Join(root, "usr/share/spotkeeper/spotkeeper.env")
+	require.NoError(t, os.WriteFile(shipped, []byte(read(t, "deploy/control-plane/spotkeeper.env")), 0o600))
+	script := strings.NewReplacer("/etc/spotkeeper", root+"/etc/spotkeeper", "/usr/share/spotkeeper", root+"/usr/share/spotkeeper",
+		"/run/systemd/system", root+"/run").Replace(read(t, "deploy/control-plane/postinstall.sh"))
+	install := func() string {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		made := filepath.Join(root, "etc/spotkeeper/spotkeeper.env")
+		info, err := os.Stat(made)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		content, err := os.ReadFile(made)
+		require.NoError(t, err)
+		return string(content)
+	}
+	first := install()
+	require.Regexp(t, `(?m)^SECRET_KEY=[A-Za-z0-9+/]{43}=$`, first)
+	require.Regexp(t, `(?m)^ADMIN_TOKEN=[0-9a-f]{48}$`, first)
+	require.Equal(t, first, install())
+}
+
 // TestImages: the targets are static or distroless, run without root, and their
 // bases have a version.
 func TestImages(t *testing.T) {

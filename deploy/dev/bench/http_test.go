@@ -52,7 +52,7 @@ func pricesAt(a agent, at time.Time) map[string]any {
 }
 
 // tell brings in each agent's reports of the last hours.
-func tell(b *testing.B, f *fleet) {
+func sendReports(b *testing.B, f *fleet) {
 	b.Helper()
 	g, ctx := errgroup.WithContext(b.Context())
 	g.SetLimit(connections)
@@ -98,7 +98,7 @@ func BenchmarkHTTP(b *testing.B) {
 	status, err := f.Call(b.Context(), http.MethodPost, "/api/admin/schedules/price-collection/pause", "", nil, nil)
 	require.NoError(b, err)
 	require.Equal(b, http.StatusOK, status)
-	tell(b, f)
+	sendReports(b, f)
 	heading(b, fmt.Sprintf("HTTP, %d connections, %d agents, %d price reports each; CPU is per request", connections,
 		len(f.agents), told))
 	var asked atomic.Int64

@@ -3,6 +3,7 @@ package bench
 import (
 	"flag"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,7 +20,9 @@ var stormOfRows = flag.Int("storm-of-rows", 10_000, "size of the storm that need
 // after it; BenchmarkStorm measures these at 1,000.
 func BenchmarkStormOfRows(b *testing.B) {
 	n := *stormOfRows
-	s := devtest.Start(b, devtest.Options{OnDisk: true})
+	s := devtest.Start(b, devtest.Options{OnDisk: true, Environment: map[string]string{
+		"API_MAX_CONNECTIONS": strconv.Itoa(max(8192, 2*n)), // each agent has one, all to one process
+	}})
 	f := newFleet(b, s, "rows", 1, true)
 	f.copyAgent(b, n)
 	f.rest(b)

@@ -164,11 +164,15 @@ func (f *fleet) strike(b *testing.B, third func()) *hit {
 	return &out
 }
 
-// insist sends a notice until it is answered, three times at most. The word "again"
-// stands before the action of one that was repeated.
+// insist sends a notice until it is answered, three times at most, with a pause as
+// agents make it. What went wrong stands before the action of one that was repeated.
 func (f *fleet) insist(ctx context.Context, a agent) (action string) {
 	again := ""
-	for range 3 {
+	for try := range 3 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(try) * time.Second):
+		}
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // an agent's own time limit
 		action, err := f.notify(ctx, a)
 		cancel()

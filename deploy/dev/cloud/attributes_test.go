@@ -27,7 +27,7 @@ func asToAnAPIKey(ctx context.Context, method string, in, out any,
 }
 
 // TestALossIsSurvivedWithoutSearchAttributes: the namespace lacks them and may not
-// be given any. The worker polls, a notice without a ready heir is acted on through
+// be given any. The worker polls, a notice without a ready successor is acted on through
 // workflows and their children, and /ready says what is missing.
 func TestALossIsSurvivedWithoutSearchAttributes(t *testing.T) {
 	t.Parallel()

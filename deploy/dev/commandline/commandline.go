@@ -72,6 +72,9 @@ func Parse(args []string, out io.Writer) (Command, error) {
 	}
 	c.Demo = c.Demo && !*noDemo
 	if *launcher != "" {
+		if !slices.Contains([]string{"control-plane", "agent"}, *launcher) {
+			return c, fmt.Errorf("spotkeeper-dev: --launcher is control-plane or agent, not %q", *launcher)
+		}
 		o.Set("DEFAULT_LAUNCHER", *launcher)
 	}
 	if *python {

@@ -38,10 +38,21 @@ func TestWhatIsNotUnderstoodIsSaid(t *testing.T) {
 		`no command "mysql"`: {"mysql"},
 		`what is "extra"`:    {"stack", "extra"},
 		`not "slow"`:         {"--ec2-delays", "slow"},
+
+		`--launcher is control-plane or agent, not "nobody"`: {"--launcher", "nobody"},
 	} {
 		_, err := commandline.Parse(args, io.Discard)
 		require.ErrorContains(t, err, text)
 	}
 	_, err := commandline.Parse([]string{"--help"}, io.Discard)
 	require.ErrorIs(t, err, flag.ErrHelp)
+}
+
+func TestLauncherIsOneOfTwo(t *testing.T) {
+	t.Parallel()
+	for _, launcher := range []string{"control-plane", "agent"} {
+		c, err := commandline.Parse([]string{"--launcher", launcher}, io.Discard)
+		require.NoError(t, err)
+		require.Equal(t, launcher, c.Options.Environment["DEFAULT_LAUNCHER"])
+	}
 }

@@ -17,16 +17,16 @@ var clocks = struct{ heartbeat, imds, prices, commands, config, retry, reboot ti
 // agentProcess is the program that runs on one instance. It follows the current
 // agent of the contract: it tells of each signal once, asks for an emergency
 // replica first, and ends when the failover is done; its supervisor starts it
-// again on the doomed machine, as systemd does.
+// again on the interrupted machine, as systemd does.
 type agentProcess struct {
 	w          *world
 	m          *member
 	instanceID string
 	meta       simclient.Metadata
 
-	agentID       string
-	toldRebalance bool
-	toldNotice    bool
+	agentID           string
+	reportedRebalance bool
+	reportedNotice    bool
 }
 
 // run is one life of the process. It returns when ctx ends, which is when the
@@ -131,8 +131,8 @@ func (p *agentProcess) lookAtMetadata(ctx context.Context) (replaced bool) {
 	if err != nil {
 		return false
 	}
-	if meta.Rebalance != nil && !p.toldRebalance {
-		p.toldRebalance = true
+	if meta.Rebalance != nil && !p.reportedRebalance {
+		p.reportedRebalance = true
 		_ = p.w.api.call(ctx, "POST", p.path("/create-emergency-replica"), p.m.token,
 			map[string]any{"signal_type": "rebalance-recommendation", "instance_id": p.instanceID}, nil)
 		_ = p.w.api.call(ctx, "POST", p.path("/rebalance-recommendation"), p.m.token,
@@ -141,14 +141,14 @@ func (p *agentProcess) lookAtMetadata(ctx context.Context) (replaced bool) {
 				"detected_at": time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00"),
 			}, nil)
 	}
-	if meta.Spot != nil && !p.toldNotice {
-		p.toldNotice = true
-		return p.tellNotice(ctx, meta.Spot.Time)
+	if meta.Spot != nil && !p.reportedNotice {
+		p.reportedNotice = true
+		return p.reportNotice(ctx, meta.Spot.Time)
 	}
 	return false
 }
 
-func (p *agentProcess) tellNotice(ctx context.Context, at time.Time) (replaced bool) {
+func (p *agentProcess) reportNotice(ctx context.Context, at time.Time) (replaced bool) {
 	end := at.UTC().Format(time.RFC3339)
 	_ = p.w.api.call(ctx, "POST", p.path("/create-emergency-replica"), p.m.token,
 		map[string]any{"signal_type": "termination-notice", "instance_id": p.instanceID, "termination_time": end}, nil)
@@ -166,7 +166,7 @@ func (p *agentProcess) tellNotice(ctx context.Context, at time.Time) (replaced b
 	took := time.Since(sent).Round(time.Millisecond)
 	switch {
 	case !p.w.firstTime(p.instanceID):
-		// Its supervisor started it again on the doomed machine; the answer is the
+		// Its supervisor started it again on the interrupted machine; the answer is the
 		// same, and was told.
 	case err != nil:
 		p.w.say(p.m, "its notice was answered with trouble after %s: %v", took, err)

@@ -72,7 +72,7 @@ func Run(ctx context.Context, o Options) error {
 		defer close(narrated)
 		w.narrate(ctx)
 	}()
-	err = w.tell(ctx)
+	err = w.playStories(ctx)
 	cancel()
 	<-done
 	<-narrated

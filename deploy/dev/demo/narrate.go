@@ -40,14 +40,14 @@ type page struct {
 
 // narrate says each change of an operation once, from what the pages read too.
 func (w *world) narrate(ctx context.Context) {
-	told := map[string]string{}
+	said := map[string]string{}
 	tick := time.NewTicker(700 * time.Millisecond)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		for _, o := range w.operations(ctx) {
 			now := o.State + "/" + o.Phase
-			before, known := told[o.ID]
-			told[o.ID] = now
+			before, known := said[o.ID]
+			said[o.ID] = now
 			if before == now || first || !known && o.StartedAt.Before(w.start) {
 				continue
 			}

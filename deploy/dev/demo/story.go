@@ -28,13 +28,13 @@ type state struct {
 
 // tell waits for the fleet and then tells the stories in turn: first each once,
 // quickly, then for ever, slowly.
-func (w *world) tell(ctx context.Context) error {
+func (w *world) playStories(ctx context.Context) error {
 	w.say(nil, "six agents of two clients are starting on simulated instances")
 	if err := w.awaitFleet(ctx); err != nil {
 		return err
 	}
 	w.say(nil, "all six agents are registered and report heartbeats and prices")
-	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.foretold, w.outOfTheBlue, w.movedByHand,
+	stories := []func(context.Context) error{w.manualMode, w.falseAlarm, w.rebalanceFirst, w.outOfTheBlue, w.movedByHand,
 		w.standbyTakesOver, w.nowhereToGo, w.leftOver}
 	for pause := 4 * time.Second; ; pause = 45 * time.Second {
 		for _, story := range stories {
@@ -88,8 +88,8 @@ func (w *world) falseAlarm(ctx context.Context) error {
 	return w.sim.Interrupt(ctx, at.Primary.ID, simclient.Rebalance, 0)
 }
 
-// foretold: a rebalance, time for a replica, then the notice.
-func (w *world) foretold(ctx context.Context) error {
+// rebalanceFirst: a rebalance, time for a replica, then the notice.
+func (w *world) rebalanceFirst(ctx context.Context) error {
 	m := w.named("search")
 	at, err := w.primary(ctx, m)
 	if err != nil {

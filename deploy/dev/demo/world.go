@@ -60,23 +60,23 @@ type world struct {
 	start   time.Time
 	members []*member
 
-	mu      sync.Mutex // guards what follows
-	running map[string]context.CancelFunc
-	told    map[string]bool // instances whose notice was told of
-	procs   sync.WaitGroup
-	out     sync.Mutex
+	mu        sync.Mutex // guards what follows
+	running   map[string]context.CancelFunc
+	announced map[string]bool // instances whose notice was told of
+	procs     sync.WaitGroup
+	out       sync.Mutex
 }
 
 func newWorld(o Options) *world {
 	httpc := &http.Client{Timeout: 15 * time.Second}
 	return &world{
-		o:       o,
-		api:     newBackend(o.API),
-		sim:     simclient.NewClient(o.EC2, httpc),
-		http:    httpc,
-		start:   time.Now(),
-		running: map[string]context.CancelFunc{},
-		told:    map[string]bool{},
+		o:         o,
+		api:       newBackend(o.API),
+		sim:       simclient.NewClient(o.EC2, httpc),
+		http:      httpc,
+		start:     time.Now(),
+		running:   map[string]context.CancelFunc{},
+		announced: map[string]bool{},
 	}
 }
 
@@ -103,8 +103,8 @@ func (w *world) say(m *member, format string, args ...any) {
 func (w *world) firstTime(instanceID string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	first := !w.told[instanceID]
-	w.told[instanceID] = true
+	first := !w.announced[instanceID]
+	w.announced[instanceID] = true
 	return first
 }
 

@@ -57,8 +57,16 @@ func TestCrash(t *testing.T) {
 		k.forget = func() bool { return moves.total() >= *crashMoves/2 }
 	}
 	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() { stopped <- k.run(ctx, stop) }()
-	failed := travelAll(ctx, members, *crashMoves, moves)
+	traveling, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go func() {
+		err := k.run(ctx, stop)
+		if err != nil { // what it has killed stays dead, so the agents would wait for nothing
+			giveUp(err)
+		}
+		stopped <- err
+	}()
+	failed := travelAll(traveling, members, *crashMoves, moves)
 	close(stop)
 	require.NoError(t, <-stopped)
 	require.NoError(t, failed)
@@ -145,8 +153,8 @@ func (c *tally) String() string {
 func (m *member) travel(ctx context.Context, way, times int, moves *tally) error {
 	ways := []struct {
 		name string
-		move func(ctx context.Context, s *standing) error
-	}{{"foretold", m.foretold}, {"out of the blue", m.outOfTheBlue}, {"switch", m.switchAway},
+		move func(ctx context.Context, s *agentState) error
+	}{{"foretold", m.rebalancedFirst}, {"out of the blue", m.outOfTheBlue}, {"switch", m.switchAway},
 		{"standby", m.standbyTakesOver}, {"promotion", m.promoted}}
 	chosen := ways[way%len(ways)]
 	modes := map[string]any{"terminateWaitMinutes": 1, "autoTerminateEnabled": true}
@@ -177,8 +185,8 @@ func (m *member) travel(ctx context.Context, way, times int, moves *tally) error
 	return nil
 }
 
-// foretold: a rebalance recommendation leaves time for a replica.
-func (m *member) foretold(ctx context.Context, s *standing) error {
+// rebalancedFirst: a rebalance recommendation leaves time for a replica.
+func (m *member) rebalancedFirst(ctx context.Context, s *agentState) error {
 	if err := m.emergency(ctx, "rebalance-recommendation", s.Primary.ID); err != nil {
 		return err
 	}
@@ -189,13 +197,13 @@ func (m *member) foretold(ctx context.Context, s *standing) error {
 }
 
 // outOfTheBlue: whatever there is at the notice must do.
-func (m *member) outOfTheBlue(ctx context.Context, s *standing) error {
+func (m *member) outOfTheBlue(ctx context.Context, s *agentState) error {
 	_, err := m.notice(ctx, s.Primary.ID, *crashLead)
 	return err
 }
 
 // standbyTakesOver: manual mode meets a notice.
-func (m *member) standbyTakesOver(ctx context.Context, s *standing) error {
+func (m *member) standbyTakesOver(ctx context.Context, s *agentState) error {
 	if _, _, err := m.awaitReady(ctx); err != nil {
 		return err
 	}
@@ -204,7 +212,7 @@ func (m *member) standbyTakesOver(ctx context.Context, s *standing) error {
 
 // promoted: a person promotes the standby. A refusal may mean that the call
 // before it, whose answer was lost, did it.
-func (m *member) promoted(ctx context.Context, s *standing) error {
+func (m *member) promoted(ctx context.Context, s *agentState) error {
 	return until(ctx, again, func() (bool, error) {
 		now, replica, err := m.awaitReady(ctx)
 		if err != nil || now.Primary.ID != s.Primary.ID {
@@ -218,7 +226,7 @@ func (m *member) promoted(ctx context.Context, s *standing) error {
 
 // switchAway: a person moves the agent, and orders it again when the order came
 // to nothing.
-func (m *member) switchAway(ctx context.Context, s *standing) error {
+func (m *member) switchAway(ctx context.Context, s *agentState) error {
 	return until(ctx, 2*again, func() (bool, error) {
 		now, err := m.state(ctx)
 		switch {

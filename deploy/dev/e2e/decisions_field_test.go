@@ -130,7 +130,7 @@ func TestTheFleetDecides(t *testing.T) {
 	}))
 	for _, m := range free {
 		at, err := m.await(ctx,
-			"it has left the dear pool", func(s *standing) bool { return s.Primary.PoolID == cheap })
+			"it has left the dear pool", func(s *agentState) bool { return s.Primary.PoolID == cheap })
 		require.NoError(t, err)
 		require.NotEqual(t, homes[m], at.Primary.ID)
 		why, err := m.explain(ctx)
@@ -184,6 +184,6 @@ func TestTheFleetDecides(t *testing.T) {
 	require.NoError(t, paused.insist(ctx, "POST", "/api/client/agents/"+paused.id+"/resume", nil, nil))
 	require.NoError(t, runJob(ctx, s, db, "fleet-decisions"))
 	_, err = paused.await(ctx,
-		"it moves when the pause is lifted", func(s *standing) bool { return s.Primary.PoolID == cheap })
+		"it moves when the pause is lifted", func(s *agentState) bool { return s.Primary.PoolID == cheap })
 	require.NoError(t, err)
 }

@@ -54,6 +54,15 @@ func (f *fleet) marked(ctx context.Context, name, zone string) (string, error) {
 }
 
 func (f *fleet) launch(ctx context.Context, zone string, named map[string]string) (string, error) {
+	return f.launchWith(ctx, zone, named, "")
+}
+
+// launchWith launches an instance with a profile, empty for none.
+func (f *fleet) launchWith(ctx context.Context, zone string, named map[string]string, profile string) (string, error) {
+	var of *types.IamInstanceProfileSpecification
+	if profile != "" {
+		of = &types.IamInstanceProfileSpecification{Name: aws.String(profile)}
+	}
 	var tags []types.Tag
 	for k, v := range named {
 		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
@@ -63,6 +72,7 @@ func (f *fleet) launch(ctx context.Context, zone string, named map[string]string
 		InstanceType:          machine,
 		MinCount:              aws.Int32(1),
 		MaxCount:              aws.Int32(1),
+		IamInstanceProfile:    of,
 		Placement:             &types.Placement{AvailabilityZone: aws.String(zone)},
 		InstanceMarketOptions: &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot},
 		TagSpecifications:     []types.TagSpecification{{ResourceType: types.ResourceTypeInstance, Tags: tags}},
@@ -92,7 +102,7 @@ func (f *fleet) join(ctx context.Context, name, zone string) (*member, error) {
 	if f.who.Account == "" { // the machine is one of a shared account, and is not marked
 		return m, nil
 	}
-	_, err = m.await(ctx, "its machine is adopted", func(s *standing) bool { return s.Primary.Proof != "unproven" })
+	_, err = m.await(ctx, "its machine is adopted", func(s *agentState) bool { return s.Primary.Proof != "unproven" })
 	return m, err
 }
 
@@ -180,7 +190,7 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 	case status >= 400:
 		r := &refusal{Status: status}
 		err := decode(text, r)
-		// That there is no heir is final too: an agent that launches for itself is
+		// That there is no successor is final too: an agent that launches for itself is
 		// told so with the status that deployed ones expect.
 		passes := status >= 500 && r.Code != "notice.no_replica" || status == http.StatusTooManyRequests
 		if err != nil || passes {
@@ -231,7 +241,7 @@ func until(ctx context.Context, pause time.Duration, fn func() (done bool, err e
 }
 
 // standing is how an agent stands.
-type standing struct {
+type agentState struct {
 	Epoch   int64
 	Keeping string
 	Primary struct {
@@ -254,7 +264,7 @@ type standing struct {
 }
 
 // ready is the agent's replica that could take over.
-func (s *standing) ready() (id string, ok bool) {
+func (s *agentState) ready() (id string, ok bool) {
 	for _, r := range s.Replicas {
 		if r.State == "ready" {
 			return r.ID, true
@@ -265,8 +275,8 @@ func (s *standing) ready() (id string, ok bool) {
 
 // state reads how the agent stands. Its instances live meanwhile: one that a switch or a
 // promotion waits for speaks.
-func (m *member) state(ctx context.Context) (*standing, error) {
-	var s standing
+func (m *member) state(ctx context.Context) (*agentState, error) {
+	var s agentState
 	if err := m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/state", nil, &s); err != nil {
 		return &s, err
 	}
@@ -275,8 +285,8 @@ func (m *member) state(ctx context.Context) (*standing, error) {
 }
 
 // await polls the agent's state until it is as wanted.
-func (m *member) await(ctx context.Context, what string, wanted func(*standing) bool) (*standing, error) {
-	var last *standing
+func (m *member) await(ctx context.Context, what string, wanted func(*agentState) bool) (*agentState, error) {
+	var last *agentState
 	err := until(ctx, 2*again, func() (bool, error) {
 		s, err := m.state(ctx)
 		if err != nil {
@@ -293,7 +303,7 @@ func (m *member) await(ctx context.Context, what string, wanted func(*standing) 
 
 // boot has the agent speak on the instances that a switch or a promotion waits for, as its
 // image does.
-func (m *member) boot(ctx context.Context, s *standing) {
+func (m *member) boot(ctx context.Context, s *agentState) {
 	for _, r := range s.Replicas {
 		if (r.Kind == "switch" || r.Kind == "manual") && r.State == "ready" {
 			body := registration(m.who.Token, m.name, r.InstanceID)
@@ -303,7 +313,7 @@ func (m *member) boot(ctx context.Context, s *standing) {
 }
 
 // has says whether the replica is open.
-func (s *standing) has(replicaID string) bool {
+func (s *agentState) has(replicaID string) bool {
 	for _, r := range s.Replicas {
 		if r.ID == replicaID {
 			return true
@@ -312,17 +322,17 @@ func (s *standing) has(replicaID string) bool {
 	return false
 }
 
-func (m *member) awaitReady(ctx context.Context) (*standing, string, error) {
+func (m *member) awaitReady(ctx context.Context) (*agentState, string, error) {
 	var id string
-	s, err := m.await(ctx, "a replica is ready", func(s *standing) (ok bool) {
+	s, err := m.await(ctx, "a replica is ready", func(s *agentState) (ok bool) {
 		id, ok = s.ready()
 		return ok
 	})
 	return s, id, err
 }
 
-func (m *member) awaitMove(ctx context.Context, from string) (*standing, error) {
-	return m.await(ctx, "it has left "+from, func(s *standing) bool { return s.Primary.ID != from })
+func (m *member) awaitMove(ctx context.Context, from string) (*agentState, error) {
+	return m.await(ctx, "it has left "+from, func(s *agentState) bool { return s.Primary.ID != from })
 }
 
 // configure sets modes.

@@ -38,7 +38,7 @@ func TestTheRecordedStory(t *testing.T) {
 		table, err = legacytest.LoadTable(filepath.Join(root, "docs", "http-compat.md"), launcher)
 		require.NoError(t, err)
 		t.Run(launcher, func(t *testing.T) {
-			wrong := tellStory(t, launcher, recordings, table, needed)
+			wrong := playStory(t, launcher, recordings, table, needed)
 			require.Empty(t, wrong, strings.Join(wrong, "\n"))
 		})
 	}
@@ -50,9 +50,9 @@ func TestTheRecordedStory(t *testing.T) {
 	require.Empty(t, wrong, strings.Join(wrong, "\n"))
 }
 
-// tellStory plays the story on a stack of its own, says what differs, and notes
+// playStory plays the story on a stack of its own, says what differs, and notes
 // which rows of the table were needed.
-func tellStory(
+func playStory(
 	t *testing.T,
 	launcher string,
 	recordings []legacytest.Recording,
@@ -205,14 +205,14 @@ func (p story) settle(ctx context.Context, t *testing.T, r legacytest.Recording,
 	}
 	at := strings.LastIndexByte(list, '/')
 	list, id := list[:at], list[at+1:]
-	type standing struct {
+	type agentState struct {
 		ID, Status string
 		InstanceID string `json:"instance_id"`
 	}
 	require.Eventually(t, func() bool {
-		var found struct{ Replicas []standing }
+		var found struct{ Replicas []agentState }
 		_, err := p.s.Call(ctx, http.MethodGet, list+"?include_terminated=true", "", nil, &found)
-		at := slices.IndexFunc(found.Replicas, func(one standing) bool { return one.ID == id })
+		at := slices.IndexFunc(found.Replicas, func(one agentState) bool { return one.ID == id })
 		if err != nil || at < 0 ||
 			slices.Contains([]string{"launching", "syncing", "ready"}, found.Replicas[at].Status) {
 			return false

@@ -41,21 +41,28 @@ func buildOwnAgent(t *testing.T) string {
 	return program
 }
 
-// startOwnAgent enrols an instance by the agent's own command and runs the agent there.
+// startOwnAgent enrols an instance by the agent's own command, with a token, and runs the
+// agent there.
 func startOwnAgent(t *testing.T, f *fleet, program, name, instance, credential string) *ownAgent {
+	t.Helper()
+	token := filepath.Join(t.TempDir(), "given-token")
+	require.NoError(t, os.WriteFile(token, []byte(credential+"\n"), 0o600))
+	return startOwnAgentBy(t, f, program, name, instance, "--token-file", token)
+}
+
+// startOwnAgentBy is startOwnAgent with a way to join.
+func startOwnAgentBy(t *testing.T, f *fleet, program, name, instance string, join ...string) *ownAgent {
 	t.Helper()
 	a := &ownAgent{t: t, program: program, dir: t.TempDir()}
 	a.hook("notice/10-tell", "")
 	a.hook("drain/10-stop", "")
-	token := filepath.Join(a.dir, "given-token")
-	require.NoError(t, os.WriteFile(token, []byte(credential+"\n"), 0o600))
 	t.Setenv("SPOTKEEPER_AGENT_STATE_DIR", filepath.Join(a.dir, "state"))
 	t.Setenv("SPOTKEEPER_AGENT_SOCKET", filepath.Join(a.dir, "agent.sock"))
 	t.Setenv("SPOTKEEPER_AGENT_IMDS_ENDPOINT", f.EC2+"/_sim/imds/"+instance)
 	t.Setenv("SPOTKEEPER_AGENT_IMDS_POLL", "200ms")
 	t.Setenv("SPOTKEEPER_AGENT_HEARTBEAT", "1s")
 	t.Setenv("SPOTKEEPER_AGENT_HOOKS_DIR", filepath.Join(a.dir, "hooks.d"))
-	out, err := a.command(t.Context(), "enroll", "--api", f.API, "--agent-id", name, "--token-file", token).
+	out, err := a.command(t.Context(), append([]string{"enroll", "--api", f.API, "--agent-id", name}, join...)...).
 		CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "Next: systemctl enable")
@@ -195,4 +202,42 @@ func TestOwnAgent(t *testing.T) {
 	now, err = m.state(ctx)
 	require.NoError(t, err)
 	require.Equal(t, moved.Primary.ID, now.Primary.ID)
+}
+
+// TestOwnAgentJoinsWithoutASecret: two instances join by what AWS says of them, one by the
+// role of its profile and one by its identity document. Each has a token of its own.
+func TestOwnAgentJoinsWithoutASecret(t *testing.T) {
+	certificates := t.TempDir()
+	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"JOIN_CERTIFICATES": certificates}})
+	f := newFleet(t, s, newTenant(t, s))
+	program := buildOwnAgent(t)
+	ctx := deadline(t, 4*time.Minute)
+	certificate, err := f.sim.IdentityCertificate(ctx)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(certificates, region+".pem"), certificate, 0o600))
+	require.NoError(t, s.Restart(ctx, devtest.API))
+	status, err := f.Call(ctx, "PUT", "/api/client/"+f.who.ID+"/join-rules", f.FirstOperator(),
+		map[string]any{"roles": []string{"web-box"}, "identity_documents": true}, nil)
+	require.NoError(t, err)
+	require.Equal(t, 200, status)
+
+	at, err := f.launchWith(ctx, zones[0], map[string]string{"Name": "web"}, "web-box")
+	require.NoError(t, err)
+	web := startOwnAgentBy(t, f, program, "web", at, "--join", "aws-iam")
+	require.Eventually(t, func() bool { return !web.status().LastBeat.IsZero() }, time.Minute, 50*time.Millisecond)
+	examined, err := web.command(ctx, "doctor").CombinedOutput()
+	require.NoError(t, err, "%s", examined)
+	require.Contains(t, string(examined), "role of the instance")
+
+	also, err := f.machine(ctx, "db", zones[1])
+	require.NoError(t, err)
+	db := startOwnAgentBy(t, f, program, "db", also, "--join", "aws-iid")
+	require.Eventually(t, func() bool { return !db.status().LastBeat.IsZero() }, time.Minute, 50*time.Millisecond)
+	for _, a := range []*ownAgent{web, db} {
+		content, err := os.ReadFile(filepath.Join(a.dir, "state", "agent.json"))
+		require.NoError(t, err)
+		require.Contains(t, string(content), "spk-agent-")
+		_, err = os.Stat(filepath.Join(a.dir, "token"))
+		require.ErrorIs(t, err, os.ErrNotExist, "no secret was given to it")
+	}
 }

@@ -109,7 +109,7 @@ var controlPlanePaths = []path{
 		if err := m.cancel(ctx, "replica/"+id); err != nil {
 			return err
 		}
-		_, err = m.await(ctx, "the replica is gone", func(s *standing) bool { // the next one may be there at once
+		_, err = m.await(ctx, "the replica is gone", func(s *agentState) bool { // the next one may be there at once
 			return !s.has(id)
 		})
 		return err
@@ -122,7 +122,7 @@ var controlPlanePaths = []path{
 			if err := m.forceSwitch(ctx, at, zones[0]); err != nil {
 				return err
 			}
-			s, err := m.await(ctx, "its switch has ended", func(s *standing) bool { return s.Switch == nil })
+			s, err := m.await(ctx, "its switch has ended", func(s *agentState) bool { return s.Switch == nil })
 			if err != nil || s.Primary.ID != at {
 				return err
 			}
@@ -223,7 +223,7 @@ func (m *member) standby(ctx context.Context, than string) (r stander, err error
 	if err := m.configure(ctx, map[string]any{"manualReplicaEnabled": true}); err != nil {
 		return r, err
 	}
-	_, err = m.await(ctx, "another standby is ready", func(s *standing) bool {
+	_, err = m.await(ctx, "another standby is ready", func(s *agentState) bool {
 		for _, x := range s.Replicas {
 			if x.State == "ready" && x.ID != than {
 				r = stander{x.ID, x.InstanceID}
@@ -240,7 +240,7 @@ func (m *member) starting(ctx context.Context) (r stander, err error) {
 		return r, err
 	}
 	impaired := false
-	_, err = m.await(ctx, "a standby runs", func(s *standing) bool {
+	_, err = m.await(ctx, "a standby runs", func(s *agentState) bool {
 		for _, x := range s.Replicas {
 			if x.InstanceID != "" && !impaired {
 				impaired = m.sim.Impair(ctx, x.InstanceID, true) == nil
@@ -256,7 +256,7 @@ func (m *member) starting(ctx context.Context) (r stander, err error) {
 
 // awaitAlone waits until the agent has no replica and no switch.
 func (m *member) awaitAlone(ctx context.Context) error {
-	_, err := m.await(ctx, "nothing stands by", func(s *standing) bool {
+	_, err := m.await(ctx, "nothing stands by", func(s *agentState) bool {
 		return len(s.Replicas) == 0 &&
 			s.Switch == nil
 	})

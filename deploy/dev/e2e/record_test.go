@@ -53,7 +53,7 @@ func TestRecordHistories(t *testing.T) {
 	for i, p := range controlPlanePaths {
 		paths.Go(func() error { return p.walk(walking, f, fmt.Sprintf("%02d %s", i, p.name)) })
 	}
-	paths.Go(func() error { return walkRollouts(walking, s) })
+	paths.Go(func() error { return walkRollouts(walking, s, prices) })
 	for i, p := range agentPaths {
 		paths.Go(func() error { return p.walk(walking, theirs, fmt.Sprintf("%02d %s", i, p.name)) })
 	}

@@ -49,7 +49,7 @@ func (f *field) comesThroughDeaths(ctx context.Context, t *testing.T, live strin
 		require.NoError(t, f.Kill(devtest.Worker))
 		require.NoError(t, f.Restart(ctx, devtest.Worker))
 		if phase != "live" { // its watch is ended by the clock
-			require.NoError(t, tellRollout(ctx, f.Stack, session, "promote",
+			require.NoError(t, commandRollout(ctx, f.Stack, session, "promote",
 				map[string]string{"shadow": "canary", "canary": "live"}[phase]))
 		}
 	}

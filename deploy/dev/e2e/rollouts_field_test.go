@@ -167,7 +167,7 @@ func startField(ctx context.Context, t *testing.T) (f *field, live string) {
 	live, status, err := upload(ctx, s, fmt.Sprintf(stays, 0), true)
 	require.NoError(t, err)
 	require.Equal(t, 200, status)
-	require.NoError(t, tellRollout(ctx, s, live, "promote", "completed"))
+	require.NoError(t, commandRollout(ctx, s, live, "promote", "completed"))
 	f = newField(ctx, t, s)
 	require.NoError(t, f.has(ctx, decidedBy, live, "-infinity"))
 	return f, live

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/deploy/dev/devtest"
+	"spotkeeper/internal/engine"
 	"spotkeeper/internal/testkit/histories"
 )
 
@@ -55,7 +56,7 @@ func roll(ctx context.Context, s *devtest.Stack, session string, plan map[string
 	return out, err
 }
 
-func tellRollout(ctx context.Context, s *devtest.Stack, session, command, phase string) error {
+func commandRollout(ctx context.Context, s *devtest.Stack, session, command, phase string) error {
 	var out rolling
 	status, err := s.Call(ctx, "POST", "/api/admin/model-rollouts/"+session+"/"+command, "", nil, &out)
 	if err == nil && (status != 200 || out.Phase != phase) {
@@ -86,8 +87,22 @@ func deciding(ctx context.Context, s *devtest.Stack) (engine, version string, er
 	return health.DecisionEngineStatus.Type, health.DecisionEngineStatus.Version, err
 }
 
+// askEngine has an agent ask until an uploaded engine answers: the api asks a worker as
+// soon as it knows the session.
+func askEngine(ctx context.Context, m *member) error {
+	if m == nil {
+		return nil
+	}
+	return until(ctx, again, func() (bool, error) {
+		var answer struct{ Engine string }
+		err := m.insist(ctx, "POST", m.path("/decide"), map[string]any{
+			"instance": map[string]any{"current_mode": "spot"}, "pricing": map[string]any{"on_demand_price": .0416}}, &answer)
+		return err == nil && answer.Engine == engine.RunnerPython, err
+	})
+}
+
 // walkRollouts takes engines through every way a rollout goes.
-func walkRollouts(ctx context.Context, s *devtest.Stack) error {
+func walkRollouts(ctx context.Context, s *devtest.Stack, asks *member) error {
 	short := func() map[string]any {
 		return map[string]any{"shadow": "3s", "canary": []int{50}, "step": "3s", "watch": "3s"}
 	}
@@ -103,6 +118,9 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 		sessions = append(sessions, id)
 	}
 	if err := awaitRollout(ctx, s, sessions[0], "live"); err != nil {
+		return err
+	}
+	if err := askEngine(ctx, asks); err != nil {
 		return err
 	}
 	if _, status, err := upload(ctx, s, "def make_decision(:", true); err != nil || status != 400 {
@@ -127,7 +145,7 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 			return err
 		}
 		for _, c := range commands {
-			if err := tellRollout(ctx, s, sessions[2+i], c[0], c[1]); err != nil {
+			if err := commandRollout(ctx, s, sessions[2+i], c[0], c[1]); err != nil {
 				return err
 			}
 		}
@@ -137,7 +155,7 @@ func walkRollouts(ctx context.Context, s *devtest.Stack) error {
 		return fmt.Errorf("fallback: %d %w", status, err)
 	}
 	// The fallback is what was live before the last; its watch is ended by hand.
-	return tellRollout(ctx, s, sessions[1], "promote", "completed")
+	return commandRollout(ctx, s, sessions[1], "promote", "completed")
 }
 
 // TestModelRollouts: engines are uploaded, earn their way and lose it over HTTP,
@@ -146,7 +164,7 @@ func TestModelRollouts(t *testing.T) {
 	t.Parallel()
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"ENGINE_PYTHON": "on"}})
 	ctx := deadline(t, 5*time.Minute)
-	require.NoError(t, walkRollouts(ctx, s))
+	require.NoError(t, walkRollouts(ctx, s, nil))
 
 	var engine, before, version string
 	require.NoError(t, until(ctx, time.Second, func() (bool, error) { // the walk's last swap has arrived
@@ -169,7 +187,7 @@ func TestModelRollouts(t *testing.T) {
 
 	require.NoError(t, s.Kill(devtest.Worker))
 	require.NoError(t, s.Restart(ctx, devtest.Worker))
-	require.NoError(t, tellRollout(ctx, s, id, "rollback", "rolled_back"), "a worker that died loses no rollout")
+	require.NoError(t, commandRollout(ctx, s, id, "rollback", "rolled_back"), "a worker that died loses no rollout")
 
 	if *record != "" {
 		temporal := s.Dial(ctx, t)

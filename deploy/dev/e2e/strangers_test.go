@@ -220,7 +220,7 @@ func instances(ctx context.Context, t *testing.T, f *fleet) map[string]simclient
 // not looked after.
 func awaitUnproven(ctx context.Context, t *testing.T, m *member) {
 	t.Helper()
-	_, err := m.await(ctx, "its primary is unproven", func(s *standing) bool {
+	_, err := m.await(ctx, "its primary is unproven", func(s *agentState) bool {
 		return s.Primary.Proof == "unproven" && s.Primary.Unproven.Cause != "waiting" && s.Primary.Unproven.Repair != ""
 	})
 	require.NoError(t, err)

@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -53,7 +55,8 @@ func QuickDelays() simclient.Delays {
 	return simclient.Delays{Pending: 2, Checks: 1, ShuttingDown: 3, Stopping: 3, Visibility: 0.2, Image: 5, Notice: 120}
 }
 
-// Prepare makes the state directory and turns it into an absolute path.
+// Prepare makes the state directory, or fails where nothing can be written in it, and
+// turns it into an absolute path.
 func (o Options) Prepare() (Options, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -62,7 +65,14 @@ func (o Options) Prepare() (Options, error) {
 	// The database's user passes through it; what is private in it is so
 	// by its own mode.
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec
-		return o, fmt.Errorf("make the state directory: %w", err)
+		return o, unusableDir(dir, err)
+	}
+	probe, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return o, unusableDir(dir, err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return o, unusableDir(dir, err)
 	}
 	o.Dir = dir
 	if o.Logger == nil {
@@ -72,6 +82,14 @@ func (o Options) Prepare() (Options, error) {
 		o.Background = o.Logger
 	}
 	return o, nil
+}
+
+// unusableDir says in one sentence why nothing can be written in the state directory.
+func unusableDir(dir string, err error) error {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		err = failed.Err
+	}
+	return fmt.Errorf("the state cannot be kept in %s: %w; choose another directory with --dir", dir, err)
 }
 
 // File is the path of something in the state directory.

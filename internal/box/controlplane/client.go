@@ -218,7 +218,9 @@ func (c *Client) send(ctx context.Context, way *http.Client, method, path string
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "spotkeeper-agent/"+c.o.Version)
 	if trace, ok := ctx.Value(traceKey{}).(string); ok {

@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -33,32 +32,6 @@ type Registered struct {
 func (c *Client) Register(ctx context.Context, r Registration) (Registered, error) {
 	var out Registered
 	return out, c.Deliver(ctx, http.MethodPost, "/api/agents/register", r, &out)
-}
-
-// JoinPath is the one path that an enrolment token is good for.
-const JoinPath = "/api/agents/join"
-
-// Token is an agent's own: good for about a day, for one agent on one instance.
-type Token struct {
-	Token      string    `json:"token"`
-	ExpiresAt  time.Time `json:"token_expires_at"`
-	RenewAfter time.Time `json:"token_renew_after"`
-}
-
-// Joined is a registration with the agent's own token.
-type Joined struct {
-	Registered
-	Token
-}
-
-// Join registers with an enrolment token. The same instance may repeat it.
-func (c *Client) Join(ctx context.Context, r Registration) (Joined, error) {
-	var out Joined
-	err := c.Deliver(ctx, http.MethodPost, JoinPath, r, &out)
-	if err == nil && out.Token.Token == "" {
-		err = errors.New("the control plane's answer has no token")
-	}
-	return out, err
 }
 
 // Heartbeat is a sign of life.

@@ -68,6 +68,16 @@ func metadata(ctx context.Context, meta *imds.Client, s settings.Settings) []Fin
 	if !answer.Date.IsZero() {
 		out = append(out, clock("clock against the metadata service", answer.At.Sub(answer.Date)))
 	}
+	switch s.Join.Method {
+	case settings.ByRole:
+		_, err = meta.RoleCredentials(ctx)
+		out = append(out, result("role of the instance", err, "it has one",
+			"give the instance a profile whose role is on the client's list: PUT /api/client/{client_id}/join-rules"))
+	case settings.ByDocument:
+		_, err = meta.IdentityDocument(ctx)
+		out = append(out, result("identity document", err, "there is one", "join by aws-iam, or by a token"))
+	case settings.OneTime, settings.ClientToken:
+	}
 	life, err := meta.Text(ctx, "meta-data/instance-life-cycle")
 	if err == nil {
 		out = append(out, Finding{Check: "life cycle", OK: true, Found: life})
@@ -129,10 +139,13 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 	if err != nil {
 		return out
 	}
-	token, err := s.Credential()
-	out = append(out, result("token", err, "there is one", "spotkeeper-agent enroll --token-file FILE"))
-	if err != nil {
-		return out
+	var token string
+	if s.Join.Method.NeedsToken() {
+		token, err = s.Credential()
+		out = append(out, result("token", err, "there is one", "spotkeeper-agent enroll --token-file FILE"))
+		if err != nil {
+			return out
+		}
 	}
 	plane, err := controlplane.New(controlplane.Options{
 		Base:       s.API,
@@ -144,7 +157,7 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 		return append(out, result("control plane", err, "", "correct ca_file"))
 	}
 	defer plane.Close()
-	if s.Join.Method == settings.OneTime { // an enrolment token is good for joining alone
+	if s.Join.Method.GivesToken() { // what there is now is good for joining alone
 		return append(out, result("control plane", plane.Health(ctx), "answers",
 			"open the way to "+s.API+" from this instance"))
 	}

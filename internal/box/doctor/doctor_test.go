@@ -73,6 +73,20 @@ func TestExamine(t *testing.T) {
 			s.Join.Token, s.Join.TokenFile = "", "/no/such/file"
 		},
 			check: "token", mend: "enroll"},
+		"no role": {
+			spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
+				s.Join.Method = settings.ByRole
+			},
+			check: "role of the instance",
+			mend:  "join-rules",
+		},
+		"no document": {
+			spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
+				s.Join.Method = settings.ByDocument
+			},
+			check: "identity document",
+			mend:  "aws-iam",
+		},
 		"no way": {
 			spoil: func(_ *testing.T, _ *settings.Settings, _ *boxtest.IMDS, plane *boxtest.Plane) { plane.Close() },
 			check: "control plane",
@@ -94,7 +108,8 @@ func TestExamine(t *testing.T) {
 			meta, plane := boxtest.StartIMDS(t, "i-1"), boxtest.StartPlane(t)
 			dir := t.TempDir()
 			s := settings.Default()
-			s.API, s.AgentID, s.Join.Token, s.IMDS.Endpoint, s.IMDS.Timeout = plane.URL, "web", "secret", meta.URL, time.Second
+			s.API, s.AgentID, s.IMDS.Endpoint, s.IMDS.Timeout = plane.URL, "web", meta.URL, time.Second
+			s.Join.Method, s.Join.Token = settings.ClientToken, "secret"
 			s.StateDir, s.Hooks.Dir, s.Socket = dir, filepath.Join(dir, "hooks.d"), filepath.Join(dir, "agent.sock")
 			if c.spoil != nil {
 				c.spoil(t, &s, meta, plane)

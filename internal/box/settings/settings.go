@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,16 +41,42 @@ type Join struct {
 	Method    Method `yaml:"method"     env:"METHOD"`
 	TokenFile string `yaml:"token_file" env:"TOKEN_FILE"`
 	Token     Secret `yaml:"token"      env:"TOKEN"`
+	ClientID  string `yaml:"client_id"  env:"CLIENT_ID"` // where several clients share the AWS account
 }
 
 // Method is a way to join.
 type Method string
 
-// The ways to join.
+// The ways to join. Without a method it is by the token, when there is one, of its kind;
+// else by the role.
 const (
+	ByRole      Method = "aws-iam"             // a request to STS, signed by the role of the instance
+	ByDocument  Method = "aws-iid"             // the identity document of the instance
 	ClientToken Method = "legacy-client-token" // the client's token, as the Python agents have it
 	OneTime     Method = "token"               // a one-time enrolment token
 )
+
+var methods = []Method{ByRole, ByDocument, OneTime, ClientToken}
+
+// GivesToken says whether the agent gets a token of its own by joining.
+func (m Method) GivesToken() bool { return m != ClientToken }
+
+// NeedsToken says whether the agent is given a token to begin with.
+func (m Method) NeedsToken() bool { return m == ClientToken || m == OneTime }
+
+// enrolmentPrefix begins the control plane's one-time tokens.
+const enrolmentPrefix = "spk-enrol-"
+
+// MethodOf is the way to join with a token, or without one.
+func MethodOf(token string) Method {
+	switch {
+	case token == "":
+		return ByRole
+	case strings.HasPrefix(token, enrolmentPrefix):
+		return OneTime
+	}
+	return ClientToken
+}
 
 // IMDS says how the metadata service is read.
 type IMDS struct {
@@ -92,7 +119,7 @@ func (s Secret) Reveal() string { return string(s) }
 // Default is what holds where the file is silent.
 func Default() Settings {
 	return Settings{
-		Join:      Join{Method: ClientToken, TokenFile: "/etc/spotkeeper/token"}, //nolint:gosec // a path
+		Join:      Join{TokenFile: "/etc/spotkeeper/token"}, //nolint:gosec // a path
 		IMDS:      IMDS{Poll: 5 * time.Second, Timeout: 2 * time.Second},
 		Hooks:     Hooks{Dir: "/etc/spotkeeper/hooks.d", Budget: 90 * time.Second},
 		Ready:     Ready{Successes: 3, Every: 2 * time.Second},
@@ -120,6 +147,13 @@ func Load(file string, environment map[string]string) (Settings, error) {
 	if err := env.ParseWithOptions(&s, o); err != nil {
 		return s, err
 	}
+	if s.Join.Method == "" {
+		token, err := s.Credential()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+		s.Join.Method = MethodOf(token)
+	}
 	return s, s.Validate()
 }
 
@@ -135,8 +169,8 @@ func (s Settings) Validate() error {
 		wrong = append(wrong,
 			errors.New("agent_id is missing: a name of this workload, or tag:KEY for the value of an instance tag"))
 	}
-	if s.Join.Method != ClientToken && s.Join.Method != OneTime {
-		wrong = append(wrong, fmt.Errorf("join.method must be %s or %s, not %q", ClientToken, OneTime, s.Join.Method))
+	if !slices.Contains(methods, s.Join.Method) {
+		wrong = append(wrong, fmt.Errorf("join.method must be one of %v, not %q", methods, s.Join.Method))
 	}
 	if s.IMDS.Poll < 10*time.Millisecond || s.IMDS.Poll > 30*time.Second {
 		wrong = append(wrong, fmt.Errorf("imds.poll must be at most 30s, not %s", s.IMDS.Poll))

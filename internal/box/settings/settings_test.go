@@ -34,6 +34,7 @@ ready: {http: "http://127.0.0.1:8080/health", successes: 5}
 	require.NoError(t, err)
 	want := settings.Default()
 	want.API, want.AgentID, want.IMDS.Poll = "https://spotkeeper.example.com", "web", 3*time.Second
+	want.Join.Method = settings.ClientToken
 	want.Join.TokenFile, want.Join.Token, want.Hooks.Budget = "/etc/t", "secret", 10*time.Second
 	want.Ready.HTTP, want.Ready.Successes = "http://127.0.0.1:8080/health", 5
 	require.Equal(t, want, got)
@@ -52,6 +53,22 @@ func TestEnvironmentAlone(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, "tag:app", got.AgentID)
+	require.Equal(t, settings.ByRole, got.Join.Method, "without a token it is the instance's role")
+}
+
+func TestTheTokenSaysHowToJoin(t *testing.T) {
+	t.Parallel()
+	for token, want := range map[string]settings.Method{
+		"": settings.ByRole, "spk-enrol-1": settings.OneTime, "token-1": settings.ClientToken,
+	} {
+		file := filepath.Join(t.TempDir(), "token")
+		if token != "" {
+			require.NoError(t, os.WriteFile(file, []byte(token+"\n"), 0o600))
+		}
+		got, err := load(t, "api: http://a\nagent_id: web\njoin: {token_file: "+file+"}\n", map[string]string{})
+		require.NoError(t, err)
+		require.Equal(t, want, got.Join.Method)
+	}
 }
 
 func TestMistakesAreReportedTogether(t *testing.T) {

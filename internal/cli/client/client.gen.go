@@ -155,6 +155,48 @@ func (e CreateClientRequestLegacyToken) Valid() bool {
 	}
 }
 
+// Defines values for CreateCredentialRequestKind.
+const (
+	CreateCredentialRequestKindEnrolment CreateCredentialRequestKind = "enrolment"
+	CreateCredentialRequestKindTenant    CreateCredentialRequestKind = "tenant"
+)
+
+// Valid indicates whether the value is a known member of the CreateCredentialRequestKind enum.
+func (e CreateCredentialRequestKind) Valid() bool {
+	switch e {
+	case CreateCredentialRequestKindEnrolment:
+		return true
+	case CreateCredentialRequestKindTenant:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateCredentialRequestScope.
+const (
+	CreateCredentialRequestScopeAdmin       CreateCredentialRequestScope = "admin"
+	CreateCredentialRequestScopeLessThannil CreateCredentialRequestScope = "<nil>"
+	CreateCredentialRequestScopeOperate     CreateCredentialRequestScope = "operate"
+	CreateCredentialRequestScopeRead        CreateCredentialRequestScope = "read"
+)
+
+// Valid indicates whether the value is a known member of the CreateCredentialRequestScope enum.
+func (e CreateCredentialRequestScope) Valid() bool {
+	switch e {
+	case CreateCredentialRequestScopeAdmin:
+		return true
+	case CreateCredentialRequestScopeLessThannil:
+		return true
+	case CreateCredentialRequestScopeOperate:
+		return true
+	case CreateCredentialRequestScopeRead:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FleetAgentKeeping.
 const (
 	FleetAgentKeepingAuto   FleetAgentKeeping = "auto"
@@ -1435,6 +1477,22 @@ type CancelAnswer struct {
 	Success bool `json:"success"`
 }
 
+// ChangeAccountRequest defines model for changeAccountRequest.
+type ChangeAccountRequest struct {
+	// AccountId twelve digits; that of the role when absent
+	//
+	// Examples: 111122223333
+	AccountId *string `json:"account_id,omitempty"`
+
+	// OwnAccount the client lives in the account of the control plane, where each instance must be tagged spotkeeper:client
+	OwnAccount *bool `json:"own_account,omitempty"`
+
+	// RoleArn the role to assume in the client's account
+	//
+	// Examples: arn:aws:iam::111122223333:role/spotkeeper-acme
+	RoleArn *string `json:"role_arn,omitempty"`
+}
+
 // ClientAccountAnswer defines model for clientAccountAnswer.
 type ClientAccountAnswer struct {
 	// AccountId AWS account that the instances live in
@@ -1609,6 +1667,37 @@ type CreateClientRequestLauncher string
 // CreateClientRequestLegacyToken what the token that the client is made with may do. agent, the default: what deployed agents do; all: also what people and programs of the client do
 type CreateClientRequestLegacyToken string
 
+// CreateCredentialRequest defines model for createCredentialRequest.
+type CreateCredentialRequest struct {
+	// Kind enrolment: an agent joins with it; tenant: a person or a program acts with it
+	Kind CreateCredentialRequestKind `json:"kind"`
+
+	// LogicalAgentId the only agent that an enrolment is for; any by default
+	//
+	// Examples: web
+	LogicalAgentId *string `json:"logical_agent_id,omitempty"`
+
+	// Name for people; a tenant's has one
+	Name *string `json:"name,omitempty"`
+
+	// Scope of a tenant's
+	Scope *CreateCredentialRequestScope `json:"scope,omitempty"`
+
+	// TtlSeconds an enrolment: 900 by default; a tenant's: for ever by default
+	TtlSeconds *int `json:"ttl_seconds,omitempty"`
+
+	// Uses how many instances may join with an enrolment; 1 by default
+	//
+	// Examples: 1
+	Uses *int `json:"uses,omitempty"`
+}
+
+// CreateCredentialRequestKind enrolment: an agent joins with it; tenant: a person or a program acts with it
+type CreateCredentialRequestKind string
+
+// CreateCredentialRequestScope of a tenant's
+type CreateCredentialRequestScope string
+
 // CreatedClient defines model for createdClient.
 type CreatedClient struct {
 	// ExternalId what the trust policy of the client's role requires
@@ -1630,6 +1719,76 @@ type CreatedClient struct {
 
 	// Token the token itself, which is a secret
 	Token string `json:"token"`
+}
+
+// CreatedCredentialAnswer defines model for createdCredentialAnswer.
+type CreatedCredentialAnswer struct {
+	// AgentId id of an agent, a UUID
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
+	AgentId *string `json:"agent_id,omitempty"`
+
+	// CreatedAt when it was made
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy who made it
+	//
+	// Examples: operator:ann
+	CreatedBy string `json:"created_by"`
+
+	// ExpiresAt when it ends by itself; null: never
+	ExpiresAt *time.Time `json:"expires_at"`
+
+	// Id id of the thing that the object describes
+	Id string `json:"id"`
+
+	// InstanceId EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
+	InstanceId *string `json:"instance_id,omitempty"`
+
+	// Kind sort of the thing
+	Kind string `json:"kind"`
+
+	// LastAddress address that used it last
+	//
+	// Examples: 203.0.113.7
+	LastAddress string `json:"last_address"`
+
+	// LastUsedAt to some minutes
+	LastUsedAt *time.Time `json:"last_used_at"`
+
+	// LogicalAgentId name of the agent, the same on each of its instances
+	//
+	// Examples: web
+	LogicalAgentId *string `json:"logical_agent_id,omitempty"`
+
+	// Name name of the thing
+	Name string `json:"name"`
+
+	// RevokedAt when it was revoked
+	RevokedAt *time.Time `json:"revoked_at"`
+
+	// Scope what it reaches
+	Scope *string `json:"scope,omitempty"`
+
+	// State good, expired, revoked or used_up
+	//
+	// Examples: running
+	State string `json:"state"`
+
+	// Token shown this once
+	Token string `json:"token"`
+
+	// Used how often it was used
+	//
+	// Examples: 1
+	Used int `json:"used"`
+
+	// Uses how often it may be used; null: without a bound
+	//
+	// Examples: 1
+	Uses *int `json:"uses,omitempty"`
 }
 
 // Dependency defines model for dependency.
@@ -2337,6 +2496,35 @@ type MadeDecision struct {
 
 	// Vetoes what speaks against the place
 	Vetoes interface{} `json:"vetoes"`
+}
+
+// ModesAnswer defines model for modesAnswer.
+type ModesAnswer struct {
+	// AutoSwitchEnabled whether the control plane moves the agent by itself
+	AutoSwitchEnabled bool `json:"auto_switch_enabled"`
+
+	// ManualReplicaEnabled whether one standby is always kept
+	ManualReplicaEnabled bool `json:"manual_replica_enabled"`
+
+	// Success whether it was done
+	Success bool `json:"success"`
+}
+
+// ModesRequest defines model for modesRequest.
+type ModesRequest struct {
+	// AutoSwitchEnabled 1 and 0 are taken as well
+	AutoSwitchEnabled *bool `json:"autoSwitchEnabled,omitempty"`
+
+	// AutoTerminateEnabled 1 and 0 are taken as well
+	AutoTerminateEnabled *bool `json:"autoTerminateEnabled,omitempty"`
+
+	// ManualReplicaEnabled 1 and 0 are taken as well
+	ManualReplicaEnabled *bool `json:"manualReplicaEnabled,omitempty"`
+
+	// TerminateWaitMinutes how long the old instance lives on after a switch; 0: it is ended at once, if autoTerminateEnabled is on, and kept otherwise
+	//
+	// Examples: 30
+	TerminateWaitMinutes *string `json:"terminateWaitMinutes,omitempty"`
 }
 
 // MoveCostAnswer defines model for moveCostAnswer.
@@ -3630,17 +3818,26 @@ type SearchParams struct {
 // CreateClientJSONRequestBody defines body for CreateClient for application/json ContentType.
 type CreateClientJSONRequestBody = CreateClientRequest
 
+// ChangeClientAccountJSONRequestBody defines body for ChangeClientAccount for application/json ContentType.
+type ChangeClientAccountJSONRequestBody = ChangeAccountRequest
+
 // PauseMovesJSONRequestBody defines body for PauseMoves for application/json ContentType.
 type PauseMovesJSONRequestBody = AnyPauseRequest
 
 // TerminationImminentJSONRequestBody defines body for TerminationImminent for application/json ContentType.
 type TerminationImminentJSONRequestBody = TerminationRequest
 
+// ConfigureAgentJSONRequestBody defines body for ConfigureAgent for application/json ContentType.
+type ConfigureAgentJSONRequestBody = ModesRequest
+
 // ForceSwitchJSONRequestBody defines body for ForceSwitch for application/json ContentType.
 type ForceSwitchJSONRequestBody = ForceSwitchRequest
 
 // DecideLeftOverJSONRequestBody defines body for DecideLeftOver for application/json ContentType.
 type DecideLeftOverJSONRequestBody = LeftOverRequest
+
+// CreateCredentialJSONRequestBody defines body for CreateCredential for application/json ContentType.
+type CreateCredentialJSONRequestBody = CreateCredentialRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -3748,6 +3945,24 @@ type ClientInterface interface {
 	// Corresponds with GET /api/admin/clients/{client_id}/account (the `ShowClientAccount` operationId).
 	ShowClientAccount(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ChangeClientAccountWithBody Change the AWS account of a client, once it shows the client's living instances
+	//
+	// For operators.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+	ChangeClientAccountWithBody(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeClientAccount Change the AWS account of a client, once it shows the client's living instances
+	//
+	// For operators.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+	ChangeClientAccount(ctx context.Context, clientId string, body ChangeClientAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDependencies Ask each dependency whether it answers, and what is wrong with it
 	//
 	// For operators. Members and parameters that it does not know are refused.
@@ -3847,6 +4062,24 @@ type ClientInterface interface {
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminent(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgentWithBody(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfigureAgent Choose an agent's mode and how long old instances live on
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgent(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ExplainAgent Say why an agent was moved, or was not, in words and numbers
 	//
 	// For tenants, each for what is its own, and for operators.
@@ -3903,6 +4136,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
 	DecideLeftOver(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateCredentialWithBody Make an enrolment or a token with a scope: the answer is the only one that shows it
+	//
+	// For tenants, each for what is its own, and for operators.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+	CreateCredentialWithBody(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateCredential Make an enrolment or a token with a scope: the answer is the only one that shows it
+	//
+	// For tenants, each for what is its own, and for operators.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+	CreateCredential(ctx context.Context, clientId string, body CreateCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamEvents Follow operations, notices and changes of roles as server-sent events
 	//
@@ -4065,6 +4316,44 @@ func (c *Client) CreateClient(ctx context.Context, body CreateClientJSONRequestB
 // Corresponds with GET /api/admin/clients/{client_id}/account (the `ShowClientAccount` operationId).
 func (c *Client) ShowClientAccount(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowClientAccountRequest(c.Server, clientId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeClientAccountWithBody Change the AWS account of a client, once it shows the client's living instances
+//
+// For operators.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+func (c *Client) ChangeClientAccountWithBody(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeClientAccountRequestWithBody(c.Server, clientId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeClientAccount Change the AWS account of a client, once it shows the client's living instances
+//
+// For operators.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+func (c *Client) ChangeClientAccount(ctx context.Context, clientId string, body ChangeClientAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeClientAccountRequest(c.Server, clientId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4304,6 +4593,44 @@ func (c *Client) TerminationImminent(ctx context.Context, agentId string, body T
 	return c.Client.Do(req)
 }
 
+// ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *Client) ConfigureAgentWithBody(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfigureAgentRequestWithBody(c.Server, agentId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfigureAgent Choose an agent's mode and how long old instances live on
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *Client) ConfigureAgent(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfigureAgentRequest(c.Server, agentId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ExplainAgent Say why an agent was moved, or was not, in words and numbers
 //
 // For tenants, each for what is its own, and for operators.
@@ -4421,6 +4748,44 @@ func (c *Client) DecideLeftOverWithBody(ctx context.Context, instanceId string, 
 // Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
 func (c *Client) DecideLeftOver(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDecideLeftOverRequest(c.Server, instanceId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateCredentialWithBody Make an enrolment or a token with a scope: the answer is the only one that shows it
+//
+// For tenants, each for what is its own, and for operators.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+func (c *Client) CreateCredentialWithBody(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateCredentialRequestWithBody(c.Server, clientId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateCredential Make an enrolment or a token with a scope: the answer is the only one that shows it
+//
+// For tenants, each for what is its own, and for operators.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+func (c *Client) CreateCredential(ctx context.Context, clientId string, body CreateCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateCredentialRequest(c.Server, clientId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4805,6 +5170,53 @@ func NewShowClientAccountRequest(server string, clientId string) (*http.Request,
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewChangeClientAccountRequest calls the generic ChangeClientAccount builder with application/json body
+func NewChangeClientAccountRequest(server string, clientId string, body ChangeClientAccountJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeClientAccountRequestWithBody(server, clientId, "application/json", bodyReader)
+}
+
+// NewChangeClientAccountRequestWithBody constructs an http.Request for the ChangeClientAccount method, with any body, and a specified content type
+func NewChangeClientAccountRequestWithBody(server string, clientId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/admin/clients/%s/account", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -5253,6 +5665,53 @@ func NewTerminationImminentRequestWithBody(server string, agentId string, conten
 	return req, nil
 }
 
+// NewConfigureAgentRequest calls the generic ConfigureAgent builder with application/json body
+func NewConfigureAgentRequest(server string, agentId string, body ConfigureAgentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfigureAgentRequestWithBody(server, agentId, "application/json", bodyReader)
+}
+
+// NewConfigureAgentRequestWithBody constructs an http.Request for the ConfigureAgent method, with any body, and a specified content type
+func NewConfigureAgentRequestWithBody(server string, agentId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/client/agents/%s/config", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewExplainAgentRequest constructs an http.Request for the ExplainAgent method
 func NewExplainAgentRequest(server string, agentId string) (*http.Request, error) {
 	var err error
@@ -5457,6 +5916,53 @@ func NewDecideLeftOverRequestWithBody(server string, instanceId string, contentT
 	}
 
 	operationPath := fmt.Sprintf("/api/client/instances/%s/left-over", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCreateCredentialRequest calls the generic CreateCredential builder with application/json body
+func NewCreateCredentialRequest(server string, clientId string, body CreateCredentialJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateCredentialRequestWithBody(server, clientId, "application/json", bodyReader)
+}
+
+// NewCreateCredentialRequestWithBody constructs an http.Request for the CreateCredential method, with any body, and a specified content type
+func NewCreateCredentialRequestWithBody(server string, clientId string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/client/%s/credentials", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -6461,6 +6967,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/admin/clients/{client_id}/account (the `ShowClientAccount` operationId).
 	ShowClientAccountWithResponse(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*ShowClientAccountResponse, error)
 
+	// ChangeClientAccountWithBodyWithResponse Change the AWS account of a client, once it shows the client's living instances
+	//
+	// For operators.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+	ChangeClientAccountWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeClientAccountResponse, error)
+
+	// ChangeClientAccountWithResponse Change the AWS account of a client, once it shows the client's living instances
+	//
+	// For operators.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+	ChangeClientAccountWithResponse(ctx context.Context, clientId string, body ChangeClientAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeClientAccountResponse, error)
+
 	// ListDependenciesWithResponse Ask each dependency whether it answers, and what is wrong with it
 	//
 	// For operators. Members and parameters that it does not know are refused.
@@ -6578,6 +7102,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminentWithResponse(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error)
 
+	// ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgentWithBodyWithResponse(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error)
+
+	// ConfigureAgentWithResponse Choose an agent's mode and how long old instances live on
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+	ConfigureAgentWithResponse(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error)
+
 	// ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
 	//
 	// For tenants, each for what is its own, and for operators.
@@ -6640,6 +7182,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
 	DecideLeftOverWithResponse(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideLeftOverResponse, error)
+
+	// CreateCredentialWithBodyWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
+	//
+	// For tenants, each for what is its own, and for operators.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+	CreateCredentialWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCredentialResponse, error)
+
+	// CreateCredentialWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
+	//
+	// For tenants, each for what is its own, and for operators.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+	CreateCredentialWithResponse(ctx context.Context, clientId string, body CreateCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCredentialResponse, error)
 
 	// StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
 	//
@@ -6914,6 +7474,54 @@ func (r ShowClientAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ShowClientAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ChangeClientAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ClientAccountAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeClientAccountResponse) GetJSON200() *ClientAccountAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ChangeClientAccountResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeClientAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeClientAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeClientAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeClientAccountResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7448,6 +8056,54 @@ func (r TerminationImminentResponse) ContentType() string {
 	return ""
 }
 
+type ConfigureAgentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ModesAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfigureAgentResponse) GetJSON200() *ModesAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfigureAgentResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfigureAgentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfigureAgentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfigureAgentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfigureAgentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ExplainAgentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7682,6 +8338,54 @@ func (r DecideLeftOverResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DecideLeftOverResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateCredentialResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedCredentialAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateCredentialResponse) GetJSON201() *CreatedCredentialAnswer {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CreateCredentialResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateCredentialResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateCredentialResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateCredentialResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateCredentialResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8413,6 +9117,36 @@ func (c *ClientWithResponses) ShowClientAccountWithResponse(ctx context.Context,
 	return ParseShowClientAccountResponse(rsp)
 }
 
+// ChangeClientAccountWithBodyWithResponse Change the AWS account of a client, once it shows the client's living instances
+//
+// For operators.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+func (c *ClientWithResponses) ChangeClientAccountWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeClientAccountResponse, error) {
+	rsp, err := c.ChangeClientAccountWithBody(ctx, clientId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeClientAccountResponse(rsp)
+}
+
+// ChangeClientAccountWithResponse Change the AWS account of a client, once it shows the client's living instances
+//
+// For operators.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
+func (c *ClientWithResponses) ChangeClientAccountWithResponse(ctx context.Context, clientId string, body ChangeClientAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeClientAccountResponse, error) {
+	rsp, err := c.ChangeClientAccount(ctx, clientId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeClientAccountResponse(rsp)
+}
+
 // ListDependenciesWithResponse Ask each dependency whether it answers, and what is wrong with it
 //
 // For operators. Members and parameters that it does not know are refused.
@@ -8608,6 +9342,36 @@ func (c *ClientWithResponses) TerminationImminentWithResponse(ctx context.Contex
 	return ParseTerminationImminentResponse(rsp)
 }
 
+// ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *ClientWithResponses) ConfigureAgentWithBodyWithResponse(ctx context.Context, agentId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error) {
+	rsp, err := c.ConfigureAgentWithBody(ctx, agentId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfigureAgentResponse(rsp)
+}
+
+// ConfigureAgentWithResponse Choose an agent's mode and how long old instances live on
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
+func (c *ClientWithResponses) ConfigureAgentWithResponse(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error) {
+	rsp, err := c.ConfigureAgent(ctx, agentId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfigureAgentResponse(rsp)
+}
+
 // ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
 //
 // For tenants, each for what is its own, and for operators.
@@ -8711,6 +9475,36 @@ func (c *ClientWithResponses) DecideLeftOverWithResponse(ctx context.Context, in
 		return nil, err
 	}
 	return ParseDecideLeftOverResponse(rsp)
+}
+
+// CreateCredentialWithBodyWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
+//
+// For tenants, each for what is its own, and for operators.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+func (c *ClientWithResponses) CreateCredentialWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCredentialResponse, error) {
+	rsp, err := c.CreateCredentialWithBody(ctx, clientId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateCredentialResponse(rsp)
+}
+
+// CreateCredentialWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
+//
+// For tenants, each for what is its own, and for operators.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
+func (c *ClientWithResponses) CreateCredentialWithResponse(ctx context.Context, clientId string, body CreateCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCredentialResponse, error) {
+	rsp, err := c.CreateCredential(ctx, clientId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateCredentialResponse(rsp)
 }
 
 // StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
@@ -9018,6 +9812,39 @@ func ParseShowClientAccountResponse(rsp *http.Response) (*ShowClientAccountRespo
 	}
 
 	response := &ShowClientAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ClientAccountAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseChangeClientAccountResponse parses an HTTP response from a ChangeClientAccountWithResponse call
+func ParseChangeClientAccountResponse(rsp *http.Response) (*ChangeClientAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeClientAccountResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -9405,6 +10232,39 @@ func ParseTerminationImminentResponse(rsp *http.Response) (*TerminationImminentR
 	return response, nil
 }
 
+// ParseConfigureAgentResponse parses an HTTP response from a ConfigureAgentWithResponse call
+func ParseConfigureAgentResponse(rsp *http.Response) (*ConfigureAgentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfigureAgentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ModesAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseExplainAgentResponse parses an HTTP response from a ExplainAgentWithResponse call
 func ParseExplainAgentResponse(rsp *http.Response) (*ExplainAgentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9557,6 +10417,39 @@ func ParseDecideLeftOverResponse(rsp *http.Response) (*DecideLeftOverResponse, e
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateCredentialResponse parses an HTTP response from a CreateCredentialWithResponse call
+func ParseCreateCredentialResponse(rsp *http.Response) (*CreateCredentialResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateCredentialResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedCredentialAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

@@ -39,7 +39,7 @@ type Heartbeat struct {
 // InstanceRelation is how an instance that speaks stands to its agent.
 type InstanceRelation string
 
-// Standings. The first four are the instance's role.
+// Relations. The first four are the instance's role.
 const (
 	RelationPrimary  InstanceRelation = "primary"
 	RelationReplica  InstanceRelation = "replica"

@@ -171,6 +171,15 @@ func (n *NewCredential) normalizeTenant() error {
 	return nil
 }
 
+// AgentOf says what an agent's credential is bound to, and how the agent joined.
+type AgentOf struct {
+	ClientID   string
+	AgentID    string
+	InstanceID string
+	ParentID   string // the enrolment, or the credential that is renewed; empty: neither
+	By         string // for people, such as "an enrolment"
+}
+
 // ShouldRenew says whether an agent credential is due for its successor.
 func ShouldRenew(issued, expires, now time.Time) bool {
 	life := expires.Sub(issued)

@@ -74,5 +74,5 @@ const (
 	Promoted   Result = "promoted"    // another instance took over
 	StoodDown  Result = "stood_down"  // the danger passed
 	NotPrimary Result = "not_primary" // it was about an instance that is not the agent's primary
-	Lost       Result = "lost"        // the deadline passed without an heir
+	Lost       Result = "lost"        // the deadline passed without a successor
 )

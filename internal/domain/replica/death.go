@@ -10,7 +10,13 @@ const (
 	BlameUnknown Blame = ""       // a person ended it, or EC2 gives no reason
 	BlamePool    Blame = "pool"   // the pool could not keep it: another pool may
 	BlameSetup   Blame = "set-up" // what it was launched with: every pool would do the same
+	// BlameDoubtful is the set-up by the reason's class, but the reason is not known, or is one
+	// that EC2 gives for faults of a pool too: what a second pool does decides.
+	BlameDoubtful Blame = "doubtful"
 )
+
+// setUps are the reasons that every pool would repeat.
+var setUps = []string{"Client.InvalidKMSKey", "Client.VolumeLimitExceeded", "Client.InvalidSnapshot"}
 
 // ended by a person or by the instance itself, not by its set-up.
 var byHand = []string{"Client.UserInitiated", "Client.InstanceInitiatedShutdown", "Client.InstanceTerminated"}
@@ -23,11 +29,16 @@ func BlameFor(reason string) Blame {
 			return BlameUnknown
 		}
 	}
+	for _, prefix := range setUps {
+		if strings.HasPrefix(reason, prefix) {
+			return BlameSetup
+		}
+	}
 	switch {
 	case strings.HasPrefix(reason, "Server."):
 		return BlamePool
 	case strings.HasPrefix(reason, "Client."):
-		return BlameSetup
+		return BlameDoubtful
 	default:
 		return BlameUnknown
 	}

@@ -23,11 +23,11 @@ const (
 var nearness = map[replica.State]int{replica.Requested: 1, replica.Launching: 2, replica.Running: 3, replica.Ready: 4}
 
 // Interrupted says whether AWS has announced the end of a replica's instance, however
-// that notice was answered. Such a replica is no heir: it would be gone two minutes
+// that notice was answered. Such a replica is no successor: it would be gone two minutes
 // later.
 func (s *AgentRoles) Interrupted(r Replica) bool {
-	_, told := s.Outcome(r.InstanceID, interruption.Termination)
-	return told && r.InstanceID != ""
+	_, noticed := s.Outcome(r.InstanceID, interruption.Termination)
+	return noticed && r.InstanceID != ""
 }
 
 // StallAfter is how long a wanted replica may be without an instance before it no
@@ -49,9 +49,9 @@ func (s *AgentRoles) Successor() (Replica, bool) {
 // at EC2 is touched, and the roles follow what the agent says.
 func (s *AgentRoles) mayTakeOver(r Replica) bool { return !r.Unproven || s.Primary.Unproven }
 
-// HeirWanted is Heir for an agent that asks for a replica: that one wins only if no
+// SuccessorWanted is Successor for an agent that asks for a replica: that one wins only if no
 // other is closer to ready.
-func (s *AgentRoles) HeirWanted(replicaID string) (Replica, bool) {
+func (s *AgentRoles) SuccessorWanted(replicaID string) (Replica, bool) {
 	best, ok := s.Successor()
 	if wish, open := s.Replica(replicaID); open && !s.Interrupted(wish) && s.mayTakeOver(wish) &&
 		nearness[wish.State] >= nearness[best.State] {
@@ -70,17 +70,17 @@ func (s *AgentRoles) nearest(fits func(Replica) bool) (best Replica, ok bool) {
 }
 
 // Undecided returns the termination notice for the present primary that waits
-// for an heir. One that was answered as lost still waits: its instance is gone
-// and a late heir is better than none.
+// for a successor. One that was answered as lost still waits: its instance is gone
+// and a late successor is better than none.
 func (s *AgentRoles) Undecided() (interruption.Outcome, bool) {
-	o, told := s.Outcome(s.Primary.ID, interruption.Termination)
-	return o, told && (o.Result == interruption.Undecided || o.Result == interruption.Lost)
+	o, noticed := s.Outcome(s.Primary.ID, interruption.Termination)
+	return o, noticed && (o.Result == interruption.Undecided || o.Result == interruption.Lost)
 }
 
 // SettledNotices returns the notices whose end follows from the roles alone, with
 // their result filled in: a rebalance that came to nothing, a notice about an
 // instance that is not the primary, and a termination whose deadline passed.
-// They are only to be written down; a notice with an heir is closed by the
+// They are only to be written down; a notice with a successor is closed by the
 // change of roles.
 func (s *AgentRoles) SettledNotices() []interruption.Outcome {
 	var out []interruption.Outcome
@@ -137,11 +137,11 @@ func (s *AgentRoles) WantsEmergency() (interruption.Outcome, bool) {
 		return interruption.Outcome{}, false
 	}
 	if o, waits := s.Undecided(); waits {
-		_, heir := s.Successor()
-		return o, !heir
+		_, successor := s.Successor()
+		return o, !successor
 	}
-	o, told := s.Outcome(s.Primary.ID, interruption.Rebalance)
-	wanted := told && o.Result == interruption.Undecided && !o.Past && s.Keeping == agent.KeepAuto &&
+	o, noticed := s.Outcome(s.Primary.ID, interruption.Rebalance)
+	wanted := noticed && o.Result == interruption.Undecided && !o.Past && s.Keeping == agent.KeepAuto &&
 		len(s.standbys()) == 0
 	return o, wanted
 }
@@ -172,8 +172,8 @@ func (s *AgentRoles) BackOff(kind replica.Kind) time.Duration {
 
 // Surplus returns the replicas that are not needed any more: what the mode that
 // was turned off had kept, a hold that has run out, an emergency that another
-// heir has settled, a second standby in manual mode, and the doomed. While a
-// termination notice waits for its heir every other replica is a candidate and
+// successor has settled, a second standby in manual mode, and those whose instance AWS takes. While a
+// termination notice waits for its successor every other replica is a candidate and
 // stays. A switch's replica belongs to its Switch and is never surplus.
 func (s *AgentRoles) Surplus() []Replica {
 	_, waiting := s.Undecided()

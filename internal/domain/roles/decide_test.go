@@ -72,20 +72,20 @@ func TestHeir(t *testing.T) {
 	waiting := with(rep(replica.Manual, replica.Requested), func(r *roles.Replica) { r.Wait = time.Minute })
 	second := with(ready, func(r *roles.Replica) { r.ID = "second"; r.InstanceID = "i-second" })
 	for _, tt := range []struct {
-		name string
-		set  *roles.AgentRoles
-		wish string
-		heir string // of HeirWanted(wish)
+		name      string
+		set       *roles.AgentRoles
+		wish      string
+		successor string // of SuccessorWanted(wish)
 	}{
 		{"nobody", set(agent.KeepAuto), "", ""},
 		{"the only one, however far", set(agent.KeepAuto, requested), "", requested.ID},
 		{"the nearest", set(agent.KeepAuto, requested, launching), "", launching.ID},
-		{"a switch's replica is an heir like any other", set(agent.KeepAuto, launching, running), "", running.ID},
+		{"a switch's replica is a successor like any other", set(agent.KeepAuto, launching, running), "", running.ID},
 		{"the first of equals", set(agent.KeepManual, ready, second), "", ready.ID},
 		{"the wish among equals", set(agent.KeepManual, ready, second), "second", "second"},
 		{"time before the wish", set(agent.KeepManual, running, ready), running.ID, ready.ID},
 		{"a wish that is not ours", set(agent.KeepManual, ready), "elsewhere", ready.ID},
-		{"not the doomed", noticed(set(agent.KeepAuto, ready, requested), ready.InstanceID, interruption.Termination,
+		{"not an interrupted one", noticed(set(agent.KeepAuto, ready, requested), ready.InstanceID, interruption.Termination,
 			"", false), ready.ID, requested.ID},
 		{"nor one whose notice was closed",
 			noticed(set(agent.KeepAuto, ready), ready.InstanceID, interruption.Termination, interruption.NotPrimary,
@@ -103,9 +103,9 @@ func TestHeir(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			heir, ok := tt.set.HeirWanted(tt.wish)
-			require.Equal(t, tt.heir, heir.ID)
-			require.Equal(t, tt.heir != "", ok)
+			successor, ok := tt.set.SuccessorWanted(tt.wish)
+			require.Equal(t, tt.successor, successor.ID)
+			require.Equal(t, tt.successor != "", ok)
 		})
 	}
 }
@@ -124,7 +124,7 @@ func TestUndecidedAndSettledNotices(t *testing.T) {
 	}{
 		{"a fresh notice waits", "i-old", interruption.Termination, "", false, true, ""},
 		{"its deadline passed", "i-old", interruption.Termination, "", true, true, interruption.Lost},
-		{"lost, and still in want of an heir", "i-old", interruption.Termination, interruption.Lost, true, true, ""},
+		{"lost, and still in want of a successor", "i-old", interruption.Termination, interruption.Lost, true, true, ""},
 		{"decided", "i-old", interruption.Termination, interruption.Promoted, false, false, ""},
 		{"of another instance", "i-else", interruption.Termination, "", false, false, interruption.NotPrimary},
 		{"a rebalance is no termination", "i-old", interruption.Rebalance, "", false, false, ""},
@@ -208,14 +208,14 @@ func TestWantsEmergency(t *testing.T) {
 		{"a rebalance in manual mode", noticed(set(agent.KeepManual), "i-old", interruption.Rebalance, "", false),
 			false},
 		{"a termination in any mode", noticed(set(agent.KeepOff), "i-old", interruption.Termination, "", false), true},
-		{"a termination and an heir",
+		{"a termination and a successor",
 			noticed(set(agent.KeepOff, rep(replica.Switch, replica.Requested)), "i-old", interruption.Termination,
 				"", false), false},
-		{"the only heir is doomed",
+		{"the only successor is interrupted",
 			noticed(noticed(set(agent.KeepOff, rep(replica.Manual, replica.Ready)), "i-old",
 				interruption.Termination, "", false),
 				"i-manual", interruption.Termination, "", false), true},
-		{"the only heir is a standby whose launch waits",
+		{"the only successor is a standby whose launch waits",
 			noticed(set(agent.KeepManual,
 				with(rep(replica.Manual, replica.Requested), func(r *roles.Replica) { r.Wait = time.Minute })),
 				"i-old", interruption.Termination, "", false), true},
@@ -306,7 +306,7 @@ func TestSurplus(t *testing.T) {
 			[]string{"manual-launching"}},
 		{"the replica of a notice that is not recorded yet", set(agent.KeepAuto, termination), []string{}},
 		{"a switch's is the switch's", set(agent.KeepOff, elsewhere(move)), []string{}},
-		{"the doomed, even in need",
+		{"an interrupted one, even in need",
 			noticed(terminating(set(agent.KeepAuto, manual, termination)), "i-manual", interruption.Termination, "",
 				false), []string{manual.ID}},
 		{"of a deleted agent all",

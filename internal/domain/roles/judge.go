@@ -77,9 +77,9 @@ func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 
 // CanDemote judges whether the old primary may become the standby when the
 // replica takes over: there is room for one. Fails with replica.already_exists.
-func (s *AgentRoles) CanDemote(heirID string) error {
+func (s *AgentRoles) CanDemote(successorID string) error {
 	for _, r := range s.Replicas {
-		if r.Kind == replica.Manual && r.ID != heirID {
+		if r.Kind == replica.Manual && r.ID != successorID {
 			return replica.AlreadyExists.New(
 				"another standby, %s, exists: promote without keeping the old primary, or delete it first", r.ID)
 		}
@@ -99,7 +99,7 @@ func (s *AgentRoles) CanDelete(replicaID string) (Replica, error) {
 		return r, busy("it is the instance of a switch in flight", SwitchOperation(r.For))
 	}
 	o, noticed := s.Undecided()
-	if heir, ok := s.Successor(); noticed && ok && heir.ID == r.ID {
+	if successor, ok := s.Successor(); noticed && ok && successor.ID == r.ID {
 		return r, busy("it is about to take over from "+o.InstanceID, TerminationOperation(s.AgentID, o.InstanceID))
 	}
 	return r, nil

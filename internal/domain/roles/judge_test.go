@@ -50,7 +50,7 @@ func TestNothingIsLaunchedForAnUnprovenPrimary(t *testing.T) {
 }
 
 // TestAnAgentsWordReplacesNoProvenPrimary: not by a person's wish, not by one's choice of the
-// heir, and not in a failover. Beside a primary that is unproven nothing at EC2 is touched.
+// successor, and not in a failover. Beside a primary that is unproven nothing at EC2 is touched.
 func TestAnAgentsWordReplacesNoProvenPrimary(t *testing.T) {
 	t.Parallel()
 	s := &roles.AgentRoles{AgentID: "a1", Keeping: agent.KeepManual, Enabled: true, Launcher: agent.ControlPlane,
@@ -61,10 +61,10 @@ func TestAnAgentsWordReplacesNoProvenPrimary(t *testing.T) {
 	n := interruption.Notice{InstanceID: "i-0", Kind: interruption.Termination, ReplicaID: "r1"}
 	_, err := s.CanPromote("r1", true)
 	require.Equal(t, adoption.NotProven, fault.CodeOf(err))
-	_, heir := s.Successor()
-	require.False(t, heir)
-	_, heir = s.HeirWanted("r1")
-	require.False(t, heir)
+	_, successor := s.Successor()
+	require.False(t, successor)
+	_, successor = s.SuccessorWanted("r1")
+	require.False(t, successor)
 	_, wanted := s.WantsEmergency()
 	require.True(t, wanted, "an emergency replica is launched beside it")
 	require.NotEqual(t, roles.RuledFailOver, roles.JudgeNotice(s, n).Ruling)
@@ -72,8 +72,8 @@ func TestAnAgentsWordReplacesNoProvenPrimary(t *testing.T) {
 	s.Primary.Unproven = true
 	_, err = s.CanPromote("r1", true)
 	require.NoError(t, err)
-	_, heir = s.Successor()
-	require.True(t, heir)
+	_, successor = s.Successor()
+	require.True(t, successor)
 
 	s.Primary.Unproven, s.Replicas[0].Unproven = false, false
 	_, err = s.CanPromote("r1", true)
@@ -155,7 +155,7 @@ func TestCanDemote(t *testing.T) {
 	t.Parallel()
 
 	s := set(agent.KeepManual, rep(replica.Manual, replica.Ready), rep(replica.Switch, replica.Ready))
-	require.NoError(t, s.CanDemote("manual-ready"), "the heir makes room")
+	require.NoError(t, s.CanDemote("manual-ready"), "the successor makes room")
 	refused(t, s.CanDemote("switch-ready"), replica.AlreadyExists, "")
 }
 

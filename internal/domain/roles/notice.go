@@ -54,7 +54,7 @@ func JudgeNotice(s *AgentRoles, n interruption.Notice) Verdict {
 		}
 		return Verdict{Ruling: RuledPrepare, Review: true}
 	}
-	successor, ok := s.HeirWanted(known.Wanted)
+	successor, ok := s.SuccessorWanted(known.Wanted)
 	if !ok && s.Unproven() {
 		return Verdict{Ruling: RuledUnproven, Review: true}
 	}

@@ -187,7 +187,7 @@ func TestJudgeNoticeChangesOnlyToAReadySuccessor(t *testing.T) {
 			if r.State == replica.Requested {
 				r.InstanceID = ""
 			}
-			if rapid.Bool().Draw(t, "doomed") && r.InstanceID != "" {
+			if rapid.Bool().Draw(t, "interrupted") && r.InstanceID != "" {
 				noticed(s, r.InstanceID, interruption.Termination, "", false)
 			}
 			s.Replicas = append(s.Replicas, r)

@@ -63,6 +63,12 @@ func (c *Client) Metadata(ctx context.Context, instanceID string) (Metadata, err
 	return do[Metadata](ctx, c, http.MethodGet, "imds/"+url.PathEscape(instanceID), nil)
 }
 
+// IdentityCertificate returns what signs the instances' identity documents, in PEM.
+func (c *Client) IdentityCertificate(ctx context.Context) ([]byte, error) {
+	out, err := do[IdentityCertificate](ctx, c, http.MethodGet, "identity-certificate", nil)
+	return []byte(out.PEM), err
+}
+
 // Clock returns where the virtual clock stands.
 func (c *Client) Clock(ctx context.Context) (ClockState, error) {
 	return do[ClockState](ctx, c, http.MethodGet, "clock", nil)
@@ -166,6 +172,26 @@ func (c *Client) AddRole(ctx context.Context, in Role) error {
 // RevokeSessions ends the sessions of an account that were assumed so far.
 func (c *Client) RevokeSessions(ctx context.Context, in Revocation) error {
 	return c.post(ctx, "revoke", in)
+}
+
+// DenyByPolicy adds a service control policy to an account, or removes all of them.
+func (c *Client) DenyByPolicy(ctx context.Context, in Policy) error {
+	return c.post(ctx, "policy", in)
+}
+
+// SetSpotRole says whether an account has the service-linked role of EC2 Spot.
+func (c *Client) SetSpotRole(ctx context.Context, in SpotRole) error {
+	return c.post(ctx, "spot-role", in)
+}
+
+// ChangePlace closes a region or a zone to an account, or opens it.
+func (c *Client) ChangePlace(ctx context.Context, in Place) error {
+	return c.post(ctx, "place", in)
+}
+
+// Show has EC2 show an instance in a state that it is not in, for a while.
+func (c *Client) Show(ctx context.Context, in Shown) error {
+	return c.post(ctx, "show", in)
 }
 
 // Save writes durable state down now.

@@ -81,9 +81,17 @@ type Metadata struct {
 	LocalIPv4        string `json:"local_ipv4"`
 	PublicIPv4       string `json:"public_ipv4,omitempty"`
 	State            string `json:"state"`
+	Profile          string `json:"iam_instance_profile,omitempty"` // its ARN
+
+	Started time.Time `json:"started"` // by the simulator's clock
 	// Spot and Rebalance are nil until the instance is told.
 	Spot      *SpotAction     `json:"spot_instance_action,omitempty"`
 	Rebalance *RebalanceEvent `json:"rebalance_recommendation,omitempty"`
+}
+
+// IdentityCertificate signs the identity documents of a simulator's instances.
+type IdentityCertificate struct {
+	PEM string `json:"pem"`
 }
 
 // SpotAction is meta-data/spot/instance-action.

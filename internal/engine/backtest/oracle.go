@@ -43,7 +43,7 @@ type world struct {
 	hits      [][]hit     // [step] losses, in the order the fleet meets them
 	reference float64
 
-	doomed []bool  // [step*places+place)*ages+age]: this agent is hit
+	hit    []bool  // [step*places+place)*ages+age]: this agent is hit
 	choice []int16 // likewise: the place to go to, or stay
 	entry  []int16 // [step]: the place to launch in
 }
@@ -74,7 +74,7 @@ func newWorld(o Options, kin []int, reference float64) *world {
 		}
 	}
 	states := w.steps * places * w.ages
-	w.doomed, w.choice, w.entry = make([]bool, states), make([]int16, states), make([]int16, w.steps)
+	w.hit, w.choice, w.entry = make([]bool, states), make([]int16, states), make([]int16, w.steps)
 	return w
 }
 
@@ -83,8 +83,8 @@ func (w *world) at(step, place, age int) int { return (step*len(w.price)+place)*
 // plan works backwards: what the rest costs from every place and age, and so
 // what to do there.
 func (w *world) plan(agent int) {
-	clear(w.doomed)
-	w.foretell(agent)
+	clear(w.hit)
+	w.markHit(agent)
 	places := len(w.price)
 	next, now := make([]float64, places*w.ages), make([]float64, places*w.ages)
 	hours, penalty := w.o.Step.Hours(), w.o.InterruptionHours*w.reference
@@ -103,7 +103,7 @@ func (w *world) plan(agent int) {
 				state := w.at(s, place, age)
 				staying := w.price[place][s]*hours + next[place*w.ages+min(age+1, w.ages-1)]
 				switch {
-				case w.doomed[state]:
+				case w.hit[state]:
 					now[place*w.ages+age] = fresh + w.price[to][s]*FailoverOverlap.Hours() + penalty - w.refund(s,
 						place, age)
 				case switching < staying:
@@ -117,13 +117,13 @@ func (w *world) plan(agent int) {
 	}
 }
 
-// foretell marks the states in which this agent is hit.
-func (w *world) foretell(agent int) {
+// markHit marks the states in which this agent is hit.
+func (w *world) markHit(agent int) {
 	for s, hits := range w.hits {
 		for _, h := range hits {
 			for age := 1; age < w.ages; age++ {
 				if w.o.Market.Hits(w.kin[h.place], h.loss, agent, time.Duration(age)*w.o.Step) {
-					w.doomed[w.at(s, h.place, age)] = true
+					w.hit[w.at(s, h.place, age)] = true
 				}
 			}
 		}
@@ -155,7 +155,7 @@ func (w *world) follow(h home, row *Row) {
 		state := w.at(s, place, age)
 		to := int(w.entry[s])
 		switch {
-		case w.doomed[state]:
+		case w.hit[state]:
 			row.Interruptions++
 			row.Disruption += w.o.InterruptionHours * w.reference
 			row.Bill += w.price[to][s]*FailoverOverlap.Hours() - w.refund(s, place, age)

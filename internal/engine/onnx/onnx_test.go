@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -16,25 +17,34 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/onnx/onnxtest"
+	"spotkeeper/internal/testkit/confined"
 	"spotkeeper/internal/testkit/cpu"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets this binary be a process with fewer rights.
+func TestMain(m *testing.M) {
+	confined.Become()
+	goleak.VerifyTestMain(m)
+}
 
 var now = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// library opens the one that `make onnxruntime` puts under bin.
-func library(t *testing.T) *onnx.Runtime {
-	t.Helper()
+// library is the one that `make onnxruntime` puts under bin.
+func library(tb testing.TB) string {
+	tb.Helper()
 	_, file, _, ok := runtime.Caller(0)
-	require.True(t, ok)
+	require.True(tb, ok)
 	path := filepath.Join(filepath.Dir(file), "..", "..", "..", "bin", "onnxruntime", "libonnxruntime.so")
-	require.FileExists(t, path, "run `make onnxruntime` first")
-	r, err := onnx.Open(path)
-	require.NoError(t, err)
-	return r
+	require.FileExists(tb, path, "run `make onnxruntime` first")
+	return path
+}
+
+// options are generous with time, because the machine may be busy.
+func options() host.Options {
+	return host.Options{CallTimeout: 20 * time.Second, LoadTimeout: 60 * time.Second}
 }
 
 // byRate is a risk model that splits on the interruption rate.
@@ -48,7 +58,7 @@ func byRate() onnxtest.Model {
 
 func load(t *testing.T, m onnxtest.Model) *onnx.Engine {
 	t.Helper()
-	e, err := library(t).Load(t.Context(), m.Bytes())
+	e, err := onnx.New(t.Context(), options(), library(t), "tree.onnx", m.Bytes())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	return e
@@ -122,7 +132,7 @@ func TestSignature(t *testing.T) {
 			t.Parallel()
 			m := byRate()
 			c.edit(&m)
-			_, err := library(t).Load(t.Context(), m.Bytes())
+			_, err := onnx.New(t.Context(), options(), library(t), "tree.onnx", m.Bytes())
 			require.True(t, fault.Is(err, c.code), "%v", err)
 			require.ErrorContains(t, err, c.want)
 		})
@@ -132,7 +142,7 @@ func TestSignature(t *testing.T) {
 		"not a model": []byte("PK\x03\x04 no"),
 		"cut off":     byRate().Bytes()[:100],
 	} {
-		_, err := library(t).Load(t.Context(), data)
+		_, err := onnx.New(t.Context(), options(), library(t), name, data)
 		require.True(t, fault.Is(err, onnx.BadModel), "%s: %v", name, err)
 	}
 }
@@ -148,9 +158,18 @@ func TestNamedFeaturesAndASingleOutput(t *testing.T) {
 
 func TestWithoutTheLibrary(t *testing.T) {
 	t.Parallel()
-	library(t) // loaded once, it stays: only a fresh process is without
-	for _, path := range []string{"", filepath.Join(t.TempDir(), "none.so")} {
-		require.NoError(t, func() error { _, err := onnx.Open(path); return err }())
+	text := filepath.Join(t.TempDir(), "text.so")
+	require.NoError(t, os.WriteFile(text, []byte("no library"), 0o600))
+	for path, want := range map[string]string{
+		"":               "no library is configured",
+		"/nowhere/at.so": "there is no library at",
+		text:             "cannot be loaded",
+	} {
+		_, err := onnx.New(t.Context(), options(), path, "tree.onnx", byRate().Bytes())
+		require.True(t, fault.Is(err, onnx.Off), "%v", err)
+		require.ErrorContains(t, err, "onnx off: ")
+		require.ErrorContains(t, err, want)
+		require.Equal(t, path != text, fault.Is(onnx.Check(path), onnx.Off), "what is loaded is found out by loading")
 	}
 }
 
@@ -179,19 +198,18 @@ func TestClosedWhileInUse(t *testing.T) {
 	}
 	require.NoError(t, e.Close())
 	callers.Wait()
-	require.Contains(t, engine.DecideUnrecorded(t.Context(), e, input()).Reason, "the model was unloaded")
+	require.Contains(t, engine.DecideUnrecorded(t.Context(), e, input()).Reason, "the ONNX model was unloaded")
 }
 
 func BenchmarkDecide(b *testing.B) {
-	_, file, _, _ := runtime.Caller(0)
-	r, err := onnx.Open(filepath.Join(filepath.Dir(file), "..", "..", "..", "bin", "onnxruntime", "libonnxruntime.so"))
-	require.NoError(b, err)
-	e, err := r.Load(b.Context(), byRate().Bytes())
+	e, err := onnx.New(b.Context(), options(), library(b), "tree.onnx", byRate().Bytes())
 	require.NoError(b, err)
 	in := input()
 	used := cpu.ProcessorTime()
 	for b.Loop() {
 		engine.DecideUnrecorded(b.Context(), e, in)
 	}
-	cpu.ReportCost(b, b.N, b.Elapsed(), used)
+	elapsed := b.Elapsed()
+	require.NoError(b, e.Close()) // only then is known what the host has used; its start is in it
+	cpu.ReportCost(b, b.N, elapsed, used)
 }

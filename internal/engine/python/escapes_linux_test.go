@@ -1,25 +1,20 @@
 package python_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
-	"time"
 
-	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/engine/python"
+	"spotkeeper/internal/testkit/confined"
 )
 
 // escapes are what uploaded code could try, with what it meets. %s is a directory that
@@ -38,7 +33,7 @@ var escapes = map[string]struct{ code, meets string }{
 	"the network, unconnected":  {`socket.socket(socket.AF_INET, socket.SOCK_DGRAM)`, "PermissionError"},
 	"the kernel's tables":       {`socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)`, "PermissionError"},
 	"a shell":                   {`os.execv("/bin/sh", ["sh", "-c", "true"])`, "FileNotFoundError"},
-	"a process":                 {`os.fork()`, "BlockingIOError"},
+	"a process":                 {`os.fork()`, "PermissionError"},
 	"a program":                 {`subprocess.run([sys.executable, "-V"], check=True)`, "Error"},
 	"a thread":                  {`threading.Thread(target=print).start()`, "can't start new thread"},
 	"more rights":               {`os.setuid(0) if os.getuid() else 1/0`, "Error: [Errno "},
@@ -98,92 +93,39 @@ func TestEscapes(t *testing.T) {
 	in := input()
 	in.Agent.ID = "open files"
 	require.Equal(t, "open are [0, 1, 2, 3]", engine.Decide(t.Context(), e, in).Reason, "nothing is inherited")
-	require.Contains(t, e.Isolation(), "no files but the interpreter's")
-}
-
-// other runs this test's binary as another process: as an ordinary user when we are root.
-func other(t *testing.T, name string, ordinary bool, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Args, cmd.Dir, cmd.Env = append([]string{name}, args...), "/", []string{"PATH=/usr/bin:/bin"}
-	if ordinary && os.Geteuid() == 0 {
-		const user = 12345
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user, Groups: []uint32{}}}
-	}
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	require.Contains(t, e.Isolation(), "no files but the program's")
 }
 
 // TestEscapesOfAnOrdinaryUser is TestEscapes in a process without rights, one that shows
 // itself and one that is hidden from other processes of its user.
 func TestEscapesOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"shown", hidden} {
-		out, err := other(t, name, true, "-test.run=^TestEscapes$", "-test.v")
+	for _, name := range []string{confined.Shown, confined.Hidden} {
+		out, err := confined.Run(t, name, true, "^TestEscapes$")
 		require.NoError(t, err, out)
 		require.Contains(t, out, "--- PASS: TestEscapes")
 	}
-}
-
-// Names under which this test's binary is another process.
-const (
-	hidden    = "hidden"    // its memory and environment are
-	contained = "contained" // it may do what the default profile of container runtimes allows
-)
-
-// held is what a contained process says of an engine that it loads.
-type held struct{ Code, Error, Unsafe string }
-
-// beContained loads an engine where the kernel gives no namespaces and no mounts.
-func beContained() {
-	err := seccomp.LoadFilter(seccomp.Filter{
-		NoNewPrivs: true,
-		Flag:       seccomp.FilterFlagTSync,
-		Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{{
-			Names:  []string{"unshare", "setns", "mount", "umount2", "pivot_root", "mount_setattr", "move_mount"},
-			Action: seccomp.ActionErrno,
-			NamesWithCondtions: []seccomp.NameWithConditions{{Name: "clone", Conditions: seccomp.ArgumentConditions{
-				{Argument: 0, Operation: seccomp.BitsSet, Value: unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
-					unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP},
-			}}},
-		}}},
-	})
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	var out held
-	o := options()
-	if _, err := python.New(context.Background(), o, "engine.py", []byte(wise)); err != nil {
-		out.Code, out.Error = string(fault.CodeOf(err)), err.Error()
-	}
-	o.Unsafe = true
-	e, err := python.New(context.Background(), o, "engine.py", []byte(wise))
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	out.Unsafe = e.Isolation()
-	_ = e.Close()
-	_ = json.NewEncoder(os.Stdout).Encode(out)
 }
 
 // TestWhatCannotBeHeldIsRefused: in a container without namespaces uploaded code does not
 // run, and the sentence says what to do; it runs where the operator accepts that.
 func TestWhatCannotBeHeldIsRefused(t *testing.T) {
 	t.Parallel()
+	if os.Args[0] == confined.Contained {
+		o := options()
+		_, err := python.New(t.Context(), o, "engine.py", []byte(wise))
+		require.True(t, fault.Is(err, python.Off), "%v", err)
+		require.ErrorContains(t, err, "this machine cannot hold what was uploaded as it must be held")
+		require.ErrorContains(t, err, "operation not permitted")
+		require.ErrorContains(t, err, "ENGINE_PYTHON=unsafe")
+		o.Unsafe = true
+		require.Contains(t, load(t, o, "engine.py", wise).Isolation(), "our files and the network are reachable")
+		return
+	}
 	for _, ordinary := range []bool{false, true} {
-		out, err := other(t, contained, ordinary)
+		out, err := confined.Run(t, confined.Contained, ordinary, "^TestWhatCannotBeHeldIsRefused$")
 		require.NoError(t, err, out)
-		var got held
-		require.NoError(t, json.Unmarshal([]byte(out), &got), out)
-		require.Equal(t, string(python.Off), got.Code)
-		require.Contains(t, got.Error, "this machine cannot hold uploaded code as it must be held")
-		require.Contains(t, got.Error, "operation not permitted")
-		require.Contains(t, got.Error, "ENGINE_PYTHON=unsafe")
-		require.Contains(t, got.Unsafe, "our files and the network are reachable")
+		require.Contains(t, out, "--- PASS: TestWhatCannotBeHeldIsRefused")
 	}
 }
 
@@ -204,7 +146,7 @@ def make_decision(agent_data, pricing_data, market_data):
 	require.NoError(t, e.Unfit())
 	require.Equal(t, "alive", engine.Decide(t.Context(), e, input()).Reason, "the first death is free")
 	require.Contains(t, engine.Decide(t.Context(), e, deadly).Reason, "died")
-	require.True(t, fault.Is(e.Unfit(), python.Quarantined))
+	require.True(t, fault.Is(e.Unfit(), host.Quarantined))
 	d := engine.Decide(t.Context(), e, input())
 	require.Equal(t, agent.Spot, d.Mode)
 	require.Contains(t, d.Reason, "quarantine")

@@ -7,9 +7,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/engine/sandbox"
 )
 
@@ -28,7 +31,7 @@ print(json.dumps({"path": os.path.abspath(sys.executable), "prefix": sys.prefix,
 
 // examine asks an interpreter where it lies.
 func examine(ctx context.Context, path string) (found interpreter, err error) {
-	ctx, cancel := context.WithTimeout(ctx, greeting)
+	ctx, cancel := context.WithTimeout(ctx, host.Greeting)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-I", "-B", "-c", describe)
 	cmd.Env, cmd.WaitDelay = environment, time.Second
@@ -42,13 +45,9 @@ func examine(ctx context.Context, path string) (found interpreter, err error) {
 	return found, nil
 }
 
-// libraries are where programs of this machine have theirs. Names of libraries may lead
-// through /etc/alternatives.
-var libraries = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives"}
-
 // visible is what the interpreter needs: its own files and the machine's libraries.
 func (i interpreter) visible() []string {
-	paths := slices.Clone(libraries)
+	paths := slices.Clone(sandbox.Libraries)
 	for _, prefix := range []string{i.Prefix, i.Base} {
 		if prefix != "/usr" && prefix != "/usr/local" && prefix != "/" && prefix != "" {
 			paths = append(paths, prefix)
@@ -62,32 +61,57 @@ func (i interpreter) visible() []string {
 	return paths
 }
 
-// way is one way to hold a child.
-type way struct {
-	words   string
-	command func(args, env []string) (*exec.Cmd, error)
-	start   func(*exec.Cmd) error
+// kind is what a host of Python runs.
+func kind(interpreter string) host.Kind {
+	return host.Kind{Name: engine.RunnerPython, What: "Python engine", Off: Off, Bad: BadEngine,
+		Ways: func(ctx context.Context, o host.Options) ([]host.Way, error) { return ways(ctx, interpreter, o) }}
 }
 
-// ways lists how an interpreter may be held, the strictest first.
-func ways(o Options, i interpreter) []way {
-	strict := way{sandbox.Words() + ", memory and CPU limits", func(args, env []string) (*exec.Cmd, error) {
-		return sandbox.Command(sandbox.Program{Path: i.Path, Args: args, Env: env, Visible: i.visible(), User: o.User})
-	}, sandbox.Start}
-	if !o.Unsafe {
-		return []way{strict}
+// ways lists how the interpreters of a name may be held. Fails with python.off.
+func ways(ctx context.Context, name string, o host.Options) (found []host.Way, err error) {
+	args := []string{"-I", "-B", "-c", harness, strconv.FormatInt(o.Memory, 10), strconv.Itoa(int(o.CPU.Seconds()))}
+	for _, path := range interpreters(name) {
+		i, problem := examine(ctx, path)
+		if problem != nil {
+			err = problem
+			continue
+		}
+		found = append(found, host.Way{
+			Words: sandbox.Words() + ", memory and CPU limits",
+			Command: func() (*exec.Cmd, error) {
+				return sandbox.Command(sandbox.Program{Path: i.Path, Args: args, Env: environment, Visible: i.visible(), User: o.User})
+			},
+			Start: sandbox.Start,
+		})
+		if o.Unsafe {
+			cmd := exec.Command(i.Path, args...) //nolint:noctx // the child outlives the call that starts it; kill ends it
+			cmd.Env = environment
+			found = append(found, host.Unsafe(o, cmd))
+		}
 	}
-	return []way{strict, {
-		unsafeWords,
-		func(args, env []string) (*exec.Cmd, error) {
-			//nolint:noctx // the child outlives the call that starts it; kill ends it
-			cmd := exec.Command(i.Path, args...)
-			cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", env, unsafeAttributes(o)
-			return cmd, nil
-		},
-		func(cmd *exec.Cmd) error { return cmd.Start() },
-	}}
+	if len(found) == 0 {
+		return nil, Off.Wrap(err, "python off: the interpreter %q cannot be run", name)
+	}
+	return found, nil
 }
 
-// unsafeWords say how a child is held where the operator accepts it.
-const unsafeWords = "unsafe: memory and CPU limits only; our files and the network are reachable"
+// interpreters lists what may be meant by a name: the one in the path, and the
+// system's own, because the one in the path may lie where an unprivileged user
+// cannot read.
+func interpreters(name string) []string {
+	var found []string
+	if path, err := exec.LookPath(name); err == nil {
+		found = append(found, path)
+	}
+	if !strings.ContainsRune(name, filepath.Separator) {
+		found = append(found, filepath.Join("/usr/bin", name), filepath.Join("/usr/local/bin", name))
+	}
+	if len(found) == 0 {
+		found = []string{name}
+	}
+	return found
+}
+
+// environment is all of a child's.
+var environment = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8", "OMP_NUM_THREADS=1",
+	"OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "JOBLIB_MULTIPROCESSING=0"}

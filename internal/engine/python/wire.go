@@ -8,19 +8,8 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
+	"spotkeeper/internal/engine/host"
 )
-
-// request is one line to the child: a file to load, rows to predict, or the
-// three arguments of make_decision under the names the deployed engines know.
-type request struct {
-	ID      int         `json:"id"`
-	Load    string      `json:"load,omitempty"`
-	Data    []byte      `json:"data,omitempty"`
-	Rows    [][]float32 `json:"rows,omitempty"`
-	Agent   *agentData  `json:"agent_data,omitempty"`
-	Pricing *pricing    `json:"pricing_data,omitempty"`
-	Market  *marketData `json:"market_data,omitempty"`
-}
 
 type agentData struct {
 	AgentID       string     `json:"agent_id"`
@@ -64,7 +53,7 @@ type pool struct {
 }
 
 // question is an input as the deployed engines know it.
-func question(in engine.Input) request {
+func question(in engine.Input) host.Request {
 	a := agentData{
 		AgentID:       in.Agent.ID,
 		ClientID:      in.Agent.ClientID,
@@ -102,25 +91,7 @@ func question(in engine.Input) request {
 		}
 		m.Pools = append(m.Pools, seen)
 	}
-	return request{Agent: &a, Pricing: &p, Market: &m}
-}
-
-// answer is one line from the child.
-type answer struct {
-	ID      int             `json:"id"`
-	Error   string          `json:"error"`
-	Decides bool            `json:"decides"`
-	Risks   []float64       `json:"risks"`
-	Result  json.RawMessage `json:"result"`
-}
-
-// parse reads an answer. Fails with engine.bad_answer.
-func parse(id int, data []byte) (answer, error) {
-	var a answer
-	if err := json.Unmarshal(data, &a); err != nil || a.ID != id {
-		return answer{}, engine.BadAnswer.New("the Python engine wrote something that is not an answer: %.80q", data)
-	}
-	return a, nil
+	return host.Request{Agent: &a, Pricing: &p, Market: &m}
 }
 
 // verdict is what make_decision returns, in the spelling of the engines, and of

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +40,13 @@ func become(plan string) error {
 		return fmt.Errorf("the plan of the sandbox: %w", err)
 	}
 	asRoot := os.Geteuid() == 0
+	self := -1
+	if p.Path == "" {
+		var err error
+		if self, err = unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("the kernel gives no way to this binary: %w", err)
+		}
+	}
 	for _, step := range []struct {
 		what string
 		do   func() error
@@ -45,14 +55,38 @@ func become(plan string) error {
 		{"no user without rights", func() error { return dropRights(asRoot, int(p.User)) }},
 		{"it would outlive us", func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }},
 		{"no end of privileges", func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
-		{"no Landlock", restrictFiles},
+		{"no Landlock", func() error { return restrictFiles(self) }},
 		{"no filter of system calls", filterCalls},
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("the kernel gives %s: %w", step.what, err)
 		}
 	}
-	return fmt.Errorf("%s: %w", p.Path, syscall.Exec(p.Path, append([]string{p.Path}, p.Args...), p.Env))
+	args := append([]string{cmp.Or(p.Name, p.Path)}, p.Args...)
+	if self >= 0 {
+		return fmt.Errorf("this binary: %w", executeFile(self, args, p.Env))
+	}
+	return fmt.Errorf("%s: %w", p.Path, syscall.Exec(p.Path, args, p.Env))
+}
+
+// executeFile makes this process the program that a descriptor names, which need not be
+// in the file system any more.
+func executeFile(file int, args, env []string) error {
+	argv, err := syscall.SlicePtrFromStrings(args)
+	if err != nil {
+		return err
+	}
+	envv, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return err
+	}
+	nothing, err := syscall.BytePtrFromString("")
+	if err != nil {
+		return err
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EXECVEAT, uintptr(file), uintptr(unsafe.Pointer(nothing)),
+		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
+	return errno
 }
 
 // dropRights makes this process one without capabilities, and one of root one of an
@@ -96,7 +130,11 @@ func enterRoot(p Program) error {
 	if err := unix.Mount("sandbox", root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=1m,mode=0755"); err != nil {
 		return fmt.Errorf("mount on %s: %w", root, err)
 	}
-	for _, path := range append(append([]string{p.Path}, devices...), p.Visible...) {
+	visible := append(slices.Clone(devices), p.Visible...)
+	if p.Path != "" {
+		visible = append(visible, p.Path)
+	}
+	for _, path := range visible {
 		if err := show(root, filepath.Clean(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("show %s: %w", path, err)
 		}

@@ -25,8 +25,9 @@ const (
 
 // restrictFiles takes from this thread the right to change files, to use TCP, and to
 // reach abstract sockets and processes outside. Landlock is a second wall behind the file
-// system of its own, so a kernel without it is no reason to refuse.
-func restrictFiles() error {
+// system of its own, so a kernel without it is no reason to refuse. A program
+// that lies outside of what is seen is given by its descriptor, else -1.
+func restrictFiles(program int) error {
 	version := landlockVersion()
 	if version == 0 {
 		return nil
@@ -55,10 +56,15 @@ func restrictFiles() error {
 		return fmt.Errorf("its root: %w", err)
 	}
 	defer func() { _ = unix.Close(root) }()
-	below := unix.LandlockPathBeneathAttr{Allowed_access: readRights, Parent_fd: int32(root)} //nolint:gosec // a descriptor
-	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, set, unix.LANDLOCK_RULE_PATH_BENEATH,
-		uintptr(unsafe.Pointer(&below)), 0, 0, 0); errno != 0 {
-		return fmt.Errorf("a rule: %w", errno)
+	for file, rights := range map[int]uint64{root: readRights, program: readRights &^ unix.LANDLOCK_ACCESS_FS_READ_DIR} {
+		if file < 0 {
+			continue
+		}
+		below := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(file)} //nolint:gosec // a descriptor
+		if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, set, unix.LANDLOCK_RULE_PATH_BENEATH,
+			uintptr(unsafe.Pointer(&below)), 0, 0, 0); errno != 0 {
+			return fmt.Errorf("a rule: %w", errno)
+		}
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, set, 0, 0); errno != 0 {
 		return fmt.Errorf("the rules of this thread: %w", errno)

@@ -13,9 +13,14 @@ import "spotkeeper/internal/domain/fault"
 // Refused means that this machine cannot hold a program as it must be held.
 var Refused = fault.Define("sandbox.refused", fault.Unavailable)
 
+// Libraries are where programs of this machine have theirs. Names of libraries may lead
+// through /etc/alternatives.
+var Libraries = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives"}
+
 // Program is what is started.
 type Program struct {
-	Path    string   // of the executable, absolute
+	Path    string   // of the executable, absolute; empty: this binary itself, which the program does not see
+	Name    string   // the first argument; empty: the path
 	Args    []string // after its name
 	Env     []string // all of its environment
 	Visible []string // absolute paths that it sees, at the same place, with what lies below; missing ones are left out

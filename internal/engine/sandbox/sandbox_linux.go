@@ -65,7 +65,7 @@ func Words() string {
 	if os.Geteuid() == 0 {
 		user = "unprivileged user"
 	}
-	words := user + ", no network, own process space, no files but the interpreter's, few system calls"
+	words := user + ", no network, own process space, no files but the program's, few system calls"
 	if landlockVersion() > 0 {
 		words += ", Landlock"
 	}

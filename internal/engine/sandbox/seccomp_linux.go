@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
@@ -15,7 +16,7 @@ import (
 // calls a filter does not see. Not every architecture has each.
 var refusedCalls = []string{
 	"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
-	"fork", "vfork", "clone3", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_open",
+	"fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_open",
 	"pidfd_getfd", "pidfd_send_signal", "setns", "unshare",
 	"mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick",
 	"mount_setattr", "name_to_handle_at", "open_by_handle_at", "mknod", "mknodat", "quotactl", "quotactl_fd",
@@ -26,6 +27,10 @@ var refusedCalls = []string{
 	"clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname", "vhangup", "lookup_dcookie",
 	"nfsservctl", "move_pages", "migrate_pages", "mbind", "set_mempolicy",
 }
+
+// unknownCalls are calls whose arguments a filter cannot read. Programs that are answered
+// that there is no such call use an older one, which it can judge.
+var unknownCalls = []string{"clone3"}
 
 // namespaces are the flags of clone that make one.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
@@ -38,20 +43,28 @@ func filterCalls() error {
 	if err != nil {
 		return fmt.Errorf("the architecture: %w", err)
 	}
-	var names []string
-	for _, name := range refusedCalls {
-		if _, known := here.SyscallNames[name]; known {
-			names = append(names, name)
-		}
+	known := func(all []string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+			_, has := here.SyscallNames[name]
+			return !has
+		})
 	}
 	policy := seccomp.Policy{
 		DefaultAction: seccomp.ActionAllow,
 		Syscalls: []seccomp.SyscallGroup{{
-			Names:  names,
+			Names:  known(unknownCalls),
+			Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS),
+		}, {
+			Names:  known(refusedCalls),
 			Action: seccomp.ActionErrno,
-			NamesWithCondtions: []seccomp.NameWithConditions{{Name: "clone", Conditions: seccomp.ArgumentConditions{
-				{Argument: 0, Operation: seccomp.BitsSet, Value: namespaces},
-			}}},
+			NamesWithCondtions: []seccomp.NameWithConditions{
+				{Name: "clone", Conditions: seccomp.ArgumentConditions{
+					{Argument: 0, Operation: seccomp.BitsSet, Value: namespaces},
+				}},
+				{Name: "clone", Conditions: seccomp.ArgumentConditions{ // a process, not a thread
+					{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD},
+				}},
+			},
 		}},
 	}
 	rules, err := policy.Assemble()

@@ -7,7 +7,7 @@ import (
 )
 
 // PrimaryLost is about the agent a and its primary p: there is none, it has been
-// silent for agent.LostAfter, or its termination notice ended without an heir. The
+// silent for agent.LostAfter, or its termination notice ended without a successor. The
 // deadline of a notice that no Guardian has closed counts as its end, unless the
 // primary was heard of afterwards.
 var PrimaryLost = fmt.Sprintf(`(p.id IS NULL

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +37,10 @@ func dataMajor(data string) (int, error) {
 	return major, nil
 }
 
+// diskFull finds what initdb prints on a full disk: the second form is that of a page
+// which was written in part.
+var diskFull = regexp.MustCompile("No space left on device|HINT:  Check free disk space")
+
 // initialize makes the data directory. It is made beside its place and moved
 // there when it is complete, so a killed first start leaves nothing that looks
 // like a database.
@@ -50,6 +55,11 @@ func initialize(ctx context.Context, b pghost.Programs, who owner, data string) 
 	prepareCommand(command, filepath.Dir(data))
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: who.as}
 	if out, err := command.CombinedOutput(); err != nil {
+		_ = os.RemoveAll(draft) // the next start clears it otherwise
+		if diskFull.Match(out) {
+			return fmt.Errorf("no space left in %s: a new database takes about 60 MB; "+
+				"free some, or choose another directory with --dir", filepath.Dir(data))
+		}
 		return fmt.Errorf("initialize the database: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	if err := os.Rename(draft, data); err != nil {

@@ -29,18 +29,29 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "spotkeeper.image" -}}
 {{- $image := .root.Values.image -}}
 {{- $digest := get $image.digests .name -}}
+{{- $tag := default .root.Chart.AppVersion $image.tag -}}
+{{- with get . "previous" -}}
+{{- $digest = get . "digest" -}}
+{{- $tag = get . "tag" | default .buildID -}}
+{{- end -}}
 {{- if $digest -}}
 {{- printf "%s/%s@%s" $image.registry .name $digest -}}
 {{- else -}}
 {{- $variant := ternary "" $image.variant (eq .name "agent") -}}
-{{- printf "%s/%s:%s%s" $image.registry .name (default .root.Chart.AppVersion $image.tag) $variant -}}
+{{- printf "%s/%s:%s%s" $image.registry .name $tag $variant -}}
 {{- end -}}
 {{- end -}}
 
+{{/* The values of a component: workers of earlier versions have those of workers. */}}
+{{- define "spotkeeper.valuesOf" -}}
+{{- ternary "worker" .component (eq .component "worker-previous") -}}
+{{- end -}}
+
 {{- define "spotkeeper.serviceAccount" -}}
-{{- $account := (get .root.Values .component).serviceAccount -}}
+{{- $component := include "spotkeeper.valuesOf" . -}}
+{{- $account := (get .root.Values $component).serviceAccount -}}
 {{- if $account.create -}}
-{{- default (printf "%s-%s" (include "spotkeeper.fullname" .root) .component) $account.name -}}
+{{- default (printf "%s-%s" (include "spotkeeper.fullname" .root) $component) $account.name -}}
 {{- else -}}
 {{- default "default" $account.name -}}
 {{- end -}}
@@ -85,12 +96,6 @@ capabilities: {drop: [ALL]}
 {{- if .Values.temporal.encryptPayloads }}
 - {name: TEMPORAL_ENCRYPT_PAYLOADS, value: "true"}
 {{- end }}
-{{- with .Values.worker.versioning }}
-{{- if .deployment }}
-- {name: TEMPORAL_DEPLOYMENT_NAME, value: {{ .deployment | quote }}}
-- {name: TEMPORAL_WORKER_BUILD_ID, value: {{ .buildID | default $.Values.image.tag | default $.Chart.AppVersion | quote }}}
-{{- end }}
-{{- end }}
 {{- if not (or .Values.temporal.tls.enabled (has "temporal" .Values.insecureTransport)) }}
 {{- fail "temporal.tls.enabled is false: api and worker refuse that unless insecureTransport lists temporal" }}
 {{- end }}
@@ -121,6 +126,19 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end -}}
 
+{{/* Which version a process is. Call with (dict "root" $), and "previous" for an earlier one. */}}
+{{- define "spotkeeper.version" -}}
+{{- $versioning := .root.Values.worker.versioning -}}
+{{- if $versioning.deployment }}
+- {name: TEMPORAL_DEPLOYMENT_NAME, value: {{ $versioning.deployment | quote }}}
+{{- with get . "previous" }}
+- {name: TEMPORAL_WORKER_BUILD_ID, value: {{ .buildID | quote }}}
+{{- else }}
+- {name: TEMPORAL_WORKER_BUILD_ID, value: {{ $versioning.buildID | default .root.Values.image.tag | default .root.Chart.AppVersion | quote }}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "spotkeeper.mounts" -}}
 - {name: tmp, mountPath: /tmp}
 {{- if and .Values.temporal.tls.enabled .Values.temporal.tls.secret }}
@@ -147,9 +165,14 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end -}}
 
+{{/* The components with workers: those of earlier versions have a selector of their own. */}}
+{{- define "spotkeeper.workers" -}}
+worker{{ if .Values.worker.versioning.previous }} worker-previous{{ end }}
+{{- end -}}
+
 {{/* Where pods of a component go. Call with (dict "root" $ "component" "api"). */}}
 {{- define "spotkeeper.placement" -}}
-{{- $own := get .root.Values .component -}}
+{{- $own := get .root.Values (include "spotkeeper.valuesOf" .) -}}
 {{- with $own.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}

@@ -1,4 +1,4 @@
-package python
+package host
 
 import (
 	"bufio"
@@ -9,13 +9,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
 )
 
@@ -27,6 +26,7 @@ type child struct {
 	lines     chan line
 	ended     chan struct{} // closed when the process is gone and reaped
 	last      *tail
+	what      string // in sentences
 	isolation string
 	serial    int
 }
@@ -39,55 +39,34 @@ type line struct {
 // maxAnswer bounds one line; an answer is a few hundred bytes.
 const maxAnswer = 1 << 20
 
-// spawn starts the harness in a sandbox, or with Options.Unsafe and where there is no
-// sandbox, without one. Fails with python.off.
-func spawn(ctx context.Context, o Options) (*child, error) {
-	missing, refused := error(nil), error(nil)
-	for _, name := range interpreters(o.Interpreter) {
-		found, err := examine(ctx, name)
-		if err != nil {
-			missing = err
-			continue
-		}
-		for _, way := range ways(o, found) {
-			c, err := startIn(ctx, o, way)
-			if err == nil {
-				return c, nil
-			}
-			refused = errors.Join(refused, err)
-		}
+// spawn starts a process in the first way that works. Fails with the kind's Off.
+func spawn(ctx context.Context, k Kind, o Options) (*child, error) {
+	ways, err := k.Ways(ctx, o)
+	if err != nil {
+		return nil, err
 	}
-	if refused == nil {
-		return nil, Off.Wrap(missing, "python off: the interpreter %q cannot be run", o.Interpreter)
+	var refused error
+	for _, way := range ways {
+		c, err := startIn(ctx, k, o, way)
+		if err == nil {
+			return c, nil
+		}
+		refused = errors.Join(refused, err)
 	}
-	return nil, Off.Wrap(refused, "python off: this machine cannot hold uploaded code as it must be held (%s). Let the "+
-		"process make namespaces and mounts, or say ENGINE_PYTHON=unsafe, which runs the code with our files and network "+
-		"in its reach.", firstLine(refused))
+	return nil, k.Off.Wrap(refused, "%s off: this machine cannot hold what was uploaded as it must be held (%s). Let the "+
+		"process make namespaces and mounts, or say ENGINE_PYTHON=unsafe, which runs it with our files and network "+
+		"in its reach.", k.Name, firstLine(refused))
 }
 
 func firstLine(err error) string {
+	if err == nil {
+		return "there is no way to start it"
+	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
 }
 
-// interpreters lists what may be meant by a name: the one in the path, and the
-// system's own, because the one in the path may lie where an unprivileged user
-// cannot read.
-func interpreters(name string) []string {
-	var found []string
-	if path, err := exec.LookPath(name); err == nil {
-		found = append(found, path)
-	}
-	if !strings.ContainsRune(name, filepath.Separator) {
-		found = append(found, filepath.Join("/usr/bin", name), filepath.Join("/usr/local/bin", name))
-	}
-	if len(found) == 0 {
-		found = []string{name}
-	}
-	return found
-}
-
-func startIn(ctx context.Context, o Options, way way) (*child, error) {
+func startIn(ctx context.Context, k Kind, o Options, way Way) (*child, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("a pipe: %w", err)
@@ -97,10 +76,11 @@ func startIn(ctx context.Context, o Options, way way) (*child, error) {
 		answers:   reader,
 		lines:     make(chan line),
 		ended:     make(chan struct{}),
-		last:      &tail{log: o.Log},
-		isolation: way.words,
+		what:      k.What,
+		last:      &tail{log: o.Log, what: k.What},
+		isolation: way.Words,
 	}
-	if c.cmd, err = way.command(harnessArgs(o), environment); err != nil {
+	if c.cmd, err = way.Command(); err != nil {
 		_ = reader.Close()
 		return nil, err
 	}
@@ -108,7 +88,7 @@ func startIn(ctx context.Context, o Options, way way) (*child, error) {
 	c.cmd.Stderr = c.last
 	c.cmd.WaitDelay = time.Second
 	if c.questions, err = c.cmd.StdinPipe(); err == nil {
-		err = way.start(c.cmd)
+		err = way.Start(c.cmd)
 	}
 	if err != nil {
 		_ = reader.Close()
@@ -123,33 +103,25 @@ func startIn(ctx context.Context, o Options, way way) (*child, error) {
 	return c, nil
 }
 
-func harnessArgs(o Options) []string {
-	return []string{"-I", "-B", "-c", harness, strconv.FormatInt(o.Memory, 10), strconv.Itoa(int(o.CPU.Seconds()))}
-}
-
-// environment is all of a child's.
-var environment = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "LANG=C.UTF-8", "OMP_NUM_THREADS=1",
-	"OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "JOBLIB_MULTIPROCESSING=0"}
-
-// greet makes sure that the harness runs at all: an interpreter that starts and
-// fails at once is as good as none.
+// greet makes sure that the program runs at all: one that starts and fails at once is
+// as good as none.
 func (c *child) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, greeting)
+	ctx, cancel := context.WithTimeout(ctx, Greeting)
 	defer cancel()
-	a, err := c.ask(ctx, request{})
+	a, err := c.ask(ctx, Request{})
 	if err != nil {
 		return err
 	}
 	if a.Error == "" { // nothing is loaded, so it must complain
-		return errors.New("the harness does not speak")
+		return errors.New("the program does not speak")
 	}
 	return nil
 }
 
-const (
-	greeting  = 15 * time.Second
-	lastWords = 200 * time.Millisecond
-)
+// Greeting is how long a program may take until it speaks.
+const Greeting = 15 * time.Second
+
+const lastWords = 200 * time.Millisecond
 
 // reap waits for the process.
 func (c *child) reap() {
@@ -176,28 +148,28 @@ func (c *child) read() {
 
 // ask sends one request and reads its answer. An error means that the child is
 // of no use any more. Fails with engine.unavailable or engine.bad_answer.
-func (c *child) ask(ctx context.Context, q request) (answer, error) {
+func (c *child) ask(ctx context.Context, q Request) (Answer, error) {
 	c.serial++
 	q.ID = c.serial
 	data, err := json.Marshal(q)
 	if err != nil {
-		return answer{}, engine.Unavailable.Wrap(err, "the question for the Python engine could not be written down")
+		return Answer{}, engine.Unavailable.Wrap(err, "the question for the %s could not be written down", c.what)
 	}
 	go func() { // a child that does not read would hold us up; kill ends this
 		_, _ = c.questions.Write(append(data, '\n'))
 	}()
 	select {
 	case <-ctx.Done():
-		return answer{}, unavailable("did not answer in time and was stopped", c.last.words())
+		return Answer{}, c.unavailable("did not answer in time and was stopped", c.last.words())
 	case l, open := <-c.lines:
 		switch {
 		case !open:
 			<-c.ended
-			return answer{}, unavailable("died ("+c.cmd.ProcessState.String()+")", c.last.words())
+			return Answer{}, c.unavailable("died ("+c.cmd.ProcessState.String()+")", c.last.words())
 		case l.err != nil:
-			return answer{}, unavailable("wrote more than an answer and was stopped", "")
+			return Answer{}, c.unavailable("wrote more than an answer and was stopped", "")
 		}
-		return parse(q.ID, l.data)
+		return parse(c.what, q.ID, l.data)
 	}
 }
 
@@ -221,9 +193,10 @@ func (c *child) kill() {
 
 // tail keeps the end of what the child prints, for the reason of its death.
 type tail struct {
-	mu  sync.Mutex
-	end []byte
-	log interface{ Debug(string, ...any) }
+	mu   sync.Mutex
+	end  []byte
+	what string
+	log  interface{ Debug(string, ...any) }
 }
 
 // Write implements io.Writer.
@@ -232,7 +205,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	defer t.mu.Unlock()
 	t.end = append(t.end, p...)
 	t.end = t.end[max(len(t.end)-512, 0):]
-	t.log.Debug("python engine printed", "text", string(p[:min(len(p), 512)]))
+	t.log.Debug("an uploaded engine printed", "engine", t.what, "text", string(p[:min(len(p), 512)]))
 	return len(p), nil
 }
 
@@ -242,4 +215,12 @@ func (t *tail) words() string {
 	defer t.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(string(t.end), "?")), "\n")
 	return lines[len(lines)-1]
+}
+
+// unavailable says why a call ended, and what the child said last.
+func (c *child) unavailable(why, said string) *fault.Error {
+	if said != "" {
+		return engine.Unavailable.New("the %s %s; its last words: %s", c.what, why, said)
+	}
+	return engine.Unavailable.New("the %s %s", c.what, why)
 }
