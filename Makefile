@@ -231,6 +231,10 @@ bench: build ## measure against the budgets of the design, on this machine
 	@go test -run "^$$" -bench 'Prices$$' -benchtime 1x -timeout 60m ./internal/postgres
 	@cd $(DEV) && go test -run "^$$" -bench . -benchtime 1x -timeout 60m ./bench $(ARGS)
 
+.PHONY: bench-console
+bench-console: console build ## measure the console in a browser before 10,000 agents (AGENTS, ROUNDS; needs psql)
+	@cd $(CONSOLE) && AGENTS=$(if $(filter 70,$(AGENTS)),10000,$(AGENTS)) npx playwright test -c playwright.bench.config.ts
+
 .PHONY: histories
 histories: ## record workflow histories from the real server for the replay tests
 	@cd $(DEV) && go test -run TestRecordHistories -count=1 ./e2e -record $(CURDIR)/workflows/testdata/histories

@@ -155,6 +155,7 @@ func (g *guardian) run(ctx workflow.Context) (*GuardianSummary, error) {
 				return nil, err
 			}
 		default:
+			g.enterPhase(ctx, "waiting for what is asked next")
 			stirred := false
 			if g.mustLinger(ctx) {
 				var err error

@@ -12,6 +12,14 @@ import (
 // run lets goleak look after the database server has gone.
 type run struct{ m *testing.M }
 
-func (r run) Run() int { return postgrestest.Main(r.m) }
+func (r run) Run() int {
+	code := postgrestest.Main(r.m)
+	if *update {
+		if err := writeNotes(); err != nil {
+			panic(err)
+		}
+	}
+	return code
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(run{m}, leaks.Lingering()) }

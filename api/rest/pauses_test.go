@@ -24,6 +24,8 @@ func TestPausesOverHTTP(t *testing.T) {
 		)
 	}
 
+	s.call(operatorToken, "POST", "/api/admin/pauses", `{"scope":"global","minutes":999999}`).holds(t, 400,
+		`{"details":{"minutes":["Must be less than or equal to 129600."]}}`)
 	s.call(s.acme, "POST", "/api/client/agents/a1/pause", ``).holds(t, 200, `{"success":true,"until":"*"}`)
 	require.Equal(
 		t,

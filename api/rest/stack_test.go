@@ -227,6 +227,7 @@ type answer struct {
 	list   []any
 	header http.Header
 	raw    string
+	route  string // id of the operation; empty where the test named none
 }
 
 // call asks with a token ("" for none) and a body ("" for none).
@@ -242,7 +243,7 @@ func (s *stack) call(token, method, path, body string) answer {
 	}
 	rec := httptest.NewRecorder()
 	s.handler.ServeHTTP(rec, req)
-	out := answer{status: rec.Code, header: rec.Header(), raw: rec.Body.String()}
+	out := answer{status: rec.Code, header: rec.Header(), raw: rec.Body.String(), route: operationAt(method, path)}
 	if strings.HasPrefix(rec.Header().Get("Content-Type"), "text/csv") {
 		return out
 	}
@@ -268,6 +269,7 @@ func (a answer) holds(t *testing.T, status int, want string) {
 	}
 	if status >= 400 {
 		require.NotEmpty(t, a.body["code"], a.raw)
+		requireDocumented(t, a)
 	}
 }
 

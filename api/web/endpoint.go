@@ -179,6 +179,9 @@ func hasBodyFields(t reflect.Type) bool {
 	return false
 }
 
+// embedded stands for an embedded struct in the path of a field: its members are those of the body.
+const embedded = "~"
+
 // rules validates binding tags and names fields as the wire does.
 var rules = func() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
@@ -189,6 +192,9 @@ var rules = func() *validator.Validate {
 				return name
 			}
 		}
+		if f.Anonymous {
+			return embedded
+		}
 		return f.Name
 	})
 	return v
@@ -198,7 +204,7 @@ func (p *problems) validate(in any) {
 	err := rules.Struct(in)
 	found, _ := err.(validator.ValidationErrors) //nolint:errorlint // the validator returns it unwrapped
 	for _, f := range found {
-		_, path, _ := strings.Cut(f.Namespace(), ".")
+		_, path, _ := strings.Cut(strings.ReplaceAll(f.Namespace(), embedded+".", ""), ".")
 		path = strings.NewReplacer("[", ".", "]", "").Replace(path)
 		if _, known := p.byField[path]; !known { // one problem with a field hides the ones that follow from it
 			p.add(path, sentenceOf(f))

@@ -49,7 +49,9 @@ func Document(routes []Route) ([]byte, error) {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "Spotkeeper", "version": "1",
-			"description": "The control plane of EC2 spot fleets. Times are RFC 3339 in UTC, money is USD. A route never redirects.",
+			"description": "The control plane of EC2 spot fleets. Times are RFC 3339 in UTC, money is USD. A route never redirects. " +
+				"Any route may answer with " + commonCodes() + ". Routes with x-legacy keep to an older contract; " +
+				"the others write names in snake case and a list as a member of an object.",
 		},
 		"servers": []object{{"url": "/", "description": "The process that serves this document."}},
 		"paths":   paths,
@@ -117,15 +119,10 @@ func (r Route) security() []object {
 
 func (s *schemas) operation(r Route) object {
 	op := object{
-		"operationId": r.ID, "summary": r.Summary, "security": r.security(), "tags": []string{documentTag(r.Path)},
+		"operationId": r.ID, "summary": r.Summary, "description": r.about(), "security": r.security(), "tags": []string{documentTag(r.Path)},
 		"responses": object{
 			strconv.Itoa(r.Status): object{"description": http.StatusText(r.Status), "content": s.answer(r)},
-			"default": object{
-				"description": "Refused or failed.",
-				"content": object{
-					"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}},
-				},
-			},
+			"default":              r.refusals(),
 		},
 	}
 	if r.Unavailable != nil {
@@ -153,6 +150,9 @@ func (s *schemas) operation(r Route) object {
 	}
 	if params := s.parameters(r); len(params) > 0 {
 		op["parameters"] = params
+	}
+	if r.IsLegacy() {
+		op["x-legacy"] = true
 	}
 	if role := r.LeastRole(); role != "" {
 		op["x-least-role"] = role // of an operator

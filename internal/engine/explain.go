@@ -47,7 +47,7 @@ func Explain(in Input, d Decision) []string {
 	}
 	l, a := in.Limits, in.Activity
 	say(
-		"It has made %d of at most %d switches in 24 hours and %d of %d in 7 days. A move must save at least %.1f%%, and a pool may have a risk of at most %.0f%% a day.",
+		"It has made %d of at most %d switches in 24 hours and %d of %d in 7 days. A move must save at least %.1f%%, and no pool with a risk over %.0f%% a day is chosen, however risky the present one is.",
 		a.SwitchesDay,
 		l.MaxSwitchesPerDay,
 		a.SwitchesWeek,
@@ -56,7 +56,7 @@ func Explain(in Input, d Decision) []string {
 		l.RiskThreshold*100,
 	)
 	say(
-		"%d of the client's %d agents are moving (at most %.0f%% at once, and always one), and %d of all %d (at most %.0f%%).",
+		"%d of the client's %d agents are moving (at most %.0f%% at once, and always one), and %d of all %d (at most %.0f%%); one that only ends its old instance has moved.",
 		in.Holds.ClientMoving,
 		in.Holds.ClientAgents,
 		l.MaxMovingPercent,

@@ -120,7 +120,8 @@ func (w *weighing) judge(s *Score) {
 	}
 	if most := w.riskLimit(); s.Risk > most {
 		risk, accepted := inPercent(s.Risk*100, most*100)
-		w.veto(s, TooRisky, "%s has a risk of %s a day; a voluntary move accepts %s.", p.ID, risk, accepted)
+		w.veto(s, TooRisky, "%s has a risk of %s a day; coming from here, a voluntary move accepts at most %s.",
+			p.ID, risk, accepted)
 	}
 	w.worth(s)
 }

@@ -56,7 +56,7 @@ function freePort(): Promise<number> {
 export async function startStack(): Promise<Stack> {
   const dir = mkdtempSync(join(process.env.CONSOLE_TEST_DIR ?? tmpdir(), 'spotkeeper-console-'))
   const flags = ['api', 'api-metrics', 'ui', 'temporal', 'postgres', 'ec2', 'metrics'].flatMap((p) => [`--${p}-port`, '0'])
-  const child = spawn(join(root, 'bin/spotkeeper-dev'), ['stack', '--demo', '--python', '--json', '--dir', join(dir, 'state'), ...flags], { stdio: ['ignore', 'pipe', 'pipe'], cwd: dir })
+  const child = spawn(join(root, 'bin/spotkeeper-dev'), ['stack', process.env.NO_DEMO ? '--no-demo' : '--demo', '--python', '--json', '--dir', join(dir, 'state'), ...flags], { stdio: ['ignore', 'pipe', 'pipe'], cwd: dir })
   let out = '', err = ''
   child.stdout!.on('data', (d: Buffer) => (out += d.toString()))
   child.stderr!.on('data', (d: Buffer) => (err += d.toString()))

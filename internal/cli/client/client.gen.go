@@ -3915,10 +3915,14 @@ type ClientInterface interface {
 
 	// ListClients List the clients, newest first
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Corresponds with GET /api/admin/clients (the `ListClients` operationId).
 	ListClients(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateClientWithBody Create a client with its token
+	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3927,6 +3931,8 @@ type ClientInterface interface {
 
 	// CreateClient Create a client with its token
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
@@ -3934,10 +3940,14 @@ type ClientInterface interface {
 
 	// ShowClientAccount Show the AWS account of a client, and the external id that its role must require
 	//
+	// For operators.
+	//
 	// Corresponds with GET /api/admin/clients/{client_id}/account (the `ShowClientAccount` operationId).
 	ShowClientAccount(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeClientAccountWithBody Change the AWS account of a client, once it shows the client's living instances
+	//
+	// For operators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3946,6 +3956,8 @@ type ClientInterface interface {
 
 	// ChangeClientAccount Change the AWS account of a client, once it shows the client's living instances
 	//
+	// For operators.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
@@ -3953,45 +3965,63 @@ type ClientInterface interface {
 
 	// ListDependencies Ask each dependency whether it answers, and what is wrong with it
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
 	ListDependencies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamAllEvents Follow operations, notices and changes of roles of all clients as server-sent events
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/admin/events (the `StreamAllEvents` operationId).
 	StreamAllEvents(ctx context.Context, params *StreamAllEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRollouts List rollouts, newest first
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
 	ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AbortRollout End a rollout and put back what was live before it
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
 	AbortRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PromoteRollout Go on to the next stage now
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
 	PromoteRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeRollout Let the stage's clock go on
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
 	ResumeRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeMoves Lift the pauses of all agents, of a client or of an agent, also those that others set
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
 	ResumeMoves(ctx context.Context, params *ResumeMovesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAllPauses List what is paused
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/admin/pauses (the `ListAllPauses` operationId).
 	ListAllPauses(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseMovesWithBody Pause the voluntary moves of all agents, of a client or of an agent
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4000,6 +4030,8 @@ type ClientInterface interface {
 
 	// PauseMoves Pause the voluntary moves of all agents, of a client or of an agent
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
@@ -4007,10 +4039,14 @@ type ClientInterface interface {
 
 	// ListSchedules List the scheduled jobs with their last runs
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 	ListSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TerminationImminentWithBody Tell that an instance is about to end, and learn the outcome
+	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4019,12 +4055,16 @@ type ClientInterface interface {
 
 	// TerminationImminent Tell that an instance is about to end, and learn the outcome
 	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminent(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4033,6 +4073,8 @@ type ClientInterface interface {
 
 	// ConfigureAgent Choose an agent's mode and how long old instances live on
 	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
@@ -4040,20 +4082,28 @@ type ClientInterface interface {
 
 	// ExplainAgent Say why an agent was moved, or was not, in words and numbers
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Corresponds with GET /api/client/agents/{agent_id}/explain (the `ExplainAgent` operationId).
 	ExplainAgent(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPreflight Whether the agent could be replaced: one row per check, its result and its repair
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
 	GetPreflight(ctx context.Context, agentId string, params *GetPreflightParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAgentState Read who plays which part for an agent, and what is in flight
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/client/agents/{agent_id}/state (the `GetAgentState` operationId).
 	GetAgentState(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ForceSwitchWithBody Move the agent of an instance to another pool, or to on-demand
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4062,12 +4112,16 @@ type ClientInterface interface {
 
 	// ForceSwitch Move the agent of an instance to another pool, or to on-demand
 	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
 	ForceSwitch(ctx context.Context, instanceId string, body ForceSwitchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DecideLeftOverWithBody End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4076,12 +4130,16 @@ type ClientInterface interface {
 
 	// DecideLeftOver End or keep an old instance that AWS announced the end of and has not taken
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
 	DecideLeftOver(ctx context.Context, instanceId string, body DecideLeftOverJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateCredentialWithBody Make an enrolment or a token with a scope: the answer is the only one that shows it
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4090,6 +4148,8 @@ type ClientInterface interface {
 
 	// CreateCredential Make an enrolment or a token with a scope: the answer is the only one that shows it
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
@@ -4097,76 +4157,106 @@ type ClientInterface interface {
 
 	// StreamEvents Follow operations, notices and changes of roles as server-sent events
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListFleet List agents with where they live, what that costs and what stands by
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/fleet (the `ListFleet` operationId).
 	ListFleet(ctx context.Context, params *ListFleetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNotices List interruption notices, newest first
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/notices (the `ListNotices` operationId).
 	ListNotices(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOperations List operations, newest first
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/operations (the `ListOperations` operationId).
 	ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOperation Read one operation with its timeline, or with live=true ask its workflow
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelOperation Call an operation off: the path ends with /cancel
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with POST /api/operations/{operation_id}/cancel (the `CancelOperation` operationId).
 	CancelOperation(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOverview Read the fleet in figures as it stands now
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/overview (the `GetOverview` operationId).
 	GetOverview(ctx context.Context, params *GetOverviewParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPools List spot pools with prices, interruptions, refused launches and our instances
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/pools (the `ListPools` operationId).
 	ListPools(ctx context.Context, params *ListPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSavingsByMonth List what months cost and saved, and what standbys were of it
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
 	ListSavingsByMonth(ctx context.Context, params *ListSavingsByMonthParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Search Find agents, instances, operations and clients
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/search (the `Search` operationId).
 	Search(ctx context.Context, params *SearchParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSession Say who asks, and what that caller may see
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Corresponds with GET /api/session (the `GetSession` operationId).
 	GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetVersion Read the version of the process that answers, and where its Temporal UI is
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Corresponds with GET /api/version (the `GetVersion` operationId).
 	GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Health Whether the service is healthy, for installers
 	//
+	// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Corresponds with GET /health (the `Health` operationId).
 	Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Ready Whether the service can work, without its reasons
+	//
+	// For everyone, without a token.
 	//
 	// Corresponds with GET /ready (the `Ready` operationId).
 	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListClients List the clients, newest first
+//
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Corresponds with GET /api/admin/clients (the `ListClients` operationId).
 func (c *Client) ListClients(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4182,6 +4272,8 @@ func (c *Client) ListClients(ctx context.Context, params *ListClientsParams, req
 }
 
 // CreateClientWithBody Create a client with its token
+//
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4200,6 +4292,8 @@ func (c *Client) CreateClientWithBody(ctx context.Context, contentType string, b
 
 // CreateClient Create a client with its token
 //
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
@@ -4217,6 +4311,8 @@ func (c *Client) CreateClient(ctx context.Context, body CreateClientJSONRequestB
 
 // ShowClientAccount Show the AWS account of a client, and the external id that its role must require
 //
+// For operators.
+//
 // Corresponds with GET /api/admin/clients/{client_id}/account (the `ShowClientAccount` operationId).
 func (c *Client) ShowClientAccount(ctx context.Context, clientId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewShowClientAccountRequest(c.Server, clientId)
@@ -4231,6 +4327,8 @@ func (c *Client) ShowClientAccount(ctx context.Context, clientId string, reqEdit
 }
 
 // ChangeClientAccountWithBody Change the AWS account of a client, once it shows the client's living instances
+//
+// For operators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4249,6 +4347,8 @@ func (c *Client) ChangeClientAccountWithBody(ctx context.Context, clientId strin
 
 // ChangeClientAccount Change the AWS account of a client, once it shows the client's living instances
 //
+// For operators.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
@@ -4266,6 +4366,8 @@ func (c *Client) ChangeClientAccount(ctx context.Context, clientId string, body 
 
 // ListDependencies Ask each dependency whether it answers, and what is wrong with it
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
 func (c *Client) ListDependencies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDependenciesRequest(c.Server)
@@ -4280,6 +4382,8 @@ func (c *Client) ListDependencies(ctx context.Context, reqEditors ...RequestEdit
 }
 
 // StreamAllEvents Follow operations, notices and changes of roles of all clients as server-sent events
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/admin/events (the `StreamAllEvents` operationId).
 func (c *Client) StreamAllEvents(ctx context.Context, params *StreamAllEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4296,6 +4400,8 @@ func (c *Client) StreamAllEvents(ctx context.Context, params *StreamAllEventsPar
 
 // ListRollouts List rollouts, newest first
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
 func (c *Client) ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListRolloutsRequest(c.Server)
@@ -4310,6 +4416,8 @@ func (c *Client) ListRollouts(ctx context.Context, reqEditors ...RequestEditorFn
 }
 
 // AbortRollout End a rollout and put back what was live before it
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/abort (the `AbortRollout` operationId).
 func (c *Client) AbortRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4326,6 +4434,8 @@ func (c *Client) AbortRollout(ctx context.Context, sessionId string, reqEditors 
 
 // PromoteRollout Go on to the next stage now
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
 func (c *Client) PromoteRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPromoteRolloutRequest(c.Server, sessionId)
@@ -4340,6 +4450,8 @@ func (c *Client) PromoteRollout(ctx context.Context, sessionId string, reqEditor
 }
 
 // ResumeRollout Let the stage's clock go on
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/resume (the `ResumeRollout` operationId).
 func (c *Client) ResumeRollout(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4356,6 +4468,8 @@ func (c *Client) ResumeRollout(ctx context.Context, sessionId string, reqEditors
 
 // ResumeMoves Lift the pauses of all agents, of a client or of an agent, also those that others set
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
 func (c *Client) ResumeMoves(ctx context.Context, params *ResumeMovesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeMovesRequest(c.Server, params)
@@ -4371,6 +4485,8 @@ func (c *Client) ResumeMoves(ctx context.Context, params *ResumeMovesParams, req
 
 // ListAllPauses List what is paused
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/admin/pauses (the `ListAllPauses` operationId).
 func (c *Client) ListAllPauses(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAllPausesRequest(c.Server)
@@ -4385,6 +4501,8 @@ func (c *Client) ListAllPauses(ctx context.Context, reqEditors ...RequestEditorF
 }
 
 // PauseMovesWithBody Pause the voluntary moves of all agents, of a client or of an agent
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4403,6 +4521,8 @@ func (c *Client) PauseMovesWithBody(ctx context.Context, contentType string, bod
 
 // PauseMoves Pause the voluntary moves of all agents, of a client or of an agent
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
@@ -4420,6 +4540,8 @@ func (c *Client) PauseMoves(ctx context.Context, body PauseMovesJSONRequestBody,
 
 // ListSchedules List the scheduled jobs with their last runs
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 func (c *Client) ListSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListSchedulesRequest(c.Server)
@@ -4434,6 +4556,8 @@ func (c *Client) ListSchedules(ctx context.Context, reqEditors ...RequestEditorF
 }
 
 // TerminationImminentWithBody Tell that an instance is about to end, and learn the outcome
+//
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4452,6 +4576,8 @@ func (c *Client) TerminationImminentWithBody(ctx context.Context, agentId string
 
 // TerminationImminent Tell that an instance is about to end, and learn the outcome
 //
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
@@ -4468,6 +4594,8 @@ func (c *Client) TerminationImminent(ctx context.Context, agentId string, body T
 }
 
 // ConfigureAgentWithBody Choose an agent's mode and how long old instances live on
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4486,6 +4614,8 @@ func (c *Client) ConfigureAgentWithBody(ctx context.Context, agentId string, con
 
 // ConfigureAgent Choose an agent's mode and how long old instances live on
 //
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
@@ -4503,6 +4633,8 @@ func (c *Client) ConfigureAgent(ctx context.Context, agentId string, body Config
 
 // ExplainAgent Say why an agent was moved, or was not, in words and numbers
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Corresponds with GET /api/client/agents/{agent_id}/explain (the `ExplainAgent` operationId).
 func (c *Client) ExplainAgent(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExplainAgentRequest(c.Server, agentId)
@@ -4517,6 +4649,8 @@ func (c *Client) ExplainAgent(ctx context.Context, agentId string, reqEditors ..
 }
 
 // GetPreflight Whether the agent could be replaced: one row per check, its result and its repair
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
 func (c *Client) GetPreflight(ctx context.Context, agentId string, params *GetPreflightParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4533,6 +4667,8 @@ func (c *Client) GetPreflight(ctx context.Context, agentId string, params *GetPr
 
 // GetAgentState Read who plays which part for an agent, and what is in flight
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/client/agents/{agent_id}/state (the `GetAgentState` operationId).
 func (c *Client) GetAgentState(ctx context.Context, agentId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAgentStateRequest(c.Server, agentId)
@@ -4547,6 +4683,8 @@ func (c *Client) GetAgentState(ctx context.Context, agentId string, reqEditors .
 }
 
 // ForceSwitchWithBody Move the agent of an instance to another pool, or to on-demand
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4565,6 +4703,8 @@ func (c *Client) ForceSwitchWithBody(ctx context.Context, instanceId string, con
 
 // ForceSwitch Move the agent of an instance to another pool, or to on-demand
 //
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
@@ -4581,6 +4721,8 @@ func (c *Client) ForceSwitch(ctx context.Context, instanceId string, body ForceS
 }
 
 // DecideLeftOverWithBody End or keep an old instance that AWS announced the end of and has not taken
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4599,6 +4741,8 @@ func (c *Client) DecideLeftOverWithBody(ctx context.Context, instanceId string, 
 
 // DecideLeftOver End or keep an old instance that AWS announced the end of and has not taken
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
@@ -4615,6 +4759,8 @@ func (c *Client) DecideLeftOver(ctx context.Context, instanceId string, body Dec
 }
 
 // CreateCredentialWithBody Make an enrolment or a token with a scope: the answer is the only one that shows it
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4633,6 +4779,8 @@ func (c *Client) CreateCredentialWithBody(ctx context.Context, clientId string, 
 
 // CreateCredential Make an enrolment or a token with a scope: the answer is the only one that shows it
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
@@ -4650,6 +4798,8 @@ func (c *Client) CreateCredential(ctx context.Context, clientId string, body Cre
 
 // StreamEvents Follow operations, notices and changes of roles as server-sent events
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamEventsRequest(c.Server, clientId, params)
@@ -4664,6 +4814,8 @@ func (c *Client) StreamEvents(ctx context.Context, clientId string, params *Stre
 }
 
 // ListFleet List agents with where they live, what that costs and what stands by
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/fleet (the `ListFleet` operationId).
 func (c *Client) ListFleet(ctx context.Context, params *ListFleetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4680,6 +4832,8 @@ func (c *Client) ListFleet(ctx context.Context, params *ListFleetParams, reqEdit
 
 // ListNotices List interruption notices, newest first
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/notices (the `ListNotices` operationId).
 func (c *Client) ListNotices(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListNoticesRequest(c.Server, params)
@@ -4694,6 +4848,8 @@ func (c *Client) ListNotices(ctx context.Context, params *ListNoticesParams, req
 }
 
 // ListOperations List operations, newest first
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/operations (the `ListOperations` operationId).
 func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4710,6 +4866,8 @@ func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParam
 
 // GetOperation Read one operation with its timeline, or with live=true ask its workflow
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 func (c *Client) GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOperationRequest(c.Server, operationId, params)
@@ -4724,6 +4882,8 @@ func (c *Client) GetOperation(ctx context.Context, operationId string, params *G
 }
 
 // CancelOperation Call an operation off: the path ends with /cancel
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with POST /api/operations/{operation_id}/cancel (the `CancelOperation` operationId).
 func (c *Client) CancelOperation(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4740,6 +4900,8 @@ func (c *Client) CancelOperation(ctx context.Context, operationId string, reqEdi
 
 // GetOverview Read the fleet in figures as it stands now
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/overview (the `GetOverview` operationId).
 func (c *Client) GetOverview(ctx context.Context, params *GetOverviewParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOverviewRequest(c.Server, params)
@@ -4754,6 +4916,8 @@ func (c *Client) GetOverview(ctx context.Context, params *GetOverviewParams, req
 }
 
 // ListPools List spot pools with prices, interruptions, refused launches and our instances
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/pools (the `ListPools` operationId).
 func (c *Client) ListPools(ctx context.Context, params *ListPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4770,6 +4934,8 @@ func (c *Client) ListPools(ctx context.Context, params *ListPoolsParams, reqEdit
 
 // ListSavingsByMonth List what months cost and saved, and what standbys were of it
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
 func (c *Client) ListSavingsByMonth(ctx context.Context, params *ListSavingsByMonthParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListSavingsByMonthRequest(c.Server, params)
@@ -4784,6 +4950,8 @@ func (c *Client) ListSavingsByMonth(ctx context.Context, params *ListSavingsByMo
 }
 
 // Search Find agents, instances, operations and clients
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/search (the `Search` operationId).
 func (c *Client) Search(ctx context.Context, params *SearchParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4800,6 +4968,8 @@ func (c *Client) Search(ctx context.Context, params *SearchParams, reqEditors ..
 
 // GetSession Say who asks, and what that caller may see
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Corresponds with GET /api/session (the `GetSession` operationId).
 func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetSessionRequest(c.Server)
@@ -4814,6 +4984,8 @@ func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) 
 }
 
 // GetVersion Read the version of the process that answers, and where its Temporal UI is
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Corresponds with GET /api/version (the `GetVersion` operationId).
 func (c *Client) GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4830,6 +5002,8 @@ func (c *Client) GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // Health Whether the service is healthy, for installers
 //
+// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Corresponds with GET /health (the `Health` operationId).
 func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewHealthRequest(c.Server)
@@ -4844,6 +5018,8 @@ func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 }
 
 // Ready Whether the service can work, without its reasons
+//
+// For everyone, without a token.
 //
 // Corresponds with GET /ready (the `Ready` operationId).
 func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6757,12 +6933,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListClientsWithResponse List the clients, newest first
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/clients (the `ListClients` operationId).
 	ListClientsWithResponse(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*ListClientsResponse, error)
 
 	// CreateClientWithBodyWithResponse Create a client with its token
+	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6771,12 +6951,16 @@ type ClientWithResponsesInterface interface {
 
 	// CreateClientWithResponse Create a client with its token
 	//
+	// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
 	CreateClientWithResponse(ctx context.Context, body CreateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateClientResponse, error)
 
 	// ShowClientAccountWithResponse Show the AWS account of a client, and the external id that its role must require
+	//
+	// For operators.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6785,12 +6969,16 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeClientAccountWithBodyWithResponse Change the AWS account of a client, once it shows the client's living instances
 	//
+	// For operators.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
 	ChangeClientAccountWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeClientAccountResponse, error)
 
 	// ChangeClientAccountWithResponse Change the AWS account of a client, once it shows the client's living instances
+	//
+	// For operators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6799,12 +6987,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListDependenciesWithResponse Ask each dependency whether it answers, and what is wrong with it
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
 	ListDependenciesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListDependenciesResponse, error)
 
 	// StreamAllEventsWithResponse Follow operations, notices and changes of roles of all clients as server-sent events
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6813,12 +7005,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListRolloutsWithResponse List rollouts, newest first
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
 	ListRolloutsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListRolloutsResponse, error)
 
 	// AbortRolloutWithResponse End a rollout and put back what was live before it
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6827,12 +7023,16 @@ type ClientWithResponsesInterface interface {
 
 	// PromoteRolloutWithResponse Go on to the next stage now
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
 	PromoteRolloutWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*PromoteRolloutResponse, error)
 
 	// ResumeRolloutWithResponse Let the stage's clock go on
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6841,12 +7041,16 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeMovesWithResponse Lift the pauses of all agents, of a client or of an agent, also those that others set
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
 	ResumeMovesWithResponse(ctx context.Context, params *ResumeMovesParams, reqEditors ...RequestEditorFn) (*ResumeMovesResponse, error)
 
 	// ListAllPausesWithResponse List what is paused
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6855,12 +7059,16 @@ type ClientWithResponsesInterface interface {
 
 	// PauseMovesWithBodyWithResponse Pause the voluntary moves of all agents, of a client or of an agent
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
 	PauseMovesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PauseMovesResponse, error)
 
 	// PauseMovesWithResponse Pause the voluntary moves of all agents, of a client or of an agent
+	//
+	// For operators. Members and parameters that it does not know are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6869,12 +7077,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListSchedulesWithResponse List the scheduled jobs with their last runs
 	//
+	// For operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
 	ListSchedulesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSchedulesResponse, error)
 
 	// TerminationImminentWithBodyWithResponse Tell that an instance is about to end, and learn the outcome
+	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6883,12 +7095,16 @@ type ClientWithResponsesInterface interface {
 
 	// TerminationImminentWithResponse Tell that an instance is about to end, and learn the outcome
 	//
+	// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
 	TerminationImminentWithResponse(ctx context.Context, agentId string, body TerminationImminentJSONRequestBody, reqEditors ...RequestEditorFn) (*TerminationImminentResponse, error)
 
 	// ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6897,12 +7113,16 @@ type ClientWithResponsesInterface interface {
 
 	// ConfigureAgentWithResponse Choose an agent's mode and how long old instances live on
 	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
 	ConfigureAgentWithResponse(ctx context.Context, agentId string, body ConfigureAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfigureAgentResponse, error)
 
 	// ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6911,12 +7131,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetPreflightWithResponse Whether the agent could be replaced: one row per check, its result and its repair
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
 	GetPreflightWithResponse(ctx context.Context, agentId string, params *GetPreflightParams, reqEditors ...RequestEditorFn) (*GetPreflightResponse, error)
 
 	// GetAgentStateWithResponse Read who plays which part for an agent, and what is in flight
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6925,12 +7149,16 @@ type ClientWithResponsesInterface interface {
 
 	// ForceSwitchWithBodyWithResponse Move the agent of an instance to another pool, or to on-demand
 	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
 	ForceSwitchWithBodyWithResponse(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForceSwitchResponse, error)
 
 	// ForceSwitchWithResponse Move the agent of an instance to another pool, or to on-demand
+	//
+	// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6939,12 +7167,16 @@ type ClientWithResponsesInterface interface {
 
 	// DecideLeftOverWithBodyWithResponse End or keep an old instance that AWS announced the end of and has not taken
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
 	DecideLeftOverWithBodyWithResponse(ctx context.Context, instanceId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideLeftOverResponse, error)
 
 	// DecideLeftOverWithResponse End or keep an old instance that AWS announced the end of and has not taken
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6953,12 +7185,16 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCredentialWithBodyWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
 	CreateCredentialWithBodyWithResponse(ctx context.Context, clientId string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCredentialResponse, error)
 
 	// CreateCredentialWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
+	//
+	// For tenants, each for what is its own, and for operators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6967,12 +7203,16 @@ type ClientWithResponsesInterface interface {
 
 	// StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
 	//
+	// For tenants, each for what is its own, and for operators.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, clientId string, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
 	// ListFleetWithResponse List agents with where they live, what that costs and what stands by
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6981,12 +7221,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListNoticesWithResponse List interruption notices, newest first
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/notices (the `ListNotices` operationId).
 	ListNoticesWithResponse(ctx context.Context, params *ListNoticesParams, reqEditors ...RequestEditorFn) (*ListNoticesResponse, error)
 
 	// ListOperationsWithResponse List operations, newest first
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6995,12 +7239,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetOperationWithResponse Read one operation with its timeline, or with live=true ask its workflow
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperationWithResponse(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*GetOperationResponse, error)
 
 	// CancelOperationWithResponse Call an operation off: the path ends with /cancel
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7009,12 +7257,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetOverviewWithResponse Read the fleet in figures as it stands now
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/overview (the `GetOverview` operationId).
 	GetOverviewWithResponse(ctx context.Context, params *GetOverviewParams, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error)
 
 	// ListPoolsWithResponse List spot pools with prices, interruptions, refused launches and our instances
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7023,12 +7275,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListSavingsByMonthWithResponse List what months cost and saved, and what standbys were of it
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
 	ListSavingsByMonthWithResponse(ctx context.Context, params *ListSavingsByMonthParams, reqEditors ...RequestEditorFn) (*ListSavingsByMonthResponse, error)
 
 	// SearchWithResponse Find agents, instances, operations and clients
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7037,12 +7293,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetSessionWithResponse Say who asks, and what that caller may see
 	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/session (the `GetSession` operationId).
 	GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
 
 	// GetVersionWithResponse Read the version of the process that answers, and where its Temporal UI is
+	//
+	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7051,12 +7311,16 @@ type ClientWithResponsesInterface interface {
 
 	// HealthWithResponse Whether the service is healthy, for installers
 	//
+	// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /health (the `Health` operationId).
 	HealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HealthResponse, error)
 
 	// ReadyWithResponse Whether the service can work, without its reasons
+	//
+	// For everyone, without a token.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8795,6 +9059,8 @@ func (r ReadyResponse) ContentType() string {
 
 // ListClientsWithResponse List the clients, newest first
 //
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/clients (the `ListClients` operationId).
@@ -8807,6 +9073,8 @@ func (c *ClientWithResponses) ListClientsWithResponse(ctx context.Context, param
 }
 
 // CreateClientWithBodyWithResponse Create a client with its token
+//
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8821,6 +9089,8 @@ func (c *ClientWithResponses) CreateClientWithBodyWithResponse(ctx context.Conte
 
 // CreateClientWithResponse Create a client with its token
 //
+// For operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/admin/clients/create (the `CreateClient` operationId).
@@ -8833,6 +9103,8 @@ func (c *ClientWithResponses) CreateClientWithResponse(ctx context.Context, body
 }
 
 // ShowClientAccountWithResponse Show the AWS account of a client, and the external id that its role must require
+//
+// For operators.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8847,6 +9119,8 @@ func (c *ClientWithResponses) ShowClientAccountWithResponse(ctx context.Context,
 
 // ChangeClientAccountWithBodyWithResponse Change the AWS account of a client, once it shows the client's living instances
 //
+// For operators.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/admin/clients/{client_id}/account (the `ChangeClientAccount` operationId).
@@ -8859,6 +9133,8 @@ func (c *ClientWithResponses) ChangeClientAccountWithBodyWithResponse(ctx contex
 }
 
 // ChangeClientAccountWithResponse Change the AWS account of a client, once it shows the client's living instances
+//
+// For operators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8873,6 +9149,8 @@ func (c *ClientWithResponses) ChangeClientAccountWithResponse(ctx context.Contex
 
 // ListDependenciesWithResponse Ask each dependency whether it answers, and what is wrong with it
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/dependencies (the `ListDependencies` operationId).
@@ -8885,6 +9163,8 @@ func (c *ClientWithResponses) ListDependenciesWithResponse(ctx context.Context, 
 }
 
 // StreamAllEventsWithResponse Follow operations, notices and changes of roles of all clients as server-sent events
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8899,6 +9179,8 @@ func (c *ClientWithResponses) StreamAllEventsWithResponse(ctx context.Context, p
 
 // ListRolloutsWithResponse List rollouts, newest first
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/model-rollouts (the `ListRollouts` operationId).
@@ -8911,6 +9193,8 @@ func (c *ClientWithResponses) ListRolloutsWithResponse(ctx context.Context, reqE
 }
 
 // AbortRolloutWithResponse End a rollout and put back what was live before it
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8925,6 +9209,8 @@ func (c *ClientWithResponses) AbortRolloutWithResponse(ctx context.Context, sess
 
 // PromoteRolloutWithResponse Go on to the next stage now
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/admin/model-rollouts/{session_id}/promote (the `PromoteRollout` operationId).
@@ -8937,6 +9223,8 @@ func (c *ClientWithResponses) PromoteRolloutWithResponse(ctx context.Context, se
 }
 
 // ResumeRolloutWithResponse Let the stage's clock go on
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8951,6 +9239,8 @@ func (c *ClientWithResponses) ResumeRolloutWithResponse(ctx context.Context, ses
 
 // ResumeMovesWithResponse Lift the pauses of all agents, of a client or of an agent, also those that others set
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/admin/pauses (the `ResumeMoves` operationId).
@@ -8963,6 +9253,8 @@ func (c *ClientWithResponses) ResumeMovesWithResponse(ctx context.Context, param
 }
 
 // ListAllPausesWithResponse List what is paused
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8977,6 +9269,8 @@ func (c *ClientWithResponses) ListAllPausesWithResponse(ctx context.Context, req
 
 // PauseMovesWithBodyWithResponse Pause the voluntary moves of all agents, of a client or of an agent
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/admin/pauses (the `PauseMoves` operationId).
@@ -8989,6 +9283,8 @@ func (c *ClientWithResponses) PauseMovesWithBodyWithResponse(ctx context.Context
 }
 
 // PauseMovesWithResponse Pause the voluntary moves of all agents, of a client or of an agent
+//
+// For operators. Members and parameters that it does not know are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9003,6 +9299,8 @@ func (c *ClientWithResponses) PauseMovesWithResponse(ctx context.Context, body P
 
 // ListSchedulesWithResponse List the scheduled jobs with their last runs
 //
+// For operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/admin/schedules (the `ListSchedules` operationId).
@@ -9015,6 +9313,8 @@ func (c *ClientWithResponses) ListSchedulesWithResponse(ctx context.Context, req
 }
 
 // TerminationImminentWithBodyWithResponse Tell that an instance is about to end, and learn the outcome
+//
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9029,6 +9329,8 @@ func (c *ClientWithResponses) TerminationImminentWithBodyWithResponse(ctx contex
 
 // TerminationImminentWithResponse Tell that an instance is about to end, and learn the outcome
 //
+// For tenants, each for what is its own, and for operators. An agent's own token is good for it too. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/agents/{agent_id}/termination-imminent (the `TerminationImminent` operationId).
@@ -9041,6 +9343,8 @@ func (c *ClientWithResponses) TerminationImminentWithResponse(ctx context.Contex
 }
 
 // ConfigureAgentWithBodyWithResponse Choose an agent's mode and how long old instances live on
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9055,6 +9359,8 @@ func (c *ClientWithResponses) ConfigureAgentWithBodyWithResponse(ctx context.Con
 
 // ConfigureAgentWithResponse Choose an agent's mode and how long old instances live on
 //
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/client/agents/{agent_id}/config (the `ConfigureAgent` operationId).
@@ -9067,6 +9373,8 @@ func (c *ClientWithResponses) ConfigureAgentWithResponse(ctx context.Context, ag
 }
 
 // ExplainAgentWithResponse Say why an agent was moved, or was not, in words and numbers
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9081,6 +9389,8 @@ func (c *ClientWithResponses) ExplainAgentWithResponse(ctx context.Context, agen
 
 // GetPreflightWithResponse Whether the agent could be replaced: one row per check, its result and its repair
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/client/agents/{agent_id}/preflight (the `GetPreflight` operationId).
@@ -9093,6 +9403,8 @@ func (c *ClientWithResponses) GetPreflightWithResponse(ctx context.Context, agen
 }
 
 // GetAgentStateWithResponse Read who plays which part for an agent, and what is in flight
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9107,6 +9419,8 @@ func (c *ClientWithResponses) GetAgentStateWithResponse(ctx context.Context, age
 
 // ForceSwitchWithBodyWithResponse Move the agent of an instance to another pool, or to on-demand
 //
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/client/instances/{instance_id}/force-switch (the `ForceSwitch` operationId).
@@ -9119,6 +9433,8 @@ func (c *ClientWithResponses) ForceSwitchWithBodyWithResponse(ctx context.Contex
 }
 
 // ForceSwitchWithResponse Move the agent of an instance to another pool, or to on-demand
+//
+// For tenants, each for what is its own, and for operators. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9133,6 +9449,8 @@ func (c *ClientWithResponses) ForceSwitchWithResponse(ctx context.Context, insta
 
 // DecideLeftOverWithBodyWithResponse End or keep an old instance that AWS announced the end of and has not taken
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/client/instances/{instance_id}/left-over (the `DecideLeftOver` operationId).
@@ -9145,6 +9463,8 @@ func (c *ClientWithResponses) DecideLeftOverWithBodyWithResponse(ctx context.Con
 }
 
 // DecideLeftOverWithResponse End or keep an old instance that AWS announced the end of and has not taken
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9159,6 +9479,8 @@ func (c *ClientWithResponses) DecideLeftOverWithResponse(ctx context.Context, in
 
 // CreateCredentialWithBodyWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/client/{client_id}/credentials (the `CreateCredential` operationId).
@@ -9171,6 +9493,8 @@ func (c *ClientWithResponses) CreateCredentialWithBodyWithResponse(ctx context.C
 }
 
 // CreateCredentialWithResponse Make an enrolment or a token with a scope: the answer is the only one that shows it
+//
+// For tenants, each for what is its own, and for operators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9185,6 +9509,8 @@ func (c *ClientWithResponses) CreateCredentialWithResponse(ctx context.Context, 
 
 // StreamEventsWithResponse Follow operations, notices and changes of roles as server-sent events
 //
+// For tenants, each for what is its own, and for operators.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/client/{client_id}/events (the `StreamEvents` operationId).
@@ -9197,6 +9523,8 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, clie
 }
 
 // ListFleetWithResponse List agents with where they live, what that costs and what stands by
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9211,6 +9539,8 @@ func (c *ClientWithResponses) ListFleetWithResponse(ctx context.Context, params 
 
 // ListNoticesWithResponse List interruption notices, newest first
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/notices (the `ListNotices` operationId).
@@ -9223,6 +9553,8 @@ func (c *ClientWithResponses) ListNoticesWithResponse(ctx context.Context, param
 }
 
 // ListOperationsWithResponse List operations, newest first
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9237,6 +9569,8 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, pa
 
 // GetOperationWithResponse Read one operation with its timeline, or with live=true ask its workflow
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
@@ -9249,6 +9583,8 @@ func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, oper
 }
 
 // CancelOperationWithResponse Call an operation off: the path ends with /cancel
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9263,6 +9599,8 @@ func (c *ClientWithResponses) CancelOperationWithResponse(ctx context.Context, o
 
 // GetOverviewWithResponse Read the fleet in figures as it stands now
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/overview (the `GetOverview` operationId).
@@ -9275,6 +9613,8 @@ func (c *ClientWithResponses) GetOverviewWithResponse(ctx context.Context, param
 }
 
 // ListPoolsWithResponse List spot pools with prices, interruptions, refused launches and our instances
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9289,6 +9629,8 @@ func (c *ClientWithResponses) ListPoolsWithResponse(ctx context.Context, params 
 
 // ListSavingsByMonthWithResponse List what months cost and saved, and what standbys were of it
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/savings (the `ListSavingsByMonth` operationId).
@@ -9301,6 +9643,8 @@ func (c *ClientWithResponses) ListSavingsByMonthWithResponse(ctx context.Context
 }
 
 // SearchWithResponse Find agents, instances, operations and clients
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9315,6 +9659,8 @@ func (c *ClientWithResponses) SearchWithResponse(ctx context.Context, params *Se
 
 // GetSessionWithResponse Say who asks, and what that caller may see
 //
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/session (the `GetSession` operationId).
@@ -9327,6 +9673,8 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, reqEdi
 }
 
 // GetVersionWithResponse Read the version of the process that answers, and where its Temporal UI is
+//
+// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9341,6 +9689,8 @@ func (c *ClientWithResponses) GetVersionWithResponse(ctx context.Context, reqEdi
 
 // HealthWithResponse Whether the service is healthy, for installers
 //
+// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /health (the `Health` operationId).
@@ -9353,6 +9703,8 @@ func (c *ClientWithResponses) HealthWithResponse(ctx context.Context, reqEditors
 }
 
 // ReadyWithResponse Whether the service can work, without its reasons
+//
+// For everyone, without a token.
 //
 // Returns a wrapper object for the known response body format(s).
 //
