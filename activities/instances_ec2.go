@@ -235,7 +235,7 @@ func (i *Instances) template(ctx context.Context, in LaunchInput, place *LaunchP
 }
 
 // RecordPool remembers how a launch in a pool went, for the next choice. A pool
-// that rests already does not rest longer, so twice is once.
+// that rests already does not rest longer, so a second run changes nothing.
 func (i *Instances) RecordPool(ctx context.Context, in PoolOutcome) error {
 	return i.Store.RecordPool(ctx, in)
 }

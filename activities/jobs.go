@@ -56,12 +56,12 @@ type JobEnd struct {
 // attempt in the same row.
 func (j *Jobs) StartJob(ctx context.Context, in JobStart) error { return j.Store.Start(ctx, in) }
 
-// EndJob closes the row of a run. It sets a level, so twice is once.
+// EndJob closes the row of a run. It sets a level, so a second run changes nothing.
 func (j *Jobs) EndJob(ctx context.Context, in JobEnd) error { return j.Store.End(ctx, in) }
 
 // PauseFailingJob pauses a job that has failed for several periods in a row, and
 // reports it to operators once. A job that rescues, or that reports what went wrong,
-// goes on: it is reported only. It sets a level, so twice is once.
+// goes on: it is reported only. It sets a level, so a second run changes nothing.
 func (j *Jobs) PauseFailingJob(ctx context.Context, in JobEnd) error {
 	if j.Failures == nil || j.Pauser == nil {
 		return nil

@@ -30,7 +30,7 @@ type RolloutDesk interface {
 	NudgeRollout(ctx context.Context, sessionID string) error
 }
 
-// Rollouts do what a rollout orders. Each sets a level, so twice is once.
+// Rollouts do what a rollout orders. Each sets a level, so a second run changes nothing.
 type Rollouts struct {
 	Store RolloutStore
 	Trial SessionTrial

@@ -70,7 +70,7 @@ func (r *Roles) ReplaceInstance(ctx context.Context, in roles.Replacement) (bool
 
 // TakeOverLaunch makes the control plane the launcher of a replica whose agent has
 // launched nothing, and answers false when it has an instance or is over. It sets a
-// level, so twice is once.
+// level, so a second run changes nothing.
 func (r *Roles) TakeOverLaunch(ctx context.Context, replicaID string) (bool, error) {
 	return r.Store.TakeOverLaunch(ctx, replicaID)
 }
@@ -152,7 +152,7 @@ type SetKeepingInput struct {
 	By      string            `json:"by"`
 }
 
-// SetKeeping sets when an agent keeps a replica. It sets a level, so twice is once.
+// SetKeeping sets when an agent keeps a replica. It sets a level, so a second run changes nothing.
 func (r *Roles) SetKeeping(ctx context.Context, in SetKeepingInput) (*roles.AgentRoles, error) {
 	return r.Store.SetKeeping(ctx, in.AgentID, in.Keeping, in.By)
 }

@@ -46,8 +46,8 @@ type Delivery struct {
 
 // DueDeliveries says what to claim.
 type DueDeliveries struct {
-	Sinks   int           // at most so many sinks
-	PerSink int           // of each at most so many deliveries
+	Sinks   int           // the most sinks
+	PerSink int           // the most deliveries to each
 	Lease   time.Duration // for which they are not due again
 	Busy    []string      // sinks that are being delivered to
 }
@@ -68,7 +68,7 @@ type SinkSender interface {
 	Send(ctx context.Context, url string, secrets []string, id string, body []byte) error
 }
 
-// Sinks take notifications out of the building.
+// Sinks delivers notifications to the webhooks and logs that clients configured.
 type Sinks struct {
 	Store  SinkStore
 	Sender SinkSender

@@ -17,7 +17,7 @@ type SwitchStore interface {
 }
 
 // Switches keep the history of switches and the commands that ordered them. They
-// are local activities; each sets a level, so twice is once.
+// are local activities; each sets a level, so a second run changes nothing.
 type Switches struct{ Store SwitchStore }
 
 // LoadSwitchInput names a switch.

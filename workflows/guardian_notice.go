@@ -64,8 +64,8 @@ func (a *NoticeAnswer) settle(o interruption.Outcome) {
 	}
 }
 
-// takeNotice judges a notice in one transaction, as its door did, and acts on what
-// the roles want then.
+// takeNotice judges a notice in one transaction, as its door did, and reconciles the
+// roles afterwards: a lost notice may have a successor now.
 func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*roles.TakenNotice, error) {
 	if err := g.turn.Lock(ctx); err != nil {
 		return nil, err

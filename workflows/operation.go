@@ -42,8 +42,8 @@ const (
 // operation is what every workflow that changes an agent shows of itself: its
 // current details in the Temporal UI, the progress query, and its row in Postgres
 // that pages read. The row is there before the workflow, and open until finish has
-// written the end. Showing is never on the way of doing: progress that cannot be
-// written is kept for the next time.
+// written the end. Progress updates never block or fail the operation: one that
+// cannot be written is kept for the next flush.
 type operation struct {
 	progress Progress
 	seq      int

@@ -203,7 +203,7 @@ type removeClientRequest struct {
 	Confirm string `json:"confirm" binding:"required,max=255" doc:"the client's name, letter by letter"`
 }
 
-// removeConfirmed is for people at a terminal, where one id looks like another.
+// removeConfirmed requires the client's name, to guard against a mistyped id.
 func (a *Accounts) removeConfirmed(ctx context.Context, in *removeClientRequest) (*web.MessageAnswer, error) {
 	client, err := a.Views.Client(ctx, in.ClientID)
 	if err != nil {

@@ -80,7 +80,7 @@ type requirementsBody struct {
 	MaxMemoryMiB int      `json:"max_memory_mib" doc:"by default twice that of the present type"`
 	Architecture string   `json:"architecture" doc:"x86_64 or arm64; by default that of the image"`
 	Burstable    *bool    `json:"burstable" doc:"by default as the present type"`
-	Accelerators *int     `json:"accelerators" doc:"at least so many; by default as the present type"`
+	Accelerators *int     `json:"accelerators" doc:"the least number; by default as the present type"`
 	LocalStorage *bool    `json:"local_storage" doc:"by default as the present type"`
 	Current      *bool    `json:"current_generation" doc:"by default as the present type"`
 	Include      []string `json:"include" doc:"patterns of instance types such as m5.*; none: all"`

@@ -158,7 +158,7 @@ func TestModelButtons(t *testing.T) {
 			id1,
 		), good.raw)
 	require.Equal(t, mlmodel.Immediate(), s.models.started[0].Plan)
-	require.Equal(t, 200, activate(id1).status, "twice is once")
+	require.Equal(t, 200, activate(id1).status, "a second run changes nothing")
 	require.Len(t, s.models.started, 1)
 
 	second := s.send(uploadModels, "model_b.onnx", 200)

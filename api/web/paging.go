@@ -35,7 +35,7 @@ type PagedWhole struct {
 // Page is the page that the request asks for.
 func (p *PagedWhole) Page() pg.Page { return p.PageOf(ValueOr(p.Limit, 0)) }
 
-// PageOf is the page of so many elements.
+// PageOf is the page of n elements.
 func (p *Paging) PageOf(limit int) pg.Page {
 	p.limit = limit
 	return pg.Page{After: p.After.Cursor, Limit: limit}

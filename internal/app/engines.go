@@ -14,8 +14,7 @@ import (
 	"spotkeeper/internal/serving"
 )
 
-// engines are what a process decides with, and what it decides whether to decide
-// with.
+// engines holds the decision engine in use and the loader that validates new ones.
 type engines struct {
 	files   artifacts.Store
 	loader  *serving.Loader

@@ -43,7 +43,7 @@ func (p *program) operations() *cobra.Command {
 	flags.StringVar(&agent, "agent", "", "of this agent only")
 	flags.StringVar(&kind, "kind", "", "switch, replica, termination, promotion, removal or adoption")
 	flags.StringVar(&state, "state", "", "running, succeeded, failed or cancelled")
-	flags.IntVar(&limit, "limit", limit, "at most so many")
+	flags.IntVar(&limit, "limit", limit, "the most rows")
 	show := p.command("show OPERATION", "Show the steps of an operation", cobra.ExactArgs(1),
 		func(c *cobra.Command, api *client.ClientWithResponses, args []string) error {
 			return p.showOperation(c, api, args[0])

@@ -90,7 +90,7 @@ func (p *program) agents() *cobra.Command {
 	flags.StringVar(&mode, "mode", "", "spot or ondemand")
 	flags.StringVar(&needs, "needs", "", "primary, standby (those that lack one) or pause (those that are paused)")
 	flags.StringVarP(&query, "query", "q", "", "part of a name, an instance or a pool")
-	flags.IntVar(&limit, "limit", limit, "at most so many")
+	flags.IntVar(&limit, "limit", limit, "the most rows")
 	show := p.command("show AGENT", "Show the roles of an agent", cobra.ExactArgs(1), p.showAgent)
 	show.ValidArgsFunction = p.completeAgents
 	list.AddCommand(show)
@@ -261,7 +261,7 @@ func (p *program) notices() *cobra.Command {
 	flags.StringVar(&door, "door", "", "http, eventbridge, describe or sweep")
 	flags.StringVar(&kind, "kind", "", "termination-notice or rebalance-recommendation")
 	flags.StringVar(&state, "state", "", "open or all")
-	flags.IntVar(&limit, "limit", limit, "at most so many")
+	flags.IntVar(&limit, "limit", limit, "the most rows")
 	return c
 }
 

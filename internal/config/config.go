@@ -100,7 +100,7 @@ type Temporal struct {
 	BuildID    string `env:"TEMPORAL_WORKER_BUILD_ID" doc:"version of this worker in its deployment; the same for all workers of a release"`
 }
 
-// Secrets protect what must be shown again.
+// Secrets holds the keys that encrypt client tokens, which must be readable later.
 type Secrets struct {
 	Key  Secret `env:"SECRET_KEY" doc:"32 bytes in base64 that seal client tokens and webhooks' secrets in the database; this or SECRET_KEYS is required unless the api is on loopback"`
 	Keys Secret `env:"SECRET_KEYS" doc:"several keys as id=key,id=key: the first one seals, all of them and SECRET_KEY open; worker rekey seals again what the others sealed"`

@@ -278,7 +278,7 @@ func requestID() string {
 	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
 }
 
-// suffix is so many random hexadecimal digits, the end of an id.
+// suffix is n random hexadecimal digits, the end of an id.
 func suffix(digits int) string {
 	raw := make([]byte, (digits+1)/2)
 	_, _ = rand.Read(raw) // never fails

@@ -22,7 +22,7 @@ type Rules struct {
 
 // The prices of things that have none on the bill, and what a move must show.
 const (
-	// An interruption weighs as much as so many hours on demand. That is far
+	// An interruption weighs as much as this number of hours on demand. That is far
 	// above its bill: it is what the fleet would rather pay than be interrupted.
 	interruptionHours = 50.0
 	// For this long a switch pays for two instances: boot, checks, hand-over and

@@ -21,9 +21,9 @@ const page = 1000
 // own Describe calls.
 const visibility = 5 * time.Minute
 
-// Describe returns what EC2 says of the instances, by id. One that EC2 does not
-// know is not among them: it is too new or long gone, and who knows its age
-// knows which.
+// Describe returns what EC2 says of the instances, by id. IDs that
+// EC2 does not know are omitted: the instance is either very new or was terminated
+// over an hour ago. Its launch time says which.
 func (p *Provider) Describe(ctx context.Context, a Account, region string, ids []string) (map[string]Instance, error) {
 	out := make(map[string]Instance, len(ids))
 	for some := range slices.Chunk(ids, batch) {

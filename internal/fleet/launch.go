@@ -111,7 +111,7 @@ func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Inst
 	return made, nil
 }
 
-// complete sets what RunInstances does not take. It sets a level, so twice is once. What
+// complete sets what RunInstances does not take. It sets a level, so a second run changes nothing. What
 // cannot be set is returned in words: the instance is there all the same.
 func (p *Provider) complete(ctx context.Context, c EC2API, r LaunchRequest, instanceID string) []string {
 	if !r.NoSourceCheck {

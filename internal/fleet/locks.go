@@ -82,7 +82,7 @@ func (p *Provider) Terminate(ctx context.Context, a Account, region, instanceID 
 }
 
 // Adopt puts our tags on an instance that runs and was found to be the client's. Tags set
-// a level, so twice is once. EC2 is asked immediately before: an instance that does not
+// a level, so a second run changes nothing. EC2 is asked immediately before: an instance that does not
 // run, or that carries another client's tag, is not touched. Fails with
 // instance.not_ours and launch.not_running.
 func (p *Provider) Adopt(ctx context.Context, a Account, region, instanceID, agentID string) error {

@@ -98,7 +98,7 @@ func TestAgainstMoto(t *testing.T) {
 	require.Equal(t, "a9", found[ours[0].ID].Tags[fleet.TagAgent])
 
 	for range 2 {
-		require.NoError(t, p.Terminate(t.Context(), own, region, ours[0].ID, time.Now()), "twice is once")
+		require.NoError(t, p.Terminate(t.Context(), own, region, ours[0].ID, time.Now()), "a second run changes nothing")
 	}
 	require.NoError(t, p.Terminate(t.Context(), own, region, absent, time.Now().Add(-time.Hour)))
 	require.Equal(t, replica.NotRunning, fault.CodeOf(p.Terminate(t.Context(), own, region, absent, time.Now())))

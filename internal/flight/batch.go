@@ -6,9 +6,8 @@ import (
 	"sync"
 )
 
-// most is how many go together: a batch is never so long that those who wait for
-// it would have been quicker alone.
-const most = 256
+// maxBatch bounds a batch, so that a batch is never slower than separate calls.
+const maxBatch = 256
 
 // Batch lets those who come at the same time do one thing together: while one
 // batch is under way, who comes is collected for the next. Alone, a caller waits
@@ -61,7 +60,7 @@ func (b *Batch[In, Out]) Do(ctx context.Context, in In, run func(context.Context
 
 func (b *Batch[In, Out]) run(ctx context.Context, run func(context.Context, []In) ([]Out, error)) {
 	b.mu.Lock()
-	n := min(most, len(b.pending))
+	n := min(maxBatch, len(b.pending))
 	batch := b.pending[:n:n]
 	b.pending = b.pending[n:]
 	b.mu.Unlock()

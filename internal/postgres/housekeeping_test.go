@@ -33,7 +33,7 @@ func TestPartitions(t *testing.T) {
 	require.Equal(t, 4, one[int](g, `SELECT count(*) FROM price_submissions`))
 	made, err = h.EnsurePartitions(t.Context(), noon.AddDate(0, 0, -1), 9)
 	require.NoError(t, err)
-	require.Zero(t, made, "twice is once")
+	require.Zero(t, made, "a second run changes nothing")
 	g.submit("primary", 1, 0.01)
 	require.Equal(t, 2, one[int](g, `SELECT count(*) FROM price_submissions_20261122`), "a partition of its own")
 

@@ -66,7 +66,7 @@ func TestAWatchGivesWayToAStage(t *testing.T) {
 			s := watched(t)
 			ctx := t.Context()
 			require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s3", Plan: mlmodel.DefaultPlan()}))
-			for _, superseded := range []string{"s2", ""} { // twice is once
+			for _, superseded := range []string{"s2", ""} { // a second run changes nothing
 				taken, err := take(s)
 				require.NoError(t, err)
 				require.Equal(t, superseded, taken.Superseded)

@@ -135,7 +135,7 @@ func TestUndoRestoresEverything(t *testing.T) {
 	}
 	s.activate("s1", false)
 	require.NoError(t, s.Undo(ctx, "s1"))
-	require.NoError(t, s.Undo(ctx, "s1"), "twice is once")
+	require.NoError(t, s.Undo(ctx, "s1"), "a second run changes nothing")
 	finish("s1", mlmodel.RolledBack)
 	require.Equal(t, "s1a s2u s3u", s.states(), "the built-in rules decide again")
 
@@ -144,7 +144,7 @@ func TestUndoRestoresEverything(t *testing.T) {
 	require.Equal(t, "s1F s2L s3u", s.states())
 	s.activate("s3", false)
 	_, err := s.GoLive(ctx, "s3")
-	require.NoError(t, err, "twice is once")
+	require.NoError(t, err, "a second run changes nothing")
 	require.Equal(t, "s1a s2F s3L", s.states())
 	at := s.text(`SELECT activated_at::text FROM model_sessions WHERE id = 's2'`)
 	require.NoError(t, s.Undo(ctx, "s3"))

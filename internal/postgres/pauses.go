@@ -41,7 +41,7 @@ type PauseView struct {
 }
 
 // Set pauses the subject, or changes how its pause ends, and writes an event with
-// what was and what is. It sets a level, so twice is once. Fails with
+// what was and what is. It sets a level, so a second run changes nothing. Fails with
 // agent.not_found and clients.not_found.
 func (s *Pauses) Set(ctx context.Context, on PauseSubject, pause engine.Pause) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {

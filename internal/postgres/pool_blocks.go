@@ -41,7 +41,7 @@ type BlockView struct {
 const blockObject = `jsonb_build_object('until', b.until, 'reason', b.reason, 'by', b.created_by, 'by_operator', b.by_operator)`
 
 // Set blocks the pool, or changes how its block ends, and writes an event with what was
-// and what is. It sets a level, so twice is once. Fails with pool.not_found and
+// and what is. It sets a level, so a second run changes nothing. Fails with pool.not_found and
 // clients.not_found.
 func (s *PoolBlocks) Set(ctx context.Context, on BlockSubject, until time.Time, reason string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {

@@ -43,7 +43,7 @@ func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) er
 	return pg.Translate(err)
 }
 
-// retryAfterSQL is how long a pool rests after so many failures in a row: 3, 6, 12 …
+// retryAfterSQL is how long a pool rests after a number of failures in a row: 3, 6, 12 …
 // minutes, an hour at most. The outages of traces lasted 23 to 42 minutes.
 func retryAfterSQL(failures string) string {
 	return `least(interval '3 minutes' * 2 ^ least(` + failures + ` - 1, 10), interval '1 hour')`

@@ -41,7 +41,7 @@ func agentPreferences(of string) string {
 }
 
 // ChangeAgent changes an agent's settings and writes an event with what was and
-// what is, if anything is different. It sets levels, so twice is once. Fails with
+// what is, if anything is different. It sets levels, so a second run changes nothing. Fails with
 // agent.not_found; a deleted agent has no settings.
 func (s *Preferences) ChangeAgent(
 	ctx context.Context,

@@ -14,7 +14,7 @@ import (
 )
 
 // TestSecretsAreRekeyed: old and new processes read every secret in each step of a
-// replacement, one row that no key opens stops no other, and twice is once.
+// replacement, one row that no key opens stops no other, and a second run changes nothing.
 func TestSecretsAreRekeyed(t *testing.T) {
 	t.Parallel()
 	db, ctx := postgrestest.Open(t), t.Context()

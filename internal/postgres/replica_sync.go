@@ -18,7 +18,7 @@ type SyncReport struct {
 	Progress  *float64 // 0 to 100
 }
 
-// RecordSync keeps a report. It sets levels, so twice is once; the state of the
+// RecordSync keeps a report. It sets levels, so a second run changes nothing; the state of the
 // replica is not its business. Fails with replica.not_found.
 func (s *Syncs) RecordSync(ctx context.Context, in SyncReport) error {
 	tag, err := s.DB.Pool.Exec(ctx,

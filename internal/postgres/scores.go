@@ -81,7 +81,7 @@ ON CONFLICT ON CONSTRAINT placement_score_reads_once DO UPDATE
 SET refused = excluded.refused,
     read_at = excluded.read_at`
 
-// KeepScores stores the scores of a place by zone. They are levels, so twice is once.
+// KeepScores stores the scores of a place by zone. They are levels, so a second run changes nothing.
 func (s *Scores) KeepScores(ctx context.Context, p activities.ScorePlace, scores map[string]int) error {
 	zones, values := make([]string, 0, len(scores)), make([]int, 0, len(scores))
 	for zone, score := range scores {

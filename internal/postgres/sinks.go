@@ -249,7 +249,7 @@ func (s *Sinks) Claim(ctx context.Context, in activities.DueDeliveries) ([]activ
 
 // Release gives deliveries back: they are due at once, and the attempt that was
 // none does not count. One that was closed meanwhile stays closed. It
-// compares the attempt, so twice is once.
+// compares the attempt, so a second run changes nothing.
 func (s *Sinks) Release(ctx context.Context, unsent []activities.Delivery) error {
 	ids, attempts := make([]string, len(unsent)), make([]int, len(unsent))
 	for i, d := range unsent {

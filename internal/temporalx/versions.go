@@ -94,7 +94,7 @@ func (d *Deployment) SetCurrent(ctx context.Context, buildID string) error {
 	return d.translate(err, buildID)
 }
 
-// Ramp gives a version so many percent of the new workflows, and of the long ones that
+// Ramp gives a version a share in percent of the new workflows, and of the long ones that
 // move between versions. Fails with workflow.no_such_version.
 func (d *Deployment) Ramp(ctx context.Context, buildID string, percent float32) error {
 	if percent < 0 || percent > 100 {

@@ -47,7 +47,7 @@ func (s Severity) From() []Severity {
 	return severities[i:]
 }
 
-// Kind is the way a sink takes.
+// Kind is the transport of a sink.
 type Kind string
 
 // Kinds. What is in the table is read by pages and needs no sink.

@@ -35,7 +35,7 @@ type Requirements struct {
 	MaxMemoryMiB int      `json:"max_memory_mib,omitempty"`
 	Architecture string   `json:"architecture,omitempty"` // x86_64 or arm64
 	Burstable    *bool    `json:"burstable,omitempty"`
-	Accelerators *int     `json:"accelerators,omitempty"`  // at least so many
+	Accelerators *int     `json:"accelerators,omitempty"`  // the least number
 	LocalStorage *bool    `json:"local_storage,omitempty"` // has local disks
 	Current      *bool    `json:"current_generation,omitempty"`
 	Include      []string `json:"include,omitempty"` // patterns such as m5.*; none: all

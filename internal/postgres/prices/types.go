@@ -10,7 +10,7 @@ import (
 )
 
 // KeepTypes stores what EC2 says of the instance types of a region. It sets a level, so
-// twice is once.
+// a second run changes nothing.
 func (s *Prices) KeepTypes(ctx context.Context, region string, types []replica.TypeFacts) error {
 	raw, err := json.Marshal(types)
 	if err != nil {

@@ -81,8 +81,8 @@ func (n Names) FillBody(text string) string { return unlearned.ReplaceAllString(
 
 var unlearned = regexp.MustCompile(`"\{\{\w+\}\}"`)
 
-// Learn keeps what the recording wants kept of an answer. A member that is not
-// there keeps nothing: the exchange that needs it meets a thing that is not there.
+// Learn keeps what the recording wants kept of an answer. Members that
+// are missing are skipped; a later exchange that needs the value gets null.
 func (n Names) Learn(r Recording, body []byte) {
 	if len(r.Keep) == 0 {
 		return

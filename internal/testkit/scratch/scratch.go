@@ -24,7 +24,7 @@ type Directory struct {
 	lock *os.File
 }
 
-// InMemory makes one in memory where that has room for so many bytes, else on the
+// InMemory makes one in memory where that has room for the bytes, else on the
 // disk. What killed test processes left of the same prefix is removed.
 func InMemory(prefix string, room uint64) (*Directory, error) {
 	parent := os.TempDir()
