@@ -4241,14 +4241,14 @@ type ClientInterface interface {
 
 	// Health Whether the service is healthy, for installers
 	//
-	// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	// No token is needed. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Corresponds with GET /health (the `Health` operationId).
 	Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Ready Whether the service can work, without its reasons
 	//
-	// For everyone, without a token.
+	// No token is needed.
 	//
 	// Corresponds with GET /ready (the `Ready` operationId).
 	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5002,7 +5002,7 @@ func (c *Client) GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // Health Whether the service is healthy, for installers
 //
-// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+// No token is needed. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Corresponds with GET /health (the `Health` operationId).
 func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5019,7 +5019,7 @@ func (c *Client) Health(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 
 // Ready Whether the service can work, without its reasons
 //
-// For everyone, without a token.
+// No token is needed.
 //
 // Corresponds with GET /ready (the `Ready` operationId).
 func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7311,7 +7311,7 @@ type ClientWithResponsesInterface interface {
 
 	// HealthWithResponse Whether the service is healthy, for installers
 	//
-	// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+	// No token is needed. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7320,7 +7320,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReadyWithResponse Whether the service can work, without its reasons
 	//
-	// For everyone, without a token.
+	// No token is needed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9689,7 +9689,7 @@ func (c *ClientWithResponses) GetVersionWithResponse(ctx context.Context, reqEdi
 
 // HealthWithResponse Whether the service is healthy, for installers
 //
-// For everyone, without a token. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
+// No token is needed. It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9704,7 +9704,7 @@ func (c *ClientWithResponses) HealthWithResponse(ctx context.Context, reqEditors
 
 // ReadyWithResponse Whether the service can work, without its reasons
 //
-// For everyone, without a token.
+// No token is needed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
