@@ -58,7 +58,7 @@ func (r Route) about() string {
 	var out []string
 	switch r.Auth {
 	case Anonymous:
-		out = append(out, "For everyone, without a token.")
+		out = append(out, "No token is needed.")
 	case Joining:
 		out = append(out, "For an agent that joins, with an enrolment token.")
 	case Agent:
@@ -75,7 +75,8 @@ func (r Route) about() string {
 		out = append(out, "Members and parameters that it does not know are refused.")
 	}
 	if r.IsLegacy() {
-		out = append(out, "It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, lists may be bare arrays.")
+		out = append(out, "It keeps to the contract of deployed agents and pages: names in its bodies may be in camel case, "+
+			"lists may be bare arrays.")
 	}
 	return strings.Join(out, " ")
 }
