@@ -11,11 +11,11 @@ import (
 
 // AgentStore is what the agent-health job does in Postgres.
 type AgentStore interface {
-	// MarkSilent marks agents offline that are online and silent for longer than
-	// the timeout, at most limit of them, and tells their clients.
+	// MarkSilent marks online agents as offline when they have been silent for longer than
+	// the timeout, at most limit of them, and notifies their clients.
 	MarkSilent(ctx context.Context, timeout time.Duration, limit int) (int, error)
-	// NotifySilentSuccessors tells the clients of agents whose new primary has never spoken
-	// although it has been the primary for longer than after, once per primary.
+	// NotifySilentSuccessors notifies clients of each new primary that has sent no heartbeat
+	// although it has been the primary for longer than after. It does so once per primary.
 	NotifySilentSuccessors(ctx context.Context, after time.Duration) (int, error)
 	// RetireDeparted marks instances retired whose end was reported or that fell
 	// silent, and that EC2 cannot be asked about, at most limit of them.
@@ -70,10 +70,10 @@ func (r *SilenceResult) Counts() map[string]int64 {
 		"failed": int64(r.Failed)}
 }
 
-// MarkSilentAgents marks the agents offline that have been silent for too long,
-// set by set. An agent is marked and told of once per silence: a run that is
-// repeated finds it offline already. Then it marks the instances retired that
-// agents left and that have gone; a run that is repeated finds them retired.
+// MarkSilentAgents marks agents offline that have been silent for too long, one batch
+// after another. An agent is marked and its client notified once per silence: a repeated
+// run finds it offline already. Then it marks instances retired that agents left and
+// that have gone; a repeated run finds them retired.
 func (a *Agents) MarkSilentAgents(ctx context.Context, in SilenceInput) (*SilenceResult, error) {
 	timeout, chunk := in.Timeout, in.Chunk
 	if timeout <= 0 {

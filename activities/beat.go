@@ -7,7 +7,7 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// recordHeartbeat tells the server that the work goes on; outside a worker it says nothing.
+// recordHeartbeat reports to Temporal that the activity is alive. Outside a worker it does nothing.
 func recordHeartbeat(ctx context.Context) {
 	if activity.IsActivity(ctx) {
 		activity.RecordHeartbeat(ctx)

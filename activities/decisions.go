@@ -23,7 +23,7 @@ type DecisionStore interface {
 	Tally(ctx context.Context, period time.Time) (map[string]int64, error)
 }
 
-// SwitchOrderer is workflows.SwitchOrders: it orders a switch and tells the agent's Guardian.
+// SwitchOrderer is workflows.SwitchOrders: it orders a switch and signals the agent's Guardian.
 type SwitchOrderer interface {
 	OrderSwitch(ctx context.Context, in switching.SwitchRequest) (*switching.StartedSwitch, error)
 }

@@ -1,5 +1,5 @@
-// Package activities does the work that workflows order: in Postgres, at EC2, and
-// by telling other workflows. Temporal may run any of it again, so each method
-// has one effect however often it runs, and says why. Method names are unique
-// over all structs, because they are the activity types.
+// Package activities does the work that workflows order: it writes to Postgres, calls
+// EC2 and signals other workflows. Temporal may run an activity more than once, so each
+// method has one effect however often it runs, and its comment says why. Method names
+// are unique over all structs, because they are the activity types.
 package activities

@@ -37,7 +37,7 @@ const day = 24 * time.Hour
 
 // DefaultKeep is how long tables are kept.
 var DefaultKeep = map[string]time.Duration{
-	"price_submissions":    30 * day, // what was told; what is true is kept longer
+	"price_submissions":    30 * day, // reports as received; the merged prices are kept longer
 	"price_buckets":        2 * 365 * day,
 	"price_features":       2 * 365 * day,
 	"client_prices":        7 * day, // pools that a client reports no more
@@ -77,7 +77,7 @@ func CheckKeep(keep map[string]time.Duration) error {
 // partitionsAhead is how many days have a partition before they begin.
 const partitionsAhead = 7
 
-// JobCounts is the result of a job that has nothing to tell but its counts.
+// JobCounts is the result of a job that reports only its counts.
 type JobCounts map[string]int64
 
 // Counts is what the run did, for its row.

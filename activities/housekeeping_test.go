@@ -34,7 +34,7 @@ func (h *house) Expire(_ context.Context, table string, before time.Time, _ func
 	return 0, nil
 }
 
-// TestRetention: tables are kept as long as the defaults say, unless told otherwise.
+// TestRetention: tables are kept for their default times unless the settings differ.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 

@@ -147,7 +147,7 @@ func (i *Instances) launchFrozen(
 			return made, i.endLaunched(ctx, in, place, frozen, made, log)
 		}
 		if fault.KindOf(err).Retryable() {
-			return nil, err // whether it launched is not known: the token will tell
+			return nil, err // the launch may have succeeded: the next call with this token finds out
 		}
 		log.WarnContext(ctx, "launch failed", "code", fault.CodeOf(err), "error", err)
 		if end := i.Store.EndLaunch(ctx, frozen.Token,

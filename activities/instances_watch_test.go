@@ -59,8 +59,8 @@ func (w *world) up(r roles.Replica, id string) activities.UpInput {
 }
 
 // TestAnInstanceIsRecordedWhenItRuns although its checks do not pass yet: the replica
-// runs, its pool has launched, and the Guardian hears of it when a notice waits. An
-// attempt that is repeated changes nothing.
+// runs, its pool counts as launched, and the Guardian gets a signal when a notice waits.
+// A repeated attempt changes nothing.
 func TestAnInstanceIsRecordedWhenItRuns(t *testing.T) {
 	t.Parallel()
 

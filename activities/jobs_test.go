@@ -50,7 +50,7 @@ func TestAJobThatKeepsFailingIsPaused(t *testing.T) {
 			require.Contains(t, f.notified[0], "the disk is full")
 		}
 	}
-	for n, told := range map[int]int{4: 0, 5: 1, 6: 0} { // what agents live by goes on, and is told of once
+	for n, told := range map[int]int{4: 0, 5: 1, 6: 0} { // it goes on; operators are notified once
 		f := &failures{n: n}
 		require.NoError(t, (&activities.Jobs{Failures: f, Pauser: f}).PauseFailingJob(t.Context(),
 			activities.JobEnd{Job: "primary-watch", Error: "EC2 is away"}))

@@ -25,7 +25,7 @@ type SessionTrial interface {
 	Try(ctx context.Context, s mlmodel.Session) (Validation, error)
 }
 
-// RolloutDesk is the part of workflows.Client that tells another rollout to look.
+// RolloutDesk is the part of workflows.Client that wakes another rollout.
 type RolloutDesk interface {
 	NudgeRollout(ctx context.Context, sessionID string) error
 }

@@ -14,7 +14,7 @@ type PreflightStore interface {
 	// PreflightPlace says where an agent's primary lives and what it was launched with. An
 	// empty clientID is any tenant. Fails with agent.not_found.
 	PreflightPlace(ctx context.Context, clientID, agentID string) (*PreflightPlace, error)
-	// KeepPreflight stores the report, and tells the client when it gets worse or is mended.
+	// KeepPreflight stores the report, and notifies the client when it gets worse or is mended.
 	KeepPreflight(ctx context.Context, r preflight.Report) error
 }
 
@@ -23,7 +23,7 @@ type PreflightPlace struct {
 	Primary
 	Zone      string
 	Template  json.RawMessage // nil: not known yet
-	Scoreless bool            // within the last hour EC2 refused to tell the role its placement scores
+	Scoreless bool            // within the last hour EC2 refused placement scores to the role
 }
 
 // Preflights check in calm whether an agent can be replaced.

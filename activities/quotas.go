@@ -21,7 +21,7 @@ type QuotaStore interface {
 	// QuotaPlaces lists regions of one client, or of all when clientID is empty; due leaves
 	// out what was checked within a day.
 	QuotaPlaces(ctx context.Context, clientID string, due bool, limit int) ([]QuotaPlace, error)
-	// KeepQuotas stores a report, and tells the client when checks begin to fail and when
+	// KeepQuotas stores a report, and notifies the client when checks begin to fail and when
 	// they are mended.
 	KeepQuotas(ctx context.Context, clientID, region string, checks []preflight.Check, at time.Time) error
 }

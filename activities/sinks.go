@@ -33,7 +33,7 @@ func (t SinkTarget) Secrets() []string {
 // Delivery is one notification on its way to one sink.
 type Delivery struct {
 	SinkTarget
-	ID             string // the receiver tells a repetition by it
+	ID             string // the receiver recognises a repetition by it
 	Attempts       int    // this one included
 	NotificationID string
 	ClientID       string

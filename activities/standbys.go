@@ -129,8 +129,8 @@ func (s *Standbys) watchPlace(ctx context.Context, p HeldPlace) (watched, lost, 
 	return len(ids), lost, failed
 }
 
-// fail closes the replica, and tells its workflow and the Guardian, which the sweep does
-// when these messages get lost.
+// fail closes the replica, and signals its workflow and the Guardian. When these signals
+// are lost, the sweep of open rows sends them.
 func (s *Standbys) fail(ctx context.Context, h HeldStandby, i *CloudInstance) error {
 	why := replica.InstanceGone.New("instance %s is %s and cannot take over", h.InstanceID, i.State)
 	if i.Reason != "" {

@@ -50,8 +50,8 @@ type SwitchFacts struct {
 	NewID    string          `json:"new_id,omitempty"`   // the instance that the agent has named
 	Reported bool            `json:"reported,omitempty"` // the agent says that it has moved
 
-	// Speaks says that a word of the agent on the new instance is to be expected: the
-	// primary's agent speaks, and so did those on the instances before it.
+	// Speaks says that a heartbeat from the new instance is expected: the primary's agent
+	// sends heartbeats, and so did the agents on the instances before it.
 	Speaks bool `json:"speaks,omitempty"`
 
 	Replica SwitchReplica `json:"replica"`          // zero: not decided on
@@ -91,8 +91,8 @@ func (f *SwitchFacts) OldPrimary() roles.OldPrimaryPolicy {
 	return (&roles.AgentRoles{AutoTerminate: f.AutoTerminate}).OldPrimary(false)
 }
 
-// AwaitsWord says whether the new instance is ready and its agent has yet to speak: status
-// checks pass on an instance whose workload never started.
+// AwaitsWord says whether the new instance is ready but its agent has sent no heartbeat yet.
+// Status checks also pass on an instance whose workload never started.
 func (f *SwitchFacts) AwaitsWord() bool {
 	return f.Replica.State == replica.Ready && f.Speaks && !f.Replica.Heard
 }

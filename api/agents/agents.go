@@ -25,15 +25,15 @@ type AgentStore interface {
 	RecordCleanup(ctx context.Context, c postgres.Cleanup) error
 }
 
-// AgentWorkflows is the part of workflows.Client that hears what agents report.
+// AgentWorkflows is the part of workflows.Client that receives agents' reports.
 type AgentWorkflows interface {
 	ReplicaReport(ctx context.Context, in workflows.ReplicaReport) error
 	Nudge(ctx context.Context, in activities.Nudge) error
 	Wake(ctx context.Context, agentID, why string) error
 }
 
-// Agents serves what agents say of themselves. What they say is durable before
-// any workflow hears of it, so that Temporal's absence ends no agent.
+// Agents serves agents' reports about themselves. A report is stored before any workflow
+// is signalled, so agents keep working while Temporal is unavailable.
 type Agents struct {
 	Store       AgentStore
 	Credentials CredentialStore
@@ -236,7 +236,7 @@ func (a *Agents) registerFor(
 	}, nil
 }
 
-// signalTimeout bounds telling a workflow what is durable already.
+// signalTimeout bounds a signal to a workflow. What the signal announces is stored already.
 const signalTimeout = time.Second
 
 // sendBestEffort passes on what is durable already. A message that gets lost is no reason to
@@ -260,8 +260,8 @@ type heartbeatRequest struct {
 	Monitored  []string     `json:"monitored_instances" binding:"max=100,dive,max=64"`
 }
 
-// speaker is the instance that speaks. Old programs name it only as the one that
-// they monitor.
+// speaker is the instance that sent the request. Old programs name it only as the instance
+// that they monitor.
 func (r *heartbeatRequest) speaker() string {
 	if r.InstanceID == "" && len(r.Monitored) == 1 {
 		return r.Monitored[0]

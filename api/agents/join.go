@@ -71,7 +71,7 @@ func (a *Agents) join(ctx context.Context, in *joinRequest) (*joinAnswer, error)
 	return &joinAnswer{registerAnswer: *registered, agentToken: agentTokenOf(token)}, nil
 }
 
-// heartbeatAnswer tells that a heartbeat was recorded, and carries a new token when the
+// heartbeatAnswer confirms that a heartbeat was recorded, and carries a new token when the
 // caller's is due for renewal.
 type heartbeatAnswer struct {
 	Success    bool      `json:"success"`

@@ -92,7 +92,7 @@ func replicaOf(x views.ReplicaView) agentReplica {
 	}
 }
 
-// newPoolAnswer names a pool. One that the catalogue does not have is told by its id.
+// newPoolAnswer names a pool. A pool that is missing from the catalogue is named by its id.
 func newPoolAnswer(id, instanceType, region, az *string) poolAnswer {
 	out := poolAnswer{ID: id, InstanceType: instanceType, Region: region, AZ: az}
 	if id == nil {

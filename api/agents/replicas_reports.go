@@ -29,8 +29,8 @@ type bindReplicaAnswer struct {
 	Status     string `json:"status"`
 }
 
-// bindInstance keeps the instance before it tells the workflow: what the agent launched
-// must not be launched again because Temporal was away at that moment.
+// bindInstance stores the instance before it signals the workflow. Otherwise an instance
+// that the agent launched while Temporal was unavailable would be launched a second time.
 func (r *Replicas) bindInstance(ctx context.Context, in *bindReplicaRequest) (*bindReplicaAnswer, error) {
 	if in.InstanceID == "" {
 		return nil, web.InvalidRequest.New("instance_id is required")
@@ -63,8 +63,8 @@ func (r *Replicas) bindInstance(ctx context.Context, in *bindReplicaRequest) (*b
 	return &bindReplicaAnswer{Success: true, ReplicaID: view.ID, InstanceID: in.InstanceID, Status: status}, nil
 }
 
-// report passes on what an agent says of a replica. One that has ended hears
-// nothing any more, and a promoted one has nothing to hear.
+// report passes an agent's report on a replica to its workflow. Replicas that have ended
+// or were promoted get no signal.
 func (r *Replicas) report(ctx context.Context, view *views.ReplicaView, instanceID, status, message string) error {
 	if !view.State.IsOpen() {
 		return nil

@@ -47,7 +47,7 @@ type terminationRequest struct {
 	ReplicaID  string          `json:"replica_id" binding:"max=64" doc:"the replica to promote; by default the best"`
 }
 
-// terminationAnswer tells what became of the agent. Success is true only when
+// terminationAnswer says what became of the agent. Success is true only when
 // the agent on the old instance may stop: it does so at once.
 type terminationAnswer struct {
 	Success        bool   `json:"success"`

@@ -216,10 +216,10 @@ func (a *Accounts) removeConfirmed(ctx context.Context, in *removeClientRequest)
 	return a.remove(ctx, &regenerateRequest{ClientPath: in.ClientPath})
 }
 
-// remove ends the agents first, each by its Guardian, then waits until nothing
-// that we launched lives, and only then removes the data: an instance whose
-// account and role are forgotten could not be ended any more. What takes too long
-// is told as such, and the same request carries on from there.
+// remove ends the agents first, each through its Guardian. It then waits until no instance
+// that we launched is alive, and only then removes the data: without the account and its
+// role such an instance could not be terminated any more. When this takes too long the
+// answer says so, and repeating the request carries on from there.
 func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*web.MessageAnswer, error) {
 	client, err := a.Views.Client(ctx, in.ClientID)
 	if err != nil {

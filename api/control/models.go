@@ -30,7 +30,7 @@ type ModelStore interface {
 	Prune(ctx context.Context, kind mlmodel.Kind) ([]string, error)
 }
 
-// RolloutWorkflows is the part of workflows.Client that starts and tells rollouts.
+// RolloutWorkflows is the part of workflows.Client that starts and commands rollouts.
 type RolloutWorkflows interface {
 	StartRollout(ctx context.Context, in rollout.Input) (*rollout.Progress, error)
 	SendRolloutCommand(ctx context.Context, sessionID, command, by string) (*rollout.Progress, error)

@@ -182,7 +182,7 @@ func (s *Schedules) list(ctx context.Context, _ *web.None) (*schedulesAnswer, er
 	return out, nil
 }
 
-// jobSnapshot is what events tell of a job: whether the clock starts it, and what runs.
+// jobSnapshot is what events record of a job: whether its schedule is active, and what runs.
 func (s *Schedules) jobSnapshot(ctx context.Context, _ web.AuditStore, c *gin.Context) (postgres.Snapshot, error) {
 	st, err := s.Workflows.Schedule(ctx, c.Param("job"))
 	if err != nil {

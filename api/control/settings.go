@@ -202,8 +202,8 @@ func minutesOf(in *modesRequest) (*int, error) {
 	return &seconds, nil
 }
 
-// setKeeping turns the two switches of a page into the one value they mean, and tells
-// the Guardian if it is a new one. Turning one on turns the other off; turning
+// setKeeping turns the two switches of a page into the one value they mean, and signals
+// the Guardian if the value changed. Turning one on turns the other off; turning
 // one off leaves the other.
 func (s *Settings) setKeeping(ctx context.Context, a *views.AgentView, auto, manual *web.Bool) (agent.StandbyMode, error) {
 	want := a.Keeping

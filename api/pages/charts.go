@@ -17,7 +17,7 @@ type knownPrice struct{ series, entry int }
 // time, with those that do and the first on-demand price among them, 0 for none. The
 // list that fn gets is overwritten after each call.
 func eachMoment(series []views.PriceSeries, fn func(at time.Time, onDemand float64, known []knownPrice)) {
-	next := make([]int, len(series)) // the first entry of each that was not told yet
+	next := make([]int, len(series)) // the first entry of each series that is not yet in the answer
 	known := make([]knownPrice, 0, len(series))
 	for {
 		var at time.Time

@@ -186,7 +186,7 @@ func appendPastEvent(b []byte, e *views.PastEvent) []byte {
 	return append(b, '}')
 }
 
-// elapsedOf tells seconds in the unit in which people say them.
+// elapsedOf gives seconds in the unit in which people state them.
 func elapsedOf(seconds float64) elapsed {
 	minutes := max(0, int(seconds/60))
 	e := elapsed{Minutes: minutes, Value: minutes, Unit: "min"}

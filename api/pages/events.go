@@ -56,9 +56,9 @@ type eventAnswer struct {
 // deactivated or its operator logged out.
 const recheckStreams = 3 * time.Second
 
-// follow tells what happened since the last event that the listener saw, and
-// then what happens. An event tells how a thing is now; around a reconnection one
-// may come twice, and none is missing.
+// follow sends what happened since the last event that the listener saw, and then what
+// happens. An event shows the present state of its object. Around a reconnection an event
+// may come twice; none is missing.
 func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 	ctx := c.Request.Context()
 	since, err := parseLastEventID(in)

@@ -21,7 +21,7 @@ const (
 	streamsInTotal   = 512
 	streamBuffer     = 256
 	streamOverlap    = 3 * time.Second // changes that were committed late are looked for so long
-	streamReplay     = 1000            // most changes told to a listener that comes back
+	streamReplay     = 1000            // most changes sent to a listener that reconnects
 )
 
 // ChangeStore is the part of postgres.Changes that the feed reads.
@@ -30,7 +30,7 @@ type ChangeStore interface {
 	Since(ctx context.Context, clientID string, since time.Time, limit int) ([]postgres.Change, error)
 }
 
-// Feed reads what changed once per process and tells every listener. It asks the
+// Feed reads changes once per process and sends them to every listener. It queries the
 // database only while there are listeners.
 type Feed struct {
 	Changes  ChangeStore
@@ -85,7 +85,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	}
 }
 
-// watermark is how far the feed has read: the newest stamp, and what was told of
+// watermark is how far the feed has read: the newest stamp, and what was sent of
 // the overlap before it.
 type watermark struct {
 	at   time.Time
@@ -152,7 +152,7 @@ func (f *Feed) publish(c postgres.Change) {
 	}
 }
 
-// listen begins to hear a client's changes. Fails with events.too_many_streams
+// listen subscribes to a client's changes. Fails with events.too_many_streams
 // and, when the process is ending, postgres.unavailable.
 func (f *Feed) listen(clientID string) (*listener, error) {
 	f.mu.Lock()

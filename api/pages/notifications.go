@@ -17,8 +17,8 @@ type NotificationStore interface {
 	MarkAllRead(ctx context.Context, clientID, by string) (int64, error)
 }
 
-// Notifications serve what people are told. A tenant has its own; an operator
-// has those of all clients, or of the one that is named.
+// Notifications serves notifications. A tenant sees its own; an operator sees those of
+// all clients, or of the client that is named.
 type Notifications struct{ Store NotificationStore }
 
 // Routes lists the endpoints.

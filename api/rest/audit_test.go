@@ -14,8 +14,8 @@ import (
 	"spotkeeper/workflows"
 )
 
-// auditedByConsequence are reports of agents, whose consequences are told, and what
-// changes nothing.
+// auditedByConsequence are agents' reports whose consequences are audited, and reports
+// that change nothing.
 var auditedByConsequence = map[string]bool{
 	"bindReplica":            true,
 	"reportReplicaStatus":    true,
@@ -33,7 +33,7 @@ type deed struct {
 	path   string         // empty: the route's, about the things of the first tenant
 	tenant bool           // who acts; else an operator
 	before func(s *stack) // what must have happened
-	does   func(s *stack) // what workflows do when they hear of it
+	does   func(s *stack) // what workflows do when they receive the report
 	sends  func(s *stack) // in place of the request
 }
 

@@ -110,8 +110,8 @@ func TestTokensComeInThreeWays(t *testing.T) {
 		s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/:agent_id/heartbeat%' LIMIT 1`))
 }
 
-// TestGuessingIsSlowedDown: an address that guesses is told to slow down, and no caller
-// whose token is good is, not even from that address, not even one never seen before.
+// TestGuessingIsSlowedDown: an address that guesses tokens is refused with 429. A caller
+// with a good token is not, even from that address and with a token never seen before.
 func TestGuessingIsSlowedDown(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

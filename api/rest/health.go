@@ -14,8 +14,8 @@ import (
 type Probe struct {
 	Name  string // postgres, schema, temporal, search_attributes, engine
 	Check func(ctx context.Context) error
-	// Degrades says that the process works without it: it is told, and the process
-	// stays ready. What every process lacks at once must not take all of them away.
+	// Degrades says that the process works without the dependency: /ready reports it, and the
+	// process stays ready. A dependency that all processes lack must not take all of them away.
 	Degrades bool
 }
 

@@ -63,8 +63,8 @@ func TestForwardedHeadersOfStrangersAreWarnedAbout(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "TRUSTED_PROXIES"), log.String())
 }
 
-// TestStreamsEndWithTheirCredentials: a token that was replaced, a client that was
-// deactivated and an operator who logged out hear nothing more.
+// TestStreamsEndWithTheirCredentials: streams end when their token is replaced, their
+// client is deactivated or their operator logs out.
 func TestStreamsEndWithTheirCredentials(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -11,8 +11,8 @@ import (
 	"spotkeeper/api/web"
 )
 
-// TestEachClientHasItsOwnRate: one that asks too often is told when it may again, others
-// and notices are answered.
+// TestEachClientHasItsOwnRate: a client that asks too often is refused with the time of its
+// next request, while other clients and notices are answered.
 func TestEachClientHasItsOwnRate(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

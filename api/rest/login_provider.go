@@ -25,8 +25,8 @@ const providerTimeout = 15 * time.Second
 // NoProvider means that a login at an identity provider was asked for where there is none.
 var NoProvider = fault.Define("auth.no_provider", fault.NotFound)
 
-// NameTaken means that the identity provider names a person as an operator with a token is
-// named: what they do could not be told apart.
+// NameTaken means that the identity provider gives a person the name of an operator with a
+// token. The audit log could not distinguish what the two do.
 var NameTaken = fault.Define("auth.name_taken", fault.Forbidden)
 
 // IdentityProvider is the part of identity.Provider that logins use.

@@ -25,8 +25,8 @@ func TestTerminationImminent(t *testing.T) {
 		`{"error":"Replica instance_id not found"}`)
 	require.Equal(t, "0", notices())
 
-	// An unknown instance is acknowledged and leaves nothing; the agent
-	// on it is not told to stop.
+	// A notice for an unknown instance is acknowledged and stores nothing; the agent
+	// on it is not ordered to stop.
 	s.call(s.acme, "POST", ours, `{"instance_id":"i-unknown"}`).holds(t, 200,
 		`{"success":false,"action":"not_primary"}`)
 	require.Equal(t, "0", notices())

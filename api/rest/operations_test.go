@@ -217,7 +217,7 @@ func TestEvents(t *testing.T) {
 	until(t, lines, "event: roles")
 	require.Contains(t, until(t, lines, "data: "), `"new_primary":"i-n"`)
 
-	// One that comes back is told what it missed.
+	// A listener that reconnects receives what it missed.
 	again := follow(t.Context(), t, client, server.URL, operatorToken, path, id)
 	until(t, again, "event: roles")
 

@@ -45,7 +45,7 @@ SELECT 'c1', 'p1', 'x', 'event ' || n, now() - n / 2 * interval '1 s'
 FROM generate_series(1, 5) n;
 `
 
-// pagedLists are the lists that have pages, and what tells their elements apart.
+// pagedLists are the lists that have pages, and the member that identifies their elements.
 var pagedLists = map[string]struct{ path, id string }{
 	"listClients":         {"/api/admin/clients", "id"},
 	"listActivity":        {"/api/admin/activity", "id"},

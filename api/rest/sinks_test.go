@@ -138,8 +138,8 @@ func TestNotificationsLeaveTheBuilding(t *testing.T) {
 		s.value(`SELECT metadata->'before'->>'url' FROM events WHERE type = 'sink_deleted'`))
 }
 
-// TestAFailingSinkWaits: it keeps its id, holds up no other sink, and its owner hears of
-// it; what is refused for good is given up.
+// TestAFailingSinkWaits: a failing delivery keeps its id, delays no other sink, and the
+// sink's owner is notified; a delivery that is refused for good is given up.
 func TestAFailingSinkWaits(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

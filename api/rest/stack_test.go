@@ -273,7 +273,7 @@ func (a answer) holds(t *testing.T, status int, want string) {
 	}
 }
 
-// playedWorkflows answers as a test tells it to, and remembers what it was asked.
+// playedWorkflows gives the answers that a test sets, and records the calls it gets.
 type playedWorkflows struct {
 	mu      sync.Mutex
 	asked   []any

@@ -44,7 +44,7 @@ func (p *Paging) PageOf(limit int) pg.Page {
 // NextCursor is where the next page begins; nil on the last page.
 func (p *Paging) NextCursor() *string { return NilIfEmpty(p.next) }
 
-// announce tells where the next page begins, if there is one.
+// announce links to the next page, if there is one.
 func (p *Paging) announce(h http.Header, asked *url.URL) {
 	if p.next == "" {
 		return

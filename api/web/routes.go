@@ -40,9 +40,9 @@ type Route struct {
 	Urgent   bool
 	Counted  RequestClass // empty: by its class and method
 	Launches bool         // it may have an instance launched because the client asks for it
-	// Event is the type of the event that a success is told as, for changes that
-	// no store makes: those that go to Temporal. Subject reads what the event tells
-	// as before and after. What a store changes it tells in the same transaction.
+	// Event is the type of the audit event that a success writes, for changes that
+	// no store makes: those that go to Temporal. Subject reads the event's state before
+	// and after. A store writes the event of its own change in the same transaction.
 	Event   string
 	Subject auditSubject
 	// Unavailable is the body of a 503 that has members of its own; nil: it has none.
@@ -101,8 +101,8 @@ const QuickTimeout = 1900 * time.Millisecond
 // maxBody is the size of body that a route reads when it names none.
 const maxBody = 1 << 20
 
-// GuardianTimeout is the deadline of a route that waits for a Guardian. Temporal being
-// away is told at once; this is for one that is busy.
+// GuardianTimeout is the deadline of a route that waits for a Guardian. An unavailable
+// Temporal is reported at once; this deadline is for a Guardian that is busy.
 const GuardianTimeout = 15 * time.Second
 
 // ProbeTimeout keeps /ready within two seconds when a dependency hangs.

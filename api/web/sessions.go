@@ -227,7 +227,7 @@ func (n Session) caller(s *Sessions) Principal {
 // CallerOf is who a good session stands for.
 func (s *Sessions) CallerOf(n *Session) Principal { return n.caller(s) }
 
-// Ended is what the store is told of a session that its browser ends.
+// Ended is the record that the store gets when a browser ends its session.
 func (n Session) Ended() postgres.Session {
 	return postgres.Session{ID: n.ID, Operator: n.Operator, ClientID: n.ClientID, ExpiresAt: time.Unix(n.Expires, 0)}
 }
@@ -263,7 +263,7 @@ func fromOurPage(r *http.Request) error {
 }
 
 // SessionCookie carries a session, or with an empty value takes it away. Secure is set
-// when the browser speaks TLS, with us or with the proxy before us.
+// when the browser uses TLS, to this server or to the proxy before it.
 func SessionCookie(r *http.Request, value string, expires time.Time) *http.Cookie {
 	c := &http.Cookie{ //nolint:gosec // Secure where there is TLS: on loopback there may be none
 		Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Expires: expires,

@@ -23,7 +23,7 @@ type shelfRequest struct {
 
 var shelfAway = fault.Define("test.away", fault.Unavailable)
 
-// shelf is a list that is read when it is told to be.
+// shelf is a list whose reads a test controls.
 type shelf struct {
 	reads atomic.Int64
 	read  chan error

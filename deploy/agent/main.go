@@ -1,4 +1,4 @@
-// Command spotkeeper-agent runs on an instance and tells the control plane what AWS
+// Command spotkeeper-agent runs on an instance and reports to the control plane what AWS
 // announces there.
 package main
 
@@ -16,7 +16,7 @@ import (
 	"spotkeeper/internal/box/settings"
 )
 
-// version is set by the Makefile. Control planes tell agents of this kind by the five.
+// version is set by the Makefile. Control planes recognise agents of this kind by the 5.
 var version = "5.0.0-dev"
 
 type commandLine struct {

@@ -240,7 +240,7 @@ func (f ec2Fleet) Missing(
 // recordRoleTimeout bounds the note about a role: the call that found it out waits for it.
 const recordRoleTimeout = 2 * time.Second
 
-// watchRole tells a client that STS refuses its role, and that it is assumed again.
+// watchRole notifies a client that STS refuses its role, and when it is assumed again.
 func (a *App) watchRole(ctx context.Context, of fleet.Account, refusal error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordRoleTimeout)
 	defer cancel()

@@ -28,8 +28,8 @@ func (f *field) collect() {
 	require.NoError(f.t, err)
 }
 
-// TestPreflightFindsInCalm (K8) what would fail in the emergency, tells it once with the
-// repair, and tells when it is mended.
+// TestPreflightFindsInCalm (K8) what would fail in the emergency. It notifies once with the
+// repair, and again when the problem is mended.
 func TestPreflightFindsInCalm(t *testing.T) {
 	t.Parallel()
 

@@ -30,7 +30,7 @@ import (
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
-// field is the whole product beside a simulated EC2 that it speaks to over HTTP. Its
+// field is the whole product beside a simulated EC2 that it calls over HTTP. Its
 // Replica workflows run in skipped time, which is the simulator's time too.
 type field struct {
 	*App
@@ -271,7 +271,7 @@ func (m *member) reportPrices(zones ...string) {
 	}, nil)
 }
 
-// tell reads what pages and the customer see of the failover.
+// reportNotice reads what pages and the client see of the failover.
 func (m *member) reportNotice(out *failover) {
 	m.t.Helper()
 	out.Launches = m.list(`SELECT mode || '/' || pool_id FROM launches WHERE agent_id = $1 ORDER BY created_at`, m.id)

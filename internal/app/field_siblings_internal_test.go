@@ -279,9 +279,9 @@ func TestWhatBelongsToOnePlace(t *testing.T) {
 	}
 }
 
-// TestAWrongStateForAMinute: EC2 shows an instance in a state that it is not in. An agent that
-// speaks keeps its primary whatever EC2 says, and a silent one too while EC2 does not call its
-// instance ended.
+// TestAWrongStateForAMinute: EC2 shows an instance in a state that it is not in. An agent
+// that sends heartbeats keeps its primary whatever EC2 says. A silent agent keeps it too
+// until EC2 shows the instance as ended.
 func TestAWrongStateForAMinute(t *testing.T) {
 	t.Parallel()
 

@@ -89,7 +89,7 @@ func lifecycleOf(a intake.LifecycleAction) fleet.LifecycleAction {
 	return fleet.LifecycleAction{Group: a.Group, Hook: a.Name, Token: a.Token, InstanceID: a.InstanceID}
 }
 
-// newSurvey asks EC2 about instances, for those of whom no event tells.
+// newSurvey asks EC2 about the instances that no event reports.
 func (a *App) newSurvey(follow intake.Follower) *intake.Survey {
 	store := &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount}
 	return &intake.Survey{

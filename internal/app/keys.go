@@ -57,7 +57,7 @@ func (a *App) rekeying() (*postgres.Rekeying, error) {
 }
 
 // checkKeys refuses to work without a key where rows are sealed with one: every webhook
-// would fail. With keys, a row that none of them opens is told and stops no other.
+// would fail. With keys, a row that no key opens is logged and stops no other.
 func (a *App) checkKeys(ctx context.Context) error {
 	r, err := a.rekeying()
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 // longer than a notice waits for its outcome.
 const drain = 30 * time.Second
 
-// serve answers on addr until ctx ends, then lets requests in flight finish.
-// With a certificate it speaks HTTPS. announce is told the address that was taken, which matters for port 0.
+// serve answers on addr until ctx ends, then lets requests in flight finish. With a
+// certificate it serves HTTPS. announce receives the address that was taken, which matters
+// for port 0.
 func serve(
 	ctx context.Context,
 	log *slog.Logger,

@@ -221,7 +221,7 @@ func (a *App) preflight() *activities.Preflights {
 	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
 }
 
-// Register tells a worker about every activity.
+// Register registers every activity with a worker.
 func (a *App) Register(w worker.ActivityRegistry) {
 	sinks, err := a.sinks()
 	if err != nil {

@@ -152,7 +152,7 @@ func (f *fleet) count(b *testing.B, query string) int {
 	return n
 }
 
-// notify tells of an instance's end as its agent does.
+// notify reports an instance's end as its agent does.
 func (f *fleet) notify(ctx context.Context, a agent) (action string, err error) {
 	var answer struct {
 		Action string `json:"action"`

@@ -51,7 +51,7 @@ func pricesAt(a agent, at time.Time) map[string]any {
 	}
 }
 
-// tell brings in each agent's reports of the last hours.
+// sendReports sends each agent's reports of the last hours.
 func sendReports(b *testing.B, f *fleet) {
 	b.Helper()
 	g, ctx := errgroup.WithContext(b.Context())

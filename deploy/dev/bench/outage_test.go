@@ -114,7 +114,7 @@ func (f *fleet) bootSuccessors(ctx context.Context, sim *simclient.Client) {
 	}
 }
 
-// noticeWithin has the agents of all fleets tell of their end, spread over a time.
+// noticeWithin has the agents of all fleets report their notices, spread over a time.
 func noticeWithin(b *testing.B, within time.Duration, fleets ...*fleet) {
 	b.Helper()
 	n := 0

@@ -114,13 +114,13 @@ func (p *product) run(part func(context.Context) error) {
 	})
 }
 
-// call speaks HTTP to the api.
+// call sends an HTTP request to the api.
 func (p *product) call(method, path, token string, in any) (status int, out map[string]any, err error) {
 	p.t.Helper()
 	return p.callAt(p.api, method, path, token, in)
 }
 
-// callAt speaks HTTP to one of the api's listeners.
+// callAt sends an HTTP request to one of the api's listeners.
 func (p *product) callAt(address, method, path, token string, in any) (status int, out map[string]any, err error) {
 	p.t.Helper()
 	raw, err := json.Marshal(in)

@@ -40,7 +40,7 @@ type account struct {
 // role is what a client lets the control plane assume in its account.
 func role(client string) string { return "arn:aws:iam::" + homes[client] + ":role/spotkeeper-tenant" }
 
-// Run brings the fleet to life and tells its stories until ctx ends.
+// Run starts the fleet and plays its stories until ctx ends.
 func Run(ctx context.Context, o Options) error {
 	w := newWorld(o)
 	w.members = fleet()

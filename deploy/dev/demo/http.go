@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// backend speaks to the api as a deployed program does.
+// backend calls the api as a deployed program does.
 type backend struct {
 	base string
 	http *http.Client

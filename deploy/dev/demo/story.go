@@ -26,7 +26,7 @@ type state struct {
 	} `json:"replicas"`
 }
 
-// tell waits for the fleet and then tells the stories in turn: first each once,
+// playStories waits for the fleet and then plays the stories in turn: first each once,
 // quickly, then for ever, slowly.
 func (w *world) playStories(ctx context.Context) error {
 	w.say(nil, "six agents of two clients are starting on simulated instances")

@@ -32,7 +32,7 @@ type Options struct {
 	StateFile  string // where the demo remembers its clients
 	Out        io.Writer
 	Log        *slog.Logger
-	Once       bool // stop when every story was told; else they go on in turn
+	Once       bool // stop when every story was played; else they go on in turn
 }
 
 // member is one logical agent of the fleet.
@@ -63,7 +63,7 @@ type world struct {
 
 	mu        sync.Mutex // guards what follows
 	running   map[string]context.CancelFunc
-	announced map[string]bool // instances whose notice was told of
+	announced map[string]bool // instances whose notice was reported
 	procs     sync.WaitGroup
 	out       sync.Mutex
 }

@@ -86,9 +86,9 @@ func (m *member) explain(ctx context.Context) (*explained, error) {
 	return &e, m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/explain", nil, &e)
 }
 
-// TestTheFleetDecides: the pool of four agents has become dear. The schedule moves
-// them to the cheapest other one, never more at once than may; the one that is
-// paused stays until the pause is lifted; and each is told why.
+// TestTheFleetDecides: the pool of four agents has become expensive. The schedule moves
+// them to the cheapest other pool, never more at once than the limit. The agent that is
+// paused stays until the pause is lifted. Each decision states its reason.
 func TestTheFleetDecides(t *testing.T) {
 	t.Parallel()
 	// The agents say that they live once, at their start.

@@ -83,7 +83,7 @@ func (f *fleet) launchWith(ctx context.Context, zone string, named map[string]st
 	return aws.ToString(made.Instances[0].InstanceId), nil
 }
 
-// member is one logical agent, which speaks the contract of the deployed ones.
+// member is one logical agent, which uses the contract of the deployed agents.
 type member struct {
 	*fleet
 	name, id string
@@ -190,8 +190,8 @@ func (f *fleet) try(ctx context.Context, method, path string, in, out any) error
 	case status >= 400:
 		r := &refusal{Status: status}
 		err := decode(text, r)
-		// That there is no successor is final too: an agent that launches for itself is
-		// told so with the status that deployed ones expect.
+		// The answer that there is no successor is final too: an agent that launches for
+		// itself gets it with the status that deployed agents expect.
 		passes := status >= 500 && r.Code != "notice.no_replica" || status == http.StatusTooManyRequests
 		if err != nil || passes {
 			return fmt.Errorf("%s %s: %d %s", method, path, status, text)
@@ -273,8 +273,8 @@ func (s *agentState) ready() (id string, ok bool) {
 	return "", false
 }
 
-// state reads how the agent stands. Its instances live meanwhile: one that a switch or a
-// promotion waits for speaks.
+// state reads the agent's state. Meanwhile its instances run: an instance that a switch or
+// a promotion waits for registers its agent.
 func (m *member) state(ctx context.Context) (*agentState, error) {
 	var s agentState
 	if err := m.insist(ctx, "GET", "/api/client/agents/"+m.id+"/state", nil, &s); err != nil {
@@ -301,7 +301,7 @@ func (m *member) await(ctx context.Context, what string, wanted func(*agentState
 	return last, nil
 }
 
-// boot has the agent speak on the instances that a switch or a promotion waits for, as its
+// boot registers the agent on the instances that a switch or a promotion waits for, as its
 // image does.
 func (m *member) boot(ctx context.Context, s *agentState) {
 	for _, r := range s.Replicas {
@@ -340,7 +340,7 @@ func (m *member) configure(ctx context.Context, modes map[string]any) error {
 	return m.insist(ctx, "POST", "/api/client/agents/"+m.id+"/config", modes, nil)
 }
 
-// emergency tells of a signal as the current agent does first.
+// emergency reports a signal as the current agent does first.
 func (m *member) emergency(ctx context.Context, signal, instance string) error {
 	return m.insist(ctx, "POST", m.path("/create-emergency-replica"), map[string]any{
 		"signal_type": signal,
@@ -348,8 +348,8 @@ func (m *member) emergency(ctx context.Context, signal, instance string) error {
 	}, nil)
 }
 
-// notice has AWS announce the end of an instance, and tells of it until the
-// answer is final. It returns what the answer was.
+// notice has AWS announce the end of an instance, and reports it until the
+// answer is final. It returns that answer.
 func (m *member) notice(ctx context.Context, instance string, lead time.Duration) (action string, err error) {
 	if _, err := m.sim.Signal(ctx, simclient.Interruption{
 		InstanceID:    instance,

@@ -194,9 +194,9 @@ func (p story) play(ctx context.Context, r legacytest.Recording) (status int, an
 	return res.StatusCode, answer, err
 }
 
-// settle waits until a replica that was told to have failed has ended, and its
-// instance does not stand by any more: its workflow hears of it after the answer,
-// and the story goes on at once.
+// settle waits until a replica that was reported as failed has ended and its instance is
+// no standby any more. The replica's workflow is signalled after the answer, while the
+// recording goes on at once.
 func (p story) settle(ctx context.Context, t *testing.T, r legacytest.Recording, status int) {
 	t.Helper()
 	list, said := strings.CutSuffix(p.names.Fill(r.Path), "/status")

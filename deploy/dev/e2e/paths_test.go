@@ -10,7 +10,7 @@ import (
 	simclient "spotkeeper/internal/ec2sim/client"
 )
 
-// lead is how long before its end an instance is told; AWS gives two minutes.
+// lead is the time between an instance's notice and its end; AWS gives two minutes.
 const lead = 12 * time.Second
 
 // controlPlanePaths are the ways of agents whose instances the product launches.

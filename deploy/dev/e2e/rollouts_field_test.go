@@ -143,8 +143,8 @@ const decidedBy = `
 		AND coalesce(last_at, created_at) > $2::timestamptz
 	LIMIT 1`
 
-// lastDecision is when the newest one was made. A decision that repeats renews the
-// row of the one before it, so new ones are told by their time and not by their id.
+// lastDecision is the time of the newest decision. A repeated decision renews the row of
+// the one before it, so the time identifies a new decision and the id does not.
 func (f *field) lastDecision(ctx context.Context, t *testing.T) string {
 	t.Helper()
 	found, err := f.db.list(ctx,

@@ -42,7 +42,7 @@ type keeper struct {
 	sim       *simclient.Client
 	ec2       *ec2.Client
 	token     string
-	byName    map[string]string // ids of agents, for tests that tell several apart
+	byName    map[string]string // ids of agents, for tests with several
 }
 
 func newKeeper(t *testing.T) *keeper {
@@ -76,7 +76,7 @@ func newKeeperOf(t *testing.T, o devtest.Options) *keeper {
 	return k
 }
 
-// call speaks HTTP and wants a 2xx.
+// call sends an HTTP request and requires a 2xx answer.
 func (k *keeper) call(method, path string, in, out any) {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), patience)

@@ -49,7 +49,7 @@ func TestOperations(t *testing.T) {
 	k.keep(t)
 }
 
-// notice tells of an instance's end, at EC2 and over HTTP's workflow client.
+// notice reports an instance's end, at EC2 and over HTTP's workflow client.
 func (k *keeper) notice(t *testing.T, agentID, instanceID string) *workflows.NoticeAnswer {
 	t.Helper()
 	require.NoError(t, k.sim.Interrupt(t.Context(), instanceID, simclient.Terminate, 30*time.Second))

@@ -73,8 +73,8 @@ func (a *Addresses) WriteTable(w io.Writer) error {
 	return nil
 }
 
-// Environment is how the product's own programs, api and worker, are told about
-// the stack: the same variables that point them at production.
+// Environment is the configuration that points the product's own programs, api and worker,
+// at the stack: the same variables that point them at production.
 func (a *Addresses) Environment() map[string]string {
 	environment := map[string]string{
 		"DATABASE_URL":             a.DatabaseURL,

@@ -10,7 +10,7 @@ import (
 // stopTime is how long one part may take to stop, requests in flight included.
 const stopTime = 45 * time.Second
 
-// Progress is told what happens to the parts. Every method returns quickly.
+// Progress receives what happens to the parts. Every method returns quickly.
 type Progress interface {
 	// Starting announces a part before its start.
 	Starting(part string)

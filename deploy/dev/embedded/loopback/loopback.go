@@ -13,8 +13,8 @@ import (
 // Host is the only address the development stack binds.
 const Host = "127.0.0.1"
 
-// TakenError says that another process listens on a port the stack was told to
-// use. Its text is one sentence that names the way out.
+// TakenError says that another process listens on a port that the stack was given.
+// Its text is one sentence that names the way out.
 type TakenError struct {
 	// Port is the port asked for.
 	Port int

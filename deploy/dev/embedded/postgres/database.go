@@ -12,7 +12,7 @@ import (
 // character that would need quoting.
 const database = "spotkeeper"
 
-// awaitAnswer returns when the server accepts connections, or tells why it
+// awaitAnswer returns when the server accepts connections, or says why it
 // never will.
 func (s *Server) awaitAnswer(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)

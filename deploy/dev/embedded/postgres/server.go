@@ -30,7 +30,7 @@ type Options struct {
 	// Repository is the Maven repository for downloaded binaries; the default
 	// is Maven Central.
 	Repository string
-	// Logger is told when binaries are downloaded.
+	// Logger gets a line when binaries are downloaded.
 	Logger *slog.Logger
 }
 

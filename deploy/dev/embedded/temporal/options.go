@@ -14,7 +14,7 @@ type Options struct {
 	// File is the SQLite database. Its directory must exist; the file is made,
 	// with its schema, when it is not there.
 	File string
-	// Port is where the frontend speaks gRPC; 0 picks a free port.
+	// Port is the frontend's gRPC port; 0 picks a free port.
 	Port int
 	// UIPort is where the Web UI is served; 0 picks a free port.
 	UIPort int
