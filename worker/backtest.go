@@ -23,7 +23,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// backtestFlags is what `worker backtest` is told.
+// backtestFlags are the flags of `worker backtest`.
 type backtestFlags struct {
 	engines, market  string
 	from, to         string

@@ -1,6 +1,6 @@
 // The worker runs workflows and activities, and keeps the schedules.
 //
-//	worker            run until told to stop
+//	worker            run until SIGTERM or SIGINT
 //	worker migrate    bring the database schema up to date, and end
 //	worker rekey      seal all secrets with the first of SECRET_KEYS, and end
 //	worker versions   list the versions of workers, or change which has new workflows (docs/versions.md)

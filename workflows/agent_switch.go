@@ -18,7 +18,7 @@ import (
 // and ends the old one; AgentSwitch makes the instance that the agent names the
 // primary.
 //
-// An agent does not hear that its order was called off. When it reports an instance
+// An agent cannot be notified that its order was called off. When it reports an instance
 // after the end of its switch, the report opens the operation again and AgentSwitch
 // runs anew.
 func AgentSwitch(ctx workflow.Context, in SwitchInput) (*SwitchStatus, error) {

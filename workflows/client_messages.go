@@ -144,9 +144,9 @@ func answered(err error) bool {
 	}
 }
 
-// withHealthDeadline bounds a call: by the caller's deadline, else by the default, and by
-// Temporal's being there. The SDK goes on trying an absent server until the
-// deadline; a caller should hear of it sooner. Call done to end the attendance.
+// withHealthDeadline bounds a call by the caller's deadline or the default, and ends it when
+// Temporal is unavailable. The SDK retries an absent server until the deadline; a caller
+// should get the error sooner. Call done to stop watching.
 func (c *Client) withHealthDeadline(ctx context.Context, within time.Duration) (context.Context, func()) {
 	release := func() {}
 	if _, bounded := ctx.Deadline(); !bounded {

@@ -33,7 +33,7 @@ type ScheduleState struct {
 	Absent bool
 }
 
-// nextRuns is how many runs ahead a schedule tells.
+// nextRuns is how many runs ahead a schedule's answer lists.
 const nextRuns = 3
 
 // Schedules asks the server how the scheduled jobs stand, in the order of their

@@ -15,7 +15,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// TestADecisionIsAskedForOnce: its caller waits, so what fails is told and not tried again.
+// TestADecisionIsAskedForOnce: its caller waits, so a failure is returned and not retried.
 func TestADecisionIsAskedForOnce(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{nil, engine.NotLoaded.New("the session s1 is not loaded")} {

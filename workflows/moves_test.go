@@ -12,7 +12,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// desk keeps one order and plays the Guardian that hears of it.
+// desk keeps one order and plays the Guardian that receives it.
 type desk struct {
 	status    string
 	cancelled []string

@@ -33,13 +33,15 @@ type PromotionResult struct {
 	NewPrimary string `json:"new_primary"`
 }
 
-// Promotion carries out a person's wish to make a replica primary: it waits until the
-// replica is ready and, where agents speak on new instances, its agent was heard of, unless
-// the person accepts that it was not. Then it
-// changes the roles unless that is done, and retires the old primary unless it stays, as
-// the standby or outside. It reads its row whenever it begins, so
-// two wishes for one replica have one outcome. Before the role change it can be called
-// off at no cost, and the replica is left as it is; after it, it only goes forward.
+// Promotion carries out a person's request to make a replica primary. It waits until the
+// replica is ready. Where agents send heartbeats from new instances, it also waits for the
+// first one, unless the person accepts the replica without it. Then it changes the roles
+// unless that is done, and retires the old primary unless it stays, as the standby or
+// outside.
+//
+// It reads its row whenever it begins, so two requests for one replica have one outcome.
+// Before the role change it can be called off at no cost, and the replica is left as it is;
+// after it, it only goes forward.
 func Promotion(ctx workflow.Context, in PromotionInput) (*PromotionResult, error) {
 	op, err := newOperation(ctx, KindPromotion, in.AgentID)
 	if err != nil {

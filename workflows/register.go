@@ -8,10 +8,10 @@ import (
 	"spotkeeper/workflows/rollout"
 )
 
-// Register tells a worker, or a replayer, about every workflow. Where workers are
-// versioned, a short workflow ends at the version that began it. One that may live for
-// days goes on at the current version, so a version need not be kept for it: its changes
-// need workflow.GetVersion as ever.
+// Register registers every workflow with a worker or a replayer. Where workers are
+// versioned, a short workflow ends at the version that began it. One that may run for days
+// goes on at the current version, so no old version must be kept for it; its changes need
+// workflow.GetVersion.
 func Register(r worker.WorkflowRegistry) {
 	pinned := workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorPinned}
 	for _, short := range []any{Guardian, Switch, AgentSwitch, Termination, Promotion, Removal, Adoption, Decision} {

@@ -198,7 +198,7 @@ func (r *replicaRun) recordRunning(ctx workflow.Context) error {
 
 // bornDead judges an instance that ended before it ran. One that its pool could not keep
 // is replaced by one in the next pool. One that its set-up has ended is a failure that
-// every pool would repeat. Where EC2's reason leaves that open, a second pool tells.
+// every pool would repeat. Where EC2's reason leaves that open, a second pool decides.
 func (r *replicaRun) bornDead(ctx workflow.Context, where replica.Candidate, cause error) (next bool, err error) {
 	var local *activities.Roles
 	state, reason := instanceEnd(cause)

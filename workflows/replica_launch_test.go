@@ -203,8 +203,8 @@ func TestAnEmergencyStaysWithItsCandidateWhileEC2Throttles(t *testing.T) {
 	require.Less(t, w.pages.when("ready").Sub(began), 90*time.Second)
 }
 
-// TestAReasonThatIsNotKnownCostsOneCandidate: what the second pool does tells whether the
-// set-up is to blame.
+// TestAReasonThatIsNotKnownCostsOneCandidate: the second pool shows whether the set-up is
+// to blame.
 func TestAReasonThatIsNotKnownCostsOneCandidate(t *testing.T) {
 	t.Parallel()
 

@@ -30,9 +30,9 @@ func (p *patience) pause() (time.Duration, bool) {
 	return min(firstPause<<min(p.refused-1, 10), longestPause), true
 }
 
-// poll waits until EC2 answers what the activity waits for, unless the agent on the
-// instance speaks first. An instance that the agent launched may be out of our sight:
-// only its agent's word counts. A refusal is asked again after a pause.
+// poll waits until EC2 gives the answer that the activity waits for, or until a heartbeat
+// from the instance arrives. The control plane may be unable to see an instance that the
+// agent launched: only its heartbeat counts then. A refusal is asked again after a pause.
 func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 	ctx, stop := workflow.WithCancel(ctx)
 	defer stop()

@@ -18,7 +18,7 @@ import (
 const (
 	healWithin = time.Hour        // how long it goes on watching for a late successor
 	takenAfter = 15 * time.Second // after the deadline, before it looks whether AWS has taken the instance
-	overdue    = 3 * time.Minute  // after the deadline, before an instance that lives on is told of
+	overdue    = 3 * time.Minute  // after the deadline, before a notification that the instance still runs
 )
 
 // TerminationInput starts a Termination.

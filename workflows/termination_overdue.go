@@ -9,7 +9,7 @@ import (
 	"spotkeeper/workflows/steps"
 )
 
-// overdueVersion marks the Terminations that tell of an instance which AWS has not taken.
+// overdueVersion marks the Terminations that notify of an instance that AWS has not taken.
 const overdueVersion = "tell-of-overdue-instance"
 
 // PhaseNotTaken is the phase of a Termination whose instance has outlived its deadline: a

@@ -182,8 +182,7 @@ func (p *pages) last() activities.OperationEnd {
 	return p.closed[len(p.closed)-1]
 }
 
-// has says whether a step of this name ended so.
-// warned is what the client was told while the operation went on.
+// warned is the notification that the client got while the operation went on.
 func (p *pages) warned() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,11 +1,11 @@
 // Package box is the agent on an instance. It watches the metadata service, reports what
-// AWS announces, runs the operator's hooks, and tells the control plane that it lives.
+// AWS announces, runs the operator's hooks, and sends heartbeats to the control plane.
 //
-// Reports go before hooks. Everything that watches or reports has a goroutine and a
-// back-off of its own, so that nothing that hangs delays anything else. What the agent
-// owes is on disk (package spool) before it is done, so that it may be killed at any
-// moment: reports are repeated until they are acknowledged, and the control plane
-// recognises a repetition; a hook that has ended is not run again.
+// Reports go before hooks. Each watch and each report has its own goroutine and its own
+// back-off, so that one that hangs delays no other. Unsent reports and hooks that are not
+// finished are on disk (package spool) first, so the agent may be killed at any moment.
+// Reports are repeated until they are acknowledged, and the control plane recognises a
+// repetition. A hook that has ended is not run again.
 package box
 
 import (

@@ -158,8 +158,8 @@ func parseRebalance(text string) time.Time {
 	return said.At
 }
 
-// announced records scheduled maintenance for the status: AWS tells the account's owner
-// days ahead, and nothing on the instance has to act.
+// announced records scheduled maintenance for the status. AWS notifies the account's owner
+// days ahead, so the instance need not act.
 func (a *Agent) announced(answer imds.Answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -60,7 +60,7 @@ func beAgent(content, diesAt string) error {
 	return a.Run(ctx)
 }
 
-// box is an instance with what its agent speaks to.
+// box is an instance with the services that its agent calls.
 type box struct {
 	t     *testing.T
 	s     settings.Settings

@@ -19,7 +19,7 @@ func (a *Agent) notify(text string) {
 	}
 }
 
-// watchdog tells systemd that the agent works. It stops to do so when the watch for
+// watchdog reports to systemd that the agent works. It stops reporting when the watch for
 // notices is stuck, and systemd starts the agent again.
 func (a *Agent) watchdog(ctx context.Context) {
 	every, err := daemon.SdWatchdogEnabled(false)

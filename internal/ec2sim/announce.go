@@ -7,7 +7,7 @@ import (
 	"spotkeeper/internal/ec2sim/client"
 )
 
-// announced is what the queue has been told of an instance.
+// announced is what the queue has already sent about an instance.
 type announced struct {
 	state     string
 	rebalance bool

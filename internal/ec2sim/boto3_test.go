@@ -10,7 +10,7 @@ import (
 	simclient "spotkeeper/internal/ec2sim/client"
 )
 
-// boto3Script speaks to the simulator through the unmodified Python SDK: a launch and its token,
+// boto3Script calls the simulator through the unmodified Python SDK: a launch and its token,
 // waiters, pagination, errors and spot requests. argv: endpoint, access key, image.
 const boto3Script = `
 import sys, boto3

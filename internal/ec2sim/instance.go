@@ -18,7 +18,7 @@ const (
 
 var stateCodes = map[string]int{pending: 0, running: 16, shuttingDown: 32, terminated: 48, stopping: 64, stopped: 80}
 
-// State reasons. The first is how an interruption is told from an end that was asked for.
+// State reasons. The first distinguishes an interruption from a requested termination.
 const (
 	reasonInterrupted     = "Server.SpotInstanceTermination"
 	reasonInterruptedStop = "Server.SpotInstanceShutdown"

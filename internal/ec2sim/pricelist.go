@@ -30,8 +30,8 @@ type priceAnswer struct {
 
 const pricePage = 100
 
-// serveJSON answers the services that speak JSON: the price list, which is what the market
-// is built on, Service Quotas, and SQS with its one queue.
+// serveJSON answers the services with a JSON protocol: the price list, which is what the
+// market is built on, Service Quotas, and SQS with its one queue.
 func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", requestID())

@@ -41,7 +41,7 @@ var (
 type Engine interface {
 	// Name is the runner's kind: "rules", "legacy", "onnx", "python".
 	Name() string
-	// Version tells two generations of the same runner apart.
+	// Version distinguishes two generations of the same runner.
 	Version() string
 	// Decide judges one input. Fails with engine.unavailable or
 	// engine.bad_answer.

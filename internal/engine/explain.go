@@ -6,9 +6,8 @@ import (
 	"spotkeeper/internal/domain/agent"
 )
 
-// Explain says in sentences why a decision is what it is: where the agent lives
-// and what that costs, what is wanted, what holds it back, and what speaks against
-// each other place.
+// Explain gives the reasons of a decision in sentences: the agent's place and its cost, the
+// place that is wanted, what delays the move, and the objections to each other place.
 func Explain(in Input, d Decision) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }

@@ -20,8 +20,8 @@ type weighing struct {
 	others  []Score
 }
 
-// weigh forecasts all places in one call, scores them and writes down what
-// speaks against each.
+// weigh forecasts all places in one call, scores them and records the objections
+// to each.
 func (r Rules) weigh(ctx context.Context, in Input) (*weighing, error) {
 	w := &weighing{in: in, terse: r.Terse, others: make([]Score, 0, len(in.Pools)+1)}
 	places := make([]Place, len(in.Pools))
@@ -92,7 +92,7 @@ func (in Input) score(p Place, f Forecast) Score {
 	return s
 }
 
-// judge writes down what speaks against a place.
+// judge records the objections to a place.
 func (w *weighing) judge(s *Score) {
 	s.Gain = w.current.Cost - s.Cost
 	if s.Mode == agent.OnDemand {
@@ -183,7 +183,7 @@ func (w *weighing) veto(s *Score, code fault.Code, format string, args ...any) {
 // escaping says whether the present placement is above the risk threshold.
 func (w *weighing) escaping() bool { return w.current.Risk > w.in.Limits.RiskThreshold }
 
-// best is the cheapest place nothing speaks against; of equal ones the first by
+// best is the cheapest place without an objection; of equal ones the first by
 // name, so that the answer does not depend on the order of the pools.
 func (w *weighing) best() (Score, bool) {
 	var best Score

@@ -70,7 +70,7 @@ var classes = map[string]fault.Code{
 	"TooManyRequestsException":       replica.Throttled,
 	"TransactionInProgressException": replica.Throttled,
 
-	// Permission: stop, and tell the tenant.
+	// Permission: stop, and notify the tenant.
 	"AccessDenied":                replica.Refused,
 	"AccessDeniedException":       replica.Refused,
 	"AuthFailure":                 replica.Refused,
@@ -95,7 +95,7 @@ var classes = map[string]fault.Code{
 	"InvalidInstanceID.NotFound":            replica.NotRunning,
 	"InvalidSpotInstanceRequestID.NotFound": replica.NotRunning,
 
-	// Configuration: stop, and tell the tenant. Most come under a prefix.
+	// Configuration: stop, and notify the tenant. Most codes share a prefix.
 	"DefaultVpcDoesNotExist":                  replica.Misconfigured,
 	"EncryptedVolumesNotSupported":            replica.Misconfigured,
 	"NonEBSInstance":                          replica.Misconfigured,

@@ -15,10 +15,9 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// LaunchRequest is everything RunInstances is told. It is frozen at the first
-// attempt and stored as JSON, because EC2 refuses a token that comes again with
-// other parameters. All fields are plain values: what is sent follows from them
-// and from nothing else.
+// LaunchRequest is everything that RunInstances gets. It is frozen at the first attempt and
+// stored as JSON, because EC2 refuses a token that is repeated with other parameters. All
+// fields are plain values, and the call is made from them alone.
 type LaunchRequest struct {
 	ClientToken        string     `json:"client_token"`
 	Region             string     `json:"region"`

@@ -45,8 +45,8 @@ type Options struct {
 	// PriceTTL is how long a price of the price list is taken as it is. Zero
 	// means a day: list prices change a few times in a year.
 	PriceTTL time.Duration
-	// WatchRole hears that STS refuses a tenant's role, and with nil that it is assumed
-	// again. It is called for each refusal, a few times a minute. Nil: not heard.
+	// WatchRole is called when STS refuses a tenant's role, and with a nil refusal when the
+	// role is assumed again. It is called for each refusal, a few times a minute. Nil: not called.
 	WatchRole func(ctx context.Context, a Account, refusal error)
 	// Now is the clock of the caches.
 	Now func() time.Time

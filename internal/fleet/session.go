@@ -80,9 +80,9 @@ func (s *session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return keys, err
 }
 
-// note remembers what STS said, and says whether that is worth telling: a refusal, and the
-// first session after one. The first session of the process counts as that, because the
-// refusal may have been told by another process or before a restart.
+// note records STS's answer and says whether to report it. Refusals are reported, and the
+// first session after one. The first session of the process is reported too, because
+// another process or an earlier run may have reported a refusal.
 func (s *session) note(ctx context.Context, err error) (tell bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

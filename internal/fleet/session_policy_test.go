@@ -89,7 +89,7 @@ func TestSessionsAreNarrowed(t *testing.T) {
 	require.Equal(t, iam.ImplicitDeny, iam.InSession(iam.Request{Action: "s3:GetObject", Resource: "*"}, session, everything))
 }
 
-// TestSessionPolicyThatAWSRefuses: a client whose id makes the policy too long is told so
+// TestSessionPolicyThatAWSRefuses: a client whose id makes the policy too long gets an error
 // before AWS is asked.
 func TestSessionPolicyThatAWSRefuses(t *testing.T) {
 	t.Parallel()

@@ -113,8 +113,8 @@ func TestLaunchCopiesThePrimary(t *testing.T) {
 	}
 }
 
-// TestOneTokenOneInstance: a lost answer, a repetition and a request that was
-// stored and read again are one launch; a dead instance is told from a new one.
+// TestOneTokenOneInstance: a lost answer, a repetition and a request that was stored and
+// read again are one launch; a terminated instance is distinguished from a new one.
 func TestOneTokenOneInstance(t *testing.T) {
 	t.Parallel()
 

@@ -80,8 +80,8 @@ func TestReadsAreRepeatedAFewTimes(t *testing.T) {
 	require.Equal(t, int32(3), calls.Load())
 }
 
-// TestDeadlines: an EC2 that never answers costs the deadline and no more, and a
-// caller who gives up is told so and not that EC2 is away.
+// TestDeadlines: an EC2 that never answers costs the deadline and no more. A caller who
+// gives up gets its own error, not the one for an unavailable EC2.
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 

@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/flight"
 )
 
-// counter doubles numbers when it is told to.
+// counter doubles numbers when a test releases it.
 type counter struct {
 	batch   flight.Batch[int, int]
 	proceed chan error

@@ -84,7 +84,7 @@ func newFlight[V any]() *flight[V] {
 	return &flight[V]{lead: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// fly does the work, tells those who waited for it and lets the next begin.
+// fly does the work, passes the result to those who waited and lets the next call begin.
 func (g *Group[K, V]) fly(
 	ctx context.Context,
 	question K,

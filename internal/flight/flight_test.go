@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/flight"
 )
 
-// desk answers when it is told to.
+// desk answers when a test releases it.
 type desk struct {
 	group  flight.Group[string, int64]
 	asked  atomic.Int64

@@ -166,8 +166,8 @@ func TestAnAnswerThatIsNotOursIsNotExchanged(t *testing.T) {
 	require.Nil(t, from.form)
 }
 
-// TestAProviderThatIsAway: it is told, it is not asked by every login, and it is found when
-// it is back.
+// TestAProviderThatIsAway: logins get an error, not every login asks the provider, and it is
+// used again when it is back.
 func TestAProviderThatIsAway(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

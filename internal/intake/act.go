@@ -118,7 +118,7 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 }
 
 // leave has an agent leave an instance that its Auto Scaling group ends, as if AWS had given
-// notice. The group waits until it is told to go on: see Lifecycle.
+// notice. The group waits until its lifecycle action is completed: see Lifecycle.
 func (i *Intake) leave(ctx context.Context, o Owner, e events.Event) (*roles.TakenNotice, string, error) {
 	if err := i.Store.RecordLifecycle(ctx, o, e); err != nil {
 		return nil, "", err

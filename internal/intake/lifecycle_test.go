@@ -22,7 +22,7 @@ func groupEnds(instance, token string) string {
 		"aws.ec2", "aws.autoscaling", 1)
 }
 
-// scalingGroups remember what they were told.
+// scalingGroups record the calls that they get.
 type scalingGroups struct {
 	calls   []string
 	over    bool

@@ -13,8 +13,8 @@ import (
 	"spotkeeper/internal/postgres/views"
 )
 
-// TestReportsAreListedOnce: the page shows reports at once, the newest first, a report
-// that was told twice once, and no more than two dozen are kept.
+// TestReportsAreListedOnce: the page shows reports at once and the newest first. A report
+// that was sent twice is listed once, and no more than two dozen are kept.
 func TestReportsAreListedOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)

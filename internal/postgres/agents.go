@@ -214,9 +214,9 @@ func errForeignInstance(instanceID string) error {
 	return agent.InstanceOfOtherTenant.New("Instance %s is not this client's.", instanceID)
 }
 
-// recordOrigin finds out where an instance comes from that we have no row of. Only an
-// agent launches without us: for a switch it was told to make, or for a replica
-// that it saw in its list and has not named yet. When the primary is lost the
+// recordOrigin finds out where an instance comes from that has no row. Only an agent
+// launches without the control plane: for a switch that it was ordered to make, or for a
+// replica that it saw in its list and has not named yet. When the primary is lost the
 // instance follows it, whether or not a replica still waits for an instance.
 func (s *Agents) recordOrigin(ctx context.Context, tx pgx.Tx, r agent.Registration, out *Registered) error {
 	err := tx.QueryRow(ctx, `
@@ -363,8 +363,8 @@ func queueFirstInstance(b *pgx.Batch, agentID string, r agent.Registration) {
 	queueAdoption(b, r.InstanceID)
 }
 
-// queueSeen is a sign of life. What was not known of the instance is known now;
-// what EC2 told us is not overwritten.
+// queueSeen records a sign of life. It fills in facts of the instance that were not known;
+// it overwrites no fact that EC2 gave.
 func queueSeen(b *pgx.Batch, agentID string, r agent.Registration) {
 	b.Queue(`UPDATE instances SET last_seen_at = clock_timestamp(),
 			mode = CASE WHEN mode = 'unknown' THEN $3 ELSE mode END,

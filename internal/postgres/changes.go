@@ -8,8 +8,8 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Changes tell what happened since a moment, for streams. A row that changed
-// twice is told once, as it is now.
+// Changes reads what changed since a moment, for streams. A row that changed
+// twice is sent once, in its present state.
 type Changes struct{ DB *pg.DB }
 
 // Change is one thing that is different now. Kind is operation, notice or roles.

@@ -91,8 +91,8 @@ SET message = excluded.message,
     is_read = false,
     created_at = now()`
 
-// KeepQuotas stores a client's report on a region. A failure is told when it begins, and
-// once more after it was mended in between.
+// KeepQuotas stores a client's report on a region. It notifies the client when a failure
+// begins, and again when the failure returns after it was mended.
 func (s *Preflights) KeepQuotas(
 	ctx context.Context,
 	clientID, region string,

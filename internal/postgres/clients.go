@@ -51,7 +51,7 @@ func (c *Clients) decryptToken(id string, sealed []byte) (string, error) {
 	return token, nil
 }
 
-// Create makes a client with its token, and tells it. Fails with
+// Create makes a client with its token, and writes the audit event. Fails with
 // clients.bad_name, clients.bad_email, clients.bad_account, clients.name_taken and
 // clients.email_taken.
 func (c *Clients) Create(ctx context.Context, n clients.NewClient, by string) (*clients.Client, string, error) {
@@ -208,8 +208,8 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 // leaves one event that says so; what its agents run on is the caller's to end
 // first. Fails with clients.not_found.
 func (c *Clients) Delete(ctx context.Context, id, by string) (name string, err error) {
-	// A workflow that closes its page may hold a row that goes with the client and
-	// wait for the client's: one of the two is told to begin again.
+	// A workflow that closes its page may hold a row that goes with the client and wait for
+	// the client's own row. Postgres ends one of the two transactions, and it begins again.
 	for range deleteTries {
 		if name, err = c.delete(ctx, id, by); !pg.Deadlocked(err) {
 			break
@@ -264,5 +264,5 @@ func (c *Clients) delete(ctx context.Context, id, by string) (name string, err e
 	return name, err
 }
 
-// fingerprint tells tokens apart in events, and tells nothing of them.
+// fingerprint distinguishes tokens in events without revealing them.
 func fingerprint(tokenHash []byte) string { return hex.EncodeToString(tokenHash[:6]) }

@@ -18,10 +18,9 @@ import (
 var _ = pg.RegisterConstraint("commands_one_open_switch_per_agent", switching.Busy,
 	"another switch of this agent is in flight")
 
-// Commands keep what an agent was ordered to do. A command is a row before any
-// workflow hears of it, and is delivered to an agent that performs it itself. With
-// its row the operation of its switch is open, so the sweep starts a switch whose
-// caller died in between.
+// Commands stores what an agent was ordered to do. A command is a row before any workflow
+// is signalled, and is delivered to an agent that performs it itself. Storing it also opens
+// the operation of its switch, so the sweep starts the switch when the caller died first.
 type Commands struct {
 	DB *pg.DB
 

@@ -17,15 +17,16 @@ type HeartbeatResult struct {
 	Lost bool
 }
 
-// Heartbeat records a sign of life, judged by (agent, instance). From the primary
-// it is the agent's status; from any other instance it is that instance's alone.
-// An old program that does not say where it runs speaks for the agent, unless it
-// says goodbye while another instance of the agent is alive: then it is probably
-// the replaced one, and agent-health finds out if it was not. Transitions to and
-// from offline are told to the client in the same statement. What brings no
-// transition waits for no disk: a crash of the database that loses it is followed
-// by the next one half a minute later. Those that come together are one
-// statement. Fails with agent.not_found, also for a deleted agent.
+// Heartbeat records a sign of life, judged by (agent, instance). From the primary it sets
+// the agent's status; from any other instance it sets that instance's alone. A heartbeat
+// without an instance, from an old program, counts for the agent. The exception is an
+// offline heartbeat while another instance of the agent is alive: its sender is probably
+// the replaced instance, and agent-health corrects the case where it was not.
+//
+// Transitions to and from offline notify the client in the same statement. Heartbeats that
+// change no status use synchronous_commit=off; a lost one is replaced by the next, 30
+// seconds later. Concurrent heartbeats share one statement.
+// Fails with agent.not_found, also for a deleted agent.
 func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*HeartbeatResult, error) {
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
 	if pg.MayConcernOneRow(err) ||

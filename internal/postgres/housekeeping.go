@@ -27,7 +27,7 @@ const deleteChunk = 10_000
 // expiries say what of each table has expired before a moment, $1.
 var expiries = map[string]struct{ table, where string }{
 	"price_submissions": {"price_submissions_default",
-		`observed_at < $1`}, // what was told before its partition was there
+		`observed_at < $1`}, // reports older than their partitions
 	"price_buckets":        {"price_buckets", `bucket < $1`},
 	"price_features":       {"price_features", `bucket < $1`},
 	"client_prices":        {"client_prices", `observed_at < $1`},

@@ -69,12 +69,12 @@ func (s *Jobs) FailuresInRow(ctx context.Context, job string) (n int, err error)
 	return n, pg.Translate(err)
 }
 
-// NotifyPaused tells operators, once per period, that a job was paused.
+// NotifyPaused notifies operators, once per period, that a job was paused.
 func (s *Jobs) NotifyPaused(ctx context.Context, in activities.JobEnd, message string) error {
 	return s.recordJobEvent(ctx, in, "job_paused", message)
 }
 
-// NotifyFailing tells operators, once per period, that a job fails and goes on.
+// NotifyFailing notifies operators, once per period, that a job fails and goes on.
 func (s *Jobs) NotifyFailing(ctx context.Context, in activities.JobEnd, message string) error {
 	return s.recordJobEvent(ctx, in, "job_failing", message)
 }
@@ -90,9 +90,9 @@ func (s *Jobs) recordJobEvent(ctx context.Context, in activities.JobEnd, what, m
 	}))
 }
 
-// NotifyRemoved tells operators, once for each, of schedules at the server that this
-// version has no job for. They go on until a person deletes them: a worker of
-// another version may be there that runs them.
+// NotifyRemoved notifies operators, once per schedule, of schedules at the server for which
+// this version has no job. They go on until a person deletes them, because a worker of
+// another version may run them.
 func (s *Jobs) NotifyRemoved(ctx context.Context, schedules []string) error {
 	for _, id := range schedules {
 		if err := pg.RecordEvent(ctx, s.DB.Pool, pg.EventRecord{

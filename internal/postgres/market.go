@@ -15,7 +15,7 @@ const recordedOutage = 30 * time.Minute
 
 // selectMarket reads a recorded market as one document. Prices are the changes
 // of the five-minute buckets, with the month before for history. A loss is the
-// share of the instances then alive in a pool that were told to go in the same
+// share of the instances then alive in a pool that got a notice in the same
 // five minutes, over all tenants. Pools whose price at the start is not known are
 // left out: a back-test would have to invent it.
 const selectMarket = `

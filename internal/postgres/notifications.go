@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Notifications are what people are told, and whether they have read it.
+// Notifications stores notifications, and whether they were read.
 type Notifications struct{ DB *pg.DB }
 
 // NotificationView is one notification.

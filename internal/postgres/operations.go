@@ -121,7 +121,7 @@ SET dedup_key = NULL
 WHERE dedup_key = ANY (SELECT 'launch:' || $1::text || '/' || code FROM unnest($2::text[]) AS code)`, agentID, codes)
 }
 
-// warnOfOperation tells the client something of an operation that goes on, once.
+// warnOfOperation notifies the client, once, of a problem in an operation that goes on.
 const warnOfOperation = `
 INSERT INTO notifications (client_id, message, severity, dedup_key)
 SELECT client_id, $2, 'warning', 'operation-warning:' || id

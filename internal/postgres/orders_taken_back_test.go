@@ -14,8 +14,8 @@ import (
 	"spotkeeper/internal/postgres"
 )
 
-// TestAnOrderThatWasTakenBackIsNotTakenUp holds that a Guardian which hears late of
-// an order does not carry out what its caller was told would not happen.
+// TestAnOrderThatWasTakenBackIsNotTakenUp: a Guardian that gets its signal late does not
+// carry out an order whose caller got the answer that it would not happen.
 func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 	t.Parallel()
 

@@ -42,7 +42,7 @@ func TestPauses(t *testing.T) {
 	soon := time.Now().Add(time.Hour).Truncate(time.Second)
 	set := func(on postgres.PauseSubject, until time.Time) {
 		t.Helper()
-		for range 2 { // the second changes nothing and tells nothing
+		for range 2 { // the second changes nothing and writes no event
 			require.NoError(t, s.Set(t.Context(), on, engine.Pause{Until: until, Reason: "maintenance"}))
 		}
 	}

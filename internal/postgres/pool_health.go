@@ -8,11 +8,11 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// RecordPool remembers how a launch in a pool went. A pool without capacity, or whose
-// instance EC2 ended before it ran, rests for minutes, longer each time in a row; an
-// instance that runs ends that. A quota or a missing
-// permission is ours and not the pool's. A pool that rests already does not rest
-// longer, so that an outcome which is told twice counts once.
+// RecordPool records how a launch in a pool went. A pool rests for minutes when it has no
+// capacity or EC2 ended its instance before it ran. The rest gets longer with each failure
+// in a row, and an instance that runs ends it. A quota or a missing permission is the
+// account's failure and not the pool's. A pool that rests already does not rest longer, so
+// an outcome that is recorded twice counts once.
 func (s *Launches) RecordPool(ctx context.Context, in activities.PoolOutcome) error {
 	var err error
 	switch in.Code {

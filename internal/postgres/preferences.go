@@ -28,7 +28,7 @@ type AgentPreferences struct {
 	MinPoolHours    *int
 }
 
-// agentPreferences is what events tell of an agent's settings, of the row named by
+// agentPreferences is what events record of an agent's settings, of the row named by
 // the prefix.
 func agentPreferences(of string) string {
 	return `jsonb_build_object('enabled', ` + of + `enabled, 'auto_terminate_enabled', ` + of +

@@ -75,7 +75,7 @@ CROSS JOIN failing f
 WHERE f.what IS NOT NULL OR (SELECT result FROM was) = 'failed'
 ON CONFLICT (dedup_key) DO NOTHING`
 
-// KeepPreflight stores a report. The same failure is told once.
+// KeepPreflight stores a report. The same failure is notified once.
 func (s *Preflights) KeepPreflight(ctx context.Context, r preflight.Report) error {
 	checks, err := json.Marshal(r.Checks)
 	if err != nil {

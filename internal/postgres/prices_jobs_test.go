@@ -154,7 +154,7 @@ func TestGapOpenAtTheRunIsFilledByTheNext(t *testing.T) {
 	require.Zero(t, run(past), "once")
 }
 
-// TestCollectedMovesBecomeBuckets: EC2 tells when a price changed; each bucket has
+// TestCollectedMovesBecomeBuckets: EC2 gives the time of each price change; each bucket has
 // the price that was in force at its start.
 func TestCollectedMovesBecomeBuckets(t *testing.T) {
 	t.Parallel()
@@ -230,7 +230,7 @@ func TestFeatures(t *testing.T) {
 	require.Equal(t, int64(2), run().Written, "the new row, and the deviation of the one after it")
 }
 
-// TestFailuresInRow counts since the last success, and tells operators once.
+// TestFailuresInRow counts since the last success, and notifies operators once.
 func TestFailuresInRow(t *testing.T) {
 	t.Parallel()
 	g := guard(t)

@@ -82,7 +82,7 @@ func TestReportsThatComeTogether(t *testing.T) {
 		begun.Add(1)
 		all.Go(func() { begun.Done(); _, lost[n] = together.Report(t.Context(), "k1", "nobody"+strconv.Itoa(n), r) })
 	}
-	report(fleet, 9) // twice, and no more: what is told again mends what went wrong
+	report(fleet, 9) // twice, and no more: a repeated report mends what went wrong
 	begun.Wait()
 	require.NoError(t, gate.Commit(t.Context()))
 	all.Wait()

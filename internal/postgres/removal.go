@@ -27,7 +27,7 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 		} else if err != nil {
 			return err
 		}
-		var before []byte // what the event tells; read before anything is different
+		var before []byte // the state for the event, read before any change
 		if err := tx.QueryRow(ctx, `SELECT `+agentSnapshot+` FROM agents a WHERE a.id = $1`, agentID).
 			Scan(&before); err != nil {
 			return err

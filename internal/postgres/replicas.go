@@ -91,8 +91,8 @@ func queueReplica(b *pgx.Batch, in roles.ReplicaRequest) error {
 	return nil
 }
 
-// stillOrdered refuses a switch whose order was taken back before its Guardian
-// heard of it: its caller was told that it would not happen.
+// stillOrdered refuses a switch whose order was withdrawn before its Guardian took it up:
+// the caller got the answer that it would not happen.
 func stillOrdered(ctx context.Context, tx pgx.Tx, commandID string) error {
 	var cancelled bool
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM commands WHERE id = $1 AND status = 'cancelled')`,
@@ -105,7 +105,7 @@ func stillOrdered(ctx context.Context, tx pgx.Tx, commandID string) error {
 	return nil
 }
 
-// poolForAgent is where the agent a is told to launch when the plan $4 leaves it
+// poolForAgent is the pool in which the agent a is to launch when the plan $4 leaves it
 // open: the cheapest pool of its type outside its zone that did not just fail. An
 // agent cannot fall back, and is shown no replica without a pool. When no price
 // is known it is the primary's own pool.

@@ -82,7 +82,7 @@ func TestOpenReplicaAtOnce(t *testing.T) {
 	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM replicas`))
 }
 
-// TestOpenReplicaThatExists is the agent that launched first and told afterwards.
+// TestOpenReplicaThatExists: the agent launched first and reported afterwards.
 func TestOpenReplicaThatExists(t *testing.T) {
 	t.Parallel()
 

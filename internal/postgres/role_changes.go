@@ -13,10 +13,10 @@ import (
 var _ = pg.RegisterConstraint("instances_one_primary_per_agent", roles.StaleEpoch, "the agent has another primary already")
 var _ = pg.RegisterConstraint("replicas_one_manual_per_agent", replica.AlreadyExists, "the agent has a standby already")
 
-// ChangeRoles is the only place where an agent gets another primary: one
-// transaction, guarded by the epoch. The outcome of the notice that caused it,
-// what becomes of the old primary and what people are told commit with it or not
-// at all. A change that was made already, by whomever, is success.
+// ChangeRoles is the only place where an agent gets another primary: one transaction,
+// guarded by the epoch. It commits the outcome of the notice that caused the change, the
+// fate of the old primary and the notifications together. A change that was made already,
+// by any caller, is success.
 //
 // Fails with roles.stale when the epoch moved on or an instance is not in the role
 // that the caller believes, with replica.already_exists when the old primary is

@@ -6,11 +6,11 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// RoleHealth tells clients that their role cannot be assumed, and that it can again.
+// RoleHealth notifies clients that their role cannot be assumed, and that it can again.
 type RoleHealth struct{ DB *pg.DB }
 
-// Refused tells a client that STS refuses its role: once per hour while that lasts, which
-// the key says, in whatever process it is found.
+// Refused notifies a client that STS refuses its role: once per hour while that lasts. The
+// key of the notification holds this over all processes.
 func (s *RoleHealth) Refused(ctx context.Context, clientID, why string) error {
 	_, err := s.DB.Pool.Exec(ctx, `
 WITH told AS (
@@ -31,7 +31,7 @@ ON CONFLICT (dedup_key) DO NOTHING`, clientID, why)
 	return pg.Translate(err)
 }
 
-// Assumed tells a client whose role was refused that it is assumed again, once.
+// Assumed notifies a client, once, that its refused role is assumed again.
 func (s *RoleHealth) Assumed(ctx context.Context, clientID string) error {
 	_, err := s.DB.Pool.Exec(ctx, `
 WITH last AS (

@@ -36,7 +36,7 @@ type Session struct {
 	ExpiresAt    time.Time
 }
 
-// SessionBegun keeps a login, and tells it. Logins whose time is over go.
+// SessionBegun stores a login and writes its event. Expired logins are deleted.
 func (s *Sessions) SessionBegun(ctx context.Context, n Session, actor string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM operator_sessions WHERE expires_at < now()`); err != nil {

@@ -7,12 +7,12 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Silence finds agents and instances that do not speak.
+// Silence finds agents and instances that have stopped sending heartbeats.
 type Silence struct{ DB *pg.DB }
 
-// MarkSilent marks agents offline that are online and silent for longer than the
-// timeout, at most limit at once, and tells their clients in the same statement:
-// once per silence, which the last heartbeat names. It says how many it marked.
+// MarkSilent marks online agents as offline when they have been silent for longer than the
+// timeout, at most limit at once, and notifies their clients in the same statement. A
+// silence, identified by its last heartbeat, is notified once. It returns how many it marked.
 func (s *Silence) MarkSilent(ctx context.Context, timeout time.Duration, limit int) (int, error) {
 	var n int
 	err := s.DB.Pool.QueryRow(ctx, `WITH silent AS (
@@ -41,9 +41,9 @@ func (s *Silence) MarkSilent(ctx context.Context, timeout time.Duration, limit i
 	return n, pg.Translate(err)
 }
 
-// NotifySilentSuccessors tells the clients of agents whose new primary has never spoken although
-// it has been the primary for longer than after. It says so once per primary, which the
-// key names, and says nothing of agents whose instances have been silent before.
+// NotifySilentSuccessors notifies clients of each new primary that has sent no heartbeat
+// although it has been the primary for longer than after. The key of the notification makes
+// it once per primary. Agents whose earlier instances were silent too are left out.
 func (s *Silence) NotifySilentSuccessors(ctx context.Context, after time.Duration) (int, error) {
 	tag, err := s.DB.Pool.Exec(ctx, `
 WITH silent AS (

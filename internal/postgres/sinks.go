@@ -69,7 +69,7 @@ func (s *Sinks) Sinks(ctx context.Context, clientID string) ([]SinkView, error) 
 		Select(sinkColumns).Where("client_id = ?", clientID).Order("created_at, id"))
 }
 
-// Create makes a sink with its secret and tells it. Fails with clients.not_found
+// Create makes a sink with its secret and writes the event. Fails with clients.not_found
 // and sink.too_many.
 func (s *Sinks) Create(ctx context.Context, clientID string, n notification.NewNotification, by string) (*SinkView, string, error) {
 	secret, err := notification.NewSecret(rand.Reader)
@@ -127,7 +127,7 @@ func (s *Sinks) Create(ctx context.Context, clientID string, n notification.NewN
 	return out, secret, nil
 }
 
-// Delete removes a sink with what it has not delivered, and tells it. Fails with
+// Delete removes a sink with its undelivered notifications, and writes the event. Fails with
 // sink.not_found.
 func (s *Sinks) Delete(ctx context.Context, clientID, id, by string) error {
 	return s.DB.InEntityTx(ctx, func(tx *gorm.DB) error {
@@ -282,8 +282,8 @@ func (s *Sinks) Delivered(ctx context.Context, d activities.Delivery) error {
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-// Failed plans the next attempt, or gives the delivery up after the last one. A
-// sink that is down waits as a whole. Its owner is told once a day.
+// Failed plans the next attempt, or gives the delivery up after the last one. While a sink
+// is down all its deliveries wait. Its owner is notified once a day.
 func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, down bool) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
@@ -333,7 +333,7 @@ func (s *Sinks) Failed(ctx context.Context, d activities.Delivery, why string, d
 	})
 }
 
-// failuresToNotify is how often in a row a sink fails before its owner is told.
+// failuresToNotify is how often in a row a sink fails before its owner is notified.
 const failuresToNotify = 3
 
 func (s *Sinks) decryptSecret(id string, sealed []byte) (string, error) {

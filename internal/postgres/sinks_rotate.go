@@ -11,10 +11,10 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// RotateSecret gives a webhook a new secret and tells it. Deliveries are signed with the one
-// before as well until its time is over; with no overlap it is forgotten at once. Called
-// twice it makes two, and only the last two sign. The result is the new secret, and when
-// the one before ends. Fails with sink.not_found and sink.invalid.
+// RotateSecret gives a webhook a new secret and writes the event. Until the old secret
+// expires, deliveries are signed with it as well; with no overlap it is forgotten at once.
+// Called twice it makes two secrets, and only the last two sign. It returns the new secret,
+// and when the one before expires. Fails with sink.not_found and sink.invalid.
 func (s *Sinks) RotateSecret(
 	ctx context.Context,
 	clientID, id string,

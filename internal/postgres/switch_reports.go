@@ -15,9 +15,9 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// SwitchReports keep what agents report of switches that they performed. A report
-// is sent once and never again, so it is durable before any workflow hears of it, and
-// with it the operation is open by which a workflow takes it in.
+// SwitchReports stores agents' reports of the switches that they performed. An agent sends
+// a report once, so it is stored before any workflow is signalled. Storing it also opens
+// the operation by which a workflow takes it in.
 type SwitchReports struct{ DB *pg.DB }
 
 // SwitchReport is a switch as its agent saw it. Prices are USD per hour, nil when

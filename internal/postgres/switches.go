@@ -139,7 +139,7 @@ const phaseRank = `array_position(ARRAY['launching', 'waiting_until_ready', 'cut
 
 // RecordPhase records how far a switch is. The first call makes the row, from the
 // command and the instance it leaves, with the prices of that moment. Phases only
-// go forward, so one that is told late changes nothing. Fails with
+// go forward, so a late report of an earlier phase changes nothing. Fails with
 // agent.not_found.
 func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) error {
 	b := &pgx.Batch{}

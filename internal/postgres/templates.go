@@ -49,7 +49,7 @@ func (s *Templates) FreshPrimaries(
 	return out, pg.Translate(err)
 }
 
-// keepTemplate stores a template, with a new revision when it has changed, and tells the
+// keepTemplate stores a template, with a new revision when it has changed. It notifies the
 // client once of what a replacement cannot have.
 const keepTemplate = `
 WITH kept AS (

@@ -26,7 +26,7 @@ func (a *asked) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQue
 
 func (*asked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// plan is a node of what EXPLAIN tells.
+// plan is a node of EXPLAIN's output.
 type plan struct {
 	Type    string  `json:"Node Type"`
 	Table   string  `json:"Relation Name"`
@@ -57,9 +57,8 @@ func (g *guarded) traced() (*views.Views, *asked) {
 	return &views.Views{DB: &pg.DB{Pool: pool}}, tracer
 }
 
-// TestAChartCostsWhatItShows: the rows that a chart reads are the hours of its
-// own pools and its own days, however many others there are, and each point tells how
-// much of it was measured.
+// TestAChartCostsWhatItShows: a chart reads the hours of its own pools and its own days,
+// however many others there are, and each point gives the share of it that was measured.
 func TestAChartCostsWhatItShows(t *testing.T) {
 	t.Parallel()
 	g := guard(t)

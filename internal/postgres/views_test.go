@@ -151,8 +151,8 @@ func TestReplicaViews(t *testing.T) {
 	}
 }
 
-// TestReplicasToLaunch holds that an agent is never told to launch what the
-// control plane launches, nor what it launched already, nor what no request waits for.
+// TestReplicasToLaunch: an agent is never ordered to launch what the control plane
+// launches, nor what it launched already, nor what no request waits for.
 func TestReplicasToLaunch(t *testing.T) {
 	t.Parallel()
 	db, v := fleetOf(t)

@@ -68,8 +68,8 @@ type Refused struct{ Status int }
 // Error implements error.
 func (r *Refused) Error() string { return fmt.Sprintf("the receiver answered %d", r.Status) }
 
-// Send posts one delivery, signed with each secret: a receiver that has one of them believes
-// it. The receiver tells a repetition by its id.
+// Send posts one delivery, signed with each secret: a receiver that has one of them accepts
+// it. The receiver recognises a repetition by its id.
 // Fails with *Refused, and with sink.not_delivered when there was no answer.
 func (s *Sender) Send(ctx context.Context, url string, secrets []string, id string, body []byte) error {
 	at := s.now()

@@ -7,7 +7,7 @@ import (
 	"spotkeeper/workflows/steps"
 )
 
-// AgentHealth marks agents offline that have been silent for too long, and tells
+// AgentHealth marks agents offline that have been silent for too long, and notifies
 // their clients, once per silence. Then it marks the instances retired that agents
 // left and that have gone.
 func AgentHealth(ctx workflow.Context, in JobInput) (*JobResult, error) {

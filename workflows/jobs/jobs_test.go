@@ -122,7 +122,7 @@ func runJob(t *testing.T, b *books, workflow any, in jobs.JobInput) error {
 	return env.GetWorkflowError()
 }
 
-// TestJobs: each run tells what it counted, or why it failed.
+// TestJobs: each run reports its counts, or why it failed.
 func TestJobs(t *testing.T) {
 	t.Parallel()
 

@@ -178,7 +178,7 @@ func (r *rollouts) NudgeRollout(_ context.Context, sessionID string) error {
 	return nil
 }
 
-// told is what an update was answered.
+// sentUpdate is the answer of an update.
 type sentUpdate struct {
 	rollout.Progress
 	err  error
@@ -186,7 +186,7 @@ type sentUpdate struct {
 	at   time.Time
 }
 
-// tell sends a command after d.
+// send sends a command after d.
 func (r *rollouts) send(d time.Duration, command string) *sentUpdate {
 	out := &sentUpdate{}
 	r.RegisterDelayedCallback(func() {
@@ -220,7 +220,7 @@ func (r *rollouts) roll(t *testing.T, plan mlmodel.Plan) rollout.Progress {
 	return p
 }
 
-// course lists the stages that processes were told of.
+// course lists the stages that processes were given.
 func (r *rollouts) course() (out []int) {
 	for i, s := range r.states {
 		if i == 0 || s.Percent != r.states[i-1].Percent {

@@ -14,7 +14,7 @@ import (
 	"spotkeeper/workflows/steps"
 )
 
-// What a ModelRollout hears: updates by name, one signal without a fact, and the
+// Messages of a ModelRollout: updates by name, one signal without a fact, and the
 // query progress.
 const (
 	UpdateBegin    = "begin" // answers once the session serves some agents, or was refused
@@ -64,8 +64,8 @@ type Progress struct {
 	Error      string                     `json:"error,omitempty"`
 }
 
-// rollout is one run's memory. The loop of run is the only one that changes where
-// it stands; handlers queue what they were told and wait until it was done.
+// rollout is one run's memory. Only the loop of run changes its phase. Handlers queue
+// their commands and wait until they are done.
 type rollout struct {
 	in        Input
 	progress  Progress
@@ -133,7 +133,7 @@ func ModelRollout(ctx workflow.Context, in Input) (*Progress, error) {
 	return &r.progress, nil
 }
 
-// listen registers what the rollout hears; call it before anything blocks.
+// listen registers the rollout's message handlers; call it before anything blocks.
 func (r *rollout) listen(ctx workflow.Context) error {
 	if err := workflow.SetQueryHandler(ctx,
 		QueryProgress, func() (Progress, error) { return r.progress, nil }); err != nil {

@@ -62,8 +62,8 @@ var (
 	}
 )
 
-// enterStage begins a stage: from here processes serve it. A rollout that only watched
-// gives way to the first one, and is told when the stage has begun.
+// enterStage begins a stage: from here processes serve it. When the stage has begun, the
+// rollout that it superseded gets a signal.
 func (r *rollout) enterStage(ctx workflow.Context, s mlmodel.Stage) error {
 	var remote *activities.Rollouts
 	var went, recorded activities.StageTaken

@@ -1,5 +1,5 @@
-// Package boxtest has doubles of what an agent speaks to: the metadata service with its
-// traps, and a control plane that counts what arrives.
+// Package boxtest has doubles of the services that an agent calls: the metadata service
+// with its traps, and a control plane that counts what arrives.
 package boxtest
 
 import (

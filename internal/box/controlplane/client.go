@@ -1,4 +1,4 @@
-// Package controlplane speaks the agents' HTTP contract.
+// Package controlplane is the client of the agents' HTTP contract.
 package controlplane
 
 import (

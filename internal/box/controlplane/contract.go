@@ -28,7 +28,7 @@ type Registered struct {
 	ClientID string `json:"client_id"`
 }
 
-// Register tells that the agent has started on an instance.
+// Register reports that the agent has started on an instance.
 func (c *Client) Register(ctx context.Context, r Registration) (Registered, error) {
 	var out Registered
 	return out, c.Deliver(ctx, http.MethodPost, "/api/agents/register", r, &out)

@@ -85,7 +85,7 @@ func metadata(ctx context.Context, meta *imds.Client, s settings.Settings) []Fin
 	return out
 }
 
-// mendMetadata tells a service that is off from one whose answers do not reach here: a
+// mendMetadata distinguishes a service that is off from one whose answers do not arrive: a
 // container is one network hop further away than the instance.
 func mendMetadata(ctx context.Context, s settings.Settings, err error) string {
 	var refused *imds.StatusError

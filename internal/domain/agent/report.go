@@ -24,8 +24,8 @@ type Registration struct {
 	PublicIP     string
 }
 
-// Heartbeat is what an agent says while it runs. Old programs leave out the
-// instance; then it can only be guessed who speaks.
+// Heartbeat is the report that an agent sends while it runs. Old programs leave out the
+// instance; the sender can then only be guessed.
 type Heartbeat struct {
 	AgentID    string
 	ClientID   string
@@ -36,7 +36,7 @@ type Heartbeat struct {
 	Mode       Mode
 }
 
-// InstanceRelation is how an instance that speaks stands to its agent.
+// InstanceRelation is the role that a reporting instance has for its agent.
 type InstanceRelation string
 
 // Relations. The first four are the instance's role.

@@ -153,10 +153,10 @@ func (g Guards) Enough(phase Phase, r Readings) bool {
 	}
 }
 
-// Passes says whether the clock may end a stage of the plan, and what is worth
-// telling about it. A share of a small fleet may be no agent at all, and waiting
-// does not change that: such a step is passed when a larger one follows. The last
-// one is not, because nothing was learnt then.
+// Passes says whether the schedule may end a stage of the plan, with a remark if operators
+// should know something. A share of a small fleet may round to no agent, and waiting does
+// not change that: such a stage is passed when a larger one follows. The last stage is not
+// passed, because the rollout has measured nothing then.
 func (p Plan) Passes(stage int, r Readings) (passes bool, remark string) {
 	stages := p.Stages()
 	s := stages[stage]

@@ -25,7 +25,7 @@ var (
 	Busy         = fault.Define("mlmodel.busy", fault.Conflict)          // another rollout is under way
 	AlreadyLive  = fault.Define("mlmodel.already_live", fault.Conflict)  // nothing to roll out
 	BadPlan      = fault.Define("mlmodel.bad_plan", fault.Invalid)       // a plan that means nothing
-	WrongPhase   = fault.Define("mlmodel.wrong_phase", fault.Conflict)   // it cannot be told that now
+	WrongPhase   = fault.Define("mlmodel.wrong_phase", fault.Conflict)   // the command does not fit the rollout's phase
 	LoadFailed   = fault.Define("mlmodel.not_loaded", fault.Unavailable) // this process cannot load what should serve
 	NotJustOne   = fault.Define("mlmodel.not_just_one", fault.Invalid)   // a session runs one file
 	TooManyFiles = fault.Define("mlmodel.too_many_files", fault.Invalid) // more than a session holds

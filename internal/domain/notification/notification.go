@@ -1,6 +1,6 @@
-// Package notification says who is told what: how grave a notification is, the
-// sinks of a client that take it out of the building, how a delivery is signed,
-// and when one that failed is tried again. It is pure.
+// Package notification decides who is notified of what: the severity of a notification,
+// the sinks that deliver it outside the product, how a delivery is signed, and when a
+// failed one is tried again. It is pure.
 package notification
 
 import (

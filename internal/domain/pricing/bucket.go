@@ -10,7 +10,7 @@ type Observation struct {
 	ID       string // of the submission
 	Source   Source
 	Price    USD
-	OnDemand USD // 0: not told
+	OnDemand USD // 0: not reported
 	At       time.Time
 }
 
@@ -45,7 +45,7 @@ func (t Truth) Merge(o Truth) Truth {
 	return winner
 }
 
-// discrepant is how far equals may differ before it is worth telling.
+// discrepant is how far reports of equal trust may differ before the difference is recorded.
 const discrepant = 0.10
 
 // Discrepancy is the largest difference of an equal from the winner as a share of

@@ -116,7 +116,7 @@ func TestCrossPoolTakesTheMedian(t *testing.T) {
 	}
 }
 
-// TestFillStaysInItsWindow and tells what it could not fill.
+// TestFillStaysInItsWindow and reports what it could not fill.
 func TestFillStaysInItsWindow(t *testing.T) {
 	t.Parallel()
 

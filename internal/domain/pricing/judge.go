@@ -39,8 +39,8 @@ type Accepted struct {
 	Own          Place
 	Mode         agent.Mode
 	At           time.Time
-	OnDemand     USD // 0: not told, or the sentinel
-	CurrentSpot  USD // 0: not told
+	OnDemand     USD // 0: not reported, or the sentinel
+	CurrentSpot  USD // 0: not reported
 	Submissions  []Submission
 	Rejected     []Rejection
 }
@@ -170,8 +170,8 @@ func (r Report) ownPrice(believed []Submission) USD {
 	return 0
 }
 
-// onDemand is the on-demand price, 0 when it was not told or is what agents say
-// when they do not know it.
+// onDemand is the on-demand price. It is 0 when the price was not reported or is the value
+// that agents send when they do not know it.
 func (r Report) onDemand(out *Accepted) USD {
 	if r.OnDemand == nil {
 		return 0

@@ -28,7 +28,7 @@ type Report struct {
 	CollectedAt  time.Time // zero: the oldest agents do not say
 }
 
-// PoolReport is one pool of a report, as it was told. Price is nil when it was
+// PoolReport is one pool of a report, as received. Price is nil when it was
 // missing or no number.
 type PoolReport struct {
 	PoolID       string

@@ -1,6 +1,6 @@
 package pricing
 
-// Source says who told a price.
+// Source is the origin of a price.
 type Source string
 
 // Sources. Collector is our own reading of EC2's price history, which knows

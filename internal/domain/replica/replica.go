@@ -28,7 +28,7 @@ var (
 	NoAddresses = fault.Define("launch.no_addresses", fault.Exhausted) // another subnet
 	Throttled   = fault.Define("launch.throttled", fault.Unavailable)  // slow down, never fall back
 	Refused     = fault.Define("launch.refused",
-		fault.Forbidden) // permission: stop and tell the tenant
+		fault.Forbidden) // permission: stop and notify the tenant
 	Misconfigured = fault.Define("launch.misconfigured", fault.Invalid) // configuration: likewise
 	TokenDead     = fault.Define("launch.token_of_dead_instance",
 		fault.Conflict) // an earlier attempt launched and is gone
@@ -153,6 +153,6 @@ type Candidate struct {
 	Why          string     `json:"why"`                    // for the operators' page
 }
 
-// Key tells the attempts of one replica apart: a pool can be tried as spot and
+// Key identifies an attempt of one replica: a pool can be tried as spot and
 // as on-demand.
 func (c Candidate) Key() string { return string(c.Mode) + "/" + c.PoolID }

@@ -93,8 +93,8 @@ type Replica struct {
 	Wait       time.Duration  `json:"wait,omitempty"`       // how long its launch still waits, by the database's clock
 	Stalled    bool           `json:"stalled,omitempty"`    // it has been wanted for longer than StallAfter and has no instance
 	Unproven   bool           `json:"unproven,omitempty"`   // only an agent's word says that its instance is the client's
-	// Unheard says that the agent on its instance has yet to speak, and that its word is to be
-	// expected: the primary's agent speaks, and so did those on the instances before it.
+	// Unheard says that the agent on the instance has sent no heartbeat although one is
+	// expected: the primary's agent sends them, and so did those on the instances before it.
 	Unheard bool `json:"unheard,omitempty"`
 }
 

@@ -20,7 +20,7 @@ type SwitchRequest struct {
 	TerminateWait *int
 	By            string
 	Reason        string
-	Notify        string // what the client is told; empty: nothing
+	Notify        string // the notification for the client; empty: none
 	// Voluntary says that limits and pauses hold. They are judged in the
 	// transaction of the order, so that orders made at once do not overshoot.
 	Voluntary bool

@@ -1,6 +1,5 @@
-// Package client drives a running simulator over its control API. It has the types of
-// the messages, and nothing of the server: what only speaks to a simulator does not
-// link one.
+// Package client calls a running simulator's control API. It has the types of the messages
+// and nothing of the server, so a program that only calls a simulator does not link one.
 package client
 
 import (

@@ -141,7 +141,7 @@ type Interruption struct {
 	Kind string `json:"kind"`
 	// InSeconds delays the signal, on the virtual clock.
 	InSeconds float64 `json:"in_seconds,omitempty"`
-	// NoticeSeconds is how long before its end the instance is told; it overrides Delays.Notice.
+	// NoticeSeconds is the time between the notice and the end; it overrides Delays.Notice.
 	NoticeSeconds float64 `json:"notice_seconds,omitempty"`
 }
 

@@ -84,7 +84,7 @@ type Metadata struct {
 	Profile          string `json:"iam_instance_profile,omitempty"` // its ARN
 
 	Started time.Time `json:"started"` // by the simulator's clock
-	// Spot and Rebalance are nil until the instance is told.
+	// Spot and Rebalance are nil until the instance has a notice or a recommendation.
 	Spot      *SpotAction     `json:"spot_instance_action,omitempty"`
 	Rebalance *RebalanceEvent `json:"rebalance_recommendation,omitempty"`
 }

@@ -285,7 +285,7 @@ func (f *fleet) view(kin []int) []engine.Pool {
 	return view
 }
 
-// input is what the engine is told about one agent.
+// input is the engine's input about one agent.
 func (f *fleet) input(r *resident, now time.Time, view []engine.Pool) engine.Input {
 	m := &f.o.Market.Pools[r.pool]
 	in := engine.Input{

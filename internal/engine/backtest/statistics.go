@@ -7,7 +7,7 @@ import (
 )
 
 // statistics counts what a fleet met in a pool, by day, for the window that
-// engines are told about.
+// engines get as input.
 type statistics struct {
 	count int     // today
 	hours float64 // today

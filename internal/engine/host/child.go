@@ -118,7 +118,7 @@ func (c *child) greet(ctx context.Context) error {
 	return nil
 }
 
-// Greeting is how long a program may take until it speaks.
+// Greeting is how long a program may take until its first line.
 const Greeting = 15 * time.Second
 
 const lastWords = 200 * time.Millisecond

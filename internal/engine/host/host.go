@@ -1,8 +1,7 @@
-// Package host runs what was uploaded, a Python engine or an ONNX model, in a supervised
-// process that speaks JSON lines. Nothing uploaded ever runs inside our process: the
-// child lives in a sandbox, with limits on memory, CPU, files and processes and a time
-// limit for each call, and is killed when it breaks one. Where there is no sandbox it
-// does not run.
+// Package host runs an uploaded Python engine or ONNX model in a supervised process and
+// exchanges JSON lines with it. Uploaded code never runs inside our process. The child runs
+// in a sandbox, with limits on memory, CPU, files and processes and a time limit for each
+// call, and is killed when it breaks one. Without a sandbox it does not run.
 package host
 
 import (

@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// believed is what is believed of a report, and who told it.
+// believed is the accepted part of a report, and its source.
 type believed struct {
 	clientID, agentID string
 	pricing.Accepted

@@ -38,8 +38,8 @@ var saidSince = `said AS MATERIALIZED (
 			  AND coalesce(d.last_at, d.created_at) >= $2
 			  AND ($1 = '' OR d.client_id = $1))`
 
-// JudgedView is what scheduled decisions came to: how often agents were told to stay or to
-// move, and what became of that. A decision that repeats counts each time.
+// JudgedView summarises scheduled decisions: how often they were to stay or to move, and
+// what became of that. A decision that repeats counts each time.
 type JudgedView struct {
 	Result    string // stayed, moved, lapsed, failed or held
 	Decisions int64

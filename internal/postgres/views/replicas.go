@@ -108,11 +108,11 @@ type ToLaunch struct {
 	AgeSeconds int
 }
 
-// ReplicasToLaunch lists what the agent itself must launch: decided, not begun,
-// due, and with a pool. It is empty for everything the control plane launches,
-// because a deployed agent launches each element it is given; and at first for what
-// no workflow has taken up yet, because no workflow would hear of what the agent
-// launches. After a minute a page that is missing was only not written.
+// ReplicasToLaunch lists the replicas that the agent itself must launch: decided, not begun,
+// due, and with a pool. It leaves out everything that the control plane launches, because a
+// deployed agent launches each element of the list. For a minute it also leaves out requests
+// that no workflow has taken up, because no workflow would learn of the launch. After that
+// minute the page of the operation is taken to be unwritten, and the workflow to run.
 func (v *Views) ReplicasToLaunch(ctx context.Context, clientID, agentID string) ([]ToLaunch, error) {
 	return pg.QueryRows[ToLaunch](ctx, v.DB, `
 		SELECT r.id, w.pool_id, coalesce(p.az, regexp_replace(w.pool_id, '^.*\.', '')) AS az, r.kind, r.created_at,

@@ -1,5 +1,5 @@
-// Package cpu tells benchmarks what their work costs in time of the processor,
-// which says more than elapsed time on a machine that others use too.
+// Package cpu measures the processor time of benchmarks. On a machine that others use
+// too, it says more than elapsed time.
 package cpu
 
 import (

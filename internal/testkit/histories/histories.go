@@ -112,12 +112,11 @@ func detail(e *history.HistoryEvent, marker, key string, into any) bool {
 		converter.GetDefaultDataConverter().FromPayloads(m.GetDetails()[key], into) == nil
 }
 
-// Record adds histories of what ran on a task queue, or on that of its jobs, to dir, which has a directory
-// per workflow type, at most perKind of each. Those of equal shape are one: the
-// sequence of their event types is what they are told apart by. What was recorded
-// before stays, because such runs may still be on their way; of a type and version
-// that is there already nothing is added. It returns how many there are of each
-// type that ran.
+// Record adds histories of what ran on a task queue, or on that of its jobs, to dir, which
+// has a directory per workflow type, at most perKind of each. Histories with the same
+// sequence of event types count as one. Earlier recordings stay, because such runs may
+// still be in progress. Nothing is added to a type and version that is there already. It
+// returns how many there are of each type that ran.
 func Record(ctx context.Context, c client.Client, queue, dir string, perKind int) (map[string]int, error) {
 	kinds := map[string]*shelf{}
 	var page []byte

@@ -76,7 +76,7 @@ func (n Names) Fill(text string) string {
 }
 
 // FillBody is Fill for a JSON body: a missing value is null, which is
-// what a program sends that was told nothing.
+// what a program sends that does not know the value.
 func (n Names) FillBody(text string) string { return unlearned.ReplaceAllString(n.Fill(text), "null") }
 
 var unlearned = regexp.MustCompile(`"\{\{\w+\}\}"`)
