@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Attempts remember when something was last tried. A sweep stamps each subject
-// before it works on it and takes those first that were tried longest ago: what
-// fails, or kills the worker, goes to the back.
+// Attempts record when something was last tried. A sweep stamps each subject before it
+// works on it, and takes those first that were tried longest ago. A subject that fails, or
+// kills the worker, goes to the back.
 type Attempts interface {
 	Tried(ctx context.Context, sweep, subject string) error
 }

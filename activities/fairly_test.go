@@ -15,7 +15,7 @@ import (
 )
 
 // moody is an EC2 in which the account of one client refuses every call, or answers
-// none before another client's account was asked. It remembers what it was asked about.
+// none before another client's account was asked. It records what it was asked about.
 type moody struct {
 	*fakeFleet
 	refuses, hangs string        // a client
@@ -73,8 +73,8 @@ func (m *moody) Ours(
 	return m.fakeFleet.Ours(ctx, a, region, clientID)
 }
 
-// tenants makes clients beside k1, each with so many agents on instances that are
-// newer than all before.
+// tenants makes clients beside k1, each with the given number of agents on instances that
+// are newer than all before.
 func (w *world) tenants(agents map[string]int) {
 	w.t.Helper()
 	for client, n := range agents {

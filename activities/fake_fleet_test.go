@@ -13,7 +13,7 @@ import (
 	"spotkeeper/internal/fleet"
 )
 
-// fakeFleet is a small EC2 that remembers: tokens are instances, pools run out,
+// fakeFleet is a small EC2 with a memory: tokens are instances, pools run out,
 // answers get lost, and what was just made is not visible everywhere.
 type fakeFleet struct {
 	mu        sync.Mutex

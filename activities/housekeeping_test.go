@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 )
 
-// house remembers what was asked of it.
+// house records the calls that it gets.
 type house struct {
 	activities.HousekeepingStore
 	dropped time.Time

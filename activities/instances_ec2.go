@@ -25,7 +25,7 @@ type InstanceStore interface {
 	// EndLaunch records how an attempt ended. Fails with replica.already_exists when
 	// the replica has an instance of another attempt.
 	EndLaunch(ctx context.Context, token string, end LaunchEnd) error
-	// KeepTemplate remembers a template for when its instance is gone.
+	// KeepTemplate stores a template for when its instance is gone.
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 	// Template returns the remembered template, nil when there is none.
 	Template(ctx context.Context, agentID string) (json.RawMessage, error)
@@ -234,7 +234,7 @@ func (i *Instances) template(ctx context.Context, in LaunchInput, place *LaunchP
 	return template, err
 }
 
-// RecordPool remembers how a launch in a pool went, for the next choice. A pool
+// RecordPool records how a launch in a pool went, for the next choice. A pool
 // that rests already does not rest longer, so a second run changes nothing.
 func (i *Instances) RecordPool(ctx context.Context, in PoolOutcome) error {
 	return i.Store.RecordPool(ctx, in)

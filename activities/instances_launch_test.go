@@ -13,8 +13,8 @@ import (
 	"spotkeeper/internal/fleet"
 )
 
-// TestALostAnswerIsNotASecondLaunch is invariant 2: however often it is tried, by
-// whomever, a launch decision makes one instance.
+// TestALostAnswerIsNotASecondLaunch is invariant 2: a launch decision makes one instance,
+// however often and by however many processes it is tried.
 func TestALostAnswerIsNotASecondLaunch(t *testing.T) {
 	t.Parallel()
 

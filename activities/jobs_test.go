@@ -9,7 +9,7 @@ import (
 	"spotkeeper/activities"
 )
 
-// failures is a job that has failed so many times in a row.
+// failures is a job that has failed a given number of times in a row.
 type failures struct {
 	n        int
 	paused   []string

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// world is agent a1 of client k1 on i-0, the stores, and an EC2 that remembers.
+// world is agent a1 of client k1 on i-0, the stores, and an EC2 with a memory.
 type world struct {
 	t         *testing.T
 	db        *pg.DB

@@ -17,7 +17,7 @@ type OpenRow struct {
 	ClientID string `json:"client_id"`
 	AgentID  string `json:"agent_id"`
 	Launcher string `json:"launcher,omitempty"` // of a switch
-	Urgent   bool   `json:"urgent,omitempty"`   // a replica that an emergency wants
+	Urgent   bool   `json:"urgent,omitempty"`   // a replica for an emergency
 	Begun    bool   `json:"begun,omitempty"`    // its workflow has written of itself before
 }
 
@@ -30,7 +30,7 @@ type OpenRowStore interface {
 	TendSoon(ctx context.Context, within time.Duration) error
 }
 
-// Starter is the part of workflows.Client that starts what a row wants.
+// Starter is the part of workflows.Client that starts the workflow of a row.
 type Starter interface {
 	Ping(ctx context.Context) error
 	Wake(ctx context.Context, agentID, why string) error
@@ -163,7 +163,7 @@ type pass struct {
 	agents     []string // that could not be woken
 }
 
-// startRow starts what one row wants, with a deadline of its own. A row that fails is
+// startRow starts the workflow of one row, with a deadline of its own. A row that fails is
 // noted in failed and logged.
 func (p *pass) startRow(
 	ctx context.Context,

@@ -57,9 +57,9 @@ type OrphanStore interface {
 	RecordTerminated(ctx context.Context, p SweepPlace, s Suspect) error
 }
 
-// How sure a sweep wants to be.
+// How sure a sweep must be.
 const (
-	orphanGrace = Visibility      // nothing younger is looked at: its row may still be on its way
+	orphanGrace = Visibility      // younger instances are skipped: their row may not be written yet
 	orphanApart = 3 * time.Minute // between the two sightings
 )
 

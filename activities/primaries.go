@@ -22,14 +22,14 @@ type PrimaryStore interface {
 	// a client's in turn with those of others, and those first that SweepTemplates
 	// tried longest ago.
 	ListWithoutTemplate(ctx context.Context, limit int) ([]Primary, error)
-	// Missing lists primaries of offline agents about which no notice came, likewise
-	// by SweepMissing.
+	// Missing lists primaries of offline agents about which no notice came, also in
+	// the order of SweepMissing.
 	Missing(ctx context.Context, limit int) ([]Primary, error)
 	// PreflightsDue lists agents whose last preflight is older than a day.
 	PreflightsDue(ctx context.Context, limit int) ([]Primary, error)
 	// Take takes a notice in, as every door does.
 	Take(ctx context.Context, clientID string, n interruption.Notice, judge roles.NoticeJudge) (*roles.TakenNotice, error)
-	// KeepTemplate remembers a template for when its instance is gone.
+	// KeepTemplate stores a template for when its instance is gone.
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 }
 

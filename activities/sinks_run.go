@@ -52,7 +52,7 @@ func (r *deliveryRun) pause(ctx context.Context, more bool) (done bool, err erro
 	select {
 	case <-ctx.Done():
 		return true, ctx.Err()
-	case <-stopping(ctx): // what is on its way is ended; the next run goes on
+	case <-stopping(ctx): // deliveries in flight are ended; the next run goes on
 		return true, nil
 	case <-room:
 	case <-wait.C:

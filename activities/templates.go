@@ -17,7 +17,7 @@ type TemplateStore interface {
 	// FreshPrimaries lists primaries that became it within the span, that we launch
 	// for, and whose template was never read, oldest first and without those named.
 	FreshPrimaries(ctx context.Context, within time.Duration, without []string, limit int) ([]FreshPrimary, error)
-	// KeepTemplate remembers a template for when its instance is gone.
+	// KeepTemplate stores a template for when its instance is gone.
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 }
 

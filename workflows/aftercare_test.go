@@ -262,7 +262,7 @@ func TestTerminationThatBeginsLate(t *testing.T) {
 	require.Equal(t, "succeeded", w.pages.last().State)
 }
 
-// wanted makes a person's wish for r1 durable.
+// wanted stores a person's request for r1.
 func (w *world) wanted(demote bool, wait time.Duration) {
 	_, err := w.store.WantPromotion(w.ctx, roles.PromotionWish{
 		AgentID:   "a1",

@@ -61,7 +61,7 @@ type scheduler struct {
 
 func (s *scheduler) ScheduleClient() client.ScheduleClient { return &s.schedules }
 
-// failing is the record of a job that has failed so many times in a row.
+// failing is the record of a job that has failed a given number of times in a row.
 type failing struct{ n int }
 
 func (f failing) FailuresInRow(context.Context, string) (int, error)           { return f.n, nil }

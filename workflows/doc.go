@@ -1,7 +1,7 @@
-// Package workflows carries decisions out and remembers how far it got. Its code is
+// Package workflows carries out decisions and keeps their progress. Its code is
 // replayed, so it reads no clock, does no I/O and ranges over no map.
 //
-//	workflow     id, what it hears, who starts it, and how long it lives
+//	workflow     id; messages; who starts it; how long it lives
 //	Guardian     guardian/<agent>; eight updates, wake, state; any message, by update- or
 //	             signal-with-start, and the sweep; one decision and a second
 //	Replica      replica/<replica>; news, report, cancel, progress; the Guardian, a Switch
@@ -41,6 +41,6 @@
 // ends it carries no answer. Handlers are idempotent by natural key and by request.
 // Validators judge form only. Postgres's clock decides what is late.
 //
-// A change that running workflows cannot replay wants workflow.GetVersion and a new
+// A change that running workflows cannot replay needs workflow.GetVersion and a new
 // history in testdata/histories.
 package workflows

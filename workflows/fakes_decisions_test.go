@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 )
 
-// wish is a promotion that was asked for.
+// wish is a requested promotion.
 type wish struct {
 	roles.PromotionWish
 

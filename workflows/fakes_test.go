@@ -33,7 +33,7 @@ type store struct {
 	switches  []string  // operations of switches that are pending
 	leftOver  string    // who ends the old primary, as a person has decided
 
-	stale  int   // so many role changes are refused first
+	stale  int   // how many role changes are refused first
 	broken error // what every step fails with, while it is set
 }
 
@@ -116,7 +116,7 @@ func (s *store) view() *roles.AgentRoles {
 	return s.copy()
 }
 
-// state is where a replica stands, whatever became of it.
+// state is the state of a replica, open or ended.
 func (s *store) state(id string) replica.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,8 +170,8 @@ func (s *store) OpenReplica(_ context.Context, in roles.ReplicaRequest) (*roles.
 	return &roles.ReplicaOpened{Set: s.copy(), Replica: *r}, nil
 }
 
-// same finds the replica of an equal decision: by its request, whatever became of
-// it; by its kind while it is open.
+// same finds the replica of an equal decision: by its request, open or ended; by its kind
+// while it is open.
 func (s *store) same(in roles.ReplicaRequest) *roles.Replica {
 	for _, id := range s.ids() {
 		if r := s.all[id]; in.RequestID != "" && r.RequestID == in.RequestID ||

@@ -43,8 +43,8 @@ type GuardianSummary struct {
 	Runs    int `json:"runs"`
 }
 
-// Guardian decides about an agent's roles whatever is not a failover to a ready
-// successor, which the door of the notice decides itself. It is a virtual actor
+// Guardian decides about an agent's roles, except failovers to a ready successor: those are
+// decided where the notice is taken in. It is a virtual actor
 // without state: it starts with the first message, reads the roles from Postgres
 // before each decision, and ends when nothing is in flight. Nothing that a later run
 // would miss is kept, so ending, continuing as new and being reset mean the same. It

@@ -243,7 +243,7 @@ func TestRemoveAgentLeavesTheRestToARemoval(t *testing.T) {
 	require.Equal(t, 1, w.post.started("removal/a1"))
 }
 
-// TestTwoPromotionsOfOneReplicaAreOne: the second wish finds the first one's outcome.
+// TestTwoPromotionsOfOneReplicaAreOne: the second request finds the first one's outcome.
 func TestTwoPromotionsOfOneReplicaAreOne(t *testing.T) {
 	t.Parallel()
 

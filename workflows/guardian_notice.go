@@ -90,6 +90,6 @@ func (g *guardian) takeNotice(ctx workflow.Context, n interruption.Notice) (*rol
 	if taken.Verdict.Lost != "" {
 		sendNews(ctx, activities.Nudge{OperationID: ReplicaID(taken.Verdict.Lost), AgentID: g.in.AgentID, Start: true})
 	}
-	g.dirty = true // whatever was decided, by this call or by one before it, the roles may want more
+	g.dirty = true // after any decision, by this call or an earlier one, the roles may need more
 	return &taken, nil
 }

@@ -209,7 +209,7 @@ func (g *guardian) passInstanceToReplica(
 	return replicaAnswer(r, true), nil
 }
 
-// onDeleteReplica retires a replica because a person wants it. In manual mode
+// onDeleteReplica retires a replica at a person's request. In manual mode
 // another takes its place: exactly one, always.
 func (g *guardian) onDeleteReplica(
 	ctx workflow.Context,
@@ -232,9 +232,9 @@ func (g *guardian) onDeleteReplica(
 	return answer, err
 }
 
-// onPromote makes the wish durable, and changes the roles at once when the replica can
-// take over. Otherwise the Promotion does when it is ready and its agent has spoken. Two wishes for one replica
-// are one row and one outcome.
+// onPromote stores the request, and changes the roles at once when the replica can take
+// over. Otherwise the Promotion changes them when the replica is ready and its agent has
+// sent a heartbeat. Two requests for one replica are one row and one outcome.
 func (g *guardian) onPromote(ctx workflow.Context, in PromoteInput, _ string) (answer *PromoteAnswer, err error) {
 	for tries := 1; ; tries++ {
 		err = g.withRoles(ctx, func(set *roles.AgentRoles) error {

@@ -93,7 +93,7 @@ type ReplicaAnswer struct {
 	Existing    bool          `json:"existing,omitempty"` // an older decision answered
 }
 
-// PromoteInput makes a replica primary because a person wants it.
+// PromoteInput makes a replica primary at a person's request.
 type PromoteInput struct {
 	ReplicaID string        `json:"replica_id"`
 	Demote    bool          `json:"demote"` // the old primary becomes the standby

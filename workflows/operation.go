@@ -118,7 +118,7 @@ func (o *operation) current() activities.OperationProgress {
 	return in
 }
 
-// clearSaved forgets what is in Postgres now, or was refused for good.
+// clearSaved drops what Postgres has stored, or has refused for good.
 func (o *operation) clearSaved(ctx workflow.Context, err error) {
 	if err != nil {
 		workflow.GetLogger(ctx).Warn("progress of an operation was not written",

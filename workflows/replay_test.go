@@ -15,7 +15,7 @@ import (
 // fails here.
 func kinds() []string { return histories.Registered(workflows.Register) }
 
-// TestReplay replays what a real server recorded, and wants some of each workflow.
+// TestReplay replays what a real server recorded, and requires some of each workflow.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 

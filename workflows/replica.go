@@ -111,7 +111,7 @@ func (r *replicaRun) takeReport(report ReplicaReport) {
 	}
 }
 
-// onCancel retires the replica because a person wants it.
+// onCancel retires the replica at a person's request.
 func (r *replicaRun) onCancel(ctx workflow.Context, _ CancelInput) (*OperationAnswer, error) {
 	if err := workflow.Await(ctx, r.isRowRead); err != nil {
 		return nil, err

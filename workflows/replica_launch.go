@@ -15,8 +15,8 @@ import (
 	"spotkeeper/workflows/steps"
 )
 
-// launch brings about an instance that runs: from EC2, or from the agent that launches
-// on our word. It goes on from an instance that was launched before.
+// launch returns when an instance runs: launched here through EC2, or by the agent at our
+// request. It goes on from an instance that was launched before.
 func (r *replicaRun) launch(ctx workflow.Context) error {
 	if s := r.row.Replica.State; s == replica.Running || s == replica.Ready {
 		r.extendDeadline(ctx)
@@ -249,8 +249,8 @@ func (r *replicaRun) extendDeadline(ctx workflow.Context) {
 	r.deadline = workflow.Now(ctx).Add(replica.ReadyDeadline)
 }
 
-// awaitAgent waits until the agent has launched on our word and names its instance.
-// Until then the row is what it finds when it asks what to launch. In an emergency the
+// awaitAgent waits until the agent has launched at our request and names its instance.
+// Until then the agent finds the row when it asks what to launch. In an emergency the
 // control plane takes the launch over from an agent that has named none in time.
 func (r *replicaRun) awaitAgent(ctx workflow.Context) error {
 	r.enterPhase(ctx, "awaiting_agent", "waiting until the agent has launched an instance")

@@ -64,7 +64,7 @@ func (r *replicaRun) poll(ctx workflow.Context, summary string) error {
 		switch {
 		case refusal == nil, isInstanceGone(refusal), steps.IsCancellation(refusal), probing && isSilent(refusal):
 			return refusal
-		case probing && fault.Is(refusal, replica.NotRunning): // EC2 answers: it is on its way, or runs already
+		case probing && fault.Is(refusal, replica.NotRunning): // EC2 answers: the instance starts, or runs already
 			if err := r.read(ctx); err != nil || r.isOver() {
 				return err
 			}

@@ -151,7 +151,7 @@ func (s *switchRun) recordAbandoned(ctx workflow.Context, code fault.Code) {
 	}
 }
 
-// retireReplica gives up the replica of the switch, if it is still to be had.
+// retireReplica retires the replica of the switch while it is open.
 func (s *switchRun) retireReplica(ctx workflow.Context) error {
 	r := s.facts.Replica
 	if !r.State.IsOpen() {

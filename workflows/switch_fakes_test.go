@@ -34,7 +34,7 @@ type switchRows struct {
 	cloud *cloud
 	row   activities.SwitchFacts // of the command, of the agent's reports and of the history
 	reads int
-	busy  int // so many replicas are refused first, because another switch is in flight
+	busy  int // how many replicas are refused first, because another switch is in flight
 	asked []roles.ReplicaRequest
 }
 
@@ -149,7 +149,7 @@ func switchReplica(state replica.State) roles.Replica {
 	return r
 }
 
-// moving is a move whose replica is on its way.
+// moving is a move whose replica is being launched.
 func moving(t *testing.T) *move {
 	t.Helper()
 	return newMove(t, newStore().with(switchReplica(replica.Launching)))

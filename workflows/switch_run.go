@@ -220,7 +220,7 @@ func (s *switchRun) changeRoles(ctx workflow.Context) error {
 		Fate: s.fate(), Cause: roles.BySwitch, OperationID: s.progress.OperationID})
 }
 
-// rememberReplica remembers the replica of the switch, which the rows show at the next look.
+// rememberReplica keeps the replica of the switch until the rows are read again.
 func (s *switchRun) rememberReplica(r roles.Replica) {
 	s.facts.Replica = activities.SwitchReplica{ID: r.ID, State: r.State, InstanceID: r.InstanceID}
 	s.progress.ReplicaID = r.ID

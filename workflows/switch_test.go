@@ -99,8 +99,8 @@ func TestASwitchKeepsTheOldInstance(t *testing.T) {
 	}
 }
 
-// TestAnOrderWhoseCallerDiedIsCarriedOut: neither the Guardian nor the caller did
-// anything with it. The replica is the one that the Guardian would decide on.
+// TestAnOrderWhoseCallerDiedIsCarriedOut, although the Guardian never received it. The
+// replica is the one that the Guardian would decide on.
 func TestAnOrderWhoseCallerDiedIsCarriedOut(t *testing.T) {
 	t.Parallel()
 

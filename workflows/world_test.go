@@ -210,7 +210,7 @@ type post struct {
 	nudges   []activities.Nudge
 	starts   []activities.OpenRow
 	reports  []activities.Report
-	failures int // so many messages get lost first
+	failures int // how many messages get lost first
 }
 
 func (p *post) take(add func()) error {

@@ -309,7 +309,7 @@ func (a *Agents) followLostPrimary(ctx context.Context, agentID string, r agent.
 }
 
 // reportTakeover reports to the workflows that still wait for an instance that theirs
-// is not needed, and wakes the Guardian, which rebuilds what the mode wants.
+// is not needed, and wakes the Guardian, which opens the replicas that the mode requires.
 func (a *Agents) reportTakeover(ctx context.Context, agentID, instanceID string, took postgres.Takeover) {
 	for _, id := range took.Closed {
 		a.sendBestEffort(ctx, agentID, func(ctx context.Context) error {

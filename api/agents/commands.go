@@ -132,8 +132,8 @@ type markRequest struct {
 	CommandID web.Text `json:"command_id" binding:"required,max=64"`
 }
 
-// markExecuted is what old agents send whatever happened. That a switch went well shows
-// in its report, which they send before.
+// markExecuted accepts the message that old agents send after every command, successful or
+// not. The success of a switch is in its report, which they send before.
 func (c *Commands) markExecuted(ctx context.Context, in *markRequest) (*web.Success, error) {
 	return c.complete(ctx, in.AgentID, string(in.CommandID), postgres.CommandOutcome{})
 }

@@ -56,8 +56,8 @@ type issueAnswer struct {
 // Status implements Statused.
 func (a *issueAnswer) Status() int { return a.status }
 
-// issueCommand moves an agent because an engine, or a person in its place, wants it: a
-// voluntary move, so the limits hold.
+// issueCommand moves an agent at the request of an engine, or of a person in its place.
+// The move is voluntary, so the limits hold.
 func (d *Decisions) issueCommand(ctx context.Context, in *issueRequest) (*issueAnswer, error) {
 	clientID := web.PrincipalFrom(ctx).ClientID
 	settings, err := d.Settings.Config(ctx, clientID, in.AgentID)

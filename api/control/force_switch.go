@@ -22,7 +22,7 @@ type SwitchViews interface {
 	Pool(ctx context.Context, id string) (*views.PoolPriceView, error)
 }
 
-// Switches serves switches that a person wants.
+// Switches serves switches that a person requests.
 type Switches struct {
 	Views     SwitchViews
 	Commands  workflows.CommandOrders

@@ -193,7 +193,7 @@ type testSinkAnswer struct {
 	ID      string `json:"delivery_id"`
 }
 
-// test answers 200 whatever the receiver says: it was asked how it goes.
+// test answers 200 with the receiver's answer, also when the receiver refuses.
 func (s *Sinks) test(ctx context.Context, in *sinkPath) (*testSinkAnswer, error) {
 	target, err := s.Store.Target(ctx, in.ClientID, in.SinkID)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"spotkeeper/api/web"
 )
 
-// TestWhoMayCallWhat walks the whole table: whatever is added to it is either
-// open on purpose or refuses who may not.
+// TestWhoMayCallWhat walks the whole table: each route in it is either open on purpose or
+// refuses callers without the right.
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

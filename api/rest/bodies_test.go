@@ -76,8 +76,8 @@ func TestNoBodyIsAFault(t *testing.T) {
 	})
 }
 
-// requireNoFault wants JSON, and no answer that blames the server. One answer above
-// 499 blames nothing: an agent that must stay alive learns that no replica can take over.
+// requireNoFault requires a JSON answer with no status above 499. One answer above 499 is no
+// fault: an agent that must stay alive learns from it that no replica can take over.
 func requireNoFault(t require.TestingT, rec *httptest.ResponseRecorder, of string, args ...any) {
 	of = fmt.Sprintf(of, args...)
 	var answer struct{ Code fault.Code }

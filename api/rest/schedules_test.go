@@ -11,7 +11,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// playedJobs remembers what was asked of the schedules.
+// playedJobs records the calls to the schedules.
 type playedJobs struct {
 	told []string
 	from time.Time

@@ -27,7 +27,7 @@ const logSink = `
 	VALUES ('s1', 'c1', 'log', 'warning')
 	ON CONFLICT (id) DO NOTHING;`
 
-// receiver is a tenant's server: it checks signatures and remembers.
+// receiver is a tenant's server: it checks signatures and records deliveries.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex

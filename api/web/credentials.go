@@ -121,7 +121,7 @@ func (a *Authenticator) Look(ctx context.Context, token string) (*credentials.St
 	return found, err
 }
 
-// invalidToken names the token that the route wants.
+// invalidToken names the token that the route needs.
 func invalidToken(r Route) error {
 	switch r.Auth {
 	case Admin:

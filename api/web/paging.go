@@ -61,7 +61,7 @@ type paged interface {
 	announce(h http.Header, asked *url.URL)
 }
 
-// FinishPage cuts what was read beyond the page, and remembers where the next begins:
+// FinishPage cuts what was read beyond the page, and notes where the next page begins:
 // after the last element of this one.
 func FinishPage[T any](p *Paging, found []T, err error, place func(T) pg.Cursor) ([]T, error) {
 	if err != nil || p.limit == 0 || len(found) <= p.limit {

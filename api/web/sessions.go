@@ -30,8 +30,8 @@ const sessionLength = 12 * time.Hour
 // SessionIdle is how long a session may be unused before it ends.
 const SessionIdle = 30 * time.Minute
 
-// SessionStore remembers the sessions that were ended before their time, and what
-// operators and tenants did at the door.
+// SessionStore records the logins of operators and tenants, and the sessions that were ended
+// before their time.
 type SessionStore interface {
 	SessionBegun(ctx context.Context, n postgres.Session, actor string) error
 	EndSession(ctx context.Context, n postgres.Session, actor string) error

@@ -12,9 +12,9 @@ import (
 	"spotkeeper/internal/tracing/span"
 )
 
-// Aftercare starts what follows from a notice after its answer: the page, the end of
-// the successor's standing by, the review. In a storm it gives way to the notices that
-// are still being taken in; what does not fit is the sweep's.
+// Aftercare starts the work that follows the answer to a notice: the operation's page, the
+// end of the successor's time as a standby, the review. In a storm, incoming notices go
+// first. Work that finds no slot is left to the sweep.
 type Aftercare struct {
 	Follow func(ctx context.Context, taken *roles.TakenNotice) error
 	Log    *slog.Logger

@@ -15,7 +15,7 @@ import (
 const scrapeWithin = 2 * time.Second
 
 // gauges shows what an operator would page on. It reads Postgres when it is
-// scraped, so it says what is, not what this process remembers; every worker
+// scraped, so it is independent of this process's memory; every worker
 // shows the same values, and alerts take their maximum.
 type gauges struct {
 	read func(context.Context) (postgres.Gauges, error)

@@ -17,7 +17,7 @@ var Unreadable = fault.Define("secrets.unreadable", fault.Unavailable)
 // secretsEvery is how often the secrets in the database are looked through.
 const secretsEvery = 10 * time.Minute
 
-// secretsCheck remembers what was found when the secrets were looked through.
+// secretsCheck keeps the result of the check of all secrets.
 type secretsCheck struct {
 	mu    sync.Mutex
 	at    time.Time

@@ -15,8 +15,8 @@ const (
 	namesWithin = time.Second // one question
 )
 
-// agentNames remembers what agents are called by those who run them, for Temporal's
-// summaries and for logs. A name is what an agent registered with, which never changes.
+// agentNames caches the names of agents, for Temporal's summaries and for logs. A name is
+// what an agent registered with, which never changes.
 type agentNames struct {
 	store *postgres.AgentNames
 	kept  *lru.Cache[string, string]

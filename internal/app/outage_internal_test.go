@@ -13,8 +13,8 @@ import (
 )
 
 // TestAnOutageLosesNoBucket: the worker is away for six hours in which prices move
-// and agents report. When it is back, no five minutes are missing of the market, nor of what
-// the client's agents reported.
+// and agents report. When it is back, no five-minute bucket is missing from the market or
+// from the reports of the client's agents.
 func TestAnOutageLosesNoBucket(t *testing.T) {
 	t.Parallel()
 

@@ -14,7 +14,7 @@ import (
 	"spotkeeper/internal/box/spool"
 )
 
-// state is what the agent remembers over restarts: with it, a notice can be reported
+// state is what the agent keeps over restarts: with it, a notice can be reported
 // before the control plane has answered a registration.
 type state struct {
 	API          string        `json:"api"`

@@ -72,7 +72,7 @@ func drillable(a *client.FleetAgent, marked []string) error {
 	return nil
 }
 
-// confirm wants the agent's name on standard input.
+// confirm requires the agent's name on standard input.
 func confirm(c *cobra.Command, a *client.FleetAgent, old string) error {
 	fate := "It runs on and costs money until you end it."
 	if old == "end" {

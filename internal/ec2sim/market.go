@@ -20,7 +20,7 @@ const (
 	shared     = 0.6 // weight of the family's shocks
 	changeOdds = 12  // a price changes about every twelfth step
 	surgeSpan  = 96  // steps a surge may last
-	surgeOdds  = 40  // one span in so many is a surge
+	surgeOdds  = 40  // one span in this many is a surge
 	minShare   = 0.10
 	maxShare   = 1.0
 

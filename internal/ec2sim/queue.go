@@ -197,7 +197,7 @@ func (s *Server) queueAction(action string, in queueRequest) (any, error) {
 	return nil, fail("UnknownOperationException", "There is no operation %s.", action)
 }
 
-// receiveMessages waits for messages as long as the caller wants to.
+// receiveMessages waits for messages as long as the caller asks.
 func (s *Server) receiveMessages(ctx context.Context, in queueRequest) any {
 	hide := queueVisible
 	if in.VisibilityTimeout != nil {

@@ -11,8 +11,8 @@ import (
 	"spotkeeper/internal/ec2sim/derive"
 )
 
-// table holds the rows of one kind and remembers which of them changed since
-// they were last written down.
+// table holds the rows of one kind and records which of them changed since
+// they were last written.
 type table[T any] struct {
 	rows  map[string]T
 	dirty map[string]bool

@@ -95,7 +95,7 @@ var classes = map[string]fault.Code{
 	"InvalidInstanceID.NotFound":            replica.NotRunning,
 	"InvalidSpotInstanceRequestID.NotFound": replica.NotRunning,
 
-	// Configuration: stop, and notify the tenant. Most codes share a prefix.
+	// Configuration: stop, and notify the tenant. Most come under a prefix.
 	"DefaultVpcDoesNotExist":                  replica.Misconfigured,
 	"EncryptedVolumesNotSupported":            replica.Misconfigured,
 	"NonEBSInstance":                          replica.Misconfigured,

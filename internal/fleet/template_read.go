@@ -36,7 +36,7 @@ func (p *Provider) sources(ctx context.Context, c EC2API, raw types.Instance) so
 	return s
 }
 
-// readAttributes asks for each attribute by itself, as EC2 wants it.
+// readAttributes reads one attribute per call, as EC2 requires.
 func readAttributes(ctx context.Context, c EC2API, raw types.Instance, s *sources) error {
 	for _, name := range []types.InstanceAttributeName{
 		types.InstanceAttributeNameInstanceInitiatedShutdownBehavior,

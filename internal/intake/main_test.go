@@ -134,7 +134,7 @@ func (q *memory) left() int {
 	return len(q.waiting) + len(q.inFlight)
 }
 
-// followed remembers what was to be followed.
+// followed records what was to be followed.
 type followed struct {
 	mu    sync.Mutex
 	taken []*roles.TakenNotice

@@ -20,9 +20,8 @@ import (
 // same tenant.
 var InstanceInUse = fault.Define("agent.instance_in_use", fault.Conflict)
 
-// Agents keep what agents say of themselves. Who plays which part is decided by
-// Roles; the one exception, an agent that has lost its primary for good, is in
-// takeOver.
+// Agents stores agents' reports about themselves. Roles decides which instance has which
+// role; the one exception, an agent that has lost its primary for good, is in takeOver.
 type Agents struct {
 	DB *pg.DB
 

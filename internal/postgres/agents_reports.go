@@ -9,9 +9,8 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Terminated records that the agent says goodbye for good: it is offline from
-// now on. Who becomes primary instead is not for this report to say. Fails with
-// agent.not_found.
+// Terminated records an agent's last report: it is offline from now on. The report does not
+// decide which instance becomes primary instead. Fails with agent.not_found.
 func (s *Agents) Terminated(ctx context.Context, clientID, agentID, reason string) error {
 	tag, err := s.DB.Pool.Exec(ctx, `
 		WITH moved AS (

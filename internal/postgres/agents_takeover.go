@@ -19,8 +19,8 @@ type Takeover struct {
 	Closed []string
 }
 
-// unfilled is about the open replica r: it has no instance, and none is on its way
-// from the control plane. It waits for an agent that may be gone, or its launch
+// unfilled is about the open replica r: it has no instance, and the control plane is
+// launching none. It waits for an agent that may be gone, or its launch
 // waits because former ones failed. A switch's replica belongs to the switch.
 const unfilled = `(r.instance_id IS NULL
 		AND r.kind <> 'switch'
@@ -103,11 +103,10 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 	})
 }
 
-// TakeOver makes an outside instance the primary of an agent that has lost its
-// own for good, if nothing else is about to (see takeOver). What the instance does
-// not say of itself now is taken from its registration; one whose type or zone
-// stays unknown does not follow yet. A second call finds the instance in its role
-// and changes nothing. Fails with agent.not_found, agent.instance_of_another_tenant
+// TakeOver makes an outside instance the primary of an agent that has lost its own for good,
+// if nothing else is about to do so (see takeOver). Facts that the instance does not report
+// now are taken from its registration; while its type or zone is unknown it does not follow.
+// A second call finds the instance in its role and changes nothing. Fails with agent.not_found, agent.instance_of_another_tenant
 // and agent.instance_in_use.
 func (s *Agents) TakeOver(ctx context.Context, agentID string, r agent.Registration) (Takeover, error) {
 	var out Takeover

@@ -21,8 +21,8 @@ var (
 )
 
 // Clients keeps tenants and their tokens. A token is looked up by its hash and
-// kept sealed with a key of the deployment, bound to its client, so that neither
-// a copy of the table nor a row moved to another client shows or lends one.
+// kept sealed with a key of the deployment, bound to its client, so that a
+// copy of the table shows no token, and a row moved to another client opens none.
 type Clients struct {
 	DB *pg.DB
 

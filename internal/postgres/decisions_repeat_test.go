@@ -14,8 +14,8 @@ import (
 	"spotkeeper/internal/postgres"
 )
 
-// shownAgree requires that the row of each agent is its last five decisions, however
-// they are kept: so many of them, newest first, and the first is the one said last.
+// shownAgree requires that the row of each agent shows its last five decisions, however they
+// are stored, newest first.
 func (g *guarded) shownAgree() {
 	g.t.Helper()
 	require.Equal(g.t, one[string](g, `
@@ -67,7 +67,7 @@ func stay(agentID string, edit ...func(*engine.Record)) engine.Record {
 	return r
 }
 
-// inRun makes a record one of a run of fleet-decisions, so many runs after the first.
+// inRun makes a record one of a run of fleet-decisions, the given number of runs after the first.
 func inRun(n int) func(*engine.Record) {
 	return func(r *engine.Record) {
 		r.Source, r.Period = engine.BySchedule, someFive.Add(time.Duration(n)*5*time.Minute)

@@ -30,7 +30,7 @@ type HeartbeatResult struct {
 func (s *Agents) Heartbeat(ctx context.Context, h agent.Heartbeat) (*HeartbeatResult, error) {
 	out, err := s.beats.Do(ctx, h, s.Heartbeats)
 	if pg.MayConcernOneRow(err) ||
-		err == nil && out == nil { // one that fails must not fail the others, nor wait with them
+		err == nil && out == nil { // one that fails must not fail the others or make them wait
 		var found map[string]*HeartbeatResult
 		found, err = s.writeHeartbeats(ctx, heartbeatAlone, h)
 		out = found[h.AgentID]

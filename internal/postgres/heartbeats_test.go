@@ -61,8 +61,8 @@ func TestHeartbeatsTogether(t *testing.T) {
 	require.Equal(t, "k1", one[string](g, `SELECT string_agg(id, ', ') FROM clients WHERE last_sync_at IS NOT NULL`))
 }
 
-// TestHeartbeatsAtOnce: whatever goes together, each one's own is recorded, and
-// a wrong one fails alone.
+// TestHeartbeatsAtOnce: in any batch each agent's own heartbeat is recorded, and a wrong one
+// fails alone.
 func TestHeartbeatsAtOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)

@@ -120,10 +120,10 @@ var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.Alrea
 	"the replica has an instance of another attempt")
 
 // EndLaunch records how an attempt ended, and with an instance gives it its row:
-// from here on it can be watched and ended, whatever becomes of the process that launched
-// it. One whose replica was given up meanwhile is retiring from the start. An
-// attempt that failed may launch after all when it is made again; one whose
-// instance died is failed and remembers it. Fails with replica.already_exists
+// from here on it can be watched and ended, even if the process that launched it dies. An
+// instance whose replica was given up meanwhile is retiring from the start. A failed attempt
+// may launch after all when it is made again. An attempt whose instance died is failed and
+// keeps that instance's id. Fails with replica.already_exists
 // when the replica has an instance of another attempt.
 func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.LaunchEnd) error {
 	b := &pgx.Batch{}

@@ -18,9 +18,9 @@ type OpenRows struct{ DB *pg.DB }
 
 var _ activities.OpenRowStore = (*OpenRows)(nil)
 
-// ClaimOperations claims operations that are due, longest due first. A replica that an
-// emergency wants counts as due two minutes earlier than it is, and a termination one
-// minute: after an outage they go before the standbys, and keep none from its turn. A
+// ClaimOperations claims operations that are due, longest due first. A replica for an
+// emergency counts as due two minutes earlier than it is, and a termination one minute:
+// after an outage they go before the standbys, and every standby still gets its turn. A
 // switch names its launcher, because who launches decides which workflow it is.
 func (s *OpenRows) ClaimOperations(ctx context.Context, limit int) ([]activities.OpenRow, error) {
 	return claimRows[activities.OpenRow](ctx, s.DB, `

@@ -37,7 +37,7 @@ func BenchmarkPrices(b *testing.B) {
 	b.Run("chart", benchChart)
 }
 
-// compared prints a part and what it is compared with, as so many things per second.
+// compared prints the rates per second of a part and of what it is compared with.
 func compared(what, unit string, ours float64, theirs string, other float64, peak *memory) {
 	fmt.Printf("  %-44s %.0f %s  (%s: %.0f, 1 : %.0f)\n", what, ours, unit, theirs, other, ours/other)
 	fmt.Printf("  %-44s %d MiB here, %d MiB in the backends of Postgres\n", "  peak memory", peak.process>>20,

@@ -33,8 +33,8 @@ func (g *guarded) hoursAgree(what string) {
 	require.NotEqual(g.t, "[]", one[string](g, keptHours), what)
 }
 
-// collected keeps a price of t3.medium that EC2 shows in a zone for one five minutes, so
-// many minutes before noon and in force since somewhat earlier.
+// collected stores a price of t3.medium that EC2 shows in a zone for one five-minute bucket,
+// a number of minutes before noon and in force since somewhat earlier.
 func (g *guarded) collected(zone string, minutes int, dollars float64, since time.Duration) {
 	g.t.Helper()
 	at := pricing.BucketOf(noon.Add(-time.Duration(minutes) * time.Minute))

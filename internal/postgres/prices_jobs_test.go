@@ -65,7 +65,7 @@ func TestDedupMissesNothing(t *testing.T) {
 	require.Zero(t, one[int](g, `SELECT count(*) FROM price_buckets`), "the market is EC2's")
 }
 
-// bucket writes a measured bucket of a zone so many buckets before noon.
+// bucket writes a measured bucket of a zone, a number of buckets before noon.
 func (g *guarded) bucket(zone string, back int, dollars float64) {
 	g.t.Helper()
 	g.exec(

@@ -10,9 +10,9 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// WantPromotion makes a person's promotion of a replica durable and opens its
-// operation, once per replica: a second wish for the same replica is the first one,
-// as it was asked for; it may add that a silent agent is accepted. Whether it may be is for the caller to judge.
+// WantPromotion stores a person's request to promote a replica and opens its operation, once
+// per replica. A second request for the same replica is the first one, unchanged, except
+// that it may add that a silent agent is accepted. The caller has judged the request.
 func (s *Roles) WantPromotion(ctx context.Context, in roles.PromotionWish) (*roles.AgentRoles, error) {
 	return s.writeRoles(ctx, in.AgentID, func(b *pgx.Batch) {
 		b.Queue(`
@@ -36,8 +36,8 @@ SET wait_until = greatest(promotions.wait_until, excluded.wait_until),
 	})
 }
 
-// Promotion reads how a person's promotion stands: the wish, and the change of roles
-// that answered it, whichever decision made that. Fails with replica.not_found.
+// Promotion reads the state of a person's promotion: the request, and the change of
+// roles that answered it, whichever decision made that. Fails with replica.not_found.
 func (s *Roles) Promotion(ctx context.Context, replicaID string) (*roles.Promotion, error) {
 	out := roles.Promotion{ReplicaID: replicaID}
 	err := s.DB.Pool.QueryRow(ctx, `

@@ -52,7 +52,7 @@ LEFT JOIN notices n ON n.agent_id = r.agent_id
     AND n.result IN ('', 'lost')
 WHERE r.id = $1`
 
-// LoadReplica reads how a replica stands, in whatever state. Fails with
+// LoadReplica reads the row of a replica in any state. Fails with
 // replica.not_found.
 func (s *Roles) LoadReplica(ctx context.Context, replicaID string) (*roles.ReplicaRow, error) {
 	var out roles.ReplicaRow
@@ -69,8 +69,8 @@ func (s *Roles) LoadReplica(ctx context.Context, replicaID string) (*roles.Repli
 func noReplica(id string) error { return replica.NotFound.New("there is no replica %s", id) }
 
 // ReplaceInstance takes an instance that ended before it ran away from its replica, so
-// that the same replica may launch in another pool: the attempt is failed and remembers
-// its instance, the instance is retired, and the replica has none. It says whether the
+// that the same replica may launch in another pool: the attempt is failed and keeps
+// its instance's id, the instance is retired, and the replica has none. It says whether the
 // replica may launch again, which it may not when it is over or has run meanwhile. An
 // instance that was taken away before is success. Fails with replica.not_found.
 func (s *Roles) ReplaceInstance(ctx context.Context, in roles.Replacement) (bool, error) {

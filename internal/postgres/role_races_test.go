@@ -14,7 +14,7 @@ import (
 	"spotkeeper/internal/postgres"
 )
 
-// TestOneOfTwoChangesWins is invariant 1: however many try, the epoch lets one.
+// TestOneOfTwoChangesWins is invariant 1: however many try, the epoch admits one.
 func TestOneOfTwoChangesWins(t *testing.T) {
 	t.Parallel()
 

@@ -16,9 +16,8 @@ import (
 // SessionNotFound means that there is no session with an id, or not any more.
 var SessionNotFound = fault.Define("sessions.not_found", fault.NotFound)
 
-// Sessions remembers what the browsers of operators and tenants did at the door. A
-// session itself is a signed cookie; here are when it was used last, and whether it was
-// ended.
+// Sessions stores the logins of operators and tenants. A session itself is a signed cookie;
+// its row says when it was used last, and whether it was ended.
 type Sessions struct{ DB *pg.DB }
 
 // Session is a login of a browser, of an operator or of a tenant.

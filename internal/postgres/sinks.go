@@ -171,8 +171,8 @@ func (s *Sinks) Target(ctx context.Context, clientID, id string) (*activities.Si
 	return &t, err
 }
 
-// Enqueue gives each notification of the last day that a sink wants a delivery
-// to it. Those it has got are left alone, so it may run any number of times.
+// Enqueue makes the deliveries of the last day's notifications, one for each sink whose
+// settings cover the notification. Deliveries that exist are left alone, so it may run any number of times.
 func (s *Sinks) Enqueue(ctx context.Context) (int64, error) {
 	tag, err := s.DB.Pool.Exec(ctx, `
 		INSERT INTO notification_deliveries (sink_id, notification_id)

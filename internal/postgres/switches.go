@@ -34,7 +34,7 @@ const (
 //
 // A report that nothing ordered is about the primary as it was then. It counts
 // although another instance is the primary, when that one is older than the report and
-// did not follow the one that the agent left: a report on the move before is on its way.
+// did not follow the one that the agent left: the report on the previous move has not arrived yet.
 const selectSwitch = `
 SELECT jsonb_build_object(
     'agent_id', a.id,

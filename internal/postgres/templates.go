@@ -96,7 +96,7 @@ FROM lacking l
 JOIN agents a ON a.id = l.agent_id
 ON CONFLICT (dedup_key) DO NOTHING`
 
-// KeepTemplate remembers what an agent's instances are launched with, and when it was read.
+// KeepTemplate stores what an agent's instances are launched with, and when it was read.
 // The same template again changes nothing but that moment.
 func (s *Launches) KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error {
 	_, err := s.DB.Pool.Exec(ctx, keepTemplate, agentID, instanceID, template)

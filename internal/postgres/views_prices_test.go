@@ -13,7 +13,7 @@ import (
 	"spotkeeper/internal/postgres/views"
 )
 
-// asked remembers the last statement that was sent and with what.
+// asked records the last statement that was sent and with what.
 type asked struct {
 	sql  string
 	args []any

@@ -1,4 +1,4 @@
-// Package serving keeps in each process the engine that the database wants, and
+// Package serving keeps in each process the engine that the database names, and
 // tries engines before agents rely on them.
 package serving
 

@@ -18,10 +18,10 @@ type Source interface {
 	Serving(ctx context.Context) (mlmodel.Serving, error)
 }
 
-// Serving holds the engines of one process and follows what the database wants.
+// Serving holds the engines of one process and follows the database.
 // It asks every two seconds, so that a swap reaches every process within five
-// without a restart. What cannot be loaded is said, and tried again, while the
-// process serves on with what it has. Fill in the exported fields, let Run own
+// without a restart. An engine that cannot be loaded is reported and tried again,
+// while the process goes on with the one it has. Fill in the exported fields, let Run own
 // it, and ask EngineFor for each decision.
 type Serving struct {
 	Source Source
@@ -54,7 +54,7 @@ type serves struct {
 	candidateID string
 	phase       mlmodel.Phase
 	percent     int
-	problem     error // why this is not what the database wants
+	problem     error // why this is not the engine in the database
 }
 
 // held is an engine that is loaded, or failed to.

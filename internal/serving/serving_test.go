@@ -108,8 +108,8 @@ func TestOneThatEndsItsProcessWhileItIsLoaded(t *testing.T) {
 	require.NoError(t, p.serving.Check(t.Context()))
 }
 
-// TestTheRulesDecideForOneInQuarantine: they decide for as long as its session is live,
-// and another session is loaded as ever. In a rollout the live engine decides.
+// TestTheRulesDecideForOneInQuarantine: the rules decide for as long as the session in
+// quarantine is live, and another session is loaded as usual. In a rollout the live engine decides.
 func TestTheRulesDecideForOneInQuarantine(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(0, 0)

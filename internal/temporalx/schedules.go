@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Schedule is one scheduled workflow, as the code wants it.
+// Schedule is one scheduled workflow, as the code defines it.
 type Schedule struct {
 	ID       string        // of the schedule and, with the time appended, of its runs
 	Cron     string        // UTC, five fields

@@ -47,7 +47,7 @@ func OrphanSweep(ctx workflow.Context, in JobInput) (*JobResult, error) {
 }
 
 // FleetDecisions has the engine judge every agent in auto mode, and orders the
-// moves it wants, within the limits.
+// moves that it decides on, within the limits.
 func FleetDecisions(ctx workflow.Context, in JobInput) (*JobResult, error) {
 	var decisions *activities.Decisions
 	return runJob[activities.JobCounts](ctx, "fleet-decisions", in, steps.JobPolicy, decisions.DecideFleet,

@@ -60,7 +60,7 @@ func runJob[Out any, P interface {
 	if closing := steps.RunLocal(ctx, "close the run", local.EndJob, end).Get(ctx, nil); closing != nil && err == nil {
 		err = closing
 	}
-	if end.Error != "" { // a job that only fails wants a person, not another try
+	if end.Error != "" { // a job that only fails needs a person, not another try
 		if pausing := steps.RunLocal(ctx, "pause a job that keeps failing", local.PauseFailingJob, end).Get(ctx,
 			nil); pausing != nil {
 			workflow.GetLogger(ctx).Error("a failing job could not be paused", "job", name, "error", pausing)

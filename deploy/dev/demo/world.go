@@ -29,7 +29,7 @@ type Options struct {
 	API        string // base URL
 	EC2        string // base URL of the simulator
 	AdminToken string // empty: the api is open to operators on loopback
-	StateFile  string // where the demo remembers its clients
+	StateFile  string // where the demo keeps its clients
 	Out        io.Writer
 	Log        *slog.Logger
 	Once       bool // stop when every story was played; else they go on in turn

@@ -78,7 +78,7 @@ func TestCrash(t *testing.T) {
 	settleAndAudit(ctx, t, f, patience, len(members), *crashMoves)
 }
 
-// joinAll has so many agents join, each on a machine of its own.
+// joinAll has a number of agents join, each on a machine of its own.
 func joinAll(ctx context.Context, t *testing.T, f *fleet, agents int) []*member {
 	t.Helper()
 	begun := time.Now()
@@ -99,7 +99,7 @@ func joinAll(ctx context.Context, t *testing.T, f *fleet, agents int) []*member 
 	return members
 }
 
-// travelAll has the agents make so many moves together, each agent in its own way.
+// travelAll has the agents make a number of moves together, each agent in its own way.
 func travelAll(ctx context.Context, members []*member, moves int, made *tally) error {
 	work, moving := errgroup.WithContext(ctx)
 	work.SetLimit(24)
@@ -119,7 +119,7 @@ func settleAndAudit(ctx context.Context, t *testing.T, f *fleet, patience time.D
 	db.audit(t, f, agents, moves)
 }
 
-// share is how many of all moves the i-th of so many agents makes.
+// share is how many of the moves the i-th agent makes.
 func share(moves, agents, i int) int { return (moves + agents - 1 - i) / agents }
 
 // tally counts by name, from any goroutine.
@@ -196,7 +196,7 @@ func (m *member) rebalancedFirst(ctx context.Context, s *agentState) error {
 	return m.outOfTheBlue(ctx, s)
 }
 
-// outOfTheBlue: whatever there is at the notice must do.
+// outOfTheBlue gives notice without preparation.
 func (m *member) outOfTheBlue(ctx context.Context, s *agentState) error {
 	_, err := m.notice(ctx, s.Primary.ID, *crashLead)
 	return err

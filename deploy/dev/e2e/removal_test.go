@@ -50,7 +50,7 @@ func TestRemoval(t *testing.T) {
 
 		method, path, status := http.MethodDelete, "/api/admin/clients/"+h.who.ID, 0
 		var body any
-		if killed { // by the new route, which wants to be sure
+		if killed { // by the new route, which requires a confirmation
 			method, path, body = http.MethodPost, path+"/remove", map[string]any{"confirm": name}
 			var refusal struct{ Code string }
 			status, err := s.Call(ctx, method, path, "", map[string]any{"confirm": "another"}, &refusal)

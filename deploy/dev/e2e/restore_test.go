@@ -32,7 +32,7 @@ func TestTemporalIsRestored(t *testing.T) {
 	settleAndAudit(ctx, t, f, 10*time.Minute, agents, moves)
 }
 
-// restoreTemporal saves its state after so many moves, and puts it back some moves later.
+// restoreTemporal saves its state after a number of moves, and puts it back some moves later.
 func restoreTemporal(ctx context.Context, s *devtest.Stack, made *tally, save, put int) error {
 	after := func(n int) error {
 		return until(ctx, 20*time.Millisecond, func() (bool, error) { return made.total() >= n, nil })
@@ -81,7 +81,7 @@ func TestPostgresIsRestored(t *testing.T) {
 	members := joinAll(ctx, t, f, agents)
 	made := &tally{counts: map[string]int{}}
 
-	// The backup is taken while the first round of moves is on its way.
+	// The backup is taken during the first round of moves.
 	backup, copied := dir(), make(chan error, 1)
 	go func() { copied <- database.Copy(ctx, backup) }()
 	require.NoError(t, travelAll(ctx, members, agents, made))
@@ -105,7 +105,7 @@ func TestPostgresIsRestored(t *testing.T) {
 		adrift{db, f})
 	t.Logf("each agent has a primary that runs %s after the restore", time.Since(begun).Round(time.Second))
 
-	// And they move as ever.
+	// The agents move as before.
 	for _, m := range members {
 		now, err := m.state(ctx)
 		require.NoError(t, err)

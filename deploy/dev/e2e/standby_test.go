@@ -112,7 +112,7 @@ func (c *tally) of(name string) int {
 	return c.counts[name]
 }
 
-// replace takes the primary away once so many moves are made.
+// replace takes the primary away after a number of moves.
 func (c *cluster) replace(ctx context.Context, t *testing.T, f *fleet, made *tally, after int) error {
 	const pause = 20 * time.Millisecond
 	if err := until(ctx, pause, func() (bool, error) { return made.total() >= after, nil }); err != nil {

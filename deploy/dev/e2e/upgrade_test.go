@@ -67,7 +67,7 @@ func (b *balancer) lead(address string) error {
 	return err
 }
 
-// rollOut replaces the stack's processes once so many moves are made.
+// rollOut replaces the stack's processes after a number of moves.
 func rollOut(ctx context.Context, t *testing.T, s *devtest.Stack, b *balancer, made *tally, after int) error {
 	if err := until(ctx, 20*time.Millisecond, func() (bool, error) { return made.total() >= after, nil }); err != nil {
 		return err

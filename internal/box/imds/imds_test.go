@@ -126,7 +126,7 @@ func TestVersionOneIsNeverUsed(t *testing.T) {
 }
 
 // TestTokenThatDoesNotArrive is the hop limit of one seen from a container: the PUT is
-// answered, and the answer is dropped on its way.
+// answered, and the answer is dropped before it arrives.
 func TestTokenThatDoesNotArrive(t *testing.T) {
 	t.Parallel()
 	f, c, _ := start(t)

@@ -61,7 +61,7 @@ type Launcher string
 // Launchers.
 const (
 	ControlPlane Launcher = "control-plane" // our activities
-	ByAgent      Launcher = "agent"         // the deployed agent, on our word
+	ByAgent      Launcher = "agent"         // the deployed agent, at our request
 )
 
 // StandbyMode says when an agent keeps a replica. The two active ways exclude each

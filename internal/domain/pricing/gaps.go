@@ -137,8 +137,8 @@ func linear(before, after MeasuredPoint, at time.Time) USD {
 	return before.Price + USD(math.Round(float64(after.Price-before.Price)*share))
 }
 
-// neighbours and reach bound the weighted average: so many points, from an hour
-// before the gap to an hour after it.
+// neighbours and reach bound the weighted average: the number of points, and how far they
+// lie before and after the gap.
 const (
 	neighbours = 6
 	reach      = time.Hour

@@ -99,8 +99,8 @@ var sizes = []string{"nano", "micro", "small", "medium", "large", "xlarge", "2xl
 
 // Choose lists the pools to try for a replica, best first: those of the type and of types of
 // exactly its size that are not the primary's pool, by band of risk and then by price, and
-// behind them those that hold a large share of the client's fleet. A standby then wants larger
-// types, then on-demand. An emergency wants the type on-demand, and only then another size.
+// behind them those that hold a large share of the client's fleet. A standby then tries larger
+// types, then on-demand. An emergency tries the type on-demand, and only then another size.
 // The primary's own pool comes behind every other pool of the type, because both would end
 // together. A switch goes to its target and nowhere else.
 //

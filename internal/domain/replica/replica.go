@@ -130,7 +130,7 @@ func (k Kind) WireType() string {
 const (
 	RebalanceHold = 2 * time.Hour    // a rebalance replica waits so long for its notice
 	ReadyDeadline = 10 * time.Minute // from launch to ready
-	AgentDeadline = 15 * time.Minute // for an agent that launches on our word to name its instance
+	AgentDeadline = 15 * time.Minute // for an agent that launches at our request to name its instance
 )
 
 // Plan is everything the choice of pools starts from, frozen with the decision.

@@ -35,7 +35,7 @@ func (s *AgentRoles) Interrupted(r Replica) bool {
 const StallAfter = 20 * time.Second
 
 // Successor returns the replica that would take over soonest, whatever its kind. A
-// later one wins only by being nearer, so that the choice does not waver. A
+// later one wins only when it is closer to ready, so that the choice is stable. A
 // standby whose launch waits, and any replica that has stalled or may not take over, is
 // none: an emergency replica is opened beside it.
 func (s *AgentRoles) Successor() (Replica, bool) {

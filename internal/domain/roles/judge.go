@@ -51,7 +51,7 @@ func (s *AgentRoles) CanCreate(kind replica.Kind) error {
 	return nil
 }
 
-// CanPromote judges a person's wish to make a replica primary, and returns it.
+// CanPromote judges a person's request to make a replica primary, and returns it.
 // One that runs may take over; one that is still launching must be waited for. Fails with
 // replica.not_found, replica.not_ready and switch.busy, and with instance.unproven when
 // only an agent's word says that its instance is the client's.
@@ -87,7 +87,7 @@ func (s *AgentRoles) CanDemote(successorID string) error {
 	return nil
 }
 
-// CanDelete judges a person's wish to retire a replica, and returns it. Fails
+// CanDelete judges a person's request to retire a replica, and returns it. Fails
 // with replica.not_found, and with switch.busy when a failover or a switch
 // needs it.
 func (s *AgentRoles) CanDelete(replicaID string) (Replica, error) {

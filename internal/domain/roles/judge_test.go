@@ -49,8 +49,8 @@ func TestNothingIsLaunchedForAnUnprovenPrimary(t *testing.T) {
 	require.Equal(t, roles.RuledLaunch, roles.JudgeNotice(s, n).Ruling)
 }
 
-// TestAnAgentsWordReplacesNoProvenPrimary: not by a person's wish, not by one's choice of the
-// successor, and not in a failover. Beside a primary that is unproven nothing at EC2 is touched.
+// TestAnAgentsWordReplacesNoProvenPrimary: not by a person's request, not by a person's choice
+// of the successor, and not in a failover. Beside a primary that is unproven nothing at EC2 is touched.
 func TestAnAgentsWordReplacesNoProvenPrimary(t *testing.T) {
 	t.Parallel()
 	s := &roles.AgentRoles{AgentID: "a1", Keeping: agent.KeepManual, Enabled: true, Launcher: agent.ControlPlane,

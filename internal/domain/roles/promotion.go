@@ -2,7 +2,7 @@ package roles
 
 import "time"
 
-// PromotionWish is a person's wish to make a replica the primary.
+// PromotionWish is a person's request to make a replica the primary.
 type PromotionWish struct {
 	AgentID   string        `json:"agent_id"`
 	ReplicaID string        `json:"replica_id"`
@@ -13,7 +13,7 @@ type PromotionWish struct {
 	AcceptSilent bool `json:"accept_silent,omitempty"`
 }
 
-// Promotion is a wish as it stands.
+// Promotion is the state of such a request.
 type Promotion struct {
 	AgentID   string        `json:"agent_id"`
 	ReplicaID string        `json:"replica_id"`
@@ -37,8 +37,8 @@ func (s *AgentRoles) AwaitsWord(r Replica) bool {
 	return r.Unheard && !noticed
 }
 
-// Promote is the change that makes a replica primary because a person wants it. It
-// answers an open notice of the old primary as well.
+// Promote is the change that makes a replica primary at a person's request. It
+// also answers an open notice of the old primary.
 func (s *AgentRoles) Promote(r Replica, demote bool) RoleChange {
 	return RoleChange{
 		AgentID: s.AgentID, Epoch: s.Epoch, OldID: s.Primary.ID, NewID: r.InstanceID, ReplicaID: r.ID,

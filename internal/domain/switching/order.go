@@ -6,10 +6,10 @@ import (
 	"spotkeeper/internal/domain/agent"
 )
 
-// SwitchRequest is a switch that a person or an engine wants.
+// SwitchRequest is a switch that a person or an engine requests.
 type SwitchRequest struct {
 	// ID is the command's; empty makes a new one. The same id again is the same
-	// order, whatever became of it.
+	// order, also when that order has ended.
 	ID       string
 	AgentID  string
 	Target   Target

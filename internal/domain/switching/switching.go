@@ -68,7 +68,7 @@ type Target struct {
 	InstanceType string     `json:"instance_type,omitempty"`
 }
 
-// CurrentPlace is where an agent lives, and what is known of where it wants to go.
+// CurrentPlace is where an agent runs, and what is known of its target.
 type CurrentPlace struct {
 	InstanceType string
 	PoolID       string

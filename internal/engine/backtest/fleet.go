@@ -71,9 +71,9 @@ func newFleet(o Options, s Strategy) *fleet {
 	return f
 }
 
-// remember gives the fleet the month before: every agent lived at home, grown up
-// and on spot, and met what the market has recorded. Every strategy begins with
-// the same memory.
+// remember gives the fleet a history of one month: every agent ran at its home place, of
+// full age and on spot, under the market as recorded. Every strategy begins with the same
+// history.
 func (f *fleet) remember() {
 	from := f.o.From.Add(-engine.StatisticsWindow)
 	for i := range f.pools {

@@ -14,8 +14,8 @@ import (
 // slowStatement is from when on a statement is logged as slow.
 const slowStatement = time.Second
 
-// tracer sees the statements of the pool, those of GORM among them; nil when there is
-// nothing that wants to see them.
+// tracer sees the statements of the pool, those of GORM among them; nil when
+// nothing traces them.
 func (o Options) tracer() pgx.QueryTracer {
 	var all []pgx.QueryTracer
 	if o.Log != nil {

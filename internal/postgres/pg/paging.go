@@ -13,9 +13,9 @@ type Cursor struct {
 	ID string
 }
 
-// Page is which part of a list is read: what comes after a place, and at most so
-// many, with one more by which the reader sees that the list goes on. The zero
-// Page is the whole list.
+// Page selects the part of a list to read: what comes after a place, up to a number of
+// elements, and one more that shows whether the list goes on. The zero Page is the whole
+// list.
 type Page struct {
 	After Cursor
 	Limit int

@@ -26,7 +26,7 @@ const (
 // next moment: a full disk takes rows where there is room in a page, and refuses new pages.
 const shortLasts = time.Minute
 
-// shortages remembers the statements that a server has refused for want of resources.
+// shortages records the statements that a server has refused for want of resources.
 type shortages struct {
 	mu    sync.Mutex
 	count int

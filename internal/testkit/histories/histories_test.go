@@ -123,7 +123,7 @@ func (g gated) GetWorkflowHistory(
 			}}})}
 }
 
-// TestANewVersionIsAddedToTheOlder: their runs may still be on their way.
+// TestANewVersionIsAddedToTheOlder: runs of older versions may still be in progress.
 func TestANewVersionIsAddedToTheOlder(t *testing.T) {
 	t.Parallel()
 

@@ -148,7 +148,7 @@ func readOperator(text string) (operator, error) {
 	return o, nil
 }
 
-// holds says whether the values of a key in a request are what the condition wants. have
+// holds says whether the values of a key in a request meet the condition. have
 // is nil when the key is absent.
 func (o operator) holds(want, have []string) bool {
 	negated := strings.Contains(o.name, "Not")

@@ -81,7 +81,7 @@ func (n Names) FillBody(text string) string { return unlearned.ReplaceAllString(
 
 var unlearned = regexp.MustCompile(`"\{\{\w+\}\}"`)
 
-// Learn keeps what the recording wants kept of an answer. Members that
+// Learn keeps the members of an answer that later exchanges need. Members that
 // are missing are skipped; a later exchange that needs the value gets null.
 func (n Names) Learn(r Recording, body []byte) {
 	if len(r.Keep) == 0 {

@@ -177,7 +177,7 @@ func maintain(ctx context.Context, statements ...string) error {
 	return maintainLocked(ctx, statements...)
 }
 
-// maintainLocked runs one statement at a time: cloning wants the template alone.
+// maintainLocked runs one statement at a time: cloning needs the template for itself.
 func maintainLocked(ctx context.Context, statements ...string) error {
 	conn, err := pgx.Connect(ctx, base)
 	if err != nil {

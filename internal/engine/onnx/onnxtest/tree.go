@@ -91,7 +91,7 @@ func (m Model) node() message {
 	return n
 }
 
-// table is a tree as the operator wants it: one column per property.
+// table is a tree in the form of the ONNX operator: one column per property.
 type table struct {
 	ids, features, yes, no, leaves []int64
 	values, weights                []float32
