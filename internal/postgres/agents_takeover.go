@@ -106,8 +106,8 @@ func takeOver(ctx context.Context, tx pgx.Tx, agentID string, r agent.Registrati
 // TakeOver makes an outside instance the primary of an agent that has lost its own for good,
 // if nothing else is about to do so (see takeOver). Facts that the instance does not report
 // now are taken from its registration; while its type or zone is unknown it does not follow.
-// A second call finds the instance in its role and changes nothing. Fails with agent.not_found, agent.instance_of_another_tenant
-// and agent.instance_in_use.
+// A second call finds the instance in its role and changes nothing. Fails with
+// agent.not_found, agent.instance_of_another_tenant and agent.instance_in_use.
 func (s *Agents) TakeOver(ctx context.Context, agentID string, r agent.Registration) (Takeover, error) {
 	var out Takeover
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
