@@ -22,7 +22,7 @@ type AgentStore interface {
 	RetireDeparted(ctx context.Context, limit int) (int, error)
 	// Departed lists such instances that EC2 can be asked about.
 	Departed(ctx context.Context, limit int) ([]Departed, error)
-	// RetireOne marks one of those retired, unless it was heard of meanwhile.
+	// RetireOne marks one of those retired, unless it sent a heartbeat meanwhile.
 	RetireOne(ctx context.Context, instanceID string) error
 }
 
@@ -59,7 +59,7 @@ type SilenceInput struct {
 // SilenceResult counts a run.
 type SilenceResult struct {
 	Offline          int `json:"offline"`
-	SilentSuccessors int `json:"heirs"`   // new primaries whose agents were never heard of
+	SilentSuccessors int `json:"heirs"`   // new primaries without any heartbeat
 	Retired          int `json:"retired"` // instances that count as ended
 	Failed           int `json:"failed"`  // instances that EC2 could not be asked about now
 }
@@ -120,8 +120,8 @@ func inChunks(ctx context.Context, chunk int, sum *int, do func() (int, error)) 
 	}
 }
 
-// askAboutDeparted asks EC2 about the instances that it knows, because its answer
-// goes before their silence: one that runs is left as it is.
+// askAboutDeparted asks EC2 about the instances that it can show. EC2's answer counts more
+// than silence: an instance that runs is left as it is.
 func (a *Agents) askAboutDeparted(ctx context.Context, out *SilenceResult) error {
 	if a.Fleet == nil {
 		return nil

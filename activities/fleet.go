@@ -13,8 +13,8 @@ import (
 // of is opaque here: it is read once, frozen in Postgres and sent as it is, so
 // that the same token always comes with the same parameters.
 type Fleet interface {
-	// Template reads what a new instance copies from the one it stands by for.
-	// Fails with launch.instance_gone when that one has ended.
+	// Template reads what a new instance copies from its original.
+	// Fails with launch.instance_gone when the original has ended.
 	Template(ctx context.Context, a Account, region, instanceID string) (json.RawMessage, error)
 	// Freeze makes the whole request of one attempt. It calls nothing. Fails with
 	// launch.no_addresses when the template cannot be launched in that zone.

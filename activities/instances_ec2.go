@@ -45,7 +45,7 @@ type LaunchPlace struct {
 	Account   Account
 	PrimaryID string
 	Region    string // of the primary
-	Young     bool   // the primary was first heard of a moment ago: EC2 may not show it yet
+	Young     bool   // the primary's first report is recent: EC2 may not show it yet
 }
 
 // LaunchEnd is how an attempt ended: with an instance, or with a fault's code.
@@ -86,8 +86,8 @@ func (i *Instances) now() time.Time {
 	return i.Now()
 }
 
-// ChooseCandidates lists the pools to try, best first, from what Postgres knows
-// now. It changes nothing, so it may run again, with fresher facts. Fails with
+// ChooseCandidates lists the pools to try, best first, from the present
+// rows of Postgres. It changes nothing, so it may run again, with fresher facts. Fails with
 // replica.no_pool when there is nothing to try and replica.not_found.
 func (i *Instances) ChooseCandidates(ctx context.Context, in ChooseInput) (*ChooseResult, error) {
 	plan, facts, err := i.Store.Choice(ctx, in.AgentID, in.ReplicaID)

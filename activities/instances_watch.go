@@ -46,7 +46,7 @@ func (i *Instances) lookWhetherGone(ctx context.Context, in WatchInput) (*Instan
 	case err != nil:
 		return nil, err
 	case seen.State == StateTerminated, seen.State == StateAbsent && seen.gone(where.LaunchedAt, i.now()):
-		if where.Proof.Proven() { // nothing at EC2 changes on an agent's word
+		if where.Proof.Proven() { // nothing at EC2 changes on an agent's claim
 			if err := i.Fleet.CancelRequest(ctx, where.Account, where.Region, in.InstanceID); err != nil {
 				return nil, err
 			}
@@ -103,8 +103,8 @@ func (i *Instances) RetireInstance(ctx context.Context, in WatchInput) error {
 	return i.Store.MarkRetired(ctx, in.InstanceID)
 }
 
-// terminate ends an instance whose row says that we launched or adopted it. EC2 has the
-// second word, inside the call.
+// terminate ends an instance whose row says that we launched or adopted it. The call also
+// checks EC2's tags first.
 func (i *Instances) terminate(ctx context.Context, instanceID string, where *EndingInstance) error {
 	if !where.Proof.Proven() {
 		return adoption.NotProven.New(

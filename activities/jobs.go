@@ -12,16 +12,16 @@ type JobStore interface {
 	End(ctx context.Context, in JobEnd) error
 }
 
-// FailureStore is the part of postgres.Jobs that knows when a job fails again
-// and again.
+// FailureStore is the part of postgres.Jobs that counts the failures of a job in a
+// row.
 type FailureStore interface {
 	FailuresInRow(ctx context.Context, job string) (int, error)
 	NotifyPaused(ctx context.Context, in JobEnd, message string) error
 	NotifyFailing(ctx context.Context, in JobEnd, message string) error
 }
 
-// JobPauser is the part of workflows.Client that stops a job, and that knows which
-// jobs may be stopped because they fail.
+// JobPauser is the part of workflows.Client that pauses a job, and that lists the
+// jobs that may be paused because they fail.
 type JobPauser interface {
 	PausesOnFailure(job string) bool
 	PauseJob(ctx context.Context, job, reason string) error

@@ -145,9 +145,9 @@ func (r *Rollouts) ValidateSession(ctx context.Context, sessionID string) (Valid
 	return v, r.Store.Validated(ctx, v)
 }
 
-// RecordRollout writes how far a rollout is, from which every process knows what
-// to serve. It sets a level; a second call finds no rollout left that gives way, and
-// one that did sees that in its row. Fails with mlmodel.wrong_phase when it has ended, and
+// RecordRollout writes the progress of a rollout; every process serves by it. It sets a
+// level, and closes the rollout that it supersedes, if there is one. A second call finds
+// none left to close. Fails with mlmodel.wrong_phase when it has ended, and
 // with mlmodel.already_live when there is nothing to roll out any more.
 func (r *Rollouts) RecordRollout(ctx context.Context, in RolloutState) (StageTaken, error) {
 	return r.Store.Record(ctx, in)

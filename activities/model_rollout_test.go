@@ -15,7 +15,7 @@ import (
 	"spotkeeper/internal/domain/mlmodel"
 )
 
-// tryout is a store with one session, and a trial that lasts until it was heard of.
+// tryout is a store with one session, and a trial that lasts until its heartbeat is recorded.
 type tryout struct {
 	activities.RolloutStore
 	heard     chan struct{}

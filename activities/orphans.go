@@ -27,8 +27,8 @@ type Suspect struct {
 	InstanceID string
 	AgentID    string
 	Reason     string
-	// Ours says that the database knows the decision that launched it. One that
-	// only its tags call ours is reported and left alone: a caller who may tag can lie.
+	// Ours says that the database has the decision that launched it. An instance that only
+	// its tags call ours is reported and left alone: a caller who may tag can lie.
 	Ours bool
 }
 

@@ -97,19 +97,19 @@ type Prices struct {
 	Log    *slog.Logger
 	Now    func() time.Time // nil: time.Now
 	// Backfill is how far back the history of a type that is new to us is read.
-	// Zero: as far as EC2 knows it.
+	// Zero: as far as EC2 has it.
 	Backfill time.Duration
 }
 
 const (
 	collectJob = "price-collection"
-	// historyJob marks the types whose whole history was read: one that was known as
-	// a sibling has only the present until an agent lives on it.
+	// historyJob marks the types whose whole history was read. A type that is only a
+	// sibling has its present price alone until an agent runs on it.
 	historyJob = "price-history"
-	// spotHistory is how far back EC2 knows spot prices.
+	// spotHistory is how far back EC2 has spot prices.
 	spotHistory = 90 * 24 * time.Hour
-	// siblingHistory is how far back the history of a type is read that no agent
-	// lives on: enough to choose by.
+	// siblingHistory is how far back the history of a type without agents is read: enough
+	// to choose by.
 	siblingHistory = time.Hour
 )
 

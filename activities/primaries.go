@@ -33,7 +33,7 @@ type PrimaryStore interface {
 	KeepTemplate(ctx context.Context, agentID, instanceID string, template json.RawMessage) error
 }
 
-// Primary is the instance an agent lives on, and where.
+// Primary is the instance that an agent runs on, and its place.
 type Primary struct {
 	AgentID    string
 	InstanceID string

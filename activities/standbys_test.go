@@ -124,8 +124,8 @@ func TestTheWatchBelievesAnAbsenceOnlyOfOldInstances(t *testing.T) {
 	require.Equal(t, "retired", one[string](w, `SELECT role FROM instances WHERE id = $1`, id))
 }
 
-// TestTheWatchLeavesAloneWhatItMayNotSee: what the agent launched, and what stands by no
-// more.
+// TestTheWatchLeavesAloneWhatItMayNotSee: instances that the agent launched, and instances
+// that are no longer standbys.
 func TestTheWatchLeavesAloneWhatItMayNotSee(t *testing.T) {
 	t.Parallel()
 

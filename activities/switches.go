@@ -42,7 +42,7 @@ type SwitchFacts struct {
 	Target  switching.Target `json:"target"`
 	Reason  string           `json:"reason,omitempty"`
 	Trigger string           `json:"trigger"`
-	KeepOld time.Duration    `json:"keep_old"` // how long the old instance lives on; zero: for good
+	KeepOld time.Duration    `json:"keep_old"` // how long the old instance is kept; zero: for good
 	OldID   string           `json:"old_id"`   // the primary that it was meant for
 
 	Phase    switching.Phase `json:"phase"`              // as recorded; empty: it has not begun

@@ -33,11 +33,11 @@ const (
 )
 
 // Client starts workflows, queries them and sends them messages. It is the only code
-// that knows their queues and conflict policies, so that the HTTP surface, the sweep
+// with their queues and conflict policies, so that the HTTP surface, the sweep
 // and other workflows start and reach a workflow in the same way.
 //
-// Every method fails with workflow.unreachable when Temporal is away, within
-// two seconds; what a workflow refuses comes back as the fault it was.
+// Every method fails with workflow.unreachable within two seconds when Temporal is
+// unavailable. A workflow's refusal is returned as the fault that it raised.
 type Client struct {
 	Temporal  client.Client
 	Namespace string // that Temporal was connected with; empty: the default one

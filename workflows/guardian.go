@@ -21,8 +21,8 @@ const (
 	defaultGrace = time.Second      // also absorbs bursts
 )
 
-// GuardianInput starts a Guardian, and is all that continue-as-new carries: what
-// a Guardian knows, it reads from Postgres.
+// GuardianInput starts a Guardian, and is all that continue-as-new carries: a
+// Guardian reads everything else from Postgres.
 type GuardianInput struct {
 	AgentID string          `json:"agent_id"`
 	Tuning  Tuning          `json:"tuning"`

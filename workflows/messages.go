@@ -100,7 +100,7 @@ type PromoteInput struct {
 	Wait      time.Duration `json:"wait"`   // for a replica that is not ready yet
 	By        string        `json:"by,omitempty"`
 	RequestID string        `json:"request_id,omitempty"`
-	// AcceptSilent promotes although the agent on the replica was not heard of.
+	// AcceptSilent promotes although the agent on the replica has sent no heartbeat.
 	AcceptSilent bool `json:"accept_silent,omitempty"`
 }
 
@@ -111,7 +111,7 @@ type PromoteAnswer struct {
 	OldPrimary  string    `json:"old_primary"`
 	NewPrimary  string    `json:"new_primary,omitempty"`
 	At          time.Time `json:"at"`
-	Silent      bool      `json:"silent,omitempty"` // the agent on the replica was not heard of
+	Silent      bool      `json:"silent,omitempty"` // the agent on the replica has sent no heartbeat
 }
 
 // DeleteReplicaInput retires a replica.
@@ -162,8 +162,8 @@ type GuardianState struct {
 	InFlight int               `json:"in_flight"`
 }
 
-// ReplicaReport is what an agent says of a replica that it launched, or that it
-// lives on. It reaches the Replica as a signal; the row is changed by the Replica.
+// ReplicaReport is an agent's report on a replica that it launched, or that it runs on.
+// It reaches the Replica as a signal; the Replica changes the row.
 type ReplicaReport struct {
 	ReplicaID  string `json:"replica_id"`
 	InstanceID string `json:"instance_id,omitempty"`

@@ -61,7 +61,7 @@ type replicaRun struct {
 	fresh      bool              // this run has neither waited nor written anything since
 	up         bool              // its instance runs and passes its checks
 	instanceID string
-	named      bool            // the agent named the instance, so its word counts and not EC2's
+	named      bool            // the agent named the instance, so its reports count and not EC2's state
 	ready      bool            // its agent reported it ready
 	refused    *ReplicaReport  // its agent gave it up
 	deadline   time.Time       // for the instance to be ready
@@ -233,8 +233,8 @@ func (r *replicaRun) wait(ctx workflow.Context) error {
 	return nil
 }
 
-// awaitReady returns when the instance could take over, or the replica is over. EC2's
-// status checks or the word of the agent on it are enough.
+// awaitReady returns when the instance could take over, or the replica has ended. EC2's
+// status checks or a heartbeat of the agent on it are enough.
 func (r *replicaRun) awaitReady(ctx workflow.Context) error {
 	if r.row.Replica.State == replica.Ready {
 		return nil

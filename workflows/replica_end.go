@@ -56,9 +56,9 @@ func (r *replicaRun) giveUp(ctx workflow.Context, cause error) (*ReplicaResult, 
 	return r.settle(ctx, cause)
 }
 
-// settle ends what the replica leaves and closes its page. The row says how it ended;
-// the cause is why it failed in this run. A cancellation is not heard any more: what is
-// to be ended is ended.
+// settle ends the instance that the replica leaves and closes its page. The row says how
+// the replica ended; the cause is why it failed in this run. A cancellation has no effect
+// any more: the instance is ended all the same.
 func (r *replicaRun) settle(ctx workflow.Context, cause error) (*ReplicaResult, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()

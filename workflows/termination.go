@@ -38,8 +38,8 @@ type TerminationResult struct {
 // Termination is what operators see of a lost instance, and its aftercare: it wakes the
 // Guardian at the moments that matter while there is no successor, has the promoted
 // replica's workflow end, and watches the old instance until AWS has taken it. The
-// roles are changed by the door of the notice or by the Guardian: nothing here is on
-// the way of the answer. It reads how the notice stands whenever it begins. It launches
+// roles are changed where the notice is taken in, or by the Guardian; the answer does not
+// wait for this workflow. It reads the notice's state whenever it begins. It launches
 // nothing and changes no roles, so there is nothing to undo and nothing to call off.
 func Termination(ctx workflow.Context, in TerminationInput) (*TerminationResult, error) {
 	op, err := newOperation(ctx, KindTermination, in.AgentID)
@@ -120,7 +120,7 @@ func (t *terminationRun) run(ctx workflow.Context) (*TerminationResult, error) {
 	return &TerminationResult{Outcome: o, Left: left, LeftText: left.Round(time.Millisecond).String()}, nil
 }
 
-// addOpening writes what the door of the notice did, with its moments.
+// addOpening writes what happened when the notice was taken in, with the times.
 func (t *terminationRun) addOpening(ctx workflow.Context) {
 	f := t.facts
 	if f.ReceivedAt.IsZero() {

@@ -46,7 +46,7 @@ func dying(w *world) *world {
 }
 
 // accounted checks that there is one primary, and that each launched instance is
-// it, stands by, or was ended.
+// the primary, is a standby, or was ended.
 func (w *world) accounted(t *testing.T) {
 	t.Helper()
 	set := w.store.view()

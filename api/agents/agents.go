@@ -176,7 +176,7 @@ func (a *Agents) register(ctx context.Context, in *registerRequest) (*registerAn
 	return a.registerFor(ctx, p.ClientID, agent.Launcher(p.Launcher), in)
 }
 
-// registerFor registers an agent of a client, and passes on what its start is the word for.
+// registerFor registers an agent of a client, and signals the workflows that wait for it.
 func (a *Agents) registerFor(
 	ctx context.Context,
 	clientID string,

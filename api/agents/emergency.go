@@ -44,8 +44,8 @@ type emergencyAnswer struct {
 func (a *emergencyAnswer) Status() int { return a.status }
 
 // emergency asks for a replica, once per instance and signal. An instance that
-// is not the primary, because it was replaced or is not known, needs none: that
-// is acknowledged, so that an agent which lives on it goes on in peace.
+// is not the primary, because it was replaced or is not known, needs none: the
+// signal is only acknowledged, so that the agent on that instance goes on.
 func (r *Replicas) emergency(ctx context.Context, in *emergencyRequest) (*emergencyAnswer, error) {
 	kind, urgency := interruption.Kind(in.Signal), "high"
 	if !kind.Valid() {

@@ -244,7 +244,7 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 	return out, nil
 }
 
-// silence says of an agent that is offline for how long it was not heard.
+// silence says for how long an offline agent has sent no heartbeat.
 func (d *Decisions) silence(ctx context.Context, facts engine.Input) ([]string, error) {
 	a, err := d.Pools.Agent(ctx, facts.Agent.ClientID, facts.Agent.ID)
 	if err != nil || a.Status != agent.StatusOffline {

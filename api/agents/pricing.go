@@ -44,7 +44,7 @@ func (p *Pricing) Routes() []web.Route {
 // longestInstanceID is what the other routes accept, and a row holds.
 const longestInstanceID = 64
 
-// pricingReport is read by its domain, which knows the shapes of all deployed
+// pricingReport is parsed by its domain, which accepts the forms of all deployed
 // programs.
 type pricingReport struct {
 	web.AgentPath

@@ -91,7 +91,7 @@ func (r *Replicas) promote(ctx context.Context, in *promoteRequest) (*promoteAns
 	return out, nil
 }
 
-// warnOfSilence says what it means that the agent on a standby was not heard of, "" when it was.
+// warnOfSilence explains what follows when a standby's agent has sent no heartbeat, "" when it has.
 func warnOfSilence(answer *workflows.PromoteAnswer, order workflows.PromoteInput, instanceID string) string {
 	switch {
 	case !answer.Silent:

@@ -146,10 +146,10 @@ func (r *Replicas) mayPromote(ctx context.Context, scope, agentID, replicaID str
 	return err
 }
 
-// notPrimary answers for an instance that is not the primary: it was replaced, or it
-// stands by, or it is not known. The first may stop; the others have nothing to stop
-// for. An instance whose successor still is the primary is answered with that failover,
-// any other with the present primary.
+// notPrimary answers for an instance that is not the primary: it was replaced, it is a
+// standby, or it is unknown. Only an instance that was replaced may stop. When the
+// instance's successor still is the primary, the answer is that failover; otherwise it is
+// the present primary.
 func (r *Replicas) notPrimary(
 	ctx context.Context,
 	scope string,

@@ -6,7 +6,7 @@ import (
 	"spotkeeper/api/web"
 )
 
-// unproven acknowledges a notice about an instance that only the agent's word connects
+// unproven acknowledges a notice about an instance that only the agent's claim connects
 // with its client. The notice is kept and acted on as soon as the instance is proven;
 // until then nothing is launched, so the agent must not stop.
 func (r *Replicas) unproven(ctx context.Context, agentID, instanceID string) (*terminationAnswer, error) {

@@ -15,7 +15,7 @@ type agentStateAnswer struct {
 	Epoch     int64            `json:"epoch"`
 	Keeping   string           `json:"keeping"`
 	Launcher  string           `json:"launcher"`
-	Primary   *instanceAnswer  `json:"primary"` // null when the agent was never heard of since it was deleted
+	Primary   *instanceAnswer  `json:"primary"` // null when the agent has sent nothing since it was deleted
 	Replicas  []stateReplica   `json:"replicas"`
 	Notices   []stateNotice    `json:"notices"`
 	Switch    *string          `json:"switch"`

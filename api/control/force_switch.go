@@ -13,7 +13,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// NotThePrimary means that an instance stands by, so that it cannot be switched.
+// NotThePrimary means that an instance is a standby, so that it cannot be switched.
 var NotThePrimary = fault.Define("instance.not_the_primary", fault.Conflict)
 
 // SwitchViews is the part of postgres.Views that a switch is judged by.

@@ -13,7 +13,7 @@ import (
 )
 
 // DecodePath is where payloads are decoded: the endpoint that the Temporal UI is given,
-// and the word that it adds.
+// and the path element that it adds.
 const DecodePath = "/api/temporal/codec/decode"
 
 // PayloadDecoder opens what workflows were given and have answered.

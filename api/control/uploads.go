@@ -130,7 +130,7 @@ func drainBody(c *gin.Context, sent io.Reader) {
 	_, _ = io.CopyN(io.Discard, sent, mostDrained)
 }
 
-// extendDeadlines gives a request of a known caller more time than the door does.
+// extendDeadlines gives a request of a known caller more time than package door does.
 func extendDeadlines(c *gin.Context, more time.Duration) {
 	ctl, until := http.NewResponseController(c.Writer), time.Now().Add(more)
 	_ = ctl.SetReadDeadline(until) // a recorder in a test has none

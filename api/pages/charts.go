@@ -13,8 +13,8 @@ import (
 // knownPrice is an entry of a series.
 type knownPrice struct{ series, entry int }
 
-// eachMoment calls fn for every time at which some series knows a price, in order of
-// time, with those that do and the first on-demand price among them, 0 for none. The
+// eachMoment calls fn for every time at which a series has a price, in order of time,
+// with these series and the first on-demand price among them, 0 for none. The
 // list that fn gets is overwritten after each call.
 func eachMoment(series []views.PriceSeries, fn func(at time.Time, onDemand float64, known []knownPrice)) {
 	next := make([]int, len(series)) // the first entry of each series that is not yet in the answer

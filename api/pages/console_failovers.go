@@ -24,8 +24,8 @@ type failoversAnswer struct {
 	Newest   []failoverItem   `json:"failovers" doc:"newest first"`
 }
 
-// failoverTimes is a distribution of times from the first word of a notice until another
-// instance led.
+// failoverTimes is a distribution of times from the first report of a notice until another
+// instance was the primary.
 type failoverTimes struct {
 	Count    int              `json:"count" doc:"notices that were decided, lost ones included" example:"12"`
 	Lost     int              `json:"lost" doc:"of those, after which nothing led"`

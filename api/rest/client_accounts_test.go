@@ -140,7 +140,7 @@ func TestAskAgain(t *testing.T) {
 	require.Contains(t, why.raw, "Nothing at EC2 is done for i-1: why: what.")
 }
 
-// TestNoticesOfUnprovenInstances are acknowledged: nothing is launched, the agent lives
+// TestNoticesOfUnprovenInstances are acknowledged: nothing is launched, the agent goes
 // on, and the notice is kept until the instance is proven.
 func TestNoticesOfUnprovenInstances(t *testing.T) {
 	t.Parallel()

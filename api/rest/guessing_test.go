@@ -32,7 +32,7 @@ func TestGoodCallersAreNeverSlowedDown(t *testing.T) {
 			cookie, tenant := s.login(t), s.tenantToken("wall", "read")
 			var clock atomic.Int64
 			clock.Store(time.Now().UnixNano())
-			begin := func() { // a process that knows of no caller yet
+			begin := func() { // a process without known callers
 				d := s.deps
 				d.Now = func() time.Time { return time.Unix(0, clock.Load()) }
 				var err error

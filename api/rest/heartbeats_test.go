@@ -20,7 +20,7 @@ func beat(status, instance string) string {
 	)
 }
 
-// goodbye is the last word of every deployed agent: it does not say where from.
+// goodbye is the last heartbeat of every deployed agent: it does not name its instance.
 const goodbye = `{"status":"offline","monitored_instances":[]}`
 
 func (s *stack) statusOf(agentID string) string {

@@ -24,8 +24,8 @@ func reported(at time.Time, onDemand, pools string) map[string]string {
 	}
 }
 
-// TestPricesOfAllAgents: whichever program reports, its prices are kept and its
-// instance knows what it costs; a failed look-up is no reference, and the market is EC2's.
+// TestPricesOfAllAgents: the prices of every kind of agent are stored, and the pages of
+// its instance show the cost; a failed look-up is no reference, and the market is EC2's.
 func TestPricesOfAllAgents(t *testing.T) {
 	t.Parallel()
 	const pools = `[{"pool_id":"t3.medium.us-east-1a","instance_type":"t3.medium","az":"us-east-1a","price":0.0125},{"pool_id":"t3.medium.us-east-1b","instance_type":"t3.medium","az":"us-east-1b","price":0.0131}]`

@@ -134,7 +134,7 @@ func TestMachinesDoNotLogIn(t *testing.T) {
 	require.Contains(t, rec.Body.String(), "for machines")
 	require.Empty(t, rec.Header().Get("Set-Cookie"))
 
-	// A cookie that says another client is not believed, and an open api knows tenants too.
+	// A cookie that names another client is refused, and an api without operators has tenants too.
 	_, token := s.credential(t, `{"kind":"tenant","name":"desk","scope":"read"}`)
 	open := s.another(t, func(d *rest.Deps) { d.Operators, d.OpenToOperators = nil, true })
 	cookie := s.tenantLogin(t, token)

@@ -114,7 +114,7 @@ type Authenticator struct {
 	// Limits bounds what a client asks for; nil: nothing.
 	Limits *Limits
 	Now    func() time.Time // nil: time.Now
-	// lookups are shared by the requests with one token that come together.
+	// lookups are shared by concurrent requests with one token.
 	lookups flight.Group[string, *credentials.StoredCredential]
 }
 

@@ -46,9 +46,8 @@ type SessionTokens interface {
 }
 
 // Sessions are the logins of browsers. A session is a signed cookie, so every process of
-// the api knows it. It ends with its time, with a logout, and with what it was begun
-// with: the operator's token, the tenant's credential, or the settings of the identity
-// provider.
+// the api accepts it. It ends when it expires, at a logout, and when its basis ends: the
+// operator's token, the tenant's credential, or the settings of the identity provider.
 type Sessions struct {
 	Keys      [][]byte // the deployment's; sessions are signed with one derived from the first
 	Store     SessionStore
@@ -64,7 +63,7 @@ type Sessions struct {
 type Session struct {
 	ID       string `json:"i"`
 	Operator string `json:"o,omitempty"`
-	// Role is of an operator whom the identity provider knows. Who has a token has the
+	// Role is set for an operator of the identity provider. An operator with a token has the
 	// role that is configured now.
 	Role         operators.Role `json:"r,omitempty"`
 	ClientID     string         `json:"c,omitempty"` // of a tenant
@@ -86,7 +85,7 @@ func (s *Sessions) BeginOperator(name, address string) (*BegunSession, error) {
 	return s.begin(Session{Operator: name}, address, "token")
 }
 
-// BeginPerson makes the session of an operator whom the identity provider knows.
+// BeginPerson makes the session of an operator of the identity provider.
 func (s *Sessions) BeginPerson(name string, role operators.Role, address string) (*BegunSession, error) {
 	return s.begin(Session{Operator: name, Role: role}, address, "oidc")
 }

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// storable writes valid JSON anew so that Postgres can hold it as jsonb, which
-// knows no null character, no half of a surrogate pair, no invalid UTF-8 and no
-// number of a hundred thousand digits. Characters it cannot hold become U+FFFD,
+// storable rewrites valid JSON so that Postgres can store it as jsonb, which accepts no
+// null character, no half of a surrogate pair, no invalid UTF-8 and no number of a
+// hundred thousand digits. Characters it cannot hold become U+FFFD,
 // such numbers become texts. JSON that cannot be read is the null of JSON.
 func storable(raw json.RawMessage) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(raw))

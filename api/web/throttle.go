@@ -9,8 +9,8 @@ import (
 	"spotkeeper/internal/door"
 )
 
-// Throttle limits failed attempts to prove who one is, by address and in total. It knows
-// nothing of attempts that succeed: those are never limited. It is bounded: a full table
+// Throttle limits failed authentications, by address and in total. Successful ones are
+// never limited. It is bounded: a full table
 // is emptied, and the limit of the total remains.
 type Throttle struct {
 	mu        sync.Mutex

@@ -155,8 +155,8 @@ func (s *Text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Mode is how an instance is bought, in the spellings of deployed programs. A word
-// that means nothing stays as it was sent, and the rule of its field refuses it.
+// Mode is how an instance is bought, in the spellings of deployed programs. An unknown
+// spelling stays as it was sent, and the rule of its field refuses it.
 type Mode string
 
 // UnmarshalJSON implements json.Unmarshaler.

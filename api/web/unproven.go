@@ -18,7 +18,7 @@ func (u *Unproven) Sentence() string {
 }
 
 // ProofOf answers what connects an instance with its client; the second value is nil when
-// that is more than an agent's word.
+// that is more than an agent's claim.
 func ProofOf(proofs []views.ProofView, instanceID string) (string, *Unproven) {
 	for _, p := range proofs {
 		switch {

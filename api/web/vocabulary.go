@@ -11,7 +11,7 @@ import (
 //go:embed vocabulary.txt
 var vocabularyText string
 
-// word is what members of one name mean throughout the API.
+// word is the meaning of a member's name throughout the API.
 type word struct{ Doc, Example string }
 
 // vocabulary reads the words of the API, by name in snake case.
@@ -31,7 +31,7 @@ var vocabulary = sync.OnceValue(func() map[string]word {
 
 var capital = regexp.MustCompile(`[A-Z]`)
 
-// meaningOf finds the word for a name in any case.
+// meaningOf finds the meaning of a name in any case.
 func meaningOf(name string) word {
 	if !strings.Contains(name, "-") {
 		name = capital.ReplaceAllString(name, "_$0")

@@ -97,7 +97,7 @@ func TestPreflightFindsInCalm(t *testing.T) {
 		"mended")
 }
 
-// TestOrdersThatCannotWorkAreRefused at the door, in a sentence.
+// TestOrdersThatCannotWorkAreRefused at once, with a sentence.
 func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
 	t.Parallel()
 

@@ -23,7 +23,7 @@ type failover struct {
 	Successor     string        // empty: none
 	SuccessorPool string
 	Replicas      int      // opened
-	Launches      []string // pools asked for, as EC2 heard of them
+	Launches      []string // pools of the launch calls that EC2 got
 	Steps         string   // of all replicas
 	Notified      []string
 	LastError     string

@@ -19,7 +19,7 @@ import (
 )
 
 // collected is the collection of prices from a simulator into a real database, for
-// an agent that lives on m5.large.
+// an agent that runs on m5.large.
 type collected struct {
 	t       *testing.T
 	db      *pg.DB

@@ -165,8 +165,8 @@ func (a *Agent) live(ctx context.Context) {
 	parts.Wait()
 }
 
-// identify asks the metadata service who the instance is until it knows. The state of
-// another instance, which an image can bring along, is forgotten.
+// identify asks the metadata service for the instance's id until it answers. The state of
+// another instance, which an image can contain, is discarded.
 func (a *Agent) identify(ctx context.Context) bool {
 	for pause := time.Second; ; pause = min(2*pause, 15*time.Second) {
 		id, err := a.imds.Identity(ctx)

@@ -10,7 +10,7 @@ import (
 )
 
 // keepRegistered registers once the workload is ready, and again when it is asked to:
-// the control plane takes a registration as the word that an instance can be used, so a
+// the control plane takes a registration as proof that an instance can be used, so a
 // standby whose workload still starts must not register. A notice does not wait for it.
 func (a *Agent) keepRegistered(ctx context.Context) {
 	if !a.awaitReady(ctx) {

@@ -16,7 +16,7 @@ import (
 )
 
 // drill sends the notice that an agent would send, through the real path: the standby takes
-// over, and the instance that it is about runs on because AWS knows nothing of the notice.
+// over, and the old instance runs on because the notice does not come from AWS.
 func (p *program) drill() *cobra.Command {
 	old, yes := "keep", false
 	c := p.command("drill AGENT", "Rehearse a failover: a simulated notice for an agent that is marked for drills", cobra.ExactArgs(1),

@@ -1,6 +1,6 @@
 // Package door is how HTTP requests enter a process. It bounds what a caller can hold
-// before the caller is known: connections, header and body bytes, and time. It knows
-// nothing of routes and tokens: a handler says that a caller is known.
+// before the caller is known: connections, header and body bytes, and time. It depends
+// on no route and no token: a handler says that a caller is known.
 package door
 
 import (

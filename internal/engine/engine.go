@@ -23,7 +23,7 @@ var (
 	Unavailable   = fault.Define("engine.unavailable", fault.Unavailable) // the runner gave no answer
 	BadAnswer     = fault.Define("engine.bad_answer", fault.Unavailable)  // it answered what cannot be done
 	MissingData   = fault.Define("engine.missing_data", fault.Conflict)   // nothing is decided on a guess
-	NoticeStands  = fault.Define("engine.notice_stands", fault.Conflict)  // the Guardian has the word
+	NoticeStands  = fault.Define("engine.notice_stands", fault.Conflict)  // the Guardian decides
 	ClientMoving  = fault.Define("engine.client_moving",
 		fault.Conflict) // enough of the client's fleet moves already
 	FleetMoving = fault.Define("engine.fleet_moving",
@@ -109,7 +109,7 @@ type Veto struct {
 // AsksForSwitch says whether the decision asks for anything to happen.
 func (d Decision) AsksForSwitch() bool { return d.Action != Stay }
 
-// LegacyType returns the word the deployed page and agents know:
+// LegacyType returns the word that the deployed page and agents use:
 // switch_to_spot, switch_to_ondemand, stay_spot or stay_ondemand.
 func (d Decision) LegacyType() string {
 	switch {

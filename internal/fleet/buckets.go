@@ -44,8 +44,8 @@ func bucketOf(api string) bucketSize {
 	return mutatingBucket
 }
 
-// urgentAPIs are called for what cannot wait: a launch, and the end of what costs money. They
-// go at once and EC2 has the last word. The workflow that it refuses slows down.
+// urgentAPIs are the calls that cannot wait: launches, and ends of instances that cost money.
+// They do not wait for a token. When EC2 refuses one, its workflow slows down.
 var urgentAPIs = map[string]bool{"RunInstances": true, "TerminateInstances": true}
 
 type bucketKey struct{ account, region, api string }

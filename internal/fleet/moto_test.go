@@ -24,8 +24,8 @@ func startMoto(t *testing.T) *fleet.Provider {
 	})
 }
 
-// TestAgainstMoto runs the calls that moto has. It knows no client tokens, spot
-// market, quotas or price list: those are the simulator's.
+// TestAgainstMoto runs the calls that moto has. moto lacks client tokens, a spot
+// market, quotas and a price list: those are the simulator's.
 func TestAgainstMoto(t *testing.T) {
 	t.Parallel()
 	p := startMoto(t)

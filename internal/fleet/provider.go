@@ -89,7 +89,7 @@ func readRetryer() aws.Retryer {
 }
 
 // disableRetries sends a call a single time. The SDK would repeat a capacity error for
-// seconds without a word to its caller; the workflow has a better answer.
+// seconds without notifying its caller; the workflow tries another pool instead.
 func disableRetries(o *ec2.Options) {
 	o.RetryMaxAttempts = 1
 	o.Retryer = aws.NopRetryer{}

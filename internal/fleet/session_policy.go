@@ -59,7 +59,7 @@ func SessionPolicy(partition, clientID string) (string, error) {
 	return string(document), err
 }
 
-// ec2Service is the name by which IAM knows EC2.
+// ec2Service is EC2's service name in IAM policies.
 func ec2Service(partition string) string {
 	if partition == "aws-cn" {
 		return "ec2.amazonaws.com.cn"

@@ -15,7 +15,7 @@ import (
 	"spotkeeper/internal/fleet"
 )
 
-// tenancy is a tenant whose role the simulator knows, with a clock and what was heard of
+// tenancy is a tenant with a role in the simulator, a clock and the recorded refusals of
 // its role.
 type tenancy struct {
 	cloud

@@ -10,9 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// Tags that everything we launch carries from its first moment. They find what a
-// lost answer left behind. A caller who may tag can lie, so nothing is terminated
-// for its tags alone: the database has the second word.
+// Tags of every instance that we launch, from its first moment. They find instances whose
+// launch answer was lost. A caller who may tag can lie, so no instance is terminated for
+// its tags alone: the database must confirm it.
 const (
 	TagManagedBy = "managed-by"
 	TagClient    = "spotkeeper:client"

@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// Template is what a new instance copies from the one it stands by for.
+// Template is what a new instance copies from its original.
 type Template struct {
 	From               string   `json:"from"` // the instance it was read from
 	InstanceType       string   `json:"instance_type"`

@@ -31,7 +31,7 @@ type line[V any] struct {
 }
 
 type flight[V any] struct {
-	lead    chan struct{} // holds the word that one of those who wait may begin
+	lead    chan struct{} // holds the permission for one waiting caller to begin
 	done    chan struct{}
 	waiting int
 	value   V

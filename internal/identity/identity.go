@@ -1,5 +1,5 @@
-// Package identity lets people log in whom an OpenID Connect provider knows: by the
-// authorization code flow with PKCE (RFC 7636), with a state and a nonce.
+// Package identity lets users of an OpenID Connect provider log in, by the authorization
+// code flow with PKCE (RFC 7636), with a state and a nonce.
 package identity
 
 import (

@@ -289,8 +289,8 @@ func TestStorm(t *testing.T) {
 	require.Equal(t, "300", w.read(`SELECT count(*)::text FROM notices WHERE arrivals = 2`))
 }
 
-// TestRunningIsRecordedAtOnce: a replica whose instance runs is known to, and its agent's
-// Guardian is woken when it waits for that. EC2 has the last word.
+// TestRunningIsRecordedAtOnce: a running instance of a replica is recorded, and its agent's
+// Guardian is woken when it waits for that. EC2's state decides.
 func TestRunningIsRecordedAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -71,7 +71,7 @@ func (w *world) runUntil(so func() bool, surveys ...*intake.Survey) {
 }
 
 // TestSurveyTakesNoticesIn: an instance that EC2 has marked, and one that is gone, without
-// a word through any other door.
+// a notice from any other source.
 func TestSurveyTakesNoticesIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -22,8 +22,8 @@ var _ activities.AdoptionStore = (*Adoptions)(nil)
 // agent runs on it, so it was launched a while before.
 const freshFor = "30 seconds"
 
-// queueAdoption opens the adoption of an instance that plays a part on an agent's word.
-// One that is open, or an instance that is proven, is left as it is.
+// queueAdoption opens the adoption of an instance that has a role on an agent's claim
+// alone. An open adoption and a proven instance are left as they are.
 func queueAdoption(b *pgx.Batch, instanceID string) {
 	b.Queue(openAdoptions+`
   AND i.id = $1`+reopenAdoption, instanceID)
@@ -90,9 +90,9 @@ WHERE i.id = $1`, instanceID).
 	return &out, pg.Translate(err)
 }
 
-// RecordAdopted makes an instance that EC2 has confirmed the client's: what EC2 says of
-// its place replaces the agent's word, and the agent's roles are judged again. Written
-// twice it is written once.
+// RecordAdopted makes an instance that EC2 has confirmed the client's: EC2's facts about
+// its place replace the agent's, and the agent's roles are judged again. A second call
+// changes nothing.
 func (s *Adoptions) RecordAdopted(ctx context.Context, agentID string, i activities.CloudInstance) error {
 	b := &pgx.Batch{}
 	b.Queue(`

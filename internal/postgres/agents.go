@@ -74,7 +74,7 @@ type Registered struct {
 	Relation  agent.InstanceRelation
 	ReplicaID string // the open replica that the instance is, or may be
 	CommandID string // the agent-launched switch that the instance comes from
-	AwaitedBy string // the switch whose instance it is, and which waits for its word
+	AwaitedBy string // the switch that waits for this instance's registration
 	Takeover  Takeover
 }
 
@@ -84,8 +84,8 @@ type Registered struct {
 // revived. Everything is one transaction under the agent's lock, so two first
 // registrations at once make one agent.
 //
-// An instance that another client has named first is refused. While that one's word is all
-// there is, EC2 is asked whose it is: a registration after the answer succeeds.
+// An instance that another client has named first is refused. While only that client's claim
+// exists, EC2 is asked for the owner; the owner's registration after the answer succeeds.
 //
 // Fails with agent.instance_of_another_tenant and agent.instance_in_use.
 func (s *Agents) Register(ctx context.Context, r agent.Registration) (*Registered, error) {

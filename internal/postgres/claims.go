@@ -13,9 +13,9 @@ import (
 // mostRivals is how many clients are asked about one instance.
 const mostRivals = 5
 
-// claimInstance notes that a client has registered an instance which is another client's
-// by that one's word alone, and has EC2 asked now. A proven instance is not contested.
-// What is repeated within half a minute changes nothing.
+// claimInstance records that a client has registered an instance that another client only
+// claims, and has EC2 asked now. A proven instance cannot be contested. A repetition within
+// half a minute changes nothing.
 const claimInstance = `
 WITH claim AS (
     INSERT INTO instance_claims AS c (instance_id, client_id, region)

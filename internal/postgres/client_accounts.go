@@ -18,7 +18,7 @@ type ClientAccount struct {
 
 	ClientID   string
 	ExternalID string
-	Unproven   int // instances that play a part on an agent's word alone
+	Unproven   int // instances that have a role on an agent's claim alone
 	// Living are the proven instances that have not ended, by region.
 	Living map[string][]string
 }

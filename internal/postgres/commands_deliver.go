@@ -22,11 +22,11 @@ const (
 )
 
 // Deliver leases the agent's most urgent pending command, if the agent performs
-// commands itself and lives on the instance the command was meant for: two live
+// commands itself and runs on the instance that the command was meant for: two running
 // agents with one id must not both perform it. A delivered command is not
 // delivered again before its lease ends. At most one is leased, because an agent
-// performs one per poll. Hardly a poll finds any, so those that come together ask
-// in one statement whether there is one. Fails with agent.not_found.
+// performs one per poll. Most polls find none, so concurrent polls share
+// one statement that checks whether there is one. Fails with agent.not_found.
 func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error) {
 	found, err := pg.Together(ctx, &s.polls, poll{clientID, agentID}, s.poll)
 	switch {

@@ -15,8 +15,8 @@ import (
 	"spotkeeper/internal/postgres/views"
 )
 
-// TestPollsAtOnce: pollers that come together get a command each, and none
-// another's, and one command is leased once.
+// TestPollsAtOnce: concurrent pollers get a command each, never one of another agent, and
+// a command is leased once.
 func TestPollsAtOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)

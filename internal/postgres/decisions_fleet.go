@@ -76,7 +76,8 @@ type placePools struct {
 	Pools  []engine.Pool `json:"pools"`
 }
 
-// ownPrice is what a client knows better than the market about a pool it lives in.
+// ownPrice is a client's own price of a pool that it has an instance in; it is more
+// accurate than the market's.
 type ownPrice struct {
 	ClientID string       `json:"client_id"`
 	PoolID   string       `json:"pool_id"`

@@ -74,7 +74,7 @@ func (s *Silence) RetireDeparted(ctx context.Context, limit int) (int, error) {
 	return s.retireDeparted(ctx, `NOT (`+inSight+`)`, limit)
 }
 
-// RetireOne marks one departed instance retired, unless it was heard of meanwhile.
+// RetireOne marks one departed instance retired, unless it sent a heartbeat meanwhile.
 func (s *Silence) RetireOne(ctx context.Context, instanceID string) error {
 	_, err := s.retireDeparted(ctx, `i.id = $2`, 1, instanceID)
 	return err

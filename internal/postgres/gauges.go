@@ -8,7 +8,7 @@ import (
 
 // Gauges is what an operator would page on, as it stands now.
 type Gauges struct {
-	UndeliveredNotices  int64 // durable, and judged by no Guardian yet; a failover at the door counts as judged
+	UndeliveredNotices  int64 // stored, but judged by no Guardian yet; a failover at intake counts as judged
 	UndecidedNotices    int64 // terminations of a present primary without a successor
 	LostNotices         int64 // deadlines that passed without a successor, in the last hour or of an agent that still does not live
 	AgentsWithoutOne    int64 // enabled agents that have no primary, or one that is lost
@@ -25,8 +25,8 @@ type Gauges struct {
 // ReadGauges reads all of them in one statement. It is for scrapes, so it costs
 // index look-ups and counts of small partial sets only.
 //
-// What is known about a present primary does not age: a loss counts until the agent
-// lives on another instance, or its primary was heard of after all.
+// Facts about a present primary do not expire: a loss counts until the agent runs on
+// another instance, or its primary sends a heartbeat again.
 func ReadGauges(ctx context.Context, db *pg.DB) (Gauges, error) {
 	var g Gauges
 	err := db.Pool.QueryRow(ctx, `

@@ -9,8 +9,8 @@ import (
 )
 
 // TestALossDoesNotAge: an agent whose primary was taken without a successor stays in the
-// gauges, however long ago that was, until it lives on another instance or was heard
-// of after all.
+// gauges, however long ago that was, until it runs on another instance or sends a
+// heartbeat again.
 func TestALossDoesNotAge(t *testing.T) {
 	t.Parallel()
 

@@ -12,8 +12,8 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Intake is what the door for AWS's events keeps: notices, as every door does, and
-// whose an instance is.
+// Intake stores what arrives as AWS's events: notices, like every other source, and the
+// owner of an instance.
 type Intake struct {
 	Notices
 	// OwnAccount says which AWS account the control plane itself is in: the account of

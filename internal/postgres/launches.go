@@ -25,7 +25,7 @@ var (
 // LaunchPlace says for whom and beside which primary a replica is launched. Fails
 // with replica.not_found, with replica.already_ended when it is not open, with
 // agent.not_found when its agent has no primary to copy, and with instance.unproven when
-// only an agent's word says that the primary is the client's.
+// only an agent's claim says that the primary is the client's.
 func (s *Launches) LaunchPlace(ctx context.Context, replicaID string) (*activities.LaunchPlace, error) {
 	var out activities.LaunchPlace
 	var state replica.State

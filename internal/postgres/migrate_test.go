@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 
-// TestMigrateTwiceAtOnce holds the advisory lock to its word.
+// TestMigrateTwiceAtOnce: the advisory lock lets one of two migrations run at a time.
 func TestMigrateTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 

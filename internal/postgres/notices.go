@@ -17,11 +17,10 @@ import (
 // Notices take notices in, through whichever door they come.
 type Notices struct{ DB *pg.DB }
 
-// Take makes a notice durable, has the agent's roles judged with it and writes what
-// follows from the verdict, in one transaction of two round trips: with a ready
-// successor the roles have changed when it returns. The agent's row is locked first,
-// so two doors with the same notice follow each other, and the second one finds what
-// the first has decided.
+// Take stores a notice, has the agent's roles judged with it and writes the result of the
+// verdict, in one transaction of two round trips. With a ready successor the roles have
+// changed when it returns. The agent's row is locked first, so two calls with the same
+// notice run one after the other, and the second one finds the decision of the first.
 //
 // The same notice is one row however often it comes. Its deadline lies between now
 // and interruption.Furthest, by the database's clock; of two the earlier one holds.

@@ -21,7 +21,7 @@ func TestAnOrderThatWasTakenBackIsNotTakenUp(t *testing.T) {
 
 	g := guard(t)
 	orders := &postgres.Commands{DB: g.db}
-	for range 20 { // the first to lock the agent has the last word
+	for range 20 { // the first to lock the agent decides
 		c, err := orders.Order(t.Context(), switching.SwitchRequest{
 			AgentID:  "a1",
 			Target:   switching.Target{Mode: agent.OnDemand},

@@ -94,8 +94,8 @@ func (s *Primaries) primaries(ctx context.Context, sql, sweep string, limit int)
 	return out, pg.Translate(err)
 }
 
-// Take takes in that AWS has taken an instance without a notice: a notice through the
-// door of the sweep, the same row as any other's.
+// Take records that AWS has ended an instance without a notice. It writes a notice with the
+// sweep as its source, the same row as any other notice.
 func (s *Primaries) Take(
 	ctx context.Context,
 	clientID string,

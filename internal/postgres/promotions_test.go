@@ -71,7 +71,7 @@ func TestAPromotionThatAFailoverAnswered(t *testing.T) {
 	require.Equal(t, lines(true, roles.ByTermination, false), lines(p.Changed, p.Cause, p.RetireOld))
 }
 
-// TestAStandbyWhoseAgentIsSilentIsUnheard: only where its word is to be expected.
+// TestAStandbyWhoseAgentIsSilentIsUnheard: only where a heartbeat is expected.
 func TestAStandbyWhoseAgentIsSilentIsUnheard(t *testing.T) {
 	t.Parallel()
 

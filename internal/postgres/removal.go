@@ -15,7 +15,7 @@ import (
 // open replicas are retiring, its pending commands cancelled, its notices closed,
 // its primary has no agent any more. What we launched is ours to end, also what was
 // kept after a move or is left to AWS: no row names it afterwards. An instance
-// that we did not launch is the tenant's and lives on. A second removal answers
+// that we did not launch is the tenant's and keeps running. A second removal answers
 // what is still left.
 // Fails with agent.not_found.
 func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Removed, error) {

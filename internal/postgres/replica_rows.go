@@ -12,7 +12,7 @@ import (
 
 // selectReplicaRow reads a roles.ReplicaRow. An instance remains when EC2 may still run
 // it for this replica alone: it has not ended, it is no primary, it is to be ended by
-// us, and no other replica lives on it.
+// us, and no other replica has it.
 var selectReplicaRow = `
 SELECT jsonb_build_object(
     'agent_id', r.agent_id,

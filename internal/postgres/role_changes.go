@@ -139,8 +139,8 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 		FROM agents WHERE id = $1`, in.AgentID, in.OldID, in.NewID, in.Cause)
 }
 
-// oldPrimaryRole says what the old primary is from now on, and who ends it. What an
-// unproven instance replaces is left to its agent: an agent's word ends nothing.
+// oldPrimaryRole gives the new role of the old primary, and who ends it. A primary that an
+// unproven instance replaces is left to its agent: an agent's claim ends no instance.
 func oldPrimaryRole(in roles.RoleChange) (role, terminateBy string) {
 	switch {
 	case in.Fate == roles.DemoteOld:

@@ -18,7 +18,7 @@ type Standbys struct {
 var _ activities.StandbyStore = (*Standbys)(nil)
 
 // selectHeld lists the instances of replicas that are ready, in groups of at most $1.
-// What the agent launched may be out of our sight: only its agent's word counts.
+// Instances that the agent launched may be invisible to us: only the agent's reports count.
 const selectHeld = `
 WITH held AS (
     SELECT r.client_id, i.region, r.id, r.agent_id, i.id AS instance_id,

@@ -201,7 +201,7 @@ func (s *Serving) Look(ctx context.Context) {
 	s.release(is)
 }
 
-// unfit says why an engine is not to decide any more, when it knows.
+// unfit says why an engine is not to decide any more, if it gives a reason.
 func unfit(e engine.Engine) error {
 	if judged, ok := e.(interface{ Unfit() error }); ok {
 		return judged.Unfit()

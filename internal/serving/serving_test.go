@@ -20,7 +20,7 @@ import (
 	"spotkeeper/internal/serving"
 )
 
-// named is an engine that knows whether it was closed.
+// named is an engine that records whether it was closed.
 type named struct {
 	engine.Rules
 	id     string

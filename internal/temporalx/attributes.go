@@ -63,7 +63,7 @@ func (a *Attributes) Check(ctx context.Context) error {
 // ask answers what is missing. It asks the namespace unless an answer is young
 // enough, and keeps to the former one when the namespace cannot be asked.
 func (a *Attributes) ask(ctx context.Context, age time.Duration) []string {
-	if !a.asking.TryLock() { // of those who come together one asks
+	if !a.asking.TryLock() { // of concurrent callers one asks
 		if age >= looked {
 			was, _ := a.known()
 			return was

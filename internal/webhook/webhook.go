@@ -94,7 +94,7 @@ func (s *Sender) Send(ctx context.Context, url string, secrets []string, id stri
 		return notification.NotDelivered.Wrap(err, "%s", why(err))
 	}
 	defer func() { _ = res.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // a polite goodbye; what it says does not matter
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // let the receiver finish its answer; the body is not used
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return &Refused{Status: res.StatusCode}
 	}

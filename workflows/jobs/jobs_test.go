@@ -98,7 +98,7 @@ func (b *books) Tally(context.Context, time.Time) (map[string]int64, error) {
 	return map[string]int64{"evaluated": 3, "moved": 1, "held: switch.paused": 2}, b.fail
 }
 
-// newEnvironment is a test environment that knows all jobs.
+// newEnvironment is a test environment with all jobs.
 func newEnvironment() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()

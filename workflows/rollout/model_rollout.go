@@ -244,8 +244,8 @@ func (r *rollout) run(ctx workflow.Context) (carriedOn bool, err error) {
 	return false, nil
 }
 
-// validate opens the row and tries the session; an abort meanwhile is heard. It
-// says whether that was the end.
+// validate opens the row and tries the session; an abort meanwhile takes effect. It
+// says whether the rollout ended.
 func (r *rollout) validate(ctx workflow.Context) bool {
 	var local *activities.Rollouts
 	r.addLine(ctx, "its files are being validated")

@@ -1,6 +1,6 @@
 // Package steps runs the steps of workflows: activities under the policy that fits what
 // they touch, short steps inside the workflow task, waits and messages. All packages of
-// workflows share it, and it knows none of them.
+// workflows share it, and it imports none of them.
 package steps
 
 import (

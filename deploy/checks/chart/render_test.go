@@ -59,7 +59,7 @@ func find[T any](r chart.Rendering) map[string]T {
 	return out
 }
 
-// TestRenders: every values file makes objects that Kubernetes knows, each once, labelled,
+// TestRenders: every values file makes objects of Kubernetes' types, each once, labelled,
 // in the release's namespace.
 func TestRenders(t *testing.T) {
 	t.Parallel()

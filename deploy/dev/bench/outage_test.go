@@ -83,7 +83,7 @@ func BenchmarkZoneOutage(b *testing.B) {
 const bootTime = 20 * time.Second
 
 // bootSuccessors starts an agent on each instance that is launched for the fleet's agents,
-// as the copied user data does. The instance's own word is all that says that it is up,
+// as the copied user data does. Only the instance's own report shows that it is up,
 // because EC2 cannot be asked.
 func (f *fleet) bootSuccessors(ctx context.Context, sim *simclient.Client) {
 	of, seen := map[string]int{}, map[string]bool{}

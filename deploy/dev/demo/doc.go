@@ -1,7 +1,7 @@
-// Package demo is a simulated fleet that lives: agents on simulated instances
-// register, report and are interrupted, over the real HTTP contract and on their
-// own clocks, while a narrator says in plain sentences what happens.
+// Package demo runs a simulated fleet: agents on simulated instances register, report
+// and are interrupted, over the real HTTP contract and on their own clocks, while a
+// narrator prints in plain sentences what happens.
 //
-// Nothing here reaches into the product: the demo knows its HTTP contract and
-// the simulator's control API, as a customer's machines know theirs.
+// The demo imports nothing of the product: it uses the HTTP contract and the
+// simulator's control API.
 package demo

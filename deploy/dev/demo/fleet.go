@@ -13,8 +13,8 @@ import (
 	simclient "spotkeeper/internal/ec2sim/client"
 )
 
-// fleet is who lives in the demo. Six agents over two clients, in every situation
-// the control plane knows.
+// fleet is the demo's members: six agents of two clients, which meet every situation
+// that the control plane handles.
 func fleet() []*member {
 	const acme, nimbus = "Acme Streaming", "Nimbus Analytics"
 	return []*member{

@@ -274,6 +274,6 @@ func (w *world) onDemand(instanceType string) float64 {
 	case "c5.large":
 		return 0.085
 	default:
-		return 0.1 // what a deployed agent sends when it knows no price
+		return 0.1 // what a deployed agent sends without a price
 	}
 }

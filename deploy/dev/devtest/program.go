@@ -16,7 +16,7 @@ import (
 	"spotkeeper/deploy/dev/embedded/child"
 )
 
-// program is one part: how it is started, and how one knows that it is ready.
+// program is one part: its start, and the check that it is ready.
 type program struct {
 	name  string
 	path  string

@@ -31,8 +31,8 @@ const (
 // bootTime is how long one part may take to become ready on a busy machine.
 const bootTime = 2 * time.Minute
 
-// Options change a stack. The zero value is everything, with a cloud that
-// knows no delays.
+// Options change a stack. The zero value is everything, with a cloud
+// without delays.
 type Options struct {
 	// EC2Delays is none, quick or real; the default is none.
 	EC2Delays string

@@ -68,7 +68,7 @@ func (q *eventQueue) interrupted(account, instance string) {
 }
 
 // TestDoors: a notice through the queue alone, with the api and Temporal stopped, and
-// through both doors in either order.
+// through the queue and the agent in either order.
 func TestDoors(t *testing.T) {
 	t.Parallel()
 	q := newEventQueue(t)

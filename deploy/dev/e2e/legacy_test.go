@@ -141,8 +141,7 @@ func confirm(ctx context.Context, t *testing.T, b *books) {
 	}
 }
 
-// servedRoutes knows the routes by the document that the stack serves. Those that
-// are not there have an issue of their own.
+// servedRoutes reads the routes from the document that the stack serves.
 func servedRoutes(ctx context.Context, t *testing.T, s *devtest.Stack) func(route string) bool {
 	t.Helper()
 	var document struct{ Paths map[string]map[string]any }

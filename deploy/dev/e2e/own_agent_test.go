@@ -155,8 +155,8 @@ func enrolment(t *testing.T, f *fleet, name string) string {
 }
 
 // TestOwnAgent is the agent's program against the product: it is enrolled, examined,
-// foretold its end, replaced, and its successor's agent lives on. The first joins with a one-time token, the
-// second with the client's.
+// given notice and replaced, and its successor's agent goes on. The first joins with a
+// one-time token, the second with the client's.
 func TestOwnAgent(t *testing.T) {
 	s := devtest.Start(t, devtest.Options{})
 	f := newFleet(t, s, newTenant(t, s))

@@ -14,8 +14,8 @@ import (
 	"spotkeeper/workflows"
 )
 
-// thorough takes its time in the back-test of the validation, which knows no
-// clients, and none in the field: there is time to kill a worker in the middle.
+// thorough is slow in the back-test of the validation, which has no clients, and fast
+// otherwise: this leaves time to kill a worker in the middle.
 const thorough = `
 import time
 

@@ -11,8 +11,8 @@ import (
 	"spotkeeper/deploy/dev/devtest"
 )
 
-// The back-test of the validation knows no clients, so these engines pass it and
-// show what they are in the field.
+// The back-test of the validation has no clients, so these engines pass it and misbehave
+// only with real agents.
 const (
 	// raises fails for every real agent.
 	raises = `

@@ -88,7 +88,7 @@ func deciding(ctx context.Context, s *devtest.Stack) (engine, version string, er
 }
 
 // askEngine has an agent ask until an uploaded engine answers: the api asks a worker as
-// soon as it knows the session.
+// soon as it has read the session.
 func askEngine(ctx context.Context, m *member) error {
 	if m == nil {
 		return nil

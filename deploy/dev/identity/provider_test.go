@@ -20,7 +20,7 @@ const (
 	password     = "correct horse"
 )
 
-// person is one whom the provider knows.
+// person is a user of the provider.
 type person struct {
 	email    string
 	verified bool
@@ -63,7 +63,7 @@ func (s *withGroups) SetUserinfoFromToken(
 
 var _ op.Storage = &withGroups{}
 
-// newProvider serves a provider that knows people, and sends browsers back to one address.
+// newProvider serves a provider with users, and sends browsers back to one address.
 func newProvider(t *testing.T, known people, back string) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)

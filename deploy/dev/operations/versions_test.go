@@ -109,7 +109,7 @@ func badWorker(t *testing.T) string {
 }
 
 // begin has an agent join and orders a switch of it with that id, which then waits for the
-// new agent's word.
+// new agent's first heartbeat.
 func (k *keeper) begin(t *testing.T, name, command string) string {
 	t.Helper()
 	id, old := k.agent(name)

@@ -23,7 +23,7 @@ type Action struct {
 }
 
 // ParseAction reads the text of InstanceAction. A text without a time of day is an error;
-// the caller still has its word that the instance goes.
+// the caller still learns that the instance is to end.
 func ParseAction(text string) (Action, error) {
 	var a Action
 	if err := json.Unmarshal([]byte(text), &a); err != nil {

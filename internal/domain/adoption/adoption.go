@@ -1,6 +1,6 @@
 // Package adoption judges whether an instance that an agent has named is the client's.
-// An agent's word proves nothing: what is launched, tagged or ended at EC2 rests on what
-// EC2 itself says, asked through the client's own role. It is pure.
+// An agent's claim proves nothing: launches, tags and terminations at EC2 rest on EC2's own
+// answers, read through the client's role. It is pure.
 package adoption
 
 import (
@@ -11,7 +11,7 @@ import (
 
 // Ways to fail. Both mean that nothing at EC2 was changed.
 var (
-	// NotProven means that only an agent's word connects the instance with the client.
+	// NotProven means that only an agent's claim connects the instance with the client.
 	NotProven = fault.Define("instance.unproven", fault.Forbidden)
 	// NotOurs means that EC2 does not show our tags and the client's on the instance.
 	NotOurs = fault.Define("instance.not_ours", fault.Forbidden)
@@ -56,7 +56,7 @@ const (
 	Unanswered   Cause = "unanswered"    // EC2 does not answer
 )
 
-// States of an instance that the judgement knows, in EC2's words; absent is ours.
+// States of an instance that the judgement handles, in EC2's words; absent is ours.
 const (
 	statePending = "pending"
 	stateRunning = "running"

@@ -23,9 +23,9 @@ type Reporter struct {
 	Pool   string // the spot pool that it lives in; empty on demand
 }
 
-// WorthOf says for what a price that an instance reports of a pool is used. market is EC2's
-// price of the pool at that time; 0 while EC2 has not answered: then the word of a proven
-// instance about its own pool decides, for its client alone.
+// WorthOf says how a price that an instance reports of a pool is used. market is EC2's price
+// of the pool at that time, 0 while EC2 has not answered. In that case a proven instance's
+// report of its own pool decides, for its client alone.
 func WorthOf(r Reporter, pool string, price, market USD) Worth {
 	switch {
 	case !r.Proven:

@@ -3,9 +3,9 @@ package pricing
 // Source is the origin of a price.
 type Source string
 
-// Sources. Collector is our own reading of EC2's price history, which knows
-// pools without instances; zone names are mapped per account, so who lives in
-// a pool knows its price better.
+// Sources. Collector is our own reading of EC2's price history, which includes pools
+// without instances. Zone names are mapped per account, so an instance in a pool reports
+// its price more accurately.
 const (
 	Primary          Source = "primary"
 	ReplicaAutomatic Source = "replica-automatic"

@@ -31,7 +31,7 @@ type ChoiceFacts struct {
 	Fleet int `json:"fleet,omitempty"`
 }
 
-// Origin is the instance that the replica stands by for.
+// Origin is the instance that the replica is to replace.
 type Origin struct {
 	InstanceType string `json:"instance_type"`
 	Region       string `json:"region"`

@@ -19,7 +19,7 @@ var (
 	AlreadyEnded  = fault.Define("replica.already_ended", fault.Invalid)
 	NotAllowed    = fault.Define("replica.not_enabled", fault.Invalid)
 	WrongType     = fault.Define("replica.pool_type_mismatch", fault.Invalid)
-	OtherInstance = fault.Define("replica.other_instance", fault.Conflict) // a replica lives on one instance
+	OtherInstance = fault.Define("replica.other_instance", fault.Conflict) // a replica has one instance
 	NoPool        = fault.Define("replica.no_pool", fault.Exhausted)       // nothing left to try
 
 	NoCapacity  = fault.Define("launch.no_capacity", fault.Exhausted) // this pool is empty: the next one

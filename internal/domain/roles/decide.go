@@ -44,9 +44,9 @@ func (s *AgentRoles) Successor() (Replica, bool) {
 	})
 }
 
-// mayTakeOver says whether a replica may become the primary: an agent's word about an
-// instance must not replace a primary that is proven. Beside one that is unproven nothing
-// at EC2 is touched, and the roles follow what the agent says.
+// mayTakeOver says whether a replica may become the primary: an agent's claim about an
+// instance must not replace a proven primary. With an unproven primary nothing at EC2 is
+// changed, and the roles follow the agent's reports.
 func (s *AgentRoles) mayTakeOver(r Replica) bool { return !r.Unproven || s.Primary.Unproven }
 
 // SuccessorWanted is Successor for an agent that asks for a replica: that one wins only if no
@@ -147,8 +147,8 @@ func (s *AgentRoles) WantsEmergency() (interruption.Outcome, bool) {
 }
 
 // Unproven says that nothing may be launched for the agent: the control plane would copy
-// its primary, and only an agent's word says that the primary is the client's. An agent
-// that launches for itself is not concerned.
+// its primary, and only an agent's claim says that the primary is the client's. Agents
+// that launch for themselves are exempt.
 func (s *AgentRoles) Unproven() bool {
 	return s.Primary.Unproven && s.Launcher != agent.ByAgent
 }
@@ -224,9 +224,8 @@ func (s *AgentRoles) Unsettled() bool {
 // cannot bring about at once.
 const reviewAgain = 30 * time.Second
 
-// NextReview says whether the roles have to be judged again although nothing new is
-// heard of the agent, and how soon: in half a minute while something is wanted, and
-// when the time of an open notice is over.
+// NextReview says whether the roles have to be judged again without a new message, and how
+// soon: in half a minute while a replica is missing, and at the deadline of an open notice.
 func (s *AgentRoles) NextReview() (in time.Duration, wanted bool) {
 	if s.Deleted && len(s.Replicas) == 0 {
 		return 0, false

@@ -54,7 +54,7 @@ func (s *AgentRoles) CanCreate(kind replica.Kind) error {
 // CanPromote judges a person's request to make a replica primary, and returns it.
 // One that runs may take over; one that is still launching must be waited for. Fails with
 // replica.not_found, replica.not_ready and switch.busy, and with instance.unproven when
-// only an agent's word says that its instance is the client's.
+// only an agent's claim says that its instance is the client's.
 func (s *AgentRoles) CanPromote(replicaID string, waits bool) (Replica, error) {
 	r, open := s.Replica(replicaID)
 	if !open || s.Deleted {
@@ -121,8 +121,8 @@ func (s *AgentRoles) CanSwitch(commandID string) error {
 	return s.CanLaunch()
 }
 
-// CanLaunch refuses a launch by the control plane for a primary that nothing but an
-// agent's word connects with the client. Fails with instance.unproven.
+// CanLaunch refuses a launch by the control plane for a primary that only an agent's
+// claim connects with the client. Fails with instance.unproven.
 func (s *AgentRoles) CanLaunch() error {
 	if !s.Unproven() {
 		return nil

@@ -9,7 +9,7 @@ type PromotionWish struct {
 	Demote    bool          `json:"demote"` // the old primary becomes the standby
 	Wait      time.Duration `json:"wait"`   // for the replica to be ready
 	By        string        `json:"by,omitempty"`
-	// AcceptSilent says that the person does not wait for the agent on the replica to be heard of.
+	// AcceptSilent says that the person does not wait for a heartbeat of the agent on the replica.
 	AcceptSilent bool `json:"accept_silent,omitempty"`
 }
 

@@ -40,7 +40,7 @@ type Launch struct {
 	Mode       agent.Mode `json:"mode"`
 }
 
-// InstanceID is the instance that the replica lives on, empty when it has none yet.
+// InstanceID is the instance of the replica, empty when it has none yet.
 func (r *ReplicaRow) InstanceID() string {
 	if r.Replica.InstanceID == "" && r.Launch != nil {
 		return r.Launch.InstanceID

@@ -30,7 +30,7 @@ type AgentRoles struct {
 	Enabled       bool                   `json:"enabled"`
 	Deleted       bool                   `json:"deleted"`
 	AutoTerminate bool                   `json:"auto_terminate"`
-	TerminateWait time.Duration          `json:"terminate_wait"` // how long the old instance lives on after a switch
+	TerminateWait time.Duration          `json:"terminate_wait"` // how long the old instance is kept after a switch
 	Failures      Failures               `json:"failures"`
 	Primary       Instance               `json:"primary"`
 	Replicas      []Replica              `json:"replicas"`
@@ -74,14 +74,14 @@ type Instance struct {
 	PoolID       string     `json:"pool_id"`
 	Mode         agent.Mode `json:"mode"`
 	Role         agent.Role `json:"role"`
-	Unproven     bool       `json:"unproven,omitempty"` // only an agent's word says that it is the client's
+	Unproven     bool       `json:"unproven,omitempty"` // only an agent's claim says that it is the client's
 }
 
 // Replica is one standby of the agent.
 type Replica struct {
 	ID         string         `json:"id"`
 	Kind       replica.Kind   `json:"kind"`
-	For        string         `json:"for"` // the primary it stands by for, or the command that asked for it
+	For        string         `json:"for"` // the primary that it is to replace, or the command that asked for it
 	State      replica.State  `json:"state"`
 	Launcher   agent.Launcher `json:"launcher"`
 	Plan       replica.Plan   `json:"plan"`
@@ -92,7 +92,7 @@ type Replica struct {
 	RequestID  string         `json:"request_id,omitempty"` // the update that asked for it
 	Wait       time.Duration  `json:"wait,omitempty"`       // how long its launch still waits, by the database's clock
 	Stalled    bool           `json:"stalled,omitempty"`    // it has been wanted for longer than StallAfter and has no instance
-	Unproven   bool           `json:"unproven,omitempty"`   // only an agent's word says that its instance is the client's
+	Unproven   bool           `json:"unproven,omitempty"`   // only an agent's claim says that its instance is the client's
 	// Unheard says that the agent on the instance has sent no heartbeat although one is
 	// expected: the primary's agent sends them, and so did those on the instances before it.
 	Unheard bool `json:"unheard,omitempty"`
@@ -108,7 +108,7 @@ func (s *AgentRoles) Replica(id string) (Replica, bool) {
 	return Replica{}, false
 }
 
-// ReplicaOn returns the open replica that lives on the instance.
+// ReplicaOn returns the open replica of the instance.
 func (s *AgentRoles) ReplicaOn(instanceID string) (Replica, bool) {
 	for _, r := range s.Replicas {
 		if instanceID != "" && r.InstanceID == instanceID {
@@ -193,7 +193,7 @@ type OldPrimaryPolicy string
 const (
 	RetireOld OldPrimaryPolicy = "retire" // it will be terminated by us
 	LeaveOld  OldPrimaryPolicy = "leave"  // AWS, or the agent, ends it; we watch
-	KeepOld   OldPrimaryPolicy = "keep"   // it lives on outside: auto-terminate is off
+	KeepOld   OldPrimaryPolicy = "keep"   // it stays, outside: auto-terminate is off
 	DemoteOld OldPrimaryPolicy = "demote" // it becomes the standby
 )
 

@@ -14,7 +14,7 @@ type SwitchRequest struct {
 	AgentID  string
 	Target   Target
 	Priority int
-	// TerminateWait is how many seconds the old instance lives on; 0 keeps it. Nil takes
+	// TerminateWait is how many seconds the old instance is kept; 0 keeps it for good. Nil takes
 	// the agent's setting: with auto-terminate on a setting of 0 means at once, and is
 	// ordered as one second, because deployed agents read 0 as "keep".
 	TerminateWait *int

@@ -14,7 +14,7 @@ import (
 // Ways to fail.
 var (
 	NeverReady    = fault.Define("switch.never_ready", fault.Conflict)
-	Silent        = fault.Define("switch.agent_silent", fault.Conflict) // the new instance runs, and its agent is not heard of
+	Silent        = fault.Define("switch.agent_silent", fault.Conflict) // the new instance runs, but its agent is silent
 	CalledOff     = fault.Define("switch.called_off", fault.Conflict)
 	Busy          = fault.Define("switch.busy", fault.Conflict) // another operation is in flight; names it
 	CoolingDown   = fault.Define("switch.cooling_down", fault.Conflict)
@@ -57,7 +57,7 @@ const (
 const (
 	ReadyDeadline = 10 * time.Minute // our launch to ready
 	AgentDeadline = 20 * time.Minute // for an agent that performs the switch itself
-	WordDeadline  = 5 * time.Minute  // from ready to the first word of the agent on the new instance
+	WordDeadline  = 5 * time.Minute  // from ready to the first message of the agent on the new instance
 	CommandLease  = 5 * time.Minute  // a delivered command is not delivered again so soon
 )
 

@@ -163,7 +163,7 @@ func (c *Client) ChangeKey(ctx context.Context, in KeyChange) error {
 	return c.post(ctx, "key", in)
 }
 
-// AddRole lets STS give keys for a role to who knows its external id.
+// AddRole lets callers with the role's external id assume it at STS.
 func (c *Client) AddRole(ctx context.Context, in Role) error {
 	return c.post(ctx, "role", in)
 }

@@ -1,7 +1,7 @@
 // Package backtest runs decision engines over a market, recorded or simulated,
 // and says what they would have cost. It calls the same code that decides live,
-// with the same limits, and measures it against an oracle that knows the
-// future.
+// with the same limits, and compares it with an oracle that sees future
+// prices.
 package backtest
 
 import (

@@ -19,7 +19,7 @@ type fleet struct {
 	row     Row
 }
 
-// poolState is what the fleet knows of a pool: prices, what it met there, and
+// poolState is the fleet's data about a pool: prices, interruptions met there, and
 // whether it refused a launch.
 type poolState struct {
 	price   engine.Price
@@ -33,7 +33,7 @@ const grown = 24 * time.Hour
 
 type tenant struct{ agents, moving int }
 
-// resident is one agent and the instance it lives on.
+// resident is one agent and its instance.
 type resident struct {
 	index, client int
 	id            string

@@ -67,7 +67,7 @@ func New(ctx context.Context, o host.Options, library, name string, model []byte
 	return &Engine{h}, nil
 }
 
-// hostName is the name by which a binary knows that it is a host of models.
+// hostName is the program name under which the binary runs as a host of models.
 const hostName = "spotkeeper-onnx-host"
 
 // environment is all of a host's. What the runtime prints of a crash is one line.

@@ -16,8 +16,8 @@ func landlockVersion() int {
 	return int(version)
 }
 
-// Rights that the program keeps on what it sees, and all that the first version of
-// Landlock knows of files.
+// Rights that the program keeps on the files it sees, and all file rights of the first
+// version of Landlock.
 const (
 	readRights = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	fileRights = unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1

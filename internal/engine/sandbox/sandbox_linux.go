@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// builder is the name by which a binary knows that it builds a sandbox.
+// builder is the program name under which the binary builds a sandbox.
 const builder = "spotkeeper-sandbox"
 
 // Command makes the command that starts a program in a sandbox. The caller adds its

@@ -9,7 +9,7 @@ import (
 // PrimaryLost is about the agent a and its primary p: there is none, it has been
 // silent for agent.LostAfter, or its termination notice ended without a successor. The
 // deadline of a notice that no Guardian has closed counts as its end, unless the
-// primary was heard of afterwards.
+// primary sent a report afterwards.
 var PrimaryLost = fmt.Sprintf(`(p.id IS NULL
 		OR greatest(p.last_seen_at, p.primary_since, p.installed_at) < clock_timestamp() - interval '%d seconds'
 		OR EXISTS (SELECT

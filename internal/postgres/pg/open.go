@@ -39,7 +39,7 @@ type Options struct {
 	// are no sessions, so no settings of them, and no statements that stay prepared.
 	Pooled bool
 	// StatementTimeout bounds a statement by the server's clock, for a client that has
-	// gone without a word; 0: none.
+	// died; 0: none.
 	StatementTimeout time.Duration
 
 	Log    *slog.Logger    // slow statements are warnings, all others debug messages; nil: none

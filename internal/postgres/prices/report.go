@@ -26,8 +26,8 @@ type counted struct {
 	prices, stored int
 }
 
-// Report takes in one pricing report of an agent: those that come together are
-// one statement, whatever the number of pools. The same report again changes
+// Report takes in one pricing report of an agent. Concurrent reports share one statement,
+// whatever the number of pools. The same report again changes
 // nothing and is counted as duplicates. Fails with agent.not_found and as
 // pricing.Report.Judge does.
 func (s *Prices) Report(ctx context.Context, clientID, agentID string, r pricing.Report) (pricing.Ingested, error) {

@@ -106,7 +106,7 @@ type agentPasts struct {
 	words  map[string]string
 }
 
-// word is a text that occurs in many rows, and is made once.
+// word returns a text that occurs in many rows; each text is allocated once.
 func (p *agentPasts) word(raw []byte) string {
 	if w, known := p.words[string(raw)]; known {
 		return w

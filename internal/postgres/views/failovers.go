@@ -32,9 +32,9 @@ type FailoverView struct {
 	Outcome     string // promoted or lost
 	Path        string
 	ArrivedAt   time.Time
-	TookMs      *float64 // from the first word of the notice until another instance led; null: none did
+	TookMs      *float64 // from the first report of the notice until another instance was the primary; null: none was
 	LeftMs      *float64 // to the deadline then; negative after it
-	LaunchedMs  *float64 // from the first word; null when it ran already
+	LaunchedMs  *float64 // from the first report; null when it ran already
 	ReadyMs     *float64
 }
 

@@ -7,8 +7,8 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// FleetView is an agent as a list of a fleet shows it: who it is, where it lives, what
-// that costs, and what stands by.
+// FleetView is an agent in a list of a fleet: its names, its place and cost, and its
+// standbys.
 type FleetView struct {
 	ID             string
 	LogicalAgentID string

@@ -43,7 +43,7 @@ type InstanceFilter struct {
 	Page                                   pg.Page
 }
 
-// selectInstances knows the price of an instance's pool when its own was not reported.
+// selectInstances uses the price of an instance's pool when its own was not reported.
 const selectInstances = `
 SELECT i.id, i.client_id, c.name AS client_name, i.agent_id, a.logical_agent_id, a.status AS agent_status, i.role,
        i.instance_type, i.region, i.az, i.mode, i.pool_id,

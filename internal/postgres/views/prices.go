@@ -43,8 +43,8 @@ func (v *Views) TypesOf(ctx context.Context, family, region string) ([]string, e
 	return out, err
 }
 
-// OnDemandPrice reads the on-demand price of a type in a region; 0 when no report
-// knows it.
+// OnDemandPrice reads the on-demand price of a type in a region; 0 when it is
+// unknown.
 func (v *Views) OnDemandPrice(ctx context.Context, instanceType, region string) (float64, error) {
 	type p struct{ Price float64 }
 	x, err := pg.QueryRow[p](ctx, v.DB,
@@ -140,7 +140,7 @@ func (v *Views) Chart(
 	return pools, series, err
 }
 
-// NewestOnlineAgent reads the client's online agent that was heard last, for
+// NewestOnlineAgent reads the client's online agent with the newest heartbeat, for
 // charts that are asked for without naming one.
 func (v *Views) NewestOnlineAgent(ctx context.Context, clientID string) (agentID string, found bool, err error) {
 	type a struct{ ID string }

@@ -42,8 +42,8 @@ type ReplicaView struct {
 	PrimaryMode   string
 }
 
-// selectReplicas computes costs in the statement, because the row only knows the
-// price: what it cost so far is a question of time.
+// selectReplicas computes costs in the statement, because the row only has the
+// price: the cost so far depends on the time.
 const selectReplicas = `
 SELECT r.id, r.agent_id, r.client_id, r.kind, r.state, r.launcher, w.pool_id,
        p.instance_type, p.region, p.az, r.instance_id, r.sync_status, r.sync_latency_ms AS sync_latency,

@@ -113,7 +113,7 @@ func (*Cloud) GetSystemInfo(context.Context, *api.GetSystemInfoRequest) (*api.Ge
 	return &api.GetSystemInfoResponse{Capabilities: &api.GetSystemInfoResponse_Capabilities{}}, nil
 }
 
-// DescribeNamespace knows the namespace that is asked for.
+// DescribeNamespace describes whichever namespace is asked for.
 func (c *Cloud) DescribeNamespace(
 	_ context.Context,
 	in *api.DescribeNamespaceRequest,

@@ -66,8 +66,8 @@ func download(ctx context.Context, dir, repository string) (pghost.Programs, err
 	return b, nil
 }
 
-// inTime lets go of f when the context ends: the library's download knows no
-// deadline. Its goroutine ends with the process, which is about to.
+// inTime returns when the context ends, although f still runs: the library's download has
+// no deadline. Its goroutine ends with the process, which is about to end.
 func inTime(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

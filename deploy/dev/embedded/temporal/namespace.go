@@ -12,7 +12,7 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 )
 
-// awaitNamespace returns when the server answers for the namespace and knows
+// awaitNamespace returns when the server answers for the namespace and has
 // every search attribute of the options: a database file can be older than the
 // code that starts it.
 func (s *Server) awaitNamespace(ctx context.Context, o Options) error {

@@ -137,7 +137,7 @@ func (s *Server) build(o Options, p ports) (temporal.Server, error) {
 }
 
 // boot starts the services in a goroutine of their own, because the server
-// knows no context and a fatal log ends the goroutine that wrote it.
+// takes no context and a fatal log ends the goroutine that wrote it.
 func (s *Server) boot(ctx context.Context) error {
 	started := make(chan error, 1)
 	go func() { started <- s.server.Start() }()
