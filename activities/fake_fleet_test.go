@@ -202,7 +202,7 @@ func (f *fakeFleet) Ours(
 	return out, nil
 }
 
-// become sets what EC2 says of an instance.
+// become sets the state that EC2 shows of an instance.
 func (f *fakeFleet) become(id, state string, checks bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

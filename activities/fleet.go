@@ -84,7 +84,7 @@ const (
 // answers. Absent before means "not yet", after it "no more".
 const Visibility = 5 * time.Minute
 
-// CloudInstance is what EC2 says of an instance.
+// CloudInstance is EC2's description of an instance.
 type CloudInstance struct {
 	ID         string
 	State      string

@@ -35,7 +35,7 @@ type ChooseResult struct {
 	Candidates []replica.Candidate `json:"candidates"`
 }
 
-// InstanceState is what EC2 says of an instance.
+// InstanceState is the state of an instance at EC2.
 type InstanceState struct {
 	State    string     `json:"state"` // pending, running, shutting-down, terminated, stopping, stopped, absent
 	Reason   string     `json:"reason,omitempty"`

@@ -63,7 +63,7 @@ func (m *Messages) StartOperation(ctx context.Context, in OpenRow) error {
 	})
 }
 
-// Report is what an agent says of an instance that it launched for a replica.
+// Report is an agent's report on an instance that it launched for a replica.
 type Report struct {
 	AgentID    string `json:"agent_id"`
 	ReplicaID  string `json:"replica_id"`

@@ -64,7 +64,7 @@ func (r *Rollouts) LoadRollout(ctx context.Context, sessionID string) (*RolloutR
 	return r.Store.Row(ctx, sessionID)
 }
 
-// StageTaken says what gave way to a stage.
+// StageTaken names the rollout that a stage superseded.
 type StageTaken struct {
 	Superseded string `json:"superseded,omitempty"` // the session whose watch ended
 }

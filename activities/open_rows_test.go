@@ -95,8 +95,8 @@ func TestSweepStartsWhatIsMissing(t *testing.T) {
 	require.Zero(t, rows.soon)
 }
 
-// TestSweepTakesLivesFirst: whose instance goes and who has no successor, then the
-// operations, then the rest, which has a quarter of every pass.
+// TestSweepTakesLivesFirst: agents whose instance ends and that have no successor come
+// first, then the operations, then the rest, which has a quarter of every pass.
 func TestSweepTakesLivesFirst(t *testing.T) {
 	t.Parallel()
 

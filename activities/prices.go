@@ -40,7 +40,7 @@ type PriceStore interface {
 type Market interface {
 	// Siblings lists the types of a family that a region offers.
 	Siblings(ctx context.Context, region, family string) ([]string, error)
-	// Types lists what EC2 says of all instance types of a region.
+	// Types lists EC2's facts about all instance types of a region.
 	Types(ctx context.Context, region string) ([]replica.TypeFacts, error)
 	// PriceChanges hands over when the spot prices of types changed since a moment, and
 	// what was in force then, in portions.
@@ -185,7 +185,7 @@ const (
 	typesEvery = 24 * time.Hour // AWS adds some a few times in a year
 )
 
-// collectTypes reads what EC2 says of the instance types of each region, once a day.
+// collectTypes reads EC2's facts about the instance types of each region, once a day.
 // A region that cannot be read keeps what was read before.
 func (p *Prices) collectTypes(ctx context.Context, regions []string) {
 	for _, region := range regions {

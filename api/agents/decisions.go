@@ -172,8 +172,8 @@ type decideAnswer struct {
 	EngineVersion string         `json:"engine_version"`
 }
 
-// decide judges by what is stored; what the request says of prices counts only
-// where nothing is stored.
+// decide judges by the stored data; prices in the request count only where no price is
+// stored.
 func (d *Decisions) decide(ctx context.Context, in *decideRequest) (*decideAnswer, error) {
 	facts, err := d.input(ctx, in.AgentID)
 	if err != nil {

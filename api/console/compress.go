@@ -18,8 +18,8 @@ type compressed struct {
 	kept  sync.Map // content by name
 }
 
-// serve writes the file and says so; it leaves files that gain nothing and browsers
-// that take no gzip to others.
+// serve writes the compressed file and reports whether it did. It does not serve files that
+// gain nothing, nor browsers that accept no gzip.
 func (c *compressed) serve(w http.ResponseWriter, r *http.Request, name string) bool {
 	kind := path.Ext(name)
 	if kind != ".js" && kind != ".css" && kind != ".svg" {

@@ -53,7 +53,7 @@ func (f *Fleet) Routes() []web.Route {
 	}
 }
 
-// batchAnswer says of each thing how it went. One that is refused stops no other.
+// batchAnswer has the outcome of each element. An element that is refused stops no other.
 type batchAnswer struct {
 	Done    int           `json:"done"`
 	Refused int           `json:"refused"`

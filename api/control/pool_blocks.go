@@ -105,7 +105,8 @@ func (b *PoolBlocks) list(ctx context.Context, in *listBlocksRequest) (*blockLis
 	return &blockList{Blocks: *list}, nil
 }
 
-// blockScope is for whom a pool is blocked. An operator says it; a tenant is it.
+// blockScope is the client for which a pool is blocked. An operator names it; for a tenant
+// it is the tenant itself.
 type blockScope struct {
 	PoolID   string `json:"-" uri:"pool_id"`
 	Scope    string `json:"scope" binding:"omitempty,oneof=global client" doc:"an operator says global to act for all clients; it must agree with client_id"`

@@ -41,7 +41,7 @@ type Console struct {
 	Now    func() time.Time
 }
 
-// About is what a process says of itself.
+// About is a process's description of itself.
 type About struct {
 	Started     time.Time
 	Open        bool   // operators need no login here

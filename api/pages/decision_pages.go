@@ -104,7 +104,7 @@ func (p *ClientPages) decisions(
 	return web.FinishAnswer[[]agentDecisions](web.AppendList(make([]byte, 0, size), found, appendDecisions)), nil
 }
 
-// wellBeing is what the page says of how an agent does.
+// wellBeing is the health of an agent as the page shows it.
 type wellBeing struct{ beating, busy, healthy bool }
 
 func wellBeingOf(a *views.AgentDecisions) wellBeing {

@@ -136,7 +136,8 @@ func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 	return nil
 }
 
-// publish hands a change to those who may see it. One whose buffer is full is let go.
+// publish passes a change to the listeners that may see it. A listener whose buffer is full
+// is disconnected.
 func (f *Feed) publish(c postgres.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

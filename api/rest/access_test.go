@@ -21,7 +21,7 @@ import (
 //
 //	open   every caller
 //	agent  the tenant's own token; an operator is not an agent
-//	owner  the tenant whose thing it is, or an operator; for other callers it is not there
+//	owner  the owning tenant, or an operator; other callers get 404
 //	own    each tenant sees its own, an operator all
 //	admin  operators
 //	join   an enrolment

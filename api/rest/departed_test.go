@@ -29,8 +29,8 @@ func (s *stack) active() []string {
 	return out
 }
 
-// TestWhatACleanupReportNamesHasEnded: what an agent says it terminated is active
-// no more, unless it is another's, in use, or the control plane's to end.
+// TestWhatACleanupReportNamesHasEnded: instances that an agent reports as terminated are no
+// longer active, unless they are another agent's, in use, or the control plane's to end.
 func TestWhatACleanupReportNamesHasEnded(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

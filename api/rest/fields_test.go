@@ -65,8 +65,8 @@ func pageRoutes(t *testing.T) map[string][]field {
 	return out
 }
 
-// members are the values at a path. What is null on the way has no members: that
-// it may be null is for its own line to say.
+// members are the values at a path. A null value on the path has no members; its own line
+// says that it may be null.
 func members(v any, path string) []any {
 	found := []any{v}
 	for _, step := range strings.Split(path, ".") {

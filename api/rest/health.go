@@ -19,8 +19,8 @@ type Probe struct {
 	Degrades bool
 }
 
-// sentence is what /ready says of a failure: the sentence of one that only degrades,
-// and no more than that it does not answer for any other.
+// sentence is the text of a failure in /ready: the full sentence of a failure that only
+// degrades, and "does not answer" for any other.
 func (p Probe) sentence(err error) string {
 	if p.Degrades {
 		return web.MessageOf(err)

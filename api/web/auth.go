@@ -18,8 +18,8 @@ import (
 	"spotkeeper/internal/flight"
 )
 
-// Ways to fail to say who is asking. The sentences are those that deployed
-// agents and installers know.
+// Faults of authentication. The sentences are those that deployed agents and installers
+// expect.
 var (
 	MissingToken   = fault.Define("auth.missing_token", fault.Unauthorized)
 	InvalidToken   = fault.Define("auth.invalid_token", fault.Unauthorized)

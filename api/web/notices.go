@@ -2,8 +2,8 @@ package web
 
 import "spotkeeper/internal/postgres/views"
 
-// NoticeAnswer is what every answer says of a notice. Embed it beside what an answer says
-// of its own.
+// NoticeAnswer has the members that every answer to a notice shares. Embed it beside an
+// answer's own members.
 type NoticeAnswer struct {
 	Kind        string     `json:"kind" enum:"rebalance-recommendation termination-notice"`
 	Door        string     `json:"door" enum:"http eventbridge describe sweep" doc:"how it arrived first"`

@@ -229,7 +229,7 @@ func (a *App) readyProbes() []rest.Probe {
 	}
 }
 
-// about is what the process says of itself.
+// about is the process's description of itself.
 func (a *App) about(open bool) pages.About {
 	at := console.Base
 	if a.Config.API.WebDir == "" {

@@ -57,7 +57,7 @@ func (m *ec2Market) Siblings(ctx context.Context, region, family string) ([]stri
 	return types, nil
 }
 
-// Types lists what EC2 says of all instance types of a region.
+// Types lists EC2's facts about all instance types of a region.
 func (m *ec2Market) Types(ctx context.Context, region string) ([]replica.TypeFacts, error) {
 	return m.fleet.InstanceTypes(ctx, fleet.Account{}, region)
 }

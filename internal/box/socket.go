@@ -17,7 +17,7 @@ import (
 	"spotkeeper/internal/box/spool"
 )
 
-// Status is what the agent says of itself at its socket.
+// Status is the agent's state as its socket shows it.
 type Status struct {
 	Version     string           `json:"version"`
 	PID         int              `json:"pid"`

@@ -45,7 +45,7 @@ type Event struct {
 	Region     string
 	InstanceID string
 	At         time.Time // when AWS said it
-	Deadline   time.Time // when the instance goes; zero when nothing says so
+	Deadline   time.Time // when the instance ends; zero when the event has no time
 	Action     string    // of an interruption: terminate, stop or hibernate
 	State      string    // of a StateChange
 	Hook       *Hook     // of a LifecycleHook

@@ -23,7 +23,7 @@ const (
 	StateAbsent       = "absent"
 )
 
-// Instance is what EC2 says of an instance.
+// Instance is EC2's description of an instance.
 type Instance struct {
 	ID                 string            `json:"id"`
 	OwnerID            string            `json:"owner_id,omitempty"` // the account it lives in; only where instances are described

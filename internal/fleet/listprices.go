@@ -109,8 +109,8 @@ func (p *Provider) listedPrice(ctx context.Context, key listKey) (ListPrice, err
 	return had.ListPrice, nil
 }
 
-// askPrice reads the price once for all who ask at the same time. The call is
-// detached from the one who came first, who may give up before the others.
+// askPrice reads the price once for all concurrent callers. The call is detached from the
+// first caller, who may give up before the others.
 func (p *Provider) askPrice(ctx context.Context, key listKey) (listPrice, error) {
 	answer := p.priceCall.DoChan(fmt.Sprint(key), func() (any, error) {
 		ctx, cancel := p.read(context.WithoutCancel(ctx))

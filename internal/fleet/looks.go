@@ -14,8 +14,8 @@ import (
 // statusBatch is how many ids DescribeInstanceStatus takes.
 const statusBatch = 100
 
-// looks lets those who ask about instances of one account and region at the same time share
-// one question to EC2: a hundred instances that start together are polled by two calls.
+// looks lets concurrent callers about instances of one account and region share one call to
+// EC2: a hundred instances that start together are polled by two calls.
 type looks = flight.Batch[string, Instance]
 
 // ConsoleState returns what the EC2 console would show of one instance, status

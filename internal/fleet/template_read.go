@@ -75,8 +75,8 @@ func readVolumes(ctx context.Context, c EC2API, raw types.Instance, s *sources) 
 	return nil
 }
 
-// readImage reads which volumes the image brings. One that is gone brings none: the
-// preflight says so.
+// readImage reads the volumes of the image. A deregistered image has none; the preflight
+// reports it.
 func readImage(ctx context.Context, c EC2API, raw types.Instance, s *sources) error {
 	out, err := c.DescribeImages(ctx,
 		&ec2.DescribeImagesInput{Filters: []types.Filter{newFilter("image-id", aws.ToString(raw.ImageId))}})

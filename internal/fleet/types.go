@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// InstanceTypes lists what EC2 says of all instance types that a region offers.
+// InstanceTypes lists EC2's facts about all instance types that a region offers.
 func (p *Provider) InstanceTypes(ctx context.Context, a Account, region string) ([]replica.TypeFacts, error) {
 	c, err := p.client(a, region)
 	if err != nil {

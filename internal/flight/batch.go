@@ -9,9 +9,8 @@ import (
 // maxBatch bounds a batch, so that a batch is never slower than separate calls.
 const maxBatch = 256
 
-// Batch lets those who come at the same time do one thing together: while one
-// batch is under way, who comes is collected for the next. Alone, a caller waits
-// for no caller.
+// Batch serves concurrent callers together: while one batch is running, new callers are
+// collected for the next. A single caller does not wait.
 //
 // The zero Batch is ready for use.
 type Batch[In, Out any] struct {

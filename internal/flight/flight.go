@@ -1,5 +1,4 @@
-// Package flight lets those who ask the same question at the same time share
-// one answer.
+// Package flight lets concurrent callers with the same question share one answer.
 package flight
 
 import (
@@ -38,8 +37,8 @@ type flight[V any] struct {
 	err     error
 }
 
-// Do answers the question with what ask returns, for this caller and for those
-// who come before it begins. The context of ask has the deadline of the caller
+// Do answers the question with the result of ask, for this caller and for the callers that
+// arrive before ask begins. The context of ask has the deadline of the caller
 // that runs it and does not end when that caller leaves. A caller that leaves
 // while it waits gets its context's error.
 func (g *Group[K, V]) Do(ctx context.Context, question K, ask func(context.Context) (V, error)) (V, error) {

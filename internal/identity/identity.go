@@ -31,7 +31,7 @@ var (
 	NoName      = fault.Define("auth.no_name", fault.Forbidden)
 )
 
-// Options are what a deployment says of its provider.
+// Options are a deployment's settings of its provider.
 type Options struct {
 	Issuer       string // its address, https
 	ClientID     string
@@ -70,7 +70,7 @@ const (
 	exchangesAtOnce = 8
 )
 
-// Provider is the identity provider of a deployment. What it says of itself is read at the
+// Provider is the identity provider of a deployment. Its discovery document is read at the
 // first login, so that a process starts without it.
 type Provider struct {
 	options Options
@@ -173,8 +173,8 @@ func (p *Provider) exchange(ctx context.Context, flow *Flow, code string) (map[s
 	return p.claimsOf(ctx, found, token, tokens)
 }
 
-// claimsOf are the claims of a token, and where it lacks those that we need, of what the
-// provider says of its owner when it is asked.
+// claimsOf are the claims of a token. When the token lacks one that we need, they are those
+// of the provider's userinfo endpoint.
 func (p *Provider) claimsOf(
 	ctx context.Context,
 	found *oidc.Provider,
@@ -254,8 +254,8 @@ func (p *Provider) oauth(found *oidc.Provider) *oauth2.Config {
 	}
 }
 
-// discover reads what the provider says of itself, once. A provider that does not answer
-// is asked again by a later login, and not by each.
+// discover reads the provider's discovery document once. A provider that does not answer
+// is tried again by a later login, but not by each.
 func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -78,7 +78,8 @@ func (i *Intake) take(ctx context.Context, clientID string, n interruption.Notic
 	return t, outcome, nil
 }
 
-// judged says what became of a notice. One of no agent's instance is not taken in.
+// judged gives the outcome of a notice. A notice about an instance without an agent is not
+// taken in.
 func judged(got *roles.TakenNotice) (*roles.TakenNotice, string) {
 	switch {
 	case !got.Known:

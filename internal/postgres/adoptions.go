@@ -167,9 +167,8 @@ type AdoptionState struct {
 	OperationID string // its adoption, when it is open
 }
 
-// AskAgain makes the adoption of a tenant's instance due now, and answers how it stands.
-// An empty clientID is any tenant. An instance that is proven is answered as it is.
-// Fails with
+// AskAgain makes the adoption of a tenant's instance due now, and returns its state. An
+// empty clientID is any tenant. A proven instance is returned unchanged. Fails with
 // agent.instance_of_another_tenant.
 func (s *Adoptions) AskAgain(ctx context.Context, clientID, instanceID, by string) (*AdoptionState, error) {
 	var out AdoptionState

@@ -248,7 +248,7 @@ RETURNING id`, out.AgentID, r.InstanceID).Scan(&out.CommandID)
 		agent.PoolID(r.InstanceType, r.AZ)).Scan(&candidates); err != nil {
 		return err
 	}
-	if len(candidates) == 1 { // with more it is for the agent to say which one it launched
+	if len(candidates) == 1 { // with several, the agent must name the one that it launched
 		out.ReplicaID = candidates[0]
 	}
 	return nil

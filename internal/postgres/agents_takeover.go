@@ -155,9 +155,9 @@ func remember(ctx context.Context, tx pgx.Tx, agentID string, r *agent.Registrat
 	return nil
 }
 
-// queueOutside keeps what an instance without a part says of itself. Rows of the
-// agent that are older than a day go, so that a fleet that replaces its instances
-// every hour leaves no pile.
+// queueOutside stores the report of an instance without a role. Rows of the agent that are
+// older than a day are deleted, so that a fleet that replaces its instances every hour does
+// not accumulate rows.
 func queueOutside(b *pgx.Batch, agentID string, r agent.Registration) {
 	b.Queue(`DELETE FROM outside_instances WHERE agent_id = $1 AND seen_at < clock_timestamp() - interval '1 day'`,
 		agentID)

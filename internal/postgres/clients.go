@@ -205,7 +205,7 @@ func (c *Clients) RegenerateToken(ctx context.Context, id, by string) (name, tok
 }
 
 // Delete removes a client with everything that belongs to it, its events too, and
-// leaves one event that says so; what its agents run on is the caller's to end
+// leaves one event that records it. The caller must end the instances of its agents
 // first. Fails with clients.not_found.
 func (c *Clients) Delete(ctx context.Context, id, by string) (name string, err error) {
 	// A workflow that closes its page may hold a row that goes with the client and wait for

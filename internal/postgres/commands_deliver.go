@@ -50,7 +50,7 @@ const deliverable = `
 				AND c.launcher = 'agent'
 				AND (c.leased_until IS NULL OR c.leased_until <= clock_timestamp())`
 
-// poll says of each agent whether there is something for it.
+// poll says for each agent whether there is a command for it.
 func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 	agents, tenants := make([]string, len(all)), make([]string, len(all))
 	for n, p := range all {

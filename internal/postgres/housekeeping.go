@@ -36,7 +36,7 @@ var expiries = map[string]struct{ table, where string }{
 	"shadow_decisions":     {"decisions", saidBefore + ` AND shadow`},
 	"decisions_to_stay": {"decisions",
 		saidBefore +
-			` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // of most agents nothing else is decided all day long
+			` AND source = 'schedule' AND NOT shadow AND outcome = ''`}, // most agents have no other decisions all day
 	"pauses":           {"pauses", `until < $1`},
 	"pool_blocks":      {"pool_blocks", `until < $1`},
 	"events":           {"events", `created_at < $1`},

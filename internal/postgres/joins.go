@@ -14,7 +14,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Joins keep who may join without a token, and what was used to do so.
+// Joins stores which roles may join without a token, and the proofs that were used.
 type Joins struct{ DB *pg.DB }
 
 // openChallenges bounds the challenges of one address that were not used.

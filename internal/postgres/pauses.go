@@ -15,8 +15,8 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Pauses keep what stops voluntary moves. A subject has at most two: one of its
-// operators and one of its client, and each is lifted by who may set it.
+// Pauses stores the pauses of voluntary moves. A subject has at most two: one by
+// operators and one by its client. The callers that may set a pause may lift it.
 type Pauses struct{ DB *pg.DB }
 
 // PauseSubject is whom a pause is about, and who asks.

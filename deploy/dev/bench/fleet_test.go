@@ -79,7 +79,7 @@ func newFleet(b *testing.B, s *devtest.Stack, name string, n int, keep bool) *fl
 	return f
 }
 
-// register says what the i-th agent says of itself when it starts.
+// register sends the registration of the i-th agent.
 func (f *fleet) register(ctx context.Context, i int, instance, zone string) error {
 	id, err := f.announce(ctx, i, instance, zone)
 	if err == nil {

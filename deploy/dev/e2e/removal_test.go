@@ -201,9 +201,8 @@ func (r *remover) gone(ctx context.Context, h *household, agentID string) {
 	}))
 }
 
-// forgotten requires that no row names the client or an agent of it, but one. What
-// its agents saw of the market is no row of theirs, and the trail only grows: both go
-// with their age.
+// forgotten requires that only one row names the client or an agent of it. Market prices
+// that its agents reported and the audit are exempt: both are deleted by age.
 func (r *remover) forgotten(ctx context.Context, h *household) {
 	t := r.t
 	ids := []string{h.who.ID}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Registration is what an agent says of itself when it starts.
+// Registration is an agent's report of itself at its start.
 type Registration struct {
 	LogicalID    string  `json:"logical_agent_id"`
 	Hostname     string  `json:"hostname"`

@@ -42,7 +42,7 @@ func ParseMode(word string) Mode {
 	}
 }
 
-// Status is what an agent says of itself, or what its silence says.
+// Status is an agent's reported state, or offline after its silence.
 type Status string
 
 // Statuses. Deleted is final for the agent's routes.
@@ -107,8 +107,8 @@ func SplitPool(id string) (instanceType, az string, err error) {
 // number.
 var regionPattern = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-\d+`)
 
-// RegionOf returns the region of a zone where nothing better is known than its name. What
-// EC2, a registration or a report says of the region goes before it: see RegionIn.
+// RegionOf derives the region of a zone from the zone's name. A region from EC2, a
+// registration or a report takes precedence: see RegionIn.
 func RegionOf(az string) string { return regionPattern.FindString(az) }
 
 // RegionIn returns the region of a zone: the one that is known, when the zone can lie in

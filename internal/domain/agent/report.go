@@ -7,7 +7,7 @@ import "time"
 // silence that makes an agent offline, and than any restart of an agent.
 const LostAfter = 5 * time.Minute
 
-// Registration is what an agent says of itself when it starts.
+// Registration is an agent's report of itself at its start.
 type Registration struct {
 	ClientID     string
 	Launcher     Launcher // who launches for an agent that is new

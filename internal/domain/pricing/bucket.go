@@ -72,8 +72,8 @@ const (
 	ExactDuplicate   Verdict = "exact_duplicate"
 )
 
-// JudgeObservation says what an observation does to what is held true of its bucket; held is
-// nil when there is nothing yet.
+// JudgeObservation merges an observation into the truth held for its bucket; held is nil for
+// an empty bucket.
 func JudgeObservation(held *Truth, o Observation) (Truth, Verdict) {
 	if held == nil {
 		return TruthOf(o), NewSnapshot

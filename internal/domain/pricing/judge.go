@@ -130,15 +130,15 @@ func (a *Accepted) reject(what, why string) {
 	a.Rejected = append(a.Rejected, Rejection{what, why})
 }
 
-// Place is what an instance says of itself and can be true. What is no type of an
-// instance, no zone or no region is empty.
+// Place is the valid part of an instance's claims about its place. An invalid type, zone or
+// region is empty.
 type Place struct {
 	InstanceType string
 	Region       string
 	AZ           string
 }
 
-// Own returns where the reporting instance says it lives.
+// Own returns the reporting instance's own place, as it reports it.
 func (r Report) Own() Place {
 	plausible := func(instanceType, az string) bool {
 		_, _, err := agent.SplitPool(agent.PoolID(instanceType, az))

@@ -173,7 +173,7 @@ type Role struct {
 }
 
 // Revocation ends the sessions of an account that were assumed so far, as the console's
-// "revoke active sessions" does. Calls of theirs are refused with Code, UnauthorizedOperation
+// "revoke active sessions" does. Their calls are refused with Code, UnauthorizedOperation
 // when it is empty.
 type Revocation struct {
 	Account string `json:"account"`

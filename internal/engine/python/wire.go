@@ -108,7 +108,7 @@ type verdict struct {
 	RecommendedMode string   `json:"recommended_mode"`
 }
 
-// decision makes ours of theirs. Fails with engine.bad_answer.
+// decision converts the answer of the uploaded engine. Fails with engine.bad_answer.
 func decision(in engine.Input, result json.RawMessage) (engine.Decision, error) {
 	var v verdict
 	decoder := json.NewDecoder(bytes.NewReader(result))

@@ -28,8 +28,8 @@ var refusedCalls = []string{
 	"nfsservctl", "move_pages", "migrate_pages", "mbind", "set_mempolicy",
 }
 
-// unknownCalls are calls whose arguments a filter cannot read. Programs that are answered
-// that there is no such call use an older one, which it can judge.
+// unknownCalls are calls whose arguments a filter cannot read. They fail with ENOSYS, and
+// programs then use an older call, which the filter can judge.
 var unknownCalls = []string{"clone3"}
 
 // namespaces are the flags of clone that make one.

@@ -11,9 +11,8 @@ import (
 	"spotkeeper/internal/pghost"
 )
 
-// owner is the user the server runs as. Postgres refuses to run as root, so
-// a caller who is root runs it as an existing unprivileged user; every other user
-// runs it as himself.
+// owner is the user the server runs as. Postgres refuses to run as root, so root runs
+// it as an existing unprivileged user; every other user runs it under its own name.
 type owner struct {
 	// as is nil when the server runs as the calling user.
 	as *syscall.Credential
