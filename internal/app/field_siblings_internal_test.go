@@ -219,10 +219,11 @@ func TestSiblingsInCalm(t *testing.T) {
 
 		f := newField(t, ec2sim.Options{})
 		m := f.join("web", f.machine())
+		require.NoError(t, f.sim.SetPrice(t.Context(), "m6i.large.us-east-1b", 0.01))
 		f.collect()
 		require.NoError(t, f.sim.DenyByPolicy(t.Context(), client.Policy{Account: fieldAccount, InstanceType: "m6i.*"}))
 		out := m.keep()
-		require.Equal(t, "spot/m6i.large.us-east-1a", out.Launches[0], "the best one")
+		require.Equal(t, "spot/m6i.large.us-east-1b", out.Launches[0], "the best one")
 		require.NotEmpty(t, out.Successor, out.Steps)
 		require.NotContains(t, out.SuccessorPool, "m6i.")
 		require.Contains(t, out.Launches[len(out.Launches)-1], "spot/")
