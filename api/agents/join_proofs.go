@@ -40,6 +40,7 @@ type Joiner struct {
 	STS          CallerIdentity
 	Cloud        InstanceCloud
 	Certificates joining.Certificates
+	Hosts        []string // names of the control plane, besides that of the request
 	Gate         *web.Throttle
 	Now          func() time.Time
 }
@@ -79,7 +80,7 @@ func (a *Agents) proofRoutes() []web.Route {
 }
 
 type challengeAnswer struct {
-	Challenge string   `json:"challenge" doc:"to be signed as the header X-Spotkeeper-Challenge"`
+	Challenge string   `json:"challenge" doc:"to be signed, followed by @ and the host of the API in lower case, as the header X-Spotkeeper-Challenge"`
 	ExpiresAt web.Time `json:"expires_at"`
 }
 
@@ -107,7 +108,7 @@ type joinByRoleRequest struct {
 // so that no caller has STS asked more often than it has asked here.
 func (a *Agents) joinByRole(ctx context.Context, in *joinByRoleRequest) (*joinAnswer, error) {
 	return a.Joiner.guard(ctx, func() (*joinAnswer, error) {
-		host, err := in.Request.Judge(in.Challenge)
+		host, err := in.Request.Judge(in.Challenge, append([]string{trail.RequestFrom(ctx).Host}, a.Joiner.Hosts...))
 		if err != nil {
 			return nil, err
 		}

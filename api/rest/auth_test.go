@@ -110,6 +110,24 @@ func TestTokensComeInThreeWays(t *testing.T) {
 		s.value(`SELECT type FROM events WHERE message LIKE '%/api/agents/:agent_id/heartbeat%' LIMIT 1`))
 }
 
+// TestTwoTokensAreNone: a request with two Authorization headers is
+// refused, because a proxy may have checked either of them.
+func TestTwoTokensAreNone(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	for _, tokens := range [][]string{{s.acme, "nonsense"}, {"nonsense", s.acme}, {s.acme, s.acme}} {
+		for _, path := range []string{"/api/client/validate", "/api/agents/a1/config"} {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
+			for _, token := range tokens {
+				req.Header.Add("Authorization", "Bearer "+token)
+			}
+			rec := httptest.NewRecorder()
+			s.handler.ServeHTTP(rec, req)
+			require.Equal(t, http.StatusUnauthorized, rec.Code, "%s %s", path, tokens)
+		}
+	}
+}
+
 // TestGuessingIsSlowedDown: an address that guesses tokens is refused with 429. A caller
 // with a good token is not, even from that address and with a token never seen before.
 func TestGuessingIsSlowedDown(t *testing.T) {

@@ -215,7 +215,13 @@ func (a *Authenticator) Operator(token string) (string, bool) {
 // headerToken takes the token from the Authorization header, with or without its
 // scheme.
 func headerToken(r *http.Request) string {
-	return strings.TrimSpace(strings.ReplaceAll(r.Header.Get("Authorization")+" ", "Bearer ", ""))
+	return strings.TrimSpace(strings.ReplaceAll(Authorization(r)+" ", "Bearer ", ""))
+}
+
+// Authorization is the Authorization header. Two of them make a list, which is no token
+// that is known: a proxy may have checked either one.
+func Authorization(r *http.Request) string {
+	return strings.Join(r.Header.Values("Authorization"), ", ")
 }
 
 // bodyToken takes the token from the body, which may be anything.

@@ -134,7 +134,7 @@ func TestJoinByRole(t *testing.T) {
 	request := sent[1].Body["request"].(map[string]any)
 	require.Equal(t, "https://sts.us-east-1.amazonaws.com/", request["url"])
 	headers := request["headers"].(map[string]any)
-	require.Equal(t, "c", headers["X-Spotkeeper-Challenge"])
+	require.Equal(t, "c@127.0.0.1", headers["X-Spotkeeper-Challenge"], "the challenge, and the control plane that it is for")
 	require.Contains(t, headers["Authorization"], ";x-spotkeeper-challenge,")
 	at, err := time.Parse("20060102T150405Z", headers["X-Amz-Date"].(string))
 	require.NoError(t, err)

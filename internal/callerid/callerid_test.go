@@ -37,7 +37,7 @@ func sign(t *testing.T, of aws.Credentials, challenge string) joining.SignedRequ
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+host+"/", strings.NewReader(body))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set(joining.ChallengeHeader, challenge)
+	r.Header.Set(joining.ChallengeHeader, joining.Answer(challenge, "control.example.com"))
 	sum := sha256.Sum256([]byte(body))
 	require.NoError(t, v4.NewSigner().SignHTTP(t.Context(), of, r, hex.EncodeToString(sum[:]), "sts", "us-east-1",
 		time.Now()))
@@ -65,7 +65,7 @@ func TestMoto(t *testing.T) {
 	require.NoError(t, err)
 	r := sign(t, aws.Credentials{AccessKeyID: *given.Credentials.AccessKeyId,
 		SecretAccessKey: *given.Credentials.SecretAccessKey, SessionToken: *given.Credentials.SessionToken}, "c")
-	at, err := r.Judge("c")
+	at, err := r.Judge("c", []string{"control.example.com"})
 	require.NoError(t, err)
 	caller, err := callerid.New(endpoint).Caller(t.Context(), at, r)
 	require.NoError(t, err)
@@ -118,7 +118,7 @@ func TestAnswersOfSTS(t *testing.T) {
 			if tc.want != "" {
 				require.True(t, fault.Is(err, tc.want), "%v", err)
 			}
-			require.Equal(t, "c", got.Get(joining.ChallengeHeader))
+			require.Equal(t, "c@control.example.com", got.Get(joining.ChallengeHeader))
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -21,7 +21,8 @@ func TestClassOf(t *testing.T) {
 			"InsufficientCapacity",
 			"InsufficientCapacityOnHost", "InsufficientVolumeCapacity", "ReservationCapacityExceeded",
 			"SpotMaxPriceTooLow",
-			"UnfulfillableCapacity", "Unsupported", "VolumeTypeNotAvailableInZone", "capacity-not-available",
+			"UnfulfillableCapacity", "Unsupported", "VolumeTypeNotAvailableInAZ", "VolumeTypeNotAvailableInZone",
+			"capacity-not-available",
 		},
 		replica.QuotaUsedUp: {
 			"AttachmentLimitExceeded", "InstanceLimitExceeded", "MaxIOPSLimitExceeded", "MaxSpotInstanceCountExceeded",

@@ -65,8 +65,8 @@ type signedRequest struct {
 	Body    string            `json:"body"`
 }
 
-// Sign signs the question who the signer is, with a challenge.
-func (s Signer) sign(ctx context.Context, challenge string) (signedRequest, error) {
+// sign signs the question who the signer is, with the answer to a challenge.
+func (s Signer) sign(ctx context.Context, answer string) (signedRequest, error) {
 	const body = "Action=GetCallerIdentity&Version=2011-06-15"
 	address := "https://sts." + s.Region + "." + s.Domain + "/"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
@@ -74,7 +74,7 @@ func (s Signer) sign(ctx context.Context, challenge string) (signedRequest, erro
 		return signedRequest{}, err
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.Header.Set("X-Spotkeeper-Challenge", challenge)
+	request.Header.Set("X-Spotkeeper-Challenge", answer)
 	sum := sha256.Sum256([]byte(body))
 	err = v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: s.AccessKeyID, SecretAccessKey: s.Secret,
 		SessionToken: s.Token}, request, hex.EncodeToString(sum[:]), "sts", s.Region, s.Now)
@@ -94,7 +94,8 @@ func (c *Client) JoinByRole(ctx context.Context, r Registration, clientID string
 	if err := c.Deliver(ctx, http.MethodPost, challengePath, nil, &given); err != nil {
 		return Joined{}, err
 	}
-	signed, err := s.sign(ctx, given.Challenge)
+	// The signature names the control plane, so that no other one can pass it on.
+	signed, err := s.sign(ctx, given.Challenge+"@"+strings.ToLower(c.base.Hostname()))
 	if err != nil {
 		return Joined{}, err
 	}

@@ -26,6 +26,8 @@ const (
 	instance  = "i-0aaa1111bbbb2222c"
 )
 
+var ours = []string{"10.0.0.1", "control.example.com"}
+
 func signed() joining.SignedRequest {
 	return joining.SignedRequest{
 		Method: "POST",
@@ -37,7 +39,7 @@ func signed() joining.SignedRequest {
 			"Content-Type":           "application/x-www-form-urlencoded",
 			"X-Amz-Date":             "20261129T120000Z",
 			"X-Amz-Security-Token":   "token",
-			"X-Spotkeeper-Challenge": challenge,
+			"X-Spotkeeper-Challenge": joining.Answer(challenge, "Control.example.com"),
 		},
 		Body: "Action=GetCallerIdentity&Version=2011-06-15",
 	}
@@ -45,7 +47,7 @@ func signed() joining.SignedRequest {
 
 func TestWhatASignedRequestMayBe(t *testing.T) {
 	t.Parallel()
-	host, err := (func() *joining.SignedRequest { r := signed(); return &r }()).Judge(challenge)
+	host, err := (func() *joining.SignedRequest { r := signed(); return &r }()).Judge(challenge, ours)
 	require.NoError(t, err)
 	require.Equal(t, "sts.eu-west-1.amazonaws.com", host)
 	header := func(name, value string) func(*joining.SignedRequest) {
@@ -91,20 +93,24 @@ func TestWhatASignedRequestMayBe(t *testing.T) {
 		"the host not signed":         replace("host;", ""),
 		"the date not signed":         replace("x-amz-date;", ""),
 		"the token not signed":        replace("x-amz-security-token;", ""),
-		"another challenge":           header("X-Spotkeeper-Challenge", "x"),
-		"no challenge":                func(r *joining.SignedRequest) { delete(r.Headers, "X-Spotkeeper-Challenge") },
-		"two challenges":              header("x-spotkeeper-challenge", challenge),
-		"a header more":               header("X-Amz-Target", "x"),
-		"a host header":               header("Host", "attacker.example.com"),
-		"a line break":                header("X-Amz-Date", "20261129T120000Z\r\nX-Evil: 1"),
-		"another type":                header("Content-Type", "application/json"),
+		"another challenge":           header("X-Spotkeeper-Challenge", joining.Answer("x", "control.example.com")),
+		"no control plane":            header("X-Spotkeeper-Challenge", challenge),
+		"another control plane":       header("X-Spotkeeper-Challenge", joining.Answer(challenge, "attacker.example.com")),
+		"two control planes": header("X-Spotkeeper-Challenge",
+			joining.Answer(challenge, "attacker.example.com@control.example.com")),
+		"no challenge":   func(r *joining.SignedRequest) { delete(r.Headers, "X-Spotkeeper-Challenge") },
+		"two challenges": header("x-spotkeeper-challenge", joining.Answer(challenge, "control.example.com")),
+		"a header more":  header("X-Amz-Target", "x"),
+		"a host header":  header("Host", "attacker.example.com"),
+		"a line break":   header("X-Amz-Date", "20261129T120000Z\r\nX-Evil: 1"),
+		"another type":   header("Content-Type", "application/json"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := signed()
 			r.Headers = maps.Clone(r.Headers)
 			change(&r)
-			_, err := r.Judge(challenge)
+			_, err := r.Judge(challenge, ours)
 			require.True(t, fault.Is(err, joining.Refused), "%v", err)
 		})
 	}
@@ -119,7 +125,7 @@ func TestHostsOfSTS(t *testing.T) {
 		r := signed()
 		r.URL = "https://" + tc.host
 		r.Headers["Authorization"] = strings.Replace(r.Headers["Authorization"], "eu-west-1", tc.region, 1)
-		got, err := r.Judge(challenge)
+		got, err := r.Judge(challenge, ours)
 		require.NoError(t, err, tc.host)
 		require.Equal(t, tc.host, got)
 	}

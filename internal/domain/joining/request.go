@@ -9,8 +9,13 @@ import (
 	"strings"
 )
 
-// ChallengeHeader carries the challenge in the signed request.
+// ChallengeHeader carries the answer to the challenge in the signed request.
 const ChallengeHeader = "X-Spotkeeper-Challenge"
+
+// Answer is what an agent signs for a challenge: the challenge, and the host that the
+// agent takes for its control plane. Another host that relays the challenge gets a
+// signature that names itself.
+func Answer(challenge, host string) string { return challenge + "@" + strings.ToLower(host) }
 
 // SignedRequest is a request to STS, signed by the credentials of an instance's role, as
 // the agent hands it over. It has the shape of the request itself.
@@ -37,8 +42,9 @@ var (
 )
 
 // Judge says whether the request asks STS who its signer is, and nothing else, and answers
-// this challenge. The signature itself is for STS to judge. Fails with join.refused.
-func (r *SignedRequest) Judge(challenge string) (host string, err error) {
+// this challenge for one of the hosts, which are the control plane's own. The signature
+// itself is for STS to judge. Fails with join.refused.
+func (r *SignedRequest) Judge(challenge string, hosts []string) (host string, err error) {
 	if r.Method != http.MethodPost {
 		return "", Refused.New("The signed request must be a POST.")
 	}
@@ -68,8 +74,13 @@ func (r *SignedRequest) Judge(challenge string) (host string, err error) {
 			return "", Refused.New("The signature must cover the header %s.", name)
 		}
 	}
-	if subtle.ConstantTimeCompare([]byte(headers[http.CanonicalHeaderKey(ChallengeHeader)]), []byte(challenge)) != 1 {
+	given, server, _ := strings.Cut(headers[http.CanonicalHeaderKey(ChallengeHeader)], "@")
+	if subtle.ConstantTimeCompare([]byte(given), []byte(challenge)) != 1 {
 		return "", Refused.New("The signed request does not have the challenge that was asked for.")
+	}
+	if !slices.Contains(hosts, server) {
+		return "", Refused.New("The request was signed for the control plane %q: name it in API_HOSTS if it is this one.",
+			server)
 	}
 	return at.Host, nil
 }
