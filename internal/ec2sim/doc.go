@@ -5,7 +5,7 @@
 //
 // # The APIs
 //
-// One address speaks four of them. The caller's region is the one the request
+// One address serves four of them. The caller's region is the one the request
 // is signed for; the caller's account is in the access key (client.AccessKey).
 // Signatures are not verified: serve it on the loopback interface only.
 //
