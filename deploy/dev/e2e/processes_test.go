@@ -41,9 +41,9 @@ func (p processes) says(ctx context.Context, t *testing.T, name string) string {
 	return page
 }
 
-// TestEveryProcessFollows: two apis and two workers serve a new session without a
-// restart. One of each that lacks its files says so, serves on with the session
-// before, and serves the new one when the files are there.
+// TestEveryProcessFollows: apis and workers serve a new session without a restart. A worker
+// that lacks its files says so, serves on with the session before, and serves the new one
+// when the files are there.
 func TestEveryProcessFollows(t *testing.T) {
 	t.Parallel()
 	s := devtest.Start(t, devtest.Options{Environment: map[string]string{"ENGINE_PYTHON": "on"}})
@@ -57,7 +57,7 @@ func TestEveryProcessFollows(t *testing.T) {
 	}
 	before := activate(0)
 
-	// What the lacking processes read their files from. Their worker polls a queue
+	// The directory that the processes apart read files from. Their worker polls a queue
 	// where no request asks it to validate what it cannot read.
 	apart, shared := t.TempDir(), filepath.Join(s.Dir, "artifacts")
 	require.NoError(t, os.CopyFS(apart, os.DirFS(shared)))
@@ -66,21 +66,22 @@ func TestEveryProcessFollows(t *testing.T) {
 		devtest.API:    s.APIMetrics,
 		devtest.Worker: s.WorkerMetrics,
 	}, processes{devtest.API: s.APIMetrics, devtest.Worker: s.WorkerMetrics}, processes{}
-	for _, part := range []string{devtest.API, devtest.Worker} {
-		address, err := s.Beside(ctx, part, part+"-2", nil)
+	beside := func(part, name string, environment map[string]string, as processes) {
+		address, err := s.Beside(ctx, part, name, environment)
 		require.NoError(t, err)
-		whole[part+"-2"], all[part+"-2"] = address, address
-		address, err = s.Beside(ctx, part, part+"-apart", lacking)
-		require.NoError(t, err)
-		lack[part+"-apart"], all[part+"-apart"] = address, address
+		as[name], all[name] = address, address
 	}
+	beside(devtest.API, "api-2", nil, whole)
+	beside(devtest.Worker, "worker-2", nil, whole)
+	beside(devtest.API, "api-apart", lacking, whole) // an api asks a worker, and needs no files
+	beside(devtest.Worker, "worker-apart", lacking, lack)
 	all.follow(ctx, t, before)
 	for name := range all {
 		require.NotContains(t, all.says(ctx, t, name), "cannot be loaded", name)
 	}
 
 	after := activate(1)
-	t.Logf("two apis and two workers serve it within %s of the answer",
+	t.Logf("three apis and two workers serve it within %s of the answer",
 		whole.follow(ctx, t, after).Round(time.Millisecond))
 	for name := range lack {
 		require.Eventually(t, func() bool {
