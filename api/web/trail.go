@@ -16,7 +16,12 @@ import (
 
 // trailRequest is what the trail says of a request and its caller.
 func trailRequest(c *gin.Context, p Principal) trail.Request {
-	out := trail.Request{TokenID: p.CredentialID, Address: c.ClientIP(), Host: hostName(c.Request.Host), RequestID: c.Writer.Header().Get(requestKey)}
+	out := trail.Request{
+		TokenID:   p.CredentialID,
+		Address:   c.ClientIP(),
+		Host:      hostName(c.Request.Host),
+		RequestID: c.Writer.Header().Get(requestKey),
+	}
 	switch {
 	case p.Operator:
 		out.ActorKind, out.ActorID, out.ActorRole = "operator", p.Name, string(p.Role)
