@@ -45,6 +45,16 @@ func TestAnOperationSaysWhatItsMoveCost(t *testing.T) {
 	got := s.call(s.acme, "GET", "/api/operations/switch%2Fcost", "")
 	got.holds(t, 200, `{"agent_name":"web-1","cost":{"old_hourly":0.08,"new_hourly":0.03,
 		"double_running_seconds":2400,"double_running_usd":0.045}}`)
+
+	// An instance whose price was not known when it was launched has its pool's latest one.
+	s.exec(`
+		UPDATE instances SET spot_price = NULL WHERE id = 'i-new';
+		INSERT INTO pools (id, instance_type, region, az)
+		VALUES ('t3.large.us-east-1b', 't3.large', 'us-east-1', 'us-east-1b') ON CONFLICT DO NOTHING;
+		INSERT INTO pool_prices (pool_id, instance_type, region, az, price, source_type, observed_at)
+		VALUES ('t3.large.us-east-1b', 't3.large', 'us-east-1', 'us-east-1b', 0.06, 'collector', now());`)
+	got = s.call(s.acme, "GET", "/api/operations/switch%2Fcost", "")
+	got.holds(t, 200, `{"cost":{"old_hourly":0.08,"new_hourly":0.06,"double_running_seconds":2400,"double_running_usd":0.05}}`)
 	s.exec(someOperations)
 	s.call(s.acme, "GET", "/api/operations/switch%2F1", "").holds(t, 200, `{"cost":null}`)
 }

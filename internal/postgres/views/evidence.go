@@ -66,7 +66,7 @@ func (v *Views) RoleChangeOf(ctx context.Context, agentID, operationID string) (
 
 // MoveCost is what a change of the primary costs and changes.
 type MoveCost struct {
-	OldHourly     *float64 // USD per hour of the primary before, when it was launched
+	OldHourly     *float64 // USD per hour of the primary before, when it was launched; the latest one where that is not known
 	NewHourly     *float64 // likewise of the one after
 	DoubleSeconds float64  // that both ran because of the operation
 	DoubleCost    *float64 // USD that the second of them cost meanwhile
@@ -78,14 +78,24 @@ func (v *Views) MoveCostOf(ctx context.Context, agentID, operationID string) ([]
 	return pg.QueryRows[MoveCost](ctx, v.DB, `
 		WITH moved AS (
 			SELECT c.changed_at,
-				CASE WHEN a.mode = 'ondemand' THEN a.ondemand_price ELSE a.spot_price END::float8 AS old_hourly,
-				CASE WHEN b.mode = 'ondemand' THEN b.ondemand_price ELSE b.spot_price END::float8 AS new_hourly,
+				CASE
+					WHEN a.mode = 'ondemand' THEN coalesce(a.ondemand_price, la.price)
+					ELSE coalesce(a.spot_price, pa.price)
+				END::float8 AS old_hourly,
+				CASE
+					WHEN b.mode = 'ondemand' THEN coalesce(b.ondemand_price, lb.price)
+					ELSE coalesce(b.spot_price, pb.price)
+				END::float8 AS new_hourly,
 				greatest(b.installed_at, o.started_at) AS both_from,
 				least(coalesce(a.terminated_at, 'infinity'), coalesce(o.ended_at, clock_timestamp())) AS both_until
 			FROM role_changes c
 			JOIN operations o ON o.id = c.operation_id
 			JOIN instances a ON a.id = c.old_id
 			JOIN instances b ON b.id = c.new_id
+			LEFT JOIN pool_prices pa ON pa.pool_id = a.pool_id
+			LEFT JOIN pool_prices pb ON pb.pool_id = b.pool_id
+			LEFT JOIN on_demand_prices la ON la.region = a.region AND la.instance_type = a.instance_type
+			LEFT JOIN on_demand_prices lb ON lb.region = b.region AND lb.instance_type = b.instance_type
 			WHERE c.agent_id = $1
 			  AND c.operation_id = $2
 			ORDER BY c.epoch

@@ -6,6 +6,7 @@ import { useSay } from '../app/toasts'
 import { money, percent, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
 import { Allowed } from '../ui/Allowed'
+import { Copy } from '../ui/Copy'
 import { Ask } from '../ui/Dialog'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
@@ -23,7 +24,7 @@ export default function Rollouts() {
       <Show of={rollouts} what="rollouts">{(d) => (
         <>
           {open.map((r) => <Open key={r.session_id} r={r} />)}
-          {open.length === 0 && <Panel title="Under way"><Empty title="No rollout is under way."><span>Upload a model, then roll it out from the list below. A program does the same with</span><pre>curl -H "Authorization: Bearer $ADMIN_TOKEN" -F files=@model.onnx $URL/api/admin/ml-models/upload</pre></Empty></Panel>}
+          {open.length === 0 && <Panel title="Under way"><Empty title="No rollout is under way."><span>Upload a model, then roll it out from the list below. A program does the same with</span><Copy label="upload command" text={'curl -H "Authorization: Bearer $ADMIN_TOKEN" -F files=@model.onnx $URL/api/admin/ml-models/upload'} /></Empty></Panel>}
           <Panel title="Models" flush>
             <Show of={sessions} what="models">{(s) => (
               <DataTable label="Models" rows={s} rowKey={(x) => x.id} empty={<Empty title="No model was uploaded."><span>The built-in rules decide.</span></Empty>}
