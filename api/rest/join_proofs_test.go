@@ -230,6 +230,9 @@ func TestAChallengeIsGoodOnceAndForAMinute(t *testing.T) {
 	}
 	challenge := s.challengeOf()
 	body := sign(challenge)
+	s.joiner.Hosts = nil // what is between is another server, which passes the challenge on
+	s.call("", "POST", "/api/agents/join/aws-iam", body).holds(t, 401, `{"code":"join.refused"}`)
+	s.joiner.Hosts = []string{"127.0.0.1"}
 	require.Equal(t, 201, s.call("", "POST", "/api/agents/join/aws-iam", body).status)
 	s.call("", "POST", "/api/agents/join/aws-iam", body).holds(t, 401, `{"code":"join.stale_challenge"}`)
 	s.call("", "POST", "/api/agents/join/aws-iam", sign("AAAA")).holds(t, 401, `{"code":"join.stale_challenge"}`)
