@@ -152,57 +152,6 @@ func compact(in []string) (out []string) {
 	return out
 }
 
-func TestAtRestThrottlingIsWaitedOutAndNeverFallenBackFrom(t *testing.T) {
-	t.Parallel()
-
-	w := replicaWorld(t, replicaOf(replica.Manual))
-	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
-	w.after(30*time.Second, func() {
-		w.cloud.mu.Lock()
-		defer w.cloud.mu.Unlock()
-		w.cloud.full = map[string]fault.Code{}
-	})
-	w.settled(time.Hour, replica.Promoted)
-	_, err := w.replicate(t)
-	require.NoError(t, err)
-	require.Greater(t, len(w.cloud.asked), 2)
-	require.Equal(t, []string{t3b}, compact(w.cloud.asked))
-
-	w = replicaWorld(t, replicaOf(replica.Manual))
-	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
-	_, err = w.replicate(t)
-	require.Error(t, err)
-	require.Equal(t, []string{t3b}, compact(w.cloud.asked))
-	require.Equal(t, replica.Failed, w.store.state("r1"))
-}
-
-// TestAnEmergencyStaysWithItsCandidateWhileEC2Throttles: throttling is about the account, so
-// on-demand or a larger type would cost more and come no sooner.
-func TestAnEmergencyStaysWithItsCandidateWhileEC2Throttles(t *testing.T) {
-	t.Parallel()
-
-	w := replicaWorld(t, replicaOf(replica.Termination))
-	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
-	w.after(50*time.Second, func() {
-		w.cloud.mu.Lock()
-		defer w.cloud.mu.Unlock()
-		w.cloud.full = map[string]fault.Code{}
-	})
-	w.settled(time.Hour, replica.Promoted)
-	_, err := w.replicate(t)
-	require.NoError(t, err)
-	require.Equal(t, []string{t3b}, compact(w.cloud.asked))
-
-	w = replicaWorld(t, replicaOf(replica.Termination))
-	w.cloud.full = map[string]fault.Code{t3b: replica.Throttled}
-	began := w.Now()
-	w.settled(time.Hour, replica.Promoted)
-	_, err = w.replicate(t)
-	require.NoError(t, err)
-	require.Equal(t, []string{t3b, t3c}, compact(w.cloud.asked), "and not for ever")
-	require.Less(t, w.pages.when("ready").Sub(began), 90*time.Second)
-}
-
 // TestAReasonThatIsNotKnownCostsOneCandidate: the second pool shows whether the set-up is
 // to blame.
 func TestAReasonThatIsNotKnownCostsOneCandidate(t *testing.T) {

@@ -13,15 +13,21 @@ import (
 	"spotkeeper/internal/ec2sim/client"
 )
 
+// persistentOrder is a launch by a persistent spot request, which stops its instance when
+// it is interrupted.
+func persistentOrder() *ec2.RunInstancesInput {
+	in := order("lasting", zoneA)
+	in.InstanceMarketOptions.SpotOptions.SpotInstanceType = types.SpotInstanceTypePersistent
+	in.InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior = types.InstanceInterruptionBehaviorStop
+	return in
+}
+
 // TestAPersistentRequestLaunchesAgain after its instance was terminated, untagged, until
 // it is cancelled.
 func TestAPersistentRequestLaunchesAgain(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	in := order("lasting", zoneA)
-	in.InstanceMarketOptions.SpotOptions.SpotInstanceType = types.SpotInstanceTypePersistent
-	in.InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior = types.InstanceInterruptionBehaviorStop
-	made, err := c.RunInstances(t.Context(), in)
+	made, err := c.RunInstances(t.Context(), persistentOrder())
 	require.NoError(t, err)
 	first := made.Instances[0]
 
@@ -60,10 +66,7 @@ func TestAPersistentRequestLaunchesAgain(t *testing.T) {
 func TestAPersistentRequestWaitsForCapacity(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, ec2sim.Options{})
-	in := order("lasting", zoneA)
-	in.InstanceMarketOptions.SpotOptions.SpotInstanceType = types.SpotInstanceTypePersistent
-	in.InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior = types.InstanceInterruptionBehaviorStop
-	made, err := c.RunInstances(t.Context(), in)
+	made, err := c.RunInstances(t.Context(), persistentOrder())
 	require.NoError(t, err)
 	_, err = c.ctl.SetCapacity(t.Context(), client.Capacity{Pool: poolA, Limit: 0})
 	require.NoError(t, err)

@@ -5,6 +5,10 @@ import "spotkeeper/internal/domain/fault"
 // NotLoaded means that the process which was asked does not hold the session's engine.
 var NotLoaded = fault.Define("engine.not_loaded", fault.Unavailable)
 
+// VersionOf is the version of an engine that was uploaded: the beginning of its file's
+// SHA-256 in hexadecimal.
+func VersionOf(digest string) string { return digest[:min(12, len(digest))] }
+
 // Given are prices that an input has, for where another reader of the same facts has none.
 type Given struct {
 	OnDemand Price            `json:"on_demand"`

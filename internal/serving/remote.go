@@ -35,12 +35,17 @@ func (r *Remote) Load(_ context.Context, s mlmodel.Session) (LoadedEngine, error
 	if err != nil {
 		return nil, err
 	}
-	const shown = 12 // of the digest, as hosts show it
 	now := r.Now
 	if now == nil {
 		now = time.Now
 	}
-	return &remote{workers: r.Workers, now: now, session: s.ID, runner: runner, version: file.Digest[:min(shown, len(file.Digest))]}, nil
+	return &remote{
+		workers: r.Workers,
+		now:     now,
+		session: s.ID,
+		runner:  runner,
+		version: engine.VersionOf(file.Digest),
+	}, nil
 }
 
 // remote asks a worker about one session.

@@ -34,7 +34,7 @@ const (
 	longGap   Gap = 24 // two hours
 )
 
-// Between measures the gap between two neighbours.
+// Between measures the gap between two measured points.
 func Between(before, after MeasuredPoint) Gap { return Gap(after.At.Sub(before.At) / BucketSize) }
 
 // Type is short, medium, long, or empty for a gap that is too long to fill.
@@ -80,9 +80,9 @@ type Filling struct {
 }
 
 // FillGaps fills the gaps between a pool's measured points, which are in order of
-// time. Only measured points are neighbours, of the pool and of its peers (the
-// same type and region in other zones), so filling again changes nothing. from
-// and until bound the buckets to fill; points may lie outside as neighbours.
+// time. Prices are filled in from measured points alone, those of the pool and of its
+// peers (the same type and region in other zones), so filling again changes nothing. from
+// and until bound the buckets to fill; points outside of them are used too.
 func FillGaps(points []MeasuredPoint, peers [][]MeasuredPoint, from, until time.Time) Filling {
 	var out Filling
 	from, until = BucketOf(from), BucketOf(until)
@@ -137,11 +137,11 @@ func linear(before, after MeasuredPoint, at time.Time) USD {
 	return before.Price + USD(math.Round(float64(after.Price-before.Price)*share))
 }
 
-// neighbours and reach bound the weighted average: the number of points, and how far they
-// lie before and after the gap.
+// A price inside a gap is the average of at most averagedPoints measured points. Points
+// further than reach from the gap are left out.
 const (
-	neighbours = 6
-	reach      = time.Hour
+	averagedPoints = 6
+	reach          = time.Hour
 )
 
 // weighted is the mean of the nearest points, each by the inverse of its
@@ -150,7 +150,7 @@ func weighted(points []MeasuredPoint, last int, at time.Time) USD {
 	earliest, latest := points[last].At.Add(-reach), points[last+1].At.Add(reach)
 	low, high := last, last+1
 	var sum, weight float64
-	for range neighbours {
+	for range averagedPoints {
 		hasLow := low >= 0 && !points[low].At.Before(earliest)
 		hasHigh := high < len(points) && !points[high].At.After(latest)
 		if !hasLow && !hasHigh {

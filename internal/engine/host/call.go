@@ -2,8 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -155,9 +153,4 @@ func (h *Host) start(ctx context.Context) (*child, Answer, error) {
 	default:
 		return nil, a, h.kind.Bad.New("%s could not be loaded: %s", h.name, a.Error)
 	}
-}
-
-func digest(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6])
 }

@@ -6,6 +6,8 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -141,7 +143,15 @@ type Host struct {
 // file. Fails with the kind's Off, which says what is missing, or its Bad, which says what
 // is wrong with the file; with ErrDied in it when the file ended its process.
 func New(ctx context.Context, k Kind, o Options, name string, data []byte) (*Host, Answer, error) {
-	h := &Host{kind: k, o: o.filled(), name: name, data: data, version: digest(data), turn: make(chan struct{}, 1)}
+	sum := sha256.Sum256(data)
+	h := &Host{
+		kind:    k,
+		o:       o.filled(),
+		name:    name,
+		data:    data,
+		version: engine.VersionOf(hex.EncodeToString(sum[:])),
+		turn:    make(chan struct{}, 1),
+	}
 	c, loaded, err := h.start(ctx)
 	if err != nil {
 		return nil, loaded, err

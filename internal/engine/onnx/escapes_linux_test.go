@@ -66,9 +66,7 @@ func TestEscapes(t *testing.T) {
 func TestEscapesOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{confined.Shown, confined.Hidden} {
-		out, err := confined.Run(t, name, true, "^TestEscapes$")
-		require.NoError(t, err, out)
-		require.Contains(t, out, "--- PASS: TestEscapes")
+		confined.RequirePass(t, name, true, "TestEscapes")
 	}
 }
 
@@ -91,9 +89,7 @@ func TestWhatCannotBeHeldIsRefused(t *testing.T) {
 		return
 	}
 	for _, ordinary := range []bool{false, true} {
-		out, err := confined.Run(t, confined.Contained, ordinary, "^TestWhatCannotBeHeldIsRefused$")
-		require.NoError(t, err, out)
-		require.Contains(t, out, "--- PASS: TestWhatCannotBeHeldIsRefused")
+		confined.RequirePass(t, confined.Contained, ordinary, "TestWhatCannotBeHeldIsRefused")
 	}
 }
 
@@ -124,9 +120,7 @@ func hostsOf(t *testing.T) (pids []int) {
 func TestAModelWhoseHostDies(t *testing.T) {
 	t.Parallel()
 	if os.Args[0] != confined.Shown {
-		out, err := confined.Run(t, confined.Shown, false, "^TestAModelWhoseHostDies$")
-		require.NoError(t, err, out)
-		require.Contains(t, out, "--- PASS: TestAModelWhoseHostDies")
+		confined.RequirePass(t, confined.Shown, false, "TestAModelWhoseHostDies")
 		return
 	}
 	e := load(t, byRate())

@@ -4,6 +4,7 @@ package confined
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"spotkeeper/internal/engine/sandbox"
@@ -23,7 +25,7 @@ const (
 	Contained = "contained" // it may do what the default profile of container runtimes allows
 )
 
-// Become makes this process what its name says. TestMain calls it first.
+// Become makes this process what its name says, or ends it. TestMain calls it first.
 func Become() {
 	var err error
 	switch os.Args[0] {
@@ -33,7 +35,8 @@ func Become() {
 		err = contain()
 	}
 	if err != nil {
-		panic(err)
+		fmt.Fprintf(os.Stderr, "become %s: %v\n", os.Args[0], err)
+		os.Exit(1)
 	}
 }
 
@@ -53,18 +56,19 @@ func contain() error {
 	})
 }
 
-// Run runs this binary's tests whose names match in another process, and answers what it
-// prints. An ordinary one has no rights when we are root.
-func Run(t *testing.T, name string, ordinary bool, tests string) (string, error) {
+// RequirePass runs one of this binary's tests in another process, and requires it to pass
+// there. An ordinary process has no rights when we are root.
+func RequirePass(t *testing.T, name string, ordinary bool, test string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Args, cmd.Dir, cmd.Env = []string{name, "-test.run=" + tests, "-test.v"}, "/", []string{"PATH=/usr/bin:/bin"}
+	cmd.Args, cmd.Dir, cmd.Env = []string{name, "-test.run=^" + test + "$", "-test.v"}, "/", []string{"PATH=/usr/bin:/bin"}
 	if ordinary && os.Geteuid() == 0 {
 		const user = 12345
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user, Groups: []uint32{}}}
 	}
 	out, err := cmd.CombinedOutput()
-	return string(out), err
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "--- PASS: "+test)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,9 @@ var (
 	// Postgres, Temporal and EC2 are called dependencies, not neighbours. The files about
 	// prices are not searched: gap filling speaks of neighbouring points in time.
 	neighbour = regexp.MustCompile(`(?i)\bneighbours?\b`)
+	// A line without any of these matches none of the expressions. They are looked for first,
+	// because expressions are slow under the race detector.
+	roots = []string{"some", "whoever", "any", "every", "nobody", "told", "tell", "heir", "neighbour"}
 )
 
 // TestWords searches all Go files, tests among them, and all documents for words that are
@@ -71,10 +75,17 @@ func findWords(path string) (found []string, err error) {
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
+		if !hasRoot(strings.ToLower(line)) {
+			continue
+		}
 		if vague.MatchString(line) || names.MatchString(line) || nobody.MatchString(line) ||
 			!prices && neighbour.MatchString(line) {
 			found = append(found, fmt.Sprintf("%s:%d: %s", path, n, strings.TrimSpace(line)))
 		}
 	}
 	return found, lines.Err()
+}
+
+func hasRoot(line string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool { return strings.Contains(line, root) })
 }
