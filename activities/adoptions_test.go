@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 // named is a replica of a1 on an instance that only its agent has named.
@@ -22,7 +22,7 @@ func (w *world) named(instanceID string) roles.Replica {
 }
 
 func (w *world) adopt(instanceID string) (*activities.AdoptResult, error) {
-	steps := &activities.Adoptions{Store: &postgres.Adoptions{DB: w.db}, Fleet: w.fleet, Log: quiet}
+	steps := &activities.Adoptions{Store: &agents.Adoptions{DB: w.db}, Fleet: w.fleet, Log: quiet}
 	return steps.AdoptInstance(w.t.Context(), activities.AdoptInput{InstanceID: instanceID})
 }
 

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 type terminationReport struct {
@@ -69,7 +69,7 @@ func (a *Agents) cleanup(ctx context.Context, in *cleanupRequest) (*cleanupAnswe
 	for n, id := range in.Instances.Deleted {
 		ended[n] = string(id)
 	}
-	err := a.Store.RecordCleanup(ctx, postgres.Cleanup{
+	err := a.Store.RecordCleanup(ctx, agents.Cleanup{
 		ClientID:         web.PrincipalFrom(ctx).ClientID,
 		AgentID:          in.AgentID,
 		At:               in.Timestamp.OrZero(),

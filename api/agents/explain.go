@@ -10,7 +10,7 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 // explanation is why an agent was moved, or was not.
@@ -258,7 +258,7 @@ func (d *Decisions) silence(ctx context.Context, facts engine.Input) ([]string, 
 }
 
 // explainPast says what was decided and done last.
-func explainPast(now time.Time, decisions []postgres.MadeDecision, switches []postgres.MadeSwitch) []string {
+func explainPast(now time.Time, decisions []decisions.MadeDecision, switches []decisions.MadeSwitch) []string {
 	var out []string
 	for _, x := range decisions {
 		if x.Shadow {

@@ -11,16 +11,16 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/joining"
 	"spotkeeper/internal/domain/trail"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
-// JoinStore is the part of postgres.Joins that agents' own routes use.
+// JoinStore is the part of accounts.Joins that agents' own routes use.
 type JoinStore interface {
 	NewChallenge(ctx context.Context, address string) (challenge string, expires time.Time, err error)
 	TakeChallenge(ctx context.Context, challenge string) error
 	TakeDocument(ctx context.Context, d joining.Document, attempt string) error
 	Candidates(ctx context.Context, account string) ([]joining.Candidate, error)
-	Instance(ctx context.Context, clientID, instanceID string) (postgres.JoiningInstance, error)
+	Instance(ctx context.Context, clientID, instanceID string) (accounts.JoiningInstance, error)
 }
 
 // CallerIdentity asks STS who has signed a request. It fails with join.refused and
@@ -187,14 +187,14 @@ func (j *Joiner) choose(
 	account, clientID string,
 	in *registerRequest,
 	allows func(joining.Rules) bool,
-) (joining.Candidate, postgres.JoiningInstance, error) {
+) (joining.Candidate, accounts.JoiningInstance, error) {
 	candidates, err := j.Store.Candidates(ctx, account)
 	if err != nil {
-		return joining.Candidate{}, postgres.JoiningInstance{}, err
+		return joining.Candidate{}, accounts.JoiningInstance{}, err
 	}
 	chosen, err := joining.Choose(candidates, clientID, allows)
 	if err != nil {
-		return chosen, postgres.JoiningInstance{}, err
+		return chosen, accounts.JoiningInstance{}, err
 	}
 	known, err := j.Store.Instance(ctx, chosen.ClientID, in.InstanceID)
 	switch {

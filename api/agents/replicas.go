@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
@@ -40,7 +40,7 @@ type ReplicaStore interface {
 
 // SyncStore keeps how far a replica's state is copied.
 type SyncStore interface {
-	RecordSync(ctx context.Context, in postgres.SyncReport) error
+	RecordSync(ctx context.Context, in agents.SyncReport) error
 }
 
 // ReplicaWorkflows is the part of workflows.Client that replica routes use.

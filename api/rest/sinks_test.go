@@ -18,7 +18,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/notification"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/webhook"
 )
 
@@ -75,7 +75,7 @@ func (r *receiver) answers(status int) {
 // deliver is one run of the job.
 func (s *stack) deliver(t *testing.T) activities.DeliverResult {
 	t.Helper()
-	store, err := postgres.NewSinks(s.db, []byte("0123456789abcdef0123456789abcdef"))
+	store, err := notifications.NewSinks(s.db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()

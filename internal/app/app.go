@@ -18,7 +18,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/intake"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/serving"
 	"spotkeeper/internal/temporalx"
@@ -96,7 +96,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.DB = db
-	names, err := newAgentNames(&postgres.AgentNames{DB: db})
+	names, err := newAgentNames(&agents.AgentNames{DB: db})
 	if err != nil {
 		a.DB.Close()
 		return nil, err

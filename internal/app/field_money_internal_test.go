@@ -10,7 +10,7 @@ import (
 
 	"spotkeeper/internal/ec2sim"
 	simclient "spotkeeper/internal/ec2sim/client"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 )
 
 // TestMoneyFollowsTheProduct (K12): a Windows instance is priced as Windows, from EC2's
@@ -36,7 +36,7 @@ func TestMoneyFollowsTheProduct(t *testing.T) {
 		`UPDATE instances SET installed_at = $2, primary_since = $2 WHERE id = $1`, m.at, now.Add(-2*time.Hour))
 	require.NoError(t, err)
 	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
-	require.NoError(t, (&postgres.Housekeeping{DB: f.DB}).ComputeSavings(t.Context(), f.account().ClientID, month, now))
+	require.NoError(t, (&housekeeping.Housekeeping{DB: f.DB}).ComputeSavings(t.Context(), f.account().ClientID, month, now))
 	require.Equal(t, []string{"Windows true"}, f.list(`SELECT product || ' '
 		|| (abs(baseline - primary_seconds / 3600 * 0.188) < 0.00001 AND primary_cost > primary_seconds / 3600 * 0.092)
 		FROM savings_lines WHERE primary_seconds > 0`))

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/ec2sim"
 	"spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // calls is how many calls EC2 has had so far.
@@ -62,7 +63,7 @@ func TestTenThousandStandbys(t *testing.T) {
 		require.NoError(t, err)
 	}
 	watch := &activities.Standbys{
-		Store: &postgres.Standbys{Roles: postgres.Roles{DB: f.DB}, Launches: postgres.Launches{DB: f.DB}},
+		Store: &sweeps.Standbys{Roles: postgres.Roles{DB: f.DB}, Launches: postgres.Launches{DB: f.DB}},
 		Fleet: f.ec2Fleet(), Workflows: deaf{}, Log: f.Log,
 	}
 	before := f.calls()

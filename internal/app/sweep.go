@@ -9,7 +9,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // Sweep looks after open rows, in every api and worker: it starts what was decided and
@@ -32,7 +32,7 @@ const startsPerSecond = 50
 
 func (a *App) newSweep() *Sweep {
 	rows := &activities.OpenRows{
-		Store:     &postgres.OpenRows{DB: a.DB},
+		Store:     &sweeps.OpenRows{DB: a.DB},
 		Workflows: a.Workflows,
 		Log:       a.Log,
 		Pace:      rate.NewLimiter(startsPerSecond, startsPerSecond),

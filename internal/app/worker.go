@@ -18,8 +18,13 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
+	"spotkeeper/internal/postgres/decisions"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/sweeps"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"
@@ -36,12 +41,12 @@ const (
 )
 
 // sinks stores the webhooks and logs that clients want their notifications in.
-func (a *App) sinks() (*postgres.Sinks, error) {
+func (a *App) sinks() (*notifications.Sinks, error) {
 	keys, err := a.Config.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}
-	return postgres.NewSinksWith(a.DB, keys), nil
+	return notifications.NewSinksWith(a.DB, keys), nil
 }
 
 // stopWorker is how long activities may take to end after a stop.
@@ -208,17 +213,17 @@ func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
 // quotas holds the limits of accounts against what the loss of a zone would need.
 func (a *App) quotas() *activities.Quotas {
-	return &activities.Quotas{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+	return &activities.Quotas{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
 }
 
 // scores reads placement scores in calm.
 func (a *App) scores() *activities.Scores {
-	return &activities.Scores{Store: &postgres.Scores{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+	return &activities.Scores{Store: &decisions.Scores{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
 }
 
 // preflight checks agents in calm.
 func (a *App) preflight() *activities.Preflights {
-	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
+	return &activities.Preflights{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
 }
 
 // Register registers every activity with a worker.
@@ -248,25 +253,25 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:       a.Log,
 			Slots:     looks,
 		},
-		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market},
+		&activities.Adoptions{Store: &agents.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},
 		&activities.Jobs{
-			Store:    &postgres.Jobs{DB: a.DB},
-			Failures: &postgres.Jobs{DB: a.DB},
+			Store:    &housekeeping.Jobs{DB: a.DB},
+			Failures: &housekeeping.Jobs{DB: a.DB},
 			Pauser:   a.Workflows,
 			Slots:    messages,
 		},
 		&activities.Agents{
-			Store:   &postgres.Silence{DB: a.DB},
+			Store:   &sweeps.Silence{DB: a.DB},
 			Fleet:   cloud,
 			Log:     a.Log,
 			Timeout: a.Config.Worker.AgentTimeout,
 		},
-		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
+		&activities.Orphans{Store: &sweeps.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
 		&activities.Primaries{
-			Store:      &postgres.Primaries{Launches: *launches},
+			Store:      &sweeps.Primaries{Launches: *launches},
 			Fleet:      cloud,
 			Workflows:  a.Workflows,
 			Preflights: a.preflight(),
@@ -275,7 +280,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:        a.Log,
 		},
 		&activities.Standbys{
-			Store:     &postgres.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches},
+			Store:     &sweeps.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches},
 			Fleet:     cloud,
 			Workflows: a.Workflows,
 			Log:       a.Log,
@@ -284,7 +289,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Watch: templatesWatch, Every: templatesEvery},
 		market,
 		&activities.Decisions{
-			Store:     &postgres.Decisions{DB: a.DB},
+			Store:     &decisions.Decisions{DB: a.DB},
 			Switches:  &workflows.SwitchOrders{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},
 			Log:       a.Log,
 			EngineFor: a.engines.serving.EngineFor,
@@ -293,7 +298,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},
-		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
+		&activities.Housekeeping{Store: &housekeeping.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
 	} {
 		w.RegisterActivity(steps)
 	}
@@ -310,7 +315,7 @@ func (a *App) keepSchedules(ctx context.Context) error {
 		}
 		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created,
 			"updated", done.Updated, "not_ours_any_more", done.Removed)
-		return (&postgres.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
+		return (&housekeeping.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
 	})
 }
 

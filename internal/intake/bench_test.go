@@ -12,6 +12,7 @@ import (
 
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -48,7 +49,7 @@ func benchmarkEvents(b *testing.B, within time.Duration) {
 	}
 	i := &intake.Intake{
 		Queue: q,
-		Store: &postgres.Intake{
+		Store: &awsevents.Intake{
 			Notices:    postgres.Notices{DB: db},
 			OwnAccount: func(context.Context) (string, error) { return own, nil },
 		},

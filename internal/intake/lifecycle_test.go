@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/intake"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 )
 
 func groupEnds(instance, token string) string {
@@ -47,7 +47,7 @@ func (w *world) complete(g *scalingGroups, later time.Duration) {
 	w.t.Helper()
 	w.exec(`UPDATE lifecycle_actions SET try_at = clock_timestamp() WHERE try_at IS NOT NULL`)
 	l := &intake.Lifecycle{
-		Store:  &postgres.LifecycleActions{DB: w.db},
+		Store:  &awsevents.LifecycleActions{DB: w.db},
 		Groups: g,
 		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		Now:    func() time.Time { return time.Now().Add(later) },

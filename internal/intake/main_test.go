@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -174,7 +175,7 @@ func (c cloud) State(_ context.Context, _ activities.Account, _, id string) (*ac
 type world struct {
 	t        *testing.T
 	db       *pg.DB
-	store    *postgres.Intake
+	store    *awsevents.Intake
 	cloud    cloud
 	followed *followed
 	registry *prometheus.Registry
@@ -202,7 +203,7 @@ func newWorld(t *testing.T) *world {
 		followed: &followed{},
 		registry: r,
 		metrics:  intake.NewMetrics(r),
-		store: &postgres.Intake{
+		store: &awsevents.Intake{
 			Notices:    postgres.Notices{DB: db},
 			OwnAccount: func(context.Context) (string, error) { return "111122223333", nil },
 		},

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/intake"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 )
 
 func scheduled(id, instance string, at time.Time) string {
@@ -39,7 +39,7 @@ func (w *world) plan(messages ...string) {
 func (w *world) planned() {
 	w.t.Helper()
 	p := &intake.Planned{
-		Store: &postgres.PlannedMoves{DB: w.db},
+		Store: &awsevents.PlannedMoves{DB: w.db},
 		Log:   slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		Now:   time.Now,
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/pgserver"
 	"spotkeeper/internal/testkit/scratch"
@@ -35,7 +36,7 @@ func TestPartitionsAreDroppedBesideAutovacuum(t *testing.T) {
 	require.NoError(t, err)
 	_, err = db.Pool.Exec(ctx, `ALTER SYSTEM SET autovacuum_naptime = 1`)
 	require.NoError(t, err)
-	h := &postgres.Housekeeping{DB: db}
+	h := &housekeeping.Housekeeping{DB: db}
 	first := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	made, err := h.EnsurePartitions(ctx, first, days)
 	require.NoError(t, err)

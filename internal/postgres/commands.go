@@ -3,15 +3,14 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
-	"spotkeeper/internal/engine"
 	"spotkeeper/internal/flight"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -50,7 +49,7 @@ func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*swit
 				return err
 			}
 		}
-		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
+		if err := pg.LockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
 		}
 		if known, err := findOrderByID(ctx, tx, in); known != nil || err != nil {
@@ -63,11 +62,11 @@ func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*swit
 		if err := checkReachable(ctx, tx, in); err != nil {
 			return err
 		}
-		if err := checkPoolOpen(ctx, tx, in); err != nil {
+		if err := decisions.CheckPoolOpen(ctx, tx, in); err != nil {
 			return err
 		}
 		if in.Voluntary {
-			if err := checkMovingLimits(ctx, tx, in.AgentID); err != nil {
+			if err := decisions.CheckMovingLimits(ctx, tx, in.AgentID); err != nil {
 				return err
 			}
 		}
@@ -87,7 +86,7 @@ func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*swit
 			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority,
 			in.TerminateWait, in.By, in.Reason))
 		if pg.IsNoRows(err) {
-			return unknownAgent(in.AgentID)
+			return pg.UnknownAgent(in.AgentID)
 		}
 		if err != nil {
 			return err
@@ -120,7 +119,7 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 				"command_id": out.ID,
 				"reason":     in.Reason,
 				"priority":   out.Priority,
-				"before":     nullableJSON(before),
+				"before":     pg.JSONOrNull(before),
 				"after": map[string]any{
 					"mode":          out.TargetMode,
 					"pool_id":       out.TargetPoolID,
@@ -190,20 +189,6 @@ func findOrderByID(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) (
 		return nil, nil
 	}
 	return c, err
-}
-
-// checkMovingLimits judges a voluntary move by what holds at this moment, under the lock of
-// fleet_limits: an agent that took the room before has committed.
-func checkMovingLimits(ctx context.Context, tx pgx.Tx, agentID string) error {
-	var raw []byte
-	if err := tx.QueryRow(ctx, selectMoveContext, []string{agentID}).Scan(&raw); err != nil {
-		return err
-	}
-	snapshot := engine.MoveContext{Limits: unset}
-	if err := json.Unmarshal(raw, &snapshot); err != nil {
-		return err
-	}
-	return snapshot.Refusal()
 }
 
 // noneOpen refuses a second order.

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // facts reads how a switch of a1 stands.
@@ -129,7 +130,7 @@ func TestASilentSuccessorIsNotified(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	s := &postgres.Silence{DB: g.db}
+	s := &sweeps.Silence{DB: g.db}
 	notified := func() int {
 		n, err := s.NotifySilentSuccessors(t.Context(), 2*time.Minute)
 		require.NoError(t, err)

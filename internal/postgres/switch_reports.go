@@ -91,7 +91,7 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 	}
 	out := &Reported{Launcher: agent.ByAgent}
 	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		if err := lockAlive(ctx, tx, r.AgentID); err != nil {
+		if err := pg.LockAlive(ctx, tx, r.AgentID); err != nil {
 			return err
 		}
 		if err := ownInstances(ctx, tx, r); err != nil {
@@ -110,8 +110,8 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		out.SwitchID = cmp.Or(out.CommandID, r.NewID)
 		if err := tx.QueryRow(ctx, insertReport, out.SwitchID, r.ClientID, r.AgentID, cmp.Or(r.Trigger, "manual"),
 			r.OldID, r.NewID, r.OldMode, r.NewMode, r.OldPool, r.NewPool,
-			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), nullableTime(r.InitiatedAt),
-			nullableTime(r.LaunchedAt), nullableTime(r.ReadyAt), out.CommandID != "", nullableTime(r.SwitchedAt)).
+			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), pg.TimeOrNull(r.InitiatedAt),
+			pg.TimeOrNull(r.LaunchedAt), pg.TimeOrNull(r.ReadyAt), out.CommandID != "", pg.TimeOrNull(r.SwitchedAt)).
 			Scan(&out.First); pg.IsNoRows(err) {
 			return nil // the same report again, or another of a switch that was reported
 		} else if err != nil {
@@ -167,7 +167,7 @@ func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 		r.AgentID,
 	).Scan(&theirs)
 	if err == nil {
-		return errForeignInstance(theirs)
+		return agent.ForeignInstance(theirs)
 	}
 	if pg.IsNoRows(err) {
 		return nil
@@ -222,7 +222,7 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 		SET terminated_at = coalesce(terminated_at, $3::timestamptz),
 			role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
 		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID,
-		nullableTime(r.EndedOldAt))
+		pg.TimeOrNull(r.EndedOldAt))
 	var name string
 	b.Queue(`SELECT logical_agent_id FROM agents WHERE id = $1`, r.AgentID).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&name) })
@@ -258,11 +258,4 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 			"trigger":         r.Trigger,
 		},
 	})
-}
-
-func nullableTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

@@ -177,7 +177,7 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 		in.Code).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&found)
 		if pg.IsNoRows(err) {
-			return unknownAgent(in.AgentID)
+			return pg.UnknownAgent(in.AgentID)
 		}
 		return err
 	})
