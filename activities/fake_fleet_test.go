@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -197,6 +198,23 @@ func (f *fakeFleet) Ours(
 	for _, i := range f.instances {
 		if i.Region == region && i.Owner.ClientID == clientID && i.State != activities.StateTerminated {
 			out = append(out, *i)
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeFleet) Launched(
+	_ context.Context,
+	_ activities.Account,
+	region string,
+	tokens []string,
+) (map[string]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]string{}
+	for _, i := range f.instances {
+		if i.Region == region && slices.Contains(tokens, i.Token) {
+			out[i.Token] = i.ID
 		}
 	}
 	return out, nil

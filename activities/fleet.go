@@ -40,6 +40,9 @@ type Fleet interface {
 	CancelRequest(ctx context.Context, a Account, region, instanceID string) error
 	// Ours lists the living instances in the account that carry our tag for the client.
 	Ours(ctx context.Context, a Account, region, clientID string) ([]CloudInstance, error)
+	// Launched finds what the launches with these tokens made, by token. One that EC2 does
+	// not show, or not any more, is left out.
+	Launched(ctx context.Context, a Account, region string, tokens []string) (map[string]string, error)
 }
 
 // Account is where a client's instances live: theirs by a role, or our own AWS account

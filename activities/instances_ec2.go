@@ -48,7 +48,8 @@ type LaunchPlace struct {
 	Young     bool   // the primary's first report is recent: EC2 may not show it yet
 }
 
-// LaunchEnd is how an attempt ended: with an instance, or with a fault's code.
+// LaunchEnd is how an attempt ended: with an instance, with a fault's code, or with both
+// when its instance was ended at once.
 type LaunchEnd struct {
 	InstanceID string
 	Code       fault.Code
@@ -179,6 +180,10 @@ func (i *Instances) endLaunched(
 		log.ErrorContext(ctx, "a second instance for one replica is ended", "instance_id", made.ID)
 		if undo := i.Fleet.Terminate(ctx, place.Account, in.Where.Region, made.ID, i.now()); undo != nil {
 			return undo
+		}
+		if end := i.Store.EndLaunch(ctx, frozen.Token,
+			LaunchEnd{InstanceID: made.ID, Code: replica.AlreadyExists, Error: err.Error()}); end != nil {
+			return end
 		}
 	}
 	return err

@@ -81,6 +81,8 @@ func TestLaunchFallsFromPoolToPool(t *testing.T) {
 	_, err = w.launch(r, "b")
 	require.Equal(t, replica.AlreadyExists, fault.CodeOf(err), "a second instance for the replica is ended at once")
 	require.Equal(t, []string{"i-new-2"}, w.fleet.ended)
+	require.Equal(t, "failed replica.already_exists i-new-2", one[string](w,
+		`SELECT state || ' ' || error_code || ' ' || instance_id FROM launches WHERE pool_id LIKE '%b'`))
 	require.Equal(t, made.InstanceID, one[string](w, `SELECT instance_id FROM launches WHERE state = 'launched'`))
 }
 

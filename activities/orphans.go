@@ -38,6 +38,12 @@ type OrphanStore interface {
 	// Places lists every account and region that something of ours may live in,
 	// those first that SweepPlaces tried longest ago.
 	Places(ctx context.Context) ([]SweepPlace, error)
+	// OpenLaunches lists the tokens of attempts to launch whose answer was lost and that
+	// nothing repeats, longer than grace ago.
+	OpenLaunches(ctx context.Context, p SweepPlace, grace time.Duration) ([]string, error)
+	// CloseLaunches records how attempts ended, by token: with the instance that the cloud
+	// showed, or with none.
+	CloseLaunches(ctx context.Context, p SweepPlace, tokens []string, made map[string]string) error
 	// Suspects judges the instances that the cloud showed, by what the database
 	// says now.
 	Suspects(ctx context.Context, p SweepPlace, seen []CloudInstance) ([]Suspect, error)
@@ -91,20 +97,22 @@ type SweepResult struct {
 	Seen       int `json:"seen"`
 	Suspects   int `json:"suspects"`
 	Terminated int `json:"terminated"`
+	Closed     int `json:"closed"` // attempts to launch whose answer was lost
 	Failed     int `json:"failed"` // places or instances that the next sweep must see to
 }
 
 // Counts names the counts for the run's row.
 func (r *SweepResult) Counts() map[string]int64 {
 	return map[string]int64{"places": int64(r.Places), "seen": int64(r.Seen), "suspects": int64(r.Suspects),
-		"terminated": int64(r.Terminated), "failed": int64(r.Failed)}
+		"terminated": int64(r.Terminated), "closed": int64(r.Closed), "failed": int64(r.Failed)}
 }
 
 // SweepOrphans compares the cloud with the database, place by place. The cloud is
 // listed before the database is read: what was launched in between is then known
 // to the second and unknown to the first, which is harmless. An instance is
 // terminated when two sweeps in a row found that our tags and our database both
-// call it ours and nothing needs it. A place that cannot be reached is counted
+// call it ours and nothing needs it. An attempt to launch that was given up before EC2
+// answered is closed by what the cloud shows of its token. A place that cannot be reached is counted
 // and left for the next sweep; it delays no other client's. It may run again at
 // any point.
 func (o *Orphans) SweepOrphans(ctx context.Context, _ SweepInput) (*SweepResult, error) {
@@ -142,10 +150,14 @@ func (r *SweepResult) add(x SweepResult) {
 	r.Seen += x.Seen
 	r.Suspects += x.Suspects
 	r.Terminated += x.Terminated
+	r.Closed += x.Closed
 	r.Failed += x.Failed
 }
 
 func (o *Orphans) sweep(ctx context.Context, p SweepPlace, out *SweepResult) error {
+	if err := o.closeLaunches(ctx, p, out); err != nil {
+		return err
+	}
 	listed, err := o.Fleet.Ours(ctx, p.Account, p.Region, p.Account.ClientID)
 	if err != nil {
 		return err
@@ -189,6 +201,21 @@ func (o *Orphans) sweep(ctx context.Context, p SweepPlace, out *SweepResult) err
 		}
 	}
 	return nil
+}
+
+// closeLaunches closes the attempts to launch that were given up before EC2 answered. It
+// asks EC2 by their tokens, when all that they may have launched is visible.
+func (o *Orphans) closeLaunches(ctx context.Context, p SweepPlace, out *SweepResult) error {
+	tokens, err := o.Store.OpenLaunches(ctx, p, Visibility)
+	if err != nil || len(tokens) == 0 {
+		return err
+	}
+	made, err := o.Fleet.Launched(ctx, p.Account, p.Region, tokens)
+	if err != nil {
+		return err
+	}
+	out.Closed = len(tokens)
+	return o.Store.CloseLaunches(ctx, p, tokens, made)
 }
 
 func (o *Orphans) end(ctx context.Context, p SweepPlace, i CloudInstance, s Suspect) (bool, error) {

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,9 +33,7 @@ func TestASweepEndsWhatIsNotNeeded(t *testing.T) {
 	}{
 		{"the launch whose answer was lost, and whose replica was given up", func(w *world) string {
 			r := w.replica(replica.Manual)
-			w.fleet.lose = true
-			_, err := w.launch(r, "b")
-			require.Error(w.t, err)
+			w.loseAnswer(r, "b")
 			w.advance(r.ID, replica.Failed, "")
 			return "i-new-1"
 		}},
@@ -92,6 +91,81 @@ func TestASweepEndsWhatIsNotNeeded(t *testing.T) {
 	}
 }
 
+// TestSweepClosesLaunches plays the attempts to launch whose answer was lost: none stays
+// open when nothing repeats it, and its row has the instance that it made.
+func TestSweepClosesLaunches(t *testing.T) {
+	t.Parallel()
+
+	for _, tt := range []struct {
+		name  string
+		lose  func(w *world, r roles.Replica)
+		later time.Duration
+		want  string
+	}{
+		{
+			name:  "its replica was given up, and it made nothing",
+			lose:  func(w *world, r roles.Replica) { w.throttle(r, "b"); w.advance(r.ID, replica.Failed, "") },
+			later: time.Hour, want: "failed launch.abandoned ",
+		},
+		{
+			name:  "its replica was given up, and it made an instance",
+			lose:  func(w *world, r roles.Replica) { w.loseAnswer(r, "b"); w.advance(r.ID, replica.Failed, "") },
+			later: time.Hour, want: "failed launch.abandoned i-new-1",
+		},
+		{
+			name: "its replica lives on the instance of another attempt",
+			lose: func(w *world, r roles.Replica) {
+				w.loseAnswer(r, "b")
+				made, err := w.launch(r, "c")
+				require.NoError(w.t, err)
+				w.advance(r.ID, replica.Ready, made.InstanceID)
+			},
+			later: time.Hour, want: "failed launch.abandoned i-new-1",
+		},
+		{
+			name:  "it was given up a moment ago, and EC2 may not show its instance yet",
+			lose:  func(w *world, r roles.Replica) { w.throttle(r, "b"); w.advance(r.ID, replica.Failed, "") },
+			later: time.Minute, want: "requested  ",
+		},
+		{
+			name:  "its replica is open, and repeats it",
+			lose:  func(w *world, r roles.Replica) { w.throttle(r, "b") },
+			later: time.Hour, want: "requested  ",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			tt.lose(w, w.replica(replica.Termination))
+			for _, at := range []string{"launches SET created_at", "launches SET ended_at", "replicas SET ended_at"} {
+				column := at[strings.LastIndex(at, " ")+1:]
+				w.exec(`UPDATE `+at+` = `+column+` - make_interval(secs => $1)`, tt.later.Seconds())
+			}
+			for range 2 {
+				w.sweep()
+				require.Equal(t, tt.want, one[string](w, `SELECT state || ' ' || coalesce(error_code, '') || ' ' ||
+					coalesce(instance_id, '') FROM launches WHERE pool_id LIKE '%b'`))
+			}
+		})
+	}
+}
+
+// loseAnswer launches an instance whose answer is lost.
+func (w *world) loseAnswer(r roles.Replica, zone string) {
+	w.t.Helper()
+	w.fleet.lose = true
+	_, err := w.launch(r, zone)
+	require.Error(w.t, err)
+}
+
+// throttle makes an attempt to launch that EC2 does not answer and that makes nothing.
+func (w *world) throttle(r roles.Replica, zone string) {
+	w.t.Helper()
+	w.fleet.fail = replica.Throttled.New("slow down")
+	_, err := w.launch(r, zone)
+	require.Error(w.t, err)
+}
+
 // TestASweepLeavesWhatIsNeeded shows it every instance that looks superfluous and
 // is not.
 func TestASweepLeavesWhatIsNeeded(t *testing.T) {
@@ -106,9 +180,7 @@ func TestASweepLeavesWhatIsNeeded(t *testing.T) {
 		{"a primary", func(*world) {}, 0},
 		{"a standby", func(w *world) { w.launched(replica.Manual, "b") }, 0},
 		{"a launch whose answer is on its way", func(w *world) {
-			w.fleet.lose = true
-			_, err := w.launch(w.replica(replica.Manual), "b")
-			require.Error(w.t, err)
+			w.loseAnswer(w.replica(replica.Manual), "b")
 		}, 0},
 		{"the old primary during its wait", func(w *world) {
 			r, id := w.launched(replica.Switch, "b")

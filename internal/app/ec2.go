@@ -197,6 +197,16 @@ func (f ec2Fleet) Ours(
 	return out, nil
 }
 
+// Launched finds what the launches with these tokens made, by token.
+func (f ec2Fleet) Launched(
+	ctx context.Context,
+	a activities.Account,
+	region string,
+	tokens []string,
+) (map[string]string, error) {
+	return f.FindLaunched(ctx, fleet.Account(a), region, tokens)
+}
+
 func cloudInstance(i fleet.Instance) activities.CloudInstance {
 	owner, marked := fleet.OwnerFromTags(i)
 	out := activities.CloudInstance{

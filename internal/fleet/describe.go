@@ -51,6 +51,26 @@ func (p *Provider) ListOurs(ctx context.Context, a Account, region, clientID str
 	return out, err
 }
 
+// FindLaunched returns the instances that were launched with the tokens, by token, ended
+// ones included while EC2 shows them: for about an hour.
+func (p *Provider) FindLaunched(
+	ctx context.Context,
+	a Account,
+	region string,
+	tokens []string,
+) (map[string]string, error) {
+	out := map[string]string{}
+	for some := range slices.Chunk(tokens, batch) {
+		err := p.list(ctx, a, region, []types.Filter{newFilter("client-token", some...)}, func(i Instance) {
+			out[i.ClientToken] = i.ID
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 // list calls each with every instance that passes the filters, over all pages.
 func (p *Provider) list(
 	ctx context.Context,

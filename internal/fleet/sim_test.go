@@ -260,4 +260,16 @@ func TestDescribeBatchesPagesAndMissesNone(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, ours, 13)
 
+	token := found[ids[0]].ClientToken
+	made, err := c.FindLaunched(t.Context(), own, region, append([]string{token, "unknown"}, manyTokens(200)...))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{token: ids[0]}, made, "the one that ended, by the token of its launch")
+}
+
+func manyTokens(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = "token-" + strconv.Itoa(i)
+	}
+	return out
 }

@@ -123,14 +123,14 @@ var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.Alrea
 // from here on it can be watched and ended, even if the process that launched it dies. An
 // instance whose replica was given up meanwhile is retiring from the start. A failed attempt
 // may launch after all when it is made again. An attempt whose instance died is failed and
-// keeps that instance's id. Fails with replica.already_exists
+// keeps that instance's id; so is one with an instance and a code. Fails with replica.already_exists
 // when the replica has an instance of another attempt.
 func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.LaunchEnd) error {
 	b := &pgx.Batch{}
 	b.Queue(
 		`
 		UPDATE launches
-		SET state = CASE WHEN $2 <> '' THEN 'launched' ELSE 'failed' END,
+		SET state = CASE WHEN $2 <> '' AND $3 = '' THEN 'launched' ELSE 'failed' END,
 			instance_id = coalesce(nullif($2, ''), instance_id),
 			error_code = nullif($3, ''), error = nullif($4, ''), ended_at = clock_timestamp()
 		WHERE client_token = $1`,
@@ -139,7 +139,7 @@ func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.L
 		end.Code,
 		end.Error,
 	)
-	if end.InstanceID != "" {
+	if end.InstanceID != "" && end.Code == "" {
 		b.Queue(
 			`
 			INSERT INTO instances (id, client_id, agent_id, instance_type, az, region, pool_id, mode, launched_by,

@@ -3,6 +3,9 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,10 +37,13 @@ func (b *books) list(ctx context.Context, sql string, args ...any) ([]string, er
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
+// lostAnswer begins what unsettled says of an attempt to launch whose answer was lost.
+const lostAnswer = "launch "
+
 // unsettled names what is still going on: a retiring replica, an undecided
 // notice, an open switch, an operation that is not a standby's, an old instance that is
-// ours to end.
-func (b *books) unsettled(ctx context.Context) []string {
+// ours to end. What begins with one of the words in except is left out.
+func (b *books) unsettled(ctx context.Context, except ...string) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	found, err := b.list(ctx, `
@@ -62,13 +68,40 @@ func (b *books) unsettled(ctx context.Context) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	return found
+	return slices.DeleteFunc(found, func(what string) bool {
+		return slices.ContainsFunc(except, func(word string) bool { return strings.HasPrefix(what, word) })
+	})
 }
 
 // unsettled shows what is unsettled when it is printed, and not before.
 type unsettled struct{ *books }
 
 func (u unsettled) String() string { return fmt.Sprint(u.unsettled(context.Background())) }
+
+func lives(i simclient.InstanceInfo) bool { return i.State == "pending" || i.State == "running" }
+
+// strays names the instances that we launched, that run and that no agent needs. One that AWS
+// has announced to take is none.
+func (b *books) strays(ctx context.Context, f *fleet) ([]string, error) {
+	cloud, err := f.sim.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	needed, err := b.list(ctx, `
+		SELECT id FROM instances WHERE role = 'primary'
+		UNION ALL SELECT instance_id FROM replicas WHERE state = 'ready'`)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, i := range cloud.Instances {
+		launched := i.ClientToken != "" && i.Tags["spotkeeper:replica"] != ""
+		if launched && lives(i) && i.InterruptionTime.IsZero() && !slices.Contains(needed, i.InstanceID) {
+			out = append(out, i.InstanceID)
+		}
+	}
+	return out, nil
+}
 
 // audit compares what was decided with what there is.
 func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
@@ -104,27 +137,23 @@ func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
 	}
 
 	// What we launched is needed or has ended, and what is needed runs.
-	ours := map[string]string{} // by client token
-	var stray []simclient.InstanceInfo
+	ours, living := map[string]string{}, map[string]bool{}
 	for _, i := range cloud.Instances {
-		living := i.State == "pending" || i.State == "running"
 		if i.ClientToken != "" && i.Tags["spotkeeper:replica"] != "" {
 			require.Empty(t, ours[i.ClientToken], "one decision launched twice")
 			ours[i.ClientToken] = i.InstanceID
-			if living && needed[i.InstanceID] == "" && i.InterruptionTime.IsZero() { // else AWS takes it
-				stray = append(stray, i)
-			}
 		}
-		if living {
-			delete(needed, i.InstanceID)
-		}
+		living[i.InstanceID] = lives(i)
 	}
+	stray, err := b.strays(ctx, f)
+	require.NoError(t, err)
 	require.Empty(t, stray, "instances run that no agent needs")
+	maps.DeleteFunc(needed, func(id, _ string) bool { return living[id] })
 	require.Empty(t, needed, "instances are needed that do not run")
 
 	// Launched is what was decided, once each.
 	decided := map[string]string{}
-	rows, err := b.pool.Query(ctx, `SELECT client_token, instance_id FROM launches WHERE state = 'launched'`)
+	rows, err := b.pool.Query(ctx, `SELECT client_token, instance_id FROM launches WHERE instance_id IS NOT NULL`)
 	require.NoError(t, err)
 	var token, instance string
 	_, err = pgx.ForEachRow(rows, []any{&token, &instance}, func() error { decided[token] = instance; return nil })

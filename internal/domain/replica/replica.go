@@ -32,9 +32,11 @@ var (
 	Misconfigured = fault.Define("launch.misconfigured", fault.Invalid) // configuration: likewise
 	TokenDead     = fault.Define("launch.token_of_dead_instance",
 		fault.Conflict) // an earlier attempt launched and is gone
-	TokenReused  = fault.Define("launch.token_reused", fault.Conflict)   // one token, other parameters: a bug
-	NotRunning   = fault.Define("launch.not_running", fault.Unavailable) // not yet: ask again
-	InstanceGone = fault.Define("launch.instance_gone", fault.Conflict)  // it ended before it was ready
+	// LaunchAbandoned ends an attempt that was given up before EC2 answered.
+	LaunchAbandoned = fault.Define("launch.abandoned", fault.Conflict)
+	TokenReused     = fault.Define("launch.token_reused", fault.Conflict)   // one token, other parameters: a bug
+	NotRunning      = fault.Define("launch.not_running", fault.Unavailable) // not yet: ask again
+	InstanceGone    = fault.Define("launch.instance_gone", fault.Conflict)  // it ended before it was ready
 )
 
 // Details of a launch fault.

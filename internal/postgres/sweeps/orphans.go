@@ -9,6 +9,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
+	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -50,6 +51,69 @@ func (s *Orphans) Places(ctx context.Context) ([]activities.SweepPlace, error) {
 // Tried stamps a place as tried.
 func (s *Orphans) Tried(ctx context.Context, sweep, subject string) error {
 	return recordAttempt(ctx, s.DB, sweep, subject)
+}
+
+// OpenLaunches lists the attempts to launch that are open and that nothing repeats: their
+// replica has ended, or has an instance of another attempt.
+func (s *Orphans) OpenLaunches(
+	ctx context.Context,
+	p activities.SweepPlace,
+	grace time.Duration,
+) ([]string, error) {
+	out := []string{}
+	b := &pgx.Batch{}
+	b.Queue(
+		`
+		SELECT l.client_token
+		FROM launches l
+		JOIN replicas r ON r.id = l.replica_id
+		LEFT JOIN launches other ON other.replica_id = l.replica_id AND other.state = 'launched'
+		WHERE l.client_id = $1
+			AND l.state = 'requested'
+			AND l.request->>'region' = $2
+			AND l.created_at < now() - make_interval(secs => $3)
+			AND least(r.ended_at, other.ended_at) < now() - make_interval(secs => $3)
+		ORDER BY l.client_token`,
+		p.Account.ClientID,
+		p.Region,
+		grace.Seconds(),
+	).Query(collectIDs(&out))
+	return out, pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
+}
+
+// CloseLaunches records how attempts ended, so that what was decided and what was made
+// agree. Whether an instance that nothing waits for is ended, Suspects judges. A second run
+// finds nothing that is open.
+func (s *Orphans) CloseLaunches(
+	ctx context.Context,
+	p activities.SweepPlace,
+	tokens []string,
+	made map[string]string,
+) error {
+	ids := make([]string, 0, len(tokens))
+	for _, t := range tokens {
+		ids = append(ids, made[t])
+	}
+	_, err := s.DB.Pool.Exec(
+		ctx,
+		`
+		UPDATE launches l
+		SET state = 'failed',
+			instance_id = nullif(v.id, ''),
+			error_code = $4,
+			error = CASE
+				WHEN v.id = '' THEN 'EC2 did not answer in time, and shows no instance of this attempt'
+				ELSE 'EC2 did not answer in time, and launched ' || v.id || ', which nothing waits for'
+			END,
+			ended_at = clock_timestamp()
+		FROM unnest($2::text[], $3::text[]) AS v (token, id)
+		WHERE l.client_token = v.token AND l.client_id = $1 AND l.state = 'requested'`,
+		p.Account.ClientID,
+		tokens,
+		ids,
+		string(replica.LaunchAbandoned),
+	)
+	return pg.Translate(err)
 }
 
 // judged gives each instance that the cloud showed a reason to be ended, or none.
