@@ -77,7 +77,7 @@ func (s *Orphans) OpenLaunches(
 		p.Account.ClientID,
 		p.Region,
 		grace.Seconds(),
-	).Query(collectIDs(&out))
+	).Query(pg.CollectIDs(&out))
 	return out, pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
