@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// HousekeepingStore is the part of postgres.Housekeeping that activities use.
+// HousekeepingStore is the part of housekeeping.Housekeeping that activities use.
 type HousekeepingStore interface {
 	EnsurePartitions(ctx context.Context, first time.Time, days int) (made int64, err error)
 	DropPartitions(ctx context.Context, before time.Time) (dropped int64, err error)

@@ -21,7 +21,7 @@ type OpenRow struct {
 	Begun    bool   `json:"begun,omitempty"`    // its workflow has written of itself before
 }
 
-// OpenRowStore is the part of postgres.OpenRows that the sweep uses.
+// OpenRowStore is the part of sweeps.OpenRows that the sweep uses.
 type OpenRowStore interface {
 	ClaimOperations(ctx context.Context, limit int) ([]OpenRow, error)
 	ClaimRollouts(ctx context.Context, limit int) ([]string, error)

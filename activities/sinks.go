@@ -52,7 +52,7 @@ type DueDeliveries struct {
 	Busy    []string      // sinks that are being delivered to
 }
 
-// SinkStore is the part of postgres.Sinks that the delivery uses.
+// SinkStore is the part of notifications.Sinks that the delivery uses.
 type SinkStore interface {
 	Enqueue(ctx context.Context) (int64, error)
 	// Claim takes what is due, of those sinks first that were tried longest ago.

@@ -26,7 +26,7 @@ var StillEnding = fault.Define("clients.still_ending", fault.Unavailable)
 // NotConfirmed means that the removal of a client was asked for without its name.
 var NotConfirmed = fault.Define("clients.not_confirmed", fault.Invalid)
 
-// AccountStore is the part of postgres.Clients that account routes use.
+// AccountStore is the part of accounts.Clients that account routes use.
 type AccountStore interface {
 	Create(ctx context.Context, n clients.NewClient, by string) (*clients.Client, string, error)
 	Token(ctx context.Context, id, by string) (name, token string, err error)

@@ -45,7 +45,7 @@ func DefaultRates() map[RequestClass]RequestRate {
 }
 
 // LaunchQuotas says whether a client may have more instances launched. It is the part of
-// postgres.Quotas that requests use. CheckLaunch fails with limits.open_replicas and
+// accounts.Quotas that requests use. CheckLaunch fails with limits.open_replicas and
 // limits.launches.
 type LaunchQuotas interface {
 	CheckLaunch(ctx context.Context, clientID string) error

@@ -33,6 +33,6 @@ grep -F "  $file" checksums.txt | sha256sum -c -
 if command -v dpkg >/dev/null; then dpkg -i "$file"; else rpm -U --replacepkgs "$file"; fi
 
 # SPOTKEEPER_JOIN=aws-iam or aws-iid needs no token.
-spotkeeper-agent enroll --api "$SPOTKEEPER_API" --agent-id "$SPOTKEEPER_AGENT_ID" --join "${SPOTKEEPER_JOIN:-token}" --token-file -
+spotkeeper-agent enrol --api "$SPOTKEEPER_API" --agent-id "$SPOTKEEPER_AGENT_ID" --join "${SPOTKEEPER_JOIN:-token}" --token-file -
 [ ! -d /run/systemd/system ] || systemctl enable --now spotkeeper-agent.service
 spotkeeper-agent doctor || true

@@ -34,7 +34,7 @@ const wrongClock = 5 * time.Second
 // about half a minute.
 func Examine(ctx context.Context, s settings.Settings, configured error, version string) []Finding {
 	out := []Finding{result("configuration", configured, "every key has a value that can be used",
-		"correct "+settings.DefaultFile+", or run: spotkeeper-agent enroll --help")}
+		"correct "+settings.DefaultFile+", or run: spotkeeper-agent enrol --help")}
 	meta := imds.New(imds.Options{Endpoint: s.IMDS.Endpoint, Timeout: s.IMDS.Timeout})
 	defer meta.Close()
 	out = append(out, metadata(ctx, meta, s)...)
@@ -142,7 +142,7 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 	var token string
 	if s.Join.Method.NeedsToken() {
 		token, err = s.Credential()
-		out = append(out, result("token", err, "there is one", "spotkeeper-agent enroll --token-file FILE"))
+		out = append(out, result("token", err, "there is one", "spotkeeper-agent enrol --token-file FILE"))
 		if err != nil {
 			return out
 		}
@@ -165,7 +165,7 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 	switch {
 	case controlplane.IsStatus(err, http.StatusUnauthorized), controlplane.IsStatus(err, http.StatusForbidden):
 		return append(out, result("control plane", err, "",
-			"the token is not (or no longer) one of this control plane: enroll again"))
+			"the token is not (or no longer) one of this control plane: enrol again"))
 	case err != nil:
 		return append(out, result("control plane", err, "",
 			"open the way to "+s.API+" from this instance: security group, route, proxy, certificate (ca_file)"))

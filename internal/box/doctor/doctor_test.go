@@ -39,7 +39,7 @@ func TestExamine(t *testing.T) {
 		mend       string
 	}{
 		"nothing":       {},
-		"configuration": {configured: errors.New("agent_id is missing"), check: "configuration", mend: "enroll"},
+		"configuration": {configured: errors.New("agent_id is missing"), check: "configuration", mend: "enrol"},
 		"hop limit": {
 			spoil: func(_ *testing.T, _ *settings.Settings, meta *boxtest.IMDS, _ *boxtest.Plane) {
 				meta.Hang(
@@ -68,11 +68,11 @@ func TestExamine(t *testing.T) {
 			plane.Answer(func(boxtest.Arrival) (int, string) {
 				return http.StatusUnauthorized, `{"error":"Invalid token","code":"auth.invalid_token"}`
 			})
-		}, check: "control plane", mend: "enroll again"},
+		}, check: "control plane", mend: "enrol again"},
 		"no token": {spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
 			s.Join.Token, s.Join.TokenFile = "", "/no/such/file"
 		},
-			check: "token", mend: "enroll"},
+			check: "token", mend: "enrol"},
 		"no role": {
 			spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
 				s.Join.Method = settings.ByRole

@@ -16,7 +16,7 @@ import (
 	"spotkeeper/internal/box/spool"
 )
 
-type enrollCommand struct {
+type enrolCommand struct {
 	API       string `required:"" help:"Address of the control plane."`
 	AgentID   string `required:"" help:"Name of this workload, or tag:KEY for the value of an instance tag."`
 	Join      string `help:"How to join: aws-iam, aws-iid or token." enum:"aws-iam,aws-iid,token" default:"token"`
@@ -27,7 +27,7 @@ type enrollCommand struct {
 	Force     bool   `help:"Write the configuration even when the control plane does not answer."`
 }
 
-// enrolled is the configuration that enroll writes: what differs from the defaults.
+// enrolled is the configuration that enrol writes: what differs from the defaults.
 type enrolled struct {
 	API     string        `yaml:"api"`
 	AgentID string        `yaml:"agent_id"`
@@ -48,7 +48,7 @@ type enrolledReady struct {
 
 // Run implements the command. The token never appears on the command line, where other
 // users could read it.
-func (c enrollCommand) Run(p *program) error {
+func (c enrolCommand) Run(p *program) error {
 	s := settings.Default()
 	s.API, s.AgentID, s.CAFile, s.Ready.HTTP = c.API, c.AgentID, c.CAFile, c.Ready
 	s.Join = settings.Join{Method: settings.Method(c.Join), ClientID: c.ClientID}
@@ -109,7 +109,7 @@ func ask(ctx context.Context, s settings.Settings) (found string, err error) {
 	return fmt.Sprintf("the token is that of %q", owner.Name), err
 }
 
-func (c enrollCommand) readToken() (string, error) {
+func (c enrolCommand) readToken() (string, error) {
 	var content []byte
 	var err error
 	if c.TokenFile == "-" {
