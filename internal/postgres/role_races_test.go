@@ -103,7 +103,7 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	agents := &agents.Agents{DB: g.db}
+	store := &agents.Agents{DB: g.db}
 	for n := range 12 {
 		old := g.set().Primary.ID
 		in := change(g.set(), g.successor(replica.Manual, old, "i-"+strconv.Itoa(n+1)), roles.ByTermination, roles.LeaveOld)
@@ -112,7 +112,7 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range beats {
 			wg.Go(func() {
-				_, beats[i] = agents.Heartbeat(t.Context(), agent.Heartbeat{
+				_, beats[i] = store.Heartbeat(t.Context(), agent.Heartbeat{
 					ClientID:   "k1",
 					AgentID:    "a1",
 					InstanceID: old,
@@ -136,7 +136,7 @@ func TestAnInstanceThatSeveralNameAtOnce(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	agents := &agents.Agents{DB: g.db}
+	store := &agents.Agents{DB: g.db}
 	count := func(sql string, args ...any) (n int) {
 		require.NoError(t, g.db.Pool.QueryRow(t.Context(), sql, args...).Scan(&n))
 		return n
@@ -149,7 +149,7 @@ func TestAnInstanceThatSeveralNameAtOnce(t *testing.T) {
 		for i, r := range named {
 			r.LogicalID += strconv.Itoa(n)
 			r.InstanceID, r.InstanceType, r.Region, r.AZ, r.Mode = id, "t3.medium", "us-east-1", "us-east-1a", agent.Spot
-			wg.Go(func() { _, errs[i] = agents.Register(t.Context(), r) })
+			wg.Go(func() { _, errs[i] = store.Register(t.Context(), r) })
 		}
 		wg.Wait()
 		won := 0

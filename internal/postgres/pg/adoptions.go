@@ -23,20 +23,7 @@ WHERE i.proof = 'unproven'
   AND i.role IN ('primary', 'replica')
   AND a.status <> 'deleted'`
 
-// ReopenAdoption opens an adoption again that has ended, and leaves an open one.
-const ReopenAdoption = `
-ON CONFLICT (id) DO UPDATE
-SET state = 'running',
-    agent_id = excluded.agent_id,
-    client_id = excluded.client_id,
-    ended_at = NULL,
-    error_code = NULL,
-    error = NULL,
-    updated_at = clock_timestamp(),
-    tend_at = clock_timestamp()
-WHERE o.state <> 'running'`
-
-// AskAdoptionNow is ReopenAdoption that also makes an open row due.
+// AskAdoptionNow opens an adoption again that has ended, and makes an open one due.
 const AskAdoptionNow = `
 ON CONFLICT (id) DO UPDATE
 SET state = 'running',
@@ -47,6 +34,10 @@ SET state = 'running',
     error = NULL,
     updated_at = clock_timestamp(),
     tend_at = clock_timestamp()`
+
+// ReopenAdoption opens an adoption again that has ended, and leaves an open one.
+const ReopenAdoption = AskAdoptionNow + `
+WHERE o.state <> 'running'`
 
 // QueueAdoptionsOfClient makes the adoption of each unproven instance of a client due now.
 func QueueAdoptionsOfClient(b *pgx.Batch, clientID string) {
