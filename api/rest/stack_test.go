@@ -25,7 +25,7 @@ import (
 	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/accounts"
-	"spotkeeper/internal/postgres/agents"
+	agentstore "spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/audit"
 	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/housekeeping"
@@ -110,12 +110,13 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	s.exec(tenants)
 	tokens := &accounts.Credentials{DB: db}
 	s.models.store = &models.Rollouts{Models: models.Models{DB: db}}
-	views, log := &views.Views{DB: db}, slog.New(slog.DiscardHandler)
+	log := slog.New(slog.DiscardHandler)
 	s.feed = pages.NewFeed(&views.Changes{DB: db}, log)
+	views := &views.Views{DB: db}
 	s.feed.Interval = 10 * time.Millisecond
 	s.joiner = &agents.Joiner{Store: &accounts.Joins{DB: db}, Gate: web.NewThrottle(time.Now), Now: time.Now}
 	registered := &agents.Agents{
-		Store:       &agents.Agents{DB: db},
+		Store:       &agentstore.Agents{DB: db},
 		Credentials: tokens,
 		Workflows:   s.wf,
 		Joiner:      s.joiner,
@@ -141,8 +142,8 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Pricing: &agents.Pricing{Store: &prices.Prices{DB: db}, Agents: registered},
 		Decisions: &agents.Decisions{
 			Store:     &decisions.Decisions{DB: db},
-			Settings:  &agents.Agents{DB: db},
-			Types:     &agents.Requirements{DB: db},
+			Settings:  &agentstore.Agents{DB: db},
+			Types:     &agentstore.Requirements{DB: db},
 			Pools:     views,
 			Commands:  &postgres.Commands{DB: db},
 			Notices:   &postgres.Notices{DB: db},
@@ -151,7 +152,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Replicas: &agents.Replicas{
 			Views:      views,
 			Store:      &postgres.Roles{DB: db},
-			Sync:       &agents.Syncs{DB: db},
+			Sync:       &agentstore.Syncs{DB: db},
 			Notices:    &postgres.Notices{DB: db},
 			Aftercare:  &s.aftercare,
 			Workflows:  s.wf,
@@ -166,7 +167,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Workflows: s.wf,
 		},
 		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
-		Settings:      &control.Settings{Views: views, Store: &agents.Preferences{DB: db}, Workflows: s.wf},
+		Settings:      &control.Settings{Views: views, Store: &agentstore.Preferences{DB: db}, Workflows: s.wf},
 		Credentials:   &control.Credentials{Store: tokens},
 		JoinRules:     &control.JoinRules{Store: &accounts.Joins{DB: db}},
 		Limits:        &control.Limits{Store: &accounts.Quotas{DB: db}},
@@ -191,11 +192,11 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Schedules: &control.Schedules{Runs: &housekeeping.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
 		Pauses: &control.Pauses{
 			Store:  &decisions.Pauses{DB: db},
-			Shares: &agents.Preferences{DB: db},
+			Shares: &agentstore.Preferences{DB: db},
 			Now:    time.Now,
 		},
 		PoolBlocks:   &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: db}, Now: time.Now},
-		Requirements: &control.Requirements{Store: &agents.Requirements{DB: db}},
+		Requirements: &control.Requirements{Store: &agentstore.Requirements{DB: db}},
 		Preflight: &control.Preflight{
 			Store:  &sweeps.Preflights{DB: db},
 			Checks: &activities.Preflights{Store: &sweeps.Preflights{DB: db}, Fleet: uncheckable{}},
@@ -204,7 +205,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
 		LeftOvers:      &control.LeftOvers{Store: &sweeps.LeftOvers{DB: db}, Workflows: s.wf},
 		ClientAccounts: &control.ClientAccounts{Store: &accounts.ClientAccounts{DB: db}, Cloud: &s.cloud},
-		Adoptions:      &control.Adoptions{Store: &agents.Adoptions{DB: db}},
+		Adoptions:      &control.Adoptions{Store: &agentstore.Adoptions{DB: db}},
 		Logins:         &control.OperatorSessions{Store: &accounts.Sessions{DB: db}, Now: time.Now},
 	}
 	d.Fleet = &control.Fleet{Pauses: d.Pauses, Operations: d.Operations, Audit: d.Audit}

@@ -24,7 +24,7 @@ import (
 	"spotkeeper/internal/identity"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/accounts"
-	"spotkeeper/internal/postgres/agents"
+	agentstore "spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/audit"
 	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/housekeeping"
@@ -97,14 +97,14 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	reader := &views.Views{DB: a.DB}
 	notices, commands := noticeCounts{&postgres.Notices{DB: a.DB}, a.doors}, &postgres.Commands{DB: a.DB}
 	modelStore := &models.Models{DB: a.DB}
-	preferences := &agents.Preferences{DB: a.DB}
+	preferences := &agentstore.Preferences{DB: a.DB}
 	feed := pages.NewFeed(&views.Changes{DB: a.DB}, a.Log)
 	joiner, err := a.joiner()
 	if err != nil {
 		return nil, nil, err
 	}
 	registered := &agents.Agents{
-		Store:       &agents.Agents{DB: a.DB},
+		Store:       &agentstore.Agents{DB: a.DB},
 		Credentials: tokens,
 		Workflows:   a.Workflows,
 		Joiner:      joiner,
@@ -141,8 +141,8 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		},
 		Decisions: &agents.Decisions{
 			Store:     &decisions.Decisions{DB: a.DB},
-			Settings:  &agents.Agents{DB: a.DB},
-			Types:     &agents.Requirements{DB: a.DB},
+			Settings:  &agentstore.Agents{DB: a.DB},
+			Types:     &agentstore.Requirements{DB: a.DB},
 			Pools:     reader,
 			Commands:  commands,
 			Notices:   notices,
@@ -154,7 +154,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Now:           time.Now,
 			Views:         reader,
 			Store:         &postgres.Roles{DB: a.DB},
-			Sync:          &agents.Syncs{DB: a.DB},
+			Sync:          &agentstore.Syncs{DB: a.DB},
 			Notices:       notices,
 			Aftercare:     a.aftercare,
 			Lock:          &promotionLock{&postgres.Launches{DB: a.DB}, a.Fleet},
@@ -178,11 +178,11 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Launcher:  agent.Launcher(a.Config.API.Launcher),
 		},
 		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
-		Requirements:   &control.Requirements{Store: &agents.Requirements{DB: a.DB}},
+		Requirements:   &control.Requirements{Store: &agentstore.Requirements{DB: a.DB}},
 		Preflight:      &control.Preflight{Store: &sweeps.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()},
 		LeftOvers:      &control.LeftOvers{Store: &sweeps.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
 		ClientAccounts: &control.ClientAccounts{Store: &accounts.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
-		Adoptions:      &control.Adoptions{Store: &agents.Adoptions{DB: a.DB}},
+		Adoptions:      &control.Adoptions{Store: &agentstore.Adoptions{DB: a.DB}},
 		JoinRules:      &control.JoinRules{Store: &accounts.Joins{DB: a.DB}},
 
 		ClientPages:   &pages.ClientPages{Views: reader, Now: time.Now},
