@@ -235,18 +235,11 @@ WHERE o.id = 'switch/' || cancelled.id
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-// CommandOutcome is how a command went, as its agent says. A nil Success is an old
-// agent that does not say: then the command went well if its switch was reported.
-type CommandOutcome struct {
-	Success *bool
-	Message string
-}
-
 // Complete records that the agent has performed a command, or failed to. Fails
 // with switch.command_not_found, and with switch.command_already_done when the
 // command ended otherwise before; the same report again is success. News says that
 // the switch has not seen it: its operation is open.
-func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (
+func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome switching.CommandOutcome) (
 	out *switching.SwitchCommand, news bool, err error,
 ) {
 	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
@@ -260,7 +253,7 @@ func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID st
 		if err != nil {
 			return err
 		}
-		status, err := outcome.status(ctx, tx, commandID)
+		status, err := outcomeStatus(ctx, tx, commandID, outcome)
 		switch {
 		case err != nil:
 			return err
@@ -287,7 +280,8 @@ WHERE id = $1`, commandID, status, outcome.Message)
 	return out, news, nil
 }
 
-func (o CommandOutcome) status(ctx context.Context, tx pgx.Tx, commandID string) (string, error) {
+// outcomeStatus is the status of a command that ended.
+func outcomeStatus(ctx context.Context, tx pgx.Tx, commandID string, o switching.CommandOutcome) (string, error) {
 	went := false
 	if o.Success != nil {
 		went = *o.Success
