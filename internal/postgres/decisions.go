@@ -109,7 +109,10 @@ a AS (
 			WHERE o.region = i.region
 				AND o.instance_type = i.instance_type
 				AND o.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')),
-		CASE WHEN i.ondemand_price > 0 AND i.product IN ('', 'Linux/UNIX') THEN jsonb_build_object('usd', i.ondemand_price, 'at', i.last_seen_at) END, '{}')`
+		CASE
+			WHEN i.ondemand_price > 0 AND i.product IN ('', 'Linux/UNIX')
+			THEN jsonb_build_object('usd', i.ondemand_price, 'at', i.last_seen_at)
+		END, '{}')`
 
 	// ownPrices are what a client has reported of its own pools, where that counts and
 	// the market says something else, or said it long ago.
