@@ -181,6 +181,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Store:     &models.Rollouts{Models: models.Models{DB: db}},
 			Workflows: &s.models,
 		},
+		Workers:   &control.Workers{Workflows: &s.jobs},
 		Schedules: &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
 		Pauses: &control.Pauses{
 			Store:  &postgres.Pauses{DB: db},
