@@ -202,6 +202,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Log:       a.Log,
 		},
 		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
+		Workers:       &control.Workers{Workflows: a.Workflows},
 		Schedules:     &control.Schedules{Runs: &housekeeping.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        pauses,
 		PoolBlocks:    &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: a.DB}, Now: time.Now},
