@@ -110,9 +110,14 @@ a AS (
 
 	onDemandOf = `
 		coalesce((SELECT jsonb_build_object('usd', o.price, 'at', o.observed_at)
-			FROM on_demand_prices o
-			WHERE o.region = i.region AND o.instance_type = i.instance_type),
-		CASE WHEN i.ondemand_price > 0 THEN jsonb_build_object('usd', i.ondemand_price, 'at', i.last_seen_at) END, '{}')`
+			FROM ` + pg.ListPrices + ` o
+			WHERE o.region = i.region
+				AND o.instance_type = i.instance_type
+				AND o.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')),
+		CASE
+			WHEN i.ondemand_price > 0 AND i.product IN ('', 'Linux/UNIX')
+			THEN jsonb_build_object('usd', i.ondemand_price, 'at', i.last_seen_at)
+		END, '{}')`
 
 	// ownPrices are what a client has reported of its own pools, where that counts and
 	// the market says something else, or said it long ago.
@@ -124,6 +129,30 @@ a AS (
 	  AND p.worth = 'counts'
 	  AND p.observed_at > now() - interval '15 minutes'
 	  AND (m.price IS DISTINCT FROM p.price OR m.observed_at < p.observed_at - interval '15 minutes')`
+
+	// otherPrices is what the pools of primaries i cost that run something else than Linux,
+	// with the price of each five minutes of the last day. Agents measure no such prices.
+	otherPrices = `
+	SELECT x.pool_id, x.product, jsonb_build_object(
+		'price',
+		CASE WHEN s.price IS NULL THEN '{}' ELSE jsonb_build_object('usd', s.price, 'at', s.observed_at) END,
+		'history', (
+			SELECT coalesce(jsonb_agg(jsonb_build_object('usd', h.price, 'at', g.at) ORDER BY g.at), '[]')
+			FROM generate_series(date_bin('5 minutes', now() - interval '1 day', timestamptz 'epoch'), now(),
+				interval '5 minutes') AS g(at)
+			CROSS JOIN LATERAL (
+				SELECT c.price
+				FROM product_spot_prices c
+				WHERE c.pool_id = x.pool_id AND c.product = x.product AND c.at <= g.at
+				ORDER BY c.at DESC
+				LIMIT 1) h)) AS facts
+	FROM (
+		SELECT DISTINCT p.id AS pool_id, i.product
+		FROM i
+		JOIN pools p ON p.region = i.region AND p.instance_type = i.instance_type
+		WHERE p.is_active
+		  AND i.product NOT IN ('', 'Linux/UNIX')) x
+	LEFT JOIN ` + pg.SpotPrices + ` s ON s.pool_id = x.pool_id AND s.product = x.product`
 
 	// poolFacts is what is known of the pools in candidates. Statistics are over all
 	// tenants: what interrupts one interrupts the others. Instance-hours count the
@@ -173,15 +202,18 @@ candidates AS (
 	JOIN i ON p.region = i.region AND p.instance_type = i.instance_type
 	WHERE p.is_active),
 own AS (` + ownPrices + `),
+other AS (` + otherPrices + `),
 ` + poolFacts + `
 SELECT jsonb_build_object(` + standingOf + `, 'on_demand', ` + onDemandOf + `,
 	'pools', coalesce((SELECT jsonb_agg(k.facts || jsonb_build_object('blocked_until', greatest(ph.retry_after, pb.until),
 				'blocked_by', coalesce(pb.created_by, ''), 'block_reason', coalesce(pb.reason, ''))
-			|| CASE WHEN own.price IS NULL THEN '{}'::jsonb
+			|| CASE WHEN other.facts IS NOT NULL THEN other.facts
+				WHEN own.price IS NULL THEN '{}'::jsonb
 				ELSE jsonb_build_object('price', jsonb_build_object('usd', own.price, 'at', own.observed_at)) END
 			ORDER BY k.id)
 		FROM known k LEFT JOIN pool_health ph ON ph.client_id = a.client_id AND ph.pool_id = k.id AND ph.mode = 'spot'
 			LEFT JOIN own ON own.client_id = a.client_id AND own.pool_id = k.id
+			LEFT JOIN other ON other.pool_id = k.id AND other.product = i.product
 			` + blockOfPool + `),
 			'[]'))
 FROM a LEFT JOIN i ON true WHERE $2 = '' OR a.client_id = $2`

@@ -70,6 +70,69 @@ SELECT jsonb_build_object('client_id', o.client_id, 'pool_id', o.pool_id,
 	'price', jsonb_build_object('usd', o.price, 'at', o.observed_at))
 FROM (` + ownPrices + `) o`
 
+const selectOtherPrices = `
+WITH i AS (
+	SELECT DISTINCT region, instance_type, product
+	FROM instances
+	WHERE agent_id = ANY($1) AND role = 'primary')
+SELECT jsonb_build_object('pool_id', o.pool_id, 'product', o.product) || o.facts
+FROM (` + otherPrices + `) o`
+
+const selectProducts = `
+SELECT jsonb_build_object('agent_id', agent_id, 'product', product)
+FROM instances
+WHERE agent_id = ANY($1)
+  AND role = 'primary'
+  AND product NOT IN ('', 'Linux/UNIX')`
+
+// otherPrice is what a pool costs with a product that is not Linux.
+type otherPrice struct {
+	PoolID  string         `json:"pool_id"`
+	Product string         `json:"product"`
+	Price   engine.Price   `json:"price"`
+	History []engine.Price `json:"history"`
+}
+
+type productOfAgent struct {
+	AgentID string `json:"agent_id"`
+	Product string `json:"product"`
+}
+
+// products gives agents that do not run Linux the pools of their market with the prices of
+// what they run.
+type products struct {
+	of     map[string]string        // by agent
+	prices map[[2]string]otherPrice // by pool and product
+	pools  map[[3]string][]engine.Pool
+}
+
+func joinProducts(agents []productOfAgent, prices []otherPrice) *products {
+	out := &products{of: map[string]string{}, prices: map[[2]string]otherPrice{}, pools: map[[3]string][]engine.Pool{}}
+	for _, a := range agents {
+		out.of[a.AgentID] = a.Product
+	}
+	for _, p := range prices {
+		out.prices[[2]string{p.PoolID, p.Product}] = p
+	}
+	return out
+}
+
+// price returns the pools at the prices of a product, prepared once for all its agents.
+func (p *products) price(at engine.Instance, product string, linux []engine.Pool) []engine.Pool {
+	key := [3]string{at.Region, at.Type, product}
+	if known, ok := p.pools[key]; ok {
+		return known
+	}
+	priced := slices.Clone(linux)
+	for n := range priced {
+		x := p.prices[[2]string{priced[n].ID, product}]
+		priced[n].Price, priced[n].History = x.Price, x.History
+	}
+	engine.Prepare(priced)
+	p.pools[key] = priced
+	return priced
+}
+
 type placePools struct {
 	Region string        `json:"region"`
 	Type   string        `json:"type"`
@@ -111,7 +174,7 @@ func joinBlocks(all []blockedPool) map[[2]string]blockedPool {
 }
 
 // Inputs reads what decisions about many agents are made from, in the order of
-// their ids: four statements that see one moment, whatever the number of agents.
+// their ids: six statements that see one moment, whatever the number of agents.
 // Agents of one market share its pools, which must not be changed. One without a
 // primary is left out.
 func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Input, error) {
@@ -119,6 +182,8 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 	var markets []placePools
 	var stops []blockedPool
 	var own []ownPrice
+	var running []productOfAgent
+	var others []otherPrice
 	err := pg.Translate(pgx.BeginTxFunc(ctx, s.DB.Pool, pgx.TxOptions{
 		IsoLevel:   pgx.RepeatableRead,
 		AccessMode: pgx.ReadOnly,
@@ -128,6 +193,12 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 			return err
 		}
 		if markets, err = queryStructs[placePools](ctx, tx, selectMarkets, agentIDs); err != nil {
+			return err
+		}
+		if running, err = queryStructs[productOfAgent](ctx, tx, selectProducts, agentIDs); err != nil {
+			return err
+		}
+		if others, err = queryStructs[otherPrice](ctx, tx, selectOtherPrices, agentIDs); err != nil {
 			return err
 		}
 		if own, err = queryStructs[ownPrice](ctx, tx, selectOwnPrices, agentIDs); err != nil {
@@ -144,6 +215,7 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 		engine.Prepare(m.Pools)
 		pools[[2]string{m.Region, m.Type}] = m.Pools
 	}
+	runs := joinProducts(running, others)
 	blocks := joinBlocks(stops)
 	priced := map[[2]string]engine.Price{}
 	for _, o := range own {
@@ -153,11 +225,16 @@ func (s *Decisions) Inputs(ctx context.Context, agentIDs []string) ([]engine.Inp
 		in := &inputs[n]
 		in.Limits.CoolDown = unset.CoolDown
 		in.Pools = pools[[2]string{in.Instance.Region, in.Instance.Type}]
+		product, other := runs.of[in.Agent.ID]
+		if other {
+			in.Pools = runs.price(in.Instance, product, in.Pools)
+		}
 		shared := true
 		for i := range in.Pools {
 			key := [2]string{in.Agent.ClientID, in.Pools[i].ID}
 			block, stopped := blocks[key]
 			price, known := priced[key]
+			known = known && !other
 			if !stopped && !known {
 				continue
 			}
