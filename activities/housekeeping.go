@@ -80,7 +80,7 @@ const partitionsAhead = 7
 // JobCounts is the result of a job that reports only its counts.
 type JobCounts map[string]int64
 
-// Counts implements Counted: the figures that are stored with the run.
+// Counts returns the figures that are stored with the row of the run.
 func (c *JobCounts) Counts() map[string]int64 { return *c }
 
 func (h *Housekeeping) now() time.Time {

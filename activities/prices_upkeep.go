@@ -14,7 +14,7 @@ type PricesDeduplicated struct {
 	Discrepancies int64 `json:"discrepancies"` // buckets of the last hour in which equals differ by more than 10 %
 }
 
-// Counts implements Counted: the figures that are stored with the run.
+// Counts returns the figures that are stored with the row of the run.
 func (d *PricesDeduplicated) Counts() map[string]int64 {
 	return map[string]int64{
 		"processed":        d.Processed,
@@ -43,7 +43,7 @@ type GapsFilled struct {
 	MissingBoundaries int64 `json:"missing_boundaries"`
 }
 
-// Counts implements Counted: the figures that are stored with the run.
+// Counts returns the figures that are stored with the row of the run.
 func (g *GapsFilled) Counts() map[string]int64 {
 	return map[string]int64{
 		"pools":              g.Pools,
@@ -75,7 +75,7 @@ type DatasetRefreshed struct {
 	Written int64 `json:"written"`
 }
 
-// Counts implements Counted: the figures that are stored with the run.
+// Counts returns the figures that are stored with the row of the run.
 func (d *DatasetRefreshed) Counts() map[string]int64 {
 	return map[string]int64{"days": d.Days, "written": d.Written}
 }

@@ -96,7 +96,7 @@ type DeliverResult struct {
 	Failed    int64 `json:"failed"`
 }
 
-// Counts implements Counted: the figures that are stored with the run.
+// Counts returns the figures that are stored with the row of the run.
 func (r *DeliverResult) Counts() map[string]int64 {
 	return map[string]int64{"enqueued": r.Enqueued, "delivered": r.Delivered, "failed": r.Failed}
 }
