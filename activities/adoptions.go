@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// AdoptionStore is what adoptions keep in Postgres.
+// AdoptionStore stores adoptions and what became of them.
 type AdoptionStore interface {
 	// Claim reads what connects an instance with its client; Over when nothing is to be
 	// adopted any more.

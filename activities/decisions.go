@@ -37,7 +37,7 @@ type OpenSwitchOrder struct {
 	Reason     string           `json:"reason"`
 }
 
-// SettledSwitchOrder is what became of it.
+// SettledSwitchOrder is an open order with its result.
 type SettledSwitchOrder struct {
 	DecisionID int64
 	Outcome    string

@@ -80,7 +80,7 @@ const partitionsAhead = 7
 // JobCounts is the result of a job that reports only its counts.
 type JobCounts map[string]int64
 
-// Counts is what the run did, for its row.
+// Counts returns the figures that are stored with the row of the run.
 func (c *JobCounts) Counts() map[string]int64 { return *c }
 
 // CleanUpData deletes what is older than it is kept: whole partitions where there

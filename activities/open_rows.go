@@ -60,7 +60,7 @@ const (
 	healWithin  = 2 * time.Minute  // how soon all rows are looked at when workflows are missing
 )
 
-// SweepCounts is what one pass did.
+// SweepCounts counts the rows that one pass claimed and served.
 type SweepCounts struct {
 	Started int // workflows that were missing
 	Running int // workflows that were there

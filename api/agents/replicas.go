@@ -61,7 +61,7 @@ type ReplicaWorkflows interface {
 	ReplicaReport(ctx context.Context, in workflows.ReplicaReport) error
 }
 
-// PromotionLock is what stands in front of a promotion that a person asks for.
+// PromotionLock refuses a promotion that a person asks for when its instance is not ours.
 type PromotionLock interface {
 	// RequireOurs fails with instance.not_ours when EC2 does not show our tags and the
 	// client's on the instance, and as reads do when EC2 does not answer.

@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// NotificationStore is what the notification routes use of notifications.Notifications.
+// NotificationStore is the part of notifications.Notifications that its routes use.
 type NotificationStore interface {
 	Newest(ctx context.Context, clientID string, p pg.Page) ([]notifications.NotificationView, error)
 	MarkRead(ctx context.Context, clientID, id, by string) error

@@ -19,7 +19,7 @@ import (
 // RateLimit headers say when it may again.
 var TooManyRequests = fault.Define("limits.too_many_requests", fault.Limited)
 
-// RequestClass is what requests are counted as, for each client.
+// RequestClass is a group of routes whose requests are counted together, for each client.
 type RequestClass string
 
 // Classes of requests.

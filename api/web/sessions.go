@@ -59,7 +59,7 @@ type Sessions struct {
 	Now      func() time.Time
 }
 
-// Session is what the cookie says.
+// Session is the content of the session cookie.
 type Session struct {
 	ID       string `json:"i"`
 	Operator string `json:"o,omitempty"`

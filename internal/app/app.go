@@ -27,7 +27,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// App is what both processes need: the two stores of truth and EC2.
+// App holds the connections of a process: Postgres, Temporal and EC2.
 type App struct {
 	Config    config.Config
 	Log       *slog.Logger

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Kind is what an event is about.
+// Kind is the subject of an event.
 type Kind string
 
 // Kinds.

@@ -17,7 +17,7 @@ import (
 var _ = pg.RegisterConstraint("commands_one_open_switch_per_agent", switching.Busy,
 	"another switch of this agent is in flight")
 
-// Commands stores what an agent was ordered to do. A command is a row before any workflow
+// Commands stores the orders of agents. A command is a row before any workflow
 // is signalled, and is delivered to an agent that performs it itself. Storing it also opens
 // the operation of its switch, so the sweep starts the switch when the caller died first.
 type Commands struct {

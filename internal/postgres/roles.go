@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Roles stores who plays which part for an agent. Every method locks the agent's
+// Roles stores which instance has which role for an agent. Every method locks the agent's
 // row before it writes, so two that run at once follow each other; each returns
 // the roles as they are afterwards, because a writer must judge again.
 type Roles struct{ DB *pg.DB }

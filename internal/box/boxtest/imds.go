@@ -182,7 +182,7 @@ func (f *IMDS) Reads() map[string]int {
 	return maps.Clone(f.reads)
 }
 
-// Interrupt gives notice as AWS does.
+// Interrupt shows a notice at the metadata service, as AWS does. at is the time of the end.
 func (f *IMDS) Interrupt(action string, at time.Time) {
 	f.Set("meta-data/spot/instance-action",
 		fmt.Sprintf(`{"action":%q,"time":%q}`, action, at.UTC().Format(time.RFC3339)))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Identity is what the control plane is given of the instance when it registers.
+// Identity is the facts about its instance that an agent sends when it registers.
 type Identity struct {
 	InstanceID   string `json:"instance_id"`
 	InstanceType string `json:"instance_type"`

@@ -116,7 +116,7 @@ func (s Secret) MarshalYAML() ([]byte, error) { return []byte(s.String()), nil }
 // Reveal returns the secret.
 func (s Secret) Reveal() string { return string(s) }
 
-// Default is what holds where the file is silent.
+// Default is the settings that apply where the file sets none.
 func Default() Settings {
 	return Settings{
 		Join:      Join{TokenFile: "/etc/spotkeeper/token"}, //nolint:gosec // a path

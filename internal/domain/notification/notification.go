@@ -59,7 +59,7 @@ const (
 // MaxSinks is how many sinks a client may have.
 const MaxSinks = 20
 
-// NewNotification is what a sink is created from.
+// NewNotification is the input of creating a sink.
 type NewNotification struct {
 	Kind        Kind
 	URL         string

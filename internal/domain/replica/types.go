@@ -14,7 +14,7 @@ import (
 // BadRequirements means that requirements contradict each other or cannot be read.
 var BadRequirements = fault.Define("replica.bad_requirements", fault.Invalid)
 
-// TypeFacts is what EC2 says of an instance type.
+// TypeFacts is EC2's description of an instance type.
 type TypeFacts struct {
 	Name          string   `json:"name"`
 	VCPUs         int      `json:"vcpus"`

@@ -100,7 +100,7 @@ func (s *Joins) Candidates(ctx context.Context, account string) ([]joining.Candi
 	return out, pg.Translate(err)
 }
 
-// JoiningInstance is what is known of an instance whose agent asks to join.
+// JoiningInstance is the stored facts about an instance whose agent asks to join.
 type JoiningInstance struct {
 	LaunchedFor string // the logical id of the agent that it was launched for; empty: not by us
 	Proven      bool   // EC2 has shown it to us as the client's

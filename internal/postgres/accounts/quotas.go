@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Quotas keeps what each client may have, and counts what it has.
+// Quotas stores the limits of each client, and counts what it has of each.
 type Quotas struct{ DB *pg.DB }
 
 const (
@@ -63,7 +63,7 @@ func (s *Quotas) CheckLaunch(ctx context.Context, clientID string) error {
 	return limits.CheckLaunch(used)
 }
 
-// SetLimits changes what a client may have. Fails with limits.invalid and
+// SetLimits changes the limits of a client. Fails with limits.invalid and
 // clients.not_found.
 func (s *Quotas) SetLimits(ctx context.Context, clientID string, l clients.Limits, by string) error {
 	if err := l.Validate(); err != nil {

@@ -16,7 +16,7 @@ const (
 	UseSinks  = "sink secrets"
 )
 
-// Rekeying seals again what older keys sealed.
+// Rekeying seals with the first key what older keys sealed.
 type Rekeying struct {
 	DB   *pg.DB
 	Keys sealing.Keys

@@ -13,7 +13,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Adoptions keep what connects instances with their clients. An instance that an agent
+// Adoptions stores what connects instances with their clients. An instance that an agent
 // has named is unproven, and its adoption is an open row, until EC2 has confirmed it.
 type Adoptions struct{ DB *pg.DB }
 

@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// HeartbeatResult is what became of a heartbeat.
+// HeartbeatResult is the result of a heartbeat.
 type HeartbeatResult struct {
 	Relation agent.InstanceRelation
 	// Lost says that the agent's primary is lost (see primaryLost), so that an

@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// AgentNames reads what agents are called.
+// AgentNames reads the logical names of agents.
 type AgentNames struct{ DB *pg.DB }
 
 // Name returns an agent's logical name, or "" for an agent that is not there.

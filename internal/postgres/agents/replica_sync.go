@@ -10,7 +10,7 @@ import (
 // Syncs keep how far the state of replicas is copied.
 type Syncs struct{ DB *pg.DB }
 
-// SyncReport is what is known of a copy; null leaves a value as it is.
+// SyncReport is an agent's report of the copy of a replica's state; null leaves a value as it is.
 type SyncReport struct {
 	ReplicaID string
 	Status    *string

@@ -16,7 +16,7 @@ import (
 // Requirements keeps which instance types may replace those of agents.
 type Requirements struct{ DB *pg.DB }
 
-// TypesOf is what the choice among types is made from.
+// TypesOf is the input of the choice among instance types.
 type TypesOf struct {
 	Present      string               `json:"present"` // the primary's type
 	Requirements replica.Requirements `json:"requirements"`

@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Takeover is what became of an instance that would follow a lost primary.
+// Takeover is the result of an instance's attempt to follow a lost primary.
 type Takeover struct {
 	Done bool
 	// Closed are the replicas that waited for an instance and are not needed any

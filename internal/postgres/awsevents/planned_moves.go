@@ -69,7 +69,8 @@ LEFT JOIN LATERAL (
     ORDER BY x.price NULLS LAST, p.id
     LIMIT 1) other ON true`
 
-// Claim gives moves that are due. A caller that dies leaves its moves for later.
+// Claim returns moves that are due, each to one caller. The moves of a caller that dies are
+// due again after five minutes.
 func (s *PlannedMoves) Claim(ctx context.Context, limit int) ([]intake.PlannedMove, error) {
 	rows, err := s.DB.Pool.Query(ctx, claimPlanned, limit)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Decisions read what an engine judges by, and keep what it answered.
+// Decisions reads the input of an engine and stores its answers.
 type Decisions struct {
 	DB *pg.DB
 

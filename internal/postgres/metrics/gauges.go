@@ -6,7 +6,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Gauges is what an operator would page on, as it stands now.
+// Gauges is the figures of this moment that an operator would alert on.
 type Gauges struct {
 	UndeliveredNotices  int64 // stored, but judged by no Guardian yet; a failover at intake counts as judged
 	UndecidedNotices    int64 // terminations of a present primary without a successor

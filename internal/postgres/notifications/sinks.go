@@ -19,7 +19,7 @@ import (
 	"spotkeeper/internal/sealing"
 )
 
-// Sinks keeps the ways on which notifications leave the building, and what is
+// Sinks stores where clients' notifications are delivered, and what is
 // still to be delivered. Secrets are sealed like tokens, bound to their sink.
 type Sinks struct {
 	DB *pg.DB

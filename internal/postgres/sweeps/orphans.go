@@ -13,7 +13,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Orphans keeps what the sweep saw, and judges it.
+// Orphans stores the instances that the sweep saw, and finds those that belong to no replica.
 type Orphans struct{ DB *pg.DB }
 
 var (
