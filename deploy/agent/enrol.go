@@ -65,7 +65,7 @@ func (c enrolCommand) Run(p *program) error {
 	}
 	found, err := ask(p.ctx, s)
 	if err != nil && !c.Force {
-		return fmt.Errorf("nothing is written (--force writes all the same): %w", err)
+		return fmt.Errorf("nothing is written (--force writes all the same): %w", controlplane.Explain(s.API, err))
 	}
 	content, err := yaml.Marshal(enrolled{s.API, s.AgentID, s.CAFile,
 		enrolledJoin{s.Join.Method, s.Join.TokenFile, s.Join.ClientID}, enrolledReady{c.Ready}})

@@ -22,6 +22,9 @@ func (a *App) joiner() (*agents.Joiner, error) {
 		return nil, err
 	}
 	if dir := a.Config.API.Certificates; dir != "" {
+		if _, err := os.ReadDir(dir); err != nil {
+			return nil, fmt.Errorf("JOIN_CERTIFICATES: %w", err)
+		}
 		others, err := joining.ReadCertificates(os.DirFS(dir))
 		if err != nil {
 			return nil, fmt.Errorf("JOIN_CERTIFICATES: %w", err)

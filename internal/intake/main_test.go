@@ -41,7 +41,8 @@ type memory struct {
 	waiting  []intake.Message
 	inFlight map[string]intake.Message
 	deleted  []string
-	failing  error // of each call
+	failing  error         // of each call
+	slept    time.Duration // what messages were postponed for: the clock of the queue's intake goes on by it
 }
 
 func newMemory(bodies ...string) *memory {
@@ -105,9 +106,10 @@ func (q *memory) Delete(_ context.Context, messages []intake.Message) error {
 }
 
 // Postpone has the message come again at once: the tests wait for nothing.
-func (q *memory) Postpone(_ context.Context, m intake.Message, _ time.Duration) error {
+func (q *memory) Postpone(_ context.Context, m intake.Message, d time.Duration) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.slept += d
 	delete(q.inFlight, m.ID)
 	q.waiting = append(q.waiting, m)
 	return nil
@@ -253,7 +255,18 @@ func (w *world) read(sql string, args ...any) (out string) {
 	return out
 }
 
+// now is the time with what messages were postponed for.
+func (q *memory) now() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return time.Now().Add(q.slept)
+}
+
 func (w *world) intake(q intake.Queue) *intake.Intake {
+	now := time.Now
+	if m, ok := q.(*memory); ok {
+		now = m.now
+	}
 	return &intake.Intake{
 		Queue:   q,
 		Store:   w.store,
@@ -263,16 +276,21 @@ func (w *world) intake(q intake.Queue) *intake.Intake {
 		ActOn:   intake.Groups(),
 		Metrics: w.metrics,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), nil)),
-		Now:     time.Now,
+		Now:     now,
 	}
 }
 
 // drain runs an intake until its queue is empty.
 func (w *world) drain(q *memory) {
 	w.t.Helper()
+	w.drainBy(w.intake(q), q)
+}
+
+func (w *world) drainBy(i *intake.Intake, q *memory) {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- w.intake(q).Run(ctx) }()
+	go func() { ended <- i.Run(ctx) }()
 	require.Eventually(w.t, func() bool { return q.left() == 0 }, time.Minute, time.Millisecond)
 	cancel()
 	require.NoError(w.t, <-ended)

@@ -1,7 +1,6 @@
 package intake_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -27,12 +26,7 @@ func (w *world) plan(messages ...string) {
 	q := newMemory(messages...)
 	i := w.intake(q)
 	i.MoveAhead = 24 * time.Hour
-	ctx, cancel := context.WithCancel(w.t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- i.Run(ctx) }()
-	require.Eventually(w.t, func() bool { return q.left() == 0 }, time.Minute, time.Millisecond)
-	cancel()
-	require.NoError(w.t, <-ended)
+	w.drainBy(i, q)
 	w.planned()
 }
 

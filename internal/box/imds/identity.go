@@ -51,6 +51,9 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 		}
 		*one.into = text
 	}
+	if !strings.HasPrefix(id.InstanceID, "i-") || len(id.InstanceID) > 32 {
+		return Identity{}, fmt.Errorf("the metadata service names no instance, but %.40q", id.InstanceID)
+	}
 	if id.Region == "" { // the path is newer than some metadata services
 		id.Region = strings.TrimRight(id.Zone, "abcdefghijklmnopqrstuvwxyz")
 	}

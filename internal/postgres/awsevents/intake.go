@@ -94,6 +94,21 @@ func (s *Intake) ownAccount(ctx context.Context) (string, error) {
 	return s.own, nil
 }
 
+// RecordLate keeps what came after its deadline about an instance that lives, as evidence.
+// Again changes nothing.
+func (s *Intake) RecordLate(ctx context.Context, o intake.Owner, e events.Event) error {
+	_, err := s.DB.Pool.Exec(ctx, `
+INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadata, dedup_key)
+VALUES ($1, $2, 'late_notice', 'info', 'aws',
+    'AWS''s notice about ' || $3::text || ' came after its deadline, and the instance lives',
+    jsonb_build_object('instance_id', $3::text, 'event_id', $4::text, 'kind', $5::text, 'action', $6::text,
+        'at', $7::timestamptz, 'deadline', $8::timestamptz),
+    'late:' || $3::text || '/' || $4::text)
+ON CONFLICT (dedup_key) DO NOTHING`, o.ClientID, o.AgentID, o.InstanceID, e.ID, string(e.Kind), e.Action,
+		pg.TimeOrNull(e.At), pg.TimeOrNull(e.Deadline))
+	return pg.Translate(err)
+}
+
 // RecordScheduled notifies the client of what AWS has scheduled for its instance, and plans
 // the agent's move when the instance is its primary: ahead of AWS's time, or at once when that
 // is nearer. Zero plans none. AWS sends an event several times, with one id: its key makes
