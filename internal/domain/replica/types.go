@@ -42,6 +42,12 @@ type Requirements struct {
 	Exclude      []string `json:"exclude,omitempty"`
 }
 
+// Bounds of requirements, which every choice of a pool reads.
+const (
+	maxPatterns = 100
+	maxPattern  = 64 // characters
+)
+
 // Validate judges the form. Fails with replica.bad_requirements.
 func (r Requirements) Validate() error {
 	switch {
@@ -54,7 +60,14 @@ func (r Requirements) Validate() error {
 	case r.Architecture != "" && r.Architecture != "x86_64" && r.Architecture != "arm64":
 		return BadRequirements.New("architecture must be x86_64 or arm64")
 	}
-	for _, p := range slices.Concat(r.Include, r.Exclude) {
+	patterns := slices.Concat(r.Include, r.Exclude)
+	if len(patterns) > maxPatterns {
+		return BadRequirements.New("include and exclude have %d patterns at most together", maxPatterns)
+	}
+	for _, p := range patterns {
+		if len(p) > maxPattern {
+			return BadRequirements.New("a pattern of instance types has %d characters at most", maxPattern)
+		}
 		if _, err := path.Match(p, ""); err != nil || p == "" {
 			return BadRequirements.New("%q is not a pattern of instance types such as m5.*", p)
 		}
