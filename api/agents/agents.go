@@ -21,7 +21,7 @@ type AgentStore interface {
 	Register(ctx context.Context, r agent.Registration) (*agents.Registered, error)
 	Heartbeat(ctx context.Context, h agent.Heartbeat) (*agents.HeartbeatResult, error)
 	TakeOver(ctx context.Context, agentID string, r agent.Registration) (agents.Takeover, error)
-	Terminated(ctx context.Context, clientID, agentID, reason string) error
+	Terminated(ctx context.Context, clientID, agentID, from, reason string) error
 	RecordCleanup(ctx context.Context, c agents.Cleanup) error
 }
 

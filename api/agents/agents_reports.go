@@ -16,7 +16,8 @@ type terminationReport struct {
 }
 
 func (a *Agents) termination(ctx context.Context, in *terminationReport) (*web.Success, error) {
-	return web.Done, a.Store.Terminated(ctx, web.PrincipalFrom(ctx).ClientID, in.AgentID,
+	p := web.PrincipalFrom(ctx)
+	return web.Done, a.Store.Terminated(ctx, p.ClientID, in.AgentID, p.InstanceID,
 		cmp.Or(shortened(in.Reason, 500), "Unknown"))
 }
 

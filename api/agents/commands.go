@@ -13,7 +13,7 @@ import (
 
 // CommandStore is the part of postgres.Commands that agents' routes use.
 type CommandStore interface {
-	Deliver(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error)
+	Deliver(ctx context.Context, clientID, agentID, from string) ([]switching.SwitchCommand, error)
 	Complete(ctx context.Context, clientID, agentID, commandID string, outcome switching.CommandOutcome) (
 		command *switching.SwitchCommand, news bool, err error)
 }
@@ -91,7 +91,8 @@ type pendingCommand struct {
 }
 
 func (c *Commands) pending(ctx context.Context, in *web.AgentPath) (*[]pendingCommand, error) {
-	found, err := c.Store.Deliver(ctx, web.PrincipalFrom(ctx).ClientID, in.AgentID)
+	p := web.PrincipalFrom(ctx)
+	found, err := c.Store.Deliver(ctx, p.ClientID, in.AgentID, p.InstanceID)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +143,9 @@ func (c *Commands) complete(
 	agentID, commandID string,
 	outcome switching.CommandOutcome,
 ) (*web.Success, error) {
-	command, news, err := c.Store.Complete(ctx, web.PrincipalFrom(ctx).ClientID, agentID, commandID, outcome)
+	p := web.PrincipalFrom(ctx)
+	outcome.From = p.InstanceID
+	command, news, err := c.Store.Complete(ctx, p.ClientID, agentID, commandID, outcome)
 	if err != nil {
 		return nil, err
 	}

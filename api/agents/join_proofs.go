@@ -18,7 +18,7 @@ import (
 type JoinStore interface {
 	NewChallenge(ctx context.Context, address string) (challenge string, expires time.Time, err error)
 	TakeChallenge(ctx context.Context, challenge string) error
-	TakeDocument(ctx context.Context, d joining.Document, attempt string) error
+	TakeDocument(ctx context.Context, d joining.Document, clientID, attempt string) error
 	Candidates(ctx context.Context, account string) ([]joining.Candidate, error)
 	Instance(ctx context.Context, clientID, instanceID string) (accounts.JoiningInstance, error)
 }
@@ -40,7 +40,7 @@ type Joiner struct {
 	STS          CallerIdentity
 	Cloud        InstanceCloud
 	Certificates joining.Certificates
-	Hosts        []string // names of the control plane, besides that of the request
+	Hosts        []string // names of the control plane; none: no signed request can be told from a relayed one
 	Gate         *web.Throttle
 	Now          func() time.Time
 }
@@ -108,7 +108,7 @@ type joinByRoleRequest struct {
 // so that no caller has STS asked more often than it has asked here.
 func (a *Agents) joinByRole(ctx context.Context, in *joinByRoleRequest) (*joinAnswer, error) {
 	return a.Joiner.guard(ctx, func() (*joinAnswer, error) {
-		host, err := in.Request.Judge(in.Challenge, append([]string{trail.RequestFrom(ctx).Host}, a.Joiner.Hosts...))
+		host, err := in.Request.Judge(in.Challenge, a.Joiner.Hosts)
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func (a *Agents) joinByDocument(ctx context.Context, in *joinByDocumentRequest) 
 				return nil, err
 			}
 		}
-		if err := a.Joiner.Store.TakeDocument(ctx, document, in.Attempt); err != nil {
+		if err := a.Joiner.Store.TakeDocument(ctx, document, chosen.ClientID, in.Attempt); err != nil {
 			return nil, err
 		}
 		return a.admit(ctx, chosen, &in.registerRequest, "its identity document")

@@ -97,7 +97,7 @@ func New(d Deps) (http.Handler, error) {
 	if err := g.SetTrustedProxies(d.TrustedProxies); err != nil {
 		return nil, err
 	}
-	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts),
+	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts, "/health"),
 		web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins, d.Payloads.Guests()))
 	routes := d.Routes()
 	d.auth.Routes = routes

@@ -19,7 +19,6 @@ func trailRequest(c *gin.Context, p Principal) trail.Request {
 	out := trail.Request{
 		TokenID:   p.CredentialID,
 		Address:   c.ClientIP(),
-		Host:      hostName(c.Request.Host),
 		RequestID: c.Writer.Header().Get(requestKey),
 	}
 	switch {

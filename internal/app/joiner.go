@@ -41,7 +41,7 @@ func (a *App) joiner() (*agents.Joiner, error) {
 		STS:          callerid.New(endpoint),
 		Cloud:        instanceCloud{a.ec2Fleet(), &accounts.ClientAccounts{DB: a.DB}},
 		Certificates: certificates,
-		Hosts:        a.Config.API.KnownHosts(),
+		Hosts:        a.Config.API.OwnHosts(),
 		Gate:         web.NewThrottle(time.Now),
 		Now:          time.Now,
 	}, nil

@@ -109,6 +109,22 @@ func TestGroupWaits(t *testing.T) {
 	}
 }
 
+// TestGroupOfAnUnprovenInstance: nothing is asked of a group for an instance that only an
+// agent's report connects with the client.
+func TestGroupOfAnUnprovenInstance(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`UPDATE instances SET proof = 'unproven', adopted_at = NULL WHERE id = 'i-0'`)
+	w.drain(newMemory(groupEnds("i-0", "t1")))
+	g := &scalingGroups{}
+	w.complete(g, 0)
+	w.complete(g, 2*time.Hour)
+	require.Empty(t, g.calls)
+	w.exec(`UPDATE instances SET proof = 'adopted', adopted_at = now() WHERE id = 'i-0'`)
+	w.complete(g, 2*time.Hour)
+	require.Len(t, g.calls, 1)
+}
+
 // TestGroupOfAStranger: the action of an instance that is no agent's is left to its owner.
 func TestGroupOfAStranger(t *testing.T) {
 	t.Parallel()

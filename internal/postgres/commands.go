@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/flight"
@@ -236,8 +237,8 @@ WHERE o.id = 'switch/' || cancelled.id
 }
 
 // Complete records that the agent has performed a command, or failed to. Fails
-// with switch.command_not_found, and with switch.command_already_done when the
-// command ended otherwise before; the same report again is success. News says that
+// with switch.command_not_found, with credentials.foreign_instance, and with
+// switch.command_already_done when the command ended otherwise before; the same report again is success. News says that
 // the switch has not seen it: its operation is open.
 func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome switching.CommandOutcome) (
 	out *switching.SwitchCommand, news bool, err error,
@@ -252,6 +253,10 @@ func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID st
 		}
 		if err != nil {
 			return err
+		}
+		if outcome.From != "" && outcome.From != out.InstanceID {
+			return credentials.ForeignInstance.New("This command is for %s to perform: %s may not report it.", out.InstanceID,
+				outcome.From)
 		}
 		status, err := outcomeStatus(ctx, tx, commandID, outcome)
 		switch {

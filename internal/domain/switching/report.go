@@ -66,4 +66,5 @@ type Reported struct {
 type CommandOutcome struct {
 	Success *bool
 	Message string
+	From    string // the instance that is known to report it; empty: any of the agent's
 }

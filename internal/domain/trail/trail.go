@@ -36,7 +36,6 @@ type Request struct {
 	ActorRole string // of an operator
 	TokenID   string // of the credential or the session; empty for static and legacy tokens
 	Address   string
-	Host      string // that the request is for, without its port; not recorded
 	RequestID string
 }
 

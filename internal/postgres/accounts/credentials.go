@@ -212,23 +212,47 @@ func (s *Credentials) Revoke(ctx context.Context, clientID, id, by string) error
 }
 
 // UseEnrolment counts a use of an enrolment by an instance. An instance that comes again
-// uses nothing up, so that a repeated request has the same outcome. Fails with
-// credentials.used_up.
+// before it has used a token uses nothing up, because the answer may have got lost;
+// afterwards it counts as another one. An enrolment from before a token of the instance was
+// revoked is not good for that instance. Fails with credentials.used_up and
+// credentials.revoked.
 func (s *Credentials) UseEnrolment(ctx context.Context, id, instanceID string) error {
 	return s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var uses, used int
-		if err := tx.QueryRow(ctx, `SELECT uses, used FROM credentials WHERE id = $1 FOR UPDATE`, id).Scan(&uses,
-			&used); err != nil {
+		var revoked, arrived bool
+		err := tx.QueryRow(ctx, `
+SELECT e.uses,
+    e.used,
+    EXISTS (
+        SELECT
+        FROM credentials k
+        WHERE k.client_id = e.client_id
+          AND k.kind = 'agent'
+          AND k.instance_id = $2
+          AND k.revoked_at >= e.created_at),
+    EXISTS (
+        SELECT
+        FROM credentials k
+        WHERE k.parent_id = e.id
+          AND k.instance_id = $2
+          AND k.last_used_at IS NOT NULL)
+FROM credentials e
+WHERE e.id = $1
+FOR UPDATE OF e`, id, instanceID).Scan(&uses, &used, &revoked, &arrived)
+		if err != nil {
 			return err
+		}
+		if revoked {
+			return credentials.Revoked.New("A token of this instance was revoked: make a new enrolment token.")
 		}
 		tag, err := tx.Exec(ctx,
 			`INSERT INTO credential_uses (credential_id, instance_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id,
 			instanceID)
-		if err != nil || tag.RowsAffected() == 0 {
+		if err != nil || tag.RowsAffected() == 0 && !arrived {
 			return err
 		}
 		if used >= uses {
-			return credentials.Exhausted.New("This enrolment token has been used by another instance: make a new one.")
+			return credentials.Exhausted.New("This enrolment token has been used: make a new one.")
 		}
 		_, err = tx.Exec(ctx, `UPDATE credentials SET used = used + 1, last_used_at = now() WHERE id = $1`, id)
 		return err

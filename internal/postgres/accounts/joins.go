@@ -62,18 +62,24 @@ func (s *Joins) TakeChallenge(ctx context.Context, challenge string) error {
 	return pg.Translate(err)
 }
 
-// TakeDocument uses an identity document up. The attempt that used it may repeat itself:
+// TakeDocument uses an identity document up for a client, whose instance it then is where
+// clients share an account. The attempt that used it may repeat itself for the same client:
 // the answer may have got lost. Fails with join.document_used.
-func (s *Joins) TakeDocument(ctx context.Context, d joining.Document, attempt string) error {
+func (s *Joins) TakeDocument(ctx context.Context, d joining.Document, clientID, attempt string) error {
 	hash := sha256.Sum256([]byte(attempt))
 	tag, err := s.DB.Pool.Exec(ctx, `
-		INSERT INTO join_documents AS j (instance_id, pending_time, attempt_hash)
-		VALUES ($1, $2, $3)
+		INSERT INTO join_documents AS j (instance_id, pending_time, attempt_hash, client_id)
+		VALUES ($1, $2, $3, $4)
 		ON CONFLICT (instance_id) DO UPDATE
-		SET pending_time = excluded.pending_time, attempt_hash = excluded.attempt_hash, used_at = now()
+		SET pending_time = excluded.pending_time,
+		    attempt_hash = excluded.attempt_hash,
+		    client_id = excluded.client_id,
+		    used_at = now()
 		WHERE j.pending_time < excluded.pending_time
-			OR j.pending_time = excluded.pending_time AND j.attempt_hash = excluded.attempt_hash`,
-		d.InstanceID, d.PendingTime, hash[:])
+			OR j.pending_time = excluded.pending_time
+			AND j.attempt_hash = excluded.attempt_hash
+			AND coalesce(j.client_id, $4) = $4`,
+		d.InstanceID, d.PendingTime, hash[:], clientID)
 	if err == nil && tag.RowsAffected() == 0 {
 		return joining.DocumentUsed.New("An agent has joined with this identity document already: " +
 			"it is good once after each start of the instance.")

@@ -34,6 +34,7 @@ SELECT i.agent_id, i.region, c.id, c.role_arn, c.external_id, c.own_account, c.a
     c.own_account AND c.role_arn = '',
     c.account_id <> '' AND EXISTS (SELECT FROM clients o WHERE o.account_id = c.account_id AND o.id <> c.id),
     i.installed_at > clock_timestamp() - interval '`+freshFor+`',
+    EXISTS (SELECT FROM join_documents d WHERE d.instance_id = i.id AND d.client_id = c.id),
     i.proof <> 'unproven' OR i.role NOT IN ('primary', 'replica') OR a.status = 'deleted',
     i.proof
 FROM instances i
@@ -42,7 +43,7 @@ JOIN clients c ON c.id = i.client_id
 WHERE i.id = $1`, instanceID).
 		Scan(&out.AgentID, &c.Region, &out.Account.ClientID, &out.Account.RoleARN, &out.Account.ExternalID,
 			&out.Account.Own, &c.AccountID, &c.HasRole,
-			&c.OwnAccount, &c.Shared, &c.Fresh, &out.Over, &out.Proof)
+			&c.OwnAccount, &c.Shared, &c.Fresh, &c.Document, &out.Over, &out.Proof)
 	if pg.IsNoRows(err) {
 		return &activities.AdoptionClaim{Over: true}, nil
 	}

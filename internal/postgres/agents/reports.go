@@ -10,29 +10,50 @@ import (
 )
 
 // Terminated records an agent's last report: it is offline from now on. The report does not
-// decide which instance becomes primary instead. Fails with agent.not_found.
-func (s *Agents) Terminated(ctx context.Context, clientID, agentID, reason string) error {
-	tag, err := s.DB.Pool.Exec(ctx, `
-		WITH moved AS (
-			UPDATE agents
-			SET status = 'offline', terminated_at = now(), updated_at = now()
-			WHERE id = $1 AND client_id = $2 AND status <> 'deleted'
-			RETURNING id, client_id),
-		event AS (
-			INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadata)
-			SELECT client_id, id, 'instance_terminated', 'warning', 'agent', 'Agent ' || id || ' terminated: ' || $3,
-				jsonb_build_object('reason', $3::text)
-			FROM moved)
-		INSERT INTO notifications (client_id, message, severity)
-		SELECT client_id, 'Agent ' || id || ' terminated: ' || $3, 'warning'
-		FROM moved`, agentID, clientID, reason)
-	if err != nil {
-		return pg.Translate(err)
-	}
-	if tag.RowsAffected() == 0 {
+// decide which instance becomes primary instead. from is the instance that is known to
+// report, which ends nothing unless it is the primary; empty: any of the agent's. A second
+// report is success and no news. Fails with agent.not_found.
+func (s *Agents) Terminated(ctx context.Context, clientID, agentID, from, reason string) error {
+	var found bool
+	err := s.DB.Pool.QueryRow(ctx, `
+WITH a AS (
+    SELECT id,
+        client_id,
+        status = 'offline' AND terminated_at IS NOT NULL AS said
+    FROM agents
+    WHERE id = $1
+      AND client_id = $2
+      AND status <> 'deleted'
+    FOR NO KEY UPDATE),
+moved AS (
+    UPDATE agents
+    SET status = 'offline',
+        terminated_at = now(),
+        updated_at = now()
+    FROM a
+    WHERE agents.id = a.id
+      AND NOT a.said
+      AND ($4 = '' OR EXISTS (
+          SELECT
+          FROM instances i
+          WHERE i.id = $4
+            AND i.agent_id = a.id
+            AND i.role = 'primary'))
+    RETURNING a.id, a.client_id),
+event AS (
+    INSERT INTO events (client_id, agent_id, type, severity, actor, message, metadata)
+    SELECT client_id, id, 'instance_terminated', 'warning', 'agent', 'Agent ' || id || ' terminated: ' || $3,
+        jsonb_build_object('reason', $3::text)
+    FROM moved),
+notified AS (
+    INSERT INTO notifications (client_id, message, severity)
+    SELECT client_id, 'Agent ' || id || ' terminated: ' || $3, 'warning'
+    FROM moved)
+SELECT EXISTS (SELECT FROM a)`, agentID, clientID, reason, from).Scan(&found)
+	if err == nil && !found {
 		return agent.NotFound.New("Agent not found")
 	}
-	return nil
+	return pg.Translate(err)
 }
 
 // Cleanup is what an agent deleted on its own.

@@ -22,15 +22,18 @@ ON CONFLICT (token) DO NOTHING`, e.Hook.Token, o.InstanceID, e.Hook.Group, e.Hoo
 	return pg.Translate(err)
 }
 
-// An action is settled when the instance plays no part any more, or its notice is decided.
+// A group is asked to go on for a proven instance only. An action is settled when the
+// instance plays no part any more, or its notice is decided.
 const claimLifecycle = `
 WITH due AS (
-    SELECT token
-    FROM lifecycle_actions
-    WHERE try_at <= clock_timestamp()
-    ORDER BY try_at
+    SELECT l.token
+    FROM lifecycle_actions l
+    JOIN instances i ON i.id = l.instance_id
+    WHERE l.try_at <= clock_timestamp()
+      AND i.proof <> 'unproven'
+    ORDER BY l.try_at
     LIMIT $1
-    FOR UPDATE SKIP LOCKED),
+    FOR UPDATE OF l SKIP LOCKED),
 claimed AS (
     UPDATE lifecycle_actions l
     SET try_at = clock_timestamp() + interval '15 seconds'
