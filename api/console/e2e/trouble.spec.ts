@@ -3,7 +3,7 @@ import { createTenant, operator, register, startAgent, type Agent, type Tenant }
 import { sessionFile } from './setup'
 import { killApi, operatorToken, readStack, startApi, until, type Stack } from './stack'
 
-// What goes wrong at a desk: sessions that end, links of others, second tabs, names that nobody expected.
+// What goes wrong at a desk: sessions that end, links of others, second tabs, names of every kind.
 test.describe.configure({ mode: 'serial' })
 
 let s: Stack
@@ -245,7 +245,7 @@ test('a session that ends while a dialog is open does nothing, and the login lea
   await context.close()
 })
 
-test('a tenant who opens an operator’s link is told what it is', async ({ page }) => {
+test('a tenant who opens an operator’s link reads what it is', async ({ page }) => {
   const made = await operator<{ token: string }>(s, 'POST', `/api/client/${tenant.id}/credentials`, { kind: 'tenant', name: 'a tenant', scope: 'admin' })
   await page.goto(s.base + '/login?next=%2Fjobs#token=' + made.token)
   await expect(page).toHaveURL(s.base + '/jobs')
@@ -266,7 +266,7 @@ test('a tenant who opens an operator’s link is told what it is', async ({ page
 
 test('a client without agents finds empty pages that say what to do', async ({ page }) => {
   test.setTimeout(120_000)
-  const none = await createTenant(s, 'Nobody yet ' + Date.now())
+  const none = await createTenant(s, 'Without agents ' + Date.now())
   const made = await operator<{ token: string }>(s, 'POST', `/api/client/${none.id}/credentials`, { kind: 'tenant', name: 'first', scope: 'admin' })
   await page.goto(s.base + '/login?next=%2F#token=' + made.token)
   await expect(page).toHaveURL(s.base + '/')
