@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -69,8 +68,8 @@ func newCertificates() *certificates {
 func certificatesOf(c config.Config, t temporalx.Options) *certificates {
 	found := newCertificates()
 	if of, err := url.Parse(c.Database.URL.Reveal()); err == nil {
-		found.addFile(postgresCertificate, cmp.Or(of.Query().Get("sslcert"), os.Getenv("PGSSLCERT")), firstEnd)
-		found.addFile(postgresAuthority, cmp.Or(of.Query().Get("sslrootcert"), os.Getenv("PGSSLROOTCERT")), lastEnd)
+		found.addFile(postgresCertificate, of.Query().Get("sslcert"), firstEnd)
+		found.addFile(postgresAuthority, of.Query().Get("sslrootcert"), lastEnd)
 	}
 	client, authority := temporalx.CertificateFiles(t)
 	found.addFile(temporalCertificate, client, firstEnd)

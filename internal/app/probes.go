@@ -45,7 +45,9 @@ func (a *App) workerProbes() []rest.Probe {
 }
 
 // errNotPolling is the answer of a worker that has not begun.
-var errNotPolling = errors.New("The worker has not begun to poll: it waits for Postgres, the schema or Temporal.") //nolint:staticcheck // a sentence of a page
+//
+//nolint:staticcheck // a sentence of a page
+var errNotPolling = errors.New("The worker has not begun to poll: it waits for Postgres, the schema or Temporal.")
 
 // checkPolling fails until the worker polls its task queues.
 func (a *App) checkPolling(context.Context) error {
@@ -136,7 +138,8 @@ func sayPostgres(err error) string {
 		case wrongPassword, refusedIdentity:
 			return "Postgres refuses the user or the password of DATABASE_URL, or the password has expired: correct them, or renew it by ALTER ROLE … VALID UNTIL."
 		case noPrivilege:
-			return "The user of DATABASE_URL lacks a privilege (" + server.Message + "): make the roles with deploy/postgres/roles.sql, or correct the user."
+			return "The user of DATABASE_URL lacks a privilege (" + server.Message +
+				"): make the roles with deploy/postgres/roles.sql, or correct the user."
 		case noTable:
 			return "The database has no tables of Spotkeeper: run `spotkeeper-worker migrate`, or correct the name in DATABASE_URL."
 		}

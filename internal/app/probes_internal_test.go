@@ -162,11 +162,12 @@ func TestAWorkerThatWaitsAnswers(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.RunWorker(ctx) }()
+	client := &http.Client{Timeout: time.Minute}
 	get := func(path string) (int, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Config.Worker.MetricsListen+path, http.NoBody)
 		require.NoError(t, err)
 		r.Close = true
-		resp, err := http.DefaultClient.Do(r)
+		resp, err := client.Do(r)
 		if err != nil {
 			return 0, err
 		}
