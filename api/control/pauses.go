@@ -153,7 +153,9 @@ type resumeAnswer struct {
 type pauseItem struct {
 	Scope      engine.Scope `json:"scope" doc:"global, client or agent"`
 	ClientID   *string      `json:"client_id"`
+	ClientName *string      `json:"client_name"`
 	AgentID    *string      `json:"agent_id"`
+	AgentName  *string      `json:"agent_name"`
 	ByOperator bool         `json:"by_operator" doc:"set by an operator, and lifted by operators only"`
 	Until      web.Time     `json:"until"`
 	Reason     string       `json:"reason"`
@@ -222,7 +224,9 @@ func newPauseItem(x decisions.PauseView) pauseItem {
 	return pauseItem{
 		Scope:      x.Scope,
 		ClientID:   x.ClientID,
+		ClientName: x.ClientName,
 		AgentID:    x.AgentID,
+		AgentName:  x.AgentName,
 		ByOperator: x.ByOperator,
 		Until:      web.TimeOf(x.Until),
 		Reason:     x.Reason,

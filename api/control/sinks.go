@@ -121,9 +121,17 @@ func newSinkAnswer(x notifications.SinkView) sinkAnswer {
 	return out
 }
 
-func (s *Sinks) list(ctx context.Context, in *web.ClientPath) (*[]sinkAnswer, error) {
+type sinkList struct {
+	Sinks []sinkAnswer `json:"sinks" doc:"oldest first"`
+}
+
+func (s *Sinks) list(ctx context.Context, in *web.ClientPath) (*sinkList, error) {
 	found, err := s.Store.Sinks(ctx, in.ClientID)
-	return web.MapRows(found, err, newSinkAnswer)
+	list, err := web.MapRows(found, err, newSinkAnswer)
+	if err != nil {
+		return nil, err
+	}
+	return &sinkList{Sinks: *list}, nil
 }
 
 type createSinkRequest struct {

@@ -15,10 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
+	"spotkeeper/api/agents"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/accounts"
-	"spotkeeper/internal/postgres/agents"
+	agentstore "spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/workflows"
@@ -134,7 +135,7 @@ func TestPostgresAway(t *testing.T) {
 		Log:    slog.New(slog.DiscardHandler),
 		Tokens: &accounts.Credentials{DB: gone},
 		Probes: s.probes(),
-		Agents: &agents.Agents{Store: &agents.Agents{DB: gone}},
+		Agents: &agents.Agents{Store: &agentstore.Agents{DB: gone}},
 	})
 	require.NoError(t, err)
 
@@ -193,7 +194,7 @@ func (s *stack) counted() (*stack, func() int) {
 	db := &pg.DB{Pool: pool}
 	d := s.deps
 	d.Metrics, d.Tokens = nil, &accounts.Credentials{DB: db}
-	d.Agents = &agents.Agents{Store: &agents.Agents{DB: db}, Workflows: s.wf}
+	d.Agents = &agents.Agents{Store: &agentstore.Agents{DB: db}, Workflows: s.wf}
 	d.Commands = &agents.Commands{
 		Store:     &postgres.Commands{DB: db},
 		Reports:   &postgres.SwitchReports{DB: db},

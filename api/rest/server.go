@@ -64,6 +64,7 @@ type Deps struct {
 	Notifications  *pages.Notifications
 	Sinks          *control.Sinks
 	Schedules      *control.Schedules
+	Workers        *control.Workers
 	Pauses         *control.Pauses
 	PoolBlocks     *control.PoolBlocks
 	Models         *control.Models
@@ -195,6 +196,7 @@ func (d Deps) Routes() []web.Route {
 		d.Notifications.Routes(),
 		web.Strict(d.Sinks.Routes()),
 		web.Strict(d.Schedules.Routes()),
+		web.Strict(d.Workers.Routes()),
 		web.Strict(d.Pauses.Routes()),
 		web.Strict(d.PoolBlocks.Routes()),
 		d.Models.Routes(),

@@ -123,9 +123,9 @@ func TestNotificationsLeaveTheBuilding(t *testing.T) {
 	require.Equal(t, activities.DeliverResult{}, s.deliver(t), "once is enough")
 
 	listed := s.call(s.acme, "GET", path, "")
-	require.Len(t, listed.list, 1)
+	require.Len(t, listed.body["sinks"], 1)
 	require.NotContains(t, listed.raw, "whsec_", "the secret is shown once")
-	require.Empty(t, s.call(operatorToken, "GET", "/api/client/c2/sinks", "").list)
+	require.JSONEq(t, `{"sinks":[]}`, s.call(operatorToken, "GET", "/api/client/c2/sinks", "").raw)
 	s.call(s.beta, "DELETE", "/api/client/c2/sinks/"+id, "").holds(t, 404, `{"code":"sink.not_found"}`)
 	s.call(operatorToken, "POST", path+"/"+id+"/test", "").holds(t, 200, `{"success":true}`)
 	r.answers(307)

@@ -189,6 +189,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Store:     &models.Rollouts{Models: models.Models{DB: db}},
 			Workflows: &s.models,
 		},
+		Workers:   &control.Workers{Workflows: &s.jobs},
 		Schedules: &control.Schedules{Runs: &housekeeping.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
 		Pauses: &control.Pauses{
 			Store:  &decisions.Pauses{DB: db},

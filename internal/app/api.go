@@ -54,6 +54,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 		if cert, err = door.LoadCertificate(a.Config.API.TLSCert, a.Config.API.TLSKey, a.Log, nil); err != nil {
 			return err
 		}
+		a.certificates.add(apiCertificate, cert.Expires)
 	}
 	a.sayWhatCannotWork(ctx, false)
 	g, ctx := errgroup.WithContext(ctx)
@@ -132,7 +133,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		SessionKeys:     keys.Secrets(),
 		Sessions:        &accounts.Sessions{DB: a.DB},
 		Audit:           &audit.Log{DB: a.DB},
-		Probes:          a.readyProbes(),
+		Probes:          a.probes(),
 		Agents:          registered,
 		Commands: &agents.Commands{
 			Store:     commands,
@@ -202,6 +203,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Log:       a.Log,
 		},
 		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
+		Workers:       &control.Workers{Workflows: a.Workflows},
 		Schedules:     &control.Schedules{Runs: &housekeeping.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        pauses,
 		PoolBlocks:    &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: a.DB}, Now: time.Now},
@@ -218,22 +220,8 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 // apiPages are what operators of the deployment see of an api.
 func (a *App) apiPages() http.Handler {
 	mux := a.opsPages()
-	mux.HandleFunc("GET /ready", rest.ReadyPage(a.readyProbes()))
+	mux.HandleFunc("GET /ready", rest.ReadyPage(a.probes()))
 	return mux
-}
-
-// readyProbes are what /ready asks.
-func (a *App) readyProbes() []rest.Probe {
-	return []rest.Probe{
-		{Name: "postgres", Check: a.DB.Ping},
-		{Name: "postgres_room", Check: a.DB.CheckShortage, Degrades: true},
-		{Name: "schema", Check: func(ctx context.Context) error { return postgres.CheckVersion(ctx, a.DB) }},
-		{Name: "temporal", Check: a.Workflows.Ping},
-		{Name: "installation", Check: a.checkTie},
-		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
-		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
-		{Name: "secrets", Check: a.checkSecrets, Degrades: true},
-	}
 }
 
 // about is the process's description of itself.

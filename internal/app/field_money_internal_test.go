@@ -12,6 +12,8 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/ec2sim"
 	simclient "spotkeeper/internal/ec2sim/client"
+	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/housekeeping"
 )
 
@@ -76,7 +78,7 @@ func TestChoiceFollowsTheProduct(t *testing.T) {
 	}
 	require.Greater(t, len(types), 3, "other types are priced as well: %v", types)
 
-	store := &postgres.Decisions{DB: f.DB}
+	store := &decisions.Decisions{DB: f.DB}
 	one, err := store.Input(t.Context(), "", m.id)
 	require.NoError(t, err)
 	require.InDelta(t, 0.188, one.OnDemand.USD, 1e-9)

@@ -28,6 +28,7 @@ func (a *App) joiner() (*agents.Joiner, error) {
 		}
 		certificates = certificates.With(others)
 	}
+	a.certificates.addJoin(certificates)
 	endpoint := a.Config.AWS.STSEndpoint
 	if a.Config.AWS.Simulated {
 		endpoint = cmp.Or(endpoint, a.Config.AWS.EC2Endpoint)

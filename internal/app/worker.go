@@ -3,8 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/activities"
+	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/door"
@@ -59,13 +58,31 @@ const beatAtMost = 2 * time.Second
 // RunWorker runs workflows and activities, keeps the schedules and answers
 // /metrics and /ready, until ctx ends.
 func (a *App) RunWorker(ctx context.Context) error {
+	a.fleetMetrics("worker")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	if a.Config.Worker.MetricsListen != "" { // first, so that a worker that waits says what for
+		g.Go(func() error {
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
+				a.workerPages(), nil)
+		})
+	}
+	g.Go(func() error { return a.work(ctx) })
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// work waits for the dependencies, and then polls until ctx ends.
+func (a *App) work(ctx context.Context) error {
 	if err := a.awaitSchema(ctx); err != nil {
 		return err
 	}
 	if err := a.checkKeys(ctx); err != nil {
 		return err
 	}
-	a.fleetMetrics("worker")
 	a.sayWhatCannotWork(ctx, true)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -78,6 +95,8 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return err
 	}
 	defer w.stop()
+	a.polls.Store(true)
+	a.Log.InfoContext(ctx, "worker is polling", "queue", a.Config.Temporal.Queue)
 	g.Go(func() error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -88,16 +107,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if a.Config.Worker.Schedules {
 		g.Go(func() error { return a.keepSchedules(ctx) })
 	}
-	if a.Config.Worker.MetricsListen != "" {
-		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
-				a.workerPages(), a.announceMetrics)
-		})
-	}
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return g.Wait()
 }
 
 // awaitSchema waits for a database that is away, and refuses one whose schema is
@@ -339,35 +349,9 @@ func (a *App) persist(ctx context.Context, what string, fn func(context.Context)
 	}
 }
 
+// workerPages are what operators of the deployment see of a worker.
 func (a *App) workerPages() http.Handler {
 	mux := a.opsPages()
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 1500*time.Millisecond)
-		defer cancel()
-		if err := errors.Join(a.DB.Ping(ctx), a.Workflows.Ping(ctx)); err != nil {
-			a.Log.WarnContext(ctx, "not ready", "error", err)
-			http.Error(w, "a dependency is away", http.StatusServiceUnavailable)
-			return
-		}
-		ready := true
-		checks := []func(context.Context) error{a.engines.serving.Check, a.checkPython, a.attributes.Check,
-			a.DB.CheckShortage, a.checkSecrets}
-		for _, one := range a.intakes {
-			checks = append(checks, one.Check)
-		}
-		for _, check := range checks {
-			if err := check(ctx); err != nil {
-				_, _ = fmt.Fprintln(w, "ready, but:", err)
-				ready = false
-			}
-		}
-		if ready {
-			_, _ = fmt.Fprintln(w, "ready")
-		}
-	})
+	mux.HandleFunc("GET /ready", rest.ReadyPage(a.workerProbes()))
 	return mux
-}
-
-func (a *App) announceMetrics(addr net.Addr) {
-	a.Log.Info("worker is polling", "queue", a.Config.Temporal.Queue, "metrics", addr.String())
 }

@@ -21,12 +21,17 @@ SELECT (SELECT count(*) FROM agents WHERE client_id = $1 AND status <> 'deleted'
            WHERE client_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')) AS open_replicas,
        (SELECT count(*)
            FROM launches
-           WHERE client_id = $1 AND created_at > now() - interval '1 hour') AS launches_this_hour`
+           WHERE client_id = $1 AND created_at > now() - interval '1 hour') AS launches_this_hour
+FROM clients
+WHERE id = $1`
 )
 
-// Quota reads a client's limits and what it has of each.
+// Quota reads a client's limits and what it has of each. Fails with clients.not_found.
 func (s *Quotas) Quota(ctx context.Context, clientID string) (clients.Limits, clients.Usage, error) {
 	used, err := pg.QueryRow[clients.Usage](ctx, s.DB, countUsage, clientID)
+	if pg.IsNoRows(err) {
+		return clients.Limits{}, clients.Usage{}, clients.NotFound.New("Client not found")
+	}
 	if err != nil {
 		return clients.Limits{}, clients.Usage{}, err
 	}

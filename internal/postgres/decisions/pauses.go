@@ -37,7 +37,13 @@ type PauseView struct {
 	Reason     string       `json:"reason"`
 	CreatedBy  string       `json:"created_by"`
 	CreatedAt  time.Time    `json:"created_at"`
+	AgentName  *string      `json:"agent_name"`
+	ClientName *string      `json:"client_name"`
 }
+
+const pauseColumns = `*,
+	(SELECT logical_agent_id FROM agents a WHERE a.id = pauses.agent_id) AS agent_name,
+	(SELECT name FROM clients c WHERE c.id = pauses.client_id) AS client_name`
 
 // Set pauses the subject, or changes how its pause ends, and writes an event with
 // what was and what is. It sets a level, so a second run changes nothing. Fails with
@@ -108,7 +114,7 @@ func (s *Pauses) Lift(ctx context.Context, on PauseSubject) (lifted bool, owner 
 
 // List lists the pauses that hold; for a client, those that stop its agents.
 func (s *Pauses) List(ctx context.Context, clientID string) ([]PauseView, error) {
-	q := gorm.G[entity.Pause](s.DB.Gorm).Where("until > now()")
+	q := gorm.G[entity.Pause](s.DB.Gorm).Select(pauseColumns).Where("until > now()")
 	if clientID != "" {
 		q = q.Where("client_id = ? OR scope = ?", clientID, engine.ScopeGlobal)
 	}

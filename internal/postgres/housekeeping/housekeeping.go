@@ -20,6 +20,16 @@ type Housekeeping struct {
 
 var _ activities.HousekeepingStore = (*Housekeeping)(nil)
 
+// Clock is the database's own time, in UTC: the one clock that all processes share.
+func (s *Housekeeping) Clock(ctx context.Context) (time.Time, error) { return Clock(ctx, s.DB) }
+
+// Clock is the time at the database, in UTC.
+func Clock(ctx context.Context, db *pg.DB) (time.Time, error) {
+	var now time.Time
+	err := db.Pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now)
+	return now.UTC(), pg.Translate(err)
+}
+
 // deleteChunk is how many rows one statement deletes: it holds few locks for a
 // short time, and writers of other rows never wait for it.
 const deleteChunk = 10_000
