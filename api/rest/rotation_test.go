@@ -103,9 +103,9 @@ func TestRotationsUnderLoad(t *testing.T) {
 		require.NoError(t, err)
 		return s.another(t, func(d *rest.Deps) {
 			d.SessionKeys = all.Secrets()
-			accounts := *d.Accounts
-			accounts.Store = accounts.NewClientsWith(s.db, all)
-			d.Accounts = &accounts
+			routes := *d.Accounts
+			routes.Store = accounts.NewClientsWith(s.db, all)
+			d.Accounts = &routes
 			d.Sinks = &control.Sinks{
 				Store: notifications.NewSinksWith(s.db, all), Sender: webhook.New(loopback), Allowed: loopback,
 			}
