@@ -175,7 +175,8 @@ func (a *Accounts) token(ctx context.Context, in *web.ClientPath) (*tokenAnswer,
 	return &tokenAnswer{Token: token, Name: name}, nil
 }
 
-type regenerateRequest struct {
+// clientRequest names the client that a route without members in its body is about.
+type clientRequest struct {
 	web.ClientPath
 	web.OptionalBody
 }
@@ -186,7 +187,7 @@ type regenerateAnswer struct {
 	Message string `json:"message"`
 }
 
-func (a *Accounts) regenerate(ctx context.Context, in *regenerateRequest) (*regenerateAnswer, error) {
+func (a *Accounts) regenerate(ctx context.Context, in *clientRequest) (*regenerateAnswer, error) {
 	_, token, err := a.Store.RegenerateToken(ctx, in.ClientID, web.ActorName(ctx))
 	if err != nil {
 		return nil, err
@@ -213,14 +214,14 @@ func (a *Accounts) removeConfirmed(ctx context.Context, in *removeClientRequest)
 		return nil, NotConfirmed.New("This removes client %q with all its agents: confirm with exactly this name.",
 			client.Name).With("name", client.Name)
 	}
-	return a.remove(ctx, &regenerateRequest{ClientPath: in.ClientPath})
+	return a.remove(ctx, &clientRequest{ClientPath: in.ClientPath})
 }
 
 // remove ends the agents first, each through its Guardian. It then waits until no instance
 // that we launched is alive, and only then removes the data: without the account and its
 // role such an instance could not be terminated any more. When this takes too long the
 // answer says so, and repeating the request carries on from there.
-func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*web.MessageAnswer, error) {
+func (a *Accounts) remove(ctx context.Context, in *clientRequest) (*web.MessageAnswer, error) {
 	client, err := a.Views.Client(ctx, in.ClientID)
 	if err != nil {
 		return nil, err

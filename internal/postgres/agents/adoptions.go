@@ -80,7 +80,8 @@ INSERT INTO events (client_id, agent_id, type, message, metadata)
 SELECT client_id, agent_id, 'instance_adopted',
     id || ' was found at EC2 to be the client''s and is looked after from now on',
     jsonb_build_object('instance_id', id, 'pool_id', pool_id, 'account_id', $8::text)
-FROM adopted`, i.ID, agentID, i.InstanceType(), i.Zone(), i.PoolID, cmp.Or(string(i.Mode), string(agent.ModeUnknown)), i.ImageID, i.AccountID)
+FROM adopted`, i.ID, agentID, i.InstanceType(), i.Zone(), i.PoolID, cmp.Or(string(i.Mode), string(agent.ModeUnknown)),
+		i.ImageID, i.AccountID)
 	pg.QueueReview(b, agentID)
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
