@@ -30,7 +30,7 @@ import (
 var withoutTags = []string{"CancelSpotInstanceRequests"}
 
 // asksOnly are the methods of the fleet that change nothing at EC2.
-var asksOnly = []string{"Template", "Freeze", "Revise", "State", "Ours"}
+var asksOnly = []string{"Launched", "Template", "Freeze", "Revise", "State", "Ours"}
 
 // changing is one way in which activities change something at EC2.
 type changing struct {
