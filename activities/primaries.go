@@ -15,7 +15,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 )
 
-// PrimaryStore lists the primaries to look at and stores what was found.
+// PrimaryStore is what the watch over primaries keeps in Postgres.
 type PrimaryStore interface {
 	Attempts
 	// ListWithoutTemplate lists primaries that we launch for and whose template was never read,

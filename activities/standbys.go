@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 )
 
-// StandbyStore lists the standbys to look at and stores what was found.
+// StandbyStore is what the watch over standbys keeps in Postgres.
 type StandbyStore interface {
 	ReplicaStore
 	// ListHeld lists the instances of all replicas that are ready and that the control

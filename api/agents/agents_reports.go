@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres/agents"
+	"spotkeeper/internal/postgres"
 )
 
 type terminationReport struct {
@@ -16,8 +16,7 @@ type terminationReport struct {
 }
 
 func (a *Agents) termination(ctx context.Context, in *terminationReport) (*web.Success, error) {
-	p := web.PrincipalFrom(ctx)
-	return web.Done, a.Store.Terminated(ctx, p.ClientID, in.AgentID, p.InstanceID,
+	return web.Done, a.Store.Terminated(ctx, web.PrincipalFrom(ctx).ClientID, in.AgentID,
 		cmp.Or(shortened(in.Reason, 500), "Unknown"))
 }
 
@@ -70,7 +69,7 @@ func (a *Agents) cleanup(ctx context.Context, in *cleanupRequest) (*cleanupAnswe
 	for n, id := range in.Instances.Deleted {
 		ended[n] = string(id)
 	}
-	err := a.Store.RecordCleanup(ctx, agents.Cleanup{
+	err := a.Store.RecordCleanup(ctx, postgres.Cleanup{
 		ClientID:         web.PrincipalFrom(ctx).ClientID,
 		AgentID:          in.AgentID,
 		At:               in.Timestamp.OrZero(),

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/domain/switching"
+	"spotkeeper/internal/postgres"
 )
 
 type reportedInstance struct {
@@ -64,7 +64,7 @@ type switchReportRequest struct {
 }
 
 // record translates the report, whichever spelling it uses.
-func (in *switchReportRequest) record(clientID string) switching.Report {
+func (in *switchReportRequest) record(clientID string) postgres.SwitchReport {
 	prices := cmp.Or(in.Prices, in.Pricing, &reportedPrices{})
 	first := func(times ...*web.Time) time.Time {
 		for _, t := range times {
@@ -75,7 +75,7 @@ func (in *switchReportRequest) record(clientID string) switching.Report {
 		return time.Time{}
 	}
 	t := in.Timing
-	r := switching.Report{
+	r := postgres.SwitchReport{
 		ClientID:    clientID,
 		AgentID:     in.AgentID,
 		CommandID:   string(in.CommandID),

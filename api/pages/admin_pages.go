@@ -22,14 +22,14 @@ type AdminPageViews interface {
 	Activity(ctx context.Context, p pg.Page) ([]views.ActivityView, error)
 }
 
-// Database is the part of pg.DB that the health page uses.
+// Database is what the health page asks of the database.
 type Database interface {
 	Ping(ctx context.Context) error
 	// Connections says how many of the pool are free, and how many there are.
 	Connections() (free, size int)
 }
 
-// EngineStatus names the engine in use and its models.
+// EngineStatus is what decides, and the models it decides by.
 type EngineStatus struct {
 	Loaded  bool
 	Type    string

@@ -14,8 +14,7 @@ import (
 
 	"spotkeeper/api/control"
 	"spotkeeper/api/rest"
-	"spotkeeper/internal/postgres/accounts"
-	"spotkeeper/internal/postgres/notifications"
+	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/sealing"
 	"spotkeeper/internal/webhook"
 )
@@ -103,11 +102,11 @@ func TestRotationsUnderLoad(t *testing.T) {
 		require.NoError(t, err)
 		return s.another(t, func(d *rest.Deps) {
 			d.SessionKeys = all.Secrets()
-			routes := *d.Accounts
-			routes.Store = accounts.NewClientsWith(s.db, all)
-			d.Accounts = &routes
+			accounts := *d.Accounts
+			accounts.Store = postgres.NewClientsWith(s.db, all)
+			d.Accounts = &accounts
 			d.Sinks = &control.Sinks{
-				Store: notifications.NewSinksWith(s.db, all), Sender: webhook.New(loopback), Allowed: loopback,
+				Store: postgres.NewSinksWith(s.db, all), Sender: webhook.New(loopback), Allowed: loopback,
 			}
 		}), all
 	}
@@ -163,7 +162,7 @@ func TestRotationsUnderLoad(t *testing.T) {
 	flow.during("the new key seals", serve(fresh, old))
 	flow.during("all is sealed anew", func() error {
 		_, keys := process(fresh, old)
-		done, err := (&accounts.Rekeying{DB: s.db, Keys: keys}).Rekey(t.Context(), "test")
+		done, err := (&postgres.Rekeying{DB: s.db, Keys: keys}).Rekey(t.Context(), "test")
 		if err == nil && (done.Resealed < 3 || done.Unreadable > 0) {
 			err = fmt.Errorf("not all is sealed anew: %+v", done)
 		}
@@ -187,7 +186,7 @@ func TestRotationsUnderLoad(t *testing.T) {
 		return nil
 	})
 	flow.during("the first one is revoked", func() error {
-		return (&accounts.Credentials{DB: s.db}).Revoke(t.Context(), "c1", firstID, "test")
+		return (&postgres.Credentials{DB: s.db}).Revoke(t.Context(), "c1", firstID, "test")
 	})
 
 	flow.during("the webhook signs twice", func() error {

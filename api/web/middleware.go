@@ -159,8 +159,7 @@ func AllowOrigins(origins []string, guests map[string][]string) gin.HandlerFunc 
 	}
 }
 
-// Serve runs a route: it sets the deadline, finds the principal, binds the body, calls the
-// endpoint and writes the answer.
+// Serve is what every route does: deadline, principal, body, endpoint, answer.
 func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 	var shared *readings
 	if r.IsShared() {

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -12,18 +14,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/activities"
-	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/postgres/agents"
-	"spotkeeper/internal/postgres/decisions"
-	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/models"
-	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/postgres/prices"
-	"spotkeeper/internal/postgres/sweeps"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"
@@ -40,12 +36,12 @@ const (
 )
 
 // sinks stores the webhooks and logs that clients want their notifications in.
-func (a *App) sinks() (*notifications.Sinks, error) {
+func (a *App) sinks() (*postgres.Sinks, error) {
 	keys, err := a.Config.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}
-	return notifications.NewSinksWith(a.DB, keys), nil
+	return postgres.NewSinksWith(a.DB, keys), nil
 }
 
 // stopWorker is how long activities may take to end after a stop.
@@ -58,31 +54,13 @@ const beatAtMost = 2 * time.Second
 // RunWorker runs workflows and activities, keeps the schedules and answers
 // /metrics and /ready, until ctx ends.
 func (a *App) RunWorker(ctx context.Context) error {
-	a.fleetMetrics("worker")
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	g, ctx := errgroup.WithContext(ctx)
-	if a.Config.Worker.MetricsListen != "" { // first, so that a worker that waits says what for
-		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
-				a.workerPages(), nil)
-		})
-	}
-	g.Go(func() error { return a.work(ctx) })
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
-
-// work waits for the dependencies, and then polls until ctx ends.
-func (a *App) work(ctx context.Context) error {
 	if err := a.awaitSchema(ctx); err != nil {
 		return err
 	}
 	if err := a.checkKeys(ctx); err != nil {
 		return err
 	}
+	a.fleetMetrics("worker")
 	a.sayWhatCannotWork(ctx, true)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -95,8 +73,6 @@ func (a *App) work(ctx context.Context) error {
 		return err
 	}
 	defer w.stop()
-	a.polls.Store(true)
-	a.Log.InfoContext(ctx, "worker is polling", "queue", a.Config.Temporal.Queue)
 	g.Go(func() error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -107,7 +83,16 @@ func (a *App) work(ctx context.Context) error {
 	if a.Config.Worker.Schedules {
 		g.Go(func() error { return a.keepSchedules(ctx) })
 	}
-	return g.Wait()
+	if a.Config.Worker.MetricsListen != "" {
+		g.Go(func() error {
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
+				a.workerPages(), a.announceMetrics)
+		})
+	}
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
 // awaitSchema waits for a database that is away, and refuses one whose schema is
@@ -223,17 +208,17 @@ func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
 // quotas holds the limits of accounts against what the loss of a zone would need.
 func (a *App) quotas() *activities.Quotas {
-	return &activities.Quotas{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+	return &activities.Quotas{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
 }
 
 // scores reads placement scores in calm.
 func (a *App) scores() *activities.Scores {
-	return &activities.Scores{Store: &decisions.Scores{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+	return &activities.Scores{Store: &postgres.Scores{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
 }
 
 // preflight checks agents in calm.
 func (a *App) preflight() *activities.Preflights {
-	return &activities.Preflights{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
+	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
 }
 
 // Register registers every activity with a worker.
@@ -263,26 +248,25 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:       a.Log,
 			Slots:     looks,
 		},
-		&activities.Adoptions{Store: &agents.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market,
-			OwnAccount: a.Fleet.OwnAccount},
+		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},
 		&activities.Jobs{
-			Store:    &housekeeping.Jobs{DB: a.DB},
-			Failures: &housekeeping.Jobs{DB: a.DB},
+			Store:    &postgres.Jobs{DB: a.DB},
+			Failures: &postgres.Jobs{DB: a.DB},
 			Pauser:   a.Workflows,
 			Slots:    messages,
 		},
 		&activities.Agents{
-			Store:   &sweeps.Silence{DB: a.DB},
+			Store:   &postgres.Silence{DB: a.DB},
 			Fleet:   cloud,
 			Log:     a.Log,
 			Timeout: a.Config.Worker.AgentTimeout,
 		},
-		&activities.Orphans{Store: &sweeps.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
+		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
 		&activities.Primaries{
-			Store:      &sweeps.Primaries{Launches: *launches},
+			Store:      &postgres.Primaries{Launches: *launches},
 			Fleet:      cloud,
 			Workflows:  a.Workflows,
 			Preflights: a.preflight(),
@@ -291,7 +275,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:        a.Log,
 		},
 		&activities.Standbys{
-			Store:     &sweeps.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches},
+			Store:     &postgres.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches},
 			Fleet:     cloud,
 			Workflows: a.Workflows,
 			Log:       a.Log,
@@ -300,7 +284,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Watch: templatesWatch, Every: templatesEvery},
 		market,
 		&activities.Decisions{
-			Store:     &decisions.Decisions{DB: a.DB},
+			Store:     &postgres.Decisions{DB: a.DB},
 			Switches:  &workflows.SwitchOrders{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},
 			Log:       a.Log,
 			EngineFor: a.engines.serving.EngineFor,
@@ -309,7 +293,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},
-		&activities.Housekeeping{Store: &housekeeping.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
+		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
 	} {
 		w.RegisterActivity(steps)
 	}
@@ -326,7 +310,7 @@ func (a *App) keepSchedules(ctx context.Context) error {
 		}
 		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created,
 			"updated", done.Updated, "not_ours_any_more", done.Removed)
-		return (&housekeeping.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
+		return (&postgres.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
 	})
 }
 
@@ -350,9 +334,35 @@ func (a *App) persist(ctx context.Context, what string, fn func(context.Context)
 	}
 }
 
-// workerPages are what operators of the deployment see of a worker.
 func (a *App) workerPages() http.Handler {
 	mux := a.opsPages()
-	mux.HandleFunc("GET /ready", rest.ReadyPage(a.workerProbes()))
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 1500*time.Millisecond)
+		defer cancel()
+		if err := errors.Join(a.DB.Ping(ctx), a.Workflows.Ping(ctx)); err != nil {
+			a.Log.WarnContext(ctx, "not ready", "error", err)
+			http.Error(w, "a dependency is away", http.StatusServiceUnavailable)
+			return
+		}
+		ready := true
+		checks := []func(context.Context) error{a.engines.serving.Check, a.checkPython, a.attributes.Check,
+			a.DB.CheckShortage, a.checkSecrets}
+		for _, one := range a.intakes {
+			checks = append(checks, one.Check)
+		}
+		for _, check := range checks {
+			if err := check(ctx); err != nil {
+				_, _ = fmt.Fprintln(w, "ready, but:", err)
+				ready = false
+			}
+		}
+		if ready {
+			_, _ = fmt.Fprintln(w, "ready")
+		}
+	})
 	return mux
+}
+
+func (a *App) announceMetrics(addr net.Addr) {
+	a.Log.Info("worker is polling", "queue", a.Config.Temporal.Queue, "metrics", addr.String())
 }

@@ -17,11 +17,8 @@ func (a *Agent) keepRegistered(ctx context.Context) {
 		return
 	}
 	for pause := time.Second; ; {
-		err := a.registerNow(ctx)
-		a.registeredNow(err)
-		if err != nil {
-			a.log.WarnContext(ctx, "the agent is not registered", "error", err, "what_to_do",
-				controlplane.Explain(a.s.API, err).Mend)
+		if err := a.registerNow(ctx); err != nil {
+			a.log.WarnContext(ctx, "the agent is not registered", "error", err)
 			if !wait(ctx, jitter(pause), a.register) {
 				return
 			}
@@ -46,15 +43,6 @@ func (a *Agent) awaitReady(ctx context.Context) bool {
 	case <-a.register:
 	}
 	return true
-}
-
-// registeredNow keeps why the agent is not registered, for its status.
-func (a *Agent) registeredNow(err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.joinErr = ""; err != nil {
-		a.joinErr = controlplane.Explain(a.s.API, err).Error()
-	}
 }
 
 func (a *Agent) registerNow(ctx context.Context) error {
@@ -137,7 +125,7 @@ func (a *Agent) beat(err error) {
 	a.mu.Lock()
 	before := a.beatErr
 	if a.beatErr = ""; err != nil {
-		a.beatErr = controlplane.Explain(a.s.API, err).Error()
+		a.beatErr = err.Error()
 	} else {
 		a.lastBeat = time.Now()
 	}

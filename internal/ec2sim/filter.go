@@ -55,8 +55,7 @@ func match(filters []filter, tags map[string]string, field func(name string) []s
 			have = field(f.name)
 		}
 		if !slices.ContainsFunc(have, func(v string) bool {
-			return slices.Contains(f.values, v) ||
-				slices.ContainsFunc(f.values, func(pattern string) bool { return wild(pattern, v) })
+			return slices.ContainsFunc(f.values, func(pattern string) bool { return wild(pattern, v) })
 		}) {
 			return false
 		}

@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -9,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/intake"
-	"spotkeeper/internal/postgres/awsevents"
+	"spotkeeper/internal/postgres"
 )
 
 func scheduled(id, instance string, at time.Time) string {
@@ -26,14 +27,19 @@ func (w *world) plan(messages ...string) {
 	q := newMemory(messages...)
 	i := w.intake(q)
 	i.MoveAhead = 24 * time.Hour
-	w.drainBy(i, q)
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- i.Run(ctx) }()
+	require.Eventually(w.t, func() bool { return q.left() == 0 }, time.Minute, time.Millisecond)
+	cancel()
+	require.NoError(w.t, <-ended)
 	w.planned()
 }
 
 func (w *world) planned() {
 	w.t.Helper()
 	p := &intake.Planned{
-		Store: &awsevents.PlannedMoves{DB: w.db},
+		Store: &postgres.PlannedMoves{DB: w.db},
 		Log:   slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		Now:   time.Now,
 	}

@@ -12,13 +12,12 @@ import (
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
-	"spotkeeper/internal/postgres/decisions"
 )
 
 // pausesOf are the scopes that stop an agent, as a decision sees them.
 func (g *guarded) pausesOf(agentID string) []engine.Scope {
 	g.t.Helper()
-	in, err := (&decisions.Decisions{DB: g.db}).Input(g.t.Context(), "", agentID)
+	in, err := (&postgres.Decisions{DB: g.db}).Input(g.t.Context(), "", agentID)
 	require.NoError(g.t, err)
 	var out []engine.Scope
 	for _, p := range in.Holds.Pauses {
@@ -33,21 +32,21 @@ func TestPauses(t *testing.T) {
 	g := guard(t)
 	g.agent("k1", "a2", "i-2")
 	g.agent("k2", "b1", "i-b")
-	s := &decisions.Pauses{DB: g.db}
-	ops := func(scope engine.Scope, clientID, agentID string) decisions.PauseSubject {
-		return decisions.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, Operator: true, By: "ops"}
+	s := &postgres.Pauses{DB: g.db}
+	ops := func(scope engine.Scope, clientID, agentID string) postgres.PauseSubject {
+		return postgres.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, Operator: true, By: "ops"}
 	}
-	tenant := func(scope engine.Scope, clientID, agentID string) decisions.PauseSubject {
-		return decisions.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, By: "Acme"}
+	tenant := func(scope engine.Scope, clientID, agentID string) postgres.PauseSubject {
+		return postgres.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, By: "Acme"}
 	}
 	soon := time.Now().Add(time.Hour).Truncate(time.Second)
-	set := func(on decisions.PauseSubject, until time.Time) {
+	set := func(on postgres.PauseSubject, until time.Time) {
 		t.Helper()
 		for range 2 { // the second changes nothing and writes no event
 			require.NoError(t, s.Set(t.Context(), on, engine.Pause{Until: until, Reason: "maintenance"}))
 		}
 	}
-	lift := func(on decisions.PauseSubject) bool {
+	lift := func(on postgres.PauseSubject) bool {
 		t.Helper()
 		lifted, _, err := s.Lift(t.Context(), on)
 		require.NoError(t, err)
@@ -109,7 +108,7 @@ func TestAPauseStopsVoluntaryMovesOnly(t *testing.T) {
 
 	g := guard(t)
 	c := &postgres.Commands{DB: g.db}
-	require.NoError(t, (&decisions.Pauses{DB: g.db}).Set(t.Context(), decisions.PauseSubject{
+	require.NoError(t, (&postgres.Pauses{DB: g.db}).Set(t.Context(), postgres.PauseSubject{
 		Scope:    engine.ScopeGlobal,
 		Operator: true,
 		By:       "ops",

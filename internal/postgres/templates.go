@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Templates lists new primaries whose template was never read.
+// Templates finds new primaries whose template is not known yet.
 type Templates struct {
 	Launches
 }

@@ -12,7 +12,7 @@ import (
 	simclient "spotkeeper/internal/ec2sim/client"
 )
 
-// Command is a parsed command line.
+// Command is what the command line asks for.
 type Command struct {
 	// Name is the subcommand: the whole stack, or one of its parts alone.
 	Name    string

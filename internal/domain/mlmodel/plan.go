@@ -31,7 +31,7 @@ const (
 // half an hour, roll back by itself.
 func Immediate() Plan { return Plan{Watch: watchFor, Guards: DefaultGuards()} }
 
-// DefaultPlan is the plan of a rollout for which the operator named a session only.
+// DefaultPlan is what an operator gets who names no more than a session.
 func DefaultPlan() Plan {
 	return Plan{
 		Shadow: 24 * time.Hour,

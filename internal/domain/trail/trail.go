@@ -29,13 +29,14 @@ const (
 	Failed  Outcome = "failed"
 )
 
-// Request describes the request that made a change: its actor, address and id.
+// Request is what is known of the request that an act came with.
 type Request struct {
 	ActorKind string // operator, client or agent; empty: the product itself
 	ActorID   string
 	ActorRole string // of an operator
 	TokenID   string // of the credential or the session; empty for static and legacy tokens
 	Address   string
+	Host      string // that the request is for, without its port; not recorded
 	RequestID string
 }
 
@@ -80,7 +81,7 @@ type Seal struct {
 	Hash    []byte
 }
 
-// Genesis is the hash before the first entry of the trail.
+// Genesis is what the first chain of all begins with.
 func Genesis() []byte { return make([]byte, sha256.Size) }
 
 // DigestEntry is the hash of an entry that follows a hash. Each field is part of it.

@@ -1,2 +1,0 @@
-// Package metrics reads the figures that the processes export as gauges and counters.
-package metrics
