@@ -112,9 +112,9 @@ func (r *SweepResult) Counts() map[string]int64 {
 // to the second and unknown to the first, which is harmless. An instance is
 // terminated when two sweeps in a row found that our tags and our database both
 // call it ours and nothing needs it. An attempt to launch that was given up before EC2
-// answered is closed by what the cloud shows of its token. A place that cannot be reached is counted
-// and left for the next sweep; it delays no other client's. It may run again at
-// any point.
+// answered is closed by what the cloud shows of its token. A place that cannot be
+// reached is counted and left for the next sweep; it delays no other client's. It may
+// run again at any point.
 func (o *Orphans) SweepOrphans(ctx context.Context, _ SweepInput) (*SweepResult, error) {
 	places, err := o.Store.Places(ctx)
 	if err != nil {
@@ -214,8 +214,11 @@ func (o *Orphans) closeLaunches(ctx context.Context, p SweepPlace, out *SweepRes
 	if err != nil {
 		return err
 	}
+	if err := o.Store.CloseLaunches(ctx, p, tokens, made); err != nil {
+		return err
+	}
 	out.Closed = len(tokens)
-	return o.Store.CloseLaunches(ctx, p, tokens, made)
+	return nil
 }
 
 func (o *Orphans) end(ctx context.Context, p SweepPlace, i CloudInstance, s Suspect) (bool, error) {

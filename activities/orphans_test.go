@@ -2,7 +2,6 @@ package activities_test
 
 import (
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -104,7 +103,7 @@ func TestSweepClosesLaunches(t *testing.T) {
 	}{
 		{
 			name:  "its replica was given up, and it made nothing",
-			lose:  func(w *world, r roles.Replica) { w.throttle(r, "b"); w.advance(r.ID, replica.Failed, "") },
+			lose:  func(w *world, r roles.Replica) { w.launchThrottled(r, "b"); w.advance(r.ID, replica.Failed, "") },
 			later: time.Hour, want: "failed launch.abandoned ",
 		},
 		{
@@ -124,12 +123,12 @@ func TestSweepClosesLaunches(t *testing.T) {
 		},
 		{
 			name:  "it was given up a moment ago, and EC2 may not show its instance yet",
-			lose:  func(w *world, r roles.Replica) { w.throttle(r, "b"); w.advance(r.ID, replica.Failed, "") },
+			lose:  func(w *world, r roles.Replica) { w.launchThrottled(r, "b"); w.advance(r.ID, replica.Failed, "") },
 			later: time.Minute, want: "requested  ",
 		},
 		{
 			name:  "its replica is open, and repeats it",
-			lose:  func(w *world, r roles.Replica) { w.throttle(r, "b") },
+			lose:  func(w *world, r roles.Replica) { w.launchThrottled(r, "b") },
 			later: time.Hour, want: "requested  ",
 		},
 	} {
@@ -137,10 +136,9 @@ func TestSweepClosesLaunches(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			tt.lose(w, w.replica(replica.Termination))
-			for _, at := range []string{"launches SET created_at", "launches SET ended_at", "replicas SET ended_at"} {
-				column := at[strings.LastIndex(at, " ")+1:]
-				w.exec(`UPDATE `+at+` = `+column+` - make_interval(secs => $1)`, tt.later.Seconds())
-			}
+			w.exec(`UPDATE launches SET created_at = created_at - make_interval(secs => $1),
+				ended_at = ended_at - make_interval(secs => $1)`, tt.later.Seconds())
+			w.exec(`UPDATE replicas SET ended_at = ended_at - make_interval(secs => $1)`, tt.later.Seconds())
 			for range 2 {
 				w.sweep()
 				require.Equal(t, tt.want, one[string](w, `SELECT state || ' ' || coalesce(error_code, '') || ' ' ||
@@ -158,8 +156,8 @@ func (w *world) loseAnswer(r roles.Replica, zone string) {
 	require.Error(w.t, err)
 }
 
-// throttle makes an attempt to launch that EC2 does not answer and that makes nothing.
-func (w *world) throttle(r roles.Replica, zone string) {
+// launchThrottled makes an attempt to launch that EC2 does not answer and that makes nothing.
+func (w *world) launchThrottled(r roles.Replica, zone string) {
 	w.t.Helper()
 	w.fleet.fail = replica.Throttled.New("slow down")
 	_, err := w.launch(r, zone)

@@ -51,8 +51,8 @@ func (p *Provider) ListOurs(ctx context.Context, a Account, region, clientID str
 	return out, err
 }
 
-// FindLaunched returns the instances that were launched with the tokens, by token, ended
-// ones included while EC2 shows them: for about an hour.
+// FindLaunched returns the ids of the instances that were launched with the client tokens, by
+// token. Ended ones are included while EC2 shows them, which is about an hour.
 func (p *Provider) FindLaunched(
 	ctx context.Context,
 	a Account,

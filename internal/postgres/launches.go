@@ -123,7 +123,8 @@ var _ = pg.RegisterConstraint("launches_one_instance_per_replica", replica.Alrea
 // from here on it can be watched and ended, even if the process that launched it dies. An
 // instance whose replica was given up meanwhile is retiring from the start. A failed attempt
 // may launch after all when it is made again. An attempt whose instance died is failed and
-// keeps that instance's id; so is one with an instance and a code. Fails with replica.already_exists
+// keeps that instance's id. An end with an instance and a code is a failed attempt whose
+// instance was ended at once: that instance gets no row. Fails with replica.already_exists
 // when the replica has an instance of another attempt.
 func (s *Launches) EndLaunch(ctx context.Context, token string, end activities.LaunchEnd) error {
 	b := &pgx.Batch{}

@@ -58,9 +58,8 @@ func (s *Orphans) OpenLaunches(
 	p activities.SweepPlace,
 	grace time.Duration,
 ) ([]string, error) {
-	out := []string{}
-	b := &pgx.Batch{}
-	b.Queue(
+	rows, err := s.DB.Pool.Query(
+		ctx,
 		`
 		SELECT l.client_token
 		FROM launches l
@@ -75,8 +74,12 @@ func (s *Orphans) OpenLaunches(
 		p.Account.ClientID,
 		p.Region,
 		grace.Seconds(),
-	).Query(collectIDs(&out))
-	return out, pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
+	)
+	if err != nil {
+		return nil, pg.Translate(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return out, pg.Translate(err)
 }
 
 // CloseLaunches records how attempts ended, so that what was decided and what was made

@@ -3,9 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -37,20 +35,16 @@ func (b *books) list(ctx context.Context, sql string, args ...any) ([]string, er
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// lostAnswer begins what unsettled says of an attempt to launch whose answer was lost.
-const lostAnswer = "launch "
-
 // unsettled names what is still going on: a retiring replica, an undecided
 // notice, an open switch, an operation that is not a standby's, an old instance that is
-// ours to end. What begins with one of the words in except is left out.
-func (b *books) unsettled(ctx context.Context, except ...string) []string {
+// ours to end. Attempts to launch are for unanswered.
+func (b *books) unsettled(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	found, err := b.list(ctx, `
 		SELECT 'replica ' || id || ' of ' || agent_id || ' is ' || state
 		FROM replicas
 		WHERE state IN ('requested', 'launching', 'running', 'retiring')
-		UNION ALL SELECT 'launch ' || client_token || ' is open' FROM launches WHERE state = 'requested'
 		UNION ALL SELECT kind || ' of ' || instance_id || ' is undecided' FROM notices WHERE result = ''
 		UNION ALL SELECT 'command ' || id || ' is pending' FROM commands WHERE status = 'pending'
 		UNION ALL
@@ -68,9 +62,7 @@ func (b *books) unsettled(ctx context.Context, except ...string) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	return slices.DeleteFunc(found, func(what string) bool {
-		return slices.ContainsFunc(except, func(word string) bool { return strings.HasPrefix(what, word) })
-	})
+	return found
 }
 
 // unsettled shows what is unsettled when it is printed, and not before.
@@ -78,30 +70,30 @@ type unsettled struct{ *books }
 
 func (u unsettled) String() string { return fmt.Sprint(u.unsettled(context.Background())) }
 
-func lives(i simclient.InstanceInfo) bool { return i.State == "pending" || i.State == "running" }
-
-// strays names the instances that we launched, that run and that no agent needs. One that AWS
-// has announced to take is none.
-func (b *books) strays(ctx context.Context, f *fleet) ([]string, error) {
+// unanswered names the attempts to launch whose answer was lost and that the sweep of orphans
+// has not seen to: they are open, or what they made runs.
+func (b *books) unanswered(ctx context.Context, f *fleet) ([]string, error) {
+	open, err := b.list(ctx, `SELECT client_token FROM launches WHERE state = 'requested'`)
+	if err != nil {
+		return nil, err
+	}
+	closed, err := b.list(ctx, `SELECT client_token FROM launches WHERE error_code = 'launch.abandoned'`)
+	if err != nil || len(closed) == 0 {
+		return open, err
+	}
 	cloud, err := f.sim.State(ctx)
 	if err != nil {
 		return nil, err
 	}
-	needed, err := b.list(ctx, `
-		SELECT id FROM instances WHERE role = 'primary'
-		UNION ALL SELECT instance_id FROM replicas WHERE state = 'ready'`)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
 	for _, i := range cloud.Instances {
-		launched := i.ClientToken != "" && i.Tags["spotkeeper:replica"] != ""
-		if launched && lives(i) && i.InterruptionTime.IsZero() && !slices.Contains(needed, i.InstanceID) {
-			out = append(out, i.InstanceID)
+		if lives(i) && slices.Contains(closed, i.ClientToken) {
+			open = append(open, i.ClientToken)
 		}
 	}
-	return out, nil
+	return open, nil
 }
+
+func lives(i simclient.InstanceInfo) bool { return i.State == "pending" || i.State == "running" }
 
 // audit compares what was decided with what there is.
 func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
@@ -137,23 +129,30 @@ func (b *books) audit(t *testing.T, f *fleet, agents, moves int) {
 	}
 
 	// What we launched is needed or has ended, and what is needed runs.
-	ours, living := map[string]string{}, map[string]bool{}
+	ours := map[string]string{} // by client token
+	var stray []simclient.InstanceInfo
 	for _, i := range cloud.Instances {
+		living := lives(i)
 		if i.ClientToken != "" && i.Tags["spotkeeper:replica"] != "" {
 			require.Empty(t, ours[i.ClientToken], "one decision launched twice")
 			ours[i.ClientToken] = i.InstanceID
+			if living && needed[i.InstanceID] == "" && i.InterruptionTime.IsZero() { // else AWS takes it
+				stray = append(stray, i)
+			}
 		}
-		living[i.InstanceID] = lives(i)
+		if living {
+			delete(needed, i.InstanceID)
+		}
 	}
-	stray, err := b.strays(ctx, f)
-	require.NoError(t, err)
 	require.Empty(t, stray, "instances run that no agent needs")
-	maps.DeleteFunc(needed, func(id, _ string) bool { return living[id] })
 	require.Empty(t, needed, "instances are needed that do not run")
 
 	// Launched is what was decided, once each.
 	decided := map[string]string{}
-	rows, err := b.pool.Query(ctx, `SELECT client_token, instance_id FROM launches WHERE instance_id IS NOT NULL`)
+	rows, err := b.pool.Query(ctx, `
+		SELECT client_token, instance_id
+		FROM launches
+		WHERE state = 'launched' OR error_code = 'launch.abandoned' AND instance_id IS NOT NULL`)
 	require.NoError(t, err)
 	var token, instance string
 	_, err = pgx.ForEachRow(rows, []any{&token, &instance}, func() error { decided[token] = instance; return nil })
