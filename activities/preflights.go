@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// PreflightStore is what the checks in calm keep in Postgres.
+// PreflightStore stores reports of preflight checks, which run while nothing fails.
 type PreflightStore interface {
 	// PreflightPlace says where an agent's primary lives and what it was launched with. An
 	// empty clientID is any tenant. Fails with agent.not_found.
@@ -18,7 +18,7 @@ type PreflightStore interface {
 	KeepPreflight(ctx context.Context, r preflight.Report) error
 }
 
-// PreflightPlace is what an agent's checks start from.
+// PreflightPlace is the input of an agent's checks: its primary, the zone and the template.
 type PreflightPlace struct {
 	Primary
 	Zone      string

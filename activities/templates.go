@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// TemplateStore is what the noting of templates keeps in Postgres.
+// TemplateStore lists primaries without a template and stores the templates that were read.
 type TemplateStore interface {
 	// FreshPrimaries lists primaries that became it within the span, that we launch
 	// for, and whose template was never read, oldest first and without those named.

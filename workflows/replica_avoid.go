@@ -44,7 +44,7 @@ func isAboutCandidate(cause error) bool {
 	case "", replica.NoCapacity, replica.QuotaUsedUp, replica.NoAddresses, replica.TokenDead, replica.InstanceGone,
 		replica.Throttled, replica.TokenReused, replica.NotRunning:
 		return false
-	case replica.Refused, replica.Misconfigured:
+	case replica.Refused, replica.Misconfigured, replica.Unexplained:
 		return true
 	default:
 		return fault.KindOf(cause).Retryable()

@@ -62,7 +62,7 @@ var access = map[string][]string{
 		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "listOperatorSessions",
 		"endOperatorSession", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats",
 		"listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
-		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "decodePayloads",
+		"listSchedules", "listWorkers", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "decodePayloads",
 		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits",
 		"setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts",

@@ -159,7 +159,8 @@ func AllowOrigins(origins []string, guests map[string][]string) gin.HandlerFunc 
 	}
 }
 
-// Serve is what every route does: deadline, principal, body, endpoint, answer.
+// Serve runs a route: it sets the deadline, finds the principal, binds the body, calls the
+// endpoint and writes the answer.
 func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 	var shared *readings
 	if r.IsShared() {

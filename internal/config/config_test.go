@@ -67,6 +67,15 @@ func TestHostsOfThisMachine(t *testing.T) {
 	}.KnownHosts(), "api.example.com")
 }
 
+// TestOwnHosts: an agent that is configured with a name of loopback joins there alone.
+func TestOwnHosts(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, config.API{Listen: "127.0.0.1:5000"}.OwnHosts(), "127.0.0.1")
+	require.Empty(t, config.API{Listen: "0.0.0.0:5000"}.OwnHosts())
+	require.Equal(t, []string{"api.example.com"},
+		config.API{Listen: "0.0.0.0:5000", Hosts: []string{"api.example.com"}}.OwnHosts())
+}
+
 func TestOperatorsHaveNames(t *testing.T) {
 	t.Parallel()
 

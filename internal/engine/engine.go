@@ -48,7 +48,7 @@ type Engine interface {
 	Decide(ctx context.Context, in Input) (Decision, error)
 }
 
-// Action is what should happen.
+// Action is the kind of a decision.
 type Action string
 
 // Actions.

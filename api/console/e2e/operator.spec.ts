@@ -78,7 +78,7 @@ test('failovers are measured against the two minutes', async ({ page }) => {
   await open(page, '/failovers')
   await expect(page.getByTestId('distribution')).toHaveAttribute('aria-label', /: [1-9]/)
   const list = await csvOf(page, 'Each of them, newest first')
-  expect(list[0]).toBe('Notice,Agent,Client,Outcome,"Took, ms","Left, ms",Successor,"Ready after, ms",First door,Pool')
+  expect(list[0]).toBe('Notice,Agent,Client,Outcome,"Took, ms","Left, ms",Successor,"Ready after, ms",First heard from,Pool')
   const took = list.slice(1).map((l) => Number(/,promoted,([0-9.]+),/.exec(l)?.[1])).filter((n) => n > 0)
   expect(took.length).toBeGreaterThan(0)
   console.log(`failovers: ${took.length}, in milliseconds: ${took.map((n) => n.toFixed(0)).join(', ')}`)

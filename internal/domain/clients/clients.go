@@ -48,7 +48,7 @@ type Client struct {
 	ExternalID string // what the trust policy of its role requires; only of a client that was just made
 }
 
-// NewClient is what a client is created from.
+// NewClient is the input of creating a client.
 type NewClient struct {
 	ID       string // empty: one is made
 	Name     string

@@ -38,7 +38,7 @@ type Origin struct {
 	AZ           string `json:"az"`
 }
 
-// PoolFacts is what is known of a pool.
+// PoolFacts is the stored facts about a pool.
 type PoolFacts struct {
 	InstanceType  string  `json:"instance_type"`
 	AZ            string  `json:"az"`

@@ -68,6 +68,42 @@ func TestNamedFilesExist(t *testing.T) {
 	require.Empty(t, missing)
 }
 
+// namedTest is a test or a benchmark that a document names.
+var namedTest = regexp.MustCompile("`((?:Test|Benchmark)[A-Z][A-Za-z0-9]*)`")
+
+// TestNamedTestsExist looks for every test that a document names, by its name or the beginning of
+// it as -run takes it.
+func TestNamedTestsExist(t *testing.T) {
+	t.Parallel()
+	var known []string
+	require.NoError(t, filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "node_modules" || path != root && strings.HasPrefix(d.Name(), ".") && d.Name() != "..") {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		for _, m := range declaredTest.FindAllStringSubmatch(read(t, path), -1) {
+			known = append(known, m[1])
+		}
+		return nil
+	}))
+	var missing []string
+	for _, page := range documents(t) {
+		if strings.Contains(page, "/adr/") {
+			continue // a decision names the tests of its day
+		}
+		for _, m := range namedTest.FindAllStringSubmatch(read(t, page), -1) {
+			if !slices.ContainsFunc(known, func(name string) bool { return strings.HasPrefix(name, m[1]) }) {
+				missing = append(missing, page+" names "+m[1])
+			}
+		}
+	}
+	require.Empty(t, missing)
+}
+
+var declaredTest = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)[A-Za-z0-9]+)\(`)
+
 // stage is a row of the table that follows a notice: a number, a file, its functions.
 var (
 	stage = regexp.MustCompile("(?m)^\\| ([0-9]) \\| `([a-z0-9_/]+\\.go)` \\|([^|]*)\\|")

@@ -3,7 +3,7 @@ import { useState } from 'react'
 import { api, ask, upload, type Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
-import { money, percent, words } from '../lib/format'
+import { money, percent, plural, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
 import { Allowed } from '../ui/Allowed'
 import { Copy } from '../ui/Copy'
@@ -101,7 +101,7 @@ function Open({ r }: { r: Rollout }) {
     <Panel title={`Under way: ${r.session_id}`} aside={<div className="row">{acts.filter(([a]) => a !== (r.paused ? 'pause' : 'resume')).map(([a, name]) => <Allowed key={a} to={a + 'Rollout'}><button className={a === 'abort' || a === 'rollback' ? 'danger' : ''} onClick={() => setAsked(a)}>{name} …</button></Allowed>)}</div>}>
       <div className="stack">
         <div className="row"><Chip state={r.paused ? 'paused' : 'running'} label={words(r.phase)} /><span>{r.percent} % of agents</span><span className="muted">by {r.started_by}, stage since <When at={r.stage_since} /></span></div>
-        <div>Agrees with what is live in <strong>{r.readings.shadow.pairs > 0 ? percent(r.agreement) : 'nothing yet: none was compared'}</strong>{r.readings.shadow.pairs > 0 && ` of ${r.readings.shadow.pairs} decisions`}. {r.detail}</div>
+        <div>Agrees with what is live in <strong>{r.readings.shadow.pairs > 0 ? percent(r.agreement) : 'nothing yet: none was compared'}</strong>{r.readings.shadow.pairs > 0 && ` of ${plural(r.readings.shadow.pairs, 'decision')}`}. {r.detail}</div>
         <table><caption>Guards</caption><thead><tr><th scope="col">Guard</th><th scope="col" className="num">Now</th><th scope="col" className="num">Limit</th><th scope="col">State</th></tr></thead>
           <tbody>{guards.map((x) => <tr key={x.name}><td>{x.name}</td><td className="num">{x.value == null ? 'not yet known' : x.show(x.value)}</td><td className="num">{x.show(x.limit)}</td><td>{x.value == null ? <Chip state="pending" label="waiting" /> : <Chip state={x.value > x.limit ? 'failed' : 'ready'} label={x.value > x.limit ? 'over' : 'within'} />}</td></tr>)}</tbody></table>
         <div className="muted">{decisions} decisions for {m.agents} agents, {m.switches} moves; spent {money(m.spend)}. A stage takes {r.plan.step}.</div>
