@@ -23,6 +23,7 @@ type AgentStore interface {
 	TakeOver(ctx context.Context, agentID string, r agent.Registration) (agents.Takeover, error)
 	Terminated(ctx context.Context, clientID, agentID, from, reason string) error
 	RecordCleanup(ctx context.Context, c agents.Cleanup) error
+	RecordHooks(ctx context.Context, in agents.HookResults) error
 }
 
 // AgentWorkflows is the part of workflows.Client that receives agents' reports.
@@ -107,6 +108,17 @@ func (a *Agents) Routes() []web.Route {
 			Own:      true,
 			Status:   200,
 			Endpoint: web.NewEndpoint(a.cleanup),
+			Quiet:    true,
+		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/hook-results",
+			ID:       "reportHookResults",
+			Summary:  "Report how hooks on an instance ended",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.hookResults),
 			Quiet:    true,
 		},
 	}...)

@@ -85,20 +85,20 @@ func (a *Agent) take(n *spool.Notice) (began bool) {
 	a.reached("detected")
 	a.save(c)
 	a.reached("spooled")
-	a.log.Warn(announcement(n), "kind", n.Kind, "action", n.Action, "instance_id", n.InstanceID,
-		"deadline", n.Deadline, "rehearsal", n.Rehearsal)
+	a.log.Warn("a notice has come", "from", sender(n), "kind", n.Kind, "action", n.Action, "instance_id", n.InstanceID,
+		"deadline", n.Deadline)
 	a.begin(c)
 	return true
 }
 
-func announcement(n *spool.Notice) string {
+func sender(n *spool.Notice) string {
 	switch {
 	case n.Kind == spool.Drain:
-		return "a drain was ordered"
+		return "operator"
 	case n.Rehearsal:
-		return "a notice is rehearsed"
+		return "rehearsal"
 	}
-	return "AWS has given notice"
+	return "AWS"
 }
 
 // isKnown is called with the lock held. An interruption that AWS words anew, with another

@@ -124,9 +124,11 @@ func explainCertificate(host string, err error) (found, mend string) {
 		return "the certificate of " + host + " is signed by an authority that this instance does not know",
 			"give the authority's certificate: ca_file in the configuration, or enrol --ca-file FILE"
 	case errors.As(err, &name):
-		return fmt.Sprintf("the certificate at %s is not one for %s", host, name.Host), "use the name that the certificate has, or correct the certificate"
+		return fmt.Sprintf("the certificate at %s is not one for %s", host, name.Host),
+			"use the name that the certificate has, or correct the certificate"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate of " + host + " has expired or is not valid yet", "renew it; if it is new, set the clock of this instance (chrony)"
+		return "the certificate of " + host + " has expired or is not valid yet",
+			"renew it; if it is new, set the clock of this instance (chrony)"
 	case errors.As(err, &record), err != nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return host + " does not speak TLS", "write http:// if that is meant, or correct the port"
 	}
