@@ -17,11 +17,11 @@ type hookResultsRequest struct {
 }
 
 type hookResult struct {
-	Name    string  `json:"name"    binding:"required,max=128" doc:"event/NN-name"`
-	Attempt int     `json:"attempt" binding:"min=1,max=1000"   doc:"above 1 when an earlier run was cut off"`
+	Name    string  `json:"name"    binding:"required,max=128" doc:"event/NN-name" example:"notice/10-tell"`
+	Attempt int     `json:"attempt" binding:"min=1,max=1000"   doc:"above 1 when an earlier run was cut off" example:"1"`
 	Exit    int     `json:"exit"    binding:"min=0,max=255"    doc:"124: its time was over; 127: it did not start; 128 and more: a signal ended it"`
-	Seconds float64 `json:"seconds" binding:"min=0,max=86400"  doc:"how long it ran"`
-	Ago     float64 `json:"ended_seconds_ago" binding:"min=0"  doc:"when it ended, as seconds before this report"`
+	Seconds float64 `json:"seconds" binding:"min=0,max=86400"  doc:"how long it ran" example:"1.26"`
+	Ago     float64 `json:"ended_seconds_ago" binding:"min=0"  doc:"when it ended, as seconds before this report" example:"30"`
 	Output  string  `json:"output"  binding:"max=4096"         doc:"the end of what it printed"`
 }
 

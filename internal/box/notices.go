@@ -110,7 +110,7 @@ func (a *Agent) isKnown(n *spool.Notice) bool {
 	}
 	for _, c := range a.notices {
 		if n.Kind == spool.Termination && c.n.Kind == n.Kind && c.n.Rehearsal == n.Rehearsal &&
-			time.Now().Before(c.end) && !(c.n.Rehearsal && c.isDone()) {
+			time.Now().Before(c.end) && (!c.n.Rehearsal || !c.isDone()) {
 			return true
 		}
 		if n.Kind == spool.Drain && c.n.Kind == spool.Drain && !c.isDone() {

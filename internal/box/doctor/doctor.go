@@ -215,7 +215,7 @@ func running(ctx context.Context, s settings.Settings) []Finding {
 		return []Finding{{Check: "agent", Found: err.Error(),
 			Mend: "systemctl enable --now spotkeeper-agent; journalctl -u spotkeeper-agent says why it ended"}}
 	}
-	out := []Finding{{Check: "agent", OK: true, Found: fmt.Sprintf("runs, version %s", got.Version)}}
+	out := []Finding{{Check: "agent", OK: true, Found: "runs, version " + got.Version}}
 	said := Finding{Check: "registration", OK: true, Found: "registered as " + got.AgentID}
 	switch {
 	case got.JoinError != "":
