@@ -22,7 +22,7 @@ type hookResult struct {
 	Exit    int     `json:"exit"    binding:"min=0,max=255"    doc:"124: its time was over; 127: it did not start; 128 and more: a signal ended it" example:"0"`
 	Seconds float64 `json:"seconds" binding:"min=0,max=86400"  doc:"how long it ran" example:"1.26"`
 	Ago     float64 `json:"ended_seconds_ago" binding:"min=0"  doc:"when it ended, as seconds before this report" example:"30"`
-	Output  string  `json:"output"  binding:"max=4096"         doc:"the end of what it printed" example:"nginx stopped taking connections"`
+	Output  string  `json:"output"  binding:"max=4096" text:"lines" doc:"the end of what it printed" example:"nginx stopped taking connections"`
 }
 
 // hookResults records how the operator's hooks on an instance ended: as lines of the
