@@ -125,7 +125,8 @@ migrate: ## bring the schema of DATABASE_URL up to date
 # The first yields its processors to the other two, whose agents have deadlines to meet.
 .PHONY: test
 test: console build onnxruntime metadata-mock ## run every test
-	@$(MAKE) --no-print-directory -j 3 lane-computes lane-stacks lane-browser
+	@$(MAKE) --no-print-directory -j 2 lane-computes lane-stacks
+	@$(MAKE) --no-print-directory lane-browser
 
 .PHONY: lane-computes lane-stacks lane-browser
 lane-computes:
