@@ -121,7 +121,7 @@ run: build ## start the whole stack on this machine, with a demo fleet (DEMO=0: 
 migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
-# The tests run in three lanes side by side: one computes, the other two mostly wait for stacks.
+# The tests run in two lanes side by side: one computes, the other mostly waits for stacks. Those in a browser follow.
 # The first yields its processors to the other two, whose agents have deadlines to meet.
 .PHONY: test
 test: console build onnxruntime metadata-mock ## run every test
