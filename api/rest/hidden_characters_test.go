@@ -29,6 +29,9 @@ func TestPeoplesRoutesRefuseHiddenCharacters(t *testing.T) {
 		}
 		for name, typed := range textMembers(r.Endpoint.In) {
 			for _, text := range hidden {
+				if r.ID == "joinAgentByDocument" && name == "signature" && strings.Contains(text, "\n") {
+					continue // it has lines, as the metadata service answers it
+				}
 				var value any = text
 				if typed.Kind() == reflect.Slice {
 					value = []string{text}

@@ -214,6 +214,7 @@ func (p *problems) text(path, s, form string) string {
 	}
 	shown := plaintext.CleanLine(s)
 	if form == linesText {
+		s = strings.ReplaceAll(s, "\r\n", "\n")
 		shown = plaintext.CleanLines(s)
 	}
 	if shown == s || p.cleans && form != exactText {

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 
 	"spotkeeper/internal/domain/agent"
-	"spotkeeper/internal/domain/plaintext"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/plaintext"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/engine/host"
 	"spotkeeper/internal/engine/python"
