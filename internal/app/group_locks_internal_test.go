@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/activities"
 	"spotkeeper/internal/domain/adoption"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
@@ -46,7 +45,7 @@ func TestGroupsAreAskedAfterEC2(t *testing.T) {
 	l := newLocks(t)
 	scaling := &asked{Provider: l.Fleet}
 	g := groups{scaling}
-	a := intake.LifecycleAction{InstanceID: l.standby, Region: "us-east-1", Account: activities.Account(l.account())}
+	a := intake.LifecycleAction{InstanceID: l.standby, Region: "us-east-1", Account: l.account()}
 	ask := func() error {
 		_, err := g.Complete(t.Context(), a, false)
 		_, waiting := g.KeepWaiting(t.Context(), a)

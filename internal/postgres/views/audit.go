@@ -45,7 +45,7 @@ func (v *Views) EventLog(ctx context.Context, f EventFilter) ([]EventView, error
 		  AND ($3 = '' OR e.type = $3)
 		  AND ($4 = '' OR strpos(lower(e.message), lower($4)) > 0 OR strpos(lower(e.actor), lower($4)) > 0)
 		  AND (NOT $5 OR starts_with(e.actor, 'operator:') OR starts_with(e.actor, 'client:'))
-		  AND ($6 = 0 OR e.id < $6)
+		  AND ($6::bigint = 0 OR e.id < $6)
 		ORDER BY e.id DESC
 		LIMIT $7`, f.ClientID, f.AgentID, f.Type, f.Text, f.People, f.Before, f.Limit)
 }
