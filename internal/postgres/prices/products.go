@@ -93,8 +93,8 @@ ON CONFLICT ON CONSTRAINT product_spot_prices_once DO NOTHING`, p.InstanceType, 
 	return tag.RowsAffected(), pg.Translate(err)
 }
 
-// KeepVolumePrice stores the list price of a kind of volume. It sets a level, so twice is
-// once.
+// KeepVolumePrice stores the list price of a kind of volume. A second
+// call stores the same price.
 func (s *Prices) KeepVolumePrice(
 	ctx context.Context, v activities.VolumeInRegion, price activities.ListPrice, at time.Time,
 ) error {
