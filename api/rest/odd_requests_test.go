@@ -2,9 +2,11 @@ package rest_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -343,6 +345,23 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 	trail := s.value(`SELECT details->>'asked' FROM trail WHERE type = 'revokeCredential'`)
 	require.NotContains(t, trail, "hidden")
 	require.Contains(t, trail, "shown")
+}
+
+// TestLongPathsAreNotKept: a part of a path that is too long for any id is refused, and is in
+// no line of the log and no entry of the trail.
+func TestLongPathsAreNotKept(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	var log bytes.Buffer
+	s.handler = s.another(t, func(d *rest.Deps) { d.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	long := strings.Repeat("x", 20_000)
+	for _, path := range []string{
+		"/api/client/c1/credentials/" + long, "/api/client/agents/" + long, "/api/agents/" + long + "/replicas/r",
+	} {
+		s.call(s.acme, "DELETE", path, "").holds(t, 400, `{"code":"request.invalid"}`)
+	}
+	require.NotContains(t, log.String(), long)
+	require.Equal(t, "0", s.value(`SELECT count(*)::text FROM trail WHERE length(details::text) > 1000`))
 }
 
 // TestAnswersAreNotKept: no browser or proxy keeps an answer of the API, and none takes it

@@ -62,7 +62,7 @@ func Identify(log *slog.Logger) gin.HandlerFunc {
 		}
 		c.Header(requestKey, id)
 		l := log.With("request_id", id)
-		if agent := c.Param("agent_id"); agent != "" {
+		if agent := c.Param("agent_id"); agent != "" && len(agent) <= maxParam {
 			l = l.With("agent_id", agent)
 		}
 		c.Set(loggerKey, l)
@@ -227,12 +227,18 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 	}
 }
 
-// checkPath refuses a path with what Postgres cannot hold, before anything is looked up by it.
-// Fails with request.invalid.
+// maxParam is the length in bytes of a part of a path, which is more than any id has.
+const maxParam = 512
+
+// checkPath refuses a path with what Postgres cannot hold, or with a part that is too long to
+// be an id, before anything is looked up by it and anything of it is kept. Fails with
+// request.invalid.
 func checkPath(c *gin.Context) error {
 	p := &problems{}
 	for _, param := range c.Params {
-		if strings.IndexByte(param.Value, 0) >= 0 {
+		if len(param.Value) > maxParam {
+			p.add(param.Key, fmt.Sprintf("Longer than maximum length %d.", maxParam))
+		} else if strings.IndexByte(param.Value, 0) >= 0 {
 			p.add(param.Key, errNUL.Error())
 		} else if !utf8.ValidString(param.Value) {
 			p.add(param.Key, errNotString.Error())
