@@ -39,7 +39,8 @@ RUN  ?= .
 AGENTS ?= 70
 MOVES  ?= 210
 SOAK   ?= 30m
-# Tests of the real stack wait more than they compute, so more run at once than there are cores.
+# Tests of the real stack wait more than they compute, so more run at once than there are cores. A
+# stack takes about half a gigabyte.
 STACKS ?= 4
 
 .PHONY: help
@@ -120,13 +121,32 @@ run: build ## start the whole stack on this machine, with a demo fleet (DEMO=0: 
 migrate: ## bring the schema of DATABASE_URL up to date
 	@go run ./worker migrate
 
+# The tests run in two lanes side by side: one computes, the other mostly waits for stacks. Those in a browser follow.
+# The first yields its processors to the other two, whose agents have deadlines to meet.
 .PHONY: test
-test: test-unit test-deploy test-rules test-e2e test-console ## run every test
+test: console build onnxruntime metadata-mock ## run every test
+	@$(MAKE) --no-print-directory -j 2 lane-computes lane-stacks
+	@$(MAKE) --no-print-directory lane-browser
 
-# The console's tests drive the machine's own Chromium (CHROMIUM) against the embedded stack.
+.PHONY: lane-computes lane-stacks lane-browser
+lane-computes:
+	@for part in test-unit test-deploy test-rules test-vitest; do nice -n 10 $(MAKE) --no-print-directory $$part; done
+lane-stacks: test-e2e
+lane-browser:
+	@$(PLAYWRIGHT)
+
 .PHONY: test-console
-test-console: console build ## run the console's tests: its functions, then every page in a browser against the real stack
-	@cd $(CONSOLE) && npx vitest run && npx playwright test
+test-console: test-vitest test-playwright ## run the console's tests: its functions, then every page in a browser
+
+.PHONY: test-vitest
+test-vitest: console
+	@cd $(CONSOLE) && npx vitest run
+
+# These tests drive the machine's own Chromium (CHROMIUM) against the embedded stack.
+PLAYWRIGHT = cd $(CONSOLE) && npx playwright test
+.PHONY: test-playwright
+test-playwright: console build
+	@$(PLAYWRIGHT)
 
 .PHONY: screenshots
 screenshots: console build ## take the pictures of docs/console anew
@@ -154,7 +174,7 @@ test-rules: ## test alerts and the board with Prometheus's own parser and engine
 
 .PHONY: test-e2e
 test-e2e: onnxruntime ## run the tests on the real stack: races, crashes, conformance
-	@cd $(DEV) && go test -race -shuffle=on -timeout 40m -p 1 -parallel $(STACKS) ./...
+	@cd $(DEV) && go test -race -shuffle=on -timeout 40m -p 2 -parallel $(STACKS) ./...
 
 .PHONY: crash
 crash: ## move 70 agents 210 times while every process is killed at random (AGENTS, MOVES, ARGS=-crash-lose-temporal)
@@ -176,6 +196,13 @@ soak: build ## let 10,000 agents live for SOAK while one loses its instance each
 .PHONY: races
 races: ## send 2000 updates and wakes to Guardians that end all the time, twice
 	@cd $(DEV) && go test -race -count=1 -timeout 20m -run TestRaces -v ./e2e -race-moves 5 -race-updates 800
+
+.PHONY: large
+large: ## repeat the tests of large numbers with ten thousand standbys and streams, ten minutes of wrong tokens, 1,000 histories of a cloud
+	@go test -race -count=1 -timeout 30m -run TestManyStandbys ./internal/app -standbys 10000
+	@go test -race -count=1 -timeout 30m -run TestStreamsAreBounded ./api/rest -streams 10000
+	@go test -race -count=1 -timeout 30m -run TestFailuresAreBounded ./api/web -attack 10m
+	@go test -race -count=1 -timeout 30m -run TestNoHistoryBreaksTheRules ./internal/ec2sim -rapid.checks 1000
 
 .PHONY: check
 check: generated lint test ## what CI runs
@@ -229,6 +256,7 @@ generated: generate # the golden files are those in the repository
 .PHONY: bench
 bench: build ## measure against the budgets of the design, on this machine
 	@go test -run "^$$" -bench 'Prices$$' -benchtime 1x -timeout 60m ./internal/postgres
+	@go test -run "^$$" -bench TenThousandEvents -benchtime 1x -timeout 60m ./internal/intake
 	@cd $(DEV) && go test -run "^$$" -bench . -benchtime 1x -timeout 60m ./bench $(ARGS)
 
 .PHONY: bench-console

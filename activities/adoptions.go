@@ -3,16 +3,18 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"spotkeeper/internal/domain/adoption"
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 )
 
-// AdoptionStore is what adoptions keep in Postgres.
+// AdoptionStore stores adoptions and what became of them.
 type AdoptionStore interface {
 	// Claim reads what connects an instance with its client; Over when nothing is to be
 	// adopted any more.
@@ -60,6 +62,8 @@ type Adoptions struct {
 	Store AdoptionStore
 	Fleet Fleet
 	Log   *slog.Logger
+	// OwnAccount is the AWS account of the control plane. Nil: no client's role is of it.
+	OwnAccount func(ctx context.Context) (string, error)
 	// Market reads the prices of a type that is new to us. Nil: the collection does.
 	Market *Prices
 }
@@ -129,9 +133,18 @@ func (a *Adoptions) judge(ctx context.Context, claim *AdoptionClaim) (adoption.V
 	if v := claim.CanAsk(); v.Cause != "" {
 		return v, nil, nil
 	}
-	if claim.Region == "" || claim.Region == "unknown" {
+	if agent.KnownFact(claim.Region) == "" {
 		return adoption.Failed(adoption.NotFound,
 			"the agent did not say in which region "+claim.InstanceID+" is"), nil, nil
+	}
+	if !agent.IsRegion(claim.Region) {
+		return adoption.Failed(adoption.NotFound,
+			fmt.Sprintf("the agent says that %s is in the region %q, which AWS does not have", claim.InstanceID,
+				claim.Region)), nil, nil
+	}
+	shared, err := a.isShared(ctx, claim)
+	if err != nil {
+		return adoption.Verdict{}, nil, err
 	}
 	seen, err := a.Fleet.State(ctx, claim.Account, claim.Region, claim.InstanceID)
 	if v, final := refusal(adoption.RoleRefused, err); final {
@@ -141,8 +154,19 @@ func (a *Adoptions) judge(ctx context.Context, claim *AdoptionClaim) (adoption.V
 		return adoption.Verdict{}, nil, err
 	}
 	c := claim.Claim
+	c.Shared = shared
 	c.State, c.OwnerID, c.TaggedBy = seen.State, seen.AccountID, seen.Owner.ClientID
 	return c.Judge(), seen, nil
+}
+
+// isShared says whether others than the client have instances in its account: another
+// client, or the control plane itself when the client's role is of our own account.
+func (a *Adoptions) isShared(ctx context.Context, claim *AdoptionClaim) (bool, error) {
+	if claim.Shared || !claim.HasRole || claim.AccountID == "" || a.OwnAccount == nil {
+		return claim.Shared, nil
+	}
+	own, err := a.OwnAccount(ctx)
+	return own == claim.AccountID, err
 }
 
 // marketPatience is how long an adoption waits for prices, which the collection reads anyway.

@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,7 +11,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 // named is a replica of a1 on an instance that only its agent has named.
@@ -22,7 +23,8 @@ func (w *world) named(instanceID string) roles.Replica {
 }
 
 func (w *world) adopt(instanceID string) (*activities.AdoptResult, error) {
-	steps := &activities.Adoptions{Store: &postgres.Adoptions{DB: w.db}, Fleet: w.fleet, Log: quiet}
+	steps := &activities.Adoptions{Store: &agents.Adoptions{DB: w.db}, Fleet: w.fleet, Log: quiet,
+		OwnAccount: func(context.Context) (string, error) { return "000000000000", nil }}
 	return steps.AdoptInstance(w.t.Context(), activities.AdoptInput{InstanceID: instanceID})
 }
 
@@ -61,6 +63,29 @@ func TestAnInstanceIsAdopted(t *testing.T) {
 	require.Equal(t, 1, one[int](w, `SELECT count(*) FROM events WHERE type = 'instance_adopted'`))
 }
 
+// shareAccount puts another client into the account of k1.
+const shareAccount = `
+	INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id)
+	VALUES ('k2', 'B', 'b@x', '\x02', '\x02', '111111111111')`
+
+// TestADocumentProvesWhoseAnInstanceIs in an account that clients share.
+func TestADocumentProvesWhoseAnInstanceIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.named("i-9")
+	w.fleet.become("i-9", activities.StateRunning, true)
+	w.fleet.instances["i-9"].AccountID = "111111111111"
+	w.exec(shareAccount)
+	got, err := w.adopt("i-9")
+	require.NoError(t, err)
+	require.Equal(t, adoption.NoTenantMark, got.Cause)
+	w.exec(`INSERT INTO join_documents (instance_id, pending_time, attempt_hash, client_id)
+		VALUES ('i-9', now(), sha256(''), 'k1')`)
+	got, err = w.adopt("i-9")
+	require.NoError(t, err)
+	require.True(t, got.Proven)
+}
+
 // TestWhatIsNotProvenIsLeft: nothing is tagged, the reason and the repair are kept, and
 // the client is notified once for each cause.
 func TestWhatIsNotProvenIsLeft(t *testing.T) {
@@ -84,11 +109,18 @@ func TestWhatIsNotProvenIsLeft(t *testing.T) {
 		"in our account": {
 			func(w *world) { w.exec(`UPDATE clients SET role_arn = '', account_id = '', own_account = true`) },
 			adoption.NoTenantMark},
-		"in a shared account": {func(w *world) {
-			w.exec(`
-				INSERT INTO clients (id, name, email, token_hash, token_sealed, account_id)
-				VALUES ('k2', 'B', 'b@x', '\x02', '\x02', '111111111111')`)
+		"in a shared account": {func(w *world) { w.exec(shareAccount) }, adoption.NoTenantMark},
+		"in our account, by a role": {func(w *world) {
+			w.exec(`UPDATE clients SET role_arn = 'arn:aws:iam::000000000000:role/x', account_id = '000000000000'`)
+			w.fleet.instances["i-9"].AccountID = "000000000000"
 		}, adoption.NoTenantMark},
+		"with another's document in a shared account": {func(w *world) {
+			w.exec(shareAccount)
+			w.exec(`INSERT INTO join_documents (instance_id, pending_time, attempt_hash, client_id)
+				VALUES ('i-9', now(), sha256(''), 'k2')`)
+		}, adoption.NoTenantMark},
+		"in a region that is none": {
+			func(w *world) { w.exec(`UPDATE instances SET region = 'attacker.example/' WHERE id = 'i-9'`) }, adoption.NotFound},
 		"without a known place": {
 			func(w *world) { w.exec(`UPDATE instances SET region = 'unknown' WHERE id = 'i-9'`) }, adoption.NotFound},
 	} {

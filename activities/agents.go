@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// AgentStore is what the agent-health job does in Postgres.
+// AgentStore is the part of the stores that the job agent-health uses.
 type AgentStore interface {
 	// MarkSilent marks online agents as offline when they have been silent for longer than
 	// the timeout, at most limit of them, and notifies their clients.

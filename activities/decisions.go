@@ -13,7 +13,7 @@ import (
 	"spotkeeper/internal/engine"
 )
 
-// DecisionStore is the part of postgres.Decisions that fleet-decisions uses.
+// DecisionStore is the part of decisions.Decisions that fleet-decisions uses.
 type DecisionStore interface {
 	Due(ctx context.Context, period time.Time) ([]string, error)
 	Inputs(ctx context.Context, agentIDs []string) ([]engine.Input, error)
@@ -37,7 +37,7 @@ type OpenSwitchOrder struct {
 	Reason     string           `json:"reason"`
 }
 
-// SettledSwitchOrder is what became of it.
+// SettledSwitchOrder is an open order with its result.
 type SettledSwitchOrder struct {
 	DecisionID int64
 	Outcome    string

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // moody is an EC2 in which the account of one client refuses every call, or answers
@@ -103,7 +104,7 @@ func (w *world) tenants(agents map[string]int) {
 func (w *world) watchOnce(m *moody, d *follower) *activities.WatchPrimariesResult {
 	w.t.Helper()
 	p := &activities.Primaries{
-		Store:     &postgres.Primaries{Launches: postgres.Launches{DB: w.db}},
+		Store:     &sweeps.Primaries{Launches: postgres.Launches{DB: w.db}},
 		Fleet:     m,
 		Workflows: d,
 		Log:       quiet,
@@ -175,7 +176,7 @@ func TestOneTenantsRoleDelaysNoOtherTenantsSweep(t *testing.T) {
 	w.tenants(map[string]int{"a-broken": 1})
 	m := newMoody(w)
 	m.hangs, m.refuses = "a-broken", "a-broken"
-	sweeps := &activities.Orphans{Store: &postgres.Orphans{DB: w.db}, Fleet: m, Log: quiet}
+	sweeps := &activities.Orphans{Store: &sweeps.Orphans{DB: w.db}, Fleet: m, Log: quiet}
 	got, err := sweeps.SweepOrphans(t.Context(), activities.SweepInput{})
 	require.NoError(t, err)
 	require.Equal(t, lines(2, 1), lines(got.Places, got.Failed))

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// HousekeepingStore is the part of postgres.Housekeeping that activities use.
+// HousekeepingStore is the part of housekeeping.Housekeeping that activities use.
 type HousekeepingStore interface {
+	Clock(ctx context.Context) (time.Time, error) // of the database
 	EnsurePartitions(ctx context.Context, first time.Time, days int) (made int64, err error)
 	DropPartitions(ctx context.Context, before time.Time) (dropped int64, err error)
 	Expire(ctx context.Context, table string, before time.Time, beat func()) (deleted int64, err error)
@@ -27,7 +28,6 @@ type HousekeepingStore interface {
 type Housekeeping struct {
 	Store HousekeepingStore
 	Log   *slog.Logger
-	Now   func() time.Time // nil: time.Now
 	// Keep is how long each table is kept; a table without an entry is kept as
 	// DefaultKeep says. Zero keeps it for ever.
 	Keep map[string]time.Duration
@@ -80,22 +80,20 @@ const partitionsAhead = 7
 // JobCounts is the result of a job that reports only its counts.
 type JobCounts map[string]int64
 
-// Counts is what the run did, for its row.
+// Counts returns the figures that are stored with the row of the run.
 func (c *JobCounts) Counts() map[string]int64 { return *c }
-
-func (h *Housekeeping) now() time.Time {
-	if h.Now == nil {
-		return time.Now().UTC()
-	}
-	return h.Now().UTC()
-}
 
 // CleanUpData deletes what is older than it is kept: whole partitions where there
 // are some, else in chunks that no writer waits for. It also makes the partitions
 // of the coming days. A table that cannot be dealt with keeps no other from its
-// turn; the run fails in the end.
+// turn; the run fails in the end. What is old is judged by the database's clock: a machine
+// whose own clock has jumped ahead would delete everything.
 func (h *Housekeeping) CleanUpData(ctx context.Context) (*JobCounts, error) {
-	now, out := h.now(), JobCounts{}
+	now, err := h.Store.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := JobCounts{}
 	keep := maps.Clone(DefaultKeep)
 	maps.Copy(keep, h.Keep)
 	var first error
@@ -133,7 +131,11 @@ func (h *Housekeeping) CleanUpData(ctx context.Context) (*JobCounts, error) {
 // MakePartitions makes the partitions of the coming days. Days that have one are
 // left alone.
 func (h *Housekeeping) MakePartitions(ctx context.Context) (*JobCounts, error) {
-	made, err := h.Store.EnsurePartitions(ctx, h.now().Add(-day), partitionsAhead+2)
+	now, err := h.Store.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	made, err := h.Store.EnsurePartitions(ctx, now.Add(-day), partitionsAhead+2)
 	return &JobCounts{"partitions_made": made}, err
 }
 
@@ -149,7 +151,10 @@ func (h *Housekeeping) SnapshotClients(ctx context.Context, period time.Time) (*
 // too. A client whose figures cannot be computed is counted and does not keep the
 // others from theirs.
 func (h *Housekeeping) ComputeSavings(ctx context.Context, period time.Time) (*JobCounts, error) {
-	now := h.now()
+	now, err := h.Store.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
 	period = period.UTC()
 	current := time.Date(period.Year(), period.Month(), 1, 0, 0, 0, 0, time.UTC)
 	out := JobCounts{"clients": 0, "closed": 0, "failed": 0}

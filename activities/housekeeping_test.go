@@ -14,10 +14,13 @@ import (
 // house records the calls that it gets.
 type house struct {
 	activities.HousekeepingStore
+	clock   time.Time
 	dropped time.Time
 	expired map[string]time.Time
 	broken  string // a table that cannot be dealt with
 }
+
+func (h *house) Clock(context.Context) (time.Time, error) { return h.clock, nil }
 
 func (h *house) EnsurePartitions(context.Context, time.Time, int) (int64, error) { return 0, nil }
 
@@ -40,12 +43,11 @@ func TestRetention(t *testing.T) {
 
 	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	clean := func(keep map[string]time.Duration) *house {
-		h := &house{expired: map[string]time.Time{}}
+		h := &house{clock: now, expired: map[string]time.Time{}}
 		require.NoError(t, activities.CheckKeep(keep))
 		_, err := (&activities.Housekeeping{
 			Store: h,
 			Keep:  keep,
-			Now:   func() time.Time { return now },
 		}).CleanUpData(t.Context())
 		require.NoError(t, err)
 		return h

@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 )
 
-// InstanceStore is what instance activities keep in Postgres.
+// InstanceStore stores launches, templates and terminations for the instance activities.
 type InstanceStore interface {
 	// Choice reads what the choice of pools is made from.
 	Choice(ctx context.Context, agentID, replicaID string) (replica.Plan, replica.ChoiceFacts, error)

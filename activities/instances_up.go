@@ -17,7 +17,7 @@ type UpInput struct {
 	Where      replica.Candidate `json:"where"`
 }
 
-// ReplicaStore is the part of postgres.Roles by which activities move replicas on.
+// ReplicaStore is the part of postgres.Roles that activities use to advance replicas.
 type ReplicaStore interface {
 	AdvanceJudged(
 		ctx context.Context,

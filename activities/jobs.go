@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// JobStore is the part of postgres.Jobs that job activities use.
+// JobStore is the part of housekeeping.Jobs that job activities use.
 type JobStore interface {
 	Start(ctx context.Context, in JobStart) error
 	End(ctx context.Context, in JobEnd) error
 }
 
-// FailureStore is the part of postgres.Jobs that counts the failures of a job in a
+// FailureStore is the part of housekeeping.Jobs that counts the failures of a job in a
 // row.
 type FailureStore interface {
 	FailuresInRow(ctx context.Context, job string) (int, error)

@@ -19,6 +19,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/sweeps"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -75,7 +76,7 @@ func newWorld(t *testing.T) *world {
 		Log:       log,
 		Now:       now,
 	}
-	w.orphans = &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: fleet, Log: log, Now: now}
+	w.orphans = &activities.Orphans{Store: &sweeps.Orphans{DB: db}, Fleet: fleet, Log: log, Now: now}
 	w.exec(`INSERT INTO clients (id, name, email, token_hash, token_sealed, role_arn, account_id)
 		VALUES ('k1', 'Acme', 'k@x', '\x01', '\x01', 'arn:aws:iam::111111111111:role/spotkeeper-k1', '111111111111')`)
 	w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a1', 'k1', 'web-1')`)
@@ -191,4 +192,4 @@ func TestNamesAreUnique(t *testing.T) {
 
 func lines(parts ...any) string { return strings.TrimSpace(fmt.Sprintln(parts...)) }
 
-func silence(w *world) activities.AgentStore { return &postgres.Silence{DB: w.db} }
+func silence(w *world) activities.AgentStore { return &sweeps.Silence{DB: w.db} }

@@ -98,7 +98,7 @@ type EndRollout struct {
 	Timeline  []TimelineEntry `json:"timeline"`
 }
 
-// Validation is what trying a session found.
+// Validation is the result of trying the model of a session.
 type Validation struct {
 	SessionID string  `json:"session_id"`
 	Runner    string  `json:"runner"`

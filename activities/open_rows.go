@@ -21,7 +21,7 @@ type OpenRow struct {
 	Begun    bool   `json:"begun,omitempty"`    // its workflow has written of itself before
 }
 
-// OpenRowStore is the part of postgres.OpenRows that the sweep uses.
+// OpenRowStore is the part of sweeps.OpenRows that the sweep uses.
 type OpenRowStore interface {
 	ClaimOperations(ctx context.Context, limit int) ([]OpenRow, error)
 	ClaimRollouts(ctx context.Context, limit int) ([]string, error)
@@ -60,7 +60,7 @@ const (
 	healWithin  = 2 * time.Minute  // how soon all rows are looked at when workflows are missing
 )
 
-// SweepCounts is what one pass did.
+// SweepCounts counts the rows that one pass claimed and served.
 type SweepCounts struct {
 	Started int // workflows that were missing
 	Running int // workflows that were there

@@ -46,7 +46,7 @@ type OperationStep struct {
 	At          time.Time `json:"at"`
 }
 
-// OperationEnd closes an operation.
+// OperationEnd is how an operation ended; it closes its row.
 type OperationEnd struct {
 	State    string `json:"state"` // succeeded, failed, cancelled
 	Phase    string `json:"phase,omitempty"`

@@ -16,10 +16,10 @@ type SweepPlace struct {
 	Region  string
 }
 
-// Subject is what the attempts of a sweep know the place by.
+// Subject is the key of a place in the table of a sweep's attempts.
 func (p SweepPlace) Subject() string { return p.Account.ClientID + "/" + p.Region }
 
-// SweepPlaces is what the attempts of the sweep are kept under.
+// SweepPlaces is the name of the sweep of orphans in the table of attempts.
 const SweepPlaces = "orphan-place"
 
 // Suspect is an instance that costs money and has no reason to.
@@ -32,7 +32,7 @@ type Suspect struct {
 	Ours bool
 }
 
-// OrphanStore is what the sweep keeps in Postgres.
+// OrphanStore stores what the sweep of orphans saw and did.
 type OrphanStore interface {
 	Attempts
 	// Places lists every account and region that something of ours may live in,

@@ -130,7 +130,7 @@ type PricesCollected struct {
 	Refused      int64 `json:"refused"` // prices out of range: each is left out, the others are kept
 }
 
-// Counts is what the run did, for its row.
+// Counts returns the figures that are stored with the row of the run.
 func (c *PricesCollected) Counts() map[string]int64 {
 	return map[string]int64{
 		"types":     c.Types,

@@ -14,7 +14,7 @@ type PricesDeduplicated struct {
 	Discrepancies int64 `json:"discrepancies"` // buckets of the last hour in which equals differ by more than 10 %
 }
 
-// Counts is what the run did, for its row.
+// Counts returns the figures that are stored with the row of the run.
 func (d *PricesDeduplicated) Counts() map[string]int64 {
 	return map[string]int64{
 		"processed":        d.Processed,
@@ -43,7 +43,7 @@ type GapsFilled struct {
 	MissingBoundaries int64 `json:"missing_boundaries"`
 }
 
-// Counts is what the run did, for its row.
+// Counts returns the figures that are stored with the row of the run.
 func (g *GapsFilled) Counts() map[string]int64 {
 	return map[string]int64{
 		"pools":              g.Pools,
@@ -69,13 +69,13 @@ func (p *Prices) FillPriceGaps(ctx context.Context, period time.Time) (*GapsFill
 	return &out, err
 }
 
-// DatasetRefreshed counts one refresh.
+// DatasetRefreshed counts the rows that one refresh of a dataset wrote.
 type DatasetRefreshed struct {
 	Days    int64 `json:"days"`
 	Written int64 `json:"written"`
 }
 
-// Counts is what the run did, for its row.
+// Counts returns the figures that are stored with the row of the run.
 func (d *DatasetRefreshed) Counts() map[string]int64 {
 	return map[string]int64{"days": d.Days, "written": d.Written}
 }

@@ -15,7 +15,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 )
 
-// PrimaryStore is what the watch over primaries keeps in Postgres.
+// PrimaryStore lists the primaries to look at and stores what was found.
 type PrimaryStore interface {
 	Attempts
 	// ListWithoutTemplate lists primaries that we launch for and whose template was never read,

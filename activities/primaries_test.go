@@ -10,6 +10,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // follower takes what follows from a notice.
@@ -28,7 +29,7 @@ func (f *follower) FollowNotice(_ context.Context, taken *roles.TakenNotice) err
 func (w *world) watch(d *follower) *activities.WatchPrimariesResult {
 	w.t.Helper()
 	p := &activities.Primaries{
-		Store:     &postgres.Primaries{Launches: postgres.Launches{DB: w.db}},
+		Store:     &sweeps.Primaries{Launches: postgres.Launches{DB: w.db}},
 		Fleet:     w.fleet,
 		Workflows: d,
 		Log:       quiet,

@@ -16,7 +16,7 @@ type QuotaPlace struct {
 	Use     []preflight.Usage
 }
 
-// QuotaStore is what the checks of quotas keep in Postgres.
+// QuotaStore lists the accounts and regions to check and stores their quotas.
 type QuotaStore interface {
 	// QuotaPlaces lists regions of one client, or of all when clientID is empty; due leaves
 	// out what was checked within a day.

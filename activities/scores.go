@@ -16,7 +16,7 @@ type ScorePlace struct {
 	Fitting      []string // the type itself among them
 }
 
-// ScoreStore is what the reading of placement scores keeps in Postgres.
+// ScoreStore lists the places to ask about and stores their placement scores.
 type ScoreStore interface {
 	// ScorePlaces lists places whose scores are older than an hour, those first that were read
 	// longest ago. Where the role may not ask it is not asked again within an hour.

@@ -52,7 +52,7 @@ type DueDeliveries struct {
 	Busy    []string      // sinks that are being delivered to
 }
 
-// SinkStore is the part of postgres.Sinks that the delivery uses.
+// SinkStore is the part of notifications.Sinks that the delivery uses.
 type SinkStore interface {
 	Enqueue(ctx context.Context) (int64, error)
 	// Claim takes what is due, of those sinks first that were tried longest ago.
@@ -96,7 +96,7 @@ type DeliverResult struct {
 	Failed    int64 `json:"failed"`
 }
 
-// Counts is what a run did, for its row.
+// Counts returns the figures that are stored with the row of the run.
 func (r *DeliverResult) Counts() map[string]int64 {
 	return map[string]int64{"enqueued": r.Enqueued, "delivered": r.Delivered, "failed": r.Failed}
 }
@@ -139,7 +139,7 @@ func (s *Sinks) deliverOne(ctx context.Context, d Delivery) error {
 	return s.Sender.Send(ctx, d.URL, d.Secrets(), d.ID, body)
 }
 
-// DeliveryBody is what a webhook gets. Fields are only ever added.
+// DeliveryBody is the JSON body of a webhook's request. Fields are only ever added.
 func DeliveryBody(d Delivery) ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"type": "notification", "timestamp": d.At.UTC().Format(time.RFC3339),

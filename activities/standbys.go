@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 )
 
-// StandbyStore is what the watch over standbys keeps in Postgres.
+// StandbyStore lists the standbys to look at and stores what was found.
 type StandbyStore interface {
 	ReplicaStore
 	// ListHeld lists the instances of all replicas that are ready and that the control

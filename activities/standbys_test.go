@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // places is an EC2 that answers for many instances at once.
@@ -47,7 +48,7 @@ func (p *places) States(
 func (w *world) standbyWatch() (*activities.Standbys, *places) {
 	p := &places{fakeFleet: w.fleet, asked: map[string]int{}, away: map[string]error{}}
 	now := func() time.Time { w.fleet.mu.Lock(); defer w.fleet.mu.Unlock(); return w.fleet.now }
-	store := &postgres.Standbys{Roles: postgres.Roles{DB: w.db}, Launches: postgres.Launches{DB: w.db}}
+	store := &sweeps.Standbys{Roles: postgres.Roles{DB: w.db}, Launches: postgres.Launches{DB: w.db}}
 	return &activities.Standbys{Store: store, Fleet: p, Workflows: w.post, Log: quiet, Now: now}, p
 }
 

@@ -83,7 +83,7 @@ type SwitchChange struct {
 	KeepLeft  time.Duration `json:"keep_left"`
 }
 
-// OldPrimary is what becomes of the old instance when we launched the new one.
+// OldPrimary decides on the old instance when the control plane launched the new one.
 func (f *SwitchFacts) OldPrimary() roles.OldPrimaryPolicy {
 	if f.KeepOld == 0 {
 		return roles.KeepOld

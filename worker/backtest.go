@@ -19,7 +19,7 @@ import (
 	"spotkeeper/internal/engine/market"
 	"spotkeeper/internal/engine/onnx"
 	"spotkeeper/internal/engine/python"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -120,7 +120,7 @@ func openMarket(
 		if from.IsZero() {
 			from = to.Add(-30 * 24 * time.Hour)
 		}
-		return (&postgres.Decisions{DB: db}).Market(ctx, from, to)
+		return (&decisions.Decisions{DB: db}).Market(ctx, from, to)
 	default:
 		data, err := os.ReadFile(f.market)
 		if err != nil {

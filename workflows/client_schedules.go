@@ -137,10 +137,15 @@ func (c *Client) PauseJob(ctx context.Context, job, reason string) error {
 	})
 }
 
-// ResumeJob lets a job run by the clock again. Fails with job.not_found.
+// ResumeJob lets a job run by the clock again. The schedule's note says again what the job does, and
+// who resumed it. Fails with job.not_found.
 func (c *Client) ResumeJob(ctx context.Context, job, reason string) error {
+	note := reason
+	if j, known := jobs.Find(job); known {
+		note = j.Note + " (" + reason + ")"
+	}
 	return c.onSchedule(ctx, job, func(ctx context.Context, h client.ScheduleHandle) error {
-		return h.Unpause(ctx, client.ScheduleUnpauseOptions{Note: reason})
+		return h.Unpause(ctx, client.ScheduleUnpauseOptions{Note: note})
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"spotkeeper/activities"
+	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
 
@@ -18,6 +19,7 @@ import (
 type schedules struct {
 	client.ScheduleClient
 	paused map[string]bool
+	note   string // that was written last
 }
 
 func (s *schedules) GetHandle(_ context.Context, id string) client.ScheduleHandle {
@@ -40,6 +42,11 @@ type scheduleHandle struct {
 
 func (h scheduleHandle) Pause(context.Context, client.SchedulePauseOptions) error {
 	h.of.paused[h.id] = true
+	return nil
+}
+
+func (h scheduleHandle) Unpause(_ context.Context, o client.ScheduleUnpauseOptions) error {
+	h.of.paused[h.id], h.of.note = false, o.Note
 	return nil
 }
 
@@ -109,4 +116,18 @@ func TestSchedulesAreComplete(t *testing.T) {
 	}
 	require.Contains(t, seen, "job/agent-health")
 	require.Contains(t, seen, "job/orphan-sweep")
+}
+
+// TestAResumedJobKeepsItsNote: Temporal has one note of a schedule, which a pause replaces by its reason.
+func TestAResumedJobKeepsItsNote(t *testing.T) {
+	t.Parallel()
+
+	s := &scheduler{schedules: schedules{paused: map[string]bool{"job/monthly-savings": true}}}
+	c := &workflows.Client{Temporal: s}
+	require.NoError(t, c.ResumeJob(t.Context(), "monthly-savings", "resumed by operator:ann"))
+	require.False(t, s.schedules.paused["job/monthly-savings"])
+	all := workflows.Schedules("control")
+	i := slices.IndexFunc(all, func(x temporalx.Schedule) bool { return x.ID == "job/monthly-savings" })
+	note := all[i].Note
+	require.Equal(t, note+" (resumed by operator:ann)", s.schedules.note)
 }

@@ -11,18 +11,19 @@ import (
 	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/workflows"
 )
 
-// AgentStore is the part of postgres.Agents that agents' own routes use.
+// AgentStore is the part of agents.Agents that agents' own routes use.
 type AgentStore interface {
-	Config(ctx context.Context, clientID, agentID string) (*postgres.AgentConfig, error)
-	Register(ctx context.Context, r agent.Registration) (*postgres.Registered, error)
-	Heartbeat(ctx context.Context, h agent.Heartbeat) (*postgres.HeartbeatResult, error)
-	TakeOver(ctx context.Context, agentID string, r agent.Registration) (postgres.Takeover, error)
-	Terminated(ctx context.Context, clientID, agentID, reason string) error
-	RecordCleanup(ctx context.Context, c postgres.Cleanup) error
+	Config(ctx context.Context, clientID, agentID string) (*agents.AgentConfig, error)
+	Register(ctx context.Context, r agent.Registration) (*agents.Registered, error)
+	Heartbeat(ctx context.Context, h agent.Heartbeat) (*agents.HeartbeatResult, error)
+	TakeOver(ctx context.Context, agentID string, r agent.Registration) (agents.Takeover, error)
+	Terminated(ctx context.Context, clientID, agentID, from, reason string) error
+	RecordCleanup(ctx context.Context, c agents.Cleanup) error
+	RecordHooks(ctx context.Context, in agents.HookResults) error
 }
 
 // AgentWorkflows is the part of workflows.Client that receives agents' reports.
@@ -109,13 +110,24 @@ func (a *Agents) Routes() []web.Route {
 			Endpoint: web.NewEndpoint(a.cleanup),
 			Quiet:    true,
 		},
+		{
+			Method:   http.MethodPost,
+			Path:     one + "/hook-results",
+			ID:       "reportHookResults",
+			Summary:  "Report how hooks on an instance ended",
+			Auth:     web.Agent,
+			Own:      true,
+			Status:   200,
+			Endpoint: web.NewEndpoint(a.hookResults),
+			Quiet:    true,
+		},
 	}...)
 }
 
 type registerRequest struct {
 	web.LegacyValidation
 	Hostname     string   `json:"hostname"         binding:"max=255"`
-	LogicalID    string   `json:"logical_agent_id" binding:"required,max=255"`
+	LogicalID    string   `json:"logical_agent_id" binding:"required,max=255" text:"exact"`
 	InstanceID   string   `json:"instance_id"      binding:"required,max=50"`
 	InstanceType string   `json:"instance_type"    binding:"required,max=64"`
 	Region       string   `json:"region"           binding:"required,max=32"`
@@ -151,7 +163,7 @@ type configAnswer struct {
 	ManualReplica bool `json:"manual_replica_enabled"`
 }
 
-func registerConfigOf(c *postgres.AgentConfig) registerConfig {
+func registerConfigOf(c *agents.AgentConfig) registerConfig {
 	return registerConfig{
 		Enabled:            c.Enabled && c.Status != agent.StatusDeleted,
 		AutoSwitch:         c.Keeping == agent.KeepAuto,
@@ -300,7 +312,7 @@ func (a *Agents) heartbeat(ctx context.Context, in *heartbeatRequest) (*heartbea
 func (a *Agents) followLostPrimary(ctx context.Context, agentID string, r agent.Registration) error {
 	took, err := a.Store.TakeOver(ctx, agentID, r)
 	switch {
-	case fault.Is(err, postgres.InstanceInUse), fault.Is(err, agent.InstanceOfOtherTenant):
+	case fault.Is(err, agents.InstanceInUse), fault.Is(err, agent.InstanceOfOtherTenant):
 		return nil
 	case err == nil && took.Done:
 		a.reportTakeover(ctx, agentID, r.InstanceID, took)
@@ -310,7 +322,7 @@ func (a *Agents) followLostPrimary(ctx context.Context, agentID string, r agent.
 
 // reportTakeover reports to the workflows that still wait for an instance that theirs
 // is not needed, and wakes the Guardian, which opens the replicas that the mode requires.
-func (a *Agents) reportTakeover(ctx context.Context, agentID, instanceID string, took postgres.Takeover) {
+func (a *Agents) reportTakeover(ctx context.Context, agentID, instanceID string, took agents.Takeover) {
 	for _, id := range took.Closed {
 		a.sendBestEffort(ctx, agentID, func(ctx context.Context) error {
 			err := a.Workflows.ReplicaReport(ctx, workflows.ReplicaReport{

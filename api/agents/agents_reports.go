@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 type terminationReport struct {
@@ -16,7 +16,8 @@ type terminationReport struct {
 }
 
 func (a *Agents) termination(ctx context.Context, in *terminationReport) (*web.Success, error) {
-	return web.Done, a.Store.Terminated(ctx, web.PrincipalFrom(ctx).ClientID, in.AgentID,
+	p := web.PrincipalFrom(ctx)
+	return web.Done, a.Store.Terminated(ctx, p.ClientID, in.AgentID, p.InstanceID,
 		cmp.Or(shortened(in.Reason, 500), "Unknown"))
 }
 
@@ -69,7 +70,7 @@ func (a *Agents) cleanup(ctx context.Context, in *cleanupRequest) (*cleanupAnswe
 	for n, id := range in.Instances.Deleted {
 		ended[n] = string(id)
 	}
-	err := a.Store.RecordCleanup(ctx, postgres.Cleanup{
+	err := a.Store.RecordCleanup(ctx, agents.Cleanup{
 		ClientID:         web.PrincipalFrom(ctx).ClientID,
 		AgentID:          in.AgentID,
 		At:               in.Timestamp.OrZero(),

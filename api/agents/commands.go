@@ -8,20 +8,19 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/switching"
-	"spotkeeper/internal/postgres"
 	"spotkeeper/workflows"
 )
 
 // CommandStore is the part of postgres.Commands that agents' routes use.
 type CommandStore interface {
-	Deliver(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error)
-	Complete(ctx context.Context, clientID, agentID, commandID string, outcome postgres.CommandOutcome) (
+	Deliver(ctx context.Context, clientID, agentID, from string) ([]switching.SwitchCommand, error)
+	Complete(ctx context.Context, clientID, agentID, commandID string, outcome switching.CommandOutcome) (
 		command *switching.SwitchCommand, news bool, err error)
 }
 
 // SwitchReportStore is the part of postgres.SwitchReports that reports are kept by.
 type SwitchReportStore interface {
-	Record(ctx context.Context, r postgres.SwitchReport) (*postgres.Reported, error)
+	Record(ctx context.Context, r switching.Report) (*switching.Reported, error)
 }
 
 // Commands serves the agents that perform switches themselves: what they are to
@@ -92,7 +91,8 @@ type pendingCommand struct {
 }
 
 func (c *Commands) pending(ctx context.Context, in *web.AgentPath) (*[]pendingCommand, error) {
-	found, err := c.Store.Deliver(ctx, web.PrincipalFrom(ctx).ClientID, in.AgentID)
+	p := web.PrincipalFrom(ctx)
+	found, err := c.Store.Deliver(ctx, p.ClientID, in.AgentID, p.InstanceID)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ type executedRequest struct {
 
 func (c *Commands) executed(ctx context.Context, in *executedRequest) (*web.Success, error) {
 	went := in.Success.Or(true)
-	return c.complete(ctx, in.AgentID, in.CommandID, postgres.CommandOutcome{
+	return c.complete(ctx, in.AgentID, in.CommandID, switching.CommandOutcome{
 		Success: &went,
 		Message: shortened(in.Message, 2000),
 	})
@@ -135,15 +135,17 @@ type markRequest struct {
 // markExecuted accepts the message that old agents send after every command, successful or
 // not. The success of a switch is in its report, which they send before.
 func (c *Commands) markExecuted(ctx context.Context, in *markRequest) (*web.Success, error) {
-	return c.complete(ctx, in.AgentID, string(in.CommandID), postgres.CommandOutcome{})
+	return c.complete(ctx, in.AgentID, string(in.CommandID), switching.CommandOutcome{})
 }
 
 func (c *Commands) complete(
 	ctx context.Context,
 	agentID, commandID string,
-	outcome postgres.CommandOutcome,
+	outcome switching.CommandOutcome,
 ) (*web.Success, error) {
-	command, news, err := c.Store.Complete(ctx, web.PrincipalFrom(ctx).ClientID, agentID, commandID, outcome)
+	p := web.PrincipalFrom(ctx)
+	outcome.From = p.InstanceID
+	command, news, err := c.Store.Complete(ctx, p.ClientID, agentID, commandID, outcome)
 	if err != nil {
 		return nil, err
 	}

@@ -9,22 +9,23 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
 
-// DecisionStore is the part of postgres.Decisions that decisions are made from.
+// DecisionStore is the part of decisions.Decisions that decisions are made from.
 type DecisionStore interface {
 	Input(ctx context.Context, clientID, agentID string) (engine.Input, error)
 	Keep(ctx context.Context, records ...engine.Record) error
-	DecisionsOf(ctx context.Context, agentID string, limit int) ([]postgres.MadeDecision, error)
-	SwitchesOf(ctx context.Context, agentID string, limit int) ([]postgres.MadeSwitch, error)
+	DecisionsOf(ctx context.Context, agentID string, limit int) ([]decisions.MadeDecision, error)
+	SwitchesOf(ctx context.Context, agentID string, limit int) ([]decisions.MadeSwitch, error)
 }
 
-// SettingStore is the part of postgres.Agents that reads an agent's settings.
+// SettingStore is the part of agents.Agents that reads an agent's settings.
 type SettingStore interface {
-	Config(ctx context.Context, clientID, agentID string) (*postgres.AgentConfig, error)
+	Config(ctx context.Context, clientID, agentID string) (*agents.AgentConfig, error)
 }
 
 // PoolReader is the part of postgres.Views that orders are checked and decisions explained
@@ -37,7 +38,7 @@ type PoolReader interface {
 
 // TypeReader reads what the choice among instance types is made from.
 type TypeReader interface {
-	Load(ctx context.Context, clientID, agentID string) (*postgres.TypesOf, error)
+	Load(ctx context.Context, clientID, agentID string) (*agents.TypesOf, error)
 }
 
 // Decisions serves what an engine thinks of an agent's place, and what follows

@@ -14,7 +14,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/workflows"
 )
 
@@ -144,7 +144,7 @@ func (d *Decisions) opinion(ctx context.Context, facts engine.Input, moved *swit
 }
 
 // mayBeMoved refuses agents that only a person may move.
-func mayBeMoved(c *postgres.AgentConfig) error {
+func mayBeMoved(c *agents.AgentConfig) error {
 	switch {
 	case c.Status == agent.StatusDeleted:
 		return agent.NotFound.New("Agent not found")

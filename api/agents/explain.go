@@ -10,7 +10,7 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 // explanation is why an agent was moved, or was not.
@@ -135,94 +135,17 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 		return nil, err
 	}
 	got := engine.Decide(ctx, d.engineFor(facts.Agent.ID), facts)
-	l, a, h := facts.Limits, facts.Activity, facts.Holds
 	out := &explanation{
-		AgentID: facts.Agent.ID, At: web.TimeOf(facts.Now), Types: types,
+		AgentID:   facts.Agent.ID,
+		At:        web.TimeOf(facts.Now),
+		Types:     types,
 		Sentences: append(engine.Explain(facts, got), typeSentences...),
-		Now: judgement{
-			Action:     got.Action,
-			Mode:       got.Mode,
-			PoolID:     web.NilIfEmpty(got.PoolID),
-			Wanted:     got.Wanted,
-			Risk:       got.Risk,
-			Savings:    got.Savings,
-			Gain:       got.Gain,
-			Confidence: got.Confidence,
-			Reason:     got.Reason,
-			Vetoes:     web.EmptyIfNil(got.Vetoes),
-			Scores:     web.EmptyIfNil(got.Scores),
-			Engine:     got.Engine,
-			Version:    got.Version,
-		},
-		Limits: limitsNow{
-			MinSavingsPercent:     l.MinSavingsPercent,
-			RiskThreshold:         l.RiskThreshold,
-			MaxSwitchesPerWeek:    l.MaxSwitchesPerWeek,
-			MaxSwitchesPerDay:     l.MaxSwitchesPerDay,
-			MinPoolHours:          l.MinPoolDuration.Hours(),
-			CoolDownMinutes:       l.CoolDown.Minutes(),
-			MaxMovingPercent:      l.MaxMovingPercent,
-			MaxFleetMovingPercent: l.MaxFleetMovingPercent,
-		},
-		Activity: activityNow{
-			Day:        a.SwitchesDay,
-			Week:       a.SwitchesWeek,
-			LastChange: web.NewTime(&a.LastChangeAt),
-			PoolSince:  web.NewTime(&a.PoolSince),
-		},
-		Holds: holdsNow{
-			Pauses:    []pauseNow{},
-			Notice:    web.NilIfEmpty(h.Notice),
-			Operation: web.NilIfEmpty(h.Operation),
-			Moving:    h.ClientMoving,
-			Agents:    h.ClientAgents,
-		},
-		Decisions: []madeDecision{}, Switches: []explainSwitch{},
-	}
-	for _, p := range h.Pauses {
-		out.Holds.Pauses = append(out.Holds.Pauses, pauseNow{
-			Scope:  p.Scope,
-			Until:  web.TimeOf(p.Until),
-			Reason: p.Reason,
-		})
-	}
-	for _, x := range decisions {
-		out.Decisions = append(out.Decisions, madeDecision{
-			At:         web.TimeOf(x.At),
-			FirstAt:    web.TimeOf(x.FirstAt),
-			Count:      x.Count,
-			Source:     x.Source,
-			Engine:     x.Engine,
-			Version:    x.EngineVersion,
-			Shadow:     x.Shadow,
-			Action:     x.Action,
-			PoolID:     web.NilIfEmpty(x.PoolID),
-			Risk:       x.RiskScore,
-			Savings:    x.ExpectedSavings,
-			Confidence: x.Confidence,
-			Reason:     x.Reason,
-			Vetoes:     x.Vetoes,
-			Scores:     x.Scores,
-			Inputs:     x.Inputs,
-			Outcome:    web.NilIfEmpty(x.Outcome),
-			CommandID:  x.CommandID,
-		})
-	}
-	for _, x := range switches {
-		out.Switches = append(out.Switches, explainSwitch{
-			At:        web.TimeOf(x.At),
-			Operation: web.NilIfEmpty(x.OperationID),
-			Trigger:   x.Trigger,
-			By:        x.By,
-			Phase:     x.Phase,
-			FromMode:  x.FromMode,
-			FromPool:  x.FromPool,
-			ToMode:    x.ToMode,
-			ToPool:    x.ToPool,
-			Impact:    x.SavingsImpact,
-			Error:     x.ErrorCode,
-			Reason:    x.Reason,
-		})
+		Now:       judgementOf(got),
+		Limits:    limitsOf(facts.Limits),
+		Activity:  activityOf(facts.Activity),
+		Holds:     holdsOf(facts.Holds),
+		Decisions: web.MapAll(decisions, madeDecisionOf),
+		Switches:  web.MapAll(switches, explainSwitchOf),
 	}
 	out.Sentences = append(out.Sentences, explainPast(facts.Now, decisions, switches)...)
 	silence, err := d.silence(ctx, facts)
@@ -244,6 +167,104 @@ func (d *Decisions) explain(ctx context.Context, in *web.AgentPath) (*explanatio
 	return out, nil
 }
 
+func judgementOf(got engine.Decision) judgement {
+	return judgement{
+		Action:     got.Action,
+		Mode:       got.Mode,
+		PoolID:     web.NilIfEmpty(got.PoolID),
+		Wanted:     got.Wanted,
+		Risk:       got.Risk,
+		Savings:    got.Savings,
+		Gain:       got.Gain,
+		Confidence: got.Confidence,
+		Reason:     got.Reason,
+		Vetoes:     web.EmptyIfNil(got.Vetoes),
+		Scores:     web.EmptyIfNil(got.Scores),
+		Engine:     got.Engine,
+		Version:    got.Version,
+	}
+}
+
+func limitsOf(l engine.Limits) limitsNow {
+	return limitsNow{
+		MinSavingsPercent:     l.MinSavingsPercent,
+		RiskThreshold:         l.RiskThreshold,
+		MaxSwitchesPerWeek:    l.MaxSwitchesPerWeek,
+		MaxSwitchesPerDay:     l.MaxSwitchesPerDay,
+		MinPoolHours:          l.MinPoolDuration.Hours(),
+		CoolDownMinutes:       l.CoolDown.Minutes(),
+		MaxMovingPercent:      l.MaxMovingPercent,
+		MaxFleetMovingPercent: l.MaxFleetMovingPercent,
+	}
+}
+
+func activityOf(a engine.Activity) activityNow {
+	return activityNow{
+		Day:        a.SwitchesDay,
+		Week:       a.SwitchesWeek,
+		LastChange: web.NewTime(&a.LastChangeAt),
+		PoolSince:  web.NewTime(&a.PoolSince),
+	}
+}
+
+func holdsOf(h engine.Blockers) holdsNow {
+	out := holdsNow{
+		Pauses:    []pauseNow{},
+		Notice:    web.NilIfEmpty(h.Notice),
+		Operation: web.NilIfEmpty(h.Operation),
+		Moving:    h.ClientMoving,
+		Agents:    h.ClientAgents,
+	}
+	for _, p := range h.Pauses {
+		out.Pauses = append(out.Pauses, pauseNow{
+			Scope:  p.Scope,
+			Until:  web.TimeOf(p.Until),
+			Reason: p.Reason,
+		})
+	}
+	return out
+}
+
+func madeDecisionOf(x decisions.MadeDecision) madeDecision {
+	return madeDecision{
+		At:         web.TimeOf(x.At),
+		FirstAt:    web.TimeOf(x.FirstAt),
+		Count:      x.Count,
+		Source:     x.Source,
+		Engine:     x.Engine,
+		Version:    x.EngineVersion,
+		Shadow:     x.Shadow,
+		Action:     x.Action,
+		PoolID:     web.NilIfEmpty(x.PoolID),
+		Risk:       x.RiskScore,
+		Savings:    x.ExpectedSavings,
+		Confidence: x.Confidence,
+		Reason:     x.Reason,
+		Vetoes:     x.Vetoes,
+		Scores:     x.Scores,
+		Inputs:     x.Inputs,
+		Outcome:    web.NilIfEmpty(x.Outcome),
+		CommandID:  x.CommandID,
+	}
+}
+
+func explainSwitchOf(x decisions.MadeSwitch) explainSwitch {
+	return explainSwitch{
+		At:        web.TimeOf(x.At),
+		Operation: web.NilIfEmpty(x.OperationID),
+		Trigger:   x.Trigger,
+		By:        x.By,
+		Phase:     x.Phase,
+		FromMode:  x.FromMode,
+		FromPool:  x.FromPool,
+		ToMode:    x.ToMode,
+		ToPool:    x.ToPool,
+		Impact:    x.SavingsImpact,
+		Error:     x.ErrorCode,
+		Reason:    x.Reason,
+	}
+}
+
 // silence says for how long an offline agent has sent no heartbeat.
 func (d *Decisions) silence(ctx context.Context, facts engine.Input) ([]string, error) {
 	a, err := d.Pools.Agent(ctx, facts.Agent.ClientID, facts.Agent.ID)
@@ -258,7 +279,7 @@ func (d *Decisions) silence(ctx context.Context, facts engine.Input) ([]string, 
 }
 
 // explainPast says what was decided and done last.
-func explainPast(now time.Time, decisions []postgres.MadeDecision, switches []postgres.MadeSwitch) []string {
+func explainPast(now time.Time, decisions []decisions.MadeDecision, switches []decisions.MadeSwitch) []string {
 	var out []string
 	for _, x := range decisions {
 		if x.Shadow {

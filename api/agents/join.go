@@ -7,14 +7,14 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/credentials"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
-// CredentialStore is the part of postgres.Credentials that agents' own routes use.
+// CredentialStore is the part of accounts.Credentials that agents' own routes use.
 type CredentialStore interface {
 	UseEnrolment(ctx context.Context, id, instanceID string) error
-	IssueAgent(ctx context.Context, of credentials.AgentOf) (*postgres.AgentToken, error)
-	RenewAgent(ctx context.Context, id string) (*postgres.AgentToken, error)
+	IssueAgent(ctx context.Context, of credentials.AgentOf) (*accounts.AgentToken, error)
+	RenewAgent(ctx context.Context, id string) (*accounts.AgentToken, error)
 }
 
 func (a *Agents) joinRoutes() []web.Route {
@@ -45,7 +45,7 @@ type agentToken struct {
 	RenewAfter web.Time `json:"token_renew_after" doc:"the first heartbeat after it answers a new token"`
 }
 
-func agentTokenOf(t *postgres.AgentToken) agentToken {
+func agentTokenOf(t *accounts.AgentToken) agentToken {
 	return agentToken{Token: t.Token, ExpiresAt: web.Time{Time: t.ExpiresAt}, RenewAfter: web.Time{Time: t.RenewAfter}}
 }
 

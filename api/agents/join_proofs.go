@@ -11,16 +11,16 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/joining"
 	"spotkeeper/internal/domain/trail"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
-// JoinStore is the part of postgres.Joins that agents' own routes use.
+// JoinStore is the part of accounts.Joins that agents' own routes use.
 type JoinStore interface {
 	NewChallenge(ctx context.Context, address string) (challenge string, expires time.Time, err error)
 	TakeChallenge(ctx context.Context, challenge string) error
-	TakeDocument(ctx context.Context, d joining.Document, attempt string) error
+	TakeDocument(ctx context.Context, d joining.Document, clientID, attempt string) error
 	Candidates(ctx context.Context, account string) ([]joining.Candidate, error)
-	Instance(ctx context.Context, clientID, instanceID string) (postgres.JoiningInstance, error)
+	Instance(ctx context.Context, clientID, instanceID string) (accounts.JoiningInstance, error)
 }
 
 // CallerIdentity asks STS who has signed a request. It fails with join.refused and
@@ -40,7 +40,7 @@ type Joiner struct {
 	STS          CallerIdentity
 	Cloud        InstanceCloud
 	Certificates joining.Certificates
-	Hosts        []string // names of the control plane, besides that of the request
+	Hosts        []string // names of the control plane; none: no signed request can be told from a relayed one
 	Gate         *web.Throttle
 	Now          func() time.Time
 }
@@ -108,7 +108,7 @@ type joinByRoleRequest struct {
 // so that no caller has STS asked more often than it has asked here.
 func (a *Agents) joinByRole(ctx context.Context, in *joinByRoleRequest) (*joinAnswer, error) {
 	return a.Joiner.guard(ctx, func() (*joinAnswer, error) {
-		host, err := in.Request.Judge(in.Challenge, append([]string{trail.RequestFrom(ctx).Host}, a.Joiner.Hosts...))
+		host, err := in.Request.Judge(in.Challenge, a.Joiner.Hosts)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func (a *Agents) joinByRole(ctx context.Context, in *joinByRoleRequest) (*joinAn
 type joinByDocumentRequest struct {
 	registerRequest
 	named
-	Signature string `json:"signature" binding:"required,max=16384" doc:"what the metadata service answers at dynamic/instance-identity/rsa2048"`
+	Signature string `json:"signature" binding:"required,max=16384" text:"lines" doc:"what the metadata service answers at dynamic/instance-identity/rsa2048"`
 	Attempt   string `json:"attempt"   binding:"required,min=32,max=64" doc:"random text: the same attempt may be repeated"`
 }
 
@@ -160,7 +160,7 @@ func (a *Agents) joinByDocument(ctx context.Context, in *joinByDocumentRequest) 
 				return nil, err
 			}
 		}
-		if err := a.Joiner.Store.TakeDocument(ctx, document, in.Attempt); err != nil {
+		if err := a.Joiner.Store.TakeDocument(ctx, document, chosen.ClientID, in.Attempt); err != nil {
 			return nil, err
 		}
 		return a.admit(ctx, chosen, &in.registerRequest, "its identity document")
@@ -187,14 +187,14 @@ func (j *Joiner) choose(
 	account, clientID string,
 	in *registerRequest,
 	allows func(joining.Rules) bool,
-) (joining.Candidate, postgres.JoiningInstance, error) {
+) (joining.Candidate, accounts.JoiningInstance, error) {
 	candidates, err := j.Store.Candidates(ctx, account)
 	if err != nil {
-		return joining.Candidate{}, postgres.JoiningInstance{}, err
+		return joining.Candidate{}, accounts.JoiningInstance{}, err
 	}
 	chosen, err := joining.Choose(candidates, clientID, allows)
 	if err != nil {
-		return chosen, postgres.JoiningInstance{}, err
+		return chosen, accounts.JoiningInstance{}, err
 	}
 	known, err := j.Store.Instance(ctx, chosen.ClientID, in.InstanceID)
 	switch {

@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
@@ -40,7 +40,7 @@ type ReplicaStore interface {
 
 // SyncStore keeps how far a replica's state is copied.
 type SyncStore interface {
-	RecordSync(ctx context.Context, in postgres.SyncReport) error
+	RecordSync(ctx context.Context, in agents.SyncReport) error
 }
 
 // ReplicaWorkflows is the part of workflows.Client that replica routes use.
@@ -61,7 +61,7 @@ type ReplicaWorkflows interface {
 	ReplicaReport(ctx context.Context, in workflows.ReplicaReport) error
 }
 
-// PromotionLock is what stands in front of a promotion that a person asks for.
+// PromotionLock refuses a promotion that a person asks for when its instance is not ours.
 type PromotionLock interface {
 	// RequireOurs fails with instance.not_ours when EC2 does not show our tags and the
 	// client's on the instance, and as reads do when EC2 does not answer.

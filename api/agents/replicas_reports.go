@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
@@ -155,7 +155,7 @@ func (r *Replicas) syncStatus(ctx context.Context, in *syncRequest) (*web.Messag
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Sync.RecordSync(ctx, postgres.SyncReport{
+	if err := r.Sync.RecordSync(ctx, agents.SyncReport{
 		ReplicaID: view.ID,
 		Status:    in.SyncStatus,
 		LatencyMS: in.Latency,

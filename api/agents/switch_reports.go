@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/domain/switching"
 )
 
 type reportedInstance struct {
@@ -64,7 +64,7 @@ type switchReportRequest struct {
 }
 
 // record translates the report, whichever spelling it uses.
-func (in *switchReportRequest) record(clientID string) postgres.SwitchReport {
+func (in *switchReportRequest) record(clientID string) switching.Report {
 	prices := cmp.Or(in.Prices, in.Pricing, &reportedPrices{})
 	first := func(times ...*web.Time) time.Time {
 		for _, t := range times {
@@ -75,7 +75,7 @@ func (in *switchReportRequest) record(clientID string) postgres.SwitchReport {
 		return time.Time{}
 	}
 	t := in.Timing
-	r := postgres.SwitchReport{
+	r := switching.Report{
 		ClientID:    clientID,
 		AgentID:     in.AgentID,
 		CommandID:   string(in.CommandID),

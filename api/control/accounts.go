@@ -26,7 +26,7 @@ var StillEnding = fault.Define("clients.still_ending", fault.Unavailable)
 // NotConfirmed means that the removal of a client was asked for without its name.
 var NotConfirmed = fault.Define("clients.not_confirmed", fault.Invalid)
 
-// AccountStore is the part of postgres.Clients that account routes use.
+// AccountStore is the part of accounts.Clients that account routes use.
 type AccountStore interface {
 	Create(ctx context.Context, n clients.NewClient, by string) (*clients.Client, string, error)
 	Token(ctx context.Context, id, by string) (name, token string, err error)
@@ -74,7 +74,7 @@ func (a *Accounts) Routes() []web.Route {
 			Method:   http.MethodDelete,
 			Path:     one,
 			ID:       "deleteClient",
-			Summary:  "End a client's agents and what was launched for them, and remove its data",
+			Summary:  "End a client's agents and what was launched for them, and remove its data; removeClient asks for the name first",
 			Auth:     web.Admin,
 			Status:   200,
 			Endpoint: web.NewEndpoint(a.remove),
@@ -84,7 +84,7 @@ func (a *Accounts) Routes() []web.Route {
 			Method:   http.MethodPost,
 			Path:     one + "/remove",
 			ID:       "removeClient",
-			Summary:  "The same, once the client's name confirms it",
+			Summary:  "End a client's agents and remove its data, once the body repeats the client's name",
 			Auth:     web.Admin,
 			Status:   200,
 			Endpoint: web.NewEndpoint(a.removeConfirmed),
@@ -103,7 +103,7 @@ func (a *Accounts) Routes() []web.Route {
 			Method:   http.MethodGet,
 			Path:     one + "/token",
 			ID:       "showToken",
-			Summary:  "Show a client's token",
+			Summary:  "Show a client's token, which is a secret that is good until it is replaced",
 			Auth:     web.Admin,
 			Role:     operators.Admin,
 			Status:   200,
@@ -175,7 +175,8 @@ func (a *Accounts) token(ctx context.Context, in *web.ClientPath) (*tokenAnswer,
 	return &tokenAnswer{Token: token, Name: name}, nil
 }
 
-type regenerateRequest struct {
+// clientRequest names the client that a route without members in its body is about.
+type clientRequest struct {
 	web.ClientPath
 	web.OptionalBody
 }
@@ -186,7 +187,7 @@ type regenerateAnswer struct {
 	Message string `json:"message"`
 }
 
-func (a *Accounts) regenerate(ctx context.Context, in *regenerateRequest) (*regenerateAnswer, error) {
+func (a *Accounts) regenerate(ctx context.Context, in *clientRequest) (*regenerateAnswer, error) {
 	_, token, err := a.Store.RegenerateToken(ctx, in.ClientID, web.ActorName(ctx))
 	if err != nil {
 		return nil, err
@@ -213,14 +214,14 @@ func (a *Accounts) removeConfirmed(ctx context.Context, in *removeClientRequest)
 		return nil, NotConfirmed.New("This removes client %q with all its agents: confirm with exactly this name.",
 			client.Name).With("name", client.Name)
 	}
-	return a.remove(ctx, &regenerateRequest{ClientPath: in.ClientPath})
+	return a.remove(ctx, &clientRequest{ClientPath: in.ClientPath})
 }
 
 // remove ends the agents first, each through its Guardian. It then waits until no instance
 // that we launched is alive, and only then removes the data: without the account and its
 // role such an instance could not be terminated any more. When this takes too long the
 // answer says so, and repeating the request carries on from there.
-func (a *Accounts) remove(ctx context.Context, in *regenerateRequest) (*web.MessageAnswer, error) {
+func (a *Accounts) remove(ctx context.Context, in *clientRequest) (*web.MessageAnswer, error) {
 	client, err := a.Views.Client(ctx, in.ClientID)
 	if err != nil {
 		return nil, err

@@ -6,12 +6,12 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/adoption"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
-// AdoptionStore is the part of postgres.Adoptions that its route uses.
+// AdoptionStore is the part of agents.Adoptions that its route uses.
 type AdoptionStore interface {
-	AskAgain(ctx context.Context, clientID, instanceID, by string) (*postgres.AdoptionState, error)
+	AskAgain(ctx context.Context, clientID, instanceID, by string) (*agents.AdoptionState, error)
 }
 
 // Adoptions has EC2 asked again whose an instance is.

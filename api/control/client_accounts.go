@@ -10,7 +10,7 @@ import (
 	"spotkeeper/deploy/cloudformation"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
 // InstancesNotSeen means that the account a client is to move to does not show its
@@ -20,10 +20,10 @@ var InstancesNotSeen = fault.Define("clients.instances_not_seen", fault.Conflict
 // OwnAccountUnknown means that AWS did not say which account is the control plane's own.
 var OwnAccountUnknown = fault.Define("clients.own_account_unknown", fault.Unavailable)
 
-// ClientAccountStore is the part of postgres.ClientAccounts that its routes use.
+// ClientAccountStore is the part of accounts.ClientAccounts that its routes use.
 type ClientAccountStore interface {
-	Account(ctx context.Context, clientID string) (*postgres.ClientAccount, error)
-	SetAccount(ctx context.Context, clientID string, to clients.Account, by string) (*postgres.ClientAccount, error)
+	Account(ctx context.Context, clientID string) (*accounts.ClientAccount, error)
+	SetAccount(ctx context.Context, clientID string, to clients.Account, by string) (*accounts.ClientAccount, error)
 }
 
 // AccountCloud asks EC2 through a client's account which of the instances it does not
@@ -131,7 +131,7 @@ func (a *ClientAccounts) setup(ctx context.Context, in *web.ClientPath) (*accoun
 	return &accountSetupAnswer{clientAccountAnswer: *account, ControlPlaneAccount: own, Template: template}, nil
 }
 
-func newAccountAnswer(a *postgres.ClientAccount, err error) (*clientAccountAnswer, error) {
+func newAccountAnswer(a *accounts.ClientAccount, err error) (*clientAccountAnswer, error) {
 	if err != nil {
 		return nil, err
 	}

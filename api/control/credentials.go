@@ -7,13 +7,13 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/credentials"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
-// CredentialStore is the part of postgres.Credentials that its owner's routes use.
+// CredentialStore is the part of accounts.Credentials that its owner's routes use.
 type CredentialStore interface {
-	Create(ctx context.Context, n credentials.NewCredential, by string) (*postgres.CredentialView, string, error)
-	Credentials(ctx context.Context, clientID string) ([]postgres.CredentialView, error)
+	Create(ctx context.Context, n credentials.NewCredential, by string) (*accounts.CredentialView, string, error)
+	Credentials(ctx context.Context, clientID string) ([]accounts.CredentialView, error)
 	Revoke(ctx context.Context, clientID, id, by string) error
 	LegacyMode(ctx context.Context, clientID string) (credentials.LegacyMode, error)
 	SetLegacyMode(ctx context.Context, clientID string, mode credentials.LegacyMode, by string) error
@@ -127,7 +127,7 @@ func optionalTime(t *time.Time) *web.Time {
 	return &web.Time{Time: *t}
 }
 
-func credentialAnswerOf(v *postgres.CredentialView, now time.Time) credentialAnswer {
+func credentialAnswerOf(v *accounts.CredentialView, now time.Time) credentialAnswer {
 	state := "good"
 	switch {
 	case v.RevokedAt != nil:

@@ -7,7 +7,7 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/audit"
 )
 
 // Fleet serves changes of several agents or operations at once.
@@ -141,7 +141,7 @@ func (f *Fleet) cancelAudited(ctx context.Context, id string) error {
 	if err != nil {
 		log.WarnContext(ctx, "the state after a change could not be read", "error", err)
 	}
-	entry := postgres.AuditEntry{
+	entry := audit.Entry{
 		Type:     "operation_cancelled",
 		Actor:    web.ActorName(ctx),
 		AgentID:  before.AgentID,

@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/domain/joining"
 )
 
-// JoinRuleStore is the part of postgres.Joins that its routes use.
+// JoinRuleStore is the part of accounts.Joins that its routes use.
 type JoinRuleStore interface {
 	Rules(ctx context.Context, clientID string) (joining.Rules, error)
 	SetRules(ctx context.Context, clientID string, to joining.Rules, by string) (joining.Rules, error)

@@ -6,12 +6,12 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
-// LeftOverStore is the part of postgres.LeftOvers that its route uses.
+// LeftOverStore is the part of sweeps.LeftOvers that its route uses.
 type LeftOverStore interface {
-	Decide(ctx context.Context, clientID, instanceID string, end bool, by string) (*postgres.LeftOver, error)
+	Decide(ctx context.Context, clientID, instanceID string, end bool, by string) (*sweeps.LeftOver, error)
 }
 
 // Nudger sends news to the workflow of an operation.

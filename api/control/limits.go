@@ -8,7 +8,7 @@ import (
 	"spotkeeper/internal/domain/clients"
 )
 
-// QuotaStore is the part of postgres.Quotas that its routes use.
+// QuotaStore is the part of accounts.Quotas that its routes use.
 type QuotaStore interface {
 	Quota(ctx context.Context, clientID string) (clients.Limits, clients.Usage, error)
 	SetLimits(ctx context.Context, clientID string, l clients.Limits, by string) error

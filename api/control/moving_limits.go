@@ -4,13 +4,13 @@ import (
 	"context"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
-// ShareStore is the part of postgres.Preferences that keeps how many agents may
+// ShareStore is the part of agents.Preferences that keeps how many agents may
 // move at once.
 type ShareStore interface {
-	Shares(ctx context.Context) ([]postgres.MovingShare, error)
+	Shares(ctx context.Context) ([]agents.MovingShare, error)
 	SetShare(ctx context.Context, clientID string, percent float64, by string) error
 }
 

@@ -77,7 +77,7 @@ func (o *Operations) Routes() []web.Route {
 			Path:     "/api/operations/*operation_id",
 			DocPath:  "/api/operations/:operation_id/cancel",
 			ID:       "cancelOperation",
-			Summary:  "Call an operation off: the path ends with /cancel",
+			Summary:  "Call an operation off",
 			Auth:     web.Client,
 			Status:   202,
 			Event:    "operation_cancelled",

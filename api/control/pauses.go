@@ -8,14 +8,14 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
-// PauseStore is postgres.Pauses.
+// PauseStore is decisions.Pauses.
 type PauseStore interface {
-	Set(ctx context.Context, on postgres.PauseSubject, pause engine.Pause) error
-	Lift(ctx context.Context, on postgres.PauseSubject) (lifted bool, clientID string, err error)
-	List(ctx context.Context, clientID string) ([]postgres.PauseView, error)
+	Set(ctx context.Context, on decisions.PauseSubject, pause engine.Pause) error
+	Lift(ctx context.Context, on decisions.PauseSubject) (lifted bool, clientID string, err error)
+	List(ctx context.Context, clientID string) ([]decisions.PauseView, error)
 }
 
 // Pauses serve the brakes on voluntary moves: how many at once, and none at all,
@@ -153,7 +153,9 @@ type resumeAnswer struct {
 type pauseItem struct {
 	Scope      engine.Scope `json:"scope" doc:"global, client or agent"`
 	ClientID   *string      `json:"client_id"`
+	ClientName *string      `json:"client_name"`
 	AgentID    *string      `json:"agent_id"`
+	AgentName  *string      `json:"agent_name"`
 	ByOperator bool         `json:"by_operator" doc:"set by an operator, and lifted by operators only"`
 	Until      web.Time     `json:"until"`
 	Reason     string       `json:"reason"`
@@ -181,7 +183,7 @@ func (w pauseWish) endTime(now time.Time) time.Time {
 	return at
 }
 
-func (p *Pauses) set(ctx context.Context, on postgres.PauseSubject, w pauseWish) (*pauseAnswer, error) {
+func (p *Pauses) set(ctx context.Context, on decisions.PauseSubject, w pauseWish) (*pauseAnswer, error) {
 	now := p.Now()
 	pause := engine.Pause{Scope: on.Scope, Until: w.endTime(now).Truncate(time.Second), Reason: w.Reason}
 	if err := pause.Validate(now); err != nil {
@@ -193,7 +195,7 @@ func (p *Pauses) set(ctx context.Context, on postgres.PauseSubject, w pauseWish)
 	return &pauseAnswer{Success: true, Until: web.TimeOf(pause.Until)}, nil
 }
 
-func (p *Pauses) liftPause(ctx context.Context, on postgres.PauseSubject) (*resumeAnswer, error) {
+func (p *Pauses) liftPause(ctx context.Context, on decisions.PauseSubject) (*resumeAnswer, error) {
 	lifted, owner, err := p.Store.Lift(ctx, withActor(ctx, on))
 	if err != nil {
 		return nil, err
@@ -213,16 +215,18 @@ func (p *Pauses) liftPause(ctx context.Context, on postgres.PauseSubject) (*resu
 }
 
 // withActor says who asks.
-func withActor(ctx context.Context, on postgres.PauseSubject) postgres.PauseSubject {
+func withActor(ctx context.Context, on decisions.PauseSubject) decisions.PauseSubject {
 	on.Operator, on.By = web.PrincipalFrom(ctx).Operator, web.ActorName(ctx)
 	return on
 }
 
-func newPauseItem(x postgres.PauseView) pauseItem {
+func newPauseItem(x decisions.PauseView) pauseItem {
 	return pauseItem{
 		Scope:      x.Scope,
 		ClientID:   x.ClientID,
+		ClientName: x.ClientName,
 		AgentID:    x.AgentID,
+		AgentName:  x.AgentName,
 		ByOperator: x.ByOperator,
 		Until:      web.TimeOf(x.Until),
 		Reason:     x.Reason,
@@ -260,7 +264,7 @@ type anyPauseRequest struct {
 
 // checkScope refuses a request that would act on all agents without saying so, and one
 // that says another scope than its ids.
-func checkScope(said string, on postgres.PauseSubject) error {
+func checkScope(said string, on decisions.PauseSubject) error {
 	if said == string(on.Scope) || said == "" && on.Scope != engine.ScopeGlobal {
 		return nil
 	}
@@ -292,14 +296,14 @@ func (p *Pauses) resumeAny(ctx context.Context, in *anyResumeRequest) (*resumeAn
 }
 
 // pauseSubject is the narrowest that is named.
-func pauseSubject(clientID, agentID string) postgres.PauseSubject {
+func pauseSubject(clientID, agentID string) decisions.PauseSubject {
 	switch {
 	case agentID != "":
-		return postgres.PauseSubject{Scope: engine.ScopeAgent, ClientID: clientID, AgentID: agentID}
+		return decisions.PauseSubject{Scope: engine.ScopeAgent, ClientID: clientID, AgentID: agentID}
 	case clientID != "":
-		return postgres.PauseSubject{Scope: engine.ScopeClient, ClientID: clientID}
+		return decisions.PauseSubject{Scope: engine.ScopeClient, ClientID: clientID}
 	default:
-		return postgres.PauseSubject{Scope: engine.ScopeGlobal}
+		return decisions.PauseSubject{Scope: engine.ScopeGlobal}
 	}
 }
 

@@ -8,17 +8,17 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 // BadBlock means that a block of a pool ends at no sane time.
 var BadBlock = fault.Define("pool.bad_block", fault.Invalid)
 
-// BlockStore is postgres.PoolBlocks.
+// BlockStore is decisions.PoolBlocks.
 type BlockStore interface {
-	Set(ctx context.Context, on postgres.BlockSubject, until time.Time, reason string) error
-	Lift(ctx context.Context, on postgres.BlockSubject) (lifted bool, err error)
-	List(ctx context.Context, clientID, poolID string) ([]postgres.BlockView, error)
+	Set(ctx context.Context, on decisions.BlockSubject, until time.Time, reason string) error
+	Lift(ctx context.Context, on decisions.BlockSubject) (lifted bool, err error)
+	List(ctx context.Context, clientID, poolID string) ([]decisions.BlockView, error)
 }
 
 // PoolBlocks serve what keeps launches out of a spot pool: an operator blocks a pool for
@@ -80,7 +80,7 @@ type blockItem struct {
 	At         web.ExactTime `json:"created_at"`
 }
 
-func newBlockItem(x postgres.BlockView) blockItem {
+func newBlockItem(x decisions.BlockView) blockItem {
 	return blockItem{
 		PoolID:     x.PoolID,
 		ClientID:   x.ClientID,
@@ -114,8 +114,8 @@ type blockScope struct {
 }
 
 // subject judges for whom the caller acts. Fails with request.invalid.
-func (s blockScope) subject(ctx context.Context) (postgres.BlockSubject, error) {
-	on := postgres.BlockSubject{
+func (s blockScope) subject(ctx context.Context) (decisions.BlockSubject, error) {
+	on := decisions.BlockSubject{
 		PoolID:   s.PoolID,
 		ClientID: s.ClientID,
 		Operator: web.PrincipalFrom(ctx).Operator,

@@ -6,13 +6,13 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/preflight"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // PreflightStore reads the last report of an agent, nil when there is none, and of a client.
 type PreflightStore interface {
 	Preflight(ctx context.Context, clientID, agentID string) (*preflight.Report, error)
-	ClientPreflight(ctx context.Context, clientID string) (*postgres.ClientPreflight, error)
+	ClientPreflight(ctx context.Context, clientID string) (*sweeps.ClientPreflight, error)
 }
 
 // PreflightRunner checks an agent now.

@@ -6,12 +6,12 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/replica"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 // RequirementStore keeps the requirements of agents and clients.
 type RequirementStore interface {
-	Load(ctx context.Context, clientID, agentID string) (*postgres.TypesOf, error)
+	Load(ctx context.Context, clientID, agentID string) (*agents.TypesOf, error)
 	Set(ctx context.Context, clientID, agentID string, need replica.Requirements, by string) error
 	LoadOfClient(ctx context.Context, clientID string) (replica.Requirements, error)
 	SetOfClient(ctx context.Context, clientID string, need replica.Requirements, by string) error
@@ -138,7 +138,7 @@ func (r *Requirements) set(ctx context.Context, in *requirementsRequest) (*requi
 }
 
 // describeTypes says of each type of the region whether it may replace the present one.
-func describeTypes(of *postgres.TypesOf) *requirementsAnswer {
+func describeTypes(of *agents.TypesOf) *requirementsAnswer {
 	out := &requirementsAnswer{
 		InstanceType: of.Present,
 		Requirements: of.Requirements,

@@ -11,7 +11,8 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/operators"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/audit"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/workflows"
 )
 
@@ -28,9 +29,9 @@ type JobWorkflows interface {
 	BackfillJob(ctx context.Context, job string, from, until time.Time) error
 }
 
-// JobRuns is the part of postgres.Jobs that lists runs.
+// JobRuns is the part of housekeeping.Jobs that lists runs.
 type JobRuns interface {
-	Runs(ctx context.Context, perJob int) ([]postgres.JobRun, error)
+	Runs(ctx context.Context, perJob int) ([]housekeeping.JobRun, error)
 }
 
 // Schedules serve what operators see of the scheduled jobs, and let them act.
@@ -183,17 +184,17 @@ func (s *Schedules) list(ctx context.Context, _ *web.None) (*schedulesAnswer, er
 }
 
 // jobSnapshot is what events record of a job: whether its schedule is active, and what runs.
-func (s *Schedules) jobSnapshot(ctx context.Context, _ web.AuditStore, c *gin.Context) (postgres.Snapshot, error) {
+func (s *Schedules) jobSnapshot(ctx context.Context, _ web.AuditStore, c *gin.Context) (audit.Snapshot, error) {
 	st, err := s.Workflows.Schedule(ctx, c.Param("job"))
 	if err != nil {
-		return postgres.Snapshot{}, err
+		return audit.Snapshot{}, err
 	}
 	what, err := json.Marshal(map[string]any{
 		"paused":  st.Paused,
 		"reason":  st.Reason,
 		"running": append([]string{}, st.Running...),
 	})
-	return postgres.Snapshot{What: what}, err
+	return audit.Snapshot{What: what}, err
 }
 
 type jobPath struct {

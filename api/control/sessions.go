@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
-// OperatorSessionStore is the part of postgres.Sessions that its routes use.
+// OperatorSessionStore is the part of accounts.Sessions that its routes use.
 type OperatorSessionStore interface {
-	Sessions(ctx context.Context, now time.Time, idle time.Duration) ([]postgres.Session, error)
+	Sessions(ctx context.Context, now time.Time, idle time.Duration) ([]accounts.Session, error)
 	EndSessionOf(ctx context.Context, id, by string) error
 }
 

@@ -9,7 +9,7 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/credentials"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/workflows"
 )
@@ -21,7 +21,7 @@ type SettingsViews interface {
 
 // SettingsStore keeps what people set.
 type SettingsStore interface {
-	ChangeAgent(ctx context.Context, clientID, agentID, actor, eventType string, in postgres.AgentPreferences) error
+	ChangeAgent(ctx context.Context, clientID, agentID, actor, eventType string, in agents.AgentPreferences) error
 }
 
 // SettingsWorkflows is the part of workflows.Client that settings use.
@@ -92,7 +92,7 @@ type toggleRequest struct {
 func (s *Settings) toggle(ctx context.Context, in *toggleRequest) (*web.Success, error) {
 	on := in.Enabled.Or(true)
 	return web.Done, s.Store.ChangeAgent(ctx, web.TenantScope(ctx), in.AgentID, web.ActorName(ctx), "agent_toggled",
-		postgres.AgentPreferences{Enabled: &on})
+		agents.AgentPreferences{Enabled: &on})
 }
 
 type settingsRequest struct {
@@ -114,7 +114,7 @@ func (s *Settings) changeSettings(ctx context.Context, in *settingsRequest) (*we
 	if err != nil {
 		return nil, err
 	}
-	settings := postgres.AgentPreferences{
+	settings := agents.AgentPreferences{
 		AutoTerminate:   web.BoolPtr(in.AutoTerminate),
 		ReplicaEnabled:  web.BoolPtr(in.ReplicaEnabled),
 		ReplicaCount:    in.ReplicaCount,
@@ -166,7 +166,7 @@ func (s *Settings) configure(ctx context.Context, in *modesRequest) (*modesAnswe
 		return nil, agent.NotFound.New("Agent not found")
 	}
 	if seconds != nil || in.AutoTerminate != nil {
-		settings := postgres.AgentPreferences{AutoTerminate: web.BoolPtr(in.AutoTerminate), TerminateWait: seconds}
+		settings := agents.AgentPreferences{AutoTerminate: web.BoolPtr(in.AutoTerminate), TerminateWait: seconds}
 		if err := s.Store.ChangeAgent(ctx, a.ClientID, a.ID, web.ActorName(ctx), "agent_settings_changed",
 			settings); err != nil {
 			return nil, err

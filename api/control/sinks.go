@@ -13,14 +13,14 @@ import (
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/notification"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/webhook"
 )
 
-// SinkStore is the part of postgres.Sinks that sink routes use.
+// SinkStore is the part of notifications.Sinks that sink routes use.
 type SinkStore interface {
-	Sinks(ctx context.Context, clientID string) ([]postgres.SinkView, error)
-	Create(ctx context.Context, clientID string, n notification.NewNotification, by string) (*postgres.SinkView, string, error)
+	Sinks(ctx context.Context, clientID string) ([]notifications.SinkView, error)
+	Create(ctx context.Context, clientID string, n notification.NewNotification, by string) (*notifications.SinkView, string, error)
 	Delete(ctx context.Context, clientID, id, by string) error
 	RotateSecret(ctx context.Context, clientID, id string, overlap time.Duration, by string) (string, time.Time, error)
 	Target(ctx context.Context, clientID, id string) (*activities.SinkTarget, error)
@@ -101,7 +101,7 @@ type sinkAnswer struct {
 	CreatedAt   web.Time  `json:"created_at"`
 }
 
-func newSinkAnswer(x postgres.SinkView) sinkAnswer {
+func newSinkAnswer(x notifications.SinkView) sinkAnswer {
 	out := sinkAnswer{
 		ID:          x.ID,
 		Kind:        string(x.Kind),
@@ -121,9 +121,17 @@ func newSinkAnswer(x postgres.SinkView) sinkAnswer {
 	return out
 }
 
-func (s *Sinks) list(ctx context.Context, in *web.ClientPath) (*[]sinkAnswer, error) {
+type sinkList struct {
+	Sinks []sinkAnswer `json:"sinks" doc:"oldest first"`
+}
+
+func (s *Sinks) list(ctx context.Context, in *web.ClientPath) (*sinkList, error) {
 	found, err := s.Store.Sinks(ctx, in.ClientID)
-	return web.MapRows(found, err, newSinkAnswer)
+	list, err := web.MapRows(found, err, newSinkAnswer)
+	if err != nil {
+		return nil, err
+	}
+	return &sinkList{Sinks: *list}, nil
 }
 
 type createSinkRequest struct {

@@ -22,14 +22,14 @@ type AdminPageViews interface {
 	Activity(ctx context.Context, p pg.Page) ([]views.ActivityView, error)
 }
 
-// Database is what the health page asks of the database.
+// Database is the part of pg.DB that the health page uses.
 type Database interface {
 	Ping(ctx context.Context) error
 	// Connections says how many of the pool are free, and how many there are.
 	Connections() (free, size int)
 }
 
-// EngineStatus is what decides, and the models it decides by.
+// EngineStatus names the engine in use and its models.
 type EngineStatus struct {
 	Loaded  bool
 	Type    string

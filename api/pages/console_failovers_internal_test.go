@@ -1,6 +1,8 @@
 package pages
 
 import (
+	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,4 +62,29 @@ func TestBucketsOfFailoversCountEachOnce(t *testing.T) {
 			require.Contains(t, took, *got.P90)
 		}
 	})
+}
+
+// TestFailoverMembers: each figure of the failovers has its own member.
+func TestFailoverMembers(t *testing.T) {
+	t.Parallel()
+	var found []views.FailoverView
+	for n := range 200 {
+		took, left := float64(n+1), float64(n-3)
+		found = append(found, views.FailoverView{TookMs: &took, LeftMs: &left})
+	}
+	got := timesOf(append(found, views.FailoverView{}))
+	buckets := got.Buckets
+	got.Buckets = buckets[:0]
+	raw, err := json.Marshal(got)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"count": 201, "lost": 1, "in_time": 197, "p50_ms": 100, "p90_ms": 180, "p99_ms": 198, "max_ms": 200,
+		"least_left_ms": -3, "buckets": []}`, string(raw))
+	raw, err = json.Marshal(failoverBucket{From: 7, UpTo: &failoverBounds[0], Count: 9})
+	require.NoError(t, err)
+	require.JSONEq(t, fmt.Sprintf(`{"from_ms": 7, "up_to_ms": %v, "count": 9}`, failoverBounds[0]), string(raw))
+	launched, ready := 11.0, 12.0
+	raw, err = json.Marshal(newFailoverItem(views.FailoverView{LaunchedMs: &launched, ReadyMs: &ready}))
+	require.NoError(t, err)
+	require.Contains(t, string(raw), `"launched_ms":11`)
+	require.Contains(t, string(raw), `"ready_ms":12`)
 }

@@ -130,25 +130,27 @@ type clientMonth struct {
 
 func (c *Console) savings(ctx context.Context, in *savingsByMonthRequest) (*savingsList, error) {
 	found, err := c.Views.SavingsOf(ctx, ownClient(ctx, in.ClientID), web.ValueOr(in.Months, 12))
-	list, err := web.MapRows(found, err, func(x views.SavingsView) clientMonth {
-		return clientMonth{
-			ClientID:    x.ClientID,
-			ClientName:  x.ClientName,
-			Month:       x.Month,
-			Baseline:    x.Baseline,
-			Actual:      x.Actual,
-			Savings:     x.Savings,
-			Standbys:    x.Standbys,
-			Hours:       x.Hours,
-			Unpriced:    x.Unpriced,
-			Provisional: x.Provisional,
-			ComputedAt:  web.ExactTime{Time: x.ComputedAt},
-		}
-	})
+	list, err := web.MapRows(found, err, newClientMonth)
 	if err != nil {
 		return nil, err
 	}
 	return &savingsList{Months: *list}, nil
+}
+
+func newClientMonth(x views.SavingsView) clientMonth {
+	return clientMonth{
+		ClientID:    x.ClientID,
+		ClientName:  x.ClientName,
+		Month:       x.Month,
+		Baseline:    x.Baseline,
+		Actual:      x.Actual,
+		Savings:     x.Savings,
+		Standbys:    x.Standbys,
+		Hours:       x.Hours,
+		Unpriced:    x.Unpriced,
+		Provisional: x.Provisional,
+		ComputedAt:  web.ExactTime{Time: x.ComputedAt},
+	}
 }
 
 type allEventsRequest struct {

@@ -34,6 +34,7 @@ type poolItem struct {
 	Refused      int64          `json:"launches_refused_last_hour" doc:"launches that failed, of all reasons"`
 	LastRefusal  *string        `json:"last_refusal" doc:"code of the last of them"`
 	RetryAfter   *web.ExactTime `json:"retry_after" doc:"launches go to other pools until then"`
+	Score        *int64         `json:"placement_score"`
 	Recommended  int64          `json:"recommendations_last_month" doc:"instances that AWS recommended to move, in 30 days"`
 	CameTrue     int64          `json:"recommendations_came_true" doc:"those of them that a termination notice followed"`
 	LeadSeconds  *float64       `json:"recommendation_lead_seconds" doc:"from a recommendation to its notice, the median"`
@@ -60,6 +61,7 @@ func poolOf(x views.PoolView) poolItem {
 		Refused:      x.Refused,
 		LastRefusal:  x.LastRefusal,
 		RetryAfter:   web.NewExactTime(x.RetryAfter),
+		Score:        x.Score,
 		Recommended:  x.Recommended,
 		CameTrue:     x.CameTrue,
 		LeadSeconds:  x.LeadSeconds,

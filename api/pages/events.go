@@ -13,7 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/api/web"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/views"
 )
 
 // Events serves the stream of what happens to a client's fleet.
@@ -70,7 +70,7 @@ func (e *Events) follow(c *gin.Context, in *eventsRequest) error {
 		return err
 	}
 	defer e.Feed.closeListener(l)
-	var past []postgres.Change
+	var past []views.Change
 	if !since.IsZero() {
 		if past, err = e.Feed.Changes.Since(ctx, in.ClientID, since.Add(-streamOverlap), streamReplay); err != nil {
 			return err
@@ -150,7 +150,7 @@ func (w *eventWriter) open() error {
 	return w.write("retry: 2000\n\n")
 }
 
-func (w *eventWriter) event(c postgres.Change) error {
+func (w *eventWriter) event(c views.Change) error {
 	if _, sent := w.sent[keyOfChange(c)]; sent {
 		return nil
 	}

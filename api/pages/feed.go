@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/views"
 )
 
 // TooManyStreams means that a client listens already as often as it may.
@@ -24,10 +24,10 @@ const (
 	streamReplay     = 1000            // most changes sent to a listener that reconnects
 )
 
-// ChangeStore is the part of postgres.Changes that the feed reads.
+// ChangeStore is the part of views.Changes that the feed reads.
 type ChangeStore interface {
 	Now(ctx context.Context) (time.Time, error)
-	Since(ctx context.Context, clientID string, since time.Time, limit int) ([]postgres.Change, error)
+	Since(ctx context.Context, clientID string, since time.Time, limit int) ([]views.Change, error)
 }
 
 // Feed reads changes once per process and sends them to every listener. It queries the
@@ -45,8 +45,8 @@ type Feed struct {
 
 // listener is one open stream.
 type listener struct {
-	clientID string               // empty: of all clients, for operators
-	changes  chan postgres.Change // closed when the listener is let go
+	clientID string            // empty: of all clients, for operators
+	changes  chan views.Change // closed when the listener is let go
 }
 
 // NewFeed makes a feed; Run makes it live.
@@ -97,7 +97,7 @@ type changeKey struct {
 	at        int64
 }
 
-func keyOfChange(c postgres.Change) changeKey { return changeKey{c.Kind, c.Key, c.At.UnixMicro()} }
+func keyOfChange(c views.Change) changeKey { return changeKey{c.Kind, c.Key, c.At.UnixMicro()} }
 
 func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -138,7 +138,7 @@ func (f *Feed) readChanges(ctx context.Context, w *watermark) error {
 
 // publish passes a change to the listeners that may see it. A listener whose buffer is full
 // is disconnected.
-func (f *Feed) publish(c postgres.Change) {
+func (f *Feed) publish(c views.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for l := range f.listeners {
@@ -170,7 +170,7 @@ func (f *Feed) listen(clientID string) (*listener, error) {
 	if same >= streamsPerClient || len(f.listeners) >= streamsInTotal {
 		return nil, TooManyStreams.New("Too many event streams are open.")
 	}
-	l := &listener{clientID: clientID, changes: make(chan postgres.Change, streamBuffer)}
+	l := &listener{clientID: clientID, changes: make(chan views.Change, streamBuffer)}
 	f.listeners[l] = struct{}{}
 	select {
 	case f.first <- struct{}{}:

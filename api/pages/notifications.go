@@ -6,13 +6,13 @@ import (
 
 	"spotkeeper/api/web"
 	"spotkeeper/internal/domain/clients"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/postgres/pg"
 )
 
-// NotificationStore is what the notification routes use of postgres.Notifications.
+// NotificationStore is the part of notifications.Notifications that its routes use.
 type NotificationStore interface {
-	Newest(ctx context.Context, clientID string, p pg.Page) ([]postgres.NotificationView, error)
+	Newest(ctx context.Context, clientID string, p pg.Page) ([]notifications.NotificationView, error)
 	MarkRead(ctx context.Context, clientID, id, by string) error
 	MarkAllRead(ctx context.Context, clientID, by string) (int64, error)
 }
@@ -81,10 +81,10 @@ func (n *Notifications) list(ctx context.Context, in *notificationsRequest) (*[]
 		return &[]notificationAnswer{}, nil
 	}
 	found, err := n.Store.Newest(ctx, clientID, page)
-	found, err = web.FinishPage(&in.Paging, found, err, func(x postgres.NotificationView) pg.Cursor {
+	found, err = web.FinishPage(&in.Paging, found, err, func(x notifications.NotificationView) pg.Cursor {
 		return pg.Cursor{At: x.CreatedAt, ID: x.ID}
 	})
-	return web.MapRows(found, err, func(x postgres.NotificationView) notificationAnswer {
+	return web.MapRows(found, err, func(x notifications.NotificationView) notificationAnswer {
 		return notificationAnswer{
 			ID:       x.ID,
 			Message:  x.Message,

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gin-gonic/gin"
 
@@ -49,7 +50,8 @@ func (p *ClientPages) exportSavings(c *gin.Context, in *savingsExportRequest) er
 
 // cell keeps a spreadsheet from taking a name that an agent has chosen for a formula.
 func cell(s string) string {
-	if strings.IndexAny(s, "=+-@\t\r") == 0 {
+	begins := strings.TrimLeftFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
+	if begins != s || strings.IndexAny(begins, "=+-@＝＋－＠") == 0 {
 		return "'" + s
 	}
 	return s

@@ -29,7 +29,7 @@ var access = map[string][]string{
 	"open": {"health", "ready", "validateToken", "getDocument", "showLogin", "login", "logout", "showDocs",
 		"getDocsFile", "beginLogin", "finishLogin", "challengeAgent", "joinAgentByRole", "joinAgentByDocument"},
 	"agent": {
-		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "pendingCommands",
+		"heartbeat", "agentConfig", "replicaConfig", "reportTermination", "reportCleanup", "reportHookResults", "pendingCommands",
 		"commandExecuted", "markCommandExecuted",
 		"reportSwitch", "decide", "switchRecommendation", "issueSwitchCommand", "reportRebalance", "reportPrices",
 	},
@@ -62,7 +62,7 @@ var access = map[string][]string{
 		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "listOperatorSessions",
 		"endOperatorSession", "deleteClient", "removeClient", "regenerateToken", "showToken", "getStats",
 		"listClients", "getGrowth", "listInstances", "listAgents", "listActivity", "getSystemHealth",
-		"listSchedules", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "decodePayloads",
+		"listSchedules", "listWorkers", "triggerJob", "pauseJob", "resumeJob", "backfillJob", "decodePayloads",
 		"streamAllEvents", "listDependencies", "listAllPauses", "pauseMoves", "resumeMoves", "listMovingLimits",
 		"setMovingLimit",
 		"uploadEngine", "uploadModels", "activateModels", "fallBack", "listSessions", "startRollout", "listRollouts",
@@ -131,6 +131,8 @@ func TestAccess(t *testing.T) {
 			body = `{"operation_ids":["switch/1"]}`
 		case "reportReplicaStatus":
 			body = `{"status":"ready"}`
+		case "reportHookResults":
+			body = `{"instance_id":"i-1","notice_id":"n","kind":"drain","hooks":[{"name":"drain/10-stop","attempt":1}]}`
 		case "bindReplica":
 			body = `{"instance_id":"i-r"}`
 		case "terminationImminent": // one of the primary would move the agent

@@ -18,6 +18,8 @@ import (
 	"spotkeeper/api/agents"
 	"spotkeeper/api/rest"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
+	agentstore "spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/workflows"
@@ -131,9 +133,9 @@ func TestPostgresAway(t *testing.T) {
 	s := &stack{t: t, db: gone, wf: &playedWorkflows{}}
 	s.handler, err = rest.New(rest.Deps{
 		Log:    slog.New(slog.DiscardHandler),
-		Tokens: &postgres.Credentials{DB: gone},
+		Tokens: &accounts.Credentials{DB: gone},
 		Probes: s.probes(),
-		Agents: &agents.Agents{Store: &postgres.Agents{DB: gone}},
+		Agents: &agents.Agents{Store: &agentstore.Agents{DB: gone}},
 	})
 	require.NoError(t, err)
 
@@ -191,8 +193,8 @@ func (s *stack) counted() (*stack, func() int) {
 	s.t.Cleanup(pool.Close)
 	db := &pg.DB{Pool: pool}
 	d := s.deps
-	d.Metrics, d.Tokens = nil, &postgres.Credentials{DB: db}
-	d.Agents = &agents.Agents{Store: &postgres.Agents{DB: db}, Workflows: s.wf}
+	d.Metrics, d.Tokens = nil, &accounts.Credentials{DB: db}
+	d.Agents = &agents.Agents{Store: &agentstore.Agents{DB: db}, Workflows: s.wf}
 	d.Commands = &agents.Commands{
 		Store:     &postgres.Commands{DB: db},
 		Reports:   &postgres.SwitchReports{DB: db},

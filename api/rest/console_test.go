@@ -121,7 +121,9 @@ func TestPoolsShowWhatHappenedInThem(t *testing.T) {
 	s.exec(aStory)
 	s.exec(`INSERT INTO price_buckets (pool_id, bucket, price, source_type, confidence, method, observed_at) VALUES
 		('t3.medium.us-east-1a', date_bin('5 minutes', now(), 'epoch'), 0.01, 'collector', 1, NULL, now()),
-		('t3.medium.us-east-1b', date_bin('5 minutes', now(), 'epoch'), 0.02, 'interpolated', 0.5, 'linear', now())`)
+		('t3.medium.us-east-1b', date_bin('5 minutes', now(), 'epoch'), 0.02, 'interpolated', 0.5, 'linear', now());
+		INSERT INTO placement_scores (client_id, region, instance_type, az, score) VALUES
+		('c1', 'us-east-1', 't3.medium', 'us-east-1a', 9), ('c2', 'us-east-1', 't3.medium', 'us-east-1a', 4)`)
 
 	pools := map[string]map[string]any{}
 	for _, p := range s.call(operatorToken, "GET", "/api/pools?instance_type=t3.medium", "").body["pools"].([]any) {
@@ -131,6 +133,8 @@ func TestPoolsShowWhatHappenedInThem(t *testing.T) {
 	require.InDelta(t, 1, pools["us-east-1a"]["terminations_last_day"], 0)
 	require.InDelta(t, 1, pools["us-east-1b"]["launches_refused_last_hour"], 0)
 	require.Equal(t, "launch.no_capacity", pools["us-east-1b"]["last_refusal"])
+	require.InDelta(t, 4, pools["us-east-1a"]["placement_score"], 0, "the least among the clients")
+	require.Nil(t, pools["us-east-1b"]["placement_score"], "it was not read")
 	require.InDelta(t, 0, s.call(s.beta, "GET", "/api/pools?instance_type=t3.medium", "").
 		body["pools"].([]any)[0].(map[string]any)["terminations_last_day"], 0,
 		"what happened to another tenant is not counted")

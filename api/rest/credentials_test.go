@@ -87,6 +87,70 @@ func TestWhatAnEnrolmentIsGoodFor(t *testing.T) {
 		`{"error":"Invalid enrolment token"}`)
 }
 
+// TestAnEnrolmentIsNotReplayed: who reads the enrolment later, in the instance's user data,
+// gets no token in the instance's name.
+func TestAnEnrolmentIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	join := func(enrolment, instanceID string) answer {
+		return s.call(enrolment, "POST", "/api/agents/join", joining("web-9", instanceID))
+	}
+	beat := func(joined answer) {
+		s.call(joined.body["token"].(string), "POST", "/api/agents/"+joined.body["agent_id"].(string)+"/heartbeat",
+			`{"status":"online"}`).holds(t, 200, `{}`)
+	}
+	once := s.enrolment(`{"kind":"enrolment"}`)
+	require.Equal(t, 201, join(once, "i-9").status)
+	beat(join(once, "i-9"))
+	join(once, "i-9").holds(t, 401, `{"code":"credentials.used_up"}`)
+
+	twice := s.enrolment(`{"kind":"enrolment","uses":2}`)
+	beat(join(twice, "i-9"))
+	require.Equal(t, 201, join(twice, "i-9").status, "an agent that has lost its token uses the second one up")
+	join(twice, "i-10").holds(t, 401, `{"code":"credentials.used_up"}`)
+
+	many := s.enrolment(`{"kind":"enrolment","uses":9}`)
+	beat(join(many, "i-9"))
+	s.exec(`UPDATE credentials SET revoked_at = now() WHERE kind = 'agent' AND instance_id = 'i-9'`)
+	join(many, "i-9").holds(t, 401, `{"code":"credentials.revoked"}`)
+	require.Equal(t, 201, join(many, "i-11").status)
+	require.Equal(t, 201, join(s.enrolment(`{"kind":"enrolment"}`), "i-9").status, "one that was made since is a decision")
+}
+
+// TestAnotherInstanceOfTheAgentEndsNothing: the token of an instance that is not the primary
+// neither performs the primary's commands nor ends the agent.
+func TestAnotherInstanceOfTheAgentEndsNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	of := func(instanceID string) string {
+		token := s.call(s.enrolment(`{"kind":"enrolment"}`), "POST", "/api/agents/join", joining("web-2", instanceID))
+		require.Equal(t, 201, token.status, token.raw)
+		return token.body["token"].(string)
+	}
+	s.exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, proof)
+		VALUES ('i-3', 'c1', 'a2', 'retiring', 't3.medium', 'us-east-1', 'us-east-1a', 't3.medium.us-east-1a', 'spot', 'launched')`)
+	s.exec(`INSERT INTO commands (id, client_id, agent_id, instance_id, launcher, target_mode, priority, status)
+		VALUES ('cmd-1', 'c1', 'a2', 'i-2', 'agent', 'ondemand', 1, 'pending')`)
+	primary, other := of("i-2"), of("i-3")
+	const agent = "/api/agents/a2"
+
+	require.Empty(t, s.call(other, "GET", agent+"/pending-commands", "").list)
+	s.call(other, "POST", agent+"/commands/cmd-1/executed", `{"success":true}`).holds(t, 403,
+		`{"code":"credentials.foreign_instance"}`)
+	require.Equal(t, "pending", s.value(`SELECT status FROM commands`))
+	s.call(other, "POST", agent+"/termination", `{"reason":"bye"}`).holds(t, 200, `{"success":true}`)
+	require.Equal(t, "online", s.statusOf("a2"))
+
+	require.Len(t, s.call(primary, "GET", agent+"/pending-commands", "").list, 1)
+	s.call(primary, "POST", agent+"/commands/cmd-1/executed", `{"success":false}`).holds(t, 200, `{"success":true}`)
+	for range 3 {
+		s.call(primary, "POST", agent+"/termination", `{"reason":"bye"}`).holds(t, 200, `{"success":true}`)
+	}
+	require.Equal(t, "offline", s.statusOf("a2"))
+	require.Equal(t, "1", s.value(`SELECT count(*)::text FROM notifications WHERE message LIKE '%terminated: bye'`),
+		"a goodbye that is repeated is no news")
+}
+
 // TestAnAgentsTokenReportsForItsOwn walks every route with the token of one agent: only
 // the reports of that agent, from its instance, are let through.
 func TestAnAgentsTokenReportsForItsOwn(t *testing.T) {
@@ -117,7 +181,7 @@ func TestAnAgentsTokenReportsForItsOwn(t *testing.T) {
 		}
 		require.Contains(t, want, status, r.ID)
 	}
-	require.Equal(t, 11, let)
+	require.Equal(t, 12, let)
 
 	own := "/api/agents/" + agent
 	s.call(token, "POST", own+"/heartbeat", `{"status":"online","instance_id":"i-1"}`).holds(t, 403,

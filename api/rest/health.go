@@ -17,12 +17,17 @@ type Probe struct {
 	// Degrades says that the process works without the dependency: /ready reports it, and the
 	// process stays ready. A dependency that all processes lack must not take all of them away.
 	Degrades bool
+	// Says makes the sentence of a failure, for operators. Nil: the error's own text when the
+	// dependency only degrades, and otherwise that it does not answer.
+	Says func(error) string
 }
 
-// sentence is the text of a failure in /ready: the full sentence of a failure that only
-// degrades, and "does not answer" for any other.
+// sentence is the text of a failure in /ready.
 func (p Probe) sentence(err error) string {
-	if p.Degrades {
+	switch {
+	case p.Says != nil:
+		return p.Says(err)
+	case p.Degrades:
 		return web.MessageOf(err)
 	}
 	return "It does not answer."

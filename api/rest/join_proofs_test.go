@@ -56,6 +56,7 @@ func newJoinStack(t *testing.T) *joinStack {
 	certificates, err := proofs.ReadCertificates(fstest.MapFS{"us-east-1.pem": {Data: pem}})
 	require.NoError(t, err)
 	s.joiner.STS, s.joiner.Cloud, s.joiner.Certificates = callerid.New(s.sim.URL), s.running, certificates
+	s.joiner.Hosts = []string{"127.0.0.1"}
 	s.ec2 = ec2.New(ec2.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.sim.URL), HTTPClient: s.sim.Client(),
 		Credentials: awscredentials.NewStaticCredentialsProvider(simclient.AccessKey(joinAccount), "secret", "")})
 	s.api = httptest.NewServer(s.handler)
@@ -230,11 +231,25 @@ func TestAChallengeIsGoodOnceAndForAMinute(t *testing.T) {
 	}
 	challenge := s.challengeOf()
 	body := sign(challenge)
-	s.joiner.Hosts = nil // what is between is another server, which passes the challenge on
-	s.call("", "POST", "/api/agents/join/aws-iam", body).holds(t, 401, `{"code":"join.refused"}`)
+	// What is between is another server, which passes the challenge on. It may choose the
+	// header Host, so that header does not say what the control plane's own name is.
+	passOn := func(to http.Handler) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/agents/join/aws-iam", strings.NewReader(body))
+		r.Host = "127.0.0.1"
+		rec := httptest.NewRecorder()
+		to.ServeHTTP(rec, r)
+		require.Equal(t, 401, rec.Code, rec.Body.String())
+		return rec
+	}
+	for _, own := range [][]string{nil, {"control.example.com"}} {
+		s.joiner.Hosts = own
+		require.Contains(t, passOn(s.handler).Body.String(), "API_HOSTS")
+	}
 	s.joiner.Hosts = []string{"127.0.0.1"}
 	require.Equal(t, 201, s.call("", "POST", "/api/agents/join/aws-iam", body).status)
 	s.call("", "POST", "/api/agents/join/aws-iam", body).holds(t, 401, `{"code":"join.stale_challenge"}`)
+	other := s.another(t, nil) // another process of the api
+	require.Contains(t, passOn(other).Body.String(), "join.stale_challenge")
 	s.call("", "POST", "/api/agents/join/aws-iam", sign("AAAA")).holds(t, 401, `{"code":"join.stale_challenge"}`)
 
 	late := s.challengeOf()
@@ -276,6 +291,7 @@ func TestAnInstanceJoinsByItsDocument(t *testing.T) {
 	again, err := join(registrationOf(id, "web-9"), attempt)
 	require.NoError(t, err, "the answer may have got lost")
 	require.NotEqual(t, first.Token.Token, again.Token.Token)
+	require.Equal(t, "c1", s.value(`SELECT client_id FROM join_documents`), "it proves whose the instance is")
 	_, err = join(registrationOf(id, "web-9"), strings.Repeat("b", 52))
 	refusedWith(t, err, "join.document_used")
 	_, err = join(registrationOf("i-0bbb1111bbbb2222c", "web-9"), attempt)

@@ -13,6 +13,7 @@ import (
 
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/prices"
 )
 
@@ -121,7 +122,7 @@ func (s *stack) lie(random *rand.Rand) {
 func (s *stack) seenByOthers() any {
 	s.t.Helper()
 	ctx, out := s.t.Context(), map[string]any{}
-	decisions := &postgres.Decisions{DB: s.db}
+	decisions := &decisions.Decisions{DB: s.db}
 	one, err := decisions.Input(ctx, "c1", "a1")
 	require.NoError(s.t, err)
 	many, err := decisions.Inputs(ctx, []string{"a1", "a2"})

@@ -24,15 +24,15 @@ var unreadMembers string
 func TestEveryMemberOfAnAnswerIsRead(t *testing.T) {
 	t.Parallel()
 	read := wordsOfTests(t)
-	listed := strings.Fields(unreadMembers)
-	for _, name := range answerMembers(t) {
+	listed, members := strings.Fields(unreadMembers), answerMembers(t)
+	for _, name := range members {
 		if slices.Contains(listed, name) {
 			continue
 		}
 		require.True(t, read[name], "no test reads the member %q of an answer: see \"an endpoint\" in CONTRIBUTING.md", name)
 	}
 	for _, name := range listed {
-		require.Contains(t, answerMembers(t), name, "testdata/unread_members.txt lists what no answer has")
+		require.Contains(t, members, name, "testdata/unread_members.txt lists what no answer has")
 	}
 }
 

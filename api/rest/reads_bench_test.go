@@ -13,7 +13,7 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/pricing"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/testkit/cpu"
 )
@@ -75,7 +75,7 @@ func (u *unread) Write(b []byte) (int, error) {
 // busyFleet fills the stack with the fleet of BenchmarkReads.
 func (s *stack) busyFleet() {
 	s.t.Helper()
-	_, err := (&postgres.Housekeeping{DB: s.db}).EnsurePartitions(s.t.Context(), time.Now().AddDate(0, 0, -1), 3)
+	_, err := (&housekeeping.Housekeeping{DB: s.db}).EnsurePartitions(s.t.Context(), time.Now().AddDate(0, 0, -1), 3)
 	require.NoError(s.t, err)
 	const fleet = `FROM generate_series(1, 400) n, LATERAL (SELECT CASE WHEN n <= 200 THEN 'c1' ELSE 'c2' END) c(client)`
 	s.exec(

@@ -14,7 +14,8 @@ import (
 
 	"spotkeeper/api/control"
 	"spotkeeper/api/rest"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/sealing"
 	"spotkeeper/internal/webhook"
 )
@@ -102,11 +103,11 @@ func TestRotationsUnderLoad(t *testing.T) {
 		require.NoError(t, err)
 		return s.another(t, func(d *rest.Deps) {
 			d.SessionKeys = all.Secrets()
-			accounts := *d.Accounts
-			accounts.Store = postgres.NewClientsWith(s.db, all)
-			d.Accounts = &accounts
+			routes := *d.Accounts
+			routes.Store = accounts.NewClientsWith(s.db, all)
+			d.Accounts = &routes
 			d.Sinks = &control.Sinks{
-				Store: postgres.NewSinksWith(s.db, all), Sender: webhook.New(loopback), Allowed: loopback,
+				Store: notifications.NewSinksWith(s.db, all), Sender: webhook.New(loopback), Allowed: loopback,
 			}
 		}), all
 	}
@@ -162,7 +163,7 @@ func TestRotationsUnderLoad(t *testing.T) {
 	flow.during("the new key seals", serve(fresh, old))
 	flow.during("all is sealed anew", func() error {
 		_, keys := process(fresh, old)
-		done, err := (&postgres.Rekeying{DB: s.db, Keys: keys}).Rekey(t.Context(), "test")
+		done, err := (&accounts.Rekeying{DB: s.db, Keys: keys}).Rekey(t.Context(), "test")
 		if err == nil && (done.Resealed < 3 || done.Unreadable > 0) {
 			err = fmt.Errorf("not all is sealed anew: %+v", done)
 		}
@@ -186,7 +187,7 @@ func TestRotationsUnderLoad(t *testing.T) {
 		return nil
 	})
 	flow.during("the first one is revoked", func() error {
-		return (&postgres.Credentials{DB: s.db}).Revoke(t.Context(), "c1", firstID, "test")
+		return (&accounts.Credentials{DB: s.db}).Revoke(t.Context(), "c1", firstID, "test")
 	})
 
 	flow.during("the webhook signs twice", func() error {

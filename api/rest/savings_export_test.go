@@ -19,7 +19,8 @@ func TestSavingsAreExportedLineByLine(t *testing.T) {
 		VALUES ('c1', date_trunc('month', now() AT TIME ZONE 'UTC')::date, 3.000001, 1.5, 1.500001)`)
 	s.exec(`INSERT INTO savings_lines (client_id, month, instance_id, agent_id, agent, instance_type, region, az, mode,
 			seconds, primary_seconds, unpriced_seconds, baseline, primary_cost, beside_cost, volume_cost, product, currency)
-		SELECT 'c1', date_trunc('month', now() AT TIME ZONE 'UTC')::date, 'i-' || n, 'a1', '=1+' || n, 't3.medium',
+		SELECT 'c1', date_trunc('month', now() AT TIME ZONE 'UTC')::date, 'i-' || n, 'a1',
+			CASE n WHEN 1 THEN '=1+1' ELSE E'\u200b\n＝1+2' END, 't3.medium',
 			'us-east-1', 'us-east-1a', 'spot', 3600, 3600, 0, CASE n WHEN 1 THEN 3.000001 ELSE 0 END,
 			CASE n WHEN 1 THEN 1 ELSE 0 END, CASE n WHEN 1 THEN 0 ELSE 0.3 END, CASE n WHEN 1 THEN 0 ELSE 0.2 END, 'Windows',
 			'CNY'
@@ -36,7 +37,7 @@ func TestSavingsAreExportedLineByLine(t *testing.T) {
 	}
 	sum := new(big.Rat)
 	for _, row := range rows[1:] {
-		require.Equal(t, "'=1+", row[at["agent"]][:4])
+		require.Equal(t, "'", row[at["agent"]][:1])
 		require.Equal(t, "CNY", row[at["currency"]])
 		require.Equal(t, "Windows", row[at["product"]])
 		amount, ok := new(big.Rat).SetString(row[at["savings"]])

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
 
@@ -54,6 +55,26 @@ func (p *playedJobs) act(what, job string) error {
 	}
 	p.told = append(p.told, what)
 	return nil
+}
+
+func (*playedJobs) Workers(context.Context) ([]workflows.Worker, []workflows.WorkerVersion, error) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	version := temporalx.Version{BuildID: "two", Created: at, Current: true}
+	return []workflows.Worker{{Identity: "7@worker-1", Queue: "control", LastSeen: at, Deployment: "spotkeeper", BuildID: "two"}},
+		[]workflows.WorkerVersion{{Deployment: "spotkeeper", Version: version}}, nil
+}
+
+// TestWorkersAreListed: which processes do the work, and which of their versions has the new workflows.
+func TestWorkersAreListed(t *testing.T) {
+	t.Parallel()
+
+	got := newStack(t).call(operatorToken, "GET", "/api/admin/workers", "")
+	require.JSONEq(t, `{
+		"workers": [{"identity": "7@worker-1", "queue": "control", "last_seen_at": "2026-03-01T12:00:00.000Z",
+			"deployment": "spotkeeper", "build_id": "two"}],
+		"versions": [{"deployment": "spotkeeper", "build_id": "two", "created_at": "2026-03-01T12:00:00.000Z",
+			"current": true, "ramp_percent": 0, "drained": false}]
+	}`, got.raw)
 }
 
 func (p *playedJobs) TriggerJob(_ context.Context, job string) error { return p.act("trigger", job) }

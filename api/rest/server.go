@@ -64,6 +64,7 @@ type Deps struct {
 	Notifications  *pages.Notifications
 	Sinks          *control.Sinks
 	Schedules      *control.Schedules
+	Workers        *control.Workers
 	Pauses         *control.Pauses
 	PoolBlocks     *control.PoolBlocks
 	Models         *control.Models
@@ -96,7 +97,7 @@ func New(d Deps) (http.Handler, error) {
 	if err := g.SetTrustedProxies(d.TrustedProxies); err != nil {
 		return nil, err
 	}
-	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts),
+	g.Use(web.Identify(d.Log), web.RecordRequests(web.NewMetrics(d.Metrics)), web.Recovery, web.CheckHost(d.Hosts, "/health"),
 		web.WarnOfForwarded(d.Log), web.AllowOrigins(d.CORSOrigins, d.Payloads.Guests()))
 	routes := d.Routes()
 	d.auth.Routes = routes
@@ -195,6 +196,7 @@ func (d Deps) Routes() []web.Route {
 		d.Notifications.Routes(),
 		web.Strict(d.Sinks.Routes()),
 		web.Strict(d.Schedules.Routes()),
+		web.Strict(d.Workers.Routes()),
 		web.Strict(d.Pauses.Routes()),
 		web.Strict(d.PoolBlocks.Routes()),
 		d.Models.Routes(),

@@ -18,7 +18,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/notification"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/webhook"
 )
 
@@ -75,7 +75,7 @@ func (r *receiver) answers(status int) {
 // deliver is one run of the job.
 func (s *stack) deliver(t *testing.T) activities.DeliverResult {
 	t.Helper()
-	store, err := postgres.NewSinks(s.db, []byte("0123456789abcdef0123456789abcdef"))
+	store, err := notifications.NewSinks(s.db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
@@ -123,9 +123,9 @@ func TestNotificationsLeaveTheBuilding(t *testing.T) {
 	require.Equal(t, activities.DeliverResult{}, s.deliver(t), "once is enough")
 
 	listed := s.call(s.acme, "GET", path, "")
-	require.Len(t, listed.list, 1)
+	require.Len(t, listed.body["sinks"], 1)
 	require.NotContains(t, listed.raw, "whsec_", "the secret is shown once")
-	require.Empty(t, s.call(operatorToken, "GET", "/api/client/c2/sinks", "").list)
+	require.JSONEq(t, `{"sinks":[]}`, s.call(operatorToken, "GET", "/api/client/c2/sinks", "").raw)
 	s.call(s.beta, "DELETE", "/api/client/c2/sinks/"+id, "").holds(t, 404, `{"code":"sink.not_found"}`)
 	s.call(operatorToken, "POST", path+"/"+id+"/test", "").holds(t, 200, `{"success":true}`)
 	r.answers(307)

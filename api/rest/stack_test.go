@@ -24,9 +24,16 @@ import (
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/operators"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
+	agentstore "spotkeeper/internal/postgres/agents"
+	"spotkeeper/internal/postgres/audit"
+	"spotkeeper/internal/postgres/decisions"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/sweeps"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/internal/testkit/postgrestest"
 	"spotkeeper/internal/webhook"
@@ -91,9 +98,9 @@ func newStack(t testing.TB) *stack {
 // newStackOn is the stack over a database that the test opened.
 func newStackOn(t testing.TB, db *pg.DB) *stack {
 	t.Helper()
-	store, err := postgres.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
+	store, err := accounts.NewClients(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
-	sinks, err := postgres.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
+	sinks, err := notifications.NewSinks(db, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	s := &stack{t: t, db: db, wf: &playedWorkflows{}}
 	_, s.acme, err = store.Create(t.Context(), clients.NewClient{ID: "c1", Name: "Acme", LegacyToken: "all"}, "test")
@@ -101,14 +108,15 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 	_, s.beta, err = store.Create(t.Context(), clients.NewClient{ID: "c2", Name: "Beta", LegacyToken: "all"}, "test")
 	require.NoError(t, err)
 	s.exec(tenants)
-	tokens := &postgres.Credentials{DB: db}
+	tokens := &accounts.Credentials{DB: db}
 	s.models.store = &models.Rollouts{Models: models.Models{DB: db}}
-	views, log := &views.Views{DB: db}, slog.New(slog.DiscardHandler)
-	s.feed = pages.NewFeed(&postgres.Changes{DB: db}, log)
+	log := slog.New(slog.DiscardHandler)
+	s.feed = pages.NewFeed(&views.Changes{DB: db}, log)
+	views := &views.Views{DB: db}
 	s.feed.Interval = 10 * time.Millisecond
-	s.joiner = &agents.Joiner{Store: &postgres.Joins{DB: db}, Gate: web.NewThrottle(time.Now), Now: time.Now}
+	s.joiner = &agents.Joiner{Store: &accounts.Joins{DB: db}, Gate: web.NewThrottle(time.Now), Now: time.Now}
 	registered := &agents.Agents{
-		Store:       &postgres.Agents{DB: db},
+		Store:       &agentstore.Agents{DB: db},
 		Credentials: tokens,
 		Workflows:   s.wf,
 		Joiner:      s.joiner,
@@ -123,7 +131,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		SessionKeys: [][]byte{
 			[]byte(
 				"0123456789abcdef0123456789abcdef",
-			)}, Sessions: &postgres.Sessions{DB: db}, Audit: &postgres.AuditLog{DB: db},
+			)}, Sessions: &accounts.Sessions{DB: db}, Audit: &audit.Log{DB: db},
 		Probes: s.probes(),
 		Agents: registered,
 		Commands: &agents.Commands{
@@ -133,9 +141,9 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		},
 		Pricing: &agents.Pricing{Store: &prices.Prices{DB: db}, Agents: registered},
 		Decisions: &agents.Decisions{
-			Store:     &postgres.Decisions{DB: db},
-			Settings:  &postgres.Agents{DB: db},
-			Types:     &postgres.Requirements{DB: db},
+			Store:     &decisions.Decisions{DB: db},
+			Settings:  &agentstore.Agents{DB: db},
+			Types:     &agentstore.Requirements{DB: db},
 			Pools:     views,
 			Commands:  &postgres.Commands{DB: db},
 			Notices:   &postgres.Notices{DB: db},
@@ -144,7 +152,7 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 		Replicas: &agents.Replicas{
 			Views:      views,
 			Store:      &postgres.Roles{DB: db},
-			Sync:       &postgres.Syncs{DB: db},
+			Sync:       &agentstore.Syncs{DB: db},
 			Notices:    &postgres.Notices{DB: db},
 			Aftercare:  &s.aftercare,
 			Workflows:  s.wf,
@@ -159,16 +167,16 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Workflows: s.wf,
 		},
 		Events:        &pages.Events{Feed: s.feed, Heartbeat: 20 * time.Millisecond, Recheck: 20 * time.Millisecond},
-		Settings:      &control.Settings{Views: views, Store: &postgres.Preferences{DB: db}, Workflows: s.wf},
+		Settings:      &control.Settings{Views: views, Store: &agentstore.Preferences{DB: db}, Workflows: s.wf},
 		Credentials:   &control.Credentials{Store: tokens},
-		JoinRules:     &control.JoinRules{Store: &postgres.Joins{DB: db}},
-		Limits:        &control.Limits{Store: &postgres.Quotas{DB: db}},
-		Quotas:        &postgres.Quotas{DB: db},
+		JoinRules:     &control.JoinRules{Store: &accounts.Joins{DB: db}},
+		Limits:        &control.Limits{Store: &accounts.Quotas{DB: db}},
+		Quotas:        &accounts.Quotas{DB: db},
 		Accounts:      &control.Accounts{Store: store, Views: views, Workflows: s.wf, Ending: 300 * time.Millisecond},
 		ClientPages:   &pages.ClientPages{Views: views, Now: time.Now},
 		InstancePages: &pages.InstancePages{Views: views, Now: time.Now},
 		AdminPages:    &pages.AdminPages{Views: views, Database: db, Now: time.Now},
-		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: db}},
+		Notifications: &pages.Notifications{Store: &notifications.Notifications{DB: db}},
 		Sinks:         &control.Sinks{Store: sinks, Sender: webhook.New(loopback), Allowed: loopback},
 		Models: &control.Models{
 			Store:     &models.Models{DB: db},
@@ -181,24 +189,25 @@ func newStackOn(t testing.TB, db *pg.DB) *stack {
 			Store:     &models.Rollouts{Models: models.Models{DB: db}},
 			Workflows: &s.models,
 		},
-		Schedules: &control.Schedules{Runs: &postgres.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
+		Workers:   &control.Workers{Workflows: &s.jobs},
+		Schedules: &control.Schedules{Runs: &housekeeping.Jobs{DB: db}, Workflows: &s.jobs, Now: time.Now},
 		Pauses: &control.Pauses{
-			Store:  &postgres.Pauses{DB: db},
-			Shares: &postgres.Preferences{DB: db},
+			Store:  &decisions.Pauses{DB: db},
+			Shares: &agentstore.Preferences{DB: db},
 			Now:    time.Now,
 		},
-		PoolBlocks:   &control.PoolBlocks{Store: &postgres.PoolBlocks{DB: db}, Now: time.Now},
-		Requirements: &control.Requirements{Store: &postgres.Requirements{DB: db}},
+		PoolBlocks:   &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: db}, Now: time.Now},
+		Requirements: &control.Requirements{Store: &agentstore.Requirements{DB: db}},
 		Preflight: &control.Preflight{
-			Store:  &postgres.Preflights{DB: db},
-			Checks: &activities.Preflights{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}},
-			Quotas: &activities.Quotas{Store: &postgres.Preflights{DB: db}, Fleet: uncheckable{}, Log: log},
+			Store:  &sweeps.Preflights{DB: db},
+			Checks: &activities.Preflights{Store: &sweeps.Preflights{DB: db}, Fleet: uncheckable{}},
+			Quotas: &activities.Quotas{Store: &sweeps.Preflights{DB: db}, Fleet: uncheckable{}, Log: log},
 		},
 		Switches:       &control.Switches{Views: views, Commands: &postgres.Commands{DB: db}, Workflows: s.wf},
-		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: db}, Workflows: s.wf},
-		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: db}, Cloud: &s.cloud},
-		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: db}},
-		Logins:         &control.OperatorSessions{Store: &postgres.Sessions{DB: db}, Now: time.Now},
+		LeftOvers:      &control.LeftOvers{Store: &sweeps.LeftOvers{DB: db}, Workflows: s.wf},
+		ClientAccounts: &control.ClientAccounts{Store: &accounts.ClientAccounts{DB: db}, Cloud: &s.cloud},
+		Adoptions:      &control.Adoptions{Store: &agentstore.Adoptions{DB: db}},
+		Logins:         &control.OperatorSessions{Store: &accounts.Sessions{DB: db}, Now: time.Now},
 	}
 	d.Fleet = &control.Fleet{Pauses: d.Pauses, Operations: d.Operations, Audit: d.Audit}
 	d.Console = &pages.Console{Views: views, Events: d.Events, About: pages.About{Started: time.Now()}, Now: time.Now}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/audit"
 	"spotkeeper/workflows"
 )
 
@@ -64,7 +64,7 @@ func TestTheTrailHasIntentOutcomeAndRefusal(t *testing.T) {
 				WHERE type = 'revokeCredential'`,
 		),
 	)
-	_, _, err := (&postgres.Trail{DB: s.db}).Verify(t.Context())
+	_, _, err := (&audit.Trail{DB: s.db}).Verify(t.Context())
 	require.NoError(t, err)
 }
 

@@ -8,36 +8,36 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/audit"
 	"spotkeeper/workflows"
 )
 
 // AuditStore records audit entries, and reads the state of what they are about. It is
-// the part of postgres.AuditLog that requests use.
+// the part of audit.Log that requests use.
 type AuditStore interface {
-	Record(ctx context.Context, entry postgres.AuditEntry) error
-	Agent(ctx context.Context, id string) (postgres.Snapshot, error)
-	Operation(ctx context.Context, id string) (postgres.Snapshot, error)
-	Serving(ctx context.Context) (postgres.Snapshot, error)
+	Record(ctx context.Context, entry audit.Entry) error
+	Agent(ctx context.Context, id string) (audit.Snapshot, error)
+	Operation(ctx context.Context, id string) (audit.Snapshot, error)
+	Serving(ctx context.Context) (audit.Snapshot, error)
 	// RecordOnTrail writes an act that is no event: one that is intended or was refused.
-	RecordOnTrail(ctx context.Context, e postgres.TrailEntry) error
+	RecordOnTrail(ctx context.Context, e audit.TrailEntry) error
 }
 
 // auditSubject reads the state of the object that a request changes.
-type auditSubject func(ctx context.Context, audit AuditStore, c *gin.Context) (postgres.Snapshot, error)
+type auditSubject func(ctx context.Context, audit AuditStore, c *gin.Context) (audit.Snapshot, error)
 
 // AgentSubject reads the agent of the path.
-func AgentSubject(ctx context.Context, audit AuditStore, c *gin.Context) (postgres.Snapshot, error) {
+func AgentSubject(ctx context.Context, audit AuditStore, c *gin.Context) (audit.Snapshot, error) {
 	return audit.Agent(ctx, c.Param("agent_id"))
 }
 
 // OperationSubject reads the operation of the path.
-func OperationSubject(ctx context.Context, audit AuditStore, c *gin.Context) (postgres.Snapshot, error) {
+func OperationSubject(ctx context.Context, audit AuditStore, c *gin.Context) (audit.Snapshot, error) {
 	return audit.Operation(ctx, strings.TrimSuffix(OperationPath{c.Param("operation_id")}.ID(), "/cancel"))
 }
 
 // ServingSubject reads which models decide.
-func ServingSubject(ctx context.Context, audit AuditStore, _ *gin.Context) (postgres.Snapshot, error) {
+func ServingSubject(ctx context.Context, audit AuditStore, _ *gin.Context) (audit.Snapshot, error) {
 	return audit.Serving(ctx)
 }
 
@@ -53,7 +53,7 @@ const maxAuditedBody = 4 << 10
 type auditedRequest struct {
 	route  Route
 	audit  AuditStore
-	before postgres.Snapshot
+	before audit.Snapshot
 }
 
 // beginAudit reads the state of what the request is going to change. A change that
@@ -84,7 +84,7 @@ func (a *auditedRequest) record(c *gin.Context, p Principal, body []byte, failed
 	if err != nil {
 		log.WarnContext(ctx, "the state after a change could not be read", "type", a.route.Event, "error", err)
 	}
-	entry := postgres.AuditEntry{
+	entry := audit.Entry{
 		Type:     a.route.Event,
 		Actor:    p.Actor(),
 		ClientID: p.ClientID,

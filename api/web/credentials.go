@@ -16,7 +16,7 @@ import (
 	"spotkeeper/internal/domain/trail"
 )
 
-// TokenStore finds what a token is. It is the part of postgres.Credentials that every
+// TokenStore finds what a token is. It is the part of accounts.Credentials that every
 // request uses.
 type TokenStore interface {
 	SessionTokens

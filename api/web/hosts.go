@@ -17,10 +17,12 @@ import (
 // another site may have had its name resolve to this machine.
 var UnknownHost = fault.Define("request.unknown_host", fault.Invalid)
 
-// CheckHost refuses requests for other host names than those given; nil allows any.
-func CheckHost(hosts []string) gin.HandlerFunc {
+// CheckHost refuses requests for other host names than those given; nil allows any. The
+// paths in anyHost are answered for every name: balancers and kubelets ask them by address.
+func CheckHost(hosts []string, anyHost ...string) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if hosts != nil && !slices.Contains(hosts, hostName(c.Request.Host)) {
+		if hosts != nil && !slices.Contains(anyHost, c.Request.URL.Path) &&
+			!slices.Contains(hosts, hostName(c.Request.Host)) {
 			WriteError(c, UnknownHost.New("This server is not %q: it answers for the names in API_HOSTS.",
 				c.Request.Host))
 			return

@@ -19,7 +19,7 @@ import (
 // RateLimit headers say when it may again.
 var TooManyRequests = fault.Define("limits.too_many_requests", fault.Limited)
 
-// RequestClass is what requests are counted as, for each client.
+// RequestClass is a group of routes whose requests are counted together, for each client.
 type RequestClass string
 
 // Classes of requests.
@@ -45,7 +45,7 @@ func DefaultRates() map[RequestClass]RequestRate {
 }
 
 // LaunchQuotas says whether a client may have more instances launched. It is the part of
-// postgres.Quotas that requests use. CheckLaunch fails with limits.open_replicas and
+// accounts.Quotas that requests use. CheckLaunch fails with limits.open_replicas and
 // limits.launches.
 type LaunchQuotas interface {
 	CheckLaunch(ctx context.Context, clientID string) error

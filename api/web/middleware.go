@@ -26,6 +26,7 @@ const (
 	quietKey   = "spotkeeper.quiet"
 	recheckKey = "spotkeeper.recheck"
 	surfaceKey = "spotkeeper.surface"
+	cleansKey  = "spotkeeper.cleans"
 	requestKey = "X-Request-Id"
 )
 
@@ -159,7 +160,8 @@ func AllowOrigins(origins []string, guests map[string][]string) gin.HandlerFunc 
 	}
 }
 
-// Serve is what every route does: deadline, principal, body, endpoint, answer.
+// Serve runs a route: it sets the deadline, finds the principal, binds the body, calls the
+// endpoint and writes the answer.
 func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 	var shared *readings
 	if r.IsShared() {
@@ -167,6 +169,7 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 	}
 	return func(c *gin.Context) {
 		c.Set(quietKey, r.Quiet || shared != nil) // pages read all day long, too
+		c.Set(cleansKey, r.IsOfAgents())
 		ctx := c.Request.Context()
 		if r.Timeout > 0 {
 			var cancel context.CancelFunc

@@ -10,6 +10,10 @@ import (
 	"strings"
 )
 
+// DocumentVersion is the version of the API. Its first number changes with a route or a member that is
+// taken away or means something else, the second with one that is added.
+const DocumentVersion = "1.1.0"
+
 // object is a JSON object of the document; its keys come out sorted.
 type object = map[string]any
 
@@ -33,10 +37,11 @@ func Document(routes []Route) ([]byte, error) {
 		"required":    []string{"error", "code"},
 		"description": "Every answer from 400 on. Some codes have members of their own beside these.",
 		"properties": object{
-			"error": object{"type": "string", "description": "One sentence for people."},
+			"error": object{"type": "string", "description": "One sentence for people.", "examples": []string{"There is no such pool."}},
 			"code": object{
 				"type":        "string",
 				"description": "What went wrong, as <domain>.<reason>. It does not change; the sentence may.",
+				"examples":    []string{"pool.not_found"},
 			},
 			"details": object{
 				"type":                 "object",
@@ -48,7 +53,7 @@ func Document(routes []Route) ([]byte, error) {
 	return json.MarshalIndent(object{
 		"openapi": "3.1.0",
 		"info": object{
-			"title": "Spotkeeper", "version": "1",
+			"title": "Spotkeeper", "version": DocumentVersion,
 			"description": "The control plane of EC2 spot fleets. Times are RFC 3339 in UTC, money is USD. A route never redirects. " +
 				"Any route may answer with " + commonCodes() + ". Routes with x-legacy keep to an older contract; " +
 				"the others write names in snake case and a list as a member of an object.",
@@ -201,7 +206,7 @@ func documentTag(path string) string {
 	switch {
 	case !strings.HasPrefix(path, "/api/"):
 		return "service"
-	case parts[0] == "client" && len(parts) > 2 && strings.HasPrefix(parts[1], ":"):
+	case parts[0] == "client" && len(parts) > 1 && strings.HasPrefix(parts[1], ":"):
 		return "clients"
 	case parts[0] == "client":
 		return parts[1]

@@ -139,7 +139,7 @@ func (s *schemas) fields(t reflect.Type, answer bool, properties object, needed 
 		if !answer {
 			schema = addBounds(nullableUnlessRequired(schema, f), f)
 		}
-		properties[name] = describeField(schema, name, f)
+		properties[name] = describeField(schema, t, name, f)
 		if answer && !strings.Contains(f.Tag.Get("json"), ",omitempty") || !answer && required(f) {
 			*needed = append(*needed, name)
 		}
@@ -241,7 +241,7 @@ func addBounds(schema object, f reflect.StructField) object {
 func enumValues(schema object, words string) []any {
 	var out []any
 	for word := range strings.FieldsSeq(words) {
-		out = append(out, word)
+		out = append(out, strings.Trim(word, `"`)) // "" is the empty text
 	}
 	if kinds, ok := schema["type"].([]string); ok && kinds[len(kinds)-1] == "null" {
 		out = append(out, nil)

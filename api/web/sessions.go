@@ -17,7 +17,7 @@ import (
 	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/operators"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
 // cookieName is the cookie of a session.
@@ -33,8 +33,8 @@ const SessionIdle = 30 * time.Minute
 // SessionStore records the logins of operators and tenants, and the sessions that were ended
 // before their time.
 type SessionStore interface {
-	SessionBegun(ctx context.Context, n postgres.Session, actor string) error
-	EndSession(ctx context.Context, n postgres.Session, actor string) error
+	SessionBegun(ctx context.Context, n accounts.Session, actor string) error
+	EndSession(ctx context.Context, n accounts.Session, actor string) error
 	// UseSession says whether a session is good: it was used within idle, and not ended.
 	UseSession(ctx context.Context, id string, now time.Time, idle time.Duration) (bool, error)
 }
@@ -59,7 +59,7 @@ type Sessions struct {
 	Now      func() time.Time
 }
 
-// Session is what the cookie says.
+// Session is the content of the session cookie.
 type Session struct {
 	ID       string `json:"i"`
 	Operator string `json:"o,omitempty"`
@@ -76,7 +76,7 @@ type Session struct {
 // BegunSession is a session that was begun.
 type BegunSession struct {
 	Cookie string // its value
-	Row    postgres.Session
+	Row    accounts.Session
 	Caller Principal
 }
 
@@ -111,7 +111,7 @@ func (s *Sessions) begin(n Session, address, via string) (*BegunSession, error) 
 	return &BegunSession{
 		Cookie: base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(mac),
 		Caller: caller,
-		Row: postgres.Session{
+		Row: accounts.Session{
 			ID:           n.ID,
 			Operator:     n.Operator,
 			Role:         string(caller.Role),
@@ -227,8 +227,8 @@ func (n Session) caller(s *Sessions) Principal {
 func (s *Sessions) CallerOf(n *Session) Principal { return n.caller(s) }
 
 // Ended is the record that the store gets when a browser ends its session.
-func (n Session) Ended() postgres.Session {
-	return postgres.Session{ID: n.ID, Operator: n.Operator, ClientID: n.ClientID, ExpiresAt: time.Unix(n.Expires, 0)}
+func (n Session) Ended() accounts.Session {
+	return accounts.Session{ID: n.ID, Operator: n.Operator, ClientID: n.ClientID, ExpiresAt: time.Unix(n.Expires, 0)}
 }
 
 // bySession is the caller whose browser asks; the zero Principal without a session. A

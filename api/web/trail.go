@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/trail"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/audit"
 )
 
 // trailRequest is what the trail says of a request and its caller.
@@ -19,7 +19,6 @@ func trailRequest(c *gin.Context, p Principal) trail.Request {
 	out := trail.Request{
 		TokenID:   p.CredentialID,
 		Address:   c.ClientIP(),
-		Host:      hostName(c.Request.Host),
 		RequestID: c.Writer.Header().Get(requestKey),
 	}
 	switch {
@@ -52,7 +51,7 @@ func (r Route) changes() bool {
 // recordIntent writes that an act is about to be asked of a workflow. An act of which
 // that cannot be written is not asked.
 func (a *auditedRequest) recordIntent(c *gin.Context, p Principal, body []byte) error {
-	return a.audit.RecordOnTrail(c.Request.Context(), postgres.TrailEntry{
+	return a.audit.RecordOnTrail(c.Request.Context(), audit.TrailEntry{
 		ClientID: p.ClientID,
 		AgentID:  a.before.AgentID,
 		Type:     a.route.Event,
@@ -88,7 +87,7 @@ func (a *Authenticator) recordRefusal(c *gin.Context, r Route, p Principal, body
 	if kind == "" {
 		kind = r.ID
 	}
-	err := a.Audit.RecordOnTrail(ctx, postgres.TrailEntry{
+	err := a.Audit.RecordOnTrail(ctx, audit.TrailEntry{
 		ClientID: p.ClientID, Type: kind, Outcome: outcome, Actor: p.Actor(), Message: r.Summary, Details: details,
 	})
 	if err != nil {

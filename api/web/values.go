@@ -66,15 +66,21 @@ func EmptyIfNil[T any](list []T) []T {
 	return list
 }
 
+// MapAll maps the elements of a list. The result is never nil.
+func MapAll[In, Out any](list []In, make1 func(In) Out) []Out {
+	out := make([]Out, 0, len(list))
+	for _, x := range list {
+		out = append(out, make1(x))
+	}
+	return out
+}
+
 // MapRows maps the rows of a store to the items of an answer. The list is never nil.
 func MapRows[In, Out any](found []In, err error, make1 func(In) Out) (*[]Out, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Out, 0, len(found))
-	for _, x := range found {
-		out = append(out, make1(x))
-	}
+	out := MapAll(found, make1)
 	return &out, nil
 }
 

@@ -11,8 +11,9 @@ import (
 //go:embed vocabulary.txt
 var vocabularyText string
 
-// word is the meaning of a member's name throughout the API.
-type word struct{ Doc, Example string }
+// word is the meaning of a member's name throughout the API, or in one type. Enum has the words
+// that the member may hold, separated by spaces.
+type word struct{ Doc, Example, Enum string }
 
 // vocabulary reads the words of the API, by name in snake case.
 var vocabulary = sync.OnceValue(func() map[string]word {
@@ -21,9 +22,15 @@ var vocabulary = sync.OnceValue(func() map[string]word {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		parts := strings.SplitN(strings.TrimSpace(line), "|", 3)
-		if len(parts) == 3 {
-			words[strings.TrimSpace(parts[0])] = word{strings.TrimSpace(parts[1]), strings.TrimSpace(parts[2])}
+		parts := strings.SplitN(strings.TrimSpace(line), "|", 4)
+		for i := range parts {
+			parts[i] = strings.TrimSpace(parts[i])
+		}
+		switch len(parts) {
+		case 3:
+			words[parts[0]] = word{Doc: parts[1], Example: parts[2]}
+		case 4:
+			words[parts[0]] = word{Doc: parts[1], Example: parts[2], Enum: parts[3]}
 		}
 	}
 	return words
@@ -39,10 +46,22 @@ func meaningOf(name string) word {
 	return vocabulary()[strings.ToLower(name)]
 }
 
-// describeField adds to a schema what a field's own tags say, and what its name means
-// everywhere where they say nothing. An example is added only to text and numbers.
-func describeField(schema object, name string, f reflect.StructField) object {
-	common := meaningOf(name)
+// meaningIn finds the meaning of a member of a type: its own, or that of its name everywhere.
+func meaningIn(t reflect.Type, name string) word {
+	if own, ok := vocabulary()[t.Name()+"."+name]; ok {
+		return own
+	}
+	return meaningOf(name)
+}
+
+// describeField adds to a schema of a member of a type what the field's own tags say, and what its
+// name means where they say nothing. An example is added only to text and numbers.
+func describeField(schema object, t reflect.Type, name string, f reflect.StructField) object {
+	common := meaningIn(t, name)
+	if common.Enum != "" && schema["enum"] == nil && f.Tag.Get("enum") == "" {
+		schema = copySchema(schema)
+		schema["enum"] = enumValues(schema, common.Enum)
+	}
 	doc, example := f.Tag.Get("doc"), f.Tag.Get("example")
 	if doc == "" {
 		doc = common.Doc

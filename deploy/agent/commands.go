@@ -30,8 +30,12 @@ func (c statusCommand) Run(p *program) error {
 	fmt.Printf("instance   %s %s %s %s\n", got.Identity.InstanceID, got.Identity.InstanceType, got.Identity.Zone,
 		got.Identity.LifeCycle)
 	switch {
+	case got.JoinError != "":
+		fmt.Printf("registered no: %s\n", got.JoinError)
+	case got.AgentID == "" && !got.Ready.Ready:
+		fmt.Printf("registered not before the workload is ready %s\n", got.Ready.Error)
 	case got.AgentID == "":
-		fmt.Printf("registered no; the workload is ready: %t %s\n", got.Ready.Ready, got.Ready.Error)
+		fmt.Printf("registered not yet\n")
 	case got.BeatError != "":
 		fmt.Printf("registered %s at %s; the last heartbeat failed: %s\n", got.AgentID, got.API, got.BeatError)
 	default:
@@ -39,20 +43,31 @@ func (c statusCommand) Run(p *program) error {
 	}
 	for path, w := range got.Metadata {
 		if w.Failures > 0 {
-			fmt.Printf("metadata   %s failed %d times: %s\n", path, w.Failures, w.Error)
+			fmt.Printf("metadata   %s failed %d times: %s (spotkeeper-agent doctor says what to do)\n", path, w.Failures, w.Error)
 		}
+	}
+	if got.DiskError != "" {
+		fmt.Printf("disk       notices are not kept over a restart: %s\n", got.DiskError)
 	}
 	if got.Maintenance != "" {
 		fmt.Printf("scheduled  %s\n", got.Maintenance)
 	}
 	for _, n := range got.Notices {
-		fmt.Printf("notice     %s, deadline %s, done %t", n.ID, n.Deadline.Format(time.RFC3339), n.Done)
+		fmt.Printf("notice     %s, done %t", n.ID, n.Done)
+		if !n.Deadline.IsZero() {
+			fmt.Printf(", deadline %s", n.Deadline.Format(time.RFC3339))
+		}
 		if n.Answer != nil {
 			fmt.Printf(", answer %s %s%s", n.Answer.Action, n.Answer.NewInstanceID, n.Answer.Refused)
 		}
 		fmt.Println()
 		for _, h := range n.Hooks {
-			fmt.Printf("  hook     %s exit %d, ended %s\n", h.Name, h.Exit, h.Ended.Format(time.DateTime))
+			if h.Ended.IsZero() {
+				fmt.Printf("  hook     %s runs since %s\n", h.Name, h.Started.Format(time.DateTime))
+				continue
+			}
+			fmt.Printf("  hook     %s exit %d, ended %s after %s\n", h.Name, h.Exit, h.Ended.Format(time.DateTime),
+				h.Ended.Sub(h.Started).Round(time.Millisecond))
 		}
 	}
 	return nil
@@ -65,7 +80,7 @@ type doctorCommand struct {
 // Run implements the command. It fails when a check does.
 func (c doctorCommand) Run(p *program) error {
 	s, configured := p.settings()
-	found := doctor.Examine(p.ctx, s, configured, version)
+	found := doctor.Examine(p.ctx, p.config, s, configured, version)
 	if c.JSON {
 		return printJSON(found)
 	}

@@ -23,7 +23,7 @@ type commandLine struct {
 	Config string `short:"c" help:"Configuration file." default:"${config}"`
 
 	Run     runCommand     `cmd:"" help:"Watch and report, until stopped."`
-	Enroll  enrollCommand  `cmd:"" help:"Write the configuration and check it against the control plane."`
+	Enrol   enrolCommand   `cmd:"" aliases:"enroll" help:"Write the configuration and check it against the control plane."`
 	Status  statusCommand  `cmd:"" help:"Show how the running agent is."`
 	Doctor  doctorCommand  `cmd:"" help:"Look for what keeps the agent from working, and say how to mend it."`
 	Drain   drainCommand   `cmd:"" help:"Run the drain hooks now."`

@@ -23,6 +23,7 @@ load 1m
 	spotkeeper_agents_online{instance="a1"} 10x200
 	spotkeeper_agents_online{instance="w1"} 10x200
 	spotkeeper_schedule_paused{instance="w1", job="orphan-sweep"} 0x200
+	spotkeeper_certificate_expiry_timestamp_seconds{instance="a1", certificate="api"} 7776000x200
 	spotkeeper_http_requests_total{instance="a1", status="200", route="/x"} 0+600x200
 	spotkeeper_http_requests_total{instance="a1", status="503", route="/x"} 0+1x200
 	spotkeeper_failovers_total{instance="a1", outcome="promoted", path="standby", door="http"} 0+1x200
@@ -95,12 +96,14 @@ func TestAlertsFire(t *testing.T) {
 		"SpotkeeperFailoverLost":       {series: bad("\tspotkeeper_notices_lost{instance=\"a1\"} 1x200\n")},
 		"SpotkeeperAgentWithoutPrimary": {
 			series: bad("\tspotkeeper_agents_without_primary 1x200\n")},
-		"SpotkeeperAgentsOffline":   {series: bad("\tspotkeeper_agents_offline 1x200\n")},
-		"SpotkeeperRetirementLate":  {series: bad("\tspotkeeper_retirements_late 1x200\n")},
-		"SpotkeeperJobsFail":        {series: bad("\tspotkeeper_jobs_failed 1x200\n")},
-		"SpotkeeperSchedulePaused":  {series: bad("\tspotkeeper_schedule_paused{job=\"monthly-savings\"} 1x200\n")},
-		"SpotkeeperRescuePaused":    {series: bad("\tspotkeeper_schedule_paused{job=\"primary-watch\"} 1x200\n"), also: []string{"SpotkeeperSchedulePaused"}},
-		"SpotkeeperEngineNotLoaded": {series: bad("\tspotkeeper_engine_serves_what_it_should{instance=\"a1\"} 0x200\n")},
+		"SpotkeeperAgentsOffline":          {series: bad("\tspotkeeper_agents_offline 1x200\n")},
+		"SpotkeeperRetirementLate":         {series: bad("\tspotkeeper_retirements_late 1x200\n")},
+		"SpotkeeperJobsFail":               {series: bad("\tspotkeeper_jobs_failed 1x200\n")},
+		"SpotkeeperSchedulePaused":         {series: bad("\tspotkeeper_schedule_paused{job=\"monthly-savings\"} 1x200\n")},
+		"SpotkeeperRescuePaused":           {series: bad("\tspotkeeper_schedule_paused{job=\"primary-watch\"} 1x200\n"), also: []string{"SpotkeeperSchedulePaused"}},
+		"SpotkeeperEngineNotLoaded":        {series: bad("\tspotkeeper_engine_serves_what_it_should{instance=\"a1\"} 0x200\n")},
+		"SpotkeeperCertificateExpires":     {series: bad("\tspotkeeper_certificate_expiry_timestamp_seconds{certificate=\"api\"} 864000x200\n")},
+		"SpotkeeperCertificateExpiresSoon": {series: bad("\tspotkeeper_certificate_expiry_timestamp_seconds{certificate=\"api\"} 86400x200\n"), also: []string{"SpotkeeperCertificateExpires"}},
 		"SpotkeeperWorkflowTasksFail": {
 			series: bad("\ttemporal_workflow_task_execution_failed_total{workflow_type=\"Guardian\", failure_reason=\"X\"} 0+1x200\n")},
 		"SpotkeeperWorkerAbsent": {series: without(`spotkeeper_process_info{process="worker"`)},

@@ -23,8 +23,15 @@ import (
 	"spotkeeper/internal/door"
 	"spotkeeper/internal/identity"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
+	agentstore "spotkeeper/internal/postgres/agents"
+	"spotkeeper/internal/postgres/audit"
+	"spotkeeper/internal/postgres/decisions"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/sweeps"
 	"spotkeeper/internal/postgres/views"
 	"spotkeeper/internal/sealing"
 	"spotkeeper/internal/webhook"
@@ -47,6 +54,7 @@ func (a *App) RunAPI(ctx context.Context) error {
 		if cert, err = door.LoadCertificate(a.Config.API.TLSCert, a.Config.API.TLSKey, a.Log, nil); err != nil {
 			return err
 		}
+		a.certificates.add(apiCertificate, cert.Expires)
 	}
 	a.sayWhatCannotWork(ctx, false)
 	g, ctx := errgroup.WithContext(ctx)
@@ -81,28 +89,28 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	clients := postgres.NewClientsWith(a.DB, keys)
+	clients := accounts.NewClientsWith(a.DB, keys)
 	sinks, err := a.sinks()
 	if err != nil {
 		return nil, nil, err
 	}
-	tokens := &postgres.Credentials{DB: a.DB}
+	tokens := &accounts.Credentials{DB: a.DB}
 	reader := &views.Views{DB: a.DB}
 	notices, commands := noticeCounts{&postgres.Notices{DB: a.DB}, a.doors}, &postgres.Commands{DB: a.DB}
 	modelStore := &models.Models{DB: a.DB}
-	preferences := &postgres.Preferences{DB: a.DB}
-	feed := pages.NewFeed(&postgres.Changes{DB: a.DB}, a.Log)
+	preferences := &agentstore.Preferences{DB: a.DB}
+	feed := pages.NewFeed(&views.Changes{DB: a.DB}, a.Log)
 	joiner, err := a.joiner()
 	if err != nil {
 		return nil, nil, err
 	}
 	registered := &agents.Agents{
-		Store:       &postgres.Agents{DB: a.DB},
+		Store:       &agentstore.Agents{DB: a.DB},
 		Credentials: tokens,
 		Workflows:   a.Workflows,
 		Joiner:      joiner,
 	}
-	pauses := &control.Pauses{Store: &postgres.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
+	pauses := &control.Pauses{Store: &decisions.Pauses{DB: a.DB}, Shares: preferences, Now: time.Now}
 	operations := &control.Operations{
 		Views:     reader,
 		Evidence:  reader,
@@ -123,9 +131,9 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		OpenToOperators: open,
 		SignIn:          a.signIn(keys),
 		SessionKeys:     keys.Secrets(),
-		Sessions:        &postgres.Sessions{DB: a.DB},
-		Audit:           &postgres.AuditLog{DB: a.DB},
-		Probes:          a.readyProbes(),
+		Sessions:        &accounts.Sessions{DB: a.DB},
+		Audit:           &audit.Log{DB: a.DB},
+		Probes:          a.probes(),
 		Agents:          registered,
 		Commands: &agents.Commands{
 			Store:     commands,
@@ -133,9 +141,9 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Workflows: a.Workflows,
 		},
 		Decisions: &agents.Decisions{
-			Store:     &postgres.Decisions{DB: a.DB},
-			Settings:  &postgres.Agents{DB: a.DB},
-			Types:     &postgres.Requirements{DB: a.DB},
+			Store:     &decisions.Decisions{DB: a.DB},
+			Settings:  &agentstore.Agents{DB: a.DB},
+			Types:     &agentstore.Requirements{DB: a.DB},
 			Pools:     reader,
 			Commands:  commands,
 			Notices:   notices,
@@ -147,7 +155,7 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Now:           time.Now,
 			Views:         reader,
 			Store:         &postgres.Roles{DB: a.DB},
-			Sync:          &postgres.Syncs{DB: a.DB},
+			Sync:          &agentstore.Syncs{DB: a.DB},
 			Notices:       notices,
 			Aftercare:     a.aftercare,
 			Lock:          &promotionLock{&postgres.Launches{DB: a.DB}, a.Fleet},
@@ -159,11 +167,11 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Events:      events,
 		Settings:    &control.Settings{Views: reader, Store: preferences, Workflows: a.Workflows},
 		Credentials: &control.Credentials{Store: tokens},
-		Logins:      &control.OperatorSessions{Store: &postgres.Sessions{DB: a.DB}, Now: time.Now},
+		Logins:      &control.OperatorSessions{Store: &accounts.Sessions{DB: a.DB}, Now: time.Now},
 		Payloads:    &control.Payloads{Codec: a.codec, UI: a.Config.Temporal.UI},
-		Limits:      &control.Limits{Store: &postgres.Quotas{DB: a.DB}},
+		Limits:      &control.Limits{Store: &accounts.Quotas{DB: a.DB}},
 		Rates:       web.DefaultRates(),
-		Quotas:      &postgres.Quotas{DB: a.DB},
+		Quotas:      &accounts.Quotas{DB: a.DB},
 		Accounts: &control.Accounts{
 			Store:     clients,
 			Views:     reader,
@@ -171,17 +179,17 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Launcher:  agent.Launcher(a.Config.API.Launcher),
 		},
 		Switches:       &control.Switches{Views: reader, Commands: commands, Workflows: a.Workflows},
-		Requirements:   &control.Requirements{Store: &postgres.Requirements{DB: a.DB}},
-		Preflight:      &control.Preflight{Store: &postgres.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()},
-		LeftOvers:      &control.LeftOvers{Store: &postgres.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
-		ClientAccounts: &control.ClientAccounts{Store: &postgres.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
-		Adoptions:      &control.Adoptions{Store: &postgres.Adoptions{DB: a.DB}},
-		JoinRules:      &control.JoinRules{Store: &postgres.Joins{DB: a.DB}},
+		Requirements:   &control.Requirements{Store: &agentstore.Requirements{DB: a.DB}},
+		Preflight:      &control.Preflight{Store: &sweeps.Preflights{DB: a.DB}, Checks: a.preflight(), Quotas: a.quotas()},
+		LeftOvers:      &control.LeftOvers{Store: &sweeps.LeftOvers{DB: a.DB}, Workflows: a.Workflows},
+		ClientAccounts: &control.ClientAccounts{Store: &accounts.ClientAccounts{DB: a.DB}, Cloud: a.ec2Fleet()},
+		Adoptions:      &control.Adoptions{Store: &agentstore.Adoptions{DB: a.DB}},
+		JoinRules:      &control.JoinRules{Store: &accounts.Joins{DB: a.DB}},
 
 		ClientPages:   &pages.ClientPages{Views: reader, Now: time.Now},
 		InstancePages: &pages.InstancePages{Views: reader, Now: time.Now},
 		AdminPages:    &pages.AdminPages{Views: reader, Database: a.DB, Engine: a.engineStatus, Now: time.Now},
-		Notifications: &pages.Notifications{Store: &postgres.Notifications{DB: a.DB}},
+		Notifications: &pages.Notifications{Store: &notifications.Notifications{DB: a.DB}},
 		Sinks: &control.Sinks{
 			Store:   sinks,
 			Sender:  webhook.New(a.Config.Webhooks.Allowed),
@@ -195,10 +203,11 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 			Log:       a.Log,
 		},
 		ModelRollouts: &control.ModelRollouts{Store: &models.Rollouts{Models: *modelStore}, Workflows: a.Workflows},
-		Schedules:     &control.Schedules{Runs: &postgres.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
+		Workers:       &control.Workers{Workflows: a.Workflows},
+		Schedules:     &control.Schedules{Runs: &housekeeping.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        pauses,
-		PoolBlocks:    &control.PoolBlocks{Store: &postgres.PoolBlocks{DB: a.DB}, Now: time.Now},
-		Fleet:         &control.Fleet{Pauses: pauses, Operations: operations, Audit: &postgres.AuditLog{DB: a.DB}},
+		PoolBlocks:    &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: a.DB}, Now: time.Now},
+		Fleet:         &control.Fleet{Pauses: pauses, Operations: operations, Audit: &audit.Log{DB: a.DB}},
 		Console:       &pages.Console{Views: reader, Events: events, About: a.about(open), Now: time.Now},
 	}
 	h, err := rest.New(deps)
@@ -211,22 +220,8 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 // apiPages are what operators of the deployment see of an api.
 func (a *App) apiPages() http.Handler {
 	mux := a.opsPages()
-	mux.HandleFunc("GET /ready", rest.ReadyPage(a.readyProbes()))
+	mux.HandleFunc("GET /ready", rest.ReadyPage(a.probes()))
 	return mux
-}
-
-// readyProbes are what /ready asks.
-func (a *App) readyProbes() []rest.Probe {
-	return []rest.Probe{
-		{Name: "postgres", Check: a.DB.Ping},
-		{Name: "postgres_room", Check: a.DB.CheckShortage, Degrades: true},
-		{Name: "schema", Check: func(ctx context.Context) error { return postgres.CheckVersion(ctx, a.DB) }},
-		{Name: "temporal", Check: a.Workflows.Ping},
-		{Name: "installation", Check: a.checkTie},
-		{Name: "search_attributes", Check: a.attributes.Check, Degrades: true},
-		{Name: "engine", Check: a.engines.serving.Check, Degrades: true},
-		{Name: "secrets", Check: a.checkSecrets, Degrades: true},
-	}
 }
 
 // about is the process's description of itself.

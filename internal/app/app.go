@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -18,7 +19,7 @@ import (
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/intake"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/serving"
 	"spotkeeper/internal/temporalx"
@@ -26,7 +27,7 @@ import (
 	"spotkeeper/workflows"
 )
 
-// App is what both processes need: the two stores of truth and EC2.
+// App holds the connections of a process: Postgres, Temporal and EC2.
 type App struct {
 	Config    config.Config
 	Log       *slog.Logger
@@ -42,10 +43,14 @@ type App struct {
 	tracing    *tracing.Tracing // nil: off
 	aftercare  *Aftercare       // of an api, and of a worker that takes events in
 	doors      *doorMetrics
-	intakes    []*intake.Intake // of a worker, one for each queue
+	intakes    []*intake.Intake // of a worker, one for each queue; complete before polls is set
+	polls      atomic.Bool      // a worker has begun
 	seal       *sealer          // of user data
 	codec      *temporalx.Codec // of payloads at Temporal
 	secrets    secretsCheck
+
+	certificates *certificates
+	now          func() time.Time // by which clocks are compared
 }
 
 // Options are what a process adds to its configuration.
@@ -71,13 +76,15 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 	if err := activities.CheckKeep(c.Worker.Keep); err != nil {
 		return nil, err
 	}
-	a := &App{Config: c, Log: o.Log, Metrics: prometheus.NewRegistry()}
+	a := &App{Config: c, Log: o.Log, Metrics: prometheus.NewRegistry(), now: time.Now}
 	if a.Log == nil {
 		a.Log = slog.Default()
 	}
 	a.Metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.doors = newDoorMetrics(a.Metrics)
+	a.certificates = certificatesOf(c, o.Temporal)
+	a.Metrics.MustRegister(a.certificates)
 	var err error
 	if a.tracing, err = tracing.Open(ctx, tracing.Settings(c.Tracing), o.Process); err != nil {
 		return nil, err
@@ -96,7 +103,7 @@ func Open(ctx context.Context, c config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.DB = db
-	names, err := newAgentNames(&postgres.AgentNames{DB: db})
+	names, err := newAgentNames(&agents.AgentNames{DB: db})
 	if err != nil {
 		a.DB.Close()
 		return nil, err

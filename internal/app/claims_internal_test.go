@@ -8,7 +8,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/ec2sim"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 // TestANameKeepsNoOwnerOut: a client that has named another one's instance holds it only
@@ -36,7 +36,7 @@ func TestANameKeepsNoOwnerOut(t *testing.T) {
 		return status, answer.AgentID
 	}
 	ask := func() *activities.AdoptResult {
-		got, err := (&activities.Adoptions{Store: &postgres.Adoptions{DB: f.DB}, Fleet: ec2Fleet{Provider: f.Fleet},
+		got, err := (&activities.Adoptions{Store: &agents.Adoptions{DB: f.DB}, Fleet: ec2Fleet{Provider: f.Fleet},
 			Log: f.Log}).AdoptInstance(t.Context(), activities.AdoptInput{InstanceID: *on.InstanceId})
 		require.NoError(t, err)
 		return got
@@ -88,7 +88,7 @@ func TestALaterNameWithoutProofTakesNothing(t *testing.T) {
 			"client_token": f.token, "logical_agent_id": "web", "instance_id": *on.InstanceId,
 			"instance_type": string(on.InstanceType), "region": "us-east-1", "az": "us-east-1a", "mode": "spot",
 		}, nil))
-		got, err := (&activities.Adoptions{Store: &postgres.Adoptions{DB: f.DB}, Fleet: ec2Fleet{Provider: f.Fleet},
+		got, err := (&activities.Adoptions{Store: &agents.Adoptions{DB: f.DB}, Fleet: ec2Fleet{Provider: f.Fleet},
 			Log: f.Log}).AdoptInstance(t.Context(), activities.AdoptInput{InstanceID: *on.InstanceId})
 		require.NoError(t, err)
 		require.False(t, got.Over)

@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/domain/preflight"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
 // ec2Fleet shows the way to EC2 as activities want it: what a launch is made of
@@ -254,7 +254,7 @@ const recordRoleTimeout = 2 * time.Second
 func (a *App) watchRole(ctx context.Context, of fleet.Account, refusal error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordRoleTimeout)
 	defer cancel()
-	store := &postgres.RoleHealth{DB: a.DB}
+	store := &accounts.RoleHealth{DB: a.DB}
 	var err error
 	if refusal == nil {
 		err = store.Assumed(ctx, of.ClientID)

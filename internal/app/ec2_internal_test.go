@@ -20,6 +20,7 @@ import (
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
 	"spotkeeper/internal/postgres/pg"
+	"spotkeeper/internal/postgres/sweeps"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -76,12 +77,12 @@ func simulate(t *testing.T) *simulated {
 			Log:       log,
 		},
 		standbys: &activities.Standbys{
-			Store:     &postgres.Standbys{Roles: postgres.Roles{DB: db}, Launches: postgres.Launches{DB: db}},
+			Store:     &sweeps.Standbys{Roles: postgres.Roles{DB: db}, Launches: postgres.Launches{DB: db}},
 			Fleet:     ec2Fleet{Provider: provider},
 			Workflows: deaf{},
 			Log:       log,
 		},
-		orphans: &activities.Orphans{Store: &postgres.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log},
+		orphans: &activities.Orphans{Store: &sweeps.Orphans{DB: db}, Fleet: ec2Fleet{Provider: provider}, Log: log},
 	}
 	_, err = s.control.Freeze(t.Context())
 	require.NoError(t, err)

@@ -97,6 +97,35 @@ func TestPreflightFindsInCalm(t *testing.T) {
 		"mended")
 }
 
+// TestPreflightLooksForTheSpotRole: a spot instance in the region shows that the account has the
+// service-linked role; without one the preflight says that it does not know, and how to make sure.
+func TestPreflightLooksForTheSpotRole(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	require.NoError(t, f.sim.SetSpotRole(t.Context(), simclient.SpotRole{Account: fieldAccount, Missing: true}))
+	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.InstanceMarketOptions = nil }))
+	role := func() (found preflight.Check) {
+		t.Helper()
+		var report preflight.Report
+		f.call("GET", "/api/client/agents/"+m.id+"/preflight?run=true", nil, &report)
+		for _, c := range report.Checks {
+			if c.Name == "service-linked role of EC2 Spot" {
+				found = c
+			}
+		}
+		return found
+	}
+	require.Equal(t, preflight.Unknown, role().Result)
+	require.Contains(t, role().Repair, "create-service-linked-role")
+	require.NoError(t, f.sim.SetSpotRole(t.Context(), simclient.SpotRole{Account: fieldAccount}))
+	f.machine()
+	require.Equal(t, preflight.OK, role().Result)
+	f.fault(simclient.Fault{Action: "DescribeSpotInstanceRequests", Code: "UnauthorizedOperation", Message: encoded})
+	require.Equal(t, preflight.Unknown, role().Result)
+	require.NotContains(t, f.log.String(), "Encoded")
+}
+
 // TestOrdersThatCannotWorkAreRefused at once, with a sentence.
 func TestOrdersThatCannotWorkAreRefused(t *testing.T) {
 	t.Parallel()
@@ -254,6 +283,32 @@ func TestChoiceStaysInItsRequirements(t *testing.T) {
 	require.True(t, strings.HasPrefix(out.SuccessorPool, "m5a.large."), "%s after %v", out.SuccessorPool, out.Launches)
 }
 
+// TestAQuotaThatFitsASmallerSize: what is left of a quota is used for a smaller size that meets
+// the requirements. Sizes that need as much as the refused one or more are not tried.
+func TestAQuotaThatFitsASmallerSize(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
+	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) { in.InstanceType = types.InstanceTypeM52xlarge }))
+	f.collect()
+	f.call("PUT", "/api/client/agents/"+m.id+"/requirements", map[string]any{
+		"include":        []string{"m5.*"},
+		"min_vcpus":      4,
+		"min_memory_mib": 8192,
+	}, nil)
+	spot, demand := 8+4, 0
+	require.NoError(t, f.sim.SetQuota(t.Context(), simclient.Quota{
+		Account:   fieldAccount,
+		Region:    "us-east-1",
+		SpotVCPUs: &spot,
+		VCPUs:     &demand,
+	}))
+	out := m.lose()
+	require.True(t, strings.HasPrefix(out.SuccessorPool, "m5.xlarge."), "%s after %v", out.SuccessorPool, out.Launches)
+	require.Equal(t, 1, out.Replicas, out.Steps)
+	require.Len(t, out.Launches, 3, "one of the wanted size in each market, and the smaller one: %v", out.Launches)
+}
+
 // TestQuotasAreHeldAgainstTheLossOfAZone: notified once, and when they suffice again.
 func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
 	t.Parallel()
@@ -308,4 +363,73 @@ func TestQuotasAreHeldAgainstTheLossOfAZone(t *testing.T) {
 	f.call("GET", path+"?run=true", nil, &got)
 	require.Equal(t, preflight.Unknown, got.Result)
 	require.Contains(t, got.Regions[0].Checks[0].Repair, "servicequotas:ListServiceQuotas")
+}
+
+// TestOddRequirementsAreRefusedAtTheDoor: what no type can meet, what contradicts itself or the
+// image, and what is too much to be meant, is a 400 with a sentence, for an agent and for a client.
+// What was set before stays, and {} lifts everything.
+func TestOddRequirementsAreRefusedAtTheDoor(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{})
+	m := f.join("web", f.machine())
+	f.collect()
+	many := make([]string, 5000)
+	for n := range many {
+		many[n] = "m5.*"
+	}
+	agent := "/api/client/agents/" + m.id + "/requirements"
+	client := "/api/client/" + f.account().ClientID + "/requirements"
+	kept := map[string]any{"exclude": []string{"m5a.*"}}
+	for name, c := range map[string]struct {
+		body map[string]any
+		says string
+	}{
+		"vCPUs, least above most":      {map[string]any{"min_vcpus": 8, "max_vcpus": 2}, "max_vcpus is below min_vcpus"},
+		"memory, least above most":     {map[string]any{"min_memory_mib": 9000, "max_memory_mib": 1}, "max_memory_mib is below"},
+		"fewer vCPUs than the present": {map[string]any{"max_vcpus": 1}, "vCPUs"},
+		"negative":                     {map[string]any{"min_vcpus": -1}, "not negative"},
+		"vCPUs past 32 bits":           {map[string]any{"min_vcpus": 99999999999}, "vCPUs are 10000 at most"},
+		"vCPUs whose double is past":   {map[string]any{"min_vcpus": 2000000000}, "vCPUs are 10000 at most"},
+		"memory past 32 bits":          {map[string]any{"max_memory_mib": 3000000000}, "at most"},
+		"no type has so many":          {map[string]any{"min_vcpus": 9000}, "no instance type of the region meets them"},
+		"accelerators below none":      {map[string]any{"accelerators": -1}, "accelerators"},
+		"accelerators that none has":   {map[string]any{"accelerators": 900}, "no instance type"},
+		"an architecture of old":       {map[string]any{"architecture": "vax"}, "x86_64 or arm64"},
+		"not the image's architecture": {map[string]any{"architecture": "arm64"}, "the image runs on x86_64"},
+		"an unknown family":            {map[string]any{"include": []string{"zz9.*"}}, `no instance type "zz9.*"`},
+		"a slip beside what is known":  {map[string]any{"include": []string{"m5.*", "m5.lagre"}}, `no instance type "m5.lagre"`},
+		"a slip in what is left out":   {map[string]any{"exclude": []string{"m5.lagre"}}, `no instance type "m5.lagre"`},
+		"everything is left out":       {map[string]any{"exclude": []string{"*"}}, "it is excluded"},
+		"included and excluded":        {map[string]any{"include": []string{"m5.*"}, "exclude": []string{"m5.*"}}, "it is excluded"},
+		"an empty pattern":             {map[string]any{"include": []string{""}}, "is not a pattern"},
+		"a broken pattern":             {map[string]any{"include": []string{"m5.["}}, "is not a pattern"},
+		"a pattern without an end":     {map[string]any{"exclude": []string{strings.Repeat("m5*", 500)}}, "is not a pattern"},
+		"5,000 patterns":               {map[string]any{"include": many}, "at most 100 patterns"},
+	} {
+		for who, path := range map[string]string{"agent": agent, "client": client} {
+			var answer struct{ Error, Code string }
+			f.call("PUT", path, kept, nil)
+			require.Equal(t, http.StatusBadRequest, f.ask("PUT", path, c.body, &answer), "%s, %s", name, who)
+			require.Contains(t, answer.Error, c.says, "%s, %s", name, who)
+			require.Equal(t, "replica.bad_requirements", answer.Code, "%s, %s", name, who)
+			if who == "client" && c.says[:2] == "no" && c.says != "not negative" {
+				require.Contains(t, answer.Error, "agent web: ")
+			}
+			var now struct{ Requirements map[string]any }
+			f.call("GET", path, nil, &now)
+			require.Equal(t, map[string]any{"exclude": []any{"m5a.*"}}, now.Requirements, "%s, %s", name, who)
+			f.call("PUT", path, map[string]any{}, nil)
+		}
+	}
+
+	// Each half is fine by itself.
+	f.call("PUT", client, map[string]any{"max_vcpus": 4}, nil)
+	var answer struct{ Error string }
+	require.Equal(t, http.StatusBadRequest, f.ask("PUT", agent, map[string]any{"min_vcpus": 8}, &answer))
+	require.Contains(t, answer.Error, "max_vcpus is below min_vcpus")
+	f.call("PUT", client, map[string]any{}, nil)
+	f.call("PUT", agent, map[string]any{"min_vcpus": 8}, nil)
+	require.Equal(t, http.StatusBadRequest, f.ask("PUT", client, map[string]any{"max_vcpus": 4}, &answer))
+	require.Contains(t, answer.Error, "agent web: max_vcpus is below min_vcpus")
 }

@@ -15,6 +15,7 @@ import (
 	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // FollowNotice starts nothing.
@@ -29,7 +30,7 @@ func (m *member) watchSilent() int {
 	_, err = m.DB.Pool.Exec(m.t.Context(), `UPDATE instances SET created_at = created_at - interval '2 hours'`)
 	require.NoError(m.t, err)
 	p := &activities.Primaries{
-		Store:     &postgres.Primaries{Launches: postgres.Launches{DB: m.DB}},
+		Store:     &sweeps.Primaries{Launches: postgres.Launches{DB: m.DB}},
 		Fleet:     m.ec2Fleet(),
 		Workflows: deaf{},
 		Log:       m.Log,

@@ -24,6 +24,7 @@ import (
 	"spotkeeper/internal/ec2sim"
 	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/testkit/frontend"
@@ -207,7 +208,7 @@ func (f *field) join(name string, on types.Instance) *member {
 // adopt runs the activity that finds out at EC2 whose an instance is.
 func (f *field) adopt(instanceID string) {
 	f.t.Helper()
-	a := &activities.Adoptions{Store: &postgres.Adoptions{DB: f.DB}, Fleet: ec2Fleet{Provider: f.Fleet}, Log: f.Log}
+	a := &activities.Adoptions{Store: &agents.Adoptions{DB: f.DB}, Fleet: ec2Fleet{Provider: f.Fleet}, Log: f.Log}
 	got, err := a.AdoptInstance(f.t.Context(), activities.AdoptInput{InstanceID: instanceID})
 	require.NoError(f.t, err)
 	require.True(f.t, got.Proven, got.Reason)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/ec2sim"
@@ -147,6 +148,12 @@ func TestWhatEveryPoolRefusesIsNotifiedOnce(t *testing.T) {
 		"key of a volume": {client.Fault{Mode: client.FaultStillborn, Code: "Client.InvalidKMSKey.InvalidState"},
 			[]string{"web", "KMS key"}},
 		"image": {client.Fault{Action: "RunInstances", Code: "InvalidAMIID.NotFound"}, []string{"web", "image"}},
+		"a region that is not enabled": {client.Fault{Action: "RunInstances", Code: "OptInRequired", Status: 401},
+			[]string{"web", "enable the region"}},
+		"a region whose STS is not enabled": {client.Fault{Action: "RunInstances", Code: "RegionDisabledException", Status: 403},
+			[]string{"web", "has not enabled the region"}},
+		"a region that is closed": {client.Fault{Action: "RunInstances", Code: "AuthFailure", Status: 401},
+			[]string{"web", "trust policy", "has enabled the region"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,6 +171,79 @@ func TestWhatEveryPoolRefusesIsNotifiedOnce(t *testing.T) {
 			}
 			require.NotContains(t, out.Notified[0], m.id)
 			require.NotContains(t, out.Steps, "Encoded")
+		})
+	}
+}
+
+// TestAnUnknownRefusalCostsNoTime (K3): a code that no list has is answered with the next candidate at
+// once. Where all of spot is refused with it, on-demand has the successor in half a minute, and
+// where everything is, the client reads EC2's own words once.
+func TestAnUnknownRefusalCostsNoTime(t *testing.T) {
+	t.Parallel()
+
+	refused := client.Fault{Action: "RunInstances", Code: "SomethingNew", Status: 400, Message: "The moon is full."}
+	t.Run("spot", func(t *testing.T) {
+		t.Parallel()
+
+		f := newField(t, ec2sim.Options{Delays: client.AWSDelays()})
+		m := f.join("web", f.machine())
+		spot := refused
+		spot.Market = "spot"
+		f.fault(spot)
+		out := m.lose()
+		require.NotEmpty(t, out.Successor, out.Steps)
+		require.Equal(t, firstList, out.Launches[len(out.Launches)-1], out.Steps)
+		require.Less(t, out.Took, 35*time.Second)
+	})
+	t.Run("everything", func(t *testing.T) {
+		t.Parallel()
+
+		f := newField(t, ec2sim.Options{Delays: client.AWSDelays()})
+		m := f.join("web", f.machine())
+		f.fault(refused)
+		out := m.lose()
+		require.Empty(t, out.Successor)
+		require.Len(t, out.Notified, 1)
+		require.Contains(t, out.Notified[0], "SomethingNew")
+		require.Contains(t, out.Notified[0], "The moon is full.")
+	})
+}
+
+// TestPartsThatEC2Refuses: an instance without a part that EC2 refuses takes over from the place in
+// which it was refused, and the operation says what it lacks.
+func TestPartsThatEC2Refuses(t *testing.T) {
+	t.Parallel()
+
+	inGroup := func(in *ec2.RunInstancesInput) {
+		in.Placement.GroupName, in.Placement.PartitionNumber = aws.String("rack"), aws.Int32(2)
+	}
+	for name, c := range map[string]struct {
+		change func(*ec2.RunInstancesInput)
+		code   string
+		lacks  string
+	}{
+		"a tag policy": {func(in *ec2.RunInstancesInput) {
+			in.TagSpecifications = []types.TagSpecification{{ResourceType: types.ResourceTypeInstance,
+				Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("blue")}}}}
+		}, "TagPolicyViolation", "without the tags of the original"},
+		"a group that was deleted": {inGroup, "InvalidPlacementGroup.Unknown", "outside the placement group rack"},
+		"a group that is full":     {inGroup, "InsufficientInstanceCapacity", "outside the placement group rack"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{Delays: client.AWSDelays()})
+			m := f.join("web", f.machine(c.change))
+			f.fault(client.Fault{Action: "RunInstances", Code: c.code, Status: 400, Times: 1})
+			out := m.lose()
+			require.Equal(t, []string{firstPool, firstPool}, out.Launches, out.Steps)
+			require.NotEmpty(t, out.Successor)
+			require.Contains(t, out.Steps, c.lacks)
+			successor := f.describe(out.Successor)
+			require.Empty(t, aws.ToString(successor.Placement.GroupName))
+			for _, tag := range successor.Tags {
+				require.NotEqual(t, "team", aws.ToString(tag.Key))
+			}
 		})
 	}
 }

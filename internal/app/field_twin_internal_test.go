@@ -113,6 +113,59 @@ func (f *field) describe(id string) types.Instance {
 	return found.Reservations[0].Instances[0]
 }
 
+// TestAPartitionIsKept (K12): the successor asks for the group and the partition of the original.
+func TestAPartitionIsKept(t *testing.T) {
+	t.Parallel()
+
+	f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
+	m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
+		in.Placement.GroupName, in.Placement.PartitionNumber = aws.String("rack"), aws.Int32(2)
+	}))
+	out := m.lose()
+	require.NotEmpty(t, out.Successor, out.Steps)
+	successor := f.describe(out.Successor)
+	require.Equal(t, "rack", aws.ToString(successor.Placement.GroupName))
+	require.Equal(t, int32(2), aws.ToInt32(successor.Placement.PartitionNumber))
+	require.NotContains(t, out.Steps, "outside the placement group")
+}
+
+// TestASubnetWithoutIPv4 (K4): the successor of an instance in one is launched in another one, past a
+// zone that has IPv4 alone, and has an IPv6 address and no other. The successor of an instance
+// with IPv4 passes the subnets without it.
+func TestASubnetWithoutIPv4(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range map[string]struct {
+		without   []string // zones whose subnet has no IPv4
+		pool      string
+		addresses bool
+	}{
+		"original without IPv4": {[]string{"us-east-1a", "us-east-1c"}, "m5.large.us-east-1c", false},
+		"original with IPv4":    {[]string{"us-east-1b"}, "m5.large.us-east-1c", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			f := newField(t, ec2sim.Options{Delays: simclient.AWSDelays()})
+			for _, zone := range c.without {
+				require.NoError(t, f.sim.ChangeSubnet(t.Context(), simclient.SubnetChange{
+					SubnetID: ec2sim.SubnetID(fieldAccount, zone),
+					State:    simclient.SubnetIPv6,
+				}))
+			}
+			m := f.join("web", f.machine(func(in *ec2.RunInstancesInput) {
+				in.SubnetId = aws.String(ec2sim.SubnetID(fieldAccount, "us-east-1a"))
+			}))
+			out := m.lose()
+			require.Equal(t, c.pool, out.SuccessorPool, out.Steps)
+			require.Equal(t, []string{"spot/" + c.pool}, out.Launches, "the others are not asked for")
+			successor := f.describe(out.Successor)
+			require.Equal(t, c.addresses, aws.ToString(successor.PrivateIpAddress) != "")
+			require.Equal(t, !c.addresses, aws.ToString(successor.Ipv6Address) != "")
+		})
+	}
+}
+
 // TestADisabledKey (K2): the successor of an encrypted volume is born dead everywhere; the client
 // reads of the key.
 func TestADisabledKey(t *testing.T) {

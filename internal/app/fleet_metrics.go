@@ -5,13 +5,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/metrics"
 )
 
 // fleetMetrics registers what api and worker alike say of the whole fleet, so that a
 // rule about the fleet has its series while one of the two is away.
 func (a *App) fleetMetrics(process string) {
-	outcomes := &postgres.Outcomes{DB: a.DB}
+	outcomes := &metrics.Outcomes{DB: a.DB}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "spotkeeper_process_info",
 		Help:        "The process and the version that it was built from; always 1.",

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/metrics"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -18,7 +18,7 @@ const scrapeWithin = 2 * time.Second
 // scraped, so it is independent of this process's memory; every worker
 // shows the same values, and alerts take their maximum.
 type gauges struct {
-	read func(context.Context) (postgres.Gauges, error)
+	read func(context.Context) (metrics.Gauges, error)
 	log  *slog.Logger
 	desc []*prometheus.Desc
 }
@@ -42,7 +42,7 @@ var gaugeNames = [][2]string{
 
 func newGauges(db *pg.DB, log *slog.Logger) *gauges {
 	g := &gauges{
-		read: func(ctx context.Context) (postgres.Gauges, error) { return postgres.ReadGauges(ctx, db) },
+		read: func(ctx context.Context) (metrics.Gauges, error) { return metrics.ReadGauges(ctx, db) },
 		log:  log,
 	}
 	for _, n := range gaugeNames {

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/metrics"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -61,7 +61,7 @@ func TestNoGaugesWithoutTheirDatabase(t *testing.T) {
 	t.Parallel()
 
 	g := newGauges(nil, slog.New(slog.DiscardHandler))
-	g.read = func(context.Context) (postgres.Gauges, error) { return postgres.Gauges{}, errors.New("away") }
+	g.read = func(context.Context) (metrics.Gauges, error) { return metrics.Gauges{}, errors.New("away") }
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(g)
 	require.Empty(t, gathered(t, r))

@@ -14,6 +14,7 @@ import (
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 )
 
 // newIntakes makes one intake for each queue.
@@ -23,7 +24,7 @@ func (a *App) newIntakes(follow intake.Follower) []*intake.Intake {
 	}
 	metrics := intake.NewMetrics(a.Metrics)
 	store := doorCounts{
-		Store:  &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount},
+		Store:  &awsevents.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount},
 		counts: a.doors,
 	}
 	var out []*intake.Intake
@@ -57,12 +58,12 @@ func (a *App) takeEventsIn(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return survey.Run(ctx) })
 	}
 	if a.Config.Events.MoveAhead > 0 {
-		planned := &intake.Planned{Store: &postgres.PlannedMoves{DB: a.DB}, Log: a.Log, Now: time.Now}
+		planned := &intake.Planned{Store: &awsevents.PlannedMoves{DB: a.DB}, Log: a.Log, Now: time.Now}
 		g.Go(func() error { return planned.Run(ctx) })
 	}
 	if slices.Contains(a.Config.Events.ActOn, "asg") && len(a.intakes) > 0 {
 		lifecycle := &intake.Lifecycle{
-			Store:  &postgres.LifecycleActions{DB: a.DB},
+			Store:  &awsevents.LifecycleActions{DB: a.DB},
 			Groups: groups{a.Fleet},
 			Log:    a.Log,
 			Now:    time.Now,
@@ -91,7 +92,7 @@ func lifecycleOf(a intake.LifecycleAction) fleet.LifecycleAction {
 
 // newSurvey asks EC2 about the instances that no event reports.
 func (a *App) newSurvey(follow intake.Follower) *intake.Survey {
-	store := &postgres.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount}
+	store := &awsevents.Intake{Notices: postgres.Notices{DB: a.DB}, OwnAccount: a.Fleet.OwnAccount}
 	return &intake.Survey{
 		Store:  surveyCounts{store, a.doors},
 		Follow: follow,
@@ -118,7 +119,7 @@ func (a *App) see(
 
 // surveyCounts counts what the third door takes in.
 type surveyCounts struct {
-	*postgres.Intake
+	*awsevents.Intake
 	counts *doorMetrics
 }
 

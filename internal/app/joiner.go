@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/callerid"
 	"spotkeeper/internal/domain/joining"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
 // joiner admits agents by what AWS says of their instance.
@@ -22,22 +22,26 @@ func (a *App) joiner() (*agents.Joiner, error) {
 		return nil, err
 	}
 	if dir := a.Config.API.Certificates; dir != "" {
+		if _, err := os.ReadDir(dir); err != nil {
+			return nil, fmt.Errorf("JOIN_CERTIFICATES: %w", err)
+		}
 		others, err := joining.ReadCertificates(os.DirFS(dir))
 		if err != nil {
 			return nil, fmt.Errorf("JOIN_CERTIFICATES: %w", err)
 		}
 		certificates = certificates.With(others)
 	}
+	a.certificates.addJoin(certificates)
 	endpoint := a.Config.AWS.STSEndpoint
 	if a.Config.AWS.Simulated {
 		endpoint = cmp.Or(endpoint, a.Config.AWS.EC2Endpoint)
 	}
 	return &agents.Joiner{
-		Store:        &postgres.Joins{DB: a.DB},
+		Store:        &accounts.Joins{DB: a.DB},
 		STS:          callerid.New(endpoint),
-		Cloud:        instanceCloud{a.ec2Fleet(), &postgres.ClientAccounts{DB: a.DB}},
+		Cloud:        instanceCloud{a.ec2Fleet(), &accounts.ClientAccounts{DB: a.DB}},
 		Certificates: certificates,
-		Hosts:        a.Config.API.KnownHosts(),
+		Hosts:        a.Config.API.OwnHosts(),
 		Gate:         web.NewThrottle(time.Now),
 		Now:          time.Now,
 	}, nil
@@ -46,7 +50,7 @@ func (a *App) joiner() (*agents.Joiner, error) {
 // instanceCloud asks EC2 through the role of a client's account.
 type instanceCloud struct {
 	fleet    ec2Fleet
-	accounts *postgres.ClientAccounts
+	accounts *accounts.ClientAccounts
 }
 
 // Running implements agents.InstanceCloud.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 )
 
 // Unreadable means that secrets in the database are sealed with a key that this process
@@ -48,12 +48,12 @@ func (a *App) checkSecrets(ctx context.Context) error {
 	return a.secrets.found
 }
 
-func (a *App) rekeying() (*postgres.Rekeying, error) {
+func (a *App) rekeying() (*accounts.Rekeying, error) {
 	keys, err := a.Config.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}
-	return &postgres.Rekeying{DB: a.DB, Keys: keys}, nil
+	return &accounts.Rekeying{DB: a.DB, Keys: keys}, nil
 }
 
 // checkKeys refuses to work without a key where rows are sealed with one: every webhook

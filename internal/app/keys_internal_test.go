@@ -10,7 +10,7 @@ import (
 
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/domain/clients"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 	"spotkeeper/internal/testkit/frontend"
 )
 
@@ -19,7 +19,7 @@ func TestAWorkerWithoutItsKeyDoesNotStart(t *testing.T) {
 	t.Parallel()
 	a := opened(t, &frontend.Cloud{})
 	key := bytes.Repeat([]byte{3}, 32)
-	store, err := postgres.NewClients(a.DB, key)
+	store, err := accounts.NewClients(a.DB, key)
 	require.NoError(t, err)
 	_, _, err = store.Create(t.Context(), clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"spotkeeper/internal/ec2sim"
 	simclient "spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -166,7 +166,7 @@ func TestAnAdoptionKnowsTheMarket(t *testing.T) {
 			}, nil)
 			require.Equal(t, []string{"0"}, f.list(`SELECT count(*)::text FROM pools`), "an agent's word makes no pool")
 			got, err := (&activities.Adoptions{
-				Store: &postgres.Adoptions{DB: f.DB},
+				Store: &agents.Adoptions{DB: f.DB},
 				Fleet: ec2Fleet{Provider: f.Fleet},
 				Log:   f.Log,
 				Market: &activities.Prices{

@@ -26,6 +26,7 @@ var metricNotes = map[string]metricNote{
 	"spotkeeper_agents_offline":                       {"gauge", "stable", fleetWide},
 	"spotkeeper_agents_online":                        {"gauge", "stable", fleetWide},
 	"spotkeeper_agents_without_primary":               {"gauge", "stable", fleetWide},
+	"spotkeeper_certificate_expiry_timestamp_seconds": {"gauge", "beta", each},
 	"spotkeeper_engine_info":                          {"gauge", "beta", each},
 	"spotkeeper_engine_serves_what_it_should":         {"gauge", "beta", each},
 	"spotkeeper_engine_unsafe":                        {"gauge", "beta", each},

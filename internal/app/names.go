@@ -7,7 +7,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 const (
@@ -18,11 +18,11 @@ const (
 // agentNames caches the names of agents, for Temporal's summaries and for logs. A name is
 // what an agent registered with, which never changes.
 type agentNames struct {
-	store *postgres.AgentNames
+	store *agents.AgentNames
 	kept  *lru.Cache[string, string]
 }
 
-func newAgentNames(store *postgres.AgentNames) (*agentNames, error) {
+func newAgentNames(store *agents.AgentNames) (*agentNames, error) {
 	kept, err := lru.New[string, string](namesKept)
 	return &agentNames{store: store, kept: kept}, err
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -26,7 +26,7 @@ func TestLogsNameAgents(t *testing.T) {
 		_, err := db.Pool.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
-	names, err := newAgentNames(&postgres.AgentNames{DB: db})
+	names, err := newAgentNames(&agents.AgentNames{DB: db})
 	require.NoError(t, err)
 	var out bytes.Buffer
 	log := slog.New(naming{slog.NewTextHandler(&out, nil), names})

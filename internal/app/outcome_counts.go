@@ -8,15 +8,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/metrics"
 )
 
 // outcomeStore is what outcomeCounts reads.
 type outcomeStore interface {
 	Now(ctx context.Context) (time.Time, error)
-	Failovers(ctx context.Context, since time.Time) ([]postgres.Failover, error)
-	Launches(ctx context.Context, since time.Time) ([]postgres.LaunchEnd, error)
-	EndedSwitches(ctx context.Context, since time.Time) ([]postgres.SwitchEnd, error)
+	Failovers(ctx context.Context, since time.Time) ([]metrics.Failover, error)
+	Launches(ctx context.Context, since time.Time) ([]metrics.LaunchEnd, error)
+	EndedSwitches(ctx context.Context, since time.Time) ([]metrics.SwitchEnd, error)
 }
 
 // outcomeCounts counts how things end anywhere in the fleet, by reading rows when it is
@@ -140,7 +140,7 @@ func (c *outcomeCounts) look(ctx context.Context) error {
 			c.countFailover(f)
 		}
 	}
-	until = readUntil(until, failovers, func(f postgres.Failover) time.Time { return f.At })
+	until = readUntil(until, failovers, func(f metrics.Failover) time.Time { return f.At })
 	launches, err := c.store.Launches(ctx, since)
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (c *outcomeCounts) look(ctx context.Context) error {
 			c.launches.WithLabelValues(c.bounded(l.PoolID), l.Mode, l.Result).Inc()
 		}
 	}
-	until = readUntil(until, launches, func(l postgres.LaunchEnd) time.Time { return l.At })
+	until = readUntil(until, launches, func(l metrics.LaunchEnd) time.Time { return l.At })
 	moves, err := c.store.EndedSwitches(ctx, since)
 	if err != nil {
 		return err
@@ -160,13 +160,13 @@ func (c *outcomeCounts) look(ctx context.Context) error {
 			c.moves.WithLabelValues(m.Kind, m.Result, m.Asked).Inc()
 		}
 	}
-	c.forget(readUntil(until, moves, func(m postgres.SwitchEnd) time.Time { return m.At }))
+	c.forget(readUntil(until, moves, func(m metrics.SwitchEnd) time.Time { return m.At }))
 	return nil
 }
 
 // readUntil is how far a read came: one that was cut off goes on from its last row.
 func readUntil[T any](until time.Time, rows []T, at func(T) time.Time) time.Time {
-	if len(rows) < postgres.MostOutcomes {
+	if len(rows) < metrics.MostOutcomes {
 		return until
 	}
 	if last := at(rows[len(rows)-1]); last.Before(until) {
@@ -192,7 +192,7 @@ func (c *outcomeCounts) isNew(key string, at time.Time) bool {
 	return true
 }
 
-func (c *outcomeCounts) countFailover(f postgres.Failover) {
+func (c *outcomeCounts) countFailover(f metrics.Failover) {
 	if f.Recommend {
 		c.rebalances.WithLabelValues(c.bounded(f.PoolID)).Inc()
 		return

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/metrics"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -28,7 +28,7 @@ func outcomesOfOneAgent(t *testing.T) (*pg.DB, *prometheus.Registry, func(sql st
 		INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, spot_price)
 		VALUES ('i', 'c', 'a', 'retiring', 't', 'r', 'z', 't.z', 'spot', 0.5)`)
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(newOutcomeCounts(&postgres.Outcomes{DB: db}, slog.New(slog.DiscardHandler)))
+	r.MustRegister(newOutcomeCounts(&metrics.Outcomes{DB: db}, slog.New(slog.DiscardHandler)))
 	return db, r, exec
 }
 
@@ -153,7 +153,7 @@ func TestPoolsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := newOutcomeCounts(nil, slog.New(slog.DiscardHandler))
 	for i := range 2 * boundedPools {
-		c.countFailover(postgres.Failover{Recommend: true, PoolID: strings.Repeat("p", i+1)})
+		c.countFailover(metrics.Failover{Recommend: true, PoolID: strings.Repeat("p", i+1)})
 	}
 	series := make(chan prometheus.Metric, 3*boundedPools)
 	c.rebalances.Collect(series)
@@ -166,7 +166,7 @@ func TestSpendIsByPurchase(t *testing.T) {
 	exec(`INSERT INTO instances (id, client_id, agent_id, role, instance_type, region, az, pool_id, mode, ondemand_price)
 		VALUES ('p', 'c', 'a', 'primary', 't', 'r', 'z', 't.z', 'ondemand', 2);
 		INSERT INTO on_demand_prices (region, instance_type, price, source, observed_at) VALUES ('r', 't', 3, 'pricing-api', now())`)
-	r.MustRegister(newSpendGauges((&postgres.Outcomes{DB: db}).Spend, slog.New(slog.DiscardHandler)))
+	r.MustRegister(newSpendGauges((&metrics.Outcomes{DB: db}).Spend, slog.New(slog.DiscardHandler)))
 	require.InDelta(t, .5, value(t, r, "spotkeeper_spend_dollars_per_hour", "purchase", "spot"), 1e-9)
 	require.InDelta(t, 3, value(t, r, "spotkeeper_spend_dollars_per_hour", "purchase", "ondemand"), 1e-9)
 	require.InDelta(t, 3, value(t, r, "spotkeeper_ondemand_equivalent_dollars_per_hour"), 1e-9)

@@ -6,18 +6,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/metrics"
 )
 
 // spendGauges shows what runs and what it costs, as Postgres has it when it is scraped.
 type spendGauges struct {
-	read func(context.Context) (*postgres.Spend, error)
+	read func(context.Context) (*metrics.Spend, error)
 	log  *slog.Logger
 
 	spend, instead, standbys, unpriced, instances, agents *prometheus.Desc
 }
 
-func newSpendGauges(read func(context.Context) (*postgres.Spend, error), log *slog.Logger) *spendGauges {
+func newSpendGauges(read func(context.Context) (*metrics.Spend, error), log *slog.Logger) *spendGauges {
 	return &spendGauges{
 		read: read, log: log,
 		spend: prometheus.NewDesc("spotkeeper_spend_dollars_per_hour", "What all instances cost now, by purchase.",

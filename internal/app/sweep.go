@@ -9,7 +9,8 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
+	"spotkeeper/internal/temporalx"
 )
 
 // Sweep looks after open rows, in every api and worker: it starts what was decided and
@@ -32,12 +33,31 @@ const startsPerSecond = 50
 
 func (a *App) newSweep() *Sweep {
 	rows := &activities.OpenRows{
-		Store:     &postgres.OpenRows{DB: a.DB},
+		Store:     &sweeps.OpenRows{DB: a.DB},
 		Workflows: a.Workflows,
 		Log:       a.Log,
 		Pace:      rate.NewLimiter(startsPerSecond, startsPerSecond),
 	}
-	return &Sweep{Rows: rows, Log: a.Log}
+	return &Sweep{Rows: &ownRows{rows: rows, tie: a.tieOf}, Log: a.Log}
+}
+
+// ownRows passes over open rows only in the Temporal namespace of this database: in that of
+// another installation, its workers would be given what is not theirs.
+type ownRows struct {
+	rows  *activities.OpenRows
+	tie   func(context.Context) (known bool, err error)
+	known bool
+}
+
+// Sweep is for one goroutine. Fails with workflow.other_installation.
+func (o *ownRows) Sweep(ctx context.Context) (activities.SweepCounts, error) {
+	if !o.known {
+		var err error
+		if o.known, err = o.tie(ctx); err != nil {
+			return activities.SweepCounts{}, err
+		}
+	}
+	return o.rows.Sweep(ctx)
 }
 
 // Run passes until ctx ends: at once when it begins, and without a pause while more rows
@@ -65,7 +85,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil && fault.KindOf(err) == fault.Unavailable:
+		case err != nil && (fault.KindOf(err) == fault.Unavailable || temporalx.IsOther(err)):
 			if !away { // once per outage
 				s.Log.WarnContext(ctx, "open rows wait: a dependency is unavailable", "error", err)
 			}

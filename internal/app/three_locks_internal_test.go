@@ -22,6 +22,7 @@ import (
 	"spotkeeper/internal/ec2sim/client"
 	"spotkeeper/internal/fleet"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/testkit/iam"
 )
 
@@ -87,7 +88,7 @@ var changings = map[string]changing{
 		row:  `UPDATE instances SET role = 'retired', terminated_at = now() WHERE id = $1`,
 		tags: func(l *locks) { l.tag("spotkeeper:client", "another") },
 		do: func(l *locks) error {
-			a := &activities.Adoptions{Store: &postgres.Adoptions{DB: l.DB}, Fleet: l.ec2Fleet(), Log: l.Log}
+			a := &activities.Adoptions{Store: &agents.Adoptions{DB: l.DB}, Fleet: l.ec2Fleet(), Log: l.Log}
 			got, err := a.AdoptInstance(l.t.Context(), activities.AdoptInput{InstanceID: l.standby})
 			if err == nil && got.Cause != "" {
 				return adoption.NotOurs.New("%s", got.Reason)

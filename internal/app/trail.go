@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/audit"
 )
 
 // sealEvery is how soon an entry of the trail is chained, and so how long one could be
@@ -14,7 +14,7 @@ const sealEvery = 10 * time.Second
 // sealTrail chains the trail's entries, writes each to the log, and deletes what is older
 // than the trail keeps. Each worker does; the database lets one at a time.
 func (a *App) sealTrail(ctx context.Context) error {
-	store := &postgres.Trail{DB: a.DB}
+	store := &audit.Trail{DB: a.DB}
 	tick := time.NewTicker(sealEvery)
 	defer tick.Stop()
 	for {
@@ -29,7 +29,7 @@ func (a *App) sealTrail(ctx context.Context) error {
 					"actor_id", e.ActorID, "actor_role", e.ActorRole, "token_id", e.TokenID, "address", e.Address, "request_id", e.RequestID,
 					"client_id", e.ClientID, "agent_id", e.AgentID, "message", e.Message)
 			}
-			more = len(sealed) == postgres.SealsAtOnce
+			more = len(sealed) == audit.SealsAtOnce
 		}
 		if err := store.Expire(ctx); err != nil && ctx.Err() == nil {
 			a.Log.WarnContext(ctx, "what is old stays on the trail", "error", err)
@@ -44,7 +44,7 @@ func (a *App) sealTrail(ctx context.Context) error {
 
 // VerifyTrail checks the whole chain. Fails with trail.broken.
 func (a *App) VerifyTrail(ctx context.Context) error {
-	sealed, waiting, err := (&postgres.Trail{DB: a.DB}).Verify(ctx)
+	sealed, waiting, err := (&audit.Trail{DB: a.DB}).Verify(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -14,12 +12,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/activities"
+	"spotkeeper/api/rest"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/door"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
+	"spotkeeper/internal/postgres/decisions"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/models"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/postgres/prices"
+	"spotkeeper/internal/postgres/sweeps"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/internal/webhook"
 	"spotkeeper/workflows"
@@ -36,12 +40,12 @@ const (
 )
 
 // sinks stores the webhooks and logs that clients want their notifications in.
-func (a *App) sinks() (*postgres.Sinks, error) {
+func (a *App) sinks() (*notifications.Sinks, error) {
 	keys, err := a.Config.Secrets.SealingKeys()
 	if err != nil {
 		return nil, err
 	}
-	return postgres.NewSinksWith(a.DB, keys), nil
+	return notifications.NewSinksWith(a.DB, keys), nil
 }
 
 // stopWorker is how long activities may take to end after a stop.
@@ -54,13 +58,31 @@ const beatAtMost = 2 * time.Second
 // RunWorker runs workflows and activities, keeps the schedules and answers
 // /metrics and /ready, until ctx ends.
 func (a *App) RunWorker(ctx context.Context) error {
+	a.fleetMetrics("worker")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	if a.Config.Worker.MetricsListen != "" { // first, so that a worker that waits says what for
+		g.Go(func() error {
+			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
+				a.workerPages(), nil)
+		})
+	}
+	g.Go(func() error { return a.work(ctx) })
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// work waits for the dependencies, and then polls until ctx ends.
+func (a *App) work(ctx context.Context) error {
 	if err := a.awaitSchema(ctx); err != nil {
 		return err
 	}
 	if err := a.checkKeys(ctx); err != nil {
 		return err
 	}
-	a.fleetMetrics("worker")
 	a.sayWhatCannotWork(ctx, true)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -73,6 +95,8 @@ func (a *App) RunWorker(ctx context.Context) error {
 		return err
 	}
 	defer w.stop()
+	a.polls.Store(true)
+	a.Log.InfoContext(ctx, "worker is polling", "queue", a.Config.Temporal.Queue)
 	g.Go(func() error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -83,16 +107,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if a.Config.Worker.Schedules {
 		g.Go(func() error { return a.keepSchedules(ctx) })
 	}
-	if a.Config.Worker.MetricsListen != "" {
-		g.Go(func() error {
-			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
-				a.workerPages(), a.announceMetrics)
-		})
-	}
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return g.Wait()
 }
 
 // awaitSchema waits for a database that is away, and refuses one whose schema is
@@ -208,17 +223,23 @@ func (a *App) ec2Fleet() ec2Fleet { return ec2Fleet{a.Fleet, a.seal} }
 
 // quotas holds the limits of accounts against what the loss of a zone would need.
 func (a *App) quotas() *activities.Quotas {
-	return &activities.Quotas{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+	return &activities.Quotas{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
 }
 
 // scores reads placement scores in calm.
 func (a *App) scores() *activities.Scores {
-	return &activities.Scores{Store: &postgres.Scores{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
+	return &activities.Scores{Store: &decisions.Scores{DB: a.DB}, Fleet: a.ec2Fleet(), Log: a.Log}
 }
 
 // preflight checks agents in calm.
 func (a *App) preflight() *activities.Preflights {
-	return &activities.Preflights{Store: &postgres.Preflights{DB: a.DB}, Fleet: a.ec2Fleet()}
+	return &activities.Preflights{Store: &sweeps.Preflights{DB: a.DB}, Fleet: a.ec2Fleet(), Templates: a.templates()}
+}
+
+// templates notes what new primaries were launched with.
+func (a *App) templates() *activities.Templates {
+	return &activities.Templates{Store: &postgres.Templates{Launches: postgres.Launches{DB: a.DB}}, Fleet: a.ec2Fleet(),
+		Log: a.Log, Watch: templatesWatch, Every: templatesEvery}
 }
 
 // Register registers every activity with a worker.
@@ -248,25 +269,26 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:       a.Log,
 			Slots:     looks,
 		},
-		&activities.Adoptions{Store: &postgres.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market},
+		&activities.Adoptions{Store: &agents.Adoptions{DB: a.DB}, Fleet: cloud, Log: a.Log, Market: market,
+			OwnAccount: a.Fleet.OwnAccount},
 		&activities.Operations{Store: &postgres.Operations{DB: a.DB}},
 		&activities.Switches{Store: &postgres.Switches{DB: a.DB}},
 		&activities.Messages{Workflows: a.Workflows, Slots: messages},
 		&activities.Jobs{
-			Store:    &postgres.Jobs{DB: a.DB},
-			Failures: &postgres.Jobs{DB: a.DB},
+			Store:    &housekeeping.Jobs{DB: a.DB},
+			Failures: &housekeeping.Jobs{DB: a.DB},
 			Pauser:   a.Workflows,
 			Slots:    messages,
 		},
 		&activities.Agents{
-			Store:   &postgres.Silence{DB: a.DB},
+			Store:   &sweeps.Silence{DB: a.DB},
 			Fleet:   cloud,
 			Log:     a.Log,
 			Timeout: a.Config.Worker.AgentTimeout,
 		},
-		&activities.Orphans{Store: &postgres.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
+		&activities.Orphans{Store: &sweeps.Orphans{DB: a.DB}, Fleet: cloud, Log: a.Log},
 		&activities.Primaries{
-			Store:      &postgres.Primaries{Launches: *launches},
+			Store:      &sweeps.Primaries{Launches: *launches},
 			Fleet:      cloud,
 			Workflows:  a.Workflows,
 			Preflights: a.preflight(),
@@ -275,16 +297,15 @@ func (a *App) Register(w worker.ActivityRegistry) {
 			Log:        a.Log,
 		},
 		&activities.Standbys{
-			Store:     &postgres.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches},
+			Store:     &sweeps.Standbys{Roles: postgres.Roles{DB: a.DB}, Launches: *launches},
 			Fleet:     cloud,
 			Workflows: a.Workflows,
 			Log:       a.Log,
 		},
-		&activities.Templates{Store: &postgres.Templates{Launches: *launches}, Fleet: cloud, Log: a.Log,
-			Watch: templatesWatch, Every: templatesEvery},
+		a.templates(),
 		market,
 		&activities.Decisions{
-			Store:     &postgres.Decisions{DB: a.DB},
+			Store:     &decisions.Decisions{DB: a.DB},
 			Switches:  &workflows.SwitchOrders{Commands: &postgres.Commands{DB: a.DB}, Guardians: a.Workflows},
 			Log:       a.Log,
 			EngineFor: a.engines.serving.EngineFor,
@@ -293,7 +314,7 @@ func (a *App) Register(w worker.ActivityRegistry) {
 		},
 		&activities.Rollouts{Store: &models.Rollouts{Models: models.Models{DB: a.DB}}, Trial: a.engines.trial,
 			Desk: a.Workflows, Slots: messages},
-		&activities.Housekeeping{Store: &postgres.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
+		&activities.Housekeeping{Store: &housekeeping.Housekeeping{DB: a.DB}, Log: a.Log, Keep: a.Config.Worker.Keep},
 	} {
 		w.RegisterActivity(steps)
 	}
@@ -310,7 +331,7 @@ func (a *App) keepSchedules(ctx context.Context) error {
 		}
 		a.Log.InfoContext(ctx, "schedules are those of this version", "created", done.Created,
 			"updated", done.Updated, "not_ours_any_more", done.Removed)
-		return (&postgres.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
+		return (&housekeeping.Jobs{DB: a.DB}).NotifyRemoved(ctx, done.Removed)
 	})
 }
 
@@ -334,35 +355,9 @@ func (a *App) persist(ctx context.Context, what string, fn func(context.Context)
 	}
 }
 
+// workerPages are what operators of the deployment see of a worker.
 func (a *App) workerPages() http.Handler {
 	mux := a.opsPages()
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 1500*time.Millisecond)
-		defer cancel()
-		if err := errors.Join(a.DB.Ping(ctx), a.Workflows.Ping(ctx)); err != nil {
-			a.Log.WarnContext(ctx, "not ready", "error", err)
-			http.Error(w, "a dependency is away", http.StatusServiceUnavailable)
-			return
-		}
-		ready := true
-		checks := []func(context.Context) error{a.engines.serving.Check, a.checkPython, a.attributes.Check,
-			a.DB.CheckShortage, a.checkSecrets}
-		for _, one := range a.intakes {
-			checks = append(checks, one.Check)
-		}
-		for _, check := range checks {
-			if err := check(ctx); err != nil {
-				_, _ = fmt.Fprintln(w, "ready, but:", err)
-				ready = false
-			}
-		}
-		if ready {
-			_, _ = fmt.Fprintln(w, "ready")
-		}
-	})
+	mux.HandleFunc("GET /ready", rest.ReadyPage(a.workerProbes()))
 	return mux
-}
-
-func (a *App) announceMetrics(addr net.Addr) {
-	a.Log.Info("worker is polling", "queue", a.Config.Temporal.Queue, "metrics", addr.String())
 }

@@ -46,6 +46,8 @@ type Agent struct {
 	rejoined bool // the instance was registered by an earlier process
 	lastBeat time.Time
 	beatErr  string
+	joinErr  string // why the agent is not registered
+	diskErr  string // why the last write to the state directory failed
 
 	maintenance string        // what AWS has scheduled
 	drained     chan struct{} // closed when the operator says that the workload is drained
@@ -102,6 +104,11 @@ const (
 // Run is the agent's life. It returns when ctx has ended and the notices in hand are
 // dealt with.
 func (a *Agent) Run(ctx context.Context) error {
+	unlock, err := lockState(a.s.StateDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	a.work = work
@@ -114,7 +121,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	parts.Go(func() {
 		if err := a.serveSocket(inner); err != nil {
-			failed <- fmt.Errorf("serve %s: %w", a.s.Socket, err)
+			failed <- fmt.Errorf("the socket %s cannot be served: %w", a.s.Socket, err)
 			stop()
 		}
 	})

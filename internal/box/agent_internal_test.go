@@ -271,11 +271,13 @@ func TestCommands(t *testing.T) {
 
 	require.NoError(t, ask("/drain", nil))
 	b.eventually(func() bool { return len(b.traces()) == 3 })
+	require.ErrorContains(t, ask("/drain", nil), "under way already")
 	require.NoError(t, ask("/drained", nil))
 	b.eventually(b.allDone)
 
 	require.ErrorContains(t, ask("/notice", Rehearsal{Seconds: 0}), "1 to 600 seconds")
 	require.NoError(t, ask("/notice", Rehearsal{Seconds: 120}))
+	require.ErrorContains(t, ask("/notice", Rehearsal{Seconds: 60}), "under way already")
 	b.eventually(func() bool { return len(b.traces()) == 4 })
 	require.NoError(t, ask("/drained", nil))
 	b.eventually(b.allDone)

@@ -147,6 +147,10 @@ func (a *Agent) ended(ctx context.Context, c *carried, p hooks.Program, r hooks.
 	})
 	a.save(c)
 	a.reached("hook ended " + p.Name)
+	select {
+	case c.hookEnded <- struct{}{}:
+	default: // the reporter looks again anyway
+	}
 }
 
 // parseRebalance reads {"noticeTime": …}. A text without it is a recommendation all the same.

@@ -20,7 +20,8 @@ func TestKillBetweenSteps(t *testing.T) {
 	const first, second = "notice/10-tell", "drain/10-stop"
 	for _, step := range []string{
 		"detected", "spooled", "answered", "acknowledged",
-		"hook started " + first, "hook ended " + first, "hook started " + second, "hook ended " + second, "done",
+		"hook started " + first, "hook ended " + first, "hook started " + second, "hook ended " + second,
+		"hook reported " + second, "done",
 	} {
 		t.Run(strings.ReplaceAll(step, "/", " "), func(t *testing.T) {
 			t.Parallel()
@@ -43,6 +44,7 @@ func TestKillBetweenSteps(t *testing.T) {
 			require.Equal(t, "replica_promoted", got.Notices[0].Answer.Action)
 			require.Equal(t, []string{"begin " + first, "end " + first, "begin " + second, "end " + second}, b.traces())
 			require.Len(t, got.Notices[0].Hooks, 2)
+			require.Equal(t, map[string]int{first: 0, second: 0}, b.reportedHooks())
 
 			reports := b.plane.Arrivals("/termination-imminent")
 			require.NotEmpty(t, reports)

@@ -3,6 +3,7 @@ package box
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ import (
 const (
 	agentSettings = "BOX_TEST_SETTINGS" // JSON
 	agentDiesAt   = "BOX_TEST_DIES_AT"  // a step
+	agentDisk     = "BOX_TEST_DISK"     // full or read-only: how its state directory is
 )
 
 func TestMain(m *testing.M) {
@@ -45,6 +47,9 @@ func beAgent(content, diesAt string) error {
 	if err := json.Unmarshal([]byte(content), &s); err != nil {
 		return err
 	}
+	if err := spoilDisk(s.StateDir, os.Getenv(agentDisk)); err != nil {
+		return err
+	}
 	a, err := New(s, "5.0.0-test", slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
@@ -60,6 +65,28 @@ func beAgent(content, diesAt string) error {
 	return a.Run(ctx)
 }
 
+// spoilDisk mounts a disk of one megabyte that is full or read-only. The process has a mount
+// namespace of its own.
+func spoilDisk(dir, how string) error {
+	if how == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := syscall.Mount("disk", dir, "tmpfs", 0, "size=1m"); err != nil {
+		return err
+	}
+	if how == "read-only" {
+		return syscall.Mount("disk", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "size=1m")
+	}
+	err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 2<<20), 0o600)
+	if !errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("the disk is not full: %w", err)
+	}
+	return nil
+}
+
 // box is an instance with the services that its agent calls.
 type box struct {
 	t     *testing.T
@@ -68,6 +95,7 @@ type box struct {
 	plane *boxtest.Plane
 	dir   string
 	trace string // each hook adds a line to this file when it starts and ends
+	disk  string // how the state directory of the agent's process is
 }
 
 func newBox(t *testing.T) *box {
@@ -100,6 +128,12 @@ func (b *box) hook(name, script string) {
 	require.NoError(b.t, os.Chmod(path, 0o755))
 }
 
+// touch makes an empty file in the box's directory.
+func (b *box) touch(name string) {
+	b.t.Helper()
+	require.NoError(b.t, os.WriteFile(filepath.Join(b.dir, name), nil, 0o600))
+}
+
 func (b *box) traces() []string {
 	content, err := os.ReadFile(b.trace)
 	if err != nil {
@@ -117,9 +151,14 @@ func (b *box) start(diesAt string) *exec.Cmd {
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = log.Close() })
 	cmd := exec.Command(os.Args[0]) //nolint:noctx,gosec // it is ended below
-	cmd.Env = append(os.Environ(), agentSettings+"="+string(content), agentDiesAt+"="+diesAt)
+	cmd.Env = append(os.Environ(), agentSettings+"="+string(content), agentDiesAt+"="+diesAt, agentDisk+"="+b.disk)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = subprocess.EndsWithParent(syscall.SIGKILL)
+	if b.disk != "" {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
 	require.NoError(b.t, cmd.Start())
 	b.t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -166,4 +205,16 @@ func (b *box) allDone() bool {
 		}
 	}
 	return len(got) > 0
+}
+
+// reportedHooks are the exits of hooks that the control plane knows.
+func (b *box) reportedHooks() map[string]int {
+	out := map[string]int{}
+	for _, a := range b.plane.Arrivals("/hook-results") {
+		for _, h := range a.Body["hooks"].([]any) {
+			one := h.(map[string]any)
+			out[one["name"].(string)] = int(one["exit"].(float64))
+		}
+	}
+	return out
 }

@@ -35,6 +35,8 @@ type carried struct {
 	answered chan struct{} // closed at the first answer
 	settled  chan struct{} // closed when the answer is final: there is a successor, or none is needed
 	end      time.Time     // the deadline, with a monotonic reading
+
+	hookEnded chan struct{} // says that a hook has ended whose result is not reported
 }
 
 // interrupted takes in what the metadata service says at InstanceAction.
@@ -66,9 +68,9 @@ func (a *Agent) recommended(answer imds.Answer) {
 	})
 }
 
-// take makes a notice durable and starts to deal with it, once. When the disk fails the
-// notice is dealt with all the same.
-func (a *Agent) take(n *spool.Notice) {
+// take makes a notice durable and starts to deal with it, once: began is false when it is
+// under way. When the disk fails the notice is dealt with all the same.
+func (a *Agent) take(n *spool.Notice) (began bool) {
 	n.InstanceID = cmp.Or(n.InstanceID, a.instanceID())
 	a.mu.Lock()
 	known := a.isKnown(n)
@@ -78,25 +80,40 @@ func (a *Agent) take(n *spool.Notice) {
 	}
 	a.mu.Unlock()
 	if known {
-		return
+		return false
 	}
 	a.reached("detected")
 	a.save(c)
 	a.reached("spooled")
-	a.log.Warn("AWS has given notice", "kind", n.Kind, "action", n.Action, "instance_id", n.InstanceID,
-		"deadline", n.Deadline, "rehearsal", n.Rehearsal)
+	a.log.Warn("a notice has come", "from", sender(n), "kind", n.Kind, "action", n.Action, "instance_id", n.InstanceID,
+		"deadline", n.Deadline)
 	a.begin(c)
+	return true
+}
+
+func sender(n *spool.Notice) string {
+	switch {
+	case n.Kind == spool.Drain:
+		return "operator"
+	case n.Rehearsal:
+		return "rehearsal"
+	}
+	return "AWS"
 }
 
 // isKnown is called with the lock held. An interruption that AWS words anew, with another
-// time, while the first one is still ahead is the same interruption.
+// time, while the first one is still ahead is the same interruption. An order to drain while
+// a drain runs is that drain.
 func (a *Agent) isKnown(n *spool.Notice) bool {
 	if _, known := a.notices[n.ID]; known {
 		return true
 	}
 	for _, c := range a.notices {
 		if n.Kind == spool.Termination && c.n.Kind == n.Kind && c.n.Rehearsal == n.Rehearsal &&
-			time.Now().Before(c.end) {
+			time.Now().Before(c.end) && (!c.n.Rehearsal || !c.isDone()) {
+			return true
+		}
+		if n.Kind == spool.Drain && c.n.Kind == spool.Drain && !c.isDone() {
 			return true
 		}
 	}
@@ -104,7 +121,9 @@ func (a *Agent) isKnown(n *spool.Notice) bool {
 }
 
 func newCarried(n *spool.Notice, end time.Time) *carried {
-	c := &carried{n: n, end: end, answered: make(chan struct{}), settled: make(chan struct{})}
+	c := &carried{
+		n: n, end: end, answered: make(chan struct{}), settled: make(chan struct{}), hookEnded: make(chan struct{}, 1),
+	}
 	unreported := n.Rehearsal || n.Kind == spool.Drain
 	if unreported || n.Answer != nil {
 		close(c.answered)
@@ -129,6 +148,7 @@ func (a *Agent) resume() {
 			}
 			continue
 		}
+		a.timeAnew(n)
 		c := newCarried(n, time.Now().Add(time.Until(n.End))) // with a monotonic reading
 		a.mu.Lock()
 		a.notices[n.ID] = c
@@ -139,19 +159,40 @@ func (a *Agent) resume() {
 	}
 }
 
-// begin reports the notice and runs its hooks, side by side.
+// timeAnew takes the end of an interruption from the metadata service again: the instance's
+// own clock may have been set since the notice came.
+func (a *Agent) timeAnew(n *spool.Notice) {
+	if n.Done || n.Rehearsal || n.Kind != spool.Termination {
+		return
+	}
+	answer, err := a.imds.Get(a.work, imds.InstanceAction)
+	if err != nil {
+		return
+	}
+	action, err := imds.ParseAction(answer.Text)
+	if err == nil && action.Time.Equal(n.Deadline) {
+		n.End = answer.At.Add(answer.Left(action.Time))
+	}
+}
+
+// begin reports the notice, runs its hooks and reports how they end, side by side.
 func (a *Agent) begin(c *carried) {
-	var both sync.WaitGroup
+	var parts sync.WaitGroup
 	if !isClosed(c.settled) {
-		both.Go(func() { a.report(a.work, c) })
+		parts.Go(func() { a.report(a.work, c) })
 	}
 	a.hooksInHand.Add(1)
-	both.Go(func() {
+	ran := make(chan struct{})
+	parts.Go(func() {
 		defer a.hooksInHand.Done()
+		defer close(ran)
 		a.runHooks(a.work, c)
 	})
+	if !c.n.Rehearsal {
+		parts.Go(func() { a.reportHooks(a.work, c, ran) })
+	}
 	a.inHand.Go(func() {
-		both.Wait()
+		parts.Wait()
 		a.close(c)
 	})
 }
@@ -262,8 +303,10 @@ func (a *Agent) runHooks(ctx context.Context, c *carried) {
 // save makes the notice durable, or says that it is not.
 func (a *Agent) save(c *carried) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := a.spool.Save(c.n); err != nil {
+	err := a.spool.Save(c.n)
+	c.mu.Unlock()
+	a.wrote(err)
+	if err != nil {
 		a.log.Error("the notice is not on disk", "notice", c.n.ID, "error", err)
 	}
 }
@@ -272,6 +315,12 @@ func (c *carried) update(change func(*spool.Notice)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change(c.n)
+}
+
+func (c *carried) isDone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n.Done
 }
 
 func (a *Agent) instanceID() string {

@@ -17,8 +17,11 @@ func (a *Agent) keepRegistered(ctx context.Context) {
 		return
 	}
 	for pause := time.Second; ; {
-		if err := a.registerNow(ctx); err != nil {
-			a.log.WarnContext(ctx, "the agent is not registered", "error", err)
+		err := a.registerNow(ctx)
+		a.registeredNow(err)
+		if err != nil {
+			a.log.WarnContext(ctx, "the agent is not registered", "error", err, "what_to_do",
+				controlplane.Explain(a.s.API, err).Mend)
 			if !wait(ctx, jitter(pause), a.register) {
 				return
 			}
@@ -43,6 +46,15 @@ func (a *Agent) awaitReady(ctx context.Context) bool {
 	case <-a.register:
 	}
 	return true
+}
+
+// registeredNow keeps why the agent is not registered, for its status.
+func (a *Agent) registeredNow(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.joinErr = ""; err != nil {
+		a.joinErr = controlplane.Explain(a.s.API, err).Error()
+	}
 }
 
 func (a *Agent) registerNow(ctx context.Context) error {
@@ -125,7 +137,7 @@ func (a *Agent) beat(err error) {
 	a.mu.Lock()
 	before := a.beatErr
 	if a.beatErr = ""; err != nil {
-		a.beatErr = err.Error()
+		a.beatErr = controlplane.Explain(a.s.API, err).Error()
 	} else {
 		a.lastBeat = time.Now()
 	}

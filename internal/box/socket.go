@@ -29,6 +29,8 @@ type Status struct {
 	Identity    imds.Identity    `json:"instance"`
 	LastBeat    time.Time        `json:"last_heartbeat,omitzero"`
 	BeatError   string           `json:"heartbeat_error,omitempty"`
+	JoinError   string           `json:"registration_error,omitempty"`
+	DiskError   string           `json:"disk_error,omitempty"` // of the last write to the state directory
 	Ready       readiness        `json:"ready"`
 	Metadata    map[string]watch `json:"metadata"`
 	Maintenance string           `json:"maintenance,omitempty"`
@@ -57,6 +59,8 @@ func (a *Agent) Status() Status {
 		Identity:    a.state.Identity,
 		LastBeat:    a.lastBeat,
 		BeatError:   a.beatErr,
+		JoinError:   a.joinErr,
+		DiskError:   a.diskErr,
 		Ready:       a.ready,
 		Metadata:    map[string]watch{},
 		Maintenance: a.maintenance,
@@ -119,7 +123,8 @@ func removeStale(ctx context.Context, path string) error {
 	conn, err := new(net.Dialer).DialContext(within, "unix", path)
 	if err == nil {
 		_ = conn.Close()
-		return errors.New("another agent is running")
+		return errors.New("another agent serves it: stop that one (systemctl stop spotkeeper-agent), " +
+			"or give this one a state_dir and a socket of its own")
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -177,7 +182,10 @@ func (a *Agent) order(w http.ResponseWriter, n *spool.Notice) {
 		http.Error(w, "the instance does not know itself yet: see status", http.StatusServiceUnavailable)
 		return
 	}
-	a.take(n)
+	if !a.take(n) {
+		http.Error(w, "one is under way already: see status", http.StatusConflict)
+		return
+	}
 	answer(w, fmt.Sprintf("begun as %s: see status", n.ID))
 }
 

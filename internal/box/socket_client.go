@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -31,7 +34,7 @@ func AskAgent(ctx context.Context, socket, method, path string, in, out any) err
 	}
 	got, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("no agent answers at %s (is it running, and are you root?): %w", socket, err)
+		return notRunning(socket, err)
 	}
 	defer func() { _ = got.Body.Close() }()
 	content, err := io.ReadAll(io.LimitReader(got.Body, 16<<20))
@@ -42,4 +45,16 @@ func AskAgent(ctx context.Context, socket, method, path string, in, out any) err
 		return fmt.Errorf("%s", strings.TrimSpace(string(content)))
 	}
 	return json.Unmarshal(content, out)
+}
+
+// notRunning says what to do when the agent's socket does not answer.
+func notRunning(socket string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("only root may ask the agent at %s: use sudo", socket)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no agent runs at %s; start it with: systemctl start spotkeeper-agent; "+
+			"why it ended: journalctl -u spotkeeper-agent", socket)
+	}
+	return fmt.Errorf("the agent at %s does not answer: %w", socket, err)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ import (
 	"spotkeeper/internal/cli"
 )
 
-// api answers fixed bodies by method and path (with 201 for one that begins so), and keeps what it was asked.
+// api answers fixed bodies by method and path (with 201 or 503 for one that begins so), and keeps what it was asked.
 type api struct {
 	*httptest.Server
 	asked []string
@@ -39,9 +40,11 @@ func serve(t *testing.T, answers map[string]string) *api {
 			w.WriteHeader(http.StatusNotFound)
 			body = `{"error":"There is no such path.","code":"http.no_such_path"}`
 		}
-		body, made := strings.CutPrefix(body, "201 ")
-		if made {
-			w.WriteHeader(http.StatusCreated)
+		for _, status := range []int{http.StatusCreated, http.StatusServiceUnavailable} {
+			if rest, so := strings.CutPrefix(body, strconv.Itoa(status)+" "); so {
+				w.WriteHeader(status)
+				body = rest
+			}
 		}
 		_, _ = fmt.Fprint(w, body)
 	}))
@@ -205,10 +208,16 @@ func TestAnOperationsIDMayHaveSlashes(t *testing.T) {
 // TestANameCannotPaintTheTerminal: names come from tenants.
 func TestANameCannotPaintTheTerminal(t *testing.T) {
 	t.Parallel()
-	a := serve(t, map[string]string{"GET /api/fleet": strings.Replace(fleetOfOne, `"web"`, `"w\u001b[2J\teb"`, 1)})
+	a := serve(t, map[string]string{"GET /api/fleet": strings.Replace(fleetOfOne, `"web"`, `"w\u001b[2J\te\u202eb"`, 1)})
 	r := run(t, "", "agents", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"))
-	require.Contains(t, r.out, "w [2J eb")
+	require.Contains(t, r.out, "w\ufffd[2J e\ufffdb")
 	require.NotContains(t, r.out, "\x1b")
+
+	a = serve(t, map[string]string{"GET /api/fleet": `503 {"code":"auth.unavailable","error":"no \u001b[2J such \u202etoken"}`})
+	r = run(t, "", "agents", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"))
+	require.NotEqual(t, 0, r.code)
+	require.NotContains(t, r.err, "\x1b")
+	require.NotContains(t, r.err, "\u202e")
 }
 
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
@@ -234,6 +243,55 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	require.Regexp(t, `(?m)^failed +schema +The schema is of version 150\.`, ill.out)
 	require.Contains(t, ill.out, "spotkeeper-worker migrate")
 	require.Empty(t, ill.err, "the findings say it")
+}
+
+// TestDoctorNamesTheDatabaseFirst: an api whose database is away answers, and what comes from
+// there is not asked for: each of those answers would be one more failure of the same cause.
+func TestDoctorNamesTheDatabaseFirst(t *testing.T) {
+	t.Parallel()
+	a := serve(t, map[string]string{
+		"GET /health":      `503 {"status":"unhealthy","database":"disconnected","error":"The database does not answer."}`,
+		"GET /api/session": `{"name":"ops","operator":true,"open":false,"session":false,"client_id":null}`,
+		"GET /api/admin/dependencies": `{"dependencies":[
+			{"name":"postgres","ok":false,"took_ms":1,"error":"Nothing answers at 10.0.0.7:5432: connect: connection refused."},
+			{"name":"schema","ok":true,"took_ms":1,"error":null}]}`,
+	})
+	r := run(t, "", "doctor", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"))
+	require.Equal(t, 1, r.code)
+	require.Regexp(t, `(?m)^warning +api +answers, and is not healthy: The database does not answer\.`, r.out)
+	require.Regexp(t, `(?m)^failed +postgres +Nothing answers at 10\.0\.0\.7:5432`, r.out)
+	require.Equal(t, 1, strings.Count(r.out, "failed"), r.out)
+	require.Len(t, a.asked, 3)
+}
+
+// TestDoctorDoesNotBlameTheWorker for a Temporal that is away.
+func TestDoctorDoesNotBlameTheWorker(t *testing.T) {
+	t.Parallel()
+	a := serve(t, map[string]string{
+		"GET /health":                 `{"status":"healthy"}`,
+		"GET /api/session":            `{"name":"ops","operator":true,"open":false,"session":false,"client_id":null}`,
+		"GET /api/notices":            `{"notices":[],"next":null}`,
+		"GET /api/overview":           `{"agents":{"total":1,"online":1},"cost":{}}`,
+		"GET /api/admin/dependencies": `{"dependencies":[{"name":"temporal","ok":false,"took_ms":1,"error":"The workflow service is not available."}]}`,
+	})
+	r := run(t, "", "doctor", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"))
+	require.Equal(t, 1, r.code)
+	require.NotRegexp(t, `(?m)^\w+ +worker`, r.out)
+	require.Regexp(t, `(?m)^ok +fleet`, r.out)
+}
+
+// TestDoctorWithATokenOfTheDatabase: while the api cannot look a token up, nothing is wrong
+// with the token.
+func TestDoctorWithATokenOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	a := serve(t, map[string]string{
+		"GET /health":      `503 {"status":"unhealthy","database":"disconnected","error":"The database does not answer."}`,
+		"GET /api/session": `503 {"error":"The database is not available.","code":"postgres.unavailable"}`,
+	})
+	r := run(t, "", "doctor", "--server", a.URL, "--contexts", filepath.Join(t.TempDir(), "none"))
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.out, "ask with ADMIN_TOKEN")
+	require.NotContains(t, r.out, "context set")
 }
 
 // TestCompletion of a shell asks the API for names.

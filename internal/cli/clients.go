@@ -96,7 +96,7 @@ func (p *program) clientAccount() *cobra.Command {
 }
 
 // enrol prints a token that instances join with, and nothing else: it is piped to
-// spotkeeper-agent enroll or to install.sh.
+// spotkeeper-agent enrol or to install.sh.
 func (p *program) enrol() *cobra.Command {
 	var agent string
 	ttl, uses := 15*time.Minute, 1

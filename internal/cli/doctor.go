@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,7 +78,7 @@ func (e *examination) examine(ctx context.Context, api *client.ClientWithRespons
 		return
 	}
 	caller, err := answer(api.GetSessionWithResponse(ctx))
-	if e.fail("token", err, "give one with --token-file, or keep it: spotkeeper context set") {
+	if e.fail("token", err, tokenRepair(err)) {
 		return
 	}
 	who := "operator " + caller.Name
@@ -85,8 +87,13 @@ func (e *examination) examine(ctx context.Context, api *client.ClientWithRespons
 	}
 	e.add("token", passed, who, "")
 	if caller.Operator {
-		e.dependencies(ctx, api)
-		e.jobs(ctx, api)
+		down := e.dependencies(ctx, api)
+		if down["postgres"] || down["schema"] || down["installation"] {
+			return // all further answers come from there
+		}
+		if !down["temporal"] {
+			e.jobs(ctx, api)
+		}
 	} else {
 		clientID = text(caller.ClientId)
 	}
@@ -101,12 +108,24 @@ func (e *examination) examine(ctx context.Context, api *client.ClientWithRespons
 	e.permissions(ctx, api, clientID)
 }
 
+// tokenRepair is what to do about a token that was not accepted.
+func tokenRepair(err error) string {
+	if r, ok := errors.AsType[*refused](err); ok && r.status == http.StatusServiceUnavailable {
+		return "a dependency of the api is unavailable, and this token is in the database: ask with ADMIN_TOKEN, or look at the api's log"
+	}
+	return "give one with --token-file, or keep it: spotkeeper context set"
+}
+
 // skew is how far clocks may differ before deadlines and signatures suffer.
 const skew = 10 * time.Second
 
 // reach asks for the version, which needs no more than an api.
 func (e *examination) reach(ctx context.Context, api *client.ClientWithResponses) bool {
 	resp, err := api.HealthWithResponse(ctx)
+	if r, ok := errors.AsType[*refused](err); ok && r.status == http.StatusServiceUnavailable {
+		e.add("api", warning, "answers, and is not healthy: "+r.Error(), "")
+		return true
+	}
 	if e.fail("api", err, "check --server, the network between, and that the api runs") {
 		return false
 	}
@@ -116,10 +135,10 @@ func (e *examination) reach(ctx context.Context, api *client.ClientWithResponses
 		return true
 	}
 	if d := time.Since(there).Abs(); d > skew+time.Second {
-		e.add("clock", warning, fmt.Sprintf("this machine and the api differ by %s", d.Round(time.Second)),
+		e.add("own clock", warning, fmt.Sprintf("this machine and the api differ by %s", d.Round(time.Second)),
 			"synchronise both with NTP: deadlines are times")
 	} else {
-		e.add("clock", passed, "this machine and the api agree", "")
+		e.add("own clock", passed, "this machine and the api agree", "")
 	}
 	return true
 }
@@ -128,6 +147,9 @@ func (e *examination) reach(ctx context.Context, api *client.ClientWithResponses
 var repairs = map[string]string{
 	"postgres":          "check DATABASE_URL of the api and that Postgres takes connections",
 	"schema":            "run: spotkeeper-worker migrate",
+	"schema_ahead":      "finish the upgrade: start this process from the new version",
+	"clock":             "synchronise the machines of the api and of Postgres with NTP",
+	"certificates":      "replace the file: it is read again while the process runs; new authorities need a restart",
 	"temporal":          "check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the API key or certificate",
 	"postgres_room":     "give Postgres what the sentence names; nothing has to be restarted",
 	"secrets":           "add the missing key to SECRET_KEYS; spotkeeper-worker rekey seals all with the first one",
@@ -136,10 +158,12 @@ var repairs = map[string]string{
 	"installation":      "database and Temporal namespace belong to two installations: correct one of the addresses",
 }
 
-func (e *examination) dependencies(ctx context.Context, api *client.ClientWithResponses) {
+// dependencies answers those that do not work.
+func (e *examination) dependencies(ctx context.Context, api *client.ClientWithResponses) (down map[string]bool) {
+	down = map[string]bool{}
 	list, err := answer(api.ListDependenciesWithResponse(ctx))
 	if e.fail("dependencies", err, "") {
-		return
+		return down
 	}
 	for _, d := range list.Dependencies {
 		switch {
@@ -148,9 +172,11 @@ func (e *examination) dependencies(ctx context.Context, api *client.ClientWithRe
 		case d.Degrades:
 			e.add(d.Name, warning, text(d.Error), repairs[d.Name])
 		default:
+			down[d.Name] = true
 			e.add(d.Name, failed, text(d.Error), repairs[d.Name])
 		}
 	}
+	return down
 }
 
 // jobs shows that a worker runs: without one no schedule has been made, and no run ends.

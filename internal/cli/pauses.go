@@ -86,7 +86,7 @@ func (p *program) resume() *cobra.Command {
 			return p.print(c, out, func(t *table) {
 				t.row("lifted", out.Lifted)
 				for _, still := range out.StillPaused {
-					t.row("still paused", still.Scope+" until "+at(still.Until)+": "+still.Reason)
+					t.row("still paused", string(still.Scope)+" until "+at(still.Until)+": "+still.Reason)
 				}
 			})
 		})

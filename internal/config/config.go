@@ -57,7 +57,7 @@ type API struct {
 	MaxConns       int           `env:"API_MAX_CONNECTIONS" envDefault:"8192" doc:"open connections; at more of them the slowest makes room"`
 	AdminTokens    Secret        `env:"ADMIN_TOKEN" doc:"operators: one token, or name=token or name:role=token separated by commas, the role being viewer, operator or admin (the default); without it and OIDC_ISSUER the api listens on loopback only"`
 	CORSOrigins    []string      `env:"CORS_ORIGINS" doc:"origins that browsers may call from, separated by commas, as https://console.example.com"`
-	Hosts          []string      `env:"API_HOSTS" doc:"host names that requests may be for, separated by commas, besides localhost, 127.0.0.1 and [::1]; empty: on loopback those three only, elsewhere any"`
+	Hosts          []string      `env:"API_HOSTS" doc:"host names that requests may be for, separated by commas, besides localhost, 127.0.0.1 and [::1]; empty: on loopback those three only, elsewhere any; agents join by aws-iam under these names only"`
 	TrustedProxies []string      `env:"TRUSTED_PROXIES" doc:"networks whose X-Forwarded-For counts"`
 	WebDir         string        `env:"WEB_DIR" doc:"directory with a built page, served at /"`
 	Launcher       string        `env:"DEFAULT_LAUNCHER" envDefault:"control-plane" doc:"who launches for the agents of new clients that do not say: control-plane, or agent as with the legacy backend"`
@@ -294,6 +294,15 @@ func (a API) Loopback() bool {
 		return false
 	}
 	return isLoopback(host)
+}
+
+// OwnHosts are the names by which agents know this control plane. An agent signs the name
+// that it was configured with, so the names of loopback are ours only where we listen on it.
+func (a API) OwnHosts() []string {
+	if a.Loopback() {
+		return a.KnownHosts()
+	}
+	return a.Hosts
 }
 
 // KnownHosts are the host names that requests may be for; nil: any. A page that has the

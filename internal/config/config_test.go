@@ -67,6 +67,15 @@ func TestHostsOfThisMachine(t *testing.T) {
 	}.KnownHosts(), "api.example.com")
 }
 
+// TestOwnHosts: an agent that is configured with a name of loopback joins there alone.
+func TestOwnHosts(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, config.API{Listen: "127.0.0.1:5000"}.OwnHosts(), "127.0.0.1")
+	require.Empty(t, config.API{Listen: "0.0.0.0:5000"}.OwnHosts())
+	require.Equal(t, []string{"api.example.com"},
+		config.API{Listen: "0.0.0.0:5000", Hosts: []string{"api.example.com"}}.OwnHosts())
+}
+
 func TestOperatorsHaveNames(t *testing.T) {
 	t.Parallel()
 
@@ -83,6 +92,8 @@ func TestOperatorsHaveNames(t *testing.T) {
 	require.ErrorContains(t, err, "role")
 	_, err = config.API{AdminTokens: "ann=0123456789abcdef,bob:viewer=0123456789abcdef"}.Operators()
 	require.ErrorContains(t, err, "same token", "whose role would count")
+	_, err = config.API{AdminTokens: "a\u200bnn=0123456789abcdef"}.Operators()
+	require.ErrorContains(t, err, "not shown")
 	_, err = config.API{AdminTokens: ":viewer=0123456789abcdef"}.Operators()
 	require.ErrorContains(t, err, "no name")
 }

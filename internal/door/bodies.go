@@ -27,7 +27,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Caller is what is known of a caller while its body is read.
+// Caller is the sender of a body, as far as it is known while the body is read.
 type Caller struct {
 	Known   bool   // its header has been authenticated
 	Address string // the client's, behind trusted proxies

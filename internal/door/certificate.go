@@ -49,6 +49,11 @@ func (c *Certificate) Config() *tls.Config {
 	}
 }
 
+// Expires is when the certificate that is presented now becomes invalid.
+func (c *Certificate) Expires() (time.Time, error) {
+	return c.current(context.Background()).Leaf.NotAfter, nil
+}
+
 func (c *Certificate) current(ctx context.Context) *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 // kept are the parameters of RunInstances that an instance is described with later.
 var kept = []string{
 	"CreditSpecification.", "Monitoring.", "MetadataOptions.", "Placement.Tenancy", "Placement.GroupName",
+	"Placement.PartitionNumber",
 	"DisableApiTermination", "DisableApiStop",
 	"InstanceInitiatedShutdownBehavior", "EbsOptimized", "MaintenanceOptions.", "CpuOptions.", "EnclaveOptions.",
 	"HibernationOptions.", "Placement.HostId", "CapacityReservationSpecification.",

@@ -87,6 +87,7 @@ type instanceItem struct {
 	System       string      `xml:"platform,omitempty"`
 	Operation    string      `xml:"usageOperation"`
 	Group        string      `xml:"placement>groupName,omitempty"`
+	Partition    string      `xml:"placement>partitionNumber,omitempty"`
 	Hops         string      `xml:"metadataOptions>httpPutResponseHopLimit"`
 	InTags       string      `xml:"metadataOptions>instanceMetadataTags"`
 	EBSOptimized bool        `xml:"ebsOptimized"`
@@ -174,6 +175,7 @@ func (c *call) instanceItem(i *instance, now time.Time) instanceItem {
 		OptionsState: "applied",
 		Platform:     c.productOf(i),
 		Group:        i.asked("Placement.GroupName", ""),
+		Partition:    i.asked("Placement.PartitionNumber", ""),
 		Hops:         i.asked("MetadataOptions.HttpPutResponseHopLimit", "1"),
 		InTags:       i.asked("MetadataOptions.InstanceMetadataTags", "disabled"),
 		EBSOptimized: i.asked("EbsOptimized", "") == "true",

@@ -55,7 +55,8 @@ func match(filters []filter, tags map[string]string, field func(name string) []s
 			have = field(f.name)
 		}
 		if !slices.ContainsFunc(have, func(v string) bool {
-			return slices.ContainsFunc(f.values, func(pattern string) bool { return wild(pattern, v) })
+			return slices.Contains(f.values, v) ||
+				slices.ContainsFunc(f.values, func(pattern string) bool { return wild(pattern, v) })
 		}) {
 			return false
 		}

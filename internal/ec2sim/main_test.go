@@ -1,6 +1,7 @@
 package ec2sim_test
 
 import (
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +22,14 @@ import (
 	"spotkeeper/internal/fleet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain has the property test play 40 histories, each of dozens of calls over HTTP.
+// `make large` plays 1,000: the flag of the command line is parsed later.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	account = "111111111111"

@@ -32,6 +32,9 @@ func TestNoHistoryBreaksTheRules(t *testing.T) {
 		callers := map[string]*ec2.Client{account: c.as(account, east), other: c.as(other, east)}
 		made := map[string]string{} // account and token: the instance
 		limit := map[string]int{}
+		first, err := callers[account].RunInstances(t.Context(), order("0", zoneA))
+		require.NoError(rt, err, "a simulator that refuses everything breaks no rule")
+		made[account+"/0"] = *first.Instances[0].InstanceId
 		codes := []string{"InternalError", "RequestLimitExceeded", "InsufficientInstanceCapacity"}
 		rt.Repeat(map[string]func(*rapid.T){
 			"launch": func(rt *rapid.T) {

@@ -194,6 +194,9 @@ func (c *call) readOrder() (o order, err error) {
 }
 
 func (c *call) readPlacement(o *order) error {
+	if err := c.refusePartition(); err != nil {
+		return err
+	}
 	asked := c.form.get("Placement.AvailabilityZone")
 	if id := c.form.get("Placement.AvailabilityZoneId"); id != "" {
 		asked = id
@@ -217,10 +220,42 @@ func (c *call) readPlacement(o *order) error {
 		return invalid("The availability zone '%s' does not match that of subnet '%s'", o.zone, o.subnet)
 	}
 	o.zone = z.name
+	if err := c.refuseIPv4(o.subnet); err != nil {
+		return err
+	}
 	if c.world.set().Subnets[o.subnet] == client.SubnetFull {
 		return fail("InsufficientFreeAddressesInSubnet",
 			"There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.",
 			o.subnet)
+	}
+	return nil
+}
+
+// refuseIPv4 refuses IPv4 addresses in a subnet that has none.
+func (c *call) refuseIPv4(subnet string) error {
+	const nic = "NetworkInterface.1."
+	if c.world.set().Subnets[subnet] != client.SubnetIPv6 {
+		return nil
+	}
+	if c.form.get(nic+"AssociatePublicIpAddress") == "true" || c.form.get("PrivateIpAddress") != "" ||
+		c.form.get(nic+"SecondaryPrivateIpAddressCount") != "" {
+		return fail("InvalidParameterCombination", "The subnet '%s' has no IPv4 addresses.", subnet)
+	}
+	return nil
+}
+
+// refusePartition refuses a partition outside a placement group, and beyond its seven.
+func (c *call) refusePartition() error {
+	text := c.form.get("Placement.PartitionNumber")
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 7 {
+		return invalid("Invalid value '%s' for PartitionNumber. It must be from 1 to 7.", text)
+	}
+	if c.form.get("Placement.GroupName") == "" && c.form.get("Placement.GroupId") == "" {
+		return fail("InvalidParameterCombination", "A partition number needs a placement group.")
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ type Feature struct {
 	Meaning string `json:"meaning"`
 }
 
-// FeatureList is what a model is given for each place, in this order. The order
+// FeatureList names the inputs of a model for each place, in this order. The order
 // is part of the models' contract: new features are appended and the list's
 // version counts up.
 var FeatureList = []Feature{

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Forecast is what is expected of one place within the coming day.
+// Forecast is the expectation for one place within the coming day.
 type Forecast struct {
 	Price float64 // mean, USD per hour
 	Risk  float64 // probability that an instance there is interrupted

@@ -45,7 +45,7 @@ type Instance struct {
 	LaunchedAt time.Time  `json:"launched_at"`
 }
 
-// Price is USD per hour, as seen at a time. The zero Price is unknown.
+// Price is a price in USD per hour, as observed at a time. The zero Price is unknown.
 type Price struct {
 	USD float64   `json:"usd"`
 	At  time.Time `json:"at"`

@@ -34,7 +34,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Activity is what the agent has done lately.
+// Activity counts the agent's latest switches.
 type Activity struct {
 	SwitchesDay  int       `json:"switches_day"`            // voluntary, last 24 hours
 	SwitchesWeek int       `json:"switches_week"`           // voluntary, last 7 days
@@ -42,7 +42,7 @@ type Activity struct {
 	PoolSince    time.Time `json:"pool_since,omitzero"`     // when the agent came into its present pool; zero on demand
 }
 
-// Blockers is what stands in the way of any voluntary move just now.
+// Blockers is the state that may forbid any voluntary move now.
 type Blockers struct {
 	Pauses       []Pause `json:"pauses,omitempty"`
 	Notice       string  `json:"notice,omitempty"`    // kind of the notice that stands for the primary

@@ -136,7 +136,7 @@ func (w *weighing) known(s *Score, p Pool) bool {
 	case p.Interruptions == nil:
 		w.veto(s, MissingData, "%s has no interruption statistics.", p.ID)
 	case p.span() < minHistory:
-		w.veto(s, MissingData, "%s has less than %s of price history.", p.ID, minHistory)
+		w.veto(s, MissingData, "%s has less than %.0f h of price history.", p.ID, minHistory.Hours())
 	default:
 		return true
 	}

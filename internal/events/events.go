@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Kind is what an event is about.
+// Kind is the subject of an event.
 type Kind string
 
 // Kinds.
@@ -44,13 +44,33 @@ type Event struct {
 	Account    string
 	Region     string
 	InstanceID string
-	At         time.Time // when AWS said it
-	Deadline   time.Time // when the instance ends; zero when the event has no time
+	At         time.Time // when AWS said it; zero when that cannot be read
+	Deadline   time.Time // when the instance ends; zero when the event has no time that can be read
 	Action     string    // of an interruption: terminate, stop or hibernate
 	State      string    // of a StateChange
 	Hook       *Hook     // of a LifecycleHook
 	Reason     string    // of Health: the type of the event, such as AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED
 	Name       string    // of Unknown: the detail-type
+}
+
+// Arrived gives an event whose time cannot be read the one at which it came: what it says
+// of an instance holds all the same.
+func (e *Event) Arrived(at time.Time) {
+	if !e.At.IsZero() {
+		return
+	}
+	e.At = at.UTC()
+	if e.Deadline.IsZero() && (e.Kind == SpotInterruption || e.Kind == CapacityInterruption) {
+		e.Deadline = e.lead()
+	}
+}
+
+// lead is the deadline of an interruption that names none. A hibernation begins at once.
+func (e *Event) lead() time.Time {
+	if e.Action == "hibernate" {
+		return e.At
+	}
+	return e.At.Add(Lead)
 }
 
 // Hook is what completes a lifecycle action.
@@ -75,10 +95,10 @@ type envelope struct {
 
 // direct is a message of Auto Scaling that did not come by EventBridge.
 type direct struct {
-	Event     string    `json:"Event"`
-	AccountID string    `json:"AccountId"`
-	RequestID string    `json:"RequestId"`
-	Time      time.Time `json:"Time"`
+	Event     string `json:"Event"`
+	AccountID string `json:"AccountId"`
+	RequestID string `json:"RequestId"`
+	Time      string `json:"Time"`
 	hookDetail
 }
 
@@ -122,11 +142,7 @@ func unmarshal(message []byte, into any) error {
 }
 
 func parseEvent(e envelope) ([]Event, error) {
-	at, err := time.Parse(time.RFC3339, e.Time)
-	if err != nil {
-		return nil, fmt.Errorf("%w: its time: %w", ErrNotAnEvent, err)
-	}
-	out := Event{ID: e.ID, Account: e.Account, Region: e.Region, At: at.UTC()}
+	out := Event{ID: e.ID, Account: e.Account, Region: e.Region, At: parseTime(e.Time)}
 	switch e.Source + "/" + e.DetailType {
 	case "aws.ec2/EC2 Spot Instance Interruption Warning":
 		out.Kind = SpotInterruption
@@ -147,12 +163,21 @@ func parseEvent(e envelope) ([]Event, error) {
 	return parseInstance(out, e.Detail)
 }
 
+// parseTime is zero where a text is no time: a notice counts whatever form its time has.
+func parseTime(text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
 func parseInstance(out Event, detail json.RawMessage) ([]Event, error) {
 	var d struct {
-		InstanceID string    `json:"instance-id"`
-		Action     string    `json:"instance-action"`
-		State      string    `json:"state"`
-		End        time.Time `json:"instance-termination-time"`
+		InstanceID string `json:"instance-id"`
+		Action     string `json:"instance-action"`
+		State      string `json:"state"`
+		End        string `json:"instance-termination-time"`
 	}
 	if err := unmarshal(detail, &d); err != nil {
 		return nil, fmt.Errorf("%w: its detail: %w", ErrNotAnEvent, err)
@@ -161,11 +186,9 @@ func parseInstance(out Event, detail json.RawMessage) ([]Event, error) {
 	switch out.Kind {
 	case SpotInterruption, CapacityInterruption:
 		out.State = ""
-		if out.Deadline = d.End.UTC(); d.End.IsZero() {
-			out.Deadline = out.At.Add(Lead)
-		}
-		if out.Action == "hibernate" { // it begins at once
-			out.Deadline = out.At
+		out.Deadline = parseTime(d.End)
+		if !out.At.IsZero() && (out.Deadline.IsZero() || out.Action == "hibernate") {
+			out.Deadline = out.lead()
 		}
 	case StateChange:
 		if d.State == "" {
@@ -188,7 +211,7 @@ func parseDirect(message []byte) ([]Event, error) {
 	if err := unmarshal(message, &d); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAnEvent, err)
 	}
-	out := Event{ID: d.RequestID, Account: d.AccountID, At: d.Time.UTC()}
+	out := Event{ID: d.RequestID, Account: d.AccountID, At: parseTime(d.Time)}
 	switch {
 	case d.Event == "autoscaling:TEST_NOTIFICATION":
 		out.Kind = Test
@@ -240,11 +263,7 @@ func parseHealth(out Event, detail json.RawMessage) ([]Event, error) {
 	if d.Region != "" {
 		out.Region = d.Region
 	}
-	if d.Start != "" {
-		start, err := http.ParseTime(d.Start) // RFC 1123
-		if err != nil {
-			return nil, fmt.Errorf("%w: its start: %w", ErrNotAnEvent, err)
-		}
+	if start, err := http.ParseTime(d.Start); err == nil { // RFC 1123
 		out.Deadline = start.UTC()
 	}
 	var all []Event

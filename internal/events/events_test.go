@@ -142,6 +142,38 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestTimesThatCannotBeRead: an event about an instance counts whatever form its times have.
+// It then has the time of its arrival.
+func TestTimesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	arrived := at("2026-11-28T16:50:00Z")
+	for name, c := range map[string]struct {
+		message string
+		at      string
+		ends    string
+	}{
+		"none":            {strings.Replace(spot, "2026-11-28T16:40:07Z", "", 1), "2026-11-28T16:50:00Z", "2026-11-28T16:52:00Z"},
+		"another form":    {strings.Replace(spot, "2026-11-28T16:40:07Z", "Sat 28 Nov", 1), "2026-11-28T16:50:00Z", "2026-11-28T16:52:00Z"},
+		"of a stop":       {strings.Replace(strings.Replace(spot, "2026-11-28T16:40:07Z", "", 1), "terminate", "hibernate", 1), "2026-11-28T16:50:00Z", "2026-11-28T16:50:00Z"},
+		"of the end":      {strings.Replace(capacity, "2026-11-28T16:43:00Z", "soon", 1), "2026-11-28T16:40:00Z", "2026-11-28T16:42:00Z"},
+		"of a hook":       {strings.Replace(direct, "2026-11-28T16:30:58.123Z", "now", 1), "2026-11-28T16:50:00Z", ""},
+		"of a retirement": {strings.Replace(health, "Sat, 05 Dec 2026 15:00:00 GMT", "2026-12-05", 1), "2026-11-20T06:27:57Z", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := events.Parse([]byte(c.message))
+			require.NoError(t, err)
+			got[0].Arrived(arrived)
+			require.Equal(t, at(c.at), got[0].At)
+			if c.ends == "" {
+				require.True(t, got[0].Deadline.IsZero())
+			} else {
+				require.Equal(t, at(c.ends), got[0].Deadline)
+			}
+		})
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for name, message := range map[string]string{
@@ -151,12 +183,10 @@ func TestParseRefuses(t *testing.T) {
 		"null":          "null",
 		"half":          spot[:200],
 		"empty":         "{}",
-		"no time":       strings.Replace(spot, "2026-11-28T16:40:07Z", "", 1),
 		"no detail":     `{"detail-type":"EC2 Instance Rebalance Recommendation","source":"aws.ec2","time":"2026-11-28T16:21:44Z"}`,
 		"no instance":   strings.Replace(rebalance, `"instance-id":"i-0aaa1111bbbb2222c"`, `"instance-id":""`, 1),
 		"no state":      strings.Replace(state, `,"state":"shutting-down"`, "", 1),
 		"no token":      strings.Replace(direct, `"t-1"`, `""`, 1),
-		"no RFC 1123":   strings.Replace(health, "Sat, 05 Dec 2026 15:00:00 GMT", "2026-12-05", 1),
 		"wrapped twice": sns(sns(spot)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,6 +212,8 @@ func FuzzParse(f *testing.F) {
 		for _, e := range got {
 			acts := e.Kind != events.Unknown && e.Kind != events.Test
 			require.Equal(t, acts, strings.HasPrefix(e.InstanceID, "i-"))
+			e.Arrived(at("2026-11-28T16:42:11Z"))
+			require.False(t, e.At.IsZero())
 			if e.Kind == events.SpotInterruption {
 				require.False(t, e.Deadline.IsZero())
 			}

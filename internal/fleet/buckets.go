@@ -2,11 +2,14 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/time/rate"
 
@@ -45,8 +48,18 @@ func bucketOf(api string) bucketSize {
 }
 
 // urgentAPIs are the calls that cannot wait: launches, and ends of instances that cost money.
-// They do not wait for a token. When EC2 refuses one, its workflow slows down.
+// They do not wait for a token until EC2 has refused one: an account's buckets can be larger
+// than those that are listed. Then they are in line for a while, so that the many of one
+// tenant do not take every token that EC2 has from another.
 var urgentAPIs = map[string]bool{"RunInstances": true, "TerminateInstances": true}
+
+const (
+	// queueFor is how long after a refusal urgent calls are in line.
+	queueFor = 30 * time.Second
+	// urgentWait is how long an urgent call is in line. Then its workflow slows down, as after
+	// a refusal, and no worker is full of calls that wait.
+	urgentWait = 5 * time.Second
+)
 
 type bucketKey struct{ account, region, api string }
 
@@ -56,9 +69,10 @@ type bucketKey struct{ account, region, api string }
 // tenants that share an account one call each is in the line of an API, so they take turns.
 // It is safe for concurrent use.
 type buckets struct {
-	mu    sync.Mutex
-	of    map[bucketKey]*rate.Limiter
-	lines map[tenantKey]chan struct{}
+	mu      sync.Mutex
+	of      map[bucketKey]*rate.Limiter
+	lines   map[tenantKey]chan struct{}
+	refused map[bucketKey]time.Time // when EC2 last did
 }
 
 type tenantKey struct {
@@ -74,6 +88,7 @@ func (b *buckets) find(key tenantKey) (*rate.Limiter, chan struct{}) {
 	defer b.mu.Unlock()
 	if b.of == nil || len(b.of)+len(b.lines) > mostBuckets {
 		b.of, b.lines = map[bucketKey]*rate.Limiter{}, map[tenantKey]chan struct{}{}
+		b.refused = map[bucketKey]time.Time{}
 	}
 	l, known := b.of[key.bucketKey]
 	if !known {
@@ -93,22 +108,53 @@ func (b *buckets) find(key tenantKey) (*rate.Limiter, chan struct{}) {
 // none comes within the deadline.
 func (b *buckets) take(ctx context.Context, key tenantKey) error {
 	tokens, line := b.find(key)
+	within := ctx
 	if urgentAPIs[key.api] {
-		tokens.Allow()
-		return nil
+		if !b.queues(key.bucketKey) {
+			tokens.Allow()
+			return nil
+		}
+		limited, cancel := context.WithTimeout(ctx, urgentWait)
+		defer cancel()
+		within = limited
 	}
+	err := wait(within, tokens, line)
+	if err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return replica.Throttled.Wrap(err, "%s is called as often as EC2 permits for the account in %s already",
+		key.api, key.region)
+}
+
+func wait(ctx context.Context, tokens *rate.Limiter, line chan struct{}) error {
 	select {
 	case line <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-line }()
-	err := tokens.Wait(ctx)
-	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
+	return tokens.Wait(ctx)
+}
+
+// queues says whether EC2 has refused a call not long ago because there were too many.
+func (b *buckets) queues(key bucketKey) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ever := b.refused[key]
+	return ever && time.Since(at) < queueFor
+}
+
+// answered notes how EC2 has answered a call.
+func (b *buckets) answered(key bucketKey, err error) {
+	var said smithy.APIError
+	if !errors.As(err, &said) || said.ErrorCode() != "RequestLimitExceeded" {
+		return
 	}
-	return replica.Throttled.Wrap(err, "%s is called as often as EC2 permits for the account in %s already",
-		key.api, key.region)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refused != nil {
+		b.refused[key] = time.Now()
+	}
 }
 
 // pace has each attempt of a call take its token.
@@ -124,7 +170,9 @@ func (b *buckets) pace(a Account, region string) func(*middleware.Stack) error {
 				if err := b.take(ctx, key); err != nil {
 					return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 				}
-				return next.HandleFinalize(ctx, in)
+				out, meta, err := next.HandleFinalize(ctx, in)
+				b.answered(key.bucketKey, err)
+				return out, meta, err
 			}), "Retry", middleware.After)
 	}
 }

@@ -82,7 +82,8 @@ func NewLaunchRequest(t Template, where replica.Candidate, owner Owner) (LaunchR
 //
 // Fails with instance.not_ours when the request is not tagged for the account's client,
 // and with launch.no_capacity, .quota, .no_addresses, .throttled, .refused,
-// .misconfigured, .token_of_dead_instance, .token_reused, or ec2.unavailable, after which the instance may exist all the same.
+// .misconfigured, .unexplained, .token_of_dead_instance, .token_reused, or ec2.unavailable, after which the instance may exist
+// all the same.
 func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Instance, error) {
 	c, err := p.client(a, r.Region)
 	if err != nil {
@@ -99,7 +100,7 @@ func (p *Provider) Launch(ctx context.Context, a Account, r LaunchRequest) (Inst
 	defer cancel()
 	out, err := c.RunInstances(ctx, r.input(), disableRetries)
 	if err != nil {
-		return Instance{}, classify(ctx, err, fmt.Sprintf("launching %s (%s) in %s", r.InstanceType, r.Mode, r.AZ))
+		return Instance{}, classifyLaunch(ctx, err, fmt.Sprintf("launching %s (%s) in %s", r.InstanceType, r.Mode, r.AZ))
 	}
 	if len(out.Instances) != 1 {
 		return Instance{}, Unavailable.New("launching %s in %s: EC2 answered with %d instances", r.InstanceType, r.AZ,

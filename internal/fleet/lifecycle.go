@@ -84,6 +84,9 @@ func (p *Provider) autoScaling(a Account, region string) (*autoscaling.Client, e
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
+	if err := checkRegion(region); err != nil {
+		return nil, err
+	}
 	held, err := p.sessionOf(a)
 	if err != nil {
 		return nil, err

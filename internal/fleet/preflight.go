@@ -54,6 +54,7 @@ func (p *Provider) Preflight(ctx context.Context, a Account, region, zone string
 		out = append(out, p.check(ctx,
 			"launch of "+where.Key(), func(ctx context.Context) error { return dryRun(ctx, c, a, t, where) }))
 	}
+	out = append(out, p.checkSpotRole(ctx, c))
 	if t.Metadata != nil && t.Metadata.Tokens == "optional" {
 		out = append(out, preflight.Check{
 			Name:   "metadata service",
@@ -79,6 +80,31 @@ func (p *Provider) Preflight(ctx context.Context, a Account, region, zone string
 		})
 	}
 	return out
+}
+
+// checkSpotRole looks for a sign that the account has the service-linked role of EC2 Spot, without
+// which EC2 refuses every spot launch. A dry run does not show it, and IAM is not asked, because
+// that takes a permission of its own. A spot request that is open or active is the sign. Without
+// one it is not known, and the repair does no harm where the role is there.
+func (p *Provider) checkSpotRole(ctx context.Context, c EC2API) preflight.Check {
+	const name = "service-linked role of EC2 Spot"
+	call, cancel := p.read(ctx)
+	defer cancel()
+	found, err := c.DescribeSpotInstanceRequests(call, &ec2.DescribeSpotInstanceRequestsInput{Filters: []types.Filter{
+		newFilter("state", string(types.SpotInstanceStateOpen), string(types.SpotInstanceStateActive))}})
+	if err != nil {
+		return checkOf(call, name, err)
+	}
+	if len(found.SpotInstanceRequests) > 0 {
+		return preflight.Check{Name: name, Result: preflight.OK}
+	}
+	return preflight.Check{
+		Name:   name,
+		Result: preflight.Unknown,
+		Detail: "no spot instance runs in the region, so nothing shows that the account has the role",
+		Repair: "create it once: `aws iam create-service-linked-role --aws-service-name spot.amazonaws.com`; " +
+			"AWS answers that it has been taken where it is there",
+	}
 }
 
 // dryCandidates are the places in which a launch is tried: other zones before the own one,

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"golang.org/x/sync/singleflight"
 
+	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/replica"
 )
 
@@ -35,6 +36,9 @@ type Provider struct {
 
 	sessionMu sync.Mutex
 	sessions  map[Account]*session
+
+	ownMu sync.Mutex
+	own   string
 
 	priceMu   sync.Mutex
 	listed    map[listKey]listPrice
@@ -108,8 +112,8 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
-	if region == "" {
-		return nil, replica.Misconfigured.New("no region was named")
+	if err := checkRegion(region); err != nil {
+		return nil, err
 	}
 	key := keyOf(a, region)
 	p.mu.Lock()
@@ -126,6 +130,18 @@ func (p *Provider) client(a Account, region string) (EC2API, error) {
 	}
 	p.clients[key] = c
 	return c, nil
+}
+
+// checkRegion fails with launch.misconfigured. Agents name regions, and a region becomes a
+// part of the host that is asked.
+func checkRegion(region string) error {
+	switch {
+	case region == "":
+		return replica.Misconfigured.New("no region was named")
+	case !agent.IsRegion(region):
+		return replica.Misconfigured.New("%.40q is not the name of an AWS region", region)
+	}
+	return nil
 }
 
 func keyOf(a Account, region string) clientKey {

@@ -26,6 +26,9 @@ func (p *Provider) Quotas(ctx context.Context, a Account, region string) ([]pref
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
+	if err := checkRegion(region); err != nil {
+		return nil, err
+	}
 	held, err := p.sessionOf(a)
 	if err != nil {
 		return nil, err

@@ -58,12 +58,26 @@ const maxTags = 50
 func inheritedTags(tags map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		reserved := strings.HasPrefix(k, "aws:") || strings.HasPrefix(k, "spotkeeper:") || k == TagManagedBy
+		reserved := strings.HasPrefix(k, "aws:") || isOwnTag(k)
 		if !reserved && len(out) < maxTags-len(Owner{}.tags()) {
 			out[k] = tags[k]
 		}
 	}
 	return out
+}
+
+// isOwnTag says whether a tag is one that Spotkeeper sets.
+func isOwnTag(name string) bool {
+	return strings.HasPrefix(name, "spotkeeper:") || name == TagManagedBy
+}
+
+func (r LaunchRequest) hasClientTags() bool {
+	for name := range r.Tags {
+		if !isOwnTag(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // toSDKTags lists tags in the order of their keys, so that a request is the same

@@ -57,7 +57,7 @@ func TestLaunchIsSentOnce(t *testing.T) {
 		"IdempotentInstanceTerminated":      {400, replica.TokenDead},
 		"IdempotentParameterMismatch":       {400, replica.TokenReused},
 		"InternalError":                     {500, fleet.Unavailable},
-		"NobodyKnowsThis":                   {400, fleet.Unknown},
+		"NobodyKnowsThis":                   {400, replica.Unexplained},
 		"NorThis":                           {502, fleet.Unavailable},
 	} {
 		t.Run(code, func(t *testing.T) {

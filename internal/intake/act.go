@@ -50,7 +50,7 @@ func (i *Intake) act(ctx context.Context, e events.Event) (*roles.TakenNotice, s
 	case events.Rebalance, events.SpotInterruption, events.CapacityInterruption:
 		n, ok := i.noticeOf(e, owner)
 		if !ok {
-			return i.look(ctx, owner, late)
+			return i.lookLate(ctx, owner, e)
 		}
 		return i.take(ctx, owner.ClientID, n)
 	case events.StateChange:
@@ -116,6 +116,16 @@ func (i *Intake) look(ctx context.Context, o Owner, otherwise string) (*roles.Ta
 		Door:       Door,
 		ArrivedAt:  i.Now(),
 	})
+}
+
+// lookLate acts on an interruption whose deadline is over. One whose instance lives is kept as
+// evidence.
+func (i *Intake) lookLate(ctx context.Context, o Owner, e events.Event) (*roles.TakenNotice, string, error) {
+	t, outcome, err := i.look(ctx, o, late)
+	if err == nil && outcome == late {
+		err = i.Store.RecordLate(ctx, o, e)
+	}
+	return t, outcome, err
 }
 
 // leave has an agent leave an instance that its Auto Scaling group ends, as if AWS had given

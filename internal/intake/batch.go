@@ -54,6 +54,13 @@ func (i *Intake) parse(ctx context.Context, m Message) (parsed, bool) {
 		i.delete(ctx, m)
 		return parsed{}, false
 	}
+	arrived := m.Sent
+	if arrived.IsZero() {
+		arrived = i.Now()
+	}
+	for n := range found {
+		found[n].Arrived(arrived)
+	}
 	return parsed{Message: m, events: found}, true
 }
 

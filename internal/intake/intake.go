@@ -30,12 +30,14 @@ const (
 	// handleWithin is below the visibility of a message.
 	handleWithin = 20 * time.Second
 	// againSoon is when a message that could not be dealt with comes again: a notice
-	// leaves two minutes.
+	// leaves two minutes. From the fourth time on the pauses double, up to againMost, so that
+	// an outage of minutes does not bring it into the dead-letter queue.
 	againSoon = 2 * time.Second
-	// A message about an instance that is being launched comes again every tenSeconds, as
-	// often as maxLooks: then the launch has written down its instance.
+	againMost = 30 * time.Second
+	// A message about an instance that is being launched comes again every ten seconds for a
+	// minute: by then the launch has written down its instance.
 	lookAgain = 10 * time.Second
-	maxLooks  = 6
+	lookFor   = time.Minute
 	failPause = time.Second // after a receive that failed, growing to maxPause
 	maxPause  = 30 * time.Second
 )
@@ -70,6 +72,9 @@ type Store interface {
 	// RecordRunning records that the instance of a replica that waits for it runs. wake says
 	// that the agent's Guardian has something to do by that.
 	RecordRunning(ctx context.Context, instanceID string) (wake bool, err error)
+	// RecordLate keeps what came after its deadline about an instance that lives, as evidence,
+	// once for each event.
+	RecordLate(ctx context.Context, o Owner, e events.Event) error
 	// RecordLifecycle keeps an action of an Auto Scaling group that waits for the agent.
 	RecordLifecycle(ctx context.Context, o Owner, e events.Event) error
 	// RecordScheduled notifies the client of what AWS has scheduled for an instance, and
@@ -162,10 +167,10 @@ func (i *Intake) handle(ctx context.Context, m parsed) {
 			i.Metrics.count(e.Kind, "failed")
 			i.Log.WarnContext(ctx, "an event waits", "kind", e.Kind, "instance_id", e.InstanceID, "message_id", m.ID,
 				"error", err)
-			i.postpone(ctx, m.Message, againSoon)
+			i.postpone(ctx, m.Message, againAfter(m.Received))
 			return
 		}
-		if outcome == waits && m.Received < maxLooks {
+		if outcome == waits && i.Now().Sub(m.Sent) < lookFor {
 			i.Metrics.count(e.Kind, waits)
 			i.postpone(ctx, m.Message, lookAgain)
 			return
@@ -178,6 +183,11 @@ func (i *Intake) handle(ctx context.Context, m parsed) {
 	i.finish(ctx, []Message{m.Message}, taken)
 }
 
+// againAfter is the pause after a message could not be dealt with, received times so far.
+func againAfter(received int) time.Duration {
+	return min(againSoon<<min(max(received-3, 0), 10), againMost)
+}
+
 // record counts what became of an event.
 func (i *Intake) record(ctx context.Context, e events.Event, t *roles.TakenNotice, outcome string) {
 	if outcome == waits {
@@ -185,7 +195,7 @@ func (i *Intake) record(ctx context.Context, e events.Event, t *roles.TakenNotic
 	}
 	i.Metrics.count(e.Kind, outcome)
 	i.Log.InfoContext(ctx, "an event was taken in", "kind", e.Kind, "outcome", outcome,
-		"instance_id", e.InstanceID, "event_id", e.ID)
+		"instance_id", e.InstanceID, "action", e.Action, "event_id", e.ID)
 	if t != nil {
 		i.Metrics.age(e.Kind, i.Now().Sub(e.At))
 	}

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/intake"
 )
 
 func TestNoticeFailsOver(t *testing.T) {
@@ -36,6 +40,7 @@ func TestOutcomes(t *testing.T) {
 		prepare func(w *world)
 		want    map[string]int
 		notices string
+		events  string
 	}{
 		"unknown instance": {
 			message: interruption(own, "i-9", now),
@@ -58,10 +63,16 @@ func TestOutcomes(t *testing.T) {
 			message: interruption(own, "i-0", now.Add(-3*time.Minute)),
 			prepare: func(w *world) { w.cloud["i-0"] = "running" },
 			want:    map[string]int{"spot-interruption late": 1},
+			events:  "late_notice",
 		},
 		"late, and it is gone": {
 			message: interruption(own, "i-0", now.Add(-3*time.Minute)),
 			prepare: func(w *world) { w.cloud["i-0"] = "terminated" },
+			want:    map[string]int{"spot-interruption taken": 1},
+			notices: "i-0 termination-notice",
+		},
+		"time in another form": {
+			message: strings.Replace(interruption(own, "i-0", now), now.UTC().Format(time.RFC3339), "today", 1),
 			want:    map[string]int{"spot-interruption taken": 1},
 			notices: "i-0 termination-notice",
 		},
@@ -119,7 +130,7 @@ func TestOutcomes(t *testing.T) {
 		"launching, never to be": {
 			message: interruption(own, "i-9", now),
 			prepare: launching,
-			want:    map[string]int{"spot-interruption waits": 5, "spot-interruption unknown": 1},
+			want:    map[string]int{"spot-interruption waits": 6, "spot-interruption unknown": 1},
 		},
 		"launching elsewhere": {
 			message: interruption(other, "i-9", now),
@@ -147,6 +158,8 @@ func TestOutcomes(t *testing.T) {
 			require.Equal(t, c.want, w.counted())
 			require.Equal(t, c.notices,
 				w.read(`SELECT coalesce(string_agg(instance_id || ' ' || kind, ','), '') FROM notices`))
+			require.Equal(t, c.events,
+				w.read(`SELECT coalesce(string_agg(type, ','), '') FROM events WHERE type = 'late_notice'`))
 			require.Equal(t, []string{"m0"}, q.deleted)
 		})
 	}
@@ -191,37 +204,77 @@ func TestScheduledChange(t *testing.T) {
 }
 
 // TestKillBetweenSteps: a process that dies after any step of a message loses nothing, and
-// the notice is acted on once.
+// what follows from it happens once, for every kind of event that something follows from.
 func TestKillBetweenSteps(t *testing.T) {
 	t.Parallel()
-	for _, step := range []string{"received", "durable", "deleted", "followed"} {
-		t.Run(step, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			q := newMemory(interruption(own, "i-0", time.Now()))
-			died := make(chan struct{})
-			first := w.intake(q)
-			first.SetReached(func(at string) {
-				if at == step {
-					close(died)
-					runtime.Goexit() // nothing after the step is done
-				}
-			})
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- first.Run(ctx) }()
-			<-died
-			cancel()
-			require.NoError(t, <-ended)
+	const failedOver = `SELECT coalesce(string_agg(result || ' ' || door, ',' ORDER BY instance_id), '') || '; ' ||
+		(SELECT count(*) FROM role_changes) FROM notices`
+	for kind, c := range map[string]struct {
+		bodies func() []string
+		read   string
+		want   string
+	}{
+		"notice": {
+			func() []string { return []string{interruption(own, "i-0", time.Now())} }, failedOver, "promoted eventbridge; 1",
+		},
+		"notices together": {
+			func() []string {
+				return []string{interruption(own, "i-0", time.Now()), interruption(own, "i-5", time.Now())}
+			},
+			failedOver, "promoted eventbridge, eventbridge; 1",
+		},
+		"end of the primary": {
+			func() []string { return []string{stateChange(own, "i-0", "terminated")} }, failedOver, "promoted eventbridge; 1",
+		},
+		"lifecycle action": {
+			func() []string { return []string{groupEnds("i-0", "t1")} },
+			`SELECT string_agg(token, ',') || '; ' || (SELECT count(*) FROM role_changes) FROM lifecycle_actions`, "t1; 1",
+		},
+		"scheduled change": {
+			func() []string { return []string{scheduled("s1", "i-0", time.Now().Add(80*time.Hour))} },
+			`SELECT string_agg(event_id, ',') || '; ' || (SELECT count(*) FROM notifications) || '; ' ||
+				(SELECT count(*) FROM events WHERE type = 'scheduled_change') FROM planned_moves`, "s1; 1; 1",
+		},
+		"late notice": {
+			func() []string { return []string{interruption(own, "i-5", time.Now().Add(-time.Hour))} },
+			`SELECT count(*)::text FROM events WHERE type = 'late_notice'`, "1",
+		},
+	} {
+		for _, step := range []string{"received", "durable", "deleted", "followed"} {
+			t.Run(kind+", "+step, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.exec(`INSERT INTO agents (id, client_id, logical_agent_id) VALUES ('a5', 'k1', 'a5')`)
+				w.instance("k1", "a5", "i-5", "primary")
+				w.cloud["i-0"], w.cloud["i-5"] = "terminated", "running"
+				q := newMemory(c.bodies()...)
+				died := make(chan struct{})
+				var once sync.Once
+				first := w.intake(q)
+				first.MoveAhead = 24 * time.Hour
+				first.SetReached(func(at string) {
+					if at == step {
+						once.Do(func() { close(died) })
+						runtime.Goexit() // nothing after the step is done
+					}
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- first.Run(ctx) }()
+				<-died
+				cancel()
+				require.NoError(t, <-ended)
 
-			q.expire()
-			w.drain(q)
-			require.Equal(t, "promoted eventbridge", w.read(`SELECT result || ' ' || door FROM notices`))
-			require.Equal(t, "1", w.read(`SELECT count(*)::text FROM role_changes`))
-			// What was not followed is the sweep's: its row is due.
-			require.Equal(t, "true",
-				w.read(`SELECT (tend_at IS NOT NULL)::text FROM operations WHERE id = 'termination/a1/i-0'`))
-		})
+				q.expire()
+				second := w.intake(q)
+				second.MoveAhead = 24 * time.Hour
+				w.drainBy(second, q)
+				require.Equal(t, c.want, w.read(c.read))
+				// What was not followed is the sweep's: its row is due.
+				require.Equal(t, "true",
+					w.read(`SELECT coalesce(bool_and(tend_at IS NOT NULL), true)::text FROM operations WHERE kind = 'termination'`))
+			})
+		}
 	}
 }
 
@@ -258,6 +311,40 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	w.drain(q)
 	require.Equal(t, map[string]int{"spot-interruption failed": 2, "spot-interruption taken": 1}, w.counted())
+}
+
+// TestLaunchOutlivesAnOutage: a notice about an instance that is being launched is looked for
+// over a minute, however often the database failed meanwhile.
+func TestLaunchOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	launching(w)
+	asked := 0
+	w.store.OwnAccount = func(context.Context) (string, error) {
+		if asked++; asked < 6 {
+			return "", errors.New("a dependency is away")
+		}
+		return own, nil
+	}
+	w.drain(newMemory(interruption(own, "i-9", time.Now())))
+	require.Equal(t, map[string]int{
+		"spot-interruption failed": 5, "spot-interruption waits": 5, "spot-interruption unknown": 1,
+	}, w.counted())
+}
+
+// TestOutageEndsInNoDeadLetter: an outage as long as messages are kept takes fewer receives
+// than the template's queue gives to a message.
+func TestOutageEndsInNoDeadLetter(t *testing.T) {
+	t.Parallel()
+	template, err := os.ReadFile("../../deploy/cloudformation/control-events.yaml")
+	require.NoError(t, err)
+	receives := 0
+	for waited := time.Duration(0); waited < 5*time.Minute; receives++ {
+		waited += intake.AgainAfter(receives + 1)
+	}
+	require.Less(t, receives, 30)
+	require.Contains(t, string(template), "maxReceiveCount: 60")
+	require.Contains(t, string(template), "MessageRetentionPeriod: 300")
 }
 
 // TestStorm: many notices at once, each doubled, are each one row.

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/intake"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 )
 
 func groupEnds(instance, token string) string {
@@ -47,7 +47,7 @@ func (w *world) complete(g *scalingGroups, later time.Duration) {
 	w.t.Helper()
 	w.exec(`UPDATE lifecycle_actions SET try_at = clock_timestamp() WHERE try_at IS NOT NULL`)
 	l := &intake.Lifecycle{
-		Store:  &postgres.LifecycleActions{DB: w.db},
+		Store:  &awsevents.LifecycleActions{DB: w.db},
 		Groups: g,
 		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		Now:    func() time.Time { return time.Now().Add(later) },
@@ -107,6 +107,22 @@ func TestGroupWaits(t *testing.T) {
 			require.Equal(t, c.verdict, w.read(`SELECT result FROM lifecycle_actions`))
 		})
 	}
+}
+
+// TestGroupOfAnUnprovenInstance: nothing is asked of a group for an instance that only an
+// agent's report connects with the client.
+func TestGroupOfAnUnprovenInstance(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`UPDATE instances SET proof = 'unproven', adopted_at = NULL WHERE id = 'i-0'`)
+	w.drain(newMemory(groupEnds("i-0", "t1")))
+	g := &scalingGroups{}
+	w.complete(g, 0)
+	w.complete(g, 2*time.Hour)
+	require.Empty(t, g.calls)
+	w.exec(`UPDATE instances SET proof = 'adopted', adopted_at = now() WHERE id = 'i-0'`)
+	w.complete(g, 2*time.Hour)
+	require.Len(t, g.calls, 1)
 }
 
 // TestGroupOfAStranger: the action of an instance that is no agent's is left to its owner.

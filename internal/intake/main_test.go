@@ -18,6 +18,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/intake"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -40,7 +41,8 @@ type memory struct {
 	waiting  []intake.Message
 	inFlight map[string]intake.Message
 	deleted  []string
-	failing  error // of each call
+	failing  error         // of each call
+	slept    time.Duration // what messages were postponed for: the clock of the queue's intake goes on by it
 }
 
 func newMemory(bodies ...string) *memory {
@@ -104,9 +106,10 @@ func (q *memory) Delete(_ context.Context, messages []intake.Message) error {
 }
 
 // Postpone has the message come again at once: the tests wait for nothing.
-func (q *memory) Postpone(_ context.Context, m intake.Message, _ time.Duration) error {
+func (q *memory) Postpone(_ context.Context, m intake.Message, d time.Duration) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.slept += d
 	delete(q.inFlight, m.ID)
 	q.waiting = append(q.waiting, m)
 	return nil
@@ -174,7 +177,7 @@ func (c cloud) State(_ context.Context, _ activities.Account, _, id string) (*ac
 type world struct {
 	t        *testing.T
 	db       *pg.DB
-	store    *postgres.Intake
+	store    *awsevents.Intake
 	cloud    cloud
 	followed *followed
 	registry *prometheus.Registry
@@ -202,7 +205,7 @@ func newWorld(t *testing.T) *world {
 		followed: &followed{},
 		registry: r,
 		metrics:  intake.NewMetrics(r),
-		store: &postgres.Intake{
+		store: &awsevents.Intake{
 			Notices:    postgres.Notices{DB: db},
 			OwnAccount: func(context.Context) (string, error) { return "111122223333", nil },
 		},
@@ -252,7 +255,18 @@ func (w *world) read(sql string, args ...any) (out string) {
 	return out
 }
 
+// now is the time with what messages were postponed for.
+func (q *memory) now() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return time.Now().Add(q.slept)
+}
+
 func (w *world) intake(q intake.Queue) *intake.Intake {
+	now := time.Now
+	if m, ok := q.(*memory); ok {
+		now = m.now
+	}
 	return &intake.Intake{
 		Queue:   q,
 		Store:   w.store,
@@ -262,16 +276,21 @@ func (w *world) intake(q intake.Queue) *intake.Intake {
 		ActOn:   intake.Groups(),
 		Metrics: w.metrics,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), nil)),
-		Now:     time.Now,
+		Now:     now,
 	}
 }
 
 // drain runs an intake until its queue is empty.
 func (w *world) drain(q *memory) {
 	w.t.Helper()
+	w.drainBy(w.intake(q), q)
+}
+
+func (w *world) drainBy(i *intake.Intake, q *memory) {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- w.intake(q).Run(ctx) }()
+	go func() { ended <- i.Run(ctx) }()
 	require.Eventually(w.t, func() bool { return q.left() == 0 }, time.Minute, time.Millisecond)
 	cancel()
 	require.NoError(w.t, <-ended)

@@ -1,7 +1,6 @@
 package intake_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -10,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/intake"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/awsevents"
 )
 
 func scheduled(id, instance string, at time.Time) string {
@@ -27,19 +26,14 @@ func (w *world) plan(messages ...string) {
 	q := newMemory(messages...)
 	i := w.intake(q)
 	i.MoveAhead = 24 * time.Hour
-	ctx, cancel := context.WithCancel(w.t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- i.Run(ctx) }()
-	require.Eventually(w.t, func() bool { return q.left() == 0 }, time.Minute, time.Millisecond)
-	cancel()
-	require.NoError(w.t, <-ended)
+	w.drainBy(i, q)
 	w.planned()
 }
 
 func (w *world) planned() {
 	w.t.Helper()
 	p := &intake.Planned{
-		Store: &postgres.PlannedMoves{DB: w.db},
+		Store: &awsevents.PlannedMoves{DB: w.db},
 		Log:   slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		Now:   time.Now,
 	}

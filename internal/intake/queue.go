@@ -91,6 +91,7 @@ func (q *SQS) Receive(ctx context.Context) ([]Message, error) {
 			Receipt:  aws.ToString(m.ReceiptHandle),
 			Body:     aws.ToString(m.Body),
 			Received: 1,
+			Sent:     time.Now(), // unless SQS says better
 		}
 		if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
 			one.Sent = time.UnixMilli(ms)

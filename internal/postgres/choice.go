@@ -9,15 +9,18 @@ import (
 
 // selectChoice reads what the choice of pools for a replica is made from: its
 // plan and the facts of its primary's region, in one row. Only pools of the
-// family are of use; which of them is judged elsewhere.
+// family are of use; which of them is judged elsewhere. Prices are those of what the primary
+// runs; one that is not known is left out, because the price of Linux would be too low.
 const selectChoice = `
 WITH needed AS (
     SELECT c.requirements || a.requirements AS need, p.region,
-        coalesce(nullif(r.plan->>'instance_type', ''), p.instance_type) AS base
+        coalesce(nullif(r.plan->>'instance_type', ''), p.instance_type) AS base,
+        coalesce(nullif(p.product, ''), l.template->>'product', 'Linux/UNIX') AS product
     FROM replicas r
     JOIN agents a ON a.id = r.agent_id
     JOIN clients c ON c.id = a.client_id
     JOIN instances p ON p.agent_id = r.agent_id AND p.role = 'primary'
+    LEFT JOIN launch_templates l ON l.agent_id = r.agent_id
     WHERE r.id = $2
 ), fitting AS (
     SELECT t.*
@@ -73,7 +76,10 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
                 FROM instances o
                 WHERE o.client_id = r.client_id AND o.pool_id = k.id AND o.role IN ('primary', 'replica')))
             ORDER BY k.id)
-        FROM pools k LEFT JOIN pool_prices pp ON pp.pool_id = k.id AND pp.observed_at > now() - interval '1 day'
+        FROM pools k
+        LEFT JOIN ` + pg.SpotPrices + ` pp ON pp.pool_id = k.id
+            AND pp.product = (SELECT product FROM needed)
+            AND pp.observed_at > now() - interval '1 day'
         WHERE k.region = p.region
             AND k.is_active
             AND (k.instance_type LIKE f.types
@@ -81,8 +87,11 @@ SELECT r.plan, jsonb_build_object('kind', r.kind,
             OR k.instance_type IN (SELECT name FROM fitting))),
             '[]'),
     'on_demand', coalesce((
-        SELECT jsonb_object_agg(o.instance_type, o.price) FROM on_demand_prices o
-        WHERE o.region = p.region AND (o.instance_type LIKE f.types OR o.instance_type IN (SELECT name FROM fitting))),
+        SELECT jsonb_object_agg(o.instance_type, o.price)
+        FROM ` + pg.ListPrices + ` o
+        WHERE o.region = p.region
+            AND o.product = (SELECT product FROM needed)
+            AND (o.instance_type LIKE f.types OR o.instance_type IN (SELECT name FROM fitting))),
             '{}'),
     'types',
     coalesce((SELECT jsonb_agg(jsonb_build_object('name', t.name, 'vcpus', t.vcpus, 'memory_mib', t.memory_mib,

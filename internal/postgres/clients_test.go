@@ -9,7 +9,7 @@ import (
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
@@ -18,7 +18,7 @@ import (
 func TestTokensAreSealed(t *testing.T) {
 	t.Parallel()
 	db, ctx := postgrestest.Open(t), t.Context()
-	store, err := postgres.NewClients(db, bytes.Repeat([]byte{1}, 32))
+	store, err := accounts.NewClients(db, bytes.Repeat([]byte{1}, 32))
 	require.NoError(t, err)
 	a, token, err := store.Create(ctx, clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)
@@ -35,23 +35,23 @@ func TestTokensAreSealed(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = store.Token(ctx, b.ID, "test")
 	require.Error(t, err, "a token of another client")
-	other, err := postgres.NewClients(db, bytes.Repeat([]byte{2}, 32))
+	other, err := accounts.NewClients(db, bytes.Repeat([]byte{2}, 32))
 	require.NoError(t, err)
 	_, _, err = other.Token(ctx, a.ID, "test")
 	require.ErrorContains(t, err, "another key")
-	_, err = postgres.NewClients(db, []byte("short"))
+	_, err = accounts.NewClients(db, []byte("short"))
 	require.Error(t, err)
 }
 
 func TestTokensComeAndGo(t *testing.T) {
 	t.Parallel()
 	db, ctx := postgrestest.Open(t), t.Context()
-	store, err := postgres.NewClients(db, bytes.Repeat([]byte{1}, 32))
+	store, err := accounts.NewClients(db, bytes.Repeat([]byte{1}, 32))
 	require.NoError(t, err)
 	a, token, err := store.Create(ctx, clients.NewClient{Name: "Acme", Email: "ops@acme.test"}, "test")
 	require.NoError(t, err)
 
-	tokens := &postgres.Credentials{DB: store.DB}
+	tokens := &accounts.Credentials{DB: store.DB}
 	got, err := tokens.FindLegacy(ctx, clients.HashToken(token))
 	require.NoError(t, err)
 	require.Equal(t, []any{a.ID, clients.Active, credentials.LegacyAgent},

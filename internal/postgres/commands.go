@@ -3,22 +3,22 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"spotkeeper/internal/domain/credentials"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
-	"spotkeeper/internal/engine"
 	"spotkeeper/internal/flight"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/pg"
 )
 
 var _ = pg.RegisterConstraint("commands_one_open_switch_per_agent", switching.Busy,
 	"another switch of this agent is in flight")
 
-// Commands stores what an agent was ordered to do. A command is a row before any workflow
+// Commands stores the orders of agents. A command is a row before any workflow
 // is signalled, and is delivered to an agent that performs it itself. Storing it also opens
 // the operation of its switch, so the sweep starts the switch when the caller died first.
 type Commands struct {
@@ -50,7 +50,7 @@ func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*swit
 				return err
 			}
 		}
-		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
+		if err := pg.LockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
 		}
 		if known, err := findOrderByID(ctx, tx, in); known != nil || err != nil {
@@ -63,11 +63,11 @@ func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*swit
 		if err := checkReachable(ctx, tx, in); err != nil {
 			return err
 		}
-		if err := checkPoolOpen(ctx, tx, in); err != nil {
+		if err := decisions.CheckPoolOpen(ctx, tx, in); err != nil {
 			return err
 		}
 		if in.Voluntary {
-			if err := checkMovingLimits(ctx, tx, in.AgentID); err != nil {
+			if err := decisions.CheckMovingLimits(ctx, tx, in.AgentID); err != nil {
 				return err
 			}
 		}
@@ -87,7 +87,7 @@ func (s *Commands) Order(ctx context.Context, in switching.SwitchRequest) (*swit
 			in.AgentID, cmp.Or(in.ID, uuid.NewString()), in.Target.Mode, pool, in.Target.InstanceType, in.Priority,
 			in.TerminateWait, in.By, in.Reason))
 		if pg.IsNoRows(err) {
-			return unknownAgent(in.AgentID)
+			return pg.UnknownAgent(in.AgentID)
 		}
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ WHERE i.id = $1`, out.InstanceID).Scan(&before, &name)
 				"command_id": out.ID,
 				"reason":     in.Reason,
 				"priority":   out.Priority,
-				"before":     nullableJSON(before),
+				"before":     pg.JSONOrNull(before),
 				"after": map[string]any{
 					"mode":          out.TargetMode,
 					"pool_id":       out.TargetPoolID,
@@ -192,20 +192,6 @@ func findOrderByID(ctx context.Context, tx pgx.Tx, in switching.SwitchRequest) (
 	return c, err
 }
 
-// checkMovingLimits judges a voluntary move by what holds at this moment, under the lock of
-// fleet_limits: an agent that took the room before has committed.
-func checkMovingLimits(ctx context.Context, tx pgx.Tx, agentID string) error {
-	var raw []byte
-	if err := tx.QueryRow(ctx, selectMoveContext, []string{agentID}).Scan(&raw); err != nil {
-		return err
-	}
-	snapshot := engine.MoveContext{Limits: unset}
-	if err := json.Unmarshal(raw, &snapshot); err != nil {
-		return err
-	}
-	return snapshot.Refusal()
-}
-
 // noneOpen refuses a second order.
 func noneOpen(ctx context.Context, tx pgx.Tx, agentID string) error {
 	var open string
@@ -250,18 +236,11 @@ WHERE o.id = 'switch/' || cancelled.id
 	return pg.Translate(s.DB.Pool.SendBatch(ctx, b).Close())
 }
 
-// CommandOutcome is how a command went, as its agent says. A nil Success is an old
-// agent that does not say: then the command went well if its switch was reported.
-type CommandOutcome struct {
-	Success *bool
-	Message string
-}
-
 // Complete records that the agent has performed a command, or failed to. Fails
-// with switch.command_not_found, and with switch.command_already_done when the
-// command ended otherwise before; the same report again is success. News says that
+// with switch.command_not_found, with credentials.foreign_instance, and with
+// switch.command_already_done when the command ended otherwise before; the same report again is success. News says that
 // the switch has not seen it: its operation is open.
-func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome CommandOutcome) (
+func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID string, outcome switching.CommandOutcome) (
 	out *switching.SwitchCommand, news bool, err error,
 ) {
 	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
@@ -275,7 +254,11 @@ func (s *Commands) Complete(ctx context.Context, clientID, agentID, commandID st
 		if err != nil {
 			return err
 		}
-		status, err := outcome.status(ctx, tx, commandID)
+		if outcome.From != "" && outcome.From != out.InstanceID {
+			return credentials.ForeignInstance.New("This command is for %s to perform: %s may not report it.", out.InstanceID,
+				outcome.From)
+		}
+		status, err := outcomeStatus(ctx, tx, commandID, outcome)
 		switch {
 		case err != nil:
 			return err
@@ -302,7 +285,8 @@ WHERE id = $1`, commandID, status, outcome.Message)
 	return out, news, nil
 }
 
-func (o CommandOutcome) status(ctx context.Context, tx pgx.Tx, commandID string) (string, error) {
+// outcomeStatus is the status of a command that ended.
+func outcomeStatus(ctx context.Context, tx pgx.Tx, commandID string, o switching.CommandOutcome) (string, error) {
 	went := false
 	if o.Success != nil {
 		went = *o.Success

@@ -25,15 +25,17 @@ const (
 // commands itself and runs on the instance that the command was meant for: two running
 // agents with one id must not both perform it. A delivered command is not
 // delivered again before its lease ends. At most one is leased, because an agent
-// performs one per poll. Most polls find none, so concurrent polls share
-// one statement that checks whether there is one. Fails with agent.not_found.
-func (s *Commands) Deliver(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error) {
+// performs one per poll. from is the instance that is known to ask, which gets a command
+// only if it is meant for it; empty: any of the agent's may ask. Most polls find none, so
+// concurrent polls share one statement that checks whether there is one. Fails with
+// agent.not_found.
+func (s *Commands) Deliver(ctx context.Context, clientID, agentID, from string) ([]switching.SwitchCommand, error) {
 	found, err := pg.Together(ctx, &s.polls, poll{clientID, agentID}, s.poll)
 	switch {
 	case err != nil:
 		return nil, err
 	case found == something:
-		return s.leaseCommand(ctx, clientID, agentID)
+		return s.leaseCommand(ctx, clientID, agentID, from)
 	case found == nothing:
 		return []switching.SwitchCommand{}, nil
 	}
@@ -75,10 +77,14 @@ func (s *Commands) poll(ctx context.Context, all []poll) ([]polled, error) {
 }
 
 // leaseCommand takes the command, unless another poll has it.
-func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) ([]switching.SwitchCommand, error) {
+func (s *Commands) leaseCommand(
+	ctx context.Context,
+	clientID, agentID, from string,
+) ([]switching.SwitchCommand, error) {
 	r, err := s.DB.Pool.Query(ctx, `
 		WITH due AS (
 			SELECT d.id FROM agents a CROSS JOIN LATERAL (`+deliverable+`
+				AND ($4 = '' OR c.instance_id = $4)
 				ORDER BY c.priority DESC, c.created_at, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED) d
 			WHERE a.id = $1 AND a.client_id = $2)
 		UPDATE commands c
@@ -87,7 +93,7 @@ func (s *Commands) leaseCommand(ctx context.Context, clientID, agentID string) (
 		FROM due WHERE c.id = due.id
 		RETURNING c.id, client_id, agent_id, instance_id, launcher, target_mode, target_pool_id, priority,
 			terminate_wait_seconds, status, created_at`,
-		agentID, clientID, switching.CommandLease.Seconds())
+		agentID, clientID, switching.CommandLease.Seconds(), from)
 	if err != nil {
 		return nil, pg.Translate(err)
 	}

@@ -42,9 +42,9 @@ func TestPollsAtOnce(t *testing.T) {
 	for n := range fleet {
 		id := "f" + strconv.Itoa(n)
 		for twice := range 2 {
-			all.Go(func() { got[n][twice], failed[n][twice] = orders.Deliver(t.Context(), "k1", id) })
+			all.Go(func() { got[n][twice], failed[n][twice] = orders.Deliver(t.Context(), "k1", id, "") })
 		}
-		all.Go(func() { _, foreign[n] = orders.Deliver(t.Context(), "k2", id) })
+		all.Go(func() { _, foreign[n] = orders.Deliver(t.Context(), "k2", id, "") })
 	}
 	all.Wait()
 	for n := range fleet {
@@ -60,7 +60,7 @@ func TestPollsAtOnce(t *testing.T) {
 		require.Equal(t, "cf"+strconv.Itoa(n), leased[0].ID)
 		require.Equal(t, "f-"+strconv.Itoa(n), leased[0].InstanceID)
 	}
-	_, err := orders.Deliver(t.Context(), "k1", "nobody")
+	_, err := orders.Deliver(t.Context(), "k1", "nobody", "")
 	require.True(t, fault.Is(err, agent.NotFound))
 	require.Equal(t, 10, one[int](g, `SELECT sum(deliveries) FROM commands`))
 }

@@ -9,6 +9,9 @@ import (
 
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
+	"spotkeeper/internal/postgres/audit"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -44,11 +47,11 @@ func TestTwoRoles(t *testing.T) {
 
 	app := open(appRole)
 	require.NoError(t, postgres.CheckVersion(ctx, app))
-	store, err := postgres.NewClients(app, []byte("0123456789abcdef0123456789abcdef"))
+	store, err := accounts.NewClients(app, []byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	made, _, err := store.Create(ctx, clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)
-	keeper := &postgres.Housekeeping{DB: app}
+	keeper := &housekeeping.Housekeeping{DB: app}
 	day := time.Now().Add(-30 * 24 * time.Hour)
 	partitions, err := keeper.EnsurePartitions(ctx, day, 2)
 	require.NoError(t, err)
@@ -56,7 +59,7 @@ func TestTwoRoles(t *testing.T) {
 	partitions, err = keeper.DropPartitions(ctx, day.Add(24*time.Hour))
 	require.NoError(t, err)
 	require.EqualValues(t, 1, partitions)
-	sealed, err := (&postgres.Trail{DB: app}).Seal(ctx, time.Now())
+	sealed, err := (&audit.Trail{DB: app}).Seal(ctx, time.Now())
 	require.NoError(t, err)
 	require.NotEmpty(t, sealed)
 

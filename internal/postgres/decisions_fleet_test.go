@@ -14,6 +14,8 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/workflows"
 )
 
@@ -72,7 +74,7 @@ func (g *guardians) RequestSwitch(
 
 func (g *guarded) decider(w *guardians) *activities.Decisions {
 	return &activities.Decisions{
-		Store:     &postgres.Decisions{DB: g.db},
+		Store:     &decisions.Decisions{DB: g.db},
 		Switches:  &workflows.SwitchOrders{Commands: &postgres.Commands{DB: g.db}, Guardians: w},
 		Log:       slog.New(slog.DiscardHandler),
 		BatchSize: 7,
@@ -343,7 +345,7 @@ func TestManyInputsAreThoseOfEachAgent(t *testing.T) {
 	)
 	_, err := (&postgres.Commands{DB: g.db}).Order(t.Context(), toOnDemand("a1"))
 	require.NoError(t, err)
-	s := &postgres.Decisions{DB: g.db}
+	s := &decisions.Decisions{DB: g.db}
 	together, err := s.Inputs(t.Context(), []string{"b1", "a1", "gone", "a2"})
 	require.NoError(t, err)
 	require.Len(t, together, 3)
@@ -372,7 +374,7 @@ func TestStayingIsForgottenFirst(t *testing.T) {
 	g.bazaar()
 	g.exec(`UPDATE agents SET max_switches_per_week = 0 WHERE id = 'b1'`)
 	g.decideFleet(g.decider(&guardians{}), someFive)
-	s := &postgres.Decisions{DB: g.db}
+	s := &decisions.Decisions{DB: g.db}
 	in, err := s.Input(t.Context(), "", "b1")
 	require.NoError(t, err)
 	require.NoError(t, s.Keep(t.Context(), engine.Record{
@@ -380,7 +382,7 @@ func TestStayingIsForgottenFirst(t *testing.T) {
 		Decision: engine.Decide(t.Context(), engine.Rules{}, in),
 		Source:   engine.ByAgent,
 	}))
-	deleted, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions_to_stay",
+	deleted, err := (&housekeeping.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions_to_stay",
 		time.Now().Add(time.Minute), func() {})
 	require.NoError(t, err)
 	require.Equal(t, int64(1), deleted)

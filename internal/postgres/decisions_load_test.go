@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 // TestDecisionsOfWritersAtOnce: nothing is lost, counted twice, or kept beside the
@@ -43,7 +43,7 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 				var all sync.WaitGroup
 				for w := range writers {
 					all.Go(func() {
-						if err := (&postgres.Decisions{DB: g.db}).Keep(t.Context(), tt.make(w, n)); err != nil {
+						if err := (&decisions.Decisions{DB: g.db}).Keep(t.Context(), tt.make(w, n)); err != nil {
 							errs[w] = err
 						}
 					})
@@ -75,8 +75,7 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 			{version("1"), "1"}, {version("1"), "1 1"}, {version("1", inRun(1)), "1 1 1"},
 			{version("2", inRun(1)), "1 1 1"}, // no row is the newest
 		} {
-			_, err := (&postgres.Decisions{DB: g.db}).KeepWithoutTurn(t.Context(), step.r)
-			require.NoError(t, err)
+			require.NoError(t, (&decisions.Decisions{DB: g.db, Turns: 1}).Keep(t.Context(), step.r))
 			require.Equal(t, step.want, g.said())
 		}
 		g.exec(`TRUNCATE decisions`)
@@ -88,9 +87,7 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 			{version("2"), "1N 1N 1"}, {version("1"), "2N 1N 1"}, {version("2", inRun(1)), "2N 1N 1"},
 			{version("1", inRun(2)), "2N 2N 1"}, {version("2", inRun(3)), "2N 2N 1 1"},
 		} {
-			lost, err := (&postgres.Decisions{DB: g.db}).KeepWithoutTurn(t.Context(), step.r)
-			require.NoError(t, err)
-			require.Empty(t, lost)
+			require.NoError(t, (&decisions.Decisions{DB: g.db, Turns: 1}).Keep(t.Context(), step.r))
 			require.Equal(t, step.want, g.said())
 		}
 	})
@@ -110,7 +107,7 @@ func TestDecisionsOfWritersAtOnce(t *testing.T) {
 						batch = append(batch, stay(fmt.Sprintf("b%d",
 							(k*7+w)%20), func(r *engine.Record) { r.Decision.Version = strconv.Itoa((n + k) % 2) }))
 					}
-					if err := (&postgres.Decisions{DB: g.db}).Keep(t.Context(), batch...); err != nil {
+					if err := (&decisions.Decisions{DB: g.db}).Keep(t.Context(), batch...); err != nil {
 						errs[w] = err
 					}
 				}

@@ -10,7 +10,8 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
+	"spotkeeper/internal/postgres/housekeeping"
 )
 
 // TestReadingsCountRepetitions: the guards of a rollout see as many decisions, failures
@@ -90,7 +91,7 @@ func TestReadingsCountRepetitions(t *testing.T) {
 func TestTheNewestDecisionsAreThoseSaidLast(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	d := &postgres.Decisions{DB: g.db}
+	d := &decisions.Decisions{DB: g.db}
 	version := func(v string) func(*engine.Record) { return func(r *engine.Record) { r.Decision.Version = v } }
 	g.keep(stay("a1", inRun(0), version("goes on")))
 	for n := range 9 {
@@ -105,9 +106,9 @@ func TestTheNewestDecisionsAreThoseSaidLast(t *testing.T) {
 	found, err := d.DecisionsOf(t.Context(), "a1", 3)
 	require.NoError(t, err)
 	require.Equal(t, []string{"goes on", "8", "7"},
-		ids(found, func(m postgres.MadeDecision) string { return m.EngineVersion }))
+		ids(found, func(m decisions.MadeDecision) string { return m.EngineVersion }))
 
-	deleted, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions",
+	deleted, err := (&housekeeping.Housekeeping{DB: g.db}).Expire(t.Context(), "decisions",
 		time.Now().Add(-time.Hour), func() {})
 	require.NoError(t, err)
 	require.Equal(t, int64(9), deleted)

@@ -11,7 +11,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 // shownAgree requires that the row of each agent shows its last five decisions, however they
@@ -76,7 +76,7 @@ func inRun(n int) func(*engine.Record) {
 
 func (g *guarded) keep(records ...engine.Record) {
 	g.t.Helper()
-	require.NoError(g.t, (&postgres.Decisions{DB: g.db}).Keep(g.t.Context(), records...))
+	require.NoError(g.t, (&decisions.Decisions{DB: g.db}).Keep(g.t.Context(), records...))
 }
 
 // said lists the rows by id: how often each was said, and an M where it is the newest.
@@ -115,7 +115,7 @@ func TestARepeatedDecisionIsOneRow(t *testing.T) {
 	require.Equal(t, "{0.04,0.03,0.02,0.01,0} {0.07,0.06,0.05,0.04,0.03}",
 		one[string](g, `SELECT risks::text || ' ' || savings::text FROM agent_decisions`),
 		"pages show each time with its own numbers")
-	found, err := (&postgres.Decisions{DB: g.db}).DecisionsOf(t.Context(), "a1", 10)
+	found, err := (&decisions.Decisions{DB: g.db}).DecisionsOf(t.Context(), "a1", 10)
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	d := found[0]
@@ -225,7 +225,7 @@ func TestWhatEndsARepetition(t *testing.T) {
 func TestARunIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	d := &postgres.Decisions{DB: g.db}
+	d := &decisions.Decisions{DB: g.db}
 	g.exec(`UPDATE agents SET status = 'online'`)
 	due := func(n int) []string {
 		ids, err := d.Due(t.Context(), someFive.Add(time.Duration(n)*5*time.Minute))

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/metrics"
 )
 
 // TestALossDoesNotAge: an agent whose primary was taken without a successor stays in the
@@ -15,7 +15,7 @@ func TestALossDoesNotAge(t *testing.T) {
 	t.Parallel()
 
 	read := func(g *guarded) string {
-		v, err := postgres.ReadGauges(t.Context(), g.db)
+		v, err := metrics.ReadGauges(t.Context(), g.db)
 		require.NoError(t, err)
 		return lines(v.UndecidedNotices, v.LostNotices, v.AgentsWithoutOne)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 func beatOf(agentID, instanceID string, status agent.Status) agent.Heartbeat {
@@ -33,7 +33,7 @@ func TestHeartbeatsTogether(t *testing.T) {
 	_, err = locked.Exec(t.Context(), `SELECT FROM agents WHERE id = 'a5' FOR UPDATE`)
 	require.NoError(t, err)
 
-	agents := &postgres.Agents{DB: g.db}
+	agents := &agents.Agents{DB: g.db}
 	got, err := agents.Heartbeats(t.Context(), []agent.Heartbeat{
 		beatOf("a4", "i-4", agent.StatusOnline), beatOf("a2", "i-2", agent.StatusOffline), beatOf("a3", "i-3", agent.StatusOnline),
 		beatOf("a1", "i-else", agent.StatusOnline),
@@ -70,7 +70,7 @@ func TestHeartbeatsAtOnce(t *testing.T) {
 	for n := range fleet {
 		g.agent("k1", "f"+strconv.Itoa(n), "f-"+strconv.Itoa(n))
 	}
-	agents := &postgres.Agents{DB: g.db}
+	agents := &agents.Agents{DB: g.db}
 	var all sync.WaitGroup
 	ok, lost, wrong := make([]error, fleet), make([]error, fleet), make([]error, fleet)
 	for n := range fleet {

@@ -11,7 +11,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	for days := range 4 {
 		g.submit("primary", float64(days)*24*60, 0.01)
 	}
@@ -51,7 +51,7 @@ func TestPartitions(t *testing.T) {
 func TestJobsThatMakePartitionsAtOnce(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	var made atomic.Int64
 	var all errgroup.Group
 	for range 4 {
@@ -71,7 +71,7 @@ func TestJobsThatMakePartitionsAtOnce(t *testing.T) {
 func TestCleanupWaitsForNoReader(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	_, err := h.EnsurePartitions(t.Context(), noon.AddDate(0, 0, -3), 4)
 	require.NoError(t, err)
 	h.Patience = time.Nanosecond
@@ -114,7 +114,7 @@ func TestCleanupWaitsForNoReader(t *testing.T) {
 func TestEveryTableThatIsKeptForATimeHasARule(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	g.bucket("a", 0, 0.01)
 	for table := range activities.DefaultKeep {
 		beats := 0
@@ -130,7 +130,7 @@ func TestEveryTableThatIsKeptForATimeHasARule(t *testing.T) {
 func TestSnapshotInventsNothing(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	g.exec(`UPDATE clients SET created_at = $1 WHERE id = 'k1'`, noon.AddDate(0, 0, -3))
 	g.exec(`UPDATE clients SET created_at = $1, status = 'inactive' WHERE id = 'k2'`, noon)
 	for range 2 {
@@ -153,7 +153,7 @@ func TestSnapshotInventsNothing(t *testing.T) {
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	month := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	hour := func(n float64) time.Time { return month.Add(time.Duration(n * float64(time.Hour))) }
 	g.exec(`INSERT INTO on_demand_prices VALUES ('us-east-1', 't3.medium', 0.04, 'pricing-api', $1)`, noon)
@@ -258,7 +258,7 @@ func TestCredentialsThatAreOverGo(t *testing.T) {
 			('good', 'enrolment', '', '1 day', NULL),
 			('without an end', 'tenant', 'admin', NULL, NULL)) AS x(id, kind, scope, expires, revoked)`)
 	g.exec(`INSERT INTO credential_uses (credential_id, instance_id) SELECT id, 'i-0' FROM credentials`)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	before := time.Now().Add(-activities.DefaultKeep["credentials"])
 	deleted, err := h.Expire(t.Context(), "credentials", before, func() {})
 	require.NoError(t, err)

@@ -6,14 +6,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/testkit/postgrestest"
 )
 
 // TestADatabaseIsOfOneInstallation.
 func TestADatabaseIsOfOneInstallation(t *testing.T) {
 	t.Parallel()
-	store := &postgres.Installation{DB: postgrestest.Open(t)}
+	store := &housekeeping.Installation{DB: postgrestest.Open(t)}
 	ids, errs, all := [8]string{}, [8]error{}, sync.WaitGroup{}
 	for n := range ids {
 		all.Go(func() { ids[n], errs[n] = store.ID(t.Context()) })
@@ -23,7 +23,7 @@ func TestADatabaseIsOfOneInstallation(t *testing.T) {
 		require.NoError(t, errs[n])
 		require.Equal(t, ids[0], ids[n])
 	}
-	other := &postgres.Installation{DB: postgrestest.Open(t)}
+	other := &housekeeping.Installation{DB: postgrestest.Open(t)}
 	id, err := other.ID(t.Context())
 	require.NoError(t, err)
 	require.NotEqual(t, ids[0], id)

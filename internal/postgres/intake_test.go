@@ -3,9 +3,11 @@ package postgres_test
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
@@ -55,16 +57,24 @@ func TestTakeAgainIsNoDoor(t *testing.T) {
 	require.Empty(t, one[string](g, `SELECT second_door FROM notices`))
 }
 
-// TestNoticeThroughEachDoorAndAll: each door alone, and all three in every order, are one
+// orders are the permutations of each subset of things, except the empty one.
+func orders(things ...string) (out [][]string) {
+	for n, first := range things {
+		out = append(out, []string{first})
+		for _, rest := range orders(slices.Delete(slices.Clone(things), n, n+1)...) {
+			out = append(out, append([]string{first}, rest...))
+		}
+	}
+	return out
+}
+
+// TestNoticeThroughEachDoorAndAll: each door alone, and two or three in every order, are one
 // notice and one failover. The row says which door was first and which the second.
 func TestNoticeThroughEachDoorAndAll(t *testing.T) {
 	t.Parallel()
-	for _, doors := range [][]string{
-		{"http"}, {"eventbridge"}, {"describe"},
-		{"http", "eventbridge", "describe"}, {"http", "describe", "eventbridge"},
-		{"eventbridge", "http", "describe"}, {"eventbridge", "describe", "http"},
-		{"describe", "http", "eventbridge"}, {"describe", "eventbridge", "http"},
-	} {
+	all := orders("http", "eventbridge", "describe")
+	require.Len(t, all, 15)
+	for _, doors := range all {
 		t.Run(strings.Join(doors, ", "), func(t *testing.T) {
 			t.Parallel()
 			g := guard(t)
@@ -85,9 +95,47 @@ func TestNoticeThroughEachDoorAndAll(t *testing.T) {
 			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices`))
 			require.Equal(t, 1, one[int](g, `SELECT count(*) FROM role_changes`))
 			require.Equal(t, len(doors), one[int](g, `SELECT arrivals FROM notices`))
+			second := ""
+			if len(doors) > 1 {
+				second = doors[1]
+			}
+			require.Equal(t, doors[0]+" "+second, one[string](g, `SELECT door || ' ' || second_door FROM notices`))
 			g.sound()
 		})
 	}
+}
+
+// TestNoticeThroughAllDoorsAtOnce: one of them is the first, and the others find its row.
+func TestNoticeThroughAllDoorsAtOnce(t *testing.T) {
+	t.Parallel()
+	g := guard(t)
+	g.successor(replica.Manual, "i-0", "i-1")
+	s := &postgres.Notices{DB: g.DB}
+	var firsts, seconds atomic.Int64
+	var together errgroup.Group
+	for _, door := range []string{"http", "eventbridge", "describe", "http", "eventbridge", "describe"} {
+		together.Go(func() error {
+			n := termination("i-0")
+			n.Door = door
+			got, err := s.Take(t.Context(), "", n, roles.JudgeNotice)
+			if err != nil {
+				return err
+			}
+			if got.First {
+				firsts.Add(1)
+			}
+			if got.Behind != nil {
+				seconds.Add(1)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, together.Wait())
+	require.Equal(t, int64(1), firsts.Load())
+	require.Equal(t, int64(1), seconds.Load())
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM notices WHERE arrivals = 6`))
+	require.Equal(t, 1, one[int](g, `SELECT count(*) FROM role_changes`))
+	g.sound()
 }
 
 // TestNoticesTogether: those of several agents are taken in as each would be by itself; when

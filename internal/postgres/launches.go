@@ -195,3 +195,34 @@ func (s *Launches) Whereabouts(ctx context.Context, agentID, instanceID string) 
 	}
 	return &out, pg.Translate(err)
 }
+
+// forgetInstance takes an instance out of every role without ending it, and records why.
+const forgetInstance = `
+WITH forgotten AS (
+    UPDATE instances
+    SET role = 'retired',
+        terminate_by = 'nobody',
+        retiring_since = coalesce(retiring_since, clock_timestamp())
+    WHERE id = $1
+      AND agent_id = $2
+      AND role <> 'primary'
+    RETURNING id, client_id, agent_id, proof),
+event AS (
+    INSERT INTO events (client_id, agent_id, type, severity, message, metadata, dedup_key)
+    SELECT client_id, agent_id, 'termination_refused', 'warning', id || ' is not ended: ' || $4::text,
+        jsonb_build_object('instance_id', id, 'code', $3::text, 'proof', proof), 'termination-refused:' || id
+    FROM forgotten
+    ON CONFLICT (dedup_key) DO NOTHING)
+INSERT INTO notifications (client_id, message, severity, dedup_key)
+SELECT client_id, id || ' is not ended by us and may still cost money: ' || $4::text, 'warning',
+    'termination-refused:' || id
+FROM forgotten
+WHERE proof <> 'unproven'
+ON CONFLICT (dedup_key) DO NOTHING`
+
+// Forget records that an instance is not ended, and why: for us it is over. A primary
+// stays what it is. A second call finds it forgotten.
+func (s *Launches) Forget(ctx context.Context, agentID, instanceID string, refusal activities.LaunchEnd) error {
+	_, err := s.DB.Pool.Exec(ctx, forgetInstance, instanceID, agentID, refusal.Code, refusal.Error)
+	return pg.Translate(err)
+}

@@ -9,13 +9,13 @@ import (
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/engine/backtest"
 	"spotkeeper/internal/engine/market"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 func TestRecordedMarket(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	decisions := &postgres.Decisions{DB: g.db}
+	decisions := &decisions.Decisions{DB: g.db}
 	from := noon.Add(-2 * time.Hour)
 	_, err := decisions.Market(t.Context(), from, noon)
 	require.True(t, fault.Is(err, market.Invalid), "nothing is recorded: %v", err)

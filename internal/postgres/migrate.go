@@ -45,6 +45,29 @@ func Migrate(ctx context.Context, db *pg.DB) (applied int, err error) {
 	return len(results), nil
 }
 
+// ErrSchemaOld means that migrations of this program have not been applied.
+var ErrSchemaOld = errors.New("the database schema is older than this program: run `worker migrate` first")
+
+// SchemaAhead counts the applied migrations that this program does not have. Their numbers
+// need not be higher than those that it has.
+func SchemaAhead(ctx context.Context, db *pg.DB) (int, error) {
+	p, err := newMigrator(db)
+	if err != nil {
+		return 0, err
+	}
+	own := []int64{0} // goose's own first row
+	for _, s := range p.ListSources() {
+		own = append(own, s.Version)
+	}
+	var ahead int
+	err = db.Pool.QueryRow(ctx, `
+		SELECT count(DISTINCT version_id)
+		FROM goose_db_version
+		WHERE is_applied
+			AND NOT version_id = ANY($1)`, own).Scan(&ahead)
+	return ahead, pg.Translate(err)
+}
+
 // CheckVersion fails when the schema is not the one this program was built for.
 // The mains call it; only `worker migrate` changes the schema.
 func CheckVersion(ctx context.Context, db *pg.DB) error {
@@ -57,7 +80,7 @@ func CheckVersion(ctx context.Context, db *pg.DB) error {
 		return pg.Translate(err)
 	}
 	if pending {
-		return errors.New("the database schema is older than this program: run `worker migrate` first")
+		return ErrSchemaOld
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/mlmodel"
 	"spotkeeper/internal/engine"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 // TestTheHashOfSQLIsOurs: the groups that guards measure are those that processes
@@ -69,7 +69,7 @@ func TestReadings(t *testing.T) {
 	require.NoError(t, s.Open(ctx, activities.OpenRollout{SessionID: "s1", Plan: mlmodel.DefaultPlan()}))
 	require.NoError(t, s.Validated(ctx, activities.Validation{SessionID: "s1", Runner: "onnx", Version: "new"}))
 
-	decisions := &postgres.Decisions{DB: s.db}
+	decisions := &decisions.Decisions{DB: s.db}
 	decide := func(agentID, version string, minutes int, shadow, fails bool) {
 		d := engine.Decision{Action: engine.Stay, Mode: "spot", Savings: .02, Engine: "onnx", Version: version}
 		if fails {

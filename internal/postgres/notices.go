@@ -138,7 +138,7 @@ func queueAgentLock(b *pgx.Batch, clientID, agentID string) {
 			var deleted bool
 			err := row.Scan(&deleted)
 			if pg.IsNoRows(err) || err == nil && deleted {
-				return unknownAgent(agentID)
+				return pg.UnknownAgent(agentID)
 			}
 			return err
 		})
@@ -205,7 +205,7 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.TakenNotice, t
 		b.Queue(closeNotice, n.AgentID, n.InstanceID, n.Kind, interruption.NotPrimary)
 		if v.Lost != "" {
 			b.Queue(loseReplica, v.Lost, replica.InstanceGone, "AWS takes instance "+n.InstanceID)
-			queueNews(b, v.Lost)
+			pg.QueueNews(b, v.Lost)
 		}
 		out.Outcome.Result = interruption.NotPrimary
 	case roles.RuledLaunch:
@@ -222,7 +222,7 @@ func queueVerdict(b *pgx.Batch, n interruption.Notice, out *roles.TakenNotice, t
 		)
 	}
 	if v.Review {
-		queueReview(b, n.AgentID)
+		pg.QueueReview(b, n.AgentID)
 	}
 	return nil
 }
@@ -249,13 +249,3 @@ SET state = 'retiring',
     error = $3
 WHERE id = $1
   AND state IN ('requested', 'launching', 'running', 'ready')`
-
-// queueReview asks for a Guardian to judge the agent's roles. The caller wakes one
-// itself; the sweep does when that message is lost.
-func queueReview(b *pgx.Batch, agentID string) {
-	b.Queue(`
-UPDATE agents
-SET review_at = least(coalesce(review_at, 'infinity'), clock_timestamp() + interval '5 seconds'),
-    review_seq = review_seq + 1
-WHERE id = $1`, agentID)
-}

@@ -11,10 +11,10 @@ import (
 	"spotkeeper/internal/domain/interruption"
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
-func (g *guarded) rows() *postgres.OpenRows { return &postgres.OpenRows{DB: g.db} }
+func (g *guarded) rows() *sweeps.OpenRows { return &sweeps.OpenRows{DB: g.db} }
 
 func (g *guarded) claim(limit int) []string {
 	g.t.Helper()

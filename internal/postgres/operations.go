@@ -22,11 +22,6 @@ var (
 	_ activities.SwitchStore    = (*Switches)(nil)
 )
 
-// tendAgain is when the sweep looks next for the workflow of the operation o, which
-// has just been started or has just written: a fresh one after half a minute, one
-// that lives long every quarter of an hour.
-const tendAgain = `clock_timestamp() + least(greatest(clock_timestamp() - o.started_at, interval '30 seconds'), interval '15 minutes')`
-
 // upsertOperation opens an operation, or brings it up to date. A workflow that was
 // started again opens it again; the end of one does not, because it may be written
 // twice. What is not given stays as it is.
@@ -39,7 +34,7 @@ WHERE id = $3
 ON CONFLICT (id) DO UPDATE
 SET state = CASE WHEN $11::bool THEN o.state ELSE 'running' END,
     ended_at = CASE WHEN $11::bool THEN o.ended_at END,
-    tend_at = CASE WHEN $11::bool THEN o.tend_at ELSE ` + tendAgain + ` END,
+    tend_at = CASE WHEN $11::bool THEN o.tend_at ELSE ` + pg.TendAgain + ` END,
     error_code = CASE WHEN $11::bool THEN o.error_code END,
     error = CASE WHEN $11::bool THEN o.error END,
     updated_at = clock_timestamp(),
@@ -157,30 +152,9 @@ func (s *Operations) Save(ctx context.Context, in activities.OperationProgress) 
 	}
 	err := s.DB.Pool.SendBatch(ctx, b).Close()
 	if pg.IsConstraint(err, "operation_steps_operation_fk") || err == nil && !found {
-		return unknownAgent(in.AgentID)
+		return pg.UnknownAgent(in.AgentID)
 	}
 	return pg.Translate(err)
-}
-
-// queueNews makes the operation of a replica due for the sweep in 5 s. A statement that
-// changes the state of a replica outside its workflow queues it. The caller then sends
-// the workflow a news signal; when that signal is lost, the sweep sends it.
-func queueNews(b *pgx.Batch, replicaID string) {
-	b.Queue(`
-UPDATE operations
-SET tend_at = least(tend_at, clock_timestamp() + interval '5 seconds')
-WHERE id = 'replica/' || $1::text
-  AND state = 'running'`, replicaID)
-}
-
-// queueNewsOfAll does the same for every running operation of an agent. Removals and
-// takeovers queue it, because they change several of them at once.
-func queueNewsOfAll(b *pgx.Batch, agentID string) {
-	b.Queue(`
-UPDATE operations
-SET tend_at = least(tend_at, clock_timestamp() + interval '5 seconds')
-WHERE agent_id = $1
-  AND state = 'running'`, agentID)
 }
 
 // opened is an operation that begins with a decision, in the decision's transaction.

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // settled lets every agent have been where it is for ten days.
@@ -157,7 +158,7 @@ func TestAnOrderOpensItsOperation(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	c, sweep := &postgres.Commands{DB: g.db}, &postgres.OpenRows{DB: g.db}
+	c, sweep := &postgres.Commands{DB: g.db}, &sweeps.OpenRows{DB: g.db}
 	order := toOnDemand("a1")
 	order.Voluntary, order.Reason = false, "cheaper"
 	first, err := c.Order(t.Context(), order)

@@ -12,12 +12,13 @@ import (
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 )
 
 // pausesOf are the scopes that stop an agent, as a decision sees them.
 func (g *guarded) pausesOf(agentID string) []engine.Scope {
 	g.t.Helper()
-	in, err := (&postgres.Decisions{DB: g.db}).Input(g.t.Context(), "", agentID)
+	in, err := (&decisions.Decisions{DB: g.db}).Input(g.t.Context(), "", agentID)
 	require.NoError(g.t, err)
 	var out []engine.Scope
 	for _, p := range in.Holds.Pauses {
@@ -32,21 +33,21 @@ func TestPauses(t *testing.T) {
 	g := guard(t)
 	g.agent("k1", "a2", "i-2")
 	g.agent("k2", "b1", "i-b")
-	s := &postgres.Pauses{DB: g.db}
-	ops := func(scope engine.Scope, clientID, agentID string) postgres.PauseSubject {
-		return postgres.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, Operator: true, By: "ops"}
+	s := &decisions.Pauses{DB: g.db}
+	ops := func(scope engine.Scope, clientID, agentID string) decisions.PauseSubject {
+		return decisions.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, Operator: true, By: "ops"}
 	}
-	tenant := func(scope engine.Scope, clientID, agentID string) postgres.PauseSubject {
-		return postgres.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, By: "Acme"}
+	tenant := func(scope engine.Scope, clientID, agentID string) decisions.PauseSubject {
+		return decisions.PauseSubject{Scope: scope, ClientID: clientID, AgentID: agentID, By: "Acme"}
 	}
 	soon := time.Now().Add(time.Hour).Truncate(time.Second)
-	set := func(on postgres.PauseSubject, until time.Time) {
+	set := func(on decisions.PauseSubject, until time.Time) {
 		t.Helper()
 		for range 2 { // the second changes nothing and writes no event
 			require.NoError(t, s.Set(t.Context(), on, engine.Pause{Until: until, Reason: "maintenance"}))
 		}
 	}
-	lift := func(on postgres.PauseSubject) bool {
+	lift := func(on decisions.PauseSubject) bool {
 		t.Helper()
 		lifted, _, err := s.Lift(t.Context(), on)
 		require.NoError(t, err)
@@ -108,7 +109,7 @@ func TestAPauseStopsVoluntaryMovesOnly(t *testing.T) {
 
 	g := guard(t)
 	c := &postgres.Commands{DB: g.db}
-	require.NoError(t, (&postgres.Pauses{DB: g.db}).Set(t.Context(), postgres.PauseSubject{
+	require.NoError(t, (&decisions.Pauses{DB: g.db}).Set(t.Context(), decisions.PauseSubject{
 		Scope:    engine.ScopeGlobal,
 		Operator: true,
 		By:       "ops",

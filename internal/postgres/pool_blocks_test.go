@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/engine"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/views"
 )
 
@@ -27,16 +28,16 @@ func TestABlockedPoolIsKeptOutOfDecisionsOrdersAndChoices(t *testing.T) {
 	g := guard(t)
 	g.agent("k2", "b1", "i-b")
 	g.bazaar()
-	s := &postgres.PoolBlocks{DB: g.db}
+	s := &decisions.PoolBlocks{DB: g.db}
 	const pool = "t3.medium.us-east-1c"
-	ops := postgres.BlockSubject{PoolID: pool, Operator: true, By: "operator:ada"}
-	own := postgres.BlockSubject{PoolID: pool, ClientID: "k1", By: "Acme"}
+	ops := decisions.BlockSubject{PoolID: pool, Operator: true, By: "operator:ada"}
+	own := decisions.BlockSubject{PoolID: pool, ClientID: "k1", By: "Acme"}
 	soon, later := time.Now().Add(time.Hour).Truncate(time.Second), time.Now().Add(2*time.Hour).Truncate(time.Second)
 	blockOf := func(agentID string) engine.Pool {
 		t.Helper()
-		all, err := (&postgres.Decisions{DB: g.db}).Inputs(t.Context(), []string{agentID})
+		all, err := (&decisions.Decisions{DB: g.db}).Inputs(t.Context(), []string{agentID})
 		require.NoError(t, err)
-		one, err := (&postgres.Decisions{DB: g.db}).Input(t.Context(), "", agentID)
+		one, err := (&decisions.Decisions{DB: g.db}).Input(t.Context(), "", agentID)
 		require.NoError(t, err)
 		for i := range one.Pools {
 			if one.Pools[i].ID == pool {
@@ -86,7 +87,7 @@ func TestABlockedPoolIsKeptOutOfDecisionsOrdersAndChoices(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, list, n, subject)
 	}
-	byTenant, err := s.Lift(t.Context(), postgres.BlockSubject{PoolID: pool, By: "Acme"})
+	byTenant, err := s.Lift(t.Context(), decisions.BlockSubject{PoolID: pool, By: "Acme"})
 	require.NoError(t, err)
 	require.False(t, byTenant, "what operators block is theirs to lift")
 	lifted, err := s.Lift(t.Context(), ops)
@@ -98,8 +99,8 @@ func TestABlockedPoolIsKeptOutOfDecisionsOrdersAndChoices(t *testing.T) {
 	require.True(t, lifted)
 	require.Equal(t, "2", g.text(`SELECT count(*)::text FROM events WHERE type = 'pool_unblocked'`))
 
-	requireCode(t, s.Set(t.Context(), postgres.BlockSubject{PoolID: "none", Operator: true}, soon, "x"),
+	requireCode(t, s.Set(t.Context(), decisions.BlockSubject{PoolID: "none", Operator: true}, soon, "x"),
 		views.UnknownPool)
-	requireCode(t, s.Set(t.Context(), postgres.BlockSubject{PoolID: pool, ClientID: "none", Operator: true}, soon, "x"),
+	requireCode(t, s.Set(t.Context(), decisions.BlockSubject{PoolID: pool, ClientID: "none", Operator: true}, soon, "x"),
 		clients.NotFound)
 }

@@ -6,7 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
+	"spotkeeper/internal/postgres/metrics"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -20,9 +21,9 @@ func TestAPooledConnectionKeepsNothing(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	for range 2 { // described first, then from memory
-		_, err = (&postgres.Installation{DB: db}).ID(t.Context())
+		_, err = (&housekeeping.Installation{DB: db}).ID(t.Context())
 		require.NoError(t, err)
-		_, err = (&postgres.Outcomes{DB: db}).Spend(t.Context())
+		_, err = (&metrics.Outcomes{DB: db}).Spend(t.Context())
 		require.NoError(t, err)
 	}
 	var prepared int

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"spotkeeper/internal/domain/pricing"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/prices"
 	"spotkeeper/internal/postgres/views"
 )
@@ -290,7 +290,7 @@ func benchGapFill(b *testing.B) {
 func benchCleanup(b *testing.B) {
 	const days, sample = 30, 200_000
 	g := guard(b)
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	first := noon.Truncate(24*time.Hour).AddDate(0, 0, -days)
 	_, err := h.EnsurePartitions(b.Context(), first, days)
 	require.NoError(b, err)
@@ -370,7 +370,7 @@ func benchChart(b *testing.B) {
 // partitions makes some days until noon's.
 func (g *guarded) partitions(days int) {
 	g.t.Helper()
-	_, err := (&postgres.Housekeeping{DB: g.db}).EnsurePartitions(g.t.Context(), noon.AddDate(0, 0, 1-days), days)
+	_, err := (&housekeeping.Housekeeping{DB: g.db}).EnsurePartitions(g.t.Context(), noon.AddDate(0, 0, 1-days), days)
 	require.NoError(g.t, err)
 }
 

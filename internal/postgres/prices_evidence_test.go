@@ -11,7 +11,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/replica"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/decisions"
 	"spotkeeper/internal/postgres/prices"
 )
 
@@ -68,7 +68,7 @@ func TestAReportCountsForItsClientAlone(t *testing.T) {
 	_, err = p.Report(t.Context(), "k1", "a1", seen("i-0", now, 0.02, 0.001))
 	require.NoError(t, err)
 
-	decisions := &postgres.Decisions{DB: g.db}
+	decisions := &decisions.Decisions{DB: g.db}
 	read := func() string {
 		var out []string
 		for _, a := range [][2]string{{"k1", "a1"}, {"k2", "a2"}} {

@@ -11,7 +11,7 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/pricing"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 )
 
 // recount is what the hours have to be: the buckets, grouped.
@@ -98,7 +98,7 @@ func TestHoursFollowEveryWriter(t *testing.T) {
 		g.hoursAgree("collection")
 	}
 
-	h := &postgres.Housekeeping{DB: g.db}
+	h := &housekeeping.Housekeeping{DB: g.db}
 	deleted, err := h.Expire(ctx, "price_buckets", noon.Add(-25*time.Minute), func() {})
 	require.NoError(t, err)
 	require.Positive(t, deleted)
@@ -162,7 +162,7 @@ func TestHoursOfWritersAtOnce(t *testing.T) {
 	})
 	all.Go(func() {
 		for range rounds {
-			if _, err := (&postgres.Housekeeping{DB: g.db}).Expire(t.Context(), "price_buckets",
+			if _, err := (&housekeeping.Housekeeping{DB: g.db}).Expire(t.Context(), "price_buckets",
 				noon.Add(-150*time.Minute), func() {}); err != nil {
 				errs[writers+1] = err
 			}

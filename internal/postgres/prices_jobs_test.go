@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/activities"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/prices"
 )
 
@@ -234,7 +234,7 @@ func TestFeatures(t *testing.T) {
 func TestFailuresInRow(t *testing.T) {
 	t.Parallel()
 	g := guard(t)
-	j := &postgres.Jobs{DB: g.db}
+	j := &housekeeping.Jobs{DB: g.db}
 	run := func(hour int, err string) {
 		at := noon.Add(time.Duration(hour) * time.Hour)
 		require.NoError(t, j.Start(t.Context(), activities.JobStart{Job: "price-dedup", Period: at}))

@@ -8,7 +8,8 @@ import (
 
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/notification"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/sealing"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -28,12 +29,12 @@ func TestSecretsAreRekeyed(t *testing.T) {
 		return all
 	}
 	before, both, after := keysOf(old), keysOf(fresh, old), keysOf(fresh)
-	c, token, err := postgres.NewClientsWith(db, before).Create(ctx, clients.NewClient{Name: "Acme"}, "test")
+	c, token, err := accounts.NewClientsWith(db, before).Create(ctx, clients.NewClient{Name: "Acme"}, "test")
 	require.NoError(t, err)
-	lost, _, err := postgres.NewClientsWith(db, keysOf(sealing.Key{Secret: bytes.Repeat([]byte{9}, 32)})).Create(ctx,
+	lost, _, err := accounts.NewClientsWith(db, keysOf(sealing.Key{Secret: bytes.Repeat([]byte{9}, 32)})).Create(ctx,
 		clients.NewClient{Name: "Lost"}, "test")
 	require.NoError(t, err)
-	_, secret, err := postgres.NewSinksWith(db, before).Create(ctx, c.ID, notification.NewNotification{
+	_, secret, err := notifications.NewSinksWith(db, before).Create(ctx, c.ID, notification.NewNotification{
 		Kind:        notification.Webhook,
 		URL:         "https://hooks.example.com/x",
 		MinSeverity: notification.Info,
@@ -42,24 +43,24 @@ func TestSecretsAreRekeyed(t *testing.T) {
 	require.NotEmpty(t, secret)
 	shows := func(keys sealing.Keys) {
 		t.Helper()
-		_, shown, err := postgres.NewClientsWith(db, keys).Token(ctx, c.ID, "test")
+		_, shown, err := accounts.NewClientsWith(db, keys).Token(ctx, c.ID, "test")
 		require.NoError(t, err)
 		require.Equal(t, token, shown)
 	}
 	shows(both)
 
-	rekeying := &postgres.Rekeying{DB: db, Keys: both}
+	rekeying := &accounts.Rekeying{DB: db, Keys: both}
 	done, err := rekeying.Rekey(ctx, "test")
 	require.NoError(t, err)
-	require.Equal(t, postgres.Rekeyed{Resealed: 2, Unreadable: 1}, done)
+	require.Equal(t, accounts.Rekeyed{Resealed: 2, Unreadable: 1}, done)
 	shows(both)
 	shows(after)
 	done, err = rekeying.Rekey(ctx, "test")
 	require.NoError(t, err)
-	require.Equal(t, postgres.Rekeyed{Current: 2, Unreadable: 1}, done)
-	rows, unreadable, err := (&postgres.Rekeying{DB: db, Keys: after}).Unreadable(ctx)
+	require.Equal(t, accounts.Rekeyed{Current: 2, Unreadable: 1}, done)
+	rows, unreadable, err := (&accounts.Rekeying{DB: db, Keys: after}).Unreadable(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []int{3, 1}, []int{rows, unreadable})
-	_, _, err = postgres.NewClientsWith(db, after).Token(ctx, lost.ID, "test")
+	_, _, err = accounts.NewClientsWith(db, after).Token(ctx, lost.ID, "test")
 	require.ErrorContains(t, err, "another key")
 }

@@ -8,6 +8,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/roles"
+	"spotkeeper/internal/postgres/audit"
 	"spotkeeper/internal/postgres/pg"
 )
 
@@ -22,13 +23,13 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 	out := &activities.Removed{Replicas: []string{}, Instances: []string{}}
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
 		var clientID string
-		if err := tx.QueryRow(ctx, lockAgent, agentID).Scan(&clientID); pg.IsNoRows(err) {
-			return unknownAgent(agentID)
+		if err := tx.QueryRow(ctx, pg.LockAgent, agentID).Scan(&clientID); pg.IsNoRows(err) {
+			return pg.UnknownAgent(agentID)
 		} else if err != nil {
 			return err
 		}
 		var before []byte // the state for the event, read before any change
-		if err := tx.QueryRow(ctx, `SELECT `+agentSnapshot+` FROM agents a WHERE a.id = $1`, agentID).
+		if err := tx.QueryRow(ctx, `SELECT `+audit.AgentSnapshot+` FROM agents a WHERE a.id = $1`, agentID).
 			Scan(&before); err != nil {
 			return err
 		}
@@ -42,13 +43,13 @@ func (s *Roles) Remove(ctx context.Context, agentID, by string) (*activities.Rem
 			cause:   by,
 		})
 		b.Queue(`SELECT id FROM replicas WHERE agent_id = $1 AND state = 'retiring' ORDER BY created_at, id`, agentID).
-			Query(collectIDs(&out.Replicas))
+			Query(pg.CollectIDs(&out.Replicas))
 		b.Queue(`
 			SELECT id
 			FROM instances i
 			WHERE agent_id = $1 AND role = 'retiring' AND terminate_by = 'us' AND terminated_at IS NULL
 				AND NOT EXISTS (SELECT FROM replicas r WHERE r.instance_id = i.id AND r.state = 'retiring') ORDER BY id`, agentID).
-			Query(collectIDs(&out.Instances))
+			Query(pg.CollectIDs(&out.Instances))
 		b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
 			out.Set, err = scanRoles(row, agentID)
 			return err
@@ -69,7 +70,7 @@ func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 			WHERE agent_id = $1 AND state IN ('requested', 'launching', 'running', 'ready')`,
 		agentID,
 	)
-	queueNewsOfAll(b, agentID)
+	pg.QueueNewsOfAll(b, agentID)
 	b.Queue(
 		`
 			UPDATE commands
@@ -106,17 +107,6 @@ func queueRemoval(b *pgx.Batch, agentID, by string, before []byte) {
 		INSERT INTO notifications (client_id, message, severity)
 		SELECT client_id, 'Agent ' || logical_agent_id || ' has been deleted', 'warning'
 		FROM gone`, agentID, by, before)
-}
-
-// collectIDs reads a column of ids.
-func collectIDs(into *[]string) func(pgx.Rows) error {
-	return func(rows pgx.Rows) error {
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if len(ids) > 0 {
-			*into = ids
-		}
-		return err
-	}
 }
 
 // MarkRetiring takes an instance out of its role before it is terminated, and

@@ -68,7 +68,7 @@ func (s *Roles) AdvanceJudged(
 			return nil
 		}
 		b := &pgx.Batch{}
-		queueReview(b, at.agentID)
+		pg.QueueReview(b, at.agentID)
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
@@ -176,7 +176,7 @@ func writeTransition(
 	)
 	if at.state != in.To {
 		if in.To == replica.Retiring || in.To == replica.Failed {
-			queueNews(b, in.ReplicaID)
+			pg.QueueNews(b, in.ReplicaID)
 		}
 		switch in.To {
 		case replica.Ready:

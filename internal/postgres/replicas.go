@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,7 +25,7 @@ import (
 func (s *Roles) OpenReplica(ctx context.Context, in roles.ReplicaRequest) (*roles.ReplicaOpened, error) {
 	out := &roles.ReplicaOpened{}
 	err := s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		if err := lockAlive(ctx, tx, in.AgentID); err != nil {
+		if err := pg.LockAlive(ctx, tx, in.AgentID); err != nil {
 			return err
 		}
 		if in.Kind == replica.Switch && in.InstanceID == "" {
@@ -86,7 +85,7 @@ func queueReplica(b *pgx.Batch, in roles.ReplicaRequest) error {
 		tags = map[string]string{}
 	}
 	b.Queue(insertReplica, in.AgentID, in.Kind, in.For, plan, in.Plan.Pool, launchMode(in.Plan.Mode), in.InstanceID,
-		nullableSeconds(in.Hold), nullableSeconds(in.NotBefore),
+		pg.SecondsOrNull(in.Hold), pg.SecondsOrNull(in.NotBefore),
 		in.RequestID, in.CreatedBy, in.Reason, tags, in.Launcher)
 	return nil
 }
@@ -177,17 +176,6 @@ const formerTry = `
 		  AND m.request_id IS NULL
 		  AND m.instance_id IS NULL`
 
-// lockAlive locks an agent that is not deleted. Fails with agent.not_found.
-func lockAlive(ctx context.Context, tx pgx.Tx, agentID string) error {
-	var deleted bool
-	err := tx.QueryRow(ctx, `SELECT status = 'deleted' FROM agents WHERE id = $1 FOR NO KEY UPDATE`, agentID).
-		Scan(&deleted)
-	if pg.IsNoRows(err) || err == nil && deleted {
-		return unknownAgent(agentID)
-	}
-	return err
-}
-
 var _ = pg.RegisterConstraint("replicas_one_living_per_instance", replica.OtherInstance,
 	"the instance is another replica's")
 
@@ -250,7 +238,7 @@ func assignInstance(ctx context.Context, tx pgx.Tx, in assignment) error {
 		return roles.IsPrimary.New("instance %s is the agent's primary and cannot stand by for itself", in.instanceID)
 	}
 	b := &pgx.Batch{}
-	queueAdoption(b, in.instanceID)
+	pg.QueueAdoption(b, in.instanceID)
 	return tx.SendBatch(ctx, b).Close()
 }
 
@@ -261,13 +249,4 @@ func launchMode(m agent.Mode) agent.Mode {
 		return m
 	}
 	return agent.Spot
-}
-
-// nullableSeconds is a duration for SQL; zero is null.
-func nullableSeconds(d time.Duration) *float64 {
-	if d == 0 {
-		return nil
-	}
-	s := d.Seconds()
-	return &s
 }

@@ -31,7 +31,7 @@ func (s *Roles) ChangeRoles(ctx context.Context, in roles.RoleChange) (*roles.Ag
 		b := &pgx.Batch{}
 		if !done {
 			queueChange(b, in)
-			queueReview(b, in.AgentID)
+			pg.QueueReview(b, in.AgentID)
 		}
 		queueOutcome(b, in)
 		b.Queue(selectSet, in.AgentID).QueryRow(func(row pgx.Row) (err error) {
@@ -52,7 +52,7 @@ func (s *Roles) ChangeRoles(ctx context.Context, in roles.RoleChange) (*roles.Ag
 func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.RoleChange) (done bool, err error) {
 	var epoch int64
 	b := &pgx.Batch{}
-	b.Queue(lockAgent, in.AgentID)
+	b.Queue(pg.LockAgent, in.AgentID)
 	b.Queue(`
 		SELECT epoch, EXISTS (SELECT FROM role_changes WHERE agent_id = $1 AND replica_id = $2)
 		FROM agents
@@ -61,7 +61,7 @@ func guardEpoch(ctx context.Context, tx pgx.Tx, in roles.RoleChange) (done bool,
 	err = tx.SendBatch(ctx, b).Close()
 	switch {
 	case pg.IsNoRows(err):
-		return false, unknownAgent(in.AgentID)
+		return false, pg.UnknownAgent(in.AgentID)
 	case err == nil && !done && epoch != in.Epoch:
 		err = roles.StaleEpoch.New("agent %s is at epoch %d, not %d", in.AgentID, epoch, in.Epoch)
 	}
@@ -94,7 +94,7 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 		in.AgentID,
 		in.NewID,
 	)
-	queueNews(b, in.ReplicaID)
+	pg.QueueNews(b, in.ReplicaID)
 	must("the old primary "+in.OldID, `UPDATE instances SET role = $3,
 			terminate_by = CASE WHEN $4 = 'us'
 			AND EXISTS (SELECT FROM instances n WHERE n.id = $5 AND n.proof = 'unproven') THEN 'agent' ELSE $4 END,
@@ -118,7 +118,7 @@ func queueChange(b *pgx.Batch, in roles.RoleChange) {
 		WHERE id = $1 AND epoch = $2`, in.AgentID, in.Epoch, in.Cause)
 	if in.Fate == roles.DemoteOld {
 		must("the place of the standby", insertDemoted, in.AgentID, in.OldID, in.NewID,
-			nullableSeconds(replica.RebalanceHold))
+			pg.SecondsOrNull(replica.RebalanceHold))
 	}
 	must("the history",
 		`INSERT INTO role_changes (client_id, agent_id, epoch, old_id, new_id, replica_id, cause, operation_id)

@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -51,16 +50,9 @@ func noticeRow(n interruption.Notice, again bool) []any {
 	if n.Kind == interruption.Rebalance {
 		lead, furthest = replica.RebalanceHold, replica.RebalanceHold // after that it came to nothing
 	}
-	return []any{n.AgentID, n.InstanceID, n.Kind, timeOrNull(n.Deadline), lead.Seconds(), furthest.Seconds(),
+	return []any{n.AgentID, n.InstanceID, n.Kind, pg.TimeOrNull(n.Deadline), lead.Seconds(), furthest.Seconds(),
 		cmp.Or(n.Door, "http"),
-		timeOrNull(n.ArrivedAt), n.ReplicaID, again}
-}
-
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
+		pg.TimeOrNull(n.ArrivedAt), n.ReplicaID, again}
 }
 
 // queueInterruption keeps a notice, and records the event, the first time that the notice
@@ -151,7 +143,7 @@ func (s *Roles) SettleReview(ctx context.Context, in activities.Review) error {
 UPDATE agents
 SET review_at = clock_timestamp() + $3::float8 * interval '1 second'
 WHERE id = $1
-  AND review_seq = $2`, in.AgentID, in.Seq, nullableSeconds(in.Next))
+  AND review_seq = $2`, in.AgentID, in.Seq, pg.SecondsOrNull(in.Next))
 	b.Queue(`
 UPDATE notices
 SET delivered_at = clock_timestamp()

@@ -12,6 +12,7 @@ import (
 	"spotkeeper/internal/domain/replica"
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/agents"
 )
 
 // TestOneOfTwoChangesWins is invariant 1: however many try, the epoch admits one.
@@ -102,7 +103,7 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	agents := &postgres.Agents{DB: g.db}
+	store := &agents.Agents{DB: g.db}
 	for n := range 12 {
 		old := g.set().Primary.ID
 		in := change(g.set(), g.successor(replica.Manual, old, "i-"+strconv.Itoa(n+1)), roles.ByTermination, roles.LeaveOld)
@@ -111,7 +112,7 @@ func TestHeartbeatsDuringAFailover(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range beats {
 			wg.Go(func() {
-				_, beats[i] = agents.Heartbeat(t.Context(), agent.Heartbeat{
+				_, beats[i] = store.Heartbeat(t.Context(), agent.Heartbeat{
 					ClientID:   "k1",
 					AgentID:    "a1",
 					InstanceID: old,
@@ -135,7 +136,7 @@ func TestAnInstanceThatSeveralNameAtOnce(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	agents := &postgres.Agents{DB: g.db}
+	store := &agents.Agents{DB: g.db}
 	count := func(sql string, args ...any) (n int) {
 		require.NoError(t, g.db.Pool.QueryRow(t.Context(), sql, args...).Scan(&n))
 		return n
@@ -148,7 +149,7 @@ func TestAnInstanceThatSeveralNameAtOnce(t *testing.T) {
 		for i, r := range named {
 			r.LogicalID += strconv.Itoa(n)
 			r.InstanceID, r.InstanceType, r.Region, r.AZ, r.Mode = id, "t3.medium", "us-east-1", "us-east-1a", agent.Spot
-			wg.Go(func() { _, errs[i] = agents.Register(t.Context(), r) })
+			wg.Go(func() { _, errs[i] = store.Register(t.Context(), r) })
 		}
 		wg.Wait()
 		won := 0
@@ -157,7 +158,7 @@ func TestAnInstanceThatSeveralNameAtOnce(t *testing.T) {
 				won++
 				continue
 			}
-			require.Contains(t, []fault.Code{agent.InstanceOfOtherTenant, postgres.InstanceInUse}, fault.CodeOf(err), "%v", err)
+			require.Contains(t, []fault.Code{agent.InstanceOfOtherTenant, agents.InstanceInUse}, fault.CodeOf(err), "%v", err)
 			require.Zero(t, count(`SELECT count(*) FROM agents WHERE client_id = $1 AND logical_agent_id = $2`,
 				named[i].ClientID, named[i].LogicalID+strconv.Itoa(n)))
 		}

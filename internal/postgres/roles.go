@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Roles stores who plays which part for an agent. Every method locks the agent's
+// Roles stores which instance has which role for an agent. Every method locks the agent's
 // row before it writes, so two that run at once follow each other; each returns
 // the roles as they are afterwards, because a writer must judge again.
 type Roles struct{ DB *pg.DB }
@@ -132,24 +132,18 @@ var replicaObject = fmt.Sprintf(`jsonb_build_object(
                 WHERE u.id = r.instance_id
                   AND u.proof = 'unproven'))`, int(roles.StallAfter.Seconds()))
 
-// lockAgent makes writers of one agent's roles follow each other. The lock lets
-// those pass that only refer to the agent.
-const lockAgent = `SELECT client_id FROM agents WHERE id = $1 FOR NO KEY UPDATE`
-
 // scanRoles reads the one row of selectSet. Fails with agent.not_found.
 func scanRoles(row pgx.Row, agentID string) (*roles.AgentRoles, error) {
 	var set roles.AgentRoles
 	err := row.Scan(&set)
 	if pg.IsNoRows(err) {
-		return nil, unknownAgent(agentID)
+		return nil, pg.UnknownAgent(agentID)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &set, nil
 }
-
-func unknownAgent(agentID string) error { return agent.NotFound.New("there is no agent %s", agentID) }
 
 // Roles reads an agent's roles. Fails with agent.not_found.
 func (s *Roles) Roles(ctx context.Context, agentID string) (*roles.AgentRoles, error) {
@@ -163,7 +157,7 @@ func (s *Roles) Roles(ctx context.Context, agentID string) (*roles.AgentRoles, e
 func (s *Roles) writeRoles(ctx context.Context, agentID string, queue func(*pgx.Batch)) (*roles.AgentRoles, error) {
 	b := &pgx.Batch{}
 	var set *roles.AgentRoles
-	b.Queue(lockAgent, agentID)
+	b.Queue(pg.LockAgent, agentID)
 	queue(b)
 	b.Queue(selectSet, agentID).QueryRow(func(row pgx.Row) (err error) {
 		set, err = scanRoles(row, agentID)
@@ -185,7 +179,7 @@ func (s *Roles) SetKeeping(
 	by string,
 ) (*roles.AgentRoles, error) {
 	return s.writeRoles(ctx, agentID, func(b *pgx.Batch) {
-		queueReview(b, agentID)
+		pg.QueueReview(b, agentID)
 		b.Queue(`WITH before AS (SELECT id, keeping FROM agents WHERE id = $1), changed AS (
 				UPDATE agents a SET keeping = $2, failures = 0, updated_at = now()
 				FROM before WHERE a.id = before.id AND a.keeping <> $2 AND a.status <> 'deleted'

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 )
 
 // month is one that a ledger is computed of, for a client whose instances cost
@@ -204,7 +204,7 @@ func TestLedgerByHand(t *testing.T) {
 			if c.hours > 0 {
 				now = m.at(c.hours)
 			}
-			require.NoError(t, (&postgres.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, now))
+			require.NoError(t, (&housekeeping.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, now))
 			require.InDelta(t, c.baseline, one[float64](m.guarded, `SELECT baseline::float8 FROM client_savings`),
 				1e-6, "baseline")
 			require.InDelta(t, c.actual, one[float64](m.guarded, `SELECT actual::float8 FROM client_savings`), 1e-6,
@@ -234,7 +234,7 @@ func TestAMonthIsInOneCurrency(t *testing.T) {
 		}
 	}
 	m.exec(`INSERT INTO on_demand_prices VALUES ('cn-north-1', 't3.medium', 0.3, 'pricing-api', now(), 'CNY')`)
-	require.NoError(t, (&postgres.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, m.at(30)))
+	require.NoError(t, (&housekeeping.Housekeeping{DB: m.db}).ComputeSavings(t.Context(), "k1", m.first, m.at(30)))
 	require.Equal(t, "CNY 6.000000 10.0000",
 		one[string](m.guarded, `SELECT currency || ' ' || baseline || ' ' || (details->>'unpriced_hours') FROM client_savings`))
 	require.Equal(t, "CNY 3.000000, CNY 3.000000, USD 0.000000", one[string](m.guarded,
@@ -245,7 +245,7 @@ func TestAMonthIsInOneCurrency(t *testing.T) {
 func TestTotalIsTheSumOfTheMonths(t *testing.T) {
 	t.Parallel()
 	m := newMonth(guard(t), 2026, time.September)
-	h := &postgres.Housekeeping{DB: m.db}
+	h := &housekeeping.Housekeeping{DB: m.db}
 	m.runs("i", "primary", "a", "spot", 700, 0)
 	m.costs("a", 0.01, 700, 720+744+100)
 	now := m.at(720 + 744 + 100)

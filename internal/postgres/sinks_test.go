@@ -9,14 +9,14 @@ import (
 
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/notification"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/notifications"
 )
 
 // sinks makes webhooks for clients, the given number for each, and a notification
 // that all of them want.
-func sinks(t *testing.T, g *guarded, of map[string]int) *postgres.Sinks {
+func sinks(t *testing.T, g *guarded, of map[string]int) *notifications.Sinks {
 	t.Helper()
-	s, err := postgres.NewSinks(g.db, bytes.Repeat([]byte{7}, 32))
+	s, err := notifications.NewSinks(g.db, bytes.Repeat([]byte{7}, 32))
 	require.NoError(t, err)
 	for client, n := range of {
 		for range n {

@@ -13,6 +13,7 @@ import (
 	"spotkeeper/internal/domain/roles"
 	"spotkeeper/internal/domain/switching"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/sweeps"
 )
 
 // facts reads how a switch of a1 stands.
@@ -35,9 +36,9 @@ func (g *guarded) ordered() *switching.SwitchCommand {
 }
 
 // reported records that a1 moved.
-func (g *guarded) reported(command, from, to string) *postgres.Reported {
+func (g *guarded) reported(command, from, to string) *switching.Reported {
 	g.t.Helper()
-	report := postgres.SwitchReport{ClientID: "k1", AgentID: "a1", CommandID: command, OldID: from, NewID: to}
+	report := switching.Report{ClientID: "k1", AgentID: "a1", CommandID: command, OldID: from, NewID: to}
 	r, err := (&postgres.SwitchReports{DB: g.db}).Record(g.t.Context(), report)
 	require.NoError(g.t, err)
 	return r
@@ -129,7 +130,7 @@ func TestASilentSuccessorIsNotified(t *testing.T) {
 	t.Parallel()
 
 	g := guard(t)
-	s := &postgres.Silence{DB: g.db}
+	s := &sweeps.Silence{DB: g.db}
 	notified := func() int {
 		n, err := s.NotifySilentSuccessors(t.Context(), 2*time.Minute)
 		require.NoError(t, err)
@@ -195,7 +196,7 @@ func TestAReportIsReadAndOpensItsOperation(t *testing.T) {
 	)
 
 	r := g.reported(c.ID, "i-0", "i-agents")
-	require.Equal(t, &postgres.Reported{SwitchID: c.ID, CommandID: c.ID, Launcher: agent.ByAgent, First: true}, r)
+	require.Equal(t, &switching.Reported{SwitchID: c.ID, CommandID: c.ID, Launcher: agent.ByAgent, First: true}, r)
 	require.Equal(t, "running t t",
 		one[string](g, `SELECT concat_ws(' ', state, tend_at IS NOT NULL, error_code IS NULL) FROM operations`))
 	f = g.facts(c.ID)
@@ -211,7 +212,7 @@ func TestAReportThatNothingOrderedIsRead(t *testing.T) {
 
 	g := guard(t)
 	r := g.reported("", "i-0", "i-1")
-	require.Equal(t, &postgres.Reported{SwitchID: "i-1", Launcher: agent.ByAgent, First: true}, r)
+	require.Equal(t, &switching.Reported{SwitchID: "i-1", Launcher: agent.ByAgent, First: true}, r)
 	require.Equal(t, "switch/i-1 running i-0 switch of a1",
 		one[string](g, `SELECT concat_ws(' ', id, state, instance_id, summary) FROM operations`))
 	f := g.facts("i-1")
@@ -250,7 +251,7 @@ func TestAnAgentsAnswerOpensItsOperation(t *testing.T) {
 	went := false
 	for n := range 2 {
 		got, news, err := orders.Complete(t.Context(), "k1", "a1", c.ID,
-			postgres.CommandOutcome{Success: &went, Message: "no capacity"})
+			switching.CommandOutcome{Success: &went, Message: "no capacity"})
 		require.NoError(t, err)
 		require.Equal(t, lines("failed", n == 0), lines(got.Status, news))
 		require.Equal(t, "switch/"+c.ID, one[string](g, `SELECT id FROM operations WHERE state = 'running'`))

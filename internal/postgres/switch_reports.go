@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,67 +19,12 @@ import (
 // the operation by which a workflow takes it in.
 type SwitchReports struct{ DB *pg.DB }
 
-// SwitchReport is a switch as its agent saw it. Prices are USD per hour, nil when
-// they are not known; times are zero when they are not.
-type SwitchReport struct {
-	ClientID    string
-	AgentID     string
-	CommandID   string // empty: the one that the agent was given
-	Trigger     string
-	OldID       string
-	NewID       string
-	OldMode     string
-	NewMode     string
-	OldPool     string
-	NewPool     string
-	OnDemand    *float64
-	OldSpot     *float64
-	NewSpot     *float64
-	Timing      map[string]any
-	Snapshot    map[string]any
-	InitiatedAt time.Time
-	LaunchedAt  time.Time
-	ReadyAt     time.Time
-	SwitchedAt  time.Time
-	EndedOldAt  time.Time // when the agent terminated the old instance
-}
-
-// Savings is what the switch saves per hour; a price of 0 is one that the agent
-// did not find. Nil when either side is unknown.
-func (r SwitchReport) Savings() *float64 {
-	pick := func(prices ...*float64) *float64 {
-		for _, p := range prices {
-			if p != nil && *p > 0 {
-				return p
-			}
-		}
-		return nil
-	}
-	before, after := pick(r.OldSpot, r.OnDemand), pick(r.NewSpot, r.OnDemand)
-	if before == nil || after == nil {
-		return nil
-	}
-	saved := *before - *after
-	return &saved
-}
-
-// key recognizes a report that comes again: an instance is new only once.
-func (r SwitchReport) key() string { return r.AgentID + "/" + r.OldID + "/" + r.NewID }
-
-// Reported names the switch that a report belongs to.
-type Reported struct {
-	SwitchID  string // the command's id, or the new instance's when nothing ordered it
-	CommandID string // empty: nothing ordered it
-	Launcher  agent.Launcher
-	First     bool // the report was not known: its operation is open
-}
-
 // Record keeps a report: the switch's history, the prices of the new instance, what
 // people are notified of and the operation that takes it in are one transaction, once
 // per report. Roles are not touched: that is for the workflow of the operation.
 // Fails with agent.not_found, switch.command_not_found and
 // agent.instance_of_another_tenant.
-func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, error) {
+func (s *SwitchReports) Record(ctx context.Context, r switching.Report) (*switching.Reported, error) {
 	timing, err := json.Marshal(r.Timing)
 	if err != nil {
 		return nil, err
@@ -89,15 +33,15 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 	if err != nil {
 		return nil, err
 	}
-	out := &Reported{Launcher: agent.ByAgent}
+	out := &switching.Reported{Launcher: agent.ByAgent}
 	err = s.DB.InTx(ctx, func(tx pgx.Tx) error {
-		if err := lockAlive(ctx, tx, r.AgentID); err != nil {
+		if err := pg.LockAlive(ctx, tx, r.AgentID); err != nil {
 			return err
 		}
 		if err := ownInstances(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.key()).
+		if err := tx.QueryRow(ctx, `SELECT id FROM switches WHERE report_key = $1`, r.Key()).
 			Scan(&out.SwitchID); err == nil || !pg.IsNoRows(err) {
 			if out.SwitchID != r.NewID {
 				out.CommandID = out.SwitchID
@@ -110,8 +54,8 @@ func (s *SwitchReports) Record(ctx context.Context, r SwitchReport) (*Reported, 
 		out.SwitchID = cmp.Or(out.CommandID, r.NewID)
 		if err := tx.QueryRow(ctx, insertReport, out.SwitchID, r.ClientID, r.AgentID, cmp.Or(r.Trigger, "manual"),
 			r.OldID, r.NewID, r.OldMode, r.NewMode, r.OldPool, r.NewPool,
-			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.key(), nullableTime(r.InitiatedAt),
-			nullableTime(r.LaunchedAt), nullableTime(r.ReadyAt), out.CommandID != "", nullableTime(r.SwitchedAt)).
+			r.OnDemand, r.OldSpot, r.NewSpot, r.Savings(), timing, snapshot, r.Key(), pg.TimeOrNull(r.InitiatedAt),
+			pg.TimeOrNull(r.LaunchedAt), pg.TimeOrNull(r.ReadyAt), out.CommandID != "", pg.TimeOrNull(r.SwitchedAt)).
 			Scan(&out.First); pg.IsNoRows(err) {
 			return nil // the same report again, or another of a switch that was reported
 		} else if err != nil {
@@ -152,7 +96,7 @@ const insertReport = `
 	RETURNING true`
 
 // ownInstances refuses a report about instances of another tenant or agent.
-func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
+func ownInstances(ctx context.Context, tx pgx.Tx, r switching.Report) error {
 	var theirs string
 	err := tx.QueryRow(
 		ctx,
@@ -167,7 +111,7 @@ func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 		r.AgentID,
 	).Scan(&theirs)
 	if err == nil {
-		return errForeignInstance(theirs)
+		return agent.ForeignInstance(theirs)
 	}
 	if pg.IsNoRows(err) {
 		return nil
@@ -177,7 +121,7 @@ func ownInstances(ctx context.Context, tx pgx.Tx, r SwitchReport) error {
 
 // commandOf finds the command that the agent performed: the one it names, the one
 // whose switch has this instance already, or the one that was delivered to it.
-func commandOf(ctx context.Context, tx pgx.Tx, r SwitchReport, out *Reported) error {
+func commandOf(ctx context.Context, tx pgx.Tx, r switching.Report, out *switching.Reported) error {
 	err := tx.QueryRow(ctx, `
 SELECT id, launcher
 FROM commands
@@ -202,7 +146,7 @@ LIMIT 1`, r.AgentID, r.CommandID, r.OldID, r.NewID).Scan(&out.CommandID, &out.La
 }
 
 // writeConsequences writes what a report means beside the switch itself.
-func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r SwitchReport, out *Reported) error {
+func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r switching.Report, out *switching.Reported) error {
 	saved, message := r.Savings(), "Instance switched: "+r.NewID
 	if saved != nil {
 		message += fmt.Sprintf(" - Saved $%.4f/hr", *saved)
@@ -222,7 +166,7 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 		SET terminated_at = coalesce(terminated_at, $3::timestamptz),
 			role = CASE role WHEN 'retiring' THEN 'retired' ELSE role END
 		WHERE id = $2 AND agent_id = $1 AND role <> 'primary' AND $3::timestamptz IS NOT NULL`, r.AgentID, r.OldID,
-		nullableTime(r.EndedOldAt))
+		pg.TimeOrNull(r.EndedOldAt))
 	var name string
 	b.Queue(`SELECT logical_agent_id FROM agents WHERE id = $1`, r.AgentID).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&name) })
@@ -249,7 +193,7 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 		Actor:    "agent",
 		Message:  message,
 		Notify:   true,
-		Key:      "switch-report/" + r.key(),
+		Key:      "switch-report/" + r.Key(),
 		Metadata: map[string]any{
 			"old_instance_id": r.OldID,
 			"new_instance_id": r.NewID,
@@ -258,11 +202,4 @@ func (s *SwitchReports) writeConsequences(ctx context.Context, tx pgx.Tx, r Swit
 			"trigger":         r.Trigger,
 		},
 	})
-}
-
-func nullableTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

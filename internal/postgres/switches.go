@@ -153,9 +153,13 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 		FROM agents a
 			LEFT JOIN commands c ON c.id = $1 AND c.agent_id = a.id
 			LEFT JOIN instances o ON o.agent_id = a.id AND (o.id = $5 OR $5 = '' AND o.role = 'primary')
-			LEFT JOIN on_demand_prices od ON od.region = o.region AND od.instance_type = o.instance_type
-			LEFT JOIN pool_prices op ON op.pool_id = o.pool_id
-			LEFT JOIN pool_prices np ON np.pool_id = c.target_pool_id
+			LEFT JOIN `+pg.ListPrices+` od ON od.region = o.region
+				AND od.instance_type = o.instance_type
+				AND od.product = coalesce(nullif(o.product, ''), 'Linux/UNIX')
+			LEFT JOIN `+pg.SpotPrices+` op ON op.pool_id = o.pool_id
+				AND op.product = coalesce(nullif(o.product, ''), 'Linux/UNIX')
+			LEFT JOIN `+pg.SpotPrices+` np ON np.pool_id = c.target_pool_id
+				AND np.product = coalesce(nullif(o.product, ''), 'Linux/UNIX')
 		WHERE a.id = $2 ON CONFLICT (id) DO NOTHING`,
 		in.CommandID,
 		in.AgentID,
@@ -177,7 +181,7 @@ func (s *Switches) RecordPhase(ctx context.Context, in activities.SwitchPhase) e
 		in.Code).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&found)
 		if pg.IsNoRows(err) {
-			return unknownAgent(in.AgentID)
+			return pg.UnknownAgent(in.AgentID)
 		}
 		return err
 	})
@@ -194,8 +198,14 @@ const priceOfTheMove = `
 		new_spot = coalesce(np.price, s.new_spot), savings_impact = coalesce(s.savings_impact,
 			CASE s.from_mode WHEN 'ondemand' THEN s.on_demand ELSE s.old_spot END - CASE n.mode WHEN 'ondemand' THEN od.price ELSE coalesce(np.price,
 			s.new_spot) END)
-	FROM instances n LEFT JOIN pool_prices np ON np.pool_id = n.pool_id
-		LEFT JOIN on_demand_prices od ON od.region = n.region AND od.instance_type = n.instance_type
+	FROM instances n
+	LEFT JOIN launch_templates l ON l.agent_id = n.agent_id
+	CROSS JOIN LATERAL ( -- a new instance is a copy of the one that its agent's description was read from
+		SELECT coalesce(nullif(n.product, ''), l.template->>'product', 'Linux/UNIX') AS product) x
+	LEFT JOIN ` + pg.SpotPrices + ` np ON np.pool_id = n.pool_id AND np.product = x.product
+	LEFT JOIN ` + pg.ListPrices + ` od ON od.region = n.region
+		AND od.instance_type = n.instance_type
+		AND od.product = x.product
 	WHERE s.id = $1 AND n.id = s.new_id AND n.agent_id = s.agent_id`
 
 // CloseCommand ends a command. One that has ended keeps its result, so the answer

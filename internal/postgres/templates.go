@@ -11,7 +11,7 @@ import (
 	"spotkeeper/internal/postgres/pg"
 )
 
-// Templates finds new primaries whose template is not known yet.
+// Templates lists new primaries whose template was never read.
 type Templates struct {
 	Launches
 }

@@ -56,7 +56,7 @@ WHERE n.agent_id = $1
 			&out.JudgedAt, &out.Keeping, &out.Launcher, &out.LogicalID, &out.Primary, &out.Gone,
 			&out.EndedBy, &out.Switches)
 	if pg.IsNoRows(err) {
-		return nil, unknownAgent(agentID)
+		return nil, pg.UnknownAgent(agentID)
 	}
 	if err != nil {
 		return nil, pg.Translate(err)

@@ -10,7 +10,7 @@ import (
 
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/domain/trail"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/audit"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/postgrestest"
 )
@@ -20,7 +20,7 @@ import (
 func TestTheTrailOnlyGrows(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t)
-	store := &postgres.Trail{DB: db}
+	store := &audit.Trail{DB: db}
 	ctx := trail.WithRequest(t.Context(), trail.Request{
 		ActorKind: "operator",
 		ActorID:   "ann",
@@ -35,7 +35,7 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 		Message:  "Paused",
 		Metadata: map[string]any{"job": "x"},
 	}))
-	require.NoError(t, store.Add(ctx, postgres.TrailEntry{
+	require.NoError(t, store.Add(ctx, audit.TrailEntry{
 		Type:    "job_resumed",
 		Outcome: trail.Refused,
 		Actor:   "operator:ann",
@@ -77,9 +77,9 @@ func TestAChangedTrailShows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := postgrestest.Open(t)
-			store := &postgres.Trail{DB: db}
+			store := &audit.Trail{DB: db}
 			for range 3 {
-				require.NoError(t, store.Add(t.Context(), postgres.TrailEntry{
+				require.NoError(t, store.Add(t.Context(), audit.TrailEntry{
 					Type:    "t",
 					Outcome: trail.Done,
 					Actor:   "a",
@@ -103,12 +103,12 @@ func TestAChangedTrailShows(t *testing.T) {
 func TestSealsOfTwoProcessesAreOneChain(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t)
-	store := &postgres.Trail{DB: db}
+	store := &audit.Trail{DB: db}
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for range 10 {
-				_ = store.Add(context.WithoutCancel(t.Context()), postgres.TrailEntry{
+				_ = store.Add(context.WithoutCancel(t.Context()), audit.TrailEntry{
 					Type:    "t",
 					Outcome: trail.Done,
 					Actor:   "a",

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"spotkeeper/internal/domain/fault"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/notifications"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/postgres/views"
 )
@@ -124,7 +124,7 @@ func TestNotificationsAndChanges(t *testing.T) {
 	t.Parallel()
 	db, _ := fleetOf(t)
 	ctx := t.Context()
-	n := &postgres.Notifications{DB: db}
+	n := &notifications.Notifications{DB: db}
 	_, err := db.Pool.Exec(
 		ctx,
 		`
@@ -135,7 +135,7 @@ func TestNotificationsAndChanges(t *testing.T) {
 	idsOf := func(clientID string, limit int) []string {
 		list, err := n.Newest(ctx, clientID, pg.Page{Limit: limit})
 		require.NoError(t, err)
-		return ids(list, func(x postgres.NotificationView) string { return x.ID })
+		return ids(list, func(x notifications.NotificationView) string { return x.ID })
 	}
 	require.Equal(t, []string{"n2", "n1"}, idsOf("c1", 10))
 	require.Len(t, idsOf("", 10), 3)
@@ -156,7 +156,7 @@ func TestNotificationsAndChanges(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, unread())
 
-	c := &postgres.Changes{DB: db}
+	c := &views.Changes{DB: db}
 	since, err := c.Now(ctx)
 	require.NoError(t, err)
 	_, err = db.Pool.Exec(ctx, `
@@ -169,7 +169,7 @@ func TestNotificationsAndChanges(t *testing.T) {
 	all, err := c.Since(ctx, "", since, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"operation", "notice", "roles"},
-		ids(all, func(x postgres.Change) string { return x.Kind }))
+		ids(all, func(x views.Change) string { return x.Kind }))
 	require.Contains(t, string(all[1].Data), `"deadline": "2026-03-01T00:00:00Z"`)
 	mine, err := c.Since(ctx, "c2", since, 10)
 	require.NoError(t, err)

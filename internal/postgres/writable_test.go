@@ -14,6 +14,7 @@ import (
 	"spotkeeper/activities"
 	"spotkeeper/internal/domain/fault"
 	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/housekeeping"
 	"spotkeeper/internal/postgres/pg"
 	"spotkeeper/internal/testkit/pgserver"
 	"spotkeeper/internal/testkit/postgrestest"
@@ -31,7 +32,7 @@ func onlyOne(t *testing.T, address string) *pg.DB {
 
 // write writes something by way of a store.
 func write(ctx context.Context, db *pg.DB) error {
-	return (&postgres.Jobs{DB: db}).Start(ctx, activities.JobStart{Job: "test", Period: time.Unix(0, 0)})
+	return (&housekeeping.Jobs{DB: db}).Start(ctx, activities.JobStart{Job: "test", Period: time.Unix(0, 0)})
 }
 
 // anyServer is the address with the setting that accepts servers which only read.

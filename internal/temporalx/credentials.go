@@ -122,3 +122,13 @@ func equal(a, b []fileState) bool {
 	}
 	return true
 }
+
+// CertificateFiles are the files, in PEM, of the certificate that Temporal is shown and of the
+// authorities that its own one is held against; empty where the settings name none.
+func CertificateFiles(o Options) (client, authorities string) {
+	profile, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{EnvLookup: o.Env})
+	if err != nil || profile.TLS == nil {
+		return "", "" // who connects reports what is wrong with the settings
+	}
+	return profile.TLS.ClientCertPath, profile.TLS.ServerCACertPath
+}

@@ -63,6 +63,8 @@ func (b *books) RefreshFeatures(context.Context, func()) (activities.DatasetRefr
 	return activities.DatasetRefreshed{Days: 1, Written: 9}, b.fail
 }
 
+func (b *books) Clock(context.Context) (time.Time, error) { return time.Now(), b.fail }
+
 func (b *books) EnsurePartitions(context.Context, time.Time, int) (int64, error) { return 9, b.fail }
 
 func (b *books) DropPartitions(context.Context, time.Time) (int64, error) { return 1, b.fail }

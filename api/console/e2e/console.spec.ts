@@ -90,13 +90,13 @@ test('an interruption is watched on Now, and its waterfall read', async ({ page 
   await expect(page.getByTestId('verdict')).toHaveText(/i-[0-9a-f]+ leads instead of i-[0-9a-f]+ since [0-9.]+ m?s after the notice, with [0-9.]+ s left/)
   const steps = page.getByRole('region', { name: 'Steps' })
   for (const what of ['notice seen', 'row durable', 'judged', 'replica: starting', 'roles changed, epoch 0 → 1']) await expect(steps.getByRole('cell', { name: what, exact: true })).toBeVisible()
-  await expect(steps.getByText(/by the door (http|eventbridge)/).first()).toBeVisible() // whichever was first
+  await expect(steps.getByText(/from .+ \(door (http|eventbridge)\)/).first()).toBeVisible() // whichever was first
   await expect(steps.getByRole('cell', { name: /^launch in [a-z0-9]+\./ }).first()).toBeVisible()
   expect(Number(await page.locator('.waterfall svg').getAttribute('data-rows'))).toBeGreaterThan(8)
   await page.getByRole('button', { name: /To the new primary/ }).click()
   await expect(page.getByRole('button', { name: /To the new primary/ })).toHaveAttribute('aria-pressed', 'true')
   failover = new URL(page.url()).pathname
-  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Post-mortem' }).click()])
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download post-mortem' }).click()])
   expect(file.suggestedFilename()).toMatch(/^termination-.*\.md$/)
   await expect(page.getByRole('link', { name: 'Open in Temporal' })).toHaveAttribute('href', new RegExp('/namespaces/.+/workflows/termination%2F'))
 })
@@ -265,17 +265,18 @@ for (const scheme of ['light', 'dark'] as const) {
 }
 
 test('the pages are pictured, and no page is wider than a telephone', async ({ page }) => {
-  test.setTimeout(120_000)
-  const to = process.env.SCREENSHOTS ? join(import.meta.dirname, '../../../docs/console') : join(import.meta.dirname, '../test-results/pictures')
-  mkdirSync(to, { recursive: true })
-  const { now, fleet, agent, failover: waterfall, pools, jobs } = pages()
-  for (const [name, path] of Object.entries({ now, fleet, agent, failover: waterfall, pools, jobs })) {
+  test.setTimeout(180_000)
+  const looked = join(import.meta.dirname, '../test-results/pictures'), kept = join(import.meta.dirname, '../../../docs/console')
+  mkdirSync(looked, { recursive: true })
+  const inDocs = process.env.SCREENSHOTS ? ['now', 'fleet', 'agent', 'failover', 'pools', 'jobs'] : []
+  for (const [name, path] of Object.entries(pages())) {
     for (const width of [1440, 360]) {
       await page.setViewportSize({ width, height: 900 })
       await open(page, path)
       await expect(page.getByText(/^Reading /)).toHaveCount(0)
       expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name} at ${width}`).toBeLessThanOrEqual(width)
-      await page.screenshot({ path: join(to, `${name}-${width}.jpg`), type: 'jpeg', quality: 72 })
+      await page.screenshot({ path: join(looked, `${name}-${width}.png`), fullPage: true })
+      if (inDocs.includes(name)) await page.screenshot({ path: join(kept, `${name}-${width}.jpg`), type: 'jpeg', quality: 72 })
     }
   }
 })
@@ -292,16 +293,27 @@ test('no page is wider than the window, from a telephone to the widest screen', 
   }
 })
 
-test('three clicks lead to why an instance moved and what that cost', async ({ page }) => {
-  await open(page, '/')
+test('two clicks lead from the first page to why an instance moved and what that cost', async ({ page }) => {
+  let clicks = 0
+  await page.exposeFunction('countClick', () => clicks++)
+  await page.addInitScript(() => window.addEventListener('click', () => void (window as unknown as { countClick: () => void }).countClick(), true))
+  const why = page.getByTestId('why'), cost = page.getByRole('region', { name: 'What it cost' })
+
+  await open(page, '/') // a failover
   await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Failovers' }).click()
   await page.getByRole('region', { name: 'Each of them, newest first' }).getByRole('row').filter({ hasText: 'shop' }).getByRole('link').first().click()
   await expect(page.getByTestId('verdict')).toContainText(/leads instead of/)
-  const cost = page.getByRole('region', { name: 'What it cost' })
+  await expect(why).toHaveText(/^AWS announced the end of i-[0-9a-f]+\. Spotkeeper heard of it first from /)
   await expect(cost).toContainText(/\$[0-9.]+for [0-9a-z. ]+ in which both ran/)
   await expect(cost).toContainText('the primary before')
-  await page.getByRole('link', { name: 'shop' }).first().click()
-  await expect(page.getByRole('region', { name: 'Why' })).toContainText(/The agent runs (in|on) /)
+  expect(clicks).toBe(2)
+
+  clicks = 0
+  await open(page, '/') // a move that a person asked for
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Operations' }).click()
+  await page.getByRole('row').filter({ hasText: 'depot' }).getByRole('link', { name: 'switch' }).first().click()
+  await expect(why).toHaveText(/asked for it|ordered by/)
+  expect(clicks).toBe(2)
 })
 
 test('the waterfall is read to its end', async ({ page }) => {

@@ -75,7 +75,7 @@ export async function interrupt(s: Stack, t: Tenant, a: Agent, notice: number): 
   await call(s, 'POST', `/api/agents/${a.id}/termination-imminent`, t.token, { instance_id: a.instance, termination_time: end })
 }
 
-export const register = (s: Stack, token: string) =>
+export const register = (s: Stack, token: string, name = 'first', instance = 'i-0fedcba9876543210') =>
   call(s, 'POST', '/api/agents/register', token, {
-    client_token: token, logical_agent_id: 'first', hostname: 'first-1', instance_id: 'i-0fedcba9876543210', instance_type: 't3.medium', region: 'us-east-1', az: 'us-east-1a', mode: 'spot', agent_version: '4.0.0',
+    client_token: token, logical_agent_id: name, hostname: 'first-1', instance_id: instance, instance_type: 't3.medium', region: 'us-east-1', az: 'us-east-1a', mode: 'spot', agent_version: '4.0.0',
   })

@@ -42,7 +42,7 @@ type Object struct {
 // Hook says whether Helm runs the object apart from the release.
 func (o Object) Hook() bool { return o.Object.GetAnnotations()["helm.sh/hook"] != "" }
 
-// Rendering is what a chart and values make.
+// Rendering is the manifests that Helm renders from a chart and values.
 type Rendering struct {
 	Objects []Object
 	Notes   string

@@ -104,6 +104,32 @@ func count(kinds []string) string {
 	return strings.Join(parts, ", ")
 }
 
+// TestNodesJoinWithoutASecret: by its defaults the agent joins by the role of its node, and
+// mounts no token. With an enrolment token it mounts the Secret.
+func TestNodesJoinWithoutASecret(t *testing.T) {
+	t.Parallel()
+	for method, secrets := range map[string]int{"aws-iam": 0, "token": 1} {
+		join := map[string]any{"method": method, "clientID": "c-1", "existingSecret": "enrolment"}
+		nodes := find[*apps.DaemonSet](render(t, map[string]any{"agent": map[string]any{"enabled": true, "join": join}}))
+		spec := nodes["agent"].Spec.Template.Spec
+		require.True(t, spec.HostNetwork)
+		said := map[string]string{}
+		for _, variable := range spec.Containers[0].Env {
+			said[variable.Name] = variable.Value
+		}
+		require.Equal(t, method, said["SPOTKEEPER_AGENT_JOIN_METHOD"])
+		require.Equal(t, "c-1", said["SPOTKEEPER_AGENT_JOIN_CLIENT_ID"])
+		mounted := 0
+		for _, volume := range spec.Volumes {
+			if volume.Secret != nil {
+				mounted++
+			}
+		}
+		require.Equal(t, secrets, mounted, method)
+		require.Len(t, spec.Containers[0].VolumeMounts, len(spec.Volumes))
+	}
+}
+
 // TestLint is `helm lint`.
 func TestLint(t *testing.T) {
 	t.Parallel()

@@ -46,8 +46,12 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 	_, err := chart.Render(t.Context(), "r", "n", at(true, "httpRoute", "enabled"))
 	require.ErrorContains(t, err, "httpRoute.parentRefs")
-	_, err = chart.Render(t.Context(), "r", "n", at(true, "agent", "enabled"))
+	byToken := at("token", "agent", "join", "method")
+	byToken["agent"].(map[string]any)["enabled"] = true
+	_, err = chart.Render(t.Context(), "r", "n", byToken)
 	require.ErrorContains(t, err, "agent.join.existingSecret")
+	_, err = chart.Render(t.Context(), "r", "n", at("password", "agent", "join", "method"))
+	require.ErrorContains(t, err, "/agent/join/method")
 }
 
 // TestSchemaKnowsEverySetting: each variable of docs/config.md can be set, by a key of its

@@ -223,7 +223,7 @@ func (t *Template) attribute(c Cloud, logical string) string {
 	return ARN(c, t.Resources[logical].Type, t.physicalName(c, logical))
 }
 
-// ARN is the one of a resource of a type by its name.
+// ARN returns the ARN of a resource, from its type and name.
 func ARN(c Cloud, kind, name string) string {
 	switch kind {
 	case "AWS::SQS::Queue", "aws_sqs_queue":

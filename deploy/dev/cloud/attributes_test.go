@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -32,7 +31,7 @@ func asToAnAPIKey(ctx context.Context, method string, in, out any,
 func TestALossIsSurvivedWithoutSearchAttributes(t *testing.T) {
 	t.Parallel()
 
-	p := open(t, map[string]enums.IndexedValueType{}, asToAnAPIKey)
+	p := open(t, bare, asToAnAPIKey)
 	p.run(p.RunAPI)
 	p.run(p.worker.RunWorker)
 	ready := func() (string, bool) {
@@ -45,7 +44,7 @@ func TestALossIsSurvivedWithoutSearchAttributes(t *testing.T) {
 	}
 	var said string
 	require.Eventually(t, func() (ok bool) { said, ok = ready(); return ok }, patience, 50*time.Millisecond)
-	require.Contains(t, said, "The namespace default lacks the search attributes ClientID, AgentID, AgentName, Reason")
+	require.Contains(t, said, "The namespace bare lacks the search attributes ClientID, AgentID, AgentName, Reason")
 
 	token, agentID, old := p.registered()
 	code, answer, err := p.call(http.MethodPost, "/api/agents/"+agentID+"/termination-imminent", token,

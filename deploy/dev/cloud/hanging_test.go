@@ -66,7 +66,7 @@ func TestRolesChangeWhileTheFrontendHangs(t *testing.T) {
 	t.Parallel()
 
 	d := &deaf{over: make(chan struct{})}
-	p := open(t, nil, d.between)
+	p := open(t, "default", d.between)
 	_, err := postgres.Migrate(t.Context(), p.DB)
 	require.NoError(t, err)
 	for _, sql := range []string{

@@ -1,6 +1,7 @@
 // Package cloud runs the product in the test's own process against a real Temporal
 // server, so that a test can stand between the two: refuse what Temporal Cloud
-// refuses to an API key, or hang.
+// refuses to an API key, or hang. The server is a process of its own: linked into the
+// test binary, it would be linked and run under the race detector.
 package cloud
 
 import (
@@ -11,16 +12,18 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	"spotkeeper/deploy/dev/devtest"
 	"spotkeeper/deploy/dev/embedded/loopback"
-	"spotkeeper/deploy/dev/embedded/temporal"
 	"spotkeeper/internal/app"
 	"spotkeeper/internal/config"
 	"spotkeeper/internal/domain/agent"
@@ -45,21 +48,19 @@ type product struct {
 	ec2      *fleet.Provider
 }
 
-// open starts those services and opens the product. The server's namespace has the
-// search attributes that are named; between stands in every call to Temporal.
-func open(t *testing.T, attributes map[string]enums.IndexedValueType, between grpc.UnaryClientInterceptor) *product {
+// bare is a namespace without the product's search attributes.
+const bare = "bare"
+
+// open starts those services and opens the product in a namespace of the server, which is
+// made unless it is the default one; between stands in every call to Temporal.
+func open(t *testing.T, namespace string, between grpc.UnaryClientInterceptor) *product {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	server, err := temporal.Start(ctx, temporal.Options{File: filepath.Join(t.TempDir(), "temporal.db"), NoUI: true,
-		SearchAttributes: attributes,
-		Logger:           slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		require.NoError(t, server.Stop(ctx))
+	server := devtest.Start(t, devtest.Options{
+		Without: []string{devtest.Postgres, devtest.EC2, devtest.Worker, devtest.API},
 	})
+	if namespace != server.Namespace {
+		makeNamespace(t, server.Temporal, namespace)
+	}
 	sim := ec2sim.New(ec2sim.Options{})
 	ec2 := httptest.NewServer(sim)
 	t.Cleanup(func() {
@@ -80,7 +81,7 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 	settings.Worker.MetricsListen = ""
 	open := func() *app.App { // as each process does
 		a, err := app.Open(t.Context(), settings, app.Options{Log: slog.New(slog.DiscardHandler),
-			Temporal: temporalx.Options{Address: server.HostPort, Namespace: "default",
+			Temporal: temporalx.Options{Address: server.Temporal, Namespace: namespace,
 				Dial: []grpc.DialOption{grpc.WithChainUnaryInterceptor(between)}}})
 		require.NoError(t, err)
 		t.Cleanup(a.Close)
@@ -100,6 +101,28 @@ func open(t *testing.T, attributes map[string]enums.IndexedValueType, between gr
 		metrics: "http://" + loopback.Addr(ports[1]),
 		ec2:     provider,
 	}
+}
+
+// makeNamespace registers a namespace without search attributes of its own, and returns
+// when the server's services know it.
+func makeNamespace(t *testing.T, address, namespace string) {
+	t.Helper()
+	c, err := client.Dial(client.Options{
+		HostPort:  address,
+		Namespace: namespace,
+		Logger:    sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
+		Namespace:                        namespace,
+		WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+	})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := c.CountWorkflow(t.Context(), termination)
+		return err == nil
+	}, patience, 50*time.Millisecond)
 }
 
 // run runs a part of the product until the test ends.
@@ -145,10 +168,10 @@ func (p *product) registered() (token, agentID, instanceID string) {
 	_, out, err := p.call(http.MethodPost, "/api/admin/clients/create", "",
 		map[string]any{"name": "Acme", "own_account": true, "legacy_token": "all"})
 	require.NoError(p.t, err)
-	client := out["client"].(map[string]any)
-	token = client["token"].(string)
-	clientID := client["id"].(string)
-	made, err := p.ec2.Launch(p.t.Context(), fleet.Account{ClientID: clientID, Own: true},
+	made := out["client"].(map[string]any)
+	token = made["token"].(string)
+	clientID := made["id"].(string)
+	machine, err := p.ec2.Launch(p.t.Context(), fleet.Account{ClientID: clientID, Own: true},
 		fleet.LaunchRequest{ClientToken: "primary", Region: "us-east-1",
 			Mode:         agent.Spot,
 			InstanceType: "t3.medium", AZ: "us-east-1a", ImageID: simclient.PublicImage("us-east-1", "x86_64"),
@@ -158,7 +181,7 @@ func (p *product) registered() (token, agentID, instanceID string) {
 		"client_token":     token,
 		"logical_agent_id": "web",
 		"hostname":         "web-1",
-		"instance_id":      made.ID,
+		"instance_id":      machine.ID,
 		"instance_type":    "t3.medium",
 		"region":           "us-east-1",
 		"az":               "us-east-1a",
@@ -166,5 +189,5 @@ func (p *product) registered() (token, agentID, instanceID string) {
 		"agent_version":    "4.0.0",
 	})
 	require.NoError(p.t, err)
-	return token, out["agent_id"].(string), made.ID
+	return token, out["agent_id"].(string), machine.ID
 }

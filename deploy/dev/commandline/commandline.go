@@ -12,7 +12,7 @@ import (
 	simclient "spotkeeper/internal/ec2sim/client"
 )
 
-// Command is what the command line asks for.
+// Command is a parsed command line.
 type Command struct {
 	// Name is the subcommand: the whole stack, or one of its parts alone.
 	Name    string

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -17,7 +18,8 @@ type programs struct{ dev, api, worker string }
 
 // build compiles the programs, once per test process. They go to one place
 // below the repository's bin directory, where an up-to-date program is not even
-// linked again.
+// linked again. They are compiled without the race detector, which the Temporal
+// server does not need.
 var build = sync.OnceValues(func() (programs, error) {
 	root, err := Root()
 	if err != nil {
@@ -29,6 +31,11 @@ var build = sync.OnceValues(func() (programs, error) {
 		api:    filepath.Join(bin, "spotkeeper-api"),
 		worker: filepath.Join(bin, "spotkeeper-worker"),
 	}
+	unlock, err := lockDir(bin)
+	if err != nil {
+		return programs{}, err
+	}
+	defer unlock()
 	for _, one := range []struct{ dir, source, target string }{
 		{filepath.Join(root, "deploy", "dev"), ".", p.dev},
 		{root, "./api", p.api},
@@ -42,6 +49,23 @@ var build = sync.OnceValues(func() (programs, error) {
 	}
 	return p, nil
 })
+
+// lockDir waits until no other process compiles into the directory: two that write one
+// program at once would leave a torn one.
+func lockDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("make the directory of the programs: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock of the programs: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+	}
+	return func() { _ = file.Close() }, nil // The kernel frees the lock with the descriptor.
+}
 
 // Root is the directory of the product's module.
 func Root() (string, error) {

@@ -62,7 +62,7 @@ func startOwnAgentBy(t *testing.T, f *fleet, program, name, instance string, joi
 	t.Setenv("SPOTKEEPER_AGENT_IMDS_POLL", "200ms")
 	t.Setenv("SPOTKEEPER_AGENT_HEARTBEAT", "1s")
 	t.Setenv("SPOTKEEPER_AGENT_HOOKS_DIR", filepath.Join(a.dir, "hooks.d"))
-	out, err := a.command(t.Context(), append([]string{"enroll", "--api", f.API, "--agent-id", name}, join...)...).
+	out, err := a.command(t.Context(), append([]string{"enrol", "--api", f.API, "--agent-id", name}, join...)...).
 		CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "Next: systemctl enable")

@@ -27,7 +27,8 @@ import (
 	"spotkeeper/internal/domain/agent"
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/interruption"
-	"spotkeeper/internal/postgres"
+	"spotkeeper/internal/postgres/accounts"
+	"spotkeeper/internal/postgres/agents"
 	"spotkeeper/internal/temporalx"
 	"spotkeeper/workflows"
 )
@@ -95,6 +96,7 @@ func (w *witness) SignalWithStartWorkflow(
 	case signal != workflows.SignalWake:
 	case err == nil:
 		w.wakes.Add(1)
+	case ctx.Err() != nil: // the client gave up waiting, and its activity sends the wake again
 	default:
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -225,7 +227,7 @@ func startRacer(t *testing.T, s *devtest.Stack, tuning workflows.Tuning) *racer 
 // settle makes a client and its agents, as the api would.
 func (r *racer) settle(t *testing.T, s *devtest.Stack) {
 	t.Helper()
-	tenants, err := postgres.NewClients(r.app.DB, mustDecode(t, raceKey))
+	tenants, err := accounts.NewClients(r.app.DB, mustDecode(t, raceKey))
 	require.NoError(t, err)
 	owner, _, err := tenants.Create(t.Context(), clients.NewClient{
 		Name:    r.queue,
@@ -233,7 +235,7 @@ func (r *racer) settle(t *testing.T, s *devtest.Stack) {
 	}, "test")
 	require.NoError(t, err)
 	r.fleet = newFleet(t, s, tenant{ID: owner.ID})
-	store := &postgres.Agents{DB: r.app.DB}
+	store := &agents.Agents{DB: r.app.DB}
 	for i := range raceAgents {
 		at, err := r.marked(t.Context(), r.queue, zones[i%len(zones)])
 		require.NoError(t, err)

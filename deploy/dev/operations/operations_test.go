@@ -276,7 +276,7 @@ func (k *keeper) agentsSwitch(t *testing.T, _ *keeper) {
 	require.NoError(t, err)
 	reports := &postgres.SwitchReports{DB: k.roles.DB}
 	clientID := k.set(id).ClientID
-	_, err = reports.Record(t.Context(), postgres.SwitchReport{
+	_, err = reports.Record(t.Context(), switching.Report{
 		ClientID:  clientID,
 		AgentID:   id,
 		CommandID: command,

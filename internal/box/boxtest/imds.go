@@ -27,6 +27,7 @@ type IMDS struct {
 	failNext int           // how many requests are answered 503
 	noTokens int           // status of every PUT, 0 when it works
 	date     time.Duration // how far its clock is ahead
+	slow     time.Duration // how long each answer takes
 	released chan struct{}
 }
 
@@ -61,7 +62,7 @@ func (f *IMDS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/latest/")
 	f.mu.Lock()
 	f.reads[path]++
-	hang, ahead := f.hang[path], f.date
+	hang, ahead, slow := f.hang[path], f.date, f.slow
 	fail := f.failNext > 0
 	if fail {
 		f.failNext--
@@ -73,6 +74,10 @@ func (f *IMDS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		}
 		return
+	}
+	select {
+	case <-time.After(slow):
+	case <-r.Context().Done():
 	}
 	w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 	if fail {
@@ -161,6 +166,20 @@ func (f *IMDS) Hang(path string) {
 	f.hang[path] = true
 }
 
+// Slow has each answer take d.
+func (f *IMDS) Slow(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.slow = d
+}
+
+// Answer lets a path answer again that hung.
+func (f *IMDS) Answer(path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.hang, path)
+}
+
 // SetClock puts the service's clock ahead of the instance's.
 func (f *IMDS) SetClock(ahead time.Duration) {
 	f.mu.Lock()
@@ -182,7 +201,7 @@ func (f *IMDS) Reads() map[string]int {
 	return maps.Clone(f.reads)
 }
 
-// Interrupt gives notice as AWS does.
+// Interrupt shows a notice at the metadata service, as AWS does. at is the time of the end.
 func (f *IMDS) Interrupt(action string, at time.Time) {
 	f.Set("meta-data/spot/instance-action",
 		fmt.Sprintf(`{"action":%q,"time":%q}`, action, at.UTC().Format(time.RFC3339)))

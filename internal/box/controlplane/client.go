@@ -251,29 +251,26 @@ func (c *Client) send(ctx context.Context, way *http.Client, method, path string
 		return nil, fmt.Errorf("read the answer of %s: %w", path, err)
 	}
 	if answer.StatusCode >= 300 {
-		return nil, refusal(answer.StatusCode, content)
+		return nil, refusal(path, answer, content)
 	}
 	// A proxy's page is no answer of the control plane, whatever its status.
 	if len(content) > 0 && !json.Valid(content) {
-		return nil, fmt.Errorf("%s answered %d with something that is not JSON", path, answer.StatusCode)
+		return nil, &pageError{path: path, status: answer.StatusCode}
 	}
 	return content, nil
 }
 
-func refusal(status int, content []byte) error {
+func refusal(path string, answer *http.Response, content []byte) error {
 	var said struct {
 		Code  string `json:"code"`
 		Error string `json:"error"`
 	}
-	if json.Unmarshal(content, &said) != nil || said.Error == "" {
-		said.Error = http.StatusText(status)
-		// An answer without the control plane's form comes from something in between,
-		// such as a load balancer that has lost its targets.
-		if status < 500 {
-			return fmt.Errorf("something between here and the control plane answered %d", status)
-		}
+	if json.Unmarshal(content, &said) == nil && said.Error != "" {
+		return &Refusal{answer.StatusCode, said.Code, said.Error}
 	}
-	return &Refusal{status, said.Code, said.Error}
+	// An answer without the control plane's form comes from something in between, such as a
+	// load balancer that has lost its targets.
+	return &pageError{path, answer.StatusCode, answer.Header.Get("Location")}
 }
 
 func encode(in any) ([]byte, error) {

@@ -98,6 +98,30 @@ func (c *Client) Rebalancing(ctx context.Context, agentID, instanceID string, de
 	return c.Deliver(withTrace(ctx), http.MethodPost, path(agentID, "/rebalance-recommendation"), in, nil)
 }
 
+// HookResults are the runs of hooks for one notice.
+type HookResults struct {
+	InstanceID  string       `json:"instance_id"`
+	NoticeID    string       `json:"notice_id"`
+	Kind        string       `json:"kind"`
+	OperationID string       `json:"operation_id,omitempty"`
+	Hooks       []HookResult `json:"hooks"`
+}
+
+// HookResult is how one run of a hook ended.
+type HookResult struct {
+	Name    string  `json:"name"`
+	Attempt int     `json:"attempt"`
+	Exit    int     `json:"exit"`
+	Seconds float64 `json:"seconds"`           // how long it ran
+	Ago     float64 `json:"ended_seconds_ago"` // before this report
+	Output  string  `json:"output,omitempty"`  // the end of what it printed
+}
+
+// ReportHooks reports how hooks ended. It may be repeated.
+func (c *Client) ReportHooks(ctx context.Context, agentID string, in HookResults) error {
+	return c.Deliver(ctx, http.MethodPost, path(agentID, "/hook-results"), in, nil)
+}
+
 // Owner is who a token belongs to.
 type Owner struct {
 	Valid    bool   `json:"valid"`

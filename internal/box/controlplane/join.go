@@ -21,7 +21,7 @@ const (
 	byDocumentPath = JoinPath + "/aws-iid"
 )
 
-// Token is an agent's own: good for about a day, for one agent on one instance.
+// Token is an agent's own token: valid for about a day, for one agent on one instance.
 type Token struct {
 	Token      string    `json:"token"`
 	ExpiresAt  time.Time `json:"token_expires_at"`

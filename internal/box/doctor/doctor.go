@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
+	"spotkeeper/internal/box"
 	"spotkeeper/internal/box/controlplane"
 	"spotkeeper/internal/box/hooks"
 	"spotkeeper/internal/box/imds"
@@ -30,18 +30,21 @@ type Finding struct {
 // wrongClock is more than a notice's deadline should be off by.
 const wrongClock = 5 * time.Second
 
-// Examine runs every check. Each has its own time limit, so that all are done within
-// about half a minute.
-func Examine(ctx context.Context, s settings.Settings, configured error, version string) []Finding {
+// noticeSize is about what a notice with its hooks takes on disk.
+const noticeSize = 16 << 10
+
+// Examine runs every check of the configuration of a file. Each has its own time limit, so
+// that all are done within about half a minute.
+func Examine(ctx context.Context, file string, s settings.Settings, configured error, version string) []Finding {
 	out := []Finding{result("configuration", configured, "every key has a value that can be used",
-		"correct "+settings.DefaultFile+", or run: spotkeeper-agent enroll --help")}
+		"correct "+file+", or write it by: spotkeeper-agent enrol --api ADDRESS --agent-id NAME")}
 	meta := imds.New(imds.Options{Endpoint: s.IMDS.Endpoint, Timeout: s.IMDS.Timeout})
 	defer meta.Close()
 	out = append(out, metadata(ctx, meta, s)...)
 	if configured == nil {
 		out = append(out, controlPlane(ctx, s, version)...)
 	}
-	return append(out, hookFiles(s), stateDir(s), running(ctx, s))
+	return append(append(out, hookFiles(s), stateDir(s)), running(ctx, s)...)
 }
 
 func result(check string, err error, well, mend string) Finding {
@@ -133,16 +136,22 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 	if err != nil {
 		return nil
 	}
-	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
-	out := []Finding{result("name of the control plane", err, strings.Join(addresses, ", "),
-		"correct api: in the configuration, or the name service of this network")}
-	if err != nil {
-		return out
+	var out []Finding
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy != nil {
+		out = append(out, Finding{Check: "proxy", OK: true, Found: "by " + proxy.Redacted() +
+			"; the service reads it from /etc/spotkeeper/agent.env"})
+	} else {
+		addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
+		out = append(out, result("name of the control plane", err, strings.Join(addresses, ", "),
+			"correct api: in the configuration, or the name service of this network; or name the proxy in HTTPS_PROXY"))
+		if err != nil {
+			return out
+		}
 	}
 	var token string
 	if s.Join.Method.NeedsToken() {
 		token, err = s.Credential()
-		out = append(out, result("token", err, "there is one", "spotkeeper-agent enroll --token-file FILE"))
+		out = append(out, result("token", err, "there is one", "spotkeeper-agent enrol --token-file FILE"))
 		if err != nil {
 			return out
 		}
@@ -158,19 +167,18 @@ func controlPlane(ctx context.Context, s settings.Settings, version string) []Fi
 	}
 	defer plane.Close()
 	if s.Join.Method.GivesToken() { // what there is now is good for joining alone
-		return append(out, result("control plane", plane.Health(ctx), "answers",
-			"open the way to "+s.API+" from this instance"))
+		return append(out, reached(s.API, plane.Health(ctx), "answers"))
 	}
 	owner, err := plane.Validate(ctx)
-	switch {
-	case controlplane.IsStatus(err, http.StatusUnauthorized), controlplane.IsStatus(err, http.StatusForbidden):
-		return append(out, result("control plane", err, "",
-			"the token is not (or no longer) one of this control plane: enroll again"))
-	case err != nil:
-		return append(out, result("control plane", err, "",
-			"open the way to "+s.API+" from this instance: security group, route, proxy, certificate (ca_file)"))
+	return append(out, reached(s.API, err, "answers; the token is that of "+owner.Name))
+}
+
+func reached(api string, err error, well string) Finding {
+	if err == nil {
+		return Finding{Check: "control plane", OK: true, Found: well}
 	}
-	return append(out, Finding{Check: "control plane", OK: true, Found: "answers; the token is that of " + owner.Name})
+	trouble := controlplane.Explain(api, err)
+	return Finding{Check: "control plane", Found: trouble.Found, Mend: trouble.Mend}
 }
 
 func hookFiles(s settings.Settings) Finding {
@@ -189,18 +197,37 @@ func hookFiles(s settings.Settings) Finding {
 
 func stateDir(s settings.Settings) Finding {
 	file, err := os.CreateTemp(s.StateDir, ".doctor-*")
-	if err == nil {
-		err = errors.Join(file.Close(), os.Remove(file.Name()))
+	if err == nil { // a full disk has room for a name often enough
+		_, err = file.Write(make([]byte, noticeSize))
+		err = errors.Join(err, file.Sync(), file.Close(), os.Remove(file.Name()))
 	}
 	return result("state directory", err, s.StateDir+" can be written",
 		"run as root; make room on the disk; mkdir -p "+s.StateDir)
 }
 
-func running(ctx context.Context, s settings.Settings) Finding {
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", s.Socket)
-	if err == nil {
-		err = conn.Close()
+// running asks the agent that runs whether the control plane has registered it: what it has
+// joined with may be used up or refused, which no other check can see.
+func running(ctx context.Context, s settings.Settings) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var got box.Status
+	if err := box.AskAgent(ctx, s.Socket, http.MethodGet, "/status", nil, &got); err != nil {
+		return []Finding{{Check: "agent", Found: err.Error(),
+			Mend: "systemctl enable --now spotkeeper-agent; journalctl -u spotkeeper-agent says why it ended"}}
 	}
-	return result("agent", err, "runs",
-		"systemctl enable --now spotkeeper-agent; journalctl -u spotkeeper-agent ("+filepath.Base(s.Socket)+")")
+	out := []Finding{{Check: "agent", OK: true, Found: "runs, version " + got.Version}}
+	said := Finding{Check: "registration", OK: true, Found: "registered as " + got.AgentID}
+	switch {
+	case got.JoinError != "":
+		said.OK = false
+		said.Found, said.Mend, _ = strings.Cut(got.JoinError, "; ")
+	case got.AgentID == "" && !got.Ready.Ready:
+		said.Found = "waits until the workload is ready " + got.Ready.Error
+	case got.AgentID == "":
+		said.Found = "is under way"
+	case got.BeatError != "":
+		said.OK = false
+		said.Found, said.Mend, _ = strings.Cut(got.BeatError, "; ")
+	}
+	return append(out, said)
 }

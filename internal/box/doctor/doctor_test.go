@@ -39,7 +39,7 @@ func TestExamine(t *testing.T) {
 		mend       string
 	}{
 		"nothing":       {},
-		"configuration": {configured: errors.New("agent_id is missing"), check: "configuration", mend: "enroll"},
+		"configuration": {configured: errors.New("agent_id is missing"), check: "configuration", mend: "enrol"},
 		"hop limit": {
 			spoil: func(_ *testing.T, _ *settings.Settings, meta *boxtest.IMDS, _ *boxtest.Plane) {
 				meta.Hang(
@@ -68,11 +68,11 @@ func TestExamine(t *testing.T) {
 			plane.Answer(func(boxtest.Arrival) (int, string) {
 				return http.StatusUnauthorized, `{"error":"Invalid token","code":"auth.invalid_token"}`
 			})
-		}, check: "control plane", mend: "enroll again"},
+		}, check: "control plane", mend: "spotkeeper-agent enrol"},
 		"no token": {spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
 			s.Join.Token, s.Join.TokenFile = "", "/no/such/file"
 		},
-			check: "token", mend: "enroll"},
+			check: "token", mend: "enrol"},
 		"no role": {
 			spoil: func(_ *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
 				s.Join.Method = settings.ByRole
@@ -90,7 +90,7 @@ func TestExamine(t *testing.T) {
 		"no way": {
 			spoil: func(_ *testing.T, _ *settings.Settings, _ *boxtest.IMDS, plane *boxtest.Plane) { plane.Close() },
 			check: "control plane",
-			mend:  "security group",
+			mend:  "correct the port of api",
 		},
 		"hooks": {spoil: func(t *testing.T, s *settings.Settings, _ *boxtest.IMDS, _ *boxtest.Plane) {
 			t.Helper()
@@ -114,7 +114,7 @@ func TestExamine(t *testing.T) {
 			if c.spoil != nil {
 				c.spoil(t, &s, meta, plane)
 			}
-			found := ill(doctor.Examine(t.Context(), s, c.configured, "5.0.0"))
+			found := ill(doctor.Examine(t.Context(), "/etc/spotkeeper/agent.yaml", s, c.configured, "5.0.0"))
 			require.Contains(t, found["agent"], "systemctl enable", "no agent runs here")
 			delete(found, "agent")
 			if c.check == "" {

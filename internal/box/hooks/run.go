@@ -24,7 +24,7 @@ const (
 	TimedOut   = 124
 )
 
-// Occasion is what a hook is given about why it runs.
+// Occasion is the input of a hook: the event, its reason and its deadline.
 type Occasion struct {
 	Event      Event
 	Reason     string

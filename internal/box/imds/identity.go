@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Identity is what the control plane is given of the instance when it registers.
+// Identity is the facts about its instance that an agent sends when it registers.
 type Identity struct {
 	InstanceID   string `json:"instance_id"`
 	InstanceType string `json:"instance_type"`
@@ -50,6 +50,9 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 			return Identity{}, fmt.Errorf("read %s: %w", one.path, err)
 		}
 		*one.into = text
+	}
+	if !strings.HasPrefix(id.InstanceID, "i-") || len(id.InstanceID) > 32 {
+		return Identity{}, fmt.Errorf("the metadata service names no instance, but %.40q", id.InstanceID)
 	}
 	if id.Region == "" { // the path is newer than some metadata services
 		id.Region = strings.TrimRight(id.Zone, "abcdefghijklmnopqrstuvwxyz")

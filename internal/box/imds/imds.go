@@ -52,6 +52,10 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the metadata service answered %d for %s", e.Status, e.Path)
 }
 
+// ErrPage means that something in between has answered with a page, such as a proxy or a
+// login portal. A page at the path of the notices is no notice.
+var ErrPage = errors.New("a page was answered instead: a proxy or portal answers in place of the metadata service")
+
 // Options of a Client. The zero value is that of an instance.
 type Options struct {
 	Endpoint string        // with or without a path; by default Endpoint
@@ -199,5 +203,9 @@ func (c *Client) do(ctx context.Context, method, path, header, value string) (st
 	case answer.StatusCode != http.StatusOK:
 		return "", answer.Header, &StatusError{path, answer.StatusCode}
 	}
-	return strings.TrimSpace(string(body)), answer.Header, nil
+	text := strings.TrimSpace(string(body))
+	if strings.HasPrefix(text, "<") {
+		return "", answer.Header, fmt.Errorf("read %s: %w", path, ErrPage)
+	}
+	return text, answer.Header, nil
 }

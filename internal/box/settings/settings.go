@@ -116,7 +116,7 @@ func (s Secret) MarshalYAML() ([]byte, error) { return []byte(s.String()), nil }
 // Reveal returns the secret.
 func (s Secret) Reveal() string { return string(s) }
 
-// Default is what holds where the file is silent.
+// Default is the settings that apply where the file sets none.
 func Default() Settings {
 	return Settings{
 		Join:      Join{TokenFile: "/etc/spotkeeper/token"}, //nolint:gosec // a path
@@ -160,11 +160,7 @@ func Load(file string, environment map[string]string) (Settings, error) {
 // Validate says everything that is wrong.
 func (s Settings) Validate() error {
 	var wrong []error
-	if u, err := url.Parse(s.API); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		wrong = append(wrong,
-			fmt.Errorf("api must be the address of the control plane, such as https://spotkeeper.example.com, not %q",
-				s.API))
-	}
+	wrong = append(wrong, s.validateAPI())
 	if s.AgentID == "" {
 		wrong = append(wrong,
 			errors.New("agent_id is missing: a name of this workload, or tag:KEY for the value of an instance tag"))
@@ -176,7 +172,7 @@ func (s Settings) Validate() error {
 		wrong = append(wrong, fmt.Errorf("imds.poll must be at most 30s, not %s", s.IMDS.Poll))
 	}
 	if s.Hooks.Budget < 0 || s.Hooks.Budget > 115*time.Second {
-		wrong = append(wrong, fmt.Errorf("hooks.budget must be below the two minutes of a notice, not %s",
+		wrong = append(wrong, fmt.Errorf("hooks.budget is 115s at most, because a notice leaves two minutes; it is %s",
 			s.Hooks.Budget))
 	}
 	if s.Heartbeat <= 0 || s.Ready.Every <= 0 || s.Ready.Successes < 1 {
@@ -186,6 +182,22 @@ func (s Settings) Validate() error {
 		wrong = append(wrong, errors.New("state_dir and socket must be absolute paths"))
 	}
 	return errors.Join(wrong...)
+}
+
+func (s Settings) validateAPI() error {
+	u, err := url.Parse(s.API)
+	switch {
+	case s.API == "":
+		return errors.New("api is missing: the address of the control plane, such as https://spotkeeper.example.com")
+	case !strings.Contains(s.API, "://"):
+		return fmt.Errorf("api must begin with https:// (or http://): https://%s", s.API)
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("api must be the address of the control plane, such as https://spotkeeper.example.com, not %q",
+			s.API)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("api must be the address alone, without a user, a query or a fragment")
+	}
+	return nil
 }
 
 // Credential is the token of the join section: the one written there, else that of the

@@ -78,7 +78,7 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 		"api: example.com\njoin: {method: psychic}\nimds: {poll: 5m}\nhooks: {budget: 3m}\nsocket: agent.sock\nheartbeat: 0s\n",
 		map[string]string{},
 	)
-	for _, part := range []string{"api must", "agent_id is missing", "join.method", "imds.poll", "hooks.budget",
+	for _, part := range []string{"https://example.com", "agent_id is missing", "join.method", "imds.poll", "hooks.budget",
 		"heartbeat", "absolute"} {
 		require.ErrorContains(t, err, part)
 	}

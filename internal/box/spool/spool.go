@@ -58,6 +58,7 @@ type Hook struct {
 	Ended    time.Time `json:"ended,omitzero"`
 	Exit     int       `json:"exit"`
 	Output   string    `json:"output,omitempty"` // the last 4 KB
+	Reported bool      `json:"reported,omitempty"`
 }
 
 // Hook finds the run of a program.

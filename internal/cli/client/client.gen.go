@@ -17,6 +17,30 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for CheckResult.
+const (
+	CheckResultFailed  CheckResult = "failed"
+	CheckResultOk      CheckResult = "ok"
+	CheckResultUnknown CheckResult = "unknown"
+	CheckResultWarning CheckResult = "warning"
+)
+
+// Valid indicates whether the value is a known member of the CheckResult enum.
+func (e CheckResult) Valid() bool {
+	switch e {
+	case CheckResultFailed:
+		return true
+	case CheckResultOk:
+		return true
+	case CheckResultUnknown:
+		return true
+	case CheckResultWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NoticeAnswerDoor.
 const (
 	NoticeAnswerDoorDescribe    NoticeAnswerDoor = "describe"
@@ -86,6 +110,117 @@ func (e NoticeAnswerResult) Valid() bool {
 	}
 }
 
+// Defines values for ScoreMode.
+const (
+	ScoreModeOndemand ScoreMode = "ondemand"
+	ScoreModeSpot     ScoreMode = "spot"
+	ScoreModeUnknown  ScoreMode = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ScoreMode enum.
+func (e ScoreMode) Valid() bool {
+	switch e {
+	case ScoreModeOndemand:
+		return true
+	case ScoreModeSpot:
+		return true
+	case ScoreModeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TargetAction.
+const (
+	TargetActionStay             TargetAction = "stay"
+	TargetActionSwitchToOndemand TargetAction = "switch_to_ondemand"
+	TargetActionSwitchToSpot     TargetAction = "switch_to_spot"
+)
+
+// Valid indicates whether the value is a known member of the TargetAction enum.
+func (e TargetAction) Valid() bool {
+	switch e {
+	case TargetActionStay:
+		return true
+	case TargetActionSwitchToOndemand:
+		return true
+	case TargetActionSwitchToSpot:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AgentStateAnswerKeeping.
+const (
+	AgentStateAnswerKeepingAuto   AgentStateAnswerKeeping = "auto"
+	AgentStateAnswerKeepingManual AgentStateAnswerKeeping = "manual"
+	AgentStateAnswerKeepingOff    AgentStateAnswerKeeping = "off"
+)
+
+// Valid indicates whether the value is a known member of the AgentStateAnswerKeeping enum.
+func (e AgentStateAnswerKeeping) Valid() bool {
+	switch e {
+	case AgentStateAnswerKeepingAuto:
+		return true
+	case AgentStateAnswerKeepingManual:
+		return true
+	case AgentStateAnswerKeepingOff:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AgentStateAnswerLauncher.
+const (
+	AgentStateAnswerLauncherAgent        AgentStateAnswerLauncher = "agent"
+	AgentStateAnswerLauncherControlPlane AgentStateAnswerLauncher = "control-plane"
+)
+
+// Valid indicates whether the value is a known member of the AgentStateAnswerLauncher enum.
+func (e AgentStateAnswerLauncher) Valid() bool {
+	switch e {
+	case AgentStateAnswerLauncherAgent:
+		return true
+	case AgentStateAnswerLauncherControlPlane:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AgentStateAnswerStatus.
+const (
+	AgentStateAnswerStatusDeleted   AgentStateAnswerStatus = "deleted"
+	AgentStateAnswerStatusDisabled  AgentStateAnswerStatus = "disabled"
+	AgentStateAnswerStatusError     AgentStateAnswerStatus = "error"
+	AgentStateAnswerStatusOffline   AgentStateAnswerStatus = "offline"
+	AgentStateAnswerStatusOnline    AgentStateAnswerStatus = "online"
+	AgentStateAnswerStatusSwitching AgentStateAnswerStatus = "switching"
+)
+
+// Valid indicates whether the value is a known member of the AgentStateAnswerStatus enum.
+func (e AgentStateAnswerStatus) Valid() bool {
+	switch e {
+	case AgentStateAnswerStatusDeleted:
+		return true
+	case AgentStateAnswerStatusDisabled:
+		return true
+	case AgentStateAnswerStatusError:
+		return true
+	case AgentStateAnswerStatusOffline:
+		return true
+	case AgentStateAnswerStatusOnline:
+		return true
+	case AgentStateAnswerStatusSwitching:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AnyPauseRequestScope.
 const (
 	AnyPauseRequestScopeAgent       AnyPauseRequestScope = "agent"
@@ -104,6 +239,54 @@ func (e AnyPauseRequestScope) Valid() bool {
 	case AnyPauseRequestScopeGlobal:
 		return true
 	case AnyPauseRequestScopeLessThannil:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallerAnswerRole.
+const (
+	CallerAnswerRoleAdmin       CallerAnswerRole = "admin"
+	CallerAnswerRoleLessThannil CallerAnswerRole = "<nil>"
+	CallerAnswerRoleOperator    CallerAnswerRole = "operator"
+	CallerAnswerRoleViewer      CallerAnswerRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the CallerAnswerRole enum.
+func (e CallerAnswerRole) Valid() bool {
+	switch e {
+	case CallerAnswerRoleAdmin:
+		return true
+	case CallerAnswerRoleLessThannil:
+		return true
+	case CallerAnswerRoleOperator:
+		return true
+	case CallerAnswerRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallerAnswerScope.
+const (
+	CallerAnswerScopeAdmin       CallerAnswerScope = "admin"
+	CallerAnswerScopeLessThannil CallerAnswerScope = "<nil>"
+	CallerAnswerScopeOperate     CallerAnswerScope = "operate"
+	CallerAnswerScopeRead        CallerAnswerScope = "read"
+)
+
+// Valid indicates whether the value is a known member of the CallerAnswerScope enum.
+func (e CallerAnswerScope) Valid() bool {
+	switch e {
+	case CallerAnswerScopeAdmin:
+		return true
+	case CallerAnswerScopeLessThannil:
+		return true
+	case CallerAnswerScopeOperate:
+		return true
+	case CallerAnswerScopeRead:
 		return true
 	default:
 		return false
@@ -191,6 +374,75 @@ func (e CreateCredentialRequestScope) Valid() bool {
 	case CreateCredentialRequestScopeOperate:
 		return true
 	case CreateCredentialRequestScopeRead:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreatedCredentialAnswerKind.
+const (
+	CreatedCredentialAnswerKindAgent     CreatedCredentialAnswerKind = "agent"
+	CreatedCredentialAnswerKindEnrolment CreatedCredentialAnswerKind = "enrolment"
+	CreatedCredentialAnswerKindLegacy    CreatedCredentialAnswerKind = "legacy"
+	CreatedCredentialAnswerKindTenant    CreatedCredentialAnswerKind = "tenant"
+)
+
+// Valid indicates whether the value is a known member of the CreatedCredentialAnswerKind enum.
+func (e CreatedCredentialAnswerKind) Valid() bool {
+	switch e {
+	case CreatedCredentialAnswerKindAgent:
+		return true
+	case CreatedCredentialAnswerKindEnrolment:
+		return true
+	case CreatedCredentialAnswerKindLegacy:
+		return true
+	case CreatedCredentialAnswerKindTenant:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreatedCredentialAnswerScope.
+const (
+	CreatedCredentialAnswerScopeAdmin   CreatedCredentialAnswerScope = "admin"
+	CreatedCredentialAnswerScopeOperate CreatedCredentialAnswerScope = "operate"
+	CreatedCredentialAnswerScopeRead    CreatedCredentialAnswerScope = "read"
+)
+
+// Valid indicates whether the value is a known member of the CreatedCredentialAnswerScope enum.
+func (e CreatedCredentialAnswerScope) Valid() bool {
+	switch e {
+	case CreatedCredentialAnswerScopeAdmin:
+		return true
+	case CreatedCredentialAnswerScopeOperate:
+		return true
+	case CreatedCredentialAnswerScopeRead:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreatedCredentialAnswerState.
+const (
+	CreatedCredentialAnswerStateExpired CreatedCredentialAnswerState = "expired"
+	CreatedCredentialAnswerStateGood    CreatedCredentialAnswerState = "good"
+	CreatedCredentialAnswerStateRevoked CreatedCredentialAnswerState = "revoked"
+	CreatedCredentialAnswerStateUsedUp  CreatedCredentialAnswerState = "used_up"
+)
+
+// Valid indicates whether the value is a known member of the CreatedCredentialAnswerState enum.
+func (e CreatedCredentialAnswerState) Valid() bool {
+	switch e {
+	case CreatedCredentialAnswerStateExpired:
+		return true
+	case CreatedCredentialAnswerStateGood:
+		return true
+	case CreatedCredentialAnswerStateRevoked:
+		return true
+	case CreatedCredentialAnswerStateUsedUp:
 		return true
 	default:
 		return false
@@ -395,6 +647,90 @@ func (e ForceSwitchRequestTarget) Valid() bool {
 	}
 }
 
+// Defines values for InstanceAnswerMode.
+const (
+	InstanceAnswerModeOndemand InstanceAnswerMode = "ondemand"
+	InstanceAnswerModeSpot     InstanceAnswerMode = "spot"
+	InstanceAnswerModeUnknown  InstanceAnswerMode = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the InstanceAnswerMode enum.
+func (e InstanceAnswerMode) Valid() bool {
+	switch e {
+	case InstanceAnswerModeOndemand:
+		return true
+	case InstanceAnswerModeSpot:
+		return true
+	case InstanceAnswerModeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InstanceAnswerProof.
+const (
+	InstanceAnswerProofAdopted  InstanceAnswerProof = "adopted"
+	InstanceAnswerProofLaunched InstanceAnswerProof = "launched"
+	InstanceAnswerProofUnproven InstanceAnswerProof = "unproven"
+)
+
+// Valid indicates whether the value is a known member of the InstanceAnswerProof enum.
+func (e InstanceAnswerProof) Valid() bool {
+	switch e {
+	case InstanceAnswerProofAdopted:
+		return true
+	case InstanceAnswerProofLaunched:
+		return true
+	case InstanceAnswerProofUnproven:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JudgementAction.
+const (
+	JudgementActionStay             JudgementAction = "stay"
+	JudgementActionSwitchToOndemand JudgementAction = "switch_to_ondemand"
+	JudgementActionSwitchToSpot     JudgementAction = "switch_to_spot"
+)
+
+// Valid indicates whether the value is a known member of the JudgementAction enum.
+func (e JudgementAction) Valid() bool {
+	switch e {
+	case JudgementActionStay:
+		return true
+	case JudgementActionSwitchToOndemand:
+		return true
+	case JudgementActionSwitchToSpot:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JudgementMode.
+const (
+	JudgementModeOndemand JudgementMode = "ondemand"
+	JudgementModeSpot     JudgementMode = "spot"
+	JudgementModeUnknown  JudgementMode = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the JudgementMode enum.
+func (e JudgementMode) Valid() bool {
+	switch e {
+	case JudgementModeOndemand:
+		return true
+	case JudgementModeSpot:
+		return true
+	case JudgementModeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LaunchAnswerMode.
 const (
 	LaunchAnswerModeOndemand LaunchAnswerMode = "ondemand"
@@ -446,6 +782,54 @@ func (e LeftOverRequestAction) Valid() bool {
 	case LeftOverRequestActionEnd:
 		return true
 	case LeftOverRequestActionKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MadeDecisionAction.
+const (
+	MadeDecisionActionStay             MadeDecisionAction = "stay"
+	MadeDecisionActionStayOndemand     MadeDecisionAction = "stay_ondemand"
+	MadeDecisionActionStaySpot         MadeDecisionAction = "stay_spot"
+	MadeDecisionActionSwitchToOndemand MadeDecisionAction = "switch_to_ondemand"
+	MadeDecisionActionSwitchToSpot     MadeDecisionAction = "switch_to_spot"
+)
+
+// Valid indicates whether the value is a known member of the MadeDecisionAction enum.
+func (e MadeDecisionAction) Valid() bool {
+	switch e {
+	case MadeDecisionActionStay:
+		return true
+	case MadeDecisionActionStayOndemand:
+		return true
+	case MadeDecisionActionStaySpot:
+		return true
+	case MadeDecisionActionSwitchToOndemand:
+		return true
+	case MadeDecisionActionSwitchToSpot:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MadeDecisionSource.
+const (
+	MadeDecisionSourceAgent    MadeDecisionSource = "agent"
+	MadeDecisionSourceCommand  MadeDecisionSource = "command"
+	MadeDecisionSourceSchedule MadeDecisionSource = "schedule"
+)
+
+// Valid indicates whether the value is a known member of the MadeDecisionSource enum.
+func (e MadeDecisionSource) Valid() bool {
+	switch e {
+	case MadeDecisionSourceAgent:
+		return true
+	case MadeDecisionSourceCommand:
+		return true
+	case MadeDecisionSourceSchedule:
 		return true
 	default:
 		return false
@@ -620,6 +1004,36 @@ func (e OperationAnswerState) Valid() bool {
 	}
 }
 
+// Defines values for OperationBriefKind.
+const (
+	OperationBriefKindAdoption    OperationBriefKind = "adoption"
+	OperationBriefKindPromotion   OperationBriefKind = "promotion"
+	OperationBriefKindRemoval     OperationBriefKind = "removal"
+	OperationBriefKindReplica     OperationBriefKind = "replica"
+	OperationBriefKindSwitch      OperationBriefKind = "switch"
+	OperationBriefKindTermination OperationBriefKind = "termination"
+)
+
+// Valid indicates whether the value is a known member of the OperationBriefKind enum.
+func (e OperationBriefKind) Valid() bool {
+	switch e {
+	case OperationBriefKindAdoption:
+		return true
+	case OperationBriefKindPromotion:
+		return true
+	case OperationBriefKindRemoval:
+		return true
+	case OperationBriefKindReplica:
+		return true
+	case OperationBriefKindSwitch:
+		return true
+	case OperationBriefKindTermination:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperationDetailAsks.
 const (
 	OperationDetailAsksLeftOver    OperationDetailAsks = "left_over"
@@ -686,6 +1100,72 @@ func (e OperationDetailState) Valid() bool {
 	case OperationDetailStateRunning:
 		return true
 	case OperationDetailStateSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PauseItemScope.
+const (
+	PauseItemScopeAgent  PauseItemScope = "agent"
+	PauseItemScopeClient PauseItemScope = "client"
+	PauseItemScopeGlobal PauseItemScope = "global"
+)
+
+// Valid indicates whether the value is a known member of the PauseItemScope enum.
+func (e PauseItemScope) Valid() bool {
+	switch e {
+	case PauseItemScopeAgent:
+		return true
+	case PauseItemScopeClient:
+		return true
+	case PauseItemScopeGlobal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PauseNowScope.
+const (
+	PauseNowScopeAgent  PauseNowScope = "agent"
+	PauseNowScopeClient PauseNowScope = "client"
+	PauseNowScopeGlobal PauseNowScope = "global"
+)
+
+// Valid indicates whether the value is a known member of the PauseNowScope enum.
+func (e PauseNowScope) Valid() bool {
+	switch e {
+	case PauseNowScopeAgent:
+		return true
+	case PauseNowScopeClient:
+		return true
+	case PauseNowScopeGlobal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PreflightAnswerResult.
+const (
+	PreflightAnswerResultFailed  PreflightAnswerResult = "failed"
+	PreflightAnswerResultOk      PreflightAnswerResult = "ok"
+	PreflightAnswerResultUnknown PreflightAnswerResult = "unknown"
+	PreflightAnswerResultWarning PreflightAnswerResult = "warning"
+)
+
+// Valid indicates whether the value is a known member of the PreflightAnswerResult enum.
+func (e PreflightAnswerResult) Valid() bool {
+	switch e {
+	case PreflightAnswerResultFailed:
+		return true
+	case PreflightAnswerResultOk:
+		return true
+	case PreflightAnswerResultUnknown:
+		return true
+	case PreflightAnswerResultWarning:
 		return true
 	default:
 		return false
@@ -770,6 +1250,45 @@ func (e RoleChangeAnswerCause) Valid() bool {
 	}
 }
 
+// Defines values for RolloutAnswerKind.
+const (
+	RolloutAnswerKindEngine RolloutAnswerKind = "engine"
+	RolloutAnswerKindModels RolloutAnswerKind = "models"
+)
+
+// Valid indicates whether the value is a known member of the RolloutAnswerKind enum.
+func (e RolloutAnswerKind) Valid() bool {
+	switch e {
+	case RolloutAnswerKindEngine:
+		return true
+	case RolloutAnswerKindModels:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RunItemState.
+const (
+	RunItemStateFailed    RunItemState = "failed"
+	RunItemStateRunning   RunItemState = "running"
+	RunItemStateSucceeded RunItemState = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the RunItemState enum.
+func (e RunItemState) Valid() bool {
+	switch e {
+	case RunItemStateFailed:
+		return true
+	case RunItemStateRunning:
+		return true
+	case RunItemStateSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SearchResultKind.
 const (
 	SearchResultKindAgent     SearchResultKind = "agent"
@@ -788,6 +1307,135 @@ func (e SearchResultKind) Valid() bool {
 	case SearchResultKindInstance:
 		return true
 	case SearchResultKindOperation:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StateNoticeKind.
+const (
+	StateNoticeKindRebalanceRecommendation StateNoticeKind = "rebalance-recommendation"
+	StateNoticeKindTerminationNotice       StateNoticeKind = "termination-notice"
+)
+
+// Valid indicates whether the value is a known member of the StateNoticeKind enum.
+func (e StateNoticeKind) Valid() bool {
+	switch e {
+	case StateNoticeKindRebalanceRecommendation:
+		return true
+	case StateNoticeKindTerminationNotice:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StateNoticeResult.
+const (
+	StateNoticeResultEmpty      StateNoticeResult = ""
+	StateNoticeResultLost       StateNoticeResult = "lost"
+	StateNoticeResultNotPrimary StateNoticeResult = "not_primary"
+	StateNoticeResultPromoted   StateNoticeResult = "promoted"
+	StateNoticeResultStoodDown  StateNoticeResult = "stood_down"
+)
+
+// Valid indicates whether the value is a known member of the StateNoticeResult enum.
+func (e StateNoticeResult) Valid() bool {
+	switch e {
+	case StateNoticeResultEmpty:
+		return true
+	case StateNoticeResultLost:
+		return true
+	case StateNoticeResultNotPrimary:
+		return true
+	case StateNoticeResultPromoted:
+		return true
+	case StateNoticeResultStoodDown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StateReplicaKind.
+const (
+	StateReplicaKindManual      StateReplicaKind = "manual"
+	StateReplicaKindRebalance   StateReplicaKind = "rebalance"
+	StateReplicaKindSwitch      StateReplicaKind = "switch"
+	StateReplicaKindTermination StateReplicaKind = "termination"
+)
+
+// Valid indicates whether the value is a known member of the StateReplicaKind enum.
+func (e StateReplicaKind) Valid() bool {
+	switch e {
+	case StateReplicaKindManual:
+		return true
+	case StateReplicaKindRebalance:
+		return true
+	case StateReplicaKindSwitch:
+		return true
+	case StateReplicaKindTermination:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StateReplicaProof.
+const (
+	StateReplicaProofAdopted  StateReplicaProof = "adopted"
+	StateReplicaProofEmpty    StateReplicaProof = ""
+	StateReplicaProofLaunched StateReplicaProof = "launched"
+	StateReplicaProofUnproven StateReplicaProof = "unproven"
+)
+
+// Valid indicates whether the value is a known member of the StateReplicaProof enum.
+func (e StateReplicaProof) Valid() bool {
+	switch e {
+	case StateReplicaProofAdopted:
+		return true
+	case StateReplicaProofEmpty:
+		return true
+	case StateReplicaProofLaunched:
+		return true
+	case StateReplicaProofUnproven:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StateReplicaState.
+const (
+	StateReplicaStateFailed    StateReplicaState = "failed"
+	StateReplicaStateLaunching StateReplicaState = "launching"
+	StateReplicaStatePromoted  StateReplicaState = "promoted"
+	StateReplicaStateReady     StateReplicaState = "ready"
+	StateReplicaStateRequested StateReplicaState = "requested"
+	StateReplicaStateRetired   StateReplicaState = "retired"
+	StateReplicaStateRetiring  StateReplicaState = "retiring"
+	StateReplicaStateRunning   StateReplicaState = "running"
+)
+
+// Valid indicates whether the value is a known member of the StateReplicaState enum.
+func (e StateReplicaState) Valid() bool {
+	switch e {
+	case StateReplicaStateFailed:
+		return true
+	case StateReplicaStateLaunching:
+		return true
+	case StateReplicaStatePromoted:
+		return true
+	case StateReplicaStateReady:
+		return true
+	case StateReplicaStateRequested:
+		return true
+	case StateReplicaStateRetired:
+		return true
+	case StateReplicaStateRetiring:
+		return true
+	case StateReplicaStateRunning:
 		return true
 	default:
 		return false
@@ -1026,54 +1674,105 @@ type Check struct {
 	// Examples: the image is available
 	Detail *string `json:"detail,omitempty"`
 
-	// Name name of the thing
+	// Name what was checked
+	//
+	// Examples: image
 	Name string `json:"name"`
 
 	// Repair what to do about it
+	//
+	// Examples: let the role trust the account of the control plane
 	Repair *string `json:"repair,omitempty"`
 
-	// Result how it ended
-	Result string `json:"result"`
+	// Result how the check went
+	Result CheckResult `json:"result"`
 }
+
+// CheckResult how the check went
+type CheckResult string
 
 // Comparison defines model for Comparison.
 type Comparison struct {
+	// Agree pairs that decided the same
+	//
+	// Examples: 118
 	Agree int `json:"agree"`
 
 	// Errors how many failed
 	//
 	// Examples: 0
-	Errors    int     `json:"errors"`
-	LiveMoves int     `json:"live_moves"`
-	Moves     int     `json:"moves"`
-	Pairs     int     `json:"pairs"`
-	Regret    float32 `json:"regret"`
+	Errors int `json:"errors"`
+
+	// LiveMoves moves that the live engine wanted from the same inputs
+	//
+	// Examples: 3
+	LiveMoves int `json:"live_moves"`
+
+	// Moves moves that the engine wanted
+	//
+	// Examples: 4
+	Moves int `json:"moves"`
+
+	// Pairs decisions of the shadow that have a live one beside them
+	//
+	// Examples: 120
+	Pairs int `json:"pairs"`
+
+	// Regret what the live decisions were to save above the shadow's, in USD per hour and decision
+	//
+	// Examples: 0.0004
+	Regret float32 `json:"regret"`
 }
 
 // Error Every answer from 400 on. Some codes have members of their own beside these.
 type Error struct {
 	// Code What went wrong, as <domain>.<reason>. It does not change; the sentence may.
+	//
+	// Examples: pool.not_found
 	Code string `json:"code"`
 
 	// Details What is wrong with each field.
 	Details *map[string][]string `json:"details,omitempty"`
 
 	// Error One sentence for people.
+	//
+	// Examples: There is no such pool.
 	Error string `json:"error"`
 }
 
 // Guards defines model for Guards.
 type Guards struct {
-	ErrorRate           float32 `json:"error_rate"`
-	FailedFailovers     int     `json:"failed_failovers"`
-	MinDecisions        int     `json:"min_decisions"`
-	SpendPercent        float32 `json:"spend_percent"`
+	// ErrorRate share of its decisions that may fail, from 0 to 1
+	//
+	// Examples: 0.05
+	ErrorRate float32 `json:"error_rate"`
+
+	// FailedFailovers failovers that failed
+	//
+	// Examples: 0
+	FailedFailovers int `json:"failed_failovers"`
+
+	// MinDecisions decisions below which its rate of errors is not judged
+	//
+	// Examples: 10
+	MinDecisions int `json:"min_decisions"`
+
+	// SpendPercent how much more its agents may cost than the others, in percent
+	//
+	// Examples: 10
+	SpendPercent float32 `json:"spend_percent"`
+
+	// SwitchesPerAgentDay moves of an agent in a day, on average
+	//
+	// Examples: 2
 	SwitchesPerAgentDay float32 `json:"switches_per_agent_day"`
 }
 
 // Measure defines model for Measure.
 type Measure struct {
 	// Agents agents, or how many there are
+	//
+	// Examples: 14
 	Agents int `json:"agents"`
 
 	// Decisions how many decisions
@@ -1084,9 +1783,17 @@ type Measure struct {
 	// Errors how many failed
 	//
 	// Examples: 0
-	Errors          int     `json:"errors"`
-	FailedFailovers int     `json:"failed_failovers"`
-	Reference       float32 `json:"reference"`
+	Errors int `json:"errors"`
+
+	// FailedFailovers failovers that failed
+	//
+	// Examples: 0
+	FailedFailovers int `json:"failed_failovers"`
+
+	// Reference what the primaries would have cost on demand, in USD
+	//
+	// Examples: 30.37
+	Reference float32 `json:"reference"`
 
 	// Spend what was spent, in USD
 	//
@@ -1094,12 +1801,16 @@ type Measure struct {
 	Spend float32 `json:"spend"`
 
 	// Switches switches, or how many there are
+	//
+	// Examples: 1
 	Switches int `json:"switches"`
 }
 
 // NoticeAnswer defines model for NoticeAnswer.
 type NoticeAnswer struct {
 	// Arrivals how often it arrived
+	//
+	// Examples: 2
 	Arrivals int `json:"arrivals"`
 
 	// ArrivedAt when the control plane first heard of it
@@ -1112,6 +1823,8 @@ type NoticeAnswer struct {
 	DecidedAt *time.Time `json:"decided_at"`
 
 	// DecidedMs milliseconds from its arrival to the decision
+	//
+	// Examples: 212
 	DecidedMs *int `json:"decided_ms"`
 
 	// DeliveredAt when it was judged
@@ -1146,31 +1859,73 @@ type NoticeAnswerResult string
 
 // Readings defines model for Readings.
 type Readings struct {
-	Gone   *bool      `json:"gone,omitempty"`
-	Group  Measure    `json:"group"`
-	Others Measure    `json:"others"`
+	// Gone whether what is judged is no more
+	Gone *bool `json:"gone,omitempty"`
+
+	// Group the agents that it decides for
+	Group Measure `json:"group"`
+
+	// Others the rest
+	Others Measure `json:"others"`
+
+	// Shadow what it decided without effect
 	Shadow Comparison `json:"shadow"`
-	Since  Time       `json:"since"`
-	Span   int        `json:"span"`
+
+	// Since beginning of the time that is looked at
+	Since Time `json:"since"`
+
+	// Span length of the time that is looked at, in nanoseconds
+	//
+	// Examples: 900000000000
+	Span int `json:"span"`
 }
 
 // Requirements defines model for Requirements.
 type Requirements struct {
+	// Accelerators least number of GPUs and other accelerators; null: as the present type
+	//
+	// Examples: 0
 	Accelerators *int `json:"accelerators,omitempty"`
 
 	// Architecture processor architecture
 	//
 	// Examples: x86_64
-	Architecture      *string   `json:"architecture,omitempty"`
-	Burstable         *bool     `json:"burstable,omitempty"`
-	CurrentGeneration *bool     `json:"current_generation,omitempty"`
-	Exclude           *[]string `json:"exclude,omitempty"`
-	Include           *[]string `json:"include,omitempty"`
-	LocalStorage      *bool     `json:"local_storage,omitempty"`
-	MaxMemoryMib      *int      `json:"max_memory_mib,omitempty"`
-	MaxVcpus          *int      `json:"max_vcpus,omitempty"`
-	MinMemoryMib      *int      `json:"min_memory_mib,omitempty"`
-	MinVcpus          *int      `json:"min_vcpus,omitempty"`
+	Architecture *string `json:"architecture,omitempty"`
+
+	// Burstable whether the type may run on CPU credits; null: as the present type
+	Burstable *bool `json:"burstable,omitempty"`
+
+	// CurrentGeneration whether the type must be of a current generation; null: as the present type
+	CurrentGeneration *bool `json:"current_generation,omitempty"`
+
+	// Exclude patterns of instance types that are left out
+	Exclude *[]string `json:"exclude,omitempty"`
+
+	// Include patterns of instance types; none: all
+	Include *[]string `json:"include,omitempty"`
+
+	// LocalStorage whether the type must have disks of its own; null: as the present type
+	LocalStorage *bool `json:"local_storage,omitempty"`
+
+	// MaxMemoryMib most memory, in MiB; 0: twice that of the present type
+	//
+	// Examples: 8192
+	MaxMemoryMib *int `json:"max_memory_mib,omitempty"`
+
+	// MaxVcpus most vCPUs; 0: twice those of the present type
+	//
+	// Examples: 4
+	MaxVcpus *int `json:"max_vcpus,omitempty"`
+
+	// MinMemoryMib least memory, in MiB; 0: that of the present type
+	//
+	// Examples: 4096
+	MinMemoryMib *int `json:"min_memory_mib,omitempty"`
+
+	// MinVcpus least vCPUs; 0: those of the present type
+	//
+	// Examples: 2
+	MinVcpus *int `json:"min_vcpus,omitempty"`
 }
 
 // Score defines model for Score.
@@ -1183,14 +1938,18 @@ type Score struct {
 	// Cost cost in USD per hour, interruptions included
 	//
 	// Examples: 0.0131
-	Cost    float32 `json:"cost"`
-	Current *bool   `json:"current,omitempty"`
-	Gain    float32 `json:"gain"`
+	Cost float32 `json:"cost"`
 
-	// Mode how an instance is bought: spot or ondemand
+	// Current whether the agent lives there now
+	Current *bool `json:"current,omitempty"`
+
+	// Gain what a move there saves, in USD per hour
 	//
-	// Examples: spot
-	Mode string `json:"mode"`
+	// Examples: 0.0021
+	Gain float32 `json:"gain"`
+
+	// Mode how the place is bought
+	Mode ScoreMode `json:"mode"`
 
 	// PoolId pool: an instance type in an Availability Zone
 	//
@@ -1216,18 +1975,22 @@ type Score struct {
 	Vetoes *[]Veto `json:"vetoes,omitempty"`
 }
 
+// ScoreMode how the place is bought
+type ScoreMode string
+
 // Target defines model for Target.
 type Target struct {
-	// Action what is to be done
-	//
-	// Examples: terminate
-	Action string `json:"action"`
+	// Action what the move does
+	Action TargetAction `json:"action"`
 
 	// PoolId pool: an instance type in an Availability Zone
 	//
 	// Examples: t3.medium.us-east-1a
 	PoolId *string `json:"pool_id,omitempty"`
 }
+
+// TargetAction what the move does
+type TargetAction string
 
 // Time defines model for Time.
 type Time = map[string]interface{}
@@ -1256,9 +2019,13 @@ type Unproven struct {
 	Cause string `json:"cause"`
 
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason string `json:"reason"`
 
 	// Repair what to do about it
+	//
+	// Examples: let the role trust the account of the control plane
 	Repair string `json:"repair"`
 }
 
@@ -1267,13 +2034,21 @@ type Validation struct {
 	// Decisions how many decisions
 	//
 	// Examples: 1440
-	Decisions               int     `json:"decisions"`
+	Decisions int `json:"decisions"`
+
+	// MicrosecondsPerDecision time of one decision, in microseconds
+	//
+	// Examples: 140
 	MicrosecondsPerDecision float32 `json:"microseconds_per_decision"`
 
 	// NeverTotal what never switching would have cost, in USD
 	//
 	// Examples: 31.2
 	NeverTotal float32 `json:"never_total"`
+
+	// RulesTotal what the built-in rules would have cost in the same trial, in USD
+	//
+	// Examples: 29.8
 	RulesTotal float32 `json:"rules_total"`
 
 	// Runner what runs the model: onnx, python or rules
@@ -1287,12 +2062,18 @@ type Validation struct {
 	SessionId string `json:"session_id"`
 
 	// Switches switches, or how many there are
+	//
+	// Examples: 1
 	Switches int `json:"switches"`
 
 	// Total how many there are
+	//
+	// Examples: 14
 	Total float32 `json:"total"`
 
 	// Version version of the thing
+	//
+	// Examples: 1
 	Version string `json:"version"`
 }
 
@@ -1304,6 +2085,8 @@ type Veto struct {
 	Code string `json:"code"`
 
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason string `json:"reason"`
 }
 
@@ -1334,6 +2117,8 @@ type AgentCounts struct {
 	Disabled int `json:"disabled"`
 
 	// Offline enabled agents that are silent
+	//
+	// Examples: 0
 	Offline int `json:"offline"`
 
 	// Online agents with a recent heartbeat
@@ -1342,12 +2127,18 @@ type AgentCounts struct {
 	Online int `json:"online"`
 
 	// Total how many there are
+	//
+	// Examples: 14
 	Total int `json:"total"`
 
 	// WithoutPrimary enabled agents that have no primary
+	//
+	// Examples: 0
 	WithoutPrimary int `json:"without_primary"`
 
 	// WithoutStandby agents in manual mode whose standby is not ready
+	//
+	// Examples: 1
 	WithoutStandby int `json:"without_standby"`
 }
 
@@ -1366,18 +2157,16 @@ type AgentStateAnswer struct {
 	// Epoch counts the changes of primary of the agent
 	//
 	// Examples: 4
-	Epoch    int             `json:"epoch"`
+	Epoch int `json:"epoch"`
+
+	// Guardian what the workflow of the agent's roles does; null: it rests, or cannot be asked
 	Guardian *GuardianAnswer `json:"guardian"`
 
-	// Keeping which standbys are kept: off, manual or auto
-	//
-	// Examples: manual
-	Keeping string `json:"keeping"`
+	// Keeping off: no standbys; manual: one standby always; auto: a replica when an instance is in danger
+	Keeping AgentStateAnswerKeeping `json:"keeping"`
 
-	// Launcher who launches instances: control-plane or agent
-	//
-	// Examples: control-plane
-	Launcher string `json:"launcher"`
+	// Launcher who launches instances
+	Launcher AgentStateAnswerLauncher `json:"launcher"`
 
 	// Notices notices about the agent's instances
 	Notices []StateNotice `json:"notices"`
@@ -1391,12 +2180,23 @@ type AgentStateAnswer struct {
 	// Replicas standbys of the agent
 	Replicas []StateReplica `json:"replicas"`
 
-	// Status where it stands
-	Status string `json:"status"`
+	// Status whether the agent is heard of, and may move
+	Status AgentStateAnswerStatus `json:"status"`
 
 	// Switch id of the switch under way; null: none
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
 	Switch *string `json:"switch"`
 }
+
+// AgentStateAnswerKeeping off: no standbys; manual: one standby always; auto: a replica when an instance is in danger
+type AgentStateAnswerKeeping string
+
+// AgentStateAnswerLauncher who launches instances
+type AgentStateAnswerLauncher string
+
+// AgentStateAnswerStatus whether the agent is heard of, and may move
+type AgentStateAnswerStatus string
 
 // AnyPauseRequest defines model for anyPauseRequest.
 type AnyPauseRequest struct {
@@ -1416,12 +2216,16 @@ type AnyPauseRequest struct {
 	Minutes *int `json:"minutes,omitempty"`
 
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason *string `json:"reason,omitempty"`
 
 	// Scope global is needed to pause all agents; it must agree with the ids
 	Scope *AnyPauseRequestScope `json:"scope,omitempty"`
 
 	// Until when voluntary moves go on by themselves; with minutes, the earlier of the two
+	//
+	// Examples: 2026-03-01T18:00:00Z
 	Until *string `json:"until,omitempty"`
 }
 
@@ -1450,16 +2254,20 @@ type CallerAnswer struct {
 	Operator bool `json:"operator"`
 
 	// Role of an operator: viewer, operator or admin
-	//
-	// Examples: primary
-	Role *string `json:"role"`
+	Role *CallerAnswerRole `json:"role"`
 
 	// Scope of a tenant's token: read, operate or admin; null for its old token, which may do all
-	Scope *string `json:"scope"`
+	Scope *CallerAnswerScope `json:"scope"`
 
 	// Session the caller is a browser that logged in, and can log out
 	Session bool `json:"session"`
 }
+
+// CallerAnswerRole of an operator: viewer, operator or admin
+type CallerAnswerRole string
+
+// CallerAnswerScope of a tenant's token: read, operate or admin; null for its old token, which may do all
+type CallerAnswerScope string
 
 // CancelAnswer defines model for cancelAnswer.
 type CancelAnswer struct {
@@ -1519,6 +2327,8 @@ type ClientAccountAnswer struct {
 	RoleArn string `json:"role_arn"`
 
 	// Unproven instances that play a part on an agent's word alone
+	//
+	// Examples: 0
 	Unproven int `json:"unproven"`
 }
 
@@ -1535,18 +2345,26 @@ type ClientAnswer struct {
 	AgentsTotal int `json:"agentsTotal"`
 
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// Instances EC2 instances, or how many there are
+	//
+	// Examples: 15
 	Instances int `json:"instances"`
 
 	// LastSync when an agent of the client was heard of last
 	LastSync *time.Time `json:"lastSync"`
 
 	// Name name of the thing
+	//
+	// Examples: web
 	Name string `json:"name"`
 
 	// Status where it stands
+	//
+	// Examples: online
 	Status string `json:"status"`
 
 	// TotalSavings savings against on-demand so far, in USD
@@ -1558,6 +2376,8 @@ type ClientAnswer struct {
 // ClientMonth defines model for clientMonth.
 type ClientMonth struct {
 	// ActualCost USD; everything that ran
+	//
+	// Examples: 9.12
 	ActualCost float32 `json:"actual_cost"`
 
 	// ClientId id of a client
@@ -1597,9 +2417,13 @@ type ClientMonth struct {
 	Savings float32 `json:"savings"`
 
 	// StandbyCost USD of actual_cost for standbys and for two instances during moves
+	//
+	// Examples: 1.04
 	StandbyCost float32 `json:"standby_cost"`
 
 	// UnpricedHours hours that count on neither side, because no price is known
+	//
+	// Examples: 0
 	UnpricedHours float32 `json:"unpriced_hours"`
 }
 
@@ -1616,9 +2440,13 @@ type CostNow struct {
 	OnDemandHourly float32 `json:"on_demand_hourly"`
 
 	// StandbyHourly USD per hour of hourly that is not the primaries'
+	//
+	// Examples: 0.0125
 	StandbyHourly float32 `json:"standby_hourly"`
 
 	// Unpriced instances whose price is not known; they count on neither side
+	//
+	// Examples: 0
 	Unpriced int `json:"unpriced"`
 }
 
@@ -1650,6 +2478,8 @@ type CreateClientRequest struct {
 	LegacyToken *CreateClientRequestLegacyToken `json:"legacy_token,omitempty"`
 
 	// Name unique, whatever the letters' case
+	//
+	// Examples: web
 	Name *string `json:"name,omitempty"`
 
 	// OwnAccount the client lives in the account of the control plane, where each instance must be tagged spotkeeper:client
@@ -1678,12 +2508,16 @@ type CreateCredentialRequest struct {
 	LogicalAgentId *string `json:"logical_agent_id,omitempty"`
 
 	// Name for people; a tenant's has one
+	//
+	// Examples: web
 	Name *string `json:"name,omitempty"`
 
 	// Scope of a tenant's
 	Scope *CreateCredentialRequestScope `json:"scope,omitempty"`
 
 	// TtlSeconds an enrolment: 900 by default; a tenant's: for ever by default
+	//
+	// Examples: 900
 	TtlSeconds *int `json:"ttl_seconds,omitempty"`
 
 	// Uses how many instances may join with an enrolment; 1 by default
@@ -1706,18 +2540,28 @@ type CreatedClient struct {
 	ExternalId string `json:"external_id"`
 
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// LegacyToken what the token may do: all, agent or off
+	//
+	// Examples: agent
 	LegacyToken string `json:"legacy_token"`
 
 	// Name name of the thing
+	//
+	// Examples: web
 	Name string `json:"name"`
 
 	// Status where it stands
+	//
+	// Examples: online
 	Status string `json:"status"`
 
 	// Token the token itself, which is a secret
+	//
+	// Examples: spk-tenant-…
 	Token string `json:"token"`
 }
 
@@ -1740,6 +2584,8 @@ type CreatedCredentialAnswer struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// InstanceId EC2 instance
@@ -1747,8 +2593,8 @@ type CreatedCredentialAnswer struct {
 	// Examples: i-0123456789abcdef0
 	InstanceId *string `json:"instance_id,omitempty"`
 
-	// Kind sort of the thing
-	Kind string `json:"kind"`
+	// Kind who it is for
+	Kind CreatedCredentialAnswerKind `json:"kind"`
 
 	// LastAddress address that used it last
 	//
@@ -1764,20 +2610,22 @@ type CreatedCredentialAnswer struct {
 	LogicalAgentId *string `json:"logical_agent_id,omitempty"`
 
 	// Name name of the thing
+	//
+	// Examples: web
 	Name string `json:"name"`
 
 	// RevokedAt when it was revoked
 	RevokedAt *time.Time `json:"revoked_at"`
 
-	// Scope what it reaches
-	Scope *string `json:"scope,omitempty"`
+	// Scope of a tenant's
+	Scope *CreatedCredentialAnswerScope `json:"scope,omitempty"`
 
 	// State good, expired, revoked or used_up
-	//
-	// Examples: running
-	State string `json:"state"`
+	State CreatedCredentialAnswerState `json:"state"`
 
 	// Token shown this once
+	//
+	// Examples: spk-tenant-…
 	Token string `json:"token"`
 
 	// Used how often it was used
@@ -1791,12 +2639,23 @@ type CreatedCredentialAnswer struct {
 	Uses *int `json:"uses,omitempty"`
 }
 
+// CreatedCredentialAnswerKind who it is for
+type CreatedCredentialAnswerKind string
+
+// CreatedCredentialAnswerScope of a tenant's
+type CreatedCredentialAnswerScope string
+
+// CreatedCredentialAnswerState good, expired, revoked or used_up
+type CreatedCredentialAnswerState string
+
 // Dependency defines model for dependency.
 type Dependency struct {
 	// Degrades the service works without it, with less
 	Degrades bool `json:"degrades"`
 
 	// Error what is wrong; null when it answers
+	//
+	// Examples: The pool is not known.
 	Error *string `json:"error"`
 
 	// Name name of the thing
@@ -1804,7 +2663,7 @@ type Dependency struct {
 	// Examples: postgres
 	Name string `json:"name"`
 
-	// Ok whether it was done
+	// Ok whether it answers
 	Ok bool `json:"ok"`
 
 	// TookMs how long it took, in milliseconds
@@ -1815,6 +2674,7 @@ type Dependency struct {
 
 // DependencyList defines model for dependencyList.
 type DependencyList struct {
+	// Dependencies what the process depends on
 	Dependencies []Dependency `json:"dependencies"`
 }
 
@@ -1854,9 +2714,13 @@ type ExplainSwitch struct {
 	Phase string `json:"phase"`
 
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason string `json:"reason"`
 
 	// SavingsImpactPerHour USD; positive is cheaper
+	//
+	// Examples: 0.0021
 	SavingsImpactPerHour *float32 `json:"savings_impact_per_hour"`
 
 	// ToMode how the new instance is bought
@@ -1877,13 +2741,16 @@ type ExplainSwitch struct {
 
 // ExplainTypes defines model for explainTypes.
 type ExplainTypes struct {
+	// Considered types that may replace the present one
 	Considered []string `json:"considered"`
 
 	// InstanceType EC2 instance type
 	//
 	// Examples: t3.medium
-	InstanceType string              `json:"instance_type"`
-	Others       []TypeNotConsidered `json:"others"`
+	InstanceType string `json:"instance_type"`
+
+	// Others the rest
+	Others []TypeNotConsidered `json:"others"`
 
 	// Requirements with what follows from the present type
 	Requirements Requirements `json:"requirements"`
@@ -1891,6 +2758,7 @@ type ExplainTypes struct {
 
 // Explanation defines model for explanation.
 type Explanation struct {
+	// Activity voluntary moves of late
 	Activity ActivityNow `json:"activity"`
 
 	// AgentId id of an agent, a UUID
@@ -1952,6 +2820,8 @@ type FleetAgent struct {
 	Epoch int `json:"epoch"`
 
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// Keeping off: no standbys; manual: one standby always; auto: a replica when an instance is in danger
@@ -1972,8 +2842,10 @@ type FleetAgent struct {
 	Notice *FleetAgentNotice `json:"notice"`
 
 	// Operation the newest that runs
-	Operation *FleetWork  `json:"operation"`
-	Pause     *FleetPause `json:"pause"`
+	Operation *FleetWork `json:"operation"`
+
+	// Pause the pause that holds it; null: none
+	Pause *FleetPause `json:"pause"`
 
 	// Primary the instance that serves; null: none
 	Primary *FleetPrimary `json:"primary"`
@@ -2008,9 +2880,13 @@ type FleetList struct {
 	Agents []FleetAgent `json:"agents"`
 
 	// Next null on the last page
+	//
+	// Examples: MjAyNi0wMy0wMVQ
 	Next *string `json:"next"`
 
 	// Total how many agents the filter chooses
+	//
+	// Examples: 14
 	Total int `json:"total"`
 }
 
@@ -2073,6 +2949,8 @@ type FleetPrimaryMode string
 // FleetStandby defines model for fleetStandby.
 type FleetStandby struct {
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// InstanceId EC2 instance
@@ -2090,6 +2968,8 @@ type FleetStandbyState string
 // FleetWork defines model for fleetWork.
 type FleetWork struct {
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// Kind sort of the thing
@@ -2117,6 +2997,8 @@ type ForceSwitchAnswer struct {
 	Href string `json:"href"`
 
 	// Message one sentence for people
+	//
+	// Examples: The agent is paused.
 	Message string `json:"message"`
 
 	// OperationId id of an operation, which is its workflow's id too
@@ -2166,9 +3048,13 @@ type HealthAnswer struct {
 	DecisionEngineLoaded bool   `json:"decision_engine_loaded"`
 
 	// Error one sentence for people
+	//
+	// Examples: The pool is not known.
 	Error *string `json:"error,omitempty"`
 
 	// Status where it stands
+	//
+	// Examples: online
 	Status string `json:"status"`
 
 	// Timestamp when it was observed
@@ -2177,9 +3063,20 @@ type HealthAnswer struct {
 
 // HoldsNow defines model for holdsNow.
 type HoldsNow struct {
-	ClientAgents int     `json:"client_agents"`
-	ClientMoving int     `json:"client_moving"`
-	Notice       *string `json:"notice"`
+	// ClientAgents agents of the client
+	//
+	// Examples: 14
+	ClientAgents int `json:"client_agents"`
+
+	// ClientMoving agents of the client that are moving now
+	//
+	// Examples: 1
+	ClientMoving int `json:"client_moving"`
+
+	// Notice the notice that stands; null: none
+	//
+	// Examples: termination-notice
+	Notice *string `json:"notice"`
 
 	// OperationId id of an operation, which is its workflow's id too
 	//
@@ -2197,7 +3094,9 @@ type InstanceAnswer struct {
 	// Examples: us-east-1a
 	Az string `json:"az"`
 
-	// Id id of the thing that the object describes
+	// Id EC2 instance
+	//
+	// Examples: i-0123456789abcdef0
 	Id string `json:"id"`
 
 	// InstanceType EC2 instance type
@@ -2205,10 +3104,8 @@ type InstanceAnswer struct {
 	// Examples: t3.medium
 	InstanceType string `json:"instance_type"`
 
-	// Mode how an instance is bought: spot or ondemand
-	//
-	// Examples: spot
-	Mode string `json:"mode"`
+	// Mode how the instance is bought
+	Mode InstanceAnswerMode `json:"mode"`
 
 	// PoolId pool: an instance type in an Availability Zone
 	//
@@ -2216,9 +3113,7 @@ type InstanceAnswer struct {
 	PoolId string `json:"pool_id"`
 
 	// Proof launched, adopted or unproven
-	//
-	// Examples: adopted
-	Proof string `json:"proof"`
+	Proof InstanceAnswerProof `json:"proof"`
 
 	// Region AWS region
 	//
@@ -2229,12 +3124,16 @@ type InstanceAnswer struct {
 	Unproven *Unproven `json:"unproven"`
 }
 
+// InstanceAnswerMode how the instance is bought
+type InstanceAnswerMode string
+
+// InstanceAnswerProof launched, adopted or unproven
+type InstanceAnswerProof string
+
 // Judgement defines model for judgement.
 type Judgement struct {
-	// Action what is to be done
-	//
-	// Examples: terminate
-	Action string `json:"action"`
+	// Action what the engine decides
+	Action JudgementAction `json:"action"`
 
 	// Confidence how sure the engine is, from 0 to 1
 	//
@@ -2257,12 +3156,12 @@ type Judgement struct {
 	ExpectedSavingsPerHour float32 `json:"expected_savings_per_hour"`
 
 	// GainPerHour USD against staying
+	//
+	// Examples: 0.0021
 	GainPerHour float32 `json:"gain_per_hour"`
 
-	// Mode how an instance is bought: spot or ondemand
-	//
-	// Examples: spot
-	Mode string `json:"mode"`
+	// Mode how the agent is bought afterwards
+	Mode JudgementMode `json:"mode"`
 
 	// PoolId pool: an instance type in an Availability Zone
 	//
@@ -2270,6 +3169,8 @@ type Judgement struct {
 	PoolId *string `json:"pool_id"`
 
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason string `json:"reason"`
 
 	// RiskScore probability of being interrupted within a day
@@ -2286,6 +3187,12 @@ type Judgement struct {
 	// Wanted the move that the vetoes hold back
 	Wanted *Target `json:"wanted"`
 }
+
+// JudgementAction what the engine decides
+type JudgementAction string
+
+// JudgementMode how the agent is bought afterwards
+type JudgementMode string
 
 // LaunchAnswer defines model for launchAnswer.
 type LaunchAnswer struct {
@@ -2326,9 +3233,9 @@ type LaunchAnswer struct {
 	// State where it stands
 	State LaunchAnswerState `json:"state"`
 
-	// TookMs how long it took, in milliseconds
+	// TookMs how long the launch took, in milliseconds
 	//
-	// Examples: 1.2
+	// Examples: 850
 	TookMs *int `json:"took_ms"`
 }
 
@@ -2372,12 +3279,19 @@ type LeftOverRequestAction string
 
 // LimitsNow defines model for limitsNow.
 type LimitsNow struct {
+	// CoolDownMinutes how long an agent stays after a move, in minutes
+	//
+	// Examples: 30
 	CoolDownMinutes float32 `json:"cool_down_minutes"`
 
 	// MaxFleetMovingPercent of all agents at once
+	//
+	// Examples: 10
 	MaxFleetMovingPercent float32 `json:"max_fleet_moving_percent"`
 
 	// MaxMovingPercent of the client's agents at once
+	//
+	// Examples: 10
 	MaxMovingPercent float32 `json:"max_moving_percent"`
 
 	// MaxSwitchesPerDay most voluntary moves in 24 hours
@@ -2427,10 +3341,8 @@ type LiveAnswer struct {
 
 // MadeDecision defines model for madeDecision.
 type MadeDecision struct {
-	// Action what is to be done
-	//
-	// Examples: terminate
-	Action string `json:"action"`
+	// Action what the engine decided
+	Action MadeDecisionAction `json:"action"`
 
 	// At when it was said last; numbers and words are of that time
 	At time.Time `json:"at"`
@@ -2466,10 +3378,14 @@ type MadeDecision struct {
 	ExpectedSavingsPerHour float32 `json:"expected_savings_per_hour"`
 
 	// FirstAt when it was first decided
-	FirstAt time.Time   `json:"first_at"`
-	Inputs  interface{} `json:"inputs"`
+	FirstAt time.Time `json:"first_at"`
+
+	// Inputs what the engine was given
+	Inputs interface{} `json:"inputs"`
 
 	// Outcome of a move: open, ordered, lapsed, failed, or the code of what refused it
+	//
+	// Examples: ordered
 	Outcome *string `json:"outcome"`
 
 	// PoolId pool: an instance type in an Availability Zone
@@ -2478,6 +3394,8 @@ type MadeDecision struct {
 	PoolId *string `json:"pool_id"`
 
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason string `json:"reason"`
 
 	// RiskScore probability of an interruption within a day, from 0 to 1
@@ -2492,11 +3410,17 @@ type MadeDecision struct {
 	Shadow bool `json:"shadow"`
 
 	// Source schedule: fleet-decisions; agent: it was asked for; command: a move was ordered
-	Source string `json:"source"`
+	Source MadeDecisionSource `json:"source"`
 
 	// Vetoes what speaks against the place
 	Vetoes interface{} `json:"vetoes"`
 }
+
+// MadeDecisionAction what the engine decided
+type MadeDecisionAction string
+
+// MadeDecisionSource schedule: fleet-decisions; agent: it was asked for; command: a move was ordered
+type MadeDecisionSource string
 
 // ModesAnswer defines model for modesAnswer.
 type ModesAnswer struct {
@@ -2563,6 +3487,8 @@ type NoticeItem struct {
 	AgentName string `json:"agent_name"`
 
 	// Arrivals how often it arrived
+	//
+	// Examples: 2
 	Arrivals int `json:"arrivals"`
 
 	// ArrivedAt when the control plane first heard of it
@@ -2585,6 +3511,8 @@ type NoticeItem struct {
 	DecidedAt *time.Time `json:"decided_at"`
 
 	// DecidedMs milliseconds from its arrival to the decision
+	//
+	// Examples: 212
 	DecidedMs *int `json:"decided_ms"`
 
 	// DeliveredAt when it was judged
@@ -2649,6 +3577,8 @@ type NoticeItemResult string
 // NoticeList defines model for noticeList.
 type NoticeList struct {
 	// Next null on the last page
+	//
+	// Examples: MjAyNi0wMy0wMVQ
 	Next *string `json:"next"`
 
 	// Notices notices about the agent's instances
@@ -2701,7 +3631,9 @@ type OperationAnswer struct {
 	// Examples: /api/operations/switch%2F0f6c2f2e
 	Href string `json:"href"`
 
-	// Id id of the thing that the object describes
+	// Id id of the operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
 	Id string `json:"id"`
 
 	// InstanceId EC2 instance
@@ -2715,8 +3647,10 @@ type OperationAnswer struct {
 	// NewInstanceId instance that takes over
 	//
 	// Examples: i-0fedcba9876543210
-	NewInstanceId string     `json:"new_instance_id"`
-	NextTryAt     *time.Time `json:"next_try_at"`
+	NewInstanceId string `json:"new_instance_id"`
+
+	// NextTryAt when it is tried again; null: it is not
+	NextTryAt *time.Time `json:"next_try_at"`
 
 	// Phase what an operation does now
 	//
@@ -2740,15 +3674,21 @@ type OperationAnswer struct {
 	Summary string `json:"summary"`
 
 	// TraceId of the trace that it began in; null where traces are off or this one was not kept
+	//
+	// Examples: 4bf92f3577b34da6a3ce929d0e0e4736
 	TraceId *string `json:"trace_id"`
 
 	// Tries how often it was tried; tries that come to no instance are no operations of their own
+	//
+	// Examples: 1
 	Tries int `json:"tries"`
 
 	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
 
 	// WaitsFor of a running operation that cannot go on: why, and what to do
+	//
+	// Examples: AWS announced the end of i-0123456789abcdef0 and has not taken it. End the old one, or keep it.
 	WaitsFor *string `json:"waits_for"`
 }
 
@@ -2769,16 +3709,21 @@ type OperationBrief struct {
 	Href string `json:"href"`
 
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
-	// Kind sort of the thing
-	Kind string `json:"kind"`
+	// Kind what the operation does
+	Kind OperationBriefKind `json:"kind"`
 
 	// Phase what an operation does now
 	//
 	// Examples: cutting_over
 	Phase string `json:"phase"`
 }
+
+// OperationBriefKind what the operation does
+type OperationBriefKind string
 
 // OperationDetail defines model for operationDetail.
 type OperationDetail struct {
@@ -2835,7 +3780,9 @@ type OperationDetail struct {
 	// Examples: /api/operations/switch%2F0f6c2f2e
 	Href string `json:"href"`
 
-	// Id id of the thing that the object describes
+	// Id id of the operation, which is its workflow's id too
+	//
+	// Examples: switch/0f6c2f2e-5a3f-4e0e-9a1a-1d2b3c4d5e6f
 	Id string `json:"id"`
 
 	// InstanceId EC2 instance
@@ -2855,8 +3802,10 @@ type OperationDetail struct {
 	// NewInstanceId instance that takes over
 	//
 	// Examples: i-0fedcba9876543210
-	NewInstanceId string     `json:"new_instance_id"`
-	NextTryAt     *time.Time `json:"next_try_at"`
+	NewInstanceId string `json:"new_instance_id"`
+
+	// NextTryAt when it is tried again; null: it is not
+	NextTryAt *time.Time `json:"next_try_at"`
 
 	// Notices about the instance of a termination
 	Notices []NoticeAnswer `json:"notices"`
@@ -2892,15 +3841,21 @@ type OperationDetail struct {
 	Summary string `json:"summary"`
 
 	// TraceId of the trace that it began in; null where traces are off or this one was not kept
+	//
+	// Examples: 4bf92f3577b34da6a3ce929d0e0e4736
 	TraceId *string `json:"trace_id"`
 
 	// Tries how often it was tried; tries that come to no instance are no operations of their own
+	//
+	// Examples: 1
 	Tries int `json:"tries"`
 
 	// UpdatedAt when it changed last
 	UpdatedAt time.Time `json:"updated_at"`
 
 	// WaitsFor of a running operation that cannot go on: why, and what to do
+	//
+	// Examples: AWS announced the end of i-0123456789abcdef0 and has not taken it. End the old one, or keep it.
 	WaitsFor *string `json:"waits_for"`
 }
 
@@ -2916,6 +3871,8 @@ type OperationDetailState string
 // OperationList defines model for operationList.
 type OperationList struct {
 	// Next where the next page begins, for after; null on the last
+	//
+	// Examples: MjAyNi0wMy0wMVQ
 	Next *string `json:"next"`
 
 	// Operations operations, newest first
@@ -2924,7 +3881,7 @@ type OperationList struct {
 
 // OverviewAnswer defines model for overviewAnswer.
 type OverviewAnswer struct {
-	// Agents agents, or how many there are
+	// Agents agents by where they stand
 	Agents AgentCounts `json:"agents"`
 
 	// At when it happened
@@ -2934,18 +3891,36 @@ type OverviewAnswer struct {
 	Cost CostNow `json:"cost"`
 
 	// Instances that run or start for an agent
+	//
+	// Examples: 15
 	Instances int `json:"instances"`
 
 	// InterruptionsLastDay by pool, most first
 	InterruptionsLastDay []PoolInterruptions `json:"interruptions_last_day"`
 
 	// NoticesUndelivered notices that no Guardian has judged yet
-	NoticesUndelivered       int     `json:"notices_undelivered"`
+	//
+	// Examples: 0
+	NoticesUndelivered int `json:"notices_undelivered"`
+
+	// OldestUndeliveredSeconds age of the oldest notice that waits to be judged, in seconds
+	//
+	// Examples: 0
 	OldestUndeliveredSeconds float32 `json:"oldest_undelivered_seconds"`
-	OperationsFailedLastDay  int     `json:"operations_failed_last_day"`
-	OperationsRunning        int     `json:"operations_running"`
+
+	// OperationsFailedLastDay operations that failed in 24 hours
+	//
+	// Examples: 1
+	OperationsFailedLastDay int `json:"operations_failed_last_day"`
+
+	// OperationsRunning operations that run
+	//
+	// Examples: 3
+	OperationsRunning int `json:"operations_running"`
 
 	// Standbys instances that are held ready beside the primaries
+	//
+	// Examples: 4
 	Standbys int `json:"standbys"`
 }
 
@@ -2965,6 +3940,11 @@ type PauseItem struct {
 	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	AgentId *string `json:"agent_id"`
 
+	// AgentName logical name of the agent
+	//
+	// Examples: web
+	AgentName *string `json:"agent_name"`
+
 	// ByOperator set by an operator, and lifted by operators only
 	ByOperator bool `json:"by_operator"`
 
@@ -2972,6 +3952,11 @@ type PauseItem struct {
 	//
 	// Examples: 7c2f6f0e-58f5-4d0b-8a37-4f5f6f2a9e10
 	ClientId *string `json:"client_id"`
+
+	// ClientName name of the client
+	//
+	// Examples: Acme
+	ClientName *string `json:"client_name"`
 
 	// CreatedAt when it was made
 	CreatedAt time.Time `json:"created_at"`
@@ -2982,26 +3967,36 @@ type PauseItem struct {
 	CreatedBy string `json:"created_by"`
 
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason string `json:"reason"`
 
 	// Scope global, client or agent
-	Scope string `json:"scope"`
+	Scope PauseItemScope `json:"scope"`
 
 	// Until when it ends by itself
 	Until time.Time `json:"until"`
 }
+
+// PauseItemScope global, client or agent
+type PauseItemScope string
 
 // PauseNow defines model for pauseNow.
 type PauseNow struct {
 	// Reason why, in one sentence
+	//
+	// Examples: a release is under way
 	Reason string `json:"reason"`
 
-	// Scope what it reaches
-	Scope string `json:"scope"`
+	// Scope what it holds
+	Scope PauseNowScope `json:"scope"`
 
 	// Until when it ends by itself
 	Until time.Time `json:"until"`
 }
+
+// PauseNowScope what it holds
+type PauseNowScope string
 
 // PausesAnswer defines model for pausesAnswer.
 type PausesAnswer struct {
@@ -3012,9 +4007,13 @@ type PausesAnswer struct {
 // PlanAnswer defines model for planAnswer.
 type PlanAnswer struct {
 	// Canary shares of the agents, in percent, that a new model decides for, one after another
-	Canary    []int  `json:"canary"`
-	Guards    Guards `json:"guards"`
-	Immediate bool   `json:"immediate"`
+	Canary []int `json:"canary"`
+
+	// Guards limits at which the rollout goes back by itself
+	Guards Guards `json:"guards"`
+
+	// Immediate whether it is live at once, without stages
+	Immediate bool `json:"immediate"`
 
 	// Shadow how long its decisions are only recorded
 	//
@@ -3037,8 +4036,12 @@ type PoolInterruptions struct {
 	// PoolId pool: an instance type in an Availability Zone
 	//
 	// Examples: m5.large.us-east-1a
-	PoolId     string `json:"pool_id"`
-	Rebalances int    `json:"rebalances"`
+	PoolId string `json:"pool_id"`
+
+	// Rebalances rebalance recommendations
+	//
+	// Examples: 1
+	Rebalances int `json:"rebalances"`
 
 	// Terminations interruptions by AWS
 	//
@@ -3059,6 +4062,8 @@ type PoolItem struct {
 	Id string `json:"id"`
 
 	// InstanceDaysLastWeek how long our spot instances ran in it
+	//
+	// Examples: 21.4
 	InstanceDaysLastWeek float32 `json:"instance_days_last_week"`
 
 	// InstanceType EC2 instance type
@@ -3067,21 +4072,34 @@ type PoolItem struct {
 	InstanceType string `json:"instance_type"`
 
 	// Instances EC2 instances, or how many there are
+	//
+	// Examples: 15
 	Instances int `json:"instances"`
 
 	// InterruptionsPerInstanceDay over the last week; null while too little ran in it to say
+	//
+	// Examples: 0.03
 	InterruptionsPerInstanceDay *float32 `json:"interruptions_per_instance_day"`
 
 	// LastRefusal code of the last of them
+	//
+	// Examples: launch.no_capacity
 	LastRefusal *string `json:"last_refusal"`
 
 	// LaunchesRefusedLastHour launches that failed, of all reasons
+	//
+	// Examples: 0
 	LaunchesRefusedLastHour int `json:"launches_refused_last_hour"`
 
 	// OnDemandPrice USD per hour
 	//
 	// Examples: 0.0416
 	OnDemandPrice *float32 `json:"on_demand_price"`
+
+	// PlacementScore EC2's placement score of the zone for replacements of the type, 1 to 10; the least among the clients; null: not read
+	//
+	// Examples: 8
+	PlacementScore *int `json:"placement_score"`
 
 	// Price USD per hour
 	//
@@ -3107,12 +4125,18 @@ type PoolItem struct {
 	RebalancesLastDay int `json:"rebalances_last_day"`
 
 	// RecommendationLeadSeconds from a recommendation to its notice, the median
+	//
+	// Examples: 420
 	RecommendationLeadSeconds *float32 `json:"recommendation_lead_seconds"`
 
 	// RecommendationsCameTrue those of them that a termination notice followed
+	//
+	// Examples: 3
 	RecommendationsCameTrue int `json:"recommendations_came_true"`
 
 	// RecommendationsLastMonth instances that AWS recommended to move, in 30 days
+	//
+	// Examples: 5
 	RecommendationsLastMonth int `json:"recommendations_last_month"`
 
 	// Region AWS region
@@ -3129,6 +4153,8 @@ type PoolItem struct {
 	TerminationsLastDay int `json:"terminations_last_day"`
 
 	// TerminationsLastMonth termination notices in the same 30 days
+	//
+	// Examples: 4
 	TerminationsLastMonth int `json:"terminations_last_month"`
 }
 
@@ -3152,12 +4178,17 @@ type PreflightAnswer struct {
 	Checks []Check `json:"checks"`
 
 	// Result the worst of the checks: ok, warning, unknown or failed
-	Result string `json:"result"`
+	Result PreflightAnswerResult `json:"result"`
 }
+
+// PreflightAnswerResult the worst of the checks: ok, warning, unknown or failed
+type PreflightAnswerResult string
 
 // PublicReadyAnswer defines model for publicReadyAnswer.
 type PublicReadyAnswer struct {
-	// Status where it stands
+	// Status whether the service works
+	//
+	// Examples: ready
 	Status string `json:"status"`
 }
 
@@ -3167,6 +4198,8 @@ type RelatedOperation struct {
 	EndedAt *time.Time `json:"ended_at"`
 
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// Kind sort of the thing
@@ -3245,6 +4278,8 @@ type RoleChangeAnswerCause string
 // RolloutAnswer defines model for rolloutAnswer.
 type RolloutAnswer struct {
 	// Agreement share of shadow decisions that were the live ones
+	//
+	// Examples: 0.98
 	Agreement float32 `json:"agreement"`
 
 	// Detail what was found
@@ -3261,15 +4296,19 @@ type RolloutAnswer struct {
 	ErrorCode *string `json:"error_code,omitempty"`
 
 	// Failure why it failed
+	//
+	// Examples: agents of the group failed over without a successor
 	Failure *string `json:"failure,omitempty"`
 
-	// Kind sort of the thing
-	Kind string `json:"kind"`
+	// Kind what was uploaded
+	Kind RolloutAnswerKind `json:"kind"`
 
 	// Paused whether it is paused
 	Paused bool `json:"paused"`
 
 	// Percent of the agents it decides for
+	//
+	// Examples: 10
 	Percent int `json:"percent"`
 
 	// Phase validating, shadow, canary, live; completed, aborted, rolled_back, refused
@@ -3281,8 +4320,12 @@ type RolloutAnswer struct {
 	Plan PlanAnswer `json:"plan"`
 
 	// PreviousSessionId what was live before; null: the built-in rules
-	PreviousSessionId *string  `json:"previous_session_id"`
-	Readings          Readings `json:"readings"`
+	//
+	// Examples: 1c2d3e4f-5a6b-4c7d-8e9f-0a1b2c3d4e5f
+	PreviousSessionId *string `json:"previous_session_id"`
+
+	// Readings what the guards look at
+	Readings Readings `json:"readings"`
 
 	// SessionId id of an uploaded model
 	//
@@ -3307,8 +4350,12 @@ type RolloutAnswer struct {
 	Validation *Validation `json:"validation"`
 }
 
+// RolloutAnswerKind what was uploaded
+type RolloutAnswerKind string
+
 // RolloutsAnswer defines model for rolloutsAnswer.
 type RolloutsAnswer struct {
+	// Rollouts rollouts, newest first
 	Rollouts []RolloutAnswer `json:"rollouts"`
 }
 
@@ -3326,6 +4373,8 @@ type RunItem struct {
 	EndedAt *time.Time `json:"ended_at"`
 
 	// Error one sentence for people
+	//
+	// Examples: The pool is not known.
 	Error *string `json:"error"`
 
 	// Period the start of what the run is about
@@ -3335,10 +4384,11 @@ type RunItem struct {
 	StartedAt time.Time `json:"started_at"`
 
 	// State running, succeeded or failed
-	//
-	// Examples: running
-	State string `json:"state"`
+	State RunItemState `json:"state"`
 }
+
+// RunItemState running, succeeded or failed
+type RunItemState string
 
 // SavingsList defines model for savingsList.
 type SavingsList struct {
@@ -3352,33 +4402,45 @@ type ScheduleItem struct {
 	Absent *bool `json:"absent,omitempty"`
 
 	// Cron five fields, UTC
+	//
+	// Examples: 0 1 * * *
 	Cron string `json:"cron"`
 
-	// Id id of the thing that the object describes
+	// Id name of the job
+	//
+	// Examples: monthly-savings
 	Id string `json:"id"`
 
 	// LastRuns newest first
 	LastRuns []RunItem `json:"last_runs"`
 
 	// Missed runs that were due while the server was away for too long
+	//
+	// Examples: 0
 	Missed int `json:"missed"`
 
 	// NextRuns when the schedule runs next
 	NextRuns []time.Time `json:"next_runs"`
 
-	// Note why the schedule is paused
+	// Note what the job does
+	//
+	// Examples: computes what was saved
 	Note string `json:"note"`
 
 	// Paused whether it is paused
 	Paused bool `json:"paused"`
 
 	// Reason of the pause
+	//
+	// Examples: a release is under way
 	Reason *string `json:"reason,omitempty"`
 
 	// Running ids of the workflows in flight
 	Running []string `json:"running"`
 
 	// Skipped runs that were due while the one before went on
+	//
+	// Examples: 0
 	Skipped int `json:"skipped"`
 }
 
@@ -3397,15 +4459,21 @@ type SearchAnswer struct {
 // SearchResult defines model for searchResult.
 type SearchResult struct {
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// Kind sort of the thing
 	Kind SearchResultKind `json:"kind"`
 
 	// Name name of the thing
+	//
+	// Examples: web
 	Name string `json:"name"`
 
 	// Note what it is now
+	//
+	// Examples: online
 	Note string `json:"note"`
 }
 
@@ -3425,9 +4493,13 @@ type SnapshotWanted struct {
 	Code string `json:"code"`
 
 	// Error one sentence for people
+	//
+	// Examples: The pool is not known.
 	Error string `json:"error"`
 
 	// Message one sentence for people
+	//
+	// Examples: The agent is paused.
 	Message *string `json:"message,omitempty"`
 
 	// OperationId which acts on the notice all the same
@@ -3449,17 +4521,23 @@ type StateNotice struct {
 	// Examples: i-0123456789abcdef0
 	InstanceId string `json:"instance_id"`
 
-	// Kind sort of the thing
-	Kind string `json:"kind"`
+	// Kind what AWS announced
+	Kind StateNoticeKind `json:"kind"`
 
 	// NewPrimary instance that is the primary now
 	//
 	// Examples: i-0fedcba9876543210
 	NewPrimary string `json:"new_primary"`
 
-	// Result how it ended
-	Result string `json:"result"`
+	// Result what became of it; empty while it stands
+	Result StateNoticeResult `json:"result"`
 }
+
+// StateNoticeKind what AWS announced
+type StateNoticeKind string
+
+// StateNoticeResult what became of it; empty while it stands
+type StateNoticeResult string
 
 // StateReplica defines model for stateReplica.
 type StateReplica struct {
@@ -3469,6 +4547,8 @@ type StateReplica struct {
 	For string `json:"for"`
 
 	// Id id of the thing that the object describes
+	//
+	// Examples: 5f0c2e6a-3b7d-4f5e-9a51-0c9d7b1f2e34
 	Id string `json:"id"`
 
 	// InstanceId EC2 instance
@@ -3476,8 +4556,8 @@ type StateReplica struct {
 	// Examples: i-0123456789abcdef0
 	InstanceId string `json:"instance_id"`
 
-	// Kind sort of the thing
-	Kind string `json:"kind"`
+	// Kind what it was made for: manual mode, an early notice, a final notice, or a switch
+	Kind StateReplicaKind `json:"kind"`
 
 	// PoolId pool: an instance type in an Availability Zone
 	//
@@ -3485,21 +4565,28 @@ type StateReplica struct {
 	PoolId string `json:"pool_id"`
 
 	// Proof launched, adopted or unproven; empty without an instance
-	//
-	// Examples: adopted
-	Proof string `json:"proof"`
+	Proof StateReplicaProof `json:"proof"`
 
 	// State where it stands
-	//
-	// Examples: running
-	State string `json:"state"`
+	State StateReplicaState `json:"state"`
 
-	// Status where it stands
+	// Status the same in the words of deployed agents
+	//
+	// Examples: ready
 	Status string `json:"status"`
 
 	// Unproven null when it is proven
 	Unproven *Unproven `json:"unproven"`
 }
+
+// StateReplicaKind what it was made for: manual mode, an early notice, a final notice, or a switch
+type StateReplicaKind string
+
+// StateReplicaProof launched, adopted or unproven; empty without an instance
+type StateReplicaProof string
+
+// StateReplicaState where it stands
+type StateReplicaState string
 
 // StepAnswer defines model for stepAnswer.
 type StepAnswer struct {
@@ -3514,7 +4601,9 @@ type StepAnswer struct {
 	// ExactAt at with its milliseconds
 	ExactAt time.Time `json:"exact_at"`
 
-	// Name name of the thing
+	// Name what was done
+	//
+	// Examples: primary changed
 	Name string `json:"name"`
 
 	// SecondsLeft seconds between the step and AWS's deadline
@@ -3523,6 +4612,8 @@ type StepAnswer struct {
 	SecondsLeft *float32 `json:"seconds_left"`
 
 	// SinceMs milliseconds since the operation's began_at
+	//
+	// Examples: 212
 	SinceMs int `json:"since_ms"`
 
 	// Status where it stands
@@ -3540,6 +4631,8 @@ type TerminationAnswer struct {
 	Action string `json:"action"`
 
 	// Error one sentence for people
+	//
+	// Examples: The pool is not known.
 	Error *string `json:"error,omitempty"`
 
 	// FailoverTimeMs from the notice to the new primary, in milliseconds
@@ -3548,6 +4641,8 @@ type TerminationAnswer struct {
 	FailoverTimeMs *int `json:"failover_time_ms,omitempty"`
 
 	// Message one sentence for people
+	//
+	// Examples: The agent is paused.
 	Message string `json:"message"`
 
 	// NewInstanceId instance that takes over
@@ -3597,12 +4692,18 @@ type TypeNotConsidered struct {
 	//
 	// Examples: t3.medium
 	InstanceType string `json:"instance_type"`
-	Why          string `json:"why"`
+
+	// Why why it is not considered
+	//
+	// Examples: it has 1 vCPU, and 2 are needed
+	Why string `json:"why"`
 }
 
 // VersionAnswer defines model for versionAnswer.
 type VersionAnswer struct {
 	// Commit revision of the source that the program was made from
+	//
+	// Examples: 1f2e3d4c5b6a
 	Commit string `json:"commit"`
 
 	// ConsolePath where the web console is served
@@ -3624,6 +4725,8 @@ type VersionAnswer struct {
 	TemporalNamespace string `json:"temporal_namespace"`
 
 	// TemporalUiUrl address of the Temporal UI; null when TEMPORAL_UI_URL is not set
+	//
+	// Examples: https://temporal.example.com
 	TemporalUiUrl *string `json:"temporal_ui_url"`
 
 	// Version of the program, or the commit that it was built from
@@ -4190,7 +5293,7 @@ type ClientInterface interface {
 	// Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CancelOperation Call an operation off: the path ends with /cancel
+	// CancelOperation Call an operation off
 	//
 	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
@@ -4881,7 +5984,7 @@ func (c *Client) GetOperation(ctx context.Context, operationId string, params *G
 	return c.Client.Do(req)
 }
 
-// CancelOperation Call an operation off: the path ends with /cancel
+// CancelOperation Call an operation off
 //
 // For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //
@@ -7246,7 +8349,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperationWithResponse(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*GetOperationResponse, error)
 
-	// CancelOperationWithResponse Call an operation off: the path ends with /cancel
+	// CancelOperationWithResponse Call an operation off
 	//
 	// For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 	//
@@ -9582,7 +10685,7 @@ func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, oper
 	return ParseGetOperationResponse(rsp)
 }
 
-// CancelOperationWithResponse Call an operation off: the path ends with /cancel
+// CancelOperationWithResponse Call an operation off
 //
 // For tenants, each for what is its own, and for operators. Members and parameters that it does not know are refused.
 //

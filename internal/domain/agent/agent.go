@@ -119,3 +119,8 @@ func RegionIn(known, az string) string {
 	}
 	return RegionOf(az)
 }
+
+// ForeignInstance is agent.instance_of_another_tenant for an instance.
+func ForeignInstance(instanceID string) error {
+	return InstanceOfOtherTenant.New("Instance %s is not this client's.", instanceID)
+}

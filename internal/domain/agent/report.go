@@ -1,6 +1,9 @@
 package agent
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // LostAfter is the silence after which a primary that was not replaced may be
 // followed by an instance that was not launched for us. It is longer than the
@@ -48,6 +51,13 @@ const (
 	RelationOutside  InstanceRelation = "outside" // not launched for us, and without a role
 	RelationUnnamed  InstanceRelation = "unnamed" // an old program: it did not say
 )
+
+// regionName is what AWS calls regions,
+// https://docs.aws.amazon.com/general/latest/gr/rande.html.
+var regionName = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{2,20}){1,3}-[0-9]{1,2}$`)
+
+// IsRegion says whether a text may be the name of an AWS region, such as us-gov-west-1.
+func IsRegion(text string) bool { return regionName.MatchString(text) }
 
 // KnownFact takes a fact that an agent could not find out for unknown.
 func KnownFact(fact string) string {

@@ -21,7 +21,7 @@ type Limits struct {
 // DefaultLimits are those of a client for whom an operator has set none.
 func DefaultLimits() Limits { return Limits{Agents: 10_000, OpenReplicas: 1000, LaunchesPerHour: 1000} }
 
-// Usage is what a client has of each.
+// Usage counts what a client has of each limited thing.
 type Usage struct {
 	Agents           int
 	OpenReplicas     int

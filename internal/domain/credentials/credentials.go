@@ -8,11 +8,11 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"spotkeeper/internal/domain/clients"
 	"spotkeeper/internal/domain/fault"
+	"spotkeeper/internal/domain/plaintext"
 )
 
 // Ways to fail.
@@ -26,7 +26,7 @@ var (
 	ForeignInstance = fault.Define("credentials.foreign_instance", fault.Forbidden)
 )
 
-// Kind is what a credential is for.
+// Kind is the purpose of a credential.
 type Kind string
 
 // Kinds.
@@ -65,7 +65,7 @@ func KindOf(token string) Kind {
 	return Legacy
 }
 
-// Scope is what a tenant credential may do. Each scope includes the ones before it.
+// Scope is the permission of a tenant's credential. Each scope includes the ones before it.
 type Scope string
 
 // Scopes.
@@ -80,7 +80,7 @@ var ranks = map[Scope]int{Read: 1, Operate: 2, Admin: 3}
 // Includes says whether a scope allows what wanted allows.
 func (s Scope) Includes(wanted Scope) bool { return ranks[s] > 0 && ranks[s] >= ranks[wanted] }
 
-// LegacyMode is what a client's legacy token may do.
+// LegacyMode is the permission of a client's legacy token.
 type LegacyMode string
 
 // Modes.
@@ -107,7 +107,7 @@ const (
 	NoteUseAtLeast = 5 * time.Minute     // last_used_at is not written more often
 )
 
-// NewCredential is what a credential is made from.
+// NewCredential is the input of creating a credential.
 type NewCredential struct {
 	ClientID  string
 	Kind      Kind
@@ -118,14 +118,16 @@ type NewCredential struct {
 	LogicalID string        // the only agent that an enrolment may register; empty: any
 }
 
-// Normalize fills in defaults and judges the rest. Fails with credentials.invalid.
+// Normalize fills in defaults and validates the rest. Fails with credentials.invalid.
 func (n *NewCredential) Normalize() error {
 	n.Name = strings.TrimSpace(n.Name)
 	switch {
 	case utf8.RuneCountInString(n.Name) > MaxName:
 		return Invalid.New("The name of a credential has %d characters at most", MaxName)
-	case strings.ContainsFunc(n.Name, unicode.IsControl):
-		return Invalid.New("The name of a credential has no control characters")
+	case strings.ContainsFunc(n.Name, plaintext.IsHidden):
+		return Invalid.New("The name of a credential contains a character that is not shown")
+	case strings.ContainsFunc(n.LogicalID, plaintext.IsHidden):
+		return Invalid.New("The agent's name contains a character that is not shown")
 	case n.TTL < 0:
 		return Invalid.New("A credential cannot expire before it is made")
 	}

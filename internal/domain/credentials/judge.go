@@ -63,7 +63,7 @@ func (f *StoredCredential) Judge(now time.Time) error {
 	}
 }
 
-// RouteUse is what a route asks of a credential.
+// RouteUse is the permission that a route requires of a credential.
 type RouteUse struct {
 	Agents bool  // it is an agent's own route
 	Joins  bool  // it is the route on which an agent joins

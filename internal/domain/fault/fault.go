@@ -55,7 +55,7 @@ func Codes() []Code { return slices.Sorted(maps.Keys(registry)) }
 // Kind returns the kind the code was defined with.
 func (c Code) Kind() Kind { return registry[c] }
 
-// New returns a fault with this code and a sentence for people.
+// New returns a fault with this code and a sentence for users.
 func (c Code) New(format string, args ...any) *Error {
 	return &Error{Code: c, Message: fmt.Sprintf(format, args...)}
 }

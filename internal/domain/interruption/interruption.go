@@ -14,7 +14,7 @@ var (
 	NoReplica   = fault.Define("notice.no_replica", fault.Unavailable) // the agent must stay alive and launch
 )
 
-// Kind is what AWS said.
+// Kind is the type of a notice of AWS.
 type Kind string
 
 // Kinds.
@@ -29,7 +29,7 @@ func (k Kind) Valid() bool { return k == Rebalance || k == Termination }
 // NoticeLead is AWS's warning time, when the notice does not say better.
 const NoticeLead = 2 * time.Minute
 
-// FailoverMargin is what a change of roles must have left before the deadline.
+// FailoverMargin is the least time that must be left before the deadline for a change of roles.
 const FailoverMargin = 10 * time.Second
 
 // Notice is one signal about one instance. Its key is (agent, instance, kind), so that
@@ -51,7 +51,7 @@ type Notice struct {
 // gives two minutes, and a clock or a program may be wrong by a few.
 const Furthest = 10 * time.Minute
 
-// Outcome is what became of a notice. A zero ReplicaID means undecided.
+// Outcome is the result of a notice. A zero ReplicaID means undecided.
 type Outcome struct {
 	InstanceID string    `json:"instance_id"` // the one in danger
 	Kind       Kind      `json:"kind"`

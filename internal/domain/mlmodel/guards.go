@@ -35,7 +35,7 @@ func (g Guards) validate() error {
 	return nil
 }
 
-// Measure is what was seen of a group of agents in a span of time.
+// Measure is the figures of a group of agents over a span of time.
 type Measure struct {
 	Agents          int     `json:"agents"`
 	Decisions       int     `json:"decisions"`
@@ -74,7 +74,7 @@ func (c Comparison) Agreement() float64 {
 	return float64(c.Agree) / float64(c.Pairs)
 }
 
-// Readings is what the guards look at.
+// Readings is the input of the guards.
 type Readings struct {
 	Since time.Time     `json:"since"`
 	Span  time.Duration `json:"span"`

@@ -31,7 +31,7 @@ const (
 // half an hour, roll back by itself.
 func Immediate() Plan { return Plan{Watch: watchFor, Guards: DefaultGuards()} }
 
-// DefaultPlan is what an operator gets who names no more than a session.
+// DefaultPlan is the plan of a rollout for which the operator named a session only.
 func DefaultPlan() Plan {
 	return Plan{
 		Shadow: 24 * time.Hour,

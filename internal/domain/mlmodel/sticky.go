@@ -19,7 +19,7 @@ func InCanary(sessionID, agentID string, percent int) bool {
 	return place*100 < uint64(max(percent, 0))<<HashBits
 }
 
-// Serving is what every process is to serve, as the database has it.
+// Serving is the models that every process has to serve, as the database says.
 type Serving struct {
 	Live      []Session // one of each kind at most
 	Candidate *Session  // of the rollout that is under way; nil: none

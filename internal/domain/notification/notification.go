@@ -59,7 +59,7 @@ const (
 // MaxSinks is how many sinks a client may have.
 const MaxSinks = 20
 
-// NewNotification is what a sink is created from.
+// NewNotification is the input of creating a sink.
 type NewNotification struct {
 	Kind        Kind
 	URL         string
@@ -111,9 +111,15 @@ func forbidden(host string) error {
 // and that netip has no name for.
 var private = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("3fff::/20"),
 }
+
+// publicV6 is the only part of IPv6 that is given to the public internet. Outside of it are
+// old site-local addresses, and addresses that a gateway translates into one of IPv4.
+// https://www.iana.org/assignments/ipv6-address-space/ipv6-address-space.xhtml
+var publicV6 = netip.MustParsePrefix("2000::/3")
 
 // Reachable says whether a webhook may go to an address: to the public internet,
 // and to networks that the deployment allows. The rest, such as the metadata
@@ -124,6 +130,9 @@ func Reachable(addr netip.Addr, allowed []netip.Prefix) bool {
 		if p.Contains(addr) {
 			return true
 		}
+	}
+	if addr.Is6() && !publicV6.Contains(addr) {
+		return false
 	}
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() {
 		return false

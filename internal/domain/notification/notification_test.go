@@ -69,6 +69,17 @@ func TestReachable(t *testing.T) {
 		"ff02::1":            false,
 		"::ffff:10.0.0.1":    false,
 		"64:ff9b::a9fe:a9fe": false,
+		"64:ff9b:1::a00:1":   false, // translated by a network of one's own
+		"::a9fe:a9fe":        false, // an address of IPv4 in the oldest form
+		"::ffff:0:a00:1":     false,
+		"fec0::1":            false, // site-local
+		"2001::a00:1":        false, // Teredo
+		"2002:a00:1::":       false, // 6to4
+		"192.88.99.1":        false, // 6to4 relays
+		"2001:db8::1":        false,
+		"3fff::1":            false,
+		"100::1":             false,
+		"2600:1f14::1":       true,
 	} {
 		require.Equal(t, want, notification.Reachable(netip.MustParseAddr(addr), nil), addr)
 	}

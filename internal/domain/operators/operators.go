@@ -10,7 +10,7 @@ var (
 	NoRole       = fault.Define("auth.no_role", fault.Forbidden)
 )
 
-// Role is what an operator may do. Each role includes the ones before it.
+// Role is the permission of an operator. Each role includes the ones before it.
 type Role string
 
 // Roles.

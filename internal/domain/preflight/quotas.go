@@ -16,7 +16,7 @@ type Quota struct {
 	VCPUs float64
 }
 
-// Usage is what one instance that Spotkeeper looks after takes of the quotas.
+// Usage is the share of the quotas that one instance of a client takes.
 type Usage struct {
 	InstanceType string     `json:"instance_type"`
 	Zone         string     `json:"az"`

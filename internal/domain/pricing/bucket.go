@@ -61,7 +61,7 @@ func (t Truth) Discrepancy() float64 {
 	return math.Round(d*1e4) / 1e4
 }
 
-// Verdict is what became of a submission.
+// Verdict is the result of a submission.
 type Verdict string
 
 // Verdicts, in the legacy words.

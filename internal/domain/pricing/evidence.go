@@ -17,7 +17,7 @@ const (
 // another one of the same type for us; those differ by less.
 const BelievedRange = 2
 
-// Reporter is what is known of the instance that reports.
+// Reporter is the stored facts about the instance that reports.
 type Reporter struct {
 	Proven bool   // EC2 has confirmed that it is the client's
 	Pool   string // the spot pool that it lives in; empty on demand

@@ -72,7 +72,7 @@ type FilledBucket struct {
 	Confidence float64
 }
 
-// Filling is what was found and done in one pool.
+// Filling counts the gaps of one pool, and the points that fill them.
 type Filling struct {
 	Filled            []FilledBucket
 	TooLong           int // gaps longer than two hours, left open

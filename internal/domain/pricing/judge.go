@@ -31,7 +31,7 @@ type Rejection struct {
 	Reason string `json:"reason"`
 }
 
-// Accepted is what is believed of a report.
+// Accepted is the part of a report that is believed.
 type Accepted struct {
 	InstanceID   string
 	InstanceType string

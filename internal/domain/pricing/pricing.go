@@ -71,7 +71,7 @@ func BucketOf(t time.Time) time.Time {
 	return time.Unix(s-((s%step)+step)%step, 0).UTC()
 }
 
-// Window is what times of observation are believed.
+// Window is the range of times of observation that are believed.
 const (
 	MaxAge  = 30 * 24 * time.Hour // as long as submissions are kept
 	MaxSkew = 5 * time.Minute     // a reporter's clock may be ahead so much

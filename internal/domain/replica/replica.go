@@ -30,7 +30,9 @@ var (
 	Refused     = fault.Define("launch.refused",
 		fault.Forbidden) // permission: stop and notify the tenant
 	Misconfigured = fault.Define("launch.misconfigured", fault.Invalid) // configuration: likewise
-	TokenDead     = fault.Define("launch.token_of_dead_instance",
+	Unexplained   = fault.Define("launch.unexplained",
+		fault.Exhausted) // refused with a code that is not known: the next pool
+	TokenDead = fault.Define("launch.token_of_dead_instance",
 		fault.Conflict) // an earlier attempt launched and is gone
 	// LaunchAbandoned ends an attempt that was given up before EC2 answered.
 	LaunchAbandoned = fault.Define("launch.abandoned", fault.Conflict)
@@ -152,6 +154,7 @@ type Candidate struct {
 	AZ           string     `json:"az"`
 	Mode         agent.Mode `json:"mode"`
 	HourlyPrice  float64    `json:"hourly_price,omitempty"` // USD; 0: unknown
+	VCPUs        int        `json:"vcpus,omitempty"`        // 0: unknown
 	Why          string     `json:"why"`                    // for the operators' page
 }
 

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"spotkeeper/internal/domain/fault"
 )
@@ -13,7 +14,7 @@ import (
 // BadRequirements means that requirements contradict each other or cannot be read.
 var BadRequirements = fault.Define("replica.bad_requirements", fault.Invalid)
 
-// TypeFacts is what EC2 says of an instance type.
+// TypeFacts is EC2's description of an instance type.
 type TypeFacts struct {
 	Name          string   `json:"name"`
 	VCPUs         int      `json:"vcpus"`
@@ -42,9 +43,35 @@ type Requirements struct {
 	Exclude      []string `json:"exclude,omitempty"`
 }
 
+// Bounds of what can be required: above the largest type of EC2, and small enough for any
+// sum.
+const (
+	mostVCPUs        = 10_000
+	mostMemoryMiB    = 200_000_000
+	mostAccelerators = 1_000
+	mostPatterns     = 100 // in each list
+	longestPattern   = 50  // of bytes
+)
+
+// IsZero says whether nothing is required beyond what follows from the present type.
+func (r Requirements) IsZero() bool {
+	return r.MinVCPUs == 0 && r.MaxVCPUs == 0 && r.MinMemoryMiB == 0 && r.MaxMemoryMiB == 0 && r.Architecture == "" &&
+		r.Burstable == nil && r.Accelerators == nil && r.LocalStorage == nil && r.Current == nil &&
+		len(r.Include) == 0 && len(r.Exclude) == 0
+}
+
 // Validate judges the form. Fails with replica.bad_requirements.
 func (r Requirements) Validate() error {
 	switch {
+	case max(r.MinVCPUs, r.MaxVCPUs) > mostVCPUs:
+		return BadRequirements.New("vCPUs are %d at most", mostVCPUs)
+	case max(r.MinMemoryMiB, r.MaxMemoryMiB) > mostMemoryMiB:
+		return BadRequirements.New("memory is %d MiB at most", mostMemoryMiB)
+	case r.Accelerators != nil && (*r.Accelerators < 0 || *r.Accelerators > mostAccelerators):
+		return BadRequirements.New("accelerators are a number from 0 to %d", mostAccelerators)
+	case max(len(r.Include), len(r.Exclude)) > mostPatterns:
+		return BadRequirements.New("include and exclude have at most %d patterns each: name families, such as m5.*",
+			mostPatterns)
 	case min(r.MinVCPUs, r.MaxVCPUs, r.MinMemoryMiB, r.MaxMemoryMiB) < 0:
 		return BadRequirements.New("vCPUs and memory are not negative")
 	case r.MaxVCPUs > 0 && r.MaxVCPUs < r.MinVCPUs:
@@ -55,11 +82,40 @@ func (r Requirements) Validate() error {
 		return BadRequirements.New("architecture must be x86_64 or arm64")
 	}
 	for _, p := range slices.Concat(r.Include, r.Exclude) {
-		if _, err := path.Match(p, ""); err != nil || p == "" {
-			return BadRequirements.New("%q is not a pattern of instance types such as m5.*", p)
+		if _, err := path.Match(p, ""); err != nil || p == "" || len(p) > longestPattern || !utf8.ValidString(p) {
+			return BadRequirements.New("%q is not a pattern of instance types such as m5.*",
+				strings.ToValidUTF8(p[:min(len(p), longestPattern)], ""))
 		}
 	}
 	return nil
+}
+
+// Check judges requirements against the types that EC2 offers in the region of an instance, and
+// against the architecture of its image. At least one type has to meet them, be it the present
+// one, and each pattern has to name one. Nothing is judged while EC2 was not asked. Fails with
+// replica.bad_requirements.
+func (r Requirements) Check(present, arch string, types []TypeFacts) error {
+	at := slices.IndexFunc(types, func(t TypeFacts) bool { return t.Name == present })
+	if at < 0 || r.IsZero() {
+		return nil
+	}
+	if r.Architecture != "" && arch != "" && r.Architecture != arch {
+		return BadRequirements.New("the image runs on %s, so no replacement can be %s: leave architecture out", arch,
+			r.Architecture)
+	}
+	for _, p := range slices.Concat(r.Include, r.Exclude) {
+		if !slices.ContainsFunc(types, func(t TypeFacts) bool { return matchesAny([]string{p}, t.Name) }) {
+			return BadRequirements.New("EC2 offers no instance type %q in the region", p)
+		}
+	}
+	need := r.Resolve(types[at], arch)
+	own := types[at]
+	own.BareMetal = false // it runs already
+	why := need.Objection(own)
+	if why == "" || slices.ContainsFunc(types, func(t TypeFacts) bool { return need.Objection(t) == "" }) {
+		return nil
+	}
+	return BadRequirements.New("no instance type of the region meets them; of the present one, %s: %s", present, why)
 }
 
 // largestFactor is how many times the vCPUs and the memory of the present type a

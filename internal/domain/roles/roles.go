@@ -169,7 +169,7 @@ type ReplicaTransition struct {
 	Error      string             `json:"error,omitempty"`
 }
 
-// Advanced is what a transition of a replica has led to.
+// Advanced is the result of a transition of a replica.
 type Advanced struct {
 	Ours    bool `json:"ours"`              // the replica stands there now
 	Wake    bool `json:"wake,omitempty"`    // the Guardian has something to do
@@ -186,7 +186,7 @@ const (
 	ByPromotion   Cause = "promotion"
 )
 
-// OldPrimaryPolicy is what becomes of the old primary.
+// OldPrimaryPolicy says what becomes of the old primary.
 type OldPrimaryPolicy string
 
 // Fates.

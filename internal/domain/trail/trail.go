@@ -29,14 +29,13 @@ const (
 	Failed  Outcome = "failed"
 )
 
-// Request is what is known of the request that an act came with.
+// Request describes the request that made a change: its actor, address and id.
 type Request struct {
 	ActorKind string // operator, client or agent; empty: the product itself
 	ActorID   string
 	ActorRole string // of an operator
 	TokenID   string // of the credential or the session; empty for static and legacy tokens
 	Address   string
-	Host      string // that the request is for, without its port; not recorded
 	RequestID string
 }
 
@@ -81,7 +80,7 @@ type Seal struct {
 	Hash    []byte
 }
 
-// Genesis is what the first chain of all begins with.
+// Genesis is the hash before the first entry of the trail.
 func Genesis() []byte { return make([]byte, sha256.Size) }
 
 // DigestEntry is the hash of an entry that follows a hash. Each field is part of it.

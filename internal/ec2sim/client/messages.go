@@ -162,7 +162,7 @@ type Impairment struct {
 	Impaired   bool   `json:"impaired"`
 }
 
-// Role is what STS lets be assumed. A role that is not registered is AccessDenied.
+// Role is an IAM role that STS lets callers assume. A role that is not registered is AccessDenied.
 type Role struct {
 	// ARN as arn:aws:iam::<account>:role/<name>; its account is whose instances the session sees.
 	ARN string `json:"arn"`

@@ -53,7 +53,7 @@ type State struct {
 	Roles     []string       `json:"roles"`
 }
 
-// Counts is what happened since the start or the last reset.
+// Counts counts requests since the start or the last reset.
 type Counts struct {
 	// Calls counts every call by action, Errors every refusal by code.
 	Calls  map[string]int64 `json:"calls"`
@@ -69,7 +69,7 @@ type Counts struct {
 	Tokens int64 `json:"tokens"`
 }
 
-// Metadata is what an instance reads about itself from its metadata service.
+// Metadata is the content of an instance's metadata service.
 type Metadata struct {
 	InstanceID       string `json:"instance_id"`
 	InstanceType     string `json:"instance_type"`

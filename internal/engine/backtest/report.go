@@ -10,7 +10,7 @@ import (
 	"spotkeeper/internal/domain/fault"
 )
 
-// Report is what a back-test found. Money is USD over the whole time.
+// Report is the result of a back-test. Money is USD over the whole time.
 type Report struct {
 	Market            string    `json:"market"`
 	From              time.Time `json:"from"`

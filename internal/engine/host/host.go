@@ -57,7 +57,7 @@ func (o Options) filled() Options {
 	return o
 }
 
-// Kind is what a host runs.
+// Kind is the sort of model that a host runs.
 type Kind struct {
 	Name    string       // python or onnx
 	What    string       // it is, in sentences

@@ -17,7 +17,7 @@ var Refused = fault.Define("sandbox.refused", fault.Unavailable)
 // through /etc/alternatives.
 var Libraries = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives"}
 
-// Program is what is started.
+// Program is the program to start, with its arguments and limits.
 type Program struct {
 	Path    string   // of the executable, absolute; empty: this binary itself, which the program does not see
 	Name    string   // the first argument; empty: the path

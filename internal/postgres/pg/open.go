@@ -128,6 +128,11 @@ func (db *DB) Close() {
 // Ping says whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return Translate(db.Pool.Ping(ctx)) }
 
+// Now reads the database's clock.
+func (db *DB) Now(ctx context.Context) (at time.Time, err error) {
+	return at, Translate(db.Pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&at))
+}
+
 // Connections says how many connections of the pool are free, of how many.
 func (db *DB) Connections() (free, size int) {
 	s := db.Pool.Stat()

@@ -43,3 +43,14 @@ func NonNilList[T any](items []T) []T {
 	}
 	return items
 }
+
+// CollectIDs reads a column of ids.
+func CollectIDs(into *[]string) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if len(ids) > 0 {
+			*into = ids
+		}
+		return err
+	}
+}

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -56,3 +57,12 @@ func endsSession(code string) bool {
 // inRecovery says whether the server has last reported that it is a standby.
 // Servers before version 14 do not report it; there, 25006 has to do.
 func inRecovery(c *pgconn.PgConn) bool { return c.ParameterStatus("in_hot_standby") == "on" }
+
+// IsReadOnly says whether a connection or a statement failed because the server only reads.
+// The driver has no name for the first of the two errors.
+func IsReadOnly(err error) bool {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.Code == readOnlySession {
+		return true
+	}
+	return err != nil && strings.Contains(err.Error(), "ValidateConnect failed: read only connection")
+}

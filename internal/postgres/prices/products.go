@@ -12,18 +12,27 @@ import (
 // says.
 const productOf = `coalesce(nullif(i.product, ''), l.template->>'product', 'Linux/UNIX')`
 
-// ProductsInUse lists the types that run something else than Linux, with their product.
+// ProductsInUse lists the types that run something else than Linux, with their product, and
+// the nearest types that could replace them.
 func (s *Prices) ProductsInUse(ctx context.Context) ([]activities.ProductInRegion, error) {
 	type row struct{ Region, InstanceType, Product string }
 	list, err := pg.QueryRows[row](ctx, s.DB, `
-SELECT DISTINCT i.region, i.instance_type, `+productOf+` AS product
-FROM instances i
-LEFT JOIN launch_templates l ON l.agent_id = i.agent_id
-WHERE i.role IN ('primary', 'replica', 'retiring')
-  AND i.proof <> 'unproven'
-  AND i.region <> ''
-  AND `+productOf+` <> 'Linux/UNIX'
-ORDER BY 1, 2, 3`)
+WITH used AS (
+	SELECT DISTINCT i.region, i.instance_type, `+productOf+` AS product
+	FROM instances i
+	LEFT JOIN launch_templates l ON l.agent_id = i.agent_id
+	WHERE i.role IN ('primary', 'replica', 'retiring')
+	  AND i.proof <> 'unproven'
+	  AND i.region <> ''
+	  AND `+productOf+` <> 'Linux/UNIX')
+SELECT region, instance_type, product
+FROM used
+UNION
+SELECT u.region, x.name, u.product
+FROM used u
+JOIN (`+selectFitting+`) x ON x.region = u.region AND x.base = u.instance_type
+WHERE x.nearness <= $1
+ORDER BY 1, 2, 3`, fittingPerType)
 	out := make([]activities.ProductInRegion, len(list))
 	for n, x := range list {
 		out[n] = activities.ProductInRegion{

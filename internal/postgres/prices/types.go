@@ -45,8 +45,14 @@ const fittingPerType = 12
 func (s *Prices) Fitting(ctx context.Context) ([]activities.TypeInRegion, error) {
 	return pg.QueryRows[activities.TypeInRegion](ctx, s.DB, `
 SELECT DISTINCT x.region, x.name AS instance_type
-FROM (
-	SELECT t.region, t.name,
+FROM (`+selectFitting+`) x
+WHERE x.nearness <= $1
+ORDER BY 1, 2`, fittingPerType)
+}
+
+// selectFitting ranks the types that could replace each one in use.
+const selectFitting = `
+	SELECT t.region, t.name, b.name AS base,
 		row_number() OVER (PARTITION BY b.region, b.name ORDER BY t.vcpus, t.memory_mib, t.name) AS nearness
 	FROM (SELECT DISTINCT region, instance_type FROM instances WHERE role IN ('primary', 'replica')) i
 	JOIN instance_types b ON b.region = i.region AND b.name = i.instance_type
@@ -58,7 +64,4 @@ FROM (
 		AND t.burstable = b.burstable
 		AND t.accelerators = b.accelerators
 		AND t.current
-		AND NOT t.bare_metal) x
-WHERE x.nearness <= $1
-ORDER BY 1, 2`, fittingPerType)
-}
+		AND NOT t.bare_metal`

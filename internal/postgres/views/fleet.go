@@ -85,9 +85,11 @@ func (v *Views) Fleet(ctx context.Context, f FleetFilter) ([]FleetView, error) {
 			a.epoch, a.agent_version,
 			a.last_heartbeat_at AS last_heartbeat, i.id AS instance_id, i.instance_type, i.az, i.region, i.mode,
 			i.pool_id,
-			(CASE WHEN i.mode = 'ondemand' THEN coalesce(od.price, i.ondemand_price) ELSE coalesce(pp.price,
-			i.spot_price) END)::float8 AS price,
-			coalesce(od.price, i.ondemand_price)::float8 AS on_demand,
+			(CASE
+				WHEN i.mode = 'ondemand' THEN coalesce(od.price, m.on_demand)
+				ELSE coalesce(pp.price, m.spot)
+			END)::float8 AS price,
+			coalesce(od.price, m.on_demand)::float8 AS on_demand,
 			(SELECT d.risks[1] FROM agent_decisions d WHERE d.agent_id = a.id) AS risk,
 			r.id AS standby_id, r.state AS standby_state, r.instance_id AS standby_on,
 			p.until AS paused_until, p.scope AS pause_scope,
@@ -96,8 +98,13 @@ func (v *Views) Fleet(ctx context.Context, f FleetFilter) ([]FleetView, error) {
 		JOIN clients c ON c.id = a.client_id
 		LEFT JOIN LATERAL (
 			SELECT * FROM instances x WHERE x.agent_id = a.id AND x.role = 'primary' LIMIT 1) i ON true
-		LEFT JOIN pool_prices pp ON pp.pool_id = i.pool_id
-		LEFT JOIN on_demand_prices od ON od.region = i.region AND od.instance_type = i.instance_type
+		LEFT JOIN LATERAL ( -- what the agent measured, which is the price of Linux
+			SELECT i.ondemand_price AS on_demand, i.spot_price AS spot
+			WHERE i.product IN ('', 'Linux/UNIX')) m ON true
+		LEFT JOIN `+pg.SpotPrices+` pp ON pp.pool_id = i.pool_id AND pp.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
+		LEFT JOIN `+pg.ListPrices+` od ON od.region = i.region
+			AND od.instance_type = i.instance_type
+			AND od.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
 		LEFT JOIN LATERAL (
 			SELECT * FROM replicas x
 			WHERE x.agent_id = a.id AND x.kind <> 'switch' AND x.state IN ('requested', 'launching', 'running', 'ready')

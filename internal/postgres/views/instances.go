@@ -47,16 +47,20 @@ type InstanceFilter struct {
 const selectInstances = `
 SELECT i.id, i.client_id, c.name AS client_name, i.agent_id, a.logical_agent_id, a.status AS agent_status, i.role,
        i.instance_type, i.region, i.az, i.mode, i.pool_id,
-       coalesce(i.spot_price, CASE WHEN i.mode = 'spot' THEN p.price END)::float8 AS spot_price,
-       coalesce(i.ondemand_price, o.price)::float8 AS on_demand_price, i.baseline_price::float8 AS baseline_price,
+       coalesce(CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.spot_price END,
+           CASE WHEN i.mode = 'spot' THEN p.price END)::float8 AS spot_price,
+       coalesce(CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.ondemand_price END, o.price)::float8 AS on_demand_price,
+       CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.baseline_price ELSE o.price END::float8 AS baseline_price,
        i.role <> 'retired' AS active, i.proof,
        CASE WHEN i.proof = 'unproven' THEN i.unproven_reason || ': ' || i.unproven_repair || '.' END AS unproven,
        s.at AS last_switch, i.installed_at, i.created_at
 FROM instances i
 JOIN clients c ON c.id = i.client_id
 LEFT JOIN agents a ON a.id = i.agent_id
-LEFT JOIN pool_prices p ON p.pool_id = i.pool_id
-LEFT JOIN on_demand_prices o ON o.region = i.region AND o.instance_type = i.instance_type
+LEFT JOIN ` + pg.SpotPrices + ` p ON p.pool_id = i.pool_id AND p.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
+LEFT JOIN ` + pg.ListPrices + ` o ON o.region = i.region
+	AND o.instance_type = i.instance_type
+	AND o.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
 LEFT JOIN (SELECT new_id, max(coalesce(launched_at, initiated_at)) AS at FROM switches
            WHERE new_id <> '' AND ($1 = '' OR client_id = $1) GROUP BY new_id) s ON s.new_id = i.id
 WHERE ($1 = '' OR i.client_id = $1)
@@ -97,9 +101,11 @@ type InstanceMetrics struct {
 func (v *Views) InstanceMetrics(ctx context.Context, clientID, id string) (*InstanceMetrics, error) {
 	m, err := pg.QueryRow[InstanceMetrics](ctx, v.DB, `
 		SELECT i.id, i.instance_type, i.mode, i.pool_id,
-			coalesce(i.spot_price, CASE WHEN i.mode = 'spot' THEN p.price END, 0)::float8 AS spot_price,
-		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price,
-		       coalesce(i.baseline_price, i.ondemand_price, o.price, 0)::float8 AS baseline_price,
+			coalesce(CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.spot_price END,
+				CASE WHEN i.mode = 'spot' THEN p.price END, 0)::float8 AS spot_price,
+			coalesce(CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.ondemand_price END, o.price, 0)::float8 AS on_demand_price,
+			coalesce(CASE WHEN i.product IN ('', 'Linux/UNIX') THEN coalesce(i.baseline_price, i.ondemand_price) END,
+				o.price, 0)::float8 AS baseline_price,
 		       greatest(0,
 		       floor(extract(epoch FROM coalesce(i.terminated_at,
 		       now()) - i.installed_at) / 3600))::int AS uptime_hours,
@@ -108,8 +114,10 @@ func (v *Views) InstanceMetrics(ctx context.Context, clientID, id string) (*Inst
 		       s.n AS switches, s.n7 AS switches7, s.n30 AS switches30, s.savings::float8 AS savings,
 		       s.savings30::float8 AS savings30
 		FROM instances i
-		LEFT JOIN pool_prices p ON p.pool_id = i.pool_id
-		LEFT JOIN on_demand_prices o ON o.region = i.region AND o.instance_type = i.instance_type
+		LEFT JOIN `+pg.SpotPrices+` p ON p.pool_id = i.pool_id AND p.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
+		LEFT JOIN `+pg.ListPrices+` o ON o.region = i.region
+			AND o.instance_type = i.instance_type
+			AND o.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS n, count(*) FILTER (WHERE initiated_at > now() - interval '7 days') AS n7,
 			       count(*) FILTER (WHERE initiated_at > now() - interval '30 days') AS n30,
@@ -166,11 +174,14 @@ func (v *Views) instancePlaces(ctx context.Context, all []placeAsked) ([]*Instan
 	found, err := pg.QueryRows[place](ctx, v.DB, `
 		SELECT q.n, i.id, i.client_id, i.agent_id, a.status AS agent_status, i.role, i.instance_type, i.region, i.az,
 			i.mode, i.pool_id,
-		       coalesce(i.ondemand_price, o.price, 0)::float8 AS on_demand_price
+		       coalesce(CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.ondemand_price END, o.price,
+		           0)::float8 AS on_demand_price
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(id, tenant, n)
 		JOIN instances i ON i.id = q.id AND (q.tenant = '' OR i.client_id = q.tenant)
 		LEFT JOIN agents a ON a.id = i.agent_id
-		LEFT JOIN on_demand_prices o ON o.region = i.region AND o.instance_type = i.instance_type`, ids, tenants)
+		LEFT JOIN `+pg.ListPrices+` o ON o.region = i.region
+			AND o.instance_type = i.instance_type
+			AND o.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')`, ids, tenants)
 	if err != nil {
 		return nil, err
 	}

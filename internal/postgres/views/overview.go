@@ -41,12 +41,14 @@ WITH a AS (
 i AS (
 	SELECT i.role, i.mode, od.price AS on_demand,
 		CASE
-			WHEN i.mode = 'ondemand' THEN coalesce(od.price, i.ondemand_price)
-			ELSE coalesce(pp.price, i.spot_price)
+			WHEN i.mode = 'ondemand' THEN coalesce(od.price, CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.ondemand_price END)
+			ELSE coalesce(pp.price, CASE WHEN i.product IN ('', 'Linux/UNIX') THEN i.spot_price END)
 		END AS price
 	FROM instances i
-	LEFT JOIN pool_prices pp ON pp.pool_id = i.pool_id
-	LEFT JOIN on_demand_prices od ON od.region = i.region AND od.instance_type = i.instance_type
+	LEFT JOIN `+pg.SpotPrices+` pp ON pp.pool_id = i.pool_id AND pp.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
+	LEFT JOIN `+pg.ListPrices+` od ON od.region = i.region
+		AND od.instance_type = i.instance_type
+		AND od.product = coalesce(nullif(i.product, ''), 'Linux/UNIX')
 	WHERE i.role <> 'retired'
 	  AND i.terminated_at IS NULL
 	  AND ($1 = '' OR i.client_id = $1)),

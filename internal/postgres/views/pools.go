@@ -24,6 +24,7 @@ type PoolView struct {
 	Refused      int64      // launches that had no capacity in the last hour
 	LastRefusal  *string    // code of the last launch that failed
 	RetryAfter   *time.Time // launches go elsewhere until then
+	Score        *int64     // EC2's placement score of the zone for the type, 1 to 10
 	Recommended  int64      // instances that AWS recommended to move in the last 30 days
 	CameTrue     int64      // those of them that a termination notice followed
 	LeadSeconds  *float64   // from the recommendation to that notice, the median
@@ -102,12 +103,17 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 			WHERE mode = 'spot'
 			  AND retry_after > now()
 			  AND ($1 = '' OR client_id = $1)
-			GROUP BY pool_id)
+			GROUP BY pool_id),
+		scored AS (
+			SELECT region, instance_type, az, min(score)::int8 AS score
+			FROM placement_scores
+			WHERE ($1 = '' OR client_id = $1)
+			GROUP BY region, instance_type, az)
 		SELECT p.id, p.instance_type, p.region, p.az, x.price::float8 AS price, x.observed_at AS price_at,
 			od.price::float8 AS on_demand,
 			coalesce(t.terminations, 0) AS terminations, coalesce(t.rebalances, 0) AS rebalances,
 			greatest(coalesce(l.days, 0), 0) AS instance_days, coalesce(t.interrupted, 0) AS interrupted,
-			coalesce(r.n, 0) AS refused, r.last AS last_refusal, h.retry_after,
+			coalesce(r.n, 0) AS refused, r.last AS last_refusal, h.retry_after, s.score,
 			coalesce(f.recommended, 0) AS recommended, coalesce(f.came_true, 0) AS came_true, f.lead_seconds,
 			coalesce(f.announced, 0) AS announced, coalesce(l.ours, 0) AS ours,
 			coalesce(l.primaries, 0) AS primaries
@@ -119,6 +125,7 @@ func (v *Views) Pools(ctx context.Context, f PoolFilter) ([]PoolView, error) {
 		LEFT JOIN lived l ON l.pool_id = p.id
 		LEFT JOIN refused r ON r.pool_id = p.id
 		LEFT JOIN health h ON h.pool_id = p.id
+		LEFT JOIN scored s ON s.region = p.region AND s.instance_type = p.instance_type AND s.az = p.az
 		ORDER BY p.instance_type, p.az`, f.ClientID, f.Region, f.InstanceType)
 }
 

@@ -68,6 +68,42 @@ func TestNamedFilesExist(t *testing.T) {
 	require.Empty(t, missing)
 }
 
+// namedTest is a test or a benchmark that a document names.
+var namedTest = regexp.MustCompile("`((?:Test|Benchmark)[A-Z][A-Za-z0-9]*)`")
+
+// TestNamedTestsExist looks for every test that a document names, by its name or the beginning of
+// it as -run takes it.
+func TestNamedTestsExist(t *testing.T) {
+	t.Parallel()
+	var known []string
+	require.NoError(t, filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "node_modules" || path != root && strings.HasPrefix(d.Name(), ".") && d.Name() != "..") {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		for _, m := range declaredTest.FindAllStringSubmatch(read(t, path), -1) {
+			known = append(known, m[1])
+		}
+		return nil
+	}))
+	var missing []string
+	for _, page := range documents(t) {
+		if strings.Contains(page, "/adr/") {
+			continue // a decision names the tests of its day
+		}
+		for _, m := range namedTest.FindAllStringSubmatch(read(t, page), -1) {
+			if !slices.ContainsFunc(known, func(name string) bool { return strings.HasPrefix(name, m[1]) }) {
+				missing = append(missing, page+" names "+m[1])
+			}
+		}
+	}
+	require.Empty(t, missing)
+}
+
+var declaredTest = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)[A-Za-z0-9]+)\(`)
+
 // stage is a row of the table that follows a notice: a number, a file, its functions.
 var (
 	stage = regexp.MustCompile("(?m)^\\| ([0-9]) \\| `([a-z0-9_/]+\\.go)` \\|([^|]*)\\|")
@@ -174,7 +210,7 @@ func TestImports(t *testing.T) {
 	all := []string{"activities", "api", "deploy", "internal", "worker", "workflows"}
 	roof := []string{"api", "internal/app", "worker", "deploy"}
 	above := append([]string{"activities", "workflows", "internal/postgres", "internal/fleet"}, roof...)
-	base := []string{"internal/config", "internal/sealing", "internal/temporalx", "internal/tracing",
+	base := []string{"internal/domain/plaintext", "internal/config", "internal/sealing", "internal/temporalx", "internal/tracing",
 		"internal/domain/fault", "internal/domain/operators"}
 	rules := map[string]struct{ deny, except []string }{
 		"internal/domain":    {deny: all, except: []string{"internal/engine"}},
@@ -197,7 +233,7 @@ func TestImports(t *testing.T) {
 		"internal/sealing":   {deny: all, except: base},
 		"internal/temporalx": {deny: all, except: base},
 		"internal/tracing":   {deny: all, except: base},
-		"internal/cli":       {deny: all},
+		"internal/cli":       {deny: all, except: []string{"internal/domain/plaintext"}},
 		"deploy/cli":         {deny: all, except: []string{"internal/cli"}},
 		"deploy/agent":       {deny: all, except: []string{"internal/box"}},
 		"internal/pghost":    {deny: all},

@@ -16,13 +16,17 @@ export class Refused extends Error {
   }
 }
 
+/** otherTabs carries between the tabs of one browser that something was changed, so that none shows what was before. */
+export const otherTabs = typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('spotkeeper')
+
 const changes: Middleware = {
   onRequest({ request }) {
     if (request.method !== 'GET') request.headers.set('X-Spotkeeper-CSRF', '1')
     return request
   },
-  onResponse({ response }) {
+  onResponse({ request, response }) {
     if (response.status === 401) goToLogin()
+    if (request.method !== 'GET' && response.ok) otherTabs?.postMessage('changed')
     return response
   },
 }

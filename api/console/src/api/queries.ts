@@ -43,9 +43,8 @@ export const fleet = (filter: FleetFilter) =>
   })
 const agentPath = (agent_id: string) => ({ params: { path: { agent_id } } })
 export const agentState = (id: string) => queryOptions({ queryKey: ['agent', id, 'state'], queryFn: () => ask(api.GET('/api/client/agents/{agent_id}/state', agentPath(id))) })
+export const agentPreflight = (id: string) => queryOptions({ queryKey: ['agent', id, 'preflight'], queryFn: () => ask(api.GET('/api/client/agents/{agent_id}/preflight', agentPath(id))) })
 export const explain = (id: string) => queryOptions({ queryKey: ['agent', id, 'explain'], queryFn: () => ask(api.GET('/api/client/agents/{agent_id}/explain', agentPath(id))) })
-export const agentConfig = (client: string) =>
-  queryOptions({ queryKey: ['client', client, 'agents'], queryFn: () => ask(api.GET('/api/client/{client_id}/agents', { params: { path: { client_id: client } } })) })
 export const failovers = (query: { days: number; client_id?: string }) =>
   queryOptions({ queryKey: ['failovers', query], queryFn: () => ask(api.GET('/api/failovers', { params: { query } })) })
 export const decisions = (query: { hours: number; client_id?: string }) =>
@@ -67,6 +66,7 @@ export const events = (filter: EventFilter, limit = 100) =>
     getNextPageParam: (last) => last.next ?? undefined,
   })
 export const schedules = queryOptions({ queryKey: ['schedules'], queryFn: () => ask(api.GET('/api/admin/schedules')) })
+export const workers = queryOptions({ queryKey: ['workers'], queryFn: () => ask(api.GET('/api/admin/workers')) })
 export const rollouts = queryOptions({ queryKey: ['rollouts'], queryFn: () => ask(api.GET('/api/admin/model-rollouts')) })
 export const sessions = (kind: 'models' | 'engine') =>
   queryOptions({ queryKey: ['rollouts', 'sessions', kind], queryFn: () => ask(api.GET('/api/admin/ml-models/sessions', { params: { query: { kind } } })) })
@@ -75,6 +75,9 @@ export const pauses = queryOptions({ queryKey: ['pauses'], queryFn: () => ask(ap
 export const clients = queryOptions({ queryKey: ['clients'], queryFn: () => ask(api.GET('/api/admin/clients')) })
 export const client = (id: string) => queryOptions({ queryKey: ['clients', id], queryFn: () => ask(api.GET('/api/client/{client_id}', { params: { path: { client_id: id } } })) })
 export const clientAccount = (id: string) => queryOptions({ queryKey: ['clients', id, 'account'], queryFn: () => ask(api.GET('/api/client/{client_id}/account', { params: { path: { client_id: id } } })), refetchInterval: false })
+const clientPath = (client_id: string) => ({ params: { path: { client_id } } })
+export const clientPreflight = (id: string) => queryOptions({ queryKey: ['clients', id, 'preflight'], queryFn: () => ask(api.GET('/api/client/{client_id}/preflight', clientPath(id))) })
+export const clientLimits = (id: string) => queryOptions({ queryKey: ['clients', id, 'limits'], queryFn: () => ask(api.GET('/api/client/{client_id}/limits', clientPath(id))) })
 export const credentials = (id: string) => queryOptions({ queryKey: ['clients', id, 'credentials'], queryFn: () => ask(api.GET('/api/client/{client_id}/credentials', { params: { path: { client_id: id } } })) })
 export const logins = queryOptions({ queryKey: ['logins'], queryFn: () => ask(api.GET('/api/admin/sessions')) })
 export const sinks = (id: string) => queryOptions({ queryKey: ['clients', id, 'sinks'], queryFn: () => ask(api.GET('/api/client/{client_id}/sinks', { params: { path: { client_id: id } } })) })

@@ -3,7 +3,6 @@ import { useNavigate } from '@tanstack/react-router'
 import { useDeferredValue, useEffect, useState, type KeyboardEvent } from 'react'
 import { api, ask } from '../api/client'
 import { Sheet } from '../ui/Dialog'
-import { navigation } from './navigation'
 
 interface Entry { key: string; name: string; note: string; to: string }
 
@@ -15,7 +14,7 @@ const toOf: Record<string, (id: string) => string> = {
 }
 
 /** Palette finds pages, agents, instances, operations and clients from the keyboard. */
-export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (o: boolean) => void }) {
+export function Palette({ open, onOpenChange, pages: known }: { open: boolean; onOpenChange: (o: boolean) => void; pages: { to: string; name: string }[] }) {
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
   const asked = useDeferredValue(text.trim())
@@ -24,7 +23,7 @@ export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (
     queryKey: ['search', asked], enabled: open && asked.length > 1, refetchInterval: false,
     queryFn: () => ask(api.GET('/api/search', { params: { query: { q: asked } } })),
   })
-  const pages: Entry[] = navigation.filter((n) => n.name.toLowerCase().includes(asked.toLowerCase())).map((n) => ({ key: n.to, name: n.name, note: 'page', to: n.to }))
+  const pages: Entry[] = known.filter((n) => n.name.toLowerCase().includes(asked.toLowerCase())).map((n) => ({ key: n.to, name: n.name, note: 'page', to: n.to }))
   const things: Entry[] = asked.length > 1 ? (found.data?.results ?? []).map((r) => ({
     key: r.kind + r.id, name: r.name, note: r.kind + ' · ' + r.note, to: (toOf[r.kind] ?? toOf.agent!)(r.id),
   })) : []
@@ -45,15 +44,15 @@ export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (
   }
   return (
     <Sheet open={open} onOpenChange={onOpenChange} title="Find a page, an agent, an instance, an operation or a client" className="palette">
-      <input autoFocus value={text} onChange={(e) => setText(e.target.value)} onKeyDown={keys} placeholder="Find an agent, an instance, an operation, a page …"
+      <input autoFocus value={text} onChange={(e) => setText(e.target.value)} maxLength={100} onKeyDown={keys} placeholder="Find an agent, an instance, an operation, a page …"
         role="combobox" aria-expanded="true" aria-controls="palette-list" aria-activedescendant={list[at] ? 'palette-' + at : undefined} aria-label="Find" />
       <ul id="palette-list" role="listbox" aria-label="Found">
         {list.map((e, i) => (
           <li key={e.key} id={'palette-' + i} role="option" aria-selected={i === at} onClick={() => go(e)} onMouseMove={() => setAt(i)}>
-            <strong>{e.name}</strong><span className="muted">{e.note}</span>
+            <strong><bdi>{e.name}</bdi></strong><span className="muted">{e.note}</span>
           </li>
         ))}
-        {list.length === 0 && <li role="option" aria-selected="false"><span>Nothing has this name or id.</span></li>}
+        {list.length === 0 && <li role="option" aria-selected="false"><span>{found.error ? `The search failed: ${found.error.message}` : found.isLoading ? 'Searching …' : 'Nothing has this name or id.'}</span></li>}
       </ul>
     </Sheet>
   )

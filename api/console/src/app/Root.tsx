@@ -1,10 +1,10 @@
 import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query'
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Link, Outlet, RouterProvider, useRouterState } from '@tanstack/react-router'
-import { useEffect, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import * as q from '../api/queries'
 import { Refused, type Schemas } from '../api/client'
 import { standing } from '../lib/permission'
-import { Problem } from '../ui/parts'
+import { Empty, Head, Panel, Problem } from '../ui/parts'
 import { LinkState, LiveProvider, pollEvery, StaleBar, useLive } from './live'
 import { navigation } from './navigation'
 import { Palette } from './Palette'
@@ -96,10 +96,29 @@ function Shell() {
   )
 }
 
+/** pagesOf lists the pages that are for a caller. */
+function pagesOf(who: Schemas['callerAnswer']): { to: string; name: string }[] {
+  const own = who.client_id ? [{ to: '/clients/' + who.client_id, name: 'Tokens and webhooks' }] : []
+  return [...navigation.filter((n) => who.operator || !n.operators), ...own]
+}
+
+const isForOperators = (path: string, who: Schemas['callerAnswer']): boolean => !who.operator && navigation.some((n) => n.operators && n.to === path)
+
+/** ForOperators is shown to a tenant that opens the link of an operator. */
+function ForOperators() {
+  return (
+    <>
+      <Head title="This page is for operators" lead="You are logged in as a tenant, who sees what is its own." />
+      <Panel title="Where to go"><Empty title="The link was made by an operator of this deployment."><span>Ask the person who sent it for what you need, or go to <Link to="/">what happens now</Link> in your fleet.</span></Empty></Panel>
+    </>
+  )
+}
+
 function Frame({ who }: { who: Schemas['callerAnswer'] }) {
   const live = useLive()
   const [finding, setFinding] = useState(false)
   const path = useRouterState({ select: (s) => s.location.pathname })
+  const pages = pagesOf(who)
   useEffect(() => {
     pollingInterval = live.paused ? false : live.link === 'live' ? 60_000 : pollEvery
     if (!live.paused && live.link === 'lost') void client.invalidateQueries()
@@ -118,9 +137,11 @@ function Frame({ who }: { who: Schemas['callerAnswer'] }) {
       document.removeEventListener('click', followInside)
     }
   }, [])
+  const before = useRef(path)
   useEffect(() => {
-    const title = navigation.filter((n) => n.to === '/' ? path === '/' : path.startsWith(n.to)).at(-1)?.name ?? 'Agent'
-    document.title = title + ' · Spotkeeper'
+    // A reader of the screen, and the keyboard, begin where the new page does.
+    if (before.current !== path) document.getElementById('content')?.focus({ preventScroll: true })
+    before.current = path
   }, [path])
   return (
     <div className="shell">
@@ -129,10 +150,9 @@ function Frame({ who }: { who: Schemas['callerAnswer'] }) {
         <Link to="/" className="brand"><img src="/console/icon.svg" alt="" />Spotkeeper</Link>
         <nav aria-label="Pages">
           <ul className="nav">
-            {navigation.filter((n) => who.operator || !n.operators).map((n) => (
+            {pages.map((n) => (
               <li key={n.to}><Link to={n.to as '/'} activeOptions={{ exact: n.to === '/', includeSearch: false }} search={{}}>{n.name}</Link></li>
             ))}
-            {who.client_id && <li><Link to="/clients/$id" params={{ id: who.client_id }}>Tokens and webhooks</Link></li>}
           </ul>
         </nav>
         <div className="foot">
@@ -152,9 +172,9 @@ function Frame({ who }: { who: Schemas['callerAnswer'] }) {
           <ThemeChoice />
         </header>
         <StaleBar />
-        <main id="content" className="page" tabIndex={-1}><Outlet /></main>
+        <main id="content" className="page" tabIndex={-1}>{isForOperators(path, who) ? <ForOperators /> : <Outlet />}</main>
       </div>
-      <Palette open={finding} onOpenChange={setFinding} />
+      <Palette open={finding} onOpenChange={setFinding} pages={pages} />
     </div>
   )
 }

@@ -1,8 +1,10 @@
 import { useQueryClient, type QueryClient } from '@tanstack/react-query'
 import { createContext, useContext, useEffect, useReducer, useRef, useState, type ReactNode } from 'react'
+import { otherTabs } from '../api/client'
 import { backoff, initial, keysOf, reduce, type StreamState, type Told } from '../api/stream'
 import { duration } from '../lib/format'
 import { useNow } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 interface Live extends StreamState {
   paused: boolean
@@ -58,6 +60,12 @@ export function LiveProvider({ path, children }: { path: string; children: React
       old.stop()
     }
   }, [path, paused, client])
+  useEffect(() => {
+    if (paused || !otherTabs) return
+    const changed = () => void refresh(client)
+    otherTabs.addEventListener('message', changed)
+    return () => otherTabs?.removeEventListener('message', changed)
+  }, [paused, client])
   return <Context value={{ ...state, paused, setPaused }}>{children}</Context>
 }
 

@@ -1,13 +1,20 @@
 import { useNavigate, useRouterState } from '@tanstack/react-router'
 import { useCallback } from 'react'
 
-/** useAddress reads and writes what a page filters by, in its address. An empty value takes a member away. */
-export function useAddress(): [Record<string, string | undefined>, (change: Record<string, string | undefined>) => void] {
+type Change = Record<string, string | undefined>
+
+/**
+ * useAddress reads and writes what a page filters by, in its address. An empty value takes a member away. A choice is a step that the
+ * browser's back button undoes; text that is typed replaces the text before it.
+ */
+export function useAddress(): [Change, (change: Change) => void] {
   const search = useRouterState({ select: (s) => s.location.search }) as Record<string, string | undefined>
   const navigate = useNavigate()
-  const set = useCallback((change: Record<string, string | undefined>) => {
-    void navigate({ to: '.', search: ((old: Record<string, string | undefined>) => ({ ...old, ...change })) as never, replace: true })
-  }, [navigate])
+  const typed = search.q
+  const set = useCallback((change: Change) => {
+    const replace = Boolean(typed && change.q)
+    void navigate({ to: '.', search: ((old: Change) => ({ ...old, ...change })) as never, replace, resetScroll: false })
+  }, [navigate, typed])
   return [search, set]
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { clock, countdown, csv, duration, exact, money, percent, plural, relative, short, words } from './format'
+import { clock, countdown, csv, csvField, duration, exact, money, percent, plural, relative, short, words } from './format'
 
 describe('figures', () => {
   it.each([
@@ -45,6 +45,8 @@ describe('figures', () => {
 
 describe('csv', () => {
   it('quotes what would break a row, and what a spreadsheet would run', () => {
+    for (const text of ['\n=1', ' =1', '\u200b=1', '＝1', '@x', '\u202e']) expect(csvField(text)).toContain("'" + text)
+    expect(csvField('web-1 = x')).toBe('web-1 = x')
     expect(csv(['a', 'b'], [['x,"y"', '=1+1'], [-2, null]])).toBe('a,b\r\n"x,""y""",\'=1+1\r\n-2,\r\n')
   })
 })

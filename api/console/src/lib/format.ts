@@ -92,7 +92,7 @@ export function short(id: string | null | undefined): string {
 export function csvField(value: unknown): string {
   if (value == null) return ''
   let text = String(value)
-  if (typeof value !== 'number' && /^[=+\-@\t\r]/.test(text)) text = "'" + text
+  if (typeof value !== 'number' && /^[\s\p{C}]*[=+\-@＝＋－＠]|^[\s\p{C}]/u.test(text)) text = "'" + text
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 

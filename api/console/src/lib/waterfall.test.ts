@@ -36,7 +36,7 @@ describe('the waterfall', () => {
   })
 
   it('shows the door, each pool that was tried and why it failed, and the new epoch', () => {
-    expect(row('notice seen').detail).toBe('by the door eventbridge, 3 times in all')
+    expect(row('notice seen').detail).toBe('from an event of AWS (door eventbridge), 3 times in all')
     expect(row('launch in m5.large.us-east-1a')).toMatchObject({ from: 100, to: 160, tone: 'failed', detail: 'refused: launch.no_capacity' })
     expect(row('launch in m5.large.us-east-1d')).toMatchObject({ tone: 'done' })
     expect(row('roles changed, epoch 3 → 4').from).toBe(2200)

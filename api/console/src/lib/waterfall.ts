@@ -1,5 +1,6 @@
 import type { Schemas } from '../api/client'
 import { duration, words } from './format'
+import { doorWords } from './glossary'
 
 export type Tone = 'done' | 'open' | 'failed' | 'dropped' | 'wait'
 
@@ -46,7 +47,7 @@ export function buildWaterfall(op: Detail, now: number): Waterfall {
 
   for (const n of op.notices) {
     const what = n.kind === 'termination-notice' ? 'notice' : 'rebalance recommendation'
-    tick(`seen-${n.kind}`, `${what} seen`, ms(n.arrived_at)!, `by the door ${n.door}${n.arrivals > 1 ? `, ${n.arrivals} times in all` : ''}`)
+    tick(`seen-${n.kind}`, `${what} seen`, ms(n.arrived_at)!, `from ${doorWords[n.door] ?? n.door} (door ${n.door})${n.arrivals > 1 ? `, ${n.arrivals} times in all` : ''}`)
     if (n.kind !== 'termination-notice') continue
     span('durable', 'row durable', ms(n.arrived_at)!, ms(n.received_at)!, 'the notice cannot be lost any more', 'done')
     if (n.delivered_at) span('judged', 'judged', ms(n.received_at)!, ms(n.delivered_at)!, 'by the roles of the agent', 'done')

@@ -4,13 +4,17 @@ import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
 import { useId } from '../lib/address'
-import { duration, money, percent, words } from '../lib/format'
+import { duration, money, percent, plural, words } from '../lib/format'
+import { modeWords } from '../lib/glossary'
 import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
-import { ClientLink, OperationLink } from '../ui/links'
+import { ClientLink, named, OperationLink, withIds } from '../ui/links'
 import { Chip, Empty, Head, Loading, Panel, Show } from '../ui/parts'
 import { PauseFields, usePauseWish } from '../ui/PauseFields'
+import { Preflight } from '../ui/Preflight'
+import { SwitchAgent } from '../ui/SwitchAgent'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 const PriceChart = lazy(() => import('../ui/PriceChart'))
 
@@ -29,10 +33,11 @@ function Known({ s }: { s: State }) {
   const me = list.data?.pages[0]?.agents[0]
   const name = me?.name ?? s.agent_id.slice(0, 8)
   const held = explain.data?.holds.pauses ?? []
+  const preflight = useQuery(q.agentPreflight(s.agent_id))
   return (
     <>
       <Head title={name} crumb={<>Agent of <ClientLink id={s.client_id} name={me?.client_name} /></>}
-        lead={<span className="row"><Chip state={s.status} />{held.map((p) => <Chip key={p.scope} state="paused" label={`paused (${p.scope})`} />)}<span>mode {s.keeping} · launched by {words(s.launcher)} · {s.epoch} changes of primary</span>{me && <span>heartbeat <When at={me.last_heartbeat_at} /></span>}</span>}>
+        lead={<span className="row"><Chip state={s.status} />{held.map((p) => <Chip key={p.scope} state="paused" label={`paused (${p.scope})`} />)}<span>{modeWords[s.keeping] ?? s.keeping} · launched by the {words(s.launcher)} · {plural(s.epoch, 'change')} of primary</span>{me && <span>heartbeat <When at={me.last_heartbeat_at} /></span>}</span>}>
         <Actions s={s} name={name} paused={held.some((p) => p.scope === 'agent')} />
       </Head>
       <Roles s={s} me={me} />
@@ -45,7 +50,8 @@ function Known({ s }: { s: State }) {
       <Show of={explain} what="the places it could live in">{(e) => <Scores e={e} />}</Show>
       {s.primary && <Panel title={`Prices of ${s.primary.instance_type}`}><Suspense fallback={<Loading what="prices" />}><PriceChart pool={s.primary.pool_id} agent={s.agent_id} /></Suspense></Panel>}
       <Moves e={explain.data} />
-      <Settings s={s} e={explain.data} />
+      <Preflight title="Could it be replaced now" of={preflight} />
+      <Settings s={s} e={explain.data} enabled={me?.enabled} name={name} />
     </>
   )
 }
@@ -92,7 +98,7 @@ function Promote({ s, r }: { s: State; r: Schemas['stateReplica'] }) {
     <Ask needs="promoteReplica" trigger={<button disabled={r.state !== 'ready'}>Promote …</button>} title={`Make ${r.instance_id ?? 'it'} the primary?`} confirm="Promote"
       act={async () => {
         const got = await ask(api.POST('/api/agents/{agent_id}/replicas/{replica_id}/promote', { params: { path: { agent_id: s.agent_id, replica_id: r.id } }, body: { demote_old_primary: keep } }))
-        await client.invalidateQueries()
+        await refresh(client)
         say(<>{got.message} {got.operation_id && <OperationLink id={got.operation_id}>See the promotion</OperationLink>}</>)
       }}>
       <p>{r.instance_id} leads instead of {s.primary?.id ?? 'nothing'}; the epoch goes from {s.epoch} to {s.epoch + 1}.</p>
@@ -107,7 +113,7 @@ function Why({ e, offline }: { e: Explanation; offline: boolean }) {
       {offline && <p className="bad-text">The agent is silent: what follows is judged from what it said last.</p>}
       <ul className="sentences">{e.sentences.map((t, i) => <li key={i}>{t}</li>)}</ul>
       {e.now.vetoes.length > 0 && <div className="stack"><h3>What holds a move back</h3>{e.now.vetoes.map((v) => <div key={v.code}><Chip state="warning" label={words(v.code)} /> {v.reason}</div>)}</div>}
-      <div className="muted">{e.now.engine} {e.now.engine_version} · {e.activity.switches_day} of {e.limits.max_switches_per_day} switches today, {e.activity.switches_week} of {e.limits.max_switches_per_week} this week · {e.holds.client_moving} of {e.holds.client_agents} agents of the client are moving</div>
+      <div className="muted">{e.now.engine} {e.now.engine_version} · {e.activity.switches_day} of at most {plural(e.limits.max_switches_per_day, 'switch', 'switches')} today, {e.activity.switches_week} of {e.limits.max_switches_per_week} this week · {e.holds.client_moving} of {plural(e.holds.client_agents, 'agent')} of the client {e.holds.client_moving === 1 ? 'is' : 'are'} moving</div>
     </div>
   )
 }
@@ -135,7 +141,7 @@ function Timeline({ s }: { s: State }) {
     <Panel title="What happened">
       <Show of={list} what="events">{() => rows.length === 0 ? <Empty title="Nothing yet." /> : (
         <ol className="timeline">{rows.map((e) => (
-          <li key={e.id}><When at={e.at} /><span>{e.severity !== 'info' && <Chip state={e.severity} />} {e.message} <span className="muted">{e.actor === 'system' ? '' : e.actor}</span></span></li>
+          <li key={e.id}><When at={e.at} /><span>{e.severity !== 'info' && <Chip state={e.severity} />} {withIds(named(e.message, e.agent_id, e.agent_name))}{e.actor !== 'system' && <span className="muted"> · {e.actor}</span>}</span></li>
         ))}</ol>
       )}</Show>
     </Panel>
@@ -164,39 +170,15 @@ function Actions({ s, name, paused }: { s: State; name: string; paused: boolean 
   const client = useQueryClient()
   const say = useSay()
   const [wish, setWish] = usePauseWish()
-  const [target, setTarget] = useState('')
-  const options = useQuery({
-    queryKey: ['agent', s.agent_id, 'options', s.primary?.id], enabled: s.primary != null, refetchInterval: false,
-    queryFn: () => ask(api.GET('/api/client/instances/{instance_id}/available-options', { params: { path: { instance_id: s.primary!.id } } })),
-  })
   const path = { params: { path: { agent_id: s.agent_id } } }
-  const pools = (options.data?.availablePools ?? []).filter((p) => p.id !== s.primary?.pool_id || s.primary.mode !== 'spot')
-  const chosen = pools.find((p) => p.id === target)
   return (
     <>
-      {s.primary && (
-        <Ask needs="forceSwitch" trigger={<button className="primary">Switch …</button>} title={`Move ${name} to another place?`} confirm="Move it" ready={target !== ''}
-          act={async () => {
-            const body = target === 'ondemand' ? { target: 'ondemand' as const } : { target: 'pool' as const, pool_id: target }
-            const got = await ask(api.POST('/api/client/instances/{instance_id}/force-switch', { params: { path: { instance_id: s.primary!.id } }, body }))
-            await client.invalidateQueries()
-            say(<>The move of {name} has begun. {got.operation_id && <OperationLink id={got.operation_id}>Watch it</OperationLink>}</>)
-          }}>
-          <label className="field">To
-            <select value={target} onChange={(e) => setTarget(e.target.value)} required>
-              <option value="">choose a place</option>
-              {pools.map((p) => <option key={p.id} value={p.id}>{p.id}{p.price != null ? `, ${money(p.price)}/h` : ''}</option>)}
-              {s.primary.mode !== 'ondemand' && <option value="ondemand">on demand</option>}
-            </select>
-          </label>
-          <p>It leaves {s.primary.pool_id} ({s.primary.mode === 'ondemand' ? 'on demand' : s.primary.mode}){target && <> for {chosen?.id ?? 'on demand'}{chosen?.price != null && <> at {money(chosen.price)}/h</>}</>}. A new instance is launched and takes over when it is ready; for that time both are paid. The limits on moves are not asked.</p>
-        </Ask>
-      )}
+      {s.primary && <SwitchAgent name={name} primary={{ id: s.primary.id, pool: s.primary.pool_id, mode: s.primary.mode }} main />}
       {s.keeping === 'manual' && s.replicas.length === 0 && (
         <Ask needs="createReplica" trigger={<button>Launch a standby …</button>} title={`Launch a standby for ${name}?`} confirm="Launch"
           act={async () => {
             await ask(api.POST('/api/agents/{agent_id}/replicas', { ...path, body: {} }))
-            await client.invalidateQueries()
+            await refresh(client)
             say('A standby is being launched.')
           }}><p>It runs, and costs, until it is promoted or the mode changes.</p></Ask>
       )}
@@ -204,14 +186,14 @@ function Actions({ s, name, paused }: { s: State; name: string; paused: boolean 
         <Ask needs="resumeAgent" trigger={<button>Resume …</button>} title={`Let ${name} move again?`} confirm="Resume"
           act={async () => {
             await ask(api.POST('/api/client/agents/{agent_id}/resume', path))
-            await client.invalidateQueries()
+            await refresh(client)
             say(`${name} may move again.`)
           }}><p>A pause of its client or of all clients still holds.</p></Ask>
       ) : (
         <Ask needs="pauseAgent" trigger={<button>Pause …</button>} title={`Pause the voluntary moves of ${name}?`} confirm="Pause" ready={wish.reason.trim() !== ''}
           act={async () => {
             await ask(api.POST('/api/client/agents/{agent_id}/pause', { ...path, body: { minutes: wish.minutes, reason: wish.reason } }))
-            await client.invalidateQueries()
+            await refresh(client)
             say(`${name} is paused.`)
           }}><p>The engine does not move it until then. A failover after a notice goes on.</p><PauseFields wish={wish} onChange={setWish} /></Ask>
       )}
@@ -228,7 +210,7 @@ function Retire({ s, name }: { s: State; name: string }) {
     <Ask needs="deleteAgent" trigger={<button className="danger">Retire …</button>} title={`Retire ${name} for good?`} confirm="Retire it" danger ready={typed === name}
       act={async () => {
         await ask(api.DELETE('/api/client/agents/{agent_id}', { params: { path: { agent_id: s.agent_id } } }))
-        await client.invalidateQueries()
+        await refresh(client)
         say(`${name} is being retired.`)
       }}>
       <p>What was launched for it is ended. This cannot be undone.</p>
@@ -237,35 +219,60 @@ function Retire({ s, name }: { s: State; name: string }) {
   )
 }
 
+const modes = ['off', 'manual', 'auto'] as const
+type Mode = (typeof modes)[number]
+
 /** Settings shows what a change will change before it is saved. */
-function Settings({ s, e }: { s: State; e?: Explanation }) {
+function Settings({ s, e, enabled, name }: { s: State; e?: Explanation; enabled?: boolean; name: string }) {
   const client = useQueryClient()
   const say = useSay()
   const [draft, setDraft] = useState<Record<string, number>>({})
+  const [wanted, setWanted] = useState<Mode | null>(null)
   if (!e) return null
   const fields = [
     ['min_savings_percent', 'Least saving, %', e.limits.min_savings_percent], ['risk_threshold', 'Most risk a day, 0 to 1', e.limits.risk_threshold],
     ['max_switches_per_day', 'Switches a day, at most', e.limits.max_switches_per_day], ['max_switches_per_week', 'Switches a week, at most', e.limits.max_switches_per_week],
     ['min_pool_duration_hours', 'Hours in a pool, at least', e.limits.min_pool_duration_hours],
   ] as const
-  const changed = fields.filter(([key, , old]) => draft[key] !== undefined && draft[key] !== old)
+  const changed = fields.filter(([key, , was]) => draft[key] !== undefined && !Number.isNaN(draft[key]) && draft[key] !== was)
+  const mode = wanted !== null && wanted !== s.keeping ? wanted : null
+  const changes = changed.length + (mode ? 1 : 0)
+  const path = { params: { path: { agent_id: s.agent_id } } }
+  const old = () => refresh(client)
   return (
-    <Panel title="Settings" aside={changed.length > 0 && (
-      <Ask needs="changeAgentSettings" trigger={<button className="primary">Save {changed.length} …</button>} title="Save these settings?" confirm="Save"
-        act={async () => {
-          await ask(api.POST('/api/client/agents/{agent_id}/settings', { params: { path: { agent_id: s.agent_id } }, body: Object.fromEntries(changed.map(([k]) => [k, draft[k]!])) }))
-          await client.invalidateQueries()
-          setDraft({})
-          say('The settings are saved.')
-        }}>
-        <table><thead><tr><th scope="col">Setting</th><th scope="col">Now</th><th scope="col">Then</th></tr></thead>
-          <tbody>{changed.map(([key, label, old]) => <tr key={key}><td>{label}</td><td>{old}</td><td><strong>{draft[key]}</strong></td></tr>)}</tbody></table>
-      </Ask>
-    )}>
+    <Panel title="Settings" aside={<span className="row">
+      {enabled !== undefined && (
+        <Ask needs="toggleAgent" trigger={<button>{enabled ? 'Disable …' : 'Enable …'}</button>} title={enabled ? `Disable ${name}?` : `Enable ${name}?`} confirm={enabled ? 'Disable it' : 'Enable it'}
+          act={async () => { await ask(api.POST('/api/client/agents/{agent_id}/toggle-enabled', { ...path, body: { enabled: !enabled } })); await old(); say(`${name} is ${enabled ? 'disabled' : 'enabled'}.`) }}>
+          <p>{enabled ? 'The engine judges it no more, and moves it no more, until it is enabled again. Its instances run on.' : 'The engine judges it again, and may move it.'}</p>
+        </Ask>
+      )}
+      {changes > 0 && (
+        <Ask needs="changeAgentSettings" trigger={<button className="primary">Save {plural(changes, 'change')} …</button>} title="Save these settings?" confirm="Save"
+          act={async () => {
+            if (changed.length > 0) await ask(api.POST('/api/client/agents/{agent_id}/settings', { ...path, body: Object.fromEntries(changed.map(([k]) => [k, draft[k]!])) }))
+            if (mode) await ask(api.POST('/api/client/agents/{agent_id}/config', { ...path, body: mode === 'off' ? { autoSwitchEnabled: false, manualReplicaEnabled: false } : mode === 'auto' ? { autoSwitchEnabled: true } : { manualReplicaEnabled: true } }))
+            await old()
+            setDraft({})
+            setWanted(null)
+            say('The settings are saved.')
+          }}>
+          <table><thead><tr><th scope="col">Setting</th><th scope="col">Now</th><th scope="col">Then</th></tr></thead>
+            <tbody>
+              {mode && <tr><td>Standbys</td><td>{modeWords[s.keeping] ?? s.keeping}</td><td><strong>{modeWords[mode]}</strong></td></tr>}
+              {changed.map(([key, label, was]) => <tr key={key}><td>{label}</td><td>{was}</td><td><strong>{draft[key]}</strong></td></tr>)}
+            </tbody></table>
+          {mode && <p>{mode === 'manual' ? 'A standby is launched; it runs, and costs, until it is promoted or this changes.' : 'A standby that the present setting keeps is ended.'}</p>}
+        </Ask>
+      )}
+    </span>}>
       <div className="filters">
-        {fields.map(([key, label, old]) => (
+        <label className="field">Standbys
+          <select value={wanted ?? s.keeping} onChange={(ev) => setWanted(ev.target.value as Mode)}>{modes.map((m) => <option key={m} value={m}>{modeWords[m]}</option>)}</select>
+        </label>
+        {fields.map(([key, label, was]) => (
           <label className="field" key={key}>{label}
-            <input type="number" step="any" min={0} value={draft[key] ?? old} onChange={(ev) => setDraft({ ...draft, [key]: Number(ev.target.value) })} style={{ width: 150 }} />
+            <input type="number" step="any" min={0} value={Number.isNaN(draft[key]) ? '' : draft[key] ?? was} onChange={(ev) => setDraft(({ [key]: _, ...rest }) => ev.target.value === '' ? { ...rest, [key]: NaN } : { ...rest, [key]: Number(ev.target.value) })} style={{ width: 150 }} />
           </label>
         ))}
       </div>
@@ -273,4 +280,3 @@ function Settings({ s, e }: { s: State; e?: Explanation }) {
     </Panel>
   )
 }
-

@@ -1,15 +1,18 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
+import { useCallback } from 'react'
 import type { Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useAddress } from '../lib/address'
 import { words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
-import { AgentLink, ClientLink } from '../ui/links'
+import { AgentLink, ClientLink, named, withIds } from '../ui/links'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
+import { SearchField } from '../ui/SearchField'
 import { When } from '../ui/time'
 
 export default function Audit() {
   const [at, set] = useAddress()
+  const search = useCallback((q: string) => set({ q: q || undefined }), [set])
   const by = at.by === 'all' ? 'all' : 'people'
   const list = useInfiniteQuery(q.events({ by, ...(at.q ? { q: at.q } : {}), ...(at.type ? { type: at.type } : {}) }, 100))
   const rows = list.data?.pages.flatMap((p) => p.events) ?? []
@@ -17,7 +20,7 @@ export default function Audit() {
     <>
       <Head title="Audit" lead="Who asked for what, and the state before and after." />
       <div className="filters" role="search" aria-label="Filter entries">
-        <label className="field">Text or name<input type="search" value={at.q ?? ''} onChange={(e) => set({ q: e.target.value || undefined })} /></label>
+        <SearchField label="Text or name" value={at.q ?? ''} onChange={search} />
         <label className="field">By<select value={by} onChange={(e) => set({ by: e.target.value === 'all' ? 'all' : undefined })}><option value="people">operators and tenants</option><option value="all">everything that happened</option></select></label>
         {at.type && <button onClick={() => set({ type: undefined })}>Only {words(at.type)} ✕</button>}
       </div>
@@ -29,7 +32,7 @@ export default function Audit() {
               { key: 'at', title: 'When', value: (e) => e.at, cell: (e) => <When at={e.at} /> },
               { key: 'who', title: 'Who', value: (e) => e.actor },
               { key: 'what', title: 'What', value: (e) => e.type, cell: (e) => <button className="plain" onClick={() => set({ type: e.type })}>{words(e.type)}</button> },
-              { key: 'said', title: 'In words', value: (e) => e.message, cell: (e) => <span>{e.severity !== 'info' && <Chip state={e.severity} />} {e.message}</span> },
+              { key: 'said', title: 'In words', value: (e) => e.message, cell: (e) => <span>{e.severity !== 'info' && <Chip state={e.severity} />} {withIds(named(e.message, e.agent_id, e.agent_name))}</span> },
               { key: 'agent', title: 'Agent', value: (e) => e.agent_name, cell: (e) => e.agent_id ? <AgentLink id={e.agent_id} name={e.agent_name} /> : '–' },
               { key: 'client', title: 'Client', value: (e) => e.client_name, cell: (e) => e.client_id ? <ClientLink id={e.client_id} name={e.client_name} /> : '–' },
               { key: 'diff', title: 'Before and after', value: (e) => JSON.stringify(e.metadata), cell: (e) => <Diff e={e} /> },

@@ -4,6 +4,7 @@ import * as q from '../api/queries'
 import { useAddress } from '../lib/address'
 import { barsOf } from '../lib/distribution'
 import { count, duration, percent, plural } from '../lib/format'
+import { doorWords, pathWords } from '../lib/glossary'
 import { DataTable } from '../ui/DataTable'
 import { AgentLink, ClientLink, OperationLink } from '../ui/links'
 import { Chip, Empty, Figure, Head, Panel, Show } from '../ui/parts'
@@ -63,9 +64,9 @@ function Known({ d, set }: { d: Answer; set: (c: Record<string, string | undefin
             { key: 'outcome', title: 'Outcome', value: (f) => f.outcome, cell: (f) => <Chip state={f.outcome} /> },
             { key: 'took', title: 'Took', csvTitle: 'Took, ms', numeric: true, value: (f) => f.took_ms, cell: (f) => duration(f.took_ms) },
             { key: 'left', title: 'Left', csvTitle: 'Left, ms', numeric: true, value: (f) => f.left_ms, cell: (f) => duration(f.left_ms) },
-            { key: 'path', title: 'Successor', value: (f) => f.path },
+            { key: 'path', title: 'Successor', value: (f) => f.path, cell: (f) => pathWords[f.path] ?? f.path },
             { key: 'ready', title: 'Ready after', csvTitle: 'Ready after, ms', numeric: true, value: (f) => f.ready_ms, cell: (f) => duration(f.ready_ms) },
-            { key: 'door', title: 'First door', value: (f) => f.door },
+            { key: 'door', title: 'First heard from', value: (f) => f.door, cell: (f) => doorWords[f.door] ?? f.door },
             { key: 'pool', title: 'Pool', value: (f) => f.pool_id, cell: (f) => <span className="mono">{f.pool_id}</span> },
           ]} />
       </Panel>

@@ -3,13 +3,15 @@ import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
 import { count, duration, money, percent, plural, words } from '../lib/format'
+import { CallOff } from '../ui/CallOff'
 import { DataTable } from '../ui/DataTable'
 import { Decide } from '../ui/Decide'
 import { Ask } from '../ui/Dialog'
-import { AgentLink, OperationLink, withIds } from '../ui/links'
+import { AgentLink, ClientLink, OperationLink, named, withIds } from '../ui/links'
 import { Chip, Empty, Figure, Head, Panel, Problem, Show } from '../ui/parts'
 import { PauseFields, usePauseWish } from '../ui/PauseFields'
 import { Countdown, When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 /** What happens at this moment: the page that stays open. */
 export default function Now() {
@@ -61,7 +63,7 @@ function PauseAll() {
     <Ask needs="pauseMoves" trigger={<button className="danger">Pause all moves …</button>} title="Pause the voluntary moves of all clients?" confirm="Pause all" danger ready={wish.reason.trim() !== ''}
       act={async () => {
         await ask(api.POST('/api/admin/pauses', { body: { scope: 'global', minutes: wish.minutes, reason: wish.reason } }))
-        await client.invalidateQueries()
+        await refresh(client)
         say('All voluntary moves are paused.')
       }}>
       <p>No agent is moved by the engine until then. Failovers after a notice, and switches that a person forces, go on.</p>
@@ -114,7 +116,7 @@ function Waiting() {
     <Panel title="Waits for a person" flush aside={<span className="muted">{plural(list.length, 'operation')}</span>}>
       <DataTable label="Waits for a person" rows={list} rowKey={(o) => o.id} sortable={false} empty={null}
         columns={[
-          { key: 'what', title: 'What', value: (o) => o.waits_for, cell: (o) => <div><OperationLink id={o.id}>{o.summary || o.kind}</OperationLink><div>{o.waits_for}</div></div> },
+          { key: 'what', title: 'What', value: (o) => o.waits_for, cell: (o) => <div><OperationLink id={o.id}>{named(o.summary, o.agent_id, o.agent_name) || o.kind}</OperationLink><div>{o.waits_for}</div></div> },
           { key: 'since', title: 'Since', value: (o) => o.updated_at, cell: (o) => <When at={o.updated_at} /> },
           { key: 'act', title: 'Actions', bare: true, value: () => null, cell: (o) => <Decide op={o} /> },
         ]} />
@@ -132,8 +134,9 @@ function Running() {
           columns={[
             { key: 'kind', title: 'Kind', value: (o) => o.kind, cell: (o) => <OperationLink id={o.id}>{o.kind}</OperationLink> },
             { key: 'phase', title: 'Phase', value: (o) => o.phase, cell: (o) => <Chip state="running" label={words(o.phase) || 'begun'} /> },
-            { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => withIds(o.summary) },
+            { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => withIds(named(o.summary, o.agent_id, o.agent_name)) },
             { key: 'since', title: 'Since', value: (o) => o.started_at, cell: (o) => <When at={o.started_at} /> },
+            { key: 'act', title: 'Actions', bare: true, value: () => null, cell: (o) => o.kind === 'termination' ? null : <CallOff op={o} /> },
           ]} />
       )}</Show>
     </Panel>
@@ -149,7 +152,7 @@ function Pauses() {
       <Show of={pauses} what="pauses">{(d) => (
         <DataTable label="Pauses that hold" rows={d.pauses} rowKey={(p) => p.scope + p.client_id + p.agent_id + p.by_operator} sortable={false} empty={<Empty title="Nothing is paused." />}
           columns={[
-            { key: 'scope', title: 'Of', value: (p) => p.scope, cell: (p) => p.agent_id ? <AgentLink id={p.agent_id} /> : p.scope === 'global' ? <strong>all clients</strong> : <span>client {p.client_id?.slice(0, 8)}</span> },
+            { key: 'scope', title: 'Of', value: (p) => p.scope, cell: (p) => p.agent_id ? <AgentLink id={p.agent_id} name={p.agent_name} /> : p.client_id ? <ClientLink id={p.client_id} name={p.client_name} /> : <strong>all clients</strong> },
             { key: 'until', title: 'Until', value: (p) => p.until, cell: (p) => <When at={p.until} /> },
             { key: 'reason', title: 'Reason', value: (p) => p.reason, cell: (p) => <div>{p.reason || '–'}<div className="muted">{p.created_by}</div></div> },
             { key: 'act', title: 'Actions', bare: true, value: () => null, cell: (p) => (
@@ -157,7 +160,7 @@ function Pauses() {
                 act={async () => {
                   const query = p.agent_id ? { agent_id: p.agent_id } : p.client_id ? { client_id: p.client_id } : { scope: 'global' as const }
                   await ask(api.DELETE('/api/admin/pauses', { params: { query } }))
-                  await client.invalidateQueries()
+                  await refresh(client)
                   say('The pause is lifted.')
                 }}>
                 <p>{p.created_by} paused it: {p.reason || 'no reason given'}.</p>

@@ -1,14 +1,15 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { api, ask, type Schemas } from '../api/client'
+import { useQuery } from '@tanstack/react-query'
+import type { Schemas } from '../api/client'
 import * as q from '../api/queries'
-import { useSay } from '../app/toasts'
 import { useId } from '../lib/address'
 import { clock, duration, money, words } from '../lib/format'
+import { doorWords } from '../lib/glossary'
 import { buildWaterfall, postMortem, secondsLeft } from '../lib/waterfall'
+import { CallOff } from '../ui/CallOff'
+import { CopyButton } from '../ui/Copy'
 import { DataTable } from '../ui/DataTable'
 import { Decide } from '../ui/Decide'
-import { Ask } from '../ui/Dialog'
-import { AgentLink, OperationLink, withIds } from '../ui/links'
+import { AgentLink, OperationLink, named, withIds } from '../ui/links'
 import { Chip, download, Empty, Figure, Head, Panel, Show } from '../ui/parts'
 import { Countdown, useNow, When } from '../ui/time'
 import { WaterfallChart } from '../ui/WaterfallChart'
@@ -30,18 +31,21 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
   const text = postMortem(op, w)
   return (
     <>
-      <Head title={op.summary || op.id}
+      <Head title={named(op.summary, op.agent_id, op.agent_name) || op.id}
         crumb={<>{op.kind === 'termination' ? 'Failover' : words(op.kind)} of <AgentLink id={op.agent_id} name={op.agent_name} /></>}
         lead={<span className="row"><Chip state={op.state} /><span>{words(op.phase)}</span>
           {running && op.deadline_at && <span>AWS takes the instance in <Countdown to={op.deadline_at} label="time left" /></span>}
           <span>began <When at={op.began_at} /></span></span>}>
         {temporal && <a className="button" href={temporal} target="_blank" rel="noreferrer">Open in Temporal</a>}
-        <button onClick={() => download(op.id.replaceAll('/', '-') + '.md', 'text/markdown', text)}>Post-mortem</button>
-        {running && <Cancel op={op} />}
+        <CopyButton text={`${verdict(op, w)}\n${window.location.href}`}>Copy the summary</CopyButton>
+        <CopyButton text={text}>Copy as post-mortem</CopyButton>
+        <button onClick={() => download(op.id.replaceAll('/', '-') + '.md', 'text/markdown', text)}>Download post-mortem</button>
+        {running && <CallOff op={op} />}
       </Head>
       {op.waits_for && <div className="problem stack"><strong>{op.waits_for}</strong><Decide op={op} /></div>}
       {op.error_message && <div className="problem"><strong>{op.error_message}</strong> <span className="mono">{op.error_code}</span></div>}
       <div aria-live="polite" className="note" data-testid="verdict">{verdict(op, w)}</div>
+      <Why op={op} />
       {op.cost && <Cost c={op.cost} running={running} />}
       <Panel title="Waterfall">
         {w.rows.length === 0 ? <Empty title="It has taken no step yet." /> : <WaterfallChart w={w} now={running ? now - Date.parse(op.began_at) : null} />}
@@ -63,7 +67,7 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
             columns={[
               { key: 'kind', title: 'Kind', value: (r) => r.kind, cell: (r) => <OperationLink id={r.id}>{r.kind}</OperationLink> },
               { key: 'state', title: 'State', value: (r) => r.state, cell: (r) => <Chip state={r.state} /> },
-              { key: 'what', title: 'What', value: (r) => r.summary, cell: (r) => withIds(r.summary) },
+              { key: 'what', title: 'What', value: (r) => r.summary, cell: (r) => withIds(named(r.summary, op.agent_id, op.agent_name)) },
               { key: 'began', title: 'Began', value: (r) => r.started_at, cell: (r) => <When at={r.started_at} /> },
               { key: 'ended', title: 'Ended', value: (r) => r.ended_at, cell: (r) => <When at={r.ended_at} /> },
             ]} />
@@ -71,6 +75,18 @@ function Detail({ op }: { op: Schemas['operationDetail'] }) {
       )}
     </>
   )
+}
+
+/** Why is what the operation was begun for: AWS's notice, or what the engine or a person said of the move. */
+function Why({ op }: { op: Schemas['operationDetail'] }) {
+  const explain = useQuery({ ...q.explain(op.agent_id), enabled: op.kind === 'switch' })
+  const notice = op.notices[0]
+  const move = explain.data?.switches.find((x) => x.operation_id === op.id)
+  if (notice) {
+    return <p data-testid="why">AWS {notice.kind === 'termination-notice' ? 'announced the end of' : 'recommended to leave'} {op.instance_id}. Spotkeeper heard of it first from {doorWords[notice.door] ?? notice.door}, <When at={notice.arrived_at} />.</p>
+  }
+  if (move) return <p data-testid="why">{move.by ? `${move.by} asked for it` : `It was ordered by ${words(move.trigger)}`}{move.reason && `: ${move.reason.replace(/\.$/, '')}`}. It is to save {money(move.savings_impact_per_hour)}/h.</p>
+  return null
 }
 
 /** Cost is what the change of primary cost once, and what it changes for every hour from then on. */
@@ -96,19 +112,4 @@ function verdict(op: Schemas['operationDetail'], w: ReturnType<typeof buildWater
   if (notice?.result === 'promoted') return `${notice.new_primary} leads since ${duration(notice.decided_ms)} after the notice.${end}`
   if (op.kind === 'termination') return `Nothing has taken over from ${op.instance_id} yet.${end}`
   return (op.state === 'running' ? `It is ${words(op.phase) || 'beginning'}.` : op.summary.replace(/\.$/, '') + '.') + end
-}
-
-function Cancel({ op }: { op: Schemas['operationDetail'] }) {
-  const client = useQueryClient()
-  const say = useSay()
-  return (
-    <Ask needs="cancelOperation" trigger={<button className="danger">Call off …</button>} title="Call this operation off?" confirm="Call off" danger
-      act={async () => {
-        await ask(api.POST('/api/operations/{operation_id}/cancel', { params: { path: { operation_id: op.id } } }))
-        await client.invalidateQueries()
-        say('It was asked to end. What it launched is ended too.')
-      }}>
-      <p>{op.summary}. What it has launched is ended. Past its point of no return it goes on, and says so.</p>
-    </Ask>
-  )
 }

@@ -7,9 +7,10 @@ import { useAddress } from '../lib/address'
 import { duration, plural, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
-import { AgentLink, OperationLink, withIds } from '../ui/links'
+import { AgentLink, OperationLink, named, withIds } from '../ui/links'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 const kinds = ['switch', 'replica', 'termination', 'promotion', 'removal', 'adoption'] as const
 const states = ['running', 'succeeded', 'failed', 'cancelled'] as const
@@ -54,9 +55,10 @@ export default function Operations() {
               { key: 'kind', title: 'Kind', value: (o) => o.kind, cell: (o) => <OperationLink id={o.id}>{o.kind}</OperationLink> },
               { key: 'state', title: 'State', value: (o) => o.state, cell: (o) => <Chip state={o.state} /> },
               { key: 'phase', title: 'Phase', value: (o) => words(o.phase) },
-              { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => <div>{withIds(o.summary)}{o.error_message && <div className="bad-text">{o.error_message} <span className="mono">{o.error_code}</span></div>}</div> },
+              { key: 'summary', title: 'What', value: (o) => o.summary, cell: (o) => <div>{withIds(named(o.summary, o.agent_id, o.agent_name))}{o.error_message && <div className="bad-text">{o.error_message} <span className="mono">{o.error_code}</span></div>}</div> },
               { key: 'agent', title: 'Agent', value: (o) => o.agent_name || o.agent_id, cell: (o) => <AgentLink id={o.agent_id} name={o.agent_name} /> },
-              { key: 'cause', title: 'Cause', value: (o) => o.cause },
+              { key: 'cause', title: 'Cause', value: (o) => o.cause, cell: (o) => words(o.cause) || '–' },
+              { key: 'tries', title: 'Tries', numeric: true, value: (o) => o.tries, cell: (o) => <span>{o.tries}{o.next_try_at && <span className="muted">, next <When at={o.next_try_at} /></span>}</span> },
               { key: 'took', title: 'Took', numeric: true, value: (o) => o.ended_at ? Date.parse(o.ended_at) - Date.parse(o.started_at) : null, cell: (o) => o.ended_at ? duration(Date.parse(o.ended_at) - Date.parse(o.started_at)) : '–' },
               { key: 'began', title: 'Began', value: (o) => o.started_at, cell: (o) => <When at={o.started_at} /> },
             ]} />
@@ -81,7 +83,7 @@ function CancelMany({ list, done }: { list: Schemas['operationAnswer'][]; done: 
     <Ask needs="cancelOperations" trigger={<button className="danger">Call {plural(list.length, 'operation')} off …</button>} title={`Call ${plural(list.length, 'operation')} off?`} confirm="Call off" danger
       act={async () => {
         const got = await ask(api.POST('/api/fleet/cancel', { body: { operation_ids: list.map((o) => o.id) } }))
-        await client.invalidateQueries()
+        await refresh(client)
         done()
         say(got.refused ? `${got.done} called off. ${got.refused} went on: ${got.results.find((r) => !r.ok)?.error}` : `${plural(got.done, 'operation')} called off.`, got.refused > 0)
       }}>

@@ -53,6 +53,7 @@ function Known({ pools, at, set }: { pools: Pool[]; at: Record<string, string | 
             { key: 'rate', title: 'Interruptions per instance-day', numeric: true, value: (p) => p.interruptions_per_instance_day, cell: (p) => p.interruptions_per_instance_day == null ? <span className="muted" title="too little ran in it last week">too few to say</span> : p.interruptions_per_instance_day.toFixed(2) },
             { key: 'refused', title: 'Launches refused, 1 h', numeric: true, value: (p) => p.launches_refused_last_hour, cell: (p) => <span>{p.launches_refused_last_hour}{p.last_refusal && <span className="muted mono"> {p.last_refusal}</span>}</span> },
             { key: 'retry', title: 'Avoided until', value: (p) => p.retry_after, cell: (p) => blocked.has(p.id) ? <Chip state="paused" label="blocked" /> : <When at={p.retry_after} /> },
+            { key: 'score', title: 'Placement score', numeric: true, value: (p) => p.placement_score, cell: (p) => p.placement_score == null ? <span className="muted" title="EC2 was not asked about this type, or the role may not ask">not read</span> : <span title="EC2's own forecast, 1 to 10">{p.placement_score} of 10</span> },
             { key: 'ours', title: 'Instances', numeric: true, value: (p) => p.instances },
             { key: 'seen', title: 'Price seen', value: (p) => p.price_at, cell: (p) => <When at={p.price_at} /> },
           ]} />

@@ -3,13 +3,14 @@ import { useState } from 'react'
 import { api, ask, upload, type Schemas } from '../api/client'
 import * as q from '../api/queries'
 import { useSay } from '../app/toasts'
-import { money, percent, words } from '../lib/format'
+import { money, percent, plural, words } from '../lib/format'
 import { DataTable } from '../ui/DataTable'
 import { Allowed } from '../ui/Allowed'
 import { Copy } from '../ui/Copy'
 import { Ask } from '../ui/Dialog'
 import { Chip, Empty, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 type Rollout = Schemas['rolloutAnswer']
 
@@ -56,7 +57,7 @@ function Upload() {
   const [file, setFile] = useState<File | null>(null)
   return (
     <Ask needs="uploadModels" trigger={<button>Upload a model …</button>} title="Upload a model?" confirm="Upload" ready={file != null}
-      act={async () => { const got = await upload(file!); await client.invalidateQueries({ queryKey: ['rollouts'] }); say(got.warning || 'It is kept, and decides nothing until it is rolled out.') }}>
+      act={async () => { const got = await upload(file!); await refresh(client, { queryKey: ['rollouts'] }); say(got.warning || 'It is kept, and decides nothing until it is rolled out.') }}>
       <p>A model in ONNX (.onnx), or an engine in Python (.py) where ENGINE_PYTHON is on. It is kept and checked; nothing changes before it is rolled out.</p>
       <label className="field">File<input type="file" accept=".onnx,.py,.pkl,.joblib" onChange={(e) => setFile(e.target.files?.[0] ?? null)} /></label>
     </Ask>
@@ -68,7 +69,7 @@ function Start({ id }: { id: string }) {
   const say = useSay()
   return (
     <Ask needs="startRollout" trigger={<button>Roll out …</button>} title={`Roll ${id} out?`} confirm="Begin"
-      act={async () => { await ask(api.POST('/api/admin/model-rollouts', { body: { session_id: id } })); await client.invalidateQueries({ queryKey: ['rollouts'] }); say('The rollout has begun.') }}>
+      act={async () => { await ask(api.POST('/api/admin/model-rollouts', { body: { session_id: id } })); await refresh(client, { queryKey: ['rollouts'] }); say('The rollout has begun.') }}>
       <p>It is validated, then compared in the shadow of what is live, then decides for some agents, then for all. Its guards take it back by themselves.</p>
     </Ask>
   )
@@ -94,14 +95,14 @@ function Open({ r }: { r: Rollout }) {
     const path = { params: { path: { session_id: r.session_id } } }
     const send = { promote: () => api.POST('/api/admin/model-rollouts/{session_id}/promote', path), pause: () => api.POST('/api/admin/model-rollouts/{session_id}/pause', path), resume: () => api.POST('/api/admin/model-rollouts/{session_id}/resume', path), rollback: () => api.POST('/api/admin/model-rollouts/{session_id}/rollback', path), abort: () => api.POST('/api/admin/model-rollouts/{session_id}/abort', path) }
     await ask(send[asked!]())
-    await client.invalidateQueries({ queryKey: ['rollouts'] })
+    await refresh(client, { queryKey: ['rollouts'] })
     say('Done.')
   }
   return (
     <Panel title={`Under way: ${r.session_id}`} aside={<div className="row">{acts.filter(([a]) => a !== (r.paused ? 'pause' : 'resume')).map(([a, name]) => <Allowed key={a} to={a + 'Rollout'}><button className={a === 'abort' || a === 'rollback' ? 'danger' : ''} onClick={() => setAsked(a)}>{name} …</button></Allowed>)}</div>}>
       <div className="stack">
         <div className="row"><Chip state={r.paused ? 'paused' : 'running'} label={words(r.phase)} /><span>{r.percent} % of agents</span><span className="muted">by {r.started_by}, stage since <When at={r.stage_since} /></span></div>
-        <div>Agrees with what is live in <strong>{r.readings.shadow.pairs > 0 ? percent(r.agreement) : 'nothing yet: none was compared'}</strong>{r.readings.shadow.pairs > 0 && ` of ${r.readings.shadow.pairs} decisions`}. {r.detail}</div>
+        <div>Agrees with what is live in <strong>{r.readings.shadow.pairs > 0 ? percent(r.agreement) : 'nothing yet: none was compared'}</strong>{r.readings.shadow.pairs > 0 && ` of ${plural(r.readings.shadow.pairs, 'decision')}`}. {r.detail}</div>
         <table><caption>Guards</caption><thead><tr><th scope="col">Guard</th><th scope="col" className="num">Now</th><th scope="col" className="num">Limit</th><th scope="col">State</th></tr></thead>
           <tbody>{guards.map((x) => <tr key={x.name}><td>{x.name}</td><td className="num">{x.value == null ? 'not yet known' : x.show(x.value)}</td><td className="num">{x.show(x.limit)}</td><td>{x.value == null ? <Chip state="pending" label="waiting" /> : <Chip state={x.value > x.limit ? 'failed' : 'ready'} label={x.value > x.limit ? 'over' : 'within'} />}</td></tr>)}</tbody></table>
         <div className="muted">{decisions} decisions for {m.agents} agents, {m.switches} moves; spent {money(m.spend)}. A stage takes {r.plan.step}.</div>

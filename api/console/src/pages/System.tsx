@@ -5,8 +5,9 @@ import { count, duration, words } from '../lib/format'
 import { useSay } from '../app/toasts'
 import { DataTable } from '../ui/DataTable'
 import { Ask } from '../ui/Dialog'
-import { Chip, Figure, Head, Panel, Show } from '../ui/parts'
+import { Chip, Empty, Figure, Head, Panel, Show } from '../ui/parts'
 import { When } from '../ui/time'
+import { refresh } from '../api/refresh'
 
 export default function System() {
   const ready = useQuery({ ...q.dependencies, refetchInterval: 5_000 })
@@ -33,6 +34,7 @@ export default function System() {
             ]} />
         )}</Show>
       </Panel>
+      <Workers />
       <Logins />
       <Panel title="Decision engine" flush>
         <Show of={health} what="the engine">{(h) => (
@@ -44,6 +46,34 @@ export default function System() {
             columns={[{ key: 'what', title: 'Part', value: (x) => x.what }, { key: 'value', title: 'Is', value: (x) => x.value }, { key: 'ok', title: 'State', value: (x) => String(x.ok), cell: (x) => <Chip state={x.ok ? 'ready' : 'failed'} label={x.ok ? 'works' : 'does not work'} /> }]} />
         )}</Show>
       </Panel>
+    </>
+  )
+}
+
+/** Workers are the processes that do the work, and the share of each of their versions. */
+function Workers() {
+  const workers = useQuery({ ...q.workers, refetchInterval: 15_000 })
+  return (
+    <>
+      <Panel title="Workers" flush>
+        <Show of={workers} what="workers">{(d) => (
+          <DataTable label="Workers" rows={d.workers} rowKey={(w) => w.queue + w.identity} empty={<Empty title="No worker has asked for work in the last minutes."><span>Without one nothing is moved, and notices wait. Start a worker, or look at its log.</span></Empty>}
+            columns={[
+              { key: 'who', title: 'Worker', value: (w) => w.identity, cell: (w) => <span className="mono">{w.identity}</span> }, { key: 'queue', title: 'Queue', value: (w) => w.queue },
+              { key: 'version', title: 'Version', value: (w) => w.build_id || 'unversioned' }, { key: 'seen', title: 'Asked for work', value: (w) => w.last_seen_at, cell: (w) => <When at={w.last_seen_at} /> },
+            ]} />
+        )}</Show>
+      </Panel>
+      {(workers.data?.versions.length ?? 0) > 0 && (
+        <Panel title="Versions of workers" flush>
+          <DataTable label="Versions of workers" rows={workers.data!.versions} rowKey={(v) => v.deployment + v.build_id} empty={null}
+            columns={[
+              { key: 'version', title: 'Version', value: (v) => v.build_id, cell: (v) => <span className="row"><span className="mono">{v.build_id}</span>{v.current && <Chip state="live" label="current" />}{v.drained && <Chip state="done" label="drained" />}</span> },
+              { key: 'deployment', title: 'Deployment', value: (v) => v.deployment }, { key: 'ramp', title: 'Of new workflows', numeric: true, value: (v) => v.ramp_percent, cell: (v) => v.current ? 'all others' : `${v.ramp_percent} %` },
+              { key: 'made', title: 'Since', value: (v) => v.created_at, cell: (v) => <When at={v.created_at} /> },
+            ]} />
+        </Panel>
+      )}
     </>
   )
 }
@@ -61,7 +91,7 @@ function Logins() {
             { key: 'who', title: 'Who', value: (x) => x.operator || x.client_name }, { key: 'as', title: 'As', value: (x) => x.client_id ? 'tenant' : x.role }, { key: 'via', title: 'By', value: (x) => x.via === 'oidc' ? 'identity provider' : 'token' },
             { key: 'from', title: 'From', value: (x) => x.address }, { key: 'since', title: 'Since', value: (x) => x.started_at, cell: (x) => <When at={x.started_at} /> }, { key: 'seen', title: 'Last seen', value: (x) => x.last_seen_at, cell: (x) => <When at={x.last_seen_at} /> },
             { key: 'acts', title: 'Actions', bare: true, value: () => null, cell: (x) => (
-              <Ask needs="endOperatorSession" trigger={<button className="danger">End …</button>} title={`End the session of ${x.operator || x.client_name}?`} confirm="End it" danger act={async () => { await ask(api.DELETE('/api/admin/sessions/{session_id}', { params: { path: { session_id: x.id } } })); await client.invalidateQueries({ queryKey: ['logins'] }); say('The session has ended.') }}>
+              <Ask needs="endOperatorSession" trigger={<button className="danger">End …</button>} title={`End the session of ${x.operator || x.client_name}?`} confirm="End it" danger act={async () => { await ask(api.DELETE('/api/admin/sessions/{session_id}', { params: { path: { session_id: x.id } } })); await refresh(client, { queryKey: ['logins'] }); say('The session has ended.') }}>
                 <p>It ends in every process, with its stream. Who has a token may log in again.</p>
               </Ask>
             ) },

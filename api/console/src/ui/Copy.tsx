@@ -1,15 +1,30 @@
-import { useState } from 'react'
+import { useState, type ReactNode } from 'react'
+
+/** CopyButton copies text, and says whether that worked. A page without a secure connection may not copy. */
+export function CopyButton({ text, children }: { text: string; children: ReactNode }) {
+  const [said, setSaid] = useState('')
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text)
+      setSaid('copied')
+    } catch {
+      setSaid('this browser does not let the page copy')
+    }
+  }
+  return (
+    <span className="row">
+      <button onClick={() => void copy()}>{children}</button>
+      <span role="status" className="muted">{said}</span>
+    </span>
+  )
+}
 
 /** Copy shows text and copies it. */
 export function Copy({ text, label }: { text: string; label: string }) {
-  const [done, setDone] = useState(false)
   return (
     <div className="stack">
       <pre tabIndex={0} aria-label={label}>{text}</pre>
-      <div className="row">
-        <button onClick={() => void navigator.clipboard.writeText(text).then(() => setDone(true), () => setDone(false))}>Copy the {label}</button>
-        <span role="status">{done ? 'copied' : ''}</span>
-      </div>
+      <CopyButton text={text}>Copy the {label}</CopyButton>
     </div>
   )
 }

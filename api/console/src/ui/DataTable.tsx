@@ -17,6 +17,8 @@ export interface Column<T> {
   numeric?: boolean
   /** no heading is shown, only told to screen readers: selection, actions */
   bare?: boolean
+  /** in the CSV file alone: the page shows it in another column */
+  csvOnly?: boolean
 }
 
 interface Props<T> {
@@ -34,8 +36,9 @@ interface Props<T> {
 const virtualFrom = 80
 
 /** DataTable is the one table of the console: sortable, virtual when it is long, and downloadable as CSV. */
-export function DataTable<T extends object>({ label, rows, rowKey, columns, csvName, empty, onEnd, sortable = true }: Props<T>) {
+export function DataTable<T extends object>({ label, rows, rowKey, columns: all, csvName, empty, onEnd, sortable = true }: Props<T>) {
   const scroll = useRef<HTMLDivElement>(null)
+  const columns = useMemo(() => all.filter((c) => !c.csvOnly), [all])
   const defs = useMemo(() => columns.map((c): ColumnDef<typeof features, T> => ({
     id: c.key, accessorFn: (row: T) => c.value(row) ?? undefined, sortUndefined: 'last', enableSorting: sortable && !c.bare, sortFn: compare,
   })), [columns, sortable])
@@ -85,7 +88,7 @@ export function DataTable<T extends object>({ label, rows, rowKey, columns, csvN
       </div>
       {csvName && (
         <div className="below">
-          <button className="plain" onClick={() => download(csvName + '.csv', 'text/csv', toCSV(columns, sorted.map((r) => r.original)))}>Download CSV</button>
+          <button className="plain" onClick={() => download(csvName + '.csv', 'text/csv', toCSV(all, sorted.map((r) => r.original)))}>Download CSV</button>
         </div>
       )}
     </>

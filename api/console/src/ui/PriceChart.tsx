@@ -68,7 +68,7 @@ function Drawn({ d, agent }: { d: Schemas['poolPricesAnswer']; agent?: string })
   return (
     <div className="stack">
       <div ref={box} className="chart" role="img" aria-label={`Prices of ${d.series.map((s) => s.pool_id).join(', ')}; on demand ${money(d.on_demand_price)} per hour. The table has the figures.`} />
-      <div className="muted">Red marks: termination notices. Amber: rebalance recommendations. Blue: an agent moved in. Dashed: interpolated. On demand: {money(d.on_demand_price)}/h.</div>
+      <div className="muted">Times in {Intl.DateTimeFormat().resolvedOptions().timeZone}. Red marks: termination notices. Amber: rebalance recommendations. Blue: an agent moved in. Dashed: interpolated. On demand: {money(d.on_demand_price)}/h.</div>
       <details>
         <summary>The figures as a table</summary>
         <DataTable label="Prices" rows={rows} rowKey={(r) => r.pool + r.at} csvName={'prices-' + d.pool_id} empty={null}

@@ -3,7 +3,12 @@ import type { ReactNode } from 'react'
 import { short, words } from '../lib/format'
 
 export function AgentLink({ id, name }: { id: string; name?: string | null }) {
-  return <Link to="/agents/$id" params={{ id }}>{name || short(id)}</Link>
+  return <Link to="/agents/$id" params={{ id }} className="name"><bdi>{name || short(id)}</bdi></Link>
+}
+
+/** named puts the name of an agent in the place of its id. */
+export function named(text: string, id: string | null | undefined, name: string | null | undefined): string {
+  return id && name ? text.replaceAll(id, name) : text
 }
 
 /** withIds keeps the ids of instances in a sentence in one piece. */
@@ -16,5 +21,5 @@ export function OperationLink({ id, children }: { id: string; children?: ReactNo
 }
 
 export function ClientLink({ id, name }: { id: string; name?: string | null }) {
-  return <Link to="/clients/$id" params={{ id }}>{name || short(id)}</Link>
+  return <Link to="/clients/$id" params={{ id }} className="name"><bdi>{name || short(id)}</bdi></Link>
 }

@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { useEffect, type ReactNode } from 'react'
 import { Refused } from '../api/client'
 import { words } from '../lib/format'
 
@@ -59,12 +59,15 @@ export function Problem({ error, retry }: { error: unknown; retry?: () => void }
   )
 }
 
-export function Head({ title, crumb, children, lead }: { title: ReactNode; crumb?: ReactNode; children?: ReactNode; lead?: ReactNode }) {
+export function Head({ title, crumb, children, lead }: { title: string; crumb?: ReactNode; children?: ReactNode; lead?: ReactNode }) {
+  useEffect(() => {
+    document.title = title + ' · Spotkeeper' // each tab of the browser says what it shows
+  }, [title])
   return (
     <div className="head">
       <div className="what">
         {crumb && <div className="crumb">{crumb}</div>}
-        <h1 tabIndex={-1}>{title}</h1>
+        <h1 tabIndex={-1}><bdi>{title}</bdi></h1>
         {lead && <div className="muted">{lead}</div>}
       </div>
       <div className="row">{children}</div>

@@ -1,0 +1,45 @@
+package web
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestANoticeIsNotLostForTheFormOfItsTime: a moment is read in each form in which agents send it. Any
+// other value counts as not given, and never refuses the notice.
+func TestANoticeIsNotLostForTheFormOfItsTime(t *testing.T) {
+	t.Parallel()
+
+	at := time.Date(2026, 11, 22, 10, 47, 0, 0, time.UTC)
+	for value, want := range map[string]time.Time{
+		`"2026-11-22T10:47:00Z"`:      at,
+		`"2026-11-22T10:47:00"`:       at,
+		`"2026-11-22T12:47:00+02:00"`: at,
+		`"2026-11-22T10:47:00.000Z"`:  at,
+		`1795344420`:                  at,
+		`1795344420000`:               at,
+		`1795344420.0`:                at,
+		`""`:                          {},
+		`null`:                        {},
+		`0`:                           {},
+		`-1`:                          {},
+		`1e300`:                       {},
+		`1e999`:                       {},
+		`true`:                        {},
+		`{}`:                          {},
+		`["2026-11-22T10:47:00Z"]`:    {},
+		`"soon"`:                      {},
+		`"٢٠٢٦"`:                      {},
+	} {
+		var notice struct {
+			At *NoticeTime `json:"termination_time"`
+			ID string      `json:"instance_id"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(`{"termination_time":`+value+`,"instance_id":"i-1"}`), &notice), value)
+		require.Equal(t, want, notice.At.OrZero().UTC(), value)
+		require.Equal(t, "i-1", notice.ID, value)
+	}
+}
