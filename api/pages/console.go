@@ -22,6 +22,7 @@ type ConsoleViews interface {
 	RecentPrices(ctx context.Context, instanceType, region string, since time.Time) ([]views.PoolPrice, error)
 	PoolMarks(ctx context.Context, clientID, instanceType, region string, since time.Time) ([]views.PoolMark, error)
 	EventLog(ctx context.Context, f views.EventFilter) ([]views.EventView, error)
+	EventAfter(ctx context.Context, f views.EventFilter, n int) (int64, error)
 	Search(ctx context.Context, clientID, text string, limit int) ([]views.FoundView, error)
 	Failovers(ctx context.Context, clientID string, since time.Time) ([]views.FailoverView, error)
 	DecisionRuns(ctx context.Context, since time.Time) ([]views.DecisionRun, error)
@@ -145,6 +146,15 @@ func (c *Console) Routes() []web.Route {
 			Auth:     web.Client,
 			Status:   200,
 			Endpoint: web.NewEndpoint(c.events),
+		},
+		{
+			Method:   http.MethodGet,
+			Path:     "/api/events.csv",
+			ID:       "exportEvents",
+			Summary:  "Read what happened and who asked for it as a table, newest first",
+			Auth:     web.Client,
+			Status:   200,
+			Endpoint: web.NewStream[exportEventsRequest, web.Table](c.exportEvents),
 		},
 		{
 			Method:   http.MethodGet,

@@ -56,7 +56,7 @@ var access = map[string][]string{
 		"listNotices", "listFleet",
 		"pauseAgents", "resumeAgents", "cancelOperations", "listPools", "getPoolPrices", "listPoolBlocks", "blockPool", "unblockPool",
 		"listFailovers", "summarizeDecisions", "listEvents", "search",
-		"listSavingsByMonth",
+		"listSavingsByMonth", "exportEvents",
 	},
 	"admin": {
 		"createClient", "showClientAccount", "changeClientAccount", "setLimits", "listOperatorSessions",

@@ -122,6 +122,32 @@ test('a pool is blocked with a reason and an end, which explain says, and opened
   await expect(page.getByText('No pool is blocked.')).toBeVisible()
 })
 
+test('operations are chosen by their cause', async ({ page }) => {
+  await open(page, '/operations?kind=replica')
+  const table = page.getByRole('group', { name: 'Operations' })
+  await table.getByTitle('Only operations of this cause').first().click()
+  await expect(page).toHaveURL(/cause=\w+/)
+  const cause = new URL(page.url()).searchParams.get('cause')!
+  await expect(table.getByTitle('Only operations of this cause')).toHaveText((await table.getByRole('row').all()).slice(1).map(() => cause.replaceAll('_', ' ').replaceAll('-', ' ')))
+  await page.getByRole('button', { name: /^Only because of / }).click()
+  await expect(page).toHaveURL(/kind=replica$/)
+  await open(page, '/operations?cause=' + encodeURIComponent('no such cause'))
+  await expect(page.getByText('No operation is like this.')).toBeVisible()
+})
+
+test('the audit is exported as its filter chooses', async ({ page }) => {
+  await open(page, '/audit?type=client_created')
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export CSV' }).click()])
+  expect(file.suggestedFilename()).toMatch(/^audit-\d{4}-\d{2}-\d{2}\.csv$/)
+  const rows = readFileSync((await file.path())!, 'utf8').trimEnd().split('\n')
+  expect(rows[0]).toBe('id,at,type,severity,actor,message,client_id,client_name,agent_id,agent_name,metadata')
+  expect(rows.length).toBeGreaterThan(1)
+  for (const row of rows.slice(1)) expect(row).toContain(',client_created,')
+  await page.getByLabel('Before, UTC').fill('2020-01-01')
+  await expect(page).toHaveURL(/until=2020-01-01/)
+  await expect(page.getByText('No entry is like this.')).toBeVisible()
+})
+
 test('an operation that waits for a person says what to do, and is mended', async ({ page }) => {
   test.setTimeout(420_000)
   await open(page, '/')

@@ -15,6 +15,7 @@ export interface OperationFilter {
   state?: 'running' | 'succeeded' | 'failed' | 'cancelled'
   agent_id?: string
   client_id?: string
+  cause?: string
 }
 export const operations = (filter: OperationFilter, limit = 50) =>
   infiniteQueryOptions({
@@ -57,7 +58,7 @@ export const poolPrices = (id: string, hours: number) =>
     queryKey: ['pools', id, hours],
     queryFn: () => ask(api.GET('/api/pools/{pool_id}/prices', { params: { path: { pool_id: id }, query: { hours } } })),
   })
-export interface EventFilter { by?: 'people' | 'all'; q?: string; agent_id?: string; type?: string }
+export interface EventFilter { by?: 'people' | 'all'; q?: string; agent_id?: string; type?: string; since?: string; until?: string }
 export const events = (filter: EventFilter, limit = 100) =>
   infiniteQueryOptions({
     queryKey: ['activity', filter, limit],
