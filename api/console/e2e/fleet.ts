@@ -39,6 +39,7 @@ export async function startAgent(s: Stack, t: Tenant, name: string, type: string
     'Placement.AvailabilityZone': zone, 'InstanceMarketOptions.MarketType': 'spot',
     // In a shared account an instance names its client, or nothing is done for it.
     'TagSpecification.1.ResourceType': 'instance', 'TagSpecification.1.Tag.1.Key': 'spotkeeper:client', 'TagSpecification.1.Tag.1.Value': t.id,
+    'TagSpecification.1.Tag.2.Key': 'team', 'TagSpecification.1.Tag.2.Value': 'of ' + name,
   })
   const answer = await fetch(s.ec2 + '/', { method: 'POST', body: form, headers: { Authorization: 'AWS4-HMAC-SHA256 Credential=demo/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0' } })
   const text = await answer.text()

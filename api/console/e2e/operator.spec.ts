@@ -148,6 +148,30 @@ test('the audit is exported as its filter chooses', async ({ page }) => {
   await expect(page.getByText('No entry is like this.')).toBeVisible()
 })
 
+test('an agent shows what follows it, and savings are summed by its tags', async ({ page }) => {
+  await operator(s, 'POST', '/api/admin/schedules/monthly-savings/trigger', {})
+  await open(page, '/agents/' + ledger.id)
+  const follows = page.getByRole('region', { name: 'What follows it to its next instance' })
+  await expect(follows).toContainText('team = of ledger', { timeout: 30_000 })
+  await expect(follows).toContainText('/dev/')
+  await open(page, '/savings')
+  await page.getByLabel('By tag').selectOption('team')
+  await expect(page).toHaveURL(/tag=team/)
+  await expect(page.getByRole('region', { name: 'By tag and month' }).getByRole('cell', { name: 'of ledger' })).toBeVisible({ timeout: 45_000 })
+  const rows = await csvOf(page, 'By tag and month')
+  expect(rows[0]).toBe('Month,team,Agents,On demand,Paid,Of it standbys,Saved')
+})
+
+test('the system shows queues of events, and the components with their licences', async ({ page }) => {
+  await open(page, '/system')
+  const queues = page.getByRole('region', { name: /^Queues of AWS/ }).first()
+  await expect(queues.getByText('works').first()).toBeVisible()
+  await page.getByRole('button', { name: 'Show them' }).click()
+  const rows = await csvOf(page, 'Components and licences')
+  expect(rows[0]).toBe('Component,Version,Licence,Checksum')
+  for (const name of ['github.com/gin-gonic/gin', 'react', 'uplot']) expect(rows.some((r) => r.startsWith(name + ','))).toBe(true)
+})
+
 test('an operation that waits for a person says what to do, and is mended', async ({ page }) => {
   test.setTimeout(420_000)
   await open(page, '/')
