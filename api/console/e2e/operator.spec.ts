@@ -149,10 +149,11 @@ test('the audit is exported as its filter chooses', async ({ page }) => {
 })
 
 test('an agent shows what follows it, and savings are summed by its tags', async ({ page }) => {
+  test.setTimeout(150_000)
   await operator(s, 'POST', '/api/admin/schedules/monthly-savings/trigger', {})
   await open(page, '/agents/' + ledger.id)
   const follows = page.getByRole('region', { name: 'What follows it to its next instance' })
-  await expect(follows).toContainText('team = of ledger', { timeout: 30_000 })
+  await expect(follows).toContainText('team = of ledger', { timeout: 90_000 }) // the job that asks EC2 begins at the next full minute
   await expect(follows).toContainText('/dev/')
   await open(page, '/savings')
   await page.getByLabel('By tag').selectOption('team')

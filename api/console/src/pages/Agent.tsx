@@ -2,6 +2,7 @@ import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-quer
 import { lazy, Suspense, useState } from 'react'
 import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { useSay } from '../app/toasts'
 import { useId } from '../lib/address'
 import { duration, money, percent, plural, words } from '../lib/format'
@@ -93,10 +94,11 @@ function Roles({ s, me }: { s: State; me?: Schemas['fleetAgent'] }) {
 
 /** Follows is what an agent's next instance has of the present one, and what it lacks. */
 function Follows({ id }: { id: string }) {
-  const description = useQuery(q.agentDescription(id))
+  const soon = usePolling(5_000), later = usePolling(60_000)
+  const description = useQuery({ ...q.agentDescription(id), refetchInterval: (x) => (x.state.data?.revision === 0 ? soon : later) })
   return (
     <Panel title="What follows it to its next instance" aside={description.data?.read_at && <span className="muted">EC2 was asked <When at={description.data.read_at} /></span>}>
-      <Show of={description} what="what EC2 says">{(d) => d.revision === 0 ? <Empty title="EC2 was not asked yet."><span>It is asked within seconds of the first registration, and again every few hours.</span></Empty> : (
+      <Show of={description} what="what EC2 says">{(d) => d.revision === 0 ? <Empty title="EC2 was not asked yet."><span>It is asked within a minute of the registration, and again every few hours.</span></Empty> : (
         <div className="stack">
           {d.lacks.map((x) => <div key={x}><Chip state="warning" label="does not follow" /> {x}</div>)}
           {d.unread.map((x) => <div key={x}><Chip state="warning" label="could not be read" /> {x}</div>)}

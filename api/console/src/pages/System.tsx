@@ -3,6 +3,7 @@ import { useState } from 'react'
 import packages from 'virtual:packages'
 import { api, ask } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { count, duration, words } from '../lib/format'
 import { useSay } from '../app/toasts'
 import { DataTable } from '../ui/DataTable'
@@ -12,7 +13,7 @@ import { When } from '../ui/time'
 import { refresh } from '../api/refresh'
 
 export default function System() {
-  const ready = useQuery({ ...q.dependencies, refetchInterval: 5_000 })
+  const ready = useQuery({ ...q.dependencies, refetchInterval: usePolling(5_000) })
   const version = useQuery(q.version)
   const health = useQuery(q.systemHealth)
   const overview = useQuery(q.overview)
@@ -56,7 +57,7 @@ export default function System() {
 
 /** Workers are the processes that do the work, and the share of each of their versions. */
 function Workers() {
-  const workers = useQuery({ ...q.workers, refetchInterval: 15_000 })
+  const workers = useQuery({ ...q.workers, refetchInterval: usePolling(15_000) })
   return (
     <>
       <Panel title="Workers" flush>
@@ -84,7 +85,7 @@ function Workers() {
 
 /** EventQueues are what each worker last saw of the queues of AWS's events. */
 function EventQueues() {
-  const queues = useQuery({ ...q.eventQueues, refetchInterval: 15_000 })
+  const queues = useQuery({ ...q.eventQueues, refetchInterval: usePolling(15_000) })
   return (
     <Panel title="Queues of AWS’s events" flush>
       <Show of={queues} what="queues">{(d) => (
