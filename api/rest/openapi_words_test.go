@@ -219,8 +219,6 @@ func TestTheDocumentHasAVersion(t *testing.T) {
 var silent = []string{
 	"login", "logout", // a page says what was wrong
 	"getDocsFile",
-	// A list of what a client has is empty for a client that is not there.
-	"listCredentials", "listPauses", "listReportedPrices", "listSinks", "exportSavings",
 }
 
 // TestEachRouteOfOursNamesItsRefusals: one that changes something, or is about a thing that may not

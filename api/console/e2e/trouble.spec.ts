@@ -1,5 +1,6 @@
 import { expect, test, type BrowserContext, type Page } from '@playwright/test'
-import { createTenant, operator, register, startAgent, type Agent, type Tenant } from './fleet'
+import { createTenant, operator, register, startAgent, wantStandby, type Agent, type Tenant } from './fleet'
+import { startProxy } from './proxy'
 import { sessionFile } from './setup'
 import { killApi, operatorToken, readStack, startApi, until, type Stack } from './stack'
 
@@ -133,6 +134,58 @@ test.describe('with a session', () => {
     await expect(page.getByRole('alertdialog')).toHaveCount(0)
     await expect(page.getByText('paused (agent)').first()).toBeVisible()
     await resume()
+  })
+
+  test('a stream that is cut is resumed after the last event that was seen', async ({ page }) => {
+    const proxy = await startProxy(s.base)
+    await page.goto(proxy.base + '/agents/' + silo.id)
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    await wantStandby(s, tenant, silo)
+    await expect(page.locator('.node.standby')).toBeVisible() // an event said so
+    proxy.cut()
+    await expect(page.getByText(/Connection lost .* ago: what you see may be old/)).toBeVisible()
+    await operator(s, 'POST', '/api/fleet/pause', { agent_ids: [silo.id], minutes: 15, reason: 'while the stream is cut' })
+    const again = page.waitForRequest((r) => /\/api\/admin\/events\?after=[0-9]{10,}$/.test(r.url()))
+    proxy.mend()
+    await again
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    await expect(page.getByText('paused (agent)').first()).toBeVisible()
+    await expect(page.getByText(/Connection lost/)).toHaveCount(0)
+    proxy.close()
+    await resume()
+  })
+
+  test('a connection that ends without a word is noticed, and said', async ({ page }) => {
+    const proxy = await startProxy(s.base)
+    await page.clock.install()
+    await page.goto(proxy.base + '/')
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    proxy.freeze()
+    await page.clock.fastForward('00:45')
+    await expect(page.getByText(/Connection lost .* ago: what you see may be old/)).toBeVisible()
+    proxy.mend()
+    await expect(page.locator('[data-link="live"]')).toBeVisible()
+    proxy.close()
+  })
+
+  test('a page that is held still reads nothing until it goes on', async ({ page }) => {
+    await page.clock.install()
+    for (const path of ['/', '/jobs', '/system']) {
+      await page.goto(s.base + path)
+      await expect(page.locator('[data-link="live"]')).toBeVisible()
+      await expect(page.getByText(/^Reading /)).toHaveCount(0)
+      await page.getByRole('button', { name: 'Hold still' }).click()
+      await expect(page.locator('[data-link="paused"]')).toBeVisible()
+      await page.waitForLoadState('networkidle') // what was asked before has been answered
+      const asked: string[] = []
+      page.on('request', (r) => asked.push(new URL(r.url()).pathname))
+      await page.clock.fastForward('05:00')
+      await page.evaluate(() => fetch('/health')) // what an interval has begun was asked before this
+      expect(asked, path).toEqual(['/health'])
+      await page.getByRole('button', { name: 'Go on' }).click()
+      await expect(page.locator('[data-link="live"]')).toBeVisible()
+      page.removeAllListeners('request')
+    }
   })
 
   test('a dialog keeps the focus, and gives it back to its button', async ({ page }) => {

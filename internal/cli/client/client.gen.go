@@ -4863,6 +4863,9 @@ type ListOperationsParams struct {
 	// State where it stands
 	State *ListOperationsParamsState `form:"state,omitempty" json:"state,omitempty"`
 
+	// Cause as the cause of an operation says it, in full
+	Cause *string `form:"cause,omitempty" json:"cause,omitempty"`
+
 	// Limit 50 by default
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -7480,6 +7483,18 @@ func NewListOperationsRequest(server string, params *ListOperationsParams) (*htt
 		if params.State != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cause != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cause", *params.Cause, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -1,6 +1,7 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
 import { api, ask, type Schemas } from '../api/client'
 import * as q from '../api/queries'
+import { usePolling } from '../app/live'
 import { useSay } from '../app/toasts'
 import { count, duration, money, percent, plural, words } from '../lib/format'
 import { CallOff } from '../ui/CallOff'
@@ -73,7 +74,7 @@ function PauseAll() {
 }
 
 function Degraded() {
-  const parts = useQuery({ ...q.dependencies, refetchInterval: 15_000 })
+  const parts = useQuery({ ...q.dependencies, refetchInterval: usePolling(15_000) })
   if (parts.error) return <Problem error={parts.error} retry={() => void parts.refetch()} />
   const bad = (parts.data?.dependencies ?? []).filter((p) => !p.ok)
   if (bad.length === 0) return null
