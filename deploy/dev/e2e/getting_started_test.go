@@ -88,7 +88,6 @@ func TestGettingStarted(t *testing.T) {
 	ctx := deadline(t, 2*time.Minute)
 	operator := s.FirstOperator()
 
-	t.Log("T1", time.Now().Format("05.000"))
 	// 1. A client, and its role.
 	var made struct{ Client struct{ ID, Token string } }
 	status, err := s.Call(ctx, "POST", "/api/admin/clients/create", operator, manual.body(t, "/api/admin/clients/create"), &made)
@@ -109,14 +108,12 @@ func TestGettingStarted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 200, status)
 
-	t.Log("T2", time.Now().Format("05.000"))
 	// 2. What AWS announces.
 	events, err := os.ReadFile(filepath.Join(root, "deploy", "cloudformation", "control-events.yaml"))
 	require.NoError(t, err)
 	queue := newStackAt(t, aws, "spotkeeper-events", string(events), nil, "QueueURL")
 	require.Contains(t, queue, "/spotkeeper-events")
 
-	t.Log("T3", time.Now().Format("05.000"))
 	// 3. and 4. A token, and one command on the instance.
 	path := "/api/client/" + made.Client.ID + "/credentials"
 	var token struct{ Token string }
@@ -127,10 +124,8 @@ func TestGettingStarted(t *testing.T) {
 	require.NoError(t, err)
 	t.Setenv("SPOTKEEPER_AGENT_HOOKS_BUDGET", "115s") // of 120, so that the drain begins soon
 	a := startOwnAgent(t, f, program, "web", at, token.Token)
-	t.Log("T4", time.Now().Format("05.000"))
 	require.Eventually(t, func() bool { return !a.status().LastBeat.IsZero() }, time.Minute, 50*time.Millisecond)
 
-	t.Log("T5", time.Now().Format("05.000"))
 	// 5. Both doctors.
 	examined, err := a.command(ctx, "doctor").CombinedOutput()
 	require.NoError(t, err, "%s", examined)
@@ -149,29 +144,25 @@ func TestGettingStarted(t *testing.T) {
 		require.NotEqual(t, "failed", check.Result, "%s: %s", check.Name, check.Repair)
 	}
 
-	t.Log("T6", time.Now().Format("05.000"))
 	// 6. The rehearsals, and what the hooks did as the console shows it.
-	t.Log("T7", time.Now().Format("05.000"))
 	out, err := a.command(ctx, "notice", "--simulate", "120s").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	t.Log("T8", time.Now().Format("05.000"))
-	require.Eventually(t, func() bool { return len(a.trace()) == 2 }, time.Minute, 50*time.Millisecond)
-	t.Log("T9", time.Now().Format("05.000"))
+	require.Eventually(t, func() bool {
+		notices := a.status().Notices
+		return len(notices) == 1 && notices[0].Done
+	}, time.Minute, 50*time.Millisecond)
+	require.Len(t, a.trace(), 2)
 	now, err := m.state(ctx)
 	require.NoError(t, err)
 	require.Equal(t, at, now.Primary.ID)
-	t.Log("T10", time.Now().Format("05.000"))
 	out, err = a.command(ctx, "notice", "--simulate", "120s", "--report").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	t.Log("T11", time.Now().Format("05.000"))
 	_, err = m.awaitMove(ctx, at)
 	require.NoError(t, err)
 	var operation struct {
 		Steps []struct{ Name, Status, Detail string }
 	}
-	t.Log("T12", time.Now().Format("05.000"))
 	id := url.PathEscape("termination/" + m.id + "/" + at)
-	t.Log("T13", time.Now().Format("05.000"))
 	require.Eventually(t, func() bool {
 		status, err := s.Call(ctx, "GET", "/api/operations/"+id, operator, nil, &operation)
 		require.NoError(t, err)

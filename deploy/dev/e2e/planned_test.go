@@ -67,7 +67,8 @@ func (f *fleet) announce(ctx context.Context, t *testing.T, source, detailType, 
 	request.Header.Set("X-Amz-Target", "AmazonSQS.SendMessage")
 	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261128/"+region+
 		"/sqs/aws4_request, SignedHeaders=host, Signature=0")
-	answer, err := http.DefaultClient.Do(request)
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(request)
 	require.NoError(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	said, err := io.ReadAll(answer.Body)
