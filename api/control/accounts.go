@@ -106,6 +106,7 @@ func (a *Accounts) Routes() []web.Route {
 			Summary:  "Show a client's token, which is a secret that is good until it is replaced",
 			Auth:     web.Admin,
 			Role:     operators.Admin,
+			Recorded: true,
 			Status:   200,
 			Endpoint: web.NewEndpoint(a.token),
 		},

@@ -10,7 +10,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -75,14 +77,15 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 		start := time.Now()
 		m.inFlight.Inc()
 		defer m.inFlight.Dec()
-		span.NameRequest(c.Request.Context(), c.Request.Method, cmp.Or(c.FullPath(), "none"))
+		method := knownMethod(c.Request.Method)
+		span.NameRequest(c.Request.Context(), method, cmp.Or(c.FullPath(), "none"))
 		c.Next()
 		route, status, took := c.FullPath(), c.Writer.Status(), time.Since(start)
 		if route == "" {
 			route = "none"
 		}
-		m.requests.WithLabelValues(c.Request.Method, route, strconv.Itoa(status)).Inc()
-		m.seconds.WithLabelValues(c.Request.Method, route).Observe(took.Seconds())
+		m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
+		m.seconds.WithLabelValues(method, route).Observe(took.Seconds())
 		level := slog.LevelInfo
 		switch {
 		case status >= 500:
@@ -96,7 +99,7 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 			return
 		}
 		attrs := []slog.Attr{
-			slog.String("method", c.Request.Method), slog.String("route", route), slog.Int("status", status),
+			slog.String("method", method), slog.String("route", route), slog.Int("status", status),
 			slog.Duration("took", took), slog.String("address", c.ClientIP()),
 		}
 		if p := PrincipalFrom(ctx); p.ClientID != "" {
@@ -108,6 +111,18 @@ func RecordRequests(m *Metrics) gin.HandlerFunc {
 			attrs = append(attrs, slog.String("code", code))
 		}
 		log.LogAttrs(ctx, level, "request", attrs...)
+	}
+}
+
+// knownMethod is the method of a request as metrics, traces and logs name it. A caller may
+// invent methods without end, and each would be a series of its own.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
+		return method
+	default:
+		return "other"
 	}
 }
 
@@ -177,6 +192,10 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			defer cancel()
 			c.Request = c.Request.WithContext(ctx)
 		}
+		if err := checkPath(c); err != nil {
+			WriteError(c, err)
+			return
+		}
 		p, body, err := r.receive(c, a)
 		if err != nil {
 			a.recordRefusal(c, r, p, body, err)
@@ -209,6 +228,23 @@ func (r Route) Serve(a *Authenticator) gin.HandlerFunc {
 			WriteError(c, err)
 		}
 	}
+}
+
+// checkPath refuses a path with what Postgres cannot hold, before anything is looked up by it.
+// Fails with request.invalid.
+func checkPath(c *gin.Context) error {
+	p := &problems{}
+	for _, param := range c.Params {
+		if strings.IndexByte(param.Value, 0) >= 0 {
+			p.add(param.Key, errNUL.Error())
+		} else if !utf8.ValidString(param.Value) {
+			p.add(param.Key, errNotString.Error())
+		}
+	}
+	if len(p.order) == 0 {
+		return nil
+	}
+	return InvalidRequest.New("Validation failed: %s: %s", p.order[0], p.byField[p.order[0]][0]).With("details", p.byField)
 }
 
 // serveAlone answers one request, and leaves an audit entry when it was a change.

@@ -88,17 +88,32 @@ func processName() string {
 	return strconv.Itoa(os.Getpid()) + "@" + host
 }
 
-// groups are the Auto Scaling groups of clients' accounts.
-type groups struct{ *fleet.Provider }
+// groups are the Auto Scaling groups of clients' accounts. Before each call EC2 is asked
+// whether the instance has our tags: its row alone is not enough.
+type groups struct {
+	cloud interface {
+		RequireOurs(ctx context.Context, a fleet.Account, region, instanceID string) error
+		CompleteLifecycle(ctx context.Context, a fleet.Account, region string, action fleet.LifecycleAction, abandon bool) (bool, error)
+		KeepLifecycle(ctx context.Context, a fleet.Account, region string, action fleet.LifecycleAction) (bool, error)
+	}
+}
 
 // Complete implements the Groups of intake.Lifecycle.
 func (g groups) Complete(ctx context.Context, a intake.LifecycleAction, abandon bool) (bool, error) {
-	return g.CompleteLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a), abandon)
+	account := fleet.Account(a.Account)
+	if err := g.cloud.RequireOurs(ctx, account, a.Region, a.InstanceID); err != nil {
+		return false, err
+	}
+	return g.cloud.CompleteLifecycle(ctx, account, a.Region, lifecycleOf(a), abandon)
 }
 
 // KeepWaiting implements the Groups of intake.Lifecycle.
 func (g groups) KeepWaiting(ctx context.Context, a intake.LifecycleAction) (bool, error) {
-	return g.KeepLifecycle(ctx, fleet.Account(a.Account), a.Region, lifecycleOf(a))
+	account := fleet.Account(a.Account)
+	if err := g.cloud.RequireOurs(ctx, account, a.Region, a.InstanceID); err != nil {
+		return false, err
+	}
+	return g.cloud.KeepLifecycle(ctx, account, a.Region, lifecycleOf(a))
 }
 
 func lifecycleOf(a intake.LifecycleAction) fleet.LifecycleAction {

@@ -65,7 +65,7 @@ func (a *App) RunWorker(ctx context.Context) error {
 	if a.Config.Worker.MetricsListen != "" { // first, so that a worker that waits says what for
 		g.Go(func() error {
 			return serve(ctx, a.Log, "worker's metrics", a.Config.Worker.MetricsListen, door.New(opsLimits, nil), nil,
-				a.workerPages(), nil)
+				onlyLocalNames(a.Config.Worker.MetricsListen, a.workerPages()), nil)
 		})
 	}
 	g.Go(func() error { return a.work(ctx) })

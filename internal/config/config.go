@@ -288,12 +288,13 @@ func decodeKey(variable, text string) ([]byte, error) {
 }
 
 // Loopback says whether the api can be reached from this machine only.
-func (a API) Loopback() bool {
-	host, _, err := net.SplitHostPort(a.Listen)
-	if err != nil {
-		return false
-	}
-	return isLoopback(host)
+func (a API) Loopback() bool { return IsLoopbackAddress(a.Listen) }
+
+// IsLoopbackAddress says whether what listens on an address (host:port) can be reached from
+// this machine only.
+func IsLoopbackAddress(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	return err == nil && isLoopback(host)
 }
 
 // OwnHosts are the names by which agents know this control plane. An agent signs the name

@@ -3,12 +3,15 @@ package door_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -301,6 +304,64 @@ func TestWhatIsTooSlowIsEnded(t *testing.T) {
 	require.Equal(t, "HTTP/1.1 408 Request Timeout",
 		status(t, dial(t, address, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")))
 	require.NoError(t, beat(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, address))
+}
+
+// TestHTTP2HasTheSameBounds: of many streams of one connection each slow body is ended, each
+// large one refused, and a header that is too large ends its request.
+func TestHTTP2HasTheSameBounds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := pair{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
+	pool := files.write(t, 1, time.Now())
+	cert, err := door.LoadCertificate(files.cert, files.key, slog.New(slog.DiscardHandler), nil)
+	require.NoError(t, err)
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	d := door.New(door.Limits{BodyTime: 300 * time.Millisecond, HeaderBytes: 8 << 10}, nil)
+	srv := d.Server(answerWith(1<<10, true), slog.New(slog.DiscardHandler))
+	srv.TLSConfig = cert.Config() //nolint:contextcheck // each handshake brings its own
+	ended := make(chan error, 1)
+	go func() { ended <- srv.ServeTLS(d.Listen(ln), "", "") }()
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
+	client := &http.Client{Transport: transport}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-ended, http.ErrServerClosed)
+	})
+	ask := func(body io.Reader, header string) (int, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+ln.Addr().String()+"/", body)
+		require.NoError(t, err)
+		req.Header.Set("X-Some", header)
+		res, err := client.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = res.Body.Close() }()
+		require.Equal(t, 2, res.ProtoMajor)
+		return res.StatusCode, nil
+	}
+	var asked sync.WaitGroup
+	statuses := make([]int, 20)
+	for n := range statuses {
+		asked.Go(func() {
+			slow, begin := io.Pipe()
+			defer func() { _ = begin.Close() }()
+			go func() { _, _ = io.WriteString(begin, "x") }()
+			statuses[n], _ = ask(slow, "")
+		})
+	}
+	asked.Wait()
+	require.Equal(t, slices.Repeat([]int{408}, len(statuses)), statuses)
+	got, err := ask(strings.NewReader(strings.Repeat("x", 2<<10)), "")
+	require.NoError(t, err)
+	require.Equal(t, 413, got)
+	got, err = ask(strings.NewReader("x"), strings.Repeat("x", 64<<10))
+	require.True(t, err != nil || got == 431, "%d", got)
+	got, err = ask(strings.NewReader("x"), "")
+	require.NoError(t, err)
+	require.Equal(t, 200, got)
 }
 
 // TestAnAnswerMayTakeLongerThanABody: the deadline of a body ends with the body.

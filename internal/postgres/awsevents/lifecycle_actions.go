@@ -75,7 +75,7 @@ func (s *LifecycleActions) Claim(ctx context.Context, limit int) ([]intake.Lifec
 	return out, pg.Translate(err)
 }
 
-// Close ends an action: continue, abandon or over.
+// Close ends an action: continue, abandon, over or not_ours.
 func (s *LifecycleActions) Close(ctx context.Context, token, result string) error {
 	_, err := s.DB.Pool.Exec(ctx, `
 UPDATE lifecycle_actions
