@@ -207,8 +207,14 @@ func (a *App) handler() (http.Handler, *pages.Feed, error) {
 		Schedules:     &control.Schedules{Runs: &housekeeping.Jobs{DB: a.DB}, Workflows: a.Workflows, Now: time.Now},
 		Pauses:        pauses,
 		PoolBlocks:    &control.PoolBlocks{Store: &decisions.PoolBlocks{DB: a.DB}, Now: time.Now},
-		Fleet:         &control.Fleet{Pauses: pauses, Operations: operations, Audit: &audit.Log{DB: a.DB}},
-		Console:       &pages.Console{Views: reader, Events: events, About: a.about(open), Now: time.Now},
+		Approvals: &control.Approvals{
+			Store: &decisions.Approvals{DB: a.DB},
+			Rules: &decisions.MoveRules{DB: a.DB},
+			Links: a.links(),
+			Now:   time.Now,
+		},
+		Fleet:   &control.Fleet{Pauses: pauses, Operations: operations, Audit: &audit.Log{DB: a.DB}},
+		Console: &pages.Console{Views: reader, Events: events, About: a.about(open), Now: time.Now},
 	}
 	h, err := rest.New(deps)
 	if err != nil {
